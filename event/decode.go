@@ -1,0 +1,816 @@
+package event
+
+import (
+	"math"
+	"strconv"
+
+	"github.com/cespare/xxhash/v2"
+)
+
+// Reasons are the words a DecodeError can carry: few and fixed, so that they can label a metric and stand in a header of the dead letter.
+var Reasons = []string{
+	notJSON, tooLarge, tooDeep, badUTF8, wrongType, outOfRange, missingField,
+	unknownWord, unknownVersion, badTime, badTenant, duplicateField, tooLong,
+}
+
+const (
+	notJSON        = "not_json"
+	tooLarge       = "too_large"
+	tooDeep        = "too_deep"
+	badUTF8        = "bad_utf8"
+	wrongType      = "wrong_type"
+	outOfRange     = "out_of_range"
+	missingField   = "missing_field"
+	unknownWord    = "unknown_word"
+	unknownVersion = "unknown_version"
+	badTime        = "bad_time"
+	badTenant      = "bad_tenant"
+	duplicateField = "duplicate_field"
+	tooLong        = "too_long"
+)
+
+// DecodeError says why a record is not an event. It never holds content of the record: Field is a name from the table of fields.
+type DecodeError struct {
+	Reason string // one of Reasons
+	Field  string // path of the known field it happened in, such as tool.name; empty: in none
+	Offset int    // bytes into the record
+	Want   string // what was expected there
+}
+
+func (e *DecodeError) Error() string {
+	at := " at byte " + strconv.Itoa(e.Offset) + ": expected " + e.Want
+	if e.Field == "" {
+		return e.Reason + at
+	}
+	return e.Reason + " in " + e.Field + at
+}
+
+// Decoder turns records into events without allocating. Its zero value is ready; it belongs to one goroutine.
+type Decoder struct {
+	text   arena[byte]   // what had to be unescaped or made up
+	labels arena[string] // the arrays behind Resource.Labels
+	fault  DecodeError   // of the record in hand
+}
+
+// Reset forgets the scratch: events decoded since the last Reset become invalid.
+func (d *Decoder) Reset() {
+	d.text.reset()
+	d.labels.reset()
+}
+
+// Decode reads one record of wayward.event/v1. The event's strings and slices alias p or the scratch and hold until p changes or Reset.
+// After an error, which is a *DecodeError, nothing in e may be relied on.
+//
+// It is strict, since whoever reads a record more kindly than its neighbour can be shown another record: JSON to the letter (RFC 8259),
+// valid UTF-8, no field twice, numbers in range. It is lenient in one thing: unknown fields are checked as JSON and passed over.
+func (d *Decoder) Decode(p []byte, e *Event) error {
+	*e = Event{}
+	if d.event(p, e) < 0 {
+		fault := d.fault
+		d.fault = DecodeError{}
+		return &fault
+	}
+	return nil
+}
+
+// All readers below take the offset at which their value begins and return the offset behind it, or -1 after noting the fault in d.
+// Offset and record travel in registers: kept in d they cost a store and a load per byte looked at.
+
+func (d *Decoder) event(p []byte, e *Event) int {
+	if len(p) > MaxSize {
+		return d.fail(tooLarge, MaxSize, "at most 1 MiB")
+	}
+	i := space(p, 0)
+	if i >= len(p) || p[i] != '{' {
+		return d.fail(notJSON, i, "an object")
+	}
+	i++
+	e.Time = math.MinInt64 // stands for absent; no time that is read comes near
+	var seen uint64
+	for {
+		key, at, more := d.member(p, i)
+		if !more {
+			if i = at; i < 0 {
+				return i
+			}
+			break
+		}
+		var bit uint64
+		switch string(key) {
+		case "v":
+			bit, i = 1<<0, d.version(p, at)
+		case "id":
+			bit, i = 1<<1, d.string(p, at, &e.ID)
+		case "time":
+			bit, i = 1<<2, d.time(p, at, &e.Time)
+		case "kind":
+			bit, i = 1<<3, word(d, p, at, kinds, &e.Kind)
+		case "call":
+			bit, i = 1<<4, d.string(p, at, &e.Call)
+		case "phase":
+			bit, i = 1<<5, word(d, p, at, phases, &e.Phase)
+		case "tenant":
+			bit, i = 1<<6, d.tenant(p, at, &e.Tenant)
+		case "persona":
+			bit, i = 1<<7, d.string(p, at, &e.Persona)
+		case "agent":
+			bit, i = 1<<8, d.agent(p, at, e)
+		case "user":
+			bit, i = 1<<9, d.string(p, at, &e.User)
+		case "session":
+			bit, i = 1<<10, d.string(p, at, &e.Session)
+		case "conversation":
+			bit, i = 1<<11, d.string(p, at, &e.Conversation)
+		case "intent":
+			bit, i = 1<<12, d.string(p, at, &e.Intent)
+		case "trace":
+			bit, i = 1<<13, d.trace(p, at, &e.Trace)
+		case "delegation":
+			bit, i = 1<<14, d.delegation(p, at, e)
+		case "origin":
+			bit, i = 1<<15, d.origin(p, at, &e.Origin)
+		case "tool":
+			bit, i = 1<<16, d.tool(p, at, &e.Tool)
+		case "args":
+			bit, i = 1<<17, d.object(p, at, 1, &e.Args)
+		case "args_digest":
+			bit, i = 1<<18, d.string(p, at, &e.ArgsDigest)
+		case "provenance":
+			bit, i = 1<<19, d.object(p, at, 1, &e.Provenance)
+		case "resource":
+			bit, i = 1<<20, d.resource(p, at, &e.Resource)
+		case "subject":
+			bit, i = 1<<21, d.string(p, at, &e.Subject)
+		case "destination":
+			bit, i = 1<<22, d.destination(p, at, &e.Destination)
+		case "result":
+			bit, i = 1<<23, d.result(p, at, e)
+		case "amount":
+			bit, i = 1<<24, d.amount(p, at, &e.Amount, &e.Has, HasAmount, 2)
+		case "cost":
+			bit, i = 1<<25, d.cost(p, at, e)
+		case "duration_ms":
+			bit, i = 1<<26, d.float(p, at, &e.DurationMS, &e.Has, HasDuration)
+		case "policy":
+			bit, i = 1<<27, d.policy(p, at, &e.Policy)
+		case "approval":
+			bit, i = 1<<28, d.approval(p, at, e)
+		case "message":
+			bit, i = 1<<29, d.message(p, at, &e.Message)
+		case "audit":
+			bit, i = 1<<30, d.audit(p, at, &e.Audit)
+		case "source":
+			bit, i = 1<<31, d.source(p, at, e)
+		case "attrs":
+			bit, i = 1<<32, d.object(p, at, 1, &e.Attrs)
+		default:
+			i = d.skip(p, at, 1)
+		}
+		if i < 0 || seen&bit != 0 {
+			return d.refuse(i, at, key, bit)
+		}
+		seen |= bit
+	}
+	if i = space(p, i); i != len(p) {
+		return d.fail(notJSON, i, "nothing behind the object")
+	}
+
+	switch {
+	case e.Time == math.MinInt64:
+		return d.missing("time", i)
+	case e.Kind == 0:
+		return d.missing("kind", i)
+	case e.Tenant == "":
+		return d.missing("tenant", i)
+	case e.Agent.ID == "":
+		return d.missing("agent.id", i)
+	case e.Kind == ToolCall && e.Tool.Name == "":
+		return d.missing("tool.name", i)
+	}
+	if e.Conversation == "" {
+		e.Conversation = e.Trace.ID
+	}
+	if e.ID == "" {
+		e.ID = d.identity(p, e.Agent.ID)
+	}
+	return i
+}
+
+func (d *Decoder) agent(p []byte, i int, e *Event) int {
+	if i = d.enter(p, i); i < 0 || p[i-1] != '{' {
+		return i
+	}
+	a := &e.Agent
+	var seen uint64
+	for {
+		key, at, more := d.member(p, i)
+		if !more {
+			return at
+		}
+		var bit uint64
+		switch string(key) {
+		case "id":
+			bit, i = 1<<0, d.string(p, at, &a.ID)
+		case "instance":
+			bit, i = 1<<1, d.string(p, at, &a.Instance)
+		case "version":
+			bit, i = 1<<2, d.string(p, at, &a.Version)
+		case "model":
+			bit, i = 1<<3, d.string(p, at, &a.Model)
+		case "owner":
+			bit, i = 1<<4, d.string(p, at, &a.Owner)
+		case "tier":
+			bit, i = 1<<5, d.count(p, at, &a.Tier, &e.Has, HasTier)
+			if i >= 0 && e.Has&HasTier != 0 && (a.Tier < 1 || a.Tier > 3) {
+				i = d.fail(outOfRange, at, "1, 2 or 3")
+			}
+		case "charter_hash":
+			bit, i = 1<<6, d.string(p, at, &a.CharterHash)
+		case "credential":
+			bit, i = 1<<7, d.string(p, at, &a.Credential)
+		default:
+			i = d.skip(p, at, 2)
+		}
+		if i < 0 || seen&bit != 0 {
+			return d.refuse(i, at, key, bit)
+		}
+		seen |= bit
+	}
+}
+
+func (d *Decoder) trace(p []byte, i int, t *Trace) int {
+	if i = d.enter(p, i); i < 0 || p[i-1] != '{' {
+		return i
+	}
+	var seen uint64
+	for {
+		key, at, more := d.member(p, i)
+		if !more {
+			return at
+		}
+		var bit uint64
+		switch string(key) {
+		case "id":
+			bit, i = 1<<0, d.string(p, at, &t.ID)
+		case "span":
+			bit, i = 1<<1, d.string(p, at, &t.Span)
+		case "parent":
+			bit, i = 1<<2, d.string(p, at, &t.Parent)
+		default:
+			i = d.skip(p, at, 2)
+		}
+		if i < 0 || seen&bit != 0 {
+			return d.refuse(i, at, key, bit)
+		}
+		seen |= bit
+	}
+}
+
+func (d *Decoder) delegation(p []byte, i int, e *Event) int {
+	if i = d.enter(p, i); i < 0 || p[i-1] != '{' {
+		return i
+	}
+	g := &e.Delegation
+	var seen uint64
+	for {
+		key, at, more := d.member(p, i)
+		if !more {
+			return at
+		}
+		var bit uint64
+		switch string(key) {
+		case "id":
+			bit, i = 1<<0, d.string(p, at, &g.ID)
+		case "parent":
+			bit, i = 1<<1, d.string(p, at, &g.Parent)
+		case "from":
+			bit, i = 1<<2, d.string(p, at, &g.From)
+		case "to":
+			bit, i = 1<<3, d.string(p, at, &g.To)
+		case "limit":
+			bit, i = 1<<4, d.amount(p, at, &g.Limit, &e.Has, HasLimit, 3)
+		default:
+			i = d.skip(p, at, 2)
+		}
+		if i < 0 || seen&bit != 0 {
+			return d.refuse(i, at, key, bit)
+		}
+		seen |= bit
+	}
+}
+
+func (d *Decoder) origin(p []byte, i int, o *Origin) int {
+	if i = d.enter(p, i); i < 0 || p[i-1] != '{' {
+		return i
+	}
+	var seen uint64
+	for {
+		key, at, more := d.member(p, i)
+		if !more {
+			return at
+		}
+		var bit uint64
+		switch string(key) {
+		case "ip":
+			bit, i = 1<<0, d.string(p, at, &o.IP)
+		case "host":
+			bit, i = 1<<1, d.string(p, at, &o.Host)
+		case "region":
+			bit, i = 1<<2, d.string(p, at, &o.Region)
+		default:
+			i = d.skip(p, at, 2)
+		}
+		if i < 0 || seen&bit != 0 {
+			return d.refuse(i, at, key, bit)
+		}
+		seen |= bit
+	}
+}
+
+func (d *Decoder) tool(p []byte, i int, t *Tool) int {
+	if i = d.enter(p, i); i < 0 || p[i-1] != '{' {
+		return i
+	}
+	var seen uint64
+	for {
+		key, at, more := d.member(p, i)
+		if !more {
+			return at
+		}
+		var bit uint64
+		switch string(key) {
+		case "name":
+			bit, i = 1<<0, d.string(p, at, &t.Name)
+		case "server":
+			bit, i = 1<<1, d.string(p, at, &t.Server)
+		case "class":
+			bit, i = 1<<2, word(d, p, at, classes, &t.Class)
+		case "definition_hash":
+			bit, i = 1<<3, d.string(p, at, &t.DefinitionHash)
+		case "hash_version":
+			bit, i = 1<<4, d.string(p, at, &t.HashVersion)
+		case "read_only_hint":
+			bit, i = 1<<5, d.bool(p, at, &t.ReadOnlyHint)
+		case "open_world_hint":
+			bit, i = 1<<6, d.bool(p, at, &t.OpenWorldHint)
+		default:
+			i = d.skip(p, at, 2)
+		}
+		if i < 0 || seen&bit != 0 {
+			return d.refuse(i, at, key, bit)
+		}
+		seen |= bit
+	}
+}
+
+func (d *Decoder) resource(p []byte, i int, r *Resource) int {
+	if i = d.enter(p, i); i < 0 || p[i-1] != '{' {
+		return i
+	}
+	var seen uint64
+	for {
+		key, at, more := d.member(p, i)
+		if !more {
+			return at
+		}
+		var bit uint64
+		switch string(key) {
+		case "type":
+			bit, i = 1<<0, d.string(p, at, &r.Type)
+		case "id":
+			bit, i = 1<<1, d.string(p, at, &r.ID)
+		case "tenant":
+			bit, i = 1<<2, d.string(p, at, &r.Tenant)
+		case "owner":
+			bit, i = 1<<3, d.string(p, at, &r.Owner)
+		case "labels":
+			bit, i = 1<<4, d.strings(p, at, &r.Labels)
+		case "classification":
+			bit, i = 1<<5, d.string(p, at, &r.Classification)
+		case "visibility":
+			bit, i = 1<<6, d.string(p, at, &r.Visibility)
+		case "environment":
+			bit, i = 1<<7, d.string(p, at, &r.Environment)
+		default:
+			i = d.skip(p, at, 2)
+		}
+		if i < 0 || seen&bit != 0 {
+			return d.refuse(i, at, key, bit)
+		}
+		seen |= bit
+	}
+}
+
+func (d *Decoder) destination(p []byte, i int, t *Destination) int {
+	if i = d.enter(p, i); i < 0 || p[i-1] != '{' {
+		return i
+	}
+	var seen uint64
+	for {
+		key, at, more := d.member(p, i)
+		if !more {
+			return at
+		}
+		var bit uint64
+		switch string(key) {
+		case "kind":
+			bit, i = 1<<0, d.string(p, at, &t.Kind)
+		case "value":
+			bit, i = 1<<1, d.string(p, at, &t.Value)
+		case "domain":
+			bit, i = 1<<2, d.string(p, at, &t.Domain)
+		case "external":
+			bit, i = 1<<3, d.bool(p, at, &t.External)
+		default:
+			i = d.skip(p, at, 2)
+		}
+		if i < 0 || seen&bit != 0 {
+			return d.refuse(i, at, key, bit)
+		}
+		seen |= bit
+	}
+}
+
+func (d *Decoder) result(p []byte, i int, e *Event) int {
+	if i = d.enter(p, i); i < 0 || p[i-1] != '{' {
+		return i
+	}
+	r := &e.Result
+	var seen uint64
+	for {
+		key, at, more := d.member(p, i)
+		if !more {
+			return at
+		}
+		var bit uint64
+		switch string(key) {
+		case "outcome":
+			bit, i = 1<<0, word(d, p, at, outcomes, &r.Outcome)
+		case "records":
+			bit, i = 1<<1, d.count(p, at, &r.Records, &e.Has, HasRecords)
+		case "bytes":
+			bit, i = 1<<2, d.count(p, at, &r.Bytes, &e.Has, HasBytes)
+		case "error":
+			bit, i = 1<<3, d.string(p, at, &r.Error)
+		case "content":
+			bit, i = 1<<4, d.any(p, at, 2, &r.Content)
+		case "content_hash":
+			bit, i = 1<<5, d.string(p, at, &r.ContentHash)
+		case "untrusted":
+			bit, i = 1<<6, d.bool(p, at, &r.Untrusted)
+		case "effect":
+			bit, i = 1<<7, word(d, p, at, classes, &r.Effect)
+		default:
+			i = d.skip(p, at, 2)
+		}
+		if i < 0 || seen&bit != 0 {
+			return d.refuse(i, at, key, bit)
+		}
+		seen |= bit
+	}
+}
+
+// amount stands at two places in the event, at depth containers below its root.
+func (d *Decoder) amount(p []byte, i int, a *Amount, has *Has, flag Has, depth int) int {
+	if i = d.enter(p, i); i < 0 || p[i-1] != '{' {
+		return i
+	}
+	var seen uint64
+	for {
+		key, at, more := d.member(p, i)
+		if !more {
+			return at
+		}
+		var bit uint64
+		switch string(key) {
+		case "value":
+			bit, i = 1<<0, d.money(p, at, &a.Micro, has, flag)
+		case "currency":
+			bit, i = 1<<1, d.string(p, at, &a.Currency)
+		default:
+			i = d.skip(p, at, depth)
+		}
+		if i < 0 || seen&bit != 0 {
+			return d.refuse(i, at, key, bit)
+		}
+		seen |= bit
+	}
+}
+
+func (d *Decoder) cost(p []byte, i int, e *Event) int {
+	if i = d.enter(p, i); i < 0 || p[i-1] != '{' {
+		return i
+	}
+	c := &e.Cost
+	var seen uint64
+	for {
+		key, at, more := d.member(p, i)
+		if !more {
+			return at
+		}
+		var bit uint64
+		switch string(key) {
+		case "usd":
+			bit, i = 1<<0, d.money(p, at, &c.MicroUSD, &e.Has, HasCost)
+		case "input_tokens":
+			bit, i = 1<<1, d.count(p, at, &c.InputTokens, &e.Has, HasTokens)
+		case "output_tokens":
+			bit, i = 1<<2, d.count(p, at, &c.OutputTokens, &e.Has, HasTokens)
+		case "cached_tokens":
+			bit, i = 1<<3, d.count(p, at, &c.CachedTokens, &e.Has, HasTokens)
+		default:
+			i = d.skip(p, at, 2)
+		}
+		if i < 0 || seen&bit != 0 {
+			return d.refuse(i, at, key, bit)
+		}
+		seen |= bit
+	}
+}
+
+func (d *Decoder) policy(p []byte, i int, v *Verdict) int {
+	if i = d.enter(p, i); i < 0 || p[i-1] != '{' {
+		return i
+	}
+	var seen uint64
+	for {
+		key, at, more := d.member(p, i)
+		if !more {
+			return at
+		}
+		var bit uint64
+		switch string(key) {
+		case "verdict":
+			bit, i = 1<<0, d.string(p, at, &v.Verdict)
+		case "id":
+			bit, i = 1<<1, d.string(p, at, &v.ID)
+		default:
+			i = d.skip(p, at, 2)
+		}
+		if i < 0 || seen&bit != 0 {
+			return d.refuse(i, at, key, bit)
+		}
+		seen |= bit
+	}
+}
+
+func (d *Decoder) approval(p []byte, i int, e *Event) int {
+	if i = d.enter(p, i); i < 0 || p[i-1] != '{' {
+		return i
+	}
+	a := &e.Approval
+	var seen uint64
+	for {
+		key, at, more := d.member(p, i)
+		if !more {
+			return at
+		}
+		var bit uint64
+		switch string(key) {
+		case "id":
+			bit, i = 1<<0, d.string(p, at, &a.ID)
+		case "state":
+			bit, i = 1<<1, d.string(p, at, &a.State)
+		case "by":
+			bit, i = 1<<2, d.string(p, at, &a.By)
+		case "requested_by":
+			bit, i = 1<<3, d.string(p, at, &a.RequestedBy)
+		case "digest":
+			bit, i = 1<<4, d.string(p, at, &a.Digest)
+		case "expires":
+			bit, i = 1<<5, d.time(p, at, &a.Expires)
+			if i >= 0 && p[at] != 'n' {
+				e.Has |= HasExpires
+			}
+		case "bypass":
+			bit, i = 1<<6, d.bool(p, at, &a.Bypass)
+		default:
+			i = d.skip(p, at, 2)
+		}
+		if i < 0 || seen&bit != 0 {
+			return d.refuse(i, at, key, bit)
+		}
+		seen |= bit
+	}
+}
+
+func (d *Decoder) message(p []byte, i int, m *MessageOf) int {
+	if i = d.enter(p, i); i < 0 || p[i-1] != '{' {
+		return i
+	}
+	var seen uint64
+	for {
+		key, at, more := d.member(p, i)
+		if !more {
+			return at
+		}
+		var bit uint64
+		switch string(key) {
+		case "role":
+			bit, i = 1<<0, d.string(p, at, &m.Role)
+		case "text":
+			bit, i = 1<<1, d.quoted(p, at, &m.Text)
+		case "text_hash":
+			bit, i = 1<<2, d.string(p, at, &m.TextHash)
+		case "to":
+			bit, i = 1<<3, d.string(p, at, &m.To)
+		default:
+			i = d.skip(p, at, 2)
+		}
+		if i < 0 || seen&bit != 0 {
+			return d.refuse(i, at, key, bit)
+		}
+		seen |= bit
+	}
+}
+
+func (d *Decoder) audit(p []byte, i int, a *AuditOf) int {
+	if i = d.enter(p, i); i < 0 || p[i-1] != '{' {
+		return i
+	}
+	var seen uint64
+	for {
+		key, at, more := d.member(p, i)
+		if !more {
+			return at
+		}
+		var bit uint64
+		switch string(key) {
+		case "action":
+			bit, i = 1<<0, d.string(p, at, &a.Action)
+		case "target":
+			bit, i = 1<<1, d.string(p, at, &a.Target)
+		case "before":
+			bit, i = 1<<2, d.any(p, at, 2, &a.Before)
+		case "after":
+			bit, i = 1<<3, d.any(p, at, 2, &a.After)
+		default:
+			i = d.skip(p, at, 2)
+		}
+		if i < 0 || seen&bit != 0 {
+			return d.refuse(i, at, key, bit)
+		}
+		seen |= bit
+	}
+}
+
+func (d *Decoder) source(p []byte, i int, e *Event) int {
+	if i = d.enter(p, i); i < 0 || p[i-1] != '{' {
+		return i
+	}
+	s := &e.Source
+	var seen uint64
+	for {
+		key, at, more := d.member(p, i)
+		if !more {
+			return at
+		}
+		var bit uint64
+		switch string(key) {
+		case "name":
+			bit, i = 1<<0, d.string(p, at, &s.Name)
+		case "trusted":
+			bit, i = 1<<1, d.bool(p, at, &s.Trusted)
+		case "seq":
+			bit, i = 1<<2, d.count(p, at, &s.Seq, &e.Has, HasSeq)
+		case "sample_rate":
+			bit, i = 1<<3, d.float(p, at, &s.SampleRate, &e.Has, HasSampleRate)
+		default:
+			i = d.skip(p, at, 2)
+		}
+		if i < 0 || seen&bit != 0 {
+			return d.refuse(i, at, key, bit)
+		}
+		seen |= bit
+	}
+}
+
+// Structure.
+
+// enter returns the offset behind the opening brace at i, or behind null: then p[i-1] is not a brace.
+func (d *Decoder) enter(p []byte, i int) int {
+	if i < len(p) && p[i] == '{' {
+		return i + 1
+	}
+	return d.absent(p, i, "an object")
+}
+
+// member reads up to the next member's value; i is behind the opening brace or the last value, at is where the value begins.
+// more is false at the end of the object, with at behind its brace, and after a fault, with at -1.
+func (d *Decoder) member(p []byte, i int) (key []byte, at int, more bool) {
+	first := p[i-1] == '{' // a value may end in } but never in {, so the byte before tells the first member from the others
+	if i < len(p) && p[i] <= ' ' {
+		i = space(p, i)
+	}
+	if i < len(p) && p[i] == '}' {
+		return nil, i + 1, false
+	}
+	if !first {
+		if i >= len(p) || p[i] != ',' {
+			return nil, d.fail(notJSON, i, "a comma or a closing brace"), false
+		}
+		if i++; i < len(p) && p[i] <= ' ' {
+			i = space(p, i)
+		}
+	}
+	if i >= len(p) || p[i] != '"' {
+		return nil, d.fail(notJSON, i, "a field name"), false
+	}
+	end, escaped, reason := scan(p, i+1)
+	if reason != "" {
+		return nil, d.fail(reason, end, "a string"), false
+	}
+	key = p[i+1 : end]
+	if escaped {
+		key = d.name(key)
+	}
+	i = end + 1
+	if i < len(p) && p[i] <= ' ' {
+		i = space(p, i)
+	}
+	if i >= len(p) || p[i] != ':' {
+		return nil, d.fail(notJSON, i, "a colon"), false
+	}
+	if i++; i < len(p) && p[i] <= ' ' {
+		i = space(p, i)
+	}
+	return key, i, true
+}
+
+// name unescapes a field name. Without it "\u0069d" would be unknown to us and id to others.
+func (d *Decoder) name(raw []byte) []byte {
+	const longest = 6 * 32 // no field has a name of more than 32 bytes, and no byte needs more than six
+	if len(raw) > longest {
+		return nil
+	}
+	b := d.text.take(len(raw))
+	n := len(unescape(b[:0], raw))
+	d.text.giveBack(len(raw) - n)
+	return b[:n:n]
+}
+
+// absent passes over null, which counts as an absent field, and refuses any other value, which is not what was wanted.
+func (d *Decoder) absent(p []byte, i int, want string) int {
+	if literal(p, i, "null") {
+		return i + 4
+	}
+	if i < len(p) {
+		switch c := p[i]; c {
+		case '"', '{', '[', '-', 't', 'f':
+			return d.fail(wrongType, i, want)
+		default:
+			if c-'0' <= 9 {
+				return d.fail(wrongType, i, want)
+			}
+		}
+	}
+	return d.fail(notJSON, i, want)
+}
+
+// Faults.
+
+func (d *Decoder) fail(reason string, at int, want string) int {
+	d.fault = DecodeError{Reason: reason, Offset: at, Want: want}
+	return -1
+}
+
+func (d *Decoder) missing(field string, at int) int {
+	d.fault = DecodeError{Reason: missingField, Field: field, Offset: at, Want: "a value that is not empty"}
+	return -1
+}
+
+// refuse ends an object over the member with this key: its value was at fault, or it came twice. Only known names enter the path of
+// the fault, for unknown ones are content.
+func (d *Decoder) refuse(i, at int, key []byte, bit uint64) int {
+	if i >= 0 {
+		d.fail(duplicateField, at, "the field once")
+	}
+	switch {
+	case bit == 0:
+	case d.fault.Field == "":
+		d.fault.Field = string(key)
+	default:
+		d.fault.Field = string(key) + "." + d.fault.Field
+	}
+	return -1
+}
+
+// identity names an event that came without id by its bytes. It is an identity, not a security boundary: xxhash is quick but whoever
+// tries can make two records alike, so an id that counts must come from the gateway. The two halves see prefixes of unlike length, which
+// puts the record into other lanes of the hash: a collision built for one half does not carry over by itself.
+func (d *Decoder) identity(p []byte, agent string) string {
+	const digits = "0123456789abcdef"
+	id := d.text.take(32)
+	for half, prefix := range [2]string{"wayward.event", "id"} {
+		var h xxhash.Digest
+		h.Reset()
+		h.WriteString(prefix)
+		h.Write(p)
+		h.WriteString(agent) // the record says it too; spelled out, since the id promises to differ by agent
+		sum := h.Sum64()
+		for k := range 16 {
+			id[16*half+k] = digits[sum>>(60-4*k)&15]
+		}
+	}
+	return alias(id)
+}

@@ -1,0 +1,131 @@
+package event
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"strings"
+)
+
+// Severity of a finding, with the numbers of OCSF's severity_id.
+type Severity uint8
+
+// Severities, weakest first.
+const (
+	Signal Severity = iota + 1
+	Low
+	Medium
+	High
+	Critical
+)
+
+var severities = []string{"", "informational", "low", "medium", "high", "critical"}
+
+func (s Severity) String() string { return severities[s] }
+
+// ParseSeverity returns the severity that a word names.
+func ParseSeverity(word string) (Severity, bool) {
+	for i, w := range severities[1:] {
+		if w == word {
+			return Severity(i + 1), true
+		}
+	}
+	return 0, false
+}
+
+// Ref points at an event without holding it.
+type Ref struct {
+	Time  int64 // Unix milliseconds
+	ID    string
+	Agent string
+}
+
+// Before orders references by (time, id).
+func (r Ref) Before(o Ref) bool { return r.Time < o.Time || r.Time == o.Time && r.ID < o.ID }
+
+// Clone returns a reference with memory of its own: ids of events alias the record they came in.
+func (r Ref) Clone() Ref {
+	both := r.ID + r.Agent // one piece of memory for two strings
+	if r.Agent == "" {
+		both = strings.Clone(r.ID)
+	}
+	return Ref{r.Time, both[:len(r.ID)], both[len(r.ID):]}
+}
+
+// Activity is what happened to a finding, with OCSF's activity_id.
+type Activity uint8
+
+// Activities of a finding. An update keeps uid, trigger and time.
+const (
+	Create Activity = 1
+	Update Activity = 2
+)
+
+// Analytic says what kind of reasoning made a finding, with OCSF's analytic.type_id.
+type Analytic uint8
+
+// Analytics in use.
+const (
+	RuleAnalytic        Analytic = 1
+	BehaviouralAnalytic Analytic = 2
+	StatisticalAnalytic Analytic = 3
+)
+
+// Finding is what a detector says, in our own words; package sinks turns it into OCSF.
+type Finding struct {
+	UID      string
+	Activity Activity
+	Analytic Analytic
+	Severity Severity
+	Risk     int  // 0–100, of this finding alone
+	Alert    bool // false: a signal, recorded but nobody is called
+	// Incomplete: made while a source of facts was left out or state had been dropped, so more may be behind it.
+	Incomplete bool
+
+	Tenant      string
+	Detector    string // name in the registry
+	Rule        string // what was broken: id of the limit, name of the persona
+	RuleVersion string // first 12 hex digits of the definition's hash
+	Title       string
+	Why         string // one sentence: what was observed, what was allowed, over which span
+	Tags        []string
+
+	ScopeType string // agent, session, persona, user, tenant
+	ScopeID   string
+	Agent     string // empty if more than one
+	Persona   string
+	Session   string
+	User      string
+	Tool      string // of the trigger
+	Server    string
+	Class     Class
+	Target    string // destination or resource of the trigger, if the finding is about it
+
+	Time  int64 // event time of the trigger, Unix milliseconds
+	First int64 // event time of the first contributor
+	Last  int64 // event time of the newest contributor: grows with updates
+	Now   int64 // wall clock of the transaction, Unix milliseconds; 0 in a replay. Never part of identity or comparison
+	Count int64 // contributors so far
+	Refs  []Ref // first contributors in order, at most six, the trigger last
+
+	Measure  string // what was measured: count, records, bytes, amount, cost; empty if nothing was
+	Unit     string // currency or unit of Observed and Expected
+	Observed string // decimal
+	Expected string // decimal: the limit
+	WindowMS int64
+	Stage    string // behaviour or relation
+}
+
+// UID is the identity of a finding: a hash of tenant, detector or rule, scope and trigger, so that a replay, a restart or a new version
+// of the rule gives the same one (EVENTS §2). 128 bits of SHA-256, each part preceded by its length.
+func UID(tenant, rule, scopeType, scopeID, trigger string) string {
+	h := sha256.New()
+	for _, s := range [...]string{tenant, rule, scopeType, scopeID, trigger} {
+		var n [4]byte
+		binary.BigEndian.PutUint32(n[:], uint32(len(s)))
+		h.Write(n[:])
+		h.Write([]byte(s))
+	}
+	var sum [sha256.Size]byte
+	return hex.EncodeToString(h.Sum(sum[:0])[:16])
+}

@@ -1,0 +1,281 @@
+package event
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+)
+
+// A shape is the type of a field on the wire.
+type shape uint8
+
+const (
+	aGroup   shape = iota // object with fields of its own
+	aText                 // string of at most MaxString bytes
+	aName                 // text that is not empty
+	aTenant               // [A-Za-z0-9._-]{1,64}
+	aProse                // string of any length
+	aList                 // array of at most MaxLabels texts
+	aWord                 // one of the field's words
+	aVersion              // 1
+	aTier                 // 1, 2 or 3
+	aCount                // integer of at least 0
+	aMeasure              // finite number of at least 0
+	aDecimal              // exact decimal, as string or plain number
+	aTime                 // RFC 3339 or Unix milliseconds
+	aFlag                 // true or false
+	anObject              // object of any content
+	aValue                // any JSON value
+)
+
+// A field is one row of the table of fields.
+type field struct {
+	path  string // dotted; a field stands behind its group
+	shape shape
+	words []string // of aWord
+	doc   string
+}
+
+// fields is wayward.event/v1 in one table: the schema is made from it and the tests hold the decoder against it.
+var fields = []field{
+	{"v", aVersion, nil, "Version of this form; absent means 1."},
+	{"id", aText, nil, "Unique per event. Absent: a hash of the record's bytes and its agent, so two records alike to the byte count once."},
+	{"time", aTime, nil, "Event time: RFC 3339, with fraction if you have it, or epoch milliseconds. Years 0001 to 9999; no leap second."},
+	{"kind", aWord, kinds, "What the event reports."},
+	{"call", aText, nil, "Id of the call, the same in its attempt and its result."},
+	{"phase", aWord, phases, "attempt or result of a call (absent: the whole call at once). For kind session: start or end."},
+	{"tenant", aTenant, nil, "Isolation boundary: nothing is ever learned or joined across tenants."},
+	{"persona", aText, nil, "The role that the agent plays. Absent: looked up in the persona registry, else unknown."},
+
+	{"agent", aGroup, nil, "Who acts."},
+	{"agent.id", aName, nil, "Id of the agent, unique in its tenant."},
+	{"agent.instance", aText, nil, "One run of the agent."},
+	{"agent.version", aText, nil, "Version of the agent."},
+	{"agent.model", aText, nil, "Model that it runs on."},
+	{"agent.owner", aText, nil, "Who answers for the agent."},
+	{"agent.tier", aTier, nil, "Trust: 1 most trusted, 3 least."},
+	{"agent.charter_hash", aText, nil, "Hash of the prompt or role document."},
+	{"agent.credential", aText, nil, "Name or hash of the credential used; never the credential itself."},
+
+	{"user", aText, nil, "On whose behalf."},
+	{"session", aText, nil, "One agent's task run: the unit of a sequence."},
+	{"conversation", aText, nil, "The task across agents, if several work on it. Absent: trace.id."},
+	{"intent", aText, nil, "Goal, ticket type or workflow id that the session serves."},
+
+	{"trace", aGroup, nil, "W3C trace ids."},
+	{"trace.id", aText, nil, "Id of the trace."},
+	{"trace.span", aText, nil, "Id of this span."},
+	{"trace.parent", aText, nil, "Id of the span above."},
+
+	{"delegation", aGroup, nil, "Authority passed on from one agent to another."},
+	{"delegation.id", aText, nil, "Id of this delegation."},
+	{"delegation.parent", aText, nil, "Id of the delegation it came out of; the depth is derived from these."},
+	{"delegation.from", aText, nil, "Id of the agent that passes authority on."},
+	{"delegation.to", aText, nil, "Id of the agent that receives it."},
+	{"delegation.limit", aGroup, nil, "What may be spent under it."},
+	{"delegation.limit.value", aDecimal, nil, "Decimal with at most six places, as a string."},
+	{"delegation.limit.currency", aText, nil, "Currency, ISO 4217 or your own."},
+
+	{"origin", aGroup, nil, "Where the request came from."},
+	{"origin.ip", aText, nil, "IP address."},
+	{"origin.host", aText, nil, "Host name."},
+	{"origin.region", aText, nil, "Region."},
+
+	{"tool", aGroup, nil, "What was called. Required for kind tool_call."},
+	{"tool.name", aText, nil, "Name of the tool. Required, and not empty, for kind tool_call."},
+	{"tool.server", aText, nil, "MCP server or API that offers it."},
+	{"tool.class", aWord, classes, "What the call does to the world."},
+	{"tool.definition_hash", aText, nil, "Hash of the tool's definition (name, description, schema)."},
+	{"tool.hash_version", aText, nil, "How that hash was made."},
+	{"tool.read_only_hint", aFlag, nil, "MCP annotation readOnlyHint: a claim of the server."},
+	{"tool.open_world_hint", aFlag, nil, "MCP annotation openWorldHint: a claim of the server."},
+
+	{"args", anObject, nil, "The call's arguments. Used in flight and never stored."},
+	{"args_digest", aText, nil, "A digest of the arguments, when content may not leave the gateway."},
+	{"provenance", anObject, nil, "Argument path to user, tool, model or unknown, if the producer computed it."},
+
+	{"resource", aGroup, nil, "What the call touched."},
+	{"resource.type", aText, nil, "Type of the resource."},
+	{"resource.id", aText, nil, "Id of the resource."},
+	{"resource.tenant", aText, nil, "Tenant that it belongs to."},
+	{"resource.owner", aText, nil, "Who owns it."},
+	{"resource.labels", aList, nil, "Labels such as pii, secret, financial; at most 32."},
+	{"resource.classification", aText, nil, "Classification in your own words."},
+	{"resource.visibility", aText, nil, "private, internal or public."},
+	{"resource.environment", aText, nil, "Environment, such as prod."},
+
+	{"subject", aText, nil, "Whom the data is about, such as a customer id."},
+
+	{"destination", aGroup, nil, "Where something goes."},
+	{"destination.kind", aText, nil, "email, url, iban, host, channel, repo or another."},
+	{"destination.value", aText, nil, "The address itself."},
+	{"destination.domain", aText, nil, "Its domain."},
+	{"destination.external", aFlag, nil, "Is it outside the organisation?"},
+
+	{"result", aGroup, nil, "How the call ended and what came back."},
+	{"result.outcome", aWord, outcomes, "How the call ended."},
+	{"result.records", aCount, nil, "Records moved."},
+	{"result.bytes", aCount, nil, "Bytes moved."},
+	{"result.error", aText, nil, "Error code or short message."},
+	{"result.content", aValue, nil, "What came back. Used in flight and never stored."},
+	{"result.content_hash", aText, nil, "Hash of the content, when it may not leave the gateway."},
+	{"result.untrusted", aFlag, nil, "Did the content come from outside?"},
+	{"result.effect", aWord, classes, "What was really done, if known: the words of tool.class."},
+
+	{"amount", aGroup, nil, "Money that the call moves."},
+	{"amount.value", aDecimal, nil, "Decimal with at most six places, as a string."},
+	{"amount.currency", aText, nil, "Currency, ISO 4217 or your own."},
+
+	{"cost", aGroup, nil, "What the call cost to make."},
+	{"cost.usd", aDecimal, nil, "US dollars, decimal with at most six places, as a string."},
+	{"cost.input_tokens", aCount, nil, "Tokens read."},
+	{"cost.output_tokens", aCount, nil, "Tokens written."},
+	{"cost.cached_tokens", aCount, nil, "Tokens read from a cache."},
+
+	{"duration_ms", aMeasure, nil, "How long the call took, in milliseconds."},
+
+	{"policy", aGroup, nil, "Verdict of the gateway's own policy, before us."},
+	{"policy.verdict", aText, nil, "allow, deny, modify or escalate."},
+	{"policy.id", aText, nil, "Id of the policy."},
+
+	{"approval", aGroup, nil, "A step of an approval; agent.id is the agent whose call is approved."},
+	{"approval.id", aText, nil, "Id of the approval."},
+	{"approval.state", aText, nil, "requested, granted, denied, expired or revoked."},
+	{"approval.by", aText, nil, "Who decided."},
+	{"approval.requested_by", aText, nil, "Who asked."},
+	{"approval.digest", aText, nil, "Digest of the approved arguments."},
+	{"approval.expires", aTime, nil, "Until when it holds, in the forms of time."},
+	{"approval.bypass", aFlag, nil, "Was the approval passed over?"},
+
+	{"message", aGroup, nil, "What was said, for kind message."},
+	{"message.role", aText, nil, "user, agent, tool or system."},
+	{"message.text", aProse, nil, "The text, as long as the record allows. Used in flight and never stored."},
+	{"message.text_hash", aText, nil, "Hash of the text, when it may not leave the gateway."},
+	{"message.to", aText, nil, "Whom it was said to."},
+
+	{"audit", aGroup, nil, "An administrative act, for kind audit."},
+	{"audit.action", aText, nil, "login, config_change, policy_change, tool_registered, agent_registered, agent_retired, permission_change or another."},
+	{"audit.target", aText, nil, "What it was done to."},
+	{"audit.before", aValue, nil, "State before."},
+	{"audit.after", aValue, nil, "State after."},
+
+	{"source", aGroup, nil, "The gateway that said all this."},
+	{"source.name", aText, nil, "Name of the gateway."},
+	{"source.trusted", aFlag, nil, "False if the agent could have spoofed it."},
+	{"source.seq", aCount, nil, "The gateway's own running number: gaps are shown."},
+	{"source.sample_rate", aMeasure, nil, "Share of events that is sent, if not all."},
+
+	{"attrs", anObject, nil, "Anything else; rules may read it."},
+}
+
+// Schema returns the JSON Schema (2020-12) of wayward.event/v1 for producers. Decode is stricter where a schema has no words for it:
+// bytes instead of characters in the longest text, the last digits of a decimal, the leap day, nesting, size, repeated fields.
+func Schema() []byte {
+	root := object{
+		"$schema":     "https://json-schema.org/draft/2020-12/schema",
+		"$id":         "https://github.com/wayward-sec/wayward/docs/event.schema.json",
+		"title":       "wayward.event/v1",
+		"description": "One record of the topic agent.events: a JSON object in UTF-8 of at most 1 MiB and 32 levels, no field twice in one object. Unknown fields are ignored; null counts as absent.",
+		"type":        "object",
+		"required":    []string{"time", "kind", "tenant", "agent"},
+		"properties":  object{},
+		"if":          object{"properties": object{"kind": object{"const": ToolCall.String()}}, "required": []string{"kind"}},
+		"then": object{
+			"required": []string{"tool"},
+			"properties": object{"tool": object{
+				"type": "object", "required": []string{"name"},
+				"properties": object{"name": object{"type": "string", "minLength": 1}},
+			}},
+		},
+	}
+	for _, f := range fields {
+		in, name := root, f.path
+		for {
+			group, rest, ok := strings.Cut(name, ".")
+			if !ok {
+				break
+			}
+			in, name = in["properties"].(object)[group].(object), rest
+		}
+		in["properties"].(object)[name] = f.schema()
+	}
+	agent := root["properties"].(object)["agent"].(object)
+	agent["type"], agent["required"] = "object", []string{"id"}
+
+	// Objects are printed with sorted keys, so the same table gives the same bytes.
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(root); err != nil {
+		panic(err) // strings, numbers and maps of them
+	}
+	return b.Bytes()
+}
+
+type object = map[string]any
+
+func (f field) schema() object {
+	s := object{"description": f.doc}
+	nullable := func(t string) { s["type"] = []string{t, "null"} }
+	switch f.shape {
+	case aGroup:
+		nullable("object")
+		s["properties"] = object{}
+	case aText:
+		nullable("string")
+		s["maxLength"] = MaxString
+	case aName:
+		s["type"], s["minLength"], s["maxLength"] = "string", 1, MaxString
+	case aTenant:
+		s["type"], s["pattern"] = "string", `^[A-Za-z0-9._-]{1,64}$`
+	case aProse:
+		nullable("string")
+	case aList:
+		nullable("array")
+		s["maxItems"], s["items"] = MaxLabels, object{"type": "string", "maxLength": MaxString}
+	case aWord:
+		words := []any{}
+		for _, w := range f.words[1:] {
+			words = append(words, w)
+		}
+		if f.path != "kind" {
+			words = append(words, nil)
+		}
+		s["enum"] = words
+	case aVersion:
+		s["enum"] = []any{1, nil}
+	case aTier:
+		s["enum"] = []any{1, 2, 3, nil}
+	case aCount:
+		nullable("integer")
+		s["minimum"], s["maximum"] = 0, int64(1<<63-1)
+	case aMeasure:
+		nullable("number")
+		s["minimum"] = 0
+	case aDecimal:
+		// Millionths in 64 bits end at 9223372036854.775807: thirteen digits before the point.
+		s["anyOf"] = []object{
+			{"type": "string", "maxLength": MaxString, "pattern": `^-?(0|[1-9][0-9]{0,12})(\.[0-9]{1,6}0*)?$`},
+			{"type": "number", "minimum": json.Number("-9223372036854.775808"), "maximum": json.Number("9223372036854.775807")},
+			{"type": "null"},
+		}
+	case aTime:
+		times := []object{
+			{"type": "string", "format": "date-time", "maxLength": MaxString, "pattern": `^([0-9]{3}[1-9]|[0-9]{2}[1-9]0|[0-9][1-9]00|[1-9]000)-` +
+				`((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|[12][0-9]))` +
+				`[Tt]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]+)?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$`},
+			{"type": "integer", "minimum": firstTime, "maximum": lastTime},
+		}
+		if f.path != "time" {
+			times = append(times, object{"type": "null"})
+		}
+		s["anyOf"] = times
+	case aFlag:
+		nullable("boolean")
+	case anObject:
+		nullable("object")
+	case aValue:
+	}
+	return s
+}

@@ -1,0 +1,481 @@
+// Package state keeps pages on disk: the state of one entity each, grouped by the partition that owns it. It is the only place that knows Badger
+// and it knows nothing of what a page means.
+//
+// A checkpoint writes the dirty pages of one partition and then its marker, all at one new version of Badger (managed mode). A load reads at the
+// version of the marker, so half a checkpoint never happened. Pages that carry their own position instead are wrong as soon as one step reads one
+// page to write another (research: traps J1, J2).
+package state
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"math"
+	"os"
+	"path/filepath"
+	"sync"
+
+	badger "github.com/dgraph-io/badger/v4"
+)
+
+// Format is the version of the layout of keys and markers. Version N reads N-1, refuses newer.
+const Format = 1
+
+// Space names the pages of one partition of one stage.
+type Space struct {
+	Stage     byte // 'b' behaviour, 'r' relation
+	Partition int32
+}
+
+// Page is one entity's state on its way to or from the disk. A nil Value deletes.
+type Page struct {
+	Key   string
+	Value []byte
+}
+
+// Store is the Badger of one instance.
+type Store struct {
+	db  *badger.DB
+	dir string
+
+	mu      sync.Mutex
+	version uint64           // newest version handed out
+	markers map[Space]uint64 // version of each partition's marker: nothing at or above the oldest may be discarded
+	copied  map[Space]uint64 // version up to which the changelog has the partition's pages; only where a changelog is kept
+
+	// Between, if set, is called between the pages and the marker of a checkpoint, and after each batch of pages: where a crash test dies.
+	Between func()
+}
+
+// ErrCorrupt is wrapped by errors about a page or marker whose checksum or layout is wrong: the partition must be rebuilt.
+var ErrCorrupt = errors.New("corrupt page")
+
+// Key kinds: first byte of every key.
+const (
+	kindMarker = 'm' // m stage partition
+	kindPage   = 'p' // p stage partition key
+	kindCopied = 'c' // c stage partition
+	kindMeta   = 'x' // x name
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// Open opens or creates the store in a directory, which it locks. An empty dir keeps everything in memory.
+func Open(dir string) (*Store, error) {
+	o := badger.DefaultOptions(dir).WithLogger(nil).WithDetectConflicts(false).WithCompression(0).
+		WithMemTableSize(32 << 20).WithNumMemtables(2).WithBlockCacheSize(0).WithSyncWrites(true).WithMetricsEnabled(false)
+	if dir == "" {
+		o = o.WithInMemory(true).WithSyncWrites(false)
+	} else if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("state directory: %w; give --state a directory that this user may write", err)
+	} else if f, err := os.CreateTemp(dir, ".writable-*"); err != nil {
+		return nil, fmt.Errorf("state directory %s cannot be written: %w; check its owner, the mount and the free space", dir, err)
+	} else {
+		f.Close()
+		os.Remove(f.Name())
+	}
+	db, err := badger.OpenManaged(o)
+	if err != nil {
+		if pid, e := os.ReadFile(filepath.Join(dir, "LOCK")); e == nil && len(pid) > 0 && isLocked(err) {
+			return nil, fmt.Errorf("state directory %s is in use by process %s; every instance needs a directory of its own", dir, string(trim(pid)))
+		}
+		return nil, fmt.Errorf("state in %s does not open: %w; if the files are damaged, move the directory away: the engine rebuilds it from the changelog or the journal", dir, err)
+	}
+	s := &Store{db: db, dir: dir, version: db.MaxVersion(), markers: map[Space]uint64{}, copied: map[Space]uint64{}}
+	if err := s.start(); err != nil {
+		db.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func isLocked(err error) bool {
+	return err != nil && (errors.Is(err, os.ErrExist) || containsLock(err.Error()))
+}
+
+func containsLock(s string) bool {
+	for i := 0; i+4 <= len(s); i++ {
+		if s[i:i+4] == "lock" {
+			return true
+		}
+	}
+	return false
+}
+
+func trim(b []byte) []byte {
+	for len(b) > 0 && (b[len(b)-1] == '\n' || b[len(b)-1] == ' ') {
+		b = b[:len(b)-1]
+	}
+	return b
+}
+
+// start checks the format and learns the versions of the markers.
+func (s *Store) start() error {
+	b, err := s.Meta("format")
+	if err != nil {
+		return err
+	}
+	if b == nil {
+		if err := s.SetMeta("format", []byte{Format}); err != nil {
+			return err
+		}
+	} else if len(b) != 1 || b[0] > Format {
+		return fmt.Errorf("state in %s has format %d, this binary knows up to %d; run the newer binary, or move the directory away to rebuild", s.dir, b, Format)
+	}
+	tx := s.db.NewTransactionAt(math.MaxUint64, false)
+	defer tx.Discard()
+	it := tx.NewIterator(badger.IteratorOptions{Prefix: []byte{kindMarker}})
+	defer it.Close()
+	for it.Rewind(); it.Valid(); it.Next() {
+		if sp, ok := spaceOf(it.Item().Key()); ok {
+			s.markers[sp] = it.Item().Version()
+		}
+	}
+	copies := tx.NewIterator(badger.IteratorOptions{Prefix: []byte{kindCopied}})
+	defer copies.Close()
+	for copies.Rewind(); copies.Valid(); copies.Next() {
+		sp, ok := spaceOf(copies.Item().Key())
+		if !ok {
+			continue
+		}
+		b, err := copies.Item().ValueCopy(nil)
+		if err == nil {
+			b, err = unseal(copies.Item().Key(), b)
+		}
+		if err != nil || len(b) != 8 {
+			return fmt.Errorf("changelog position of partition %d: %w", sp.Partition, ErrCorrupt)
+		}
+		s.copied[sp] = binary.BigEndian.Uint64(b)
+	}
+	return nil
+}
+
+// Changes returns what a checkpointed partition has changed since the changelog last had it: pages (nil: deleted), the marker, and the version to give
+// to Copied once they are committed there. Badger's own versions tell, so nothing need be remembered beside them.
+func (s *Store) Changes(sp Space) (pages []Page, marker []byte, version uint64, err error) {
+	s.mu.Lock()
+	version = s.markers[sp]
+	since := s.copied[sp]
+	if _, ok := s.copied[sp]; !ok {
+		s.copied[sp] = 0 // from now on deletions are kept until the changelog has them
+	}
+	s.mu.Unlock()
+	if version == 0 || version == since {
+		return nil, nil, 0, nil
+	}
+	tx := s.db.NewTransactionAt(version, false)
+	defer tx.Discard()
+	key := sp.prefix(kindMarker)
+	it, err := tx.Get(key)
+	if err != nil {
+		return nil, nil, 0, fmt.Errorf("marker of partition %d: %w", sp.Partition, err)
+	}
+	b, err := it.ValueCopy(nil)
+	if err == nil {
+		marker, err = unseal(key, b)
+	}
+	if err != nil {
+		return nil, nil, 0, fmt.Errorf("marker of partition %d: %w", sp.Partition, err)
+	}
+	prefix := sp.prefix(kindPage)
+	all := tx.NewIterator(badger.IteratorOptions{Prefix: prefix, SinceTs: since, AllVersions: true, PrefetchValues: true, PrefetchSize: 100})
+	defer all.Close()
+	last := ""
+	for all.Rewind(); all.Valid(); all.Next() {
+		item := all.Item()
+		k := string(item.Key()[len(prefix):])
+		if k == last && len(pages) > 0 { // an older version of the same page
+			continue
+		}
+		last = k
+		if item.IsDeletedOrExpired() {
+			pages = append(pages, Page{Key: k})
+			continue
+		}
+		b, err := item.ValueCopy(nil)
+		if err == nil {
+			b, err = unseal(item.Key(), b)
+		}
+		if err != nil {
+			return nil, nil, 0, fmt.Errorf("partition %d: %w", sp.Partition, err)
+		}
+		pages = append(pages, Page{Key: k, Value: b})
+	}
+	return pages, marker, version, nil
+}
+
+// Copied notes that the changelog has the partition up to a version.
+func (s *Store) Copied(sp Space, version uint64) error {
+	if err := s.setAt(s.next(), sp.prefix(kindCopied), binary.BigEndian.AppendUint64(nil, version)); err != nil {
+		return fmt.Errorf("changelog position of partition %d: %w", sp.Partition, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.copied[sp] = version
+	s.discard()
+	return nil
+}
+
+// Restore fills an empty partition from the changelog.
+func (s *Store) Restore(sp Space, pages func(yield func(Page) bool), marker []byte) error {
+	if err := s.Checkpoint(sp, pages, marker); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	version := s.markers[sp]
+	s.mu.Unlock()
+	return s.Copied(sp, version)
+}
+
+// Close flushes and unlocks.
+func (s *Store) Close() error { return s.db.Close() }
+
+func (s *Store) next() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.version = max(s.version, s.db.MaxVersion()) + 1
+	return s.version
+}
+
+func (sp Space) prefix(kind byte) []byte {
+	return binary.BigEndian.AppendUint32([]byte{kind, sp.Stage}, uint32(sp.Partition))
+}
+
+func spaceOf(key []byte) (Space, bool) {
+	if len(key) < 6 {
+		return Space{}, false
+	}
+	return Space{key[1], int32(binary.BigEndian.Uint32(key[2:]))}, true
+}
+
+// seal puts a checksum before a value, so that a flipped bit is an error and not a wrong baseline.
+func seal(v []byte) []byte {
+	b := make([]byte, 4, 4+len(v))
+	binary.BigEndian.PutUint32(b, crc32.Checksum(v, castagnoli))
+	return append(b, v...)
+}
+
+func unseal(key, b []byte) ([]byte, error) {
+	if len(b) < 4 || binary.BigEndian.Uint32(b) != crc32.Checksum(b[4:], castagnoli) {
+		return nil, fmt.Errorf("%w: %q, %d bytes", ErrCorrupt, key, len(b))
+	}
+	return b[4:], nil
+}
+
+// Checkpoint writes pages and then the marker at one new version. pages must not be empty of keys twice; a nil value deletes the page.
+// Only what a transaction has committed may come here.
+func (s *Store) Checkpoint(sp Space, pages func(yield func(Page) bool), marker []byte) error {
+	ts := s.next()
+	wb := s.db.NewWriteBatchAt(ts)
+	defer wb.Cancel()
+	prefix := sp.prefix(kindPage)
+	var err error
+	n := 0
+	for p := range pages {
+		key := append(prefix[:len(prefix):len(prefix)], p.Key...)
+		if p.Value == nil {
+			err = wb.Delete(key)
+		} else {
+			err = wb.Set(key, seal(p.Value))
+		}
+		if err != nil {
+			return fmt.Errorf("checkpoint of partition %d: %w", sp.Partition, err)
+		}
+		if n++; s.Between != nil && n%64 == 0 {
+			if err := wb.Flush(); err != nil {
+				return err
+			}
+			s.Between()
+			wb = s.db.NewWriteBatchAt(ts)
+		}
+	}
+	if err := wb.Flush(); err != nil {
+		return fmt.Errorf("checkpoint of partition %d: %w", sp.Partition, err)
+	}
+	if s.Between != nil {
+		s.Between()
+	}
+	if err := s.setAt(ts, sp.prefix(kindMarker), marker); err != nil {
+		return fmt.Errorf("marker of partition %d: %w", sp.Partition, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.markers[sp] = ts
+	s.discard()
+	return nil
+}
+
+// discard lets Badger forget versions behind every marker. A marker of a partition that went away holds it back until Forget.
+func (s *Store) discard() {
+	low := uint64(math.MaxUint64)
+	for _, ts := range s.markers {
+		low = min(low, ts)
+	}
+	for _, ts := range s.copied {
+		low = min(low, ts)
+	}
+	if low != math.MaxUint64 {
+		s.db.SetDiscardTs(low)
+	}
+}
+
+func (s *Store) setAt(ts uint64, key, value []byte) error {
+	tx := s.db.NewTransactionAt(math.MaxUint64, true)
+	defer tx.Discard()
+	if err := tx.Set(key, seal(value)); err != nil {
+		return err
+	}
+	return tx.CommitAt(ts, nil)
+}
+
+// Load reads the partition as its newest marker left it, calls page for each page, and returns the marker (nil: none). What a torn checkpoint left
+// behind at newer versions is rolled back at a version of its own: a later marker would show it.
+func (s *Store) Load(sp Space, page func(key string, value []byte) error) ([]byte, error) {
+	now := s.db.NewTransactionAt(math.MaxUint64, false)
+	defer now.Discard()
+	var marker []byte
+	var ts uint64
+	key := sp.prefix(kindMarker)
+	if it, err := now.Get(key); err == nil {
+		b, err := it.ValueCopy(nil)
+		if err != nil {
+			return nil, fmt.Errorf("marker of partition %d: %w", sp.Partition, err)
+		}
+		if marker, err = unseal(key, b); err != nil {
+			return nil, err
+		}
+		ts = it.Version()
+	} else if !errors.Is(err, badger.ErrKeyNotFound) {
+		return nil, fmt.Errorf("marker of partition %d: %w", sp.Partition, err)
+	}
+	at := s.db.NewTransactionAt(ts, false)
+	defer at.Discard()
+	prefix := sp.prefix(kindPage)
+	var torn [][]byte
+	// AllVersions, or a page that the torn checkpoint deleted would not show.
+	it := now.NewIterator(badger.IteratorOptions{Prefix: prefix, SinceTs: ts, AllVersions: true})
+	for it.Rewind(); it.Valid(); it.Next() {
+		if k := it.Item().Key(); len(torn) == 0 || !bytes.Equal(torn[len(torn)-1], k) {
+			torn = append(torn, it.Item().KeyCopy(nil))
+		}
+	}
+	it.Close()
+	if len(torn) > 0 {
+		wb := s.db.NewWriteBatchAt(s.next())
+		defer wb.Cancel()
+		for _, k := range torn {
+			old, err := at.Get(k)
+			switch {
+			case errors.Is(err, badger.ErrKeyNotFound):
+				err = wb.Delete(k)
+			case err == nil:
+				var v []byte
+				if v, err = old.ValueCopy(nil); err == nil {
+					err = wb.Set(k, v)
+				}
+			}
+			if err != nil {
+				return nil, fmt.Errorf("rolling back a torn checkpoint of partition %d: %w", sp.Partition, err)
+			}
+		}
+		if err := wb.Flush(); err != nil {
+			return nil, fmt.Errorf("rolling back a torn checkpoint of partition %d: %w", sp.Partition, err)
+		}
+	}
+	o := badger.DefaultIteratorOptions
+	o.Prefix = prefix
+	it = at.NewIterator(o)
+	defer it.Close()
+	for it.Rewind(); it.Valid(); it.Next() {
+		k := it.Item().Key()
+		err := it.Item().Value(func(b []byte) error {
+			v, err := unseal(k, b)
+			if err != nil {
+				return err
+			}
+			return page(string(k[len(prefix):]), v)
+		})
+		if err != nil {
+			return nil, fmt.Errorf("partition %d: %w", sp.Partition, err)
+		}
+	}
+	return marker, nil
+}
+
+// Forget deletes the pages and the marker of a partition, so that its next load starts from nothing.
+func (s *Store) Forget(sp Space) error {
+	tx := s.db.NewTransactionAt(math.MaxUint64, false)
+	defer tx.Discard()
+	wb := s.db.NewWriteBatchAt(s.next())
+	defer wb.Cancel()
+	// The marker goes first: pages without a marker are nothing, a marker without its pages is a lie.
+	if err := errors.Join(wb.Delete(sp.prefix(kindMarker)), wb.Delete(sp.prefix(kindCopied))); err != nil {
+		return err
+	}
+	if err := wb.Flush(); err != nil {
+		return fmt.Errorf("forgetting partition %d: %w", sp.Partition, err)
+	}
+	wb = s.db.NewWriteBatchAt(s.next())
+	it := tx.NewIterator(badger.IteratorOptions{Prefix: sp.prefix(kindPage)})
+	defer it.Close()
+	for it.Rewind(); it.Valid(); it.Next() {
+		if err := wb.Delete(it.Item().KeyCopy(nil)); err != nil {
+			return fmt.Errorf("forgetting partition %d: %w", sp.Partition, err)
+		}
+	}
+	if err := wb.Flush(); err != nil {
+		return fmt.Errorf("forgetting partition %d: %w", sp.Partition, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.markers, sp)
+	delete(s.copied, sp)
+	s.discard()
+	return nil
+}
+
+// Spaces are the partitions that have a marker.
+func (s *Store) Spaces() []Space {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []Space
+	for sp := range s.markers {
+		out = append(out, sp)
+	}
+	return out
+}
+
+// Meta reads a small value of the instance by name; nil if there is none.
+func (s *Store) Meta(name string) ([]byte, error) {
+	tx := s.db.NewTransactionAt(math.MaxUint64, false)
+	defer tx.Discard()
+	key := append([]byte{kindMeta}, name...)
+	it, err := tx.Get(key)
+	if errors.Is(err, badger.ErrKeyNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", name, err)
+	}
+	b, err := it.ValueCopy(nil)
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", name, err)
+	}
+	return unseal(key, b)
+}
+
+// SetMeta writes a small value of the instance.
+func (s *Store) SetMeta(name string, value []byte) error {
+	if err := s.setAt(s.next(), append([]byte{kindMeta}, name...), value); err != nil {
+		return fmt.Errorf("writing %s: %w", name, err)
+	}
+	return nil
+}
+
+// Size returns the bytes on disk: LSM tree and value log.
+func (s *Store) Size() int64 {
+	lsm, vlog := s.db.Size()
+	return lsm + vlog
+}
