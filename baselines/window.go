@@ -3,6 +3,8 @@ package baselines
 import (
 	"encoding/binary"
 	"math"
+	"math/bits"
+	"slices"
 
 	"github.com/wayward-sec/wayward/event"
 )
@@ -11,21 +13,16 @@ import (
 type Span struct {
 	StepMS int64 // 0: one bucket for ever
 	N      int64
-	// Refs is how many first contributors each bucket remembers.
-	Refs int
 }
 
 // Tumbling is a window that starts anew every length, at multiples of it since 1970.
-func Tumbling(length int64) Span { return Span{length, 1, MaxRefs} }
+func Tumbling(length int64) Span { return Span{length, 1} }
 
 // Sliding is a window over the last length, which moves by step: it covers the last n = length/step buckets, the newest of them growing.
-func Sliding(length, step int64) Span { return Span{step, max(1, length/step), 1} }
+func Sliding(length, step int64) Span { return Span{step, max(1, length/step)} }
 
 // Lifetime is a window that never ends.
-func Lifetime() Span { return Span{0, 1, MaxRefs} }
-
-// MaxRefs is how many first contributors a finding names besides its trigger (EVENTS §2).
-const MaxRefs = 5
+func Lifetime() Span { return Span{0, 1} }
 
 // Index is the bucket of a time.
 func (s Span) Index(t int64) int64 {
@@ -44,138 +41,245 @@ func FloorDiv(a, b int64) int64 {
 	return q
 }
 
-// Bucket is what one step of a window holds.
-type Bucket struct {
-	Index int64
-	Sum   int64
-	N     int64       // contributors
-	First event.Ref   // the first of them
-	More  []event.Ref // those after it, in order of arrival
-	Mixed bool        // contributors of more than one agent
+// MaxRefs is how many first contributors a finding names besides its trigger (EVENTS §2).
+const MaxRefs = 5
+
+// keptRefs bounds the contributors that a window remembers. When they are more, every second one after the first MaxRefs is forgotten: a window of
+// few contributors names its first ones exactly, one of many names early ones, and neither pays for an id in each bucket.
+const keptRefs = 16
+
+// Measures is how many numbers a window can sum; the first counts contributors.
+const Measures = 5
+
+// Sums is one number for each measure.
+type Sums [Measures]int64
+
+// Window sums several measures over a span of event time. The zero value is empty.
+type Window struct {
+	Total   Sums // over the span; Total[0] are the contributors
+	mask    uint8
+	buckets []bucket // ascending, non-empty ones only
+	sums    []int64  // of each bucket, one for each bit of mask
+	refs    []event.Ref
 }
 
-// Window is a sum over a span of event time. The zero value is empty.
-type Window struct {
-	Sum     int64
-	N       int64
-	Buckets []Bucket // ascending, non-empty ones only
+type bucket struct {
+	index int64
+	n     uint32
+	agent uint32 // hash of the one agent that contributed, 0 if there are several
 }
+
+// Shape makes the window keep the measures of mask (bit i for measure i; the count is always kept). What it kept before stays, what is new starts empty.
+func (w *Window) Shape(mask uint8) {
+	if mask &^= 1; mask == w.mask {
+		return
+	}
+	old, was := w.sums, w.mask
+	w.mask = mask
+	w.sums = make([]int64, 0, len(w.buckets)*w.width())
+	w.Total = Sums{w.Total[0]}
+	for i := range w.buckets {
+		j := i * bits.OnesCount8(was)
+		for m := 1; m < Measures; m++ {
+			v := int64(0)
+			if was&(1<<m) != 0 {
+				v = old[j]
+				j++
+			}
+			if mask&(1<<m) != 0 {
+				w.sums = append(w.sums, v)
+				w.Total[m] += v
+			}
+		}
+	}
+}
+
+func (w *Window) width() int { return bits.OnesCount8(w.mask) }
 
 // Move slides the window forward so that its newest bucket is index, and forgets what fell out. It never moves back.
 func (w *Window) Move(s Span, index int64) {
 	drop := 0
-	for drop < len(w.Buckets) && w.Buckets[drop].Index <= index-s.N {
-		w.Sum -= w.Buckets[drop].Sum
-		w.N -= w.Buckets[drop].N
+	for drop < len(w.buckets) && w.buckets[drop].index <= index-s.N {
+		w.Total[0] -= int64(w.buckets[drop].n)
 		drop++
 	}
-	if drop > 0 {
-		k := copy(w.Buckets, w.Buckets[drop:])
-		clear(w.Buckets[k:])
-		w.Buckets = w.Buckets[:k]
+	if drop == 0 {
+		return
 	}
+	k := w.width()
+	j := 0
+	for range drop {
+		for m := 1; m < Measures; m++ {
+			if w.mask&(1<<m) != 0 {
+				w.Total[m] -= w.sums[j]
+				j++
+			}
+		}
+	}
+	w.buckets = w.buckets[:copy(w.buckets, w.buckets[drop:])]
+	w.sums = w.sums[:copy(w.sums, w.sums[drop*k:])]
+	gone := 0
+	for gone < len(w.refs) && s.Index(w.refs[gone].Time) <= index-s.N {
+		gone++
+	}
+	w.refs = slices.Delete(w.refs, 0, gone)
 }
 
-// Add puts v of n contributors into the bucket of index, after Move; false means that the window no longer holds that bucket.
-// Sums saturate: a window that overflowed is still over its limit. What is kept of the reference is cloned unless it is owned already.
-func (w *Window) Add(s Span, index, v, n int64, first event.Ref, owned, mixed bool) bool {
-	i := len(w.Buckets)
-	for i > 0 && w.Buckets[i-1].Index > index {
-		i--
-	}
-	if len(w.Buckets) > 0 && w.Buckets[len(w.Buckets)-1].Index-s.N >= index {
+// Add puts what n contributors measured into the bucket of index, after Move; false means that the window no longer holds that bucket. first is one of
+// them, cloned unless owned; agent is a hash of theirs, 0 if they are several. Sums saturate: a window that overflowed is still over its limit.
+func (w *Window) Add(s Span, index, n int64, v *Sums, first event.Ref, owned bool, agent uint32) bool {
+	i := len(w.buckets)
+	if i > 0 && w.buckets[i-1].index-s.N >= index {
 		return false
 	}
-	v = min(v, math.MaxInt64-w.Sum) // v and Sum are never negative
-	if i == 0 || w.Buckets[i-1].Index != index {
-		w.Buckets = append(w.Buckets, Bucket{})
-		copy(w.Buckets[i+1:], w.Buckets[i:])
-		if !owned {
-			first = first.Clone()
-		}
-		w.Buckets[i] = Bucket{Index: index, First: first}
-		i++
-	} else if len(w.Buckets[i-1].More)+1 < s.Refs {
-		w.Buckets[i-1].More = append(w.Buckets[i-1].More, first.Clone())
+	for i > 0 && w.buckets[i-1].index > index {
+		i--
 	}
-	b := &w.Buckets[i-1]
-	b.Mixed = b.Mixed || mixed || b.First.Agent != first.Agent
-	b.Sum += v
-	b.N += n
-	w.Sum += v
-	w.N += n
+	k := w.width()
+	fresh := i == 0 || w.buckets[i-1].index != index
+	if fresh {
+		w.buckets = append(w.buckets, bucket{})
+		copy(w.buckets[i+1:], w.buckets[i:])
+		w.buckets[i] = bucket{index: index, agent: agent}
+		for range k {
+			w.sums = append(w.sums, 0)
+		}
+		copy(w.sums[(i+1)*k:], w.sums[i*k:])
+		clear(w.sums[i*k : (i+1)*k])
+		i++
+	}
+	b := &w.buckets[i-1]
+	n = min(n, int64(math.MaxUint32-b.n))
+	b.n += uint32(n)
+	w.Total[0] += n
+	if b.agent != agent {
+		b.agent = 0
+	}
+	j := (i - 1) * k
+	for m := 1; m < Measures; m++ {
+		if w.mask&(1<<m) != 0 {
+			x := min(max(v[m], 0), math.MaxInt64-w.Total[m])
+			w.sums[j] += x
+			w.Total[m] += x
+			j++
+		}
+	}
+	if s.N > 1 && fresh || s.N == 1 && len(w.refs) < MaxRefs {
+		w.remember(s, first, owned)
+	}
 	return true
 }
 
-// First returns the window's first contributors, oldest first, at most MaxRefs, with memory of their own.
-func (w *Window) First() []event.Ref {
-	var out []event.Ref
-	for i := range w.Buckets {
-		out = append(append(out, w.Buckets[i].First), w.Buckets[i].More...)
-		if len(out) >= MaxRefs {
-			return out[:MaxRefs]
-		}
+// remember keeps a contributor, in order of its bucket, and thins them out when they are too many.
+func (w *Window) remember(s Span, r event.Ref, owned bool) {
+	if !owned {
+		r = r.Clone()
 	}
-	return out
+	i := len(w.refs)
+	for i > 0 && s.Index(w.refs[i-1].Time) > s.Index(r.Time) {
+		i--
+	}
+	w.refs = slices.Insert(w.refs, i, r)
+	if len(w.refs) <= keptRefs {
+		return
+	}
+	k := MaxRefs
+	for j := MaxRefs; j < len(w.refs); j += 2 {
+		w.refs[k] = w.refs[j]
+		k++
+	}
+	clear(w.refs[k:])
+	w.refs = w.refs[:k]
 }
 
-// Agent returns the one agent that all contributors share, or "" if there are several.
-func (w *Window) Agent() string {
-	agent := ""
-	for i := range w.Buckets {
-		b := &w.Buckets[i]
-		if b.Mixed || i > 0 && b.First.Agent != agent {
-			return ""
+// First returns the window's first contributors that are remembered, oldest first, at most MaxRefs. The slice is the caller's.
+func (w *Window) First() []event.Ref {
+	return slices.Clone(w.refs[:min(len(w.refs), MaxRefs)])
+}
+
+// Alone tells whether the agent of this hash is the only one that contributed.
+func (w *Window) Alone(agent uint32) bool {
+	for i := range w.buckets {
+		if w.buckets[i].agent != agent {
+			return false
 		}
-		agent = b.First.Agent
 	}
-	return agent
+	return agent != 0
 }
 
 // Append encodes the window.
 func (w *Window) Append(b []byte) []byte {
-	b = binary.AppendUvarint(b, uint64(len(w.Buckets)))
-	last := int64(0)
-	for i := range w.Buckets {
-		k := &w.Buckets[i]
-		b = binary.AppendVarint(b, k.Index-last)
-		last = k.Index
-		b = binary.AppendUvarint(b, uint64(k.Sum))
-		b = binary.AppendUvarint(b, uint64(k.N))
-		flags := uint64(len(k.More)) << 1
-		if k.Mixed {
-			flags |= 1
+	b = append(b, w.mask)
+	b = binary.AppendUvarint(b, uint64(len(w.buckets)))
+	last, agent, k := int64(0), uint32(0), w.width()
+	for i := range w.buckets {
+		x := &w.buckets[i]
+		b = binary.AppendVarint(b, x.index-last)
+		last = x.index
+		if x.agent == agent {
+			b = binary.AppendUvarint(b, uint64(x.n)<<1)
+		} else {
+			b = binary.AppendUvarint(b, uint64(x.n)<<1|1)
+			b = binary.BigEndian.AppendUint32(b, x.agent)
+			agent = x.agent
 		}
-		b = AppendRef(binary.AppendUvarint(b, flags), k.First)
-		for _, r := range k.More {
-			b = AppendRef(b, r)
+		for _, v := range w.sums[i*k : (i+1)*k] {
+			b = binary.AppendUvarint(b, uint64(v))
 		}
+	}
+	b = binary.AppendUvarint(b, uint64(len(w.refs)))
+	for _, r := range w.refs {
+		b = AppendRef(b, r)
 	}
 	return b
 }
 
 // Decode reads what Append wrote.
 func (w *Window) Decode(r *Reader) {
-	n := r.Len()
-	*w = Window{}
+	*w = Window{mask: r.Byte() & (1<<Measures - 1) &^ 1}
+	n, k := r.Len(), w.width()
 	if n > 0 {
-		w.Buckets = make([]Bucket, n)
+		w.buckets = make([]bucket, 0, n)
+		w.sums = make([]int64, 0, n*k)
 	}
-	last := int64(0)
-	for i := range w.Buckets {
-		k := &w.Buckets[i]
-		last += r.Varint()
-		k.Index = last
-		k.Sum = int64(r.Uvarint())
-		k.N = int64(r.Uvarint())
-		flags := r.Uvarint()
-		k.Mixed = flags&1 != 0
-		k.First = ReadRef(r)
-		for range min(flags>>1, MaxRefs) {
-			k.More = append(k.More, ReadRef(r))
+	last, agent := int64(0), uint32(0)
+	for i := range n {
+		step := r.Varint()
+		x := r.Uvarint()
+		if x&1 != 0 {
+			agent = r.Uint32()
 		}
-		w.Sum += k.Sum
-		w.N += k.N
+		// Numbers that no window can have would only show later, as a limit that is never crossed.
+		if i > 0 && (step <= 0 || last+step < last) || x>>1 > math.MaxUint32 {
+			r.fail()
+		}
+		if r.Err != nil {
+			*w = Window{}
+			return
+		}
+		last += step
+		w.buckets = append(w.buckets, bucket{last, uint32(x >> 1), agent})
+		w.Total[0] += int64(x >> 1)
+		for m := 1; m < Measures; m++ {
+			if w.mask&(1<<m) != 0 {
+				v := int64(r.Uvarint())
+				if v < 0 || w.Total[m]+v < 0 {
+					r.fail()
+				}
+				w.sums = append(w.sums, v)
+				w.Total[m] += v
+			}
+		}
+	}
+	refs := r.Len()
+	if refs > keptRefs {
+		r.fail()
+	}
+	for range min(refs, keptRefs) {
+		w.refs = append(w.refs, ReadRef(r))
+	}
+	if r.Err != nil {
+		*w = Window{}
 	}
 }
 

@@ -51,6 +51,17 @@ func (r *Reader) Uint64() uint64 {
 	return v
 }
 
+// Uint32 reads four bytes.
+func (r *Reader) Uint32() uint32 {
+	if len(r.B) < 4 {
+		r.fail()
+		return 0
+	}
+	v := binary.BigEndian.Uint32(r.B)
+	r.B = r.B[4:]
+	return v
+}
+
 // Byte reads one byte.
 func (r *Reader) Byte() byte {
 	if len(r.B) == 0 {

@@ -157,11 +157,14 @@ func (s *Store) start() error {
 func (s *Store) Changes(sp Space) (pages []Page, marker []byte, version uint64, err error) {
 	s.mu.Lock()
 	version = s.markers[sp]
-	since := s.copied[sp]
-	if _, ok := s.copied[sp]; !ok {
-		s.copied[sp] = 0 // from now on deletions are kept until the changelog has them
-	}
+	since, kept := s.copied[sp]
 	s.mu.Unlock()
+	if !kept {
+		// From now on, also after a crash, deletions are kept until the changelog has them: it may have a page of which we do not learn.
+		if err := s.Copied(sp, 0); err != nil {
+			return nil, nil, 0, err
+		}
+	}
 	if version == 0 || version == since {
 		return nil, nil, 0, nil
 	}

@@ -1,0 +1,50 @@
+# Two commands do all the set-up on a machine that has Go: make run, make test.
+GO ?= go
+KAFKA ?= 127.0.0.1:19092
+DEMO_SECONDS ?= 0
+DEMO_RATE ?= 2000
+FUZZ_TIME ?= 20s
+
+.PHONY: all build run test lint race kafka kafka-down test-kafka bench fuzz update clean
+
+all: lint test
+
+build: ## the binary, in bin/
+	$(GO) build -o bin/wayward ./cmd/wayward
+
+run: build ## a made-up fleet on the embedded broker; DEMO_SECONDS=20 ends by itself
+	./bin/wayward demo --seconds $(DEMO_SECONDS) --rate $(DEMO_RATE)
+
+lint: ## formatting and vet
+	@test -z "$$(gofmt -l .)" || { echo 'not gofmt-ed:'; gofmt -l .; exit 1; }
+	$(GO) vet ./...
+
+test: ## everything that needs nothing but Go
+	$(GO) test -count=1 -timeout 10m ./...
+
+race: ## the same under the race detector
+	$(GO) test -count=1 -race -timeout 20m ./...
+
+kafka: ## a real Apache Kafka on loopback (JDK 17 and Maven, no Docker)
+	deploy/kafka.sh up
+
+kafka-down:
+	deploy/kafka.sh down
+
+test-kafka: kafka ## the integration suite against it; fails if it cannot start
+	WAYWARD_KAFKA=$(KAFKA) $(GO) test -count=1 -timeout 15m -run 'Kafka' -v ./pipeline ./cmd/wayward
+
+bench: build ## Go benchmarks, then whole paths
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+	./bin/wayward bench
+
+fuzz: ## every fuzz target for FUZZ_TIME
+	@for p in $$($(GO) list ./...); do \
+	  for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do \
+	    $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZ_TIME) $$p || exit 1; done; done
+
+update: ## rewrite golden files and generated docs; read the diff as carefully as code
+	$(GO) test -count=1 ./event ./sinks -update
+
+clean:
+	rm -rf bin wayward-state

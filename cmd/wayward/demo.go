@@ -1,0 +1,174 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/wayward-sec/wayward/configs"
+	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/pipeline"
+	"github.com/wayward-sec/wayward/sinks"
+)
+
+func newDemo() *cobra.Command {
+	var seconds int
+	var rate float64
+	var seed int64
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "See it work: embedded broker, a made-up fleet with some attacks in it, findings as they come",
+		Long: "demo starts a broker in this process, produces the events of a made-up fleet of agents of several tenants and personas, weaves attacks in,\n" +
+			"runs the engine with the example policies, and prints findings as they are committed. Everything is in memory and gone afterwards.",
+		Example: "  wayward demo\n  wayward demo --seconds 20 --rate 20000",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if rate < 1 || rate > 200_000 {
+				return fmt.Errorf("--rate %v: use 1 to 200000 events a second", rate)
+			}
+			return demo(cmd.Context(), time.Duration(seconds)*time.Second, rate, seed, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	cmd.Flags().IntVar(&seconds, "seconds", 0, "end by itself after so many `seconds`; 0: on Ctrl-C")
+	cmd.Flags().Float64Var(&rate, "rate", 2000, "`events` a second")
+	cmd.Flags().Int64Var(&seed, "seed", 1, "of the made-up fleet")
+	return cmd
+}
+
+func demo(ctx context.Context, length time.Duration, rate float64, seed int64, stdout, stderr io.Writer) error {
+	dir, err := os.MkdirTemp("", "wayward-demo-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	if err := os.CopyFS(dir, configs.Files); err != nil {
+		return fmt.Errorf("example policies: %w", err)
+	}
+	log, _ := logger(stderr, "warn")
+	c := defaultConfig()
+	c.Policies, c.Listen, c.Embedded.Port = dir, "127.0.0.1:0", 0
+	c.Group, c.Instance = "demo", "0"
+	term := sinks.NewTerminal(stdout, sinks.Colour(stdout))
+	defer term.Close()
+	var found atomic.Int64
+	t := newTap(func(fs []*event.Finding) error {
+		for _, f := range fs {
+			if f.Activity == event.Create {
+				found.Add(1)
+			}
+			if err := term.Deliver(f); err != nil {
+				return err
+			}
+		}
+		return nil
+	}, log)
+	defer t.Close()
+	i, err := wire(ctx, c, wiring{memory: true, found: t.take}, log)
+	if err != nil {
+		return err
+	}
+	defer i.Close()
+	fmt.Fprintf(stdout, "wayward %s: %d personas, %d limits, embedded broker %s, metrics http://%s/metrics\n\n", versionOf(), len(i.cfg.Policy.Personas()), len(i.cfg.Policy.Limits()), i.broker.Addr(), i.addr)
+
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if length > 0 {
+		ctx, cancel = context.WithTimeout(ctx, length)
+		defer cancel()
+	}
+	engine := make(chan error, 1)
+	go func() { engine <- pipeline.Run(ctx, i.cfg) }()
+	fed := make(chan error, 1)
+	go func() { fed <- feed(ctx, i.cfg.Options, c.Topics.Events, rate, seed) }()
+	start := time.Now()
+	tick := time.NewTicker(500 * time.Millisecond)
+	defer tick.Stop()
+	events, last, at := 0.0, 0.0, start
+	status := func() string {
+		m := values(i.registry)
+		events = m["wayward_records_total"]
+		per := (events - last) / max(time.Since(at).Seconds(), 0.001)
+		last, at = events, time.Now()
+		return fmt.Sprintf("%5.0fs  %8.0f events  %7.0f/s  lag %.0f  findings %d", time.Since(start).Seconds(), events, per, m["wayward_lag_records"], found.Load())
+	}
+	for {
+		select {
+		case <-tick.C:
+			line := status()
+			term.Status(line)
+			if !sinks.Colour(stdout) && int(time.Since(start).Seconds()*2)%10 == 0 {
+				fmt.Fprintln(stderr, strings.TrimSpace(line)) // not a terminal: a line every five seconds
+			}
+		case err := <-engine:
+			cancel()
+			ferr := <-fed
+			term.Status("")
+			m := values(i.registry)
+			fmt.Fprintf(stdout, "\n%.0f events in %v, %d findings\n", m["wayward_records_total"], time.Since(start).Round(time.Second), found.Load())
+			if err == nil && ctx.Err() == nil {
+				err = ferr
+			}
+			return err
+		}
+	}
+}
+
+// feed produces the made-up fleet's events at a rate, stamped with the present.
+func feed(ctx context.Context, options []kgo.Opt, topic string, rate float64, seed int64) error {
+	cl, err := kgo.NewClient(append([]kgo.Opt{kgo.DefaultProduceTopic(topic), kgo.ProducerBatchCompression(kgo.Lz4Compression())}, options...)...)
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	start := time.Now()
+	s := newStream(streamOptions{Seed: seed, Start: start.UnixMilli(), Rate: rate, Attacks: true, Disorder: 300, Agents: 200})
+	var failed atomic.Pointer[error]
+	for ctx.Err() == nil && failed.Load() == nil {
+		behind := time.Since(start).Milliseconds()
+		for s.time-start.UnixMilli() <= behind && ctx.Err() == nil {
+			value := s.next(make([]byte, 0, 1024))
+			cl.Produce(ctx, &kgo.Record{Key: append([]byte(nil), s.key...), Value: value}, func(_ *kgo.Record, err error) {
+				if err != nil && ctx.Err() == nil {
+					failed.CompareAndSwap(nil, &err)
+				}
+			})
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	if err := failed.Load(); err != nil {
+		return fmt.Errorf("producing events: %s", pipeline.Explain(*err))
+	}
+	return nil
+}
+
+// values sums each metric of the behaviour stage.
+func values(g prometheus.Gatherer) map[string]float64 {
+	out := map[string]float64{}
+	families, err := g.Gather()
+	if err != nil {
+		return out
+	}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			keep := true
+			for _, l := range m.GetLabel() {
+				keep = keep && (l.GetName() != "stage" || l.GetValue() == "behaviour")
+			}
+			if keep {
+				out[f.GetName()] += m.GetCounter().GetValue() + m.GetGauge().GetValue()
+			}
+		}
+	}
+	return out
+}

@@ -1,0 +1,50 @@
+package main
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// imports says who may know whom. Interfaces live with the caller; wire.go of package main alone knows everything.
+var imports = map[string][]string{
+	"event":     {},
+	"state":     {},
+	"configs":   {},
+	"policy":    {"event"},
+	"baselines": {"event"},
+	"sinks":     {"event"},
+	"detectors": {"baselines", "event", "policy"},
+	"pipeline":  {"baselines", "detectors", "event", "policy", "state"},
+}
+
+func TestImportsGoOneWay(t *testing.T) {
+	const module = "github.com/wayward-sec/wayward/"
+	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, module+"...").CombinedOutput()
+	if err != nil {
+		t.Fatalf("go list: %v\n%s", err, out)
+	}
+	for line := range strings.Lines(string(out)) {
+		words := strings.Fields(line)
+		pkg := strings.TrimPrefix(words[0], module)
+		may, listed := imports[pkg]
+		if pkg == "cmd/wayward" {
+			continue
+		}
+		if !listed {
+			t.Errorf("package %s is new: say in this test whom it may import, and in ARCHITECTURE.md what it is for", pkg)
+		}
+		for _, i := range words[1:] {
+			if ours, ok := strings.CutPrefix(i, module); ok && !slices.Contains(may, ours) {
+				t.Errorf("%s imports %s: it may import only %v", pkg, ours, may)
+			}
+			if strings.Contains(i, "dgraph-io/badger") && pkg != "state" {
+				t.Errorf("%s imports Badger: only package state knows it", pkg)
+			}
+			if strings.HasSuffix(i, "/kfake") && pkg != "pipeline" {
+				t.Errorf("%s imports kfake: only the embedded broker knows it", pkg)
+			}
+		}
+	}
+}

@@ -1,0 +1,243 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"sort"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+	"golang.org/x/term"
+
+	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/pipeline"
+	"github.com/wayward-sec/wayward/policy"
+	"github.com/wayward-sec/wayward/sinks"
+)
+
+func newReplay() *cobra.Command {
+	var o replayOptions
+	cmd := &cobra.Command{
+		Use:   "replay",
+		Short: "Run recorded events through the engine",
+		Long: "replay runs a file or a range of a topic through the same engine as run, both stages in one process, and publishes nothing.\n" +
+			"The findings are the same for any number of --shards, and the same as live as long as no event comes more than 10 s late.\n" +
+			"At the end of the input the watermark stays where it is; --flush closes what still waits for it.",
+		Example: "  wayward replay --input events.jsonl.zst --flush\n" +
+			"  zcat events.jsonl.gz | wayward replay --input - --output findings.jsonl\n" +
+			"  wayward replay --config wayward.yaml --from-topic agent.events --from 2026-11-20T00:00:00Z --to 2026-11-21T00:00:00Z",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd) },
+	}
+	f := cmd.Flags()
+	f.StringVarP(&o.input, "input", "i", "", "`file` of events, one a line, plain or .gz, .zst, .xz; - is standard input")
+	f.StringVar(&o.topic, "from-topic", "", "`topic` to read instead of a file")
+	f.StringVar(&o.from, "from", "", "first broker `time` of the topic, RFC 3339; its beginning without")
+	f.StringVar(&o.to, "to", "", "broker `time` to stop at; its end without")
+	f.StringVarP(&o.output, "output", "o", "", "write findings to `file`, OCSF, one a line, sorted by time and uid; - is standard output")
+	f.StringVarP(&o.config, "config", "c", "", "config `file`: policies, and brokers for --from-topic")
+	f.StringVar(&o.policies, "policies", "", "`directory` with personas/ and limits/, instead of the config's")
+	f.BoolVar(&o.flush, "flush", false, "at the end, close what still waits for the watermark")
+	f.IntVar(&o.shards, "shards", runtime.GOMAXPROCS(0), "workers; the findings do not depend on it")
+	f.BoolVarP(&o.quiet, "quiet", "q", false, "no progress, no summary")
+	cmd.MarkFlagsMutuallyExclusive("input", "from-topic")
+	cmd.MarkFlagsOneRequired("input", "from-topic")
+	return cmd
+}
+
+type replayOptions struct {
+	input, topic, from, to, output, config, policies string
+	flush, quiet                                     bool
+	shards                                           int
+}
+
+func (o *replayOptions) run(cmd *cobra.Command) (err error) {
+	if o.shards < 1 || o.shards > 1024 {
+		return fmt.Errorf("--shards %d: use 1 to 1024", o.shards)
+	}
+	if o.topic == "" && (o.from != "" || o.to != "") {
+		return errors.New("--from and --to are times of a topic: give --from-topic")
+	}
+	c, err := loadConfig(o.config)
+	if err != nil {
+		return err
+	}
+	if o.policies != "" {
+		c.Policies = o.policies
+	}
+	policies, err := loadPolicies(c.Policies)
+	if err != nil {
+		return err
+	}
+	stderr := cmd.ErrOrStderr()
+	start := time.Now()
+	r := pipeline.Replay{Policy: policies, Workers: o.shards, Flush: o.flush, PageCap: c.Engine.PageCap}
+
+	var src pipeline.Source
+	total, unit := int64(0), "bytes"
+	if o.topic != "" {
+		from, err := moment("--from", o.from)
+		if err != nil {
+			return err
+		}
+		to, err := moment("--to", o.to)
+		if err != nil {
+			return err
+		}
+		if c.Kafka.Embedded() {
+			return errors.New("--from-topic needs brokers: give --config with brokers in it")
+		}
+		options, err := c.Kafka.Options()
+		if err != nil {
+			return err
+		}
+		// What lies before the range, as far back as the longest window reaches, fills the windows and is not reported.
+		before := from
+		if !from.IsZero() {
+			r.Since = from.UnixMilli()
+			before = from.Add(-longest(policies))
+		}
+		rng, err := pipeline.OpenRange(cmd.Context(), options, o.topic, before, to)
+		if err != nil {
+			return err
+		}
+		defer rng.Close()
+		src, total, unit = rng, rng.Total, "records"
+	} else {
+		lines, err := pipeline.OpenLines(o.input, start)
+		if err != nil {
+			return err
+		}
+		defer lines.Close()
+		src, total = lines, lines.Size
+	}
+
+	deliver, done, err := o.sink(cmd)
+	if err != nil {
+		return err
+	}
+	r.Deliver = deliver
+	bad := 0
+	r.Bad = func(at int64, reason string, err error) {
+		if bad++; bad <= 5 && !o.quiet {
+			fmt.Fprintf(stderr, "%s: %v\n", o.place(at), err)
+		} else if bad == 6 && !o.quiet {
+			fmt.Fprintln(stderr, "more records did not decode; the summary counts them")
+		}
+	}
+	finish := func() {}
+	if f, ok := stderr.(*os.File); ok && !o.quiet && term.IsTerminal(int(f.Fd())) {
+		r.Progress, finish = progress(f, total, unit)
+	}
+	sum, err := r.Run(cmd.Context(), src)
+	finish()
+	if derr := done(); err == nil {
+		err = derr
+	}
+	if !o.quiet {
+		summarize(stderr, sum, time.Since(start), o.flush)
+	}
+	return err
+}
+
+func (o *replayOptions) place(at int64) string {
+	if o.topic != "" {
+		return fmt.Sprintf("%s offset %d", o.topic, at)
+	}
+	return fmt.Sprintf("%s line %d", o.input, at)
+}
+
+// longest is the length of the longest window.
+func longest(set *policy.Set) time.Duration {
+	ms := int64(0)
+	for _, l := range set.Limits() {
+		ms = max(ms, l.WindowMS)
+	}
+	return time.Duration(ms) * time.Millisecond
+}
+
+func moment(flag, s string) (time.Time, error) {
+	if s == "" {
+		return time.Time{}, nil
+	}
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		return t, fmt.Errorf("%s %s: not a time; write it as 2026-11-20T14:30:00Z", flag, s)
+	}
+	return t, nil
+}
+
+// sink is where findings go: a file, sorted; else lines for people on standard output.
+func (o *replayOptions) sink(cmd *cobra.Command) (deliver func(*event.Finding) error, done func() error, err error) {
+	if o.output == "" {
+		t := sinks.NewTerminal(cmd.OutOrStdout(), sinks.Colour(cmd.OutOrStdout()))
+		return t.Deliver, t.Close, nil
+	}
+	var w io.Writer = cmd.OutOrStdout()
+	closeFile := func() error { return nil }
+	if o.output != "-" {
+		f, err := os.Create(o.output)
+		if err != nil {
+			return nil, nil, fmt.Errorf("output: %w", err)
+		}
+		w, closeFile = f, f.Close
+	}
+	s := sinks.NewSorted(w, &sinks.OCSF{Version: versionOf()})
+	return s.Deliver, func() error { return errors.Join(s.Close(), closeFile()) }, nil
+}
+
+func progress(w io.Writer, total int64, unit string) (func(done, events int64), func()) {
+	p := mpb.New(mpb.WithOutput(w), mpb.WithWidth(40))
+	var events int64
+	rate := decor.Any(func(s decor.Statistics) string { return fmt.Sprintf("  %d events", events) })
+	var bar *mpb.Bar
+	if unit == "bytes" {
+		bar = p.AddBar(total, mpb.PrependDecorators(decor.CountersKibiByte("% .1f / % .1f")), mpb.AppendDecorators(decor.Percentage(), rate, decor.OnComplete(decor.AverageETA(decor.ET_STYLE_GO), "")))
+	} else {
+		bar = p.AddBar(total, mpb.PrependDecorators(decor.CountersNoUnit("%d / %d")), mpb.AppendDecorators(decor.Percentage(), rate, decor.OnComplete(decor.AverageETA(decor.ET_STYLE_GO), "")))
+	}
+	return func(done, n int64) {
+			events = n
+			bar.SetCurrent(done)
+		}, func() {
+			bar.SetTotal(-1, true)
+			p.Wait()
+		}
+}
+
+func summarize(w io.Writer, s pipeline.Summary, took time.Duration, flushed bool) {
+	fmt.Fprintf(w, "%d events in %v (%.0f/s)", s.Events, took.Round(time.Millisecond), float64(s.Events)/took.Seconds())
+	if s.Events > 0 {
+		fmt.Fprintf(w, ", from %s to %s", time.UnixMilli(s.First).UTC().Format(time.RFC3339), time.UnixMilli(s.Last).UTC().Format(time.RFC3339))
+	}
+	fmt.Fprintf(w, "\n%d findings, %d updates of findings; %d agents, sessions and scopes remembered\n", s.Findings, s.Updates, s.Pages)
+	var reasons []string
+	for r := range s.Dead {
+		reasons = append(reasons, r)
+	}
+	sort.Strings(reasons)
+	for _, r := range reasons {
+		fmt.Fprintf(w, "%d records did not decode: %s\n", s.Dead[r], r)
+	}
+	for _, c := range []struct {
+		n    int64
+		what string
+	}{
+		{s.Repeated, "events came again (same id, same agent) and were counted once"},
+		{s.Late, "events were more than 10 s behind their agent's newest"},
+		{s.Future, "events were stamped in the future; their time was replaced"},
+		{s.Dropped, "entities were not remembered: their tenant has used up its share of the state"},
+	} {
+		if c.n > 0 {
+			fmt.Fprintf(w, "%d %s\n", c.n, c.what)
+		}
+	}
+	if s.Pending > 0 && !flushed {
+		fmt.Fprintf(w, "%d buckets above one agent still wait for the watermark: --flush closes them\n", s.Pending)
+	}
+}

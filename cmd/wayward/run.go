@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/pipeline"
+	"github.com/wayward-sec/wayward/sinks"
+)
+
+func newRun() *cobra.Command {
+	var name, level string
+	var stages []string
+	var print bool
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Watch: read events from Kafka, write findings to Kafka",
+		Long: "run reads agent.events in exactly-once and writes findings to agent.alerts. Without brokers in the config it brings a broker of its own,\n" +
+			"on loopback, for demos, tests and laptops: findings may repeat there (with equal ids) after an unclean stop.\n" +
+			"Ctrl-C or SIGTERM stops it cleanly; a second one at once.",
+		Example: "  wayward run                                    embedded broker on 127.0.0.1:29092, state in ./wayward-state\n" +
+			"  wayward run --config wayward.yaml              your Kafka\n" +
+			"  wayward run --config wayward.yaml --stage behaviour   one stage alone",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			log, err := logger(cmd.ErrOrStderr(), level)
+			if err != nil {
+				return err
+			}
+			c, err := loadConfig(name)
+			if err != nil {
+				return err
+			}
+			if len(stages) > 0 {
+				c.Stages = stages
+			}
+			return run(cmd.Context(), c, log, print, cmd.OutOrStdout())
+		},
+	}
+	f := cmd.Flags()
+	f.StringVarP(&name, "config", "c", "", "config `file`; defaults without")
+	f.StringSliceVar(&stages, "stage", nil, "run these `stages` only: "+strings.Join(pipeline.Stages, ", "))
+	f.BoolVar(&print, "print", false, "print findings on standard output, too")
+	f.StringVar(&level, "log-level", "info", "debug, info, warn or error")
+	return cmd
+}
+
+func logger(w io.Writer, level string) (*slog.Logger, error) {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		return nil, fmt.Errorf("--log-level %s: use debug, info, warn or error", level)
+	}
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: l})), nil
+}
+
+func run(ctx context.Context, c config, log *slog.Logger, print bool, stdout io.Writer) error {
+	var w wiring
+	if print {
+		term := sinks.NewTerminal(stdout, sinks.Colour(stdout))
+		t := newTap(func(fs []*event.Finding) error {
+			for _, f := range fs {
+				if err := term.Deliver(f); err != nil {
+					return err
+				}
+			}
+			return nil
+		}, log)
+		defer t.Close()
+		w.found = t.take
+	}
+	i, err := wire(ctx, c, w, log)
+	if err != nil {
+		return err
+	}
+	where := strings.Join(c.Brokers, ",")
+	if i.broker != nil {
+		where = "embedded " + i.broker.Addr()
+	}
+	log.Info("wayward "+versionOf(), "brokers", where, "instance", c.Instance, "policies", i.cfg.Policy.Hash()[:12], "limits", len(i.cfg.Policy.Limits()), "personas", len(i.cfg.Policy.Personas()), "metrics", i.addr)
+	err = pipeline.Run(ctx, i.cfg)
+	log.Info("stopped")
+	if cerr := i.Close(); err == nil {
+		err = cerr
+	}
+	return err
+}

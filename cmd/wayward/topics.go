@@ -1,0 +1,113 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/wayward-sec/wayward/pipeline"
+)
+
+func newTopics() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "topics",
+		Short: "Show, create and verify the topics on your Kafka",
+		Example: "  wayward topics plan --config wayward.yaml      what is missing or different; changes nothing\n" +
+			"  wayward topics apply --config wayward.yaml     create and alter\n" +
+			"  wayward topics check --config wayward.yaml     for scripts: exit 1 if something is wrong",
+	}
+	cmd.AddCommand(
+		topicsVerb("plan", "Show what apply would do", func(ctx context.Context, w io.Writer, adm *kadm.Client, specs []pipeline.TopicSpec, format string) error {
+			changes, err := pipeline.PlanTopics(ctx, adm, specs)
+			if err != nil {
+				return err
+			}
+			return printChanges(w, changes, format)
+		}),
+		topicsVerb("apply", "Create topics and set what differs; partition counts are never changed", func(ctx context.Context, w io.Writer, adm *kadm.Client, specs []pipeline.TopicSpec, format string) error {
+			changes, err := pipeline.PlanTopics(ctx, adm, specs)
+			if err != nil {
+				return err
+			}
+			if err := printChanges(w, changes, format); err != nil {
+				return err
+			}
+			return pipeline.ApplyTopics(ctx, adm, changes, func(pipeline.Change) {})
+		}),
+		topicsVerb("check", "Verify the topics; exit 1 if something is wrong", func(ctx context.Context, w io.Writer, adm *kadm.Client, specs []pipeline.TopicSpec, _ string) error {
+			if err := pipeline.CheckTopics(ctx, adm, specs); err != nil {
+				fmt.Fprintln(w, err)
+				return errSilent{1}
+			}
+			fmt.Fprintf(w, "%d topics are as they should be\n", len(specs))
+			return nil
+		}),
+	)
+	return cmd
+}
+
+func topicsVerb(verb, short string, do func(context.Context, io.Writer, *kadm.Client, []pipeline.TopicSpec, string) error) *cobra.Command {
+	var name, format string
+	cmd := &cobra.Command{Use: verb, Short: short, Args: cobra.NoArgs, Example: "  wayward topics " + verb + " --config wayward.yaml",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if format != "table" && format != "json" {
+				return fmt.Errorf("--output %s: use table or json", format)
+			}
+			c, err := loadConfig(name)
+			if err != nil {
+				return err
+			}
+			if c.Kafka.Embedded() {
+				return errors.New("the config has no brokers: the embedded broker looks after its topics itself")
+			}
+			options, err := c.Kafka.Options()
+			if err != nil {
+				return err
+			}
+			cl, err := kgo.NewClient(options...)
+			if err != nil {
+				return err
+			}
+			defer cl.Close()
+			adm := kadm.NewClient(cl)
+			ctx, cancel := context.WithTimeout(cmd.Context(), 30*time.Second)
+			defer cancel()
+			brokers, err := adm.ListBrokers(ctx)
+			if err != nil {
+				return errors.New(pipeline.Explain(err))
+			}
+			return do(ctx, cmd.OutOrStdout(), adm, c.Topics.Specs(false, len(brokers)), format)
+		}}
+	cmd.Flags().StringVarP(&name, "config", "c", "", "config `file`")
+	cmd.Flags().StringVar(&format, "output", "table", "table or json")
+	return cmd
+}
+
+func printChanges(w io.Writer, changes []pipeline.Change, format string) error {
+	if format == "json" {
+		if changes == nil {
+			changes = []pipeline.Change{}
+		}
+		e := json.NewEncoder(w)
+		e.SetIndent("", "  ")
+		return e.Encode(changes)
+	}
+	if len(changes) == 0 {
+		fmt.Fprintln(w, "nothing to do")
+		return nil
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "TOPIC\tCHANGE\tSETTING\tHAVE\tWANT\tWHAT")
+	for _, c := range changes {
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", c.Topic, c.Kind, c.Setting, c.Have, c.Want, c.What)
+	}
+	return t.Flush()
+}

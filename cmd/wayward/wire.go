@@ -1,0 +1,242 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/pipeline"
+	"github.com/wayward-sec/wayward/sinks"
+	"github.com/wayward-sec/wayward/state"
+)
+
+// instance is everything that a running engine consists of, opened in order and closed in reverse.
+type instance struct {
+	cfg      pipeline.Config
+	registry *prometheus.Registry
+	addr     string // of the metrics, once they are served
+	broker   *pipeline.Embedded
+	close    []func() error
+}
+
+// Close takes the instance down, last opened first.
+func (i *instance) Close() error {
+	var errs []error
+	for n := len(i.close) - 1; n >= 0; n-- {
+		errs = append(errs, i.close[n]())
+	}
+	i.close = nil
+	return errors.Join(errs...)
+}
+
+// options of wire that are not in the config file.
+type wiring struct {
+	memory bool // broker and state in memory: the demo
+	found  func([]*event.Finding)
+}
+
+// wire opens what the config asks for: broker, topics, policies, state, sinks, metrics. It is the only place that knows them all.
+func wire(ctx context.Context, c config, w wiring, log *slog.Logger) (_ *instance, err error) {
+	i := &instance{registry: prometheus.NewRegistry()}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, i.Close())
+		}
+	}()
+	i.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+
+	policies, err := loadPolicies(c.Policies)
+	if err != nil {
+		return nil, err
+	}
+	dir := c.State
+	if w.memory {
+		dir = ""
+	}
+	embedded := c.Kafka.Embedded()
+	if embedded {
+		brokerDir := ""
+		if dir != "" {
+			brokerDir = dir // it takes dir/broker and dir/lock
+		}
+		broker, err := pipeline.StartEmbedded(brokerDir, c.Embedded.Port, log)
+		if err != nil {
+			return nil, err
+		}
+		i.broker = broker
+		i.close = append(i.close, broker.Close)
+		c.Kafka = pipeline.Kafka{Brokers: []string{broker.Addr()}}
+	}
+	options, err := c.Kafka.Options()
+	if err != nil {
+		return nil, err
+	}
+	storeDir := ""
+	if dir != "" {
+		storeDir = filepath.Join(dir, "store")
+	}
+	if embedded {
+		if err := prepareEmbedded(ctx, &c, options, i.broker, storeDir, log); err != nil {
+			return nil, err
+		}
+	}
+	store, err := state.Open(storeDir)
+	if err != nil {
+		return nil, err
+	}
+	i.close = append(i.close, store.Close)
+
+	found := w.found
+	if c.Findings.File != "" {
+		f, err := os.OpenFile(c.Findings.File, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+		if err != nil {
+			return nil, fmt.Errorf("findings file: %w", err)
+		}
+		lines := sinks.NewJSONL(f, &sinks.OCSF{Version: versionOf()})
+		tap := newTap(func(batch []*event.Finding) error {
+			for _, x := range batch {
+				if err := lines.Deliver(x); err != nil {
+					return err
+				}
+			}
+			return lines.Flush()
+		}, log)
+		i.close = append(i.close, f.Close, tap.Close)
+		next := found
+		found = func(fs []*event.Finding) {
+			tap.take(fs)
+			if next != nil {
+				next(fs)
+			}
+		}
+	}
+
+	i.cfg = pipeline.Config{
+		Options: options, Topics: c.Topics, Group: c.Group, Instance: c.Instance, Stages: c.Stages, Ingress: c.Ingress,
+		Store: store, Policy: policies, Encoder: encoder{&sinks.OCSF{Version: versionOf()}}, Metrics: pipeline.NewMetrics(i.registry), Log: log,
+		Changelog: !embedded, Found: found,
+		MaxPoll: c.Engine.MaxPoll, TransactionEvery: c.Engine.TransactionEvery, TransactionTimeout: c.Engine.TransactionTimeout, SessionTimeout: c.Engine.SessionTimeout,
+		CheckpointEvery: c.Engine.CheckpointEvery, ChangelogEvery: c.Engine.ChangelogEvery, MaxAhead: c.Engine.MaxAhead, PageCap: c.Engine.PageCap,
+	}
+	if c.Listen != "off" && c.Listen != "" {
+		if err := i.serve(c.Listen, log); err != nil {
+			return nil, err
+		}
+	}
+	return i, nil
+}
+
+// prepareEmbedded creates the topics of the embedded broker. After an unclean stop its transactions cannot be trusted to be whole, so all that the
+// engine wrote to itself is thrown away and made again from agent.events; findings may then repeat, with equal ids.
+func prepareEmbedded(ctx context.Context, c *config, options []kgo.Opt, broker *pipeline.Embedded, storeDir string, log *slog.Logger) error {
+	cl, err := kgo.NewClient(options...)
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	if !broker.Clean() {
+		log.Warn("the last stop was not clean: state is rebuilt from " + c.Topics.Events + ", findings may repeat with equal ids")
+		groups := []string{c.Group + "-ingress", c.Group + "-behaviour", c.Group + "-relation"}
+		if storeDir != "" { // first: once the topics are discarded the next stop is clean
+			if err := os.RemoveAll(storeDir); err != nil {
+				return fmt.Errorf("discarding state: %w", err)
+			}
+		}
+		if err := broker.DiscardInternal(ctx, c.Topics.Discardable(), groups); err != nil {
+			return err
+		}
+	}
+	adm := kadm.NewClient(cl)
+	changes, err := pipeline.PlanTopics(ctx, adm, c.Topics.Specs(true, 1))
+	if err != nil {
+		return err
+	}
+	return pipeline.ApplyTopics(ctx, adm, changes, func(pipeline.Change) {})
+}
+
+// serve offers metrics and health on an address, loopback unless the config says otherwise.
+func (i *instance) serve(addr string, log *slog.Logger) error {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return fmt.Errorf("listen: %w; set another address, or off, in listen", err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(i.registry, promhttp.HandlerOpts{}))
+	ok := func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") }
+	mux.HandleFunc("GET /healthz", ok)
+	s := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			log.Error("metrics listener", "err", err)
+		}
+	}()
+	i.addr = l.Addr().String()
+	i.close = append(i.close, func() error {
+		err := s.Close()
+		<-done
+		return err
+	})
+	return nil
+}
+
+// encoder is what pipeline wants of package sinks.
+type encoder struct{ *sinks.OCSF }
+
+// Record implements pipeline.Encoder.
+func (e encoder) Record(f *event.Finding) (key, value []byte, headers []pipeline.Header) {
+	for _, h := range e.Headers(f) {
+		headers = append(headers, pipeline.Header{Key: h.Key, Value: h.Value})
+	}
+	return e.Key(nil, f), e.Append(nil, f), headers
+}
+
+// tap hands committed findings to a slow sink of this process without holding up the engine. What does not fit is left out and said: the topic has it.
+type tap struct {
+	in   chan []*event.Finding
+	done chan struct{}
+	log  *slog.Logger
+}
+
+func newTap(deliver func([]*event.Finding) error, log *slog.Logger) *tap {
+	t := &tap{in: make(chan []*event.Finding, 1024), done: make(chan struct{}), log: log}
+	go func() {
+		defer close(t.done)
+		for batch := range t.in {
+			if err := deliver(batch); err != nil {
+				log.Error("findings sink", "err", err)
+			}
+		}
+	}()
+	return t
+}
+
+func (t *tap) take(fs []*event.Finding) {
+	batch := append([]*event.Finding(nil), fs...)
+	select {
+	case t.in <- batch:
+	default:
+		t.log.Warn("findings sink is too slow: left out, the topic has them", "findings", len(batch))
+	}
+}
+
+// Close delivers what is waiting.
+func (t *tap) Close() error {
+	close(t.in)
+	<-t.done
+	return nil
+}

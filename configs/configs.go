@@ -1,0 +1,9 @@
+// Package configs holds the example configuration, which the demo runs with.
+package configs
+
+import "embed"
+
+// Files are the example personas and limits, as they lie in this folder.
+//
+//go:embed personas/*.yaml limits/*.yaml
+var Files embed.FS

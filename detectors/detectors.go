@@ -1,0 +1,294 @@
+// Package detectors decides what strays. A detector is one file and one line in the registry below.
+//
+// The behaviour stage shows every detector every event of an agent; what is counted above one agent a detector contributes to a meter, and the
+// relation stage shows it the meter's buckets once no event can come before them. The key decides the stage, the detector need not care:
+// it holds no state of its own, only parts of pages, which the engine saves, undoes and brings back.
+package detectors
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/policy"
+)
+
+// Detector watches events. Observe must depend on nothing but its arguments: no clock, no random, no map order, no memory of its own.
+type Detector interface {
+	Observe(x *Scene, e *event.Event)
+}
+
+// Relater is a detector that also counts above one agent.
+type Relater interface {
+	// Relate sees one bucket of one meter that Observe contributed to, in order of time, when the relation stage closes it.
+	Relate(x *Closing, b *Bucket)
+}
+
+// kind describes a detector to the engine.
+type kind struct {
+	name string
+	slot byte // names its part on disk: never changed, never reused
+	new  func(slot byte, set *policy.Set) Detector
+	part func() Part // an empty part
+}
+
+// registry lists the detectors in the order in which they see an event.
+var registry = []kind{
+	{"policy", 1, newPersonaPolicy, func() Part { return new(violations) }},
+	{"limit", 2, newVolume, func() Part { return new(meterPart) }},
+}
+
+// Names are the detectors' names, as findings and metrics carry them.
+func Names() []string {
+	out := make([]string, len(registry))
+	for i, k := range registry {
+		out[i] = k.name
+	}
+	return out
+}
+
+// Panel is the detectors compiled for one set of policies.
+type Panel struct {
+	Set  *policy.Set
+	list []Detector
+}
+
+// New compiles every detector for a set.
+func New(set *policy.Set) *Panel {
+	p := &Panel{Set: set}
+	for _, k := range registry {
+		p.list = append(p.list, k.new(k.slot, set))
+	}
+	return p
+}
+
+// Observe shows an event to every detector.
+func (p *Panel) Observe(x *Scene, e *event.Event) {
+	for _, d := range p.list {
+		d.Observe(x, e)
+	}
+}
+
+// Relate shows a closed bucket to the detector that contributed to it.
+func (p *Panel) Relate(x *Closing, b *Bucket) {
+	for i, k := range registry {
+		if k.slot == b.Slot {
+			if r, ok := p.list[i].(Relater); ok {
+				r.Relate(x, b)
+			}
+			return
+		}
+	}
+}
+
+// Part is what one detector remembers of one entity.
+type Part interface {
+	// Append encodes the part; an empty part may append nothing and is then forgotten.
+	Append(b []byte) []byte
+	// Decode reads what Append wrote.
+	Decode(r *baselines.Reader)
+}
+
+// Memory is what the detectors remember of one entity: an agent, a session, or a scope above agents. The zero value is empty.
+type Memory struct{ parts []slotted }
+
+type slotted struct {
+	slot byte
+	part Part
+}
+
+// Part returns the part of a slot, or nil.
+func (m *Memory) Part(slot byte) Part {
+	for _, p := range m.parts {
+		if p.slot == slot {
+			return p.part
+		}
+	}
+	return nil
+}
+
+// Ensure returns the part of a slot, making an empty one if there is none.
+func (m *Memory) Ensure(slot byte) Part {
+	if p := m.Part(slot); p != nil {
+		return p
+	}
+	p := partOf(slot)
+	m.parts = append(m.parts, slotted{slot, p})
+	return p
+}
+
+func partOf(slot byte) Part {
+	for _, k := range registry {
+		if k.slot == slot {
+			return k.part()
+		}
+	}
+	panic(fmt.Sprintf("detectors: no detector has slot %d", slot))
+}
+
+func known(slot byte) bool {
+	for _, k := range registry {
+		if k.slot == slot {
+			return true
+		}
+	}
+	return false
+}
+
+// Append encodes the memory.
+func (m *Memory) Append(b []byte) []byte {
+	for _, p := range m.parts {
+		at := len(b)
+		b = append(b, p.slot, 0, 0, 0, 0)
+		body := len(b)
+		if b = p.part.Append(b); len(b) == body {
+			b = b[:at]
+			continue
+		}
+		binary.BigEndian.PutUint32(b[at+1:], uint32(len(b)-body))
+	}
+	return append(b, 0)
+}
+
+// Decode reads what Append wrote. The part of a detector that this binary does not have is left out.
+func (m *Memory) Decode(r *baselines.Reader) {
+	*m = Memory{}
+	for {
+		slot := r.Byte()
+		if slot == 0 {
+			return
+		}
+		if len(r.B) < 4 {
+			r.Byte()
+			r.Uint64() // too short on purpose: sets Err
+			return
+		}
+		n := binary.BigEndian.Uint32(r.B)
+		if uint64(n) > uint64(len(r.B)-4) {
+			r.B = r.B[:0]
+			r.Byte()
+			return
+		}
+		sub := baselines.Reader{B: r.B[4 : 4+n]}
+		r.B = r.B[4+n:]
+		if !known(slot) {
+			continue
+		}
+		m.Ensure(slot).Decode(&sub)
+		if sub.Err != nil && r.Err == nil {
+			r.Err = sub.Err
+		}
+	}
+}
+
+// Host is what a detector may ask of the shard that runs it.
+type Host interface {
+	// Session returns the memory of the event's session; nil if it has none, or the tenant's cap is reached.
+	Session() *Memory
+	// Find records a finding. The shard fills in what it knows: tenant, agent, persona, session, user and tool of the event.
+	Find(f event.Finding)
+	// Contribute adds to a meter above one agent; sums follow the measures of package policy.
+	Contribute(slot byte, meter uint64, scope policy.Scope, id string, sums *Sums)
+}
+
+// Sums is one number for each measure of package policy.
+type Sums = baselines.Sums
+
+var _ [policy.Measures]struct{} = [baselines.Measures]struct{}{} // one for each, and the count first
+
+// Scene is one event as the detectors see it.
+type Scene struct {
+	Host
+	Time    int64   // event time made sane, Unix milliseconds
+	Agent   *Memory // of the event's agent
+	Persona string  // as sent or looked up; "" if unknown
+	Role    *policy.Persona
+}
+
+// Ref points at the event under observation. Its agent is left out: it is the page's own.
+func (x *Scene) Ref(e *event.Event) event.Ref { return event.Ref{Time: x.Time, ID: e.ID} }
+
+// Bucket is a closed bucket of a meter: what all agents contributed to one scope within BucketMS of event time.
+type Bucket struct {
+	Slot   byte
+	Meter  uint64
+	Scope  policy.Scope
+	Tenant string
+	ID     string
+	Index  int64 // of BucketMS
+	N      int64
+	Sums   Sums
+	First  event.Ref // by (time, id), as Last
+	Last   event.Ref
+	Mixed  bool // of more than one agent
+}
+
+// BucketMS is the grain of what is counted above one agent (DESIGN §1).
+const BucketMS = 5000
+
+// Merge adds what another source contributed to the same bucket. Sums are integers, first and last are extremes: the order does not show.
+func (b *Bucket) Merge(o *Bucket) {
+	b.N += o.N
+	for i := range b.Sums {
+		b.Sums[i] = addSaturating(b.Sums[i], o.Sums[i])
+	}
+	b.Mixed = b.Mixed || o.Mixed || b.First.Agent != o.First.Agent
+	if o.First.Before(b.First) {
+		b.First = o.First
+	}
+	if b.Last.Before(o.Last) {
+		b.Last = o.Last
+	}
+}
+
+func addSaturating(a, b int64) int64 {
+	if s := a + b; s >= a {
+		return s
+	}
+	return 1<<63 - 1
+}
+
+// AddSaturating adds two numbers that are not negative.
+func AddSaturating(a, b int64) int64 { return addSaturating(a, b) }
+
+// Closing is what a detector sees when the relation stage closes a bucket.
+type Closing struct {
+	Memory *Memory // of the meter's scope
+	// Find records a finding about the scope; the shard fills in tenant and scope.
+	Find func(f event.Finding)
+}
+
+// risk is the risk score of a finding by severity, until detectors weigh their own.
+func risk(s event.Severity) int {
+	return [...]int{0, 10, 25, 50, 75, 95}[s]
+}
+
+// open is a finding that may still grow: an update keeps uid, trigger and time (EVENTS §2).
+type open struct {
+	trigger event.Ref
+	refs    []event.Ref // first contributors, without the trigger
+	next    int64       // value at which the next update is due
+}
+
+func (o *open) all() []event.Ref { return append(o.refs[:len(o.refs):len(o.refs)], o.trigger) }
+
+func (o *open) append(b []byte) []byte {
+	b = baselines.AppendRef(b, o.trigger)
+	b = binary.AppendUvarint(b, uint64(len(o.refs)))
+	for _, r := range o.refs {
+		b = baselines.AppendRef(b, r)
+	}
+	return binary.AppendVarint(b, o.next)
+}
+
+func (o *open) decode(r *baselines.Reader) {
+	o.trigger = baselines.ReadRef(r)
+	for range min(r.Len(), baselines.MaxRefs) {
+		o.refs = append(o.refs, baselines.ReadRef(r))
+	}
+	o.next = r.Varint()
+}
+
+// double is the value at which a finding that stands at v is next updated: twice as much.
+func double(v int64) int64 { return max(2, addSaturating(v, v)) }

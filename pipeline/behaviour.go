@@ -1,0 +1,424 @@
+package pipeline
+
+import (
+	"encoding/binary"
+	"math"
+	"strings"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/detectors"
+	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/policy"
+)
+
+// behaviour is the machine of the first stage: everything whose key is one agent, or a session of one agent. It works in offset order, without
+// waiting, and gathers what is counted above one agent for the relation stage.
+type behaviour struct {
+	*shard
+	panel   *detectors.Panel
+	decoder event.Decoder
+	e       event.Event
+	scene   detectors.Scene
+	topic   string // of events, for dead letters
+
+	clock     clock
+	idle      bool  // no event for idleAfter and none waiting: the relation stage need not wait for us
+	stamp     int64 // broker's timestamp of the newest event
+	told      int64 // now when the watermark last went to every facts partition
+	toldIdle  bool
+	relation  []int64 // watermark of each relation shard, as last heard
+	skip      []int64 // offsets that the shard was told to set aside
+	sweptHour int64
+
+	current  *event.Event // under observation
+	key      []byte       // scratch
+	agent    *page
+	session  *page
+	sessions bool // session was looked for in this event
+
+	partials []detectors.Bucket
+	index    map[uint64]int32 // into partials, by a hash of what they count
+	facts    [][]byte         // one record under construction per facts partition
+	hint     []int            // how long the last one was
+	replay   *int64           // in a file replay: the watermark of the whole file
+}
+
+const (
+	idleAfter  = 10_000 // ms without an event after which an idle source is not waited for
+	tellEvery  = 1000   // ms of wall clock between watermarks to every facts partition
+	agentIdle  = 7 * 86_400_000
+	sessionEnd = 86_400_000 // ms of event time after which an idle session is forgotten
+	factsBytes = 512 << 10  // a facts record is split above this
+)
+
+func newBehaviour(p int32, r *rules, set *policy.Set, topic string) *behaviour {
+	b := &behaviour{shard: newShard(p, r), panel: detectors.New(set), topic: topic, index: map[uint64]int32{}, relation: make([]int64, r.facts), facts: make([][]byte, r.facts), hint: make([]int, r.facts)}
+	for i := range b.relation {
+		b.relation[i] = noTime
+	}
+	b.shard.machine = b
+	b.scene.Host = b
+	return b
+}
+
+func (b *behaviour) apply(log int, r *record) error {
+	if log == controlLog {
+		return b.control(r)
+	}
+	b.stamp = r.stamp
+	b.idle = false
+	for _, o := range b.skip {
+		if o == r.offset {
+			b.deadLetter(b.topic, r, "failed", "the shard failed on this event several times; see its log")
+			return nil
+		}
+	}
+	if err := b.decoder.Decode(r.value, &b.e); err != nil {
+		b.deadLetter(b.topic, r, reasonOf(err), err.Error())
+		return nil
+	}
+	if r.key != nil {
+		b.key = event.AppendKey(b.key[:0], b.e.Tenant, b.e.Agent.ID)
+		if string(b.key) != string(r.key) {
+			b.counts.misrouted++
+		}
+	}
+	b.observe(&b.e, r.stamp)
+	return nil
+}
+
+// observe is the path of one decoded event.
+func (b *behaviour) observe(e *event.Event, stamp int64) {
+	b.counts.events++
+	b.current = e
+	agent := append(b.key[:0], agentPage)
+	agent = append(agent, e.Tenant...)
+	agent = append(agent, '|')
+	agent = appendEscaped(agent, e.Agent.ID)
+	b.key = agent
+	hash := xxhash.Sum64(agent)
+	pg := b.page(agent, e.Tenant)
+	if pg == nil {
+		b.clock.see(min(e.Time, stamp+futureTol), hash)
+		return
+	}
+	if pg.repeated(xxhash.Sum64String(e.ID)) {
+		b.counts.repeated++
+		return
+	}
+	t := e.Time
+	if t > stamp+futureTol {
+		b.counts.future++
+		switch {
+		case pg.seen != 0:
+			t = pg.seen
+		case b.clock.seen:
+			t = b.clock.newest
+		default:
+			t = stamp
+		}
+	}
+	if pg.seen != 0 && t < pg.seen-lateness {
+		b.counts.late++
+	}
+	pg.seen = max(pg.seen, t)
+
+	b.scene.Time = t
+	b.scene.Agent = &pg.memory
+	b.agent, b.session, b.sessions = pg, nil, false
+	b.role(pg, e)
+	b.panel.Observe(&b.scene, e)
+
+	b.clock.see(t, hash)
+	if h := baselines.FloorDiv(b.clock.newest, 3_600_000); h > b.sweptHour {
+		b.sweptHour = h
+		b.forget()
+	}
+}
+
+// role finds who the agent is: the persona it sends, else the registry's. An agent keeps both until it says otherwise or the set changes.
+func (b *behaviour) role(pg *page, e *event.Event) {
+	if pg.set != b.panel.Set || pg.sent != e.Persona {
+		pg.set = b.panel.Set
+		pg.sent = strings.Clone(e.Persona)
+		pg.persona = pg.sent
+		if pg.persona == "" {
+			pg.persona = b.panel.Set.PersonaOf(e.Tenant, e.Agent.ID)
+		}
+		pg.role = b.panel.Set.Persona(e.Tenant, pg.persona)
+	}
+	b.scene.Persona, b.scene.Role = pg.persona, pg.role
+}
+
+// forget drops agents and sessions that have been idle for long. Once an hour of event time, so the cost is spread and every run does the same.
+func (b *behaviour) forget() {
+	t := b.clock.watermark()
+	b.sweep(func(pg *page) bool {
+		switch pg.key[0] {
+		case sessionPage:
+			return pg.seen < t-sessionEnd
+		default:
+			return pg.seen < t-agentIdle
+		}
+	})
+}
+
+// Session implements detectors.Host.
+func (b *behaviour) Session() *detectors.Memory {
+	if !b.sessions {
+		b.sessions = true
+		if b.current.Session != "" {
+			b.session = b.sessionPage(b.current.Session)
+		}
+		if b.session != nil {
+			b.session.seen = max(b.session.seen, b.scene.Time)
+		}
+	}
+	if b.session == nil {
+		return nil
+	}
+	return &b.session.memory
+}
+
+func (b *behaviour) sessionPage(session string) *page {
+	n := len(b.agent.key) + 1 // of agent and separator
+	if pg := b.agent.last; pg != nil && !pg.dead && len(pg.key) == n+len(session) && pg.key[n:] == session && isPlain(session) {
+		b.touch(pg)
+		return pg
+	}
+	k := append(b.key[:0], sessionPage)
+	k = append(k, b.agent.key[1:]...)
+	k = append(k, '|')
+	k = appendEscaped(k, session)
+	b.key = k
+	pg := b.page(k, b.agent.tenant)
+	b.agent.last = pg
+	return pg
+}
+
+// Find implements detectors.Host.
+func (b *behaviour) Find(f event.Finding) {
+	e := b.current
+	f.Stage = "behaviour"
+	f.Tenant = b.agent.tenant
+	f.Agent = strings.Clone(e.Agent.ID)
+	f.ScopeID, f.Target = strings.Clone(f.ScopeID), strings.Clone(f.Target)
+	f.Persona, f.Session, f.User = b.scene.Persona, strings.Clone(e.Session), strings.Clone(e.User)
+	f.Tool, f.Server, f.Class = strings.Clone(e.Tool.Name), strings.Clone(e.Tool.Server), e.Tool.Class
+	id := f.ScopeID
+	if f.ScopeType == "session" {
+		id = f.Agent + "|" + id // sessions of two agents may share a name
+	}
+	f.UID = event.UID(f.Tenant, f.Detector+"/"+f.Rule, f.ScopeType, id, f.Refs[len(f.Refs)-1].ID)
+	b.find(&f)
+}
+
+// Contribute implements detectors.Host.
+func (b *behaviour) Contribute(slot byte, meter uint64, scope policy.Scope, id string, sums *detectors.Sums) {
+	e := b.current
+	index := baselines.FloorDiv(b.scene.Time, detectors.BucketMS)
+	ref := event.Ref{Time: b.scene.Time, ID: e.ID, Agent: e.Agent.ID}
+	h := xxhash.Sum64String(id) ^ meter ^ uint64(index)*0x9e3779b97f4a7c15 ^ uint64(slot)<<56
+	for i, ok := b.index[h]; ok; i, ok = b.index[h] {
+		p := &b.partials[i]
+		if p.Index != index || p.Meter != meter || p.Slot != slot || p.Scope != scope || p.ID != id || p.Tenant != e.Tenant {
+			h++ // another bucket has this hash
+			continue
+		}
+		p.N++
+		for j, s := range sums {
+			p.Sums[j] = detectors.AddSaturating(p.Sums[j], s)
+		}
+		p.Mixed = p.Mixed || p.First.Agent != ref.Agent
+		if ref.Before(p.First) {
+			p.First = ref
+		}
+		if p.Last.Before(ref) {
+			p.Last = ref
+		}
+		return
+	}
+	b.partials = append(b.partials, detectors.Bucket{
+		Slot: slot, Meter: meter, Scope: scope, Tenant: e.Tenant, ID: id, Index: index,
+		N: 1, Sums: *sums, First: ref, Last: ref,
+	})
+	b.index[h] = int32(len(b.partials) - 1)
+}
+
+// control applies what others have decided: the relation stage, other instances, operators. What cannot be read is set aside, never guessed.
+func (b *behaviour) control(r *record) error {
+	c, err := readControl(r.value)
+	if err != nil {
+		b.counts.badControl++
+		return nil
+	}
+	switch c.Kind {
+	case controlTick:
+		b.clock.tick(c.Time)
+		b.idle = c.IdleMS >= idleAfter
+	case controlIdle:
+		b.idle = true
+	case controlVerdict:
+		k := append(b.key[:0], agentPage)
+		b.key = event.AppendKey(k, c.Tenant, c.Agent)
+		if pg := b.page(b.key, c.Tenant); pg != nil {
+			pg.verdicts++
+			pg.seen = max(pg.seen, c.Time)
+			b.counts.verdicts++
+		}
+	case controlRelation:
+		if c.Source >= 0 && int(c.Source) < len(b.relation) {
+			b.relation[c.Source] = max(b.relation[c.Source], c.Time)
+		}
+	case controlSkip:
+		b.skip = append(b.skip, c.Offset)
+		if len(b.skip) > 16 {
+			b.skip = b.skip[1:]
+		}
+	case controlActivate:
+		if c.Set == b.panel.Set.Hash() {
+			return nil
+		}
+		set, err := b.rules.set(c.Set)
+		if err != nil {
+			return err
+		}
+		b.panel = detectors.New(set)
+	default:
+		b.counts.badControl++
+	}
+	return nil
+}
+
+// seal writes what the slice gathered to the relation stage: at most one facts record per transaction and facts partition (split above factsBytes),
+// and at least once a second the watermark to every facts partition.
+func (b *behaviour) seal() {
+	n := b.rules.facts
+	tell := b.replay == nil && (b.now-b.told >= tellEvery || b.idle != b.toldIdle)
+	if tell {
+		b.told, b.toldIdle = b.now, b.idle
+	}
+	watermark := b.clock.watermark()
+	if b.replay != nil {
+		watermark = *b.replay
+	}
+	head := func(q int32) {
+		b.facts[q] = appendFactsHead(make([]byte, 0, b.hint[q]+256), factsHead{source: b.p, now: b.now, watermark: watermark, idle: b.idle, set: b.panel.Set.Hash()})
+	}
+	for i := range b.partials {
+		k := &b.partials[i]
+		b.key = append(append(append(b.key[:0], k.Tenant...), '|', byte(k.Scope), '|'), k.ID...)
+		q := int32(xxhash.Sum64(b.key) % uint64(n))
+		if b.facts[q] == nil {
+			head(q)
+		}
+		b.facts[q] = appendBucket(b.facts[q], k)
+		if len(b.facts[q]) > factsBytes {
+			b.sendFacts(q)
+		}
+	}
+	for q := range n {
+		if b.facts[q] == nil && tell {
+			head(q)
+		}
+		if b.facts[q] != nil {
+			b.sendFacts(q)
+		}
+	}
+	b.drain()
+}
+
+// drain forgets what the slice gathered. Its strings alias the slice's records and the decoder's scratch, which end with it.
+func (b *behaviour) drain() {
+	clear(b.partials)
+	b.partials = b.partials[:0]
+	clear(b.index)
+	b.decoder.Reset()
+}
+
+func (b *behaviour) sendFacts(q int32) {
+	b.counts.facts++
+	b.emit(output{to: toFacts, partition: q, value: b.facts[q]})
+	b.hint[q] = min(len(b.facts[q]), factsBytes)
+	b.facts[q] = nil
+}
+
+// ahead tells by how much this shard's event time is ahead of the slowest relation shard that has been heard of.
+func (b *behaviour) ahead() int64 {
+	low := int64(math.MaxInt64)
+	for _, t := range b.relation {
+		if t != noTime {
+			low = min(low, t)
+		}
+	}
+	if low == math.MaxInt64 || !b.clock.seen {
+		return 0
+	}
+	return b.clock.watermark() - low
+}
+
+func (b *behaviour) appendVars(v []byte) []byte {
+	v = b.clock.append(v)
+	flags := byte(0)
+	if b.idle {
+		flags |= 1
+	}
+	if b.toldIdle {
+		flags |= 2
+	}
+	v = append(v, flags)
+	v = binary.AppendVarint(v, b.stamp)
+	v = binary.AppendVarint(v, b.told)
+	v = binary.AppendVarint(v, b.sweptHour)
+	v = binary.AppendUvarint(v, uint64(len(b.relation)))
+	for _, t := range b.relation {
+		v = binary.AppendVarint(v, t)
+	}
+	v = binary.AppendUvarint(v, uint64(len(b.skip)))
+	for _, o := range b.skip {
+		v = binary.AppendVarint(v, o)
+	}
+	return baselines.AppendString(v, b.panel.Set.Hash())
+}
+
+func (b *behaviour) decodeVars(r *baselines.Reader) {
+	b.clock.decode(r)
+	flags := r.Byte()
+	b.idle, b.toldIdle = flags&1 != 0, flags&2 != 0
+	b.stamp = r.Varint()
+	b.told = r.Varint()
+	b.sweptHour = r.Varint()
+	for i := range r.Len() {
+		if t := r.Varint(); i < len(b.relation) {
+			b.relation[i] = t
+		}
+	}
+	b.skip = b.skip[:0]
+	for range r.Len() {
+		b.skip = append(b.skip, r.Varint())
+	}
+	b.useSet(r)
+	b.drain() // what an aborted slice gathered is gone with it
+}
+
+// useSet puts the panel on the set that state was made under.
+func (b *behaviour) useSet(r *baselines.Reader) {
+	hash := r.Bytes()
+	if r.Err != nil || string(hash) == b.panel.Set.Hash() {
+		return
+	}
+	set, err := b.rules.set(string(hash))
+	if err != nil {
+		r.Err = err
+		return
+	}
+	b.panel = detectors.New(set)
+}
+
+func (b *behaviour) indexed(*page) {}
+
+func (b *behaviour) setHash() string { return b.panel.Set.Hash() }
+
+func (b *behaviour) undoes() bool { return true }

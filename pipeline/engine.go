@@ -1,0 +1,245 @@
+// Package pipeline runs events through the detectors, live on Kafka in exactly-once, or in a replay.
+//
+// The path of one event, in order: poll (stage.go) → apply → decode → observe (behaviour.go) → find → emit (shard.go) → produce and commit (stage.go);
+// what is counted above one agent goes on as facts → take → close (relation.go). State is a function of the logs alone, so a restart, a
+// rebalance and a replay reach the same one.
+package pipeline
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/policy"
+	"github.com/wayward-sec/wayward/state"
+)
+
+// Config is what an instance of the engine needs. Durations that are zero take their defaults.
+type Config struct {
+	Options  []kgo.Opt // how to reach the brokers
+	Topics   Topics
+	Group    string // prefix of consumer groups and transactional ids
+	Instance string // unique among the group's instances, the same after a restart
+	Stages   []string
+	Ingress  []Ingress
+
+	Store     *state.Store
+	Policy    *policy.Set
+	Encoder   Encoder
+	Metrics   *Metrics
+	Log       *slog.Logger
+	Changelog bool // keep pages on a compacted topic, for machines without a disk of this state
+	// Found is given what each commit found, after it. It must not block.
+	Found func([]*event.Finding)
+
+	MaxPoll            int           // records per transaction
+	TransactionEvery   time.Duration // least time between two transactions
+	TransactionTimeout time.Duration // also the longest that somebody's open transaction can hold up a catch-up
+	SessionTimeout     time.Duration
+	CheckpointEvery    time.Duration
+	ChangelogEvery     time.Duration
+	MaxAhead           time.Duration // event time by which a behaviour shard may run ahead of the relation stage
+	PageCap            int           // pages per tenant and partition
+
+	// For the crash test alone: where to die, and what to leave out so that it must fail.
+	At        func(point string)
+	NoUndo    bool
+	NoJournal bool
+
+	plain *kgo.Client // without transactions: ticks, sets, offsets
+	loads chan struct{}
+}
+
+// Stages that an instance can run.
+var Stages = []string{"ingress", "behaviour", "relation"}
+
+func (c *Config) defaults() {
+	set := func(d *time.Duration, v time.Duration) {
+		if *d == 0 {
+			*d = v
+		}
+	}
+	set(&c.TransactionEvery, 20*time.Millisecond)
+	set(&c.TransactionTimeout, 10*time.Second)
+	set(&c.SessionTimeout, 10*time.Second)
+	set(&c.CheckpointEvery, 10*time.Second)
+	set(&c.ChangelogEvery, time.Minute)
+	set(&c.MaxAhead, 10*time.Minute)
+	if c.MaxPoll == 0 {
+		c.MaxPoll = 20_000
+	}
+	if c.PageCap == 0 {
+		c.PageCap = 2_000_000
+	}
+	if len(c.Stages) == 0 {
+		c.Stages = Stages
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	c.loads = make(chan struct{}, 4)
+}
+
+// Run runs the stages until ctx is done, then stops them cleanly: transactions are ended, state is on disk. An error is one that time does not
+// mend: a missing topic, a state directory of another layout, a wrong assignor.
+func Run(ctx context.Context, c Config) error {
+	c.defaults()
+	plain, err := kgo.NewClient(append(slices.Clone(c.Options), kgo.RecordPartitioner(partitioner), kgo.ProducerBatchCompression(kgo.Lz4Compression()))...)
+	if err != nil {
+		return fmt.Errorf("Kafka client: %w", err)
+	}
+	defer plain.Close()
+	c.plain = plain
+	if err := WaitForBrokers(ctx, plain, c.Log); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	sources, facts, err := c.layout(ctx)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	known, err := newSets(c.Policy, c.Store, c.Topics.Sets)
+	if err != nil {
+		return err
+	}
+	known.fetch = func(ctx context.Context) (map[string][]byte, error) { return c.readSets(ctx) }
+	if err := known.publish(ctx, plain); err != nil {
+		return err
+	}
+	shared := &rules{encoder: c.Encoder, sources: sources, facts: facts, pageCap: c.PageCap, partition: byKey, set: known.get, noUndo: c.NoUndo}
+	g, ctx := errgroup.WithContext(ctx)
+	for _, name := range c.Stages {
+		switch name {
+		case "ingress":
+			if len(c.Ingress) > 0 {
+				g.Go(func() error { return (&ingress{cfg: &c, log: c.Log.With("stage", "ingress")}).run(ctx) })
+			}
+		case "behaviour":
+			st := c.stage("behaviour", 'b', shared)
+			st.in = []string{c.Topics.Control, c.Topics.Events}
+			st.journal = c.Topics.Journal
+			if c.Changelog {
+				st.changelog = c.Topics.ChangelogBehaviour
+			}
+			st.newShard = func(p int32) *shard { return newBehaviour(p, shared, none, c.Topics.Events).shard }
+			g.Go(func() error { return st.run(ctx) })
+		case "relation":
+			st := c.stage("relation", 'r', shared)
+			st.in = []string{c.Topics.Facts}
+			if c.Changelog {
+				st.changelog = c.Topics.ChangelogRelation
+			}
+			st.newShard = func(p int32) *shard { return newRelation(p, shared, none).shard }
+			g.Go(func() error { return st.run(ctx) })
+		default:
+			return fmt.Errorf("stage %q is unknown; there are %v", name, Stages)
+		}
+	}
+	return g.Wait()
+}
+
+func (c *Config) stage(name string, kind byte, r *rules) *stage {
+	st := &stage{cfg: c, name: name, kind: kind, rules: r, own: c.Policy.Hash(), log: c.Log.With("stage", name), metrics: c.Metrics.stage(name)}
+	st.topics = topicsOf(c.Topics)
+	return st
+}
+
+func topicsOf(t Topics) (out [toEvents + 1]string) {
+	out[toAlerts], out[toDLQ], out[toFacts], out[toControl], out[toJournal], out[toEvents] = t.Alerts, t.DLQ, t.Facts, t.Control, t.Journal, t.Events
+	return out
+}
+
+// layout checks the topics and returns their partition counts, which are recorded at the first start: state is cut by them.
+func (c *Config) layout(ctx context.Context) (sources, facts int32, err error) {
+	adm := kadm.NewClient(c.plain)
+	specs := c.Topics.Specs(!c.Changelog, 1)
+	for i := range specs {
+		specs[i].Replication = 0
+	}
+	found, err := ReviewTopics(ctx, adm, specs)
+	if err != nil {
+		return 0, 0, err
+	}
+	if err := fatal(found); err != nil {
+		return 0, 0, err
+	}
+	for _, f := range found {
+		c.Log.Warn(f.What)
+	}
+	td, err := adm.ListTopics(ctx, c.Topics.Events, c.Topics.Facts)
+	if err != nil {
+		return 0, 0, fmt.Errorf("topics: %s", Explain(err))
+	}
+	now := struct{ Events, Facts int }{len(td[c.Topics.Events].Partitions), len(td[c.Topics.Facts].Partitions)}
+	b, err := c.Store.Meta("layout")
+	if err != nil {
+		return 0, 0, err
+	}
+	then := now
+	if b != nil {
+		if err := json.Unmarshal(b, &then); err != nil {
+			return 0, 0, fmt.Errorf("layout recorded in the state directory: %w", err)
+		}
+	} else if b, err = json.Marshal(now); err != nil {
+		return 0, 0, err
+	} else if err := c.Store.SetMeta("layout", b); err != nil {
+		return 0, 0, err
+	}
+	if then != now {
+		return 0, 0, fmt.Errorf("%s has %d partitions and %s has %d, but the state was made with %d and %d: entities have moved between partitions. Stop all instances, delete the internal topics and the consumer groups, move the state directories away and start again",
+			c.Topics.Events, now.Events, c.Topics.Facts, now.Facts, then.Events, then.Facts)
+	}
+	return int32(now.Events), int32(now.Facts), nil
+}
+
+// readSets reads wayward.sets whole: it is small and compacted.
+func (c *Config) readSets(ctx context.Context) (map[string][]byte, error) {
+	adm := kadm.NewClient(c.plain)
+	ends, err := adm.ListEndOffsets(ctx, c.Topics.Sets)
+	if err != nil {
+		return nil, errors.New(Explain(err))
+	}
+	starts, err := adm.ListStartOffsets(ctx, c.Topics.Sets)
+	if err != nil {
+		return nil, errors.New(Explain(err))
+	}
+	end, _ := ends.Lookup(c.Topics.Sets, 0)
+	start, _ := starts.Lookup(c.Topics.Sets, 0)
+	chunks := map[string][]byte{}
+	if end.Offset <= start.Offset {
+		return chunks, nil
+	}
+	st := &stage{cfg: c}
+	r := st.reader(c.Topics.Sets, 0, 0)
+	defer r.close()
+	for at := int64(0); at < end.Offset-1; {
+		wait, cancel := context.WithTimeout(ctx, 5*time.Second)
+		kr, err := r.any(wait)
+		cancel()
+		if err != nil {
+			if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
+				break
+			}
+			return nil, err
+		}
+		at = kr.Offset
+		if len(kr.Key) > 0 && kr.Value != nil {
+			chunks[string(kr.Key)] = kr.Value
+		}
+	}
+	return join(chunks), nil
+}

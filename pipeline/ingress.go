@@ -1,0 +1,164 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/wayward-sec/wayward/event"
+)
+
+// Ingress names a topic whose records are brought into the native form and given the key tenant|agent.id.
+type Ingress struct {
+	Topic  string `yaml:"topic"`
+	Format string `yaml:"format"`
+}
+
+// formats are the input formats by name: what comes in, to its key and native value. One file and one line for a new one.
+var formats = map[string]func() format{
+	"native": func() format { return &native{} },
+}
+
+// Formats are the names of the input formats.
+func Formats() []string {
+	var out []string
+	for k := range formats {
+		out = append(out, k)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// format turns a record of an input topic into one of agent.events.
+type format interface {
+	convert(value []byte) (key, native []byte, err error)
+}
+
+// native records need only their key.
+type native struct {
+	decoder event.Decoder
+	e       event.Event
+}
+
+func (n *native) convert(value []byte) (key, out []byte, err error) {
+	n.decoder.Reset()
+	if err := n.decoder.Decode(value, &n.e); err != nil {
+		return nil, nil, err
+	}
+	return event.AppendKey(nil, n.e.Tenant, n.e.Agent.ID), value, nil
+}
+
+// ingress is the stateless stage: raw topics in, agent.events out, in one transaction with the offsets and the dead letters.
+type ingress struct {
+	cfg *Config
+	log *slog.Logger
+}
+
+func (in *ingress) run(ctx context.Context) error {
+	wait := 100 * time.Millisecond
+	for {
+		err := in.session(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if errors.Is(err, errFatal) {
+			return err
+		}
+		in.log.Warn("session ended", "err", Explain(err), "retry_in", wait)
+		pause(ctx, wait)
+		wait = min(2*wait, 10*time.Second)
+	}
+}
+
+func (in *ingress) session(ctx context.Context) error {
+	c := in.cfg
+	var topics []string
+	byTopic := map[string]format{}
+	for _, t := range c.Ingress {
+		f := formats[t.Format]
+		if f == nil {
+			return fmt.Errorf("%wingress topic %s: format %q is unknown; there are %v", errFatal, t.Topic, t.Format, Formats())
+		}
+		topics = append(topics, t.Topic)
+		byTopic[t.Topic] = f()
+	}
+	id := c.Group + "-ingress-" + c.Instance
+	s, err := kgo.NewGroupTransactSession(append(slices.Clone(c.Options), kgo.ConsumerGroup(c.Group+"-ingress"), kgo.ConsumeTopics(topics...),
+		kgo.TransactionalID(id), kgo.InstanceID(id), kgo.BlockRebalanceOnPoll(), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.SessionTimeout(c.SessionTimeout), kgo.TransactionTimeout(c.TransactionTimeout),
+		kgo.FetchMaxWait(100*time.Millisecond), kgo.BrokerMaxReadBytes(512<<20), kgo.ProducerBatchCompression(kgo.Lz4Compression()),
+		kgo.RecordPartitioner(partitioner), kgo.MaxBufferedRecords(200_000), kgo.WithHooks(c.Metrics.hooks("ingress")...))...)
+	if err != nil {
+		return fmt.Errorf("%wingress stage: %w", errFatal, err)
+	}
+	defer s.CloseAllowingRebalance()
+	cl := s.Client()
+	if _, _, err := cl.ProducerID(ctx); err != nil {
+		return fmt.Errorf("transactional id %s: %w", id, err)
+	}
+	metrics := c.Metrics.stage("ingress")
+	names := topicsOf(c.Topics)
+	out := stage{topics: names}
+	for ctx.Err() == nil {
+		poll, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
+		f := s.PollRecords(poll, c.MaxPoll)
+		cancel()
+		if f.NumRecords() == 0 {
+			s.AllowRebalance()
+			continue
+		}
+		if err := s.Begin(); err != nil {
+			return err
+		}
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*c.TransactionTimeout)
+		var lost atomic.Pointer[error]
+		promise := func(_ *kgo.Record, err error) {
+			if err != nil {
+				lost.CompareAndSwap(nil, &err)
+			}
+		}
+		dead := map[string]int64{}
+		n := 0
+		f.EachRecord(func(kr *kgo.Record) {
+			n++
+			key, value, err := byTopic[kr.Topic].convert(kr.Value)
+			if err != nil {
+				r := asRecord(kr)
+				dead[reasonOf(err)]++
+				cl.Produce(end, out.record(deadLetter(kr.Topic, kr.Partition, &r, reasonOf(err), err.Error())), promise)
+				return
+			}
+			cl.Produce(end, &kgo.Record{Topic: names[toEvents], Partition: -1, Key: key, Value: value}, promise)
+		})
+		err := cl.Flush(end)
+		s.AllowRebalance()
+		var ok bool
+		if err == nil {
+			ok, err = s.End(end, kgo.TransactionEndTry(lost.Load() == nil))
+		}
+		cancel()
+		switch {
+		case err != nil:
+			metrics.transactions("unknown").Inc()
+			return err
+		case ok:
+			metrics.transactions("committed").Inc()
+			c.Metrics.events.WithLabelValues("ingress").Add(float64(n))
+			for reason, k := range dead {
+				c.Metrics.dead.WithLabelValues("ingress", reason).Add(float64(k))
+			}
+		default:
+			metrics.transactions("aborted").Inc()
+			if perr := lost.Load(); perr != nil {
+				in.log.Warn("a record could not be written, the transaction is aborted", "err", Explain(*perr))
+			}
+		}
+	}
+	return nil
+}

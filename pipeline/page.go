@@ -1,0 +1,187 @@
+package pipeline
+
+import (
+	"encoding/binary"
+	"slices"
+	"strings"
+
+	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/detectors"
+	"github.com/wayward-sec/wayward/policy"
+)
+
+// pageFormat is the version of a page's encoding.
+const pageFormat = 1
+
+// page is one entity's state: an agent, a session, or a scope above agents. The first byte of its key says which.
+type page struct {
+	key    string
+	tenant string
+	seen   int64 // newest event time, Unix milliseconds
+	memory detectors.Memory
+
+	// Of an agent alone.
+	ring     []uint64 // hashes of its newest event ids
+	ringAt   int      // where the next one goes
+	verdicts int64    // of the relation stage about this agent
+
+	// Of a scope alone: what is contributed but not closed, by bucket.
+	pending []detectors.Bucket
+
+	// Not stored.
+	txn     uint64 // transaction that last touched it
+	dirty   bool   // since the last checkpoint
+	dead    bool   // dropped; the next checkpoint deletes it
+	last    *page  // session of its newest event, if that is an agent's page: mostly the next event's, too
+	role    *policy.Persona
+	persona string      // looked up for an agent that sends none
+	set     *policy.Set // under which role and persona hold
+	sent    string      // persona as sent when role was looked up
+}
+
+// Kinds of pages: the first byte of the key.
+const (
+	agentPage   = 'a' // a tenant|agent
+	sessionPage = 's' // s tenant|agent|session
+	scopePage   = 'x' // x slot meter scope tenant|id
+)
+
+// Ring sizes: an agent that acts once pays for one id, an active one is protected over ringMax events.
+const ringMax = 32
+
+// repeated notes an event id and tells whether it is among the agent's newest.
+func (pg *page) repeated(id uint64) bool {
+	if slices.Contains(pg.ring, id) {
+		return true
+	}
+	if len(pg.ring) < ringMax {
+		pg.ring = append(pg.ring, id)
+	} else {
+		pg.ring[pg.ringAt] = id
+		pg.ringAt = (pg.ringAt + 1) % ringMax
+	}
+	return false
+}
+
+// appendTo encodes the page: for the disk, the changelog, and as before-image.
+func (pg *page) appendTo(b []byte) []byte {
+	b = append(b, pageFormat)
+	b = baselines.AppendString(b, pg.tenant)
+	b = binary.AppendVarint(b, pg.seen)
+	switch pg.key[0] {
+	case agentPage:
+		b = binary.AppendVarint(b, pg.verdicts)
+		b = append(b, byte(len(pg.ring)), byte(pg.ringAt))
+		for _, h := range pg.ring {
+			b = binary.BigEndian.AppendUint64(b, h)
+		}
+	case scopePage:
+		b = binary.AppendUvarint(b, uint64(len(pg.pending)))
+		for i := range pg.pending {
+			b = appendBucket(b, &pg.pending[i])
+		}
+	}
+	return pg.memory.Append(b)
+}
+
+// decode reads what appendTo wrote into the page in place: pointers to it stay good.
+func (pg *page) decode(b []byte) error {
+	r := baselines.Reader{B: b}
+	if f := r.Byte(); f != pageFormat && r.Err == nil {
+		return errFormat(f)
+	}
+	if t := r.Bytes(); pg.tenant != string(t) {
+		pg.tenant = string(t)
+	}
+	pg.seen = r.Varint()
+	switch pg.key[0] {
+	case agentPage:
+		pg.verdicts = r.Varint()
+		n, at := int(r.Byte()), int(r.Byte())
+		if n > ringMax || at >= ringMax {
+			return baselines.ErrShort
+		}
+		pg.ringAt = at
+		pg.ring = pg.ring[:0]
+		for range n {
+			pg.ring = append(pg.ring, r.Uint64())
+		}
+	case scopePage:
+		pg.pending = pg.pending[:0]
+		for range r.Len() {
+			var k detectors.Bucket
+			readBucket(&r, &k)
+			if r.Err != nil {
+				return r.Err
+			}
+			pg.pending = append(pg.pending, k)
+		}
+	}
+	pg.memory.Decode(&r)
+	pg.set, pg.role = nil, nil
+	return r.Err
+}
+
+// isPlain tells whether a part of a key stands in it as it is.
+func isPlain(s string) bool { return strings.IndexByte(s, '|') < 0 && strings.IndexByte(s, '%') < 0 }
+
+// appendEscaped appends a part of a key with | and % percent-encoded (EVENTS §1).
+func appendEscaped(b []byte, s string) []byte {
+	if isPlain(s) {
+		return append(b, s...)
+	}
+	for i := range len(s) {
+		switch s[i] {
+		case '|':
+			b = append(b, "%7C"...)
+		case '%':
+			b = append(b, "%25"...)
+		default:
+			b = append(b, s[i])
+		}
+	}
+	return b
+}
+
+// appendBucket encodes a bucket of a meter, in a facts record and in a page.
+func appendBucket(b []byte, k *detectors.Bucket) []byte {
+	b = append(b, k.Slot, byte(k.Scope))
+	b = binary.BigEndian.AppendUint64(b, k.Meter)
+	b = baselines.AppendString(baselines.AppendString(b, k.Tenant), k.ID)
+	b = binary.AppendVarint(b, k.Index)
+	b = binary.AppendUvarint(b, uint64(k.N))
+	mask := byte(0)
+	for i, s := range k.Sums {
+		if s != 0 {
+			mask |= 1 << i
+		}
+	}
+	if k.Mixed {
+		mask |= 0x80
+	}
+	b = append(b, mask)
+	for _, s := range k.Sums {
+		if s != 0 {
+			b = binary.AppendUvarint(b, uint64(s))
+		}
+	}
+	return baselines.AppendRef(baselines.AppendRef(b, k.First), k.Last)
+}
+
+// readBucket decodes what appendBucket wrote.
+func readBucket(r *baselines.Reader, k *detectors.Bucket) {
+	k.Slot, k.Scope = r.Byte(), policy.Scope(r.Byte())
+	k.Meter = r.Uint64()
+	k.Tenant, k.ID = r.String(), r.String()
+	k.Index = r.Varint()
+	k.N = int64(r.Uvarint())
+	mask := r.Byte()
+	for i := range k.Sums {
+		k.Sums[i] = 0
+		if mask&(1<<i) != 0 {
+			k.Sums[i] = int64(r.Uvarint())
+		}
+	}
+	k.Mixed = mask&0x80 != 0
+	k.First, k.Last = baselines.ReadRef(r), baselines.ReadRef(r)
+}

@@ -1,0 +1,310 @@
+package pipeline
+
+import (
+	"cmp"
+	"encoding/binary"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/detectors"
+	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/policy"
+)
+
+// relation is the machine of the second stage: everything whose key is wider than one agent. It reads one log, facts, and needs no journal.
+//
+// A bucket is pending in the page of its scope until the watermark, the minimum over all sources, has passed it; then it is closed, once, whatever the
+// order in which its parts came. Pending buckets are part of the page, so a checkpoint holds them and a marker is one offset.
+type relation struct {
+	*shard
+	panel   *detectors.Panel
+	sources []source
+	mark    int64 // watermark of this shard: never falls
+	told    int64 // the watermark that the behaviour shards were last told
+	swept   int64 // hour of the last sweep
+
+	replay  bool
+	due     map[int64][]*page // pages with a pending bucket, by its index. Derived: rebuilt from pages
+	key     []byte
+	closing detectors.Closing
+	bucket  *detectors.Bucket
+	round   []event.Finding // of the buckets that are being closed
+}
+
+// source is one behaviour shard as its facts tell.
+type source struct {
+	heard     bool
+	idle      bool // has no event waiting: not waited for
+	out       bool // silent for too long: not waited for, and findings made without it are incomplete
+	watermark int64
+}
+
+const tellAhead = 120_000 // ms of event time between two words to the behaviour shards on how far this stage is
+
+func newRelation(p int32, r *rules, set *policy.Set) *relation {
+	b := &relation{shard: newShard(p, r), panel: detectors.New(set), sources: make([]source, r.sources), mark: noTime, told: noTime, due: map[int64][]*page{}}
+	for i := range b.sources {
+		b.sources[i].watermark = noTime
+	}
+	b.shard.machine = b
+	b.closing.Find = b.relationFinding
+	return b
+}
+
+func (b *relation) apply(_ int, r *record) error {
+	h, body, err := readFactsHead(r.value)
+	if err != nil || h.source < 0 || int(h.source) >= len(b.sources) {
+		b.counts.badControl++
+		return nil
+	}
+	b.now = h.now
+	src := &b.sources[h.source]
+	if h.out {
+		src.out = true
+		b.advance()
+		return nil
+	}
+	// A shard that has no set yet takes that of the first facts, so that nothing is counted by nobody; later ones take effect by a record of their own.
+	if h.set != b.panel.Set.Hash() && (h.activate || b.panel.Set == none) {
+		set, err := b.rules.set(h.set)
+		if err != nil {
+			return err
+		}
+		b.panel = detectors.New(set)
+	}
+	if h.activate {
+		return nil
+	}
+	for len(body.B) > 0 {
+		var k detectors.Bucket
+		readBucket(&body, &k)
+		if body.Err != nil {
+			b.counts.badControl++
+			return nil
+		}
+		b.take(&k)
+	}
+	if b.replay { // the stream's own watermark closes
+		return nil
+	}
+	src.heard, src.out, src.idle = true, false, h.idle
+	src.watermark = max(src.watermark, h.watermark)
+	b.advance()
+	return nil
+}
+
+// take files a bucket's part with the page of its scope, or closes it at once if its time is past.
+func (b *relation) take(k *detectors.Bucket) {
+	b.counts.buckets++
+	key := append(b.key[:0], scopePage, k.Slot)
+	key = binary.BigEndian.AppendUint64(key, k.Meter)
+	key = append(key, byte(k.Scope))
+	key = append(key, k.Tenant...)
+	key = append(key, '|')
+	key = append(key, k.ID...)
+	b.key = key
+	pg := b.page(key, k.Tenant)
+	if pg == nil {
+		return
+	}
+	pg.seen = max(pg.seen, k.Last.Time)
+	if b.mark != noTime && (k.Index+1)*detectors.BucketMS <= b.mark {
+		b.counts.lateBuckets++
+		b.close(pg, k)
+		b.report()
+		return
+	}
+	for i := range pg.pending {
+		if pg.pending[i].Index == k.Index {
+			pg.pending[i].Merge(k)
+			return
+		}
+	}
+	pg.pending = append(pg.pending, *k)
+	b.due[k.Index] = append(b.due[k.Index], pg)
+}
+
+// advance moves the watermark to the minimum over the sources that are waited for, and closes what it has passed.
+func (b *relation) advance() {
+	low, high, all := int64(noTime), int64(noTime), true
+	for i := range b.sources {
+		s := &b.sources[i]
+		switch {
+		case s.out || s.heard && s.idle:
+			if s.heard {
+				high = max(high, s.watermark)
+			}
+		case !s.heard || s.watermark == noTime:
+			return // nothing is known yet of a source that counts
+		case all:
+			low, all = s.watermark, false
+		default:
+			low = min(low, s.watermark)
+		}
+	}
+	if all {
+		low = high // everybody is idle: the newest that anybody has seen
+	}
+	b.advanceTo(low)
+}
+
+// advanceTo closes every pending bucket that ends by t, in order of time.
+func (b *relation) advanceTo(t int64) {
+	if t == noTime || b.mark != noTime && t <= b.mark {
+		return
+	}
+	b.mark = t
+	if len(b.due) > 0 {
+		var ready []int64
+		for index := range b.due {
+			if (index+1)*detectors.BucketMS <= t {
+				ready = append(ready, index)
+			}
+		}
+		slices.Sort(ready)
+		for _, index := range ready {
+			b.closeAll(index)
+		}
+	}
+	if b.told == noTime || t-b.told >= tellAhead {
+		b.told = t
+		for p := range b.rules.sources {
+			b.emit(output{to: toControl, partition: p, value: control{Kind: controlRelation, Source: b.p, Time: t}.encode()})
+		}
+	}
+	if h := baselines.FloorDiv(t, 3_600_000); h > b.swept {
+		b.swept = h
+		b.sweep(func(pg *page) bool { return len(pg.pending) == 0 && pg.seen < t-scopeIdle })
+	}
+}
+
+// scopeIdle is how long the page of a scope outlives its last event: longer than any window.
+const scopeIdle = 32 * 86_400_000
+
+func (b *relation) closeAll(index int64) {
+	pages := b.due[index]
+	delete(b.due, index)
+	for _, pg := range pages {
+		if pg.dead {
+			continue
+		}
+		for i := range pg.pending {
+			if pg.pending[i].Index == index {
+				b.touch(pg)
+				k := pg.pending[i]
+				pg.pending = slices.Delete(pg.pending, i, i+1)
+				b.close(pg, &k)
+				break
+			}
+		}
+	}
+	b.report()
+}
+
+// report records what was found, in an order that does not depend on that in which pages came into memory.
+func (b *relation) report() {
+	slices.SortStableFunc(b.round, func(x, y event.Finding) int {
+		return cmp.Or(strings.Compare(x.Tenant, y.Tenant), strings.Compare(x.Rule, y.Rule), strings.Compare(x.ScopeID, y.ScopeID))
+	})
+	for i := range b.round {
+		f := b.round[i]
+		b.find(&f)
+		if f.Agent != "" {
+			c := control{Kind: controlVerdict, Source: b.p, Tenant: f.Tenant, Agent: f.Agent, Finding: f.UID, Severity: int(f.Severity), Risk: f.Risk, Time: f.Last}
+			key := event.AppendKey(nil, f.Tenant, f.Agent)
+			b.emit(output{to: toControl, partition: b.rules.partition(key, b.rules.sources), key: key, value: c.encode()})
+		}
+	}
+	clear(b.round)
+	b.round = b.round[:0]
+}
+
+// flush closes everything that is pending, at the end of a replay that asks for it.
+func (b *relation) flush() {
+	for _, index := range slices.Sorted(maps.Keys(b.due)) {
+		b.closeAll(index)
+	}
+}
+
+func (b *relation) close(pg *page, k *detectors.Bucket) {
+	b.closing.Memory = &pg.memory
+	b.bucket = k
+	b.panel.Relate(&b.closing, k)
+}
+
+func (b *relation) relationFinding(f event.Finding) {
+	k := b.bucket
+	f.Stage = "relation"
+	f.Tenant = k.Tenant
+	switch k.Scope {
+	case policy.UserScope:
+		f.User = k.ID
+	case policy.PersonaScope:
+		f.Persona = k.ID
+	}
+	for i := range b.sources {
+		f.Incomplete = f.Incomplete || b.sources[i].out
+	}
+	f.UID = event.UID(f.Tenant, f.Detector+"/"+f.Rule, f.ScopeType, f.ScopeID, f.Refs[len(f.Refs)-1].ID)
+	b.round = append(b.round, f)
+}
+
+func (b *relation) seal() {}
+
+func (b *relation) appendVars(v []byte) []byte {
+	v = binary.AppendVarint(v, b.mark)
+	v = binary.AppendVarint(v, b.told)
+	v = binary.AppendVarint(v, b.swept)
+	v = binary.AppendUvarint(v, uint64(len(b.sources)))
+	for _, s := range b.sources {
+		flags := byte(0)
+		if s.heard {
+			flags |= 1
+		}
+		if s.idle {
+			flags |= 2
+		}
+		if s.out {
+			flags |= 4
+		}
+		v = binary.AppendVarint(append(v, flags), s.watermark)
+	}
+	return baselines.AppendString(v, b.panel.Set.Hash())
+}
+
+func (b *relation) decodeVars(r *baselines.Reader) {
+	b.mark = r.Varint()
+	b.told = r.Varint()
+	b.swept = r.Varint()
+	for i := range r.Len() {
+		flags := r.Byte()
+		s := source{heard: flags&1 != 0, idle: flags&2 != 0, out: flags&4 != 0, watermark: r.Varint()}
+		if i < len(b.sources) {
+			b.sources[i] = s
+		}
+	}
+	hash := r.Bytes()
+	if r.Err != nil || string(hash) == b.panel.Set.Hash() {
+		return
+	}
+	set, err := b.rules.set(string(hash))
+	if err != nil {
+		r.Err = err
+		return
+	}
+	b.panel = detectors.New(set)
+}
+
+// indexed files the pending buckets of a page that came from disk or was put back.
+func (b *relation) indexed(pg *page) {
+	for i := range pg.pending {
+		b.due[pg.pending[i].Index] = append(b.due[pg.pending[i].Index], pg)
+	}
+}
+
+func (b *relation) setHash() string { return b.panel.Set.Hash() }
+
+// undoes is false: a scope's page holds hundreds of buckets and is touched by almost every transaction, an abort comes with a rebalance.
+func (b *relation) undoes() bool { return false }

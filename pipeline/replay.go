@@ -1,0 +1,461 @@
+package pipeline
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"io"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/policy"
+)
+
+// Replay runs historical events through the same engine as live, both stages in one process, in memory. It publishes nothing.
+//
+// The stream is cut by key into virtual partitions, whatever the number of workers, and proceeds in slices of sliceMS of the stream's own watermark:
+// the verdicts of one slice apply at the start of the next. So the number of workers does not show in the output.
+type Replay struct {
+	Policy  *policy.Set
+	Workers int
+	Flush   bool // at the end, close what still waits for the watermark
+	PageCap int
+	// Since leaves out findings whose trigger is earlier (Unix milliseconds): what comes before it only fills the windows.
+	Since int64
+	// Deliver is given the findings of each slice, sorted by (time, uid).
+	Deliver func(*event.Finding) error
+	// Bad is told of each record that did not decode.
+	Bad func(at int64, reason string, err error)
+	// Progress is told, after each chunk, how much of the source is done.
+	Progress func(done, events int64)
+}
+
+const (
+	virtual  = 16   // virtual partitions of a replay
+	sliceMS  = 5000 // of watermark in a slice
+	smallRun = 512  // events below which handing out work costs more than doing it
+)
+
+// Summary is what a replay did.
+type Summary struct {
+	Events, Findings, Updates, Repeated, Late, Future, Dropped, Verdicts int64
+	Dead                                                                 map[string]int64 // by reason
+	First, Last                                                          int64            // event times, Unix milliseconds
+	Watermark                                                            int64
+	Pending                                                              int // buckets that the watermark has not passed
+	Pages                                                                int
+}
+
+// Source gives a replay its records, chunk by chunk.
+type Source interface {
+	// Next returns the next chunk, io.EOF at the end. The chunk is the caller's until Done.
+	Next(ctx context.Context) (*Chunk, error)
+	// Done gives a chunk back for reuse.
+	Done(*Chunk)
+}
+
+// Chunk is a run of records.
+type Chunk struct {
+	Lines   []byte   // whole lines; or
+	Records []record // records
+	At      int64    // number of the first line, from 1
+	Stamp   int64    // broker's stamp for lines: the start of the replay
+	Read    int64    // bytes of the source read so far, for progress
+
+	blocks []*block
+}
+
+// block is a part of a chunk that one worker decodes.
+type block struct {
+	lines   []byte
+	records []record
+	at      int64
+	stamp   int64
+	decoder event.Decoder
+	items   []item
+	bad     []badRecord
+}
+
+type item struct {
+	e     event.Event
+	hash  uint64
+	stamp int64
+}
+
+type badRecord struct {
+	at     int64
+	reason string
+	err    error
+}
+
+const blockBytes = 256 << 10
+
+// replaying is a replay under way.
+type replaying struct {
+	*Replay
+	behaviours [virtual]*behaviour
+	relations  [virtual]*relation
+	clock      clock
+	watermark  int64 // of the stream; given to the behaviours' facts
+	slice      int64 // number of the slice under way
+	cutAt      int64 // events before it
+	queues     [virtual][]*item
+	queued     int
+	facts      [virtual][]record // for each relation shard
+	verdicts   [virtual][]record // for the next slice
+	sum        Summary
+}
+
+// Run replays a source to its end, or until ctx is done.
+func (r *Replay) Run(ctx context.Context, src Source) (Summary, error) {
+	if r.Workers <= 0 {
+		r.Workers = runtime.GOMAXPROCS(0)
+	}
+	if r.PageCap == 0 {
+		r.PageCap = 2_000_000
+	}
+	known, err := newSets(r.Policy, nil, "")
+	if err != nil {
+		return Summary{}, err
+	}
+	shared := &rules{sources: virtual, facts: virtual, pageCap: r.PageCap, set: known.get,
+		partition: func(key []byte, n int32) int32 { return int32(xxhash.Sum64(key) % uint64(n)) }}
+	x := &replaying{Replay: r, watermark: noTime, slice: noTime}
+	x.sum.Dead = map[string]int64{}
+	for p := range x.behaviours {
+		x.behaviours[p] = newBehaviour(int32(p), shared, r.Policy, "")
+		x.behaviours[p].replay = &x.watermark
+		x.relations[p] = newRelation(int32(p), shared, r.Policy)
+		x.relations[p].replay = true
+		x.behaviours[p].begin(0, true)
+		x.relations[p].begin(0, true)
+		x.behaviours[p].undoable, x.relations[p].undoable = false, false
+		x.behaviours[p].volatile, x.relations[p].volatile = true, true
+	}
+	// One chunk is decoded while the one before it is applied: no worker waits for the other kind of work.
+	decoded := make(chan *Chunk, 1)
+	failed := make(chan error, 1)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		defer close(decoded)
+		for {
+			c, err := src.Next(ctx)
+			if err != nil {
+				failed <- err
+				return
+			}
+			x.decode(c)
+			select {
+			case decoded <- c:
+			case <-ctx.Done():
+				failed <- ctx.Err()
+				return
+			}
+		}
+	}()
+	for c := range decoded {
+		if err := x.chunk(c); err != nil {
+			return x.summary(), err
+		}
+		if r.Progress != nil {
+			r.Progress(c.Read, x.sum.Events)
+		}
+		src.Done(c)
+	}
+	if err := <-failed; !errors.Is(err, io.EOF) {
+		return x.summary(), err
+	}
+	if err := x.end(); err != nil {
+		return x.summary(), err
+	}
+	return x.summary(), nil
+}
+
+// parallel calls f for 0 … n-1 on the workers.
+func (x *replaying) parallel(n int, f func(i int)) {
+	if x.Workers == 1 || n == 1 {
+		for i := range n {
+			f(i)
+		}
+		return
+	}
+	var next atomic.Int32
+	var wg sync.WaitGroup
+	for range min(x.Workers, n) {
+		wg.Go(func() {
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				f(i)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func (x *replaying) decode(c *Chunk) {
+	n := 0
+	add := func() *block {
+		if n == len(c.blocks) {
+			c.blocks = append(c.blocks, &block{})
+		}
+		n++
+		b := c.blocks[n-1]
+		b.lines, b.records, b.stamp = nil, nil, c.Stamp
+		return b
+	}
+	at := c.At
+	for rest := c.Lines; len(rest) > 0; {
+		cut := len(rest)
+		if cut > blockBytes {
+			cut = blockBytes
+			for cut < len(rest) && rest[cut-1] != '\n' {
+				cut++
+			}
+		}
+		b := add()
+		b.lines, b.at = rest[:cut], -1
+		rest = rest[cut:]
+	}
+	for rest := c.Records; len(rest) > 0; {
+		cut := min(len(rest), 512)
+		b := add()
+		b.records = rest[:cut]
+		rest = rest[cut:]
+	}
+	c.blocks = c.blocks[:n]
+	x.parallel(n, func(i int) { c.blocks[i].decode() })
+	for _, b := range c.blocks { // lines are numbered once all are counted
+		if b.at < 0 {
+			for i := range b.bad {
+				b.bad[i].at += at
+			}
+			at += b.counted()
+		}
+	}
+}
+
+func (b *block) counted() int64 {
+	return int64(bytes.Count(b.lines, []byte{'\n'}))
+}
+
+func (b *block) decode() {
+	b.decoder.Reset()
+	b.items, b.bad = b.items[:0], b.bad[:0]
+	var key [256]byte
+	one := func(value []byte, stamp, at int64) {
+		if len(b.items) < cap(b.items) {
+			b.items = b.items[:len(b.items)+1]
+		} else {
+			b.items = append(b.items, item{})
+		}
+		it := &b.items[len(b.items)-1]
+		if err := b.decoder.Decode(value, &it.e); err != nil {
+			b.items = b.items[:len(b.items)-1]
+			b.bad = append(b.bad, badRecord{at, reasonOf(err), err})
+			return
+		}
+		it.stamp = stamp
+		it.hash = xxhash.Sum64(event.AppendKey(key[:0], it.e.Tenant, it.e.Agent.ID))
+	}
+	line := int64(0)
+	for rest := b.lines; len(rest) > 0; line++ {
+		n := bytes.IndexByte(rest, '\n')
+		if n < 0 {
+			n = len(rest)
+		}
+		value := rest[:n]
+		rest = rest[min(n+1, len(rest)):]
+		if len(value) > 0 && value[len(value)-1] == '\r' {
+			value = value[:len(value)-1]
+		}
+		if len(value) > 0 {
+			one(value, b.stamp, line)
+		}
+	}
+	for i := range b.records {
+		one(b.records[i].value, b.records[i].stamp, b.records[i].offset)
+	}
+}
+
+// chunk applies the events of a chunk in order, cutting slices where the watermark crosses them.
+func (x *replaying) chunk(c *Chunk) error {
+	for _, b := range c.blocks {
+		for _, bad := range b.bad {
+			x.sum.Dead[bad.reason]++
+			if x.Bad != nil {
+				x.Bad(bad.at, bad.reason, bad.err)
+			}
+		}
+		for i := range b.items {
+			it := &b.items[i]
+			t := it.e.Time
+			if t > it.stamp+futureTol && x.clock.seen {
+				t = x.clock.newest
+			}
+			if x.sum.Events == 0 || t < x.sum.First {
+				x.sum.First = t
+			}
+			x.sum.Last = max(x.sum.Last, t)
+			x.sum.Events++
+			p := it.hash % virtual
+			x.queues[p] = append(x.queues[p], it)
+			x.queued++
+			x.clock.see(t, it.hash)
+			if s := baselines.FloorDiv(x.clock.watermark(), sliceMS); s > x.slice {
+				x.slice = s
+				if err := x.cut(); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	x.apply() // partial sums alias the chunk: they become facts before it is reused
+	return nil
+}
+
+// apply runs what is queued through the behaviour stage and files its facts with the relation stage.
+func (x *replaying) apply() {
+	if x.queued == 0 {
+		return
+	}
+	run := func(p int) {
+		b := x.behaviours[p]
+		if len(x.queues[p]) == 0 && len(x.verdicts[p]) == 0 {
+			return
+		}
+		for i := range x.verdicts[p] {
+			b.control(&x.verdicts[p][i])
+		}
+		for _, it := range x.queues[p] {
+			b.observe(&it.e, it.stamp)
+		}
+		b.seal()
+		clear(x.queues[p])
+		x.queues[p], x.verdicts[p] = x.queues[p][:0], x.verdicts[p][:0]
+	}
+	if x.queued < smallRun {
+		for p := range virtual {
+			run(p)
+		}
+	} else {
+		x.parallel(virtual, run)
+	}
+	for _, b := range x.behaviours {
+		for i := range b.out {
+			if o := &b.out[i]; o.to == toFacts {
+				x.facts[o.partition] = append(x.facts[o.partition], record{value: o.value})
+			}
+		}
+		clear(b.out)
+		b.out = b.out[:0]
+	}
+	take := func(q int) {
+		for i := range x.facts[q] {
+			x.relations[q].apply(mainLog, &x.facts[q][i])
+		}
+		clear(x.facts[q])
+		x.facts[q] = x.facts[q][:0]
+	}
+	if x.queued < smallRun {
+		for q := range virtual {
+			take(q)
+		}
+	} else {
+		x.parallel(virtual, take)
+	}
+	x.queued = 0
+}
+
+// cut ends a slice: the relation stage closes what the watermark has passed, and its verdicts wait for the next slice.
+func (x *replaying) cut() error {
+	x.apply()
+	x.watermark = x.slice * sliceMS
+	advance := func(q int) { x.relations[q].advanceTo(x.watermark) }
+	if x.sum.Events-x.cutAt < smallRun {
+		for q := range virtual {
+			advance(q)
+		}
+	} else {
+		x.parallel(virtual, advance)
+	}
+	x.cutAt = x.sum.Events
+	return x.deliver()
+}
+
+func (x *replaying) deliver() error {
+	var all []*event.Finding
+	take := func(s *shard) {
+		all = append(all, s.findings...)
+		clear(s.findings)
+		s.findings = s.findings[:0]
+	}
+	for _, b := range x.behaviours {
+		if len(b.findings) > 0 {
+			take(b.shard)
+		}
+	}
+	for _, b := range x.relations {
+		if len(b.findings) > 0 {
+			take(b.shard)
+		}
+		for _, o := range b.out {
+			if o.to == toControl && o.key != nil {
+				x.verdicts[o.partition] = append(x.verdicts[o.partition], record{value: o.value})
+			}
+		}
+		clear(b.out)
+		b.out = b.out[:0]
+	}
+	slices.SortStableFunc(all, func(a, b *event.Finding) int {
+		return cmp.Or(cmp.Compare(a.Time, b.Time), cmp.Compare(a.UID, b.UID))
+	})
+	for _, f := range all {
+		if f.Time < x.Since {
+			continue
+		}
+		if f.Activity == event.Create {
+			x.sum.Findings++
+		} else {
+			x.sum.Updates++
+		}
+		if err := x.Deliver(f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (x *replaying) end() error {
+	x.apply()
+	if x.Flush {
+		for _, b := range x.relations {
+			b.flush()
+		}
+	}
+	return x.deliver()
+}
+
+func (x *replaying) summary() Summary {
+	s := x.sum
+	s.Watermark = x.clock.watermark()
+	for p := range virtual {
+		b, r := x.behaviours[p], x.relations[p]
+		s.Repeated += b.counts.repeated
+		s.Late += b.counts.late
+		s.Future += b.counts.future
+		s.Verdicts += b.counts.verdicts
+		s.Dropped += b.counts.dropped + r.counts.dropped
+		s.Pages += len(b.pages) + len(r.pages)
+		for _, pages := range r.due {
+			s.Pending += len(pages)
+		}
+	}
+	return s
+}

@@ -1,0 +1,146 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/wayward-sec/wayward/policy"
+	"github.com/wayward-sec/wayward/state"
+)
+
+// sets finds policies by hash. State names the set it was made under, so every set that a log or a marker may name is kept: on the compacted topic
+// wayward.sets, for every instance, and in the store, for this one.
+type sets struct {
+	own   *policy.Set
+	store *state.Store
+	topic string
+	fetch func(ctx context.Context) (map[string][]byte, error) // all sets on the topic; nil: no topic
+
+	mu    sync.Mutex
+	known map[string]*policy.Set
+}
+
+// setChunk keeps records of wayward.sets well below a broker's limit.
+const setChunk = 512 << 10
+
+func newSets(own *policy.Set, store *state.Store, topic string) (*sets, error) {
+	s := &sets{own: own, store: store, topic: topic, known: map[string]*policy.Set{}}
+	for _, set := range []*policy.Set{own, none} {
+		s.known[set.Hash()] = set
+		if store != nil {
+			if err := store.SetMeta("set/"+set.Hash(), set.Bytes()); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return s, nil
+}
+
+// none is the set of a shard that has not been given one: no persona, no limit. Shards start with it, so that the first set, too, takes effect by a
+// record in their log.
+var none = func() *policy.Set {
+	s, err := policy.Parse([]byte(`{"v":1}`))
+	if err != nil {
+		panic(err)
+	}
+	return s
+}()
+
+func (s *sets) get(hash string) (*policy.Set, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if set := s.known[hash]; set != nil {
+		return set, nil
+	}
+	if s.store != nil {
+		b, err := s.store.Meta("set/" + hash)
+		if err != nil {
+			return nil, err
+		}
+		if b != nil {
+			return s.keep(hash, b, false)
+		}
+	}
+	if s.fetch != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		defer cancel()
+		all, err := s.fetch(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("reading %s: %w", s.topic, err)
+		}
+		if b := all[hash]; b != nil {
+			return s.keep(hash, b, true)
+		}
+	}
+	return nil, fmt.Errorf("the set of policies %.12s, under which the state was made, is neither on this disk nor on %s; was the topic deleted?", hash, s.topic)
+}
+
+func (s *sets) keep(hash string, b []byte, write bool) (*policy.Set, error) {
+	set, err := policy.Parse(b)
+	if err != nil {
+		return nil, fmt.Errorf("set of policies %.12s: %w", hash, err)
+	}
+	if set.Hash() != hash {
+		return nil, fmt.Errorf("set of policies %.12s is stored under another hash than its own, %.12s", hash, set.Hash())
+	}
+	if write && s.store != nil {
+		if err := s.store.SetMeta("set/"+hash, b); err != nil {
+			return nil, err
+		}
+	}
+	s.known[hash] = set
+	return set, nil
+}
+
+// publish puts the own set on the topic, in chunks. Doing it again changes nothing: the key is the content's hash.
+func (s *sets) publish(ctx context.Context, cl *kgo.Client) error {
+	all, err := s.fetch(ctx)
+	if err != nil {
+		return fmt.Errorf("reading %s: %w", s.topic, err)
+	}
+	if all[s.own.Hash()] != nil {
+		return nil
+	}
+	chunks := slices.Collect(slices.Chunk(s.own.Bytes(), setChunk))
+	var records []*kgo.Record
+	for i, c := range chunks {
+		records = append(records, &kgo.Record{Topic: s.topic, Key: fmt.Appendf(nil, "%s/%d/%d", s.own.Hash(), i, len(chunks)), Value: c})
+	}
+	if err := cl.ProduceSync(ctx, records...).FirstErr(); err != nil {
+		return fmt.Errorf("writing %s: %w", s.topic, err)
+	}
+	return nil
+}
+
+// join puts chunks together; incomplete sets are left out.
+func join(chunks map[string][]byte) map[string][]byte {
+	out := map[string][]byte{}
+	for k := range chunks {
+		hash, rest, _ := strings.Cut(k, "/")
+		first, total, _ := strings.Cut(rest, "/")
+		n, err := strconv.Atoi(total)
+		if err != nil || first != "0" || n < 1 || n > 1000 {
+			continue
+		}
+		var b []byte
+		for i := range n {
+			c, ok := chunks[fmt.Sprintf("%s/%d/%d", hash, i, n)]
+			if !ok {
+				b = nil
+				break
+			}
+			b = append(b, c...)
+		}
+		if b != nil {
+			out[hash] = b
+		}
+	}
+	return out
+}

@@ -1,0 +1,363 @@
+package pipeline
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/policy"
+)
+
+// record is one record of a log as a shard sees it.
+type record struct {
+	offset  int64
+	stamp   int64 // of the broker, Unix milliseconds
+	key     []byte
+	value   []byte
+	headers []Header
+}
+
+// Header is a record header.
+type Header struct {
+	Key   string
+	Value []byte
+}
+
+// Destination names a topic that shards write to.
+type Destination uint8
+
+// Destinations. Facts, control and journal are partitioned by the shard, the others by key.
+const (
+	toAlerts Destination = iota
+	toDLQ
+	toFacts
+	toControl
+	toJournal
+	toChangelog
+	toEvents
+)
+
+// output is one record that a shard wants written with the transaction.
+type output struct {
+	to        Destination
+	partition int32 // -1: by key
+	key       []byte
+	value     []byte
+	headers   []Header
+}
+
+// The two logs of a behaviour shard, in the order in which a transaction applies them. A relation shard has the main log alone.
+const (
+	controlLog = 0
+	mainLog    = 1
+)
+
+// machine is what differs between the stages: how a record changes state and what follows from it. It depends on records alone.
+type machine interface {
+	// apply changes state by one record of one log.
+	apply(log int, r *record) error
+	// seal ends a slice: what was gathered over it becomes output.
+	seal()
+	// appendVars and decodeVars are everything that is not in a page.
+	appendVars(b []byte) []byte
+	decodeVars(r *baselines.Reader)
+	// undoes tells whether before-images of pages are cheaper than loading the shard anew after an abort.
+	undoes() bool
+	// setHash names the set of policies in force.
+	setHash() string
+	// indexed tells the machine that a page came from disk or was put back by an undo.
+	indexed(pg *page)
+}
+
+// Encoder turns findings into records of the alert topic; package sinks has it.
+type Encoder interface {
+	Record(f *event.Finding) (key, value []byte, headers []Header)
+}
+
+// shard is the state of one partition of one stage, and the transaction under way on it. One goroutine at a time.
+type shard struct {
+	p       int32
+	machine machine
+	rules   *rules // of the stage: what all its shards share
+
+	pages   map[string]*page
+	tenants map[string]int // pages by tenant, for the cap
+	dirty   []*page
+	next    [2]int64 // next offset of control and of the main log, as the group commits them; 0: none yet
+	seq     uint64   // of the next transaction
+	joff    int64    // offset in the journal behind the last transaction's record
+	now     int64    // wall clock of the transaction, from the journal or the facts record: for stamps alone
+
+	live     bool // outputs count; false while catching up
+	volatile bool // nothing is ever saved: a replay
+	undoable bool // before-images are kept; else an abort means to load anew
+	txn      uint64
+	undo     []before
+	images   []byte
+	vars     []byte // before-image of all that is not in a page
+	out      []output
+	findings []*event.Finding // behind out, for sinks of this process
+	digest   *xxhash.Digest
+	counts   counts
+	savedSeq uint64 // seq at the last checkpoint
+
+	// Of the stage's housekeeping; wall clock, never state.
+	loadedAt, ticked, endAt int64
+	end                     int64
+}
+
+// rules is what the shards of a stage share and never change: an activation gives a shard another one.
+type rules struct {
+	encoder   Encoder
+	sources   int32 // partitions of events and control
+	facts     int32 // partitions of facts
+	pageCap   int   // pages per tenant and partition
+	partition func(key []byte, n int32) int32
+	set       func(hash string) (*policy.Set, error) // by hash, for activations
+	noUndo    bool                                   // test of the crash test: an abort leaves pages as they are
+}
+
+// before is the image of a page at its first touch in a transaction.
+type before struct {
+	pg       *page
+	from, to int // in images; from < 0: there was no page
+	dead     bool
+}
+
+// counts are what a transaction adds to the metrics if it commits.
+type counts struct {
+	records, events, late, repeated, future, findings, updates, verdicts, facts, buckets, lateBuckets int64
+	dropped, badControl, misrouted                                                                    int64
+	panics                                                                                            int64
+	dead                                                                                              map[string]int64 // by reason
+	byDetector                                                                                        map[string]int64
+}
+
+func newShard(p int32, r *rules) *shard {
+	return &shard{p: p, rules: r, pages: map[string]*page{}, tenants: map[string]int{}, digest: xxhash.New()}
+}
+
+// begin starts a slice: a transaction if live, else a silent re-application of one.
+func (s *shard) begin(now int64, live bool) {
+	s.now, s.live = now, live
+	s.undoable = live && s.machine.undoes()
+	s.txn++
+	clear(s.out)
+	clear(s.findings)
+	s.out, s.findings, s.undo, s.images = s.out[:0], s.findings[:0], s.undo[:0], s.images[:0]
+	s.counts = counts{}
+	s.digest.Reset()
+	if live {
+		s.vars = s.appendVars(s.vars[:0])
+	}
+}
+
+// find returns a page, touched: with a before-image if this is the first time in a live transaction. tenant names the owner of a page to be made.
+// nil: there is no such page and the tenant has used up its share.
+func (s *shard) page(key []byte, tenant string) *page {
+	if pg := s.pages[string(key)]; pg != nil {
+		s.touch(pg)
+		return pg
+	}
+	if s.tenants[tenant] >= s.rules.pageCap {
+		s.counts.dropped++
+		return nil
+	}
+	pg := &page{key: string(key)}
+	pg.tenant = pg.key[1:]
+	pg.tenant = tenantOf(tenant, pg)
+	pg.txn = s.txn
+	s.soil(pg)
+	s.pages[pg.key] = pg
+	s.tenants[pg.tenant]++
+	if s.undoable {
+		s.undo = append(s.undo, before{pg: pg, from: -1})
+	}
+	return pg
+}
+
+// tenantOf cuts the tenant out of a page's own key where it stands there, to hold one string instead of two.
+func tenantOf(tenant string, pg *page) string {
+	if pg.key[0] != scopePage && len(pg.key) > len(tenant) && pg.key[1:1+len(tenant)] == tenant {
+		return pg.key[1 : 1+len(tenant)]
+	}
+	return string([]byte(tenant))
+}
+
+func (s *shard) touch(pg *page) {
+	if pg.txn == s.txn {
+		return
+	}
+	pg.txn = s.txn
+	if s.undoable {
+		from := len(s.images)
+		s.images = pg.appendTo(s.images)
+		s.undo = append(s.undo, before{pg: pg, from: from, to: len(s.images)})
+	}
+	s.soil(pg)
+}
+
+// soil notes that the page must be saved.
+func (s *shard) soil(pg *page) {
+	if !pg.dirty && !s.volatile {
+		pg.dirty = true
+		s.dirty = append(s.dirty, pg)
+	}
+}
+
+// drop forgets a page; the next checkpoint deletes it.
+func (s *shard) drop(pg *page) {
+	s.touch(pg)
+	if s.undoable {
+		s.undo = append(s.undo, before{pg: pg, dead: true})
+	}
+	pg.dead = true
+	delete(s.pages, pg.key)
+	s.uncount(pg.tenant)
+}
+
+func (s *shard) uncount(tenant string) {
+	if s.tenants[tenant]--; s.tenants[tenant] == 0 {
+		delete(s.tenants, tenant)
+	}
+}
+
+// rollback undoes the transaction under way: before-images back, newest first.
+func (s *shard) rollback() error {
+	if s.rules.noUndo {
+		return s.decodeVars(s.vars)
+	}
+	for i := len(s.undo) - 1; i >= 0; i-- {
+		b := s.undo[i]
+		switch {
+		case b.dead:
+			b.pg.dead = false
+			s.pages[b.pg.key] = b.pg
+			s.tenants[b.pg.tenant]++
+		case b.from < 0:
+			b.pg.dead = true
+			delete(s.pages, b.pg.key)
+			s.uncount(b.pg.tenant)
+		default:
+			if err := b.pg.decode(s.images[b.from:b.to]); err != nil {
+				return fmt.Errorf("undo of page %q: %w", b.pg.key, err)
+			}
+			s.machine.indexed(b.pg)
+		}
+	}
+	s.undo = s.undo[:0]
+	return s.decodeVars(s.vars)
+}
+
+// appendVars encodes all that is not in a page: the marker of a checkpoint, and the before-image of the variables.
+func (s *shard) appendVars(b []byte) []byte {
+	b = append(b, pageFormat)
+	b = binary.AppendUvarint(b, s.seq)
+	b = binary.AppendVarint(b, s.joff)
+	b = binary.AppendVarint(b, s.next[0])
+	b = binary.AppendVarint(b, s.next[1])
+	b = binary.AppendVarint(b, s.now)
+	return s.machine.appendVars(b)
+}
+
+func (s *shard) decodeVars(b []byte) error {
+	r := baselines.Reader{B: b}
+	if f := r.Byte(); f != pageFormat && r.Err == nil {
+		return errFormat(f)
+	}
+	s.seq = r.Uvarint()
+	s.joff = r.Varint()
+	s.next = [2]int64{r.Varint(), r.Varint()}
+	s.now = r.Varint()
+	s.machine.decodeVars(&r)
+	return r.Err
+}
+
+func errFormat(f byte) error {
+	return fmt.Errorf("state has format %d, this binary knows %d; run the binary that wrote it, or move the state directory away to rebuild", f, pageFormat)
+}
+
+// step applies one record. Offsets may only grow: a log that went back under us (lost by the broker, another topic) must stop the shard.
+func (s *shard) step(log int, r *record) error {
+	if r.offset < s.next[log] {
+		return fmt.Errorf("log went back: record at offset %d, but everything before %d is applied; has the topic been deleted or restored?", r.offset, s.next[log])
+	}
+	s.counts.records++
+	if err := s.machine.apply(log, r); err != nil {
+		return err
+	}
+	s.next[log] = r.offset + 1
+	return nil
+}
+
+// errPanic marks a panic inside a step: the state may be half changed and must be thrown away.
+var errPanic = errors.New("panic")
+
+// guarded runs f and turns a panic, which is a bug of ours, into the failure of this shard alone.
+func (s *shard) guarded(f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: %v", errPanic, p)
+		}
+	}()
+	return f()
+}
+
+func (s *shard) emit(o output) {
+	var b [5]byte
+	b[0] = byte(o.to)
+	binary.BigEndian.PutUint32(b[1:], uint32(o.partition))
+	s.digest.Write(b[:])
+	s.digest.Write(o.key)
+	s.digest.Write(o.value)
+	if s.live {
+		s.out = append(s.out, o)
+	}
+}
+
+// find records a finding.
+func (s *shard) find(f *event.Finding) {
+	f.Now = s.now
+	if f.Activity == event.Create {
+		s.counts.findings++
+	} else {
+		s.counts.updates++
+	}
+	if s.counts.byDetector == nil {
+		s.counts.byDetector = map[string]int64{}
+	}
+	s.counts.byDetector[f.Detector]++
+	if s.live {
+		s.findings = append(s.findings, f)
+	}
+	if s.rules.encoder != nil {
+		key, value, headers := s.rules.encoder.Record(f)
+		s.emit(output{toAlerts, -1, key, value, headers})
+	}
+}
+
+// deadLetter sets a record aside with its reason and origin.
+func (s *shard) deadLetter(topic string, r *record, reason, detail string) {
+	if s.counts.dead == nil {
+		s.counts.dead = map[string]int64{}
+	}
+	s.counts.dead[reason]++
+	s.emit(deadLetter(topic, s.p, r, reason, detail))
+}
+
+// sweep forgets pages that have been idle for long: event time decides, so every run forgets the same.
+func (s *shard) sweep(until func(pg *page) bool) {
+	for _, pg := range s.pages {
+		if until(pg) {
+			s.drop(pg)
+		}
+	}
+}
+
+// wall is the wall clock at the edge.
+func wall() int64 { return time.Now().UnixMilli() }

@@ -1,0 +1,339 @@
+package pipeline
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/ulikunitz/xz"
+
+	"github.com/wayward-sec/wayward/event"
+)
+
+// Lines is a source of JSONL: one event a line, plain or compressed with gzip, zstd or xz (told by the first bytes, not by the name).
+type Lines struct {
+	r      io.Reader
+	close  []func()
+	count  *counter
+	free   chan *Chunk
+	rest   []byte // begun line of the chunk before
+	at     int64
+	stamp  int64
+	err    error
+	drop   bool  // in the middle of a line that is too long
+	Size   int64 // bytes of the source; 0: not known
+	buffer int
+}
+
+// counter counts what is read of the source, compressed as it is.
+type counter struct {
+	io.Reader
+	n atomic.Int64
+}
+
+func (c *counter) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	c.n.Add(int64(n))
+	return n, err
+}
+
+// OpenLines opens a file, or standard input if the name is -.
+func OpenLines(name string, stamp time.Time) (*Lines, error) {
+	l := &Lines{free: make(chan *Chunk, 4), at: 1, stamp: stamp.UnixMilli(), buffer: 2 << 20}
+	var in io.Reader = os.Stdin
+	if name != "-" {
+		f, err := os.Open(name)
+		if err != nil {
+			return nil, fmt.Errorf("input: %w", err)
+		}
+		l.close = append(l.close, func() { f.Close() })
+		if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
+			l.Size = info.Size()
+		} else if err == nil && info.IsDir() {
+			l.Close()
+			return nil, fmt.Errorf("input: %s is a directory; give a file, or - for standard input", name)
+		}
+		in = f
+	}
+	l.count = &counter{Reader: in}
+	b := bufio.NewReaderSize(l.count, 1<<20)
+	head, _ := b.Peek(6)
+	l.r = b
+	switch {
+	case bytes.HasPrefix(head, []byte{0x1f, 0x8b}):
+		z, err := gzip.NewReader(b)
+		if err != nil {
+			return nil, l.broken(name, "gzip", err)
+		}
+		l.r = z
+	case bytes.HasPrefix(head, []byte{0x28, 0xb5, 0x2f, 0xfd}):
+		z, err := zstd.NewReader(b, zstd.WithDecoderMaxMemory(256<<20))
+		if err != nil {
+			return nil, l.broken(name, "zstd", err)
+		}
+		l.close = append(l.close, z.Close)
+		l.r = z
+	case bytes.HasPrefix(head, []byte{0xfd, '7', 'z', 'X', 'Z', 0}):
+		z, err := xz.NewReader(b)
+		if err != nil {
+			return nil, l.broken(name, "xz", err)
+		}
+		l.r = z
+	}
+	return l, nil
+}
+
+func (l *Lines) broken(name, format string, err error) error {
+	l.Close()
+	return fmt.Errorf("input: %s begins like %s but is not: %w", name, format, err)
+}
+
+// Close closes the file.
+func (l *Lines) Close() {
+	for _, f := range slices.Backward(l.close) {
+		f()
+	}
+	l.close = nil
+}
+
+// Done implements Source.
+func (l *Lines) Done(c *Chunk) {
+	select {
+	case l.free <- c:
+	default:
+	}
+}
+
+// Next implements Source. A line longer than an event may be is cut, so that it is reported as what it is, and skipped to its end.
+func (l *Lines) Next(ctx context.Context) (*Chunk, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if l.err != nil {
+		return nil, l.err
+	}
+	var c *Chunk
+	select {
+	case c = <-l.free:
+	default:
+		c = &Chunk{}
+	}
+	buf := append(c.Lines[:0], l.rest...)
+	l.rest = l.rest[:0]
+	buf = slices.Grow(buf, l.buffer)
+	for l.err == nil && len(buf) < l.buffer {
+		n, err := l.r.Read(buf[len(buf):cap(buf)])
+		if l.drop {
+			end := bytes.IndexByte(buf[len(buf):len(buf)+n], '\n')
+			if end < 0 {
+				n = 0
+			} else { // the newline that ends the cut line is already there
+				n = copy(buf[len(buf):cap(buf)], buf[len(buf)+end+1:len(buf)+n])
+				l.drop = false
+			}
+		}
+		buf = buf[:len(buf)+n]
+		if err != nil {
+			l.err = err
+		}
+		if !l.drop && len(buf) > event.MaxSize && bytes.LastIndexByte(buf[len(buf)-event.MaxSize-1:], '\n') < 0 {
+			start := bytes.LastIndexByte(buf, '\n') + 1
+			buf = append(buf[:start+event.MaxSize+1], '\n')
+			l.drop = true
+			break
+		}
+	}
+	if l.err != nil && !errors.Is(l.err, io.EOF) {
+		l.err = fmt.Errorf("input: after line %d: %w; is the file cut off?", l.at+int64(bytes.Count(buf, []byte{'\n'}))-1, l.err)
+		if len(buf) == 0 {
+			return nil, l.err
+		}
+	}
+	if l.err == nil && !l.drop {
+		cut := bytes.LastIndexByte(buf, '\n') + 1
+		l.rest = append(l.rest, buf[cut:]...)
+		buf = buf[:cut]
+	}
+	if len(buf) == 0 {
+		if l.err != nil {
+			return nil, l.err
+		}
+		c.Lines = buf
+		l.Done(c)
+		return l.Next(ctx)
+	}
+	c.Lines, c.Records, c.At, c.Stamp, c.Read = buf, nil, l.at, l.stamp, l.count.n.Load()
+	l.at += int64(bytes.Count(buf, []byte{'\n'}))
+	return c, nil
+}
+
+// Range is a source of the records of a topic between two times of the broker. Partitions are merged by the broker's stamps, so that the
+// stream comes as it was.
+type Range struct {
+	cl    *kgo.Client
+	topic string
+	parts []*rangePart
+	Total int64 // records, roughly: markers of transactions count
+	read  int64
+}
+
+type rangePart struct {
+	p      int32
+	end    int64 // first offset not wanted
+	at     int64 // next offset
+	buf    []*kgo.Record
+	paused bool
+}
+
+// OpenRange finds the offsets of a topic's records from one time up to another, both of the broker; zero times are the ends of the log.
+func OpenRange(ctx context.Context, opts []kgo.Opt, topic string, from, to time.Time) (*Range, error) {
+	probe, err := kgo.NewClient(opts...)
+	if err != nil {
+		return nil, err
+	}
+	defer probe.Close()
+	adm := kadm.NewClient(probe)
+	offsets := func(t time.Time, start bool) (kadm.ListedOffsets, error) {
+		switch {
+		case !t.IsZero():
+			return adm.ListOffsetsAfterMilli(ctx, t.UnixMilli(), topic)
+		case start:
+			return adm.ListStartOffsets(ctx, topic)
+		}
+		return adm.ListCommittedOffsets(ctx, topic)
+	}
+	first, err := offsets(from, true)
+	if err == nil {
+		err = first.Error()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("topic %s: %s", topic, Explain(err))
+	}
+	last, err := offsets(to, false)
+	if err == nil {
+		err = last.Error()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("topic %s: %s", topic, Explain(err))
+	}
+	r := &Range{topic: topic}
+	assign := map[int32]kgo.Offset{}
+	first.Each(func(o kadm.ListedOffset) {
+		end, ok := last.Lookup(topic, o.Partition)
+		if ok && end.Offset > o.Offset {
+			r.parts = append(r.parts, &rangePart{p: o.Partition, at: o.Offset, end: end.Offset})
+			assign[o.Partition] = kgo.NewOffset().At(o.Offset)
+			r.Total += end.Offset - o.Offset
+		}
+	})
+	slices.SortFunc(r.parts, func(a, b *rangePart) int { return int(a.p - b.p) })
+	r.cl, err = kgo.NewClient(append(slices.Clone(opts), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: assign}), kgo.ConsumeResetOffset(kgo.NoResetOffset()),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(), kgo.FetchMaxWait(200*time.Millisecond), kgo.BrokerMaxReadBytes(512<<20))...)
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// Close ends the client.
+func (r *Range) Close() { r.cl.Close() }
+
+// Done implements Source.
+func (r *Range) Done(*Chunk) {}
+
+const (
+	rangeChunk = 8192  // records in a chunk
+	rangeAhead = 50000 // records buffered of a partition before it is paused
+)
+
+// Next implements Source.
+func (r *Range) Next(ctx context.Context) (*Chunk, error) {
+	c := &Chunk{}
+	for len(c.Records) < rangeChunk {
+		var next *rangePart
+		waiting := false
+		for _, p := range r.parts {
+			if len(p.buf) == 0 {
+				waiting = waiting || p.at < p.end
+				continue
+			}
+			if next == nil || p.buf[0].Timestamp.Before(next.buf[0].Timestamp) {
+				next = p
+			}
+		}
+		switch {
+		case waiting: // the next record may be in a partition whose buffer is empty
+			if err := r.fill(ctx); err != nil {
+				return nil, err
+			}
+			continue
+		case next == nil:
+			if len(c.Records) == 0 {
+				return nil, io.EOF
+			}
+			c.Read = r.read
+			return c, nil
+		}
+		c.Records = append(c.Records, asRecord(next.buf[0]))
+		next.buf = next.buf[1:]
+		if next.paused && len(next.buf) < rangeAhead/2 {
+			next.paused = false
+			r.cl.ResumeFetchPartitions(map[string][]int32{r.topic: {next.p}})
+		}
+	}
+	c.Read = r.read
+	return c, nil
+}
+
+func (r *Range) fill(ctx context.Context) error {
+	wait, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	f := r.cl.PollRecords(wait, rangeChunk)
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if wait.Err() != nil { // what is left of the range holds no records: aborted, or compacted away
+		for _, p := range r.parts {
+			p.at = p.end
+		}
+		return nil
+	}
+	var err error
+	f.EachPartition(func(fp kgo.FetchTopicPartition) {
+		if fp.Err != nil && err == nil {
+			err = fmt.Errorf("topic %s partition %d: %s", r.topic, fp.Partition, Explain(fp.Err))
+		}
+		i := slices.IndexFunc(r.parts, func(p *rangePart) bool { return p.p == fp.Partition })
+		if i < 0 {
+			return
+		}
+		p := r.parts[i]
+		for _, kr := range fp.Records {
+			if kr.Offset >= p.end {
+				p.at = p.end
+				break
+			}
+			p.at = kr.Offset + 1
+			r.read++
+			if !kr.Attrs.IsControl() {
+				p.buf = append(p.buf, kr)
+			}
+		}
+		if p.at >= p.end || len(p.buf) > rangeAhead {
+			p.paused = true
+			r.cl.PauseFetchPartitions(map[string][]int32{r.topic: {p.p}})
+		}
+	})
+	return err
+}

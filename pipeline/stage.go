@@ -1,0 +1,925 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/wayward-sec/wayward/state"
+)
+
+// stage runs the shards of one stage that the consumer group gives to this instance, in exactly-once:
+//
+//	poll      p's memory is current if and only if its next offsets equal the group's committed ones of both logs; if not, p is paused, set back to
+//	          exactly these, and loaded beside the loop. No rebalance callback is needed, and franz-go does not promise one for every revoke
+//	apply     the control slice, then the event slice, with before-images of pages and variables
+//	commit    outputs, facts and a journal record in the same transaction as the consumed offsets, which alone are fenced by the group's generation.
+//	          Flush, look at every promise, AllowRebalance (End can deadlock without), End
+//	undo      aborted: before-images back, then ask the broker whether it agrees. Unknown: throw memory away, new session
+//	checkpoint  only what a commit has made true, later
+type stage struct {
+	cfg       *Config
+	name      string
+	kind      byte     // of its space in the store
+	in        []string // main log last; control first if there are two
+	journal   string
+	changelog string
+	newShard  func(p int32) *shard
+	own       string // hash of the set that this instance is configured with
+	topics    [toEvents + 1]string
+	rules     *rules
+	log       *slog.Logger
+	metrics   *stageMetrics
+
+	split    atomic.Bool // the assignment tears the logs of a partition apart
+	assigned atomic.Pointer[[]int32]
+
+	// Of one session; the loop's own.
+	shards  map[int32]*shard
+	loading map[int32]bool
+	failed  map[int32]*failure
+	held    map[int32]bool // events paused: too far ahead of the relation stage
+	waiting map[int32]bool // events paused until the shard has read in its own log which set is in force
+	lag     map[int32]int64
+	heard   map[int32]int64 // wall clock at which each source was last heard (relation)
+	copies  map[int32]*copied
+	asked   time.Time     // when the broker was last asked about partitions without an offset
+	saved   chan struct{} // closed when the checkpoint under way is done
+	saveErr atomic.Pointer[error]
+}
+
+// failure is a shard that is paused after an error.
+type failure struct {
+	err    error
+	tries  int
+	until  time.Time
+	offset int64 // of the event that it failed on; -1: another cause
+	same   int   // times in a row on this event
+	skip   bool  // a record that tells the shard to set the event aside is on its way
+}
+
+// copied is what goes to the changelog with the next transaction of its partition.
+type copied struct {
+	pages   []state.Page
+	marker  []byte
+	version uint64
+}
+
+type loaded struct {
+	p   int32
+	s   *shard
+	err error
+}
+
+// errFatal marks what a new session cannot mend.
+var errFatal = errors.New("")
+
+// run holds a session, and another one after each that ends with an error, until ctx is done.
+func (st *stage) run(ctx context.Context) error {
+	wait := 100 * time.Millisecond
+	for {
+		start := time.Now()
+		err := st.session(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if errors.Is(err, errFatal) {
+			return err
+		}
+		st.metrics.sessions.Inc()
+		if time.Since(start) > time.Minute {
+			wait = 100 * time.Millisecond
+		}
+		st.log.Warn("session ended, state is loaded anew", "err", Explain(err), "retry_in", wait)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(wait):
+		}
+		wait = min(2*wait, 10*time.Second)
+	}
+}
+
+func (st *stage) open(ctx context.Context) (*kgo.GroupTransactSession, error) {
+	c := st.cfg
+	id := c.Group + "-" + st.name + "-" + c.Instance
+	opts := append(slices.Clone(c.Options),
+		kgo.ConsumerGroup(c.Group+"-"+st.name), kgo.ConsumeTopics(st.in...), kgo.TransactionalID(id), kgo.InstanceID(id),
+		kgo.Balancers(kgo.RangeBalancer()), // keeps p of both logs together
+		kgo.BlockRebalanceOnPoll(), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		kgo.SessionTimeout(c.SessionTimeout), kgo.HeartbeatInterval(c.SessionTimeout/10), kgo.RebalanceTimeout(30*time.Second),
+		kgo.TransactionTimeout(c.TransactionTimeout), kgo.FetchMaxWait(100*time.Millisecond),
+		kgo.FetchMaxBytes(32<<20), kgo.FetchMaxPartitionBytes(4<<20), kgo.BrokerMaxReadBytes(512<<20),
+		kgo.ProducerBatchCompression(kgo.Lz4Compression()), kgo.ProducerLinger(0), kgo.MaxBufferedRecords(200_000),
+		kgo.RecordPartitioner(partitioner), kgo.RetryTimeout(c.TransactionTimeout),
+		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, a map[string][]int32) {
+			first := slices.Sorted(slices.Values(a[st.in[0]])) // eager: the whole assignment, every time
+			if !slices.Equal(first, slices.Sorted(slices.Values(a[st.in[len(st.in)-1]]))) {
+				st.split.Store(true)
+			}
+			st.assigned.Store(&first)
+		}),
+		kgo.WithHooks(c.Metrics.hooks(st.name)...),
+	)
+	s, err := kgo.NewGroupTransactSession(opts...)
+	if err != nil {
+		return nil, fmt.Errorf("%w%s stage: %w", errFatal, st.name, err)
+	}
+	if err := WaitForBrokers(ctx, s.Client(), st.log); err != nil {
+		s.CloseAllowingRebalance()
+		return nil, err
+	}
+	// Fences our dead predecessor and ends its transaction; else the group's offsets stay unstable until it times out.
+	c2, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	if _, _, err := s.Client().ProducerID(c2); err != nil {
+		s.CloseAllowingRebalance()
+		return nil, fmt.Errorf("transactional id %s: %w", id, err)
+	}
+	return s, nil
+}
+
+// partitioner sends what has a partition there, and the rest where every Kafka client would by its key.
+var partitioner = kgo.BasicConsistentPartitioner(func(string) func(*kgo.Record, int) int {
+	byKey := kgo.StickyKeyPartitioner(nil).ForTopic("")
+	return func(r *kgo.Record, n int) int {
+		if r.Partition >= 0 {
+			return int(r.Partition)
+		}
+		if r.Key == nil {
+			return 0
+		}
+		return byKey.Partition(r, n)
+	}
+})
+
+// byKey is the partition of a key by Kafka's default partitioner (murmur2).
+func byKey(key []byte, n int32) int32 {
+	return int32(kgo.StickyKeyPartitioner(nil).ForTopic("").Partition(&kgo.Record{Key: key}, int(n)))
+}
+
+func (st *stage) session(ctx context.Context) error {
+	s, err := st.open(ctx)
+	if err != nil {
+		return err
+	}
+	st.shards, st.loading, st.failed = map[int32]*shard{}, map[int32]bool{}, map[int32]*failure{}
+	st.assigned.Store(nil)
+	st.asked = time.Now()
+	st.saveErr.Store(nil)
+	st.saved = make(chan struct{})
+	close(st.saved)
+	st.waiting = map[int32]bool{}
+	st.held, st.lag, st.heard, st.copies = map[int32]bool{}, map[int32]int64{}, map[int32]int64{}, map[int32]*copied{}
+	st.split.Store(false)
+	done := make(chan loaded, 4096)
+	lctx, cancel := context.WithCancel(ctx)
+	var loaders sync.WaitGroup
+	defer func() {
+		cancel()
+		loaders.Wait()
+		<-st.saved
+		if ctx.Err() != nil { // a clean stop: others may take over at once, and the next start finds everything on disk
+			st.leave(s)
+			s.CloseAllowingRebalance()
+			if err := st.save(true); err != nil {
+				st.log.Error("last checkpoint", "err", err)
+			}
+			return
+		}
+		s.CloseAllowingRebalance()
+	}()
+	load := func(p int32, to [2]int64) {
+		st.loading[p] = true
+		delete(st.shards, p) // at once: its next checkpoint would mix with the loader's
+		delete(st.copies, p)
+		saved := st.saved
+		loaders.Go(func() {
+			<-saved // pages of p may be on their way to the disk
+			sh, err := st.load(lctx, p, to)
+			done <- loaded{p, sh, err}
+		})
+	}
+	lastSave, lastCopy, lastHouse := time.Now(), time.Now(), time.Time{}
+	cl := s.Client()
+	for ctx.Err() == nil {
+		for len(done) > 0 {
+			st.finish(cl, <-done)
+		}
+		if err := st.saveErr.Load(); err != nil {
+			return fmt.Errorf("checkpoint: %w", *err)
+		}
+		began := time.Now()
+		f := st.poll(ctx, s)
+		if st.split.Load() {
+			s.AllowRebalance()
+			return fmt.Errorf("%wthe group gave this instance partition p of %v without its pair: all instances must run the same stages and the range assignor, and the topics must have equal partition counts (wayward topics check)", errFatal, st.in)
+		}
+		if err := f.Err0(); err != nil && ctx.Err() == nil && !errors.Is(err, context.DeadlineExceeded) {
+			s.AllowRebalance()
+			return err
+		}
+		in, order := st.slices(f)
+		committed := cl.CommittedOffsets()
+		ready := order[:0]
+		for _, p := range order {
+			to := st.position(func(t string) int64 { return committed[t][p].Offset })
+			if sh := st.shards[p]; sh != nil && sh.next == to && !st.loading[p] {
+				ready = append(ready, p)
+				continue
+			}
+			st.setBack(cl, committed, p)
+			if !st.loading[p] && (st.failed[p] == nil || time.Now().After(st.failed[p].until)) {
+				load(p, to)
+			}
+		}
+		st.settle(ctx, cl, load) // while a rebalance must wait: what is set back is still ours
+		if len(ready) > 0 {
+			if err := st.transact(ctx, s, in, ready); err != nil {
+				return err
+			}
+		} else {
+			s.AllowRebalance()
+		}
+		if time.Since(lastHouse) > time.Second {
+			lastHouse = time.Now()
+			st.house(ctx, cl)
+		}
+		if time.Since(lastSave) > st.cfg.CheckpointEvery {
+			lastSave = time.Now()
+			if err := st.save(false); err != nil {
+				return err
+			}
+			if st.changelog != "" && time.Since(lastCopy) > st.cfg.ChangelogEvery {
+				lastCopy = time.Now()
+				st.collect()
+			}
+		}
+		// One transaction per interval, not per poll: each costs the broker the same whatever it carries.
+		if rest := st.cfg.TransactionEvery - time.Since(began); rest > 0 && len(ready) > 0 {
+			pause(ctx, rest)
+		}
+	}
+	return nil
+}
+
+// settle drops what is no longer assigned and loads what is, so that a partition without records has a shard too: its time must go on.
+func (st *stage) settle(ctx context.Context, cl *kgo.Client, load func(p int32, to [2]int64)) {
+	a := st.assigned.Load()
+	if a == nil {
+		return
+	}
+	for p := range st.shards {
+		if !slices.Contains(*a, p) {
+			delete(st.shards, p)
+			delete(st.copies, p)
+			delete(st.failed, p)
+			delete(st.held, p)
+			delete(st.waiting, p)
+			cl.ResumeFetchPartitions(st.both(p)) // should it come back
+		}
+	}
+	committed := cl.CommittedOffsets()
+	var never []int32
+	for _, p := range *a {
+		if fl := st.failed[p]; st.shards[p] != nil || st.loading[p] || fl != nil && time.Now().Before(fl.until) {
+			continue
+		}
+		to := st.position(func(t string) int64 { return committed[t][p].Offset })
+		if to == [2]int64{} { // nothing committed yet, or the offsets are still on their way to the client
+			never = append(never, p)
+			continue
+		}
+		st.setBack(cl, committed, p)
+		load(p, to)
+	}
+	if len(never) == 0 || time.Since(st.asked) < time.Second {
+		return
+	}
+	st.asked = time.Now()
+	c, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	at, err := st.brokerPosition(c, cl)
+	if err != nil {
+		st.log.Debug("asking for the group's offsets", "err", err)
+		return
+	}
+	for _, p := range never {
+		if at[p] == [2]int64{} {
+			cl.PauseFetchPartitions(st.both(p))
+			load(p, [2]int64{})
+		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}
+
+func (st *stage) poll(ctx context.Context, s *kgo.GroupTransactSession) kgo.Fetches {
+	c, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
+	defer cancel()
+	return s.PollRecords(c, st.cfg.MaxPoll)
+}
+
+// slices sorts what was polled by partition: the control slice and the main slice of each.
+func (st *stage) slices(f kgo.Fetches) (map[int32]*[2][]*kgo.Record, []int32) {
+	in := map[int32]*[2][]*kgo.Record{}
+	var order []int32
+	f.EachPartition(func(fp kgo.FetchTopicPartition) {
+		if fp.Err != nil && !kerr.IsRetriable(fp.Err) && !errors.Is(fp.Err, context.DeadlineExceeded) && !errors.Is(fp.Err, context.Canceled) {
+			st.log.Error("reading", "topic", fp.Topic, "partition", fp.Partition, "err", Explain(fp.Err))
+		}
+		if len(fp.Records) == 0 {
+			return
+		}
+		if in[fp.Partition] == nil {
+			in[fp.Partition] = &[2][]*kgo.Record{}
+			order = append(order, fp.Partition)
+		}
+		log := st.logOf(fp.Topic)
+		in[fp.Partition][log] = append(in[fp.Partition][log], fp.Records...)
+		if log == mainLog {
+			st.lag[fp.Partition] = fp.HighWatermark - fp.Records[len(fp.Records)-1].Offset - 1
+		}
+	})
+	slices.Sort(order)
+	return in, order
+}
+
+func (st *stage) logOf(topic string) int {
+	if len(st.in) == 2 && topic == st.in[0] {
+		return controlLog
+	}
+	return mainLog
+}
+
+// position is the group's place in both logs of a partition; 0: nothing committed.
+func (st *stage) position(get func(topic string) int64) (o [2]int64) {
+	for _, t := range st.in {
+		if at := get(t); at > 0 {
+			o[st.logOf(t)] = at
+		}
+	}
+	return o
+}
+
+func (st *stage) both(p int32) map[string][]int32 {
+	m := map[string][]int32{}
+	for _, t := range st.in {
+		m[t] = []int32{p}
+	}
+	return m
+}
+
+// setBack pauses a partition and puts what was polled of it back, at exactly the committed offsets: anything else would be committed with the others.
+func (st *stage) setBack(cl *kgo.Client, committed map[string]map[int32]kgo.EpochOffset, p int32) {
+	cl.PauseFetchPartitions(st.both(p))
+	back := map[string]map[int32]kgo.EpochOffset{}
+	for _, t := range st.in {
+		o, ok := committed[t][p]
+		if !ok || o.Offset < 0 {
+			o = kgo.EpochOffset{Epoch: -1}
+		}
+		back[t] = map[int32]kgo.EpochOffset{p: o}
+	}
+	cl.SetOffsets(back)
+}
+
+// finish takes what a loader brought.
+func (st *stage) finish(cl *kgo.Client, l loaded) {
+	delete(st.loading, l.p)
+	if l.err != nil {
+		if errors.Is(l.err, context.Canceled) {
+			return
+		}
+		st.fail(l.p, l.err, -1)
+		return
+	}
+	st.shards[l.p] = l.s
+	st.heard = map[int32]int64{}
+	if fl := st.failed[l.p]; fl != nil {
+		if fl.skip && !st.skips(l.s, fl.offset) {
+			// Control first: the record that sets the event aside must be read before the event.
+			cl.ResumeFetchPartitions(map[string][]int32{st.in[0]: {l.p}})
+			return
+		}
+		if fl.offset < 0 {
+			delete(st.failed, l.p)
+			st.metrics.paused.Set(float64(len(st.failed)))
+		}
+		st.log.Info("shard is back", "partition", l.p, "after", fl.tries)
+	}
+	delete(st.held, l.p)
+	delete(st.waiting, l.p)
+	if l.s.machine.setHash() != st.own {
+		st.activate(l.p)
+		if len(st.in) == 2 {
+			// Control first, so that no event is judged by a set that is no longer, or not yet, in force.
+			st.waiting[l.p] = true
+			cl.ResumeFetchPartitions(map[string][]int32{st.in[0]: {l.p}})
+			return
+		}
+	}
+	cl.ResumeFetchPartitions(st.both(l.p))
+}
+
+// activate writes into a shard's own log that this instance's set takes effect.
+func (st *stage) activate(p int32) {
+	if len(st.in) == 2 {
+		st.tellControl(context.Background(), p, control{Kind: controlActivate, Set: st.own})
+		return
+	}
+	value := appendFactsHead(nil, factsHead{source: 0, now: wall(), activate: true, set: st.own})
+	st.cfg.plain.Produce(context.Background(), &kgo.Record{Topic: st.in[0], Partition: p, Value: value}, nil)
+}
+
+func (st *stage) skips(s *shard, offset int64) bool {
+	b, ok := s.machine.(*behaviour)
+	return ok && slices.Contains(b.skip, offset)
+}
+
+// fail pauses a shard alone. It is loaded anew after a while, again and again; an event that it fails on three times in a row is set aside by a
+// record in its own log, so that every later reading of the log sets it aside too.
+func (st *stage) fail(p int32, err error, offset int64) {
+	fl := st.failed[p]
+	if fl == nil {
+		fl = &failure{offset: -1}
+		st.failed[p] = fl
+	}
+	fl.tries++
+	if offset >= 0 && offset == fl.offset {
+		fl.same++
+	} else {
+		fl.offset, fl.same, fl.skip = offset, 1, false
+	}
+	fl.err = err
+	wait := min(250*time.Millisecond<<min(fl.tries-1, 8), time.Minute)
+	fl.until = time.Now().Add(wait)
+	delete(st.shards, p)
+	delete(st.copies, p)
+	st.metrics.paused.Set(float64(len(st.failed)))
+	st.metrics.failures.Inc()
+	st.log.Error("shard paused, the others go on", "partition", p, "err", err, "offset", offset, "tries", fl.tries, "retry_in", wait)
+}
+
+// stepError says on which record a shard failed.
+type stepError struct {
+	log    int
+	offset int64
+	err    error
+}
+
+func (e *stepError) Error() string { return fmt.Sprintf("at offset %d: %v", e.offset, e.err) }
+func (e *stepError) Unwrap() error { return e.err }
+
+func asRecord(r *kgo.Record) record {
+	return record{offset: r.Offset, stamp: r.Timestamp.UnixMilli(), key: r.Key, value: r.Value}
+}
+
+// apply runs one slice on a shard and returns its journal.
+func (st *stage) apply(sh *shard, slice *[2][]*kgo.Record, now int64) (j journal, err error) {
+	sh.begin(now, true)
+	j = journal{seq: sh.seq, now: now, first: -1, events: int64(len(slice[mainLog]))}
+	at := &stepError{}
+	err = sh.guarded(func() error {
+		for log, records := range slice {
+			for i, kr := range records {
+				r := asRecord(kr)
+				at.log, at.offset = log, r.offset
+				if log == controlLog {
+					j.control = append(j.control, r)
+				} else if i == 0 {
+					j.first = r.offset
+				}
+				if err := sh.step(log, &r); err != nil {
+					return err
+				}
+			}
+		}
+		at.offset = -1
+		sh.machine.seal()
+		return nil
+	})
+	if err != nil {
+		at.err = err
+		return j, at
+	}
+	sh.seq++
+	j.next, j.digest = sh.next, sh.digest.Sum64()
+	if b, ok := sh.machine.(*behaviour); ok {
+		j.watermark = b.clock.watermark()
+	}
+	return j, nil
+}
+
+// transact applies the slices of the partitions in one transaction.
+func (st *stage) transact(ctx context.Context, s *kgo.GroupTransactSession, in map[int32]*[2][]*kgo.Record, order []int32) error {
+	cl := s.Client()
+	start := time.Now()
+	now := wall()
+	if err := s.Begin(); err != nil {
+		s.AllowRebalance()
+		return err
+	}
+	// Stopping must not tear a transaction: it gets its own deadline, which is also the watchdog against an End that never returns.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*st.cfg.TransactionTimeout)
+	defer cancel()
+	was := make([][2]int64, len(order))
+	for i, p := range order {
+		was[i] = st.shards[p].next
+	}
+	journals := make([]journal, len(order))
+	errs := make([]error, len(order))
+	var next atomic.Int32
+	var workers sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), len(order)) {
+		workers.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(order); i = int(next.Add(1)) - 1 {
+				journals[i], errs[i] = st.apply(st.shards[order[i]], in[order[i]], now)
+			}
+		})
+	}
+	workers.Wait()
+	st.at("open transaction")
+
+	var lost atomic.Pointer[error] // the first promise that failed; a nil promise would let a lost record commit
+	promise := func(_ *kgo.Record, err error) {
+		if err != nil {
+			lost.CompareAndSwap(nil, &err)
+		}
+	}
+	broken := errors.Join(errs...)
+	last := make([]*kgo.Record, len(order)) // of each journal
+	copying := map[int32]*copied{}
+	if broken == nil {
+		for i, p := range order {
+			sh := st.shards[p]
+			for _, o := range sh.out {
+				cl.Produce(ctx, st.record(o), promise)
+			}
+			if st.journal != "" {
+				for _, b := range journals[i].encode() {
+					last[i] = &kgo.Record{Topic: st.journal, Partition: p, Value: b}
+					cl.Produce(ctx, last[i], promise)
+				}
+			}
+			if c := st.copies[p]; c != nil {
+				copying[p] = c
+				st.produceChangelog(ctx, cl, p, c, promise)
+			}
+		}
+		if err := cl.Flush(ctx); err != nil {
+			s.AllowRebalance()
+			return fmt.Errorf("flush: %w", err)
+		}
+	}
+	st.at("before End")
+	s.AllowRebalance()
+	ok, err := s.End(ctx, kgo.TransactionEndTry(broken == nil && lost.Load() == nil))
+	if err != nil {
+		st.metrics.transactions("unknown").Inc()
+		return fmt.Errorf("the transaction's outcome is unknown: %w", err)
+	}
+	if ok {
+		st.at("after End")
+		st.metrics.transactions("committed").Inc()
+		st.metrics.duration.Observe(time.Since(start).Seconds())
+		for i, p := range order {
+			sh := st.shards[p]
+			if last[i] != nil {
+				sh.joff = last[i].Offset + 1
+			}
+			sh.undo = sh.undo[:0]
+			st.metrics.add(sh)
+			st.committed(cl, p, sh)
+			for _, r := range in[p][mainLog] {
+				st.hear(r)
+			}
+		}
+		for p, c := range copying {
+			delete(st.copies, p)
+			if err := st.cfg.Store.Copied(st.space(p), c.version); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	st.metrics.transactions("aborted").Inc()
+	if perr := lost.Load(); perr != nil {
+		st.log.Warn("a record could not be written, the transaction is aborted", "err", Explain(*perr))
+	}
+	for i, p := range order {
+		if errs[i] != nil {
+			offset := int64(-1)
+			if se := (*stepError)(nil); errors.As(errs[i], &se) && se.log == mainLog {
+				offset = se.offset
+			}
+			st.fail(p, errs[i], offset)
+			cl.PauseFetchPartitions(st.both(p)) // the abort has set it back already
+			if fl := st.failed[p]; fl.same >= 3 && !fl.skip && len(st.in) == 2 {
+				fl.skip = true
+				st.tellControl(ctx, p, control{Kind: controlSkip, Offset: offset})
+				st.log.Error("event set aside after three failures", "topic", st.in[1], "partition", p, "offset", offset)
+			}
+			continue
+		}
+		if sh := st.shards[p]; sh.undoable || st.cfg.NoUndo {
+			if err := sh.rollback(); err != nil {
+				return err
+			}
+		} else {
+			delete(st.shards, p) // loaded anew at the next poll
+			delete(st.copies, p)
+		}
+	}
+	// (false, nil) is not "aborted": franz-go says it also of an unknown outcome that it then tried to abort. Ask.
+	at, err := st.brokerPosition(ctx, cl)
+	if err != nil {
+		return fmt.Errorf("asking for the group's offsets after an abort: %w", err)
+	}
+	mine := cl.CommittedOffsets()
+	for i, p := range order {
+		if _, have := mine[st.in[0]][p]; have && at[p] != was[i] {
+			return fmt.Errorf("the transaction was said to be aborted, but the group is at %v of partition %d instead of %v", at[p], p, was[i])
+		}
+	}
+	return nil
+}
+
+// committed does what follows a commit of a shard beside the log: it ends a failure, and holds back a shard that runs ahead.
+func (st *stage) committed(cl *kgo.Client, p int32, sh *shard) {
+	if fl := st.failed[p]; fl != nil {
+		b, ok := sh.machine.(*behaviour)
+		switch {
+		case ok && fl.skip && slices.Contains(b.skip, fl.offset) && sh.next[mainLog] <= fl.offset:
+			cl.ResumeFetchPartitions(map[string][]int32{st.in[1]: {p}})
+		case fl.offset < 0 || sh.next[mainLog] > fl.offset:
+			delete(st.failed, p)
+			st.metrics.paused.Set(float64(len(st.failed)))
+			st.log.Info("shard recovered", "partition", p)
+		}
+	}
+	if len(sh.findings) > 0 && st.cfg.Found != nil {
+		st.cfg.Found(sh.findings)
+	}
+	if st.waiting[p] && sh.machine.setHash() == st.own {
+		delete(st.waiting, p)
+		cl.ResumeFetchPartitions(st.both(p))
+	}
+	b, ok := sh.machine.(*behaviour)
+	if !ok {
+		return
+	}
+	switch ahead := b.ahead(); {
+	case ahead > st.cfg.MaxAhead.Milliseconds() && !st.held[p]:
+		st.held[p] = true
+		cl.PauseFetchPartitions(map[string][]int32{st.in[1]: {p}})
+		st.log.Info("events paused: too far ahead of the relation stage", "partition", p, "ahead", time.Duration(ahead)*time.Millisecond)
+	case ahead < st.cfg.MaxAhead.Milliseconds()*9/10 && st.held[p]:
+		delete(st.held, p)
+		cl.ResumeFetchPartitions(map[string][]int32{st.in[1]: {p}})
+	}
+}
+
+func (st *stage) record(o output) *kgo.Record {
+	r := &kgo.Record{Topic: st.topics[o.to], Partition: o.partition, Key: o.key, Value: o.value}
+	for _, h := range o.headers {
+		r.Headers = append(r.Headers, kgo.RecordHeader{Key: h.Key, Value: h.Value})
+	}
+	return r
+}
+
+// brokerPosition is what the coordinator holds, once no transaction is open on it.
+func (st *stage) brokerPosition(ctx context.Context, cl *kgo.Client) (map[int32][2]int64, error) {
+	for {
+		all, err := kadm.NewClient(cl).FetchOffsets(kadm.RequireStable(ctx), st.cfg.Group+"-"+st.name)
+		if err == nil {
+			err = all.Error()
+		}
+		if errors.Is(err, kerr.UnstableOffsetCommit) {
+			pause(ctx, 20*time.Millisecond)
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		n := st.rules.sources
+		if len(st.in) == 1 {
+			n = st.rules.facts
+		}
+		out := map[int32][2]int64{}
+		for p := range n {
+			out[p] = st.position(func(t string) int64 { o, _ := all.Lookup(t, p); return o.At }) // missing: never committed
+		}
+		return out, nil
+	}
+}
+
+// at is where a crash test dies.
+func (st *stage) at(point string) {
+	if st.cfg.At != nil {
+		st.cfg.At(st.name + ": " + point)
+	}
+}
+
+func (st *stage) space(p int32) state.Space { return state.Space{Stage: st.kind, Partition: p} }
+
+// save checkpoints every shard that changed. The pages are encoded here, between transactions; the disk works beside the loop unless wait.
+func (st *stage) save(wait bool) error {
+	<-st.saved
+	if err := st.saveErr.Load(); err != nil {
+		return *err
+	}
+	type job struct {
+		sp     state.Space
+		pages  []state.Page
+		marker []byte
+	}
+	var jobs []job
+	for p, sh := range st.shards {
+		if pages, changed := sh.takeDirty(); changed {
+			jobs = append(jobs, job{st.space(p), pages, sh.appendVars(nil)})
+		}
+	}
+	start := time.Now()
+	write := func() error {
+		for _, j := range jobs {
+			if err := st.cfg.Store.Checkpoint(j.sp, slices.Values(j.pages), j.marker); err != nil {
+				return err
+			}
+		}
+		st.metrics.checkpoint.Observe(time.Since(start).Seconds())
+		return nil
+	}
+	if wait {
+		return write()
+	}
+	done := make(chan struct{})
+	st.saved = done
+	go func() {
+		defer close(done)
+		if err := write(); err != nil {
+			st.saveErr.Store(&err)
+		}
+	}()
+	return nil
+}
+
+// takeDirty encodes what changed since the last checkpoint.
+func (s *shard) takeDirty() (pages []state.Page, changed bool) {
+	if len(s.dirty) == 0 && s.seq == s.savedSeq {
+		return nil, false
+	}
+	s.savedSeq = s.seq
+	for _, pg := range s.dirty {
+		pg.dirty = false
+		switch now := s.pages[pg.key]; {
+		case now == pg:
+			pages = append(pages, state.Page{Key: pg.key, Value: pg.appendTo(nil)})
+		case now == nil:
+			pages = append(pages, state.Page{Key: pg.key})
+		}
+	}
+	clear(s.dirty)
+	s.dirty = s.dirty[:0]
+	return pages, true
+}
+
+// house is done once a second: ticks of idle partitions, sources that fell silent, gauges.
+func (st *stage) house(ctx context.Context, cl *kgo.Client) {
+	st.metrics.gauges(st)
+	for p := range st.waiting {
+		st.activate(p) // again: the record may not have been written
+	}
+	if st.journal != "" {
+		st.ticks(ctx, cl)
+	} else {
+		st.silent(ctx)
+	}
+}
+
+// leave tells the coordinator that this static member is gone for good, so that its partitions need not wait for the session's timeout.
+func (st *stage) leave(s *kgo.GroupTransactSession) {
+	c, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	id := st.cfg.Group + "-" + st.name + "-" + st.cfg.Instance
+	_, err := kadm.NewClient(s.Client()).LeaveGroup(c, kadm.LeaveGroup(st.cfg.Group+"-"+st.name).InstanceIDs(id).Reason("stopped"))
+	if err != nil {
+		st.log.Debug("leaving the group", "err", err)
+	}
+}
+
+// ticks moves the time of idle partitions on. A tick is the newest sane time plus the wall time since the broker stamped it.
+func (st *stage) ticks(ctx context.Context, cl *kgo.Client) {
+	now := wall()
+	type idle struct {
+		next int64
+		c    control
+	}
+	want := map[int32]idle{}
+	for p, sh := range st.shards {
+		b := sh.machine.(*behaviour)
+		since := now - max(b.stamp, sh.loadedAt)
+		if since < 1000 || sh.ticked != 0 && now-sh.ticked < tickEvery(since) {
+			continue
+		}
+		if b.clock.seen {
+			want[p] = idle{sh.next[mainLog], control{Kind: controlTick, Time: b.clock.newest + max(0, now-b.stamp), IdleMS: since}}
+		} else if !b.idle {
+			want[p] = idle{sh.next[mainLog], control{Kind: controlIdle}}
+		}
+	}
+	if len(want) == 0 {
+		return
+	}
+	c, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	ends, err := kadm.NewClient(cl).ListCommittedOffsets(c, st.in[1])
+	if err != nil {
+		st.log.Debug("end offsets", "err", err)
+		return
+	}
+	for p, w := range want {
+		end, ok := ends.Lookup(st.in[1], p)
+		sh := st.shards[p]
+		if !ok || end.Err != nil {
+			continue
+		}
+		// Transaction markers of producers have offsets too, so next may stay below the end for ever: the same end twice, seconds apart, will do.
+		if end.Offset > w.next && (sh.end != end.Offset || now-sh.endAt < 3000) {
+			if sh.end != end.Offset {
+				sh.end, sh.endAt = end.Offset, now
+			}
+			continue
+		}
+		sh.ticked = now
+		st.tellControl(ctx, p, w.c)
+	}
+}
+
+// tickEvery spaces the ticks of a partition that has been idle for long.
+func tickEvery(idle int64) int64 {
+	if idle > 60_000 {
+		return 10_000
+	}
+	return 1000
+}
+
+// tellControl writes a record that the shard of p will read in its own log.
+func (st *stage) tellControl(ctx context.Context, p int32, c control) {
+	st.cfg.plain.Produce(context.WithoutCancel(ctx), &kgo.Record{Topic: st.topics[toControl], Partition: p, Value: c.encode()}, func(_ *kgo.Record, err error) {
+		if err != nil {
+			st.log.Warn("control record not written", "partition", p, "kind", c.Kind, "err", Explain(err))
+		}
+	})
+}
+
+// silentAfter is how long a source may say nothing before the relation stage no longer waits for it.
+const silentAfter = 60_000
+
+// hear notes when a source was last heard of.
+func (st *stage) hear(r *kgo.Record) {
+	if st.journal != "" {
+		return
+	}
+	if h, _, err := readFactsHead(r.Value); err == nil && !h.out {
+		st.heard[r.Partition<<16|h.source] = wall()
+	}
+}
+
+// silent writes the decision not to wait for a source into the relation shard's own log, where it takes effect.
+func (st *stage) silent(ctx context.Context) {
+	now := wall()
+	for q, sh := range st.shards {
+		b := sh.machine.(*relation)
+		for p := range b.sources {
+			k := q<<16 | int32(p)
+			if _, ok := st.heard[k]; !ok {
+				st.heard[k] = now
+			}
+			if s := b.sources[p]; s.out || s.heard && s.idle || now-st.heard[k] < silentAfter {
+				continue
+			}
+			st.heard[k] = now
+			st.log.Warn("source silent for a minute: no longer waited for, findings made without it are marked incomplete", "source", p, "facts", q)
+			value := appendFactsHead(nil, factsHead{source: int32(p), now: now, out: true, set: b.panel.Set.Hash()})
+			st.cfg.plain.Produce(context.WithoutCancel(ctx), &kgo.Record{Topic: st.in[0], Partition: q, Value: value}, nil)
+		}
+	}
+}

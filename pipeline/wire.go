@@ -1,0 +1,209 @@
+package pipeline
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/event"
+)
+
+// The records that the engine writes to itself. Facts and journal are binary, for they are many; control is JSON, for people read it.
+
+// Kinds of control records.
+const (
+	controlTick     = "tick"     // an idle partition's time goes on
+	controlIdle     = "idle"     // a partition that never had an event
+	controlVerdict  = "verdict"  // the relation stage found something about one agent
+	controlRelation = "relation" // watermark of a relation shard, for back-pressure
+	controlActivate = "activate" // a set takes effect
+	controlSkip     = "skip"     // set aside an event that the shard fails on
+)
+
+// control is a record of wayward.control.
+type control struct {
+	Kind     string `json:"kind"`
+	Source   int32  `json:"source"`            // partition of the relation shard that says it
+	Time     int64  `json:"time,omitempty"`    // event time, Unix milliseconds
+	IdleMS   int64  `json:"idle_ms,omitempty"` // wall time since the last event
+	Tenant   string `json:"tenant,omitempty"`
+	Agent    string `json:"agent,omitempty"`
+	Finding  string `json:"finding_uid,omitempty"`
+	Severity int    `json:"severity_id,omitempty"`
+	Risk     int    `json:"risk_score,omitempty"`
+	Set      string `json:"set,omitempty"`
+	Offset   int64  `json:"offset,omitempty"`
+}
+
+func (c control) encode() []byte {
+	b, err := json.Marshal(c)
+	if err != nil {
+		panic(err) // strings and integers always encode
+	}
+	return b
+}
+
+func readControl(b []byte) (c control, err error) {
+	err = json.Unmarshal(b, &c)
+	return c, err
+}
+
+// factsHead begins a facts record; buckets follow until its end.
+type factsHead struct {
+	source    int32
+	now       int64  // wall clock of the transaction that wrote it
+	watermark int64  // of the source
+	idle      bool   // the source has no event waiting
+	out       bool   // a decision of the relation shard itself: the source is silent, do not wait for it
+	activate  bool   // the set takes effect
+	set       string // under which the buckets were counted
+}
+
+const factsFormat = 1
+
+func appendFactsHead(b []byte, h factsHead) []byte {
+	flags := byte(0)
+	if h.idle {
+		flags |= 1
+	}
+	if h.out {
+		flags |= 2
+	}
+	if h.activate {
+		flags |= 4
+	}
+	b = append(b, factsFormat, flags)
+	b = binary.AppendVarint(b, int64(h.source))
+	b = binary.AppendVarint(b, h.now)
+	b = binary.AppendVarint(b, h.watermark)
+	return baselines.AppendString(b, h.set)
+}
+
+func readFactsHead(b []byte) (h factsHead, body baselines.Reader, err error) {
+	r := baselines.Reader{B: b, Alias: true}
+	if f := r.Byte(); f != factsFormat {
+		return h, r, fmt.Errorf("facts record of format %d, this binary knows %d", f, factsFormat)
+	}
+	flags := r.Byte()
+	h = factsHead{idle: flags&1 != 0, out: flags&2 != 0, activate: flags&4 != 0, source: int32(r.Varint()), now: r.Varint(), watermark: r.Varint(), set: r.String()}
+	return h, r, r.Err
+}
+
+// journal is what a behaviour shard's transaction did: enough to do it again. Long control slices are split: all but the last record of a
+// transaction carry nothing but control records.
+type journal struct {
+	seq       uint64
+	now       int64
+	next      [2]int64 // offsets of control and events after it
+	first     int64    // offset of the first event, if there is one
+	events    int64    // how many
+	watermark int64
+	digest    uint64 // of the outputs
+	control   []record
+	more      bool // another record of the same transaction follows
+}
+
+const (
+	journalFormat = 1
+	journalBytes  = 512 << 10 // control records in one journal record
+)
+
+// encode writes the journal of one transaction as one record or, if its control slice is long, several.
+func (j *journal) encode() [][]byte {
+	var out [][]byte
+	rest := j.control
+	for {
+		n, size := 0, 0
+		for n < len(rest) && (n == 0 || size < journalBytes) {
+			size += len(rest[n].key) + len(rest[n].value) + 16
+			n++
+		}
+		part := *j
+		part.control, rest = rest[:n], rest[n:]
+		part.more = len(rest) > 0
+		out = append(out, part.append(nil))
+		if len(rest) == 0 {
+			return out
+		}
+	}
+}
+
+func (j *journal) append(b []byte) []byte {
+	more := byte(0)
+	if j.more {
+		more = 1
+	}
+	b = append(b, journalFormat, more)
+	b = binary.AppendUvarint(b, j.seq)
+	b = binary.AppendVarint(b, j.now)
+	b = binary.AppendVarint(b, j.next[0])
+	b = binary.AppendVarint(b, j.next[1])
+	b = binary.AppendVarint(b, j.first)
+	b = binary.AppendVarint(b, j.events)
+	b = binary.AppendVarint(b, j.watermark)
+	b = binary.BigEndian.AppendUint64(b, j.digest)
+	b = binary.AppendUvarint(b, uint64(len(j.control)))
+	for i := range j.control {
+		r := &j.control[i]
+		b = binary.AppendVarint(b, r.offset)
+		b = binary.AppendVarint(b, r.stamp)
+		b = baselines.AppendString(b, string(r.key))
+		b = baselines.AppendString(b, string(r.value))
+	}
+	return b
+}
+
+func readJournal(b []byte) (j journal, err error) {
+	r := baselines.Reader{B: b}
+	if f := r.Byte(); f != journalFormat {
+		return j, fmt.Errorf("journal record of format %d, this binary knows %d", f, journalFormat)
+	}
+	j.more = r.Byte() == 1
+	j.seq = r.Uvarint()
+	j.now = r.Varint()
+	j.next = [2]int64{r.Varint(), r.Varint()}
+	j.first = r.Varint()
+	j.events = r.Varint()
+	j.watermark = r.Varint()
+	j.digest = r.Uint64()
+	for range r.Len() {
+		j.control = append(j.control, record{offset: r.Varint(), stamp: r.Varint(), key: r.Bytes(), value: r.Bytes()})
+	}
+	return j, r.Err
+}
+
+// maxDeadLetter is how much of a record that did not decode is kept (EVENTS §1).
+const maxDeadLetter = 900 << 10
+
+// deadLetter is the record for agent.events.dlq: the value as it came, up to 900 KiB, and why and from where in the headers.
+func deadLetter(topic string, p int32, r *record, reason, detail string) output {
+	o := output{to: toDLQ, partition: -1, key: r.key, value: r.value, headers: []Header{
+		{"reason", []byte(reason)},
+		{"detail", []byte(detail)},
+		{"topic", []byte(topic)},
+		{"partition", strconv.AppendInt(nil, int64(p), 10)},
+		{"offset", strconv.AppendInt(nil, r.offset, 10)},
+	}}
+	if len(r.value) > maxDeadLetter {
+		sum := sha256.Sum256(r.value)
+		o.value = r.value[:maxDeadLetter]
+		o.headers = append(o.headers, Header{"length", strconv.AppendInt(nil, int64(len(r.value)), 10)}, Header{"sha256", []byte(hex.EncodeToString(sum[:]))})
+	}
+	if len(r.key) > 4096 {
+		o.key = r.key[:4096]
+	}
+	return o
+}
+
+// reasonOf is the word for a decode error in metrics and headers.
+func reasonOf(err error) string {
+	if d := (*event.DecodeError)(nil); errors.As(err, &d) {
+		return d.Reason
+	}
+	return "not_json"
+}

@@ -1,0 +1,424 @@
+package policy
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Bounds of what Load reads, so that a wrong path or a bad file cannot take the machine down.
+const (
+	maxFile    = 1 << 20 // bytes
+	maxEntries = 10_000  // entries of lists in one file, aliases followed
+	maxFiles   = 1_000   // in one folder
+)
+
+// Problem is something wrong with a definition: where, what, and what to do about it.
+type Problem struct {
+	File         string
+	Line, Column int    // 0: not known
+	What         string // "what is wrong; what to do"
+}
+
+func (p *Problem) Error() string { return place{p.File, p.Line, p.Column}.String() + ": " + p.What }
+
+// place is where something was read.
+type place struct {
+	file      string
+	line, col int
+}
+
+func (p place) String() string {
+	s := p.file
+	if p.line > 0 {
+		s += ":" + strconv.Itoa(p.line)
+	}
+	if p.col > 0 {
+		s += ":" + strconv.Itoa(p.col)
+	}
+	return s
+}
+
+// Load reads dir/personas/*.yaml and dir/limits/*.yaml (or .yml). Each file of personas has a list under `personas:`, each of limits
+// one under `limits:`; a file may hold several YAML documents. Missing folders are fine. The built-in limits hold until the user defines
+// one; `builtin: true` or `false` in a file of limits says so outright.
+//
+// If anything is wrong there is no set, and the errors, each a *Problem, name every fault of every file.
+func Load(dir string) (*Set, []error) {
+	c := newCollector()
+	return c.load(c.files(filepath.Join(dir, "personas")), c.files(filepath.Join(dir, "limits")))
+}
+
+func (c *collector) load(personas, limits []*file) (*Set, []error) {
+	for _, f := range personas {
+		for _, doc := range f.documents() {
+			var def struct {
+				Personas []personaDef `json:"personas"`
+			}
+			src := f.decode(doc, &def)
+			c.use(src)
+			for i, p := range def.Personas {
+				c.persona(p, src, at("personas", i))
+			}
+		}
+	}
+	var add []func() // after the built-in ones, so that of two equal ids the user's is reported
+	var builtin *bool
+	var said place
+	for _, f := range limits {
+		for _, doc := range f.documents() {
+			var def struct {
+				Builtin *bool      `json:"builtin"`
+				Limits  []limitDef `json:"limits"`
+			}
+			src := f.decode(doc, &def)
+			c.use(src)
+			for i, l := range def.Limits {
+				add = append(add, func() { c.limit(l, src, at("limits", i)) })
+			}
+			switch {
+			case def.Builtin == nil:
+			case builtin != nil && *builtin != *def.Builtin:
+				src.reporter("")("builtin", "builtin is %t here and %t at %s; keep one of them", *def.Builtin, *builtin, said)
+			default:
+				builtin, said = def.Builtin, src.place("builtin")
+			}
+		}
+	}
+	if builtin == nil && len(add) == 0 || builtin != nil && *builtin {
+		c.builtin()
+	}
+	for _, f := range add {
+		f()
+	}
+	if errs := c.problems(); len(errs) > 0 {
+		return nil, errs
+	}
+	return c.set(), nil
+}
+
+// file is one file's text and what is wrong with it as a whole.
+type file struct {
+	source
+	text []byte
+	left int // entries
+}
+
+// files reads a folder, in the order of names.
+func (c *collector) files(dir string) []*file {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	whole := &source{file: dir}
+	c.use(whole)
+	if err != nil {
+		whole.problem(place{file: dir}, "%v; make it a folder that can be read", cause(err))
+		return nil
+	}
+	var files []*file
+	for _, e := range entries {
+		// A ConfigMap's folder has ..data and the like beside links to the real files.
+		ext := filepath.Ext(e.Name())
+		if strings.HasPrefix(e.Name(), ".") || ext != ".yaml" && ext != ".yml" {
+			continue
+		}
+		if len(files) == maxFiles {
+			whole.problem(place{file: dir}, "more than %d files; put several definitions into one", maxFiles)
+			break
+		}
+		f := &file{source: source{file: filepath.Join(dir, e.Name())}, left: maxEntries}
+		c.use(&f.source)
+		f.read()
+		files = append(files, f)
+	}
+	return files
+}
+
+func (f *file) read() {
+	// Not os.ReadFile: a named pipe or /dev/zero behind a link would never end.
+	info, err := os.Stat(f.file)
+	if err == nil && !info.Mode().IsRegular() {
+		err = errors.New("not a regular file")
+	}
+	var r *os.File
+	if err == nil {
+		r, err = os.Open(f.file)
+	}
+	if err == nil {
+		f.text, err = io.ReadAll(io.LimitReader(r, maxFile+1))
+		r.Close()
+	}
+	switch {
+	case err != nil:
+		f.problem(place{file: f.file}, "%v; make it a file that can be read, or remove it", cause(err))
+	case len(f.text) > maxFile:
+		f.problem(place{file: f.file}, "larger than 1 MiB; split it")
+	case !utf8.Valid(f.text):
+		line := 1
+		for rest := f.text; len(rest) > 0; {
+			r, n := utf8.DecodeRune(rest)
+			if r == utf8.RuneError && n == 1 {
+				break
+			}
+			if r == '\n' {
+				line++
+			}
+			rest = rest[n:]
+		}
+		f.problem(place{f.file, line, 0}, "not UTF-8; save the file as UTF-8")
+	default:
+		return
+	}
+	f.text = nil
+}
+
+// cause is an error without the path that stands before it anyway.
+func cause(err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return p.Err
+	}
+	return err
+}
+
+var yamlLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)`)
+
+// documents are the file's YAML documents, up to a fault of syntax.
+func (f *file) documents() []*yaml.Node {
+	var docs []*yaml.Node
+	d := yaml.NewDecoder(bytes.NewReader(f.text))
+	for {
+		var doc yaml.Node
+		err := d.Decode(&doc)
+		if err == io.EOF {
+			return docs
+		}
+		if err != nil {
+			f.syntax(err)
+			return docs
+		}
+		docs = append(docs, doc.Content...)
+	}
+}
+
+// parserFault is what YAML's parser says, as opposed to its scanner. The library counts the parser's lines from 0, the scanner's from 1.
+var parserFault = regexp.MustCompile(`^(did not find expected (<|node content|'-'|key|',')|found (undefined tag|duplicate|incompatible))`)
+
+// syntax reports what the YAML library said. It names no line where it means the first, and none for an unknown anchor.
+func (f *file) syntax(err error) {
+	m := yamlLine.FindStringSubmatch(err.Error())
+	if m == nil {
+		m = []string{"", "", err.Error()}
+	}
+	line, _ := strconv.Atoi(m[1])
+	what, do := m[2], "correct the YAML here or on the line before"
+	if parserFault.MatchString(what) {
+		line++
+	}
+	if name, ok := strings.CutPrefix(what, "unknown anchor '"); ok {
+		name, _, _ = strings.Cut(name, "'")
+		if i := bytes.Index(f.text, []byte("*"+name)); i >= 0 {
+			line = 1 + bytes.Count(f.text[:i], []byte("\n"))
+		}
+		do = fmt.Sprintf(`a pattern that begins with * must be quoted, as in "*%s"`, name)
+	} else if strings.Contains(what, "alphabetic or numeric character") {
+		do = `a pattern that begins with * must be quoted, as in "*.read"`
+	} else if strings.HasSuffix(what, "',' or ']'") {
+		do = "close the list that begins here, and put a pattern with ? into quotes"
+	}
+	f.problem(place{f.file, max(line, 1), 0}, "%s; %s", what, do)
+}
+
+// source is one document: where each field of it stands, and what is wrong with it.
+type source struct {
+	file     string
+	fields   map[string]place // by path, such as personas[0].tools.allow[2]
+	broken   map[string]bool  // paths whose value could not be read: whatever else would be said about them is noise
+	problems []*Problem
+}
+
+// place is where a field stands, or what contains it.
+func (s *source) place(path string) place {
+	for p := path; p != ""; p = p[:max(strings.LastIndexAny(p, ".["), 0)] {
+		if at, ok := s.fields[p]; ok {
+			return at
+		}
+	}
+	if s.fields == nil { // JSON, and what is built in: the path is all there is
+		return place{file: s.file + " " + path}
+	}
+	return place{s.file, 1, 1}
+}
+
+func (s *source) problem(at place, format string, args ...any) {
+	s.problems = append(s.problems, &Problem{at.file, at.line, at.col, fmt.Sprintf(format, args...)})
+}
+
+// reporter reports on the fields of the definition at path.
+func (s *source) reporter(path string) report {
+	return func(field, format string, args ...any) {
+		if path != "" {
+			field = path + "." + field
+		}
+		for p := field; p != ""; p = p[:max(strings.LastIndexAny(p, ".["), 0)] {
+			if s.broken[p] {
+				return
+			}
+		}
+		s.problem(s.place(field), format, args...)
+	}
+}
+
+// decode reads a document into the struct that into points to. It is not the library's decoder, since KnownFields does not reach through
+// Node.Decode, stops at the first fault in places, and forgets where each value stood. Scalars are taken as written: 5000.00 must not pass
+// through a float, nor a tool named null or 0x10 become something else.
+func (f *file) decode(doc *yaml.Node, into any) *source {
+	s := &source{file: f.file, fields: map[string]place{}, broken: map[string]bool{}}
+	d := decoder{s, &f.left}
+	d.value(doc, "", reflect.ValueOf(into).Elem())
+	return s
+}
+
+type decoder struct {
+	*source
+	left *int
+}
+
+func (d *decoder) value(n *yaml.Node, path string, v reflect.Value) {
+	here := place{d.file, n.Line, n.Column}
+	d.fields[path] = here
+	if n.Kind == yaml.AliasNode {
+		n = n.Alias // once: an alias to an alias does not exist, and each entry behind it counts
+	}
+	wrong := func(format string, args ...any) {
+		d.broken[path] = true
+		d.problem(here, format, args...)
+	}
+	label := path
+	if label == "" {
+		label = "the file"
+	}
+	if n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" {
+		if path == "" {
+			return // a document of comments alone
+		}
+		wrong("%s has no value; give it one, or remove the key", label)
+		return
+	}
+	switch v.Kind() {
+	case reflect.Struct:
+		if n.Kind != yaml.MappingNode {
+			if path == "" {
+				keys := keysOf(v.Type())
+				wrong("the file does not begin with a key; put everything under %s: as a list", keys[len(keys)-1])
+			} else {
+				wrong("%s needs keys; use %s", label, or(keysOf(v.Type())))
+			}
+			return
+		}
+		d.mapping(n, path, v)
+	case reflect.Slice:
+		if n.Kind != yaml.SequenceNode {
+			if n.Kind == yaml.ScalarNode {
+				wrong("%s is a list; write it as [%s]", label, quote(n.Value))
+			} else {
+				wrong("%s is a list; begin each of its entries with -", label)
+			}
+			return
+		}
+		if len(n.Content) == 0 && v.Type().Elem().Kind() == reflect.String {
+			wrong(`%s is empty, which could mean all or none; fill it or remove it ("*" is everything)`, label)
+			return
+		}
+		if *d.left -= len(n.Content); *d.left < 0 {
+			wrong("more than %d entries in one file; split it", maxEntries)
+			return
+		}
+		v.Set(reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content)))
+		for i, entry := range n.Content {
+			d.value(entry, at(path, i), v.Index(i))
+		}
+	case reflect.Pointer: // of the one bool, so that absent is not false
+		if n.Kind != yaml.ScalarNode || n.ShortTag() != "!!bool" {
+			wrong("%s is true or false; write one of them", label)
+			return
+		}
+		b := strings.EqualFold(n.Value, "true")
+		v.Set(reflect.ValueOf(&b))
+	default:
+		switch {
+		case n.Kind != yaml.ScalarNode:
+			wrong("%s is a single text or number; write it on one line", label)
+		case !slices.Contains([]string{"!!str", "!!int", "!!float", "!!bool", "!!timestamp", "!!merge"}, n.ShortTag()):
+			wrong("%s has the tag %s; write plain text", label, quote(n.ShortTag()))
+		case n.Value == "":
+			wrong("%s is empty; give it a value, or remove it", label)
+		default:
+			v.SetString(n.Value)
+		}
+	}
+}
+
+func (d *decoder) mapping(n *yaml.Node, path string, v reflect.Value) {
+	keys := keysOf(v.Type())
+	first := map[string]place{}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, value := n.Content[i], n.Content[i+1]
+		here := place{d.file, key.Line, key.Column}
+		if key.Kind != yaml.ScalarNode {
+			d.problem(here, "a key must be a plain word; use %s", or(keys))
+			continue
+		}
+		field := key.Value
+		if path != "" {
+			field = path + "." + key.Value
+		}
+		k := slices.Index(keys, key.Value)
+		if k < 0 {
+			if key.ShortTag() == "!!merge" {
+				d.problem(here, "<< is not understood here; write the keys out, or give a list an anchor")
+				d.broken[path] = true
+				continue
+			}
+			meant := nearest(key.Value, keys)
+			if path == "" && meant == "" {
+				d.problem(here, "unknown key %s; put everything under %s: as a list", quote(key.Value), keys[len(keys)-1])
+				continue
+			}
+			d.problem(here, "unknown key %s; %s", quote(key.Value), choose(key.Value, keys))
+			if meant != "" { // do not also say that it is missing
+				d.broken[strings.TrimSuffix(field, key.Value)+meant] = true
+			}
+			continue
+		}
+		if before, dup := first[key.Value]; dup {
+			d.problem(here, "%s is already at %s; keep one of them", quote(key.Value), before)
+			continue
+		}
+		first[key.Value] = here
+		d.value(value, field, v.Field(k))
+	}
+}
+
+// keysOf are the keys of a definition, in the order of its fields.
+func keysOf(t reflect.Type) []string {
+	var keys []string
+	for i := range t.NumField() {
+		key, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
+		keys = append(keys, key)
+	}
+	return keys
+}

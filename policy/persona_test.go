@@ -1,0 +1,257 @@
+package policy
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/wayward-sec/wayward/event"
+)
+
+// parse makes a set of YAML text, personas and limits.
+func parse(t testing.TB, personas, limits string) *Set {
+	t.Helper()
+	s, errs := load(personas, limits)
+	for _, err := range errs {
+		t.Error(err)
+	}
+	if s == nil {
+		t.FailNow()
+	}
+	return s
+}
+
+func load(personas, limits string) (*Set, []error) {
+	text := func(name, s string) []*file {
+		f := &file{source: source{file: name}, left: maxEntries, text: []byte(s)}
+		return []*file{f}
+	}
+	c := newCollector()
+	ps, ls := text("p.yaml", personas), text("l.yaml", limits)
+	c.use(&ps[0].source)
+	c.use(&ls[0].source)
+	return c.load(ps, ls)
+}
+
+func persona(t testing.TB, yaml string) *Persona {
+	t.Helper()
+	return parse(t, "personas:\n- {name: p, "+yaml+"}\n", "").Persona("acme", "p")
+}
+
+// call is a tool call as a gateway reports it.
+func call(tool string, class event.Class) event.Event {
+	return event.Event{Kind: event.ToolCall, Tenant: "acme", Tool: event.Tool{Name: tool, Class: class}}
+}
+
+func TestPersonaJudgesToolsAndClasses(t *testing.T) {
+	const (
+		strict  = `default: deny, tools: {allow: [get_*, crm.update], deny: ["*_secret"]}`
+		classed = `default: deny, tools: {allow: ["*"]}, classes: {allow: [read, write], deny: [pay]}`
+		denying = `default: deny, tools: {allow: ["*"]}, classes: {deny: [pay]}`
+		open    = `default: allow, tools: {allow: [get_*], deny: [drop_*]}, classes: {deny: ["*"]}`
+	)
+	effect := func(e event.Event, c event.Class) event.Event { e.Result.Effect = c; return e }
+	phase := func(e event.Event, p event.Phase) event.Event { e.Phase = p; return e }
+	for _, c := range []struct {
+		claim, persona string
+		event          event.Event
+		want           []Violation
+	}{
+		{"an allowed tool is fine", strict, call("get_order", event.Read), nil},
+		{"an allowed name is fine", strict, call("crm.update", event.Write), nil},
+		{"what no list names is what the default says", strict, call("put_order", event.Read), []Violation{{"tool", "put_order", "default"}}},
+		{"case matters for tools", strict, call("GET_order", event.Read), []Violation{{"tool", "GET_order", "default"}}},
+		{"deny wins over allow", strict, call("get_secret", event.Read), []Violation{{"tool", "get_secret", "*_secret"}}},
+		{"a tool without a name is no allowed tool", strict, call("", event.Read), []Violation{{"tool", "", "default"}}},
+		{"classes are not judged where none is listed", strict, call("get_order", event.Delete), nil},
+		{"a class that is not allowed", classed, call("x", event.Exec), []Violation{{"class", "exec", "default"}}},
+		{"a class that is denied", classed, call("x", event.Pay), []Violation{{"class", "pay", "pay"}}},
+		{"an unknown class is unknown", classed, call("x", event.NoClass), nil},
+		{"a deny list of classes alone forbids no others", denying, call("x", event.Exec), nil},
+		{"and still forbids", denying, call("x", event.Pay), []Violation{{"class", "pay", "pay"}}},
+		{"what was really done counts", denying, effect(call("x", event.Read), event.Pay), []Violation{{"class", "pay", "pay"}}},
+		{"claim and effect are one violation if they agree", denying, effect(call("x", event.Pay), event.Pay), []Violation{{"class", "pay", "pay"}}},
+		{"and two if they do not", classed, effect(call("x", event.Exec), event.Pay), []Violation{{"class", "exec", "default"}, {"class", "pay", "pay"}}},
+		{"an allow list under default allow forbids nothing", open, call("put_order", event.NoClass), nil},
+		{"a star denies every class", open, call("get_order", event.Read), []Violation{{"class", "read", "*"}}},
+		{"tool and class are two violations", open, call("drop_table", event.Delete), []Violation{{"tool", "drop_table", "drop_*"}, {"class", "delete", "*"}}},
+		{"the result of a call is judged", strict, phase(call("put_order", event.Read), event.Result), []Violation{{"tool", "put_order", "default"}}},
+		{"its attempt is not, or one call were two violations", strict, phase(call("put_order", event.Read), event.Attempt), nil},
+		{"other kinds of event are not judged", strict, event.Event{Kind: event.ModelCall}, nil},
+	} {
+		t.Run(c.claim, func(t *testing.T) {
+			if diff := cmp.Diff(c.want, persona(t, c.persona).Check(&c.event, nil)); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestPersonaJudgesDestinations(t *testing.T) {
+	const (
+		strict = `default: deny, tools: {allow: ["*"]}, destinations: {allow: [acme.com, "*.acme.com", DE89*], deny: [bad.acme.com]}`
+		inside = `default: deny, tools: {allow: ["*"]}, destinations: {allow: [internal, partner.com]}`
+		closed = `default: deny, tools: {allow: ["*"]}`
+		open   = `default: allow, destinations: {deny: [external, evil.com, "*.evil.com"]}`
+		every  = `default: deny, tools: {allow: ["*"]}, destinations: {allow: ["*"]}`
+	)
+	type to = event.Destination
+	bad := func(pairs ...string) (vs []Violation) {
+		for i := 0; i < len(pairs); i += 2 {
+			vs = append(vs, Violation{"destination", pairs[i], pairs[i+1]})
+		}
+		return vs
+	}
+	for _, c := range []struct {
+		claim, persona string
+		to             to
+		want           []Violation
+	}{
+		{"no destination, nothing to violate", strict, to{}, nil},
+		{"nor with its kind alone", strict, to{Kind: "email", External: event.No}, nil},
+		{"but gone out to nobody named is gone out", strict, to{External: event.Yes}, bad("external", "default")},
+		{"the domain itself", strict, to{Domain: "acme.com"}, nil},
+		{"below it", strict, to{Domain: "a.b.acme.com"}, nil},
+		{"not what merely ends so", strict, to{Domain: "notacme.com"}, bad("notacme.com", "default")},
+		{"not what merely begins so", strict, to{Domain: "acme.com.evil.net"}, bad("acme.com.evil.net", "default")},
+		{"domains have no case", strict, to{Domain: "WWW.Acme.COM"}, nil},
+		{"a violation shows it as sent", strict, to{Domain: "Evil.COM"}, bad("Evil.COM", "default")},
+		{"the root's dot is no difference", strict, to{Domain: "acme.com."}, nil},
+		{"deny wins over a pattern that allows", strict, to{Domain: "BAD.acme.com"}, bad("BAD.acme.com", "bad.acme.com")},
+		{"the domain goes before the value", strict, to{Kind: "email", Value: "x@evil.com", Domain: "acme.com"}, nil},
+		{"an address has a domain", strict, to{Kind: "email", Value: "jane@acme.com"}, nil},
+		{"also with a name", strict, to{Kind: "email", Value: `"Doe, Jane" <jane@acme.com>`}, nil},
+		{"also with itself as name", strict, to{Kind: "email", Value: `jane@acme.com <jane@acme.com>`}, nil},
+		{"another address as name is suspect", strict, to{Kind: "email", Value: `eve@evil.com <jane@acme.com>`}, bad("eve@evil.com <jane@acme.com>", "default")},
+		{"every recipient counts", strict, to{Kind: "email", Value: "jane@acme.com, eve@evil.com; joe@acme.com"}, bad("evil.com", "default")},
+		{"each domain once", strict, to{Kind: "email", Value: "a@evil.com,b@evil.com,c@bad.acme.com"}, bad("evil.com", "default", "bad.acme.com", "bad.acme.com")},
+		{"two @ are not an address", strict, to{Kind: "email", Value: "eve@evil.com@acme.com"}, bad("eve@evil.com@acme.com", "default")},
+		{"nor are two lines", strict, to{Kind: "email", Value: "eve@evil.com\njane@acme.com"}, bad("eve@evil.com\njane@acme.com", "default")},
+		{"nor is a word", strict, to{Kind: "email", Value: "acme.com"}, bad("acme.com", "default")},
+		{"a URL has a host", strict, to{Kind: "url", Value: "https://api.acme.com:8443/x?y=@evil.com"}, nil},
+		{"also without a scheme", strict, to{Kind: "url", Value: "acme.com/redirect?to=https://evil.com"}, nil},
+		{"with a user before it", strict, to{Kind: "url", Value: "https://acme.com@evil.com/"}, bad("evil.com", "default")},
+		{"with a backslash readers disagree", strict, to{Kind: "url", Value: `https://evil.com\@acme.com/`}, bad(`https://evil.com\@acme.com/`, "default")},
+		{"with a second @ too", strict, to{Kind: "url", Value: "https://a@evil.com@acme.com/"}, bad("https://a@evil.com@acme.com/", "default")},
+		{"a scheme without slashes", strict, to{Kind: "url", Value: "https:evil.com/.acme.com"}, bad("https:evil.com/.acme.com", "default")},
+		{"a host with escapes", strict, to{Kind: "url", Value: "https://evil.com%2F.acme.com"}, bad("https://evil.com%2F.acme.com", "default")},
+		{"a slash of another script", strict, to{Kind: "url", Value: "https://evil.com／.acme.com"}, bad("https://evil.com／.acme.com", "default")},
+		{"mailto is an address", strict, to{Kind: "URL", Value: "mailto:jane@acme.com"}, nil},
+		{"and may hide another", strict, to{Kind: "url", Value: "mailto:jane@acme.com?bcc=eve@evil.com"}, bad("jane@acme.com?bcc=eve@evil.com", "default")},
+		{"a host has a port", strict, to{Kind: "host", Value: "db.acme.com:5432"}, nil},
+		{"an IPv6 address has colons", strict, to{Kind: "host", Value: "[2001:db8::1]:443"}, bad("2001:db8::1", "default")},
+		{"also without brackets", strict, to{Kind: "host", Value: "2001:db8::1"}, bad("2001:db8::1", "default")},
+		{"what only looks like one is no host", strict, to{Kind: "host", Value: "evil.com:80:x.acme.com"}, bad("evil.com:80:x.acme.com", "default")},
+		{"nor is what stands behind brackets", strict, to{Kind: "host", Value: "[::1].acme.com"}, bad("[::1].acme.com", "default")},
+		{"nor what stands in them", strict, to{Kind: "host", Value: "[x.acme.com]"}, bad("[x.acme.com]", "default")},
+		{"a port is a number", strict, to{Kind: "host", Value: "acme.com:evil"}, bad("acme.com:evil", "default")},
+		{"any other kind is its value", strict, to{Kind: "iban", Value: "DE89370400440532013000"}, nil},
+		{"and a host in it does not count", strict, to{Kind: "channel", Value: "x@acme.com"}, bad("x@acme.com", "default")},
+		{"internal asks the gateway", inside, to{Domain: "db7", External: event.No}, nil},
+		{"unknown is not internal", inside, to{Domain: "db7"}, bad("db7", "default")},
+		{"external is not internal", inside, to{Domain: "db7", External: event.Yes}, bad("db7", "default")},
+		{"but what is named may be external", inside, to{Domain: "partner.com", External: event.Yes}, nil},
+		{"default deny judges destinations without a list too", closed, to{Domain: "acme.com", External: event.No}, bad("acme.com", "default")},
+		{"denying external goes before names", open, to{Domain: "evil.com", External: event.Yes}, bad("evil.com", "external")},
+		{"unknown is not external", open, to{Domain: "acme.com"}, nil},
+		{"but a denied name is", open, to{Kind: "url", Value: "https://x.EVIL.com/"}, bad("x.EVIL.com", "*.evil.com")},
+		{"a star allows what cannot be read", every, to{Kind: "email", Value: "a@b@c"}, nil},
+		{"a long value is looked at whole", every, to{Kind: "channel", Value: strings.Repeat("A", 5000)}, nil},
+	} {
+		t.Run(c.claim, func(t *testing.T) {
+			e := call("send", event.NoClass)
+			e.Destination = c.to
+			if diff := cmp.Diff(c.want, persona(t, c.persona).Check(&e, nil)); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestCheckAppends(t *testing.T) {
+	p := persona(t, `default: deny, tools: {allow: [get_*]}`)
+	e := call("put", event.Write)
+	got := p.Check(&e, []Violation{{Kind: "before"}})
+	if len(got) != 2 || got[0].Kind != "before" {
+		t.Errorf("got %v", got)
+	}
+}
+
+func FuzzHost(f *testing.F) {
+	for _, s := range []string{"https://a.b/c", "a@b.c", "mailto:x@y", "[::1]:80", "//x", "a:80", `"x" <a@b>`, "a@b,c@d"} {
+		f.Add(s)
+	}
+	p := persona(f, `default: deny, tools: {allow: ["*"]}, destinations: {allow: ["*.acme.com", acme.com]}`)
+	f.Fuzz(func(t *testing.T, s string) {
+		for _, kind := range []string{"email", "url", "host", "iban", ""} {
+			e := call("x", event.NoClass)
+			e.Destination = event.Destination{Kind: kind, Value: s}
+			vs := p.Check(&e, nil)
+			if kind != "" && kind != "iban" && s != "" && len(vs) == 0 && !strings.Contains(lower(s), "acme.com") {
+				t.Errorf("%s %q passes", kind, s)
+			}
+			for _, v := range vs {
+				if v.Value == "" && s != "" {
+					t.Errorf("%s %q: a violation that shows nothing", kind, s)
+				}
+			}
+		}
+	})
+}
+
+// twenty is a persona as people write them: twenty allowed tools, some by pattern.
+func twenty(t testing.TB) *Persona {
+	var b strings.Builder
+	b.WriteString(`default: deny, tools: {allow: [`)
+	for i := range 14 {
+		fmt.Fprintf(&b, "crm.tool_%d, ", i)
+	}
+	b.WriteString(`get_*, search_*, list_*, ticket.*, "*.read*", "*_status"], deny: ["*.export*", drop_*]}, `)
+	b.WriteString(`classes: {allow: [read, write, send], deny: [pay]}, destinations: {allow: [internal, "*.acme.com"], deny: [evil.com]}`)
+	return persona(t, b.String())
+}
+
+func TestACleanEventCostsNoAllocation(t *testing.T) {
+	p := twenty(t)
+	s := parse(t, "personas:\n- {name: p, agents: [bot, x*]}\n", "")
+	mail := call("get_order", event.Send)
+	mail.Destination = event.Destination{Kind: "email", Value: "Jane.Doe@A.Long.Subdomain.Of.Some.Kind.Mail.ACME.com"}
+	read := call("kb.read_page", event.Read)
+	buf := make([]Violation, 0, 4)
+	for name, f := range map[string]func(){
+		"check a read": func() { buf = p.Check(&read, buf[:0]) },
+		"check a mail": func() { buf = p.Check(&mail, buf[:0]) },
+		"persona":      func() { s.Persona("acme", "p") },
+		"persona of":   func() { s.PersonaOf("acme", "xyz") },
+	} {
+		if n := testing.AllocsPerRun(100, f); n != 0 {
+			t.Errorf("%s: %v allocations", name, n)
+		}
+		if len(buf) != 0 {
+			t.Errorf("%s: %v", name, buf)
+		}
+	}
+}
+
+func BenchmarkCheck(b *testing.B) {
+	p := twenty(b)
+	exact, pattern, last, mail := call("crm.tool_7", event.Write), call("get_order", event.Read), call("kb.page.read_all", event.Read), call("get_order", event.Send)
+	mail.Destination = event.Destination{Kind: "email", Value: "jane@mail.acme.com", Domain: "mail.acme.com", External: event.No}
+	for _, c := range []struct {
+		name  string
+		event event.Event
+	}{{"exact", exact}, {"pattern", pattern}, {"late-pattern", last}, {"destination", mail}} {
+		b.Run(c.name, func(b *testing.B) {
+			b.ReportAllocs()
+			var dst []Violation
+			for b.Loop() {
+				dst = p.Check(&c.event, dst[:0])
+			}
+			if len(dst) > 0 {
+				b.Fatal(dst)
+			}
+		})
+	}
+}

@@ -1,0 +1,269 @@
+// Package policy holds what operators forbid outright: personas, the roles that agents play and what each may touch, and limits, how much
+// anybody may do in a span of time. What breaks them is certain: nothing is learned, and no statistics excuse it.
+//
+// Load reads YAML and reports every problem; what it returns is compiled and never changes, so that any number of shards may share it.
+package policy
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+)
+
+// Set is personas and limits, compiled and immutable.
+type Set struct {
+	personas []*Persona // by tenant and name
+	limits   []*Limit   // by id
+	byName   map[name]*Persona
+	agents   map[name]string     // plain names of agents
+	patterns map[string][]player // by tenant, most telling first
+	bytes    []byte
+	hash     string
+}
+
+// name is something within a tenant; "" is every tenant.
+type name struct{ tenant, name string }
+
+type player struct {
+	glob
+	pattern, persona string
+}
+
+// Personas are all personas, by tenant and name.
+func (s *Set) Personas() []*Persona { return slices.Clone(s.personas) }
+
+// Limits are all limits, by id.
+func (s *Set) Limits() []*Limit { return slices.Clone(s.limits) }
+
+// Persona returns the tenant's own persona of that name, else the one for every tenant, else nil.
+func (s *Set) Persona(tenant, persona string) *Persona {
+	if p, ok := s.byName[name{tenant, persona}]; ok {
+		return p
+	}
+	return s.byName[name{"", persona}]
+}
+
+// PersonaOf returns the name of the persona that an agent plays according to the lists of agents, or "". A plain name goes before a
+// pattern, then the tenant's own persona before one for every tenant, then the pattern with more characters that are not wild, then the
+// one that sorts first: nothing depends on the order of files. Patterns are tried one by one, so callers that ask often remember.
+func (s *Set) PersonaOf(tenant, agent string) string {
+	for _, t := range [...]string{tenant, ""} {
+		if p, ok := s.agents[name{t, agent}]; ok {
+			return p
+		}
+	}
+	for _, t := range [...]string{tenant, ""} {
+		for i := range s.patterns[t] {
+			if p := &s.patterns[t][i]; p.match(agent) {
+				return p.persona
+			}
+		}
+	}
+	return ""
+}
+
+// Hash is the first 128 bits of the SHA-256 of Bytes, in hex: the same for the same definitions, however they are spread over files,
+// ordered and commented.
+func (s *Set) Hash() string { return s.hash }
+
+// Bytes is the set as canonical JSON, from which Parse makes the same set, but for where each persona was read.
+func (s *Set) Bytes() []byte { return bytes.Clone(s.bytes) }
+
+// setDef is a set as it is written in JSON.
+type setDef struct {
+	V        int          `json:"v"`
+	Personas []personaDef `json:"personas"`
+	Limits   []limitDef   `json:"limits"`
+}
+
+// Parse reads what Bytes wrote. Sets travel over Kafka, so it trusts nothing and checks what Load checks.
+func Parse(b []byte) (*Set, error) {
+	var def setDef
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&def); err != nil {
+		return nil, fmt.Errorf("policy set: %w", err)
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return nil, errors.New("policy set: something follows the set")
+	}
+	if def.V != 1 {
+		return nil, fmt.Errorf("policy set: version %d; this program reads version 1", def.V)
+	}
+	c := newCollector()
+	src := &source{file: "policy set"}
+	for i, p := range def.Personas {
+		c.persona(p, src, at("personas", i))
+	}
+	for i, l := range def.Limits {
+		c.limit(l, src, at("limits", i))
+	}
+	if err := errors.Join(c.problems()...); err != nil {
+		return nil, err
+	}
+	return c.set(), nil
+}
+
+// Default is the policy of somebody who has written none: no personas, and limits that an agent at honest work does not reach.
+func Default() *Set {
+	c := newCollector()
+	c.builtin()
+	return c.set()
+}
+
+// builtins are the limits that hold until somebody writes others.
+var builtins = []limitDef{
+	{ID: "builtin-session-calls", Title: "Very many calls in one session", Scope: "session", Measure: "count", Max: "50",
+		Severity: "medium", Tags: []string{"ASI02", "ASI08", "AML.T0034.002"}}, // a loop
+	{ID: "builtin-user-calls-hour", Title: "Very many calls for one user", Scope: "user", Measure: "count", Max: "450", Window: "1h",
+		Severity: "medium", Tags: []string{"ASI02", "AML.T0053"}}, // also when spread over agents and sessions
+	{ID: "builtin-user-records-hour", Title: "Very many records read for one user", Scope: "user", Measure: "records", Max: "5000", Window: "1h",
+		Severity: "medium", Tags: []string{"ASI02", "AML.T0085.001"}}, // over-pull
+}
+
+// collector gathers definitions from files and says what is wrong with each and between them.
+type collector struct {
+	personas map[name]*Persona
+	limits   map[string]*Limit
+	agents   map[name]taken
+	places   map[any]place // of personas and limits, by their key
+	sources  []*source
+}
+
+// taken says which persona claims an agent.
+type taken struct {
+	persona name
+	where   place
+}
+
+func newCollector() *collector {
+	return &collector{map[name]*Persona{}, map[string]*Limit{}, map[name]taken{}, map[any]place{}, nil}
+}
+
+func (c *collector) use(src *source) {
+	if !slices.Contains(c.sources, src) {
+		c.sources = append(c.sources, src)
+	}
+}
+
+func (c *collector) persona(d personaDef, src *source, path string) {
+	c.use(src)
+	listed := d.Agents
+	p := d.compile(src.reporter(path))
+	here := src.place(path)
+	p.File, p.Line = here.file, here.line
+	key := name{p.Tenant, p.Name}
+	if p.Name != "" {
+		if first, dup := c.places[key]; dup {
+			src.reporter(path)("name", "persona %s %s is already at %s; rename or remove one", quote(p.Name), ofTenant(p.Tenant), first)
+			return
+		}
+		c.places[key] = here
+		c.personas[key] = p
+	}
+	for i, a := range listed {
+		claim := taken{key, src.place(path + "." + at("agents", i))}
+		if other, dup := c.agents[name{p.Tenant, a}]; !dup {
+			c.agents[name{p.Tenant, a}] = claim
+		} else if other.persona != key && a != "" {
+			src.reporter(path)(at("agents", i), "agent %s already plays %s at %s; keep it in one of them", quote(a), quote(other.persona.name), other.where)
+		}
+	}
+}
+
+func ofTenant(tenant string) string {
+	if tenant == "" {
+		return "of every tenant"
+	}
+	return "of tenant " + quote(tenant)
+}
+
+func (c *collector) limit(d limitDef, src *source, path string) {
+	c.use(src)
+	l := d.compile(src.reporter(path))
+	if l.ID == "" {
+		return
+	}
+	if first, dup := c.places[l.ID]; dup {
+		src.reporter(path)("id", "limit %s is already at %s; rename or remove one", quote(l.ID), first)
+		return
+	}
+	c.places[l.ID] = src.place(path)
+	c.limits[l.ID] = l
+}
+
+// builtin adds the built-in limits, before any others: of two equal ids the later is reported, and that must be the user's.
+func (c *collector) builtin() {
+	src := &source{fields: map[string]place{"limits": {file: "the built-in limits"}}}
+	for i, d := range builtins {
+		c.limit(d, src, at("limits", i))
+	}
+}
+
+// problems are all that was found, in the order of files and lines.
+func (c *collector) problems() []error {
+	var all []*Problem
+	for _, s := range c.sources {
+		all = append(all, s.problems...)
+	}
+	slices.SortStableFunc(all, func(a, b *Problem) int {
+		return cmp.Or(strings.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), strings.Compare(a.What, b.What))
+	})
+	var errs []error
+	for i, p := range all {
+		if i == 0 || *p != *all[i-1] {
+			errs = append(errs, p)
+		}
+	}
+	return errs
+}
+
+// set compiles what was gathered without problems.
+func (c *collector) set() *Set {
+	s := &Set{byName: c.personas, agents: map[name]string{}, patterns: map[string][]player{}}
+	def := setDef{V: 1, Personas: []personaDef{}, Limits: []limitDef{}}
+	for _, p := range c.personas {
+		s.personas = append(s.personas, p)
+	}
+	slices.SortFunc(s.personas, func(a, b *Persona) int {
+		return cmp.Or(strings.Compare(a.Tenant, b.Tenant), strings.Compare(a.Name, b.Name))
+	})
+	for _, p := range s.personas {
+		def.Personas = append(def.Personas, p.def)
+		for _, a := range p.Agents {
+			if isGlob(a) {
+				s.patterns[p.Tenant] = append(s.patterns[p.Tenant], player{compileGlob(a), a, p.Name})
+			} else {
+				s.agents[name{p.Tenant, a}] = p.Name
+			}
+		}
+	}
+	for _, ps := range s.patterns {
+		slices.SortFunc(ps, func(a, b player) int {
+			return cmp.Or(tame(b.pattern)-tame(a.pattern), strings.Compare(a.pattern, b.pattern))
+		})
+	}
+	for _, l := range c.limits {
+		s.limits = append(s.limits, l)
+	}
+	slices.SortFunc(s.limits, func(a, b *Limit) int { return strings.Compare(a.ID, b.ID) })
+	for _, l := range s.limits {
+		def.Limits = append(def.Limits, l.def)
+	}
+	s.bytes = canonical(def)
+	sum := sha256.Sum256(s.bytes)
+	s.hash = hex.EncodeToString(sum[:16])
+	return s
+}
+
+// tame counts the characters of a pattern that are not wild.
+func tame(pattern string) int {
+	return len(pattern) - strings.Count(pattern, "*") - strings.Count(pattern, "?")
+}

@@ -1,0 +1,468 @@
+package policy
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/wayward-sec/wayward/event"
+)
+
+var update = flag.Bool("update", false, "write what is got as what is wanted; read the diff")
+
+// folder writes files below a new folder; names are relative to it.
+func folder(t testing.TB, files map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range files {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func texts(errs []error, dir string) string {
+	var b strings.Builder
+	for _, err := range errs {
+		fmt.Fprintln(&b, strings.ReplaceAll(err.Error(), dir+string(filepath.Separator), ""))
+	}
+	return b.String()
+}
+
+func TestBadConfigsAreExplained(t *testing.T) {
+	files, err := filepath.Glob("../testdata/bad-configs/policy/*.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no fixtures", err)
+	}
+	for _, path := range files {
+		name := filepath.Base(path)
+		t.Run(name, func(t *testing.T) {
+			text, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			kind, _, _ := strings.Cut(name, "-")
+			dir := folder(t, map[string]string{filepath.Join(kind, name): string(text)})
+			set, errs := Load(dir)
+			if set != nil {
+				t.Error("there is a set in spite of errors")
+			}
+			got := texts(errs, filepath.Join(dir, kind))
+			golden := strings.TrimSuffix(path, ".yaml") + ".txt"
+			if *update {
+				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(string(want), got); diff != "" {
+				t.Error(diff)
+			}
+			for _, line := range strings.Split(strings.TrimSpace(got), "\n") {
+				if !strings.HasPrefix(line, name+":") || !strings.Contains(line, "; ") {
+					t.Errorf("says not where, what and what to do: %s", line)
+				}
+			}
+		})
+	}
+}
+
+func TestFoldersAndFiles(t *testing.T) {
+	const one = "limits:\n- {id: mine, scope: session, measure: count, max: 5}\n"
+	ids := func(s *Set) (ids []string) {
+		for _, l := range s.Limits() {
+			ids = append(ids, strings.TrimPrefix(l.ID, "builtin-"))
+		}
+		return ids
+	}
+	builtin := []string{"session-calls", "user-calls-hour", "user-records-hour"}
+	big := "limits:\n" + strings.Repeat("# "+strings.Repeat("x", 100)+"\n", 11_000)
+	for _, c := range []struct {
+		claim  string
+		files  map[string]string
+		limits []string
+		errs   string
+	}{
+		{claim: "nothing at all leaves the built-in limits", limits: builtin},
+		{claim: "so does a file without a limit", files: map[string]string{"limits/a.yaml": "# later\n", "limits/b.yaml": "limits: []\n"}, limits: builtin},
+		{claim: "so do personas alone", files: map[string]string{"personas/a.yaml": "personas: [{name: p}]\n"}, limits: builtin},
+		{claim: "a limit of one's own replaces them", files: map[string]string{"limits/a.yaml": one}, limits: []string{"mine"}},
+		{claim: "unless a file keeps them", files: map[string]string{"limits/a.yaml": one, "limits/b.yml": "builtin: true\n"}, limits: append(slices.Clone(builtin), "mine")},
+		{claim: "they can be turned off", files: map[string]string{"limits/a.yaml": "builtin: false\n"}},
+		{claim: "other files are not read", files: map[string]string{"limits/README.md": "{", "limits/.a.yaml": "{", "limits/..data/a.yaml": "{"}, limits: builtin},
+		{claim: "two files may not define one limit", files: map[string]string{"limits/a.yaml": one, "limits/b.yaml": "\n" + one},
+			errs: "limits/b.yaml:3:8: limit \"mine\" is already at limits/a.yaml:2:3; rename or remove one\n"},
+		{claim: "nor one persona", files: map[string]string{"personas/a.yaml": "personas: [{name: p}]\n", "personas/b.yaml": "personas: [{name: p, tenant: t}, {name: p}]\n"},
+			errs: "personas/b.yaml:1:41: persona \"p\" of every tenant is already at personas/a.yaml:1:12; rename or remove one\n"},
+		{claim: "files must agree on the built-in limits", files: map[string]string{"limits/a.yaml": "builtin: true\n", "limits/b.yaml": "builtin: false\n"},
+			errs: "limits/b.yaml:1:10: builtin is false here and true at limits/a.yaml:1:10; keep one of them\n"},
+		{claim: "faults of all files are told at once", files: map[string]string{"limits/a.yaml": "limit: 1\n", "limits/b.yaml": "x: [\n", "personas/a.yaml": "personas: 1\n"},
+			errs: `limits/a.yaml:1:1: unknown key "limit"; did you mean "limits"? (builtin or limits)
+limits/b.yaml:2: did not find expected node content; correct the YAML here or on the line before
+personas/a.yaml:1:11: personas is a list; write it as ["1"]
+`},
+		{claim: "a file has a bound", files: map[string]string{"limits/a.yaml": big}, errs: "limits/a.yaml: larger than 1 MiB; split it\n"},
+		{claim: "a file is UTF-8", files: map[string]string{"limits/a.yaml": "# \n# \xff\n"}, errs: "limits/a.yaml:2: not UTF-8; save the file as UTF-8\n"},
+		{claim: "a folder is no file", files: map[string]string{"limits/a.yaml/b": ""}, errs: "limits/a.yaml: not a regular file; make it a file that can be read, or remove it\n"},
+		{claim: "a file is no folder", files: map[string]string{"limits": ""}, errs: "limits: not a directory; make it a folder that can be read\n"},
+	} {
+		t.Run(c.claim, func(t *testing.T) {
+			dir := folder(t, c.files)
+			set, errs := Load(dir)
+			if diff := cmp.Diff(c.errs, texts(errs, dir)); diff != "" {
+				t.Fatal(diff)
+			}
+			if c.errs != "" {
+				return
+			}
+			if diff := cmp.Diff(c.limits, ids(set)); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestAliasesAreFollowedButNotBlownUp(t *testing.T) {
+	s := parse(t, `
+personas:
+- {name: a, default: deny, tools: {allow: &reads [get_*, list_*]}}
+- {name: b, default: deny, tools: {allow: *reads}}
+`, "")
+	if diff := cmp.Diff([]string{"get_*", "list_*"}, s.Persona("", "b").Tools.Allow); diff != "" {
+		t.Error(diff)
+	}
+	bomb := "personas:\n- {name: p0, tags: &t [" + strings.Repeat("x, ", 500) + "x]}\n"
+	for i := range 5000 {
+		bomb += fmt.Sprintf("- {name: p%d, tags: *t}\n", i+1)
+	}
+	if _, errs := load(bomb, ""); len(errs) == 0 || !strings.Contains(errs[0].Error(), "more than 10000 entries in one file; split it") {
+		t.Errorf("got %v", errs[:min(1, len(errs))])
+	}
+	for _, circle := range []string{"personas: &a [*a]", "personas: &a\n- *a", "personas:\n- &p {name: p, tools: *p}", "personas:\n- {name: p, tags: &t [*t]}"} {
+		if _, errs := load(circle, ""); len(errs) == 0 {
+			t.Errorf("%s passes", circle)
+		}
+	}
+}
+
+func TestPersonaIsTheTenantsOwnFirst(t *testing.T) {
+	s := parse(t, `
+personas:
+- {name: support, description: common}
+- {name: support, tenant: acme, description: own}
+`, "")
+	for tenant, want := range map[string]string{"acme": "own", "other": "common", "": "common"} {
+		if got := s.Persona(tenant, "support"); got == nil || got.Description != want {
+			t.Errorf("%q: got %v", tenant, got)
+		}
+	}
+	if s.Persona("acme", "Support") != nil {
+		t.Error("a persona that does not exist")
+	}
+	if p := s.Persona("acme", "support"); p.File != "p.yaml" || p.Line != 4 {
+		t.Errorf("read at %s:%d", p.File, p.Line)
+	}
+}
+
+func TestPersonaOf(t *testing.T) {
+	s := parse(t, `
+personas:
+- {name: common-exact, agents: [bot-7, bot-8]}
+- {name: common-glob, agents: ["bot-*", "*"]}
+- {name: own-exact, tenant: acme, agents: [bot-7]}
+- {name: own-glob, tenant: acme, agents: ["b*"]}
+- {name: own-longer, tenant: acme, agents: ["bot-9*"]}
+- {name: own-same-length, tenant: acme, agents: ["*ot-91"]}
+`, "")
+	for _, c := range []struct{ claim, tenant, agent, want string }{
+		{"a plain name of the tenant's own", "acme", "bot-7", "own-exact"},
+		{"a plain name for all before a pattern of one's own", "acme", "bot-8", "common-exact"},
+		{"a pattern of one's own before one for all", "acme", "bot-6", "own-glob"},
+		{"the more telling pattern", "acme", "bot-90", "own-longer"},
+		{"of two that tell as much, the one that sorts first", "acme", "bot-91", "own-same-length"},
+		{"another tenant's do not count", "other", "bot-7", "common-exact"},
+		{"nor their patterns", "other", "bot-90", "common-glob"},
+		{"the last resort", "acme", "x", "common-glob"},
+	} {
+		if got := s.PersonaOf(c.tenant, c.agent); got != c.want {
+			t.Errorf("%s: got %s", c.claim, got)
+		}
+	}
+	if got := Default().PersonaOf("acme", "x"); got != "" {
+		t.Errorf("without a registry: got %s", got)
+	}
+}
+
+func TestHashIsOfTheDefinitions(t *testing.T) {
+	base := func() map[string]string {
+		return map[string]string{
+			"personas/a.yaml": "personas:\n- {name: a, default: deny, tools: {allow: [get_*]}, agents: [x, y]}\n- {name: b}\n",
+			"limits/a.yaml":   "builtin: true\nlimits:\n- {id: l, scope: user, measure: count, max: 5, window: 1h}\n",
+		}
+	}
+	hash := func(files map[string]string) string {
+		s, errs := Load(folder(t, files))
+		if len(errs) > 0 {
+			t.Fatal(errs)
+		}
+		if len(s.Hash()) != 32 {
+			t.Errorf("%s is no hash", s.Hash())
+		}
+		return s.Hash()
+	}
+	want := hash(base())
+	for claim, change := range map[string]func(map[string]string){
+		"comments": func(f map[string]string) { f["limits/a.yaml"] = "# why\n" + f["limits/a.yaml"] },
+		"the order of files": func(f map[string]string) {
+			f["personas/z.yaml"] = "personas:\n- {name: a, agents: [y, x], tools: {allow: [get_*]}, default: deny}\n"
+			f["personas/a.yaml"] = "personas:\n- {name: b}\n"
+		},
+		"several documents": func(f map[string]string) {
+			f["personas/a.yaml"] = strings.Replace(f["personas/a.yaml"], "- {name: b", "---\npersonas:\n- {name: b", 1)
+		},
+		"defaults written out": func(f map[string]string) {
+			f["personas/a.yaml"] = strings.Replace(f["personas/a.yaml"], "name: b", "name: b, default: allow, severity: high", 1)
+		},
+	} {
+		f := base()
+		change(f)
+		if got := hash(f); got != want {
+			t.Errorf("%s change the hash", claim)
+		}
+	}
+	f := base()
+	f["personas/a.yaml"] = strings.Replace(f["personas/a.yaml"], "get_*", "get*", 1)
+	if hash(f) == want {
+		t.Error("another tool keeps the hash")
+	}
+}
+
+// same compares what two sets say; where a persona was read is no part of it.
+var same = []cmp.Option{
+	cmpopts.IgnoreFields(Persona{}, "File", "Line"),
+	cmpopts.IgnoreUnexported(Persona{}, Limit{}),
+}
+
+func TestParseOfBytesIsTheSameSet(t *testing.T) {
+	examples, errs := Load("../configs")
+	if len(errs) > 0 {
+		t.Fatal(errs)
+	}
+	sets := []*Set{Default(), examples, parse(t, "", "builtin: false\n")}
+	rng := rand.New(rand.NewPCG(1, 2))
+	for range 200 {
+		sets = append(sets, anySet(t, rng))
+	}
+	for _, s := range sets {
+		again, err := Parse(s.Bytes())
+		if err != nil {
+			t.Fatalf("%v\n%s", err, s.Bytes())
+		}
+		if !bytes.Equal(s.Bytes(), again.Bytes()) || s.Hash() != again.Hash() {
+			t.Fatalf("other bytes:\n%s\n%s", s.Bytes(), again.Bytes())
+		}
+		if diff := cmp.Diff(s.Personas(), again.Personas(), same...); diff != "" {
+			t.Fatal(diff)
+		}
+		if diff := cmp.Diff(s.Limits(), again.Limits(), same...); diff != "" {
+			t.Fatal(diff)
+		}
+		for range 50 { // and it behaves alike
+			e := anyEvent(rng)
+			if a, b := s.PersonaOf(e.Tenant, e.Agent.ID), again.PersonaOf(e.Tenant, e.Agent.ID); a != b {
+				t.Fatalf("%s plays %s and %s\n%s", e.Agent.ID, a, b, s.Bytes())
+			}
+			for i, p := range s.Personas() {
+				if diff := cmp.Diff(p.Check(&e, nil), again.Personas()[i].Check(&e, nil)); diff != "" {
+					t.Fatal(diff)
+				}
+			}
+			for i, l := range s.Limits() {
+				if l.Matches("p1", &e) != again.Limits()[i].Matches("p1", &e) {
+					t.Fatal(l, e)
+				}
+			}
+		}
+	}
+}
+
+var someNames = []string{"a", "get_order", "get_*", "*.read", "x?z", "acme.com", "*.acme.com", "ünï <&> \\ \"q\""}
+
+func anyEvent(r *rand.Rand) event.Event {
+	pick := func(ss ...string) string { return ss[r.IntN(len(ss))] }
+	e := call(pick("a", "get_order", "b.read", "xyz", "other"), event.Class(r.IntN(10)))
+	e.Tenant = pick("t1", "t2", "t3")
+	e.Agent.ID = pick("a", "get_order", "get_x", "b.read", "xyz")
+	e.Destination = event.Destination{Kind: pick("", "email", "url"), Value: pick("", "a@acme.com", "https://x.acme.com"), External: event.Tri(r.IntN(3))}
+	return e
+}
+
+func anySet(t *testing.T, r *rand.Rand) *Set {
+	pick := func(ss ...string) string { return ss[r.IntN(len(ss))] }
+	some := func(ss ...string) (out []string) {
+		for _, s := range ss {
+			if r.IntN(3) == 0 {
+				out = append(out, s)
+			}
+		}
+		r.Shuffle(len(out), func(i, j int) { out[i], out[j] = out[j], out[i] })
+		return out
+	}
+	split := func(ss ...string) listsDef {
+		all := some(ss...)
+		k := r.IntN(len(all) + 1)
+		return listsDef{append([]string(nil), all[:k]...), append([]string(nil), all[k:]...)}
+	}
+	c := newCollector()
+	src := &source{file: "any"}
+	for i := range r.IntN(5) {
+		d := personaDef{Name: fmt.Sprintf("p%d", i), Tenant: pick("", "t1", "t2"), Description: pick("", "line\nline"), Default: pick("allow", "deny"),
+			Tools: split(someNames...), Classes: split(event.Classes()...), Destinations: split(append([]string{"internal", "External", "EVIL.com"}, someNames...)...),
+			Severity: pick("", "low"), Tags: some("ASI02", "x")}
+		d.Tools.Allow = append(d.Tools.Allow, fmt.Sprint("own", i))
+		d.Agents = append(some("*"+strings.Repeat("?", i), fmt.Sprint("get_*", strings.Repeat("?", i))), fmt.Sprint("agent", i))
+		c.persona(d, src, at("personas", i))
+	}
+	for i := range r.IntN(5) {
+		d := limitDef{ID: fmt.Sprintf("l%d", i), Scope: pick(scopes[1:]...), Measure: pick("count", "records", "bytes"), Max: fmt.Sprint(r.IntN(1e6)), Window: pick("1s", "90m", "31d"),
+			Kind: pick("", "sliding", "tumbling"), Where: whereDef{some("t1", "t*"), some("p1", "p?"), some(someNames...), some(someNames...), some(event.Classes()...)},
+			Severity: pick("", "critical"), Title: pick("", "T"), Tags: some("ASI02", "x")}
+		if r.IntN(2) == 0 {
+			d.Measure, d.Currency, d.Max = "amount", "EUR", fmt.Sprintf("%d.%02d", r.IntN(1e6), r.IntN(100))
+		}
+		c.limit(d, src, at("limits", i))
+	}
+	for _, err := range c.problems() {
+		t.Fatal(err)
+	}
+	return c.set()
+}
+
+func TestParseTrustsNothing(t *testing.T) {
+	for text, want := range map[string]string{
+		``:                "EOF",
+		`{"v":2}`:         "version 2",
+		`{"v":1,"x":1}`:   `unknown field "x"`,
+		`{"v":1} {"v":1}`: "something follows",
+		`{"v":1,"personas":[{"name":"p","tools":{"alow":[]}}]}`:                                    `unknown field "alow"`,
+		`{"v":1,"limits":[{"id":"a","scope":"usr","measure":"count","max":"1"}]}`:                  `policy set limits[0].scope: unknown scope "usr"; did you mean "user"?`,
+		`{"v":1,"limits":[{"id":"a","scope":"user","measure":"count","max":"1"}]}`:                 "a limit per user needs a window",
+		`{"v":1,"personas":[{"name":"p"},{"name":"p"}]}`:                                           `persona "p" of every tenant is already at policy set personas[0]`,
+		`{"v":1,"personas":[{"name":"p","agents":["a"]},{"name":"q","agents":["a"]}],"limits":[]}`: `agent "a" already plays "p" at policy set personas[0].agents[0]`,
+	} {
+		s, err := Parse([]byte(text))
+		if s != nil || err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v", text, err)
+		}
+	}
+}
+
+func TestBytesAreACopy(t *testing.T) {
+	s := Default()
+	s.Bytes()[0] = 'x'
+	if s.Bytes()[0] != '{' {
+		t.Error("a caller changed the set")
+	}
+}
+
+func TestBuiltinLimits(t *testing.T) {
+	var got []string
+	for _, l := range Default().Limits() {
+		got = append(got, l.ID+": "+l.String()+", "+l.Severity.String())
+	}
+	if diff := cmp.Diff([]string{
+		"builtin-session-calls: more than 50 calls per session, medium",
+		"builtin-user-calls-hour: more than 450 calls per user in 1h (sliding), medium",
+		"builtin-user-records-hour: more than 5000 records per user in 1h (sliding), medium",
+	}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestExamplesDoWhatTheySay(t *testing.T) {
+	s, errs := Load("../configs")
+	if len(errs) > 0 {
+		t.Fatal(errs)
+	}
+	var names []string
+	for _, p := range s.Personas() {
+		names = append(names, p.Name)
+	}
+	if diff := cmp.Diff([]string{"analyst", "devops", "payments", "support"}, names); diff != "" {
+		t.Error(diff)
+	}
+	if got := len(s.Limits()); got != 7 {
+		t.Errorf("%d limits", got)
+	}
+	to := func(e event.Event, kind, value string, ext event.Tri) event.Event {
+		e.Destination = event.Destination{Kind: kind, Value: value, External: ext}
+		return e
+	}
+	for _, c := range []struct {
+		claim, persona string
+		event          event.Event
+		want           int
+	}{
+		{"support reads", "support", call("crm.read_customer", event.Read), 0},
+		{"support answers anybody", "support", to(call("send_reply", event.Send), "email", "jane@customer.example", event.Yes), 0},
+		{"support exports nothing", "support", call("ticket.export_all", event.Read), 1},
+		{"support uses no drop", "support", to(call("send_reply", event.Send), "url", "https://abc.webhook.site/x", event.Yes), 1},
+		{"payments refunds", "payments", to(call("create_refund", event.Pay), "iban", "DE89370400440532013000", event.Yes), 0},
+		{"payments pays no stranger", "payments", to(call("pay_invoice", event.Pay), "iban", "GB29NWBK60161331926819", event.Yes), 1},
+		{"payments does not approve", "payments", call("approve_invoice", event.Approve), 2},
+		{"devops deploys", "devops", call("k8s.rollout", event.Exec), 0},
+		{"devops keeps logs in", "devops", to(call("logs.ship", event.Send), "host", "paste.example", event.Yes), 1},
+		{"analyst queries", "analyst", call("warehouse.query", event.Read), 0},
+		{"analyst sends nothing out", "analyst", to(call("report.share", event.Write), "email", "x@y.example", event.Yes), 1},
+	} {
+		if got := s.Persona("acme", c.persona).Check(&c.event, nil); len(got) != c.want {
+			t.Errorf("%s: got %v", c.claim, got)
+		}
+	}
+}
+
+func FuzzLoad(f *testing.F) {
+	for _, dir := range []string{"../testdata/bad-configs/policy", "../configs/personas", "../configs/limits"} {
+		files, _ := filepath.Glob(dir + "/*.yaml")
+		for _, path := range files {
+			text, err := os.ReadFile(path)
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(string(text))
+		}
+	}
+	f.Add("personas: &a [*a]")
+	f.Fuzz(func(t *testing.T, text string) {
+		for _, in := range [][2]string{{text, ""}, {"", text}} {
+			s, errs := load(in[0], in[1])
+			if (s == nil) != (len(errs) > 0) {
+				t.Fatalf("a set and errors, or neither: %v", errs)
+			}
+			if s == nil {
+				continue
+			}
+			again, err := Parse(s.Bytes())
+			if err != nil || !bytes.Equal(s.Bytes(), again.Bytes()) {
+				t.Fatalf("%v\n%s", err, s.Bytes())
+			}
+		}
+	})
+}

@@ -1,0 +1,199 @@
+package policy
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/wayward-sec/wayward/event"
+)
+
+// Bounds of texts in a definition, in bytes. Names and tags travel in keys, findings and metrics.
+const (
+	maxName    = 128
+	maxPattern = 256 // a domain has at most 253
+	maxTitle   = 256
+	maxProse   = 4096
+)
+
+// report takes what is wrong with one field of a definition, and what to do, as "…; …". path is relative to the definition.
+type report func(path, format string, args ...any)
+
+// at is the path of entry i of a list.
+func at(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]" }
+
+func checkName(bad report, path, whose, s string) {
+	switch {
+	case s == "":
+		bad(path, "%s needs a name; add one", whose)
+	case len(s) > maxName:
+		bad(path, "%s is %d bytes long; shorten it to %d", quote(s), len(s), maxName)
+	case !isClean(s) || strings.TrimSpace(s) != s:
+		bad(path, "%s has spaces around it or characters that cannot be seen; remove them", quote(s))
+	}
+}
+
+func checkTenant(bad report, path, s string) {
+	if s != "" && (!isID(s) || len(s) > 64) {
+		bad(path, "%s is no tenant; use at most 64 letters, digits, dots, hyphens and underscores, or leave tenant out for every tenant", quote(s))
+	}
+}
+
+func checkText(bad report, path, s string, most int) {
+	if len(s) > most {
+		bad(path, "the text is %d bytes long; shorten it to %d", len(s), most)
+	} else if !isClean(strings.NewReplacer("\n", "", "\t", "").Replace(s)) {
+		bad(path, "the text has control characters or is not UTF-8; remove them")
+	}
+}
+
+func checkTags(bad report, tags []string) {
+	for i, s := range tags {
+		checkName(bad, at("tags", i), "a tag", s)
+	}
+}
+
+// checkEntries checks names and patterns.
+func checkEntries(bad report, path string, list []string) {
+	for i, s := range list {
+		switch {
+		case s == "":
+			bad(at(path, i), "an empty entry matches nothing; write a name or a pattern")
+		case len(s) > maxPattern:
+			bad(at(path, i), "%s is %d bytes long; shorten it to %d", quote(s), len(s), maxPattern)
+		case !isClean(s) || strings.TrimSpace(s) != s:
+			bad(at(path, i), "%s has spaces around it or characters that cannot be seen, so it would never match; remove them", quote(s))
+		}
+	}
+}
+
+// parseSeverity reads a severity and writes the default where there is none.
+func parseSeverity(bad report, word *string, unset event.Severity) event.Severity {
+	if *word == "" {
+		*word = unset.String()
+	}
+	s, ok := event.ParseSeverity(*word)
+	if !ok {
+		var words []string
+		for s := event.Signal; s <= event.Critical; s++ {
+			words = append(words, s.String())
+		}
+		bad("severity", "unknown severity %s; %s", quote(*word), choose(*word, words))
+	}
+	return s
+}
+
+// isClean wants UTF-8 that shows on a screen.
+func isClean(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
+}
+
+// isID is for what becomes part of keys and labels.
+func isID(s string) bool {
+	for i := range len(s) {
+		if c := s[i] | 0x20; (c < 'a' || c > 'z') && (s[i] < '0' || s[i] > '9') && s[i] != '.' && s[i] != '-' && s[i] != '_' {
+			return false
+		}
+	}
+	return s != "" && len(s) <= maxName
+}
+
+func isCurrency(s string) bool {
+	for i := range len(s) {
+		if s[i] < 'A' || s[i] > 'Z' {
+			return false
+		}
+	}
+	return len(s) == 3
+}
+
+func isDigits(s string) bool { return s != "" && strings.Trim(s, "0123456789.") == "" }
+
+// sorted is the list as a set.
+func sorted(list []string) []string {
+	list = slices.Clone(list)
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// quote shows a text of the user's without letting it fill the screen.
+func quote(s string) string {
+	if len(s) > 64 {
+		s = s[:61] + "..."
+	}
+	return strconv.Quote(s)
+}
+
+// or lists words: a, b or c.
+func or(words []string) string {
+	if len(words) < 2 {
+		return strings.Join(words, "")
+	}
+	return strings.Join(words[:len(words)-1], ", ") + " or " + words[len(words)-1]
+}
+
+// choose says which word was likely meant, or which there are.
+func choose(word string, words []string) string {
+	if w := nearest(word, words); w != "" {
+		return fmt.Sprintf("did you mean %q? (%s)", w, or(words))
+	}
+	return "use " + or(words)
+}
+
+// nearest returns the word that is the fewest edits away, or "" if none is near.
+func nearest(word string, words []string) string {
+	if len(word) > maxName {
+		return ""
+	}
+	best, least := "", 1+max(1, len(word)/3)
+	for _, w := range words {
+		if d := edits(lower(word), w); d < least {
+			best, least = w, d
+		}
+	}
+	return best
+}
+
+// edits is Levenshtein's distance, with two swapped neighbours as one edit.
+func edits(a, b string) int {
+	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		before, last, row = last, row, before
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			d := 1
+			if a[i-1] == b[j-1] {
+				d = 0
+			}
+			row[j] = min(last[j-1]+d, last[j]+1, row[j-1]+1)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				row[j] = min(row[j], before[j-2]+1)
+			}
+		}
+	}
+	return row[len(b)]
+}
+
+// version names a whole definition.
+func version(def any) string {
+	sum := sha256.Sum256(canonical(def))
+	return hex.EncodeToString(sum[:6])
+}
+
+// canonical is the one JSON of a definition: fields in the order of the struct, without those that are empty.
+func canonical(def any) []byte {
+	b, err := json.Marshal(def)
+	if err != nil {
+		panic(err) // our bug: definitions are strings
+	}
+	return b
+}

@@ -1,0 +1,540 @@
+package sinks
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/wayward-sec/wayward/event"
+)
+
+var update = flag.Bool("update", false, "write testdata/findings anew")
+
+// at is a time of day on 20 November 2026, UTC.
+func at(h, m, s, ms int64) int64 { return 1795132800000 + ((h*60+m)*60+s)*1000 + ms }
+
+var export = event.Finding{
+	UID: "7c1f0a52b9e84d3390c4a5d1f2e6b708", Activity: event.Create, Analytic: event.RuleAnalytic, Severity: event.High, Risk: 70, Alert: true,
+	Tenant: "acme", Detector: "limits", Rule: "export-volume", RuleVersion: "3fa9c07d11be", Title: "Bytes above the limit",
+	Why:  "moved 180000 bytes in 1 h; persona support may move 90000",
+	Tags: []string{"ASI02", "AML.T0086", "exfiltration"}, ScopeType: "agent", ScopeID: "agt-7731", Agent: "agt-7731", Persona: "support",
+	Session: "s-41", User: "ana@acme.example", Tool: "crm.export", Server: "crm", Class: event.Read,
+	Time: at(14, 33, 4, 812), First: at(14, 2, 11, 0), Last: at(14, 33, 4, 812), Now: at(14, 33, 5, 20), Count: 3,
+	Refs:    []event.Ref{{Time: at(14, 2, 11, 0), ID: "e-100", Agent: "agt-7731"}, {Time: at(14, 20, 0, 5), ID: "e-117", Agent: "agt-7731"}, {Time: at(14, 33, 4, 812), ID: "e-131", Agent: "agt-7731"}},
+	Measure: "bytes", Observed: "180000", Expected: "90000", WindowMS: 3600000, Stage: "behaviour",
+}
+
+// cases are findings as detectors make them; each has a golden record in testdata/findings.
+var cases = []struct {
+	name string
+	f    event.Finding
+}{
+	{"policy-agent", event.Finding{
+		UID: "0b8d4c6a1e2f37958a6b5c4d3e2f1a09", Activity: event.Create, Analytic: event.RuleAnalytic, Severity: event.High, Risk: 60, Alert: true,
+		Tenant: "acme", Detector: "policy", Rule: "support", RuleVersion: "91c2e0aa47d3", Title: "Tool outside the persona",
+		Why:  "called shell.run on ops; persona support may use crm.*, mail.send and 2 more",
+		Tags: []string{"ASI02", "ASI05", "AML.T0053"}, ScopeType: "agent", ScopeID: "agt-7731", Agent: "agt-7731", Persona: "support",
+		Session: "s-41", User: "ana@acme.example", Tool: "shell.run", Server: "ops", Class: event.Exec, Target: "build-7.internal.example",
+		Time: at(9, 15, 2, 33), First: at(9, 15, 2, 33), Last: at(9, 15, 2, 33), Count: 1,
+		Refs: []event.Ref{{Time: at(9, 15, 2, 33), ID: "e-55", Agent: "agt-7731"}}, Stage: "behaviour",
+	}},
+	{"limit-agent", export},
+	{"limit-agent-update", func() event.Finding {
+		f := export
+		f.Activity, f.Count, f.Observed, f.Last = event.Update, 12, "412000", at(14, 52, 40, 1)
+		f.Why = "moved 412000 bytes in 1 h; persona support may move 90000"
+		return f
+	}()},
+	{"limit-session", event.Finding{
+		UID: "5d5d09f3a1c84e0b9277aa10bb32cc43", Activity: event.Create, Analytic: event.RuleAnalytic, Severity: event.Medium, Risk: 40, Alert: true, Incomplete: true,
+		Tenant: "acme", Detector: "limits", Rule: "deletes-per-session", RuleVersion: "aa10bb32cc43", Title: "Deletes above the limit",
+		Why:  "deleted 6 records in session s-88; the limit is 5",
+		Tags: []string{"ASI02", "AML.T0101"}, ScopeType: "session", ScopeID: "s-88", Agent: "agt-12", Persona: "janitor", Session: "s-88",
+		Tool: "db.delete", Server: "postgres", Class: event.Delete, Target: "table:invoices",
+		Time: at(23, 59, 59, 999), First: at(23, 50, 0, 0), Last: at(23, 59, 59, 999), Count: 6,
+		Refs:    []event.Ref{{Time: at(23, 50, 0, 0), ID: "d1", Agent: "agt-12"}, {Time: at(23, 51, 0, 0), ID: "d2", Agent: "agt-12"}, {Time: at(23, 52, 0, 0), ID: "d3", Agent: "agt-12"}, {Time: at(23, 53, 0, 0), ID: "d4", Agent: "agt-12"}, {Time: at(23, 54, 0, 0), ID: "d5", Agent: "agt-12"}, {Time: at(23, 59, 59, 999), ID: "d6", Agent: "agt-12"}},
+		Measure: "count", Observed: "6", Expected: "5", Stage: "behaviour",
+	}},
+	{"limit-user-agents", event.Finding{
+		UID: "e7a3c1d2984f4b21b0de77106f5a3c88", Activity: event.Create, Analytic: event.RuleAnalytic, Severity: event.Critical, Risk: 90, Alert: true,
+		Tenant: "globex", Detector: "limits", Rule: "payments-per-user", RuleVersion: "c0ffee00beef", Title: "Payments above the limit",
+		Why:  "paid 15000.50 EUR in 1 d for user bob with 3 agents; the limit is 10000 EUR",
+		Tags: []string{"ASI03", "ASI08", "AML.T0048", "AML.T0051.001"}, ScopeType: "user", ScopeID: "bob", Persona: "payer", User: "bob",
+		Tool: "pay.transfer", Server: "bank", Class: event.Pay, Target: "DE89370400440532013000",
+		Time: at(17, 0, 4, 0), First: at(8, 0, 0, 0), Last: at(17, 0, 4, 0), Count: 9,
+		Refs:    []event.Ref{{Time: at(8, 0, 0, 0), ID: "p1", Agent: "pay-1"}, {Time: at(9, 0, 0, 0), ID: "p2", Agent: "pay-2"}, {Time: at(9, 30, 0, 0), ID: "p3", Agent: "pay-1"}, {Time: at(17, 0, 4, 0), ID: "p9", Agent: "pay-3"}},
+		Measure: "amount", Unit: "EUR", Observed: "15000.50", Expected: "10000", WindowMS: 86400000, Stage: "relation",
+	}},
+	{"signal", event.Finding{
+		UID: "11112222333344445555666677778888", Activity: event.Create, Analytic: event.StatisticalAnalytic, Severity: event.Signal, Risk: 5,
+		Tenant: "acme", Detector: "volume", Title: "More calls than usual", Why: "made 80 calls in 10 min; 31 were expected", ScopeType: "persona", ScopeID: "support",
+		Time: at(1, 2, 3, 4), First: at(1, 2, 3, 4), Last: at(1, 2, 3, 4), Count: 1, Measure: "count", Observed: "80", Expected: "31", WindowMS: 600000, Stage: "relation",
+	}},
+	{"hostile", event.Finding{
+		UID: "deadbeefdeadbeefdeadbeefdeadbeef", Activity: event.Create, Analytic: event.BehaviouralAnalytic, Severity: event.Low, Risk: 25, Alert: false,
+		Tenant: "acme", Detector: "rarity", Rule: "first-seen-tool", RuleVersion: "0123456789ab", Title: "Tool never \"seen\" before\x1b[31m",
+		Why:  "called \x1b]0;owned\x07 \\ first\nline\r\nsecond\u2028third\u202egnp.exe\xff\xfe \u009b2J",
+		Tags: []string{"ASI99x", "AML.T00x", "\x00"}, ScopeType: "agent", ScopeID: "a|b%c\x1b[2J", Agent: "a|b%c\x1b[2J",
+		Session: "</script>", User: "\U000e0041\u200b混ぜ🙂", Tool: strings.Repeat("tool\x01", 600), Server: strings.Repeat("s", 2*event.MaxString+1), Class: event.Class(200), Target: "\xed\xa0\x80",
+		Time: at(3, 0, 0, 0), First: at(3, 0, 0, 0), Last: at(3, 0, 0, 0), Count: 1,
+		Refs: []event.Ref{{Time: at(3, 0, 0, 0), ID: "\x1bc", Agent: "a|b%c\x1b[2J"}}, Stage: "behaviour",
+	}},
+}
+
+var schema = sync.OnceValues(func() (*jsonschema.Schema, error) {
+	return jsonschema.NewCompiler().Compile("../testdata/ocsf/detection_finding-1.8.0.schema.json")
+})
+
+// check says what is wrong with a record, whatever its finding was.
+func check(record []byte) error {
+	switch {
+	case len(record) > MaxRecord:
+		return fmt.Errorf("%d bytes, more than %d", len(record), MaxRecord)
+	case !utf8.Valid(record):
+		return fmt.Errorf("not UTF-8")
+	}
+	for _, r := range string(record) {
+		if hidden(r) {
+			return fmt.Errorf("holds %U", r)
+		}
+	}
+	if err := onceEach(json.NewDecoder(bytes.NewReader(record))); err != nil {
+		return err
+	}
+	var compact bytes.Buffer
+	if err := json.Compact(&compact, record); err != nil {
+		return err
+	}
+	if !bytes.Equal(compact.Bytes(), record) {
+		return fmt.Errorf("not compact")
+	}
+	s, err := schema()
+	if err != nil {
+		return err
+	}
+	v, err := jsonschema.UnmarshalJSON(bytes.NewReader(record))
+	if err != nil {
+		return err
+	}
+	return s.Validate(v)
+}
+
+// onceEach fails on a key that an object has twice: validators do not see it, and consumers differ about which one counts.
+func onceEach(d *json.Decoder) error {
+	t, err := d.Token()
+	if err != nil {
+		return err
+	}
+	if t != json.Delim('{') && t != json.Delim('[') {
+		return nil
+	}
+	seen := map[string]bool{}
+	for d.More() {
+		if t == json.Delim('{') {
+			k, err := d.Token()
+			if err != nil {
+				return err
+			}
+			if seen[k.(string)] {
+				return fmt.Errorf("key %q twice", k)
+			}
+			seen[k.(string)] = true
+		}
+		if err := onceEach(d); err != nil {
+			return err
+		}
+	}
+	_, err = d.Token()
+	return err
+}
+
+// decode reads a finding back, as a consumer would.
+func decode(record []byte) (f event.Finding, truncated bool, err error) {
+	var r struct {
+		ActivityID int    `json:"activity_id"`
+		TypeUID    int    `json:"type_uid"`
+		SeverityID int    `json:"severity_id"`
+		Time       int64  `json:"time"`
+		Start      int64  `json:"start_time"`
+		End        int64  `json:"end_time"`
+		Alert      bool   `json:"is_alert"`
+		Risk       int    `json:"risk_score"`
+		Message    string `json:"message"`
+		Count      int64  `json:"count"`
+		Info       struct {
+			UID, Title, Desc string
+			Analytic         struct {
+				TypeID  int `json:"type_id"`
+				Version string
+			}
+			Events []struct {
+				UID  string
+				Time int64 `json:"first_seen_time"`
+				Tags []struct{ Value string }
+			} `json:"related_events"`
+		} `json:"finding_info"`
+		Metadata struct {
+			Tenant    string `json:"tenant_uid"`
+			Now       int64  `json:"processed_time"`
+			Truncated bool   `json:"is_truncated"`
+		}
+		Unmapped struct {
+			Wayward struct {
+				Detector, Rule, Stage, Agent, Persona, Session, User, Tool, Server, Class, Target, Measure, Unit, Observed, Expected string
+				RuleVersion                                                                                                          string `json:"rule_version"`
+				Scope                                                                                                                struct{ Type, ID string }
+				WindowMS                                                                                                             int64 `json:"window_ms"`
+				Incomplete                                                                                                           bool
+				Tags                                                                                                                 []string
+			}
+		}
+	}
+	if err := json.Unmarshal(record, &r); err != nil {
+		return f, false, err
+	}
+	if r.TypeUID != 200400+r.ActivityID {
+		return f, false, fmt.Errorf("type_uid %d of activity %d", r.TypeUID, r.ActivityID)
+	}
+	w := r.Unmapped.Wayward
+	class, _ := event.ParseClass(w.Class)
+	f = event.Finding{
+		UID: r.Info.UID, Activity: event.Activity(r.ActivityID), Analytic: event.Analytic(r.Info.Analytic.TypeID), Severity: event.Severity(r.SeverityID),
+		Risk: r.Risk, Alert: r.Alert, Incomplete: w.Incomplete, Tenant: r.Metadata.Tenant, Detector: w.Detector, Rule: w.Rule, RuleVersion: w.RuleVersion,
+		Title: r.Info.Title, Why: r.Info.Desc, Tags: w.Tags, ScopeType: w.Scope.Type, ScopeID: w.Scope.ID, Agent: w.Agent, Persona: w.Persona,
+		Session: w.Session, User: w.User, Tool: w.Tool, Server: w.Server, Class: class, Target: w.Target, Time: r.Time, First: r.Start, Last: r.End,
+		Now: r.Metadata.Now, Count: r.Count, Measure: w.Measure, Unit: w.Unit, Observed: w.Observed, Expected: w.Expected, WindowMS: w.WindowMS, Stage: w.Stage,
+	}
+	for _, e := range r.Info.Events {
+		ref := event.Ref{Time: e.Time, ID: e.UID, Agent: w.Agent}
+		if len(e.Tags) > 0 {
+			ref.Agent = e.Tags[0].Value
+		}
+		f.Refs = append(f.Refs, ref)
+	}
+	return f, r.Metadata.Truncated, nil
+}
+
+// clean is how a text comes back: bytes that are no UTF-8 are replaced one by one.
+func clean(s string) string { return string([]rune(s)) }
+
+func cleaned(f event.Finding) event.Finding {
+	for _, s := range texts(&f) {
+		*s = clean(*s)
+	}
+	return f
+}
+
+// texts are all strings of f, with tags and references copied first.
+func texts(f *event.Finding) []*string {
+	f.Tags, f.Refs = append([]string(nil), f.Tags...), append([]event.Ref(nil), f.Refs...)
+	all := []*string{&f.UID, &f.Tenant, &f.Detector, &f.Rule, &f.RuleVersion, &f.Title, &f.Why, &f.ScopeType, &f.ScopeID, &f.Agent, &f.Persona, &f.Session,
+		&f.User, &f.Tool, &f.Server, &f.Target, &f.Measure, &f.Unit, &f.Observed, &f.Expected, &f.Stage}
+	for i := range f.Tags {
+		all = append(all, &f.Tags[i])
+	}
+	for i := range f.Refs {
+		all = append(all, &f.Refs[i].ID, &f.Refs[i].Agent)
+	}
+	return all
+}
+
+func TestGoldenFindings(t *testing.T) {
+	o := &OCSF{Version: "0.1.0"}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			got := o.Append(nil, &c.f)
+			if err := check(got); err != nil {
+				t.Fatal(err)
+			}
+			// Indented for whoever reads the diff; strings and order stay as they are.
+			var b bytes.Buffer
+			if err := json.Indent(&b, got, "", "  "); err != nil {
+				t.Fatal(err)
+			}
+			b.WriteByte('\n')
+			golden(t, c.name+".json", b.Bytes())
+		})
+	}
+}
+
+func golden(t *testing.T, name string, got []byte) {
+	t.Helper()
+	path := filepath.Join("../testdata/findings", name)
+	if *update {
+		if err := os.WriteFile(path, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("%s differs (-want +got; -update writes it):\n%s", path, cmp.Diff(string(want), string(got)))
+	}
+}
+
+// pieces are what random texts are made of.
+var pieces = []string{"a", "tool", " ", "\"", "\\", "\n", "\r", "\t", "\x00", "\x1b[2J", "\x7f", "\u009b", "é", "混", "🙂", "\u2028", "\u202e", "\U000e0041", "\xff", "\xc3", "\xed\xa0\x80", "|", "%", "<", "AML.T0053", "ASI02", "{", "[", "\ufeff", "\ufffd"}
+
+func randomText(r *rand.Rand, max int) string {
+	var b strings.Builder
+	for range r.IntN(max + 1) {
+		b.WriteString(pieces[r.IntN(len(pieces))])
+	}
+	return b.String()
+}
+
+func randomFinding(r *rand.Rand, length int) event.Finding {
+	f := event.Finding{
+		Activity: event.Activity(1 + r.IntN(2)), Analytic: event.Analytic(1 + r.IntN(3)), Severity: event.Severity(1 + r.IntN(5)), Class: event.Class(r.IntN(10)),
+		Risk: r.IntN(101), Alert: r.IntN(2) == 0, Incomplete: r.IntN(2) == 0, Time: r.Int64N(1 << 42), First: r.Int64N(1 << 42), Last: r.Int64N(1 << 42),
+		Now: r.Int64N(2) * r.Int64N(1<<42), Count: r.Int64(), WindowMS: r.Int64N(3) * 60000,
+		Tags: make([]string, r.IntN(8)), Refs: make([]event.Ref, r.IntN(maxRefs+1)),
+	}
+	for _, s := range texts(&f) {
+		*s = randomText(r, length)
+	}
+	for i := range f.Refs {
+		f.Refs[i].Time = r.Int64N(1 << 42)
+		if r.IntN(2) == 0 || f.Refs[i].Agent == "" {
+			f.Refs[i].Agent = f.Agent
+		}
+	}
+	if f.Measure == "" {
+		f.Unit, f.Observed, f.Expected = "", "", ""
+	}
+	return f
+}
+
+func TestAnyFindingComesBack(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	o := &OCSF{Version: "0.1.0"}
+	for i := range 500 {
+		f := randomFinding(r, 12)
+		record := o.Append(nil, &f)
+		if err := check(record); err != nil {
+			t.Fatalf("finding %d: %v\n%.2000s", i, err, record)
+		}
+		got, truncated, err := decode(record)
+		if err != nil || truncated {
+			t.Fatalf("finding %d: truncated %v, error %v\n%.2000s", i, truncated, err, record)
+		}
+		if diff := cmp.Diff(cleaned(f), got, cmpopts.EquateEmpty()); diff != "" {
+			t.Fatalf("finding %d (-want +got):\n%s", i, diff)
+		}
+	}
+}
+
+func TestHugeFindingsStaySmallAndSayThatTheyWereCut(t *testing.T) {
+	o := &OCSF{Version: strings.Repeat("\x01", 1<<20)}
+	for _, piece := range []string{"a", "\"", "\x01", "\u202e", "\U000e0041", "🙂", "\xff", "9"} {
+		f := export
+		f.Tags, f.Refs = make([]string, 1000), make([]event.Ref, 1000)
+		for i, s := range texts(&f) {
+			// Each differs at its start, so that no agent is the same as another.
+			*s = fmt.Sprint(i) + strings.Repeat(piece, 1<<13+1)
+		}
+		for i := range f.Tags {
+			f.Tags[i] = "AML.T" + f.Tags[i] + ".1"
+			if i%2 == 0 {
+				f.Tags[i] = "AML.T" + strings.Repeat("1", 120) + "." + strings.Repeat("2", 120)
+			}
+		}
+		record := o.Append(nil, &f)
+		if err := check(record); err != nil {
+			t.Errorf("%q: %v", piece, err)
+		}
+		got, truncated, err := decode(record)
+		if err != nil || !truncated || len(got.Refs) != maxRefs {
+			t.Errorf("%q: truncated %v, %d references, error %v", piece, truncated, len(got.Refs), err)
+		}
+		t.Logf("%q: %d bytes", piece, len(record))
+	}
+}
+
+func TestOddNumbersStillMakeAValidRecord(t *testing.T) {
+	for _, f := range []event.Finding{
+		{},
+		{Activity: 200, Analytic: 200, Severity: 200, Class: 200, Risk: 1 << 40, Time: -1, Count: -1},
+		{Activity: 3, Risk: -5, Measure: "bytes", WindowMS: -1, Target: "x", Refs: []event.Ref{{}, {}}},
+		{Agent: "a", Refs: []event.Ref{{ID: "e"}}},
+		{Agent: "a"}, {User: "u"}, {Session: "s"}, {Tool: "t"}, {Server: "s"}, {ScopeID: "x"},
+		{Refs: []event.Ref{{Agent: "a"}, {}}},
+	} {
+		if record := (&OCSF{}).Append(nil, &f); check(record) != nil {
+			t.Errorf("%v\n%.2000s", check(record), record)
+		}
+	}
+}
+
+func TestFitKeepsAsMuchAsPossible(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	for range 20000 {
+		s, max := randomText(r, 12), 3+r.IntN(40)
+		n, whole := fit(s, max), len(quote(nil, s))
+		switch got := len(quote(nil, s[:n])); {
+		case whole <= max && n != len(s):
+			t.Fatalf("fit(%q, %d) = %d: all of its %d bytes would fit", s, max, n, whole)
+		case whole > max && (n == len(s) || got+len("…") > max):
+			t.Fatalf("fit(%q, %d) = %d: %d bytes and an ellipsis", s, max, n, got)
+		case whole > max:
+			next := n + runeLen(s[n:])
+			if len(quote(nil, s[:next]))+len("…") <= max {
+				t.Fatalf("fit(%q, %d) = %d: one more would fit", s, max, n)
+			}
+		}
+	}
+}
+
+func TestMessageIsOneLine(t *testing.T) {
+	f := event.Finding{Why: "first\nsecond\r\n\u2028third\x1b"}
+	var r struct{ Message string }
+	if err := json.Unmarshal((&OCSF{}).Append(nil, &f), &r); err != nil {
+		t.Fatal(err)
+	}
+	if want := "first second   third "; r.Message != want {
+		t.Errorf("message %q, want %q", r.Message, want)
+	}
+}
+
+func TestAnUpdateKeepsUIDAndTime(t *testing.T) {
+	o := &OCSF{}
+	create, _, err1 := decode(o.Append(nil, &cases[1].f))
+	update, _, err2 := decode(o.Append(nil, &cases[2].f))
+	if err1 != nil || err2 != nil {
+		t.Fatal(err1, err2)
+	}
+	if create.UID != update.UID || create.Time != update.Time || create.Last == update.Last {
+		t.Errorf("created as %s at %d, updated as %s at %d", create.UID, create.Time, update.UID, update.Time)
+	}
+	if a, b := o.Headers(&cases[1].f)[1], o.Headers(&cases[2].f)[1]; bytes.Equal(a.Value, b.Value) {
+		t.Errorf("both records have id %s", a.Value)
+	}
+}
+
+func TestAppendLeavesWhatWasThere(t *testing.T) {
+	got := (&OCSF{}).Append([]byte("before"), &export)
+	if want := append([]byte("before"), (&OCSF{}).Append(nil, &export)...); !bytes.Equal(got, want) {
+		t.Errorf("got %s", got)
+	}
+}
+
+func TestKey(t *testing.T) {
+	for _, c := range []struct {
+		name, want string
+		f          event.Finding
+	}{
+		{"an agent's own finding goes with its events", "acme|agt-7", event.Finding{Tenant: "acme", ScopeType: "agent", ScopeID: "agt-7", Agent: "agt-7"}},
+		{"so does one of its sessions", "acme|agt-7", event.Finding{Tenant: "acme", ScopeType: "session", ScopeID: "s-1", Agent: "agt-7"}},
+		{"a user's goes by scope, even if one agent did it", "acme|user:bob", event.Finding{Tenant: "acme", ScopeType: "user", ScopeID: "bob", Agent: "agt-7"}},
+		{"a session of unknown agent goes by scope", "acme|session:s-1", event.Finding{Tenant: "acme", ScopeType: "session", ScopeID: "s-1"}},
+		{"separators inside ids are encoded", "acme|a%7Cb%25c", event.Finding{Tenant: "acme", ScopeType: "agent", Agent: "a|b%c"}},
+		{"in scopes too", "acme|user:a%7Cb", event.Finding{Tenant: "acme", ScopeType: "user", ScopeID: "a|b"}},
+	} {
+		if got := (&OCSF{}).Key(nil, &c.f); string(got) != c.want {
+			t.Errorf("%s: got %s, want %s", c.name, got, c.want)
+		}
+	}
+}
+
+func TestHeaders(t *testing.T) {
+	var got []string
+	for _, h := range (&OCSF{}).Headers(&export) {
+		got = append(got, h.Key+": "+string(h.Value))
+	}
+	want := []string{
+		"ce_specversion: 1.0",
+		"ce_id: 7c1f0a52b9e84d3390c4a5d1f2e6b708-1-3",
+		"ce_type: wayward.finding.v1",
+		"ce_source: /wayward/acme",
+		"ce_time: 2026-11-20T14:33:04.812Z",
+		"ce_subject: agent:agt-7731",
+		"ce_dataschema: https://schema.ocsf.io/1.8.0/classes/detection_finding",
+		"content-type: application/json",
+		"severity: high",
+		"rule_id: limits/export-volume",
+		"schema: wayward.finding/v1",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+
+	hostile := cases[len(cases)-1].f
+	for _, h := range (&OCSF{}).Headers(&hostile) {
+		if !utf8.Valid(h.Value) || bytes.ContainsAny(h.Value, "\x00\x1b\r\n") {
+			t.Errorf("%s: %q", h.Key, h.Value)
+		}
+	}
+}
+
+func FuzzAppend(f *testing.F) {
+	for _, c := range cases {
+		f.Add(c.f.Title, c.f.Why, c.f.ScopeID, c.f.Tool, c.f.User, strings.Join(c.f.Tags, ","), c.f.Measure)
+	}
+	f.Fuzz(func(t *testing.T, title, why, id, tool, user, tags, measure string) {
+		in := export
+		in.Title, in.Why, in.ScopeID, in.Agent, in.Tool, in.User, in.Measure = title, why, id, id, tool, user, measure
+		in.Tags = strings.Split(tags, ",")
+		in.Refs = []event.Ref{{Time: 1, ID: title, Agent: user}, {Time: 2, ID: id, Agent: id}}
+		if measure == "" {
+			in.Unit, in.Observed, in.Expected = "", "", ""
+		}
+		record := (&OCSF{Version: tags}).Append(nil, &in)
+		if err := check(record); err != nil {
+			t.Fatalf("%v\n%.2000s", err, record)
+		}
+		got, truncated, err := decode(record)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := cleaned(in)
+		if want.Refs[0].Agent == "" {
+			want.Refs[0].Agent = want.Agent
+		}
+		if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" && !truncated {
+			t.Fatalf("(-want +got):\n%s", diff)
+		}
+		for _, line := range strings.Split(string((&Text{}).Append(nil, &in)), "\n") {
+			if i := strings.IndexFunc(line, hidden); i >= 0 {
+				t.Fatalf("terminal gets %q", line[i:])
+			}
+		}
+	})
+}
+
+func BenchmarkAppend(b *testing.B) {
+	o := &OCSF{Version: "0.1.0"}
+	for _, i := range []int{0, 1, 4} {
+		b.Run(cases[i].name, func(b *testing.B) {
+			var buf []byte
+			b.ReportAllocs()
+			for b.Loop() {
+				buf = o.Append(buf[:0], &cases[i].f)
+			}
+			b.SetBytes(int64(len(buf)))
+		})
+	}
+}
+
+func TestAppendDoesNotAllocate(t *testing.T) {
+	o := &OCSF{Version: "0.1.0"}
+	buf := make([]byte, 0, MaxRecord)
+	for _, c := range cases[:len(cases)-1] {
+		if n := testing.AllocsPerRun(100, func() { o.Append(buf[:0], &c.f) }); n != 0 {
+			t.Errorf("%s: %v allocations", c.name, n)
+		}
+	}
+}

@@ -1,0 +1,45 @@
+// Package sinks turns findings into bytes for others: OCSF records for Kafka and files, lines for people.
+// It knows nothing of Kafka itself, so that a file replay and a topic get the same bytes.
+package sinks
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/wayward-sec/wayward/event"
+)
+
+// Encoder writes one finding at the end of dst, without a final newline. It keeps neither.
+type Encoder interface {
+	Append(dst []byte, f *event.Finding) []byte
+}
+
+// Settings are what a format may want to know.
+type Settings struct {
+	Version string // of wayward
+	Colour  bool
+}
+
+// Format is a way to write findings that a user can ask for by name.
+type Format struct {
+	Name, Help string
+	New        func(Settings) Encoder
+}
+
+// Formats are all there are, the default first. A new one is one file and one line here.
+var Formats = []Format{
+	{"ocsf", "OCSF 1.8.0 Detection Finding, one JSON object per line", func(s Settings) Encoder { return &OCSF{Version: s.Version} }},
+	{"text", "short lines for people", func(s Settings) Encoder { return &Text{Colour: s.Colour} }},
+}
+
+// FormatOf returns the format that a word names.
+func FormatOf(name string) (Format, error) {
+	var names []string
+	for _, f := range Formats {
+		if f.Name == name {
+			return f, nil
+		}
+		names = append(names, f.Name)
+	}
+	return Format{}, fmt.Errorf("format %q: unknown, use one of %s", name, strings.Join(names, ", "))
+}
