@@ -225,7 +225,7 @@ type Bucket struct {
 }
 
 // BucketMS is the grain of what is counted above one agent (DESIGN §1).
-const BucketMS = 5000
+const BucketMS = policy.BucketMS
 
 // Merge adds what another source contributed to the same bucket. Sums are integers, first and last are extremes: the order does not show.
 func (b *Bucket) Merge(o *Bucket) {

@@ -40,8 +40,16 @@ type Ref struct {
 	Agent string
 }
 
-// Before orders references by (time, id).
-func (r Ref) Before(o Ref) bool { return r.Time < o.Time || r.Time == o.Time && r.ID < o.ID }
+// Before orders references by (time, id), and by agent where two agents use one id.
+func (r Ref) Before(o Ref) bool {
+	if r.Time != o.Time {
+		return r.Time < o.Time
+	}
+	if r.ID != o.ID {
+		return r.ID < o.ID
+	}
+	return r.Agent < o.Agent
+}
 
 // Clone returns a reference with memory of its own: ids of events alias the record they came in.
 func (r Ref) Clone() Ref {

@@ -3,6 +3,7 @@ package event
 import (
 	"encoding/binary"
 	"math/bits"
+	"strings"
 	"unicode/utf8"
 	"unsafe"
 )
@@ -243,13 +244,18 @@ func Unquote(dst, raw []byte) ([]byte, bool) {
 
 // AppendKey appends the key of an agent's records, tenant|agent.id, with | and % inside the parts percent-encoded: no two agents share one.
 func AppendKey(dst []byte, tenant, agent string) []byte {
-	dst = appendPart(dst, tenant)
-	dst = append(dst, '|')
-	return appendPart(dst, agent)
+	return AppendKeyPart(append(AppendKeyPart(dst, tenant), '|'), agent)
 }
 
-func appendPart(dst []byte, s string) []byte {
-	for i := 0; i < len(s); i++ {
+// Plain tells whether a part of a key stands in it as it is.
+func Plain(s string) bool { return strings.IndexByte(s, '|') < 0 && strings.IndexByte(s, '%') < 0 }
+
+// AppendKeyPart appends one part of a key, with | and % percent-encoded (EVENTS §1).
+func AppendKeyPart(dst []byte, s string) []byte {
+	if Plain(s) {
+		return append(dst, s...)
+	}
+	for i := range len(s) {
 		switch c := s[i]; c {
 		case '|':
 			dst = append(dst, "%7C"...)

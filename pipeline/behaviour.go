@@ -96,7 +96,7 @@ func (b *behaviour) observe(e *event.Event, stamp int64) {
 	agent := append(b.key[:0], agentPage)
 	agent = append(agent, e.Tenant...)
 	agent = append(agent, '|')
-	agent = appendEscaped(agent, e.Agent.ID)
+	agent = event.AppendKeyPart(agent, e.Agent.ID)
 	b.key = agent
 	hash := xxhash.Sum64(agent)
 	pg := b.page(agent, e.Tenant)
@@ -184,14 +184,14 @@ func (b *behaviour) Session() *detectors.Memory {
 
 func (b *behaviour) sessionPage(session string) *page {
 	n := len(b.agent.key) + 1 // of agent and separator
-	if pg := b.agent.last; pg != nil && !pg.dead && len(pg.key) == n+len(session) && pg.key[n:] == session && isPlain(session) {
+	if pg := b.agent.last; pg != nil && !pg.dead && len(pg.key) == n+len(session) && pg.key[n:] == session && event.Plain(session) {
 		b.touch(pg)
 		return pg
 	}
 	k := append(b.key[:0], sessionPage)
 	k = append(k, b.agent.key[1:]...)
 	k = append(k, '|')
-	k = appendEscaped(k, session)
+	k = event.AppendKeyPart(k, session)
 	b.key = k
 	pg := b.page(k, b.agent.tenant)
 	b.agent.last = pg
@@ -399,22 +399,8 @@ func (b *behaviour) decodeVars(r *baselines.Reader) {
 	for range r.Len() {
 		b.skip = append(b.skip, r.Varint())
 	}
-	b.useSet(r)
+	b.panel = b.panelOf(r, b.panel)
 	b.drain() // what an aborted slice gathered is gone with it
-}
-
-// useSet puts the panel on the set that state was made under.
-func (b *behaviour) useSet(r *baselines.Reader) {
-	hash := r.Bytes()
-	if r.Err != nil || string(hash) == b.panel.Set.Hash() {
-		return
-	}
-	set, err := b.rules.set(string(hash))
-	if err != nil {
-		r.Err = err
-		return
-	}
-	b.panel = detectors.New(set)
 }
 
 func (b *behaviour) indexed(*page) {}

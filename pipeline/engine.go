@@ -75,7 +75,7 @@ func (c *Config) defaults() {
 	set(&c.ChangelogEvery, time.Minute)
 	set(&c.MaxAhead, 10*time.Minute)
 	if c.MaxPoll == 0 {
-		c.MaxPoll = 20_000
+		c.MaxPoll = 50_000
 	}
 	if c.PageCap == 0 {
 		c.PageCap = 2_000_000

@@ -105,10 +105,12 @@ func (in *ingress) session(ctx context.Context) error {
 	metrics := c.Metrics.stage("ingress")
 	names := topicsOf(c.Topics)
 	out := stage{topics: names}
+	var complained time.Time
 	for ctx.Err() == nil {
 		poll, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
 		f := s.PollRecords(poll, c.MaxPoll)
 		cancel()
+		f.EachError(func(topic string, p int32, err error) { complain(in.log, &complained, topic, p, err) })
 		if f.NumRecords() == 0 {
 			s.AllowRebalance()
 			continue

@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/state"
 )
 
@@ -62,7 +63,7 @@ func (st *stage) read(ctx context.Context, p int32, to [2]int64) (*shard, error)
 				return fmt.Errorf("%w: empty key", state.ErrCorrupt)
 			}
 			if err := pg.decode(value); err != nil {
-				return fmt.Errorf("%w: page %q: %w", state.ErrCorrupt, key, err)
+				return damaged(fmt.Sprintf("page %q", key), err)
 			}
 			pg.tenant = tenantOf(pg.tenant, pg)
 			sh.pages[key] = pg
@@ -72,7 +73,7 @@ func (st *stage) read(ctx context.Context, p int32, to [2]int64) (*shard, error)
 		})
 		if err == nil && marker != nil {
 			if err = sh.decodeVars(marker); err != nil {
-				err = fmt.Errorf("%w: marker: %w", state.ErrCorrupt, err)
+				err = damaged("marker", err)
 			}
 			sh.savedSeq = sh.seq
 		}
@@ -100,6 +101,14 @@ func (st *stage) read(ctx context.Context, p int32, to [2]int64) (*shard, error)
 	}
 }
 
+// damaged marks state that is cut short or malformed. What another version wrote, or a set that cannot be found now, is no damage: it must not be thrown away.
+func damaged(what string, err error) error {
+	if errors.Is(err, baselines.ErrShort) {
+		return fmt.Errorf("%w: %s: %w", state.ErrCorrupt, what, err)
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}
+
 // catchUp re-applies the logs, silently, to the group's position. Every field of the journal must agree on the way.
 func (st *stage) catchUp(ctx context.Context, sh *shard, to [2]int64) error {
 	if sh.next == to {
@@ -122,6 +131,15 @@ func (st *stage) catchUp(ctx context.Context, sh *shard, to [2]int64) error {
 		return st.cfg.Store.Checkpoint(st.space(sh.p), slices.Values(pages), sh.appendVars(nil))
 	}
 	if st.journal == "" {
+		if sh.next[mainLog] == 0 { // a reader from 0 begins where the log begins now, and no journal would tell
+			starts, err := kadm.NewClient(st.cfg.plain).ListStartOffsets(ctx, main)
+			if err != nil {
+				return fmt.Errorf("%s: %w", main, err)
+			}
+			if start, _ := starts.Lookup(main, sh.p); start.Offset > 0 {
+				return fmt.Errorf("%s no longer reaches back to its beginning but to offset %d, and there is no state on this disk: bring the state directory back, keep a changelog, or reset the consumer group to begin anew: %w", main, start.Offset, kerr.OffsetOutOfRange)
+			}
+		}
 		for sh.next != to {
 			r, err := events.next(ctx)
 			if err != nil {
@@ -294,17 +312,20 @@ const (
 	changelogMarker = 'm'
 )
 
-// collect gathers what the changelog lacks, for the next transaction of each partition: only those are fenced.
-func (st *stage) collect() {
-	for p := range st.shards {
-		pages, marker, version, err := st.cfg.Store.Changes(st.space(p))
-		if err != nil {
-			st.log.Error("changelog", "partition", p, "err", err)
-			continue
-		}
-		if marker != nil {
-			st.copies[p] = &copied{pages, marker, version}
-		}
+// collect gathers what the changelog lacks of a partition, for its next transaction: only those are fenced.
+func (st *stage) collect(p int32) {
+	sh := st.shards[p]
+	if st.changelog == "" || wall()-sh.copiedAt < st.cfg.ChangelogEvery.Milliseconds() {
+		return
+	}
+	sh.copiedAt = wall()
+	pages, marker, version, err := st.cfg.Store.Changes(st.space(p))
+	if err != nil {
+		st.log.Error("changelog", "partition", p, "err", err)
+		return
+	}
+	if marker != nil {
+		st.copies[p] = &copied{pages, marker, version}
 	}
 }
 

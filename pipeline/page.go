@@ -3,7 +3,6 @@ package pipeline
 import (
 	"encoding/binary"
 	"slices"
-	"strings"
 
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/detectors"
@@ -120,27 +119,6 @@ func (pg *page) decode(b []byte) error {
 	pg.memory.Decode(&r)
 	pg.set, pg.role = nil, nil
 	return r.Err
-}
-
-// isPlain tells whether a part of a key stands in it as it is.
-func isPlain(s string) bool { return strings.IndexByte(s, '|') < 0 && strings.IndexByte(s, '%') < 0 }
-
-// appendEscaped appends a part of a key with | and % percent-encoded (EVENTS §1).
-func appendEscaped(b []byte, s string) []byte {
-	if isPlain(s) {
-		return append(b, s...)
-	}
-	for i := range len(s) {
-		switch s[i] {
-		case '|':
-			b = append(b, "%7C"...)
-		case '%':
-			b = append(b, "%25"...)
-		default:
-			b = append(b, s[i])
-		}
-	}
-	return b
 }
 
 // appendBucket encodes a bucket of a meter, in a facts record and in a page.

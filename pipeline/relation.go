@@ -112,9 +112,11 @@ func (b *relation) take(k *detectors.Bucket) {
 	pg.seen = max(pg.seen, k.Last.Time)
 	if b.mark != noTime && (k.Index+1)*detectors.BucketMS <= b.mark {
 		b.counts.lateBuckets++
-		b.close(pg, k)
-		b.report()
-		return
+		if !b.replay { // a replay closes it with the slice: where its chunks end must not show
+			b.close(pg, k)
+			b.report()
+			return
+		}
 	}
 	for i := range pg.pending {
 		if pg.pending[i].Index == k.Index {
@@ -156,19 +158,8 @@ func (b *relation) advanceTo(t int64) {
 		return
 	}
 	b.mark = t
-	if len(b.due) > 0 {
-		var ready []int64
-		for index := range b.due {
-			if (index+1)*detectors.BucketMS <= t {
-				ready = append(ready, index)
-			}
-		}
-		slices.Sort(ready)
-		for _, index := range ready {
-			b.closeAll(index)
-		}
-	}
-	if b.told == noTime || t-b.told >= tellAhead {
+	b.closePassed()
+	if !b.replay && (b.told == noTime || t-b.told >= tellAhead) {
 		b.told = t
 		for p := range b.rules.sources {
 			b.emit(output{to: toControl, partition: p, value: control{Kind: controlRelation, Source: b.p, Time: t}.encode()})
@@ -177,6 +168,20 @@ func (b *relation) advanceTo(t int64) {
 	if h := baselines.FloorDiv(t, 3_600_000); h > b.swept {
 		b.swept = h
 		b.sweep(func(pg *page) bool { return len(pg.pending) == 0 && pg.seen < t-scopeIdle })
+	}
+}
+
+// closePassed closes what ends by the watermark.
+func (b *relation) closePassed() {
+	var ready []int64
+	for index := range b.due {
+		if (index+1)*detectors.BucketMS <= b.mark {
+			ready = append(ready, index)
+		}
+	}
+	slices.Sort(ready)
+	for _, index := range ready {
+		b.closeAll(index)
 	}
 }
 
@@ -285,16 +290,7 @@ func (b *relation) decodeVars(r *baselines.Reader) {
 			b.sources[i] = s
 		}
 	}
-	hash := r.Bytes()
-	if r.Err != nil || string(hash) == b.panel.Set.Hash() {
-		return
-	}
-	set, err := b.rules.set(string(hash))
-	if err != nil {
-		r.Err = err
-		return
-	}
-	b.panel = detectors.New(set)
+	b.panel = b.panelOf(r, b.panel)
 }
 
 // indexed files the pending buckets of a page that came from disk or was put back.

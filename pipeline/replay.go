@@ -163,6 +163,9 @@ func (r *Replay) Run(ctx context.Context, src Source) (Summary, error) {
 	}()
 	for c := range decoded {
 		if err := x.chunk(c); err != nil {
+			cancel()
+			for range decoded { // the source is the caller's again only when nobody reads it
+			}
 			return x.summary(), err
 		}
 		if r.Progress != nil {
@@ -296,17 +299,24 @@ func (x *replaying) chunk(c *Chunk) error {
 		for i := range b.items {
 			it := &b.items[i]
 			t := it.e.Time
-			if t > it.stamp+futureTol && x.clock.seen {
+			// An event from the future tells no time. The first of a file must not make all that follow late.
+			future := t > it.stamp+futureTol
+			if future && x.clock.seen {
 				t = x.clock.newest
 			}
-			if x.sum.Events == 0 || t < x.sum.First {
-				x.sum.First = t
+			if !future || x.clock.seen {
+				if !x.clock.seen || t < x.sum.First {
+					x.sum.First = t
+				}
+				x.sum.Last = max(x.sum.Last, t)
 			}
-			x.sum.Last = max(x.sum.Last, t)
 			x.sum.Events++
 			p := it.hash % virtual
 			x.queues[p] = append(x.queues[p], it)
 			x.queued++
+			if future && !x.clock.seen {
+				continue
+			}
 			x.clock.see(t, it.hash)
 			if s := baselines.FloorDiv(x.clock.watermark(), sliceMS); s > x.slice {
 				x.slice = s
@@ -434,8 +444,9 @@ func (x *replaying) deliver() error {
 
 func (x *replaying) end() error {
 	x.apply()
-	if x.Flush {
-		for _, b := range x.relations {
+	for _, b := range x.relations {
+		b.closePassed() // what came late in the last slice
+		if x.Flush {
 			b.flush()
 		}
 	}

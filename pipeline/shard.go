@@ -9,6 +9,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/detectors"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/policy"
 )
@@ -107,8 +108,8 @@ type shard struct {
 	savedSeq uint64 // seq at the last checkpoint
 
 	// Of the stage's housekeeping; wall clock, never state.
-	loadedAt, ticked, endAt int64
-	end                     int64
+	loadedAt, savedAt, copiedAt, ticked, endAt int64
+	end                                        int64
 }
 
 // rules is what the shards of a stage share and never change: an activation gives a shard another one.
@@ -144,6 +145,9 @@ func newShard(p int32, r *rules) *shard {
 
 // begin starts a slice: a transaction if live, else a silent re-application of one.
 func (s *shard) begin(now int64, live bool) {
+	if live {
+		s.vars = s.appendVars(s.vars[:0])
+	}
 	s.now, s.live = now, live
 	s.undoable = live && s.machine.undoes()
 	s.txn++
@@ -152,9 +156,6 @@ func (s *shard) begin(now int64, live bool) {
 	s.out, s.findings, s.undo, s.images = s.out[:0], s.findings[:0], s.undo[:0], s.images[:0]
 	s.counts = counts{}
 	s.digest.Reset()
-	if live {
-		s.vars = s.appendVars(s.vars[:0])
-	}
 }
 
 // find returns a page, touched: with a before-image if this is the first time in a live transaction. tenant names the owner of a page to be made.
@@ -276,6 +277,20 @@ func (s *shard) decodeVars(b []byte) error {
 	s.now = r.Varint()
 	s.machine.decodeVars(&r)
 	return r.Err
+}
+
+// panelOf reads which set state was made under and returns its panel: the one at hand if it is that set's.
+func (s *shard) panelOf(r *baselines.Reader, have *detectors.Panel) *detectors.Panel {
+	hash := r.String()
+	if r.Err != nil || hash == have.Set.Hash() {
+		return have
+	}
+	set, err := s.rules.set(hash)
+	if err != nil {
+		r.Err = err
+		return have
+	}
+	return detectors.New(set)
 }
 
 func errFormat(f byte) error {

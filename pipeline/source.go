@@ -39,12 +39,29 @@ type Lines struct {
 // counter counts what is read of the source, compressed as it is.
 type counter struct {
 	io.Reader
-	n atomic.Int64
+	n    atomic.Int64
+	tail []byte // the last two bytes, but for padding
 }
 
 func (c *counter) Read(p []byte) (int, error) {
 	n, err := c.Reader.Read(p)
 	c.n.Add(int64(n))
+	c.tail = append(c.tail, bytes.TrimRight(p[max(0, n-64):n], "\x00")...)
+	c.tail = c.tail[max(0, len(c.tail)-2):]
+	return n, err
+}
+
+// wholeXZ takes the end of a file for what it is: the xz reader does not mind one that is cut off between two blocks.
+type wholeXZ struct {
+	io.Reader
+	count *counter
+}
+
+func (x wholeXZ) Read(p []byte) (int, error) {
+	n, err := x.Reader.Read(p)
+	if errors.Is(err, io.EOF) && string(x.count.tail) != "YZ" {
+		err = io.ErrUnexpectedEOF
+	}
 	return n, err
 }
 
@@ -89,7 +106,7 @@ func OpenLines(name string, stamp time.Time) (*Lines, error) {
 		if err != nil {
 			return nil, l.broken(name, "xz", err)
 		}
-		l.r = z
+		l.r = wholeXZ{z, l.count}
 	}
 	return l, nil
 }
@@ -132,7 +149,7 @@ func (l *Lines) Next(ctx context.Context) (*Chunk, error) {
 	buf := append(c.Lines[:0], l.rest...)
 	l.rest = l.rest[:0]
 	buf = slices.Grow(buf, l.buffer)
-	for l.err == nil && len(buf) < l.buffer {
+	for begun := true; l.err == nil && (begun || len(buf) < l.buffer); begun = false { // at least once, or a line longer than the buffer would never end
 		n, err := l.r.Read(buf[len(buf):cap(buf)])
 		if l.drop {
 			end := bytes.IndexByte(buf[len(buf):len(buf)+n], '\n')

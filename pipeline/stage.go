@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/wayward-sec/wayward/state"
 )
@@ -45,17 +46,20 @@ type stage struct {
 	assigned atomic.Pointer[[]int32]
 
 	// Of one session; the loop's own.
-	shards  map[int32]*shard
-	loading map[int32]bool
-	failed  map[int32]*failure
-	held    map[int32]bool // events paused: too far ahead of the relation stage
-	waiting map[int32]bool // events paused until the shard has read in its own log which set is in force
-	lag     map[int32]int64
-	heard   map[int32]int64 // wall clock at which each source was last heard (relation)
-	copies  map[int32]*copied
-	asked   time.Time     // when the broker was last asked about partitions without an offset
-	saved   chan struct{} // closed when the checkpoint under way is done
-	saveErr atomic.Pointer[error]
+	shards     map[int32]*shard
+	loading    map[int32]bool
+	failed     map[int32]*failure
+	held       map[int32]bool // events paused: too far ahead of the relation stage
+	waiting    map[int32]bool // events paused until the shard has read in its own log which set is in force
+	lag        map[int32]int64
+	polled     map[int32]int64 // wall clock at which records of the main log were last polled
+	heard      map[int32]int64 // wall clock at which each source was last heard (relation)
+	copies     map[int32]*copied
+	abort      func()        // ends the client's requests, whatever they wait for
+	complained time.Time     // last error of a fetch that was logged
+	asked      time.Time     // when the broker was last asked about partitions without an offset
+	saved      chan struct{} // closed when the checkpoint under way is done
+	saveErr    atomic.Pointer[error]
 }
 
 // failure is a shard that is paused after an error.
@@ -113,13 +117,15 @@ func (st *stage) run(ctx context.Context) error {
 func (st *stage) open(ctx context.Context) (*kgo.GroupTransactSession, error) {
 	c := st.cfg
 	id := c.Group + "-" + st.name + "-" + c.Instance
-	opts := append(slices.Clone(c.Options),
+	base, abort := context.WithCancel(context.Background())
+	st.abort = abort
+	opts := append(slices.Clone(c.Options), kgo.WithContext(base),
 		kgo.ConsumerGroup(c.Group+"-"+st.name), kgo.ConsumeTopics(st.in...), kgo.TransactionalID(id), kgo.InstanceID(id),
 		kgo.Balancers(kgo.RangeBalancer()), // keeps p of both logs together
 		kgo.BlockRebalanceOnPoll(), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.SessionTimeout(c.SessionTimeout), kgo.HeartbeatInterval(c.SessionTimeout/10), kgo.RebalanceTimeout(30*time.Second),
 		kgo.TransactionTimeout(c.TransactionTimeout), kgo.FetchMaxWait(100*time.Millisecond),
-		kgo.FetchMaxBytes(32<<20), kgo.FetchMaxPartitionBytes(4<<20), kgo.BrokerMaxReadBytes(512<<20),
+		kgo.FetchMaxBytes(16<<20), kgo.FetchMaxPartitionBytes(2<<20), kgo.BrokerMaxReadBytes(512<<20),
 		kgo.ProducerBatchCompression(kgo.Lz4Compression()), kgo.ProducerLinger(0), kgo.MaxBufferedRecords(200_000),
 		kgo.RecordPartitioner(partitioner), kgo.RetryTimeout(c.TransactionTimeout),
 		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, a map[string][]int32) {
@@ -133,17 +139,18 @@ func (st *stage) open(ctx context.Context) (*kgo.GroupTransactSession, error) {
 	)
 	s, err := kgo.NewGroupTransactSession(opts...)
 	if err != nil {
+		abort()
 		return nil, fmt.Errorf("%w%s stage: %w", errFatal, st.name, err)
 	}
 	if err := WaitForBrokers(ctx, s.Client(), st.log); err != nil {
-		s.CloseAllowingRebalance()
+		st.close(s)
 		return nil, err
 	}
 	// Fences our dead predecessor and ends its transaction; else the group's offsets stay unstable until it times out.
 	c2, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	if _, _, err := s.Client().ProducerID(c2); err != nil {
-		s.CloseAllowingRebalance()
+		st.close(s)
 		return nil, fmt.Errorf("transactional id %s: %w", id, err)
 	}
 	return s, nil
@@ -175,29 +182,34 @@ func (st *stage) session(ctx context.Context) error {
 	}
 	st.shards, st.loading, st.failed = map[int32]*shard{}, map[int32]bool{}, map[int32]*failure{}
 	st.assigned.Store(nil)
-	st.asked = time.Now()
+	st.asked = time.Time{}
 	st.saveErr.Store(nil)
 	st.saved = make(chan struct{})
 	close(st.saved)
-	st.waiting = map[int32]bool{}
+	st.waiting, st.polled = map[int32]bool{}, map[int32]int64{}
 	st.held, st.lag, st.heard, st.copies = map[int32]bool{}, map[int32]int64{}, map[int32]int64{}, map[int32]*copied{}
 	st.split.Store(false)
 	done := make(chan loaded, 4096)
 	lctx, cancel := context.WithCancel(ctx)
 	var loaders sync.WaitGroup
+	clean := false // an error leaves memory that nobody has committed: told to stop or not, it must not reach the disk
 	defer func() {
 		cancel()
 		loaders.Wait()
 		<-st.saved
-		if ctx.Err() != nil { // a clean stop: others may take over at once, and the next start finds everything on disk
-			st.leave(s)
-			s.CloseAllowingRebalance()
-			if err := st.save(true); err != nil {
-				st.log.Error("last checkpoint", "err", err)
-			}
-			return
+		st.close(s)
+		if ctx.Err() != nil { // others may take over at once
+			st.leave()
 		}
-		s.CloseAllowingRebalance()
+		if clean { // the next start finds everything on disk
+			for p := range st.shards {
+				st.save(p)
+			}
+			<-st.saved
+			if err := st.saveErr.Load(); err != nil {
+				st.log.Error("last checkpoint", "err", *err)
+			}
+		}
 	}()
 	load := func(p int32, to [2]int64) {
 		st.loading[p] = true
@@ -210,7 +222,7 @@ func (st *stage) session(ctx context.Context) error {
 			done <- loaded{p, sh, err}
 		})
 	}
-	lastSave, lastCopy, lastHouse := time.Now(), time.Now(), time.Time{}
+	lastHouse := time.Time{}
 	cl := s.Client()
 	for ctx.Err() == nil {
 		for len(done) > 0 {
@@ -255,21 +267,16 @@ func (st *stage) session(ctx context.Context) error {
 			lastHouse = time.Now()
 			st.house(ctx, cl)
 		}
-		if time.Since(lastSave) > st.cfg.CheckpointEvery {
-			lastSave = time.Now()
-			if err := st.save(false); err != nil {
-				return err
-			}
-			if st.changelog != "" && time.Since(lastCopy) > st.cfg.ChangelogEvery {
-				lastCopy = time.Now()
-				st.collect()
-			}
+		if p, due := st.dueForSave(); due {
+			st.save(p)
+			st.collect(p)
 		}
 		// One transaction per interval, not per poll: each costs the broker the same whatever it carries.
 		if rest := st.cfg.TransactionEvery - time.Since(began); rest > 0 && len(ready) > 0 {
 			pause(ctx, rest)
 		}
 	}
+	clean = true
 	return nil
 }
 
@@ -342,9 +349,7 @@ func (st *stage) slices(f kgo.Fetches) (map[int32]*[2][]*kgo.Record, []int32) {
 	in := map[int32]*[2][]*kgo.Record{}
 	var order []int32
 	f.EachPartition(func(fp kgo.FetchTopicPartition) {
-		if fp.Err != nil && !kerr.IsRetriable(fp.Err) && !errors.Is(fp.Err, context.DeadlineExceeded) && !errors.Is(fp.Err, context.Canceled) {
-			st.log.Error("reading", "topic", fp.Topic, "partition", fp.Partition, "err", Explain(fp.Err))
-		}
+		complain(st.log, &st.complained, fp.Topic, fp.Partition, fp.Err)
 		if len(fp.Records) == 0 {
 			return
 		}
@@ -355,11 +360,24 @@ func (st *stage) slices(f kgo.Fetches) (map[int32]*[2][]*kgo.Record, []int32) {
 		log := st.logOf(fp.Topic)
 		in[fp.Partition][log] = append(in[fp.Partition][log], fp.Records...)
 		if log == mainLog {
+			st.polled[fp.Partition] = wall()
 			st.lag[fp.Partition] = fp.HighWatermark - fp.Records[len(fp.Records)-1].Offset - 1
 		}
 	})
 	slices.Sort(order)
 	return in, order
+}
+
+// complain logs an error of a fetch that does not mend itself, at most every ten seconds: a fetch is tried again many times a second.
+func complain(log *slog.Logger, last *time.Time, topic string, p int32, err error) {
+	if err == nil || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) || time.Since(*last) < 10*time.Second {
+		return
+	}
+	if kerr.IsRetriable(err) && !errors.Is(err, kerr.UnknownTopicOrPartition) {
+		return
+	}
+	*last = time.Now()
+	log.Error("reading", "topic", topic, "partition", p, "err", Explain(err))
 }
 
 func (st *stage) logOf(topic string) int {
@@ -412,6 +430,8 @@ func (st *stage) finish(cl *kgo.Client, l loaded) {
 		return
 	}
 	st.shards[l.p] = l.s
+	l.s.savedAt = wall() - st.cfg.CheckpointEvery.Milliseconds()*int64(l.p%8)/8 // so that they do not all fall due at once
+	l.s.copiedAt = wall()
 	st.heard = map[int32]int64{}
 	if fl := st.failed[l.p]; fl != nil {
 		if fl.skip && !st.skips(l.s, fl.offset) {
@@ -540,6 +560,8 @@ func (st *stage) transact(ctx context.Context, s *kgo.GroupTransactSession, in m
 	// Stopping must not tear a transaction: it gets its own deadline, which is also the watchdog against an End that never returns.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*st.cfg.TransactionTimeout)
 	defer cancel()
+	// The longest slice first, so that no worker is left alone with it at the end.
+	slices.SortStableFunc(order, func(a, b int32) int { return len(in[b][mainLog]) - len(in[a][mainLog]) })
 	was := make([][2]int64, len(order))
 	for i, p := range order {
 		was[i] = st.shards[p].next
@@ -606,6 +628,7 @@ func (st *stage) transact(ctx context.Context, s *kgo.GroupTransactSession, in m
 				sh.joff = last[i].Offset + 1
 			}
 			sh.undo = sh.undo[:0]
+			delete(st.polled, p)
 			st.metrics.add(sh)
 			st.committed(cl, p, sh)
 			for _, r := range in[p][mainLog] {
@@ -707,28 +730,58 @@ func (st *stage) record(o output) *kgo.Record {
 
 // brokerPosition is what the coordinator holds, once no transaction is open on it.
 func (st *stage) brokerPosition(ctx context.Context, cl *kgo.Client) (map[int32][2]int64, error) {
-	for {
-		all, err := kadm.NewClient(cl).FetchOffsets(kadm.RequireStable(ctx), st.cfg.Group+"-"+st.name)
-		if err == nil {
-			err = all.Error()
-		}
-		if errors.Is(err, kerr.UnstableOffsetCommit) {
-			pause(ctx, 20*time.Millisecond)
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		n := st.rules.sources
-		if len(st.in) == 1 {
-			n = st.rules.facts
-		}
-		out := map[int32][2]int64{}
-		for p := range n {
-			out[p] = st.position(func(t string) int64 { o, _ := all.Lookup(t, p); return o.At }) // missing: never committed
-		}
-		return out, nil
+	n := st.rules.sources
+	if len(st.in) == 1 {
+		n = st.rules.facts
 	}
+	// By name: of a group's offsets "all" leaves out a partition whose first commit is still undecided, and what may not be read.
+	req := kmsg.NewPtrOffsetFetchRequest()
+	req.Group, req.RequireStable = st.cfg.Group+"-"+st.name, true
+	for _, name := range st.in {
+		t := kmsg.NewOffsetFetchRequestTopic()
+		t.Topic = name
+		for p := range n {
+			t.Partitions = append(t.Partitions, p)
+		}
+		req.Topics = append(req.Topics, t)
+	}
+	for {
+		at, err := st.offsets(ctx, cl, req, n)
+		if !errors.Is(err, kerr.UnstableOffsetCommit) || ctx.Err() != nil {
+			return at, err
+		}
+		pause(ctx, 20*time.Millisecond)
+	}
+}
+
+func (st *stage) offsets(ctx context.Context, cl *kgo.Client, req *kmsg.OffsetFetchRequest, n int32) (map[int32][2]int64, error) {
+	resp, err := req.RequestWith(ctx, cl)
+	if err != nil {
+		return nil, err
+	}
+	if err := kerr.ErrorForCode(resp.ErrorCode); err != nil {
+		return nil, err
+	}
+	have := map[string]map[int32]int64{}
+	for _, t := range resp.Topics {
+		have[t.Topic] = map[int32]int64{}
+		for _, p := range t.Partitions {
+			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
+				return nil, fmt.Errorf("%s partition %d: %w", t.Topic, p.Partition, err)
+			}
+			have[t.Topic][p.Partition] = p.Offset
+		}
+	}
+	out := map[int32][2]int64{}
+	for p := range n {
+		for _, name := range st.in {
+			if _, ok := have[name][p]; !ok {
+				return nil, fmt.Errorf("the broker did not say where the group is in %s partition %d", name, p)
+			}
+		}
+		out[p] = st.position(func(t string) int64 { return have[t][p] })
+	}
+	return out, nil
 }
 
 // at is where a crash test dies.
@@ -740,45 +793,41 @@ func (st *stage) at(point string) {
 
 func (st *stage) space(p int32) state.Space { return state.Space{Stage: st.kind, Partition: p} }
 
-// save checkpoints every shard that changed. The pages are encoded here, between transactions; the disk works beside the loop unless wait.
-func (st *stage) save(wait bool) error {
-	<-st.saved
-	if err := st.saveErr.Load(); err != nil {
-		return *err
+// dueForSave picks the shard whose checkpoint is most overdue, one at a time: encoding all at once would hold up the loop.
+func (st *stage) dueForSave() (int32, bool) {
+	select {
+	case <-st.saved:
+	default:
+		return 0, false // the disk is still busy
 	}
-	type job struct {
-		sp     state.Space
-		pages  []state.Page
-		marker []byte
-	}
-	var jobs []job
+	oldest, found := int64(never), int32(-1)
 	for p, sh := range st.shards {
-		if pages, changed := sh.takeDirty(); changed {
-			jobs = append(jobs, job{st.space(p), pages, sh.appendVars(nil)})
+		if sh.savedAt < oldest || sh.savedAt == oldest && p < found {
+			oldest, found = sh.savedAt, p
 		}
 	}
-	start := time.Now()
-	write := func() error {
-		for _, j := range jobs {
-			if err := st.cfg.Store.Checkpoint(j.sp, slices.Values(j.pages), j.marker); err != nil {
-				return err
-			}
-		}
-		st.metrics.checkpoint.Observe(time.Since(start).Seconds())
-		return nil
+	return found, found >= 0 && wall()-oldest > st.cfg.CheckpointEvery.Milliseconds()
+}
+
+// save checkpoints a shard. Its pages are encoded here, between transactions; the disk works beside the loop.
+func (st *stage) save(p int32) {
+	<-st.saved
+	sh := st.shards[p]
+	sh.savedAt = wall()
+	pages, changed := sh.takeDirty()
+	if !changed || st.saveErr.Load() != nil {
+		return
 	}
-	if wait {
-		return write()
-	}
-	done := make(chan struct{})
+	marker := sh.appendVars(nil)
+	start, done := time.Now(), make(chan struct{})
 	st.saved = done
 	go func() {
 		defer close(done)
-		if err := write(); err != nil {
+		if err := st.cfg.Store.Checkpoint(st.space(p), slices.Values(pages), marker); err != nil {
 			st.saveErr.Store(&err)
 		}
+		st.metrics.checkpoint.Observe(time.Since(start).Seconds())
 	}()
-	return nil
 }
 
 // takeDirty encodes what changed since the last checkpoint.
@@ -814,12 +863,22 @@ func (st *stage) house(ctx context.Context, cl *kgo.Client) {
 	}
 }
 
-// leave tells the coordinator that this static member is gone for good, so that its partitions need not wait for the session's timeout.
-func (st *stage) leave(s *kgo.GroupTransactSession) {
+// close ends a session's client. Closing waits for a JoinGroup under way, which the broker holds until the other members have joined too, and kfake
+// for ever if the member has left meanwhile: patience ends after a while.
+func (st *stage) close(s *kgo.GroupTransactSession) {
+	t := time.AfterFunc(3*time.Second, st.abort)
+	defer t.Stop()
+	s.CloseAllowingRebalance()
+	st.abort()
+}
+
+// leave tells the coordinator that this static member is gone for good, so that its partitions need not wait for the session's timeout. After close: a
+// client that still runs joins again, and the group then waits for a member that is no more.
+func (st *stage) leave() {
 	c, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
 	id := st.cfg.Group + "-" + st.name + "-" + st.cfg.Instance
-	_, err := kadm.NewClient(s.Client()).LeaveGroup(c, kadm.LeaveGroup(st.cfg.Group+"-"+st.name).InstanceIDs(id).Reason("stopped"))
+	_, err := kadm.NewClient(st.cfg.plain).LeaveGroup(c, kadm.LeaveGroup(st.cfg.Group+"-"+st.name).InstanceIDs(id).Reason("stopped"))
 	if err != nil {
 		st.log.Debug("leaving the group", "err", err)
 	}
@@ -837,6 +896,10 @@ func (st *stage) ticks(ctx context.Context, cl *kgo.Client) {
 		b := sh.machine.(*behaviour)
 		since := now - max(b.stamp, sh.loadedAt)
 		if since < 1000 || sh.ticked != 0 && now-sh.ticked < tickEvery(since) {
+			continue
+		}
+		// Not idle: it does not read what is there, or has just read it and did not commit.
+		if st.held[p] || st.waiting[p] || st.failed[p] != nil || now-st.polled[p] < 3000 {
 			continue
 		}
 		if b.clock.seen {

@@ -60,6 +60,10 @@ const (
 	maxWindow = 31 * 24 * time.Hour
 )
 
+// BucketMS is the grain of what is counted above one agent: persona, user and tenant limits are decided every 5 s of event time, and their windows
+// are multiples of it.
+const BucketMS = 5000
+
 // Limit is how much of something one agent, session, persona, user or tenant may do in a span of time. Made by Load, Parse and Default,
 // which compile its conditions; it does not change afterwards.
 type Limit struct {
@@ -217,6 +221,9 @@ func (d limitDef) compile(bad report) *Limit {
 			bad("window", "%s", what)
 		}
 		l.WindowMS = w.Milliseconds()
+		if own := l.Scope == AgentScope || l.Scope == SessionScope; what == "" && ok && !own && l.WindowMS%BucketMS != 0 {
+			bad("window", "what is counted above one agent moves by 5s, so %s cannot be kept exactly; use a multiple of 5s", d.Window)
+		}
 		d.Window = formatWindow(l.WindowMS)
 	}
 	kinds := []string{"sliding", "tumbling"}

@@ -341,7 +341,7 @@ func anySet(t *testing.T, r *rand.Rand) *Set {
 		c.persona(d, src, at("personas", i))
 	}
 	for i := range r.IntN(5) {
-		d := limitDef{ID: fmt.Sprintf("l%d", i), Scope: pick(scopes[1:]...), Measure: pick("count", "records", "bytes"), Max: fmt.Sprint(r.IntN(1e6)), Window: pick("1s", "90m", "31d"),
+		d := limitDef{ID: fmt.Sprintf("l%d", i), Scope: pick(scopes[1:]...), Measure: pick("count", "records", "bytes"), Max: fmt.Sprint(r.IntN(1e6)), Window: pick("5s", "90m", "31d"),
 			Kind: pick("", "sliding", "tumbling"), Where: whereDef{some("t1", "t*"), some("p1", "p?"), some(someNames...), some(someNames...), some(event.Classes()...)},
 			Severity: pick("", "critical"), Title: pick("", "T"), Tags: some("ASI02", "x")}
 		if r.IntN(2) == 0 {

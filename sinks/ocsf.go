@@ -473,26 +473,12 @@ func number(s string) bool {
 
 // Key appends the Kafka key of f: findings of one agent keep their order among themselves and sit in the partition of its events.
 func (o *OCSF) Key(dst []byte, f *event.Finding) []byte {
-	dst = append(keyPart(dst, f.Tenant), '|')
+	dst = append(event.AppendKeyPart(dst, f.Tenant), '|')
 	if f.Agent != "" && (f.ScopeType == "agent" || f.ScopeType == "session") {
-		return keyPart(dst, f.Agent)
+		return event.AppendKeyPart(dst, f.Agent)
 	}
-	dst = append(keyPart(dst, f.ScopeType), ':')
-	return keyPart(dst, f.ScopeID)
-}
-
-func keyPart(dst []byte, s string) []byte {
-	for i := range len(s) {
-		switch c := s[i]; c {
-		case '|':
-			dst = append(dst, "%7C"...)
-		case '%':
-			dst = append(dst, "%25"...)
-		default:
-			dst = append(dst, c)
-		}
-	}
-	return dst
+	dst = append(event.AppendKeyPart(dst, f.ScopeType), ':')
+	return event.AppendKeyPart(dst, f.ScopeID)
 }
 
 // Header is one header of a Kafka record.

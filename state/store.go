@@ -18,6 +18,7 @@ import (
 	"sync"
 
 	badger "github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/options"
 )
 
 // Format is the version of the layout of keys and markers. Version N reads N-1, refuses newer.
@@ -65,7 +66,8 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // Open opens or creates the store in a directory, which it locks. An empty dir keeps everything in memory.
 func Open(dir string) (*Store, error) {
 	o := badger.DefaultOptions(dir).WithLogger(nil).WithDetectConflicts(false).WithCompression(0).
-		WithMemTableSize(32 << 20).WithNumMemtables(2).WithBlockCacheSize(0).WithSyncWrites(true).WithMetricsEnabled(false)
+		WithMemTableSize(32 << 20).WithNumMemtables(2).WithBlockCacheSize(0).WithSyncWrites(true).WithMetricsEnabled(false).
+		WithChecksumVerificationMode(options.OnTableRead) // a damaged table is an error of Open, not a panic of a compaction later
 	if dir == "" {
 		o = o.WithInMemory(true).WithSyncWrites(false)
 	} else if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -238,7 +240,7 @@ func (s *Store) Close() error { return s.db.Close() }
 func (s *Store) next() uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.version = max(s.version, s.db.MaxVersion()) + 1
+	s.version++ // begun at the newest of the disk; Badger's MaxVersion races with its own writes
 	return s.version
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 
@@ -60,6 +61,9 @@ func defaultConfig() config {
 	return c
 }
 
+// unknownKey is how the YAML library reports a setting that does not exist.
+var unknownKey = regexp.MustCompile(`field (\S+) not found in type \S+`)
+
 // loadConfig reads the config file, strictly; without a name it is all defaults.
 func loadConfig(name string) (config, error) {
 	c := defaultConfig()
@@ -73,7 +77,8 @@ func loadConfig(name string) (config, error) {
 	d := yaml.NewDecoder(bytes.NewReader(b))
 	d.KnownFields(true)
 	if err := d.Decode(&c); err != nil && !errors.Is(err, io.EOF) {
-		return c, fmt.Errorf("config %s: %s", name, strings.ReplaceAll(strings.TrimPrefix(err.Error(), "yaml: "), "into type main.config", "there is no such setting"))
+		what := unknownKey.ReplaceAllString(strings.TrimPrefix(err.Error(), "yaml: "), "there is no setting $1")
+		return c, fmt.Errorf("config %s: %s", name, strings.TrimPrefix(what, "unmarshal errors:\n  "))
 	}
 	// Paths are the file's, not those of whoever starts the engine.
 	dir := filepath.Dir(name)

@@ -1,0 +1,128 @@
+package detectors
+
+import (
+	"fmt"
+	"strconv"
+	"testing"
+
+	gocmp "github.com/google/go-cmp/cmp"
+
+	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/event"
+)
+
+const clerk = `{"v":1,"personas":[{"name":"clerk","default":"deny","tools":{"allow":["search","mail"],"deny":["rm*"]},"classes":{"deny":["delete"]},"destinations":{"deny":["external"]},"severity":"high"}]}`
+
+func TestPersonaPolicy(t *testing.T) {
+	type step struct {
+		tool, session string
+		at            int64
+		change        func(e *event.Event)
+	}
+	do := func(tool string) step { return step{tool: tool, session: "s1"} }
+	for name, c := range map[string]struct {
+		steps []step
+		want  []string
+	}{
+		"what is allowed is not found":              {[]step{do("search"), do("mail")}, nil},
+		"a denied tool is, with the entry that did": {[]step{do("rm_all")}, []string{`created tool rm_all ×1: persona clerk used tool "rm_all"; rm*`}},
+		"updated as the count doubles": {[]step{do("x"), do("x"), do("x"), do("x"), do("x"), do("x"), do("x"), do("x"), do("x")},
+			[]string{`created tool x ×1: persona clerk used tool "x"; default`, `updated tool x ×2: persona clerk used tool "x" 2 times; default`,
+				`updated tool x ×4: persona clerk used tool "x" 4 times; default`, `updated tool x ×8: persona clerk used tool "x" 8 times; default`}},
+		"another tool is another finding, a third goes on with the first": {[]step{do("x"), do("y"), do("x")},
+			[]string{`created tool x ×1: persona clerk used tool "x"; default`, `created tool y ×1: persona clerk used tool "y"; default`, `updated tool x ×2: persona clerk used tool "x" 2 times; default`}},
+		"another session is another finding": {[]step{{tool: "x", session: "s1"}, {tool: "x", session: "s2"}},
+			[]string{`created tool x ×1: persona clerk used tool "x"; default`, `created tool x ×1: persona clerk used tool "x"; default`}},
+		"without a session a day is one": {[]step{{tool: "x", at: 1}, {tool: "x", at: 86_399_999}, {tool: "x", at: 86_400_000}},
+			[]string{`created tool x ×1: persona clerk used tool "x"; default`, `updated tool x ×2: persona clerk used tool "x" 2 times; default`, `created tool x ×1: persona clerk used tool "x"; default`}},
+		"an attempt is not judged, its result is": {[]step{{"x", "s1", 0, func(e *event.Event) { e.Phase = event.Attempt }}, {"x", "s1", 0, func(e *event.Event) { e.Phase = event.Result }}},
+			[]string{`created tool x ×1: persona clerk used tool "x"; default`}},
+		"only tool calls are judged": {[]step{{"x", "s1", 0, func(e *event.Event) { e.Kind = event.ModelCall }}}, nil},
+		"a delete behind a tool that calls itself a read is a delete": {[]step{{"search", "s1", 0, func(e *event.Event) { e.Tool.Class, e.Result.Effect = event.Read, event.Delete }}},
+			[]string{`created class delete ×1: persona clerk used class "delete"; delete`}},
+		"one call may break two entries": {[]step{{"rm", "s1", 0, func(e *event.Event) { e.Tool.Class = event.Delete }}},
+			[]string{`created tool rm ×1: persona clerk used tool "rm"; rm*`, `created class delete ×1: persona clerk used class "delete"; delete`}},
+		"without a persona nothing is found": {[]step{{"x", "s1", 0, func(e *event.Event) { e.Persona = "unknown" }}}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, reload := range []bool{false, true} {
+				h := newHost(t, clerk)
+				h.reload = reload
+				for i, s := range c.steps {
+					e := call(s.at, "e"+strconv.Itoa(i))
+					e.Tool.Name, e.Session = s.tool, s.session
+					if s.change != nil {
+						s.change(&e)
+					}
+					h.observe(&e)
+				}
+				var got []string
+				for _, f := range h.found {
+					word := "created"
+					if f.Activity == event.Update {
+						word = "updated"
+					}
+					var kind string
+					fmt.Sscanf(f.Rule[len("persona/clerk/"):], "%s", &kind)
+					got = append(got, fmt.Sprintf("%s %s %s ×%d: %s", word, kind, f.Target, f.Count, f.Why))
+				}
+				if diff := gocmp.Diff(c.want, got); diff != "" {
+					t.Errorf("pages reloaded: %v (-want +got):\n%s", reload, diff)
+				}
+			}
+		})
+	}
+}
+
+func TestAnUpdateKeepsItsTrigger(t *testing.T) {
+	h := newHost(t, clerk)
+	for i, at := range []int64{5000, 1000} { // the second is late
+		e := call(at, "e"+strconv.Itoa(i))
+		e.Tool.Name = "x"
+		h.observe(&e)
+	}
+	f := h.found[1]
+	if f.Activity != event.Update || f.Time != 5000 || f.Refs[len(f.Refs)-1].ID != "e0" || f.First > f.Time || f.Last < f.Time {
+		t.Errorf("got %+v", f)
+	}
+}
+
+func TestAnAgentIsRememberedForSoManyViolations(t *testing.T) {
+	h := newHost(t, clerk)
+	for i := range maxViolations + 1 {
+		e := call(0, "e"+strconv.Itoa(i))
+		e.Tool.Name = "x" + strconv.Itoa(i)
+		h.observe(&e)
+	}
+	last := len(h.found)
+	for _, c := range []struct {
+		tool string
+		want event.Activity
+	}{{"x5", event.Update}, {"x0", event.Create}} { // the oldest has gone and is found anew
+		e := call(0, "again "+c.tool)
+		e.Tool.Name = c.tool
+		h.observe(&e)
+		if len(h.found) != last+1 || h.found[last].Activity != c.want {
+			t.Errorf("%s: found %d times, activity %d, want %d", c.tool, len(h.found)-last, h.found[len(h.found)-1].Activity, c.want)
+		}
+		last = len(h.found)
+	}
+	var m Memory
+	r := baselines.Reader{B: h.agents["acme|a1"].Append(nil)}
+	if m.Decode(&r); r.Err != nil {
+		t.Errorf("a full list does not come back: %v", r.Err)
+	}
+}
+
+func BenchmarkPersonaPolicy(b *testing.B) {
+	h := newHost(b, clerk)
+	d := newPersonaPolicy(1, h.panel.Set)
+	e := call(0, "e")
+	e.Tool.Class = event.Read
+	x := Scene{Host: &stub{}, Agent: &Memory{}, Persona: "clerk", Role: h.panel.Set.Persona("acme", "clerk")}
+	b.ReportAllocs()
+	for range b.N {
+		d.Observe(&x, &e)
+	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
+}

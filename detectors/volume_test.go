@@ -1,0 +1,636 @@
+package detectors
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	gocmp "github.com/google/go-cmp/cmp"
+
+	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/policy"
+)
+
+// host is a shard of the test's own: pages are maps, and buckets above one agent close when the test says so.
+type host struct {
+	panel    *Panel
+	agents   map[string]*Memory
+	sessions map[string]*Memory
+	scopes   map[string]*Memory
+	buckets  map[string]*Bucket
+	event    *event.Event
+	time     int64
+	found    []event.Finding
+	reload   bool // every page goes through its encoding before each use
+}
+
+func newHost(t testing.TB, set string) *host {
+	t.Helper()
+	s, err := policy.Parse([]byte(set))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &host{panel: New(s), agents: map[string]*Memory{}, sessions: map[string]*Memory{}, scopes: map[string]*Memory{}, buckets: map[string]*Bucket{}}
+}
+
+func (h *host) memory(of map[string]*Memory, key string) *Memory {
+	m := of[key]
+	if m == nil {
+		m = &Memory{}
+	}
+	if h.reload {
+		r := baselines.Reader{B: m.Append(nil)}
+		m = &Memory{}
+		if m.Decode(&r); r.Err != nil || len(r.B) != 0 {
+			panic(fmt.Sprint(r.Err, len(r.B), " bytes left"))
+		}
+	}
+	of[key] = m
+	return m
+}
+
+func (h *host) Session() *Memory {
+	if h.event.Session == "" {
+		return nil
+	}
+	return h.memory(h.sessions, h.event.Tenant+"|"+h.event.Agent.ID+"|"+h.event.Session)
+}
+
+func (h *host) Find(f event.Finding) { h.found = append(h.found, f) }
+
+func (h *host) Contribute(slot byte, meter uint64, scope policy.Scope, id string, sums *Sums) {
+	index := baselines.FloorDiv(h.time, BucketMS)
+	ref := event.Ref{Time: h.time, ID: h.event.ID, Agent: h.event.Agent.ID}
+	b := &Bucket{Slot: slot, Meter: meter, Scope: scope, Tenant: h.event.Tenant, ID: id, Index: index, N: 1, Sums: *sums, First: ref, Last: ref}
+	key := fmt.Sprint(slot, meter, scope, b.Tenant, "|", id, "|", index)
+	if old := h.buckets[key]; old != nil {
+		old.Merge(b)
+	} else {
+		h.buckets[key] = b
+	}
+}
+
+func (h *host) observe(e *event.Event) {
+	h.event, h.time = e, e.Time
+	x := Scene{Host: h, Time: e.Time, Agent: h.memory(h.agents, e.Tenant+"|"+e.Agent.ID), Persona: e.Persona, Role: h.panel.Set.Persona(e.Tenant, e.Persona)}
+	h.panel.Observe(&x, e)
+}
+
+// close closes every bucket that ends by a time, in order of time.
+func (h *host) close(until int64) {
+	keys := slices.SortedFunc(maps.Keys(h.buckets), func(a, b string) int {
+		return cmp.Or(cmp.Compare(h.buckets[a].Index, h.buckets[b].Index), cmp.Compare(a, b))
+	})
+	for _, k := range keys {
+		b := h.buckets[k]
+		if (b.Index+1)*BucketMS > until {
+			continue
+		}
+		delete(h.buckets, k)
+		x := Closing{Find: h.Find, Memory: h.memory(h.scopes, fmt.Sprint(b.Slot, b.Meter, b.Scope, b.Tenant, "|", b.ID))}
+		h.panel.Relate(&x, b)
+	}
+}
+
+// limits writes a set of limits, each given as JSON without its braces.
+func limits(list ...string) string {
+	return `{"v":1,"limits":[{` + strings.Join(list, `},{`) + `}]}`
+}
+
+func call(t int64, id string) event.Event {
+	return event.Event{ID: id, Time: t, Kind: event.ToolCall, Tenant: "acme", Agent: event.Agent{ID: "a1"}, Session: "s1", User: "u1", Persona: "clerk", Tool: event.Tool{Name: "search"}}
+}
+
+func records(e event.Event, n int64) event.Event {
+	e.Has |= event.HasRecords
+	e.Result.Records = n
+	return e
+}
+
+func amount(e event.Event, units int64, currency string) event.Event {
+	e.Has |= event.HasAmount
+	e.Amount = event.Amount{Micro: units * 1_000_000, Currency: currency}
+	return e
+}
+
+func said(f *event.Finding) string {
+	word := "created"
+	if f.Activity == event.Update {
+		word = "updated"
+	}
+	return fmt.Sprintf("%s %s by %s: %s of %s", f.Rule, word, f.Refs[len(f.Refs)-1].ID, f.Observed, f.Expected)
+}
+
+func TestLimits(t *testing.T) {
+	const three = `"id":"three","scope":"agent","measure":"count","max":"3","window":"1m"`
+	const money = `"id":"money","scope":"agent","measure":"amount","currency":"EUR","max":"100","window":"1h","kind":"tumbling"`
+	calls := func(times ...int64) (out []event.Event) {
+		for i, at := range times {
+			out = append(out, call(at*1000, "e"+strconv.Itoa(i+1)))
+		}
+		return out
+	}
+	for name, c := range map[string]struct {
+		set    string
+		events []event.Event
+		want   []string
+	}{
+		"reaching a limit is not crossing it":                           {limits(three), calls(0, 1, 2), nil},
+		"the event that lifts the sum above the limit crosses it, once": {limits(three), calls(0, 1, 2, 3, 4), []string{"three created by e4: 4 of 3"}},
+		"updated each time the sum doubles, with the first trigger": {limits(three), calls(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12),
+			[]string{"three created by e4: 4 of 3", "three updated by e4: 6 of 3", "three updated by e4: 12 of 3"}},
+		"what has left the window does not count": {limits(three), calls(0, 1, 2, 61, 62, 63), nil},
+		"armed again once below, the next crossing is a new finding": {limits(three), calls(0, 1, 2, 3, 100, 101, 102, 103),
+			[]string{"three created by e4: 4 of 3", "three created by e8: 4 of 3"}},
+		"not armed again while the sum stays above":           {limits(three), calls(0, 1, 2, 3, 58, 59, 59, 59, 62), []string{"three created by e4: 4 of 3", "three updated by e4: 6 of 3"}},
+		"a late event counts in a window that still holds it": {limits(three), calls(10, 40, 41, 12), []string{"three created by e4: 4 of 3"}},
+		"a late event that no window holds counts nowhere":    {limits(three), calls(100, 101, 102, 30), nil},
+		"a limit of none is crossed by the first": {limits(`"id":"none","scope":"agent","measure":"count","max":"0","window":"1m"`), calls(0, 1, 2, 3),
+			[]string{"none created by e1: 1 of 0", "none updated by e1: 2 of 0", "none updated by e1: 4 of 0"}},
+		"a tumbling window starts anew": {limits(`"id":"t","scope":"agent","measure":"count","max":"1","window":"1m","kind":"tumbling"`), calls(58, 59, 60, 61),
+			[]string{"t created by e2: 2 of 1", "t created by e4: 2 of 1"}},
+		"a session without a window counts for ever": {limits(`"id":"s","scope":"session","measure":"count","max":"1"`), calls(0, 1_000_000), []string{"s created by e2: 2 of 1"}},
+		"one event may cross several limits": {limits(three, `"id":"two","scope":"agent","measure":"count","max":"2","window":"1m"`, `"id":"rows","scope":"agent","measure":"records","max":"9","window":"1m"`),
+			[]event.Event{call(0, "e1"), call(0, "e2"), records(call(0, "e3"), 5), records(call(0, "e4"), 5)},
+			[]string{"two created by e3: 3 of 2", "rows created by e4: 10 of 9", "three created by e4: 4 of 3", "two updated by e3: 4 of 2"}},
+		"currencies are not mixed": {limits(money), []event.Event{amount(call(0, "e1"), 90, "EUR"), amount(call(0, "e2"), 90, "USD"), amount(call(0, "e3"), 11, "EUR")},
+			[]string{"money created by e3: 101.00 of 100.00"}},
+		"money of a call that failed was not spent": {limits(money), func() []event.Event {
+			var out []event.Event
+			for i, o := range []event.Outcome{event.Error, event.Denied, event.NotFound, event.OK, event.NoOutcome} {
+				e := amount(call(0, "e"+strconv.Itoa(i+1)), 60, "EUR")
+				e.Result.Outcome = o
+				out = append(out, e)
+			}
+			return out
+		}(), []string{"money created by e5: 120.00 of 100.00"}},
+		"an attempt is not counted, its result is": {limits(`"id":"n","scope":"agent","measure":"count","max":"1","window":"1m"`), func() []event.Event {
+			out := calls(0, 0, 1, 1)
+			out[0].Phase, out[1].Phase, out[2].Phase, out[3].Phase = event.Attempt, event.Result, event.Attempt, event.Result
+			return out
+		}(), []string{"n created by e4: 2 of 1"}},
+		"only tool calls count": {limits(`"id":"n","scope":"agent","measure":"count","max":"0","window":"1m"`), func() []event.Event {
+			out := calls(0, 0)
+			out[0].Kind, out[1].Kind = event.ModelCall, event.Message
+			return out
+		}(), nil},
+		"a refund does not lower the sum": {limits(money), []event.Event{amount(call(0, "e1"), 90, "EUR"), amount(call(0, "e2"), -90, "EUR"), amount(call(0, "e3"), 11, "EUR")},
+			[]string{"money created by e3: 101.00 of 100.00"}},
+		"where decides what is counted": {limits(`"id":"w","scope":"agent","measure":"count","max":"1","window":"1m","where":{"classes":["delete"],"tools":["sea*"]}`), func() []event.Event {
+			out := calls(0, 0, 0, 0)
+			out[0].Tool.Class, out[1].Tool.Class, out[2].Result.Effect, out[3].Tool.Class = event.Read, event.Delete, event.Delete, event.Delete
+			out[3].Tool.Name = "other"
+			return out
+		}(), []string{"w created by e3: 2 of 1"}},
+		"sums that overflow are found once, not with every event": {limits(`"id":"r","scope":"agent","measure":"records","max":"9","window":"1h"`), []event.Event{
+			records(call(0, "e1"), math.MaxInt64), records(call(0, "e2"), math.MaxInt64), records(call(0, "e3"), 1), call(0, "e4")},
+			[]string{"r created by e1: 9223372036854775807 of 9"}},
+		"sessions of two agents are two": {limits(`"id":"s","scope":"session","measure":"count","max":"1"`), func() []event.Event {
+			out := calls(0, 0)
+			out[1].Agent.ID = "a2"
+			return out
+		}(), nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, reload := range []bool{false, true} {
+				h := newHost(t, c.set)
+				h.reload = reload
+				for i := range c.events {
+					h.observe(&c.events[i])
+				}
+				var got []string
+				for i := range h.found {
+					got = append(got, said(&h.found[i]))
+				}
+				if diff := gocmp.Diff(c.want, got); diff != "" {
+					t.Errorf("pages reloaded: %v (-want +got):\n%s", reload, diff)
+				}
+			}
+		})
+	}
+}
+
+func TestAFindingNamesItsFirstContributorsAndItsTriggerOnce(t *testing.T) {
+	h := newHost(t, limits(`"id":"r","scope":"agent","measure":"count","max":"7","window":"1h","kind":"tumbling"`))
+	for i := range int64(8) {
+		e := call(i*1000, "e"+strconv.Itoa(int(i)))
+		h.observe(&e)
+	}
+	e := call(2500, "late") // in the same window; the ninth
+	for i := range 8 {
+		e.ID = "late" + strconv.Itoa(i)
+		h.observe(&e)
+	}
+	if len(h.found) != 2 {
+		t.Fatalf("%d findings, want a finding and its update", len(h.found))
+	}
+	for i, f := range h.found {
+		var ids []string
+		for _, r := range f.Refs {
+			ids = append(ids, r.ID)
+		}
+		if diff := gocmp.Diff([]string{"e0", "e1", "e2", "e3", "e4", "e7"}, ids); diff != "" {
+			t.Errorf("finding %d (-want +got):\n%s", i, diff)
+		}
+		if f.Time != 7000 || f.First != 0 || f.Count != []int64{8, 14}[i] {
+			t.Errorf("finding %d: time %d, first %d, count %d", i, f.Time, f.First, f.Count)
+		}
+		if f.First > f.Time || f.Last < f.Time {
+			t.Errorf("finding %d: its newest contributor (%d) is older than its trigger (%d)", i, f.Last, f.Time)
+		}
+	}
+}
+
+func TestAFindingAboveOneAgentNamesTheAgentOnlyIfItWasAlone(t *testing.T) {
+	for name, c := range map[string]struct {
+		agents []string // one call each, second by second
+		want   string
+	}{
+		"one agent in several buckets":    {[]string{"a1", "a1", "a1", "a1", "a1", "a1", "a1"}, "a1"},
+		"two agents in one bucket":        {[]string{"a1", "a2", "a1", "a1"}, ""},
+		"two agents in different buckets": {[]string{"a1", "a1", "a1", "", "", "a2", "a2"}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHost(t, limits(`"id":"u","scope":"user","measure":"count","max":"3","window":"1h"`))
+			for i, a := range c.agents {
+				if a != "" {
+					e := call(int64(i)*1000, "e"+strconv.Itoa(i))
+					e.Agent.ID = a
+					h.observe(&e)
+				}
+			}
+			h.close(math.MaxInt64)
+			if len(h.found) == 0 {
+				t.Fatal("no finding")
+			}
+			for _, f := range h.found {
+				if f.Agent != c.want || f.ScopeID != "u1" {
+					t.Errorf("got %+v, want one about u1 that names %q", f, c.want)
+				}
+			}
+		})
+	}
+}
+
+func TestAboveOneAgentEventsOfOneIdAreStillTwo(t *testing.T) { // ids are unique per agent only
+	h := newHost(t, limits(`"id":"u","scope":"user","measure":"count","max":"1","window":"1h"`))
+	for i, a := range []string{"a1", "a2"} {
+		e := call(int64(i)*BucketMS, "same")
+		e.Agent.ID = a
+		h.observe(&e)
+	}
+	h.close(math.MaxInt64)
+	if len(h.found) != 1 || len(h.found[0].Refs) != 2 {
+		t.Errorf("got %+v, want a finding with two contributors", h.found)
+	}
+}
+
+// oracle says which limits are crossed by looking at all events ever seen.
+type oracle struct {
+	limit *policy.Limit
+	seen  []contribution
+	above bool
+}
+
+type contribution struct {
+	at, v int64
+	id    string
+}
+
+// window is the first moment that a limit still counts when its newest contribution is of a time.
+func (o *oracle) window(newest int64) int64 {
+	l := o.limit
+	step := max(1000, l.WindowMS/60)
+	if l.Scope > policy.SessionScope {
+		step = BucketMS
+	}
+	switch {
+	case l.WindowMS == 0:
+		return math.MinInt64
+	case l.Tumbling:
+		return baselines.FloorDiv(newest, l.WindowMS) * l.WindowMS
+	}
+	return (baselines.FloorDiv(newest, step) - l.WindowMS/step + 1) * step
+}
+
+// add tells whether a contribution crosses the limit: its window's sum was at most the limit and is above it now.
+func (o *oracle) add(c contribution) bool {
+	newest := c.at
+	for _, x := range o.seen {
+		newest = max(newest, x.at)
+	}
+	from := o.window(newest)
+	if c.at < from {
+		return false
+	}
+	before := int64(0)
+	for _, x := range o.seen {
+		if x.at >= from {
+			before += x.v
+		}
+	}
+	o.seen = append(o.seen, c)
+	return before <= o.limit.Max && before+c.v > o.limit.Max
+}
+
+func TestLimitsOfAllScopesEqualTheNaiveOracle(t *testing.T) {
+	const seed = 11
+	for round := range uint64(40) {
+		r := rand.New(rand.NewPCG(seed, round))
+		var list []string
+		for i, scope := range []string{"agent", "session", "session", "persona", "user", "tenant", "agent", "user"} {
+			def := map[string]any{"id": fmt.Sprint("l", i), "scope": scope, "measure": "records", "max": strconv.Itoa(10 + r.IntN(200)), "window": fmt.Sprint(10+5*r.IntN(60), "s")}
+			if r.IntN(2) == 0 {
+				def["measure"], def["max"] = "count", strconv.Itoa(2+r.IntN(8))
+			}
+			if r.IntN(2) == 0 {
+				def["kind"] = "tumbling"
+			}
+			if i == 2 {
+				delete(def, "window")
+				delete(def, "kind")
+			}
+			if r.IntN(3) == 0 {
+				def["where"] = map[string]any{"tools": []string{"t1", "t2"}}
+			}
+			b, err := json.Marshal(def)
+			if err != nil {
+				t.Fatal(err)
+			}
+			list = append(list, string(b[1:len(b)-1]))
+		}
+		h := newHost(t, limits(list...))
+		h.reload = round%2 == 0
+
+		oracles := map[string]*oracle{}
+		var want []string
+		ask := func(l *policy.Limit, entity string, c contribution) {
+			k := l.ID + " " + entity
+			if oracles[k] == nil {
+				oracles[k] = &oracle{limit: l}
+			}
+			if oracles[k].add(c) {
+				want = append(want, k+" by "+c.id)
+			}
+		}
+		// Above one agent the oracle thinks in buckets, too: sums by entity and bucket, the newest event last.
+		type pending struct {
+			l      *policy.Limit
+			entity string
+			index  int64
+		}
+		waiting := map[pending]*contribution{}
+		last := map[pending]event.Ref{}
+		var order []pending
+		settle := func(until int64) {
+			slices.SortStableFunc(order, func(a, b pending) int { return cmp.Compare(a.index, b.index) })
+			rest := order[:0:0]
+			for _, p := range order {
+				if (p.index+1)*BucketMS > until {
+					rest = append(rest, p)
+					continue
+				}
+				ask(p.l, p.entity, *waiting[p])
+				delete(waiting, p)
+				delete(last, p)
+			}
+			order = rest
+		}
+
+		now := int64(1_700_000_000_000)
+		for i := range 400 {
+			now += int64(r.IntN(3000))
+			if r.IntN(60) == 0 {
+				now += 120_000
+			}
+			at := now
+			if r.IntN(8) == 0 {
+				at -= int64(r.IntN(40_000))
+			}
+			e := records(call(at, fmt.Sprintf("e%03d", i)), int64(r.IntN(30)))
+			e.Agent.ID, e.User, e.Session = fmt.Sprint("a", r.IntN(3)), fmt.Sprint("u", r.IntN(2)), fmt.Sprint("s", r.IntN(3))
+			e.Persona, e.Tenant, e.Tool.Name = fmt.Sprint("p", r.IntN(2)), fmt.Sprint("t", r.IntN(2)), fmt.Sprint("t", r.IntN(4))
+			if r.IntN(10) == 0 {
+				e.User, e.Session = "", ""
+			}
+			h.observe(&e)
+			for _, l := range h.panel.Set.Limits() {
+				if !l.Matches(e.Persona, &e) {
+					continue
+				}
+				v := int64(1)
+				if l.Measure == policy.Records {
+					v = e.Result.Records
+				}
+				entity := map[policy.Scope]string{policy.AgentScope: e.Agent.ID, policy.SessionScope: e.Session, policy.PersonaScope: e.Persona, policy.UserScope: e.User, policy.TenantScope: e.Tenant}[l.Scope]
+				if entity == "" {
+					continue
+				}
+				entity = e.Tenant + " " + entity
+				switch l.Scope {
+				case policy.AgentScope:
+					ask(l, entity, contribution{at, v, e.ID})
+				case policy.SessionScope:
+					ask(l, entity+" of "+e.Agent.ID, contribution{at, v, e.ID})
+				default:
+					p := pending{l, entity, baselines.FloorDiv(at, BucketMS)}
+					if waiting[p] == nil {
+						waiting[p] = &contribution{at: p.index * BucketMS}
+						order = append(order, p)
+					}
+					waiting[p].v += v
+					if ref := (event.Ref{Time: at, ID: e.ID}); last[p].Before(ref) {
+						last[p] = ref
+						waiting[p].id = e.ID
+					}
+				}
+			}
+			if r.IntN(10) == 0 {
+				h.close(now - 20_000)
+				settle(now - 20_000)
+			}
+		}
+		h.close(math.MaxInt64)
+		settle(math.MaxInt64)
+
+		var got []string
+		for _, f := range h.found {
+			if f.Activity != event.Create {
+				continue
+			}
+			trigger := f.Refs[len(f.Refs)-1]
+			// The event itself tells the tenant and agent that the shard would fill in.
+			got = append(got, f.Rule+" "+f.ScopeID+" by "+trigger.ID)
+		}
+		plain := func(s string) string { // without tenant and agent, which the detector does not say
+			rule, rest, _ := strings.Cut(s, " ")
+			_, rest, _ = strings.Cut(rest, " ")
+			entity, by, _ := strings.Cut(rest, " by ")
+			entity, _, _ = strings.Cut(entity, " of ")
+			return rule + " " + entity + " by " + by
+		}
+		for i := range want {
+			want[i] = plain(want[i])
+		}
+		slices.Sort(want)
+		slices.Sort(got)
+		if diff := gocmp.Diff(want, got); diff != "" {
+			t.Fatalf("seed %d/%d, %s (-oracle +detector):\n%s", seed, round, limits(list...), diff)
+		}
+		if len(want) < 10 {
+			t.Fatalf("seed %d/%d: only %d crossings: the test has lost its teeth", seed, round, len(want))
+		}
+	}
+}
+
+func TestBucketsMergeInAnyOrder(t *testing.T) {
+	const seed = 5
+	r := rand.New(rand.NewPCG(seed, 0))
+	for range 200 {
+		parts := make([]Bucket, 2+r.IntN(5))
+		for i := range parts {
+			a, b := event.Ref{Time: int64(r.IntN(4)), ID: fmt.Sprint("e", i, r.IntN(3)), Agent: fmt.Sprint("a", r.IntN(2))}, event.Ref{Time: int64(r.IntN(4)), ID: fmt.Sprint("f", i), Agent: fmt.Sprint("a", r.IntN(2))}
+			if b.Before(a) {
+				a, b = b, a
+			}
+			parts[i] = Bucket{N: 1 + r.Int64N(5), Sums: Sums{1, r.Int64N(100), math.MaxInt64 / 3 * r.Int64N(3)}, First: a, Last: b, Mixed: a.Agent != b.Agent}
+		}
+		merged := func() Bucket {
+			b := parts[0]
+			for i := range parts[1:] {
+				b.Merge(&parts[i+1])
+			}
+			return b
+		}
+		want := merged()
+		for range 5 {
+			r.Shuffle(len(parts), func(i, j int) { parts[i], parts[j] = parts[j], parts[i] })
+			if diff := gocmp.Diff(want, merged()); diff != "" {
+				t.Fatalf("seed %d: (-one order +another):\n%s", seed, diff)
+			}
+		}
+	}
+}
+
+// remembered is a memory with everything in it.
+func remembered(t testing.TB) *Memory {
+	h := newHost(t, `{"v":1,"personas":[{"name":"clerk","tools":{"deny":["search"]}}],"limits":[{"id":"a","scope":"agent","measure":"count","max":"3","window":"1m"},`+
+		`{"id":"b","scope":"agent","measure":"records","max":"3","window":"1h"},{"id":"c","scope":"agent","measure":"amount","currency":"EUR","max":"3","window":"1d","kind":"tumbling"}]}`)
+	for i := range int64(20) {
+		e := amount(records(call(i*700, "e"+strconv.Itoa(int(i))), i), i, "EUR")
+		h.observe(&e)
+	}
+	if len(h.found) < 6 {
+		t.Fatalf("only %d findings", len(h.found))
+	}
+	return h.agents["acme|a1"]
+}
+
+func TestMemoryComesBackAsItWas(t *testing.T) {
+	want := remembered(t).Append(nil)
+	var m Memory
+	r := baselines.Reader{B: want}
+	if m.Decode(&r); r.Err != nil || len(r.B) != 0 {
+		t.Fatalf("%v, %d bytes left", r.Err, len(r.B))
+	}
+	if got := m.Append(nil); string(got) != string(want) {
+		t.Errorf("%d bytes come back as %d others", len(want), len(got))
+	}
+	for n := range want {
+		r := baselines.Reader{B: want[:n]}
+		if (&Memory{}).Decode(&r); r.Err == nil {
+			t.Fatalf("%d of %d bytes decode without an error", n, len(want))
+		}
+	}
+}
+
+func TestThePartOfAnUnknownDetectorIsLeftOut(t *testing.T) {
+	b := append([]byte{200, 0, 0, 0, 3, 'x', 'y', 'z'}, remembered(t).Append(nil)...)
+	var m Memory
+	r := baselines.Reader{B: b}
+	if m.Decode(&r); r.Err != nil || string(m.Append(nil)) != string(b[8:]) {
+		t.Errorf("the rest is not as it was: %v", r.Err)
+	}
+}
+
+func FuzzMemory(f *testing.F) {
+	f.Add(remembered(f).Append(nil))
+	f.Add([]byte{1, 0, 0, 0, 1, 5, 0})
+	f.Add([]byte{2, 255, 255, 255, 255})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var m Memory
+		r := baselines.Reader{B: b}
+		if m.Decode(&r); r.Err != nil {
+			return
+		}
+		once := m.Append(nil)
+		var back Memory
+		again := baselines.Reader{B: once}
+		if back.Decode(&again); again.Err != nil || string(back.Append(nil)) != string(once) {
+			t.Fatalf("%x comes back as %x, %v", once, back.Append(nil), again.Err)
+		}
+	})
+}
+
+func TestQuantity(t *testing.T) {
+	for want, v := range map[string]int64{"0.00": 0, "0.000001": 1, "1.50": 1_500_000, "12.345": 12_345_000, "9223372036854.775807": math.MaxInt64} {
+		if got := Quantity(v, policy.Amount); got != want {
+			t.Errorf("Quantity(%d) = %s, want %s", v, got, want)
+		}
+	}
+	if got := Quantity(1_500_000, policy.Records); got != "1500000" {
+		t.Errorf("records are written as %s", got)
+	}
+}
+
+func BenchmarkVolume(b *testing.B) {
+	h := newHost(b, string(policy.Default().Bytes()))
+	v := newVolume(2, h.panel.Set)
+	events := make([]event.Event, 1000)
+	scenes := make([]Scene, len(events))
+	for i := range events {
+		events[i] = records(call(0, "event-"+strconv.Itoa(i)), 3)
+		events[i].Agent.ID = "agent-" + strconv.Itoa(i)
+		scenes[i] = Scene{Host: &stub{}, Agent: &Memory{}, Persona: "clerk"}
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	for i := range b.N {
+		e, x := &events[i%1000], &scenes[i%1000]
+		x.Time = int64(i)
+		v.Observe(x, e)
+	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
+}
+
+// stub measures the detector without a shard.
+type stub struct{ memory Memory }
+
+func (s *stub) Session() *Memory                                     { return &s.memory }
+func (s *stub) Find(event.Finding)                                   {}
+func (s *stub) Contribute(byte, uint64, policy.Scope, string, *Sums) {}
+
+func BenchmarkOwnLimits(b *testing.B) {
+	set, err := policy.Parse([]byte(limits(`"id":"a","scope":"agent","measure":"count","max":"100000000","window":"1m"`, `"id":"b","scope":"agent","measure":"records","max":"100000000","window":"1m"`,
+		`"id":"c","scope":"agent","measure":"count","max":"100000000","window":"1h"`, `"id":"d","scope":"agent","measure":"records","max":"100000000","window":"1d"`)))
+	if err != nil {
+		b.Fatal(err)
+	}
+	v := newVolume(2, set)
+	e := records(call(0, "event-1"), 3)
+	x := Scene{Host: &stub{}, Agent: &Memory{}}
+	b.ReportAllocs()
+	for i := range b.N {
+		x.Time = int64(i) * 10
+		v.Observe(&x, &e)
+	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
+}

@@ -1,0 +1,96 @@
+package pipeline
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/wayward-sec/wayward/policy"
+	"github.com/wayward-sec/wayward/state"
+)
+
+// The ingress gives records their key and keeps their order; what does not decode goes to the dead letters with reason and origin.
+func TestIngressKeysRecordsAndSetsBadOnesAside(t *testing.T) {
+	broker, err := StartEmbedded("", 0, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer broker.Close()
+	topics := DefaultTopics()
+	opts := []kgo.Opt{kgo.SeedBrokers(broker.Addr())}
+	cl, err := kgo.NewClient(append(opts, kgo.DefaultProduceTopic("raw"), kgo.ConsumeTopics(topics.Events, topics.DLQ), kgo.FetchIsolationLevel(kgo.ReadCommitted()))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	adm := kadm.NewClient(cl)
+	changes, err := PlanTopics(t.Context(), adm, topics.Specs(true, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := ApplyTopics(t.Context(), adm, changes, nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := adm.CreateTopic(t.Context(), 1, 1, nil, "raw"); err != nil {
+		t.Fatal(err)
+	}
+	store, err := state.Open("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	done := make(chan error, 1)
+	go func() {
+		done <- Run(ctx, Config{Options: opts, Topics: topics, Group: "g", Instance: "0", Stages: []string{"ingress"}, Ingress: []Ingress{{"raw", "native"}},
+			Store: store, Policy: policy.Default(), Metrics: NewMetrics(prometheus.NewRegistry())})
+	}()
+	line := func(id, agent string) string {
+		return `{"id":"` + id + `","time":1767600000000,"kind":"tool_call","tenant":"acme","agent":{"id":"` + agent + `"},"tool":{"name":"get"}}`
+	}
+	for _, v := range []string{line("1", "a"), "not json", line("2", "a"), line("3", "b|c"), `{"time":1}`, line("4", "a")} {
+		cl.Produce(ctx, kgo.StringRecord(v), nil)
+	}
+	if err := cl.Flush(ctx); err != nil {
+		t.Fatal(err)
+	}
+	var ids []string
+	keys, reasons := map[string]int{}, map[string]string{}
+	for len(ids)+len(reasons) < 6 && ctx.Err() == nil {
+		cl.PollFetches(ctx).EachRecord(func(r *kgo.Record) {
+			if r.Topic == topics.DLQ {
+				h := map[string]string{}
+				for _, x := range r.Headers {
+					h[x.Key] = string(x.Value)
+				}
+				reasons[h["topic"]+"/"+h["partition"]+"/"+h["offset"]] = h["reason"]
+				return
+			}
+			keys[string(r.Key)]++
+			if strings.HasPrefix(string(r.Key), "acme|a") {
+				ids = append(ids, string(r.Value[7:8]))
+			} else {
+				ids = append(ids, "")
+			}
+		})
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(ids, ""); got != "124" {
+		t.Errorf("events of acme|a in order %q, want 1 2 4", got)
+	}
+	if keys["acme|a"] != 3 || keys["acme|b%7Cc"] != 1 || len(keys) != 2 {
+		t.Errorf("keys %v", keys)
+	}
+	if reasons["raw/0/1"] != "not_json" || reasons["raw/0/4"] != "missing_field" || len(reasons) != 2 {
+		t.Errorf("dead letters by origin %v", reasons)
+	}
+}

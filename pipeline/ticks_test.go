@@ -1,0 +1,74 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// A tick says that nothing is waiting: the relation stage then closes what the partition's next events still belong to.
+func TestTicks(t *testing.T) {
+	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "events", "control"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	options := []kgo.Opt{kgo.SeedBrokers(c.ListenAddrs()...)}
+	cl, err := kgo.NewClient(append(options, kgo.RecordPartitioner(partitioner))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	ctx := context.Background()
+	for i := range 10 {
+		if err := cl.ProduceSync(ctx, &kgo.Record{Topic: "events", Value: fmt.Append(nil, i)}).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	now := wall()
+	ticks := int64(0)
+	for _, x := range []struct {
+		name string
+		next int64
+		set  func(st *stage)
+		want int64
+	}{
+		{"everything read", 10, func(*stage) {}, 1},
+		{"the end stands still, only transaction markers are left", 8, func(*stage) {}, 1},
+		{"held: it does not read what is there", 8, func(st *stage) { st.held[0] = true }, 0},
+		{"waits for a set", 8, func(st *stage) { st.waiting[0] = true }, 0},
+		{"failed, only control is read", 8, func(st *stage) { st.failed[0] = &failure{skip: true} }, 0},
+		{"reads, but its transactions do not commit", 8, func(st *stage) { st.polled[0] = now - 1000 }, 0},
+		{"held long ago", 10, func(st *stage) { st.polled[0] = now - 5000 }, 1},
+	} {
+		st := &stage{cfg: &Config{plain: cl}, in: []string{"control", "events"}, journal: "journal", log: slog.New(slog.DiscardHandler),
+			held: map[int32]bool{}, waiting: map[int32]bool{}, failed: map[int32]*failure{}, polled: map[int32]int64{}}
+		st.topics[toControl] = "control"
+		b := newBehaviour(0, &rules{facts: 1, sources: 1}, none, "events")
+		b.next[mainLog], b.stamp, b.end, b.endAt = x.next, now-20_000, 10, now-10_000
+		b.clock = clock{seen: true, newest: now - 3_600_000}
+		st.shards = map[int32]*shard{0: b.shard}
+		x.set(st)
+		st.ticks(ctx, cl)
+		if err := cl.Flush(ctx); err != nil {
+			t.Fatal(err)
+		}
+		wait, cancel := context.WithTimeout(ctx, 5*time.Second)
+		ends, err := kadm.NewClient(cl).ListEndOffsets(wait, "control")
+		cancel()
+		if err != nil {
+			t.Fatal(err)
+		}
+		end, _ := ends.Lookup("control", 0)
+		if got := end.Offset - ticks; got != x.want {
+			t.Errorf("%s: %d ticks, want %d", x.name, got, x.want)
+		}
+		ticks = end.Offset
+	}
+}
