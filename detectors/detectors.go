@@ -91,31 +91,22 @@ type Part interface {
 }
 
 // Memory is what the detectors remember of one entity: an agent, a session, or a scope above agents. The zero value is empty.
-type Memory struct{ parts []slotted }
-
-type slotted struct {
-	slot byte
-	part Part
+type Memory struct {
+	parts [slots]Part // by slot: an array, since a slice would be one more cold line of memory for each event
 }
+
+// slots bounds the slots of the registry; slot 0 ends an encoded memory.
+const slots = 4
 
 // Part returns the part of a slot, or nil.
-func (m *Memory) Part(slot byte) Part {
-	for _, p := range m.parts {
-		if p.slot == slot {
-			return p.part
-		}
-	}
-	return nil
-}
+func (m *Memory) Part(slot byte) Part { return m.parts[slot] }
 
 // Ensure returns the part of a slot, making an empty one if there is none.
 func (m *Memory) Ensure(slot byte) Part {
-	if p := m.Part(slot); p != nil {
-		return p
+	if m.parts[slot] == nil {
+		m.parts[slot] = partOf(slot)
 	}
-	p := partOf(slot)
-	m.parts = append(m.parts, slotted{slot, p})
-	return p
+	return m.parts[slot]
 }
 
 func partOf(slot byte) Part {
@@ -138,11 +129,14 @@ func known(slot byte) bool {
 
 // Append encodes the memory.
 func (m *Memory) Append(b []byte) []byte {
-	for _, p := range m.parts {
+	for slot, part := range m.parts {
+		if part == nil {
+			continue
+		}
 		at := len(b)
-		b = append(b, p.slot, 0, 0, 0, 0)
+		b = append(b, byte(slot), 0, 0, 0, 0)
 		body := len(b)
-		if b = p.part.Append(b); len(b) == body {
+		if b = part.Append(b); len(b) == body {
 			b = b[:at]
 			continue
 		}

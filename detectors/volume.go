@@ -121,7 +121,10 @@ func spanOf(l *policy.Limit) baselines.Span {
 }
 
 // meterPart is what volume remembers of one entity: the windows of the meters that count it, and the findings on them that may still grow.
-type meterPart struct{ windows []window }
+type meterPart struct {
+	windows []window
+	few     [1]window // where the first of them lies: most entities have one, and then it is not a line of memory apart
+}
 
 type window struct {
 	span uint64 // span.hash
@@ -142,10 +145,20 @@ func (p *meterPart) window(s *span) *window {
 			return &p.windows[i]
 		}
 	}
-	p.windows = append(p.windows, window{span: s.hash})
+	p.add(window{span: s.hash})
 	w := &p.windows[len(p.windows)-1]
 	w.Shape(s.mask)
 	return w
+}
+
+func (p *meterPart) add(w window) {
+	if p.windows == nil {
+		p.windows = p.few[:0]
+	}
+	p.windows = append(p.windows, w)
+	if len(p.windows) > len(p.few) {
+		p.few = [1]window{} // they have moved out
+	}
 }
 
 // prune forgets windows that none of the meters has any more, when there are more than they have.
@@ -397,6 +410,6 @@ func (p *meterPart) Decode(r *baselines.Reader) {
 		if r.Err != nil {
 			return
 		}
-		p.windows = append(p.windows, w)
+		p.add(w)
 	}
 }

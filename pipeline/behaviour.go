@@ -98,11 +98,13 @@ func (b *behaviour) observe(e *event.Event, stamp int64) {
 	agent = append(agent, '|')
 	agent = event.AppendKeyPart(agent, e.Agent.ID)
 	b.key = agent
-	hash := xxhash.Sum64(agent)
 	pg := b.page(agent, e.Tenant)
 	if pg == nil {
-		b.clock.see(min(e.Time, stamp+futureTol), hash)
+		b.clock.see(min(e.Time, stamp+futureTol), xxhash.Sum64(agent))
 		return
+	}
+	if pg.hash == 0 {
+		pg.hash = xxhash.Sum64(agent)
 	}
 	if pg.repeated(xxhash.Sum64String(e.ID)) {
 		b.counts.repeated++
@@ -131,7 +133,7 @@ func (b *behaviour) observe(e *event.Event, stamp int64) {
 	b.role(pg, e)
 	b.panel.Observe(&b.scene, e)
 
-	b.clock.see(t, hash)
+	b.clock.see(t, pg.hash)
 	if h := baselines.FloorDiv(b.clock.newest, 3_600_000); h > b.sweptHour {
 		b.sweptHour = h
 		b.forget()

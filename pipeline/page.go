@@ -28,6 +28,7 @@ type page struct {
 	pending []detectors.Bucket
 
 	// Not stored.
+	hash    uint64 // of an agent's key
 	txn     uint64 // transaction that last touched it
 	dirty   bool   // since the last checkpoint
 	dead    bool   // dropped; the next checkpoint deletes it

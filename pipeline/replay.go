@@ -95,7 +95,7 @@ type badRecord struct {
 	err    error
 }
 
-const blockBytes = 256 << 10
+const blockBytes = 128 << 10
 
 // replaying is a replay under way.
 type replaying struct {

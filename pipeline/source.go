@@ -67,7 +67,7 @@ func (x wholeXZ) Read(p []byte) (int, error) {
 
 // OpenLines opens a file, or standard input if the name is -.
 func OpenLines(name string, stamp time.Time) (*Lines, error) {
-	l := &Lines{free: make(chan *Chunk, 4), at: 1, stamp: stamp.UnixMilli(), buffer: 2 << 20}
+	l := &Lines{free: make(chan *Chunk, 4), at: 1, stamp: stamp.UnixMilli(), buffer: 1 << 20}
 	var in io.Reader = os.Stdin
 	if name != "-" {
 		f, err := os.Open(name)

@@ -123,7 +123,7 @@ func (st *stage) open(ctx context.Context) (*kgo.GroupTransactSession, error) {
 		kgo.ConsumerGroup(c.Group+"-"+st.name), kgo.ConsumeTopics(st.in...), kgo.TransactionalID(id), kgo.InstanceID(id),
 		kgo.Balancers(kgo.RangeBalancer()), // keeps p of both logs together
 		kgo.BlockRebalanceOnPoll(), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
-		kgo.SessionTimeout(c.SessionTimeout), kgo.HeartbeatInterval(c.SessionTimeout/10), kgo.RebalanceTimeout(30*time.Second),
+		kgo.SessionTimeout(c.SessionTimeout), kgo.HeartbeatInterval(c.SessionTimeout/10), kgo.RebalanceTimeout(3*c.SessionTimeout),
 		kgo.TransactionTimeout(c.TransactionTimeout), kgo.FetchMaxWait(100*time.Millisecond),
 		kgo.FetchMaxBytes(16<<20), kgo.FetchMaxPartitionBytes(2<<20), kgo.BrokerMaxReadBytes(512<<20),
 		kgo.ProducerBatchCompression(kgo.Lz4Compression()), kgo.ProducerLinger(0), kgo.MaxBufferedRecords(200_000),
@@ -176,19 +176,20 @@ func byKey(key []byte, n int32) int32 {
 }
 
 func (st *stage) session(ctx context.Context) error {
+	// Before open: the group may give us partitions before open returns.
+	st.assigned.Store(nil)
+	st.split.Store(false)
 	s, err := st.open(ctx)
 	if err != nil {
 		return err
 	}
 	st.shards, st.loading, st.failed = map[int32]*shard{}, map[int32]bool{}, map[int32]*failure{}
-	st.assigned.Store(nil)
 	st.asked = time.Time{}
 	st.saveErr.Store(nil)
 	st.saved = make(chan struct{})
 	close(st.saved)
 	st.waiting, st.polled = map[int32]bool{}, map[int32]int64{}
 	st.held, st.lag, st.heard, st.copies = map[int32]bool{}, map[int32]int64{}, map[int32]int64{}, map[int32]*copied{}
-	st.split.Store(false)
 	done := make(chan loaded, 4096)
 	lctx, cancel := context.WithCancel(ctx)
 	var loaders sync.WaitGroup
@@ -899,7 +900,13 @@ func (st *stage) ticks(ctx context.Context, cl *kgo.Client) {
 			continue
 		}
 		// Not idle: it does not read what is there, or has just read it and did not commit.
-		if st.held[p] || st.waiting[p] || st.failed[p] != nil || now-st.polled[p] < 3000 {
+		if st.waiting[p] || st.failed[p] != nil || now-st.polled[p] < 3000 {
+			continue
+		}
+		if st.held[p] {
+			// Its time stands, but the relation stage must hear of it: if all are held, nothing else would move that one on.
+			sh.ticked = now
+			st.tellControl(ctx, p, control{Kind: controlTick, Time: b.clock.newest})
 			continue
 		}
 		if b.clock.seen {

@@ -32,6 +32,7 @@ func TestTicks(t *testing.T) {
 		}
 	}
 	now := wall()
+	newest := now - 3_600_000
 	ticks := int64(0)
 	for _, x := range []struct {
 		name string
@@ -41,7 +42,7 @@ func TestTicks(t *testing.T) {
 	}{
 		{"everything read", 10, func(*stage) {}, 1},
 		{"the end stands still, only transaction markers are left", 8, func(*stage) {}, 1},
-		{"held: it does not read what is there", 8, func(st *stage) { st.held[0] = true }, 0},
+		{"held: it does not read what is there, but says how far it is", 8, func(st *stage) { st.held[0] = true }, 1},
 		{"waits for a set", 8, func(st *stage) { st.waiting[0] = true }, 0},
 		{"failed, only control is read", 8, func(st *stage) { st.failed[0] = &failure{skip: true} }, 0},
 		{"reads, but its transactions do not commit", 8, func(st *stage) { st.polled[0] = now - 1000 }, 0},
@@ -52,7 +53,7 @@ func TestTicks(t *testing.T) {
 		st.topics[toControl] = "control"
 		b := newBehaviour(0, &rules{facts: 1, sources: 1}, none, "events")
 		b.next[mainLog], b.stamp, b.end, b.endAt = x.next, now-20_000, 10, now-10_000
-		b.clock = clock{seen: true, newest: now - 3_600_000}
+		b.clock = clock{seen: true, newest: newest}
 		st.shards = map[int32]*shard{0: b.shard}
 		x.set(st)
 		st.ticks(ctx, cl)
@@ -70,5 +71,17 @@ func TestTicks(t *testing.T) {
 			t.Errorf("%s: %d ticks, want %d", x.name, got, x.want)
 		}
 		ticks = end.Offset
+		if x.want == 0 {
+			continue
+		}
+		reader := (&stage{cfg: &Config{Options: options}}).reader("control", 0, ticks-1)
+		r, err := reader.next(ctx)
+		reader.close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := readControl(r.value); err != nil || got.Kind != controlTick || st.held[0] != (got.Time == newest && got.IdleMS == 0) {
+			t.Errorf("%s: %s", x.name, r.value)
+		}
 	}
 }
