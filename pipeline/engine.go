@@ -1,6 +1,6 @@
 // Package pipeline runs events through the detectors, live on Kafka in exactly-once, or in a replay.
 //
-// The path of one event, in order: poll (stage.go) → apply → decode → observe (behaviour.go) → find → emit (shard.go) → produce and commit (stage.go);
+// The path of one event, in order: poll (stage.go) → apply (transact.go) → decode → observe (behaviour.go) → find → emit (shard.go) → produce and commit (transact.go);
 // what is counted above one agent goes on as facts → take → close (relation.go). State is a function of the logs alone, so a restart, a
 // rebalance and a replay reach the same one.
 package pipeline

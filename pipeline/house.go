@@ -1,0 +1,191 @@
+package pipeline
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/wayward-sec/wayward/state"
+)
+
+// house is done once a second: ticks of idle partitions, sources that fell silent, gauges.
+func (st *stage) house(ctx context.Context, cl *kgo.Client) {
+	st.metrics.gauges(st)
+	for p := range st.waiting {
+		st.activate(p) // again: the record may not have been written
+	}
+	if st.journal != "" {
+		st.ticks(ctx, cl)
+	} else {
+		st.silent(ctx)
+	}
+}
+
+// ticks moves the time of idle partitions on. A tick is the newest sane time plus the wall time since the broker stamped it.
+func (st *stage) ticks(ctx context.Context, cl *kgo.Client) {
+	now := wall()
+	type idle struct {
+		next int64
+		c    control
+	}
+	want := map[int32]idle{}
+	for p, sh := range st.shards {
+		b := sh.machine.(*behaviour)
+		since := now - max(b.stamp, sh.loadedAt)
+		if since < 1000 || sh.ticked != 0 && now-sh.ticked < tickEvery(since) {
+			continue
+		}
+		// Not idle: it does not read what is there, or has just read it and did not commit.
+		if st.waiting[p] || st.failed[p] != nil || now-st.polled[p] < 3000 {
+			continue
+		}
+		if st.held[p] {
+			// Its time stands, but the relation stage must hear of it: if all are held, nothing else would move that one on.
+			sh.ticked = now
+			st.tellControl(ctx, p, control{Kind: controlTick, Time: b.clock.newest})
+			continue
+		}
+		if b.clock.seen {
+			want[p] = idle{sh.next[mainLog], control{Kind: controlTick, Time: b.clock.newest + max(0, now-b.stamp), IdleMS: since}}
+		} else if !b.idle {
+			want[p] = idle{sh.next[mainLog], control{Kind: controlIdle}}
+		}
+	}
+	if len(want) == 0 {
+		return
+	}
+	c, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	ends, err := kadm.NewClient(cl).ListCommittedOffsets(c, st.in[1])
+	if err != nil {
+		st.log.Debug("end offsets", "err", err)
+		return
+	}
+	for p, w := range want {
+		end, ok := ends.Lookup(st.in[1], p)
+		sh := st.shards[p]
+		if !ok || end.Err != nil {
+			continue
+		}
+		// Transaction markers of producers have offsets too, so next may stay below the end for ever: the same end twice, seconds apart, will do.
+		if end.Offset > w.next && (sh.end != end.Offset || now-sh.endAt < 3000) {
+			if sh.end != end.Offset {
+				sh.end, sh.endAt = end.Offset, now
+			}
+			continue
+		}
+		sh.ticked = now
+		st.tellControl(ctx, p, w.c)
+	}
+}
+
+// tickEvery spaces the ticks of a partition that has been idle for long.
+func tickEvery(idle int64) int64 {
+	if idle > 60_000 {
+		return 10_000
+	}
+	return 1000
+}
+
+// tellControl writes a record that the shard of p will read in its own log.
+func (st *stage) tellControl(ctx context.Context, p int32, c control) {
+	st.cfg.plain.Produce(context.WithoutCancel(ctx), &kgo.Record{Topic: st.topics[toControl], Partition: p, Value: c.encode()}, func(_ *kgo.Record, err error) {
+		if err != nil {
+			st.log.Warn("control record not written", "partition", p, "kind", c.Kind, "err", Explain(err))
+		}
+	})
+}
+
+// silentAfter is how long a source may say nothing before the relation stage no longer waits for it.
+const silentAfter = 60_000
+
+// hear notes when a source was last heard of.
+func (st *stage) hear(r *kgo.Record) {
+	if st.journal != "" {
+		return
+	}
+	if h, _, err := readFactsHead(r.Value); err == nil && !h.out {
+		st.heard[r.Partition<<16|h.source] = wall()
+	}
+}
+
+// silent writes the decision not to wait for a source into the relation shard's own log, where it takes effect.
+func (st *stage) silent(ctx context.Context) {
+	now := wall()
+	for q, sh := range st.shards {
+		b := sh.machine.(*relation)
+		for p := range b.sources {
+			k := q<<16 | int32(p)
+			if _, ok := st.heard[k]; !ok {
+				st.heard[k] = now
+			}
+			if s := b.sources[p]; s.out || s.heard && s.idle || now-st.heard[k] < silentAfter {
+				continue
+			}
+			st.heard[k] = now
+			st.log.Warn("source silent for a minute: no longer waited for, findings made without it are marked incomplete", "source", p, "facts", q)
+			value := appendFactsHead(nil, factsHead{source: int32(p), now: now, out: true, set: b.panel.Set.Hash()})
+			st.cfg.plain.Produce(context.WithoutCancel(ctx), &kgo.Record{Topic: st.in[0], Partition: q, Value: value}, nil)
+		}
+	}
+}
+
+// dueForSave picks the shard whose checkpoint is most overdue, one at a time: encoding all at once would hold up the loop.
+func (st *stage) dueForSave() (int32, bool) {
+	select {
+	case <-st.saved:
+	default:
+		return 0, false // the disk is still busy
+	}
+	oldest, found := int64(never), int32(-1)
+	for p, sh := range st.shards {
+		if sh.savedAt < oldest || sh.savedAt == oldest && p < found {
+			oldest, found = sh.savedAt, p
+		}
+	}
+	return found, found >= 0 && wall()-oldest > st.cfg.CheckpointEvery.Milliseconds()
+}
+
+// save checkpoints a shard. Its pages are encoded here, between transactions; the disk works beside the loop.
+func (st *stage) save(p int32) {
+	<-st.saved
+	sh := st.shards[p]
+	sh.savedAt = wall()
+	pages, changed := sh.takeDirty()
+	if !changed || st.saveErr.Load() != nil {
+		return
+	}
+	marker := sh.appendVars(nil)
+	start, done := time.Now(), make(chan struct{})
+	st.saved = done
+	go func() {
+		defer close(done)
+		if err := st.cfg.Store.Checkpoint(st.space(p), slices.Values(pages), marker); err != nil {
+			st.saveErr.Store(&err)
+		}
+		st.metrics.checkpoint.Observe(time.Since(start).Seconds())
+	}()
+}
+
+// takeDirty encodes what changed since the last checkpoint.
+func (s *shard) takeDirty() (pages []state.Page, changed bool) {
+	if len(s.dirty) == 0 && s.seq == s.savedSeq {
+		return nil, false
+	}
+	s.savedSeq = s.seq
+	for _, pg := range s.dirty {
+		pg.dirty = false
+		switch now := s.pages[pg.key]; {
+		case now == pg:
+			pages = append(pages, state.Page{Key: pg.key, Value: pg.appendTo(nil)})
+		case now == nil:
+			pages = append(pages, state.Page{Key: pg.key})
+		}
+	}
+	clear(s.dirty)
+	s.dirty = s.dirty[:0]
+	return pages, true
+}
