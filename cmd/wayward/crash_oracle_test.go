@@ -1,0 +1,418 @@
+package main
+
+// The oracle of the crash test: it says from what was sent, and from nothing else, what must have been found, how often and about whom. It imports
+// nothing of ours, it knows limits by the table below alone, and it keeps all in plain maps: no windows that move, no pages, no shards.
+
+import (
+	"cmp"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// oracleLimit is one limit as the documentation describes it.
+type oracleLimit struct {
+	id, scope, measure, currency, tool string // tool: prefix
+	max                                int64  // amounts in cents
+	window                             int64  // milliseconds; 0: the whole session
+	tumbling                           bool
+}
+
+var oracleLimits = []oracleLimit{
+	{id: "agent-tumbling", scope: "agent", measure: "count", tool: "db.", max: 14, window: 60_000, tumbling: true},
+	{id: "agent-sliding", scope: "agent", measure: "bytes", tool: "db.", max: 70_000, window: 90_000},
+	{id: "session-calls", scope: "session", measure: "count", max: 45},
+	{id: "user-tumbling", scope: "user", measure: "count", max: 25, window: 60_000, tumbling: true},
+	{id: "user-sliding", scope: "user", measure: "records", max: 900, window: 60_000},
+	{id: "persona-sliding", scope: "persona", measure: "count", tool: "mail.", max: 60, window: 30_000},
+	{id: "tenant-amount", scope: "tenant", measure: "amount", currency: "EUR", tool: "pay.", max: 400_00, window: 60_000},
+}
+
+// oraclePolicies is the same for the engine to read.
+func oraclePolicies() (limits, personas string) {
+	var b strings.Builder
+	b.WriteString("limits:\n")
+	for _, l := range oracleLimits {
+		fmt.Fprintf(&b, "  - id: %s\n    scope: %s\n    measure: %s\n", l.id, l.scope, l.measure)
+		if l.currency != "" {
+			fmt.Fprintf(&b, "    currency: %s\n    max: %q\n", l.currency, cents(l.max))
+		} else {
+			fmt.Fprintf(&b, "    max: %d\n", l.max)
+		}
+		if l.window > 0 {
+			fmt.Fprintf(&b, "    window: %ds\n    kind: %s\n", l.window/1000, map[bool]string{true: "tumbling", false: "sliding"}[l.tumbling])
+		}
+		b.WriteString("    where:\n      tenants: [acme, globex, initech]\n")
+		if l.tool != "" {
+			fmt.Fprintf(&b, "      tools: [%q]\n", l.tool+"*")
+		}
+	}
+	return b.String(), "personas:\n  - name: clerk\n    default: allow\n    tools:\n      deny: [\"admin.*\"]\n    severity: high\n"
+}
+
+func cents(v int64) string { return fmt.Sprintf("%d.%02d", v/100, v%100) }
+
+// oracleEvent is what the oracle reads of an event.
+type oracleEvent struct {
+	ID, Kind, Phase, Tenant, Persona, User, Session string
+	Time                                            int64
+	Agent                                           struct{ ID string }
+	Tool                                            struct{ Name string }
+	Result                                          struct {
+		Outcome        string
+		Records, Bytes int64
+	}
+	Amount struct{ Value, Currency string }
+}
+
+func (e *oracleEvent) measure(l *oracleLimit) int64 {
+	switch l.measure {
+	case "count":
+		return 1
+	case "records":
+		return e.Result.Records
+	case "bytes":
+		return e.Result.Bytes
+	}
+	if e.Amount.Currency != l.currency || e.Result.Outcome != "" && e.Result.Outcome != "ok" {
+		return 0
+	}
+	v, err := strconv.ParseInt(strings.Replace(e.Amount.Value, ".", "", 1), 10, 64) // always two decimals
+	if err != nil && e.Amount.Value != "" {
+		panic(err)
+	}
+	return v
+}
+
+// said is one statement on the alert topic: a finding or an update of one.
+type said struct {
+	Rule, Scope, Tenant, ID, Trigger string
+	Activity                         int
+	Value                            string
+	Count, Time, Last                int64
+	Agent                            string // that it is about; "": several
+	Key                              string // of the record
+}
+
+// unit is what is added to a window at once: an event, or above one agent what a scope did in 5 s.
+type unit struct {
+	time, n, v int64 // time: of the event, or the start of the 5 s
+	last       *oracleEvent
+	agents     map[string]bool
+}
+
+// expected says what must be found. Events are in the order of each agent; those in aside the engine was made to set aside.
+func expected(sent [][]byte, aside map[string]bool) (findings map[said]int, dead map[string]int) {
+	findings, dead = map[said]int{}, map[string]int{}
+	seen := map[string]bool{}
+	var events []*oracleEvent
+	for _, b := range sent {
+		e := &oracleEvent{}
+		if err := json.Unmarshal(b, e); err != nil || aside[e.ID] {
+			dead[string(b)]++
+			continue
+		}
+		if id := e.Tenant + "|" + e.Agent.ID + "|" + e.ID; !seen[id] {
+			seen[id] = true
+			events = append(events, e)
+		}
+	}
+	for i := range oracleLimits {
+		crossings(&oracleLimits[i], events, findings)
+	}
+	// A persona's denied tool: one finding per agent, session and tool, said at 1, 2, 4, 8 …
+	type what struct{ tenant, agent, session, tool string }
+	first, count := map[what]*oracleEvent{}, map[what]int64{}
+	for _, e := range events {
+		if e.Kind != "tool_call" || e.Phase == "attempt" || e.Persona != "clerk" || !strings.HasPrefix(e.Tool.Name, "admin.") {
+			continue
+		}
+		w := what{e.Tenant, e.Agent.ID, e.Session, e.Tool.Name}
+		count[w]++
+		n := count[w]
+		s := said{Rule: "policy/persona/clerk/tool", Scope: "agent", Tenant: e.Tenant, ID: e.Agent.ID, Activity: 2, Value: "", Count: n, Last: e.Time, Agent: e.Agent.ID, Key: e.Tenant + "|" + e.Agent.ID}
+		if n == 1 {
+			first[w], s.Activity = e, 1
+		}
+		s.Trigger, s.Time = first[w].ID, first[w].Time
+		if n&(n-1) == 0 {
+			findings[s]++
+		}
+	}
+	return findings, dead
+}
+
+func crossings(l *oracleLimit, events []*oracleEvent, out map[said]int) {
+	own := l.scope == "agent" || l.scope == "session"
+	type key struct{ tenant, agent, id string }
+	units := map[key][]*unit{}
+	grains := map[key]map[int64]*unit{}
+	for _, e := range events {
+		if e.Kind != "tool_call" || e.Phase == "attempt" || !strings.HasPrefix(e.Tool.Name, l.tool) || !slices.Contains([]string{"acme", "globex", "initech"}, e.Tenant) {
+			continue
+		}
+		k := key{tenant: e.Tenant, id: map[string]string{"agent": e.Agent.ID, "session": e.Session, "user": e.User, "persona": e.Persona, "tenant": e.Tenant}[l.scope]}
+		if k.id == "" {
+			continue
+		}
+		if own {
+			k.agent = e.Agent.ID
+			units[k] = append(units[k], &unit{e.Time, 1, e.measure(l), e, nil})
+			continue
+		}
+		if grains[k] == nil {
+			grains[k] = map[int64]*unit{}
+		}
+		start := e.Time / 5000 * 5000
+		u := grains[k][start]
+		if u == nil {
+			u = &unit{time: start, last: e, agents: map[string]bool{}}
+			grains[k][start] = u
+		}
+		u.n++
+		u.v += e.measure(l)
+		u.agents[e.Agent.ID] = true
+		if e.Time > u.last.Time || e.Time == u.last.Time && e.ID > u.last.ID {
+			u.last = e
+		}
+	}
+	for k, g := range grains {
+		units[k] = slices.SortedFunc(maps.Values(g), func(a, b *unit) int { return cmp.Compare(a.time, b.time) })
+	}
+	step := int64(5000)
+	if own {
+		step = max(1000, l.window/60)
+	}
+	for k, list := range units {
+		var trigger *oracleEvent
+		next, open := int64(0), false
+		from := 0
+		var sum, n int64
+		for i, u := range list {
+			// What has left the window when u comes; u itself not yet in it.
+			inside := func(t int64) bool {
+				switch {
+				case l.window == 0:
+					return true
+				case l.tumbling:
+					return t/l.window == u.time/l.window
+				}
+				return t/step > u.time/step-l.window/step
+			}
+			for from < i && !inside(list[from].time) {
+				sum, n = sum-list[from].v, n-list[from].n
+				from++
+			}
+			if sum <= l.max {
+				open = false
+			}
+			before := sum
+			sum, n = sum+u.v, n+u.n
+			if sum <= l.max {
+				continue
+			}
+			activity := 0
+			switch {
+			case before <= l.max:
+				activity, trigger, open = 1, u.last, true
+				for next = 2 * l.max; next <= sum; next *= 2 {
+				}
+			case open && sum >= next:
+				activity = 2
+				for ; next <= sum; next *= 2 {
+				}
+			default:
+				continue
+			}
+			s := said{Rule: "limit/" + l.id, Scope: l.scope, Tenant: k.tenant, ID: k.id, Trigger: trigger.ID, Activity: activity, Value: strconv.FormatInt(sum, 10), Count: n, Time: trigger.Time, Last: u.last.Time}
+			if l.measure == "amount" {
+				s.Value = cents(sum)
+			}
+			if own {
+				s.Agent = k.agent
+			} else {
+				all := map[string]bool{}
+				for _, w := range list[from : i+1] {
+					maps.Copy(all, w.agents)
+				}
+				if len(all) == 1 {
+					for s.Agent = range all {
+					}
+				}
+			}
+			s.Key = k.tenant + "|" + k.agent
+			if !own {
+				s.Key = k.tenant + "|" + l.scope + ":" + k.id
+			}
+			out[s]++
+		}
+	}
+}
+
+// readSaid reads a record of the alert topic.
+func readSaid(r *kgo.Record) (s said, uid, stage string, err error) {
+	var a struct {
+		Activity    int   `json:"activity_id"`
+		Time        int64 `json:"time"`
+		End         int64 `json:"end_time"`
+		Count       int64 `json:"count"`
+		FindingInfo struct {
+			UID      string `json:"uid"`
+			Analytic struct {
+				UID string `json:"uid"`
+			} `json:"analytic"`
+			Related []struct {
+				UID string `json:"uid"`
+			} `json:"related_events"`
+		} `json:"finding_info"`
+		Metadata struct {
+			Tenant string `json:"tenant_uid"`
+		} `json:"metadata"`
+		Unmapped struct {
+			Wayward struct {
+				Stage, Agent, Observed string
+				Incomplete             bool
+				Scope                  struct{ Type, ID string }
+			} `json:"wayward"`
+		} `json:"unmapped"`
+	}
+	if err := json.Unmarshal(r.Value, &a); err != nil {
+		return s, "", "", err
+	}
+	w := &a.Unmapped.Wayward
+	if len(a.FindingInfo.Related) == 0 {
+		return s, "", "", fmt.Errorf("no related events: %s", r.Value)
+	}
+	s = said{Rule: a.FindingInfo.Analytic.UID, Scope: w.Scope.Type, Tenant: a.Metadata.Tenant, ID: w.Scope.ID, Trigger: a.FindingInfo.Related[len(a.FindingInfo.Related)-1].UID,
+		Activity: a.Activity, Value: w.Observed, Count: a.Count, Time: a.Time, Last: a.End, Agent: w.Agent, Key: string(r.Key)}
+	if w.Incomplete {
+		s.Rule += " (incomplete)"
+	}
+	return s, a.FindingInfo.UID, w.Stage, nil
+}
+
+// balance is what the oracle thinks of a run.
+type balance struct {
+	lost, doubled, wrong int
+	findings, verdicts   int
+	samples              []string
+}
+
+func (b *balance) sample(what string, x any) {
+	kind, _, _ := strings.Cut(what, " ")
+	n := 0
+	for _, s := range b.samples {
+		if strings.HasPrefix(s, kind) {
+			n++
+		}
+	}
+	if n < 5 {
+		b.samples = append(b.samples, fmt.Sprintf("%s: %+v", what, x))
+	}
+}
+
+func (b *balance) bad() int { return b.lost + b.doubled + b.wrong }
+
+// weigh counts have against want.
+func weigh[K comparable](b *balance, what string, want, have map[K]int) {
+	for k, n := range want {
+		switch h := have[k]; {
+		case h < n:
+			b.lost += n - h
+			b.sample("lost "+what, k)
+		case h > n:
+			b.doubled += h - n
+			b.sample("doubled "+what, k)
+		}
+	}
+	for k, n := range have {
+		if want[k] == 0 {
+			b.wrong += n
+			b.sample("wrong "+what, k)
+		}
+	}
+}
+
+// verdict is what the relation stage tells an agent's shard.
+type verdict struct {
+	UID, Tenant, Agent string
+	Time               int64
+}
+
+// compare weighs everything that a run left on the topics against what was sent.
+func compare(sent [][]byte, aside map[string]bool, alerts, dlq, control []*kgo.Record) balance {
+	var b balance
+	want, dead := expected(sent, aside)
+	have, uids, verdicts := map[said]int{}, map[string]said{}, map[verdict]int{}
+	for _, r := range alerts {
+		s, uid, stage, err := readSaid(r)
+		if err != nil {
+			b.wrong++
+			b.sample("alert", err)
+			continue
+		}
+		have[s]++
+		first, known := uids[uid]
+		if known && (first.Rule != s.Rule || first.Trigger != s.Trigger || first.ID != s.ID || first.Tenant != s.Tenant) {
+			b.wrong++
+			b.sample("two findings of one uid", []said{first, s})
+		}
+		uids[uid] = s
+		if above := s.Scope != "agent" && s.Scope != "session"; above != (stage == "relation") {
+			b.wrong++
+			b.sample("stage "+stage, s)
+		} else if above && s.Agent != "" && want[s] > 0 && have[s] == 1 {
+			verdicts[verdict{uid, s.Tenant, s.Agent, s.Last}]++
+		}
+	}
+	b.findings = len(want)
+	weigh(&b, "finding", want, have)
+	letters := map[string]int{}
+	for _, r := range dlq {
+		letters[string(r.Value)]++
+	}
+	weigh(&b, "dead letter", dead, letters)
+	told := map[verdict]int{}
+	for _, r := range control {
+		var c struct {
+			Kind, Tenant, Agent string
+			Finding             string `json:"finding_uid"`
+			Time                int64
+		}
+		if err := json.Unmarshal(r.Value, &c); err != nil {
+			b.wrong++
+			b.sample("control", string(r.Value))
+		} else if c.Kind == "verdict" {
+			told[verdict{c.Finding, c.Tenant, c.Agent, c.Time}]++
+		}
+	}
+	b.verdicts = len(verdicts)
+	weigh(&b, "verdict", verdicts, told)
+	return b
+}
+
+// journalGaps says where a partition's journal does not go 0, 1, 2 …; a transaction with much control is in several records of the same number.
+func journalGaps(records []*kgo.Record) (gaps []string) {
+	next, more := map[int32]uint64{}, map[int32]bool{}
+	for _, r := range records {
+		if len(r.Value) < 3 {
+			gaps = append(gaps, fmt.Sprintf("partition %d offset %d: %d bytes", r.Partition, r.Offset, len(r.Value)))
+			continue
+		}
+		seq, _ := binary.Uvarint(r.Value[2:])
+		if seq != next[r.Partition] {
+			gaps = append(gaps, fmt.Sprintf("partition %d offset %d: transaction %d, expected %d", r.Partition, r.Offset, seq, next[r.Partition]))
+			next[r.Partition] = seq
+		}
+		if more[r.Partition] = r.Value[1] == 1; !more[r.Partition] {
+			next[r.Partition]++
+		}
+	}
+	return gaps
+}
