@@ -232,7 +232,11 @@ func (s *stream) people() {
 	s.named = make([]uint32, s.o.Tenants)
 	for i := range s.groups {
 		g := &s.groups[i]
-		g.users = max(uint32(math.Ceil(s.o.Rate*busy[i]*3600/callsPerUser)), 6)
+		rate := s.o.Rate
+		if s.o.Plain {
+			rate = min(rate, 2000) // a fixed fleet, however fast the benchmark sends it: millions of users would be another workload
+		}
+		g.users = max(uint32(math.Ceil(rate*busy[i]*3600/callsPerUser)), 6)
 		g.base = s.named[g.tenant]
 		g.ringed = min(uint32(len(g.ring)), g.users/2)
 		s.named[g.tenant] += g.users
