@@ -120,6 +120,7 @@ const (
 
 // Event is one record of wayward.event/v1. Its strings and byte slices alias the record or the decoder's scratch: clone what enters state.
 type Event struct {
+	// What every detector reads comes first and lies together.
 	ID      string // unique per event; absent on the wire: a hash of the record's bytes and its agent
 	Time    int64  // event time, Unix milliseconds, as sent; the shard decides whether it is sane
 	Kind    Kind
@@ -134,9 +135,6 @@ type Event struct {
 	// Conversation is the task across agents; absent on the wire: trace.id.
 	Conversation string
 	Intent       string
-	Trace        Trace
-	Delegation   Delegation
-	Origin       Origin
 	Tool         Tool
 	Args         []byte // raw JSON object
 	ArgsDigest   string
@@ -154,6 +152,9 @@ type Event struct {
 	Audit        AuditOf
 	Source       Source
 	Attrs        []byte // raw JSON object
+	Trace        Trace
+	Delegation   Delegation
+	Origin       Origin
 }
 
 // Agent is who acts.

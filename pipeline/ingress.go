@@ -89,15 +89,17 @@ func (in *ingress) session(ctx context.Context) error {
 		byTopic[t.Topic] = f()
 	}
 	id := c.Group + "-ingress-" + c.Instance
-	s, err := kgo.NewGroupTransactSession(append(slices.Clone(c.Options), kgo.ConsumerGroup(c.Group+"-ingress"), kgo.ConsumeTopics(topics...),
+	base, abort := context.WithCancel(context.Background())
+	s, err := kgo.NewGroupTransactSession(append(slices.Clone(c.Options), kgo.WithContext(base), kgo.ConsumerGroup(c.Group+"-ingress"), kgo.ConsumeTopics(topics...),
 		kgo.TransactionalID(id), kgo.InstanceID(id), kgo.BlockRebalanceOnPoll(), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.SessionTimeout(c.SessionTimeout), kgo.TransactionTimeout(c.TransactionTimeout),
 		kgo.FetchMaxWait(100*time.Millisecond), kgo.BrokerMaxReadBytes(512<<20), kgo.ProducerBatchCompression(kgo.Lz4Compression()),
 		kgo.RecordPartitioner(partitioner), kgo.MaxBufferedRecords(200_000), kgo.WithHooks(c.Metrics.hooks("ingress")...))...)
 	if err != nil {
+		abort()
 		return fmt.Errorf("%wingress stage: %w", errFatal, err)
 	}
-	defer s.CloseAllowingRebalance()
+	defer closeSession(s, abort)
 	cl := s.Client()
 	if _, _, err := cl.ProducerID(ctx); err != nil {
 		return fmt.Errorf("transactional id %s: %w", id, err)

@@ -310,7 +310,7 @@ func Explain(err error) string {
 	if e, ok := errors.AsType[*kgo.ErrFirstReadEOF](err); ok {
 		switch first := e.Error(); {
 		case strings.Contains(first, "SASL"):
-			return "the broker hung up on our first request, as brokers do that want a SASL login: set sasl, or use another port"
+			return "the broker hung up on our first request, as brokers do that want a SASL login: set sasl, or use another port (one that is just stopping hangs up, too)"
 		case strings.Contains(first, "broker requires TLS"):
 			return "the broker hung up on an unencrypted connection, as brokers do that want TLS: set tls, or use the broker's plaintext port"
 		}

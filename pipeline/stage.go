@@ -543,11 +543,13 @@ func (st *stage) space(p int32) state.Space { return state.Space{Stage: st.kind,
 
 // close ends a session's client. Closing waits for a JoinGroup under way, which the broker holds until the other members have joined too, and kfake
 // for ever if the member has left meanwhile: patience ends after a while.
-func (st *stage) close(s *kgo.GroupTransactSession) {
-	t := time.AfterFunc(3*time.Second, st.abort)
+func (st *stage) close(s *kgo.GroupTransactSession) { closeSession(s, st.abort) }
+
+func closeSession(s *kgo.GroupTransactSession, abort func()) {
+	t := time.AfterFunc(3*time.Second, abort)
 	defer t.Stop()
 	s.CloseAllowingRebalance()
-	st.abort()
+	abort()
 }
 
 // leave tells the coordinator that this static member is gone for good, so that its partitions need not wait for the session's timeout. After close: a
