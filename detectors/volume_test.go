@@ -297,7 +297,6 @@ func TestAboveOneAgentEventsOfOneIdAreStillTwo(t *testing.T) { // ids are unique
 type oracle struct {
 	limit *policy.Limit
 	seen  []contribution
-	above bool
 }
 
 type contribution struct {

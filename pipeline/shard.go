@@ -16,11 +16,10 @@ import (
 
 // record is one record of a log as a shard sees it.
 type record struct {
-	offset  int64
-	stamp   int64 // of the broker, Unix milliseconds
-	key     []byte
-	value   []byte
-	headers []Header
+	offset int64
+	stamp  int64 // of the broker, Unix milliseconds
+	key    []byte
+	value  []byte
 }
 
 // Header is a record header.
@@ -39,7 +38,6 @@ const (
 	toFacts
 	toControl
 	toJournal
-	toChangelog
 	toEvents
 )
 
@@ -134,7 +132,6 @@ type before struct {
 type counts struct {
 	records, events, late, repeated, future, findings, updates, verdicts, facts, buckets, lateBuckets int64
 	dropped, badControl, misrouted                                                                    int64
-	panics                                                                                            int64
 	dead                                                                                              map[string]int64 // by reason
 	byDetector                                                                                        map[string]int64
 }
