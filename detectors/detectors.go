@@ -8,6 +8,7 @@ package detectors
 import (
 	"encoding/binary"
 	"fmt"
+	"strings"
 
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
@@ -23,6 +24,12 @@ type Detector interface {
 type Relater interface {
 	// Relate sees one bucket of one meter that Observe contributed to, in order of time, when the relation stage closes it.
 	Relate(x *Closing, b *Bucket)
+}
+
+// Noter is a detector that tells the relation stage of single events, in a form of its own.
+type Noter interface {
+	// Note sees what Observe told about a scope, in order of (time, id), once the watermark has passed it.
+	Note(x *Closing, n *Note)
 }
 
 // kind describes a detector to the engine.
@@ -48,23 +55,78 @@ func Names() []string {
 	return out
 }
 
-// Panel is the detectors compiled for one set of policies.
+// Panel is the detectors compiled for one set of policies. A shard has one of its own, so what it remembers needs no lock; it remembers only
+// what follows from the set.
 type Panel struct {
-	Set  *policy.Set
-	list []Detector
+	Set     *policy.Set
+	list    []Detector
+	who     map[[2]string]*Who
+	tools   map[toolKey]*policy.Tool
+	scratch policy.Scratch
 }
+
+// Who is a tenant and a persona that its agents play: one for each pair, so that its address serves as a key.
+type Who struct {
+	Tenant, Persona string
+	Role            *policy.Persona // nil: the set says nothing of the persona
+}
+
+type toolKey struct {
+	tenant, name, server string
+	readOnly, openWorld  event.Tri
+	class                event.Class
+}
+
+// maxNames bounds what a panel remembers by names that events bring; beyond, it starts anew.
+const maxNames = 20_000
 
 // New compiles every detector for a set.
 func New(set *policy.Set) *Panel {
-	p := &Panel{Set: set}
+	p := &Panel{Set: set, who: map[[2]string]*Who{}, tools: map[toolKey]*policy.Tool{}}
 	for _, k := range registry {
 		p.list = append(p.list, k.new(k.slot, set))
 	}
 	return p
 }
 
-// Observe shows an event to every detector.
+// Who returns the one Who of a tenant and a persona, which may be "".
+func (p *Panel) Who(tenant, persona string) *Who {
+	if w := p.who[[2]string{tenant, persona}]; w != nil {
+		return w
+	}
+	if len(p.who) >= maxNames {
+		clear(p.who)
+	}
+	w := &Who{Tenant: strings.Clone(tenant), Persona: strings.Clone(persona), Role: p.Set.Persona(tenant, persona)}
+	p.who[[2]string{w.Tenant, w.Persona}] = w
+	return w
+}
+
+// tool returns what the catalogue knows of the event's tool.
+func (p *Panel) tool(tenant string, t *event.Tool) *policy.Tool {
+	k := toolKey{tenant, t.Name, t.Server, t.ReadOnlyHint, t.OpenWorldHint, t.Class}
+	if known := p.tools[k]; known != nil {
+		return known
+	}
+	if len(p.tools) >= maxNames {
+		clear(p.tools)
+	}
+	k.tenant, k.name, k.server = strings.Clone(tenant), strings.Clone(t.Name), strings.Clone(t.Server)
+	own := *t
+	own.Name, own.Server = k.name, k.server
+	own.DefinitionHash, own.HashVersion = "", ""
+	p.tools[k] = p.Set.Catalogue().Tool(k.tenant, &own)
+	return p.tools[k]
+}
+
+// Observe completes an event from the tool catalogue and shows it to every detector.
 func (p *Panel) Observe(x *Scene, e *event.Event) {
+	x.Tool = nil
+	if e.Kind == event.ToolCall {
+		p.scratch.Reset()
+		x.Tool = p.tool(e.Tenant, &e.Tool)
+		x.Tool.Complete(e, &p.scratch)
+	}
 	for _, d := range p.list {
 		d.Observe(x, e)
 	}
@@ -76,6 +138,18 @@ func (p *Panel) Relate(x *Closing, b *Bucket) {
 		if k.slot == b.Slot {
 			if r, ok := p.list[i].(Relater); ok {
 				r.Relate(x, b)
+			}
+			return
+		}
+	}
+}
+
+// Note shows a note to the detector that told it.
+func (p *Panel) Note(x *Closing, n *Note) {
+	for i, k := range registry {
+		if k.slot == n.Slot {
+			if r, ok := p.list[i].(Noter); ok {
+				r.Note(x, n)
 			}
 			return
 		}
@@ -96,7 +170,7 @@ type Memory struct {
 }
 
 // slots bounds the slots of the registry; slot 0 ends an encoded memory.
-const slots = 4
+const slots = 6
 
 // Part returns the part of a slot, or nil.
 func (m *Memory) Part(slot byte) Part { return m.parts[slot] }
@@ -184,6 +258,18 @@ type Host interface {
 	Find(f event.Finding)
 	// Contribute adds to a meter above one agent; sums follow the measures of package policy.
 	Contribute(slot byte, meter uint64, scope policy.Scope, id string, sums *Sums)
+	// Tell sends a note about a scope of the event's tenant to the relation stage. The body is copied.
+	Tell(slot byte, scope policy.Scope, id string, body []byte)
+}
+
+// Note is what one event has to say about a scope above its agent.
+type Note struct {
+	Slot   byte
+	Scope  policy.Scope
+	Tenant string
+	ID     string
+	Ref    event.Ref
+	Body   []byte // the detector's own form
 }
 
 // Sums is one number for each measure of package policy.
@@ -194,10 +280,10 @@ var _ [policy.Measures]struct{} = [baselines.Measures]struct{}{} // one for each
 // Scene is one event as the detectors see it.
 type Scene struct {
 	Host
-	Time    int64   // event time made sane, Unix milliseconds
-	Agent   *Memory // of the event's agent
-	Persona string  // as sent or looked up; "" if unknown
-	Role    *policy.Persona
+	*Who          // tenant, and persona as sent or looked up ("" if unknown)
+	Time  int64   // event time made sane, Unix milliseconds
+	Agent *Memory // of the event's agent
+	Tool  *policy.Tool
 }
 
 // Ref points at the event under observation. Its agent is left out: it is the page's own.
@@ -248,7 +334,9 @@ func AddSaturating(a, b int64) int64 { return addSaturating(a, b) }
 
 // Closing is what a detector sees when the relation stage closes a bucket.
 type Closing struct {
-	Memory *Memory // of the meter's scope
+	Tenant string
+	ID     string  // of the scope
+	Memory *Memory // of the scope: of a bucket's meter, or of a detector's notes
 	// Find records a finding about the scope; the shard fills in tenant and scope.
 	Find func(f event.Finding)
 }

@@ -28,6 +28,7 @@ type host struct {
 	buckets  map[string]*Bucket
 	event    *event.Event
 	time     int64
+	notes    []Note
 	found    []event.Finding
 	reload   bool // every page goes through its encoding before each use
 }
@@ -66,6 +67,22 @@ func (h *host) Session() *Memory {
 
 func (h *host) Find(f event.Finding) { h.found = append(h.found, f) }
 
+func (h *host) Tell(slot byte, scope policy.Scope, id string, body []byte) {
+	h.notes = append(h.notes, Note{slot, scope, h.event.Tenant, id, event.Ref{Time: h.time, ID: h.event.ID, Agent: h.event.Agent.ID}, slices.Clone(body)})
+}
+
+// closeNotes tells the notes in order of (time, id), as the relation stage does once the watermark has passed them.
+func (h *host) closeNotes() {
+	slices.SortFunc(h.notes, func(a, b Note) int {
+		return cmp.Or(cmp.Compare(a.Ref.Time, b.Ref.Time), cmp.Compare(a.Ref.ID, b.Ref.ID), cmp.Compare(a.Ref.Agent, b.Ref.Agent))
+	})
+	for _, n := range h.notes {
+		m := h.memory(h.scopes, fmt.Sprint("note ", n.Slot, n.Scope, n.Tenant, "|", n.ID))
+		h.panel.Note(&Closing{Tenant: n.Tenant, ID: n.ID, Memory: m, Find: h.Find}, &n)
+	}
+	h.notes = nil
+}
+
 func (h *host) Contribute(slot byte, meter uint64, scope policy.Scope, id string, sums *Sums) {
 	index := baselines.FloorDiv(h.time, BucketMS)
 	ref := event.Ref{Time: h.time, ID: h.event.ID, Agent: h.event.Agent.ID}
@@ -80,7 +97,7 @@ func (h *host) Contribute(slot byte, meter uint64, scope policy.Scope, id string
 
 func (h *host) observe(e *event.Event) {
 	h.event, h.time = e, e.Time
-	x := Scene{Host: h, Time: e.Time, Agent: h.memory(h.agents, e.Tenant+"|"+e.Agent.ID), Persona: e.Persona, Role: h.panel.Set.Persona(e.Tenant, e.Persona)}
+	x := Scene{Host: h, Time: e.Time, Agent: h.memory(h.agents, e.Tenant+"|"+e.Agent.ID), Who: h.panel.Who(e.Tenant, e.Persona)}
 	h.panel.Observe(&x, e)
 }
 
@@ -598,7 +615,7 @@ func BenchmarkVolume(b *testing.B) {
 	for i := range events {
 		events[i] = records(call(0, "event-"+strconv.Itoa(i)), 3)
 		events[i].Agent.ID = "agent-" + strconv.Itoa(i)
-		scenes[i] = Scene{Host: &stub{}, Agent: &Memory{}, Persona: "clerk"}
+		scenes[i] = Scene{Host: &stub{}, Agent: &Memory{}, Who: &Who{Tenant: "acme", Persona: "clerk"}}
 	}
 	b.ReportAllocs()
 	b.ResetTimer()
@@ -616,6 +633,7 @@ type stub struct{ memory Memory }
 func (s *stub) Session() *Memory                                     { return &s.memory }
 func (s *stub) Find(event.Finding)                                   {}
 func (s *stub) Contribute(byte, uint64, policy.Scope, string, *Sums) {}
+func (s *stub) Tell(byte, policy.Scope, string, []byte)              {}
 
 func BenchmarkOwnLimits(b *testing.B) {
 	set, err := policy.Parse([]byte(limits(`"id":"a","scope":"agent","measure":"count","max":"100000000","window":"1m"`, `"id":"b","scope":"agent","measure":"records","max":"100000000","window":"1m"`,
@@ -625,7 +643,7 @@ func BenchmarkOwnLimits(b *testing.B) {
 	}
 	v := newVolume(2, set)
 	e := records(call(0, "event-1"), 3)
-	x := Scene{Host: &stub{}, Agent: &Memory{}}
+	x := Scene{Host: &stub{}, Agent: &Memory{}, Who: &Who{}}
 	b.ReportAllocs()
 	for i := range b.N {
 		x.Time = int64(i) * 10

@@ -118,6 +118,47 @@ const (
 	HasTokens
 )
 
+// Inferred tells which fields the tool catalogue filled in, since the producer did not declare them.
+type Inferred uint16
+
+// Bits of Inferred.
+const (
+	InferredClass Inferred = 1 << iota
+	InferredResource
+	InferredSubject
+	InferredDestination
+	InferredAmount
+	InferredLabels
+)
+
+// SideEffect is what a call leaves behind in the world, as far as the catalogue can tell.
+type SideEffect uint8
+
+// Side effects; UnknownEffect is not "none".
+const (
+	UnknownEffect SideEffect = iota
+	NoSideEffect
+	Reversible
+	Irreversible
+)
+
+var sideEffects = []string{"", "none", "reversible", "irreversible"}
+
+func (s SideEffect) String() string { return sideEffects[s] }
+
+// ParseSideEffect returns the side effect that a word names.
+func ParseSideEffect(word string) (SideEffect, bool) {
+	for i, w := range sideEffects[1:] {
+		if w == word {
+			return SideEffect(i + 1), true
+		}
+	}
+	return UnknownEffect, false
+}
+
+// SideEffects are the words of SideEffect.
+func SideEffects() []string { return sideEffects[1:] }
+
 // Event is one record of wayward.event/v1. Its strings and byte slices alias the record or the decoder's scratch: clone what enters state.
 type Event struct {
 	// What every detector reads comes first and lies together.
@@ -151,10 +192,13 @@ type Event struct {
 	Message      MessageOf
 	Audit        AuditOf
 	Source       Source
-	Attrs        []byte // raw JSON object
-	Trace        Trace
-	Delegation   Delegation
-	Origin       Origin
+	// Inferred and SideEffect are not on the wire: the tool catalogue fills in what the producer left out.
+	Inferred   Inferred
+	SideEffect SideEffect
+	Attrs      []byte // raw JSON object
+	Trace      Trace
+	Delegation Delegation
+	Origin     Origin
 }
 
 // Agent is who acts.

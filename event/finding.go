@@ -122,6 +122,9 @@ type Finding struct {
 	Expected string // decimal: the limit
 	WindowMS int64
 	Stage    string // behaviour or relation
+
+	// Response is what whoever wrote the broken rule wants done; nil: nothing. A finding that is only a warning carries none.
+	Response *Response
 }
 
 // UID is the identity of a finding: a hash of tenant, detector or rule, scope and trigger, so that a replay, a restart or a new version

@@ -174,7 +174,8 @@ func TestTableHoldsEveryFieldOfTheDecoder(t *testing.T) {
 		t.Fatal(err)
 	}
 	leaves("Event", reflect.ValueOf(e), func(name string, v reflect.Value) {
-		if v.IsZero() {
+		inferred := name == "Event.Inferred" || name == "Event.SideEffect" // the catalogue's, not on the wire
+		if v.IsZero() != inferred {
 			t.Errorf("%s: no field of the table fills it", name)
 		}
 	})

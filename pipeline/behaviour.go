@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math"
 	"strings"
@@ -39,6 +40,7 @@ type behaviour struct {
 	sessions bool // session was looked for in this event
 
 	partials []detectors.Bucket
+	notes    []detectors.Note
 	index    map[uint64]int32 // into partials, by a hash of what they count
 	facts    [][]byte         // one record under construction per facts partition
 	hint     []int            // how long the last one was
@@ -145,13 +147,13 @@ func (b *behaviour) role(pg *page, e *event.Event) {
 	if pg.set != b.panel.Set || pg.sent != e.Persona {
 		pg.set = b.panel.Set
 		pg.sent = strings.Clone(e.Persona)
-		pg.persona = pg.sent
-		if pg.persona == "" {
-			pg.persona = b.panel.Set.PersonaOf(e.Tenant, e.Agent.ID)
+		persona := e.Persona
+		if persona == "" {
+			persona = b.panel.Set.PersonaOf(e.Tenant, e.Agent.ID)
 		}
-		pg.role = b.panel.Set.Persona(e.Tenant, pg.persona)
+		pg.who = b.panel.Who(e.Tenant, persona)
 	}
-	b.scene.Persona, b.scene.Role = pg.persona, pg.role
+	b.scene.Who = pg.who
 }
 
 // forget drops agents and sessions that have been idle for long. Once an hour of event time, so the cost is spread and every run does the same.
@@ -249,6 +251,13 @@ func (b *behaviour) Contribute(slot byte, meter uint64, scope policy.Scope, id s
 	b.index[h] = int32(len(b.partials) - 1)
 }
 
+// Tell implements detectors.Host.
+func (b *behaviour) Tell(slot byte, scope policy.Scope, id string, body []byte) {
+	e := b.current
+	b.notes = append(b.notes, detectors.Note{Slot: slot, Scope: scope, Tenant: e.Tenant, ID: id,
+		Ref: event.Ref{Time: b.scene.Time, ID: e.ID, Agent: e.Agent.ID}, Body: bytes.Clone(body)})
+}
+
 // control applies what others have decided: the relation stage, other instances, operators. What cannot be read is set aside, never guessed.
 func (b *behaviour) control(r *record) error {
 	c, err := readControl(r.value)
@@ -309,17 +318,26 @@ func (b *behaviour) seal() {
 	head := func(q int32) {
 		b.facts[q] = appendFactsHead(make([]byte, 0, b.hint[q]+256), factsHead{source: b.p, now: b.now, watermark: watermark, idle: b.idle, set: b.panel.Set.Hash()})
 	}
-	for i := range b.partials {
-		k := &b.partials[i]
-		b.key = append(append(append(b.key[:0], k.Tenant...), '|', byte(k.Scope), '|'), k.ID...)
+	to := func(tenant string, scope policy.Scope, id string) int32 {
+		b.key = append(append(append(b.key[:0], tenant...), '|', byte(scope), '|'), id...)
 		q := int32(xxhash.Sum64(b.key) % uint64(n))
-		if b.facts[q] == nil {
-			head(q)
-		}
-		b.facts[q] = appendBucket(b.facts[q], k)
 		if len(b.facts[q]) > factsBytes {
 			b.sendFacts(q)
 		}
+		if b.facts[q] == nil {
+			head(q)
+		}
+		return q
+	}
+	for i := range b.partials {
+		k := &b.partials[i]
+		q := to(k.Tenant, k.Scope, k.ID)
+		b.facts[q] = appendBucket(b.facts[q], k)
+	}
+	for i := range b.notes {
+		k := &b.notes[i]
+		q := to(k.Tenant, k.Scope, k.ID)
+		b.facts[q] = appendNote(append(b.facts[q], noteTag), k)
 	}
 	for q := range n {
 		if b.facts[q] == nil && tell {
@@ -335,7 +353,8 @@ func (b *behaviour) seal() {
 // drain forgets what the slice gathered. Its strings alias the slice's records and the decoder's scratch, which end with it.
 func (b *behaviour) drain() {
 	clear(b.partials)
-	b.partials = b.partials[:0]
+	clear(b.notes)
+	b.partials, b.notes = b.partials[:0], b.notes[:0]
 	clear(b.index)
 	b.decoder.Reset()
 }

@@ -1,8 +1,10 @@
 package pipeline
 
 import (
+	"bytes"
 	"encoding/binary"
 	"slices"
+	"strings"
 
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/detectors"
@@ -26,17 +28,17 @@ type page struct {
 
 	// Of a scope alone: what is contributed but not closed, by bucket.
 	pending []detectors.Bucket
+	notes   []detectors.Note
 
 	// Not stored.
-	hash    uint64 // of an agent's key
-	txn     uint64 // transaction that last touched it
-	dirty   bool   // since the last checkpoint
-	dead    bool   // dropped; the next checkpoint deletes it
-	last    *page  // session of its newest event, if that is an agent's page: mostly the next event's, too
-	role    *policy.Persona
-	persona string      // looked up for an agent that sends none
-	set     *policy.Set // under which role and persona hold
-	sent    string      // persona as sent when role was looked up
+	hash  uint64         // of an agent's key
+	txn   uint64         // transaction that last touched it
+	dirty bool           // since the last checkpoint
+	dead  bool           // dropped; the next checkpoint deletes it
+	last  *page          // session of its newest event, if that is an agent's page: mostly the next event's, too
+	who   *detectors.Who // tenant and persona
+	set   *policy.Set    // under which who holds
+	sent  string         // persona as sent when who was looked up
 }
 
 // Kinds of pages: the first byte of the key.
@@ -80,6 +82,10 @@ func (pg *page) appendTo(b []byte) []byte {
 		for i := range pg.pending {
 			b = appendBucket(b, &pg.pending[i])
 		}
+		b = binary.AppendUvarint(b, uint64(len(pg.notes)))
+		for i := range pg.notes {
+			b = appendNote(b, &pg.notes[i])
+		}
 	}
 	return pg.memory.Append(b)
 }
@@ -116,9 +122,17 @@ func (pg *page) decode(b []byte) error {
 			}
 			pg.pending = append(pg.pending, k)
 		}
+		pg.notes = pg.notes[:0]
+		for range r.Len() {
+			k := readNote(&r)
+			if r.Err != nil {
+				return r.Err
+			}
+			pg.notes = append(pg.notes, k)
+		}
 	}
 	pg.memory.Decode(&r)
-	pg.set, pg.role = nil, nil
+	pg.set, pg.who = nil, nil
 	return r.Err
 }
 
@@ -163,4 +177,27 @@ func readBucket(r *baselines.Reader, k *detectors.Bucket) {
 	}
 	k.Mixed = mask&0x80 != 0
 	k.First, k.Last = baselines.ReadRef(r), baselines.ReadRef(r)
+}
+
+// noteTag stands before a note in a facts record, where a bucket begins with its slot.
+const noteTag = 0xff
+
+// maxNotes bounds the notes that wait on one page for the watermark.
+const maxNotes = 4096
+
+// appendNote encodes a note, in a facts record and in a page.
+func appendNote(b []byte, k *detectors.Note) []byte {
+	b = append(b, k.Slot, byte(k.Scope))
+	b = baselines.AppendString(baselines.AppendString(b, k.Tenant), k.ID)
+	b = baselines.AppendRef(b, k.Ref)
+	return baselines.AppendString(b, string(k.Body))
+}
+
+// readNote decodes what appendNote wrote, into memory of its own.
+func readNote(r *baselines.Reader) detectors.Note {
+	k := detectors.Note{Slot: r.Byte(), Scope: policy.Scope(r.Byte())}
+	k.Tenant, k.ID = strings.Clone(r.String()), strings.Clone(r.String())
+	k.Ref = baselines.ReadRef(r).Clone()
+	k.Body = bytes.Clone(r.Bytes())
+	return k
 }

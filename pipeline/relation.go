@@ -29,7 +29,7 @@ type relation struct {
 	due     map[int64][]*page // pages with a pending bucket, by its index. Derived: rebuilt from pages
 	key     []byte
 	closing detectors.Closing
-	bucket  *detectors.Bucket
+	scope   policy.Scope    // of what is being closed
 	round   []event.Finding // of the buckets that are being closed
 }
 
@@ -78,6 +78,15 @@ func (b *relation) apply(_ int, r *record) error {
 		return nil
 	}
 	for len(body.B) > 0 {
+		if body.B[0] == noteTag {
+			body.Byte()
+			if k := readNote(&body); body.Err == nil {
+				b.takeNote(&k)
+				continue
+			}
+			b.counts.badControl++
+			return nil
+		}
 		var k detectors.Bucket
 		readBucket(&body, &k)
 		if body.Err != nil {
@@ -95,17 +104,53 @@ func (b *relation) apply(_ int, r *record) error {
 	return nil
 }
 
+func (b *relation) scopePage(slot byte, meter uint64, scope policy.Scope, tenant, id string) *page {
+	key := append(b.key[:0], scopePage, slot)
+	key = binary.BigEndian.AppendUint64(key, meter)
+	key = append(key, byte(scope))
+	key = append(key, tenant...)
+	key = append(key, '|')
+	key = append(key, id...)
+	b.key = key
+	return b.page(key, tenant)
+}
+
+// takeNote files a note with the page of its scope, or tells it at once if its time is past.
+func (b *relation) takeNote(k *detectors.Note) {
+	b.counts.notes++
+	pg := b.scopePage(k.Slot, 0, k.Scope, k.Tenant, k.ID)
+	if pg == nil {
+		return
+	}
+	pg.seen = max(pg.seen, k.Ref.Time)
+	index := baselines.FloorDiv(k.Ref.Time, detectors.BucketMS)
+	if b.mark != noTime && (index+1)*detectors.BucketMS <= b.mark {
+		b.counts.lateBuckets++
+		if !b.replay {
+			b.note(pg, k)
+			b.report()
+			return
+		}
+	}
+	if len(pg.notes) >= maxNotes {
+		b.counts.dropped++
+		return
+	}
+	if !slices.ContainsFunc(pg.notes, func(o detectors.Note) bool { return baselines.FloorDiv(o.Ref.Time, detectors.BucketMS) == index }) {
+		b.due[index] = append(b.due[index], pg)
+	}
+	pg.notes = append(pg.notes, *k)
+}
+
+func (b *relation) note(pg *page, k *detectors.Note) {
+	b.closing.Tenant, b.closing.ID, b.closing.Memory, b.scope = k.Tenant, k.ID, &pg.memory, k.Scope
+	b.panel.Note(&b.closing, k)
+}
+
 // take files a bucket's part with the page of its scope, or closes it at once if its time is past.
 func (b *relation) take(k *detectors.Bucket) {
 	b.counts.buckets++
-	key := append(b.key[:0], scopePage, k.Slot)
-	key = binary.BigEndian.AppendUint64(key, k.Meter)
-	key = append(key, byte(k.Scope))
-	key = append(key, k.Tenant...)
-	key = append(key, '|')
-	key = append(key, k.ID...)
-	b.key = key
-	pg := b.page(key, k.Tenant)
+	pg := b.scopePage(k.Slot, k.Meter, k.Scope, k.Tenant, k.ID)
 	if pg == nil {
 		return
 	}
@@ -167,7 +212,7 @@ func (b *relation) advanceTo(t int64) {
 	}
 	if h := baselines.FloorDiv(t, 3_600_000); h > b.swept {
 		b.swept = h
-		b.sweep(func(pg *page) bool { return len(pg.pending) == 0 && pg.seen < t-scopeIdle })
+		b.sweep(func(pg *page) bool { return len(pg.pending)+len(pg.notes) == 0 && pg.seen < t-scopeIdle })
 	}
 }
 
@@ -204,6 +249,21 @@ func (b *relation) closeAll(index int64) {
 				break
 			}
 		}
+		if len(pg.notes) == 0 {
+			continue
+		}
+		now := slices.DeleteFunc(slices.Clone(pg.notes), func(o detectors.Note) bool { return baselines.FloorDiv(o.Ref.Time, detectors.BucketMS) != index })
+		if len(now) == 0 {
+			continue
+		}
+		b.touch(pg)
+		pg.notes = slices.DeleteFunc(pg.notes, func(o detectors.Note) bool { return baselines.FloorDiv(o.Ref.Time, detectors.BucketMS) == index })
+		slices.SortFunc(now, func(x, y detectors.Note) int {
+			return cmp.Or(cmp.Compare(x.Ref.Time, y.Ref.Time), strings.Compare(x.Ref.ID, y.Ref.ID), strings.Compare(x.Ref.Agent, y.Ref.Agent))
+		})
+		for i := range now {
+			b.note(pg, &now[i])
+		}
 	}
 	b.report()
 }
@@ -234,20 +294,18 @@ func (b *relation) flush() {
 }
 
 func (b *relation) close(pg *page, k *detectors.Bucket) {
-	b.closing.Memory = &pg.memory
-	b.bucket = k
+	b.closing.Tenant, b.closing.ID, b.closing.Memory, b.scope = k.Tenant, k.ID, &pg.memory, k.Scope
 	b.panel.Relate(&b.closing, k)
 }
 
 func (b *relation) relationFinding(f event.Finding) {
-	k := b.bucket
 	f.Stage = "relation"
-	f.Tenant = k.Tenant
-	switch k.Scope {
+	f.Tenant = b.closing.Tenant
+	switch b.scope {
 	case policy.UserScope:
-		f.User = k.ID
+		f.User = b.closing.ID
 	case policy.PersonaScope:
-		f.Persona = k.ID
+		f.Persona = b.closing.ID
 	}
 	for i := range b.sources {
 		f.Incomplete = f.Incomplete || b.sources[i].out
@@ -297,6 +355,12 @@ func (b *relation) decodeVars(r *baselines.Reader) {
 func (b *relation) indexed(pg *page) {
 	for i := range pg.pending {
 		b.due[pg.pending[i].Index] = append(b.due[pg.pending[i].Index], pg)
+	}
+	for i := range pg.notes {
+		index := baselines.FloorDiv(pg.notes[i].Ref.Time, detectors.BucketMS)
+		if !slices.Contains(b.due[index], pg) {
+			b.due[index] = append(b.due[index], pg)
+		}
 	}
 }
 

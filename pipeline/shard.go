@@ -130,10 +130,10 @@ type before struct {
 
 // counts are what a transaction adds to the metrics if it commits.
 type counts struct {
-	records, events, late, repeated, future, findings, updates, verdicts, facts, buckets, lateBuckets int64
-	dropped, badControl, misrouted                                                                    int64
-	dead                                                                                              map[string]int64 // by reason
-	byDetector                                                                                        map[string]int64
+	records, events, late, repeated, future, findings, updates, verdicts, facts, buckets, notes, lateBuckets int64
+	dropped, badControl, misrouted                                                                           int64
+	dead                                                                                                     map[string]int64 // by reason
+	byDetector                                                                                               map[string]int64
 }
 
 func newShard(p int32, r *rules) *shard {

@@ -23,9 +23,16 @@ const (
 	PersonaScope
 	UserScope
 	TenantScope
+	CallScope            // each call by itself
+	BeneficiaryScope     // who is paid, or written to
+	UserBeneficiaryScope // one user and one beneficiary
+	OwnerScope           // of the agent
+	CredentialScope      // of the agent
+	ToolScope
+	ServerScope
 )
 
-var scopes = []string{"", "agent", "session", "persona", "user", "tenant"}
+var scopes = []string{"", "agent", "session", "persona", "user", "tenant", "call", "beneficiary", "user+beneficiary", "owner", "credential", "tool", "server"}
 
 func (s Scope) String() string { return scopes[s] }
 

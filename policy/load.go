@@ -51,62 +51,84 @@ func (p place) String() string {
 	return s
 }
 
-// Load reads dir/personas/*.yaml and dir/limits/*.yaml (or .yml). Each file of personas has a list under `personas:`, each of limits
-// one under `limits:`; a file may hold several YAML documents. Missing folders are fine. The built-in limits hold until the user defines
+// Load reads dir/{tenants,tools,personas,limits,inventory,response}/*.yaml (or .yml). Each file has a list under the key that its folder is named
+// after (in response a mapping); a file may hold several YAML documents. Missing folders are fine. The built-in limits hold until the user defines
 // one; `builtin: true` or `false` in a file of limits says so outright.
 //
 // If anything is wrong there is no set, and the errors, each a *Problem, name every fault of every file.
 func Load(dir string) (*Set, []error) {
 	c := newCollector()
-	return c.load(c.files(filepath.Join(dir, "personas")), c.files(filepath.Join(dir, "limits")))
+	for _, s := range sections {
+		s.read(c, c.files(filepath.Join(dir, s.folder)))
+	}
+	if errs := c.problems(); len(errs) > 0 {
+		return nil, errs
+	}
+	return c.set(), nil
 }
 
-func (c *collector) load(personas, limits []*file) (*Set, []error) {
-	for _, f := range personas {
+// sections are the folders of a set, in the order in which they are read: what refers to another comes after it.
+var sections = []struct {
+	folder string
+	read   func(c *collector, files []*file)
+}{
+	{"tenants", (*collector).loadTenants},
+	{"tools", (*collector).loadTools},
+	{"personas", (*collector).loadPersonas},
+	{"limits", (*collector).loadLimits},
+	{"inventory", (*collector).loadInventory},
+	{"response", (*collector).loadResponse},
+}
+
+// each calls read with a definition of every document of every file, read into a fresh struct.
+func each[T any](c *collector, files []*file, read func(def *T, src *source)) {
+	for _, f := range files {
 		for _, doc := range f.documents() {
-			var def struct {
-				Personas []personaDef `json:"personas"`
-			}
+			var def T
 			src := f.decode(doc, &def)
 			c.use(src)
-			for i, p := range def.Personas {
-				c.persona(p, src, at("personas", i))
-			}
+			read(&def, src)
 		}
+	}
+}
+
+func (c *collector) loadPersonas(files []*file) {
+	type doc struct {
+		Personas []personaDef `json:"personas"`
+	}
+	each(c, files, func(d *doc, src *source) {
+		for i, p := range d.Personas {
+			c.persona(p, src, at("personas", i))
+		}
+	})
+}
+
+func (c *collector) loadLimits(files []*file) {
+	type doc struct {
+		Builtin *bool      `json:"builtin"`
+		Limits  []limitDef `json:"limits"`
 	}
 	var add []func() // after the built-in ones, so that of two equal ids the user's is reported
 	var builtin *bool
 	var said place
-	for _, f := range limits {
-		for _, doc := range f.documents() {
-			var def struct {
-				Builtin *bool      `json:"builtin"`
-				Limits  []limitDef `json:"limits"`
-			}
-			src := f.decode(doc, &def)
-			c.use(src)
-			for i, l := range def.Limits {
-				add = append(add, func() { c.limit(l, src, at("limits", i)) })
-			}
-			switch {
-			case def.Builtin == nil:
-			case builtin != nil && *builtin != *def.Builtin:
-				src.reporter("")("builtin", "builtin is %t here and %t at %s; keep one of them", *def.Builtin, *builtin, said)
-			default:
-				builtin, said = def.Builtin, src.place("builtin")
-			}
+	each(c, files, func(d *doc, src *source) {
+		for i, l := range d.Limits {
+			add = append(add, func() { c.limit(l, src, at("limits", i)) })
 		}
-	}
+		switch {
+		case d.Builtin == nil:
+		case builtin != nil && *builtin != *d.Builtin:
+			src.reporter("")("builtin", "builtin is %t here and %t at %s; keep one of them", *d.Builtin, *builtin, said)
+		default:
+			builtin, said = d.Builtin, src.place("builtin")
+		}
+	})
 	if builtin == nil && len(add) == 0 || builtin != nil && *builtin {
 		c.builtin()
 	}
 	for _, f := range add {
 		f()
 	}
-	if errs := c.problems(); len(errs) > 0 {
-		return nil, errs
-	}
-	return c.set(), nil
 }
 
 // file is one file's text and what is wrong with it as a whole.

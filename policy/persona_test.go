@@ -32,7 +32,12 @@ func load(personas, limits string) (*Set, []error) {
 	ps, ls := text("p.yaml", personas), text("l.yaml", limits)
 	c.use(&ps[0].source)
 	c.use(&ls[0].source)
-	return c.load(ps, ls)
+	c.loadPersonas(ps)
+	c.loadLimits(ls)
+	if errs := c.problems(); len(errs) > 0 {
+		return nil, errs
+	}
+	return c.set(), nil
 }
 
 func persona(t testing.TB, yaml string) *Persona {

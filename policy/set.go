@@ -1,5 +1,6 @@
-// Package policy holds what operators forbid outright: personas, the roles that agents play and what each may touch, and limits, how much
-// anybody may do in a span of time. What breaks them is certain: nothing is learned, and no statistics excuse it.
+// Package policy holds what operators say outright: the tool catalogue, what a call is; personas, the roles that agents play and what each may
+// touch; limits, how much anybody may do in a span of time; the inventory of what is known; and what is done about violations. What breaks
+// them is certain: nothing is learned, and no statistics excuse it.
 //
 // Load reads YAML and reports every problem; what it returns is compiled and never changes, so that any number of shards may share it.
 package policy
@@ -17,15 +18,19 @@ import (
 	"strings"
 )
 
-// Set is personas and limits, compiled and immutable.
+// Set is everything in the folder of policies, compiled and immutable.
 type Set struct {
-	personas []*Persona // by tenant and name
-	limits   []*Limit   // by id
-	byName   map[name]*Persona
-	agents   map[name]string     // plain names of agents
-	patterns map[string][]player // by tenant, most telling first
-	bytes    []byte
-	hash     string
+	personas  []*Persona // by tenant and name
+	limits    []*Limit   // by id
+	tenants   []*Tenant  // by name
+	catalogue *Catalogue
+	inventory *Inventory
+	response  Settings
+	byName    map[name]*Persona
+	agents    map[name]string     // plain names of agents
+	patterns  map[string][]player // by tenant, most telling first
+	bytes     []byte
+	hash      string
 }
 
 // name is something within a tenant; "" is every tenant.
@@ -41,6 +46,15 @@ func (s *Set) Personas() []*Persona { return slices.Clone(s.personas) }
 
 // Limits are all limits, by id.
 func (s *Set) Limits() []*Limit { return slices.Clone(s.limits) }
+
+// Catalogue is what is known about tools.
+func (s *Set) Catalogue() *Catalogue { return s.catalogue }
+
+// Inventory is what is registered and what to say about what is not.
+func (s *Set) Inventory() *Inventory { return s.inventory }
+
+// Response is how commands are issued.
+func (s *Set) Response() *Settings { return &s.response }
 
 // Persona returns the tenant's own persona of that name, else the one for every tenant, else nil.
 func (s *Set) Persona(tenant, persona string) *Persona {
@@ -78,9 +92,13 @@ func (s *Set) Bytes() []byte { return bytes.Clone(s.bytes) }
 
 // setDef is a set as it is written in JSON.
 type setDef struct {
-	V        int          `json:"v"`
-	Personas []personaDef `json:"personas"`
-	Limits   []limitDef   `json:"limits"`
+	V         int            `json:"v"`
+	Tenants   []tenantDef    `json:"tenants,omitempty"`
+	Tools     []toolDef      `json:"tools,omitempty"`
+	Personas  []personaDef   `json:"personas"`
+	Limits    []limitDef     `json:"limits"`
+	Inventory []inventoryDef `json:"inventory,omitempty"`
+	Response  []responseDef  `json:"response,omitempty"`
 }
 
 // Parse reads what Bytes wrote. Sets travel over Kafka, so it trusts nothing and checks what Load checks.
@@ -99,11 +117,23 @@ func Parse(b []byte) (*Set, error) {
 	}
 	c := newCollector()
 	src := &source{file: "policy set"}
-	for i, p := range def.Personas {
-		c.persona(p, src, at("personas", i))
+	for i, d := range def.Tenants {
+		c.tenant(d, src, at("tenants", i))
 	}
-	for i, l := range def.Limits {
-		c.limit(l, src, at("limits", i))
+	for i, d := range def.Tools {
+		c.tool(d, src, at("tools", i))
+	}
+	for i, d := range def.Personas {
+		c.persona(d, src, at("personas", i))
+	}
+	for i, d := range def.Limits {
+		c.limit(d, src, at("limits", i))
+	}
+	for i, d := range def.Inventory {
+		c.register(d, src, at("inventory", i))
+	}
+	for i, d := range def.Response {
+		c.respond(d, src, at("response", i))
 	}
 	if err := errors.Join(c.problems()...); err != nil {
 		return nil, err
@@ -130,11 +160,15 @@ var builtins = []limitDef{
 
 // collector gathers definitions from files and says what is wrong with each and between them.
 type collector struct {
-	personas map[name]*Persona
-	limits   map[string]*Limit
-	agents   map[name]taken
-	places   map[any]place // of personas and limits, by their key
-	sources  []*source
+	personas  map[name]*Persona
+	limits    map[string]*Limit
+	tenants   map[string]*Tenant
+	tools     []toolDef
+	inventory []inventoryDef
+	response  []responseDef
+	agents    map[name]taken
+	places    map[any]place // of personas, limits and tenants, by their key
+	sources   []*source
 }
 
 // taken says which persona claims an agent.
@@ -144,7 +178,7 @@ type taken struct {
 }
 
 func newCollector() *collector {
-	return &collector{map[name]*Persona{}, map[string]*Limit{}, map[name]taken{}, map[any]place{}, nil}
+	return &collector{personas: map[name]*Persona{}, limits: map[string]*Limit{}, tenants: map[string]*Tenant{}, agents: map[name]taken{}, places: map[any]place{}}
 }
 
 func (c *collector) use(src *source) {
@@ -250,6 +284,16 @@ func (c *collector) set() *Set {
 			return cmp.Or(tame(b.pattern)-tame(a.pattern), strings.Compare(a.pattern, b.pattern))
 		})
 	}
+	for _, t := range c.tenants {
+		s.tenants = append(s.tenants, t)
+	}
+	slices.SortFunc(s.tenants, func(a, b *Tenant) int { return strings.Compare(a.Name, b.Name) })
+	for _, t := range s.tenants {
+		def.Tenants = append(def.Tenants, t.def)
+	}
+	def.Tools, s.catalogue = c.tools, newCatalogue(c.tools)
+	def.Inventory, s.inventory = c.inventory, newInventory(c.inventory)
+	def.Response, s.response = c.response, settings(c.response)
 	for _, l := range c.limits {
 		s.limits = append(s.limits, l)
 	}

@@ -1,0 +1,576 @@
+package event
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// Modes of commands and breakers: a gateway acts on Enforce alone.
+const (
+	Enforce = "enforce"
+	DryRun  = "dry_run"
+)
+
+// Names of the forms on the wire.
+const (
+	CommandSchema = "wayward.command/v1"
+	BreakerSchema = "wayward.breaker/v1"
+)
+
+// Command tells gateways and playbooks what to do with a scope. Time is event time and the same in every replay; IssuedAt and NotAfter are wall
+// clock, outside identity and comparison. All times are Unix milliseconds here and RFC 3339 on the wire.
+type Command struct {
+	ID         string // at most 36 characters, a hash of scope and epoch: the same after a restart
+	Action     Action
+	Scope      Scope
+	Epoch      int64 // grows by one per scope: lower epochs are stale
+	Time       int64
+	IssuedAt   int64 // 0 in a replay
+	NotAfter   int64 // do not start later
+	DurationMS int64 // how long it holds; 0: until restored. Its end is sent too
+	Rate       Rate
+	Mode       string
+	Issuer     Issuer
+	Reason     string
+	FindingUID string
+	ReplyTo    string // topic for acks
+}
+
+// Issuer says on whose word: a rule, a person or the clock.
+type Issuer struct {
+	Type    string `json:"type"` // rule, human or expiry
+	Rule    string `json:"rule,omitempty"`
+	Version string `json:"version,omitempty"`
+	By      string `json:"by,omitempty"`
+}
+
+// IdempotencyKey is the same however often the command is sent.
+func (c *Command) IdempotencyKey() string {
+	return c.Scope.Key() + "|" + c.Action.String() + "|" + strconv.FormatInt(c.Epoch, 10)
+}
+
+type wireScope struct {
+	Type   string `json:"type"`
+	ID     string `json:"id"`
+	Tenant string `json:"tenant,omitempty"`
+	Agent  string `json:"agent,omitempty"`
+}
+
+type wireRate struct {
+	Calls      int64    `json:"calls"`
+	PerSeconds int64    `json:"per_seconds"`
+	Classes    []string `json:"classes,omitempty"`
+}
+
+type wireCommand struct {
+	Schema         string    `json:"schema"`
+	CommandID      string    `json:"command_id"`
+	IdempotencyKey string    `json:"idempotency_key"`
+	Action         string    `json:"action"`
+	Scope          wireScope `json:"scope"`
+	Epoch          int64     `json:"epoch"`
+	Time           string    `json:"time"`
+	IssuedAt       string    `json:"issued_at,omitempty"`
+	NotAfter       string    `json:"not_after,omitempty"`
+	Duration       string    `json:"duration,omitempty"`
+	Limit          *wireRate `json:"limit,omitempty"`
+	Mode           string    `json:"mode"`
+	Retryable      bool      `json:"retryable"`
+	Issuer         Issuer    `json:"issuer"`
+	Reason         string    `json:"reason"`
+	FindingUID     string    `json:"finding_uid,omitempty"`
+	ReplyTo        string    `json:"reply_to,omitempty"`
+}
+
+// Append encodes the command as wayward.command/v1.
+func (c *Command) Append(b []byte) []byte {
+	return appendJSON(b, wireCommand{
+		Schema: CommandSchema, CommandID: c.ID, IdempotencyKey: c.IdempotencyKey(), Action: c.Action.String(), Scope: c.Scope.wire(), Epoch: c.Epoch,
+		Time: stamp(c.Time), IssuedAt: stamp(c.IssuedAt), NotAfter: stamp(c.NotAfter), Duration: isoDuration(c.DurationMS), Limit: c.Rate.wire(),
+		Mode: c.Mode, Issuer: c.Issuer, Reason: c.Reason, FindingUID: c.FindingUID, ReplyTo: c.ReplyTo,
+	})
+}
+
+// ParseCommand reads what Append wrote: for the command line, gateways in Go and tests.
+func ParseCommand(b []byte) (Command, error) {
+	var w wireCommand
+	if err := json.Unmarshal(b, &w); err != nil {
+		return Command{}, fmt.Errorf("command: %w", err)
+	}
+	if w.Schema != CommandSchema {
+		return Command{}, fmt.Errorf("command: schema %q, this program reads %q", w.Schema, CommandSchema)
+	}
+	p := parser{what: "command"}
+	c := Command{ID: w.CommandID, Action: p.action(w.Action), Scope: p.scope(w.Scope), Epoch: w.Epoch, Time: p.time("time", w.Time, true),
+		IssuedAt: p.time("issued_at", w.IssuedAt, false), NotAfter: p.time("not_after", w.NotAfter, false), DurationMS: p.duration(w.Duration), Rate: p.rate(w.Limit),
+		Mode: w.Mode, Issuer: w.Issuer, Reason: w.Reason, FindingUID: w.FindingUID, ReplyTo: w.ReplyTo}
+	return c, p.err
+}
+
+// Breaker is the present state of a scope as agent.breakers tells it; when it closes, its key gets a tombstone.
+type Breaker struct {
+	Scope      Scope
+	State      string // throttled (throttle), open (escalate, block, kill) or observed (observe)
+	Action     Action
+	Epoch      int64
+	Since      int64 // event time of what opened it first
+	Until      int64 // wall clock at which it expires; 0: when somebody restores it
+	Rate       Rate
+	Mode       string
+	Enforced   string // what the last ack said: received, applied, rejected, failed, expired, missed; empty: none yet
+	CommandID  string
+	FindingUID string
+	Reason     string
+	Issuer     Issuer
+}
+
+type wireBreaker struct {
+	Schema     string    `json:"schema"`
+	Scope      wireScope `json:"scope"`
+	State      string    `json:"state"`
+	Action     string    `json:"action"`
+	Epoch      int64     `json:"epoch"`
+	Since      string    `json:"since"`
+	Until      string    `json:"until,omitempty"`
+	Limit      *wireRate `json:"limit,omitempty"`
+	Mode       string    `json:"mode"`
+	Enforced   string    `json:"enforced,omitempty"`
+	CommandID  string    `json:"command_id"`
+	FindingUID string    `json:"finding_uid,omitempty"`
+	Reason     string    `json:"reason"`
+	Issuer     Issuer    `json:"issuer"`
+}
+
+// Append encodes the breaker as wayward.breaker/v1.
+func (s *Breaker) Append(b []byte) []byte {
+	return appendJSON(b, wireBreaker{Schema: BreakerSchema, Scope: s.Scope.wire(), State: s.State, Action: s.Action.String(), Epoch: s.Epoch, Since: stamp(s.Since),
+		Until: stamp(s.Until), Limit: s.Rate.wire(), Mode: s.Mode, Enforced: s.Enforced, CommandID: s.CommandID, FindingUID: s.FindingUID, Reason: s.Reason, Issuer: s.Issuer})
+}
+
+// ParseBreaker reads what Append wrote.
+func ParseBreaker(b []byte) (Breaker, error) {
+	var w wireBreaker
+	if err := json.Unmarshal(b, &w); err != nil {
+		return Breaker{}, fmt.Errorf("breaker: %w", err)
+	}
+	if w.Schema != BreakerSchema {
+		return Breaker{}, fmt.Errorf("breaker: schema %q, this program reads %q", w.Schema, BreakerSchema)
+	}
+	p := parser{what: "breaker"}
+	s := Breaker{Scope: p.scope(w.Scope), State: w.State, Action: p.action(w.Action), Epoch: w.Epoch, Since: p.time("since", w.Since, true), Until: p.time("until", w.Until, false),
+		Rate: p.rate(w.Limit), Mode: w.Mode, Enforced: w.Enforced, CommandID: w.CommandID, FindingUID: w.FindingUID, Reason: w.Reason, Issuer: w.Issuer}
+	return s, p.err
+}
+
+// AckStatus is what a gateway says became of a command.
+type AckStatus uint8
+
+// Statuses of acks.
+const (
+	Received AckStatus = iota + 1
+	Applied
+	Rejected
+	Failed
+	Expired
+)
+
+var ackStatuses = []string{"", "received", "applied", "rejected", "failed", "expired"}
+
+func (s AckStatus) String() string { return ackStatuses[s] }
+
+// Ack is a record of agent.acks.
+type Ack struct {
+	CommandID string
+	Tenant    string
+	Scope     Scope
+	Epoch     int64
+	Time      int64 // of the gateway, Unix milliseconds
+	Status    AckStatus
+	By        string
+	Detail    string
+}
+
+type wireAck struct {
+	CommandID string    `json:"command_id"`
+	Tenant    string    `json:"tenant,omitempty"`
+	Scope     wireScope `json:"scope"`
+	Epoch     int64     `json:"epoch"`
+	Time      string    `json:"time"`
+	Status    string    `json:"status"`
+	By        string    `json:"by,omitempty"`
+	Detail    string    `json:"detail,omitempty"`
+}
+
+// Append encodes the ack.
+func (a *Ack) Append(b []byte) []byte {
+	return appendJSON(b, wireAck{a.CommandID, a.Tenant, a.Scope.wire(), a.Epoch, stamp(a.Time), a.Status.String(), a.By, a.Detail})
+}
+
+// ParseAck reads a record of agent.acks. Gateways of others write it: every text is bounded, the tenant stands once or twice but alike.
+func ParseAck(b []byte) (Ack, error) {
+	var w wireAck
+	p := parser{what: "ack"}
+	if p.unmarshal(b, &w); p.err != nil {
+		return Ack{}, p.err
+	}
+	if w.Scope.Tenant == "" {
+		w.Scope.Tenant = w.Tenant
+	}
+	a := Ack{CommandID: p.text("command_id", w.CommandID, 36), Tenant: w.Tenant, Scope: p.scope(w.Scope), Epoch: w.Epoch, Time: p.time("time", w.Time, true),
+		By: p.text("by", w.By, MaxString), Detail: p.text("detail", w.Detail, MaxString)}
+	for i, word := range ackStatuses[1:] {
+		if word == w.Status {
+			a.Status = AckStatus(i + 1)
+		}
+	}
+	switch {
+	case p.err != nil:
+	case w.CommandID == "":
+		p.fail("command_id is missing")
+	case a.Status == 0:
+		p.fail("status %s is unknown; use %s", show(w.Status), strings.Join(ackStatuses[1:], ", "))
+	case w.Tenant != "" && w.Tenant != w.Scope.Tenant:
+		p.fail("tenant %s is not that of the scope, %s", show(w.Tenant), show(w.Scope.Tenant))
+	}
+	return a, p.err
+}
+
+// FeedbackType is what a person wants.
+type FeedbackType uint8
+
+// Types of feedback. A verdict is an opinion on a finding; the others act and must be signed.
+const (
+	VerdictFeedback FeedbackType = iota + 1
+	TripFeedback
+	RestoreFeedback
+	ApproveFeedback
+)
+
+var feedbackTypes = []string{"", "verdict", "trip", "restore", "approve"}
+
+func (t FeedbackType) String() string { return feedbackTypes[t] }
+
+// Verdicts of analysts on findings.
+var Verdicts = []string{"true_positive", "false_positive", "benign_true_positive", "unclear"}
+
+// Feedback is a record of agent.feedback.
+type Feedback struct {
+	ID         string // unique: the same id is taken once
+	Time       int64  // Unix milliseconds; feedback that acts is refused when it is old
+	Tenant     string
+	Type       FeedbackType
+	Scope      Scope
+	FindingUID string
+	Verdict    string
+	Action     Action // of a trip
+	DurationMS int64  // of a trip; 0: until restored
+	Rate       Rate   // of a throttle
+	By         string // whose key signed it
+	Reason     string
+	Signature  []byte
+}
+
+type wireFeedback struct {
+	V          int       `json:"v"`
+	ID         string    `json:"id"`
+	Time       string    `json:"time"`
+	Tenant     string    `json:"tenant,omitempty"`
+	Type       string    `json:"type"`
+	Scope      wireScope `json:"scope"`
+	FindingUID string    `json:"finding_uid,omitempty"`
+	Verdict    string    `json:"verdict,omitempty"`
+	Action     string    `json:"action,omitempty"`
+	Duration   string    `json:"duration,omitempty"`
+	Limit      *wireRate `json:"limit,omitempty"`
+	By         string    `json:"by"`
+	Reason     string    `json:"reason,omitempty"`
+	Signature  string    `json:"signature,omitempty"`
+}
+
+func (f *Feedback) wire() wireFeedback {
+	return wireFeedback{1, f.ID, stamp(f.Time), f.Tenant, f.Type.String(), f.Scope.wire(), f.FindingUID, f.Verdict, f.Action.String(), isoDuration(f.DurationMS), f.Rate.wire(), f.By, f.Reason,
+		base64.StdEncoding.EncodeToString(f.Signature)}
+}
+
+// Append encodes the feedback.
+func (f *Feedback) Append(b []byte) []byte { return appendJSON(b, f.wire()) }
+
+// signed is what the signature is over: a label, so that it fits nothing else, and the record without its signature.
+func (f *Feedback) signed() []byte {
+	w := f.wire()
+	w.Signature = ""
+	return appendJSON([]byte("wayward.feedback/v1\n"), w)
+}
+
+// Sign signs the feedback with Ed25519 (RFC 8032).
+func (f *Feedback) Sign(key ed25519.PrivateKey) { f.Signature = ed25519.Sign(key, f.signed()) }
+
+// Verify tells whether the key signed exactly this.
+func (f *Feedback) Verify(key ed25519.PublicKey) bool {
+	return len(key) == ed25519.PublicKeySize && len(f.Signature) == ed25519.SignatureSize && ed25519.Verify(key, f.signed(), f.Signature)
+}
+
+// ParseFeedback reads a record of agent.feedback. It does not look at the signature: Verify does.
+func ParseFeedback(b []byte) (Feedback, error) {
+	var w wireFeedback
+	p := parser{what: "feedback"}
+	if p.unmarshal(b, &w); p.err != nil {
+		return Feedback{}, p.err
+	}
+	if w.Scope.Tenant == "" && w.Scope.Type != "global" {
+		w.Scope.Tenant = w.Tenant
+	}
+	f := Feedback{ID: p.text("id", w.ID, 64), Time: p.time("time", w.Time, true), Tenant: w.Tenant, Scope: p.scope(w.Scope), FindingUID: p.text("finding_uid", w.FindingUID, 64),
+		Verdict: w.Verdict, DurationMS: p.duration(w.Duration), Rate: p.rate(w.Limit), By: p.text("by", w.By, 128), Reason: p.text("reason", w.Reason, MaxString)}
+	for i, word := range feedbackTypes[1:] {
+		if word == w.Type {
+			f.Type = FeedbackType(i + 1)
+		}
+	}
+	if w.Action != "" {
+		f.Action = p.action(w.Action)
+	}
+	sig, err := base64.StdEncoding.DecodeString(w.Signature)
+	f.Signature = sig
+	switch {
+	case p.err != nil:
+	case w.V > 1:
+		p.fail("version %d; this program reads version 1", w.V)
+	case w.ID == "":
+		p.fail("id is missing")
+	case f.Type == 0:
+		p.fail("type %s is unknown; use %s", show(w.Type), strings.Join(feedbackTypes[1:], ", "))
+	case err != nil || len(sig) > ed25519.SignatureSize:
+		p.fail("signature is not an Ed25519 signature in base64")
+	case w.Tenant != w.Scope.Tenant:
+		p.fail("tenant %s is not that of the scope, %s", show(w.Tenant), show(w.Scope.Tenant))
+	case f.Type == TripFeedback && (f.Action == 0 || f.Action == Restore):
+		p.fail("a trip needs an action: %s", strings.Join(Actions(), ", "))
+	case f.Type == TripFeedback && f.Action == Throttle && (f.Rate.Calls < 1 || f.Rate.PerSeconds < 1):
+		p.fail("a throttle needs a limit of calls per_seconds")
+	case f.Type == TripFeedback && f.Reason == "":
+		p.fail("a trip needs a reason")
+	}
+	return f, p.err
+}
+
+func (s Scope) wire() wireScope { return wireScope{s.Type.String(), s.ID, s.Tenant, s.Agent} }
+
+func (r Rate) wire() *wireRate {
+	if r.Calls == 0 {
+		return nil
+	}
+	w := &wireRate{Calls: r.Calls, PerSeconds: r.PerSeconds}
+	for _, c := range r.Classes {
+		w.Classes = append(w.Classes, c.String())
+	}
+	return w
+}
+
+// parser gathers the first thing that is wrong with a record.
+type parser struct {
+	what string
+	err  error
+}
+
+func (p *parser) fail(format string, args ...any) {
+	if p.err == nil {
+		p.err = fmt.Errorf(p.what+": "+format, args...)
+	}
+}
+
+func (p *parser) unmarshal(b []byte, into any) {
+	if len(b) > 64<<10 {
+		p.fail("%d bytes long, at most 64 KiB", len(b))
+	} else if err := json.Unmarshal(b, into); err != nil {
+		p.fail("%w", err)
+	}
+}
+
+func (p *parser) text(name, s string, most int) string {
+	if len(s) > most {
+		p.fail("%s is %d bytes long, at most %d", name, len(s), most)
+	} else if !utf8.ValidString(s) {
+		p.fail("%s is not UTF-8", name)
+	}
+	return s
+}
+
+func (p *parser) action(word string) Action {
+	a, ok := ParseAction(word)
+	if !ok {
+		p.fail("action %s is unknown; use %s", show(word), strings.Join(actions[1:], ", "))
+	}
+	return a
+}
+
+func (p *parser) scope(w wireScope) Scope {
+	t, ok := ParseScopeType(w.Type)
+	s := Scope{t, p.text("scope.id", w.ID, 2*MaxString), w.Tenant, p.text("scope.agent", w.Agent, MaxString)}
+	switch {
+	case !ok:
+		p.fail("scope.type %s is unknown; use %s", show(w.Type), strings.Join(ScopeTypes(), ", "))
+	case w.ID == "":
+		p.fail("scope.id is missing")
+	case t == GlobalScope && (w.ID != "*" || w.Tenant != ""):
+		p.fail("a global scope has the id * and no tenant")
+	case t != GlobalScope && !isTenant(w.Tenant):
+		p.fail("tenant %s: want 1 to 64 letters, digits, dots, hyphens and underscores", show(w.Tenant))
+	case t == SessionScope && w.Agent == "":
+		p.fail("scope.agent is missing: a session belongs to an agent")
+	}
+	return s
+}
+
+func (p *parser) rate(w *wireRate) Rate {
+	if w == nil {
+		return Rate{}
+	}
+	r := Rate{Calls: w.Calls, PerSeconds: w.PerSeconds}
+	if w.Calls < 1 || w.PerSeconds < 1 || w.PerSeconds > 86_400 || len(w.Classes) > len(classes) {
+		p.fail("limit: want at least 1 call per 1 to 86400 seconds")
+		return r
+	}
+	for _, word := range w.Classes {
+		c, ok := ParseClass(word)
+		if !ok {
+			p.fail("limit: class %s is unknown; use %s", show(word), strings.Join(Classes(), ", "))
+		}
+		r.Classes = append(r.Classes, c)
+	}
+	return r
+}
+
+func (p *parser) time(name, s string, required bool) int64 {
+	if s == "" {
+		if required {
+			p.fail("%s is missing", name)
+		}
+		return 0
+	}
+	t, err := time.Parse(time.RFC3339Nano, s)
+	if err != nil {
+		p.fail("%s %s is not RFC 3339", name, show(s))
+	}
+	return t.UnixMilli()
+}
+
+// maxDuration of a command: longer is until somebody restores it.
+const maxDuration = 366 * 24 * time.Hour
+
+func (p *parser) duration(s string) int64 {
+	if s == "" {
+		return 0
+	}
+	ms, err := parseISODuration(s)
+	if err != nil {
+		p.fail("duration %s: %w", show(s), err)
+	}
+	return ms
+}
+
+// isoDuration writes milliseconds as ISO 8601: PT15M, P1DT12H.
+func isoDuration(ms int64) string {
+	if ms <= 0 {
+		return ""
+	}
+	s := "P"
+	if d := ms / 86_400_000; d > 0 {
+		s += strconv.FormatInt(d, 10) + "D"
+	}
+	if ms %= 86_400_000; ms > 0 {
+		s += "T"
+	}
+	if h := ms / 3_600_000; h > 0 {
+		s += strconv.FormatInt(h, 10) + "H"
+	}
+	if m := ms / 60_000 % 60; m > 0 {
+		s += strconv.FormatInt(m, 10) + "M"
+	}
+	if ms %= 60_000; ms > 0 {
+		s += strconv.FormatInt(ms/1000, 10)
+		if f := ms % 1000; f > 0 {
+			s += strings.TrimRight("."+strconv.FormatInt(1000+f, 10)[1:], "0")
+		}
+		s += "S"
+	}
+	return s
+}
+
+var errDuration = errors.New("want ISO 8601 of days, hours, minutes and seconds, such as PT15M or P1D, at most 366 days")
+
+// parseISODuration reads ISO 8601 durations of weeks and smaller, whose length does not depend on a calendar.
+func parseISODuration(s string) (int64, error) {
+	rest, ok := strings.CutPrefix(s, "P")
+	if !ok || rest == "" || len(s) > 40 || strings.HasSuffix(rest, "T") {
+		return 0, errDuration
+	}
+	total, clock, last := 0.0, false, 0.0
+	for rest != "" {
+		if rest[0] == 'T' && !clock {
+			clock, last, rest = true, 0, rest[1:]
+			continue
+		}
+		i := 0
+		for i < len(rest) && (rest[i] >= '0' && rest[i] <= '9' || rest[i] == '.') {
+			i++
+		}
+		n, err := strconv.ParseFloat(rest[:i], 64)
+		if err != nil || i == len(rest) {
+			return 0, errDuration
+		}
+		unit := map[string]float64{"falseW": 7 * 86_400_000, "falseD": 86_400_000, "trueH": 3_600_000, "trueM": 60_000, "trueS": 1000}[strconv.FormatBool(clock)+rest[i:i+1]]
+		if unit == 0 || last != 0 && unit >= last {
+			return 0, errDuration
+		}
+		total, last, rest = total+n*unit, unit, rest[i+1:]
+	}
+	if total < 1 || total > float64(maxDuration.Milliseconds()) {
+		return 0, errDuration
+	}
+	return int64(total), nil
+}
+
+// stamp writes Unix milliseconds as RFC 3339; 0 is nothing.
+func stamp(ms int64) string {
+	if ms == 0 {
+		return ""
+	}
+	return time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.000Z")
+}
+
+// appendJSON encodes strings and integers, which always works. < and > stay as they are: people read it.
+func appendJSON(b []byte, v any) []byte {
+	w := bytes.NewBuffer(b)
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		panic(err)
+	}
+	return bytes.TrimSuffix(w.Bytes(), []byte("\n"))
+}
+
+// show quotes a text of somebody else's, cut short.
+func show(s string) string {
+	if len(s) > 64 {
+		s = s[:61] + "..."
+	}
+	return strconv.Quote(s)
+}
+
+func isTenant(s string) bool {
+	for i := range len(s) {
+		if c := s[i] | 0x20; (c < 'a' || c > 'z') && (s[i] < '0' || s[i] > '9') && s[i] != '.' && s[i] != '-' && s[i] != '_' {
+			return false
+		}
+	}
+	return s != "" && len(s) <= 64
+}
