@@ -1,0 +1,287 @@
+// Package response turns violations into commands: the circuit breaker of one scope, and the guard that keeps a persona from being switched off.
+//
+// Everything here is a function of its arguments. The wall clock comes in as `now`, which the engine takes from its logs, so that a shard
+// that reads them again decides the same.
+package response
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"strconv"
+
+	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/policy"
+)
+
+// Order is what somebody wants done with a scope.
+type Order struct {
+	Action     event.Action
+	DurationMS int64 // 0: until restored
+	Rate       event.Rate
+	Time       int64 // event time of what it is about
+	FindingUID string
+	Reason     string
+	Issuer     event.Issuer
+	Trigger    event.Ref
+	// Guarded orders count against the persona's guard: automatic blocks and kills of an agent or a session.
+	Guarded bool
+}
+
+// maxReason bounds the sentence that travels with a command and is kept with its breaker.
+const maxReason = 256
+
+// Breaker is the circuit breaker of one scope. The zero value is closed and was never tripped.
+//
+// The ladder observe < throttle < escalate < block < kill only rises, until the breaker expires or somebody restores it. Every command takes the
+// next epoch. A breaker that closed keeps its epoch: consumers drop lower ones.
+type Breaker struct {
+	Epoch  int64
+	Action event.Action // 0: closed
+	Mode   string
+	Since  int64 // event time of what opened it
+	Until  int64 // wall clock at which it expires; 0: when restored
+	Rate   event.Rate
+	Finding,
+	Reason string
+	Issuer  event.Issuer
+	Persona string // whose guard counts it; "" : none
+
+	Command string // id of the last command: what acks refer to
+	AckBy   int64  // wall clock by which it must be applied; 0: nothing is awaited
+	Ack     event.AckStatus
+	Missed  bool  // the ack did not come in time
+	Applied int64 // time of the gateway at which the scope was stopped; 0: not known to be
+	trigger event.Ref
+	acts    int64 // calls that went through after Applied
+	told    int64 // acts at which that is next told
+	first   event.Ref
+}
+
+// Open tells whether anything is in force.
+func (b *Breaker) Open() bool { return b != nil && b.Action != 0 }
+
+// Trip carries out an order, unless as much is in force already. An order about behaviour that is older than the settings allow asks a human
+// instead of blocking: it comes out of a backlog, and the agent may long do something else.
+func (b *Breaker) Trip(scope event.Scope, o Order, set *policy.Settings, now int64) (event.Command, bool) {
+	if o.Action > event.Escalate && now-o.Time > set.StaleMS && o.Issuer.Type != "human" {
+		o.Action, o.Guarded = event.Escalate, false
+		o.Reason = "stale: " + o.Reason
+	}
+	if b.Open() && o.Action <= b.Action && !(set.Enforce && b.Mode == event.DryRun) {
+		return event.Command{}, false
+	}
+	*b = Breaker{Epoch: b.Epoch + 1, Action: o.Action, Mode: set.Mode(), Since: o.Time, Rate: o.Rate, Finding: o.FindingUID, Reason: short(o.Reason), Issuer: o.Issuer, Persona: b.Persona,
+		trigger: o.Trigger.Clone()}
+	if o.DurationMS > 0 {
+		b.Until = now + o.DurationMS
+	}
+	return b.command(scope, o.Action, o.Time, o.DurationMS, set, now), true
+}
+
+// Restore closes the breaker.
+func (b *Breaker) Restore(scope event.Scope, issuer event.Issuer, reason string, time int64, set *policy.Settings, now int64) (event.Command, bool) {
+	if !b.Open() {
+		return event.Command{}, false
+	}
+	mode, finding := b.Mode, b.Finding
+	*b = Breaker{Epoch: b.Epoch + 1, Mode: mode, Finding: finding, Reason: short(reason), Issuer: issuer, Persona: b.Persona, trigger: b.trigger}
+	return b.command(scope, event.Restore, time, 0, set, now), true
+}
+
+func (b *Breaker) command(scope event.Scope, a event.Action, time, duration int64, set *policy.Settings, now int64) event.Command {
+	b.Command = commandID(scope, b.Epoch)
+	if b.Mode == event.Enforce && a != event.Observe {
+		b.AckBy = now + set.AckMS
+	}
+	return event.Command{ID: b.Command, Action: a, Scope: scope, Epoch: b.Epoch, Time: time, IssuedAt: now, NotAfter: now + set.StartMS, DurationMS: duration,
+		Rate: b.Rate, Mode: b.Mode, Issuer: b.Issuer, Reason: b.Reason, FindingUID: b.Finding}
+}
+
+// commandID names a command by scope and epoch: the same after a restart. 128 bits of SHA-256 in hex, 32 characters.
+func commandID(scope event.Scope, epoch int64) string {
+	sum := sha256.Sum256(strconv.AppendInt(append(scope.AppendKey(nil), '|'), epoch, 10))
+	return hex.EncodeToString(sum[:16])
+}
+
+// AckResult is what became of an ack.
+type AckResult uint8
+
+// Results of acks.
+const (
+	AckTaken   AckResult = iota
+	AckUnknown           // no command of this scope has that id
+	AckStale             // of an epoch that is over
+	AckRefused           // taken, and the gateway says that it did not do it: NotEnforced
+)
+
+// TakeAck notes what a gateway said of the last command. stamp is the broker's time of the ack: no gateway applied anything later than that.
+func (b *Breaker) TakeAck(a *event.Ack, stamp int64) AckResult {
+	switch {
+	case b == nil || b.Epoch == 0:
+		return AckUnknown
+	case a.Epoch < b.Epoch:
+		return AckStale
+	case a.CommandID != b.Command || a.Epoch != b.Epoch:
+		return AckUnknown
+	}
+	if b.Ack == event.Applied || b.Ack == a.Status {
+		return AckTaken // said before; a late "received" takes nothing back
+	}
+	b.Ack = a.Status
+	switch a.Status {
+	case event.Applied:
+		b.AckBy = 0
+		b.Applied = min(a.Time, stamp)
+	case event.Rejected, event.Failed, event.Expired:
+		b.AckBy = 0
+		if b.Action != 0 {
+			return AckRefused
+		}
+	}
+	return AckTaken
+}
+
+// Miss notes that the ack of an epoch did not come by the deadline; false: it is not so (any more).
+func (b *Breaker) Miss(epoch, now int64) bool {
+	if b == nil || b.Epoch != epoch || b.AckBy == 0 || now < b.AckBy {
+		return false
+	}
+	b.AckBy, b.Missed = 0, true
+	return b.Action != 0 // that a restore was not heard harms nobody but the agent; the breakers' topic has it
+}
+
+// State is what agent.breakers says; nil: closed.
+func (b *Breaker) State(scope event.Scope) *event.Breaker {
+	if !b.Open() {
+		return nil
+	}
+	s := &event.Breaker{Scope: scope, State: "open", Action: b.Action, Epoch: b.Epoch, Since: b.Since, Until: b.Until, Rate: b.Rate, Mode: b.Mode, CommandID: b.Command, FindingUID: b.Finding,
+		Reason: b.Reason, Issuer: b.Issuer, Enforced: b.Ack.String()}
+	switch {
+	case b.Action == event.Observe:
+		s.State = "observed"
+	case b.Action == event.Throttle:
+		s.State = "throttled"
+	}
+	if b.Missed && b.Ack < event.Applied {
+		s.Enforced = "missed"
+	}
+	return s
+}
+
+// Findings of this package: their detector in findings and metrics, and their rules.
+const (
+	Detector       = "response"
+	ruleUnenforced = "not-enforced"
+	ruleDefied     = "acts-after-applied"
+)
+
+// NotEnforced is the finding that a command was refused, failed or not answered.
+func (b *Breaker) NotEnforced(scope event.Scope, at int64) event.Finding {
+	what := "was not acknowledged in time"
+	if !b.Missed {
+		what = "was answered with " + b.Ack.String()
+	}
+	f := b.finding(ruleUnenforced, scope, at)
+	f.Title = "A command was not enforced"
+	f.Why = b.Action.String() + " of " + scope.Type.String() + " " + strconv.Quote(short(scope.ID)) + " (epoch " + strconv.FormatInt(b.Epoch, 10) + ") " + what
+	f.Refs = []event.Ref{{Time: b.trigger.Time, ID: b.Command}}
+	if b.trigger.ID != "" {
+		f.Refs = []event.Ref{b.trigger}
+	}
+	return f
+}
+
+// grace lets calls end that were under way when the gateway stopped the scope.
+const grace = 2000
+
+// Defied tells whether a call that went through at the time of an event goes against what is in force, and what to say of it; Activity 0 is nothing.
+func (b *Breaker) Defied(scope event.Scope, ref event.Ref) (f event.Finding) {
+	if b.Action < event.Escalate || b.Mode != event.Enforce || b.Applied == 0 || ref.Time <= b.Applied+grace {
+		return f
+	}
+	b.acts++
+	if b.acts == 1 {
+		b.first, b.told = ref.Clone(), 1
+	}
+	if b.acts < b.told {
+		return f
+	}
+	b.told *= 2
+	f = b.finding(ruleDefied, scope, b.first.Time)
+	if b.acts > 1 {
+		f.Activity = event.Update
+	}
+	f.Severity, f.Risk = event.Critical, 95
+	f.Title = "Acts after an applied " + b.Action.String()
+	f.Why = scope.Type.String() + " " + strconv.Quote(short(scope.ID)) + " made " + strconv.FormatInt(b.acts, 10) + " calls after the gateway had applied " + b.Action.String() + " (epoch " + strconv.FormatInt(b.Epoch, 10) + ")"
+	f.Last, f.Count, f.Refs = ref.Time, b.acts, []event.Ref{b.first}
+	return f
+}
+
+func (b *Breaker) finding(rule string, scope event.Scope, at int64) event.Finding {
+	return event.Finding{Activity: event.Create, Analytic: event.RuleAnalytic, Severity: event.High, Risk: 75, Alert: true, Tenant: scope.Tenant, Detector: Detector, Rule: rule, RuleVersion: "1",
+		Tags: []string{"ASI10"}, ScopeType: scope.Type.String(), ScopeID: scope.ID, Time: at, First: at, Last: at, Count: 1, Target: b.Command,
+		UID: event.UID(scope.Tenant, Detector+"/"+rule, scope.Type.String(), scope.Agent+"|"+scope.ID, b.Command)}
+}
+
+func short(s string) string {
+	if len(s) <= maxReason {
+		return s
+	}
+	for i := maxReason - 3; ; i-- {
+		if s[i]&0xc0 != 0x80 { // not in the middle of a letter
+			return s[:i] + "…"
+		}
+	}
+}
+
+// Append encodes the breaker.
+func (b *Breaker) Append(d []byte) []byte {
+	d = binary.AppendUvarint(d, uint64(b.Epoch))
+	flags := byte(0)
+	if b.Mode == event.Enforce {
+		flags |= 1
+	}
+	if b.Missed {
+		flags |= 2
+	}
+	d = append(d, byte(b.Action), flags, byte(b.Ack))
+	for _, v := range []int64{b.Since, b.Until, b.Rate.Calls, b.Rate.PerSeconds, b.AckBy, b.Applied, b.acts, b.told} {
+		d = binary.AppendVarint(d, v)
+	}
+	d = binary.AppendUvarint(d, uint64(len(b.Rate.Classes)))
+	for _, c := range b.Rate.Classes {
+		d = append(d, byte(c))
+	}
+	for _, s := range []string{b.Finding, b.Reason, b.Issuer.Type, b.Issuer.Rule, b.Issuer.Version, b.Issuer.By, b.Persona, b.Command} {
+		d = baselines.AppendString(d, s)
+	}
+	return baselines.AppendRef(baselines.AppendRef(d, b.trigger), b.first)
+}
+
+// Decode reads what Append wrote.
+func (b *Breaker) Decode(r *baselines.Reader) {
+	*b = Breaker{Epoch: int64(r.Uvarint()), Action: event.Action(r.Byte()), Mode: event.DryRun}
+	flags := r.Byte()
+	if flags&1 != 0 {
+		b.Mode = event.Enforce
+	}
+	b.Missed = flags&2 != 0
+	b.Ack = event.AckStatus(r.Byte())
+	for _, v := range []*int64{&b.Since, &b.Until, &b.Rate.Calls, &b.Rate.PerSeconds, &b.AckBy, &b.Applied, &b.acts, &b.told} {
+		*v = r.Varint()
+	}
+	for range min(r.Len(), 16) {
+		b.Rate.Classes = append(b.Rate.Classes, event.Class(r.Byte()))
+	}
+	for _, s := range []*string{&b.Finding, &b.Reason, &b.Issuer.Type, &b.Issuer.Rule, &b.Issuer.Version, &b.Issuer.By, &b.Persona, &b.Command} {
+		*s = r.String()
+	}
+	b.trigger, b.first = baselines.ReadRef(r), baselines.ReadRef(r)
+	if b.Action > event.Kill || b.Ack > event.Expired {
+		r.Err = baselines.ErrShort
+	}
+}
