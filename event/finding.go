@@ -63,8 +63,10 @@ func (r Ref) Clone() Ref {
 // Activity is what happened to a finding, with OCSF's activity_id.
 type Activity uint8
 
-// Activities of a finding. An update keeps uid, trigger and time.
+// Activities of a finding. An update keeps uid, trigger and time. Again is a finding that goes on without having grown enough to be told: nothing is
+// sent, but what it asks for is done if it is no longer in force.
 const (
+	Again  Activity = 0
 	Create Activity = 1
 	Update Activity = 2
 )

@@ -3,7 +3,9 @@ package pipeline
 import (
 	"bytes"
 	"encoding/binary"
+	"maps"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/cespare/xxhash/v2"
@@ -12,6 +14,7 @@ import (
 	"github.com/wayward-sec/wayward/detectors"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/policy"
+	"github.com/wayward-sec/wayward/response"
 )
 
 // behaviour is the machine of the first stage: everything whose key is one agent, or a session of one agent. It works in offset order, without
@@ -29,8 +32,10 @@ type behaviour struct {
 	stamp     int64 // broker's timestamp of the newest event
 	told      int64 // now when the watermark last went to every facts partition
 	toldIdle  bool
-	relation  []int64 // watermark of each relation shard, as last heard
-	skip      []int64 // offsets that the shard was told to set aside
+	relation  []int64             // watermark of each relation shard, as last heard
+	gates     map[string]bool     // tenant|persona: no further block may be added until the relation stage says so
+	wide      []*response.Breaker // of scopes above agents, as last heard
+	skip      []int64             // offsets that the shard was told to set aside
 	sweptHour int64
 
 	current  *event.Event // under observation
@@ -53,10 +58,12 @@ const (
 	agentIdle  = 7 * 86_400_000
 	sessionEnd = 86_400_000 // ms of event time after which an idle session is forgotten
 	factsBytes = 512 << 10  // a facts record is split above this
+	// breakerIdle is how long the page of a scope that was once stopped is kept, for its epoch: consumers must have forgotten the old one by then.
+	breakerIdle = 90 * 86_400_000
 )
 
 func newBehaviour(p int32, r *rules, set *policy.Set, topic string) *behaviour {
-	b := &behaviour{shard: newShard(p, r), panel: detectors.New(set), topic: topic, index: map[uint64]int32{}, relation: make([]int64, r.facts), facts: make([][]byte, r.facts), hint: make([]int, r.facts)}
+	b := &behaviour{shard: newShard(p, r), panel: detectors.New(set), topic: topic, index: map[uint64]int32{}, gates: map[string]bool{}, relation: make([]int64, r.facts), facts: make([][]byte, r.facts), hint: make([]int, r.facts)}
 	for i := range b.relation {
 		b.relation[i] = noTime
 	}
@@ -133,7 +140,14 @@ func (b *behaviour) observe(e *event.Event, stamp int64) {
 	b.scene.Agent = &pg.memory
 	b.agent, b.session, b.sessions = pg, nil, false
 	b.role(pg, e)
+	if hour := baselines.FloorDiv(t, 3_600_000); hour > pg.active {
+		pg.active = hour
+		b.Contribute(guardSlot, 0, policy.PersonaScope, b.scene.Persona, &detectors.Sums{1})
+	}
 	b.panel.Observe(&b.scene, e)
+	if pg.breaker != nil || pg.barred > 0 || len(b.wide) > 0 {
+		b.defied(pg, e)
+	}
 
 	b.clock.see(t, pg.hash)
 	if h := baselines.FloorDiv(b.clock.newest, 3_600_000); h > b.sweptHour {
@@ -160,12 +174,16 @@ func (b *behaviour) role(pg *page, e *event.Event) {
 func (b *behaviour) forget() {
 	t := b.clock.watermark()
 	b.sweep(func(pg *page) bool {
-		switch pg.key[0] {
-		case sessionPage:
-			return pg.seen < t-sessionEnd
-		default:
-			return pg.seen < t-agentIdle
+		idle := int64(agentIdle)
+		switch {
+		case pg.breaker.Open():
+			return false
+		case pg.breaker != nil:
+			idle = breakerIdle
+		case pg.key[0] == sessionPage:
+			idle = sessionEnd
 		}
+		return pg.seen < t-idle
 	})
 }
 
@@ -217,6 +235,7 @@ func (b *behaviour) Find(f event.Finding) {
 	}
 	f.UID = event.UID(f.Tenant, f.Detector+"/"+f.Rule, f.ScopeType, id, f.Refs[len(f.Refs)-1].ID)
 	b.find(&f)
+	b.respond(&f)
 }
 
 // Contribute implements detectors.Host.
@@ -288,6 +307,23 @@ func (b *behaviour) control(r *record) error {
 		if len(b.skip) > 16 {
 			b.skip = b.skip[1:]
 		}
+	case controlTrip:
+		if c.Trip == nil || !c.Trip.Scope.Type.Narrow() {
+			b.counts.badControl++
+			return nil
+		}
+		b.tripAgent(*c.Trip)
+	case controlGate:
+		gate := c.Tenant + "|" + c.Persona
+		if c.Open {
+			delete(b.gates, gate)
+		} else if len(b.gates) < maxGates {
+			b.gates[gate] = true
+		}
+	case controlWide:
+		b.heardWide(&c)
+	case controlAck, controlFeedback, controlExpire, controlMissed:
+		b.answer(&c, r)
 	case controlActivate:
 		if c.Set == b.panel.Set.Hash() {
 			return nil
@@ -319,8 +355,7 @@ func (b *behaviour) seal() {
 		b.facts[q] = appendFactsHead(make([]byte, 0, b.hint[q]+256), factsHead{source: b.p, now: b.now, watermark: watermark, idle: b.idle, set: b.panel.Set.Hash()})
 	}
 	to := func(tenant string, scope policy.Scope, id string) int32 {
-		b.key = append(append(append(b.key[:0], tenant...), '|', byte(scope), '|'), id...)
-		q := int32(xxhash.Sum64(b.key) % uint64(n))
+		q := b.rules.owner(tenant, scope, id)
 		if len(b.facts[q]) > factsBytes {
 			b.sendFacts(q)
 		}
@@ -401,6 +436,14 @@ func (b *behaviour) appendVars(v []byte) []byte {
 	for _, o := range b.skip {
 		v = binary.AppendVarint(v, o)
 	}
+	v = binary.AppendUvarint(v, uint64(len(b.gates)))
+	for _, g := range slices.Sorted(maps.Keys(b.gates)) {
+		v = baselines.AppendString(v, g)
+	}
+	v = binary.AppendUvarint(v, uint64(len(b.wide)))
+	for _, k := range b.wide {
+		v = k.Append(v)
+	}
 	return baselines.AppendString(v, b.panel.Set.Hash())
 }
 
@@ -420,12 +463,24 @@ func (b *behaviour) decodeVars(r *baselines.Reader) {
 	for range r.Len() {
 		b.skip = append(b.skip, r.Varint())
 	}
+	b.gates = map[string]bool{}
+	for range r.Len() {
+		b.gates[r.String()] = true
+	}
+	b.wide = nil
+	for range r.Len() {
+		k := &response.Breaker{}
+		k.Decode(r)
+		b.wide = append(b.wide, k)
+	}
 	b.panel = b.panelOf(r, b.panel)
 	b.drain() // what an aborted slice gathered is gone with it
 }
 
 func (b *behaviour) indexed(*page) {}
 
-func (b *behaviour) setHash() string { return b.panel.Set.Hash() }
+func (b *behaviour) policies() *policy.Set { return b.panel.Set }
+
+func (b *behaviour) stage() string { return "behaviour" }
 
 func (b *behaviour) undoes() bool { return true }

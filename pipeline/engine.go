@@ -120,14 +120,12 @@ func Run(ctx context.Context, c Config) error {
 	if err := known.publish(ctx, plain); err != nil {
 		return err
 	}
-	shared := &rules{encoder: c.Encoder, sources: sources, facts: facts, pageCap: c.PageCap, partition: byKey, set: known.get, noUndo: c.NoUndo}
+	shared := &rules{encoder: c.Encoder, sources: sources, facts: facts, pageCap: c.PageCap, partition: byKey, set: known.get, acks: c.Topics.Acks, feedback: c.Topics.Feedback, noUndo: c.NoUndo}
 	g, ctx := errgroup.WithContext(ctx)
 	for _, name := range c.Stages {
 		switch name {
 		case "ingress":
-			if len(c.Ingress) > 0 {
-				g.Go(func() error { return (&ingress{cfg: &c, log: c.Log.With("stage", "ingress")}).run(ctx) })
-			}
+			g.Go(func() error { return (&ingress{cfg: &c, rules: shared, log: c.Log.With("stage", "ingress")}).run(ctx) })
 		case "behaviour":
 			st := c.stage("behaviour", 'b', shared)
 			st.in = []string{c.Topics.Control, c.Topics.Events}
@@ -158,8 +156,9 @@ func (c *Config) stage(name string, kind byte, r *rules) *stage {
 	return st
 }
 
-func topicsOf(t Topics) (out [toEvents + 1]string) {
+func topicsOf(t Topics) (out [toInventory + 1]string) {
 	out[toAlerts], out[toDLQ], out[toFacts], out[toControl], out[toJournal], out[toEvents] = t.Alerts, t.DLQ, t.Facts, t.Control, t.Journal, t.Events
+	out[toCommands], out[toBreakers], out[toInventory] = t.Commands, t.Breakers, t.Inventory
 	return out
 }
 

@@ -17,6 +17,7 @@ func (st *stage) house(ctx context.Context, cl *kgo.Client) {
 	for p := range st.waiting {
 		st.activate(p) // again: the record may not have been written
 	}
+	st.wind(ctx)
 	if st.journal != "" {
 		st.ticks(ctx, cl)
 	} else {
@@ -99,6 +100,44 @@ func (st *stage) tellControl(ctx context.Context, p int32, c control) {
 	})
 }
 
+// wind writes what the wall clock decides about breakers into the logs of their shards, where it takes effect: a duration that is over, an ack that did
+// not come. Again and again until the shard has read it; a record too many does no harm.
+func (st *stage) wind(ctx context.Context) {
+	now := wall()
+	for p, sh := range st.shards {
+		if st.waiting[p] || st.failed[p] != nil {
+			continue
+		}
+		for pg := range sh.open {
+			k := pg.breaker
+			switch {
+			case pg.dead || k == nil || !k.Open() && k.AckBy == 0:
+				delete(sh.open, pg)
+			case now-pg.wound < 3000:
+			case k.Open() && k.Until != 0 && now >= k.Until:
+				pg.wound = now
+				st.tell(ctx, p, control{Kind: controlExpire, Scope: k.Scope, Epoch: k.Epoch, Time: now})
+			case k.AckBy != 0 && now >= k.AckBy:
+				pg.wound = now
+				st.tell(ctx, p, control{Kind: controlMissed, Scope: k.Scope, Epoch: k.Epoch, Time: now})
+			}
+		}
+	}
+}
+
+// tell writes a control record into the own log of a shard of this stage.
+func (st *stage) tell(ctx context.Context, p int32, c control) {
+	if st.journal != "" {
+		st.tellControl(ctx, p, c)
+		return
+	}
+	st.cfg.plain.Produce(context.WithoutCancel(ctx), &kgo.Record{Topic: st.in[0], Partition: p, Value: controlFacts(0, wall(), c)}, func(_ *kgo.Record, err error) {
+		if err != nil {
+			st.log.Warn("control record not written", "partition", p, "kind", c.Kind, "err", Explain(err))
+		}
+	})
+}
+
 // silentAfter is how long a source may say nothing before the relation stage no longer waits for it.
 const silentAfter = 60_000
 
@@ -107,7 +146,7 @@ func (st *stage) hear(r *kgo.Record) {
 	if st.journal != "" {
 		return
 	}
-	if h, _, err := readFactsHead(r.Value); err == nil && !h.out {
+	if h, _, err := readFactsHead(r.Value); err == nil && !h.out && !h.control {
 		st.heard[r.Partition<<16|h.source] = wall()
 	}
 }

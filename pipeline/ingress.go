@@ -25,6 +25,14 @@ var formats = map[string]func() format{
 	"native": func() format { return &native{} },
 }
 
+// answers are what comes back from gateways and people: always read, never configured.
+func (c *Config) answers(r *rules) map[string]format {
+	return map[string]format{
+		c.Topics.Acks:     answer{r, controlAck, func(b []byte) (event.Scope, error) { a, err := event.ParseAck(b); return a.Scope, err }},
+		c.Topics.Feedback: answer{r, controlFeedback, func(b []byte) (event.Scope, error) { f, err := event.ParseFeedback(b); return f.Scope, err }},
+	}
+}
+
 // Formats are the names of the input formats.
 func Formats() []string {
 	var out []string
@@ -35,9 +43,9 @@ func Formats() []string {
 	return out
 }
 
-// format turns a record of an input topic into one of agent.events.
+// format turns a record of an input topic into one that a shard reads.
 type format interface {
-	convert(value []byte) (key, native []byte, err error)
+	convert(r *kgo.Record) (output, error)
 }
 
 // native records need only their key.
@@ -46,18 +54,42 @@ type native struct {
 	e       event.Event
 }
 
-func (n *native) convert(value []byte) (key, out []byte, err error) {
+func (n *native) convert(r *kgo.Record) (output, error) {
 	n.decoder.Reset()
-	if err := n.decoder.Decode(value, &n.e); err != nil {
-		return nil, nil, err
+	if err := n.decoder.Decode(r.Value, &n.e); err != nil {
+		return output{}, err
 	}
-	return event.AppendKey(nil, n.e.Tenant, n.e.Agent.ID), value, nil
+	return output{to: toEvents, partition: -1, key: event.AppendKey(nil, n.e.Tenant, n.e.Agent.ID), value: r.Value}, nil
+}
+
+// answer routes an ack or feedback to the shard that owns its scope.
+type answer struct {
+	rules *rules
+	kind  string
+	scope func([]byte) (event.Scope, error)
+}
+
+func (a answer) convert(r *kgo.Record) (output, error) {
+	s, err := a.scope(r.Value)
+	if err != nil {
+		return output{}, &event.DecodeError{Reason: "bad_" + a.kind, Want: err.Error()}
+	}
+	c := control{Kind: a.kind, Body: r.Value, Offset: r.Offset}
+	if !s.Type.Narrow() {
+		return output{to: toFacts, partition: a.rules.wideOwner(s), value: controlFacts(0, wall(), c)}, nil
+	}
+	agent := s.Agent
+	if s.Type == event.AgentScope {
+		agent = s.ID
+	}
+	return output{to: toControl, partition: a.rules.partition(event.AppendKey(nil, s.Tenant, agent), a.rules.sources), value: c.encode()}, nil
 }
 
 // ingress is the stateless stage: raw topics in, agent.events out, in one transaction with the offsets and the dead letters.
 type ingress struct {
-	cfg *Config
-	log *slog.Logger
+	cfg   *Config
+	rules *rules
+	log   *slog.Logger
 }
 
 func (in *ingress) run(ctx context.Context) error {
@@ -79,7 +111,10 @@ func (in *ingress) run(ctx context.Context) error {
 func (in *ingress) session(ctx context.Context) error {
 	c := in.cfg
 	var topics []string
-	byTopic := map[string]format{}
+	byTopic := c.answers(in.rules)
+	for t := range byTopic {
+		topics = append(topics, t)
+	}
 	for _, t := range c.Ingress {
 		f := formats[t.Format]
 		if f == nil {
@@ -131,14 +166,14 @@ func (in *ingress) session(ctx context.Context) error {
 		n := 0
 		f.EachRecord(func(kr *kgo.Record) {
 			n++
-			key, value, err := byTopic[kr.Topic].convert(kr.Value)
+			o, err := byTopic[kr.Topic].convert(kr)
 			if err != nil {
 				r := asRecord(kr)
 				dead[reasonOf(err)]++
 				cl.Produce(end, out.record(deadLetter(kr.Topic, kr.Partition, &r, reasonOf(err), err.Error())), promise)
 				return
 			}
-			cl.Produce(end, &kgo.Record{Topic: names[toEvents], Partition: -1, Key: key, Value: value}, promise)
+			cl.Produce(end, out.record(o), promise)
 		})
 		err := cl.Flush(end)
 		s.AllowRebalance()

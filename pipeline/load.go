@@ -68,7 +68,7 @@ func (st *stage) read(ctx context.Context, p int32, to [2]int64) (*shard, error)
 			pg.tenant = tenantOf(pg.tenant, pg)
 			sh.pages[key] = pg
 			sh.tenants[pg.tenant]++
-			sh.machine.indexed(pg)
+			sh.indexed(pg)
 			return nil
 		})
 		if err == nil && marker != nil {

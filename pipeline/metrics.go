@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"strings"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/wayward-sec/wayward/detectors"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/response"
 )
 
 // Metrics are the engine's, labelled by stage, detector and reason, never by tenant, agent or anything else that an event says.
@@ -17,6 +19,8 @@ type Metrics struct {
 
 	events, late, repeated, future, misrouted, dropped, badControl, verdicts, facts, lateBuckets *prometheus.CounterVec
 	dead, findings, txns, sessions, failures, damaged                                            *prometheus.CounterVec
+	commands, breakers                                                                           *prometheus.CounterVec
+	open                                                                                         *prometheus.GaugeVec
 	pages, shards, paused, lag, delay, held                                                      *prometheus.GaugeVec
 	txn, checkpoint, load, latency                                                               *prometheus.HistogramVec
 
@@ -54,6 +58,9 @@ func NewMetrics(reg *prometheus.Registry) *Metrics {
 	m.lateBuckets = counter("late_buckets_total", "Parts of buckets that came after the watermark had passed them.", "stage")
 	m.dead = counter("dead_letters_total", "Records that did not decode, by reason: they are on the dead-letter topic.", "stage", "reason")
 	m.findings = counter("findings_total", "Findings and updates, by detector.", "stage", "detector")
+	m.commands = counter("commands_total", "Commands issued, by action, mode (enforce, dry_run) and issuer (rule, human, expiry).", "stage", "action", "mode", "issuer")
+	m.breakers = counter("breaker_events_total", "What came of commands: acks by status (also unknown, stale, missed), feedback taken by type, feedback and expiries refused by reason, orders that the mass-trip guard turned into escalate.", "stage", "kind", "what")
+	m.open = gauge("breakers_open", "Scopes on which something is in force, by action and mode.", "stage", "action", "mode")
 	m.txns = counter("transactions_total", "Transactions by outcome: committed, aborted, unknown.", "stage", "outcome")
 	m.sessions = counter("sessions_ended_total", "Sessions that ended with an error and were begun anew.", "stage")
 	m.failures = counter("shard_failures_total", "Times a shard was paused after an error.", "stage")
@@ -101,7 +108,7 @@ func (m *Metrics) stage(name string) *stageMetrics {
 	for _, o := range []string{"committed", "aborted", "unknown"} {
 		s.outcome[o] = m.txns.WithLabelValues(name, o)
 	}
-	for _, d := range detectors.Names() {
+	for _, d := range append(detectors.Names(), response.Detector) {
 		m.findings.WithLabelValues(name, d)
 	}
 	for _, c := range []*prometheus.CounterVec{m.events, m.late, m.repeated, m.future, m.misrouted, m.dropped, m.badControl, m.verdicts, m.facts, m.lateBuckets} {
@@ -146,6 +153,14 @@ func (s *stageMetrics) add(sh *shard) {
 	for d, n := range c.byDetector {
 		s.m.findings.WithLabelValues(s.name, d).Add(float64(n))
 	}
+	for k, n := range c.other {
+		if k[0] == "commands" {
+			w := strings.Fields(k[1])
+			s.m.commands.WithLabelValues(s.name, w[0], w[1], w[2]).Add(float64(n))
+		} else {
+			s.m.breakers.WithLabelValues(s.name, k[0], k[1]).Add(float64(n))
+		}
+	}
 	if b, ok := sh.machine.(*behaviour); ok && len(sh.findings) > 0 {
 		s.latency.Observe(float64(wall()-b.stamp) / 1000)
 	}
@@ -154,7 +169,13 @@ func (s *stageMetrics) add(sh *shard) {
 // gauges are set once a second.
 func (s *stageMetrics) gauges(st *stage) {
 	pages, lag, low := 0, int64(0), int64(never)
+	open := map[[2]string]float64{}
 	for p, sh := range st.shards {
+		for pg := range sh.open {
+			if k := pg.breaker; !pg.dead && k.Open() {
+				open[[2]string{k.Action.String(), k.Mode}]++
+			}
+		}
 		pages += len(sh.pages)
 		lag += max(0, st.lag[p])
 		switch b := sh.machine.(type) {
@@ -169,6 +190,11 @@ func (s *stageMetrics) gauges(st *stage) {
 		}
 	}
 	s.m.pages.WithLabelValues(s.name).Set(float64(pages))
+	for _, a := range event.Actions() {
+		for _, mode := range []string{event.Enforce, event.DryRun} {
+			s.m.open.WithLabelValues(s.name, a, mode).Set(open[[2]string{a, mode}])
+		}
+	}
 	s.m.shards.WithLabelValues(s.name).Set(float64(len(st.shards)))
 	s.m.lag.WithLabelValues(s.name).Set(float64(lag))
 	s.m.held.WithLabelValues(s.name).Set(float64(len(st.held)))

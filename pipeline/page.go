@@ -9,10 +9,11 @@ import (
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/detectors"
 	"github.com/wayward-sec/wayward/policy"
+	"github.com/wayward-sec/wayward/response"
 )
 
 // pageFormat is the version of a page's encoding.
-const pageFormat = 1
+const pageFormat = 2
 
 // page is one entity's state: an agent, a session, or a scope above agents. The first byte of its key says which.
 type page struct {
@@ -25,13 +26,19 @@ type page struct {
 	ring     []uint64 // hashes of its newest event ids
 	ringAt   int      // where the next one goes
 	verdicts int64    // of the relation stage about this agent
+	active   int64    // newest hour of event time in which it acted
+	barred   int64    // sessions of it that are stopped
 
 	// Of a scope alone: what is contributed but not closed, by bucket.
 	pending []detectors.Bucket
 	notes   []detectors.Note
+	guard   *response.Guard // of a persona
+
+	breaker *response.Breaker // of an agent, a session or a wider scope, once it was tripped
 
 	// Not stored.
 	hash  uint64         // of an agent's key
+	wound int64          // wall clock at which the shard was last told what the clock says of its breaker
 	txn   uint64         // transaction that last touched it
 	dirty bool           // since the last checkpoint
 	dead  bool           // dropped; the next checkpoint deletes it
@@ -46,6 +53,7 @@ const (
 	agentPage   = 'a' // a tenant|agent
 	sessionPage = 's' // s tenant|agent|session
 	scopePage   = 'x' // x slot meter scope tenant|id
+	widePage    = 'w' // w tenant|type|id: the breaker of a scope above agents
 )
 
 // Ring sizes: an agent that acts once pays for one id, an active one is protected over ringMax events.
@@ -73,6 +81,8 @@ func (pg *page) appendTo(b []byte) []byte {
 	switch pg.key[0] {
 	case agentPage:
 		b = binary.AppendVarint(b, pg.verdicts)
+		b = binary.AppendVarint(b, pg.active)
+		b = binary.AppendVarint(b, pg.barred)
 		b = append(b, byte(len(pg.ring)), byte(pg.ringAt))
 		for _, h := range pg.ring {
 			b = binary.BigEndian.AppendUint64(b, h)
@@ -86,6 +96,20 @@ func (pg *page) appendTo(b []byte) []byte {
 		for i := range pg.notes {
 			b = appendNote(b, &pg.notes[i])
 		}
+	}
+	flags := byte(0)
+	if pg.breaker != nil {
+		flags |= 1
+	}
+	if pg.guard != nil {
+		flags |= 2
+	}
+	b = append(b, flags)
+	if pg.breaker != nil {
+		b = pg.breaker.Append(b)
+	}
+	if pg.guard != nil {
+		b = pg.guard.Append(b)
 	}
 	return pg.memory.Append(b)
 }
@@ -103,6 +127,8 @@ func (pg *page) decode(b []byte) error {
 	switch pg.key[0] {
 	case agentPage:
 		pg.verdicts = r.Varint()
+		pg.active = r.Varint()
+		pg.barred = r.Varint()
 		n, at := int(r.Byte()), int(r.Byte())
 		if n > ringMax || at >= ringMax {
 			return baselines.ErrShort
@@ -130,6 +156,16 @@ func (pg *page) decode(b []byte) error {
 			}
 			pg.notes = append(pg.notes, k)
 		}
+	}
+	pg.breaker, pg.guard = nil, nil
+	flags := r.Byte()
+	if flags&1 != 0 {
+		pg.breaker = &response.Breaker{}
+		pg.breaker.Decode(&r)
+	}
+	if flags&2 != 0 {
+		pg.guard = &response.Guard{}
+		pg.guard.Decode(&r)
 	}
 	pg.memory.Decode(&r)
 	pg.set, pg.who = nil, nil

@@ -15,6 +15,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -31,6 +32,7 @@ import (
 	"github.com/wayward-sec/wayward/detectors"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/policy"
+	"github.com/wayward-sec/wayward/response"
 	"github.com/wayward-sec/wayward/sinks"
 	"github.com/wayward-sec/wayward/state"
 )
@@ -447,10 +449,11 @@ func meterOf(t testing.TB, set *policy.Set) uint64 {
 	b := newBehaviour(0, engine(t, 1, 1, set), set, "")
 	b.begin(0, true)
 	b.observe(&event.Event{ID: "e", Time: day0, Kind: event.ToolCall, Tenant: "acme", Agent: event.Agent{ID: "a"}, User: "u1"}, day0)
-	if len(b.partials) != 1 {
-		t.Fatalf("%d meters", len(b.partials))
+	meters := slices.DeleteFunc(slices.Clone(b.partials), func(k detectors.Bucket) bool { return k.Slot == guardSlot })
+	if len(meters) != 1 {
+		t.Fatalf("%d meters", len(meters))
 	}
-	return b.partials[0].Meter
+	return meters[0].Meter
 }
 
 func TestWhichSourcesAreWaitedFor(t *testing.T) {
@@ -1109,8 +1112,12 @@ func TestAJournalOfALongSliceIsSplitAndComesBack(t *testing.T) {
 }
 
 func TestControlComesBackAsItWas(t *testing.T) {
-	want := control{Kind: controlVerdict, Source: 3, Time: day0, IdleMS: 5, Tenant: "acme", Agent: "a|%", Finding: "f", Severity: 4, Risk: 75, Set: "x", Offset: 9}
-	if got, err := readControl(want.encode()); err != nil || got != want {
+	want := control{Kind: controlVerdict, Source: 3, Time: day0, IdleMS: 5, Tenant: "acme", Agent: "a|%", Finding: "f", Severity: 4, Risk: 75, Set: "x", Offset: 9,
+		Persona: "p", Hash: 1 << 63, Open: true, Scope: event.Scope{Type: event.SessionScope, ID: "s", Tenant: "acme", Agent: "a"}, Epoch: 3, Body: []byte(`{"a":1}`), State: []byte{0, 255},
+		Trip: &order{Scope: event.Scope{Type: event.UserScope, ID: "u", Tenant: "acme"}, Persona: "p", Order: response.Order{Action: event.Throttle, DurationMS: 7,
+			Rate: event.Rate{Calls: 1, PerSeconds: 2, Classes: []event.Class{event.Read}}, Time: day0, FindingUID: "f", Reason: "r", Issuer: event.Issuer{Type: "rule", Rule: "x", Version: "1", By: "b"},
+			Trigger: event.Ref{Time: 1, ID: "i", Agent: "a"}, Guarded: true}}}
+	if got, err := readControl(want.encode()); err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v comes back as %+v, %v", want, got, err)
 	}
 }
@@ -1135,7 +1142,7 @@ func TestPagesComeBackAsTheyWere(t *testing.T) {
 			}
 		}
 		want[0]++
-		if err := (&page{key: k}).decode(want); err == nil || !strings.Contains(err.Error(), "format 2") {
+		if err := (&page{key: k}).decode(want); err == nil || !strings.Contains(err.Error(), fmt.Sprint("format ", pageFormat+1)) {
 			t.Errorf("a page of a newer format: %v", err)
 		}
 	}

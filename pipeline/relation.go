@@ -11,6 +11,7 @@ import (
 	"github.com/wayward-sec/wayward/detectors"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/policy"
+	"github.com/wayward-sec/wayward/response"
 )
 
 // relation is the machine of the second stage: everything whose key is wider than one agent. It reads one log, facts, and needs no journal.
@@ -75,6 +76,15 @@ func (b *relation) apply(_ int, r *record) error {
 		b.panel = detectors.New(set)
 	}
 	if h.activate {
+		return nil
+	}
+	if h.control {
+		c, err := readControl(body.B)
+		if err != nil {
+			b.counts.badControl++
+			return nil
+		}
+		b.control(&c, r)
 		return nil
 	}
 	for len(body.B) > 0 {
@@ -212,7 +222,12 @@ func (b *relation) advanceTo(t int64) {
 	}
 	if h := baselines.FloorDiv(t, 3_600_000); h > b.swept {
 		b.swept = h
-		b.sweep(func(pg *page) bool { return len(pg.pending)+len(pg.notes) == 0 && pg.seen < t-scopeIdle })
+		b.sweep(func(pg *page) bool {
+			if pg.key[0] == widePage {
+				return !pg.breaker.Open() && pg.seen < t-breakerIdle
+			}
+			return len(pg.pending)+len(pg.notes) == 0 && pg.seen < t-scopeIdle
+		})
 	}
 }
 
@@ -276,7 +291,8 @@ func (b *relation) report() {
 	for i := range b.round {
 		f := b.round[i]
 		b.find(&f)
-		if f.Agent != "" {
+		b.respond(&f)
+		if f.Activity != event.Again && f.Agent != "" {
 			c := control{Kind: controlVerdict, Source: b.p, Tenant: f.Tenant, Agent: f.Agent, Finding: f.UID, Severity: int(f.Severity), Risk: f.Risk, Time: f.Last}
 			key := event.AppendKey(nil, f.Tenant, f.Agent)
 			b.emit(output{to: toControl, partition: b.rules.partition(key, b.rules.sources), key: key, value: c.encode()})
@@ -294,6 +310,10 @@ func (b *relation) flush() {
 }
 
 func (b *relation) close(pg *page, k *detectors.Bucket) {
+	if k.Slot == guardSlot {
+		b.guarded(k.Tenant, k.ID, func(g *response.Guard) { g.Acted(baselines.FloorDiv(k.Index*detectors.BucketMS, 3_600_000), k.N) })
+		return
+	}
 	b.closing.Tenant, b.closing.ID, b.closing.Memory, b.scope = k.Tenant, k.ID, &pg.memory, k.Scope
 	b.panel.Relate(&b.closing, k)
 }
@@ -364,7 +384,9 @@ func (b *relation) indexed(pg *page) {
 	}
 }
 
-func (b *relation) setHash() string { return b.panel.Set.Hash() }
+func (b *relation) policies() *policy.Set { return b.panel.Set }
+
+func (b *relation) stage() string { return "relation" }
 
 // undoes is false: a scope's page holds hundreds of buckets and is touched by almost every transaction, an abort comes with a rebalance.
 func (b *relation) undoes() bool { return false }

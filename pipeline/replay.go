@@ -31,6 +31,8 @@ type Replay struct {
 	Since int64
 	// Deliver is given the findings of each slice, sorted by (time, uid).
 	Deliver func(*event.Finding) error
+	// Command, if not nil, is given the commands that a live engine would issue in each slice, sorted by (time, scope, epoch). Expiry runs on the watermark.
+	Command func(*event.Command) error
 	// Bad is told of each record that did not decode.
 	Bad func(at int64, reason string, err error)
 	// Progress is told, after each chunk, how much of the source is done.
@@ -45,12 +47,12 @@ const (
 
 // Summary is what a replay did.
 type Summary struct {
-	Events, Findings, Updates, Repeated, Late, Future, Dropped, Verdicts int64
-	Dead                                                                 map[string]int64 // by reason
-	First, Last                                                          int64            // event times, Unix milliseconds
-	Watermark                                                            int64
-	Pending                                                              int // buckets that the watermark has not passed
-	Pages                                                                int
+	Events, Findings, Updates, Commands, Repeated, Late, Future, Dropped, Verdicts int64
+	Dead                                                                           map[string]int64 // by reason
+	First, Last                                                                    int64            // event times, Unix milliseconds
+	Watermark                                                                      int64
+	Pending                                                                        int // buckets that the watermark has not passed
+	Pages                                                                          int
 }
 
 // Source gives a replay its records, chunk by chunk.
@@ -109,6 +111,7 @@ type replaying struct {
 	queues     [virtual][]*item
 	queued     int
 	facts      [virtual][]record // for each relation shard
+	told       [virtual][]record // likewise, control records: applied at the end of the slice, sorted, so that where chunks end does not show
 	verdicts   [virtual][]record // for the next slice
 	sum        Summary
 }
@@ -359,7 +362,9 @@ func (x *replaying) apply() {
 	}
 	for _, b := range x.behaviours {
 		for i := range b.out {
-			if o := &b.out[i]; o.to == toFacts {
+			if o := &b.out[i]; o.to == toFacts && isControlFacts(o.value) {
+				x.told[o.partition] = append(x.told[o.partition], record{value: o.value})
+			} else if o.to == toFacts {
 				x.facts[o.partition] = append(x.facts[o.partition], record{value: o.value})
 			}
 		}
@@ -387,6 +392,7 @@ func (x *replaying) apply() {
 func (x *replaying) cut() error {
 	x.apply()
 	x.watermark = x.slice * sliceMS
+	x.hear()
 	advance := func(q int) { x.relations[q].advanceTo(x.watermark) }
 	if x.sum.Events-x.cutAt < smallRun {
 		for q := range virtual {
@@ -396,27 +402,74 @@ func (x *replaying) cut() error {
 		x.parallel(virtual, advance)
 	}
 	x.cutAt = x.sum.Events
+	x.expire()
 	return x.deliver()
+}
+
+// hear applies what behaviour shards told relation shards in the slice.
+func (x *replaying) hear() {
+	for q, told := range x.told {
+		slices.SortFunc(told, func(a, b record) int {
+			return cmp.Or(cmp.Compare(tripTime(a.value), tripTime(b.value)), bytes.Compare(a.value, b.value))
+		})
+		for i := range told {
+			x.relations[q].apply(mainLog, &told[i])
+		}
+		x.told[q] = nil
+	}
+}
+
+// tripTime is the event time of the order in a control record among facts; 0 if there is none.
+func tripTime(value []byte) int64 {
+	_, body, _ := readFactsHead(value)
+	if c, err := readControl(body.B); err == nil && c.Trip != nil {
+		return c.Trip.Order.Time
+	}
+	return 0
+}
+
+// expire ends what is over by the watermark, which is a replay's wall clock: at the start of the next slice, as verdicts are.
+func (x *replaying) expire() {
+	over := func(s *shard) (out []control) {
+		for pg := range s.open {
+			k := pg.breaker
+			if pg.dead || !k.Open() {
+				delete(s.open, pg)
+			} else if k.Until != 0 && k.Until <= x.watermark {
+				out = append(out, control{Kind: controlExpire, Scope: k.Scope, Epoch: k.Epoch, Time: x.watermark})
+			}
+		}
+		slices.SortFunc(out, func(a, b control) int { return cmp.Compare(a.Scope.Key(), b.Scope.Key()) })
+		return out
+	}
+	for p := range virtual {
+		for _, c := range over(x.behaviours[p].shard) {
+			x.verdicts[p] = append(x.verdicts[p], record{value: c.encode()})
+		}
+		for _, c := range over(x.relations[p].shard) {
+			x.told[p] = append(x.told[p], record{value: controlFacts(0, 0, c)})
+		}
+	}
 }
 
 func (x *replaying) deliver() error {
 	var all []*event.Finding
+	var commands []event.Command
 	take := func(s *shard) {
 		all = append(all, s.findings...)
 		clear(s.findings)
 		s.findings = s.findings[:0]
+		commands = append(commands, s.commands...)
+		clear(s.commands)
+		s.commands = s.commands[:0]
 	}
 	for _, b := range x.behaviours {
-		if len(b.findings) > 0 {
-			take(b.shard)
-		}
+		take(b.shard)
 	}
 	for _, b := range x.relations {
-		if len(b.findings) > 0 {
-			take(b.shard)
-		}
+		take(b.shard)
 		for _, o := range b.out {
-			if o.to == toControl && o.key != nil {
+			if o.to == toControl {
 				x.verdicts[o.partition] = append(x.verdicts[o.partition], record{value: o.value})
 			}
 		}
@@ -439,16 +492,43 @@ func (x *replaying) deliver() error {
 			return err
 		}
 	}
+	if len(commands) == 0 {
+		return nil
+	}
+	slices.SortStableFunc(commands, func(a, b event.Command) int {
+		return cmp.Or(cmp.Compare(a.Time, b.Time), cmp.Compare(a.Scope.Key(), b.Scope.Key()), cmp.Compare(a.Epoch, b.Epoch))
+	})
+	for i := range commands {
+		if c := &commands[i]; c.Time >= x.Since {
+			x.sum.Commands++
+			if x.Command != nil {
+				if err := x.Command(c); err != nil {
+					return err
+				}
+			}
+		}
+	}
 	return nil
 }
 
 func (x *replaying) end() error {
 	x.apply()
+	x.hear()
 	for _, b := range x.relations {
 		b.closePassed() // what came late in the last slice
 		if x.Flush {
 			b.flush()
 		}
+	}
+	if err := x.deliver(); err != nil {
+		return err
+	}
+	// What the relation stage has said last, and what follows from it.
+	for p, b := range x.behaviours {
+		for i := range x.verdicts[p] {
+			b.control(&x.verdicts[p][i])
+		}
+		x.verdicts[p] = nil
 	}
 	return x.deliver()
 }

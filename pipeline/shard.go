@@ -39,6 +39,9 @@ const (
 	toControl
 	toJournal
 	toEvents
+	toCommands
+	toBreakers
+	toInventory
 )
 
 // output is one record that a shard wants written with the transaction.
@@ -67,8 +70,12 @@ type machine interface {
 	decodeVars(r *baselines.Reader)
 	// undoes tells whether before-images of pages are cheaper than loading the shard anew after an abort.
 	undoes() bool
-	// setHash names the set of policies in force.
-	setHash() string
+	// policies is the set in force.
+	policies() *policy.Set
+	stage() string
+	// turned hears that a breaker opened or closed, stated that its state changed in any way.
+	turned(pg *page, open bool)
+	stated(pg *page)
 	// indexed tells the machine that a page came from disk or was put back by an undo.
 	indexed(pg *page)
 }
@@ -101,6 +108,9 @@ type shard struct {
 	vars     []byte // before-image of all that is not in a page
 	out      []output
 	findings []*event.Finding // behind out, for sinks of this process
+	commands []event.Command  // likewise
+	taken    []taken          // feedback that was acted on of late
+	open     map[*page]bool   // pages whose breaker may wait for the clock; derived, never state
 	digest   *xxhash.Digest
 	counts   counts
 	savedSeq uint64 // seq at the last checkpoint
@@ -118,6 +128,8 @@ type rules struct {
 	pageCap   int   // pages per tenant and partition
 	partition func(key []byte, n int32) int32
 	set       func(hash string) (*policy.Set, error) // by hash, for activations
+	acks      string                                 // topic
+	feedback  string                                 // topic
 	noUndo    bool                                   // test of the crash test: an abort leaves pages as they are
 }
 
@@ -134,10 +146,11 @@ type counts struct {
 	dropped, badControl, misrouted                                                                           int64
 	dead                                                                                                     map[string]int64 // by reason
 	byDetector                                                                                               map[string]int64
+	other                                                                                                    map[[2]string]int64 // by metric and label
 }
 
 func newShard(p int32, r *rules) *shard {
-	return &shard{p: p, rules: r, pages: map[string]*page{}, tenants: map[string]int{}, digest: xxhash.New()}
+	return &shard{p: p, rules: r, pages: map[string]*page{}, tenants: map[string]int{}, open: map[*page]bool{}, digest: xxhash.New()}
 }
 
 // begin starts a slice: a transaction if live, else a silent re-application of one.
@@ -150,6 +163,8 @@ func (s *shard) begin(now int64, live bool) {
 	s.txn++
 	clear(s.out)
 	clear(s.findings)
+	clear(s.commands)
+	s.commands = s.commands[:0]
 	s.out, s.findings, s.undo, s.images = s.out[:0], s.findings[:0], s.undo[:0], s.images[:0]
 	s.counts = counts{}
 	s.digest.Reset()
@@ -162,7 +177,7 @@ func (s *shard) page(key []byte, tenant string) *page {
 		s.touch(pg)
 		return pg
 	}
-	if s.tenants[tenant] >= s.rules.pageCap {
+	if s.tenants[tenant] >= s.share(tenant) {
 		s.counts.dropped++
 		return nil
 	}
@@ -177,6 +192,14 @@ func (s *shard) page(key []byte, tenant string) *page {
 		s.undo = append(s.undo, before{pg: pg, from: -1})
 	}
 	return pg
+}
+
+// share is how many pages a tenant may have.
+func (s *shard) share(tenant string) int {
+	if t := s.machine.policies().Tenant(tenant); t != nil && t.Pages > 0 {
+		return t.Pages
+	}
+	return s.rules.pageCap
 }
 
 // tenantOf cuts the tenant out of a page's own key where it stands there, to hold one string instead of two.
@@ -245,11 +268,19 @@ func (s *shard) rollback() error {
 			if err := b.pg.decode(s.images[b.from:b.to]); err != nil {
 				return fmt.Errorf("undo of page %q: %w", b.pg.key, err)
 			}
-			s.machine.indexed(b.pg)
+			s.indexed(b.pg)
 		}
 	}
 	s.undo = s.undo[:0]
 	return s.decodeVars(s.vars)
+}
+
+// indexed files a page that came from disk or was put back.
+func (s *shard) indexed(pg *page) {
+	if pg.breaker != nil {
+		s.open[pg] = true
+	}
+	s.machine.indexed(pg)
 }
 
 // appendVars encodes all that is not in a page: the marker of a checkpoint, and the before-image of the variables.
@@ -260,6 +291,10 @@ func (s *shard) appendVars(b []byte) []byte {
 	b = binary.AppendVarint(b, s.next[0])
 	b = binary.AppendVarint(b, s.next[1])
 	b = binary.AppendVarint(b, s.now)
+	b = binary.AppendUvarint(b, uint64(len(s.taken)))
+	for _, t := range s.taken {
+		b = binary.AppendVarint(binary.BigEndian.AppendUint64(b, t.id), t.stamp)
+	}
 	return s.machine.appendVars(b)
 }
 
@@ -272,6 +307,10 @@ func (s *shard) decodeVars(b []byte) error {
 	s.joff = r.Varint()
 	s.next = [2]int64{r.Varint(), r.Varint()}
 	s.now = r.Varint()
+	s.taken = nil
+	for range r.Len() {
+		s.taken = append(s.taken, taken{r.Uint64(), r.Varint()})
+	}
 	s.machine.decodeVars(&r)
 	return r.Err
 }
@@ -332,8 +371,11 @@ func (s *shard) emit(o output) {
 	}
 }
 
-// find records a finding.
+// find records a finding. One that only goes on (event.Again) is not told again.
 func (s *shard) find(f *event.Finding) {
+	if f.Activity == event.Again {
+		return
+	}
 	f.Now = s.now
 	if f.Activity == event.Create {
 		s.counts.findings++
@@ -351,6 +393,14 @@ func (s *shard) find(f *event.Finding) {
 		key, value, headers := s.rules.encoder.Record(f)
 		s.emit(output{toAlerts, -1, key, value, headers})
 	}
+}
+
+// count counts for a metric of its own name and one label.
+func (s *shard) count(metric, label string) {
+	if s.counts.other == nil {
+		s.counts.other = map[[2]string]int64{}
+	}
+	s.counts.other[[2]string{metric, label}]++
 }
 
 // deadLetter sets a record aside with its reason and origin.

@@ -36,7 +36,7 @@ type stage struct {
 	changelog string
 	newShard  func(p int32) *shard
 	own       string // hash of the set that this instance is configured with
-	topics    [toEvents + 1]string
+	topics    [toInventory + 1]string
 	rules     *rules
 	log       *slog.Logger
 	metrics   *stageMetrics
@@ -447,7 +447,7 @@ func (st *stage) finish(cl *kgo.Client, l loaded) {
 	}
 	delete(st.held, l.p)
 	delete(st.waiting, l.p)
-	if l.s.machine.setHash() != st.own {
+	if l.s.machine.policies().Hash() != st.own {
 		st.activate(l.p)
 		if len(st.in) == 2 {
 			// Control first, so that no event is judged by a set that is no longer, or not yet, in force.

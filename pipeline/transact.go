@@ -215,7 +215,7 @@ func (st *stage) committed(cl *kgo.Client, p int32, sh *shard) {
 	if len(sh.findings) > 0 && st.cfg.Found != nil {
 		st.cfg.Found(sh.findings)
 	}
-	if st.waiting[p] && sh.machine.setHash() == st.own {
+	if st.waiting[p] && sh.machine.policies().Hash() == st.own {
 		delete(st.waiting, p)
 		cl.ResumeFetchPartitions(st.both(p))
 	}

@@ -23,6 +23,15 @@ const (
 	controlRelation = "relation" // watermark of a relation shard, for back-pressure
 	controlActivate = "activate" // a set takes effect
 	controlSkip     = "skip"     // set aside an event that the shard fails on
+	controlTrip     = "trip"     // an order on a scope of the reading shard
+	controlBlocked  = "blocked"  // to the relation stage: an automatic block that the persona's guard counts
+	controlFreed    = "freed"    // and its end
+	controlGate     = "gate"     // to the behaviour stage: whether a shard may add a block of the persona
+	controlWide     = "wide"     // to the behaviour stage: the breaker of a wider scope has changed
+	controlAck      = "ack"      // what a gateway answered
+	controlFeedback = "feedback" // what a person wants
+	controlExpire   = "expire"   // the wall clock says that a breaker's duration is over
+	controlMissed   = "missed"   // the wall clock says that an ack did not come
 )
 
 // control is a record of wayward.control.
@@ -38,6 +47,15 @@ type control struct {
 	Risk     int    `json:"risk_score,omitempty"`
 	Set      string `json:"set,omitempty"`
 	Offset   int64  `json:"offset,omitempty"`
+
+	Persona string          `json:"persona,omitempty"`
+	Hash    uint64          `json:"hash,omitempty"` // of a scope
+	Open    bool            `json:"open,omitempty"`
+	Scope   event.Scope     `json:"scope,omitzero"`
+	Epoch   int64           `json:"epoch,omitempty"`
+	Trip    *order          `json:"trip,omitempty"`
+	Body    json.RawMessage `json:"body,omitempty"`  // of an ack or feedback, as it came
+	State   []byte          `json:"state,omitempty"` // of a breaker
 }
 
 func (c control) encode() []byte {
@@ -49,7 +67,9 @@ func (c control) encode() []byte {
 }
 
 func readControl(b []byte) (c control, err error) {
-	err = json.Unmarshal(b, &c)
+	if err = json.Unmarshal(b, &c); err == nil && (!c.Scope.Type.Known() && c.Scope.Type != 0 || c.Trip != nil && !c.Trip.known()) {
+		err = errors.New("an unknown scope or action")
+	}
 	return c, err
 }
 
@@ -61,10 +81,14 @@ type factsHead struct {
 	idle      bool   // the source has no event waiting
 	out       bool   // a decision of the relation shard itself: the source is silent, do not wait for it
 	activate  bool   // the set takes effect
+	control   bool   // a control record follows, in JSON, and no buckets
 	set       string // under which the buckets were counted
 }
 
-const factsFormat = 1
+const (
+	factsFormat  = 2
+	factsControl = 8 // flag
+)
 
 func appendFactsHead(b []byte, h factsHead) []byte {
 	flags := byte(0)
@@ -76,6 +100,9 @@ func appendFactsHead(b []byte, h factsHead) []byte {
 	}
 	if h.activate {
 		flags |= 4
+	}
+	if h.control {
+		flags |= factsControl
 	}
 	b = append(b, factsFormat, flags)
 	b = binary.AppendVarint(b, int64(h.source))
@@ -90,7 +117,7 @@ func readFactsHead(b []byte) (h factsHead, body baselines.Reader, err error) {
 		return h, r, fmt.Errorf("facts record of format %d, this binary knows %d", f, factsFormat)
 	}
 	flags := r.Byte()
-	h = factsHead{idle: flags&1 != 0, out: flags&2 != 0, activate: flags&4 != 0, source: int32(r.Varint()), now: r.Varint(), watermark: r.Varint(), set: r.String()}
+	h = factsHead{idle: flags&1 != 0, out: flags&2 != 0, activate: flags&4 != 0, control: flags&factsControl != 0, source: int32(r.Varint()), now: r.Varint(), watermark: r.Varint(), set: r.String()}
 	return h, r, r.Err
 }
 

@@ -37,11 +37,13 @@ const maxReason = 256
 // The ladder observe < throttle < escalate < block < kill only rises, until the breaker expires or somebody restores it. Every command takes the
 // next epoch. A breaker that closed keeps its epoch: consumers drop lower ones.
 type Breaker struct {
+	Scope  event.Scope
 	Epoch  int64
 	Action event.Action // 0: closed
 	Mode   string
 	Since  int64 // event time of what opened it
 	Until  int64 // wall clock at which it expires; 0: when restored
+	Length int64 // of its duration, milliseconds
 	Rate   event.Rate
 	Finding,
 	Reason string
@@ -64,7 +66,7 @@ func (b *Breaker) Open() bool { return b != nil && b.Action != 0 }
 
 // Trip carries out an order, unless as much is in force already. An order about behaviour that is older than the settings allow asks a human
 // instead of blocking: it comes out of a backlog, and the agent may long do something else.
-func (b *Breaker) Trip(scope event.Scope, o Order, set *policy.Settings, now int64) (event.Command, bool) {
+func (b *Breaker) Trip(o Order, set *policy.Settings, now int64) (event.Command, bool) {
 	if o.Action > event.Escalate && now-o.Time > set.StaleMS && o.Issuer.Type != "human" {
 		o.Action, o.Guarded = event.Escalate, false
 		o.Reason = "stale: " + o.Reason
@@ -72,30 +74,38 @@ func (b *Breaker) Trip(scope event.Scope, o Order, set *policy.Settings, now int
 	if b.Open() && o.Action <= b.Action && !(set.Enforce && b.Mode == event.DryRun) {
 		return event.Command{}, false
 	}
-	*b = Breaker{Epoch: b.Epoch + 1, Action: o.Action, Mode: set.Mode(), Since: o.Time, Rate: o.Rate, Finding: o.FindingUID, Reason: short(o.Reason), Issuer: o.Issuer, Persona: b.Persona,
+	*b = Breaker{Scope: b.Scope, Epoch: b.Epoch + 1, Action: o.Action, Length: o.DurationMS, Mode: set.Mode(), Since: o.Time, Rate: o.Rate, Finding: o.FindingUID, Reason: short(o.Reason), Issuer: o.Issuer, Persona: b.Persona,
 		trigger: o.Trigger.Clone()}
 	if o.DurationMS > 0 {
 		b.Until = now + o.DurationMS
 	}
-	return b.command(scope, o.Action, o.Time, o.DurationMS, set, now), true
+	return b.command(o.Action, o.Time, o.DurationMS, set, now), true
+}
+
+// Expire closes the breaker of an epoch whose duration is over by now; false: it is not so (any more).
+func (b *Breaker) Expire(epoch int64, set *policy.Settings, now int64) (event.Command, bool) {
+	if !b.Open() || b.Epoch != epoch || b.Until == 0 || now < b.Until {
+		return event.Command{}, false
+	}
+	return b.Restore(event.Issuer{Type: "expiry"}, "its duration is over", b.Since+b.Length, set, now)
 }
 
 // Restore closes the breaker.
-func (b *Breaker) Restore(scope event.Scope, issuer event.Issuer, reason string, time int64, set *policy.Settings, now int64) (event.Command, bool) {
+func (b *Breaker) Restore(issuer event.Issuer, reason string, time int64, set *policy.Settings, now int64) (event.Command, bool) {
 	if !b.Open() {
 		return event.Command{}, false
 	}
 	mode, finding := b.Mode, b.Finding
-	*b = Breaker{Epoch: b.Epoch + 1, Mode: mode, Finding: finding, Reason: short(reason), Issuer: issuer, Persona: b.Persona, trigger: b.trigger}
-	return b.command(scope, event.Restore, time, 0, set, now), true
+	*b = Breaker{Scope: b.Scope, Epoch: b.Epoch + 1, Mode: mode, Finding: finding, Reason: short(reason), Issuer: issuer, Persona: b.Persona, trigger: b.trigger}
+	return b.command(event.Restore, time, 0, set, now), true
 }
 
-func (b *Breaker) command(scope event.Scope, a event.Action, time, duration int64, set *policy.Settings, now int64) event.Command {
-	b.Command = commandID(scope, b.Epoch)
+func (b *Breaker) command(a event.Action, time, duration int64, set *policy.Settings, now int64) event.Command {
+	b.Command = commandID(b.Scope, b.Epoch)
 	if b.Mode == event.Enforce && a != event.Observe {
 		b.AckBy = now + set.AckMS
 	}
-	return event.Command{ID: b.Command, Action: a, Scope: scope, Epoch: b.Epoch, Time: time, IssuedAt: now, NotAfter: now + set.StartMS, DurationMS: duration,
+	return event.Command{ID: b.Command, Action: a, Scope: b.Scope, Epoch: b.Epoch, Time: time, IssuedAt: now, NotAfter: now + set.StartMS, DurationMS: duration,
 		Rate: b.Rate, Mode: b.Mode, Issuer: b.Issuer, Reason: b.Reason, FindingUID: b.Finding}
 }
 
@@ -153,11 +163,11 @@ func (b *Breaker) Miss(epoch, now int64) bool {
 }
 
 // State is what agent.breakers says; nil: closed.
-func (b *Breaker) State(scope event.Scope) *event.Breaker {
+func (b *Breaker) State() *event.Breaker {
 	if !b.Open() {
 		return nil
 	}
-	s := &event.Breaker{Scope: scope, State: "open", Action: b.Action, Epoch: b.Epoch, Since: b.Since, Until: b.Until, Rate: b.Rate, Mode: b.Mode, CommandID: b.Command, FindingUID: b.Finding,
+	s := &event.Breaker{Scope: b.Scope, State: "open", Action: b.Action, Epoch: b.Epoch, Since: b.Since, Until: b.Until, Rate: b.Rate, Mode: b.Mode, CommandID: b.Command, FindingUID: b.Finding,
 		Reason: b.Reason, Issuer: b.Issuer, Enforced: b.Ack.String()}
 	switch {
 	case b.Action == event.Observe:
@@ -179,26 +189,24 @@ const (
 )
 
 // NotEnforced is the finding that a command was refused, failed or not answered.
-func (b *Breaker) NotEnforced(scope event.Scope, at int64) event.Finding {
+func (b *Breaker) NotEnforced() event.Finding {
 	what := "was not acknowledged in time"
 	if !b.Missed {
 		what = "was answered with " + b.Ack.String()
 	}
-	f := b.finding(ruleUnenforced, scope, at)
+	scope := b.Scope
+	f := b.finding(ruleUnenforced, b.Command, b.Since)
 	f.Title = "A command was not enforced"
 	f.Why = b.Action.String() + " of " + scope.Type.String() + " " + strconv.Quote(short(scope.ID)) + " (epoch " + strconv.FormatInt(b.Epoch, 10) + ") " + what
-	f.Refs = []event.Ref{{Time: b.trigger.Time, ID: b.Command}}
-	if b.trigger.ID != "" {
-		f.Refs = []event.Ref{b.trigger}
-	}
+	f.Refs = []event.Ref{b.trigger}
 	return f
 }
 
 // grace lets calls end that were under way when the gateway stopped the scope.
 const grace = 2000
 
-// Defied tells whether a call that went through at the time of an event goes against what is in force, and what to say of it; Activity 0 is nothing.
-func (b *Breaker) Defied(scope event.Scope, ref event.Ref) (f event.Finding) {
+// Defied tells whether a call of an agent that went through goes against what is in force, and what to say of it; Activity 0 is nothing.
+func (b *Breaker) Defied(ref event.Ref) (f event.Finding) {
 	if b.Action < event.Escalate || b.Mode != event.Enforce || b.Applied == 0 || ref.Time <= b.Applied+grace {
 		return f
 	}
@@ -210,7 +218,8 @@ func (b *Breaker) Defied(scope event.Scope, ref event.Ref) (f event.Finding) {
 		return f
 	}
 	b.told *= 2
-	f = b.finding(ruleDefied, scope, b.first.Time)
+	scope := b.Scope
+	f = b.finding(ruleDefied, b.Command+"|"+b.first.Agent, b.first.Time) // of a wide scope each shard sees its own agents
 	if b.acts > 1 {
 		f.Activity = event.Update
 	}
@@ -221,10 +230,18 @@ func (b *Breaker) Defied(scope event.Scope, ref event.Ref) (f event.Finding) {
 	return f
 }
 
-func (b *Breaker) finding(rule string, scope event.Scope, at int64) event.Finding {
+// KeepActs takes over what was counted against an older state of the same epoch.
+func (b *Breaker) KeepActs(old *Breaker) {
+	if old.Epoch == b.Epoch {
+		b.acts, b.told, b.first = old.acts, old.told, old.first
+	}
+}
+
+func (b *Breaker) finding(rule, trigger string, at int64) event.Finding {
+	scope := b.Scope
 	return event.Finding{Activity: event.Create, Analytic: event.RuleAnalytic, Severity: event.High, Risk: 75, Alert: true, Tenant: scope.Tenant, Detector: Detector, Rule: rule, RuleVersion: "1",
 		Tags: []string{"ASI10"}, ScopeType: scope.Type.String(), ScopeID: scope.ID, Time: at, First: at, Last: at, Count: 1, Target: b.Command,
-		UID: event.UID(scope.Tenant, Detector+"/"+rule, scope.Type.String(), scope.Agent+"|"+scope.ID, b.Command)}
+		UID: event.UID(scope.Tenant, Detector+"/"+rule, scope.Type.String(), scope.Agent+"|"+scope.ID, trigger)}
 }
 
 func short(s string) string {
@@ -240,6 +257,7 @@ func short(s string) string {
 
 // Append encodes the breaker.
 func (b *Breaker) Append(d []byte) []byte {
+	d = append(d, byte(b.Scope.Type))
 	d = binary.AppendUvarint(d, uint64(b.Epoch))
 	flags := byte(0)
 	if b.Mode == event.Enforce {
@@ -249,14 +267,14 @@ func (b *Breaker) Append(d []byte) []byte {
 		flags |= 2
 	}
 	d = append(d, byte(b.Action), flags, byte(b.Ack))
-	for _, v := range []int64{b.Since, b.Until, b.Rate.Calls, b.Rate.PerSeconds, b.AckBy, b.Applied, b.acts, b.told} {
+	for _, v := range []int64{b.Since, b.Until, b.Length, b.Rate.Calls, b.Rate.PerSeconds, b.AckBy, b.Applied, b.acts, b.told} {
 		d = binary.AppendVarint(d, v)
 	}
 	d = binary.AppendUvarint(d, uint64(len(b.Rate.Classes)))
 	for _, c := range b.Rate.Classes {
 		d = append(d, byte(c))
 	}
-	for _, s := range []string{b.Finding, b.Reason, b.Issuer.Type, b.Issuer.Rule, b.Issuer.Version, b.Issuer.By, b.Persona, b.Command} {
+	for _, s := range []string{b.Scope.ID, b.Scope.Tenant, b.Scope.Agent, b.Finding, b.Reason, b.Issuer.Type, b.Issuer.Rule, b.Issuer.Version, b.Issuer.By, b.Persona, b.Command} {
 		d = baselines.AppendString(d, s)
 	}
 	return baselines.AppendRef(baselines.AppendRef(d, b.trigger), b.first)
@@ -264,24 +282,24 @@ func (b *Breaker) Append(d []byte) []byte {
 
 // Decode reads what Append wrote.
 func (b *Breaker) Decode(r *baselines.Reader) {
-	*b = Breaker{Epoch: int64(r.Uvarint()), Action: event.Action(r.Byte()), Mode: event.DryRun}
+	*b = Breaker{Scope: event.Scope{Type: event.ScopeType(r.Byte())}, Epoch: int64(r.Uvarint()), Action: event.Action(r.Byte()), Mode: event.DryRun}
 	flags := r.Byte()
 	if flags&1 != 0 {
 		b.Mode = event.Enforce
 	}
 	b.Missed = flags&2 != 0
 	b.Ack = event.AckStatus(r.Byte())
-	for _, v := range []*int64{&b.Since, &b.Until, &b.Rate.Calls, &b.Rate.PerSeconds, &b.AckBy, &b.Applied, &b.acts, &b.told} {
+	for _, v := range []*int64{&b.Since, &b.Until, &b.Length, &b.Rate.Calls, &b.Rate.PerSeconds, &b.AckBy, &b.Applied, &b.acts, &b.told} {
 		*v = r.Varint()
 	}
 	for range min(r.Len(), 16) {
 		b.Rate.Classes = append(b.Rate.Classes, event.Class(r.Byte()))
 	}
-	for _, s := range []*string{&b.Finding, &b.Reason, &b.Issuer.Type, &b.Issuer.Rule, &b.Issuer.Version, &b.Issuer.By, &b.Persona, &b.Command} {
+	for _, s := range []*string{&b.Scope.ID, &b.Scope.Tenant, &b.Scope.Agent, &b.Finding, &b.Reason, &b.Issuer.Type, &b.Issuer.Rule, &b.Issuer.Version, &b.Issuer.By, &b.Persona, &b.Command} {
 		*s = r.String()
 	}
 	b.trigger, b.first = baselines.ReadRef(r), baselines.ReadRef(r)
-	if b.Action > event.Kill || b.Ack > event.Expired {
+	if b.Scope.Type > event.GlobalScope || b.Action > event.Kill || b.Ack > event.Expired {
 		r.Err = baselines.ErrShort
 	}
 }

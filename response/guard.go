@@ -60,6 +60,9 @@ func (g *Guard) Room(set *policy.Settings) (room, changed bool) {
 	return room, changed
 }
 
+// Shut tells what the shards were last told.
+func (g *Guard) Shut() bool { return g.shut }
+
 // Append encodes the guard.
 func (g *Guard) Append(b []byte) []byte {
 	b = binary.AppendUvarint(b, uint64(len(g.open)))

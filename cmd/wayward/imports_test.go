@@ -16,7 +16,8 @@ var imports = map[string][]string{
 	"baselines": {"event"},
 	"sinks":     {"event"},
 	"detectors": {"baselines", "event", "policy"},
-	"pipeline":  {"baselines", "detectors", "event", "policy", "state"},
+	"response":  {"baselines", "event", "policy"},
+	"pipeline":  {"baselines", "detectors", "event", "policy", "response", "state"},
 }
 
 func TestImportsGoOneWay(t *testing.T) {

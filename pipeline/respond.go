@@ -1,0 +1,554 @@
+package pipeline
+
+import (
+	"strings"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/policy"
+	"github.com/wayward-sec/wayward/response"
+)
+
+// What follows from a finding beyond its alert. The breaker of an agent or a session hangs on its page and belongs to its behaviour shard, so that a
+// plain violation is one hop from event to command; every wider scope has a page with a relation shard. What others have to say of a breaker (acks,
+// feedback, the clock) comes as a control record in the log of the shard that owns it.
+
+// order is a response.Order as it travels in a control record.
+type order struct {
+	Scope   event.Scope    `json:"scope"`
+	Order   response.Order `json:"order"`
+	Persona string         `json:"persona,omitempty"`
+}
+
+// known tells whether this binary knows what is asked for: another version may have written it.
+func (o *order) known() bool {
+	for _, c := range o.Order.Rate.Classes {
+		if c > event.Delegate {
+			return false
+		}
+	}
+	return o.Scope.Type.Known() && o.Order.Action >= event.Observe && o.Order.Action < event.Restore
+}
+
+// orderOf is what a finding asks for; ok is false if it asks for nothing, or not of anything that is known. at is the event time of what led to it.
+func orderOf(f *event.Finding, at int64) (o order, ok bool) {
+	r := f.Response
+	if r == nil {
+		return o, false
+	}
+	t := r.Scope
+	if t == 0 {
+		t, _ = event.ParseScopeType(f.ScopeType)
+	}
+	s := event.Scope{Type: t, Tenant: f.Tenant}
+	switch t {
+	case event.SessionScope:
+		s.ID, s.Agent = f.Session, f.Agent
+		if s.ID == "" { // without a session the agent is the narrowest that can be stopped
+			s.Type, s.ID, s.Agent = event.AgentScope, f.Agent, ""
+		}
+	case event.PersonaScope:
+		s.ID = f.Persona
+	case event.UserScope:
+		s.ID = f.User
+	case event.ToolScope:
+		s.ID = f.Tool
+		if f.Server != "" {
+			s.ID = f.Server + "|" + f.Tool
+		}
+	case event.ServerScope:
+		s.ID = f.Server
+	case event.TenantScope:
+		s.ID = f.Tenant
+	default: // what has no breaker of its own (a beneficiary, say) is stopped where it acts
+		s.Type, s.ID = event.AgentScope, f.Agent
+	}
+	if s.ID == "" {
+		return o, false
+	}
+	trigger := event.Ref{Time: f.Time}
+	if n := len(f.Refs); n > 0 {
+		trigger = f.Refs[n-1]
+	}
+	return order{Scope: s, Persona: f.Persona, Order: response.Order{Action: r.Action, DurationMS: r.DurationMS, Rate: r.Rate, Time: at, FindingUID: f.UID, Reason: f.Why,
+		Issuer: event.Issuer{Type: "rule", Rule: f.Rule, Version: f.RuleVersion}, Trigger: trigger, Guarded: r.Action >= event.Block && s.Type.Narrow()}}, true
+}
+
+// wallNow is the wall clock as the logs tell it; in a replay the event time takes its place.
+func (s *shard) wallNow(at int64) int64 {
+	if s.now == 0 {
+		return at
+	}
+	return s.now
+}
+
+// breakerPage is the page on which the breaker of a scope hangs; nil: there is none, and none is to be made, or the tenant's share is used up.
+func (s *shard) breakerPage(scope event.Scope, make bool) *page {
+	var key []byte
+	switch scope.Type {
+	case event.AgentScope:
+		key = event.AppendKey([]byte{agentPage}, scope.Tenant, scope.ID)
+	case event.SessionScope:
+		key = append(event.AppendKey([]byte{sessionPage}, scope.Tenant, scope.Agent), '|')
+		key = event.AppendKeyPart(key, scope.ID)
+	default:
+		key = scope.AppendKey([]byte{widePage})
+	}
+	if pg := s.pages[string(key)]; pg != nil {
+		s.touch(pg)
+		return pg
+	}
+	if !make {
+		return nil
+	}
+	return s.page(key, scope.Tenant)
+}
+
+// trip carries out an order on a page.
+func (s *shard) trip(pg *page, o order) bool {
+	b := pg.breaker
+	if b == nil {
+		b = &response.Breaker{Scope: o.Scope}
+		pg.breaker = b
+	}
+	pg.seen = max(pg.seen, o.Order.Time)
+	was := b.Open()
+	c, done := b.Trip(o.Order, s.settings(), s.wallNow(o.Order.Time))
+	if !done {
+		if b.Epoch == 0 {
+			pg.breaker = nil
+		}
+		return false
+	}
+	s.command(pg, &c)
+	if !was {
+		s.machine.turned(pg, true)
+	}
+	return true
+}
+
+// shut issues the command that closed a breaker.
+func (s *shard) shut(pg *page, c *event.Command) {
+	s.command(pg, c)
+	s.machine.turned(pg, false)
+}
+
+// command writes a command and the new state of its breaker.
+func (s *shard) command(pg *page, c *event.Command) {
+	if s.now == 0 { // a replay has no wall clock
+		c.IssuedAt, c.NotAfter = 0, 0
+	}
+	c.ReplyTo = s.rules.acks
+	if s.live {
+		s.commands = append(s.commands, *c)
+	}
+	s.count("commands", c.Action.String()+" "+c.Mode+" "+c.Issuer.Type)
+	s.emit(output{to: toCommands, partition: -1, key: c.Scope.AppendKey(nil), value: c.Append(nil)})
+	s.publish(pg)
+}
+
+// publish writes the state of a breaker for those who come later: a tombstone if it is closed.
+func (s *shard) publish(pg *page) {
+	b := pg.breaker
+	s.open[pg] = true
+	var value []byte
+	if st := b.State(); st != nil {
+		value = st.Append(nil)
+	}
+	s.emit(output{to: toBreakers, partition: -1, key: b.Scope.AppendKey(nil), value: value})
+	s.machine.stated(pg)
+}
+
+// settings are those of the set in force.
+func (s *shard) settings() *policy.Settings { return s.machine.policies().Response() }
+
+// answer is what a control record about a breaker leads to; it is the same in both stages.
+func (s *shard) answer(c *control, r *record) {
+	switch c.Kind {
+	case controlAck:
+		a, err := event.ParseAck(c.Body)
+		if err != nil {
+			s.counts.badControl++
+			return
+		}
+		pg := s.breakerPage(a.Scope, false)
+		if pg == nil || pg.breaker == nil {
+			s.count("acks", "unknown")
+			return
+		}
+		before := pg.breaker.Ack
+		switch pg.breaker.TakeAck(&a, r.stamp) {
+		case response.AckUnknown:
+			s.count("acks", "unknown")
+			return
+		case response.AckStale:
+			s.count("acks", "stale")
+			return
+		case response.AckRefused:
+			s.report1(pg.breaker.NotEnforced())
+		}
+		s.count("acks", a.Status.String())
+		if before != pg.breaker.Ack && pg.breaker.Open() {
+			s.publish(pg)
+		}
+	case controlExpire:
+		pg := s.breakerPage(c.Scope, false)
+		if pg == nil || pg.breaker == nil {
+			return
+		}
+		if s.now != 0 && r.stamp < pg.breaker.Until-clockSkew {
+			s.count("refused", "clock") // an instance whose clock is ahead of the broker's must not let somebody go
+			return
+		}
+		if cmd, ok := pg.breaker.Expire(c.Epoch, s.settings(), c.Time); ok {
+			s.shut(pg, &cmd)
+		}
+	case controlMissed:
+		pg := s.breakerPage(c.Scope, false)
+		if pg == nil || !pg.breaker.Miss(c.Epoch, c.Time) {
+			return
+		}
+		s.count("acks", "missed")
+		s.report1(pg.breaker.NotEnforced())
+		s.publish(pg)
+	case controlFeedback:
+		if reason, detail := s.feedback(c, r); reason != "" {
+			s.count("refused", reason)
+			s.deadLetter(s.rules.feedback, &record{offset: c.Offset, stamp: r.stamp, value: c.Body}, reason, detail)
+		}
+	}
+}
+
+// clockSkew is how far an instance's clock may be ahead of the broker's before it is not believed.
+const clockSkew = 30_000
+
+// Feedback that acts is taken within feedbackTol of its time, and its id is remembered for twice as long: so nothing can be sent again later.
+const (
+	feedbackTol = 10 * 60_000
+	maxTaken    = 4096
+)
+
+// taken is a feedback that was acted on.
+type taken struct {
+	id    uint64
+	stamp int64
+}
+
+// feedback acts on what a person wants. It returns why not, as a word and a sentence.
+func (s *shard) feedback(c *control, r *record) (reason, detail string) {
+	f, err := event.ParseFeedback(c.Body)
+	if err != nil {
+		return "bad_feedback", err.Error()
+	}
+	if f.Type == event.VerdictFeedback {
+		s.count("feedback", "verdict")
+		return "", ""
+	}
+	key := s.settings().Key(f.By)
+	id := xxhash.Sum64String(f.By + "\x00" + f.ID)
+	for len(s.taken) > 0 && s.taken[0].stamp < r.stamp-2*feedbackTol {
+		s.taken = s.taken[1:]
+	}
+	switch {
+	case len(f.Signature) == 0:
+		return "unsigned", "feedback that acts must be signed; wayward breaker does it"
+	case key == nil:
+		return "unknown_key", "no key of this name in the response settings"
+	case !key.Serves(f.Scope.Tenant):
+		return "wrong_tenant", "the key may not act on this tenant"
+	case !f.Verify(key.Public):
+		return "bad_signature", "the signature is not that of the key over this record"
+	case f.Time < r.stamp-feedbackTol || f.Time > r.stamp+feedbackTol:
+		return "stale_feedback", "its time and the broker's differ by more than ten minutes: it is old, or a clock is wrong"
+	case len(s.taken) >= maxTaken:
+		return "too_much_feedback", "more than 4096 in twenty minutes"
+	}
+	for _, t := range s.taken {
+		if t.id == id {
+			return "replayed", "feedback with this id was taken before"
+		}
+	}
+	issuer := event.Issuer{Type: "human", By: f.By, Rule: f.ID}
+	switch f.Type {
+	case event.TripFeedback:
+		pg := s.breakerPage(f.Scope, true)
+		if pg == nil {
+			return "no_room", "the tenant has used up its share of the state"
+		}
+		o := order{Scope: f.Scope, Order: response.Order{Action: f.Action, DurationMS: f.DurationMS, Rate: f.Rate, Time: f.Time, FindingUID: f.FindingUID, Reason: f.Reason, Issuer: issuer}}
+		if !s.trip(pg, o) {
+			return "not_stronger", "as much is in force already"
+		}
+	case event.RestoreFeedback:
+		pg := s.breakerPage(f.Scope, false)
+		if pg == nil || !pg.breaker.Open() {
+			return "not_open", "nothing is in force on this scope"
+		}
+		cmd, _ := pg.breaker.Restore(issuer, f.Reason, f.Time, s.settings(), s.wallNow(f.Time))
+		s.shut(pg, &cmd)
+	default:
+		return "unknown_type", "approve has nothing to approve yet"
+	}
+	s.taken = append(s.taken, taken{id, r.stamp})
+	s.count("feedback", f.Type.String())
+	return "", ""
+}
+
+// report1 records a finding about a command.
+func (s *shard) report1(f event.Finding) {
+	f.Stage = s.machine.stage()
+	s.find(&f)
+}
+
+// tripAgent carries out an order on an agent or one of its sessions, if the persona's guard lets it: until the persona's relation shard says so again, a
+// shard may add one block.
+func (b *behaviour) tripAgent(o order) {
+	pg := b.breakerPage(o.Scope, true)
+	if pg == nil {
+		return
+	}
+	gate := o.Scope.Tenant + "|" + o.Persona
+	if o.Order.Guarded && (!pg.breaker.Open() || pg.breaker.Persona == "") {
+		if _, spent := b.gates[gate]; spent || len(b.gates) >= maxGates {
+			if o.Order.Action > event.Escalate && (!pg.breaker.Open() || pg.breaker.Action < event.Escalate) {
+				b.count("guarded", o.Order.Action.String())
+			}
+			o.Order.Action, o.Order.Guarded = event.Escalate, false
+			o.Order.Reason = "guard: " + o.Order.Reason
+		}
+	}
+	if !b.trip(pg, o) || pg.breaker.Action < event.Block || !o.Order.Guarded || pg.breaker.Persona != "" {
+		return
+	}
+	pg.breaker.Persona = gate
+	b.gates[gate] = true
+	b.tellGuard(controlBlocked, pg.breaker)
+}
+
+// maxGates bounds the personas that a shard waits for.
+const maxGates = 10_000
+
+// tellGuard tells the persona's relation shard of a block or its end.
+func (b *behaviour) tellGuard(kind string, k *response.Breaker) {
+	tenant, persona, _ := strings.Cut(k.Persona, "|")
+	c := control{Kind: kind, Source: b.p, Tenant: tenant, Persona: persona, Hash: xxhash.Sum64String(k.Scope.Key())}
+	b.tellRelation(b.rules.owner(tenant, policy.PersonaScope, persona), c)
+}
+
+// tellRelation writes a control record into a relation shard's log: it is not held until the watermark.
+func (b *behaviour) tellRelation(q int32, c control) {
+	b.emit(output{to: toFacts, partition: q, value: controlFacts(b.p, b.now, c)})
+}
+
+// controlFacts is a facts record that is a control record.
+func controlFacts(source int32, now int64, c control) []byte {
+	return append(appendFactsHead(nil, factsHead{source: source, now: now, control: true}), c.encode()...)
+}
+
+func isControlFacts(value []byte) bool { return len(value) > 1 && value[1]&factsControl != 0 }
+
+// owner is the facts partition of a scope above agents.
+func (r *rules) owner(tenant string, scope policy.Scope, id string) int32 {
+	k := append(append(append(make([]byte, 0, 64), tenant...), '|', byte(scope), '|'), id...)
+	return int32(xxhash.Sum64(k) % uint64(r.facts))
+}
+
+// wideOwner is the facts partition of a breaker's scope above agents: that of what is counted for the same scope.
+func (r *rules) wideOwner(s event.Scope) int32 {
+	kinds := map[event.ScopeType]policy.Scope{event.PersonaScope: policy.PersonaScope, event.UserScope: policy.UserScope, event.TenantScope: policy.TenantScope,
+		event.ToolScope: policy.ToolScope, event.ServerScope: policy.ServerScope}
+	return r.owner(s.Tenant, kinds[s.Type], s.ID)
+}
+
+// respond does what a finding of this stage asks for.
+func (b *behaviour) respond(f *event.Finding) {
+	o, ok := orderOf(f, b.scene.Time)
+	switch {
+	case !ok:
+	case o.Scope.Type.Narrow():
+		b.tripAgent(o)
+	default:
+		b.tellRelation(b.rules.wideOwner(o.Scope), control{Kind: controlTrip, Source: b.p, Trip: &o})
+	}
+}
+
+// turned implements machine: a breaker opened or closed.
+func (b *behaviour) turned(pg *page, open bool) {
+	k := pg.breaker
+	if !open && k.Persona != "" {
+		b.tellGuard(controlFreed, k)
+		k.Persona = ""
+	}
+	if k.Scope.Type != event.SessionScope {
+		return
+	}
+	// The agent's page says how many of its sessions are stopped, so that an event need not look for its session otherwise.
+	if agent := b.breakerPage(event.Scope{Type: event.AgentScope, Tenant: k.Scope.Tenant, ID: k.Scope.Agent}, true); agent != nil {
+		if open {
+			agent.barred++
+		} else {
+			agent.barred = max(0, agent.barred-1)
+		}
+	}
+}
+
+// stated implements machine.
+func (b *behaviour) stated(*page) {}
+
+// defied looks whether a call that went through goes against what is in force on its agent, its session, or a wider scope.
+func (b *behaviour) defied(pg *page, e *event.Event) {
+	if e.Kind != event.ToolCall || e.Phase == event.Attempt || e.Result.Outcome == event.Denied {
+		return
+	}
+	ref := event.Ref{Time: b.scene.Time, ID: e.ID, Agent: e.Agent.ID}
+	look := func(k *response.Breaker) {
+		if f := k.Defied(ref); f.Activity != 0 {
+			f.Agent, f.Persona, f.Session, f.User = strings.Clone(e.Agent.ID), b.scene.Persona, strings.Clone(e.Session), strings.Clone(e.User)
+			f.Tool, f.Server, f.Class = strings.Clone(e.Tool.Name), strings.Clone(e.Tool.Server), e.Tool.Class
+			b.report1(f)
+		}
+	}
+	if pg.breaker.Open() {
+		look(pg.breaker)
+	}
+	if pg.barred > 0 && e.Session != "" {
+		if s := b.breakerPage(event.Scope{Type: event.SessionScope, Tenant: e.Tenant, Agent: e.Agent.ID, ID: e.Session}, false); s != nil && s.breaker.Open() {
+			look(s.breaker)
+		}
+	}
+	for _, k := range b.wide {
+		if covers(&k.Scope, b.scene.Persona, e) {
+			look(k)
+		}
+	}
+}
+
+// covers tells whether a wide scope is that of an event.
+func covers(s *event.Scope, persona string, e *event.Event) bool {
+	if s.Type != event.GlobalScope && s.Tenant != e.Tenant {
+		return false
+	}
+	switch s.Type {
+	case event.PersonaScope:
+		return s.ID == persona
+	case event.UserScope:
+		return s.ID == e.User
+	case event.ServerScope:
+		return s.ID == e.Tool.Server
+	case event.ToolScope:
+		server, name, on := strings.Cut(s.ID, "|")
+		if !on {
+			return s.ID == e.Tool.Name
+		}
+		return server == e.Tool.Server && name == e.Tool.Name
+	}
+	return true
+}
+
+// maxWide bounds the breakers of wider scopes that a behaviour shard watches; the others hold all the same, at the gateway.
+const maxWide = 256
+
+// heardWide takes the state of a wider scope's breaker from the relation stage.
+func (b *behaviour) heardWide(c *control) {
+	k := &response.Breaker{}
+	r := baselines.Reader{B: c.State}
+	if k.Decode(&r); r.Err != nil {
+		b.counts.badControl++
+		return
+	}
+	for i, have := range b.wide {
+		if have.Scope == k.Scope {
+			if !k.Open() {
+				b.wide = append(b.wide[:i:i], b.wide[i+1:]...)
+			} else if k.Epoch >= have.Epoch {
+				k.KeepActs(have)
+				b.wide[i] = k
+			}
+			return
+		}
+	}
+	if k.Open() && len(b.wide) < maxWide {
+		b.wide = append(b.wide, k)
+	}
+}
+
+// tripWide carries out an order on a scope above agents.
+func (b *relation) tripWide(o order) {
+	if pg := b.breakerPage(o.Scope, true); pg != nil {
+		b.trip(pg, o)
+	}
+}
+
+// respond does what a finding of this stage asks for: a scope above agents is here, an agent's shard is told.
+func (b *relation) respond(f *event.Finding) {
+	o, ok := orderOf(f, f.Last)
+	switch {
+	case !ok:
+	case !o.Scope.Type.Narrow():
+		b.tripWide(o)
+	default:
+		agent := o.Scope.Agent
+		if o.Scope.Type == event.AgentScope {
+			agent = o.Scope.ID
+		}
+		key := event.AppendKey(nil, o.Scope.Tenant, agent)
+		b.emit(output{to: toControl, partition: b.rules.partition(key, b.rules.sources), key: key, value: control{Kind: controlTrip, Source: b.p, Trip: &o}.encode()})
+	}
+}
+
+// turned implements machine.
+func (b *relation) turned(*page, bool) {}
+
+// stated implements machine: every behaviour shard watches for agents that act against a wide breaker.
+func (b *relation) stated(pg *page) {
+	state := pg.breaker.Append(nil)
+	for p := range b.rules.sources {
+		b.emit(output{to: toControl, partition: p, value: control{Kind: controlWide, Source: b.p, State: state}.encode()})
+	}
+}
+
+// guardSlot is the slot of what behaviour shards contribute to a persona's guard: how many of its agents act.
+const guardSlot = 0xfe
+
+// guarded changes the guard of a persona and tells the shards what follows.
+func (b *relation) guarded(tenant, persona string, change func(*response.Guard)) (g *response.Guard) {
+	pg := b.scopePage(guardSlot, 0, policy.PersonaScope, tenant, persona)
+	if pg == nil {
+		return nil
+	}
+	if pg.guard == nil {
+		pg.guard = &response.Guard{}
+	}
+	change(pg.guard)
+	if room, changed := pg.guard.Room(b.settings()); changed {
+		if !room {
+			b.count("guarded", "shut")
+		}
+		for p := range b.rules.sources {
+			b.emit(output{to: toControl, partition: p, value: control{Kind: controlGate, Source: b.p, Tenant: tenant, Persona: persona, Open: room}.encode()})
+		}
+	}
+	return pg.guard
+}
+
+// control applies what is told to this shard alone, without waiting for the watermark.
+func (b *relation) control(c *control, r *record) {
+	switch c.Kind {
+	case controlBlocked:
+		if g := b.guarded(c.Tenant, c.Persona, func(g *response.Guard) { g.Blocked(c.Hash) }); g != nil && !g.Shut() {
+			b.emit(output{to: toControl, partition: c.Source, value: control{Kind: controlGate, Source: b.p, Tenant: c.Tenant, Persona: c.Persona, Open: true}.encode()})
+		}
+	case controlFreed:
+		b.guarded(c.Tenant, c.Persona, func(g *response.Guard) { g.Freed(c.Hash) })
+	case controlTrip:
+		if c.Trip == nil || c.Trip.Scope.Type.Narrow() {
+			b.counts.badControl++
+			return
+		}
+		b.tripWide(*c.Trip)
+	default:
+		b.answer(c, r)
+	}
+}
