@@ -44,6 +44,7 @@ type kind struct {
 var registry = []kind{
 	{"policy", 1, newPersonaPolicy, func() Part { return new(violations) }},
 	{"limit", 2, newVolume, func() Part { return new(meterPart) }},
+	{"inventory", 5, newInventory, func() Part { return new(inventoryPart) }},
 }
 
 // Names are the detectors' names, as findings and metrics carry them.
@@ -258,7 +259,8 @@ type Host interface {
 	Find(f event.Finding)
 	// Contribute adds to a meter above one agent; sums follow the measures of package policy.
 	Contribute(slot byte, meter uint64, scope policy.Scope, id string, sums *Sums)
-	// Tell sends a note about a scope of the event's tenant to the relation stage. The body is copied.
+	// Tell sends a note about a scope of the event's tenant to the relation stage. The body is copied. Notes on one scope that say the same within
+	// BucketMS of event time are one, the earliest.
 	Tell(slot byte, scope policy.Scope, id string, body []byte)
 }
 
@@ -339,6 +341,8 @@ type Closing struct {
 	Memory *Memory // of the scope: of a bucket's meter, or of a detector's notes
 	// Find records a finding about the scope; the shard fills in tenant and scope.
 	Find func(f event.Finding)
+	// Keep writes what is known of a thing to the topic of the inventory; nil: nobody asks.
+	Keep func(t *event.Thing)
 }
 
 // risk is the risk score of a finding by severity, until detectors weigh their own.

@@ -46,6 +46,7 @@ type behaviour struct {
 
 	partials []detectors.Bucket
 	notes    []detectors.Note
+	said     map[uint64]int32 // into notes, by a hash of what they say
 	index    map[uint64]int32 // into partials, by a hash of what they count
 	facts    [][]byte         // one record under construction per facts partition
 	hint     []int            // how long the last one was
@@ -63,7 +64,7 @@ const (
 )
 
 func newBehaviour(p int32, r *rules, set *policy.Set, topic string) *behaviour {
-	b := &behaviour{shard: newShard(p, r), panel: detectors.New(set), topic: topic, index: map[uint64]int32{}, gates: map[string]bool{}, relation: make([]int64, r.facts), facts: make([][]byte, r.facts), hint: make([]int, r.facts)}
+	b := &behaviour{shard: newShard(p, r), panel: detectors.New(set), topic: topic, index: map[uint64]int32{}, gates: map[string]bool{}, said: map[uint64]int32{}, relation: make([]int64, r.facts), facts: make([][]byte, r.facts), hint: make([]int, r.facts)}
 	for i := range b.relation {
 		b.relation[i] = noTime
 	}
@@ -273,6 +274,18 @@ func (b *behaviour) Contribute(slot byte, meter uint64, scope policy.Scope, id s
 // Tell implements detectors.Host.
 func (b *behaviour) Tell(slot byte, scope policy.Scope, id string, body []byte) {
 	e := b.current
+	h := xxhash.Sum64(body) ^ xxhash.Sum64String(id)*0x9e3779b97f4a7c15 ^ uint64(slot)<<56 ^ uint64(scope)<<48 ^ uint64(baselines.FloorDiv(b.scene.Time, detectors.BucketMS))
+	if i, told := b.said[h]; told {
+		n := &b.notes[i]
+		ref := event.Ref{Time: b.scene.Time, ID: e.ID, Agent: e.Agent.ID}
+		if n.Tenant == e.Tenant && n.ID == id && n.Scope == scope && n.Slot == slot && bytes.Equal(n.Body, body) {
+			if ref.Before(n.Ref) {
+				n.Ref = ref
+			}
+			return
+		}
+	}
+	b.said[h] = int32(len(b.notes))
 	b.notes = append(b.notes, detectors.Note{Slot: slot, Scope: scope, Tenant: e.Tenant, ID: id,
 		Ref: event.Ref{Time: b.scene.Time, ID: e.ID, Agent: e.Agent.ID}, Body: bytes.Clone(body)})
 }
@@ -391,6 +404,7 @@ func (b *behaviour) drain() {
 	clear(b.notes)
 	b.partials, b.notes = b.partials[:0], b.notes[:0]
 	clear(b.index)
+	clear(b.said)
 	b.decoder.Reset()
 }
 

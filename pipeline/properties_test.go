@@ -507,6 +507,18 @@ func mergedFacts(t *testing.T, into map[string]*detectors.Bucket, outs []output)
 			t.Fatal(err)
 		}
 		for len(body.B) > 0 {
+			if body.B[0] == noteTag {
+				body.Byte()
+				n := readNote(&body)
+				if body.Err != nil {
+					t.Fatal(body.Err)
+				}
+				key := fmt.Sprintf("note %d %d %d %s|%s %x %d", o.partition, n.Slot, n.Scope, n.Tenant, n.ID, n.Body, baselines.FloorDiv(n.Ref.Time, detectors.BucketMS))
+				if old := into[key]; old == nil || n.Ref.Before(old.First) {
+					into[key] = &detectors.Bucket{First: n.Ref}
+				}
+				continue
+			}
 			var k detectors.Bucket
 			if readBucket(&body, &k); body.Err != nil {
 				t.Fatal(body.Err)

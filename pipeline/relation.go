@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/binary"
 	"maps"
@@ -51,6 +52,9 @@ func newRelation(p int32, r *rules, set *policy.Set) *relation {
 	}
 	b.shard.machine = b
 	b.closing.Find = b.relationFinding
+	b.closing.Keep = func(t *event.Thing) {
+		b.emit(output{to: toInventory, partition: -1, key: t.AppendKey(nil), value: t.Append(nil)})
+	}
 	return b
 }
 
@@ -142,8 +146,26 @@ func (b *relation) takeNote(k *detectors.Note) {
 			return
 		}
 	}
-	if len(pg.notes) >= maxNotes {
+	for i := range pg.notes {
+		if o := &pg.notes[i]; baselines.FloorDiv(o.Ref.Time, detectors.BucketMS) == index && bytes.Equal(o.Body, k.Body) {
+			if k.Ref.Before(o.Ref) {
+				o.Ref = k.Ref
+			}
+			return
+		}
+	}
+	if len(pg.notes) >= maxNotes { // the earliest stay, whatever the order in which they came
 		b.counts.dropped++
+		last := 0
+		for i := range pg.notes {
+			if pg.notes[last].Ref.Before(pg.notes[i].Ref) {
+				last = i
+			}
+		}
+		if k.Ref.Before(pg.notes[last].Ref) {
+			pg.notes[last] = *k
+			b.due[index] = append(b.due[index], pg)
+		}
 		return
 	}
 	if !slices.ContainsFunc(pg.notes, func(o detectors.Note) bool { return baselines.FloorDiv(o.Ref.Time, detectors.BucketMS) == index }) {
