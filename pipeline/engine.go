@@ -40,6 +40,8 @@ type Config struct {
 	Changelog bool // keep pages on a compacted topic, for machines without a disk of this state
 	// Found is given what each commit found, after it. It must not block.
 	Found func([]*event.Finding)
+	// Issued is given the commands of each commit, likewise.
+	Issued func([]event.Command)
 
 	MaxPoll            int           // records per transaction
 	TransactionEvery   time.Duration // least time between two transactions

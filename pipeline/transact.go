@@ -215,6 +215,9 @@ func (st *stage) committed(cl *kgo.Client, p int32, sh *shard) {
 	if len(sh.findings) > 0 && st.cfg.Found != nil {
 		st.cfg.Found(sh.findings)
 	}
+	if len(sh.commands) > 0 && st.cfg.Issued != nil {
+		st.cfg.Issued(sh.commands)
+	}
 	if st.waiting[p] && sh.machine.policies().Hash() == st.own {
 		delete(st.waiting, p)
 		cl.ResumeFetchPartitions(st.both(p))

@@ -59,19 +59,13 @@ func demo(ctx context.Context, length time.Duration, rate float64, seed int64, s
 	term := sinks.NewTerminal(stdout, sinks.Colour(stdout))
 	defer term.Close()
 	var found atomic.Int64
-	t := newTap(func(fs []*event.Finding) error {
-		for _, f := range fs {
-			if f.Activity == event.Create {
-				found.Add(1)
-			}
-			if err := term.Deliver(f); err != nil {
-				return err
-			}
+	w := wiring{memory: true}
+	defer printing(&w, term, log, func(f *event.Finding) {
+		if f.Activity == event.Create {
+			found.Add(1)
 		}
-		return nil
-	}, log)
-	defer t.Close()
-	i, err := wire(ctx, c, wiring{memory: true, found: t.take}, log)
+	})()
+	i, err := wire(ctx, c, w, log)
 	if err != nil {
 		return err
 	}

@@ -62,17 +62,7 @@ func logger(w io.Writer, level string) (*slog.Logger, error) {
 func run(ctx context.Context, c config, log *slog.Logger, print bool, stdout io.Writer) error {
 	var w wiring
 	if print {
-		term := sinks.NewTerminal(stdout, sinks.Colour(stdout))
-		t := newTap(func(fs []*event.Finding) error {
-			for _, f := range fs {
-				if err := term.Deliver(f); err != nil {
-					return err
-				}
-			}
-			return nil
-		}, log)
-		defer t.Close()
-		w.found = t.take
+		defer printing(&w, sinks.NewTerminal(stdout, sinks.Colour(stdout)), log, func(*event.Finding) {})()
 	}
 	i, err := wire(ctx, c, w, log)
 	if err != nil {
