@@ -177,7 +177,7 @@ func (b *behaviour) forget() {
 	b.sweep(func(pg *page) bool {
 		idle := int64(agentIdle)
 		switch {
-		case pg.breaker.Open():
+		case pg.breaker.Open(), pg.barred > 0:
 			return false
 		case pg.breaker != nil:
 			idle = breakerIdle
@@ -226,6 +226,7 @@ func (b *behaviour) Find(f event.Finding) {
 	e := b.current
 	f.Stage = "behaviour"
 	f.Tenant = b.agent.tenant
+	f.Incomplete = b.full(f.Tenant)
 	f.Agent = strings.Clone(e.Agent.ID)
 	f.ScopeID, f.Target = strings.Clone(f.ScopeID), strings.Clone(f.Target)
 	f.Persona, f.Session, f.User = b.scene.Persona, strings.Clone(e.Session), strings.Clone(e.User)
