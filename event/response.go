@@ -77,9 +77,19 @@ type Response struct {
 // Scope names what a command or a breaker is about.
 type Scope struct {
 	Type   ScopeType
-	ID     string // of a tool "server|name", or the name alone if no server is known; "*" if global
+	ID     string // of a tool as ToolID says; "*" if global
 	Tenant string // empty if global
 	Agent  string // whose session it is
+}
+
+// ToolID is the id of a tool's scope: server|name, each with | and % percent-encoded, so that no two tools share one; the name alone if no server
+// is known.
+func ToolID(server, name string) string {
+	var b []byte
+	if server != "" {
+		b = append(AppendKeyPart(b, server), '|')
+	}
+	return string(AppendKeyPart(b, name))
 }
 
 // AppendKey appends the record key of commands and breakers, tenant|type|id, with | and % inside ids percent-encoded. The session of an

@@ -25,6 +25,11 @@ type Topics struct {
 	Events             string `yaml:"events"`
 	Alerts             string `yaml:"alerts"`
 	DLQ                string `yaml:"dlq"`
+	Commands           string `yaml:"commands"`
+	Breakers           string `yaml:"breakers"`
+	Acks               string `yaml:"acks"`
+	Feedback           string `yaml:"feedback"`
+	Inventory          string `yaml:"inventory"`
 	Control            string `yaml:"control"`
 	Journal            string `yaml:"journal"`
 	Facts              string `yaml:"facts"`
@@ -44,12 +49,14 @@ type Topics struct {
 	Retention Retention `yaml:"retention"`
 }
 
-// Retention says how long records are kept. Sets and changelogs are compacted
-// and kept for ever.
+// Retention says how long records are kept. Breakers, inventory, sets and
+// changelogs are compacted and kept for ever.
 type Retention struct {
 	Events   time.Duration `yaml:"events"`
 	Alerts   time.Duration `yaml:"alerts"`
 	DLQ      time.Duration `yaml:"dlq"`
+	Commands time.Duration `yaml:"commands"` // and acks
+	Feedback time.Duration `yaml:"feedback"`
 	Internal time.Duration `yaml:"internal"` // control, journal and facts
 }
 
@@ -60,6 +67,11 @@ func DefaultTopics() Topics {
 		Events:             "agent.events",
 		Alerts:             "agent.alerts",
 		DLQ:                "agent.events.dlq",
+		Commands:           "agent.commands",
+		Breakers:           "agent.breakers",
+		Acks:               "agent.acks",
+		Feedback:           "agent.feedback",
+		Inventory:          "wayward.inventory",
 		Control:            "wayward.control",
 		Journal:            "wayward.journal",
 		Facts:              "wayward.facts",
@@ -68,14 +80,16 @@ func DefaultTopics() Topics {
 		ChangelogRelation:  "wayward.changelog.relation",
 		Partitions:         6,
 		FactsPartitions:    4,
-		Retention:          Retention{Events: 7 * day, Alerts: 14 * day, DLQ: 14 * day, Internal: 2 * day},
+		Retention:          Retention{Events: 7 * day, Alerts: 14 * day, DLQ: 14 * day, Commands: 7 * day, Feedback: 30 * day, Internal: 2 * day},
 	}
 }
 
 // names are the fields that hold a topic's name, with their keys in the config.
 func (t *Topics) names() []namedTopic {
 	return []namedTopic{
-		{"events", &t.Events}, {"alerts", &t.Alerts}, {"dlq", &t.DLQ}, {"control", &t.Control}, {"journal", &t.Journal},
+		{"events", &t.Events}, {"alerts", &t.Alerts}, {"dlq", &t.DLQ},
+		{"commands", &t.Commands}, {"breakers", &t.Breakers}, {"acks", &t.Acks}, {"feedback", &t.Feedback}, {"inventory", &t.Inventory},
+		{"control", &t.Control}, {"journal", &t.Journal},
 		{"facts", &t.Facts}, {"sets", &t.Sets}, {"changelog_behaviour", &t.ChangelogBehaviour}, {"changelog_relation", &t.ChangelogRelation},
 	}
 }
@@ -96,7 +110,8 @@ func (t Topics) Full() Topics {
 
 // Discardable names the topics whose records follow from events, and that are
 // therefore thrown away when a crash of the embedded broker may have torn them
-// from each other. Sets are not among them: nothing else holds an old set.
+// from each other. Sets are not among them: nothing else holds an old set. Nor
+// is what gateways and people read or wrote: commands, breakers, acks, feedback.
 func (t *Topics) Discardable() []string {
 	f := t.Full()
 	return []string{f.Control, f.Journal, f.Facts, f.ChangelogBehaviour, f.ChangelogRelation}
@@ -138,7 +153,8 @@ func (t *Topics) Check() error {
 	for _, r := range []struct {
 		key string
 		d   time.Duration
-	}{{"events", t.Retention.Events}, {"alerts", t.Retention.Alerts}, {"dlq", t.Retention.DLQ}, {"internal", t.Retention.Internal}} {
+	}{{"events", t.Retention.Events}, {"alerts", t.Retention.Alerts}, {"dlq", t.Retention.DLQ},
+		{"commands", t.Retention.Commands}, {"feedback", t.Retention.Feedback}, {"internal", t.Retention.Internal}} {
 		if r.d < time.Hour {
 			add("retention.%s: %s is shorter than an hour, which is too short to restart in", r.key, r.d)
 		}
@@ -165,8 +181,9 @@ const (
 )
 
 // Specs returns what every topic must look like. For the embedded broker they
-// are bounded by size, as it reads all of it into memory after a crash, and
-// nothing is compacted: its compaction loses records (research/engine.md, K4, K5).
+// are bounded by size, as it reads all of it into memory after a crash (breakers
+// alone are not: one that is forgotten lets its agent act), and nothing is
+// compacted: its compaction loses records (research/engine.md, K4, K5).
 func (t *Topics) Specs(embedded bool, brokers int) []TopicSpec {
 	f := t.Full()
 	copies, insync := int16(cmp.Or(t.Replication, 1)), "1"
@@ -189,13 +206,19 @@ func (t *Topics) Specs(embedded bool, brokers int) []TopicSpec {
 		keep       time.Duration // 0: compacted
 		byBroker   bool          // stamped by the broker, not by the producer
 		largest    int           // record
-		mib        int           // on the embedded broker's disk, all partitions together
+		mib        int           // on the embedded broker's disk, all partitions together; 0: no bound
 		why        string
 	}{
 		{f.Events, main, true, keep.Events, true, plainRecords, 1024, "what agents do, keyed tenant|agent.id; LogAppendTime bounds how far ahead an event may claim to be; " +
 			"state is rebuilt from it, so it must be kept at least twice the changelog's interval, and as long as the engine may be away"},
 		{f.Alerts, main, false, keep.Alerts, false, plainRecords, 256, "findings, for the SIEM"},
 		{f.DLQ, main, false, keep.DLQ, false, plainRecords, 128, "what could not be decoded, with the reason"},
+		{f.Commands, main, false, keep.Commands, false, plainRecords, 128, "what gateways and playbooks are told to do, keyed by scope, so that the commands about one keep their order"},
+		{f.Breakers, main, false, 0, false, plainRecords, 0, "the present state of every scope that is not free, keyed by scope, a tombstone when it is: a gateway that starts late reads the truth, " +
+			"so nothing may be dropped"},
+		{f.Acks, main, false, keep.Commands, true, plainRecords, 64, "what gateways say became of the commands; kept like them"},
+		{f.Feedback, main, false, keep.Feedback, true, plainRecords, 64, "what people say: verdicts, and signed trips and restores; who may write here is told by the key that signed"},
+		{f.Inventory, main, false, 0, false, plainRecords, 64, "agents, tools and servers as seen, keyed tenant|kind|id"},
 		{f.Control, main, true, keep.Internal, true, plainRecords, 128, "what the behaviour shard of the same number of events is told; kept like the journal, which refers to it"},
 		{f.Journal, main, true, keep.Internal, true, largeRecords, 256, "which events and which control records each transaction took: with events the state of a behaviour shard; " +
 			"must be kept at least twice the changelog's interval"},
@@ -211,7 +234,7 @@ func (t *Topics) Specs(embedded bool, brokers int) []TopicSpec {
 			// month, sent today as a demo does, would be deleted within the minute, so time
 			// counts only where nobody but wayward writes.
 			c["cleanup.policy"], c["retention.ms"] = "delete", "-1"
-			if r.keep > 0 && r.byBroker && r.name != f.Events {
+			if r.keep > 0 && r.byBroker && !slices.Contains([]string{f.Events, f.Acks, f.Feedback}, r.name) {
 				c["retention.ms"] = retentionMillis(r.keep)
 			}
 			if r.keep == 0 {
@@ -219,6 +242,9 @@ func (t *Topics) Specs(embedded bool, brokers int) []TopicSpec {
 			}
 			each := max(int64(r.mib)<<20/int64(max(r.partitions, 1)), 4<<20)
 			c["retention.bytes"] = strconv.FormatInt(each, 10)
+			if r.mib == 0 {
+				c["retention.bytes"] = "-1"
+			}
 			c["segment.bytes"] = strconv.FormatInt(min(each/4, 16<<20), 10) // whole segments are deleted
 		case r.keep == 0:
 			c["cleanup.policy"] = "compact"

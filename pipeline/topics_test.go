@@ -50,7 +50,9 @@ func TestPlanThenApplyThenNothingIsLeft(t *testing.T) {
 		got = append(got, c.Kind+" "+c.Topic)
 	}
 	want := []string{
-		"create acme.agent.events", "create acme.agent.alerts", "create acme.agent.events.dlq", "create acme.wayward.control", "create acme.wayward.journal",
+		"create acme.agent.events", "create acme.agent.alerts", "create acme.agent.events.dlq",
+		"create acme.agent.commands", "create acme.agent.breakers", "create acme.agent.acks", "create acme.agent.feedback", "create acme.wayward.inventory",
+		"create acme.wayward.control", "create acme.wayward.journal",
 		"create acme.wayward.facts", "create acme.wayward.sets", "create acme.wayward.changelog.behaviour", "create acme.wayward.changelog.relation",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -164,7 +166,7 @@ func TestCheckSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 	if _, err := adm.DeleteTopic(t.Context(), "agent.alerts"); err != nil {
 		t.Fatal(err)
 	}
-	specs[5].Partitions = 8
+	specs[slices.IndexFunc(specs, func(s TopicSpec) bool { return s.Name == "wayward.facts" })].Partitions = 8
 	err = CheckTopics(t.Context(), adm, specs)
 	if err == nil {
 		t.Fatal("nothing found")
@@ -231,6 +233,26 @@ func TestSpecsForTheEmbeddedBroker(t *testing.T) {
 	for _, s := range topics.Specs(true, 1) {
 		if s.Configs["cleanup.policy"] == "compact" || s.Configs["retention.bytes"] == "" || s.Configs["retention.ms"] == "" || s.Replication != 1 || s.Why == "" {
 			t.Errorf("%+v: kfake's compaction loses records, and only size bounds its memory", s)
+		}
+		if s.Configs["retention.bytes"] == "-1" != (s.Name == "agent.breakers") {
+			t.Errorf("%s keeps %s bytes: breakers alone are kept whole", s.Name, s.Configs["retention.bytes"])
+		}
+		if who := s.Name == "agent.acks" || s.Name == "agent.feedback"; who && s.Configs["retention.ms"] != "-1" {
+			t.Errorf("%s is kept for %s: others write it, and their clocks must not delete it", s.Name, s.Configs["retention.ms"])
+		}
+	}
+}
+
+func TestWhatOthersReadIsNotDiscarded(t *testing.T) {
+	topics := DefaultTopics()
+	for _, name := range []string{topics.Commands, topics.Breakers, topics.Acks, topics.Feedback, topics.Inventory} {
+		if slices.Contains(topics.Discardable(), name) {
+			t.Errorf("%s is thrown away after a crash of the embedded broker", name)
+		}
+	}
+	for _, s := range topics.Specs(false, 1) {
+		if s.Name == topics.Breakers && (s.Configs["cleanup.policy"] != "compact" || s.Exact) {
+			t.Errorf("%+v: a gateway reads the present state from it, with any number of partitions", s)
 		}
 	}
 }
