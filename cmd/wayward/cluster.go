@@ -169,7 +169,7 @@ func (u *unread) add(err error) {
 
 func (u *unread) tell(w io.Writer) {
 	if u.n > 0 {
-		fmt.Fprintf(w, "%d records of %s could not be read and are left out; the first: %v\n", u.n, u.topic, visible(u.first.Error(), 300))
+		fmt.Fprintf(w, "records of %s that cannot be read, and are left out: %d; the first: %s\n", u.topic, u.n, visible(u.first.Error(), 300))
 	}
 }
 
