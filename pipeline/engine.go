@@ -62,7 +62,8 @@ type Config struct {
 // Stages that an instance can run.
 var Stages = []string{"ingress", "behaviour", "relation"}
 
-func (c *Config) defaults() {
+// Defaults fills in the durations and bounds that are zero.
+func (c *Config) Defaults() {
 	set := func(d *time.Duration, v time.Duration) {
 		if *d == 0 {
 			*d = v
@@ -80,6 +81,12 @@ func (c *Config) defaults() {
 	if c.PageCap == 0 {
 		c.PageCap = 2_000_000
 	}
+}
+
+// Run runs the stages until ctx is done, then stops them cleanly: transactions are ended, state is on disk. An error is one that time does not
+// mend: a missing topic, a state directory of another layout, a wrong assignor.
+func Run(ctx context.Context, c Config) error {
+	c.Defaults()
 	if len(c.Stages) == 0 {
 		c.Stages = Stages
 	}
@@ -87,12 +94,6 @@ func (c *Config) defaults() {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	c.loads = make(chan struct{}, 4)
-}
-
-// Run runs the stages until ctx is done, then stops them cleanly: transactions are ended, state is on disk. An error is one that time does not
-// mend: a missing topic, a state directory of another layout, a wrong assignor.
-func Run(ctx context.Context, c Config) error {
-	c.defaults()
 	plain, err := kgo.NewClient(append(slices.Clone(c.Options), kgo.RecordPartitioner(partitioner), kgo.ProducerBatchCompression(kgo.Lz4Compression()))...)
 	if err != nil {
 		return fmt.Errorf("Kafka client: %w", err)

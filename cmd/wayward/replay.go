@@ -40,7 +40,7 @@ func newReplay() *cobra.Command {
 	f.StringVar(&o.from, "from", "", "first broker `time` of the topic, RFC 3339; its beginning without")
 	f.StringVar(&o.to, "to", "", "broker `time` to stop at; its end without")
 	f.StringVarP(&o.output, "output", "o", "", "write findings to `file`, OCSF, one a line, sorted by time and uid; - is standard output")
-	f.StringVarP(&o.config, "config", "c", "", "config `file`: policies, and brokers for --from-topic")
+	configFlag(cmd, &o.config)
 	f.StringVar(&o.policies, "policies", "", "`directory` with personas/ and limits/, instead of the config's")
 	f.BoolVar(&o.flush, "flush", false, "at the end, close what still waits for the watermark")
 	f.IntVar(&o.shards, "shards", runtime.GOMAXPROCS(0), "workers; the findings do not depend on it")

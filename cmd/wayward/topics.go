@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -58,9 +57,6 @@ func topicsVerb(verb, short string, do func(context.Context, io.Writer, *kadm.Cl
 	var name, format string
 	cmd := &cobra.Command{Use: verb, Short: short, Args: cobra.NoArgs, Example: "  wayward topics " + verb + " --config wayward.yaml",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if format != "table" && format != "json" {
-				return fmt.Errorf("--output %s: use table or json", format)
-			}
 			c, err := loadConfig(name)
 			if err != nil {
 				return err
@@ -86,8 +82,8 @@ func topicsVerb(verb, short string, do func(context.Context, io.Writer, *kadm.Cl
 			}
 			return do(ctx, cmd.OutOrStdout(), adm, c.Topics.Specs(false, len(brokers)), format)
 		}}
-	cmd.Flags().StringVarP(&name, "config", "c", "", "config `file`")
-	cmd.Flags().StringVar(&format, "output", "table", "table or json")
+	configFlag(cmd, &name)
+	outputFlag(cmd, &format, "table", "json")
 	return cmd
 }
 
@@ -96,9 +92,7 @@ func printChanges(w io.Writer, changes []pipeline.Change, format string) error {
 		if changes == nil {
 			changes = []pipeline.Change{}
 		}
-		e := json.NewEncoder(w)
-		e.SetIndent("", "  ")
-		return e.Encode(changes)
+		return printJSON(w, changes)
 	}
 	if len(changes) == 0 {
 		fmt.Fprintln(w, "nothing to do")
