@@ -37,7 +37,8 @@ type Config struct {
 	Encoder   Encoder
 	Metrics   *Metrics
 	Log       *slog.Logger
-	Changelog bool // keep pages on a compacted topic, for machines without a disk of this state
+	Changelog bool    // keep pages on a compacted topic, for machines without a disk of this state
+	Health    *Health // told how the stages are; may be nil
 	// Found is given what each commit found, after it. It must not block.
 	Found func([]*event.Finding)
 
@@ -100,6 +101,9 @@ func Run(ctx context.Context, c Config) error {
 	}
 	defer plain.Close()
 	c.plain = plain
+	if c.Health == nil {
+		c.Health = &Health{}
+	}
 	if err := WaitForBrokers(ctx, plain, c.Log); err != nil {
 		if ctx.Err() != nil {
 			return nil
@@ -122,6 +126,7 @@ func Run(ctx context.Context, c Config) error {
 		return err
 	}
 	shared := &rules{encoder: c.Encoder, sources: sources, facts: facts, pageCap: c.PageCap, partition: byKey, set: known.get, noUndo: c.NoUndo}
+	c.Health.begin(plain, slices.DeleteFunc(slices.Clone(c.Stages), func(name string) bool { return name == "ingress" && len(c.Ingress) == 0 }))
 	g, ctx := errgroup.WithContext(ctx)
 	for _, name := range c.Stages {
 		switch name {

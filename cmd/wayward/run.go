@@ -72,8 +72,10 @@ func run(ctx context.Context, c config, log *slog.Logger, print bool, stdout io.
 		where = "embedded " + i.broker.Addr()
 	}
 	log.Info("wayward "+versionOf(), "brokers", where, "instance", c.Instance, "policies", i.cfg.Policy.Hash()[:12], "limits", len(i.cfg.Policy.Limits()), "personas", len(i.cfg.Policy.Personas()), "metrics", i.addr)
+	told := notify(ctx, i.cfg.Health, log)
 	err = pipeline.Run(ctx, i.cfg)
 	log.Info("stopped")
+	told()
 	if cerr := i.Close(); err == nil {
 		err = cerr
 	}

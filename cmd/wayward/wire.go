@@ -127,7 +127,7 @@ func wire(ctx context.Context, c config, w wiring, log *slog.Logger) (_ *instanc
 	i.cfg = pipeline.Config{
 		Options: options, Topics: c.Topics, Group: c.Group, Instance: c.Instance, Stages: c.Stages, Ingress: c.Ingress,
 		Store: store, Policy: policies, Encoder: encoder{&sinks.OCSF{Version: versionOf()}}, Metrics: pipeline.NewMetrics(i.registry), Log: log,
-		Changelog: !embedded, Found: found,
+		Changelog: !embedded, Found: found, Health: &pipeline.Health{},
 		MaxPoll: c.Engine.MaxPoll, TransactionEvery: c.Engine.TransactionEvery, TransactionTimeout: c.Engine.TransactionTimeout, SessionTimeout: c.Engine.SessionTimeout,
 		CheckpointEvery: c.Engine.CheckpointEvery, ChangelogEvery: c.Engine.ChangelogEvery, MaxAhead: c.Engine.MaxAhead, PageCap: c.Engine.PageCap,
 	}
@@ -175,8 +175,8 @@ func (i *instance) serve(addr string, log *slog.Logger) error {
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(i.registry, promhttp.HandlerOpts{}))
-	ok := func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") }
-	mux.HandleFunc("GET /healthz", ok)
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.Handle("GET /readyz", readiness{i.cfg.Health})
 	s := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	done := make(chan struct{})
 	go func() {
