@@ -186,28 +186,31 @@ func (c *Config) layout(ctx context.Context) (sources, facts int32, err error) {
 	for _, f := range found {
 		c.Log.Warn(f.What)
 	}
-	td, err := adm.ListTopics(ctx, c.Topics.Events, c.Topics.Facts)
+	td, err := listFresh(ctx, adm, []string{c.Topics.Events, c.Topics.Control, c.Topics.Journal, c.Topics.Facts})
 	if err != nil {
 		return 0, 0, fmt.Errorf("topics: %s", Explain(err))
 	}
-	now := struct{ Events, Facts int }{len(td[c.Topics.Events].Partitions), len(td[c.Topics.Facts].Partitions)}
-	b, err := c.Store.Meta("layout")
+	now := LayoutOf(c.Topics, td)
+	then, err := StoredLayout(c.Store)
 	if err != nil {
 		return 0, 0, err
 	}
-	then := now
-	if b != nil {
-		if err := json.Unmarshal(b, &then); err != nil {
-			return 0, 0, fmt.Errorf("layout recorded in the state directory: %w", err)
-		}
-	} else if b, err = json.Marshal(now); err != nil {
-		return 0, 0, err
-	} else if err := c.Store.SetMeta("layout", b); err != nil {
-		return 0, 0, err
-	}
-	if then != now {
-		return 0, 0, fmt.Errorf("%s has %d partitions and %s has %d, but the state was made with %d and %d: entities have moved between partitions. Stop all instances, delete the internal topics and the consumer groups, move the state directories away and start again",
+	switch {
+	case then == nil:
+	case then.Events != now.Events || then.Facts != now.Facts:
+		return 0, 0, fmt.Errorf("%s has %d partitions and %s has %d, but the state was made with %d and %d: entities have moved between partitions. Stop all instances and run wayward state rebuild for each",
 			c.Topics.Events, now.Events, c.Topics.Facts, now.Facts, then.Events, then.Facts)
+	case len(now.Remade(*then)) > 0:
+		return 0, 0, fmt.Errorf("the topics of %v were deleted and made anew since this state was made, so it belongs to records that are gone. Stop this instance and run wayward state rebuild", now.Remade(*then))
+	}
+	if then == nil || len(then.Topics) < len(now.Topics) {
+		b, err := json.Marshal(now)
+		if err != nil {
+			return 0, 0, err
+		}
+		if err := c.Store.SetMeta("layout", b); err != nil {
+			return 0, 0, err
+		}
 	}
 	return int32(now.Events), int32(now.Facts), nil
 }

@@ -48,6 +48,7 @@ type engineSpec struct {
 	Instance  string
 	State     string
 	Policies  string
+	Facts     int    // partitions; 0: as by default
 	Listen    string // address of /readyz; none without
 	Session   time.Duration
 	Txn       time.Duration
@@ -82,6 +83,7 @@ func engineRole() int {
 	c.Group, c.Instance = spec.Prefix+"wayward", spec.Instance
 	c.Stages = []string{"behaviour", "relation"}
 	c.Topics.Prefix = spec.Prefix
+	c.Topics.FactsPartitions = cmp.Or(spec.Facts, c.Topics.FactsPartitions)
 	c.Topics = c.Topics.Full()
 	c.Engine.MaxPoll = 400
 	c.Engine.SessionTimeout, c.Engine.TransactionTimeout = spec.Session, spec.Txn

@@ -10,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/wayward-sec/wayward/pipeline"
 )
@@ -64,23 +63,14 @@ func topicsVerb(verb, short string, do func(context.Context, io.Writer, *kadm.Cl
 			if c.Kafka.Embedded() {
 				return errors.New("the config has no brokers: the embedded broker looks after its topics itself")
 			}
-			options, err := c.Kafka.Options()
-			if err != nil {
-				return err
-			}
-			cl, err := kgo.NewClient(options...)
+			cl, adm, brokers, err := dial(cmd.Context(), c)
 			if err != nil {
 				return err
 			}
 			defer cl.Close()
-			adm := kadm.NewClient(cl)
 			ctx, cancel := context.WithTimeout(cmd.Context(), 30*time.Second)
 			defer cancel()
-			brokers, err := adm.ListBrokers(ctx)
-			if err != nil {
-				return errors.New(pipeline.Explain(err))
-			}
-			return do(ctx, cmd.OutOrStdout(), adm, c.Topics.Specs(false, len(brokers)), format)
+			return do(ctx, cmd.OutOrStdout(), adm, c.Topics.Specs(false, brokers), format)
 		}}
 	configFlag(cmd, &name)
 	outputFlag(cmd, &format, "table", "json")

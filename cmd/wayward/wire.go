@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -86,7 +85,7 @@ func wire(ctx context.Context, c config, w wiring, log *slog.Logger) (_ *instanc
 	}
 	storeDir := ""
 	if dir != "" {
-		storeDir = filepath.Join(dir, "store")
+		storeDir = c.storeDir()
 	}
 	if embedded {
 		if err := prepareEmbedded(ctx, &c, options, i.broker, storeDir, log); err != nil {
