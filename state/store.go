@@ -144,8 +144,10 @@ func (s *Store) start() error {
 		if err := s.SetMeta("format", []byte{Format}); err != nil {
 			return err
 		}
-	} else if len(b) != 1 || b[0] > Format {
-		return because{fmt.Errorf("state in %s has format %d, this binary knows up to %d; run the newer binary, or move the directory away to rebuild", s.dir, b, Format), ErrNewer}
+	} else if len(b) != 1 {
+		return fmt.Errorf("format of the state in %s: %w", s.dir, ErrCorrupt)
+	} else if b[0] > Format {
+		return because{fmt.Errorf("state in %s has format %d, this binary knows up to %d; run the newer binary, or move the directory away to rebuild", s.dir, b[0], Format), ErrNewer}
 	}
 	tx := s.db.NewTransactionAt(math.MaxUint64, false)
 	defer tx.Discard()
