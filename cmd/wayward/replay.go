@@ -27,7 +27,7 @@ func newReplay() *cobra.Command {
 		Short: "Run recorded events through the engine",
 		Long: "replay runs a file or a range of a topic through the same engine as run, both stages in one process, and publishes nothing.\n" +
 			"The findings are the same for any number of --shards, and the same as live as long as no event comes more than 10 s late.\n" +
-			"At the end of the input the watermark stays where it is; --flush closes what still waits for it.",
+			"At the end of the input the watermark stays where it is; --flush closes what still waits for it. Exit 3 if there was no event.",
 		Example: "  wayward replay --input events.jsonl.zst --flush\n" +
 			"  zcat events.jsonl.gz | wayward replay --input - --output findings.jsonl\n" +
 			"  wayward replay --config wayward.yaml --from-topic agent.events --from 2026-11-20T00:00:00Z --to 2026-11-21T00:00:00Z",
@@ -44,7 +44,9 @@ func newReplay() *cobra.Command {
 	f.StringVar(&o.policies, "policies", "", "`directory` with personas/ and limits/, instead of the config's")
 	f.BoolVar(&o.flush, "flush", false, "at the end, close what still waits for the watermark")
 	f.IntVar(&o.shards, "shards", runtime.GOMAXPROCS(0), "workers; the findings do not depend on it")
+	f.Lookup("shards").DefValue = "the number of CPUs"
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "no progress, no summary")
+	cmd.MarkFlagDirname("policies")
 	cmd.MarkFlagsMutuallyExclusive("input", "from-topic")
 	cmd.MarkFlagsOneRequired("input", "from-topic")
 	return cmd
@@ -141,6 +143,9 @@ func (o *replayOptions) run(cmd *cobra.Command) (err error) {
 	}
 	if !o.quiet {
 		summarize(stderr, sum, time.Since(start), o.flush)
+	}
+	if err == nil && sum.Events == 0 {
+		return errSilent{3}
 	}
 	return err
 }
