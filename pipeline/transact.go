@@ -85,6 +85,7 @@ func (st *stage) transact(ctx context.Context, s *kgo.GroupTransactSession, in m
 		st.metrics.transactions("unknown").Inc()
 		return fmt.Errorf("the transaction's outcome is unknown: %w", err)
 	}
+	st.unwritten = lost.Load() != nil
 	if ok {
 		st.at("after End")
 		st.metrics.transactions("committed").Inc()

@@ -146,6 +146,9 @@ func choose(word string, words []string) string {
 	return "use " + or(words)
 }
 
+// Nearest returns the word that was likely meant, or "" if none is near: for "did you mean" wherever people write names.
+func Nearest(word string, words []string) string { return nearest(word, words) }
+
 // nearest returns the word that is the fewest edits away, or "" if none is near.
 func nearest(word string, words []string) string {
 	if len(word) > maxName {

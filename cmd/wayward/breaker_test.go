@@ -513,8 +513,8 @@ func TestWhatCannotBeSentIsSaidBeforeAnythingIs(t *testing.T) {
 		{"an agent of an agent", "agent a", map[string]string{"--agent": "b"}, "--agent is for sessions alone"},
 		{"two tenants", "tenant globex", nil, "tenant globex is not --tenant acme; give one of them"},
 		{"global of a tenant", "global", nil, "global is everything of every tenant: give no id and no --tenant"},
-		{"a whole tenant without a yes", "tenant", nil, "not sent; --yes sends without asking"},
-		{"everything without a yes", "global", map[string]string{"--tenant": ""}, "not sent; --yes sends without asking"},
+		{"a whole tenant without a yes", "tenant", nil, "nothing was done; --yes does it without asking"},
+		{"everything without a yes", "global", map[string]string{"--tenant": ""}, "nothing was done; --yes does it without asking"},
 		{"a config that is not there", "agent a", nil, "config: open /does/not/exist"},
 		{"a whole tenant with a yes", "tenant", map[string]string{"--yes": "true"}, "config: open /does/not/exist"},
 	} {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -171,14 +170,6 @@ func (u *unread) tell(w io.Writer) {
 	if u.n > 0 {
 		fmt.Fprintf(w, "records of %s that cannot be read, and are left out: %d; the first: %s\n", u.topic, u.n, visible(u.first.Error(), 300))
 	}
-}
-
-// printJSON is for programs: indented, < and > as they are.
-func printJSON(w io.Writer, v any) error {
-	e := json.NewEncoder(w)
-	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
-	return e.Encode(v)
 }
 
 // visible is at most so many characters of a text that nobody vouches for: what is no visible character is written as an escape, since a terminal

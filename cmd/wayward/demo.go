@@ -52,7 +52,7 @@ func demo(ctx context.Context, length time.Duration, rate float64, seed int64, s
 	if err := os.CopyFS(dir, configs.Files); err != nil {
 		return fmt.Errorf("example policies: %w", err)
 	}
-	log, _ := logger(stderr, "warn")
+	log := logOptions{level: "warn", format: "auto"}.logger(stderr)
 	c := defaultConfig()
 	c.Policies, c.Listen, c.Embedded.Port = dir, "127.0.0.1:0", 0
 	c.Group, c.Instance = "demo", "0"

@@ -28,7 +28,7 @@ func newReplay() *cobra.Command {
 		Short: "Run recorded events through the engine",
 		Long: "replay runs a file or a range of a topic through the same engine as run, both stages in one process, and publishes nothing.\n" +
 			"The findings are the same for any number of --shards, and the same as live as long as no event comes more than 10 s late.\n" +
-			"At the end of the input the watermark stays where it is; --flush closes what still waits for it.",
+			"At the end of the input the watermark stays where it is; --flush closes what still waits for it. Exit 3 if there was no event.",
 		Example: "  wayward replay --input events.jsonl.zst --flush\n" +
 			"  zcat events.jsonl.gz | wayward replay --input - --output findings.jsonl\n" +
 			"  wayward replay --input events.jsonl --policies policies -o findings.jsonl --commands commands.jsonl\n" +
@@ -43,11 +43,13 @@ func newReplay() *cobra.Command {
 	f.StringVar(&o.to, "to", "", "broker `time` to stop at; its end without")
 	f.StringVarP(&o.output, "output", "o", "", "write findings to `file`, OCSF, one a line, sorted by time and uid; - is standard output")
 	f.StringVar(&o.commands, "commands", "", "write the commands that a live engine would have issued to `file`, one a line, sorted; - is standard output")
-	f.StringVarP(&o.config, "config", "c", "", "config `file`: policies, and brokers for --from-topic")
+	configFlag(cmd, &o.config)
 	f.StringVar(&o.policies, "policies", "", "`directory` with personas/ and limits/, instead of the config's")
 	f.BoolVar(&o.flush, "flush", false, "at the end, close what still waits for the watermark")
 	f.IntVar(&o.shards, "shards", runtime.GOMAXPROCS(0), "workers; the findings do not depend on it")
+	f.Lookup("shards").DefValue = "the number of CPUs"
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "no progress, no summary")
+	cmd.MarkFlagDirname("policies")
 	cmd.MarkFlagsMutuallyExclusive("input", "from-topic")
 	cmd.MarkFlagsOneRequired("input", "from-topic")
 	return cmd
@@ -147,6 +149,9 @@ func (o *replayOptions) run(cmd *cobra.Command) (err error) {
 	err = errors.Join(err, done(), flush())
 	if !o.quiet {
 		summarize(stderr, sum, time.Since(start), o.flush)
+	}
+	if err == nil && sum.Events == 0 {
+		return errSilent{3}
 	}
 	return err
 }

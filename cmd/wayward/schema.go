@@ -13,6 +13,7 @@ func newSchema() *cobra.Command {
 	return &cobra.Command{
 		Use:   "schema [" + strings.Join(event.Schemas(), "|") + "]",
 		Short: "Print the JSON Schema of what crosses Kafka: events, commands, breakers, acks, feedback",
+		Long:  "schema prints the JSON Schema of the records that wayward reads and writes, the events' by default. It lets through what the decoder does.",
 		Example: "  wayward schema > event.schema.json               for producers\n" +
 			"  wayward schema command > command.schema.json     for gateways",
 		Args: cobra.MaximumNArgs(1), ValidArgs: event.Schemas(),

@@ -160,14 +160,15 @@ func randomID() string {
 	return hex.EncodeToString(id[:])
 }
 
+// confirm asks for a yes.
 func confirm(cmd *cobra.Command, what string) error {
-	fmt.Fprintf(cmd.ErrOrStderr(), "%s Type yes to go on: ", what)
+	fmt.Fprint(cmd.ErrOrStderr(), strings.TrimSpace(what+" Type yes to go on:"), " ")
 	line, err := bufio.NewReader(io.LimitReader(cmd.InOrStdin(), 100)).ReadString('\n')
 	if strings.TrimSpace(line) != "yes" {
 		if err != nil {
 			fmt.Fprintln(cmd.ErrOrStderr())
 		}
-		return errors.New("not sent; --yes sends without asking")
+		return errors.New("nothing was done; --yes does it without asking")
 	}
 	return nil
 }

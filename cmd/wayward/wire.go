@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -87,7 +86,7 @@ func wire(ctx context.Context, c config, w wiring, log *slog.Logger) (_ *instanc
 	}
 	storeDir := ""
 	if dir != "" {
-		storeDir = filepath.Join(dir, "store")
+		storeDir = c.storeDir()
 	}
 	if embedded {
 		if err := prepareEmbedded(ctx, &c, options, i.broker, storeDir, log); err != nil {
@@ -128,7 +127,7 @@ func wire(ctx context.Context, c config, w wiring, log *slog.Logger) (_ *instanc
 	i.cfg = pipeline.Config{
 		Options: options, Topics: c.Topics, Group: c.Group, Instance: c.Instance, Stages: c.Stages, Ingress: c.Ingress,
 		Store: store, Policy: policies, Encoder: encoder{&sinks.OCSF{Version: versionOf()}}, Metrics: pipeline.NewMetrics(i.registry), Log: log,
-		Changelog: !embedded, Found: found, Issued: w.issued,
+		Changelog: !embedded, Found: found, Issued: w.issued, Health: &pipeline.Health{},
 		MaxPoll: c.Engine.MaxPoll, TransactionEvery: c.Engine.TransactionEvery, TransactionTimeout: c.Engine.TransactionTimeout, SessionTimeout: c.Engine.SessionTimeout,
 		CheckpointEvery: c.Engine.CheckpointEvery, ChangelogEvery: c.Engine.ChangelogEvery, MaxAhead: c.Engine.MaxAhead, PageCap: c.Engine.PageCap,
 	}
@@ -176,8 +175,8 @@ func (i *instance) serve(addr string, log *slog.Logger) error {
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(i.registry, promhttp.HandlerOpts{}))
-	ok := func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") }
-	mux.HandleFunc("GET /healthz", ok)
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.Handle("GET /readyz", readiness{i.cfg.Health})
 	s := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	done := make(chan struct{})
 	go func() {
