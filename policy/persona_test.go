@@ -66,23 +66,23 @@ func TestPersonaJudgesToolsAndClasses(t *testing.T) {
 	}{
 		{"an allowed tool is fine", strict, call("get_order", event.Read), nil},
 		{"an allowed name is fine", strict, call("crm.update", event.Write), nil},
-		{"what no list names is what the default says", strict, call("put_order", event.Read), []Violation{{"tool", "put_order", "default"}}},
-		{"case matters for tools", strict, call("GET_order", event.Read), []Violation{{"tool", "GET_order", "default"}}},
-		{"deny wins over allow", strict, call("get_secret", event.Read), []Violation{{"tool", "get_secret", "*_secret"}}},
-		{"a tool without a name is no allowed tool", strict, call("", event.Read), []Violation{{"tool", "", "default"}}},
+		{"what no list names is what the default says", strict, call("put_order", event.Read), []Violation{{"tool", "put_order", "default", Deny}}},
+		{"case matters for tools", strict, call("GET_order", event.Read), []Violation{{"tool", "GET_order", "default", Deny}}},
+		{"deny wins over allow", strict, call("get_secret", event.Read), []Violation{{"tool", "get_secret", "*_secret", Deny}}},
+		{"a tool without a name is no allowed tool", strict, call("", event.Read), []Violation{{"tool", "", "default", Deny}}},
 		{"classes are not judged where none is listed", strict, call("get_order", event.Delete), nil},
-		{"a class that is not allowed", classed, call("x", event.Exec), []Violation{{"class", "exec", "default"}}},
-		{"a class that is denied", classed, call("x", event.Pay), []Violation{{"class", "pay", "pay"}}},
+		{"a class that is not allowed", classed, call("x", event.Exec), []Violation{{"class", "exec", "default", Deny}}},
+		{"a class that is denied", classed, call("x", event.Pay), []Violation{{"class", "pay", "pay", Deny}}},
 		{"an unknown class is unknown", classed, call("x", event.NoClass), nil},
 		{"a deny list of classes alone forbids no others", denying, call("x", event.Exec), nil},
-		{"and still forbids", denying, call("x", event.Pay), []Violation{{"class", "pay", "pay"}}},
-		{"what was really done counts", denying, effect(call("x", event.Read), event.Pay), []Violation{{"class", "pay", "pay"}}},
-		{"claim and effect are one violation if they agree", denying, effect(call("x", event.Pay), event.Pay), []Violation{{"class", "pay", "pay"}}},
-		{"and two if they do not", classed, effect(call("x", event.Exec), event.Pay), []Violation{{"class", "exec", "default"}, {"class", "pay", "pay"}}},
+		{"and still forbids", denying, call("x", event.Pay), []Violation{{"class", "pay", "pay", Deny}}},
+		{"what was really done counts", denying, effect(call("x", event.Read), event.Pay), []Violation{{"class", "pay", "pay", Deny}}},
+		{"claim and effect are one violation if they agree", denying, effect(call("x", event.Pay), event.Pay), []Violation{{"class", "pay", "pay", Deny}}},
+		{"and two if they do not", classed, effect(call("x", event.Exec), event.Pay), []Violation{{"class", "exec", "default", Deny}, {"class", "pay", "pay", Deny}}},
 		{"an allow list under default allow forbids nothing", open, call("put_order", event.NoClass), nil},
-		{"a star denies every class", open, call("get_order", event.Read), []Violation{{"class", "read", "*"}}},
-		{"tool and class are two violations", open, call("drop_table", event.Delete), []Violation{{"tool", "drop_table", "drop_*"}, {"class", "delete", "*"}}},
-		{"the result of a call is judged", strict, phase(call("put_order", event.Read), event.Result), []Violation{{"tool", "put_order", "default"}}},
+		{"a star denies every class", open, call("get_order", event.Read), []Violation{{"class", "read", "*", Deny}}},
+		{"tool and class are two violations", open, call("drop_table", event.Delete), []Violation{{"tool", "drop_table", "drop_*", Deny}, {"class", "delete", "*", Deny}}},
+		{"the result of a call is judged", strict, phase(call("put_order", event.Read), event.Result), []Violation{{"tool", "put_order", "default", Deny}}},
 		{"its attempt is not, or one call were two violations", strict, phase(call("put_order", event.Read), event.Attempt), nil},
 		{"other kinds of event are not judged", strict, event.Event{Kind: event.ModelCall}, nil},
 	} {
@@ -105,7 +105,7 @@ func TestPersonaJudgesDestinations(t *testing.T) {
 	type to = event.Destination
 	bad := func(pairs ...string) (vs []Violation) {
 		for i := 0; i < len(pairs); i += 2 {
-			vs = append(vs, Violation{"destination", pairs[i], pairs[i+1]})
+			vs = append(vs, Violation{"destination", pairs[i], pairs[i+1], Deny})
 		}
 		return vs
 	}
