@@ -108,6 +108,7 @@ type Persona struct {
 	rules      [dimensions]rules
 	used       uint16 // bit per dimension that has something to judge
 	badClasses uint16 // bit per event.Class
+	needs      bool
 	classRules [16]Ruling
 
 	def     personaDef // with what it inherits
@@ -290,6 +291,7 @@ func (p *Persona) compileRules() {
 			p.used |= 1 << d
 		}
 	}
+	p.needs = p.Default == NeedsApproval || slices.ContainsFunc(p.Lists[:], func(l Lists) bool { return len(l.Needs) > 0 })
 	for c := event.Read; c <= event.Delegate; c++ {
 		if p.classRules[c] = p.ruling(Classes, c.String()); p.classRules[c].Verdict != Allow {
 			p.badClasses |= 1 << c
@@ -298,9 +300,7 @@ func (p *Persona) compileRules() {
 }
 
 // NeedsApproval tells whether anything that the persona may do waits for somebody's word.
-func (p *Persona) NeedsApproval() bool {
-	return p.Default == NeedsApproval || slices.ContainsFunc(p.Lists[:], func(l Lists) bool { return len(l.Needs) > 0 })
-}
+func (p *Persona) NeedsApproval() bool { return p.needs }
 
 // personaDef is a persona as it is written, in YAML and in the canonical JSON alike.
 type personaDef struct {
