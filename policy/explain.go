@@ -40,12 +40,14 @@ func (j *Judge) Explain(e *event.Event, t *Tool) (Verdict, []Judgement) {
 	}
 	say := func(kind, value, verdict, rule, path string) {
 		jd := Judgement{Kind: kind, Value: value, Verdict: verdict, Rule: rule}
-		jd.File, jd.Line = p.Place(path)
+		if path != "" {
+			jd.File, jd.Line = p.Place(path)
+		}
 		out = append(out, jd)
 	}
 	for d := range dimensions {
 		if p.used&(1<<d) != 0 && !seen[d.String()] {
-			say(d.String(), "", "unknown", "the event does not say", dimensionDefs[d].path)
+			say(d.String(), "", "unknown", "the event does not say", "")
 		}
 	}
 	scalar := func(judged bool, kind, value, rule, path string) {
@@ -57,7 +59,7 @@ func (j *Judge) Explain(e *event.Event, t *Tool) (Verdict, []Judgement) {
 		case at >= 0:
 			say(kind, vs[at].Value, vs[at].Verdict.String(), rule, path)
 		case value == "":
-			say(kind, "", "unknown", "the event does not say", path)
+			say(kind, "", "unknown", "the event does not say", "")
 		default:
 			say(kind, value, Allow.String(), rule, path)
 		}
@@ -98,11 +100,11 @@ func (p *Persona) explained(v Violation) Judgement {
 	j := Judgement{Kind: v.Kind, Value: v.Value, Verdict: v.Verdict.String(), Rule: v.Rule}
 	d := Dimension(slices.IndexFunc(dimensionDefs[:], func(def dimensionDef) bool { return def.kind == v.Kind }))
 	if v.Rule == byDefault {
-		if p.used&(1<<d) == 0 || p.Default != Allow && v.Verdict == Allow { // open
-			j.Rule = "not judged"
+		if v.Verdict == p.Default && (v.Verdict != Allow || p.used&(1<<d) != 0 && len(p.Lists[d].Allow) > 0) {
+			j.File, j.Line = p.Place("default")
 			return j
 		}
-		j.File, j.Line = p.Place("default")
+		j.Rule = "no list names it"
 		return j
 	}
 	l := p.Lists[d]

@@ -50,6 +50,9 @@ func (d *draft) of(path string) origin {
 	return origin{d.src, d.path + "." + path}
 }
 
+// Base tells whether others extend the persona and no agent is listed for it.
+func (p *Persona) Base() bool { return p.draft.base }
+
 func (o origin) place() place { return o.src.place(o.path) }
 
 // report reports on a field where it was written.
@@ -101,6 +104,9 @@ func (c *collector) inherit() {
 		p := d.merged.compile(d.report, d.base)
 		here := d.src.place(d.path)
 		p.File, p.Line, p.draft = here.file, here.line, d
+		for i := range p.Tests {
+			p.Tests[i].File, p.Tests[i].Line = p.Place(at("tests", i))
+		}
 		p.written = p.def
 		if d.def.Extends != "" {
 			p.written = d.def
@@ -248,6 +254,7 @@ func (d *draft) take(parent *draft) {
 func (d *draft) takeLists(parent *draft, dim Dimension, own, up *listsDef) {
 	info := dimensionDefs[dim]
 	lists, theirs := own.named(), up.named()
+	skip := map[string]bool{} // what of the parent's is dealt with
 	// What the parent says more strictly than the child is a contradiction.
 	for i, n := range lists {
 		for _, o := range theirs[:i] {
@@ -265,6 +272,7 @@ func (d *draft) takeLists(parent *draft, dim Dimension, own, up *listsDef) {
 					j = slices.Index(*o.list, "*")
 				}
 				if j >= 0 {
+					skip[(*o.list)[j]] = true
 					where := parent.of(at(info.path+"."+o.key, j))
 					d.report(at(info.path+"."+n.key, k), "%s is %s here, but %s by %s of %s at %s; %s wins, so remove one", quote(s), n.verdict.said(), o.verdict.said(),
 						quote((*o.list)[j]), quote(parent.key.name), where.place(), strings.ReplaceAll(o.verdict.String(), "_", " "))
@@ -273,19 +281,18 @@ func (d *draft) takeLists(parent *draft, dim Dimension, own, up *listsDef) {
 		}
 	}
 	// What the child says more strictly than the parent replaces it.
-	stricter := map[string]bool{}
 	for i, n := range lists {
 		mine := *n.list
 		all := slices.Clone(mine)
 		for k, s := range *theirs[i].list {
-			if slices.Contains(mine, s) || stricter[s] {
+			if slices.Contains(mine, s) || skip[s] {
 				continue
 			}
 			d.from[at(info.path+"."+n.key, len(all))] = parent.of(at(info.path+"."+n.key, k))
 			all = append(all, s)
 		}
 		for _, s := range mine {
-			stricter[s] = true
+			skip[s] = true
 		}
 		*n.list = all
 	}

@@ -458,10 +458,10 @@ func TestExamplesDoWhatTheySay(t *testing.T) {
 	for _, p := range s.Personas() {
 		names = append(names, p.Name)
 	}
-	if diff := cmp.Diff([]string{"analyst", "devops", "payments", "support"}, names); diff != "" {
+	if diff := cmp.Diff([]string{"analyst", "base-agent", "devops", "payments", "support", "support"}, names); diff != "" {
 		t.Error(diff)
 	}
-	if got := len(s.Limits()); got != 7 {
+	if got := len(s.Limits()); got != 8 {
 		t.Errorf("%d limits", got)
 	}
 	to := func(e event.Event, kind, value string, ext event.Tri) event.Event {

@@ -66,7 +66,7 @@ func newRoot() *cobra.Command {
 		SilenceUsage:  true,
 	}
 	root.SetVersionTemplate("wayward {{.Version}}\n")
-	root.AddCommand(newRun(), newReplay(), newDemo(), newTopics(), newGenerate(), newBench(), newSchema())
+	root.AddCommand(newRun(), newReplay(), newDemo(), newTopics(), newPersonas(), newGenerate(), newBench(), newSchema())
 	return root
 }
 
