@@ -84,7 +84,7 @@ func (p *Persona) target(s, shown string, ext event.Tri, dst []Violation) []Viol
 	var r Ruling
 	if hasUpper(s) {
 		var buf [event.MaxString]byte
-		r = p.goesTo(lowerInto(&buf, s), ext)
+		r = p.goesTo(lowerInto(buf[:], s), ext)
 	} else {
 		r = p.goesTo(s, ext)
 	}

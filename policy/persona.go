@@ -222,13 +222,14 @@ func (p *Persona) one(d Dimension, s string, dst []Violation) []Violation {
 	return dst
 }
 
-// folded judges one value in any case. It lowers it on the stack: an event without fault must not cost an allocation, whatever its letters.
+// folded judges one value in any case. It lowers it on the stack, in a buffer that is small since it has to be cleared first: an event without fault
+// must not cost an allocation for its letters.
 func (p *Persona) folded(d Dimension, s string, dst []Violation) []Violation {
 	if !hasUpper(s) {
 		return p.one(d, s, dst)
 	}
-	var buf [event.MaxString]byte
-	if r := p.ruling(d, lowerInto(&buf, s)); r.Verdict != Allow || p.all {
+	var buf [maxName]byte
+	if r := p.ruling(d, lowerInto(buf[:], s)); r.Verdict != Allow || p.all {
 		return append(dst, Violation{d.String(), s, r.Rule, r.Verdict})
 	}
 	return dst
@@ -236,7 +237,7 @@ func (p *Persona) folded(d Dimension, s string, dst []Violation) []Violation {
 
 // lowerInto lowers s into buf, or into new memory if it does not fit. The string over the buffer must live no longer than the buffer, and nothing
 // may write to it meanwhile.
-func lowerInto(buf *[event.MaxString]byte, s string) string {
+func lowerInto(buf []byte, s string) string {
 	if len(s) > len(buf) {
 		return lower(s)
 	}
