@@ -3,6 +3,9 @@ package detectors
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"math/bits"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/cespare/xxhash/v2"
@@ -101,7 +104,89 @@ func (d *personaPolicy) hear(x *Scene, e *event.Event) {
 	}
 	if fault := g.approver(x.Role, e); fault != "" {
 		d.found(x, e, &policy.Violation{Kind: "approver", Value: a.By}, fault)
+	} else if x.Role.Approvals.NotSelf && a.By != "" {
+		b := append(baselines.AppendString(append(d.body[:0], approvedNote), x.Persona), a.By...)
+		d.body = b
+		d.tell(x, e, b)
 	}
+}
+
+// Whether the approver is another agent of the same owner or credential only the relation stage can know, where all of them come together. Each agent is
+// introduced there once a day; a note of an approval then finds the approver among those that were. The finding comes after the fact: the call goes through.
+
+// maxMembers bounds the agents remembered of one owner or credential, the oldest introduction going first.
+const maxMembers = 1024
+
+// Forms of a note to an owner or a credential.
+const (
+	memberNote   = 'm' // the note's agent has it
+	approvedNote = 'a' // and then persona and approver
+)
+
+func (d *personaPolicy) introduce(x *Scene, e *event.Event) {
+	told := xxhash.Sum64String(e.Agent.Owner) ^ bits.RotateLeft64(xxhash.Sum64String(e.Agent.Credential), 1) ^ uint64(baselines.FloorDiv(x.Time, 86_400_000))*0x9e3779b97f4a7c15
+	if part, ok := x.Agent.Part(d.slot).(*conduct); ok && part.told == told {
+		return
+	}
+	x.Agent.Ensure(d.slot).(*conduct).told = told
+	d.tell(x, e, []byte{memberNote})
+}
+
+func (d *personaPolicy) tell(x *Scene, e *event.Event, body []byte) {
+	if e.Agent.Owner != "" {
+		x.Tell(d.slot, policy.OwnerScope, e.Agent.Owner, body)
+	}
+	if e.Agent.Credential != "" {
+		x.Tell(d.slot, policy.CredentialScope, e.Agent.Credential, body)
+	}
+}
+
+// Note implements Noter.
+func (d *personaPolicy) Note(x *Closing, n *Note) {
+	if len(n.Body) == 0 {
+		return
+	}
+	part := x.Memory.Ensure(d.slot).(*conduct)
+	r := baselines.Reader{B: n.Body[1:]}
+	switch n.Body[0] {
+	case memberNote:
+		part.member(nameHash(n.Ref.Agent))
+	case approvedNote:
+		persona, by := r.String(), ""
+		if by = string(r.B); r.Err != nil || !slices.Contains(part.members, nameHash(by)) {
+			return
+		}
+		role := d.set.Persona(n.Tenant, persona)
+		if role == nil {
+			return
+		}
+		scope := n.Scope.String()
+		x.Find(event.Finding{
+			Activity: event.Create, Analytic: event.RuleAnalytic, Severity: role.Severity, Risk: risk(role.Severity), Alert: true,
+			Detector: "policy", Rule: "persona/" + role.Name + "/approver/" + scope, RuleVersion: role.Version,
+			Title: "Persona " + role.Name + " " + deeds["approver"].title,
+			Why:   "persona " + role.Name + " was approved by " + strconv.Quote(short(by)) + "; that is an agent of the same " + scope + ", " + strconv.Quote(short(n.ID)),
+			Tags:  role.Tags, ScopeType: "agent", ScopeID: n.Ref.Agent, Agent: n.Ref.Agent, Persona: role.Name, Target: by,
+			Time: n.Ref.Time, First: n.Ref.Time, Last: n.Ref.Time, Count: 1, Refs: []event.Ref{n.Ref}, Response: agentResponse(role.Respond),
+		})
+	}
+}
+
+// agentResponse is what a violation asks for, as far as it can be done about an agent whose session and tool are not known.
+func agentResponse(r *event.Response) *event.Response {
+	if r == nil || r.Scope != 0 && r.Scope != event.AgentScope {
+		return nil
+	}
+	return r
+}
+
+func (p *conduct) member(agent uint64) {
+	if i := slices.Index(p.members, agent); i >= 0 {
+		p.members = slices.Delete(p.members, i, i+1)
+	} else if len(p.members) == maxMembers {
+		p.members = slices.Delete(p.members, 0, 1)
+	}
+	p.members = append(p.members, agent)
 }
 
 // What may be wrong with the approval of a call.

@@ -210,3 +210,60 @@ func TestConductComesBack(t *testing.T) {
 		}
 	}
 }
+
+func TestAnApproverMayNotBeAnAgentOfTheSameSide(t *testing.T) {
+	other := func(owner, credential string) func(e *event.Event) {
+		return func(e *event.Event) { e.Agent = event.Agent{ID: "a2", Owner: owner, Credential: credential} }
+	}
+	for claim, c := range map[string]struct {
+		rules  string
+		events []event.Event
+		want   []string
+	}{
+		"of one owner": {"", []event.Event{pay(0, "e0", other("team-a", "cred-b")), step(1, "a", "granted", "A2")},
+			[]string{`approver/owner a1: persona cashier was approved by "A2"; that is an agent of the same owner, "team-a"`}},
+		"of one credential": {"", []event.Event{pay(0, "e0", other("team-b", "cred-a")), step(1, "a", "granted", "a2")},
+			[]string{`approver/credential a1: persona cashier was approved by "a2"; that is an agent of the same credential, "cred-a"`}},
+		"of another side he may":            {"", []event.Event{pay(0, "e0", other("team-b", "cred-b")), step(1, "a", "granted", "a2")}, nil},
+		"who is not known to be an agent":   {"", []event.Event{step(1, "a", "granted", "a2")}, nil},
+		"unless the persona lets it":        {`"not_self":false`, []event.Event{pay(0, "e0", other("team-a", "")), step(1, "a", "granted", "a2")}, nil},
+		"he is still known on the next day": {"", []event.Event{pay(0, "e0", other("team-a", "")), step(1440*minute, "a", "granted", "a2")}, []string{`approver/owner a1: persona cashier was approved by "a2"; that is an agent of the same owner, "team-a"`}},
+	} {
+		t.Run(claim, func(t *testing.T) {
+			for _, reload := range []bool{false, true} {
+				h := newHost(t, cashier(c.rules))
+				h.reload = reload
+				for i := range c.events {
+					h.observe(&c.events[i])
+				}
+				h.found = nil
+				h.closeNotes()
+				var got []string
+				for _, f := range h.found {
+					got = append(got, strings.TrimPrefix(f.Rule, "persona/cashier/")+" "+f.Agent+": "+f.Why)
+				}
+				if diff := gocmp.Diff(c.want, got); diff != "" {
+					t.Errorf("pages reloaded: %v (-want +got):\n%s", reload, diff)
+				}
+			}
+		})
+	}
+}
+
+func TestAnAgentIsIntroducedOnceADay(t *testing.T) {
+	h := newHost(t, cashier(""))
+	for i := range 10 {
+		e := pay(int64(i)*240*minute, fmt.Sprint("e", i))
+		h.observe(&e)
+	}
+	if len(h.notes) != 4 { // owner and credential, on two days
+		t.Errorf("%d notes", len(h.notes))
+	}
+	var m conduct
+	for i := range maxMembers + 5 {
+		m.member(uint64(i))
+	}
+	if m.member(5); len(m.members) != maxMembers || m.members[0] != 6 || m.members[maxMembers-1] != 5 {
+		t.Errorf("%d members, from %d to %d", len(m.members), m.members[0], m.members[len(m.members)-1])
+	}
+}

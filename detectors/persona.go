@@ -19,12 +19,14 @@ import (
 // updated as the count doubles. A call that the gateway refused is told too, as tried: who tries the door is of interest.
 type personaPolicy struct {
 	slot      byte
+	set       *policy.Set
 	approvals bool // some persona needs them
 	buf       []policy.Violation
+	body      []byte
 }
 
 func newPersonaPolicy(slot byte, set *policy.Set) Detector {
-	return &personaPolicy{slot: slot, approvals: slices.ContainsFunc(set.Personas(), (*policy.Persona).NeedsApproval)}
+	return &personaPolicy{slot: slot, set: set, approvals: slices.ContainsFunc(set.Personas(), (*policy.Persona).NeedsApproval)}
 }
 
 // maxViolations bounds the open violations remembered of one agent; the oldest goes first and would be found anew.
@@ -37,13 +39,19 @@ type violation struct {
 	open
 }
 
-// conduct is what is remembered of an agent: its open violations and the approvals it was given, each oldest first.
+// conduct is what is remembered of an agent: its open violations and the approvals it was given, each oldest first. Of an owner or a credential it is
+// the agents that have it.
 type conduct struct {
-	list   []violation
-	grants []grant
+	list    []violation
+	grants  []grant
+	told    uint64 // hash of owner, credential and day that were last told of the agent
+	members []uint64
 }
 
 func (d *personaPolicy) Observe(x *Scene, e *event.Event) {
+	if d.approvals && (e.Agent.Owner != "" || e.Agent.Credential != "") {
+		d.introduce(x, e)
+	}
 	switch {
 	case e.Kind == event.ToolCall && x.Judge != nil:
 		d.buf = x.Judge.Check(e, x.Tool, x.Time, d.buf[:0])
@@ -189,9 +197,9 @@ func times(n int64) string {
 	return " " + strconv.FormatInt(n, 10) + " times"
 }
 
-// Append encodes the open violations and the approvals.
+// Append encodes the conduct.
 func (p *conduct) Append(b []byte) []byte {
-	if len(p.list)+len(p.grants) == 0 {
+	if len(p.list)+len(p.grants)+len(p.members) == 0 && p.told == 0 {
 		return b
 	}
 	b = binary.AppendUvarint(b, uint64(len(p.list)))
@@ -206,12 +214,17 @@ func (p *conduct) Append(b []byte) []byte {
 	for i := range p.grants {
 		b = p.grants[i].append(b)
 	}
+	b = binary.BigEndian.AppendUint64(b, p.told)
+	b = binary.AppendUvarint(b, uint64(len(p.members)))
+	for _, m := range p.members {
+		b = binary.BigEndian.AppendUint64(b, m)
+	}
 	return b
 }
 
 // Decode reads what Append wrote.
 func (p *conduct) Decode(r *baselines.Reader) {
-	p.list, p.grants = nil, nil
+	*p = conduct{}
 	for range min(r.Len(), maxViolations) {
 		v := violation{what: r.Uint64(), count: r.Varint(), first: r.Varint()}
 		v.open.decode(r)
@@ -224,5 +237,9 @@ func (p *conduct) Decode(r *baselines.Reader) {
 		g := grant{}
 		g.decode(r)
 		p.grants = append(p.grants, g)
+	}
+	p.told = r.Uint64()
+	for range min(r.Len(), maxMembers) {
+		p.members = append(p.members, r.Uint64())
 	}
 }

@@ -15,7 +15,7 @@ import (
 // its arguments, else (where digests are not asked for) it takes the oldest that is left.
 type Approvals struct {
 	By      []string  // names and patterns of who may approve; empty: anybody who may be told from the agent
-	NotSelf bool      // not the agent, its owner, user, credential or delegator, nor whoever asked
+	NotSelf bool      // not the agent, its owner, user, credential or delegator, another agent of the same owner or credential, nor whoever asked
 	ValidMS int64     // after it was granted; 0: as long as the approval itself says
 	Digest  event.Tri // Yes: of these very arguments, or it does not count; Unknown: where both sides show a digest they must agree; No: not looked at
 	Once    bool      // for one call only
