@@ -42,9 +42,10 @@ type kind struct {
 
 // registry lists the detectors in the order in which they see an event.
 var registry = []kind{
-	{"policy", 1, newPersonaPolicy, func() Part { return new(violations) }},
+	{"policy", 1, newPersonaPolicy, func() Part { return new(conduct) }},
 	{"limit", 2, newVolume, func() Part { return new(meterPart) }},
 	{"inventory", 5, newInventory, func() Part { return new(inventoryPart) }},
+	{"separation", 4, newSeparation, func() Part { return new(duties) }},
 }
 
 // Names are the detectors' names, as findings and metrics carry them.
@@ -70,6 +71,7 @@ type Panel struct {
 type Who struct {
 	Tenant, Persona string
 	Role            *policy.Persona // nil: the set says nothing of the persona
+	Judge           *policy.Judge   // of Role
 }
 
 type toolKey struct {
@@ -98,7 +100,7 @@ func (p *Panel) Who(tenant, persona string) *Who {
 	if len(p.who) >= maxNames {
 		clear(p.who)
 	}
-	w := &Who{Tenant: strings.Clone(tenant), Persona: strings.Clone(persona), Role: p.Set.Persona(tenant, persona)}
+	w := &Who{Tenant: strings.Clone(tenant), Persona: strings.Clone(persona), Role: p.Set.Persona(tenant, persona), Judge: p.Set.Judge(tenant, persona)}
 	p.who[[2]string{w.Tenant, w.Persona}] = w
 	return w
 }
