@@ -29,8 +29,7 @@ func (o *lookup) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVarP(&o.config, "config", "c", "", "config `file`; without brokers in it, the embedded broker of the wayward that runs here")
 	f.StringVar(&o.tenant, "tenant", "", "of this `tenant`")
-	f.StringVar(&o.output, "output", "table", "table or json")
-	complete(cmd, "output", "table", "json")
+	outputFlag(cmd, &o.output, "table", "json")
 }
 
 // complete offers words for a flag in the shell.

@@ -68,26 +68,6 @@ func (o *policiesFlags) load(args []string) (*policy.Set, error) {
 	return loadPolicies(dir)
 }
 
-// outputFlag is the form in which a command prints.
-func outputFlag(cmd *cobra.Command, into *string, forms ...string) func() error {
-	cmd.Flags().StringVarP(into, "output", "o", forms[0], strings.Join(forms, ", "))
-	return func() error {
-		for _, f := range forms {
-			if *into == f {
-				return nil
-			}
-		}
-		return fmt.Errorf("--output %s: use %s", *into, strings.Join(forms, ", "))
-	}
-}
-
-func printJSON(w io.Writer, v any) error {
-	e := json.NewEncoder(w)
-	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
-	return e.Encode(v)
-}
-
 func newPersonasLint() *cobra.Command {
 	var o policiesFlags
 	var failOn string
@@ -142,11 +122,8 @@ func newPersonasShow() *cobra.Command {
 			"  wayward personas show support --tenant northwind --policies configs --output yaml",
 		Args: cobra.MaximumNArgs(1),
 	}
-	check := outputFlag(cmd, &output, "table", "yaml", "json")
+	outputFlag(cmd, &output, "table", "yaml", "json")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if err := check(); err != nil {
-			return err
-		}
 		set, err := o.load(nil)
 		if err != nil {
 			return err
@@ -205,13 +182,6 @@ func listPersonas(w io.Writer, set *policy.Set, tenant, output string) error {
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%d\t%s:%d\n", p.Name, dash(p.Tenant), dash(p.Extends), p.Default, dash(strings.Join(p.Agents, " ")), len(p.Tests), p.File, p.Line)
 	}
 	return t.Flush()
-}
-
-func dash(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return s
 }
 
 func showPersona(w io.Writer, p *policy.Persona, output string) error {
@@ -305,11 +275,8 @@ func newPersonasExplain() *cobra.Command {
 			"  zcat events.jsonl.gz | wayward personas explain -c wayward.yaml --event - --output json",
 		Args: cobra.NoArgs,
 	}
-	check := outputFlag(cmd, &output, "table", "json")
+	outputFlag(cmd, &output, "table", "json")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if err := check(); err != nil {
-			return err
-		}
 		set, err := o.load(nil)
 		if err != nil {
 			return err

@@ -96,7 +96,7 @@ default                  allow  personas/p.yaml:15
 tools.allow[0]           get_*  personas/p.yaml:4
 tools.needs_approval[0]  pay    personas/p.yaml:8
 severity                 high   by default`},
-		{"as one would write it", []string{"show", "base", "--policies", dir, "-o", "yaml"}, 0, `
+		{"as one would write it", []string{"show", "base", "--policies", dir, "--output", "yaml"}, 0, `
 personas:
     - name: base # personas/p.yaml:2
       default: deny # personas/p.yaml:3
@@ -123,7 +123,7 @@ e2: agent bot as clerk, tool -: not judged
 			}
 		})
 	}
-	_, out := waywardIn(t, dir, "personas", "explain", "--policies", dir, "--event", event, "-o", "json")
+	_, out := waywardIn(t, dir, "personas", "explain", "--policies", dir, "--event", event, "--output", "json")
 	var all []explanation
 	if err := json.Unmarshal([]byte(out), &all); err != nil || len(all) != 2 || all[0].Verdict != "deny" || all[0].Because[0].Line != 8 {
 		t.Errorf("%v %s", err, out)
