@@ -77,7 +77,6 @@ type look struct {
 	env      pick
 	op       pick
 	to       pick
-	others   [maxTargets - 1]span
 }
 
 // read goes through the arguments once. What is not JSON ends it; what was found until then stands.
@@ -114,24 +113,30 @@ func (k *look) object(i int, at *arg, level int) int {
 			return -1
 		}
 		k.left--
-		end, escaped := event.EndOfString(p, i+1)
-		if end < 0 {
-			return -1
+		i++
+		var a *arg
+		if next < len(at.kids) { // its name has neither quotes nor escapes, so a quote behind it ends it
+			if key := at.kids[next].key; len(p)-i > len(key) && p[i+len(key)] == '"' && string(p[i:i+len(key)]) == key {
+				a = at.kids[next]
+				next++
+				i += len(key) + 1
+			}
 		}
-		name := p[i+1 : end]
-		i = skipSpace(p, end+1)
+		if a == nil {
+			end, escaped := event.EndOfString(p, i)
+			if end < 0 {
+				return -1
+			}
+			name := p[i:end]
+			if escaped {
+				name = k.x.unescape(name)
+			}
+			a, next = k.t.find(at, name)
+			i = end + 1
+		}
+		i = skipSpace(p, i)
 		if i >= len(p) || p[i] != ':' {
 			return -1
-		}
-		if escaped {
-			name = k.x.unescape(name)
-		}
-		var a *arg
-		if next < len(at.kids) && at.kids[next].key == string(name) && at.kids[next].index < 0 {
-			a = at.kids[next]
-			next++
-		} else {
-			a, next = k.t.find(at, name)
 		}
 		if i = k.value(i+1, a, level); i < 0 {
 			return -1
@@ -158,7 +163,7 @@ func (t *Tool) find(at *arg, name []byte) (*arg, int) {
 		a.role = t.meaning(a.words)
 	}
 	a.idle = a.role.none()
-	if t.learned < maxLearned {
+	if t.learned < maxLearned && !strings.ContainsAny(a.key, `"\\`) {
 		t.learned++
 		at.kids = append(at.kids, a)
 	}
@@ -327,8 +332,8 @@ func (k *look) target(a *arg, s span) {
 	case a.destination > k.toScore:
 		k.toScore, k.targets, k.more = a.destination, 1, false
 		k.to = pick{a.destination, a, s}
-	case k.targets <= len(k.others):
-		k.others[k.targets-1] = s
+	case k.targets < maxTargets:
+		k.x.targets[k.targets] = s
 		k.targets++
 	default:
 		k.more = true
@@ -347,7 +352,10 @@ func (k *look) text(s span) string {
 func alias(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
 // Scratch is memory for texts taken out of arguments; they live until Reset. The zero value is ready.
-type Scratch struct{ block []byte }
+type Scratch struct {
+	block   []byte
+	targets [maxTargets]span // receivers of the call under way, but for the first
+}
 
 const scratchBlock = 32 << 10
 
@@ -448,6 +456,9 @@ func checkPath(path string) string {
 		key, rest, list := strings.Cut(part, "[")
 		if key == "" {
 			return "has an empty name"
+		}
+		if strings.ContainsAny(key, `"\\`) {
+			return "has a quote or a backslash in a name"
 		}
 		if len(key) > maxKey || !isClean(key) {
 			return "has a name that is longer than " + strconv.Itoa(maxKey) + " bytes or cannot be seen"

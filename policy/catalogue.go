@@ -48,7 +48,7 @@ type Tool struct {
 func (c *Catalogue) Tool(tenant string, t *event.Tool) *Tool {
 	x := &Tool{Name: t.Name, Server: t.Server, from: map[string]string{}}
 	c.merge(x, tenant)
-	words := phraseOf(clip(t.Name, 256))
+	words := phraseOf(clip(t.Name, 256), clip(t.Server, 256))
 	x.reading = words.read()
 	r := &x.reading
 	if r.firm {
@@ -365,6 +365,10 @@ const more = ",…@…"
 // destination says where the call goes.
 func (k *look) destination(d *event.Destination) {
 	v := k.text(k.to.span)
+	if at := plainEmail(v); at > 0 && k.targets == 1 && len(v) <= event.MaxString && !k.more { // most are
+		*d = event.Destination{Kind: cmp.Or(k.t.entry.Destination.Kind, "email"), Value: v, Domain: v[at+1:], External: d.External}
+		return
+	}
 	shape := shapeOf(v)
 	switch {
 	case k.targets == 1 && !k.more && len(v) > event.MaxString && isURL(v):
@@ -402,8 +406,8 @@ func (k *look) list(first string, shape valueShape) (string, valueShape) {
 	// Texts are taken out first: they would land in the room of the list.
 	var texts [maxTargets]string
 	texts[0] = first
-	for i, s := range k.others[:k.targets-1] {
-		texts[i+1] = k.text(s)
+	for i := 1; i < k.targets; i++ {
+		texts[i] = k.text(k.x.targets[i])
 	}
 	b := k.x.room(event.MaxString)
 	most := event.MaxString - len(more)

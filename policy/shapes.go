@@ -39,6 +39,8 @@ func shapeOf(s string) valueShape {
 	switch {
 	case s == "" || len(s) > event.MaxString:
 		return anyShape
+	case plainEmail(s) > 0:
+		return emailShape
 	case isURL(s):
 		return urlShape
 	case isEmail(s):
@@ -60,6 +62,40 @@ func shapeOf(s string) valueShape {
 	}
 	return anyShape
 }
+
+// plainEmail returns the place of the @ of one address of the usual letters, or 0.
+func plainEmail(s string) int {
+	at := strings.IndexByte(s, '@')
+	if at <= 0 || at > 64 {
+		return 0
+	}
+	for i := range at {
+		if !usual[s[i]] && s[i] != '+' {
+			return 0
+		}
+	}
+	dot := 0
+	for i := at + 1; i < len(s); i++ {
+		if !usual[s[i]] {
+			return 0
+		}
+		if s[i] == '.' {
+			dot = i
+		}
+	}
+	if dot <= at+1 || dot == len(s)-1 {
+		return 0
+	}
+	return at
+}
+
+// usual are the letters of plain host names, and of most that stands before an @.
+var usual = func() (t [256]bool) {
+	for c := range t {
+		t[c] = isWordByte(byte(c)) && c < 0x80 || c == '.' || c == '-' || c == '_'
+	}
+	return t
+}()
 
 // isEmail takes one address or a list of them, with or without names, and mailto:. What is no plain address is none.
 func isEmail(s string) bool {
@@ -263,6 +299,9 @@ var currencySigns = []struct{ sign, code string }{
 // parseAmount reads 12.50, 1,234.56, 1.234,56, EUR 12,50, 12.50 EUR, €12.50 into millionths; the currency is "" if the text has none, and
 // aliases s or a constant. What can be read in two ways (1,234) is not read.
 func parseAmount(s string) (micro int64, currency string, ok bool) {
+	if micro, ok = parseDigits(s); ok {
+		return micro, "", true
+	}
 	s = strings.TrimSpace(s)
 	if len(s) > 40 || s == "" {
 		return 0, "", false
@@ -298,6 +337,32 @@ func parseAmount(s string) (micro int64, currency string, ok bool) {
 		micro = -micro
 	}
 	return micro, currency, ok
+}
+
+// parseDigits reads what most amounts are: a few digits, with a point and up to six more or without.
+func parseDigits(s string) (micro int64, ok bool) {
+	if len(s) > 15 {
+		return 0, false
+	}
+	point := len(s)
+	for i := range len(s) {
+		switch c := s[i] - '0'; {
+		case c <= 9:
+			micro = micro*10 + int64(c)
+		case s[i] == '.' && point == len(s) && i > 0 && i < len(s)-1 && len(s)-i <= 7:
+			point = i
+		default:
+			return 0, false
+		}
+	}
+	places := max(0, len(s)-point-1)
+	if s == "" || len(s)-places > 12 {
+		return 0, false
+	}
+	for ; places < 6; places++ {
+		micro *= 10
+	}
+	return micro, true
 }
 
 // parseDecimal reads digits with a decimal point or comma and with separators of thousands. Places beyond the sixth are cut off.
@@ -474,13 +539,21 @@ func classifyArg(words []string, class event.Class, acts *reading, database bool
 		}
 		return false
 	}
-	noun := acts.head()
+	head := acts.head()
 	from := origins[first] || in(origins) && class == event.Pay
-	r.resource, r.kind = resourceArg(last, of, noun, words)
+	r.resource, r.kind = resourceArg(last, of, acts, words)
 	if from && r.resource > 3 {
 		r.resource = 3
 	}
-	r.subject = subjectArg(last, of, noun, class)
+	for i, w := range words { // parts of it: order_id is the order, item_ids and items.id are not
+		if singular(w) == w {
+			continue
+		}
+		if r.resource = min(r.resource, 4); i < len(words)-1 && class == event.Write && of != head {
+			r.resource = 0
+		}
+	}
+	r.subject = subjectArg(last, of, head, class)
 
 	// Where it goes. A read has no receiver: what it calls its destination is what it looks for.
 	to := receivers[first] || receivers[last] || first == "target" && of != ""
@@ -490,7 +563,7 @@ func classifyArg(words []string, class event.Class, acts *reading, database bool
 			r.destination = 9
 		case invitees[first] || invitees[last]:
 			r.destination, r.needs = 8, reachable
-		case class == event.Send && (last == "email" || last == "mail" || of == "email" && last == "address"):
+		case (class == event.Send || class == event.Grant) && (last == "email" || last == "mail" || of == "email" && last == "address"):
 			r.destination, r.needs = 7, shapes(emailShape)
 		case class == event.Send && (last == "phone" || last == "mobile" || of == "phone" && last == "number"):
 			r.destination, r.target = 6, "phone"
@@ -498,16 +571,17 @@ func classifyArg(words []string, class event.Class, acts *reading, database bool
 			r.destination, r.target = 7, "channel"
 		case class == event.Pay && (last == "account" || of == "account" || last == "iban" || last == "wallet" || of == "wallet"):
 			r.destination = 6
-		case class == event.Send && (persons[last] || persons[of] || last == "username"):
+		case (class == event.Send || class == event.Grant) && (persons[last] || persons[of] || last == "username"):
 			r.destination, r.target = 5, "user"
 		case class == event.Delegate && (handlers[last] || handlers[of]):
 			r.destination, r.target = 6, "agent"
 		}
-		if r.destination > 0 && r.needs == 0 && class != event.Send && class != event.Pay && class != event.Grant && class != event.Delegate && class != event.NoClass {
-			r.needs = reachable // book_flight(destination: "JFK") sends nothing
-		}
-		if class == event.NoClass && r.destination > 0 {
-			r.needs = reachable
+		switch class {
+		case event.Send, event.Pay, event.Grant, event.Delegate:
+		default:
+			if !moves[head] { // book_flight(destination: "JFK") sends nothing, update_payment(recipient) does
+				r.needs = reachable
+			}
 		}
 		switch {
 		case r.destination == 0:
@@ -531,13 +605,13 @@ func classifyArg(words []string, class event.Class, acts *reading, database bool
 	if r.destination == 0 && (last == "repo" || last == "repository") && class == event.Send {
 		r.destination, r.target = 3, "repo"
 	}
-	if r.destination > 0 && r.subject > 0 && class == event.Send {
+	if r.destination > 0 && (class == event.Send || class == event.Grant) { // whom it goes to is not whom it is about
 		r.subject = 0
 	}
 
 	if class != event.Read && !in(notAmounts) {
 		switch {
-		case last == "cents" || last == "cent" || last == "pence" || len(words) > 1 && (last == "cent"):
+		case last == "cent" || last == "pence":
 			if in(amounts) || in(prices) {
 				r.amount, r.cents = 9, true
 			}
@@ -556,7 +630,7 @@ func classifyArg(words []string, class event.Class, acts *reading, database bool
 		r.currency = 9
 	case environs[last]:
 		r.env = 9
-	case operations[last]:
+	case operations[last] && len(words) == 1:
 		r.operation = 9
 	}
 	if first == "sql" || last == "sql" || last == "statement" || database && last == "query" {
@@ -567,6 +641,9 @@ func classifyArg(words []string, class event.Class, acts *reading, database bool
 	}
 	if last == "cvv" || of == "card" || last == "card" || last == "iban" {
 		r.labels |= financialLabel
+	}
+	if r.labels&secretLabel != 0 { // never kept as an id of anything
+		return role{labels: r.labels}
 	}
 	if in(idents) || of == "date" && last == "birth" || first == "date" && last == "birth" {
 		r.labels |= privateLabel
@@ -580,34 +657,45 @@ var (
 )
 
 // resourceArg tells how well an argument names what is touched, and what kind of thing that is.
-func resourceArg(last, of, noun string, words []string) (score uint8, kind string) {
+func resourceArg(last, of string, acts *reading, words []string) (score uint8, kind string) {
+	head := acts.head()
+	last, of = noun(last), noun(of)
 	switch {
+	case links[last]:
+		return 0, "" // where it goes
+	case persons[of] && !persons[head] && head != "":
+		return 0, "" // whom it is about
+	case (weakIDs[last] || last == head) && asking[acts.verb]:
+		return 0, "" // what is looked for
 	case plumbing[of] && (strongIDs[last] || weakIDs[last]) || plumbing[last]:
 		return 0, ""
 	case strongIDs[last] && of == "":
-		return 8, noun
-	case strongIDs[last] && of == noun:
+		return 8, head
+	case strongIDs[last] && of == head:
 		return 9, of
 	case strongIDs[last]:
 		return 5, of
-	case weakIDs[last] && of != "" && of == noun:
+	case weakIDs[last] && of != "" && of == head:
 		return 7, of
 	case weakIDs[last] && things[of] && !(of == "phone" || of == "test"):
 		return 3, of
-	case paths[last] && (of == "" || of == "file" || of == "folder" || of == "dir" || of == "directory" || of == "local" || of == "full" || of == "absolute" || of == "relative"):
-		if last == "dir" || last == "directory" || last == "folder" {
+	case paths[last] && (of == "" || of == "file" || of == "folder" || of == "local" || of == "full" || of == "absolute" || of == "relative"):
+		if last == "folder" || head == "folder" {
 			return 6, "folder"
 		}
 		return 6, "file"
-	case last == noun && len(words) == 1:
+	case last == head && len(words) == 1:
 		return 6, last
-	case (last == "name" || last == "title") && len(words) == 1 && noun != "":
-		return 2, noun
-	case things[last] && (len(words) == 1 || last == noun) && !messages[last]:
+	case (last == "name" || last == "title") && len(words) == 1 && head != "":
+		return 2, head
+	case things[last] && (len(words) == 1 || last == head) && !messages[last]:
 		return 3, last
 	}
 	return 0, ""
 }
+
+// asking are verbs whose arguments say what is looked for, not which one it is.
+var asking = nounsOf(`search find query list discover explore suggest recommend filter enumerate`)
 
 // messages are things that an argument of that name holds the text of, or says by the way.
 var messages = nounsOf(`message comment note text email summary description body post review list form data query date event feedback address
@@ -615,7 +703,7 @@ var messages = nounsOf(`message comment note text email summary description body
 	rule test function script module team zone video photo image log report system`)
 
 // subjectArg tells how well an argument names whom the data is about.
-func subjectArg(last, of, noun string, class event.Class) uint8 {
+func subjectArg(last, of, head string, class event.Class) uint8 {
 	switch {
 	case persons[of] && (strongIDs[last] || weakIDs[last]):
 		return 7
@@ -625,7 +713,7 @@ func subjectArg(last, of, noun string, class event.Class) uint8 {
 		return 6
 	case persons[of] && (last == "email" || last == "phone" || last == "username"):
 		return 5
-	case persons[noun] && of == "" && strongIDs[last]:
+	case persons[head] && of == "" && strongIDs[last]:
 		return 5
 	case last == "email" && class != event.Send:
 		return 3

@@ -44,7 +44,7 @@ func init() {
 			summarize summarise extract parse detect examine explore discover grep locate crawl scrape navigate calculate compute convert
 			translate estimate predict classify recommend suggest measure whois nslookup traceroute obtain enumerate`},
 		{event.Read, seldom, `is has can what which who how when where`},
-		{event.Read, mostly, `exists list query check view count download export watch monitor track trace tail diff select peek poll ping preview scan
+		{event.Read, mostly, `exists list query check view count download export watch monitor track trace tail diff select peek poll ping preview scan filter sort
 			probe visit dump evaluate ls cat stat dig pull audit load ask`},
 		{event.Write, sure, `create update modify edit add insert append write save upsert rename replace unarchive enable disable activate
 			deactivate enroll reserve reschedule alter adjust amend configure attach detach unlink subscribe unsubscribe follow unfollow
@@ -53,10 +53,10 @@ func init() {
 			unpin revoke demote make prepare customize normalize upvote downvote`},
 		{event.Write, mostly, `set put move copy patch merge mark archive restore register change upload import sync fork clone commit push
 			close lock block ban mute kick hold release upgrade downgrade apply claim complete finish pause resume snooze resolve open
-			unset process confirm do perform initiate request place remap switch toggle react vote accept rate migrate turnon
+			unset process confirm do perform initiate request place remap switch toggle react vote accept rate fill enter migrate turnon
 			turnoff optin optout join leave rebook`},
 		{event.Write, seldom, `order book schedule tag label flag pin star like bookmark comment note log record store file draft link review
-			return exchange ship invoice bill cache index rent`},
+			return exchange ship input invoice bill cache index rent`},
 		{event.Delete, sure, `delete remove destroy purge erase wipe truncate terminate discard expunge decommission offboard uninstall rmdir
 			forget cleanup`},
 		{event.Delete, mostly, `drop clear rm del prune evict trash unregister deregister`},
@@ -105,13 +105,13 @@ func nounsOf(words string) nouns {
 
 var (
 	// Places that a verb does not reach across: what follows says by what, for whom, from where.
-	prepositions = nounsOf(`by for from with in on of to at via and or without per about using as into onto within between after before`)
+	prepositions = nounsOf(`by for from with in on of to at via and or without per about using as into onto within between after before through`)
 	// Particles that make one verb of two words: look up, log in, hand off.
 	particles = nounsOf(`up in out off over back down on`)
 	// Verbs that leave it to the next word to say what is done.
 	light = nounsOf(`run execute perform do process start trigger`)
 	// Words that say nothing about what is touched.
-	fillers = nounsOf(`all any my the a an new current own single multiple bulk batch async many each every other recent latest direct pending
+	fillers = nounsOf(`all any my the a an new current own single multiple bulk batch async many each every other recent latest direct pending logged
 		active existing api tool mcp service client admin internal external auto`)
 	// What a tool tells when it is named after what it tells: order_status. A noun before them is a noun, not a verb.
 	telling = nounsOf(`status state detail info information history list count total balance rate price policy statistic stat summary metadata
@@ -121,7 +121,7 @@ var (
 
 	persons = nounsOf(`user customer patient client member employee passenger guest student applicant candidate person people contact subscriber
 		citizen driver claimant policyholder cardholder borrower debtor payer buyer seller lead staff worker
-		resident owner author colleague friend participant attendee recipient traveler traveller donor voter holder`)
+		resident owner author colleague friend traveler traveller donor voter holder`)
 	moves = nounsOf(`payment transfer transaction refund payout withdrawal deposit charge purchase donation disbursement remittance reimbursement
 		payroll trade bid`)
 	money    = nounsOf(`money fund cash payment`)
@@ -165,14 +165,19 @@ type phrase struct {
 	segments [][]string // words in lower case, of what dots, slashes, colons and double underscores set apart
 }
 
-// phraseOf takes a name apart. Servers that stand in front stay as segments of their own: the verb may be there (delete.user).
-func phraseOf(s string) phrase {
+// phraseOf takes a name apart. What stands in front stays as segments of its own: the verb may be there (delete.user). A first word that is the
+// server's name says nothing (git_star of the server github).
+func phraseOf(s, server string) phrase {
 	var p phrase
 	left := maxWords
 	rest := strings.ReplaceAll(s, "__", "/")
 	for part := range strings.FieldsFuncSeq(rest, func(r rune) bool { return r == '.' || r == '/' || r == ':' || r == '#' }) {
 		words := splitWords(part, left)
-		if left -= len(words); len(words) > 0 {
+		left -= len(words)
+		if len(words) > 1 && len(words[0]) > 2 && strings.Contains(lower(server), words[0]) {
+			words = words[1:]
+		}
+		if len(words) > 0 {
 			p.segments = append(p.segments, words)
 		}
 	}
@@ -222,6 +227,18 @@ func singular(w string) string {
 		return w[:len(w)-2]
 	case strings.HasSuffix(w, "s"):
 		return w[:len(w)-1]
+	}
+	return w
+}
+
+// sameNouns are nouns that are one thing.
+var sameNouns = map[string]string{"repository": "repo", "directory": "folder", "dir": "folder", "doc": "document", "mail": "email", "organisation": "organization", "org": "organization"}
+
+// noun is a word as the type of a thing.
+func noun(w string) string {
+	w = singular(w)
+	if s := sameNouns[w]; s != "" {
+		return s
 	}
 	return w
 }
@@ -299,7 +316,7 @@ func nounsIn(words []string) []string {
 	var out []string
 	for _, w := range words {
 		if w = singular(w); !fillers[w] && !prepositions[w] && !isDigits(w) {
-			out = append(out, w)
+			out = append(out, noun(w))
 		}
 	}
 	return out
@@ -323,8 +340,12 @@ func readSegment(words []string) (reading, bool) {
 		object = main[:at]
 	}
 	r.nouns = nounsIn(object)
-	refine(&r, nounsIn(words[len(main):]))
-	for len(r.nouns) > 1 && telling[r.nouns[len(r.nouns)-1]] || len(r.nouns) > 1 && r.head() == "type" { // get_order_details is about orders
+	tail := nounsIn(words[len(main):])
+	refine(&r, tail)
+	if len(r.nouns) == 0 { // reply_to_ticket
+		r.nouns = tail
+	}
+	for len(r.nouns) > 1 && (telling[r.head()] || r.head() == "type") { // get_order_details is about orders
 		r.nouns = r.nouns[:len(r.nouns)-1]
 	}
 	return r, true
@@ -422,7 +443,7 @@ func refine(r *reading, tail []string) {
 		}
 	case "invite":
 		// An invitation into a space that stays open (a team, a channel) gives access; one to an event is a message.
-		if (persons[head] || spaces[head] || to.has(spaces)) && !events[head] && !to.has(events) {
+		if (persons[head] || rights[head] || spaces[head] || to.has(spaces)) && !events[head] && !to.has(events) {
 			become(event.Grant, "")
 		}
 	case "assign", "reassign":

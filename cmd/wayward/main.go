@@ -35,7 +35,7 @@ type errSilent struct{ code int }
 
 func (e errSilent) Error() string { return fmt.Sprintf("exit %d", e.code) }
 
-// execute is main without the process: 0 done, 1 something was found that should not be, 2 an error.
+// execute is main without the process: 0 done, 1 something was found that should not be, 2 an error, 3 nothing to look at.
 func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root := newRoot()
 	root.SetArgs(args)
@@ -66,7 +66,7 @@ func newRoot() *cobra.Command {
 		SilenceUsage:  true,
 	}
 	root.SetVersionTemplate("wayward {{.Version}}\n")
-	root.AddCommand(newRun(), newReplay(), newDemo(), newTopics(), newGenerate(), newBench(), newSchema())
+	root.AddCommand(newRun(), newReplay(), newDemo(), newTopics(), newGenerate(), newBench(), newSchema(), newTools())
 	return root
 }
 
