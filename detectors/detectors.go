@@ -44,6 +44,7 @@ type kind struct {
 var registry = []kind{
 	{"policy", 1, newPersonaPolicy, func() Part { return new(violations) }},
 	{"limit", 2, newVolume, func() Part { return new(meterPart) }},
+	{"declaration", 3, newDeclaration, func() Part { return new(contradictions) }},
 }
 
 // Names are the detectors' names, as findings and metrics carry them.
