@@ -50,23 +50,23 @@ func init() {
 			deactivate enroll reserve reschedule alter adjust amend configure attach detach unlink subscribe unsubscribe follow unfollow
 			generate compose initialize initialise init reopen renew extend redeem submit cancel acknowledge ack dismiss increment
 			decrement remember memorize setup login logout signin signup signout authenticate checkin backup unblock unlock unmute
-			unpin revoke demote make prepare customize normalize upvote downvote`},
+			unpin unstar unlike untag unflag unassign unshare recreate revoke demote make prepare customize normalize upvote downvote`},
 		{event.Write, mostly, `set put move copy patch merge mark archive restore register change upload import sync fork clone commit push
 			close lock block ban mute kick hold release upgrade downgrade apply claim complete finish pause resume snooze resolve open
-			unset process confirm do perform initiate request place remap switch toggle react vote accept rate fill enter migrate turnon
+			unset reset process confirm do perform initiate request place remap switch toggle react vote accept fill enter migrate turnon
 			turnoff optin optout join leave rebook`},
 		{event.Write, seldom, `order book schedule tag label flag pin star like bookmark comment note log record store file draft link review
-			return exchange ship input invoice bill cache index rent`},
+			return exchange ship input invoice bill cache index rent rate issue`},
 		{event.Delete, sure, `delete remove destroy purge erase wipe truncate terminate discard expunge decommission offboard uninstall rmdir
 			forget cleanup`},
 		{event.Delete, mostly, `drop clear rm del prune evict trash unregister deregister`},
-		{event.Send, sure, `send publish notify broadcast announce respond deliver transmit tweet retweet remind emit speak`},
+		{event.Send, sure, `send publish notify broadcast announce respond deliver transmit tweet retweet resend remind emit speak`},
 		{event.Send, mostly, `share forward invite reply answer dispatch say`},
 		{event.Send, seldom, `post email mail message dm text sms fax page alert call report contact chat`},
-		{event.Exec, sure, `invoke launch spawn restart reboot shutdown deploy redeploy undeploy rollback provision install compile sudo`},
+		{event.Exec, sure, `invoke launch spawn restart reboot shutdown rerun deploy redeploy undeploy rollback provision install compile sudo`},
 		{event.Exec, mostly, `execute run exec eval start stop kill scale trigger build test debug rebuild`},
 		{event.Exec, seldom, `bash shell powershell terminal cmd python ssh repl command script`},
-		{event.Pay, sure, `buy withdraw disburse remit reimburse donate repay prepay payout`},
+		{event.Pay, sure, `buy rebuy repurchase withdraw disburse remit reimburse donate repay prepay payout`},
 		{event.Pay, mostly, `pay purchase checkout`},
 		{event.Pay, seldom, `transfer refund charge wire deposit credit debit tip sell invest trade bid settle`},
 		{event.Approve, sure, `approve reject authorize authorise decline deny ratify countersign`},
@@ -111,8 +111,10 @@ var (
 	// Verbs that leave it to the next word to say what is done.
 	light = nounsOf(`run execute perform do process start trigger`)
 	// Words that say nothing about what is touched.
-	fillers = nounsOf(`all any my the a an new current own single multiple bulk batch async many each every other recent latest direct pending logged
-		active existing api tool mcp service client admin internal external auto`)
+	fillers = nounsOf(`all any my the a an new current own single multiple bulk batch many each every other recent latest direct pending logged
+		active existing`)
+	// Words in front of a name that say nothing either.
+	fronts = nounsOf(`api tool mcp service client admin internal external auto async bulk batch my the`)
 	// What a tool tells when it is named after what it tells: order_status. A noun before them is a noun, not a verb.
 	telling = nounsOf(`status state detail info information history list count total balance rate price policy statistic stat summary metadata
 		schema overview forecast weather version health timeline usage log metric report time date id availability statement quota`)
@@ -294,7 +296,7 @@ func (p phrase) read() reading {
 		case runners[last]:
 			return reading{class: event.Exec, verb: last}
 		case telling[last]:
-			return reading{class: event.Read, effect: event.NoSideEffect, verb: last, nouns: nounsIn(words)}
+			return reading{class: event.Read, effect: event.NoSideEffect, verb: last, nouns: subject(nounsIn(words))}
 		}
 		return reading{nouns: nounsIn(words)}
 	}
@@ -324,7 +326,7 @@ func nounsIn(words []string) []string {
 
 // readSegment finds the verb of one segment and what it acts on.
 func readSegment(words []string) (reading, bool) {
-	for len(words) > 1 && fillers[words[0]] {
+	for len(words) > 1 && fronts[words[0]] {
 		words = words[1:]
 	}
 	main := clause(words)
@@ -345,10 +347,16 @@ func readSegment(words []string) (reading, bool) {
 	if len(r.nouns) == 0 { // reply_to_ticket
 		r.nouns = tail
 	}
-	for len(r.nouns) > 1 && (telling[r.head()] || r.head() == "type") { // get_order_details is about orders
-		r.nouns = r.nouns[:len(r.nouns)-1]
-	}
+	r.nouns = subject(r.nouns)
 	return r, true
+}
+
+// subject drops what is told about something, and leaves it: order details are about an order.
+func subject(nouns []string) []string {
+	for n := len(nouns); n > 1 && (telling[nouns[n-1]] || nouns[n-1] == "type"); n-- {
+		nouns = nouns[:n-1]
+	}
+	return nouns
 }
 
 // verbIn returns the place of the verb and of how many words it is; -1 if there is none.
@@ -417,6 +425,8 @@ func refine(r *reading, tail []string) {
 			become(event.Pay, head)
 		case (r.verb == "place" || r.verb == "submit") && head == "order":
 			become(event.Pay, head)
+		case r.verb == "issue" && head == "": // the thing
+			none()
 		case r.verb == "make" && head == "call":
 			become(event.Send, head)
 		case (r.verb == "execute" || r.verb == "run" || r.verb == "start") && agents[head] && head != "person" && head != "queue" && head != "team":
