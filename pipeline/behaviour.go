@@ -399,7 +399,7 @@ func (b *behaviour) seal() {
 	b.drain()
 }
 
-// drain forgets what the slice gathered. Its strings alias the slice's records and the decoder's scratch, which end with it.
+// drain forgets what the slice gathered. Its strings alias the slice's records and the scratch of decoder and catalogue, which end with it.
 func (b *behaviour) drain() {
 	clear(b.partials)
 	clear(b.notes)
@@ -407,6 +407,7 @@ func (b *behaviour) drain() {
 	clear(b.index)
 	clear(b.said)
 	b.decoder.Reset()
+	b.panel.Reset()
 }
 
 func (b *behaviour) sendFacts(q int32) {

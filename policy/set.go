@@ -166,7 +166,7 @@ type collector struct {
 	limits     map[string]*Limit
 	ofPersonas map[string]bool // ids of limits that stand in a persona, and not by themselves in the canonical JSON
 	tenants    map[string]*Tenant
-	tools      []toolDef
+	tools      []*entryOfTool
 	inventory  []inventoryDef
 	response   []responseDef
 	agents     map[name]taken
@@ -273,7 +273,7 @@ func (c *collector) set() *Set {
 	for _, t := range s.tenants {
 		def.Tenants = append(def.Tenants, t.def)
 	}
-	def.Tools, s.catalogue = c.tools, newCatalogue(c.tools)
+	def.Tools, s.catalogue = newCatalogue(c.tools)
 	def.Inventory, s.inventory = c.inventory, newInventory(c.inventory)
 	def.Response, s.response = c.response, settings(c.response)
 	for _, l := range c.limits {

@@ -200,3 +200,8 @@ func canonical(def any) []byte {
 	}
 	return b
 }
+
+// Printable tells whether a text may stand in a definition as a name, a pattern or an argument path.
+func Printable(s string) bool {
+	return s != "" && len(s) <= maxPattern && isClean(s) && strings.TrimSpace(s) == s
+}
