@@ -45,6 +45,7 @@ fuzz: ## every fuzz target for FUZZ_TIME
 
 update: ## rewrite golden files and generated docs; read the diff as carefully as code
 	$(GO) test -count=1 ./event ./sinks -update
+	$(GO) test -count=1 -run 'IsCurrent' ./cmd/wayward -update
 
 clean:
 	rm -rf bin wayward-state

@@ -42,8 +42,10 @@ type kind struct {
 
 // registry lists the detectors in the order in which they see an event.
 var registry = []kind{
-	{"policy", 1, newPersonaPolicy, func() Part { return new(violations) }},
+	{"policy", 1, newPersonaPolicy, func() Part { return new(conduct) }},
 	{"limit", 2, newVolume, func() Part { return new(meterPart) }},
+	{"declaration", 3, newDeclaration, func() Part { return new(contradictions) }},
+	{"separation", 4, newSeparation, func() Part { return new(duties) }},
 	{"inventory", 5, newInventory, func() Part { return new(inventoryPart) }},
 }
 
@@ -70,6 +72,7 @@ type Panel struct {
 type Who struct {
 	Tenant, Persona string
 	Role            *policy.Persona // nil: the set says nothing of the persona
+	Judge           *policy.Judge   // of Role
 }
 
 type toolKey struct {
@@ -78,8 +81,11 @@ type toolKey struct {
 	class                event.Class
 }
 
-// maxNames bounds what a panel remembers by names that events bring; beyond, it starts anew.
-const maxNames = 20_000
+// Bounds of what a panel remembers by names that events bring; beyond, it starts anew.
+const (
+	maxNames = 20_000
+	maxTools = 5_000 // each with the names of its arguments
+)
 
 // New compiles every detector for a set.
 func New(set *policy.Set) *Panel {
@@ -98,7 +104,7 @@ func (p *Panel) Who(tenant, persona string) *Who {
 	if len(p.who) >= maxNames {
 		clear(p.who)
 	}
-	w := &Who{Tenant: strings.Clone(tenant), Persona: strings.Clone(persona), Role: p.Set.Persona(tenant, persona)}
+	w := &Who{Tenant: strings.Clone(tenant), Persona: strings.Clone(persona), Role: p.Set.Persona(tenant, persona), Judge: p.Set.Judge(tenant, persona)}
 	p.who[[2]string{w.Tenant, w.Persona}] = w
 	return w
 }
@@ -109,7 +115,7 @@ func (p *Panel) tool(tenant string, t *event.Tool) *policy.Tool {
 	if known := p.tools[k]; known != nil {
 		return known
 	}
-	if len(p.tools) >= maxNames {
+	if len(p.tools) >= maxTools {
 		clear(p.tools)
 	}
 	k.tenant, k.name, k.server = strings.Clone(tenant), strings.Clone(t.Name), strings.Clone(t.Server)
@@ -120,11 +126,13 @@ func (p *Panel) tool(tenant string, t *event.Tool) *policy.Tool {
 	return p.tools[k]
 }
 
+// Reset gives back the memory of texts that the catalogue took out of arguments. What was observed before must be done with.
+func (p *Panel) Reset() { p.scratch.Reset() }
+
 // Observe completes an event from the tool catalogue and shows it to every detector.
 func (p *Panel) Observe(x *Scene, e *event.Event) {
 	x.Tool = nil
 	if e.Kind == event.ToolCall {
-		p.scratch.Reset()
 		x.Tool = p.tool(e.Tenant, &e.Tool)
 		x.Tool.Complete(e, &p.scratch)
 	}

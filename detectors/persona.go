@@ -2,6 +2,7 @@ package detectors
 
 import (
 	"encoding/binary"
+	"slices"
 	"strconv"
 
 	"github.com/cespare/xxhash/v2"
@@ -11,50 +12,123 @@ import (
 	"github.com/wayward-sec/wayward/policy"
 )
 
-// personaPolicy says when a call is one that its persona may not make. Certain, not statistical: a declared role and a declared list.
+// personaPolicy says when a call is one that its persona may not make, or not without an approval that it does not have. Certain, not statistical: a
+// declared role and a declared list.
 //
 // One finding covers what one session (without sessions: one day of an agent) does against one entry with one tool, class or destination; it is
-// updated as the count doubles.
+// updated as the count doubles. A call that the gateway refused is told too, as tried: who tries the door is of interest.
 type personaPolicy struct {
-	slot byte
-	buf  []policy.Violation
+	slot      byte
+	set       *policy.Set
+	approvals bool // some persona needs them
+	buf       []policy.Violation
+	body      []byte
 }
 
-func newPersonaPolicy(slot byte, _ *policy.Set) Detector { return &personaPolicy{slot: slot} }
+func newPersonaPolicy(slot byte, set *policy.Set) Detector {
+	return &personaPolicy{slot: slot, set: set, approvals: slices.ContainsFunc(set.Personas(), (*policy.Persona).NeedsApproval)}
+}
 
 // maxViolations bounds the open violations remembered of one agent; the oldest goes first and would be found anew.
 const maxViolations = 32
 
 type violation struct {
-	what  uint64 // hash of session, kind and value
+	what  uint64 // hash of session, kind, value and what was wrong with the approval
 	count int64
 	first int64 // event time of the first
 	open
 }
 
-// violations are the open violations of an agent, oldest first.
-type violations struct{ list []violation }
+// conduct is what is remembered of an agent: its open violations and the approvals it was given, each oldest first. Of an owner or a credential it is
+// the agents that have it.
+type conduct struct {
+	list    []violation
+	grants  []grant
+	told    uint64 // hash of owner, credential and day that were last told of the agent
+	members []uint64
+}
 
 func (d *personaPolicy) Observe(x *Scene, e *event.Event) {
-	if x.Role == nil || e.Kind != event.ToolCall {
-		return
+	if d.approvals && (e.Agent.Owner != "" || e.Agent.Credential != "") {
+		d.introduce(x, e)
 	}
-	d.buf = x.Role.Check(e, d.buf[:0])
-	for i := range d.buf {
-		d.violated(x, e, &d.buf[i])
+	switch {
+	case e.Kind == event.ToolCall && x.Judge != nil:
+		d.buf = x.Judge.Check(e, x.Tool, x.Time, d.buf[:0])
+		if d.approvals && e.Approval.State == "granted" && e.Approval.ID != "" {
+			d.hear(x, e) // a gateway may say it with the call
+		}
+		if len(d.buf) > 0 {
+			d.judge(x, e)
+		}
+	case e.Kind == event.Approval && d.approvals:
+		d.hear(x, e)
 	}
 }
 
-func (d *personaPolicy) violated(x *Scene, e *event.Event, v *policy.Violation) {
+// judge finds what is forbidden, and asks of the rest, once for the whole call, whether it was approved.
+func (d *personaPolicy) judge(x *Scene, e *event.Event) {
+	var needs *policy.Violation
+	for i := range d.buf {
+		if v := &d.buf[i]; v.Verdict == policy.Deny {
+			d.found(x, e, v, "")
+		} else if needs == nil {
+			needs = v
+		}
+	}
+	if needs == nil {
+		return
+	}
+	v := *needs
+	v.Kind, v.Value = "approval", e.Tool.Name
+	fault, bypassed := x.Agent.Ensure(d.slot).(*conduct).approved(x, e)
+	switch {
+	case bypassed:
+		v.Kind = "bypass"
+		d.found(x, e, &v, "")
+	case fault != "":
+		v.Rule = needs.Kind + " " + strconv.Quote(short(needs.Value)) + " needs one (" + v.Rule + ")"
+		d.found(x, e, &v, fault)
+	}
+}
+
+// deeds are the words for what a violation of each kind is.
+var deeds = map[string]struct{ title, did, tried string }{
+	"tool":             {"used a tool it may not use", "used tool", "tried to use tool"},
+	"server":           {"used a server it may not use", "used server", "tried to use server"},
+	"class":            {"used a class it may not use", "used class", "tried to use class"},
+	"resource":         {"touched a resource it may not touch", "touched a resource of type", "tried to touch a resource of type"},
+	"label":            {"touched data it may not touch", "touched data labelled", "tried to touch data labelled"},
+	"environment":      {"acted in an environment it may not act in", "acted in environment", "tried to act in environment"},
+	"destination":      {"used a destination it may not use", "used destination", "tried to use destination"},
+	"destination_kind": {"used a kind of destination it may not use", "used destination kind", "tried to use destination kind"},
+	"intent":           {"served an intent it may not serve", "served intent", "tried to serve intent"},
+	"credential":       {"used a credential it may not use", "used credential", "tried to use credential"},
+	"tenant":           {"touched another tenant's resource", "touched a resource of tenant", "tried to touch a resource of tenant"},
+	"tier":             {"is played by an agent that is not trusted enough", "acted through an agent of tier", "tried to act through an agent of tier"},
+	"hours":            {"acted outside its hours", "acted at", "tried to act at"},
+	"approval":         {"acted without a valid approval", "used tool", "tried to use tool"},
+	"approver":         {"was approved by somebody who may not", "was approved by", "was approved by"},
+	"bypass":           {"acted under a bypass of approvals", "used tool", "tried to use tool"},
+}
+
+// found records a violation; fault is what was wrong with the approval, if it is about one.
+func (d *personaPolicy) found(x *Scene, e *event.Event, v *policy.Violation, fault string) {
 	h := xxhash.New()
 	if e.Session != "" {
 		h.WriteString(e.Session)
 	} else {
 		h.WriteString(strconv.FormatInt(baselines.FloorDiv(x.Time, 86_400_000), 10))
 	}
-	h.WriteString("\x00" + v.Kind + "\x00" + v.Value)
+	h.WriteString("\x00" + v.Kind + "\x00")
+	if v.Kind != "hours" { // each minute is another value
+		h.WriteString(v.Value)
+	}
+	if fault != "" {
+		h.WriteString("\x00" + fault)
+	}
 	what := h.Sum64()
-	part := x.Agent.Ensure(d.slot).(*violations)
+	part := x.Agent.Ensure(d.slot).(*conduct)
 	var o *violation
 	for i := range part.list {
 		if part.list[i].what == what {
@@ -76,13 +150,34 @@ func (d *personaPolicy) violated(x *Scene, e *event.Event, v *policy.Violation) 
 		return
 	}
 	o.next = double(o.count)
+	deed := deeds[v.Kind]
+	did := deed.did
+	if e.Result.Outcome == event.Denied {
+		did = deed.tried
+	}
+	value := strconv.Quote(short(v.Value))
+	because := v.Rule
+	switch v.Kind {
+	case "hours", "tier":
+		value = v.Value
+	case "approval":
+		because = fault + "; " + v.Rule
+	case "approver":
+		because = fault
+	case "bypass":
+		because = "approvals were bypassed"
+	}
 	f := event.Finding{
 		Activity: activity, Analytic: event.RuleAnalytic, Severity: x.Role.Severity, Risk: risk(x.Role.Severity), Alert: true,
 		Detector: "policy", Rule: "persona/" + x.Role.Name + "/" + v.Kind, RuleVersion: x.Role.Version,
-		Title: "Persona " + x.Role.Name + " used a " + v.Kind + " it may not use",
-		Why:   "persona " + x.Role.Name + " used " + v.Kind + " " + strconv.Quote(short(v.Value)) + times(o.count) + "; " + v.Rule,
+		Title: "Persona " + x.Role.Name + " " + deed.title,
+		Why:   "persona " + x.Role.Name + " " + did + " " + value + times(o.count) + "; " + because,
 		Tags:  x.Role.Tags, ScopeType: "agent", ScopeID: e.Agent.ID, Target: v.Value,
 		Time: o.trigger.Time, First: o.first, Last: max(x.Time, o.first), Count: o.count, Refs: o.all(),
+		Response: x.Role.Respond,
+	}
+	if v.Kind == "bypass" { // recorded, nobody is called: it was let through by somebody
+		f.Severity, f.Risk, f.Alert, f.Response = event.Signal, risk(event.Signal), false, nil
 	}
 	x.Find(f)
 }
@@ -102,9 +197,9 @@ func times(n int64) string {
 	return " " + strconv.FormatInt(n, 10) + " times"
 }
 
-// Append encodes the open violations.
-func (p *violations) Append(b []byte) []byte {
-	if len(p.list) == 0 {
+// Append encodes the conduct.
+func (p *conduct) Append(b []byte) []byte {
+	if len(p.list)+len(p.grants)+len(p.members) == 0 && p.told == 0 {
 		return b
 	}
 	b = binary.AppendUvarint(b, uint64(len(p.list)))
@@ -115,15 +210,36 @@ func (p *violations) Append(b []byte) []byte {
 		b = binary.AppendVarint(b, v.first)
 		b = v.open.append(b)
 	}
+	b = binary.AppendUvarint(b, uint64(len(p.grants)))
+	for i := range p.grants {
+		b = p.grants[i].append(b)
+	}
+	b = binary.BigEndian.AppendUint64(b, p.told)
+	b = binary.AppendUvarint(b, uint64(len(p.members)))
+	for _, m := range p.members {
+		b = binary.BigEndian.AppendUint64(b, m)
+	}
 	return b
 }
 
 // Decode reads what Append wrote.
-func (p *violations) Decode(r *baselines.Reader) {
-	p.list = nil
+func (p *conduct) Decode(r *baselines.Reader) {
+	*p = conduct{}
 	for range min(r.Len(), maxViolations) {
 		v := violation{what: r.Uint64(), count: r.Varint(), first: r.Varint()}
 		v.open.decode(r)
 		p.list = append(p.list, v)
+	}
+	if len(r.B) == 0 {
+		return // written before there were approvals
+	}
+	for range min(r.Len(), maxGrants) {
+		g := grant{}
+		g.decode(r)
+		p.grants = append(p.grants, g)
+	}
+	p.told = r.Uint64()
+	for range min(r.Len(), maxMembers) {
+		p.members = append(p.members, r.Uint64())
 	}
 }

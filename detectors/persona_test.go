@@ -25,7 +25,7 @@ func TestPersonaPolicy(t *testing.T) {
 		want  []string
 	}{
 		"what is allowed is not found":              {[]step{do("search"), do("mail")}, nil},
-		"a denied tool is, with the entry that did": {[]step{do("rm_all")}, []string{`created tool rm_all ×1: persona clerk used tool "rm_all"; rm*`}},
+		"a denied tool is, with the entry that did": {[]step{do("rmall")}, []string{`created tool rmall ×1: persona clerk used tool "rmall"; rm*`}},
 		"updated as the count doubles": {[]step{do("x"), do("x"), do("x"), do("x"), do("x"), do("x"), do("x"), do("x"), do("x")},
 			[]string{`created tool x ×1: persona clerk used tool "x"; default`, `updated tool x ×2: persona clerk used tool "x" 2 times; default`,
 				`updated tool x ×4: persona clerk used tool "x" 4 times; default`, `updated tool x ×8: persona clerk used tool "x" 8 times; default`}},

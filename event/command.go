@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -94,24 +96,25 @@ type wireCommand struct {
 func (c *Command) Append(b []byte) []byte {
 	return appendJSON(b, wireCommand{
 		Schema: CommandSchema, CommandID: c.ID, IdempotencyKey: c.IdempotencyKey(), Action: c.Action.String(), Scope: c.Scope.wire(), Epoch: c.Epoch,
-		Time: stamp(c.Time), IssuedAt: stamp(c.IssuedAt), NotAfter: stamp(c.NotAfter), Duration: isoDuration(c.DurationMS), Limit: c.Rate.wire(),
+		Time: stamp(c.Time), IssuedAt: maybe(c.IssuedAt), NotAfter: maybe(c.NotAfter), Duration: isoDuration(c.DurationMS), Limit: c.Rate.wire(),
 		Mode: c.Mode, Issuer: c.Issuer, Reason: c.Reason, FindingUID: c.FindingUID, ReplyTo: c.ReplyTo,
 	})
 }
 
-// ParseCommand reads what Append wrote: for the command line, gateways in Go and tests.
+// ParseCommand reads what Append wrote: for the command line, gateways in Go and tests. A type of scope, an action or a mode that it does not know
+// is an error: a gateway must refuse, not pass.
 func ParseCommand(b []byte) (Command, error) {
 	var w wireCommand
-	if err := json.Unmarshal(b, &w); err != nil {
-		return Command{}, fmt.Errorf("command: %w", err)
+	p := parser{what: "command"}
+	if p.unmarshal(b, &w); p.err != nil {
+		return Command{}, p.err
 	}
 	if w.Schema != CommandSchema {
-		return Command{}, fmt.Errorf("command: schema %q, this program reads %q", w.Schema, CommandSchema)
+		return Command{}, fmt.Errorf("command: schema %s, this program reads %q", show(w.Schema), CommandSchema)
 	}
-	p := parser{what: "command"}
-	c := Command{ID: w.CommandID, Action: p.action(w.Action), Scope: p.scope(w.Scope), Epoch: w.Epoch, Time: p.time("time", w.Time, true),
+	c := Command{ID: w.CommandID, Action: p.action(w.Action), Scope: p.scope(w.Scope), Epoch: p.epoch(w.Epoch), Time: p.time("time", w.Time, true),
 		IssuedAt: p.time("issued_at", w.IssuedAt, false), NotAfter: p.time("not_after", w.NotAfter, false), DurationMS: p.duration(w.Duration), Rate: p.rate(w.Limit),
-		Mode: w.Mode, Issuer: w.Issuer, Reason: w.Reason, FindingUID: w.FindingUID, ReplyTo: w.ReplyTo}
+		Mode: p.mode(w.Mode), Issuer: w.Issuer, Reason: w.Reason, FindingUID: w.FindingUID, ReplyTo: w.ReplyTo}
 	return c, p.err
 }
 
@@ -152,21 +155,21 @@ type wireBreaker struct {
 // Append encodes the breaker as wayward.breaker/v1.
 func (s *Breaker) Append(b []byte) []byte {
 	return appendJSON(b, wireBreaker{Schema: BreakerSchema, Scope: s.Scope.wire(), State: s.State, Action: s.Action.String(), Epoch: s.Epoch, Since: stamp(s.Since),
-		Until: stamp(s.Until), Limit: s.Rate.wire(), Mode: s.Mode, Enforced: s.Enforced, CommandID: s.CommandID, FindingUID: s.FindingUID, Reason: s.Reason, Issuer: s.Issuer})
+		Until: maybe(s.Until), Limit: s.Rate.wire(), Mode: s.Mode, Enforced: s.Enforced, CommandID: s.CommandID, FindingUID: s.FindingUID, Reason: s.Reason, Issuer: s.Issuer})
 }
 
 // ParseBreaker reads what Append wrote.
 func ParseBreaker(b []byte) (Breaker, error) {
 	var w wireBreaker
-	if err := json.Unmarshal(b, &w); err != nil {
-		return Breaker{}, fmt.Errorf("breaker: %w", err)
+	p := parser{what: "breaker"}
+	if p.unmarshal(b, &w); p.err != nil {
+		return Breaker{}, p.err
 	}
 	if w.Schema != BreakerSchema {
-		return Breaker{}, fmt.Errorf("breaker: schema %q, this program reads %q", w.Schema, BreakerSchema)
+		return Breaker{}, fmt.Errorf("breaker: schema %s, this program reads %q", show(w.Schema), BreakerSchema)
 	}
-	p := parser{what: "breaker"}
-	s := Breaker{Scope: p.scope(w.Scope), State: w.State, Action: p.action(w.Action), Epoch: w.Epoch, Since: p.time("since", w.Since, true), Until: p.time("until", w.Until, false),
-		Rate: p.rate(w.Limit), Mode: w.Mode, Enforced: w.Enforced, CommandID: w.CommandID, FindingUID: w.FindingUID, Reason: w.Reason, Issuer: w.Issuer}
+	s := Breaker{Scope: p.scope(w.Scope), State: w.State, Action: p.action(w.Action), Epoch: p.epoch(w.Epoch), Since: p.time("since", w.Since, true), Until: p.time("until", w.Until, false),
+		Rate: p.rate(w.Limit), Mode: p.mode(w.Mode), Enforced: w.Enforced, CommandID: w.CommandID, FindingUID: w.FindingUID, Reason: w.Reason, Issuer: w.Issuer}
 	return s, p.err
 }
 
@@ -221,10 +224,10 @@ func ParseAck(b []byte) (Ack, error) {
 	if p.unmarshal(b, &w); p.err != nil {
 		return Ack{}, p.err
 	}
-	if w.Scope.Tenant == "" {
+	if w.Scope.Tenant == "" && w.Scope.Type != "global" {
 		w.Scope.Tenant = w.Tenant
 	}
-	a := Ack{CommandID: p.text("command_id", w.CommandID, 36), Tenant: w.Tenant, Scope: p.scope(w.Scope), Epoch: w.Epoch, Time: p.time("time", w.Time, true),
+	a := Ack{CommandID: p.text("command_id", w.CommandID, 36), Tenant: w.Tenant, Scope: p.scope(w.Scope), Epoch: p.epoch(w.Epoch), Time: p.time("time", w.Time, true),
 		By: p.text("by", w.By, MaxString), Detail: p.text("detail", w.Detail, MaxString)}
 	for i, word := range ackStatuses[1:] {
 		if word == w.Status {
@@ -303,7 +306,8 @@ func (f *Feedback) wire() wireFeedback {
 // Append encodes the feedback.
 func (f *Feedback) Append(b []byte) []byte { return appendJSON(b, f.wire()) }
 
-// signed is what the signature is over: a label, so that it fits nothing else, and the record without its signature.
+// signed is what the signature is over: a label, so that it fits nothing else, and the record without its signature, encoded as Append does. So the
+// order of fields, spaces and escapes of the record that came do not count, what it says does (docs/commands.md has an example to sign against).
 func (f *Feedback) signed() []byte {
 	w := f.wire()
 	w.Signature = ""
@@ -329,7 +333,7 @@ func ParseFeedback(b []byte) (Feedback, error) {
 		w.Scope.Tenant = w.Tenant
 	}
 	f := Feedback{ID: p.text("id", w.ID, 64), Time: p.time("time", w.Time, true), Tenant: w.Tenant, Scope: p.scope(w.Scope), FindingUID: p.text("finding_uid", w.FindingUID, 64),
-		Verdict: w.Verdict, DurationMS: p.duration(w.Duration), Rate: p.rate(w.Limit), By: p.text("by", w.By, 128), Reason: p.text("reason", w.Reason, MaxString)}
+		Verdict: p.text("verdict", w.Verdict, 64), DurationMS: p.duration(w.Duration), Rate: p.rate(w.Limit), By: p.text("by", w.By, 128), Reason: p.text("reason", w.Reason, MaxString)}
 	for i, word := range feedbackTypes[1:] {
 		if word == w.Type {
 			f.Type = FeedbackType(i + 1)
@@ -352,6 +356,16 @@ func ParseFeedback(b []byte) (Feedback, error) {
 		p.fail("signature is not an Ed25519 signature in base64")
 	case w.Tenant != w.Scope.Tenant:
 		p.fail("tenant %s is not that of the scope, %s", show(w.Tenant), show(w.Scope.Tenant))
+	case w.By == "":
+		p.fail("by is missing: who says it?")
+	case f.Type == VerdictFeedback && !slices.Contains(Verdicts, f.Verdict):
+		p.fail("verdict %s is unknown; use %s", show(f.Verdict), strings.Join(Verdicts, ", "))
+	case f.Type != VerdictFeedback && f.Verdict != "":
+		p.fail("verdict belongs to type verdict")
+	case f.Type != TripFeedback && (f.Action != 0 || f.DurationMS != 0 || f.Rate.Calls != 0):
+		p.fail("action, duration and limit belong to type trip")
+	case f.Type == TripFeedback && f.Action != Throttle && f.Rate.Calls != 0:
+		p.fail("limit belongs to the action throttle")
 	case f.Type == TripFeedback && (f.Action == 0 || f.Action == Restore):
 		p.fail("a trip needs an action: %s", strings.Join(Actions(), ", "))
 	case f.Type == TripFeedback && f.Action == Throttle && (f.Rate.Calls < 1 || f.Rate.PerSeconds < 1):
@@ -390,6 +404,8 @@ func (p *parser) fail(format string, args ...any) {
 func (p *parser) unmarshal(b []byte, into any) {
 	if len(b) > 64<<10 {
 		p.fail("%d bytes long, at most 64 KiB", len(b))
+	} else if !utf8.Valid(b) {
+		p.fail("not UTF-8") // encoding/json would put U+FFFD in place of it and say nothing
 	} else if err := json.Unmarshal(b, into); err != nil {
 		p.fail("%w", err)
 	}
@@ -398,10 +414,22 @@ func (p *parser) unmarshal(b []byte, into any) {
 func (p *parser) text(name, s string, most int) string {
 	if len(s) > most {
 		p.fail("%s is %d bytes long, at most %d", name, len(s), most)
-	} else if !utf8.ValidString(s) {
-		p.fail("%s is not UTF-8", name)
 	}
 	return s
+}
+
+func (p *parser) epoch(n int64) int64 {
+	if n < 1 {
+		p.fail("epoch %d: want 1 or more", n)
+	}
+	return n
+}
+
+func (p *parser) mode(word string) string {
+	if word != Enforce && word != DryRun {
+		p.fail("mode %s is unknown; use %s or %s", show(word), Enforce, DryRun)
+	}
+	return word
 }
 
 func (p *parser) action(word string) Action {
@@ -412,9 +440,12 @@ func (p *parser) action(word string) Action {
 	return a
 }
 
+// maxScopeID is the longest ToolID: two names of MaxString bytes, each of them percent-encoded.
+const maxScopeID = 6*MaxString + 1
+
 func (p *parser) scope(w wireScope) Scope {
 	t, ok := ParseScopeType(w.Type)
-	s := Scope{t, p.text("scope.id", w.ID, 2*MaxString), w.Tenant, p.text("scope.agent", w.Agent, MaxString)}
+	s := Scope{t, p.text("scope.id", w.ID, maxScopeID), w.Tenant, p.text("scope.agent", w.Agent, MaxString)}
 	switch {
 	case !ok:
 		p.fail("scope.type %s is unknown; use %s", show(w.Type), strings.Join(ScopeTypes(), ", "))
@@ -426,6 +457,8 @@ func (p *parser) scope(w wireScope) Scope {
 		p.fail("tenant %s: want 1 to 64 letters, digits, dots, hyphens and underscores", show(w.Tenant))
 	case t == SessionScope && w.Agent == "":
 		p.fail("scope.agent is missing: a session belongs to an agent")
+	case t != SessionScope && w.Agent != "":
+		p.fail("scope.agent belongs to sessions alone")
 	}
 	return s
 }
@@ -457,10 +490,11 @@ func (p *parser) time(name, s string, required bool) int64 {
 		return 0
 	}
 	t, err := time.Parse(time.RFC3339Nano, s)
-	if err != nil {
-		p.fail("%s %s is not RFC 3339", name, show(s))
+	ms := t.UnixMilli()
+	if err != nil || ms < firstTime || ms > lastTime {
+		p.fail("%s %s is not RFC 3339 of the years 0001 to 9999", name, show(s))
 	}
-	return t.UnixMilli()
+	return ms
 }
 
 // maxDuration of a command: longer is until somebody restores it.
@@ -507,44 +541,35 @@ func isoDuration(ms int64) string {
 
 var errDuration = errors.New("want ISO 8601 of days, hours, minutes and seconds, such as PT15M or P1D, at most 366 days")
 
-// parseISODuration reads ISO 8601 durations of weeks and smaller, whose length does not depend on a calendar.
+var isoForm = regexp.MustCompile(`^P(?:(\d{1,9})W)?(?:(\d{1,9})D)?(?:T(?:(\d{1,9})H)?(?:(\d{1,9})M)?(?:(\d{1,9})(?:\.(\d{1,9}))?S)?)?$`)
+
+// parseISODuration reads ISO 8601 durations of weeks and smaller, whose length does not depend on a calendar. What is below a millisecond is cut off.
 func parseISODuration(s string) (int64, error) {
-	rest, ok := strings.CutPrefix(s, "P")
-	if !ok || rest == "" || len(s) > 40 || strings.HasSuffix(rest, "T") {
+	m := isoForm.FindStringSubmatch(s)
+	if m == nil || strings.HasSuffix(s, "T") {
 		return 0, errDuration
 	}
-	total, clock, last := 0.0, false, 0.0
-	for rest != "" {
-		if rest[0] == 'T' && !clock {
-			clock, last, rest = true, 0, rest[1:]
-			continue
-		}
-		i := 0
-		for i < len(rest) && (rest[i] >= '0' && rest[i] <= '9' || rest[i] == '.') {
-			i++
-		}
-		n, err := strconv.ParseFloat(rest[:i], 64)
-		if err != nil || i == len(rest) {
-			return 0, errDuration
-		}
-		unit := map[string]float64{"falseW": 7 * 86_400_000, "falseD": 86_400_000, "trueH": 3_600_000, "trueM": 60_000, "trueS": 1000}[strconv.FormatBool(clock)+rest[i:i+1]]
-		if unit == 0 || last != 0 && unit >= last {
-			return 0, errDuration
-		}
-		total, last, rest = total+n*unit, unit, rest[i+1:]
+	total := int64(0)
+	for i, unit := range []int64{7 * 86_400_000, 86_400_000, 3_600_000, 60_000, 1000} {
+		n, _ := strconv.ParseInt("0"+m[i+1], 10, 64)
+		total += n * unit // nine digits each: no overflow
 	}
-	if total < 1 || total > float64(maxDuration.Milliseconds()) {
+	n, _ := strconv.ParseInt((m[6] + "000")[:3], 10, 64)
+	if total += n; total < 1 || total > maxDuration.Milliseconds() {
 		return 0, errDuration
 	}
-	return int64(total), nil
+	return total, nil
 }
 
-// stamp writes Unix milliseconds as RFC 3339; 0 is nothing.
-func stamp(ms int64) string {
+// stamp writes Unix milliseconds as RFC 3339.
+func stamp(ms int64) string { return time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.000Z") }
+
+// maybe is stamp of a time that may be left out: 0 is nothing.
+func maybe(ms int64) string {
 	if ms == 0 {
 		return ""
 	}
-	return time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.000Z")
+	return stamp(ms)
 }
 
 // appendJSON encodes strings and integers, which always works. < and > stay as they are: people read it.

@@ -267,3 +267,13 @@ func AppendKeyPart(dst []byte, s string) []byte {
 	}
 	return dst
 }
+
+// EndOfString returns the offset of the quote that closes the JSON string whose text begins at i, and whether the text holds escapes; -1 if
+// it is no string.
+func EndOfString(p []byte, i int) (end int, escaped bool) {
+	end, escaped, reason := scan(p, i)
+	if reason != "" {
+		return -1, false
+	}
+	return end, escaped
+}

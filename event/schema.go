@@ -1,7 +1,6 @@
 package event
 
 import (
-	"bytes"
 	"encoding/json"
 	"strings"
 )
@@ -202,15 +201,7 @@ func Schema() []byte {
 	agent := root["properties"].(object)["agent"].(object)
 	agent["type"], agent["required"] = "object", []string{"id"}
 
-	// Objects are printed with sorted keys, so the same table gives the same bytes.
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	if err := enc.Encode(root); err != nil {
-		panic(err) // strings, numbers and maps of them
-	}
-	return b.Bytes()
+	return printSchema(root)
 }
 
 type object = map[string]any

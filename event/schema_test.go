@@ -14,36 +14,44 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-var update = flag.Bool("update", false, "write docs/event.schema.json")
+var update = flag.Bool("update", false, "write docs/*.schema.json")
 
-func TestSchemaFileIsWhatSchemaGives(t *testing.T) {
-	const file = "../docs/event.schema.json"
-	if *update {
-		if err := os.WriteFile(file, Schema(), 0o644); err != nil {
+func TestSchemaFilesAreWhatSchemaOfGives(t *testing.T) {
+	for _, name := range Schemas() {
+		file := "../docs/" + name + ".schema.json"
+		if *update {
+			if err := os.WriteFile(file, SchemaOf(name), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got, err := os.ReadFile(file)
+		if err != nil {
 			t.Fatal(err)
 		}
+		if diff := cmp.Diff(string(SchemaOf(name)), string(got)); diff != "" {
+			t.Errorf("run go test ./event -update and read the diff\n%s", diff)
+		}
 	}
-	got, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(Schema()), string(got)); diff != "" {
-		t.Errorf("run go test ./event -update and read the diff\n%s", diff)
+	if SchemaOf("commands") != nil {
+		t.Error("there is a schema of commands")
 	}
 }
 
-func compiled(t *testing.T) *jsonschema.Schema {
+func compiled(t *testing.T) *jsonschema.Schema { return compiledOf(t, "event") }
+
+// compiledOf is the schema of a form, checked against the meta-schema too.
+func compiledOf(t *testing.T, name string) *jsonschema.Schema {
 	t.Helper()
-	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(Schema()))
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(SchemaOf(name)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	c := jsonschema.NewCompiler()
 	c.AssertFormat()
-	if err := c.AddResource("event.schema.json", doc); err != nil {
+	if err := c.AddResource(name+".schema.json", doc); err != nil {
 		t.Fatal(err)
 	}
-	s, err := c.Compile("event.schema.json") // checks it against the meta-schema too
+	s, err := c.Compile(name + ".schema.json")
 	if err != nil {
 		t.Fatal(err)
 	}

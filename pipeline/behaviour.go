@@ -177,7 +177,7 @@ func (b *behaviour) forget() {
 	b.sweep(func(pg *page) bool {
 		idle := int64(agentIdle)
 		switch {
-		case pg.breaker.Open():
+		case pg.breaker.Open(), pg.barred > 0:
 			return false
 		case pg.breaker != nil:
 			idle = breakerIdle
@@ -226,6 +226,7 @@ func (b *behaviour) Find(f event.Finding) {
 	e := b.current
 	f.Stage = "behaviour"
 	f.Tenant = b.agent.tenant
+	f.Incomplete = b.full(f.Tenant)
 	f.Agent = strings.Clone(e.Agent.ID)
 	f.ScopeID, f.Target = strings.Clone(f.ScopeID), strings.Clone(f.Target)
 	f.Persona, f.Session, f.User = b.scene.Persona, strings.Clone(e.Session), strings.Clone(e.User)
@@ -398,7 +399,7 @@ func (b *behaviour) seal() {
 	b.drain()
 }
 
-// drain forgets what the slice gathered. Its strings alias the slice's records and the decoder's scratch, which end with it.
+// drain forgets what the slice gathered. Its strings alias the slice's records and the scratch of decoder and catalogue, which end with it.
 func (b *behaviour) drain() {
 	clear(b.partials)
 	clear(b.notes)
@@ -406,6 +407,7 @@ func (b *behaviour) drain() {
 	clear(b.index)
 	clear(b.said)
 	b.decoder.Reset()
+	b.panel.Reset()
 }
 
 func (b *behaviour) sendFacts(q int32) {

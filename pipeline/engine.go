@@ -37,9 +37,12 @@ type Config struct {
 	Encoder   Encoder
 	Metrics   *Metrics
 	Log       *slog.Logger
-	Changelog bool // keep pages on a compacted topic, for machines without a disk of this state
+	Changelog bool    // keep pages on a compacted topic, for machines without a disk of this state
+	Health    *Health // told how the stages are; may be nil
 	// Found is given what each commit found, after it. It must not block.
 	Found func([]*event.Finding)
+	// Issued is given the commands of each commit, likewise.
+	Issued func([]event.Command)
 
 	MaxPoll            int           // records per transaction
 	TransactionEvery   time.Duration // least time between two transactions
@@ -62,7 +65,8 @@ type Config struct {
 // Stages that an instance can run.
 var Stages = []string{"ingress", "behaviour", "relation"}
 
-func (c *Config) defaults() {
+// Defaults fills in the durations and bounds that are zero.
+func (c *Config) Defaults() {
 	set := func(d *time.Duration, v time.Duration) {
 		if *d == 0 {
 			*d = v
@@ -80,6 +84,12 @@ func (c *Config) defaults() {
 	if c.PageCap == 0 {
 		c.PageCap = 2_000_000
 	}
+}
+
+// Run runs the stages until ctx is done, then stops them cleanly: transactions are ended, state is on disk. An error is one that time does not
+// mend: a missing topic, a state directory of another layout, a wrong assignor.
+func Run(ctx context.Context, c Config) error {
+	c.Defaults()
 	if len(c.Stages) == 0 {
 		c.Stages = Stages
 	}
@@ -87,18 +97,15 @@ func (c *Config) defaults() {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	c.loads = make(chan struct{}, 4)
-}
-
-// Run runs the stages until ctx is done, then stops them cleanly: transactions are ended, state is on disk. An error is one that time does not
-// mend: a missing topic, a state directory of another layout, a wrong assignor.
-func Run(ctx context.Context, c Config) error {
-	c.defaults()
 	plain, err := kgo.NewClient(append(slices.Clone(c.Options), kgo.RecordPartitioner(partitioner), kgo.ProducerBatchCompression(kgo.Lz4Compression()))...)
 	if err != nil {
 		return fmt.Errorf("Kafka client: %w", err)
 	}
 	defer plain.Close()
 	c.plain = plain
+	if c.Health == nil {
+		c.Health = &Health{}
+	}
 	if err := WaitForBrokers(ctx, plain, c.Log); err != nil {
 		if ctx.Err() != nil {
 			return nil
@@ -121,6 +128,7 @@ func Run(ctx context.Context, c Config) error {
 		return err
 	}
 	shared := &rules{encoder: c.Encoder, sources: sources, facts: facts, pageCap: c.PageCap, partition: byKey, set: known.get, acks: c.Topics.Acks, feedback: c.Topics.Feedback, noUndo: c.NoUndo}
+	c.Health.begin(plain, c.Stages)
 	g, ctx := errgroup.WithContext(ctx)
 	for _, name := range c.Stages {
 		switch name {
@@ -179,28 +187,31 @@ func (c *Config) layout(ctx context.Context) (sources, facts int32, err error) {
 	for _, f := range found {
 		c.Log.Warn(f.What)
 	}
-	td, err := adm.ListTopics(ctx, c.Topics.Events, c.Topics.Facts)
+	td, err := listFresh(ctx, adm, []string{c.Topics.Events, c.Topics.Control, c.Topics.Journal, c.Topics.Facts})
 	if err != nil {
 		return 0, 0, fmt.Errorf("topics: %s", Explain(err))
 	}
-	now := struct{ Events, Facts int }{len(td[c.Topics.Events].Partitions), len(td[c.Topics.Facts].Partitions)}
-	b, err := c.Store.Meta("layout")
+	now := LayoutOf(c.Topics, td)
+	then, err := StoredLayout(c.Store)
 	if err != nil {
 		return 0, 0, err
 	}
-	then := now
-	if b != nil {
-		if err := json.Unmarshal(b, &then); err != nil {
-			return 0, 0, fmt.Errorf("layout recorded in the state directory: %w", err)
-		}
-	} else if b, err = json.Marshal(now); err != nil {
-		return 0, 0, err
-	} else if err := c.Store.SetMeta("layout", b); err != nil {
-		return 0, 0, err
-	}
-	if then != now {
-		return 0, 0, fmt.Errorf("%s has %d partitions and %s has %d, but the state was made with %d and %d: entities have moved between partitions. Stop all instances, delete the internal topics and the consumer groups, move the state directories away and start again",
+	switch {
+	case then == nil:
+	case then.Events != now.Events || then.Facts != now.Facts:
+		return 0, 0, fmt.Errorf("%s has %d partitions and %s has %d, but the state was made with %d and %d: entities have moved between partitions. Stop all instances and run wayward state rebuild for each",
 			c.Topics.Events, now.Events, c.Topics.Facts, now.Facts, then.Events, then.Facts)
+	case len(now.Remade(*then)) > 0:
+		return 0, 0, fmt.Errorf("the topics of %v were deleted and made anew since this state was made, so it belongs to records that are gone. Stop this instance and run wayward state rebuild", now.Remade(*then))
+	}
+	if then == nil || len(then.Topics) < len(now.Topics) {
+		b, err := json.Marshal(now)
+		if err != nil {
+			return 0, 0, err
+		}
+		if err := c.Store.SetMeta("layout", b); err != nil {
+			return 0, 0, err
+		}
 	}
 	return int32(now.Events), int32(now.Facts), nil
 }

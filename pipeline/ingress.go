@@ -102,6 +102,7 @@ func (in *ingress) run(ctx context.Context) error {
 		if errors.Is(err, errFatal) {
 			return err
 		}
+		in.cfg.Health.set(StageHealth{Stage: "ingress", Waiting: "its session ended with an error, which is in the log; another one begins"})
 		in.log.Warn("session ended", "err", Explain(err), "retry_in", wait)
 		pause(ctx, wait)
 		wait = min(2*wait, 10*time.Second)
@@ -125,11 +126,14 @@ func (in *ingress) session(ctx context.Context) error {
 	}
 	id := c.Group + "-ingress-" + c.Instance
 	base, abort := context.WithCancel(context.Background())
+	var joined atomic.Bool
+	unwritten := false
 	s, err := kgo.NewGroupTransactSession(append(slices.Clone(c.Options), kgo.WithContext(base), kgo.ConsumerGroup(c.Group+"-ingress"), kgo.ConsumeTopics(topics...),
 		kgo.TransactionalID(id), kgo.InstanceID(id), kgo.BlockRebalanceOnPoll(), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.SessionTimeout(c.SessionTimeout), kgo.TransactionTimeout(c.TransactionTimeout),
 		kgo.FetchMaxWait(100*time.Millisecond), kgo.BrokerMaxReadBytes(512<<20), kgo.ProducerBatchCompression(kgo.Lz4Compression()),
-		kgo.RecordPartitioner(partitioner), kgo.MaxBufferedRecords(200_000), kgo.WithHooks(c.Metrics.hooks("ingress")...))...)
+		kgo.RecordPartitioner(partitioner), kgo.MaxBufferedRecords(200_000),
+		kgo.OnPartitionsAssigned(func(context.Context, *kgo.Client, map[string][]int32) { joined.Store(true) }), kgo.WithHooks(c.Metrics.hooks("ingress")...))...)
 	if err != nil {
 		abort()
 		return fmt.Errorf("%wingress stage: %w", errFatal, err)
@@ -144,6 +148,14 @@ func (in *ingress) session(ctx context.Context) error {
 	out := stage{topics: names}
 	var complained time.Time
 	for ctx.Err() == nil {
+		health := StageHealth{Stage: "ingress"}
+		switch {
+		case !joined.Load():
+			health.Waiting = "the group has not said yet which partitions are this instance's"
+		case unwritten:
+			health.Waiting = "the last transaction could not be written"
+		}
+		c.Health.set(health)
 		poll, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
 		f := s.PollRecords(poll, c.MaxPoll)
 		cancel()
@@ -182,6 +194,7 @@ func (in *ingress) session(ctx context.Context) error {
 			ok, err = s.End(end, kgo.TransactionEndTry(lost.Load() == nil))
 		}
 		cancel()
+		unwritten = lost.Load() != nil
 		switch {
 		case err != nil:
 			metrics.transactions("unknown").Inc()

@@ -12,6 +12,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -55,6 +56,46 @@ type SASL struct {
 // Embedded says whether no broker is configured, so that wayward brings its own.
 func (k *Kafka) Embedded() bool { return len(k.Brokers) == 0 }
 
+// Check reports every mistake that shows without the files and the environment
+// that the settings name. Each error begins with the key of its setting.
+func (k *Kafka) Check() error {
+	var problems []error
+	add := func(format string, args ...any) { problems = append(problems, settingf(format, args...)) }
+	for _, b := range k.Brokers {
+		if err := checkBroker(b); err != nil {
+			problems = append(problems, err)
+		}
+	}
+	if t := k.TLS; t != nil {
+		switch {
+		case t.Cert != "" && t.Key == "":
+			add("tls.cert is %s but tls.key is missing: give the private key that belongs to it, or neither", t.Cert)
+		case t.Cert == "" && t.Key != "":
+			add("tls.key is %s but tls.cert is missing: give the certificate that belongs to it, or neither", t.Key)
+		}
+	}
+	if s := k.SASL; s != nil {
+		if s.Username == "" {
+			add("sasl.username is missing")
+		}
+		switch {
+		case s.PasswordFile != "" && s.PasswordEnv != "":
+			add("sasl: both password_file and password_env are set: keep one")
+		case s.PasswordFile == "" && s.PasswordEnv == "":
+			add("sasl: the password is missing: set password_file or password_env")
+		}
+		if !slices.Contains(saslMechanisms, strings.ToLower(s.Mechanism)) {
+			add("sasl.mechanism %q is not known: use plain, scram-sha-256 or scram-sha-512", s.Mechanism)
+		}
+		if far := k.firstRemote(); far != "" && k.TLS == nil && strings.EqualFold(s.Mechanism, "plain") && !s.AllowPlaintext {
+			add("sasl: mechanism plain would send the password readable to %s: set tls, or use scram-sha-512, or accept it with sasl.allow_plaintext: true", far)
+		}
+	}
+	return errors.Join(problems...)
+}
+
+var saslMechanisms = []string{"plain", "scram-sha-256", "scram-sha-512"}
+
 // Options returns what every client of the brokers starts from. It reads the
 // files and the environment once, to report every mistake now and together; the
 // client reads password, certificate and key again for each connection, so that
@@ -64,10 +105,8 @@ func (k *Kafka) Options() ([]kgo.Opt, error) {
 	if k.Embedded() {
 		problems = append(problems, settingf("brokers is empty: name at least one broker as host:port"))
 	}
-	for _, b := range k.Brokers {
-		if err := checkBroker(b); err != nil {
-			problems = append(problems, err)
-		}
+	if err := k.Check(); err != nil {
+		problems = append(problems, err)
 	}
 	opts := []kgo.Opt{
 		kgo.SeedBrokers(k.Brokers...),
@@ -85,15 +124,12 @@ func (k *Kafka) Options() ([]kgo.Opt, error) {
 		}
 	}
 	if k.SASL != nil {
-		m, err := k.SASL.mechanism()
-		if err != nil {
-			problems = append(problems, err)
-		} else {
-			opts = append(opts, kgo.SASL(m))
+		if k.SASL.PasswordFile != "" || k.SASL.PasswordEnv != "" {
+			if _, err := k.SASL.password(); err != nil {
+				problems = append(problems, err)
+			}
 		}
-		if far := k.firstRemote(); far != "" && k.TLS == nil && strings.EqualFold(k.SASL.Mechanism, "plain") && !k.SASL.AllowPlaintext {
-			problems = append(problems, settingf("sasl: mechanism plain would send the password readable to %s: set tls, or use scram-sha-512, or accept it with sasl.allow_plaintext: true", far))
-		}
+		opts = append(opts, kgo.SASL(k.SASL.mechanism()))
 	}
 	if err := errors.Join(problems...); err != nil {
 		return nil, err
@@ -155,12 +191,7 @@ func (t *TLS) config() (*tls.Config, error) {
 			problems = append(problems, settingf("tls.ca: %s holds no certificate in PEM form: give the certificate of the authority that signed the brokers' certificates", t.CA))
 		}
 	}
-	switch {
-	case t.Cert != "" && t.Key == "":
-		problems = append(problems, settingf("tls.cert is %s but tls.key is missing: give the private key that belongs to it, or neither", t.Cert))
-	case t.Cert == "" && t.Key != "":
-		problems = append(problems, settingf("tls.key is %s but tls.cert is missing: give the certificate that belongs to it, or neither", t.Key))
-	case t.Cert != "":
+	if t.Cert != "" && t.Key != "" {
 		if _, err := t.pair(); err != nil {
 			problems = append(problems, err)
 		}
@@ -185,29 +216,17 @@ func (t *TLS) pair() (*tls.Certificate, error) {
 	return &pair, nil
 }
 
-func (s *SASL) mechanism() (sasl.Mechanism, error) {
-	var problems []error
-	if s.Username == "" {
-		problems = append(problems, settingf("sasl.username is missing"))
-	}
-	if _, err := s.password(); err != nil {
-		problems = append(problems, err)
-	}
-	var m sasl.Mechanism
+func (s *SASL) mechanism() sasl.Mechanism {
 	switch strings.ToLower(s.Mechanism) {
-	case "plain":
-		m = plain.Plain(func(context.Context) (plain.Auth, error) {
-			p, err := s.password()
-			return plain.Auth{User: s.Username, Pass: p}, err
-		})
 	case "scram-sha-256":
-		m = scram.Sha256(s.scram)
+		return scram.Sha256(s.scram)
 	case "scram-sha-512":
-		m = scram.Sha512(s.scram)
-	default:
-		problems = append(problems, settingf("sasl.mechanism %q is not known: use plain, scram-sha-256 or scram-sha-512", s.Mechanism))
+		return scram.Sha512(s.scram)
 	}
-	return m, errors.Join(problems...)
+	return plain.Plain(func(context.Context) (plain.Auth, error) { // Check has refused all others
+		p, err := s.password()
+		return plain.Auth{User: s.Username, Pass: p}, err
+	})
 }
 
 func (s *SASL) scram(context.Context) (scram.Auth, error) {
@@ -218,10 +237,7 @@ func (s *SASL) scram(context.Context) (scram.Auth, error) {
 // password reads the secret from where the config says it is. No error repeats
 // any of it.
 func (s *SASL) password() (string, error) {
-	switch {
-	case s.PasswordFile != "" && s.PasswordEnv != "":
-		return "", settingf("sasl: both password_file and password_env are set: keep one")
-	case s.PasswordFile != "":
+	if s.PasswordFile != "" {
 		b, err := readConfigured("sasl.password_file", s.PasswordFile)
 		if err != nil {
 			return "", err
@@ -232,14 +248,12 @@ func (s *SASL) password() (string, error) {
 			return "", settingf("sasl.password_file: %s is empty: write the password of %q into it", s.PasswordFile, s.Username)
 		}
 		return p, nil
-	case s.PasswordEnv != "":
-		p := os.Getenv(s.PasswordEnv)
-		if p == "" {
-			return "", settingf("sasl.password_env: environment variable %s is not set or empty: put the password of %q there", s.PasswordEnv, s.Username)
-		}
-		return p, nil
 	}
-	return "", settingf("sasl: the password is missing: set password_file or password_env")
+	p := os.Getenv(s.PasswordEnv)
+	if p == "" {
+		return "", settingf("sasl.password_env: environment variable %s is not set or empty: put the password of %q there", s.PasswordEnv, s.Username)
+	}
+	return p, nil
 }
 
 // settingError says what is wrong with a setting and what to do.
@@ -426,7 +440,7 @@ func WaitForBrokers(ctx context.Context, cl *kgo.Client, log *slog.Logger) error
 		if needsHelp(err) {
 			level = slog.LevelError
 		}
-		log.Log(ctx, level, "kafka does not answer", "why", Explain(err), "error", err, "try", try, "next", pause)
+		log.Log(ctx, level, "kafka does not answer", "err", Explain(err), "cause", err, "try", try, "retry_in", pause)
 		t := time.NewTimer(pause)
 		select {
 		case <-ctx.Done():

@@ -349,6 +349,7 @@ func (b *relation) relationFinding(f event.Finding) {
 	case policy.PersonaScope:
 		f.Persona = b.closing.ID
 	}
+	f.Incomplete = b.full(f.Tenant)
 	for i := range b.sources {
 		f.Incomplete = f.Incomplete || b.sources[i].out
 	}

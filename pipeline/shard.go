@@ -177,7 +177,7 @@ func (s *shard) page(key []byte, tenant string) *page {
 		s.touch(pg)
 		return pg
 	}
-	if s.tenants[tenant] >= s.share(tenant) {
+	if s.full(tenant) {
 		s.counts.dropped++
 		return nil
 	}
@@ -201,6 +201,9 @@ func (s *shard) share(tenant string) int {
 	}
 	return s.rules.pageCap
 }
+
+// full tells whether a tenant has used up its share, so that what it does may go unseen.
+func (s *shard) full(tenant string) bool { return s.tenants[tenant] >= s.share(tenant) }
 
 // tenantOf cuts the tenant out of a page's own key where it stands there, to hold one string instead of two.
 func tenantOf(tenant string, pg *page) string {

@@ -55,6 +55,8 @@ type stage struct {
 	heard      map[int32]int64 // wall clock at which each source was last heard (relation)
 	copies     map[int32]*copied
 	abort      func()        // ends the client's requests, whatever they wait for
+	reported   time.Time     // to Health
+	unwritten  bool          // the last transaction
 	complained time.Time     // last error of a fetch that was logged
 	asked      time.Time     // when the broker was last asked about partitions without an offset
 	saved      chan struct{} // closed when the checkpoint under way is done
@@ -100,6 +102,7 @@ func (st *stage) run(ctx context.Context) error {
 			return err
 		}
 		st.metrics.sessions.Inc()
+		st.cfg.Health.set(StageHealth{Stage: st.name, Waiting: "its session ended with an error, which is in the log; another one begins"})
 		if time.Since(start) > time.Minute {
 			wait = 100 * time.Millisecond
 		}
@@ -194,6 +197,9 @@ func (st *stage) session(ctx context.Context) error {
 	var loaders sync.WaitGroup
 	clean := false // an error leaves memory that nobody has committed: told to stop or not, it must not reach the disk
 	defer func() {
+		if ctx.Err() != nil {
+			st.cfg.Health.set(StageHealth{Stage: st.name, Waiting: "it is stopping"})
+		}
 		cancel()
 		loaders.Wait()
 		<-st.saved
@@ -231,6 +237,7 @@ func (st *stage) session(ctx context.Context) error {
 		if err := st.saveErr.Load(); err != nil {
 			return fmt.Errorf("checkpoint: %w", *err)
 		}
+		st.report()
 		began := time.Now()
 		f := st.poll(ctx, s)
 		if st.split.Load() {

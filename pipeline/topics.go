@@ -258,6 +258,10 @@ func (t *Topics) Specs(embedded bool, brokers int) []TopicSpec {
 		}
 		if !embedded {
 			c["min.insync.replicas"] = insync
+			if r.name == f.Commands || r.name == f.Breakers {
+				// We write LZ4, which KafkaJS, and so n8n and many a gateway, cannot read without more; every client reads gzip, and there is little of it.
+				c["compression.type"] = "gzip"
+			}
 		}
 		specs = append(specs, TopicSpec{Name: r.name, Partitions: r.partitions, Replication: copies, Configs: c, Exact: r.exact, Why: r.why})
 	}

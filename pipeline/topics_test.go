@@ -254,6 +254,9 @@ func TestWhatOthersReadIsNotDiscarded(t *testing.T) {
 		if s.Name == topics.Breakers && (s.Configs["cleanup.policy"] != "compact" || s.Exact) {
 			t.Errorf("%+v: a gateway reads the present state from it, with any number of partitions", s)
 		}
+		if readers := s.Name == topics.Commands || s.Name == topics.Breakers; readers != (s.Configs["compression.type"] == "gzip") {
+			t.Errorf("%s has compression.type %q: playbooks and gateways read gzip at most, the rest costs less as it is", s.Name, s.Configs["compression.type"])
+		}
 	}
 }
 

@@ -85,6 +85,7 @@ func (st *stage) transact(ctx context.Context, s *kgo.GroupTransactSession, in m
 		st.metrics.transactions("unknown").Inc()
 		return fmt.Errorf("the transaction's outcome is unknown: %w", err)
 	}
+	st.unwritten = lost.Load() != nil
 	if ok {
 		st.at("after End")
 		st.metrics.transactions("committed").Inc()
@@ -214,6 +215,9 @@ func (st *stage) committed(cl *kgo.Client, p int32, sh *shard) {
 	}
 	if len(sh.findings) > 0 && st.cfg.Found != nil {
 		st.cfg.Found(sh.findings)
+	}
+	if len(sh.commands) > 0 && st.cfg.Issued != nil {
+		st.cfg.Issued(sh.commands)
 	}
 	if st.waiting[p] && sh.machine.policies().Hash() == st.own {
 		delete(st.waiting, p)

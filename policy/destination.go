@@ -4,7 +4,6 @@ import (
 	"net/netip"
 	"strings"
 	"unicode"
-	"unsafe"
 
 	"github.com/wayward-sec/wayward/event"
 )
@@ -19,9 +18,6 @@ const (
 // names the host: only `*`, `external`, `internal` and the default apply, and the violation shows the whole value.
 // Guessing would let whoever writes the value choose the reading that passes.
 func (p *Persona) destination(d *event.Destination, dst []Violation) []Violation {
-	if p.Default == Allow && p.destinations.deny == nil && !p.denyExternal && !p.denyInternal {
-		return dst
-	}
 	v := d.Value
 	switch {
 	case d.Domain != "":
@@ -85,43 +81,58 @@ func (p *Persona) recipients(list string, ext event.Tri, dst []Violation) []Viol
 
 // target judges what was made of a destination; shown is what the violation says.
 func (p *Persona) target(s, shown string, ext event.Tri, dst []Violation) []Violation {
-	const kind = "destination"
-	switch {
-	case p.denyExternal && ext == event.Yes:
-		return append(dst, Violation{kind, shown, external})
-	case p.denyInternal && ext == event.No:
-		return append(dst, Violation{kind, shown, internal})
-	}
+	var r Ruling
 	if hasUpper(s) {
-		return p.targetFolded(s, shown, ext, dst)
+		var buf [event.MaxString]byte
+		r = p.goesTo(lowerInto(buf[:], s), ext)
+	} else {
+		r = p.goesTo(s, ext)
 	}
-	return p.targetLower(s, shown, ext, dst)
-}
-
-// targetFolded lowers s on the stack: an event without fault must not cost an allocation, whatever its letters.
-// The string over the buffer lives no longer than the call, and nothing writes to the buffer meanwhile.
-func (p *Persona) targetFolded(s, shown string, ext event.Tri, dst []Violation) []Violation {
-	var buf [event.MaxString]byte
-	if len(s) > len(buf) {
-		return p.targetLower(lower(s), shown, ext, dst)
-	}
-	n := copy(buf[:], s)
-	for i, c := range buf[:n] {
-		if 'A' <= c && c <= 'Z' {
-			buf[i] = c + 'a' - 'A'
-		}
-	}
-	return p.targetLower(unsafe.String(&buf[0], n), shown, ext, dst)
-}
-
-func (p *Persona) targetLower(s, shown string, ext event.Tri, dst []Violation) []Violation {
-	if i := p.destinations.deny.find(s); i >= 0 {
-		return append(dst, Violation{"destination", shown, p.destinations.deny.entries[i]})
-	}
-	if p.Default == Allow || p.allowExternal && ext == event.Yes || p.allowInternal && ext == event.No || p.destinations.allow.find(s) >= 0 {
+	if r.Verdict == Allow && !p.all {
 		return dst
 	}
-	return append(dst, Violation{"destination", shown, byDefault})
+	return append(dst, Violation{Destinations.String(), shown, r.Rule, r.Verdict})
+}
+
+// goesTo is what the lists say of a destination in lower case. Within each list the words go before the names.
+func (p *Persona) goesTo(s string, ext event.Tri) Ruling {
+	r := &p.rules[Destinations]
+	if word := r.words.find(Deny, ext); word != "" {
+		return Ruling{Deny, word}
+	}
+	if i := r.deny.find(s); i >= 0 {
+		return Ruling{Deny, r.deny.entries[i]}
+	}
+	if word := r.words.find(NeedsApproval, ext); word != "" {
+		return Ruling{NeedsApproval, word}
+	}
+	if i := r.needs.find(s); i >= 0 {
+		return Ruling{NeedsApproval, r.needs.entries[i]}
+	}
+	if r.open {
+		return Ruling{Allow, byDefault}
+	}
+	if word := r.words.find(Allow, ext); word != "" {
+		return Ruling{Allow, word}
+	}
+	if i := r.allow.find(s); i >= 0 {
+		return Ruling{Allow, r.allow.entries[i]}
+	}
+	return Ruling{p.Default, byDefault}
+}
+
+// words are external and internal in each list, by verdict.
+type words struct{ external, internal [3]bool }
+
+// find returns the word of a list that names the destination, or "".
+func (w *words) find(list Verdict, ext event.Tri) string {
+	switch {
+	case ext == event.Yes && w.external[list]:
+		return external
+	case ext == event.No && w.internal[list]:
+		return internal
+	}
+	return ""
 }
 
 // hostOf returns the host of a URL, or "" if readers of URLs could disagree on it.

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +17,8 @@ import (
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/wayward-sec/wayward/event"
 )
 
 // Bounds of what Load reads, so that a wrong path or a bad file cannot take the machine down.
@@ -101,6 +104,7 @@ func (c *collector) loadPersonas(files []*file) {
 			c.persona(p, src, at("personas", i))
 		}
 	})
+	c.inherit()
 }
 
 func (c *collector) loadLimits(files []*file) {
@@ -340,6 +344,14 @@ func (d *decoder) value(n *yaml.Node, path string, v reflect.Value) {
 		wrong("%s has no value; give it one, or remove the key", label)
 		return
 	}
+	if v.Type() == reflect.TypeFor[json.RawMessage]() {
+		if text, ok := d.json(nil, n, 0); !ok {
+			wrong("%s is nested deeper than %d, or has more entries than a file may have; shorten it", label, event.MaxDepth)
+		} else {
+			v.SetBytes(text)
+		}
+		return
+	}
 	switch v.Kind() {
 	case reflect.Struct:
 		if n.Kind != yaml.MappingNode {
@@ -433,6 +445,49 @@ func (d *decoder) mapping(n *yaml.Node, path string, v reflect.Value) {
 		first[key.Value] = here
 		d.value(value, field, v.Field(k))
 	}
+}
+
+// json appends a value of any shape as JSON: numbers and truth values as they are written, everything else as text.
+func (d *decoder) json(b []byte, n *yaml.Node, depth int) ([]byte, bool) {
+	if n.Kind == yaml.AliasNode {
+		n = n.Alias
+	}
+	if *d.left -= len(n.Content); *d.left < 0 || depth > event.MaxDepth {
+		return b, false
+	}
+	ok := true
+	switch n.Kind {
+	case yaml.MappingNode:
+		b = append(b, '{')
+		for i := 0; i+1 < len(n.Content) && ok; i += 2 {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = append(append(b, canonical(n.Content[i].Value)...), ':')
+			b, ok = d.json(b, n.Content[i+1], depth+1)
+		}
+		return append(b, '}'), ok
+	case yaml.SequenceNode:
+		b = append(b, '[')
+		for i := 0; i < len(n.Content) && ok; i++ {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b, ok = d.json(b, n.Content[i], depth+1)
+		}
+		return append(b, ']'), ok
+	}
+	switch n.ShortTag() {
+	case "!!null":
+		return append(b, "null"...), true
+	case "!!bool":
+		return append(b, strings.ToLower(n.Value)...), true
+	case "!!int", "!!float":
+		if json.Valid([]byte(n.Value)) {
+			return append(b, n.Value...), true
+		}
+	}
+	return append(b, canonical(n.Value)...), true
 }
 
 // keysOf are the keys of a definition, in the order of its fields.

@@ -2,100 +2,270 @@ package policy
 
 import (
 	"slices"
+	"strconv"
 	"strings"
+	"time"
+	"unsafe"
 
 	"github.com/wayward-sec/wayward/event"
 )
 
-// Verdict is what a persona's default says.
+// Verdict is what a persona says of a call, or of one thing about it.
 type Verdict uint8
 
-// Verdicts of a persona's default.
+// Verdicts, mildest first.
 const (
 	Allow Verdict = iota
+	NeedsApproval
 	Deny
 )
 
 func (v Verdict) String() string { return verdicts[v] }
 
-var verdicts = []string{"allow", "deny"}
+var verdicts = []string{"allow", "needs_approval", "deny"}
 
 // byDefault is the rule of a violation that no list entry decided.
 const byDefault = "default"
 
+// Dimension is one thing about a call that a persona has lists for.
+type Dimension uint8
+
+// Dimensions, in the order in which they are judged.
+const (
+	Tools Dimension = iota
+	Servers
+	Classes
+	ResourceTypes
+	Labels // of the resource, its classification among them
+	Environments
+	Destinations
+	DestinationKinds
+	Intents
+	Credentials
+	dimensions
+)
+
+// What is judged besides lists, and kinds of Violation.
+const (
+	tenantKind = "tenant" // whose the resource is
+	tierKind   = "tier"
+	hoursKind  = "hours"
+)
+
+// String is the word for one value of the dimension; it is the Kind of a Violation.
+func (d Dimension) String() string { return dimensionDefs[d].kind }
+
+type dimensionDef struct {
+	kind, path string
+	fold       bool // any case
+}
+
+// dimensionDefs say how each dimension is written.
+var dimensionDefs = [dimensions]dimensionDef{
+	{"tool", "tools", false}, {"server", "servers", false}, {"class", "classes", false},
+	{"resource", "resources.types", true}, {"label", "resources.labels", true}, {"environment", "resources.environments", true},
+	{"destination", "destinations", true}, {"destination_kind", "destination_kinds", true}, {"intent", "intents", false}, {"credential", "credentials", false},
+}
+
 // Persona is a role that agents play, and what that role may do. It is made by Load and Parse, which compile its lists, and does not
 // change afterwards.
 //
-// Each of tool, class and destination is judged alike:
+// Each dimension is judged alike:
 //
 //  1. what a deny list names is a violation, whatever else is said about it;
-//  2. what an allow list names is fine;
-//  3. what no list names is what Default says.
+//  2. what a needs_approval list names is a violation unless somebody approved it;
+//  3. what an allow list names is fine;
+//  4. what no list names is what Default says.
 //
-// So an allow list makes exceptions from default: deny. Under default: allow it forbids nothing, it only records what is meant; Load
-// asks for a default where there is an allow list, since that is what people get wrong.
+// So an allow list makes exceptions from default: deny or needs_approval. Under default: allow it forbids nothing, it only records what is
+// meant; Load asks for a default where there is an allow list, since that is what people get wrong.
 //
-// Default deny judges every tool and every destination, but classes only once the persona has a list of allowed ones: an allowed tool
-// already says what may be done. An unknown class is not a violation, it is unknown; its tool must still be allowed.
+// The default judges every tool and every destination, but of the other dimensions only those that the persona has an allow list for: an
+// allowed tool already says what may be done. What is not known (a class, a server, a label) is not a violation, it is unknown; the tool
+// must still be allowed. Explain shows what was unknown.
 type Persona struct {
-	Name         string
-	Tenant       string // "" = every tenant
-	Description  string
-	Agents       []string // names and patterns of the agents that play it, for events that carry no persona
-	Default      Verdict  // what happens to a tool, class or destination that no list names
-	Tools        Lists    // names and patterns, case-sensitive
-	Classes      Lists    // words of event.Class, or * for all of them
-	Destinations Lists    // domains or other targets, names and patterns, in any case; also the words external and internal
-	Severity     event.Severity
-	Tags         []string
-	Version      string // first 12 hex digits of the SHA-256 of the whole definition
-	File         string // where it was read; not part of its identity
-	Line         int
+	Name        string
+	Tenant      string // "" = every tenant
+	Extends     string // the persona it takes over from; what it says is already in here
+	Description string
+	Agents      []string // names and patterns of the agents that play it, for events that carry no persona
+	Default     Verdict  // what happens to what no list names
+	Lists       [dimensions]Lists
+	OwnTenant   bool           // a resource of another tenant is a violation
+	MaxTier     int64          // an agent that is trusted less is a violation; 0: any may play it
+	Hours       *Hours         // nil: at any time
+	Zone        *time.Location // of Hours, and of its limits' calendar days; nil: the tenant's
+	Approvals   Approvals
+	Separate    []*Separation
+	Severity    event.Severity
+	Tags        []string
+	Respond     *event.Response // what a violation asks for; nil: nothing
+	Version     string          // first 12 hex digits of the SHA-256 of the whole definition, inherited parts included
+	File        string          // where it was read; not part of its identity
+	Line        int
+	Tests       []Test // not part of its identity
 
-	tools, destinations         rules
-	badClasses                  uint16 // bit per event.Class
-	classRules                  [16]string
-	allowExternal, denyExternal bool
-	allowInternal, denyInternal bool
+	rules      [dimensions]rules
+	used       uint16 // bit per dimension that has something to judge
+	badClasses uint16 // bit per event.Class
+	needs      bool
+	classRules [16]Ruling
 
-	def personaDef
+	def     personaDef // with what it inherits
+	written personaDef // what is in the canonical JSON
+	draft   *draft     // where each part was written
+	all     bool       // Check tells what is allowed as well: of Explain's copy
 }
 
-// Lists is what is named as allowed and as denied.
-type Lists struct{ Allow, Deny []string }
+// Lists is what is named as allowed, as denied and as in need of approval.
+type Lists struct{ Allow, Deny, Needs []string }
 
-// Violation is one thing that a persona may not do.
+// Ruling is a verdict and the entry that decided, or default.
+type Ruling struct {
+	Verdict Verdict
+	Rule    string
+}
+
+// Violation is one thing that a persona may not do, or not without approval.
 type Violation struct {
-	Kind  string // tool, class or destination
-	Value string // what was used; aliases the event
-	Rule  string // the entry of a deny list that decided, or default
+	Kind    string  // a dimension's word, or tenant, tier or hours
+	Value   string  // what was used; aliases the event
+	Rule    string  // the entry that decided, or default
+	Verdict Verdict // Deny or NeedsApproval
 }
 
-type rules struct{ allow, deny *globs }
-
-func compileRules(l Lists, fold bool) rules {
-	return rules{compileGlobs(l.Allow, fold), compileGlobs(l.Deny, fold)}
+// rules are the lists of one dimension, compiled.
+type rules struct {
+	deny, needs, allow *globs
+	open               bool  // what no list names is fine
+	words              words // of Destinations
 }
 
-// Check appends to dst what the call does that the persona may not. Only tool calls are judged, and of a call in two records the result,
-// so that one call is one violation. A call that is fine costs no allocation.
+// Check appends to dst what the call does that the persona may not, its hours left aside: those need a zone, which is the Judge's. Only
+// tool calls are judged, and of a call in two records the result, so that one call is one violation. A call that is fine costs no allocation.
 func (p *Persona) Check(e *event.Event, dst []Violation) []Violation {
 	if e.Kind != event.ToolCall || e.Phase == event.Attempt {
 		return dst
 	}
-	if i := p.tools.deny.find(e.Tool.Name); i >= 0 {
-		dst = append(dst, Violation{"tool", e.Tool.Name, p.tools.deny.entries[i]})
-	} else if p.Default == Deny && p.tools.allow.find(e.Tool.Name) < 0 {
-		dst = append(dst, Violation{"tool", e.Tool.Name, byDefault})
+	return p.rest(e, p.tool(e, dst))
+}
+
+// tool judges what is the same for every call of a tool.
+func (p *Persona) tool(e *event.Event, dst []Violation) []Violation {
+	if p.used&(1<<Tools) != 0 {
+		dst = p.one(Tools, e.Tool.Name, dst)
 	}
+	if p.used&(1<<Servers) != 0 && e.Tool.Server != "" {
+		dst = p.one(Servers, e.Tool.Server, dst)
+	}
+	return dst
+}
+
+// rest judges everything else.
+func (p *Persona) rest(e *event.Event, dst []Violation) []Violation {
 	if bad := classBits(e) & p.badClasses; bad != 0 {
 		for c := event.Read; c <= event.Delegate; c++ {
 			if bad&(1<<c) != 0 {
-				dst = append(dst, Violation{"class", c.String(), p.classRules[c]})
+				dst = append(dst, Violation{Classes.String(), c.String(), p.classRules[c].Rule, p.classRules[c].Verdict})
 			}
 		}
 	}
-	return p.destination(&e.Destination, dst)
+	if p.used&(1<<ResourceTypes|1<<Labels|1<<Environments) != 0 {
+		dst = p.resource(&e.Resource, dst)
+	}
+	if p.OwnTenant && e.Resource.Tenant != "" && e.Resource.Tenant != e.Tenant {
+		dst = append(dst, Violation{tenantKind, e.Resource.Tenant, "own", Deny})
+	}
+	if p.used&(1<<Destinations) != 0 {
+		dst = p.destination(&e.Destination, dst)
+	}
+	if p.used&(1<<DestinationKinds|1<<Intents|1<<Credentials) != 0 {
+		if p.used&(1<<DestinationKinds) != 0 && e.Destination.Kind != "" {
+			dst = p.folded(DestinationKinds, e.Destination.Kind, dst)
+		}
+		if p.used&(1<<Intents) != 0 && e.Intent != "" {
+			dst = p.one(Intents, e.Intent, dst)
+		}
+		if p.used&(1<<Credentials) != 0 && e.Agent.Credential != "" {
+			dst = p.one(Credentials, e.Agent.Credential, dst)
+		}
+	}
+	if p.MaxTier > 0 && e.Has&event.HasTier != 0 && e.Agent.Tier > p.MaxTier {
+		dst = append(dst, Violation{tierKind, strconv.FormatInt(e.Agent.Tier, 10), "at most " + strconv.FormatInt(p.MaxTier, 10), Deny})
+	}
+	return dst
+}
+
+func (p *Persona) resource(r *event.Resource, dst []Violation) []Violation {
+	if p.used&(1<<ResourceTypes) != 0 && r.Type != "" {
+		dst = p.folded(ResourceTypes, r.Type, dst)
+	}
+	if p.used&(1<<Labels) != 0 {
+		for _, l := range r.Labels {
+			dst = p.folded(Labels, l, dst)
+		}
+		if c := r.Classification; c != "" && !slices.Contains(r.Labels, c) {
+			dst = p.folded(Labels, c, dst)
+		}
+	}
+	if p.used&(1<<Environments) != 0 && r.Environment != "" {
+		dst = p.folded(Environments, r.Environment, dst)
+	}
+	return dst
+}
+
+// one judges one value.
+func (p *Persona) one(d Dimension, s string, dst []Violation) []Violation {
+	if r := p.ruling(d, s); r.Verdict != Allow || p.all {
+		return append(dst, Violation{d.String(), s, r.Rule, r.Verdict})
+	}
+	return dst
+}
+
+// folded judges one value in any case. It lowers it on the stack, in a buffer that is small since it has to be cleared first: an event without fault
+// must not cost an allocation for its letters.
+func (p *Persona) folded(d Dimension, s string, dst []Violation) []Violation {
+	if !hasUpper(s) {
+		return p.one(d, s, dst)
+	}
+	var buf [maxName]byte
+	if r := p.ruling(d, lowerInto(buf[:], s)); r.Verdict != Allow || p.all {
+		return append(dst, Violation{d.String(), s, r.Rule, r.Verdict})
+	}
+	return dst
+}
+
+// lowerInto lowers s into buf, or into new memory if it does not fit. The string over the buffer must live no longer than the buffer, and nothing
+// may write to it meanwhile.
+func lowerInto(buf []byte, s string) string {
+	if len(s) > len(buf) {
+		return lower(s)
+	}
+	n := copy(buf[:], s)
+	for i, c := range buf[:n] {
+		if 'A' <= c && c <= 'Z' {
+			buf[i] = c + 'a' - 'A'
+		}
+	}
+	return unsafe.String(&buf[0], n)
+}
+
+// ruling is what the lists of a dimension say of a value.
+func (p *Persona) ruling(d Dimension, s string) Ruling {
+	r := &p.rules[d]
+	if i := r.deny.find(s); i >= 0 {
+		return Ruling{Deny, r.deny.entries[i]}
+	}
+	if i := r.needs.find(s); i >= 0 {
+		return Ruling{NeedsApproval, r.needs.entries[i]}
+	}
+	if r.open {
+		return Ruling{Allow, byDefault}
+	}
+	if i := r.allow.find(s); i >= 0 {
+		return Ruling{Allow, r.allow.entries[i]}
+	}
+	return Ruling{p.Default, byDefault}
 }
 
 // classBits is what a call claims to do and what it really did, if either is known: a delete behind a tool that calls itself a read is
@@ -104,103 +274,127 @@ func classBits(e *event.Event) uint16 {
 	return (1<<e.Tool.Class | 1<<e.Result.Effect) &^ (1 << event.NoClass)
 }
 
-// compileClasses fills the mask of what is forbidden and says why.
-func (p *Persona) compileClasses() {
-	names := func(list []string, c event.Class) string {
-		for _, word := range list {
-			if word == "*" || word == c.String() {
-				return word
-			}
+// compileRules compiles the lists of every dimension.
+func (p *Persona) compileRules() {
+	for d := range dimensions {
+		l := p.Lists[d]
+		r := &p.rules[d]
+		r.open = p.Default == Allow || len(l.Allow) == 0 && d != Tools && d != Destinations
+		if d == Destinations {
+			w := &r.words
+			l.Allow, w.external[Allow], w.internal[Allow] = withoutWords(l.Allow)
+			l.Needs, w.external[NeedsApproval], w.internal[NeedsApproval] = withoutWords(l.Needs)
+			l.Deny, w.external[Deny], w.internal[Deny] = withoutWords(l.Deny)
 		}
-		return ""
+		fold := dimensionDefs[d].fold
+		r.deny, r.needs, r.allow = compileGlobs(l.Deny, fold), compileGlobs(l.Needs, fold), compileGlobs(l.Allow, fold)
+		if !r.open || len(p.Lists[d].Deny)+len(p.Lists[d].Needs) > 0 {
+			p.used |= 1 << d
+		}
 	}
+	p.needs = p.Default == NeedsApproval || slices.ContainsFunc(p.Lists[:], func(l Lists) bool { return len(l.Needs) > 0 })
 	for c := event.Read; c <= event.Delegate; c++ {
-		rule := names(p.Classes.Deny, c)
-		if rule == "" && p.Default == Deny && len(p.Classes.Allow) > 0 && names(p.Classes.Allow, c) == "" {
-			rule = byDefault
-		}
-		if rule != "" {
+		if p.classRules[c] = p.ruling(Classes, c.String()); p.classRules[c].Verdict != Allow {
 			p.badClasses |= 1 << c
-			p.classRules[c] = rule
 		}
 	}
 }
 
+// NeedsApproval tells whether anything that the persona may do waits for somebody's word.
+func (p *Persona) NeedsApproval() bool { return p.needs }
+
 // personaDef is a persona as it is written, in YAML and in the canonical JSON alike.
 type personaDef struct {
-	Name         string   `json:"name"`
-	Tenant       string   `json:"tenant,omitempty"`
-	Description  string   `json:"description,omitempty"`
-	Agents       []string `json:"agents,omitempty"`
-	Default      string   `json:"default,omitempty"`
-	Tools        listsDef `json:"tools,omitzero"`
-	Classes      listsDef `json:"classes,omitzero"`
-	Destinations listsDef `json:"destinations,omitzero"`
-	Severity     string   `json:"severity,omitempty"`
-	Tags         []string `json:"tags,omitempty"`
+	Name             string          `json:"name"`
+	Tenant           string          `json:"tenant,omitempty"`
+	Extends          string          `json:"extends,omitempty"`
+	Description      string          `json:"description,omitempty"`
+	Agents           []string        `json:"agents,omitempty"`
+	Default          string          `json:"default,omitempty"`
+	Tools            listsDef        `json:"tools,omitzero"`
+	Servers          listsDef        `json:"servers,omitzero"`
+	Classes          listsDef        `json:"classes,omitzero"`
+	Resources        resourcesDef    `json:"resources,omitzero"`
+	Destinations     listsDef        `json:"destinations,omitzero"`
+	DestinationKinds listsDef        `json:"destination_kinds,omitzero"`
+	Intents          listsDef        `json:"intents,omitzero"`
+	Credentials      listsDef        `json:"credentials,omitzero"`
+	Tier             tierDef         `json:"tier,omitzero"`
+	Hours            []hoursDef      `json:"hours,omitempty"`
+	Zone             string          `json:"zone,omitempty"`
+	Approvals        approvalsDef    `json:"approvals,omitzero"`
+	Separate         []separationDef `json:"separate,omitempty"`
+	Limits           []limitDef      `json:"limits,omitempty"`
+	Severity         string          `json:"severity,omitempty"`
+	Tags             []string        `json:"tags,omitempty"`
+	Respond          respondDef      `json:"respond,omitzero"`
+	Tests            []testDef       `json:"tests,omitempty"`
 }
 
 type listsDef struct {
 	Allow []string `json:"allow,omitempty"`
 	Deny  []string `json:"deny,omitempty"`
+	Needs []string `json:"needs_approval,omitempty"`
 }
 
-func (l listsDef) IsZero() bool { return len(l.Allow) == 0 && len(l.Deny) == 0 }
+type resourcesDef struct {
+	Types        listsDef `json:"types,omitzero"`
+	Labels       listsDef `json:"labels,omitzero"`
+	Environments listsDef `json:"environments,omitzero"`
+	Tenants      string   `json:"tenants,omitempty"`
+}
 
-// compile makes the persona and reports what is wrong with its definition; with anything wrong the result is not to be used.
-func (d personaDef) compile(bad report) *Persona {
+type tierDef struct {
+	AtMost string `json:"at_most,omitempty"`
+}
+
+// lists are the definition's lists by dimension.
+func (d *personaDef) lists() [dimensions]*listsDef {
+	return [dimensions]*listsDef{&d.Tools, &d.Servers, &d.Classes, &d.Resources.Types, &d.Resources.Labels, &d.Resources.Environments,
+		&d.Destinations, &d.DestinationKinds, &d.Intents, &d.Credentials}
+}
+
+// namedList is one list of a dimension.
+type namedList struct {
+	verdict Verdict
+	key     string
+	list    *[]string
+}
+
+// named are the lists of a dimension, strongest first.
+func (l *listsDef) named() [3]namedList {
+	return [3]namedList{{Deny, "deny", &l.Deny}, {NeedsApproval, "needs_approval", &l.Needs}, {Allow, "allow", &l.Allow}}
+}
+
+// compile makes the persona and reports what is wrong with its definition; with anything wrong the result is not to be used. Of a base, which
+// others extend and no agent is listed to play, it is not asked that it could be used alone.
+func (d personaDef) compile(bad report, base bool) *Persona {
 	checkName(bad, "name", "a persona", d.Name)
+	if isGlob(d.Name) {
+		bad("name", "%s has * or ? in it, which stand for other characters wherever personas are listed; rename it", quote(d.Name))
+	}
 	checkTenant(bad, "tenant", d.Tenant)
 	checkText(bad, "description", d.Description, maxProse)
 	checkEntries(bad, "agents", d.Agents)
 	d.Agents = sorted(d.Agents)
 	checkTags(bad, d.Tags)
 
-	p := &Persona{Name: d.Name, Tenant: d.Tenant, Description: d.Description, Agents: d.Agents, Tags: d.Tags,
-		Tools: Lists(d.Tools), Classes: Lists(d.Classes), Destinations: Lists(d.Destinations)}
-
+	p := &Persona{Name: d.Name, Tenant: d.Tenant, Extends: d.Extends, Description: d.Description, Agents: d.Agents, Tags: d.Tags}
 	// A violation of policy is certain, not a guess: high unless said otherwise.
 	p.Severity = parseSeverity(bad, &d.Severity, event.High)
-	allows := len(d.Tools.Allow) + len(d.Classes.Allow) + len(d.Destinations.Allow)
-	switch d.Default {
-	case "deny":
-		p.Default = Deny
-	case "allow":
-	case "":
-		if allows > 0 {
-			bad("default", "there is an allow list but no default; add default: deny if all else is forbidden, or default: allow if not")
-		}
-		d.Default = "allow"
-	default:
-		bad("default", "unknown default %s; %s", quote(d.Default), choose(d.Default, verdicts))
+	p.compileDefault(bad, &d, base)
+	for dim, l := range d.lists() {
+		p.Lists[dim] = Lists{l.Allow, l.Deny, l.Needs}
+		checkLists(bad, dimensionDefs[dim].path, l, dimensionDefs[dim].fold)
 	}
-	for _, l := range []struct {
-		path string
-		def  listsDef
-	}{{"tools", d.Tools}, {"classes", d.Classes}, {"destinations", d.Destinations}} {
-		checkEntries(bad, l.path+".allow", l.def.Allow)
-		checkEntries(bad, l.path+".deny", l.def.Deny)
-		denied := map[string]bool{}
-		for _, s := range l.def.Deny {
-			denied[s] = true
-		}
-		for i, s := range l.def.Allow {
-			if denied[s] {
-				bad(at(l.path+".allow", i), "%s is both allowed and denied; deny wins, so remove one", quote(s))
-			}
-		}
-	}
-	if p.Default == Deny && len(d.Tools.Allow) == 0 && !slices.Contains(d.Tools.Deny, "*") {
+	if p.Default == Deny && !base && len(d.Tools.Allow)+len(d.Tools.Needs) == 0 && !slices.Contains(d.Tools.Deny, "*") {
 		bad("tools", `default is deny and no tool is allowed, so every call would be a violation; list tools under allow, or write deny: ["*"] if that is meant`)
 	}
 	words := append(event.Classes(), "*")
-	for _, l := range []struct {
-		path string
-		list []string
-	}{{"classes.allow", d.Classes.Allow}, {"classes.deny", d.Classes.Deny}} {
-		for i, s := range l.list {
+	for _, l := range d.Classes.named() {
+		for i, s := range *l.list {
 			if !slices.Contains(words, s) {
-				bad(at(l.path, i), "unknown class %s; %s", quote(s), choose(s, words))
+				bad(at("classes."+l.key, i), "unknown class %s; %s", quote(s), choose(s, words))
 			}
 		}
 	}
@@ -210,17 +404,75 @@ func (d personaDef) compile(bad report) *Persona {
 			bad(at("destinations.allow", i), "%s also allows any other domain that ends so; write %q and %q", quote(s), s[1:], "*."+s[1:])
 		}
 	}
+	switch d.Resources.Tenants {
+	case "", "any":
+	case "own":
+		p.OwnTenant = true
+	default:
+		bad("resources.tenants", "unknown word %s; use own, for resources of the agent's own tenant alone, or any", quote(d.Resources.Tenants))
+	}
+	if s := d.Tier.AtMost; s != "" {
+		n, err := strconv.Atoi(s)
+		if err != nil || n < 1 || n > 1000 {
+			bad("tier.at_most", "%s is no tier; use a number from 1, the most trusted, such as 2", quote(s))
+		}
+		p.MaxTier = int64(n)
+	}
+	p.Zone = parseZone(bad, "zone", d.Zone)
+	p.Hours = compileHours(bad, d.Hours)
+	p.Approvals = d.Approvals.compile(bad)
+	p.Separate = compileSeparations(bad, p, d.Separate)
+	p.Respond = d.Respond.compile(bad, "respond", event.AgentScope, event.SessionScope, event.UserScope, event.ToolScope, event.ServerScope)
+	p.Tests = compileTests(bad, p, d.Tests)
+	d.Tests = nil
 
-	p.tools = compileRules(p.Tools, false)
-	p.compileClasses()
-	rest := Lists{}
-	rest.Allow, p.allowExternal, p.allowInternal = withoutWords(p.Destinations.Allow)
-	rest.Deny, p.denyExternal, p.denyInternal = withoutWords(p.Destinations.Deny)
-	p.destinations = compileRules(rest, true)
+	p.compileRules()
 	p.def = d
 	p.Version = version(d)
 	return p
 }
+
+func (p *Persona) compileDefault(bad report, d *personaDef, base bool) {
+	allows := 0
+	for _, l := range d.lists() {
+		allows += len(l.Allow)
+	}
+	switch d.Default {
+	case "":
+		if allows > 0 && !base {
+			bad("default", "there is an allow list but no default; add default: deny if all else is forbidden, or default: allow if not")
+		}
+		d.Default = "allow"
+	default:
+		v := slices.Index(verdicts, d.Default)
+		if v < 0 {
+			bad("default", "unknown default %s; %s", quote(d.Default), choose(d.Default, verdicts))
+			return
+		}
+		p.Default = Verdict(v)
+	}
+}
+
+// checkLists checks the entries of one dimension. No entry may stand in two lists.
+func checkLists(bad report, path string, l *listsDef, fold bool) {
+	said := map[string]Verdict{}
+	for _, n := range l.named() {
+		checkEntries(bad, path+"."+n.key, *n.list)
+		for i, s := range *n.list {
+			if fold {
+				s = lower(s)
+			}
+			if first, twice := said[s]; twice && first != n.verdict {
+				bad(at(path+"."+n.key, i), "%s is both %s and %s; %s wins, so remove one", quote(s), n.verdict.said(), first.said(), strings.ReplaceAll(first.String(), "_", " "))
+			} else {
+				said[s] = n.verdict
+			}
+		}
+	}
+}
+
+// said is the verdict as a participle.
+func (v Verdict) said() string { return [...]string{"allowed", "in need of approval", "denied"}[v] }
 
 // withoutWords takes external and internal out of a list of destinations.
 func withoutWords(list []string) (rest []string, ext, in bool) {

@@ -66,25 +66,74 @@ func TestPersonaJudgesToolsAndClasses(t *testing.T) {
 	}{
 		{"an allowed tool is fine", strict, call("get_order", event.Read), nil},
 		{"an allowed name is fine", strict, call("crm.update", event.Write), nil},
-		{"what no list names is what the default says", strict, call("put_order", event.Read), []Violation{{"tool", "put_order", "default"}}},
-		{"case matters for tools", strict, call("GET_order", event.Read), []Violation{{"tool", "GET_order", "default"}}},
-		{"deny wins over allow", strict, call("get_secret", event.Read), []Violation{{"tool", "get_secret", "*_secret"}}},
-		{"a tool without a name is no allowed tool", strict, call("", event.Read), []Violation{{"tool", "", "default"}}},
+		{"what no list names is what the default says", strict, call("put_order", event.Read), []Violation{{"tool", "put_order", "default", Deny}}},
+		{"case matters for tools", strict, call("GET_order", event.Read), []Violation{{"tool", "GET_order", "default", Deny}}},
+		{"deny wins over allow", strict, call("get_secret", event.Read), []Violation{{"tool", "get_secret", "*_secret", Deny}}},
+		{"a tool without a name is no allowed tool", strict, call("", event.Read), []Violation{{"tool", "", "default", Deny}}},
 		{"classes are not judged where none is listed", strict, call("get_order", event.Delete), nil},
-		{"a class that is not allowed", classed, call("x", event.Exec), []Violation{{"class", "exec", "default"}}},
-		{"a class that is denied", classed, call("x", event.Pay), []Violation{{"class", "pay", "pay"}}},
+		{"a class that is not allowed", classed, call("x", event.Exec), []Violation{{"class", "exec", "default", Deny}}},
+		{"a class that is denied", classed, call("x", event.Pay), []Violation{{"class", "pay", "pay", Deny}}},
 		{"an unknown class is unknown", classed, call("x", event.NoClass), nil},
 		{"a deny list of classes alone forbids no others", denying, call("x", event.Exec), nil},
-		{"and still forbids", denying, call("x", event.Pay), []Violation{{"class", "pay", "pay"}}},
-		{"what was really done counts", denying, effect(call("x", event.Read), event.Pay), []Violation{{"class", "pay", "pay"}}},
-		{"claim and effect are one violation if they agree", denying, effect(call("x", event.Pay), event.Pay), []Violation{{"class", "pay", "pay"}}},
-		{"and two if they do not", classed, effect(call("x", event.Exec), event.Pay), []Violation{{"class", "exec", "default"}, {"class", "pay", "pay"}}},
+		{"and still forbids", denying, call("x", event.Pay), []Violation{{"class", "pay", "pay", Deny}}},
+		{"what was really done counts", denying, effect(call("x", event.Read), event.Pay), []Violation{{"class", "pay", "pay", Deny}}},
+		{"claim and effect are one violation if they agree", denying, effect(call("x", event.Pay), event.Pay), []Violation{{"class", "pay", "pay", Deny}}},
+		{"and two if they do not", classed, effect(call("x", event.Exec), event.Pay), []Violation{{"class", "exec", "default", Deny}, {"class", "pay", "pay", Deny}}},
 		{"an allow list under default allow forbids nothing", open, call("put_order", event.NoClass), nil},
-		{"a star denies every class", open, call("get_order", event.Read), []Violation{{"class", "read", "*"}}},
-		{"tool and class are two violations", open, call("drop_table", event.Delete), []Violation{{"tool", "drop_table", "drop_*"}, {"class", "delete", "*"}}},
-		{"the result of a call is judged", strict, phase(call("put_order", event.Read), event.Result), []Violation{{"tool", "put_order", "default"}}},
+		{"a star denies every class", open, call("get_order", event.Read), []Violation{{"class", "read", "*", Deny}}},
+		{"tool and class are two violations", open, call("drop_table", event.Delete), []Violation{{"tool", "drop_table", "drop_*", Deny}, {"class", "delete", "*", Deny}}},
+		{"the result of a call is judged", strict, phase(call("put_order", event.Read), event.Result), []Violation{{"tool", "put_order", "default", Deny}}},
 		{"its attempt is not, or one call were two violations", strict, phase(call("put_order", event.Read), event.Attempt), nil},
 		{"other kinds of event are not judged", strict, event.Event{Kind: event.ModelCall}, nil},
+	} {
+		t.Run(c.claim, func(t *testing.T) {
+			if diff := cmp.Diff(c.want, persona(t, c.persona).Check(&c.event, nil)); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestPersonaJudgesWhateverElseTheCallSays(t *testing.T) {
+	const (
+		open   = `default: allow, servers: {deny: [shady*]}, resources: {types: {deny: [secret]}, labels: {deny: [secret], needs_approval: [pii]}, environments: {deny: [prod]}, tenants: own}, destination_kinds: {deny: [repo]}, intents: {deny: [test-*]}, credentials: {deny: [root]}, tier: {at_most: 2}`
+		strict = `default: deny, tools: {allow: ["*"]}, servers: {allow: [crm]}, resources: {types: {allow: [Ticket]}, labels: {needs_approval: [pii]}}, intents: {allow: [order_*]}`
+		asks   = `default: needs_approval, tools: {allow: [get_*], deny: [rm]}, classes: {allow: [read], deny: [grant]}, destinations: {allow: [internal], needs_approval: [external]}`
+	)
+	with := func(change func(e *event.Event)) event.Event {
+		e := call("get_x", event.Read)
+		change(&e)
+		return e
+	}
+	for _, c := range []struct {
+		claim, persona string
+		event          event.Event
+		want           []Violation
+	}{
+		{"what is not said is no violation", open, with(func(e *event.Event) {}), nil},
+		{"a denied server", open, with(func(e *event.Event) { e.Tool.Server = "shady-mcp" }), []Violation{{"server", "shady-mcp", "shady*", Deny}}},
+		{"a denied type of resource, in any case", open, with(func(e *event.Event) { e.Resource.Type = "Secret" }), []Violation{{"resource", "Secret", "secret", Deny}}},
+		{"every label", open, with(func(e *event.Event) { e.Resource.Labels = []string{"x", "PII", "secret"} }), []Violation{{"label", "PII", "pii", NeedsApproval}, {"label", "secret", "secret", Deny}}},
+		{"a classification is a label", open, with(func(e *event.Event) { e.Resource.Classification = "SECRET" }), []Violation{{"label", "SECRET", "secret", Deny}}},
+		{"and no second one", open, with(func(e *event.Event) { e.Resource.Classification, e.Resource.Labels = "secret", []string{"secret"} }), []Violation{{"label", "secret", "secret", Deny}}},
+		{"an environment", open, with(func(e *event.Event) { e.Resource.Environment = "PROD" }), []Violation{{"environment", "PROD", "prod", Deny}}},
+		{"a resource of one's own tenant", open, with(func(e *event.Event) { e.Resource.Tenant = "acme" }), nil},
+		{"a resource of another tenant", open, with(func(e *event.Event) { e.Resource.Tenant = "globex" }), []Violation{{"tenant", "globex", "own", Deny}}},
+		{"a kind of destination", open, with(func(e *event.Event) { e.Destination.Kind = "Repo" }), []Violation{{"destination_kind", "Repo", "repo", Deny}}},
+		{"an intent", open, with(func(e *event.Event) { e.Intent = "test-7" }), []Violation{{"intent", "test-7", "test-*", Deny}}},
+		{"a credential", open, with(func(e *event.Event) { e.Agent.Credential = "root" }), []Violation{{"credential", "root", "root", Deny}}},
+		{"an agent that is trusted enough", open, with(func(e *event.Event) { e.Agent.Tier, e.Has = 2, event.HasTier }), nil},
+		{"an agent that is not", open, with(func(e *event.Event) { e.Agent.Tier, e.Has = 3, event.HasTier }), []Violation{{"tier", "3", "at most 2", Deny}}},
+		{"under default deny an allow list judges what it does not name", strict, with(func(e *event.Event) { e.Tool.Server, e.Resource.Type, e.Intent = "erp", "order", "chat" }),
+			[]Violation{{"server", "erp", "default", Deny}, {"resource", "order", "default", Deny}, {"intent", "chat", "default", Deny}}},
+		{"in any case where case says nothing", strict, with(func(e *event.Event) { e.Tool.Server, e.Resource.Type, e.Intent = "crm", "tICKET", "order_1" }), nil},
+		{"without an allow list the default does not judge", strict, with(func(e *event.Event) { e.Resource.Labels, e.Agent.Credential = []string{"financial"}, "x" }), nil},
+		{"but what needs approval does", strict, with(func(e *event.Event) { e.Resource.Labels = []string{"pii"} }), []Violation{{"label", "pii", "pii", NeedsApproval}}},
+		{"the default may ask for approval", asks, with(func(e *event.Event) { e.Tool.Name = "put_x" }), []Violation{{"tool", "put_x", "default", NeedsApproval}}},
+		{"deny wins over asking", asks, with(func(e *event.Event) { e.Tool = event.Tool{Name: "rm", Class: event.Grant} }), []Violation{{"tool", "rm", "rm", Deny}, {"class", "grant", "grant", Deny}}},
+		{"a class that no list names", asks, with(func(e *event.Event) { e.Tool.Class = event.Send }), []Violation{{"class", "send", "default", NeedsApproval}}},
+		{"external may need approval", asks, with(func(e *event.Event) { e.Destination = event.Destination{Domain: "x.example", External: event.Yes} }), []Violation{{"destination", "x.example", "external", NeedsApproval}}},
+		{"and internal not", asks, with(func(e *event.Event) { e.Destination = event.Destination{Domain: "db7", External: event.No} }), nil},
 	} {
 		t.Run(c.claim, func(t *testing.T) {
 			if diff := cmp.Diff(c.want, persona(t, c.persona).Check(&c.event, nil)); diff != "" {
@@ -105,7 +154,7 @@ func TestPersonaJudgesDestinations(t *testing.T) {
 	type to = event.Destination
 	bad := func(pairs ...string) (vs []Violation) {
 		for i := 0; i < len(pairs); i += 2 {
-			vs = append(vs, Violation{"destination", pairs[i], pairs[i+1]})
+			vs = append(vs, Violation{"destination", pairs[i], pairs[i+1], Deny})
 		}
 		return vs
 	}
@@ -218,18 +267,66 @@ func twenty(t testing.TB) *Persona {
 	return persona(t, b.String())
 }
 
+// everything is a persona that uses all there is, and a call that breaks nothing of it.
+func everything(t testing.TB) (*Judge, *Tool, event.Event) {
+	s := parse(t, `
+personas:
+- name: p
+  default: deny
+  tools: {allow: [crm.update, get_*, search_*, list_*, ticket.*, "*.read*", "*_status"], needs_approval: [pay_*], deny: ["*.export*", drop_*]}
+  servers: {allow: [crm, "tickets-*"], deny: ["*-staging"]}
+  classes: {allow: [read, write, send], needs_approval: [pay]}
+  resources:
+    types: {allow: [customer, ticket]}
+    labels: {deny: [secret], needs_approval: [financial]}
+    environments: {deny: [prod]}
+    tenants: own
+  destinations: {allow: [internal, "*.acme.com"], deny: [evil.com], needs_approval: [partner.com]}
+  destination_kinds: {deny: [repo]}
+  intents: {allow: [order_status, "complaint*"]}
+  credentials: {deny: [root]}
+  tier: {at_most: 2}
+  zone: Europe/Berlin
+  hours: [{days: [mon, tue, wed, thu, fri], from: "08:00", to: "18:00"}]
+`, "")
+	e := call("get_order_status", event.Read)
+	e.Tool.Server, e.Intent, e.Agent.Credential, e.Agent.Tier, e.Has = "crm", "order_status", "cred-7", 2, event.HasTier
+	e.Resource = event.Resource{Type: "Customer", ID: "c-1", Tenant: "acme", Labels: []string{"pii"}, Environment: "staging"}
+	e.Destination = event.Destination{Kind: "email", Value: "jane@mail.acme.com", Domain: "mail.acme.com", External: event.No}
+	return s.Judge("acme", "p"), s.Catalogue().Tool("acme", &e.Tool), e
+}
+
+func TestAJudgeRemembersNoMoreThanItsTools(t *testing.T) {
+	s := parse(t, "personas:\n- {name: p, default: deny, tools: {allow: [get_*]}}\n", "")
+	j := s.Judge("acme", "p")
+	for i := range 3 * rememberedTools {
+		e := call(fmt.Sprint([]string{"get_", "put_"}[i%2], i), event.NoClass)
+		tool := s.Catalogue().Tool("acme", &e.Tool)
+		for range 2 { // computed, and remembered
+			if diff := cmp.Diff(s.Persona("acme", "p").Check(&e, nil), j.Check(&e, tool, 0, nil)); diff != "" {
+				t.Fatal(diff)
+			}
+		}
+	}
+	if len(j.tools) > rememberedTools {
+		t.Errorf("%d tools remembered", len(j.tools))
+	}
+}
+
 func TestACleanEventCostsNoAllocation(t *testing.T) {
 	p := twenty(t)
 	s := parse(t, "personas:\n- {name: p, agents: [bot, x*]}\n", "")
 	mail := call("get_order", event.Send)
 	mail.Destination = event.Destination{Kind: "email", Value: "Jane.Doe@A.Long.Subdomain.Of.Some.Kind.Mail.ACME.com"}
 	read := call("kb.read_page", event.Read)
+	judge, tool, rich := everything(t)
 	buf := make([]Violation, 0, 4)
 	for name, f := range map[string]func(){
 		"check a read": func() { buf = p.Check(&read, buf[:0]) },
 		"check a mail": func() { buf = p.Check(&mail, buf[:0]) },
 		"persona":      func() { s.Persona("acme", "p") },
 		"persona of":   func() { s.PersonaOf("acme", "xyz") },
+		"judge":        func() { buf = judge.Check(&rich, tool, 1_767_614_400_000, buf[:0]) },
 	} {
 		if n := testing.AllocsPerRun(100, f); n != 0 {
 			t.Errorf("%s: %v allocations", name, n)
@@ -253,6 +350,23 @@ func BenchmarkCheck(b *testing.B) {
 			var dst []Violation
 			for b.Loop() {
 				dst = p.Check(&c.event, dst[:0])
+			}
+			if len(dst) > 0 {
+				b.Fatal(dst)
+			}
+		})
+	}
+}
+
+func BenchmarkJudge(b *testing.B) {
+	j, tool, rich := everything(b)
+	plain := call("get_order_status", event.Read)
+	for name, e := range map[string]*event.Event{"plain": &plain, "rich": &rich} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			var dst []Violation
+			for b.Loop() {
+				dst = j.Check(e, tool, 1_767_614_400_000, dst[:0])
 			}
 			if len(dst) > 0 {
 				b.Fatal(dst)

@@ -126,6 +126,7 @@ func Parse(b []byte) (*Set, error) {
 	for i, d := range def.Personas {
 		c.persona(d, src, at("personas", i))
 	}
+	c.inherit()
 	for i, d := range def.Limits {
 		c.limit(d, src, at("limits", i))
 	}
@@ -160,15 +161,17 @@ var builtins = []limitDef{
 
 // collector gathers definitions from files and says what is wrong with each and between them.
 type collector struct {
-	personas  map[name]*Persona
-	limits    map[string]*Limit
-	tenants   map[string]*Tenant
-	tools     []toolDef
-	inventory []inventoryDef
-	response  []responseDef
-	agents    map[name]taken
-	places    map[any]place // of personas, limits and tenants, by their key
-	sources   []*source
+	drafts     []*draft
+	personas   map[name]*Persona
+	limits     map[string]*Limit
+	ofPersonas map[string]bool // ids of limits that stand in a persona, and not by themselves in the canonical JSON
+	tenants    map[string]*Tenant
+	tools      []*entryOfTool
+	inventory  []inventoryDef
+	response   []responseDef
+	agents     map[name]taken
+	places     map[any]place // of personas, limits and tenants, by their key
+	sources    []*source
 }
 
 // taken says which persona claims an agent.
@@ -178,37 +181,12 @@ type taken struct {
 }
 
 func newCollector() *collector {
-	return &collector{personas: map[name]*Persona{}, limits: map[string]*Limit{}, tenants: map[string]*Tenant{}, agents: map[name]taken{}, places: map[any]place{}}
+	return &collector{personas: map[name]*Persona{}, limits: map[string]*Limit{}, ofPersonas: map[string]bool{}, tenants: map[string]*Tenant{}, agents: map[name]taken{}, places: map[any]place{}}
 }
 
 func (c *collector) use(src *source) {
 	if !slices.Contains(c.sources, src) {
 		c.sources = append(c.sources, src)
-	}
-}
-
-func (c *collector) persona(d personaDef, src *source, path string) {
-	c.use(src)
-	listed := d.Agents
-	p := d.compile(src.reporter(path))
-	here := src.place(path)
-	p.File, p.Line = here.file, here.line
-	key := name{p.Tenant, p.Name}
-	if p.Name != "" {
-		if first, dup := c.places[key]; dup {
-			src.reporter(path)("name", "persona %s %s is already at %s; rename or remove one", quote(p.Name), ofTenant(p.Tenant), first)
-			return
-		}
-		c.places[key] = here
-		c.personas[key] = p
-	}
-	for i, a := range listed {
-		claim := taken{key, src.place(path + "." + at("agents", i))}
-		if other, dup := c.agents[name{p.Tenant, a}]; !dup {
-			c.agents[name{p.Tenant, a}] = claim
-		} else if other.persona != key && a != "" {
-			src.reporter(path)(at("agents", i), "agent %s already plays %s at %s; keep it in one of them", quote(a), quote(other.persona.name), other.where)
-		}
 	}
 }
 
@@ -247,9 +225,7 @@ func (c *collector) problems() []error {
 	for _, s := range c.sources {
 		all = append(all, s.problems...)
 	}
-	slices.SortStableFunc(all, func(a, b *Problem) int {
-		return cmp.Or(strings.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), strings.Compare(a.What, b.What))
-	})
+	sortProblems(all)
 	var errs []error
 	for i, p := range all {
 		if i == 0 || *p != *all[i-1] {
@@ -257,6 +233,12 @@ func (c *collector) problems() []error {
 		}
 	}
 	return errs
+}
+
+func sortProblems(all []*Problem) {
+	slices.SortStableFunc(all, func(a, b *Problem) int {
+		return cmp.Or(strings.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), strings.Compare(a.What, b.What))
+	})
 }
 
 // set compiles what was gathered without problems.
@@ -270,7 +252,7 @@ func (c *collector) set() *Set {
 		return cmp.Or(strings.Compare(a.Tenant, b.Tenant), strings.Compare(a.Name, b.Name))
 	})
 	for _, p := range s.personas {
-		def.Personas = append(def.Personas, p.def)
+		def.Personas = append(def.Personas, p.written)
 		for _, a := range p.Agents {
 			if isGlob(a) {
 				s.patterns[p.Tenant] = append(s.patterns[p.Tenant], player{compileGlob(a), a, p.Name})
@@ -291,7 +273,7 @@ func (c *collector) set() *Set {
 	for _, t := range s.tenants {
 		def.Tenants = append(def.Tenants, t.def)
 	}
-	def.Tools, s.catalogue = c.tools, newCatalogue(c.tools)
+	def.Tools, s.catalogue = newCatalogue(c.tools)
 	def.Inventory, s.inventory = c.inventory, newInventory(c.inventory)
 	def.Response, s.response = c.response, settings(c.response)
 	for _, l := range c.limits {
@@ -299,7 +281,9 @@ func (c *collector) set() *Set {
 	}
 	slices.SortFunc(s.limits, func(a, b *Limit) int { return strings.Compare(a.ID, b.ID) })
 	for _, l := range s.limits {
-		def.Limits = append(def.Limits, l.def)
+		if !c.ofPersonas[l.ID] {
+			def.Limits = append(def.Limits, l.def)
+		}
 	}
 	s.bytes = canonical(def)
 	sum := sha256.Sum256(s.bytes)

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -145,7 +146,7 @@ personas:
 - {name: a, default: deny, tools: {allow: &reads [get_*, list_*]}}
 - {name: b, default: deny, tools: {allow: *reads}}
 `, "")
-	if diff := cmp.Diff([]string{"get_*", "list_*"}, s.Persona("", "b").Tools.Allow); diff != "" {
+	if diff := cmp.Diff([]string{"get_*", "list_*"}, s.Persona("", "b").Lists[Tools].Allow); diff != "" {
 		t.Error(diff)
 	}
 	bomb := "personas:\n- {name: p0, tags: &t [" + strings.Repeat("x, ", 500) + "x]}\n"
@@ -256,8 +257,11 @@ func TestHashIsOfTheDefinitions(t *testing.T) {
 
 // same compares what two sets say; where a persona was read is no part of it.
 var same = []cmp.Option{
-	cmpopts.IgnoreFields(Persona{}, "File", "Line"),
-	cmpopts.IgnoreUnexported(Persona{}, Limit{}),
+	cmpopts.IgnoreFields(Persona{}, "File", "Line", "Tests"),
+	cmpopts.IgnoreUnexported(Persona{}, Limit{}, Approvals{}, Separation{}),
+	cmpopts.IgnoreFields(Separation{}, "Persona"), // leads back
+	cmp.Comparer(func(a, b *time.Location) bool { return a.String() == b.String() }),
+	cmp.Comparer(func(a, b *Hours) bool { return a == b || a != nil && b != nil && *a == *b }),
 }
 
 func TestParseOfBytesIsTheSameSet(t *testing.T) {
@@ -290,9 +294,13 @@ func TestParseOfBytesIsTheSameSet(t *testing.T) {
 				t.Fatalf("%s plays %s and %s\n%s", e.Agent.ID, a, b, s.Bytes())
 			}
 			for i, p := range s.Personas() {
-				if diff := cmp.Diff(p.Check(&e, nil), again.Personas()[i].Check(&e, nil)); diff != "" {
-					t.Fatal(diff)
+				ours, theirs := s.judge(e.Tenant, p), again.judge(e.Tenant, again.Personas()[i])
+				for _, now := range []int64{0, 1_764_000_000_000 + rng.Int64N(1e10)} {
+					if diff := cmp.Diff(ours.Check(&e, nil, now, nil), theirs.Check(&e, nil, now, nil)); diff != "" {
+						t.Fatal(diff)
+					}
 				}
+				explains(t, ours, &e)
 			}
 			for i, l := range s.Limits() {
 				if l.Matches("p1", &e) != again.Limits()[i].Matches("p1", &e) {
@@ -305,11 +313,36 @@ func TestParseOfBytesIsTheSameSet(t *testing.T) {
 
 var someNames = []string{"a", "get_order", "get_*", "*.read", "x?z", "acme.com", "*.acme.com", "ünï <&> \\ \"q\""}
 
+// explains wants an explanation to say what Check says, and nothing else against the call.
+func explains(t *testing.T, j *Judge, e *event.Event) {
+	t.Helper()
+	verdict, all := j.Explain(e, nil)
+	vs := j.Check(e, nil, e.Time, nil)
+	if verdict != Strongest(vs) {
+		t.Fatalf("explained as %v, judged as %v", verdict, vs)
+	}
+	var got, want []string
+	for _, x := range all {
+		if x.Kind != "approval" && (x.Verdict == "deny" || x.Verdict == "needs_approval") {
+			got = append(got, fmt.Sprintf("%s %q %s", x.Kind, x.Value, x.Verdict))
+		}
+	}
+	for _, v := range vs {
+		want = append(want, fmt.Sprintf("%s %q %s", v.Kind, v.Value, v.Verdict))
+	}
+	if diff := cmp.Diff(sorted(want), sorted(got)); diff != "" {
+		t.Fatal(diff)
+	}
+}
+
 func anyEvent(r *rand.Rand) event.Event {
 	pick := func(ss ...string) string { return ss[r.IntN(len(ss))] }
 	e := call(pick("a", "get_order", "b.read", "xyz", "other"), event.Class(r.IntN(10)))
 	e.Tenant = pick("t1", "t2", "t3")
 	e.Agent.ID = pick("a", "get_order", "get_x", "b.read", "xyz")
+	e.Intent, e.Tool.Server, e.Agent.Credential = pick("", "a", "b.read"), pick("", "get_order"), pick("", "xyz")
+	e.Resource = event.Resource{Type: pick("", "Customer"), Classification: pick("", "secret", "finance"), Environment: pick("", "PROD"), Tenant: pick("", "t1")}
+	e.Agent.Tier, e.Has = int64(r.IntN(4)), event.Has(r.IntN(2))*event.HasTier
 	e.Destination = event.Destination{Kind: pick("", "email", "url"), Value: pick("", "a@acme.com", "https://x.acme.com"), External: event.Tri(r.IntN(3))}
 	return e
 }
@@ -325,21 +358,41 @@ func anySet(t *testing.T, r *rand.Rand) *Set {
 		r.Shuffle(len(out), func(i, j int) { out[i], out[j] = out[j], out[i] })
 		return out
 	}
-	split := func(ss ...string) listsDef {
-		all := some(ss...)
-		k := r.IntN(len(all) + 1)
-		return listsDef{append([]string(nil), all[:k]...), append([]string(nil), all[k:]...)}
+	split := func(ss ...string) (l listsDef) {
+		for _, s := range some(ss...) {
+			into := []*[]string{&l.Allow, &l.Deny, &l.Needs}[r.IntN(3)]
+			*into = append(*into, s)
+		}
+		return l
 	}
 	c := newCollector()
 	src := &source{file: "any"}
 	for i := range r.IntN(5) {
-		d := personaDef{Name: fmt.Sprintf("p%d", i), Tenant: pick("", "t1", "t2"), Description: pick("", "line\nline"), Default: pick("allow", "deny"),
+		d := personaDef{Name: fmt.Sprintf("p%d", i), Description: pick("", "line\nline"), Default: pick("allow", "deny"),
 			Tools: split(someNames...), Classes: split(event.Classes()...), Destinations: split(append([]string{"internal", "External", "EVIL.com"}, someNames...)...),
 			Severity: pick("", "low"), Tags: some("ASI02", "x")}
+		if i > 0 { // the first is everybody's to extend
+			d.Tenant = pick("", "t1", "t2")
+		}
 		d.Tools.Allow = append(d.Tools.Allow, fmt.Sprint("own", i))
+		if r.IntN(2) == 0 {
+			d.Servers, d.Intents, d.Credentials, d.DestinationKinds = split(someNames...), split(someNames...), split(someNames...), split("email", "URL", "*")
+			d.Resources = resourcesDef{split("customer", "Ticket"), split("pii", "SECRET", "fin*"), split("prod", "dev"), pick("", "own", "any")}
+			d.Tier.AtMost, d.Zone = pick("", "1", "3"), pick("", "Europe/Berlin", "Asia/Kolkata")
+			d.Hours = []hoursDef{{some("mon", "sun"), "22:00", "06:30"}, {nil, "09:00", "24:00"}}[r.IntN(2):]
+			yes := r.IntN(2) == 0
+			d.Approvals = approvalsDef{some("lead-*", "*@Acme.example"), &yes, pick("", "1h"), nil, &yes}
+			d.Separate = []separationDef{{"pair", []sideDef{{Tools: []string{"a"}}, {Classes: []string{"pay"}}}, pick("", "session", "owner"), pick("", "1d"), pick("", "resource")}}
+			d.Limits = []limitDef{{ID: "own", Scope: "agent", Measure: "count", Max: "5", Window: "60m"}}
+			d.Respond = respondDef{Action: "block", Scope: pick("", "session")}
+		}
+		if i > 0 && r.IntN(2) == 0 { // a child says nothing that could contradict its parent
+			d = personaDef{Name: d.Name, Tenant: d.Tenant, Extends: "p0", Tools: listsDef{Deny: some(someNames...)}, Zone: d.Zone, Tags: some("y")}
+		}
 		d.Agents = append(some("*"+strings.Repeat("?", i), fmt.Sprint("get_*", strings.Repeat("?", i))), fmt.Sprint("agent", i))
 		c.persona(d, src, at("personas", i))
 	}
+	c.inherit()
 	for i := range r.IntN(5) {
 		d := limitDef{ID: fmt.Sprintf("l%d", i), Scope: pick(scopes[1:]...), Measure: pick("count", "records", "bytes"), Max: fmt.Sprint(r.IntN(1e6)), Window: pick("5s", "90m", "31d"),
 			Kind: pick("", "sliding", "tumbling"), Where: whereDef{some("t1", "t*"), some("p1", "p?"), some(someNames...), some(someNames...), some(event.Classes()...)},
@@ -405,10 +458,10 @@ func TestExamplesDoWhatTheySay(t *testing.T) {
 	for _, p := range s.Personas() {
 		names = append(names, p.Name)
 	}
-	if diff := cmp.Diff([]string{"analyst", "devops", "payments", "support"}, names); diff != "" {
+	if diff := cmp.Diff([]string{"analyst", "base-agent", "devops", "payments", "support", "support"}, names); diff != "" {
 		t.Error(diff)
 	}
-	if got := len(s.Limits()); got != 7 {
+	if got := len(s.Limits()); got != 8 {
 		t.Errorf("%d limits", got)
 	}
 	to := func(e event.Event, kind, value string, ext event.Tri) event.Event {

@@ -146,6 +146,9 @@ func choose(word string, words []string) string {
 	return "use " + or(words)
 }
 
+// Nearest returns the word that was likely meant, or "" if none is near: for "did you mean" wherever people write names.
+func Nearest(word string, words []string) string { return nearest(word, words) }
+
 // nearest returns the word that is the fewest edits away, or "" if none is near.
 func nearest(word string, words []string) string {
 	if len(word) > maxName {
@@ -196,4 +199,9 @@ func canonical(def any) []byte {
 		panic(err) // our bug: definitions are strings
 	}
 	return b
+}
+
+// Printable tells whether a text may stand in a definition as a name, a pattern or an argument path.
+func Printable(s string) bool {
+	return s != "" && len(s) <= maxPattern && isClean(s) && strings.TrimSpace(s) == s
 }

@@ -79,6 +79,47 @@ func (t *Text) Append(dst []byte, f *event.Finding) []byte {
 	return p.b
 }
 
+// AppendCommand appends a command in the columns of findings: a line of what is done to whom, then why.
+func (t *Text) AppendCommand(dst []byte, c *event.Command) []byte {
+	p := page{b: dst, colour: t.Colour}
+	p.time(c.Time)
+	p.style(bold)
+	p.ours("▶ " + c.Action.String())
+	p.style(reset)
+	p.pad(endSeverity)
+	p.put(c.Scope.Tenant, maxID)
+	p.pad(endTenant)
+	p.ours(c.Scope.Type.String() + " ")
+	p.put(c.Scope.ID, maxID)
+	p.pad(endScope)
+	p.ours("epoch ")
+	p.num(c.Epoch)
+	switch {
+	case c.Action == event.Restore:
+	case c.DurationMS > 0:
+		p.ours(" for " + (time.Duration(c.DurationMS) * time.Millisecond).String())
+	default:
+		p.ours(" until restored")
+	}
+	if c.Mode == event.DryRun {
+		p.ours(" · dry run")
+	}
+	why := c.Reason
+	switch c.Issuer.Type {
+	case "human":
+		why = "by " + c.Issuer.By + ": " + why
+	case "rule":
+		why = c.Issuer.Rule + ": " + why
+	}
+	var text page
+	text.put(why, 2*(textWidth-textIndent)-20)
+	p.col = textWidth // so that the first word begins a line
+	p.style(dim)
+	p.words(string(text.b))
+	p.style(reset)
+	return p.b
+}
+
 // stamp is UTC, as all times here are: findings are compared across machines.
 const stamp = "2006-01-02 15:04:05"
 
@@ -315,6 +356,24 @@ func (t *Terminal) Deliver(f *event.Finding) error {
 	}
 	if _, err := t.w.Write(t.buf); err != nil {
 		return fmt.Errorf("print finding %q: %w", f.UID, err)
+	}
+	return nil
+}
+
+// Command prints what is done about a scope.
+func (t *Terminal) Command(c *event.Command) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.buf = t.buf[:0]
+	if t.status != "" {
+		t.buf = append(t.buf, clearLine...)
+	}
+	t.buf = append(t.text.AppendCommand(t.buf, c), '\n')
+	if t.status != "" {
+		t.drawStatus()
+	}
+	if _, err := t.w.Write(t.buf); err != nil {
+		return fmt.Errorf("print command %q: %w", c.ID, err)
 	}
 	return nil
 }

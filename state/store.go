@@ -50,8 +50,29 @@ type Store struct {
 	Between func()
 }
 
-// ErrCorrupt is wrapped by errors about a page or marker whose checksum or layout is wrong: the partition must be rebuilt.
+// ErrCorrupt is wrapped by errors about a page or marker whose checksum or layout is wrong, and by that of Open about files that do not open: what it
+// is about must be rebuilt.
 var ErrCorrupt = errors.New("corrupt page")
+
+// Why Open refuses a directory, beside damage: each is wrapped by its error.
+var (
+	ErrInUse = errors.New("another process has it open")
+	ErrNewer = errors.New("a newer binary wrote it")
+)
+
+// because is an error with its own words that errors.Is takes for why.
+type because struct {
+	error
+	why error
+}
+
+func (b because) Unwrap() error { return b.why }
+
+// Exists tells whether there is a store in a directory, without making one.
+func Exists(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, "MANIFEST"))
+	return err == nil
+}
 
 // Key kinds: first byte of every key.
 const (
@@ -81,9 +102,9 @@ func Open(dir string) (*Store, error) {
 	db, err := badger.OpenManaged(o)
 	if err != nil {
 		if pid, e := os.ReadFile(filepath.Join(dir, "LOCK")); e == nil && len(pid) > 0 && isLocked(err) {
-			return nil, fmt.Errorf("state directory %s is in use by process %s; every instance needs a directory of its own", dir, string(trim(pid)))
+			return nil, because{fmt.Errorf("state directory %s is in use by process %s; every instance needs a directory of its own", dir, string(trim(pid))), ErrInUse}
 		}
-		return nil, fmt.Errorf("state in %s does not open: %w; if the files are damaged, move the directory away: the engine rebuilds it from the changelog or the journal", dir, err)
+		return nil, because{fmt.Errorf("state in %s does not open: %w; if the files are damaged, move the directory away: the engine rebuilds it from the changelog or the journal", dir, err), ErrCorrupt}
 	}
 	s := &Store{db: db, dir: dir, version: db.MaxVersion(), markers: map[Space]uint64{}, copied: map[Space]uint64{}}
 	if err := s.start(); err != nil {
@@ -123,8 +144,10 @@ func (s *Store) start() error {
 		if err := s.SetMeta("format", []byte{Format}); err != nil {
 			return err
 		}
-	} else if len(b) != 1 || b[0] > Format {
-		return fmt.Errorf("state in %s has format %d, this binary knows up to %d; run the newer binary, or move the directory away to rebuild", s.dir, b, Format)
+	} else if len(b) != 1 {
+		return fmt.Errorf("format of the state in %s: %w", s.dir, ErrCorrupt)
+	} else if b[0] > Format {
+		return because{fmt.Errorf("state in %s has format %d, this binary knows up to %d; run the newer binary, or move the directory away to rebuild", s.dir, b[0], Format), ErrNewer}
 	}
 	tx := s.db.NewTransactionAt(math.MaxUint64, false)
 	defer tx.Discard()
@@ -340,20 +363,9 @@ func (s *Store) setAt(ts uint64, key, value []byte) error {
 func (s *Store) Load(sp Space, page func(key string, value []byte) error) ([]byte, error) {
 	now := s.db.NewTransactionAt(math.MaxUint64, false)
 	defer now.Discard()
-	var marker []byte
-	var ts uint64
-	key := sp.prefix(kindMarker)
-	if it, err := now.Get(key); err == nil {
-		b, err := it.ValueCopy(nil)
-		if err != nil {
-			return nil, fmt.Errorf("marker of partition %d: %w", sp.Partition, err)
-		}
-		if marker, err = unseal(key, b); err != nil {
-			return nil, err
-		}
-		ts = it.Version()
-	} else if !errors.Is(err, badger.ErrKeyNotFound) {
-		return nil, fmt.Errorf("marker of partition %d: %w", sp.Partition, err)
+	marker, ts, err := readMarker(now, sp)
+	if err != nil {
+		return nil, err
 	}
 	at := s.db.NewTransactionAt(ts, false)
 	defer at.Discard()
@@ -407,6 +419,50 @@ func (s *Store) Load(sp Space, page func(key string, value []byte) error) ([]byt
 		}
 	}
 	return marker, nil
+}
+
+// readMarker returns a partition's newest marker and its version; nil: none.
+func readMarker(tx *badger.Txn, sp Space) (marker []byte, version uint64, err error) {
+	key := sp.prefix(kindMarker)
+	it, err := tx.Get(key)
+	if errors.Is(err, badger.ErrKeyNotFound) {
+		return nil, 0, nil
+	}
+	if err != nil {
+		return nil, 0, fmt.Errorf("marker of partition %d: %w", sp.Partition, err)
+	}
+	b, err := it.ValueCopy(nil)
+	if err != nil {
+		return nil, 0, fmt.Errorf("marker of partition %d: %w", sp.Partition, err)
+	}
+	marker, err = unseal(key, b)
+	return marker, it.Version(), err
+}
+
+// Scan reads a partition as its newest marker left it, as Load does, but changes nothing and does not stop at damage: a page that cannot be read is
+// given with the error instead of its value. The error of Scan itself is the marker's.
+func (s *Store) Scan(sp Space, page func(key string, value []byte, err error)) ([]byte, error) {
+	now := s.db.NewTransactionAt(math.MaxUint64, false)
+	defer now.Discard()
+	marker, ts, err := readMarker(now, sp)
+	if err != nil {
+		ts = math.MaxUint64 // of a damaged marker the version is not believed either
+	}
+	at := s.db.NewTransactionAt(ts, false)
+	defer at.Discard()
+	o := badger.DefaultIteratorOptions
+	o.Prefix = sp.prefix(kindPage)
+	it := at.NewIterator(o)
+	defer it.Close()
+	for it.Rewind(); it.Valid(); it.Next() {
+		k := it.Item().Key()
+		b, err := it.Item().ValueCopy(nil)
+		if err == nil {
+			b, err = unseal(k, b)
+		}
+		page(string(k[len(o.Prefix):]), b, err)
+	}
+	return marker, err
 }
 
 // Forget deletes the pages and the marker of a partition, so that its next load starts from nothing.
@@ -469,6 +525,18 @@ func (s *Store) Meta(name string) ([]byte, error) {
 		return nil, fmt.Errorf("reading %s: %w", name, err)
 	}
 	return unseal(key, b)
+}
+
+// Metas are the names of small values that begin with a prefix, in order.
+func (s *Store) Metas(prefix string) (names []string) {
+	tx := s.db.NewTransactionAt(math.MaxUint64, false)
+	defer tx.Discard()
+	it := tx.NewIterator(badger.IteratorOptions{Prefix: append([]byte{kindMeta}, prefix...)})
+	defer it.Close()
+	for it.Rewind(); it.Valid(); it.Next() {
+		names = append(names, string(it.Item().Key()[1:]))
+	}
+	return names
 }
 
 // SetMeta writes a small value of the instance.

@@ -325,13 +325,13 @@ func (o *benchOptions) liveOnce(ctx context.Context, f *figures, name string, br
 	f.since(u, name, o.events)
 
 	// Half load: events carry the present, and each finding its trigger's time.
-	alerts, err := kgo.NewClient(append(slices.Clone(i.cfg.Options), kgo.ConsumeTopics(c.Topics.Alerts), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+	alerts, err := kgo.NewClient(append(slices.Clone(i.cfg.Options), kgo.ConsumeTopics(c.Topics.Alerts, c.Topics.Commands), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtEnd()), kgo.FetchMaxWait(10*time.Millisecond))...)
 	if err != nil {
 		return err
 	}
 	defer alerts.Close()
-	var waits []float64
+	var waits, orders []float64
 	var counted atomic.Int64 // findings of events after this time count
 	read := make(chan struct{})
 	actx, stop := context.WithCancel(ctx)
@@ -340,6 +340,13 @@ func (o *benchOptions) liveOnce(ctx context.Context, f *figures, name string, br
 		defer close(read)
 		for actx.Err() == nil {
 			alerts.PollFetches(actx).EachRecord(func(r *kgo.Record) {
+				if r.Topic == c.Topics.Commands {
+					cmd, err := event.ParseCommand(r.Value)
+					if since := counted.Load(); err == nil && cmd.Issuer.Type == "rule" && since > 0 && cmd.Time > since {
+						orders = append(orders, float64(time.Now().UnixMilli()-cmd.Time))
+					}
+					return
+				}
 				if !bytes.Contains(r.Value, []byte(`"activity_id":1,`)) {
 					return // an update keeps its trigger's time
 				}
@@ -381,7 +388,13 @@ func (o *benchOptions) liveOnce(ctx context.Context, f *figures, name string, br
 	if len(waits) < 100 {
 		return fmt.Errorf("only %d findings at half load: too few to speak of a percentile", len(waits))
 	}
+	if len(orders) < 100 {
+		return fmt.Errorf("only %d commands at half load: too few to speak of a percentile", len(orders))
+	}
 	slices.Sort(waits)
+	slices.Sort(orders)
+	f.add(name+"_violation_to_command_p50", orders[len(orders)/2], "ms")
+	f.add(name+"_violation_to_command_p99", orders[len(orders)*99/100], "ms")
 	f.add(name+"_event_to_alert_p50", waits[len(waits)/2], "ms")
 	f.add(name+"_event_to_alert_p99", waits[len(waits)*99/100], "ms")
 	return nil
@@ -402,6 +415,14 @@ limits:
     window: 1s
     kind: tumbling
     severity: low
+    respond: {action: throttle, scope: agent, duration: 1s, calls: 10, per: 1s}
+  - id: bench-session-calls
+    title: Bench
+    scope: session
+    measure: count
+    max: 40
+    severity: low
+    respond: {action: escalate, scope: session, duration: 5s}
 `), 0o644)
 }
 

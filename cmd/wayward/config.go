@@ -1,38 +1,33 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
+	"net"
 	"os"
-	"path/filepath"
-	"regexp"
-	"strings"
+	"slices"
 	"time"
-
-	"go.yaml.in/yaml/v3"
 
 	"github.com/wayward-sec/wayward/pipeline"
 	"github.com/wayward-sec/wayward/policy"
 )
 
-// config is the config file. Each part is the settings of one component, which lie next to its code; the zero value of everything is its default.
+// config is the config file. Each part is the settings of one component, which lie next to its code; settings.go says what each is for.
 type config struct {
-	pipeline.Kafka `yaml:",inline"` // brokers, tls, sasl; without brokers the embedded one
+	pipeline.Kafka `yaml:",inline"` // without brokers the embedded one
 
-	Group    string   `yaml:"group"`    // prefix of consumer groups and transactional ids
-	Instance string   `yaml:"instance"` // name of this instance in the group: unique, and the same after a restart
-	Stages   []string `yaml:"stages"`   // of this instance; all by default
-	State    string   `yaml:"state"`    // directory of this instance's state
-	Policies string   `yaml:"policies"` // directory with personas/ and limits/
-	Listen   string   `yaml:"listen"`   // address of /metrics, /healthz and /readyz; "off": none
+	Group    string   `yaml:"group"`
+	Instance string   `yaml:"instance"`
+	Stages   []string `yaml:"stages"`
+	State    string   `yaml:"state"`
+	Policies string   `yaml:"policies"`
+	Listen   string   `yaml:"listen"`
 
 	Topics  pipeline.Topics    `yaml:"topics"`
 	Ingress []pipeline.Ingress `yaml:"ingress"`
 
 	Embedded struct {
-		Port int `yaml:"port"` // of the embedded broker, on loopback
+		Port int `yaml:"port"`
 	} `yaml:"embedded"`
 
 	Engine struct {
@@ -47,7 +42,7 @@ type config struct {
 	} `yaml:"engine"`
 
 	Findings struct {
-		File string `yaml:"file"` // also append findings to this file, OCSF, one a line; committed ones only
+		File string `yaml:"file"`
 	} `yaml:"findings"`
 }
 
@@ -58,73 +53,98 @@ func defaultConfig() config {
 	if h, err := os.Hostname(); err == nil && h != "" {
 		c.Instance = h
 	}
+	var p pipeline.Config
+	p.Defaults()
+	e := &c.Engine
+	e.MaxPoll, e.PageCap = p.MaxPoll, p.PageCap
+	e.TransactionEvery, e.TransactionTimeout, e.SessionTimeout = p.TransactionEvery, p.TransactionTimeout, p.SessionTimeout
+	e.CheckpointEvery, e.ChangelogEvery, e.MaxAhead = p.CheckpointEvery, p.ChangelogEvery, p.MaxAhead
 	return c
 }
 
-// unknownKey is how the YAML library reports a setting that does not exist.
-var unknownKey = regexp.MustCompile(`field (\S+) not found in type \S+`)
-
-// loadConfig reads the config file, strictly; without a name it is all defaults.
+// loadConfig reads the config file, strictly; without a name it is what WAYWARD_CONFIG names, else all defaults. The environment comes on top.
 func loadConfig(name string) (config, error) {
-	c := defaultConfig()
-	if name == "" {
-		return c, nil
-	}
-	b, err := os.ReadFile(name)
+	r, err := readConfig(configName(name), os.Environ())
 	if err != nil {
-		return c, fmt.Errorf("config: %w", err)
+		return config{}, err
 	}
-	d := yaml.NewDecoder(bytes.NewReader(b))
-	d.KnownFields(true)
-	if err := d.Decode(&c); err != nil && !errors.Is(err, io.EOF) {
-		what := unknownKey.ReplaceAllString(strings.TrimPrefix(err.Error(), "yaml: "), "there is no setting $1")
-		return c, fmt.Errorf("config %s: %s", name, strings.TrimPrefix(what, "unmarshal errors:\n  "))
+	if err := r.err(); err != nil {
+		return config{}, err
 	}
-	// Paths are the file's, not those of whoever starts the engine.
-	dir := filepath.Dir(name)
-	for _, p := range []*string{&c.State, &c.Policies, &c.Findings.File} {
-		if *p != "" && !filepath.IsAbs(*p) {
-			*p = filepath.Join(dir, *p)
-		}
-	}
-	if err := c.check(name); err != nil {
-		return c, err
-	}
+	c := r.config
 	c.Topics = c.Topics.Full()
 	return c, nil
 }
 
-func (c *config) check(name string) error {
+// configName is the config file to read; "": none.
+func configName(flag string) string {
+	if flag != "" {
+		return flag
+	}
+	return os.Getenv("WAYWARD_CONFIG")
+}
+
+// check reports every value that cannot be. Each error begins with the key of its setting, so that its place can be shown.
+func (c *config) check() error {
 	var errs []error
-	bad := func(format string, a ...any) {
-		errs = append(errs, fmt.Errorf("config %s: "+format, append([]any{name}, a...)...))
+	bad := func(format string, a ...any) { errs = append(errs, fmt.Errorf(format, a...)) }
+	if err := c.Kafka.Check(); err != nil {
+		errs = append(errs, err)
 	}
 	if c.Group == "" {
-		bad("group is empty")
+		bad("group is empty: give it a name")
 	}
 	if c.Instance == "" || len(c.Instance) > 128 {
 		bad("instance must have 1 to 128 characters")
 	}
-	known := map[string]bool{}
-	for _, s := range pipeline.Stages {
-		known[s] = true
-	}
-	for _, s := range c.Stages {
-		if !known[s] {
-			bad("stages: %q is unknown; there are %v", s, pipeline.Stages)
+	for i, s := range c.Stages {
+		if !slices.Contains(pipeline.Stages, s) {
+			bad("stages[%d]: %q is unknown; there are %v", i, s, pipeline.Stages)
 		}
+	}
+	if c.State == "" {
+		bad("state is empty: name a directory")
+	}
+	if c.Listen != "off" {
+		if _, port, err := net.SplitHostPort(c.Listen); err != nil || port == "" {
+			bad("listen: %q is not host:port: write 127.0.0.1:9464, or off", c.Listen)
+		}
+	}
+	full := c.Topics.Full()
+	for i, in := range c.Ingress {
+		switch {
+		case in.Topic == "":
+			bad("ingress[%d]: topic is missing", i)
+		case in.Topic == full.Events:
+			bad("ingress[%d].topic: %s is what the ingress writes to: name the topic that producers write to", i, in.Topic)
+		}
+		if !slices.Contains(pipeline.Formats(), in.Format) {
+			bad("ingress[%d].format: %q is unknown; there are %v", i, in.Format, pipeline.Formats())
+		}
+	}
+	if c.Embedded.Port < 0 || c.Embedded.Port > 65535 {
+		bad("embedded.port: %d is not between 0 and 65535", c.Embedded.Port)
+	}
+	if c.Engine.MaxPoll < 1 {
+		bad("engine.max_poll: %d must be at least 1", c.Engine.MaxPoll)
+	}
+	if c.Engine.PageCap < 1 {
+		bad("engine.page_cap: %d must be at least 1", c.Engine.PageCap)
 	}
 	for _, d := range []struct {
 		name string
 		d    time.Duration
 	}{{"transaction_every", c.Engine.TransactionEvery}, {"transaction_timeout", c.Engine.TransactionTimeout}, {"session_timeout", c.Engine.SessionTimeout},
 		{"checkpoint_every", c.Engine.CheckpointEvery}, {"changelog_every", c.Engine.ChangelogEvery}, {"max_ahead", c.Engine.MaxAhead}} {
-		if d.d < 0 {
-			bad("engine.%s is negative", d.name)
+		if d.d <= 0 {
+			bad("engine.%s: %s must be above 0", d.name, showDuration(d.d))
 		}
 	}
 	if err := c.Topics.Check(); err != nil {
-		errs = append(errs, fmt.Errorf("config %s: %w", name, err))
+		errs = append(errs, err)
+	}
+	if r := c.Topics.Retention.Internal; r < 2*c.Engine.ChangelogEvery {
+		bad("topics.retention.internal: %s is less than twice engine.changelog_every, %s: what lies between two copies of the state would be lost", showDuration(r), showDuration(c.Engine.ChangelogEvery))
 	}
 	return errors.Join(errs...)
 }

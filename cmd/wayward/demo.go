@@ -52,26 +52,20 @@ func demo(ctx context.Context, length time.Duration, rate float64, seed int64, s
 	if err := os.CopyFS(dir, configs.Files); err != nil {
 		return fmt.Errorf("example policies: %w", err)
 	}
-	log, _ := logger(stderr, "warn")
+	log := logOptions{level: "warn", format: "auto"}.logger(stderr)
 	c := defaultConfig()
 	c.Policies, c.Listen, c.Embedded.Port = dir, "127.0.0.1:0", 0
 	c.Group, c.Instance = "demo", "0"
 	term := sinks.NewTerminal(stdout, sinks.Colour(stdout))
 	defer term.Close()
 	var found atomic.Int64
-	t := newTap(func(fs []*event.Finding) error {
-		for _, f := range fs {
-			if f.Activity == event.Create {
-				found.Add(1)
-			}
-			if err := term.Deliver(f); err != nil {
-				return err
-			}
+	w := wiring{memory: true}
+	defer printing(&w, term, log, func(f *event.Finding) {
+		if f.Activity == event.Create {
+			found.Add(1)
 		}
-		return nil
-	}, log)
-	defer t.Close()
-	i, err := wire(ctx, c, wiring{memory: true, found: t.take}, log)
+	})()
+	i, err := wire(ctx, c, w, log)
 	if err != nil {
 		return err
 	}

@@ -18,6 +18,8 @@ var imports = map[string][]string{
 	"detectors": {"baselines", "event", "policy"},
 	"response":  {"baselines", "event", "policy"},
 	"pipeline":  {"baselines", "detectors", "event", "policy", "response", "state"},
+
+	"docs/samples/gateway": {"event"},
 }
 
 func TestImportsGoOneWay(t *testing.T) {
@@ -39,6 +41,9 @@ func TestImportsGoOneWay(t *testing.T) {
 		for _, i := range words[1:] {
 			if ours, ok := strings.CutPrefix(i, module); ok && !slices.Contains(may, ours) {
 				t.Errorf("%s imports %s: it may import only %v", pkg, ours, may)
+			}
+			if strings.HasPrefix(pkg, "docs/samples/") && strings.Contains(i, ".") && !strings.HasPrefix(i, module) && !strings.HasPrefix(i, "github.com/twmb/franz-go/") {
+				t.Errorf("%s imports %s: a sample shows the wire with a Kafka client and package event alone", pkg, i)
 			}
 			if strings.Contains(i, "dgraph-io/badger") && pkg != "state" {
 				t.Errorf("%s imports Badger: only package state knows it", pkg)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -35,39 +36,87 @@ type errSilent struct{ code int }
 
 func (e errSilent) Error() string { return fmt.Sprintf("exit %d", e.code) }
 
-// execute is main without the process: 0 done, 1 something was found that should not be, 2 an error.
+// exitCodes are what every command ends with.
+var exitCodes = []struct {
+	code  int
+	means string
+}{
+	{0, "fine: done, and nothing was found that should not be"},
+	{1, "something was found: a mistake in a config, a problem with topics, damaged state"},
+	{2, "an error: wrong usage, a file that cannot be read, a broker that does not answer; nothing can be concluded"},
+	{3, "there was nothing to examine: no events, no state"},
+	{130, "interrupted before it was done (run and demo end with 0 when they are told to stop)"},
+}
+
+// execute is main without the process.
 func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root := newRoot()
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	if err := root.ExecuteContext(ctx); err != nil {
-		if silent := (errSilent{}); errors.As(err, &silent) {
-			return silent.code
-		}
-		fmt.Fprintln(stderr, "wayward:", err)
-		return 2
+	err := root.ExecuteContext(ctx)
+	silent := errSilent{}
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &silent):
+		return silent.code
+	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
+		fmt.Fprintln(stderr, "wayward: interrupted")
+		return 130
 	}
-	return 0
+	fmt.Fprintln(stderr, "wayward:", err)
+	return 2
 }
 
 func newRoot() *cobra.Command {
+	long := "wayward reads the tool calls and audit events of AI agents from Kafka, finds what no single permission check can see,\n" +
+		"and writes findings (OCSF 1.8.0) back to Kafka.\n\nExit codes:\n"
+	for _, e := range exitCodes {
+		long += fmt.Sprintf("  %-3d  %s\n", e.code, e.means)
+	}
 	root := &cobra.Command{
 		Use:   "wayward",
 		Short: "Streaming behavioural detection for AI agents",
-		Long: "wayward reads the tool calls and audit events of AI agents from Kafka, finds what no single permission check can see,\n" +
-			"and writes findings (OCSF 1.8.0) back to Kafka.",
+		Long:  strings.TrimSuffix(long, "\n"),
 		Example: "  wayward demo                                   see it work, nothing else needed\n" +
 			"  wayward replay --input events.jsonl.zst        run recorded events through the engine\n" +
+			"  wayward config reference > wayward.yaml        a config to edit\n" +
 			"  wayward topics apply --config wayward.yaml     create what it needs on your Kafka\n" +
+			"  wayward doctor --config wayward.yaml           find out what is missing\n" +
 			"  wayward run --config wayward.yaml              watch",
 		Version:       versionOf(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
 	root.SetVersionTemplate("wayward {{.Version}}\n")
-	root.AddCommand(newRun(), newReplay(), newDemo(), newTopics(), newGenerate(), newBench(), newSchema())
+	root.AddCommand(newRun(), newReplay(), newDemo(), newTopics(), newGenerate(), newBench(), newSchema(), newConfig(), newState(), newDoctor(), newVersion(), newTools(), newPersonas(), newBreaker(), newAgents())
+	for _, cmd := range root.Commands() {
+		refuseUnknown(cmd)
+	}
 	return root
+}
+
+// refuseUnknown makes a command that has only subcommands refuse a word that is none of them, which cobra would answer with the help and exit code 0.
+func refuseUnknown(cmd *cobra.Command) {
+	for _, sub := range cmd.Commands() {
+		refuseUnknown(sub)
+	}
+	if cmd.Runnable() || !cmd.HasSubCommands() {
+		return
+	}
+	cmd.SuggestionsMinimumDistance = 2
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return cmd.Help()
+		}
+		what := fmt.Sprintf("%s has no command %q", cmd.CommandPath(), args[0])
+		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+			what += "; did you mean " + oneOf(near) + "?"
+		}
+		return errors.New(what)
+	}
+	cmd.Args = cobra.ArbitraryArgs
 }
 
 func versionOf() string {

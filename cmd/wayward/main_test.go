@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -47,6 +48,8 @@ type engineSpec struct {
 	Instance  string
 	State     string
 	Policies  string
+	Facts     int    // partitions; 0: as by default
+	Listen    string // address of /readyz; none without
 	Session   time.Duration
 	Txn       time.Duration
 	Changelog bool
@@ -76,10 +79,11 @@ func engineRole() int {
 	defer stop()
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	c := defaultConfig()
-	c.Brokers, c.State, c.Policies, c.Listen = spec.Brokers, spec.State, spec.Policies, "off"
+	c.Brokers, c.State, c.Policies, c.Listen = spec.Brokers, spec.State, spec.Policies, cmp.Or(spec.Listen, "off")
 	c.Group, c.Instance = spec.Prefix+"wayward", spec.Instance
 	c.Stages = []string{"behaviour", "relation"}
 	c.Topics.Prefix = spec.Prefix
+	c.Topics.FactsPartitions = cmp.Or(spec.Facts, c.Topics.FactsPartitions)
 	c.Topics = c.Topics.Full()
 	c.Engine.MaxPoll = 400
 	c.Engine.SessionTimeout, c.Engine.TransactionTimeout = spec.Session, spec.Txn

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -27,9 +28,10 @@ func newReplay() *cobra.Command {
 		Short: "Run recorded events through the engine",
 		Long: "replay runs a file or a range of a topic through the same engine as run, both stages in one process, and publishes nothing.\n" +
 			"The findings are the same for any number of --shards, and the same as live as long as no event comes more than 10 s late.\n" +
-			"At the end of the input the watermark stays where it is; --flush closes what still waits for it.",
+			"At the end of the input the watermark stays where it is; --flush closes what still waits for it. Exit 3 if there was no event.",
 		Example: "  wayward replay --input events.jsonl.zst --flush\n" +
 			"  zcat events.jsonl.gz | wayward replay --input - --output findings.jsonl\n" +
+			"  wayward replay --input events.jsonl --policies policies -o findings.jsonl --commands commands.jsonl\n" +
 			"  wayward replay --config wayward.yaml --from-topic agent.events --from 2026-11-20T00:00:00Z --to 2026-11-21T00:00:00Z",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd) },
@@ -40,20 +42,23 @@ func newReplay() *cobra.Command {
 	f.StringVar(&o.from, "from", "", "first broker `time` of the topic, RFC 3339; its beginning without")
 	f.StringVar(&o.to, "to", "", "broker `time` to stop at; its end without")
 	f.StringVarP(&o.output, "output", "o", "", "write findings to `file`, OCSF, one a line, sorted by time and uid; - is standard output")
-	f.StringVarP(&o.config, "config", "c", "", "config `file`: policies, and brokers for --from-topic")
+	f.StringVar(&o.commands, "commands", "", "write the commands that a live engine would have issued to `file`, one a line, sorted; - is standard output")
+	configFlag(cmd, &o.config)
 	f.StringVar(&o.policies, "policies", "", "`directory` with personas/ and limits/, instead of the config's")
 	f.BoolVar(&o.flush, "flush", false, "at the end, close what still waits for the watermark")
 	f.IntVar(&o.shards, "shards", runtime.GOMAXPROCS(0), "workers; the findings do not depend on it")
+	f.Lookup("shards").DefValue = "the number of CPUs"
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "no progress, no summary")
+	cmd.MarkFlagDirname("policies")
 	cmd.MarkFlagsMutuallyExclusive("input", "from-topic")
 	cmd.MarkFlagsOneRequired("input", "from-topic")
 	return cmd
 }
 
 type replayOptions struct {
-	input, topic, from, to, output, config, policies string
-	flush, quiet                                     bool
-	shards                                           int
+	input, topic, from, to, output, commands, config, policies string
+	flush, quiet                                               bool
+	shards                                                     int
 }
 
 func (o *replayOptions) run(cmd *cobra.Command) (err error) {
@@ -122,6 +127,11 @@ func (o *replayOptions) run(cmd *cobra.Command) (err error) {
 		return err
 	}
 	r.Deliver = deliver
+	command, flush, err := o.commandSink(cmd)
+	if err != nil {
+		return err
+	}
+	r.Command = command
 	bad := 0
 	r.Bad = func(at int64, reason string, err error) {
 		if bad++; bad <= 5 && !o.quiet {
@@ -136,11 +146,12 @@ func (o *replayOptions) run(cmd *cobra.Command) (err error) {
 	}
 	sum, err := r.Run(cmd.Context(), src)
 	finish()
-	if derr := done(); err == nil {
-		err = derr
-	}
+	err = errors.Join(err, done(), flush())
 	if !o.quiet {
 		summarize(stderr, sum, time.Since(start), o.flush)
+	}
+	if err == nil && sum.Events == 0 {
+		return errSilent{3}
 	}
 	return err
 }
@@ -191,6 +202,34 @@ func (o *replayOptions) sink(cmd *cobra.Command) (deliver func(*event.Finding) e
 	return s.Deliver, func() error { return errors.Join(s.Close(), closeFile()) }, nil
 }
 
+// commandSink is where commands go: a file, as they would stand on the topic; else, beside findings for people, lines; else nowhere.
+func (o *replayOptions) commandSink(cmd *cobra.Command) (command func(*event.Command) error, done func() error, err error) {
+	nothing := func() error { return nil }
+	switch {
+	case o.commands == "" && o.output == "":
+		t := sinks.NewTerminal(cmd.OutOrStdout(), sinks.Colour(cmd.OutOrStdout()))
+		return t.Command, nothing, nil
+	case o.commands == "":
+		return nil, nothing, nil
+	case o.commands == o.output && o.output == "-":
+		return nil, nil, errors.New("--output and --commands cannot both be standard output: name a file for one of them")
+	}
+	var w io.Writer = cmd.OutOrStdout()
+	closeFile := nothing
+	if o.commands != "-" {
+		f, err := os.Create(o.commands)
+		if err != nil {
+			return nil, nil, fmt.Errorf("commands: %w", err)
+		}
+		w, closeFile = f, f.Close
+	}
+	b := bufio.NewWriter(w)
+	return func(c *event.Command) error {
+		_, err := b.Write(append(c.Append(nil), '\n'))
+		return err
+	}, func() error { return errors.Join(b.Flush(), closeFile()) }, nil
+}
+
 func progress(w io.Writer, total int64, unit string) (func(done, events int64), func()) {
 	p := mpb.New(mpb.WithOutput(w), mpb.WithWidth(40))
 	var events int64
@@ -215,7 +254,7 @@ func summarize(w io.Writer, s pipeline.Summary, took time.Duration, flushed bool
 	if s.Events > 0 {
 		fmt.Fprintf(w, ", from %s to %s", time.UnixMilli(s.First).UTC().Format(time.RFC3339), time.UnixMilli(s.Last).UTC().Format(time.RFC3339))
 	}
-	fmt.Fprintf(w, "\n%d findings, %d updates of findings; %d agents, sessions and scopes remembered\n", s.Findings, s.Updates, s.Pages)
+	fmt.Fprintf(w, "\n%d findings, %d updates of findings, %d commands; %d agents, sessions and scopes remembered\n", s.Findings, s.Updates, s.Commands, s.Pages)
 	var reasons []string
 	for r := range s.Dead {
 		reasons = append(reasons, r)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"log/slog"
 	"strings"
@@ -15,7 +14,8 @@ import (
 )
 
 func newRun() *cobra.Command {
-	var name, level string
+	var name string
+	var logs logOptions
 	var stages []string
 	var print bool
 	cmd := &cobra.Command{
@@ -29,10 +29,6 @@ func newRun() *cobra.Command {
 			"  wayward run --config wayward.yaml --stage behaviour   one stage alone",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			log, err := logger(cmd.ErrOrStderr(), level)
-			if err != nil {
-				return err
-			}
 			c, err := loadConfig(name)
 			if err != nil {
 				return err
@@ -40,39 +36,22 @@ func newRun() *cobra.Command {
 			if len(stages) > 0 {
 				c.Stages = stages
 			}
-			return run(cmd.Context(), c, log, print, cmd.OutOrStdout())
+			return run(cmd.Context(), c, logs.logger(cmd.ErrOrStderr()), print, cmd.OutOrStdout())
 		},
 	}
 	f := cmd.Flags()
-	f.StringVarP(&name, "config", "c", "", "config `file`; defaults without")
+	configFlag(cmd, &name)
 	f.StringSliceVar(&stages, "stage", nil, "run these `stages` only: "+strings.Join(pipeline.Stages, ", "))
 	f.BoolVar(&print, "print", false, "print findings on standard output, too")
-	f.StringVar(&level, "log-level", "info", "debug, info, warn or error")
+	logFlags(cmd, &logs)
+	cmd.RegisterFlagCompletionFunc("stage", cobra.FixedCompletions(pipeline.Stages, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
-}
-
-func logger(w io.Writer, level string) (*slog.Logger, error) {
-	var l slog.Level
-	if err := l.UnmarshalText([]byte(level)); err != nil {
-		return nil, fmt.Errorf("--log-level %s: use debug, info, warn or error", level)
-	}
-	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: l})), nil
 }
 
 func run(ctx context.Context, c config, log *slog.Logger, print bool, stdout io.Writer) error {
 	var w wiring
 	if print {
-		term := sinks.NewTerminal(stdout, sinks.Colour(stdout))
-		t := newTap(func(fs []*event.Finding) error {
-			for _, f := range fs {
-				if err := term.Deliver(f); err != nil {
-					return err
-				}
-			}
-			return nil
-		}, log)
-		defer t.Close()
-		w.found = t.take
+		defer printing(&w, sinks.NewTerminal(stdout, sinks.Colour(stdout)), log, func(*event.Finding) {})()
 	}
 	i, err := wire(ctx, c, w, log)
 	if err != nil {
@@ -83,8 +62,10 @@ func run(ctx context.Context, c config, log *slog.Logger, print bool, stdout io.
 		where = "embedded " + i.broker.Addr()
 	}
 	log.Info("wayward "+versionOf(), "brokers", where, "instance", c.Instance, "policies", i.cfg.Policy.Hash()[:12], "limits", len(i.cfg.Policy.Limits()), "personas", len(i.cfg.Policy.Personas()), "metrics", i.addr)
+	told := notify(ctx, i.cfg.Health, log)
 	err = pipeline.Run(ctx, i.cfg)
 	log.Info("stopped")
+	told()
 	if cerr := i.Close(); err == nil {
 		err = cerr
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/wayward-sec/wayward/pipeline"
 )
@@ -20,47 +18,48 @@ func newTopics() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "topics",
 		Short: "Show, create and verify the topics on your Kafka",
+		Long: "topics compares the topics on the brokers with what the config says. Creating and altering them needs rights that run does not: Create and\n" +
+			"AlterConfigs. Partition counts are never changed, as state is cut by them, and settings that wayward does not care about stay as they are.",
 		Example: "  wayward topics plan --config wayward.yaml      what is missing or different; changes nothing\n" +
 			"  wayward topics apply --config wayward.yaml     create and alter\n" +
 			"  wayward topics check --config wayward.yaml     for scripts: exit 1 if something is wrong",
 	}
 	cmd.AddCommand(
-		topicsVerb("plan", "Show what apply would do", func(ctx context.Context, w io.Writer, adm *kadm.Client, specs []pipeline.TopicSpec, format string) error {
+		topicsVerb("plan", "Show what apply would do", "plan lists every topic that is missing and every setting that differs, and changes nothing.", func(ctx context.Context, w io.Writer, adm *kadm.Client, specs []pipeline.TopicSpec, format string) error {
 			changes, err := pipeline.PlanTopics(ctx, adm, specs)
 			if err != nil {
 				return err
 			}
 			return printChanges(w, changes, format)
 		}),
-		topicsVerb("apply", "Create topics and set what differs; partition counts are never changed", func(ctx context.Context, w io.Writer, adm *kadm.Client, specs []pipeline.TopicSpec, format string) error {
-			changes, err := pipeline.PlanTopics(ctx, adm, specs)
-			if err != nil {
-				return err
-			}
-			if err := printChanges(w, changes, format); err != nil {
-				return err
-			}
-			return pipeline.ApplyTopics(ctx, adm, changes, func(pipeline.Change) {})
-		}),
-		topicsVerb("check", "Verify the topics; exit 1 if something is wrong", func(ctx context.Context, w io.Writer, adm *kadm.Client, specs []pipeline.TopicSpec, _ string) error {
-			if err := pipeline.CheckTopics(ctx, adm, specs); err != nil {
-				fmt.Fprintln(w, err)
-				return errSilent{1}
-			}
-			fmt.Fprintf(w, "%d topics are as they should be\n", len(specs))
-			return nil
-		}),
+		topicsVerb("apply", "Create topics and set what differs",
+			"apply creates what is missing and sets what differs. It changes nothing if a topic has a wrong number of partitions: that must be decided first.", func(ctx context.Context, w io.Writer, adm *kadm.Client, specs []pipeline.TopicSpec, format string) error {
+				changes, err := pipeline.PlanTopics(ctx, adm, specs)
+				if err != nil {
+					return err
+				}
+				if err := printChanges(w, changes, format); err != nil {
+					return err
+				}
+				return pipeline.ApplyTopics(ctx, adm, changes, func(pipeline.Change) {})
+			}),
+		topicsVerb("check", "Verify the topics",
+			"check judges the topics as a start of the engine does. Exit 0: it would start; 1: it would not, and why.", func(ctx context.Context, w io.Writer, adm *kadm.Client, specs []pipeline.TopicSpec, _ string) error {
+				if err := pipeline.CheckTopics(ctx, adm, specs); err != nil {
+					fmt.Fprintln(w, err)
+					return errSilent{1}
+				}
+				fmt.Fprintf(w, "%d topics are as they should be\n", len(specs))
+				return nil
+			}),
 	)
 	return cmd
 }
 
-func topicsVerb(verb, short string, do func(context.Context, io.Writer, *kadm.Client, []pipeline.TopicSpec, string) error) *cobra.Command {
+func topicsVerb(verb, short, long string, do func(context.Context, io.Writer, *kadm.Client, []pipeline.TopicSpec, string) error) *cobra.Command {
 	var name, format string
-	cmd := &cobra.Command{Use: verb, Short: short, Args: cobra.NoArgs, Example: "  wayward topics " + verb + " --config wayward.yaml",
+	cmd := &cobra.Command{Use: verb, Short: short, Long: long, Args: cobra.NoArgs, Example: "  wayward topics " + verb + " --config wayward.yaml",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if format != "table" && format != "json" {
-				return fmt.Errorf("--output %s: use table or json", format)
-			}
 			c, err := loadConfig(name)
 			if err != nil {
 				return err
@@ -68,26 +67,17 @@ func topicsVerb(verb, short string, do func(context.Context, io.Writer, *kadm.Cl
 			if c.Kafka.Embedded() {
 				return errors.New("the config has no brokers: the embedded broker looks after its topics itself")
 			}
-			options, err := c.Kafka.Options()
-			if err != nil {
-				return err
-			}
-			cl, err := kgo.NewClient(options...)
+			cl, adm, brokers, err := dial(cmd.Context(), c)
 			if err != nil {
 				return err
 			}
 			defer cl.Close()
-			adm := kadm.NewClient(cl)
 			ctx, cancel := context.WithTimeout(cmd.Context(), 30*time.Second)
 			defer cancel()
-			brokers, err := adm.ListBrokers(ctx)
-			if err != nil {
-				return errors.New(pipeline.Explain(err))
-			}
-			return do(ctx, cmd.OutOrStdout(), adm, c.Topics.Specs(false, len(brokers)), format)
+			return do(ctx, cmd.OutOrStdout(), adm, c.Topics.Specs(false, brokers), format)
 		}}
-	cmd.Flags().StringVarP(&name, "config", "c", "", "config `file`")
-	cmd.Flags().StringVar(&format, "output", "table", "table or json")
+	configFlag(cmd, &name)
+	outputFlag(cmd, &format, "table", "json")
 	return cmd
 }
 
@@ -96,9 +86,7 @@ func printChanges(w io.Writer, changes []pipeline.Change, format string) error {
 		if changes == nil {
 			changes = []pipeline.Change{}
 		}
-		e := json.NewEncoder(w)
-		e.SetIndent("", "  ")
-		return e.Encode(changes)
+		return printJSON(w, changes)
 	}
 	if len(changes) == 0 {
 		fmt.Fprintln(w, "nothing to do")

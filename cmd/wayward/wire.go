@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -46,6 +45,7 @@ func (i *instance) Close() error {
 type wiring struct {
 	memory bool // broker and state in memory: the demo
 	found  func([]*event.Finding)
+	issued func([]event.Command)
 }
 
 // wire opens what the config asks for: broker, topics, policies, state, sinks, metrics. It is the only place that knows them all.
@@ -86,7 +86,7 @@ func wire(ctx context.Context, c config, w wiring, log *slog.Logger) (_ *instanc
 	}
 	storeDir := ""
 	if dir != "" {
-		storeDir = filepath.Join(dir, "store")
+		storeDir = c.storeDir()
 	}
 	if embedded {
 		if err := prepareEmbedded(ctx, &c, options, i.broker, storeDir, log); err != nil {
@@ -127,7 +127,7 @@ func wire(ctx context.Context, c config, w wiring, log *slog.Logger) (_ *instanc
 	i.cfg = pipeline.Config{
 		Options: options, Topics: c.Topics, Group: c.Group, Instance: c.Instance, Stages: c.Stages, Ingress: c.Ingress,
 		Store: store, Policy: policies, Encoder: encoder{&sinks.OCSF{Version: versionOf()}}, Metrics: pipeline.NewMetrics(i.registry), Log: log,
-		Changelog: !embedded, Found: found,
+		Changelog: !embedded, Found: found, Issued: w.issued, Health: &pipeline.Health{},
 		MaxPoll: c.Engine.MaxPoll, TransactionEvery: c.Engine.TransactionEvery, TransactionTimeout: c.Engine.TransactionTimeout, SessionTimeout: c.Engine.SessionTimeout,
 		CheckpointEvery: c.Engine.CheckpointEvery, ChangelogEvery: c.Engine.ChangelogEvery, MaxAhead: c.Engine.MaxAhead, PageCap: c.Engine.PageCap,
 	}
@@ -175,8 +175,8 @@ func (i *instance) serve(addr string, log *slog.Logger) error {
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(i.registry, promhttp.HandlerOpts{}))
-	ok := func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") }
-	mux.HandleFunc("GET /healthz", ok)
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.Handle("GET /readyz", readiness{i.cfg.Health})
 	s := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	done := make(chan struct{})
 	go func() {
@@ -205,37 +205,64 @@ func (e encoder) Record(f *event.Finding) (key, value []byte, headers []pipeline
 	return e.Key(nil, f), e.Append(nil, f), headers
 }
 
-// tap hands committed findings to a slow sink of this process without holding up the engine. What does not fit is left out and said: the topic has it.
-type tap struct {
-	in   chan []*event.Finding
+// tap hands committed findings or commands to a slow sink of this process without holding up the engine. What does not fit is left out and said: the
+// topic has it.
+type tap[T any] struct {
+	in   chan []T
 	done chan struct{}
 	log  *slog.Logger
 }
 
-func newTap(deliver func([]*event.Finding) error, log *slog.Logger) *tap {
-	t := &tap{in: make(chan []*event.Finding, 1024), done: make(chan struct{}), log: log}
+func newTap[T any](deliver func([]T) error, log *slog.Logger) *tap[T] {
+	t := &tap[T]{in: make(chan []T, 1024), done: make(chan struct{}), log: log}
 	go func() {
 		defer close(t.done)
 		for batch := range t.in {
 			if err := deliver(batch); err != nil {
-				log.Error("findings sink", "err", err)
+				log.Error("sink", "err", err)
 			}
 		}
 	}()
 	return t
 }
 
-func (t *tap) take(fs []*event.Finding) {
-	batch := append([]*event.Finding(nil), fs...)
+func (t *tap[T]) take(all []T) {
+	batch := append([]T(nil), all...)
 	select {
 	case t.in <- batch:
 	default:
-		t.log.Warn("findings sink is too slow: left out, the topic has them", "findings", len(batch))
+		t.log.Warn("a sink of this process is too slow: left out, the topic has them", "records", len(batch))
+	}
+}
+
+// printing taps findings and commands to a terminal.
+func printing(w *wiring, term *sinks.Terminal, log *slog.Logger, found func(*event.Finding)) (close func()) {
+	f := newTap(func(fs []*event.Finding) error {
+		for _, f := range fs {
+			found(f)
+			if err := term.Deliver(f); err != nil {
+				return err
+			}
+		}
+		return nil
+	}, log)
+	c := newTap(func(cs []event.Command) error {
+		for i := range cs {
+			if err := term.Command(&cs[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	}, log)
+	w.found, w.issued = f.take, c.take
+	return func() {
+		f.Close()
+		c.Close()
 	}
 }
 
 // Close delivers what is waiting.
-func (t *tap) Close() error {
+func (t *tap[T]) Close() error {
 	close(t.in)
 	<-t.done
 	return nil

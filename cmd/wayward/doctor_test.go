@@ -1,0 +1,331 @@
+package main
+
+import (
+	"crypto/tls"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"net"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
+
+	"github.com/wayward-sec/wayward/pipeline"
+	"github.com/wayward-sec/wayward/state"
+)
+
+// clinic is a set-up for doctor to look at: in order, until a test breaks it.
+type clinic struct {
+	t       *testing.T
+	dir     string
+	brokers []string
+	config  string // YAML behind brokers, state and listen
+	state   string
+	listen  string
+}
+
+func newClinic(t *testing.T, opts ...kfake.Opt) *clinic {
+	t.Helper()
+	c, err := kfake.NewCluster(append(opts, kfake.NumBrokers(1))...)
+	must(t, err)
+	t.Cleanup(c.Close)
+	return &clinic{t: t, dir: t.TempDir(), brokers: c.ListenAddrs(), state: "state", listen: "127.0.0.1:0"}
+}
+
+// client talks to the broker as the test does: as root, where there are users.
+func (c *clinic) client(opts ...kgo.Opt) (*kgo.Client, *kadm.Client) {
+	cl, err := kgo.NewClient(append(opts, kgo.SeedBrokers(c.brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
+	must(c.t, err)
+	c.t.Cleanup(cl.Close)
+	return cl, kadm.NewClient(cl)
+}
+
+// apply makes the topics.
+func (c *clinic) apply(change func(*pipeline.Topics), opts ...kgo.Opt) *clinic {
+	topics := pipeline.DefaultTopics()
+	if change != nil {
+		change(&topics)
+	}
+	_, adm := c.client(opts...)
+	changes, err := pipeline.PlanTopics(c.t.Context(), adm, topics.Specs(false, 1))
+	must(c.t, err)
+	must(c.t, pipeline.ApplyTopics(c.t.Context(), adm, changes, nil))
+	return c
+}
+
+func (c *clinic) file(name, text string) string {
+	return writeFile(c.t, filepath.Join(c.dir, name), text)
+}
+
+// visit runs doctor and returns its exit code and its lines.
+func (c *clinic) visit() (code int, lines []string) {
+	c.t.Helper()
+	conf := c.file("wayward.yaml", fmt.Sprintf("brokers: [%s]\nstate: %s\nlisten: %q\n%s", strings.Join(c.brokers, ", "), c.state, c.listen, c.config))
+	code, out, errs := wayward(c.t, "doctor", "-c", conf, "--output", "json")
+	var report struct{ Checks []checkup }
+	if err := json.Unmarshal([]byte(out), &report); err != nil {
+		c.t.Fatalf("%v\n%s%s", err, out, errs)
+	}
+	for _, x := range report.Checks {
+		lines = append(lines, x.Status+" "+x.Check+": "+x.What)
+	}
+	return code, lines
+}
+
+// store makes a state directory.
+func (c *clinic) store(fill func(*state.Store)) {
+	s, err := state.Open(filepath.Join(c.dir, c.state, "store"))
+	must(c.t, err)
+	fill(s)
+	must(c.t, s.Close())
+}
+
+func TestDoctorFindsWhatIsBroken(t *testing.T) {
+	for name, x := range map[string]struct {
+		setUp func(t *testing.T) *clinic
+		code  int
+		want  []string // lines begin so, or hold what follows …
+	}{
+		"nothing": {func(t *testing.T) *clinic { return newClinic(t).apply(nil) }, 0, []string{
+			"fine config: …settings are not the default", "fine policies: built-in: 0 personas, 3 limits", "fine disk: … free", "fine state: none yet", "fine versions: 1 brokers with all that is needed",
+			"fine topics: 9, as they should be", "fine permissions: may use 9 topics", "unknown clock: cannot be compared yet", "fine listen: ", "fine files: "}},
+		"the embedded broker": {func(t *testing.T) *clinic {
+			c := newClinic(t)
+			c.brokers, c.config = nil, "embedded: {port: 0}"
+			return c
+		}, 0, []string{"fine broker: the embedded one"}},
+		"the port of the embedded broker": {func(t *testing.T) *clinic {
+			c := newClinic(t)
+			_, port, _ := net.SplitHostPort(c.brokers[0])
+			c.brokers, c.config = nil, "embedded: {port: "+port+"}"
+			return c
+		}, 1, []string{"problem broker: the embedded one cannot listen …set embedded.port"}},
+		"no broker": {func(t *testing.T) *clinic {
+			c := newClinic(t)
+			c.brokers = []string{freePort(t)}
+			return c
+		}, 1, []string{"problem broker: nothing listens at 127.0.0.1:…start the broker"}},
+		"TLS left out": {func(t *testing.T) *clinic { return newClinic(t, kfake.TLS(certificate(t, nil))) }, 1, []string{"problem broker: …set tls"}},
+		"an unknown authority": {func(t *testing.T) *clinic {
+			c := newClinic(t, kfake.TLS(certificate(t, nil)))
+			c.config = "tls: {}"
+			return c
+		}, 1, []string{"problem broker: …set tls.ca"}},
+		"a CA that is not there": {func(t *testing.T) *clinic {
+			c := newClinic(t)
+			c.config = "tls: {ca: ca.pem}"
+			return c
+		}, 1, []string{"problem broker: tls.ca: there is no file …ca.pem: create it"}},
+		"nothing, over TLS": {func(t *testing.T) *clinic {
+			var ca []byte
+			c := newClinic(t, kfake.TLS(certificate(t, &ca)))
+			c.config = fmt.Sprintf("tls: {ca: %q, server_name: example.com}", c.file("ca.pem", string(ca)))
+			return c
+		}, 1, []string{"fine versions: ", "problem topics: topic agent.events is missing"}},
+		"SASL left out": {func(t *testing.T) *clinic {
+			return newClinic(t, kfake.EnableSASL(), kfake.Superuser("PLAIN", "root", "pw"))
+		}, 1, []string{"problem broker: …set sasl"}},
+		"a wrong password": {func(t *testing.T) *clinic {
+			c := newClinic(t, kfake.EnableSASL(), kfake.Superuser("SCRAM-SHA-256", "root", "pw"))
+			c.config = "sasl: {mechanism: scram-sha-256, username: root, password_file: " + c.file("pw", "hunter2") + "}"
+			return c
+		}, 1, []string{"problem broker: "}},
+		"a password that is not there": {func(t *testing.T) *clinic {
+			c := newClinic(t)
+			c.config = "sasl: {mechanism: plain, username: root, password_env: WAYWARD_TEST_NONE}"
+			return c
+		}, 1, []string{"problem broker: sasl.password_env: environment variable WAYWARD_TEST_NONE is not set"}},
+		"rights": {func(t *testing.T) *clinic { return restricted(t) }, 1, []string{
+			"problem permissions: topic agent.alerts: this user may not WRITE: grant it", "problem permissions: topic wayward.facts: …may not use this topic",
+			"problem permissions: consumer group wayward-relation: …may not use this consumer group", "problem permissions: transactional id wayward-doctor: …may not use this transactional id"}},
+		"an old broker": {func(t *testing.T) *clinic { return newClinic(t, kfake.MaxVersions(kversion.V2_4_0())) }, 1, []string{"problem versions: broker 0 lacks …wayward needs Apache Kafka 2.8"}},
+		"a topic that is missing": {func(t *testing.T) *clinic {
+			c := newClinic(t).apply(nil)
+			_, adm := c.client()
+			_, err := adm.DeleteTopic(t.Context(), "wayward.journal")
+			must(t, err)
+			return c
+		}, 1, []string{"problem topics: topic wayward.journal is missing: run wayward topics apply"}},
+		"a number of partitions": {func(t *testing.T) *clinic { return newClinic(t).apply(func(x *pipeline.Topics) { x.Partitions = 3 }) }, 1, []string{"problem topics: topic agent.events has 3 partitions, the config says 6"}},
+		"a setting of a topic": {func(t *testing.T) *clinic {
+			return newClinic(t).apply(func(x *pipeline.Topics) { x.Retention.Events = time.Hour })
+		}, 0, []string{"warning topics: topic agent.events keeps records for 1h0m0s, the config says 7 days: run wayward topics apply"}},
+		"a state directory that cannot be made": {func(t *testing.T) *clinic {
+			c := newClinic(t).apply(nil)
+			c.state = filepath.Join(c.file("file", ""), "state")
+			return c
+		}, 1, []string{"problem disk: …/file is no directory"}},
+		"a state directory that cannot be written": {func(t *testing.T) *clinic {
+			c := newClinic(t).apply(nil)
+			c.state = "/proc/self" // tests run as root, whom no mode of a directory stops
+			return c
+		}, 1, []string{"problem disk: /proc/self cannot be written"}},
+		"state that is damaged": {func(t *testing.T) *clinic {
+			c := newClinic(t).apply(nil)
+			c.store(func(s *state.Store) {
+				must(t, s.Checkpoint(state.Space{Stage: 'b', Partition: 2}, func(yield func(state.Page) bool) {
+					yield(state.Page{Key: "aacme|agent", Value: []byte{1, 2, 3}})
+				}, []byte{1}))
+			})
+			return c
+		}, 1, []string{"problem state: 2 pages of the behaviour stage are damaged: …wayward state verify"}},
+		"files of the state": {func(t *testing.T) *clinic {
+			c := newClinic(t).apply(nil)
+			c.store(func(*state.Store) {})
+			must(t, os.WriteFile(filepath.Join(c.dir, "state", "store", "MANIFEST"), []byte("rubbish"), 0o600))
+			return c
+		}, 1, []string{"problem state: …magic; if the files are damaged"}},
+		"state of a newer binary": {func(t *testing.T) *clinic {
+			c := newClinic(t).apply(nil)
+			newerState(t, filepath.Join(c.dir, "state", "store"))
+			return c
+		}, 1, []string{"problem state: …has format 2, this binary knows up to 1; run the newer binary"}},
+		"state of another layout": {func(t *testing.T) *clinic {
+			c := newClinic(t).apply(nil)
+			c.store(func(s *state.Store) { must(t, s.SetMeta("layout", []byte(`{"events":3,"facts":2}`))) })
+			return c
+		}, 1, []string{"problem layout: the state was made with 3 and 2 partitions of events and facts, there are 6 and 4: …wayward state rebuild"}},
+		"state of topics that are gone": {func(t *testing.T) *clinic {
+			c := newClinic(t).apply(nil)
+			c.store(func(s *state.Store) {
+				must(t, s.SetMeta("layout", []byte(`{"events":6,"facts":4,"topics":{"facts":"00112233445566778899aabbccddeeff"}}`)))
+			})
+			return c
+		}, 1, []string{"problem layout: the topics of [facts] were deleted and made anew"}},
+		"an instance that runs, which is not broken": {func(t *testing.T) *clinic {
+			c := newClinic(t).apply(nil)
+			s, err := state.Open(filepath.Join(c.dir, c.state, "store"))
+			must(t, err)
+			t.Cleanup(func() { s.Close() })
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			must(t, err)
+			t.Cleanup(func() { l.Close() })
+			c.listen = l.Addr().String()
+			return c
+		}, 0, []string{"fine state: a running instance has it open", "fine listen: …an instance runs"}},
+		"a config": {func(t *testing.T) *clinic {
+			c := newClinic(t)
+			c.config = "grup: x\nengine: {max_poll: 0}"
+			return c
+		}, 1, []string{`problem config: …wayward.yaml:4:1: there is no setting "grup"; did you mean "group"?`, "problem config: …:5:20: engine.max_poll", "unknown config: nothing else was looked at"}},
+		"a policy": {func(t *testing.T) *clinic {
+			c := newClinic(t).apply(nil)
+			must(t, os.MkdirAll(filepath.Join(c.dir, "policies", "limits"), 0o700))
+			c.file("policies/limits/l.yaml", "limits:\n  - id: x\n    scoop: user\n")
+			c.config = "policies: policies"
+			return c
+		}, 1, []string{"problem policies: …l.yaml:3:5: "}},
+		"a policy longer than events are kept": {func(t *testing.T) *clinic {
+			c := newClinic(t).apply(func(x *pipeline.Topics) { x.Retention.Events = 30 * time.Minute })
+			c.config = "topics: {retention: {events: 1h}}"
+			must(t, os.MkdirAll(filepath.Join(c.dir, "policies", "limits"), 0o700))
+			c.file("policies/limits/l.yaml", "limits:\n  - {id: x, scope: user, measure: count, max: 3, window: 1d}\n")
+			c.config += "\npolicies: policies"
+			return c
+		}, 0, []string{"warning policies: the longest window is 1d and events are kept for 1h"}},
+		"an open listener": {func(t *testing.T) *clinic {
+			c := newClinic(t).apply(nil)
+			c.listen = "0.0.0.0:0"
+			return c
+		}, 0, []string{"warning listen: 0.0.0.0:0 is not loopback alone"}},
+		"a port that is taken": {func(t *testing.T) *clinic {
+			c := newClinic(t).apply(nil)
+			c.listen = c.brokers[0]
+			return c
+		}, 1, []string{"problem listen: …address already in use: set another address"}},
+		"a clock":                         {func(t *testing.T) *clinic { return stamped(t, 2*time.Hour) }, 1, []string{"problem clock: a broker's clock is at least …ahead of this machine's"}},
+		"a clock a little":                {func(t *testing.T) *clinic { return stamped(t, 20*time.Second) }, 0, []string{"warning clock: a broker's clock is at least "}},
+		"no clock":                        {func(t *testing.T) *clinic { return stamped(t, 0) }, 0, []string{"fine clock: the brokers' newest record was stamped "}},
+		"no clock, as far as can be told": {func(t *testing.T) *clinic { return stamped(t, -time.Hour) }, 0, []string{"unknown clock: the brokers' newest record was stamped 1h ago, so their clocks are not ahead"}},
+		"an ingress without its topic": {func(t *testing.T) *clinic {
+			c := newClinic(t).apply(nil)
+			c.config = "ingress: [{topic: raw, format: native}]"
+			return c
+		}, 1, []string{"problem permissions: topic raw of the ingress is missing"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			code, lines := x.setUp(t).visit()
+			if code != x.code {
+				t.Errorf("exit %d, want %d", code, x.code)
+			}
+			for _, want := range x.want {
+				head, tail, _ := strings.Cut(want, "…")
+				if !slices.ContainsFunc(lines, func(l string) bool { return strings.HasPrefix(l, head) && strings.Contains(l[len(head):], tail) }) {
+					t.Errorf("no line says %q", want)
+				}
+			}
+			for _, l := range lines {
+				if x.code == 0 && strings.HasPrefix(l, "problem") || strings.Contains(l, "hunter2") {
+					t.Errorf("a line that should not be: %s", l)
+				}
+			}
+			if t.Failed() {
+				t.Log(strings.Join(lines, "\n"))
+			}
+		})
+	}
+}
+
+func TestDoctorPrintsForPeople(t *testing.T) {
+	c := newClinic(t)
+	conf := c.file("c.yaml", "brokers: ["+c.brokers[0]+"]\nlisten: \"off\"\n")
+	code, out, _ := wayward(t, "doctor", "-c", conf)
+	if code != 1 || !strings.Contains(out, "problem  topics       topic agent.events is missing: run wayward topics apply") || !strings.Contains(out, "fine     versions     1 brokers") {
+		t.Errorf("exit %d\n%s", code, out)
+	}
+	if code, _, errs := wayward(t, "doctor", "--output", "xml"); code != 2 || !strings.Contains(errs, "use text or json") {
+		t.Errorf("exit %d: %s", code, errs)
+	}
+	if code, out, _ := wayward(t, "doctor", "-c", filepath.Join(t.TempDir(), "none.yaml")); code != 1 || !strings.Contains(out, "no such file") {
+		t.Errorf("exit %d\n%s", code, out)
+	}
+}
+
+// certificate is the TLS of a broker, made by net/http's test server; its authority goes to ca.
+func certificate(t *testing.T, ca *[]byte) *tls.Config {
+	s := httptest.NewUnstartedServer(nil)
+	s.StartTLS()
+	defer s.Close()
+	if ca != nil {
+		*ca = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})
+	}
+	return &tls.Config{Certificates: s.TLS.Certificates}
+}
+
+// stamped has a record that the broker stamped so long from now.
+func stamped(t *testing.T, ahead time.Duration) *clinic {
+	c := newClinic(t).apply(nil)
+	cl, _ := c.client()
+	must(t, cl.ProduceSync(t.Context(), &kgo.Record{Topic: "wayward.control", Value: []byte("{}"), Timestamp: time.Now().Add(ahead)}).FirstErr())
+	return c
+}
+
+// restricted has a user who may not do all that wayward does.
+func restricted(t *testing.T) *clinic {
+	allow := func(r kmsg.ACLResourceType, name string, op kmsg.ACLOperation) kfake.ACL {
+		return kfake.ACL{Resource: r, Name: name, Pattern: kmsg.ACLResourcePatternTypeLiteral, Operation: op, Allow: true}
+	}
+	acls := []kfake.ACL{allow(kmsg.ACLResourceTypeTopic, "agent.alerts", kmsg.ACLOperationRead), allow(kmsg.ACLResourceTypeGroup, "wayward-behaviour", kmsg.ACLOperationRead)}
+	for _, s := range func() []pipeline.TopicSpec { x := pipeline.DefaultTopics(); return x.Specs(false, 1) }() {
+		if s.Name != "agent.alerts" && s.Name != "wayward.facts" {
+			acls = append(acls, allow(kmsg.ACLResourceTypeTopic, s.Name, kmsg.ACLOperationAll))
+		}
+	}
+	c := newClinic(t, kfake.EnableSASL(), kfake.EnableACLs(), kfake.Superuser("PLAIN", "root", "pw"), kfake.User("PLAIN", "wayward", "hunter2", acls...))
+	root := pipeline.Kafka{Brokers: c.brokers, SASL: &pipeline.SASL{Mechanism: "plain", Username: "root", PasswordFile: c.file("root", "pw")}}
+	opts, err := root.Options()
+	must(t, err)
+	c.apply(nil, opts...)
+	c.config = "sasl: {mechanism: plain, username: wayward, password_file: " + c.file("pw", "hunter2") + "}"
+	return c
+}

@@ -1,0 +1,91 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+)
+
+// choice is a flag of a few words: others are refused, and a shell completes them.
+type choice struct {
+	to    *string
+	words []string
+}
+
+func (c choice) String() string { return *c.to }
+func (c choice) Type() string   { return "word" }
+
+// Set implements pflag.Value.
+func (c choice) Set(s string) error {
+	if !slices.Contains(c.words, s) {
+		return fmt.Errorf("use %s", oneOf(c.words))
+	}
+	*c.to = s
+	return nil
+}
+
+func oneOf(words []string) string {
+	if len(words) == 1 {
+		return words[0]
+	}
+	return strings.Join(words[:len(words)-1], ", ") + " or " + words[len(words)-1]
+}
+
+// choiceFlag adds a flag of a few words; the first is the default.
+func choiceFlag(cmd *cobra.Command, to *string, name, usage string, words ...string) {
+	*to = words[0]
+	cmd.Flags().Var(choice{to, words}, name, usage+": "+oneOf(words))
+	cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// outputFlag is the same flag for all that print either for people or for programs.
+func outputFlag(cmd *cobra.Command, to *string, words ...string) {
+	choiceFlag(cmd, to, "output", "print as", words...)
+}
+
+// configFlag adds -c, --config.
+func configFlag(cmd *cobra.Command, name *string) {
+	cmd.Flags().StringVarP(name, "config", "c", "", "config `file`; without, the one that WAYWARD_CONFIG names, else the defaults")
+	cmd.MarkFlagFilename("config", "yaml", "yml")
+}
+
+// logOptions say what is logged and how.
+type logOptions struct{ level, format string }
+
+func logFlags(cmd *cobra.Command, o *logOptions) {
+	choiceFlag(cmd, &o.level, "log-level", "log from this level on", "info", "debug", "warn", "error")
+	choiceFlag(cmd, &o.format, "log-format", "text for people, json for programs, auto for text on a terminal and json elsewhere", "auto", "text", "json")
+}
+
+// logger writes structured lines.
+func (o logOptions) logger(w io.Writer) *slog.Logger {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(o.level)); err != nil {
+		panic(err) // the flag allows no other word
+	}
+	h := &slog.HandlerOptions{Level: l}
+	if o.format == "text" || o.format == "auto" && isTerminal(w) {
+		return slog.New(slog.NewTextHandler(w, h))
+	}
+	return slog.New(slog.NewJSONHandler(w, h))
+}
+
+func isTerminal(w any) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// printJSON prints a value for programs.
+func printJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}

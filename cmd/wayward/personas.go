@@ -1,0 +1,412 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/pipeline"
+	"github.com/wayward-sec/wayward/policy"
+)
+
+func newPersonas() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "personas",
+		Short: "Check, show, test and explain what each role may do",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newPersonasLint(), newPersonasShow(), newPersonasTest(), newPersonasExplain())
+	return cmd
+}
+
+// policiesFlags say which folder of policies a command reads.
+type policiesFlags struct{ config, dir string }
+
+func (o *policiesFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringVarP(&o.config, "config", "c", "", "config `file` that names the policies")
+	cmd.Flags().StringVar(&o.dir, "policies", "", "`directory` with personas/, instead of the config's")
+	cmd.MarkFlagsMutuallyExclusive("config", "policies")
+}
+
+// where is the folder: the argument's, the flag's or the config's.
+func (o *policiesFlags) where(args []string) (string, error) {
+	dir := o.dir
+	if len(args) > 0 {
+		dir = args[0]
+	}
+	if dir == "" {
+		c, err := loadConfig(o.config)
+		if err != nil {
+			return "", err
+		}
+		if dir = c.Policies; dir == "" {
+			return "", errors.New("no policies: name their directory, or give --config with policies in it")
+		}
+	}
+	if _, err := os.Stat(dir); err != nil {
+		return "", fmt.Errorf("policies: %w", err)
+	}
+	return dir, nil
+}
+
+func (o *policiesFlags) load(args []string) (*policy.Set, error) {
+	dir, err := o.where(args)
+	if err != nil {
+		return nil, err
+	}
+	return loadPolicies(dir)
+}
+
+func newPersonasLint() *cobra.Command {
+	var o policiesFlags
+	var failOn string
+	cmd := &cobra.Command{
+		Use:   "lint [DIR]",
+		Short: "Report what is wrong or suspicious in a folder of policies",
+		Long: "lint reads the whole folder as the engine does. Problems stop the engine's start, and end lint with exit code 1; warnings do so with\n" +
+			"--fail-on warning.",
+		Example: "  wayward personas lint /etc/wayward/policies\n" +
+			"  wayward personas lint -c wayward.yaml --fail-on warning",
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if failOn != "problem" && failOn != "warning" {
+				return fmt.Errorf("--fail-on %s: use problem or warning", failOn)
+			}
+			dir, err := o.where(args)
+			if err != nil {
+				return err
+			}
+			w := cmd.OutOrStdout()
+			set, problems := policy.Load(dir)
+			for _, p := range problems {
+				fmt.Fprintln(w, p)
+			}
+			if set == nil {
+				fmt.Fprintf(w, "%d problems\n", len(problems))
+				return errSilent{1}
+			}
+			warnings := set.Lint()
+			for _, p := range warnings {
+				fmt.Fprintf(w, "%v (warning)\n", p)
+			}
+			fmt.Fprintf(w, "%d personas, %d limits; 0 problems, %d warnings\n", len(set.Personas()), len(set.Limits()), len(warnings))
+			if failOn == "warning" && len(warnings) > 0 {
+				return errSilent{1}
+			}
+			return nil
+		},
+	}
+	o.add(cmd)
+	cmd.Flags().StringVar(&failOn, "fail-on", "problem", "exit with 1 on a problem, or on a warning as well")
+	return cmd
+}
+
+func newPersonasShow() *cobra.Command {
+	var o policiesFlags
+	var tenant, output string
+	cmd := &cobra.Command{
+		Use:   "show [NAME]",
+		Short: "Show personas with all that they inherit, and where each line comes from",
+		Example: "  wayward personas show --policies configs\n" +
+			"  wayward personas show support --tenant northwind --policies configs --output yaml",
+		Args: cobra.MaximumNArgs(1),
+	}
+	outputFlag(cmd, &output, "table", "yaml", "json")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		set, err := o.load(nil)
+		if err != nil {
+			return err
+		}
+		if len(args) == 0 {
+			return listPersonas(cmd.OutOrStdout(), set, tenant, output)
+		}
+		p := set.Persona(tenant, args[0])
+		if p == nil {
+			var names []string
+			for _, p := range personasOf(set, tenant) {
+				names = append(names, p.Name)
+			}
+			return fmt.Errorf("there is no persona %q%s; there are: %s", args[0], ofTenant(tenant), strings.Join(names, ", "))
+		}
+		return showPersona(cmd.OutOrStdout(), p, output)
+	}
+	o.add(cmd)
+	cmd.Flags().StringVar(&tenant, "tenant", "", "as they hold for this `tenant`")
+	return cmd
+}
+
+func ofTenant(tenant string) string {
+	if tenant == "" {
+		return " for every tenant; give --tenant if it is a tenant's own"
+	}
+	return " for tenant " + tenant
+}
+
+// personasOf are the personas as they hold for a tenant; all of them without one.
+func personasOf(set *policy.Set, tenant string) (list []*policy.Persona) {
+	for _, p := range set.Personas() {
+		if tenant == "" || set.Persona(tenant, p.Name) == p {
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
+func listPersonas(w io.Writer, set *policy.Set, tenant, output string) error {
+	list := personasOf(set, tenant)
+	if output != "table" {
+		for i, p := range list {
+			if output == "yaml" && i > 0 {
+				fmt.Fprintln(w, "---")
+			}
+			if err := showPersona(w, p, output); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "NAME\tTENANT\tEXTENDS\tDEFAULT\tAGENTS\tTESTS\tWHERE")
+	for _, p := range list {
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%d\t%s:%d\n", p.Name, dash(p.Tenant), dash(p.Extends), p.Default, dash(strings.Join(p.Agents, " ")), len(p.Tests), p.File, p.Line)
+	}
+	return t.Flush()
+}
+
+func showPersona(w io.Writer, p *policy.Persona, output string) error {
+	switch output {
+	case "yaml":
+		text, err := p.YAML()
+		if err == nil {
+			_, err = w.Write(text)
+		}
+		return err
+	case "json":
+		return printJSON(w, struct {
+			Persona json.RawMessage `json:"persona"`
+			Version string          `json:"version"`
+			Lines   []policy.Line   `json:"lines"`
+		}{p.JSON(), p.Version, p.Lines()})
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "WHAT\tVALUE\tWHERE")
+	for _, l := range p.Lines() {
+		fmt.Fprintf(t, "%s\t%s\t%s\n", l.Path, strings.ReplaceAll(l.Value, "\n", " "), l.Where())
+	}
+	return t.Flush()
+}
+
+func newPersonasTest() *cobra.Command {
+	var o policiesFlags
+	least := 0
+	cmd := &cobra.Command{
+		Use:   "test [DIR]",
+		Short: "Run the tests that stand beside the personas",
+		Long: "test runs `tests:` of every persona: a call, and whether the persona allows it, denies it or wants it approved. Of --min-tests N\n" +
+			"every persona that is not only a base for others needs N tests, one of a call that is allowed and one of a call that is not.\n" +
+			"Exit code 1 if a test fails or is missing.",
+		Example: "  wayward personas test configs --min-tests 2",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			set, err := o.load(args)
+			if err != nil {
+				return err
+			}
+			w := cmd.OutOrStdout()
+			ran, wrong := 0, 0
+			fail := func(format string, args ...any) {
+				wrong++
+				fmt.Fprintf(w, "FAIL  "+format+"\n", args...)
+			}
+			for _, p := range set.Personas() {
+				allowed, refused := 0, 0
+				for i := range p.Tests {
+					t := &p.Tests[i]
+					ran++
+					if t.Expect == policy.Allow {
+						allowed++
+					} else {
+						refused++
+					}
+					if fault := set.RunTest(p, t); fault != "" {
+						fail("%s:%d: %s: %q %s", t.File, t.Line, p.Name, t.Name, fault)
+					}
+				}
+				switch {
+				case least == 0 || p.Base():
+				case len(p.Tests) < least:
+					fail("%s:%d: persona %s has %d tests of %d; add some under tests", p.File, p.Line, p.Name, len(p.Tests), least)
+				case allowed == 0 || refused == 0:
+					fail("%s:%d: persona %s has %d tests of calls that are allowed and %d of calls that are not; add one of the other kind", p.File, p.Line, p.Name, allowed, refused)
+				}
+			}
+			fmt.Fprintf(w, "%d tests of %d personas, %d failed\n", ran, len(set.Personas()), wrong)
+			if wrong > 0 {
+				return errSilent{1}
+			}
+			return nil
+		},
+	}
+	o.add(cmd)
+	cmd.Flags().IntVar(&least, "min-tests", 0, "tests that every persona needs, at least one of each kind; 0: none")
+	return cmd
+}
+
+func newPersonasExplain() *cobra.Command {
+	var o policiesFlags
+	var input, output string
+	cmd := &cobra.Command{
+		Use:   "explain --event FILE",
+		Short: "Say of calls what their persona makes of them, and why",
+		Long: "explain reads events, one a line, and prints for each tool call every thing that the persona judges: its value, the verdict, and the\n" +
+			"entry that decided with file and line. What the event does not say is unknown: no violation, but shown.",
+		Example: "  wayward personas explain --policies configs --event call.json\n" +
+			"  zcat events.jsonl.gz | wayward personas explain -c wayward.yaml --event - --output json",
+		Args: cobra.NoArgs,
+	}
+	outputFlag(cmd, &output, "table", "json")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		set, err := o.load(nil)
+		if err != nil {
+			return err
+		}
+		return explain(cmd, set, input, output)
+	}
+	o.add(cmd)
+	cmd.Flags().StringVar(&input, "event", "", "`file` of events, one a line, plain or .gz, .zst, .xz; - is standard input")
+	cmd.MarkFlagRequired("event")
+	return cmd
+}
+
+// explanation is what is said of one event.
+type explanation struct {
+	Event   string             `json:"event"`
+	Agent   string             `json:"agent"`
+	Persona string             `json:"persona"`
+	Tool    string             `json:"tool"`
+	Verdict string             `json:"verdict"`
+	Because []policy.Judgement `json:"because"`
+	Note    string             `json:"note,omitempty"`
+}
+
+func explain(cmd *cobra.Command, set *policy.Set, input, output string) error {
+	w := cmd.OutOrStdout()
+	lines, err := pipeline.OpenLines(input, time.Now())
+	if err != nil {
+		return err
+	}
+	defer lines.Close()
+	records := json.NewDecoder(&linesReader{ctx: cmd.Context(), lines: lines})
+	var decoder event.Decoder
+	var scratch policy.Scratch
+	all := []explanation{}
+	for n := 1; ; n++ {
+		var record json.RawMessage // an event may be spread over lines by whoever wants to read it
+		if err := records.Decode(&record); err == io.EOF {
+			break
+		} else if err != nil {
+			return fmt.Errorf("%s, event %d: %w", input, n, err)
+		}
+		var e event.Event
+		if err := decoder.Decode(record, &e); err != nil {
+			return fmt.Errorf("%s, event %d: %w", input, n, err)
+		}
+		x := explainOne(set, &e, &scratch)
+		if output == "json" {
+			all = append(all, x)
+		} else if err := printExplanation(w, &x); err != nil {
+			return err
+		}
+		scratch.Reset()
+	}
+	if output == "json" {
+		return printJSON(w, all)
+	}
+	return nil
+}
+
+// linesReader reads what a source of lines brings.
+type linesReader struct {
+	ctx   context.Context
+	lines *pipeline.Lines
+	chunk *pipeline.Chunk
+	rest  []byte
+}
+
+func (r *linesReader) Read(p []byte) (int, error) {
+	for len(r.rest) == 0 {
+		if r.chunk != nil {
+			r.lines.Done(r.chunk)
+		}
+		var err error
+		if r.chunk, err = r.lines.Next(r.ctx); err != nil {
+			r.chunk = nil
+			return 0, err
+		}
+		r.rest = r.chunk.Lines
+	}
+	n := copy(p, r.rest)
+	r.rest = r.rest[n:]
+	return n, nil
+}
+
+func explainOne(set *policy.Set, e *event.Event, scratch *policy.Scratch) explanation {
+	persona := e.Persona
+	if persona == "" {
+		persona = set.PersonaOf(e.Tenant, e.Agent.ID)
+	}
+	x := explanation{Event: e.ID, Agent: e.Agent.ID, Persona: persona, Tool: e.Tool.Name, Verdict: "not judged", Because: []policy.Judgement{}}
+	j := set.Judge(e.Tenant, persona)
+	switch {
+	case e.Kind != event.ToolCall:
+		x.Note = "a persona judges tool calls alone; this is a " + e.Kind.String()
+	case persona == "":
+		x.Note = "the event names no persona, and no persona lists the agent"
+	case j == nil:
+		x.Note = "no persona of that name is defined"
+	default:
+		t := set.Catalogue().Tool(e.Tenant, &e.Tool)
+		t.Complete(e, scratch)
+		if e.Phase == event.Attempt {
+			x.Note = "an attempt: its result is judged, so that one call is one violation"
+		}
+		verdict, because := j.Explain(e, t)
+		x.Verdict, x.Because = verdict.String(), because
+	}
+	return x
+}
+
+func printExplanation(w io.Writer, x *explanation) error {
+	fmt.Fprintf(w, "%s: agent %s as %s, tool %s: %s\n", oneLine(x.Event), oneLine(x.Agent), dash(oneLine(x.Persona)), dash(oneLine(x.Tool)), x.Verdict)
+	if x.Note != "" {
+		fmt.Fprintln(w, "  "+x.Note)
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, b := range x.Because {
+		where := ""
+		if b.Line > 0 {
+			where = fmt.Sprintf("%s:%d", b.File, b.Line)
+		}
+		fmt.Fprintf(t, "  %s\t%s\t%s\t%s\t%s\n", b.Kind, dash(oneLine(b.Value)), b.Verdict, b.Rule, where)
+	}
+	return t.Flush()
+}
+
+// oneLine keeps a value of an event from drawing on the terminal.
+func oneLine(s string) string {
+	if q := strconv.Quote(s); len(q) != len(s)+2 {
+		return q
+	}
+	return s
+}

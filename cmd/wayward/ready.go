@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/wayward-sec/wayward/pipeline"
+)
+
+// readiness answers /readyz: 200 once every stage has its partitions, holds their state and can write, 503 until then. With ?verbose it says what it
+// waits for, stage by stage and partition by partition.
+type readiness struct{ health *pipeline.Health }
+
+// ServeHTTP implements http.Handler.
+func (r readiness) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	ready, lines := describe(req.Context(), r.health)
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	if !ready {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
+	if !req.URL.Query().Has("verbose") {
+		lines = lines[:1]
+	}
+	io.WriteString(w, strings.Join(lines, "\n")+"\n")
+}
+
+// describe says whether the engine is ready, and then line by line how everything is.
+func describe(ctx context.Context, h *pipeline.Health) (bool, []string) {
+	ready, stages, err := h.Check(ctx)
+	lines := []string{"not ready"}
+	if ready {
+		lines[0] = "ready"
+	}
+	kafka := "answers"
+	if err != nil {
+		kafka = err.Error()
+	}
+	lines = append(lines, "kafka: "+kafka)
+	for _, s := range stages {
+		switch {
+		case s.Waiting != "":
+			lines = append(lines, s.Stage+": "+s.Waiting)
+		case len(s.Partitions) == 0 && s.Stage != "ingress":
+			lines = append(lines, s.Stage+": standby: the group has more instances than partitions")
+		case s.Ready():
+			lines = append(lines, s.Stage+": ready")
+		}
+		for _, p := range s.Partitions {
+			lines = append(lines, fmt.Sprintf("%s partition %d: %s", s.Stage, p.Partition, p.Doing))
+		}
+	}
+	return ready, lines
+}
+
+// notify tells systemd (Type=notify, sd_notify(3)) when the engine is ready and when it begins to stop. Elsewhere it does nothing. The function it
+// returns waits until all is told.
+func notify(ctx context.Context, h *pipeline.Health, log *slog.Logger) (wait func()) {
+	name := os.Getenv("NOTIFY_SOCKET")
+	if name == "" {
+		return func() {}
+	}
+	if strings.HasPrefix(name, "@") {
+		name = "\x00" + name[1:] // an abstract socket
+	}
+	say := func(state string) {
+		c, err := net.Dial("unixgram", name)
+		if err == nil {
+			_, err = io.WriteString(c, state)
+			c.Close()
+		}
+		if err != nil {
+			log.Warn("telling systemd", "err", err)
+		}
+	}
+	ctx, stop := context.WithCancel(ctx)
+	var told sync.WaitGroup
+	told.Go(func() {
+		tick := time.NewTicker(200 * time.Millisecond)
+		defer tick.Stop()
+		for ready := false; ; {
+			select {
+			case <-ctx.Done():
+				say("STOPPING=1")
+				return
+			case <-tick.C:
+			}
+			if now, _, _ := h.Check(ctx); now && !ready {
+				ready = true
+				say("READY=1")
+			}
+		}
+	})
+	return func() {
+		stop()
+		told.Wait()
+	}
+}

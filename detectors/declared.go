@@ -1,0 +1,125 @@
+package detectors
+
+import (
+	"encoding/binary"
+	"strconv"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/policy"
+)
+
+// declaration says when a tool is not what it is declared to be. What a server says of its tools is a claim (MCP says so itself): an observed
+// effect that contradicts it is certain; a name that does is only a signal, since names are not written with care.
+//
+// One finding covers one kind of contradiction of one tool in the hands of one agent; it is updated as the count doubles.
+type declaration struct{ slot byte }
+
+func newDeclaration(slot byte, _ *policy.Set) Detector { return &declaration{slot} }
+
+// maxContradictions bounds what is remembered of one agent; the oldest goes first and would be found anew.
+const maxContradictions = 32
+
+type contradiction struct {
+	what  uint64 // hash of kind, tool and server
+	count int64
+	first int64 // event time of the first
+	open
+}
+
+// contradictions are those of an agent, oldest first.
+type contradictions struct{ list []contradiction }
+
+// changes are the classes that no read can be.
+const changes = 1<<event.Write | 1<<event.Delete | 1<<event.Send | 1<<event.Exec | 1<<event.Pay | 1<<event.Approve | 1<<event.Grant
+
+func (d *declaration) Observe(x *Scene, e *event.Event) {
+	if e.Kind != event.ToolCall || e.Phase == event.Attempt {
+		return
+	}
+	if e.Tool.OpenWorldHint == event.No && e.Destination.External == event.Yes {
+		d.found(x, e, "closed-world", event.Medium, "declares that it stays inside (open_world_hint false), and reached an external destination")
+	}
+	claim := "read_only_hint true"
+	if e.Tool.ReadOnlyHint != event.Yes {
+		if e.Tool.Class != event.Read || e.Inferred&event.InferredClass != 0 {
+			return
+		}
+		claim = "class read"
+	}
+	switch {
+	case changes>>e.Result.Effect&1 != 0:
+		d.found(x, e, "effect", event.Medium, "declares "+claim+", and its effect was "+e.Result.Effect.String())
+	case e.Result.Effect == event.NoClass && changes>>x.Tool.Named&1 != 0: // an effect that is known to be a read clears the name
+		d.found(x, e, "name", event.Signal, "declares "+claim+", and its name says "+x.Tool.Named.String()+" ("+strconv.Quote(x.Tool.Verb)+")")
+	}
+}
+
+func (d *declaration) found(x *Scene, e *event.Event, kind string, severity event.Severity, what string) {
+	h := xxhash.New()
+	h.WriteString(kind + "\x00")
+	h.WriteString(e.Tool.Name)
+	h.WriteString("\x00")
+	h.WriteString(e.Tool.Server)
+	key := h.Sum64()
+	part := x.Agent.Ensure(d.slot).(*contradictions)
+	var o *contradiction
+	for i := range part.list {
+		if part.list[i].what == key {
+			o = &part.list[i]
+		}
+	}
+	activity := event.Update
+	if o == nil {
+		if len(part.list) == maxContradictions {
+			part.list = append(part.list[:0], part.list[1:]...)
+		}
+		part.list = append(part.list, contradiction{what: key, first: x.Time})
+		o = &part.list[len(part.list)-1]
+		o.trigger, o.next = x.Ref(e).Clone(), 1
+		activity = event.Create
+	}
+	if o.count++; o.count < o.next {
+		return
+	}
+	o.next = double(o.count)
+	server := ""
+	if e.Tool.Server != "" {
+		server = " of " + strconv.Quote(short(e.Tool.Server))
+	}
+	x.Find(event.Finding{
+		Activity: activity, Analytic: event.RuleAnalytic, Severity: severity, Risk: risk(severity), Alert: severity > event.Signal,
+		Detector: "declaration", Rule: kind, Title: "Tool is not what it declares to be",
+		Why:  "tool " + strconv.Quote(short(e.Tool.Name)) + server + " " + what + times(o.count),
+		Tags: []string{"ASI04", "AML.T0110"}, ScopeType: "agent", ScopeID: e.Agent.ID, Target: e.Tool.Name,
+		Time: o.trigger.Time, First: o.first, Last: max(x.Time, o.first), Count: o.count, Refs: o.all(),
+	})
+}
+
+// Append encodes the contradictions.
+func (p *contradictions) Append(b []byte) []byte {
+	if len(p.list) == 0 {
+		return b
+	}
+	b = binary.AppendUvarint(b, uint64(len(p.list)))
+	for i := range p.list {
+		v := &p.list[i]
+		b = binary.BigEndian.AppendUint64(b, v.what)
+		b = binary.AppendVarint(b, v.count)
+		b = binary.AppendVarint(b, v.first)
+		b = v.open.append(b)
+	}
+	return b
+}
+
+// Decode reads what Append wrote.
+func (p *contradictions) Decode(r *baselines.Reader) {
+	p.list = nil
+	for range min(r.Len(), maxContradictions) {
+		v := contradiction{what: r.Uint64(), count: r.Varint(), first: r.Varint()}
+		v.open.decode(r)
+		p.list = append(p.list, v)
+	}
+}

@@ -1,0 +1,147 @@
+package pipeline
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Health is what a running engine says of itself: whether each stage has its partitions, holds their state and can write. Give one in Config and ask
+// it from anywhere. Its zero value is an engine that has not begun.
+type Health struct {
+	mu     sync.Mutex
+	stages []stageHealth // in the order of Stages
+	kafka  *kgo.Client
+
+	asking sync.Mutex // one question to Kafka at a time
+	asked  time.Time
+	answer error
+}
+
+type stageHealth struct {
+	StageHealth
+	at time.Time
+}
+
+// StageHealth is that of one stage.
+type StageHealth struct {
+	Stage      string
+	Waiting    string            // for what the stage as a whole waits; "": for nothing
+	Partitions []PartitionHealth // that the group gave to this instance; none: it stands by
+}
+
+// PartitionHealth is that of one partition.
+type PartitionHealth struct {
+	Partition int32
+	Ready     bool
+	Doing     string
+}
+
+// Ready tells whether the stage waits for nothing, as a whole and in each partition.
+func (s *StageHealth) Ready() bool {
+	return s.Waiting == "" && !slices.ContainsFunc(s.Partitions, func(p PartitionHealth) bool { return !p.Ready })
+}
+
+// silence is how long a stage's loop may say nothing until it counts as stuck.
+const silence = 10 * time.Second
+
+// Check tells whether Kafka answers and every stage is ready, how each stage is, and why Kafka does not answer if it does not. Kafka is asked at most
+// once a second, however often we are.
+func (h *Health) Check(ctx context.Context) (ready bool, stages []StageHealth, kafka error) {
+	h.mu.Lock()
+	cl := h.kafka
+	for _, s := range h.stages {
+		if quiet := time.Since(s.at); quiet > silence && s.Waiting == "" {
+			s.Waiting = fmt.Sprintf("its loop has stood still for %s", quiet.Round(time.Second))
+		}
+		stages = append(stages, s.StageHealth)
+	}
+	h.mu.Unlock()
+	if cl == nil {
+		return false, stages, errNotBegun
+	}
+	kafka = h.ask(ctx, cl)
+	ready = kafka == nil && !slices.ContainsFunc(stages, func(s StageHealth) bool { return !s.Ready() })
+	return ready, stages, kafka
+}
+
+func (h *Health) ask(ctx context.Context, cl *kgo.Client) error {
+	h.asking.Lock()
+	defer h.asking.Unlock()
+	if time.Since(h.asked) > time.Second {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second) // the answer is for others too
+		defer cancel()
+		if h.answer = cl.Ping(ctx); h.answer != nil {
+			h.answer = explained{h.answer}
+		}
+		h.asked = time.Now()
+	}
+	return h.answer
+}
+
+var errNotBegun = fmt.Errorf("the engine has not begun: it waits for Kafka, or for its topics")
+
+// begin says through which client to ask, and which stages there will be.
+func (h *Health) begin(cl *kgo.Client, names []string) {
+	for _, n := range names {
+		h.set(StageHealth{Stage: n, Waiting: "it begins"})
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.kafka = cl
+}
+
+func (h *Health) set(s StageHealth) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	at, found := slices.BinarySearchFunc(h.stages, s.Stage, func(a stageHealth, name string) int {
+		return cmp.Compare(slices.Index(Stages, a.Stage), slices.Index(Stages, name))
+	})
+	if !found {
+		h.stages = slices.Insert(h.stages, at, stageHealth{})
+	}
+	h.stages[at] = stageHealth{s, time.Now()}
+}
+
+// report tells Health where the loop is. Often enough to be seen in time, seldom enough to cost nothing.
+func (st *stage) report() {
+	if time.Since(st.reported) < 100*time.Millisecond {
+		return
+	}
+	st.reported = time.Now()
+	s := StageHealth{Stage: st.name}
+	a := st.assigned.Load()
+	switch {
+	case a == nil:
+		s.Waiting = "the group has not said yet which partitions are this instance's"
+	case st.unwritten:
+		s.Waiting = "the last transaction could not be written"
+	}
+	if a != nil {
+		for _, p := range *a {
+			s.Partitions = append(s.Partitions, st.partitionHealth(p))
+		}
+	}
+	st.cfg.Health.set(s)
+}
+
+func (st *stage) partitionHealth(p int32) PartitionHealth {
+	switch {
+	case st.loading[p]:
+		return PartitionHealth{p, false, "its state is being loaded"}
+	case st.failed[p] != nil:
+		return PartitionHealth{p, false, "paused after an error, which is in the log"}
+	case st.shards[p] == nil:
+		return PartitionHealth{p, false, "the group's offsets are not known yet"}
+	case st.waiting[p]:
+		return PartitionHealth{p, false, "this instance's policies are not in force yet"}
+	case st.held[p]:
+		return PartitionHealth{p, true, "ready; events wait until the relation stage is near"}
+	}
+	return PartitionHealth{p, true, "ready"}
+}

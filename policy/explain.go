@@ -1,0 +1,151 @@
+package policy
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/wayward-sec/wayward/event"
+)
+
+// Judgement is what a persona says of one thing about a call, and where it says so.
+type Judgement struct {
+	Kind    string `json:"kind"` // a Violation's, or approval or separation
+	Value   string `json:"value"`
+	Verdict string `json:"verdict"` // of Verdict, or unknown: the event does not say
+	Rule    string `json:"rule"`    // the entry that decided, or default
+	File    string `json:"file,omitempty"`
+	Line    int    `json:"line,omitempty"`
+}
+
+// Explain says of everything about a call what the judge makes of it, and of the whole. It goes the way that Check goes. Approvals and pairs of duties
+// depend on what came before, so it can only name them.
+func (j *Judge) Explain(e *event.Event, t *Tool) (Verdict, []Judgement) {
+	p := j.Persona
+	vs := j.Check(e, t, e.Time, nil)
+	verdict := Strongest(vs)
+	if e.Kind != event.ToolCall {
+		return verdict, nil
+	}
+	every := *p
+	every.all, every.used, every.badClasses = true, 1<<dimensions-1, 1<<(event.Delegate+1)-1
+	every.OwnTenant, every.MaxTier = false, 0
+	whole := *e
+	whole.Phase = event.NoPhase
+	var out []Judgement
+	seen := map[string]bool{}
+	for _, v := range every.Check(&whole, nil) {
+		seen[v.Kind] = true
+		out = append(out, p.explained(v))
+	}
+	say := func(kind, value, verdict, rule, path string) {
+		jd := Judgement{Kind: kind, Value: value, Verdict: verdict, Rule: rule}
+		if path != "" {
+			jd.File, jd.Line = p.Place(path)
+		}
+		out = append(out, jd)
+	}
+	for d := range dimensions {
+		if p.used&(1<<d) != 0 && !seen[d.String()] {
+			say(d.String(), "", "unknown", "the event does not say", "")
+		}
+	}
+	scalar := func(judged bool, kind, value, rule, path string) {
+		if !judged {
+			return
+		}
+		at := slices.IndexFunc(vs, func(v Violation) bool { return v.Kind == kind })
+		switch {
+		case at >= 0:
+			say(kind, vs[at].Value, vs[at].Verdict.String(), rule, path)
+		case value == "":
+			say(kind, "", "unknown", "the event does not say", "")
+		default:
+			say(kind, value, Allow.String(), rule, path)
+		}
+	}
+	tier := ""
+	if e.Has&event.HasTier != 0 {
+		tier = strconv.FormatInt(e.Agent.Tier, 10)
+	}
+	scalar(p.OwnTenant, tenantKind, e.Resource.Tenant, "own", "resources.tenants")
+	scalar(p.MaxTier > 0, tierKind, tier, "at most "+strconv.FormatInt(p.MaxTier, 10), "tier.at_most")
+	if j.clock != nil {
+		scalar(true, hoursKind, sayLocal(j.clock.Local(e.Time), j.zone), p.Hours.text, "hours")
+	}
+	if verdict == NeedsApproval {
+		digest := Digest(e)
+		if digest == "" {
+			digest = "arguments unknown"
+		} else {
+			digest = "arguments sha256:" + digest
+			if e.ArgsDigest != "" {
+				digest = "arguments " + e.ArgsDigest
+			}
+		}
+		say("approval", digest, NeedsApproval.String(), p.Approvals.String(), "approvals")
+	}
+	for i, s := range p.Separate {
+		for k, is := range s.Sides(e) {
+			if is {
+				say("separation", s.Name, Allow.String(), "never with "+s.Side(1-k)+" by one "+s.Within.String(), at("separate", i))
+			}
+		}
+	}
+	return verdict, out
+}
+
+// explained says where the entry stands that decided.
+func (p *Persona) explained(v Violation) Judgement {
+	j := Judgement{Kind: v.Kind, Value: v.Value, Verdict: v.Verdict.String(), Rule: v.Rule}
+	d := Dimension(slices.IndexFunc(dimensionDefs[:], func(def dimensionDef) bool { return def.kind == v.Kind }))
+	if v.Rule == byDefault {
+		if v.Verdict == p.Default && (v.Verdict != Allow || p.used&(1<<d) != 0 && len(p.Lists[d].Allow) > 0) {
+			j.File, j.Line = p.Place("default")
+			return j
+		}
+		j.Rule = "no list names it"
+		return j
+	}
+	l := p.Lists[d]
+	for _, n := range (&listsDef{l.Allow, l.Deny, l.Needs}).named() {
+		if n.verdict != v.Verdict {
+			continue
+		}
+		i := slices.IndexFunc(*n.list, func(s string) bool {
+			return s == v.Rule || lower(s) == v.Rule && (v.Rule == external || v.Rule == internal)
+		})
+		j.File, j.Line = p.Place(at(dimensionDefs[d].path+"."+n.key, max(i, 0)))
+	}
+	return j
+}
+
+// Place is where a part of the persona was written: file and line, the line 0 if it was not a file.
+func (p *Persona) Place(path string) (file string, line int) {
+	at := p.draft.of(path).place()
+	return at.file, at.line
+}
+
+// String says which approvals count.
+func (a *Approvals) String() string {
+	parts := []string{"by anybody"}
+	if len(a.By) > 0 {
+		parts[0] = "by " + or(a.By)
+	}
+	if a.NotSelf {
+		parts = append(parts, "not the agent's own side")
+	}
+	if a.ValidMS > 0 {
+		parts = append(parts, "valid "+formatWindow(a.ValidMS))
+	}
+	switch a.Digest {
+	case event.Yes:
+		parts = append(parts, "of these very arguments")
+	case event.Unknown:
+		parts = append(parts, "of these arguments where both show a digest")
+	}
+	if a.Once {
+		parts = append(parts, "used once")
+	}
+	return strings.Join(parts, ", ")
+}

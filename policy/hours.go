@@ -1,0 +1,131 @@
+package policy
+
+import (
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Hours are the minutes of a week at which a persona works, by the wall clock of its zone. In the hour that a clock is put back by, both passes
+// count; an hour that it skips does not occur.
+type Hours struct {
+	minutes [7*minutesADay/64 + 1]uint64 // a bit each, from Monday 00:00
+	text    string
+}
+
+const minutesADay = 24 * 60
+
+var weekdays = []string{"mon", "tue", "wed", "thu", "fri", "sat", "sun"}
+
+// String says the hours as they are written: mon tue wed thu fri 08:00-18:00.
+func (h *Hours) String() string { return h.text }
+
+type hoursDef struct {
+	Days []string `json:"days,omitempty"`
+	From string   `json:"from"`
+	To   string   `json:"to"`
+}
+
+// compileHours makes one table of all spans; nil if there are none. A span whose end comes before its beginning goes on into the next day, which
+// need not be listed.
+func compileHours(bad report, defs []hoursDef) *Hours {
+	if len(defs) == 0 {
+		return nil
+	}
+	h := &Hours{}
+	var texts []string
+	for i, d := range defs {
+		path := at("hours", i)
+		from, ok1 := minuteOf(d.From)
+		to, ok2 := minuteOf(d.To)
+		if !ok1 || from == minutesADay {
+			bad(path+".from", `%s is no time of day; write "08:00", in quotes, 00:00 to 23:59`, quote(d.From))
+		}
+		if !ok2 {
+			bad(path+".to", `%s is no time of day; write "18:00", in quotes, 00:00 to 24:00`, quote(d.To))
+		}
+		if ok1 && ok2 && from == to {
+			bad(path, `from and to are both %s, so these hours never begin; write from: "00:00" and to: "24:00" for the whole day`, d.From)
+		}
+		days := d.Days
+		if len(days) == 0 {
+			days = weekdays
+		}
+		length := to - from
+		if length < 0 {
+			length += minutesADay
+		}
+		for j, word := range days {
+			day := slices.Index(weekdays, word)
+			if day < 0 {
+				bad(at(path+".days", j), "unknown day %s; %s", quote(word), choose(word, weekdays))
+				continue
+			}
+			for m := range length {
+				minute := (day*minutesADay + from + m) % (7 * minutesADay)
+				h.minutes[minute/64] |= 1 << (minute % 64)
+			}
+		}
+		texts = append(texts, strings.Join(days, " ")+" "+d.From+"-"+d.To)
+	}
+	h.text = strings.Join(texts, ", ")
+	return h
+}
+
+// minuteOf reads a time of day, 00:00 to 24:00.
+func minuteOf(s string) (minute int, ok bool) {
+	if len(s) != 5 || s[2] != ':' {
+		return 0, false
+	}
+	h, err1 := strconv.ParseUint(s[:2], 10, 8)
+	m, err2 := strconv.ParseUint(s[3:], 10, 8)
+	minute = int(h*60 + m)
+	return minute, err1 == nil && err2 == nil && m < 60 && minute <= minutesADay
+}
+
+// WallClock tells the time of day in a zone. It remembers from when to when the present offset from UTC holds, which spares the search for it; so it
+// belongs to one goroutine.
+type WallClock struct {
+	zone     *time.Location
+	from, to int64 // Unix milliseconds
+	offset   int64 // ms east of UTC
+}
+
+// NewWallClock returns the clock of a zone.
+func NewWallClock(zone *time.Location) *WallClock { return &WallClock{zone: zone} }
+
+// Local returns a moment as the zone's clocks show it, in milliseconds since Thursday, 1 January 1970, 00:00 there.
+func (c *WallClock) Local(ms int64) int64 {
+	if ms < c.from || ms >= c.to {
+		t := time.UnixMilli(ms).In(c.zone)
+		_, offset := t.Zone()
+		start, end := t.ZoneBounds()
+		c.from, c.to, c.offset = math.MinInt64, math.MaxInt64, int64(offset)*1000
+		if !start.IsZero() {
+			c.from = start.UnixMilli()
+		}
+		if !end.IsZero() {
+			c.to = end.UnixMilli()
+		}
+	}
+	return ms + c.offset
+}
+
+const dayMS = 86_400_000
+
+// Within tells whether the moment that a zone's clock shows as local lies in the hours.
+func (h *Hours) Within(local int64) bool {
+	ms := (local + 3*dayMS) % (7 * dayMS) // the epoch began on a Thursday
+	if ms < 0 {
+		ms += 7 * dayMS
+	}
+	minute := ms / 60_000
+	return h.minutes[minute/64]&(1<<(minute%64)) != 0
+}
+
+// sayLocal writes the moment that a zone's clock shows: Sat 23:10 Europe/Berlin.
+func sayLocal(local int64, zone *time.Location) string {
+	return time.UnixMilli(local).UTC().Format("Mon 15:04 ") + zone.String()
+}

@@ -1,0 +1,326 @@
+package policy
+
+import (
+	"slices"
+	"strings"
+)
+
+// A persona may take over from one other: `extends: base`. What both list is united. Of what has one value the child's wins. A child may forbid what its
+// parent allows, but not the reverse: what a parent denies, or wants approved, no child may open, and saying so is a contradiction that stops the start.
+// Not taken over are name, tenant, description, agents and tests.
+//
+// A tenant's persona may extend one of the tenant's or one for every tenant, above all the one that it stands in place of, under the same name. One for
+// every tenant cannot extend a tenant's.
+
+// maxGenerations bounds how many personas may stand above one.
+const maxGenerations = 8
+
+// draft is a persona as it was read, and what becomes of it with its parent.
+type draft struct {
+	def    personaDef
+	src    *source
+	path   string
+	key    name
+	twice  bool // another of this name came before
+	above  int  // generations
+	base   bool // others extend it, and no agent is listed for it
+	merged *personaDef
+	from   origins
+}
+
+// origin is where a part of a definition was written.
+type origin struct {
+	src  *source
+	path string
+}
+
+// origins say where the parts of a definition come from that are not its own, by path.
+type origins map[string]origin
+
+// of is where the field at path was written.
+func (d *draft) of(path string) origin {
+	for p := path; p != ""; p = p[:max(strings.LastIndexAny(p, ".["), 0)] {
+		if o, ok := d.from[p]; ok {
+			return origin{o.src, o.path + path[len(p):]}
+		}
+	}
+	if path == "" {
+		return origin{d.src, d.path}
+	}
+	return origin{d.src, d.path + "." + path}
+}
+
+// Base tells whether others extend the persona and no agent is listed for it.
+func (p *Persona) Base() bool { return p.draft.base }
+
+func (o origin) place() place { return o.src.place(o.path) }
+
+// report reports on a field where it was written.
+func (d *draft) report(path, format string, args ...any) {
+	o := d.of(path)
+	o.src.reporter("")(o.path, format, args...)
+}
+
+// persona takes a definition in; inherit makes personas of all.
+func (c *collector) persona(def personaDef, src *source, path string) {
+	c.use(src)
+	d := &draft{def: def, src: src, path: path, key: name{def.Tenant, def.Name}, from: origins{}}
+	c.drafts = append(c.drafts, d)
+	if def.Name != "" {
+		if first, dup := c.places[d.key]; dup {
+			d.report("name", "persona %s %s is already at %s; rename or remove one", quote(def.Name), ofTenant(def.Tenant), first)
+			d.twice = true
+			return
+		}
+		c.places[d.key] = src.place(path)
+	}
+	for i, a := range def.Agents {
+		claim := taken{d.key, src.place(path + "." + at("agents", i))}
+		if other, dup := c.agents[name{def.Tenant, a}]; !dup {
+			c.agents[name{def.Tenant, a}] = claim
+		} else if other.persona != d.key && a != "" {
+			d.report(at("agents", i), "agent %s already plays %s at %s; keep it in one of them", quote(a), quote(other.persona.name), other.where)
+		}
+	}
+}
+
+// inherit compiles the personas that were read, each with what it takes over from its parents.
+func (c *collector) inherit() {
+	byName := map[name]*draft{}
+	for _, d := range c.drafts {
+		if !d.twice {
+			byName[d.key] = d
+		}
+	}
+	for _, d := range c.drafts {
+		if parent := byName[c.parentOf(d, byName)]; parent != nil {
+			parent.base = len(parent.def.Agents) == 0
+		}
+	}
+	for _, d := range c.drafts {
+		c.merge(d, byName, nil)
+	}
+	for _, d := range c.drafts {
+		p := d.merged.compile(d.report, d.base)
+		here := d.src.place(d.path)
+		p.File, p.Line, p.draft = here.file, here.line, d
+		for i := range p.Tests {
+			p.Tests[i].File, p.Tests[i].Line = p.Place(at("tests", i))
+		}
+		p.written = p.def
+		if d.def.Extends != "" {
+			p.written = d.def
+			p.written.Agents, p.written.Tests = sorted(d.def.Agents), nil
+		}
+		if !d.twice && d.key.name != "" {
+			c.personas[d.key] = p
+		}
+		if !d.twice {
+			c.personaLimits(d)
+		}
+	}
+	c.drafts = nil
+}
+
+// parentOf is the name of the parent: the tenant's own of that name, else the one for every tenant.
+func (c *collector) parentOf(d *draft, byName map[name]*draft) name {
+	if d.def.Extends == "" {
+		return name{}
+	}
+	own := name{d.key.tenant, d.def.Extends}
+	if d.key.tenant != "" && (own == d.key || byName[own] == nil) {
+		return name{"", d.def.Extends}
+	}
+	return own
+}
+
+// merge unites a draft with its parent's. below are the drafts that led here, the youngest first.
+func (c *collector) merge(d *draft, byName map[name]*draft, below []*draft) {
+	if d.merged != nil {
+		return
+	}
+	own := d.def
+	d.merged = &own
+	key := c.parentOf(d, byName)
+	parent := byName[key]
+	below = append(below, d)
+	switch {
+	case d.def.Extends == "":
+		return
+	case parent == nil:
+		var names []string
+		for _, o := range c.drafts {
+			if o.key.name != "" && o.key.name != d.key.name && (o.key.tenant == "" || o.key.tenant == d.key.tenant) {
+				names = append(names, o.key.name)
+			}
+		}
+		i := slices.IndexFunc(c.drafts, func(o *draft) bool { return o.key.name == d.def.Extends && o.key.tenant != d.key.tenant })
+		switch {
+		case i >= 0:
+			d.report("extends", "persona %s at %s is tenant %s's own, and nobody else may extend it; extend one for every tenant, or of the same tenant", quote(d.def.Extends), c.drafts[i].src.place(c.drafts[i].path), quote(c.drafts[i].key.tenant))
+		case len(names) == 0:
+			d.report("extends", "there is no persona %s to extend; define it, or remove extends", quote(d.def.Extends))
+		default:
+			d.report("extends", "there is no persona %s to extend; %s", quote(d.def.Extends), choose(d.def.Extends, sorted(names)))
+		}
+		return
+	case slices.Contains(below, parent):
+		circle := below[slices.Index(below, parent):]
+		var steps []string
+		for _, o := range circle {
+			steps = append(steps, quote(o.key.name)+" ("+o.of("extends").place().String()+")")
+		}
+		d.report("extends", "personas extend each other in a circle: %s and back to %s; remove extends from one of them", strings.Join(steps, " extends "), quote(parent.key.name))
+		return
+	}
+	c.merge(parent, byName, below)
+	if d.above = parent.above + 1; d.above == maxGenerations+1 {
+		d.report("extends", "more than %d personas stand above %s; let it extend one that is nearer to the top", maxGenerations, quote(d.key.name))
+	}
+	d.take(parent)
+}
+
+// take unites the definition with its parent's, and reports where the two contradict each other.
+func (d *draft) take(parent *draft) {
+	up := parent.merged
+	over := up.lists()
+	for dim, l := range d.merged.lists() {
+		d.takeLists(parent, Dimension(dim), l, over[dim])
+	}
+	scalar := func(path string, into *string, theirs string) {
+		if *into == "" && theirs != "" {
+			*into = theirs
+			d.from[path] = parent.of(path)
+		}
+	}
+	m := d.merged
+	scalar("default", &m.Default, up.Default)
+	scalar("resources.tenants", &m.Resources.Tenants, up.Resources.Tenants)
+	scalar("tier.at_most", &m.Tier.AtMost, up.Tier.AtMost)
+	scalar("zone", &m.Zone, up.Zone)
+	scalar("approvals.valid", &m.Approvals.Valid, up.Approvals.Valid)
+	scalar("severity", &m.Severity, up.Severity)
+	flag := func(path string, into **bool, theirs *bool) {
+		if *into == nil && theirs != nil {
+			*into = theirs
+			d.from[path] = parent.of(path)
+		}
+	}
+	flag("approvals.not_self", &m.Approvals.NotSelf, up.Approvals.NotSelf)
+	flag("approvals.digest", &m.Approvals.Digest, up.Approvals.Digest)
+	flag("approvals.once", &m.Approvals.Once, up.Approvals.Once)
+	// Hours, approvers and responses are one thing each: two unions of hours would be longer hours.
+	if len(m.Hours) == 0 && len(up.Hours) > 0 {
+		m.Hours = up.Hours
+		d.from["hours"] = parent.of("hours")
+	}
+	if len(m.Approvals.By) == 0 && len(up.Approvals.By) > 0 {
+		m.Approvals.By = up.Approvals.By
+		d.from["approvals.by"] = parent.of("approvals.by")
+	}
+	if m.Respond.IsZero() && !up.Respond.IsZero() {
+		m.Respond = up.Respond
+		d.from["respond"] = parent.of("respond")
+	}
+	m.Tags = slices.Clone(m.Tags)
+	for i, tag := range up.Tags {
+		if !slices.Contains(m.Tags, tag) {
+			d.from[at("tags", len(m.Tags))] = parent.of(at("tags", i))
+			m.Tags = append(m.Tags, tag)
+		}
+	}
+	m.Separate = slices.Clone(m.Separate)
+	for i, s := range up.Separate {
+		theirs := parent.of(at("separate", i))
+		if k := slices.IndexFunc(m.Separate, func(o separationDef) bool { return o.Name == s.Name }); k >= 0 {
+			d.report(at("separate", k)+".name", "the pair %s is taken over from %s already and cannot be changed; rename it", quote(s.Name), theirs.place())
+			continue
+		}
+		d.from[at("separate", len(m.Separate))] = theirs
+		m.Separate = append(m.Separate, s)
+	}
+	if parent.key.name == d.key.name {
+		return // the limits of the one that it stands in place of hold by the persona's name, in every tenant
+	}
+	m.Limits = slices.Clone(m.Limits)
+	for i, l := range up.Limits {
+		if !slices.ContainsFunc(m.Limits, func(o limitDef) bool { return o.ID == l.ID }) {
+			d.from[at("limits", len(m.Limits))] = parent.of(at("limits", i))
+			m.Limits = append(m.Limits, l)
+		}
+	}
+}
+
+func (d *draft) takeLists(parent *draft, dim Dimension, own, up *listsDef) {
+	info := dimensionDefs[dim]
+	lists, theirs := own.named(), up.named()
+	skip := map[string]bool{} // what of the parent's is dealt with
+	// What the parent says more strictly than the child is a contradiction.
+	for i, n := range lists {
+		for _, o := range theirs[:i] {
+			strict := compileGlobs(*o.list, info.fold)
+			for k, s := range *n.list {
+				plain := s
+				if info.fold {
+					plain = lower(s)
+				}
+				j := slices.Index(*o.list, s)
+				if j < 0 && !isGlob(s) {
+					j = strict.find(plain)
+				}
+				if j < 0 {
+					j = slices.Index(*o.list, "*")
+				}
+				if j >= 0 {
+					skip[(*o.list)[j]] = true
+					where := parent.of(at(info.path+"."+o.key, j))
+					d.report(at(info.path+"."+n.key, k), "%s is %s here, but %s by %s of %s at %s; %s wins, so remove one", quote(s), n.verdict.said(), o.verdict.said(),
+						quote((*o.list)[j]), quote(parent.key.name), where.place(), strings.ReplaceAll(o.verdict.String(), "_", " "))
+				}
+			}
+		}
+	}
+	// What the child says more strictly than the parent replaces it.
+	for i, n := range lists {
+		mine := *n.list
+		all := slices.Clone(mine)
+		for k, s := range *theirs[i].list {
+			if slices.Contains(mine, s) || skip[s] {
+				continue
+			}
+			d.from[at(info.path+"."+n.key, len(all))] = parent.of(at(info.path+"."+n.key, k))
+			all = append(all, s)
+		}
+		for _, s := range mine {
+			skip[s] = true
+		}
+		*n.list = all
+	}
+}
+
+// personaLimits adds the limits of a persona, which count its own calls alone.
+func (c *collector) personaLimits(d *draft) {
+	prefix := "persona." + d.key.name + "."
+	if d.key.tenant != "" {
+		prefix = "persona." + d.key.tenant + "." + d.key.name + "."
+	}
+	for i, l := range d.merged.Limits {
+		o := d.of(at("limits", i))
+		if len(l.Where.Personas)+len(l.Where.Tenants) > 0 {
+			o.src.reporter(o.path)("where", "a persona's limit counts its own calls alone; remove personas and tenants, or move the limit to limits/")
+		}
+		if l.ID != "" {
+			if !isID(d.key.name) {
+				d.report("name", "a persona with limits gives them its name, so %s must be of letters, digits, dots, hyphens and underscores; rename it", quote(d.key.name))
+				return
+			}
+			l.ID = prefix + l.ID
+		}
+		l.Where.Personas = []string{d.key.name}
+		if d.key.tenant != "" {
+			l.Where.Tenants = []string{d.key.tenant}
+		}
+		c.limit(l, o.src, o.path)
+		c.ofPersonas[l.ID] = true
+	}
+}

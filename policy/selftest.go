@@ -1,0 +1,124 @@
+package policy
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/wayward-sec/wayward/event"
+)
+
+// Test is a call beside a persona's definition, and what the persona is meant to say of it. Tests are no part of the set's identity: adding one changes
+// nothing that runs.
+type Test struct {
+	Name   string
+	Expect Verdict
+	Kinds  []string // of all that is said against the call; empty: not asked for
+	Record []byte   // wayward.event/v1
+	File   string
+	Line   int
+}
+
+type testDef struct {
+	Name   string          `json:"name"`
+	Event  json.RawMessage `json:"event"`
+	Expect string          `json:"expect"`
+	Kinds  []string        `json:"kinds,omitempty"`
+}
+
+// compileTests completes the events with what nobody wants to write each time: a Monday's noon, a tool call, tenant, persona and agent.
+func compileTests(bad report, p *Persona, defs []testDef) (all []Test) {
+	kinds := violationKinds()
+	for i, d := range defs {
+		path := at("tests", i)
+		checkName(bad, path+".name", "a test", d.Name)
+		t := Test{Name: d.Name, Kinds: sorted(d.Kinds)}
+		v := slices.Index(verdicts, d.Expect)
+		if v < 0 {
+			bad(path+".expect", "unknown verdict %s; %s", quote(d.Expect), choose(d.Expect, verdicts))
+		}
+		t.Expect = Verdict(max(v, 0))
+		for k, word := range d.Kinds {
+			if !slices.Contains(kinds, word) {
+				bad(at(path+".kinds", k), "unknown kind %s; %s", quote(word), choose(word, kinds))
+			}
+		}
+		fields := map[string]json.RawMessage{}
+		if json.Unmarshal(d.Event, &fields) != nil || len(fields) == 0 {
+			bad(path+".event", "a test needs an event; write event: {tool: {name: get_order}}, say")
+			continue
+		}
+		zone := time.UTC
+		if p.Zone != nil {
+			zone = p.Zone
+		}
+		tenant := p.Tenant
+		if tenant == "" {
+			tenant = "example"
+		}
+		for key, value := range map[string]any{"time": time.Date(2026, time.January, 5, 12, 0, 0, 0, zone).Format(time.RFC3339),
+			"kind": "tool_call", "tenant": tenant, "persona": p.Name, "id": "test"} {
+			if _, said := fields[key]; !said {
+				fields[key] = canonical(value)
+			}
+		}
+		agent := map[string]json.RawMessage{}
+		if fields["agent"] == nil || json.Unmarshal(fields["agent"], &agent) == nil && agent != nil {
+			if agent["id"] == nil {
+				agent["id"] = canonical("test-agent")
+			}
+			fields["agent"] = canonical(agent)
+		}
+		t.Record = canonical(fields)
+		var e event.Event
+		if err := new(event.Decoder).Decode(t.Record, &e); err != nil {
+			bad(path+".event", "%v; write it as in docs/event.schema.json", err)
+		} else if e.Kind != event.ToolCall {
+			bad(path+".event", "a persona judges tool calls alone; leave kind out")
+		}
+		all = append(all, t)
+	}
+	return all
+}
+
+func violationKinds() (kinds []string) {
+	for d := range dimensions {
+		kinds = append(kinds, d.String())
+	}
+	return append(kinds, tenantKind, tierKind, hoursKind)
+}
+
+// RunTest says what is wrong with a test's outcome, or nothing.
+func (s *Set) RunTest(p *Persona, t *Test) (fault string) {
+	var e event.Event
+	if err := new(event.Decoder).Decode(t.Record, &e); err != nil {
+		return err.Error()
+	}
+	vs := s.judge(e.Tenant, p).Check(&e, nil, e.Time, nil)
+	var kinds, said []string
+	for _, v := range vs {
+		kinds = append(kinds, v.Kind)
+		said = append(said, v.Verdict.String()+" of "+v.Kind+" "+quote(v.Value)+" by "+v.Rule)
+	}
+	because := ""
+	if len(said) > 0 {
+		because = " (" + strings.Join(said, ", ") + ")"
+	}
+	if got := Strongest(vs); got != t.Expect {
+		return "is " + got.String() + because + ", expected " + t.Expect.String()
+	}
+	if kinds = sorted(kinds); len(t.Kinds) > 0 && !slices.Equal(kinds, t.Kinds) {
+		return "is about " + or(kinds) + because + ", expected " + or(t.Kinds)
+	}
+	return ""
+}
+
+// Strongest is the verdict on a call with these violations.
+func Strongest(vs []Violation) Verdict {
+	v := Allow
+	for i := range vs {
+		v = max(v, vs[i].Verdict)
+	}
+	return v
+}

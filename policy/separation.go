@@ -1,0 +1,144 @@
+package policy
+
+import (
+	"slices"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/wayward-sec/wayward/event"
+)
+
+// Separation is a segregation of duties: two kinds of call of which the same session, agent, owner or credential may make only one.
+//
+// Within a session and an agent it looks at the calls of agents that play the persona. Within an owner and a credential it looks at the calls of every
+// agent that has them, whatever it plays, and finds a pair if an agent that plays the persona had a hand in it: that is how duties are split over agents.
+// An agent that is idle for a week is forgotten, and what it did with it.
+type Separation struct {
+	Name         string
+	Persona      *Persona
+	Within       Scope
+	WindowMS     int64  // 0 only within a session: as long as it lasts
+	SameResource bool   // only calls on one and the same resource
+	Hash         uint64 // of the definition and its persona: names what is remembered
+	sides        [2]side
+}
+
+type side struct {
+	tools, servers *globs
+	classes        uint16
+	text           string
+}
+
+type separationDef struct {
+	Name    string    `json:"name"`
+	Between []sideDef `json:"between"`
+	Within  string    `json:"within,omitempty"`
+	Window  string    `json:"window,omitempty"`
+	Same    string    `json:"same,omitempty"`
+}
+
+type sideDef struct {
+	Tools   []string `json:"tools,omitempty"`
+	Servers []string `json:"servers,omitempty"`
+	Classes []string `json:"classes,omitempty"`
+}
+
+var separationScopes = []Scope{SessionScope, AgentScope, OwnerScope, CredentialScope}
+
+const defaultSeparationWindow = 30 * dayMS
+
+func compileSeparations(bad report, p *Persona, defs []separationDef) (all []*Separation) {
+	for i, d := range defs {
+		path := at("separate", i)
+		s := &Separation{Name: d.Name, Persona: p, Within: AgentScope}
+		if !isID(d.Name) {
+			bad(path+".name", "%s is no name for a pair of duties; use letters, digits, dots, hyphens and underscores, such as pay-and-approve", quote(d.Name))
+		}
+		for _, o := range all {
+			if o.Name == d.Name && d.Name != "" {
+				bad(path+".name", "separate has two pairs named %s; rename or remove one", quote(d.Name))
+			}
+		}
+		if d.Within != "" {
+			var words []string
+			found := false
+			for _, scope := range separationScopes {
+				words = append(words, scope.String())
+				if scope.String() == d.Within {
+					s.Within, found = scope, true
+				}
+			}
+			if !found {
+				bad(path+".within", "unknown word %s; %s", quote(d.Within), choose(d.Within, words))
+			}
+		}
+		if d.Window != "" {
+			w, what := parseWindow(d.Window)
+			if what != "" {
+				bad(path+".window", "%s", what)
+			}
+			s.WindowMS = w.Milliseconds()
+		} else if s.Within != SessionScope {
+			s.WindowMS = defaultSeparationWindow
+		}
+		switch d.Same {
+		case "":
+		case "resource":
+			s.SameResource = true
+		default:
+			bad(path+".same", "unknown word %s; use resource, or leave same out", quote(d.Same))
+		}
+		if len(d.Between) != 2 {
+			bad(path+".between", "a pair has two sides, not %d; write between: [{classes: [approve]}, {classes: [pay]}], say", len(d.Between))
+		} else {
+			for k := range s.sides {
+				s.sides[k] = d.Between[k].compile(bad, at(path+".between", k))
+			}
+		}
+		s.Hash = xxhash.Sum64(canonical([]any{p.Tenant, p.Name, d}))
+		all = append(all, s)
+	}
+	return all
+}
+
+func (d sideDef) compile(bad report, path string) side {
+	if len(d.Tools)+len(d.Servers)+len(d.Classes) == 0 {
+		bad(path, "a side that names nothing is every call; give it tools, servers or classes")
+	}
+	checkEntries(bad, path+".tools", d.Tools)
+	checkEntries(bad, path+".servers", d.Servers)
+	s := side{tools: compileGlobs(d.Tools, false), servers: compileGlobs(d.Servers, false)}
+	for i, word := range d.Classes {
+		c, ok := event.ParseClass(word)
+		if !ok {
+			bad(at(path+".classes", i), "unknown class %s; %s", quote(word), choose(word, event.Classes()))
+			continue
+		}
+		s.classes |= 1 << c
+	}
+	s.text = or(slices.Concat(d.Classes, d.Tools, d.Servers))
+	return s
+}
+
+// Sides tells which sides of the pair a tool call is: all that a side names must hold, and of each list one entry. A call may be both.
+func (s *Separation) Sides(e *event.Event) (is [2]bool) {
+	for i := range s.sides {
+		d := &s.sides[i]
+		is[i] = (d.classes == 0 || d.classes&classBits(e) != 0) && d.tools.passes(e.Tool.Name) && d.servers.passes(e.Tool.Server)
+	}
+	return is
+}
+
+// Side says one side as it is written.
+func (s *Separation) Side(i int) string { return s.sides[i].text }
+
+// Separations are the pairs of duties that hold in a tenant, by persona and name: those of the tenant's own personas, and of personas for every tenant that
+// the tenant has none of its own in place of.
+func (s *Set) Separations(tenant string) (all []*Separation) {
+	for _, p := range s.personas {
+		if s.Persona(tenant, p.Name) == p {
+			all = append(all, p.Separate...)
+		}
+	}
+	return all
+}
