@@ -1157,4 +1157,3 @@ func TestRefusedFeedbackCannotBeSentAgain(t *testing.T) {
 		t.Errorf("refused %v", c.dead)
 	}
 }
-
