@@ -1,6 +1,7 @@
 package baselines
 
 import (
+	"cmp"
 	"encoding/binary"
 	"math"
 	"math/bits"
@@ -48,19 +49,32 @@ const MaxRefs = 5
 // few contributors names its first ones exactly, one of many names early ones, and neither pays for an id in each bucket.
 const keptRefs = 16
 
-// Measures is how many numbers a window can sum; the first counts contributors.
-const Measures = 5
+// Columns is how many numbers a window can sum; the first counts contributors, the last what is distinct among them.
+const (
+	Columns  = 6
+	Distinct = Columns - 1
+)
 
-// Sums is one number for each measure.
-type Sums [Measures]int64
+// Sums is one number for each column.
+type Sums [Columns]int64
 
-// Window sums several measures over a span of event time. The zero value is empty.
+// Window sums several columns over a span of event time. The zero value is empty.
+//
+// The column Distinct counts different hashes. Each is remembered with the bucket in which it was last seen and counts there alone, so what leaves the
+// window leaves the count, exactly.
 type Window struct {
 	Total   Sums // over the span; Total[0] are the contributors
 	mask    uint8
 	buckets []bucket // ascending, non-empty ones only
 	sums    []int64  // of each bucket, one for each bit of mask
 	refs    []event.Ref
+	seen    []sight // ascending by hash; may also hold what has left the window
+}
+
+// sight is a hash and the bucket in which it was last seen.
+type sight struct {
+	hash uint64
+	last int64
 }
 
 type bucket struct {
@@ -69,10 +83,16 @@ type bucket struct {
 	agent uint32 // hash of the one agent that contributed, 0 if there are several
 }
 
-// Shape makes the window keep the measures of mask (bit i for measure i; the count is always kept). What it kept before stays, what is new starts empty.
+// Shape makes the window keep the columns of mask (bit i for column i; the count is always kept). What it kept before stays, what is new starts empty.
 func (w *Window) Shape(mask uint8) {
-	if mask &^= 1; mask == w.mask {
-		return
+	if mask &^= 1; mask != w.mask {
+		w.reshape(mask)
+	}
+}
+
+func (w *Window) reshape(mask uint8) {
+	if mask&(1<<Distinct) == 0 {
+		w.seen = nil
 	}
 	old, was := w.sums, w.mask
 	w.mask = mask
@@ -80,7 +100,7 @@ func (w *Window) Shape(mask uint8) {
 	w.Total = Sums{w.Total[0]}
 	for i := range w.buckets {
 		j := i * bits.OnesCount8(was)
-		for m := 1; m < Measures; m++ {
+		for m := 1; m < Columns; m++ {
 			v := int64(0)
 			if was&(1<<m) != 0 {
 				v = old[j]
@@ -109,7 +129,7 @@ func (w *Window) Move(s Span, index int64) {
 	k := w.width()
 	j := 0
 	for range drop {
-		for m := 1; m < Measures; m++ {
+		for m := 1; m < Columns; m++ {
 			if w.mask&(1<<m) != 0 {
 				w.Total[m] -= w.sums[j]
 				j++
@@ -123,6 +143,96 @@ func (w *Window) Move(s Span, index int64) {
 		gone++
 	}
 	w.refs = slices.Delete(w.refs, 0, gone)
+}
+
+// Bump is Move and Add for the usual case: one more contributor to the newest bucket, by the agent whose it is. False: nothing was done, go the longer
+// way.
+func (w *Window) Bump(s Span, index int64, v *Sums, agent uint32) bool {
+	i := len(w.buckets) - 1
+	if i < 0 {
+		return false
+	}
+	b := &w.buckets[i]
+	if b.index != index || b.agent != agent && b.agent != 0 || b.n == math.MaxUint32 || s.N == 1 && len(w.refs) < MaxRefs {
+		return false
+	}
+	b.n++
+	w.Total[0]++
+	if w.mask == 0 {
+		return true
+	}
+	j := i * w.width()
+	for rest := w.mask; rest != 0; rest &= rest - 1 {
+		m := bits.TrailingZeros8(rest)
+		if x := v[m]; x > 0 {
+			x = min(x, math.MaxInt64-w.Total[m])
+			w.sums[j] += x
+			w.Total[m] += x
+		}
+		j++
+	}
+	return true
+}
+
+// See notes hashes, ascending, in the bucket of index, to which Add has just said yes; the column Distinct counts them. The window remembers at least
+// the keep newest of them: beyond a limit below that, only how far is forgotten, never whether.
+func (w *Window) See(index int64, hashes []uint64, keep int) {
+	if w.mask&(1<<Distinct) == 0 {
+		return
+	}
+	known := len(w.seen)
+	for _, h := range hashes {
+		i, found := slices.BinarySearchFunc(w.seen[:known], h, func(s sight, h uint64) int { return cmp.Compare(s.hash, h) })
+		switch {
+		case !found && len(hashes) == 1:
+			w.seen = slices.Insert(w.seen, i, sight{h, index})
+		case !found:
+			w.seen = append(w.seen, sight{h, index})
+		case w.seen[i].last >= index:
+			continue
+		default:
+			w.distinct(w.seen[i].last, -1)
+			w.seen[i].last = index
+		}
+		w.distinct(index, 1)
+	}
+	if len(hashes) > 1 && len(w.seen) > known {
+		slices.SortFunc(w.seen, byHash)
+	}
+	if len(w.seen) > 2*int(w.Total[Distinct])+16 {
+		w.seen = slices.DeleteFunc(w.seen, func(s sight) bool { return w.bucketAt(s.last) < 0 })
+	}
+	if n := int(w.Total[Distinct]); n > keep+keep/4 {
+		w.seen = slices.DeleteFunc(w.seen, func(s sight) bool { return w.bucketAt(s.last) < 0 })
+		slices.SortFunc(w.seen, func(a, b sight) int { return cmp.Or(cmp.Compare(b.last, a.last), cmp.Compare(a.hash, b.hash)) })
+		for _, s := range w.seen[keep:] {
+			w.distinct(s.last, -1)
+		}
+		w.seen = w.seen[:keep]
+		slices.SortFunc(w.seen, byHash)
+	}
+}
+
+func byHash(a, b sight) int { return cmp.Compare(a.hash, b.hash) }
+
+// distinct adds to the column Distinct of a bucket, if the window still holds it.
+func (w *Window) distinct(index, n int64) {
+	if i := w.bucketAt(index); i >= 0 {
+		w.sums[(i+1)*w.width()-1] += n // the last column comes last
+		w.Total[Distinct] += n
+	}
+}
+
+// bucketAt returns the place of a bucket, or -1.
+func (w *Window) bucketAt(index int64) int {
+	if i := len(w.buckets) - 1; i >= 0 && w.buckets[i].index == index {
+		return i
+	}
+	i, found := slices.BinarySearchFunc(w.buckets, index, func(b bucket, index int64) int { return cmp.Compare(b.index, index) })
+	if !found {
+		return -1
+	}
+	return i
 }
 
 // Add puts what n contributors measured into the bucket of index, after Move; false means that the window no longer holds that bucket. first is one of
@@ -156,9 +266,12 @@ func (w *Window) Add(s Span, index, n int64, v *Sums, first event.Ref, owned boo
 		b.agent = 0
 	}
 	j := (i - 1) * k
-	for m := 1; m < Measures; m++ {
+	for m := 1; m < Columns; m++ {
 		if w.mask&(1<<m) != 0 {
-			x := min(max(v[m], 0), math.MaxInt64-w.Total[m])
+			x := int64(0)
+			if m != Distinct { // which See counts
+				x = min(max(v[m], 0), math.MaxInt64-w.Total[m])
+			}
 			w.sums[j] += x
 			w.Total[m] += x
 			j++
@@ -231,12 +344,21 @@ func (w *Window) Append(b []byte) []byte {
 	for _, r := range w.refs {
 		b = AppendRef(b, r)
 	}
+	if w.mask&(1<<Distinct) != 0 {
+		b = binary.AppendUvarint(b, uint64(w.Total[Distinct]))
+		for _, s := range w.seen {
+			if i := w.bucketAt(s.last); i >= 0 {
+				b = binary.BigEndian.AppendUint64(b, s.hash)
+				b = binary.AppendUvarint(b, uint64(i))
+			}
+		}
+	}
 	return b
 }
 
 // Decode reads what Append wrote.
 func (w *Window) Decode(r *Reader) {
-	*w = Window{mask: r.Byte() & (1<<Measures - 1) &^ 1}
+	*w = Window{mask: r.Byte() & (1<<Columns - 1) &^ 1}
 	n, k := r.Len(), w.width()
 	if n > 0 {
 		w.buckets = make([]bucket, 0, n)
@@ -260,7 +382,7 @@ func (w *Window) Decode(r *Reader) {
 		last += step
 		w.buckets = append(w.buckets, bucket{last, uint32(x >> 1), agent})
 		w.Total[0] += int64(x >> 1)
-		for m := 1; m < Measures; m++ {
+		for m := 1; m < Columns; m++ {
 			if w.mask&(1<<m) != 0 {
 				v := int64(r.Uvarint())
 				if v < 0 || w.Total[m]+v < 0 {
@@ -278,8 +400,32 @@ func (w *Window) Decode(r *Reader) {
 	for range min(refs, keptRefs) {
 		w.refs = append(w.refs, ReadRef(r))
 	}
+	if w.mask&(1<<Distinct) != 0 {
+		w.decodeSeen(r)
+	}
 	if r.Err != nil {
 		*w = Window{}
+	}
+}
+
+// decodeSeen reads hashes and holds them against the sums.
+func (w *Window) decodeSeen(r *Reader) {
+	n := r.Len()
+	left := make([]int64, len(w.buckets))
+	for i := range left {
+		left[i] = w.sums[(i+1)*w.width()-1]
+	}
+	if int64(n) != w.Total[Distinct] {
+		r.fail()
+	}
+	for range n {
+		hash, i := r.Uint64(), r.Uvarint()
+		if i >= uint64(len(left)) || left[i] == 0 || len(w.seen) > 0 && w.seen[len(w.seen)-1].hash >= hash {
+			r.fail()
+			return
+		}
+		left[i]--
+		w.seen = append(w.seen, sight{hash, w.buckets[i].index})
 	}
 }
 

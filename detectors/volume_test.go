@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/cespare/xxhash/v2"
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/wayward-sec/wayward/baselines"
@@ -83,16 +84,20 @@ func (h *host) closeNotes() {
 	h.notes = nil
 }
 
-func (h *host) Contribute(slot byte, meter uint64, scope policy.Scope, id string, sums *Sums) {
-	index := baselines.FloorDiv(h.time, BucketMS)
+func (h *host) Contribute(slot byte, scope policy.Scope, id string, sums *Sums, list []Contribution) {
 	ref := event.Ref{Time: h.time, ID: h.event.ID, Agent: h.event.Agent.ID}
-	b := &Bucket{Slot: slot, Meter: meter, Scope: scope, Tenant: h.event.Tenant, ID: id, Index: index, N: 1, Sums: *sums, First: ref, Last: ref}
-	key := fmt.Sprint(slot, meter, scope, b.Tenant, "|", id, "|", index)
-	if old := h.buckets[key]; old != nil {
-		old.Merge(b)
-	} else {
-		h.buckets[key] = b
-	}
+	var p Partials // of one event, so that all depends on merging
+	p.Add(slot, scope, h.event.Tenant, 1, id, xxhash.Sum64String(ref.Agent), ref, baselines.FloorDiv(h.time, BucketMS), sums, list)
+	p.Each(func(b *Bucket) {
+		key := fmt.Sprint(slot, scope, b.Tenant, "|", id, "|", b.Index)
+		if old := h.buckets[key]; old != nil {
+			old.Merge(b)
+		} else {
+			own := *b
+			own.ID, own.Counted = strings.Clone(b.ID), slices.Clone(b.Counted)
+			h.buckets[key] = &own
+		}
+	})
 }
 
 func (h *host) observe(e *event.Event) {
@@ -112,7 +117,7 @@ func (h *host) close(until int64) {
 			continue
 		}
 		delete(h.buckets, k)
-		x := Closing{Find: h.Find, Memory: h.memory(h.scopes, fmt.Sprint(b.Slot, b.Meter, b.Scope, b.Tenant, "|", b.ID))}
+		x := Closing{Find: h.Find, Memory: h.memory(h.scopes, fmt.Sprint(b.Slot, b.Scope, b.Tenant, "|", b.ID))}
 		h.panel.Relate(&x, b)
 	}
 }
@@ -136,6 +141,12 @@ func amount(e event.Event, units int64, currency string) event.Event {
 	e.Has |= event.HasAmount
 	e.Amount = event.Amount{Micro: units * 1_000_000, Currency: currency}
 	return e
+}
+
+// counted tells whether the limit's where counts the call.
+func counted(l *policy.Limit, persona string, e *event.Event) bool {
+	return l.Covers(e.Tenant, persona, e.Tool.Name, e.Tool.Server) && (l.Classes() == 0 || l.Classes()&policy.ClassBits(e) != 0) &&
+		(l.Outcomes() == 0 || l.Outcomes()&(1<<e.Result.Outcome) != 0) && l.Suits(e)
 }
 
 func said(f *event.Finding) string {
@@ -439,7 +450,7 @@ func TestLimitsOfAllScopesEqualTheNaiveOracle(t *testing.T) {
 			}
 			h.observe(&e)
 			for _, l := range h.panel.Set.Limits() {
-				if !l.Matches(e.Persona, &e) {
+				if !counted(l, e.Persona, &e) {
 					continue
 				}
 				v := int64(1)
@@ -517,10 +528,27 @@ func TestBucketsMergeInAnyOrder(t *testing.T) {
 			if b.Before(a) {
 				a, b = b, a
 			}
-			parts[i] = Bucket{N: 1 + r.Int64N(5), Sums: Sums{1, r.Int64N(100), math.MaxInt64 / 3 * r.Int64N(3)}, First: a, Last: b, Mixed: a.Agent != b.Agent}
+			var list []Counted
+			for meter := range uint64(3) {
+				if r.IntN(2) == 0 && (meter < 2 || list != nil) {
+					continue
+				}
+				c := Counted{Meter: meter, Sums: Sums{1 + r.Int64N(5), r.Int64N(100), math.MaxInt64 / 3 * r.Int64N(3)}, First: a, Last: b, Mixed: a.Agent != b.Agent}
+				if meter == 1 {
+					c.Keep = 5
+					for range 1 + r.IntN(5) {
+						c.Seen = append(c.Seen, r.Uint64N(20))
+					}
+					slices.Sort(c.Seen)
+					c.Seen = slices.Compact(c.Seen)
+				}
+				list = append(list, c)
+			}
+			parts[i] = Bucket{Counted: list}
 		}
 		merged := func() Bucket {
 			b := parts[0]
+			b.Counted = slices.Clone(b.Counted)
 			for i := range parts[1:] {
 				b.Merge(&parts[i+1])
 			}
@@ -607,33 +635,132 @@ func TestQuantity(t *testing.T) {
 	}
 }
 
-func BenchmarkVolume(b *testing.B) {
-	h := newHost(b, string(policy.Default().Bytes()))
-	v := newVolume(2, h.panel.Set)
-	events := make([]event.Event, 1000)
-	scenes := make([]Scene, len(events))
-	for i := range events {
-		events[i] = records(call(0, "event-"+strconv.Itoa(i)), 3)
-		events[i].Agent.ID = "agent-" + strconv.Itoa(i)
-		scenes[i] = Scene{Host: &stub{}, Agent: &Memory{}, Who: &Who{Tenant: "acme", Persona: "clerk"}}
+// crowd are calls of n agents, each with a scene of its own.
+func crowd(p *Panel, n int) (events []event.Event, scenes []Scene) {
+	partials := &Partials{}
+	for i := range n {
+		e := records(call(0, "event-"+strconv.Itoa(i)), 3)
+		e.Agent.ID, e.User = "agent-"+strconv.Itoa(i), "user-"+strconv.Itoa(i/5)
+		e.Tool.Class, e.Args = event.Read, []byte(`{"id":"order-0012345","fields":["name","state","items"]}`)
+		if i%10 == 0 {
+			e = amount(e, 3, "EUR")
+			e.Tool.Name, e.Tool.Class = "refund_order", event.Pay
+			e.Destination = event.Destination{Kind: "iban", Value: "DE89 3704 0044 0532 0130 00"}
+		}
+		events = append(events, e)
 	}
+	for i := range events {
+		e := &events[i]
+		scenes = append(scenes, Scene{Host: &stub{partials: partials, agent: uint64(i), ref: event.Ref{ID: e.ID, Agent: e.Agent.ID}}, Agent: &Memory{}, Who: p.Who("acme", "clerk"), Tool: p.tool("acme", &e.Tool)})
+	}
+	return events, scenes
+}
+
+// benchmarkVolume shows n agents' calls to the detector; every 4,000 the slice ends.
+func benchmarkVolume(b *testing.B, set *policy.Set, n int) {
+	p := New(set)
+	v := newVolume(2, set)
+	events, scenes := crowd(p, n)
 	b.ReportAllocs()
 	b.ResetTimer()
 	for i := range b.N {
-		e, x := &events[i%1000], &scenes[i%1000]
+		e, x := &events[i%n], &scenes[i%n]
+		host := x.Host.(*stub)
 		x.Time = int64(i)
+		host.ref.Time = x.Time
 		v.Observe(x, e)
+		if i%4000 == 3999 {
+			host.partials.Reset()
+		}
 	}
-	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
+}
+
+func BenchmarkVolume(b *testing.B) { benchmarkVolume(b, policy.Default(), 1000) }
+
+// fifty are limits as an operator might have them: twenty of agents and sessions, fifteen of users and personas, ten of tenants, five of beneficiaries;
+// half of them for some tools or classes only.
+func fifty(t testing.TB) *policy.Set {
+	var list []string
+	add := func(scope, measure, window, where string) {
+		s := fmt.Sprintf(`"id":"l%d","scope":%q,"measure":%q,"max":"1000000000","window":%q`, len(list), scope, measure, window)
+		if strings.HasPrefix(measure, "distinct") {
+			s = strings.Replace(s, "1000000000", "5000", 1)
+		}
+		if measure == "amount" {
+			s += `,"currency":"EUR"`
+		}
+		if strings.HasSuffix(window, "cal") {
+			s = strings.Replace(s, window, "1d", 1) + `,"kind":"calendar"`
+		}
+		if where != "" {
+			s += `,"where":{` + where + `}`
+		}
+		list = append(list, s)
+	}
+	for _, scope := range []string{"agent", "session"} {
+		add(scope, "count", "1m", "")
+		add(scope, "count", "1h", "")
+		add(scope, "records", "1h", "")
+		add(scope, "bytes", "1h", "")
+		add(scope, "errors", "10m", "")
+		add(scope, "denials", "10m", `"tools":["admin_*"]`)
+		add(scope, "count", "10m", `"classes":["delete"]`)
+		add(scope, "count", "1h", `"classes":["send","pay"]`)
+		add(scope, "amount", "1d", `"classes":["pay"]`)
+		add(scope, "count", "1h", `"tools":["*refund*","*payout*"]`)
+	}
+	for _, scope := range []string{"user", "persona", "tenant"} {
+		add(scope, "count", "1h", "")
+		add(scope, "records", "1h", "")
+		add(scope, "records", "1d", "")
+		add(scope, "errors", "10m", "")
+		add(scope, "count", "1h", `"classes":["delete"]`)
+		add(scope, "amount", "1d", `"classes":["pay"]`)
+		add(scope, "distinct_subjects", "1h", `"classes":["read"]`)
+		if scope != "tenant" {
+			add(scope, "cost", "1h", "")
+		} else {
+			add(scope, "amount", "cal", "")
+			add(scope, "count", "1h", `"tools":["export_*"]`)
+			add(scope, "bytes", "1d", "")
+		}
+	}
+	list = slices.Delete(list, len(list)-11, len(list)-10) // a cost
+	add("beneficiary", "amount", "1d", "")
+	add("beneficiary", "amount", "cal", `"tools":["*refund*"]`)
+	add("beneficiary", "count", "1h", `"classes":["pay"]`)
+	add("user+beneficiary", "amount", "1d", "")
+	add("user+beneficiary", "count", "1d", `"classes":["pay"]`)
+	if len(list) != 50 {
+		t.Fatalf("%d limits", len(list))
+	}
+	set, err := policy.Parse([]byte(limits(list...)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set
+}
+
+func BenchmarkFiftyLimits(b *testing.B) {
+	for _, n := range []int{1, 100, 1000, 10_000} {
+		b.Run(fmt.Sprint(n, " agents"), func(b *testing.B) { benchmarkVolume(b, fifty(b), n) })
+	}
 }
 
 // stub measures the detector without a shard.
-type stub struct{ memory Memory }
+type stub struct {
+	memory   Memory
+	partials *Partials
+	agent    uint64
+	ref      event.Ref
+}
 
-func (s *stub) Session() *Memory                                     { return &s.memory }
-func (s *stub) Find(event.Finding)                                   {}
-func (s *stub) Contribute(byte, uint64, policy.Scope, string, *Sums) {}
-func (s *stub) Tell(byte, policy.Scope, string, []byte)              {}
+func (s *stub) Session() *Memory   { return &s.memory }
+func (s *stub) Find(event.Finding) {}
+func (s *stub) Contribute(slot byte, scope policy.Scope, id string, sums *Sums, list []Contribution) {
+	s.partials.Add(slot, scope, "acme", 1, id, s.agent, s.ref, s.ref.Time/BucketMS, sums, list)
+}
+func (s *stub) Tell(byte, policy.Scope, string, []byte) {}
 
 func BenchmarkOwnLimits(b *testing.B) {
 	set, err := policy.Parse([]byte(limits(`"id":"a","scope":"agent","measure":"count","max":"100000000","window":"1m"`, `"id":"b","scope":"agent","measure":"records","max":"100000000","window":"1m"`,
@@ -641,13 +768,5 @@ func BenchmarkOwnLimits(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	v := newVolume(2, set)
-	e := records(call(0, "event-1"), 3)
-	x := Scene{Host: &stub{}, Agent: &Memory{}, Who: &Who{}}
-	b.ReportAllocs()
-	for i := range b.N {
-		x.Time = int64(i) * 10
-		v.Observe(&x, &e)
-	}
-	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
+	benchmarkVolume(b, set, 1)
 }
