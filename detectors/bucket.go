@@ -99,8 +99,15 @@ type Partials struct {
 	table  []int32     // places in groups + 1, by their hash
 	refs   []event.Ref // of the events that contributed, in order
 	text   []byte      // of ids
-	sets   [][]uint64
-	used   int // of sets
+	sets   []hashSet
+	used   int                  // of sets
+	last   [policy.Scopes]int32 // places in groups + 1: the bucket that each scope last met, mostly met again
+}
+
+// hashSet is a set of hashes as events bring them.
+type hashSet struct {
+	list  []uint64 // in order of arrival; ascending once it was sorted
+	table []uint64 // open addressing; 0: free
 }
 
 // group is a bucket in the making.
@@ -172,6 +179,11 @@ func (p *Partials) Add(slot byte, scope policy.Scope, tenant string, who uint64,
 
 // group finds a bucket or begins it.
 func (p *Partials) group(slot byte, scope policy.Scope, tenant string, who uint64, id string, index int64) *group {
+	if i := p.last[scope]; i > 0 {
+		if g := &p.groups[i-1]; g.index == index && g.id == id && g.tenant == tenant && g.slot == slot {
+			return g
+		}
+	}
 	if 2*len(p.groups) >= len(p.table) {
 		p.grow()
 	}
@@ -181,6 +193,7 @@ func (p *Partials) group(slot byte, scope policy.Scope, tenant string, who uint6
 	for ; p.table[i] != 0; i = (i + 1) & mask {
 		g := &p.groups[p.table[i]-1]
 		if g.hash == h && g.index == index && g.scope == scope && g.slot == slot && g.id == id && g.tenant == tenant {
+			p.last[scope] = p.table[i]
 			return g
 		}
 	}
@@ -190,7 +203,7 @@ func (p *Partials) group(slot byte, scope policy.Scope, tenant string, who uint6
 	} else {
 		p.groups = p.groups[:n+1]
 	}
-	p.table[i] = int32(n + 1)
+	p.table[i], p.last[scope] = int32(n+1), int32(n+1)
 	from := len(p.text)
 	p.text = append(p.text, id...)
 	own := p.text[from:]
@@ -230,25 +243,48 @@ func (g *group) cell(meter uint64, next *int) *cell {
 	return &g.cells[*next-1]
 }
 
-// see notes a hash, if it is among the smallest.
+// see notes a hash.
 func (p *Partials) see(c *cell, hash uint64) {
 	if c.set == 0 {
 		if p.used == len(p.sets) {
-			p.sets = append(p.sets, nil)
+			p.sets = append(p.sets, hashSet{})
 		}
 		p.used++
 		c.set = int32(p.used)
 	}
-	set := &p.sets[c.set-1]
-	i, found := slices.BinarySearch(*set, hash)
-	switch {
-	case found || i == int(c.keep):
-	case len(*set) == int(c.keep):
-		copy((*set)[i+1:], (*set)[i:])
-		(*set)[i] = hash
-	default:
-		*set = slices.Insert(*set, i, hash)
+	p.sets[c.set-1].add(max(hash, 1)) // 0 is a free place
+}
+
+func (s *hashSet) add(hash uint64) {
+	if 2*len(s.list) >= len(s.table) {
+		s.table = make([]uint64, max(8, 2*len(s.table)))
+		for _, h := range s.list {
+			s.put(h)
+		}
 	}
+	if s.put(hash) {
+		s.list = append(s.list, hash)
+	}
+}
+
+// put tells whether the hash is new.
+func (s *hashSet) put(hash uint64) bool {
+	mask := uint64(len(s.table) - 1)
+	for i := hash & mask; ; i = (i + 1) & mask {
+		switch s.table[i] {
+		case hash:
+			return false
+		case 0:
+			s.table[i] = hash
+			return true
+		}
+	}
+}
+
+// smallest are the n smallest, ascending.
+func (s *hashSet) smallest(n int) []uint64 {
+	slices.Sort(s.list)
+	return s.list[:min(n, len(s.list))]
 }
 
 // Each shows every bucket, in the order in which they began. What it shows lasts until the next.
@@ -262,7 +298,7 @@ func (p *Partials) Each(f func(b *Bucket)) {
 			c := &g.cells[j]
 			k := Counted{Meter: c.meter, Sums: c.sums, First: p.refs[c.first], Last: p.refs[c.last], Mixed: c.mixed, Keep: c.keep}
 			if c.set > 0 {
-				k.Seen = p.sets[c.set-1]
+				k.Seen = p.sets[c.set-1].smallest(int(c.keep))
 			}
 			b.Counted = append(b.Counted, k)
 		}
@@ -276,9 +312,14 @@ func (p *Partials) Reset() {
 		p.groups[i].tenant, p.groups[i].id = "", "" // they hold on to records
 	}
 	for i := range p.used {
-		p.sets[i] = p.sets[i][:0]
+		s := &p.sets[i]
+		if s.list = s.list[:0]; len(s.table) <= 1<<12 {
+			clear(s.table)
+		} else {
+			s.table = nil // one odd slice does not cost time for ever
+		}
 	}
 	clear(p.table)
 	clear(p.refs)
-	p.groups, p.refs, p.text, p.used = p.groups[:0], p.refs[:0], p.text[:0], 0
+	p.groups, p.refs, p.text, p.used, p.last = p.groups[:0], p.refs[:0], p.text[:0], 0, [policy.Scopes]int32{}
 }

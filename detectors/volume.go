@@ -35,6 +35,7 @@ type volume struct {
 
 	// What follows from the set alone, remembered.
 	plans  map[planKey]*plan
+	near   [256]*plan        // the last plans used, by a few bits of their keys: a map costs more than most of what follows
 	clocks map[string]*clock // by zone
 
 	// Of the event under observation; a panel belongs to one shard.
@@ -267,12 +268,12 @@ func (c *clock) index(unit policy.Calendar, t int64) int64 {
 
 // plan is which meters look at the calls of one tool by agents of one persona: all that need not be asked for each event.
 type plan struct {
-	needs   trait
-	call    []*meter
-	agent   []*meter
-	session []*meter
-	above   []scoped
-	zone    *clock // of the persona
+	planKey
+	needs  trait // what of an event is worth finding out
+	covers [policy.Scopes][]*meter
+	ids    [policy.Scopes]string // of scopes that persona and tool decide
+	zone   *clock                // of the persona
+	cases  []*kase
 }
 
 type planKey struct {
@@ -280,64 +281,99 @@ type planKey struct {
 	tool *policy.Tool
 }
 
+// kase is a plan for calls that are alike: which of its meters count them. Of one tool most are.
+type kase struct {
+	alike   uint32
+	call    []*meter
+	agent   []*meter
+	session []*meter
+	above   []scoped
+}
+
 // scoped are the meters of one scope above agents.
 type scoped struct {
 	scope  policy.Scope
 	id     string // of a scope that persona and tool decide
+	asks   bool   // some of them look closer
 	meters []*meter
+	adds   []Contribution
 }
+
+// maxCases bounds the kinds of calls that a plan tells apart; beyond, it starts anew.
+const maxCases = 64
 
 func (v *volume) plan(x *Scene, e *event.Event) *plan {
 	k := planKey{x.Who, x.Tool}
-	if p := v.plans[k]; p != nil {
+	near := &v.near[(uintptr(unsafe.Pointer(k.who))>>5^uintptr(unsafe.Pointer(k.tool))>>4)%uintptr(len(v.near))]
+	if p := *near; p != nil && p.planKey == k {
 		return p
 	}
-	if len(v.plans) >= maxNames {
-		clear(v.plans)
+	p := v.plans[k]
+	if p == nil {
+		if len(v.plans) >= maxNames {
+			clear(v.plans)
+		}
+		p = v.newPlan(x, e)
+		v.plans[k] = p
 	}
-	p := &plan{zone: v.clockOf(v.set.ZoneOf(x.Tenant, x.Persona))}
-	for i, list := range v.meters {
-		scope := policy.Scope(i)
-		var covers []*meter
-		for _, m := range list {
-			if m.cond.Covers(x.Tenant, x.Persona, e.Tool.Name, e.Tool.Server) {
-				covers = append(covers, m)
-				p.needs |= m.traits
-			}
-		}
-		id := ""
-		switch scope {
-		case policy.CallScope:
-			p.call = covers
-			continue
-		case policy.AgentScope:
-			p.agent = covers
-			continue
-		case policy.SessionScope:
-			p.session = covers
-			continue
-		case policy.PersonaScope:
-			id = x.Persona
-		case policy.TenantScope:
-			id = x.Tenant
-		case policy.ServerScope:
-			id = strings.Clone(e.Tool.Server)
-		case policy.ToolScope:
-			if id = strings.Clone(e.Tool.Name); e.Tool.Server != "" {
-				id = e.Tool.Server + "|" + e.Tool.Name
-			}
-		}
-		if len(covers) > 0 {
-			p.above = append(p.above, scoped{scope, id, covers})
-		}
-	}
-	v.plans[k] = p
+	*near = p
 	return p
 }
 
-// counts tells whether the meter, which covers the call's persona and tool, counts the call under observation.
-func (v *volume) counts(m *meter, e *event.Event) bool {
-	return v.classes&m.classes != 0 && v.outcome&m.outcomes != 0 && m.traits&^v.traits == 0 && (!m.asks || m.cond.Suits(e))
+func (v *volume) newPlan(x *Scene, e *event.Event) *plan {
+	p := &plan{planKey: planKey{x.Who, x.Tool}, zone: v.clockOf(v.set.ZoneOf(x.Tenant, x.Persona))}
+	for scope, list := range v.meters {
+		for _, m := range list {
+			if m.cond.Covers(x.Tenant, x.Persona, e.Tool.Name, e.Tool.Server) {
+				p.covers[scope] = append(p.covers[scope], m)
+				p.needs |= m.traits
+			}
+		}
+	}
+	p.ids[policy.PersonaScope], p.ids[policy.TenantScope] = x.Persona, x.Tenant
+	p.ids[policy.ServerScope], p.ids[policy.ToolScope] = strings.Clone(e.Tool.Server), strings.Clone(e.Tool.Name)
+	if e.Tool.Server != "" {
+		p.ids[policy.ToolScope] = e.Tool.Server + "|" + e.Tool.Name
+	}
+	return p
+}
+
+// of returns the meters for calls like the one under observation.
+func (v *volume) of(p *plan) *kase {
+	alike := uint32(v.classes)<<16 | uint32(v.outcome)<<8 | uint32(v.traits)
+	for _, c := range p.cases {
+		if c.alike == alike {
+			return c
+		}
+	}
+	c := &kase{alike: alike}
+	for i, covers := range p.covers {
+		var list []*meter
+		asks := false
+		var adds []Contribution
+		for _, m := range covers {
+			if v.classes&m.classes != 0 && v.outcome&m.outcomes != 0 && m.traits&^v.traits == 0 {
+				list = append(list, m)
+				adds = append(adds, Contribution{Meter: m.hash, Mask: m.mask, Keep: m.keep})
+				asks = asks || m.asks || m.keep > 0 || m.traits&moved != 0
+			}
+		}
+		switch scope := policy.Scope(i); {
+		case scope == policy.CallScope:
+			c.call = list
+		case scope == policy.AgentScope:
+			c.agent = list
+		case scope == policy.SessionScope:
+			c.session = list
+		case len(list) > 0:
+			c.above = append(c.above, scoped{scope, p.ids[scope], asks, list, adds})
+		}
+	}
+	if len(p.cases) == maxCases {
+		p.cases = nil
+	}
+	p.cases = append(p.cases, c)
+	return c
 }
 
 // measure measures one call. One record per call counts, at its end; money counts only if the call did not fail.
@@ -352,12 +388,12 @@ func (v *volume) measure(e *event.Event, needs trait) {
 	if e.Has&event.HasCost != 0 {
 		v.sums[policy.Cost] = max(0, e.Cost.MicroUSD)
 	}
-	v.foreign = v.sums
 	v.classes = policy.ClassBits(e) | anyClass
 	v.outcome = 1<<e.Result.Outcome | anyOutcome
 	v.traits &= repeated
 	if e.Has&event.HasAmount != 0 {
 		v.traits |= moved
+		v.foreign = v.sums
 		if e.Result.Outcome <= event.OK {
 			v.sums[policy.Amount] = max(0, e.Amount.Micro)
 		}
@@ -406,25 +442,23 @@ func (v *volume) Observe(x *Scene, e *event.Event) {
 	}
 	p := v.plan(x, e)
 	v.measure(e, p.needs)
-	for _, m := range p.call {
-		if v.counts(m, e) {
+	c := v.of(p)
+	for _, m := range c.call {
+		if !m.asks || m.cond.Suits(e) {
 			v.call(x, e, m)
 		}
 	}
-	if len(p.agent) > 0 {
-		v.own(x, e, p.agent, x.Agent, e.Agent.ID, p.zone)
+	if len(c.agent) > 0 {
+		v.own(x, e, c.agent, x.Agent, e.Agent.ID, p.zone)
 	}
-	if len(p.session) > 0 {
+	if len(c.session) > 0 {
 		if mem := x.Session(); mem != nil {
-			v.own(x, e, p.session, mem, e.Session, p.zone)
+			v.own(x, e, c.session, mem, e.Session, p.zone)
 		}
 	}
-	if len(p.above) == 0 {
-		return
-	}
 	v.payee = v.payee[:0]
-	for i := range p.above {
-		v.contribute(x, e, &p.above[i])
+	for i := range c.above {
+		v.contribute(x, e, &c.above[i])
 	}
 }
 
@@ -451,7 +485,7 @@ func (v *volume) own(x *Scene, e *event.Event, meters []*meter, mem *Memory, id 
 	var part *meterPart
 	next := 0
 	for _, m := range meters {
-		if !v.counts(m, e) {
+		if m.asks && !m.cond.Suits(e) {
 			continue
 		}
 		if part == nil {
@@ -513,12 +547,16 @@ func (v *volume) contribute(x *Scene, e *event.Event, p *scoped) {
 	if id == "" {
 		return
 	}
+	if !p.asks {
+		x.Contribute(v.slot, p.scope, id, &v.sums, p.adds)
+		return
+	}
 	v.list = v.list[:0]
-	for _, m := range p.meters {
-		if !v.counts(m, e) {
+	for i, m := range p.meters {
+		if m.asks && !m.cond.Suits(e) {
 			continue
 		}
-		k := Contribution{Meter: m.hash, Mask: m.mask, Keep: m.keep}
+		k := p.adds[i]
 		if m.keep > 0 {
 			k.Seen = v.seen[m.seen]
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	mathrand "math/rand"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -642,10 +643,14 @@ func crowd(p *Panel, n int) (events []event.Event, scenes []Scene) {
 		e := records(call(0, "event-"+strconv.Itoa(i)), 3)
 		e.Agent.ID, e.User = "agent-"+strconv.Itoa(i), "user-"+strconv.Itoa(i/5)
 		e.Tool.Class, e.Args = event.Read, []byte(`{"id":"order-0012345","fields":["name","state","items"]}`)
-		if i%10 == 0 {
+		if i%10 == 9 {
 			e = amount(e, 3, "EUR")
 			e.Tool.Name, e.Tool.Class = "refund_order", event.Pay
 			e.Destination = event.Destination{Kind: "iban", Value: "DE89 3704 0044 0532 0130 00"}
+		}
+		e.Result.Outcome, e.Subject = event.OK, "customer-"+strconv.Itoa(i)
+		if i%20 == 3 {
+			e.Result.Outcome = event.Error
 		}
 		events = append(events, e)
 	}
@@ -656,15 +661,21 @@ func crowd(p *Panel, n int) (events []event.Event, scenes []Scene) {
 	return events, scenes
 }
 
-// benchmarkVolume shows n agents' calls to the detector; every 4,000 the slice ends.
+// benchmarkVolume shows n agents' calls, drawn by Zipf 1.1 as wayward bench does, to the detector; every 4,000 the slice ends.
 func benchmarkVolume(b *testing.B, set *policy.Set, n int) {
 	p := New(set)
 	v := newVolume(2, set)
 	events, scenes := crowd(p, n)
+	order := make([]int, 1<<16)
+	zipf := mathrand.NewZipf(mathrand.New(mathrand.NewSource(1)), 1.1, 1, uint64(n-1))
+	for i := range order {
+		order[i] = int(zipf.Uint64())
+	}
 	b.ReportAllocs()
 	b.ResetTimer()
 	for i := range b.N {
-		e, x := &events[i%n], &scenes[i%n]
+		j := order[i%len(order)]
+		e, x := &events[j], &scenes[j]
 		host := x.Host.(*stub)
 		x.Time = int64(i)
 		host.ref.Time = x.Time
@@ -681,8 +692,10 @@ func BenchmarkVolume(b *testing.B) { benchmarkVolume(b, policy.Default(), 1000) 
 // half of them for some tools or classes only.
 func fifty(t testing.TB) *policy.Set {
 	var list []string
+	made := 0
 	add := func(scope, measure, window, where string) {
-		s := fmt.Sprintf(`"id":"l%d","scope":%q,"measure":%q,"max":"1000000000","window":%q`, len(list), scope, measure, window)
+		made++
+		s := fmt.Sprintf(`"id":"l%d","scope":%q,"measure":%q,"max":"1000000000","window":%q`, made, scope, measure, window)
 		if strings.HasPrefix(measure, "distinct") {
 			s = strings.Replace(s, "1000000000", "5000", 1)
 		}
