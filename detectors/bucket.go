@@ -87,7 +87,8 @@ func addSaturating(a, b int64) int64 {
 // Contribution is what one event adds to one meter.
 type Contribution struct {
 	Meter uint64
-	Mask  uint8  // columns of the sums that the meter keeps
+	Sums  *Sums
+	Mask  uint8  // columns of them that the meter keeps
 	Keep  uint32 // how many different hashes it keeps of a bucket; 0: it does not ask what is distinct
 	Seen  uint64
 }
@@ -137,7 +138,7 @@ func (p *Partials) Len() int { return len(p.groups) }
 
 // Add adds one event's contributions to one scope. who stands for the event's tenant and agent for its agent: hashes that only need to differ. What it is
 // given must live until Reset, but for id.
-func (p *Partials) Add(slot byte, scope policy.Scope, tenant string, who uint64, id string, agent uint64, ref event.Ref, index int64, sums *Sums, list []Contribution) {
+func (p *Partials) Add(slot byte, scope policy.Scope, tenant string, who uint64, id string, agent uint64, ref event.Ref, index int64, list []Contribution) {
 	at := len(p.refs) - 1
 	if at < 0 || p.refs[at] != ref {
 		at++
@@ -166,13 +167,14 @@ func (p *Partials) Add(slot byte, scope policy.Scope, tenant string, who uint64,
 			c.mixed = true
 		}
 		c.sums[0]++
-		for m := 1; m < len(c.sums); m++ {
-			if k.Mask&(1<<m) != 0 {
-				c.sums[m] = addSaturating(c.sums[m], sums[m])
-			}
-		}
 		if k.Keep > 0 {
 			p.see(c, k.Seen)
+			continue
+		}
+		for m := 1; m < len(c.sums); m++ {
+			if k.Mask&(1<<m) != 0 {
+				c.sums[m] = addSaturating(c.sums[m], k.Sums[m])
+			}
 		}
 	}
 }

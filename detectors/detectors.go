@@ -260,7 +260,7 @@ type Host interface {
 	// Find records a finding. The shard fills in what it knows: tenant, agent, persona, session, user and tool of the event.
 	Find(f event.Finding)
 	// Contribute adds the event to meters of one scope above its agent. Nothing of what it is given is kept.
-	Contribute(slot byte, scope policy.Scope, id string, sums *Sums, list []Contribution)
+	Contribute(slot byte, scope policy.Scope, id string, list []Contribution)
 	// Tell sends a note about a scope of the event's tenant to the relation stage. The body is copied.
 	Tell(slot byte, scope policy.Scope, id string, body []byte)
 }

@@ -39,8 +39,9 @@ type volume struct {
 	clocks map[string]*clock // by zone
 
 	// Of the event under observation; a panel belongs to one shard.
-	sums    Sums
-	foreign Sums // sums, for meters of another currency
+	sums    Sums // calls, records, bytes and cost
+	money   Sums // calls and amount, for meters of its currency
+	foreign Sums // calls alone, for meters of another
 	traits  trait
 	classes uint16
 	outcome uint8
@@ -63,17 +64,23 @@ const (
 	toDestination
 )
 
-// traits are what measures ask of a call, and the columns in which they are summed.
+// traits are what measures ask of a call, and the columns in which they are summed. Measures that ask for different things never share a meter.
 var traits = [...]struct {
 	trait
 	column uint8
 }{
-	policy.Count: {0, 0}, policy.Records: {0, 1}, policy.Bytes: {0, 2}, policy.Amount: {moved, amountColumn}, policy.Cost: {0, 4},
+	policy.Count: {0, 0}, policy.Records: {0, recordsColumn}, policy.Bytes: {0, bytesColumn}, policy.Cost: {0, costColumn}, policy.Amount: {moved, amountColumn},
 	policy.Errors: {failed, 0}, policy.Denials: {denied, 0}, policy.Retries: {repeated, 0},
 	policy.DistinctSubjects: {aboutSubject, baselines.Distinct}, policy.DistinctResources: {onResource, baselines.Distinct}, policy.DistinctDestinations: {toDestination, baselines.Distinct},
 }
 
-const amountColumn = 3
+// Columns of sums, behind the count of calls.
+const (
+	recordsColumn = 1
+	bytesColumn   = 2
+	costColumn    = 3
+	amountColumn  = 1
+)
 
 // meter counts one scope under one condition. Limits that differ in measure or height alone share a window.
 type meter struct {
@@ -167,8 +174,12 @@ func (v *volume) add(m *meter, l *policy.Limit, column uint8) {
 		m.spans = append(m.spans, s)
 	}
 	p := &m.spans[i]
-	p.mask |= 1 << column
-	m.mask |= 1 << column
+	mask := uint8(1) << column
+	if l.Measure.Distinct() {
+		mask = baselines.CountDistinct
+	}
+	p.mask |= mask
+	m.mask |= mask
 	if l.Warns {
 		hash := xxhash.Sum64(binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, l.Hash), uint64(l.Warn)))
 		p.lines = append(p.lines, line{l, hash, l.Warn, column, true})
@@ -354,7 +365,7 @@ func (v *volume) of(p *plan) *kase {
 		for _, m := range covers {
 			if v.classes&m.classes != 0 && v.outcome&m.outcomes != 0 && m.traits&^v.traits == 0 {
 				list = append(list, m)
-				adds = append(adds, Contribution{Meter: m.hash, Mask: m.mask, Keep: m.keep})
+				adds = append(adds, Contribution{Meter: m.hash, Mask: m.mask, Keep: m.keep, Sums: &v.sums})
 				asks = asks || m.asks || m.keep > 0 || m.traits&moved != 0
 			}
 		}
@@ -380,22 +391,22 @@ func (v *volume) of(p *plan) *kase {
 func (v *volume) measure(e *event.Event, needs trait) {
 	v.sums = Sums{1}
 	if e.Has&event.HasRecords != 0 {
-		v.sums[policy.Records] = e.Result.Records
+		v.sums[recordsColumn] = e.Result.Records
 	}
 	if e.Has&event.HasBytes != 0 {
-		v.sums[policy.Bytes] = e.Result.Bytes
+		v.sums[bytesColumn] = e.Result.Bytes
 	}
 	if e.Has&event.HasCost != 0 {
-		v.sums[policy.Cost] = max(0, e.Cost.MicroUSD)
+		v.sums[costColumn] = max(0, e.Cost.MicroUSD)
 	}
 	v.classes = policy.ClassBits(e) | anyClass
 	v.outcome = 1<<e.Result.Outcome | anyOutcome
 	v.traits &= repeated
 	if e.Has&event.HasAmount != 0 {
 		v.traits |= moved
-		v.foreign = v.sums
+		v.money, v.foreign = Sums{1}, Sums{1}
 		if e.Result.Outcome <= event.OK {
-			v.sums[policy.Amount] = max(0, e.Amount.Micro)
+			v.money[amountColumn] = max(0, e.Amount.Micro)
 		}
 	}
 	if e.Result.Outcome == event.Error || e.Result.Outcome == event.NoOutcome && e.Result.Error != "" {
@@ -423,10 +434,13 @@ func (v *volume) measure(e *event.Event, needs trait) {
 
 // sumsFor is what a meter adds up of the call.
 func (v *volume) sumsFor(m *meter, e *event.Event) *Sums {
-	if m.traits&moved != 0 && m.cond.Currency != e.Amount.Currency {
-		return &v.foreign
+	switch {
+	case m.traits&moved == 0:
+		return &v.sums
+	case m.cond.Currency == e.Amount.Currency:
+		return &v.money
 	}
-	return &v.sums
+	return &v.foreign
 }
 
 // self stands for the page's own agent, where there is no other.
@@ -548,7 +562,7 @@ func (v *volume) contribute(x *Scene, e *event.Event, p *scoped) {
 		return
 	}
 	if !p.asks {
-		x.Contribute(v.slot, p.scope, id, &v.sums, p.adds)
+		x.Contribute(v.slot, p.scope, id, p.adds)
 		return
 	}
 	v.list = v.list[:0]
@@ -560,13 +574,11 @@ func (v *volume) contribute(x *Scene, e *event.Event, p *scoped) {
 		if m.keep > 0 {
 			k.Seen = v.seen[m.seen]
 		}
-		if m.traits&moved != 0 && m.cond.Currency != e.Amount.Currency {
-			k.Mask &^= 1 << amountColumn
-		}
+		k.Sums = v.sumsFor(m, e)
 		v.list = append(v.list, k)
 	}
 	if len(v.list) > 0 {
-		x.Contribute(v.slot, p.scope, id, &v.sums, v.list)
+		x.Contribute(v.slot, p.scope, id, v.list)
 	}
 }
 

@@ -219,10 +219,10 @@ func (b *behaviour) Find(f event.Finding) {
 }
 
 // Contribute implements detectors.Host.
-func (b *behaviour) Contribute(slot byte, scope policy.Scope, id string, sums *detectors.Sums, list []detectors.Contribution) {
+func (b *behaviour) Contribute(slot byte, scope policy.Scope, id string, list []detectors.Contribution) {
 	e := b.current
 	ref := event.Ref{Time: b.scene.Time, ID: e.ID, Agent: e.Agent.ID}
-	b.partials.Add(slot, scope, e.Tenant, b.scene.Who.Hash, id, b.agent.hash, ref, baselines.FloorDiv(ref.Time, detectors.BucketMS), sums, list)
+	b.partials.Add(slot, scope, e.Tenant, b.scene.Who.Hash, id, b.agent.hash, ref, baselines.FloorDiv(ref.Time, detectors.BucketMS), list)
 }
 
 // Tell implements detectors.Host.
