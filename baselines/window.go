@@ -67,7 +67,8 @@ type Window struct {
 	newest bucket // lies here since almost all that comes goes here; n is 0 if there is none
 	sums   Sums   // of the newest; the first is its n
 	mask   uint8
-	named  bool // the first MaxRefs contributors are remembered
+	named  bool  // the first MaxRefs contributors are remembered
+	oldest int64 // index of the first bucket, so that most steps need not look into the past
 	past   *past
 }
 
@@ -145,21 +146,24 @@ func (w *Window) width() int { return bits.OnesCount8(w.mask &^ distinctBit) }
 
 // Move slides the window forward so that its newest bucket is index, and forgets what fell out. It never moves back.
 func (w *Window) Move(s Span, index int64) {
-	if w.newest.n == 0 || index <= w.newest.index {
+	if w.newest.n == 0 || w.oldest > index-s.N || index <= w.newest.index {
 		return
 	}
 	p := w.past
 	if w.newest.index <= index-s.N {
 		w.Total, w.newest, w.sums = Sums{}, bucket{}, Sums{}
 		p.buckets, p.sums = p.buckets[:0], p.sums[:0]
-	} else if drop := w.before(index - s.N + 1); drop > 0 {
-		k := w.width()
+	} else {
+		drop, k := w.before(index-s.N+1), w.width()
 		for i := range drop {
 			w.Total[0] -= int64(p.buckets[i].n)
 			w.each(i, func(m int, v *int64) { w.Total[m] -= *v })
 		}
 		p.buckets = p.buckets[:copy(p.buckets, p.buckets[drop:])]
 		p.sums = p.sums[:copy(p.sums, p.sums[drop*k:])]
+		if w.oldest = w.newest.index; len(p.buckets) > 0 {
+			w.oldest = p.buckets[0].index
+		}
 	}
 	gone := 0
 	for gone < len(p.refs) && s.Index(p.refs[gone].Time) <= index-s.N {
@@ -230,6 +234,7 @@ func (w *Window) Add(s Span, index, n int64, v *Sums, first event.Ref, owned boo
 	switch {
 	case b.n == 0:
 		*b, fresh = bucket{index: index, agent: agent}, true
+		w.oldest = index
 	case index > b.index: // it is the newest now
 		p.buckets = append(p.buckets, *b)
 		for m := 1; m < Columns; m++ {
@@ -245,6 +250,7 @@ func (w *Window) Add(s Span, index, n int64, v *Sums, first event.Ref, owned boo
 		if fresh = i == len(p.buckets) || p.buckets[i].index != index; fresh {
 			p.buckets = slices.Insert(p.buckets, i, bucket{index: index, agent: agent})
 			p.sums = slices.Insert(p.sums, i*w.width(), make([]int64, w.width())...)
+			w.oldest = p.buckets[0].index
 		}
 		b = &p.buckets[i]
 		if w.mask < distinctBit {
@@ -462,6 +468,9 @@ func (w *Window) Decode(r *Reader) {
 		}
 		last += step
 		b := bucket{last, uint32(x >> 1), agent}
+		if i == 0 {
+			w.oldest = last
+		}
 		if i == n-1 {
 			w.newest = b
 		} else {
