@@ -119,7 +119,7 @@ type group struct {
 	tenant string
 	id     string
 	index  int64
-	newest int64 // event time
+	newest int32 // in refs: the last of its contributors by (time, id)
 	cells  []cell
 }
 
@@ -145,8 +145,10 @@ func (p *Partials) Add(slot byte, scope policy.Scope, tenant string, who uint64,
 		p.refs = append(p.refs, ref)
 	}
 	g := p.group(slot, scope, tenant, who, id, index)
-	later := ref.Time > g.newest // than all before it: the usual case, in which nobody need look who was first
-	g.newest = max(g.newest, ref.Time)
+	later := g.newest < 0 || p.refs[g.newest].Before(ref) // than all before it: the usual case, in which no meter need look for itself
+	if later {
+		g.newest = int32(at)
+	}
 	next := 0
 	for i := range list {
 		k := &list[i]
@@ -210,7 +212,7 @@ func (p *Partials) group(slot byte, scope policy.Scope, tenant string, who uint6
 	p.text = append(p.text, id...)
 	own := p.text[from:]
 	g := &p.groups[n]
-	*g = group{hash: h, slot: slot, scope: scope, tenant: tenant, id: unsafe.String(unsafe.SliceData(own), len(own)), index: index, newest: -1 << 63, cells: g.cells[:0]}
+	*g = group{hash: h, slot: slot, scope: scope, tenant: tenant, id: unsafe.String(unsafe.SliceData(own), len(own)), index: index, newest: -1, cells: g.cells[:0]}
 	return g
 }
 

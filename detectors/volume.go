@@ -305,9 +305,10 @@ type kase struct {
 type scoped struct {
 	scope  policy.Scope
 	id     string // of a scope that persona and tool decide
-	asks   bool   // some of them look closer
 	meters []*meter
-	adds   []Contribution
+	adds   []Contribution // of each meter
+	vary   []int          // places in adds of what is not the same for each event
+	asks   bool           // some of them look closer at an event
 }
 
 // maxCases bounds the kinds of calls that a plan tells apart; beyond, it starts anew.
@@ -360,13 +361,15 @@ func (v *volume) of(p *plan) *kase {
 	c := &kase{alike: alike}
 	for i, covers := range p.covers {
 		var list []*meter
-		asks := false
-		var adds []Contribution
+		above := scoped{scope: policy.Scope(i), id: p.ids[i]}
 		for _, m := range covers {
 			if v.classes&m.classes != 0 && v.outcome&m.outcomes != 0 && m.traits&^v.traits == 0 {
+				if m.keep > 0 || m.traits&moved != 0 {
+					above.vary = append(above.vary, len(list))
+				}
 				list = append(list, m)
-				adds = append(adds, Contribution{Meter: m.hash, Mask: m.mask, Keep: m.keep, Sums: &v.sums})
-				asks = asks || m.asks || m.keep > 0 || m.traits&moved != 0
+				above.adds = append(above.adds, Contribution{Meter: m.hash, Mask: m.mask, Keep: m.keep, Sums: &v.sums})
+				above.asks = above.asks || m.asks
 			}
 		}
 		switch scope := policy.Scope(i); {
@@ -377,7 +380,8 @@ func (v *volume) of(p *plan) *kase {
 		case scope == policy.SessionScope:
 			c.session = list
 		case len(list) > 0:
-			c.above = append(c.above, scoped{scope, p.ids[scope], asks, list, adds})
+			above.meters = list
+			c.above = append(c.above, above)
 		}
 	}
 	if len(p.cases) == maxCases {
@@ -561,24 +565,22 @@ func (v *volume) contribute(x *Scene, e *event.Event, p *scoped) {
 	if id == "" {
 		return
 	}
-	if !p.asks {
-		x.Contribute(v.slot, p.scope, id, p.adds)
-		return
+	for _, i := range p.vary {
+		m := p.meters[i]
+		p.adds[i].Seen, p.adds[i].Sums = v.seen[m.seen], v.sumsFor(m, e)
 	}
-	v.list = v.list[:0]
-	for i, m := range p.meters {
-		if m.asks && !m.cond.Suits(e) {
-			continue
+	list := p.adds
+	if p.asks {
+		v.list = v.list[:0]
+		for i, m := range p.meters {
+			if !m.asks || m.cond.Suits(e) {
+				v.list = append(v.list, p.adds[i])
+			}
 		}
-		k := p.adds[i]
-		if m.keep > 0 {
-			k.Seen = v.seen[m.seen]
-		}
-		k.Sums = v.sumsFor(m, e)
-		v.list = append(v.list, k)
+		list = v.list
 	}
-	if len(v.list) > 0 {
-		x.Contribute(v.slot, p.scope, id, v.list)
+	if len(list) > 0 {
+		x.Contribute(v.slot, p.scope, id, list)
 	}
 }
 
