@@ -44,10 +44,9 @@ type behaviour struct {
 	session  *page
 	sessions bool // session was looked for in this event
 
-	partials []detectors.Bucket
+	partials detectors.Partials
 	notes    []detectors.Note
 	said     map[uint64]int32 // into notes, by a hash of what they say
-	index    map[uint64]int32 // into partials, by a hash of what they count
 	facts    [][]byte         // one record under construction per facts partition
 	hint     []int            // how long the last one was
 	replay   *int64           // in a file replay: the watermark of the whole file
@@ -64,7 +63,7 @@ const (
 )
 
 func newBehaviour(p int32, r *rules, set *policy.Set, topic string) *behaviour {
-	b := &behaviour{shard: newShard(p, r), panel: detectors.New(set), topic: topic, index: map[uint64]int32{}, gates: map[string]bool{}, said: map[uint64]int32{}, relation: make([]int64, r.facts), facts: make([][]byte, r.facts), hint: make([]int, r.facts)}
+	b := &behaviour{shard: newShard(p, r), panel: detectors.New(set), topic: topic, gates: map[string]bool{}, said: map[uint64]int32{}, relation: make([]int64, r.facts), facts: make([][]byte, r.facts), hint: make([]int, r.facts)}
 	for i := range b.relation {
 		b.relation[i] = noTime
 	}
@@ -143,7 +142,7 @@ func (b *behaviour) observe(e *event.Event, stamp int64) {
 	b.role(pg, e)
 	if hour := baselines.FloorDiv(t, 3_600_000); hour > pg.active {
 		pg.active = hour
-		b.Contribute(guardSlot, 0, policy.PersonaScope, b.scene.Persona, &detectors.Sums{1})
+		b.Contribute(guardSlot, policy.PersonaScope, b.scene.Persona, acted)
 	}
 	b.panel.Observe(&b.scene, e)
 	if pg.breaker != nil || pg.barred > 0 || len(b.wide) > 0 {
@@ -241,35 +240,10 @@ func (b *behaviour) Find(f event.Finding) {
 }
 
 // Contribute implements detectors.Host.
-func (b *behaviour) Contribute(slot byte, meter uint64, scope policy.Scope, id string, sums *detectors.Sums) {
+func (b *behaviour) Contribute(slot byte, scope policy.Scope, id string, list []detectors.Contribution) {
 	e := b.current
-	index := baselines.FloorDiv(b.scene.Time, detectors.BucketMS)
 	ref := event.Ref{Time: b.scene.Time, ID: e.ID, Agent: e.Agent.ID}
-	h := xxhash.Sum64String(id) ^ meter ^ uint64(index)*0x9e3779b97f4a7c15 ^ uint64(slot)<<56
-	for i, ok := b.index[h]; ok; i, ok = b.index[h] {
-		p := &b.partials[i]
-		if p.Index != index || p.Meter != meter || p.Slot != slot || p.Scope != scope || p.ID != id || p.Tenant != e.Tenant {
-			h++ // another bucket has this hash
-			continue
-		}
-		p.N++
-		for j, s := range sums {
-			p.Sums[j] = detectors.AddSaturating(p.Sums[j], s)
-		}
-		p.Mixed = p.Mixed || p.First.Agent != ref.Agent
-		if ref.Before(p.First) {
-			p.First = ref
-		}
-		if p.Last.Before(ref) {
-			p.Last = ref
-		}
-		return
-	}
-	b.partials = append(b.partials, detectors.Bucket{
-		Slot: slot, Meter: meter, Scope: scope, Tenant: e.Tenant, ID: id, Index: index,
-		N: 1, Sums: *sums, First: ref, Last: ref,
-	})
-	b.index[h] = int32(len(b.partials) - 1)
+	b.partials.Add(slot, scope, e.Tenant, b.scene.Who.Hash, id, b.agent.hash, ref, baselines.FloorDiv(ref.Time, detectors.BucketMS), list)
 }
 
 // Tell implements detectors.Host.
@@ -378,11 +352,10 @@ func (b *behaviour) seal() {
 		}
 		return q
 	}
-	for i := range b.partials {
-		k := &b.partials[i]
+	b.partials.Each(func(k *detectors.Bucket) {
 		q := to(k.Tenant, k.Scope, k.ID)
 		b.facts[q] = appendBucket(b.facts[q], k)
-	}
+	})
 	for i := range b.notes {
 		k := &b.notes[i]
 		q := to(k.Tenant, k.Scope, k.ID)
@@ -401,10 +374,9 @@ func (b *behaviour) seal() {
 
 // drain forgets what the slice gathered. Its strings alias the slice's records and the scratch of decoder and catalogue, which end with it.
 func (b *behaviour) drain() {
-	clear(b.partials)
+	b.partials.Reset()
 	clear(b.notes)
-	b.partials, b.notes = b.partials[:0], b.notes[:0]
-	clear(b.index)
+	b.notes = b.notes[:0]
 	clear(b.said)
 	b.decoder.Reset()
 	b.panel.Reset()

@@ -126,7 +126,7 @@ func BenchmarkSeal(b *testing.B) { // facts of a transaction of 4,000 events
 			slide(&events[i], round)
 			s.observe(&events[i], day0+1000*86_400_000)
 		}
-		n = len(s.partials)
+		n = s.partials.Len()
 		b.StartTimer()
 		s.seal()
 	}

@@ -6,6 +6,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/detectors"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/policy"
 	"github.com/wayward-sec/wayward/response"
@@ -512,9 +513,12 @@ func (b *relation) stated(pg *page) {
 // guardSlot is the slot of what behaviour shards contribute to a persona's guard: how many of its agents act.
 const guardSlot = 0xfe
 
+// acted is what one agent contributes in an hour.
+var acted = []detectors.Contribution{{Sums: &detectors.Sums{1}, Mask: 1}}
+
 // guarded changes the guard of a persona and tells the shards what follows.
 func (b *relation) guarded(tenant, persona string, change func(*response.Guard)) (g *response.Guard) {
-	pg := b.scopePage(guardSlot, 0, policy.PersonaScope, tenant, persona)
+	pg := b.scopePage(guardSlot, policy.PersonaScope, tenant, persona)
 	if pg == nil {
 		return nil
 	}

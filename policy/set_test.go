@@ -303,7 +303,7 @@ func TestParseOfBytesIsTheSameSet(t *testing.T) {
 				explains(t, ours, &e)
 			}
 			for i, l := range s.Limits() {
-				if l.Matches("p1", &e) != again.Limits()[i].Matches("p1", &e) {
+				if counts(l, "p1", &e) != counts(again.Limits()[i], "p1", &e) {
 					t.Fatal(l, e)
 				}
 			}
@@ -394,11 +394,24 @@ func anySet(t *testing.T, r *rand.Rand) *Set {
 	}
 	c.inherit()
 	for i := range r.IntN(5) {
-		d := limitDef{ID: fmt.Sprintf("l%d", i), Scope: pick(scopes[1:]...), Measure: pick("count", "records", "bytes"), Max: fmt.Sprint(r.IntN(1e6)), Window: pick("5s", "90m", "31d"),
-			Kind: pick("", "sliding", "tumbling"), Where: whereDef{some("t1", "t*"), some("p1", "p?"), some(someNames...), some(someNames...), some(event.Classes()...)},
+		d := limitDef{ID: fmt.Sprintf("l%d", i), Scope: pick(scopes[1:]...), Measure: pick("count", "records", "bytes", "errors", "retries", "distinct_subjects"), Max: fmt.Sprint(1 + r.IntN(1e4)), Window: pick("5s", "90m", "31d"),
+			Kind: pick("", "sliding", "tumbling", "calendar"), Warn: pick("", "80%"), Where: whereDef{Tenants: some("t1", "t*"), Personas: some("p1", "p?"), Tools: some(someNames...), Servers: some(someNames...), Classes: some(event.Classes()...),
+				ResourceTypes: some(someNames...), Labels: some(someNames...), Environments: some("prod", "*"), Intents: some("x*"), Users: some("u?"), Outcomes: some(event.Outcomes()...)},
 			Severity: pick("", "critical"), Title: pick("", "T"), Tags: some("ASI02", "x")}
 		if r.IntN(2) == 0 {
 			d.Measure, d.Currency, d.Max = "amount", "EUR", fmt.Sprintf("%d.%02d", r.IntN(1e6), r.IntN(100))
+		}
+		switch yes := true; {
+		case d.Scope == "call":
+			d.Window, d.Kind = "", ""
+			if !slices.Contains([]string{"records", "bytes", "amount"}, d.Measure) {
+				d.Measure = "bytes"
+			}
+		case d.Kind == "calendar":
+			d.Window, d.Zone = pick("1d", "1w", "1mo"), pick("", "Europe/Berlin")
+		case r.IntN(3) == 0:
+			d.Where.External = &yes
+			d.Respond = respondDef{Action: "block", Scope: pick("", "agent")}
 		}
 		c.limit(d, src, at("limits", i))
 	}

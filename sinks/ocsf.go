@@ -474,7 +474,7 @@ func number(s string) bool {
 // Key appends the Kafka key of f: findings of one agent keep their order among themselves and sit in the partition of its events.
 func (o *OCSF) Key(dst []byte, f *event.Finding) []byte {
 	dst = append(event.AppendKeyPart(dst, f.Tenant), '|')
-	if f.Agent != "" && (f.ScopeType == "agent" || f.ScopeType == "session") {
+	if f.Agent != "" && (f.ScopeType == "agent" || f.ScopeType == "session" || f.ScopeType == "call") {
 		return event.AppendKeyPart(dst, f.Agent)
 	}
 	dst = append(event.AppendKeyPart(dst, f.ScopeType), ':')
