@@ -3,6 +3,8 @@ package policy
 import (
 	"bytes"
 	"crypto/ed25519"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -185,4 +187,33 @@ func TestKeysFitWhatTheCommandLineMakes(t *testing.T) {
 	if !f.Verify(public) {
 		t.Error("signed by alice, and it does not pass")
 	}
+}
+
+func FuzzSettings(f *testing.F) {
+	for _, kind := range []string{"response", "inventory", "tenants"} {
+		for _, pattern := range []string{"../testdata/bad-configs/policy/" + kind + "-*.yaml", "../configs/" + kind + "/*.yaml"} {
+			files, _ := filepath.Glob(pattern)
+			for _, path := range files {
+				text, err := os.ReadFile(path)
+				if err != nil {
+					f.Fatal(err)
+				}
+				f.Add(string(text))
+			}
+		}
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		for _, read := range []func(*collector, []*file){(*collector).loadTenants, (*collector).loadInventory, (*collector).loadResponse} {
+			c, one := newCollector(), &file{source: source{file: "f.yaml"}, left: maxEntries, text: []byte(text)}
+			c.use(&one.source)
+			read(c, []*file{one})
+			if len(c.problems()) > 0 {
+				continue
+			}
+			s := c.set()
+			if again, err := Parse(s.Bytes()); err != nil || again.Hash() != s.Hash() {
+				t.Fatalf("%v: %s", err, s.Bytes())
+			}
+		}
+	})
 }
