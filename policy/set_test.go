@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -531,4 +532,23 @@ func FuzzLoad(f *testing.F) {
 			}
 		}
 	})
+}
+
+// What an example has commented out is there to be used: it must load once the # is gone.
+func TestWhatExamplesLeaveOutLoadsToo(t *testing.T) {
+	left := regexp.MustCompile(`(?m)^( *)# ( *(?:- )?[a-z_]+:(?: .*)?)$`)
+	files, n := map[string]string{}, 0
+	for _, name := range []string{"response/response.yaml", "inventory/inventory.yaml", "tenants/tenants.yaml"} {
+		text, err := os.ReadFile(filepath.Join("../configs", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		n += len(left.FindAll(text, -1))
+		files[name] = strings.Replace(left.ReplaceAllString(string(text), "$1$2"), "tenants: []\n", "tenants:\n", 1)
+	}
+	s := loaded(t, files)
+	if n < 18 || s.Response().Key("alice") == nil || s.Tenant("acme").Pages != 200_000 || s.Inventory().Response.Action != event.Escalate || !s.Inventory().Find(AgentThing, "globex", "billing-0", "").Retired ||
+		s.Inventory().Find(ToolThing, "acme", "get_customer", "crm").Hash == "" || !s.Inventory().Find(ServerThing, "acme", "payments-eu", "").Known {
+		t.Errorf("%d lines: %s", n, s.Bytes())
+	}
 }
