@@ -3,7 +3,7 @@ package configs
 
 import "embed"
 
-// Files are the example personas and limits, as they lie in this folder.
+// Files are the example tools, personas and limits, as they lie in this folder.
 //
-//go:embed personas/*.yaml limits/*.yaml
+//go:embed tools/*.yaml personas/*.yaml limits/*.yaml
 var Files embed.FS

@@ -78,7 +78,11 @@ func (c *Catalogue) Tool(tenant string, t *event.Tool) *Tool {
 	if x.noun = x.entry.Resource.Type; x.noun == "" {
 		switch x.class {
 		case event.Read, event.Write, event.Delete, event.Approve, event.Grant:
-			if x.noun = r.head(); x.noun != "" {
+			// Without a verb any word could be a noun: only those count that are known as one.
+			if x.noun = r.head(); x.noun != "" && r.verb == "" && !things[x.noun] && !persons[x.noun] {
+				x.noun = ""
+			}
+			if x.noun != "" {
 				x.from["resource.type"] = "noun " + quote(x.noun) + " in the name"
 			}
 		}
@@ -204,9 +208,9 @@ func (t *Tool) name() {
 	}
 }
 
-// meaning says what part an argument plays, given the words of its name. Where the catalogue names the argument, no other plays the part.
-func (t *Tool) meaning(words []string) role {
-	r := classifyArg(words, t.class, &t.reading, t.database)
+// meaning says what part an argument plays, given the words of its name and how many are its own. Where the catalogue names the argument, no other plays the part.
+func (t *Tool) meaning(words []string, own int) role {
+	r := classifyArg(words, own, t.class, &t.reading, t.database)
 	d := &t.entry
 	if d.Resource.ID != "" {
 		r.resource = 0
@@ -453,9 +457,10 @@ func (k *look) plainIBAN(v string) string {
 
 // money reads the amount, with the currency that it names itself, else that of another argument or of the catalogue.
 func (k *look) money() (a event.Amount, ok bool) {
-	if a.Micro, a.Currency, ok = parseAmount(k.text(k.amount.span)); !ok {
+	if k.mixed {
 		return a, false
 	}
+	a = k.sum
 	if k.amount.arg.cents {
 		a.Micro /= 100
 	}
@@ -568,6 +573,7 @@ func (c *collector) tool(d toolDef, src *source, path string) {
 	if len(d.Names) == 0 {
 		if len(d.Servers) == 0 {
 			bad("names", `an entry needs names; list the tools that it is about, or servers for all tools of a server`)
+			return
 		}
 		d.Names = []string{"*"}
 	}
