@@ -11,7 +11,7 @@ import (
 // Bounds of what is looked at in the arguments of one call, and of what is remembered of a tool's arguments.
 const (
 	maxMembers = 64  // fields of objects, all levels together
-	maxLevels  = 4   // objects inside objects
+	maxLevels  = 6   // objects and lists inside each other
 	maxKey     = 64  // bytes of a name
 	maxValue   = 256 // bytes of an id
 	maxTargets = 24  // receivers of one call; that there are more is kept in mind
@@ -439,6 +439,19 @@ func (a *arg) path() string {
 	return above + "." + a.key
 }
 
+// written is path, or "" if the catalogue cannot write it, since a name holds what has a meaning in paths.
+func (a *arg) written() string {
+	for at := a; at.up != nil; at = at.up {
+		if strings.ContainsAny(at.key, `.[]`) {
+			return ""
+		}
+	}
+	if p := a.path(); p != "" && checkPath(p) == "" {
+		return p
+	}
+	return ""
+}
+
 // insert returns the argument at a path of the catalogue, such as order.items[0].id or recipients[*].email.
 func (t *Tool) insert(path string) *arg {
 	at := &t.args
@@ -481,6 +494,9 @@ func checkPath(path string) string {
 			return "has a name that is longer than " + strconv.Itoa(maxKey) + " bytes or cannot be seen"
 		}
 		for list {
+			if levels++; levels > maxLevels {
+				return "lies deeper than " + strconv.Itoa(maxLevels) + " levels"
+			}
 			var number string
 			number, rest, list = strings.Cut(rest, "]")
 			if !list {
@@ -496,9 +512,6 @@ func checkPath(path string) string {
 				return "has something between ] and the next dot"
 			}
 			rest = rest[1:]
-			if levels++; levels > maxLevels {
-				return "lies deeper than " + strconv.Itoa(maxLevels) + " levels"
-			}
 		}
 	}
 	return ""

@@ -71,7 +71,9 @@ func (c *Catalogue) Tool(tenant string, t *event.Tool) *Tool {
 	case x.entry.SideEffect != "":
 		x.effect, _ = event.ParseSideEffect(x.entry.SideEffect)
 	case x.class == r.class:
-		x.effect = r.effect
+		if x.effect = r.effect; x.effect != effects[x.class] {
+			x.from["side_effect"] = r.why()
+		}
 	default:
 		x.effect = effects[x.class]
 	}
@@ -706,9 +708,9 @@ func (t *Tool) Explain(e *event.Event) []Evidence {
 	}
 	named := func(field string, c *pick, what string) (from, path string) {
 		if where, ok := t.from[field]; ok && c.score == given {
-			return where, c.arg.path()
+			return where, c.arg.written()
 		}
-		return argument(c.arg, what), c.arg.path()
+		return argument(c.arg, what), c.arg.written()
 	}
 	switch c := done.Tool.Class; {
 	case c == event.NoClass:
@@ -716,7 +718,7 @@ func (t *Tool) Explain(e *event.Event) []Evidence {
 		add("class", c.String(), "declared", "")
 	case c != t.class:
 		_, word := k.operation()
-		add("class", c.String(), argument(k.op.arg, quote(word)), "")
+		add("class", c.String(), argument(k.op.arg, quote(word)), k.op.arg.path())
 	default:
 		add("class", c.String(), t.from["class"], "")
 	}

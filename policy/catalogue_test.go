@@ -108,7 +108,7 @@ func TestCallsAreUnderstoodFromNameAndArguments(t *testing.T) {
 		{"of one name twice the last counts, as it does for most readers", "get_order", `{"order_id":"a","order_id":"b"}`, "class=read resource=order:b effect=none"},
 		{"escapes", "get_order", `{"order\u005fid":"a\u0062c"}`, "class=read resource=order:abc effect=none"},
 		{"other values than texts and numbers are none", "get_order", `{"order_id":null,"id":true}`, "class=read resource=order: effect=none"},
-		{"too deep is not looked at", "get_order", `{"a":{"b":{"c":{"d":{"order_id":"x"}}}}}`, "class=read resource=order: effect=none"},
+		{"too deep is not looked at", "get_order", `{"a":{"b":{"c":{"d":{"e":{"f":{"order_id":"x"}}}}}}}`, "class=read resource=order: effect=none"},
 		{"whoever is given access", "share_folder", `{"folder_id":"f1","email":"bob@acme.com"}`, "class=send resource=folder:f1 to=email:bob@acme.com@acme.com effect=irreversible"},
 		{"a new member of a group", "add_user_to_group", `{"user_id":"u1","group_id":"g1"}`, "class=grant resource=group:g1 to=user:u1 labels=pii effect=reversible"},
 	} {
