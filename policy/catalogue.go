@@ -111,7 +111,7 @@ func (c *Catalogue) Tool(tenant string, t *event.Tool) *Tool {
 		x.want |= wantLabels
 	}
 	x.args.index = -1
-	x.name()
+	x.enter()
 	return x
 }
 
@@ -186,8 +186,8 @@ func (c *Catalogue) entries(tenant, tool, server string) []*entryOfTool {
 // given is the score of an argument that the catalogue names: no guess comes near.
 const given = 100
 
-// name enters the arguments that the catalogue names.
-func (t *Tool) name() {
+// enter marks the arguments that the catalogue names.
+func (t *Tool) enter() {
 	for _, p := range t.entry.Ignore {
 		a := t.insert(p)
 		a.role, a.idle, a.fixed = role{}, true, true
