@@ -5,5 +5,5 @@ import "embed"
 
 // Files are the examples, as they lie in this folder.
 //
-//go:embed personas/*.yaml limits/*.yaml response/*.yaml inventory/*.yaml tenants/*.yaml
+//go:embed tools/*.yaml personas/*.yaml limits/*.yaml response/*.yaml inventory/*.yaml tenants/*.yaml
 var Files embed.FS

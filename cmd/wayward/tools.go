@@ -383,12 +383,12 @@ func (s *survey) table(out io.Writer) error {
 	}
 	fmt.Fprintf(out, "\n%d tools, %d calls; the class of %s of the calls is known\n", len(s.tools), s.calls, percent(known, s.calls))
 	for _, t := range differ {
-		fmt.Fprintf(out, "declared %s, but %s says %s: %s (%d calls)\n", t.declared.top(), "the catalogue", t.inferred.top(), shown(t.name), t.calls)
+		fmt.Fprintf(out, "declared %s, but the catalogue says %s: %s, %d calls\n", t.declared.top(), t.inferred.top(), shown(t.name), t.calls)
 	}
 	if len(unknown) > 0 {
 		fmt.Fprintf(out, "%d tools are not known; name them in tools/*.yaml of the policies (wayward tools draft writes one to edit):\n", len(unknown))
 		for _, t := range unknown {
-			fmt.Fprintf(out, "  %s (%d calls)\n", shown(t.name), t.calls)
+			fmt.Fprintf(out, "  %s, %d calls\n", shown(t.name), t.calls)
 		}
 	}
 	if s.over > 0 {
@@ -466,11 +466,11 @@ func (s *survey) draft(w io.Writer) {
 			}
 			return r[0], true
 		}
-		if c := t.class.top(); c != event.NoClass {
-			fmt.Fprintf(&body, "    class: %s\n", c)
-		}
-		if v, ok := best("side_effect"); ok {
-			fmt.Fprintf(&body, "    side_effect: %s\n", v.Value)
+		if v, ok := best("class"); ok && v.Path == "" { // what an argument says may differ from call to call
+			fmt.Fprintf(&body, "    class: %s\n", t.class.top())
+			if v, ok := best("side_effect"); ok && !strings.HasPrefix(v.From, "class ") { // more than what goes with the class
+				fmt.Fprintf(&body, "    side_effect: %s\n", v.Value)
+			}
 		}
 		mapping := func(key string, pairs ...string) {
 			var parts []string
@@ -486,13 +486,13 @@ func (s *survey) draft(w io.Writer) {
 		if v, ok := best("resource"); ok {
 			mapping("resource", "type", v.Value, "id", v.Path)
 		}
-		if v, ok := best("subject"); ok && v.Path != "" && policy.Printable(v.Path) {
+		if v, ok := best("subject"); ok && v.Path != "" {
 			fmt.Fprintf(&body, "    subject: %s\n", quoted(v.Path))
 		}
 		if v, ok := best("destination"); ok {
 			mapping("destination", "kind", v.Value, "value", v.Path)
 		}
-		if v, ok := best("amount"); ok && v.Path != "" && policy.Printable(v.Path) {
+		if v, ok := best("amount"); ok && v.Path != "" {
 			fmt.Fprintf(&body, "    amount: {value: %s}\n", quoted(v.Path))
 		}
 		if v, ok := best("labels"); ok {
