@@ -423,7 +423,7 @@ func TestExamplesDoWhatTheySay(t *testing.T) {
 	if diff := cmp.Diff([]string{"analyst", "devops", "payments", "support"}, names); diff != "" {
 		t.Error(diff)
 	}
-	if got := len(s.Limits()); got != 7 {
+	if got := len(s.Limits()); got != 10 {
 		t.Errorf("%d limits", got)
 	}
 	to := func(e event.Event, kind, value string, ext event.Tri) event.Event {
