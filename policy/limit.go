@@ -382,11 +382,11 @@ func (d *limitDef) numbers(bad report, l *Limit) {
 		if percent, ok := strings.CutSuffix(d.Warn, "%"); ok {
 			p, err := strconv.ParseInt(percent, 10, 64)
 			if err != nil || p < 1 || p > 99 {
-				bad("warn", "%s is no share of max; use 1% to 99%, such as 80%", quote(d.Warn))
+				bad("warn", "%s is no share of max; use 1%% to 99%%, such as 80%%", quote(d.Warn))
 			}
 			l.Warn = l.Max/100*p + l.Max%100*p/100
 		} else if l.Warn, what = parse(d.Warn); what != "" {
-			bad("warn", "%s", strings.Replace(what, "a limit needs a max; ", "", 1))
+			bad("warn", "%s, or a share of max, such as 80%%", what)
 		} else if d.Warn = format(l.Warn); l.Warn >= l.Max {
 			bad("warn", "%s is not below max, %s; lower it, or write a share such as 80%%", d.Warn, d.Max)
 		}
@@ -420,6 +420,8 @@ func (d *limitDef) window(bad report, l *Limit, known bool) {
 		if d.Measure != "" && l.Measure > Cost || d.Measure == Count.String() {
 			bad("measure", "one call has no %s to add up; use records, bytes, amount or cost, or another scope", d.Measure)
 		}
+	case d.Window == "" && d.Kind == "calendar":
+		bad("kind", "a calendar limit needs a window; add window: 1d, 1w (from Monday) or 1mo")
 	case d.Window == "" && known && l.Scope != SessionScope:
 		bad("window", "a limit per %s needs a window, 1s to 31d; add window: 1h, say (only session and call can do without)", d.Scope)
 	case d.Window == "" && slices.Contains(kinds, d.Kind):

@@ -475,7 +475,7 @@ func TestExamplesDoWhatTheySay(t *testing.T) {
 	if diff := cmp.Diff([]string{"analyst", "base-agent", "devops", "payments", "support", "support"}, names); diff != "" {
 		t.Error(diff)
 	}
-	if got := len(s.Limits()); got != 8 {
+	if got := len(s.Limits()); got != 11 {
 		t.Errorf("%d limits", got)
 	}
 	to := func(e event.Event, kind, value string, ext event.Tri) event.Event {
