@@ -66,8 +66,14 @@ type Panel struct {
 	Set     *policy.Set
 	list    []Detector
 	who     map[[2]string]*Who
-	tools   map[toolKey]*policy.Tool
+	tools   map[toolKey]*knownTool
+	recent  [256]*knownTool // of tools, by a few bytes of the name: hashing three names costs more than all that the catalogue does with most calls
 	scratch policy.Scratch
+}
+
+type knownTool struct {
+	toolKey
+	*policy.Tool
 }
 
 // Who is a tenant and a persona that its agents play: one for each pair, so that its address serves as a key.
@@ -92,7 +98,7 @@ const (
 
 // New compiles every detector for a set.
 func New(set *policy.Set) *Panel {
-	p := &Panel{Set: set, who: map[[2]string]*Who{}, tools: map[toolKey]*policy.Tool{}}
+	p := &Panel{Set: set, who: map[[2]string]*Who{}, tools: map[toolKey]*knownTool{}}
 	for _, k := range registry {
 		p.list = append(p.list, k.new(k.slot, set))
 	}
@@ -115,18 +121,28 @@ func (p *Panel) Who(tenant, persona string) *Who {
 // tool returns what the catalogue knows of the event's tool.
 func (p *Panel) tool(tenant string, t *event.Tool) *policy.Tool {
 	k := toolKey{tenant, t.Name, t.Server, t.ReadOnlyHint, t.OpenWorldHint, t.Class}
-	if known := p.tools[k]; known != nil {
-		return known
+	n := len(t.Name)
+	slot := byte(n) + byte(t.Class)
+	if n > 0 {
+		slot += 31*t.Name[n-1] + 7*t.Name[n/2] + 3*t.Name[0]
 	}
-	if len(p.tools) >= maxTools {
-		clear(p.tools)
+	if r := p.recent[slot]; r != nil && r.toolKey == k {
+		return r.Tool
 	}
-	k.tenant, k.name, k.server = strings.Clone(tenant), strings.Clone(t.Name), strings.Clone(t.Server)
-	own := *t
-	own.Name, own.Server = k.name, k.server
-	own.DefinitionHash, own.HashVersion = "", ""
-	p.tools[k] = p.Set.Catalogue().Tool(k.tenant, &own)
-	return p.tools[k]
+	known := p.tools[k]
+	if known == nil {
+		if len(p.tools) >= maxTools {
+			clear(p.tools)
+		}
+		k.tenant, k.name, k.server = strings.Clone(tenant), strings.Clone(t.Name), strings.Clone(t.Server)
+		own := *t
+		own.Name, own.Server = k.name, k.server
+		own.DefinitionHash, own.HashVersion = "", ""
+		known = &knownTool{k, p.Set.Catalogue().Tool(k.tenant, &own)}
+		p.tools[k] = known
+	}
+	p.recent[slot] = known
+	return known.Tool
 }
 
 // Reset gives back the memory of texts that the catalogue took out of arguments. What was observed before must be done with.

@@ -138,7 +138,7 @@ type surveyed struct {
 	class        byClass // what calls are in the end
 	declared     byClass
 	inferred     byClass // without what is declared
-	evidence     map[policy.Evidence]int64
+	evidence     map[policy.Evidence]*int64 // pointers: adding to an entry would keep the newest key, whose texts alias an event
 	known        map[string]int64 // calls of which a field is known
 }
 
@@ -259,7 +259,7 @@ func (s *survey) add(c *cataloguer, e *event.Event, ignore bool) {
 			s.over++
 			return
 		}
-		t = &surveyed{name: strings.Clone(e.Tool.Name), server: strings.Clone(e.Tool.Server), evidence: map[policy.Evidence]int64{}, known: map[string]int64{}}
+		t = &surveyed{name: strings.Clone(e.Tool.Name), server: strings.Clone(e.Tool.Server), evidence: map[policy.Evidence]*int64{}, known: map[string]int64{}}
 		s.tools[[2]string{t.server, t.name}] = t
 	}
 	t.calls++
@@ -280,13 +280,16 @@ func (s *survey) add(c *cataloguer, e *event.Event, ignore bool) {
 		if v.Field == "class" {
 			class, _ = event.ParseClass(v.Value)
 		}
-		if _, ok := t.evidence[v]; !ok {
+		n := t.evidence[v]
+		if n == nil {
 			if len(t.evidence) == maxEvidence {
 				continue
 			}
+			n = new(int64)
 			v.Value, v.From, v.Path = strings.Clone(v.Value), strings.Clone(v.From), strings.Clone(v.Path)
+			t.evidence[v] = n
 		}
-		t.evidence[v]++
+		*n++
 	}
 	t.class[class]++
 	c.scratch.Reset()
@@ -317,7 +320,7 @@ func (t *surveyed) reasons(field string) []policy.Evidence {
 		}
 	}
 	slices.SortFunc(out, func(a, b policy.Evidence) int {
-		return cmp.Or(strings.Compare(a.Field, b.Field), cmp.Compare(t.evidence[b], t.evidence[a]), strings.Compare(a.From, b.From), strings.Compare(a.Value, b.Value))
+		return cmp.Or(strings.Compare(a.Field, b.Field), cmp.Compare(*t.evidence[b], *t.evidence[a]), strings.Compare(a.From, b.From), strings.Compare(a.Value, b.Value))
 	})
 	return out
 }
@@ -435,7 +438,7 @@ func (s *survey) json(out io.Writer) error {
 			}
 		}
 		for _, v := range t.reasons("") {
-			l.Evidence = append(l.Evidence, evidenceLine{v, v.Path, t.evidence[v]})
+			l.Evidence = append(l.Evidence, evidenceLine{v, v.Path, *t.evidence[v]})
 		}
 		lines = append(lines, l)
 	}
@@ -456,7 +459,7 @@ func (s *survey) draft(w io.Writer) {
 	for _, t := range s.sorted() {
 		fmt.Fprintf(w, "\n  # %d calls, %s\n", t.calls, percent(t.calls, s.calls))
 		for _, v := range t.reasons("") {
-			fmt.Fprintf(w, "  #   %s: %s (%d)\n", v.Field, strings.TrimSpace(v.Value+" · "+v.From), t.evidence[v])
+			fmt.Fprintf(w, "  #   %s: %s (%d)\n", v.Field, strings.TrimSpace(v.Value+" · "+v.From), *t.evidence[v])
 		}
 		var body bytes.Buffer
 		best := func(field string) (policy.Evidence, bool) {

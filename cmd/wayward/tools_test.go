@@ -106,6 +106,27 @@ func TestToolsClassifyInJSON(t *testing.T) {
 	}
 }
 
+func TestWhatIsSaidOfToolsOutlivesTheirEvents(t *testing.T) {
+	var calls []string
+	for i := range 30_000 { // several chunks, each read into the memory of one before
+		kind := "order"
+		if i%2 == 1 {
+			kind = "parcel"
+		}
+		calls = append(calls, fmt.Sprintf(`"resource":{"type":%q,"id":"%d"},"tool":{"name":"look_%s"},"attrs":{"filler":%q}`, kind, i, kind, strings.Repeat(kind, i%7)))
+	}
+	_, out, _ := wayward(t, "tools", "classify", recorded(t, calls...), "-o", "json")
+	var got []toolLine
+	if err := json.Unmarshal([]byte(out), &got); err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range got {
+		if len(l.Evidence) != 1 || l.Evidence[0].Value != strings.TrimPrefix(l.Name, "look_") || l.Evidence[0].Calls != 15_000 {
+			t.Errorf("%s: %+v", l.Name, l.Evidence)
+		}
+	}
+}
+
 func TestToolsWithoutACallSaySo(t *testing.T) {
 	empty := filepath.Join(t.TempDir(), "x")
 	if err := os.WriteFile(empty, []byte(`{"time":1,"kind":"session","phase":"start","tenant":"t","agent":{"id":"a"}}`+"\nnot JSON\n"), 0o600); err != nil {
