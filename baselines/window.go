@@ -223,9 +223,15 @@ func (w *Window) sum(v *Sums) {
 	}
 }
 
+// Contributor is one of those who contribute, for several windows to remember.
+type Contributor struct {
+	event.Ref
+	Owned bool // its memory is not the record's; else the first window that remembers it clones it
+}
+
 // Add puts what n contributors measured into the bucket of index, after Move; false means that the window no longer holds that bucket. first is one of
-// them, cloned unless owned; agent is a hash of theirs, 0 if they are several. Sums saturate: a window that overflowed is still over its limit.
-func (w *Window) Add(s Span, index, n int64, v *Sums, first event.Ref, owned bool, agent uint32) bool {
+// them; agent is a hash of theirs, 0 if they are several. Sums saturate: a window that overflowed is still over its limit.
+func (w *Window) Add(s Span, index, n int64, v *Sums, first *Contributor, agent uint32) bool {
 	if w.past == nil {
 		w.past = &past{}
 	}
@@ -271,17 +277,17 @@ func (w *Window) Add(s Span, index, n int64, v *Sums, first event.Ref, owned boo
 		w.sum(v)
 	}
 	if s.N == 1 && !w.named || s.N > 1 && fresh && (s.N <= keptRefs || !w.named || s.Index(p.refs[len(p.refs)-1].Time) <= index-s.N/(keptRefs-MaxRefs)) {
-		w.remember(s, first, owned)
+		w.remember(s, first)
 	}
 	return true
 }
 
 // remember keeps a contributor, in order of its bucket, and thins them out when they are too many.
-func (w *Window) remember(s Span, r event.Ref, owned bool) {
-	if !owned {
-		r = r.Clone()
+func (w *Window) remember(s Span, first *Contributor) {
+	if !first.Owned {
+		*first = Contributor{first.Clone(), true}
 	}
-	p := w.past
+	p, r := w.past, first.Ref
 	i := len(p.refs)
 	for i > 0 && s.Index(p.refs[i-1].Time) > s.Index(r.Time) {
 		i--

@@ -133,7 +133,7 @@ func TestWindowEqualsTheNaiveModelOnAnyStream(t *testing.T) {
 					want := m.add(a)
 					if a.n != 1 || !w.Bump(span, a.index, &a.sums, agent) {
 						w.Move(span, a.index)
-						if got := w.Add(span, a.index, a.n, &a.sums, a.ref, r.IntN(2) == 0, agent); got != want {
+						if got := w.Add(span, a.index, a.n, &a.sums, &Contributor{a.ref, r.IntN(2) == 0}, agent); got != want {
 							t.Fatalf("seed %d/%d step %d: Add to bucket %d (newest %d) = %v, want %v", seed, round, step, a.index, m.newest, got, want)
 						}
 					}
@@ -177,14 +177,14 @@ func TestAnotherShapeKeepsWhatBothHave(t *testing.T) {
 	w.Shape(1 | 1<<1 | 1<<2)
 	for i := range int64(3) {
 		w.Move(s, i)
-		w.Add(s, i, 1, &Sums{1, 10, 100, 1000}, event.Ref{Time: i * 1000, ID: "a"}, true, 1)
+		w.Add(s, i, 1, &Sums{1, 10, 100, 1000}, &Contributor{event.Ref{Time: i * 1000, ID: "a"}, true}, 1)
 	}
 	w.Shape(1 | 1<<2 | 1<<3)
 	if want := (Sums{3, 0, 300, 0}); w.Total != want {
 		t.Errorf("totals %d, want %d", w.Total, want)
 	}
 	w.Move(s, 3)
-	w.Add(s, 3, 1, &Sums{1, 10, 100, 1000}, event.Ref{Time: 3000, ID: "a"}, true, 1)
+	w.Add(s, 3, 1, &Sums{1, 10, 100, 1000}, &Contributor{event.Ref{Time: 3000, ID: "a"}, true}, 1)
 	if want := (Sums{3, 0, 300, 1000}); w.Total != want {
 		t.Errorf("after another step the totals are %d, want %d", w.Total, want)
 	}
@@ -218,7 +218,7 @@ func TestABoundedCountOfWhatIsDistinctIsExactAboutALimitBelowItsBound(t *testing
 			seen = slices.Compact(seen)
 			for w, keep := range map[*Window]int{&bounded: keep, &whole: 1000} {
 				w.Move(s, index)
-				if w.Add(s, index, 1, &Sums{1}, event.Ref{Time: at}, true, 1) {
+				if w.Add(s, index, 1, &Sums{1}, &Contributor{event.Ref{Time: at}, true}, 1) {
 					w.See(index, seen, keep)
 				}
 				if step%7 == 0 {
@@ -251,7 +251,7 @@ func TestSumsSaturateInsteadOfTurningNegative(t *testing.T) {
 	w.Shape(2)
 	add := func(i, v int64) {
 		w.Move(s, i)
-		w.Add(s, i, 1, &Sums{1, v}, event.Ref{Time: i * 1000, ID: "a"}, true, 1)
+		w.Add(s, i, 1, &Sums{1, v}, &Contributor{event.Ref{Time: i * 1000, ID: "a"}, true}, 1)
 	}
 	for i := range int64(3) {
 		add(i, math.MaxInt64-1)
@@ -279,7 +279,7 @@ func TestAWindowKeepsNothingOfTheRecordItCameFrom(t *testing.T) {
 	alias := unsafe.String(&scratch[0], len(scratch))
 	var w Window
 	for range 3 {
-		w.Add(Lifetime(), 0, 1, &Sums{1}, event.Ref{ID: alias[:7], Agent: alias[7:]}, false, 1)
+		w.Add(Lifetime(), 0, 1, &Sums{1}, &Contributor{event.Ref{ID: alias[:7], Agent: alias[7:]}, false}, 1)
 	}
 	copy(scratch, "XXXXXXXXXXXXXX")
 	for _, got := range w.First() {
@@ -303,7 +303,7 @@ func filled(s Span, mask uint8) *Window {
 	for i := range int64(10) {
 		index := s.Index(i * 700)
 		w.Move(s, index)
-		w.Add(s, index, 1, &Sums{1, i, 1000 * i}, event.Ref{Time: i * 700, ID: "event-" + strconv.Itoa(int(i)), Agent: "a"}, false, 1+uint32(i%2))
+		w.Add(s, index, 1, &Sums{1, i, 1000 * i}, &Contributor{event.Ref{Time: i * 700, ID: "event-" + strconv.Itoa(int(i)), Agent: "a"}, false}, 1+uint32(i%2))
 		w.See(index, []uint64{uint64(i % 4), 100 + uint64(i)}, 1000)
 	}
 	return w
@@ -379,6 +379,6 @@ func BenchmarkWindow(b *testing.B) {
 		at := s.Index(i * 100)
 		ref.Time = i * 100
 		w.Move(s, at)
-		w.Add(s, at, 1, &Sums{1, 5}, ref, true, 1)
+		w.Add(s, at, 1, &Sums{1, 5}, &Contributor{ref, true}, 1)
 	}
 }

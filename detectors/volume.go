@@ -46,6 +46,7 @@ type volume struct {
 	classes uint16
 	outcome uint8
 	seen    [3]uint64 // hashes of subject, resource, destination
+	first   baselines.Contributor
 	key     []byte
 	payee   []byte
 	list    []Contribution
@@ -460,6 +461,7 @@ func (v *volume) Observe(x *Scene, e *event.Event) {
 	}
 	p := v.plan(x, e)
 	v.measure(e, p.needs)
+	v.first = baselines.Contributor{Ref: x.Ref(e)}
 	c := v.of(p)
 	for _, m := range c.call {
 		if !m.asks || m.cond.Suits(e) {
@@ -519,7 +521,7 @@ func (v *volume) own(x *Scene, e *event.Event, meters []*meter, mem *Memory, id 
 			if !w.Bump(s.Span, index, sums, self) {
 				w.Move(s.Span, index)
 				before = w.Total
-				if !w.Add(s.Span, index, 1, sums, x.Ref(e), false, self) {
+				if !w.Add(s.Span, index, 1, sums, &v.first, self) {
 					continue
 				}
 			}
@@ -609,14 +611,14 @@ func (v *volume) Relate(x *Closing, b *Bucket) {
 		if !c.Mixed {
 			agent = uint32(xxhash.Sum64String(c.Last.Agent)) | 1
 		}
-		first := c.First.Clone() // once for all windows
+		v.first = baselines.Contributor{Ref: c.First}
 		for j := range m.spans {
 			s := &m.spans[j]
 			w := part.window(s, &next)
 			index := s.at(b.Index*BucketMS, zone)
 			w.Move(s.Span, index)
 			before := w.Total
-			if !w.Add(s.Span, index, c.Sums[0], &c.Sums, first, true, agent) {
+			if !w.Add(s.Span, index, c.Sums[0], &c.Sums, &v.first, agent) {
 				continue
 			}
 			if m.keep > 0 {

@@ -905,68 +905,11 @@ func cpu() int64 {
 
 func BenchmarkVolume(b *testing.B) { benchmarkVolume(b, policy.Default(), 1000) }
 
-// fifty are limits as an operator might have them: twenty of agents and sessions, fifteen of users and personas, ten of tenants, five of beneficiaries;
-// half of them for some tools or classes only.
+// fifty are limits as an operator might have them.
 func fifty(t testing.TB) *policy.Set {
-	var list []string
-	made := 0
-	add := func(scope, measure, window, where string) {
-		made++
-		s := fmt.Sprintf(`"id":"l%d","scope":%q,"measure":%q,"max":"1000000000","window":%q`, made, scope, measure, window)
-		if strings.HasPrefix(measure, "distinct") {
-			s = strings.Replace(s, "1000000000", "5000", 1)
-		}
-		if measure == "amount" {
-			s += `,"currency":"EUR"`
-		}
-		if strings.HasSuffix(window, "cal") {
-			s = strings.Replace(s, window, "1d", 1) + `,"kind":"calendar"`
-		}
-		if where != "" {
-			s += `,"where":{` + where + `}`
-		}
-		list = append(list, s)
-	}
-	for _, scope := range []string{"agent", "session"} {
-		add(scope, "count", "1m", "")
-		add(scope, "count", "1h", "")
-		add(scope, "records", "1h", "")
-		add(scope, "bytes", "1h", "")
-		add(scope, "errors", "10m", "")
-		add(scope, "denials", "10m", `"tools":["admin_*"]`)
-		add(scope, "count", "10m", `"classes":["delete"]`)
-		add(scope, "count", "1h", `"classes":["send","pay"]`)
-		add(scope, "amount", "1d", `"classes":["pay"]`)
-		add(scope, "count", "1h", `"tools":["*refund*","*payout*"]`)
-	}
-	for _, scope := range []string{"user", "persona", "tenant"} {
-		add(scope, "count", "1h", "")
-		add(scope, "records", "1h", "")
-		add(scope, "records", "1d", "")
-		add(scope, "errors", "10m", "")
-		add(scope, "count", "1h", `"classes":["delete"]`)
-		add(scope, "amount", "1d", `"classes":["pay"]`)
-		add(scope, "distinct_subjects", "1h", `"classes":["read"]`)
-		if scope != "tenant" {
-			add(scope, "cost", "1h", "")
-		} else {
-			add(scope, "amount", "cal", "")
-			add(scope, "count", "1h", `"tools":["export_*"]`)
-			add(scope, "bytes", "1d", "")
-		}
-	}
-	list = slices.Delete(list, len(list)-11, len(list)-10) // a cost
-	add("beneficiary", "amount", "1d", "")
-	add("beneficiary", "amount", "cal", `"tools":["*refund*"]`)
-	add("beneficiary", "count", "1h", `"classes":["pay"]`)
-	add("user+beneficiary", "amount", "1d", "")
-	add("user+beneficiary", "count", "1d", `"classes":["pay"]`)
-	if len(list) != 50 {
-		t.Fatalf("%d limits", len(list))
-	}
-	set, err := policy.Parse([]byte(limits(list...)))
-	if err != nil {
-		t.Fatal(err)
+	set, errs := policy.Load("../testdata/bench")
+	if len(errs) > 0 || len(set.Limits()) != 50 {
+		t.Fatal(len(set.Limits()), errs)
 	}
 	return set
 }
