@@ -791,6 +791,8 @@ func (w *window) judge(s *span, before *Sums, last event.Ref, found func(*line, 
 		case i >= 0 && now >= w.open[i].next && now > was: // a sum that has overflowed does not grow
 			w.open[i].next = above(w.open[i].next, now)
 			found(k, event.Update, &w.open[i])
+		case i >= 0 && now > was && k.limit.Respond != nil && !k.warn:
+			found(k, event.Again, &w.open[i])
 		}
 	}
 }

@@ -53,11 +53,11 @@ type behaviour struct {
 }
 
 const (
-	idleAfter  = 10_000 // ms without an event after which an idle source is not waited for
-	tellEvery  = 1000   // ms of wall clock between watermarks to every facts partition
-	agentIdle  = 7 * 86_400_000
-	sessionEnd = 86_400_000 // ms of event time after which an idle session is forgotten
-	factsBytes = 512 << 10  // a facts record is split above this
+	idleAfter  = 10_000          // ms without an event after which an idle source is not waited for
+	tellEvery  = 1000            // ms of wall clock between watermarks to every facts partition
+	agentIdle  = 32 * 86_400_000 // longer than any window
+	sessionEnd = 86_400_000      // ms of event time after which an idle session is forgotten
+	factsBytes = 512 << 10       // a facts record is split above this
 	// breakerIdle is how long the page of a scope that was once stopped is kept, for its epoch: consumers must have forgotten the old one by then.
 	breakerIdle = 90 * 86_400_000
 )

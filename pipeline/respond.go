@@ -55,9 +55,8 @@ func orderOf(f *event.Finding, at int64) (o order, ok bool) {
 	case event.UserScope:
 		s.ID = f.User
 	case event.ToolScope:
-		s.ID = f.Tool
-		if f.Server != "" {
-			s.ID = f.Server + "|" + f.Tool
+		if f.Tool != "" {
+			s.ID = event.ToolID(f.Server, f.Tool)
 		}
 	case event.ServerScope:
 		s.ID = f.Server
@@ -74,7 +73,7 @@ func orderOf(f *event.Finding, at int64) (o order, ok bool) {
 		trigger = f.Refs[n-1]
 	}
 	return order{Scope: s, Persona: f.Persona, Order: response.Order{Action: r.Action, DurationMS: r.DurationMS, Rate: r.Rate, Time: at, FindingUID: f.UID, Reason: f.Why,
-		Issuer: event.Issuer{Type: "rule", Rule: f.Rule, Version: f.RuleVersion}, Trigger: trigger, Guarded: r.Action >= event.Block && s.Type.Narrow()}}, true
+		Issuer: event.Issuer{Type: "rule", Rule: f.Rule, Version: f.RuleVersion}, Trigger: trigger, Guarded: r.Action >= event.Block && s.Type.Narrow(), Again: f.Activity == event.Again}}, true
 }
 
 // wallNow is the wall clock as the logs tell it; in a replay the event time takes its place.
@@ -439,11 +438,7 @@ func covers(s *event.Scope, persona string, e *event.Event) bool {
 	case event.ServerScope:
 		return s.ID == e.Tool.Server
 	case event.ToolScope:
-		server, name, on := strings.Cut(s.ID, "|")
-		if !on {
-			return s.ID == e.Tool.Name
-		}
-		return server == e.Tool.Server && name == e.Tool.Name
+		return s.ID == event.ToolID("", e.Tool.Name) || s.ID == event.ToolID(e.Tool.Server, e.Tool.Name)
 	}
 	return true
 }

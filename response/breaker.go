@@ -27,6 +27,9 @@ type Order struct {
 	Trigger    event.Ref
 	// Guarded orders count against the persona's guard: automatic blocks and kills of an agent or a session.
 	Guarded bool
+	// Again marks an order about a finding that merely goes on. After an expiry it is carried out; after a person's restore it is not: who restored has
+	// seen it. A new finding, or one that has doubled, is.
+	Again bool
 }
 
 // maxReason bounds the sentence that travels with a command and is kept with its breaker.
@@ -71,6 +74,9 @@ func (b *Breaker) Open() bool { return b != nil && b.Action != 0 }
 // instead of blocking: it comes out of a backlog, and the agent may long do something else. A person may also prolong what is in force.
 func (b *Breaker) Trip(o Order, set *policy.Settings, now int64) (event.Command, bool) {
 	human := o.Issuer.Type == "human"
+	if o.Again && !b.Open() && b.Issuer.Type == "human" {
+		return event.Command{}, false
+	}
 	if o.Action > event.Escalate && now-o.Time > set.StaleMS && !human {
 		o.Action = event.Escalate
 		o.Reason = "stale: " + o.Reason
