@@ -45,8 +45,9 @@ type volume struct {
 	traits  trait
 	classes uint16
 	outcome uint8
-	seen    [3]uint64 // hashes of subject, resource, destination
-	first   baselines.Contributor
+	seen    [3]uint64             // hashes of subject, resource, destination
+	first   baselines.Contributor // it, once some window may want to remember it
+	noted   bool                  // first is of this event
 	key     []byte
 	payee   []byte
 	list    []Contribution
@@ -461,7 +462,7 @@ func (v *volume) Observe(x *Scene, e *event.Event) {
 	}
 	p := v.plan(x, e)
 	v.measure(e, p.needs)
-	v.first = baselines.Contributor{Ref: x.Ref(e)}
+	v.noted = false
 	c := v.of(p)
 	for _, m := range c.call {
 		if !m.asks || m.cond.Suits(e) {
@@ -519,6 +520,9 @@ func (v *volume) own(x *Scene, e *event.Event, meters []*meter, mem *Memory, id 
 			index := s.at(x.Time, zone)
 			before := w.Total
 			if !w.Bump(s.Span, index, sums, self) {
+				if !v.noted {
+					v.first, v.noted = baselines.Contributor{Ref: x.Ref(e)}, true
+				}
 				w.Move(s.Span, index)
 				before = w.Total
 				if !w.Add(s.Span, index, 1, sums, &v.first, self) {
