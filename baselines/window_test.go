@@ -27,6 +27,7 @@ type added struct {
 	index, n int64
 	sums     Sums
 	ref      event.Ref
+	seen     []uint64
 }
 
 // add returns whether the window holds the bucket.
@@ -54,13 +55,20 @@ func (m *model) in() []added {
 }
 
 func (m *model) total(mask uint8) (t Sums) {
+	different := map[uint64]bool{}
 	for _, a := range m.in() {
 		t[0] += a.n
-		for i := 1; i < Measures; i++ {
-			if mask&(1<<i) != 0 {
+		for i := 1; i < Columns; i++ {
+			if mask&(1<<i) != 0 && mask != CountDistinct {
 				t[i] += a.sums[i]
 			}
 		}
+		for _, h := range a.seen {
+			different[h] = true
+		}
+	}
+	if mask == CountDistinct {
+		t[Distinct] = int64(len(different))
 	}
 	return t
 }
@@ -94,7 +102,10 @@ func TestWindowEqualsTheNaiveModelOnAnyStream(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			for round := range uint64(25) {
 				r := rand.New(rand.NewPCG(seed, round))
-				mask := uint8(r.IntN(1 << Measures))
+				mask := uint8(r.IntN(1 << Columns))
+				if round%3 == 0 {
+					mask = CountDistinct
+				}
 				w, m := Window{}, model{span: span}
 				w.Shape(mask)
 				now := int64(r.IntN(300_000)) - 150_000 // around 1970, where truncation would fold two buckets into one
@@ -110,15 +121,26 @@ func TestWindowEqualsTheNaiveModelOnAnyStream(t *testing.T) {
 						at -= int64(r.IntN(80_000)) // late, sometimes too late
 					}
 					agent := 1 + uint32(r.IntN(1+int(round%3)))
-					a := added{span.Index(at), int64(1 + r.IntN(3)), Sums{}, event.Ref{Time: at, ID: strconv.Itoa(step), Agent: strconv.Itoa(int(agent))}}
-					for i := 1; i < Measures; i++ {
+					a := added{span.Index(at), int64(1 + r.IntN(3)), Sums{}, event.Ref{Time: at, ID: strconv.Itoa(step), Agent: strconv.Itoa(int(agent))}, nil}
+					for range r.IntN(3) {
+						a.seen = append(a.seen, r.Uint64N(40))
+					}
+					slices.Sort(a.seen)
+					a.seen = slices.Compact(a.seen)
+					for i := 1; i < Columns; i++ {
 						a.sums[i] = int64(r.IntN(100))
 					}
-					w.Move(span, a.index)
-					if got, want := w.Add(span, a.index, a.n, &a.sums, a.ref, r.IntN(2) == 0, agent), m.add(a); got != want {
-						t.Fatalf("seed %d/%d step %d: Add to bucket %d (newest %d) = %v, want %v", seed, round, step, a.index, m.newest, got, want)
+					want := m.add(a)
+					if a.n != 1 || !w.Bump(span, a.index, &a.sums, agent) {
+						w.Move(span, a.index)
+						if got := w.Add(span, a.index, a.n, &a.sums, &Contributor{a.ref, r.IntN(2) == 0}, agent); got != want {
+							t.Fatalf("seed %d/%d step %d: Add to bucket %d (newest %d) = %v, want %v", seed, round, step, a.index, m.newest, got, want)
+						}
 					}
-					if want := m.total(mask | 1); w.Total != want {
+					if want {
+						w.See(a.index, a.seen, 1000)
+					}
+					if want := m.total(mask); w.Total != want {
 						t.Fatalf("seed %d/%d step %d: totals %d, want %d", seed, round, step, w.Total, want)
 					}
 					alone := !slices.ContainsFunc(m.in(), func(a added) bool { return a.ref.Agent != strconv.Itoa(int(agent)) })
@@ -150,21 +172,76 @@ func TestWindowEqualsTheNaiveModelOnAnyStream(t *testing.T) {
 }
 
 func TestAnotherShapeKeepsWhatBothHave(t *testing.T) {
-	const records, amount, cost = 1 << 1, 1 << 3, 1 << 4
 	s := Sliding(3000, 1000)
 	var w Window
-	w.Shape(1 | records | amount)
+	w.Shape(1 | 1<<1 | 1<<2)
 	for i := range int64(3) {
-		w.Add(s, i, 1, &Sums{1, 10, 100, 1000, 10_000}, event.Ref{Time: i * 1000, ID: "a"}, true, 1)
+		w.Move(s, i)
+		w.Add(s, i, 1, &Sums{1, 10, 100, 1000}, &Contributor{event.Ref{Time: i * 1000, ID: "a"}, true}, 1)
 	}
-	w.Shape(1 | amount | cost)
-	if want := (Sums{3, 0, 0, 3000, 0}); w.Total != want {
+	w.Shape(1 | 1<<2 | 1<<3)
+	if want := (Sums{3, 0, 300, 0}); w.Total != want {
 		t.Errorf("totals %d, want %d", w.Total, want)
 	}
 	w.Move(s, 3)
-	w.Add(s, 3, 1, &Sums{1, 10, 100, 1000, 10_000}, event.Ref{Time: 3000, ID: "a"}, true, 1)
-	if want := (Sums{3, 0, 0, 3000, 10_000}); w.Total != want {
+	w.Add(s, 3, 1, &Sums{1, 10, 100, 1000}, &Contributor{event.Ref{Time: 3000, ID: "a"}, true}, 1)
+	if want := (Sums{3, 0, 300, 1000}); w.Total != want {
 		t.Errorf("after another step the totals are %d, want %d", w.Total, want)
+	}
+	w.Shape(CountDistinct)
+	if want := (Sums{3}); w.Total != want {
+		t.Errorf("a cost is taken for what is distinct: totals %d, want %d", w.Total, want)
+	}
+}
+
+func TestABoundedCountOfWhatIsDistinctIsExactAboutALimitBelowItsBound(t *testing.T) {
+	const keep, limit = 20, 10
+	s := Sliding(10_000, 1000)
+	for round := range uint64(20) {
+		r := rand.New(rand.NewPCG(3, round))
+		bounded, whole := Window{}, Window{}
+		bounded.Shape(CountDistinct)
+		whole.Shape(CountDistinct)
+		most, crossed := int64(0), 0
+		at := int64(0)
+		for step := range 2000 {
+			at += r.Int64N(150)
+			if step%400 > 300 {
+				at += 3000 // a pause, in which the count falls
+			}
+			index := s.Index(at - r.Int64N(2000))
+			var seen []uint64
+			for range 1 + r.IntN(4) {
+				seen = append(seen, r.Uint64N(60))
+			}
+			slices.Sort(seen)
+			seen = slices.Compact(seen)
+			for w, keep := range map[*Window]int{&bounded: keep, &whole: 1000} {
+				w.Move(s, index)
+				if w.Add(s, index, 1, &Sums{1}, &Contributor{event.Ref{Time: at}, true}, 1) {
+					w.See(index, seen, keep)
+				}
+				if step%7 == 0 {
+					in := Reader{B: w.Append(nil)}
+					if w.Decode(&in); in.Err != nil {
+						t.Fatal(in.Err)
+					}
+				}
+			}
+			b, all := bounded.Total[Distinct], whole.Total[Distinct]
+			if (b > limit) != (all > limit) || b <= keep && b != all && all <= keep || b > all {
+				t.Fatalf("round %d step %d: %d of %d", round, step, b, all)
+			}
+			if most = max(most, all); all > limit {
+				crossed++
+			}
+			if len(bounded.past.seen) > 3*keep {
+				t.Fatalf("%d hashes are kept of %d", len(bounded.past.seen), keep)
+			}
+		}
+		if most < 2*keep || crossed > 1900 {
+			t.Fatalf("round %d: at most %d, crossed %d times: the test has lost its teeth", round, most, crossed)
+		}
 	}
 }
 
@@ -174,7 +251,7 @@ func TestSumsSaturateInsteadOfTurningNegative(t *testing.T) {
 	w.Shape(2)
 	add := func(i, v int64) {
 		w.Move(s, i)
-		w.Add(s, i, 1, &Sums{1, v}, event.Ref{Time: i * 1000, ID: "a"}, true, 1)
+		w.Add(s, i, 1, &Sums{1, v}, &Contributor{event.Ref{Time: i * 1000, ID: "a"}, true}, 1)
 	}
 	for i := range int64(3) {
 		add(i, math.MaxInt64-1)
@@ -202,7 +279,7 @@ func TestAWindowKeepsNothingOfTheRecordItCameFrom(t *testing.T) {
 	alias := unsafe.String(&scratch[0], len(scratch))
 	var w Window
 	for range 3 {
-		w.Add(Lifetime(), 0, 1, &Sums{1}, event.Ref{ID: alias[:7], Agent: alias[7:]}, false, 1)
+		w.Add(Lifetime(), 0, 1, &Sums{1}, &Contributor{event.Ref{ID: alias[:7], Agent: alias[7:]}, false}, 1)
 	}
 	copy(scratch, "XXXXXXXXXXXXXX")
 	for _, got := range w.First() {
@@ -220,25 +297,28 @@ func TestFloorDivRoundsTowardsMinusInfinity(t *testing.T) {
 	}
 }
 
-func filled(s Span) *Window {
+func filled(s Span, mask uint8) *Window {
 	w := &Window{}
-	w.Shape(1 | 2 | 8)
+	w.Shape(mask)
 	for i := range int64(10) {
 		index := s.Index(i * 700)
 		w.Move(s, index)
-		w.Add(s, index, 1, &Sums{1, i, 0, 1000 * i}, event.Ref{Time: i * 700, ID: "event-" + strconv.Itoa(int(i)), Agent: "a"}, false, 1+uint32(i%2))
+		w.Add(s, index, 1, &Sums{1, i, 1000 * i}, &Contributor{event.Ref{Time: i * 700, ID: "event-" + strconv.Itoa(int(i)), Agent: "a"}, false}, 1+uint32(i%2))
+		w.See(index, []uint64{uint64(i % 4), 100 + uint64(i)}, 1000)
 	}
 	return w
 }
 
 func TestCutStateIsAnErrorAtEveryByte(t *testing.T) {
 	for name, s := range spans() {
-		whole := filled(s).Append(nil)
-		for n := range whole {
-			in := Reader{B: whole[:n]}
-			var back Window
-			if back.Decode(&in); in.Err == nil {
-				t.Errorf("%s: %d of %d bytes decode without an error", name, n, len(whole))
+		for _, mask := range []uint8{1 | 2 | 4, CountDistinct} {
+			whole := filled(s, mask).Append(nil)
+			for n := range whole {
+				in := Reader{B: whole[:n]}
+				var back Window
+				if back.Decode(&in); in.Err == nil {
+					t.Errorf("%s: %d of %d bytes decode without an error", name, n, len(whole))
+				}
 			}
 		}
 	}
@@ -247,8 +327,10 @@ func TestCutStateIsAnErrorAtEveryByte(t *testing.T) {
 // FuzzWindow: junk never panics, and what decodes without an error is a window that can go on.
 func FuzzWindow(f *testing.F) {
 	for _, s := range spans() {
-		f.Add(filled(s).Append(nil))
+		f.Add(filled(s, 1|2|4).Append(nil))
+		f.Add(filled(s, CountDistinct).Append(nil))
 	}
+	f.Add([]byte{CountDistinct, 1, 0, 2, 2, 0, 1, 0, 0, 0, 0, 0, 0, 0, 9, 0})          // a hash less than the sum says
 	f.Add([]byte{2, 1, 0, 2, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1, 0})       // a negative sum
 	f.Add([]byte{0, 2, 4, 2, 3, 2, 0})                                                 // buckets that go back
 	f.Add([]byte{2, 2, 0, 2, 255, 255, 255, 255, 255, 255, 255, 255, 127, 2, 2, 1, 0}) // sums that overflow
@@ -262,14 +344,21 @@ func FuzzWindow(f *testing.F) {
 			}
 			return
 		}
-		for i := range w.buckets {
-			if i > 0 && w.buckets[i].index <= w.buckets[i-1].index {
-				t.Fatalf("buckets out of order: %+v", w)
-			}
-		}
-		for i, v := range append(w.sums, w.Total[:]...) {
+		for i, v := range append(w.sums[:], w.Total[:]...) {
 			if v < 0 {
 				t.Fatalf("number %d is negative: %+v", i, w)
+			}
+		}
+		if p := w.past; p != nil {
+			for i, b := range append(p.buckets, w.newest) {
+				if b.n == 0 || i > 0 && b.index <= p.buckets[i-1].index {
+					t.Fatalf("buckets out of order or empty: %+v", w)
+				}
+			}
+			for i, v := range p.sums {
+				if v < 0 {
+					t.Fatalf("sum %d is negative: %+v", i, w)
+				}
 			}
 		}
 		again := Reader{B: w.Append(nil)}
@@ -290,6 +379,6 @@ func BenchmarkWindow(b *testing.B) {
 		at := s.Index(i * 100)
 		ref.Time = i * 100
 		w.Move(s, at)
-		w.Add(s, at, 1, &Sums{1, 5}, ref, true, 1)
+		w.Add(s, at, 1, &Sums{1, 5}, &Contributor{ref, true}, 1)
 	}
 }

@@ -104,6 +104,9 @@ func (r *Reader) Len() int {
 	return int(n)
 }
 
+// Fail notes that what was read makes no sense.
+func (r *Reader) Fail() { r.fail() }
+
 func (r *Reader) fail() {
 	if r.Err == nil {
 		r.Err = ErrShort

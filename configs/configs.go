@@ -3,7 +3,7 @@ package configs
 
 import "embed"
 
-// Files are the example personas and limits, as they lie in this folder.
+// Files are the examples, as they lie in this folder.
 //
-//go:embed personas/*.yaml limits/*.yaml
+//go:embed tools/*.yaml personas/*.yaml limits/*.yaml response/*.yaml inventory/*.yaml tenants/*.yaml
 var Files embed.FS

@@ -273,7 +273,7 @@ func (g *grant) fault(x *Scene, e *event.Event) string {
 		return faultDenied
 	case g.state == revoked:
 		return faultRevoked
-	case g.state == expired, g.expires > 0 && x.Time > g.expires, rules.ValidMS > 0 && x.Time > AddSaturating(max(g.at, 0), rules.ValidMS):
+	case g.state == expired, g.expires > 0 && x.Time > g.expires, rules.ValidMS > 0 && x.Time > addSaturating(max(g.at, 0), rules.ValidMS):
 		return faultExpired
 	case g.used && rules.Once && !g.bypass:
 		return faultUsed

@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/cespare/xxhash/v2"
+
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/policy"
@@ -22,7 +24,7 @@ type Detector interface {
 
 // Relater is a detector that also counts above one agent.
 type Relater interface {
-	// Relate sees one bucket of one meter that Observe contributed to, in order of time, when the relation stage closes it.
+	// Relate sees one bucket of one scope that Observe contributed to, in order of time, when the relation stage closes it.
 	Relate(x *Closing, b *Bucket)
 }
 
@@ -64,8 +66,14 @@ type Panel struct {
 	Set     *policy.Set
 	list    []Detector
 	who     map[[2]string]*Who
-	tools   map[toolKey]*policy.Tool
+	tools   map[toolKey]*knownTool
+	recent  [256]*knownTool // of tools, by a few bytes of the name: hashing three names costs more than all that the catalogue does with most calls
 	scratch policy.Scratch
+}
+
+type knownTool struct {
+	toolKey
+	*policy.Tool
 }
 
 // Who is a tenant and a persona that its agents play: one for each pair, so that its address serves as a key.
@@ -73,6 +81,7 @@ type Who struct {
 	Tenant, Persona string
 	Role            *policy.Persona // nil: the set says nothing of the persona
 	Judge           *policy.Judge   // of Role
+	Hash            uint64          // of the tenant
 }
 
 type toolKey struct {
@@ -89,7 +98,7 @@ const (
 
 // New compiles every detector for a set.
 func New(set *policy.Set) *Panel {
-	p := &Panel{Set: set, who: map[[2]string]*Who{}, tools: map[toolKey]*policy.Tool{}}
+	p := &Panel{Set: set, who: map[[2]string]*Who{}, tools: map[toolKey]*knownTool{}}
 	for _, k := range registry {
 		p.list = append(p.list, k.new(k.slot, set))
 	}
@@ -104,7 +113,7 @@ func (p *Panel) Who(tenant, persona string) *Who {
 	if len(p.who) >= maxNames {
 		clear(p.who)
 	}
-	w := &Who{Tenant: strings.Clone(tenant), Persona: strings.Clone(persona), Role: p.Set.Persona(tenant, persona), Judge: p.Set.Judge(tenant, persona)}
+	w := &Who{Tenant: strings.Clone(tenant), Persona: strings.Clone(persona), Role: p.Set.Persona(tenant, persona), Judge: p.Set.Judge(tenant, persona), Hash: xxhash.Sum64String(tenant)}
 	p.who[[2]string{w.Tenant, w.Persona}] = w
 	return w
 }
@@ -112,18 +121,28 @@ func (p *Panel) Who(tenant, persona string) *Who {
 // tool returns what the catalogue knows of the event's tool.
 func (p *Panel) tool(tenant string, t *event.Tool) *policy.Tool {
 	k := toolKey{tenant, t.Name, t.Server, t.ReadOnlyHint, t.OpenWorldHint, t.Class}
-	if known := p.tools[k]; known != nil {
-		return known
+	n := len(t.Name)
+	slot := byte(n) + byte(t.Class)
+	if n > 0 {
+		slot += 31*t.Name[n-1] + 7*t.Name[n/2] + 3*t.Name[0]
 	}
-	if len(p.tools) >= maxTools {
-		clear(p.tools)
+	if r := p.recent[slot]; r != nil && r.toolKey == k {
+		return r.Tool
 	}
-	k.tenant, k.name, k.server = strings.Clone(tenant), strings.Clone(t.Name), strings.Clone(t.Server)
-	own := *t
-	own.Name, own.Server = k.name, k.server
-	own.DefinitionHash, own.HashVersion = "", ""
-	p.tools[k] = p.Set.Catalogue().Tool(k.tenant, &own)
-	return p.tools[k]
+	known := p.tools[k]
+	if known == nil {
+		if len(p.tools) >= maxTools {
+			clear(p.tools)
+		}
+		k.tenant, k.name, k.server = strings.Clone(tenant), strings.Clone(t.Name), strings.Clone(t.Server)
+		own := *t
+		own.Name, own.Server = k.name, k.server
+		own.DefinitionHash, own.HashVersion = "", ""
+		known = &knownTool{k, p.Set.Catalogue().Tool(k.tenant, &own)}
+		p.tools[k] = known
+	}
+	p.recent[slot] = known
+	return known.Tool
 }
 
 // Reset gives back the memory of texts that the catalogue took out of arguments. What was observed before must be done with.
@@ -265,8 +284,8 @@ type Host interface {
 	Session() *Memory
 	// Find records a finding. The shard fills in what it knows: tenant, agent, persona, session, user and tool of the event.
 	Find(f event.Finding)
-	// Contribute adds to a meter above one agent; sums follow the measures of package policy.
-	Contribute(slot byte, meter uint64, scope policy.Scope, id string, sums *Sums)
+	// Contribute adds the event to meters of one scope above its agent. Nothing of what it is given is kept.
+	Contribute(slot byte, scope policy.Scope, id string, list []Contribution)
 	// Tell sends a note about a scope of the event's tenant to the relation stage. The body is copied. Notes on one scope that say the same within
 	// BucketMS of event time are one, the earliest.
 	Tell(slot byte, scope policy.Scope, id string, body []byte)
@@ -282,10 +301,8 @@ type Note struct {
 	Body   []byte // the detector's own form
 }
 
-// Sums is one number for each measure of package policy.
+// Sums is one number for each column of a window.
 type Sums = baselines.Sums
-
-var _ [policy.Measures]struct{} = [baselines.Measures]struct{}{} // one for each, and the count first
 
 // Scene is one event as the detectors see it.
 type Scene struct {
@@ -299,54 +316,11 @@ type Scene struct {
 // Ref points at the event under observation. Its agent is left out: it is the page's own.
 func (x *Scene) Ref(e *event.Event) event.Ref { return event.Ref{Time: x.Time, ID: e.ID} }
 
-// Bucket is a closed bucket of a meter: what all agents contributed to one scope within BucketMS of event time.
-type Bucket struct {
-	Slot   byte
-	Meter  uint64
-	Scope  policy.Scope
-	Tenant string
-	ID     string
-	Index  int64 // of BucketMS
-	N      int64
-	Sums   Sums
-	First  event.Ref // by (time, id), as Last
-	Last   event.Ref
-	Mixed  bool // of more than one agent
-}
-
-// BucketMS is the grain of what is counted above one agent (DESIGN §1).
-const BucketMS = policy.BucketMS
-
-// Merge adds what another source contributed to the same bucket. Sums are integers, first and last are extremes: the order does not show.
-func (b *Bucket) Merge(o *Bucket) {
-	b.N += o.N
-	for i := range b.Sums {
-		b.Sums[i] = addSaturating(b.Sums[i], o.Sums[i])
-	}
-	b.Mixed = b.Mixed || o.Mixed || b.First.Agent != o.First.Agent
-	if o.First.Before(b.First) {
-		b.First = o.First
-	}
-	if b.Last.Before(o.Last) {
-		b.Last = o.Last
-	}
-}
-
-func addSaturating(a, b int64) int64 {
-	if s := a + b; s >= a {
-		return s
-	}
-	return 1<<63 - 1
-}
-
-// AddSaturating adds two numbers that are not negative.
-func AddSaturating(a, b int64) int64 { return addSaturating(a, b) }
-
 // Closing is what a detector sees when the relation stage closes a bucket.
 type Closing struct {
 	Tenant string
 	ID     string  // of the scope
-	Memory *Memory // of the scope: of a bucket's meter, or of a detector's notes
+	Memory *Memory // of the scope
 	// Find records a finding about the scope; the shard fills in tenant and scope.
 	Find func(f event.Finding)
 	// Keep writes what is known of a thing to the topic of the inventory; nil: nobody asks.

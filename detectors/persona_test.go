@@ -58,6 +58,9 @@ func TestPersonaPolicy(t *testing.T) {
 				}
 				var got []string
 				for _, f := range h.found {
+					if f.Detector != "policy" {
+						continue
+					}
 					word := "created"
 					if f.Activity == event.Update {
 						word = "updated"

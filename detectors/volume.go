@@ -3,10 +3,12 @@ package detectors
 import (
 	"encoding/binary"
 	"math"
+	"math/bits"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unsafe"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -15,95 +17,189 @@ import (
 	"github.com/wayward-sec/wayward/policy"
 )
 
-// volume says when a limit is crossed: a sum over a window of event time, of one agent, session, persona, user or tenant.
+// volume says when a limit is crossed: by one call, or by a sum over a window of event time of one agent, session, persona, user and so on.
 //
 // A limit is crossed by the event that lifts the window's sum from at most the limit to above it. Above one agent the same holds of the 5 s bucket,
 // and the trigger is its last event. The finding is updated each time the sum doubles and ends when the sum is no longer above the limit: the next
-// crossing is a new one.
+// crossing is a new one. A warn level is crossed in the same way, as long as the limit itself is not.
 //
 // Of agents and sessions a sliding window moves by a 60th of its length (at least 1 s); above one agent by 5 s. It covers its length less at most
 // one such step, so it never counts what is older than its length.
 type volume struct {
 	slot   byte
-	own    []*meter // scopes agent and session, counted in the behaviour stage
-	above  []*meter // the others
+	set    *policy.Set
+	meters [policy.Scopes][]*meter // by scope, in the order of the first limit of each
+	spans  [policy.Scopes]int      // how many windows a scope may have
 	byHash map[uint64]*meter
-	sums   Sums // of the event under observation; a panel belongs to one shard
+	repeat bool // some meter counts retries
+
+	// What follows from the set alone, remembered.
+	plans  map[planKey]*plan
+	near   [256]*plan        // the last plans used, by a few bits of their keys: a map costs more than most of what follows
+	clocks map[string]*clock // by zone
+
+	// Of the event under observation; a panel belongs to one shard.
+	sums    Sums // calls, records, bytes and cost
+	money   Sums // calls and amount, for meters of its currency
+	foreign Sums // calls alone, for meters of another
+	traits  trait
+	classes uint16
+	outcome uint8
+	seen    [3]uint64             // hashes of subject, resource, destination
+	first   baselines.Contributor // it, once some window may want to remember it
+	noted   bool                  // first is of this event
+	key     []byte
+	payee   []byte
+	list    []Contribution
 }
+
+// trait is something that a call must have for some meters to count it.
+type trait uint8
+
+const (
+	moved trait = 1 << iota // an amount
+	failed
+	turnedDown
+	repeated // a call that the agent has just made
+	aboutSubject
+	onResource
+	toDestination
+)
+
+// traits are what measures ask of a call, and the columns in which they are summed. Measures that ask for different things never share a meter.
+var traits = [...]struct {
+	trait
+	column uint8
+}{
+	policy.Count: {0, 0}, policy.Records: {0, recordsColumn}, policy.Bytes: {0, bytesColumn}, policy.Cost: {0, costColumn}, policy.Amount: {moved, amountColumn},
+	policy.Errors: {failed, 0}, policy.Denials: {turnedDown, 0}, policy.Retries: {repeated, 0},
+	policy.DistinctSubjects: {aboutSubject, baselines.Distinct}, policy.DistinctResources: {onResource, baselines.Distinct}, policy.DistinctDestinations: {toDestination, baselines.Distinct},
+}
+
+// Columns of sums, behind the count of calls.
+const (
+	recordsColumn = 1
+	bytesColumn   = 2
+	costColumn    = 3
+	amountColumn  = 1
+)
 
 // meter counts one scope under one condition. Limits that differ in measure or height alone share a window.
 type meter struct {
-	hash  uint64
-	scope policy.Scope
-	cond  *policy.Limit // any of its limits: they agree on where and currency
-	spans []span
+	hash     uint64
+	scope    policy.Scope
+	traits   trait
+	outcomes uint8
+	asks     bool
+	classes  uint16
+	mask     uint8         // columns that its limits need
+	keep     uint32        // hashes that a window remembers at least, if it counts what is distinct
+	seen     uint8         // which of volume.seen
+	cond     *policy.Limit // any of its limits: they agree on where and currency
+	spans    []span
 }
+
+// anything stands in the masks of classes and outcomes for "whatever it is".
+const (
+	anyClass   = 1 << 15
+	anyOutcome = 1 << 7
+)
 
 // span is one window of a meter and the limits on it.
 type span struct {
 	baselines.Span
-	hash   uint64 // names its window on disk
-	mask   uint8  // measures that its limits need
-	limits []*policy.Limit
+	calendar policy.Calendar
+	clock    *clock // of calendar, if the limit names a zone
+	hash     uint64 // names its window on disk
+	mask     uint8
+	lines    []line
+	from, to int64 // the times of which cur is the index, as last asked
+	cur      int64
+}
+
+// line is a limit, or its warn level.
+type line struct {
+	limit  *policy.Limit
+	hash   uint64 // names the crossing on disk
+	max    int64
+	column uint8
+	warn   bool
 }
 
 func newVolume(slot byte, set *policy.Set) Detector {
-	v := &volume{slot: slot, byHash: map[uint64]*meter{}}
-	var meters []*meter
+	v := &volume{slot: slot, set: set, byHash: map[uint64]*meter{}, plans: map[planKey]*plan{}, clocks: map[string]*clock{}}
 	for _, l := range set.Limits() { // sorted by id, so all that follows is in a fixed order
-		hash := meterHash(l)
+		hash, t := meterHash(l), traits[l.Measure]
 		m := v.byHash[hash]
 		if m == nil {
-			m = &meter{hash: hash, scope: l.Scope, cond: l}
+			m = &meter{hash: hash, scope: l.Scope, cond: l, traits: t.trait, classes: l.Classes(), outcomes: l.Outcomes(), asks: l.Asks()}
+			if m.classes == 0 {
+				m.classes = anyClass
+			}
+			if m.outcomes == 0 {
+				m.outcomes = anyOutcome
+			}
+			if l.Measure.Distinct() {
+				m.keep, m.seen = keep(l), uint8(l.Measure-policy.DistinctSubjects)
+			}
 			v.byHash[hash] = m
-			meters = append(meters, m)
+			v.meters[l.Scope] = append(v.meters[l.Scope], m)
 		}
-		m.add(l)
+		v.add(m, l, t.column)
+		v.repeat = v.repeat || t.trait == repeated
 	}
-	for _, m := range meters {
-		if m.scope == policy.AgentScope || m.scope == policy.SessionScope {
-			v.own = append(v.own, m)
-		} else {
-			v.above = append(v.above, m)
+	for scope, list := range v.meters {
+		for _, m := range list {
+			v.spans[scope] += len(m.spans)
 		}
 	}
 	return v
 }
 
-func (m *meter) add(l *policy.Limit) {
-	s := spanOf(l)
-	var k [24]byte
-	binary.BigEndian.PutUint64(k[:], m.hash)
-	binary.BigEndian.PutUint64(k[8:], uint64(s.StepMS))
-	binary.BigEndian.PutUint64(k[16:], uint64(s.N))
-	hash := xxhash.Sum64(k[:])
-	i := slices.IndexFunc(m.spans, func(x span) bool { return x.hash == hash })
+func (v *volume) add(m *meter, l *policy.Limit, column uint8) {
+	s := span{Span: spanOf(l), calendar: l.Calendar}
+	zone := ""
+	if l.Zone != nil {
+		s.clock = v.clockOf(l.Zone)
+		zone = l.Zone.String()
+	}
+	k := binary.BigEndian.AppendUint64(nil, m.hash)
+	k = binary.BigEndian.AppendUint64(k, uint64(s.StepMS))
+	k = binary.BigEndian.AppendUint64(k, uint64(s.N))
+	if s.calendar != policy.NoCalendar {
+		k = append(append(k, byte(s.calendar)), zone...)
+	}
+	s.hash = xxhash.Sum64(k)
+	i := slices.IndexFunc(m.spans, func(x span) bool { return x.hash == s.hash })
 	if i < 0 {
 		i = len(m.spans)
-		m.spans = append(m.spans, span{Span: s, hash: hash})
+		m.spans = append(m.spans, s)
 	}
-	m.spans[i].mask |= 1 << l.Measure
-	m.spans[i].limits = append(m.spans[i].limits, l)
+	p := &m.spans[i]
+	mask := uint8(1) << column
+	if l.Measure.Distinct() {
+		mask = baselines.CountDistinct
+	}
+	p.mask |= mask
+	m.mask |= mask
+	if l.Warns {
+		hash := xxhash.Sum64(binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, l.Hash), uint64(l.Warn)))
+		p.lines = append(p.lines, line{l, hash, l.Warn, column, true})
+	}
+	p.lines = append(p.lines, line{l, l.Hash, l.Max, column, false})
 }
 
-// meterHash names what is counted: scope, condition and currency.
+// keep is how many different hashes are remembered for a limit: enough to be exact about whether it is crossed, and to say how far for a while.
+func keep(l *policy.Limit) uint32 { return uint32(max(1000, 2*l.Max)) }
+
+// meterHash names what is counted: scope, condition and currency, and what the measure asks of a call.
 func meterHash(l *policy.Limit) uint64 {
-	h := xxhash.New()
-	list := func(words []string) {
-		for _, w := range words {
-			h.WriteString(w + "\x00")
-		}
-		h.WriteString("\x01")
+	b := []byte{byte(l.Scope), byte(traits[l.Measure].trait)}
+	if l.Measure.Distinct() {
+		b = binary.BigEndian.AppendUint32(b, keep(l))
 	}
-	h.WriteString(l.Scope.String() + "\x00" + l.Currency + "\x00")
-	list(l.Where.Tenants)
-	list(l.Where.Personas)
-	list(l.Where.Tools)
-	list(l.Where.Servers)
-	for _, c := range l.Where.Classes {
-		h.WriteString(c.String() + "\x00")
-	}
-	return h.Sum64()
+	b = baselines.AppendString(b, l.Currency)
+	return xxhash.Sum64(l.Where.AppendIdentity(b))
 }
 
 func spanOf(l *policy.Limit) baselines.Span {
@@ -111,6 +207,8 @@ func spanOf(l *policy.Limit) baselines.Span {
 	switch {
 	case l.WindowMS == 0:
 		return baselines.Lifetime()
+	case l.Calendar != policy.NoCalendar:
+		return baselines.Span{N: 1} // its clock tells the bucket of a time
 	case l.Tumbling:
 		return baselines.Tumbling(l.WindowMS)
 	case own:
@@ -120,11 +218,467 @@ func spanOf(l *policy.Limit) baselines.Span {
 	}
 }
 
-// meterPart is what volume remembers of one entity: the windows of the meters that count it, and the findings on them that may still grow.
+// at is the bucket of a time. Times come in much the same order, so the last answer mostly serves again.
+func (s *span) at(t int64, zone *clock) int64 {
+	switch {
+	case s.calendar != policy.NoCalendar:
+		return s.zone(zone).index(s.calendar, t)
+	case s.StepMS == 0:
+		return 0
+	case t < s.from || t >= s.to:
+		s.cur = s.Index(t)
+		s.from = s.cur * s.StepMS
+		s.to = s.from + s.StepMS
+	}
+	return s.cur
+}
+
+// zone is the limit's own, else that of whom it is about.
+func (s *span) zone(of *clock) *clock {
+	if s.clock != nil {
+		return s.clock
+	}
+	return of
+}
+
+// clock tells the days, weeks and months of a zone.
+type clock struct {
+	zone     *time.Location
+	from, to int64 // the times of which cur are the indexes
+	cur      [policy.Month + 1]int64
+}
+
+// clockOf returns the clock of a zone.
+func (v *volume) clockOf(zone *time.Location) *clock {
+	c := v.clocks[zone.String()]
+	if c == nil {
+		c = &clock{zone: zone}
+		v.clocks[zone.String()] = c
+	}
+	return c
+}
+
+// index numbers the days since 1970-01-01 as the zone's calendar has them, the weeks from Monday to Monday, the months. A day is as long as the zone's
+// daylight saving makes it.
+func (c *clock) index(unit policy.Calendar, t int64) int64 {
+	if t < c.from || t >= c.to {
+		local := time.UnixMilli(t).In(c.zone)
+		_, offset := local.Zone()
+		day := baselines.FloorDiv(t+int64(offset)*1000, 86_400_000)
+		c.from = day*86_400_000 - int64(offset)*1000
+		c.to = c.from + 86_400_000
+		start, end := local.ZoneBounds() // the offset holds no longer than this
+		if !start.IsZero() {
+			c.from = max(c.from, start.UnixMilli())
+		}
+		if !end.IsZero() {
+			c.to = min(c.to, end.UnixMilli())
+		}
+		c.cur = [...]int64{policy.Day: day, policy.Week: baselines.FloorDiv(day+3, 7), policy.Month: int64(local.Year())*12 + int64(local.Month()) - 1}
+	}
+	return c.cur[unit]
+}
+
+// plan is which meters look at the calls of one tool by agents of one persona: all that need not be asked for each event.
+type plan struct {
+	planKey
+	needs  trait // what of an event is worth finding out
+	covers [policy.Scopes][]*meter
+	ids    [policy.Scopes]string // of scopes that persona and tool decide
+	zone   *clock                // of the persona
+	cases  []*kase
+}
+
+type planKey struct {
+	who  *Who
+	tool *policy.Tool
+}
+
+// kase is a plan for calls that are alike: which of its meters count them. Of one tool most are.
+type kase struct {
+	alike   uint32
+	call    []*meter
+	agent   []*meter
+	session []*meter
+	above   []scoped
+}
+
+// scoped are the meters of one scope above agents.
+type scoped struct {
+	scope  policy.Scope
+	id     string // of a scope that persona and tool decide
+	meters []*meter
+	adds   []Contribution // of each meter
+	vary   []int          // places in adds of what is not the same for each event
+	asks   bool           // some of them look closer at an event
+}
+
+// maxCases bounds the kinds of calls that a plan tells apart; beyond, it starts anew.
+const maxCases = 64
+
+func (v *volume) plan(x *Scene, e *event.Event) *plan {
+	k := planKey{x.Who, x.Tool}
+	near := &v.near[(uintptr(unsafe.Pointer(k.who))>>5^uintptr(unsafe.Pointer(k.tool))>>4)%uintptr(len(v.near))]
+	if p := *near; p != nil && p.planKey == k {
+		return p
+	}
+	p := v.plans[k]
+	if p == nil {
+		if len(v.plans) >= maxNames {
+			clear(v.plans)
+		}
+		p = v.newPlan(x, e)
+		v.plans[k] = p
+	}
+	*near = p
+	return p
+}
+
+func (v *volume) newPlan(x *Scene, e *event.Event) *plan {
+	p := &plan{planKey: planKey{x.Who, x.Tool}, zone: v.clockOf(v.set.ZoneOf(x.Tenant, x.Persona))}
+	for scope, list := range v.meters {
+		for _, m := range list {
+			if m.cond.Covers(x.Tenant, x.Persona, e.Tool.Name, e.Tool.Server) {
+				p.covers[scope] = append(p.covers[scope], m)
+				p.needs |= m.traits
+			}
+		}
+	}
+	p.ids[policy.PersonaScope], p.ids[policy.TenantScope] = x.Persona, x.Tenant
+	p.ids[policy.ServerScope], p.ids[policy.ToolScope] = strings.Clone(e.Tool.Server), strings.Clone(e.Tool.Name)
+	if e.Tool.Server != "" {
+		p.ids[policy.ToolScope] = e.Tool.Server + "|" + e.Tool.Name
+	}
+	return p
+}
+
+// of returns the meters for calls like the one under observation.
+func (v *volume) of(p *plan) *kase {
+	alike := uint32(v.classes)<<16 | uint32(v.outcome)<<8 | uint32(v.traits)
+	for _, c := range p.cases {
+		if c.alike == alike {
+			return c
+		}
+	}
+	c := &kase{alike: alike}
+	for i, covers := range p.covers {
+		var list []*meter
+		above := scoped{scope: policy.Scope(i), id: p.ids[i]}
+		for _, m := range covers {
+			if v.classes&m.classes != 0 && v.outcome&m.outcomes != 0 && m.traits&^v.traits == 0 {
+				if m.keep > 0 || m.traits&moved != 0 {
+					above.vary = append(above.vary, len(list))
+				}
+				list = append(list, m)
+				above.adds = append(above.adds, Contribution{Meter: m.hash, Mask: m.mask, Keep: m.keep, Sums: &v.sums})
+				above.asks = above.asks || m.asks
+			}
+		}
+		switch scope := policy.Scope(i); {
+		case scope == policy.CallScope:
+			c.call = list
+		case scope == policy.AgentScope:
+			c.agent = list
+		case scope == policy.SessionScope:
+			c.session = list
+		case len(list) > 0:
+			above.meters = list
+			c.above = append(c.above, above)
+		}
+	}
+	if len(p.cases) == maxCases {
+		p.cases = nil
+	}
+	p.cases = append(p.cases, c)
+	return c
+}
+
+// measure measures one call. One record per call counts, at its end; money counts only if the call did not fail.
+func (v *volume) measure(e *event.Event, needs trait) {
+	v.sums = Sums{1}
+	if e.Has&event.HasRecords != 0 {
+		v.sums[recordsColumn] = e.Result.Records
+	}
+	if e.Has&event.HasBytes != 0 {
+		v.sums[bytesColumn] = e.Result.Bytes
+	}
+	if e.Has&event.HasCost != 0 {
+		v.sums[costColumn] = max(0, e.Cost.MicroUSD)
+	}
+	v.classes = policy.ClassBits(e) | anyClass
+	v.outcome = 1<<e.Result.Outcome | anyOutcome
+	v.traits &= repeated
+	if e.Has&event.HasAmount != 0 {
+		v.traits |= moved
+		v.money, v.foreign = Sums{1}, Sums{1}
+		if e.Result.Outcome <= event.OK {
+			v.money[amountColumn] = max(0, e.Amount.Micro)
+		}
+	}
+	if e.Result.Outcome == event.Error || e.Result.Outcome == event.NoOutcome && e.Result.Error != "" {
+		v.traits |= failed
+	}
+	if e.Result.Outcome == event.Denied || e.Policy.Verdict == "deny" {
+		v.traits |= turnedDown
+	}
+	if needs&aboutSubject != 0 && e.Subject != "" {
+		v.traits |= aboutSubject
+		v.seen[0] = xxhash.Sum64String(e.Subject)
+	}
+	if needs&onResource != 0 && e.Resource.ID != "" {
+		v.traits |= onResource
+		v.key = append(baselines.AppendString(v.key[:0], e.Resource.Type), e.Resource.ID...)
+		v.seen[1] = xxhash.Sum64(v.key)
+	}
+	if needs&toDestination != 0 {
+		if v.key = policy.AppendDestination(v.key[:0], &e.Destination); len(v.key) > 0 {
+			v.traits |= toDestination
+			v.seen[2] = xxhash.Sum64(v.key)
+		}
+	}
+}
+
+// sumsFor is what a meter adds up of the call.
+func (v *volume) sumsFor(m *meter, e *event.Event) *Sums {
+	switch {
+	case m.traits&moved == 0:
+		return &v.sums
+	case m.cond.Currency == e.Amount.Currency:
+		return &v.money
+	}
+	return &v.foreign
+}
+
+// self stands for the page's own agent, where there is no other.
+const self = 1
+
+func (v *volume) Observe(x *Scene, e *event.Event) {
+	if e.Kind != event.ToolCall || e.Phase == event.Attempt || len(v.byHash) == 0 {
+		return
+	}
+	v.traits = 0
+	if v.repeat && x.Agent.Ensure(v.slot).(*meterPart).repeats(e) {
+		v.traits = repeated
+	}
+	p := v.plan(x, e)
+	v.measure(e, p.needs)
+	v.noted = false
+	c := v.of(p)
+	for _, m := range c.call {
+		if !m.asks || m.cond.Suits(e) {
+			v.call(x, e, m)
+		}
+	}
+	if len(c.agent) > 0 {
+		v.own(x, e, c.agent, x.Agent, e.Agent.ID, p.zone)
+	}
+	if len(c.session) > 0 {
+		if mem := x.Session(); mem != nil {
+			v.own(x, e, c.session, mem, e.Session, p.zone)
+		}
+	}
+	v.payee = v.payee[:0]
+	for i := range c.above {
+		v.contribute(x, e, &c.above[i])
+	}
+}
+
+// call judges a call by itself: it has no window, and what is above the limit is a finding.
+func (v *volume) call(x *Scene, e *event.Event, m *meter) {
+	sums, s := v.sumsFor(m, e), &m.spans[0]
+	for i := len(s.lines) - 1; i >= 0; i-- { // the limit before its warn level, which it makes idle
+		k := &s.lines[i]
+		if sums[k.column] <= k.max || k.warn && sums[k.column] > k.limit.Max {
+			continue
+		}
+		id := e.Call
+		if id == "" {
+			id = e.ID
+		}
+		w := window{}
+		w.Total = *sums
+		x.Find(w.finding(k, event.Create, &crossing{open: open{trigger: x.Ref(e).Clone()}}, id, x.Time, nil, 0))
+	}
+}
+
+// own counts the call in windows of its agent or its session.
+func (v *volume) own(x *Scene, e *event.Event, meters []*meter, mem *Memory, id string, zone *clock) {
+	var part *meterPart
+	next := 0
+	for _, m := range meters {
+		if m.asks && !m.cond.Suits(e) {
+			continue
+		}
+		if part == nil {
+			part = mem.Ensure(v.slot).(*meterPart)
+			v.prune(part, m.scope)
+		}
+		sums := v.sumsFor(m, e)
+		for j := range m.spans {
+			s := &m.spans[j]
+			w := part.window(s, &next)
+			index := s.at(x.Time, zone)
+			before := w.Total
+			if !w.Bump(s.Span, index, sums, self) {
+				if !v.noted {
+					v.first, v.noted = baselines.Contributor{Ref: x.Ref(e)}, true
+				}
+				w.Move(s.Span, index)
+				before = w.Total
+				if !w.Add(s.Span, index, 1, sums, &v.first, self) {
+					continue
+				}
+			}
+			if m.keep > 0 {
+				w.See(index, v.seen[m.seen:m.seen+1], int(m.keep))
+			}
+			if w.calm(s) {
+				continue
+			}
+			w.judge(s, &before, x.Ref(e), func(k *line, a event.Activity, c *crossing) {
+				x.Find(w.finding(k, a, c, id, x.Time, s.zone(zone), m.keep))
+			})
+		}
+	}
+}
+
+// contribute tells the relation stage what the call adds to the meters of one scope.
+func (v *volume) contribute(x *Scene, e *event.Event, p *scoped) {
+	id := p.id
+	switch p.scope {
+	case policy.UserScope:
+		id = e.User
+	case policy.OwnerScope:
+		id = e.Agent.Owner
+	case policy.CredentialScope:
+		id = e.Agent.Credential
+	case policy.BeneficiaryScope, policy.UserBeneficiaryScope:
+		if len(v.payee) == 0 {
+			v.payee = policy.AppendBeneficiary(v.payee, e)
+		}
+		if len(v.payee) == 0 || p.scope == policy.UserBeneficiaryScope && e.User == "" {
+			return
+		}
+		v.key = v.key[:0]
+		if p.scope == policy.UserBeneficiaryScope {
+			v.key = append(event.AppendKeyPart(v.key, e.User), '|')
+			v.key = event.AppendKeyPart(v.key, alias(v.payee))
+		} else {
+			v.key = append(v.key, v.payee...)
+		}
+		id = alias(v.key)
+	}
+	if id == "" {
+		return
+	}
+	for _, i := range p.vary {
+		m := p.meters[i]
+		p.adds[i].Seen, p.adds[i].Sums = v.seen[m.seen], v.sumsFor(m, e)
+	}
+	list := p.adds
+	if p.asks {
+		v.list = v.list[:0]
+		for i, m := range p.meters {
+			if !m.asks || m.cond.Suits(e) {
+				v.list = append(v.list, p.adds[i])
+			}
+		}
+		list = v.list
+	}
+	if len(list) > 0 {
+		x.Contribute(v.slot, p.scope, id, list)
+	}
+}
+
+// alias is the text over bytes that do not change while it is used.
+func alias(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+
+// Relate adds a closed bucket to the windows of its scope. What a meter counted that the present set does not have is counted by nobody.
+func (v *volume) Relate(x *Closing, b *Bucket) {
+	var part *meterPart
+	var zone *clock
+	next := 0
+	for i := range b.Counted {
+		c := &b.Counted[i]
+		m := v.byHash[c.Meter]
+		if m == nil || m.scope != b.Scope {
+			continue
+		}
+		if part == nil {
+			part = x.Memory.Ensure(v.slot).(*meterPart)
+			v.prune(part, m.scope)
+			if zone = v.clockOf(v.set.Zone(b.Tenant)); b.Scope == policy.PersonaScope {
+				zone = v.clockOf(v.set.ZoneOf(b.Tenant, b.ID))
+			}
+		}
+		agent := uint32(0)
+		if !c.Mixed {
+			agent = uint32(xxhash.Sum64String(c.Last.Agent)) | 1
+		}
+		v.first = baselines.Contributor{Ref: c.First}
+		for j := range m.spans {
+			s := &m.spans[j]
+			w := part.window(s, &next)
+			index := s.at(b.Index*BucketMS, zone)
+			w.Move(s.Span, index)
+			before := w.Total
+			if !w.Add(s.Span, index, c.Sums[0], &c.Sums, &v.first, agent) {
+				continue
+			}
+			if m.keep > 0 {
+				w.See(index, c.Seen, int(m.keep))
+			}
+			if w.calm(s) {
+				continue
+			}
+			w.judge(s, &before, c.Last, func(k *line, a event.Activity, o *crossing) {
+				f := w.finding(k, a, o, b.ID, c.Last.Time, s.zone(zone), m.keep)
+				if w.Alone(agent) {
+					f.Agent = strings.Clone(c.Last.Agent)
+				}
+				named(&f, b)
+				x.Find(f)
+			})
+		}
+	}
+}
+
+var plain = strings.NewReplacer("%7C", "|", "%25", "%")
+
+// named fills in whom the scope names besides itself.
+func named(f *event.Finding, b *Bucket) {
+	switch b.Scope {
+	case policy.BeneficiaryScope:
+		f.Target = b.ID
+	case policy.UserBeneficiaryScope:
+		user, payee, _ := strings.Cut(b.ID, "|")
+		f.User, f.Target = plain.Replace(user), plain.Replace(payee)
+	case policy.ToolScope:
+		f.Tool = b.ID
+		if server, tool, ok := strings.Cut(b.ID, "|"); ok {
+			f.Server, f.Tool = server, tool
+		}
+	case policy.ServerScope:
+		f.Server = b.ID
+	}
+}
+
+// meterPart is what volume remembers of one entity: the windows of the meters that count it, and the findings on them that may still grow; of an agent
+// also its last calls, if some limit counts retries.
 type meterPart struct {
 	windows []window
 	few     [1]window // where the first of them lies: most entities have one, and then it is not a line of memory apart
+	calls   *lastCalls
 }
+
+// lastCalls are hashes of an agent's newest calls. 32 bits are enough: one in a hundred million calls is taken for another.
+type lastCalls struct {
+	hashes []uint32
+	at     int // where the next one goes
+}
+
+// maxCalls is among how many of its agent's last calls a retry is looked for.
+const maxCalls = 32
 
 type window struct {
 	span uint64 // span.hash
@@ -132,21 +686,55 @@ type window struct {
 	open []crossing
 }
 
-// crossing is a limit that is crossed now.
+// crossing is a limit, or a warn level, that is crossed now.
 type crossing struct {
-	limit uint64 // policy.Limit.Hash
+	line uint64 // line.hash
 	open
 }
 
-func (p *meterPart) window(s *span) *window {
-	for i := range p.windows {
-		if p.windows[i].span == s.hash {
-			p.windows[i].Shape(s.mask)
-			return &p.windows[i]
+// repeats notes a call and tells whether it is among the agent's last: the same tool with the same arguments. A call whose arguments are not known is
+// like no other.
+func (p *meterPart) repeats(e *event.Event) bool {
+	args := xxhash.Sum64String(e.ArgsDigest)
+	if e.ArgsDigest == "" {
+		if len(e.Args) == 0 {
+			return false
 		}
+		args = xxhash.Sum64(e.Args)
+	}
+	h := xxhash.Sum64String(e.Tool.Name) ^ bits.RotateLeft64(xxhash.Sum64String(e.Tool.Server), 17) ^ args
+	hash := uint32(h>>32) ^ uint32(h)
+	if p.calls == nil {
+		p.calls = &lastCalls{}
+	}
+	c := p.calls
+	again := slices.Contains(c.hashes, hash)
+	if len(c.hashes) < maxCalls {
+		c.hashes = append(c.hashes, hash)
+	} else {
+		c.hashes[c.at] = hash
+		c.at = (c.at + 1) % maxCalls
+	}
+	return again
+}
+
+// window finds a window, from the one after the last that was found: events ask in much the same order.
+func (p *meterPart) window(s *span, next *int) *window {
+	i := *next
+	for n := len(p.windows); n > 0; n-- {
+		if i >= len(p.windows) {
+			i = 0
+		}
+		if w := &p.windows[i]; w.span == s.hash {
+			w.Shape(s.mask)
+			*next = i + 1
+			return w
+		}
+		i++
 	}
 	p.add(window{span: s.hash})
-	w := &p.windows[len(p.windows)-1]
+	*next = len(p.windows)
+	w := &p.windows[*next-1]
 	w.Shape(s.mask)
 	return w
 }
@@ -162,19 +750,13 @@ func (p *meterPart) add(w window) {
 }
 
 // prune forgets windows that none of the meters has any more, when there are more than they have.
-func (p *meterPart) prune(meters []*meter, scope policy.Scope) {
-	n := 0
-	for _, m := range meters {
-		if m.scope == scope {
-			n += len(m.spans)
-		}
-	}
-	if len(p.windows) <= n {
+func (v *volume) prune(p *meterPart, scope policy.Scope) {
+	if len(p.windows) <= v.spans[scope] {
 		return
 	}
 	p.windows = slices.DeleteFunc(p.windows, func(w window) bool {
-		for _, m := range meters {
-			if m.scope == scope && slices.ContainsFunc(m.spans, func(s span) bool { return s.hash == w.span }) {
+		for _, m := range v.meters[scope] {
+			if slices.ContainsFunc(m.spans, func(s span) bool { return s.hash == w.span }) {
 				return false
 			}
 		}
@@ -182,124 +764,39 @@ func (p *meterPart) prune(meters []*meter, scope policy.Scope) {
 	})
 }
 
-// measure measures one event. One record per call counts, at its end; money counts only if the call did not fail.
-func measure(s *Sums, e *event.Event, currency string) {
-	*s = Sums{policy.Count: 1}
-	if e.Has&event.HasRecords != 0 {
-		s[policy.Records] = e.Result.Records
+// calm tells that no line is or was crossed.
+func (w *window) calm(s *span) bool {
+	for i := range s.lines {
+		if w.Total[s.lines[i].column] > s.lines[i].max {
+			return false
+		}
 	}
-	if e.Has&event.HasBytes != 0 {
-		s[policy.Bytes] = e.Result.Bytes
-	}
-	if e.Has&event.HasCost != 0 {
-		s[policy.Cost] = max(0, e.Cost.MicroUSD)
-	}
-	if e.Has&event.HasAmount != 0 && e.Amount.Currency == currency && e.Result.Outcome <= event.OK {
-		s[policy.Amount] = max(0, e.Amount.Micro)
-	}
+	return len(w.open) == 0
 }
 
-// self stands for the page's own agent, where there is no other.
-const self = 1
-
-func (v *volume) Observe(x *Scene, e *event.Event) {
-	if e.Kind != event.ToolCall || e.Phase == event.Attempt {
-		return
-	}
-	for _, m := range v.own {
-		if !m.cond.Matches(x.Persona, e) {
-			continue
-		}
-		mem, id := x.Agent, e.Agent.ID
-		if m.scope == policy.SessionScope {
-			if mem, id = x.Session(), e.Session; mem == nil {
-				continue
-			}
-		}
-		measure(&v.sums, e, m.cond.Currency)
-		part := mem.Ensure(v.slot).(*meterPart)
-		part.prune(v.own, m.scope)
-		ref := x.Ref(e)
-		for j := range m.spans {
-			s := &m.spans[j]
-			w := part.window(s)
-			w.count(s, x.Time, 1, &v.sums, ref, ref, false, self, func(l *policy.Limit, a event.Activity, c *crossing) {
-				x.Find(w.finding(l, a, c, id, x.Time))
-			})
-		}
-	}
-	for _, m := range v.above {
-		id := ""
-		switch m.scope {
-		case policy.PersonaScope:
-			id = x.Persona
-		case policy.UserScope:
-			id = e.User
-		case policy.TenantScope:
-			id = e.Tenant
-		}
-		if id == "" || !m.cond.Matches(x.Persona, e) {
-			continue
-		}
-		measure(&v.sums, e, m.cond.Currency)
-		x.Contribute(v.slot, m.hash, m.scope, id, &v.sums)
-	}
-}
-
-// Relate adds a closed bucket to the windows of its scope. A bucket of a meter that the present set does not have is counted by nobody.
-func (v *volume) Relate(x *Closing, b *Bucket) {
-	m := v.byHash[b.Meter]
-	if m == nil {
-		return
-	}
-	part := x.Memory.Ensure(v.slot).(*meterPart)
-	if len(part.windows) > len(m.spans) {
-		part.prune([]*meter{m}, m.scope)
-	}
-	agent := uint32(0)
-	if !b.Mixed {
-		agent = uint32(xxhash.Sum64String(b.Last.Agent)) | 1
-	}
-	first := b.First.Clone() // once for all windows
-	for i := range m.spans {
-		s := &m.spans[i]
-		w := part.window(s)
-		w.count(s, b.Index*BucketMS, b.N, &b.Sums, first, b.Last, true, agent, func(l *policy.Limit, a event.Activity, c *crossing) {
-			f := w.finding(l, a, c, b.ID, b.Last.Time)
-			if w.Alone(agent) {
-				f.Agent = strings.Clone(b.Last.Agent)
-			}
-			x.Find(f)
-		})
-	}
-}
-
-// count adds to the window at a time and calls found for each limit whose finding is to be made or updated.
-func (w *window) count(s *span, at, n int64, v *Sums, first, last event.Ref, owned bool, agent uint32, found func(*policy.Limit, event.Activity, *crossing)) {
-	index := s.Index(at)
-	w.Move(s.Span, index)
-	before := w.Total
-	if !w.Add(s.Span, index, n, v, first, owned, agent) {
-		return
-	}
-	for _, l := range s.limits {
-		now := w.Total[l.Measure]
-		if now <= l.Max && len(w.open) == 0 {
-			continue
-		}
-		i := slices.IndexFunc(w.open, func(c crossing) bool { return c.limit == l.Hash })
-		if i >= 0 && before[l.Measure] <= l.Max { // what was crossed is no longer: the next crossing is a new finding
+// judge calls found for each line whose finding is to be made or updated. before are the totals before the last contribution.
+func (w *window) judge(s *span, before *Sums, last event.Ref, found func(*line, event.Activity, *crossing)) {
+	w.open = slices.DeleteFunc(w.open, func(c crossing) bool { // of a limit that is no more
+		return !slices.ContainsFunc(s.lines, func(k line) bool { return k.hash == c.line })
+	})
+	for j := range s.lines {
+		k := &s.lines[j]
+		was, now := before[k.column], w.Total[k.column]
+		i := slices.IndexFunc(w.open, func(c crossing) bool { return c.line == k.hash })
+		if i >= 0 && was <= k.max { // what was crossed is no longer: the next crossing is a new finding
 			w.open = slices.Delete(w.open, i, i+1)
 			i = -1
 		}
 		switch {
-		case now <= l.Max:
-		case before[l.Measure] <= l.Max:
-			w.open = append(w.open, crossing{l.Hash, open{trigger: last.Clone(), refs: w.firstBut(last), next: above(max(l.Max, 1), now)}})
-			found(l, event.Create, &w.open[len(w.open)-1])
-		case i >= 0 && now >= w.open[i].next && now > before[l.Measure]: // a sum that has overflowed does not grow
+		case now <= k.max || k.warn && now > k.limit.Max:
+		case was <= k.max:
+			w.open = append(w.open, crossing{k.hash, open{trigger: last.Clone(), refs: w.firstBut(last), next: above(max(k.max, 1), now)}})
+			found(k, event.Create, &w.open[len(w.open)-1])
+		case i >= 0 && now >= w.open[i].next && now > was: // a sum that has overflowed does not grow
 			w.open[i].next = above(w.open[i].next, now)
-			found(l, event.Update, &w.open[i])
+			found(k, event.Update, &w.open[i])
+		case i >= 0 && now > was && k.limit.Respond != nil && !k.warn:
+			found(k, event.Again, &w.open[i])
 		}
 	}
 }
@@ -317,37 +814,80 @@ func (w *window) firstBut(trigger event.Ref) []event.Ref {
 	return slices.DeleteFunc(w.First(), func(r event.Ref) bool { return r == trigger })
 }
 
-func (w *window) finding(l *policy.Limit, activity event.Activity, c *crossing, id string, last int64) event.Finding {
+// finding says what was crossed. keep is how many different things the window can tell apart, if that is what it counts.
+func (w *window) finding(k *line, activity event.Activity, c *crossing, id string, last int64, zone *clock, keep uint32) event.Finding {
+	l := k.limit
 	first := c.trigger.Time
 	if len(c.refs) > 0 {
 		first = min(first, c.refs[0].Time)
 	}
-	observed, expected, unit := Quantity(w.Total[l.Measure], l.Measure), Quantity(l.Max, l.Measure), unitOf(l)
-	over := "in its session"
-	if l.WindowMS > 0 {
-		over = "within " + Span(l.WindowMS)
+	total, least := w.Total[k.column], ""
+	if keep > 0 && total >= int64(keep) {
+		total, least = int64(keep), "at least "
 	}
-	return event.Finding{
-		Activity: activity, Analytic: event.RuleAnalytic, Severity: l.Severity, Risk: risk(l.Severity), Alert: true,
+	observed, expected, unit := Quantity(total, l.Measure), Quantity(l.Max, l.Measure), unitOf(l)
+	f := event.Finding{
+		Activity: activity, Analytic: event.RuleAnalytic, Severity: l.Severity, Alert: true,
 		Detector: "limit", Rule: l.ID, RuleVersion: l.Version, Title: l.Title,
-		Why:  l.Scope.String() + " " + strconv.Quote(short(id)) + " reached " + observed + " " + unit + " " + over + "; the limit is " + expected,
+		Why:  whose(l.Scope, id) + " reached " + least + observed + " " + unit + over(l, c.trigger.Time, zone) + "; the limit is " + expected,
 		Tags: l.Tags, ScopeType: l.Scope.String(), ScopeID: id,
 		Time: c.trigger.Time, First: first, Last: max(last, c.trigger.Time), Count: w.Total[policy.Count], Refs: c.all(),
 		Measure: l.Measure.String(), Unit: unit, Observed: observed, Expected: expected, WindowMS: l.WindowMS,
+		Response: l.Respond,
 	}
+	if k.warn {
+		f.Rule += "/warn"
+		f.Severity = max(event.Low, l.Severity-1)
+		f.Title = "Nearly: " + l.Title
+		f.Why += ", and above " + Quantity(k.max, l.Measure) + " is nearly too much"
+		f.Response = nil
+	}
+	f.Risk = risk(f.Severity)
+	return f
+}
+
+// whose names a scope in a sentence.
+func whose(s policy.Scope, id string) string {
+	if s == policy.UserBeneficiaryScope {
+		user, payee, _ := strings.Cut(id, "|")
+		return "user " + strconv.Quote(short(plain.Replace(user))) + " and beneficiary " + strconv.Quote(short(plain.Replace(payee)))
+	}
+	return s.String() + " " + strconv.Quote(short(id))
+}
+
+// over says in which time.
+func over(l *policy.Limit, t int64, zone *clock) string {
+	switch {
+	case l.Calendar != policy.NoCalendar:
+		day := time.UnixMilli(t).In(zone.zone)
+		in := " (" + zone.zone.String() + ")"
+		switch l.Calendar {
+		case policy.Week:
+			return " in the week from " + day.AddDate(0, 0, -(int(day.Weekday())+6)%7).Format(time.DateOnly) + in
+		case policy.Month:
+			return " in " + day.Format("2006-01") + in
+		}
+		return " on " + day.Format(time.DateOnly) + in
+	case l.WindowMS > 0:
+		return " within " + Span(l.WindowMS)
+	case l.Scope == policy.SessionScope:
+		return " in its session"
+	}
+	return ""
 }
 
 func unitOf(l *policy.Limit) string {
-	switch l.Measure {
-	case policy.Amount:
+	switch {
+	case l.Measure == policy.Amount:
 		return l.Currency
-	case policy.Cost:
+	case l.Measure == policy.Cost:
 		return "USD"
-	case policy.Count:
+	case l.Measure == policy.Count:
 		return "calls"
-	default:
-		return l.Measure.String()
+	case l.Measure.Distinct():
+		return strings.ReplaceAll(l.Measure.String(), "_", " ")
 	}
+	return l.Measure.String()
 }
 
 // Quantity writes a sum as people do: money from millionths as a decimal with at least two digits, the rest as it is.
@@ -379,7 +919,7 @@ func Span(ms int64) string {
 
 // Append encodes the windows.
 func (p *meterPart) Append(b []byte) []byte {
-	if len(p.windows) == 0 {
+	if len(p.windows) == 0 && p.calls == nil {
 		return b
 	}
 	b = binary.AppendUvarint(b, uint64(len(p.windows)))
@@ -389,8 +929,14 @@ func (p *meterPart) Append(b []byte) []byte {
 		b = w.Window.Append(b)
 		b = binary.AppendUvarint(b, uint64(len(w.open)))
 		for j := range w.open {
-			b = binary.BigEndian.AppendUint64(b, w.open[j].limit)
+			b = binary.BigEndian.AppendUint64(b, w.open[j].line)
 			b = w.open[j].append(b)
+		}
+	}
+	if p.calls != nil {
+		b = append(b, byte(p.calls.at))
+		for _, h := range p.calls.hashes {
+			b = binary.BigEndian.AppendUint32(b, h)
 		}
 	}
 	return b
@@ -398,12 +944,12 @@ func (p *meterPart) Append(b []byte) []byte {
 
 // Decode reads what Append wrote.
 func (p *meterPart) Decode(r *baselines.Reader) {
-	p.windows = nil
+	p.windows, p.calls = nil, nil
 	for range r.Len() {
 		w := window{span: r.Uint64()}
 		w.Window.Decode(r)
 		for range r.Len() {
-			c := crossing{limit: r.Uint64()}
+			c := crossing{line: r.Uint64()}
 			c.decode(r)
 			w.open = append(w.open, c)
 		}
@@ -411,5 +957,12 @@ func (p *meterPart) Decode(r *baselines.Reader) {
 			return
 		}
 		p.add(w)
+	}
+	if r.Err != nil || len(r.B) == 0 {
+		return
+	}
+	p.calls = &lastCalls{at: int(r.Byte()) % maxCalls}
+	for len(r.B) > 0 && len(p.calls.hashes) < maxCalls {
+		p.calls.hashes = append(p.calls.hashes, r.Uint32())
 	}
 }

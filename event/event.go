@@ -97,6 +97,19 @@ func ParseClass(word string) (Class, bool) {
 	return NoClass, false
 }
 
+// ParseOutcome returns the outcome that a word names.
+func ParseOutcome(word string) (Outcome, bool) {
+	for i, w := range outcomes[1:] {
+		if w == word {
+			return Outcome(i + 1), true
+		}
+	}
+	return NoOutcome, false
+}
+
+// Outcomes are the words of Outcome.
+func Outcomes() []string { return outcomes[1:] }
+
 // Classes are the words of Class, weakest claim first.
 func Classes() []string { return classes[1:] }
 

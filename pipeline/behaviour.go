@@ -44,27 +44,26 @@ type behaviour struct {
 	session  *page
 	sessions bool // session was looked for in this event
 
-	partials []detectors.Bucket
+	partials detectors.Partials
 	notes    []detectors.Note
 	said     map[uint64]int32 // into notes, by a hash of what they say
-	index    map[uint64]int32 // into partials, by a hash of what they count
 	facts    [][]byte         // one record under construction per facts partition
 	hint     []int            // how long the last one was
 	replay   *int64           // in a file replay: the watermark of the whole file
 }
 
 const (
-	idleAfter  = 10_000 // ms without an event after which an idle source is not waited for
-	tellEvery  = 1000   // ms of wall clock between watermarks to every facts partition
-	agentIdle  = 7 * 86_400_000
-	sessionEnd = 86_400_000 // ms of event time after which an idle session is forgotten
-	factsBytes = 512 << 10  // a facts record is split above this
+	idleAfter  = 10_000          // ms without an event after which an idle source is not waited for
+	tellEvery  = 1000            // ms of wall clock between watermarks to every facts partition
+	agentIdle  = 32 * 86_400_000 // longer than any window
+	sessionEnd = 86_400_000      // ms of event time after which an idle session is forgotten
+	factsBytes = 512 << 10       // a facts record is split above this
 	// breakerIdle is how long the page of a scope that was once stopped is kept, for its epoch: consumers must have forgotten the old one by then.
 	breakerIdle = 90 * 86_400_000
 )
 
 func newBehaviour(p int32, r *rules, set *policy.Set, topic string) *behaviour {
-	b := &behaviour{shard: newShard(p, r), panel: detectors.New(set), topic: topic, index: map[uint64]int32{}, gates: map[string]gate{}, said: map[uint64]int32{}, relation: make([]int64, r.facts), facts: make([][]byte, r.facts), hint: make([]int, r.facts)}
+	b := &behaviour{shard: newShard(p, r), panel: detectors.New(set), topic: topic, gates: map[string]gate{}, said: map[uint64]int32{}, relation: make([]int64, r.facts), facts: make([][]byte, r.facts), hint: make([]int, r.facts)}
 	for i := range b.relation {
 		b.relation[i] = noTime
 	}
@@ -147,7 +146,7 @@ func (b *behaviour) observe(e *event.Event, stamp int64) {
 		if b.scene.Role == nil {
 			persona = "" // as guardOf has it
 		}
-		b.Contribute(guardSlot, 0, policy.PersonaScope, persona, &detectors.Sums{1})
+		b.Contribute(guardSlot, policy.PersonaScope, persona, acted)
 	}
 	b.panel.Observe(&b.scene, e)
 	if pg.breaker != nil || pg.barred > 0 || len(b.wide) > 0 {
@@ -245,35 +244,10 @@ func (b *behaviour) Find(f event.Finding) {
 }
 
 // Contribute implements detectors.Host.
-func (b *behaviour) Contribute(slot byte, meter uint64, scope policy.Scope, id string, sums *detectors.Sums) {
+func (b *behaviour) Contribute(slot byte, scope policy.Scope, id string, list []detectors.Contribution) {
 	e := b.current
-	index := baselines.FloorDiv(b.scene.Time, detectors.BucketMS)
 	ref := event.Ref{Time: b.scene.Time, ID: e.ID, Agent: e.Agent.ID}
-	h := xxhash.Sum64String(id) ^ meter ^ uint64(index)*0x9e3779b97f4a7c15 ^ uint64(slot)<<56
-	for i, ok := b.index[h]; ok; i, ok = b.index[h] {
-		p := &b.partials[i]
-		if p.Index != index || p.Meter != meter || p.Slot != slot || p.Scope != scope || p.ID != id || p.Tenant != e.Tenant {
-			h++ // another bucket has this hash
-			continue
-		}
-		p.N++
-		for j, s := range sums {
-			p.Sums[j] = detectors.AddSaturating(p.Sums[j], s)
-		}
-		p.Mixed = p.Mixed || p.First.Agent != ref.Agent
-		if ref.Before(p.First) {
-			p.First = ref
-		}
-		if p.Last.Before(ref) {
-			p.Last = ref
-		}
-		return
-	}
-	b.partials = append(b.partials, detectors.Bucket{
-		Slot: slot, Meter: meter, Scope: scope, Tenant: e.Tenant, ID: id, Index: index,
-		N: 1, Sums: *sums, First: ref, Last: ref,
-	})
-	b.index[h] = int32(len(b.partials) - 1)
+	b.partials.Add(slot, scope, e.Tenant, b.scene.Who.Hash, id, b.agent.hash, ref, baselines.FloorDiv(ref.Time, detectors.BucketMS), list)
 }
 
 // Tell implements detectors.Host.
@@ -377,11 +351,10 @@ func (b *behaviour) seal() {
 		}
 		return q
 	}
-	for i := range b.partials {
-		k := &b.partials[i]
+	b.partials.Each(func(k *detectors.Bucket) {
 		q := to(k.Tenant, k.Scope, k.ID)
 		b.facts[q] = appendBucket(b.facts[q], k)
-	}
+	})
 	for i := range b.notes {
 		k := &b.notes[i]
 		q := to(k.Tenant, k.Scope, k.ID)
@@ -400,10 +373,9 @@ func (b *behaviour) seal() {
 
 // drain forgets what the slice gathered. Its strings alias the slice's records and the scratch of decoder and catalogue, which end with it.
 func (b *behaviour) drain() {
-	clear(b.partials)
+	b.partials.Reset()
 	clear(b.notes)
-	b.partials, b.notes = b.partials[:0], b.notes[:0]
-	clear(b.index)
+	b.notes = b.notes[:0]
 	clear(b.said)
 	b.decoder.Reset()
 	b.panel.Reset()

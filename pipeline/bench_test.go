@@ -29,9 +29,8 @@ func crowd(n, agents int) []event.Event {
 
 const crowdAgents = 10_000
 
-// settled is a shard of the default policy that has seen every agent.
-func settled(b *testing.B, events []event.Event) *behaviour {
-	set := policy.Default()
+// settled is a shard of a set of policies that has seen every agent.
+func settled(b *testing.B, set *policy.Set, events []event.Event) *behaviour {
 	s := newBehaviour(0, engine(b, 1, 4, set), set, "events")
 	s.rules.pageCap = 1 << 30
 	s.begin(day0, false)
@@ -57,9 +56,9 @@ func slide(e *event.Event, round int) {
 	e.ID = string(id)
 }
 
-func benchmarkObserve(b *testing.B, live bool) {
+func benchmarkObserve(b *testing.B, set *policy.Set, live bool) {
 	events := crowd(20_000, crowdAgents)
-	s := settled(b, events)
+	s := settled(b, set, events)
 	b.ReportAllocs()
 	b.ResetTimer()
 	for round := range b.N {
@@ -80,8 +79,14 @@ func benchmarkObserve(b *testing.B, live bool) {
 }
 
 func BenchmarkObserve(b *testing.B) {
-	b.Run("with before-images", func(b *testing.B) { benchmarkObserve(b, true) })
-	b.Run("silently", func(b *testing.B) { benchmarkObserve(b, false) })
+	fifty, errs := policy.Load("../testdata/bench")
+	if len(errs) > 0 {
+		b.Fatal(errs)
+	}
+	b.Run("with before-images", func(b *testing.B) { benchmarkObserve(b, policy.Default(), true) })
+	b.Run("silently", func(b *testing.B) { benchmarkObserve(b, policy.Default(), false) })
+	b.Run("of no limits", func(b *testing.B) { benchmarkObserve(b, none, false) })
+	b.Run("of fifty limits", func(b *testing.B) { benchmarkObserve(b, fifty, false) })
 }
 
 func BenchmarkApply(b *testing.B) { // decode, observe, seal and journal of a transaction of 4,000 events
@@ -115,7 +120,7 @@ func BenchmarkApply(b *testing.B) { // decode, observe, seal and journal of a tr
 
 func BenchmarkSeal(b *testing.B) { // facts of a transaction of 4,000 events
 	events := crowd(4000, crowdAgents)
-	s := settled(b, events)
+	s := settled(b, policy.Default(), events)
 	b.ReportAllocs()
 	b.ResetTimer()
 	n := 0
@@ -126,7 +131,7 @@ func BenchmarkSeal(b *testing.B) { // facts of a transaction of 4,000 events
 			slide(&events[i], round)
 			s.observe(&events[i], day0+1000*86_400_000)
 		}
-		n = len(s.partials)
+		n = s.partials.Len()
 		b.StartTimer()
 		s.seal()
 	}
@@ -136,7 +141,7 @@ func BenchmarkSeal(b *testing.B) { // facts of a transaction of 4,000 events
 
 func BenchmarkUndo(b *testing.B) { // of a transaction of 4,000 events
 	events := crowd(4000, crowdAgents)
-	s := settled(b, events)
+	s := settled(b, policy.Default(), events)
 	b.ReportAllocs()
 	b.ResetTimer()
 	for round := range b.N {
@@ -223,7 +228,7 @@ func BenchmarkJournal(b *testing.B) {
 }
 
 func BenchmarkPage(b *testing.B) {
-	s := settled(b, crowd(200_000, 1000))
+	s := settled(b, policy.Default(), crowd(200_000, 1000))
 	var pages []*page
 	var coded [][]byte
 	size := 0

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"bytes"
 	"encoding/binary"
+	"math"
 	"slices"
 	"strings"
 
@@ -52,7 +53,7 @@ type page struct {
 const (
 	agentPage   = 'a' // a tenant|agent
 	sessionPage = 's' // s tenant|agent|session
-	scopePage   = 'x' // x slot meter scope tenant|id
+	scopePage   = 'x' // x slot scope tenant|id
 	widePage    = 'w' // w tenant|type|id: the breaker of a scope above agents
 )
 
@@ -172,47 +173,103 @@ func (pg *page) decode(b []byte) error {
 	return r.Err
 }
 
-// appendBucket encodes a bucket of a meter, in a facts record and in a page.
+// Flags of what one meter counted, beside the mask of its sums.
+const (
+	mixedFlag    = 0x80
+	sameRefsFlag = 0x40 // first and last as of the meter before: most count the same events
+)
+
+var _ [0]struct{} = [(1<<baselines.Columns - 1) & (mixedFlag | sameRefsFlag)]struct{}{} // the flags are not in the mask
+
+// appendBucket encodes a bucket of a scope, in a facts record and in a page.
 func appendBucket(b []byte, k *detectors.Bucket) []byte {
 	b = append(b, k.Slot, byte(k.Scope))
-	b = binary.BigEndian.AppendUint64(b, k.Meter)
 	b = baselines.AppendString(baselines.AppendString(b, k.Tenant), k.ID)
 	b = binary.AppendVarint(b, k.Index)
-	b = binary.AppendUvarint(b, uint64(k.N))
-	mask := byte(0)
-	for i, s := range k.Sums {
-		if s != 0 {
-			mask |= 1 << i
+	b = binary.AppendUvarint(b, uint64(len(k.Counted)))
+	for i := range k.Counted {
+		c := &k.Counted[i]
+		b = binary.BigEndian.AppendUint64(b, c.Meter)
+		mask := byte(0)
+		for m, s := range c.Sums {
+			if s != 0 {
+				mask |= 1 << m
+			}
+		}
+		if c.Mixed {
+			mask |= mixedFlag
+		}
+		if i > 0 && c.First == k.Counted[i-1].First && c.Last == k.Counted[i-1].Last {
+			mask |= sameRefsFlag
+		}
+		b = append(b, mask)
+		for _, s := range c.Sums {
+			if s != 0 {
+				b = binary.AppendUvarint(b, uint64(s))
+			}
+		}
+		if mask&sameRefsFlag == 0 {
+			b = baselines.AppendRef(baselines.AppendRef(b, c.First), c.Last)
+		}
+		b = binary.AppendUvarint(b, uint64(c.Keep))
+		if c.Keep > 0 {
+			b = binary.AppendUvarint(b, uint64(len(c.Seen)))
+			for _, h := range c.Seen {
+				b = binary.BigEndian.AppendUint64(b, h)
+			}
 		}
 	}
-	if k.Mixed {
-		mask |= 0x80
-	}
-	b = append(b, mask)
-	for _, s := range k.Sums {
-		if s != 0 {
-			b = binary.AppendUvarint(b, uint64(s))
-		}
-	}
-	return baselines.AppendRef(baselines.AppendRef(b, k.First), k.Last)
+	return b
 }
 
-// readBucket decodes what appendBucket wrote.
+// readBucket decodes what appendBucket wrote, into memory of its own.
 func readBucket(r *baselines.Reader, k *detectors.Bucket) {
-	k.Slot, k.Scope = r.Byte(), policy.Scope(r.Byte())
-	k.Meter = r.Uint64()
+	*k = detectors.Bucket{Slot: r.Byte(), Scope: policy.Scope(r.Byte())}
 	k.Tenant, k.ID = r.String(), r.String()
 	k.Index = r.Varint()
-	k.N = int64(r.Uvarint())
-	mask := r.Byte()
-	for i := range k.Sums {
-		k.Sums[i] = 0
-		if mask&(1<<i) != 0 {
-			k.Sums[i] = int64(r.Uvarint())
-		}
+	n := r.Len()
+	if n == 0 {
+		r.Fail() // nobody sends a bucket of nothing
+		return
 	}
-	k.Mixed = mask&0x80 != 0
-	k.First, k.Last = baselines.ReadRef(r), baselines.ReadRef(r)
+	k.Counted = make([]detectors.Counted, 0, min(n, 64))
+	for i := range n {
+		c := detectors.Counted{Meter: r.Uint64()}
+		mask := r.Byte()
+		for m := range c.Sums {
+			if mask&(1<<m) != 0 {
+				if c.Sums[m] = int64(r.Uvarint()); c.Sums[m] < 0 {
+					r.Fail()
+				}
+			}
+		}
+		c.Mixed = mask&mixedFlag != 0
+		switch {
+		case mask&sameRefsFlag == 0:
+			c.First, c.Last = baselines.ReadRef(r), baselines.ReadRef(r)
+		case i > 0:
+			c.First, c.Last = k.Counted[i-1].First, k.Counted[i-1].Last
+		}
+		if c.Keep = uint32(min(r.Uvarint(), math.MaxUint32)); c.Keep > 0 {
+			seen := r.Len()
+			if uint64(seen) > uint64(c.Keep) {
+				r.Fail()
+			}
+			c.Seen = make([]uint64, 0, min(seen, len(r.B)/8))
+			for range seen {
+				if c.Seen = append(c.Seen, r.Uint64()); r.Err != nil {
+					return
+				}
+			}
+		}
+		if r.Err == nil && (i > 0 && c.Meter <= k.Counted[i-1].Meter || !slices.IsSorted(c.Seen)) {
+			r.Fail() // merging relies on the order
+		}
+		if r.Err != nil {
+			return
+		}
+		k.Counted = append(k.Counted, c)
+	}
 }
 
 // noteTag stands before a note in a facts record, where a bucket begins with its slot.

@@ -442,8 +442,8 @@ func tell(set *policy.Set, meter uint64, source int32, watermark, at int64, chan
 	b := appendFactsHead(nil, h)
 	if at != 0 {
 		ref := event.Ref{Time: at, ID: fmt.Sprint("e", at), Agent: "a1"}
-		b = appendBucket(b, &detectors.Bucket{Slot: 2, Meter: meter, Scope: policy.UserScope, Tenant: "acme", ID: "u1", Index: baselines.FloorDiv(at, detectors.BucketMS), N: 1,
-			Sums: detectors.Sums{1}, First: ref, Last: ref})
+		b = appendBucket(b, &detectors.Bucket{Slot: 2, Scope: policy.UserScope, Tenant: "acme", ID: "u1", Index: baselines.FloorDiv(at, detectors.BucketMS),
+			Counted: []detectors.Counted{{Meter: meter, Sums: detectors.Sums{1}, First: ref, Last: ref}}})
 	}
 	return &record{value: b}
 }
@@ -454,11 +454,16 @@ func meterOf(t testing.TB, set *policy.Set) uint64 {
 	b := newBehaviour(0, engine(t, 1, 1, set), set, "")
 	b.begin(0, true)
 	b.observe(&event.Event{ID: "e", Time: day0, Kind: event.ToolCall, Tenant: "acme", Agent: event.Agent{ID: "a"}, User: "u1"}, day0)
-	meters := slices.DeleteFunc(slices.Clone(b.partials), func(k detectors.Bucket) bool { return k.Slot == guardSlot })
-	if len(meters) != 1 {
-		t.Fatalf("%d meters", len(meters))
+	if b.partials.Len() != 2 { // of the limit and of the persona's guard
+		t.Fatalf("%d buckets", b.partials.Len())
 	}
-	return meters[0].Meter
+	meter := uint64(0)
+	b.partials.Each(func(k *detectors.Bucket) {
+		if k.Slot != guardSlot {
+			meter = k.Counted[0].Meter
+		}
+	})
+	return meter
 }
 
 func TestWhichSourcesAreWaitedFor(t *testing.T) {
@@ -519,8 +524,8 @@ func mergedFacts(t *testing.T, into map[string]*detectors.Bucket, outs []output)
 					t.Fatal(body.Err)
 				}
 				key := fmt.Sprintf("note %d %d %d %s|%s %x %d", o.partition, n.Slot, n.Scope, n.Tenant, n.ID, n.Body, baselines.FloorDiv(n.Ref.Time, detectors.BucketMS))
-				if old := into[key]; old == nil || n.Ref.Before(old.First) {
-					into[key] = &detectors.Bucket{First: n.Ref}
+				if old := into[key]; old == nil || n.Ref.Before(old.Counted[0].First) {
+					into[key] = &detectors.Bucket{Counted: []detectors.Counted{{First: n.Ref}}}
 				}
 				continue
 			}
@@ -528,7 +533,7 @@ func mergedFacts(t *testing.T, into map[string]*detectors.Bucket, outs []output)
 			if readBucket(&body, &k); body.Err != nil {
 				t.Fatal(body.Err)
 			}
-			key := fmt.Sprint(o.partition, k.Slot, k.Meter, k.Scope, k.Tenant, "|", k.ID, k.Index)
+			key := fmt.Sprint(o.partition, k.Slot, k.Scope, k.Tenant, "|", k.ID, k.Index)
 			if old := into[key]; old != nil {
 				old.Merge(&k)
 			} else {
@@ -1059,11 +1064,28 @@ func bucketOf(r *rand.Rand) detectors.Bucket {
 	ref := func() event.Ref {
 		return event.Ref{Time: r.Int64() - r.Int64(), ID: fmt.Sprint("e", r.IntN(99)), Agent: fmt.Sprint("a", r.IntN(9))}
 	}
-	k := detectors.Bucket{Slot: byte(1 + r.IntN(9)), Meter: r.Uint64(), Scope: policy.Scope(r.IntN(6)), Tenant: "t", ID: fmt.Sprint("u|", r.IntN(9)), Index: r.Int64N(1e9) - 5e8, N: r.Int64N(1000), First: ref(), Last: ref(), Mixed: r.IntN(2) == 0}
-	for i := range k.Sums {
-		if r.IntN(2) == 0 {
-			k.Sums[i] = r.Int64()
+	k := detectors.Bucket{Slot: byte(1 + r.IntN(9)), Scope: policy.Scope(r.IntN(6)), Tenant: "t", ID: fmt.Sprint("u|", r.IntN(9)), Index: r.Int64N(1e9) - 5e8}
+	meter := uint64(0)
+	for range 1 + r.IntN(4) {
+		meter += 1 + r.Uint64N(1<<60)
+		c := detectors.Counted{Meter: meter, First: ref(), Last: ref(), Mixed: r.IntN(2) == 0}
+		if n := len(k.Counted); n > 0 && r.IntN(2) == 0 {
+			c.First, c.Last = k.Counted[n-1].First, k.Counted[n-1].Last
 		}
+		for i := range c.Sums {
+			if r.IntN(2) == 0 {
+				c.Sums[i] = r.Int64()
+			}
+		}
+		if r.IntN(3) == 0 {
+			c.Keep = uint32(1 + r.IntN(5))
+			hash := uint64(0)
+			for range 1 + r.IntN(int(c.Keep)) {
+				hash += 1 + r.Uint64N(1<<60)
+				c.Seen = append(c.Seen, hash)
+			}
+		}
+		k.Counted = append(k.Counted, c)
 	}
 	return k
 }

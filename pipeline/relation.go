@@ -118,10 +118,8 @@ func (b *relation) apply(_ int, r *record) error {
 	return nil
 }
 
-func (b *relation) scopePage(slot byte, meter uint64, scope policy.Scope, tenant, id string) *page {
-	key := append(b.key[:0], scopePage, slot)
-	key = binary.BigEndian.AppendUint64(key, meter)
-	key = append(key, byte(scope))
+func (b *relation) scopePage(slot byte, scope policy.Scope, tenant, id string) *page {
+	key := append(b.key[:0], scopePage, slot, byte(scope))
 	key = append(key, tenant...)
 	key = append(key, '|')
 	key = append(key, id...)
@@ -132,7 +130,7 @@ func (b *relation) scopePage(slot byte, meter uint64, scope policy.Scope, tenant
 // takeNote files a note with the page of its scope, or tells it at once if its time is past.
 func (b *relation) takeNote(k *detectors.Note) {
 	b.counts.notes++
-	pg := b.scopePage(k.Slot, 0, k.Scope, k.Tenant, k.ID)
+	pg := b.scopePage(k.Slot, k.Scope, k.Tenant, k.ID)
 	if pg == nil {
 		return
 	}
@@ -181,11 +179,11 @@ func (b *relation) note(pg *page, k *detectors.Note) {
 // take files a bucket's part with the page of its scope, or closes it at once if its time is past.
 func (b *relation) take(k *detectors.Bucket) {
 	b.counts.buckets++
-	pg := b.scopePage(k.Slot, k.Meter, k.Scope, k.Tenant, k.ID)
+	pg := b.scopePage(k.Slot, k.Scope, k.Tenant, k.ID)
 	if pg == nil {
 		return
 	}
-	pg.seen = max(pg.seen, k.Last.Time)
+	pg.seen = max(pg.seen, k.Newest())
 	if b.mark != noTime && (k.Index+1)*detectors.BucketMS <= b.mark {
 		b.counts.lateBuckets++
 		if !b.replay { // a replay closes it with the slice: where its chunks end must not show
@@ -332,7 +330,9 @@ func (b *relation) flush() {
 
 func (b *relation) close(pg *page, k *detectors.Bucket) {
 	if k.Slot == guardSlot {
-		b.guarded(k.Tenant, k.ID, func(g *response.Guard) { g.Acted(baselines.FloorDiv(k.Index*detectors.BucketMS, 3_600_000), k.N) })
+		b.guarded(k.Tenant, k.ID, func(g *response.Guard) {
+			g.Acted(baselines.FloorDiv(k.Index*detectors.BucketMS, 3_600_000), k.Counted[0].Sums[0])
+		})
 		return
 	}
 	b.closing.Tenant, b.closing.ID, b.closing.Memory, b.scope = k.Tenant, k.ID, &pg.memory, k.Scope

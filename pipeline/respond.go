@@ -7,6 +7,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/detectors"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/policy"
 	"github.com/wayward-sec/wayward/response"
@@ -73,7 +74,7 @@ func orderOf(f *event.Finding, at int64) (o order, ok bool) {
 		trigger = f.Refs[n-1]
 	}
 	return order{Scope: s, Persona: f.Persona, Order: response.Order{Action: r.Action, DurationMS: r.DurationMS, Rate: r.Rate, Time: at, FindingUID: f.UID, Reason: f.Why,
-		Issuer: event.Issuer{Type: "rule", Rule: f.Rule, Version: f.RuleVersion}, Trigger: trigger, Guarded: r.Action >= event.Block && s.Type.Narrow()}}, true
+		Issuer: event.Issuer{Type: "rule", Rule: f.Rule, Version: f.RuleVersion}, Trigger: trigger, Guarded: r.Action >= event.Block && s.Type.Narrow(), Again: f.Activity == event.Again}}, true
 }
 
 // wallNow is the wall clock as the logs tell it; in a replay the event time takes its place.
@@ -413,9 +414,20 @@ func (b *behaviour) respond(f *event.Finding) {
 	case !ok:
 	case o.Scope.Type.Narrow():
 		b.tripAgent(o)
+	case b.inForce(&o): // as far as this shard has heard: who goes on and on must not fill the log with questions
 	default:
 		b.tellRelation(b.rules.wideOwner(o.Scope), control{Kind: controlAsk, Source: b.p, Trip: &o})
 	}
+}
+
+// inForce tells whether the breaker of a wide scope does what an order asks for.
+func (b *behaviour) inForce(o *order) bool {
+	for _, k := range b.wide {
+		if k.Scope == o.Scope {
+			return k.Holds(b.wallNow(o.Order.Time)) && k.Action >= o.Order.Action && (k.Mode == event.Enforce || !b.settings().Enforce)
+		}
+	}
+	return false
 }
 
 // turned implements machine: a breaker opened or closed.
@@ -560,9 +572,12 @@ func (b *relation) stated(pg *page) {
 // guardSlot is the slot of what behaviour shards contribute to a persona's guard: how many of its agents act.
 const guardSlot = 0xfe
 
+// acted is what one agent contributes in an hour.
+var acted = []detectors.Contribution{{Sums: &detectors.Sums{1}, Mask: 1}}
+
 // guarded changes the guard of a persona and tells the shards what follows.
 func (b *relation) guarded(tenant, persona string, change func(*response.Guard)) (g *response.Guard) {
-	pg := b.scopePage(guardSlot, 0, policy.PersonaScope, tenant, persona)
+	pg := b.scopePage(guardSlot, policy.PersonaScope, tenant, persona)
 	if pg == nil {
 		return nil
 	}

@@ -11,7 +11,7 @@ import (
 // Bounds of what is looked at in the arguments of one call, and of what is remembered of a tool's arguments.
 const (
 	maxMembers = 64  // fields of objects, all levels together
-	maxLevels  = 4   // objects inside objects
+	maxLevels  = 6   // objects and lists inside each other
 	maxKey     = 64  // bytes of a name
 	maxValue   = 256 // bytes of an id
 	maxTargets = 24  // receivers of one call; that there are more is kept in mind
@@ -73,6 +73,8 @@ type look struct {
 	resource pick
 	subject  pick
 	amount   pick
+	sum      event.Amount
+	mixed    bool
 	currency pick
 	env      pick
 	op       pick
@@ -155,12 +157,13 @@ func (t *Tool) find(at *arg, name []byte) (*arg, int) {
 		return &silent, 0
 	}
 	a := &arg{up: at, key: string(name), index: -1, fixed: at.fixed}
-	a.words = append(append(a.words, at.words...), splitWords(a.key, maxWords)...)
+	own := splitWords(a.key, maxWords)
+	a.words = append(append(a.words, at.words...), own...)
 	if len(a.words) > maxWords {
 		a.words = a.words[:maxWords]
 	}
 	if !a.fixed {
-		a.role = t.meaning(a.words)
+		a.role = t.meaning(a.words, min(len(own), len(a.words)))
 	}
 	a.idle = a.role.none()
 	if t.learned < maxLearned && !strings.ContainsAny(a.key, `"\\`) {
@@ -299,8 +302,8 @@ func (k *look) offer(a *arg, s span) {
 	if a.destination != 0 && k.want&wantDestination != 0 {
 		k.target(a, s)
 	}
-	if a.amount != 0 {
-		k.amount.take(a.amount, a, s)
+	if a.amount != 0 && a.amount >= k.amount.score && k.want&wantAmount != 0 {
+		k.add(a, s)
 	}
 	if a.currency != 0 {
 		k.currency.take(a.currency, a, s)
@@ -317,6 +320,20 @@ func (k *look) offer(a *arg, s span) {
 func (c *pick) take(score uint8, a *arg, s span) {
 	if s.from != s.to && (score > c.score || score == c.score && c.arg == a) {
 		*c = pick{score, a, s}
+	}
+}
+
+// add takes an amount into account. Of one name several are parts of a sum, unless they are of different currencies: then there is none.
+func (k *look) add(a *arg, s span) {
+	micro, currency, ok := parseAmount(k.text(s))
+	switch {
+	case !ok:
+	case a.amount > k.amount.score:
+		k.amount, k.sum, k.mixed = pick{a.amount, a, s}, event.Amount{Micro: micro, Currency: currency}, false
+	case a == k.amount.arg:
+		sum := k.sum.Micro + micro
+		k.mixed = k.mixed || currency != k.sum.Currency || (sum < k.sum.Micro) != (micro < 0)
+		k.sum.Micro = sum
 	}
 }
 
@@ -422,6 +439,19 @@ func (a *arg) path() string {
 	return above + "." + a.key
 }
 
+// written is path, or "" if the catalogue cannot write it, since a name holds what has a meaning in paths.
+func (a *arg) written() string {
+	for at := a; at.up != nil; at = at.up {
+		if strings.ContainsAny(at.key, `.[]`) {
+			return ""
+		}
+	}
+	if p := a.path(); p != "" && checkPath(p) == "" {
+		return p
+	}
+	return ""
+}
+
 // insert returns the argument at a path of the catalogue, such as order.items[0].id or recipients[*].email.
 func (t *Tool) insert(path string) *arg {
 	at := &t.args
@@ -464,6 +494,9 @@ func checkPath(path string) string {
 			return "has a name that is longer than " + strconv.Itoa(maxKey) + " bytes or cannot be seen"
 		}
 		for list {
+			if levels++; levels > maxLevels {
+				return "lies deeper than " + strconv.Itoa(maxLevels) + " levels"
+			}
 			var number string
 			number, rest, list = strings.Cut(rest, "]")
 			if !list {
@@ -479,9 +512,6 @@ func checkPath(path string) string {
 				return "has something between ] and the next dot"
 			}
 			rest = rest[1:]
-			if levels++; levels > maxLevels {
-				return "lies deeper than " + strconv.Itoa(maxLevels) + " levels"
-			}
 		}
 	}
 	return ""

@@ -71,14 +71,20 @@ func (c *Catalogue) Tool(tenant string, t *event.Tool) *Tool {
 	case x.entry.SideEffect != "":
 		x.effect, _ = event.ParseSideEffect(x.entry.SideEffect)
 	case x.class == r.class:
-		x.effect = r.effect
+		if x.effect = r.effect; x.effect != effects[x.class] {
+			x.from["side_effect"] = r.why()
+		}
 	default:
 		x.effect = effects[x.class]
 	}
 	if x.noun = x.entry.Resource.Type; x.noun == "" {
 		switch x.class {
 		case event.Read, event.Write, event.Delete, event.Approve, event.Grant:
-			if x.noun = r.head(); x.noun != "" {
+			// Without a verb any word could be a noun: only those count that are known as one.
+			if x.noun = r.head(); x.noun != "" && r.verb == "" && !things[x.noun] && !persons[x.noun] {
+				x.noun = ""
+			}
+			if x.noun != "" {
 				x.from["resource.type"] = "noun " + quote(x.noun) + " in the name"
 			}
 		}
@@ -105,7 +111,7 @@ func (c *Catalogue) Tool(tenant string, t *event.Tool) *Tool {
 		x.want |= wantLabels
 	}
 	x.args.index = -1
-	x.name()
+	x.enter()
 	return x
 }
 
@@ -180,8 +186,8 @@ func (c *Catalogue) entries(tenant, tool, server string) []*entryOfTool {
 // given is the score of an argument that the catalogue names: no guess comes near.
 const given = 100
 
-// name enters the arguments that the catalogue names.
-func (t *Tool) name() {
+// enter marks the arguments that the catalogue names.
+func (t *Tool) enter() {
 	for _, p := range t.entry.Ignore {
 		a := t.insert(p)
 		a.role, a.idle, a.fixed = role{}, true, true
@@ -204,9 +210,9 @@ func (t *Tool) name() {
 	}
 }
 
-// meaning says what part an argument plays, given the words of its name. Where the catalogue names the argument, no other plays the part.
-func (t *Tool) meaning(words []string) role {
-	r := classifyArg(words, t.class, &t.reading, t.database)
+// meaning says what part an argument plays, given the words of its name and how many are its own. Where the catalogue names the argument, no other plays the part.
+func (t *Tool) meaning(words []string, own int) role {
+	r := classifyArg(words, own, t.class, &t.reading, t.database)
 	d := &t.entry
 	if d.Resource.ID != "" {
 		r.resource = 0
@@ -453,9 +459,10 @@ func (k *look) plainIBAN(v string) string {
 
 // money reads the amount, with the currency that it names itself, else that of another argument or of the catalogue.
 func (k *look) money() (a event.Amount, ok bool) {
-	if a.Micro, a.Currency, ok = parseAmount(k.text(k.amount.span)); !ok {
+	if k.mixed {
 		return a, false
 	}
+	a = k.sum
 	if k.amount.arg.cents {
 		a.Micro /= 100
 	}
@@ -568,6 +575,7 @@ func (c *collector) tool(d toolDef, src *source, path string) {
 	if len(d.Names) == 0 {
 		if len(d.Servers) == 0 {
 			bad("names", `an entry needs names; list the tools that it is about, or servers for all tools of a server`)
+			return
 		}
 		d.Names = []string{"*"}
 	}
@@ -700,9 +708,9 @@ func (t *Tool) Explain(e *event.Event) []Evidence {
 	}
 	named := func(field string, c *pick, what string) (from, path string) {
 		if where, ok := t.from[field]; ok && c.score == given {
-			return where, c.arg.path()
+			return where, c.arg.written()
 		}
-		return argument(c.arg, what), c.arg.path()
+		return argument(c.arg, what), c.arg.written()
 	}
 	switch c := done.Tool.Class; {
 	case c == event.NoClass:
@@ -710,7 +718,7 @@ func (t *Tool) Explain(e *event.Event) []Evidence {
 		add("class", c.String(), "declared", "")
 	case c != t.class:
 		_, word := k.operation()
-		add("class", c.String(), argument(k.op.arg, quote(word)), "")
+		add("class", c.String(), argument(k.op.arg, quote(word)), k.op.arg.path())
 	default:
 		add("class", c.String(), t.from["class"], "")
 	}

@@ -8,12 +8,11 @@ import (
 
 // Inventory is what is registered: agents, tools and servers, and how much is made of what is not.
 //
-// A kind of thing with no entry at all is not kept: a fleet that was just connected must not be a storm. What changes under the same name (a new
-// version, another definition) is told at Severity anyway.
+// A kind of thing for which a tenant has no entry at all, neither its own nor one for every tenant, is not kept: a fleet that was just connected must
+// not be a storm. What changes under the same name (a new version, another definition) is told at Severity anyway.
 type Inventory struct {
 	Severity event.Severity // of its findings; low unless the config says otherwise
 	Response *event.Response
-	kept     [3]bool
 	entries  []entry
 }
 
@@ -49,7 +48,7 @@ type entry struct {
 
 // Registered says what the inventory has of a thing.
 type Registered struct {
-	Kept    bool // the inventory keeps this kind, so what it does not have is unregistered
+	Kept    bool // the tenant's inventory keeps this kind, so what it does not have is unregistered
 	Known   bool
 	Retired bool
 	Hash    string // accepted definition, if one is pinned
@@ -58,11 +57,15 @@ type Registered struct {
 
 // Find looks a thing up: the last entry that fits decides, a tenant's own before one for all.
 func (v *Inventory) Find(kind ThingKind, tenant, name, server string) Registered {
-	r := Registered{Kept: v.kept[kind]}
+	var r Registered
 	own := false
 	for i := range v.entries {
 		e := &v.entries[i]
-		if e.kind != kind || e.tenant != "" && e.tenant != tenant || own && e.tenant == "" || e.names.find(name) < 0 || !e.server.passes(server) {
+		if e.kind != kind || e.tenant != "" && e.tenant != tenant {
+			continue
+		}
+		r.Kept = true
+		if own && e.tenant == "" || e.names.find(name) < 0 || !e.server.passes(server) {
 			continue
 		}
 		own = e.tenant != ""
@@ -98,11 +101,11 @@ func (c *collector) register(d inventoryDef, src *source, path string) {
 	c.use(src)
 	bad := src.reporter(path)
 	if d.Kind == "settings" {
-		if first, dup := c.places["inventory"]; dup {
+		if first, dup := c.places[section("inventory")]; dup {
 			bad("kind", "the settings of the inventory are already at %s; keep one of them", first)
 			return
 		}
-		c.places["inventory"] = src.place(path)
+		c.places[section("inventory")] = src.place(path)
 		if d.Tenant != "" || len(d.Names) > 0 || len(d.Servers) > 0 || d.Retired != nil || d.Hash != "" || d.Version != "" {
 			bad("kind", "settings have only severity and respond; put the rest into an entry of its own")
 		}
@@ -144,7 +147,6 @@ func newInventory(defs []inventoryDef) *Inventory {
 			continue
 		}
 		kind, _ := ParseThingKind(d.Kind)
-		v.kept[kind] = true
 		v.entries = append(v.entries, entry{kind: kind, tenant: d.Tenant, names: compileGlobs(d.Names, false), server: compileGlobs(d.Servers, false),
 			retired: d.Retired != nil && *d.Retired, hash: d.Hash, version: d.Version})
 	}

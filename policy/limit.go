@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -36,6 +38,9 @@ var scopes = []string{"", "agent", "session", "persona", "user", "tenant", "call
 
 func (s Scope) String() string { return scopes[s] }
 
+// Scopes is how many scopes there are, for tables indexed by Scope.
+const Scopes = int(ServerScope) + 1
+
 // ParseScope returns the scope that a word names.
 func ParseScope(word string) (Scope, bool) {
 	i := slices.Index(scopes[1:], word)
@@ -45,21 +50,53 @@ func ParseScope(word string) (Scope, bool) {
 // Measure says what a limit adds up.
 type Measure uint8
 
-// Measures of limits. Count is of calls; Amount is of one currency; Cost is US dollars.
+// Measures of limits. Count is of calls; Amount is of one currency; Cost is US dollars. Errors, Denials and Retries count the calls that ended so, or that
+// repeat one of the agent's last calls; the last three count different subjects, resources and destinations.
 const (
 	Count Measure = iota
 	Records
 	Bytes
 	Amount
 	Cost
+	Errors
+	Denials
+	Retries
+	DistinctSubjects
+	DistinctResources
+	DistinctDestinations
 )
 
-// Measures is how many there are, for tables indexed by Measure.
-const Measures = 5
-
-var measures = []string{"count", "records", "bytes", "amount", "cost"}
+var measures = []string{"count", "records", "bytes", "amount", "cost", "errors", "denials", "retries", "distinct_subjects", "distinct_resources", "distinct_destinations"}
 
 func (m Measure) String() string { return measures[m] }
+
+// Distinct tells whether the measure counts what is different.
+func (m Measure) Distinct() bool { return m >= DistinctSubjects }
+
+// money tells whether the measure is written as a decimal.
+func (m Measure) money() bool { return m == Amount || m == Cost }
+
+// MaxDistinct is the highest max of a limit that counts what is different. All of it must be remembered, for each window of each scope.
+const MaxDistinct = 10_000
+
+// Calendar is the unit of a window that follows the calendar.
+type Calendar uint8
+
+// Units of calendar windows. Weeks begin on Monday, as in ISO 8601.
+const (
+	NoCalendar Calendar = iota
+	Day
+	Week
+	Month
+)
+
+// calendars are the units as they are written, and a length for those who want one: of the longest month.
+var calendars = []struct {
+	word, name string
+	ms         int64
+}{{}, {"1d", "day", 86_400_000}, {"1w", "week", 7 * 86_400_000}, {"1mo", "month", 31 * 86_400_000}}
+
+func (c Calendar) String() string { return calendars[c].name }
 
 // Windows of limits. The longest is what the state must remember.
 const (
@@ -77,92 +114,206 @@ type Limit struct {
 	ID, Title string
 	Scope     Scope
 	Measure   Measure
-	Max       int64  // calls, records, bytes; millionths of the unit for amount and cost. More than this crosses it
+	Max       int64 // calls, records, bytes; millionths of the unit for amount and cost. More than this crosses it
+	Warn      int64 // more than this is nearly too much, and a finding of its own; see Warns
+	Warns     bool
 	Currency  string // of amount
-	WindowMS  int64  // 0 only with scope session: the whole session
+	WindowMS  int64  // 0 only with scope session, the whole session, and scope call
 	Tumbling  bool   // periods one after the other; else the window slides
+	Calendar  Calendar
+	Zone      *time.Location // of Calendar; nil: the persona's if the scope lies in one, else the tenant's
 	Where     Where
+	Respond   *event.Response // nil: nothing is done
 	Severity  event.Severity
 	Tags      []string
 	// Hash is of what decides which events are counted and when the limit is crossed (id, scope, measure, max, currency, window, kind,
-	// where). It names the limit's state: a new title keeps what was counted, a new condition does not.
+	// zone, where). It names the limit's state: a new title, warn or respond keeps what was counted, a new condition does not.
 	Hash    uint64
 	Version string // first 12 hex digits of the SHA-256 of the whole definition
 
-	tenants, personas, tools, servers *globs
-	classes                           uint16
+	tenants, personas, users, tools, servers     *globs
+	resourceTypes, labels, environments, intents *globs
+	classes                                      uint16
+	outcomes                                     uint8
 
 	def limitDef
 }
 
-// Where says which calls a limit counts: all conditions given must hold, and of each list one entry. All but classes are names and
+// Where says which calls a limit counts: all conditions given must hold, and of each list one entry. All but classes, outcomes and external are names and
 // patterns, case-sensitive. Of classes either what the tool claims or what the call really did is enough.
 type Where struct {
-	Tenants, Personas, Tools, Servers []string
-	Classes                           []event.Class
+	Tenants, Personas, Users, Tools, Servers     []string
+	ResourceTypes, Labels, Environments, Intents []string
+	Classes                                      []event.Class
+	Outcomes                                     []event.Outcome
+	External                                     event.Tri // of the destination; Unknown: any
 }
 
-// Matches tells whether the limit counts the event of this persona. It looks at Where alone, and does not allocate.
-func (l *Limit) Matches(persona string, e *event.Event) bool {
-	if l.classes != 0 && l.classes&classBits(e) == 0 {
+// Covers tells whether the limit counts calls of this tool by agents of this persona, as far as these four decide. Callers that ask often remember.
+func (l *Limit) Covers(tenant, persona, tool, server string) bool {
+	return l.tenants.passes(tenant) && l.personas.passes(persona) && l.tools.passes(tool) && l.servers.passes(server)
+}
+
+// Classes are the classes that the limit counts, one bit each; 0: all, also the unknown.
+func (l *Limit) Classes() uint16 { return l.classes }
+
+// Outcomes are the outcomes that the limit counts, one bit each; 0: all.
+func (l *Limit) Outcomes() uint8 { return l.outcomes }
+
+// Asks tells whether Suits has anything to look at.
+func (l *Limit) Asks() bool {
+	return l.users != nil || l.resourceTypes != nil || l.labels != nil || l.environments != nil || l.intents != nil || l.Where.External != event.Unknown
+}
+
+// Suits tells whether the call meets the conditions that are neither in Covers nor in Classes nor in Outcomes. It does not allocate.
+func (l *Limit) Suits(e *event.Event) bool {
+	if x := l.Where.External; x != event.Unknown && x != e.Destination.External {
 		return false
 	}
-	return l.tenants.passes(e.Tenant) && l.personas.passes(persona) && l.servers.passes(e.Tool.Server) && l.tools.passes(e.Tool.Name)
+	if l.labels != nil && !slices.ContainsFunc(e.Resource.Labels, l.labels.passes) {
+		return false
+	}
+	return l.users.passes(e.User) && l.resourceTypes.passes(e.Resource.Type) && l.environments.passes(e.Resource.Environment) && l.intents.passes(e.Intent)
+}
+
+// ClassBits is what a call claims to do and what it really did, one bit for each class.
+func ClassBits(e *event.Event) uint16 { return classBits(e) }
+
+// ZoneOf is the zone of a persona's calendar.
+func (s *Set) ZoneOf(tenant, persona string) *time.Location { return s.Zone(tenant) }
+
+// AppendBeneficiary appends who is paid by a call, or written to with money in hand: the destination of a call of class pay or with an amount, in one
+// spelling, so that one account is one beneficiary however it is written. Nothing is appended if there is none.
+func AppendBeneficiary(dst []byte, e *event.Event) []byte {
+	if e.Has&event.HasAmount == 0 && classBits(e)&(1<<event.Pay) == 0 {
+		return dst
+	}
+	return appendSpelling(dst, &e.Destination)
+}
+
+// AppendDestination appends what tells one destination from another: of a URL its host, else the value in one spelling.
+func AppendDestination(dst []byte, d *event.Destination) []byte {
+	host := d.Domain
+	switch {
+	case strings.EqualFold(d.Kind, "url") && host == "":
+		host = hostOf(d.Value)
+	case !strings.EqualFold(d.Kind, "url") && d.Value != "":
+		host = ""
+	}
+	if host != "" {
+		return appendSpelling(dst, &event.Destination{Value: host})
+	}
+	return appendSpelling(dst, d)
+}
+
+// appendSpelling appends the value without spaces around it and in lower case; of an IBAN without any, nor hyphens.
+func appendSpelling(dst []byte, d *event.Destination) []byte {
+	spaces := strings.EqualFold(d.Kind, "iban") || mayBeIBAN(d.Value)
+	from := len(dst)
+	for _, r := range strings.TrimSpace(d.Value) {
+		switch {
+		case spaces && (unicode.IsSpace(r) || r == '-'), r > unicode.MaxASCII && unicode.Is(unicode.Cf, r): // what cannot be seen tells nothing apart
+		case 'A' <= r && r <= 'Z':
+			dst = append(dst, byte(r)+'a'-'A')
+		default:
+			dst = utf8.AppendRune(dst, unicode.ToLower(r))
+		}
+	}
+	if len(dst)-from > event.MaxString { // lower case may be longer
+		dst = dst[:from+event.MaxString]
+	}
+	return dst
+}
+
+// mayBeIBAN tells whether a text may be an IBAN, with or without spaces: a country, two digits, then 11 to 30 letters and digits.
+func mayBeIBAN(s string) bool {
+	n := 0
+	for _, r := range s {
+		switch {
+		case unicode.IsSpace(r) || r == '-':
+		case r|0x20 >= 'a' && r|0x20 <= 'z' && n != 2 && n != 3, r >= '0' && r <= '9' && n > 1:
+			n++
+		default:
+			return false
+		}
+	}
+	return n >= 15 && n <= 34
 }
 
 // String says the limit as a person would: more than 1000 records per user in 1h (sliding).
 func (l *Limit) String() string {
 	var b strings.Builder
 	b.WriteString("more than ")
-	switch l.Measure {
-	case Amount:
-		b.WriteString(formatMicro(l.Max) + " " + l.Currency)
-	case Cost:
-		b.WriteString(formatMicro(l.Max) + " USD")
-	default:
-		unit := map[Measure]string{Count: "call", Records: "record", Bytes: "byte"}[l.Measure]
-		b.WriteString(strconv.FormatInt(l.Max, 10) + " " + unit)
-		if l.Max != 1 {
-			b.WriteByte('s')
-		}
-	}
+	b.WriteString(l.quantity())
 	b.WriteString(" per " + l.Scope.String())
-	if l.WindowMS > 0 {
-		b.WriteString(" in " + formatWindow(l.WindowMS))
-		if l.Tumbling {
-			b.WriteString(" (tumbling)")
-		} else {
-			b.WriteString(" (sliding)")
+	switch {
+	case l.Calendar != NoCalendar:
+		b.WriteString(" in a calendar " + l.Calendar.String())
+		if l.Zone != nil {
+			b.WriteString(" (" + l.Zone.String() + ")")
 		}
+	case l.WindowMS > 0 && l.Tumbling:
+		b.WriteString(" in " + formatWindow(l.WindowMS) + " (tumbling)")
+	case l.WindowMS > 0:
+		b.WriteString(" in " + formatWindow(l.WindowMS) + " (sliding)")
 	}
 	return b.String()
 }
 
+// quantity is max with its unit.
+func (l *Limit) quantity() string {
+	switch l.Measure {
+	case Amount:
+		return formatMicro(l.Max) + " " + l.Currency
+	case Cost:
+		return formatMicro(l.Max) + " USD"
+	}
+	unit := [...]string{Count: "call", Records: "record", Bytes: "byte", Errors: "error", Denials: "denial", Retries: "retry",
+		DistinctSubjects: "distinct subject", DistinctResources: "distinct resource", DistinctDestinations: "distinct destination"}[l.Measure]
+	if l.Max != 1 {
+		if unit += "s"; l.Measure == Retries {
+			unit = "retries"
+		}
+	}
+	return strconv.FormatInt(l.Max, 10) + " " + unit
+}
+
 // limitDef is a limit as it is written, in YAML and in the canonical JSON alike.
 type limitDef struct {
-	ID       string   `json:"id"`
-	Title    string   `json:"title,omitempty"`
-	Scope    string   `json:"scope"`
-	Measure  string   `json:"measure"`
-	Max      string   `json:"max"` // text: a decimal must not pass through a float
-	Currency string   `json:"currency,omitempty"`
-	Window   string   `json:"window,omitempty"`
-	Kind     string   `json:"kind,omitempty"`
-	Where    whereDef `json:"where,omitzero"`
-	Severity string   `json:"severity,omitempty"`
-	Tags     []string `json:"tags,omitempty"`
+	ID       string     `json:"id"`
+	Title    string     `json:"title,omitempty"`
+	Scope    string     `json:"scope"`
+	Measure  string     `json:"measure"`
+	Max      string     `json:"max"` // text: a decimal must not pass through a float
+	Warn     string     `json:"warn,omitempty"`
+	Currency string     `json:"currency,omitempty"`
+	Window   string     `json:"window,omitempty"`
+	Kind     string     `json:"kind,omitempty"`
+	Zone     string     `json:"zone,omitempty"`
+	Where    whereDef   `json:"where,omitzero"`
+	Severity string     `json:"severity,omitempty"`
+	Tags     []string   `json:"tags,omitempty"`
+	Respond  respondDef `json:"respond,omitzero"`
 }
 
 type whereDef struct {
-	Tenants  []string `json:"tenants,omitempty"`
-	Personas []string `json:"personas,omitempty"`
-	Tools    []string `json:"tools,omitempty"`
-	Servers  []string `json:"servers,omitempty"`
-	Classes  []string `json:"classes,omitempty"`
+	Tenants       []string `json:"tenants,omitempty"`
+	Personas      []string `json:"personas,omitempty"`
+	Users         []string `json:"users,omitempty"`
+	Tools         []string `json:"tools,omitempty"`
+	Servers       []string `json:"servers,omitempty"`
+	Classes       []string `json:"classes,omitempty"`
+	ResourceTypes []string `json:"resource_types,omitempty"`
+	Labels        []string `json:"labels,omitempty"`
+	Environments  []string `json:"environments,omitempty"`
+	Intents       []string `json:"intents,omitempty"`
+	Outcomes      []string `json:"outcomes,omitempty"`
+	External      *bool    `json:"external,omitempty"`
 }
 
 func (w whereDef) IsZero() bool {
-	return len(w.Tenants)+len(w.Personas)+len(w.Tools)+len(w.Servers)+len(w.Classes) == 0
+	return len(w.Tenants)+len(w.Personas)+len(w.Users)+len(w.Tools)+len(w.Servers)+len(w.Classes)+len(w.ResourceTypes)+len(w.Labels)+len(w.Environments)+
+		len(w.Intents)+len(w.Outcomes) == 0 && w.External == nil
 }
 
 // compile makes the limit and reports what is wrong with its definition; with anything wrong the result is not to be used.
@@ -194,63 +345,123 @@ func (d limitDef) compile(bad report) *Limit {
 	}
 
 	if measure >= 0 {
-		var what string
-		if l.Measure == Amount || l.Measure == Cost {
-			l.Max, what = parseMicro(d.Max)
-		} else {
-			l.Max, what = parseWhole(d.Max)
-		}
-		if what != "" {
-			bad("max", "%s", what)
-		} else if l.Measure == Amount || l.Measure == Cost {
-			d.Max = formatMicro(l.Max)
-		} else {
-			d.Max = strconv.FormatInt(l.Max, 10)
-		}
-		switch {
-		case l.Measure == Amount && d.Currency == "":
-			bad("currency", "a limit of amount needs a currency, since sums of two mean nothing; add currency: EUR, say")
-		case l.Measure == Amount && !isCurrency(d.Currency):
-			bad("currency", "%s is no currency; use its three capital letters as in ISO 4217, such as EUR", quote(d.Currency))
-		case l.Measure == Cost && d.Currency != "":
-			bad("currency", "cost is always in USD; remove currency, or use measure: amount")
-		case l.Measure != Amount && d.Currency != "":
-			bad("currency", "a limit of %s has no currency; remove it, or use measure: amount", d.Measure)
+		d.numbers(bad, l)
+	}
+	d.window(bad, l, ok)
+	d.where(bad, l)
+	if own := stoppable(l.Scope); ok {
+		l.Respond = d.Respond.compile(bad, "respond", own...)
+		if l.Respond != nil && l.Respond.Scope == 0 && own[0].String() != d.Scope { // what the limit is about has no breaker of its own
+			l.Respond.Scope = own[0]
 		}
 	}
 
+	l.def = d
+	l.Version = version(d)
+	l.Hash = l.hash()
+	if l.Title == "" {
+		l.Title = "M" + l.String()[1:]
+	}
+	return l
+}
+
+// numbers reads max, warn and currency.
+func (d *limitDef) numbers(bad report, l *Limit) {
+	parse, format := parseWhole, func(n int64) string { return strconv.FormatInt(n, 10) }
+	if l.Measure.money() {
+		parse, format = parseMicro, formatMicro
+	}
+	var what string
+	if l.Max, what = parse(d.Max); what != "" {
+		bad("max", "%s", what)
+	} else if d.Max = format(l.Max); l.Measure.Distinct() && l.Max > MaxDistinct {
+		bad("max", "%s is too large for %s: every one must be remembered; use at most %d, a shorter window, or measure: count", d.Max, d.Measure, MaxDistinct)
+	}
+	if d.Warn != "" && what == "" {
+		l.Warns = true
+		if percent, ok := strings.CutSuffix(d.Warn, "%"); ok {
+			p, err := strconv.ParseInt(percent, 10, 64)
+			if err != nil || p < 1 || p > 99 {
+				bad("warn", "%s is no share of max; use 1%% to 99%%, such as 80%%", quote(d.Warn))
+			}
+			l.Warn = l.Max/100*p + l.Max%100*p/100
+		} else if l.Warn, what = parse(d.Warn); what != "" {
+			bad("warn", "%s, or a share of max, such as 80%%", what)
+		} else if d.Warn = format(l.Warn); l.Warn >= l.Max {
+			bad("warn", "%s is not below max, %s; lower it, or write a share such as 80%%", d.Warn, d.Max)
+		}
+	}
 	switch {
-	case d.Window == "" && ok && l.Scope != SessionScope:
-		bad("window", "a limit per %s needs a window, 1s to 31d; add window: 1h, say (only scope: session can do without)", d.Scope)
-	case d.Window != "":
+	case l.Measure == Amount && d.Currency == "":
+		bad("currency", "a limit of amount needs a currency, since sums of two mean nothing; add currency: EUR, say")
+	case l.Measure == Amount && !isCurrency(d.Currency):
+		bad("currency", "%s is no currency; use its three capital letters as in ISO 4217, such as EUR", quote(d.Currency))
+	case l.Measure == Cost && d.Currency != "":
+		bad("currency", "cost is always in USD; remove currency, or use measure: amount")
+	case l.Measure != Amount && d.Currency != "":
+		bad("currency", "a limit of %s has no currency; remove it, or use measure: amount", d.Measure)
+	}
+}
+
+// window reads window, kind and zone. known: the scope could be read.
+func (d *limitDef) window(bad report, l *Limit, known bool) {
+	kinds := []string{"sliding", "tumbling", "calendar"}
+	if d.Kind != "" && !slices.Contains(kinds, d.Kind) {
+		bad("kind", "unknown kind %s; %s", quote(d.Kind), choose(d.Kind, kinds))
+	}
+	if l.Zone = parseZone(bad, "zone", d.Zone); d.Zone != "" && d.Kind != "calendar" {
+		bad("zone", "only days, weeks and months of the calendar have a zone; add kind: calendar, or remove zone")
+	}
+	switch {
+	case known && l.Scope == CallScope:
+		if d.Window != "" || d.Kind != "" {
+			bad("window", "a call is over at once; remove window and kind, or use another scope")
+		}
+		if d.Measure != "" && l.Measure > Cost || d.Measure == Count.String() {
+			bad("measure", "one call has no %s to add up; use records, bytes, amount or cost, or another scope", d.Measure)
+		}
+	case d.Window == "" && d.Kind == "calendar":
+		bad("kind", "a calendar limit needs a window; add window: 1d, 1w (from Monday) or 1mo")
+	case d.Window == "" && known && l.Scope != SessionScope:
+		bad("window", "a limit per %s needs a window, 1s to 31d; add window: 1h, say (only session and call can do without)", d.Scope)
+	case d.Window == "" && slices.Contains(kinds, d.Kind):
+		bad("kind", "a limit of a whole session has no window to be %s; remove kind, or add a window", d.Kind)
+	case d.Window == "":
+	case d.Kind == "calendar":
+		for c := Day; c <= Month; c++ {
+			if calendars[c].word == d.Window {
+				l.Calendar, l.WindowMS = c, calendars[c].ms
+			}
+		}
+		if l.Calendar == NoCalendar {
+			bad("window", "%s is no part of the calendar; use 1d, 1w (from Monday) or 1mo", quote(d.Window))
+		}
+	default:
 		w, what := parseWindow(d.Window)
 		if what != "" {
 			bad("window", "%s", what)
 		}
 		l.WindowMS = w.Milliseconds()
-		if own := l.Scope == AgentScope || l.Scope == SessionScope; what == "" && ok && !own && l.WindowMS%BucketMS != 0 {
+		if own := l.Scope == AgentScope || l.Scope == SessionScope; what == "" && known && !own && l.WindowMS%BucketMS != 0 {
 			bad("window", "what is counted above one agent moves by 5s, so %s cannot be kept exactly; use a multiple of 5s", d.Window)
 		}
-		d.Window = formatWindow(l.WindowMS)
-	}
-	kinds := []string{"sliding", "tumbling"}
-	switch {
-	case d.Kind != "" && !slices.Contains(kinds, d.Kind):
-		bad("kind", "unknown kind %s; %s", quote(d.Kind), choose(d.Kind, kinds))
-	case d.Kind != "" && d.Window == "":
-		bad("kind", "a limit of a whole session has no window to be %s; remove kind, or add a window", d.Kind)
-	case d.Kind == "" && d.Window != "":
-		d.Kind = "sliding"
+		if d.Window = formatWindow(l.WindowMS); d.Kind == "" {
+			d.Kind = "sliding"
+		}
 	}
 	l.Tumbling = d.Kind == "tumbling"
+}
 
-	// A list's order says nothing, so it must not name another state.
+// where compiles the conditions. A list's order says nothing, so it must not name another state.
+func (d *limitDef) where(bad report, l *Limit) {
 	w := &d.Where
 	for _, list := range []struct {
 		path string
 		list *[]string
 		to   **globs
-	}{{"where.tenants", &w.Tenants, &l.tenants}, {"where.personas", &w.Personas, &l.personas}, {"where.tools", &w.Tools, &l.tools}, {"where.servers", &w.Servers, &l.servers}} {
+	}{{"where.tenants", &w.Tenants, &l.tenants}, {"where.personas", &w.Personas, &l.personas}, {"where.users", &w.Users, &l.users}, {"where.tools", &w.Tools, &l.tools},
+		{"where.servers", &w.Servers, &l.servers}, {"where.resource_types", &w.ResourceTypes, &l.resourceTypes}, {"where.labels", &w.Labels, &l.labels},
+		{"where.environments", &w.Environments, &l.environments}, {"where.intents", &w.Intents, &l.intents}} {
 		checkEntries(bad, list.path, *list.list)
 		*list.list = sorted(*list.list)
 		*list.to = compileGlobs(*list.list, false)
@@ -266,20 +477,94 @@ func (d limitDef) compile(bad report) *Limit {
 			l.Where.Classes = append(l.Where.Classes, c)
 		}
 	}
+	for i, word := range w.Outcomes {
+		o, ok := event.ParseOutcome(word)
+		if !ok {
+			bad(at("where.outcomes", i), "unknown outcome %s; %s", quote(word), choose(word, event.Outcomes()))
+			continue
+		}
+		if l.outcomes&(1<<o) == 0 {
+			l.outcomes |= 1 << o
+			l.Where.Outcomes = append(l.Where.Outcomes, o)
+		}
+	}
 	slices.Sort(l.Where.Classes)
-	w.Classes = nil
+	slices.Sort(l.Where.Outcomes)
+	w.Classes, w.Outcomes = nil, nil
 	for _, c := range l.Where.Classes {
 		w.Classes = append(w.Classes, c.String())
 	}
-	l.Where.Tenants, l.Where.Personas, l.Where.Tools, l.Where.Servers = w.Tenants, w.Personas, w.Tools, w.Servers
-
-	l.def = d
-	l.Version = version(d)
-	l.Hash = l.hash()
-	if l.Title == "" {
-		l.Title = "M" + l.String()[1:]
+	for _, o := range l.Where.Outcomes {
+		w.Outcomes = append(w.Outcomes, o.String())
 	}
-	return l
+	if w.External != nil {
+		l.Where.External = event.No
+		if *w.External {
+			l.Where.External = event.Yes
+		}
+	}
+	l.Where.Tenants, l.Where.Personas, l.Where.Users, l.Where.Tools, l.Where.Servers = w.Tenants, w.Personas, w.Users, w.Tools, w.Servers
+	l.Where.ResourceTypes, l.Where.Labels, l.Where.Environments, l.Where.Intents = w.ResourceTypes, w.Labels, w.Environments, w.Intents
+}
+
+// stoppable are the scopes whose breaker a limit of scope s may open: itself if it can be stopped at all, and who the triggering call names. The first is
+// what is meant if nothing is said.
+func stoppable(s Scope) []event.ScopeType {
+	switch s {
+	case AgentScope, CallScope:
+		return []event.ScopeType{event.AgentScope, event.SessionScope, event.UserScope, event.ToolScope}
+	case SessionScope:
+		return []event.ScopeType{event.SessionScope, event.AgentScope, event.UserScope, event.ToolScope}
+	case PersonaScope:
+		return []event.ScopeType{event.PersonaScope, event.AgentScope}
+	case UserScope:
+		return []event.ScopeType{event.UserScope, event.AgentScope}
+	case TenantScope:
+		return []event.ScopeType{event.TenantScope, event.AgentScope}
+	case ToolScope:
+		return []event.ScopeType{event.ToolScope, event.AgentScope}
+	case ServerScope:
+		return []event.ScopeType{event.ServerScope, event.AgentScope}
+	case UserBeneficiaryScope:
+		return []event.ScopeType{event.AgentScope, event.UserScope}
+	default: // beneficiary, owner, credential: nobody can stop these
+		return []event.ScopeType{event.AgentScope}
+	}
+}
+
+// AppendIdentity appends what decides which calls the limit counts, whatever the scope and window: it names state, so it never changes for what is
+// written the same.
+func (w *Where) AppendIdentity(b []byte) []byte {
+	list := func(ss []string) {
+		b = binary.AppendUvarint(b, uint64(len(ss)))
+		for _, s := range ss {
+			b = binary.AppendUvarint(b, uint64(len(s)))
+			b = append(b, s...)
+		}
+	}
+	list(w.Tenants)
+	list(w.Personas)
+	list(w.Tools)
+	list(w.Servers)
+	classes := uint16(0)
+	for _, c := range w.Classes {
+		classes |= 1 << c
+	}
+	b = binary.BigEndian.AppendUint16(b, classes)
+	// What came later is left out where it asks for nothing, so that older limits keep their names.
+	for i, ss := range [...][]string{w.Users, w.ResourceTypes, w.Labels, w.Environments, w.Intents} {
+		if len(ss) > 0 {
+			b = append(b, byte(1+i))
+			list(ss)
+		}
+	}
+	for _, o := range w.Outcomes {
+		b = append(b, 100, byte(o))
+	}
+	if w.External != event.Unknown {
+		b = append(b, 101, byte(w.External))
+	}
+	return b
 }
 
 func (l *Limit) hash() uint64 {
@@ -288,27 +573,21 @@ func (l *Limit) hash() uint64 {
 		b = binary.AppendUvarint(b, uint64(len(s)))
 		b = append(b, s...)
 	}
-	list := func(ss []string) {
-		b = binary.AppendUvarint(b, uint64(len(ss)))
-		for _, s := range ss {
-			text(s)
-		}
-	}
 	text(l.ID)
 	b = append(b, byte(l.Scope), byte(l.Measure))
 	b = binary.BigEndian.AppendUint64(b, uint64(l.Max))
 	text(l.Currency)
 	b = binary.BigEndian.AppendUint64(b, uint64(l.WindowMS))
-	if l.Tumbling {
+	switch {
+	case l.Calendar != NoCalendar:
+		b = append(b, 1+byte(l.Calendar))
+		text(l.def.Zone)
+	case l.Tumbling:
 		b = append(b, 1)
-	} else {
+	default:
 		b = append(b, 0)
 	}
-	list(l.Where.Tenants)
-	list(l.Where.Personas)
-	list(l.Where.Tools)
-	list(l.Where.Servers)
-	b = binary.BigEndian.AppendUint16(b, l.classes)
+	b = l.Where.AppendIdentity(b)
 	return xxhash.Sum64(b)
 }
 

@@ -356,8 +356,7 @@ func (d *decoder) value(n *yaml.Node, path string, v reflect.Value) {
 	case reflect.Struct:
 		if n.Kind != yaml.MappingNode {
 			if path == "" {
-				keys := keysOf(v.Type())
-				wrong("the file does not begin with a key; put everything under %s: as a list", keys[len(keys)-1])
+				wrong("the file does not begin with a key; put everything under %s", root(v.Type()))
 			} else {
 				wrong("%s needs keys; use %s", label, or(keysOf(v.Type())))
 			}
@@ -429,7 +428,7 @@ func (d *decoder) mapping(n *yaml.Node, path string, v reflect.Value) {
 			}
 			meant := nearest(key.Value, keys)
 			if path == "" && meant == "" {
-				d.problem(here, "unknown key %s; put everything under %s: as a list", quote(key.Value), keys[len(keys)-1])
+				d.problem(here, "unknown key %s; put everything under %s", quote(key.Value), root(v.Type()))
 				continue
 			}
 			d.problem(here, "unknown key %s; %s", quote(key.Value), choose(key.Value, keys))
@@ -488,6 +487,15 @@ func (d *decoder) json(b []byte, n *yaml.Node, depth int) ([]byte, bool) {
 		}
 	}
 	return append(b, canonical(n.Value)...), true
+}
+
+// root is the key of a file that holds its definitions.
+func root(t reflect.Type) string {
+	last := t.NumField() - 1
+	if t.Field(last).Type.Kind() == reflect.Slice {
+		return keysOf(t)[last] + ": as a list"
+	}
+	return keysOf(t)[last] + ":"
 }
 
 // keysOf are the keys of a definition, in the order of its fields.

@@ -85,15 +85,19 @@ func (c *collector) loadResponse(files []*file) {
 	})
 }
 
+// section is the key of a place that there is one of: a limit may have the same word for its id.
+type section string
+
 func (c *collector) respond(d responseDef, src *source, path string) {
 	c.use(src)
 	bad := src.reporter(path)
-	if first, dup := c.places["response"]; dup {
+	if first, dup := c.places[section("response")]; dup {
 		bad("", "the response settings are already at %s; keep one of them", first)
 		return
 	}
-	c.places["response"] = src.place(path)
+	c.places[section("response")] = src.place(path)
 	d.read(bad)
+	slices.SortFunc(d.Keys, func(a, b keyDef) int { return strings.Compare(a.Name, b.Name) }) // the same set in any order
 	c.response = []responseDef{d}
 }
 
@@ -145,13 +149,16 @@ func (d responseDef) read(bad report) Settings {
 			bad(path+".tenants", `a key needs the tenants it may act on; list them, or write ["*"] for all`)
 		}
 		for j, t := range k.Tenants {
-			if t != "*" {
-				checkTenant(bad, at(path+".tenants", j), t)
+			if t != "*" && (!isID(t) || len(t) > 64) {
+				bad(at(path+".tenants", j), `%s is no tenant; use at most 64 letters, digits, dots, hyphens and underscores, or "*" for every tenant`, quote(t))
 			}
 		}
 		public, err := base64.StdEncoding.DecodeString(strings.TrimSpace(k.Public))
 		if err != nil || len(public) != ed25519.PublicKeySize {
 			bad(path+".public", "not an Ed25519 public key of 32 bytes in base64; wayward breaker keygen prints one")
+		}
+		if slices.Contains(k.Tenants, "*") && len(k.Tenants) > 1 {
+			bad(path+".tenants", `"*" is every tenant; remove the others, or "*"`)
 		}
 		s.Keys = append(s.Keys, Key{k.Name, k.Tenants, public})
 	}
@@ -182,6 +189,7 @@ func (d *respondDef) compile(bad report, path string, own ...event.ScopeType) *e
 	var ok bool
 	if r.Action, ok = event.ParseAction(d.Action); !ok || r.Action == event.Restore {
 		bad(path+".action", "unknown action %s; %s", quote(d.Action), choose(d.Action, event.Actions()))
+		return r // what else belongs here depends on it
 	}
 	if d.Scope != "" {
 		var words []string

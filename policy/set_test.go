@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -303,7 +304,7 @@ func TestParseOfBytesIsTheSameSet(t *testing.T) {
 				explains(t, ours, &e)
 			}
 			for i, l := range s.Limits() {
-				if l.Matches("p1", &e) != again.Limits()[i].Matches("p1", &e) {
+				if counts(l, "p1", &e) != counts(again.Limits()[i], "p1", &e) {
 					t.Fatal(l, e)
 				}
 			}
@@ -394,11 +395,24 @@ func anySet(t *testing.T, r *rand.Rand) *Set {
 	}
 	c.inherit()
 	for i := range r.IntN(5) {
-		d := limitDef{ID: fmt.Sprintf("l%d", i), Scope: pick(scopes[1:]...), Measure: pick("count", "records", "bytes"), Max: fmt.Sprint(r.IntN(1e6)), Window: pick("5s", "90m", "31d"),
-			Kind: pick("", "sliding", "tumbling"), Where: whereDef{some("t1", "t*"), some("p1", "p?"), some(someNames...), some(someNames...), some(event.Classes()...)},
+		d := limitDef{ID: fmt.Sprintf("l%d", i), Scope: pick(scopes[1:]...), Measure: pick("count", "records", "bytes", "errors", "retries", "distinct_subjects"), Max: fmt.Sprint(1 + r.IntN(1e4)), Window: pick("5s", "90m", "31d"),
+			Kind: pick("", "sliding", "tumbling", "calendar"), Warn: pick("", "80%"), Where: whereDef{Tenants: some("t1", "t*"), Personas: some("p1", "p?"), Tools: some(someNames...), Servers: some(someNames...), Classes: some(event.Classes()...),
+				ResourceTypes: some(someNames...), Labels: some(someNames...), Environments: some("prod", "*"), Intents: some("x*"), Users: some("u?"), Outcomes: some(event.Outcomes()...)},
 			Severity: pick("", "critical"), Title: pick("", "T"), Tags: some("ASI02", "x")}
 		if r.IntN(2) == 0 {
 			d.Measure, d.Currency, d.Max = "amount", "EUR", fmt.Sprintf("%d.%02d", r.IntN(1e6), r.IntN(100))
+		}
+		switch yes := true; {
+		case d.Scope == "call":
+			d.Window, d.Kind = "", ""
+			if !slices.Contains([]string{"records", "bytes", "amount"}, d.Measure) {
+				d.Measure = "bytes"
+			}
+		case d.Kind == "calendar":
+			d.Window, d.Zone = pick("1d", "1w", "1mo"), pick("", "Europe/Berlin")
+		case r.IntN(3) == 0:
+			d.Where.External = &yes
+			d.Respond = respondDef{Action: "block", Scope: pick("", "agent")}
 		}
 		c.limit(d, src, at("limits", i))
 	}
@@ -461,7 +475,7 @@ func TestExamplesDoWhatTheySay(t *testing.T) {
 	if diff := cmp.Diff([]string{"analyst", "base-agent", "devops", "payments", "support", "support"}, names); diff != "" {
 		t.Error(diff)
 	}
-	if got := len(s.Limits()); got != 8 {
+	if got := len(s.Limits()); got != 11 {
 		t.Errorf("%d limits", got)
 	}
 	to := func(e event.Event, kind, value string, ext event.Tri) event.Event {
@@ -518,4 +532,23 @@ func FuzzLoad(f *testing.F) {
 			}
 		}
 	})
+}
+
+// What an example has commented out is there to be used: it must load once the # is gone.
+func TestWhatExamplesLeaveOutLoadsToo(t *testing.T) {
+	left := regexp.MustCompile(`(?m)^( *)# ( *(?:- )?[a-z_]+:(?: .*)?)$`)
+	files, n := map[string]string{}, 0
+	for _, name := range []string{"response/response.yaml", "inventory/inventory.yaml", "tenants/tenants.yaml"} {
+		text, err := os.ReadFile(filepath.Join("../configs", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		n += len(left.FindAll(text, -1))
+		files[name] = strings.Replace(left.ReplaceAllString(string(text), "$1$2"), "tenants: []\n", "tenants:\n", 1)
+	}
+	s := loaded(t, files)
+	if n < 18 || s.Response().Key("alice") == nil || s.Tenant("acme").Pages != 200_000 || s.Inventory().Response.Action != event.Escalate || !s.Inventory().Find(AgentThing, "globex", "billing-0", "").Retired ||
+		s.Inventory().Find(ToolThing, "acme", "get_customer", "crm").Hash == "" || !s.Inventory().Find(ServerThing, "acme", "payments-eu", "").Known {
+		t.Errorf("%d lines: %s", n, s.Bytes())
+	}
 }

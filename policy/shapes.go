@@ -515,10 +515,10 @@ var (
 )
 
 // classifyArg says what part an argument plays in the calls of a tool of some class that acts on nouns. words is its name taken apart, after
-// the names of the objects that it lies in.
-func classifyArg(words []string, class event.Class, acts *reading, database bool) role {
+// the names of the objects that it lies in; own is how many of them are its own.
+func classifyArg(words []string, own int, class event.Class, acts *reading, database bool) role {
 	var r role
-	for len(words) > 1 && wrappers[singular(words[0])] {
+	for len(words) > own && wrappers[singular(words[0])] {
 		words = words[1:]
 	}
 	if len(words) == 0 {
@@ -605,8 +605,8 @@ func classifyArg(words []string, class event.Class, acts *reading, database bool
 	if r.destination == 0 && (last == "repo" || last == "repository") && class == event.Send {
 		r.destination, r.target = 3, "repo"
 	}
-	if r.destination > 0 && (class == event.Send || class == event.Grant) { // whom it goes to is not whom it is about
-		r.subject = 0
+	if r.destination > 0 && (class == event.Send || class == event.Grant) { // whom it goes to is neither what nor whom it is about
+		r.subject, r.resource = 0, 0
 	}
 
 	if class != event.Read && !in(notAmounts) {
@@ -688,7 +688,7 @@ func resourceArg(last, of string, acts *reading, words []string) (score uint8, k
 		return 6, last
 	case (last == "name" || last == "title") && len(words) == 1 && head != "":
 		return 2, head
-	case things[last] && (len(words) == 1 || last == head) && !messages[last]:
+	case things[last] && (len(words) == 1 || last == head) && !messages[last], things[last] && senders[words[0]] && last != "email":
 		return 3, last
 	}
 	return 0, ""

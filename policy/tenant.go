@@ -3,7 +3,7 @@ package policy
 import (
 	"strconv"
 	"time"
-	_ "time/tzdata" // zones must not depend on what a machine has installed
+	_ "time/tzdata" // for machines that have no zones installed
 )
 
 // Tenant is what differs between tenants. A tenant that is not listed has the defaults.

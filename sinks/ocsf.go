@@ -306,7 +306,8 @@ func (w *object) evidences(f *event.Finding, head []event.Ref, trigger event.Ref
 // anomaly says what was measured against what was allowed, in OCSF's words.
 func (w *object) anomaly(f *event.Finding) {
 	kind, pattern := "Volume Analysis", "SURGE"
-	if f.Measure == "count" {
+	switch f.Measure {
+	case "count", "errors", "denials", "retries":
 		kind, pattern = "Frequency Analysis", "FREQUENT"
 	}
 	w.open("anomaly_analyses", '[')
@@ -474,7 +475,7 @@ func number(s string) bool {
 // Key appends the Kafka key of f: findings of one agent keep their order among themselves and sit in the partition of its events.
 func (o *OCSF) Key(dst []byte, f *event.Finding) []byte {
 	dst = append(event.AppendKeyPart(dst, f.Tenant), '|')
-	if f.Agent != "" && (f.ScopeType == "agent" || f.ScopeType == "session") {
+	if f.Agent != "" && (f.ScopeType == "agent" || f.ScopeType == "session" || f.ScopeType == "call") {
 		return event.AppendKeyPart(dst, f.Agent)
 	}
 	dst = append(event.AppendKeyPart(dst, f.ScopeType), ':')

@@ -546,9 +546,3 @@ func (s *Store) SetMeta(name string, value []byte) error {
 	}
 	return nil
 }
-
-// Size returns the bytes on disk: LSM tree and value log.
-func (s *Store) Size() int64 {
-	lsm, vlog := s.db.Size()
-	return lsm + vlog
-}

@@ -53,7 +53,7 @@ func newBreakerList() *cobra.Command {
 			}
 			defer c.client.Close()
 			open, err := c.breakers(cmd.Context(), cmd.ErrOrStderr(), func(s event.Scope) bool {
-				return (o.tenant == "" || s.Tenant == o.tenant) && (kind == "" || s.Type.String() == kind)
+				return o.concerns(s) && (kind == "" || s.Type.String() == kind)
 			})
 			if err != nil {
 				return err
@@ -86,6 +86,11 @@ func newBreakerList() *cobra.Command {
 	complete(cmd, "type", event.ScopeTypes()...)
 	complete(cmd, "action", event.Actions()...)
 	return cmd
+}
+
+// concerns tells whether a scope is the tenant's that was asked for: everything is, too.
+func (o *lookup) concerns(s event.Scope) bool {
+	return o.tenant == "" || s.Tenant == o.tenant || s.Type == event.GlobalScope
 }
 
 // breakers are the present states of scopes, by key.
@@ -387,7 +392,7 @@ func newBreakerHistory() *cobra.Command {
 		Long:    "history shows feedback, commands and acks in the order of the brokers' time stamps. AFTER is the time from a command to its ack.",
 		Example: "  wayward breaker history --tenant acme --since 24h\n  wayward breaker history agent agt-7731 --tenant acme",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			want := func(s event.Scope) bool { return o.tenant == "" || s.Tenant == o.tenant }
+			want := o.concerns
 			if len(args) > 0 {
 				scope, err := scopeArgs(args, o.tenant, agent)
 				if err != nil {

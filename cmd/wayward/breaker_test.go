@@ -131,6 +131,7 @@ func TestBreakerListShowsThePresentOfEveryScope(t *testing.T) {
 	throttled.Reason = "an agent chose this \x1b[31mtext\t"
 	put(throttled)
 	put(breakerOf(theSession, event.Kill, 4, event.DryRun))
+	put(breakerOf(event.Scope{Type: event.GlobalScope, ID: "*"}, event.Observe, 5, event.DryRun))
 	gone := event.Scope{Type: event.UserScope, ID: "u-1", Tenant: "acme"}
 	put(breakerOf(gone, event.Block, 3, event.Enforce))
 	d.put(d.topics.Breakers, gone, nil, time.Time{})
@@ -162,16 +163,17 @@ globex tool crm|export  throttled  throttle to 10 in 1m of send  1      2026-11-
 		t.Errorf("exit %d (-want +got):\n%s", code, diff)
 	}
 	wantErrs := "records of agent.breakers that cannot be read, and are left out: 1; the first: breaker: schema \"wayward.breaker/v9\", this program reads \"wayward.breaker/v1\"\n" +
-		"1 more are dry_run, on which no gateway acts: --all-modes shows them\n"
+		"2 more are dry_run, on which no gateway acts: --all-modes shows them\n"
 	if diff := cmp.Diff(wantErrs, errs); diff != "" {
 		t.Errorf("standard error (-want +got):\n%s", diff)
 	}
 
 	for args, want := range map[string]string{
-		"--all-modes":                                "c2 c4 c1",
-		"--all-modes --tenant acme":                  "c2 c4",
+		"--all-modes":                                "c2 c4 c1 c5",
+		"--all-modes --tenant acme":                  "c2 c4 c5",
 		"--all-modes --type session":                 "c4",
 		"--all-modes --type session --tenant globex": "",
+		"--all-modes --type global --tenant globex":  "c5",
 		"--action block":                             "c2",
 		"--action kill":                              "",
 	} {
@@ -201,7 +203,7 @@ globex tool crm|export  throttled  throttle to 10 in 1m of send  1      2026-11-
 	if out, errs, _ := d.run("breaker", "list", "--type", "session"); out != "nothing is stopped\n" || !strings.Contains(errs, "1 more are dry_run") {
 		t.Errorf("a dry run alone: %s%s", out, errs)
 	}
-	if _, errs, _ := d.run("breaker", "list", "--all-modes"); !strings.Contains(errs, "1 of them are dry_run: no gateway acts on them") {
+	if _, errs, _ := d.run("breaker", "list", "--all-modes"); !strings.Contains(errs, "2 of them are dry_run: no gateway acts on them") {
 		t.Errorf("a dry run among others: %s", errs)
 	}
 }

@@ -272,7 +272,7 @@ func (d *doctor) state() *pipeline.Layout {
 		d.say("state", problemStatus, "%d pages of the %s stage are damaged: its partitions are rebuilt when they are loaded; wayward state verify says which, wayward state rebuild does it at once; see to the disk", damaged[stage], stage)
 	}
 	if len(damaged) == 0 {
-		d.say("state", fineStatus, "format %d, %d pages, %s on disk", state.Format, pages, size(s.Size()))
+		d.say("state", fineStatus, "format %d, %d pages, %s on disk", state.Format, pages, size(onDisk(dir)))
 	}
 	return layout
 }
@@ -433,7 +433,7 @@ func (d *doctor) permissions(ctx context.Context, cl *kgo.Client, adm *kadm.Clie
 	for _, in := range d.c.Ingress {
 		rights = append(rights, right{in.Topic, []kmsg.ACLOperation{read}})
 	}
-	silent := 0
+	silent, absent := 0, []string{}
 	for _, r := range rights {
 		td, err := adm.ListTopics(kadm.WithAuthorizedOps(ctx), r.topic)
 		if err == nil {
@@ -462,14 +462,18 @@ func (d *doctor) permissions(ctx context.Context, cl *kgo.Client, adm *kadm.Clie
 		}
 		group := d.c.Group + "-" + stage
 		described, err := adm.DescribeGroups(ctx, group)
-		if err == nil && !errors.Is(described[group].Err, kerr.GroupIDNotFound) {
+		if err == nil {
 			err = described[group].Err
 		}
-		if err != nil {
+		have := described[group].AuthorizedOperations
+		switch {
+		case errors.Is(err, kerr.GroupIDNotFound):
+			absent = append(absent, group)
+		case err != nil:
 			d.say("permissions", problemStatus, "consumer group %s: %s", group, pipeline.Explain(err))
-		} else if have := described[group].AuthorizedOperations; len(have) == 0 {
+		case len(have) == 0:
 			silent++
-		} else {
+		default:
 			d.missing("consumer group "+group, have, []kmsg.ACLOperation{read})
 		}
 	}
@@ -484,11 +488,14 @@ func (d *doctor) permissions(ctx context.Context, cl *kgo.Client, adm *kadm.Clie
 	if err != nil {
 		d.say("permissions", problemStatus, "transactional id %s: %s", id, pipeline.Explain(err))
 	}
+	if len(d.checks) == before {
+		d.say("permissions", fineStatus, "may use %d topics, consumer groups and transactional ids, as far as the brokers say", len(rights))
+	}
+	if len(absent) > 0 {
+		d.say("permissions", unknownStatus, "consumer groups %s do not exist yet, and of such Kafka does not say who may read them: grant Read on the prefix %s-", strings.Join(absent, ", "), d.c.Group)
+	}
 	if silent > 0 {
 		d.say("permissions", unknownStatus, "the brokers do not say what this user may do with %d topics and groups: look for errors in the log of wayward run", silent)
-	}
-	if len(d.checks) == before {
-		d.say("permissions", fineStatus, "may use %d topics, the consumer groups and transactional ids", len(rights))
 	}
 }
 

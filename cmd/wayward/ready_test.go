@@ -49,9 +49,15 @@ func untilReady(t testing.TB, addr string) time.Duration {
 }
 
 // Two instances are restarted one after the other under load, each when the other is ready, as the README says. Nothing is lost, doubled or wrong.
-func TestARollingRestartLosesNothing(t *testing.T) {
-	a := newArena(t, nil)
-	s := &storm{session: 3 * time.Second, txn: 4 * time.Second}
+func TestARollingRestartLosesNothing(t *testing.T) { rollingRestart(t, nil, 3*time.Second) }
+
+func TestKafkaARollingRestartLosesNothing(t *testing.T) {
+	rollingRestart(t, strings.Split(kafkaAddress(t), ","), 6*time.Second)
+}
+
+func rollingRestart(t *testing.T, brokers []string, session time.Duration) {
+	a := newArena(t, brokers)
+	s := &storm{session: session, txn: 4 * time.Second}
 	specs, engines := make([]engineSpec, 2), make([]*engine, 2)
 	for i := range specs {
 		specs[i] = a.spec(s, fmt.Sprint(i))

@@ -60,9 +60,15 @@ func uidsOf(t *testing.T, alerts []*kgo.Record) []string {
 
 // The life of an operator: state is looked at, verified, found damaged, rebuilt on this disk; then the number of partitions changes, everything is
 // rebuilt from the events, and the findings are the same, with equal ids.
-func TestStateInfoVerifyRebuild(t *testing.T) {
-	a := newArena(t, nil)
-	s := &storm{session: 1500 * time.Millisecond, txn: 4 * time.Second}
+func TestStateInfoVerifyRebuild(t *testing.T) { stateLife(t, nil, 1500*time.Millisecond) }
+
+func TestKafkaStateInfoVerifyRebuild(t *testing.T) {
+	stateLife(t, strings.Split(kafkaAddress(t), ","), 6*time.Second)
+}
+
+func stateLife(t *testing.T, brokers []string, session time.Duration) {
+	a := newArena(t, brokers)
+	s := &storm{session: session, txn: 4 * time.Second}
 	spec := a.spec(s, "0")
 	spec.Proxy, spec.Listen = "", freePort(t)
 	conf := a.conf(spec)
@@ -115,7 +121,7 @@ func TestStateInfoVerifyRebuild(t *testing.T) {
 			t.Errorf("info leaves something out: %+v", p)
 		}
 	}
-	if len(report.Partitions) != 10 || pages["behaviour agents"] < 100 || pages["behaviour sessions"] < 100 || pages["relation scopes"] < 10 || len(report.Sets) != 2 {
+	if len(report.Partitions) != 10 || pages["behaviour agents"] < 100 || pages["behaviour sessions"] < 100 || pages["relation scopes"] < 10 || len(report.Sets) != 2 || report.Bytes < 10_000 {
 		t.Errorf("%d partitions, %v, %d sets", len(report.Partitions), pages, len(report.Sets))
 	}
 	says(0, []string{"10 partitions", ": 0 damaged"}, "state", "verify")

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -61,12 +63,28 @@ func inspectState(c config) (*stateReport, error) {
 		return nil, err
 	}
 	defer s.Close()
-	r := &stateReport{Directory: dir, Bytes: s.Size(), Format: state.Format, Partitions: append([]pipeline.PartitionState{}, pipeline.Inspect(s)...)}
+	r := &stateReport{Directory: dir, Bytes: onDisk(dir), Format: state.Format, Partitions: append([]pipeline.PartitionState{}, pipeline.Inspect(s)...)}
 	if r.Layout, err = pipeline.StoredLayout(s); err != nil {
 		return nil, err
 	}
 	r.Sets, r.BadSets = pipeline.InspectSets(s)
 	return r, nil
+}
+
+// onDisk is what a directory takes on disk. Badger's files are longer than what is in them while it has them open, and its own count comes late.
+func onDisk(dir string) (n int64) {
+	filepath.WalkDir(dir, func(_ string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return nil // gone meanwhile
+		}
+		if info, err := e.Info(); err == nil {
+			if s, ok := info.Sys().(*syscall.Stat_t); ok {
+				n += s.Blocks * 512
+			}
+		}
+		return nil
+	})
+	return n
 }
 
 func (r *stateReport) damaged() (n int) {

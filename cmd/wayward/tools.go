@@ -137,9 +137,9 @@ type surveyed struct {
 	calls        int64
 	class        byClass // what calls are in the end
 	declared     byClass
-	inferred     byClass // without what is declared
-	evidence     map[policy.Evidence]int64
-	known        map[string]int64 // calls of which a field is known
+	inferred     byClass                    // without what is declared
+	evidence     map[policy.Evidence]*int64 // pointers: adding to an entry would keep the newest key, whose texts alias an event
+	known        map[string]int64           // calls of which a field is known
 }
 
 // byClass counts calls by class.
@@ -259,7 +259,7 @@ func (s *survey) add(c *cataloguer, e *event.Event, ignore bool) {
 			s.over++
 			return
 		}
-		t = &surveyed{name: strings.Clone(e.Tool.Name), server: strings.Clone(e.Tool.Server), evidence: map[policy.Evidence]int64{}, known: map[string]int64{}}
+		t = &surveyed{name: strings.Clone(e.Tool.Name), server: strings.Clone(e.Tool.Server), evidence: map[policy.Evidence]*int64{}, known: map[string]int64{}}
 		s.tools[[2]string{t.server, t.name}] = t
 	}
 	t.calls++
@@ -280,13 +280,16 @@ func (s *survey) add(c *cataloguer, e *event.Event, ignore bool) {
 		if v.Field == "class" {
 			class, _ = event.ParseClass(v.Value)
 		}
-		if _, ok := t.evidence[v]; !ok {
+		n := t.evidence[v]
+		if n == nil {
 			if len(t.evidence) == maxEvidence {
 				continue
 			}
+			n = new(int64)
 			v.Value, v.From, v.Path = strings.Clone(v.Value), strings.Clone(v.From), strings.Clone(v.Path)
+			t.evidence[v] = n
 		}
-		t.evidence[v]++
+		*n++
 	}
 	t.class[class]++
 	c.scratch.Reset()
@@ -317,7 +320,7 @@ func (t *surveyed) reasons(field string) []policy.Evidence {
 		}
 	}
 	slices.SortFunc(out, func(a, b policy.Evidence) int {
-		return cmp.Or(strings.Compare(a.Field, b.Field), cmp.Compare(t.evidence[b], t.evidence[a]), strings.Compare(a.From, b.From), strings.Compare(a.Value, b.Value))
+		return cmp.Or(strings.Compare(a.Field, b.Field), cmp.Compare(*t.evidence[b], *t.evidence[a]), strings.Compare(a.From, b.From), strings.Compare(a.Value, b.Value))
 	})
 	return out
 }
@@ -383,12 +386,12 @@ func (s *survey) table(out io.Writer) error {
 	}
 	fmt.Fprintf(out, "\n%d tools, %d calls; the class of %s of the calls is known\n", len(s.tools), s.calls, percent(known, s.calls))
 	for _, t := range differ {
-		fmt.Fprintf(out, "declared %s, but %s says %s: %s (%d calls)\n", t.declared.top(), "the catalogue", t.inferred.top(), shown(t.name), t.calls)
+		fmt.Fprintf(out, "declared %s, but the catalogue says %s: %s, %d calls\n", t.declared.top(), t.inferred.top(), shown(t.name), t.calls)
 	}
 	if len(unknown) > 0 {
 		fmt.Fprintf(out, "%d tools are not known; name them in tools/*.yaml of the policies (wayward tools draft writes one to edit):\n", len(unknown))
 		for _, t := range unknown {
-			fmt.Fprintf(out, "  %s (%d calls)\n", shown(t.name), t.calls)
+			fmt.Fprintf(out, "  %s, %d calls\n", shown(t.name), t.calls)
 		}
 	}
 	if s.over > 0 {
@@ -435,7 +438,7 @@ func (s *survey) json(out io.Writer) error {
 			}
 		}
 		for _, v := range t.reasons("") {
-			l.Evidence = append(l.Evidence, evidenceLine{v, v.Path, t.evidence[v]})
+			l.Evidence = append(l.Evidence, evidenceLine{v, v.Path, *t.evidence[v]})
 		}
 		lines = append(lines, l)
 	}
@@ -456,7 +459,7 @@ func (s *survey) draft(w io.Writer) {
 	for _, t := range s.sorted() {
 		fmt.Fprintf(w, "\n  # %d calls, %s\n", t.calls, percent(t.calls, s.calls))
 		for _, v := range t.reasons("") {
-			fmt.Fprintf(w, "  #   %s: %s (%d)\n", v.Field, strings.TrimSpace(v.Value+" · "+v.From), t.evidence[v])
+			fmt.Fprintf(w, "  #   %s: %s (%d)\n", v.Field, strings.TrimSpace(v.Value+" · "+v.From), *t.evidence[v])
 		}
 		var body bytes.Buffer
 		best := func(field string) (policy.Evidence, bool) {
@@ -466,11 +469,11 @@ func (s *survey) draft(w io.Writer) {
 			}
 			return r[0], true
 		}
-		if c := t.class.top(); c != event.NoClass {
-			fmt.Fprintf(&body, "    class: %s\n", c)
-		}
-		if v, ok := best("side_effect"); ok {
-			fmt.Fprintf(&body, "    side_effect: %s\n", v.Value)
+		if v, ok := best("class"); ok && v.Path == "" { // what an argument says may differ from call to call
+			fmt.Fprintf(&body, "    class: %s\n", t.class.top())
+			if v, ok := best("side_effect"); ok && !strings.HasPrefix(v.From, "class ") { // more than what goes with the class
+				fmt.Fprintf(&body, "    side_effect: %s\n", v.Value)
+			}
 		}
 		mapping := func(key string, pairs ...string) {
 			var parts []string
@@ -486,13 +489,13 @@ func (s *survey) draft(w io.Writer) {
 		if v, ok := best("resource"); ok {
 			mapping("resource", "type", v.Value, "id", v.Path)
 		}
-		if v, ok := best("subject"); ok && v.Path != "" && policy.Printable(v.Path) {
+		if v, ok := best("subject"); ok && v.Path != "" {
 			fmt.Fprintf(&body, "    subject: %s\n", quoted(v.Path))
 		}
 		if v, ok := best("destination"); ok {
 			mapping("destination", "kind", v.Value, "value", v.Path)
 		}
-		if v, ok := best("amount"); ok && v.Path != "" && policy.Printable(v.Path) {
+		if v, ok := best("amount"); ok && v.Path != "" {
 			fmt.Fprintf(&body, "    amount: {value: %s}\n", quoted(v.Path))
 		}
 		if v, ok := best("labels"); ok {
