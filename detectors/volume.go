@@ -345,10 +345,7 @@ func (v *volume) newPlan(x *Scene, e *event.Event) *plan {
 		}
 	}
 	p.ids[policy.PersonaScope], p.ids[policy.TenantScope] = x.Persona, x.Tenant
-	p.ids[policy.ServerScope], p.ids[policy.ToolScope] = strings.Clone(e.Tool.Server), strings.Clone(e.Tool.Name)
-	if e.Tool.Server != "" {
-		p.ids[policy.ToolScope] = e.Tool.Server + "|" + e.Tool.Name
-	}
+	p.ids[policy.ServerScope], p.ids[policy.ToolScope] = strings.Clone(e.Tool.Server), event.ToolID(e.Tool.Server, e.Tool.Name)
 	return p
 }
 
@@ -643,8 +640,6 @@ func (v *volume) Relate(x *Closing, b *Bucket) {
 	}
 }
 
-var plain = strings.NewReplacer("%7C", "|", "%25", "%")
-
 // named fills in whom the scope names besides itself.
 func named(f *event.Finding, b *Bucket) {
 	switch b.Scope {
@@ -652,11 +647,11 @@ func named(f *event.Finding, b *Bucket) {
 		f.Target = b.ID
 	case policy.UserBeneficiaryScope:
 		user, payee, _ := strings.Cut(b.ID, "|")
-		f.User, f.Target = plain.Replace(user), plain.Replace(payee)
+		f.User, f.Target = event.KeyPart(user), event.KeyPart(payee)
 	case policy.ToolScope:
-		f.Tool = b.ID
+		f.Tool = event.KeyPart(b.ID)
 		if server, tool, ok := strings.Cut(b.ID, "|"); ok {
-			f.Server, f.Tool = server, tool
+			f.Server, f.Tool = event.KeyPart(server), event.KeyPart(tool)
 		}
 	case policy.ServerScope:
 		f.Server = b.ID

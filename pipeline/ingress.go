@@ -74,7 +74,7 @@ func (a answer) convert(r *kgo.Record) (output, error) {
 	if err != nil {
 		return output{}, &event.DecodeError{Reason: "bad_" + a.kind, Want: err.Error()}
 	}
-	c := control{Kind: a.kind, Body: r.Value, Offset: r.Offset}
+	c := control{Kind: a.kind, Source: r.Partition, Body: r.Value, Offset: r.Offset}
 	if !s.Type.Narrow() {
 		return output{to: toFacts, partition: a.rules.wideOwner(s), value: controlFacts(0, wall(), c)}, nil
 	}
