@@ -845,7 +845,7 @@ func (w *window) finding(k *line, activity event.Activity, c *crossing, id strin
 func whose(s policy.Scope, id string) string {
 	if s == policy.UserBeneficiaryScope {
 		user, payee, _ := strings.Cut(id, "|")
-		return "user " + strconv.Quote(short(plain.Replace(user))) + " and beneficiary " + strconv.Quote(short(plain.Replace(payee)))
+		return "user " + strconv.Quote(short(event.KeyPart(user))) + " and beneficiary " + strconv.Quote(short(event.KeyPart(payee)))
 	}
 	return s.String() + " " + strconv.Quote(short(id))
 }
