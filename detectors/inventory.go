@@ -16,8 +16,8 @@ import (
 // inventory keeps what was seen: agents, tools and servers. It says when one is not registered, is retired and acts all the same, comes in a new
 // version, or has another definition than before (a tool that changes what it is under the same name: MITRE ATLAS AML.T0109, peers' "rug pull").
 //
-// An agent is told of when its record changes and once an hour of event time, a tool and a server once an hour by each agent that uses them. A new
-// hash under a new hash_version is a change of the hash's form, not of the tool.
+// Each agent tells of itself, of its tools and of their servers: when what it says is new, and again every retell of event time, so that a thing that
+// was retired meanwhile is noticed. A new hash under a new hash_version is a change of the hash's form, not of the tool.
 type inventory struct {
 	slot byte
 	reg  *policy.Inventory
@@ -37,26 +37,39 @@ type inventoryPart struct {
 // sighting is a thing that an agent has told of, as a hash of all that was said of it.
 type sighting struct {
 	hash uint64
-	hour int64
+	span int64 // number of the retell in which it was last told
 }
 
-// maxSightings bounds what is remembered of one agent; what falls out is told again.
-const maxSightings = 32
+const (
+	// retell is how often, in milliseconds, an agent tells of what it has told before.
+	retell = 5 * 60_000
+	// maxSightings bounds what is remembered of one agent; what falls out is told again.
+	maxSightings = 32
+)
 
-// tells notes a thing and says whether it is to be told of: it was not in this hour.
-func (p *inventoryPart) tells(hash uint64, hour int64) bool {
+// tells notes a thing, by a hash of what is said of it, and says whether it is to be told of.
+func (p *inventoryPart) tells(hash uint64, span int64) bool {
 	for i := range p.told {
 		if t := &p.told[i]; t.hash == hash {
-			due := t.hour < hour
-			t.hour = max(t.hour, hour)
+			due := t.span < span
+			t.span = max(t.span, span)
 			return due
 		}
 	}
-	if len(p.told) == maxSightings {
-		p.told = append(p.told[:0], p.told[1:]...)
+	if len(p.told) < maxSightings {
+		p.told = append(p.told, sighting{hash, span})
+	} else { // not the oldest: of an agent that goes round and round, most would fall out before they come again
+		p.told[hash%maxSightings] = sighting{hash, span}
 	}
-	p.told = append(p.told, sighting{hash, hour})
 	return true
+}
+
+// hashed is a hash of texts in their order. Almost every event has said before what it says, so nothing is written down to find that out.
+func hashed(h uint64, texts ...string) uint64 {
+	for _, s := range texts {
+		h = h*0x9e3779b97f4a7c15 + xxhash.Sum64String(s)
+	}
+	return h
 }
 
 func (d *inventory) Observe(x *Scene, e *event.Event) {
@@ -64,26 +77,22 @@ func (d *inventory) Observe(x *Scene, e *event.Event) {
 		d.audited(x, e)
 		return
 	}
-	hour := baselines.FloorDiv(x.Time, 3_600_000)
+	span := baselines.FloorDiv(x.Time, retell)
 	p := x.Agent.Ensure(d.slot).(*inventoryPart)
 	a := &e.Agent
-	d.say("", x.Persona, a.Owner, a.Model, a.Version)
-	if d.body = append(d.body, byte(a.Tier)); p.tells(xxhash.Sum64(d.body), hour) {
-		x.Tell(d.slot, policy.AgentScope, a.ID, d.body)
+	if p.tells(hashed(uint64(policy.AgentScope)<<8|uint64(byte(a.Tier)), x.Persona, a.Owner, a.Model, a.Version), span) {
+		d.say("", x.Persona, a.Owner, a.Model, a.Version)
+		x.Tell(d.slot, policy.AgentScope, a.ID, append(d.body, byte(a.Tier)))
 	}
 	if e.Kind != event.ToolCall {
 		return
 	}
 	t := &e.Tool
-	d.say("", t.Name, t.Server, t.DefinitionHash, t.HashVersion)
-	if d.body = append(d.body, byte(t.Class)); !p.tells(xxhash.Sum64(d.body), hour) {
+	if !p.tells(hashed(uint64(policy.ToolScope)<<8|uint64(t.Class), t.Name, t.Server, t.DefinitionHash, t.HashVersion), span) {
 		return
 	}
-	id := t.Name
-	if t.Server != "" {
-		id = t.Server + "|" + t.Name
-	}
-	x.Tell(d.slot, policy.ToolScope, id, d.body)
+	d.say("", t.Name, t.Server, t.DefinitionHash, t.HashVersion)
+	x.Tell(d.slot, policy.ToolScope, event.ToolID(t.Server, t.Name), append(d.body, byte(t.Class)))
 	if t.Server != "" {
 		d.say("")
 		x.Tell(d.slot, policy.ServerScope, t.Server, d.body)
@@ -98,7 +107,8 @@ func (d *inventory) say(audit string, said ...string) {
 	}
 }
 
-// audited hears of registrations and retirements. A source that the agent can spoof registers nobody.
+// audited hears of registrations and retirements. A source that the agent can spoof registers nobody. The target of a tool is its name, with the
+// server in tool.server, or both as server|name.
 func (d *inventory) audited(x *Scene, e *event.Event) {
 	if e.Source.Trusted == event.No {
 		return
@@ -114,37 +124,54 @@ func (d *inventory) audited(x *Scene, e *event.Event) {
 	default:
 		return
 	}
-	id := e.Audit.Target
+	id, server := e.Audit.Target, ""
 	if id == "" && scope == policy.AgentScope {
 		id = e.Agent.ID
 	}
-	if id != "" {
-		d.say(what)
-		x.Tell(d.slot, scope, id, d.body)
+	if id == "" {
+		return
 	}
+	name := id
+	if scope == policy.ToolScope {
+		if server = e.Tool.Server; server == "" {
+			if s, n, both := strings.Cut(id, "|"); both {
+				server, name = s, n
+			}
+		}
+		id = event.ToolID(server, name)
+	}
+	d.say(what, name, server)
+	x.Tell(d.slot, scope, id, d.body)
 }
 
 // entry is what the relation stage knows of one thing.
 type entry struct {
 	thing   event.Thing
-	hashes  []uint64 // of definitions that were seen, at most maxHashes
-	audited byte     // 0 nothing, 1 registered, 2 retired: by an audit event
-	hour    int64    // in which it was last published
-	open    [4]opened
+	hashes  []definition // that were seen, at most maxHashes
+	audited byte         // 0 nothing, 1 registered, 2 retired: by an audit event
+	hour    int64        // in which it was last published
+	open    []opened     // oldest first, at most maxOpened
 }
 
-const maxHashes = 8
+// definition is a definition of a tool: hashes of the hash's form and of itself.
+type definition struct{ form, hash uint64 }
 
 // opened is a finding on a thing that may still grow.
 type opened struct {
+	kind  byte
 	count int64
 	value string // the version or definition that it is about
 	open
 }
 
-// Kinds of findings: places in entry.open.
 const (
-	unregistered = iota
+	maxHashes = 8
+	maxOpened = 12
+)
+
+// Kinds of findings.
+const (
+	unregistered byte = iota
 	retired
 	newVersion
 	newDefinition
@@ -162,29 +189,39 @@ func (d *inventory) Note(x *Closing, n *Note) {
 	before := *t
 	r := baselines.Reader{B: n.Body}
 	audit := r.String()
-	text := func(to *string) {
-		if s := r.String(); s != "" && s != *to {
+	version, hash := "", "" // that this note says
+	text := func(to *string) string {
+		s := r.String()
+		if s != "" && s != *to {
 			*to = strings.Clone(s)
 		}
+		return s
 	}
 	switch {
-	case audit == "registered":
+	case audit != "":
 		k.audited = 1
-	case audit == "retired":
-		k.audited = 2
+		if audit == "retired" {
+			k.audited = 2
+		}
+		if n.Scope == policy.ToolScope {
+			text(&t.ID)
+			text(&t.Server)
+		}
 	case n.Scope == policy.AgentScope:
 		text(&t.Persona)
 		text(&t.Owner)
 		text(&t.Model)
-		text(&t.Version)
+		version = text(&t.Version)
 		if tier := r.Byte(); tier != 0 {
 			t.Tier = int64(tier)
 		}
 	case n.Scope == policy.ToolScope:
 		text(&t.ID)
 		text(&t.Server)
-		text(&t.DefinitionHash)
-		text(&t.HashVersion)
+		hash = text(&t.DefinitionHash)
+		if form := r.String(); hash != "" && form != t.HashVersion {
+			t.HashVersion = strings.Clone(form)
+		}
 		if c := event.Class(r.Byte()); c != event.NoClass && c <= event.Delegate {
 			t.Class = c
 		}
@@ -205,19 +242,12 @@ func (d *inventory) Note(x *Closing, n *Note) {
 		if t.Retired {
 			d.found(x, n, k, retired, "retired and acts all the same", "")
 		}
-		if v := t.Version; v != "" && !slices.Contains(t.Versions, v) {
-			if len(t.Versions) > 0 && reg.Version != v {
-				d.found(x, n, k, newVersion, "in a new version: "+quoted(v)+" after "+quoted(before.Version), v)
-			}
-			t.Versions = append(t.Versions, v)
-			if len(t.Versions) > event.MaxVersions {
-				t.Versions = t.Versions[1:]
-			}
+		if version != "" {
+			d.version(x, n, k, version, before.Version, reg.Version)
 		}
-		if reg.Version != "" && t.Version != reg.Version {
-			d.found(x, n, k, newVersion, "in version "+quoted(t.Version)+", the inventory has "+quoted(reg.Version), t.Version)
+		if hash != "" {
+			d.definition(x, n, k, hash, reg.Hash)
 		}
-		d.definition(x, n, k, before, reg)
 	}
 	if hour := baselines.FloorDiv(t.Last, 3_600_000); hour != k.hour || changed(&before, t) {
 		k.hour = hour
@@ -227,25 +257,41 @@ func (d *inventory) Note(x *Closing, n *Note) {
 	}
 }
 
-// definition looks whether a tool is still what it was.
-func (d *inventory) definition(x *Closing, n *Note, k *entry, before event.Thing, reg policy.Registered) {
+// version looks whether an agent comes in a version that nobody knows. accepted is that of the inventory, if it pins one.
+func (d *inventory) version(x *Closing, n *Note, k *entry, v, before, accepted string) {
 	t := &k.thing
-	if t.DefinitionHash == "" {
-		return
+	known := slices.Contains(t.Versions, v)
+	switch {
+	case accepted != "" && accepted != v:
+		d.found(x, n, k, newVersion, "in version "+quoted(v)+", the inventory has "+quoted(accepted), v)
+	case accepted == "" && !known && len(t.Versions) > 0:
+		d.found(x, n, k, newVersion, "in a new version: "+quoted(v)+" after "+quoted(before), v)
 	}
-	h := xxhash.Sum64String(t.HashVersion + "\x00" + t.DefinitionHash)
-	if !slices.Contains(k.hashes, h) {
-		rebased := t.HashVersion != before.HashVersion // the form of the hash is new: nothing is known of the tool
-		if len(k.hashes) > 0 && !rebased && reg.Hash != t.DefinitionHash {
-			d.found(x, n, k, newDefinition, "with another definition than before", t.DefinitionHash)
+	if !known {
+		t.Versions = append(t.Versions, t.Version)
+		if len(t.Versions) > event.MaxVersions {
+			t.Versions = slices.Delete(t.Versions, 0, 1)
 		}
-		k.hashes = append(k.hashes, h)
+	}
+}
+
+// definition looks whether a tool is still what it was. accepted is the hash of the inventory, if it pins one.
+func (d *inventory) definition(x *Closing, n *Note, k *entry, hash, accepted string) {
+	now := definition{xxhash.Sum64String(k.thing.HashVersion), xxhash.Sum64String(hash)}
+	known := slices.Contains(k.hashes, now)
+	// Gateways of two generations may send hashes of two forms at a time: each is compared with its own kind.
+	same := slices.ContainsFunc(k.hashes, func(h definition) bool { return h.form == now.form })
+	switch {
+	case accepted != "" && accepted != hash:
+		d.found(x, n, k, newDefinition, "with a definition that is not the one in the inventory", hash)
+	case accepted == "" && !known && same:
+		d.found(x, n, k, newDefinition, "with another definition than before", hash)
+	}
+	if !known {
+		k.hashes = append(k.hashes, now)
 		if len(k.hashes) > maxHashes {
-			k.hashes = k.hashes[1:]
+			k.hashes = slices.Delete(k.hashes, 0, 1)
 		}
-	}
-	if reg.Hash != "" && reg.Hash != t.DefinitionHash {
-		d.found(x, n, k, newDefinition, "with a definition that is not the one in the inventory", t.DefinitionHash)
 	}
 }
 
@@ -272,14 +318,30 @@ var inventoryRules = [...]struct {
 	{"definition-changed", "A tool's definition has changed", []string{"ASI04", "AML.T0109", "AML.T0110"}},
 }
 
-// found makes one finding for each thing and kind, updated as it is seen again and again; another version or definition is a finding of its own.
-func (d *inventory) found(x *Closing, n *Note, k *entry, kind int, what, value string) {
+// found makes one finding for each thing, kind and value (a version, a definition), updated as it is seen again and again. More than maxOpened within
+// a day go on with the last one: whoever makes up versions must not make a storm.
+func (d *inventory) found(x *Closing, n *Note, k *entry, kind byte, what, value string) {
 	t := &k.thing
-	o := &k.open[kind]
-	activity := event.Update
-	if o.count == 0 || value != "" && o.value != value {
-		*o = opened{open: open{trigger: n.Ref.Clone(), next: 1}, value: strings.Clone(value)}
-		activity = event.Create
+	var o, last *opened
+	for i := range k.open {
+		if k.open[i].kind == kind {
+			if last = &k.open[i]; last.value == value {
+				o = last
+			}
+		}
+	}
+	if full := len(k.open) == maxOpened; o == nil && full && last != nil && n.Ref.Time-k.open[0].trigger.Time < 86_400_000 {
+		o = last
+	} else if o == nil {
+		if full {
+			k.open = slices.Delete(k.open, 0, 1)
+		}
+		k.open = append(k.open, opened{kind: kind, value: strings.Clone(value), open: open{trigger: n.Ref.Clone(), next: 1}})
+		o = &k.open[len(k.open)-1]
+	}
+	activity := event.Create
+	if o.count > 0 {
+		activity = event.Update
 	}
 	if o.count++; o.count < o.next {
 		if d.reg.Response == nil {
@@ -293,7 +355,7 @@ func (d *inventory) found(x *Closing, n *Note, k *entry, kind int, what, value s
 	f := event.Finding{
 		Activity: activity, Analytic: event.RuleAnalytic, Severity: d.reg.Severity, Risk: risk(d.reg.Severity), Alert: d.reg.Severity > event.Signal,
 		Detector: "inventory", Rule: r.rule, RuleVersion: "1", Title: r.title, Why: t.Kind + " " + strconv.Quote(short(t.ID)) + " was seen " + what, Tags: r.tags,
-		ScopeType: t.Kind, ScopeID: n.ID, Target: value, Time: o.trigger.Time, First: o.trigger.Time, Last: max(n.Ref.Time, o.trigger.Time), Count: o.count, Refs: o.all(),
+		ScopeType: t.Kind, ScopeID: n.ID, Target: o.value, Time: o.trigger.Time, First: o.trigger.Time, Last: max(n.Ref.Time, o.trigger.Time), Count: o.count, Refs: o.all(),
 		Agent: n.Ref.Agent, Persona: t.Persona, Response: d.reg.Response,
 	}
 	if t.Kind == "tool" {
@@ -311,7 +373,7 @@ func (p *inventoryPart) Append(b []byte) []byte {
 	}
 	b = binary.AppendUvarint(b, uint64(len(p.told)))
 	for _, s := range p.told {
-		b = binary.AppendVarint(binary.BigEndian.AppendUint64(b, s.hash), s.hour)
+		b = binary.AppendVarint(binary.BigEndian.AppendUint64(b, s.hash), s.span)
 	}
 	k := p.entry
 	if k == nil {
@@ -336,14 +398,13 @@ func (p *inventoryPart) Append(b []byte) []byte {
 	}
 	b = binary.AppendUvarint(b, uint64(len(k.hashes)))
 	for _, h := range k.hashes {
-		b = binary.BigEndian.AppendUint64(b, h)
+		b = binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(b, h.form), h.hash)
 	}
+	b = binary.AppendUvarint(b, uint64(len(k.open)))
 	for i := range k.open {
 		o := &k.open[i]
-		b = binary.AppendVarint(b, o.count)
-		if o.count > 0 {
-			b = o.open.append(baselines.AppendString(b, o.value))
-		}
+		b = binary.AppendVarint(append(b, o.kind), o.count)
+		b = o.open.append(baselines.AppendString(b, o.value))
 	}
 	return b
 }
@@ -371,14 +432,14 @@ func (p *inventoryPart) Decode(r *baselines.Reader) {
 		t.Versions = append(t.Versions, r.String())
 	}
 	for range min(r.Len(), maxHashes) {
-		k.hashes = append(k.hashes, r.Uint64())
+		k.hashes = append(k.hashes, definition{r.Uint64(), r.Uint64()})
 	}
-	for i := range k.open {
-		o := &k.open[i]
-		if o.count = r.Varint(); o.count > 0 {
-			o.value = r.String()
-			o.open.decode(r)
+	for range min(r.Len(), maxOpened) {
+		o := opened{kind: r.Byte(), count: r.Varint(), value: r.String()}
+		if o.open.decode(r); o.kind > newDefinition {
+			r.Err = baselines.ErrShort
 		}
+		k.open = append(k.open, o)
 	}
 	if t.Class > event.Delegate {
 		r.Err = baselines.ErrShort

@@ -34,14 +34,16 @@ const maxReason = 256
 
 // Breaker is the circuit breaker of one scope. The zero value is closed and was never tripped.
 //
-// The ladder observe < throttle < escalate < block < kill only rises, until the breaker expires or somebody restores it. Every command takes the
-// next epoch. A breaker that closed keeps its epoch: consumers drop lower ones.
+// The ladder observe < throttle < escalate < block < kill only rises, until the breaker expires or somebody restores it; what rises never ends before
+// that over which it rose. What is enforced stands above all that is dry_run. Every command takes the next epoch. A breaker that closed keeps its
+// epoch: consumers drop lower ones.
 type Breaker struct {
 	Scope  event.Scope
 	Epoch  int64
 	Action event.Action // 0: closed
 	Mode   string
-	Since  int64 // event time of what opened it
+	Since  int64 // event time of what opened it first
+	At     int64 // event time of what the last command is about
 	Until  int64 // wall clock at which it expires; 0: when restored
 	Length int64 // of its duration, milliseconds
 	Rate   event.Rate
@@ -51,10 +53,11 @@ type Breaker struct {
 	Persona string // whose guard counts it; "" : none
 
 	Command string // id of the last command: what acks refer to
+	Issued  int64  // wall clock of the last command
 	AckBy   int64  // wall clock by which it must be applied; 0: nothing is awaited
 	Ack     event.AckStatus
 	Missed  bool  // the ack did not come in time
-	Applied int64 // time of the gateway at which the scope was stopped; 0: not known to be
+	Applied int64 // wall clock at which a gateway stopped the scope; 0: not known to be
 	trigger event.Ref
 	acts    int64 // calls that went through after Applied
 	told    int64 // acts at which that is next told
@@ -65,29 +68,49 @@ type Breaker struct {
 func (b *Breaker) Open() bool { return b != nil && b.Action != 0 }
 
 // Trip carries out an order, unless as much is in force already. An order about behaviour that is older than the settings allow asks a human
-// instead of blocking: it comes out of a backlog, and the agent may long do something else.
+// instead of blocking: it comes out of a backlog, and the agent may long do something else. A person may also prolong what is in force.
 func (b *Breaker) Trip(o Order, set *policy.Settings, now int64) (event.Command, bool) {
-	if o.Action > event.Escalate && now-o.Time > set.StaleMS && o.Issuer.Type != "human" {
-		o.Action, o.Guarded = event.Escalate, false
+	human := o.Issuer.Type == "human"
+	if o.Action > event.Escalate && now-o.Time > set.StaleMS && !human {
+		o.Action = event.Escalate
 		o.Reason = "stale: " + o.Reason
 	}
-	if b.Open() && o.Action <= b.Action && !(set.Enforce && b.Mode == event.DryRun) {
+	mode, since, until := set.Mode(), o.Time, int64(0)
+	if o.DurationMS > 0 {
+		until = now + o.DurationMS
+	}
+	if b.holds(now) && b.Mode != event.DryRun && mode == event.DryRun {
 		return event.Command{}, false
 	}
-	*b = Breaker{Scope: b.Scope, Epoch: b.Epoch + 1, Action: o.Action, Length: o.DurationMS, Mode: set.Mode(), Since: o.Time, Rate: o.Rate, Finding: o.FindingUID, Reason: short(o.Reason), Issuer: o.Issuer, Persona: b.Persona,
-		trigger: o.Trigger.Clone()}
-	if o.DurationMS > 0 {
-		b.Until = now + o.DurationMS
+	if b.holds(now) && b.Mode == mode {
+		if o.Action <= b.Action && !(human && o.Action == b.Action && outlasts(until, b.Until)) {
+			return event.Command{}, false
+		}
+		if outlasts(b.Until, until) {
+			until = b.Until
+		}
+		since = b.Since
 	}
-	return b.command(o.Action, o.Time, o.DurationMS, set, now), true
+	*b = Breaker{Scope: b.Scope, Epoch: b.Epoch + 1, Action: o.Action, Mode: mode, Since: since, At: o.Time, Until: until, Rate: o.Rate, Finding: o.FindingUID, Reason: short(o.Reason),
+		Issuer: o.Issuer, Persona: b.Persona, trigger: o.Trigger.Clone()}
+	if until != 0 {
+		b.Length = until - now
+	}
+	return b.command(o.Action, set, now), true
 }
+
+// holds tells whether something is in force at a time: a duration may be over before the shard has been told so.
+func (b *Breaker) holds(now int64) bool { return b.Open() && (b.Until == 0 || now < b.Until) }
+
+// outlasts compares ends; 0 is for ever.
+func outlasts(a, b int64) bool { return b != 0 && (a == 0 || a > b) }
 
 // Expire closes the breaker of an epoch whose duration is over by now; false: it is not so (any more).
 func (b *Breaker) Expire(epoch int64, set *policy.Settings, now int64) (event.Command, bool) {
 	if !b.Open() || b.Epoch != epoch || b.Until == 0 || now < b.Until {
 		return event.Command{}, false
 	}
-	return b.Restore(event.Issuer{Type: "expiry"}, "its duration is over", b.Since+b.Length, set, now)
+	return b.Restore(event.Issuer{Type: "expiry"}, "its duration is over", b.At+b.Length, set, now)
 }
 
 // Restore closes the breaker.
@@ -95,17 +118,16 @@ func (b *Breaker) Restore(issuer event.Issuer, reason string, time int64, set *p
 	if !b.Open() {
 		return event.Command{}, false
 	}
-	mode, finding := b.Mode, b.Finding
-	*b = Breaker{Scope: b.Scope, Epoch: b.Epoch + 1, Mode: mode, Finding: finding, Reason: short(reason), Issuer: issuer, Persona: b.Persona, trigger: b.trigger}
-	return b.command(event.Restore, time, 0, set, now), true
+	*b = Breaker{Scope: b.Scope, Epoch: b.Epoch + 1, Mode: b.Mode, At: time, Finding: b.Finding, Reason: short(reason), Issuer: issuer, Persona: b.Persona, trigger: b.trigger}
+	return b.command(event.Restore, set, now), true
 }
 
-func (b *Breaker) command(a event.Action, time, duration int64, set *policy.Settings, now int64) event.Command {
-	b.Command = commandID(b.Scope, b.Epoch)
+func (b *Breaker) command(a event.Action, set *policy.Settings, now int64) event.Command {
+	b.Command, b.Issued = commandID(b.Scope, b.Epoch), now
 	if b.Mode == event.Enforce && a != event.Observe {
 		b.AckBy = now + set.AckMS
 	}
-	return event.Command{ID: b.Command, Action: a, Scope: b.Scope, Epoch: b.Epoch, Time: time, IssuedAt: now, NotAfter: now + set.StartMS, DurationMS: duration,
+	return event.Command{ID: b.Command, Action: a, Scope: b.Scope, Epoch: b.Epoch, Time: b.At, IssuedAt: now, NotAfter: now + set.StartMS, DurationMS: b.Length,
 		Rate: b.Rate, Mode: b.Mode, Issuer: b.Issuer, Reason: b.Reason, FindingUID: b.Finding}
 }
 
@@ -120,33 +142,45 @@ type AckResult uint8
 
 // Results of acks.
 const (
-	AckTaken   AckResult = iota
-	AckUnknown           // no command of this scope has that id
-	AckStale             // of an epoch that is over
-	AckRefused           // taken, and the gateway says that it did not do it: NotEnforced
+	AckTaken   AckResult = iota // it says something new
+	AckKnown                    // as much was said before
+	AckUnknown                  // no command of this scope has that id
+	AckStale                    // of an epoch that is over
+	AckRefused                  // taken, and it is news that the gateway did not do it: NotEnforced
 )
 
-// TakeAck notes what a gateway said of the last command. stamp is the broker's time of the ack: no gateway applied anything later than that.
+// weight orders statuses: a lighter one takes nothing back, however late it comes.
+func weight(s event.AckStatus) int {
+	switch s {
+	case 0:
+		return 0
+	case event.Received:
+		return 1
+	case event.Applied:
+		return 3
+	}
+	return 2
+}
+
+// TakeAck notes what a gateway said of the last command. stamp is the broker's time of the ack: no gateway applied anything later than that, or
+// before it was asked to, whatever its own clock says.
 func (b *Breaker) TakeAck(a *event.Ack, stamp int64) AckResult {
 	switch {
-	case b == nil || b.Epoch == 0:
+	case b == nil || a.Epoch < 1 || a.Epoch > b.Epoch || a.CommandID != commandID(b.Scope, a.Epoch):
 		return AckUnknown
 	case a.Epoch < b.Epoch:
 		return AckStale
-	case a.CommandID != b.Command || a.Epoch != b.Epoch:
-		return AckUnknown
-	}
-	if b.Ack == event.Applied || b.Ack == a.Status {
-		return AckTaken // said before; a late "received" takes nothing back
+	case weight(a.Status) <= weight(b.Ack):
+		return AckKnown
 	}
 	b.Ack = a.Status
-	switch a.Status {
-	case event.Applied:
+	switch weight(a.Status) {
+	case 3:
 		b.AckBy = 0
-		b.Applied = min(a.Time, stamp)
-	case event.Rejected, event.Failed, event.Expired:
+		b.Applied = max(min(a.Time, stamp), b.Issued)
+	case 2:
 		b.AckBy = 0
-		if b.Action != 0 {
+		if b.Open() && !b.Missed {
 			return AckRefused
 		}
 	}
@@ -159,7 +193,7 @@ func (b *Breaker) Miss(epoch, now int64) bool {
 		return false
 	}
 	b.AckBy, b.Missed = 0, true
-	return b.Action != 0 // that a restore was not heard harms nobody but the agent; the breakers' topic has it
+	return b.Open() // that a restore was not heard harms nobody but the agent; the breakers' topic has it
 }
 
 // State is what agent.breakers says; nil: closed.
@@ -195,19 +229,21 @@ func (b *Breaker) NotEnforced() event.Finding {
 		what = "was answered with " + b.Ack.String()
 	}
 	scope := b.Scope
-	f := b.finding(ruleUnenforced, b.Command, b.Since)
+	f := b.finding(ruleUnenforced, b.Command, b.At)
 	f.Title = "A command was not enforced"
 	f.Why = b.Action.String() + " of " + scope.Type.String() + " " + strconv.Quote(short(scope.ID)) + " (epoch " + strconv.FormatInt(b.Epoch, 10) + ") " + what
-	f.Refs = []event.Ref{b.trigger}
+	if b.trigger.ID != "" { // a person's order has none
+		f.Refs = []event.Ref{b.trigger}
+	}
 	return f
 }
 
-// grace lets calls end that were under way when the gateway stopped the scope.
+// grace lets calls end that were under way when the gateway stopped the scope, and lets it go a little early.
 const grace = 2000
 
 // Defied tells whether a call of an agent that went through goes against what is in force, and what to say of it; Activity 0 is nothing.
 func (b *Breaker) Defied(ref event.Ref) (f event.Finding) {
-	if b.Action < event.Escalate || b.Mode != event.Enforce || b.Applied == 0 || ref.Time <= b.Applied+grace {
+	if b.Action < event.Escalate || b.Mode != event.Enforce || b.Applied == 0 || ref.Time <= b.Applied+grace || b.Until != 0 && ref.Time >= b.Until-grace {
 		return f
 	}
 	b.acts++
@@ -217,7 +253,7 @@ func (b *Breaker) Defied(ref event.Ref) (f event.Finding) {
 	if b.acts < b.told {
 		return f
 	}
-	b.told *= 2
+	b.told = 2 * b.acts
 	scope := b.Scope
 	f = b.finding(ruleDefied, b.Command+"|"+b.first.Agent, b.first.Time) // of a wide scope each shard sees its own agents
 	if b.acts > 1 {
@@ -239,20 +275,24 @@ func (b *Breaker) KeepActs(old *Breaker) {
 
 func (b *Breaker) finding(rule, trigger string, at int64) event.Finding {
 	scope := b.Scope
-	return event.Finding{Activity: event.Create, Analytic: event.RuleAnalytic, Severity: event.High, Risk: 75, Alert: true, Tenant: scope.Tenant, Detector: Detector, Rule: rule, RuleVersion: "1",
-		Tags: []string{"ASI10"}, ScopeType: scope.Type.String(), ScopeID: scope.ID, Time: at, First: at, Last: at, Count: 1, Target: b.Command,
+	f := event.Finding{Activity: event.Create, Analytic: event.RuleAnalytic, Severity: event.High, Risk: 75, Alert: true, Tenant: scope.Tenant, Detector: Detector, Rule: rule, RuleVersion: "1",
+		Tags: []string{"ASI10"}, ScopeType: scope.Type.String(), ScopeID: scope.ID, Agent: scope.Agent, Time: at, First: at, Last: at, Count: 1, Target: b.Command,
 		UID: event.UID(scope.Tenant, Detector+"/"+rule, scope.Type.String(), scope.Agent+"|"+scope.ID, trigger)}
+	if scope.Type == event.AgentScope {
+		f.Agent = scope.ID
+	}
+	return f
 }
 
 func short(s string) string {
 	if len(s) <= maxReason {
 		return s
 	}
-	for i := maxReason - 3; ; i-- {
-		if s[i]&0xc0 != 0x80 { // not in the middle of a letter
-			return s[:i] + "…"
-		}
+	i := maxReason - len("…")
+	for i > 0 && s[i]&0xc0 == 0x80 { // not in the middle of a letter
+		i--
 	}
+	return s[:i] + "…"
 }
 
 // Append encodes the breaker.
@@ -267,7 +307,7 @@ func (b *Breaker) Append(d []byte) []byte {
 		flags |= 2
 	}
 	d = append(d, byte(b.Action), flags, byte(b.Ack))
-	for _, v := range []int64{b.Since, b.Until, b.Length, b.Rate.Calls, b.Rate.PerSeconds, b.AckBy, b.Applied, b.acts, b.told} {
+	for _, v := range []int64{b.Since, b.At, b.Until, b.Length, b.Rate.Calls, b.Rate.PerSeconds, b.Issued, b.AckBy, b.Applied, b.acts, b.told} {
 		d = binary.AppendVarint(d, v)
 	}
 	d = binary.AppendUvarint(d, uint64(len(b.Rate.Classes)))
@@ -289,17 +329,20 @@ func (b *Breaker) Decode(r *baselines.Reader) {
 	}
 	b.Missed = flags&2 != 0
 	b.Ack = event.AckStatus(r.Byte())
-	for _, v := range []*int64{&b.Since, &b.Until, &b.Length, &b.Rate.Calls, &b.Rate.PerSeconds, &b.AckBy, &b.Applied, &b.acts, &b.told} {
+	for _, v := range []*int64{&b.Since, &b.At, &b.Until, &b.Length, &b.Rate.Calls, &b.Rate.PerSeconds, &b.Issued, &b.AckBy, &b.Applied, &b.acts, &b.told} {
 		*v = r.Varint()
 	}
-	for range min(r.Len(), 16) {
-		b.Rate.Classes = append(b.Rate.Classes, event.Class(r.Byte()))
+	unknown := false
+	for range r.Len() {
+		c := event.Class(r.Byte())
+		unknown = unknown || c > event.Delegate
+		b.Rate.Classes = append(b.Rate.Classes, c)
 	}
 	for _, s := range []*string{&b.Scope.ID, &b.Scope.Tenant, &b.Scope.Agent, &b.Finding, &b.Reason, &b.Issuer.Type, &b.Issuer.Rule, &b.Issuer.Version, &b.Issuer.By, &b.Persona, &b.Command} {
 		*s = r.String()
 	}
 	b.trigger, b.first = baselines.ReadRef(r), baselines.ReadRef(r)
-	if b.Scope.Type > event.GlobalScope || b.Action > event.Kill || b.Ack > event.Expired {
+	if r.Err == nil && (unknown || !b.Scope.Type.Known() || b.Action > event.Kill || b.Ack > event.Expired) {
 		r.Err = baselines.ErrShort
 	}
 }

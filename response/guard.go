@@ -10,7 +10,7 @@ import (
 
 // Guard keeps a persona from being switched off by making its agents misbehave: only so many of them may be blocked automatically at a time. It
 // lives with the persona's relation shard, which alone sees all of them; behaviour shards ask it by what they do. A shard may add one block until
-// it is told whether it may add another, so the bound is exceeded by at most one for each further shard.
+// that one has been answered, so the bound is exceeded by at most one for each further shard.
 type Guard struct {
 	open   []uint64 // hashes of the scopes that are blocked
 	active [2]int64 // agents that acted in the newest hour, and in the one before
@@ -62,6 +62,9 @@ func (g *Guard) Room(set *policy.Settings) (room, changed bool) {
 
 // Shut tells what the shards were last told.
 func (g *Guard) Shut() bool { return g.shut }
+
+// Idle tells whether nothing would be lost with the guard but how many agents act.
+func (g *Guard) Idle() bool { return g == nil || len(g.open) == 0 && !g.shut }
 
 // Append encodes the guard.
 func (g *Guard) Append(b []byte) []byte {
