@@ -76,7 +76,7 @@ func (a answer) convert(r *kgo.Record) (output, error) {
 	}
 	c := control{Kind: a.kind, Body: r.Value, Offset: r.Offset}
 	if !s.Type.Narrow() {
-		return output{to: toFacts, partition: a.rules.wideOwner(s), value: controlFacts(0, wall(), c)}, nil
+		return output{to: toFacts, partition: a.rules.wideOwner(s), value: controlFacts(0, wall(), "", c)}, nil
 	}
 	agent := s.Agent
 	if s.Type == event.AgentScope {
