@@ -146,7 +146,7 @@ func (in *ingress) session(ctx context.Context) error {
 	}
 	metrics := c.Metrics.stage("ingress")
 	names := topicsOf(c.Topics)
-	out := stage{topics: names}
+	out := stage{cfg: c, name: "ingress", topics: names}
 	var complained time.Time
 	for ctx.Err() == nil {
 		health := StageHealth{Stage: "ingress"}
@@ -188,7 +188,9 @@ func (in *ingress) session(ctx context.Context) error {
 			}
 			cl.Produce(end, out.record(o), promise)
 		})
+		out.at("open transaction")
 		err := cl.Flush(end)
+		out.at("before End")
 		s.AllowRebalance()
 		var ok bool
 		if err == nil {
@@ -201,6 +203,7 @@ func (in *ingress) session(ctx context.Context) error {
 			metrics.transactions("unknown").Inc()
 			return err
 		case ok:
+			out.at("after End")
 			metrics.transactions("committed").Inc()
 			c.Metrics.events.WithLabelValues("ingress").Add(float64(n))
 			for reason, k := range dead {
