@@ -123,7 +123,7 @@ func stateLife(t *testing.T, brokers []string, session time.Duration) {
 			t.Errorf("info leaves something out: %+v", p)
 		}
 	}
-	if len(report.Partitions) != 10 || pages["behaviour agents"] < 100 || pages["behaviour sessions"] < 100 || pages["relation scopes"] < 10 || len(report.Sets) != 2 || report.Bytes < 10_000 {
+	if len(report.Partitions) != 10 || pages["behaviour agents"] < 100 || pages["behaviour sessions"] < 100 || pages["relation scopes"] < 10 || pages["relation breakers"] < 10 || len(report.Sets) != 2 || report.Bytes < 10_000 {
 		t.Errorf("%d partitions, %v, %d sets", len(report.Partitions), pages, len(report.Sets))
 	}
 	says(0, []string{"10 partitions", ": 0 damaged"}, "state", "verify")
@@ -131,7 +131,7 @@ func stateLife(t *testing.T, brokers []string, session time.Duration) {
 	// A flipped bit, and a page whose checksum is right and whose content is cut short.
 	damage(t, filepath.Join(spec.State, "store"), 'b', 2)
 	cutShort(t, filepath.Join(spec.State, "store"), 'r', 1)
-	out := says(1, []string{"behaviour partition 2: agents: 1 damaged: its checksum is wrong", "relation partition 1: scopes: 1 damaged: it does not decode", ": 2 damaged"}, "state", "verify")
+	out := says(1, []string{"behaviour partition 2: agents: 1 damaged: its checksum is wrong", "relation partition 1: breakers: 1 damaged: it does not decode", ": 2 damaged"}, "state", "verify")
 	for _, tenant := range crashTenants {
 		if strings.Contains(out, tenant) {
 			t.Errorf("verify shows what is in a page:\n%s", out)
