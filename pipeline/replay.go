@@ -472,7 +472,7 @@ func (x *replaying) expire() {
 			x.verdicts[p] = append(x.verdicts[p], record{value: c.encode()})
 		}
 		for _, c := range over(x.relations[p].shard) {
-			x.told[p] = append(x.told[p], record{value: controlFacts(0, 0, c)})
+			x.told[p] = append(x.told[p], record{value: controlFacts(0, 0, "", c)})
 		}
 	}
 }

@@ -383,12 +383,13 @@ func (b *behaviour) opened(c *control) {
 
 // tellRelation writes a control record into a relation shard's log: it is not held until the watermark.
 func (b *behaviour) tellRelation(q int32, c control) {
-	b.emit(output{to: toFacts, partition: q, value: controlFacts(b.p, b.now, c)})
+	b.emit(output{to: toFacts, partition: q, value: controlFacts(b.p, b.now, b.panel.Set.Hash(), c)})
 }
 
-// controlFacts is a facts record that is a control record.
-func controlFacts(source int32, now int64, c control) []byte {
-	return append(appendFactsHead(nil, factsHead{source: source, now: now, control: true}), c.encode()...)
+// controlFacts is a facts record that is a control record. set is that under which it was decided, "" if none was needed: people and gateways do not
+// wait for the first one.
+func controlFacts(source int32, now int64, set string, c control) []byte {
+	return append(appendFactsHead(nil, factsHead{source: source, now: now, control: true, set: set}), c.encode()...)
 }
 
 func isControlFacts(value []byte) bool { return len(value) > 1 && value[1]&factsControl != 0 }

@@ -261,7 +261,8 @@ func (b *Breaker) Defied(ref event.Ref) (f event.Finding) {
 	}
 	b.told = 2 * b.acts
 	scope := b.Scope
-	f = b.finding(ruleDefied, b.Command+"|"+b.first.Agent, b.first.Time) // of a wide scope each shard sees its own agents
+	// Of a wide scope each shard sees its own agents, of the global one those of several tenants, which may share a name.
+	f = b.finding(ruleDefied, b.Command+"|"+b.first.Agent+"|"+b.first.ID, b.first.Time)
 	if b.acts > 1 {
 		f.Activity = event.Update
 	}
