@@ -527,7 +527,7 @@ func (b *relation) tripWide(o order) {
 // ask passes an order on to the shard that owns its scope, which may be this one.
 func (b *relation) ask(kind string, o order) {
 	q := b.rules.wideOwner(o.Scope)
-	b.emit(output{to: toFacts, partition: q, value: controlFacts(0, b.now, control{Kind: kind, Source: b.p, Trip: &o})})
+	b.emit(output{to: toFacts, partition: q, value: controlFacts(0, b.now, b.panel.Set.Hash(), control{Kind: kind, Source: b.p, Trip: &o})})
 }
 
 // respond does what a finding of this stage asks for: a scope above agents is here, an agent's shard is told.

@@ -115,7 +115,7 @@ func (c *city) answer(topic string, value []byte) {
 		if err != nil {
 			c.Fatal(err)
 		}
-		o.value = controlFacts(h.source, c.now, k)
+		o.value = controlFacts(h.source, c.now, h.set, k)
 	}
 	c.deliver([]output{o})
 }
@@ -284,7 +284,7 @@ func (c *city) wind(wrong bool) {
 	}
 	for q, b := range c.relations {
 		each(b.shard, func(k control) {
-			c.deliver([]output{{to: toFacts, partition: int32(q), value: controlFacts(0, c.now, k)}})
+			c.deliver([]output{{to: toFacts, partition: int32(q), value: controlFacts(0, c.now, "", k)}})
 		})
 	}
 }
@@ -1100,7 +1100,7 @@ func TestControlThatIsNotUnderstoodIsCounted(t *testing.T) {
 			b, q := newBehaviour(0, engine(t, 2, 1, set), set, "events"), newRelation(0, engine(t, 2, 1, set), set)
 			b.begin(day0, true)
 			q.begin(day0, true)
-			if err := errors.Join(b.step(controlLog, &record{value: c.c.encode(), stamp: day0}), q.step(mainLog, &record{value: controlFacts(0, day0, c.c), stamp: day0})); err != nil {
+			if err := errors.Join(b.step(controlLog, &record{value: c.c.encode(), stamp: day0}), q.step(mainLog, &record{value: controlFacts(0, day0, "", c.c), stamp: day0})); err != nil {
 				t.Fatal(err)
 			}
 			if b.counts.badControl != c.behaviour || q.counts.badControl != c.relation {
