@@ -31,7 +31,7 @@ type Replay struct {
 	Since int64
 	// Deliver is given the findings of each slice, sorted by (time, uid).
 	Deliver func(*event.Finding) error
-	// Command, if not nil, is given the commands that a live engine would issue in each slice, sorted by (time, scope, epoch). Expiry runs on the watermark.
+	// Command, if not nil, is given the commands that a live engine would issue in each slice, sorted by (time, scope), those of a scope by epoch. Expiry runs on the watermark.
 	Command func(*event.Command) error
 	// Bad is told of each record that did not decode.
 	Bad func(at int64, reason string, err error)
@@ -514,20 +514,46 @@ func (x *replaying) deliver() error {
 	if len(commands) == 0 {
 		return nil
 	}
-	slices.SortStableFunc(commands, func(a, b event.Command) int {
-		return cmp.Or(cmp.Compare(a.Time, b.Time), cmp.Compare(a.Scope.Key(), b.Scope.Key()), cmp.Compare(a.Epoch, b.Epoch))
-	})
-	for i := range commands {
-		if c := &commands[i]; c.Time >= x.Since {
-			x.sum.Commands++
-			if x.Command != nil {
-				if err := x.Command(c); err != nil {
-					return err
-				}
+	for _, c := range inOrder(commands) {
+		if c.Time < x.Since {
+			continue
+		}
+		x.sum.Commands++
+		if x.Command != nil {
+			if err := x.Command(c); err != nil {
+				return err
 			}
 		}
 	}
 	return nil
+}
+
+// inOrder sorts commands by time and scope, but never before an earlier epoch of their scope: a late event may come after an end.
+func inOrder(commands []event.Command) []*event.Command {
+	type timed struct {
+		*event.Command
+		key  string
+		when int64
+	}
+	list := make([]timed, len(commands))
+	for i := range commands {
+		c := &commands[i]
+		list[i] = timed{c, c.Scope.Key(), c.Time}
+	}
+	slices.SortFunc(list, func(a, b timed) int {
+		return cmp.Or(cmp.Compare(a.key, b.key), cmp.Compare(a.Epoch, b.Epoch))
+	})
+	for i := range list[1:] {
+		if a, b := &list[i], &list[i+1]; a.key == b.key {
+			b.when = max(a.when, b.when)
+		}
+	}
+	slices.SortStableFunc(list, func(a, b timed) int { return cmp.Or(cmp.Compare(a.when, b.when), cmp.Compare(a.key, b.key)) })
+	out := make([]*event.Command, len(list))
+	for i := range list {
+		out[i] = list[i].Command
+	}
+	return out
 }
 
 func (x *replaying) end() error {

@@ -414,9 +414,20 @@ func (b *behaviour) respond(f *event.Finding) {
 	case !ok:
 	case o.Scope.Type.Narrow():
 		b.tripAgent(o)
+	case b.inForce(&o): // as far as this shard has heard: who goes on and on must not fill the log with questions
 	default:
 		b.tellRelation(b.rules.wideOwner(o.Scope), control{Kind: controlAsk, Source: b.p, Trip: &o})
 	}
+}
+
+// inForce tells whether the breaker of a wide scope does what an order asks for.
+func (b *behaviour) inForce(o *order) bool {
+	for _, k := range b.wide {
+		if k.Scope == o.Scope {
+			return k.Holds(b.wallNow(o.Order.Time)) && k.Action >= o.Order.Action && (k.Mode == event.Enforce || !b.settings().Enforce)
+		}
+	}
+	return false
 }
 
 // turned implements machine: a breaker opened or closed.
