@@ -85,10 +85,10 @@ func (b *Breaker) Trip(o Order, set *policy.Settings, now int64) (event.Command,
 	if o.DurationMS > 0 {
 		until = now + o.DurationMS
 	}
-	if b.holds(now) && b.Mode != event.DryRun && mode == event.DryRun {
+	if b.Holds(now) && b.Mode != event.DryRun && mode == event.DryRun {
 		return event.Command{}, false
 	}
-	if b.holds(now) && b.Mode == mode {
+	if b.Holds(now) && b.Mode == mode {
 		if o.Action <= b.Action && !(human && o.Action == b.Action && outlasts(until, b.Until)) {
 			return event.Command{}, false
 		}
@@ -105,8 +105,8 @@ func (b *Breaker) Trip(o Order, set *policy.Settings, now int64) (event.Command,
 	return b.command(o.Action, set, now), true
 }
 
-// holds tells whether something is in force at a time: a duration may be over before the shard has been told so.
-func (b *Breaker) holds(now int64) bool { return b.Open() && (b.Until == 0 || now < b.Until) }
+// Holds tells whether something is in force at a time: a duration may be over before the shard has been told so.
+func (b *Breaker) Holds(now int64) bool { return b.Open() && (b.Until == 0 || now < b.Until) }
 
 // outlasts compares ends; 0 is for ever.
 func outlasts(a, b int64) bool { return b != 0 && (a == 0 || a > b) }
@@ -261,7 +261,8 @@ func (b *Breaker) Defied(ref event.Ref) (f event.Finding) {
 	}
 	b.told = 2 * b.acts
 	scope := b.Scope
-	f = b.finding(ruleDefied, b.Command+"|"+b.first.Agent, b.first.Time) // of a wide scope each shard sees its own agents
+	// Of a wide scope each shard sees its own agents, of the global one those of several tenants, which may share a name.
+	f = b.finding(ruleDefied, b.Command+"|"+b.first.Agent+"|"+b.first.ID, b.first.Time)
 	if b.acts > 1 {
 		f.Activity = event.Update
 	}
