@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -43,22 +44,21 @@ func newReplay() *cobra.Command {
 	f.StringVar(&o.to, "to", "", "broker `time` to stop at; its end without")
 	f.StringVarP(&o.output, "output", "o", "", "write findings to `file`, OCSF, one a line, sorted by time and uid; - is standard output")
 	f.StringVar(&o.commands, "commands", "", "write the commands that a live engine would have issued to `file`, one a line, sorted; - is standard output")
-	configFlag(cmd, &o.config)
-	f.StringVar(&o.policies, "policies", "", "`directory` with personas/ and limits/, instead of the config's")
+	o.policiesFlags.flags(cmd)
 	f.BoolVar(&o.flush, "flush", false, "at the end, close what still waits for the watermark")
 	f.IntVar(&o.shards, "shards", runtime.GOMAXPROCS(0), "workers; the findings do not depend on it")
 	f.Lookup("shards").DefValue = "the number of CPUs"
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "no progress, no summary")
-	cmd.MarkFlagDirname("policies")
 	cmd.MarkFlagsMutuallyExclusive("input", "from-topic")
 	cmd.MarkFlagsOneRequired("input", "from-topic")
 	return cmd
 }
 
 type replayOptions struct {
-	input, topic, from, to, output, commands, config, policies string
-	flush, quiet                                               bool
-	shards                                                     int
+	policiesFlags
+	input, topic, from, to, output, commands string
+	flush, quiet                             bool
+	shards                                   int
 }
 
 func (o *replayOptions) run(cmd *cobra.Command) (err error) {
@@ -72,10 +72,7 @@ func (o *replayOptions) run(cmd *cobra.Command) (err error) {
 	if err != nil {
 		return err
 	}
-	if o.policies != "" {
-		c.Policies = o.policies
-	}
-	policies, err := loadPolicies(c.Policies)
+	policies, err := loadPolicies(cmp.Or(o.dir, c.Policies))
 	if err != nil {
 		return err
 	}
