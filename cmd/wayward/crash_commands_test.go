@@ -24,7 +24,7 @@ type responses struct {
 }
 
 func (r *responses) String() string {
-	return fmt.Sprintf("commands=%d (rules %d, people %d, clock %d, softened %d) states=%d open=%d acks=%d unenforced=%d defied=%d refused=%d", r.commands, r.ruled, r.human, r.expired, r.softened, r.states, r.open, r.acks, r.unenforced, r.defied, r.refused)
+	return fmt.Sprintf("commands=%d (rules %d, people %d, clock %d, softened %d) states=%d open=%d acks=%d unenforced=%d defied=%d refused=%d (bad in these %d)", r.commands, r.ruled, r.human, r.expired, r.softened, r.states, r.open, r.acks, r.unenforced, r.defied, r.refused, r.inResponses)
 }
 
 type oracleScope struct {
