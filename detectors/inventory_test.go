@@ -93,7 +93,7 @@ func TestInventory(t *testing.T) {
 			[]change{tool("get_x", "crm", "", ""), tool("get_x", "other", "", ""), tool("rm", "crm", "", "")},
 			[]string{"unregistered created tool crm|rm ×1", "unregistered created tool other|get_x ×1"}},
 		"servers":                  {[]string{`{"kind":"server","names":["crm"]}`}, []change{tool("x", "crm", "", ""), tool("x", "evil", "", "")}, []string{"unregistered created server evil ×1"}},
-		"of another tenant's list": {[]string{`{"kind":"agent","tenant":"acme","names":["a1"]}`}, []change{func(e *event.Event) { e.Tenant = "globex" }}, []string{"unregistered created agent a1 ×1"}},
+		"of another tenant's list": {[]string{`{"kind":"agent","tenant":"acme","names":["a1"]}`}, []change{func(e *event.Event) { e.Tenant = "globex" }}, nil},
 		"who goes on is told of as the count doubles": {[]string{`{"kind":"agent","names":["z"]}`},
 			[]change{at(0), at(1), at(retell), at(2 * retell), at(3 * retell), at(3*retell + 1)}, []string{"unregistered created agent a1 ×1", "unregistered updated agent a1 ×2", "unregistered updated agent a1 ×4"}},
 		"retired by the config and acts": {[]string{`{"kind":"agent","names":["a1"],"retired":true}`, `{"kind":"agent","names":["b"]}`}, []change{agent("a1"), agent("b")}, []string{"retired created agent a1 ×1"}},
@@ -181,6 +181,7 @@ func TestInventoryFindingsAreLowUnlessTheConfigSaysOtherwise(t *testing.T) {
 // What asks for something asks again, so that an agent that was let go and comes back is stopped again.
 func TestAThingThatIsSeenAgainAsksForItsResponseAgain(t *testing.T) {
 	h := newRegistry(t, `{"kind":"agent","names":["z"]}`, `{"kind":"settings","respond":{"action":"block"}}`)
+	h.all = true
 	for i := range int64(4) {
 		e := call(i*retell, fmt.Sprint("e", i))
 		h.observe(&e)

@@ -146,10 +146,13 @@ func (d *personaPolicy) found(x *Scene, e *event.Event, v *policy.Violation, fau
 		o.next = 1
 		activity = event.Create
 	}
-	if o.count++; o.count < o.next {
+	if o.count++; o.count >= o.next {
+		o.next = double(o.count)
+	} else if x.Role.Respond == nil || v.Kind == "bypass" {
 		return
+	} else {
+		activity = event.Again
 	}
-	o.next = double(o.count)
 	deed := deeds[v.Kind]
 	did := deed.did
 	if e.Result.Outcome == event.Denied {

@@ -216,11 +216,14 @@ func (p *pair) breach(s *policy.Separation, other, by *deed, id string) *event.F
 		activity = event.Create
 	}
 	o.last = max(o.last, by.ref.Time)
-	if o.count++; o.count < o.next {
-		return nil
-	}
-	o.next = double(o.count)
 	role := s.Persona
+	if o.count++; o.count >= o.next {
+		o.next = double(o.count)
+	} else if role.Respond == nil {
+		return nil
+	} else {
+		activity = event.Again
+	}
 	why := s.Within.String() + " " + strconv.Quote(short(id)) + " did both sides of " + s.Name + ": " + s.Side(0) + ", and " + s.Side(1)
 	if s.SameResource {
 		why += ", on one resource"

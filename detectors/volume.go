@@ -45,8 +45,9 @@ type volume struct {
 	traits  trait
 	classes uint16
 	outcome uint8
-	seen    [3]uint64 // hashes of subject, resource, destination
-	first   baselines.Contributor
+	seen    [3]uint64             // hashes of subject, resource, destination
+	first   baselines.Contributor // it, once some window may want to remember it
+	noted   bool                  // first is of this event
 	key     []byte
 	payee   []byte
 	list    []Contribution
@@ -344,10 +345,7 @@ func (v *volume) newPlan(x *Scene, e *event.Event) *plan {
 		}
 	}
 	p.ids[policy.PersonaScope], p.ids[policy.TenantScope] = x.Persona, x.Tenant
-	p.ids[policy.ServerScope], p.ids[policy.ToolScope] = strings.Clone(e.Tool.Server), strings.Clone(e.Tool.Name)
-	if e.Tool.Server != "" {
-		p.ids[policy.ToolScope] = e.Tool.Server + "|" + e.Tool.Name
-	}
+	p.ids[policy.ServerScope], p.ids[policy.ToolScope] = strings.Clone(e.Tool.Server), event.ToolID(e.Tool.Server, e.Tool.Name)
 	return p
 }
 
@@ -461,7 +459,7 @@ func (v *volume) Observe(x *Scene, e *event.Event) {
 	}
 	p := v.plan(x, e)
 	v.measure(e, p.needs)
-	v.first = baselines.Contributor{Ref: x.Ref(e)}
+	v.noted = false
 	c := v.of(p)
 	for _, m := range c.call {
 		if !m.asks || m.cond.Suits(e) {
@@ -519,6 +517,9 @@ func (v *volume) own(x *Scene, e *event.Event, meters []*meter, mem *Memory, id 
 			index := s.at(x.Time, zone)
 			before := w.Total
 			if !w.Bump(s.Span, index, sums, self) {
+				if !v.noted {
+					v.first, v.noted = baselines.Contributor{Ref: x.Ref(e)}, true
+				}
 				w.Move(s.Span, index)
 				before = w.Total
 				if !w.Add(s.Span, index, 1, sums, &v.first, self) {
@@ -639,8 +640,6 @@ func (v *volume) Relate(x *Closing, b *Bucket) {
 	}
 }
 
-var plain = strings.NewReplacer("%7C", "|", "%25", "%")
-
 // named fills in whom the scope names besides itself.
 func named(f *event.Finding, b *Bucket) {
 	switch b.Scope {
@@ -648,11 +647,11 @@ func named(f *event.Finding, b *Bucket) {
 		f.Target = b.ID
 	case policy.UserBeneficiaryScope:
 		user, payee, _ := strings.Cut(b.ID, "|")
-		f.User, f.Target = plain.Replace(user), plain.Replace(payee)
+		f.User, f.Target = event.KeyPart(user), event.KeyPart(payee)
 	case policy.ToolScope:
-		f.Tool = b.ID
+		f.Tool = event.KeyPart(b.ID)
 		if server, tool, ok := strings.Cut(b.ID, "|"); ok {
-			f.Server, f.Tool = server, tool
+			f.Server, f.Tool = event.KeyPart(server), event.KeyPart(tool)
 		}
 	case policy.ServerScope:
 		f.Server = b.ID
@@ -791,6 +790,8 @@ func (w *window) judge(s *span, before *Sums, last event.Ref, found func(*line, 
 		case i >= 0 && now >= w.open[i].next && now > was: // a sum that has overflowed does not grow
 			w.open[i].next = above(w.open[i].next, now)
 			found(k, event.Update, &w.open[i])
+		case i >= 0 && now > was && k.limit.Respond != nil && !k.warn:
+			found(k, event.Again, &w.open[i])
 		}
 	}
 }
@@ -844,7 +845,7 @@ func (w *window) finding(k *line, activity event.Activity, c *crossing, id strin
 func whose(s policy.Scope, id string) string {
 	if s == policy.UserBeneficiaryScope {
 		user, payee, _ := strings.Cut(id, "|")
-		return "user " + strconv.Quote(short(plain.Replace(user))) + " and beneficiary " + strconv.Quote(short(plain.Replace(payee)))
+		return "user " + strconv.Quote(short(event.KeyPart(user))) + " and beneficiary " + strconv.Quote(short(event.KeyPart(payee)))
 	}
 	return s.String() + " " + strconv.Quote(short(id))
 }

@@ -34,6 +34,8 @@ type host struct {
 	time     int64
 	notes    []Note
 	found    []event.Finding
+	again    []event.Finding
+	all      bool // what goes on is found like the rest
 	reload   bool // every page goes through its encoding before each use
 }
 
@@ -69,7 +71,13 @@ func (h *host) Session() *Memory {
 	return h.memory(h.sessions, h.event.Tenant+"|"+h.event.Agent.ID+"|"+h.event.Session)
 }
 
-func (h *host) Find(f event.Finding) { h.found = append(h.found, f) }
+func (h *host) Find(f event.Finding) {
+	if f.Activity == event.Again && !h.all { // goes on without being told: for the breaker alone
+		h.again = append(h.again, f)
+		return
+	}
+	h.found = append(h.found, f)
+}
 
 func (h *host) Tell(slot byte, scope policy.Scope, id string, body []byte) {
 	h.notes = append(h.notes, Note{slot, scope, h.event.Tenant, id, event.Ref{Time: h.time, ID: h.event.ID, Agent: h.event.Agent.ID}, slices.Clone(body)})
@@ -942,4 +950,28 @@ func BenchmarkOwnLimits(b *testing.B) {
 		b.Fatal(err)
 	}
 	benchmarkVolume(b, set, 1)
+}
+
+func TestWhatGoesOnAsksForItsResponseAgain(t *testing.T) {
+	for respond, want := range map[string]string{"": "2 and 0", `,"respond":{"action":"block"}`: "2 and 2"} {
+		h := newHost(t, `{"v":1,"personas":[{"name":"clerk","default":"allow","tools":{"deny":["x"]}`+respond+`}],
+			"limits":[{"id":"l","scope":"agent","measure":"count","max":"1","window":"1h"`+respond+`}]}`)
+		for i := range 3 { // a persona's finding is told at 1, 2 and 4 calls, a limit's at 2 and 4
+			e := event.Event{ID: fmt.Sprint(i), Time: int64(i), Kind: event.ToolCall, Tenant: "acme", Persona: "clerk", Agent: event.Agent{ID: "a"}, Tool: event.Tool{Name: "x"}}
+			h.observe(&e)
+		}
+		count := map[string]int{}
+		for _, f := range h.found {
+			count[f.Detector]++
+		}
+		got := fmt.Sprintf("%d and %d", count["policy"], len(h.again))
+		if got != want || count["limit"] != 1 {
+			t.Errorf("with response %q: %s findings of the policy told and going on, want %s; %d of the limit", respond, got, want, count["limit"])
+		}
+		for _, f := range h.again {
+			if f.Response == nil || f.UID != h.found[0].UID && len(f.Refs) == 0 {
+				t.Errorf("%+v asks for nothing", f)
+			}
+		}
+	}
 }

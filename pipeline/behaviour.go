@@ -33,7 +33,7 @@ type behaviour struct {
 	told      int64 // now when the watermark last went to every facts partition
 	toldIdle  bool
 	relation  []int64             // watermark of each relation shard, as last heard
-	gates     map[string]bool     // tenant|persona: no further block may be added until the relation stage says so
+	gates     map[string]gate     // by tenant|persona: whose guard was last shut, or has a block to answer
 	wide      []*response.Breaker // of scopes above agents, as last heard
 	skip      []int64             // offsets that the shard was told to set aside
 	sweptHour int64
@@ -53,17 +53,17 @@ type behaviour struct {
 }
 
 const (
-	idleAfter  = 10_000 // ms without an event after which an idle source is not waited for
-	tellEvery  = 1000   // ms of wall clock between watermarks to every facts partition
-	agentIdle  = 7 * 86_400_000
-	sessionEnd = 86_400_000 // ms of event time after which an idle session is forgotten
-	factsBytes = 512 << 10  // a facts record is split above this
+	idleAfter  = 10_000          // ms without an event after which an idle source is not waited for
+	tellEvery  = 1000            // ms of wall clock between watermarks to every facts partition
+	agentIdle  = 32 * 86_400_000 // longer than any window
+	sessionEnd = 86_400_000      // ms of event time after which an idle session is forgotten
+	factsBytes = 512 << 10       // a facts record is split above this
 	// breakerIdle is how long the page of a scope that was once stopped is kept, for its epoch: consumers must have forgotten the old one by then.
 	breakerIdle = 90 * 86_400_000
 )
 
 func newBehaviour(p int32, r *rules, set *policy.Set, topic string) *behaviour {
-	b := &behaviour{shard: newShard(p, r), panel: detectors.New(set), topic: topic, gates: map[string]bool{}, said: map[uint64]int32{}, relation: make([]int64, r.facts), facts: make([][]byte, r.facts), hint: make([]int, r.facts)}
+	b := &behaviour{shard: newShard(p, r), panel: detectors.New(set), topic: topic, gates: map[string]gate{}, said: map[uint64]int32{}, relation: make([]int64, r.facts), facts: make([][]byte, r.facts), hint: make([]int, r.facts)}
 	for i := range b.relation {
 		b.relation[i] = noTime
 	}
@@ -80,12 +80,12 @@ func (b *behaviour) apply(log int, r *record) error {
 	b.idle = false
 	for _, o := range b.skip {
 		if o == r.offset {
-			b.deadLetter(b.topic, r, "failed", "the shard failed on this event several times; see its log")
+			b.deadLetter(b.topic, b.p, r, "failed", "the shard failed on this event several times; see its log")
 			return nil
 		}
 	}
 	if err := b.decoder.Decode(r.value, &b.e); err != nil {
-		b.deadLetter(b.topic, r, reasonOf(err), err.Error())
+		b.deadLetter(b.topic, b.p, r, reasonOf(err), err.Error())
 		return nil
 	}
 	if r.key != nil {
@@ -142,7 +142,11 @@ func (b *behaviour) observe(e *event.Event, stamp int64) {
 	b.role(pg, e)
 	if hour := baselines.FloorDiv(t, 3_600_000); hour > pg.active {
 		pg.active = hour
-		b.Contribute(guardSlot, policy.PersonaScope, b.scene.Persona, acted)
+		persona := b.scene.Persona
+		if b.scene.Role == nil {
+			persona = "" // as guardOf has it
+		}
+		b.Contribute(guardSlot, policy.PersonaScope, persona, acted)
 	}
 	b.panel.Observe(&b.scene, e)
 	if pg.breaker != nil || pg.barred > 0 || len(b.wide) > 0 {
@@ -302,12 +306,7 @@ func (b *behaviour) control(r *record) error {
 		}
 		b.tripAgent(*c.Trip)
 	case controlGate:
-		gate := c.Tenant + "|" + c.Persona
-		if c.Open {
-			delete(b.gates, gate)
-		} else if len(b.gates) < maxGates {
-			b.gates[gate] = true
-		}
+		b.opened(&c)
 	case controlWide:
 		b.heardWide(&c)
 	case controlAck, controlFeedback, controlExpire, controlMissed:
@@ -425,8 +424,12 @@ func (b *behaviour) appendVars(v []byte) []byte {
 		v = binary.AppendVarint(v, o)
 	}
 	v = binary.AppendUvarint(v, uint64(len(b.gates)))
-	for _, g := range slices.Sorted(maps.Keys(b.gates)) {
-		v = baselines.AppendString(v, g)
+	for _, name := range slices.Sorted(maps.Keys(b.gates)) {
+		shut := byte(0)
+		if b.gates[name].shut {
+			shut = 1
+		}
+		v = binary.BigEndian.AppendUint64(append(baselines.AppendString(v, name), shut), b.gates[name].waits)
 	}
 	v = binary.AppendUvarint(v, uint64(len(b.wide)))
 	for _, k := range b.wide {
@@ -451,9 +454,10 @@ func (b *behaviour) decodeVars(r *baselines.Reader) {
 	for range r.Len() {
 		b.skip = append(b.skip, r.Varint())
 	}
-	b.gates = map[string]bool{}
+	b.gates = map[string]gate{}
 	for range r.Len() {
-		b.gates[r.String()] = true
+		name := r.String()
+		b.gates[name] = gate{shut: r.Byte() == 1, waits: r.Uint64()}
 	}
 	b.wide = nil
 	for range r.Len() {

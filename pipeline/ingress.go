@@ -74,9 +74,9 @@ func (a answer) convert(r *kgo.Record) (output, error) {
 	if err != nil {
 		return output{}, &event.DecodeError{Reason: "bad_" + a.kind, Want: err.Error()}
 	}
-	c := control{Kind: a.kind, Body: r.Value, Offset: r.Offset}
+	c := control{Kind: a.kind, Source: r.Partition, Body: r.Value, Offset: r.Offset}
 	if !s.Type.Narrow() {
-		return output{to: toFacts, partition: a.rules.wideOwner(s), value: controlFacts(0, wall(), c)}, nil
+		return output{to: toFacts, partition: a.rules.wideOwner(s), value: controlFacts(0, wall(), "", c)}, nil
 	}
 	agent := s.Agent
 	if s.Type == event.AgentScope {
@@ -130,8 +130,9 @@ func (in *ingress) session(ctx context.Context) error {
 	unwritten := false
 	s, err := kgo.NewGroupTransactSession(append(slices.Clone(c.Options), kgo.WithContext(base), kgo.ConsumerGroup(c.Group+"-ingress"), kgo.ConsumeTopics(topics...),
 		kgo.TransactionalID(id), kgo.InstanceID(id), kgo.BlockRebalanceOnPoll(), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.SessionTimeout(c.SessionTimeout), kgo.TransactionTimeout(c.TransactionTimeout),
-		kgo.FetchMaxWait(100*time.Millisecond), kgo.BrokerMaxReadBytes(512<<20), kgo.ProducerBatchCompression(kgo.Lz4Compression()),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.SessionTimeout(c.SessionTimeout), kgo.HeartbeatInterval(c.SessionTimeout/10), kgo.RebalanceTimeout(3*c.SessionTimeout),
+		kgo.TransactionTimeout(c.TransactionTimeout), kgo.RetryTimeout(c.TransactionTimeout),
+		kgo.FetchMaxWait(100*time.Millisecond), kgo.BrokerMaxReadBytes(512<<20), kgo.ProducerBatchCompression(kgo.Lz4Compression()), kgo.ProducerLinger(0),
 		kgo.RecordPartitioner(partitioner), kgo.MaxBufferedRecords(200_000),
 		kgo.OnPartitionsAssigned(func(context.Context, *kgo.Client, map[string][]int32) { joined.Store(true) }), kgo.WithHooks(c.Metrics.hooks("ingress")...))...)
 	if err != nil {
@@ -145,7 +146,7 @@ func (in *ingress) session(ctx context.Context) error {
 	}
 	metrics := c.Metrics.stage("ingress")
 	names := topicsOf(c.Topics)
-	out := stage{topics: names}
+	out := stage{cfg: c, name: "ingress", topics: names}
 	var complained time.Time
 	for ctx.Err() == nil {
 		health := StageHealth{Stage: "ingress"}
@@ -187,7 +188,9 @@ func (in *ingress) session(ctx context.Context) error {
 			}
 			cl.Produce(end, out.record(o), promise)
 		})
+		out.at("open transaction")
 		err := cl.Flush(end)
+		out.at("before End")
 		s.AllowRebalance()
 		var ok bool
 		if err == nil {
@@ -200,6 +203,7 @@ func (in *ingress) session(ctx context.Context) error {
 			metrics.transactions("unknown").Inc()
 			return err
 		case ok:
+			out.at("after End")
 			metrics.transactions("committed").Inc()
 			c.Metrics.events.WithLabelValues("ingress").Add(float64(n))
 			for reason, k := range dead {

@@ -70,7 +70,7 @@ func engine(t testing.TB, sources, facts int32, list ...*policy.Set) *rules {
 	for _, s := range list {
 		known[s.Hash()] = s
 	}
-	return &rules{encoder: &ocsf{}, sources: sources, facts: facts, pageCap: 1000, partition: byKey, set: func(h string) (*policy.Set, error) {
+	return &rules{encoder: &ocsf{}, sources: sources, facts: facts, pageCap: 1000, partition: byKey, acks: "agent.acks", feedback: "agent.feedback", set: func(h string) (*policy.Set, error) {
 		if known[h] == nil {
 			return nil, fmt.Errorf("set %s is not known", h)
 		}
@@ -87,7 +87,8 @@ type traffic struct {
 	n      int
 	behind int // up to so many milliseconds
 	agents int
-	step   int64 // at most so many milliseconds between two events; 0: 1200
+	step   int64    // at most so many milliseconds between two events; 0: 1200
+	roles  []string // of the agents, in turn; nil: all are clerks
 }
 
 func (g *traffic) event() (line []byte, at int64) {
@@ -108,9 +109,13 @@ func (g *traffic) event() (line []byte, at int64) {
 	if g.IntN(3) == 0 {
 		user = fmt.Sprint("of-agent-", agent) // so that what is found about the user is about one agent
 	}
+	persona := "clerk"
+	if len(g.roles) > 0 {
+		persona = g.roles[agent%len(g.roles)]
+	}
 	tool := []string{"search", "search", "mail", "rm"}[g.IntN(4)]
-	return fmt.Appendf(nil, `{"id":"e%06d","time":%d,"kind":"tool_call","tenant":"t%d","agent":{"id":"agent-%d"},"user":%q,"session":"s%d","persona":"clerk","tool":{"name":%q},`+
-		`"result":{"outcome":"ok","records":%d},"amount":{"value":"%d","currency":"EUR"}}`, g.n, at, g.IntN(2), agent, user, g.IntN(2), tool, g.IntN(15), g.IntN(20)), at
+	return fmt.Appendf(nil, `{"id":"e%06d","time":%d,"kind":"tool_call","tenant":"t%d","agent":{"id":"agent-%d"},"user":%q,"session":"s%d","persona":%q,"tool":{"name":%q},`+
+		`"result":{"outcome":"ok","records":%d},"amount":{"value":"%d","currency":"EUR"}}`, g.n, at, g.IntN(2), agent, user, g.IntN(2), persona, tool, g.IntN(15), g.IntN(20)), at
 }
 
 func stream(seed uint64, behind, agents int) *traffic {

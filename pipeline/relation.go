@@ -72,7 +72,7 @@ func (b *relation) apply(_ int, r *record) error {
 		return nil
 	}
 	// A shard that has no set yet takes that of the first facts, so that nothing is counted by nobody; later ones take effect by a record of their own.
-	if h.set != b.panel.Set.Hash() && (h.activate || b.panel.Set == none) {
+	if h.set != "" && h.set != b.panel.Set.Hash() && (h.activate || b.panel.Set == none) {
 		set, err := b.rules.set(h.set)
 		if err != nil {
 			return err
@@ -160,11 +160,10 @@ func (b *relation) takeNote(k *detectors.Note) {
 				last = i
 			}
 		}
-		if k.Ref.Before(pg.notes[last].Ref) {
-			pg.notes[last] = *k
-			b.due[index] = append(b.due[index], pg)
+		if !k.Ref.Before(pg.notes[last].Ref) {
+			return
 		}
-		return
+		pg.notes = slices.Delete(pg.notes, last, last+1)
 	}
 	if !slices.ContainsFunc(pg.notes, func(o detectors.Note) bool { return baselines.FloorDiv(o.Ref.Time, detectors.BucketMS) == index }) {
 		b.due[index] = append(b.due[index], pg)
@@ -246,7 +245,7 @@ func (b *relation) advanceTo(t int64) {
 			if pg.key[0] == widePage {
 				return !pg.breaker.Open() && pg.seen < t-breakerIdle
 			}
-			return len(pg.pending)+len(pg.notes) == 0 && pg.seen < t-scopeIdle
+			return len(pg.pending)+len(pg.notes) == 0 && pg.guard.Idle() && pg.seen < t-scopeIdle
 		})
 	}
 }
@@ -401,9 +400,7 @@ func (b *relation) indexed(pg *page) {
 	}
 	for i := range pg.notes {
 		index := baselines.FloorDiv(pg.notes[i].Ref.Time, detectors.BucketMS)
-		if !slices.Contains(b.due[index], pg) {
-			b.due[index] = append(b.due[index], pg)
-		}
+		b.due[index] = append(b.due[index], pg) // more than once does no harm
 	}
 }
 

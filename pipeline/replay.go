@@ -31,7 +31,7 @@ type Replay struct {
 	Since int64
 	// Deliver is given the findings of each slice, sorted by (time, uid).
 	Deliver func(*event.Finding) error
-	// Command, if not nil, is given the commands that a live engine would issue in each slice, sorted by (time, scope, epoch). Expiry runs on the watermark.
+	// Command, if not nil, is given the commands that a live engine would issue in each slice, sorted by (time, scope), those of a scope by epoch. Expiry runs on the watermark.
 	Command func(*event.Command) error
 	// Bad is told of each record that did not decode.
 	Bad func(at int64, reason string, err error)
@@ -314,19 +314,19 @@ func (x *replaying) chunk(c *Chunk) error {
 				x.sum.Last = max(x.sum.Last, t)
 			}
 			x.sum.Events++
-			p := it.hash % virtual
-			x.queues[p] = append(x.queues[p], it)
-			x.queued++
-			if future && !x.clock.seen {
-				continue
+			if !future || x.clock.seen {
+				x.clock.see(t, it.hash)
 			}
-			x.clock.see(t, it.hash)
-			if s := baselines.FloorDiv(x.clock.watermark(), sliceMS); s > x.slice {
+			// Before the event that moves the watermark on: what ended in a long quiet has ended when that event comes.
+			if s := baselines.FloorDiv(x.clock.watermark(), sliceMS); x.clock.seen && s > x.slice {
 				x.slice = s
 				if err := x.cut(); err != nil {
 					return err
 				}
 			}
+			p := it.hash % virtual
+			x.queues[p] = append(x.queues[p], it)
+			x.queued++
 		}
 	}
 	x.apply() // partial sums alias the chunk: they become facts before it is reused
@@ -335,9 +335,13 @@ func (x *replaying) chunk(c *Chunk) error {
 
 // apply runs what is queued through the behaviour stage and files its facts with the relation stage.
 func (x *replaying) apply() {
-	if x.queued == 0 {
-		return
+	if x.queued > 0 {
+		x.run()
 	}
+}
+
+// run does it, and applies what the relation stage has told the behaviour stage, in any case.
+func (x *replaying) run() {
 	run := func(p int) {
 		b := x.behaviours[p]
 		if len(x.queues[p]) == 0 && len(x.verdicts[p]) == 0 {
@@ -393,6 +397,8 @@ func (x *replaying) cut() error {
 	x.apply()
 	x.watermark = x.slice * sliceMS
 	x.hear()
+	x.expire() // also what was ordered late enough to be over already
+	x.hear()
 	advance := func(q int) { x.relations[q].advanceTo(x.watermark) }
 	if x.sum.Events-x.cutAt < smallRun {
 		for q := range virtual {
@@ -402,20 +408,40 @@ func (x *replaying) cut() error {
 		x.parallel(virtual, advance)
 	}
 	x.cutAt = x.sum.Events
-	x.expire()
 	return x.deliver()
 }
 
-// hear applies what behaviour shards told relation shards in the slice.
+// hear applies what behaviour shards told relation shards in the slice, and what these tell each other because of it.
 func (x *replaying) hear() {
-	for q, told := range x.told {
-		slices.SortFunc(told, func(a, b record) int {
-			return cmp.Or(cmp.Compare(tripTime(a.value), tripTime(b.value)), bytes.Compare(a.value, b.value))
-		})
-		for i := range told {
-			x.relations[q].apply(mainLog, &told[i])
+	for some := true; some; {
+		some = false
+		for q, told := range x.told {
+			some = some || len(told) > 0
+			slices.SortFunc(told, func(a, b record) int {
+				return cmp.Or(cmp.Compare(tripTime(a.value), tripTime(b.value)), bytes.Compare(a.value, b.value))
+			})
+			x.told[q] = nil
+			for i := range told {
+				x.relations[q].apply(mainLog, &told[i])
+			}
 		}
-		x.told[q] = nil
+		x.pass()
+	}
+}
+
+// pass files what the relation stage has written for both stages.
+func (x *replaying) pass() {
+	for _, b := range x.relations {
+		for _, o := range b.out {
+			switch o.to {
+			case toControl:
+				x.verdicts[o.partition] = append(x.verdicts[o.partition], record{value: o.value})
+			case toFacts:
+				x.told[o.partition] = append(x.told[o.partition], record{value: o.value})
+			}
+		}
+		clear(b.out)
+		b.out = b.out[:0]
 	}
 }
 
@@ -447,7 +473,7 @@ func (x *replaying) expire() {
 			x.verdicts[p] = append(x.verdicts[p], record{value: c.encode()})
 		}
 		for _, c := range over(x.relations[p].shard) {
-			x.told[p] = append(x.told[p], record{value: controlFacts(0, 0, c)})
+			x.told[p] = append(x.told[p], record{value: controlFacts(0, 0, "", c)})
 		}
 	}
 }
@@ -468,14 +494,8 @@ func (x *replaying) deliver() error {
 	}
 	for _, b := range x.relations {
 		take(b.shard)
-		for _, o := range b.out {
-			if o.to == toControl {
-				x.verdicts[o.partition] = append(x.verdicts[o.partition], record{value: o.value})
-			}
-		}
-		clear(b.out)
-		b.out = b.out[:0]
 	}
+	x.pass()
 	slices.SortStableFunc(all, func(a, b *event.Finding) int {
 		return cmp.Or(cmp.Compare(a.Time, b.Time), cmp.Compare(a.UID, b.UID))
 	})
@@ -495,24 +515,52 @@ func (x *replaying) deliver() error {
 	if len(commands) == 0 {
 		return nil
 	}
-	slices.SortStableFunc(commands, func(a, b event.Command) int {
-		return cmp.Or(cmp.Compare(a.Time, b.Time), cmp.Compare(a.Scope.Key(), b.Scope.Key()), cmp.Compare(a.Epoch, b.Epoch))
-	})
-	for i := range commands {
-		if c := &commands[i]; c.Time >= x.Since {
-			x.sum.Commands++
-			if x.Command != nil {
-				if err := x.Command(c); err != nil {
-					return err
-				}
+	for _, c := range inOrder(commands) {
+		if c.Time < x.Since {
+			continue
+		}
+		x.sum.Commands++
+		if x.Command != nil {
+			if err := x.Command(c); err != nil {
+				return err
 			}
 		}
 	}
 	return nil
 }
 
+// inOrder sorts commands by time and scope, but never before an earlier epoch of their scope: a late event may come after an end.
+func inOrder(commands []event.Command) []*event.Command {
+	type timed struct {
+		*event.Command
+		key  string
+		when int64
+	}
+	list := make([]timed, len(commands))
+	for i := range commands {
+		c := &commands[i]
+		list[i] = timed{c, c.Scope.Key(), c.Time}
+	}
+	slices.SortFunc(list, func(a, b timed) int {
+		return cmp.Or(cmp.Compare(a.key, b.key), cmp.Compare(a.Epoch, b.Epoch))
+	})
+	for i := range list[1:] {
+		if a, b := &list[i], &list[i+1]; a.key == b.key {
+			b.when = max(a.when, b.when)
+		}
+	}
+	slices.SortStableFunc(list, func(a, b timed) int { return cmp.Or(cmp.Compare(a.when, b.when), cmp.Compare(a.key, b.key)) })
+	out := make([]*event.Command, len(list))
+	for i := range list {
+		out[i] = list[i].Command
+	}
+	return out
+}
+
 func (x *replaying) end() error {
 	x.apply()
+	x.hear()
+	x.expire()
 	x.hear()
 	for _, b := range x.relations {
 		b.closePassed() // what came late in the last slice
@@ -523,14 +571,18 @@ func (x *replaying) end() error {
 	if err := x.deliver(); err != nil {
 		return err
 	}
-	// What the relation stage has said last, and what follows from it.
-	for p, b := range x.behaviours {
-		for i := range x.verdicts[p] {
-			b.control(&x.verdicts[p][i])
-		}
-		x.verdicts[p] = nil
+	// What the relation stage has said last, and what follows from it, until nobody has anything to say.
+	waits := func(told [virtual][]record) bool {
+		return slices.ContainsFunc(told[:], func(r []record) bool { return len(r) > 0 })
 	}
-	return x.deliver()
+	for waits(x.verdicts) || waits(x.told) {
+		x.run()
+		x.hear()
+		if err := x.deliver(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (x *replaying) summary() Summary {

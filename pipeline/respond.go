@@ -1,6 +1,8 @@
 package pipeline
 
 import (
+	"cmp"
+	"slices"
 	"strings"
 
 	"github.com/cespare/xxhash/v2"
@@ -43,38 +45,35 @@ func orderOf(f *event.Finding, at int64) (o order, ok bool) {
 	if t == 0 {
 		t, _ = event.ParseScopeType(f.ScopeType)
 	}
-	s := event.Scope{Type: t, Tenant: f.Tenant}
-	switch t {
-	case event.SessionScope:
-		s.ID, s.Agent = f.Session, f.Agent
-		if s.ID == "" { // without a session the agent is the narrowest that can be stopped
-			s.Type, s.ID, s.Agent = event.AgentScope, f.Agent, ""
-		}
-	case event.PersonaScope:
-		s.ID = f.Persona
-	case event.UserScope:
-		s.ID = f.User
-	case event.ToolScope:
-		s.ID = f.Tool
-		if f.Server != "" {
-			s.ID = f.Server + "|" + f.Tool
-		}
-	case event.ServerScope:
-		s.ID = f.Server
-	case event.TenantScope:
-		s.ID = f.Tenant
-	default: // what has no breaker of its own (a beneficiary, say) is stopped where it acts
-		s.Type, s.ID = event.AgentScope, f.Agent
-	}
-	if s.ID == "" {
-		return o, false
-	}
 	trigger := event.Ref{Time: f.Time}
 	if n := len(f.Refs); n > 0 {
 		trigger = f.Refs[n-1]
 	}
+	agent := cmp.Or(f.Agent, trigger.Agent) // of several, the one that crossed the line
+	s := event.Scope{Type: t, Tenant: f.Tenant}
+	switch {
+	case t == event.SessionScope && f.Session != "":
+		s.ID, s.Agent = f.Session, agent
+	case t.String() == f.ScopeType && t != event.SessionScope:
+		s.ID = f.ScopeID
+	case t == event.PersonaScope:
+		s.ID = f.Persona
+	case t == event.UserScope:
+		s.ID = f.User
+	case t == event.ToolScope && f.Tool != "":
+		s.ID = event.ToolID(f.Server, f.Tool)
+	case t == event.ServerScope:
+		s.ID = f.Server
+	case t == event.TenantScope:
+		s.ID = f.Tenant
+	case t != event.ToolScope: // what has no breaker of its own (a beneficiary, say), or is not known (a session), is stopped where it acts
+		s.Type, s.ID = event.AgentScope, agent
+	}
+	if s.ID == "" {
+		return o, false
+	}
 	return order{Scope: s, Persona: f.Persona, Order: response.Order{Action: r.Action, DurationMS: r.DurationMS, Rate: r.Rate, Time: at, FindingUID: f.UID, Reason: f.Why,
-		Issuer: event.Issuer{Type: "rule", Rule: f.Rule, Version: f.RuleVersion}, Trigger: trigger, Guarded: r.Action >= event.Block && s.Type.Narrow()}}, true
+		Issuer: event.Issuer{Type: "rule", Rule: f.Rule, Version: f.RuleVersion}, Trigger: trigger, Guarded: r.Action >= event.Block && s.Type.Narrow(), Again: f.Activity == event.Again}}, true
 }
 
 // wallNow is the wall clock as the logs tell it; in a replay the event time takes its place.
@@ -130,8 +129,9 @@ func (s *shard) trip(pg *page, o order) bool {
 	return true
 }
 
-// shut issues the command that closed a breaker.
+// shut issues the command that closed a breaker. Its page lives on for its epoch, from now.
 func (s *shard) shut(pg *page, c *event.Command) {
+	pg.seen = max(pg.seen, c.Time)
 	s.command(pg, c)
 	s.machine.turned(pg, false)
 }
@@ -179,28 +179,25 @@ func (s *shard) answer(c *control, r *record) {
 			s.count("acks", "unknown")
 			return
 		}
-		before := pg.breaker.Ack
 		switch pg.breaker.TakeAck(&a, r.stamp) {
 		case response.AckUnknown:
 			s.count("acks", "unknown")
-			return
 		case response.AckStale:
 			s.count("acks", "stale")
-			return
+		case response.AckKnown:
+			s.count("acks", "repeated")
 		case response.AckRefused:
 			s.report1(pg.breaker.NotEnforced())
-		}
-		s.count("acks", a.Status.String())
-		if before != pg.breaker.Ack && pg.breaker.Open() {
-			s.publish(pg)
+			fallthrough
+		case response.AckTaken:
+			s.count("acks", a.Status.String())
+			if pg.breaker.Open() {
+				s.publish(pg)
+			}
 		}
 	case controlExpire:
 		pg := s.breakerPage(c.Scope, false)
-		if pg == nil || pg.breaker == nil {
-			return
-		}
-		if s.now != 0 && r.stamp < pg.breaker.Until-clockSkew {
-			s.count("refused", "clock") // an instance whose clock is ahead of the broker's must not let somebody go
+		if pg == nil || pg.breaker == nil || s.hasty(pg.breaker.Until, r) {
 			return
 		}
 		if cmd, ok := pg.breaker.Expire(c.Epoch, s.settings(), c.Time); ok {
@@ -208,7 +205,7 @@ func (s *shard) answer(c *control, r *record) {
 		}
 	case controlMissed:
 		pg := s.breakerPage(c.Scope, false)
-		if pg == nil || !pg.breaker.Miss(c.Epoch, c.Time) {
+		if pg == nil || pg.breaker == nil || s.hasty(pg.breaker.AckBy, r) || !pg.breaker.Miss(c.Epoch, c.Time) {
 			return
 		}
 		s.count("acks", "missed")
@@ -217,9 +214,21 @@ func (s *shard) answer(c *control, r *record) {
 	case controlFeedback:
 		if reason, detail := s.feedback(c, r); reason != "" {
 			s.count("refused", reason)
-			s.deadLetter(s.rules.feedback, &record{offset: c.Offset, stamp: r.stamp, value: c.Body}, reason, detail)
+			s.deadLetter(s.rules.feedback, c.Source, &record{offset: c.Offset, stamp: r.stamp, value: c.Body}, reason, detail)
 		}
+	default:
+		s.counts.badControl++
 	}
+}
+
+// hasty tells whether a record of what the wall clock says was written long before that time, by the broker's clock: an instance whose own is ahead
+// must not let somebody go, or report a gateway that has time left.
+func (s *shard) hasty(due int64, r *record) bool {
+	if s.now == 0 || r.stamp >= due-clockSkew {
+		return false
+	}
+	s.count("refused", "clock")
+	return true
 }
 
 // clockSkew is how far an instance's clock may be ahead of the broker's before it is not believed.
@@ -231,7 +240,7 @@ const (
 	maxTaken    = 4096
 )
 
-// taken is a feedback that was acted on.
+// taken is a feedback that was well signed.
 type taken struct {
 	id    uint64
 	stamp int64
@@ -264,13 +273,15 @@ func (s *shard) feedback(c *control, r *record) (reason, detail string) {
 	case f.Time < r.stamp-feedbackTol || f.Time > r.stamp+feedbackTol:
 		return "stale_feedback", "its time and the broker's differ by more than ten minutes: it is old, or a clock is wrong"
 	case len(s.taken) >= maxTaken:
-		return "too_much_feedback", "more than 4096 in twenty minutes"
+		return "too_much_feedback", "more than 4096 records in twenty minutes"
 	}
 	for _, t := range s.taken {
 		if t.id == id {
 			return "replayed", "feedback with this id was taken before"
 		}
 	}
+	// Whatever becomes of it: what is refused now must not act later because somebody sends it again.
+	s.taken = append(s.taken, taken{id, r.stamp})
 	issuer := event.Issuer{Type: "human", By: f.By, Rule: f.ID}
 	switch f.Type {
 	case event.TripFeedback:
@@ -292,7 +303,6 @@ func (s *shard) feedback(c *control, r *record) (reason, detail string) {
 	default:
 		return "unknown_type", "approve has nothing to approve yet"
 	}
-	s.taken = append(s.taken, taken{id, r.stamp})
 	s.count("feedback", f.Type.String())
 	return "", ""
 }
@@ -303,49 +313,83 @@ func (s *shard) report1(f event.Finding) {
 	s.find(&f)
 }
 
-// tripAgent carries out an order on an agent or one of its sessions, if the persona's guard lets it: until the persona's relation shard says so again, a
-// shard may add one block.
+// gate is whether a shard may block agents of a persona on its own.
+type gate struct {
+	shut  bool   // the persona's relation shard said no
+	waits uint64 // hash of a block that it has not answered yet; 0: none
+}
+
+// guardOf is the tenant and the persona whose guard counts an agent. Personas that nobody has declared share one: whoever makes up personas must not
+// get a share for each.
+func guardOf(set *policy.Set, tenant, persona string) string {
+	if set.Persona(tenant, persona) == nil {
+		persona = ""
+	}
+	return tenant + "|" + persona
+}
+
+// tripAgent carries out an order on an agent or one of its sessions, if the persona's guard lets it: a shard may add one block, and the next when the
+// persona's relation shard has counted that one and says so.
 func (b *behaviour) tripAgent(o order) {
 	pg := b.breakerPage(o.Scope, true)
 	if pg == nil {
+		b.count("refused", "no_room")
 		return
 	}
-	gate := o.Scope.Tenant + "|" + o.Persona
-	if o.Order.Guarded && (!pg.breaker.Open() || pg.breaker.Persona == "") {
-		if _, spent := b.gates[gate]; spent || len(b.gates) >= maxGates {
-			if o.Order.Action > event.Escalate && (!pg.breaker.Open() || pg.breaker.Action < event.Escalate) {
-				b.count("guarded", o.Order.Action.String())
-			}
-			o.Order.Action, o.Order.Guarded = event.Escalate, false
-			o.Order.Reason = "guard: " + o.Order.Reason
+	name := guardOf(b.panel.Set, o.Scope.Tenant, o.Persona)
+	g, known := b.gates[name]
+	if counted := pg.breaker.Open() && pg.breaker.Persona != ""; o.Order.Guarded && !counted && (g.shut || g.waits != 0 || !known && len(b.gates) >= maxGates) {
+		if !pg.breaker.Open() || pg.breaker.Action < event.Escalate {
+			b.count("guarded", o.Order.Action.String())
 		}
+		o.Order.Action, o.Order.Guarded = event.Escalate, false
+		o.Order.Reason = "guard: " + o.Order.Reason
 	}
 	if !b.trip(pg, o) || pg.breaker.Action < event.Block || !o.Order.Guarded || pg.breaker.Persona != "" {
 		return
 	}
-	pg.breaker.Persona = gate
-	b.gates[gate] = true
-	b.tellGuard(controlBlocked, pg.breaker)
+	pg.breaker.Persona = name
+	c := b.tellGuard(controlBlocked, pg.breaker)
+	g.waits = c.Hash
+	b.gates[name] = g
 }
 
 // maxGates bounds the personas that a shard waits for.
 const maxGates = 10_000
 
 // tellGuard tells the persona's relation shard of a block or its end.
-func (b *behaviour) tellGuard(kind string, k *response.Breaker) {
+func (b *behaviour) tellGuard(kind string, k *response.Breaker) control {
 	tenant, persona, _ := strings.Cut(k.Persona, "|")
-	c := control{Kind: kind, Source: b.p, Tenant: tenant, Persona: persona, Hash: xxhash.Sum64String(k.Scope.Key())}
+	c := control{Kind: kind, Source: b.p, Tenant: tenant, Persona: persona, Hash: xxhash.Sum64String(k.Scope.Key()) | 1}
 	b.tellRelation(b.rules.owner(tenant, policy.PersonaScope, persona), c)
+	return c
+}
+
+// opened hears from a persona's guard: the answer to a block if it names one, else news for all.
+func (b *behaviour) opened(c *control) {
+	name := c.Tenant + "|" + c.Persona
+	g, known := b.gates[name]
+	if c.Hash == g.waits {
+		g.waits = 0
+	}
+	g.shut = !c.Open
+	switch {
+	case g == gate{}:
+		delete(b.gates, name)
+	case known || len(b.gates) < maxGates:
+		b.gates[name] = g
+	}
 }
 
 // tellRelation writes a control record into a relation shard's log: it is not held until the watermark.
 func (b *behaviour) tellRelation(q int32, c control) {
-	b.emit(output{to: toFacts, partition: q, value: controlFacts(b.p, b.now, c)})
+	b.emit(output{to: toFacts, partition: q, value: controlFacts(b.p, b.now, b.panel.Set.Hash(), c)})
 }
 
-// controlFacts is a facts record that is a control record.
-func controlFacts(source int32, now int64, c control) []byte {
-	return append(appendFactsHead(nil, factsHead{source: source, now: now, control: true}), c.encode()...)
+// controlFacts is a facts record that is a control record. set is that under which it was decided, "" if none was needed: people and gateways do not
+// wait for the first one.
+func controlFacts(source int32, now int64, set string, c control) []byte {
+	return append(appendFactsHead(nil, factsHead{source: source, now: now, control: true, set: set}), c.encode()...)
 }
 
 func isControlFacts(value []byte) bool { return len(value) > 1 && value[1]&factsControl != 0 }
@@ -370,9 +414,20 @@ func (b *behaviour) respond(f *event.Finding) {
 	case !ok:
 	case o.Scope.Type.Narrow():
 		b.tripAgent(o)
+	case b.inForce(&o): // as far as this shard has heard: who goes on and on must not fill the log with questions
 	default:
-		b.tellRelation(b.rules.wideOwner(o.Scope), control{Kind: controlTrip, Source: b.p, Trip: &o})
+		b.tellRelation(b.rules.wideOwner(o.Scope), control{Kind: controlAsk, Source: b.p, Trip: &o})
 	}
+}
+
+// inForce tells whether the breaker of a wide scope does what an order asks for.
+func (b *behaviour) inForce(o *order) bool {
+	for _, k := range b.wide {
+		if k.Scope == o.Scope {
+			return k.Holds(b.wallNow(o.Order.Time)) && k.Action >= o.Order.Action && (k.Mode == event.Enforce || !b.settings().Enforce)
+		}
+	}
+	return false
 }
 
 // turned implements machine: a breaker opened or closed.
@@ -400,7 +455,7 @@ func (b *behaviour) stated(*page) {}
 
 // defied looks whether a call that went through goes against what is in force on its agent, its session, or a wider scope.
 func (b *behaviour) defied(pg *page, e *event.Event) {
-	if e.Kind != event.ToolCall || e.Phase == event.Attempt || e.Result.Outcome == event.Denied {
+	if e.Kind != event.ToolCall || e.Phase == event.Attempt || e.Result.Outcome == event.Denied || e.Result.Outcome == event.NoOutcome && (e.Policy.Verdict == "deny" || e.Policy.Verdict == "escalate") {
 		return
 	}
 	ref := event.Ref{Time: b.scene.Time, ID: e.ID, Agent: e.Agent.ID}
@@ -439,11 +494,7 @@ func covers(s *event.Scope, persona string, e *event.Event) bool {
 	case event.ServerScope:
 		return s.ID == e.Tool.Server
 	case event.ToolScope:
-		server, name, on := strings.Cut(s.ID, "|")
-		if !on {
-			return s.ID == e.Tool.Name
-		}
-		return server == e.Tool.Server && name == e.Tool.Name
+		return s.ID == event.ToolID("", e.Tool.Name) || e.Tool.Server != "" && s.ID == event.ToolID(e.Tool.Server, e.Tool.Name)
 	}
 	return true
 }
@@ -459,27 +510,35 @@ func (b *behaviour) heardWide(c *control) {
 		b.counts.badControl++
 		return
 	}
-	for i, have := range b.wide {
-		if have.Scope == k.Scope {
-			if !k.Open() {
-				b.wide = append(b.wide[:i:i], b.wide[i+1:]...)
-			} else if k.Epoch >= have.Epoch {
-				k.KeepActs(have)
-				b.wide[i] = k
-			}
-			return
-		}
-	}
-	if k.Open() && len(b.wide) < maxWide {
+	i := slices.IndexFunc(b.wide, func(have *response.Breaker) bool { return have.Scope == k.Scope })
+	switch {
+	case i >= 0 && k.Epoch < b.wide[i].Epoch:
+	case i >= 0 && !k.Open():
+		b.wide = slices.Delete(b.wide, i, i+1)
+	case i >= 0:
+		k.KeepActs(b.wide[i])
+		b.wide[i] = k
+	case k.Open() && len(b.wide) < maxWide:
 		b.wide = append(b.wide, k)
+	case k.Open():
+		b.count("refused", "unwatched")
 	}
 }
 
 // tripWide carries out an order on a scope above agents.
 func (b *relation) tripWide(o order) {
-	if pg := b.breakerPage(o.Scope, true); pg != nil {
-		b.trip(pg, o)
+	pg := b.breakerPage(o.Scope, true)
+	if pg == nil {
+		b.count("refused", "no_room")
+		return
 	}
+	b.trip(pg, o)
+}
+
+// ask passes an order on to the shard that owns its scope, which may be this one.
+func (b *relation) ask(kind string, o order) {
+	q := b.rules.wideOwner(o.Scope)
+	b.emit(output{to: toFacts, partition: q, value: controlFacts(0, b.now, b.panel.Set.Hash(), control{Kind: kind, Source: b.p, Trip: &o})})
 }
 
 // respond does what a finding of this stage asks for: a scope above agents is here, an agent's shard is told.
@@ -488,7 +547,7 @@ func (b *relation) respond(f *event.Finding) {
 	switch {
 	case !ok:
 	case !o.Scope.Type.Narrow():
-		b.tripWide(o)
+		b.ask(controlAsk, o)
 	default:
 		agent := o.Scope.Agent
 		if o.Scope.Type == event.AgentScope {
@@ -541,15 +600,28 @@ func (b *relation) guarded(tenant, persona string, change func(*response.Guard))
 func (b *relation) control(c *control, r *record) {
 	switch c.Kind {
 	case controlBlocked:
-		if g := b.guarded(c.Tenant, c.Persona, func(g *response.Guard) { g.Blocked(c.Hash) }); g != nil && !g.Shut() {
-			b.emit(output{to: toControl, partition: c.Source, value: control{Kind: controlGate, Source: b.p, Tenant: c.Tenant, Persona: c.Persona, Open: true}.encode()})
+		if c.Source < 0 || c.Source >= b.rules.sources {
+			b.counts.badControl++
+			return
+		}
+		if g := b.guarded(c.Tenant, c.Persona, func(g *response.Guard) { g.Blocked(c.Hash) }); g != nil {
+			b.emit(output{to: toControl, partition: c.Source, value: control{Kind: controlGate, Source: b.p, Tenant: c.Tenant, Persona: c.Persona, Hash: c.Hash, Open: !g.Shut()}.encode()})
 		}
 	case controlFreed:
 		b.guarded(c.Tenant, c.Persona, func(g *response.Guard) { g.Freed(c.Hash) })
-	case controlTrip:
-		if c.Trip == nil || c.Trip.Scope.Type.Narrow() {
+	case controlAsk, controlTrip:
+		if c.Trip == nil || c.Trip.Scope.Type.Narrow() || b.rules.wideOwner(c.Trip.Scope) != b.p {
 			b.counts.badControl++
 			return
+		}
+		if c.Kind == controlAsk {
+			// Whether it is stale the wall clock decides, and a relation shard has none but the stamps of what it writes itself: what came
+			// with the question is the time of whoever asked, perhaps long ago.
+			b.ask(controlTrip, *c.Trip)
+			return
+		}
+		if b.now != 0 {
+			b.now = max(b.now, r.stamp)
 		}
 		b.tripWide(*c.Trip)
 	default:

@@ -109,7 +109,7 @@ type shard struct {
 	out      []output
 	findings []*event.Finding // behind out, for sinks of this process
 	commands []event.Command  // likewise
-	taken    []taken          // feedback that was acted on of late
+	taken    []taken          // feedback of late
 	open     map[*page]bool   // pages whose breaker may wait for the clock; derived, never state
 	digest   *xxhash.Digest
 	counts   counts
@@ -407,12 +407,12 @@ func (s *shard) count(metric, label string) {
 }
 
 // deadLetter sets a record aside with its reason and origin.
-func (s *shard) deadLetter(topic string, r *record, reason, detail string) {
+func (s *shard) deadLetter(topic string, p int32, r *record, reason, detail string) {
 	if s.counts.dead == nil {
 		s.counts.dead = map[string]int64{}
 	}
 	s.counts.dead[reason]++
-	s.emit(deadLetter(topic, s.p, r, reason, detail))
+	s.emit(deadLetter(topic, p, r, reason, detail))
 }
 
 // sweep forgets pages that have been idle for long: event time decides, so every run forgets the same.

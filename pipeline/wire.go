@@ -23,10 +23,11 @@ const (
 	controlRelation = "relation" // watermark of a relation shard, for back-pressure
 	controlActivate = "activate" // a set takes effect
 	controlSkip     = "skip"     // set aside an event that the shard fails on
-	controlTrip     = "trip"     // an order on a scope of the reading shard
+	controlTrip     = "trip"     // an order on a scope of the reading shard; for the relation stage, as the shard wrote it to itself
+	controlAsk      = "ask"      // to the relation stage: somebody wants an order on a scope above agents
 	controlBlocked  = "blocked"  // to the relation stage: an automatic block that the persona's guard counts
 	controlFreed    = "freed"    // and its end
-	controlGate     = "gate"     // to the behaviour stage: whether a shard may add a block of the persona
+	controlGate     = "gate"     // to the behaviour stage: whether a shard may add a block of the persona; with hash: the answer to that one
 	controlWide     = "wide"     // to the behaviour stage: the breaker of a wider scope has changed
 	controlAck      = "ack"      // what a gateway answered
 	controlFeedback = "feedback" // what a person wants

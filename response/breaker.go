@@ -27,6 +27,9 @@ type Order struct {
 	Trigger    event.Ref
 	// Guarded orders count against the persona's guard: automatic blocks and kills of an agent or a session.
 	Guarded bool
+	// Again marks an order about a finding that merely goes on. After an expiry it is carried out; after a person's restore it is not: who restored has
+	// seen it. A new finding, or one that has doubled, is.
+	Again bool
 }
 
 // maxReason bounds the sentence that travels with a command and is kept with its breaker.
@@ -71,6 +74,9 @@ func (b *Breaker) Open() bool { return b != nil && b.Action != 0 }
 // instead of blocking: it comes out of a backlog, and the agent may long do something else. A person may also prolong what is in force.
 func (b *Breaker) Trip(o Order, set *policy.Settings, now int64) (event.Command, bool) {
 	human := o.Issuer.Type == "human"
+	if o.Again && !b.Open() && b.Issuer.Type == "human" {
+		return event.Command{}, false
+	}
 	if o.Action > event.Escalate && now-o.Time > set.StaleMS && !human {
 		o.Action = event.Escalate
 		o.Reason = "stale: " + o.Reason
@@ -79,10 +85,10 @@ func (b *Breaker) Trip(o Order, set *policy.Settings, now int64) (event.Command,
 	if o.DurationMS > 0 {
 		until = now + o.DurationMS
 	}
-	if b.holds(now) && b.Mode != event.DryRun && mode == event.DryRun {
+	if b.Holds(now) && b.Mode != event.DryRun && mode == event.DryRun {
 		return event.Command{}, false
 	}
-	if b.holds(now) && b.Mode == mode {
+	if b.Holds(now) && b.Mode == mode {
 		if o.Action <= b.Action && !(human && o.Action == b.Action && outlasts(until, b.Until)) {
 			return event.Command{}, false
 		}
@@ -99,8 +105,8 @@ func (b *Breaker) Trip(o Order, set *policy.Settings, now int64) (event.Command,
 	return b.command(o.Action, set, now), true
 }
 
-// holds tells whether something is in force at a time: a duration may be over before the shard has been told so.
-func (b *Breaker) holds(now int64) bool { return b.Open() && (b.Until == 0 || now < b.Until) }
+// Holds tells whether something is in force at a time: a duration may be over before the shard has been told so.
+func (b *Breaker) Holds(now int64) bool { return b.Open() && (b.Until == 0 || now < b.Until) }
 
 // outlasts compares ends; 0 is for ever.
 func outlasts(a, b int64) bool { return b != 0 && (a == 0 || a > b) }
@@ -255,7 +261,8 @@ func (b *Breaker) Defied(ref event.Ref) (f event.Finding) {
 	}
 	b.told = 2 * b.acts
 	scope := b.Scope
-	f = b.finding(ruleDefied, b.Command+"|"+b.first.Agent, b.first.Time) // of a wide scope each shard sees its own agents
+	// Of a wide scope each shard sees its own agents, of the global one those of several tenants, which may share a name.
+	f = b.finding(ruleDefied, b.Command+"|"+b.first.Agent+"|"+b.first.ID, b.first.Time)
 	if b.acts > 1 {
 		f.Activity = event.Update
 	}

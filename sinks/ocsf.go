@@ -306,7 +306,8 @@ func (w *object) evidences(f *event.Finding, head []event.Ref, trigger event.Ref
 // anomaly says what was measured against what was allowed, in OCSF's words.
 func (w *object) anomaly(f *event.Finding) {
 	kind, pattern := "Volume Analysis", "SURGE"
-	if f.Measure == "count" {
+	switch f.Measure {
+	case "count", "errors", "denials", "retries":
 		kind, pattern = "Frequency Analysis", "FREQUENT"
 	}
 	w.open("anomaly_analyses", '[')

@@ -204,8 +204,8 @@ func small(f *event.Finding) string {
 	return s + ")"
 }
 
-// story is a file of a scenario.
-type story struct {
+// scenarioFile is a file of a scenario.
+type scenarioFile struct {
 	Start  string           `yaml:"start"`
 	All    map[string]any   `yaml:"all"`
 	Events []map[string]any `yaml:"events"`
@@ -218,7 +218,7 @@ func expand(t *testing.T, file string) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var s story
+	var s scenarioFile
 	d := yaml.NewDecoder(bytes.NewReader(text))
 	d.KnownFields(true)
 	if err := d.Decode(&s); err != nil {

@@ -137,9 +137,9 @@ type surveyed struct {
 	calls        int64
 	class        byClass // what calls are in the end
 	declared     byClass
-	inferred     byClass // without what is declared
+	inferred     byClass                    // without what is declared
 	evidence     map[policy.Evidence]*int64 // pointers: adding to an entry would keep the newest key, whose texts alias an event
-	known        map[string]int64 // calls of which a field is known
+	known        map[string]int64           // calls of which a field is known
 }
 
 // byClass counts calls by class.
