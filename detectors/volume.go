@@ -822,7 +822,7 @@ func (w *window) finding(k *line, activity event.Activity, c *crossing, id strin
 	}
 	observed, expected, unit := Quantity(total, l.Measure), Quantity(l.Max, l.Measure), unitOf(l)
 	f := event.Finding{
-		Activity: activity, Analytic: event.RuleAnalytic, Severity: l.Severity, Alert: true,
+		Activity: activity, Analytic: event.RuleAnalytic, Severity: l.Severity, Alert: l.Severity > event.Signal,
 		Detector: "limit", Rule: l.ID, RuleVersion: l.Version, Title: l.Title,
 		Why:  whose(l.Scope, id) + " reached " + least + observed + " " + unit + over(l, c.trigger.Time, zone) + "; the limit is " + expected,
 		Tags: l.Tags, ScopeType: l.Scope.String(), ScopeID: id,
@@ -832,7 +832,7 @@ func (w *window) finding(k *line, activity event.Activity, c *crossing, id strin
 	}
 	if k.warn {
 		f.Rule += "/warn"
-		f.Severity = max(event.Low, l.Severity-1)
+		f.Severity = min(l.Severity, max(event.Low, l.Severity-1))
 		f.Title = "Nearly: " + l.Title
 		f.Why += ", and above " + Quantity(k.max, l.Measure) + " is nearly too much"
 		f.Response = nil

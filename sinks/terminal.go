@@ -97,9 +97,14 @@ func (t *Text) AppendCommand(dst []byte, c *event.Command) []byte {
 	switch {
 	case c.Action == event.Restore:
 	case c.DurationMS > 0:
-		p.ours(" for " + (time.Duration(c.DurationMS) * time.Millisecond).String())
+		p.ours(" for " + span(time.Duration(c.DurationMS)*time.Millisecond))
 	default:
 		p.ours(" until restored")
+	}
+	if c.Rate.Calls > 0 {
+		p.ours(" · ")
+		p.num(c.Rate.Calls)
+		p.ours(" calls per " + span(time.Duration(c.Rate.PerSeconds)*time.Second))
 	}
 	if c.Mode == event.DryRun {
 		p.ours(" · dry run")
@@ -118,6 +123,18 @@ func (t *Text) AppendCommand(dst []byte, c *event.Command) []byte {
 	p.words(string(text.b))
 	p.style(reset)
 	return p.b
+}
+
+// span writes a length of time as people do: 15m, not 15m0s.
+func span(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
 }
 
 // stamp is UTC, as all times here are: findings are compared across machines.
