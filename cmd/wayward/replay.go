@@ -12,9 +12,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/vbauerster/mpb/v8"
-	"github.com/vbauerster/mpb/v8/decor"
-	"golang.org/x/term"
 
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/pipeline"
@@ -137,10 +134,8 @@ func (o *replayOptions) run(cmd *cobra.Command) (err error) {
 			fmt.Fprintln(stderr, "more records did not decode; the summary counts them")
 		}
 	}
-	finish := func() {}
-	if f, ok := stderr.(*os.File); ok && !o.quiet && term.IsTerminal(int(f.Fd())) {
-		r.Progress, finish = progress(f, total, unit)
-	}
+	tell, finish := progress(stderr, o.quiet, total, unit)
+	r.Progress = tell
 	sum, err := r.Run(cmd.Context(), src)
 	finish()
 	err = errors.Join(err, done(), flush())
@@ -225,25 +220,6 @@ func (o *replayOptions) commandSink(cmd *cobra.Command) (command func(*event.Com
 		_, err := b.Write(append(c.Append(nil), '\n'))
 		return err
 	}, func() error { return errors.Join(b.Flush(), closeFile()) }, nil
-}
-
-func progress(w io.Writer, total int64, unit string) (func(done, events int64), func()) {
-	p := mpb.New(mpb.WithOutput(w), mpb.WithWidth(40))
-	var events int64
-	rate := decor.Any(func(s decor.Statistics) string { return fmt.Sprintf("  %d events", events) })
-	var bar *mpb.Bar
-	if unit == "bytes" {
-		bar = p.AddBar(total, mpb.PrependDecorators(decor.CountersKibiByte("% .1f / % .1f")), mpb.AppendDecorators(decor.Percentage(), rate, decor.OnComplete(decor.AverageETA(decor.ET_STYLE_GO), "")))
-	} else {
-		bar = p.AddBar(total, mpb.PrependDecorators(decor.CountersNoUnit("%d / %d")), mpb.AppendDecorators(decor.Percentage(), rate, decor.OnComplete(decor.AverageETA(decor.ET_STYLE_GO), "")))
-	}
-	return func(done, n int64) {
-			events = n
-			bar.SetCurrent(done)
-		}, func() {
-			bar.SetTotal(-1, true)
-			p.Wait()
-		}
 }
 
 func summarize(w io.Writer, s pipeline.Summary, took time.Duration, flushed bool) {

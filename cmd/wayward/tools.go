@@ -13,13 +13,10 @@ import (
 	"strconv"
 	"strings"
 	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/wayward-sec/wayward/event"
-	"github.com/wayward-sec/wayward/pipeline"
 	"github.com/wayward-sec/wayward/policy"
 )
 
@@ -125,7 +122,6 @@ const (
 type survey struct {
 	tools map[[2]string]*surveyed // by server and name
 	calls int64
-	bad   int64
 	over  int64 // calls of tools beyond maxSurveyed
 }
 
@@ -164,58 +160,18 @@ func (o *toolsOptions) survey(cmd *cobra.Command, input string) (*survey, error)
 	if err != nil {
 		return nil, err
 	}
-	src, err := pipeline.OpenLines(input, time.Now())
-	if err != nil {
-		return nil, err
-	}
-	defer src.Close()
-	stderr := cmd.ErrOrStderr()
-	tell, finish := func(int64, int64) {}, func() {}
-	if f, ok := stderr.(*os.File); ok && !o.quiet && src.Size > 0 && term.IsTerminal(int(f.Fd())) {
-		tell, finish = progress(f, src.Size, "bytes")
-	}
 	s := &survey{tools: map[[2]string]*surveyed{}}
 	cat := newCataloguer(set.Catalogue())
-	events := int64(0)
-	for {
-		chunk, err := src.Next(cmd.Context())
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			finish()
-			return nil, err
-		}
-		at := chunk.At
-		for line := range bytes.Lines(chunk.Lines) {
-			if line = bytes.TrimRight(line, "\r\n"); len(line) > 0 {
-				var e event.Event
-				if err := cat.decoder.Decode(line, &e); err != nil {
-					if s.bad++; s.bad <= 5 && !o.quiet {
-						fmt.Fprintf(stderr, "%s line %d: %v\n", input, at, err)
-					}
-				} else {
-					events++
-					s.add(cat, &e, o.ignore)
-				}
-			}
-			at++
-		}
-		cat.decoder.Reset()
-		tell(chunk.Read, events)
-		src.Done(chunk)
-	}
-	finish()
-	if s.bad > 5 && !o.quiet {
-		fmt.Fprintf(stderr, "%d lines did not decode\n", s.bad)
-	}
-	return s, nil
+	_, err = eachEvent(cmd, input, o.quiet, func(_ []byte, e *event.Event) error {
+		s.add(cat, e, o.ignore)
+		return nil
+	})
+	return s, err
 }
 
 // cataloguer remembers tools, as a shard does.
 type cataloguer struct {
 	*policy.Catalogue
-	decoder event.Decoder
 	scratch policy.Scratch
 	tools   map[toolName]*policy.Tool
 }

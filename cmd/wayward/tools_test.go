@@ -182,9 +182,10 @@ func TestADraftLoadsAndSaysTheSame(t *testing.T) {
 	if entries != 6 {
 		t.Errorf("%d entries:\n%s", entries, text)
 	}
+	var decoder event.Decoder
 	for line := range bytes.Lines(b) {
 		var x, y event.Event
-		if err := errors.Join(before.decoder.Decode(line, &x), after.decoder.Decode(line, &y)); err != nil {
+		if err := errors.Join(decoder.Decode(line, &x), decoder.Decode(line, &y)); err != nil {
 			t.Fatal(err)
 		}
 		before.tool(&x).Complete(&x, &before.scratch)
@@ -223,6 +224,7 @@ func TestClassesOfRecordedCalls(t *testing.T) {
 				t.Fatal(err)
 			}
 			cat := newCataloguer(policy.Default().Catalogue())
+			var decoder event.Decoder
 			calls, right := 0, 0
 			from, wrong := map[string]int{}, map[string]int{}
 			sessions := json.NewDecoder(z)
@@ -237,7 +239,7 @@ func TestClassesOfRecordedCalls(t *testing.T) {
 				}
 				for _, b := range s.Events {
 					var e event.Event
-					if err := cat.decoder.Decode(b, &e); err != nil {
+					if err := decoder.Decode(b, &e); err != nil {
 						t.Fatal(err)
 					}
 					if e.Kind != event.ToolCall || e.Tool.Name == "think" || e.Tool.Name == "calculate" {
@@ -261,7 +263,7 @@ func TestClassesOfRecordedCalls(t *testing.T) {
 						wrong[fmt.Sprintf("%s: recorded %q, found %q", e.Tool.Name, recorded, e.Tool.Class)]++
 					}
 				}
-				cat.decoder.Reset()
+				decoder.Reset()
 				cat.scratch.Reset()
 			}
 			rate := float64(right) / float64(calls)
