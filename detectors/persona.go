@@ -148,7 +148,7 @@ func (d *personaPolicy) found(x *Scene, e *event.Event, v *policy.Violation, fau
 	}
 	if o.count++; o.count >= o.next {
 		o.next = double(o.count)
-	} else if x.Role.Respond == nil || v.Kind == "bypass" {
+	} else if x.Role.Respond == nil || v.Kind == "bypass" || x.Settled(x.Role.Respond, event.AgentScope) {
 		return
 	} else {
 		activity = event.Again

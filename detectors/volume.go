@@ -533,10 +533,21 @@ func (v *volume) own(x *Scene, e *event.Event, meters []*meter, mem *Memory, id 
 				continue
 			}
 			w.judge(s, &before, x.Ref(e), func(k *line, a event.Activity, c *crossing) {
+				if a == event.Again && x.Settled(k.limit.Respond, narrow(m.scope)) {
+					return
+				}
 				x.Find(w.finding(k, a, c, id, x.Time, s.zone(zone), m.keep))
 			})
 		}
 	}
+}
+
+// narrow is the scope of what is counted of one agent.
+func narrow(s policy.Scope) event.ScopeType {
+	if s == policy.SessionScope {
+		return event.SessionScope
+	}
+	return event.AgentScope
 }
 
 // contribute tells the relation stage what the call adds to the meters of one scope.

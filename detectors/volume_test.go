@@ -79,6 +79,8 @@ func (h *host) Find(f event.Finding) {
 	h.found = append(h.found, f)
 }
 
+func (h *host) Settled(*event.Response, event.ScopeType) bool { return false }
+
 func (h *host) Tell(slot byte, scope policy.Scope, id string, body []byte) {
 	h.notes = append(h.notes, Note{slot, scope, h.event.Tenant, id, event.Ref{Time: h.time, ID: h.event.ID, Agent: h.event.Agent.ID}, slices.Clone(body)})
 }
@@ -963,7 +965,8 @@ func (s *stub) Find(event.Finding) { s.found++ }
 func (s *stub) Contribute(slot byte, scope policy.Scope, id string, list []Contribution) {
 	s.partials.Add(slot, scope, "acme", 1, id, s.agent, s.ref, s.ref.Time/BucketMS, list)
 }
-func (s *stub) Tell(byte, policy.Scope, string, []byte) {}
+func (s *stub) Settled(*event.Response, event.ScopeType) bool { return true }
+func (s *stub) Tell(byte, policy.Scope, string, []byte)       {}
 
 func BenchmarkOwnLimits(b *testing.B) {
 	set, err := policy.Parse([]byte(limits(`"id":"a","scope":"agent","measure":"count","max":"100000000","window":"1m"`, `"id":"b","scope":"agent","measure":"records","max":"100000000","window":"1m"`,

@@ -420,11 +420,31 @@ func (b *behaviour) respond(f *event.Finding) {
 	}
 }
 
+// Settled implements detectors.Host.
+func (b *behaviour) Settled(r *event.Response, own event.ScopeType) bool {
+	e := b.current
+	switch cmp.Or(r.Scope, own) {
+	case event.SessionScope:
+		if b.Session() != nil {
+			return b.session.breaker.Settled(r.Action, b.settings(), b.wallNow(b.scene.Time))
+		}
+		fallthrough // stopped where it acts
+	case event.AgentScope:
+		return b.agent.breaker.Settled(r.Action, b.settings(), b.wallNow(b.scene.Time))
+	}
+	for _, k := range b.wide {
+		if k.Scope.Type == r.Scope && covers(&k.Scope, b.scene.Persona, e) {
+			return k.Settled(r.Action, b.settings(), b.wallNow(b.scene.Time))
+		}
+	}
+	return false
+}
+
 // inForce tells whether the breaker of a wide scope does what an order asks for.
 func (b *behaviour) inForce(o *order) bool {
 	for _, k := range b.wide {
 		if k.Scope == o.Scope {
-			return k.Holds(b.wallNow(o.Order.Time)) && k.Action >= o.Order.Action && (k.Mode == event.Enforce || !b.settings().Enforce)
+			return k.Open() && k.Settled(o.Order.Action, b.settings(), b.wallNow(o.Order.Time))
 		}
 	}
 	return false
