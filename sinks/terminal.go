@@ -359,19 +359,9 @@ func terminal(w io.Writer) *os.File {
 // clearLine goes to the start of the line and empties it.
 const clearLine = "\r\x1b[K"
 
-// Deliver prints one finding in one write, so that nothing else comes between its lines.
+// Deliver prints a finding.
 func (t *Terminal) Deliver(f *event.Finding) error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.buf = t.buf[:0]
-	if t.status != "" {
-		t.buf = append(t.buf, clearLine...)
-	}
-	t.buf = append(t.text.Append(t.buf, f), '\n')
-	if t.status != "" {
-		t.drawStatus()
-	}
-	if _, err := t.w.Write(t.buf); err != nil {
+	if err := t.print(func(b []byte) []byte { return t.text.Append(b, f) }); err != nil {
 		return fmt.Errorf("print finding %q: %w", f.UID, err)
 	}
 	return nil
@@ -379,20 +369,26 @@ func (t *Terminal) Deliver(f *event.Finding) error {
 
 // Command prints what is done about a scope.
 func (t *Terminal) Command(c *event.Command) error {
+	if err := t.print(func(b []byte) []byte { return t.text.AppendCommand(b, c) }); err != nil {
+		return fmt.Errorf("print command %q: %w", c.ID, err)
+	}
+	return nil
+}
+
+// print writes lines in one write, so that nothing else comes between them.
+func (t *Terminal) print(lines func(b []byte) []byte) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.buf = t.buf[:0]
 	if t.status != "" {
 		t.buf = append(t.buf, clearLine...)
 	}
-	t.buf = append(t.text.AppendCommand(t.buf, c), '\n')
+	t.buf = append(lines(t.buf), '\n')
 	if t.status != "" {
 		t.drawStatus()
 	}
-	if _, err := t.w.Write(t.buf); err != nil {
-		return fmt.Errorf("print command %q: %w", c.ID, err)
-	}
-	return nil
+	_, err := t.w.Write(t.buf)
+	return err
 }
 
 // Status puts text on the last line, or takes the line away if text is empty. It does nothing unless on a terminal, and never fails: the
