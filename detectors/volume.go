@@ -345,10 +345,7 @@ func (v *volume) newPlan(x *Scene, e *event.Event) *plan {
 		}
 	}
 	p.ids[policy.PersonaScope], p.ids[policy.TenantScope] = x.Persona, x.Tenant
-	p.ids[policy.ServerScope], p.ids[policy.ToolScope] = strings.Clone(e.Tool.Server), strings.Clone(e.Tool.Name)
-	if e.Tool.Server != "" {
-		p.ids[policy.ToolScope] = e.Tool.Server + "|" + e.Tool.Name
-	}
+	p.ids[policy.ServerScope], p.ids[policy.ToolScope] = strings.Clone(e.Tool.Server), event.ToolID(e.Tool.Server, e.Tool.Name)
 	return p
 }
 
@@ -536,10 +533,21 @@ func (v *volume) own(x *Scene, e *event.Event, meters []*meter, mem *Memory, id 
 				continue
 			}
 			w.judge(s, &before, x.Ref(e), func(k *line, a event.Activity, c *crossing) {
+				if a == event.Again && x.Settled(k.limit.Respond, narrow(m.scope)) {
+					return
+				}
 				x.Find(w.finding(k, a, c, id, x.Time, s.zone(zone), m.keep))
 			})
 		}
 	}
+}
+
+// narrow is the scope of what is counted of one agent.
+func narrow(s policy.Scope) event.ScopeType {
+	if s == policy.SessionScope {
+		return event.SessionScope
+	}
+	return event.AgentScope
 }
 
 // contribute tells the relation stage what the call adds to the meters of one scope.
@@ -643,8 +651,6 @@ func (v *volume) Relate(x *Closing, b *Bucket) {
 	}
 }
 
-var plain = strings.NewReplacer("%7C", "|", "%25", "%")
-
 // named fills in whom the scope names besides itself.
 func named(f *event.Finding, b *Bucket) {
 	switch b.Scope {
@@ -652,11 +658,11 @@ func named(f *event.Finding, b *Bucket) {
 		f.Target = b.ID
 	case policy.UserBeneficiaryScope:
 		user, payee, _ := strings.Cut(b.ID, "|")
-		f.User, f.Target = plain.Replace(user), plain.Replace(payee)
+		f.User, f.Target = event.KeyPart(user), event.KeyPart(payee)
 	case policy.ToolScope:
-		f.Tool = b.ID
+		f.Tool = event.KeyPart(b.ID)
 		if server, tool, ok := strings.Cut(b.ID, "|"); ok {
-			f.Server, f.Tool = server, tool
+			f.Server, f.Tool = event.KeyPart(server), event.KeyPart(tool)
 		}
 	case policy.ServerScope:
 		f.Server = b.ID
@@ -827,7 +833,7 @@ func (w *window) finding(k *line, activity event.Activity, c *crossing, id strin
 	}
 	observed, expected, unit := Quantity(total, l.Measure), Quantity(l.Max, l.Measure), unitOf(l)
 	f := event.Finding{
-		Activity: activity, Analytic: event.RuleAnalytic, Severity: l.Severity, Alert: true,
+		Activity: activity, Analytic: event.RuleAnalytic, Severity: l.Severity, Alert: l.Severity > event.Signal,
 		Detector: "limit", Rule: l.ID, RuleVersion: l.Version, Title: l.Title,
 		Why:  whose(l.Scope, id) + " reached " + least + observed + " " + unit + over(l, c.trigger.Time, zone) + "; the limit is " + expected,
 		Tags: l.Tags, ScopeType: l.Scope.String(), ScopeID: id,
@@ -837,7 +843,7 @@ func (w *window) finding(k *line, activity event.Activity, c *crossing, id strin
 	}
 	if k.warn {
 		f.Rule += "/warn"
-		f.Severity = max(event.Low, l.Severity-1)
+		f.Severity = min(l.Severity, max(event.Low, l.Severity-1))
 		f.Title = "Nearly: " + l.Title
 		f.Why += ", and above " + Quantity(k.max, l.Measure) + " is nearly too much"
 		f.Response = nil
@@ -850,7 +856,7 @@ func (w *window) finding(k *line, activity event.Activity, c *crossing, id strin
 func whose(s policy.Scope, id string) string {
 	if s == policy.UserBeneficiaryScope {
 		user, payee, _ := strings.Cut(id, "|")
-		return "user " + strconv.Quote(short(plain.Replace(user))) + " and beneficiary " + strconv.Quote(short(plain.Replace(payee)))
+		return "user " + strconv.Quote(short(event.KeyPart(user))) + " and beneficiary " + strconv.Quote(short(event.KeyPart(payee)))
 	}
 	return s.String() + " " + strconv.Quote(short(id))
 }

@@ -268,6 +268,11 @@ func AppendKeyPart(dst []byte, s string) []byte {
 	return dst
 }
 
+// KeyPart reads what AppendKeyPart wrote.
+func KeyPart(s string) string {
+	return strings.NewReplacer("%7C", "|", "%25", "%").Replace(s)
+}
+
 // EndOfString returns the offset of the quote that closes the JSON string whose text begins at i, and whether the text holds escapes; -1 if
 // it is no string.
 func EndOfString(p []byte, i int) (end int, escaped bool) {

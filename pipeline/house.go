@@ -131,7 +131,7 @@ func (st *stage) tell(ctx context.Context, p int32, c control) {
 		st.tellControl(ctx, p, c)
 		return
 	}
-	st.cfg.plain.Produce(context.WithoutCancel(ctx), &kgo.Record{Topic: st.in[0], Partition: p, Value: controlFacts(0, wall(), c)}, func(_ *kgo.Record, err error) {
+	st.cfg.plain.Produce(context.WithoutCancel(ctx), &kgo.Record{Topic: st.in[0], Partition: p, Value: controlFacts(0, wall(), "", c)}, func(_ *kgo.Record, err error) {
 		if err != nil {
 			st.log.Warn("control record not written", "partition", p, "kind", c.Kind, "err", Explain(err))
 		}

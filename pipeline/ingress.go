@@ -74,13 +74,13 @@ func (a answer) convert(r *kgo.Record) (output, error) {
 	if err != nil {
 		return output{}, &event.DecodeError{Reason: "bad_" + a.kind, Want: err.Error()}
 	}
-	return a.rules.route(s, wall(), control{Kind: a.kind, Source: r.Partition, Body: r.Value, Offset: r.Offset}), nil
+	return a.rules.route(s, wall(), "", control{Kind: a.kind, Source: r.Partition, Body: r.Value, Offset: r.Offset}), nil
 }
 
-// route brings a control record to the shard that owns a scope.
-func (r *rules) route(s event.Scope, now int64, c control) output {
+// route brings a control record to the shard that owns a scope. set is as controlFacts has it.
+func (r *rules) route(s event.Scope, now int64, set string, c control) output {
 	if !s.Type.Narrow() {
-		return output{to: toFacts, partition: r.wideOwner(s), value: controlFacts(0, now, c)}
+		return output{to: toFacts, partition: r.wideOwner(s), value: controlFacts(0, now, set, c)}
 	}
 	agent := s.Agent
 	if s.Type == event.AgentScope {
@@ -134,8 +134,9 @@ func (in *ingress) session(ctx context.Context) error {
 	unwritten := false
 	s, err := kgo.NewGroupTransactSession(append(slices.Clone(c.Options), kgo.WithContext(base), kgo.ConsumerGroup(c.Group+"-ingress"), kgo.ConsumeTopics(topics...),
 		kgo.TransactionalID(id), kgo.InstanceID(id), kgo.BlockRebalanceOnPoll(), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.SessionTimeout(c.SessionTimeout), kgo.TransactionTimeout(c.TransactionTimeout),
-		kgo.FetchMaxWait(100*time.Millisecond), kgo.BrokerMaxReadBytes(512<<20), kgo.ProducerBatchCompression(kgo.Lz4Compression()),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.SessionTimeout(c.SessionTimeout), kgo.HeartbeatInterval(c.SessionTimeout/10), kgo.RebalanceTimeout(3*c.SessionTimeout),
+		kgo.TransactionTimeout(c.TransactionTimeout), kgo.RetryTimeout(c.TransactionTimeout),
+		kgo.FetchMaxWait(100*time.Millisecond), kgo.BrokerMaxReadBytes(512<<20), kgo.ProducerBatchCompression(kgo.Lz4Compression()), kgo.ProducerLinger(0),
 		kgo.RecordPartitioner(partitioner), kgo.MaxBufferedRecords(200_000),
 		kgo.OnPartitionsAssigned(func(context.Context, *kgo.Client, map[string][]int32) { joined.Store(true) }), kgo.WithHooks(c.Metrics.hooks("ingress")...))...)
 	if err != nil {
@@ -154,7 +155,7 @@ func (in *ingress) session(ctx context.Context) error {
 	}
 	metrics := c.Metrics.stage("ingress")
 	names := topicsOf(c.Topics)
-	out := stage{topics: names}
+	out := stage{cfg: c, name: "ingress", topics: names}
 	var complained time.Time
 	for ctx.Err() == nil {
 		health := StageHealth{Stage: "ingress"}
@@ -196,7 +197,9 @@ func (in *ingress) session(ctx context.Context) error {
 			}
 			cl.Produce(end, out.record(o), promise)
 		})
+		out.at("open transaction")
 		err := cl.Flush(end)
+		out.at("before End")
 		s.AllowRebalance()
 		var ok bool
 		if err == nil {
@@ -209,6 +212,7 @@ func (in *ingress) session(ctx context.Context) error {
 			metrics.transactions("unknown").Inc()
 			return err
 		case ok:
+			out.at("after End")
 			metrics.transactions("committed").Inc()
 			c.Metrics.events.WithLabelValues("ingress").Add(float64(n))
 			for reason, k := range dead {

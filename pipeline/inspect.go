@@ -93,6 +93,8 @@ func pageKind(key string) string {
 		return "sessions"
 	case scopePage:
 		return "scopes"
+	case widePage:
+		return "breakers"
 	}
 	return fmt.Sprintf("kind %q", key[:1])
 }

@@ -72,7 +72,7 @@ func (b *relation) apply(_ int, r *record) error {
 		return nil
 	}
 	// A shard that has no set yet takes that of the first facts, so that nothing is counted by nobody; later ones take effect by a record of their own.
-	if !h.control && h.set != b.panel.Set.Hash() && (h.activate || b.panel.Set == none) {
+	if h.set != "" && h.set != b.panel.Set.Hash() && (h.activate || b.panel.Set == none) {
 		set, err := b.rules.set(h.set)
 		if err != nil {
 			return err

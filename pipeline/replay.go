@@ -397,6 +397,8 @@ func (x *replaying) cut() error {
 	x.apply()
 	x.watermark = x.slice * sliceMS
 	x.hear()
+	x.expire() // also what was ordered late enough to be over already
+	x.hear()
 	advance := func(q int) { x.relations[q].advanceTo(x.watermark) }
 	if x.sum.Events-x.cutAt < smallRun {
 		for q := range virtual {
@@ -406,7 +408,6 @@ func (x *replaying) cut() error {
 		x.parallel(virtual, advance)
 	}
 	x.cutAt = x.sum.Events
-	x.expire()
 	return x.deliver()
 }
 
@@ -472,7 +473,7 @@ func (x *replaying) expire() {
 			x.verdicts[p] = append(x.verdicts[p], record{value: c.encode()})
 		}
 		for _, c := range over(x.relations[p].shard) {
-			x.told[p] = append(x.told[p], record{value: controlFacts(0, 0, c)})
+			x.told[p] = append(x.told[p], record{value: controlFacts(0, 0, "", c)})
 		}
 	}
 }
@@ -558,6 +559,8 @@ func inOrder(commands []event.Command) []*event.Command {
 
 func (x *replaying) end() error {
 	x.apply()
+	x.hear()
+	x.expire()
 	x.hear()
 	for _, b := range x.relations {
 		b.closePassed() // what came late in the last slice

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -46,34 +47,32 @@ func orderOf(f *event.Finding, at int64) (o order, ok bool) {
 	if t == 0 {
 		t, _ = event.ParseScopeType(f.ScopeType)
 	}
-	s := event.Scope{Type: t, Tenant: f.Tenant}
-	switch t {
-	case event.SessionScope:
-		s.ID, s.Agent = f.Session, f.Agent
-		if s.ID == "" { // without a session the agent is the narrowest that can be stopped
-			s.Type, s.ID, s.Agent = event.AgentScope, f.Agent, ""
-		}
-	case event.PersonaScope:
-		s.ID = f.Persona
-	case event.UserScope:
-		s.ID = f.User
-	case event.ToolScope:
-		if f.Tool != "" {
-			s.ID = event.ToolID(f.Server, f.Tool)
-		}
-	case event.ServerScope:
-		s.ID = f.Server
-	case event.TenantScope:
-		s.ID = f.Tenant
-	default: // what has no breaker of its own (a beneficiary, say) is stopped where it acts
-		s.Type, s.ID = event.AgentScope, f.Agent
-	}
-	if s.ID == "" {
-		return o, false
-	}
 	trigger := event.Ref{Time: f.Time}
 	if n := len(f.Refs); n > 0 {
 		trigger = f.Refs[n-1]
+	}
+	agent := cmp.Or(f.Agent, trigger.Agent) // of several, the one that crossed the line
+	s := event.Scope{Type: t, Tenant: f.Tenant}
+	switch {
+	case t == event.SessionScope && f.Session != "":
+		s.ID, s.Agent = f.Session, agent
+	case t.String() == f.ScopeType && t != event.SessionScope:
+		s.ID = f.ScopeID
+	case t == event.PersonaScope:
+		s.ID = f.Persona
+	case t == event.UserScope:
+		s.ID = f.User
+	case t == event.ToolScope && f.Tool != "":
+		s.ID = event.ToolID(f.Server, f.Tool)
+	case t == event.ServerScope:
+		s.ID = f.Server
+	case t == event.TenantScope:
+		s.ID = f.Tenant
+	case t != event.ToolScope: // what has no breaker of its own (a beneficiary, say), or is not known (a session), is stopped where it acts
+		s.Type, s.ID = event.AgentScope, agent
+	}
+	if s.ID == "" {
+		return o, false
 	}
 	return order{Scope: s, Persona: f.Persona, Order: response.Order{Action: r.Action, DurationMS: r.DurationMS, Rate: r.Rate, Time: at, FindingUID: f.UID, Reason: f.Why,
 		Issuer: event.Issuer{Type: "rule", Rule: f.Rule, Version: f.RuleVersion}, Trigger: trigger, Guarded: r.Action >= event.Block && s.Type.Narrow(), Again: f.Activity == event.Again}}, true
@@ -200,7 +199,7 @@ func (s *shard) answer(c *control, r *record) {
 		case response.AckKnown:
 			s.count("acks", "repeated")
 		case response.AckRefused:
-			s.report1(pg.breaker.NotEnforced())
+			s.noted(pg.breaker.NotEnforced())
 			fallthrough
 		case response.AckTaken:
 			s.count("acks", a.Status.String())
@@ -222,7 +221,7 @@ func (s *shard) answer(c *control, r *record) {
 			return
 		}
 		s.count("acks", "missed")
-		s.report1(pg.breaker.NotEnforced())
+		s.noted(pg.breaker.NotEnforced())
 		s.publish(pg)
 	case controlFeedback:
 		if reason, detail := s.feedback(c, r); reason != "" {
@@ -324,8 +323,8 @@ func (s *shard) feedback(c *control, r *record) (reason, detail string) {
 	return "", ""
 }
 
-// report1 records a finding about a command.
-func (s *shard) report1(f event.Finding) {
+// noted records a finding about a command.
+func (s *shard) noted(f event.Finding) {
 	f.Stage = s.machine.stage()
 	s.find(&f)
 }
@@ -402,12 +401,13 @@ func (b *behaviour) opened(c *control) {
 
 // tellRelation writes a control record into a relation shard's log: it is not held until the watermark.
 func (b *behaviour) tellRelation(q int32, c control) {
-	b.emit(output{to: toFacts, partition: q, value: controlFacts(b.p, b.now, c)})
+	b.emit(output{to: toFacts, partition: q, value: controlFacts(b.p, b.now, b.panel.Set.Hash(), c)})
 }
 
-// controlFacts is a facts record that is a control record.
-func controlFacts(source int32, now int64, c control) []byte {
-	return append(appendFactsHead(nil, factsHead{source: source, now: now, control: true}), c.encode()...)
+// controlFacts is a facts record that is a control record. set is that under which it was decided, "" if none was needed: people and gateways do not
+// wait for the first one.
+func controlFacts(source int32, now int64, set string, c control) []byte {
+	return append(appendFactsHead(nil, factsHead{source: source, now: now, control: true, set: set}), c.encode()...)
 }
 
 func isControlFacts(value []byte) bool { return len(value) > 1 && value[1]&factsControl != 0 }
@@ -439,11 +439,31 @@ func (b *behaviour) respond(f *event.Finding) {
 	}
 }
 
+// Settled implements detectors.Host.
+func (b *behaviour) Settled(r *event.Response, own event.ScopeType) bool {
+	e := b.current
+	switch cmp.Or(r.Scope, own) {
+	case event.SessionScope:
+		if b.Session() != nil {
+			return b.session.breaker.Settled(r.Action, b.settings(), b.wallNow(b.scene.Time))
+		}
+		fallthrough // stopped where it acts
+	case event.AgentScope:
+		return b.agent.breaker.Settled(r.Action, b.settings(), b.wallNow(b.scene.Time))
+	}
+	for _, k := range b.wide {
+		if k.Scope.Type == r.Scope && covers(&k.Scope, b.scene.Persona, e) {
+			return k.Settled(r.Action, b.settings(), b.wallNow(b.scene.Time))
+		}
+	}
+	return false
+}
+
 // inForce tells whether the breaker of a wide scope does what an order asks for.
 func (b *behaviour) inForce(o *order) bool {
 	for _, k := range b.wide {
 		if k.Scope == o.Scope {
-			return k.Holds(b.wallNow(o.Order.Time)) && k.Action >= o.Order.Action && (k.Mode == event.Enforce || !b.settings().Enforce)
+			return k.Open() && k.Settled(o.Order.Action, b.settings(), b.wallNow(o.Order.Time))
 		}
 	}
 	return false
@@ -482,7 +502,7 @@ func (b *behaviour) defied(pg *page, e *event.Event) {
 		if f := k.Defied(ref); f.Activity != 0 {
 			f.Agent, f.Persona, f.Session, f.User = strings.Clone(e.Agent.ID), b.scene.Persona, strings.Clone(e.Session), strings.Clone(e.User)
 			f.Tool, f.Server, f.Class = strings.Clone(e.Tool.Name), strings.Clone(e.Tool.Server), e.Tool.Class
-			b.report1(f)
+			b.noted(f)
 		}
 	}
 	if pg.breaker.Open() {
@@ -556,7 +576,7 @@ func (b *relation) tripWide(o order) {
 
 // ask passes an order on to the shard that owns its scope, which may be this one.
 func (b *relation) ask(kind string, o order) {
-	b.emit(b.rules.route(o.Scope, b.now, control{Kind: kind, Source: b.p, Trip: &o}))
+	b.emit(b.rules.route(o.Scope, b.now, b.panel.Set.Hash(), control{Kind: kind, Source: b.p, Trip: &o}))
 }
 
 // respond does what a finding of this stage asks for: a scope above agents is here, an agent's shard is told.
@@ -568,7 +588,7 @@ func (b *relation) respond(f *event.Finding) {
 	case !o.Scope.Type.Narrow():
 		b.ask(controlAsk, o)
 	default:
-		b.emit(b.rules.route(o.Scope, b.now, control{Kind: controlTrip, Source: b.p, Trip: &o}))
+		b.emit(b.rules.route(o.Scope, b.now, b.panel.Set.Hash(), control{Kind: controlTrip, Source: b.p, Trip: &o}))
 	}
 }
 

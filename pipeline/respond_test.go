@@ -117,7 +117,7 @@ func (c *city) answer(topic string, value []byte) {
 		if err != nil {
 			c.Fatal(err)
 		}
-		o.value = controlFacts(h.source, c.now, k)
+		o.value = controlFacts(h.source, c.now, h.set, k)
 	}
 	c.deliver([]output{o})
 }
@@ -286,7 +286,7 @@ func (c *city) wind(wrong bool) {
 	}
 	for q, b := range c.relations {
 		each(b.shard, func(k control) {
-			c.deliver([]output{{to: toFacts, partition: int32(q), value: controlFacts(0, c.now, k)}})
+			c.deliver([]output{{to: toFacts, partition: int32(q), value: controlFacts(0, c.now, "", k)}})
 		})
 	}
 }
@@ -1102,7 +1102,7 @@ func TestControlThatIsNotUnderstoodIsCounted(t *testing.T) {
 			b, q := newBehaviour(0, engine(t, 2, 1, set), set, "events"), newRelation(0, engine(t, 2, 1, set), set)
 			b.begin(day0, true)
 			q.begin(day0, true)
-			if err := errors.Join(b.step(controlLog, &record{value: c.c.encode(), stamp: day0}), q.step(mainLog, &record{value: controlFacts(0, day0, c.c), stamp: day0})); err != nil {
+			if err := errors.Join(b.step(controlLog, &record{value: c.c.encode(), stamp: day0}), q.step(mainLog, &record{value: controlFacts(0, day0, "", c.c), stamp: day0})); err != nil {
 				t.Fatal(err)
 			}
 			if b.counts.badControl != c.behaviour || q.counts.badControl != c.relation {
@@ -1164,7 +1164,7 @@ func TestRefusedFeedbackCannotBeSentAgain(t *testing.T) {
 func TestTheFirstOfAllFactsMayBeAControlRecord(t *testing.T) {
 	q := newRelation(0, engine(t, 2, 1), none)
 	q.begin(day0, true)
-	if err := q.step(mainLog, &record{value: controlFacts(0, day0, control{Kind: controlResume, Time: day0})}); err != nil || q.judged != day0 {
+	if err := q.step(mainLog, &record{value: controlFacts(0, day0, "", control{Kind: controlResume, Time: day0})}); err != nil || q.judged != day0 {
 		t.Errorf("judged up to %d, %v", q.judged, err)
 	}
 }
@@ -1173,7 +1173,7 @@ func TestTheFirstOfAllFactsMayBeAControlRecord(t *testing.T) {
 func TestAResumedShardGoesOn(t *testing.T) {
 	set := setOf(t, armed(true, `,"guard":{"least":"1","percent":"0"}`))
 	c := newCity(t, 1, 2, 2, set)
-	put := func(s event.Scope, k control) { c.deliver([]output{c.rules.route(s, c.now, k)}) }
+	put := func(s event.Scope, k control) { c.deliver([]output{c.rules.route(s, c.now, "", k)}) }
 	stopped := func(s event.Scope, a event.Action, guard string) {
 		k := event.Command{ID: idOf(s, 5), Action: a, Scope: s, Epoch: 5, Time: c.now, IssuedAt: c.now, Mode: event.Enforce, Issuer: event.Issuer{Type: "rule"}, Reason: "x"}
 		put(s, control{Kind: controlResume, State: response.Resumed(&k, &event.Breaker{CommandID: k.ID, Since: c.now, Enforced: "applied"}, guard, none.Response(), c.now).Append(nil)})

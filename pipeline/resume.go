@@ -169,7 +169,7 @@ func (r *Resume) Write(ctx context.Context, options []kgo.Opt, t Topics) error {
 	}
 	var records []*kgo.Record
 	tell := func(scope event.Scope, c control) {
-		o := shared.route(scope, r.now, c)
+		o := shared.route(scope, r.now, "", c)
 		records = append(records, &kgo.Record{Topic: map[Destination]string{toControl: t.Control, toFacts: t.Facts}[o.to], Partition: o.partition, Value: o.value})
 	}
 	// First of all how far behaviour was judged: the next Resume looks for it there.
@@ -181,7 +181,7 @@ func (r *Resume) Write(ctx context.Context, options []kgo.Opt, t Topics) error {
 		records = append(records, &kgo.Record{Topic: t.Control, Partition: p, Value: control{Kind: controlResume, Time: at}.encode()})
 	}
 	for q := range shared.facts {
-		records = append(records, &kgo.Record{Topic: t.Facts, Partition: q, Value: controlFacts(0, r.now, control{Kind: controlResume, Time: newest})})
+		records = append(records, &kgo.Record{Topic: t.Facts, Partition: q, Value: controlFacts(0, r.now, "", control{Kind: controlResume, Time: newest})})
 	}
 	for _, key := range slices.Sorted(maps.Keys(r.scopes)) {
 		s := r.scopes[key]

@@ -179,8 +179,13 @@ func (l *Limit) Suits(e *event.Event) bool {
 // ClassBits is what a call claims to do and what it really did, one bit for each class.
 func ClassBits(e *event.Event) uint16 { return classBits(e) }
 
-// ZoneOf is the zone of a persona's calendar.
-func (s *Set) ZoneOf(tenant, persona string) *time.Location { return s.Zone(tenant) }
+// ZoneOf is the zone of a persona's calendar: its own, else its tenant's.
+func (s *Set) ZoneOf(tenant, persona string) *time.Location {
+	if p := s.Persona(tenant, persona); p != nil && p.Zone != nil {
+		return p.Zone
+	}
+	return s.Zone(tenant)
+}
 
 // AppendBeneficiary appends who is paid by a call, or written to with money in hand: the destination of a call of class pay or with an amount, in one
 // spelling, so that one account is one beneficiary however it is written. Nothing is appended if there is none.

@@ -24,7 +24,8 @@ func newBreaker() *cobra.Command {
 		Short: "See what is stopped, stop something by hand, and restore it",
 		Long: "breaker shows the circuit breakers of agents, sessions, tools and wider scopes, what gateways made of the commands, and lets people trip and\n" +
 			"restore them. A scope is TYPE ID: session, agent, persona, tool, server, user, tenant or global; a tool is 'server|name', or its name alone.\n" +
-			"Trips and restores are signed: wayward breaker keygen makes the key.",
+			"Trips and restores are signed: wayward breaker keygen makes the key.\n" +
+			"Without brokers in the config, the embedded broker of the wayward run on this machine is asked.",
 		Example: "  wayward breaker list --config wayward.yaml\n" +
 			"  wayward breaker show agent agt-7731 --tenant acme\n" +
 			"  wayward breaker trip agent agt-7731 --tenant acme --action block --duration 15m --reason 'exports at night' --by alice --key alice.pem\n" +
@@ -39,14 +40,10 @@ func newBreakerList() *cobra.Command {
 	var kind, action string
 	var all bool
 	cmd := &cobra.Command{Use: "list", Short: "Show the breakers that are not closed", Args: cobra.NoArgs,
+		Long: "list shows every scope that is stopped or slowed down at present: since when, until when, by which command, and whether a gateway has said that\n" +
+			"it obeys (ENFORCED).",
 		Example: "  wayward breaker list --config wayward.yaml --tenant acme\n  wayward breaker list --all-modes --output json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if _, ok := event.ParseScopeType(kind); kind != "" && !ok {
-				return fmt.Errorf("--type %s is unknown; use %s", kind, strings.Join(event.ScopeTypes(), ", "))
-			}
-			if a, ok := event.ParseAction(action); action != "" && (!ok || a == event.Restore) {
-				return fmt.Errorf("--action %s is unknown; use %s", action, strings.Join(event.Actions(), ", "))
-			}
 			c, err := o.open(cmd.Context())
 			if err != nil {
 				return err
@@ -79,12 +76,9 @@ func newBreakerList() *cobra.Command {
 			return nil
 		}}
 	o.flags(cmd)
-	f := cmd.Flags()
-	f.StringVar(&kind, "type", "", "of this `type` of scope")
-	f.StringVar(&action, "action", "", "with this `action`")
-	f.BoolVar(&all, "all-modes", false, "those in dry_run, too")
-	complete(cmd, "type", event.ScopeTypes()...)
-	complete(cmd, "action", event.Actions()...)
+	choiceFlag(cmd, &kind, "type", "of this type of scope", event.ScopeTypes()...)
+	choiceFlag(cmd, &action, "action", "with this action", event.Actions()...)
+	cmd.Flags().BoolVar(&all, "all-modes", false, "those in dry_run, too")
 	return cmd
 }
 
@@ -219,6 +213,7 @@ func newBreakerShow() *cobra.Command {
 	var o lookup
 	var agent string
 	cmd := &cobra.Command{Use: "show TYPE ID", Short: "Show one breaker with its commands and what became of them", Args: cobra.RangeArgs(1, 2), ValidArgsFunction: completeScope,
+		Long:    "show says what state a scope is in, and lists the commands, acks and feedback about it that the topics still have.",
 		Example: "  wayward breaker show agent agt-7731 --tenant acme\n  wayward breaker show session s-1 --agent agt-7731 --tenant acme",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			scope, err := scopeArgs(args, o.tenant, agent)

@@ -499,8 +499,8 @@ func TestWhatCannotBeSentIsSaidBeforeAnythingIs(t *testing.T) {
 		{"a folder", "agent a", map[string]string{"--key": dir}, "not a regular file"},
 		{"no reason", "agent a", map[string]string{"--reason": "  "}, "--reason is empty"},
 		{"too long a reason", "agent a", map[string]string{"--reason": strings.Repeat("x", 2000)}, "reason is 2000 bytes long, at most 1024"},
-		{"an unknown action", "agent a", map[string]string{"--action": "melt"}, `--action "melt" is unknown; use observe, throttle, escalate, block, kill`},
-		{"restore as a trip", "agent a", map[string]string{"--action": "restore"}, `--action "restore" is unknown`},
+		{"an unknown action", "agent a", map[string]string{"--action": "melt"}, `"melt" for "--action" flag: use observe, throttle, escalate, block or kill`},
+		{"restore as a trip", "agent a", map[string]string{"--action": "restore"}, `"restore" for "--action" flag`},
 		{"a throttle without a rate", "agent a", map[string]string{"--action": "throttle"}, "a throttle needs --calls"},
 		{"a rate of a block", "agent a", map[string]string{"--calls": "3"}, "--calls, --per and --class belong to --action throttle"},
 		{"an odd rate", "agent a", map[string]string{"--action": "throttle", "--calls": "3", "--per": "1500ms"}, "whole seconds"},
@@ -515,8 +515,8 @@ func TestWhatCannotBeSentIsSaidBeforeAnythingIs(t *testing.T) {
 		{"an agent of an agent", "agent a", map[string]string{"--agent": "b"}, "--agent is for sessions alone"},
 		{"two tenants", "tenant globex", nil, "tenant globex is not --tenant acme; give one of them"},
 		{"global of a tenant", "global", nil, "global is everything of every tenant: give no id and no --tenant"},
-		{"a whole tenant without a yes", "tenant", nil, "nothing was done; --yes does it without asking"},
-		{"everything without a yes", "global", map[string]string{"--tenant": ""}, "nothing was done; --yes does it without asking"},
+		{"a whole tenant without a yes", "tenant", nil, "give --yes"},
+		{"everything without a yes", "global", map[string]string{"--tenant": ""}, "give --yes"},
 		{"a config that is not there", "agent a", nil, "config: open /does/not/exist"},
 		{"a whole tenant with a yes", "tenant", map[string]string{"--yes": "true"}, "config: open /does/not/exist"},
 	} {
@@ -668,7 +668,7 @@ func TestWithoutABrokerOrItsTopicsItSaysWhatToDo(t *testing.T) {
 		}
 	}
 	for _, args := range [][]string{{"breaker", "list", "--output", "xml"}, {"breaker", "list", "--type", "fleet"}, {"breaker", "list", "--action", "restore"}, {"breaker", "history", "--since", "-1h"}, {"agents", "list", "--since", "-1h"}} {
-		if _, errs, code := typed(t, append(args, "--config", file)...); code != 2 || !strings.Contains(errs, args[2]+" ") || !strings.Contains(errs, "use ") {
+		if _, errs, code := typed(t, append(args, "--config", file)...); code != 2 || !strings.Contains(errs, args[2]) || !strings.Contains(errs, "use ") {
 			t.Errorf("%v: exit %d %s", args, code, errs)
 		}
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,26 +27,9 @@ type lookup struct {
 }
 
 func (o *lookup) flags(cmd *cobra.Command) {
-	f := cmd.Flags()
-	f.StringVarP(&o.config, "config", "c", "", "config `file`; without brokers in it, the embedded broker of the wayward that runs here")
-	f.StringVar(&o.tenant, "tenant", "", "of this `tenant`")
+	configFlag(cmd, &o.config)
+	cmd.Flags().StringVar(&o.tenant, "tenant", "", "of this `tenant`")
 	outputFlag(cmd, &o.output, "table", "json")
-}
-
-// complete offers words for a flag in the shell.
-func complete(cmd *cobra.Command, flag string, words ...string) {
-	if err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)); err != nil {
-		panic(err) // our bug: no such flag
-	}
-}
-
-// require makes flags mandatory.
-func require(cmd *cobra.Command, flags ...string) {
-	for _, flag := range flags {
-		if err := cmd.MarkFlagRequired(flag); err != nil {
-			panic(err)
-		}
-	}
 }
 
 // cluster is a running wayward as its topics show it.
@@ -58,9 +42,6 @@ type cluster struct {
 
 // open finds the brokers, the embedded one if the config names none.
 func (o *lookup) open(ctx context.Context) (*cluster, error) {
-	if o.output != "table" && o.output != "json" {
-		return nil, fmt.Errorf("--output %s: use table or json", o.output)
-	}
 	c, err := loadConfig(o.config)
 	if err != nil {
 		return nil, err
@@ -180,6 +161,9 @@ func visible(s string, most int) string {
 	q := strconv.QuoteToGraphic(s)
 	return strings.ReplaceAll(q[1:len(q)-1], `\"`, `"`)
 }
+
+// dash is a text for a column of a table that must not be empty.
+func dash(s string) string { return cmp.Or(visible(s, 60), "-") }
 
 const clock = "2006-01-02 15:04:05"
 

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -22,21 +23,63 @@ type oracleLimit struct {
 	max                                int64  // amounts in cents
 	window                             int64  // milliseconds; 0: the whole session
 	tumbling                           bool
+	asks                               oracleResponse
+}
+
+// oracleResponse is what whoever breaks a rule brings about: one step of the ladder, on one scope, for a while.
+type oracleResponse struct {
+	action, scope string
+	seconds       int // 0: until somebody restores it
+	calls, per    int // of a throttle
 }
 
 var oracleLimits = []oracleLimit{
-	{id: "agent-tumbling", scope: "agent", measure: "count", tool: "db.", max: 14, window: 60_000, tumbling: true},
-	{id: "agent-sliding", scope: "agent", measure: "bytes", tool: "db.", max: 70_000, window: 90_000},
-	{id: "session-calls", scope: "session", measure: "count", max: 45},
-	{id: "user-tumbling", scope: "user", measure: "count", max: 25, window: 60_000, tumbling: true},
-	{id: "user-sliding", scope: "user", measure: "records", max: 900, window: 60_000},
-	{id: "persona-sliding", scope: "persona", measure: "count", tool: "mail.", max: 60, window: 30_000},
-	{id: "tenant-amount", scope: "tenant", measure: "amount", currency: "EUR", tool: "pay.", max: 400_00, window: 60_000},
+	{id: "agent-tumbling", scope: "agent", measure: "count", tool: "db.", max: 14, window: 60_000, tumbling: true, asks: oracleResponse{"throttle", "agent", 1, 5, 1}},
+	{id: "agent-sliding", scope: "agent", measure: "bytes", tool: "db.", max: 70_000, window: 90_000, asks: oracleResponse{action: "escalate", scope: "agent", seconds: 2}},
+	{id: "session-calls", scope: "session", measure: "count", max: 45, asks: oracleResponse{action: "kill", scope: "session", seconds: 1}},
+	{id: "user-tumbling", scope: "user", measure: "count", max: 25, window: 60_000, tumbling: true, asks: oracleResponse{action: "block", scope: "user", seconds: 2}},
+	{id: "user-sliding", scope: "user", measure: "records", max: 900, window: 60_000, asks: oracleResponse{"throttle", "agent", 1, 3, 1}},
+	{id: "persona-sliding", scope: "persona", measure: "count", tool: "mail.", max: 60, window: 30_000, asks: oracleResponse{action: "escalate", scope: "persona", seconds: 1}},
+	{id: "tenant-amount", scope: "tenant", measure: "amount", currency: "EUR", tool: "pay.", max: 400_00, window: 60_000, asks: oracleResponse{action: "observe", scope: "tenant"}},
 }
 
-// oraclePolicies is the same for the engine to read.
-func oraclePolicies() (limits, personas string) {
-	var b strings.Builder
+// oraclePersona is a role that must not use some tools.
+type oraclePersona struct {
+	name, tool string // tool: prefix
+	asks       oracleResponse
+}
+
+var oraclePersonas = []oraclePersona{
+	{"clerk", "admin.", oracleResponse{action: "block", scope: "session", seconds: 2}},
+	{"helper", "db.export", oracleResponse{action: "block", scope: "agent", seconds: 2}},
+	{"temp", "pay.transfer", oracleResponse{"throttle", "tool", 1, 7, 2}},
+}
+
+// yaml is `respond:` at a depth.
+func (r oracleResponse) yaml(indent string) string {
+	s := indent + "respond:\n" + indent + "  action: " + r.action + "\n" + indent + "  scope: " + r.scope + "\n" + indent + "  duration: "
+	if r.seconds > 0 {
+		s += fmt.Sprintf("%ds\n", r.seconds)
+	} else {
+		s += "until_restored\n"
+	}
+	if r.calls > 0 {
+		s += fmt.Sprintf("%s  calls: %d\n%s  per: %ds\n", indent, r.calls, indent, r.per)
+	}
+	return s
+}
+
+// ackWithin is how long the gateway may take.
+const ackWithin = 2 * time.Second
+
+// oraclePolicies is the same for the engine to read: files by name. The guard is so wide that it never shuts, and behaviour may be hours old: event time
+// begins hours ago.
+func oraclePolicies(keys string) map[string]string {
+	var b, c strings.Builder
+	c.WriteString("personas:\n")
+	for _, p := range oraclePersonas {
+		fmt.Fprintf(&c, "  - name: %s\n    default: allow\n    tools:\n      deny: [%q]\n    severity: high\n%s", p.name, p.tool+"*", p.asks.yaml("    "))
+	}
 	b.WriteString("limits:\n")
 	for _, l := range oracleLimits {
 		fmt.Fprintf(&b, "  - id: %s\n    scope: %s\n    measure: %s\n", l.id, l.scope, l.measure)
@@ -52,8 +95,10 @@ func oraclePolicies() (limits, personas string) {
 		if l.tool != "" {
 			fmt.Fprintf(&b, "      tools: [%q]\n", l.tool+"*")
 		}
+		b.WriteString(l.asks.yaml("    "))
 	}
-	return b.String(), "personas:\n  - name: clerk\n    default: allow\n    tools:\n      deny: [\"admin.*\"]\n    severity: high\n"
+	return map[string]string{"limits/limits.yaml": b.String(), "personas/personas.yaml": c.String(),
+		"response/response.yaml": fmt.Sprintf("response:\n  enforce: true\n  guard: {least: 1000000}\n  stale_after: 1d\n  ack_within: %v\n  keys:\n%s", ackWithin, keys)}
 }
 
 func cents(v int64) string { return fmt.Sprintf("%d.%02d", v/100, v%100) }
@@ -130,13 +175,14 @@ func expected(sent [][]byte, aside map[string]bool) (findings map[said]int, dead
 	type what struct{ tenant, agent, session, tool string }
 	first, count := map[what]*oracleEvent{}, map[what]int64{}
 	for _, e := range events {
-		if e.Kind != "tool_call" || e.Phase == "attempt" || e.Persona != "clerk" || !strings.HasPrefix(e.Tool.Name, "admin.") {
+		denied := slices.ContainsFunc(oraclePersonas, func(p oraclePersona) bool { return p.name == e.Persona && strings.HasPrefix(e.Tool.Name, p.tool) })
+		if e.Kind != "tool_call" || e.Phase == "attempt" || !denied {
 			continue
 		}
 		w := what{e.Tenant, e.Agent.ID, e.Session, e.Tool.Name}
 		count[w]++
 		n := count[w]
-		s := said{Rule: "policy/persona/clerk/tool", Scope: "agent", Tenant: e.Tenant, ID: e.Agent.ID, Activity: 2, Value: "", Count: n, Last: e.Time, Agent: e.Agent.ID, Key: e.Tenant + "|" + e.Agent.ID}
+		s := said{Rule: "policy/persona/" + e.Persona + "/tool", Scope: "agent", Tenant: e.Tenant, ID: e.Agent.ID, Activity: 2, Value: "", Count: n, Last: e.Time, Agent: e.Agent.ID, Key: e.Tenant + "|" + e.Agent.ID}
 		if n == 1 {
 			first[w], s.Activity = e, 1
 		}
@@ -255,8 +301,17 @@ func crossings(l *oracleLimit, events []*oracleEvent, out map[said]int) {
 	}
 }
 
-// readSaid reads a record of the alert topic.
-func readSaid(r *kgo.Record) (s said, uid, stage string, err error) {
+// alert is a record of the alert topic: what it says, and what else it names.
+type alert struct {
+	said
+	UID, Stage, Session, User, Tool, Persona, Target string
+	Crosser                                          string    // agent of the trigger
+	Processed                                        time.Time // wall clock of its transaction
+	at                                               time.Time // when it was produced
+}
+
+// readAlert reads a record of the alert topic.
+func readAlert(r *kgo.Record) (x alert, err error) {
 	var a struct {
 		Activity    int   `json:"activity_id"`
 		Time        int64 `json:"time"`
@@ -271,30 +326,43 @@ func readSaid(r *kgo.Record) (s said, uid, stage string, err error) {
 				UID string `json:"uid"`
 			} `json:"related_events"`
 		} `json:"finding_info"`
+		Evidences []struct {
+			Actor struct {
+				Agent string `json:"app_uid"`
+			}
+		}
 		Metadata struct {
-			Tenant string `json:"tenant_uid"`
+			Tenant    string `json:"tenant_uid"`
+			Processed int64  `json:"processed_time"`
 		} `json:"metadata"`
 		Unmapped struct {
 			Wayward struct {
-				Stage, Agent, Observed string
-				Incomplete             bool
-				Scope                  struct{ Type, ID string }
+				Stage, Agent, Observed, Session, User, Tool, Persona, Target string
+				Incomplete                                                   bool
+				Scope                                                        struct{ Type, ID string }
 			} `json:"wayward"`
 		} `json:"unmapped"`
 	}
 	if err := json.Unmarshal(r.Value, &a); err != nil {
-		return s, "", "", err
+		return x, err
 	}
 	w := &a.Unmapped.Wayward
-	if len(a.FindingInfo.Related) == 0 {
-		return s, "", "", fmt.Errorf("no related events: %s", r.Value)
+	trigger := ""
+	if n := len(a.FindingInfo.Related); n > 0 {
+		trigger = a.FindingInfo.Related[n-1].UID
+	} else if !strings.HasPrefix(a.FindingInfo.Analytic.UID, "response/") { // what a person has ordered follows from no event
+		return x, fmt.Errorf("no related events: %s", r.Value)
 	}
-	s = said{Rule: a.FindingInfo.Analytic.UID, Scope: w.Scope.Type, Tenant: a.Metadata.Tenant, ID: w.Scope.ID, Trigger: a.FindingInfo.Related[len(a.FindingInfo.Related)-1].UID,
+	s := said{Rule: a.FindingInfo.Analytic.UID, Scope: w.Scope.Type, Tenant: a.Metadata.Tenant, ID: w.Scope.ID, Trigger: trigger,
 		Activity: a.Activity, Value: w.Observed, Count: a.Count, Time: a.Time, Last: a.End, Agent: w.Agent, Key: string(r.Key)}
 	if w.Incomplete {
 		s.Rule += " (incomplete)"
 	}
-	return s, a.FindingInfo.UID, w.Stage, nil
+	crosser := w.Agent
+	if len(a.Evidences) > 0 { // the trigger comes first
+		crosser = a.Evidences[0].Actor.Agent
+	}
+	return alert{s, a.FindingInfo.UID, w.Stage, w.Session, w.User, w.Tool, w.Persona, w.Target, crosser, time.UnixMilli(a.Metadata.Processed), r.Timestamp}, nil
 }
 
 // balance is what the oracle thinks of a run.
@@ -302,13 +370,13 @@ type balance struct {
 	lost, doubled, wrong int
 	findings, verdicts   int
 	samples              []string
+	responses
 }
 
 func (b *balance) sample(what string, x any) {
-	kind, _, _ := strings.Cut(what, " ")
 	n := 0
 	for _, s := range b.samples {
-		if strings.HasPrefix(s, kind) {
+		if strings.HasPrefix(s, what+": ") {
 			n++
 		}
 	}
@@ -345,41 +413,51 @@ type verdict struct {
 	Time               int64
 }
 
-// compare weighs everything that a run left on the topics against what was sent.
-func compare(sent [][]byte, aside map[string]bool, alerts, dlq, control []*kgo.Record) balance {
+// left is what a run left on the topics, each partition in order.
+type left struct {
+	alerts, dlq, control, commands, breakers, acks, feedback []*kgo.Record
+}
+
+// compare weighs the findings that a run left on the topics against what was sent.
+func compare(sent [][]byte, aside map[string]bool, l *left) balance {
 	var b balance
 	want, dead := expected(sent, aside)
-	have, uids, verdicts := map[said]int{}, map[string]said{}, map[verdict]int{}
-	for _, r := range alerts {
-		s, uid, stage, err := readSaid(r)
+	have, uids, verdicts := map[said]int{}, map[string]alert{}, map[verdict]int{}
+	for _, r := range l.alerts {
+		s, err := readAlert(r)
 		if err != nil {
 			b.wrong++
 			b.sample("alert", err)
 			continue
 		}
-		have[s]++
-		first, known := uids[uid]
+		if strings.HasPrefix(s.Rule, "response/") {
+			continue // about commands, not about events
+		}
+		have[s.said]++
+		first, known := uids[s.UID]
 		if known && (first.Rule != s.Rule || first.Trigger != s.Trigger || first.ID != s.ID || first.Tenant != s.Tenant) {
 			b.wrong++
-			b.sample("two findings of one uid", []said{first, s})
+			b.sample("two findings of one uid", []alert{first, s})
 		}
-		uids[uid] = s
-		if above := s.Scope != "agent" && s.Scope != "session"; above != (stage == "relation") {
+		uids[s.UID] = s
+		if above := s.Scope != "agent" && s.Scope != "session"; above != (s.Stage == "relation") {
 			b.wrong++
-			b.sample("stage "+stage, s)
-		} else if above && s.Agent != "" && want[s] > 0 && have[s] == 1 {
-			verdicts[verdict{uid, s.Tenant, s.Agent, s.Last}]++
+			b.sample("stage", s)
+		} else if above && s.Agent != "" && want[s.said] > 0 && have[s.said] == 1 {
+			verdicts[verdict{s.UID, s.Tenant, s.Agent, s.Last}]++
 		}
 	}
 	b.findings = len(want)
 	weigh(&b, "finding", want, have)
 	letters := map[string]int{}
-	for _, r := range dlq {
-		letters[string(r.Value)]++
+	for _, r := range l.dlq {
+		if strings.HasSuffix(header(r, "topic"), "agent.events") {
+			letters[string(r.Value)]++
+		}
 	}
 	weigh(&b, "dead letter", dead, letters)
 	told := map[verdict]int{}
-	for _, r := range control {
+	for _, r := range l.control {
 		var c struct {
 			Kind, Tenant, Agent string
 			Finding             string `json:"finding_uid"`
@@ -395,6 +473,15 @@ func compare(sent [][]byte, aside map[string]bool, alerts, dlq, control []*kgo.R
 	b.verdicts = len(verdicts)
 	weigh(&b, "verdict", verdicts, told)
 	return b
+}
+
+func header(r *kgo.Record, key string) string {
+	for _, h := range r.Headers {
+		if h.Key == key {
+			return string(h.Value)
+		}
+	}
+	return ""
 }
 
 // journalGaps says where a partition's journal does not go 0, 1, 2 …; a transaction with much control is in several records of the same number.

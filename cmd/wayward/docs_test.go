@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -41,6 +42,14 @@ func TestEveryCommandSaysWhatItIsForAndHowItIsUsed(t *testing.T) {
 	})
 }
 
+// shellWords splits a line as a shell does; of quotes examples use single ones alone.
+func shellWords(line string) (words []string) {
+	for _, m := range regexp.MustCompile(`'([^']*)'|[^\s']+`).FindAllStringSubmatch(line, -1) {
+		words = append(words, cmp.Or(m[1], m[0]))
+	}
+	return words
+}
+
 // Examples are tried as far as their flags go: one that is refused helps nobody.
 func TestExamplesParse(t *testing.T) {
 	n := 0
@@ -51,7 +60,7 @@ func TestExamplesParse(t *testing.T) {
 				if i < 0 {
 					continue
 				}
-				words := strings.Fields(regexp.MustCompile(`(   +| > ).*`).ReplaceAllString(strings.TrimSpace(part[i:]), ""))
+				words := shellWords(regexp.MustCompile(`(   +| > ).*`).ReplaceAllString(strings.TrimSpace(part[i:]), ""))
 				root := newRoot()
 				found, rest, err := root.Find(words[1:])
 				if err == nil {
@@ -162,7 +171,7 @@ func TestLogsAreStructured(t *testing.T) {
 // A newcomer reads keys, so each thing has one name. What is logged must not be built into sentences either.
 func TestLogKeysAreTheSameEverywhere(t *testing.T) {
 	known := map[string]bool{}
-	for _, k := range strings.Fields("addr after ahead brokers cause clean dir err facts findings groups instance kind limits message metrics offset offsets pages partition personas policies retry_in source stage tenant took topic topics tries try") {
+	for _, k := range strings.Fields("addr after ahead brokers cause clean dir err facts findings groups instance kind limits message metrics offset offsets pages partition personas policies records retry_in source stage tenant took topic topics tries try") {
 		known[k] = true
 	}
 	call := regexp.MustCompile(`(?:[lL]og)\.(?:Debug|Info|Warn|Error)\((.*)\)`)

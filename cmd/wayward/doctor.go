@@ -425,7 +425,9 @@ func (d *doctor) permissions(ctx context.Context, cl *kgo.Client, adm *kadm.Clie
 			if r.ops = r.ops[:1]; len(d.c.Ingress) > 0 {
 				r.ops = append(r.ops, write)
 			}
-		case d.c.Topics.Alerts, d.c.Topics.DLQ:
+		case d.c.Topics.Acks, d.c.Topics.Feedback:
+			r.ops = r.ops[:1]
+		case d.c.Topics.Alerts, d.c.Topics.DLQ, d.c.Topics.Commands, d.c.Topics.Breakers, d.c.Topics.Inventory:
 			r.ops = r.ops[1:]
 		}
 		rights = append(rights, r)
@@ -457,7 +459,7 @@ func (d *doctor) permissions(ctx context.Context, cl *kgo.Client, adm *kadm.Clie
 		d.missing("topic "+r.topic, have, r.ops)
 	}
 	for _, stage := range pipeline.Stages {
-		if stage == "ingress" && len(d.c.Ingress) == 0 || len(d.c.Stages) > 0 && !slices.Contains(d.c.Stages, stage) {
+		if len(d.c.Stages) > 0 && !slices.Contains(d.c.Stages, stage) {
 			continue
 		}
 		group := d.c.Group + "-" + stage

@@ -38,15 +38,31 @@ func oneOf(words []string) string {
 	return strings.Join(words[:len(words)-1], ", ") + " or " + words[len(words)-1]
 }
 
-// choiceFlag adds a flag of a few words; the first is the default.
+// choiceFlag adds a flag of a few words, without a default.
 func choiceFlag(cmd *cobra.Command, to *string, name, usage string, words ...string) {
-	*to = words[0]
 	cmd.Flags().Var(choice{to, words}, name, usage+": "+oneOf(words))
-	cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp))
+	complete(cmd, name, words...)
 }
 
-// outputFlag is the same flag for all that print either for people or for programs.
+// complete offers words for a flag in the shell.
+func complete(cmd *cobra.Command, flag string, words ...string) {
+	if err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)); err != nil {
+		panic(err) // our bug: there is no such flag
+	}
+}
+
+// require makes flags mandatory.
+func require(cmd *cobra.Command, flags ...string) {
+	for _, flag := range flags {
+		if err := cmd.MarkFlagRequired(flag); err != nil {
+			panic(err)
+		}
+	}
+}
+
+// outputFlag is the same flag for all that print either for people or for programs; the first word is the default.
 func outputFlag(cmd *cobra.Command, to *string, words ...string) {
+	*to = words[0]
 	choiceFlag(cmd, to, "output", "print as", words...)
 }
 
@@ -56,10 +72,20 @@ func configFlag(cmd *cobra.Command, name *string) {
 	cmd.MarkFlagFilename("config", "yaml", "yml")
 }
 
+// policiesFlags say which folder of policies a command reads.
+type policiesFlags struct{ config, dir string }
+
+func (o *policiesFlags) flags(cmd *cobra.Command) {
+	configFlag(cmd, &o.config)
+	cmd.Flags().StringVar(&o.dir, "policies", "", "`directory` of policies, instead of the config's")
+	cmd.MarkFlagDirname("policies")
+}
+
 // logOptions say what is logged and how.
 type logOptions struct{ level, format string }
 
 func logFlags(cmd *cobra.Command, o *logOptions) {
+	o.level, o.format = "info", "auto"
 	choiceFlag(cmd, &o.level, "log-level", "log from this level on", "info", "debug", "warn", "error")
 	choiceFlag(cmd, &o.format, "log-format", "text for people, json for programs, auto for text on a terminal and json elsewhere", "auto", "text", "json")
 }

@@ -22,6 +22,8 @@ func newAgents() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "agents",
 		Short: "Show which agents were seen, and which of them are registered",
+		Long: "agents shows agents as their events describe them: when they were first and last seen, as what persona, and what policies/inventory says of them\n" +
+			"(registered, unregistered, retired, or - if no agents are registered at all).",
 		Example: "  wayward agents list --config wayward.yaml --unregistered\n" +
 			"  wayward agents show agt-7731 --tenant acme",
 	}
@@ -125,6 +127,7 @@ func printThings(w io.Writer, list []event.Thing, format, heading string, column
 func newAgentsList() *cobra.Command {
 	var o things
 	cmd := &cobra.Command{Use: "list", Short: "List the agents that were seen", Args: cobra.NoArgs,
+		Long:    "list shows a line for each agent that was seen, by tenant and id.",
 		Example: "  wayward agents list --tenant acme --since 24h\n  wayward agents list --unregistered --output json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			list, err := o.list(cmd, "agent")
@@ -139,11 +142,11 @@ func newAgentsList() *cobra.Command {
 	return cmd
 }
 
-func dash(s string) string { return cmp.Or(visible(s, 60), "-") }
-
 func newAgentsShow() *cobra.Command {
 	var o lookup
-	cmd := &cobra.Command{Use: "show ID", Short: "Show one agent", Args: cobra.ExactArgs(1), Example: "  wayward agents show agt-7731 --tenant acme",
+	cmd := &cobra.Command{Use: "show ID", Short: "Show one agent", Args: cobra.ExactArgs(1),
+		Long:    "show says what is known of one agent: its owner, persona, tier, model and the versions that it was seen with.",
+		Example: "  wayward agents show agt-7731 --tenant acme",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := o.open(cmd.Context())
 			if err != nil {
@@ -189,6 +192,7 @@ func newToolsList() *cobra.Command {
 	var o things
 	var servers bool
 	cmd := &cobra.Command{Use: "list", Short: "List the tools that were called, or the servers that offer them", Args: cobra.NoArgs,
+		Long:    "list shows a line for each tool that was called while wayward ran, as its topics have it; wayward tools classify reads a file instead.",
 		Example: "  wayward tools list --config wayward.yaml --unregistered\n  wayward tools list --servers",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			kind, heading := "tool", "TENANT\tTOOL\tSERVER\tCLASS\tDEFINITION\tFIRST SEEN\tLAST SEEN\tINVENTORY"

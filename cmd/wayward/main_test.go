@@ -81,7 +81,7 @@ func engineRole() int {
 	c := defaultConfig()
 	c.Brokers, c.State, c.Policies, c.Listen = spec.Brokers, spec.State, spec.Policies, cmp.Or(spec.Listen, "off")
 	c.Group, c.Instance = spec.Prefix+"wayward", spec.Instance
-	c.Stages = []string{"behaviour", "relation"}
+	c.Stages = pipeline.Stages
 	c.Topics.Prefix = spec.Prefix
 	c.Topics.FactsPartitions = cmp.Or(spec.Facts, c.Topics.FactsPartitions)
 	c.Topics = c.Topics.Full()

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -23,20 +22,14 @@ func newPersonas() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "personas",
 		Short: "Check, show, test and explain what each role may do",
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Long: "personas is for those who write policies: it reads a folder of them as the engine does, without a broker. A persona says what one role of\n" +
+			"agents may use, touch and reach.",
+		Example: "  wayward personas lint policies\n" +
+			"  wayward personas test policies\n" +
+			"  wayward personas explain --policies policies --event call.json",
 	}
 	cmd.AddCommand(newPersonasLint(), newPersonasShow(), newPersonasTest(), newPersonasExplain())
 	return cmd
-}
-
-// policiesFlags say which folder of policies a command reads.
-type policiesFlags struct{ config, dir string }
-
-func (o *policiesFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringVarP(&o.config, "config", "c", "", "config `file` that names the policies")
-	cmd.Flags().StringVar(&o.dir, "policies", "", "`directory` with personas/, instead of the config's")
-	cmd.MarkFlagsMutuallyExclusive("config", "policies")
 }
 
 // where is the folder: the argument's, the flag's or the config's.
@@ -80,9 +73,6 @@ func newPersonasLint() *cobra.Command {
 			"  wayward personas lint -c wayward.yaml --fail-on warning",
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if failOn != "problem" && failOn != "warning" {
-				return fmt.Errorf("--fail-on %s: use problem or warning", failOn)
-			}
 			dir, err := o.where(args)
 			if err != nil {
 				return err
@@ -107,8 +97,9 @@ func newPersonasLint() *cobra.Command {
 			return nil
 		},
 	}
-	o.add(cmd)
-	cmd.Flags().StringVar(&failOn, "fail-on", "problem", "exit with 1 on a problem, or on a warning as well")
+	o.flags(cmd)
+	failOn = "problem"
+	choiceFlag(cmd, &failOn, "fail-on", "exit with 1 on these, and on what is worse", "problem", "warning")
 	return cmd
 }
 
@@ -118,6 +109,8 @@ func newPersonasShow() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show [NAME]",
 		Short: "Show personas with all that they inherit, and where each line comes from",
+		Long: "show lists the personas; with a NAME it shows that one as it holds in the end, each line with the file and line that it comes from. A tenant's own\n" +
+			"persona stands in place of the common one of that name.",
 		Example: "  wayward personas show --policies configs\n" +
 			"  wayward personas show support --tenant northwind --policies configs --output yaml",
 		Args: cobra.MaximumNArgs(1),
@@ -141,7 +134,7 @@ func newPersonasShow() *cobra.Command {
 		}
 		return showPersona(cmd.OutOrStdout(), p, output)
 	}
-	o.add(cmd)
+	o.flags(cmd)
 	cmd.Flags().StringVar(&tenant, "tenant", "", "as they hold for this `tenant`")
 	return cmd
 }
@@ -258,7 +251,7 @@ func newPersonasTest() *cobra.Command {
 			return nil
 		},
 	}
-	o.add(cmd)
+	o.flags(cmd)
 	cmd.Flags().IntVar(&least, "min-tests", 0, "tests that every persona needs, at least one of each kind; 0: none")
 	return cmd
 }
@@ -283,9 +276,9 @@ func newPersonasExplain() *cobra.Command {
 		}
 		return explain(cmd, set, input, output)
 	}
-	o.add(cmd)
+	o.flags(cmd)
 	cmd.Flags().StringVar(&input, "event", "", "`file` of events, one a line, plain or .gz, .zst, .xz; - is standard input")
-	cmd.MarkFlagRequired("event")
+	require(cmd, "event")
 	return cmd
 }
 
@@ -388,7 +381,7 @@ func explainOne(set *policy.Set, e *event.Event, scratch *policy.Scratch) explan
 }
 
 func printExplanation(w io.Writer, x *explanation) error {
-	fmt.Fprintf(w, "%s: agent %s as %s, tool %s: %s\n", oneLine(x.Event), oneLine(x.Agent), dash(oneLine(x.Persona)), dash(oneLine(x.Tool)), x.Verdict)
+	fmt.Fprintf(w, "%s: agent %s as %s, tool %s: %s\n", visible(x.Event, 100), visible(x.Agent, 100), dash(x.Persona), dash(x.Tool), x.Verdict)
 	if x.Note != "" {
 		fmt.Fprintln(w, "  "+x.Note)
 	}
@@ -398,15 +391,7 @@ func printExplanation(w io.Writer, x *explanation) error {
 		if b.Line > 0 {
 			where = fmt.Sprintf("%s:%d", b.File, b.Line)
 		}
-		fmt.Fprintf(t, "  %s\t%s\t%s\t%s\t%s\n", b.Kind, dash(oneLine(b.Value)), b.Verdict, b.Rule, where)
+		fmt.Fprintf(t, "  %s\t%s\t%s\t%s\t%s\n", b.Kind, dash(b.Value), b.Verdict, b.Rule, where)
 	}
 	return t.Flush()
-}
-
-// oneLine keeps a value of an event from drawing on the terminal.
-func oneLine(s string) string {
-	if q := strconv.Quote(s); len(q) != len(s)+2 {
-		return q
-	}
-	return s
 }

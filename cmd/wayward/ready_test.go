@@ -136,7 +136,7 @@ func TestSystemdIsToldWhenItIsReadyAndWhenItStops(t *testing.T) {
 		t.Errorf("first told %q", got)
 	}
 	code, body := ask(listen)
-	if code != 200 || !strings.HasPrefix(body, "ready\nkafka: answers\nbehaviour: ready\nbehaviour partition 0: ready\n") {
+	if code != 200 || !strings.HasPrefix(body, "ready\nkafka: answers\ningress: ready\nbehaviour: ready\nbehaviour partition 0: ready\n") {
 		t.Errorf("systemd was told that it is ready, /readyz says %d:\n%s", code, body)
 	}
 	stop()

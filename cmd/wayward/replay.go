@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -11,9 +12,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/vbauerster/mpb/v8"
-	"github.com/vbauerster/mpb/v8/decor"
-	"golang.org/x/term"
 
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/pipeline"
@@ -43,22 +41,21 @@ func newReplay() *cobra.Command {
 	f.StringVar(&o.to, "to", "", "broker `time` to stop at; its end without")
 	f.StringVarP(&o.output, "output", "o", "", "write findings to `file`, OCSF, one a line, sorted by time and uid; - is standard output")
 	f.StringVar(&o.commands, "commands", "", "write the commands that a live engine would have issued to `file`, one a line, sorted; - is standard output")
-	configFlag(cmd, &o.config)
-	f.StringVar(&o.policies, "policies", "", "`directory` with personas/ and limits/, instead of the config's")
+	o.policiesFlags.flags(cmd)
 	f.BoolVar(&o.flush, "flush", false, "at the end, close what still waits for the watermark")
 	f.IntVar(&o.shards, "shards", runtime.GOMAXPROCS(0), "workers; the findings do not depend on it")
 	f.Lookup("shards").DefValue = "the number of CPUs"
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "no progress, no summary")
-	cmd.MarkFlagDirname("policies")
 	cmd.MarkFlagsMutuallyExclusive("input", "from-topic")
 	cmd.MarkFlagsOneRequired("input", "from-topic")
 	return cmd
 }
 
 type replayOptions struct {
-	input, topic, from, to, output, commands, config, policies string
-	flush, quiet                                               bool
-	shards                                                     int
+	policiesFlags
+	input, topic, from, to, output, commands string
+	flush, quiet                             bool
+	shards                                   int
 }
 
 func (o *replayOptions) run(cmd *cobra.Command) (err error) {
@@ -72,10 +69,7 @@ func (o *replayOptions) run(cmd *cobra.Command) (err error) {
 	if err != nil {
 		return err
 	}
-	if o.policies != "" {
-		c.Policies = o.policies
-	}
-	policies, err := loadPolicies(c.Policies)
+	policies, err := loadPolicies(cmp.Or(o.dir, c.Policies))
 	if err != nil {
 		return err
 	}
@@ -140,10 +134,8 @@ func (o *replayOptions) run(cmd *cobra.Command) (err error) {
 			fmt.Fprintln(stderr, "more records did not decode; the summary counts them")
 		}
 	}
-	finish := func() {}
-	if f, ok := stderr.(*os.File); ok && !o.quiet && term.IsTerminal(int(f.Fd())) {
-		r.Progress, finish = progress(f, total, unit)
-	}
+	tell, finish := progress(stderr, o.quiet, total, unit)
+	r.Progress = tell
 	sum, err := r.Run(cmd.Context(), src)
 	finish()
 	err = errors.Join(err, done(), flush())
@@ -228,25 +220,6 @@ func (o *replayOptions) commandSink(cmd *cobra.Command) (command func(*event.Com
 		_, err := b.Write(append(c.Append(nil), '\n'))
 		return err
 	}, func() error { return errors.Join(b.Flush(), closeFile()) }, nil
-}
-
-func progress(w io.Writer, total int64, unit string) (func(done, events int64), func()) {
-	p := mpb.New(mpb.WithOutput(w), mpb.WithWidth(40))
-	var events int64
-	rate := decor.Any(func(s decor.Statistics) string { return fmt.Sprintf("  %d events", events) })
-	var bar *mpb.Bar
-	if unit == "bytes" {
-		bar = p.AddBar(total, mpb.PrependDecorators(decor.CountersKibiByte("% .1f / % .1f")), mpb.AppendDecorators(decor.Percentage(), rate, decor.OnComplete(decor.AverageETA(decor.ET_STYLE_GO), "")))
-	} else {
-		bar = p.AddBar(total, mpb.PrependDecorators(decor.CountersNoUnit("%d / %d")), mpb.AppendDecorators(decor.Percentage(), rate, decor.OnComplete(decor.AverageETA(decor.ET_STYLE_GO), "")))
-	}
-	return func(done, n int64) {
-			events = n
-			bar.SetCurrent(done)
-		}, func() {
-			bar.SetTotal(-1, true)
-			p.Wait()
-		}
 }
 
 func summarize(w io.Writer, s pipeline.Summary, took time.Duration, flushed bool) {

@@ -13,13 +13,10 @@ import (
 	"strconv"
 	"strings"
 	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/wayward-sec/wayward/event"
-	"github.com/wayward-sec/wayward/pipeline"
 	"github.com/wayward-sec/wayward/policy"
 )
 
@@ -29,8 +26,11 @@ func newTools() *cobra.Command {
 		Short: "What the tools are that agents call",
 		Long: "tools shows what wayward makes of recorded tool calls. The catalogue in tools/*.yaml of the policies says what calls are; for what it does\n" +
 			"not say, the names of tools and arguments are read. What neither tells stays unknown and is listed as such.",
+		Example: "  wayward tools classify events.jsonl.zst                        what recorded calls are\n" +
+			"  wayward tools draft events.jsonl.zst -o policies/tools/seen.yaml\n" +
+			"  wayward tools list --config wayward.yaml                       what was called while wayward ran",
 	}
-	cmd.AddCommand(newToolsClassify(), newToolsDraft())
+	cmd.AddCommand(newToolsClassify(), newToolsDraft(), newToolsList())
 	return cmd
 }
 
@@ -47,9 +47,6 @@ func newToolsClassify() *cobra.Command {
 			"  wayward tools classify events.jsonl --ignore-declared --output json",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if output != "table" && output != "json" {
-				return fmt.Errorf("--output %s: use table or json", output)
-			}
 			s, err := o.survey(cmd, args[0])
 			if err != nil {
 				return err
@@ -63,7 +60,7 @@ func newToolsClassify() *cobra.Command {
 		},
 	}
 	o.flags(cmd)
-	cmd.Flags().StringVarP(&output, "output", "o", "table", "`format`: table, or json: an array of tools")
+	outputFlag(cmd, &output, "table", "json")
 	cmd.Flags().BoolVar(&o.ignore, "ignore-declared", false, "leave out what the events say of class, resource, subject, destination and amount")
 	return cmd
 }
@@ -106,15 +103,13 @@ func newToolsDraft() *cobra.Command {
 }
 
 type toolsOptions struct {
-	config, policies string
-	ignore, quiet    bool
+	policiesFlags
+	ignore, quiet bool
 }
 
 func (o *toolsOptions) flags(cmd *cobra.Command) {
-	f := cmd.Flags()
-	f.StringVarP(&o.config, "config", "c", "", "config `file`: its policies are used")
-	f.StringVar(&o.policies, "policies", "", "`directory` with tools/, instead of the config's")
-	f.BoolVarP(&o.quiet, "quiet", "q", false, "no progress, nothing about lines that did not decode")
+	o.policiesFlags.flags(cmd)
+	cmd.Flags().BoolVarP(&o.quiet, "quiet", "q", false, "no progress, nothing about lines that did not decode")
 }
 
 // maxSurveyed bounds the tools, and maxEvidence what is said of each, that one survey tells apart: names come from events.
@@ -127,7 +122,6 @@ const (
 type survey struct {
 	tools map[[2]string]*surveyed // by server and name
 	calls int64
-	bad   int64
 	over  int64 // calls of tools beyond maxSurveyed
 }
 
@@ -162,62 +156,22 @@ func (o *toolsOptions) survey(cmd *cobra.Command, input string) (*survey, error)
 	if err != nil {
 		return nil, err
 	}
-	set, err := loadPolicies(cmp.Or(o.policies, c.Policies))
+	set, err := loadPolicies(cmp.Or(o.dir, c.Policies))
 	if err != nil {
 		return nil, err
-	}
-	src, err := pipeline.OpenLines(input, time.Now())
-	if err != nil {
-		return nil, err
-	}
-	defer src.Close()
-	stderr := cmd.ErrOrStderr()
-	tell, finish := func(int64, int64) {}, func() {}
-	if f, ok := stderr.(*os.File); ok && !o.quiet && src.Size > 0 && term.IsTerminal(int(f.Fd())) {
-		tell, finish = progress(f, src.Size, "bytes")
 	}
 	s := &survey{tools: map[[2]string]*surveyed{}}
 	cat := newCataloguer(set.Catalogue())
-	events := int64(0)
-	for {
-		chunk, err := src.Next(cmd.Context())
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			finish()
-			return nil, err
-		}
-		at := chunk.At
-		for line := range bytes.Lines(chunk.Lines) {
-			if line = bytes.TrimRight(line, "\r\n"); len(line) > 0 {
-				var e event.Event
-				if err := cat.decoder.Decode(line, &e); err != nil {
-					if s.bad++; s.bad <= 5 && !o.quiet {
-						fmt.Fprintf(stderr, "%s line %d: %v\n", input, at, err)
-					}
-				} else {
-					events++
-					s.add(cat, &e, o.ignore)
-				}
-			}
-			at++
-		}
-		cat.decoder.Reset()
-		tell(chunk.Read, events)
-		src.Done(chunk)
-	}
-	finish()
-	if s.bad > 5 && !o.quiet {
-		fmt.Fprintf(stderr, "%d lines did not decode\n", s.bad)
-	}
-	return s, nil
+	_, err = eachEvent(cmd, input, o.quiet, func(_ []byte, e *event.Event) error {
+		s.add(cat, e, o.ignore)
+		return nil
+	})
+	return s, err
 }
 
 // cataloguer remembers tools, as a shard does.
 type cataloguer struct {
 	*policy.Catalogue
-	decoder event.Decoder
 	scratch policy.Scratch
 	tools   map[toolName]*policy.Tool
 }
@@ -332,14 +286,6 @@ func percent(n, of int64) string {
 	return strconv.FormatFloat(100*float64(n)/float64(of), 'f', 1, 64) + " %"
 }
 
-// shown makes a name from an event safe for a terminal and a table.
-func shown(s string) string {
-	if q := strconv.Quote(s); q[1:len(q)-1] != s || s == "" {
-		return q
-	}
-	return s
-}
-
 func (s *survey) table(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "TOOL\tSERVER\tCLASS\tCALLS\tSHARE\tRESOURCE\tSUBJECT\tDESTINATION\tAMOUNT\tCLASS KNOWN FROM")
@@ -361,20 +307,16 @@ func (s *survey) table(out io.Writer) error {
 			if len(r) == 0 {
 				return ""
 			}
-			text := cmp.Or(shownWord(r[0].Value), "yes")
+			text := cmp.Or(visible(r[0].Value, 100), "yes")
 			if r[0].Path != "" {
-				text += " " + shownWord(r[0].Path)
+				text += " " + visible(r[0].Path, 100)
 			}
 			if t.known[field] < t.calls {
 				text += " " + percent(t.known[field], t.calls)
 			}
 			return strings.TrimPrefix(text, "yes ")
 		}
-		server := ""
-		if t.server != "" {
-			server = shown(t.server)
-		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\n", shown(t.name), server, word, t.calls, percent(t.calls, s.calls),
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\n", visible(t.name, 200), visible(t.server, 100), word, t.calls, percent(t.calls, s.calls),
 			part("resource"), part("subject"), part("destination"), part("amount"), from)
 	}
 	if err := w.Flush(); err != nil {
@@ -386,25 +328,18 @@ func (s *survey) table(out io.Writer) error {
 	}
 	fmt.Fprintf(out, "\n%d tools, %d calls; the class of %s of the calls is known\n", len(s.tools), s.calls, percent(known, s.calls))
 	for _, t := range differ {
-		fmt.Fprintf(out, "declared %s, but the catalogue says %s: %s, %d calls\n", t.declared.top(), t.inferred.top(), shown(t.name), t.calls)
+		fmt.Fprintf(out, "declared %s, but the catalogue says %s: %s, %d calls\n", t.declared.top(), t.inferred.top(), visible(t.name, 200), t.calls)
 	}
 	if len(unknown) > 0 {
 		fmt.Fprintf(out, "%d tools are not known; name them in tools/*.yaml of the policies (wayward tools draft writes one to edit):\n", len(unknown))
 		for _, t := range unknown {
-			fmt.Fprintf(out, "  %s, %d calls\n", shown(t.name), t.calls)
+			fmt.Fprintf(out, "  %s, %d calls\n", visible(t.name, 200), t.calls)
 		}
 	}
 	if s.over > 0 {
 		fmt.Fprintf(out, "%d calls of further tools are not listed: more than %d different ones\n", s.over, maxSurveyed)
 	}
 	return nil
-}
-
-func shownWord(s string) string {
-	if s == "" {
-		return ""
-	}
-	return shown(s)
 }
 
 // toolLine is one tool as classify writes it in JSON.

@@ -50,13 +50,13 @@ func TestToolsClassifySaysWhatIsKnown(t *testing.T) {
 	}
 	want := `TOOL SERVER CLASS CALLS SHARE RESOURCE SUBJECT DESTINATION AMOUNT CLASS KNOWN FROM
 get_customer crm read 2 50.0 % customer customer_id customer_id verb "get" in the name
-"frobnicate\n\x1b[31m" ? 1 25.0 %
+frobnicate\n\x1b[31m ? 1 25.0 %
 send_money write 1 25.0 % money iban to EUR amount declared
 
 3 tools, 4 calls; the class of 75.0 % of the calls is known
 declared write, but the catalogue says pay: send_money, 1 calls
 1 tools are not known; name them in tools/*.yaml of the policies (wayward tools draft writes one to edit):
-"frobnicate\n\x1b[31m", 1 calls
+frobnicate\n\x1b[31m, 1 calls
 `
 	var lines []string // the width of columns is not what matters
 	for line := range strings.Lines(out) {
@@ -101,7 +101,7 @@ func TestToolsClassifyInJSON(t *testing.T) {
 	if v := got[1].Evidence[0]; v.From != filepath.Join(dir, "tools", "t.yaml")+":2:3" {
 		t.Errorf("evidence without its place: %+v", v)
 	}
-	if _, again, _ := wayward(t, "tools", "classify", recorded(t, someCalls...), "-o", "json", "--ignore-declared", "--policies", dir); again != out {
+	if _, again, _ := wayward(t, "tools", "classify", recorded(t, someCalls...), "--output", "json", "--ignore-declared", "--policies", dir); again != out {
 		t.Error("another order")
 	}
 }
@@ -115,7 +115,7 @@ func TestWhatIsSaidOfToolsOutlivesTheirEvents(t *testing.T) {
 		}
 		calls = append(calls, fmt.Sprintf(`"resource":{"type":%q,"id":"%d"},"tool":{"name":"look_%s"},"attrs":{"filler":%q}`, kind, i, kind, strings.Repeat(kind, i%7)))
 	}
-	_, out, _ := wayward(t, "tools", "classify", recorded(t, calls...), "-o", "json")
+	_, out, _ := wayward(t, "tools", "classify", recorded(t, calls...), "--output", "json")
 	var got []toolLine
 	if err := json.Unmarshal([]byte(out), &got); err != nil {
 		t.Fatal(err)
@@ -132,14 +132,14 @@ func TestToolsWithoutACallSaySo(t *testing.T) {
 	if err := os.WriteFile(empty, []byte(`{"time":1,"kind":"session","phase":"start","tenant":"t","agent":{"id":"a"}}`+"\nnot JSON\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	code, out, errs := wayward(t, "tools", "classify", empty, "-o", "json")
+	code, out, errs := wayward(t, "tools", "classify", empty, "--output", "json")
 	if code != 3 || out != "[]\n" || !strings.Contains(errs, "line 2") || !strings.Contains(errs, "there is no tool call") {
 		t.Errorf("%d %q %q", code, out, errs)
 	}
 	if code, out, _ := wayward(t, "tools", "draft", empty); code != 3 || out != "" {
 		t.Errorf("%d %q", code, out)
 	}
-	if code, _, errs := wayward(t, "tools", "classify", empty, "-o", "xml"); code != 2 || !strings.Contains(errs, "use table or json") {
+	if code, _, errs := wayward(t, "tools", "classify", empty, "--output", "xml"); code != 2 || !strings.Contains(errs, "use table or json") {
 		t.Errorf("%d %q", code, errs)
 	}
 	if code, _, _ := wayward(t, "tools", "classify", empty+"x"); code != 2 {
@@ -182,9 +182,10 @@ func TestADraftLoadsAndSaysTheSame(t *testing.T) {
 	if entries != 6 {
 		t.Errorf("%d entries:\n%s", entries, text)
 	}
+	var decoder event.Decoder
 	for line := range bytes.Lines(b) {
 		var x, y event.Event
-		if err := errors.Join(before.decoder.Decode(line, &x), after.decoder.Decode(line, &y)); err != nil {
+		if err := errors.Join(decoder.Decode(line, &x), decoder.Decode(line, &y)); err != nil {
 			t.Fatal(err)
 		}
 		before.tool(&x).Complete(&x, &before.scratch)
@@ -223,6 +224,7 @@ func TestClassesOfRecordedCalls(t *testing.T) {
 				t.Fatal(err)
 			}
 			cat := newCataloguer(policy.Default().Catalogue())
+			var decoder event.Decoder
 			calls, right := 0, 0
 			from, wrong := map[string]int{}, map[string]int{}
 			sessions := json.NewDecoder(z)
@@ -237,7 +239,7 @@ func TestClassesOfRecordedCalls(t *testing.T) {
 				}
 				for _, b := range s.Events {
 					var e event.Event
-					if err := cat.decoder.Decode(b, &e); err != nil {
+					if err := decoder.Decode(b, &e); err != nil {
 						t.Fatal(err)
 					}
 					if e.Kind != event.ToolCall || e.Tool.Name == "think" || e.Tool.Name == "calculate" {
@@ -261,7 +263,7 @@ func TestClassesOfRecordedCalls(t *testing.T) {
 						wrong[fmt.Sprintf("%s: recorded %q, found %q", e.Tool.Name, recorded, e.Tool.Class)]++
 					}
 				}
-				cat.decoder.Reset()
+				decoder.Reset()
 				cat.scratch.Reset()
 			}
 			rate := float64(right) / float64(calls)

@@ -42,10 +42,7 @@ func newTrip() *cobra.Command {
 			"  wayward breaker trip tool 'crm|export' --tenant acme --action throttle --calls 10 --per 1m --reason 'until looked at' --by alice --key alice.pem",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f := event.Feedback{Type: event.TripFeedback, DurationMS: duration.Milliseconds()}
-			var ok bool
-			if f.Action, ok = event.ParseAction(action); !ok || f.Action == event.Restore {
-				return fmt.Errorf("--action %q is unknown; use %s", action, strings.Join(event.Actions(), ", "))
-			}
+			f.Action, _ = event.ParseAction(action)
 			throttle := cmd.Flags().Changed("calls") || cmd.Flags().Changed("per") || len(classes) > 0
 			switch {
 			case f.Action != event.Throttle && throttle:
@@ -69,12 +66,11 @@ func newTrip() *cobra.Command {
 		}}
 	o.flags(cmd)
 	f := cmd.Flags()
-	f.StringVar(&action, "action", "", strings.Join(event.Actions(), ", "))
+	choiceFlag(cmd, &action, "action", "what gateways are to do", event.Actions()...)
 	f.DurationVar(&duration, "duration", 0, "how long it holds; 0: until somebody restores it")
 	f.Int64Var(&o.calls, "calls", 0, "of a throttle: so many calls")
 	f.DurationVar(&per, "per", 0, "of a throttle: in this time")
 	f.StringSliceVar(&classes, "class", nil, "of a throttle: calls of these `classes` alone")
-	complete(cmd, "action", event.Actions()...)
 	complete(cmd, "class", event.Classes()...)
 	require(cmd, "action")
 	return cmd
@@ -168,7 +164,7 @@ func confirm(cmd *cobra.Command, what string) error {
 		if err != nil {
 			fmt.Fprintln(cmd.ErrOrStderr())
 		}
-		return errors.New("nothing was done; --yes does it without asking")
+		return errors.New("nothing was done: type yes, or give --yes")
 	}
 	return nil
 }

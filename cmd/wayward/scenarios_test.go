@@ -1,0 +1,349 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/pipeline"
+	"github.com/wayward-sec/wayward/policy"
+	"github.com/wayward-sec/wayward/sinks"
+)
+
+var writeEvents = flag.String("events", "", "write the events of each scenario to `dir`/<scenario>/{fires,quiet}.jsonl, for wayward replay")
+
+const scenarios = "../../testdata/scenarios"
+
+// Its README.md says how a scenario is written.
+func TestScenariosFireAsTheySayAndStayQuietAsTheySay(t *testing.T) {
+	for _, name := range scenarioNames(t) {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(scenarios, name)
+			set, errs := policy.Load(filepath.Join(dir, "policies"))
+			for _, err := range errs {
+				t.Error(err)
+			}
+			if set == nil {
+				return
+			}
+			for _, warning := range set.Lint() {
+				t.Error(warning)
+			}
+
+			golden := filepath.Join(dir, "fires.txt")
+			got := played(t, set, dir, "fires")
+			if *update {
+				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := gocmp.Diff(string(want), got); diff != "" {
+				t.Errorf("run go test ./cmd/wayward -run Scenarios -update and read the diff\n%s", diff)
+			}
+			if got == "" {
+				t.Error("nothing fires")
+			}
+			if got := played(t, set, dir, "quiet"); got != "" {
+				t.Errorf("quiet.yaml is not:\n%s", got)
+			}
+			if story, err := os.ReadFile(filepath.Join(dir, "README.md")); err != nil || !bytes.HasPrefix(story, []byte("# ")) {
+				t.Errorf("README.md tells no story: %v", err)
+			}
+		})
+	}
+}
+
+var row = regexp.MustCompile(`^\| (\d+) \| ([^|]+) \| ([^|]+) \| ([^|]+) \|$`)
+
+func TestTheTableOfScenariosHasAllUseCasesAndAllFolders(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(scenarios, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	next, listed := 1, []string{}
+	for line := range strings.Lines(string(text)) {
+		for _, link := range regexp.MustCompile(`\[([^]]+)\]\(([^)]+)/\)`).FindAllStringSubmatch(line, -1) {
+			if link[1] != link[2] {
+				t.Errorf("%s is a link to %s", link[1], link[2])
+			}
+			listed = append(listed, link[1])
+		}
+		r := row.FindStringSubmatch(strings.TrimSpace(line))
+		if r == nil {
+			continue
+		}
+		if r[1] != strconv.Itoa(next) {
+			t.Errorf("row %s where %d should be", r[1], next)
+		}
+		if prefix := fmt.Sprintf("[%02d-", next); r[3] != "–" && !strings.HasPrefix(r[3], prefix) {
+			t.Errorf("row %d names folder %s, not one that begins with %02d-", next, r[3], next)
+		}
+		next++
+	}
+	if next != 51 {
+		t.Errorf("%d use cases, not 50", next-1)
+	}
+	slices.Sort(listed)
+	if diff := gocmp.Diff(scenarioNames(t), listed); diff != "" {
+		t.Errorf("folders (-) and those that the table names (+):\n%s", diff)
+	}
+}
+
+func scenarioNames(t *testing.T) (names []string) {
+	entries, err := os.ReadDir(scenarios)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if e.IsDir() {
+			names = append(names, e.Name())
+		}
+	}
+	return names
+}
+
+// played is what people read of the findings and commands that a file of a scenario causes. It must be the same with one worker and with four.
+func played(t *testing.T, set *policy.Set, dir, name string) string {
+	t.Helper()
+	lines := expand(t, filepath.Join(dir, name+".yaml"))
+	file := filepath.Join(t.TempDir(), name+".jsonl")
+	if *writeEvents != "" {
+		file = filepath.Join(*writeEvents, filepath.Base(dir), name+".jsonl")
+	}
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte(strings.Join(lines, "")), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	one, alone := replayed(t, set, file, len(lines), 1)
+	four, together := replayed(t, set, file, len(lines), 4)
+	if diff := gocmp.Diff(alone, together); diff != "" {
+		t.Errorf("%s: one worker and four say different things:\n%s", name, diff)
+	}
+	if one != four {
+		t.Errorf("%s: one worker says\n%s\nfour say\n%s", name, one, four)
+	}
+	return one
+}
+
+// replayed is what a replay says, for people in order of time, and as it would stand on the topics.
+func replayed(t *testing.T, set *policy.Set, file string, events, workers int) (text string, records []string) {
+	t.Helper()
+	src, err := pipeline.OpenLines(file, time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer src.Close()
+	type said struct {
+		at   int64
+		text string
+	}
+	var all []said
+	people, wire := sinks.Text{}, &sinks.OCSF{Version: "test"}
+	r := pipeline.Replay{Policy: set, Workers: workers, Flush: true,
+		Deliver: func(f *event.Finding) error {
+			text, at := string(people.Append(nil, f)), f.Last
+			if f.Activity == event.Create {
+				text, at = text+"\n    "+small(f), f.Time
+			}
+			all = append(all, said{at, text})
+			records = append(records, string(wire.Append(nil, f)))
+			return nil
+		},
+		Command: func(c *event.Command) error {
+			all = append(all, said{c.Time, string(people.AppendCommand(nil, c))})
+			records = append(records, string(c.Append(nil)))
+			return nil
+		},
+		Bad: func(at int64, _ string, err error) { t.Errorf("%s: event %d: %v", file, at, err) },
+	}
+	sum, err := r.Run(context.Background(), src)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if sum.Events != int64(events) || sum.Repeated+sum.Late+sum.Future+sum.Dropped > 0 {
+		t.Errorf("of %d events not all counted as they are: %+v", events, sum)
+	}
+	slices.SortStableFunc(all, func(a, b said) int { return cmp.Compare(a.at, b.at) })
+	for _, s := range all {
+		text += s.text + "\n"
+	}
+	return text, records
+}
+
+// small is what the terminal does not say of a finding, and an operator who writes policies wants to know.
+func small(f *event.Finding) string {
+	s := "(" + f.Detector + " " + f.Rule + ", " + f.Stage + " stage"
+	if !f.Alert {
+		s += ", no alert"
+	}
+	if r := f.Response; r != nil {
+		s += ", asks for " + r.Action.String()
+	}
+	return s + ")"
+}
+
+// scenarioFile is a file of a scenario.
+type scenarioFile struct {
+	Start  string           `yaml:"start"`
+	All    map[string]any   `yaml:"all"`
+	Events []map[string]any `yaml:"events"`
+}
+
+// expand makes events, one a line and sorted by time, out of a file of a scenario.
+func expand(t *testing.T, file string) []string {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var s scenarioFile
+	d := yaml.NewDecoder(bytes.NewReader(text))
+	d.KnownFields(true)
+	if err := d.Decode(&s); err != nil {
+		t.Fatalf("%s: %v", file, err)
+	}
+	start, err := time.Parse(time.RFC3339, s.Start)
+	if err != nil {
+		t.Fatalf("%s: start: %v", file, err)
+	}
+	var schema map[string]any
+	if err := json.Unmarshal(event.SchemaOf("event"), &schema); err != nil {
+		t.Fatal(err)
+	}
+	type one struct {
+		at   time.Duration
+		line string
+	}
+	var all []one
+	for i, e := range s.Events {
+		fail := func(format string, args ...any) {
+			t.Fatalf("%s: event %d: %s", file, i+1, fmt.Sprintf(format, args...))
+		}
+		at, every, times := e["at"], e["every"], 1
+		if n, said := e["times"]; said {
+			if times, _ = n.(int); times < 2 || every == nil {
+				fail("times: %v needs a number from 2 and every", n)
+			}
+		}
+		delete(e, "at")
+		delete(e, "every")
+		delete(e, "times")
+		first, err1 := span(at)
+		step, err2 := span(cmp.Or(every, any("0s")))
+		if err1 != nil || err2 != nil {
+			fail("at: %v, every: %v are no durations such as 90s or 2d3h", at, every)
+		}
+		for n := 1; n <= times; n++ {
+			x := merged(map[string]any{"kind": "tool_call", "tenant": "acme", "id": fmt.Sprint("e", i+1)}, s.All)
+			if times > 1 {
+				x["id"] = fmt.Sprint("e", i+1, ".", n)
+			}
+			x = merged(x, e)
+			when := first + time.Duration(n-1)*step
+			x["time"] = start.Add(when).Format(time.RFC3339Nano)
+			if path := unknown(x, schema); path != "" {
+				fail("an event has no %s", path)
+			}
+			line, err := json.Marshal(numbered(x, n))
+			if err != nil {
+				fail("%v", err)
+			}
+			all = append(all, one{when, string(line) + "\n"})
+		}
+	}
+	slices.SortStableFunc(all, func(a, b one) int { return cmp.Compare(a.at, b.at) })
+	lines := make([]string, len(all))
+	for i := range all {
+		lines[i] = all[i].line
+	}
+	return lines
+}
+
+// span reads a duration, with days before it.
+func span(v any) (time.Duration, error) {
+	s := fmt.Sprint(v)
+	days := 0
+	if before, after, ok := strings.Cut(s, "d"); ok {
+		n, err := strconv.Atoi(before)
+		if err != nil || after == "" {
+			return time.Duration(n) * 24 * time.Hour, err
+		}
+		days, s = n, after
+	}
+	d, err := time.ParseDuration(s)
+	return time.Duration(days)*24*time.Hour + d, err
+}
+
+// merged is a with what b says over it, object by object.
+func merged(a, b map[string]any) map[string]any {
+	out := map[string]any{}
+	maps.Copy(out, a)
+	for k, v := range b {
+		if m, ok := v.(map[string]any); ok {
+			was, _ := out[k].(map[string]any)
+			v = merged(was, m)
+		}
+		out[k] = v
+	}
+	return out
+}
+
+// numbered puts n in place of {n} in every text.
+func numbered(v any, n int) any {
+	switch v := v.(type) {
+	case string:
+		return strings.ReplaceAll(v, "{n}", strconv.Itoa(n))
+	case map[string]any:
+		out := map[string]any{}
+		for k, x := range v {
+			out[k] = numbered(x, n)
+		}
+		return out
+	case []any:
+		var out []any
+		for _, x := range v {
+			out = append(out, numbered(x, n))
+		}
+		return out
+	}
+	return v
+}
+
+// unknown is the path of a field that the schema does not have; the decoder would pass it over.
+func unknown(v map[string]any, schema map[string]any) string {
+	fields, _ := schema["properties"].(map[string]any)
+	for _, k := range slices.Sorted(maps.Keys(v)) {
+		of, known := fields[k].(map[string]any)
+		if len(fields) > 0 && !known {
+			return k
+		}
+		if m, ok := v[k].(map[string]any); ok {
+			if path := unknown(m, of); path != "" {
+				return k + "." + path
+			}
+		}
+	}
+	return ""
+}
