@@ -162,7 +162,7 @@ func (d *personaPolicy) Note(x *Closing, n *Note) {
 		}
 		scope := n.Scope.String()
 		x.Find(event.Finding{
-			Activity: event.Create, Analytic: event.RuleAnalytic, Severity: role.Severity, Risk: risk(role.Severity), Alert: true,
+			Activity: event.Create, Analytic: event.RuleAnalytic, Severity: role.Severity, Risk: risk(role.Severity), Alert: role.Severity > event.Signal,
 			Detector: "policy", Rule: "persona/" + role.Name + "/approver/" + scope, RuleVersion: role.Version,
 			Title: "Persona " + role.Name + " " + deeds["approver"].title,
 			Why:   "persona " + role.Name + " was approved by " + strconv.Quote(short(by)) + "; that is an agent of the same " + scope + ", " + strconv.Quote(short(n.ID)),

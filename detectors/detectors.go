@@ -284,6 +284,9 @@ type Host interface {
 	Session() *Memory
 	// Find records a finding. The shard fills in what it knows: tenant, agent, persona, session, user and tool of the event.
 	Find(f event.Finding)
+	// Settled tells whether what a violation of this event asks for is in force, or was ended by a person: a finding that merely goes on need not be made.
+	// own is the scope of the finding.
+	Settled(r *event.Response, own event.ScopeType) bool
 	// Contribute adds the event to meters of one scope above its agent. Nothing of what it is given is kept.
 	Contribute(slot byte, scope policy.Scope, id string, list []Contribution)
 	// Tell sends a note about a scope of the event's tenant to the relation stage. The body is copied. Notes on one scope that say the same within

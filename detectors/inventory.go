@@ -237,10 +237,10 @@ func (d *inventory) Note(x *Closing, n *Note) {
 	}
 	if audit == "" {
 		if t.Registered == event.Unregistered {
-			d.found(x, n, k, unregistered, "not in the inventory", "")
+			d.found(x, n, k, unregistered, "is not in the inventory", "")
 		}
 		if t.Retired {
-			d.found(x, n, k, retired, "retired and acts all the same", "")
+			d.found(x, n, k, retired, "is retired and acts all the same", "")
 		}
 		if version != "" {
 			d.version(x, n, k, version, before.Version, reg.Version)
@@ -263,9 +263,9 @@ func (d *inventory) version(x *Closing, n *Note, k *entry, v, before, accepted s
 	known := slices.Contains(t.Versions, v)
 	switch {
 	case accepted != "" && accepted != v:
-		d.found(x, n, k, newVersion, "in version "+quoted(v)+", the inventory has "+quoted(accepted), v)
+		d.found(x, n, k, newVersion, "comes in version "+quoted(v)+", the inventory has "+quoted(accepted), v)
 	case accepted == "" && !known && len(t.Versions) > 0:
-		d.found(x, n, k, newVersion, "in a new version: "+quoted(v)+" after "+quoted(before), v)
+		d.found(x, n, k, newVersion, "comes in a new version: "+quoted(v)+" after "+quoted(before), v)
 	}
 	if !known {
 		t.Versions = append(t.Versions, t.Version)
@@ -283,9 +283,9 @@ func (d *inventory) definition(x *Closing, n *Note, k *entry, hash, accepted str
 	same := slices.ContainsFunc(k.hashes, func(h definition) bool { return h.form == now.form })
 	switch {
 	case accepted != "" && accepted != hash:
-		d.found(x, n, k, newDefinition, "with a definition that is not the one in the inventory", hash)
+		d.found(x, n, k, newDefinition, "comes with a definition that is not the one in the inventory", hash)
 	case accepted == "" && !known && same:
-		d.found(x, n, k, newDefinition, "with another definition than before", hash)
+		d.found(x, n, k, newDefinition, "comes with another definition than before", hash)
 	}
 	if !known {
 		k.hashes = append(k.hashes, now)
@@ -354,7 +354,7 @@ func (d *inventory) found(x *Closing, n *Note, k *entry, kind byte, what, value 
 	r := &inventoryRules[kind]
 	f := event.Finding{
 		Activity: activity, Analytic: event.RuleAnalytic, Severity: d.reg.Severity, Risk: risk(d.reg.Severity), Alert: d.reg.Severity > event.Signal,
-		Detector: "inventory", Rule: r.rule, RuleVersion: "1", Title: r.title, Why: t.Kind + " " + strconv.Quote(short(t.ID)) + " was seen " + what, Tags: r.tags,
+		Detector: "inventory", Rule: r.rule, RuleVersion: "1", Title: r.title, Why: t.Kind + " " + strconv.Quote(short(t.ID)) + " " + what, Tags: r.tags,
 		ScopeType: t.Kind, ScopeID: n.ID, Target: o.value, Time: o.trigger.Time, First: o.trigger.Time, Last: max(n.Ref.Time, o.trigger.Time), Count: o.count, Refs: o.all(),
 		Agent: n.Ref.Agent, Persona: t.Persona, Response: d.reg.Response,
 	}

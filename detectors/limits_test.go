@@ -295,6 +295,7 @@ func TestWhatLimitsSay(t *testing.T) {
 	}
 }
 
+// A signal calls nobody (EVENTS §2), and nothing is milder.
 func TestAWarningIsMilderAndStopsNobody(t *testing.T) {
 	h := newHost(t, limits(`"id":"n","title":"T","scope":"agent","measure":"count","max":"4","warn":"2","window":"10m","severity":"critical","respond":{"action":"block"}`,
 		`"id":"m","scope":"agent","measure":"count","max":"4","warn":"2","window":"10m","severity":"informational"`))
@@ -306,7 +307,7 @@ func TestAWarningIsMilderAndStopsNobody(t *testing.T) {
 	for _, f := range h.found {
 		got = append(got, fmt.Sprint(f.Rule, " ", f.Activity, " ", f.Severity, " ", f.Alert, " ", f.Response != nil))
 	}
-	if diff := gocmp.Diff([]string{"m/warn 1 low true false", "n/warn 1 high true false", "m/warn 2 low true false", "n/warn 2 high true false", "m 1 informational true false", "n 1 critical true true", "m 2 informational true false", "n 2 critical true true"}, got); diff != "" {
+	if diff := gocmp.Diff([]string{"m/warn 1 informational false false", "n/warn 1 high true false", "m/warn 2 informational false false", "n/warn 2 high true false", "m 1 informational false false", "n 1 critical true true", "m 2 informational false false", "n 2 critical true true"}, got); diff != "" {
 		t.Error(diff)
 	}
 	if f := h.found[1]; f.Rule != "n/warn" || f.Title != "Nearly: T" || f.Risk != risk(event.High) {

@@ -148,7 +148,7 @@ func (d *personaPolicy) found(x *Scene, e *event.Event, v *policy.Violation, fau
 	}
 	if o.count++; o.count >= o.next {
 		o.next = double(o.count)
-	} else if x.Role.Respond == nil || v.Kind == "bypass" {
+	} else if x.Role.Respond == nil || v.Kind == "bypass" || x.Settled(x.Role.Respond, event.AgentScope) {
 		return
 	} else {
 		activity = event.Again
@@ -159,10 +159,17 @@ func (d *personaPolicy) found(x *Scene, e *event.Event, v *policy.Violation, fau
 		did = deed.tried
 	}
 	value := strconv.Quote(short(v.Value))
-	because := v.Rule
+	because := "denied by default"
+	if v.Rule != "default" {
+		because = "denied by " + strconv.Quote(v.Rule)
+	}
 	switch v.Kind {
-	case "hours", "tier":
-		value = v.Value
+	case "hours":
+		value, because = v.Value, "its hours are "+v.Rule
+	case "tier":
+		value, because = v.Value, "it may be "+v.Rule
+	case "tenant":
+		because = "it may touch its own tenant's alone"
 	case "approval":
 		because = fault + "; " + v.Rule
 	case "approver":
@@ -171,7 +178,7 @@ func (d *personaPolicy) found(x *Scene, e *event.Event, v *policy.Violation, fau
 		because = "approvals were bypassed"
 	}
 	f := event.Finding{
-		Activity: activity, Analytic: event.RuleAnalytic, Severity: x.Role.Severity, Risk: risk(x.Role.Severity), Alert: true,
+		Activity: activity, Analytic: event.RuleAnalytic, Severity: x.Role.Severity, Risk: risk(x.Role.Severity), Alert: x.Role.Severity > event.Signal,
 		Detector: "policy", Rule: "persona/" + x.Role.Name + "/" + v.Kind, RuleVersion: x.Role.Version,
 		Title: "Persona " + x.Role.Name + " " + deed.title,
 		Why:   "persona " + x.Role.Name + " " + did + " " + value + times(o.count) + "; " + because,

@@ -239,7 +239,7 @@ func (p *pair) breach(s *policy.Separation, other, by *deed, id string) *event.F
 		response = &agent
 	}
 	return &event.Finding{
-		Activity: activity, Analytic: event.RuleAnalytic, Severity: role.Severity, Risk: risk(role.Severity), Alert: true,
+		Activity: activity, Analytic: event.RuleAnalytic, Severity: role.Severity, Risk: risk(role.Severity), Alert: role.Severity > event.Signal,
 		Detector: "separation", Rule: "persona/" + role.Name + "/separation/" + s.Name, RuleVersion: role.Version,
 		Title: "Duties that persona " + role.Name + " keeps apart were combined", Why: why, Tags: role.Tags,
 		Time: o.trigger.Time, First: o.first, Last: max(o.last, o.trigger.Time), Count: o.count + int64(len(o.refs)), Refs: o.all(), WindowMS: s.WindowMS, Response: response,

@@ -533,10 +533,21 @@ func (v *volume) own(x *Scene, e *event.Event, meters []*meter, mem *Memory, id 
 				continue
 			}
 			w.judge(s, &before, x.Ref(e), func(k *line, a event.Activity, c *crossing) {
+				if a == event.Again && x.Settled(k.limit.Respond, narrow(m.scope)) {
+					return
+				}
 				x.Find(w.finding(k, a, c, id, x.Time, s.zone(zone), m.keep))
 			})
 		}
 	}
+}
+
+// narrow is the scope of what is counted of one agent.
+func narrow(s policy.Scope) event.ScopeType {
+	if s == policy.SessionScope {
+		return event.SessionScope
+	}
+	return event.AgentScope
 }
 
 // contribute tells the relation stage what the call adds to the meters of one scope.
@@ -822,7 +833,7 @@ func (w *window) finding(k *line, activity event.Activity, c *crossing, id strin
 	}
 	observed, expected, unit := Quantity(total, l.Measure), Quantity(l.Max, l.Measure), unitOf(l)
 	f := event.Finding{
-		Activity: activity, Analytic: event.RuleAnalytic, Severity: l.Severity, Alert: true,
+		Activity: activity, Analytic: event.RuleAnalytic, Severity: l.Severity, Alert: l.Severity > event.Signal,
 		Detector: "limit", Rule: l.ID, RuleVersion: l.Version, Title: l.Title,
 		Why:  whose(l.Scope, id) + " reached " + least + observed + " " + unit + over(l, c.trigger.Time, zone) + "; the limit is " + expected,
 		Tags: l.Tags, ScopeType: l.Scope.String(), ScopeID: id,
@@ -832,7 +843,7 @@ func (w *window) finding(k *line, activity event.Activity, c *crossing, id strin
 	}
 	if k.warn {
 		f.Rule += "/warn"
-		f.Severity = max(event.Low, l.Severity-1)
+		f.Severity = min(l.Severity, max(event.Low, l.Severity-1))
 		f.Title = "Nearly: " + l.Title
 		f.Why += ", and above " + Quantity(k.max, l.Measure) + " is nearly too much"
 		f.Response = nil

@@ -79,6 +79,8 @@ func (h *host) Find(f event.Finding) {
 	h.found = append(h.found, f)
 }
 
+func (h *host) Settled(*event.Response, event.ScopeType) bool { return false }
+
 func (h *host) Tell(slot byte, scope policy.Scope, id string, body []byte) {
 	h.notes = append(h.notes, Note{slot, scope, h.event.Tenant, id, event.Ref{Time: h.time, ID: h.event.ID, Agent: h.event.Agent.ID}, slices.Clone(body)})
 }
@@ -857,8 +859,11 @@ func calls(n int) (events []event.Event) {
 // benchmarkVolume shows calls of n agents to the detector, who act by Zipf 1.1 as in wayward bench. An event has just been decoded when it comes here, so
 // there are few of them and what is cold is what is remembered of the agents. Ten events come in a millisecond; every 4,000 the slice ends.
 func benchmarkVolume(b *testing.B, set *policy.Set, n int) {
-	p := New(set)
 	v := newVolume(2, set)
+	benchmark(b, New(set), n, func(_ *Panel, x *Scene, e *event.Event) { v.Observe(x, e) })
+}
+
+func benchmark(b *testing.B, p *Panel, n int, show func(p *Panel, x *Scene, e *event.Event)) {
 	events := calls(200)
 	tools := make([]*policy.Tool, len(events))
 	for i := range events {
@@ -885,9 +890,10 @@ func benchmarkVolume(b *testing.B, set *policy.Set, n int) {
 		e.Agent.ID, e.User = a.id, a.user
 		x.Time, x.Agent, x.Tool = int64(i)/10, &a.memory, tools[k]
 		host.memory, host.agent, host.ref = &a.session, uint64(order[i%len(order)]), event.Ref{Time: x.Time, ID: e.ID, Agent: a.id}
-		v.Observe(&x, e)
+		show(p, &x, e)
 		if i%4000 == 3999 {
 			host.partials.Reset()
+			p.Reset()
 		}
 	}
 	for i := range order {
@@ -898,6 +904,9 @@ func benchmarkVolume(b *testing.B, set *policy.Set, n int) {
 	before := cpu()
 	for i := range b.N {
 		observe(len(order) + i)
+	}
+	if host.found > 0 {
+		b.Fatalf("%d findings: the benchmark is of events that violate nothing", host.found)
 	}
 	b.ReportMetric(float64(cpu()-before)/float64(b.N), "cpu-ns/op") // others share the machine
 }
@@ -928,20 +937,36 @@ func BenchmarkFiftyLimits(b *testing.B) {
 	}
 }
 
+// BenchmarkCatalogueAndFiftyLimits is all that an event costs between the decoder and the shard, when it violates nothing: catalogue, persona policy, fifty
+// limits, duties, declarations and inventory.
+func BenchmarkCatalogueAndFiftyLimits(b *testing.B) {
+	for _, n := range []int{1, 100, 1000, 10_000} {
+		b.Run(fmt.Sprint(n, " agents"), func(b *testing.B) {
+			fresh := new(event.Event) // the catalogue fills in
+			benchmark(b, New(fifty(b)), n, func(p *Panel, x *Scene, e *event.Event) {
+				*fresh = *e
+				p.Observe(x, fresh)
+			})
+		})
+	}
+}
+
 // stub measures the detector without a shard.
 type stub struct {
 	memory   *Memory
 	partials *Partials
 	agent    uint64
 	ref      event.Ref
+	found    int
 }
 
 func (s *stub) Session() *Memory   { return s.memory }
-func (s *stub) Find(event.Finding) {}
+func (s *stub) Find(event.Finding) { s.found++ }
 func (s *stub) Contribute(slot byte, scope policy.Scope, id string, list []Contribution) {
 	s.partials.Add(slot, scope, "acme", 1, id, s.agent, s.ref, s.ref.Time/BucketMS, list)
 }
-func (s *stub) Tell(byte, policy.Scope, string, []byte) {}
+func (s *stub) Settled(*event.Response, event.ScopeType) bool { return true }
+func (s *stub) Tell(byte, policy.Scope, string, []byte)       {}
 
 func BenchmarkOwnLimits(b *testing.B) {
 	set, err := policy.Parse([]byte(limits(`"id":"a","scope":"agent","measure":"count","max":"100000000","window":"1m"`, `"id":"b","scope":"agent","measure":"records","max":"100000000","window":"1m"`,

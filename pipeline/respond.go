@@ -187,7 +187,7 @@ func (s *shard) answer(c *control, r *record) {
 		case response.AckKnown:
 			s.count("acks", "repeated")
 		case response.AckRefused:
-			s.report1(pg.breaker.NotEnforced())
+			s.noted(pg.breaker.NotEnforced())
 			fallthrough
 		case response.AckTaken:
 			s.count("acks", a.Status.String())
@@ -209,7 +209,7 @@ func (s *shard) answer(c *control, r *record) {
 			return
 		}
 		s.count("acks", "missed")
-		s.report1(pg.breaker.NotEnforced())
+		s.noted(pg.breaker.NotEnforced())
 		s.publish(pg)
 	case controlFeedback:
 		if reason, detail := s.feedback(c, r); reason != "" {
@@ -307,8 +307,8 @@ func (s *shard) feedback(c *control, r *record) (reason, detail string) {
 	return "", ""
 }
 
-// report1 records a finding about a command.
-func (s *shard) report1(f event.Finding) {
+// noted records a finding about a command.
+func (s *shard) noted(f event.Finding) {
 	f.Stage = s.machine.stage()
 	s.find(&f)
 }
@@ -420,11 +420,31 @@ func (b *behaviour) respond(f *event.Finding) {
 	}
 }
 
+// Settled implements detectors.Host.
+func (b *behaviour) Settled(r *event.Response, own event.ScopeType) bool {
+	e := b.current
+	switch cmp.Or(r.Scope, own) {
+	case event.SessionScope:
+		if b.Session() != nil {
+			return b.session.breaker.Settled(r.Action, b.settings(), b.wallNow(b.scene.Time))
+		}
+		fallthrough // stopped where it acts
+	case event.AgentScope:
+		return b.agent.breaker.Settled(r.Action, b.settings(), b.wallNow(b.scene.Time))
+	}
+	for _, k := range b.wide {
+		if k.Scope.Type == r.Scope && covers(&k.Scope, b.scene.Persona, e) {
+			return k.Settled(r.Action, b.settings(), b.wallNow(b.scene.Time))
+		}
+	}
+	return false
+}
+
 // inForce tells whether the breaker of a wide scope does what an order asks for.
 func (b *behaviour) inForce(o *order) bool {
 	for _, k := range b.wide {
 		if k.Scope == o.Scope {
-			return k.Holds(b.wallNow(o.Order.Time)) && k.Action >= o.Order.Action && (k.Mode == event.Enforce || !b.settings().Enforce)
+			return k.Open() && k.Settled(o.Order.Action, b.settings(), b.wallNow(o.Order.Time))
 		}
 	}
 	return false
@@ -463,7 +483,7 @@ func (b *behaviour) defied(pg *page, e *event.Event) {
 		if f := k.Defied(ref); f.Activity != 0 {
 			f.Agent, f.Persona, f.Session, f.User = strings.Clone(e.Agent.ID), b.scene.Persona, strings.Clone(e.Session), strings.Clone(e.User)
 			f.Tool, f.Server, f.Class = strings.Clone(e.Tool.Name), strings.Clone(e.Tool.Server), e.Tool.Class
-			b.report1(f)
+			b.noted(f)
 		}
 	}
 	if pg.breaker.Open() {

@@ -179,7 +179,7 @@ func (l *Limit) Suits(e *event.Event) bool {
 // ClassBits is what a call claims to do and what it really did, one bit for each class.
 func ClassBits(e *event.Event) uint16 { return classBits(e) }
 
-// ZoneOf is the zone of a persona's calendar.
+// ZoneOf is the zone of a persona's calendar: its own, else its tenant's.
 func (s *Set) ZoneOf(tenant, persona string) *time.Location {
 	if p := s.Persona(tenant, persona); p != nil && p.Zone != nil {
 		return p.Zone

@@ -108,6 +108,17 @@ func (b *Breaker) Trip(o Order, set *policy.Settings, now int64) (event.Command,
 // Holds tells whether something is in force at a time: a duration may be over before the shard has been told so.
 func (b *Breaker) Holds(now int64) bool { return b.Open() && (b.Until == 0 || now < b.Until) }
 
+// Settled tells whether an order that merely goes on (Order.Again) would change nothing: as much is in force, or a person has restored the scope.
+func (b *Breaker) Settled(a event.Action, set *policy.Settings, now int64) bool {
+	if b == nil || b.Epoch == 0 {
+		return false
+	}
+	if !b.Open() {
+		return b.Issuer.Type == "human"
+	}
+	return b.Holds(now) && b.Action >= a && (b.Mode == event.Enforce || !set.Enforce)
+}
+
 // outlasts compares ends; 0 is for ever.
 func outlasts(a, b int64) bool { return b != 0 && (a == 0 || a > b) }
 

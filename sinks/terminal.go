@@ -97,9 +97,14 @@ func (t *Text) AppendCommand(dst []byte, c *event.Command) []byte {
 	switch {
 	case c.Action == event.Restore:
 	case c.DurationMS > 0:
-		p.ours(" for " + (time.Duration(c.DurationMS) * time.Millisecond).String())
+		p.ours(" for " + span(time.Duration(c.DurationMS)*time.Millisecond))
 	default:
 		p.ours(" until restored")
+	}
+	if c.Rate.Calls > 0 {
+		p.ours(" · ")
+		p.num(c.Rate.Calls)
+		p.ours(" calls per " + span(time.Duration(c.Rate.PerSeconds)*time.Second))
 	}
 	if c.Mode == event.DryRun {
 		p.ours(" · dry run")
@@ -118,6 +123,18 @@ func (t *Text) AppendCommand(dst []byte, c *event.Command) []byte {
 	p.words(string(text.b))
 	p.style(reset)
 	return p.b
+}
+
+// span writes a length of time as people do: 15m, not 15m0s.
+func span(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
 }
 
 // stamp is UTC, as all times here are: findings are compared across machines.
@@ -342,19 +359,9 @@ func terminal(w io.Writer) *os.File {
 // clearLine goes to the start of the line and empties it.
 const clearLine = "\r\x1b[K"
 
-// Deliver prints one finding in one write, so that nothing else comes between its lines.
+// Deliver prints a finding.
 func (t *Terminal) Deliver(f *event.Finding) error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.buf = t.buf[:0]
-	if t.status != "" {
-		t.buf = append(t.buf, clearLine...)
-	}
-	t.buf = append(t.text.Append(t.buf, f), '\n')
-	if t.status != "" {
-		t.drawStatus()
-	}
-	if _, err := t.w.Write(t.buf); err != nil {
+	if err := t.print(func(b []byte) []byte { return t.text.Append(b, f) }); err != nil {
 		return fmt.Errorf("print finding %q: %w", f.UID, err)
 	}
 	return nil
@@ -362,20 +369,26 @@ func (t *Terminal) Deliver(f *event.Finding) error {
 
 // Command prints what is done about a scope.
 func (t *Terminal) Command(c *event.Command) error {
+	if err := t.print(func(b []byte) []byte { return t.text.AppendCommand(b, c) }); err != nil {
+		return fmt.Errorf("print command %q: %w", c.ID, err)
+	}
+	return nil
+}
+
+// print writes lines in one write, so that nothing else comes between them.
+func (t *Terminal) print(lines func(b []byte) []byte) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.buf = t.buf[:0]
 	if t.status != "" {
 		t.buf = append(t.buf, clearLine...)
 	}
-	t.buf = append(t.text.AppendCommand(t.buf, c), '\n')
+	t.buf = append(lines(t.buf), '\n')
 	if t.status != "" {
 		t.drawStatus()
 	}
-	if _, err := t.w.Write(t.buf); err != nil {
-		return fmt.Errorf("print command %q: %w", c.ID, err)
-	}
-	return nil
+	_, err := t.w.Write(t.buf)
+	return err
 }
 
 // Status puts text on the last line, or takes the line away if text is empty. It does nothing unless on a terminal, and never fails: the

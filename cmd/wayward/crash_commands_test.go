@@ -4,6 +4,7 @@ package main
 // clock (when a duration is over, when an answer is read between two events), so they are not foretold: what is weighed are claims that hold of every run.
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -23,7 +24,7 @@ type responses struct {
 }
 
 func (r *responses) String() string {
-	return fmt.Sprintf("commands=%d (rules %d, people %d, clock %d, softened %d) states=%d open=%d acks=%d unenforced=%d defied=%d refused=%d", r.commands, r.ruled, r.human, r.expired, r.softened, r.states, r.open, r.acks, r.unenforced, r.defied, r.refused)
+	return fmt.Sprintf("commands=%d (rules %d, people %d, clock %d, softened %d) states=%d open=%d acks=%d unenforced=%d defied=%d refused=%d (bad in these %d)", r.commands, r.ruled, r.human, r.expired, r.softened, r.states, r.open, r.acks, r.unenforced, r.defied, r.refused, r.inResponses)
 }
 
 type oracleScope struct {
@@ -278,8 +279,8 @@ func (b *balance) wishes(all map[string]*wish, x *alert, r oracleResponse, of fu
 	switch r.scope {
 	case "session":
 		s.ID, s.Agent = x.Session, x.Agent
-	case "agent":
-		s.ID = x.Agent
+	case "agent": // of several, the one that crossed the line
+		s.ID = cmp.Or(x.Agent, x.Crosser)
 	case "user":
 		s.ID = x.User
 	case "persona":
@@ -288,9 +289,6 @@ func (b *balance) wishes(all map[string]*wish, x *alert, r oracleResponse, of fu
 		s.ID = x.Tool
 	case "tenant":
 		s.ID = x.Tenant
-	}
-	if s.ID == "" {
-		return // of several agents: none of them is to be stopped
 	}
 	key := s.key()
 	w := all[x.UID]
@@ -601,21 +599,30 @@ func weighFeedback(b *balance, l *left, by map[string][]*oracleCommand, of func(
 		if !bad {
 			all[f.ID] = f
 		}
+		decided := done // once, whatever is decided: what was refused must not act because somebody sends it again
+		for _, r := range letters[value] {
+			if reason := header(r, "reason"); reason == "not_open" || reason == "not_stronger" {
+				decided++
+			}
+		}
+		if decided > 1 {
+			b.twice("decision on feedback", value)
+		}
 		for _, r := range letters[value] {
 			reason, right := header(r, "reason"), false
 			from, to, h := r.Timestamp.Add(-slack), r.Timestamp.Add(slack), of(f.Scope.key())
-			decided := r.Timestamp.Add(-2 * time.Second) // a transaction may take so long
+			clock := r.Timestamp.Add(-2 * time.Second) // a transaction may take so long
 			switch {
 			case reason == "unknown_key" && class != "broken": // nobody has a key before a shard has read which set is in force
 				right = class == "stranger" || r.Timestamp.Before(began.Add(untilSet))
 			case bad:
 				right = reason == refusal
 			case reason == "replayed":
-				right = done == 1
+				right = decided == 1
 			case reason == "not_open":
 				right = f.Type == "restore" && h.closed(from, to)
 			case reason == "not_stronger":
-				right = f.Type == "trip" && h.inForce(from, to, decided, ladder[f.Action])
+				right = f.Type == "trip" && h.inForce(from, to, clock, ladder[f.Action])
 			}
 			if !right {
 				b.fault("refusal of feedback", reason+": "+value)

@@ -305,6 +305,7 @@ func crossings(l *oracleLimit, events []*oracleEvent, out map[said]int) {
 type alert struct {
 	said
 	UID, Stage, Session, User, Tool, Persona, Target string
+	Crosser                                          string    // agent of the trigger
 	Processed                                        time.Time // wall clock of its transaction
 	at                                               time.Time // when it was produced
 }
@@ -325,6 +326,11 @@ func readAlert(r *kgo.Record) (x alert, err error) {
 				UID string `json:"uid"`
 			} `json:"related_events"`
 		} `json:"finding_info"`
+		Evidences []struct {
+			Actor struct {
+				Agent string `json:"app_uid"`
+			}
+		}
 		Metadata struct {
 			Tenant    string `json:"tenant_uid"`
 			Processed int64  `json:"processed_time"`
@@ -352,7 +358,11 @@ func readAlert(r *kgo.Record) (x alert, err error) {
 	if w.Incomplete {
 		s.Rule += " (incomplete)"
 	}
-	return alert{s, a.FindingInfo.UID, w.Stage, w.Session, w.User, w.Tool, w.Persona, w.Target, time.UnixMilli(a.Metadata.Processed), r.Timestamp}, nil
+	crosser := w.Agent
+	if len(a.Evidences) > 0 { // the trigger comes first
+		crosser = a.Evidences[0].Actor.Agent
+	}
+	return alert{s, a.FindingInfo.UID, w.Stage, w.Session, w.User, w.Tool, w.Persona, w.Target, crosser, time.UnixMilli(a.Metadata.Processed), r.Timestamp}, nil
 }
 
 // balance is what the oracle thinks of a run.

@@ -10,9 +10,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// story is what an honest run leaves of one session and one agent, in seconds since it began: a session is blocked by a rule, applied, and free again when
+// honestLog is what an honest run leaves of one session and one agent, in seconds since it began: a session is blocked by a rule, applied, and free again when
 // its time is over; an agent is throttled by one limit and paused by another, nobody answers, a person lets it go and somebody sends that once more.
-func story() *left {
+func honestLog() *left {
 	at := func(seconds float64) time.Time {
 		return time.Date(2026, 11, 21, 10, 0, 0, 0, time.UTC).Add(time.Duration(seconds * float64(time.Second)))
 	}
@@ -135,7 +135,7 @@ func TestWhatIsWrongWithCommandsIsReported(t *testing.T) {
 		{"a command that no person sent", func(l *left) { l.feedback, l.dlq = nil, nil }, "wrong command of a person"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			l := story()
+			l := honestLog()
 			c.do(l)
 			var b balance
 			weighCommands(&b, l)
