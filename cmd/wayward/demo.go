@@ -14,7 +14,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/wayward-sec/wayward/configs"
-	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/pipeline"
 	"github.com/wayward-sec/wayward/sinks"
 )
@@ -27,7 +26,7 @@ func newDemo() *cobra.Command {
 		Use:   "demo",
 		Short: "See it work: embedded broker, a made-up fleet with some attacks in it, findings as they come",
 		Long: "demo starts a broker in this process, produces the events of a made-up fleet of agents of several tenants and personas, weaves attacks in,\n" +
-			"runs the engine with the example policies, and prints findings as they are committed. Everything is in memory and gone afterwards.",
+			"runs the engine with the example policies, and prints findings and commands as they are committed; the latter are dry_run. Everything is in memory and gone afterwards.",
 		Example: "  wayward demo\n  wayward demo --seconds 20 --rate 20000",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -58,13 +57,9 @@ func demo(ctx context.Context, length time.Duration, rate float64, seed int64, s
 	c.Group, c.Instance = "demo", "0"
 	term := sinks.NewTerminal(stdout, sinks.Colour(stdout))
 	defer term.Close()
-	var found atomic.Int64
 	w := wiring{memory: true}
-	defer printing(&w, term, log, func(f *event.Finding) {
-		if f.Activity == event.Create {
-			found.Add(1)
-		}
-	})()
+	n, done := printing(&w, term, log)
+	defer done()
 	i, err := wire(ctx, c, w, log)
 	if err != nil {
 		return err
@@ -91,7 +86,7 @@ func demo(ctx context.Context, length time.Duration, rate float64, seed int64, s
 		events = m["wayward_records_total"]
 		per := (events - last) / max(time.Since(at).Seconds(), 0.001)
 		last, at = events, time.Now()
-		return fmt.Sprintf("%5.0fs  %8.0f events  %7.0f/s  lag %.0f  findings %d", time.Since(start).Seconds(), events, per, m["wayward_lag_records"], found.Load())
+		return fmt.Sprintf("%5.0fs  %8.0f events  %7.0f/s  lag %.0f  findings %d  commands %d", time.Since(start).Seconds(), events, per, m["wayward_lag_records"], n.findings.Load(), n.commands.Load())
 	}
 	for {
 		select {
@@ -106,7 +101,7 @@ func demo(ctx context.Context, length time.Duration, rate float64, seed int64, s
 			ferr := <-fed
 			term.Status("")
 			m := values(i.registry)
-			fmt.Fprintf(stdout, "\n%.0f events in %v, %d findings\n", m["wayward_records_total"], time.Since(start).Round(time.Second), found.Load())
+			fmt.Fprintf(stdout, "\n%.0f events in %v, %d findings, %d commands (dry run)\n", m["wayward_records_total"], time.Since(start).Round(time.Second), n.findings.Load(), n.commands.Load())
 			if err == nil && ctx.Err() == nil {
 				err = ferr
 			}

@@ -34,6 +34,8 @@ func TestMain(m *testing.M) {
 	switch os.Getenv("WAYWARD_ROLE") {
 	case "engine":
 		os.Exit(engineRole())
+	case "wayward":
+		main()
 	case "broker":
 		os.Exit(brokerRole())
 	}

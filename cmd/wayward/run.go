@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/pipeline"
 	"github.com/wayward-sec/wayward/sinks"
 )
@@ -42,7 +41,7 @@ func newRun() *cobra.Command {
 	f := cmd.Flags()
 	configFlag(cmd, &name)
 	f.StringSliceVar(&stages, "stage", nil, "run these `stages` only: "+strings.Join(pipeline.Stages, ", "))
-	f.BoolVar(&print, "print", false, "print findings on standard output, too")
+	f.BoolVar(&print, "print", false, "print findings and commands on standard output, too")
 	logFlags(cmd, &logs)
 	cmd.RegisterFlagCompletionFunc("stage", cobra.FixedCompletions(pipeline.Stages, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
@@ -51,7 +50,8 @@ func newRun() *cobra.Command {
 func run(ctx context.Context, c config, log *slog.Logger, print bool, stdout io.Writer) error {
 	var w wiring
 	if print {
-		defer printing(&w, sinks.NewTerminal(stdout, sinks.Colour(stdout)), log, func(*event.Finding) {})()
+		_, done := printing(&w, sinks.NewTerminal(stdout, sinks.Colour(stdout)), log)
+		defer done()
 	}
 	i, err := wire(ctx, c, w, log)
 	if err != nil {

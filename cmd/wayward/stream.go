@@ -565,6 +565,10 @@ func (s *stream) call(dst []byte, a *streamAgent, c *streamSession, t *streamToo
 	dst = strconv.AppendUint(dst, t.millis+draw>>28&0xff*t.millis>>8, 10)
 	dst = append(dst, t.args...)
 	dst = appendID(dst, t, c.subject)
+	if c.step > 1 && t.class == "read" && s.attack == noAttack { // who works does not ask the very same again and again
+		dst = append(dst, `","page":"`...)
+		dst = strconv.AppendUint(dst, uint64(c.step), 10)
+	}
 	if t.to != nowhere {
 		dst = append(dst, `","to":"`...)
 		dst = t.to.append(dst, c, tenant)

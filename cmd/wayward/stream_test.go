@@ -3,8 +3,9 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"math"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -329,38 +330,77 @@ func TestStreamAttacksShowInAShortDemo(t *testing.T) {
 	}
 }
 
-func TestStreamBenignWorkKeepsToTheExampleFiles(t *testing.T) {
-	policies, errs := policy.Load("../../configs")
-	if len(errs) > 0 {
-		t.Fatal(errs)
-	}
-	cost, refunds := map[string]int64{}, map[string]int64{}
-	var found []policy.Violation
-	const day = 24 * 3600
-	count(t, streamOptions{Seed: 6, Rate: 3, Agents: 30}, 3*day, func(s *stream, e *event.Event) {
-		if found = policies.Persona(e.Tenant, e.Persona).Check(e, found[:0]); len(found) > 0 {
-			t.Fatalf("%+v with %s of %s", found, e.Tool.Name, s.key)
-		}
-		if e.Cost.MicroUSD > 0 {
-			cost[fmt.Sprint(e.Tenant, " ", e.Persona, " ", s.time/3_600_000)] += e.Cost.MicroUSD
-		}
-		if strings.Contains(e.Tool.Name, "refund") {
-			refunds[e.Tenant+"|"+e.User] += e.Amount.Micro
-		}
-	})
-	for who, c := range cost {
-		if c > 25_000_000 {
-			t.Errorf("%s: %d millionths of a dollar in an hour, limit 25 dollars", who, c)
+// judged is what the engine makes of a made-up stream under the example policies.
+func judged(t *testing.T, generate string) (findings, commands []map[string]any) {
+	t.Helper()
+	dir := t.TempDir()
+	stream, fs, cs := filepath.Join(dir, "e.jsonl.zst"), filepath.Join(dir, "f.jsonl"), filepath.Join(dir, "c.jsonl")
+	for _, args := range [][]string{
+		append([]string{"generate", "--output", stream}, strings.Fields(generate)...),
+		{"replay", "--input", stream, "--flush", "--quiet", "--policies", "../../configs", "--output", fs, "--commands", cs},
+	} {
+		if code, _, errs := wayward(t, args...); code != 0 {
+			t.Fatalf("%v: exit %d: %s", args, code, errs)
 		}
 	}
-	most := int64(0)
-	for _, r := range refunds {
-		most = max(most, r)
+	for name, to := range map[string]*[]map[string]any{fs: &findings, cs: &commands} {
+		b, err := os.ReadFile(name)
+		must(t, err)
+		for line := range bytes.Lines(b) {
+			var x map[string]any
+			must(t, json.Unmarshal(line, &x))
+			*to = append(*to, x)
+		}
 	}
-	if len(refunds) == 0 || most > 5000_000_000 {
-		t.Errorf("a user has refunds of %d millionths of a euro in a day, limit 5000 euros", most)
+	return findings, commands
+}
+
+func TestTheExamplesFindNothingInBenignWork(t *testing.T) {
+	for _, generate := range []string{
+		"--seed 1 --rate 2000 --events 240000",
+		"--seed 3 --rate 500 --events 400000",
+		"--seed 6 --rate 3 --agents 30 --events 260000", // a day
+	} {
+		t.Run(generate, func(t *testing.T) {
+			findings, commands := judged(t, generate+" --attacks=false")
+			for _, f := range findings[:min(3, len(findings))] {
+				t.Errorf("%v", f["message"])
+			}
+			if len(commands) > 0 {
+				t.Errorf("%d commands", len(commands))
+			}
+		})
 	}
-	t.Logf("%d hours of personas with costs, %d users with refunds, at most %d euros", len(cost), len(refunds), most/1_000_000)
+}
+
+// A minute has ten attacks of each kind.
+func TestTheExamplesFindEveryAttackAndSayWhatToDo(t *testing.T) {
+	findings, commands := judged(t, "--seed 1 --events 120000")
+	rules := map[string]int{}
+	for _, f := range findings {
+		if f["activity_id"] == 1.0 {
+			rules[f["finding_info"].(map[string]any)["analytic"].(map[string]any)["uid"].(string)]++
+		}
+	}
+	for rule, least := range map[string]int{
+		"limit/builtin-user-records-hour": 8, "limit/builtin-session-calls": 8, "limit/builtin-user-calls-hour": 8, "policy/persona/analyst/class": 8,
+		"policy/persona/payments/destination": 8, "limit/retries-per-session": 8,
+	} {
+		if rules[rule] < least {
+			t.Errorf("%d findings of %s, want %d", rules[rule], rule, least)
+		}
+	}
+	actions := map[string]int{}
+	for _, c := range commands {
+		actions[c["action"].(string)]++
+		if c["mode"] != "dry_run" {
+			t.Errorf("the examples switch something off: %v", c)
+		}
+	}
+	if actions["block"] < 5 || actions["throttle"] < 5 || actions["escalate"] == 0 { // the last by the guard, since many agents of one persona stray
+		t.Errorf("commands %v", actions)
+	}
+	t.Logf("%v %v", rules, actions)
 }
 
 func TestGenerateSaysWhatIsWrong(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -242,30 +243,39 @@ func (t *tap[T]) take(all []T) {
 	}
 }
 
-// printing taps findings and commands to a terminal.
-func printing(w *wiring, term *sinks.Terminal, log *slog.Logger, found func(*event.Finding)) (close func()) {
-	f := newTap(func(fs []*event.Finding) error {
+// printed counts what is printed: findings without their updates, and commands.
+type printed struct{ findings, commands atomic.Int64 }
+
+// printing taps findings and commands to a terminal, in the order in which they are committed.
+func printing(w *wiring, term *sinks.Terminal, log *slog.Logger) (n *printed, close func() error) {
+	n = &printed{}
+	t := newTap(func(prints []func() error) error {
+		for _, print := range prints {
+			if err := print(); err != nil {
+				return err
+			}
+		}
+		return nil
+	}, log)
+	w.found = func(fs []*event.Finding) {
+		var prints []func() error
 		for _, f := range fs {
-			found(f)
-			if err := term.Deliver(f); err != nil {
-				return err
+			if f.Activity == event.Create {
+				n.findings.Add(1)
 			}
+			prints = append(prints, func() error { return term.Deliver(f) })
 		}
-		return nil
-	}, log)
-	c := newTap(func(cs []event.Command) error {
-		for i := range cs {
-			if err := term.Command(&cs[i]); err != nil {
-				return err
-			}
-		}
-		return nil
-	}, log)
-	w.found, w.issued = f.take, c.take
-	return func() {
-		f.Close()
-		c.Close()
+		t.take(prints)
 	}
+	w.issued = func(cs []event.Command) {
+		n.commands.Add(int64(len(cs)))
+		var prints []func() error
+		for _, c := range cs {
+			prints = append(prints, func() error { return term.Command(&c) })
+		}
+		t.take(prints)
+	}
+	return n, t.Close
 }
 
 // Close delivers what is waiting.
