@@ -426,7 +426,7 @@ func rolesOf(s event.Scope) string {
 
 func TestWhateverHappensCommandsAndBreakersAgree(t *testing.T) {
 	acted, refusals, acks := map[string]int{}, map[string]int{}, map[[2]string]int64{}
-	for seed := range uint64(25) {
+	for seed := range uint64(15) {
 		c := newCity(t, seed, 3, 2, setOf(t, armed(true, "")))
 		c.aborts = true
 		g := stream(seed, 5000, 10)
