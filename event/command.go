@@ -189,6 +189,9 @@ var ackStatuses = []string{"", "received", "applied", "rejected", "failed", "exp
 
 func (s AckStatus) String() string { return ackStatuses[s] }
 
+// ParseAckStatus returns the status that a word names; 0: none.
+func ParseAckStatus(word string) AckStatus { return AckStatus(max(0, slices.Index(ackStatuses, word))) }
+
 // Ack is a record of agent.acks.
 type Ack struct {
 	CommandID string

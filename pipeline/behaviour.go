@@ -311,6 +311,10 @@ func (b *behaviour) control(r *record) error {
 		b.heardWide(&c)
 	case controlAck, controlFeedback, controlExpire, controlMissed:
 		b.answer(&c, r)
+	case controlResume:
+		if pg := b.resume(&c, r); pg != nil && pg.breaker.Persona != "" {
+			b.tellGuard(controlBlocked, pg.breaker)
+		}
 	case controlActivate:
 		if c.Set == b.panel.Set.Hash() {
 			return nil

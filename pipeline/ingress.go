@@ -74,15 +74,19 @@ func (a answer) convert(r *kgo.Record) (output, error) {
 	if err != nil {
 		return output{}, &event.DecodeError{Reason: "bad_" + a.kind, Want: err.Error()}
 	}
-	c := control{Kind: a.kind, Source: r.Partition, Body: r.Value, Offset: r.Offset}
+	return a.rules.route(s, wall(), "", control{Kind: a.kind, Source: r.Partition, Body: r.Value, Offset: r.Offset}), nil
+}
+
+// route brings a control record to the shard that owns a scope. set is as controlFacts has it.
+func (r *rules) route(s event.Scope, now int64, set string, c control) output {
 	if !s.Type.Narrow() {
-		return output{to: toFacts, partition: a.rules.wideOwner(s), value: controlFacts(0, wall(), "", c)}, nil
+		return output{to: toFacts, partition: r.wideOwner(s), value: controlFacts(0, now, set, c)}
 	}
 	agent := s.Agent
 	if s.Type == event.AgentScope {
 		agent = s.ID
 	}
-	return output{to: toControl, partition: a.rules.partition(event.AppendKey(nil, s.Tenant, agent), a.rules.sources), value: c.encode()}, nil
+	return output{to: toControl, partition: r.partition(event.AppendKey(nil, s.Tenant, agent), r.sources), value: c.encode()}
 }
 
 // ingress is the stateless stage: raw topics in, agent.events out, in one transaction with the offsets and the dead letters.
@@ -139,7 +143,12 @@ func (in *ingress) session(ctx context.Context) error {
 		abort()
 		return fmt.Errorf("%wingress stage: %w", errFatal, err)
 	}
-	defer closeSession(s, abort)
+	defer func() {
+		closeSession(s, abort)
+		if ctx.Err() != nil { // others may take over at once
+			(&stage{cfg: c, name: "ingress", log: in.log}).leave()
+		}
+	}()
 	cl := s.Client()
 	if _, _, err := cl.ProducerID(ctx); err != nil {
 		return fmt.Errorf("transactional id %s: %w", id, err)

@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -1268,14 +1269,31 @@ func FuzzControl(f *testing.F) {
 		f.Add(control{Kind: k, Source: 1, Time: day0, Tenant: "acme", Agent: "a", Set: set.Hash(), Offset: 5}.encode())
 	}
 	f.Add([]byte(`{"kind":"relation","source":-1,"time":-9223372036854775808}`))
+	l, _ := busyResponding(1, 200)
+	for _, r := range l.records[controlLog][:60] {
+		f.Add(r.Value)
+	}
+	armed := setOf(f, armed(true, ""))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		s := newBehaviour(0, engine(t, 2, 2, set), none, "events")
+		s, q := newBehaviour(0, engine(t, 2, 1, set, armed), armed, "events"), newRelation(0, engine(t, 2, 1, set, armed), armed)
 		s.begin(1, true)
-		if err := s.step(controlLog, &record{value: b}); err != nil && !strings.Contains(err.Error(), "is not known") {
-			t.Fatal(err)
+		q.begin(1, true)
+		for i := range int64(2) { // twice: the second time there is something to change
+			err := errors.Join(s.step(controlLog, &record{offset: i, value: b}), q.step(mainLog, &record{offset: i, value: append(appendFactsHead(nil, factsHead{now: 1, control: true}), b...)}))
+			if err != nil && !strings.Contains(err.Error(), "is not known") {
+				t.Fatal(err)
+			}
 		}
 		s.ahead()
 		s.seal()
+		for _, sh := range []*shard{s.shard, q.shard} {
+			for _, pg := range sh.pages {
+				back := &page{key: pg.key}
+				if err := back.decode(pg.appendTo(nil)); err != nil {
+					t.Fatalf("page %q does not come back: %v", pg.key, err)
+				}
+			}
+		}
 	})
 }
 

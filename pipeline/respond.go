@@ -23,6 +23,8 @@ type order struct {
 	Scope   event.Scope    `json:"scope"`
 	Order   response.Order `json:"order"`
 	Persona string         `json:"persona,omitempty"`
+
+	guard string // tenant|persona of the guard that counts it if it blocks; "": none
 }
 
 // known tells whether this binary knows what is asked for: another version may have written it.
@@ -122,6 +124,9 @@ func (s *shard) trip(pg *page, o order) bool {
 		}
 		return false
 	}
+	if b.Action >= event.Block && b.Persona == "" {
+		b.Persona = o.guard
+	}
 	s.command(pg, &c)
 	if !was {
 		s.machine.turned(pg, true)
@@ -158,9 +163,16 @@ func (s *shard) publish(pg *page) {
 	if st := b.State(); st != nil {
 		value = st.Append(nil)
 	}
-	s.emit(output{to: toBreakers, partition: -1, key: b.Scope.AppendKey(nil), value: value})
+	var headers []Header
+	if b.Persona != "" && value != nil {
+		headers = []Header{{guardHeader, []byte(b.Persona)}}
+	}
+	s.emit(output{to: toBreakers, partition: -1, key: b.Scope.AppendKey(nil), value: value, headers: headers})
 	s.machine.stated(pg)
 }
+
+// guardHeader says on agent.breakers whose guard counts a block, for Resume.
+const guardHeader = "guard"
 
 // settings are those of the set in force.
 func (s *shard) settings() *policy.Settings { return s.machine.policies().Response() }
@@ -216,6 +228,8 @@ func (s *shard) answer(c *control, r *record) {
 			s.count("refused", reason)
 			s.deadLetter(s.rules.feedback, c.Source, &record{offset: c.Offset, stamp: r.stamp, value: c.Body}, reason, detail)
 		}
+	case controlResume:
+		s.resume(c, r)
 	default:
 		s.counts.badControl++
 	}
@@ -257,7 +271,7 @@ func (s *shard) feedback(c *control, r *record) (reason, detail string) {
 		return "", ""
 	}
 	key := s.settings().Key(f.By)
-	id := xxhash.Sum64String(f.By + "\x00" + f.ID)
+	id := signedID(f.By, f.ID)
 	for len(s.taken) > 0 && s.taken[0].stamp < r.stamp-2*feedbackTol {
 		s.taken = s.taken[1:]
 	}
@@ -270,6 +284,8 @@ func (s *shard) feedback(c *control, r *record) (reason, detail string) {
 		return "wrong_tenant", "the key may not act on this tenant"
 	case !f.Verify(key.Public):
 		return "bad_signature", "the signature is not that of the key over this record"
+	case s.resumed != 0 && f.Time <= s.resumed:
+		return "before_resume", "it was signed before state was made anew, so nobody knows whether it was taken: sign it again"
 	case f.Time < r.stamp-feedbackTol || f.Time > r.stamp+feedbackTol:
 		return "stale_feedback", "its time and the broker's differ by more than ten minutes: it is old, or a clock is wrong"
 	case len(s.taken) >= maxTaken:
@@ -338,20 +354,22 @@ func (b *behaviour) tripAgent(o order) {
 	}
 	name := guardOf(b.panel.Set, o.Scope.Tenant, o.Persona)
 	g, known := b.gates[name]
-	if counted := pg.breaker.Open() && pg.breaker.Persona != ""; o.Order.Guarded && !counted && (g.shut || g.waits != 0 || !known && len(b.gates) >= maxGates) {
+	counted := pg.breaker.Open() && pg.breaker.Persona != ""
+	if o.Order.Guarded && !counted && (g.shut || g.waits != 0 || !known && len(b.gates) >= maxGates) {
 		if !pg.breaker.Open() || pg.breaker.Action < event.Escalate {
 			b.count("guarded", o.Order.Action.String())
 		}
 		o.Order.Action, o.Order.Guarded = event.Escalate, false
 		o.Order.Reason = "guard: " + o.Order.Reason
 	}
-	if !b.trip(pg, o) || pg.breaker.Action < event.Block || !o.Order.Guarded || pg.breaker.Persona != "" {
-		return
+	if o.Order.Guarded && !counted {
+		o.guard = name
 	}
-	pg.breaker.Persona = name
-	c := b.tellGuard(controlBlocked, pg.breaker)
-	g.waits = c.Hash
-	b.gates[name] = g
+	if b.trip(pg, o) && !counted && pg.breaker.Persona != "" {
+		c := b.tellGuard(controlBlocked, pg.breaker)
+		g.waits = c.Hash
+		b.gates[name] = g
+	}
 }
 
 // maxGates bounds the personas that a shard waits for.
@@ -412,6 +430,7 @@ func (b *behaviour) respond(f *event.Finding) {
 	o, ok := orderOf(f, b.scene.Time)
 	switch {
 	case !ok:
+	case b.known(&o):
 	case o.Scope.Type.Narrow():
 		b.tripAgent(o)
 	case b.inForce(&o): // as far as this shard has heard: who goes on and on must not fill the log with questions
@@ -557,8 +576,7 @@ func (b *relation) tripWide(o order) {
 
 // ask passes an order on to the shard that owns its scope, which may be this one.
 func (b *relation) ask(kind string, o order) {
-	q := b.rules.wideOwner(o.Scope)
-	b.emit(output{to: toFacts, partition: q, value: controlFacts(0, b.now, b.panel.Set.Hash(), control{Kind: kind, Source: b.p, Trip: &o})})
+	b.emit(b.rules.route(o.Scope, b.now, b.panel.Set.Hash(), control{Kind: kind, Source: b.p, Trip: &o}))
 }
 
 // respond does what a finding of this stage asks for: a scope above agents is here, an agent's shard is told.
@@ -566,15 +584,11 @@ func (b *relation) respond(f *event.Finding) {
 	o, ok := orderOf(f, f.Last)
 	switch {
 	case !ok:
+	case b.known(&o):
 	case !o.Scope.Type.Narrow():
 		b.ask(controlAsk, o)
 	default:
-		agent := o.Scope.Agent
-		if o.Scope.Type == event.AgentScope {
-			agent = o.Scope.ID
-		}
-		key := event.AppendKey(nil, o.Scope.Tenant, agent)
-		b.emit(output{to: toControl, partition: b.rules.partition(key, b.rules.sources), key: key, value: control{Kind: controlTrip, Source: b.p, Trip: &o}.encode()})
+		b.emit(b.rules.route(o.Scope, b.now, b.panel.Set.Hash(), control{Kind: controlTrip, Source: b.p, Trip: &o}))
 	}
 }
 

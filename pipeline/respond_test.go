@@ -1159,3 +1159,77 @@ func TestRefusedFeedbackCannotBeSentAgain(t *testing.T) {
 		t.Errorf("refused %v", c.dead)
 	}
 }
+
+// A control record may be the first of all facts, before any set is in force.
+func TestTheFirstOfAllFactsMayBeAControlRecord(t *testing.T) {
+	q := newRelation(0, engine(t, 2, 1), none)
+	q.begin(day0, true)
+	if err := q.step(mainLog, &record{value: controlFacts(0, day0, "", control{Kind: controlResume, Time: day0})}); err != nil || q.judged != day0 {
+		t.Errorf("judged up to %d, %v", q.judged, err)
+	}
+}
+
+// What a Resume wrote is in force at once: its guard counts it, its session is watched, its state is told; behaviour that was judged leads to nothing.
+func TestAResumedShardGoesOn(t *testing.T) {
+	set := setOf(t, armed(true, `,"guard":{"least":"1","percent":"0"}`))
+	c := newCity(t, 1, 2, 2, set)
+	put := func(s event.Scope, k control) { c.deliver([]output{c.rules.route(s, c.now, "", k)}) }
+	stopped := func(s event.Scope, a event.Action, guard string) {
+		k := event.Command{ID: idOf(s, 5), Action: a, Scope: s, Epoch: 5, Time: c.now, IssuedAt: c.now, Mode: event.Enforce, Issuer: event.Issuer{Type: "rule"}, Reason: "x"}
+		put(s, control{Kind: controlResume, State: response.Resumed(&k, &event.Breaker{CommandID: k.ID, Since: c.now, Enforced: "applied"}, guard, none.Response(), c.now).Append(nil)})
+		c.commands[s.Key()] = slices.Repeat([]event.Command{k}, 5) // as the topic has it
+		for i := range c.commands[s.Key()] {
+			c.commands[s.Key()][i].Epoch, c.commands[s.Key()][i].ID = int64(i+1), idOf(s, int64(i+1))
+		}
+	}
+	agent, session, user := event.Scope{Type: event.AgentScope, Tenant: "t1", ID: "agent-0"}, event.Scope{Type: event.SessionScope, Tenant: "t1", Agent: "agent-1", ID: "s1"}, event.Scope{Type: event.UserScope, Tenant: "t1", ID: "u1"}
+	for p := range c.behaviours {
+		c.logs[p].add(controlLog, control{Kind: controlResume, Time: c.now + 60_000}.encode(), c.now)
+	}
+	stopped(agent, event.Block, "t1|clerk")
+	stopped(session, event.Kill, "")
+	stopped(user, event.Throttle, "")
+	c.settle()
+	c.consistent()
+	act := func(agent, tool string, after int64) {
+		c.now += 1000
+		c.send(fmt.Appendf(nil, `{"id":"e%d","time":%d,"kind":"tool_call","tenant":"t1","agent":{"id":%q},"user":"u9","session":"s1","persona":"clerk","tool":{"name":%q}}`, c.now, c.now+after, agent, tool))
+		c.settle()
+	}
+	act("agent-5", "rm", 0) // judged before
+	if list := c.commands["t1|agent|agent-5"]; len(list) != 0 {
+		t.Errorf("behaviour that was judged before: %+v", list)
+	}
+	c.now += 60_000
+	act("agent-5", "rm", 0)
+	if list := c.commands["t1|agent|agent-5"]; len(list) != 1 || list[0].Action != event.Escalate {
+		t.Errorf("the guard has forgotten whom it counts: %+v", list)
+	}
+	defied := 0
+	c.committed = func(outs []output) {
+		for _, o := range outs {
+			if o.to == toAlerts && bytes.Contains(o.value, []byte("acts-after-applied")) {
+				defied++
+			}
+		}
+	}
+	act("agent-1", "search", 0)
+	act("agent-0", "search", 0)
+	if defied != 2 {
+		t.Errorf("%d of two that act against what is resumed are found", defied)
+	}
+	f := event.Feedback{Type: event.RestoreFeedback, Scope: user}
+	c.person(0, f)
+	c.settle()
+	if list := c.commands[user.Key()]; len(list) != 6 || list[5].Epoch != 6 {
+		t.Errorf("%+v", list)
+	}
+	c.consistent()
+	old := event.Feedback{ID: "old", Time: day0, Tenant: "t1", Type: event.TripFeedback, Scope: agent, Action: event.Kill, By: "alice", Reason: "x"}
+	old.Sign(keyOf("alice"))
+	c.answer("agent.feedback", old.Append(nil))
+	c.settle()
+	if c.dead["before_resume"] != 1 {
+		t.Errorf("feedback from before: %v", c.dead)
+	}
+}

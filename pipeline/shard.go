@@ -110,6 +110,8 @@ type shard struct {
 	findings []*event.Finding // behind out, for sinks of this process
 	commands []event.Command  // likewise
 	taken    []taken          // feedback of late
+	judged   int64            // event time up to which behaviour was judged before the logs were made anew; 0: never
+	resumed  int64            // wall clock at which they were
 	open     map[*page]bool   // pages whose breaker may wait for the clock; derived, never state
 	digest   *xxhash.Digest
 	counts   counts
@@ -298,6 +300,7 @@ func (s *shard) appendVars(b []byte) []byte {
 	for _, t := range s.taken {
 		b = binary.AppendVarint(binary.BigEndian.AppendUint64(b, t.id), t.stamp)
 	}
+	b = binary.AppendVarint(binary.AppendVarint(b, s.judged), s.resumed)
 	return s.machine.appendVars(b)
 }
 
@@ -314,6 +317,7 @@ func (s *shard) decodeVars(b []byte) error {
 	for range r.Len() {
 		s.taken = append(s.taken, taken{r.Uint64(), r.Varint()})
 	}
+	s.judged, s.resumed = r.Varint(), r.Varint()
 	s.machine.decodeVars(&r)
 	return r.Err
 }

@@ -33,6 +33,7 @@ const (
 	controlFeedback = "feedback" // what a person wants
 	controlExpire   = "expire"   // the wall clock says that a breaker's duration is over
 	controlMissed   = "missed"   // the wall clock says that an ack did not come
+	controlResume   = "resume"   // what outlives logs that are made anew, see Resume
 )
 
 // control is a record of wayward.control.

@@ -252,6 +252,7 @@ func newStateRebuild() *cobra.Command {
 			"from the beginning of the events that Kafka still has. It decides so by itself if partition counts have changed: state is cut by them. All instances\n" +
 			"must be stopped; run rebuild for each of them before it is started. Events, findings and all other topics for others to read stay as they are.\n\n" +
 			"After --all, findings on the events that are still there are issued again, with equal ids: who stores findings by finding_info.uid sees no second one.\n" +
+			"Breakers stay as agent.commands and agent.breakers have them, their epochs go on, and no command is issued for what was judged before.\n" +
 			"Windows that reach back to events that Kafka has deleted begin with less than they had.",
 		Example: "  wayward state rebuild -c wayward.yaml --dry-run        say what it would do\n" +
 			"  wayward state rebuild -c wayward.yaml                  state on this disk is damaged\n" +
@@ -343,7 +344,7 @@ func (o *rebuild) run(cmd *cobra.Command) error {
 			fmt.Fprintf(out, "  empty topic %s and make it with %d partitions\n", s.Name, s.Partitions)
 		}
 		fmt.Fprintf(out, "  forget consumer groups %s\n", strings.Join(groups, " and "))
-		fmt.Fprintf(out, "because %s.\nThe next start makes everything anew from the beginning of %s. Findings on these events are issued again, with equal ids.\n", why, c.Topics.Events)
+		fmt.Fprintf(out, "because %s.\nThe next start makes everything anew from the beginning of %s. Findings on these events are issued again, with equal ids.\nBreakers stay as they are, and no command is issued for what was judged before.\n", why, c.Topics.Events)
 	} else {
 		fmt.Fprintln(out, "The next start makes it anew from the changelog, or from journal and events. No finding is issued again.")
 	}
@@ -363,8 +364,21 @@ func (o *rebuild) run(cmd *cobra.Command) error {
 		}
 	}
 	if len(specs) > 0 {
+		options, err := c.Kafka.Options()
+		if err != nil {
+			return err
+		}
+		say("reading breakers from " + c.Topics.Commands + " and " + c.Topics.Breakers)
+		resume, err := pipeline.ReadResume(ctx, options, c.Topics, c.Group)
+		if err != nil {
+			return err
+		}
 		if err := pipeline.BeginAnew(ctx, adm, specs, groups, say); err != nil {
 			return err
+		}
+		say(fmt.Sprintf("writing breakers of %d scopes into the new topics", resume.Scopes()))
+		if err := resume.Write(ctx, options, c.Topics); err != nil {
+			return fmt.Errorf("%w; run wayward state rebuild --all again before any instance is started", err)
 		}
 	}
 	fmt.Fprintln(out, "done")

@@ -141,16 +141,20 @@ func wire(ctx context.Context, c config, w wiring, log *slog.Logger) (_ *instanc
 }
 
 // prepareEmbedded creates the topics of the embedded broker. After an unclean stop its transactions cannot be trusted to be whole, so all that the
-// engine wrote to itself is thrown away and made again from agent.events; findings may then repeat, with equal ids.
+// engine wrote to itself is thrown away and made again from agent.events; findings may then repeat, with equal ids. Breakers stay as they are.
 func prepareEmbedded(ctx context.Context, c *config, options []kgo.Opt, broker *pipeline.Embedded, storeDir string, log *slog.Logger) error {
 	cl, err := kgo.NewClient(options...)
 	if err != nil {
 		return err
 	}
 	defer cl.Close()
+	var resume *pipeline.Resume
 	if !broker.Clean() {
 		log.Warn("the last stop was not clean: state is rebuilt from " + c.Topics.Events + ", findings may repeat with equal ids")
 		groups := []string{c.Group + "-ingress", c.Group + "-behaviour", c.Group + "-relation"}
+		if resume, err = pipeline.ReadResume(ctx, options, c.Topics, c.Group); err != nil {
+			return err
+		}
 		if storeDir != "" { // first: once the topics are discarded the next stop is clean
 			if err := os.RemoveAll(storeDir); err != nil {
 				return fmt.Errorf("discarding state: %w", err)
@@ -165,7 +169,10 @@ func prepareEmbedded(ctx context.Context, c *config, options []kgo.Opt, broker *
 	if err != nil {
 		return err
 	}
-	return pipeline.ApplyTopics(ctx, adm, changes, func(pipeline.Change) {})
+	if err := pipeline.ApplyTopics(ctx, adm, changes, func(pipeline.Change) {}); err != nil || resume == nil {
+		return err
+	}
+	return resume.Write(ctx, options, c.Topics)
 }
 
 // serve offers metrics and health on an address, loopback unless the config says otherwise.
