@@ -44,8 +44,8 @@ fuzz: ## every fuzz target for FUZZ_TIME
 	    $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZ_TIME) $$p || exit 1; done; done
 
 update: ## rewrite golden files and generated docs; read the diff as carefully as code
-	$(GO) test -count=1 ./event ./sinks -update
-	$(GO) test -count=1 -run 'IsCurrent' ./cmd/wayward -update
+	$(GO) test -count=1 ./event ./sinks ./policy -update
+	$(GO) test -count=1 -run 'IsCurrent|Scenario' ./cmd/wayward -update
 
 clean:
 	rm -rf bin wayward-state

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -50,17 +51,17 @@ func shellWords(line string) (words []string) {
 	return words
 }
 
-// Examples are tried as far as their flags go: one that is refused helps nobody.
+// Examples are tried as far as their flags go: one that is refused helps nobody. So are those in the pages that people write.
 func TestExamplesParse(t *testing.T) {
 	n := 0
-	commands(newRoot(), func(cmd *cobra.Command) {
-		for line := range strings.Lines(cmd.Example) {
+	try := func(where, lines string) {
+		for line := range strings.Lines(lines) {
 			for _, part := range strings.Split(line, " | ") {
 				i := strings.Index(part, "wayward ")
 				if i < 0 {
 					continue
 				}
-				words := shellWords(regexp.MustCompile(`(   +| > ).*`).ReplaceAllString(strings.TrimSpace(part[i:]), ""))
+				words := shellWords(regexp.MustCompile(`(   +| >>? ).*`).ReplaceAllString(strings.TrimSpace(part[i:]), ""))
 				root := newRoot()
 				found, rest, err := root.Find(words[1:])
 				if err == nil {
@@ -70,13 +71,19 @@ func TestExamplesParse(t *testing.T) {
 					err = found.ValidateArgs(found.Flags().Args())
 				}
 				if err != nil || found == root && len(words) > 1 {
-					t.Errorf("%s: %q is refused: %v", cmd.CommandPath(), words, err)
+					t.Errorf("%s: %q is refused: %v", where, words, err)
 				}
 				n++
 			}
 		}
-	})
-	if n < 25 {
+	}
+	commands(newRoot(), func(cmd *cobra.Command) { try(cmd.CommandPath(), cmd.Example) })
+	for _, page := range []string{"../../README.md", "../../docs/policies.md", "../../docs/gateway.md", "../../docs/commands.md"} {
+		text, err := os.ReadFile(page)
+		must(t, err)
+		try(page, strings.Join(regexp.MustCompile(`(?m)^(    |\$ )wayward .*`).FindAllString(string(text), -1), "\n"))
+	}
+	if n < 80 {
 		t.Errorf("only %d examples were found", n)
 	}
 }
@@ -198,5 +205,32 @@ func TestLogKeysAreTheSameEverywhere(t *testing.T) {
 	}
 	if n < 20 {
 		t.Errorf("only %d calls were found", n)
+	}
+}
+
+// What docs show of policies and configs is read by the code that reads the real ones.
+func TestYAMLInTheDocsIsValid(t *testing.T) {
+	kinds := []string{"tools", "personas", "limits", "inventory", "tenants", "response"}
+	n := 0
+	for _, page := range []string{"../../README.md", "../../docs/policies.md"} {
+		text, err := os.ReadFile(page)
+		must(t, err)
+		dir := t.TempDir()
+		for _, block := range regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(string(text), -1) {
+			n++
+			key, _, _ := strings.Cut(block[1], ":")
+			if slices.Contains(kinds, key) {
+				must(t, os.MkdirAll(filepath.Join(dir, key), 0o700))
+				writeFile(t, filepath.Join(dir, key, "x.yaml"), block[1])
+			} else if r := readText(t, block[1]); r.err() != nil {
+				t.Errorf("%s: %v", page, r.err())
+			}
+		}
+		if _, err := loadPolicies(dir); err != nil {
+			t.Errorf("%s: %v", page, err)
+		}
+	}
+	if n < 9 {
+		t.Errorf("only %d pieces of YAML were found", n)
 	}
 }

@@ -141,7 +141,7 @@ func (d *doctor) config(name string) bool {
 	if name != "" {
 		what = name
 	}
-	d.say("config", fineStatus, "%s, %d settings are not the default", what, len(leaves(r.from)))
+	d.say("config", fineStatus, "%s, %d settings are set", what, len(leaves(r.from)))
 	return true
 }
 
