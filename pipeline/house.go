@@ -2,7 +2,6 @@ package pipeline
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -202,11 +201,26 @@ func (st *stage) save(p int32) {
 	st.saved = done
 	go func() {
 		defer close(done)
-		if err := st.cfg.Store.Checkpoint(st.space(p), slices.Values(pages), marker); err != nil {
+		if err := st.cfg.Store.Checkpoint(st.space(p), st.paced(pages), marker); err != nil {
 			st.saveErr.Store(&err)
 		}
 		st.metrics.checkpoint.Observe(time.Since(start).Seconds())
 	}()
+}
+
+// paced gives the disk its pages a little at a time: tens of thousands at once would take a processor away from the loop for half a second. At a
+// stop nobody waits for the loop.
+func (st *stage) paced(pages []state.Page) func(yield func(state.Page) bool) {
+	return func(yield func(state.Page) bool) {
+		for i, pg := range pages {
+			if i%256 == 255 && !st.stopping.Load() {
+				time.Sleep(2 * time.Millisecond)
+			}
+			if !yield(pg) {
+				return
+			}
+		}
+	}
 }
 
 // takeDirty encodes what changed since the last checkpoint.

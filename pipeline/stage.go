@@ -41,6 +41,7 @@ type stage struct {
 	log       *slog.Logger
 	metrics   *stageMetrics
 
+	stopping atomic.Bool // the session ends
 	split    atomic.Bool // the assignment tears the logs of a partition apart
 	assigned atomic.Pointer[[]int32]
 
@@ -180,6 +181,7 @@ func byKey(key []byte, n int32) int32 {
 func (st *stage) session(ctx context.Context) error {
 	// Before open: the group may give us partitions before open returns.
 	st.assigned.Store(nil)
+	st.stopping.Store(false)
 	st.split.Store(false)
 	s, err := st.open(ctx)
 	if err != nil {
@@ -200,6 +202,7 @@ func (st *stage) session(ctx context.Context) error {
 		if ctx.Err() != nil {
 			st.cfg.Health.set(StageHealth{Stage: st.name, Waiting: "it is stopping"})
 		}
+		st.stopping.Store(true)
 		cancel()
 		loaders.Wait()
 		<-st.saved
