@@ -740,6 +740,7 @@ func TestPoisonedPage(t *testing.T) {
 		return func() bool { return time.Now().After(until) }
 	}
 
+	str.run(s.rate, wait(time.Second)) // no partition is idle at the start
 	e := a.run(spec, nil)
 	str.run(s.rate, wait(4*time.Second))
 	e.stop(t)
