@@ -337,7 +337,7 @@ func (s *shard) panelOf(r *baselines.Reader, have *detectors.Panel) *detectors.P
 }
 
 func errFormat(f byte) error {
-	return fmt.Errorf("state has format %d, this binary knows %d; run the binary that wrote it, or move the state directory away to rebuild", f, pageFormat)
+	return fmt.Errorf("state has format %d, this binary knows %d; run the binary that wrote it, or begin anew with wayward state rebuild --all", f, pageFormat)
 }
 
 // step applies one record. Offsets may only grow: a log that went back under us (lost by the broker, another topic) must stop the shard.

@@ -92,6 +92,7 @@ type oracleAck struct {
 type oracleFeedback struct {
 	ID, Type, Action, Duration, By string
 	Scope                          oracleScope
+	Time                           time.Time
 }
 
 // ladder, weakest first; 0 is closed.
@@ -612,6 +613,9 @@ func weighFeedback(b *balance, l *left, by map[string][]*oracleCommand, of func(
 			reason, right := header(r, "reason"), false
 			from, to, h := r.Timestamp.Add(-slack), r.Timestamp.Add(slack), of(f.Scope.key())
 			clock := r.Timestamp.Add(-2 * time.Second) // a transaction may take so long
+			if f.Scope.Type != "agent" && f.Scope.Type != "session" && f.Time.Before(clock) {
+				clock = f.Time // a relation shard goes by when the record was written for it, and may have been away since
+			}
 			switch {
 			case reason == "unknown_key" && class != "broken": // nobody has a key before a shard has read which set is in force
 				right = class == "stranger" || r.Timestamp.Before(began.Add(untilSet))
