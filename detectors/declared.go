@@ -1,7 +1,6 @@
 package detectors
 
 import (
-	"encoding/binary"
 	"strconv"
 
 	"github.com/cespare/xxhash/v2"
@@ -19,18 +18,8 @@ type declaration struct{ slot byte }
 
 func newDeclaration(slot byte, _ *policy.Set) Detector { return &declaration{slot} }
 
-// maxContradictions bounds what is remembered of one agent; the oldest goes first and would be found anew.
-const maxContradictions = 32
-
-type contradiction struct {
-	what  uint64 // hash of kind, tool and server
-	count int64
-	first int64 // event time of the first
-	open
-}
-
-// contradictions are those of an agent, oldest first.
-type contradictions struct{ list []contradiction }
+// contradictions are those of an agent, by a hash of kind, tool and server.
+type contradictions struct{ list tallies }
 
 // changes are the classes that no read can be.
 const changes = 1<<event.Write | 1<<event.Delete | 1<<event.Send | 1<<event.Exec | 1<<event.Pay | 1<<event.Approve | 1<<event.Grant
@@ -65,26 +54,10 @@ func (d *declaration) found(x *Scene, e *event.Event, kind string, severity even
 	h.WriteString(e.Tool.Server)
 	key := h.Sum64()
 	part := x.Agent.Ensure(d.slot).(*contradictions)
-	var o *contradiction
-	for i := range part.list {
-		if part.list[i].what == key {
-			o = &part.list[i]
-		}
-	}
-	activity := event.Update
-	if o == nil {
-		if len(part.list) == maxContradictions {
-			part.list = append(part.list[:0], part.list[1:]...)
-		}
-		part.list = append(part.list, contradiction{what: key, first: x.Time})
-		o = &part.list[len(part.list)-1]
-		o.trigger, o.next = x.Ref(e).Clone(), 1
-		activity = event.Create
-	}
-	if o.count++; o.count < o.next {
+	o, activity := part.list.add(key, x.Ref(e))
+	if activity == event.Again {
 		return
 	}
-	o.next = double(o.count)
 	server := ""
 	if e.Tool.Server != "" {
 		server = " of " + strconv.Quote(short(e.Tool.Server))
@@ -103,23 +76,8 @@ func (p *contradictions) Append(b []byte) []byte {
 	if len(p.list) == 0 {
 		return b
 	}
-	b = binary.AppendUvarint(b, uint64(len(p.list)))
-	for i := range p.list {
-		v := &p.list[i]
-		b = binary.BigEndian.AppendUint64(b, v.what)
-		b = binary.AppendVarint(b, v.count)
-		b = binary.AppendVarint(b, v.first)
-		b = v.open.append(b)
-	}
-	return b
+	return p.list.append(b)
 }
 
 // Decode reads what Append wrote.
-func (p *contradictions) Decode(r *baselines.Reader) {
-	p.list = nil
-	for range min(r.Len(), maxContradictions) {
-		v := contradiction{what: r.Uint64(), count: r.Varint(), first: r.Varint()}
-		v.open.decode(r)
-		p.list = append(p.list, v)
-	}
-}
+func (p *contradictions) Decode(r *baselines.Reader) { p.list.decode(r) }

@@ -89,7 +89,7 @@ func TestAnAgentIsRememberedForSoManyContradictions(t *testing.T) {
 		h.observe(&e)
 		return h.found[len(h.found)-1].Activity
 	}
-	for i := range maxContradictions + 1 {
+	for i := range maxTallies + 1 {
 		observe("x" + strconv.Itoa(i))
 	}
 	if observe("x5") != event.Update || observe("x0") != event.Create {
@@ -97,7 +97,7 @@ func TestAnAgentIsRememberedForSoManyContradictions(t *testing.T) {
 	}
 	var m Memory
 	r := baselines.Reader{B: h.agents["acme|a1"].Append(nil)}
-	if m.Decode(&r); r.Err != nil || len(m.Part(3).(*contradictions).list) != maxContradictions {
+	if m.Decode(&r); r.Err != nil || len(m.Part(3).(*contradictions).list) != maxTallies {
 		t.Errorf("a full list does not come back: %v", r.Err)
 	}
 }

@@ -334,32 +334,3 @@ type Closing struct {
 func risk(s event.Severity) int {
 	return [...]int{0, 10, 25, 50, 75, 95}[s]
 }
-
-// open is a finding that may still grow: an update keeps uid, trigger and time (EVENTS §2).
-type open struct {
-	trigger event.Ref
-	refs    []event.Ref // first contributors, without the trigger
-	next    int64       // value at which the next update is due
-}
-
-func (o *open) all() []event.Ref { return append(o.refs[:len(o.refs):len(o.refs)], o.trigger) }
-
-func (o *open) append(b []byte) []byte {
-	b = baselines.AppendRef(b, o.trigger)
-	b = binary.AppendUvarint(b, uint64(len(o.refs)))
-	for _, r := range o.refs {
-		b = baselines.AppendRef(b, r)
-	}
-	return binary.AppendVarint(b, o.next)
-}
-
-func (o *open) decode(r *baselines.Reader) {
-	o.trigger = baselines.ReadRef(r)
-	for range min(r.Len(), baselines.MaxRefs) {
-		o.refs = append(o.refs, baselines.ReadRef(r))
-	}
-	o.next = r.Varint()
-}
-
-// double is the value at which a finding that stands at v is next updated: twice as much.
-func double(v int64) int64 { return max(2, addSaturating(v, v)) }

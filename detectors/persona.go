@@ -29,20 +29,10 @@ func newPersonaPolicy(slot byte, set *policy.Set) Detector {
 	return &personaPolicy{slot: slot, set: set, approvals: slices.ContainsFunc(set.Personas(), (*policy.Persona).NeedsApproval)}
 }
 
-// maxViolations bounds the open violations remembered of one agent; the oldest goes first and would be found anew.
-const maxViolations = 32
-
-type violation struct {
-	what  uint64 // hash of session, kind, value and what was wrong with the approval
-	count int64
-	first int64 // event time of the first
-	open
-}
-
 // conduct is what is remembered of an agent: its open violations and the approvals it was given, each oldest first. Of an owner or a credential it is
 // the agents that have it.
 type conduct struct {
-	list    []violation
+	list    tallies // by a hash of session, kind, value and what was wrong with the approval
 	grants  []grant
 	told    uint64 // hash of owner, credential and day that were last told of the agent
 	members []uint64
@@ -129,29 +119,9 @@ func (d *personaPolicy) found(x *Scene, e *event.Event, v *policy.Violation, fau
 	}
 	what := h.Sum64()
 	part := x.Agent.Ensure(d.slot).(*conduct)
-	var o *violation
-	for i := range part.list {
-		if part.list[i].what == what {
-			o = &part.list[i]
-		}
-	}
-	activity := event.Update
-	if o == nil {
-		if len(part.list) == maxViolations {
-			part.list = append(part.list[:0], part.list[1:]...)
-		}
-		part.list = append(part.list, violation{what: what, first: x.Time})
-		o = &part.list[len(part.list)-1]
-		o.trigger = x.Ref(e).Clone()
-		o.next = 1
-		activity = event.Create
-	}
-	if o.count++; o.count >= o.next {
-		o.next = double(o.count)
-	} else if x.Role.Respond == nil || v.Kind == "bypass" || x.Settled(x.Role.Respond, event.AgentScope) {
+	o, activity := part.list.add(what, x.Ref(e))
+	if activity == event.Again && (x.Role.Respond == nil || v.Kind == "bypass" || x.Settled(x.Role.Respond, event.AgentScope)) {
 		return
-	} else {
-		activity = event.Again
 	}
 	deed := deeds[v.Kind]
 	did := deed.did
@@ -212,14 +182,7 @@ func (p *conduct) Append(b []byte) []byte {
 	if len(p.list)+len(p.grants)+len(p.members) == 0 && p.told == 0 {
 		return b
 	}
-	b = binary.AppendUvarint(b, uint64(len(p.list)))
-	for i := range p.list {
-		v := &p.list[i]
-		b = binary.BigEndian.AppendUint64(b, v.what)
-		b = binary.AppendVarint(b, v.count)
-		b = binary.AppendVarint(b, v.first)
-		b = v.open.append(b)
-	}
+	b = p.list.append(b)
 	b = binary.AppendUvarint(b, uint64(len(p.grants)))
 	for i := range p.grants {
 		b = p.grants[i].append(b)
@@ -235,14 +198,7 @@ func (p *conduct) Append(b []byte) []byte {
 // Decode reads what Append wrote.
 func (p *conduct) Decode(r *baselines.Reader) {
 	*p = conduct{}
-	for range min(r.Len(), maxViolations) {
-		v := violation{what: r.Uint64(), count: r.Varint(), first: r.Varint()}
-		v.open.decode(r)
-		p.list = append(p.list, v)
-	}
-	if len(r.B) == 0 {
-		return // written before there were approvals
-	}
+	p.list.decode(r)
 	for range min(r.Len(), maxGrants) {
 		g := grant{}
 		g.decode(r)

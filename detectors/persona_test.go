@@ -92,7 +92,7 @@ func TestAnUpdateKeepsItsTrigger(t *testing.T) {
 
 func TestAnAgentIsRememberedForSoManyViolations(t *testing.T) {
 	h := newHost(t, clerk)
-	for i := range maxViolations + 1 {
+	for i := range maxTallies + 1 {
 		e := call(0, "e"+strconv.Itoa(i))
 		e.Tool.Name = "x" + strconv.Itoa(i)
 		h.observe(&e)

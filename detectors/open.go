@@ -1,0 +1,96 @@
+package detectors
+
+import (
+	"encoding/binary"
+
+	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/event"
+)
+
+// open is a finding that may still grow: an update keeps uid, trigger and time (EVENTS §2).
+type open struct {
+	trigger event.Ref
+	refs    []event.Ref // first contributors, without the trigger
+	next    int64       // value at which the next update is due
+}
+
+func (o *open) all() []event.Ref { return append(o.refs[:len(o.refs):len(o.refs)], o.trigger) }
+
+func (o *open) append(b []byte) []byte {
+	b = baselines.AppendRef(b, o.trigger)
+	b = binary.AppendUvarint(b, uint64(len(o.refs)))
+	for _, r := range o.refs {
+		b = baselines.AppendRef(b, r)
+	}
+	return binary.AppendVarint(b, o.next)
+}
+
+func (o *open) decode(r *baselines.Reader) {
+	o.trigger = baselines.ReadRef(r)
+	for range min(r.Len(), baselines.MaxRefs) {
+		o.refs = append(o.refs, baselines.ReadRef(r))
+	}
+	o.next = r.Varint()
+}
+
+// double is the value at which a finding that stands at v is next updated: twice as much.
+func double(v int64) int64 { return max(2, addSaturating(v, v)) }
+
+// tally is an open finding that is told when its count doubles.
+type tally struct {
+	what  uint64 // hash of what it is about
+	count int64
+	first int64 // event time of the first
+	open
+}
+
+// tallies are the open findings of one entity, oldest first.
+type tallies []tally
+
+// maxTallies bounds them; the oldest goes first and would be found anew.
+const maxTallies = 32
+
+// add counts one more of something and says whether it is to be told: as a new finding, as an update, or, if it merely goes on, not at all.
+func (l *tallies) add(what uint64, ref event.Ref) (*tally, event.Activity) {
+	var t *tally
+	for i := range *l {
+		if (*l)[i].what == what {
+			t = &(*l)[i]
+		}
+	}
+	activity := event.Update
+	if t == nil {
+		if len(*l) == maxTallies {
+			*l = append((*l)[:0], (*l)[1:]...)
+		}
+		*l = append(*l, tally{what: what, first: ref.Time, open: open{trigger: ref.Clone(), next: 1}})
+		t = &(*l)[len(*l)-1]
+		activity = event.Create
+	}
+	if t.count++; t.count < t.next {
+		return t, event.Again
+	}
+	t.next = double(t.count)
+	return t, activity
+}
+
+func (l tallies) append(b []byte) []byte {
+	b = binary.AppendUvarint(b, uint64(len(l)))
+	for i := range l {
+		t := &l[i]
+		b = binary.BigEndian.AppendUint64(b, t.what)
+		b = binary.AppendVarint(b, t.count)
+		b = binary.AppendVarint(b, t.first)
+		b = t.open.append(b)
+	}
+	return b
+}
+
+func (l *tallies) decode(r *baselines.Reader) {
+	*l = nil
+	for range min(r.Len(), maxTallies) {
+		t := tally{what: r.Uint64(), count: r.Varint(), first: r.Varint()}
+		t.open.decode(r)
+		*l = append(*l, t)
+	}
+}
