@@ -239,3 +239,14 @@ func inject(c *kfake.Cluster, rng *rand.Rand, only []string, stop chan struct{})
 		}}))
 	}
 }
+
+// eventually asks until something is so, at most for a while, and tells whether it is. What other processes do, nobody can be told of: the pause between
+// two questions is the only wait on the wall clock that a test has, but for what is itself an experiment in time.
+func eventually(most time.Duration, ok func() bool) bool {
+	for deadline := time.Now().Add(most); !ok(); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			return false
+		}
+	}
+	return true
+}

@@ -36,16 +36,14 @@ func ask(addr string) (code int, body string) {
 // untilReady waits until an instance is ready and says how long it took.
 func untilReady(t testing.TB, addr string) time.Duration {
 	t.Helper()
-	began, body := time.Now(), ""
-	for time.Since(began) < 40*time.Second {
-		var code int
-		if code, body = ask(addr); code == http.StatusOK {
-			return time.Since(began)
-		}
-		time.Sleep(20 * time.Millisecond)
+	began, code, body := time.Now(), 0, ""
+	if !eventually(40*time.Second, func() bool {
+		code, body = ask(addr)
+		return code == http.StatusOK
+	}) {
+		t.Fatalf("%s did not become ready:\n%s", addr, body)
 	}
-	t.Fatalf("%s did not become ready:\n%s", addr, body)
-	return 0
+	return time.Since(began)
 }
 
 // Two instances are restarted one after the other under load, each when the other is ready, as the README says. Nothing is lost, doubled or wrong.
@@ -63,6 +61,7 @@ func rollingRestart(t *testing.T, brokers []string, session time.Duration) {
 	str := newTraffic(a, 1)
 	began := time.Now()
 	str.run(1000, func() bool { return time.Since(began) > time.Second })
+	began = time.Now()
 	specs, engines := make([]engineSpec, 2), make([]*engine, 2)
 	for i := range specs {
 		specs[i] = a.spec(s, fmt.Sprint(i))
@@ -76,9 +75,8 @@ func rollingRestart(t *testing.T, brokers []string, session time.Duration) {
 	sent := make(chan struct{})
 	go func() {
 		defer close(sent)
-		str.run(1000, over.Load)
+		str.run(1000, func() bool { return over.Load() && time.Since(began) > 8*time.Second }) // the oracle wants findings of some minutes of event time
 	}()
-	began = time.Now()
 	for round := range 2 {
 		for i := range specs {
 			engines[i].stop(t)
@@ -90,10 +88,6 @@ func rollingRestart(t *testing.T, brokers []string, session time.Duration) {
 			other := untilReady(t, specs[1-i].Listen)
 			t.Logf("round %d: instance %d ready %v after its start, the other one %v later", round, i, took.Round(time.Millisecond), other.Round(time.Millisecond))
 		}
-	}
-	// The oracle wants findings of some minutes of event time.
-	for time.Since(began) < 8*time.Second {
-		time.Sleep(50 * time.Millisecond)
 	}
 	over.Store(true)
 	<-sent

@@ -123,7 +123,7 @@ func TestTheSessionInTheReadme(t *testing.T) {
 			untilReady(t, listen)
 		case strings.Contains(s.command, "samples/gateway"):
 			p := begin(s)
-			eventually(t, func() bool { return strings.Contains(p.prints.String(), "started: ") })
+			eventually(20*time.Second, func() bool { return strings.Contains(p.prints.String(), "started: ") })
 		default:
 			want, got := masked(s.prints), []string(nil)
 			try := func() bool {
@@ -135,7 +135,7 @@ func TestTheSessionInTheReadme(t *testing.T) {
 				return cmp.Equal(want, got)
 			}
 			if looks.MatchString(s.command) { // somebody who types takes longer than an ack
-				eventually(t, try)
+				eventually(20*time.Second, try)
 			} else {
 				try()
 			}
@@ -149,7 +149,7 @@ func TestTheSessionInTheReadme(t *testing.T) {
 	}
 	for _, p := range running {
 		want := masked(p.step.prints)
-		eventually(t, func() bool { return len(masked(strings.Split(p.prints.String(), "\n"))) >= len(want) })
+		eventually(20*time.Second, func() bool { return len(masked(strings.Split(p.prints.String(), "\n"))) >= len(want) })
 		must(t, p.cmd.Process.Signal(syscall.SIGINT))
 		if err := p.cmd.Wait(); err != nil {
 			t.Errorf("%s: %v\n%s%s", p.step.command, err, p.prints, p.logs)
@@ -159,14 +159,6 @@ func TestTheSessionInTheReadme(t *testing.T) {
 		}
 	}
 	running = nil
-}
-
-// eventually tries for a while; what is wrong in the end, the test says.
-func eventually(t *testing.T, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !ok() && time.Now().Before(deadline); {
-		time.Sleep(100 * time.Millisecond)
-	}
 }
 
 // output is what a process has printed so far.

@@ -175,15 +175,11 @@ func stateLife(t *testing.T, brokers []string, session time.Duration) {
 	}
 	says(0, []string{"deleting topic " + a.topics.Journal, "creating topic " + a.topics.Facts, "done"}, "state", "rebuild", "--yes")
 	e = a.run(spec, nil)
-	deadline := time.Now().Add(30 * time.Second)
 	var b balance
-	for {
+	eventually(30*time.Second, func() bool {
 		b = compare(str.sent, nil, &left{alerts: a.since(a.topics.Alerts, before), dlq: a.since(a.topics.DLQ, dead), control: a.read(a.topics.Control)})
-		if b.lost == 0 || time.Now().After(deadline) {
-			break
-		}
-		time.Sleep(200 * time.Millisecond)
-	}
+		return b.lost == 0
+	})
 	untilReady(t, spec.Listen)
 	e.stop(t)
 	b = compare(str.sent, nil, &left{alerts: a.since(a.topics.Alerts, before), dlq: a.since(a.topics.DLQ, dead), control: a.read(a.topics.Control)})
