@@ -30,7 +30,6 @@ type street struct {
 	cl     *kgo.Client
 	read   []*kgo.Record
 	n      int
-	store  *state.Store
 	stop   func()
 	log    labLog
 }
