@@ -146,7 +146,11 @@ func (g *gateway) answer(c event.Command) {
 		b.Status = w
 		g.late = append(g.late, lateAck{time.Now().Add(d), b})
 	}
-	switch g.rng.IntN(16) {
+	mood := g.rng.IntN(16)
+	if c.Scope.Tenant == "live" && c.Action >= event.Escalate {
+		mood = 15 // applied: only then can its agents act against it
+	}
+	switch mood {
 	case 0:
 	case 1:
 		say(event.Received)
