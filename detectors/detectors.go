@@ -8,7 +8,9 @@ package detectors
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 	"strings"
+	"time"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -32,6 +34,25 @@ type Relater interface {
 type Noter interface {
 	// Note sees what Observe told about a scope, in order of (time, id), once the watermark has passed it.
 	Note(x *Closing, n *Note)
+}
+
+// Ender is a detector that keeps something of a session until it is over.
+type Ender interface {
+	// End sees a session that has ended: said to be, or idle for SessionIdleMS. What the detector remembered of it is thrown away.
+	End(x *Ending)
+}
+
+// SessionIdleMS is how long a session may be idle before it counts as over (science §3.1); what comes later under its name is another one.
+const SessionIdleMS = 30 * 60_000
+
+// Ending is a session that is over.
+type Ending struct {
+	*Who
+	Time     int64 // of its newest event, Unix milliseconds
+	AgentID  uint64
+	Memory   *Memory // of the session
+	Delta    *baselines.Delta
+	Eligible bool // whether what it shows may be learned
 }
 
 // kind describes a detector to the engine.
@@ -65,7 +86,7 @@ func Names() []string {
 type Panel struct {
 	Set     *policy.Set
 	list    []Detector
-	who     map[[2]string]*Who
+	who     map[baselines.Key]*Who
 	tools   map[toolKey]*knownTool
 	recent  [256]*knownTool // of tools, by a few bytes of the name: hashing three names costs more than all that the catalogue does with most calls
 	scratch policy.Scratch
@@ -76,12 +97,78 @@ type knownTool struct {
 	*policy.Tool
 }
 
-// Who is a tenant and a persona that its agents play: one for each pair, so that its address serves as a key.
+// Who is a tenant and a persona that its agents play, in one fork: one for each, so that its address serves as a key.
 type Who struct {
-	Tenant, Persona string
-	Role            *policy.Persona // nil: the set says nothing of the persona
-	Judge           *policy.Judge   // of Role
-	Hash            uint64          // of the tenant
+	baselines.Key
+	Role  *policy.Persona // nil: the set says nothing of the persona
+	Judge *policy.Judge   // of Role
+	Hash  uint64          // of the tenant
+	Terms *policy.Baseline
+	zone  zone
+
+	// Base is what was learned of the persona by the day in force; nil: nothing. Since and Until are the event times for which it is in force, so that it
+	// need not be asked for with each event: the shard keeps them.
+	Base         *baselines.Model
+	Since, Until int64
+	alpha        [baselines.Families]float64 // thresholds on p-values that follow from Base and Terms
+}
+
+// Rest sets the baseline that is in force from since to until.
+func (w *Who) Rest(base *baselines.Model, since, until int64) {
+	w.Base, w.Since, w.Until = base, since, until
+	w.alpha = [baselines.Families]float64{}
+	if base == nil {
+		return
+	}
+	for f := range w.alpha {
+		w.alpha[f] = base.Audit.Alpha(baselines.Family(f), w.Terms.AlertsPerDay)
+	}
+}
+
+// Alpha is the p-value below which a test of the family calls somebody: the persona's alert budget over the tests of a day. 0: nothing does.
+func (w *Who) Alpha(f baselines.Family) float64 { return w.alpha[f] }
+
+// signalFactor says how much more often a signal may be false than an alert.
+const signalFactor = 10
+
+// Weigh tells what a p-value is worth: an alert if it is within the family's budget and the baseline is of age, else perhaps a signal, which is recorded and
+// calls nobody.
+func (w *Who) Weigh(f baselines.Family, p float64) (tell, alert bool) {
+	a := w.alpha[f]
+	switch {
+	case p >= min(signalFactor*a, 0.01):
+		return false, false
+	case w.Base.State != baselines.Active && w.Base.State != baselines.Stale:
+		return true, false
+	}
+	return true, p < a
+}
+
+// Local is a time on the persona's own clock: Unix milliseconds plus the offset of its zone then.
+func (w *Who) Local(t int64) int64 { return w.zone.local(t) }
+
+// zone tells the local time of a place; the last offset mostly serves again.
+type zone struct {
+	at       *time.Location
+	from, to int64
+	offset   int64
+}
+
+func (z *zone) local(t int64) int64 {
+	if t < z.from || t >= z.to {
+		local := time.UnixMilli(t).In(z.at)
+		_, offset := local.Zone()
+		z.offset = int64(offset) * 1000
+		start, end := local.ZoneBounds()
+		z.from, z.to = math.MinInt64, math.MaxInt64
+		if !start.IsZero() {
+			z.from = start.UnixMilli()
+		}
+		if !end.IsZero() {
+			z.to = end.UnixMilli()
+		}
+	}
+	return t + z.offset
 }
 
 type toolKey struct {
@@ -98,24 +185,33 @@ const (
 
 // New compiles every detector for a set.
 func New(set *policy.Set) *Panel {
-	p := &Panel{Set: set, who: map[[2]string]*Who{}, tools: map[toolKey]*knownTool{}}
+	p := &Panel{Set: set, who: map[baselines.Key]*Who{}, tools: map[toolKey]*knownTool{}}
 	for _, k := range registry {
 		p.list = append(p.list, k.new(k.slot, set))
 	}
 	return p
 }
 
-// Who returns the one Who of a tenant and a persona, which may be "".
-func (p *Panel) Who(tenant, persona string) *Who {
-	if w := p.who[[2]string{tenant, persona}]; w != nil {
+// Who returns the one Who of a tenant and a persona, which may be "", in a fork.
+func (p *Panel) Who(tenant, persona, fork string) *Who {
+	if w := p.who[baselines.Key{Tenant: tenant, Persona: persona, Fork: fork}]; w != nil {
 		return w
 	}
 	if len(p.who) >= maxNames {
 		clear(p.who)
 	}
-	w := &Who{Tenant: strings.Clone(tenant), Persona: strings.Clone(persona), Role: p.Set.Persona(tenant, persona), Judge: p.Set.Judge(tenant, persona), Hash: xxhash.Sum64String(tenant)}
-	p.who[[2]string{w.Tenant, w.Persona}] = w
+	key := baselines.Key{Tenant: strings.Clone(tenant), Persona: strings.Clone(persona), Fork: strings.Clone(fork)}
+	w := &Who{Key: key, Role: p.Set.Persona(tenant, persona), Judge: p.Set.Judge(tenant, persona), Hash: xxhash.Sum64String(tenant),
+		Terms: p.Set.Baseline(tenant, persona), zone: zone{at: p.Set.ZoneOf(tenant, persona)}}
+	p.who[key] = w
 	return w
+}
+
+// Each shows every Who.
+func (p *Panel) Each(f func(*Who)) {
+	for _, w := range p.who {
+		f(w)
+	}
 }
 
 // tool returns what the catalogue knows of the event's tool.
@@ -143,6 +239,15 @@ func (p *Panel) tool(tenant string, t *event.Tool) *policy.Tool {
 	}
 	p.recent[slot] = known
 	return known.Tool
+}
+
+// End shows a session that is over to the detectors that keep something of sessions.
+func (p *Panel) End(x *Ending) {
+	for _, d := range p.list {
+		if e, ok := d.(Ender); ok {
+			e.End(x)
+		}
+	}
 }
 
 // Reset gives back the memory of texts that the catalogue took out of arguments. What was observed before must be done with.
@@ -198,7 +303,7 @@ type Memory struct {
 }
 
 // slots bounds the slots of the registry; slot 0 ends an encoded memory.
-const slots = 6
+const slots = 9
 
 // Part returns the part of a slot, or nil.
 func (m *Memory) Part(slot byte) Part { return m.parts[slot] }
@@ -314,6 +419,12 @@ type Scene struct {
 	Time  int64   // event time made sane, Unix milliseconds
 	Agent *Memory // of the event's agent
 	Tool  *policy.Tool
+
+	AgentID uint64 // hash of the tenant and the agent's id
+	// Delta gathers what the day adds to the persona's baseline. Counts of tests go there always, what is learned if Eligible.
+	Delta    *baselines.Delta
+	Eligible bool // what the event shows may be learned: no breaker is open, nobody looks into the agent
+	NewDay   bool // the agent's first event on this UTC day
 }
 
 // Ref points at the event under observation. Its agent is left out: it is the page's own.

@@ -14,7 +14,7 @@ func BenchmarkPanel(b *testing.B) {
 	if err := d.Decode(line, &e); err != nil {
 		b.Fatal(err)
 	}
-	x := Scene{Host: h, Agent: &Memory{}, Who: h.panel.Who("acme", "support")}
+	x := Scene{Host: h, Agent: &Memory{}, Who: h.panel.Who("acme", "support", "")}
 	h.event = &e
 	b.ReportAllocs()
 	c := new(event.Event)

@@ -125,6 +125,9 @@ type Finding struct {
 	WindowMS int64
 	Stage    string // behaviour or relation
 
+	// Anomaly is what a statistical finding rests on; nil: it is certain.
+	Anomaly *Anomaly
+
 	// Response is what whoever wrote the broken rule wants done; nil: nothing. A finding that is only a warning carries none.
 	Response *Response
 }
@@ -141,4 +144,44 @@ func UID(tenant, rule, scopeType, scopeID, trigger string) string {
 	}
 	var sum [sha256.Size]byte
 	return hex.EncodeToString(h.Sum(sum[:0])[:16])
+}
+
+// Anomaly says how odd something is, against what, and how that was reckoned: enough to draw it and to check it.
+type Anomaly struct {
+	P     float64 // p-value
+	Alpha float64 // p-value below which the persona's alert budget lets a test of this family call somebody
+	// Family and Test name the kind of test, as `wayward baseline audit` counts them.
+	Family, Test string
+	// Feature is what was counted or seen: events, records, bytes, amount, cost, subjects, resources; tool, server, destination …
+	Feature string
+	Unit    string // of the numbers: currency or bytes; empty: a count
+	// Observed, Expected and the band (the 1st and 99.9th percentile of what is usual here) in Unit. Zero if the finding is not about an amount.
+	Observed, Expected, Low, High float64
+	WindowMS                      int64  // of a windowed count
+	Season                        string // the persona's own clock: "Tue 14:00 Europe/Berlin"; empty if it plays no part
+	Persona, Fork                 string // against whom
+	AgentDays, Agents             int64  // support: agents that acted, summed over days (decayed), and on the last one
+	Snapshot                      string // day and hash of the baseline: "2026-11-20/3fa9c1d20b7e4a55"
+	State                         string // of the baseline: learning, active, stale, suspect
+	Scores                        []Score
+	Steps                         []Step // of a sequence, oldest first, the trigger last
+}
+
+// Score is one of several p-values that were joined.
+type Score struct {
+	Name string
+	P    float64
+}
+
+// Step is one step of a sequence: how surprising it was, and what usually comes there.
+type Step struct {
+	What  string // the call: tool, class, resource, outcome
+	Bits  float64
+	Usual []Usual // what usually comes next, most usual first
+}
+
+// Usual is one thing that usually comes, and how often.
+type Usual struct {
+	What  string
+	Share float64
 }

@@ -169,7 +169,7 @@ func (b *behaviour) role(pg *page, e *event.Event) {
 		if persona == "" {
 			persona = b.panel.Set.PersonaOf(e.Tenant, e.Agent.ID)
 		}
-		pg.who = b.panel.Who(e.Tenant, persona)
+		pg.who = b.panel.Who(e.Tenant, persona, "")
 	}
 	b.scene.Who = pg.who
 }

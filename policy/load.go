@@ -81,6 +81,7 @@ var sections = []struct {
 	{"limits", (*collector).loadLimits},
 	{"inventory", (*collector).loadInventory},
 	{"response", (*collector).loadResponse},
+	{"baselines", (*collector).loadBaselines},
 }
 
 // each calls read with a definition of every document of every file, read into a fresh struct.

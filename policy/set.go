@@ -26,6 +26,7 @@ type Set struct {
 	catalogue *Catalogue
 	inventory *Inventory
 	response  Settings
+	learning  learning
 	byName    map[name]*Persona
 	agents    map[name]string     // plain names of agents
 	patterns  map[string][]player // by tenant, most telling first
@@ -99,6 +100,7 @@ type setDef struct {
 	Limits    []limitDef     `json:"limits"`
 	Inventory []inventoryDef `json:"inventory,omitempty"`
 	Response  []responseDef  `json:"response,omitempty"`
+	Baselines []baselineDef  `json:"baselines,omitempty"`
 }
 
 // Parse reads what Bytes wrote. Sets travel over Kafka, so it trusts nothing and checks what Load checks.
@@ -136,6 +138,9 @@ func Parse(b []byte) (*Set, error) {
 	for i, d := range def.Response {
 		c.respond(d, src, at("response", i))
 	}
+	for i, d := range def.Baselines {
+		c.baseline(d, src, at("baselines", i))
+	}
 	if err := errors.Join(c.problems()...); err != nil {
 		return nil, err
 	}
@@ -169,6 +174,7 @@ type collector struct {
 	tools      []*entryOfTool
 	inventory  []inventoryDef
 	response   []responseDef
+	baselines  []baselineDef
 	agents     map[name]taken
 	places     map[any]place // of personas, limits and tenants, by their key
 	sources    []*source
@@ -276,6 +282,8 @@ func (c *collector) set() *Set {
 	def.Tools, s.catalogue = newCatalogue(c.tools)
 	def.Inventory, s.inventory = c.inventory, newInventory(c.inventory)
 	def.Response, s.response = c.response, settings(c.response)
+	s.learning = newLearning(c.baselines)
+	def.Baselines = s.learning.defs
 	for _, l := range c.limits {
 		s.limits = append(s.limits, l)
 	}

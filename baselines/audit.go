@@ -1,0 +1,222 @@
+package baselines
+
+import (
+	"encoding/binary"
+	"math"
+)
+
+// Family groups tests that share a part of the alert budget.
+type Family uint8
+
+// Families of tests.
+const (
+	VolumeFamily Family = iota
+	SequenceFamily
+	RarityFamily
+	TimingFamily
+	Families
+)
+
+var families = [Families]string{"volume", "sequence", "rarity", "timing"}
+
+func (f Family) String() string { return families[f] }
+
+// Weight is the family's share of the budget (science §7.2; the rest, 0.1, is for relations).
+func (f Family) Weight() float64 { return [Families]float64{0.3, 0.3, 0.25, 0.05}[f] }
+
+// Test is what one p-value is about: the unit in which tests are counted and audited.
+type Test uint8
+
+// Tests.
+const (
+	CallTest        Test = iota // size of one call
+	SessionTest                 // running total of one session
+	MinuteTest                  // one agent, block of 1 m, 10 m, 1 h, 1 d
+	TenMinuteTest               //
+	HourTest                    //
+	DayTest                     //
+	OutcomeTest                 // sequential test on denials, not-founds, errors
+	RunTest                     // consecutive ids
+	RampTest                    // last week against the anchor of 60 days
+	BurnTest                    // forecast of a budget
+	TimingTest                  // hour of a session's start, evenness of gaps
+	SequenceTest                // one session's chain of calls
+	ToolTest                    // first seen …
+	ServerTest                  //
+	DestinationTest             //
+	ResourceTest                //
+	DefinitionTest              //
+	UserTest                    //
+	EdgeTest                    //
+	Tests
+)
+
+var tests = [Tests]struct {
+	name   string
+	family Family
+}{
+	{"call", VolumeFamily}, {"session", VolumeFamily}, {"1m", VolumeFamily}, {"10m", VolumeFamily}, {"1h", VolumeFamily}, {"1d", VolumeFamily},
+	{"outcome", VolumeFamily}, {"id-run", VolumeFamily}, {"ramp", VolumeFamily}, {"burn", VolumeFamily}, {"timing", TimingFamily}, {"sequence", SequenceFamily},
+	{"tool", RarityFamily}, {"server", RarityFamily}, {"destination", RarityFamily}, {"resource", RarityFamily}, {"definition", RarityFamily}, {"user", RarityFamily}, {"edge", RarityFamily},
+}
+
+func (t Test) String() string { return tests[t].name }
+
+// Family is the family whose budget the test draws on.
+func (t Test) Family() Family { return tests[t].family }
+
+// Tally counts what became of tests: how many were made, and how many came out below 1 in 100, 1,000 and 10,000, and below what called somebody.
+type Tally struct{ Made, Below2, Below3, Below4, Alerts uint64 }
+
+func (t *Tally) merge(o *Tally) {
+	t.Made += o.Made
+	t.Below2 += o.Below2
+	t.Below3 += o.Below3
+	t.Below4 += o.Below4
+	t.Alerts += o.Alerts
+}
+
+// AuditDelta is what one day adds to the audit.
+type AuditDelta struct{ Of [Tests]Tally }
+
+// Count counts a test that is over: of a block or session its least p-value, once.
+func (a *AuditDelta) Count(t Test, p float64) {
+	k := &a.Of[t]
+	k.Made++
+	if p < 1e-2 {
+		k.Below2++
+		if p < 1e-3 {
+			k.Below3++
+			if p < 1e-4 {
+				k.Below4++
+			}
+		}
+	}
+}
+
+// Merge adds another's counts.
+func (a *AuditDelta) Merge(o *AuditDelta) {
+	for i := range a.Of {
+		a.Of[i].merge(&o.Of[i])
+	}
+}
+
+// Append encodes the counts.
+func (a *AuditDelta) Append(b []byte) []byte { return appendTallies(b, &a.Of) }
+
+// Decode reads what Append wrote.
+func (a *AuditDelta) Decode(r *Reader) { readTallies(r, &a.Of) }
+
+func appendTallies(b []byte, of *[Tests]Tally) []byte {
+	n := 0
+	for i := range of {
+		if of[i] != (Tally{}) {
+			n++
+		}
+	}
+	b = binary.AppendUvarint(b, uint64(n))
+	for i := range of {
+		if t := &of[i]; *t != (Tally{}) {
+			b = append(b, byte(i))
+			for _, v := range [...]uint64{t.Made, t.Below2, t.Below3, t.Below4, t.Alerts} {
+				b = binary.AppendUvarint(b, v)
+			}
+		}
+	}
+	return b
+}
+
+func readTallies(r *Reader, of *[Tests]Tally) {
+	*of = [Tests]Tally{}
+	for range r.Len() {
+		i := r.Byte()
+		t := Tally{r.Uvarint(), r.Uvarint(), r.Uvarint(), r.Uvarint(), r.Uvarint()}
+		if r.Err != nil {
+			return
+		}
+		if i < byte(Tests) { // a newer version's test is left out
+			of[i] = t
+		}
+	}
+}
+
+// Audit is how the tests of a persona came out over the last 14 days or so: sums that decay with that half-life, in Units.
+type Audit struct {
+	Of   [Tests]Tally
+	Days uint64 // likewise
+}
+
+// Learn takes the counts of one day.
+func (a *Audit) Learn(d *AuditDelta) {
+	step := func(sum *uint64, day uint64) { *sum = Decayed(*sum, HalfLife14) + day*Unit }
+	for i := range a.Of {
+		t, o := &a.Of[i], &d.Of[i]
+		step(&t.Made, o.Made)
+		step(&t.Below2, o.Below2)
+		step(&t.Below3, o.Below3)
+		step(&t.Below4, o.Below4)
+		step(&t.Alerts, o.Alerts)
+	}
+	step(&a.Days, 1)
+}
+
+// PerDay is how many tests of a family are made on a day.
+func (a *Audit) PerDay(f Family) float64 {
+	if a.Days == 0 {
+		return 0
+	}
+	n := uint64(0)
+	for i := range a.Of {
+		if Test(i).Family() == f {
+			n += a.Of[i].Made
+		}
+	}
+	return float64(n) / float64(a.Days)
+}
+
+// Realised is how often the tests of a family came out below 1 in 100, over how often they should have; hits says on how many that rests.
+func (a *Audit) Realised(f Family) (ratio, hits float64) {
+	made, below := uint64(0), uint64(0)
+	for i := range a.Of {
+		if Test(i).Family() == f {
+			made += a.Of[i].Made
+			below += a.Of[i].Below2
+		}
+	}
+	if made == 0 {
+		return math.NaN(), 0
+	}
+	return float64(below) / (0.01 * float64(made)), float64(below) / Unit
+}
+
+// Bounds of the correction that the self-audit makes (science §7.3).
+const (
+	looseRatio = 1.5
+	looseHits  = 30
+	mostLoose  = 10
+)
+
+// Alpha is the threshold on p-values of a family for so many false alerts per persona and day: the budget's share over the tests of a day, made smaller by
+// how much too often the tests came out low of late. 0 if no tests are known.
+func (a *Audit) Alpha(f Family, budget float64) float64 {
+	n := a.PerDay(f)
+	if n <= 0 || budget <= 0 {
+		return 0
+	}
+	alpha := budget * f.Weight() / n
+	if r, hits := a.Realised(f); hits >= looseHits && r > looseRatio {
+		alpha /= min(r, mostLoose)
+	}
+	return min(alpha, 0.01)
+}
+
+// Append encodes the sums.
+func (a *Audit) Append(b []byte) []byte {
+	return appendTallies(binary.AppendUvarint(b, a.Days), &a.Of)
+}
+
+// Decode reads what Append wrote.
+func (a *Audit) Decode(r *Reader) {
+	a.Days = r.Uvarint()
+	readTallies(r, &a.Of)
+}

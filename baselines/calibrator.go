@@ -1,0 +1,305 @@
+package baselines
+
+import (
+	"encoding/binary"
+	"math"
+)
+
+// Histogram counts scores, of which larger is odder, in bins of BinWidth. Counts are integers, so histograms of many shards merge in any order. The
+// zero value is empty; it grows to the highest bin that was hit.
+type Histogram []uint32
+
+// Bins of a histogram: scores are −log10 of a model's tail probability, or natural logarithms of sizes; beyond the last bin they are alike.
+const (
+	BinWidth = 0.05
+	MaxBins  = 600
+)
+
+// BinOf is the bin of a score: 0 for what is below zero or no number.
+func BinOf(score float64) int {
+	if !(score > 0) {
+		return 0
+	}
+	if score >= BinWidth*(MaxBins-1) {
+		return MaxBins - 1
+	}
+	return int(score / BinWidth)
+}
+
+// Add counts a score n times.
+func (h *Histogram) Add(score float64, n uint32) {
+	i := BinOf(score)
+	if i >= len(*h) {
+		*h = append(*h, make([]uint32, i+1-len(*h))...)
+	}
+	(*h)[i] = addSaturating32((*h)[i], n)
+}
+
+// Merge adds what another counted.
+func (h *Histogram) Merge(o Histogram) {
+	if len(o) > len(*h) {
+		*h = append(*h, make([]uint32, len(o)-len(*h))...)
+	}
+	for i, n := range o {
+		(*h)[i] = addSaturating32((*h)[i], n)
+	}
+}
+
+// N is the number of scores.
+func (h Histogram) N() (n uint64) {
+	for _, c := range h {
+		n += uint64(c)
+	}
+	return n
+}
+
+// Append encodes the histogram: runs of empty bins cost one number.
+func (h Histogram) Append(b []byte) []byte {
+	last := len(h)
+	for last > 0 && h[last-1] == 0 {
+		last--
+	}
+	b = binary.AppendUvarint(b, uint64(last))
+	for i := 0; i < last; {
+		run := i
+		for h[run] == 0 {
+			run++
+		}
+		b = binary.AppendUvarint(b, uint64(run-i))
+		b = binary.AppendUvarint(b, uint64(h[run]))
+		i = run + 1
+	}
+	return b
+}
+
+// Decode reads what Append wrote.
+func (h *Histogram) Decode(r *Reader) {
+	n := r.Uvarint()
+	if n > MaxBins {
+		r.Fail()
+		return
+	}
+	*h = nil
+	if n > 0 {
+		*h = make(Histogram, n)
+	}
+	for i := uint64(0); i < n && r.Err == nil; i++ {
+		i += r.Uvarint()
+		c := r.Uvarint()
+		if i >= n || c > math.MaxUint32 {
+			r.Fail()
+			return
+		}
+		(*h)[i] = uint32(c)
+	}
+}
+
+func addSaturating32(a, b uint32) uint32 {
+	if s := a + b; s >= a {
+		return s
+	}
+	return math.MaxUint32
+}
+
+// Unit is what one fresh observation weighs in a decaying integer count: decay then loses less than a hundredth of an observation a step.
+const Unit = 256
+
+// HalfLife14 is the factor, in 65,536ths, that halves a count in fourteen daily steps: 2^(−1/14).
+const HalfLife14 = 62370
+
+// Decayed is n after one step of a decay by factor/65536, rounded down, so that what is not refreshed ends at nothing.
+func Decayed(n uint64, factor uint64) uint64 { return n/65536*factor + n%65536*factor/65536 }
+
+// Calibrator turns a score into a p-value: the share of reference scores that reached it and, beyond the 98 % level, the tail of a generalised Pareto
+// distribution fitted by probability-weighted moments (Hosking & Wallis 1987), its shape shrunk towards Shape0 with PseudoExcesses pseudo-observations and
+// kept within [0, 0.6]. The reference decays with a half-life of 14 days (science §2.4, §7.1).
+//
+// Counts are integers in Units; what is derived from them is not stored. The zero value knows nothing.
+type Calibrator struct {
+	counts []uint64
+	total  uint64
+
+	// Derived by Fit.
+	above     []uint64 // observations in bin i and above
+	threshold float64
+	zeta      float64 // share above the threshold
+	scale     float64
+	shape     float64
+}
+
+// Of the tail fit (science §2.4).
+const (
+	tailLevel      = 0.98
+	shape0         = 0.1
+	pseudoExcesses = 30
+	maxShape       = 0.6
+	// MinReference is the least number of own observations from which a p-value is made.
+	MinReference = 200
+)
+
+// Learn decays the reference by one day and adds the day's scores.
+func (c *Calibrator) Learn(day Histogram) {
+	if len(day) > len(c.counts) {
+		c.counts = append(c.counts, make([]uint64, len(day)-len(c.counts))...)
+	}
+	c.total = 0
+	for i := range c.counts {
+		c.counts[i] = Decayed(c.counts[i], HalfLife14)
+		if i < len(day) {
+			c.counts[i] += uint64(day[i]) * Unit
+		}
+		c.total += c.counts[i]
+	}
+	for len(c.counts) > 0 && c.counts[len(c.counts)-1] == 0 {
+		c.counts = c.counts[:len(c.counts)-1]
+	}
+	c.Fit()
+}
+
+// N is the decayed number of observations.
+func (c *Calibrator) N() float64 { return float64(c.total) / Unit }
+
+// Ready tells whether there is enough of its own to make p-values from.
+func (c *Calibrator) Ready() bool { return c.total >= MinReference*Unit }
+
+// Fit derives the tail from the counts.
+func (c *Calibrator) Fit() {
+	n := len(c.counts)
+	c.above = make([]uint64, n+1)
+	for i := n - 1; i >= 0; i-- {
+		c.above[i] = c.above[i+1] + c.counts[i]
+	}
+	c.threshold, c.zeta, c.scale, c.shape = 0, 1, BinWidth, shape0
+	if c.total == 0 {
+		return
+	}
+	cut := n
+	for cut > 0 && float64(c.above[cut-1]) <= (1-tailLevel)*float64(c.total) {
+		cut--
+	}
+	c.threshold = float64(cut) * BinWidth
+	excess := float64(c.above[cut])
+	c.zeta = (excess + Unit/2) / (float64(c.total) + Unit)
+	// Probability-weighted moments of the excesses y: a0 = E y, a1 = E y(1−F(y)); within a bin all lie at its middle.
+	a0, a1 := 0.0, 0.0
+	for i := cut; i < n; i++ {
+		w := float64(c.counts[i])
+		y := (float64(i)+0.5)*BinWidth - c.threshold
+		beyond := float64(c.above[i+1]) + w/2
+		a0 += w * y
+		if excess > 0 {
+			a1 += w * y * beyond / excess
+		}
+	}
+	k := excess / Unit
+	prior := BinWidth // the scale of a thin tail if there is no excess at all
+	if c.threshold > 0 {
+		prior = max(BinWidth, c.threshold/math.Log(1/(1-tailLevel))) // as if the body went on exponentially
+	}
+	if excess > 0 {
+		a0, a1 = a0/excess, a1/excess
+		if d := a0 - 2*a1; d > 0 {
+			c.shape = 2 - a0/d
+		}
+		c.shape = (c.shape*k + shape0*pseudoExcesses) / (k + pseudoExcesses)
+		c.shape = min(max(c.shape, 0), maxShape)
+		mean := (a0*k + prior*5/(1-shape0)) / (k + 5)
+		c.scale = mean * (1 - c.shape)
+	} else {
+		c.scale = prior
+	}
+}
+
+// P is the probability that a reference score reaches the score; 1 if nothing is known. It is never 0 and quantised to a millionth of its logarithm, so
+// that machines which round differently agree.
+func (c *Calibrator) P(score float64) float64 {
+	if c.total == 0 || !(score > 0) {
+		return 1
+	}
+	if score < c.threshold {
+		// Linear within the bin, so that equal scores of a coarse statistic do not jump.
+		i := BinOf(score)
+		f := score/BinWidth - float64(i)
+		a := float64(c.above[i])*(1-f) + float64(c.above[i+1])*f
+		return quantised((a + Unit/2) / (float64(c.total) + Unit))
+	}
+	y := score - c.threshold
+	var tail float64
+	if c.shape < 1e-6 {
+		tail = math.Exp(-y / c.scale)
+	} else {
+		tail = math.Pow(1+c.shape*y/c.scale, -1/c.shape)
+	}
+	return quantised(c.zeta * tail)
+}
+
+// Quantile is the score that a share q of the reference does not reach, within a bin's width: for what is shown, not for decisions.
+func (c *Calibrator) Quantile(q float64) float64 {
+	if c.total == 0 {
+		return 0
+	}
+	want := (1 - q) * float64(c.total)
+	if 1-q < c.zeta && c.threshold > 0 {
+		r := c.zeta / max(1-q, 1e-12)
+		if c.shape < 1e-6 {
+			return c.threshold + c.scale*math.Log(r)
+		}
+		return c.threshold + c.scale/c.shape*(math.Pow(r, c.shape)-1)
+	}
+	for i := len(c.counts) - 1; i >= 0; i-- {
+		if float64(c.above[i]) >= want {
+			return (float64(i) + 0.5) * BinWidth
+		}
+	}
+	return 0
+}
+
+// quantised rounds a probability to a millionth of its decimal logarithm and keeps it within [1e-300, 1].
+func quantised(p float64) float64 {
+	switch {
+	case !(p > 1e-300):
+		return 1e-300
+	case p >= 1:
+		return 1
+	}
+	return math.Pow(10, math.Round(math.Log10(p)*1e6)/1e6)
+}
+
+// Append encodes the reference.
+func (c *Calibrator) Append(b []byte) []byte {
+	b = binary.AppendUvarint(b, uint64(len(c.counts)))
+	for i := 0; i < len(c.counts); {
+		run := i
+		for run < len(c.counts)-1 && c.counts[run] == 0 {
+			run++
+		}
+		b = binary.AppendUvarint(b, uint64(run-i))
+		b = binary.AppendUvarint(b, c.counts[run])
+		i = run + 1
+	}
+	return b
+}
+
+// Decode reads what Append wrote and fits the tail.
+func (c *Calibrator) Decode(r *Reader) {
+	n := r.Uvarint()
+	if n > MaxBins {
+		r.Fail()
+		return
+	}
+	*c = Calibrator{}
+	if n > 0 {
+		c.counts = make([]uint64, n)
+	}
+	for i := uint64(0); i < n && r.Err == nil; i++ {
+		i += r.Uvarint()
+		v := r.Uvarint()
+		if i >= n || v > 1<<50 {
+			r.Fail()
+			return
+		}
+		c.counts[i] = v
+		c.total += v
+	}
+	c.Fit()
+}

@@ -1,0 +1,241 @@
+package baselines
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+)
+
+// DayMS is the length of the period that a snapshot closes: one UTC day.
+const DayMS = 86_400_000
+
+// State says how far a persona's baseline can be trusted.
+type State uint8
+
+// States of a baseline.
+const (
+	Learning State = iota // too young to call anybody: statistical findings are signals
+	Active
+	Stale   // nothing was learned of late
+	Suspect // somebody or something said that it may be poisoned: it scores, learns nothing and calls nobody
+)
+
+var states = [...]string{"learning", "active", "stale", "suspect"}
+
+func (s State) String() string {
+	if int(s) < len(states) {
+		return states[s]
+	}
+	return "unknown"
+}
+
+// Bounds of a baseline's states, in days (science §2.8).
+const (
+	learnDays     = 7
+	learnSessions = 200
+	staleDays     = 14
+)
+
+// Key names a baseline: a persona of a tenant, in one fork. A fork are the agents of one version, model and charter; "" if they say none. The persona "*" is
+// the tenant as a whole, from which young personas borrow.
+type Key struct{ Tenant, Persona, Fork string }
+
+// TenantWide is the persona that stands for the whole tenant.
+const TenantWide = "*"
+
+// Model is what was learned of one persona up to the end of a UTC day: a snapshot, never changed once made. All that is stored are integers; what is
+// derived from them is made by Learn and Decode.
+type Model struct {
+	Key
+	Day      int64 // the last day that it includes, since 1970-01-01
+	First    int64 // the first
+	Seen     int64 // the newest on which there were events
+	State    State
+	Frozen   bool // by a person: it is published but learns nothing
+	Sessions uint64
+	// AgentDays and Agents are the support: agents that acted, summed over days (decaying with 14 days, in Units), and on Seen alone.
+	AgentDays, Agents uint64
+
+	Volume   VolumeModel
+	Sequence SequenceModel
+	Rarity   RarityModel
+	Audit    Audit
+
+	// Prior is the tenant's own model of the same day, from which this one borrows while it is young; nil: none. Not stored.
+	Prior *Model
+	hash  string
+}
+
+// Delta is what the events of one day add to a baseline: integers that merge in any order, from any number of shards. The zero value is empty.
+type Delta struct {
+	Events, Sessions uint64
+	AgentDays        uint64 // agents that acted on the day, each counted once by the shard that has it
+	Volume           VolumeDelta
+	Sequence         SequenceDelta
+	Rarity           RarityDelta
+	Audit            AuditDelta
+}
+
+const modelFormat = 1
+
+// Merge adds another delta of the same key. What it is given is not kept.
+func (d *Delta) Merge(o *Delta) {
+	d.Events += o.Events
+	d.Sessions += o.Sessions
+	d.AgentDays += o.AgentDays
+	d.Volume.Merge(&o.Volume)
+	d.Sequence.Merge(&o.Sequence)
+	d.Rarity.Merge(&o.Rarity)
+	d.Audit.Merge(&o.Audit)
+}
+
+// Append encodes the delta: the same content gives the same bytes.
+func (d *Delta) Append(b []byte) []byte {
+	b = append(b, modelFormat)
+	b = binary.AppendUvarint(b, d.Events)
+	b = binary.AppendUvarint(b, d.Sessions)
+	b = binary.AppendUvarint(b, d.AgentDays)
+	b = d.Volume.Append(b)
+	b = d.Sequence.Append(b)
+	b = d.Rarity.Append(b)
+	return d.Audit.Append(b)
+}
+
+// Decode reads what Append wrote, into memory of its own.
+func (d *Delta) Decode(r *Reader) {
+	if r.Byte() != modelFormat && r.Err == nil {
+		r.Fail()
+	}
+	d.Events, d.Sessions, d.AgentDays = r.Uvarint(), r.Uvarint(), r.Uvarint()
+	d.Volume.Decode(r)
+	d.Sequence.Decode(r)
+	d.Rarity.Decode(r)
+	d.Audit.Decode(r)
+}
+
+// Terms are what an operator says about learning, as far as closing a day needs it.
+type Terms struct {
+	Approved      bool   // the events are known to be good: no quarantine, no waiting
+	LearnDays     int64  // 0: the defaults
+	LearnSessions uint64 //
+	AcceptAgents  uint64 // least agents that must show something new …
+	AcceptPercent uint64 // … or this share of the active ones, whichever is more
+	AcceptDays    uint64 // … on so many days
+}
+
+// Defaults fills in what is zero.
+func (t Terms) Defaults() Terms {
+	def := func(v *uint64, d uint64) {
+		if *v == 0 {
+			*v = d
+		}
+	}
+	if t.LearnDays == 0 {
+		t.LearnDays = learnDays
+	}
+	def(&t.LearnSessions, learnSessions)
+	def(&t.AcceptAgents, 5)
+	def(&t.AcceptPercent, 10)
+	def(&t.AcceptDays, 2)
+	return t
+}
+
+// Learn closes a day: it makes the model of that day from the one before (nil: this is the first) and what the day added. The model before is not changed.
+// Days between them on which nothing was closed decay as days without events.
+func Learn(before *Model, key Key, day int64, d *Delta, terms Terms) *Model {
+	terms = terms.Defaults()
+	m := before.clone(key, day)
+	m.Day = day
+	if d.Events > 0 {
+		m.Seen = max(m.Seen, day)
+		m.Agents = d.AgentDays
+	}
+	m.Audit.Learn(&d.Audit)
+	if !m.Frozen && m.State != Suspect {
+		m.Sessions += d.Sessions
+		m.AgentDays = Decayed(m.AgentDays, HalfLife14) + d.AgentDays*Unit
+		m.Volume.Learn(m, &d.Volume)
+		m.Sequence.Learn(m, &d.Sequence, terms)
+		m.Rarity.Learn(m, &d.Rarity, terms)
+	}
+	switch {
+	case m.State == Suspect:
+	case terms.Approved:
+		m.State = Active
+	case day-m.First+1 < terms.LearnDays || m.Sessions < terms.LearnSessions && m.AgentDays < terms.LearnSessions*Unit:
+		m.State = Learning
+	case day-m.Seen > staleDays:
+		m.State = Stale
+	default:
+		m.State = Active
+	}
+	m.sign()
+	return m
+}
+
+// clone is a deep copy by way of the encoding, or a new model.
+func (m *Model) clone(key Key, day int64) *Model {
+	if m == nil {
+		return &Model{Key: key, First: day, Seen: day}
+	}
+	n := &Model{}
+	r := Reader{B: m.Append(nil)}
+	n.Decode(&r)
+	if r.Err != nil {
+		panic("baselines: a model does not read what it wrote") // our bug
+	}
+	n.Key = key
+	return n
+}
+
+// Append encodes the model: the same content gives the same bytes.
+func (m *Model) Append(b []byte) []byte {
+	b = append(b, modelFormat)
+	b = AppendString(AppendString(AppendString(b, m.Tenant), m.Persona), m.Fork)
+	b = binary.AppendVarint(b, m.Day)
+	b = binary.AppendVarint(b, m.First)
+	b = binary.AppendVarint(b, m.Seen)
+	flags := byte(0)
+	if m.Frozen {
+		flags = 1
+	}
+	b = append(b, byte(m.State), flags)
+	b = binary.AppendUvarint(b, m.Sessions)
+	b = binary.AppendUvarint(b, m.AgentDays)
+	b = binary.AppendUvarint(b, m.Agents)
+	b = m.Volume.Append(b)
+	b = m.Sequence.Append(b)
+	b = m.Rarity.Append(b)
+	return m.Audit.Append(b)
+}
+
+// Decode reads what Append wrote, into memory of its own, and derives the rest.
+func (m *Model) Decode(r *Reader) {
+	if r.Byte() != modelFormat && r.Err == nil {
+		r.Fail()
+	}
+	m.Tenant, m.Persona, m.Fork = r.String(), r.String(), r.String()
+	m.Day, m.First, m.Seen = r.Varint(), r.Varint(), r.Varint()
+	m.State = State(r.Byte())
+	if int(m.State) >= len(states) {
+		r.Fail()
+	}
+	m.Frozen = r.Byte()&1 != 0
+	m.Sessions, m.AgentDays, m.Agents = r.Uvarint(), r.Uvarint(), r.Uvarint()
+	m.Volume.Decode(r)
+	m.Sequence.Decode(r)
+	m.Rarity.Decode(r)
+	m.Audit.Decode(r)
+	if r.Err == nil {
+		m.sign()
+	}
+}
+
+// Hash is the first 64 bits of the SHA-256 of the encoded model, in hex: what findings cite as their snapshot.
+func (m *Model) Hash() string { return m.hash }
+
+// sign sets the hash: models are shared, so nothing is left to be done later.
+func (m *Model) sign() {
+	sum := sha256.Sum256(m.Append(nil))
+	m.hash = hex.EncodeToString(sum[:8])
+}
