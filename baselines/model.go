@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"time"
 )
 
 // DayMS is the length of the period that a snapshot closes: one UTC day.
@@ -233,6 +234,11 @@ func (m *Model) Decode(r *Reader) {
 
 // Hash is the first 64 bits of the SHA-256 of the encoded model, in hex: what findings cite as their snapshot.
 func (m *Model) Hash() string { return m.hash }
+
+// Snapshot names the model in findings: its day and its hash.
+func (m *Model) Snapshot() string {
+	return time.UnixMilli(m.Day*DayMS).UTC().Format(time.DateOnly) + "/" + m.hash
+}
 
 // sign sets the hash: models are shared, so nothing is left to be done later.
 func (m *Model) sign() {

@@ -38,7 +38,7 @@ type Noter interface {
 
 // Ender is a detector that keeps something of a session until it is over.
 type Ender interface {
-	// End sees a session that has ended: said to be, or idle for SessionIdleMS. What the detector remembered of it is thrown away.
+	// End sees a session that has ended: said to be, or idle for SessionIdleMS. It drops the part that it kept of it.
 	End(x *Ending)
 }
 
@@ -104,7 +104,7 @@ type Who struct {
 	Judge *policy.Judge   // of Role
 	Hash  uint64          // of the tenant
 	Terms *policy.Baseline
-	zone  zone
+	zone  zoned
 
 	// Base is what was learned of the persona by the day in force; nil: nothing. Since and Until are the event times for which it is in force, so that it
 	// need not be asked for with each event: the shard keeps them.
@@ -147,14 +147,14 @@ func (w *Who) Weigh(f baselines.Family, p float64) (tell, alert bool) {
 // Local is a time on the persona's own clock: Unix milliseconds plus the offset of its zone then.
 func (w *Who) Local(t int64) int64 { return w.zone.local(t) }
 
-// zone tells the local time of a place; the last offset mostly serves again.
-type zone struct {
+// zoned tells the local time of a place; the last offset mostly serves again.
+type zoned struct {
 	at       *time.Location
 	from, to int64
 	offset   int64
 }
 
-func (z *zone) local(t int64) int64 {
+func (z *zoned) local(t int64) int64 {
 	if t < z.from || t >= z.to {
 		local := time.UnixMilli(t).In(z.at)
 		_, offset := local.Zone()
@@ -202,7 +202,7 @@ func (p *Panel) Who(tenant, persona, fork string) *Who {
 	}
 	key := baselines.Key{Tenant: strings.Clone(tenant), Persona: strings.Clone(persona), Fork: strings.Clone(fork)}
 	w := &Who{Key: key, Role: p.Set.Persona(tenant, persona), Judge: p.Set.Judge(tenant, persona), Hash: xxhash.Sum64String(tenant),
-		Terms: p.Set.Baseline(tenant, persona), zone: zone{at: p.Set.ZoneOf(tenant, persona)}}
+		Terms: p.Set.Baseline(tenant, persona), zone: zoned{at: p.Set.ZoneOf(tenant, persona)}}
 	p.who[key] = w
 	return w
 }
@@ -315,6 +315,9 @@ func (m *Memory) Ensure(slot byte) Part {
 	}
 	return m.parts[slot]
 }
+
+// Drop forgets the part of a slot.
+func (m *Memory) Drop(slot byte) { m.parts[slot] = nil }
 
 func partOf(slot byte) Part {
 	for _, k := range registry {

@@ -1,0 +1,59 @@
+package detectors
+
+import (
+	"math"
+	"strconv"
+	"time"
+
+	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/event"
+)
+
+// stray begins a finding of a statistical detector about the event under observation: what it rests on, against whom, and what it is worth. The detector adds
+// scope, title, why, what was observed and expected.
+func (x *Scene) stray(detector string, test baselines.Test, feature string, p float64, alert bool) event.Finding {
+	f := event.Finding{Activity: event.Create, Analytic: event.StatisticalAnalytic, Detector: detector, Rule: test.String() + "/" + feature, Alert: alert,
+		Severity: event.Signal, Time: x.Time, First: x.Time, Last: x.Time, Count: 1}
+	alpha := x.Alpha(test.Family())
+	if alert {
+		f.Severity = event.Medium
+		if p < alpha/100 {
+			f.Severity = event.High
+		}
+	}
+	// Ten p-values of a million make the most that a detector without certainty may say.
+	f.Risk = int(math.Round(70 * min(1, -math.Log10(p)/8)))
+	m := x.Base
+	f.RuleVersion = m.Hash()[:12]
+	f.Anomaly = &event.Anomaly{P: p, Alpha: alpha, Family: test.Family().String(), Test: test.String(), Feature: feature, Persona: m.Persona, Fork: m.Fork,
+		AgentDays: int64(m.AgentDays / baselines.Unit), Agents: int64(m.Agents), Snapshot: m.Snapshot(), State: m.State.String()}
+	return f
+}
+
+// season is the persona's own clock at a time, as an analyst reads it.
+func (w *Who) season(t int64) string {
+	return time.UnixMilli(w.Local(t)).UTC().Format("Mon 15:00 ") + w.zone.at.String()
+}
+
+// odds says how rare something is: "1 in 40,000".
+func odds(p float64) string {
+	switch n := 1 / p; {
+	case n < 100:
+		return "1 in " + strconv.Itoa(int(math.Round(n)))
+	case n >= 1e9:
+		return "less than 1 in a billion"
+	default:
+		// Two figures: more would pretend.
+		unit := math.Pow(10, math.Floor(math.Log10(n))-1)
+		return "1 in " + thousands(int64(math.Round(n/unit)*unit))
+	}
+}
+
+// thousands writes a number with commas.
+func thousands(n int64) string {
+	s := strconv.FormatInt(n, 10)
+	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
