@@ -51,6 +51,7 @@ type learned struct {
 	hash      string           // of it
 	seen      int64            // of a snapshot: the newest day that brought a delta
 	agentDays uint64           // of a snapshot
+	shown     shown            // of a snapshot, for metrics
 	made      *baselines.Model // of a snapshot in a replay, which encodes nothing
 }
 
@@ -65,6 +66,10 @@ func (l *learned) append(b []byte) []byte {
 	if l.delta == nil {
 		b = binary.AppendUvarint(binary.AppendVarint(append(b, 0), l.seen), l.agentDays)
 		b = baselines.AppendString(b, l.hash)
+		b = append(b, byte(l.shown.state))
+		for _, r := range l.shown.realised {
+			b = binary.BigEndian.AppendUint32(b, r)
+		}
 		return baselines.AppendString(b, string(l.model))
 	}
 	b = binary.AppendUvarint(append(b, 1), uint64(len(l.from)))
@@ -78,6 +83,10 @@ func (l *learned) decode(key string, r *baselines.Reader) {
 	l.key, l.day = learnedKey(key)
 	if r.Byte() == 0 {
 		l.seen, l.agentDays, l.hash = r.Varint(), r.Uvarint(), r.String()
+		l.shown.state = baselines.State(r.Byte())
+		for f := range l.shown.realised {
+			l.shown.realised[f] = r.Uint32()
+		}
 		l.model = slices.Clone(r.Bytes())
 		return
 	}

@@ -59,6 +59,7 @@ type stage struct {
 	copies     map[int32]*copied
 	abort      func()        // ends the client's requests, whatever they wait for
 	reported   time.Time     // to Health
+	summed     time.Time     // metrics of baselines
 	unwritten  bool          // the last transaction
 	complained time.Time     // last error of a fetch that was logged
 	asked      time.Time     // when the broker was last asked about partitions without an offset
