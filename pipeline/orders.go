@@ -69,7 +69,7 @@ func (b *relation) order(f *event.Feedback) (reason, detail string) {
 	if m.Hash() == was.Hash() {
 		return "nothing_changes", "it is so already"
 	}
-	b.keep(l, m, present.learned.seen)
+	b.keep(l, m, present.learned.seen, present.learned.events)
 	b.ruled(k, ruling{Day: b.closed, Of: m.Day, Hash: m.Hash()})
 	return "", ""
 }
