@@ -55,6 +55,9 @@ const Marks = 4
 // MarkOf is the feature of a mark.
 func MarkOf(mark int) Feature { return RecordSum + Feature(mark) }
 
+// Joined is how many tests join several features: those up to DayTest.
+const Joined = int(DayTest) + 1
+
 // fixed is how many parts one has in sums that merge: a float is rounded once, when it is added.
 const fixed = 1 << 16
 
@@ -124,21 +127,23 @@ func (s *SpreadSums) list() []*int64 {
 	return []*int64{&s.N, &s.X, &s.E, &s.S11, &s.S12, &s.S22, &s.T1, &s.T2}
 }
 
-// Add adds n blocks alike: what was seen, the mean that was expected with (mu) and without (raw) the window's own factor, all in events' worth, and the
-// variance that was expected, at 60 times which a square is cut off (science §2.3).
-func (s *SpreadSums) Add(n, x, mu, raw, variance float64) {
-	s.N += int64(n)
-	s.X = plus(s.X, Fixed(n*min(x, mu+10*math.Sqrt(variance))))
-	s.E = plus(s.E, Fixed(n*raw))
+// Add adds a block: what was seen in it, how it was expected to be distributed, and the mean without the window's own factor, in events' worth. A deviation is
+// cut off at √60 of what is usual: the standard deviation and, since what comes in clumps has most of its variance in few blocks, the size of a clump
+// (science §2.3).
+func (s *SpreadSums) Add(x float64, k Count, raw float64) {
+	mu, most := k.M, 60*(k.Variance()+k.Phi*k.Phi)
+	s.N++
+	s.X = plus(s.X, Fixed(min(x, mu+math.Sqrt(most))))
+	s.E = plus(s.E, Fixed(raw))
 	// The weight is the inverse square of a variance of φ = 1, κ = 1/10: near the best for anything usual, and every term is bounded.
 	w := mu + 0.1 + mu*mu/10
 	a, b := mu/w, mu*mu/w
-	r := min((x-mu)*(x-mu), 60*variance) / w
-	s.S11 = plus(s.S11, Fixed(n*a*a))
-	s.S12 = plus(s.S12, Fixed(n*a*b))
-	s.S22 = plus(s.S22, Fixed(n*b*b))
-	s.T1 = plus(s.T1, Fixed(n*a*r))
-	s.T2 = plus(s.T2, Fixed(n*b*r))
+	r := min((x-mu)*(x-mu), most) / w
+	s.S11 = plus(s.S11, Fixed(a*a))
+	s.S12 = plus(s.S12, Fixed(a*b))
+	s.S22 = plus(s.S22, Fixed(b*b))
+	s.T1 = plus(s.T1, Fixed(a*r))
+	s.T2 = plus(s.T2, Fixed(b*r))
 }
 
 // AddNone adds n blocks in which nothing was done.
@@ -218,6 +223,8 @@ type VolumeDelta struct {
 	Tools      []ToolMarks
 	Intents    []IntentTotals
 	Currencies []Currency
+
+	Joint [Joined]Histogram // of calls, sessions and blocks: −log10 of the p-value that joins their features
 
 	Contacts, Failed [Outcomes]uint64 // first contacts, and how many of them failed
 	Outcome          Histogram        // largest logarithm of the likelihood ratio of each agent-day
@@ -328,6 +335,9 @@ func (d *VolumeDelta) Merge(o *VolumeDelta) {
 	for _, c := range o.Currencies {
 		d.Currency(c.Code, c.N)
 	}
+	for k := range d.Joint {
+		d.Joint[k].Merge(o.Joint[k])
+	}
 	for k := range d.Contacts {
 		d.Contacts[k] += o.Contacts[k]
 		d.Failed[k] += o.Failed[k]
@@ -393,6 +403,8 @@ type VolumeModel struct {
 	Intents  []IntentModel
 	Currency uint64 // of amounts; 0: none seen
 
+	Joint [Joined]Calibrator
+
 	Contacts, Failed [Outcomes]uint64 // in Units
 	Outcome          Calibrator
 	Run              Calibrator
@@ -452,6 +464,9 @@ func (v *VolumeModel) Learn(m *Model, d *VolumeDelta) {
 	v.learnIntents(d)
 	if v.Currency == 0 && len(d.Currencies) > 0 {
 		v.Currency = slices.MaxFunc(d.Currencies, func(a, b Currency) int { return cmp.Or(cmp.Compare(a.N, b.N), cmp.Compare(a.Code, b.Code)) }).Code
+	}
+	for k := range v.Joint {
+		v.Joint[k].Learn(d.Joint[k])
 	}
 	for k := range v.Contacts {
 		v.Contacts[k] = Decayed(v.Contacts[k], HalfLife14) + min(d.Contacts[k], 1<<40)*Unit

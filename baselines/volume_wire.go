@@ -100,6 +100,9 @@ func (d *VolumeDelta) Append(b []byte) []byte {
 		b = binary.BigEndian.AppendUint64(b, c.Code)
 		b = binary.AppendUvarint(b, c.N)
 	}
+	for k := range d.Joint {
+		b = d.Joint[k].Append(b)
+	}
 	for k := range d.Contacts {
 		b = binary.AppendUvarint(b, d.Contacts[k])
 		b = binary.AppendUvarint(b, d.Failed[k])
@@ -169,6 +172,9 @@ func (d *VolumeDelta) Decode(r *Reader) {
 	for i := range few(r, maxCurrencies) {
 		d.Currencies = append(d.Currencies, Currency{Code: sorted(r, i == 0, &last), N: r.Uvarint()})
 	}
+	for k := range d.Joint {
+		d.Joint[k].Decode(r)
+	}
 	for k := range d.Contacts {
 		d.Contacts[k], d.Failed[k] = r.Uvarint(), r.Uvarint()
 	}
@@ -211,6 +217,9 @@ func (v *VolumeModel) Append(b []byte) []byte {
 		}
 	}
 	b = binary.BigEndian.AppendUint64(b, v.Currency)
+	for k := range v.Joint {
+		b = v.Joint[k].Append(b)
+	}
 	for k := range v.Contacts {
 		b = binary.AppendUvarint(b, v.Contacts[k])
 		b = binary.AppendUvarint(b, v.Failed[k])
@@ -259,6 +268,9 @@ func (v *VolumeModel) Decode(r *Reader) {
 		v.Intents = append(v.Intents, t)
 	}
 	v.Currency = r.Uint64()
+	for k := range v.Joint {
+		v.Joint[k].Decode(r)
+	}
 	for k := range v.Contacts {
 		v.Contacts[k], v.Failed[k] = r.Uvarint(), r.Uvarint()
 	}

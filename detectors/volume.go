@@ -181,19 +181,19 @@ func (v *volumes) learns(f baselines.Feature, currency uint64) bool {
 }
 
 // cross notes a test that came out low: the oddest of an event speaks.
-func (v *volumes) cross(c crossed) (told bool) {
+func (v *volumes) cross(c crossed) (told, alert bool) {
 	if v.x.Base == nil {
-		return false
+		return false, false
 	}
-	tell, alert := v.x.Weigh(c.test.Family(), c.p)
-	if !tell {
-		return false
+	told, alert = v.x.Weigh(c.test.Family(), c.p)
+	if !told {
+		return false, false
 	}
 	v.hot = true
-	if c.alert = alert && c.test != baselines.TimingTest; c.p < v.best.p {
+	if c.alert = alert; c.p < v.best.p {
 		v.best = c
 	}
-	return true
+	return true, alert
 }
 
 // agent counts the event in the agent's windows.
@@ -415,7 +415,8 @@ func (v *volumes) look(a *agentVolume, first *firsts, w int) {
 		return
 	}
 	sums, limits := a.rings.Sums(w), a.rings.Limits(w)
-	p, c := v.joined(a, first, w, sums)
+	joined, c := v.joined(a, first, w, sums)
+	p := v.lens.together(baselines.MinuteTest+baselines.Test(w), joined)
 	for i, s := range sums {
 		if s > limits[i] {
 			limits[i] = float32(min(float64(s)*growth, math.MaxFloat32))
@@ -428,12 +429,14 @@ func (v *volumes) look(a *agentVolume, first *firsts, w int) {
 	f := baselines.Feature(a.Features[c])
 	k := v.widest(a, w, c)
 	unit := v.lens.of[f].unit
-	told := v.cross(crossed{p: p, test: baselines.MinuteTest + baselines.Test(w), feature: f, window: w, observed: a.size(c, sums[c])})
+	told, alert := v.cross(crossed{p: p, test: baselines.MinuteTest + baselines.Test(w), feature: f, window: w, observed: a.size(c, sums[c])})
 	if !told {
 		return
 	}
 	a.Hot |= 1 << w
-	a.Alerted |= 1<<w | 1<<baselines.HourWindow | 1<<baselines.DayWindow
+	if alert { // what is only a signal is learned: without its own tail a reference would find ever more
+		a.Alerted |= 1<<w | 1<<baselines.HourWindow | 1<<baselines.DayWindow
+	}
 	if v.best.test == baselines.MinuteTest+baselines.Test(w) && v.best.feature == f {
 		v.best.expected, v.best.low, v.best.high = k.M*unit, k.Quantile(0.99)*unit, v.usual(k, w, f)*unit
 	}
@@ -493,6 +496,7 @@ func (v *volumes) close(a *agentVolume, first *firsts, w int, from, to int64) {
 	next := baselines.FloorDiv(to, baselines.RingSteps)
 	sums := v.sums[:a.rings.Columns()]
 	a.rings.Block(w, from, sums)
+	test := baselines.MinuteTest + baselines.Test(w)
 	learn := v.x.Eligible && a.Alerted&(1<<w) == 0
 	p := 1.0
 	if v.lens != nil {
@@ -516,17 +520,21 @@ func (v *volumes) close(a *agentVolume, first *firsts, w int, from, to int64) {
 			}
 			d := &v.x.Delta.Volume.Of[f]
 			k := v.expected(a, w, c, hours)
-			d.Spread[w].Add(1, a.size(c, sums[c])/l.unit, k.M, k.M/l.hyper[w].Factor, k.Variance())
+			d.Spread[w].Add(a.size(c, sums[c])/l.unit, k, k.M/l.hyper[w].Factor)
 			if l.hyper[w].Fitted {
 				d.Block[w].Add(score, 1)
 			}
 		}
+		joined := 1.0
 		if odd {
-			q, _ := v.joined(a, first, w, tops)
-			p = min(p, q)
+			joined, _ = v.joined(a, first, w, tops)
+			p = min(p, v.lens.together(test, joined))
+		}
+		if learn && v.lens.of[baselines.EventCount].cal[w] != nil {
+			v.x.Delta.Volume.Joint[test].Add(rarity(joined), 1)
 		}
 	}
-	v.x.Delta.Audit.Count(baselines.MinuteTest+baselines.Test(w), p)
+	v.x.Delta.Audit.Count(test, p)
 	switch w {
 	case baselines.MinuteWindow, baselines.TenMinuteWindow:
 		a.Active[w] = min(a.Active[w]+1, 60)
@@ -727,8 +735,10 @@ func (v *volumes) ramp(a *agentVolume, first *firsts) {
 		p = baselines.Cauchy(v.ps...)
 	}
 	v.x.Delta.Audit.Count(baselines.RampTest, p)
-	if best.p = p; p < rampP && v.cross(best) {
-		a.Hot |= hotRamp
+	if best.p = p; p < rampP {
+		if told, _ := v.cross(best); told {
+			a.Hot |= hotRamp
+		}
 	}
 }
 
@@ -784,19 +794,21 @@ func (v *volumes) sessionLimits(s *sessionVolume) {
 }
 
 func (v *volumes) lookAtSession(s *sessionVolume) {
-	p, f := v.sessionP(s)
+	joined, f := v.sessionP(s)
 	for i := range s.Limits {
 		if s.Totals[i] > float64(s.Limits[i]) {
 			s.Limits[i] = float32(min(s.Totals[i]*growth, math.MaxFloat32))
 		}
 	}
-	if p >= 1 || s.Totals[baselines.EventCount] < leastEvents {
+	if joined >= 1 || s.Totals[baselines.EventCount] < leastEvents {
 		return
 	}
-	if !v.cross(crossed{p: p, test: baselines.SessionTest, feature: f, observed: s.Totals[f]}) {
+	p := v.lens.together(baselines.SessionTest, joined)
+	told, alert := v.cross(crossed{p: p, test: baselines.SessionTest, feature: f, observed: s.Totals[f]})
+	if !told {
 		return
 	}
-	s.Hot = true
+	s.Hot, s.Alerted = true, s.Alerted || alert
 	if v.best.test == baselines.SessionTest {
 		c := v.lens.intent(s.Intent, f)
 		v.best.expected, v.best.low, v.best.high = quantileSize(c, 0.5), quantileSize(c, 0.01), quantileSize(c, 0.999)
@@ -833,9 +845,16 @@ func (v *volumes) End(x *Ending) {
 	}
 	s := part.session
 	v.lens = v.lensOfWho(x.Who)
-	p, _ := v.sessionP(s)
+	joined, _ := v.sessionP(s)
+	p := joined
+	if v.lens != nil {
+		p = v.lens.together(baselines.SessionTest, joined)
+	}
 	x.Delta.Audit.Count(baselines.SessionTest, p)
-	if d := &x.Delta.Volume; x.Eligible && !s.Hot {
+	if d := &x.Delta.Volume; x.Eligible && !s.Alerted {
+		if joined < 1 {
+			d.Joint[baselines.SessionTest].Add(rarity(joined), 1)
+		}
 		var intent *baselines.IntentTotals
 		if s.Intent != 0 {
 			if intent = d.Intent(s.Intent); intent != nil {
@@ -883,6 +902,7 @@ func (v *volumes) call() {
 	}
 	best := crossed{p: 2, test: baselines.CallTest}
 	var sizes [baselines.Marks]float64
+	judged := false
 	for m := range baselines.Marks {
 		f := baselines.MarkOf(m)
 		if v.has&(1<<f) == 0 {
@@ -892,13 +912,14 @@ func (v *volumes) call() {
 		if known == nil || known.of[m] == nil || f == baselines.AmountSum && v.lens.currency != currencyCode(e.Amount.Currency) {
 			continue
 		}
+		judged = true
 		if sizes[m] > known.look[m] {
 			if p := known.of[m].P(sizes[m]); p < best.p {
 				best.p, best.feature, best.observed = p, f, v.values[f]
 			}
 		}
 	}
-	p := 1.0
+	joined := 1.0
 	if best.p < lookP {
 		v.ps = v.ps[:0]
 		for m := range baselines.Marks {
@@ -906,18 +927,26 @@ func (v *volumes) call() {
 				v.ps = append(v.ps, min(known.of[m].P(sizes[m]), 0.5))
 			}
 		}
-		p = baselines.Cauchy(v.ps...)
+		joined = baselines.Cauchy(v.ps...)
+	}
+	p := joined
+	if judged {
+		p = v.lens.together(baselines.CallTest, joined)
 	}
 	v.x.Delta.Audit.Count(baselines.CallTest, p)
-	told := false
+	alert := false
 	if best.p = p; p < 0.01 {
-		if told = v.cross(best); told && v.best.test == baselines.CallTest {
+		told := false
+		if told, alert = v.cross(best); told && v.best.test == baselines.CallTest {
 			c := known.of[best.feature-baselines.RecordSum]
 			v.best.expected, v.best.low, v.best.high = quantileSize(c, 0.5), quantileSize(c, 0.01), quantileSize(c, 0.999)
 		}
 	}
-	if !v.x.Eligible || told {
+	if !v.x.Eligible || alert {
 		return
+	}
+	if judged {
+		d.Joint[baselines.CallTest].Add(rarity(joined), 1)
 	}
 	tool := d.Tool(hash)
 	for m := range baselines.Marks {
@@ -942,8 +971,11 @@ func (v *volumes) outcome(a *agentVolume) {
 			a.RunTop = max(a.RunTop, uint8(steps))
 			if steps >= leastRunOf31 && v.lens != nil && v.lens.run != nil {
 				p := v.lens.run.P(baselines.RunScore(steps))
-				if v.cross(crossed{p: p, test: baselines.RunTest, feature: baselines.ResourceCount, observed: float64(steps + 1), expected: 2, high: float64(leastRunOf31), what: "run"}) {
+				if told, alert := v.cross(crossed{p: p, test: baselines.RunTest, feature: baselines.ResourceCount, observed: float64(steps + 1), expected: 2, high: float64(leastRunOf31), what: "run"}); told {
 					a.Hot |= hotRun
+					if alert {
+						a.Alerted |= hotRun
+					}
 				}
 			}
 		}
@@ -982,9 +1014,12 @@ func (v *volumes) outcome(a *agentVolume) {
 		p := v.lens.outcomeP(o)
 		a.OddsP = min(a.OddsP, p)
 		theta := v.lens.theta[k]
-		if v.cross(crossed{p: p, test: baselines.OutcomeTest, feature: baselines.EventCount, what: baselines.Outcome(k).String(),
-			observed: math.Exp(float64(o.L)), expected: theta, high: theta}) {
+		if told, alert := v.cross(crossed{p: p, test: baselines.OutcomeTest, feature: baselines.EventCount, what: baselines.Outcome(k).String(),
+			observed: math.Exp(float64(o.L)), expected: theta, high: theta}); told {
 			a.Hot |= hotOutcome
+			if alert {
+				a.Alerted |= hotOutcome
+			}
 		}
 	}
 }
@@ -994,7 +1029,7 @@ func (v *volumes) outcomesOver(a *agentVolume) {
 	d := v.x.Delta
 	if a.contacts != nil {
 		d.Audit.Count(baselines.OutcomeTest, a.OddsP)
-		if v.x.Eligible && a.Hot&hotOutcome == 0 && v.lens != nil {
+		if v.x.Eligible && a.Alerted&hotOutcome == 0 && v.lens != nil {
 			d.Volume.Outcome.Add(float64(a.OddsTop)/math.Ln10, 1)
 		}
 	}
@@ -1004,11 +1039,12 @@ func (v *volumes) outcomesOver(a *agentVolume) {
 			p = v.lens.run.P(baselines.RunScore(int(a.RunTop)))
 		}
 		d.Audit.Count(baselines.RunTest, p)
-		if v.x.Eligible && a.Hot&hotRun == 0 {
+		if v.x.Eligible && a.Alerted&hotRun == 0 {
 			d.Volume.Run.Add(baselines.RunScore(int(a.RunTop)), 1)
 		}
 	}
 	a.Hot &^= hotOutcome | hotRun
+	a.Alerted &^= hotOutcome | hotRun
 	a.RunTop, a.OddsTop, a.OddsP, a.Odds = 0, 0, 1, [baselines.Outcomes]baselines.Odds{}
 }
 

@@ -19,6 +19,7 @@ type lens struct {
 	other       lensTool   // of tools that are not known
 
 	theta, failure, success [baselines.Outcomes]float64
+	joint                   [baselines.Joined]*baselines.Calibrator
 	outcome, run, even      *baselines.Calibrator // nil: too little was seen
 }
 
@@ -122,6 +123,9 @@ func newLens(base *baselines.Model) *lens {
 	for k := range l.theta {
 		l.failure[k], l.success[k] = baselines.Weights(l.theta[k])
 	}
+	for k := range l.joint {
+		l.joint[k] = of(func(v *baselines.VolumeModel) *baselines.Calibrator { return &v.Joint[k] }, 0)
+	}
 	l.outcome = of(func(v *baselines.VolumeModel) *baselines.Calibrator { return &v.Outcome }, 0)
 	l.run = of(func(v *baselines.VolumeModel) *baselines.Calibrator { return &v.Run }, 0)
 	l.even = of(func(v *baselines.VolumeModel) *baselines.Calibrator { return &v.Even }, 0)
@@ -183,6 +187,23 @@ func (l *lens) p(f baselines.Feature, w int, k baselines.Count, x float64) float
 	}
 	return p
 }
+
+// together is what the p-value that joins the features of a call, a session or a block is worth: by how often such are reached, since features go together and
+// a combination does not know how much. Of a day it is never less than what was joined: all agents share busy days, of which the past has few.
+func (l *lens) together(t baselines.Test, joined float64) float64 {
+	c := l.joint[t]
+	if c == nil || joined >= 0.5 {
+		return joined
+	}
+	p := c.P(rarity(joined))
+	if t == baselines.DayTest {
+		p = max(p, joined)
+	}
+	return p
+}
+
+// rarity is −log10 of a p-value, just inside its bin.
+func rarity(p float64) float64 { return max(0, -math.Log10(p)) + 1e-9 }
 
 // outcomeP is the p-value of a sequential test: the bound for all kinds of failure together, or what agent-days of the past say, whichever is more usual.
 func (l *lens) outcomeP(o *baselines.Odds) float64 {

@@ -57,7 +57,7 @@ type agentNumbers struct {
 	Features [baselines.Features]uint8 // of each column
 	Active   [2]uint8                  // blocks of 1 m and 10 m in this hour
 	Hot      uint8                     // what is crossed
-	Alerted  uint8                     // blocks of windows that hold something crossed: not learned
+	Alerted  uint8                     // what of it called somebody, by block: not learned
 	Refs     uint8
 	Peer     uint8
 	Days     uint8
@@ -217,8 +217,8 @@ type sessionNumbers struct {
 	Events     uint32
 	Has        uint8
 	Gaps       uint8
-	Hot        bool
-	_          [1]uint8
+	Hot        bool // something is crossed
+	Alerted    bool // and called somebody: not learned
 }
 
 // few counts what is different: up to 32 things by 32 bits of their hashes, more by a linear counter.
