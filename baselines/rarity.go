@@ -58,6 +58,9 @@ func (f Field) Test() Test { return fieldDefs[f].test }
 // Named tells whether names of the field's values are kept; of the others a hash is all there is.
 func (f Field) Named() bool { return fieldDefs[f].named }
 
+// Wide tells whether the tenant as a whole has a vocabulary of the field.
+func (f Field) Wide() bool { return fieldDefs[f].wide }
+
 // ParseField returns the field that a word names.
 func ParseField(word string) (Field, bool) {
 	for f := range Fields {
@@ -101,6 +104,7 @@ const (
 	maxQuarantine = 1024
 	forgetDays    = 180 // after which a value that nobody showed is forgotten
 	graceDays     = 30  // … one in quarantine
+	objectDays    = 14  // that people have to say that what they were called for was no false alarm
 	declaredFor   = 3   // agent-days that a declaration is worth
 	// Vocabularies last longer than habits: with the 14 days of volumes a persona of four agents would never have enough support, while what changes of late
 	// is what Recent is for.
@@ -142,7 +146,7 @@ type Vocabulary struct {
 	Last   uint32  // probability that an agent-day brings something new, likewise; 0: too young to say
 	Open   bool    // there are more values than are kept
 	Values []Value // by hash
-	// spilled are agent-days of values that were seen once and are not kept, decaying, in Units; buckets the last days, by hash, of values not kept.
+	// spilled are agent-days of values that were seen once and are not kept, or not known yet, decaying, in Units; buckets the last days, by hash, of values not kept.
 	spilled uint64
 	buckets []uint16
 
@@ -168,6 +172,8 @@ type Quarantined struct {
 	Field    Field
 	Sink     bool   // never accepted without a person
 	Rejected bool   // never accepted
+	Judged   uint8  // as of a Sighting
+	settled  bool   // it has been counted as something new that happens
 	Agents   uint64 // bit per hash of an agent
 	Most     uint32 // agents on one day
 	Days     uint32
@@ -404,6 +410,7 @@ func (v *RarityModel) learn(f Field, seen []Sighting, day int32, terms Terms) {
 		q.Last = max(q.Last, day)
 		q.Classes |= s.Classes
 		q.Sink = q.Sink || s.Sink
+		q.Judged |= s.Judged
 	}
 	if len(fresh) > 0 {
 		o.Values = append(o.Values, fresh...)
@@ -412,7 +419,26 @@ func (v *RarityModel) learn(f Field, seen []Sighting, day int32, terms Terms) {
 }
 
 // settle accepts what enough agents have shown on enough days, and forgets what nobody shows any more.
+//
+// What called somebody is not learned, so where something new comes often the probability of it would stay too low for ever, and the alerts beyond their budget.
+// Hence what nobody rejected in 14 days counts as something new that happens, though the value itself stays unknown. Whoever wants to drown what is new in that
+// has to be an alert first, several times, and be overlooked for two weeks.
 func (v *RarityModel) settle(m *Model, day int32, terms Terms) {
+	for i := range v.Quarantine {
+		q := &v.Quarantine[i]
+		if q.settled || q.Rejected || day-q.First < objectDays {
+			continue
+		}
+		q.settled = true
+		if q.Judged != 0 {
+			v.Of[q.Field].spilled += weight(day, q.First)
+		}
+		for c := range v.Worse {
+			if q.Judged&(2<<c) != 0 {
+				v.Worse[c] += weight(day, q.First)
+			}
+		}
+	}
 	agents := max(terms.AcceptAgents, (terms.AcceptPercent*m.Agents+99)/100)
 	days := terms.AcceptDays
 	if m.Agents < terms.AcceptAgents { // so few that they can never be enough: then it takes as many days
@@ -643,7 +669,7 @@ func (v *RarityModel) Append(b []byte) []byte {
 	b = binary.AppendUvarint(b, uint64(len(v.Quarantine)))
 	for i := range v.Quarantine {
 		q := &v.Quarantine[i]
-		b = append(b, byte(q.Field), byte(b2i(q.Sink))|byte(b2i(q.Rejected))<<1)
+		b = append(b, byte(q.Field), byte(b2i(q.Sink))|byte(b2i(q.Rejected))<<1|byte(b2i(q.settled))<<2, q.Judged)
 		b = q.Value.append(b, q.Field)
 		b = binary.BigEndian.AppendUint64(b, q.Agents)
 		b = binary.AppendUvarint(b, uint64(q.Most))
@@ -721,11 +747,11 @@ func (v *RarityModel) Decode(r *Reader) {
 	for range n {
 		q := Quarantined{Field: Field(r.Byte())}
 		flags := r.Byte()
-		if q.Field >= Fields || flags > 3 {
+		if q.Field >= Fields || flags > 7 {
 			r.Fail()
 			return
 		}
-		q.Sink, q.Rejected = flags&1 != 0, flags&2 != 0
+		q.Sink, q.Rejected, q.settled, q.Judged = flags&1 != 0, flags&2 != 0, flags&4 != 0, r.Byte()
 		q.Value.decode(r, q.Field)
 		q.Agents, q.Most, q.Days = r.Uint64(), r.uint32(), r.uint32()
 		if k := len(v.Quarantine); k > 0 && cmp.Or(cmp.Compare(v.Quarantine[k-1].Field, q.Field), cmp.Compare(v.Quarantine[k-1].Hash, q.Hash)) >= 0 {

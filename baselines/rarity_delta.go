@@ -31,6 +31,7 @@ type Sighting struct {
 	Agents   uint64 // bit per hash of an agent, of those that showed it while it was new
 	Sink     bool   // a person must say that it is fine
 	Declared bool
+	Judged   uint8 // of what is held: 1 it was new by itself, 2<<c in the circumstance
 	Classes  uint16
 	Of, Form uint64
 	Name     string // unless it is known already
@@ -120,6 +121,7 @@ func (s *Sighting) merge(o *Sighting) {
 	s.Agents |= o.Agents
 	s.Sink = s.Sink || o.Sink
 	s.Declared = s.Declared || o.Declared
+	s.Judged |= o.Judged
 	s.Classes |= o.Classes
 	s.Of, s.Form, s.Name = max(s.Of, o.Of), max(s.Form, o.Form), max(s.Name, o.Name)
 }
@@ -180,7 +182,7 @@ func (d *RarityDelta) Append(b []byte) []byte {
 			b = append(b, flags)
 			b = binary.AppendUvarint(b, uint64(s.Count))
 			if s.Held > 0 {
-				b = binary.AppendUvarint(b, uint64(s.Held))
+				b = append(binary.AppendUvarint(b, uint64(s.Held)), s.Judged)
 			}
 			b = binary.AppendUvarint(b, s.Agents)
 			switch f {
@@ -219,7 +221,7 @@ func (d *RarityDelta) Decode(r *Reader) {
 			flags := r.Byte()
 			s.Sink, s.Declared, s.Count = flags&1 != 0, flags&2 != 0, r.uint32()
 			if flags&4 != 0 {
-				s.Held = r.uint32()
+				s.Held, s.Judged = r.uint32(), r.Byte()
 			}
 			s.Agents = r.Uvarint()
 			switch f {

@@ -29,6 +29,9 @@ func aDay(rng *rand.Rand) *RarityDelta {
 		}
 		s.Agents |= 1 << rng.IntN(64)
 		s.Sink = s.Sink || rng.IntN(20) == 0
+		if s.Held > 0 {
+			s.Judged |= uint8(rng.IntN(16))
+		}
 		if rng.IntN(3) == 0 {
 			d.Appear(f)
 			d.Novel(f)
@@ -128,7 +131,7 @@ func TestRarityModelsRoundTrip(t *testing.T) {
 			if !bytes.Equal(back.Append(nil), b) {
 				t.Fatal("it does not come back as it was")
 			}
-			if d := cmp.Diff(m.Rarity, back, cmp.AllowUnexported(RarityModel{}, Vocabulary{})); d != "" {
+			if d := cmp.Diff(m.Rarity, back, cmp.AllowUnexported(RarityModel{}, Vocabulary{}, Quarantined{})); d != "" {
 				t.Fatal(d)
 			}
 		}
