@@ -71,6 +71,7 @@ var registry = []kind{
 	{"separation", 4, newSeparation, func() Part { return new(duties) }},
 	{"inventory", 5, newInventory, func() Part { return new(inventoryPart) }},
 	{"volume", 6, newVolumes, func() Part { return new(volumePart) }},
+	{"rarity", 8, newRarity, func() Part { return new(acquaintance) }},
 }
 
 // Names are the detectors' names, as findings and metrics carry them.
