@@ -37,6 +37,14 @@ type tool struct {
 // sends tells whether a call of the tool has a destination.
 func (t *tool) sends() bool { return t.class == "send" || t.class == "pay" || t.resource == "page" }
 
+// Personas are the names of those that agents play.
+func Personas() (names []string) {
+	for _, p := range personas() {
+		names = append(names, p.name)
+	}
+	return
+}
+
 func personas() []persona {
 	return []persona{
 		{name: "support", agents: 60, sessions: 30, spread: .7, weekend: .3, think: [2]float64{1.5, .8}, records: [2]float64{.3, .7}, noise: .01, errors: .02,

@@ -453,3 +453,9 @@ func (s *Stream) sink() {
 		i = least
 	}
 }
+
+// Agents is how many agents there are.
+func (s *Stream) Agents() int { return len(s.agents) }
+
+// Now is the time up to which sessions have begun, in Unix milliseconds.
+func (s *Stream) Now() int64 { return Start + int64(s.hour)*hourMS }
