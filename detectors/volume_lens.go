@@ -195,15 +195,15 @@ func (l *lens) together(t baselines.Test, joined float64) float64 {
 	if c == nil || joined >= 0.5 {
 		return joined
 	}
-	p := c.P(rarity(joined))
+	p := c.P(scoreOf(joined))
 	if t == baselines.DayTest {
 		p = max(p, joined)
 	}
 	return p
 }
 
-// rarity is −log10 of a p-value, just inside its bin.
-func rarity(p float64) float64 { return max(0, -math.Log10(p)) + 1e-9 }
+// scoreOf is −log10 of a p-value, just inside its bin.
+func scoreOf(p float64) float64 { return max(0, -math.Log10(p)) + 1e-9 }
 
 // outcomeP is the p-value of a sequential test: the bound for all kinds of failure together, or what agent-days of the past say, whichever is more usual.
 func (l *lens) outcomeP(o *baselines.Odds) float64 {
