@@ -1,25 +1,615 @@
 package baselines
 
+import (
+	"cmp"
+	"encoding/binary"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/wayward-sec/wayward/event"
+)
+
+// Sequences: which call comes after which. The model is an interpolated Witten-Bell chain of order 3 (PPM-C blending; science §3.1) whose counts carry a
+// floor: what fewer than three agent-days support is no support at all, so that one agent cannot teach the persona a habit by repeating it.
+const (
+	seqOrder   = 3 // calls that a context remembers
+	seqFloor   = 3 // support units, below which an n-gram counts agent-days and above which sessions
+	seqBit     = 1024
+	seqClip    = 12 * seqBit // what one step adds to the cumulative sum at most
+	seqKappa   = 1 * seqBit  // slack of the cumulative sum above the persona's mean
+	seqMost    = 30 * seqBit // bits of one step at most: the end of a histogram
+	maxName    = 128
+	maxSymbols = 4096
+	// maxGrams bounds contexts and n-grams of a model: three quarters of a table of 2^16. Beyond, a model ages at the close of a day.
+	maxGrams = 3 << 14
+)
+
+// Symbols that are no calls. Those of calls are hashes.
+const (
+	noSymbol = iota
+	beginSymbol
+	endSymbol
+	symbolHashes = 16
+)
+
+// Step is one call as a sequence sees it.
+type Step struct {
+	Symbol uint32 // tool, class, resource type and outcome
+	Class  uint32 // class and resource type: what a call is, whatever does it. The lowest bit is set if it sends, pays, deletes, approves or grants
+	Intent uint32 // 0: none is known
+}
+
+// Sink tells whether the call moves something that cannot be taken back.
+func (s Step) Sink() bool { return s.Class&1 != 0 }
+
+// Symbol is what a step's symbol stands for.
+type Symbol struct {
+	ID, Class      uint32 // as in Step
+	Tool, Resource string // at most maxName bytes of each; no tool: all calls of the class
+	Action         event.Class
+	Outcome        event.Outcome
+}
+
+const sinks = 1<<event.Send | 1<<event.Pay | 1<<event.Delete | 1<<event.Approve | 1<<event.Grant
+
+// StepOf is the step of a call.
+func StepOf(tool, resource string, class event.Class, outcome event.Outcome, intent string) Step {
+	kind := mix(xxhash.Sum64String(resource) + uint64(class)*0x9e3779b97f4a7c15)
+	s := Step{Class: uint32(kind)&^1 | uint32(sinks>>class&1)}
+	s.Symbol = max(uint32(mix(kind^xxhash.Sum64String(tool)*0xff51afd7ed558ccd+uint64(outcome))>>32), symbolHashes)
+	if intent != "" {
+		s.Intent = max(uint32(xxhash.Sum64String(intent)>>32), 1)
+	}
+	return s
+}
+
+// symbolOf is what stands behind the step of a call, in memory of its own.
+func symbolOf(s Step, tool, resource string, class event.Class, outcome event.Outcome) Symbol {
+	return Symbol{s.Symbol, s.Class, strings.Clone(tool[:min(len(tool), maxName)]), strings.Clone(resource[:min(len(resource), maxName)]), class, outcome}
+}
+
+// String says what the call is.
+func (s *Symbol) String() string {
+	switch s.ID {
+	case beginSymbol:
+		return "the start"
+	case endSymbol:
+		return "the end"
+	}
+	what := s.Tool
+	if what == "" {
+		what = "another tool"
+		if s.Action != event.NoClass {
+			what += " of class " + s.Action.String()
+		}
+	}
+	if s.Resource != "" {
+		what += " on " + s.Resource
+	}
+	if s.Outcome > event.OK {
+		what += " (" + s.Outcome.String() + ")"
+	}
+	return what
+}
+
+// mix spreads 64 bits over 64 bits.
+func mix(x uint64) uint64 {
+	x ^= x >> 32
+	x *= 0xd6e8feb86659fd93
+	x ^= x >> 32
+	x *= 0xd6e8feb86659fd93
+	return x ^ x>>32
+}
+
+// An n-gram is its context's hash in the upper half of a word and its last symbol in the lower, so that in order the successors of a context lie together.
+// The symbol 0 stands for the context itself.
+const (
+	orderSeed  = 0x51afd7ed558ccd01
+	intentSeed = 0x9e3779b97f4a7c15
+	classSeed  = 0xbf58476d1ce4e5b9
+	sizeSeed   = 0x94d049bb133111eb
+	upper      = 0xffffffff_00000000
+)
+
+var (
+	noContext    = mix(orderSeed) & upper
+	classContext = mix(classSeed) & upper
+	sizeContext  = mix(sizeSeed) & upper // of no n-gram: how many symbols a class has
+)
+
+func after(context uint64, symbol uint32) uint64 {
+	return mix(context ^ (uint64(symbol)+1)*0xff51afd7ed558ccd)
+}
+
+// contexts of a step: orders 0 to 3, then with the intent after one and after two calls, then the class alone and after a class. 0: there is none.
+type contexts [8]uint64
+
+const (
+	firstIntent = seqOrder + 1
+	firstClass  = firstIntent + 2
+)
+
+// walk is where a chain stands: what came last.
+type walk struct {
+	n       uint32
+	last    [seqOrder]uint32
+	classes [seqOrder]uint32
+}
+
+func (w *walk) contexts(intent uint32) (c contexts) {
+	last := w.last[0]
+	if w.n == 0 {
+		last = beginSymbol
+	}
+	c[0] = noContext
+	c[1] = after(orderSeed, last)
+	c[firstClass] = classContext
+	c[firstClass+1] = after(classSeed, w.classes[0])
+	if w.n > 0 {
+		second, third := w.last[1], w.last[2]
+		if w.n == 1 {
+			second = beginSymbol
+		}
+		c[2] = after(c[1], second)
+		if w.n > 1 {
+			if w.n == 2 {
+				third = beginSymbol
+			}
+			c[3] = after(c[2], third)
+		}
+	}
+	if intent != 0 {
+		c[firstIntent] = after(intentSeed+uint64(intent)<<16, last)
+		if w.n > 0 {
+			c[firstIntent+1] = after(c[firstIntent], w.last[1])
+		}
+	}
+	return c
+}
+
+// reach is how many of the calls before a context of contexts looks at.
+var reach = [len(contexts{})]int{0, 1, 2, 3, 1, 2, 0, 1}
+
+// gram of a step in context i.
+func (c *contexts) gram(i int, s Step) uint64 {
+	if i >= firstClass {
+		return c[i]&upper | uint64(s.Class)
+	}
+	return c[i]&upper | uint64(s.Symbol)
+}
+
+func (w *walk) push(s Step) {
+	w.last = [...]uint32{s.Symbol, w.last[0], w.last[1]}
+	w.classes = [...]uint32{s.Class, w.classes[0], w.classes[1]}
+	w.n++
+}
+
+// gram is an n-gram and its support: sessions and agent-days in which it came.
+type gram struct {
+	key  uint64
+	n, u uint32
+}
+
+func (g *gram) support() uint32 {
+	if g.u < seqFloor {
+		return g.u
+	}
+	return max(g.n, seqFloor)
+}
+
+// Statistics of a chain and the lengths that they are compared by (science §3.2).
+const (
+	peakStat = iota // the most surprising step
+	cusumStat
+	meanStat
+	seqStats
+	strata = 5
+)
+
+var statNames = [seqStats]string{"max", "cusum", "mean"}
+
+// strataEnds are the lengths up to which a stratum goes; the last has no end.
+var strataEnds = [strata - 1]uint32{4, 8, 16, 32}
+
+var strataOf = func() (of [33]uint8) {
+	for n := range of {
+		for s, end := range strataEnds {
+			if uint32(n) > end {
+				of[n] = uint8(s + 1)
+			}
+		}
+	}
+	return of
+}()
+
+func stratum(n uint32) int {
+	if n < uint32(len(strataOf)) {
+		return int(strataOf[n])
+	}
+	return strata - 1
+}
+
 // SequenceModel is what was learned about in which order agents of a persona call their tools.
-type SequenceModel struct{}
+type SequenceModel struct {
+	grams   []gram   // ascending
+	symbols []Symbol // ascending by ID
+	// bits of steps, in 1/1024 and clipped, and their number: sums that decay with 14 days, in Units. The mean is what a persona's work usually costs.
+	bits, steps uint64
+	by          [strata][seqStats]Calibrator // of what sessions came to by the end of each stratum
+	session     Calibrator                   // of the oddest moment of each session
+	held        []held                       // quarantine, ascending
+	words       []word                       // what people said of held items, ascending
 
-// SequenceDelta is what one day adds to it.
-type SequenceDelta struct{}
+	// Derived.
+	index     []slot
+	shift     uint8
+	back      float64 // of the empty context
+	classBack float64 // times the share of a class that was never seen
+	mean      int32
+	terms     [strata][seqStats][]float32 // of Cauchy's sum, by bin
+	screen    float32                     // sum above which a session may be odd
+}
 
-// Learn closes a day.
-func (s *SequenceModel) Learn(m *Model, d *SequenceDelta, terms Terms) {}
+type slot struct {
+	key uint64
+	// value of a context is what is left for lower orders; of an n-gram its own share; of one without context, and of a class likewise, all of its probability.
+	value float32
+}
+
+func (m *SequenceModel) find(key uint64) (float64, bool) {
+	mask := uint64(len(m.index) - 1)
+	for i := key * 0x9e3779b97f4a7c15 >> m.shift; ; i = (i + 1) & mask {
+		s := &m.index[i]
+		if s.key == key {
+			return float64(s.value), true
+		}
+		if s.key == 0 {
+			return 0, false
+		}
+	}
+}
+
+// ready tells whether chains can be scored.
+func (m *SequenceModel) ready() bool { return m != nil && m.steps > 0 && len(m.index) > 0 }
+
+// knows tells whether the symbol was ever learned.
+func (m *SequenceModel) knows(symbol uint32) bool {
+	if m == nil || len(m.index) == 0 {
+		return false
+	}
+	_, ok := m.find(noContext | uint64(symbol))
+	return ok
+}
+
+// p is the probability of a step where the walk stands. Products are rounded before they are added, so that machines that fuse both agree.
+func (m *SequenceModel) p(w *walk, s Step) float64 {
+	p, ok := m.find(noContext | uint64(s.Symbol))
+	if !ok {
+		// A new tool of a familiar class is no great surprise.
+		if p, ok = m.find(classContext | uint64(s.Class)); !ok {
+			p = m.classBack
+		}
+		if c := after(classSeed, w.classes[0]) & upper; true {
+			if back, ok := m.find(c); ok {
+				own, _ := m.find(c | uint64(s.Class))
+				p = own + float64(back*p)
+			}
+		}
+		if share, ok := m.find(sizeContext | uint64(s.Class)); ok {
+			p *= share
+		}
+		p *= m.back
+	}
+	c := w.contexts(s.Intent)
+	for _, c := range c[1:firstClass] {
+		if c == 0 {
+			continue
+		}
+		back, ok := m.find(c & upper)
+		if !ok {
+			continue
+		}
+		own, _ := m.find(c&upper | uint64(s.Symbol))
+		p = own + float64(back*p)
+	}
+	return p
+}
+
+// cost is the surprise of a step in 1/1024 bits.
+func (m *SequenceModel) cost(w *walk, s Step) int32 {
+	b := -math.Log2(m.p(w, s)) * seqBit
+	if !(b < seqMost) {
+		return seqMost
+	}
+	return int32(max(b, 0) + 0.5)
+}
+
+// derive makes what is not stored.
+func (m *SequenceModel) derive() {
+	classes := map[uint32]uint32{} // how many symbols each has
+	for i := range m.symbols {
+		classes[m.symbols[i].Class]++
+	}
+	contexts := 0
+	for i := range m.grams {
+		if i == 0 || m.grams[i].key>>32 != m.grams[i-1].key>>32 {
+			contexts++
+		}
+	}
+	size := 64
+	m.shift = 64 - 6
+	for size < 2*(len(m.grams)+contexts+len(classes)) {
+		size *= 2
+		m.shift--
+	}
+	m.index = make([]slot, size)
+	put := func(key uint64, v float64) {
+		i := key * 0x9e3779b97f4a7c15 >> m.shift
+		for m.index[i].key != 0 {
+			i = (i + 1) & uint64(size-1)
+		}
+		m.index[i] = slot{key, float32(v)}
+	}
+	group := func(i int) (end int, back, of float64) {
+		n, low := uint64(0), uint64(0)
+		for end = i; end < len(m.grams) && m.grams[end].key>>32 == m.grams[i].key>>32; end++ {
+			c := m.grams[end].support()
+			n += uint64(c)
+			low += uint64(min(c, seqFloor))
+		}
+		return end, (float64(low) + 0.5) / (float64(n) + 0.5), 1 / (float64(n) + 0.5)
+	}
+	own := func(g *gram, of float64) float64 { return float64(g.support()-min(g.support(), seqFloor)) * of }
+
+	m.classBack, m.back = 1/float64(len(classes)+2), 1
+	byClass := map[uint32]float64{}
+	if i, _ := m.at(classContext); i < len(m.grams) && m.grams[i].key&upper == classContext {
+		end, back, of := group(i)
+		m.classBack *= back
+		for ; i < end; i++ {
+			byClass[uint32(m.grams[i].key)] = own(&m.grams[i], of) + m.classBack
+		}
+	}
+	for i := 0; i < len(m.grams); {
+		c := m.grams[i].key & upper
+		end, back, of := group(i)
+		put(c, back)
+		if c == noContext {
+			m.back = back
+		}
+		for ; i < end; i++ {
+			g := &m.grams[i]
+			v := own(g, of)
+			switch c {
+			case classContext:
+				v = byClass[uint32(g.key)]
+			case noContext:
+				class := m.classOf(uint32(g.key))
+				p, ok := byClass[class]
+				if !ok {
+					p = m.classBack
+				}
+				v += back * p / float64(classes[class]+1)
+			}
+			put(g.key, v)
+		}
+	}
+	for i := range m.symbols { // not by the map: the order of the table would follow
+		if c := m.symbols[i].Class; classes[c] > 0 {
+			put(sizeContext|uint64(c), 1/float64(classes[c]+1))
+			classes[c] = 0
+		}
+	}
+	m.calibrate()
+}
+
+// calibrate derives what follows from the references.
+func (m *SequenceModel) calibrate() {
+	m.mean = 0
+	if m.steps > 0 {
+		m.mean = int32(m.bits / m.steps)
+	}
+	m.terms = [strata][seqStats][]float32{}
+	for s := range m.terms {
+		for j := range m.terms[s] {
+			switch c := &m.by[s][j]; {
+			case c.Ready():
+				m.terms[s][j] = cauchyTerms(c)
+			case s > 0:
+				m.terms[s][j] = m.terms[s-1][j] // too few were ever so long
+			}
+		}
+	}
+	m.screen = math.MaxFloat32
+	if m.session.Ready() {
+		for i := MaxBins - 1; i >= 0 && m.session.P(float64(i)*BinWidth) < 0.0101; i-- {
+			m.screen = float32(math.Tan((0.5 - math.Pow(10, -float64(i)*BinWidth)) * math.Pi))
+		}
+	}
+}
+
+// cauchyTerms are the summands of Cauchy's combination for scores in each bin: a step then costs three look-ups instead of three tangents.
+func cauchyTerms(c *Calibrator) []float32 {
+	out := make([]float32, MaxBins)
+	for i := range out {
+		p := min(c.P((float64(i)+0.5)*BinWidth), maxCauchy)
+		if p < 1e-15 {
+			out[i] = float32(1 / (p * math.Pi))
+			continue
+		}
+		out[i] = float32(math.Tan((0.5 - p) * math.Pi))
+	}
+	return out
+}
+
+// at is where an n-gram is, or would be.
+func (m *SequenceModel) at(key uint64) (int, bool) {
+	return slices.BinarySearchFunc(m.grams, key, func(g gram, key uint64) int { return cmp.Compare(g.key, key) })
+}
+
+// Symbol is what a symbol stands for; nil: nobody knows.
+func (m *SequenceModel) Symbol(id uint32) *Symbol {
+	switch id {
+	case beginSymbol:
+		return &Symbol{ID: id}
+	case endSymbol:
+		return &Symbol{ID: id}
+	}
+	return find(m.symbols, id)
+}
+
+func find(in []Symbol, id uint32) *Symbol {
+	if i, ok := slices.BinarySearchFunc(in, id, func(s Symbol, id uint32) int { return cmp.Compare(s.ID, id) }); ok {
+		return &in[i]
+	}
+	return nil
+}
+
+func (m *SequenceModel) classOf(symbol uint32) uint32 {
+	if s := find(m.symbols, symbol); s != nil {
+		return s.Class
+	}
+	return symbol // the end is a class of its own
+}
+
+// Size is how many symbols and n-grams the model has, and how many n-grams are in quarantine.
+func (m *SequenceModel) Size() (symbols, grams, held int) {
+	return len(m.symbols), len(m.grams), len(m.held)
+}
 
 // Append encodes the model.
-func (s *SequenceModel) Append(b []byte) []byte { return b }
+func (m *SequenceModel) Append(b []byte) []byte {
+	b = appendSymbols(b, m.symbols)
+	b = binary.AppendUvarint(b, uint64(len(m.grams)))
+	last := uint64(0)
+	for i := range m.grams {
+		g := &m.grams[i]
+		// The context but once: its n-grams follow each other.
+		b = binary.AppendUvarint(b, g.key>>32-last)
+		last = g.key >> 32
+		b = binary.BigEndian.AppendUint32(b, uint32(g.key))
+		b = binary.AppendUvarint(b, uint64(g.n))
+		b = binary.AppendUvarint(b, uint64(g.u))
+	}
+	b = binary.AppendUvarint(b, m.bits)
+	b = binary.AppendUvarint(b, m.steps)
+	for s := range m.by {
+		for j := range m.by[s] {
+			b = m.by[s][j].Append(b)
+		}
+	}
+	b = m.session.Append(b)
+	b = binary.AppendUvarint(b, uint64(len(m.held)))
+	for i := range m.held {
+		b = m.held[i].append(b)
+	}
+	b = binary.AppendUvarint(b, uint64(len(m.words)))
+	for _, w := range m.words {
+		b = w.append(b)
+	}
+	return b
+}
 
 // Decode reads what Append wrote.
-func (s *SequenceModel) Decode(r *Reader) {}
+func (m *SequenceModel) Decode(r *Reader) {
+	*m = SequenceModel{symbols: readSymbols(r, maxSymbols)}
+	n := r.Uvarint()
+	if n > maxGrams || n > uint64(len(r.B))/7 {
+		r.Fail()
+		return
+	}
+	m.grams = make([]gram, 0, n)
+	last := uint64(0)
+	for range n {
+		last += r.Uvarint()
+		g := gram{key: last<<32 | uint64(r.Uint32()), n: r.uint32(), u: r.uint32()}
+		if k := len(m.grams); last > math.MaxUint32 || uint32(g.key) == noSymbol || k > 0 && m.grams[k-1].key >= g.key || g.n == 0 {
+			r.Fail()
+		}
+		if r.Err != nil {
+			return
+		}
+		m.grams = append(m.grams, g)
+	}
+	m.bits, m.steps = r.Uvarint(), r.Uvarint()
+	for s := range m.by {
+		for j := range m.by[s] {
+			m.by[s][j].Decode(r)
+		}
+	}
+	m.session.Decode(r)
+	for range r.Len() {
+		h := readHeld(r)
+		if k := len(m.held); k > 0 && m.held[k-1].key >= h.key || k >= maxHeld {
+			r.Fail()
+		}
+		if r.Err != nil {
+			return
+		}
+		m.held = append(m.held, h)
+	}
+	for range r.Len() {
+		w := readWord(r)
+		if k := len(m.words); k > 0 && m.words[k-1].item >= w.item || k >= maxWords {
+			r.Fail()
+		}
+		if r.Err != nil {
+			return
+		}
+		m.words = append(m.words, w)
+	}
+	if m.bits > 1<<60 || m.steps > 1<<50 || m.steps > 0 && m.bits/m.steps > seqMost {
+		r.Fail()
+	}
+	if r.Err == nil {
+		m.derive()
+	}
+}
 
-// Merge adds another's.
-func (d *SequenceDelta) Merge(o *SequenceDelta) {}
+// uint32 reads a number that has at most 32 bits.
+func (r *Reader) uint32() uint32 {
+	v := r.Uvarint()
+	if v > math.MaxUint32 {
+		r.fail()
+		return 0
+	}
+	return uint32(v)
+}
 
-// Append encodes the delta.
-func (d *SequenceDelta) Append(b []byte) []byte { return b }
+func appendSymbols(b []byte, list []Symbol) []byte {
+	b = binary.AppendUvarint(b, uint64(len(list)))
+	for i := range list {
+		s := &list[i]
+		b = binary.BigEndian.AppendUint32(b, s.ID)
+		b = binary.BigEndian.AppendUint32(b, s.Class)
+		b = AppendString(AppendString(b, s.Tool), s.Resource)
+		b = append(b, byte(s.Action), byte(s.Outcome))
+	}
+	return b
+}
 
-// Decode reads what Append wrote.
-func (d *SequenceDelta) Decode(r *Reader) {}
+func readSymbols(r *Reader, most int) []Symbol {
+	n := r.Len()
+	if n == 0 {
+		return nil
+	}
+	if n > most || n > len(r.B)/12 {
+		r.Fail()
+		return nil
+	}
+	out := make([]Symbol, 0, n)
+	for range n {
+		s := Symbol{ID: r.Uint32(), Class: r.Uint32(), Tool: r.String(), Resource: r.String(), Action: event.Class(r.Byte()), Outcome: event.Outcome(r.Byte())}
+		if k := len(out); k > 0 && out[k-1].ID >= s.ID || len(s.Tool) > maxName || len(s.Resource) > maxName || s.Action > event.Delegate || s.Outcome > event.NotFound || s.ID < symbolHashes {
+			r.Fail()
+		}
+		if r.Err != nil {
+			return nil
+		}
+		out = append(out, s)
+	}
+	return out
+}
