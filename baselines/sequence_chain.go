@@ -4,13 +4,15 @@ import (
 	"encoding/binary"
 	"math"
 	"slices"
+
+	"github.com/wayward-sec/wayward/event"
 )
 
 // Bounds of what a chain remembers of a session. What is beyond is scored and not learned.
 const (
 	maxSteps = 240 // from the first on
 	newest   = 16  // besides, of a longer session
-	maxKinds = 64  // different steps
+	maxKinds = 48  // different steps
 )
 
 // Chain is the calls of one session and how odd they are so far. The zero value is a session that has not begun. It needs nothing of the engine.
@@ -50,7 +52,7 @@ func (c *Chain) End(m *SequenceModel) bool {
 	if i := c.at(int(c.n) - 1); i != lost {
 		intent = c.kinds[i].Intent
 	}
-	return c.Push(m, Step{endSymbol, endSymbol, intent})
+	return c.Push(m, Step{Call: endSymbol, Class: endSymbol, Intent: intent})
 }
 
 // Steps is how many calls the chain has, the end not counted.
@@ -79,11 +81,12 @@ func (c *Chain) score(m *SequenceModel, s Step) bool {
 	if t[peakStat] == nil {
 		return false
 	}
-	mean := float32(0)
-	if c.over || k < strata-1 && n == strataEnds[k] {
-		mean = t[meanStat][bins[meanStat]]
+	sum := t[peakStat][bins[peakStat]] + t[cusumStat][bins[cusumStat]]
+	// A running mean starts from little: it is judged at the end of the session and of each stratum alone, and in the last at each doubling.
+	if c.over || n >= strataEnds[0] && n&(n-1) == 0 {
+		sum += t[meanStat][bins[meanStat]]
 	}
-	sum := (t[peakStat][bins[peakStat]] + t[cusumStat][bins[cusumStat]] + mean) / seqStats
+	sum /= seqStats
 	if sum <= c.top {
 		return false
 	}
@@ -219,6 +222,7 @@ func (c *Chain) Append(b []byte) []byte {
 		over = 1
 	}
 	b = append(b, over)
+	b = binary.LittleEndian.AppendUint32(b, c.ended)
 	for i := range seqOrder {
 		b = binary.LittleEndian.AppendUint32(b, c.last[i])
 		b = binary.LittleEndian.AppendUint32(b, c.classes[i])
@@ -234,9 +238,10 @@ func (c *Chain) Append(b []byte) []byte {
 func appendSteps(b []byte, kinds []Step, steps []uint8) []byte {
 	b = append(b, byte(len(kinds)))
 	for _, k := range kinds {
-		b = binary.LittleEndian.AppendUint32(b, k.Symbol)
+		b = binary.LittleEndian.AppendUint32(b, k.Call)
 		b = binary.LittleEndian.AppendUint32(b, k.Class)
 		b = binary.LittleEndian.AppendUint32(b, k.Intent)
+		b = append(b, byte(k.Outcome))
 	}
 	b = binary.AppendUvarint(b, uint64(len(steps)))
 	return append(b, steps...)
@@ -255,6 +260,7 @@ func (c *Chain) Decode(r *Reader) {
 	c.sum = int64(r.Uvarint())
 	c.top = math.Float32frombits(r.littleUint32())
 	c.over = r.Byte() == 1
+	c.ended = r.littleUint32()
 	for i := range seqOrder {
 		c.last[i], c.classes[i] = r.littleUint32(), r.littleUint32()
 	}
@@ -288,7 +294,11 @@ func readSteps(r *Reader) (kinds []Step, steps []uint8) {
 	}
 	kinds = make([]Step, 0, max(n, 4))
 	for range n {
-		kinds = append(kinds, Step{r.littleUint32(), r.littleUint32(), r.littleUint32()})
+		k := Step{r.littleUint32(), r.littleUint32(), r.littleUint32(), event.Outcome(r.Byte())}
+		if k.Call == beginSymbol || k.Class == beginSymbol || k.Outcome > event.NotFound {
+			r.Fail()
+		}
+		kinds = append(kinds, k)
 	}
 	raw := r.Bytes()
 	if len(raw) > maxSteps+newest {
@@ -319,7 +329,7 @@ type Told struct {
 	At     int // from 0
 	Step   Step
 	Bits   float64
-	Before uint32 // symbol
+	Before uint32 // the call before
 	walk   walk
 }
 
@@ -330,14 +340,10 @@ func (c *Chain) Tell(m *SequenceModel) []Told {
 	for i := range int(c.n) {
 		k := c.at(i)
 		if k == lost {
-			w.n++
-			w.last, w.classes = [seqOrder]uint32{}, [seqOrder]uint32{}
+			w.push(Step{})
 			continue
 		}
-		t := Told{At: i, Step: c.kinds[k], Before: beginSymbol, walk: w}
-		if w.n > 0 {
-			t.Before = w.last[0]
-		}
+		t := Told{At: i, Step: c.kinds[k], Before: w.last[0], walk: w}
 		if m.ready() {
 			t.Bits = float64(m.cost(&w, t.Step)) / seqBit
 		}
@@ -350,7 +356,7 @@ func (c *Chain) Tell(m *SequenceModel) []Told {
 // Usual are the steps that most probably come where the told one came, most probable first, with their probabilities.
 func (m *SequenceModel) Usual(t *Told, most int) (symbols []*Symbol, shares []float64) {
 	ask := func(s *Symbol, class uint32) {
-		p := m.p(&t.walk, Step{s.ID, class, t.Step.Intent})
+		p := m.p(&t.walk, Step{Call: s.ID, Class: class, Intent: t.Step.Intent})
 		i := len(shares)
 		for i > 0 && shares[i-1] < p {
 			i--

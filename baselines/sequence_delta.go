@@ -34,7 +34,9 @@ type SequenceDelta struct {
 	bits, steps uint64
 	by          [strata][seqStats]Histogram
 	session     Histogram
-	samples     []sample // of the first day: what to reckon the first references from; ascending
+	called      Histogram // of sessions that called somebody: no further than where they began to
+	expected    uint64    // how many should have by chance, in billionths
+	samples     []sample  // of the first day: what to reckon the first references from; ascending
 }
 
 type count struct {
@@ -70,41 +72,49 @@ const (
 	Forget     Fate = iota // it may not be learned
 	LearnFrom              // it is ordinary
 	Quarantine             // it is odd: what is new in it waits for others to show it
-	Alerted                // so odd that somebody was called: likewise, and it is no reference
+	Alerted                // so odd that somebody was called: likewise, and it is no reference beyond what chance explains
 )
+
+// chance is one session in the unit of expected.
+const chance = 1e9
 
 // Step is the step of a call, and notes its name if the model does not know it. When there are too many names, it is that of the call's class.
 func (d *SequenceDelta) Step(m *SequenceModel, tool, resource string, class event.Class, outcome event.Outcome, intent string) Step {
 	s := StepOf(tool, resource, class, outcome, intent)
-	if m.knows(s.Symbol) {
+	if m.knows(s.Call) {
 		return s
 	}
-	if _, ok := d.symbols[s.Symbol]; ok {
+	if _, ok := d.symbols[s.Call]; ok {
 		return s
 	}
 	if len(d.symbols) >= maxSymbols || m != nil && len(m.symbols) >= maxSymbols {
-		tool, resource, outcome = "", "", event.NoOutcome
+		tool, resource = "", ""
 		s = StepOf(tool, resource, class, outcome, intent)
-		if _, ok := d.symbols[s.Symbol]; ok {
+		if _, ok := d.symbols[s.Call]; ok {
 			return s
 		}
 	}
 	if d.symbols == nil {
 		d.symbols = map[uint32]Symbol{}
 	}
-	d.symbols[s.Symbol] = symbolOf(s, tool, resource, class, outcome)
+	d.symbols[s.Call] = symbolOf(s, tool, resource, class)
 	return s
 }
 
 // Take learns a chain that is over: the end is pushed if nobody has. agent is a hash of whose it was, today what of the agent was counted
-// already on the day.
-func (d *SequenceDelta) Take(m *SequenceModel, c *Chain, agent uint64, day int64, today *AgentDay, fate Fate) {
+// already on the day, alpha the p-value below which it would have called somebody; 0: nothing could.
+func (d *SequenceDelta) Take(m *SequenceModel, c *Chain, agent uint64, day int64, today *AgentDay, fate Fate, alpha float64) {
 	c.End(m)
 	if fate == Forget || c.n == 0 {
 		return
 	}
-	if m.ready() && c.scored == c.n && fate != Alerted {
-		d.refer(c)
+	if m.ready() && c.scored == c.n {
+		d.expected += uint64(alpha*chance + 0.5)
+		if fate == Alerted {
+			d.called.Add(min(combined(c.top), m.session.Quantile(1-alpha)+BinWidth), 1)
+		} else {
+			d.refer(c)
+		}
 	}
 	if !m.ready() && fate == LearnFrom {
 		d.sample(c, agent)
@@ -121,7 +131,7 @@ func (d *SequenceDelta) Take(m *SequenceModel, c *Chain, agent uint64, day int64
 }
 
 func (d *SequenceDelta) learn(m *SequenceModel, w *walk, s Step, agent uint64, today *AgentDay, fate Fate) {
-	cs := w.contexts(s.Intent)
+	cs := w.contexts(s)
 	for i, c := range cs {
 		if c == 0 {
 			continue
@@ -231,11 +241,11 @@ func (d *SequenceDelta) hold(key uint64, w *walk, s Step, i int) *held {
 		d.held[key] = h
 	}
 	prev := w.last[0]
-	if w.n == 0 {
-		prev = beginSymbol
+	if i >= outcomeAt {
+		prev = outcomeSymbols + uint32(s.Outcome)
 	}
-	if prev < h.prev || prev == h.prev && s.Symbol < h.symbol {
-		h.prev, h.symbol = prev, s.Symbol
+	if prev < h.prev || prev == h.prev && s.Call < h.symbol {
+		h.prev, h.symbol = prev, s.Call
 	}
 	h.sink = h.sink || s.Sink()
 	for _, class := range w.classes[:reach[i]] {
@@ -291,7 +301,7 @@ func (d *SequenceDelta) sample(c *Chain, agent uint64) {
 	body := appendSteps(nil, c.kinds, c.steps[:n])
 	h := agent
 	for i := range n {
-		h = mix(h + uint64(c.kinds[c.steps[i]].Symbol))
+		h = mix(h + uint64(c.kinds[c.steps[i]].ended()))
 	}
 	if len(body) <= sampleBytes {
 		d.samples = insertSample(d.samples, sample{h, body})
@@ -337,6 +347,8 @@ func (d *SequenceDelta) Merge(o *SequenceDelta) {
 		}
 	}
 	d.session.Merge(o.session)
+	d.called.Merge(o.called)
+	d.expected += o.expected
 	for _, s := range o.samples {
 		d.samples = insertSample(d.samples, s)
 	}
@@ -361,7 +373,7 @@ func (d *SequenceDelta) addSymbol(id uint32, s Symbol) {
 
 func compareSymbols(a, b *Symbol) int {
 	return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.Class, b.Class), cmp.Compare(a.Tool, b.Tool), cmp.Compare(a.Resource, b.Resource),
-		cmp.Compare(a.Action, b.Action), cmp.Compare(a.Outcome, b.Outcome))
+		cmp.Compare(a.Action, b.Action))
 }
 
 func (d *SequenceDelta) addHeld(key uint64, o *held) {
@@ -454,7 +466,8 @@ func (d *SequenceDelta) Append(b []byte) []byte {
 			b = d.by[s][j].Append(b)
 		}
 	}
-	b = d.session.Append(b)
+	b = d.called.Append(d.session.Append(b))
+	b = binary.AppendUvarint(b, d.expected)
 	b = binary.AppendUvarint(b, uint64(len(d.samples)))
 	for i := range d.samples {
 		b = binary.BigEndian.AppendUint64(b, d.samples[i].key)
@@ -479,7 +492,7 @@ func (d *SequenceDelta) Decode(r *Reader) {
 	for range n {
 		context += r.Uvarint()
 		g := gram{key: context<<32 | uint64(r.Uint32()), n: r.uint32(), u: r.uint32()}
-		if context > math.MaxUint32 || uint32(g.key) == noSymbol || g.key <= last || g.n == 0 {
+		if context > math.MaxUint32 || uint32(g.key) == beginSymbol || g.key <= last || g.n == 0 {
 			r.Fail()
 		}
 		if r.Err != nil {
@@ -510,6 +523,10 @@ func (d *SequenceDelta) Decode(r *Reader) {
 		}
 	}
 	d.session.Decode(r)
+	d.called.Decode(r)
+	if d.expected = r.Uvarint(); d.expected > 1<<60 {
+		r.Fail()
+	}
 	for i := range r.Len() {
 		s := sample{r.Uint64(), bytes.Clone(r.Bytes())}
 		if i >= maxSamples || len(s.body) > sampleBytes || i > 0 && compareSamples(d.samples[i-1], s) > 0 {
@@ -553,7 +570,7 @@ func readHeld(r *Reader) (h held) {
 	h.most = r.uint32()
 	h.first, h.last = r.Varint(), r.Varint()
 	h.days = r.uint32()
-	if flags > 3 || uint32(h.key) == noSymbol || h.n == 0 || h.prev == noSymbol || h.symbol == noSymbol {
+	if flags > 3 || uint32(h.key) == beginSymbol || h.n == 0 || h.symbol == beginSymbol {
 		r.Fail()
 	}
 	return h

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/wayward-sec/wayward/event"
 )
 
 // Of quarantine (science §3.4).
@@ -63,11 +65,30 @@ func (m *SequenceModel) Learn(of *Model, d *SequenceDelta, terms Terms) {
 			m.by[s][j].Learn(d.by[s][j])
 		}
 	}
-	m.session.Learn(d.session)
+	m.session.Learn(m.chance(d))
 	if !scored && len(d.samples) > 0 {
 		m.begin(d.samples)
 	}
 	m.derive()
+}
+
+// maxCredit bounds what quiet days leave for busier ones.
+const maxCredit = 16 * chance
+
+// chance are the day's sessions that make references. Of those that called somebody it takes as many as do so by chance, and no further than where they
+// began to: without them the tail would be cut off there, the next threshold lie lower, and after some weeks twice as many call as should; with all of them,
+// who strays every day would in the end be usual.
+func (m *SequenceModel) chance(d *SequenceDelta) Histogram {
+	day := slices.Clone(d.session)
+	m.credit = min(m.credit+d.expected, maxCredit)
+	for i, n := range d.called {
+		take := min(uint64(n), m.credit/chance)
+		m.credit -= take * chance
+		if take > 0 {
+			day.Add((float64(i)+0.5)*BinWidth, uint32(take))
+		}
+	}
+	return day
 }
 
 // mergeGrams adds up two ascending lists.
@@ -154,7 +175,7 @@ func item(prev, symbol uint32) uint64 { return uint64(prev)<<32 | uint64(symbol)
 func (m *SequenceModel) item(h *held) uint64 {
 	for _, s := range [...]uint32{h.symbol, h.prev} {
 		if i, ok := m.at(noContext | uint64(s)); s >= symbolHashes && (!ok || m.grams[i].u < seqFloor) {
-			return item(0, s)
+			return item(newSymbol, s)
 		}
 	}
 	return item(h.prev, h.symbol)
@@ -162,7 +183,7 @@ func (m *SequenceModel) item(h *held) uint64 {
 
 // said is what a person said of an item or of what it is part of: 1 yes, −1 no, 0 nothing.
 func (m *SequenceModel) said(h *held) (r int) {
-	for _, it := range [...]uint64{item(h.prev, h.symbol), item(0, h.symbol), item(0, h.prev)} {
+	for _, it := range [...]uint64{item(h.prev, h.symbol), item(newSymbol, h.symbol), item(newSymbol, h.prev)} {
 		if i, ok := slices.BinarySearchFunc(m.words, it, func(w word, it uint64) int { return cmp.Compare(w.item, it) }); ok {
 			if !m.words[i].ok {
 				return -1
@@ -188,10 +209,7 @@ func (m *SequenceModel) accept(of *Model, terms Terms) {
 		it := m.item(h)
 		s := shifts[it]
 		if s == nil {
-			s = &Shift{What: m.wordsOf(it), Kind: "order", Item: itemName(it)}
-			if it>>32 == 0 {
-				s.Kind = "call"
-			}
+			s = m.about(it)
 			shifts[it] = s
 		}
 		s.Agents = max(s.Agents, int(h.crowd()))
@@ -252,10 +270,8 @@ func (m *SequenceModel) Waiting() (out []Shift) {
 		if !ok {
 			j = len(out)
 			at[it] = j
-			out = append(out, Shift{What: m.wordsOf(it), Kind: "order", Item: itemName(it), Waits: true})
-			if it>>32 == 0 {
-				out[j].Kind = "call"
-			}
+			out = append(out, *m.about(it))
+			out[j].Waits = true
 		}
 		out[j].Agents = max(out[j].Agents, int(h.crowd()))
 		out[j].Days = max(out[j].Days, int(h.days))
@@ -319,18 +335,23 @@ func parseItem(name string) (uint64, bool) {
 	return it, err == nil
 }
 
-// wordsOf says what an item is.
-func (m *SequenceModel) wordsOf(it uint64) string {
+// about begins to tell of an item.
+func (m *SequenceModel) about(it uint64) *Shift {
 	say := func(id uint32) string {
 		if s := m.Symbol(id); s != nil {
 			return s.String()
 		}
 		return "a call that was forgotten"
 	}
-	if it>>32 == 0 {
-		return say(uint32(it))
+	what := say(uint32(it))
+	switch prev := uint32(it >> 32); {
+	case prev == newSymbol:
+		return &Shift{What: what, Kind: "call", Item: itemName(it)}
+	case prev >= outcomeSymbols && prev < symbolHashes:
+		return &Shift{What: what + " (" + event.Outcome(prev-outcomeSymbols).String() + ")", Kind: "outcome", Item: itemName(it)}
+	default:
+		return &Shift{What: what + " after " + say(prev), Kind: "order", Item: itemName(it)}
 	}
-	return say(uint32(it)) + " after " + say(uint32(it>>32))
 }
 
 // age keeps the model within its bounds: what lacks support goes first, then all counts halve. Names go with what they name.
@@ -406,7 +427,7 @@ func (m *SequenceModel) begin(samples []sample) {
 			var w walk
 			for _, k := range chains[i].steps {
 				s := chains[i].kinds[k]
-				cs := w.contexts(s.Intent)
+				cs := w.contexts(s)
 				for j, c := range cs {
 					if c == 0 {
 						continue

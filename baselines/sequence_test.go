@@ -138,7 +138,11 @@ func (l *lab) end(c *Chain, agent uint64) float64 {
 		t = &AgentDay{}
 		l.today[agent] = t
 	}
-	l.d.Sequence.Take(l.model(), c, agent, l.day, t, fate)
+	alpha := l.alpha
+	if l.m == nil || l.m.State == Learning {
+		alpha = 0
+	}
+	l.d.Sequence.Take(l.model(), c, agent, l.day, t, fate, alpha)
 	return p
 }
 
@@ -166,6 +170,7 @@ func (l *lab) work(rng *rand.Rand, w *workload, sessions, agents int, each func(
 
 func TestRandomCallsInsertedIntoASessionAreFoundAndOrdinaryOnesAreNot(t *testing.T) {
 	made, below := 0, [3]int{}
+	byLength := [4][2]int{}
 	inserted := []int{1, 2, 3, 4, 6, 10}
 	hits, tries := map[int][2]int{}, map[int]int{}
 	delay := map[int]int{}
@@ -182,6 +187,13 @@ func TestRandomCallsInsertedIntoASessionAreFoundAndOrdinaryOnesAreNot(t *testing
 				l.work(rng, w, 300, 40, func(p float64, c *Chain) {
 					if day >= 14 {
 						made++
+						k := 0
+						for n := c.Steps(); k < 3 && n > 8<<k; k++ {
+						}
+						byLength[k][0]++
+						if p < 1e-2 {
+							byLength[k][1]++
+						}
 						for i, a := range [...]float64{1e-2, 1e-3, 1e-4} {
 							if p < a {
 								below[i]++
@@ -239,6 +251,7 @@ func TestRandomCallsInsertedIntoASessionAreFoundAndOrdinaryOnesAreNot(t *testing
 	for i, a := range [...]float64{1e-2, 1e-3, 1e-4} {
 		t.Logf("of %d ordinary sessions %d below %g: %.2f times as many as should be", made, below[i], a, float64(below[i])/float64(made)/a)
 	}
+	t.Logf("below 0.01 of those of up to 8, 16, 32 calls and of more: %v", byLength)
 	for _, k := range inserted {
 		t.Logf("%2d calls inserted: %.2f found at 1e-2, %.2f at 1e-3, after %.1f calls", k, float64(hits[k][0])/float64(tries[k]), float64(hits[k][1])/float64(tries[k]), float64(delay[k])/math.Max(1, float64(hits[k][1])))
 	}
@@ -259,7 +272,7 @@ func TestDeltasMergeInAnyOrderToTheSameBytes(t *testing.T) {
 		l.close()
 	}
 	l.m.State = Active
-	l.alpha = 1e-4
+	l.alpha = 1e-3
 	var parts []SequenceDelta
 	for i := range 6 {
 		if i == 3 {
@@ -293,4 +306,77 @@ func TestDeltasMergeInAnyOrderToTheSameBytes(t *testing.T) {
 			t.Fatal("another order gives other bytes")
 		}
 	}
+}
+
+// benched is a persona with four weeks behind it, and sessions of it ready to push.
+func benched() (*SequenceModel, [][]Step) {
+	rng := rand.New(rand.NewPCG(7, 7))
+	w := newWorkload(rng, 24, 12, .04, .06)
+	l := newLab()
+	l.alpha = 1e-3
+	for range 14 {
+		l.work(rng, w, 600, 60, nil)
+		l.close()
+	}
+	m := l.model()
+	var sessions [][]Step
+	for range 2000 {
+		in := w.pick(rng)
+		var steps []Step
+		for _, tool := range w.session(rng, in) {
+			outcome := event.OK
+			if rng.Float64() < w.err {
+				outcome = event.Error
+			}
+			steps = append(steps, l.d.Sequence.Step(m, "tool"+strconv.Itoa(tool), "", testClasses[tool%len(testClasses)], outcome, "intent"+strconv.Itoa(in)))
+		}
+		if len(steps) > 0 {
+			sessions = append(sessions, steps)
+		}
+	}
+	return m, sessions
+}
+
+// One step of one of 20,000 agents: the score alone, then with what is remembered and learned at the end of the session.
+func BenchmarkSequence(b *testing.B) {
+	m, sessions := benched()
+	b.Run("score", func(b *testing.B) {
+		chains := make([]Chain, 20_000)
+		b.ReportAllocs()
+		i := 0
+		for b.Loop() {
+			s := sessions[i%len(sessions)]
+			c := &chains[i*7919%len(chains)]
+			k := int(c.n) % len(s)
+			c.score(m, s[k])
+			c.push(s[k])
+			i++
+		}
+	})
+	b.Run("step", func(b *testing.B) {
+		agents := make([]struct {
+			Chain
+			AgentDay
+			session int
+		}, 20_000)
+		for i := range agents {
+			agents[i].session = i
+		}
+		var d SequenceDelta
+		b.ReportAllocs()
+		i := 0
+		for b.Loop() {
+			at := i * 7919 % len(agents)
+			a := &agents[at]
+			s := sessions[a.session%len(sessions)]
+			if k := int(a.n); k < len(s) {
+				a.Push(m, s[k])
+			} else {
+				d.Take(m, &a.Chain, uint64(at), 20, &a.AgentDay, LearnFrom, 1e-3)
+				a.Chain = Chain{kinds: a.kinds[:0], steps: a.steps[:0]}
+				a.session++
+			}
+			i++
+		}
+	})
 }
