@@ -158,10 +158,11 @@ var reach = [len(contexts{})]int{0, 2, 1, 2, 3, 1, 2, 0, 1, 0, 0}
 
 // walk is where a chain stands: what came last.
 type walk struct {
-	n       uint32
-	ended   uint32           // the last call, and how it ended
-	last    [seqOrder]uint32 // calls, newest first; before the first, beginSymbol
-	classes [seqOrder]uint32
+	n     uint32
+	ended uint32           // the last call, and how it ended
+	last  [seqOrder]uint32 // calls, newest first; before the first, beginSymbol
+	class uint32           // of the last
+	sinks uint8            // bit i: what came i calls before the last was a sink
 }
 
 func (w *walk) contexts(s Step) (c contexts) {
@@ -180,7 +181,7 @@ func (w *walk) contexts(s Step) (c contexts) {
 			c[intentSecondAt] = after(c[intentAt], w.last[1])
 		}
 	}
-	c[classAt], c[classAfterAt] = classContext, after(classSeed, w.classes[0])
+	c[classAt], c[classAfterAt] = classContext, after(classSeed, w.class)
 	if s.Call != endSymbol {
 		c[outcomeAt], c[outcomeOfAt] = outcomeContext, after(outcomeSeed, s.Call)
 	}
@@ -201,7 +202,8 @@ func (c *contexts) gram(i int, s Step) uint64 {
 func (w *walk) push(s Step) {
 	w.ended = s.ended()
 	w.last = [...]uint32{s.Call, w.last[0], w.last[1]}
-	w.classes = [...]uint32{s.Class, w.classes[0], w.classes[1]}
+	w.class = s.Class
+	w.sinks = w.sinks<<1 | uint8(s.Class&1)
 	w.n++
 }
 
@@ -274,20 +276,28 @@ type SequenceModel struct {
 	screen                 float32                     // sum above which a session may be odd
 }
 
+// slot is an entry of the derived table. The value of a context is what it leaves for what it refines, of an n-gram its own share. N-grams without a
+// context, or of one that refines only these, have all of their probability: almost every step asks for them.
 type slot struct {
-	key uint64
-	// value of a context is what is left for lower orders; of an n-gram its own share; of one without context, and of a class likewise, all of its probability.
+	tag   uint32 // of the key; the rest is in the place. 0: empty
 	value float32
 }
 
+// home is the place of a key in the table, and its tag.
+func (m *SequenceModel) home(key uint64) (i uint64, tag uint32) {
+	h := key * 0x9e3779b97f4a7c15
+	return h >> m.shift, uint32(h>>8) | 1
+}
+
 func (m *SequenceModel) find(key uint64) (float64, bool) {
-	mask := uint64(len(m.index) - 1)
-	for i := key * 0x9e3779b97f4a7c15 >> m.shift; ; i = (i + 1) & mask {
-		s := &m.index[i]
-		if s.key == key {
+	index := m.index
+	mask := uint64(len(index) - 1)
+	for i, tag := m.home(key); ; i++ {
+		s := &index[i&mask]
+		if s.tag == tag {
 			return float64(s.value), true
 		}
-		if s.key == 0 {
+		if s.tag == 0 {
 			return 0, false
 		}
 	}
@@ -307,33 +317,62 @@ func (m *SequenceModel) knows(symbol uint32) bool {
 
 // p is the probability of a step where the walk stands. Products are rounded before they are added, so that machines that fuse both agree.
 func (m *SequenceModel) p(w *walk, s Step) float64 {
-	c := w.contexts(s)
-	p, ok := m.find(noContext | uint64(s.Call))
+	p, ok := 0.0, false
+	if w.n > 0 {
+		skip := after(skipSeed, w.last[1])
+		if p, ok = m.find(skip&upper | uint64(s.Call)); !ok {
+			p = m.plain(w, s)
+			if back, known := m.find(skip & upper); known {
+				p *= back
+			}
+		}
+	} else {
+		p = m.plain(w, s)
+	}
+	c := after(orderSeed, w.ended)
+	p = m.refine(p, c, s.Call)
+	if w.n > 0 {
+		c = after(c, w.last[1])
+		if p = m.refine(p, c, s.Call); w.n > 1 {
+			p = m.refine(p, after(c, w.last[2]), s.Call)
+		}
+	}
+	if s.Intent != 0 {
+		c = after(intentSeed+uint64(s.Intent)<<16, w.ended)
+		if p = m.refine(p, c, s.Call); w.n > 0 {
+			p = m.refine(p, after(c, w.last[1]), s.Call)
+		}
+	}
+	if s.Call == endSymbol {
+		return p
+	}
+	c, o := after(outcomeSeed, s.Call)&upper, outcomeSymbols+uint64(s.Outcome)
+	q, ok := m.find(c | o)
 	if !ok {
-		// A new tool of a familiar class is no great surprise.
-		if p, ok = m.find(classContext | uint64(s.Class)); !ok {
-			p = m.classBack
-		}
-		p = m.refine(p, c[classAfterAt], s.Class)
-		if share, ok := m.find(sizeContext | uint64(s.Class)); ok {
-			p *= share
-		}
-		p *= m.back
-	}
-	for _, c := range c[skipAt:classAt] {
-		if c != 0 {
-			p = m.refine(p, c, s.Call)
-		}
-	}
-	if s.Call != endSymbol {
-		o := uint32(outcomeSymbols + s.Outcome)
-		q, ok := m.find(outcomeContext | uint64(o))
-		if !ok {
+		if q, ok = m.find(outcomeContext | o); !ok {
 			q = m.outcomeBack
 		}
-		p *= m.refine(q, c[outcomeOfAt], o)
+		if back, known := m.find(c); known {
+			q *= back
+		}
 	}
-	return p
+	return p * q
+}
+
+// plain is the probability of a call whatever came before. A new tool of a familiar class is no great surprise.
+func (m *SequenceModel) plain(w *walk, s Step) float64 {
+	if p, ok := m.find(noContext | uint64(s.Call)); ok {
+		return p
+	}
+	p, ok := m.find(classContext | uint64(s.Class))
+	if !ok {
+		p = m.classBack
+	}
+	p = m.refine(p, after(classSeed, w.class), s.Class)
+	if share, ok := m.find(sizeContext | uint64(s.Class)); ok {
+		p *= share
+	}
+	return p * m.back
 }
 
 // refine is one step of Witten-Bell: the share that the symbol has in the context, and what the context leaves for p.
@@ -348,12 +387,17 @@ func (m *SequenceModel) refine(p float64, context uint64, symbol uint32) float64
 
 // cost is the surprise of a step in 1/1024 bits.
 func (m *SequenceModel) cost(w *walk, s Step) int32 {
-	b := -math.Log2(m.p(w, s)) * seqBit
-	if !(b < seqMost) {
-		return seqMost
-	}
-	return int32(max(b, 0) + 0.5)
+	f := math.Float64bits(m.p(w, s))
+	return min(max((1023-int32(f>>52))*seqBit-int32(log2Of[f>>42&1023]), 0), seqMost)
 }
+
+// log2Of is the logarithm of a mantissa, in 1/1024 bits: as fine as a cost is.
+var log2Of = func() (of [1024]int16) {
+	for i := range of {
+		of[i] = int16(math.Round(math.Log2(1+(float64(i)+0.5)/1024) * seqBit))
+	}
+	return of
+}()
 
 // derive makes what is not stored.
 func (m *SequenceModel) derive() {
@@ -375,11 +419,11 @@ func (m *SequenceModel) derive() {
 	}
 	m.index = make([]slot, size)
 	put := func(key uint64, v float64) {
-		i := key * 0x9e3779b97f4a7c15 >> m.shift
-		for m.index[i].key != 0 {
+		i, tag := m.home(key)
+		for m.index[i].tag != 0 {
 			i = (i + 1) & uint64(size-1)
 		}
-		m.index[i] = slot{key, float32(v)}
+		m.index[i] = slot{tag, float32(v)}
 	}
 	group := func(i int) (end int, back, of float64) {
 		n, low := uint64(0), uint64(0)
@@ -408,28 +452,44 @@ func (m *SequenceModel) derive() {
 	byClass, classBack := flat(classContext, 1/float64(len(classes)+2))
 	byOutcome, outcomeBack := flat(outcomeContext, 1/float64(event.NotFound+1))
 	m.classBack, m.outcomeBack = classBack, outcomeBack
+	byCall := map[uint32]float64{}
+	if i, _ := m.at(noContext); i < len(m.grams) && m.grams[i].key&upper == noContext {
+		end, back, of := group(i)
+		m.back = back
+		for ; i < end; i++ {
+			call := uint32(m.grams[i].key)
+			class := m.classOf(call)
+			p, ok := byClass[class]
+			if !ok {
+				p = classBack
+			}
+			byCall[call] = own(&m.grams[i], of) + back*p/float64(classes[class]+1)
+		}
+	}
+	skips, outcomes := map[uint64]bool{after(skipSeed, beginSymbol) & upper: true}, map[uint64]bool{}
+	for i := range m.symbols {
+		skips[after(skipSeed, m.symbols[i].ID)&upper] = true
+		outcomes[after(outcomeSeed, m.symbols[i].ID)&upper] = true
+	}
 	for i := 0; i < len(m.grams); {
 		c := m.grams[i].key & upper
 		end, back, of := group(i)
 		put(c, back)
-		if c == noContext {
-			m.back = back
-		}
+		skip, outcome := skips[c], outcomes[c]
 		for ; i < end; i++ {
 			g := &m.grams[i]
-			v := own(g, of)
-			switch c {
-			case classContext:
-				v = byClass[uint32(g.key)]
-			case outcomeContext:
-				v = byOutcome[uint32(g.key)]
-			case noContext:
-				class := m.classOf(uint32(g.key))
-				p, ok := byClass[class]
-				if !ok {
-					p = m.classBack
-				}
-				v += back * p / float64(classes[class]+1)
+			v, last := own(g, of), uint32(g.key)
+			switch {
+			case c == classContext:
+				v = byClass[last]
+			case c == outcomeContext:
+				v = byOutcome[last]
+			case c == noContext:
+				v = byCall[last]
+			case skip:
+				v += back * byCall[last]
+			case outcome:
+				v += back * byOutcome[last]
 			}
 			put(g.key, v)
 		}

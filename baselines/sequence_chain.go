@@ -17,15 +17,20 @@ const (
 
 // Chain is the calls of one session and how odd they are so far. The zero value is a session that has not begun. It needs nothing of the engine.
 type Chain struct {
+	kinds []Step  // different ones
+	steps []uint8 // into kinds: the first maxSteps, then a ring of the newest; lost if there was no more room
 	walk
 	scored            uint32 // steps
 	cusum, high, peak int32  // cumulative sum now, its highest, the most surprising step; in 1/1024 bits
-	sum               int64  // of clipped bits
 	top               float32
-	over              bool                         // the end was pushed
-	exits             [strata - 1][seqStats]uint16 // bins that the statistics had come to at the end of each stratum
-	kinds             []Step                       // different ones
-	steps             []uint8                      // into kinds: the first maxSteps, then a ring of the newest; lost if there was no more room
+	sum               int64  // of clipped bits
+	exits             *exits // of a session that left the first stratum
+	over              bool   // the end was pushed
+}
+
+// exits are the bins that the statistics had come to at the end of each stratum.
+type exits struct {
+	of [strata - 1][seqStats]uint16
 }
 
 const lost = 255
@@ -73,18 +78,20 @@ func (c *Chain) score(m *SequenceModel, s Step) bool {
 	c.high = max(c.high, c.cusum)
 	n := c.n + 1
 	k := stratum(n)
-	bins := c.bins()
 	if k < strata-1 && n == strataEnds[k] {
-		c.exits[k] = bins
+		if c.exits == nil {
+			c.exits = new(exits)
+		}
+		c.exits.of[k] = c.bins()
 	}
 	t := &m.terms[k]
 	if t[peakStat] == nil {
 		return false
 	}
-	sum := t[peakStat][bins[peakStat]] + t[cusumStat][bins[cusumStat]]
+	sum := t[peakStat][peakBin(c.peak)] + t[cusumStat][cusumBin(c.high)]
 	// A running mean starts from little: it is judged at the end of the session and of each stratum alone, and in the last at each doubling.
 	if c.over || n >= strataEnds[0] && n&(n-1) == 0 {
-		sum += t[meanStat][bins[meanStat]]
+		sum += t[meanStat][meanBin(c.sum, c.scored)]
 	}
 	sum /= seqStats
 	if sum <= c.top {
@@ -103,11 +110,15 @@ func passed(n uint32) int {
 	return k
 }
 
-// bins are where the statistics stand in their histograms: a bit of the peak is 20 bins, of the cumulative sum 5, of the mean 80.
+// Where the statistics stand in their histograms: a bit of the peak is 20 bins, of the cumulative sum 5, of the mean 80.
+func peakBin(v int32) int  { return min(int(v)*20/seqBit, MaxBins-1) }
+func cusumBin(v int32) int { return min(int(v)*5/seqBit, MaxBins-1) }
+func meanBin(sum int64, n uint32) int {
+	return int(min(sum*80/int64(max(n, 1))/seqBit, MaxBins-1))
+}
+
 func (c *Chain) bins() [seqStats]uint16 {
-	return [...]uint16{
-		uint16(min(c.peak*20/seqBit, MaxBins-1)), uint16(min(int64(c.high)*5/seqBit, MaxBins-1)), uint16(min(c.sum*80/int64(max(c.scored, 1))/seqBit, MaxBins-1)),
-	}
+	return [...]uint16{uint16(peakBin(c.peak)), uint16(cusumBin(c.high)), uint16(meanBin(c.sum, c.scored))}
 }
 
 // note remembers the step for learning and for telling.
@@ -217,19 +228,24 @@ func (c *Chain) Append(b []byte) []byte {
 	}
 	b = binary.AppendUvarint(b, uint64(c.sum))
 	b = binary.LittleEndian.AppendUint32(b, math.Float32bits(c.top))
-	over := byte(0)
-	if c.over {
-		over = 1
-	}
-	b = append(b, over)
 	b = binary.LittleEndian.AppendUint32(b, c.ended)
-	for i := range seqOrder {
-		b = binary.LittleEndian.AppendUint32(b, c.last[i])
-		b = binary.LittleEndian.AppendUint32(b, c.classes[i])
+	b = binary.LittleEndian.AppendUint32(b, c.class)
+	for _, v := range c.last {
+		b = binary.LittleEndian.AppendUint32(b, v)
 	}
-	for s := range passed(c.n) {
-		for _, v := range c.exits[s] {
-			b = binary.LittleEndian.AppendUint16(b, v)
+	flags := c.sinks & (1<<seqOrder - 1) << 2
+	if c.over {
+		flags |= 1
+	}
+	if c.exits != nil {
+		flags |= 2
+	}
+	b = append(b, flags)
+	if c.exits != nil {
+		for _, e := range c.exits.of {
+			for _, v := range e {
+				b = binary.LittleEndian.AppendUint16(b, v)
+			}
 		}
 	}
 	return appendSteps(b, c.kinds, c.steps)
@@ -259,23 +275,27 @@ func (c *Chain) Decode(r *Reader) {
 	}
 	c.sum = int64(r.Uvarint())
 	c.top = math.Float32frombits(r.littleUint32())
-	c.over = r.Byte() == 1
-	c.ended = r.littleUint32()
-	for i := range seqOrder {
-		c.last[i], c.classes[i] = r.littleUint32(), r.littleUint32()
+	c.ended, c.class = r.littleUint32(), r.littleUint32()
+	for i := range c.last {
+		c.last[i] = r.littleUint32()
 	}
-	for s := range passed(c.n) {
-		for j := range c.exits[s] {
-			lo, hi := r.Byte(), r.Byte()
-			if c.exits[s][j] = uint16(lo) | uint16(hi)<<8; c.exits[s][j] >= MaxBins {
-				r.Fail()
+	flags := r.Byte()
+	c.over, c.sinks = flags&1 != 0, flags>>2
+	if flags&2 != 0 {
+		c.exits = new(exits)
+		for s := range c.exits.of {
+			for j := range c.exits.of[s] {
+				lo, hi := r.Byte(), r.Byte()
+				if c.exits.of[s][j] = uint16(lo) | uint16(hi)<<8; c.exits.of[s][j] >= MaxBins {
+					r.Fail()
+				}
 			}
 		}
 	}
 	c.kinds, c.steps = readSteps(r)
 	want := min(int(c.n), maxSteps+newest)
 	// A sum that no chain comes to would be no number in the end.
-	if c.n == 0 || len(c.steps) != want || c.scored > c.n || c.cusum < 0 || c.high < c.cusum || c.peak < 0 || c.peak > seqMost || c.sum < 0 || c.sum > int64(c.scored)*seqClip ||
+	if flags >= 4<<seqOrder || c.n == 0 || c.exits == nil && c.scored == c.n && passed(c.n) > 0 || len(c.steps) != want || c.scored > c.n || c.cusum < 0 || c.high < c.cusum || c.peak < 0 || c.peak > seqMost || c.sum < 0 || c.sum > int64(c.scored)*seqClip ||
 		!(c.top >= 0 && c.top <= math.MaxFloat32) {
 		r.Fail()
 	}

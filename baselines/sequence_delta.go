@@ -247,10 +247,7 @@ func (d *SequenceDelta) hold(key uint64, w *walk, s Step, i int) *held {
 	if prev < h.prev || prev == h.prev && s.Call < h.symbol {
 		h.prev, h.symbol = prev, s.Call
 	}
-	h.sink = h.sink || s.Sink()
-	for _, class := range w.classes[:reach[i]] {
-		h.sink = h.sink || class&1 != 0
-	}
+	h.sink = h.sink || s.Sink() || w.sinks&(1<<reach[i]-1) != 0
 	return h
 }
 
@@ -273,7 +270,7 @@ func (d *SequenceDelta) refer(c *Chain) {
 	for s := range strata {
 		bins := c.bins()
 		if s < passed(c.n) {
-			bins = c.exits[s]
+			bins = c.exits.of[s]
 		}
 		for j, b := range bins {
 			d.by[s][j].at(int(b))
