@@ -25,6 +25,7 @@ type Chain struct {
 	top               float32
 	sum               int64  // of clipped bits
 	exits             *exits // of a session that left the first stratum
+	cost              int32  // of the last step
 	over              bool   // the end was pushed
 }
 
@@ -70,6 +71,7 @@ func (c *Chain) Steps() int {
 
 func (c *Chain) score(m *SequenceModel, s Step) bool {
 	b := m.cost(&c.walk, s)
+	c.cost = b
 	c.scored++
 	c.peak = max(c.peak, b)
 	b = min(b, seqClip)
@@ -170,6 +172,18 @@ func (c *Chain) learnable() int {
 	return n
 }
 
+// OddBits is the surprise from which a step is told as odd: less likely than 1 in 64.
+const OddBits = 6
+
+// Odd tells whether the last step was odd.
+func (c *Chain) Odd() bool { return c.cost >= OddBits*seqBit }
+
+// Calm tells whether the cumulative sum is back at nothing.
+func (c *Chain) Calm() bool { return c.cusum == 0 }
+
+// Tested tells whether the chain has been a test: whether P says something.
+func (c *Chain) Tested(m *SequenceModel) bool { return m.ready() && m.session.Ready() && c.scored > 0 }
+
 // combined is the score of a chain's oddest moment: −log10 of the p-value that Cauchy's combination had then.
 func combined(top float32) float64 {
 	t := float64(top)
@@ -223,7 +237,7 @@ func (c *Chain) Append(b []byte) []byte {
 	}
 	b = binary.AppendUvarint(b, uint64(c.n))
 	b = binary.AppendUvarint(b, uint64(c.scored))
-	for _, v := range [...]int32{c.cusum, c.high, c.peak} {
+	for _, v := range [...]int32{c.cusum, c.high, c.peak, c.cost} {
 		b = binary.LittleEndian.AppendUint32(b, uint32(v))
 	}
 	b = binary.AppendUvarint(b, uint64(c.sum))
@@ -270,7 +284,7 @@ func (c *Chain) Decode(r *Reader) {
 		return
 	}
 	c.n, c.scored = r.uint32(), r.uint32()
-	for _, v := range [...]*int32{&c.cusum, &c.high, &c.peak} {
+	for _, v := range [...]*int32{&c.cusum, &c.high, &c.peak, &c.cost} {
 		*v = int32(r.littleUint32())
 	}
 	c.sum = int64(r.Uvarint())
@@ -295,7 +309,7 @@ func (c *Chain) Decode(r *Reader) {
 	c.kinds, c.steps = readSteps(r)
 	want := min(int(c.n), maxSteps+newest)
 	// A sum that no chain comes to would be no number in the end.
-	if flags >= 4<<seqOrder || c.n == 0 || c.exits == nil && c.scored == c.n && passed(c.n) > 0 || len(c.steps) != want || c.scored > c.n || c.cusum < 0 || c.high < c.cusum || c.peak < 0 || c.peak > seqMost || c.sum < 0 || c.sum > int64(c.scored)*seqClip ||
+	if flags >= 4<<seqOrder || c.n == 0 || c.exits == nil && c.scored == c.n && passed(c.n) > 0 || len(c.steps) != want || c.scored > c.n || c.cusum < 0 || c.high < c.cusum || c.peak < 0 || c.peak > seqMost || c.cost < 0 || c.cost > seqMost || c.sum < 0 || c.sum > int64(c.scored)*seqClip ||
 		!(c.top >= 0 && c.top <= math.MaxFloat32) {
 		r.Fail()
 	}
@@ -393,9 +407,9 @@ func (m *SequenceModel) Usual(t *Told, most int) (symbols []*Symbol, shares []fl
 	return symbols, shares
 }
 
-// Support is on how many agent-days a step came right after another.
-func (m *SequenceModel) Support(before, symbol uint32) int64 {
-	if i, ok := m.at(after(orderSeed, before)&upper | uint64(symbol)); ok {
+// Support is on how many agent-days the told call came right after the one before it.
+func (m *SequenceModel) Support(t *Told) int64 {
+	if i, ok := m.at(after(orderSeed, t.walk.ended)&upper | uint64(t.Step.Call)); ok {
 		return int64(m.grams[i].u)
 	}
 	return 0

@@ -101,6 +101,14 @@ func (d *SequenceDelta) Step(m *SequenceModel, tool, resource string, class even
 	return s
 }
 
+// Symbol is what stands behind a call that is new today; nil: nobody knows.
+func (d *SequenceDelta) Symbol(call uint32) *Symbol {
+	if s, ok := d.symbols[call]; ok {
+		return &s
+	}
+	return nil
+}
+
 // Take learns a chain that is over: the end is pushed if nobody has. agent is a hash of whose it was, today what of the agent was counted
 // already on the day, alpha the p-value below which it would have called somebody; 0: nothing could.
 func (d *SequenceDelta) Take(m *SequenceModel, c *Chain, agent uint64, day int64, today *AgentDay, fate Fate, alpha float64) {
@@ -122,7 +130,7 @@ func (d *SequenceDelta) Take(m *SequenceModel, c *Chain, agent uint64, day int64
 	d.stamp++
 	var w walk
 	n := c.learnable()
-	today.Begin(agent, day, n*len(contexts{}))
+	today.Begin(day, n*len(contexts{}))
 	for i := range n {
 		s := c.kinds[c.steps[i]]
 		d.learn(m, &w, s, agent, today, fate)
@@ -141,7 +149,7 @@ func (d *SequenceDelta) learn(m *SequenceModel, w *walk, s Step, agent uint64, t
 			if k := d.count(key); k != nil && k.stamp != d.stamp {
 				k.stamp = d.stamp
 				k.n = addSaturating32(k.n, 1)
-				if today.First(key) {
+				if today.First(agent, key) {
 					k.u = addSaturating32(k.u, 1)
 				}
 			}
@@ -157,7 +165,7 @@ func (d *SequenceDelta) learn(m *SequenceModel, w *walk, s Step, agent uint64, t
 		h.stamp = d.stamp
 		h.agents |= 1 << (mix(agent) >> 58)
 		h.n = addSaturating32(h.n, 1)
-		if today.First(key) {
+		if today.First(agent, key) {
 			h.u = addSaturating32(h.u, 1)
 		}
 	}
@@ -189,7 +197,7 @@ func (d *SequenceDelta) count(key uint64) *count {
 // grow makes room, or thins out.
 func (d *SequenceDelta) grow() {
 	old := d.counts
-	size := max(256, 2*len(old))
+	size := max(64, 2*len(old))
 	if d.used > 2*maxDayGrams {
 		d.limit = d.thin(maxDayGrams)
 		size = len(old)
@@ -580,15 +588,13 @@ type AgentDay struct {
 	used  uint16
 	small uint64      // until they are many
 	big   *[32]uint64 //
-	salt  uint64
 }
 
 // smallest is how many n-grams the small filter takes: those of a session of one call.
 const smallest = 14
 
-// Begin readies it for n more n-grams of an agent on a day.
-func (a *AgentDay) Begin(agent uint64, day int64, n int) {
-	a.salt = agent * 0x9e3779b97f4a7c15
+// Begin readies it for n more n-grams on a day.
+func (a *AgentDay) Begin(day int64, n int) {
 	if a.day != int32(day) {
 		a.day, a.used, a.small = int32(day), 0, 0
 		if a.big != nil {
@@ -605,9 +611,9 @@ func (a *AgentDay) Begin(agent uint64, day int64, n int) {
 	a.used = uint16(min(n, math.MaxUint16))
 }
 
-// First tells whether the n-gram comes for the first time today, and notes it. Begin must have made room.
-func (a *AgentDay) First(key uint64) bool {
-	h := mix(key + a.salt)
+// First tells whether the n-gram comes for the first time today from the agent, whose hash is given, and notes it. Begin must have made room.
+func (a *AgentDay) First(agent, key uint64) bool {
+	h := mix(key + agent*0x9e3779b97f4a7c15)
 	i, j := &a.small, &a.small
 	if a.big != nil {
 		i, j = &a.big[h>>20&31], &a.big[h>>28&31]
