@@ -210,7 +210,8 @@ type sessionNumbers struct {
 	Intent     uint64
 	Currency   uint64
 	Even       float64
-	Limits     [baselines.Features]float32
+	Limits     [baselines.Features]float32 // totals at which to look closely: next, and at all
+	Looks      [baselines.Features]float32
 	GapSum     float32
 	GapSquares float32
 	Base       int32 // of which baseline the limits are
@@ -229,16 +230,17 @@ const (
 	fewBits  = 2048
 )
 
-func (d *few) see(hash uint32) float64 {
+// see notes a thing; fresh tells whether the count has changed.
+func (d *few) see(hash uint32) (n float64, fresh bool) {
 	if len(d.words) <= fewExact {
 		for _, h := range d.words {
 			if h == hash {
-				return float64(len(d.words))
+				return 0, false
 			}
 		}
 		if len(d.words) < fewExact {
 			d.words = append(d.words, hash)
-			return float64(len(d.words))
+			return float64(len(d.words)), true
 		}
 		old := d.words
 		d.words = make([]uint32, fewBits/32)
@@ -246,12 +248,16 @@ func (d *few) see(hash uint32) float64 {
 			d.words[h%fewBits/32] |= 1 << (h % 32)
 		}
 	}
-	d.words[hash%fewBits/32] |= 1 << (hash % 32)
-	n := 0
-	for _, w := range d.words {
-		n += bits.OnesCount32(w)
+	word := &d.words[hash%fewBits/32]
+	if *word&(1<<(hash%32)) != 0 {
+		return 0, false
 	}
-	return -fewBits * math.Log(1-float64(min(n, fewBits-1))/fewBits)
+	*word |= 1 << (hash % 32)
+	set := 0
+	for _, w := range d.words {
+		set += bits.OnesCount32(w)
+	}
+	return -fewBits * math.Log(1-float64(min(set, fewBits-1))/fewBits), true
 }
 
 // episode is the open finding of an agent: one for all that is crossed until all has been calm for an hour.
