@@ -139,7 +139,7 @@ func TestFirstPaymentToADomain(t *testing.T) {
 	if f.Rule != "destination/domain" || !f.Alert || f.Severity < event.Medium || f.Target != "evil.example" || f.ScopeID != "a3" || f.Analytic != event.StatisticalAnalytic || f.Refs[0].ID != "evil" {
 		t.Errorf("got %+v", f)
 	}
-	for _, part := range []string{`first payment to domain "evil.example" by persona "refunds"`, "agent-days know 3 domains, a new one comes on 0.099 %", "such a day is 1 in "} {
+	for _, part := range []string{`first payment to domain "evil.example" by persona "refunds"`, "agent-days know 3 domains, a new one comes on 0.1 %", "such a day is 1 in "} {
 		if !strings.Contains(f.Why, part) {
 			t.Errorf("%q lacks %q", f.Why, part)
 		}
