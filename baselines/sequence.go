@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"math"
 	"slices"
-	"strings"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -21,7 +20,6 @@ const (
 	seqClip    = 12 * seqBit // what one step adds to the cumulative sum at most
 	seqKappa   = 1 * seqBit  // slack of the cumulative sum above the persona's mean
 	seqMost    = 30 * seqBit // bits of one step at most: the end of a histogram
-	maxName    = 128
 	maxSymbols = 4096
 	// maxGrams bounds contexts and n-grams of a model: three quarters of a table of 2^16. Beyond, a model ages at the close of a day.
 	maxGrams = 3 << 14
@@ -78,7 +76,7 @@ func (s Step) ended() uint32 {
 
 // symbolOf is what stands behind a call, in memory of its own.
 func symbolOf(s Step, tool, resource string, class event.Class) Symbol {
-	return Symbol{s.Call, s.Class, strings.Clone(tool[:min(len(tool), maxName)]), strings.Clone(resource[:min(len(resource), maxName)]), class}
+	return Symbol{s.Call, s.Class, Name(tool), Name(resource), class}
 }
 
 // String says what the call is.
@@ -554,10 +552,10 @@ func (m *SequenceModel) Symbol(id uint32) *Symbol {
 	case beginSymbol, endSymbol:
 		return &Symbol{ID: id}
 	}
-	return find(m.symbols, id)
+	return symbolIn(m.symbols, id)
 }
 
-func find(in []Symbol, id uint32) *Symbol {
+func symbolIn(in []Symbol, id uint32) *Symbol {
 	if i, ok := slices.BinarySearchFunc(in, id, func(s Symbol, id uint32) int { return cmp.Compare(s.ID, id) }); ok {
 		return &in[i]
 	}
@@ -565,7 +563,7 @@ func find(in []Symbol, id uint32) *Symbol {
 }
 
 func (m *SequenceModel) classOf(symbol uint32) uint32 {
-	if s := find(m.symbols, symbol); s != nil {
+	if s := symbolIn(m.symbols, symbol); s != nil {
 		return s.Class
 	}
 	return symbol // the end is a class of its own
@@ -666,16 +664,6 @@ func (m *SequenceModel) Decode(r *Reader) {
 	if r.Err == nil {
 		m.derive()
 	}
-}
-
-// uint32 reads a number that has at most 32 bits.
-func (r *Reader) uint32() uint32 {
-	v := r.Uvarint()
-	if v > math.MaxUint32 {
-		r.fail()
-		return 0
-	}
-	return uint32(v)
 }
 
 func appendSymbols(b []byte, list []Symbol) []byte {
