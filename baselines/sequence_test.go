@@ -118,8 +118,9 @@ func (l *lab) push(c *Chain, tool int, failed bool, intent string) bool {
 func (l *lab) end(c *Chain, agent uint64) float64 {
 	c.End(l.model())
 	p := c.P(l.model())
-	fate := LearnFrom
+	fate := LearnAll
 	if l.m != nil && l.m.State != Learning {
+		fate = LearnFrom
 		switch {
 		case p < l.alpha:
 			fate = Alerted
