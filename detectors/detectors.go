@@ -70,6 +70,7 @@ var registry = []kind{
 	{"declaration", 3, newDeclaration, func() Part { return new(contradictions) }},
 	{"separation", 4, newSeparation, func() Part { return new(duties) }},
 	{"inventory", 5, newInventory, func() Part { return new(inventoryPart) }},
+	{"volume", 6, newVolumes, func() Part { return new(volumePart) }},
 	{"rarity", 8, newRarity, func() Part { return new(acquaintance) }},
 }
 

@@ -124,11 +124,11 @@ func (d *rarity) why(x *Scene, e *event.Event, m *baselines.RarityModel, worst *
 		m = &x.Base.Prior.Rarity
 	}
 	o := &m.Of[worst.field]
-	b.WriteString("; " + thousands(int64(m.Support())) + " agent-days" + whose + " know " + strconv.Itoa(len(o.Values)) + " " + rarities[worst.field].many)
-	b.WriteString(", a new one comes on " + percent(m.New(worst.field)) + " of them")
+	b.WriteString("; " + event.Thousands(int64(m.Support())) + " agent-days" + whose + " know " + strconv.Itoa(len(o.Values)) + " " + rarities[worst.field].many)
+	b.WriteString(", a new one comes on " + event.Percent(m.New(worst.field)) + " of them")
 	if worst.worst < baselines.Circumstances {
 		b.WriteString(", " + [...]string{"and is sent, paid or granted something", "and is sent, paid or granted something by a tool's result", "and sends, pays, deletes or the like"}[worst.worst] +
-			" on " + percent(m.Happens(worst.worst)))
+			" on " + event.Percent(m.Happens(worst.worst)))
 	}
 	if worst.wide && whose == "" {
 		b.WriteString("; no persona of the tenant knows it")
@@ -146,7 +146,7 @@ func (d *rarity) why(x *Scene, e *event.Event, m *baselines.RarityModel, worst *
 	if worst.judged&(2<<baselines.TaintedReach) != 0 {
 		b.WriteString("; the destination came from a tool result")
 	}
-	b.WriteString("; such a day is " + odds(joint))
+	b.WriteString("; such a day is " + event.Odds(joint))
 	return b.String()
 }
 
@@ -205,6 +205,3 @@ func (d *rarity) domainOf(e *event.Event) string {
 	}
 	return e.Destination.Kind
 }
-
-// percent writes a probability with two figures.
-func percent(p float64) string { return strconv.FormatFloat(100*p, 'g', 2, 64) + " %" }

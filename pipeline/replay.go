@@ -33,6 +33,8 @@ type Replay struct {
 	Deliver func(*event.Finding) error
 	// Command, if not nil, is given the commands that a live engine would issue in each slice, sorted by (time, scope), those of a scope by epoch. Expiry runs on the watermark.
 	Command func(*event.Command) error
+	// Closed, if not nil, is shown each snapshot as it is closed, with what its day added.
+	Closed func(m *baselines.Model, d *baselines.Delta)
 	// Bad is told of each record that did not decode.
 	Bad func(at int64, reason string, err error)
 	// Progress is told, after each chunk, how much of the source is done.
