@@ -7,7 +7,6 @@ import (
 	"math"
 	"math/bits"
 	"slices"
-	"strings"
 )
 
 // Field is one thing about a call that may be seen for the first time.
@@ -100,7 +99,6 @@ func (v Via) String() string { return vias[v] }
 // Bounds and settings of vocabularies.
 const (
 	maxValues     = 4096 // of a field; beyond, the field is open
-	maxName       = 128  // bytes
 	maxQuarantine = 1024
 	forgetDays    = 180 // after which a value that nobody showed is forgotten
 	graceDays     = 30  // … one in quarantine
@@ -797,21 +795,4 @@ func (r *Reader) count() uint64 {
 		return 0
 	}
 	return n
-}
-
-func (r *Reader) uint32() uint32 {
-	n := r.Uvarint()
-	if n > math.MaxUint32 {
-		r.Fail()
-		return 0
-	}
-	return uint32(n)
-}
-
-// Name bounds a name that is kept: 128 bytes. What is longer keeps its hash apart and its beginning.
-func Name(s string) string {
-	if len(s) > maxName {
-		s = strings.ToValidUTF8(s[:maxName], "")
-	}
-	return strings.Clone(s)
 }

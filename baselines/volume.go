@@ -394,6 +394,7 @@ type IntentModel struct {
 type VolumeModel struct {
 	Season   [HoursOfWeek]Cell
 	Exposure int64
+	Learned  int64 // days on which something was learned
 	// Days are sums over days of how busy they were: N days, X events, E expected, X2 the sum of X²/E.
 	Days DaySums
 	Of   [Features]FeatureModel
@@ -435,6 +436,9 @@ func (v *VolumeModel) Learn(m *Model, d *VolumeDelta) {
 		c := &v.Season[i]
 		decay(&c.X, &c.E)
 		c.X, c.E = plus(c.X, d.Season[i].X), plus(c.E, d.Season[i].E)
+	}
+	if d.Exposure > 0 {
+		v.Learned = min(v.Learned+1, 1<<20)
 	}
 	decay(&v.Exposure)
 	v.Exposure = plus(v.Exposure, d.Exposure)
@@ -588,7 +592,9 @@ const (
 	defaultPhi  = 2
 	defaultA0   = 1
 	leastBlocks = 200
-	leastRates  = 20
+	// leastLearned is on how many days dispersion settles: on the first there are no means yet, on the second deviations are cut off by guess.
+	leastLearned = 3
+	leastRates   = 20
 )
 
 // fit derives the floats from the sums.
@@ -608,6 +614,7 @@ func (v *VolumeModel) fit() {
 		m.A0, m.Peer, m.PeerSD = m.Rates.fit()
 		for w := range m.Hyper {
 			m.Hyper[w] = m.Spread[w].fit()
+			m.Hyper[w].Fitted = m.Hyper[w].Fitted && v.Learned >= leastLearned
 		}
 	}
 	for k := range v.Theta {

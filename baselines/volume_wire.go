@@ -186,7 +186,7 @@ func (d *VolumeDelta) Decode(r *Reader) {
 // Append encodes the model.
 func (v *VolumeModel) Append(b []byte) []byte {
 	b = appendSome(b, cellsOf(&v.Season)...)
-	b = appendInts(b, &v.Exposure)
+	b = appendInts(b, &v.Exposure, &v.Learned)
 	b = appendSome(b, v.Days.list()...)
 	for f := range v.Of {
 		o := &v.Of[f]
@@ -231,7 +231,7 @@ func (v *VolumeModel) Append(b []byte) []byte {
 func (v *VolumeModel) Decode(r *Reader) {
 	*v = VolumeModel{}
 	readSome(r, cellsOf(&v.Season)...)
-	readInts(r, &v.Exposure)
+	readInts(r, &v.Exposure, &v.Learned)
 	readSome(r, v.Days.list()...)
 	for f := range v.Of {
 		o := &v.Of[f]

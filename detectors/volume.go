@@ -513,16 +513,16 @@ func (v *volumes) close(a *agentVolume, first *firsts, w int, from, to int64) {
 				continue
 			}
 			l := &v.lens.of[f]
-			score := v.widest(a, w, c).Score(a.size(c, tops[c]) / l.unit)
-			odd = odd || score >= l.look[w]
+			s := score(f, v.widest(a, w, c), a.size(c, tops[c])/l.unit)
+			odd = odd || s >= l.look[w]
 			if !learn || !v.learns(f, first.Currency) {
 				continue
 			}
 			d := &v.x.Delta.Volume.Of[f]
 			k := v.expected(a, w, c, hours)
 			d.Spread[w].Add(a.size(c, sums[c])/l.unit, k, k.M/l.hyper[w].Factor)
-			if l.hyper[w].Fitted {
-				d.Block[w].Add(score, 1)
+			if l.own[w] {
+				d.Block[w].Add(s, 1)
 			}
 		}
 		joined := 1.0
@@ -530,7 +530,7 @@ func (v *volumes) close(a *agentVolume, first *firsts, w int, from, to int64) {
 			joined, _ = v.joined(a, first, w, tops)
 			p = min(p, v.lens.together(test, joined))
 		}
-		if learn && v.lens.of[baselines.EventCount].cal[w] != nil {
+		if learn && v.lens.of[baselines.EventCount].own[w] && v.lens.of[baselines.EventCount].cal[w] != nil {
 			v.x.Delta.Volume.Joint[test].Add(scoreOf(joined), 1)
 		}
 	}
@@ -658,8 +658,13 @@ func (v *volumes) day(a *agentVolume, first *firsts, block, next int64, sums []f
 			}
 			a.rings.Row(week)[c] = 0
 		}
+		total := a.size(c, sums[c])
+		if v.knows(f, first.Currency) { // one day's excess is no ramp
+			k := v.widest(a, baselines.DayWindow, c)
+			total = min(total, (k.M+5*math.Sqrt(k.Variance())+k.Phi)*v.lens.of[f].unit)
+		}
 		if next-block <= baselines.WeekDays {
-			a.rings.Row(week + int(next-block) - 1)[c] = float32(a.size(c, sums[c]))
+			a.rings.Row(week + int(next-block) - 1)[c] = float32(total)
 		}
 		if !v.knows(f, first.Currency) || !v.x.Eligible || a.Exposure < fresh {
 			continue
@@ -726,7 +731,7 @@ func (v *volumes) ramp(a *agentVolume, first *firsts) {
 		v.ps = append(v.ps, min(p, 0.5))
 		if p < best.p {
 			best.p, best.feature = p, f
-			best.observed, best.expected = total*1/baselines.WeekDays, k.M/rampFactor/baselines.WeekDays*l.unit
+			best.observed, best.expected = total/baselines.WeekDays, k.M/rampFactor/baselines.WeekDays*l.unit
 			best.low, best.high = k.Quantile(0.99)/baselines.WeekDays*l.unit, k.Quantile(1e-3)/baselines.WeekDays*l.unit
 		}
 	}

@@ -30,6 +30,7 @@ type lensFeature struct {
 	peer        float64
 	peerSD      float64
 	hyper       [baselines.Windows]baselines.Hyper
+	own         [baselines.Windows]bool                  // hyper is the persona's own: scores by another yardstick are not learned
 	cal         [baselines.Windows]*baselines.Calibrator // nil: too little was seen
 	look        [baselines.Windows]float64               // score from which a block may be odd
 	session     *baselines.Calibrator
@@ -105,7 +106,7 @@ func newLens(base *baselines.Model) *lens {
 		o.rate, o.unit, o.a0, o.peer, o.peerSD = own.Rate, own.Unit, own.A0, own.Peer, own.PeerSD
 		o.on = o.rate > 0 && o.unit > 0
 		for w := range o.cal {
-			o.hyper[w] = own.Hyper[w]
+			o.hyper[w], o.own[w] = own.Hyper[w], own.Hyper[w].Fitted
 			if !o.hyper[w].Fitted && p != nil && p.Of[i].Hyper[w].Fitted {
 				o.hyper[w] = p.Of[i].Hyper[w]
 			}
@@ -179,9 +180,19 @@ func (l *lens) intent(intent uint64, f baselines.Feature) *baselines.Calibrator 
 	return l.of[f].session
 }
 
+// score is how odd a window's sum is. Of what single calls bring in any size it is put on a logarithmic scale: a sum of heavy-tailed sizes is large because of one of
+// them, so its own tail is a power of x, which a generalised Pareto tail of logarithms follows and one of x does not.
+func score(f baselines.Feature, k baselines.Count, x float64) float64 {
+	s := k.Score(x)
+	if s > 0 && f >= baselines.RecordSum && f <= baselines.CostSum {
+		return 4 * math.Log1p(s)
+	}
+	return s
+}
+
 // p is the p-value of a window's sum x, in events' worth: what the model says or what the blocks of the past say, whichever is more usual.
 func (l *lens) p(f baselines.Feature, w int, k baselines.Count, x float64) float64 {
-	p := l.of[f].cal[w].P(k.Score(x))
+	p := l.of[f].cal[w].P(score(f, k, x))
 	if p < 0.05 {
 		p = max(p, k.Tail(x))
 	}
