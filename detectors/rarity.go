@@ -209,6 +209,9 @@ func (d *rarity) hash(e *event.Event) {
 		for _, l := range r.Labels {
 			k.resource += xxhash.Sum64String(l) // in any order
 		}
+		if c := r.Classification; c != "" && !slices.Contains(r.Labels, c) { // it is one of them to a persona
+			k.resource += xxhash.Sum64String(c)
+		}
 		all = mixed(all, k.resource^2)
 	}
 	d.domains = d.domains[:0]
@@ -359,9 +362,14 @@ func (d *rarity) domain(e *event.Event, v *value) string {
 	return strings.ToLower(e.Destination.Kind) + ":"
 }
 
-// ResourceClass names a class of resources: type, environment and labels, each after a bar.
+// ResourceClass names a class of resources: type, environment and labels, each after a bar. The classification is one of the labels.
 func ResourceClass(r *event.Resource) string {
-	return r.Type + "|" + r.Environment + "|" + strings.Join(slices.Sorted(slices.Values(r.Labels)), ",")
+	labels := slices.Clone(r.Labels)
+	if c := r.Classification; c != "" && !slices.Contains(labels, c) {
+		labels = append(labels, c)
+	}
+	slices.Sort(labels)
+	return r.Type + "|" + r.Environment + "|" + strings.Join(labels, ",")
 }
 
 // prefixOf is the part of a hash that people compare.
