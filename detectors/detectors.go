@@ -111,6 +111,10 @@ type Who struct {
 	Base         *baselines.Model
 	Since, Until int64
 	alpha        [baselines.Families]float64 // thresholds on p-values that follow from Base and Terms
+
+	// Delta is what the shard gathers for the baseline on Day; nil: nothing yet. It lies here so that an event need not look for it.
+	Delta *baselines.Delta
+	Day   int64
 }
 
 // Rest sets the baseline that is in force from since to until.

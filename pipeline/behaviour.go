@@ -44,6 +44,20 @@ type behaviour struct {
 	session  *page
 	sessions bool // session was looked for in this event
 
+	models     models // in force; nil: none ever
+	newest     int64  // in a replay: the event time that the whole file has reached
+	was        int64  // event time that the shard had reached before what it is applying
+	approved   bool   // in a replay: all of it is known to be good
+	gathered   []gathered
+	gatheredAt map[keyDay]int
+	holders    []*detectors.Who // that have a delta at hand
+	ledger     map[keyDay]*page // what the relation stage has not been told. Derived: these are pages
+	flushing   bool             // the slice under way tells it
+	flushed    int64            // ten minutes of event time for which it was last told
+	ended      int64            // ten minutes of event time in which idle sessions were last looked for
+	alive      map[*page]bool   // sessions that have not ended. Derived
+	waste      baselines.Delta  // of personas of which nothing is learned
+
 	partials detectors.Partials
 	notes    []detectors.Note
 	said     map[uint64]int32 // into notes, by a hash of what they say
@@ -63,7 +77,7 @@ const (
 )
 
 func newBehaviour(p int32, r *rules, set *policy.Set, topic string) *behaviour {
-	b := &behaviour{shard: newShard(p, r), panel: detectors.New(set), topic: topic, gates: map[string]gate{}, said: map[uint64]int32{}, relation: make([]int64, r.facts), facts: make([][]byte, r.facts), hint: make([]int, r.facts)}
+	b := &behaviour{shard: newShard(p, r), panel: detectors.New(set), topic: topic, gates: map[string]gate{}, said: map[uint64]int32{}, ledger: map[keyDay]*page{}, gatheredAt: map[keyDay]int{}, alive: map[*page]bool{}, relation: make([]int64, r.facts), facts: make([][]byte, r.facts), hint: make([]int, r.facts)}
 	for i := range b.relation {
 		b.relation[i] = noTime
 	}
@@ -135,11 +149,18 @@ func (b *behaviour) observe(e *event.Event, stamp int64) {
 		b.counts.late++
 	}
 	pg.seen = max(pg.seen, t)
+	if b.replay == nil {
+		if b.was = t; b.clock.seen {
+			b.was = b.clock.newest
+		}
+	}
+	b.clock.see(t, pg.hash)
 
 	b.scene.Time = t
 	b.scene.Agent = &pg.memory
 	b.agent, b.session, b.sessions = pg, nil, false
 	b.role(pg, e)
+	b.learn(pg, e, t)
 	if hour := baselines.FloorDiv(t, 3_600_000); hour > pg.active {
 		pg.active = hour
 		persona := b.scene.Persona
@@ -149,11 +170,11 @@ func (b *behaviour) observe(e *event.Event, stamp int64) {
 		b.Contribute(guardSlot, policy.PersonaScope, persona, acted)
 	}
 	b.panel.Observe(&b.scene, e)
+	b.after(e)
 	if pg.breaker != nil || pg.barred > 0 || len(b.wide) > 0 {
 		b.defied(pg, e)
 	}
 
-	b.clock.see(t, pg.hash)
 	if h := baselines.FloorDiv(b.clock.newest, 3_600_000); h > b.sweptHour {
 		b.sweptHour = h
 		b.forget()
@@ -162,14 +183,14 @@ func (b *behaviour) observe(e *event.Event, stamp int64) {
 
 // role finds who the agent is: the persona it sends, else the registry's. An agent keeps both until it says otherwise or the set changes.
 func (b *behaviour) role(pg *page, e *event.Event) {
-	if pg.set != b.panel.Set || pg.sent != e.Persona {
-		pg.set = b.panel.Set
+	if fork := forkHash(&e.Agent); pg.set != b.panel.Set || pg.sent != e.Persona || pg.fork != fork {
+		pg.set, pg.fork = b.panel.Set, fork
 		pg.sent = strings.Clone(e.Persona)
 		persona := e.Persona
 		if persona == "" {
 			persona = b.panel.Set.PersonaOf(e.Tenant, e.Agent.ID)
 		}
-		pg.who = b.panel.Who(e.Tenant, persona, "")
+		pg.who = b.panel.Who(e.Tenant, persona, forkName(fork))
 	}
 	b.scene.Who = pg.who
 }
@@ -180,7 +201,7 @@ func (b *behaviour) forget() {
 	b.sweep(func(pg *page) bool {
 		idle := int64(agentIdle)
 		switch {
-		case pg.breaker.Open(), pg.barred > 0:
+		case pg.breaker.Open(), pg.barred > 0, pg.key[0] == deltaPage:
 			return false
 		case pg.breaker != nil:
 			idle = breakerIdle
@@ -199,7 +220,9 @@ func (b *behaviour) Session() *detectors.Memory {
 			b.session = b.sessionPage(b.current.Session)
 		}
 		if b.session != nil {
-			b.session.seen = max(b.session.seen, b.scene.Time)
+			s := b.session
+			s.seen, s.active, s.who, s.set, s.going = max(s.seen, b.scene.Time), b.reached(), b.agent.who, b.agent.set, true
+			b.alive[s] = true
 		}
 	}
 	if b.session == nil {
@@ -209,9 +232,19 @@ func (b *behaviour) Session() *detectors.Memory {
 }
 
 func (b *behaviour) sessionPage(session string) *page {
+	if pg := b.sessionIf(session); pg != nil {
+		b.touch(pg)
+		return pg
+	}
+	pg := b.page(b.key, b.agent.tenant)
+	b.agent.last = pg
+	return pg
+}
+
+// sessionIf is the page of a session of the agent, if there is one; its key is in b.key else.
+func (b *behaviour) sessionIf(session string) *page {
 	n := len(b.agent.key) + 1 // of agent and separator
 	if pg := b.agent.last; pg != nil && !pg.dead && len(pg.key) == n+len(session) && pg.key[n:] == session && event.Plain(session) {
-		b.touch(pg)
 		return pg
 	}
 	k := append(b.key[:0], sessionPage)
@@ -219,8 +252,10 @@ func (b *behaviour) sessionPage(session string) *page {
 	k = append(k, '|')
 	k = event.AppendKeyPart(k, session)
 	b.key = k
-	pg := b.page(k, b.agent.tenant)
-	b.agent.last = pg
+	pg := b.pages[string(k)]
+	if pg != nil {
+		b.agent.last = pg
+	}
 	return pg
 }
 
@@ -239,6 +274,10 @@ func (b *behaviour) Find(f event.Finding) {
 		id = f.Agent + "|" + id // sessions of two agents may share a name
 	}
 	f.UID = event.UID(f.Tenant, f.Detector+"/"+f.Rule, f.ScopeType, id, f.Refs[len(f.Refs)-1].ID)
+	if f.Alert {
+		shade(b.agent, b.scene.Time)
+		b.scene.Eligible = b.approved
+	}
 	b.find(&f)
 	b.respond(&f)
 }
@@ -278,8 +317,10 @@ func (b *behaviour) control(r *record) error {
 	}
 	switch c.Kind {
 	case controlTick:
+		b.was = b.clock.newest
 		b.clock.tick(c.Time)
 		b.idle = c.IdleMS >= idleAfter
+		b.endIdle(b.clock.watermark())
 	case controlIdle:
 		b.idle = true
 	case controlVerdict:
@@ -288,6 +329,9 @@ func (b *behaviour) control(r *record) error {
 		if pg := b.page(b.key, c.Tenant); pg != nil {
 			pg.verdicts++
 			pg.seen = max(pg.seen, c.Time)
+			if c.Severity > int(event.Signal) {
+				shade(pg, c.Time)
+			}
 			b.counts.verdicts++
 		}
 	case controlRelation:
@@ -333,6 +377,9 @@ func (b *behaviour) control(r *record) error {
 // seal writes what the slice gathered to the relation stage: at most one facts record per transaction and facts partition (split above factsBytes),
 // and at least once a second the watermark to every facts partition.
 func (b *behaviour) seal() {
+	if b.due() {
+		b.flush()
+	}
 	n := b.rules.facts
 	tell := b.replay == nil && (b.now-b.told >= tellEvery || b.idle != b.toldIdle)
 	if tell {
@@ -419,6 +466,7 @@ func (b *behaviour) appendVars(v []byte) []byte {
 	v = binary.AppendVarint(v, b.stamp)
 	v = binary.AppendVarint(v, b.told)
 	v = binary.AppendVarint(v, b.sweptHour)
+	v = binary.AppendVarint(binary.AppendVarint(v, b.flushed), b.ended)
 	v = binary.AppendUvarint(v, uint64(len(b.relation)))
 	for _, t := range b.relation {
 		v = binary.AppendVarint(v, t)
@@ -449,6 +497,7 @@ func (b *behaviour) decodeVars(r *baselines.Reader) {
 	b.stamp = r.Varint()
 	b.told = r.Varint()
 	b.sweptHour = r.Varint()
+	b.flushed, b.ended = r.Varint(), r.Varint()
 	for i := range r.Len() {
 		if t := r.Varint(); i < len(b.relation) {
 			b.relation[i] = t
@@ -471,9 +520,22 @@ func (b *behaviour) decodeVars(r *baselines.Reader) {
 	}
 	b.panel = b.panelOf(r, b.panel)
 	b.drain() // what an aborted slice gathered is gone with it
+	b.forgetSlice()
 }
 
-func (b *behaviour) indexed(*page) {}
+// indexed files a page that came from disk or was put back.
+func (b *behaviour) indexed(pg *page) {
+	switch pg.key[0] {
+	case deltaPage:
+		b.ledger[keyDay{pg.learned.key, pg.learned.day}] = pg
+	case sessionPage:
+		if pg.going {
+			b.alive[pg] = true
+		} else {
+			delete(b.alive, pg)
+		}
+	}
+}
 
 func (b *behaviour) policies() *policy.Set { return b.panel.Set }
 

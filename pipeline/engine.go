@@ -164,9 +164,9 @@ func (c *Config) stage(name string, kind byte, r *rules) *stage {
 	return st
 }
 
-func topicsOf(t Topics) (out [toInventory + 1]string) {
+func topicsOf(t Topics) (out [toBaselines + 1]string) {
 	out[toAlerts], out[toDLQ], out[toFacts], out[toControl], out[toJournal], out[toEvents] = t.Alerts, t.DLQ, t.Facts, t.Control, t.Journal, t.Events
-	out[toCommands], out[toBreakers], out[toInventory] = t.Commands, t.Breakers, t.Inventory
+	out[toCommands], out[toBreakers], out[toInventory], out[toBaselines] = t.Commands, t.Breakers, t.Inventory, t.Baselines
 	return out
 }
 

@@ -36,7 +36,7 @@ type stage struct {
 	changelog string
 	newShard  func(p int32) *shard
 	own       string // hash of the set that this instance is configured with
-	topics    [toInventory + 1]string
+	topics    [toBaselines + 1]string
 	rules     *rules
 	log       *slog.Logger
 	metrics   *stageMetrics

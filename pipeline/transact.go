@@ -96,6 +96,7 @@ func (st *stage) transact(ctx context.Context, s *kgo.GroupTransactSession, in m
 				sh.joff = last[i].Offset + 1
 			}
 			sh.undo = sh.undo[:0]
+			sh.machine.kept()
 			delete(st.polled, p)
 			st.metrics.add(sh)
 			st.committed(cl, p, sh)
