@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -14,9 +15,11 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/pipeline"
 )
 
 func newBaseline() *cobra.Command {
@@ -40,6 +43,8 @@ func newBaseline() *cobra.Command {
 // snapshots are the flags that say which snapshots are looked at, and where they are read from.
 type snapshots struct {
 	config, from, tenant, fork, day, output string
+	others                                  []string // tenants and personas that the topic has besides, for whoever mistyped
+	present                                 bool     // of each baseline the newest alone, as far as the topic says which that is
 }
 
 func (o *snapshots) flags(cmd *cobra.Command) {
@@ -81,7 +86,7 @@ func (o *snapshots) read(cmd *cobra.Command, persona string) ([]snapshot, error)
 	if o.from != "" {
 		all, err = readSnapshots(o.from)
 	} else {
-		all, err = o.topic(cmd)
+		all, err = o.topic(cmd, persona)
 	}
 	if err != nil {
 		return nil, err
@@ -98,7 +103,7 @@ func (o *snapshots) read(cmd *cobra.Command, persona string) ([]snapshot, error)
 	}
 	stderr := cmd.ErrOrStderr()
 	switch {
-	case len(all) > 0:
+	case len(all) > 0 || len(o.others) > 0:
 		what := "no such baseline"
 		if persona != "" {
 			what = "no baseline of " + visible(persona, 100)
@@ -106,7 +111,7 @@ func (o *snapshots) read(cmd *cobra.Command, persona string) ([]snapshot, error)
 		if day >= 0 {
 			what += " of " + o.day
 		}
-		fmt.Fprintf(stderr, "%s; there are %s\n", what, theirNames(all))
+		fmt.Fprintf(stderr, "%s; there are %s\n", what, theirNames(all, o.others))
 	case o.from != "":
 		fmt.Fprintf(stderr, "%s holds no snapshots\n", o.from)
 	default:
@@ -115,17 +120,59 @@ func (o *snapshots) read(cmd *cobra.Command, persona string) ([]snapshot, error)
 	return nil, errSilent{3}
 }
 
+// topic reads what the topic of a running wayward has: all of it that was asked for.
+func (o *snapshots) topic(cmd *cobra.Command, persona string) ([]snapshot, error) {
+	c, err := (&lookup{config: o.config}).open(cmd.Context())
+	if err != nil {
+		return nil, err
+	}
+	defer c.client.Close()
+	s, err := c.snapshots(cmd.Context(), cmd.ErrOrStderr(), func(k baselines.Key, _ int64) bool {
+		if o.concerns(k, persona) {
+			return true
+		}
+		if name := nameOf(k); len(o.others) < 100 && !slices.Contains(o.others, name) {
+			o.others = append(o.others, name)
+		}
+		return false
+	})
+	if err != nil {
+		return nil, err
+	}
+	bad := unread{topic: c.Topics.Baselines}
+	defer bad.tell(cmd.ErrOrStderr())
+	var list []snapshot
+	for _, x := range s.Models(o.present, bad.add) {
+		list = append(list, snapshot{x.Model, x.Bytes, c.Topics.Baselines})
+	}
+	return list, nil
+}
+
+// snapshots reads the topic of baselines.
+func (c *cluster) snapshots(ctx context.Context, stderr io.Writer, want func(k baselines.Key, day int64) bool) (*pipeline.Snapshots, error) {
+	s := &pipeline.Snapshots{Want: want}
+	bad := unread{topic: c.Topics.Baselines}
+	defer bad.tell(stderr)
+	return s, c.read(ctx, c.Topics.Baselines, time.Time{}, func(r *kgo.Record) {
+		if err := s.Add(r.Key, r.Value); err != nil {
+			bad.add(err)
+		}
+	})
+}
+
+func nameOf(k baselines.Key) string { return visible(k.Tenant+" "+k.Persona, 100) }
+
 // theirNames lists some of what there is, for whoever mistyped.
-func theirNames(all []snapshot) string {
-	var names []string
+func theirNames(all []snapshot, names []string) string {
 	for _, s := range all {
-		if name := visible(s.m.Tenant+" "+s.m.Persona, 100); !slices.Contains(names, name) {
+		if name := nameOf(s.m.Key); !slices.Contains(names, name) {
 			names = append(names, name)
 		}
 	}
+	slices.Sort(names)
 	const most = 8
 	if more := len(names) - most; more > 0 {
-		names = append(names[:most], fmt.Sprintf("%d more", more))
+		names = append(names[:most:most], fmt.Sprintf("%d more", more))
 	}
 	return oneOfAnd(names)
 }
@@ -162,6 +209,7 @@ func newestEach(list []snapshot) (out []snapshot) {
 
 // one is the snapshot of a persona that is meant: the newest, if there are several days; of several tenants or forks somebody must say which.
 func (o *snapshots) one(cmd *cobra.Command, persona string) (snapshot, error) {
+	o.present = o.day == ""
 	list, err := o.read(cmd, persona)
 	if err != nil {
 		return snapshot{}, err
@@ -234,11 +282,12 @@ func newBaselineList() *cobra.Command {
 		Example: "  wayward baseline list --config wayward.yaml --tenant acme\n" +
 			"  wayward baseline list support --all --from snapshots/ --output json",
 		RunE: func(cmd *cobra.Command, args []string) error {
+			o.present = !all && o.day == ""
 			list, err := o.read(cmd, first(args))
 			if err != nil {
 				return err
 			}
-			if !all && o.day == "" {
+			if o.present {
 				list = newestEach(list)
 			}
 			w := cmd.OutOrStdout()
@@ -302,7 +351,7 @@ func printList(w io.Writer, list []snapshot) error {
 	fmt.Fprintln(t, "TENANT\tPERSONA\tFORK\tDAY\tSTATE\tSUPPORT\tAGENTS\tSESSIONS\tDAYS\tSIZE\tHASH")
 	for _, s := range list {
 		m := s.m
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", dash(m.Tenant), visible(m.Persona, 60), dash(m.Fork), dayOf(m.Day), stateText(m), event.Figure(float64(m.AgentDays)/baselines.Unit),
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", dash(m.Tenant), visible(m.Persona, 60), dash(m.Fork), dayOf(m.Day), stateText(m), rough(float64(m.AgentDays)/baselines.Unit),
 			event.Thousands(int64(m.Agents)), event.Thousands(int64(m.Sessions)), m.Day-m.First+1, kib(s.size), m.Hash())
 	}
 	return t.Flush()

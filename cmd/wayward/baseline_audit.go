@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wayward-sec/wayward/baselines"
-	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/policy"
 )
 
@@ -32,6 +31,7 @@ func newBaselineAudit() *cobra.Command {
 		Example: "  wayward baseline audit --config wayward.yaml\n" +
 			"  wayward baseline audit support --tests --from snapshots.jsonl --output json",
 		RunE: func(cmd *cobra.Command, args []string) error {
+			o.present = o.day == ""
 			list, err := o.read(cmd, first(args))
 			if err != nil {
 				return err
@@ -42,7 +42,7 @@ func newBaselineAudit() *cobra.Command {
 					return err
 				}
 			}
-			if o.day == "" {
+			if o.present {
 				list = newestEach(list)
 			}
 			rows := []auditRow{}
@@ -215,8 +215,8 @@ func printAudit(w io.Writer, rows []auditRow, each bool) error {
 		if r.Alpha > 0 {
 			alpha = strconv.FormatFloat(r.Alpha, 'g', 2, 64)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", dash(r.Tenant), visible(r.Persona, 60), dash(r.Fork), cmp.Or(r.Test, r.Family), event.Figure(r.TestsPerDay),
-			ratioText(&r.Levels[0]), ratioText(&r.Levels[1]), ratioText(&r.Levels[2]), alpha, event.Figure(r.AlertsPerDay), event.Figure(r.Budget), r.Verdict)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", dash(r.Tenant), visible(r.Persona, 60), dash(r.Fork), cmp.Or(r.Test, r.Family), rough(r.TestsPerDay),
+			ratioText(&r.Levels[0]), ratioText(&r.Levels[1]), ratioText(&r.Levels[2]), alpha, rough(r.AlertsPerDay), rough(r.Budget), r.Verdict)
 	}
 	return t.Flush()
 }

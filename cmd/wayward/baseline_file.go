@@ -2,9 +2,7 @@ package main
 
 import (
 	"bytes"
-	"cmp"
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -118,11 +116,12 @@ func newBaselineExport() *cobra.Command {
 		Example: "  wayward baseline export --config wayward.yaml --out snapshots.jsonl\n" +
 			"  wayward baseline export support --tenant acme --day 2026-11-20 --config wayward.yaml --out support.json",
 		RunE: func(cmd *cobra.Command, args []string) error {
+			o.present = !all && o.day == ""
 			list, err := o.read(cmd, first(args))
 			if err != nil {
 				return err
 			}
-			if !all && o.day == "" {
+			if o.present {
 				list = newestEach(list)
 			}
 			var b bytes.Buffer

@@ -80,7 +80,7 @@ func (v *rarityView) print(p *lines, top int) {
 	if !v.Ready {
 		young = fmt.Sprintf("; below %d what is new calls nobody", baselines.YoungDays)
 	}
-	p.line("\n  KNOWN      from %s agent-days, decaying with 60 days%s", event.Figure(v.AgentDays), young)
+	p.line("\n  KNOWN      from %s agent-days, decaying with 60 days%s", rough(v.AgentDays), young)
 	if len(v.Fields) == 0 {
 		p.line("    nothing yet")
 	}
@@ -95,7 +95,7 @@ func (v *rarityView) print(p *lines, top int) {
 		if f.New > 0 {
 			novel = event.Percent(f.New) + " of agent-days"
 		}
-		rows = append(rows, []string{f.Field, values, event.Figure(f.Estimate), novel, map[bool]string{true: "yes", false: "no"}[f.Tested]})
+		rows = append(rows, []string{f.Field, values, rough(f.Estimate), novel, map[bool]string{true: "yes", false: "no"}[f.Tested]})
 	}
 	if len(rows) > 1 {
 		p.table(rows)

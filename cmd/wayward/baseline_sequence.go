@@ -46,7 +46,7 @@ func viewSequence(m *baselines.SequenceModel) *sequenceView {
 }
 
 func (v *sequenceView) print(p *lines, d drawing, top int) {
-	p.line("\n  ORDER      %s different calls, %s n-grams; a step costs %s bits on average", event.Thousands(int64(len(v.Calls))), event.Thousands(int64(v.Grams)), event.Figure(v.Bits))
+	p.line("\n  ORDER      %s, %s n-grams; a step costs %s bits on average", plural(int64(len(v.Calls)), "different call"), event.Thousands(int64(v.Grams)), rough(v.Bits))
 	if len(v.Habits) == 0 {
 		p.line("    nothing yet")
 		return

@@ -100,7 +100,7 @@ func (v *view) print(w io.Writer, d drawing, top int) {
 	}
 	p.field("state", "%s", state)
 	p.field("learned", "%s to %s, %s; newest events %s", v.First, v.Day, plural(v.Days, "day"), v.Seen)
-	p.field("support", "%s agent-days, %s agents on the newest day, %s sessions", event.Figure(v.AgentDays), event.Thousands(int64(v.Agents)), event.Thousands(int64(v.Sessions)))
+	p.field("support", "%s agent-days, %s agents on the newest day, %s sessions", rough(v.AgentDays), event.Thousands(int64(v.Agents)), event.Thousands(int64(v.Sessions)))
 	v.Volume.print(&p, d)
 	v.Sequence.print(&p, d, top)
 	v.Rarity.print(&p, top)
@@ -246,7 +246,7 @@ func shifted(list []change, part, what string, old, now float64) []change {
 	if old == now {
 		return list
 	}
-	c := change{Kind: "shifted", Part: part, What: what, Old: event.Figure(old), New: event.Figure(now)}
+	c := change{Kind: "shifted", Part: part, What: what, Old: rough(old), New: rough(now)}
 	if old != 0 {
 		c.Factor = ptr(rounded(now / old))
 	}
@@ -282,7 +282,7 @@ func printDifferences(w io.Writer, old, now *view, changes []change) {
 	for _, c := range changes {
 		factor := ""
 		if c.Factor != nil {
-			factor = "×" + event.Figure(*c.Factor)
+			factor = "×" + rough(*c.Factor)
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", c.Kind, c.Part, visible(c.What, 120), cmp.Or(c.Old, "-"), cmp.Or(c.New, "-"), factor)
 	}

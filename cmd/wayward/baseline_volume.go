@@ -117,7 +117,7 @@ func currencyOf(code uint64) string {
 
 func (v *volumeView) print(p *lines, d drawing) {
 	inner := drawing{d.width - 4, d.ascii}
-	p.line("\n  VOLUME     %s events, decaying with 14 days", event.Figure(v.Events))
+	p.line("\n  VOLUME     %s events, decaying with 14 days", rough(v.Events))
 	if len(v.Features) == 0 {
 		p.line("    nothing yet")
 		return
@@ -141,10 +141,10 @@ func (v *volumeView) print(p *lines, d drawing) {
 	}
 	for i := range v.Features {
 		f := &v.Features[i]
-		row := []string{featureText(f), event.Figure(f.PerHour)}
+		row := []string{featureText(f), rough(f.PerHour)}
 		for _, w := range f.Windows {
 			guess := map[bool]string{false: "~"}[w.Fitted]
-			row = append(row, fmt.Sprintf("%s, %s%s", event.Figure(w.Expected), guess, event.Figure(w.High)))
+			row = append(row, fmt.Sprintf("%s, %s%s", rough(w.Expected), guess, rough(w.High)))
 		}
 		rows = append(rows, row)
 	}
@@ -158,8 +158,7 @@ func (v *volumeView) print(p *lines, d drawing) {
 		f := &v.Features[i]
 		text := fmt.Sprintf("too few sessions to tell (%d are needed)", baselines.MinReference)
 		if s := f.Session; s != nil {
-			band := drawing{inner.width - name - 2, d.ascii}.band(s.Low, s.Median, s.High, math.NaN(), true)
-			text = band
+			text = drawing{inner.width - name - 2, d.ascii}.band(threeFigures(s.Low), threeFigures(s.Median), threeFigures(s.High), math.NaN(), true)
 		}
 		p.line("    %s  %s", pad(featureText(f), name), text)
 	}
@@ -168,6 +167,17 @@ func (v *volumeView) print(p *lines, d drawing) {
 		failing = append(failing, event.Percent(o.Share)+" "+o.Outcome)
 	}
 	p.line("\n    of first contacts: %s", strings.Join(failing, ", "))
+}
+
+// rough is a number in three figures: what was learned is not known better.
+func rough(v float64) string { return event.Figure(threeFigures(v)) }
+
+func threeFigures(v float64) float64 {
+	if v == 0 || math.IsNaN(v) || math.IsInf(v, 0) {
+		return v
+	}
+	unit := math.Pow(10, math.Floor(math.Log10(math.Abs(v)))-2)
+	return math.Round(v/unit) * unit
 }
 
 func featureText(f *featureView) string {
@@ -188,7 +198,7 @@ func (v *volumeView) changes(was *volumeView) (out []change) {
 			}
 		}
 		if before == nil {
-			out = append(out, change{"new", "volume", featureText(now), "", event.Figure(now.PerHour) + " per hour", nil})
+			out = append(out, change{"new", "volume", featureText(now), "", rough(now.PerHour) + " per hour", nil})
 			continue
 		}
 		out = shifted(out, "volume", featureText(now)+" per hour", before.PerHour, now.PerHour)
@@ -204,7 +214,7 @@ func (v *volumeView) changes(was *volumeView) (out []change) {
 			gone = gone && v.Features[j].Feature != f.Feature
 		}
 		if gone {
-			out = append(out, change{"gone", "volume", featureText(f), event.Figure(f.PerHour) + " per hour", "", nil})
+			out = append(out, change{"gone", "volume", featureText(f), rough(f.PerHour) + " per hour", "", nil})
 		}
 	}
 	for i := range v.Outcomes {
