@@ -19,10 +19,10 @@ import (
 type Snapshots struct {
 	// Want, if not nil, says which snapshots are kept: those of many tenants may be more than somebody's memory holds.
 	Want   func(k baselines.Key, day int64) bool
-	valueParts map[string]*valueParts // by key without the piece's number
+	values map[string]*valueParts // by key without the piece's number
 }
 
-// valueParts are what is there of one value.
+// valueParts are the pieces of one value that are there.
 type valueParts struct {
 	of [][]byte
 }
@@ -51,20 +51,20 @@ func (s *Snapshots) Add(key, value []byte) error {
 			return nil
 		}
 	}
-	p := s.valueParts[name]
+	p := s.values[name]
 	if p == nil || len(p.of) != n {
 		if value == nil {
 			return nil
 		}
 		p = &valueParts{of: make([][]byte, n)}
-		if s.valueParts == nil {
-			s.valueParts = map[string]*valueParts{}
+		if s.values == nil {
+			s.values = map[string]*valueParts{}
 		}
-		s.valueParts[name] = p
+		s.values[name] = p
 	}
 	p.of[i] = value
 	if value == nil && !slices.ContainsFunc(p.of, func(b []byte) bool { return b != nil }) {
-		delete(s.valueParts, name)
+		delete(s.values, name)
 	}
 	return nil
 }
@@ -103,7 +103,7 @@ func cutLast(s string) (before, after string, found bool) {
 }
 
 // errPieces means that not all pieces of a value are there: it is being written, or compacted away.
-var errPieces = errors.New("not all valueParts are there")
+var errPieces = errors.New("not all pieces are there")
 
 func (p *valueParts) join() ([]byte, error) {
 	if slices.ContainsFunc(p.of, func(b []byte) bool { return b == nil }) {
@@ -114,7 +114,7 @@ func (p *valueParts) join() ([]byte, error) {
 
 // names are the keys of what is there, sorted.
 func (s *Snapshots) names(prefix string) (out []string) {
-	for name := range s.valueParts {
+	for name := range s.values {
 		if strings.HasPrefix(name, prefix) {
 			out = append(out, name)
 		}
@@ -136,7 +136,7 @@ func (s *Snapshots) Models(present bool, bad func(error)) (out []Stored) {
 		if len(named) > 0 && !named[name] {
 			continue
 		}
-		b, err := s.valueParts[name].join()
+		b, err := s.values[name].join()
 		if err == nil {
 			m := &baselines.Model{}
 			r := baselines.Reader{B: b}
@@ -175,7 +175,7 @@ func (s *Snapshots) present(bad func(error)) map[string]bool {
 // Closings are those that are whole, by owner and day.
 func (s *Snapshots) Closings(bad func(error)) (out []Closing) {
 	for _, name := range s.names("c|") {
-		b, err := s.valueParts[name].join()
+		b, err := s.values[name].join()
 		var c Closing
 		if err == nil {
 			err = json.Unmarshal(b, &c)

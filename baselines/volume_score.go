@@ -1,0 +1,91 @@
+package baselines
+
+import (
+	"math"
+
+	"gonum.org/v1/gonum/mathext"
+)
+
+// Count is the distribution of a count as the model has it: a quasi negative binomial (science §2.3) of mean M and variance Phi·M + M²/K.
+type Count struct{ M, Phi, K float64 }
+
+// Variance of the count.
+func (c Count) Variance() float64 { return c.Phi*c.M + c.M*c.M/c.K }
+
+// Score says how odd it is to reach x: Chernoff's bound on the tail of the negative binomial, as −log10. It costs two logarithms, where the tail itself costs
+// ten times as much; it orders counts of different means nearly as the tail does, and what remains the calibration takes care of.
+func (c Count) Score(x float64) float64 {
+	y, mu := x/c.Phi, c.M/c.Phi
+	if !(y > mu) || !(mu > 0) {
+		return 0
+	}
+	s := (y*math.Log(y/mu) - (y+c.K)*math.Log((y+c.K)/(mu+c.K))) * (1 / math.Ln10)
+	switch {
+	case !(s > 0):
+		return 0
+	case s > 1000:
+		return 1000
+	}
+	return s
+}
+
+// Tail is the probability of reaching x: the regularised incomplete beta function I_q(x/φ, k), q = (m/φ)/(m/φ + k).
+func (c Count) Tail(x float64) float64 {
+	y, mu := x/c.Phi, c.M/c.Phi
+	if !(y > 0) || !(c.K > 0) {
+		return 1
+	}
+	if !(mu > 0) {
+		return 1e-300
+	}
+	p := mathext.RegIncBeta(min(max(y, 1e-9), 1e12), min(c.K, 1e9), mu/(mu+c.K))
+	if math.IsNaN(p) {
+		return 1
+	}
+	return quantised(p)
+}
+
+// Quantile is the count that is reached with probability p, within a thousandth.
+func (c Count) Quantile(p float64) float64 {
+	if !(c.M > 0) {
+		return 0
+	}
+	lo, hi := 0.0, c.M+c.Phi
+	for c.Tail(hi) > p && hi < 1e18 {
+		lo, hi = hi, 2*hi
+	}
+	for range 60 {
+		if hi-lo <= 1e-3*hi {
+			break
+		}
+		if mid := (lo + hi) / 2; c.Tail(mid) > p {
+			lo = mid
+		} else {
+			hi = mid
+		}
+	}
+	return hi
+}
+
+// Screen is a count below which there is nothing to look at closely: 2.5 standard deviations and one event's worth above the mean.
+func (c Count) Screen() float64 { return c.M + 2.5*math.Sqrt(c.Variance()) + c.Phi }
+
+// lnTable are logarithms of (128+i+½)/128.
+var lnTable = func() (t [128]float64) {
+	for i := range t {
+		t[i] = math.Log(1 + (float64(i)+0.5)/128)
+	}
+	return t
+}()
+
+// LogSize is ln(1+x) within 0.004, a twelfth of a bin, at a tenth of the cost: for what is counted in bins. 0 for what is not positive.
+func LogSize(x float64) float64 {
+	if !(x > 0) {
+		return 0
+	}
+	if x < 4 {
+		return math.Log1p(x) // where a bin of small counts would show
+	}
+	b := math.Float64bits(1 + x)
+	return float64(int(b>>52)-1023)*math.Ln2 + lnTable[b>>45&127]
+}

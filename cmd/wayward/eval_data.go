@@ -1,0 +1,3 @@
+package main
+
+func (x *evaluation) recorded(r *evalReport) error { return nil }
