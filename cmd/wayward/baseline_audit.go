@@ -119,7 +119,7 @@ func auditModel(m *baselines.Model, terms *policy.Baseline, each bool) (rows []a
 	days := float64(m.Audit.Days) / baselines.Unit
 	row := func(f baselines.Family, name string, t baselines.Tally) auditRow {
 		r := auditRow{Tenant: m.Tenant, Persona: m.Persona, Fork: m.Fork, Snapshot: m.Snapshot(), State: m.State.String(), Family: f.String(), Test: name,
-			Tests: rounded(float64(t.Made) / baselines.Unit), Alpha: m.Audit.Alpha(f, terms.AlertsPerDay), Budget: terms.AlertsPerDay * f.Weight()}
+			Tests: rounded(float64(t.Made) / baselines.Unit), Alpha: rounded(m.Audit.Alpha(f, terms.AlertsPerDay)), Budget: rounded(terms.AlertsPerDay * f.Weight())}
 		if days > 0 {
 			r.TestsPerDay = rounded(float64(t.Made) / baselines.Unit / days)
 			r.AlertsPerDay = rounded(float64(t.Alerts) / baselines.Unit / days)

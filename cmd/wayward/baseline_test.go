@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -11,9 +12,12 @@ import (
 	"testing"
 
 	"github.com/cespare/xxhash/v2"
+	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/pipeline"
 )
 
 // firstDay is Monday, 2 November 2026.
@@ -91,6 +95,14 @@ func (o *office) work(day int64, busy float64) {
 			}
 		}
 	}
+	if day >= firstDay+12 { // three agents do what somebody is called for
+		for agent := range 3 {
+			s := d.Rarity.See(baselines.ToolField, xxhash.Sum64String("bank.transfer"), true)
+			s.Name, s.Sink, s.Agents = "bank.transfer", true, s.Agents|1<<agent
+		}
+		s := d.Rarity.See(baselines.DomainField, xxhash.Sum64String("pastebin.example"), true)
+		s.Name, s.Agents = "pastebin.example", s.Agents|1
+	}
 	d.Volume.Contacts = [baselines.Outcomes]uint64{100, 100, 100}
 	d.Volume.Failed = [baselines.Outcomes]uint64{2, 5, 9}
 	o.m = baselines.Learn(o.m, o.key, day, d, o.terms)
@@ -126,7 +138,12 @@ func TestBaselinesReadWell(t *testing.T) {
 	o := support()
 	wide := newOffice("acme", baselines.TenantWide, "", 12, "crm.search")
 	wide.work(firstDay, 1)
-	file := o.file(t, append(slices.Clone(o.days), wide.days...)...)
+	all := append(slices.Clone(o.days), wide.days...)
+	file := o.file(t, all...)
+	var hashes []string // change with every change of what is stored
+	for i, m := range all {
+		hashes = append(hashes, m.Hash(), fmt.Sprintf("%016d", i))
+	}
 	for name, args := range map[string]string{
 		"list.txt":           "list",
 		"list-all.txt":       "list support --all",
@@ -137,15 +154,15 @@ func TestBaselinesReadWell(t *testing.T) {
 		"audit.txt":          "audit",
 		"audit-tests.txt":    "audit --tests",
 		"show-tenant.txt":    "show * --top 0",
-		"audit-support.json": "audit support --day 2026-11-08 --output json",
+		"audit-support.json": "audit support --day 2026-11-02 --output json",
 	} {
 		args := strings.Fields(args)
 		code, out, errs := wayward(t, append([]string{"baseline", args[0], "--from", file}, args[1:]...)...)
-		wantCode := map[string]int{"diff": 1, "audit": 1}[args[0]]
+		wantCode := map[string]int{"diff.txt": 1, "diff.json": 1, "audit.txt": 1, "audit-tests.txt": 1}[name] // different, loose
 		if code != wantCode || errs != "" {
 			t.Errorf("%s: exit %d, want %d: %s", name, code, wantCode, errs)
 		}
-		goldenFile(t, "baselines/"+name, out)
+		goldenFile(t, "baselines/"+name, strings.NewReplacer(hashes...).Replace(out))
 		if strings.Contains(name, "ascii") {
 			if i := strings.IndexFunc(out, func(r rune) bool { return r > 126 }); i >= 0 {
 				t.Errorf("%s: --ascii prints %q", name, out[i:i+5])
@@ -308,5 +325,85 @@ func TestASeasonIsDrawnHourByHour(t *testing.T) {
 	want := "Mon  " + strings.Repeat(" ", 4) + strings.Repeat("..", 4) + strings.Repeat("::", 6) + strings.Repeat("++", 11) + "##" // a tenth from hour 2 on, half from 6, all from 12
 	if got := (drawing{100, true}).heat(&season)[1]; got != want {
 		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+// stored are the records of a snapshot as a relation shard writes them, in pieces of so many bytes.
+func stored(m *baselines.Model, size int) (keys []string, values [][]byte) {
+	b := m.Append(nil)
+	n := (len(b) + size - 1) / size
+	for i := range n {
+		keys = append(keys, fmt.Sprintf("s|%s|%s|%s|%d|%s|%d|%d", m.Tenant, m.Persona, m.Fork, m.Day, m.Hash(), i, n))
+		values = append(values, b[i*size:min(len(b), (i+1)*size)])
+	}
+	return keys, values
+}
+
+func TestBaselinesAreReadFromTheTopic(t *testing.T) {
+	d := newDesk(t)
+	o, other := support(), newOffice("globex", "payer", "", 3, "a")
+	other.work(firstDay, 1)
+	put := func(key string, value []byte) {
+		must(t, d.client.ProduceSync(t.Context(), &kgo.Record{Topic: d.topics.Baselines, Key: []byte(key), Value: value}).FirstErr())
+	}
+	for _, m := range append(slices.Clone(o.days[10:]), other.m) {
+		keys, values := stored(m, 1000)
+		for i := range keys {
+			put(keys[i], values[i])
+		}
+	}
+	gone, _ := stored(o.days[10], 1000)
+	for _, key := range gone {
+		put(key, nil)
+	}
+	put("s|acme|support|v4|1|0123456789abcdef|0|1", []byte("no snapshot"))
+	put("nonsense", []byte("x"))
+
+	_, errs, _ := d.run("baseline", "list")
+	for _, want := range []string{"records of wayward.baselines that cannot be read, and are left out: 1; the first: key", "first: snapshot"} {
+		if !strings.Contains(errs, want) {
+			t.Errorf("standard error does not say %q: %s", want, errs)
+		}
+	}
+	list := func(args ...string) (days []string) {
+		var heads []head
+		must(t, json.Unmarshal([]byte(d.done(append([]string{"baseline", "list", "--output", "json"}, args...)...)), &heads))
+		for _, h := range heads {
+			days = append(days, h.Tenant+" "+h.Day)
+		}
+		return days
+	}
+	if diff := cmp.Diff([]string{"acme 2026-11-15", "globex 2026-11-02"}, list()); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]string{"acme 2026-11-13", "acme 2026-11-14", "acme 2026-11-15"}, list("--all", "--tenant", "acme")); diff != "" {
+		t.Error(diff)
+	}
+
+	// What the last closing names is present, even if there is a newer snapshot: a person may have rolled it back.
+	closing, err := json.Marshal(pipeline.Closing{Owner: 0, From: o.m.Day, To: o.m.Day, Entries: []pipeline.Snapshot{
+		{Tenant: "acme", Persona: "support", Fork: "v4", Day: o.days[12].Day, Hash: o.days[12].Hash()}, {Tenant: "globex", Persona: "payer", Day: other.m.Day, Hash: other.m.Hash()}}})
+	must(t, err)
+	put(fmt.Sprintf("c|0|%d|%d|0|1", o.m.Day, o.m.Day), closing)
+	if diff := cmp.Diff([]string{"acme 2026-11-14", "globex 2026-11-02"}, list()); diff != "" {
+		t.Error(diff)
+	}
+	if out := d.done("baseline", "show", "support"); !strings.Contains(out, "2026-11-14/"+o.days[12].Hash()) {
+		t.Errorf("show: %.300s", out)
+	}
+	if _, errs, code := d.run("baseline", "show", "suport"); code != 3 || !strings.Contains(errs, "there are acme support and globex payer") {
+		t.Errorf("exit %d: %s", code, errs)
+	}
+	out := filepath.Join(t.TempDir(), "out.jsonl")
+	d.done("baseline", "export", "support", "--all", "--out", out)
+	if all, err := readSnapshots(out); err != nil || len(all) != 3 {
+		t.Errorf("%d snapshots exported: %v", len(all), err)
+	}
+}
+
+func TestATopicWithoutSnapshotsIsSaidToBeEmpty(t *testing.T) {
+	d := newDesk(t)
+	if _, errs, code := d.run("baseline", "list"); code != 3 || !strings.Contains(errs, "there are no snapshots yet") {
+		t.Errorf("exit %d: %s", code, errs)
 	}
 }
