@@ -47,6 +47,7 @@ type IDRun struct {
 	Downs uint32 // a small step down
 	N     uint8  // steps so far, at most 31
 	Any   bool
+	_     [6]uint8 // so that it is saved by copying it
 }
 
 // RunSteps is how many steps are looked at.

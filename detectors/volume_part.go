@@ -64,6 +64,7 @@ type agentNumbers struct {
 	Lost     uint8
 	RunTop   uint8
 	Contact  uint8
+	_        [4]uint8
 }
 
 type runNumbers = baselines.IDRun
@@ -220,6 +221,7 @@ type sessionNumbers struct {
 	Gaps       uint8
 	Hot        bool // something is crossed
 	Alerted    bool // and called somebody: not learned
+	_          [4]uint8
 }
 
 // few counts what is different: up to 32 things by 32 bits of their hashes, more by a linear counter.
