@@ -64,7 +64,7 @@ type agentNumbers struct {
 	Lost     uint8
 	RunTop   uint8
 	Contact  uint8
-	_        [4]uint8 // no gaps: it is copied as bytes
+	_        [4]uint8
 }
 
 type runNumbers = baselines.IDRun
