@@ -71,7 +71,9 @@ type Model struct {
 	Shifts []Shift
 	// Prior is the tenant's own model of the same day, from which this one borrows while it is young; nil: none. Not stored.
 	Prior *Model
-	hash  string
+	// Shifts are what closing the day took into the baseline, or asks a person to. Not stored.
+	Shifts []Shift
+	hash   string
 }
 
 // Delta is what the events of one day add to a baseline: integers that merge in any order, from any number of shards. The zero value is empty.

@@ -51,6 +51,7 @@ type Ending struct {
 	Time     int64 // of its newest event, Unix milliseconds
 	AgentID  uint64
 	Memory   *Memory // of the session
+	Agent    *Memory // of its agent; nil: it is not to be had
 	Delta    *baselines.Delta
 	Eligible bool // whether what it shows may be learned
 }
@@ -70,6 +71,9 @@ var registry = []kind{
 	{"declaration", 3, newDeclaration, func() Part { return new(contradictions) }},
 	{"separation", 4, newSeparation, func() Part { return new(duties) }},
 	{"inventory", 5, newInventory, func() Part { return new(inventoryPart) }},
+	{"volume", 6, newVolumes, func() Part { return new(volumePart) }},
+	{"sequence", 7, newSequence, func() Part { return new(sequencePart) }},
+	{"rarity", 8, newRarity, func() Part { return new(acquaintance) }},
 }
 
 // Names are the detectors' names, as findings and metrics carry them.

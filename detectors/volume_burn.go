@@ -1,0 +1,240 @@
+package detectors
+
+import (
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/policy"
+)
+
+// budget is a limit on money over a day, a week or a month of the calendar, of one agent.
+type budget struct {
+	limit   *policy.Limit
+	feature baselines.Feature
+}
+
+// maxBudgets bounds how many budgets of one agent are followed.
+const maxBudgets = 16
+
+// Of burn rates: two windows each, of which the short one is a twelfth, so that what is over calms at once (Google SRE Workbook, ch. 5); a rate of 1 uses the
+// budget up at its end, given the season (science §2.10).
+const (
+	burnStepMS   = 5 * 60_000
+	burnSteps    = 72 // six hours
+	fastBurn     = 6
+	slowBurn     = 2
+	burnShare    = 0.02 // of the budget, which the longer window must have used up
+	burnQuantile = 1.64
+)
+
+func budgetsOf(set *policy.Set) (list []*budget) {
+	for _, l := range set.Limits() {
+		if l.Calendar == policy.NoCalendar || l.Scope != policy.AgentScope || len(list) == maxBudgets {
+			continue
+		}
+		switch l.Measure {
+		case policy.Cost:
+			list = append(list, &budget{l, baselines.CostSum})
+		case policy.Amount:
+			list = append(list, &budget{l, baselines.AmountSum})
+		}
+	}
+	return list
+}
+
+// burning is how an agent uses up one budget.
+type burning struct {
+	Limit    uint64
+	From, To int64 // the period
+	Spent    float64
+	Head     int64 // step
+	Steps    [burnSteps]float32
+	Told     uint8 // 0 nothing, 1 forecast, 2 slow, 3 fast
+	Calls    uint8
+	_        [6]uint8
+}
+
+// burn follows the budgets that count the event.
+func (v *volumes) burn(part *volumePart) {
+	if len(v.budgets) == 0 || part.agent == nil || v.e.Kind != event.ToolCall {
+		return
+	}
+	e, x := v.e, v.x
+	for _, b := range v.budgets {
+		l := b.limit
+		money := 0.0
+		switch {
+		case b.feature == baselines.CostSum && e.Has&event.HasCost != 0:
+			money = float64(max(0, e.Cost.MicroUSD))
+		case b.feature == baselines.AmountSum && e.Has&event.HasAmount != 0 && e.Amount.Currency == l.Currency && e.Result.Outcome <= event.OK:
+			money = float64(max(0, e.Amount.Micro))
+		}
+		if money == 0 || !l.Covers(e.Tenant, x.Persona, e.Tool.Name, e.Tool.Server) || l.Classes() != 0 && l.Classes()&policy.ClassBits(e) == 0 ||
+			l.Outcomes() != 0 && l.Outcomes()&(1<<e.Result.Outcome) == 0 || l.Asks() && !l.Suits(e) {
+			continue
+		}
+		v.spend(part.agent, part.agent.burning(l.Hash), b, min(money, maxValue))
+	}
+}
+
+// burning finds how the agent uses up a budget.
+func (a *agentVolume) burning(limit uint64) *burning {
+	for i := range a.budgets {
+		if a.budgets[i].Limit == limit {
+			return &a.budgets[i]
+		}
+	}
+	if len(a.budgets) == maxBudgets { // of limits that are no more
+		a.budgets = append(a.budgets[:0], a.budgets[1:]...)
+	}
+	a.budgets = append(a.budgets, burning{Limit: limit})
+	return &a.budgets[len(a.budgets)-1]
+}
+
+// add counts money in a step; what is older than six hours is counted in the period alone.
+func (k *burning) add(step int64, money float64) {
+	for i := k.Head + 1; i <= min(step, k.Head+burnSteps); i++ {
+		k.Steps[burnPlace(i)] = 0
+	}
+	if k.Head = max(k.Head, step); step > k.Head-burnSteps {
+		k.Steps[burnPlace(step)] += float32(money)
+	}
+	k.Spent += money
+	k.Calls = min(k.Calls, 254) + 1
+}
+
+func burnPlace(step int64) int64 { return (step%burnSteps + burnSteps) % burnSteps }
+
+// last is what was spent in the newest steps.
+func (k *burning) last(steps int) (sum float64) {
+	for i := range int64(steps) {
+		sum += float64(k.Steps[burnPlace(k.Head-i)])
+	}
+	return sum
+}
+
+func (v *volumes) spend(a *agentVolume, k *burning, b *budget, money float64) {
+	t, zone := v.x.Time, b.limit.Zone
+	if zone == nil {
+		zone = v.x.zone.at
+	}
+	switch {
+	case t < k.From:
+		return // of a period that is over
+	case t >= k.To:
+		from, to := period(b.limit.Calendar, t, zone)
+		*k = burning{Limit: k.Limit, From: from, To: to, Head: baselines.FloorDiv(t, burnStepMS)}
+	}
+	k.add(baselines.FloorDiv(t, burnStepMS), money)
+	limit := float64(b.limit.Max)
+	if k.Spent > limit || limit <= 0 || k.Calls < leastEvents {
+		return // the limit itself speaks, or it is too early
+	}
+	// The rate in a window is what was spent in it over what the budget has for it: its share of the period, by the persona's season.
+	total := v.seasonal(k.From, k.To)
+	rate := func(steps int) float64 {
+		return k.last(steps) / (limit * max(v.seasonal(t-int64(steps)*burnStepMS, t), 1e-6) / max(total, 1e-6))
+	}
+	rest, sd := v.rest(a, b, t, k.To)
+	level, burn, hours := uint8(0), 0.0, 0
+	if rest > 0 && k.Spent+rest+burnQuantile*sd > limit {
+		level = 1
+	}
+	if long := rate(72); min(long, rate(6)) >= slowBurn && k.last(72) >= burnShare*limit {
+		level, burn, hours = 2, long, 6
+	}
+	if long := rate(12); min(long, rate(1)) >= fastBurn && k.last(12) >= burnShare*limit {
+		level, burn, hours = 3, long, 1
+	}
+	if level > k.Told {
+		k.Told = level
+		v.x.Find(v.burnt(k, b, zone, burn, hours, rest, sd))
+	}
+}
+
+// seasonal is how many hours of a mean season lie between two times; without a baseline all hours are alike.
+func (v *volumes) seasonal(from, to int64) float64 {
+	if v.lens == nil {
+		return float64(to-from) / 3_600_000
+	}
+	from, to = v.x.Local(from), v.x.Local(to)
+	at := func(t int64) float64 { // from the first hour of from's week on
+		hour := baselines.FloorDiv(t, 3_600_000)
+		cell := baselines.HourOfWeek(t)
+		return float64(baselines.FloorDiv(hour+72, baselines.HoursOfWeek))*baselines.HoursOfWeek + v.lens.season.Sum[cell] +
+			v.lens.season.Of[cell]*float64(t-hour*3_600_000)/3_600_000
+	}
+	return at(to) - at(from)
+}
+
+// rest is what the agent will usually spend until the end of the period, and the standard deviation of it; zero if nothing is known.
+func (v *volumes) rest(a *agentVolume, b *budget, from, to int64) (mean, sd float64) {
+	c := int(a.Of[b.feature]) - 1
+	if c < 0 || v.lens == nil || !v.lens.of[b.feature].on || b.feature == baselines.AmountSum && v.lens.currency != currencyCode(b.limit.Currency) {
+		return 0, 0
+	}
+	k := v.expected(a, baselines.DayWindow, c, v.seasonal(from, to))
+	unit := v.lens.of[b.feature].unit
+	return k.M * unit, math.Sqrt(k.Variance()) * unit
+}
+
+// period is the day, week or month of a zone's calendar in which a time lies.
+func period(unit policy.Calendar, t int64, zone *time.Location) (from, to int64) {
+	y, m, d := time.UnixMilli(t).In(zone).Date()
+	start := time.Date(y, m, d, 0, 0, 0, 0, zone)
+	end := start.AddDate(0, 0, 1)
+	switch unit {
+	case policy.Week:
+		start = start.AddDate(0, 0, -(int(start.Weekday())+6)%7)
+		end = start.AddDate(0, 0, 7)
+	case policy.Month:
+		start = time.Date(y, m, 1, 0, 0, 0, 0, zone)
+		end = start.AddDate(0, 1, 0)
+	}
+	return start.UnixMilli(), end.UnixMilli()
+}
+
+var burnRules = [...]string{1: "forecast", 2: "slow", 3: "fast"}
+
+// burnt is the finding that a budget will not last. Each pace is found once in a period: fast is an alert, slow a low one, and that habits alone will use it
+// up only a signal.
+func (v *volumes) burnt(k *burning, b *budget, zone *time.Location, burn float64, hours int, rest, sd float64) event.Finding {
+	e, x, l := v.e, v.x, b.limit
+	unit := "USD"
+	if b.feature == baselines.AmountSum {
+		unit = l.Currency
+	}
+	limit := float64(l.Max)
+	f := event.Finding{Activity: event.Create, Analytic: event.StatisticalAnalytic, Detector: "volume", Rule: "burn/" + burnRules[k.Told] + "/" + l.ID, RuleVersion: l.Version,
+		Title: titles[baselines.BurnTest], Severity: [...]event.Severity{1: event.Signal, 2: event.Low, 3: event.Medium}[k.Told], Tags: []string{"ASI08", "AML.T0034"},
+		ScopeType: "agent", ScopeID: e.Agent.ID, Time: x.Time, First: x.Time, Last: x.Time, Count: int64(k.Calls), Refs: []event.Ref{x.Ref(e).Clone()},
+		Measure: l.Measure.String(), Unit: unit, Observed: Quantity(int64(k.Spent), l.Measure), Expected: Quantity(l.Max, l.Measure), WindowMS: l.WindowMS}
+	f.Alert, f.Risk = f.Severity > event.Signal, risk(f.Severity)
+	spent := "agent " + strconv.Quote(short(e.Agent.ID)) + " has used up " + f.Observed + " of " + f.Expected + " " + unit + over(l, x.Time, &clock{zone: zone})
+	if burn > 0 {
+		spent += ": in " + []string{"the last hour", "the last six hours"}[hours/6] + " " + figure(burn) + " times as fast as the budget allows"
+		if pace := k.last(hours*12) / float64(hours); pace > 0 {
+			end := x.Time + int64((limit-k.Spent)/pace*3_600_000)
+			if end < k.To {
+				spent += ", at which pace it is gone by " + time.UnixMilli(end).In(zone).Format("Mon 15:04")
+			}
+		}
+	}
+	// The probability that what is usual from here on leaves the budget whole.
+	p := 1.0
+	if rest > 0 {
+		p = math.Erfc((k.Spent+rest-limit)/(sd*math.Sqrt2)) / 2
+		spent += "; until its end usually another " + Quantity(int64(min(rest, maxValue)), l.Measure) + " follow, with which it holds in " + event.Percent(p) + " of cases"
+	}
+	f.Why = spent
+	if m := x.Base; m != nil {
+		f.Anomaly = &event.Anomaly{P: max(p, 1e-300), Alpha: x.Alpha(baselines.VolumeFamily), Family: baselines.VolumeFamily.String(), Test: baselines.BurnTest.String(), Feature: b.feature.String(),
+			Unit: strings.Clone(unit), Observed: k.Spent / 1e6, Expected: max(0, limit-rest) / 1e6, High: limit / 1e6, WindowMS: l.WindowMS, Season: x.season(x.Time),
+			Persona: m.Persona, Fork: m.Fork, AgentDays: int64(m.AgentDays / baselines.Unit), Agents: int64(m.Agents), Snapshot: m.Snapshot(), State: m.State.String()}
+	}
+	return f
+}

@@ -1,0 +1,209 @@
+package detectors
+
+import (
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/event"
+)
+
+// tell makes the finding of the oddest thing that the event crossed, or lets the open one grow.
+func (v *volumes) tell(part *volumePart) {
+	x, o := v.x, part.open
+	if o != nil && x.Time-o.hot > calmMS {
+		part.open, o = nil, nil
+	}
+	if o != nil && v.hot {
+		o.hot = max(o.hot, x.Time)
+		o.count++
+	}
+	if v.best.p >= 1 {
+		return
+	}
+	c := &v.best
+	activity := event.Update
+	switch {
+	case o == nil:
+		o = &episode{open: open{trigger: x.Ref(v.e).Clone()}, test: c.test, feature: c.feature, what: c.what, hot: x.Time, first: x.Time, count: 1}
+		if part.agent != nil && c.test >= baselines.MinuteTest && c.test <= baselines.DayTest {
+			o.refs = slices.DeleteFunc(slices.Clone(part.agent.watch), func(r event.Ref) bool { return r == o.trigger })
+			if len(o.refs) > 0 {
+				o.first = o.refs[0].Time
+				o.count += int64(len(o.refs))
+			}
+		}
+		if c.test == baselines.SessionTest {
+			o.session = strings.Clone(v.e.Session)
+		}
+		part.open = o
+		activity = event.Create
+	case c.alert && !o.alert, c.p < o.p/100, c.test == o.test && c.feature == o.feature && c.observed >= 2*o.observed:
+	default:
+		return
+	}
+	o.p, o.alert = min(c.p, cmpP(o.p)), o.alert || c.alert
+	if c.test == o.test && c.feature == o.feature || o.observed == 0 {
+		o.observed = c.observed
+	}
+	v.x.Find(v.finding(o, c, activity))
+	if c.alert {
+		x.Delta.Audit.Of[c.test].Alerts++
+	}
+}
+
+// cmpP is an episode's least p-value so far.
+func cmpP(p float64) float64 {
+	if p == 0 {
+		return 1
+	}
+	return p
+}
+
+func (v *volumes) finding(o *episode, c *crossed, activity event.Activity) event.Finding {
+	x, e := v.x, v.e
+	f := x.stray("volume", c.test, c.feature.String(), c.p, o.alert)
+	f.Activity = activity
+	f.Rule = o.test.String() + "/" + ruleFeature(o)
+	f.Time, f.First, f.Last, f.Count, f.Refs = o.trigger.Time, min(o.first, o.trigger.Time), max(x.Time, o.trigger.Time), o.count, o.all()
+	f.ScopeType, f.ScopeID = "agent", e.Agent.ID
+	if o.session != "" {
+		f.ScopeType, f.ScopeID = "session", o.session
+	}
+	f.Title = titles[c.test]
+	f.Tags = tagsOf(c)
+	f.Measure = c.feature.String()
+	a := f.Anomaly
+	unit := 1.0
+	switch {
+	case c.what != "" && c.what != "peers":
+		a.Feature, f.Measure = c.what, c.what
+	case c.feature == baselines.AmountSum:
+		unit, a.Unit = 1e6, e.Amount.Currency
+	case c.feature == baselines.CostSum:
+		unit, a.Unit = 1e6, "USD"
+	case c.feature == baselines.ByteSum:
+		a.Unit = "bytes"
+	}
+	a.Unit = strings.Clone(a.Unit)
+	a.Observed, a.Expected, a.Low, a.High = finite(c.observed/unit), finite(c.expected/unit), finite(c.low/unit), finite(c.high/unit)
+	f.Unit = a.Unit
+	f.Observed, f.Expected = figure(a.Observed), figure(a.Expected)
+	switch c.test {
+	case baselines.MinuteTest, baselines.TenMinuteTest, baselines.HourTest, baselines.DayTest:
+		a.WindowMS = baselines.WindowMS[c.window]
+		a.Season = x.season(x.Time)
+	case baselines.RampTest:
+		a.WindowMS = baselines.DayMS
+	}
+	if c.test == baselines.TimingTest {
+		a.Season = x.season(x.Time)
+	}
+	f.WindowMS = a.WindowMS
+	f.Why = v.why(c, a)
+	return f
+}
+
+// ruleFeature is the second part of the rule's name, which stays the same while the finding grows.
+func ruleFeature(o *episode) string {
+	if o.what != "" {
+		return o.what
+	}
+	return o.feature.String()
+}
+
+var titles = [baselines.Tests]string{
+	baselines.CallTest: "One call was unusually large", baselines.SessionTest: "A session did unusually much",
+	baselines.MinuteTest: "An agent did unusually much within a minute", baselines.TenMinuteTest: "An agent did unusually much within ten minutes",
+	baselines.HourTest: "An agent did unusually much within an hour", baselines.DayTest: "An agent did unusually much within a day",
+	baselines.OutcomeTest: "An agent's calls fail unusually often", baselines.RunTest: "An agent counts through ids",
+	baselines.RampTest: "An agent does more week by week, or more than its peers", baselines.BurnTest: "A budget is used up too fast",
+	baselines.TimingTest: "A session at an unusual hour, or of a machine's evenness",
+}
+
+// tagsOf are the entries of OWASP's list for agents and of MITRE ATLAS that a test speaks of.
+func tagsOf(c *crossed) []string {
+	switch {
+	case c.test == baselines.OutcomeTest, c.test == baselines.RunTest, c.feature == baselines.SubjectCount, c.feature == baselines.ResourceCount:
+		return []string{"ASI02", "AML.T0085"}
+	case c.feature == baselines.CostSum:
+		return []string{"ASI08", "AML.T0034"}
+	case c.test == baselines.TimingTest, c.test == baselines.RampTest:
+		return []string{"ASI10"}
+	}
+	return []string{"ASI02", "ASI10"}
+}
+
+// did are what an agent did of each feature, around the number.
+var did = [baselines.Features][2]string{
+	{"made", "events"}, {"read", "records"}, {"moved", "bytes"}, {"moved an amount of", ""}, {"cost", "USD"}, {"touched", "different subjects"}, {"touched", "different resources"},
+}
+
+// why says in one sentence what was observed, what is usual, against whom, and how rare that is.
+func (v *volumes) why(c *crossed, a *event.Anomaly) string {
+	who := "agent " + strconv.Quote(short(v.e.Agent.ID))
+	persona := "persona " + strconv.Quote(short(v.x.Base.Persona))
+	if v.x.Base.Persona == "" {
+		persona = "no persona"
+	}
+	verb, noun := did[c.feature][0], did[c.feature][1]
+	if c.feature == baselines.AmountSum {
+		noun = a.Unit
+	}
+	amount := func(x float64) string { return strings.TrimRight(figure(x)+" "+noun, " ") }
+	rare := "; " + event.Odds(c.p)
+	switch c.test {
+	case baselines.CallTest:
+		return "one call of " + strconv.Quote(short(v.e.Tool.Name)) + " by " + who + " came to " + amount(a.Observed) + "; calls of that kind by " + persona + " come to " + figure(a.Expected) +
+			" in the middle and to at most " + figure(a.High) + " in 999 of 1,000" + rare
+	case baselines.SessionTest:
+		return who + " " + verb + " " + amount(a.Observed) + " in session " + strconv.Quote(short(v.e.Session)) + "; sessions of " + persona + " come to " + figure(a.Expected) +
+			" in the middle and to at most " + figure(a.High) + " in 999 of 1,000" + rare
+	case baselines.OutcomeTest:
+		return who + " meets " + c.what + " on first contacts as often as somebody does who guesses; of " + persona + " " + event.Percent(a.Expected) + " of them fail so; the odds against it are " + figure(a.Observed) + " to 1" + rare
+	case baselines.RunTest:
+		return who + " counts through ids: " + figure(a.Observed-1) + " of its last 31 steps from one id to the next were the same small step; agents of " + persona + " do not" + rare
+	case baselines.RampTest:
+		if c.what == "peers" {
+			return who + " " + verb + " " + amount(a.Observed) + " on a mean day; agents of " + persona + " come to " + figure(a.Expected) + " in the middle and to at most " + figure(a.High) + " in 999 of 1,000" + rare
+		}
+		return who + " " + verb + " " + amount(a.Observed) + " on a day of the last seven; by its last sixty days " + figure(a.Expected) + " are usual and at most " + figure(a.High) + " in 999 of 1,000 weeks" + rare
+	case baselines.TimingTest:
+		if c.what == "hour" {
+			return who + " started a session on " + a.Season + ", an hour in which " + persona + " hardly acts" + rare
+		}
+		return who + " acts as evenly as a clock: the gaps between its events scatter by " + event.Percent(a.Observed) + " of their mean, those of " + persona + " by " + event.Percent(a.Expected) + rare
+	}
+	return who + " " + verb + " " + amount(a.Observed) + " within " + Span(a.WindowMS) + " (" + a.Season + "); " + figure(a.Expected) + " are usual then for it as one of " + persona + ", and at most " + figure(a.High) +
+		" in 999 of 1,000" + rare
+}
+
+// figure writes a number for people: whole from a hundred on, else three figures.
+func figure(x float64) string {
+	if x >= 100 && x < 1e15 {
+		return event.Thousands(int64(math.Round(x)))
+	}
+	return strconv.FormatFloat(x, 'g', 3, 64)
+}
+
+// finite keeps what is shown a number.
+func finite(x float64) float64 {
+	if math.IsNaN(x) || math.IsInf(x, 0) {
+		return 0
+	}
+	return min(max(x, -1e18), 1e18)
+}
+
+// timing makes a finding of its own that never calls anybody.
+func (v *volumes) timing(c crossed) {
+	if v.x.Base == nil {
+		return
+	}
+	if tell, _ := v.x.Weigh(baselines.TimingFamily, c.p); !tell {
+		return
+	}
+	o := &episode{open: open{trigger: v.x.Ref(v.e).Clone()}, test: c.test, what: c.what, session: strings.Clone(v.e.Session), first: v.x.Time, count: 1}
+	v.x.Find(v.finding(o, &c, event.Create))
+}
