@@ -5,7 +5,7 @@ DEMO_SECONDS ?= 0
 DEMO_RATE ?= 2000
 FUZZ_TIME ?= 20s
 
-.PHONY: all build run test lint race kafka kafka-down test-kafka bench fuzz update clean
+.PHONY: all build run test lint race kafka kafka-down test-kafka bench eval fuzz update clean
 
 all: lint test
 
@@ -37,6 +37,9 @@ test-kafka: kafka ## the integration suite against it; fails if it cannot start
 bench: build ## Go benchmarks, then whole paths
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 	./bin/wayward bench
+
+eval: build ## how often the statistical detectors are wrong and what they find, seeds 1-5; some 15 minutes
+	./bin/wayward eval
 
 fuzz: ## every fuzz target for FUZZ_TIME
 	@for p in $$($(GO) list ./...); do \

@@ -35,6 +35,7 @@ const (
 	learnDays     = 7
 	learnSessions = 200
 	staleDays     = 14
+	forkDays      = 2 // that a fork learns, and a quarter of the sessions, but never longer than a persona that began by itself
 )
 
 // Key names a baseline: a persona of a tenant, in one fork. A fork are the agents of one version, model and charter; "" if they say none. The persona "*" is
@@ -54,6 +55,10 @@ type Model struct {
 	State    State
 	Frozen   bool // by a person: it is published but learns nothing
 	Sessions uint64
+	// Parent is the fork that this one began as, on the day Forked, when Sessions were Inherited; Forked is 0 if it began by itself.
+	Parent    string
+	Forked    int64
+	Inherited uint64
 	// AgentDays and Agents are the support: agents that acted, summed over days (decaying with 14 days, in Units), and on Seen alone.
 	AgentDays, Agents uint64
 
@@ -64,7 +69,9 @@ type Model struct {
 
 	// Prior is the tenant's own model of the same day, from which this one borrows while it is young; nil: none. Not stored.
 	Prior *Model
-	hash  string
+	// Shifts are what closing the day took into the baseline, or asks a person to. Not stored.
+	Shifts []Shift
+	hash   string
 }
 
 // Delta is what the events of one day add to a baseline: integers that merge in any order, from any number of shards. The zero value is empty.
@@ -163,6 +170,8 @@ func Learn(before *Model, key Key, day int64, d *Delta, terms Terms) *Model {
 	case m.State == Suspect:
 	case terms.Approved:
 		m.State = Active
+	case m.Forked != 0 && m.settling(day, terms):
+		m.State = Learning
 	case day-m.First+1 < terms.LearnDays || m.Sessions < terms.LearnSessions && m.AgentDays < terms.LearnSessions*Unit:
 		m.State = Learning
 	case day-m.Seen > staleDays:
@@ -172,6 +181,35 @@ func Learn(before *Model, key Key, day int64, d *Delta, terms Terms) *Model {
 	}
 	m.sign()
 	return m
+}
+
+// settling tells whether a fork is still too young to call anybody.
+func (m *Model) settling(day int64, terms Terms) bool {
+	age := day - m.Forked + 1
+	return age < forkDays || age < terms.LearnDays && m.Sessions-min(m.Sessions, m.Inherited) < terms.LearnSessions/4
+}
+
+// Fork begins a fork from what its parent knows by a day: agents of another version mostly do the same work, but until they have shown it nobody is called.
+func Fork(parent *Model, key Key, day int64) *Model {
+	m := parent.clone(key, day)
+	m.Parent, m.Forked, m.Inherited = parent.Fork, day, m.Sessions
+	if m.State != Suspect {
+		m.State = Learning
+	}
+	m.sign()
+	return m
+}
+
+// Rebase returns the model as if it had been closed on another day: for events that are replayed long before or after those that it was learned from.
+func Rebase(m *Model, day int64) *Model {
+	n := m.clone(m.Key, day)
+	by := day - m.Day
+	n.Day, n.First, n.Seen = m.Day+by, m.First+by, m.Seen+by
+	if n.Forked != 0 {
+		n.Forked += by
+	}
+	n.sign()
+	return n
 }
 
 // clone is a deep copy by way of the encoding, or a new model.
@@ -202,6 +240,9 @@ func (m *Model) Append(b []byte) []byte {
 	}
 	b = append(b, byte(m.State), flags)
 	b = binary.AppendUvarint(b, m.Sessions)
+	b = AppendString(b, m.Parent)
+	b = binary.AppendVarint(b, m.Forked)
+	b = binary.AppendUvarint(b, m.Inherited)
 	b = binary.AppendUvarint(b, m.AgentDays)
 	b = binary.AppendUvarint(b, m.Agents)
 	b = m.Volume.Append(b)
@@ -222,7 +263,9 @@ func (m *Model) Decode(r *Reader) {
 		r.Fail()
 	}
 	m.Frozen = r.Byte()&1 != 0
-	m.Sessions, m.AgentDays, m.Agents = r.Uvarint(), r.Uvarint(), r.Uvarint()
+	m.Sessions = r.Uvarint()
+	m.Parent, m.Forked, m.Inherited = r.String(), r.Varint(), r.Uvarint()
+	m.AgentDays, m.Agents = r.Uvarint(), r.Uvarint()
 	m.Volume.Decode(r)
 	m.Sequence.Decode(r)
 	m.Rarity.Decode(r)

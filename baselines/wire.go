@@ -4,6 +4,8 @@ package baselines
 import (
 	"encoding/binary"
 	"errors"
+	"math"
+	"strings"
 	"unsafe"
 )
 
@@ -117,4 +119,25 @@ func (r *Reader) fail() {
 // AppendString appends a counted string.
 func AppendString(b []byte, s string) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
+}
+
+// uint32 reads a number that has at most 32 bits.
+func (r *Reader) uint32() uint32 {
+	n := r.Uvarint()
+	if n > math.MaxUint32 {
+		r.Fail()
+		return 0
+	}
+	return uint32(n)
+}
+
+// maxName bounds names of tools, servers, domains and the like in state, in bytes.
+const maxName = 128
+
+// Name bounds a name that is kept: 128 bytes. What is longer keeps its hash apart and its beginning.
+func Name(s string) string {
+	if len(s) > maxName {
+		s = strings.ToValidUTF8(s[:maxName], "")
+	}
+	return strings.Clone(s)
 }

@@ -2,7 +2,6 @@ package detectors
 
 import (
 	"math"
-	"strconv"
 	"time"
 
 	"github.com/wayward-sec/wayward/baselines"
@@ -33,27 +32,4 @@ func (x *Scene) stray(detector string, test baselines.Test, feature string, p fl
 // season is the persona's own clock at a time, as an analyst reads it.
 func (w *Who) season(t int64) string {
 	return time.UnixMilli(w.Local(t)).UTC().Format("Mon 15:00 ") + w.zone.at.String()
-}
-
-// odds says how rare something is: "1 in 40,000".
-func odds(p float64) string {
-	switch n := 1 / p; {
-	case n < 100:
-		return "1 in " + strconv.Itoa(int(math.Round(n)))
-	case n >= 1e9:
-		return "less than 1 in a billion"
-	default:
-		// Two figures: more would pretend.
-		unit := math.Pow(10, math.Floor(math.Log10(n))-1)
-		return "1 in " + thousands(int64(math.Round(n/unit)*unit))
-	}
-}
-
-// thousands writes a number with commas.
-func thousands(n int64) string {
-	s := strconv.FormatInt(n, 10)
-	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
 }

@@ -51,6 +51,7 @@ type Ending struct {
 	Time     int64 // of its newest event, Unix milliseconds
 	AgentID  uint64
 	Memory   *Memory // of the session
+	Agent    *Memory // of its agent; nil: it is not to be had
 	Delta    *baselines.Delta
 	Eligible bool // whether what it shows may be learned
 }
@@ -71,6 +72,8 @@ var registry = []kind{
 	{"separation", 4, newSeparation, func() Part { return new(duties) }},
 	{"inventory", 5, newInventory, func() Part { return new(inventoryPart) }},
 	{"volume", 6, newVolumes, func() Part { return new(volumePart) }},
+	{"sequence", 7, newSequence, func() Part { return new(sequencePart) }},
+	{"rarity", 8, newRarity, func() Part { return new(acquaintance) }},
 }
 
 // Names are the detectors' names, as findings and metrics carry them.
@@ -112,6 +115,10 @@ type Who struct {
 	Base         *baselines.Model
 	Since, Until int64
 	alpha        [baselines.Families]float64 // thresholds on p-values that follow from Base and Terms
+
+	// Delta is what the shard gathers for the baseline on Day; nil: nothing yet. It lies here so that an event need not look for it.
+	Delta *baselines.Delta
+	Day   int64
 }
 
 // Rest sets the baseline that is in force from since to until.

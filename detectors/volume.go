@@ -535,7 +535,7 @@ func (v *volumes) close(a *agentVolume, first *firsts, w int, from, to int64) {
 			p = min(p, v.lens.together(test, joined))
 		}
 		if learn && v.lens.of[baselines.EventCount].own[w] && v.lens.of[baselines.EventCount].cal[w] != nil {
-			v.x.Delta.Volume.Joint[test].Add(rarity(joined), 1)
+			v.x.Delta.Volume.Joint[test].Add(scoreOf(joined), 1)
 		}
 	}
 	v.x.Delta.Audit.Count(test, p)
@@ -908,7 +908,7 @@ func (v *volumes) End(x *Ending) {
 	x.Delta.Audit.Count(baselines.SessionTest, p)
 	if d := &x.Delta.Volume; x.Eligible && !s.Alerted {
 		if joined < 1 {
-			d.Joint[baselines.SessionTest].Add(rarity(joined), 1)
+			d.Joint[baselines.SessionTest].Add(scoreOf(joined), 1)
 		}
 		var intent *baselines.IntentTotals
 		if s.Intent != 0 {
@@ -1005,7 +1005,7 @@ func (v *volumes) call() {
 		return
 	}
 	if judged {
-		d.Joint[baselines.CallTest].Add(rarity(joined), 1)
+		d.Joint[baselines.CallTest].Add(scoreOf(joined), 1)
 	}
 	tool := d.Tool(hash)
 	for m := range baselines.Marks {

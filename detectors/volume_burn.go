@@ -229,7 +229,7 @@ func (v *volumes) burnt(k *burning, b *budget, zone *time.Location, burn float64
 	p := 1.0
 	if rest > 0 {
 		p = math.Erfc((k.Spent+rest-limit)/(sd*math.Sqrt2)) / 2
-		spent += "; until its end usually another " + Quantity(int64(min(rest, maxValue)), l.Measure) + " follow, with which it holds in " + percent(p) + " of cases"
+		spent += "; until its end usually another " + Quantity(int64(min(rest, maxValue)), l.Measure) + " follow, with which it holds in " + event.Percent(p) + " of cases"
 	}
 	f.Why = spent
 	if m := x.Base; m != nil {

@@ -207,15 +207,15 @@ func (l *lens) together(t baselines.Test, joined float64) float64 {
 	if c == nil || joined >= 0.5 {
 		return joined
 	}
-	p := c.P(rarity(joined))
+	p := c.P(scoreOf(joined))
 	if t == baselines.DayTest {
 		p = max(p, joined)
 	}
 	return p
 }
 
-// rarity is −log10 of a p-value, just inside its bin.
-func rarity(p float64) float64 {
+// scoreOf is −log10 of a p-value, just inside its bin.
+func scoreOf(p float64) float64 {
 	if p >= 1 {
 		return 0
 	}

@@ -153,7 +153,7 @@ func (v *volumes) why(c *crossed, a *event.Anomaly) string {
 		noun = a.Unit
 	}
 	amount := func(x float64) string { return strings.TrimRight(figure(x)+" "+noun, " ") }
-	rare := "; " + odds(c.p)
+	rare := "; " + event.Odds(c.p)
 	switch c.test {
 	case baselines.CallTest:
 		return "one call of " + strconv.Quote(short(v.e.Tool.Name)) + " by " + who + " came to " + amount(a.Observed) + "; calls of that kind by " + persona + " come to " + figure(a.Expected) +
@@ -162,7 +162,7 @@ func (v *volumes) why(c *crossed, a *event.Anomaly) string {
 		return who + " " + verb + " " + amount(a.Observed) + " in session " + strconv.Quote(short(v.e.Session)) + "; sessions of " + persona + " come to " + figure(a.Expected) +
 			" in the middle and to at most " + figure(a.High) + " in 999 of 1,000" + rare
 	case baselines.OutcomeTest:
-		return who + " meets " + c.what + " on first contacts as often as somebody does who guesses; of " + persona + " " + percent(a.Expected) + " of them fail so; the odds against it are " + figure(a.Observed) + " to 1" + rare
+		return who + " meets " + c.what + " on first contacts as often as somebody does who guesses; of " + persona + " " + event.Percent(a.Expected) + " of them fail so; the odds against it are " + figure(a.Observed) + " to 1" + rare
 	case baselines.RunTest:
 		return who + " counts through ids: " + figure(a.Observed-1) + " of its last 31 steps from one id to the next were the same small step; agents of " + persona + " do not" + rare
 	case baselines.RampTest:
@@ -174,18 +174,16 @@ func (v *volumes) why(c *crossed, a *event.Anomaly) string {
 		if c.what == "hour" {
 			return who + " started a session on " + a.Season + ", an hour in which " + persona + " hardly acts" + rare
 		}
-		return who + " acts as evenly as a clock: the gaps between its events scatter by " + percent(a.Observed) + " of their mean, those of " + persona + " by " + percent(a.Expected) + rare
+		return who + " acts as evenly as a clock: the gaps between its events scatter by " + event.Percent(a.Observed) + " of their mean, those of " + persona + " by " + event.Percent(a.Expected) + rare
 	}
 	return who + " " + verb + " " + amount(a.Observed) + " within " + Span(a.WindowMS) + " (" + a.Season + "); " + figure(a.Expected) + " are usual then for it as one of " + persona + ", and at most " + figure(a.High) +
 		" in 999 of 1,000" + rare
 }
 
-func percent(x float64) string { return figure(100*x) + " %" }
-
 // figure writes a number for people: whole from a hundred on, else three figures.
 func figure(x float64) string {
 	if x >= 100 && x < 1e15 {
-		return thousands(int64(math.Round(x)))
+		return event.Thousands(int64(math.Round(x)))
 	}
 	return strconv.FormatFloat(x, 'g', 3, 64)
 }

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"maps"
 	"math"
@@ -44,6 +45,25 @@ type behaviour struct {
 	session  *page
 	sessions bool // session was looked for in this event
 
+	models     models // in force; nil: none ever
+	rulings    map[baselines.Key]ruling
+	begun      bool  // there was an event
+	closing    bool  // a relation shard has said that it closes days
+	origin     int64 // the day by which the first event was judged, if nobody had closed any before; nothing is known of it and what was before
+	err        error // what stops the record that is being applied
+	newest     int64 // in a replay: the event time that the whole file has reached
+	was        int64 // event time that the shard had reached before what it is applying
+	approved   bool  // in a replay: all of it is known to be good
+	gathered   []gathered
+	gatheredAt map[keyDay]int
+	holders    []*detectors.Who // that have a delta at hand
+	ledger     map[keyDay]*page // what the relation stage has not been told. Derived: these are pages
+	flushing   bool             // the slice under way tells it
+	flushed    int64            // ten minutes of event time for which it was last told
+	ended      int64            // ten minutes of event time in which idle sessions were last looked for
+	alive      map[*page]bool   // sessions that have not ended. Derived
+	waste      baselines.Delta  // of personas of which nothing is learned
+
 	partials detectors.Partials
 	notes    []detectors.Note
 	said     map[uint64]int32 // into notes, by a hash of what they say
@@ -63,7 +83,7 @@ const (
 )
 
 func newBehaviour(p int32, r *rules, set *policy.Set, topic string) *behaviour {
-	b := &behaviour{shard: newShard(p, r), panel: detectors.New(set), topic: topic, gates: map[string]gate{}, said: map[uint64]int32{}, relation: make([]int64, r.facts), facts: make([][]byte, r.facts), hint: make([]int, r.facts)}
+	b := &behaviour{shard: newShard(p, r), panel: detectors.New(set), topic: topic, gates: map[string]gate{}, said: map[uint64]int32{}, origin: noTime, rulings: map[baselines.Key]ruling{}, ledger: map[keyDay]*page{}, gatheredAt: map[keyDay]int{}, alive: map[*page]bool{}, relation: make([]int64, r.facts), facts: make([][]byte, r.facts), hint: make([]int, r.facts)}
 	for i := range b.relation {
 		b.relation[i] = noTime
 	}
@@ -73,8 +93,9 @@ func newBehaviour(p int32, r *rules, set *policy.Set, topic string) *behaviour {
 }
 
 func (b *behaviour) apply(log int, r *record) error {
+	b.err = nil
 	if log == controlLog {
-		return b.control(r)
+		return cmp.Or(b.control(r), b.err)
 	}
 	b.stamp = r.stamp
 	b.idle = false
@@ -95,7 +116,7 @@ func (b *behaviour) apply(log int, r *record) error {
 		}
 	}
 	b.observe(&b.e, r.stamp)
-	return nil
+	return b.err
 }
 
 // observe is the path of one decoded event.
@@ -135,11 +156,20 @@ func (b *behaviour) observe(e *event.Event, stamp int64) {
 		b.counts.late++
 	}
 	pg.seen = max(pg.seen, t)
+	if b.replay == nil {
+		if b.was = t; b.clock.seen {
+			b.was = b.clock.newest
+		}
+	}
+	b.clock.see(t, pg.hash)
 
 	b.scene.Time = t
 	b.scene.Agent = &pg.memory
 	b.agent, b.session, b.sessions = pg, nil, false
 	b.role(pg, e)
+	if b.learn(pg, e, t); b.err != nil { // all that was done is undone: this event waits
+		return
+	}
 	if hour := baselines.FloorDiv(t, 3_600_000); hour > pg.active {
 		pg.active = hour
 		persona := b.scene.Persona
@@ -149,11 +179,11 @@ func (b *behaviour) observe(e *event.Event, stamp int64) {
 		b.Contribute(guardSlot, policy.PersonaScope, persona, acted)
 	}
 	b.panel.Observe(&b.scene, e)
+	b.after(e)
 	if pg.breaker != nil || pg.barred > 0 || len(b.wide) > 0 {
 		b.defied(pg, e)
 	}
 
-	b.clock.see(t, pg.hash)
 	if h := baselines.FloorDiv(b.clock.newest, 3_600_000); h > b.sweptHour {
 		b.sweptHour = h
 		b.forget()
@@ -162,14 +192,14 @@ func (b *behaviour) observe(e *event.Event, stamp int64) {
 
 // role finds who the agent is: the persona it sends, else the registry's. An agent keeps both until it says otherwise or the set changes.
 func (b *behaviour) role(pg *page, e *event.Event) {
-	if pg.set != b.panel.Set || pg.sent != e.Persona {
-		pg.set = b.panel.Set
+	if fork := forkHash(&e.Agent); pg.set != b.panel.Set || pg.sent != e.Persona || pg.fork != fork {
+		pg.set, pg.fork = b.panel.Set, fork
 		pg.sent = strings.Clone(e.Persona)
 		persona := e.Persona
 		if persona == "" {
 			persona = b.panel.Set.PersonaOf(e.Tenant, e.Agent.ID)
 		}
-		pg.who = b.panel.Who(e.Tenant, persona, "")
+		pg.who = b.panel.Who(e.Tenant, persona, forkName(fork))
 	}
 	b.scene.Who = pg.who
 }
@@ -180,7 +210,7 @@ func (b *behaviour) forget() {
 	b.sweep(func(pg *page) bool {
 		idle := int64(agentIdle)
 		switch {
-		case pg.breaker.Open(), pg.barred > 0:
+		case pg.breaker.Open(), pg.barred > 0, pg.key[0] == deltaPage:
 			return false
 		case pg.breaker != nil:
 			idle = breakerIdle
@@ -199,7 +229,9 @@ func (b *behaviour) Session() *detectors.Memory {
 			b.session = b.sessionPage(b.current.Session)
 		}
 		if b.session != nil {
-			b.session.seen = max(b.session.seen, b.scene.Time)
+			s := b.session
+			s.seen, s.active, s.who, s.set, s.going = max(s.seen, b.scene.Time), b.reached(), b.agent.who, b.agent.set, true
+			b.alive[s] = true
 		}
 	}
 	if b.session == nil {
@@ -209,9 +241,19 @@ func (b *behaviour) Session() *detectors.Memory {
 }
 
 func (b *behaviour) sessionPage(session string) *page {
+	if pg := b.sessionIf(session); pg != nil {
+		b.touch(pg)
+		return pg
+	}
+	pg := b.page(b.key, b.agent.tenant)
+	b.agent.last = pg
+	return pg
+}
+
+// sessionIf is the page of a session of the agent, if there is one; its key is in b.key else.
+func (b *behaviour) sessionIf(session string) *page {
 	n := len(b.agent.key) + 1 // of agent and separator
 	if pg := b.agent.last; pg != nil && !pg.dead && len(pg.key) == n+len(session) && pg.key[n:] == session && event.Plain(session) {
-		b.touch(pg)
 		return pg
 	}
 	k := append(b.key[:0], sessionPage)
@@ -219,8 +261,10 @@ func (b *behaviour) sessionPage(session string) *page {
 	k = append(k, '|')
 	k = event.AppendKeyPart(k, session)
 	b.key = k
-	pg := b.page(k, b.agent.tenant)
-	b.agent.last = pg
+	pg := b.pages[string(k)]
+	if pg != nil {
+		b.agent.last = pg
+	}
 	return pg
 }
 
@@ -239,6 +283,10 @@ func (b *behaviour) Find(f event.Finding) {
 		id = f.Agent + "|" + id // sessions of two agents may share a name
 	}
 	f.UID = event.UID(f.Tenant, f.Detector+"/"+f.Rule, f.ScopeType, id, f.Refs[len(f.Refs)-1].ID)
+	if f.Alert {
+		shade(b.agent, b.scene.Time)
+		b.scene.Eligible = b.approved
+	}
 	b.find(&f)
 	b.respond(&f)
 }
@@ -278,8 +326,27 @@ func (b *behaviour) control(r *record) error {
 	}
 	switch c.Kind {
 	case controlTick:
+		b.was = b.clock.newest
 		b.clock.tick(c.Time)
 		b.idle = c.IdleMS >= idleAfter
+		b.endIdle(b.clock.watermark())
+	case controlWait:
+		// The event that waits for a day to be closed is the one that says it is over.
+		b.was = b.clock.newest
+		if b.clock.seen {
+			b.clock.tick(c.Time)
+		} else {
+			b.was = c.Time
+			b.clock.see(c.Time, c.Hash)
+		}
+		b.idle, b.told = false, 0
+		b.endIdle(b.clock.watermark())
+	case controlBaseline:
+		if c.Ruling == nil {
+			b.counts.badControl++
+			return nil
+		}
+		b.rule(baselines.Key{Tenant: c.Tenant, Persona: c.Persona, Fork: c.Fork}, *c.Ruling)
 	case controlIdle:
 		b.idle = true
 	case controlVerdict:
@@ -288,11 +355,15 @@ func (b *behaviour) control(r *record) error {
 		if pg := b.page(b.key, c.Tenant); pg != nil {
 			pg.verdicts++
 			pg.seen = max(pg.seen, c.Time)
+			if c.Severity > int(event.Signal) {
+				shade(pg, c.Time)
+			}
 			b.counts.verdicts++
 		}
 	case controlRelation:
 		if c.Source >= 0 && int(c.Source) < len(b.relation) {
 			b.relation[c.Source] = max(b.relation[c.Source], c.Time)
+			b.closing = true
 		}
 	case controlSkip:
 		b.skip = append(b.skip, c.Offset)
@@ -312,6 +383,9 @@ func (b *behaviour) control(r *record) error {
 	case controlAck, controlFeedback, controlExpire, controlMissed:
 		b.answer(&c, r)
 	case controlResume:
+		if c.Closing {
+			b.closing = true // of what was closed before the logs were made anew
+		}
 		if pg := b.resume(&c, r); pg != nil && pg.breaker.Persona != "" {
 			b.tellGuard(controlBlocked, pg.breaker)
 		}
@@ -333,6 +407,9 @@ func (b *behaviour) control(r *record) error {
 // seal writes what the slice gathered to the relation stage: at most one facts record per transaction and facts partition (split above factsBytes),
 // and at least once a second the watermark to every facts partition.
 func (b *behaviour) seal() {
+	if b.due() {
+		b.flush()
+	}
 	n := b.rules.facts
 	tell := b.replay == nil && (b.now-b.told >= tellEvery || b.idle != b.toldIdle)
 	if tell {
@@ -415,10 +492,17 @@ func (b *behaviour) appendVars(v []byte) []byte {
 	if b.toldIdle {
 		flags |= 2
 	}
+	if b.begun {
+		flags |= 4
+	}
+	if b.closing {
+		flags |= 8
+	}
 	v = append(v, flags)
 	v = binary.AppendVarint(v, b.stamp)
 	v = binary.AppendVarint(v, b.told)
 	v = binary.AppendVarint(v, b.sweptHour)
+	v = binary.AppendVarint(binary.AppendVarint(binary.AppendVarint(v, b.flushed), b.ended), b.origin)
 	v = binary.AppendUvarint(v, uint64(len(b.relation)))
 	for _, t := range b.relation {
 		v = binary.AppendVarint(v, t)
@@ -439,16 +523,23 @@ func (b *behaviour) appendVars(v []byte) []byte {
 	for _, k := range b.wide {
 		v = k.Append(v)
 	}
+	v = binary.AppendUvarint(v, uint64(len(b.rulings)))
+	for _, k := range slices.SortedFunc(maps.Keys(b.rulings), compareKeys) {
+		r := b.rulings[k]
+		v = baselines.AppendString(baselines.AppendString(baselines.AppendString(v, k.Tenant), k.Persona), k.Fork)
+		v = baselines.AppendString(binary.AppendVarint(binary.AppendVarint(v, r.Day), r.Of), r.Hash)
+	}
 	return baselines.AppendString(v, b.panel.Set.Hash())
 }
 
 func (b *behaviour) decodeVars(r *baselines.Reader) {
 	b.clock.decode(r)
 	flags := r.Byte()
-	b.idle, b.toldIdle = flags&1 != 0, flags&2 != 0
+	b.idle, b.toldIdle, b.begun, b.closing = flags&1 != 0, flags&2 != 0, flags&4 != 0, flags&8 != 0
 	b.stamp = r.Varint()
 	b.told = r.Varint()
 	b.sweptHour = r.Varint()
+	b.flushed, b.ended, b.origin = r.Varint(), r.Varint(), r.Varint()
 	for i := range r.Len() {
 		if t := r.Varint(); i < len(b.relation) {
 			b.relation[i] = t
@@ -469,11 +560,33 @@ func (b *behaviour) decodeVars(r *baselines.Reader) {
 		k.Decode(r)
 		b.wide = append(b.wide, k)
 	}
+	was := b.rulings
+	b.rulings = map[baselines.Key]ruling{}
+	for range r.Len() {
+		k := baselines.Key{Tenant: r.String(), Persona: r.String(), Fork: r.String()}
+		b.rulings[k] = ruling{r.Varint(), r.Varint(), r.String()}
+	}
 	b.panel = b.panelOf(r, b.panel)
+	if !maps.Equal(was, b.rulings) {
+		b.panel.Each(func(w *detectors.Who) { w.Rest(nil, 0, 0) })
+	}
 	b.drain() // what an aborted slice gathered is gone with it
+	b.forgetSlice()
 }
 
-func (b *behaviour) indexed(*page) {}
+// indexed files a page that came from disk or was put back.
+func (b *behaviour) indexed(pg *page) {
+	switch pg.key[0] {
+	case deltaPage:
+		b.ledger[keyDay{pg.learned.key, pg.learned.day}] = pg
+	case sessionPage:
+		if pg.going {
+			b.alive[pg] = true
+		} else {
+			delete(b.alive, pg)
+		}
+	}
+}
 
 func (b *behaviour) policies() *policy.Set { return b.panel.Set }
 

@@ -38,6 +38,7 @@ func settled(b *testing.B, set *policy.Set, events []event.Event) *behaviour {
 		s.observe(&events[i], day0+86_400_000)
 	}
 	s.seal()
+	s.kept()
 	return s
 }
 
@@ -110,6 +111,7 @@ func BenchmarkApply(b *testing.B) { // decode, observe, seal and journal of a tr
 		if err != nil {
 			b.Fatal(err)
 		}
+		s.kept()
 		j.encode()
 		for _, pg := range s.pages {
 			pg.ring = pg.ring[:0] // so that the ids are new
@@ -134,6 +136,7 @@ func BenchmarkSeal(b *testing.B) { // facts of a transaction of 4,000 events
 		n = s.partials.Len()
 		b.StartTimer()
 		s.seal()
+		s.kept()
 	}
 	perSecond(b, len(events), "events")
 	b.ReportMetric(float64(n), "buckets")
@@ -178,6 +181,7 @@ func BenchmarkRelation(b *testing.B) { // take and close what 4,000 events of 2,
 			s.observe(&events[i], day0+1000*86_400_000)
 		}
 		s.seal()
+		s.kept()
 		b.StartTimer()
 		r.begin(day0, true)
 		for _, o := range s.out {

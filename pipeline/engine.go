@@ -141,8 +141,22 @@ func Run(ctx context.Context, c Config) error {
 			if c.Changelog {
 				st.changelog = c.Topics.ChangelogBehaviour
 			}
-			st.newShard = func(p int32) *shard { return newBehaviour(p, shared, none, c.Topics.Events).shard }
-			g.Go(func() error { return st.run(ctx) })
+			st.library = newLibrary(&c, shared)
+			st.newShard = func(p int32) *shard {
+				b := newBehaviour(p, shared, none, c.Topics.Events)
+				b.models = st.library
+				return b.shard
+			}
+			ready := make(chan struct{})
+			g.Go(func() error { st.library.run(ctx, ready); return nil })
+			g.Go(func() error {
+				select {
+				case <-ready:
+				case <-ctx.Done():
+					return nil
+				}
+				return st.run(ctx)
+			})
 		case "relation":
 			st := c.stage("relation", 'r', shared)
 			st.in = []string{c.Topics.Facts}
@@ -164,9 +178,9 @@ func (c *Config) stage(name string, kind byte, r *rules) *stage {
 	return st
 }
 
-func topicsOf(t Topics) (out [toInventory + 1]string) {
+func topicsOf(t Topics) (out [toBaselines + 1]string) {
 	out[toAlerts], out[toDLQ], out[toFacts], out[toControl], out[toJournal], out[toEvents] = t.Alerts, t.DLQ, t.Facts, t.Control, t.Journal, t.Events
-	out[toCommands], out[toBreakers], out[toInventory] = t.Commands, t.Breakers, t.Inventory
+	out[toCommands], out[toBreakers], out[toInventory], out[toBaselines] = t.Commands, t.Breakers, t.Inventory, t.Baselines
 	return out
 }
 

@@ -95,6 +95,10 @@ func pageKind(key string) string {
 		return "scopes"
 	case widePage:
 		return "breakers"
+	case deltaPage:
+		return "deltas"
+	case modelPage:
+		return "snapshots"
 	}
 	return fmt.Sprintf("kind %q", key[:1])
 }

@@ -199,6 +199,7 @@ func (st *stage) catchUp(ctx context.Context, sh *shard, to [2]int64) error {
 			return fmt.Errorf("journal transaction %d does not repeat: offsets %v, watermark %d, outputs %x; it says %v, %d, %x", j.seq, sh.next, b.clock.watermark(), sh.digest.Sum64(), j.next, j.watermark, j.digest)
 		}
 		sh.seq++
+		sh.machine.kept()
 		if sh.next[0] > to[0] || sh.next[1] > to[1] {
 			return fmt.Errorf("journal transaction %d is ahead of the group (%v, %v)", j.seq, sh.next, to)
 		}
@@ -249,6 +250,7 @@ func (st *stage) catchUpWithout(ctx context.Context, sh *shard, events *reader, 
 		}
 	}
 	sh.machine.seal()
+	sh.machine.kept()
 	sh.next = to
 	return nil
 }

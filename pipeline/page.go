@@ -14,7 +14,7 @@ import (
 )
 
 // pageFormat is the version of a page's encoding.
-const pageFormat = 2
+const pageFormat = 3
 
 // page is one entity's state: an agent, a session, or a scope above agents. The first byte of its key says which.
 type page struct {
@@ -27,8 +27,10 @@ type page struct {
 	ring     []uint64 // hashes of its newest event ids
 	ringAt   int      // where the next one goes
 	verdicts int64    // of the relation stage about this agent
-	active   int64    // newest hour of event time in which it acted
+	active   int64    // newest hour of event time in which it acted; of a session: event time of the shard at its newest event
 	barred   int64    // sessions of it that are stopped
+	day      int64    // newest day of a baseline that it contributed to
+	shady    int64    // until when nothing is learned from it, event time: something was found about it
 
 	// Of a scope alone: what is contributed but not closed, by bucket.
 	pending []detectors.Bucket
@@ -36,6 +38,9 @@ type page struct {
 	guard   *response.Guard // of a persona
 
 	breaker *response.Breaker // of an agent, a session or a wider scope, once it was tripped
+	learned *learned          // of a baseline: what waits to be learned, or a snapshot
+
+	going bool // of a session: it has begun and has not ended; what comes under its name later is another one
 
 	// Not stored.
 	hash  uint64         // of an agent's key
@@ -44,9 +49,10 @@ type page struct {
 	dirty bool           // since the last checkpoint
 	dead  bool           // dropped; the next checkpoint deletes it
 	last  *page          // session of its newest event, if that is an agent's page: mostly the next event's, too
-	who   *detectors.Who // tenant and persona
+	who   *detectors.Who // tenant, persona and fork; of a session: those of its agent at its newest event
 	set   *policy.Set    // under which who holds
-	sent  string         // persona as sent when who was looked up
+	sent  string         // persona as sent when who was looked up; of a session that comes from disk: persona and fork, apart by a zero
+	fork  uint64         // hash of version, model and charter when who was looked up; 0: none sent
 }
 
 // Kinds of pages: the first byte of the key.
@@ -55,6 +61,8 @@ const (
 	sessionPage = 's' // s tenant|agent|session
 	scopePage   = 'x' // x slot scope tenant|id
 	widePage    = 'w' // w tenant|type|id: the breaker of a scope above agents
+	deltaPage   = 'd' // d tenant|persona|fork|day: what a day adds to a baseline
+	modelPage   = 'm' // m tenant|persona|fork|day: a snapshot
 )
 
 // Ring sizes: an agent that acts once pays for one id, an active one is protected over ringMax events.
@@ -84,10 +92,27 @@ func (pg *page) appendTo(b []byte) []byte {
 		b = binary.AppendVarint(b, pg.verdicts)
 		b = binary.AppendVarint(b, pg.active)
 		b = binary.AppendVarint(b, pg.barred)
+		b = binary.AppendVarint(b, pg.day)
+		b = binary.AppendVarint(b, pg.shady)
 		b = append(b, byte(len(pg.ring)), byte(pg.ringAt))
 		for _, h := range pg.ring {
 			b = binary.BigEndian.AppendUint64(b, h)
 		}
+	case sessionPage:
+		b = binary.AppendVarint(b, pg.active)
+		going := byte(0)
+		if pg.going {
+			going = 1
+		}
+		b = append(b, going)
+		if pg.who != nil {
+			b = binary.AppendUvarint(b, uint64(len(pg.who.Persona)+1+len(pg.who.Fork)))
+			b = append(append(append(b, pg.who.Persona...), 0), pg.who.Fork...)
+		} else {
+			b = baselines.AppendString(b, pg.sent)
+		}
+	case deltaPage, modelPage:
+		return pg.learned.append(b)
 	case scopePage:
 		b = binary.AppendUvarint(b, uint64(len(pg.pending)))
 		for i := range pg.pending {
@@ -130,6 +155,7 @@ func (pg *page) decode(b []byte) error {
 		pg.verdicts = r.Varint()
 		pg.active = r.Varint()
 		pg.barred = r.Varint()
+		pg.day, pg.shady = r.Varint(), r.Varint()
 		n, at := int(r.Byte()), int(r.Byte())
 		if n > ringMax || at >= ringMax {
 			return baselines.ErrShort
@@ -139,6 +165,14 @@ func (pg *page) decode(b []byte) error {
 		for range n {
 			pg.ring = append(pg.ring, r.Uint64())
 		}
+	case sessionPage:
+		pg.active = r.Varint()
+		pg.going = r.Byte() == 1
+		pg.sent = r.String()
+	case deltaPage, modelPage:
+		pg.learned = &learned{}
+		pg.learned.decode(pg.key, &r)
+		return r.Err
 	case scopePage:
 		pg.pending = pg.pending[:0]
 		for range r.Len() {
@@ -272,8 +306,11 @@ func readBucket(r *baselines.Reader, k *detectors.Bucket) {
 	}
 }
 
-// noteTag stands before a note in a facts record, where a bucket begins with its slot.
-const noteTag = 0xff
+// noteTag and deltaTag stand before a note and what is to be learned in a facts record, where a bucket begins with its slot.
+const (
+	noteTag  = 0xff
+	deltaTag = 0xfd
+)
 
 // maxNotes bounds the notes that wait on one page for the watermark.
 const maxNotes = 4096

@@ -243,6 +243,7 @@ func TestAnUndoneSliceLeavesNoTrace(t *testing.T) {
 				dropped++
 			}
 			if !undo {
+				b.kept()
 				continue
 			}
 			if err := b.rollback(); err != nil {
@@ -262,6 +263,7 @@ func TestAnUndoneSliceLeavesNoTrace(t *testing.T) {
 					t.Fatal(err)
 				}
 				first.tenants[pg.tenant]++
+				first.indexed(first.pages[k])
 			}
 			if err := first.shard.decodeVars([]byte(want[""])); err != nil {
 				t.Fatal(err)
@@ -272,6 +274,8 @@ func TestAnUndoneSliceLeavesNoTrace(t *testing.T) {
 			if err1 != nil || err2 != nil || j1.digest != j2.digest {
 				t.Fatalf("seed %d, records %v to %v: after the undo the slice gives %x (%v), on a fresh shard of the same state %x (%v)", seed, before, at, j1.digest, err1, j2.digest, err2)
 			}
+			b.kept()
+			first.kept()
 			sameState(t, fmt.Sprintf("seed %d, records %v to %v, done again", seed, before, at), imageOf(first.shard), imageOf(b.shard))
 		}
 		if dropped == 0 && seed == 0 {
@@ -332,6 +336,7 @@ func factsOf(t testing.TB, shared *rules, set *policy.Set, seed uint64, n int) [
 			if _, err := st.apply(b.shard, &[2][]*kgo.Record{1: records}, now); err != nil {
 				t.Fatal(err)
 			}
+			b.kept()
 			for _, o := range b.out {
 				if o.to == toFacts && o.partition == 0 {
 					out[p] = append(out[p], record{value: o.value})
@@ -518,6 +523,11 @@ func mergedFacts(t *testing.T, into map[string]*detectors.Bucket, outs []output)
 			t.Fatal(err)
 		}
 		for len(body.B) > 0 {
+			if body.B[0] == deltaTag {
+				body.Byte()
+				readDelta(t, &body)
+				continue
+			}
 			if body.B[0] == noteTag {
 				body.Byte()
 				n := readNote(&body)
@@ -544,6 +554,57 @@ func mergedFacts(t *testing.T, into map[string]*detectors.Bucket, outs []output)
 	}
 }
 
+func readDelta(t *testing.T, r *baselines.Reader) (keyDay, *baselines.Delta) {
+	t.Helper()
+	k := keyDay{baselines.Key{Tenant: strings.Clone(r.String()), Persona: strings.Clone(r.String()), Fork: strings.Clone(r.String())}, r.Varint()}
+	d, own := &baselines.Delta{}, baselines.Reader{B: r.Bytes()}
+	if d.Decode(&own); r.Err != nil || own.Err != nil || len(own.B) > 0 {
+		t.Fatal(r.Err, own.Err, len(own.B))
+	}
+	return k, d
+}
+
+// mergedDeltas adds up all that shards have learned and told, and, at the end, what they have not told yet.
+func mergedDeltas(t *testing.T, into map[keyDay]*baselines.Delta, outs []output, ledger map[keyDay]*page) {
+	t.Helper()
+	add := func(k keyDay, d *baselines.Delta) {
+		if into[k] == nil {
+			into[k] = &baselines.Delta{}
+		}
+		into[k].Merge(d)
+	}
+	for _, o := range outs {
+		if o.to != toFacts || isControlFacts(o.value) {
+			continue
+		}
+		if _, body, _ := readFactsHead(o.value); len(body.B) > 0 && body.B[0] == deltaTag {
+			for len(body.B) > 0 {
+				body.Byte()
+				if k, d := readDelta(t, &body); k.Persona != baselines.TenantWide {
+					add(k, d)
+				}
+			}
+		}
+	}
+	for k, pg := range ledger {
+		add(k, pg.learned.delta)
+	}
+}
+
+func encoded(deltas map[keyDay]*baselines.Delta) map[string]string {
+	out := map[string]string{}
+	for k, d := range deltas {
+		out[fmt.Sprint(k)] = string(d.Append(nil))
+	}
+	return out
+}
+
+// withoutDeltas leaves out how much of what was learned was told already, which depends on where slices end.
+func withoutDeltas(pages map[string]string) map[string]string {
+	maps.DeleteFunc(pages, func(k, _ string) bool { return k[0] == deltaPage })
+	return pages
+}
+
 func TestWhereALogIsCutDoesNotShow(t *testing.T) {
 	set := setOf(t, strict)
 	for seed := range uint64(6) {
@@ -551,10 +612,11 @@ func TestWhereALogIsCutDoesNotShow(t *testing.T) {
 		var want []string
 		var pages map[string]string
 		var facts map[string]*detectors.Bucket
+		var learned map[string]string
 		for try := range uint64(5) {
 			r := rand.New(rand.NewPCG(seed, try))
 			b := newBehaviour(1, engine(t, 3, 2, set), set, "events")
-			sum := map[string]*detectors.Bucket{}
+			sum, deltas := map[string]*detectors.Bucket{}, map[keyDay]*baselines.Delta{}
 			var got []string
 			var at [2]int
 			for at[mainLog] < len(l.records[mainLog]) {
@@ -562,13 +624,16 @@ func TestWhereALogIsCutDoesNotShow(t *testing.T) {
 				if _, err := (&stage{}).apply(b.shard, l.take(&at, 0, n), day0); err != nil {
 					t.Fatal(err)
 				}
+				b.kept()
 				got = append(got, lines(b.findings)...)
 				mergedFacts(t, sum, b.out)
+				mergedDeltas(t, deltas, b.out, nil)
 			}
+			mergedDeltas(t, deltas, nil, b.ledger)
 			if try == 0 {
-				want, pages, facts = got, pagesOf(b.shard), sum
-				if len(want) < 50 || len(facts) < 50 {
-					t.Fatalf("seed %d: only %d findings and %d buckets: the test has lost its teeth", seed, len(want), len(facts))
+				want, pages, facts, learned = got, withoutDeltas(pagesOf(b.shard)), sum, encoded(deltas)
+				if len(want) < 50 || len(facts) < 50 || len(learned) < 8 {
+					t.Fatalf("seed %d: only %d findings, %d buckets and %d deltas: the test has lost its teeth", seed, len(want), len(facts), len(learned))
 				}
 				continue
 			}
@@ -578,7 +643,10 @@ func TestWhereALogIsCutDoesNotShow(t *testing.T) {
 			if diff := gocmp.Diff(facts, sum); diff != "" {
 				t.Fatalf("seed %d, cut %d: facts (-whole +cut):\n%s", seed, try, diff)
 			}
-			sameState(t, fmt.Sprintf("seed %d, cut %d", seed, try), pages, pagesOf(b.shard))
+			if diff := gocmp.Diff(learned, encoded(deltas)); diff != "" {
+				t.Fatalf("seed %d, cut %d: what is learned (-whole +cut):\n%s", seed, try, diff)
+			}
+			sameState(t, fmt.Sprintf("seed %d, cut %d", seed, try), pages, withoutDeltas(pagesOf(b.shard)))
 		}
 	}
 }
@@ -623,6 +691,7 @@ func TestCatchUpFromAnyMarkerEqualsTheLiveShard(t *testing.T) {
 				at = before
 				continue
 			}
+			live.kept()
 			for _, b := range j.encode() {
 				journal = append(journal, b)
 			}
@@ -666,6 +735,7 @@ func TestCatchUpFromAnyMarkerEqualsTheLiveShard(t *testing.T) {
 			if len(back.out)+len(back.findings) != 0 {
 				t.Fatalf("seed %d: catching up is not silent: %d outputs", seed, len(back.out))
 			}
+			back.kept()
 			back.seq++
 			back.joff++
 		}

@@ -27,7 +27,15 @@ type relation struct {
 	told    int64 // the watermark that the behaviour shards were last told
 	swept   int64 // hour of the last sweep
 
-	replay  bool
+	closed    int64 // the newest day of baselines that is closed
+	learnedTo int64 // the newest day that was learned before the logs were made anew; noTime: they never were
+
+	replay   bool
+	approved bool // in a replay: what it holds is known to be good
+	freeze   bool // in a replay: nothing new is learned
+	closings []*Closing
+	made     []closedKey
+
 	due     map[int64][]*page // pages with a pending bucket, by its index. Derived: rebuilt from pages
 	key     []byte
 	closing detectors.Closing
@@ -46,7 +54,7 @@ type source struct {
 const tellAhead = 120_000 // ms of event time between two words to the behaviour shards on how far this stage is
 
 func newRelation(p int32, r *rules, set *policy.Set) *relation {
-	b := &relation{shard: newShard(p, r), panel: detectors.New(set), sources: make([]source, r.sources), mark: noTime, told: noTime, due: map[int64][]*page{}}
+	b := &relation{shard: newShard(p, r), panel: detectors.New(set), sources: make([]source, r.sources), mark: noTime, told: noTime, closed: noTime, learnedTo: noTime, due: map[int64][]*page{}}
 	for i := range b.sources {
 		b.sources[i].watermark = noTime
 	}
@@ -100,6 +108,14 @@ func (b *relation) apply(_ int, r *record) error {
 			}
 			b.counts.badControl++
 			return nil
+		}
+		if body.B[0] == deltaTag {
+			body.Byte()
+			if b.takeDelta(h.source, &body); body.Err != nil {
+				b.counts.badControl++
+				return nil
+			}
+			continue
 		}
 		var k detectors.Bucket
 		readBucket(&body, &k)
@@ -233,6 +249,7 @@ func (b *relation) advanceTo(t int64) {
 	}
 	b.mark = t
 	b.closePassed()
+	b.closeDays()
 	if !b.replay && (b.told == noTime || t-b.told >= tellAhead) {
 		b.told = t
 		for p := range b.rules.sources {
@@ -242,7 +259,10 @@ func (b *relation) advanceTo(t int64) {
 	if h := baselines.FloorDiv(t, 3_600_000); h > b.swept {
 		b.swept = h
 		b.sweep(func(pg *page) bool {
-			if pg.key[0] == widePage {
+			switch pg.key[0] {
+			case deltaPage, modelPage:
+				return false
+			case widePage:
 				return !pg.breaker.Open() && pg.seen < t-breakerIdle
 			}
 			return len(pg.pending)+len(pg.notes) == 0 && pg.guard.Idle() && pg.seen < t-scopeIdle
@@ -358,10 +378,13 @@ func (b *relation) relationFinding(f event.Finding) {
 
 func (b *relation) seal() {}
 
+func (b *relation) kept() {}
+
 func (b *relation) appendVars(v []byte) []byte {
 	v = binary.AppendVarint(v, b.mark)
 	v = binary.AppendVarint(v, b.told)
 	v = binary.AppendVarint(v, b.swept)
+	v = binary.AppendVarint(binary.AppendVarint(v, b.closed), b.learnedTo)
 	v = binary.AppendUvarint(v, uint64(len(b.sources)))
 	for _, s := range b.sources {
 		flags := byte(0)
@@ -383,6 +406,7 @@ func (b *relation) decodeVars(r *baselines.Reader) {
 	b.mark = r.Varint()
 	b.told = r.Varint()
 	b.swept = r.Varint()
+	b.closed, b.learnedTo = r.Varint(), r.Varint()
 	for i := range r.Len() {
 		flags := r.Byte()
 		s := source{heard: flags&1 != 0, idle: flags&2 != 0, out: flags&4 != 0, watermark: r.Varint()}

@@ -14,6 +14,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/detectors"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/policy"
 )
@@ -33,8 +34,20 @@ type Replay struct {
 	Deliver func(*event.Finding) error
 	// Command, if not nil, is given the commands that a live engine would issue in each slice, sorted by (time, scope), those of a scope by epoch. Expiry runs on the watermark.
 	Command func(*event.Command) error
+	// Learn are baselines that are in force from the first event on, whatever their day, until the replay has closed days of its own.
+	Learn []*baselines.Model
+	// Freeze leaves them in force: what the events add is reported and not learned.
+	Freeze bool
+	// Approved says that the events are known to be good: they are learned without quarantine, nothing is found, and at the end the last day is closed.
+	Approved bool
+	// Closed, if not nil, is given each baseline of each day that is closed, sorted by day and key, and what the day added; at the end also the days that
+	// were not over, with the model in force then. A baseline that was not learned has a model of its key and day with nothing in it.
+	Closed func(m *baselines.Model, d *baselines.Delta)
+	// Snapshots are, after Run, the baselines as last closed, sorted by key.
+	Snapshots []*baselines.Model
 	// Bad is told of each record that did not decode.
-	Bad func(at int64, reason string, err error)
+	Bad      func(at int64, reason string, err error)
+	observed func(x *detectors.Scene, e *event.Event) // of tests
 	// Progress is told, after each chunk, how much of the source is done.
 	Progress func(done, events int64)
 }
@@ -86,9 +99,10 @@ type block struct {
 }
 
 type item struct {
-	e     event.Event
-	hash  uint64
-	stamp int64
+	e      event.Event
+	hash   uint64
+	stamp  int64
+	newest int64 // event time that the whole file has reached with it
 }
 
 type badRecord struct {
@@ -113,6 +127,9 @@ type replaying struct {
 	facts      [virtual][]record // for each relation shard
 	told       [virtual][]record // likewise, control records: applied at the end of the slice, sorted, so that where chunks end does not show
 	verdicts   [virtual][]record // for the next slice
+	shelf      shelf
+	ended      int64 // ten minutes of the watermark in which idle sessions were last looked for
+	closed     int64 // newest day that may be closed
 	sum        Summary
 }
 
@@ -130,13 +147,19 @@ func (r *Replay) Run(ctx context.Context, src Source) (Summary, error) {
 	}
 	shared := &rules{sources: virtual, facts: virtual, pageCap: r.PageCap, set: known.get,
 		partition: func(key []byte, n int32) int32 { return int32(xxhash.Sum64(key) % uint64(n)) }}
-	x := &replaying{Replay: r, watermark: noTime, slice: noTime}
+	x := &replaying{Replay: r, watermark: noTime, slice: noTime, closed: noTime}
+	x.shelf = shelf{owner: shared.baselineOwner}
+	if r.Freeze {
+		x.shelf.frozen = closingOf(r.Learn)
+	}
 	x.sum.Dead = map[string]int64{}
 	for p := range x.behaviours {
 		x.behaviours[p] = newBehaviour(int32(p), shared, r.Policy, "")
 		x.behaviours[p].replay = &x.watermark
 		x.relations[p] = newRelation(int32(p), shared, r.Policy)
-		x.relations[p].replay = true
+		x.behaviours[p].models, x.behaviours[p].begun = &x.shelf, true
+		x.behaviours[p].approved, x.relations[p].approved = r.Approved, r.Approved
+		x.relations[p].replay, x.relations[p].freeze = true, r.Freeze
 		x.behaviours[p].begin(0, true)
 		x.relations[p].begin(0, true)
 		x.behaviours[p].undoable, x.relations[p].undoable = false, false
@@ -182,6 +205,7 @@ func (r *Replay) Run(ctx context.Context, src Source) (Summary, error) {
 	if err := x.end(); err != nil {
 		return x.summary(), err
 	}
+	r.Snapshots = x.last()
 	return x.summary(), nil
 }
 
@@ -317,6 +341,10 @@ func (x *replaying) chunk(c *Chunk) error {
 			if !future || x.clock.seen {
 				x.clock.see(t, it.hash)
 			}
+			it.newest = t
+			if x.clock.seen {
+				it.newest = x.clock.newest
+			}
 			// Before the event that moves the watermark on: what ended in a long quiet has ended when that event comes.
 			if s := baselines.FloorDiv(x.clock.watermark(), sliceMS); x.clock.seen && s > x.slice {
 				x.slice = s
@@ -351,9 +379,14 @@ func (x *replaying) run() {
 			b.control(&x.verdicts[p][i])
 		}
 		for _, it := range x.queues[p] {
+			b.was, b.newest = b.newest, it.newest
 			b.observe(&it.e, it.stamp)
+			if x.observed != nil {
+				x.observed(&b.scene, &it.e)
+			}
 		}
 		b.seal()
+		b.kept()
 		clear(x.queues[p])
 		x.queues[p], x.verdicts[p] = x.queues[p][:0], x.verdicts[p][:0]
 	}
@@ -364,6 +397,12 @@ func (x *replaying) run() {
 	} else {
 		x.parallel(virtual, run)
 	}
+	x.file(x.queued)
+	x.queued = 0
+}
+
+// file brings what the behaviour stage has written to the relation stage.
+func (x *replaying) file(events int) {
 	for _, b := range x.behaviours {
 		for i := range b.out {
 			if o := &b.out[i]; o.to == toFacts && isControlFacts(o.value) {
@@ -382,20 +421,21 @@ func (x *replaying) run() {
 		clear(x.facts[q])
 		x.facts[q] = x.facts[q][:0]
 	}
-	if x.queued < smallRun {
+	if events < smallRun {
 		for q := range virtual {
 			take(q)
 		}
 	} else {
 		x.parallel(virtual, take)
 	}
-	x.queued = 0
 }
 
 // cut ends a slice: the relation stage closes what the watermark has passed, and its verdicts wait for the next slice.
 func (x *replaying) cut() error {
 	x.apply()
+	was := x.watermark
 	x.watermark = x.slice * sliceMS
+	x.learned(was)
 	x.hear()
 	x.expire() // also what was ordered late enough to be over already
 	x.hear()
@@ -408,6 +448,7 @@ func (x *replaying) cut() error {
 		x.parallel(virtual, advance)
 	}
 	x.cutAt = x.sum.Events
+	x.shelve()
 	return x.deliver()
 }
 
@@ -479,6 +520,15 @@ func (x *replaying) expire() {
 }
 
 func (x *replaying) deliver() error {
+	if x.Approved {
+		for p := range virtual {
+			for _, s := range []*shard{x.behaviours[p].shard, x.relations[p].shard} {
+				s.findings, s.commands = s.findings[:0], s.commands[:0]
+			}
+		}
+		x.pass()
+		return nil
+	}
 	var all []*event.Finding
 	var commands []event.Command
 	take := func(s *shard) {
@@ -559,6 +609,7 @@ func inOrder(commands []event.Command) []*event.Command {
 
 func (x *replaying) end() error {
 	x.apply()
+	x.learnRest()
 	x.hear()
 	x.expire()
 	x.hear()

@@ -42,6 +42,7 @@ const (
 	toCommands
 	toBreakers
 	toInventory
+	toBaselines
 )
 
 // output is one record that a shard wants written with the transaction.
@@ -63,8 +64,10 @@ const (
 type machine interface {
 	// apply changes state by one record of one log.
 	apply(log int, r *record) error
-	// seal ends a slice: what was gathered over it becomes output.
+	// seal ends a slice: what was gathered over it becomes output. kept hears that the slice counts: its transaction has committed, or had when it
+	// was first applied.
 	seal()
+	kept()
 	// appendVars and decodeVars are everything that is not in a page.
 	appendVars(b []byte) []byte
 	decodeVars(r *baselines.Reader)
@@ -146,6 +149,7 @@ type before struct {
 type counts struct {
 	records, events, late, repeated, future, findings, updates, verdicts, facts, buckets, notes, lateBuckets int64
 	dropped, badControl, misrouted                                                                           int64
+	deltas, lateDeltas, knownDeltas, closed                                                                  int64
 	dead                                                                                                     map[string]int64 // by reason
 	byDetector                                                                                               map[string]int64
 	other                                                                                                    map[[2]string]int64 // by metric and label
@@ -153,6 +157,14 @@ type counts struct {
 
 func newShard(p int32, r *rules) *shard {
 	return &shard{p: p, rules: r, pages: map[string]*page{}, tenants: map[string]int{}, open: map[*page]bool{}, digest: xxhash.New()}
+}
+
+// machineOf is the machine of a shard that may not be there.
+func (s *shard) machineOf() machine {
+	if s == nil {
+		return nil
+	}
+	return s.machine
 }
 
 // begin starts a slice: a transaction if live, else a silent re-application of one.

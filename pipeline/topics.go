@@ -34,6 +34,7 @@ type Topics struct {
 	Journal            string `yaml:"journal"`
 	Facts              string `yaml:"facts"`
 	Sets               string `yaml:"sets"`
+	Baselines          string `yaml:"baselines"`
 	ChangelogBehaviour string `yaml:"changelog_behaviour"`
 	ChangelogRelation  string `yaml:"changelog_relation"`
 
@@ -76,6 +77,7 @@ func DefaultTopics() Topics {
 		Journal:            "wayward.journal",
 		Facts:              "wayward.facts",
 		Sets:               "wayward.sets",
+		Baselines:          "wayward.baselines",
 		ChangelogBehaviour: "wayward.changelog.behaviour",
 		ChangelogRelation:  "wayward.changelog.relation",
 		Partitions:         6,
@@ -90,7 +92,7 @@ func (t *Topics) names() []namedTopic {
 		{"events", &t.Events}, {"alerts", &t.Alerts}, {"dlq", &t.DLQ},
 		{"commands", &t.Commands}, {"breakers", &t.Breakers}, {"acks", &t.Acks}, {"feedback", &t.Feedback}, {"inventory", &t.Inventory},
 		{"control", &t.Control}, {"journal", &t.Journal},
-		{"facts", &t.Facts}, {"sets", &t.Sets}, {"changelog_behaviour", &t.ChangelogBehaviour}, {"changelog_relation", &t.ChangelogRelation},
+		{"facts", &t.Facts}, {"sets", &t.Sets}, {"baselines", &t.Baselines}, {"changelog_behaviour", &t.ChangelogBehaviour}, {"changelog_relation", &t.ChangelogRelation},
 	}
 }
 
@@ -110,7 +112,7 @@ func (t Topics) Full() Topics {
 
 // Discardable names the topics whose records follow from events, and that are
 // therefore thrown away when a crash of the embedded broker may have torn them
-// from each other. Sets are not among them: nothing else holds an old set. Nor
+// from each other. Sets and baselines are not among them: nothing else holds an old set, or what was learned from events that are gone. Nor
 // is what gateways and people read or wrote: commands, breakers, acks, feedback.
 func (t *Topics) Discardable() []string {
 	f := t.Full()
@@ -224,6 +226,8 @@ func (t *Topics) Specs(embedded bool, brokers int) []TopicSpec {
 			"must be kept at least twice the changelog's interval"},
 		{f.Facts, facts, true, keep.Internal, true, largeRecords, 256, "what behaviour shards tell relation shards, whose state it is; must be kept at least twice the changelog's interval"},
 		{f.Sets, 1, true, 0, false, plainRecords, 64, "policies and rule sets by their hash, which state and logs refer to; one partition, so that all is read in order"},
+		{f.Baselines, 1, true, 0, false, plainRecords, 1024, "what was learned of each persona by the end of each day, and a record for each day that lists it; every instance reads all of it, " +
+			"and needs the last eight days to bring state back; one partition, so that a list comes after what it lists"},
 		{f.ChangelogBehaviour, main, true, 0, false, plainRecords, 64, "pages of behaviour shards at each checkpoint, for an instance on a new machine"},
 		{f.ChangelogRelation, facts, true, 0, false, plainRecords, 64, "pages of relation shards at each checkpoint, for an instance on a new machine"},
 	} {

@@ -53,7 +53,7 @@ func TestPlanThenApplyThenNothingIsLeft(t *testing.T) {
 		"create acme.agent.events", "create acme.agent.alerts", "create acme.agent.events.dlq",
 		"create acme.agent.commands", "create acme.agent.breakers", "create acme.agent.acks", "create acme.agent.feedback", "create acme.wayward.inventory",
 		"create acme.wayward.control", "create acme.wayward.journal",
-		"create acme.wayward.facts", "create acme.wayward.sets", "create acme.wayward.changelog.behaviour", "create acme.wayward.changelog.relation",
+		"create acme.wayward.facts", "create acme.wayward.sets", "create acme.wayward.baselines", "create acme.wayward.changelog.behaviour", "create acme.wayward.changelog.relation",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("plan on an empty cluster (-want +got):\n%s", diff)

@@ -1,9 +1,12 @@
 package sinks
 
 import (
+	"math"
 	"strconv"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/wayward-sec/wayward/event"
 )
 
 // object appends JSON by hand: the order of fields is the order of calls, which makes the bytes the same in every run.
@@ -58,6 +61,28 @@ func (o *object) close(brackets string) {
 func (o *object) num(name string, n int64) {
 	o.name(name)
 	o.b = strconv.AppendInt(o.b, n, 10)
+}
+
+// float leaves out what is no number: JSON has no word for it. Nine figures are more than anybody reads, and hide in which order a machine added up.
+func (o *object) float(name string, v float64) {
+	if math.IsNaN(v) || math.IsInf(v, 0) {
+		return
+	}
+	o.name(name)
+	o.b = strconv.AppendFloat(o.b, v, 'g', 9, 64)
+}
+
+// figure is a number as a text.
+func (o *object) figure(name string, v float64) {
+	o.name(name)
+	o.b = append(o.b, '"')
+	o.b = append(event.AppendFigure(o.b, v), '"')
+}
+
+// short is a text of at most maxTag bytes.
+func (o *object) short(name, s string) {
+	o.name(name)
+	o.value(s, maxTag)
 }
 
 func (o *object) bool(name string, v bool) {

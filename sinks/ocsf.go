@@ -69,6 +69,9 @@ func (o *OCSF) Append(dst []byte, f *event.Finding) []byte {
 	w.num("severity_id", int64(severity))
 	w.word("severity", severities[severity])
 	w.bool("is_alert", f.Alert)
+	if f.Anomaly != nil {
+		w.confidence(f)
+	}
 	w.num("risk_score", int64(f.Risk))
 	w.num("risk_level_id", int64(risk))
 	w.word("risk_level", risks[risk])
@@ -85,7 +88,10 @@ func (o *OCSF) Append(dst []byte, f *event.Finding) []byte {
 		w.opt("type", f.ScopeType)
 		w.close("}]")
 	}
-	if f.Measure != "" {
+	switch {
+	case f.Anomaly != nil:
+		w.oddity(f)
+	case f.Measure != "":
 		w.anomaly(f)
 	}
 	w.observables(f, head, trigger)
@@ -411,6 +417,9 @@ func (w *object) unmapped(f *event.Finding) {
 	}
 	if f.Incomplete {
 		w.bool("incomplete", true)
+	}
+	if f.Anomaly != nil {
+		w.unmappedAnomaly(f.Anomaly)
 	}
 	if len(f.Tags) > 0 {
 		w.open("tags", '[')

@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -34,6 +36,17 @@ var export = event.Finding{
 	Time: at(14, 33, 4, 812), First: at(14, 2, 11, 0), Last: at(14, 33, 4, 812), Now: at(14, 33, 5, 20), Count: 3,
 	Refs:    []event.Ref{{Time: at(14, 2, 11, 0), ID: "e-100", Agent: "agt-7731"}, {Time: at(14, 20, 0, 5), ID: "e-117", Agent: "agt-7731"}, {Time: at(14, 33, 4, 812), ID: "e-131", Agent: "agt-7731"}},
 	Measure: "bytes", Observed: "180000", Expected: "90000", WindowMS: 3600000, Stage: "behaviour",
+}
+
+var surge = event.Finding{
+	UID: "90b1c2d3e4f5061728394a5b6c7d8e9f", Activity: event.Create, Analytic: event.StatisticalAnalytic, Severity: event.High, Risk: 50, Alert: true,
+	Tenant: "acme", Detector: "volume", Rule: "session/records", RuleVersion: "3fa9c1d20b7e", Title: "More records than usual",
+	Why:  "read 212 records in session s9; persona support reads 9 in a session, at most 96 in 999 of 1,000; 1 in 500,000",
+	Tags: []string{"ASI02", "AML.T0086"}, ScopeType: "session", ScopeID: "s9", Agent: "a17", Persona: "support", Session: "s9", User: "ana@acme.example",
+	Tool: "crm.export", Server: "crm", Class: event.Read, Time: at(10, 33, 4, 812), First: at(10, 12, 0, 0), Last: at(10, 33, 4, 812), Count: 24,
+	Refs: []event.Ref{{Time: at(10, 12, 0, 0), ID: "e-1", Agent: "a17"}, {Time: at(10, 20, 0, 5), ID: "e-12", Agent: "a17"}, {Time: at(10, 33, 4, 812), ID: "e-24", Agent: "a17"}}, Stage: "behaviour",
+	Anomaly: &event.Anomaly{P: 2e-6, Alpha: 2.5e-4, Family: "volume", Test: "session", Feature: "records", Observed: 212, Expected: 9, Low: 1, High: 96, Season: "Fri 11:00 Europe/Berlin",
+		Persona: "support", Fork: "v4/gpt-x/91c2e0aa", AgentDays: 812, Agents: 41, Snapshot: "2026-11-19/3fa9c1d20b7e4a55", State: "active"},
 }
 
 // cases are findings as detectors make them; each has a golden record in testdata/findings.
@@ -81,6 +94,38 @@ var cases = []struct {
 		UID: "11112222333344445555666677778888", Activity: event.Create, Analytic: event.StatisticalAnalytic, Severity: event.Signal, Risk: 5,
 		Tenant: "acme", Detector: "volume", Title: "More calls than usual", Why: "made 80 calls in 10 min; 31 were expected", ScopeType: "persona", ScopeID: "support",
 		Time: at(1, 2, 3, 4), First: at(1, 2, 3, 4), Last: at(1, 2, 3, 4), Count: 1, Measure: "count", Observed: "80", Expected: "31", WindowMS: 600000, Stage: "relation",
+	}},
+	{"volume-session", surge},
+	{"volume-session-update", func() event.Finding {
+		f, a := surge, *surge.Anomaly
+		f.Activity, f.Count, f.Last, f.Anomaly = event.Update, 48, at(10, 41, 0, 7), &a
+		a.Observed, a.P = 431, 3e-9
+		f.Why = "read 431 records in session s9; persona support reads 9 in a session, at most 96 in 999 of 1,000; less than 1 in a billion"
+		return f
+	}()},
+	{"sequence-session", event.Finding{
+		UID: "4a6be0d86f5a4b3fa1d8e0d1c2b3a495", Activity: event.Create, Analytic: event.StatisticalAnalytic, Severity: event.High, Risk: 49, Alert: true,
+		Tenant: "acme", Detector: "sequence", Rule: "sequence/chain", RuleVersion: "3fa9c1d20b7e", Title: "Calls in an unusual order",
+		Why:  "called crm.export_all after crm.search, which none of 41 agents did in 812 agent-days; usual next: crm.get_ticket 62 %, mail.reply 21 %; 1 in 250,000",
+		Tags: []string{"ASI01", "ASI02", "AML.T0053"}, ScopeType: "session", ScopeID: "s9", Agent: "a17", Persona: "support", Session: "s9", User: "ana@acme.example",
+		Tool: "crm.export_all", Server: "crm", Class: event.Read, Time: at(11, 2, 9, 400), First: at(11, 1, 55, 0), Last: at(11, 2, 9, 400), Count: 3,
+		Refs: []event.Ref{{Time: at(11, 1, 55, 0), ID: "e-7", Agent: "a17"}, {Time: at(11, 2, 1, 20), ID: "e-8", Agent: "a17"}, {Time: at(11, 2, 9, 400), ID: "e-9", Agent: "a17"}}, Stage: "behaviour",
+		Anomaly: &event.Anomaly{P: 4e-6, Alpha: 2e-4, Family: "sequence", Test: "sequence", Feature: "chain", Persona: "support", Fork: "v4/gpt-x/91c2e0aa", AgentDays: 812, Agents: 41,
+			Snapshot: "2026-11-19/3fa9c1d20b7e4a55", State: "active", Scores: []event.Score{{Name: "cusum", P: 2e-6}, {Name: "max", P: 3e-5}, {Name: "mean", P: .04}},
+			Steps: []event.Step{
+				{What: "crm.search read ticket ok", Bits: 1.2, Usual: []event.Usual{{What: "crm.search read ticket ok", Share: .44}}},
+				{What: "crm.export_all read customer ok", Bits: 11.25, Usual: []event.Usual{{What: "crm.get_ticket read ticket ok", Share: .62}, {What: "mail.reply send ticket ok", Share: .21}}},
+			}},
+	}},
+	{"rarity-destination", event.Finding{
+		UID: "b1f0d9e8c7b64a5f93827160f5e4d3c2", Activity: event.Create, Analytic: event.StatisticalAnalytic, Severity: event.Signal, Risk: 21,
+		Tenant: "acme", Detector: "rarity", Rule: "destination/destination", RuleVersion: "3fa9c1d20b7e", Title: "Destination never used before",
+		Why:  "sent to pastebin.example, which no agent of persona support did in 812 agent-days; 0.4 % of the days of agents bring a new destination",
+		Tags: []string{"ASI02", "AML.T0086"}, ScopeType: "agent", ScopeID: "a17", Agent: "a17", Persona: "support", Session: "s9",
+		Tool: "http.post", Server: "web", Class: event.Send, Target: "pastebin.example", Time: at(12, 0, 0, 1), First: at(12, 0, 0, 1), Last: at(12, 0, 0, 1), Count: 1,
+		Refs: []event.Ref{{Time: at(12, 0, 0, 1), ID: "e-44", Agent: "a17"}}, Stage: "behaviour",
+		Anomaly: &event.Anomaly{P: .004, Alpha: 8e-4, Family: "rarity", Test: "destination", Feature: "destination", Persona: "support", AgentDays: 812, Agents: 41,
+			Snapshot: "2026-11-19/3fa9c1d20b7e4a55", State: "learning"},
 	}},
 	{"hostile", event.Finding{
 		UID: "deadbeefdeadbeefdeadbeefdeadbeef", Activity: event.Create, Analytic: event.BehaviouralAnalytic, Severity: event.Low, Risk: 25, Alert: false,
@@ -160,72 +205,6 @@ func onceEach(d *json.Decoder) error {
 	return err
 }
 
-// decode reads a finding back, as a consumer would.
-func decode(record []byte) (f event.Finding, truncated bool, err error) {
-	var r struct {
-		ActivityID int    `json:"activity_id"`
-		TypeUID    int    `json:"type_uid"`
-		SeverityID int    `json:"severity_id"`
-		Time       int64  `json:"time"`
-		Start      int64  `json:"start_time"`
-		End        int64  `json:"end_time"`
-		Alert      bool   `json:"is_alert"`
-		Risk       int    `json:"risk_score"`
-		Message    string `json:"message"`
-		Count      int64  `json:"count"`
-		Info       struct {
-			UID, Title, Desc string
-			Analytic         struct {
-				TypeID  int `json:"type_id"`
-				Version string
-			}
-			Events []struct {
-				UID  string
-				Time int64 `json:"first_seen_time"`
-				Tags []struct{ Value string }
-			} `json:"related_events"`
-		} `json:"finding_info"`
-		Metadata struct {
-			Tenant    string `json:"tenant_uid"`
-			Now       int64  `json:"processed_time"`
-			Truncated bool   `json:"is_truncated"`
-		}
-		Unmapped struct {
-			Wayward struct {
-				Detector, Rule, Stage, Agent, Persona, Session, User, Tool, Server, Class, Target, Measure, Unit, Observed, Expected string
-				RuleVersion                                                                                                          string `json:"rule_version"`
-				Scope                                                                                                                struct{ Type, ID string }
-				WindowMS                                                                                                             int64 `json:"window_ms"`
-				Incomplete                                                                                                           bool
-				Tags                                                                                                                 []string
-			}
-		}
-	}
-	if err := json.Unmarshal(record, &r); err != nil {
-		return f, false, err
-	}
-	if r.TypeUID != 200400+r.ActivityID {
-		return f, false, fmt.Errorf("type_uid %d of activity %d", r.TypeUID, r.ActivityID)
-	}
-	w := r.Unmapped.Wayward
-	class, _ := event.ParseClass(w.Class)
-	f = event.Finding{
-		UID: r.Info.UID, Activity: event.Activity(r.ActivityID), Analytic: event.Analytic(r.Info.Analytic.TypeID), Severity: event.Severity(r.SeverityID),
-		Risk: r.Risk, Alert: r.Alert, Incomplete: w.Incomplete, Tenant: r.Metadata.Tenant, Detector: w.Detector, Rule: w.Rule, RuleVersion: w.RuleVersion,
-		Title: r.Info.Title, Why: r.Info.Desc, Tags: w.Tags, ScopeType: w.Scope.Type, ScopeID: w.Scope.ID, Agent: w.Agent, Persona: w.Persona,
-		Session: w.Session, User: w.User, Tool: w.Tool, Server: w.Server, Class: class, Target: w.Target, Time: r.Time, First: r.Start, Last: r.End,
-		Now: r.Metadata.Now, Count: r.Count, Measure: w.Measure, Unit: w.Unit, Observed: w.Observed, Expected: w.Expected, WindowMS: w.WindowMS, Stage: w.Stage,
-	}
-	for _, e := range r.Info.Events {
-		ref := event.Ref{Time: e.Time, ID: e.UID, Agent: w.Agent}
-		if len(e.Tags) > 0 {
-			ref.Agent = e.Tags[0].Value
-		}
-		f.Refs = append(f.Refs, ref)
-	}
-	return f, r.Metadata.Truncated, nil
-}
-
 // clean is how a text comes back: bytes that are no UTF-8 are replaced one by one.
 func clean(s string) string { return string([]rune(s)) }
 
@@ -246,6 +225,26 @@ func texts(f *event.Finding) []*string {
 	}
 	for i := range f.Refs {
 		all = append(all, &f.Refs[i].ID, &f.Refs[i].Agent)
+	}
+	if f.Anomaly == nil {
+		return all
+	}
+	a := *f.Anomaly
+	f.Anomaly = &a
+	a.Scores, a.Steps = slices.Clone(a.Scores), slices.Clone(a.Steps)
+	for _, s := range []*string{&a.Family, &a.Test, &a.Feature, &a.Unit, &a.Season, &a.Persona, &a.Fork, &a.Snapshot, &a.State} {
+		all = append(all, s)
+	}
+	for i := range a.Scores {
+		all = append(all, &a.Scores[i].Name)
+	}
+	for i := range a.Steps {
+		s := &a.Steps[i]
+		s.Usual = slices.Clone(s.Usual)
+		all = append(all, &s.What)
+		for j := range s.Usual {
+			all = append(all, &s.Usual[j].What)
+		}
 	}
 	return all
 }
@@ -304,6 +303,9 @@ func randomFinding(r *rand.Rand, length int) event.Finding {
 		Now: r.Int64N(2) * r.Int64N(1<<42), Count: r.Int64(), WindowMS: r.Int64N(3) * 60000,
 		Tags: make([]string, r.IntN(8)), Refs: make([]event.Ref, r.IntN(maxRefs+1)),
 	}
+	if r.IntN(2) == 0 {
+		f.Anomaly = randomAnomaly(r)
+	}
 	for _, s := range texts(&f) {
 		*s = randomText(r, length)
 	}
@@ -319,6 +321,68 @@ func randomFinding(r *rand.Rand, length int) event.Finding {
 	return f
 }
 
+// randomAnomaly has numbers of few figures, which come back as they are.
+func randomAnomaly(r *rand.Rand) *event.Anomaly {
+	n := func() float64 { return float64(r.IntN(1e6)) / 1000 }
+	p := func() float64 { return float64(r.IntN(1e6)) / 1e6 }
+	a := &event.Anomaly{P: p(), Alpha: p(), WindowMS: r.Int64N(3) * 60000, AgentDays: r.Int64N(1 << 40), Agents: r.Int64N(1 << 40)}
+	if r.IntN(2) == 0 {
+		a.Observed, a.Expected, a.Low, a.High = n(), n(), n(), n()
+	}
+	for range r.IntN(4) {
+		a.Scores = append(a.Scores, event.Score{P: p()})
+	}
+	for range r.IntN(maxSteps + 1) {
+		s := event.Step{Bits: n()}
+		for range r.IntN(maxUsual + 1) {
+			s.Usual = append(s.Usual, event.Usual{Share: p()})
+		}
+		a.Steps = append(a.Steps, s)
+	}
+	return a
+}
+
+func TestNumbersThatAreNoneStayOutOfJSON(t *testing.T) {
+	for _, bad := range []float64{math.NaN(), math.Inf(1), math.Inf(-1), math.MaxFloat64, -math.MaxFloat64, math.SmallestNonzeroFloat64} {
+		f := surge
+		f.Anomaly = &event.Anomaly{P: bad, Alpha: bad, Observed: bad, Expected: bad, Low: bad, High: bad, Scores: []event.Score{{P: bad}},
+			Steps: []event.Step{{Bits: bad, Usual: []event.Usual{{Share: bad}}}}}
+		record := (&OCSF{}).Append(nil, &f)
+		if err := check(record); err != nil {
+			t.Errorf("%v: %v\n%s", bad, err, record)
+		}
+		if _, _, err := Read(record); err != nil {
+			t.Errorf("%v: %v", bad, err)
+		}
+		for _, activity := range []event.Activity{event.Create, event.Update} {
+			f.Activity = activity
+			if text := string((&Text{}).Append(nil, &f)); strings.Contains(text, "NaN") || strings.Contains(text, "Inf") {
+				t.Errorf("%v: %s", bad, text)
+			}
+		}
+	}
+}
+
+func TestTheNewestStepsAreKept(t *testing.T) {
+	f := surge
+	f.Anomaly = &event.Anomaly{}
+	for i := range 40 {
+		f.Anomaly.Steps = append(f.Anomaly.Steps, event.Step{What: fmt.Sprint("step ", i), Usual: make([]event.Usual, 9)})
+	}
+	got, truncated, err := Read((&OCSF{}).Append(nil, &f))
+	if err != nil || !truncated || len(got.Anomaly.Steps) != maxSteps || got.Anomaly.Steps[maxSteps-1].What != "step 39" || len(got.Anomaly.Steps[0].Usual) != maxUsual {
+		t.Errorf("truncated %v, error %v: %v", truncated, err, got.Anomaly)
+	}
+}
+
+func TestOnlyFindingsOfOursAreRead(t *testing.T) {
+	for _, bad := range []string{"", "{}", "[]", "null", `{"class_uid":2004,"unmapped":{"wayward":{"schema":"wayward.finding/v2"}}}`, `{"type_uid":600301,"activity_id":1,"unmapped":{"wayward":{"schema":"wayward.finding/v1"}}}`} {
+		if _, _, err := Read([]byte(bad)); err == nil {
+			t.Errorf("%s is read", bad)
+		}
+	}
+}
+
 func TestAnyFindingComesBack(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	o := &OCSF{Version: "0.1.0"}
@@ -328,7 +392,7 @@ func TestAnyFindingComesBack(t *testing.T) {
 		if err := check(record); err != nil {
 			t.Fatalf("finding %d: %v\n%.2000s", i, err, record)
 		}
-		got, truncated, err := decode(record)
+		got, truncated, err := Read(record)
 		if err != nil || truncated {
 			t.Fatalf("finding %d: truncated %v, error %v\n%.2000s", i, truncated, err, record)
 		}
@@ -343,6 +407,13 @@ func TestHugeFindingsStaySmallAndSayThatTheyWereCut(t *testing.T) {
 	for _, piece := range []string{"a", "\"", "\x01", "\u202e", "\U000e0041", "🙂", "\xff", "9"} {
 		f := export
 		f.Tags, f.Refs = make([]string, 1000), make([]event.Ref, 1000)
+		f.Anomaly = &event.Anomaly{Observed: 1, Scores: make([]event.Score, 100), Steps: make([]event.Step, 100)}
+		if piece == "9" {
+			f.Anomaly.Observed = 0 // the steps are then written twice
+		}
+		for i := range f.Anomaly.Steps {
+			f.Anomaly.Steps[i].Usual = make([]event.Usual, 50)
+		}
 		for i, s := range texts(&f) {
 			// Each differs at its start, so that no agent is the same as another.
 			*s = fmt.Sprint(i) + strings.Repeat(piece, 1<<13+1)
@@ -357,7 +428,7 @@ func TestHugeFindingsStaySmallAndSayThatTheyWereCut(t *testing.T) {
 		if err := check(record); err != nil {
 			t.Errorf("%q: %v", piece, err)
 		}
-		got, truncated, err := decode(record)
+		got, truncated, err := Read(record)
 		if err != nil || !truncated || len(got.Refs) != maxRefs {
 			t.Errorf("%q: truncated %v, %d references, error %v", piece, truncated, len(got.Refs), err)
 		}
@@ -370,6 +441,7 @@ func TestOddNumbersStillMakeAValidRecord(t *testing.T) {
 		{},
 		{Activity: 200, Analytic: 200, Severity: 200, Class: 200, Risk: 1 << 40, Time: -1, Count: -1},
 		{Activity: 3, Risk: -5, Measure: "bytes", WindowMS: -1, Target: "x", Refs: []event.Ref{{}, {}}},
+		{Anomaly: &event.Anomaly{}}, {Anomaly: &event.Anomaly{WindowMS: -1, Agents: -1, Steps: make([]event.Step, 1)}},
 		{Agent: "a", Refs: []event.Ref{{ID: "e"}}},
 		{Agent: "a"}, {User: "u"}, {Session: "s"}, {Tool: "t"}, {Server: "s"}, {ScopeID: "x"},
 		{Refs: []event.Ref{{Agent: "a"}, {}}},
@@ -412,8 +484,8 @@ func TestMessageIsOneLine(t *testing.T) {
 
 func TestAnUpdateKeepsUIDAndTime(t *testing.T) {
 	o := &OCSF{}
-	create, _, err1 := decode(o.Append(nil, &cases[1].f))
-	update, _, err2 := decode(o.Append(nil, &cases[2].f))
+	create, _, err1 := Read(o.Append(nil, &cases[1].f))
+	update, _, err2 := Read(o.Append(nil, &cases[2].f))
 	if err1 != nil || err2 != nil {
 		t.Fatal(err1, err2)
 	}
@@ -496,7 +568,7 @@ func FuzzAppend(f *testing.F) {
 		if err := check(record); err != nil {
 			t.Fatalf("%v\n%.2000s", err, record)
 		}
-		got, truncated, err := decode(record)
+		got, truncated, err := Read(record)
 		if err != nil {
 			t.Fatal(err)
 		}

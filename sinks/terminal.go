@@ -40,7 +40,7 @@ var (
 	colours         = [...]string{"", dim, "\x1b[36m", "\x1b[33m", "\x1b[31m", "\x1b[1;97;41m"}
 )
 
-// Text writes findings for people: a line to scan, then why, then which events. An update takes one line.
+// Text writes findings for people: a line to scan, then why, then which events; of a statistical finding, how rare it is. An update takes one line.
 type Text struct {
 	Colour bool
 }
@@ -75,6 +75,12 @@ func (t *Text) Append(dst []byte, f *event.Finding) []byte {
 	p.words(string(why.b))
 	p.style(dim)
 	p.words(string(note.b))
+	if f.Anomaly != nil {
+		var rare page
+		rare.rare(f)
+		p.col = textWidth
+		p.words(string(rare.b))
+	}
 	p.style(reset)
 	return p.b
 }
@@ -263,7 +269,10 @@ func (p *page) update(f *event.Finding, severity int) {
 	var note page
 	note.put(f.Title, maxTitle)
 	note.ours(": now ")
-	if f.Measure != "" && f.Observed != "" {
+	if f.Anomaly != nil {
+		note.rare(f)
+		note.ours(", ")
+	} else if f.Measure != "" && f.Observed != "" {
 		note.put(f.Observed, maxEvent)
 		if f.Expected != "" {
 			note.ours(" of ")

@@ -210,7 +210,7 @@ func TestLogKeysAreTheSameEverywhere(t *testing.T) {
 
 // What docs show of policies and configs is read by the code that reads the real ones.
 func TestYAMLInTheDocsIsValid(t *testing.T) {
-	kinds := []string{"tools", "personas", "limits", "inventory", "tenants", "response"}
+	kinds := []string{"tools", "personas", "limits", "inventory", "tenants", "response", "baselines"}
 	n := 0
 	for _, page := range []string{"../../README.md", "../../docs/policies.md"} {
 		text, err := os.ReadFile(page)

@@ -15,6 +15,7 @@ var imports = map[string][]string{
 	"policy":    {"event"},
 	"baselines": {"event"},
 	"sinks":     {"event"},
+	"eval":      {"event"},
 	"detectors": {"baselines", "event", "policy"},
 	"response":  {"baselines", "event", "policy"},
 	"pipeline":  {"baselines", "detectors", "event", "policy", "response", "state"},

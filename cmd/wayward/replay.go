@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/pipeline"
 	"github.com/wayward-sec/wayward/policy"
@@ -28,6 +29,7 @@ func newReplay() *cobra.Command {
 			"The findings are the same for any number of --shards, and the same as live as long as no event comes more than 10 s late.\n" +
 			"At the end of the input the watermark stays where it is; --flush closes what still waits for it. Exit 3 if there was no event.",
 		Example: "  wayward replay --input events.jsonl.zst --flush\n" +
+			"  wayward replay --learn lastweek.jsonl.zst --input today.jsonl\n" +
 			"  zcat events.jsonl.gz | wayward replay --input - --output findings.jsonl\n" +
 			"  wayward replay --input events.jsonl --policies policies -o findings.jsonl --commands commands.jsonl\n" +
 			"  wayward replay --config wayward.yaml --from-topic agent.events --from 2026-11-20T00:00:00Z --to 2026-11-21T00:00:00Z",
@@ -42,6 +44,8 @@ func newReplay() *cobra.Command {
 	f.StringVarP(&o.output, "output", "o", "", "write findings to `file`, OCSF, one a line, sorted by time and uid; - is standard output")
 	f.StringVar(&o.commands, "commands", "", "write the commands that a live engine would have issued to `file`, one a line, sorted; - is standard output")
 	o.policiesFlags.flags(cmd)
+	f.StringVar(&o.learn, "learn", "", "`file` of events that are known to be good: baselines are learned from it, and are in force from the first event of the input")
+	f.BoolVar(&o.freeze, "freeze", false, "learn nothing from the input: the baselines of --learn stay in force")
 	f.BoolVar(&o.flush, "flush", false, "at the end, close what still waits for the watermark")
 	f.IntVar(&o.shards, "shards", runtime.GOMAXPROCS(0), "workers; the findings do not depend on it")
 	f.Lookup("shards").DefValue = "the number of CPUs"
@@ -53,9 +57,9 @@ func newReplay() *cobra.Command {
 
 type replayOptions struct {
 	policiesFlags
-	input, topic, from, to, output, commands string
-	flush, quiet                             bool
-	shards                                   int
+	input, topic, from, to, output, commands, learn string
+	flush, quiet, freeze                            bool
+	shards                                          int
 }
 
 func (o *replayOptions) run(cmd *cobra.Command) (err error) {
@@ -75,7 +79,12 @@ func (o *replayOptions) run(cmd *cobra.Command) (err error) {
 	}
 	stderr := cmd.ErrOrStderr()
 	start := time.Now()
-	r := pipeline.Replay{Policy: policies, Workers: o.shards, Flush: o.flush, PageCap: c.Engine.PageCap}
+	r := pipeline.Replay{Policy: policies, Workers: o.shards, Flush: o.flush, PageCap: c.Engine.PageCap, Freeze: o.freeze}
+	if o.learn != "" {
+		if r.Learn, err = o.learned(cmd, policies, c.Engine.PageCap, start); err != nil {
+			return err
+		}
+	}
 
 	var src pipeline.Source
 	total, unit := int64(0), "bytes"
@@ -146,6 +155,32 @@ func (o *replayOptions) run(cmd *cobra.Command) (err error) {
 		return errSilent{3}
 	}
 	return err
+}
+
+// learned replays the file that is known to be good, silently, and returns what was learned from it.
+func (o *replayOptions) learned(cmd *cobra.Command, policies *policy.Set, pageCap int, start time.Time) ([]*baselines.Model, error) {
+	lines, err := pipeline.OpenLines(o.learn, start)
+	if err != nil {
+		return nil, err
+	}
+	defer lines.Close()
+	stderr := cmd.ErrOrStderr()
+	r := pipeline.Replay{Policy: policies, Workers: o.shards, PageCap: pageCap, Approved: true, Deliver: func(*event.Finding) error { return nil }}
+	tell, finish := progress(stderr, o.quiet, lines.Size, "bytes")
+	r.Progress = tell
+	sum, err := r.Run(cmd.Context(), lines)
+	finish()
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("learning from %s: %w", o.learn, err)
+	case sum.Events == 0:
+		return nil, fmt.Errorf("--learn %s: there is no event in it", o.learn)
+	}
+	if !o.quiet {
+		fmt.Fprintf(stderr, "learned %d baselines from %d events, from %s to %s\n", len(r.Snapshots), sum.Events,
+			time.UnixMilli(sum.First).UTC().Format(time.RFC3339), time.UnixMilli(sum.Last).UTC().Format(time.RFC3339))
+	}
+	return r.Snapshots, nil
 }
 
 func (o *replayOptions) place(at int64) string {

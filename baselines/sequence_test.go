@@ -1,0 +1,435 @@
+package baselines
+
+import (
+	"bytes"
+	"math"
+	"math/rand/v2"
+	"strconv"
+	"testing"
+
+	"github.com/wayward-sec/wayward/event"
+)
+
+// workload makes sessions of a persona: templates with loops, optional and repeated steps, and noise (prototypes/gen).
+type workload struct {
+	tools   int
+	noise   float64
+	err     float64
+	intents [][]templateStep
+}
+
+type templateStep struct {
+	tool              int
+	opt, repeat, back float64
+	backTo            int
+}
+
+func newWorkload(rng *rand.Rand, tools, intents int, noise, err float64) *workload {
+	w := &workload{tools: tools, noise: noise, err: err}
+	for range intents {
+		var st []templateStep
+		for j := range 4 + rng.IntN(7) {
+			s := templateStep{tool: rng.IntN(tools), opt: 1}
+			if rng.Float64() < .3 {
+				s.opt = .4 + .5*rng.Float64()
+			}
+			if rng.Float64() < .35 {
+				s.repeat = .2 + .5*rng.Float64()
+			}
+			if j > 1 && rng.Float64() < .2 {
+				s.back, s.backTo = .25, rng.IntN(j)
+			}
+			st = append(st, s)
+		}
+		w.intents = append(w.intents, st)
+	}
+	return w
+}
+
+// pick is an intent: the first is the most usual.
+func (w *workload) pick(rng *rand.Rand) int {
+	sum := 0.0
+	for i := range w.intents {
+		sum += 1 / float64(i+1)
+	}
+	u := rng.Float64() * sum
+	for i := range w.intents {
+		if u -= 1 / float64(i+1); u < 0 {
+			return i
+		}
+	}
+	return 0
+}
+
+func (w *workload) session(rng *rand.Rand, intent int) (out []int) {
+	st := w.intents[intent]
+	for i := 0; i < len(st) && len(out) < 400; i++ {
+		s := st[i]
+		if rng.Float64() > s.opt {
+			continue
+		}
+		for {
+			if rng.Float64() < w.noise {
+				out = append(out, rng.IntN(w.tools))
+			}
+			out = append(out, s.tool)
+			if rng.Float64() >= s.repeat || len(out) >= 400 {
+				break
+			}
+		}
+		if s.back > 0 && rng.Float64() < s.back {
+			i = s.backTo - 1
+		}
+	}
+	return out
+}
+
+var testClasses = []event.Class{event.Read, event.Write, event.Read, event.Exec, event.Read, event.Write, event.Send}
+
+// lab keeps a persona's days: agents, what was counted of each, the delta, the model.
+type lab struct {
+	m     *Model
+	d     Delta
+	day   int64
+	terms Terms
+	today map[uint64]*AgentDay
+	seen  map[uint64]bool
+	alpha float64 // below which somebody is called
+}
+
+func newLab() *lab { return &lab{today: map[uint64]*AgentDay{}, seen: map[uint64]bool{}} }
+
+func (l *lab) model() *SequenceModel {
+	if l.m == nil {
+		return nil
+	}
+	return &l.m.Sequence
+}
+
+func (l *lab) push(c *Chain, tool int, failed bool, intent string) bool {
+	outcome := event.OK
+	if failed {
+		outcome = event.Error
+	}
+	return c.Push(l.model(), l.d.Sequence.Step(l.model(), "tool"+strconv.Itoa(tool), "", testClasses[tool%len(testClasses)], outcome, intent))
+}
+
+// end is what the detector does when a session is over.
+func (l *lab) end(c *Chain, agent uint64) float64 {
+	c.End(l.model())
+	p := c.P(l.model())
+	fate := LearnAll
+	if l.m != nil && l.m.State != Learning {
+		fate = LearnFrom
+		switch {
+		case p < l.alpha:
+			fate = Alerted
+		case p < 1e-2:
+			fate = Quarantine
+		}
+	}
+	l.d.Events += uint64(c.Steps())
+	l.d.Sessions++
+	if !l.seen[agent] {
+		l.seen[agent] = true
+		l.d.AgentDays++
+	}
+	t := l.today[agent]
+	if t == nil {
+		t = &AgentDay{}
+		l.today[agent] = t
+	}
+	alpha := l.alpha
+	if l.m == nil || l.m.State == Learning {
+		alpha = 0
+	}
+	l.d.Sequence.Take(l.model(), c, agent, l.day, t, fate, alpha)
+	return p
+}
+
+func (l *lab) close() {
+	l.m = Learn(l.m, Key{"acme", "clerk", ""}, l.day, &l.d, l.terms)
+	l.d = Delta{}
+	clear(l.seen)
+	l.day++
+}
+
+// work is a day of ordinary sessions.
+func (l *lab) work(rng *rand.Rand, w *workload, sessions, agents int, each func(p float64, c *Chain)) {
+	for range sessions {
+		in := w.pick(rng)
+		var c Chain
+		for _, tool := range w.session(rng, in) {
+			l.push(&c, tool, rng.Float64() < w.err, "intent"+strconv.Itoa(in))
+		}
+		p := l.end(&c, 1+uint64(rng.IntN(agents)))
+		if each != nil {
+			each(p, &c)
+		}
+	}
+}
+
+func TestRandomCallsInsertedIntoASessionAreFoundAndOrdinaryOnesAreNot(t *testing.T) {
+	made, below := 0, [3]int{}
+	byLength := [4][2]int{}
+	inserted := []int{1, 2, 3, 4, 6, 10}
+	hits, tries := map[int][2]int{}, map[int]int{}
+	delay := map[int]int{}
+	for seed := range uint64(3) {
+		for _, kind := range []struct {
+			tools, intents int
+			noise, err     float64
+		}{{14, 8, .01, .02}, {10, 5, .005, .03}, {24, 12, .04, .06}, {20, 10, .03, .12}, {18, 9, .02, .08}, {16, 9, .05, .05}} {
+			rng := rand.New(rand.NewPCG(seed, uint64(kind.tools)))
+			w := newWorkload(rng, kind.tools, kind.intents, kind.noise, kind.err)
+			l := newLab()
+			l.alpha = 1e-3
+			for day := range 28 {
+				l.work(rng, w, 300, 40, func(p float64, c *Chain) {
+					if day >= 14 {
+						made++
+						k := 0
+						for n := c.Steps(); k < 3 && n > 8<<k; k++ {
+						}
+						byLength[k][0]++
+						if p < 1e-2 {
+							byLength[k][1]++
+						}
+						for i, a := range [...]float64{1e-2, 1e-3, 1e-4} {
+							if p < a {
+								below[i]++
+							}
+						}
+					}
+				})
+				if day == 21 {
+					for _, k := range inserted {
+						for range 100 {
+							in := w.pick(rng)
+							calls := w.session(rng, in)
+							at := rng.IntN(len(calls) + 1)
+							var c Chain
+							least, when := 1.0, 0
+							n := 0
+							step := func(tool int, failed bool, bad bool) {
+								if bad || n > 0 {
+									n++
+								}
+								if l.push(&c, tool, failed, "intent"+strconv.Itoa(in)); c.P(l.model()) < least {
+									least = c.P(l.model())
+									if least < 1e-3 && when == 0 {
+										when = n
+									}
+								}
+							}
+							for i := 0; i <= len(calls); i++ {
+								if i == at {
+									for range k {
+										step(rng.IntN(w.tools), false, true)
+									}
+								}
+								if i < len(calls) {
+									step(calls[i], rng.Float64() < w.err, false)
+								}
+							}
+							tries[k]++
+							h := hits[k]
+							if least < 1e-2 {
+								h[0]++
+							}
+							if least < 1e-3 {
+								h[1]++
+								delay[k] += when
+							}
+							hits[k] = h
+						}
+					}
+				}
+				l.close()
+			}
+		}
+	}
+	for i, a := range [...]float64{1e-2, 1e-3, 1e-4} {
+		t.Logf("of %d ordinary sessions %d below %g: %.2f times as many as should be", made, below[i], a, float64(below[i])/float64(made)/a)
+	}
+	t.Logf("below 0.01 of those of up to 8, 16, 32 calls and of more: %v", byLength)
+	for _, k := range inserted {
+		t.Logf("%2d calls inserted: %.2f found at 1e-2, %.2f at 1e-3, after %.1f calls", k, float64(hits[k][0])/float64(tries[k]), float64(hits[k][1])/float64(tries[k]), float64(delay[k])/math.Max(1, float64(hits[k][1])))
+	}
+	if r := float64(below[1]) / float64(made) / 1e-3; r > 2 {
+		t.Errorf("%.2f times too many ordinary sessions are below 1e-3, want at most 2", r)
+	}
+	if r := float64(hits[6][1]) / float64(tries[6]); r < 0.75 {
+		t.Errorf("of six calls inserted %.2f are found at 1e-3, want 0.75", r)
+	}
+}
+
+func TestDeltasMergeInAnyOrderToTheSameBytes(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	w := newWorkload(rng, 14, 8, .05, .05)
+	l := newLab()
+	for range 3 {
+		l.work(rng, w, 250, 20, nil)
+		l.close()
+	}
+	l.m.State = Active
+	l.alpha = 1e-3
+	var parts []SequenceDelta
+	for i := range 6 {
+		if i == 3 {
+			l.m = nil // a shard to which the persona is new
+		}
+		l.d = Delta{}
+		l.work(rng, w, 60, 20, nil)
+		parts = append(parts, l.d.Sequence)
+	}
+	var want []byte
+	for range 20 {
+		var sum SequenceDelta
+		for _, i := range rng.Perm(len(parts)) {
+			if rng.IntN(2) == 0 {
+				var over SequenceDelta
+				r := Reader{B: parts[i].Append(nil)}
+				over.Decode(&r)
+				if r.Err != nil || len(r.B) > 0 {
+					t.Fatalf("a delta does not read what it wrote: %v, %d bytes left", r.Err, len(r.B))
+				}
+				sum.Merge(&over)
+				continue
+			}
+			sum.Merge(&parts[i])
+		}
+		got := sum.Append(nil)
+		if want == nil {
+			want = got
+		}
+		if !bytes.Equal(got, want) {
+			t.Fatal("another order gives other bytes")
+		}
+	}
+}
+
+// benched is a persona with four weeks behind it, and sessions of it ready to push.
+func benched() (*SequenceModel, [][]Step) {
+	rng := rand.New(rand.NewPCG(7, 7))
+	w := newWorkload(rng, 24, 12, .04, .06)
+	l := newLab()
+	l.alpha = 1e-3
+	for range 14 {
+		l.work(rng, w, 600, 60, nil)
+		l.close()
+	}
+	m := l.model()
+	var sessions [][]Step
+	for range 2000 {
+		in := w.pick(rng)
+		var steps []Step
+		for _, tool := range w.session(rng, in) {
+			outcome := event.OK
+			if rng.Float64() < w.err {
+				outcome = event.Error
+			}
+			steps = append(steps, l.d.Sequence.Step(m, "tool"+strconv.Itoa(tool), "", testClasses[tool%len(testClasses)], outcome, "intent"+strconv.Itoa(in)))
+		}
+		if len(steps) > 0 {
+			sessions = append(sessions, steps)
+		}
+	}
+	return m, sessions
+}
+
+// One step of one of 20,000 agents: the score alone, then with what is remembered and learned at the end of the session.
+func BenchmarkSequence(b *testing.B) {
+	m, sessions := benched()
+	b.Run("score", func(b *testing.B) {
+		chains := make([]Chain, 20_000)
+		b.ReportAllocs()
+		i := 0
+		for b.Loop() {
+			s := sessions[i%len(sessions)]
+			c := &chains[i*7919%len(chains)]
+			k := int(c.n) % len(s)
+			c.score(m, s[k])
+			c.push(s[k])
+			i++
+		}
+	})
+	b.Run("step", func(b *testing.B) {
+		agents := make([]struct {
+			Chain
+			AgentDay
+			session int
+		}, 20_000)
+		for i := range agents {
+			agents[i].session = i
+		}
+		var d SequenceDelta
+		b.ReportAllocs()
+		i := 0
+		for b.Loop() {
+			at := i * 7919 % len(agents)
+			a := &agents[at]
+			s := sessions[a.session%len(sessions)]
+			if k := int(a.n); k < len(s) {
+				a.Push(m, s[k])
+			} else {
+				d.Take(m, &a.Chain, uint64(at), 20, &a.AgentDay, LearnFrom, 1e-3)
+				a.Chain = Chain{kinds: a.kinds[:0], steps: a.steps[:0]}
+				a.session++
+			}
+			i++
+		}
+	})
+}
+
+func TestAChainIsTheSameAfterARestartAtAnyStep(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	w := newWorkload(rng, 14, 8, .05, .1)
+	l := newLab()
+	again := func(in interface{ Append([]byte) []byte }, out interface {
+		Append([]byte) []byte
+		Decode(*Reader)
+	}) {
+		t.Helper()
+		r := Reader{B: in.Append(nil)}
+		out.Decode(&r)
+		if r.Err != nil || len(r.B) > 0 {
+			t.Fatalf("it does not read what it wrote: %v, %d bytes left", r.Err, len(r.B))
+		}
+		if !bytes.Equal(in.Append(nil), out.Append(nil)) {
+			t.Fatal("it writes something else after a restart")
+		}
+	}
+	for day := range 4 {
+		for range 250 {
+			in := w.pick(rng)
+			calls := w.session(rng, in)
+			if rng.IntN(100) == 0 { // a long one
+				for len(calls) < 700 {
+					calls = append(calls, rng.IntN(60))
+				}
+			}
+			var whole, cut Chain
+			for _, tool := range calls {
+				failed := rng.Float64() < w.err
+				l.push(&whole, tool, failed, "i")
+				l.push(&cut, tool, failed, "i")
+				var next Chain
+				again(&cut, &next)
+				cut = next
+			}
+			if a, b := whole.Score(l.model()), cut.Score(l.model()); a != b {
+				t.Fatalf("day %d: score %v, cut into pieces %v", day, a, b)
+			}
+			agent := 1 + uint64(rng.IntN(20))
+			l.end(&cut, agent)
+			var today AgentDay
+			again(l.today[agent], &today)
+		}
+		var d SequenceDelta
+		again(&l.d.Sequence, &d)
+		l.close()
+		var m SequenceModel
+		again(l.model(), &m)
+	}
+}

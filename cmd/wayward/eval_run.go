@@ -1,0 +1,502 @@
+package main
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"runtime"
+	"slices"
+	"sync"
+
+	"github.com/spf13/cobra"
+
+	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/eval"
+	"github.com/wayward-sec/wayward/pipeline"
+)
+
+// attackRuns are which attacks one run holds: few a day, or the runs would measure how detectors fare in a war. What gates ask for comes twice.
+var attackRuns = [][]eval.Kind{
+	{eval.Burst50, eval.Burst200, eval.Burst1000, eval.Mark20, eval.Slow20, eval.Runaway},
+	{eval.Enumerate30, eval.Enumerate50, eval.Enumerate70, eval.Enumerate90, eval.Denials, eval.Burst200},
+	{eval.Insert1, eval.Insert2, eval.Insert3, eval.Insert4, eval.Insert6, eval.Insert10},
+	{eval.Tail, eval.NewTool, eval.NewDestination, eval.ToolDestination, eval.Redefined, eval.CrossTenant, eval.Insert6},
+}
+
+// quickRuns are those of a quick look.
+var quickRuns = [][]eval.Kind{{eval.Burst200, eval.Burst1000, eval.Insert6, eval.Enumerate90, eval.NewTool, eval.CrossTenant}}
+
+const rampDays = 90
+
+func (o *evalOptions) run(cmd *cobra.Command) error {
+	x := &evaluation{evalOptions: o, ctx: cmd.Context(), stderr: cmd.ErrOrStderr()}
+	var err error
+	if x.set, err = o.policies(cmd); err != nil {
+		return err
+	}
+	perSeed := 0.0 // days of 40,000 events
+	for part, days := range map[string]float64{"clean": float64(o.days), "attacks": 4.3 * float64(o.days), "ramps": rampDays / 2 * 1.3, "repeats": 36, "drift": 3 * float64(o.days)} {
+		if o.part(part) {
+			perSeed += days * o.scale
+		}
+	}
+	tell, finish := progress(x.stderr, o.quiet, int64(40_000*perSeed*float64(len(o.seed))), "events")
+	x.tell, finish = tell, sync.OnceFunc(finish)
+	defer finish()
+	x.measureMaking()
+	r, err := x.all()
+	finish()
+	if err != nil {
+		return err
+	}
+	if o.json != "-" {
+		r.write(cmd.OutOrStdout())
+	}
+	if o.json != "" {
+		if err := writeReport(cmd.OutOrStdout(), o.json, r); err != nil {
+			return err
+		}
+	}
+	if slices.ContainsFunc(r.Gates, func(g evalGate) bool { return !g.Holds }) {
+		return errSilent{1}
+	}
+	return nil
+}
+
+func writeReport(w io.Writer, name string, r *evalReport) error {
+	b, err := json.MarshalIndent(r, "", " ")
+	if err != nil {
+		return err
+	}
+	b = append(b, '\n')
+	if name == "-" {
+		_, err = w.Write(b)
+		return err
+	}
+	return os.WriteFile(name, b, 0o644)
+}
+
+// measureMaking finds out what making a stream costs, so that it can be taken off.
+func (x *evaluation) measureMaking() {
+	s, b, before := eval.New(eval.Options{Seed: 1, Days: 3}), []byte(nil), used()
+	for ok := true; ok; {
+		b, ok = s.Next(b[:0])
+	}
+	x.making = float64(used().cpu-before.cpu) / float64(s.Events)
+}
+
+func (x *evaluation) all() (*evalReport, error) {
+	r := &evalReport{Version: versionOf(), Machine: fmt.Sprintf("%s, %d CPUs", cpuModel(), runtime.NumCPU()), Seeds: x.seed, Days: x.days, Scale: x.scale, Families: x.families}
+	for _, part := range []struct {
+		name string
+		run  func(*evalReport) error
+	}{{"clean", x.clean}, {"attacks", x.attacks}, {"ramps", x.ramps}, {"repeats", x.repeats}, {"drift", x.drift}, {"shards", x.sameForAll}, {"cost", x.cost}, {"data", x.recorded}} {
+		if !x.part(part.name) {
+			continue
+		}
+		if err := part.run(r); err != nil {
+			return nil, fmt.Errorf("eval %s: %w", part.name, err)
+		}
+	}
+	if !x.quick {
+		x.judge(r)
+	}
+	return r, nil
+}
+
+func (x *evaluation) note(r *evalReport, name string, seed uint64, m *measured) {
+	run := evalRun{Name: name, Seed: seed, Events: m.sum.Events, Findings: m.sum.Findings, Hash: m.hash,
+		EventsPerSecond: number(float64(m.sum.Events) / m.took.Seconds()), CPUPerEvent: number(m.cpu)}
+	if m.stream != nil {
+		run.Sessions = sessionsOf(m.stream, eval.TestDay, len(m.stream.Sessions))
+	}
+	r.Runs = append(r.Runs, run)
+}
+
+func sessionsOf(s *eval.Stream, from, to int) (n int) {
+	for _, k := range s.Sessions[min(from, len(s.Sessions)):min(to, len(s.Sessions))] {
+		n += k
+	}
+	return
+}
+
+// calls are the alerts of a run's measured days, of the families looked at.
+func (x *evaluation) calls(m *measured) []eval.Alarm {
+	return slices.DeleteFunc(m.book.Calls(), func(a eval.Alarm) bool {
+		return a.Time < eval.Start+eval.TestDay*baselines.DayMS || !x.counts(a.Family)
+	})
+}
+
+func ratios(t *baselines.Tally) (out [3]bounded) {
+	for i, below := range [...]uint64{t.Below2, t.Below3, t.Below4} {
+		v, low, high := eval.Ratio(below, t.Made, [...]float64{1e-2, 1e-3, 1e-4}[i])
+		out[i] = bounded{number(v), number(low), number(high)}
+	}
+	return
+}
+
+func (x *evaluation) clean(r *evalReport) error {
+	type key struct {
+		persona string
+		seed    uint64
+	}
+	sums := map[key]*testCounts{}
+	alerts, nominal := map[string]int{}, [baselines.Tests]float64{}
+	add := func(k key, t *testCounts) {
+		if sums[k] == nil {
+			sums[k] = &testCounts{}
+		}
+		sums[k].add(t)
+	}
+	type count struct{ alerts, sessions, days int }
+	false1 := map[string]map[uint64]*count{}
+	var order []string
+	tally := func(what string, seed uint64, alerts, sessions, days int) {
+		if false1[what] == nil {
+			false1[what] = map[uint64]*count{}
+			order = append(order, what)
+		}
+		for _, s := range [...]uint64{0, seed} {
+			c := false1[what][s]
+			if c == nil {
+				c = &count{}
+				false1[what][s] = c
+			}
+			c.alerts, c.sessions, c.days = c.alerts+alerts, c.sessions+sessions, c.days+days
+		}
+	}
+	names := eval.Personas()
+	var list []planned
+	for _, seed := range x.seed {
+		list = append(list, planned{"clean", eval.Options{Seed: seed, Days: x.days, Scale: x.scale}})
+	}
+	err := x.runs(r, list, func(p *planned, m *measured) {
+		seed := p.Seed
+		for persona, t := range m.tests {
+			add(key{"", 0}, t)
+			add(key{"", seed}, t)
+			add(key{persona, 0}, t)
+		}
+		sessions, days := sessionsOf(m.stream, eval.TestDay, x.days), x.days-eval.TestDay
+		of := map[string]int{}
+		for _, a := range x.calls(m) {
+			of["all"]++
+			of[a.Family]++
+			of[a.Persona]++
+			alerts[a.Test]++
+		}
+		for t, v := range m.nominal {
+			nominal[t] += v
+		}
+		tally("all", seed, of["all"], sessions, days*len(names))
+		for f := range baselines.Families {
+			if x.counts(f.String()) {
+				tally(f.String(), seed, of[f.String()], sessions, days*len(names))
+			}
+		}
+		for _, p := range names {
+			tally(p, seed, of[p], 0, days)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	for t := range baselines.Tests {
+		if !x.counts(t.Family().String()) {
+			continue
+		}
+		for _, k := range slices.SortedFunc(mapKeys(sums), func(a, b key) int { return cmp.Or(cmp.Compare(a.persona, b.persona), cmp.Compare(a.seed, b.seed)) }) {
+			if c := sums[k][t]; c.Made > 0 {
+				row := evalTest{Test: t.String(), Family: t.Family().String(), Persona: k.persona, Seed: k.seed, Counts: c, Ratio: ratios(&c)}
+				if k == (key{}) {
+					row.Alerts, row.Nominal = alerts[t.String()], number(nominal[t])
+				}
+				r.Tests = append(r.Tests, row)
+			}
+		}
+	}
+	for _, what := range order {
+		for _, seed := range append([]uint64{0}, x.seed...) {
+			c := false1[what][seed]
+			if c == nil || seed != 0 && (what != "all" || len(x.seed) == 1) {
+				continue
+			}
+			f := evalFalse{What: what, Seed: seed, Alerts: c.alerts, Daily: rate(c.alerts, float64(c.days)), Thousand: bounded{number(math.NaN()), number(math.NaN()), number(math.NaN())}}
+			if c.sessions > 0 {
+				f.Thousand = rate(c.alerts, float64(c.sessions)/1000)
+			}
+			r.False = append(r.False, f)
+		}
+	}
+	return nil
+}
+
+func mapKeys[K comparable, V any](m map[K]V) func(func(K) bool) {
+	return func(yield func(K) bool) {
+		for k := range m {
+			if !yield(k) {
+				return
+			}
+		}
+	}
+}
+
+// judged are the verdicts of a run, of the families looked at.
+func (x *evaluation) judged(m *measured) []eval.Verdict {
+	m.book.Alarms = slices.DeleteFunc(m.book.Alarms, func(a eval.Alarm) bool { return !x.counts(a.Family) })
+	return m.book.Judge(m.stream.Incidents)
+}
+
+func (x *evaluation) attacks(r *evalReport) error {
+	runs := attackRuns
+	if x.quick {
+		runs = quickRuns
+	}
+	power := map[eval.Kind]*eval.Power{}
+	var list []planned
+	for _, seed := range x.seed {
+		for i, kinds := range runs {
+			list = append(list, planned{fmt.Sprintf("attacks %d", i+1), eval.Options{Seed: seed, Days: x.days, Scale: x.scale, Attacks: kinds}})
+		}
+	}
+	err := x.runs(r, list, func(_ *planned, m *measured) {
+		for _, v := range x.judged(m) {
+			if power[v.Kind] == nil {
+				power[v.Kind] = &eval.Power{}
+			}
+			power[v.Kind].Add(&v)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	for k := range eval.Kinds {
+		p := power[k]
+		if p == nil {
+			continue
+		}
+		row := evalPower{Kind: k.String(), Made: p.Made, Alert: share(p.Alert, p.Made), Low: share(p.Low, p.Made), Rules: share(p.Other, p.Made), Half: share(p.Half, p.Made),
+			Events: number(eval.Median(p.Events)), Seconds: number(eval.Median(p.Seconds)), Family: map[string]bounded{}}
+		for f := range baselines.Families {
+			row.Family[f.String()] = share(p.Family[f.String()], p.Made)
+		}
+		r.Attacks = append(r.Attacks, row)
+	}
+	return nil
+}
+
+func (x *evaluation) ramps(r *evalReport) error {
+	kinds := []eval.Kind{eval.Ramp2, eval.Ramp5, eval.Ramp10}
+	power, others, agents := map[eval.Kind]*eval.Power{}, 0, 0
+	days := map[eval.Kind][]float64{}
+	var list []planned
+	for _, seed := range x.seed {
+		list = append(list, planned{"ramps", eval.Options{Seed: seed, Days: rampDays, Scale: x.scale / 2, Attacks: kinds}})
+	}
+	err := x.runs(r, list, func(_ *planned, m *measured) {
+		ramped, called := map[string]bool{}, map[string]bool{}
+		for _, v := range x.judged(m) {
+			ramped[v.Agent] = true
+			if power[v.Kind] == nil {
+				power[v.Kind] = &eval.Power{}
+			}
+			power[v.Kind].Add(&v)
+			if v.Alert.Found {
+				days[v.Kind] = append(days[v.Kind], v.Alert.Seconds/86400)
+			}
+		}
+		for _, a := range x.calls(m) {
+			// As many days as 5 % a day take to four times.
+			if (a.Test == "ramp" || a.Test == "1d") && a.Agent != "" && !ramped[a.Agent] && a.Time < eval.Start+(eval.TestDay+28)*baselines.DayMS {
+				called[a.Agent] = true
+			}
+		}
+		others += len(called)
+		agents += m.stream.Agents() - len(ramped)
+	})
+	if err != nil {
+		return err
+	}
+	for _, k := range kinds {
+		p := power[k]
+		if p == nil {
+			continue
+		}
+		r.Ramps = append(r.Ramps, evalRamp{Kind: k.String(), Made: p.Made, Found: share(p.Alert, p.Made), Before: share(p.Before(4), p.Made), Size: number(eval.Median(p.Size)),
+			Days: number(eval.Median(days[k])), Others: share(others, agents)})
+	}
+	return nil
+}
+
+// repeatDays are the days, from the first on, on which the share found is told.
+var repeatDays = []int{1, 2, 3, 5, 7, 10, 14}
+
+func (x *evaluation) repeats(r *evalReport) error {
+	kinds := []eval.Kind{eval.Repeat1, eval.Repeat3, eval.Repeat6}
+	type cell struct{ made, alert, low int }
+	cells := map[eval.Kind]map[int]*cell{}
+	var list []planned
+	for _, seed := range x.seed {
+		list = append(list, planned{"repeats", eval.Options{Seed: seed, Days: eval.TestDay + 15, Scale: x.scale, Attacks: kinds}})
+	}
+	err := x.runs(r, list, func(_ *planned, m *measured) {
+		for _, v := range x.judged(m) {
+			if cells[v.Kind] == nil {
+				cells[v.Kind] = map[int]*cell{}
+			}
+			c := cells[v.Kind][v.Day-eval.TestDay+1]
+			if c == nil {
+				c = &cell{}
+				cells[v.Kind][v.Day-eval.TestDay+1] = c
+			}
+			c.made++
+			if v.Alert.Found {
+				c.alert++
+			}
+			if v.Low.Found {
+				c.low++
+			}
+		}
+	})
+	if err != nil {
+		return err
+	}
+	for _, k := range kinds {
+		row := evalRepeat{Kind: k.String()}
+		for _, d := range repeatDays {
+			if c := cells[k][d]; c != nil {
+				row.Days, row.Alert, row.Low = append(row.Days, d), append(row.Alert, share(c.alert, c.made)), append(row.Low, share(c.low, c.made))
+			}
+		}
+		r.Repeats = append(r.Repeats, row)
+	}
+	return nil
+}
+
+func (x *evaluation) drift(r *evalReport) error {
+	type week struct{ alerts, sessions int }
+	all := append([]struct {
+		Name  string
+		Drift eval.Drift
+	}{{"none", 0}}, eval.Drifts...)
+	weeks := map[eval.Drift]*[3]week{}
+	var list []planned
+	for _, d := range all {
+		weeks[d.Drift] = &[3]week{}
+		for _, seed := range x.seed[:min(3, len(x.seed))] { // seven streams each: time is bounded
+			list = append(list, planned{"drift " + d.Name, eval.Options{Seed: seed, Days: eval.Days, Scale: x.scale / 2, Drift: d.Drift}})
+		}
+	}
+	err := x.runs(r, list, func(p *planned, m *measured) {
+		of := weeks[p.Drift]
+		for _, a := range x.calls(m) {
+			if w := int((a.Time-eval.Start)/baselines.DayMS-eval.TestDay) / 7; w < len(of) {
+				of[w].alerts++
+			}
+		}
+		for w := range of {
+			of[w].sessions += sessionsOf(m.stream, eval.TestDay+7*w, eval.TestDay+7*w+7)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	for _, d := range all {
+		row := evalDrift{Name: d.Name}
+		for _, w := range weeks[d.Drift] {
+			row.Weeks = append(row.Weeks, rate(w.alerts, float64(w.sessions)/1000))
+		}
+		r.Drift = append(r.Drift, row)
+	}
+	return nil
+}
+
+// sameForAll compares one worker with eight.
+func (x *evaluation) sameForAll(r *evalReport) error {
+	var hashes []string
+	for _, workers := range []int{1, 8} {
+		m, err := x.made(eval.Options{Seed: x.seed[0], Days: eval.TestDay + 3, Scale: min(x.scale, .25), Attacks: quickRuns[0]}, workers)
+		if err != nil {
+			return err
+		}
+		x.note(r, fmt.Sprintf("%d shards", workers), x.seed[0], m)
+		hashes = append(hashes, fmt.Sprintf("%s of %d", m.hash, m.sum.Findings))
+	}
+	got := hashes[0]
+	if hashes[0] != hashes[1] {
+		got += ", " + hashes[1]
+	}
+	r.Gates = append(r.Gates, evalGate{"findings for 1 and 8 shards", got, "the same hash", hashes[0] == hashes[1]})
+	return nil
+}
+
+// cost is what the detectors add to an event, where there are many agents: the same two days with baselines and without.
+func (x *evaluation) cost(r *evalReport) error {
+	off, err := policiesOf(map[string]string{"baselines/off.yaml": "baselines:\n  - {off: true}\n", "limits/none.yaml": noLimits})
+	if err != nil {
+		return err
+	}
+	o := eval.Options{Seed: x.seed[0], Days: 2, Scale: float64(x.agents) / 200}
+	cpu := map[string]float64{"on": math.Inf(1), "off": math.Inf(1)}
+	for _, which := range [...]string{"on", "off", "on", "off"} { // the better of two: what else the machine does comes on top
+		p := pipeline.Replay{Flush: true, Workers: x.shards}
+		if which == "off" {
+			p.Policy = off
+		}
+		m, err := x.replay(newMadeUp(o), p, math.MaxInt64)
+		if err != nil {
+			return err
+		}
+		x.note(r, fmt.Sprintf("%d agents, baselines %s", x.agents, which), x.seed[0], m)
+		cpu[which] = min(cpu[which], m.cpu)
+	}
+	added := cpu["on"] - cpu["off"]
+	if len(x.families) == 0 {
+		r.Gates = append(r.Gates, evalGate{fmt.Sprintf("CPU of the detectors for an event, %d agents", x.agents), fmt.Sprintf("%.0f ns", added), "< 1100 ns", added < 1100})
+	}
+	return nil
+}
+
+// judge compares with the numbers of the issue what was measured.
+func (x *evaluation) judge(r *evalReport) {
+	gate := func(holds bool, name, got, want string) { r.Gates = append(r.Gates, evalGate{name, got, want, holds}) }
+	for _, t := range r.Tests {
+		within := map[string]float64{"call": 2, "session": 2, "1m": 2, "10m": 2, "1h": 2, "1d": 1.5}[t.Test]
+		if t.Persona != "" || t.Seed != 0 || within == 0 {
+			continue
+		}
+		v := float64(t.Ratio[1].Value)
+		gate(v <= within && v >= 1/within, t.Test+": realised over nominal at 1e-3", t.Ratio[1].String(), fmt.Sprintf("%.2f to %.1f", 1/within, within))
+	}
+	for _, f := range r.False {
+		if f.What == "all" && f.Seed == 0 {
+			gate(f.Thousand.Value <= 2, "alerts per 1,000 sessions", f.Thousand.String(), "<= 2")
+		}
+	}
+	for _, p := range r.Attacks {
+		switch p.Kind {
+		case eval.Burst200.String():
+			if x.counts("volume") {
+				gate(p.Alert.Value >= .98, "burst of 200 found", p.Alert.percent(), ">= 98 %")
+			}
+		case eval.Insert6.String():
+			if x.counts("sequence") {
+				gate(p.Low.Value >= .75, "six calls inserted, at 1e-3", p.Low.percent(), ">= 75 %")
+			}
+		}
+	}
+	for _, p := range r.Ramps {
+		if p.Kind == eval.Ramp5.String() && x.counts("volume") {
+			gate(p.Size < 4 && 2*p.Found.Value > 1, "ramp of 5 % a day: median found at", brief(p.Size)+"x, "+p.Before.percent()+" before 4x", "< 4x")
+		}
+	}
+	if r.Logs != nil {
+		gate(r.Logs.AUC.Value >= .99, "HDFS: AUC", fmt.Sprintf("%.4f (%.4f–%.4f)", r.Logs.AUC.Value, r.Logs.AUC.Low, r.Logs.AUC.High), ">= 0.99")
+	}
+	for _, s := range r.Recorded {
+		gate(s.Ratio.Value <= 2, s.Name+": alerts on benign sessions over nominal", s.Ratio.String(), "<= 2")
+	}
+}

@@ -1,0 +1,306 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/pipeline"
+	"github.com/wayward-sec/wayward/sinks"
+)
+
+func newExplain() *cobra.Command {
+	var o explainOptions
+	cmd := &cobra.Command{
+		Use:   "explain [FINDING]",
+		Short: "Say what a finding observed, what is usual, how rare that is, and draw it",
+		Long: "explain shows a finding to people: what was observed and expected, how rare that is, against whose baseline, what the alert budget made of it, and on\n" +
+			"which events it rests. Amounts are drawn on a logarithmic axis with the band of what is usual, sequences as a table of steps with their surprise in bits.\n" +
+			"FINDING is a uid, or at least eight characters that it begins with, or the whole OCSF record. A uid is looked for in --input (standard input without), or\n" +
+			"with --config on the alert topic; without FINDING every finding of the input is explained. Of a finding that grew the newest state is shown. Exit 3 if there\n" +
+			"is none.",
+		Example: "  wayward explain 90b1c2d3e4f50617 --input findings.jsonl\n" +
+			"  wayward explain 90b1c2d3e4f5061728394a5b6c7d8e9f --config wayward.yaml --output json\n" +
+			"  wayward replay --input events.jsonl.zst --output - --quiet | wayward explain",
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd, args) },
+	}
+	f := cmd.Flags()
+	f.StringVarP(&o.input, "input", "i", "-", "`file` of findings as replay writes them, plain or .gz, .zst, .xz; - is standard input")
+	f.StringVarP(&o.config, "config", "c", "", "config `file`: read the alert topic of that wayward instead")
+	cmd.MarkFlagFilename("config", "yaml", "yml")
+	f.StringVar(&o.commands, "commands", "", "`file` of commands as replay writes them; with --config they come from their topic")
+	f.DurationVar(&o.since, "since", 7*24*time.Hour, "with --config: how far back")
+	outputFlag(cmd, &o.output, "text", "json")
+	f.BoolVar(&o.ascii, "ascii", false, "draw with ASCII alone, as is done on terminals that do not say they understand UTF-8")
+	cmd.MarkFlagsMutuallyExclusive("input", "config")
+	cmd.MarkFlagsMutuallyExclusive("commands", "config")
+	return cmd
+}
+
+type explainOptions struct {
+	input, config, commands, output string
+	since                           time.Duration
+	ascii                           bool
+}
+
+// explained is a finding with what followed from it.
+type explained struct {
+	f            event.Finding
+	truncated    bool
+	record       []byte
+	commands     []event.Command
+	commandsRead bool // else nobody knows whether there were any
+}
+
+// leastPrefix is how much of a uid must be given: fewer characters would name several.
+const leastPrefix = 8
+
+func (o *explainOptions) run(cmd *cobra.Command, args []string) error {
+	arg := ""
+	if len(args) > 0 {
+		arg = strings.TrimSpace(args[0])
+	}
+	if arg != "" && arg[0] != '{' && len(arg) < leastPrefix {
+		return fmt.Errorf("%q: give at least %d characters of a uid, or the whole record", arg, leastPrefix)
+	}
+	if o.since <= 0 {
+		return fmt.Errorf("--since %v: use a time such as 24h", o.since)
+	}
+	var found explanations
+	var err error
+	switch {
+	case strings.HasPrefix(arg, "{"):
+		x := explained{record: []byte(arg)}
+		if x.f, x.truncated, err = sinks.Read(x.record); err != nil {
+			return fmt.Errorf("finding: %w", err)
+		}
+		found.list = []*explained{&x}
+		if o.config != "" {
+			err = o.fromTopics(cmd, &found, "")
+		}
+	case o.config != "":
+		found.want = arg
+		err = o.fromTopics(cmd, &found, arg)
+	default:
+		found.want = arg
+		err = eachRecord(cmd.Context(), o.input, found.add)
+	}
+	if err == nil && o.commands != "" {
+		err = o.fileCommands(cmd, &found)
+	}
+	if err != nil {
+		return err
+	}
+	if arg != "" && len(found.list) > 1 {
+		var uids []string
+		for _, x := range found.list[:min(len(found.list), 5)] {
+			uids = append(uids, visible(x.f.UID, 64))
+		}
+		return fmt.Errorf("%s begins the uids of %d findings, such as %s: give more of it", arg, len(found.list), oneOf(uids))
+	}
+	if len(found.list) == 0 {
+		what := "no findings"
+		if arg != "" {
+			what = "no finding " + visible(arg, 64)
+		}
+		if found.foreign > 0 {
+			what += fmt.Sprintf(" (%d records are none of wayward; the first: %s)", found.foreign, visible(found.first.Error(), 200))
+		}
+		fmt.Fprintln(cmd.ErrOrStderr(), what)
+		return errSilent{3}
+	}
+	return o.print(cmd.OutOrStdout(), found.list, arg != "")
+}
+
+// explanations are findings by uid in the order in which they came first.
+type explanations struct {
+	want    string // beginning of a uid; empty: all
+	list    []*explained
+	byUID   map[string]*explained
+	foreign int
+	first   error
+}
+
+func (e *explanations) add(record []byte) {
+	if e.want != "" && !bytes.Contains(record, []byte(e.want)) {
+		return
+	}
+	f, truncated, err := sinks.Read(record)
+	if err != nil {
+		if e.foreign++; e.foreign == 1 {
+			e.first = err
+		}
+		return
+	}
+	if !strings.HasPrefix(f.UID, e.want) {
+		return
+	}
+	x := e.byUID[f.UID]
+	switch {
+	case x == nil:
+		x = &explained{}
+		if e.byUID == nil {
+			e.byUID = map[string]*explained{}
+		}
+		e.byUID[f.UID] = x
+		e.list = append(e.list, x)
+	case f.Count < x.f.Count:
+		return // an older state of it
+	}
+	x.f, x.truncated, x.record = f, truncated, bytes.Clone(record)
+}
+
+// maxPretty bounds a record that stands on several lines.
+const maxPretty = 1 << 20
+
+// eachRecord calls f for each JSON object of a file: one a line, or, as jq prints them, one from a line that is { to a line that is }.
+func eachRecord(ctx context.Context, input string, f func([]byte)) error {
+	src, err := pipeline.OpenLines(input, time.Time{})
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	var pretty []byte
+	for {
+		chunk, err := src.Next(ctx)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		for line := range bytes.Lines(chunk.Lines) {
+			line = bytes.TrimRight(line, "\r\n")
+			switch {
+			case len(line) == 0:
+			case len(pretty) == 0 && string(line) != "{":
+				f(line)
+			default:
+				pretty = append(pretty, line...)
+				if string(line) == "}" || len(pretty) > maxPretty {
+					f(pretty)
+					pretty = pretty[:0]
+				}
+			}
+		}
+		src.Done(chunk)
+	}
+}
+
+// fromTopics looks for a finding on the alert topic, if it is to be looked for, and for the commands that followed.
+func (o *explainOptions) fromTopics(cmd *cobra.Command, found *explanations, uid string) error {
+	c, err := (&lookup{config: o.config}).open(cmd.Context())
+	if err != nil {
+		return err
+	}
+	defer c.client.Close()
+	since := time.Now().Add(-o.since)
+	if len(found.list) == 0 {
+		if err := c.read(cmd.Context(), c.Topics.Alerts, since, func(r *kgo.Record) { found.add(r.Value) }); err != nil {
+			return err
+		}
+	}
+	found.commandsRead()
+	bad := unread{topic: c.Topics.Commands}
+	defer bad.tell(cmd.ErrOrStderr())
+	return c.read(cmd.Context(), c.Topics.Commands, since, func(r *kgo.Record) {
+		if err := found.command(r.Value); err != nil {
+			bad.add(err)
+		}
+	})
+}
+
+func (o *explainOptions) fileCommands(cmd *cobra.Command, found *explanations) error {
+	found.commandsRead()
+	bad := unread{topic: o.commands}
+	defer bad.tell(cmd.ErrOrStderr())
+	return eachRecord(cmd.Context(), o.commands, func(record []byte) {
+		if err := found.command(record); err != nil {
+			bad.add(err)
+		}
+	})
+}
+
+func (e *explanations) commandsRead() {
+	for _, x := range e.list {
+		x.commandsRead = true
+	}
+}
+
+// command keeps a command with the finding that caused it. One that was sent again is kept once.
+func (e *explanations) command(record []byte) error {
+	c, err := event.ParseCommand(record)
+	if err != nil {
+		return err
+	}
+next:
+	for _, x := range e.list {
+		if x.f.UID != c.FindingUID || c.FindingUID == "" {
+			continue
+		}
+		for _, k := range x.commands {
+			if k.ID == c.ID {
+				continue next
+			}
+		}
+		x.commands = append(x.commands, c)
+	}
+	return nil
+}
+
+func (o *explainOptions) print(w io.Writer, list []*explained, one bool) error {
+	if o.output == "json" {
+		out := []any{}
+		for _, x := range list {
+			out = append(out, x.json())
+		}
+		if one {
+			return printJSON(w, out[0])
+		}
+		return printJSON(w, out)
+	}
+	var b bytes.Buffer
+	d := drawingFor(w, o.ascii)
+	for i, x := range list {
+		if i > 0 {
+			b.WriteByte('\n')
+		}
+		printFinding(&b, x, d)
+	}
+	_, err := w.Write(b.Bytes())
+	return err
+}
+
+// json is the explanation for programs: what the text says that the record does not, and the record.
+func (x *explained) json() any {
+	out := struct {
+		UID      string            `json:"uid"`
+		Title    string            `json:"title"`
+		Why      string            `json:"why"`
+		Alert    bool              `json:"is_alert"`
+		Outcome  string            `json:"outcome"`
+		Odds     string            `json:"odds,omitempty"`
+		Commands []json.RawMessage `json:"commands"` // null: not known
+		Record   json.RawMessage   `json:"record"`
+	}{UID: x.f.UID, Title: x.f.Title, Why: x.f.Why, Alert: x.f.Alert, Outcome: outcomeText(&x.f), Record: x.record}
+	if x.f.Anomaly != nil {
+		out.Odds = event.Odds(x.f.Anomaly.P)
+	}
+	if x.commandsRead {
+		out.Commands = []json.RawMessage{}
+	}
+	for i := range x.commands {
+		out.Commands = append(out.Commands, x.commands[i].Append(nil))
+	}
+	return out
+}

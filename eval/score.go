@@ -1,0 +1,221 @@
+package eval
+
+import (
+	"math"
+	"slices"
+	"sort"
+	"strings"
+
+	"github.com/wayward-sec/wayward/event"
+)
+
+// Alarm is what a finding said at one time: when it was made, and each time that it grew.
+type Alarm struct {
+	UID                                                             string
+	Time                                                            int64 // event time of what made it so, Unix milliseconds
+	Detector, Family, Test, Feature, Scope, Persona, Agent, Session string
+	P                                                               float64
+	Alert                                                           bool
+	Refs                                                            []string // ids of events
+}
+
+// SessionOr is the alarm's session; of one that is about no session that of its trigger, if events are called SESSION-NUMBER.
+func (a *Alarm) SessionOr() string {
+	if a.Session != "" || len(a.Refs) == 0 {
+		return a.Session
+	}
+	id := a.Refs[len(a.Refs)-1]
+	if i := strings.LastIndexByte(id, '-'); i > 0 {
+		return id[:i]
+	}
+	return id
+}
+
+// Book keeps the alarms of a run in the order in which they came.
+type Book struct {
+	Alarms []Alarm
+	// Of counts the findings of detectors that are no statistics, by detector.
+	Of map[string]int
+	// Others are these alarms: they are certain, so P is 0 and Alert as found.
+	Others []Alarm
+}
+
+// Take notes a finding. Nothing of it is kept.
+func (b *Book) Take(f *event.Finding) {
+	a := Alarm{UID: f.UID, Time: f.Time, Detector: strings.Clone(f.Detector), Scope: f.ScopeType, Persona: strings.Clone(f.Persona), Agent: strings.Clone(f.Agent),
+		Session: strings.Clone(f.Session), Alert: f.Alert}
+	if f.Activity == event.Update {
+		a.Time = max(f.Time, f.Last)
+	}
+	for _, r := range f.Refs {
+		a.Refs = append(a.Refs, strings.Clone(r.ID))
+	}
+	if f.Anomaly == nil {
+		if b.Of == nil {
+			b.Of = map[string]int{}
+		}
+		b.Of[f.Detector]++
+		b.Others = append(b.Others, a)
+		return
+	}
+	a.Family, a.Test, a.Feature, a.P = f.Anomaly.Family, f.Anomaly.Test, strings.Clone(f.Anomaly.Feature), f.Anomaly.P
+	if a.Persona == "" {
+		a.Persona = strings.Clone(f.Anomaly.Persona)
+	}
+	b.Alarms = append(b.Alarms, a)
+}
+
+// Calls are the findings that called somebody, each once, with what it was when it first did.
+func (b *Book) Calls() (out []Alarm) {
+	seen := map[string]bool{}
+	for _, a := range b.Alarms {
+		if a.Alert && !seen[a.UID] {
+			seen[a.UID] = true
+			out = append(out, a)
+		}
+	}
+	return
+}
+
+// Hit is how an incident was found.
+type Hit struct {
+	Found   bool
+	At      int64
+	Events  int     // of the incident up to then
+	Seconds float64 // since its first event
+	By      string  // test
+}
+
+// Verdict is what became of an incident.
+type Verdict struct {
+	*Incident
+	Alert  Hit            // by what called somebody
+	Low    Hit            // by what had p <= 1e-3, whether it called or not
+	Family map[string]Hit // by what called, of each family
+	Other  Hit            // by detectors that are no statistics
+}
+
+// slackMS is how long after its last event an alarm about an agent still is about an incident: windows look back, and an hour's is the longest that would not
+// be another day's.
+const slackMS = 15 * minuteMS
+
+// about tells whether an alarm is about an incident.
+func (i *Incident) about(a *Alarm) bool {
+	if a.Agent != i.Agent || a.Time < i.First {
+		return false
+	}
+	if i.Kind.growth() > 0 { // all else is too likely to be chance in so many days
+		return a.Test == "ramp" || a.Test == "1d"
+	}
+	if a.Session != "" && slices.Contains(i.Sessions, a.Session) {
+		return true
+	}
+	if a.Time <= i.Last+slackMS && a.Scope != "session" {
+		return true
+	}
+	return slices.ContainsFunc(a.Refs, func(id string) bool { return slices.Contains(i.Events, id) })
+}
+
+func (i *Incident) hit(a *Alarm) Hit {
+	h := Hit{Found: true, At: a.Time, Seconds: float64(a.Time-i.First) / 1000, By: a.Test}
+	h.Events = sort.Search(len(i.Times), func(k int) bool { return i.Times[k] > a.Time })
+	return h
+}
+
+// Judge says what became of incidents. Alarms must have come in the order of time but for a little.
+func (b *Book) Judge(incidents []*Incident) []Verdict {
+	byAgent := map[string][]int{}
+	out := make([]Verdict, len(incidents))
+	for n, i := range incidents {
+		byAgent[i.Agent] = append(byAgent[i.Agent], n)
+		out[n] = Verdict{Incident: i, Family: map[string]Hit{}}
+	}
+	first := func(h *Hit, i *Incident, a *Alarm) {
+		if !h.Found || a.Time < h.At {
+			*h = i.hit(a)
+		}
+	}
+	for k := range b.Alarms {
+		a := &b.Alarms[k]
+		for _, n := range byAgent[a.Agent] {
+			v := &out[n]
+			if !v.about(a) {
+				continue
+			}
+			if a.P <= 1e-3 {
+				first(&v.Low, v.Incident, a)
+			}
+			if a.Alert {
+				first(&v.Alert, v.Incident, a)
+				h := v.Family[a.Family]
+				first(&h, v.Incident, a)
+				v.Family[a.Family] = h
+			}
+		}
+	}
+	for k := range b.Others {
+		a := &b.Others[k]
+		for _, n := range byAgent[a.Agent] {
+			if v := &out[n]; v.about(a) {
+				first(&v.Other, v.Incident, a)
+			}
+		}
+	}
+	return out
+}
+
+// Power is how often incidents were found, and how soon.
+type Power struct {
+	Made, Alert, Low      int
+	Family                map[string]int
+	Other, Half           int // by rules; by alert before half of their events
+	Events, Seconds, Size []float64
+}
+
+// Add counts a verdict.
+func (p *Power) Add(v *Verdict) {
+	p.Made++
+	if v.Low.Found {
+		p.Low++
+	}
+	if v.Other.Found {
+		p.Other++
+	}
+	if p.Family == nil {
+		p.Family = map[string]int{}
+	}
+	for f := range v.Family {
+		p.Family[f]++
+	}
+	if !v.Alert.Found {
+		return
+	}
+	p.Alert++
+	p.Events, p.Seconds = append(p.Events, float64(v.Alert.Events)), append(p.Seconds, v.Alert.Seconds)
+	if 2*v.Alert.Events <= len(v.Incident.Events) {
+		p.Half++
+	}
+	if v.Kind.growth() > 0 {
+		p.Size = append(p.Size, v.Multiple(v.Alert.At))
+	}
+}
+
+// Before is how many ramps were found before they had grown so many times.
+func (p *Power) Before(times float64) (n int) {
+	for _, v := range p.Size {
+		if v < times {
+			n++
+		}
+	}
+	return
+}
+
+// Ratio is a realised share over the nominal one, with bounds.
+func Ratio(below, made uint64, nominal float64) (ratio, low, high float64) {
+	if made == 0 {
+		return math.NaN(), math.NaN(), math.NaN()
+	}
+	want := nominal * float64(made)
+	low, high = Rate(float64(below))
+	return float64(below) / want, low / want, high / want
+}

@@ -1,0 +1,84 @@
+package eval
+
+import (
+	"math"
+	"testing"
+
+	"github.com/wayward-sec/wayward/event"
+)
+
+func near(t *testing.T, what string, got, want, within float64) {
+	t.Helper()
+	if !(math.Abs(got-want) <= within) {
+		t.Errorf("%s is %v, not %v", what, got, want)
+	}
+}
+
+// Values of R: binom::binom.wilson, poisson.test.
+func TestBoundsAreThoseOfTheTextbook(t *testing.T) {
+	low, high := Share(8, 10)
+	near(t, "lower bound of 8 in 10", low, .4902, .0005)
+	near(t, "upper bound of 8 in 10", high, .9433, .0005)
+	low, high = Share(0, 20)
+	near(t, "lower bound of none in 20", low, 0, 1e-12)
+	near(t, "upper bound of none in 20", high, .1611, .0005)
+	for _, c := range []struct{ k, low, high float64 }{{0, 0, 3.689}, {3, .6187, 8.767}, {20, 12.217, 30.888}, {400, 361.76, 441.19}} {
+		low, high := Rate(c.k)
+		near(t, "lower bound of a rate", low, c.low, .02+.002*c.low)
+		near(t, "upper bound of a rate", high, c.high, .02+.01*c.high)
+	}
+	near(t, "AUC with a tie", AUC([]float64{3, 2}, []float64{1, 2}), .875, 1e-12)
+	near(t, "median", Median([]float64{5, 1, 2, 4}), 3, 0)
+	if !math.IsNaN(Median(nil)) || !math.IsNaN(AUC(nil, []float64{1})) {
+		t.Error("nothing has a median or an AUC")
+	}
+}
+
+func TestAlarmsAreMatchedWithIncidents(t *testing.T) {
+	i := &Incident{Kind: Insert4, Agent: "a", Sessions: []string{"a-1"}, Events: []string{"e1", "e2", "e3"}, Times: []int64{1000, 2000, 3000}, First: 1000, Last: 3000}
+	finding := func(agent, session, scope string, at int64, alert bool, p float64, refs ...string) *event.Finding {
+		f := &event.Finding{Activity: event.Create, UID: agent + session + scope, Agent: agent, Session: session, ScopeType: scope, Time: at, Alert: alert,
+			Anomaly: &event.Anomaly{P: p, Family: "sequence", Test: "sequence"}}
+		for _, id := range refs {
+			f.Refs = append(f.Refs, event.Ref{ID: id})
+		}
+		return f
+	}
+	for _, c := range []struct {
+		name       string
+		f          *event.Finding
+		alert, low bool
+		events     int
+	}{
+		{"another agent", finding("b", "a-1", "session", 2000, true, 1e-9), false, false, 0},
+		{"before", finding("a", "a-1", "session", 999, true, 1e-9), false, false, 0},
+		{"its session", finding("a", "a-1", "session", 2500, true, 1e-9), true, true, 2},
+		{"its session, long after", finding("a", "a-1", "session", 9e9, true, 1e-9), true, true, 3},
+		{"another session", finding("a", "a-2", "session", 2500, true, 1e-9), false, false, 0},
+		{"another session that cites it", finding("a", "a-2", "session", 2500, true, 1e-9, "e9", "e2"), true, true, 2},
+		{"the agent", finding("a", "", "agent", 3000+slackMS, true, 1e-9), true, true, 3},
+		{"the agent too late", finding("a", "", "agent", 3001+slackMS, true, 1e-9), false, false, 0},
+		{"a signal", finding("a", "a-1", "session", 1000, false, 5e-4), false, true, 0},
+		{"a weak signal", finding("a", "a-1", "session", 1000, false, 5e-3), false, false, 0},
+	} {
+		b := Book{}
+		b.Take(c.f)
+		v := b.Judge([]*Incident{i})[0]
+		if v.Alert.Found != c.alert || v.Low.Found != c.low || v.Alert.Events != c.events {
+			t.Errorf("%s: %+v, %+v", c.name, v.Alert, v.Low)
+		}
+	}
+}
+
+func TestASignalThatGrowsCallsOnce(t *testing.T) {
+	b := Book{}
+	f := &event.Finding{UID: "u", Activity: event.Create, Agent: "a", Time: 5, Last: 5, Anomaly: &event.Anomaly{P: 1e-3}}
+	b.Take(f)
+	f.Activity, f.Alert, f.Last, f.Anomaly.P = event.Update, true, 9, 1e-6
+	b.Take(f)
+	f.Last = 12
+	b.Take(f)
+	if calls := b.Calls(); len(calls) != 1 || calls[0].Time != 9 || calls[0].P != 1e-6 {
+		t.Errorf("%+v", calls)
+	}
+}

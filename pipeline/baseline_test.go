@@ -1,0 +1,323 @@
+package pipeline
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	gocmp "github.com/google/go-cmp/cmp"
+
+	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/detectors"
+	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/policy"
+)
+
+// Snapshots: when days close, what they hold, and who is judged by them.
+
+const (
+	hour     = 3_600_000
+	midnight = 19_675 * baselines.DayMS // before day0
+)
+
+// work is a stream of agents of several personas and versions, in sessions, over days; disorderly, with events that are late and times without any.
+func work(seed uint64, days int) (lines []byte) {
+	for _, line := range workOf(seed, days, true) {
+		lines = append(append(lines, line...), '\n')
+	}
+	return lines
+}
+
+func workOf(seed uint64, days int, disorder bool) (lines [][]byte) {
+	r := rand.New(rand.NewPCG(seed, 5))
+	n := 0
+	for at := int64(midnight + 5*hour); at < midnight+int64(days)*baselines.DayMS; at += r.Int64N(12 * 60_000) {
+		if disorder && r.IntN(400) == 0 {
+			at += 3 * hour
+		}
+		agent, phase, kind := r.IntN(12), "", "tool_call"
+		if r.IntN(12) == 0 {
+			kind, phase = "session", `"phase":"end",`
+		}
+		version := ""
+		if agent%3 == 0 {
+			version = fmt.Sprintf(`,"version":"v%d"`, (at-midnight)/(2*baselines.DayMS))
+		}
+		t := at
+		if disorder && r.IntN(20) == 0 {
+			t -= r.Int64N(3 * hour)
+		}
+		n++
+		lines = append(lines, fmt.Appendf(nil, `{"id":"w%06d","time":%d,"kind":%q,%s"tenant":"t%d","agent":{"id":"agent-%d"%s},"session":"s%d","persona":%q,"tool":{"name":"search"},"result":{"outcome":"ok","records":%d}}`,
+			n, t, kind, phase, agent%2, agent, version, r.IntN(3), []string{"clerk", "porter", ""}[agent%3], r.IntN(9)))
+	}
+	return lines
+}
+
+// learning is what a replay did with baselines, one line each.
+func learning(t testing.TB, r Replay, path string, buffer int) (closed, last []string, models []*baselines.Model) {
+	t.Helper()
+	src, err := OpenLines(path, time.UnixMilli(day0+300*86_400_000))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer src.Close()
+	if buffer > 0 {
+		src.buffer = buffer
+	}
+	if r.Policy == nil {
+		r.Policy = none
+	}
+	if r.Deliver == nil {
+		r.Deliver = func(*event.Finding) error { return nil }
+	}
+	r.Closed = func(m *baselines.Model, d *baselines.Delta) {
+		closed = append(closed, fmt.Sprintf("%d %s/%s/%s %s %d events %d sessions %d agents %s %x", m.Day-midnight/baselines.DayMS, m.Tenant, m.Persona, m.Fork, m.State, d.Events, d.Sessions, d.AgentDays, m.Hash(), d.Append(nil)))
+	}
+	if _, err := r.Run(t.Context(), src); err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range r.Snapshots {
+		last = append(last, fmt.Sprintf("%s %s/%s/%s %s", m.Snapshot(), m.Tenant, m.Persona, m.Fork, m.State))
+	}
+	return closed, last, r.Snapshots
+}
+
+func TestNeitherWorkersNorChunksShowInSnapshots(t *testing.T) {
+	path := write(t, "events.jsonl", work(1, 9))
+	_, _, learned := learning(t, Replay{Approved: true}, path, 0)
+	for name, r := range map[string]Replay{"learning": {}, "of what is approved": {Approved: true}, "on what was learned": {Learn: learned}, "on what is frozen": {Learn: learned, Freeze: true}} {
+		t.Run(name, func(t *testing.T) {
+			var want, last []string
+			for i, x := range []struct{ workers, buffer int }{{1, 0}, {8, 0}, {1, 500}, {2, 5000}, {8, 40_000}} {
+				r.Workers = x.workers
+				got, end, _ := learning(t, r, path, x.buffer)
+				if i == 0 {
+					if want, last = got, end; len(want) < 40 {
+						t.Fatalf("only %d closed: the test has lost its teeth", len(want))
+					}
+					continue
+				}
+				if diff := gocmp.Diff(want, got); diff != "" {
+					t.Fatalf("%d workers, chunks of %d (-one +another):\n%.3000s", x.workers, x.buffer, diff)
+				}
+				if diff := gocmp.Diff(last, end); diff != "" {
+					t.Fatalf("%d workers, chunks of %d, last snapshots (-one +another):\n%.3000s", x.workers, x.buffer, diff)
+				}
+			}
+		})
+	}
+}
+
+// at is one event of an agent of persona clerk, at hours after midnight.
+func at(id int, hours float64, agent string) string {
+	return fmt.Sprintf(`{"id":"e%03d","time":%d,"kind":"tool_call","tenant":"t","agent":{"id":%q},"persona":"clerk","session":"s","tool":{"name":"search"}}`+"\n", id, midnight+int64(hours*hour), agent)
+}
+
+func fileWith(t testing.TB, list ...string) string {
+	return write(t, "events.jsonl", []byte(strings.Join(list, "")))
+}
+
+// judged runs events and tells the day of the snapshot that each was judged by, from midnight on; - if there was none.
+func judged(t testing.TB, r Replay, path string) (out []string) {
+	t.Helper()
+	r.Workers = 1
+	r.observed = func(x *detectors.Scene, e *event.Event) {
+		day := "-"
+		if x.Base != nil {
+			day = fmt.Sprint(x.Base.Day - midnight/baselines.DayMS)
+		}
+		out = append(out, e.ID+" "+day)
+	}
+	learning(t, r, path, 0)
+	slices.Sort(out)
+	return out
+}
+
+func TestWhenASnapshotIsInForce(t *testing.T) {
+	path := fileWith(t, at(1, 10, "a"), at(2, 23.9, "b"), at(3, 24.9, "a"), at(4, 24.99, "b"), at(5, 25, "a"), at(6, 25.1, "b"), at(7, 48.5, "a"), at(8, 49.5, "b"))
+	if got, want := judged(t, Replay{}, path), []string{"e001 -", "e002 -", "e003 -", "e004 -", "e005 0", "e006 0", "e007 0", "e008 1"}; !slices.Equal(got, want) {
+		t.Errorf("an hour after the end of its day, as a function of the event's time alone:\ngot  %v\nwant %v", got, want)
+	}
+	_, _, learned := learning(t, Replay{Approved: true}, path, 0)
+	got := judged(t, Replay{Learn: learned}, path)
+	for _, g := range got {
+		if strings.HasSuffix(g, "-") {
+			t.Errorf("what was learned is not in force from the first event on: %v", got)
+		}
+	}
+	if want := []string{"e005 0", "e008 1"}; got[4] != want[0] || got[7] != want[1] {
+		t.Errorf("the replay's own snapshots do not take over: %v", got)
+	}
+	frozen := judged(t, Replay{Learn: learned, Freeze: true}, path)
+	for _, g := range frozen {
+		if !strings.HasSuffix(g, fmt.Sprint(" ", learned[0].Day-midnight/baselines.DayMS)) {
+			t.Errorf("frozen, it is replaced: %v", frozen)
+		}
+	}
+}
+
+func TestWhichDayAnEventCountsFor(t *testing.T) {
+	for name, c := range map[string]struct {
+		path string
+		want map[int64]uint64 // events by day
+	}{
+		"its own":                              {fileWith(t, at(1, 10, "a"), at(2, 25, "a"), at(3, 49.5, "a")), map[int64]uint64{0: 1, 1: 1, 2: 1}},
+		"late, up to 50 minutes after the end": {fileWith(t, at(1, 10, "a"), at(2, 24.8, "b"), at(3, 23.5, "a"), at(4, 49, "b")), map[int64]uint64{0: 2, 1: 1, 2: 1}},
+		"later, the day that is open":          {fileWith(t, at(1, 10, "a"), at(2, 24.9, "a"), at(3, 23.5, "a"), at(4, 49, "a")), map[int64]uint64{0: 1, 1: 2, 2: 1}},
+		"its own, though a jump that nobody confirms closes nothing": {fileWith(t, at(1, 10, "a"), at(2, 10.1, "b"), at(3, 100, "a"), at(4, 10.2, "b"), at(5, 10.3, "a")), map[int64]uint64{0: 4, 4: 1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := map[int64]uint64{}
+			src, err := OpenLines(c.path, time.UnixMilli(day0+300*86_400_000))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer src.Close()
+			r := Replay{Policy: none, Deliver: func(*event.Finding) error { return nil }, Closed: func(m *baselines.Model, d *baselines.Delta) {
+				if m.Persona == "clerk" && d.Events > 0 {
+					got[m.Day-midnight/baselines.DayMS] += d.Events
+				}
+			}}
+			if _, err := r.Run(t.Context(), src); err != nil {
+				t.Fatal(err)
+			}
+			if diff := gocmp.Diff(c.want, got); diff != "" {
+				t.Errorf("events by day (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestTheTenantLearnsWhatItsPersonasDo(t *testing.T) {
+	closed, _, _ := learning(t, Replay{Approved: true}, write(t, "events.jsonl", work(2, 3)), 0)
+	sum, whole := map[string]uint64{}, map[string]uint64{}
+	for _, line := range closed {
+		var day, key, state string
+		var events uint64
+		fmt.Sscan(line, &day, &key, &state, &events)
+		tenant, persona, _ := strings.Cut(key, "/")
+		if strings.HasPrefix(persona, baselines.TenantWide+"/") {
+			whole[day+tenant] += events
+		} else {
+			sum[day+tenant] += events
+		}
+	}
+	if diff := gocmp.Diff(sum, whole); diff != "" || len(sum) < 4 {
+		t.Errorf("(-personas +tenant):\n%s", diff)
+	}
+}
+
+// deltaFacts is a facts record with one delta of some events.
+func deltaFacts(set *policy.Set, source int32, k keyDay, events uint64, offset int64) record {
+	b := appendFactsHead(nil, factsHead{source: source, watermark: noTime, set: set.Hash()})
+	d := baselines.Delta{Events: events, AgentDays: 1, Sessions: 1}
+	return record{offset: offset, value: appendDelta(b, k, d.Append(nil))}
+}
+
+func TestTheOrderOfDeltasDoesNotShowInSnapshots(t *testing.T) {
+	day := int64(midnight / baselines.DayMS)
+	var want map[string]string
+	for try := range uint64(20) {
+		r := rand.New(rand.NewPCG(try, 9))
+		var list []record
+		for d := range int64(3) {
+			for source := range int32(3) {
+				for _, fork := range []string{"", "a", "b", "c", "d", "e", "f", "g", "h", "i", "j"} { // more than may have a baseline
+					list = append(list, deltaFacts(none, source, keyDay{baselines.Key{Tenant: "t", Persona: "clerk", Fork: fork}, day + d}, uint64(source)+uint64(len(fork)*int(d+1)), 0))
+				}
+			}
+		}
+		r.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+		for source := range int32(3) {
+			list = append(list, record{value: appendFactsHead(nil, factsHead{source: source, watermark: (day+3)*baselines.DayMS + closeAfter + r.Int64N(hour), set: none.Hash()})})
+		}
+		b := newRelation(0, engine(t, 3, 1, none), none)
+		b.begin(1, true)
+		for i := range list {
+			list[i].offset = int64(i)
+			if err := b.step(mainLog, &list[i]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if b.closed != day+2 {
+			t.Fatalf("day %d is closed, want %d", b.closed, day+2)
+		}
+		got := pagesOf(b.shard)
+		for _, o := range b.out {
+			if o.to == toBaselines {
+				got["topic "+string(o.key)] += string(o.value)
+			}
+		}
+		if want == nil {
+			if want = got; len(want) < 30 {
+				t.Fatalf("only %d pages and records: the test has lost its teeth", len(want))
+			}
+			forks := map[baselines.Key]bool{}
+			for _, pg := range b.pages {
+				if pg.key[0] == modelPage {
+					forks[pg.learned.key] = true
+				}
+			}
+			if len(forks) != maxForks+1 {
+				t.Errorf("%d forks have a baseline, want %d and that of the others", len(forks), maxForks)
+			}
+			continue
+		}
+		if diff := gocmp.Diff(want, got); diff != "" {
+			t.Fatalf("try %d (-one order +another):\n%.3000s", try, diff)
+		}
+	}
+}
+
+func TestDaysOfSilence(t *testing.T) {
+	day := int64(midnight / baselines.DayMS)
+	key := baselines.Key{Tenant: "t", Persona: "clerk"}
+	// However the watermark gets over a gap, in one step or in many, the same is known at the end of each day.
+	var want map[int64]string
+	for _, step := range []int64{1, 7, 40, 2000} {
+		b := newRelation(0, engine(t, 1, 1, none), none)
+		b.replay = true
+		b.begin(1, true)
+		rec := deltaFacts(none, 0, keyDay{key, day}, 3, 0)
+		if err := b.apply(mainLog, &rec); err != nil {
+			t.Fatal(err)
+		}
+		for at := day + 1; ; at = min(at+step, day+2000) {
+			b.advanceTo(at*baselines.DayMS + closeAfter)
+			if at == day+2000 {
+				break
+			}
+		}
+		got, closings := map[int64]string{}, 0
+		for _, c := range b.closings {
+			closings++
+			for d := max(c.From, day-2); d <= c.To; d++ {
+				s, _ := c.For(key)
+				if _, twice := got[d]; twice {
+					t.Fatalf("day %d is closed twice", d-day)
+				}
+				if s != nil {
+					got[d] = fmt.Sprint(s.Day-day, " ", s.Hash)
+				} else {
+					got[d] = "-"
+				}
+			}
+		}
+		if want == nil {
+			want = got
+		}
+		if diff := gocmp.Diff(want, got); diff != "" {
+			t.Fatalf("steps of %d days (-of 1 +of this):\n%.2000s", step, diff)
+		}
+		if len(got) < 2000 || step == 2000 && closings > sleepAfter+5 {
+			t.Errorf("%d days in %d closings", len(got), closings)
+		}
+		if got[day-1] != "-" || !strings.HasPrefix(got[day+10], "10 ") || !strings.HasPrefix(got[day+50], fmt.Sprint(sleepAfter, " ")) {
+			t.Errorf("before, on the tenth and on the fiftieth day: %q, %q, %q", got[day-1], got[day+10], got[day+50])
+		}
+	}
+}

@@ -1,0 +1,538 @@
+package pipeline
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/event"
+)
+
+// How a relation shard closes the days of the personas that it owns. Deltas wait in pages of their own, one for each baseline and day, merged in whatever
+// order they come. When the shard's watermark passes the end of a day by closeAfter, each baseline's snapshot of the day before learns what is there and
+// becomes that of the day; what comes later counts for the next one. A closing says what there is at the end of a day: a behaviour shard has to wait for it
+// alone.
+
+const (
+	keptDays   = 8   // snapshots of so many days are kept, for events that are late and for a rollback
+	sleepAfter = 21  // days without a delta after which a baseline is no longer closed daily: its last snapshot stays in force
+	dropAfter  = 120 // and after which it is forgotten
+	maxModels  = 1000
+	modelChunk = 512 << 10
+)
+
+// Closing says what is known at the end of each day from From to To: there is one for each relation shard and day, and one for each run of days on which no
+// baseline of the shard changed.
+type Closing struct {
+	Owner   int32      `json:"owner"` // partition of the relation shard …
+	Of      int32      `json:"of"`    // … of so many
+	From    int64      `json:"from"`  // days since 1970-01-01; the first closing of all reaches back for ever
+	To      int64      `json:"to"`
+	Entries []Snapshot `json:"snapshots"`          // sorted by tenant, persona and fork
+	Sources []share    `json:"sources,omitempty"`  // behaviour shards whose deltas were merged on the day, and how much
+	LeftOut []int32    `json:"left_out,omitempty"` // those that were silent, so that what they had was not waited for
+}
+
+// Snapshot names a snapshot in a closing: that of its own Day, which is earlier than the closing's if the baseline sleeps.
+type Snapshot struct {
+	Tenant    string `json:"tenant"`
+	Persona   string `json:"persona"`
+	Fork      string `json:"fork,omitempty"`
+	Day       int64  `json:"day"`
+	Hash      string `json:"hash"`
+	Seen      int64  `json:"seen"` // newest day on which its agents were seen
+	AgentDays uint64 `json:"agent_days"`
+
+	model *baselines.Model // in a replay
+}
+
+// Key is the key of the baseline.
+func (s *Snapshot) Key() baselines.Key {
+	return baselines.Key{Tenant: s.Tenant, Persona: s.Persona, Fork: s.Fork}
+}
+
+// For returns the snapshot by which a key is judged. A fork of its own that has none yet takes the one of agents that overflowed, or else begins from that of
+// the fork that was active last, which fresh says. nil: nothing is known of the persona.
+func (c *Closing) For(k baselines.Key) (s *Snapshot, fresh bool) {
+	i, found := slices.BinarySearchFunc(c.Entries, k, func(s Snapshot, k baselines.Key) int { return compareKeys(s.Key(), k) })
+	if found {
+		return &c.Entries[i], false
+	}
+	first, _ := slices.BinarySearchFunc(c.Entries, baselines.Key{Tenant: k.Tenant, Persona: k.Persona}, func(s Snapshot, k baselines.Key) int { return compareKeys(s.Key(), k) })
+	var best, other *Snapshot
+	n := 0
+	for i := first; i < len(c.Entries) && c.Entries[i].Tenant == k.Tenant && c.Entries[i].Persona == k.Persona; i++ {
+		s := &c.Entries[i]
+		if n++; s.Fork == otherFork {
+			other = s
+		} else if best == nil || s.after(best) {
+			best = s
+		}
+	}
+	if other != nil && n > maxForks {
+		return other, false
+	}
+	return cmp.Or(best, other), true
+}
+
+// after tells which of two forks was more recently, and then more, active.
+func (s *Snapshot) after(o *Snapshot) bool {
+	return cmp.Or(cmp.Compare(s.Seen, o.Seen), cmp.Compare(s.AgentDays, o.AgentDays), strings.Compare(o.Fork, s.Fork)) > 0
+}
+
+// lineage is what a relation shard has of one baseline.
+type lineage struct {
+	key     baselines.Key
+	models  []*page // ascending by day; the last one is the present
+	pending []*page // likewise
+}
+
+func (l *lineage) seen() int64 {
+	if n := len(l.models); n > 0 {
+		return l.models[n-1].learned.seen
+	}
+	return math.MinInt64 / 2
+}
+
+func (l *lineage) waits(day int64) bool { return len(l.pending) > 0 && l.pending[0].learned.day <= day }
+
+// lineages lists what there is, sorted by key.
+func (b *relation) lineages() (out []*lineage) {
+	by := map[baselines.Key]*lineage{}
+	for key, pg := range b.pages {
+		if key[0] != deltaPage && key[0] != modelPage {
+			continue
+		}
+		l := by[pg.learned.key]
+		if l == nil {
+			l = &lineage{key: pg.learned.key}
+			by[l.key] = l
+			out = append(out, l)
+		}
+		if key[0] == deltaPage {
+			l.pending = append(l.pending, pg)
+		} else {
+			l.models = append(l.models, pg)
+		}
+	}
+	day := func(x, y *page) int { return cmp.Compare(x.learned.day, y.learned.day) }
+	for _, l := range out {
+		slices.SortFunc(l.models, day)
+		slices.SortFunc(l.pending, day)
+	}
+	slices.SortFunc(out, func(x, y *lineage) int { return compareKeys(x.key, y.key) })
+	return out
+}
+
+// takeDelta files what one source has learned with what waits for the end of its day.
+func (b *relation) takeDelta(source int32, r *baselines.Reader) {
+	k := keyDay{baselines.Key{Tenant: strings.Clone(r.String()), Persona: strings.Clone(r.String()), Fork: strings.Clone(r.String())}, r.Varint()}
+	d := &baselines.Delta{}
+	own := baselines.Reader{B: r.Bytes()}
+	if r.Err != nil {
+		return
+	}
+	if d.Decode(&own); own.Err != nil || k.Tenant == "" {
+		b.counts.badControl++
+		return
+	}
+	b.counts.deltas++
+	if b.learnedTo != noTime && k.day <= b.learnedTo {
+		b.counts.knownDeltas++ // learned before the logs were made anew
+		return
+	}
+	if b.closed != noTime && k.day <= b.closed {
+		b.counts.lateDeltas++
+		k.day = b.closed + 1
+	}
+	pg := b.learnedPage(deltaPage, k)
+	if pg == nil {
+		b.counts.dropped++
+		return
+	}
+	l := pg.learned
+	if l.delta == nil {
+		l.delta = &baselines.Delta{}
+	}
+	l.delta.Merge(d)
+	i, found := slices.BinarySearchFunc(l.from, source, func(s share, p int32) int { return cmp.Compare(s.Source, p) })
+	if !found {
+		l.from = slices.Insert(l.from, i, share{Source: source})
+	}
+	l.from[i].Deltas++
+	l.from[i].Events += d.Events
+}
+
+// learnedPage finds or makes a page of a baseline. nil: the tenant has too many.
+func (b *relation) learnedPage(kind byte, k keyDay) *page {
+	key := appendLearnedKey(b.key[:0], kind, k.Key, k.day)
+	b.key = key
+	if pg := b.pages[string(key)]; pg != nil {
+		b.touch(pg)
+		return pg
+	}
+	if kind == deltaPage && b.baselinesOf(k.Tenant) >= maxModels*(keptDays+1) {
+		return nil
+	}
+	pg := &page{key: string(key), learned: &learned{key: k.Key, day: k.day}}
+	pg.tenant = tenantOf(k.Tenant, pg)
+	pg.txn = b.txn
+	b.soil(pg)
+	b.pages[pg.key] = pg
+	b.tenants[pg.tenant]++
+	if b.undoable {
+		b.undo = append(b.undo, before{pg: pg, from: -1})
+	}
+	return pg
+}
+
+// baselinesOf is about how many pages of baselines a tenant has: all its pages, as far as it matters for a bound.
+func (b *relation) baselinesOf(tenant string) int {
+	n := 0
+	if b.tenants[tenant] < maxModels*(keptDays+1) {
+		return 0
+	}
+	for key := range b.pages {
+		if (key[0] == deltaPage || key[0] == modelPage) && strings.HasPrefix(key[1:], tenant+"|") {
+			n++
+		}
+	}
+	return n
+}
+
+// closeDays closes each day that the watermark has passed by closeAfter.
+func (b *relation) closeDays() {
+	if target := baselines.FloorDiv(b.mark-closeAfter, baselines.DayMS) - 1; b.closed == noTime || target > b.closed {
+		b.closeTo(target)
+	}
+}
+
+func (b *relation) closeTo(target int64) {
+	list := b.lineages()
+	if b.closed == noTime {
+		// What was before the first day that is known of: nothing, or what came with the logs.
+		b.closed = target
+		for _, l := range list {
+			if len(l.pending) > 0 {
+				b.closed = min(b.closed, l.pending[0].learned.day-1)
+			}
+		}
+		b.publish(&Closing{From: noTime, To: b.closed}, list)
+	}
+	for b.closed < target {
+		day := b.closed + 1
+		next, awake := target+1, false
+		for _, l := range list {
+			awake = awake || l.waits(day) || day-l.seen() <= sleepAfter
+			if len(l.pending) > 0 {
+				next = min(next, l.pending[0].learned.day)
+			}
+		}
+		if !awake && next > day {
+			b.closed = next - 1
+			b.publish(&Closing{From: day, To: b.closed}, list)
+			continue
+		}
+		b.closeDay(day, list)
+		list = b.lineages()
+	}
+}
+
+// closeDay makes the snapshots of a day.
+func (b *relation) closeDay(day int64, list []*lineage) {
+	b.closed = day
+	c := &Closing{From: day, To: day}
+	for i := range b.sources {
+		if b.sources[i].out {
+			c.LeftOut = append(c.LeftOut, int32(i))
+		}
+	}
+	list = b.admit(day, list)
+	for _, l := range list {
+		waits := l.waits(day)
+		if b.panel.Set.Baseline(l.key.Tenant, l.key.Persona).Off {
+			for ; l.waits(day); l.pending = l.pending[1:] {
+				b.drop(l.pending[0])
+			}
+			continue
+		}
+		if !waits && (len(l.models) == 0 || day-l.seen() > sleepAfter) {
+			continue
+		}
+		delta := &baselines.Delta{}
+		for l.waits(day) {
+			pg := l.pending[0]
+			l.pending = l.pending[1:]
+			delta.Merge(pg.learned.delta)
+			for _, s := range pg.learned.from {
+				c.Sources = addShare(c.Sources, s)
+			}
+			b.drop(pg)
+		}
+		b.closeKey(l, day, waits, delta, list)
+	}
+	for _, l := range list {
+		for len(l.models) > 1 && l.models[0].learned.day <= day-keptDays {
+			b.forgetModel(l.models[0])
+			l.models = l.models[1:]
+		}
+		if len(l.models) == 1 && len(l.pending) == 0 && day-l.seen() > dropAfter {
+			b.forgetModel(l.models[0])
+			l.models = nil
+		}
+	}
+	b.publish(c, list)
+	// The list of a day goes with its snapshots. One that stands for many days has a key of its own and stays: it is small, and there are few.
+	if !b.replay {
+		b.emit(output{to: toBaselines, key: fmt.Appendf(nil, "c|%d|%d|%d|%d|0|1", b.rules.facts, b.p, day-keptDays, day-keptDays)})
+	}
+}
+
+func addShare(list []share, s share) []share {
+	i, found := slices.BinarySearchFunc(list, s.Source, func(s share, p int32) int { return cmp.Compare(s.Source, p) })
+	if !found {
+		list = slices.Insert(list, i, share{Source: s.Source})
+	}
+	list[i].Deltas += s.Deltas
+	list[i].Events += s.Events
+	return list
+}
+
+// closeKey makes the snapshot of one baseline.
+func (b *relation) closeKey(l *lineage, day int64, came bool, delta *baselines.Delta, list []*lineage) {
+	p := b.panel.Set.Baseline(l.key.Tenant, l.key.Persona)
+	terms := baselines.Terms{Approved: b.approved, LearnDays: p.LearnDays, LearnSessions: p.LearnSessions, AcceptAgents: p.AcceptAgents, AcceptPercent: p.AcceptPercent, AcceptDays: p.AcceptDays}
+	before := b.modelOf(l)
+	if before == nil && l.key.Fork != "" {
+		var best *Snapshot
+		var parent *lineage
+		for _, o := range list {
+			if s := (&Snapshot{Fork: o.key.Fork, Seen: o.seen()}); o.key.Tenant == l.key.Tenant && o.key.Persona == l.key.Persona && len(o.models) > 0 && o.models[len(o.models)-1].learned.day < day {
+				s.AgentDays = o.models[len(o.models)-1].learned.agentDays
+				if best == nil || s.after(best) {
+					best, parent = s, o
+				}
+			}
+		}
+		if parent != nil {
+			before = baselines.Fork(b.modelOf(parent), l.key, day)
+		}
+	}
+	m := before
+	if !b.freeze {
+		m = baselines.Learn(before, l.key, day, delta, terms)
+		seen := l.seen()
+		if came {
+			seen = day
+		}
+		b.keep(l, m, seen)
+	}
+	if b.replay {
+		b.made = append(b.made, madeOf(l.key, day, m, delta))
+	}
+}
+
+// closedKey is what became of one baseline when a day was closed.
+type closedKey struct {
+	keyDay
+	model *baselines.Model
+	delta *baselines.Delta
+}
+
+// madeOf gives a model the day that is closed, if it was frozen or there is none.
+func madeOf(k baselines.Key, day int64, m *baselines.Model, d *baselines.Delta) closedKey {
+	if m == nil {
+		m = &baselines.Model{Key: k}
+	}
+	if m.Day != day {
+		n := *m
+		n.Day = day
+		m = &n
+	}
+	return closedKey{keyDay{k, day}, m, d}
+}
+
+// seed begins with models that were learned elsewhere, as if they had been closed on a day.
+func (b *relation) seed(list []*baselines.Model, day int64) {
+	b.closed = day
+	for _, m := range list {
+		m = baselines.Rebase(m, day)
+		b.keep(&lineage{key: m.Key}, m, m.Seen)
+	}
+	b.publish(&Closing{From: noTime, To: day}, b.lineages())
+}
+
+// keep makes a model the present one of its key.
+func (b *relation) keep(l *lineage, m *baselines.Model, seen int64) {
+	pg := b.learnedPage(modelPage, keyDay{m.Key, m.Day})
+	if pg.learned.seen, pg.learned.hash, pg.learned.agentDays = seen, m.Hash(), m.AgentDays; b.replay {
+		pg.learned.made = m
+	} else {
+		pg.learned.model = m.Append(nil)
+		b.publishModel(m, pg.learned.model)
+	}
+	if n := len(l.models); n == 0 || l.models[n-1] != pg {
+		l.models = append(l.models, pg)
+	}
+	b.counts.closed++
+}
+
+// modelOf is the present model of a baseline, nil if it has none.
+func (b *relation) modelOf(l *lineage) *baselines.Model {
+	if len(l.models) == 0 {
+		return nil
+	}
+	return modelOf(l.models[len(l.models)-1])
+}
+
+func modelOf(pg *page) *baselines.Model {
+	if pg.learned.made != nil {
+		return pg.learned.made
+	}
+	m := &baselines.Model{}
+	r := baselines.Reader{B: pg.learned.model}
+	if m.Decode(&r); r.Err != nil {
+		panic(fmt.Sprintf("snapshot on page %q does not decode", pg.key)) // our bug: a page has a checksum
+	}
+	return m
+}
+
+// admit lets no more forks of a persona have a baseline of their own than maxForks: those that have one, then those that did most on the day. What the others
+// did counts for the fork "other". A fork not seen for a week makes room.
+func (b *relation) admit(day int64, list []*lineage) []*lineage {
+	changed := false
+	for first := 0; first < len(list); {
+		n := first
+		for n < len(list) && list[n].key.Tenant == list[first].key.Tenant && list[n].key.Persona == list[first].key.Persona {
+			n++
+		}
+		if n-first > maxForks {
+			changed = b.admitOf(day, list[first:n]) || changed
+		}
+		first = n
+	}
+	if changed {
+		return b.lineages()
+	}
+	return list
+}
+
+func (b *relation) admitOf(day int64, forks []*lineage) (changed bool) {
+	var known, fresh []*lineage
+	for _, l := range forks {
+		switch {
+		case l.key.Fork == otherFork:
+		case len(l.models) > 0:
+			known = append(known, l)
+		case l.waits(day):
+			fresh = append(fresh, l)
+		}
+	}
+	did := func(l *lineage) (agents, events uint64) {
+		for _, pg := range l.pending {
+			if pg.learned.day <= day {
+				agents += pg.learned.delta.AgentDays
+				events += pg.learned.delta.Events
+			}
+		}
+		return agents, events
+	}
+	slices.SortFunc(fresh, func(x, y *lineage) int {
+		xa, xe := did(x)
+		ya, ye := did(y)
+		return cmp.Or(cmp.Compare(ya, xa), cmp.Compare(ye, xe), strings.Compare(x.key.Fork, y.key.Fork))
+	})
+	slices.SortFunc(known, func(x, y *lineage) int {
+		return cmp.Or(cmp.Compare(x.seen(), y.seen()), strings.Compare(x.key.Fork, y.key.Fork))
+	})
+	for len(fresh) > 0 && len(known)+len(fresh) > maxForks {
+		if len(known) > 0 && len(known[0].pending) == 0 && day-known[0].seen() > 7 && len(known) >= maxForks {
+			for _, pg := range known[0].models {
+				b.forgetModel(pg)
+			}
+			known = known[1:]
+			changed = true
+			continue
+		}
+		last := fresh[len(fresh)-1]
+		fresh = fresh[:len(fresh)-1]
+		for last.waits(day) {
+			pg := last.pending[0]
+			last.pending = last.pending[1:]
+			k := pg.learned.key
+			k.Fork = otherFork
+			into := b.learnedPage(deltaPage, keyDay{k, pg.learned.day})
+			if into != nil {
+				if into.learned.delta == nil {
+					into.learned.delta = &baselines.Delta{}
+				}
+				into.learned.delta.Merge(pg.learned.delta)
+				for _, s := range pg.learned.from {
+					into.learned.from = addShare(into.learned.from, s)
+				}
+			}
+			b.drop(pg)
+		}
+		changed = true
+	}
+	return changed
+}
+
+// publish writes a closing. In a replay it is kept for the other stage.
+func (b *relation) publish(c *Closing, list []*lineage) {
+	c.Owner, c.Of = b.p, b.rules.facts
+	for _, l := range list {
+		if len(l.models) == 0 {
+			continue
+		}
+		pg := l.models[len(l.models)-1]
+		c.Entries = append(c.Entries, Snapshot{Tenant: l.key.Tenant, Persona: l.key.Persona, Fork: l.key.Fork, Day: pg.learned.day, Hash: pg.learned.hash, Seen: pg.learned.seen,
+			AgentDays: pg.learned.agentDays, model: pg.learned.made})
+	}
+	if b.replay {
+		b.closings = append(b.closings, c)
+		return
+	}
+	value, err := json.Marshal(c)
+	if err != nil {
+		panic(err) // strings and integers always encode
+	}
+	b.emitChunks(fmt.Appendf(nil, "c|%d|%d|%d|%d", c.Of, b.p, c.From, c.To), value)
+}
+
+// publishModel writes a snapshot.
+func (b *relation) publishModel(m *baselines.Model, value []byte) {
+	b.emitChunks(appendSnapshotKey(nil, m.Key, m.Day, m.Hash()), value)
+}
+
+func appendSnapshotKey(key []byte, k baselines.Key, day int64, hash string) []byte {
+	key = append(append(key, "s|"...), k.Tenant...)
+	key = event.AppendKeyPart(append(key, '|'), k.Persona)
+	key = event.AppendKeyPart(append(key, '|'), k.Fork)
+	return fmt.Appendf(key, "|%d|%s", day, hash)
+}
+
+// emitChunks writes a value in pieces that every broker takes, or, if there is none, that the pieces of size bytes are gone.
+func (b *relation) emitChunks(key, value []byte) {
+	n := max(1, (len(value)+modelChunk-1)/modelChunk)
+	for i := range n {
+		b.emit(output{to: toBaselines, key: fmt.Appendf(slices.Clone(key), "|%d|%d", i, n), value: value[i*modelChunk : min(len(value), (i+1)*modelChunk)]})
+	}
+}
+
+// forgetModel drops a snapshot, here and on the topic.
+func (b *relation) forgetModel(pg *page) {
+	b.drop(pg)
+	if b.replay {
+		return
+	}
+	key := appendSnapshotKey(nil, pg.learned.key, pg.learned.day, pg.learned.hash)
+	n := max(1, (len(pg.learned.model)+modelChunk-1)/modelChunk)
+	for i := range n {
+		b.emit(output{to: toBaselines, key: fmt.Appendf(slices.Clone(key), "|%d|%d", i, n)})
+	}
+}

@@ -1,0 +1,537 @@
+package pipeline
+
+import (
+	"cmp"
+	"encoding/binary"
+	"encoding/hex"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/detectors"
+	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/policy"
+)
+
+// What a behaviour shard learns. Detectors write into deltas, one for each baseline and day. Those of a slice are added to the shard's ledger when the
+// slice counts, so that an abort leaves no trace; the ledger goes to the relation stage every ten minutes of event time, and with the slice in which the
+// shard's clock passes the end of a day by closeAfter: before the watermark that lets the relation stage close that day.
+
+// Times of a snapshot, in milliseconds after the end of its day: when it is closed, and from when on it is in force, so that nobody waits for it as long as
+// the relation stage is less than the difference behind.
+const (
+	closeAfter = 50 * 60_000
+	inForce    = 60 * 60_000
+)
+
+const (
+	flushEvery = 600_000 // ms of event time between two flushes of the ledger
+	// shadow is how long nothing is learned from an agent after an alert about it, event time.
+	shadow = 30 * 60_000
+	// lookBack is by how many days the snapshot that a late event is judged by may be older than that of the shard's time.
+	lookBack = 2
+
+	maxForks    = 8    // of a persona that have a baseline of their own
+	maxTold     = 32   // forks of a persona and day in a ledger
+	maxLedger   = 1024 // baselines of a tenant in a ledger
+	otherFork   = "other"
+	maxRoleName = 128 // bytes of a persona that has a baseline
+)
+
+// learned is the part of a page that belongs to a baseline.
+type learned struct {
+	key       baselines.Key // and day: from the page's key
+	day       int64
+	delta     *baselines.Delta // of a delta page
+	from      []share          // of a delta page of the relation stage: what each source gave, ascending by source
+	model     []byte           // of a snapshot, encoded
+	hash      string           // of it
+	seen      int64            // of a snapshot: the newest day that brought a delta
+	agentDays uint64           // of a snapshot
+	made      *baselines.Model // of a snapshot in a replay, which encodes nothing
+}
+
+// share is what one source gave.
+type share struct {
+	Source int32  `json:"source"`
+	Deltas int64  `json:"deltas"`
+	Events uint64 `json:"events"`
+}
+
+func (l *learned) append(b []byte) []byte {
+	if l.delta == nil {
+		b = binary.AppendUvarint(binary.AppendVarint(append(b, 0), l.seen), l.agentDays)
+		b = baselines.AppendString(b, l.hash)
+		return baselines.AppendString(b, string(l.model))
+	}
+	b = binary.AppendUvarint(append(b, 1), uint64(len(l.from)))
+	for _, s := range l.from {
+		b = binary.AppendUvarint(binary.AppendVarint(binary.AppendVarint(b, int64(s.Source)), s.Deltas), s.Events)
+	}
+	return l.delta.Append(b)
+}
+
+func (l *learned) decode(key string, r *baselines.Reader) {
+	l.key, l.day = learnedKey(key)
+	if r.Byte() == 0 {
+		l.seen, l.agentDays, l.hash = r.Varint(), r.Uvarint(), r.String()
+		l.model = slices.Clone(r.Bytes())
+		return
+	}
+	for range r.Len() {
+		l.from = append(l.from, share{int32(r.Varint()), r.Varint(), r.Uvarint()})
+	}
+	l.delta = &baselines.Delta{}
+	l.delta.Decode(r)
+}
+
+// appendLearnedKey is the key of a page of a baseline.
+func appendLearnedKey(b []byte, kind byte, k baselines.Key, day int64) []byte {
+	b = append(append(append(b, kind), k.Tenant...), '|')
+	b = append(event.AppendKeyPart(b, k.Persona), '|')
+	b = append(event.AppendKeyPart(b, k.Fork), '|')
+	return binary.BigEndian.AppendUint64(b, uint64(day)^1<<63) // ascending, whatever the sign
+}
+
+// learnedKey takes the key of such a page apart.
+func learnedKey(page string) (k baselines.Key, day int64) {
+	if len(page) < 1+8 {
+		return k, 0
+	}
+	names, number := page[1:len(page)-8], page[len(page)-8:]
+	k.Tenant, names, _ = strings.Cut(names, "|")
+	persona, fork, _ := strings.Cut(names, "|")
+	k.Persona, k.Fork = event.KeyPart(persona), event.KeyPart(strings.TrimSuffix(fork, "|"))
+	return k, int64(binary.BigEndian.Uint64([]byte(number)) ^ 1<<63)
+}
+
+// models gives the snapshots that are in force.
+type models interface {
+	// find returns what is known of a key at the end of a day, nil if nothing is; a *missing if whoever closes that day has not said so yet, and the event
+	// must wait. What a person has ruled goes before what was closed.
+	find(key baselines.Key, day int64, rules func(baselines.Key, int64) *ruling) (*baselines.Model, error)
+	// must waits for what was found before.
+	must(key baselines.Key, day int64, rules func(baselines.Key, int64) *ruling) (*baselines.Model, error)
+}
+
+// gathered is a delta of the slice under way, or of the ledger.
+type gathered struct {
+	keyDay
+	delta *baselines.Delta
+}
+
+type keyDay struct {
+	baselines.Key
+	day int64
+}
+
+func (k keyDay) compare(o keyDay) int {
+	return cmp.Or(compareKeys(k.Key, o.Key), cmp.Compare(k.day, o.day))
+}
+
+func compareKeys(a, b baselines.Key) int {
+	return cmp.Or(strings.Compare(a.Tenant, b.Tenant), strings.Compare(a.Persona, b.Persona), strings.Compare(a.Fork, b.Fork))
+}
+
+// off tells that nothing is learned of a persona.
+func off(w *detectors.Who) bool {
+	return w.Terms.Off || w.Persona == baselines.TenantWide || len(w.Persona) > maxRoleName
+}
+
+// reached is the event time that the shard has reached: an unconfirmed jump of one agent is beyond it.
+func (b *behaviour) reached() int64 {
+	if b.replay != nil {
+		return b.newest
+	}
+	return b.clock.newest
+}
+
+// dayOf is the day that something at time t counts for: its own, but none that was over, as far as this shard is concerned, when the shard had reached now.
+func dayOf(t, now int64) int64 {
+	return max(baselines.FloorDiv(t, baselines.DayMS), baselines.FloorDiv(now-closeAfter, baselines.DayMS))
+}
+
+// deltaOf is where what is learned of a persona on a day goes.
+func (b *behaviour) deltaOf(w *detectors.Who, day int64) *baselines.Delta {
+	if w.Delta == nil {
+		b.holders = append(b.holders, w)
+	}
+	if w.Delta == nil || w.Day != day {
+		w.Delta, w.Day = b.gather(w, day), day
+	}
+	return w.Delta
+}
+
+func (b *behaviour) gather(w *detectors.Who, day int64) *baselines.Delta {
+	if off(w) {
+		return &b.waste
+	}
+	k := keyDay{w.Key, day}
+	if i, have := b.gatheredAt[k]; have {
+		return b.gathered[i].delta
+	}
+	if b.ledger[k] == nil {
+		baselinesOf, forks := 0, 0
+		count := func(o keyDay) {
+			if o.Tenant == k.Tenant {
+				if baselinesOf++; o.Persona == k.Persona && o.day == day && o.Fork != "" {
+					forks++
+				}
+			}
+		}
+		for i := range b.gathered {
+			count(b.gathered[i].keyDay)
+		}
+		for o := range b.ledger {
+			count(o)
+		}
+		switch {
+		case k.Fork != "" && forks >= maxTold:
+			k.Fork = otherFork
+		case baselinesOf >= maxLedger:
+			b.counts.dropped++
+			return &b.waste
+		}
+		if i, have := b.gatheredAt[k]; have {
+			return b.gathered[i].delta
+		}
+	}
+	if b.replay != nil { // nothing is undone
+		return b.ledgerPage(k).learned.delta
+	}
+	b.gatheredAt[k] = len(b.gathered)
+	b.gathered = append(b.gathered, gathered{k, &baselines.Delta{}})
+	return b.gathered[len(b.gathered)-1].delta
+}
+
+// ledgerPage is the page of the ledger for a baseline and day. It changes between slices alone, so there is nothing to undo.
+func (b *behaviour) ledgerPage(k keyDay) *page {
+	pg := b.ledger[k]
+	if pg == nil {
+		pg = &page{key: string(appendLearnedKey(nil, deltaPage, k.Key, k.day)), learned: &learned{key: k.Key, day: k.day, delta: &baselines.Delta{}}}
+		pg.tenant = tenantOf(k.Tenant, pg)
+		b.pages[pg.key] = pg
+		b.tenants[pg.tenant]++
+		b.ledger[k] = pg
+	}
+	b.soil(pg)
+	return pg
+}
+
+// kept implements machine: what the slice gathered goes to the ledger, or has gone to the relation stage with all that was there.
+func (b *behaviour) kept() {
+	if b.flushing {
+		for _, pg := range b.ledger {
+			b.soil(pg)
+			pg.dead = true
+			delete(b.pages, pg.key)
+			b.uncount(pg.tenant)
+		}
+		clear(b.ledger)
+	} else {
+		for i := range b.gathered {
+			g := &b.gathered[i]
+			b.ledgerPage(g.keyDay).learned.delta.Merge(g.delta)
+		}
+	}
+	if b.flushing || b.replay == nil {
+		b.forgetSlice()
+	}
+}
+
+// forgetSlice drops what the slice gathered.
+func (b *behaviour) forgetSlice() {
+	b.flushing = false
+	for _, w := range b.holders {
+		w.Delta = nil
+	}
+	clear(b.holders)
+	clear(b.gathered)
+	clear(b.gatheredAt)
+	b.holders, b.gathered = b.holders[:0], b.gathered[:0]
+}
+
+// due tells whether it is time to send the ledger: ten minutes of event time have begun, or nobody waits for this shard any more.
+func (b *behaviour) due() bool {
+	if !b.clock.seen || b.replay != nil {
+		return false
+	}
+	if m := baselines.FloorDiv(b.clock.newest, flushEvery); m > b.flushed {
+		b.flushed = m
+		return true
+	}
+	return b.idle && len(b.ledger)+len(b.gathered) > 0
+}
+
+// flush writes the ledger and what the slice has gathered to the relation stage, in records of their own that tell no time: the day must not be closed by
+// the first of several records.
+func (b *behaviour) flush() {
+	var list []gathered
+	for k, pg := range b.ledger {
+		list = append(list, gathered{k, pg.learned.delta})
+	}
+	list = append(list, b.gathered...)
+	b.flushing = true
+	if len(list) == 0 {
+		return
+	}
+	slices.SortStableFunc(list, func(x, y gathered) int { return x.compare(y.keyDay) })
+	// The tenant as a whole gets what is not about the order of calls or what they touched.
+	whole := map[keyDay]*baselines.Delta{}
+	for _, g := range list {
+		k := keyDay{baselines.Key{Tenant: g.Tenant, Persona: baselines.TenantWide}, g.day}
+		if whole[k] == nil {
+			whole[k] = &baselines.Delta{}
+		}
+		d := g.delta
+		whole[k].Merge(&baselines.Delta{Events: d.Events, Sessions: d.Sessions, AgentDays: d.AgentDays, Volume: d.Volume, Audit: d.Audit})
+	}
+	for _, k := range slices.SortedFunc(maps.Keys(whole), keyDay.compare) {
+		list = append(list, gathered{k, whole[k]})
+	}
+	out := make([][]byte, b.rules.facts)
+	send := func(q int32) {
+		b.counts.facts++
+		b.emit(output{to: toFacts, partition: q, value: out[q]})
+		out[q] = nil
+	}
+	var scratch []byte
+	for _, g := range list {
+		q := b.rules.baselineOwner(g.Key)
+		if out[q] == nil {
+			out[q] = appendFactsHead(nil, factsHead{source: b.p, now: b.now, watermark: noTime, idle: b.idle, set: b.panel.Set.Hash()})
+		}
+		scratch = g.delta.Append(scratch[:0])
+		out[q] = appendDelta(out[q], g.keyDay, scratch)
+		if len(out[q]) > factsBytes {
+			send(q)
+		}
+	}
+	for q := range b.rules.facts {
+		if out[q] != nil {
+			send(q)
+		}
+	}
+}
+
+// appendDelta encodes what one source has learned for a facts record.
+func appendDelta(b []byte, k keyDay, delta []byte) []byte {
+	b = append(b, deltaTag)
+	b = baselines.AppendString(baselines.AppendString(baselines.AppendString(b, k.Tenant), k.Persona), k.Fork)
+	return baselines.AppendString(binary.AppendVarint(b, k.day), string(delta))
+}
+
+// baselineOwner is the facts partition that closes the days of a persona, all forks of it.
+func (r *rules) baselineOwner(k baselines.Key) int32 {
+	return r.owner(k.Tenant, policy.PersonaScope, k.Persona)
+}
+
+// forkHash is a hash of what makes an agent another one though it plays the same persona; 0 if it says nothing of the kind.
+func forkHash(a *event.Agent) uint64 {
+	if a.Version == "" && a.Model == "" && a.CharterHash == "" {
+		return 0
+	}
+	return xxhash.Sum64String(a.Version)*0x9e3779b97f4a7c15 ^ xxhash.Sum64String(a.Model)*0xc2b2ae3d27d4eb4f ^ xxhash.Sum64String(a.CharterHash) | 1
+}
+
+// forkName is the fork of a forkHash.
+func forkName(h uint64) string {
+	if h == 0 {
+		return ""
+	}
+	var b [4]byte
+	binary.BigEndian.PutUint32(b[:], uint32(h>>32))
+	return hex.EncodeToString(b[:])
+}
+
+// judgedBy is the day whose snapshot is in force at time t.
+func judgedBy(t int64) int64 { return baselines.FloorDiv(t-inForce, baselines.DayMS) - 1 }
+
+// rest makes sure that a persona is judged by the snapshot of a day, or notes in b.err why that cannot be. known says that it was so before.
+func (b *behaviour) rest(w *detectors.Who, day int64, known bool) {
+	since := (day+1)*baselines.DayMS + inForce
+	if w.Since == since && w.Until != 0 {
+		return
+	}
+	var base *baselines.Model
+	if b.models != nil && !off(w) && day > b.origin {
+		find := b.models.find
+		if known || !b.live {
+			find = b.models.must
+		}
+		var err error
+		if base, err = find(w.Key, day, b.ruling); err != nil {
+			b.err = cmp.Or(b.err, err)
+			return
+		}
+	}
+	w.Rest(base, since, since+baselines.DayMS)
+}
+
+// ruling is what a person has decided about a baseline, if it holds for a day.
+func (b *behaviour) ruling(k baselines.Key, day int64) *ruling {
+	if r, ok := b.rulings[k]; ok && day <= r.Day {
+		return &r
+	}
+	return nil
+}
+
+// rule takes what a person has decided, as a relation shard tells it. From here on it is in force.
+func (b *behaviour) rule(k baselines.Key, r ruling) {
+	for o, old := range b.rulings { // what closings have overtaken
+		if k.Tenant == o.Tenant && old.Day < r.Day-keptDays {
+			delete(b.rulings, o)
+		}
+	}
+	if _, known := b.rulings[k]; !known && len(b.rulings) >= maxRulings {
+		b.count("refused", "no_room")
+		return
+	}
+	b.rulings[k] = r
+	b.panel.Each(func(w *detectors.Who) { w.Rest(nil, 0, 0) })
+}
+
+// maxRulings bounds the baselines of a shard about which a person's word is remembered.
+const maxRulings = 1000
+
+// eligible tells whether what an agent does may be learned: nothing is in force that covers it, and nobody has just been called because of it.
+func (b *behaviour) eligible(w *detectors.Who, agent *page, e *event.Event, t int64) bool {
+	switch {
+	case b.approved:
+		return !off(w)
+	case off(w), agent != nil && (t < agent.shady || agent.breaker.Open()):
+		return false
+	case agent != nil && agent.barred > 0 && e.Session != "":
+		if s := b.breakerPage(event.Scope{Type: event.SessionScope, Tenant: e.Tenant, Agent: e.Agent.ID, ID: e.Session}, false); s != nil && s.breaker.Open() {
+			return false
+		}
+	}
+	for _, k := range b.wide {
+		if k.Open() && covers(&k.Scope, w.Persona, e) {
+			return false
+		}
+	}
+	return true
+}
+
+// learn fills in what detectors need to judge and to learn by.
+func (b *behaviour) learn(pg *page, e *event.Event, t int64) {
+	x := &b.scene
+	if b.replay == nil { // a replay does it with the file's own time
+		b.endIdle(b.clock.watermark())
+	}
+	now := b.reached()
+	if !b.begun {
+		// The first event of a new installation need not wait: nobody can have closed a day before it. Unless the relation stage has said that it has.
+		if b.begun = true; !b.closing {
+			b.origin = judgedBy(min(t, now))
+		}
+	}
+	b.before(e, t)
+	if b.rest(x.Who, max(judgedBy(min(t, now)), judgedBy(now)-lookBack), false); b.err != nil {
+		return
+	}
+	day := dayOf(t, now)
+	x.AgentID, x.Delta = pg.hash, b.deltaOf(x.Who, day)
+	x.Eligible = b.eligible(x.Who, pg, e, t) && x.Delta != &b.waste
+	if x.NewDay = day > pg.day; x.NewDay {
+		pg.day = day
+	}
+	if x.Eligible {
+		x.Delta.Events++
+		if x.NewDay {
+			x.Delta.AgentDays++
+		}
+	}
+}
+
+// shade notes an alert about an agent.
+func shade(agent *page, t int64) { agent.shady = max(agent.shady, t+shadow) }
+
+// before ends the session that an event goes by the name of, if that has been idle for so long that the event begins another one.
+func (b *behaviour) before(e *event.Event, t int64) {
+	if e.Session == "" {
+		return
+	}
+	if s := b.sessionIf(e.Session); s != nil && s.going && min(t, b.reached())-s.seen >= detectors.SessionIdleMS {
+		b.over(s)
+	}
+}
+
+// after ends a session that says so.
+func (b *behaviour) after(e *event.Event) {
+	if e.Kind == event.Session && e.Phase == event.End && e.Session != "" {
+		if s := b.sessionIf(e.Session); s != nil && s.going {
+			b.over(s)
+		}
+	}
+}
+
+// over shows a session that is over to the detectors.
+func (b *behaviour) over(s *page) {
+	b.touch(s)
+	s.going = false
+	delete(b.alive, s)
+	agentKey := s.key[:strings.LastIndexByte(s.key, '|')]
+	name := append(append(b.key[:0], agentPage), agentKey[1:]...)
+	b.key = name
+	agent, hash := b.pages[string(name)], xxhash.Sum64(name)
+	who, t := b.whoOf(s), min(s.seen, s.active)
+	if b.rest(who, judgedBy(t), true); b.err != nil {
+		return
+	}
+	x := detectors.Ending{Who: who, Time: s.seen, AgentID: hash, Memory: &s.memory, Delta: b.deltaOf(who, dayOf(t, max(t, b.was)))}
+	if agent != nil {
+		b.touch(agent)
+		x.Agent = &agent.memory
+	}
+	x.Eligible = x.Delta != &b.waste && !s.breaker.Open() && b.eligible(who, agent, &event.Event{Tenant: s.tenant}, s.seen)
+	if x.Eligible {
+		x.Delta.Sessions++
+	}
+	b.panel.End(&x)
+}
+
+// whoOf is who had the session, as of its newest event.
+func (b *behaviour) whoOf(s *page) *detectors.Who {
+	if s.who == nil || s.set != b.panel.Set {
+		persona, fork, _ := strings.Cut(s.sent, "\x00")
+		if s.who != nil {
+			persona, fork = s.who.Persona, s.who.Fork
+		}
+		s.who, s.set = b.panel.Who(s.tenant, persona, fork), b.panel.Set
+	}
+	return s.who
+}
+
+// endIdle ends the sessions that have been idle for long at a time, once in ten minutes of it: at the event that brings the time, wherever slices are cut.
+func (b *behaviour) endIdle(now int64) {
+	m := baselines.FloorDiv(now, flushEvery)
+	if m <= b.ended {
+		return
+	}
+	b.ended = m
+	if len(b.alive) == 0 {
+		return
+	}
+	b.endAll(func(s *page) bool { return now-s.active >= detectors.SessionIdleMS })
+}
+
+// endAll ends sessions, in the order of their names.
+func (b *behaviour) endAll(ended func(*page) bool) {
+	var list []*page
+	for s := range b.alive {
+		if s.dead || !s.going {
+			delete(b.alive, s)
+		} else if ended(s) {
+			list = append(list, s)
+		}
+	}
+	slices.SortFunc(list, func(x, y *page) int { return strings.Compare(x.key, y.key) })
+	for _, s := range list {
+		b.over(s)
+	}
+}

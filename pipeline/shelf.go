@@ -1,0 +1,190 @@
+package pipeline
+
+import (
+	"slices"
+
+	"github.com/wayward-sec/wayward/baselines"
+)
+
+// shelf has the snapshots of a replay. It changes between slices alone, so that the behaviour shards may all look at it.
+type shelf struct {
+	owner    func(baselines.Key) int32
+	frozen   *Closing           // in force for ever
+	closings [virtual][]Closing // of each relation shard, ascending
+}
+
+// closingOf lists models that were learned elsewhere.
+func closingOf(list []*baselines.Model) *Closing {
+	c := &Closing{}
+	for _, m := range list {
+		c.Entries = append(c.Entries, Snapshot{Tenant: m.Tenant, Persona: m.Persona, Fork: m.Fork, Day: m.Day, Hash: m.Hash(), Seen: m.Seen, AgentDays: m.AgentDays, model: m})
+	}
+	slices.SortFunc(c.Entries, func(a, b Snapshot) int { return compareKeys(a.Key(), b.Key()) })
+	return c
+}
+
+// find implements models. The relation stage is never behind in a replay.
+func (s *shelf) find(k baselines.Key, day int64, _ func(baselines.Key, int64) *ruling) (*baselines.Model, error) {
+	base := s.of(k, day)
+	if base == nil {
+		return nil, nil
+	}
+	m := *base // the same snapshot may be in force on several days, beside others of the tenant
+	m.Prior = s.of(baselines.Key{Tenant: k.Tenant, Persona: baselines.TenantWide}, day)
+	return &m, nil
+}
+
+// must implements models.
+func (s *shelf) must(k baselines.Key, day int64, rules func(baselines.Key, int64) *ruling) (*baselines.Model, error) {
+	return s.find(k, day, rules)
+}
+
+func (s *shelf) of(k baselines.Key, day int64) *baselines.Model {
+	c := s.frozen
+	if c == nil {
+		list := s.closings[s.owner(k)]
+		for i := len(list) - 1; i >= 0 && c == nil; i-- {
+			if list[i].From <= day {
+				c = &list[i]
+			}
+		}
+		if c == nil {
+			return nil
+		}
+	}
+	e, fresh := c.For(k)
+	switch {
+	case e == nil:
+		return nil
+	case fresh:
+		return baselines.Fork(e.model, k, day)
+	}
+	return e.model
+}
+
+// add takes what relation shards have closed.
+func (s *shelf) add(q int32, list []*Closing) {
+	for _, c := range list {
+		s.closings[q] = append(s.closings[q], *c)
+	}
+	if n := len(s.closings[q]) - 2*keptDays; n > 0 {
+		s.closings[q] = slices.Delete(s.closings[q], 0, n)
+	}
+}
+
+// learned does for baselines what a slice's end asks for, before the relation stage goes on to the watermark: sessions that have been idle for long end, and
+// if a day is over everything learned goes to the relation stage. was is the watermark before.
+func (x *replaying) learned(was int64) {
+	if was == noTime {
+		x.closed = baselines.FloorDiv(x.watermark-closeAfter, baselines.DayMS) - 1
+		x.seed()
+		return
+	}
+	if m := baselines.FloorDiv(x.watermark, flushEvery); m > x.ended {
+		x.ended = m
+		x.parallel(virtual, func(p int) {
+			x.behaviours[p].was = was
+			x.behaviours[p].endIdle(x.watermark)
+		})
+	}
+	if day := baselines.FloorDiv(x.watermark-closeAfter, baselines.DayMS) - 1; day > x.closed {
+		x.closed = day
+		x.flush()
+	}
+}
+
+// seed puts what was learned elsewhere in force.
+func (x *replaying) seed() {
+	if len(x.Learn) == 0 {
+		return
+	}
+	var by [virtual][]*baselines.Model
+	for _, m := range x.Learn {
+		q := x.shelf.owner(m.Key)
+		by[q] = append(by[q], m)
+	}
+	for q, b := range x.relations {
+		b.seed(by[q], x.closed)
+	}
+	x.shelve()
+}
+
+func (x *replaying) flush() {
+	x.parallel(virtual, func(p int) {
+		b := x.behaviours[p]
+		b.flush()
+		b.kept()
+	})
+	x.file(smallRun)
+}
+
+// shelve puts the snapshots that were closed in force and reports them.
+func (x *replaying) shelve() {
+	var made []closedKey
+	for q, b := range x.relations {
+		x.shelf.add(int32(q), b.closings)
+		clear(b.closings)
+		b.closings = b.closings[:0]
+		made = append(made, b.made...)
+		clear(b.made)
+		b.made = b.made[:0]
+	}
+	if len(made) == 0 || x.Closed == nil {
+		return
+	}
+	slices.SortFunc(made, func(a, b closedKey) int {
+		if a.day != b.day {
+			return int(a.day - b.day)
+		}
+		return compareKeys(a.Key, b.Key)
+	})
+	for _, c := range made {
+		x.Closed(c.model, c.delta)
+	}
+}
+
+// learnRest ends what is not over at the end of the events, and closes the last days if they are approved.
+func (x *replaying) learnRest() {
+	for p := range virtual {
+		x.behaviours[p].was = x.watermark
+		x.behaviours[p].endAll(func(*page) bool { return true })
+	}
+	x.flush()
+	last := int64(noTime)
+	for _, b := range x.relations {
+		for _, l := range b.lineages() {
+			if n := len(l.pending); n > 0 {
+				last = max(last, l.pending[n-1].learned.day)
+			}
+		}
+	}
+	if last == noTime {
+		return
+	}
+	last = min(last, baselines.FloorDiv(x.clock.newest, baselines.DayMS)) // not what one wrong clock says
+	for _, b := range x.relations {
+		if x.Approved {
+			b.closeTo(last)
+			continue
+		}
+		for _, l := range b.lineages() {
+			for _, pg := range l.pending {
+				b.made = append(b.made, madeOf(l.key, pg.learned.day, b.modelOf(l), pg.learned.delta))
+			}
+		}
+	}
+	x.shelve()
+}
+
+// last are the baselines as last closed.
+func (x *replaying) last() (out []*baselines.Model) {
+	for _, b := range x.relations {
+		for _, l := range b.lineages() {
+			if m := b.modelOf(l); m != nil {
+				out = append(out, m)
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b *baselines.Model) int { return compareKeys(a.Key, b.Key) })
+	return out
+}
