@@ -28,7 +28,8 @@ const (
 // Closing says what is known at the end of each day from From to To: there is one for each relation shard and day, and one for each run of days on which no
 // baseline of the shard changed.
 type Closing struct {
-	Owner   int32      `json:"owner"` // partition of the relation shard
+	Owner   int32      `json:"owner"` // partition of the relation shard …
+	Of      int32      `json:"of"`    // … of so many
 	From    int64      `json:"from"`  // days since 1970-01-01; the first closing of all reaches back for ever
 	To      int64      `json:"to"`
 	Entries []Snapshot `json:"snapshots"`          // sorted by tenant, persona and fork
@@ -285,6 +286,10 @@ func (b *relation) closeDay(day int64, list []*lineage) {
 		}
 	}
 	b.publish(c, list)
+	// The list of a day goes with its snapshots. One that stands for many days has a key of its own and stays: it is small, and there are few.
+	if !b.replay {
+		b.emit(output{to: toBaselines, key: fmt.Appendf(nil, "c|%d|%d|%d|%d|0|1", b.rules.facts, b.p, day-keptDays, day-keptDays)})
+	}
 }
 
 func addShare(list []share, s share) []share {
@@ -479,7 +484,7 @@ func (b *relation) admitOf(day int64, forks []*lineage) (changed bool) {
 
 // publish writes a closing. In a replay it is kept for the other stage.
 func (b *relation) publish(c *Closing, list []*lineage) {
-	c.Owner = b.p
+	c.Owner, c.Of = b.p, b.rules.facts
 	for _, l := range list {
 		if len(l.models) == 0 {
 			continue
@@ -496,7 +501,7 @@ func (b *relation) publish(c *Closing, list []*lineage) {
 	if err != nil {
 		panic(err) // strings and integers always encode
 	}
-	b.emitChunks(fmt.Appendf(nil, "c|%d|%d|%d", b.p, c.From, c.To), value)
+	b.emitChunks(fmt.Appendf(nil, "c|%d|%d|%d|%d", c.Of, b.p, c.From, c.To), value)
 }
 
 // publishModel writes a snapshot.
@@ -515,7 +520,7 @@ func appendSnapshotKey(key []byte, k baselines.Key, day int64, hash string) []by
 func (b *relation) emitChunks(key, value []byte) {
 	n := max(1, (len(value)+modelChunk-1)/modelChunk)
 	for i := range n {
-		b.emit(output{to: toBaselines, partition: b.p, key: fmt.Appendf(slices.Clone(key), "|%d|%d", i, n), value: value[i*modelChunk : min(len(value), (i+1)*modelChunk)]})
+		b.emit(output{to: toBaselines, key: fmt.Appendf(slices.Clone(key), "|%d|%d", i, n), value: value[i*modelChunk : min(len(value), (i+1)*modelChunk)]})
 	}
 }
 
@@ -528,6 +533,6 @@ func (b *relation) forgetModel(pg *page) {
 	key := appendSnapshotKey(nil, pg.learned.key, pg.learned.day, pg.learned.hash)
 	n := max(1, (len(pg.learned.model)+modelChunk-1)/modelChunk)
 	for i := range n {
-		b.emit(output{to: toBaselines, partition: b.p, key: fmt.Appendf(slices.Clone(key), "|%d|%d", i, n)})
+		b.emit(output{to: toBaselines, key: fmt.Appendf(slices.Clone(key), "|%d|%d", i, n)})
 	}
 }

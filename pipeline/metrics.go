@@ -20,6 +20,7 @@ type Metrics struct {
 	events, late, repeated, future, misrouted, dropped, badControl, verdicts, facts, lateBuckets *prometheus.CounterVec
 	dead, findings, txns, sessions, failures, damaged                                            *prometheus.CounterVec
 	commands, breakers                                                                           *prometheus.CounterVec
+	waits                                                                                        *prometheus.CounterVec
 	open                                                                                         *prometheus.GaugeVec
 	pages, shards, paused, lag, delay, held                                                      *prometheus.GaugeVec
 	txn, checkpoint, load, latency                                                               *prometheus.HistogramVec
@@ -60,6 +61,7 @@ func NewMetrics(reg *prometheus.Registry) *Metrics {
 	m.findings = counter("findings_total", "Findings and updates, by detector.", "stage", "detector")
 	m.commands = counter("commands_total", "Commands issued, by action, mode (enforce, dry_run) and issuer (rule, human, expiry).", "stage", "action", "mode", "issuer")
 	m.breakers = counter("breaker_events_total", "What came of commands: acks by status (also unknown, stale, missed), feedback taken by type, feedback and expiries refused by reason, orders that the mass-trip guard turned into escalate.", "stage", "kind", "what")
+	m.waits = counter("baseline_waits_total", "Times that events of a partition had to wait until a day of baselines was closed: in backlogs, and at the very first start.", "stage")
 	m.open = gauge("breakers_open", "Scopes on which something is in force, by action and mode.", "stage", "action", "mode")
 	m.txns = counter("transactions_total", "Transactions by outcome: committed, aborted, unknown.", "stage", "outcome")
 	m.sessions = counter("sessions_ended_total", "Sessions that ended with an error and were begun anew.", "stage")

@@ -159,6 +159,14 @@ func newShard(p int32, r *rules) *shard {
 	return &shard{p: p, rules: r, pages: map[string]*page{}, tenants: map[string]int{}, open: map[*page]bool{}, digest: xxhash.New()}
 }
 
+// machineOf is the machine of a shard that may not be there.
+func (s *shard) machineOf() machine {
+	if s == nil {
+		return nil
+	}
+	return s.machine
+}
+
 // begin starts a slice: a transaction if live, else a silent re-application of one.
 func (s *shard) begin(now int64, live bool) {
 	if live {

@@ -58,12 +58,15 @@ func logScale(v float64) float64 { return math.Copysign(math.Log1p(math.Abs(v)),
 //
 //	1 ├──▒▒▒▓▓┃▓▓▒▒──┤ 96 ········● 212
 //
-// Without an expectation it is a limit: the band is empty up to it. It is empty if there is nothing to draw.
+// Without shades it is a limit, and all up to it is as good. If nothing was observed (NaN) the band stands alone. It is empty if there is nothing to draw.
 func (d drawing) band(low, expected, high, observed float64, shaded bool) string {
-	for _, v := range [...]float64{low, expected, high, observed} {
+	for _, v := range [...]float64{low, expected, high} {
 		if math.IsNaN(v) || math.IsInf(v, 0) {
 			return ""
 		}
+	}
+	if math.IsInf(observed, 0) {
+		return ""
 	}
 	if high < low {
 		low, high = high, low
@@ -100,7 +103,7 @@ func (d drawing) band(low, expected, high, observed float64, shaded bool) string
 			off = float64(middle-i) / float64(max(middle, 1))
 		}
 		switch {
-		case !outside && i == at(o):
+		case !outside && !math.IsNaN(o) && i == at(o):
 			b.WriteString(mark)
 		case i == 0:
 			b.WriteString(d.pick("├", "["))

@@ -83,7 +83,12 @@ func TestABandFitsAndShowsOnWhichSideTheObservedLies(t *testing.T) {
 		for i := range 4 {
 			v := []float64{1, 2, 3, 4}
 			v[i] = bad
-			if got := (drawing{80, false}).band(v[0], v[1], v[2], v[3], true); got != "" {
+			got := (drawing{80, false}).band(v[0], v[1], v[2], v[3], true)
+			if i == 3 && math.IsNaN(bad) { // nothing was observed
+				if n := utf8.RuneCountInString(got); n == 0 || n > 80 || strings.Contains(got, "●") {
+					t.Errorf("%v: %s", v, got)
+				}
+			} else if got != "" {
 				t.Errorf("%v: %s", v, got)
 			}
 		}
