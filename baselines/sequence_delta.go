@@ -35,7 +35,7 @@ type SequenceDelta struct {
 	bits, steps uint64
 	by          [strata][seqStats]Histogram
 	session     Histogram
-	called      Histogram // of sessions that called somebody: no further than where they began to
+	called      Histogram // of sessions that called somebody
 	expected    uint64    // how many should have by chance, in billionths
 	samples     []sample  // of the first day: what to reckon the first references from; ascending
 }
@@ -121,7 +121,7 @@ func (d *SequenceDelta) Take(m *SequenceModel, c *Chain, agent uint64, day int64
 	if m.ready() && c.scored == c.n {
 		d.expected += uint64(alpha*chance + 0.5)
 		if fate == Alerted {
-			d.called.Add(min(combined(c.top), m.session.Quantile(1-alpha)+BinWidth), 1)
+			d.called.Add(combined(c.top), 1)
 		} else {
 			d.refer(c)
 		}
