@@ -52,6 +52,32 @@ func TestSnapshotsAreWholeInWhateverOrderTheirPiecesCome(t *testing.T) {
 	}
 }
 
+func TestThePresentSnapshotIsTheOneThatWasWrittenLast(t *testing.T) {
+	var s Snapshots
+	put := func(m *baselines.Model) {
+		for _, r := range pieced(appendSnapshotKey(nil, m.Key, m.Day, m.Hash()), m.Append(nil), 100) {
+			if err := s.Add(r[0], r[1]); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	monday, tuesday, other := modelOfDay("a", 20_000), modelOfDay("a", 20_001), modelOfDay("b", 20_000)
+	put(monday)
+	put(tuesday)
+	put(other)
+	put(monday)
+	if err := s.Add([]byte("c|0|20001|20001|0|1"), []byte("{}")); err != nil {
+		t.Fatal(err)
+	}
+	got := s.Models(true, func(err error) { t.Errorf("%v", err) })
+	if len(got) != 2 || got[0].Model.Hash() != monday.Hash() || got[1].Model.Hash() != other.Hash() {
+		t.Errorf("%d present snapshots, not Monday's and the other's", len(got))
+	}
+	if all := s.Models(false, func(error) {}); len(all) != 3 {
+		t.Errorf("%d snapshots in all", len(all))
+	}
+}
+
 func TestWhatIsNotWholeOrNotWhatItsKeySaysIsLeftOut(t *testing.T) {
 	m, other := modelOfDay("a", 20_000), modelOfDay("b", 20_001)
 	records := pieced(appendSnapshotKey(nil, m.Key, m.Day, m.Hash()), m.Append(nil), 9)
@@ -103,13 +129,12 @@ func TestWhatIsNotWholeOrNotWhatItsKeySaysIsLeftOut(t *testing.T) {
 
 func FuzzSnapshots(f *testing.F) {
 	m := modelOfDay("a", 20_000)
-	f.Add(appendSnapshotKey(nil, m.Key, m.Day, m.Hash()), m.Append(nil), []byte(`{"owner":1,"from":3,"to":4}`))
-	f.Fuzz(func(t *testing.T, key, value, closing []byte) {
+	f.Add(appendSnapshotKey(nil, m.Key, m.Day, m.Hash()), m.Append(nil))
+	f.Fuzz(func(t *testing.T, key, value []byte) {
 		s := Snapshots{Want: func(baselines.Key, int64) bool { return true }}
 		for _, r := range pieced(key, value, 11) {
 			s.Add(r[0], r[1])
 		}
-		s.Add([]byte("c|1|3|4|0|1"), closing)
 		for _, x := range s.Models(true, func(error) {}) {
 			if string(appendSnapshotKey(nil, x.Model.Key, x.Model.Day, x.Model.Hash())) != string(key) {
 				t.Fatalf("%q gave %s", key, x.Model.Snapshot())
