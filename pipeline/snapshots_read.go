@@ -113,30 +113,16 @@ func (p *valueParts) join() ([]byte, error) {
 	return bytes.Join(p.of, nil), nil
 }
 
-// present are the snapshots that were written last of each baseline: a person may have rolled back to an older one, which was then written anew.
-func (s *Snapshots) present() map[string]bool {
-	newest := map[baselines.Key]string{}
-	for name, p := range s.values {
-		k, _, _ := snapshotOf(name)
-		if was, ok := newest[k]; !ok || s.values[was].last < p.last {
-			newest[k] = name
-		}
-	}
-	out := map[string]bool{}
-	for _, name := range newest {
-		out[name] = true
-	}
-	return out
-}
-
-// Models are the snapshots that are whole, by tenant, persona, fork and day; if present, of each baseline the present one alone. What does not decode, or is
-// not what its key says, is told to bad and left out.
+// Models are the snapshots that are whole, by tenant, persona, fork and day; if present, of each baseline alone the one that was written last: a person may have
+// rolled back to an older one, which was then written anew. What does not decode, or is not what its key says, is told to bad and left out.
 func (s *Snapshots) Models(present bool, bad func(error)) (out []Stored) {
-	names := slices.Sorted(maps.Keys(s.values))
-	if present {
-		names = slices.Sorted(maps.Keys(s.present()))
-	}
+	names := slices.SortedFunc(maps.Keys(s.values), func(a, b string) int { return cmp.Compare(s.values[b].last, s.values[a].last) })
+	done := map[baselines.Key]bool{}
 	for _, name := range names {
+		k, _, _ := snapshotOf(name)
+		if present && done[k] {
+			continue
+		}
 		b, err := s.values[name].join()
 		if err == nil {
 			m := &baselines.Model{}
@@ -147,6 +133,7 @@ func (s *Snapshots) Models(present bool, bad func(error)) (out []Stored) {
 				err = fmt.Errorf("it holds %s %s %s", m.Tenant, m.Persona, m.Snapshot())
 			} else {
 				out = append(out, Stored{m, len(b)})
+				done[k] = true
 				continue
 			}
 		}
