@@ -67,6 +67,8 @@ type Model struct {
 	Rarity   RarityModel
 	Audit    Audit
 
+	// Shifts are what the day changed for good, or waits for somebody's word: filled in by Learn. Not stored.
+	Shifts []Shift
 	// Prior is the tenant's own model of the same day, from which this one borrows while it is young; nil: none. Not stored.
 	Prior *Model
 	// Shifts are what closing the day took into the baseline, or asks a person to. Not stored.
@@ -82,6 +84,13 @@ type Delta struct {
 	Sequence         SequenceDelta
 	Rarity           RarityDelta
 	Audit            AuditDelta
+}
+
+// Shift is something new that a baseline has accepted, or would accept if somebody approved it.
+type Shift struct {
+	What, Kind   string // its name, and what it is: tool, destination …
+	Agents, Days int    // that showed it
+	Waits        bool   // it is not learned until a person approves it
 }
 
 const modelFormat = 1
@@ -166,8 +175,17 @@ func Learn(before *Model, key Key, day int64, d *Delta, terms Terms) *Model {
 		m.Sequence.Learn(m, &d.Sequence, terms)
 		m.Rarity.Learn(m, &d.Rarity, terms)
 	}
+	if m.State != Suspect {
+		m.settle(terms)
+	}
+	m.sign()
+	return m
+}
+
+// settle finds out how far the baseline can be trusted.
+func (m *Model) settle(terms Terms) {
+	day := m.Day
 	switch {
-	case m.State == Suspect:
 	case terms.Approved:
 		m.State = Active
 	case m.Forked != 0 && m.settling(day, terms):
@@ -179,8 +197,6 @@ func Learn(before *Model, key Key, day int64, d *Delta, terms Terms) *Model {
 	default:
 		m.State = Active
 	}
-	m.sign()
-	return m
 }
 
 // settling tells whether a fork is still too young to call anybody.
@@ -210,6 +226,36 @@ func Rebase(m *Model, day int64) *Model {
 	}
 	n.sign()
 	return n
+}
+
+// Changed returns a copy that a person's word has changed. State is found anew unless change makes it Suspect.
+func Changed(m *Model, terms Terms, change func(*Model)) *Model {
+	n := m.clone(m.Key, m.Day)
+	n.State = Learning
+	if change(n); n.State != Suspect {
+		n.settle(terms.Defaults())
+	}
+	n.sign()
+	return n
+}
+
+// Decide takes a person's word on what waits for it in quarantine: item is a name as Shift has it. False: nothing of that name waits.
+func (m *Model) Decide(item string, accept bool) bool {
+	decided := false
+	for _, part := range []any{&m.Sequence, &m.Rarity} {
+		switch p := part.(type) {
+		case interface {
+			Approve(string) bool
+			Reject(string) bool
+		}:
+			if accept {
+				decided = p.Approve(item) || decided
+			} else {
+				decided = p.Reject(item) || decided
+			}
+		}
+	}
+	return decided
 }
 
 // clone is a deep copy by way of the encoding, or a new model.

@@ -258,9 +258,10 @@ const (
 	TripFeedback
 	RestoreFeedback
 	ApproveFeedback
+	BaselineFeedback
 )
 
-var feedbackTypes = []string{"", "verdict", "trip", "restore", "approve"}
+var feedbackTypes = []string{"", "verdict", "trip", "restore", "approve", "baseline"}
 
 func (t FeedbackType) String() string { return feedbackTypes[t] }
 
@@ -279,30 +280,88 @@ type Feedback struct {
 	Action     Action // of a trip
 	DurationMS int64  // of a trip; 0: until restored
 	Rate       Rate   // of a throttle
+	Baseline   *BaselineOrder
 	By         string // whose key signed it
 	Reason     string
 	Signature  []byte
 }
 
+// BaselineOrder is what a person wants done with the baseline of the persona that is the feedback's scope; "*" is the tenant as a whole.
+type BaselineOrder struct {
+	Op string // one of BaselineOps
+	// Fork of the persona; "": the agents that tell no version.
+	Fork string
+	// Day, as 2006-01-02, is the UTC day of the snapshot to go back to, and Hash, which may be left out, which one it must be. Of rollback alone.
+	Day, Hash string
+	Item      string // what waits for approval, as the finding or wayward baseline show names it. Of approve and reject alone.
+}
+
+// BaselineOps are what can be done with a baseline: freeze and unfreeze what it learns; suspect: it may be poisoned, so it scores and calls nobody until it is
+// unfrozen, reset or rolled back; reset forgets it; rollback goes back to an earlier snapshot; approve and reject decide what waits in quarantine.
+var BaselineOps = []string{"freeze", "unfreeze", "suspect", "reset", "rollback", "approve", "reject"}
+
+type wireBaseline struct {
+	Op      string `json:"op"`
+	Persona string `json:"persona"`
+	Fork    string `json:"fork,omitempty"`
+	Day     string `json:"day,omitempty"`
+	Hash    string `json:"hash,omitempty"`
+	Item    string `json:"item,omitempty"`
+}
+
+func (b *BaselineOrder) wire(persona string) *wireBaseline {
+	if b == nil {
+		return nil
+	}
+	return &wireBaseline{b.Op, persona, b.Fork, b.Day, b.Hash, b.Item}
+}
+
+func (p *parser) baseline(w *wireBaseline, t FeedbackType, scope Scope) *BaselineOrder {
+	if w == nil {
+		if t == BaselineFeedback {
+			p.fail("baseline is missing")
+		}
+		return nil
+	}
+	b := &BaselineOrder{w.Op, p.text("baseline.fork", w.Fork, 64), w.Day, p.text("baseline.hash", w.Hash, 64), p.text("baseline.item", w.Item, MaxString)}
+	_, err := time.Parse(time.DateOnly, w.Day)
+	switch {
+	case t != BaselineFeedback:
+		p.fail("baseline belongs to type baseline")
+	case !slices.Contains(BaselineOps, w.Op):
+		p.fail("baseline.op %s is unknown; use %s", show(w.Op), strings.Join(BaselineOps, ", "))
+	case scope.Type != PersonaScope || scope.ID != w.Persona:
+		p.fail("baseline.persona %s is not the persona that is the scope", show(w.Persona))
+	case w.Op == "rollback" && err != nil:
+		p.fail("baseline.day %s: want the day of the snapshot to go back to, such as 2026-11-20", show(w.Day))
+	case w.Op != "rollback" && w.Day+w.Hash != "":
+		p.fail("baseline.day and baseline.hash belong to rollback")
+	case (w.Op == "approve" || w.Op == "reject") != (w.Item != ""):
+		p.fail("baseline.item belongs to approve and reject: what they decide on")
+	}
+	return b
+}
+
 type wireFeedback struct {
-	V          int       `json:"v"`
-	ID         string    `json:"id"`
-	Time       string    `json:"time"`
-	Tenant     string    `json:"tenant,omitempty"`
-	Type       string    `json:"type"`
-	Scope      wireScope `json:"scope"`
-	FindingUID string    `json:"finding_uid,omitempty"`
-	Verdict    string    `json:"verdict,omitempty"`
-	Action     string    `json:"action,omitempty"`
-	Duration   string    `json:"duration,omitempty"`
-	Limit      *wireRate `json:"limit,omitempty"`
-	By         string    `json:"by"`
-	Reason     string    `json:"reason,omitempty"`
-	Signature  string    `json:"signature,omitempty"`
+	V          int           `json:"v"`
+	ID         string        `json:"id"`
+	Time       string        `json:"time"`
+	Tenant     string        `json:"tenant,omitempty"`
+	Type       string        `json:"type"`
+	Scope      wireScope     `json:"scope"`
+	FindingUID string        `json:"finding_uid,omitempty"`
+	Verdict    string        `json:"verdict,omitempty"`
+	Action     string        `json:"action,omitempty"`
+	Duration   string        `json:"duration,omitempty"`
+	Limit      *wireRate     `json:"limit,omitempty"`
+	Baseline   *wireBaseline `json:"baseline,omitempty"`
+	By         string        `json:"by"`
+	Reason     string        `json:"reason,omitempty"`
+	Signature  string        `json:"signature,omitempty"`
 }
 
 func (f *Feedback) wire() wireFeedback {
-	return wireFeedback{1, f.ID, stamp(f.Time), f.Tenant, f.Type.String(), f.Scope.wire(), f.FindingUID, f.Verdict, f.Action.String(), isoDuration(f.DurationMS), f.Rate.wire(), f.By, f.Reason,
+	return wireFeedback{1, f.ID, stamp(f.Time), f.Tenant, f.Type.String(), f.Scope.wire(), f.FindingUID, f.Verdict, f.Action.String(), isoDuration(f.DurationMS), f.Rate.wire(), f.Baseline.wire(f.Scope.ID), f.By, f.Reason,
 		base64.StdEncoding.EncodeToString(f.Signature)}
 }
 
@@ -345,6 +404,7 @@ func ParseFeedback(b []byte) (Feedback, error) {
 	if w.Action != "" {
 		f.Action = p.action(w.Action)
 	}
+	f.Baseline = p.baseline(w.Baseline, f.Type, f.Scope)
 	sig, err := base64.StdEncoding.DecodeString(w.Signature)
 	f.Signature = sig
 	switch {

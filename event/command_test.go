@@ -159,13 +159,23 @@ func (r made) ack() Ack {
 
 func (r made) feedback() Feedback {
 	s := r.scope()
-	f := Feedback{ID: r.name(64), Time: r.time(), Tenant: s.Tenant, Type: FeedbackType(1 + r.IntN(4)), Scope: s, FindingUID: r.text(64), By: r.name(128), Reason: r.name(100)}
+	f := Feedback{ID: r.name(64), Time: r.time(), Tenant: s.Tenant, Type: FeedbackType(1 + r.IntN(5)), Scope: s, FindingUID: r.text(64), By: r.name(128), Reason: r.name(100)}
 	switch f.Type {
 	case VerdictFeedback:
 		f.Verdict = Verdicts[r.IntN(len(Verdicts))]
 	case TripFeedback:
 		f.Action = Action(1 + r.IntN(5))
 		f.DurationMS, f.Rate = r.maybe(1+r.Int64N(maxDuration.Milliseconds())), r.rate(f.Action)
+	case BaselineFeedback:
+		f.Scope = Scope{Type: PersonaScope, ID: r.name(60), Tenant: "acme"}
+		f.Tenant = "acme"
+		f.Baseline = &BaselineOrder{Op: BaselineOps[r.IntN(len(BaselineOps))], Fork: r.text(8)}
+		switch f.Baseline.Op {
+		case "rollback":
+			f.Baseline.Day, f.Baseline.Hash = "2026-11-20", r.text(16)
+		case "approve", "reject":
+			f.Baseline.Item = r.name(40)
+		}
 	}
 	return f
 }
@@ -426,6 +436,7 @@ func TestEveryFieldIsSigned(t *testing.T) {
 	public := key.Public().(ed25519.PublicKey)
 	f := theFeedback()
 	f.Verdict = "unclear" // not sensible, but all fields are there
+	f.Baseline = &BaselineOrder{"rollback", "a1b2c3d4", "2026-11-20", "0123456789abcdef", "item"}
 	f.Sign(key)
 	changed := 0
 	var change func(path string, v reflect.Value)
@@ -443,6 +454,11 @@ func TestEveryFieldIsSigned(t *testing.T) {
 			for i := range v.NumField() {
 				change(path+"."+v.Type().Field(i).Name, v.Field(i))
 			}
+		case reflect.Pointer:
+			v.SetZero()
+			check(path)
+			v.Set(old)
+			change(path, v.Elem())
 		case reflect.String:
 			for _, s := range []string{v.String() + "x", v.String()[1:], strings.ToUpper(v.String()), ""} {
 				if v.SetString(s); s != old.String() {

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"maps"
 	"math"
@@ -45,9 +46,14 @@ type behaviour struct {
 	sessions bool // session was looked for in this event
 
 	models     models // in force; nil: none ever
-	newest     int64  // in a replay: the event time that the whole file has reached
-	was        int64  // event time that the shard had reached before what it is applying
-	approved   bool   // in a replay: all of it is known to be good
+	rulings    map[baselines.Key]ruling
+	begun      bool  // there was an event
+	closing    bool  // a relation shard has said that it closes days
+	origin     int64 // the day by which the first event was judged, if nobody had closed any before; nothing is known of it and what was before
+	err        error // what stops the record that is being applied
+	newest     int64 // in a replay: the event time that the whole file has reached
+	was        int64 // event time that the shard had reached before what it is applying
+	approved   bool  // in a replay: all of it is known to be good
 	gathered   []gathered
 	gatheredAt map[keyDay]int
 	holders    []*detectors.Who // that have a delta at hand
@@ -77,7 +83,7 @@ const (
 )
 
 func newBehaviour(p int32, r *rules, set *policy.Set, topic string) *behaviour {
-	b := &behaviour{shard: newShard(p, r), panel: detectors.New(set), topic: topic, gates: map[string]gate{}, said: map[uint64]int32{}, ledger: map[keyDay]*page{}, gatheredAt: map[keyDay]int{}, alive: map[*page]bool{}, relation: make([]int64, r.facts), facts: make([][]byte, r.facts), hint: make([]int, r.facts)}
+	b := &behaviour{shard: newShard(p, r), panel: detectors.New(set), topic: topic, gates: map[string]gate{}, said: map[uint64]int32{}, origin: noTime, rulings: map[baselines.Key]ruling{}, ledger: map[keyDay]*page{}, gatheredAt: map[keyDay]int{}, alive: map[*page]bool{}, relation: make([]int64, r.facts), facts: make([][]byte, r.facts), hint: make([]int, r.facts)}
 	for i := range b.relation {
 		b.relation[i] = noTime
 	}
@@ -87,8 +93,9 @@ func newBehaviour(p int32, r *rules, set *policy.Set, topic string) *behaviour {
 }
 
 func (b *behaviour) apply(log int, r *record) error {
+	b.err = nil
 	if log == controlLog {
-		return b.control(r)
+		return cmp.Or(b.control(r), b.err)
 	}
 	b.stamp = r.stamp
 	b.idle = false
@@ -109,7 +116,7 @@ func (b *behaviour) apply(log int, r *record) error {
 		}
 	}
 	b.observe(&b.e, r.stamp)
-	return nil
+	return b.err
 }
 
 // observe is the path of one decoded event.
@@ -160,7 +167,9 @@ func (b *behaviour) observe(e *event.Event, stamp int64) {
 	b.scene.Agent = &pg.memory
 	b.agent, b.session, b.sessions = pg, nil, false
 	b.role(pg, e)
-	b.learn(pg, e, t)
+	if b.learn(pg, e, t); b.err != nil { // all that was done is undone: this event waits
+		return
+	}
 	if hour := baselines.FloorDiv(t, 3_600_000); hour > pg.active {
 		pg.active = hour
 		persona := b.scene.Persona
@@ -321,6 +330,23 @@ func (b *behaviour) control(r *record) error {
 		b.clock.tick(c.Time)
 		b.idle = c.IdleMS >= idleAfter
 		b.endIdle(b.clock.watermark())
+	case controlWait:
+		// The event that waits for a day to be closed is the one that says it is over.
+		b.was = b.clock.newest
+		if b.clock.seen {
+			b.clock.tick(c.Time)
+		} else {
+			b.was = c.Time
+			b.clock.see(c.Time, c.Hash)
+		}
+		b.idle, b.told = false, 0
+		b.endIdle(b.clock.watermark())
+	case controlBaseline:
+		if c.Ruling == nil {
+			b.counts.badControl++
+			return nil
+		}
+		b.rule(baselines.Key{Tenant: c.Tenant, Persona: c.Persona, Fork: c.Fork}, *c.Ruling)
 	case controlIdle:
 		b.idle = true
 	case controlVerdict:
@@ -337,6 +363,7 @@ func (b *behaviour) control(r *record) error {
 	case controlRelation:
 		if c.Source >= 0 && int(c.Source) < len(b.relation) {
 			b.relation[c.Source] = max(b.relation[c.Source], c.Time)
+			b.closing = true
 		}
 	case controlSkip:
 		b.skip = append(b.skip, c.Offset)
@@ -356,6 +383,9 @@ func (b *behaviour) control(r *record) error {
 	case controlAck, controlFeedback, controlExpire, controlMissed:
 		b.answer(&c, r)
 	case controlResume:
+		if c.Closing {
+			b.closing = true // of what was closed before the logs were made anew
+		}
 		if pg := b.resume(&c, r); pg != nil && pg.breaker.Persona != "" {
 			b.tellGuard(controlBlocked, pg.breaker)
 		}
@@ -462,11 +492,17 @@ func (b *behaviour) appendVars(v []byte) []byte {
 	if b.toldIdle {
 		flags |= 2
 	}
+	if b.begun {
+		flags |= 4
+	}
+	if b.closing {
+		flags |= 8
+	}
 	v = append(v, flags)
 	v = binary.AppendVarint(v, b.stamp)
 	v = binary.AppendVarint(v, b.told)
 	v = binary.AppendVarint(v, b.sweptHour)
-	v = binary.AppendVarint(binary.AppendVarint(v, b.flushed), b.ended)
+	v = binary.AppendVarint(binary.AppendVarint(binary.AppendVarint(v, b.flushed), b.ended), b.origin)
 	v = binary.AppendUvarint(v, uint64(len(b.relation)))
 	for _, t := range b.relation {
 		v = binary.AppendVarint(v, t)
@@ -487,17 +523,23 @@ func (b *behaviour) appendVars(v []byte) []byte {
 	for _, k := range b.wide {
 		v = k.Append(v)
 	}
+	v = binary.AppendUvarint(v, uint64(len(b.rulings)))
+	for _, k := range slices.SortedFunc(maps.Keys(b.rulings), compareKeys) {
+		r := b.rulings[k]
+		v = baselines.AppendString(baselines.AppendString(baselines.AppendString(v, k.Tenant), k.Persona), k.Fork)
+		v = baselines.AppendString(binary.AppendVarint(binary.AppendVarint(v, r.Day), r.Of), r.Hash)
+	}
 	return baselines.AppendString(v, b.panel.Set.Hash())
 }
 
 func (b *behaviour) decodeVars(r *baselines.Reader) {
 	b.clock.decode(r)
 	flags := r.Byte()
-	b.idle, b.toldIdle = flags&1 != 0, flags&2 != 0
+	b.idle, b.toldIdle, b.begun, b.closing = flags&1 != 0, flags&2 != 0, flags&4 != 0, flags&8 != 0
 	b.stamp = r.Varint()
 	b.told = r.Varint()
 	b.sweptHour = r.Varint()
-	b.flushed, b.ended = r.Varint(), r.Varint()
+	b.flushed, b.ended, b.origin = r.Varint(), r.Varint(), r.Varint()
 	for i := range r.Len() {
 		if t := r.Varint(); i < len(b.relation) {
 			b.relation[i] = t
@@ -518,7 +560,16 @@ func (b *behaviour) decodeVars(r *baselines.Reader) {
 		k.Decode(r)
 		b.wide = append(b.wide, k)
 	}
+	was := b.rulings
+	b.rulings = map[baselines.Key]ruling{}
+	for range r.Len() {
+		k := baselines.Key{Tenant: r.String(), Persona: r.String(), Fork: r.String()}
+		b.rulings[k] = ruling{r.Varint(), r.Varint(), r.String()}
+	}
 	b.panel = b.panelOf(r, b.panel)
+	if !maps.Equal(was, b.rulings) {
+		b.panel.Each(func(w *detectors.Who) { w.Rest(nil, 0, 0) })
+	}
 	b.drain() // what an aborted slice gathered is gone with it
 	b.forgetSlice()
 }

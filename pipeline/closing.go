@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/wayward-sec/wayward/baselines"
@@ -28,7 +29,8 @@ const (
 // Closing says what is known at the end of each day from From to To: there is one for each relation shard and day, and one for each run of days on which no
 // baseline of the shard changed.
 type Closing struct {
-	Owner   int32      `json:"owner"` // partition of the relation shard
+	Owner   int32      `json:"owner"` // partition of the relation shard …
+	Of      int32      `json:"of"`    // … of so many
 	From    int64      `json:"from"`  // days since 1970-01-01; the first closing of all reaches back for ever
 	To      int64      `json:"to"`
 	Entries []Snapshot `json:"snapshots"`          // sorted by tenant, persona and fork
@@ -248,6 +250,7 @@ func (b *relation) closeDay(day int64, list []*lineage) {
 	for i := range b.sources {
 		if b.sources[i].out {
 			c.LeftOut = append(c.LeftOut, int32(i))
+			b.counts.leftOut++
 		}
 	}
 	list = b.admit(day, list)
@@ -284,7 +287,12 @@ func (b *relation) closeDay(day int64, list []*lineage) {
 			l.models = nil
 		}
 	}
+	b.report()
 	b.publish(c, list)
+	// The list of a day goes with its snapshots. One that stands for many days has a key of its own and stays: it is small, and there are few.
+	if !b.replay {
+		b.emit(output{to: toBaselines, key: fmt.Appendf(nil, "c|%d|%d|%d|%d|0|1", b.rules.facts, b.p, day-keptDays, day-keptDays)})
+	}
 }
 
 func addShare(list []share, s share) []share {
@@ -299,8 +307,6 @@ func addShare(list []share, s share) []share {
 
 // closeKey makes the snapshot of one baseline.
 func (b *relation) closeKey(l *lineage, day int64, came bool, delta *baselines.Delta, list []*lineage) {
-	p := b.panel.Set.Baseline(l.key.Tenant, l.key.Persona)
-	terms := baselines.Terms{Approved: b.approved, LearnDays: p.LearnDays, LearnSessions: p.LearnSessions, AcceptAgents: p.AcceptAgents, AcceptPercent: p.AcceptPercent, AcceptDays: p.AcceptDays}
 	before := b.modelOf(l)
 	if before == nil && l.key.Fork != "" {
 		var best *Snapshot
@@ -319,16 +325,69 @@ func (b *relation) closeKey(l *lineage, day int64, came bool, delta *baselines.D
 	}
 	m := before
 	if !b.freeze {
-		m = baselines.Learn(before, l.key, day, delta, terms)
+		m = baselines.Learn(before, l.key, day, delta, b.terms(l.key))
 		seen := l.seen()
 		if came {
 			seen = day
 		}
 		b.keep(l, m, seen)
+		b.shifted(m)
 	}
 	if b.replay {
 		b.made = append(b.made, madeOf(l.key, day, m, delta))
 	}
+}
+
+// terms are what the set in force says about learning a baseline.
+func (b *relation) terms(k baselines.Key) baselines.Terms {
+	p := b.panel.Set.Baseline(k.Tenant, k.Persona)
+	return baselines.Terms{Approved: b.approved, LearnDays: p.LearnDays, LearnSessions: p.LearnSessions, AcceptAgents: p.AcceptAgents, AcceptPercent: p.AcceptPercent, AcceptDays: p.AcceptDays}
+}
+
+// shifted makes a finding of what a day has changed for good, or would if somebody approved it.
+func (b *relation) shifted(m *baselines.Model) {
+	if len(m.Shifts) == 0 || b.approved {
+		return
+	}
+	waits := 0
+	var accepted, waiting []string
+	for _, s := range m.Shifts {
+		text := fmt.Sprintf("%s %q (%s on %s)", s.Kind, s.What, countOf(int64(s.Agents), "agent", "agents"), countOf(int64(s.Days), "day", "days"))
+		if s.Waits {
+			waits++
+			waiting = append(waiting, text)
+		} else {
+			accepted = append(accepted, text)
+		}
+	}
+	some := func(list []string) string {
+		if n := len(list); n > 5 {
+			return strings.Join(list[:5], ", ") + fmt.Sprintf(" and %d more", n-5)
+		}
+		return strings.Join(list, ", ")
+	}
+	var why []string
+	if len(accepted) > 0 {
+		why = append(why, "what is now normal for it: "+some(accepted))
+	}
+	if waits > 0 {
+		why = append(why, "what waits for approval: "+some(waiting))
+	}
+	id := m.Persona
+	if m.Fork != "" {
+		id += "/" + m.Fork
+	}
+	f := event.Finding{Activity: event.Create, Analytic: event.StatisticalAnalytic, Stage: "relation", Detector: "baseline", Rule: "shift", RuleVersion: m.Hash(), Tenant: m.Tenant, Persona: m.Persona,
+		Title: "Behaviour of persona " + m.Persona + " has shifted", Why: "on " + dateOf(m.Day) + " the baseline of persona " + strconv.Quote(id) + " learned " + strings.Join(why, "; "),
+		ScopeType: event.PersonaScope.String(), ScopeID: m.Persona, Severity: event.Signal, Time: (m.Day + 1) * baselines.DayMS, First: m.Day * baselines.DayMS, Last: (m.Day + 1) * baselines.DayMS, Count: int64(len(m.Shifts))}
+	if waits > 0 {
+		f.Alert, f.Severity = true, event.Low
+	}
+	for i := range b.sources {
+		f.Incomplete = f.Incomplete || b.sources[i].out
+	}
+	f.UID = event.UID(m.Tenant, "baseline/shift", f.ScopeType, id, dateOf(m.Day))
+	b.round = append(b.round, f)
 }
 
 // closedKey is what became of one baseline when a day was closed.
@@ -364,7 +423,8 @@ func (b *relation) seed(list []*baselines.Model, day int64) {
 // keep makes a model the present one of its key.
 func (b *relation) keep(l *lineage, m *baselines.Model, seen int64) {
 	pg := b.learnedPage(modelPage, keyDay{m.Key, m.Day})
-	if pg.learned.seen, pg.learned.hash, pg.learned.agentDays = seen, m.Hash(), m.AgentDays; b.replay {
+	pg.learned.seen, pg.learned.hash, pg.learned.agentDays, pg.learned.shown = seen, m.Hash(), m.AgentDays, shownOf(m)
+	if b.replay {
 		pg.learned.made = m
 	} else {
 		pg.learned.model = m.Append(nil)
@@ -479,7 +539,7 @@ func (b *relation) admitOf(day int64, forks []*lineage) (changed bool) {
 
 // publish writes a closing. In a replay it is kept for the other stage.
 func (b *relation) publish(c *Closing, list []*lineage) {
-	c.Owner = b.p
+	c.Owner, c.Of = b.p, b.rules.facts
 	for _, l := range list {
 		if len(l.models) == 0 {
 			continue
@@ -496,7 +556,7 @@ func (b *relation) publish(c *Closing, list []*lineage) {
 	if err != nil {
 		panic(err) // strings and integers always encode
 	}
-	b.emitChunks(fmt.Appendf(nil, "c|%d|%d|%d", b.p, c.From, c.To), value)
+	b.emitChunks(fmt.Appendf(nil, "c|%d|%d|%d|%d", c.Of, b.p, c.From, c.To), value)
 }
 
 // publishModel writes a snapshot.
@@ -515,7 +575,7 @@ func appendSnapshotKey(key []byte, k baselines.Key, day int64, hash string) []by
 func (b *relation) emitChunks(key, value []byte) {
 	n := max(1, (len(value)+modelChunk-1)/modelChunk)
 	for i := range n {
-		b.emit(output{to: toBaselines, partition: b.p, key: fmt.Appendf(slices.Clone(key), "|%d|%d", i, n), value: value[i*modelChunk : min(len(value), (i+1)*modelChunk)]})
+		b.emit(output{to: toBaselines, key: fmt.Appendf(slices.Clone(key), "|%d|%d", i, n), value: value[i*modelChunk : min(len(value), (i+1)*modelChunk)]})
 	}
 }
 
@@ -528,6 +588,6 @@ func (b *relation) forgetModel(pg *page) {
 	key := appendSnapshotKey(nil, pg.learned.key, pg.learned.day, pg.learned.hash)
 	n := max(1, (len(pg.learned.model)+modelChunk-1)/modelChunk)
 	for i := range n {
-		b.emit(output{to: toBaselines, partition: b.p, key: fmt.Appendf(slices.Clone(key), "|%d|%d", i, n)})
+		b.emit(output{to: toBaselines, key: fmt.Appendf(slices.Clone(key), "|%d|%d", i, n)})
 	}
 }

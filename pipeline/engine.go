@@ -141,8 +141,22 @@ func Run(ctx context.Context, c Config) error {
 			if c.Changelog {
 				st.changelog = c.Topics.ChangelogBehaviour
 			}
-			st.newShard = func(p int32) *shard { return newBehaviour(p, shared, none, c.Topics.Events).shard }
-			g.Go(func() error { return st.run(ctx) })
+			st.library = newLibrary(&c, shared)
+			st.newShard = func(p int32) *shard {
+				b := newBehaviour(p, shared, none, c.Topics.Events)
+				b.models = st.library
+				return b.shard
+			}
+			ready := make(chan struct{})
+			g.Go(func() error { st.library.run(ctx, ready); return nil })
+			g.Go(func() error {
+				select {
+				case <-ready:
+				case <-ctx.Done():
+					return nil
+				}
+				return st.run(ctx)
+			})
 		case "relation":
 			st := c.stage("relation", 'r', shared)
 			st.in = []string{c.Topics.Facts}

@@ -140,6 +140,8 @@ func (st *stage) partitionHealth(p int32) PartitionHealth {
 		return PartitionHealth{p, false, "the group's offsets are not known yet"}
 	case st.waiting[p]:
 		return PartitionHealth{p, false, "this instance's policies are not in force yet"}
+	case st.awaited[p] != nil:
+		return PartitionHealth{p, true, "ready; events wait for a baseline: " + st.awaited[p].what}
 	case st.held[p]:
 		return PartitionHealth{p, true, "ready; events wait until the relation stage is near"}
 	}

@@ -13,10 +13,19 @@ import (
 // house is done once a second: ticks of idle partitions, sources that fell silent, gauges.
 func (st *stage) house(ctx context.Context, cl *kgo.Client) {
 	st.metrics.gauges(st)
+	if st.library != nil {
+		st.metrics.age(st.library.newest())
+	} else if st.journal == "" && time.Since(st.summed) > 30*time.Second {
+		st.summed = time.Now()
+		st.metrics.baselines(st)
+	}
 	for p := range st.waiting {
 		st.activate(p) // again: the record may not have been written
 	}
 	st.wind(ctx)
+	if st.library != nil && len(st.loading)+len(st.awaited) == 0 {
+		st.library.forgetWanted()
+	}
 	if st.journal != "" {
 		st.ticks(ctx, cl)
 	} else {
@@ -35,11 +44,20 @@ func (st *stage) ticks(ctx context.Context, cl *kgo.Client) {
 	for p, sh := range st.shards {
 		b := sh.machine.(*behaviour)
 		since := now - max(b.stamp, sh.loadedAt)
+		if !b.clock.seen && !b.idle { // a partition without a record: all others wait to hear that
+			since = max(since, 1000)
+		}
 		if since < 1000 || sh.ticked != 0 && now-sh.ticked < tickEvery(since) {
 			continue
 		}
 		// Not idle: it does not read what is there, or has just read it and did not commit.
 		if st.waiting[p] || st.failed[p] != nil || now-st.polled[p] < 3000 {
+			continue
+		}
+		if w := st.awaited[p]; w != nil {
+			// Again: the record may not have been written, and what it tells must be told on.
+			sh.ticked = now
+			st.tellControl(ctx, p, control{Kind: controlWait, Time: w.at, Hash: w.agent})
 			continue
 		}
 		if st.held[p] {

@@ -51,6 +51,7 @@ type learned struct {
 	hash      string           // of it
 	seen      int64            // of a snapshot: the newest day that brought a delta
 	agentDays uint64           // of a snapshot
+	shown     shown            // of a snapshot, for metrics
 	made      *baselines.Model // of a snapshot in a replay, which encodes nothing
 }
 
@@ -65,6 +66,10 @@ func (l *learned) append(b []byte) []byte {
 	if l.delta == nil {
 		b = binary.AppendUvarint(binary.AppendVarint(append(b, 0), l.seen), l.agentDays)
 		b = baselines.AppendString(b, l.hash)
+		b = append(b, byte(l.shown.state))
+		for _, r := range l.shown.realised {
+			b = binary.BigEndian.AppendUint32(b, r)
+		}
 		return baselines.AppendString(b, string(l.model))
 	}
 	b = binary.AppendUvarint(append(b, 1), uint64(len(l.from)))
@@ -78,6 +83,10 @@ func (l *learned) decode(key string, r *baselines.Reader) {
 	l.key, l.day = learnedKey(key)
 	if r.Byte() == 0 {
 		l.seen, l.agentDays, l.hash = r.Varint(), r.Uvarint(), r.String()
+		l.shown.state = baselines.State(r.Byte())
+		for f := range l.shown.realised {
+			l.shown.realised[f] = r.Uint32()
+		}
 		l.model = slices.Clone(r.Bytes())
 		return
 	}
@@ -110,8 +119,11 @@ func learnedKey(page string) (k baselines.Key, day int64) {
 
 // models gives the snapshots that are in force.
 type models interface {
-	// find returns what is known of a key at the end of a day; false: whoever closes that day has not said so yet, and the event must wait.
-	find(key baselines.Key, day int64) (*baselines.Model, bool)
+	// find returns what is known of a key at the end of a day, nil if nothing is; a *missing if whoever closes that day has not said so yet, and the event
+	// must wait. What a person has ruled goes before what was closed.
+	find(key baselines.Key, day int64, rules func(baselines.Key, int64) *ruling) (*baselines.Model, error)
+	// must waits for what was found before.
+	must(key baselines.Key, day int64, rules func(baselines.Key, int64) *ruling) (*baselines.Model, error)
 }
 
 // gathered is a delta of the slice under way, or of the ledger.
@@ -347,20 +359,52 @@ func forkName(h uint64) string {
 // judgedBy is the day whose snapshot is in force at time t.
 func judgedBy(t int64) int64 { return baselines.FloorDiv(t-inForce, baselines.DayMS) - 1 }
 
-// rest makes sure that a persona is judged by the snapshot of a day; false: it is not there yet.
-func (b *behaviour) rest(w *detectors.Who, day int64) bool {
-	if since := (day+1)*baselines.DayMS + inForce; w.Since != since || w.Until == 0 {
-		var base *baselines.Model
-		if b.models != nil && !off(w) {
-			var ok bool
-			if base, ok = b.models.find(w.Key, day); !ok {
-				return false
-			}
-		}
-		w.Rest(base, since, since+baselines.DayMS)
+// rest makes sure that a persona is judged by the snapshot of a day, or notes in b.err why that cannot be. known says that it was so before.
+func (b *behaviour) rest(w *detectors.Who, day int64, known bool) {
+	since := (day+1)*baselines.DayMS + inForce
+	if w.Since == since && w.Until != 0 {
+		return
 	}
-	return true
+	var base *baselines.Model
+	if b.models != nil && !off(w) && day > b.origin {
+		find := b.models.find
+		if known || !b.live {
+			find = b.models.must
+		}
+		var err error
+		if base, err = find(w.Key, day, b.ruling); err != nil {
+			b.err = cmp.Or(b.err, err)
+			return
+		}
+	}
+	w.Rest(base, since, since+baselines.DayMS)
 }
+
+// ruling is what a person has decided about a baseline, if it holds for a day.
+func (b *behaviour) ruling(k baselines.Key, day int64) *ruling {
+	if r, ok := b.rulings[k]; ok && day <= r.Day {
+		return &r
+	}
+	return nil
+}
+
+// rule takes what a person has decided, as a relation shard tells it. From here on it is in force.
+func (b *behaviour) rule(k baselines.Key, r ruling) {
+	for o, old := range b.rulings { // what closings have overtaken
+		if k.Tenant == o.Tenant && old.Day < r.Day-keptDays {
+			delete(b.rulings, o)
+		}
+	}
+	if _, known := b.rulings[k]; !known && len(b.rulings) >= maxRulings {
+		b.count("refused", "no_room")
+		return
+	}
+	b.rulings[k] = r
+	b.panel.Each(func(w *detectors.Who) { w.Rest(nil, 0, 0) })
+}
+
+// maxRulings bounds the baselines of a shard about which a person's word is remembered.
+const maxRulings = 1000
 
 // eligible tells whether what an agent does may be learned: nothing is in force that covers it, and nobody has just been called because of it.
 func (b *behaviour) eligible(w *detectors.Who, agent *page, e *event.Event, t int64) bool {
@@ -388,9 +432,17 @@ func (b *behaviour) learn(pg *page, e *event.Event, t int64) {
 	if b.replay == nil { // a replay does it with the file's own time
 		b.endIdle(b.clock.watermark())
 	}
-	b.before(e, t)
 	now := b.reached()
-	b.rest(x.Who, max(judgedBy(min(t, now)), judgedBy(now)-lookBack))
+	if !b.begun {
+		// The first event of a new installation need not wait: nobody can have closed a day before it. Unless the relation stage has said that it has.
+		if b.begun = true; !b.closing {
+			b.origin = judgedBy(min(t, now))
+		}
+	}
+	b.before(e, t)
+	if b.rest(x.Who, max(judgedBy(min(t, now)), judgedBy(now)-lookBack), false); b.err != nil {
+		return
+	}
 	day := dayOf(t, now)
 	x.AgentID, x.Delta = pg.hash, b.deltaOf(x.Who, day)
 	x.Eligible = b.eligible(x.Who, pg, e, t) && x.Delta != &b.waste
@@ -437,7 +489,9 @@ func (b *behaviour) over(s *page) {
 	b.key = name
 	agent, hash := b.pages[string(name)], xxhash.Sum64(name)
 	who, t := b.whoOf(s), min(s.seen, s.active)
-	b.rest(who, judgedBy(t))
+	if b.rest(who, judgedBy(t), true); b.err != nil {
+		return
+	}
 	x := detectors.Ending{Who: who, Time: s.seen, AgentID: hash, Memory: &s.memory, Delta: b.deltaOf(who, dayOf(t, max(t, b.was)))}
 	x.Eligible = x.Delta != &b.waste && !s.breaker.Open() && b.eligible(who, agent, &event.Event{Tenant: s.tenant}, s.seen)
 	if x.Eligible {

@@ -157,7 +157,7 @@ func (r *Replay) Run(ctx context.Context, src Source) (Summary, error) {
 		x.behaviours[p] = newBehaviour(int32(p), shared, r.Policy, "")
 		x.behaviours[p].replay = &x.watermark
 		x.relations[p] = newRelation(int32(p), shared, r.Policy)
-		x.behaviours[p].models = &x.shelf
+		x.behaviours[p].models, x.behaviours[p].begun = &x.shelf, true
 		x.behaviours[p].approved, x.relations[p].approved = r.Approved, r.Approved
 		x.relations[p].replay, x.relations[p].freeze = true, r.Freeze
 		x.behaviours[p].begin(0, true)

@@ -149,7 +149,7 @@ type before struct {
 type counts struct {
 	records, events, late, repeated, future, findings, updates, verdicts, facts, buckets, notes, lateBuckets int64
 	dropped, badControl, misrouted                                                                           int64
-	deltas, lateDeltas, knownDeltas, closed                                                                  int64
+	deltas, lateDeltas, knownDeltas, closed, leftOut                                                         int64
 	dead                                                                                                     map[string]int64 // by reason
 	byDetector                                                                                               map[string]int64
 	other                                                                                                    map[[2]string]int64 // by metric and label
@@ -157,6 +157,14 @@ type counts struct {
 
 func newShard(p int32, r *rules) *shard {
 	return &shard{p: p, rules: r, pages: map[string]*page{}, tenants: map[string]int{}, open: map[*page]bool{}, digest: xxhash.New()}
+}
+
+// machineOf is the machine of a shard that may not be there.
+func (s *shard) machineOf() machine {
+	if s == nil {
+		return nil
+	}
+	return s.machine
 }
 
 // begin starts a slice: a transaction if live, else a silent re-application of one.

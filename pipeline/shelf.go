@@ -24,14 +24,19 @@ func closingOf(list []*baselines.Model) *Closing {
 }
 
 // find implements models. The relation stage is never behind in a replay.
-func (s *shelf) find(k baselines.Key, day int64) (*baselines.Model, bool) {
+func (s *shelf) find(k baselines.Key, day int64, _ func(baselines.Key, int64) *ruling) (*baselines.Model, error) {
 	base := s.of(k, day)
 	if base == nil {
-		return nil, true
+		return nil, nil
 	}
 	m := *base // the same snapshot may be in force on several days, beside others of the tenant
 	m.Prior = s.of(baselines.Key{Tenant: k.Tenant, Persona: baselines.TenantWide}, day)
-	return &m, true
+	return &m, nil
+}
+
+// must implements models.
+func (s *shelf) must(k baselines.Key, day int64, rules func(baselines.Key, int64) *ruling) (*baselines.Model, error) {
+	return s.find(k, day, rules)
 }
 
 func (s *shelf) of(k baselines.Key, day int64) *baselines.Model {

@@ -49,14 +49,17 @@ type stage struct {
 	shards     map[int32]*shard
 	loading    map[int32]bool
 	failed     map[int32]*failure
-	held       map[int32]bool // events paused: too far ahead of the relation stage
-	waiting    map[int32]bool // events paused until the shard has read in its own log which set is in force
+	held       map[int32]bool     // events paused: too far ahead of the relation stage
+	waiting    map[int32]bool     // events paused until the shard has read in its own log which set is in force
+	awaited    map[int32]*awaited // events that wait for a day to be closed
+	library    *library
 	lag        map[int32]int64
 	polled     map[int32]int64 // wall clock at which records of the main log were last polled
 	heard      map[int32]int64 // wall clock at which each source was last heard (relation)
 	copies     map[int32]*copied
 	abort      func()        // ends the client's requests, whatever they wait for
 	reported   time.Time     // to Health
+	summed     time.Time     // metrics of baselines
 	unwritten  bool          // the last transaction
 	complained time.Time     // last error of a fetch that was logged
 	asked      time.Time     // when the broker was last asked about partitions without an offset
@@ -72,6 +75,15 @@ type failure struct {
 	offset int64 // of the event that it failed on; -1: another cause
 	same   int   // times in a row on this event
 	skip   bool  // a record that tells the shard to set the event aside is on its way
+}
+
+// awaited is a baseline that an event waits for.
+type awaited struct {
+	missing
+	before int   // records of the main log that come before that event and can be taken
+	at     int64 // event time of it
+	agent  uint64
+	since  time.Time
 }
 
 // copied is what goes to the changelog with the next transaction of its partition.
@@ -192,7 +204,7 @@ func (st *stage) session(ctx context.Context) error {
 	st.saveErr.Store(nil)
 	st.saved = make(chan struct{})
 	close(st.saved)
-	st.waiting, st.polled = map[int32]bool{}, map[int32]int64{}
+	st.waiting, st.polled, st.awaited = map[int32]bool{}, map[int32]int64{}, map[int32]*awaited{}
 	st.held, st.lag, st.heard, st.copies = map[int32]bool{}, map[int32]int64{}, map[int32]int64{}, map[int32]*copied{}
 	done := make(chan loaded, 4096)
 	lctx, cancel := context.WithCancel(ctx)
@@ -223,6 +235,7 @@ func (st *stage) session(ctx context.Context) error {
 	load := func(p int32, to [2]int64) {
 		st.loading[p] = true
 		delete(st.shards, p) // at once: its next checkpoint would mix with the loader's
+		delete(st.awaited, p)
 		delete(st.copies, p)
 		saved := st.saved
 		loaders.Go(func() {
@@ -242,6 +255,7 @@ func (st *stage) session(ctx context.Context) error {
 		}
 		st.report()
 		began := time.Now()
+		st.arrived(cl)
 		f := st.poll(ctx, s)
 		if st.split.Load() {
 			s.AllowRebalance()
@@ -303,6 +317,7 @@ func (st *stage) settle(ctx context.Context, cl *kgo.Client, load func(p int32, 
 			delete(st.failed, p)
 			delete(st.held, p)
 			delete(st.waiting, p)
+			delete(st.awaited, p)
 			cl.ResumeFetchPartitions(st.both(p)) // should it come back
 		}
 	}
@@ -349,9 +364,76 @@ func pause(ctx context.Context, d time.Duration) {
 }
 
 func (st *stage) poll(ctx context.Context, s *kgo.GroupTransactSession) kgo.Fetches {
-	c, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
+	patience := 200 * time.Millisecond
+	if len(st.awaited) > 0 {
+		patience = 20 * time.Millisecond // what is awaited comes another way
+	}
+	c, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	paused := s.Client().PauseFetchPartitions(nil)
+	for p, w := range st.awaited {
+		if w.before > 0 && !slices.Contains(paused[st.in[1]], p) {
+			return st.pollBefore(c, s, p, w.before)
+		}
+	}
 	return s.PollRecords(c, st.cfg.MaxPoll)
+}
+
+// pollBefore takes of one partition's events alone, at most n: those before one that has to wait. franz-go commits all that it has polled, so that a slice
+// cannot be cut once it is here.
+func (st *stage) pollBefore(ctx context.Context, s *kgo.GroupTransactSession, p int32, n int) kgo.Fetches {
+	cl := s.Client()
+	was := cl.PauseFetchPartitions(nil)
+	others := map[string][]int32{}
+	for _, t := range st.in {
+		for _, o := range *st.assigned.Load() {
+			if (o != p || t != st.in[len(st.in)-1]) && !slices.Contains(was[t], o) {
+				others[t] = append(others[t], o)
+			}
+		}
+	}
+	cl.PauseFetchPartitions(others)
+	defer cl.ResumeFetchPartitions(others)
+	return s.PollRecords(ctx, n)
+}
+
+// wait makes the events of a partition wait for what one of them misses, once those before it are done.
+func (st *stage) wait(ctx context.Context, cl *kgo.Client, p int32, w *awaited) {
+	w.since = time.Now()
+	if old := st.awaited[p]; old != nil && old.missing.day == w.missing.day && old.key == w.key {
+		w.since = old.since
+	} else {
+		st.metrics.m.waits.WithLabelValues(st.name).Inc()
+		st.log.Info("events wait for a baseline", "partition", p, "because", w.what, "events_before", w.before)
+	}
+	st.awaited[p] = w
+	if w.before > 0 {
+		return
+	}
+	cl.PauseFetchPartitions(map[string][]int32{st.in[1]: {p}})
+	st.tellControl(ctx, p, control{Kind: controlWait, Time: w.at, Hash: w.agent})
+}
+
+// arrived lets events go on whose baseline has come.
+func (st *stage) arrived(cl *kgo.Client) {
+	for p, w := range st.awaited {
+		if w.before > 0 {
+			continue
+		}
+		b, ok := st.shards[p].machineOf().(*behaviour)
+		if !ok {
+			continue
+		}
+		gap := (*missing)(nil)
+		if _, err := st.library.find(w.key, w.day, b.ruling); errors.As(err, &gap) {
+			continue
+		}
+		delete(st.awaited, p)
+		st.log.Info("the baseline has come", "partition", p, "after", time.Since(w.since).Round(time.Millisecond))
+		if !st.held[p] && !st.waiting[p] && st.failed[p] == nil {
+			cl.ResumeFetchPartitions(map[string][]int32{st.in[1]: {p}})
+		}
+	}
 }
 
 // slices sorts what was polled by partition: the control slice and the main slice of each.
@@ -440,6 +522,7 @@ func (st *stage) finish(cl *kgo.Client, l loaded) {
 		return
 	}
 	st.shards[l.p] = l.s
+	delete(st.awaited, l.p)
 	l.s.savedAt = wall() - st.cfg.CheckpointEvery.Milliseconds()*int64(l.p%8)/8 // so that they do not all fall due at once
 	l.s.copiedAt = wall()
 	st.heard = map[int32]int64{}
@@ -502,6 +585,7 @@ func (st *stage) fail(p int32, err error, offset int64) {
 	wait := min(250*time.Millisecond<<min(fl.tries-1, 8), time.Minute)
 	fl.until = time.Now().Add(wait)
 	delete(st.shards, p)
+	delete(st.awaited, p)
 	delete(st.copies, p)
 	st.metrics.paused.Set(float64(len(st.failed)))
 	st.metrics.failures.Inc()

@@ -226,8 +226,8 @@ func (t *Topics) Specs(embedded bool, brokers int) []TopicSpec {
 			"must be kept at least twice the changelog's interval"},
 		{f.Facts, facts, true, keep.Internal, true, largeRecords, 256, "what behaviour shards tell relation shards, whose state it is; must be kept at least twice the changelog's interval"},
 		{f.Sets, 1, true, 0, false, plainRecords, 64, "policies and rule sets by their hash, which state and logs refer to; one partition, so that all is read in order"},
-		{f.Baselines, facts, true, 0, false, plainRecords, 256, "what was learned of each persona by the end of each day, and a record for each day that lists it; every instance reads it, " +
-			"and the last eight days of it are needed to bring state back"},
+		{f.Baselines, 1, true, 0, false, plainRecords, 1024, "what was learned of each persona by the end of each day, and a record for each day that lists it; every instance reads all of it, " +
+			"and needs the last eight days to bring state back; one partition, so that a list comes after what it lists"},
 		{f.ChangelogBehaviour, main, true, 0, false, plainRecords, 64, "pages of behaviour shards at each checkpoint, for an instance on a new machine"},
 		{f.ChangelogRelation, facts, true, 0, false, plainRecords, 64, "pages of relation shards at each checkpoint, for an instance on a new machine"},
 	} {

@@ -99,7 +99,7 @@ func (st *stage) transact(ctx context.Context, s *kgo.GroupTransactSession, in m
 			sh.machine.kept()
 			delete(st.polled, p)
 			st.metrics.add(sh)
-			st.committed(cl, p, sh)
+			st.committed(ctx, cl, p, sh, len(in[p][mainLog]))
 			for _, r := range in[p][mainLog] {
 				st.hear(r)
 			}
@@ -117,6 +117,13 @@ func (st *stage) transact(ctx context.Context, s *kgo.GroupTransactSession, in m
 		st.log.Warn("a record could not be written, the transaction is aborted", "err", Explain(*perr))
 	}
 	for i, p := range order {
+		if w := st.awaits(p, errs[i]); w != nil {
+			if err := st.shards[p].rollback(); err != nil {
+				return err
+			}
+			st.wait(ctx, cl, p, w)
+			continue
+		}
 		if errs[i] != nil {
 			offset := int64(-1)
 			if se := (*stepError)(nil); errors.As(errs[i], &se) && se.log == mainLog {
@@ -154,6 +161,16 @@ func (st *stage) transact(ctx context.Context, s *kgo.GroupTransactSession, in m
 	return nil
 }
 
+// awaits tells what a shard waits for, if that is why it did not apply its slice; and how far its time has to go on for that to come.
+func (st *stage) awaits(p int32, err error) *awaited {
+	gap, at := (*missing)(nil), (*stepError)(nil)
+	b, ok := st.shards[p].machineOf().(*behaviour)
+	if !ok || !errors.As(err, &gap) || !errors.As(err, &at) || at.log != mainLog {
+		return nil
+	}
+	return &awaited{missing: *gap, before: at.index, at: b.reached(), agent: b.agent.hash}
+}
+
 // apply runs one slice on a shard and returns its journal.
 func (st *stage) apply(sh *shard, slice *[2][]*kgo.Record, now int64) (j journal, err error) {
 	sh.begin(now, true)
@@ -163,7 +180,7 @@ func (st *stage) apply(sh *shard, slice *[2][]*kgo.Record, now int64) (j journal
 		for log, records := range slice {
 			for i, kr := range records {
 				r := asRecord(kr)
-				at.log, at.offset = log, r.offset
+				at.log, at.offset, at.index = log, r.offset, i
 				if log == controlLog {
 					j.control = append(j.control, r)
 				} else if i == 0 {
@@ -193,6 +210,7 @@ func (st *stage) apply(sh *shard, slice *[2][]*kgo.Record, now int64) (j journal
 // stepError says on which record a shard failed.
 type stepError struct {
 	log    int
+	index  int // of it in its slice
 	offset int64
 	err    error
 }
@@ -202,7 +220,7 @@ func (e *stepError) Error() string { return fmt.Sprintf("at offset %d: %v", e.of
 func (e *stepError) Unwrap() error { return e.err }
 
 // committed does what follows a commit of a shard beside the log: it ends a failure, and holds back a shard that runs ahead.
-func (st *stage) committed(cl *kgo.Client, p int32, sh *shard) {
+func (st *stage) committed(ctx context.Context, cl *kgo.Client, p int32, sh *shard, taken int) {
 	if fl := st.failed[p]; fl != nil {
 		b, ok := sh.machine.(*behaviour)
 		switch {
@@ -224,6 +242,12 @@ func (st *stage) committed(cl *kgo.Client, p int32, sh *shard) {
 		delete(st.waiting, p)
 		cl.ResumeFetchPartitions(st.both(p))
 	}
+	if w := st.awaited[p]; w != nil && w.before > 0 {
+		if w.before -= taken; w.before <= 0 { // it is the next one now
+			w.before = 0
+			st.wait(ctx, cl, p, w)
+		}
+	}
 	b, ok := sh.machine.(*behaviour)
 	if !ok {
 		return
@@ -235,7 +259,9 @@ func (st *stage) committed(cl *kgo.Client, p int32, sh *shard) {
 		st.log.Info("events paused: too far ahead of the relation stage", "partition", p, "ahead", time.Duration(ahead)*time.Millisecond)
 	case ahead < st.cfg.MaxAhead.Milliseconds()*9/10 && st.held[p]:
 		delete(st.held, p)
-		cl.ResumeFetchPartitions(map[string][]int32{st.in[1]: {p}})
+		if w := st.awaited[p]; w == nil || w.before > 0 {
+			cl.ResumeFetchPartitions(map[string][]int32{st.in[1]: {p}})
+		}
 	}
 }
 

@@ -58,10 +58,12 @@ func (l *labLog) Write(p []byte) (int, error) {
 	return l.buf.Write(p)
 }
 
-func newLab(t *testing.T) *lab {
+func newLab(t *testing.T) *lab { return newLabOf(t, 2, 1) }
+
+func newLabOf(t *testing.T, partitions, facts int) *lab {
 	t.Parallel()
 	l := &lab{T: t, topics: DefaultTopics(), set: setOf(t, strict), g: stream(1, 5000, 12)}
-	l.topics.Partitions, l.topics.FactsPartitions = 2, 1
+	l.topics.Partitions, l.topics.FactsPartitions = partitions, facts
 	l.cluster, l.adm = fakeCluster(t, kfake.NumBrokers(1), kfake.GroupMinSessionTimeout(100*time.Millisecond), kfake.BrokerConfigs(map[string]string{"group.initial.rebalance.delay.ms": "0"}))
 	if err := ApplyTopics(t.Context(), l.adm, planned(t, l.adm, l.topics.Specs(false, 1)), func(Change) {}); err != nil {
 		t.Fatal(err)

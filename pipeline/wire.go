@@ -33,6 +33,8 @@ const (
 	controlFeedback = "feedback" // what a person wants
 	controlExpire   = "expire"   // the wall clock says that a breaker's duration is over
 	controlMissed   = "missed"   // the wall clock says that an ack did not come
+	controlWait     = "wait"     // an event waits for a day to be closed: the time of its shard goes on to it
+	controlBaseline = "baseline" // to the behaviour stage: what a person has decided about a baseline
 	controlResume   = "resume"   // what outlives logs that are made anew, see Resume
 )
 
@@ -51,7 +53,10 @@ type control struct {
 	Offset   int64  `json:"offset,omitempty"`
 
 	Persona string          `json:"persona,omitempty"`
-	Hash    uint64          `json:"hash,omitempty"` // of a scope
+	Fork    string          `json:"fork,omitempty"`
+	Ruling  *ruling         `json:"ruling,omitempty"`
+	Closing bool            `json:"closing,omitempty"` // days were closed before the logs were made anew
+	Hash    uint64          `json:"hash,omitempty"`    // of a scope
 	Open    bool            `json:"open,omitempty"`
 	Scope   event.Scope     `json:"scope,omitzero"`
 	Epoch   int64           `json:"epoch,omitempty"`

@@ -1,0 +1,184 @@
+package pipeline
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/state"
+)
+
+// Days that close while the engine runs, on kfake.
+
+// office is a lab in which events of several days wait to be judged.
+func office(t *testing.T, days int) (l *lab, lines [][]byte) {
+	l = newLabOf(t, 3, 2)
+	l.set = none
+	lines = workOf(7, days, false)
+	var records []*kgo.Record
+	for _, line := range lines {
+		var d event.Decoder
+		var e event.Event
+		if err := d.Decode(line, &e); err != nil {
+			t.Fatal(err)
+		}
+		records = append(records, &kgo.Record{Topic: l.topics.Events, Partition: -1, Key: event.AppendKey(nil, e.Tenant, e.Agent.ID), Value: line})
+	}
+	if err := l.cl.ProduceSync(t.Context(), records...).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	return l, lines
+}
+
+// shelves is what the topic says: the snapshots of each day that are listed, and whether a list names one that is not there.
+func (l *lab) shelves() (out []string, days int) {
+	l.Helper()
+	have, books := pieces{}, map[bookName]bool{}
+	listed := map[string]bool{}
+	for _, r := range l.read(l.topics.Baselines, 0) {
+		name, whole := have.add(r.Key, r.Value)
+		if name == "" {
+			continue
+		}
+		if b, ok := bookOf(name); ok {
+			m := &baselines.Model{}
+			rd := baselines.Reader{B: whole}
+			if m.Decode(&rd); rd.Err != nil || m.Hash() != b.hash {
+				l.Errorf("snapshot %s does not read as what it says: %v", name, rd.Err)
+			}
+			books[b] = true
+			continue
+		}
+		c := &Closing{}
+		if err := json.Unmarshal(whole, c); err != nil {
+			l.Fatal(err)
+		}
+		if c.From == noTime {
+			continue
+		}
+		if c.From != c.To {
+			l.Errorf("a run of days: %+v", c)
+		}
+		place := fmt.Sprint(c.Owner, " ", c.From)
+		if listed[place] {
+			l.Errorf("day %d of shard %d is closed twice", c.From-midnight/baselines.DayMS, c.Owner)
+		}
+		listed[place] = true
+		days++
+		for i := range c.Entries {
+			e := &c.Entries[i]
+			if !books[e.book()] {
+				l.Errorf("day %d lists snapshot %v, which is not there", c.From-midnight/baselines.DayMS, e.book())
+			}
+			out = append(out, fmt.Sprintf("%d %s/%s/%s %s", c.From-midnight/baselines.DayMS, e.Tenant, e.Persona, e.Fork, e.Hash))
+		}
+	}
+	slices.Sort(out)
+	return out, days
+}
+
+// closedBy is what a replay of the same events says.
+func closedBy(t *testing.T, lines [][]byte, days int64) (out []string) {
+	closed, _, _ := learning(t, Replay{}, write(t, "events.jsonl", append(bytes.Join(lines, []byte("\n")), '\n')), 0)
+	for _, c := range closed {
+		var day int64
+		var key, state, hash string
+		var n int
+		fmt.Sscanf(c, "%d %s %s %d events %d sessions %d agents %s", &day, &key, &state, &n, &n, &n, &hash)
+		if day < days {
+			out = append(out, fmt.Sprintf("%d %s %s", day, key, hash))
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+func (l *lab) bothStages(instance, dir string) Config {
+	c := l.config(instance, l.store(dir))
+	c.Stages = []string{"behaviour", "relation"}
+	c.MaxAhead = 6 * time.Hour
+	return c
+}
+
+func TestSnapshotsOfALiveEngineAreThoseOfAReplay(t *testing.T) {
+	const days = 4
+	l, lines := office(t, days)
+	e := l.start(l.bothStages("1", ""))
+	l.until("three days are closed", func() bool { _, n := l.shelves(); return n >= 2*(days-1) })
+	l.drainedAll()
+	if err := e.end(); err != nil {
+		t.Fatal(err)
+	}
+	got, _ := l.shelves()
+	if diff := gocmp.Diff(closedBy(t, lines, days-1), got); diff != "" {
+		t.Errorf("(-replay +live):\n%s", diff)
+	}
+	if !strings.Contains(l.text(), "events wait for a baseline") || !strings.Contains(l.text(), "the baseline has come") {
+		t.Error("no event had to wait: the test has lost its teeth")
+	}
+}
+
+// drainedAll waits until the group has taken all events.
+func (l *lab) drainedAll() {
+	l.Helper()
+	l.until("all events are committed", func() bool {
+		o, err := l.adm.FetchOffsets(l.Context(), "lab-behaviour")
+		if err != nil {
+			return false
+		}
+		for p := range int32(l.topics.Partitions) {
+			all := l.read(l.topics.Events, p)
+			if x, ok := o.Lookup(l.topics.Events, p); len(all) > 0 && (!ok || x.At <= all[len(all)-1].Offset) {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+func TestSnapshotsSurviveRestarts(t *testing.T) {
+	const days = 6
+	l, lines := office(t, days)
+	dir := t.TempDir()
+	for i := 0; ; i++ {
+		c := l.bothStages("1", "")
+		if i%3 != 2 { // every third has lost its disk and reads the journal and the facts again
+			c.Store.Close()
+			s, err := state.Open(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.Store = s
+		}
+		c.MaxPoll = []int{7, 60, 500}[i%3]
+		e := l.start(c)
+		_, before := l.shelves()
+		l.until("another day is closed", func() bool { _, n := l.shelves(); return n > before || n >= 2*(days-1) })
+		if err := e.end(); err != nil {
+			t.Fatal(err)
+		}
+		c.Store.Close()
+		if _, n := l.shelves(); n >= 2*(days-1) && i > 3 {
+			break
+		}
+		if i > 20 {
+			t.Fatal("it never comes to an end")
+		}
+	}
+	got, _ := l.shelves()
+	if diff := gocmp.Diff(closedBy(t, lines, days-1), got); diff != "" {
+		t.Errorf("(-replay +live):\n%s", diff)
+	}
+	if strings.Contains(l.text(), "level=ERROR") {
+		t.Error("errors in the log")
+	}
+}
