@@ -144,3 +144,10 @@ func (s *Snapshots) Models(present bool, bad func(error)) (out []Stored) {
 	})
 	return out
 }
+
+// SnapshotPrefix is what the keys of all snapshots of a baseline begin with.
+func SnapshotPrefix(k baselines.Key) string {
+	b := append(append([]byte("s|"), k.Tenant...), '|')
+	b = append(event.AppendKeyPart(b, k.Persona), '|')
+	return string(append(event.AppendKeyPart(b, k.Fork), '|'))
+}

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/wayward-sec/wayward/baselines"
@@ -28,6 +29,9 @@ func TestSnapshotsAreWholeInWhateverOrderTheirPiecesCome(t *testing.T) {
 	want := map[string]bool{}
 	for day := range int64(9) {
 		m := modelOfDay(fmt.Sprint("p", day%3), 20_000+day)
+		if key := string(appendSnapshotKey(nil, m.Key, m.Day, m.Hash())); !strings.HasPrefix(key, SnapshotPrefix(m.Key)) {
+			t.Errorf("%s does not begin with %s", key, SnapshotPrefix(m.Key))
+		}
 		want[m.Snapshot()] = true
 		records = append(records, pieced(appendSnapshotKey(nil, m.Key, m.Day, m.Hash()), m.Append(nil), 7)...)
 	}

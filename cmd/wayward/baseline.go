@@ -36,6 +36,7 @@ func newBaseline() *cobra.Command {
 			"  wayward baseline rollback support --tenant acme --day 2026-11-18 --reason 'learned from an incident' --by alice --key alice.pem",
 	}
 	cmd.AddCommand(newBaselineList(), newBaselineShow(), newBaselineDiff(), newBaselineAudit(), newBaselineExport())
+	cmd.AddCommand(newBaselineActs()...)
 	return cmd
 }
 
