@@ -35,7 +35,7 @@ func (o *Odds) Add(failed bool, failure, success float64) {
 	}
 }
 
-// P bounds the probability that the persona's own outcomes ever lead there: Ville's inequality from the start at 0, and anew from each time at the floor.
+// P is about the probability that the persona's own outcomes ever lead there: Ville's inequality from the start at 0, and anew from each time at the floor.
 func (o *Odds) P() float64 {
 	return quantised((1 + float64(o.Held)*math.Exp(oddsFloor)) * math.Exp(-float64(o.L)))
 }
@@ -47,6 +47,7 @@ type IDRun struct {
 	Downs uint32 // a small step down
 	N     uint8  // steps so far, at most 31
 	Any   bool
+	_     [6]uint8 // so that it is saved by copying it
 }
 
 // RunSteps is how many steps are looked at.

@@ -127,6 +127,7 @@ const Odd = 0.01
 // is all days on which it did anything.
 type RarityModel struct {
 	Days       uint64 // agent-days with any call, decaying with 60 days, in Units
+	Total      uint64 // … since the first, not decaying: what counts of values are shares of
 	Of         [Fields]Vocabulary
 	Worse      [Circumstances]uint64 // agent-days on which it happened, likewise
 	Quarantine []Quarantined         // by field and hash
@@ -330,6 +331,7 @@ func (o *Vocabulary) insert(x Value) {
 func (v *RarityModel) Learn(m *Model, d *RarityDelta, terms Terms) {
 	day := int32(m.Day)
 	v.Days = Decayed(v.Days, halfLife60) + min(d.Days, maxDay)*Unit
+	v.Total = min(v.Total+min(d.Days, maxDay), 1<<56)
 	for c := range v.Worse {
 		v.Worse[c] = Decayed(v.Worse[c], halfLife60) + min(d.Worse[c], maxDay)*Unit
 	}
@@ -642,6 +644,7 @@ func (v *RarityModel) derive(day int64) {
 // Append encodes the model.
 func (v *RarityModel) Append(b []byte) []byte {
 	b = binary.AppendUvarint(b, v.Days)
+	b = binary.AppendUvarint(b, v.Total)
 	for _, n := range v.Worse {
 		b = binary.AppendUvarint(b, n)
 	}
@@ -696,7 +699,7 @@ func (x *Value) append(b []byte, f Field) []byte {
 
 // Decode reads what Append wrote and derives the rest.
 func (v *RarityModel) Decode(r *Reader) {
-	*v = RarityModel{Days: r.count()}
+	*v = RarityModel{Days: r.count(), Total: r.count()}
 	for c := range v.Worse {
 		v.Worse[c] = r.count()
 	}

@@ -87,9 +87,12 @@ func (r *Rings) Move(w int, from, to int64) {
 	}
 }
 
-// Begin begins a block: nothing was seen in it, and the sums are added up anew, so that what rounding left does not stay.
-func (r *Rings) Begin(w int) {
+// Begin begins a block: nothing was seen in it, and the sums are added up anew, so that what rounding left does not stay; empty says that there is nothing.
+func (r *Rings) Begin(w int, empty bool) {
 	clear(r.Tops(w))
+	if empty {
+		return
+	}
 	sums := r.Sums(w)
 	clear(sums)
 	for i := range RingSteps {

@@ -43,7 +43,7 @@ type Step struct {
 }
 
 // Sink tells whether the call moves something that cannot be taken back.
-func (s Step) Sink() bool { return s.Class&1 != 0 }
+func (s Step) Sink() bool { return s.Class&1 != 0 && s.Class >= symbolHashes }
 
 // Symbol is what the hash of a call stands for.
 type Symbol struct {
@@ -201,7 +201,9 @@ func (w *walk) push(s Step) {
 	w.ended = s.ended()
 	w.last = [...]uint32{s.Call, w.last[0], w.last[1]}
 	w.class = s.Class
-	w.sinks = w.sinks<<1 | uint8(s.Class&1)
+	if w.sinks <<= 1; s.Sink() {
+		w.sinks |= 1
+	}
 	w.n++
 }
 
@@ -314,7 +316,7 @@ func (m *SequenceModel) knows(symbol uint32) bool {
 	return ok
 }
 
-// p is the probability of a step where the walk stands. Products are rounded before they are added, so that machines that fuse both agree.
+// p is the probability of a call where the walk stands, however it ends. Products are rounded before they are added, so that machines that fuse both agree.
 func (m *SequenceModel) p(w *walk, s Step) float64 {
 	p, ok := 0.0, false
 	if w.n > 0 {
@@ -342,8 +344,13 @@ func (m *SequenceModel) p(w *walk, s Step) float64 {
 			p = m.refine(p, after(c, w.last[1]), s.Call)
 		}
 	}
+	return p
+}
+
+// outcome is the probability of how a call ended.
+func (m *SequenceModel) outcome(s Step) float64 {
 	if s.Call == endSymbol {
-		return p
+		return 1
 	}
 	c, o := after(outcomeSeed, s.Call)&upper, outcomeSymbols+uint64(s.Outcome)
 	q, ok := m.find(c | o)
@@ -355,7 +362,7 @@ func (m *SequenceModel) p(w *walk, s Step) float64 {
 			q *= back
 		}
 	}
-	return p * q
+	return q
 }
 
 // plain is the probability of a call whatever came before. A new tool of a familiar class is no great surprise.
@@ -386,7 +393,7 @@ func (m *SequenceModel) refine(p float64, context uint64, symbol uint32) float64
 
 // cost is the surprise of a step in 1/1024 bits.
 func (m *SequenceModel) cost(w *walk, s Step) int32 {
-	f := math.Float64bits(m.p(w, s))
+	f := math.Float64bits(m.p(w, s) * m.outcome(s))
 	return min(max((1023-int32(f>>52))*seqBit-int32(log2Of[f>>42&1023]), 0), seqMost)
 }
 
@@ -552,10 +559,10 @@ func (m *SequenceModel) Symbol(id uint32) *Symbol {
 	case beginSymbol, endSymbol:
 		return &Symbol{ID: id}
 	}
-	return lookUp(m.symbols, id)
+	return symbolIn(m.symbols, id)
 }
 
-func lookUp(in []Symbol, id uint32) *Symbol {
+func symbolIn(in []Symbol, id uint32) *Symbol {
 	if i, ok := slices.BinarySearchFunc(in, id, func(s Symbol, id uint32) int { return cmp.Compare(s.ID, id) }); ok {
 		return &in[i]
 	}
@@ -563,7 +570,7 @@ func lookUp(in []Symbol, id uint32) *Symbol {
 }
 
 func (m *SequenceModel) classOf(symbol uint32) uint32 {
-	if s := lookUp(m.symbols, symbol); s != nil {
+	if s := symbolIn(m.symbols, symbol); s != nil {
 		return s.Class
 	}
 	return symbol // the end is a class of its own

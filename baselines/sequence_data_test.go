@@ -94,7 +94,7 @@ func TestFailedBlocksOfHDFSAreTold(t *testing.T) {
 	for i, tr := range train {
 		c := push(nil, tr)
 		var today AgentDay
-		d.Take(nil, &c, uint64(i)+1, 0, &today, LearnFrom, 0)
+		d.Take(nil, &c, uint64(i)+1, 0, &today, LearnAll, 0)
 	}
 	day := Delta{Events: 1, Sessions: uint64(len(train)), AgentDays: uint64(len(train)), Sequence: d}
 	m := &Learn(nil, Key{"lab", "hdfs", ""}, 0, &day, Terms{Approved: true}).Sequence

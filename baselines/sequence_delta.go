@@ -70,7 +70,8 @@ type Fate uint8
 // Fates.
 const (
 	Forget     Fate = iota // it may not be learned
-	LearnFrom              // it is ordinary
+	LearnAll               // whatever it is: the persona is young, or the events are known to be good
+	LearnFrom              // it is ordinary; a sink that the persona never used waits for a person all the same
 	Quarantine             // it is odd: what is new in it waits for others to show it
 	Alerted                // so odd that somebody was called: likewise, and it is no reference beyond what chance explains
 )
@@ -124,28 +125,32 @@ func (d *SequenceDelta) Take(m *SequenceModel, c *Chain, agent uint64, day int64
 			d.refer(c)
 		}
 	}
-	if !m.ready() && fate == LearnFrom {
+	if !m.ready() && fate <= LearnFrom {
 		d.sample(c, agent)
 	}
 	d.stamp++
 	var w walk
 	n := c.learnable()
-	today.Begin(day, n*len(contexts{}))
+	today.Begin(day, n*perStep)
+	fresh := uint8(0) // as walk.sinks, of sinks that the persona never used
 	for i := range n {
 		s := c.kinds[c.steps[i]]
-		d.learn(m, &w, s, agent, today, fate)
+		if fresh <<= 1; fate == LearnFrom && s.Sink() && m.ready() && !m.established(s.Call) {
+			fresh |= 1
+		}
+		d.learn(m, &w, s, agent, today, fate <= LearnFrom, fresh)
 		w.push(s)
 	}
 }
 
-func (d *SequenceDelta) learn(m *SequenceModel, w *walk, s Step, agent uint64, today *AgentDay, fate Fate) {
+func (d *SequenceDelta) learn(m *SequenceModel, w *walk, s Step, agent uint64, today *AgentDay, ordinary bool, fresh uint8) {
 	cs := w.contexts(s)
 	for i, c := range cs {
 		if c == 0 {
 			continue
 		}
 		key := cs.gram(i, s)
-		if fate == LearnFrom {
+		if ordinary && fresh&(2<<reach[i]-1) == 0 {
 			if k := d.count(key); k != nil && k.stamp != d.stamp {
 				k.stamp = d.stamp
 				k.n = addSaturating32(k.n, 1)
@@ -153,6 +158,9 @@ func (d *SequenceDelta) learn(m *SequenceModel, w *walk, s Step, agent uint64, t
 					k.u = addSaturating32(k.u, 1)
 				}
 			}
+			continue
+		}
+		if m == nil {
 			continue
 		}
 		if j, ok := m.at(key); ok && m.grams[j].u >= seqFloor {
@@ -590,8 +598,11 @@ type AgentDay struct {
 	big   *[32]uint64 //
 }
 
-// smallest is how many n-grams the small filter takes: those of a session of one call.
-const smallest = 14
+// smallest is how many n-grams the small filter takes: those of a session of one call and its end, of perStep each, about.
+const (
+	smallest = 16
+	perStep  = 8
+)
 
 // Begin readies it for n more n-grams on a day.
 func (a *AgentDay) Begin(day int64, n int) {

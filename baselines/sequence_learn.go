@@ -3,6 +3,7 @@ package baselines
 import (
 	"cmp"
 	"encoding/binary"
+	"maps"
 	"math"
 	"math/bits"
 	"slices"
@@ -174,11 +175,17 @@ func item(prev, symbol uint32) uint64 { return uint64(prev)<<32 | uint64(symbol)
 
 func (m *SequenceModel) item(h *held) uint64 {
 	for _, s := range [...]uint32{h.symbol, h.prev} {
-		if i, ok := m.at(noContext | uint64(s)); s >= symbolHashes && (!ok || m.grams[i].u < seqFloor) {
+		if s >= symbolHashes && !m.established(s) {
 			return item(newSymbol, s)
 		}
 	}
 	return item(h.prev, h.symbol)
+}
+
+// established tells whether the persona has used a call often enough for it to count.
+func (m *SequenceModel) established(call uint32) bool {
+	i, ok := m.at(noContext | uint64(call))
+	return ok && m.grams[i].u >= seqFloor
 }
 
 // said is what a person said of an item or of what it is part of: 1 yes, −1 no, 0 nothing.
@@ -205,7 +212,7 @@ func (m *SequenceModel) accept(of *Model, terms Terms) {
 		return h.crowd() >= need && uint64(h.days) >= terms.AcceptDays
 	}
 	shifts := map[uint64]*Shift{}
-	tell := func(h *held, waits bool) {
+	tell := func(h *held) {
 		it := m.item(h)
 		s := shifts[it]
 		if s == nil {
@@ -214,33 +221,32 @@ func (m *SequenceModel) accept(of *Model, terms Terms) {
 		}
 		s.Agents = max(s.Agents, int(h.crowd()))
 		s.Days = max(s.Days, int(h.days))
-		s.Waits = s.Waits || waits
 	}
-	for i := range m.held {
-		h := &m.held[i]
-		switch said := m.said(h); {
-		case said < 0 || !enough(h):
-		case said == 0 && h.sink:
-			if !h.asked {
-				h.asked = true
-				tell(h, true)
-			}
-		default:
-			tell(h, false)
+	flush := func(waits bool) {
+		for _, it := range slices.Sorted(maps.Keys(shifts)) {
+			shifts[it].Waits = waits
+			of.Shifts = append(of.Shifts, *shifts[it])
 		}
+		clear(shifts)
 	}
-	m.admit(func(h *held) bool {
+	taken := func(h *held) bool {
 		said := m.said(h)
 		return enough(h) && (said > 0 || said == 0 && !h.sink)
-	})
-	items := make([]uint64, 0, len(shifts))
-	for it := range shifts {
-		items = append(items, it)
 	}
-	slices.Sort(items)
-	for _, it := range items {
-		of.Shifts = append(of.Shifts, *shifts[it])
+	for i := range m.held {
+		if h := &m.held[i]; taken(h) {
+			tell(h)
+		}
 	}
+	flush(false)
+	m.admit(taken)
+	for i := range m.held { // after what was taken: that decides what is new about the rest
+		if h := &m.held[i]; enough(h) && m.said(h) == 0 && !h.asked {
+			h.asked = true
+			tell(h)
+		}
+	}
+	flush(true)
 }
 
 // admit moves what is held into the counts.

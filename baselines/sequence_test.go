@@ -118,8 +118,9 @@ func (l *lab) push(c *Chain, tool int, failed bool, intent string) bool {
 func (l *lab) end(c *Chain, agent uint64) float64 {
 	c.End(l.model())
 	p := c.P(l.model())
-	fate := LearnFrom
+	fate := LearnAll
 	if l.m != nil && l.m.State != Learning {
+		fate = LearnFrom
 		switch {
 		case p < l.alpha:
 			fate = Alerted
@@ -379,4 +380,56 @@ func BenchmarkSequence(b *testing.B) {
 			i++
 		}
 	})
+}
+
+func TestAChainIsTheSameAfterARestartAtAnyStep(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	w := newWorkload(rng, 14, 8, .05, .1)
+	l := newLab()
+	again := func(in interface{ Append([]byte) []byte }, out interface {
+		Append([]byte) []byte
+		Decode(*Reader)
+	}) {
+		t.Helper()
+		r := Reader{B: in.Append(nil)}
+		out.Decode(&r)
+		if r.Err != nil || len(r.B) > 0 {
+			t.Fatalf("it does not read what it wrote: %v, %d bytes left", r.Err, len(r.B))
+		}
+		if !bytes.Equal(in.Append(nil), out.Append(nil)) {
+			t.Fatal("it writes something else after a restart")
+		}
+	}
+	for day := range 4 {
+		for range 250 {
+			in := w.pick(rng)
+			calls := w.session(rng, in)
+			if rng.IntN(100) == 0 { // a long one
+				for len(calls) < 700 {
+					calls = append(calls, rng.IntN(60))
+				}
+			}
+			var whole, cut Chain
+			for _, tool := range calls {
+				failed := rng.Float64() < w.err
+				l.push(&whole, tool, failed, "i")
+				l.push(&cut, tool, failed, "i")
+				var next Chain
+				again(&cut, &next)
+				cut = next
+			}
+			if a, b := whole.Score(l.model()), cut.Score(l.model()); a != b {
+				t.Fatalf("day %d: score %v, cut into pieces %v", day, a, b)
+			}
+			agent := 1 + uint64(rng.IntN(20))
+			l.end(&cut, agent)
+			var today AgentDay
+			again(l.today[agent], &today)
+		}
+		var d SequenceDelta
+		again(&l.d.Sequence, &d)
+		l.close()
+		var m SequenceModel
+		again(l.model(), &m)
+	}
 }

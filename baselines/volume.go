@@ -69,7 +69,7 @@ func Fixed(x float64) int64 {
 	case x >= 1<<32:
 		return 1 << 48
 	}
-	return int64(math.Round(x * fixed))
+	return int64(x*fixed + 0.5)
 }
 
 // Whole is a count that may be a fraction, in Units. Beyond 2^46 it is cut off: nobody does so much.
@@ -80,7 +80,7 @@ func Whole(x float64) int64 {
 	case x >= 1<<46:
 		return 1 << 54
 	}
-	return int64(math.Round(x * Unit))
+	return int64(x*Unit + 0.5)
 }
 
 func plus(a, b int64) int64 {

@@ -19,7 +19,7 @@ func (c Count) Score(x float64) float64 {
 	if !(y > mu) || !(mu > 0) {
 		return 0
 	}
-	s := (y*math.Log(y/mu) - (y+c.K)*math.Log((y+c.K)/(mu+c.K))) * (1 / math.Ln10)
+	s := (y*logOf(y/mu) - (y+c.K)*logOf((y+c.K)/(mu+c.K))) * (1 / math.Ln10)
 	switch {
 	case !(s > 0):
 		return 0
@@ -70,22 +70,27 @@ func (c Count) Quantile(p float64) float64 {
 // Screen is a count below which there is nothing to look at closely: 2.5 standard deviations and one event's worth above the mean.
 func (c Count) Screen() float64 { return c.M + 2.5*math.Sqrt(c.Variance()) + c.Phi }
 
-// lnTable are logarithms of (128+i+½)/128.
-var lnTable = func() (t [128]float64) {
+// lnTable are the logarithms of 1, 1+1/128, … 2.
+var lnTable = func() (t [129]float64) {
 	for i := range t {
-		t[i] = math.Log(1 + (float64(i)+0.5)/128)
+		t[i] = math.Log(1 + float64(i)/128)
 	}
 	return t
 }()
 
-// LogSize is ln(1+x) within 0.004, a twelfth of a bin, at a tenth of the cost: for what is counted in bins. 0 for what is not positive.
+// logOf is the logarithm of a normal number above zero, within a hundred-thousandth, in a fifth of the time: for scores, which are counted in bins.
+func logOf(x float64) float64 {
+	b := math.Float64bits(x)
+	i := b >> 45 & 127
+	part := float64(b&(1<<45-1)) * (1.0 / (1 << 45))
+	lo := lnTable[i]
+	return float64(int(b>>52)-1023)*math.Ln2 + lo + part*(lnTable[i+1]-lo)
+}
+
+// LogSize is ln(1+x), as logOf has it; 0 for what is not positive.
 func LogSize(x float64) float64 {
 	if !(x > 0) {
 		return 0
 	}
-	if x < 4 {
-		return math.Log1p(x) // where a bin of small counts would show
-	}
-	b := math.Float64bits(1 + x)
-	return float64(int(b>>52)-1023)*math.Ln2 + lnTable[b>>45&127]
+	return logOf(1 + x)
 }

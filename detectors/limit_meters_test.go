@@ -115,7 +115,7 @@ func (h *host) Contribute(slot byte, scope policy.Scope, id string, list []Contr
 
 func (h *host) observe(e *event.Event) {
 	h.event, h.time = e, e.Time
-	x := Scene{Host: h, Time: e.Time, Agent: h.memory(h.agents, e.Tenant+"|"+e.Agent.ID), Who: h.panel.Who(e.Tenant, e.Persona, "")}
+	x := Scene{Host: h, Time: e.Time, Agent: h.memory(h.agents, e.Tenant+"|"+e.Agent.ID), Who: h.panel.Who(e.Tenant, e.Persona, ""), Delta: &baselines.Delta{}}
 	h.panel.Observe(&x, e)
 }
 
@@ -685,7 +685,7 @@ func TestLimitsOfAllScopesMeasuresAndWindowsEqualTheNaiveOracle(t *testing.T) {
 
 		var got []string
 		for _, f := range h.found {
-			if f.Activity == event.Create {
+			if f.Activity == event.Create && f.Detector == "limit" {
 				got = append(got, f.Rule+" "+f.ScopeID+" by "+f.Refs[len(f.Refs)-1].ID)
 				crossed[f.Measure+" per "+f.ScopeType]++
 				crossed[f.Rule[strings.Index(f.Rule+"/", "/"):]]++
@@ -883,7 +883,7 @@ func benchmark(b *testing.B, p *Panel, n int, show func(p *Panel, x *Scene, e *e
 	for i := range order {
 		order[i] = int32(zipf.Uint64())
 	}
-	x := Scene{Host: host, Who: p.Who("acme", "clerk", "")}
+	x := Scene{Host: host, Who: p.Who("acme", "clerk", ""), Delta: &baselines.Delta{}}
 	observe := func(i int) {
 		k, a := i%len(events), &agents[order[i%len(order)]]
 		e := &events[k]

@@ -335,7 +335,7 @@ func TestCallsThatViolateNothingCostNoAllocation(t *testing.T) {
 	events := calls(200)
 	var memory, session Memory
 	host := &stub{partials: &Partials{}, memory: &session}
-	x := Scene{Host: host, Who: p.Who("acme", "clerk", ""), Agent: &memory}
+	x := Scene{Host: host, Who: p.Who("acme", "clerk", ""), Agent: &memory, Delta: &baselines.Delta{}}
 	round := func() {
 		for i := range events {
 			e := &events[i]

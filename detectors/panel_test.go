@@ -3,6 +3,7 @@ package detectors
 import (
 	"testing"
 
+	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
 )
 
@@ -14,7 +15,7 @@ func BenchmarkPanel(b *testing.B) {
 	if err := d.Decode(line, &e); err != nil {
 		b.Fatal(err)
 	}
-	x := Scene{Host: h, Agent: &Memory{}, Who: h.panel.Who("acme", "support", "")}
+	x := Scene{Host: h, Agent: &Memory{}, Delta: &baselines.Delta{}, Who: h.panel.Who("acme", "support", "")}
 	h.event = &e
 	b.ReportAllocs()
 	c := new(event.Event)

@@ -3,6 +3,7 @@ package detectors
 import (
 	"encoding/binary"
 	"encoding/json"
+	"math/bits"
 	"slices"
 	"strings"
 
@@ -29,6 +30,21 @@ type rarity struct {
 	fresh   []novelty
 	ps      []float64
 	domains []string
+	shape   shape
+	known   [1024]knownShape
+}
+
+// shape are hashes of what an event shows but for its user and its address: most events of an agent have one of a few dozens.
+type shape struct {
+	all                                      uint64
+	tool, pair, server, definition, resource uint64 // 0: it has none
+	domain                                   uint64 // of the first of its domains
+}
+
+// knownShape says that all of a shape is known to a model. It follows from the model alone.
+type knownShape struct {
+	all   uint64
+	model string // its hash
 }
 
 func newRarity(slot byte, set *policy.Set) Detector { return &rarity{slot: slot, set: set} }
@@ -63,17 +79,15 @@ func (d *rarity) Observe(x *Scene, e *event.Event) {
 	}
 	d.values = d.values[:0]
 	switch e.Kind {
-	case event.ToolCall:
-		d.call(e)
-	case event.Handoff, event.Message:
+	case event.ToolCall, event.Handoff, event.Message:
 	case event.Audit:
 		d.registered(x, e)
 		return
 	default:
 		return
 	}
-	d.edge(e)
-	if len(d.values) == 0 {
+	to := recipient(e)
+	if e.Kind != event.ToolCall && to == "" {
 		return
 	}
 	p := x.Agent.Ensure(d.slot).(*acquaintance)
@@ -94,13 +108,37 @@ func (d *rarity) Observe(x *Scene, e *event.Event) {
 		p.marks |= countedMark
 		x.Delta.Rarity.Days++
 	}
+	whole := -1 // how many of the values are of the shape, if they have to be looked at
+	if e.Kind == event.ToolCall {
+		d.hash(e)
+		if k := &d.known[d.shape.all%uint64(len(d.known))]; m == nil || k.all != d.shape.all || k.model != x.Base.Hash() || learn && !p.showed(d.shape.all) {
+			d.spread(e)
+			whole = len(d.values)
+		}
+		if e.User != "" {
+			d.add(baselines.UserField, xxhash.Sum64String(e.User))
+		}
+		if v := e.Destination.Value; v != "" {
+			d.add(baselines.AddressField, folded(v))
+		}
+	}
+	if to != "" {
+		d.edge(e, to)
+	}
 	fresh := false
 	for i := range d.values {
 		v := &d.values[i]
 		if v.known = m != nil && m.Known(v.field, v.hash); !v.known {
 			fresh = true
+			whole = min(whole, i) // so that it is less than it was if it is one of the shape's
 		} else if learn {
 			d.learn(x, e, p, v, false)
+		}
+		if i+1 == whole && m != nil {
+			d.known[d.shape.all%uint64(len(d.known))] = knownShape{d.shape.all, x.Base.Hash()}
+			if learn {
+				p.shows(d.shape.all)
+			}
 		}
 	}
 	if !fresh {
@@ -148,53 +186,86 @@ func (d *rarity) add(f baselines.Field, hash uint64) {
 	d.values = append(d.values, value{hash: hash, field: f})
 }
 
-// call gathers what a tool call shows.
-func (d *rarity) call(e *event.Event) {
-	t := &e.Tool
-	tool := xxhash.Sum64String(t.Name)
-	d.add(baselines.ToolField, tool)
+// hash takes the hashes of a tool call's shape.
+func (d *rarity) hash(e *event.Event) {
+	t, k := &e.Tool, &d.shape
+	*k = shape{tool: xxhash.Sum64String(t.Name)}
+	all, of := k.tool, k.tool
 	if e.Intent != "" {
-		d.add(baselines.IntentToolField, mixed(xxhash.Sum64String(e.Intent), tool))
+		k.pair = mixed(xxhash.Sum64String(e.Intent), k.tool)
+		all = mixed(k.pair, 1)
 	}
-	of := tool
 	if t.Server != "" {
-		server := xxhash.Sum64String(t.Server)
-		d.add(baselines.ServerField, server)
-		of = mixed(server, tool)
+		k.server = xxhash.Sum64String(t.Server)
+		of = mixed(k.server, k.tool)
+		all = mixed(all, k.server)
 	}
 	if t.DefinitionHash != "" {
-		d.add(baselines.DefinitionField, mixed(mixed(of, xxhash.Sum64String(t.HashVersion)), xxhash.Sum64String(t.DefinitionHash)))
+		k.definition = mixed(mixed(of, xxhash.Sum64String(t.HashVersion)), xxhash.Sum64String(t.DefinitionHash))
+		all = mixed(all, k.definition)
 	}
 	if r := &e.Resource; r.Type != "" {
-		h := mixed(folded(r.Type), folded(r.Environment))
+		k.resource = mixed(xxhash.Sum64String(r.Type), xxhash.Sum64String(r.Environment))
 		for _, l := range r.Labels {
-			h += folded(l) // in any order
+			k.resource += xxhash.Sum64String(l) // in any order
 		}
-		d.add(baselines.ResourceField, h)
+		if c := r.Classification; c != "" && !slices.Contains(r.Labels, c) { // it is one of them to a persona
+			k.resource += xxhash.Sum64String(c)
+		}
+		all = mixed(all, k.resource^2)
 	}
-	if e.User != "" {
-		d.add(baselines.UserField, xxhash.Sum64String(e.User))
+	d.domains = d.domains[:0]
+	if to := &e.Destination; to.Domain != "" {
+		d.domains = append(d.domains, to.Domain)
+		k.domain = folded(to.Domain)
+		all = mixed(all, k.domain^3)
+	} else if to.Value != "" || to.Kind != "" {
+		if d.domains = policy.Domains(d.domains, to); len(d.domains) == 0 {
+			d.domains = append(d.domains, "")
+		}
+		for i, s := range d.domains {
+			h := domainHash(s, to.Kind)
+			if i == 0 {
+				k.domain = h
+			}
+			all = mixed(all, h^4)
+		}
 	}
-	to := &e.Destination
-	if to.Domain == "" && to.Value == "" && to.Kind == "" {
-		return
+	k.all = max(all, 1)
+}
+
+// domainHash is the hash of a domain; of a destination without one, that of its kind.
+func domainHash(domain, kind string) uint64 {
+	if domain == "" {
+		return mixed(1, folded(kind))
 	}
-	d.domains = policy.Domains(d.domains[:0], to)
-	if len(d.domains) == 0 {
-		d.domains = append(d.domains, "")
+	return folded(domain)
+}
+
+// spread gathers the values of the shape.
+func (d *rarity) spread(e *event.Event) {
+	k := &d.shape
+	d.add(baselines.ToolField, k.tool)
+	if k.pair != 0 {
+		d.add(baselines.IntentToolField, k.pair)
+	}
+	if k.server != 0 {
+		d.add(baselines.ServerField, k.server)
+	}
+	if k.definition != 0 {
+		d.add(baselines.DefinitionField, k.definition)
+	}
+	if k.resource != 0 {
+		d.add(baselines.ResourceField, k.resource)
 	}
 	for i, s := range d.domains {
-		domain := folded(s)
-		if s == "" {
-			domain = mixed(1, folded(to.Kind))
+		domain := k.domain
+		if i > 0 {
+			if domain = domainHash(s, e.Destination.Kind); slices.ContainsFunc(d.values, func(v value) bool { return v.hash == domain }) {
+				continue
+			}
 		}
-		if i > 0 && slices.ContainsFunc(d.values, func(v value) bool { return v.hash == domain }) {
-			continue
-		}
-		d.values = append(d.values, value{hash: domain, field: baselines.DomainField, domain: uint8(i)}, value{hash: mixed(domain, tool), field: baselines.ToolDomainField, domain: uint8(i)})
-	}
-	if to.Value != "" {
-		d.add(baselines.AddressField, folded(to.Value))
+		d.values = append(d.values, value{hash: domain, field: baselines.DomainField, domain: uint8(i)}, value{hash: mixed(domain, k.tool), field: baselines.ToolDomainField, domain: uint8(i)})
 	}
 }
 
@@ -211,11 +282,7 @@ func recipient(e *event.Event) string {
 }
 
 // edge gathers to whom the event goes: to which persona, if a persona lists the agent.
-func (d *rarity) edge(e *event.Event) {
-	to := recipient(e)
-	if to == "" {
-		return
-	}
+func (d *rarity) edge(e *event.Event, to string) {
 	if persona := d.set.PersonaOf(e.Tenant, to); persona != "" {
 		d.add(baselines.EdgeField, mixed(2, xxhash.Sum64String(persona)))
 		return
@@ -295,9 +362,14 @@ func (d *rarity) domain(e *event.Event, v *value) string {
 	return strings.ToLower(e.Destination.Kind) + ":"
 }
 
-// ResourceClass names a class of resources: type, environment and labels, each after a bar.
+// ResourceClass names a class of resources: type, environment and labels, each after a bar. The classification is one of the labels.
 func ResourceClass(r *event.Resource) string {
-	return strings.ToLower(r.Type + "|" + r.Environment + "|" + strings.Join(r.Labels, ","))
+	labels := slices.Clone(r.Labels)
+	if c := r.Classification; c != "" && !slices.Contains(labels, c) {
+		labels = append(labels, c)
+	}
+	slices.Sort(labels)
+	return r.Type + "|" + r.Environment + "|" + strings.Join(labels, ",")
 }
 
 // prefixOf is the part of a hash that people compare.
@@ -581,13 +653,12 @@ func (d *rarity) registered(x *Scene, e *event.Event) {
 	}
 }
 
-// acquaintance is what an agent has shown on its day, so that a value counts once, and the findings that may still grow. Most agents show one value of a
-// field a day: that lies here.
+// acquaintance is what an agent has shown on its day, so that a value counts once, and the findings that may still grow.
 type acquaintance struct {
 	day   uint16
-	marks uint16 // bit per field that has brought something new; and
-	few   [baselines.Fields]uint16
-	more  *acquaintances
+	marks uint16                   // bit per field that has brought something new; and
+	few   [baselines.Fields]uint16 // the newest value of each field: mostly the next event's, too
+	more  *acquaintances           // nil until a field shows a second one
 }
 
 const (
@@ -599,15 +670,16 @@ const (
 var _ uint16 = circumstanceMark << (baselines.Circumstances - 1) // all marks fit
 
 type acquaintances struct {
-	seen [buckets][ways]uint16
-	open tallies
+	shapes [32]uint8 // bits of hashes of shapes all of which have been counted, by other bits
+	seen   [buckets][2]uint64
+	open   tallies
 }
 
-// A table of 112 values, by 16 bits of their hash: 224 bytes, and one value in ten thousand is taken for one that was seen, so it counts a day later. Whether a
-// value is known is never asked here, but of the baseline, by its whole hash.
+// A table of 96 values, by 16 bits of their hash, eight in a bucket: one value in a thousand is taken for one that was seen, so it counts a day later.
+// Whether a value is known is never asked here, but of the baseline, by its whole hash.
 const (
-	buckets = 14
-	ways    = 8
+	buckets = 12
+	lanes   = 0x0001_0001_0001_0001 // a 1 in each 16 bits
 )
 
 // begin forgets what was shown on a day before.
@@ -621,38 +693,66 @@ func (p *acquaintance) begin(t int64) {
 		if len(p.more.open) == 0 {
 			p.more = nil
 		} else {
-			p.more.seen = [buckets][ways]uint16{}
+			*p.more = acquaintances{open: p.more.open}
 		}
 	}
 }
 
 // meets notes a value and tells whether it is the agent's first of that kind on the day, and whether the field's.
 func (p *acquaintance) meets(f baselines.Field, hash uint64) (first, of bool) {
-	h := mixed(hash, uint64(f))
-	k := max(uint16(h>>48), 1)
-	switch p.few[f] {
-	case 0:
-		p.few[f] = k
-		return true, true
-	case k:
+	k := max(uint16(mixed(hash, uint64(f))>>48), 1)
+	last := p.few[f]
+	if last == k {
 		return false, false
 	}
+	p.few[f] = k
 	if p.more == nil {
+		if last == 0 {
+			return true, true
+		}
 		p.more = &acquaintances{}
-	}
-	b := &p.more.seen[uint64(uint32(h))*buckets>>32]
-	for i, s := range b {
-		switch s {
-		case k:
-			return false, false
-		case 0:
-			b[i] = k
-			return true, false
+		for i, k := range p.few {
+			if baselines.Field(i) == f {
+				k = last
+			}
+			if k != 0 {
+				p.more.note(k)
+			}
 		}
 	}
-	copy(b[:], b[1:]) // full: the oldest would count again
-	b[ways-1] = k
-	return true, false
+	return p.more.note(k), last == 0
+}
+
+// note puts a value into the table and tells whether it was not there.
+func (m *acquaintances) note(k uint16) bool {
+	b := &m.seen[uint(k)*buckets>>16]
+	if empty16(b[0]^uint64(k)*lanes)|empty16(b[1]^uint64(k)*lanes) != 0 {
+		return false
+	}
+	for i := range b {
+		if e := empty16(b[i]); e != 0 {
+			b[i] |= uint64(k) << (bits.TrailingZeros64(e) &^ 15)
+			return true
+		}
+	}
+	// Full: the one that came first would count again.
+	b[0] = b[0]>>16 | b[1]<<48
+	b[1] = b[1]>>16 | uint64(k)<<48
+	return true
+}
+
+// empty16 is not 0 if one of the four 16-bit numbers in x is; the lowest bit that is set is the highest of the first such number (Mycroft's test).
+func empty16(x uint64) uint64 { return (x - lanes) &^ x & (lanes << 15) }
+
+// showed tells whether all of a shape has been counted today, nearly for certain. shows notes that it has.
+func (p *acquaintance) showed(all uint64) bool {
+	return p.more != nil && p.more.shapes[all>>59] == uint8(all>>51)|1
+}
+
+func (p *acquaintance) shows(all uint64) {
+	if p.more != nil {
+		p.more.shapes[all>>59] = uint8(all>>51) | 1
+	}
 }
 
 // Append encodes the part.
@@ -675,10 +775,10 @@ func (p *acquaintance) Append(b []byte) []byte {
 	if p.more == nil {
 		return b
 	}
+	b = append(b, p.more.shapes[:]...)
 	for i := range p.more.seen {
-		for _, k := range p.more.seen[i] {
-			b = binary.BigEndian.AppendUint16(b, k)
-		}
+		k := &p.more.seen[i]
+		b = binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(b, k[0]), k[1])
 	}
 	if flags&2 != 0 {
 		b = p.more.open.append(b)
@@ -702,10 +802,13 @@ func (p *acquaintance) Decode(r *baselines.Reader) {
 		return
 	}
 	p.more = &acquaintances{}
+	if len(r.B) < len(p.more.shapes) {
+		r.Fail()
+		return
+	}
+	r.B = r.B[copy(p.more.shapes[:], r.B):]
 	for i := range p.more.seen {
-		for j := range p.more.seen[i] {
-			p.more.seen[i][j] = two()
-		}
+		p.more.seen[i] = [2]uint64{r.Uint64(), r.Uint64()}
 	}
 	if flags&2 != 0 {
 		p.more.open.decode(r)

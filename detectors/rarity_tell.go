@@ -125,10 +125,10 @@ func (d *rarity) why(x *Scene, e *event.Event, m *baselines.RarityModel, worst *
 	}
 	o := &m.Of[worst.field]
 	b.WriteString("; " + event.Thousands(int64(m.Support())) + " agent-days" + whose + " know " + strconv.Itoa(len(o.Values)) + " " + rarities[worst.field].many)
-	b.WriteString(", a new one comes on " + event.Percent(m.New(worst.field)) + " of them")
+	b.WriteString(", a new one comes on " + shareOf(m.New(worst.field)) + " of them")
 	if worst.worst < baselines.Circumstances {
 		b.WriteString(", " + [...]string{"and is sent, paid or granted something", "and is sent, paid or granted something by a tool's result", "and sends, pays, deletes or the like"}[worst.worst] +
-			" on " + event.Percent(m.Happens(worst.worst)))
+			" on " + shareOf(m.Happens(worst.worst)))
 	}
 	if worst.wide && whose == "" {
 		b.WriteString("; no persona of the tenant knows it")
@@ -204,4 +204,12 @@ func (d *rarity) domainOf(e *event.Event) string {
 		return strings.ToLower(d.domains[0])
 	}
 	return e.Destination.Kind
+}
+
+// shareOf is a share as people say it: in percent, or, if that would be too small a number, as one of so many.
+func shareOf(p float64) string {
+	if p < 0.00095 {
+		return event.Odds(p)
+	}
+	return event.Percent(p)
 }

@@ -16,7 +16,8 @@ import (
 // intent; the most surprising call, the cumulative sum and the mean are held against sessions of like length and joined, and the oddest moment of the session
 // against those of other sessions, so that looking at every call costs no false alarms (science §3).
 //
-// One finding covers a session; it is updated when the session has grown a hundred times less likely, or when a signal becomes an alert.
+// One finding covers a session; it is updated when the odds against the session have twice as many digits, and at least two more, or when a signal becomes
+// an alert.
 type sequence struct{ slot byte }
 
 func newSequence(slot byte, _ *policy.Set) Detector { return &sequence{slot} }
@@ -48,7 +49,7 @@ const (
 	sequenceLate = 10_000
 	// quarantineP is the p-value below which a session is not learned from.
 	quarantineP = 1e-2
-	// grown is by how much a session must have grown less likely to be told again.
+	// grown is by how much a session must at least have grown less likely to be told again.
 	grown    = 100
 	maxTold  = 8 // steps in a finding
 	maxUsual = 3
@@ -56,7 +57,7 @@ const (
 
 func (d *sequence) Observe(x *Scene, e *event.Event) {
 	ends := e.Kind == event.Session && e.Phase == event.End
-	if !ends && (e.Kind != event.ToolCall || e.Phase == event.Attempt) || e.Session == "" || x.Terms.Off {
+	if !ends && (e.Kind != event.ToolCall || e.Phase == event.Attempt) || e.Session == "" || x.Delta == nil || x.Terms.Off { // nobody keeps baselines
 		return
 	}
 	memory := x.Session()
@@ -111,7 +112,7 @@ func (d *sequence) judge(x *Scene, e *event.Event, r *run) {
 			r.told.first = min(ref.Time, r.odd[0].Time)
 		}
 		r.odd = nil
-	case p*grown > t.p && alert == t.alert || !alert && t.alert:
+	case p > min(t.p*t.p, t.p/grown) && (t.alert || !alert):
 		return
 	}
 	t := r.told
@@ -246,8 +247,9 @@ func (d *sequence) End(x *Ending) {
 	}
 	r.End(m)
 	p, alpha := r.P(m), 0.0
-	fate := baselines.LearnFrom
+	fate := baselines.LearnAll
 	if x.Base != nil && x.Base.State != baselines.Learning {
+		fate = baselines.LearnFrom
 		alpha = x.Alpha(baselines.SequenceFamily)
 		switch {
 		case r.told != nil && r.told.alert || p < alpha:

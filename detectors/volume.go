@@ -324,7 +324,7 @@ func (v *volumes) count(a *agentVolume, index *[baselines.Windows]int64) (closel
 
 // advance moves the windows on to the event's time and closes the blocks that are over.
 func (v *volumes) advance(a *agentVolume, first *firsts, index *[baselines.Windows]int64) {
-	var over uint8
+	var over, empty uint8
 	for w := range baselines.Windows {
 		from, to := a.Head[w], index[w]
 		if to <= from {
@@ -334,7 +334,9 @@ func (v *volumes) advance(a *agentVolume, first *firsts, index *[baselines.Windo
 			over |= 1 << w
 			v.close(a, first, w, from, to)
 		}
-		a.rings.Move(w, from, to)
+		if a.rings.Move(w, from, to); to-from >= baselines.RingSteps {
+			empty |= 1 << w
+		}
 		a.Head[w] = to
 		if w == baselines.DayWindow {
 			a.forget(index[0])
@@ -345,7 +347,7 @@ func (v *volumes) advance(a *agentVolume, first *firsts, index *[baselines.Windo
 	}
 	for w := range baselines.Windows {
 		if over&(1<<w) != 0 {
-			a.rings.Begin(w)
+			a.rings.Begin(w, empty&(1<<w) != 0)
 			a.Least[w] = 1
 			v.span(a, w)
 			for c := range a.rings.Columns() {
@@ -471,7 +473,7 @@ func (v *volumes) joined(a *agentVolume, first *firsts, w int, sums []float32) (
 			continue
 		}
 		p := v.lens.p(f, w, v.widest(a, w, c), a.size(c, s)/v.lens.of[f].unit)
-		v.ps = append(v.ps, min(p, 0.5)) // what is usual speaks neither for nor against
+		v.ps = append(v.ps, p)
 		if p < least {
 			least, at = p, c
 		}
@@ -570,11 +572,15 @@ func (v *volumes) hour(a *agentVolume, first *firsts, block, next int64, sums []
 		}
 		d.Exposure += baselines.Fixed(active + quiet)
 	}
-	forget, anchor := math.Exp2(-float64(next-block)/(14*24)), math.Exp2(-float64(next-block)/(60*24))
+	forget, anchor := decayOf(next - block)
 	a.Exposure = (a.Exposure + active) * forget
 	a.Anchored = (a.Anchored + active) * anchor
 	a.Exposure += quiet
 	a.Anchored += quiet
+	var gaps [3]gap
+	if learn && v.lens != nil {
+		gaps = v.gaps(cell, int(silent))
+	}
 	counted, anchored := a.rings.Row(baselines.CountRow), a.rings.Row(baselines.AnchorRow)
 	for c := range sums {
 		f := baselines.Feature(a.Features[c])
@@ -586,7 +592,7 @@ func (v *volumes) hour(a *agentVolume, first *firsts, block, next int64, sums []
 				x = k.M * l.unit
 			}
 			if learn && v.learns(f, first.Currency) {
-				v.silence(a, f, c, cell, silent, active)
+				v.silence(a, f, c, &gaps, active)
 			}
 			if learn && f == baselines.EventCount {
 				d.Day.X += baselines.Fixed(x)
@@ -608,23 +614,59 @@ func (v *volumes) hour(a *agentVolume, first *firsts, block, next int64, sums []
 	a.Active = [2]uint8{}
 }
 
+// decays are what is left after so many hours with half-lives of 14 and 60 days.
+var decays = func() (t [absentHours + 2][2]float64) {
+	for h := range t {
+		t[h] = [2]float64{math.Exp2(-float64(h) / (14 * 24)), math.Exp2(-float64(h) / (60 * 24))}
+	}
+	return t
+}()
+
+func decayOf(hours int64) (float64, float64) {
+	if hours < int64(len(decays)) {
+		return decays[hours][0], decays[hours][1]
+	}
+	return math.Exp2(-float64(hours) / (14 * 24)), math.Exp2(-float64(hours) / (60 * 24))
+}
+
+// gap are silent hours that are about as busy for the persona.
+type gap struct{ hours, season float64 }
+
+// gaps sorts the silent hours behind a cell into quiet, ordinary and busy ones: of each sort one term stands for all.
+func (v *volumes) gaps(cell, silent int) (g [3]gap) {
+	for i := range silent {
+		s := v.lens.season.Of[(cell+1+i)%baselines.HoursOfWeek]
+		sort := 2
+		if s < 0.25 {
+			sort = 0
+		} else if s < 1 {
+			sort = 1
+		}
+		g[sort].hours++
+		g[sort].season += s
+	}
+	return g
+}
+
 // silence adds the blocks in which nothing happened to the sums of how counts scatter: of the hour that is over and of the silent ones behind it.
-func (v *volumes) silence(a *agentVolume, f baselines.Feature, c, cell int, silent int64, active float64) {
+func (v *volumes) silence(a *agentVolume, f baselines.Feature, c int, gaps *[3]gap, active float64) {
 	l := &v.lens.of[f]
 	rate := float64(a.rings.Row(baselines.RateRow)[c]) / l.unit
 	for w := range baselines.DayWindow {
 		per := 3_600_000 / float64(baselines.WindowMS[w])
 		s := &v.x.Delta.Volume.Of[f].Spread[w]
-		h := &l.hyper[w]
+		factor := l.hyper[w].Factor
 		if w < baselines.HourWindow {
 			if n := per - float64(a.Active[w]); n > 0 {
 				raw := rate * active / per
-				s.AddNone(n, raw*h.Factor, raw)
+				s.AddNone(n, raw*factor, raw)
 			}
 		}
-		for i := range int(silent) {
-			raw := rate * v.lens.season.Of[(cell+1+i)%baselines.HoursOfWeek] / per
-			s.AddNone(per, raw*h.Factor, raw)
+		for _, g := range gaps {
+			if g.hours > 0 {
+				raw := rate * g.season / g.hours / per
+				s.AddNone(g.hours*per, raw*factor, raw)
+			}
 		}
 	}
 }
@@ -769,7 +811,9 @@ func (v *volumes) session(part, own *volumePart) {
 			continue
 		}
 		if f.Distinct() {
-			s.Totals[f] = s.things[f-baselines.SubjectCount].see(v.things[f-baselines.SubjectCount])
+			if n, fresh := s.things[f-baselines.SubjectCount].see(v.things[f-baselines.SubjectCount]); fresh {
+				s.Totals[f] = n
+			}
 		} else {
 			s.Totals[f] += v.values[f]
 		}
@@ -785,16 +829,17 @@ func (v *volumes) session(part, own *volumePart) {
 func (v *volumes) sessionLimits(s *sessionVolume) {
 	s.Base = v.lens.day()
 	for f := range baselines.Features {
-		s.Limits[f] = math.MaxFloat32
+		s.Limits[f], s.Looks[f] = math.MaxFloat32, math.MaxFloat32
 		if v.lens == nil {
 			continue
 		}
 		if l := &v.lens.of[f]; l.session != nil {
 			s.Limits[f] = l.sessionLook
 			if c := v.lens.intent(s.Intent, f); c != l.session {
-				s.Limits[f] = float32(math.Expm1(c.Quantile(1 - lookP)))
+				s.Limits[f] = float32(math.Expm1(c.Quantile(1-lookP) - baselines.BinWidth))
 			}
 		}
+		s.Looks[f] = s.Limits[f]
 	}
 }
 
@@ -829,8 +874,11 @@ func (v *volumes) sessionP(s *sessionVolume) (float64, baselines.Feature) {
 			if s.Has&(1<<f) == 0 || !v.lens.judges(f, s.Currency) {
 				continue
 			}
-			p := v.lens.intent(s.Intent, f).P(baselines.LogSize(s.Totals[f]))
-			v.ps = append(v.ps, min(p, 0.5))
+			p := 0.5
+			if s.Totals[f] > float64(s.Looks[f]) {
+				p = min(v.lens.intent(s.Intent, f).P(baselines.LogSize(s.Totals[f])), 0.5)
+			}
+			v.ps = append(v.ps, p)
 			if p < least {
 				least, at = p, f
 			}
@@ -929,7 +977,11 @@ func (v *volumes) call() {
 		v.ps = v.ps[:0]
 		for m := range baselines.Marks {
 			if f := baselines.MarkOf(m); v.has&(1<<f) != 0 && known.of[m] != nil {
-				v.ps = append(v.ps, min(known.of[m].P(sizes[m]), 0.5))
+				p := 0.5
+				if sizes[m] > known.look[m] {
+					p = min(known.of[m].P(sizes[m]), 0.5)
+				}
+				v.ps = append(v.ps, p)
 			}
 		}
 		joined = baselines.Cauchy(v.ps...)

@@ -190,13 +190,14 @@ func score(f baselines.Feature, k baselines.Count, x float64) float64 {
 	return s
 }
 
-// p is the p-value of a window's sum x, in events' worth: what the model says or what the blocks of the past say, whichever is more usual.
+// p is the p-value of a window's sum x, in events' worth: what the model says or what the blocks of the past say, whichever is more usual; ½ if it is nothing
+// to look at, since what is usual speaks neither for nor against.
 func (l *lens) p(f baselines.Feature, w int, k baselines.Count, x float64) float64 {
-	p := l.of[f].cal[w].P(score(f, k, x))
-	if p < 0.05 {
-		p = max(p, k.Tail(x))
+	s := score(f, k, x)
+	if s < l.of[f].look[w] {
+		return 0.5
 	}
-	return p
+	return min(max(l.of[f].cal[w].P(s), k.Tail(x)), 0.5)
 }
 
 // together is what the p-value that joins the features of a call, a session or a block is worth: by how often such are reached, since features go together and
@@ -214,7 +215,12 @@ func (l *lens) together(t baselines.Test, joined float64) float64 {
 }
 
 // scoreOf is −log10 of a p-value, just inside its bin.
-func scoreOf(p float64) float64 { return max(0, -math.Log10(p)) + 1e-9 }
+func scoreOf(p float64) float64 {
+	if p >= 1 {
+		return 0
+	}
+	return max(0, -math.Log10(p)) + 1e-9
+}
 
 // outcomeP is the p-value of a sequential test: the bound for all kinds of failure together, or what agent-days of the past say, whichever is more usual.
 func (l *lens) outcomeP(o *baselines.Odds) float64 {

@@ -64,6 +64,7 @@ type agentNumbers struct {
 	Lost     uint8
 	RunTop   uint8
 	Contact  uint8
+	_        [4]uint8
 }
 
 type runNumbers = baselines.IDRun
@@ -210,7 +211,8 @@ type sessionNumbers struct {
 	Intent     uint64
 	Currency   uint64
 	Even       float64
-	Limits     [baselines.Features]float32
+	Limits     [baselines.Features]float32 // totals at which to look closely: next, and at all
+	Looks      [baselines.Features]float32
 	GapSum     float32
 	GapSquares float32
 	Base       int32 // of which baseline the limits are
@@ -219,6 +221,7 @@ type sessionNumbers struct {
 	Gaps       uint8
 	Hot        bool // something is crossed
 	Alerted    bool // and called somebody: not learned
+	_          [4]uint8
 }
 
 // few counts what is different: up to 32 things by 32 bits of their hashes, more by a linear counter.
@@ -229,16 +232,17 @@ const (
 	fewBits  = 2048
 )
 
-func (d *few) see(hash uint32) float64 {
+// see notes a thing; fresh tells whether the count has changed.
+func (d *few) see(hash uint32) (n float64, fresh bool) {
 	if len(d.words) <= fewExact {
 		for _, h := range d.words {
 			if h == hash {
-				return float64(len(d.words))
+				return 0, false
 			}
 		}
 		if len(d.words) < fewExact {
 			d.words = append(d.words, hash)
-			return float64(len(d.words))
+			return float64(len(d.words)), true
 		}
 		old := d.words
 		d.words = make([]uint32, fewBits/32)
@@ -246,12 +250,16 @@ func (d *few) see(hash uint32) float64 {
 			d.words[h%fewBits/32] |= 1 << (h % 32)
 		}
 	}
-	d.words[hash%fewBits/32] |= 1 << (hash % 32)
-	n := 0
-	for _, w := range d.words {
-		n += bits.OnesCount32(w)
+	word := &d.words[hash%fewBits/32]
+	if *word&(1<<(hash%32)) != 0 {
+		return 0, false
 	}
-	return -fewBits * math.Log(1-float64(min(n, fewBits-1))/fewBits)
+	*word |= 1 << (hash % 32)
+	set := 0
+	for _, w := range d.words {
+		set += bits.OnesCount32(w)
+	}
+	return -fewBits * math.Log(1-float64(min(set, fewBits-1))/fewBits), true
 }
 
 // episode is the open finding of an agent: one for all that is crossed until all has been calm for an hour.

@@ -296,63 +296,131 @@ func (l *lab) observe(e *event.Event) {
 	l.volumes.Observe(&l.x, e)
 }
 
-func TestVolumeCalibrationProbe(t *testing.T) {
-	for seed := uint64(1); seed <= 5; seed++ {
-		events := simulate(seed, simPersonas, 35)
-		l := newLab(t, `{"v":1}`)
-		sum := map[baselines.Test]baselines.Tally{}
-		per := map[string]map[baselines.Test]baselines.Tally{}
-		l.closed = func(day int64, persona string, d *baselines.Delta) {
-			if day < simStart/baselines.DayMS+14 {
-				return
-			}
-			for i, k := range d.Audit.Of {
-				for _, m := range []map[baselines.Test]baselines.Tally{sum, per[persona]} {
-					if m == nil {
-						m = map[baselines.Test]baselines.Tally{}
-						per[persona] = m
-					}
-					s := m[baselines.Test(i)]
-					s.Made += k.Made
-					s.Below2 += k.Below2
-					s.Below3 += k.Below3
-					s.Below4 += k.Below4
-					s.Alerts += k.Alerts
-					m[baselines.Test(i)] = s
-				}
-			}
+// month is five weeks of three personas, of which the last two are judged: what the tests came to, and how many alerts there were.
+type month struct {
+	lab      *lab
+	tallies  [baselines.Tests]baselines.Tally
+	sessions int
+	alerts   int
+	attacks  int
+	found    int
+	events   []int // of each attack that was found, up to the alert
+}
+
+// live plays the weeks of a seed. On the last day, in copies that do not come back, every so often an agent begins to read as attack says.
+func live(t testing.TB, seed uint64, attack func(l *lab, like []event.Event, n int) []event.Event) *month {
+	const days, judged = 35, 21
+	events := simulate(seed, simPersonas, days)
+	m := &month{lab: newLab(t, `{"v":1}`)}
+	l := m.lab
+	l.closed = func(day int64, _ string, d *baselines.Delta) {
+		if day < simStart/baselines.DayMS+judged {
+			return
 		}
-		for i := range events {
-			l.observe(&events[i])
+		for i, k := range d.Audit.Of {
+			s := &m.tallies[i]
+			*s = baselines.Tally{Made: s.Made + k.Made, Below2: s.Below2 + k.Below2, Below3: s.Below3 + k.Below3, Below4: s.Below4 + k.Below4, Alerts: s.Alerts + k.Alerts}
 		}
-		l.turn(l.day + 1)
-		t.Logf("seed %d: %d events, %d findings", seed, len(events), len(l.found))
-		kinds := map[string]int{}
-		for _, f := range l.found {
-			if f.Alert {
-				kinds[f.Persona+" "+f.Rule]++
-			}
-		}
-		t.Log(kinds)
-		show := func(name string, m map[baselines.Test]baselines.Tally) {
-			for i := range baselines.Tests {
-				if s := m[i]; s.Made > 0 {
-					n := float64(s.Made)
-					t.Logf("%8s %-9s %8d  1e-2 %5.2f  1e-3 %5.2f  1e-4 %5.2f  alerts %d", name, i, s.Made, float64(s.Below2)/n/1e-2, float64(s.Below3)/n/1e-3, float64(s.Below4)/n/1e-4, s.Alerts)
-				}
+		m.sessions += int(d.Audit.Of[baselines.SessionTest].Made)
+	}
+	last := map[string][]event.Event{}
+	for i := range events {
+		e := &events[i]
+		l.observe(e)
+		if like := append(last[e.Persona], *e); attack != nil {
+			last[e.Persona] = like[max(0, len(like)-300):]
+			if e.Time > simStart+(days-1)*baselines.DayMS+7*3_600_000 && i%50 == 0 && len(like) >= 300 {
+				m.attack(e, attack(l, like, m.attacks))
 			}
 		}
-		show("all", sum)
-		if testing.Verbose() {
-			for _, p := range sortedKeys(per) {
-				show(p, per[p])
-				m := l.models[p].Volume
-				for f := range m.Of {
-					o := &m.Of[f]
-					t.Logf("   %s: rate %.3g unit %.3g a0 %.2f peer %.2f±%.2f hyper %.3g/%.3g/%.2f %.3g/%.3g/%.2f %.3g/%.3g/%.2f %.3g/%.3g/%.2f busy %.3f", baselines.Feature(f), o.Rate, o.Unit, o.A0, o.Peer, o.PeerSD,
-						o.Hyper[0].Phi, o.Hyper[0].Kappa, o.Hyper[0].Factor, o.Hyper[1].Phi, o.Hyper[1].Kappa, o.Hyper[1].Factor, o.Hyper[2].Phi, o.Hyper[2].Kappa, o.Hyper[2].Factor, o.Hyper[3].Phi, o.Hyper[3].Kappa, o.Hyper[3].Factor, m.Busy)
-				}
-			}
+	}
+	l.turn(l.day + 1)
+	for i := range l.found {
+		if f := &l.found[i]; f.Alert && f.Activity == event.Create && f.Time >= simStart+judged*baselines.DayMS {
+			m.alerts++
 		}
+	}
+	return m
+}
+
+// attack lets a copy of the agent of an event act, and sees whether it is found.
+func (m *month) attack(e *event.Event, acts []event.Event) {
+	l := m.lab
+	agent := copied(l.agents[e.Agent.ID])
+	was, x, found := l.e, l.x, l.found
+	l.found = nil
+	m.attacks++
+	for i := range acts {
+		a := &acts[i]
+		a.Agent.ID, a.Session, a.ID = e.Agent.ID, "attack", "attack-"+strconv.Itoa(m.attacks)+"-"+strconv.Itoa(i)
+		l.e = a
+		l.x = Scene{Host: l, Who: x.Who, Time: a.Time, Agent: &agent, AgentID: 1, Delta: &baselines.Delta{}, Eligible: true}
+		l.volumes.Observe(&l.x, a)
+		if n := len(l.found); n > 0 && l.found[n-1].Alert {
+			m.found++
+			m.events = append(m.events, i+1)
+			break
+		}
+	}
+	delete(l.sessions, e.Agent.ID+"|attack")
+	l.e, l.x, l.found = was, x, found
+}
+
+// burst are n calls like the persona's own within so many milliseconds.
+func burst(n int, within int64) func(*lab, []event.Event, int) []event.Event {
+	return func(_ *lab, like []event.Event, k int) []event.Event {
+		rng := rand.New(rand.NewPCG(7, uint64(k)))
+		start := like[len(like)-1].Time + 1
+		out := make([]event.Event, n)
+		for i := range out {
+			out[i] = like[rng.IntN(len(like))]
+			out[i].Subject = like[len(like)-1].Subject // a single one, as sessions of theirs have
+			out[i].Time = start + int64(i)*within/int64(n)
+		}
+		return out
+	}
+}
+
+func seeds(most uint64) uint64 {
+	if testing.Short() {
+		return 1
+	}
+	return most
+}
+
+func TestVolumeTestsComeOutAsOftenAsTheySay(t *testing.T) {
+	var all [baselines.Tests]baselines.Tally
+	sessions, alerts, attacks, found := 0, 0, 0, 0
+	for seed := uint64(1); seed <= seeds(3); seed++ {
+		m := live(t, seed, burst(200, 600_000))
+		for i, k := range m.tallies {
+			s := &all[i]
+			*s = baselines.Tally{Made: s.Made + k.Made, Below2: s.Below2 + k.Below2, Below3: s.Below3 + k.Below3, Below4: s.Below4 + k.Below4, Alerts: s.Alerts + k.Alerts}
+		}
+		sessions, alerts, attacks, found = sessions+m.sessions, alerts+m.alerts, attacks+m.attacks, found+m.found
+		slices.Sort(m.events)
+		t.Logf("seed %d: %d of %d bursts found, half of them by event %d; %d alerts in %d sessions", seed, m.found, m.attacks, m.events[len(m.events)/2], m.alerts, m.sessions)
+	}
+	for i := range baselines.Tests {
+		k := all[i]
+		if k.Made == 0 {
+			continue
+		}
+		n := float64(k.Made)
+		r2, r3 := float64(k.Below2)/n/1e-2, float64(k.Below3)/n/1e-3
+		t.Logf("%-8s %8d tests, realised/nominal 1e-2 %.2f  1e-3 %.2f  1e-4 %.2f", i, k.Made, r2, r3, float64(k.Below4)/n/1e-4)
+		// A count may exceed twice the nominal by what chance gives it.
+		if over := float64(k.Below3) - 2*n*1e-3; over > 3*math.Sqrt(2*n*1e-3) {
+			t.Errorf("%s: %d of %d tests came out below 1e-3", i, k.Below3, k.Made)
+		}
+		if i <= baselines.HourTest && (r2 < 0.3 || r2 > 2) {
+			t.Errorf("%s: realised over nominal at 1e-2 is %.2f", i, r2)
+		}
+	}
+	if per := 1000 * float64(alerts) / float64(sessions); per > 2 {
+		t.Errorf("%.2f alerts for 1,000 sessions", per)
+	}
+	if attacks < 100 || float64(found) < 0.98*float64(attacks) {
+		t.Errorf("%d of %d bursts of 200 were found", found, attacks)
 	}
 }

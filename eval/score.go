@@ -19,6 +19,18 @@ type Alarm struct {
 	Refs                                                            []string // ids of events
 }
 
+// SessionOr is the alarm's session; of one that is about no session that of its trigger, if events are called SESSION-NUMBER.
+func (a *Alarm) SessionOr() string {
+	if a.Session != "" || len(a.Refs) == 0 {
+		return a.Session
+	}
+	id := a.Refs[len(a.Refs)-1]
+	if i := strings.LastIndexByte(id, '-'); i > 0 {
+		return id[:i]
+	}
+	return id
+}
+
 // Book keeps the alarms of a run in the order in which they came.
 type Book struct {
 	Alarms []Alarm

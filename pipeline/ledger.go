@@ -493,6 +493,10 @@ func (b *behaviour) over(s *page) {
 		return
 	}
 	x := detectors.Ending{Who: who, Time: s.seen, AgentID: hash, Memory: &s.memory, Delta: b.deltaOf(who, dayOf(t, max(t, b.was)))}
+	if agent != nil {
+		b.touch(agent)
+		x.Agent = &agent.memory
+	}
 	x.Eligible = x.Delta != &b.waste && !s.breaker.Open() && b.eligible(who, agent, &event.Event{Tenant: s.tenant}, s.seen)
 	if x.Eligible {
 		x.Delta.Sessions++

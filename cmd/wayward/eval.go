@@ -270,14 +270,15 @@ func (t *testCounts) add(o *testCounts) {
 
 // measured is one run.
 type measured struct {
-	stream *eval.Stream
-	book   eval.Book
-	tests  map[string]*testCounts // by persona, of the days from since on
-	models int
-	sum    pipeline.Summary
-	took   time.Duration
-	cpu    float64 // ns for an event, from when the stream has passed warm on, without making it; NaN: other runs ran beside it
-	hash   string  // of all findings as they would stand on the topic
+	stream  *eval.Stream
+	book    eval.Book
+	tests   map[string]*testCounts   // by persona, of the days from since on
+	nominal [baselines.Tests]float64 // tests made times the threshold in force, of the same days
+	models  int
+	sum     pipeline.Summary
+	took    time.Duration
+	cpu     float64 // ns for an event, from when the stream has passed warm on, without making it; NaN: other runs ran beside it
+	hash    string  // of all findings as they would stand on the topic
 }
 
 // evaluation is a whole evaluation under way.
@@ -316,6 +317,10 @@ func (x *evaluation) replay(src pipeline.Source, r pipeline.Replay, since int64)
 			m.tests[b.Persona] = t
 		}
 		t.add((*testCounts)(&d.Audit.Of))
+		budget := r.Policy.Baseline(b.Tenant, b.Persona).AlertsPerDay
+		for i := range d.Audit.Of {
+			m.nominal[i] += float64(d.Audit.Of[i].Made) * b.Audit.Alpha(baselines.Test(i).Family(), budget)
+		}
 	}
 	r.Bad = func(at int64, _ string, err error) {
 		x.lock.Lock()

@@ -1,3 +1,206 @@
 package main
 
-func (x *evaluation) recorded(r *evalReport) error { return nil }
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/eval"
+	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/pipeline"
+	"github.com/wayward-sec/wayward/policy"
+)
+
+// inMemory is a source of lines that are at hand.
+type inMemory struct {
+	rest []byte
+	at   int64
+}
+
+// Next implements pipeline.Source.
+func (m *inMemory) Next(ctx context.Context) (*pipeline.Chunk, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if len(m.rest) == 0 {
+		return nil, io.EOF
+	}
+	cut := len(m.rest)
+	if cut > madeUpChunk {
+		cut = madeUpChunk + bytes.IndexByte(m.rest[madeUpChunk:], '\n') + 1
+	}
+	c := &pipeline.Chunk{Lines: m.rest[:cut:cut], At: m.at + 1, Stamp: farFuture}
+	m.at += int64(bytes.Count(c.Lines, []byte{'\n'}))
+	m.rest = m.rest[cut:]
+	return c, nil
+}
+
+// Done implements pipeline.Source.
+func (m *inMemory) Done(*pipeline.Chunk) {}
+
+// recorded measures with what nobody here made up: sessions of agents, the baseline learned from one part and frozen, and traces of a log.
+func (x *evaluation) recorded(r *evalReport) error {
+	if x.data == "" {
+		fmt.Fprintln(x.stderr, "no recorded data: give --data or set WAYWARD_DATA; without, the gates on it are not judged")
+		return nil
+	}
+	set, err := policiesOf(map[string]string{"limits/none.yaml": noLimits})
+	if err != nil {
+		return err
+	}
+	some := false
+	for _, name := range []string{"tau.dev", "agentdyn.dev", "agentdojo.dev"} {
+		list, err := eval.OpenRecorded(x.data, name)
+		if errors.Is(err, fs.ErrNotExist) {
+			fmt.Fprintf(x.stderr, "%s has no %s\n", x.data, name)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		some = true
+		row, err := x.sessions(r, strings.TrimSuffix(name, ".dev"), list, set)
+		if err != nil {
+			return err
+		}
+		r.Recorded = append(r.Recorded, *row)
+	}
+	if x.counts(baselines.SequenceFamily.String()) {
+		logs, err := x.logs()
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		r.Logs = logs
+	}
+	if !some && r.Logs == nil {
+		return fmt.Errorf("%s holds no recorded data: give the directory with agentdyn.dev.truth.jsonl in it", x.data)
+	}
+	return nil
+}
+
+// sessions learns from the training sessions of protocol p2, freezes what was learned and replays the others.
+func (x *evaluation) sessions(r *evalReport, name string, list eval.Recorded, set *policy.Set) (*evalSession, error) {
+	const seed = 1
+	train, _ := list.Lines(0, seed, func(s *eval.RecordedSession) bool { return s.Part == "train" && s.Label == "benign" })
+	learn := pipeline.Replay{Policy: set, Workers: x.shards, Flush: true, Approved: true, Deliver: func(*event.Finding) error { return nil }}
+	if _, err := learn.Run(x.ctx, &inMemory{rest: train}); err != nil {
+		return nil, err
+	}
+	// The benign alone: what is nominal is counted where nothing else is.
+	benign, n := list.Lines(eval.RecordedDays, seed, func(s *eval.RecordedSession) bool { return s.Part == "test" && s.Label == "benign" })
+	frozen := pipeline.Replay{Policy: set, Workers: x.shards, Flush: true, Learn: learn.Snapshots, Freeze: true}
+	m, err := x.replay(&inMemory{rest: benign}, frozen, 0)
+	if err != nil {
+		return nil, err
+	}
+	x.note(r, name+", benign", seed, m)
+	row := &evalSession{Name: name, Sessions: n}
+	alerts, alarmed := map[string]int{}, map[string]bool{}
+	for _, a := range m.book.Calls() {
+		if x.counts(a.Family) {
+			alerts[a.Test]++
+			row.Alerts++
+			alarmed[a.SessionOr()] = true
+		}
+	}
+	nominal := 0.0
+	counts := testCounts{}
+	for _, t := range m.tests {
+		counts.add(t)
+	}
+	for t := range baselines.Tests {
+		if made := counts[t].Made; x.counts(t.Family().String()) && made > 0 {
+			nominal += m.nominal[t]
+			row.Tests = append(row.Tests, evalCalled{t.String(), made, alerts[t.String()], number(m.nominal[t]), rate(alerts[t.String()], m.nominal[t])})
+		}
+	}
+	row.Nominal, row.Ratio = number(nominal), rate(row.Alerts, nominal)
+	row.Alarmed = share(len(alarmed), n)
+
+	all, _ := list.Lines(eval.RecordedDays, seed, func(s *eval.RecordedSession) bool { return s.Part == "test" })
+	frozen = pipeline.Replay{Policy: set, Workers: x.shards, Flush: true, Learn: learn.Snapshots, Freeze: true}
+	if m, err = x.replay(&inMemory{rest: all}, frozen, 0); err != nil {
+		return nil, err
+	}
+	x.note(r, name+", all", seed, m)
+	alarmed = map[string]bool{}
+	for _, a := range m.book.Calls() {
+		if x.counts(a.Family) {
+			alarmed[a.SessionOr()] = true
+		}
+	}
+	found, made := map[string]int{}, map[string]int{}
+	for _, s := range list {
+		if s.Part == "test" {
+			made[s.Label]++
+			if alarmed[s.Session] {
+				found[s.Label]++
+			}
+		}
+	}
+	row.Attacked = made["attack"]
+	row.Recall, row.Unseen = share(found["attack"], made["attack"]), share(found["exposed_unseen"], made["exposed_unseen"])
+	return row, nil
+}
+
+// logs scores the traces of HDFS blocks with the chain of the sequence detector: what it makes of calls it makes of the keys of a log. Each block counts as an
+// agent of its own.
+func (x *evaluation) logs() (*evalLogs, error) {
+	train, err := eval.OpenTraces(filepath.Join(x.data, "hdfs.train.traces.jsonl.xz"))
+	if err != nil {
+		return nil, err
+	}
+	test, err := eval.OpenTraces(filepath.Join(x.data, "hdfs.dev.traces.jsonl.xz"))
+	if err != nil {
+		return nil, err
+	}
+	day := baselines.Delta{Events: 1, Sessions: uint64(len(train)), AgentDays: uint64(len(train))}
+	d := &day.Sequence
+	push := func(m *baselines.SequenceModel, keys []string) (c baselines.Chain) {
+		for _, key := range keys {
+			c.Push(m, d.Step(m, key, "", event.NoClass, event.NoOutcome, ""))
+		}
+		return c
+	}
+	for i, t := range train {
+		c := push(nil, t.Keys)
+		var today baselines.AgentDay
+		d.Take(nil, &c, uint64(i)+1, 0, &today, baselines.LearnFrom, 0)
+	}
+	m := &baselines.Learn(nil, baselines.Key{Tenant: "lab", Persona: "hdfs"}, 0, &day, baselines.Terms{Approved: true}).Sequence
+	var scores [2][]float64 // normal, failed
+	for _, t := range test {
+		c := push(m, t.Keys)
+		c.End(m)
+		k := 0
+		if t.Label != "benign" {
+			k = 1
+		}
+		scores[k] = append(scores[k], c.Score(m).Combined)
+	}
+	l := &evalLogs{Train: len(train), Normal: len(scores[0]), Failed: len(scores[1])}
+	// The bounds are those of a bootstrap over traces.
+	rng := rand.New(rand.NewPCG(1, 2))
+	sample := func(list []float64) []float64 {
+		out := make([]float64, len(list))
+		for i := range out {
+			out[i] = list[rng.IntN(len(list))]
+		}
+		return out
+	}
+	var aucs []float64
+	for range 400 {
+		aucs = append(aucs, eval.AUC(sample(scores[1]), sample(scores[0])))
+	}
+	slices.Sort(aucs)
+	l.AUC = bounded{number(eval.AUC(scores[1], scores[0])), number(aucs[10]), number(aucs[389])}
+	return l, nil
+}

@@ -105,6 +105,8 @@ type (
 		Seed    uint64          `json:"seed,omitempty"`    // 0: all
 		Counts  baselines.Tally `json:"counts"`
 		Ratio   [3]bounded      `json:"ratio"` // at 1e-2, 1e-3, 1e-4
+		Alerts  int             `json:"alerts"`
+		Nominal number          `json:"nominal_alerts"` // tests made times the threshold in force
 	}
 	// evalFalse counts what called somebody where nothing was amiss.
 	evalFalse struct {
@@ -146,16 +148,24 @@ type (
 		Weeks []bounded `json:"alerts_per_1000_sessions"` // from day 21 on
 	}
 	evalSession struct {
-		Name     string            `json:"name"`
-		Sessions int               `json:"benign_sessions"`
-		Alerts   int               `json:"alerts"`
-		Nominal  number            `json:"nominal"`
-		Ratio    bounded           `json:"ratio"`
-		Family   map[string]number `json:"ratio_by_family"`
-		Alarmed  bounded           `json:"benign_sessions_alarmed"`
-		Unseen   bounded           `json:"exposed_unseen_alarmed"`
-		Recall   bounded           `json:"attacked_sessions_alarmed"`
-		Attacked int               `json:"attacked_sessions"`
+		Name     string       `json:"name"`
+		Sessions int          `json:"benign_sessions"`
+		Alerts   int          `json:"alerts"`
+		Nominal  number       `json:"nominal"`
+		Ratio    bounded      `json:"ratio"`
+		Tests    []evalCalled `json:"tests"`
+		Alarmed  bounded      `json:"benign_sessions_alarmed"`
+		Unseen   bounded      `json:"exposed_unseen_alarmed"`
+		Recall   bounded      `json:"attacked_sessions_alarmed"`
+		Attacked int          `json:"attacked_sessions"`
+	}
+	// evalCalled is how often a test called somebody, and how often it should have.
+	evalCalled struct {
+		Test    string  `json:"test"`
+		Made    uint64  `json:"made"`
+		Alerts  int     `json:"alerts"`
+		Nominal number  `json:"nominal"`
+		Ratio   bounded `json:"ratio"`
 	}
 	evalLogs struct {
 		Train  int     `json:"train"`
@@ -199,10 +209,10 @@ func (r *evalReport) write(w io.Writer) {
 					spread += " " + brief(s.Ratio[1].Value)
 				}
 			}
-			rows = append(rows, []string{t.Test, t.Family, fmt.Sprint(t.Counts.Made), t.Ratio[0].String(), t.Ratio[1].String(), t.Ratio[2].String(), strings.TrimSpace(spread)})
+			rows = append(rows, []string{t.Test, t.Family, fmt.Sprint(t.Counts.Made), t.Ratio[0].String(), t.Ratio[1].String(), t.Ratio[2].String(), strings.TrimSpace(spread), fmt.Sprint(t.Alerts), brief(t.Nominal)})
 		}
 	}
-	table(w, "Realised over nominal, from day 21 on, nothing amiss", []string{"test", "family", "made", "at 1e-2", "at 1e-3", "at 1e-4", "seeds at 1e-3"}, rows)
+	table(w, "Realised over nominal, from day 21 on, nothing amiss", []string{"test", "family", "made", "at 1e-2", "at 1e-3", "at 1e-4", "seeds at 1e-3", "alerts", "nominal"}, rows)
 
 	rows = nil
 	for _, f := range r.False {
@@ -259,6 +269,15 @@ func (r *evalReport) write(w io.Writer) {
 		rows = append(rows, []string{s.Name, fmt.Sprint(s.Sessions), fmt.Sprint(s.Alerts), brief(s.Nominal), s.Ratio.String(), s.Alarmed.percent(), s.Unseen.percent(), s.Recall.percent(), fmt.Sprint(s.Attacked)})
 	}
 	table(w, "Recorded sessions, protocol p2", []string{"data", "benign", "alerts", "nominal", "alerts over nominal", "benign alarmed", "exposed, unseen", "attacked alarmed", "of"}, rows)
+	rows = nil
+	for _, s := range r.Recorded {
+		for _, t := range s.Tests {
+			if t.Alerts > 0 {
+				rows = append(rows, []string{s.Name, t.Test, fmt.Sprint(t.Made), fmt.Sprint(t.Alerts), brief(t.Nominal), t.Ratio.String()})
+			}
+		}
+	}
+	table(w, "Tests that called somebody on recorded benign sessions", []string{"data", "test", "made", "alerts", "nominal", "alerts over nominal"}, rows)
 	if l := r.Logs; l != nil {
 		fmt.Fprintf(w, "\nHDFS: %d traces to learn from; AUC %.4f (%.4f–%.4f) of %d failed against %d normal\n", l.Train, l.AUC.Value, l.AUC.Low, l.AUC.High, l.Failed, l.Normal)
 	}

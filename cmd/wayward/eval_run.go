@@ -144,6 +144,7 @@ func (x *evaluation) clean(r *evalReport) error {
 		seed    uint64
 	}
 	sums := map[key]*testCounts{}
+	alerts, nominal := map[string]int{}, [baselines.Tests]float64{}
 	add := func(k key, t *testCounts) {
 		if sums[k] == nil {
 			sums[k] = &testCounts{}
@@ -185,6 +186,10 @@ func (x *evaluation) clean(r *evalReport) error {
 			of["all"]++
 			of[a.Family]++
 			of[a.Persona]++
+			alerts[a.Test]++
+		}
+		for t, v := range m.nominal {
+			nominal[t] += v
 		}
 		tally("all", seed, of["all"], sessions, days*len(names))
 		for f := range baselines.Families {
@@ -205,7 +210,11 @@ func (x *evaluation) clean(r *evalReport) error {
 		}
 		for _, k := range slices.SortedFunc(mapKeys(sums), func(a, b key) int { return cmp.Or(cmp.Compare(a.persona, b.persona), cmp.Compare(a.seed, b.seed)) }) {
 			if c := sums[k][t]; c.Made > 0 {
-				r.Tests = append(r.Tests, evalTest{t.String(), t.Family().String(), k.persona, k.seed, c, ratios(&c)})
+				row := evalTest{Test: t.String(), Family: t.Family().String(), Persona: k.persona, Seed: k.seed, Counts: c, Ratio: ratios(&c)}
+				if k == (key{}) {
+					row.Alerts, row.Nominal = alerts[t.String()], number(nominal[t])
+				}
+				r.Tests = append(r.Tests, row)
 			}
 		}
 	}
@@ -377,7 +386,7 @@ func (x *evaluation) drift(r *evalReport) error {
 	var list []planned
 	for _, d := range all {
 		weeks[d.Drift] = &[3]week{}
-		for _, seed := range x.seed {
+		for _, seed := range x.seed[:min(3, len(x.seed))] { // seven streams each: time is bounded
 			list = append(list, planned{"drift " + d.Name, eval.Options{Seed: seed, Days: eval.Days, Scale: x.scale / 2, Drift: d.Drift}})
 		}
 	}

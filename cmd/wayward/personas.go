@@ -28,7 +28,7 @@ func newPersonas() *cobra.Command {
 			"  wayward personas test policies\n" +
 			"  wayward personas explain --policies policies --event call.json",
 	}
-	cmd.AddCommand(newPersonasLint(), newPersonasShow(), newPersonasTest(), newPersonasExplain())
+	cmd.AddCommand(newPersonasLint(), newPersonasShow(), newPersonasTest(), newPersonasExplain(), newPersonasSuggest(), newPersonasDiff())
 	return cmd
 }
 
