@@ -55,6 +55,11 @@ func newBaselineActs() (out []*cobra.Command) {
 				"was refused, or if nothing came.",
 			RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd, a.op, args) }}
 		o.flags(cmd)
+		require(cmd, "tenant", "reason", "by")
+		f := cmd.Flags()
+		f.StringVar(&o.fork, "fork", "", "`fork` of the persona, as list shows it; without, the agents that say neither version nor model")
+		f.BoolVar(&o.dry, "dry-run", false, "print the signed record and send nothing")
+		f.BoolVar(&o.yes, "yes", false, "do not ask before the baseline of a whole tenant")
 		if a.op == "rollback" {
 			cmd.Flags().StringVar(&o.day, "day", "", "UTC `day` of the snapshot to go back to, such as 2026-11-18")
 			cmd.Flags().StringVar(&o.hash, "hash", "", "`hash` that this snapshot must have, as findings and list cite it")
@@ -77,15 +82,11 @@ func (o *baselineOrder) flags(cmd *cobra.Command) {
 	configFlag(cmd, &o.config)
 	f := cmd.Flags()
 	f.StringVar(&o.tenant, "tenant", "", "`tenant` of the persona")
-	f.StringVar(&o.fork, "fork", "", "`fork` of the persona, as list shows it; without, the agents that say neither version nor model")
 	f.StringVar(&o.reason, "reason", "", "why, for those who look later")
 	f.StringVar(&o.by, "by", "", "`name` of the key, as policies/response knows it")
 	f.StringVar(&o.key, "key", "", "`file` with the private key; $"+keyEnv+" without")
 	f.DurationVar(&o.wait, "wait", 10*time.Second, "how long to wait for what becomes of it; 0: not at all")
-	f.BoolVar(&o.dry, "dry-run", false, "print the signed record and send nothing")
-	f.BoolVar(&o.yes, "yes", false, "do not ask before the baseline of a whole tenant")
 	outputFlag(cmd, &o.output, "table", "json")
-	require(cmd, "tenant", "reason", "by")
 }
 
 // run signs the order, sends it and waits for what becomes of it.
@@ -99,7 +100,11 @@ func (o *baselineOrder) run(cmd *cobra.Command, op string, args []string) error 
 			return fmt.Errorf("--day %w", err)
 		}
 	}
-	f, err := o.order(op, args, key)
+	b := &event.BaselineOrder{Op: op, Fork: o.fork, Day: o.day, Hash: o.hash}
+	if len(args) > 1 {
+		b.Item = args[1]
+	}
+	f, err := o.order(o.tenant, args[0], b, key)
 	if err != nil {
 		return err
 	}
@@ -123,12 +128,8 @@ func (o *baselineOrder) run(cmd *cobra.Command, op string, args []string) error 
 }
 
 // order is the signed feedback: what the engine would refuse by its form is refused here.
-func (o *baselineOrder) order(op string, args []string, key ed25519.PrivateKey) (*event.Feedback, error) {
-	b := &event.BaselineOrder{Op: op, Fork: o.fork, Day: o.day, Hash: o.hash}
-	if len(args) > 1 {
-		b.Item = args[1]
-	}
-	f := &event.Feedback{ID: randomID(), Time: time.Now().UnixMilli(), Tenant: o.tenant, Type: event.BaselineFeedback, Scope: event.Scope{Type: event.PersonaScope, ID: args[0], Tenant: o.tenant},
+func (o *baselineOrder) order(tenant, persona string, b *event.BaselineOrder, key ed25519.PrivateKey) (*event.Feedback, error) {
+	f := &event.Feedback{ID: randomID(), Time: time.Now().UnixMilli(), Tenant: tenant, Type: event.BaselineFeedback, Scope: event.Scope{Type: event.PersonaScope, ID: persona, Tenant: tenant},
 		Baseline: b, By: o.by, Reason: strings.TrimSpace(o.reason)}
 	if f.Reason == "" {
 		return nil, errors.New("--reason is empty: say why, for those who look later")
@@ -136,6 +137,63 @@ func (o *baselineOrder) order(op string, args []string, key ed25519.PrivateKey) 
 	f.Sign(key)
 	_, err := event.ParseFeedback(f.Append(nil))
 	return f, err
+}
+
+func newBaselineImport() *cobra.Command {
+	var o baselineOrder
+	var persona, day string
+	cmd := &cobra.Command{Use: "import FILE", Short: "Put exported snapshots in force", Args: cobra.ExactArgs(1),
+		Long: "import sends the snapshots of a file, as export and replay --snapshots write them, as signed feedback: of each baseline the newest, or that of --day. Each takes\n" +
+			"the place of what is known of the same tenant, persona and fork, as of the last day that was closed, and learning goes on from there. A baseline that is not\n" +
+			fmt.Sprintf("known yet begins with it. A snapshot may have %d KiB. Exit 1 if one was refused, or if nothing came.", event.MaxImport>>10),
+		Example: "  wayward baseline import snapshots.jsonl --config wayward.yaml --reason 'learned on the old cluster' --by alice --key alice.pem\n" +
+			"  wayward baseline import snapshots.jsonl --persona support --tenant acme --day 2026-11-20 --config wayward.yaml" + signedBy,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			key, err := readKey(cmp.Or(o.key, os.Getenv(keyEnv)))
+			if err != nil {
+				return err
+			}
+			from := snapshots{from: args[0], tenant: o.tenant, day: day}
+			list, err := from.read(cmd, persona)
+			if err != nil {
+				return err
+			}
+			var orders []*event.Feedback
+			for _, s := range newestEach(list) {
+				if s.size > event.MaxImport {
+					return fmt.Errorf("%s %s %s has %s, more than the %d KiB that can be sent", visible(s.m.Tenant, 60), visible(s.m.Persona, 60), s.m.Snapshot(), kib(s.size), event.MaxImport>>10)
+				}
+				f, err := o.order(s.m.Tenant, s.m.Persona, &event.BaselineOrder{Op: "import", Fork: s.m.Fork, Hash: s.m.Hash(), Model: s.m.Append(nil)}, key)
+				if err != nil {
+					return err
+				}
+				orders = append(orders, f)
+			}
+			c, err := o.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer c.client.Close()
+			failed := false
+			for _, f := range orders {
+				c.checkSigner(cmd.ErrOrStderr(), f, key)
+				err := o.send(cmd, c, f, f.Append(nil))
+				if silent := (errSilent{}); errors.As(err, &silent) {
+					failed = true
+				} else if err != nil {
+					return err
+				}
+			}
+			if failed {
+				return errSilent{1}
+			}
+			return nil
+		}}
+	o.flags(cmd)
+	require(cmd, "reason", "by")
+	cmd.Flags().StringVar(&persona, "persona", "", "only that of this `persona`")
+	cmd.Flags().StringVar(&day, "day", "", "of this UTC `day`, such as 2026-11-20; the newest without")
+	return cmd
 }
 
 // ruled is what became of an order on a baseline.
