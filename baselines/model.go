@@ -67,8 +67,6 @@ type Model struct {
 	Rarity   RarityModel
 	Audit    Audit
 
-	// Shifts are what the day changed for good, or waits for somebody's word: filled in by Learn. Not stored.
-	Shifts []Shift
 	// Prior is the tenant's own model of the same day, from which this one borrows while it is young; nil: none. Not stored.
 	Prior *Model
 	// Shifts are what closing the day took into the baseline, or asks a person to. Not stored.
@@ -86,13 +84,6 @@ type Delta struct {
 	Sequence  SequenceDelta
 	Rarity    RarityDelta
 	Audit     AuditDelta
-}
-
-// Shift is something new that a baseline has accepted, or would accept if somebody approved it.
-type Shift struct {
-	What, Kind   string // its name, and what it is: tool, destination …
-	Agents, Days int    // that showed it
-	Waits        bool   // it is not learned until a person approves it
 }
 
 const modelFormat = 1
@@ -245,21 +236,12 @@ func Changed(m *Model, terms Terms, change func(*Model)) *Model {
 
 // Decide takes a person's word on what waits for it in quarantine: item is a name as Shift has it. False: nothing of that name waits.
 func (m *Model) Decide(item string, accept bool) bool {
-	decided := false
-	for _, part := range []any{&m.Sequence, &m.Rarity} {
-		switch p := part.(type) {
-		case interface {
-			Approve(string) bool
-			Reject(string) bool
-		}:
-			if accept {
-				decided = p.Approve(item) || decided
-			} else {
-				decided = p.Reject(item) || decided
-			}
-		}
+	if accept {
+		bySequence := m.Sequence.Approve(item, m.Day)
+		return m.Rarity.Approve(item) || bySequence
 	}
-	return decided
+	bySequence := m.Sequence.Reject(item, m.Day)
+	return m.Rarity.Reject(item) || bySequence
 }
 
 // clone is a deep copy by way of the encoding, or a new model.

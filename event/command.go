@@ -294,11 +294,15 @@ type BaselineOrder struct {
 	// Day, as 2006-01-02, is the UTC day of the snapshot to go back to, and Hash, which may be left out, which one it must be. Of rollback alone.
 	Day, Hash string
 	Item      string // what waits for approval, as the finding or wayward baseline show names it. Of approve and reject alone.
+	Model     []byte // an exported snapshot's model of the same persona and fork, and Hash its hash. Of import alone.
 }
 
 // BaselineOps are what can be done with a baseline: freeze and unfreeze what it learns; suspect: it may be poisoned, so it scores and calls nobody until it is
-// unfrozen, reset or rolled back; reset forgets it; rollback goes back to an earlier snapshot; approve and reject decide what waits in quarantine.
-var BaselineOps = []string{"freeze", "unfreeze", "suspect", "reset", "rollback", "approve", "reject"}
+// unfrozen, reset or rolled back; reset forgets it; rollback goes back to an earlier snapshot; import puts one from elsewhere in its place; approve and reject decide what waits in quarantine.
+var BaselineOps = []string{"freeze", "unfreeze", "suspect", "reset", "rollback", "import", "approve", "reject"}
+
+// MaxImport bounds the model of an import, in bytes: in base64, twice over, it still fits the records of every topic on its way.
+const MaxImport = 384 << 10
 
 type wireBaseline struct {
 	Op      string `json:"op"`
@@ -307,13 +311,14 @@ type wireBaseline struct {
 	Day     string `json:"day,omitempty"`
 	Hash    string `json:"hash,omitempty"`
 	Item    string `json:"item,omitempty"`
+	Model   []byte `json:"model,omitempty"`
 }
 
 func (b *BaselineOrder) wire(persona string) *wireBaseline {
 	if b == nil {
 		return nil
 	}
-	return &wireBaseline{b.Op, persona, b.Fork, b.Day, b.Hash, b.Item}
+	return &wireBaseline{b.Op, persona, b.Fork, b.Day, b.Hash, b.Item, b.Model}
 }
 
 func (p *parser) baseline(w *wireBaseline, t FeedbackType, scope Scope) *BaselineOrder {
@@ -323,7 +328,7 @@ func (p *parser) baseline(w *wireBaseline, t FeedbackType, scope Scope) *Baselin
 		}
 		return nil
 	}
-	b := &BaselineOrder{w.Op, p.text("baseline.fork", w.Fork, 64), w.Day, p.text("baseline.hash", w.Hash, 64), p.text("baseline.item", w.Item, MaxString)}
+	b := &BaselineOrder{w.Op, p.text("baseline.fork", w.Fork, 64), w.Day, p.text("baseline.hash", w.Hash, 64), p.text("baseline.item", w.Item, MaxString), w.Model}
 	_, err := time.Parse(time.DateOnly, w.Day)
 	switch {
 	case t != BaselineFeedback:
@@ -334,8 +339,14 @@ func (p *parser) baseline(w *wireBaseline, t FeedbackType, scope Scope) *Baselin
 		p.fail("baseline.persona %s is not the persona that is the scope", show(w.Persona))
 	case w.Op == "rollback" && err != nil:
 		p.fail("baseline.day %s: want the day of the snapshot to go back to, such as 2026-11-20", show(w.Day))
-	case w.Op != "rollback" && w.Day+w.Hash != "":
-		p.fail("baseline.day and baseline.hash belong to rollback")
+	case w.Op != "rollback" && w.Day != "" || w.Op != "rollback" && w.Op != "import" && w.Hash != "":
+		p.fail("baseline.day belongs to rollback, baseline.hash to rollback and import")
+	case (w.Op == "import") != (len(w.Model) > 0):
+		p.fail("baseline.model belongs to import")
+	case w.Op == "import" && w.Hash == "":
+		p.fail("baseline.hash is missing: that of the model")
+	case len(w.Model) > MaxImport:
+		p.fail("baseline.model: %d bytes, at most %d KiB", len(w.Model), MaxImport>>10)
 	case (w.Op == "approve" || w.Op == "reject") != (w.Item != ""):
 		p.fail("baseline.item belongs to approve and reject: what they decide on")
 	}
@@ -387,8 +398,12 @@ func (f *Feedback) Verify(key ed25519.PublicKey) bool {
 // ParseFeedback reads a record of agent.feedback. It does not look at the signature: Verify does.
 func ParseFeedback(b []byte) (Feedback, error) {
 	var w wireFeedback
-	p := parser{what: "feedback"}
+	p := parser{what: "feedback", more: MaxImport / 3 * 4}
 	if p.unmarshal(b, &w); p.err != nil {
+		return Feedback{}, p.err
+	}
+	if len(b) > maxAnswer && (w.Baseline == nil || w.Baseline.Op != "import") {
+		p.fail("%d bytes long, at most %d KiB", len(b), maxAnswer>>10)
 		return Feedback{}, p.err
 	}
 	if w.Scope.Tenant == "" && w.Scope.Type != "global" {
@@ -452,9 +467,13 @@ func (r Rate) wire() *wireRate {
 	return w
 }
 
+// maxAnswer bounds records of commands, breakers, acks and feedback, in bytes.
+const maxAnswer = 64 << 10
+
 // parser gathers the first thing that is wrong with a record.
 type parser struct {
 	what string
+	more int // bytes that a record may have above maxAnswer
 	err  error
 }
 
@@ -465,8 +484,8 @@ func (p *parser) fail(format string, args ...any) {
 }
 
 func (p *parser) unmarshal(b []byte, into any) {
-	if len(b) > 64<<10 {
-		p.fail("%d bytes long, at most 64 KiB", len(b))
+	if len(b) > maxAnswer+p.more {
+		p.fail("%d bytes long, at most %d KiB", len(b), (maxAnswer+p.more)>>10)
 	} else if !utf8.Valid(b) {
 		p.fail("not UTF-8") // encoding/json would put U+FFFD in place of it and say nothing
 	} else if err := json.Unmarshal(b, into); err != nil {

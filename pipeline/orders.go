@@ -22,6 +22,9 @@ func (b *relation) order(f *event.Feedback) (reason, detail string) {
 			l = have
 		}
 	}
+	if o.Op == "import" {
+		return b.imported(l, k, o)
+	}
 	if l == nil || len(l.models) == 0 {
 		return "no_baseline", "no day of this persona and fork has been closed yet"
 	}
@@ -70,6 +73,36 @@ func (b *relation) order(f *event.Feedback) (reason, detail string) {
 		return "nothing_changes", "it is so already"
 	}
 	b.keep(l, m, present.learned.seen, present.learned.events)
+	b.ruled(k, ruling{Day: b.closed, Of: m.Day, Hash: m.Hash()})
+	return "", ""
+}
+
+// imported puts a snapshot from elsewhere in the place of what is known of a baseline, or where nothing is known yet, as if it had been closed on the last day
+// that was. What the present day has brought so far is learned on top of it.
+func (b *relation) imported(l *lineage, k baselines.Key, o *event.BaselineOrder) (reason, detail string) {
+	m := &baselines.Model{}
+	r := baselines.Reader{B: o.Model}
+	m.Decode(&r)
+	switch {
+	case r.Err != nil || len(r.B) > 0:
+		return "bad_model", "the model is malformed, or written by a newer wayward"
+	case m.Key != k:
+		return "other_baseline", "the model is that of another tenant, persona or fork"
+	case m.Hash() != o.Hash:
+		return "bad_hash", "the hash is not that of the model"
+	case b.closed == noTime:
+		return "no_day_closed", "no day has been closed yet: import again an hour after the end of the first UTC day of events"
+	case l == nil && b.baselinesOf(k.Tenant) >= maxModels*(keptDays+1):
+		return "no_room", "the tenant has as many baselines as it may have"
+	}
+	if l == nil {
+		l = &lineage{key: k}
+	}
+	m = baselines.Rebase(m, b.closed)
+	if n := len(l.models); n > 0 && l.models[n-1].learned.hash == m.Hash() {
+		return "nothing_changes", "it is so already"
+	}
+	b.keep(l, m, max(l.seen(), m.Seen))
 	b.ruled(k, ruling{Day: b.closed, Of: m.Day, Hash: m.Hash()})
 	return "", ""
 }
