@@ -47,6 +47,7 @@ type Snapshot struct {
 	Hash      string `json:"hash"`
 	Seen      int64  `json:"seen"` // newest day on which its agents were seen
 	AgentDays uint64 `json:"agent_days"`
+	Events    uint64 `json:"events"` // of all its agents on its own day
 
 	model *baselines.Model // in a replay
 }
@@ -330,7 +331,7 @@ func (b *relation) closeKey(l *lineage, day int64, came bool, delta *baselines.D
 		if came {
 			seen = day
 		}
-		b.keep(l, m, seen)
+		b.keep(l, m, seen, delta.Events)
 		b.shifted(m)
 	}
 	if b.replay {
@@ -415,15 +416,15 @@ func (b *relation) seed(list []*baselines.Model, day int64) {
 	b.closed = day
 	for _, m := range list {
 		m = baselines.Rebase(m, day)
-		b.keep(&lineage{key: m.Key}, m, m.Seen)
+		b.keep(&lineage{key: m.Key}, m, m.Seen, 0)
 	}
 	b.publish(&Closing{From: noTime, To: day}, b.lineages())
 }
 
 // keep makes a model the present one of its key.
-func (b *relation) keep(l *lineage, m *baselines.Model, seen int64) {
+func (b *relation) keep(l *lineage, m *baselines.Model, seen int64, events uint64) {
 	pg := b.learnedPage(modelPage, keyDay{m.Key, m.Day})
-	pg.learned.seen, pg.learned.hash, pg.learned.agentDays, pg.learned.shown = seen, m.Hash(), m.AgentDays, shownOf(m)
+	pg.learned.seen, pg.learned.events, pg.learned.hash, pg.learned.agentDays, pg.learned.shown = seen, events, m.Hash(), m.AgentDays, shownOf(m)
 	if b.replay {
 		pg.learned.made = m
 	} else {
@@ -546,7 +547,7 @@ func (b *relation) publish(c *Closing, list []*lineage) {
 		}
 		pg := l.models[len(l.models)-1]
 		c.Entries = append(c.Entries, Snapshot{Tenant: l.key.Tenant, Persona: l.key.Persona, Fork: l.key.Fork, Day: pg.learned.day, Hash: pg.learned.hash, Seen: pg.learned.seen,
-			AgentDays: pg.learned.agentDays, model: pg.learned.made})
+			AgentDays: pg.learned.agentDays, Events: pg.learned.events, model: pg.learned.made})
 	}
 	if b.replay {
 		b.closings = append(b.closings, c)

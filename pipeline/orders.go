@@ -72,7 +72,7 @@ func (b *relation) order(f *event.Feedback) (reason, detail string) {
 	if m.Hash() == was.Hash() {
 		return "nothing_changes", "it is so already"
 	}
-	b.keep(l, m, present.learned.seen)
+	b.keep(l, m, present.learned.seen, present.learned.events)
 	b.ruled(k, ruling{Day: b.closed, Of: m.Day, Hash: m.Hash()})
 	return "", ""
 }
@@ -102,7 +102,7 @@ func (b *relation) imported(l *lineage, k baselines.Key, o *event.BaselineOrder)
 	if n := len(l.models); n > 0 && l.models[n-1].learned.hash == m.Hash() {
 		return "nothing_changes", "it is so already"
 	}
-	b.keep(l, m, max(l.seen(), m.Seen))
+	b.keep(l, m, max(l.seen(), m.Seen), 0)
 	b.ruled(k, ruling{Day: b.closed, Of: m.Day, Hash: m.Hash()})
 	return "", ""
 }

@@ -404,7 +404,7 @@ func (st *stage) wait(ctx context.Context, cl *kgo.Client, p int32, w *awaited) 
 		w.since = old.since
 	} else {
 		st.metrics.m.waits.WithLabelValues(st.name).Inc()
-		st.log.Info("events wait for a baseline", "partition", p, "because", w.what, "events_before", w.before)
+		st.log.Info("events wait for a baseline", "partition", p, "cause", w.what, "records", w.before)
 	}
 	st.awaited[p] = w
 	if w.before > 0 {
