@@ -419,7 +419,7 @@ func (d *rarity) judge(x *Scene, e *event.Event, p *acquaintance, m *baselines.R
 		if joint = d.ps[0]; len(d.ps) > 1 {
 			joint = baselines.Cauchy(d.ps...)
 		}
-		tell, alert = x.Weigh(baselines.RarityFamily, joint)
+		tell, alert = x.Weigh(d.fresh[worst].field.Test(), joint)
 		alert = alert && m.Ready()
 	}
 	if m.Ready() {

@@ -319,7 +319,7 @@ func (x *evaluation) replay(src pipeline.Source, r pipeline.Replay, since int64)
 		t.add((*testCounts)(&d.Audit.Of))
 		budget := r.Policy.Baseline(b.Tenant, b.Persona).AlertsPerDay
 		for i := range d.Audit.Of {
-			m.nominal[i] += float64(d.Audit.Of[i].Made) * b.Audit.Alpha(baselines.Test(i).Family(), budget)
+			m.nominal[i] += float64(d.Audit.Of[i].Made) * b.Audit.Alpha(baselines.Test(i), budget)
 		}
 	}
 	r.Bad = func(at int64, _ string, err error) {
