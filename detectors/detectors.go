@@ -128,9 +128,20 @@ func (w *Who) Rest(base *baselines.Model, since, until int64) {
 	if base == nil {
 		return
 	}
+	budget := Budget(base, w.Terms)
 	for t := range w.alpha {
-		w.alpha[t] = base.Audit.Alpha(baselines.Test(t), w.Terms.AlertsPerDay)
+		w.alpha[t] = base.Audit.Alpha(baselines.Test(t), budget)
 	}
+}
+
+// Budget is how many false alerts a baseline may cause on a day: the persona's own number, or less if all baselines of the tenant would together go
+// beyond what the tenant may.
+func Budget(base *baselines.Model, terms *policy.Baseline) float64 {
+	budget := terms.AlertsPerDay
+	if base.Prior != nil && base.Prior.Baselines > 0 {
+		budget = min(budget, terms.TenantAlertsPerDay/float64(base.Prior.Baselines))
+	}
+	return budget
 }
 
 // Alpha is the p-value below which a test calls somebody: its share of the persona's alert budget over how many are made on a day. 0: nothing does.
