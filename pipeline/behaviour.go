@@ -52,6 +52,7 @@ type behaviour struct {
 	origin     int64 // the day by which the first event was judged, if nobody had closed any before; nothing is known of it and what was before
 	err        error // what stops the record that is being applied
 	newest     int64 // in a replay: the event time that the whole file has reached
+	judged     int64 // day of the snapshots by which the event under observation is judged
 	was        int64 // event time that the shard had reached before what it is applying
 	approved   bool  // in a replay: all of it is known to be good
 	gathered   []gathered
@@ -230,7 +231,8 @@ func (b *behaviour) Session() *detectors.Memory {
 		}
 		if b.session != nil {
 			s := b.session
-			s.seen, s.active, s.who, s.set, s.going = max(s.seen, b.scene.Time), max(b.reached(), b.scene.Time), b.agent.who, b.agent.set, true
+			s.seen, s.active, s.day = max(s.seen, b.scene.Time), max(b.reached(), b.scene.Time), b.judged
+			s.who, s.set, s.going = b.agent.who, b.agent.set, true
 			b.alive[s] = true
 		}
 	}

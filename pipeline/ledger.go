@@ -447,7 +447,8 @@ func (b *behaviour) learn(pg *page, e *event.Event, t int64) {
 		}
 	}
 	b.before(e, t)
-	if b.rest(x.Who, max(judgedBy(min(t, now)), judgedBy(now)-lookBack), false); b.err != nil {
+	b.judged = max(judgedBy(min(t, now)), judgedBy(now)-lookBack)
+	if b.rest(x.Who, b.judged, false); b.err != nil {
 		return
 	}
 	day := dayOf(t, now)
@@ -497,7 +498,7 @@ func (b *behaviour) over(s *page) {
 	b.key = name
 	agent, hash := b.pages[string(name)], xxhash.Sum64(name)
 	who, t := b.whoOf(s), s.seen
-	if b.rest(who, judgedBy(t), true); b.err != nil {
+	if b.rest(who, s.day, true); b.err != nil { // by what its last event was judged by
 		return
 	}
 	x := detectors.Ending{Who: who, Time: s.seen, AgentID: hash, Memory: &s.memory, Delta: b.deltaOf(who, dayOf(t, max(t, b.was)))}

@@ -185,3 +185,45 @@ func TestAnEventWaitsForTheDayThatItNeeds(t *testing.T) {
 		t.Errorf("it was judged by %+v", m)
 	}
 }
+
+// sure is a library that must have what it is said to have had.
+type sure struct {
+	*library
+	t *testing.T
+}
+
+func (s sure) must(k baselines.Key, day int64, rules func(baselines.Key, int64) *ruling) (*baselines.Model, error) {
+	m, err := s.find(k, day, rules)
+	if err != nil {
+		s.t.Errorf("a session that ends asks for what its events were not judged by: %v", err)
+		return nil, nil
+	}
+	return m, nil
+}
+
+func TestASessionOfAWrongClockEnds(t *testing.T) {
+	r := newRegistry(t)
+	r.day(0)
+	b := r.behaviours[0]
+	b.models = sure{r.library, t}
+	r.work(25.1)
+	// One agent among others says that it is days later: nobody confirms it, and no day is over. Then the session is stopped, or begins anew.
+	for i, h := range []float64{25.2, 30, 100, 26, 26.1} {
+		r.now = midnight + int64(h*hour)
+		r.send(fmt.Appendf(nil, `{"id":"wrong%d","time":%d,"kind":"tool_call","tenant":"t1","agent":{"id":"agent-1"},"session":"s","persona":"clerk","tool":{"name":"search"}}`, i, r.now))
+		r.settle()
+		r.work(25.3 + float64(i)/10)
+	}
+	r.now = midnight + int64(100.1*hour)
+	r.send(fmt.Appendf(nil, `{"id":"end","time":%d,"kind":"session","phase":"end","tenant":"t1","agent":{"id":"agent-1"},"session":"s","persona":"clerk"}`, r.now))
+	r.settle()
+	ended := 0
+	for _, pg := range b.pages {
+		if pg.key[0] == sessionPage && strings.HasSuffix(pg.key, "agent-1|s") && !pg.going {
+			ended++
+		}
+	}
+	if ended != 1 {
+		t.Errorf("%d sessions of the wrong clock have ended", ended)
+	}
+}

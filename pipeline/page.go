@@ -29,7 +29,7 @@ type page struct {
 	verdicts int64    // of the relation stage about this agent
 	active   int64    // newest hour of event time in which it acted; of a session: event time that the shard, or the session itself, had reached with its newest event
 	barred   int64    // sessions of it that are stopped
-	day      int64    // newest day of a baseline that it contributed to
+	day      int64    // newest day of a baseline that it contributed to; of a session: of the snapshots by which its newest event was judged
 	shady    int64    // until when nothing is learned from it, event time: something was found about it
 
 	// Of a scope alone: what is contributed but not closed, by bucket.
@@ -99,7 +99,7 @@ func (pg *page) appendTo(b []byte) []byte {
 			b = binary.BigEndian.AppendUint64(b, h)
 		}
 	case sessionPage:
-		b = binary.AppendVarint(b, pg.active)
+		b = binary.AppendVarint(binary.AppendVarint(b, pg.active), pg.day)
 		going := byte(0)
 		if pg.going {
 			going = 1
@@ -166,7 +166,7 @@ func (pg *page) decode(b []byte) error {
 			pg.ring = append(pg.ring, r.Uint64())
 		}
 	case sessionPage:
-		pg.active = r.Varint()
+		pg.active, pg.day = r.Varint(), r.Varint()
 		pg.going = r.Byte() == 1
 		pg.sent = r.String()
 	case deltaPage, modelPage:

@@ -691,7 +691,7 @@ func (a *arena) verify(t *testing.T, b balance, gaps []string) {
 var crashWays = []string{"open transaction", "before End", "after End", "checkpoint", "catch-up", "anywhere", "freeze", "freeze", "stop"}
 
 func TestCrashKfake(t *testing.T) {
-	s := &storm{attack: 20 * time.Second, most: 35 * time.Second, drain: 15 * time.Second, rate: 1200, session: 1500 * time.Millisecond, txn: 2 * time.Second,
+	s := &storm{attack: 24 * time.Second, most: 40 * time.Second, drain: 20 * time.Second, rate: 1200, session: 1500 * time.Millisecond, txn: 2 * time.Second,
 		cut: 0.004, losses: 0.2, ways: crashWays,
 		enough: func(n *toll) bool {
 			return n.kills >= 12 && n.freezes >= 1 && n.losses >= 1 && n.aborted+n.unknown >= 3

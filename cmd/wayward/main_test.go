@@ -90,6 +90,7 @@ func engineRole() int {
 	c.Engine.MaxPoll = 400
 	c.Engine.SessionTimeout, c.Engine.TransactionTimeout = spec.Session, spec.Txn
 	c.Engine.CheckpointEvery, c.Engine.ChangelogEvery = 300*time.Millisecond, time.Second
+	c.Engine.MaxAhead = time.Hour // so that events run into days that are not closed yet, and have to wait
 	i, err := wire(ctx, c, wiring{}, log)
 	if err != nil {
 		log.Error("wire", "err", err)
