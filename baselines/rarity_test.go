@@ -347,7 +347,7 @@ func TestFloodOfNoveltiesRaisesTheirProbabilityByTwoADay(t *testing.T) {
 	m := knowing(DomainField, 5000, 1, 2)
 	before := m.Rarity.New(DomainField)
 	for day := range int64(5) {
-		d := &Delta{Events: 1, AgentDays: 500, Rarity: RarityDelta{Days: 500}}
+		d := &Delta{Events: 1, Learned: 1, AgentDays: 500, Rarity: RarityDelta{Days: 500}}
 		for i := range uint64(2000) {
 			d.Rarity.See(DomainField, (i+2000*uint64(day))*0x9e3779b97f4a7c15+77, false)
 		}
@@ -366,7 +366,7 @@ func TestFloodOfNoveltiesRaisesTheirProbabilityByTwoADay(t *testing.T) {
 func TestWhatCalledSomebodyWaitsUntilEnoughAgentsShowIt(t *testing.T) {
 	const evil = 99
 	show := func(m *Model, agents int, sink, held bool, terms Terms) *Model {
-		d := &Delta{Events: 1, AgentDays: 100, Rarity: RarityDelta{Days: 100}}
+		d := &Delta{Events: 1, Learned: 1, AgentDays: 100, Rarity: RarityDelta{Days: 100}}
 		for a := range agents {
 			s := d.Rarity.See(DomainField, evil, held)
 			s.Agents |= 1 << a
@@ -454,7 +454,7 @@ func TestVocabularyIsBoundedAndForgets(t *testing.T) {
 	var m *Model
 	next := uint64(0)
 	for day := range int64(20) {
-		d := &Delta{Events: 1, AgentDays: 100, Rarity: RarityDelta{Days: 100}}
+		d := &Delta{Events: 1, Learned: 1, AgentDays: 100, Rarity: RarityDelta{Days: 100}}
 		for range 1000 {
 			next++
 			d.Rarity.See(AddressField, next*0x9e3779b97f4a7c15, false)
