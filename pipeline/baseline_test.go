@@ -44,7 +44,10 @@ func workOf(seed uint64, days int, disorder bool) (lines [][]byte) {
 		}
 		version := ""
 		if agent%3 == 0 {
-			version = fmt.Sprintf(`,"version":"v%d"`, (at-midnight)/(2*baselines.DayMS))
+			version = fmt.Sprintf(`,"version":"v%d"`, agent)
+			if disorder { // a new version is something that the relation stage tells, and when a live shard hears of it is not when a replay does
+				version = fmt.Sprintf(`,"version":"v%d"`, (at-midnight)/(2*baselines.DayMS))
+			}
 		}
 		t := at
 		if disorder && r.IntN(20) == 0 {

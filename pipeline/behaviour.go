@@ -230,7 +230,7 @@ func (b *behaviour) Session() *detectors.Memory {
 		}
 		if b.session != nil {
 			s := b.session
-			s.seen, s.active, s.who, s.set, s.going = max(s.seen, b.scene.Time), b.reached(), b.agent.who, b.agent.set, true
+			s.seen, s.active, s.who, s.set, s.going = max(s.seen, b.scene.Time), max(b.reached(), b.scene.Time), b.agent.who, b.agent.set, true
 			b.alive[s] = true
 		}
 	}

@@ -338,10 +338,12 @@ func appendDelta(b []byte, k keyDay, delta []byte) []byte {
 	return baselines.AppendString(binary.AppendVarint(b, k.day), string(delta))
 }
 
-// baselineOwner is the facts partition that closes the days of a persona, all forks of it.
-func (r *rules) baselineOwner(k baselines.Key) int32 {
-	return r.owner(k.Tenant, policy.PersonaScope, k.Persona)
+// baselineOwner is the facts partition, of so many, that closes the days of a persona, all forks of it.
+func baselineOwner(k baselines.Key, facts int32) int32 {
+	return (&rules{facts: facts}).owner(k.Tenant, policy.PersonaScope, k.Persona)
 }
+
+func (r *rules) baselineOwner(k baselines.Key) int32 { return baselineOwner(k, r.facts) }
 
 // forkHash is a hash of what makes an agent another one though it plays the same persona; 0 if it says nothing of the kind.
 func forkHash(a *event.Agent) uint64 {
@@ -471,7 +473,7 @@ func (b *behaviour) before(e *event.Event, t int64) {
 	if e.Session == "" {
 		return
 	}
-	if s := b.sessionIf(e.Session); s != nil && s.going && min(t, b.reached())-s.seen >= detectors.SessionIdleMS {
+	if s := b.sessionIf(e.Session); s != nil && s.going && t-s.seen >= detectors.SessionIdleMS {
 		b.over(s)
 	}
 }
@@ -494,7 +496,7 @@ func (b *behaviour) over(s *page) {
 	name := append(append(b.key[:0], agentPage), agentKey[1:]...)
 	b.key = name
 	agent, hash := b.pages[string(name)], xxhash.Sum64(name)
-	who, t := b.whoOf(s), min(s.seen, s.active)
+	who, t := b.whoOf(s), s.seen
 	if b.rest(who, judgedBy(t), true); b.err != nil {
 		return
 	}

@@ -25,21 +25,24 @@ import (
 type library struct {
 	topic  string
 	cfg    *Config
-	owner  func(baselines.Key) int32
 	shards int32 // of the relation stage
 	log    *slog.Logger
 
 	mu       sync.Mutex
 	arrived  chan struct{} // closed when something has come
 	pieces   pieces
-	closings map[int32][]*Closing // of each relation shard, as they came
-	first    map[int32]*Closing   // those that reach back for ever
+	closings map[place][]*Closing // of each relation shard, as they came
+	first    map[place][]*Closing // those that reach back for ever: one for each time that the logs began
+	layouts  []int32              // numbers of relation shards that there were, the present one last
 	books    map[bookName]*book
-	wanted   map[int32]int64 // days that were asked for and lie further back than what is kept, by shard
-	asked    bool            // for one of them
-	read     int64           // offset behind what was read
-	failed   error           // of the last attempt to read
+	wanted   int64 // the earliest day that was asked for and lies further back than what is kept; noTime: none
+	asked    bool  // for one of them
+	read     int64 // offset behind what was read
+	failed   error // of the last attempt to read
 }
+
+// place is a relation shard, of so many.
+type place struct{ of, owner int32 }
 
 // bookName names a snapshot.
 type bookName struct {
@@ -58,8 +61,8 @@ type book struct {
 const shelved = lookBack + 1
 
 func newLibrary(c *Config, r *rules) *library {
-	return &library{topic: c.Topics.Baselines, cfg: c, owner: r.baselineOwner, shards: r.facts, log: c.Log.With("stage", "baselines"), arrived: make(chan struct{}),
-		pieces: pieces{}, closings: map[int32][]*Closing{}, first: map[int32]*Closing{}, books: map[bookName]*book{}, wanted: map[int32]int64{}}
+	return &library{topic: c.Topics.Baselines, cfg: c, shards: r.facts, log: c.Log.With("stage", "baselines"), arrived: make(chan struct{}),
+		pieces: pieces{}, closings: map[place][]*Closing{}, first: map[place][]*Closing{}, layouts: []int32{r.facts}, books: map[bookName]*book{}, wanted: noTime}
 }
 
 // pieces puts records together that are parts of one value.
@@ -122,15 +125,19 @@ func (l *library) take(key, value []byte) {
 	case name == "":
 	case name[0] == 'c':
 		c := &Closing{}
-		if json.Unmarshal(whole, c) != nil || c.Of != l.shards {
-			return // of another layout: what it lists has other owners now
+		if json.Unmarshal(whole, c) != nil || c.Of < 1 {
+			return
 		}
+		if !slices.Contains(l.layouts, c.Of) {
+			l.layouts = slices.Insert(l.layouts, len(l.layouts)-1, c.Of)
+		}
+		at := place{c.Of, c.Owner}
 		if c.From == noTime {
-			l.first[c.Owner] = c
+			l.first[at] = append(l.first[at], c)
 		} else {
-			l.closings[c.Owner] = append(l.closings[c.Owner], c)
+			l.closings[at] = append(l.closings[at], c)
+			l.prune(at)
 		}
-		l.prune(c.Owner)
 	case name[0] == 's':
 		if b, ok := bookOf(name); ok {
 			l.books[b] = &book{raw: bytes.Clone(whole)}
@@ -138,30 +145,36 @@ func (l *library) take(key, value []byte) {
 	}
 }
 
-// prune forgets the snapshots of a shard that are too old to be asked for in ordinary running.
-func (l *library) prune(q int32) {
-	list := l.closings[q]
-	if n := len(list) - 4*keptDays; n > 0 {
-		list = slices.Delete(list, 0, n)
-		l.closings[q] = list
+// prune forgets the snapshots that are too old to be asked for in ordinary running.
+func (l *library) prune(at place) {
+	if n := len(l.closings[at]) - 4*keptDays; n > 0 {
+		l.closings[at] = slices.Delete(l.closings[at], 0, n)
 	}
-	if len(list) == 0 {
-		return
+	from := never
+	for q := range l.shards {
+		list := l.closings[place{l.shards, q}]
+		if len(list) == 0 {
+			return
+		}
+		from = min(from, list[len(list)-1].To-shelved)
 	}
-	from := list[len(list)-1].To - shelved
-	if day, ok := l.wanted[q]; ok {
-		from = min(from, day)
+	if l.wanted != noTime {
+		from = min(from, l.wanted)
 	}
 	needed := map[bookName]bool{}
-	for _, c := range list {
-		if c.To >= from {
-			for i := range c.Entries {
-				needed[c.Entries[i].book()] = true
+	for _, all := range []map[place][]*Closing{l.closings, l.first} {
+		for _, list := range all {
+			for _, c := range list {
+				if c.To >= from {
+					for i := range c.Entries {
+						needed[c.Entries[i].book()] = true
+					}
+				}
 			}
 		}
 	}
 	for b := range l.books {
-		if l.owner(b.Key) == q && b.day < from && !needed[b] {
+		if b.day < from && !needed[b] {
 			delete(l.books, b)
 		}
 	}
@@ -266,19 +279,27 @@ func (l *library) follow(ctx context.Context, caught func()) error {
 
 var errNoPartition = errors.New("the topic has no partition: run wayward topics apply")
 
-// closing is what was said of a day; known is false if nobody has said it yet. l.mu is held.
-func (l *library) closing(q int32, day int64) (c *Closing, known bool) {
-	list := l.closings[q]
-	for i := len(list) - 1; i >= 0; i-- {
-		if list[i].From <= day && day <= list[i].To {
-			return list[i], true
+// closing is what was said of a persona's day; known is false if nobody has said it yet. l.mu is held.
+func (l *library) closing(k baselines.Key, day int64) (c *Closing, known bool) {
+	var first *Closing
+	later := false
+	for i := len(l.layouts) - 1; i >= 0; i-- {
+		at := place{l.layouts[i], baselineOwner(k, l.layouts[i])}
+		list := l.closings[at]
+		for i := len(list) - 1; i >= 0; i-- {
+			if list[i].From <= day && day <= list[i].To {
+				return list[i], true
+			}
+			later = later || list[i].From > day
+		}
+		for _, c := range l.first[at] { // the earliest that has the day: later ones know what was learned after it
+			if day <= c.To && (first == nil || c.To < first.To) {
+				first = c
+			}
 		}
 	}
-	if first := l.first[q]; first != nil && day <= first.To {
-		return first, true
-	}
 	// What lies before all that is known was forgotten long ago, and will not come.
-	return nil, slices.ContainsFunc(list, func(c *Closing) bool { return c.From > day })
+	return first, first != nil || later
 }
 
 // missing says what a shard has to wait for.
@@ -313,12 +334,12 @@ func (l *library) find(k baselines.Key, day int64, rules func(baselines.Key, int
 }
 
 func (l *library) of(k baselines.Key, day int64, rules func(baselines.Key, int64) *ruling) (*baselines.Model, error) {
-	q, of, fresh := l.owner(k), k, false
+	of, fresh := k, false
 	name, rule := bookName{}, rules(k, day)
 	if rule == nil {
-		c, known := l.closing(q, day)
+		c, known := l.closing(k, day)
 		if !known {
-			return nil, &missing{fmt.Sprintf("day %s of relation shard %d is not closed yet", dateOf(day), q), k, day}
+			return nil, &missing{fmt.Sprintf("day %s of relation shard %d is not closed yet", dateOf(day), baselineOwner(k, l.shards)), k, day}
 		}
 		if c == nil {
 			return nil, nil
@@ -337,8 +358,8 @@ func (l *library) of(k baselines.Key, day int64, rules func(baselines.Key, int64
 	}
 	b := l.books[name]
 	if b == nil {
-		if have, ok := l.wanted[q]; !ok || min(day, name.day) < have {
-			l.wanted[q] = min(day, name.day)
+		if l.wanted == noTime || min(day, name.day) < l.wanted {
+			l.wanted = min(day, name.day)
 		}
 		l.asked = true
 		return nil, &missing{fmt.Sprintf("snapshot %s/%s of persona %q has not been read yet", dateOf(name.day), name.hash, k.Persona), k, day}
@@ -418,7 +439,7 @@ func (l *library) search(ctx context.Context) error {
 			return
 		}
 		c := &Closing{}
-		if json.Unmarshal(whole, c) == nil && c.Of == l.shards && c.From != noTime {
+		if json.Unmarshal(whole, c) == nil && c.Of > 0 && c.From != noTime {
 			closed = append(closed, c)
 		}
 	})
@@ -427,27 +448,26 @@ func (l *library) search(ctx context.Context) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for q, day := range l.wanted {
-		for _, c := range closed {
-			if c.Owner != q || c.To < day {
-				continue
+	if l.wanted == noTime {
+		return nil
+	}
+	for _, c := range closed {
+		if c.To < l.wanted {
+			continue
+		}
+		for i := range c.Entries {
+			if b := c.Entries[i].book(); l.books[b] == nil && found[b] != nil {
+				l.books[b] = &book{raw: found[b]}
 			}
-			for i := range c.Entries {
-				if b := c.Entries[i].book(); l.books[b] == nil && found[b] != nil {
-					l.books[b] = &book{raw: found[b]}
-				}
-			}
+		}
+		at := place{c.Of, c.Owner} // closings that had been forgotten, too
+		if !slices.ContainsFunc(l.closings[at], func(o *Closing) bool { return o.From == c.From && o.To == c.To }) {
+			l.closings[at] = append([]*Closing{c}, l.closings[at]...)
 		}
 	}
 	for b, raw := range found { // rulings name what no closing does
-		if day, ok := l.wanted[l.owner(b.Key)]; ok && b.day >= day && l.books[b] == nil {
+		if b.day >= l.wanted && l.books[b] == nil {
 			l.books[b] = &book{raw: raw}
-		}
-	}
-	// Closings that had been forgotten, too.
-	for _, c := range closed {
-		if day, ok := l.wanted[c.Owner]; ok && c.To >= day && !slices.ContainsFunc(l.closings[c.Owner], func(o *Closing) bool { return o.From == c.From && o.To == c.To }) {
-			l.closings[c.Owner] = append([]*Closing{c}, l.closings[c.Owner]...)
 		}
 	}
 	close(l.arrived)
@@ -461,7 +481,7 @@ func (l *library) newest() int64 {
 	defer l.mu.Unlock()
 	day := never
 	for q := range l.shards {
-		list := l.closings[q]
+		list := l.closings[place{l.shards, q}]
 		if len(list) == 0 {
 			return never
 		}
@@ -474,5 +494,5 @@ func (l *library) newest() int64 {
 func (l *library) forgetWanted() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	clear(l.wanted)
+	l.wanted = noTime
 }

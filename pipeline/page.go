@@ -27,7 +27,7 @@ type page struct {
 	ring     []uint64 // hashes of its newest event ids
 	ringAt   int      // where the next one goes
 	verdicts int64    // of the relation stage about this agent
-	active   int64    // newest hour of event time in which it acted; of a session: event time of the shard at its newest event
+	active   int64    // newest hour of event time in which it acted; of a session: event time that the shard, or the session itself, had reached with its newest event
 	barred   int64    // sessions of it that are stopped
 	day      int64    // newest day of a baseline that it contributed to
 	shady    int64    // until when nothing is learned from it, event time: something was found about it
