@@ -108,12 +108,16 @@ func (d *rarity) Observe(x *Scene, e *event.Event) {
 		p.marks |= countedMark
 		x.Delta.Rarity.Days++
 	}
-	whole := -1 // how many of the values are of the shape, if they have to be looked at
+	whole := -1  // how many of the values are of the shape, if they have to be looked at
+	counted := 0 // of them, that all have been counted today, if they are known: what the page says must not depend on what the panel happens to remember
 	if e.Kind == event.ToolCall {
 		d.hash(e)
-		if k := &d.known[d.shape.all%uint64(len(d.known))]; m == nil || k.all != d.shape.all || k.model != x.Base.Hash() || learn && !p.showed(d.shape.all) {
+		showed := learn && p.showed(d.shape.all)
+		if k := &d.known[d.shape.all%uint64(len(d.known))]; m == nil || k.all != d.shape.all || k.model != x.Base.Hash() || learn && !showed {
 			d.spread(e)
-			whole = len(d.values)
+			if whole = len(d.values); showed {
+				counted = whole
+			}
 		}
 		if e.User != "" {
 			d.add(baselines.UserField, xxhash.Sum64String(e.User))
@@ -131,7 +135,7 @@ func (d *rarity) Observe(x *Scene, e *event.Event) {
 		if v.known = m != nil && m.Known(v.field, v.hash); !v.known {
 			fresh = true
 			whole = min(whole, i) // so that it is less than it was if it is one of the shape's
-		} else if learn {
+		} else if learn && i >= counted {
 			d.learn(x, e, p, v, false)
 		}
 		if i+1 == whole && m != nil {
@@ -415,7 +419,7 @@ func (d *rarity) judge(x *Scene, e *event.Event, p *acquaintance, m *baselines.R
 		if joint = d.ps[0]; len(d.ps) > 1 {
 			joint = baselines.Cauchy(d.ps...)
 		}
-		tell, alert = x.Weigh(baselines.RarityFamily, joint)
+		tell, alert = x.Weigh(d.fresh[worst].field.Test(), joint)
 		alert = alert && m.Ready()
 	}
 	if m.Ready() {

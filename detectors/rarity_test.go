@@ -752,3 +752,31 @@ func BenchmarkRarity(b *testing.B) {
 	b.ReportMetric(float64(bytes)/agents, "disk-B/agent")
 	b.ReportMetric(float64(unsafe.Sizeof(acquaintance{})+unsafe.Sizeof(acquaintances{})), "B/agent")
 }
+
+// TestWhatThePanelRemembersDoesNotShow: an agent's page must be the same whoever else is on its shard, and after a restart.
+func TestWhatThePanelRemembersDoesNotShow(t *testing.T) {
+	run := func(forget bool) (pages []byte) {
+		s := newSchool(t, noPolicy)
+		rng := rand.New(rand.NewPCG(7, 7))
+		for day := range int64(8) {
+			for i := range 600 {
+				e := work(day, rng.IntN(3), fmt.Sprint(day, "-", i))
+				e.Tool.Name, e.User = fmt.Sprint("t", rng.IntN(40)), fmt.Sprint("u", rng.IntN(60))
+				if forget {
+					s.panel.list = []Detector{newRarity(8, s.panel.Set)}
+				}
+				s.observe(e)
+			}
+		}
+		for _, k := range slices.Sorted(maps.Keys(s.agents)) {
+			pages = s.agents[k].Append(pages)
+		}
+		for _, d := range s.deltas {
+			pages = d.Append(pages)
+		}
+		return pages
+	}
+	if !bytes.Equal(run(false), run(true)) {
+		t.Error("it shows")
+	}
+}

@@ -289,7 +289,7 @@ func (b *behaviour) flush() {
 		return
 	}
 	slices.SortStableFunc(list, func(x, y gathered) int { return x.compare(y.keyDay) })
-	// The tenant as a whole gets what is not about the order of calls or what they touched.
+	// The tenant as a whole gets what is not about the order of calls, and the names of tools, servers and domains.
 	whole := map[keyDay]*baselines.Delta{}
 	for _, g := range list {
 		k := keyDay{baselines.Key{Tenant: g.Tenant, Persona: baselines.TenantWide}, g.day}
@@ -298,6 +298,10 @@ func (b *behaviour) flush() {
 		}
 		d := g.delta
 		whole[k].Merge(&baselines.Delta{Events: d.Events, Learned: d.Learned, Sessions: d.Sessions, AgentDays: d.AgentDays, Volume: d.Volume, Audit: d.Audit})
+		whole[k].Rarity.MergeWide(&d.Rarity)
+		if d.Events > 0 {
+			whole[k].Baselines.Add(xxhash.Sum64String(g.Persona + "\x00" + g.Fork))
+		}
 	}
 	for _, k := range slices.SortedFunc(maps.Keys(whole), keyDay.compare) {
 		list = append(list, gathered{k, whole[k]})
