@@ -68,6 +68,7 @@ func (o *office) work(day int64, busy float64) {
 				seen[tool] = true
 				records += float64(1 + o.rng.IntN(4))
 				d.Events++
+				d.Learned++
 				d.Volume.Season[24*weekday+hour].X += baselines.Unit
 				d.Volume.Of[baselines.EventCount].X += baselines.Unit
 				d.Volume.Of[baselines.RecordSum].X += 2 * baselines.Unit
