@@ -51,7 +51,7 @@ type Model struct {
 	Key
 	Day      int64 // the last day that it includes, since 1970-01-01
 	First    int64 // the first
-	Seen     int64 // the newest on which there were events
+	Seen     int64 // the newest on which something was learned
 	State    State
 	Frozen   bool // by a person: it is published but learns nothing
 	Sessions uint64
@@ -76,12 +76,14 @@ type Model struct {
 
 // Delta is what the events of one day add to a baseline: integers that merge in any order, from any number of shards. The zero value is empty.
 type Delta struct {
-	Events, Sessions uint64
-	AgentDays        uint64 // agents that acted on the day, each counted once by the shard that has it
-	Volume           VolumeDelta
-	Sequence         SequenceDelta
-	Rarity           RarityDelta
-	Audit            AuditDelta
+	Events    uint64 // of all agents
+	Learned   uint64 // of them, those that may be learned; likewise:
+	Sessions  uint64 // that ended
+	AgentDays uint64 // agents that acted on the day, each counted once by the shard that has it
+	Volume    VolumeDelta
+	Sequence  SequenceDelta
+	Rarity    RarityDelta
+	Audit     AuditDelta
 }
 
 const modelFormat = 1
@@ -89,6 +91,7 @@ const modelFormat = 1
 // Merge adds another delta of the same key. What it is given is not kept.
 func (d *Delta) Merge(o *Delta) {
 	d.Events += o.Events
+	d.Learned += o.Learned
 	d.Sessions += o.Sessions
 	d.AgentDays += o.AgentDays
 	d.Volume.Merge(&o.Volume)
@@ -101,6 +104,7 @@ func (d *Delta) Merge(o *Delta) {
 func (d *Delta) Append(b []byte) []byte {
 	b = append(b, modelFormat)
 	b = binary.AppendUvarint(b, d.Events)
+	b = binary.AppendUvarint(b, d.Learned)
 	b = binary.AppendUvarint(b, d.Sessions)
 	b = binary.AppendUvarint(b, d.AgentDays)
 	b = d.Volume.Append(b)
@@ -114,7 +118,7 @@ func (d *Delta) Decode(r *Reader) {
 	if r.Byte() != modelFormat && r.Err == nil {
 		r.Fail()
 	}
-	d.Events, d.Sessions, d.AgentDays = r.Uvarint(), r.Uvarint(), r.Uvarint()
+	d.Events, d.Learned, d.Sessions, d.AgentDays = r.Uvarint(), r.Uvarint(), r.Uvarint(), r.Uvarint()
 	d.Volume.Decode(r)
 	d.Sequence.Decode(r)
 	d.Rarity.Decode(r)
@@ -154,7 +158,7 @@ func Learn(before *Model, key Key, day int64, d *Delta, terms Terms) *Model {
 	terms = terms.Defaults()
 	m := before.clone(key, day)
 	m.Day = day
-	if d.Events > 0 {
+	if d.Learned > 0 {
 		m.Seen = max(m.Seen, day)
 		m.Agents = d.AgentDays
 	}
@@ -166,8 +170,17 @@ func Learn(before *Model, key Key, day int64, d *Delta, terms Terms) *Model {
 		m.Sequence.Learn(m, &d.Sequence, terms)
 		m.Rarity.Learn(m, &d.Rarity, terms)
 	}
+	if m.State != Suspect {
+		m.settle(terms)
+	}
+	m.sign()
+	return m
+}
+
+// settle finds out how far the baseline can be trusted.
+func (m *Model) settle(terms Terms) {
+	day := m.Day
 	switch {
-	case m.State == Suspect:
 	case terms.Approved:
 		m.State = Active
 	case m.Forked != 0 && m.settling(day, terms):
@@ -179,8 +192,6 @@ func Learn(before *Model, key Key, day int64, d *Delta, terms Terms) *Model {
 	default:
 		m.State = Active
 	}
-	m.sign()
-	return m
 }
 
 // settling tells whether a fork is still too young to call anybody.
@@ -210,6 +221,27 @@ func Rebase(m *Model, day int64) *Model {
 	}
 	n.sign()
 	return n
+}
+
+// Changed returns a copy that a person's word has changed. State is found anew unless change makes it Suspect.
+func Changed(m *Model, terms Terms, change func(*Model)) *Model {
+	n := m.clone(m.Key, m.Day)
+	n.State = Learning
+	if change(n); n.State != Suspect {
+		n.settle(terms.Defaults())
+	}
+	n.sign()
+	return n
+}
+
+// Decide takes a person's word on what waits for it in quarantine: item is a name as Shift has it. False: nothing of that name waits.
+func (m *Model) Decide(item string, accept bool) bool {
+	if accept {
+		bySequence := m.Sequence.Approve(item, m.Day)
+		return m.Rarity.Approve(item) || bySequence
+	}
+	bySequence := m.Sequence.Reject(item, m.Day)
+	return m.Rarity.Reject(item) || bySequence
 }
 
 // clone is a deep copy by way of the encoding, or a new model.

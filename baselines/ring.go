@@ -264,6 +264,9 @@ func (d *Different) Forget(now int64) {
 	}
 }
 
+// Size is how many bytes it holds.
+func (d *Different) Size() int { return 2 * cap(d.words) }
+
 // Reset forgets everything.
 func (d *Different) Reset() { d.words = nil }
 

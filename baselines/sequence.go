@@ -262,7 +262,7 @@ type SequenceModel struct {
 	bits, steps uint64
 	by          [strata][seqStats]Calibrator // of what sessions came to by the end of each stratum
 	session     Calibrator                   // of the oddest moment of each session
-	credit      uint64                       // sessions that should have called somebody by chance and did not, in billionths
+	credit      [called]uint64               // sessions that should have called somebody by chance and did not, in billionths; and of a tenth the chance, …
 	held        []held                       // quarantine, ascending
 	words       []word                       // what people said of held items, ascending
 
@@ -602,7 +602,10 @@ func (m *SequenceModel) Append(b []byte) []byte {
 			b = m.by[s][j].Append(b)
 		}
 	}
-	b = binary.AppendUvarint(m.session.Append(b), m.credit)
+	b = m.session.Append(b)
+	for _, c := range m.credit {
+		b = binary.AppendUvarint(b, c)
+	}
 	b = binary.AppendUvarint(b, uint64(len(m.held)))
 	for i := range m.held {
 		b = m.held[i].append(b)
@@ -642,8 +645,10 @@ func (m *SequenceModel) Decode(r *Reader) {
 		}
 	}
 	m.session.Decode(r)
-	if m.credit = r.Uvarint(); m.credit > maxCredit {
-		r.Fail()
+	for i := range m.credit {
+		if m.credit[i] = r.Uvarint(); m.credit[i] > maxCredit {
+			r.Fail()
+		}
 	}
 	for range r.Len() {
 		h := readHeld(r)

@@ -36,6 +36,9 @@ type exits struct {
 
 const lost = 255
 
+// Reset makes it a session that has not begun, in the memory that it has.
+func (c *Chain) Reset() { *c = Chain{kinds: c.kinds[:0], steps: c.steps[:0]} }
+
 // Push takes one more step and scores it against the model, which may be nil. It tells whether the session may be odder than it ever was before: only then
 // need P be asked.
 func (c *Chain) Push(m *SequenceModel, s Step) bool {
@@ -76,7 +79,7 @@ func (c *Chain) score(m *SequenceModel, s Step) bool {
 	c.peak = max(c.peak, b)
 	b = min(b, seqClip)
 	c.sum += int64(b)
-	c.cusum = max(0, c.cusum+b-m.mean-seqKappa)
+	c.cusum = min(max(0, c.cusum+b-m.mean-seqKappa), 1<<30)
 	c.high = max(c.high, c.cusum)
 	n := c.n + 1
 	k := stratum(n)
@@ -371,8 +374,14 @@ type Told struct {
 func (c *Chain) Tell(m *SequenceModel) []Told {
 	var out []Told
 	w := walk{}
-	for i := range int(c.n) {
+	for i := 0; i < int(c.n); i++ {
+		if i == maxSteps {
+			i = max(i, int(c.n)-newest) // what lies between is forgotten
+		}
 		k := c.at(i)
+		if i > maxSteps && i == int(c.n)-newest {
+			w.push(Step{})
+		}
 		if k == lost {
 			w.push(Step{})
 			continue

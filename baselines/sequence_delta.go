@@ -25,6 +25,7 @@ const (
 type SequenceDelta struct {
 	counts  []count // open addressing by key
 	used    int
+	shift   uint8
 	limit   uint64 // of scrambled keys, once there were too many; 0: none
 	stamp   uint32 // of the session that is being learned
 	symbols map[uint32]Symbol
@@ -34,7 +35,7 @@ type SequenceDelta struct {
 	bits, steps uint64
 	by          [strata][seqStats]Histogram
 	session     Histogram
-	called      Histogram // of sessions that called somebody: no further than where they began to
+	called      Histogram // of sessions that called somebody
 	expected    uint64    // how many should have by chance, in billionths
 	samples     []sample  // of the first day: what to reckon the first references from; ascending
 }
@@ -120,7 +121,7 @@ func (d *SequenceDelta) Take(m *SequenceModel, c *Chain, agent uint64, day int64
 	if m.ready() && c.scored == c.n {
 		d.expected += uint64(alpha*chance + 0.5)
 		if fate == Alerted {
-			d.called.Add(min(combined(c.top), m.session.Quantile(1-alpha)+BinWidth), 1)
+			d.called.Add(combined(c.top), 1)
 		} else {
 			d.refer(c)
 		}
@@ -185,7 +186,7 @@ func (d *SequenceDelta) count(key uint64) *count {
 		d.grow()
 	}
 	mask := uint64(len(d.counts) - 1)
-	for i := key * 0x9e3779b97f4a7c15 >> (64 - uint(bits.TrailingZeros(uint(len(d.counts))))); ; i = (i + 1) & mask {
+	for i := key * 0x9e3779b97f4a7c15 >> d.shift; ; i = (i + 1) & mask {
 		k := &d.counts[i]
 		if k.key == key {
 			return k
@@ -210,13 +211,13 @@ func (d *SequenceDelta) grow() {
 		d.limit = d.thin(maxDayGrams)
 		size = len(old)
 	}
-	d.counts, d.used = make([]count, size), 0
+	d.counts, d.used, d.shift = make([]count, size), 0, uint8(64-bits.TrailingZeros(uint(size)))
 	mask := uint64(size - 1)
 	for _, k := range old {
 		if k.key == 0 || d.limit != 0 && mix(k.key) > d.limit {
 			continue
 		}
-		i := k.key * 0x9e3779b97f4a7c15 >> (64 - uint(bits.TrailingZeros(uint(size))))
+		i := k.key * 0x9e3779b97f4a7c15 >> d.shift
 		for d.counts[i].key != 0 {
 			i = (i + 1) & mask
 		}

@@ -73,20 +73,41 @@ func (m *SequenceModel) Learn(of *Model, d *SequenceDelta, terms Terms) {
 	m.derive()
 }
 
-// maxCredit bounds what quiet days leave for busier ones.
-const maxCredit = 16 * chance
+// maxCredit bounds what quiet days leave for busier ones; called is how many levels of oddness are told apart.
+const (
+	maxCredit = 8 * chance
+	called    = 4
+)
 
-// chance are the day's sessions that make references. Of those that called somebody it takes as many as do so by chance, and no further than where they
-// began to: without them the tail would be cut off there, the next threshold lie lower, and after some weeks twice as many call as should; with all of them,
-// who strays every day would in the end be usual.
+// chance are the day's sessions that make references. Of those that called somebody it takes as many as do so by chance: and of the odder ones as many as are
+// so odd by chance. Without them the tail would be cut off where alerts begin, the next threshold lie lower, and after some weeks twice as many call as
+// should; with all of them, who strays every day would in the end be usual.
 func (m *SequenceModel) chance(d *SequenceDelta) Histogram {
 	day := slices.Clone(d.session)
-	m.credit = min(m.credit+d.expected, maxCredit)
+	made := d.session.N() + d.called.N()
+	if made == 0 || d.expected == 0 {
+		return day
+	}
+	var from [called + 1]float64 // scores at which the levels begin
+	alpha, expected := float64(d.expected)/chance/float64(made), d.expected
+	for j := range m.credit {
+		from[j] = m.session.Quantile(1 - alpha)
+		m.credit[j] = min(m.credit[j]+expected, maxCredit)
+		alpha /= 10
+		expected /= 10
+	}
+	from[called] = math.Inf(1)
 	for i, n := range d.called {
-		take := min(uint64(n), m.credit/chance)
-		m.credit -= take * chance
-		if take > 0 {
-			day.Add((float64(i)+0.5)*BinWidth, uint32(take))
+		score := (float64(i) + 0.5) * BinWidth
+		for range min(n, maxCredit/chance) {
+			level := -1
+			for j := 0; j < called && m.credit[j] >= chance && (j == 0 || score >= from[j]); j++ {
+				m.credit[j] -= chance
+				level = j
+			}
+			if level >= 0 {
+				day.Add(min(score, from[level+1]), 1)
+			}
 		}
 	}
 	return day

@@ -374,7 +374,7 @@ func BenchmarkSequence(b *testing.B) {
 				a.Push(m, s[k])
 			} else {
 				d.Take(m, &a.Chain, uint64(at), 20, &a.AgentDay, LearnFrom, 1e-3)
-				a.Chain = Chain{kinds: a.kinds[:0], steps: a.steps[:0]}
+				a.Chain.Reset()
 				a.session++
 			}
 			i++
@@ -431,5 +431,137 @@ func TestAChainIsTheSameAfterARestartAtAnyStep(t *testing.T) {
 		l.close()
 		var m SequenceModel
 		again(l.model(), &m)
+	}
+}
+
+// What is read from a disk or a topic never breaks what reads it, and is written again as it was read.
+func FuzzSequenceState(f *testing.F) {
+	rng := rand.New(rand.NewPCG(5, 6))
+	w := newWorkload(rng, 8, 4, .05, .05)
+	l := newLab()
+	for range 2 {
+		l.work(rng, w, 220, 10, nil)
+		f.Add(l.d.Sequence.Append(nil))
+		l.close()
+		f.Add(l.model().Append(nil))
+	}
+	l.m.State = Active
+	l.alpha = 1e-4
+	l.work(rng, newWorkload(rng, 60, 4, .5, .05), 100, 10, nil)
+	f.Add(l.d.Sequence.Append(nil))
+	l.close()
+	f.Add(l.model().Append(nil))
+	var c Chain
+	for i := range 300 {
+		l.push(&c, i%30, i%7 == 0, "i")
+		if i%60 == 0 {
+			f.Add(c.Append(nil))
+		}
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var d SequenceDelta
+		r := Reader{B: b}
+		if d.Decode(&r); r.Err == nil {
+			if got := d.Append(nil); len(got) > 0 {
+				var again SequenceDelta
+				r := Reader{B: got}
+				if again.Decode(&r); r.Err != nil || !bytes.Equal(again.Append(nil), got) {
+					t.Fatal("a delta is not read as it was written")
+				}
+			}
+			Learn(nil, Key{}, 1, &Delta{Sequence: d, Events: 1, AgentDays: 9}, Terms{})
+		}
+		var m SequenceModel
+		r = Reader{B: b}
+		if m.Decode(&r); r.Err == nil {
+			var c Chain
+			for i := range 20 {
+				c.Push(&m, StepOf(strconv.Itoa(i%3), "", event.Read, event.OK, ""))
+			}
+			if s := c.Score(&m); !(s.P > 0 && s.P <= 1) || !(s.Mean >= 0 && s.Mean <= 30) || !(s.Combined >= 0) {
+				t.Fatalf("a score that makes no sense: %+v", s)
+			}
+			m.Waiting()
+		}
+		var c Chain
+		r = Reader{B: b}
+		if c.Decode(&r); r.Err == nil {
+			if len(c.Append(nil)) > 2048 {
+				t.Fatal("a chain has no bound")
+			}
+			c.Push(l.model(), StepOf("x", "", event.Read, event.OK, ""))
+			c.Tell(l.model())
+			var today AgentDay
+			var d SequenceDelta
+			d.Take(l.model(), &c, 1, 1, &today, LearnFrom, 1e-3)
+		}
+	})
+}
+
+// The floor holds: what one agent does however often it does it on a day counts once.
+func TestOneAgentCountsOnceADay(t *testing.T) {
+	l := newLab()
+	for range 50 {
+		var c Chain
+		for _, tool := range []int{1, 2, 3, 4, 5, 1, 2} {
+			l.push(&c, tool, false, "i")
+		}
+		l.end(&c, 7)
+	}
+	n := 0
+	for _, g := range l.d.Sequence.grams() {
+		if n++; g.u > 1 || g.n != 50 {
+			t.Fatalf("an n-gram of one agent has %d agent-days and %d sessions", g.u, g.n)
+		}
+	}
+	if n < 30 {
+		t.Fatalf("%d n-grams", n)
+	}
+	for agent := range uint64(40) {
+		var c Chain
+		for _, tool := range []int{1, 2, 3, 4, 5, 1, 2} {
+			l.push(&c, tool, false, "i")
+		}
+		l.end(&c, 100+agent)
+	}
+	for _, g := range l.d.Sequence.grams() {
+		if g.u > 41 || g.u < 36 { // a Bloom filter may lose some, never make any
+			t.Fatalf("an n-gram of 41 agents has %d agent-days", g.u)
+		}
+	}
+}
+
+// Beyond its bounds a model ages, and a day's delta is thinned alike in any order of merging.
+func TestAFloodOfNamesStaysWithinBounds(t *testing.T) {
+	rng := rand.New(rand.NewPCG(8, 8))
+	var parts []*SequenceDelta
+	for range 3 {
+		l := newLab()
+		for i := range 350 {
+			var c Chain
+			for range 70 {
+				l.push(&c, rng.IntN(50_000), false, strconv.Itoa(i))
+			}
+			l.end(&c, rng.Uint64())
+		}
+		parts = append(parts, &l.d.Sequence)
+	}
+	var a, b SequenceDelta
+	for i := range parts {
+		a.Merge(parts[i])
+		b.Merge(parts[len(parts)-1-i])
+	}
+	if !bytes.Equal(a.Append(nil), b.Append(nil)) {
+		t.Error("thinned, another order gives other bytes")
+	}
+	var m *Model
+	for day := range int64(3) {
+		m = Learn(m, Key{}, day, &Delta{Sequence: a, Events: 1, AgentDays: 100}, Terms{Approved: true})
+		if symbols, grams, _ := m.Sequence.Size(); symbols > maxSymbols || grams > maxGrams {
+			t.Errorf("%d symbols, %d n-grams", symbols, grams)
+		}
+		if n := len(m.Sequence.Append(nil)); n > 1<<20 {
+			t.Errorf("a model takes %d bytes", n)
+		}
 	}
 }

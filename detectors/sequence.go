@@ -18,9 +18,36 @@ import (
 //
 // One finding covers a session; it is updated when the odds against the session have twice as many digits, and at least two more, or when a signal becomes
 // an alert.
-type sequence struct{ slot byte }
+type sequence struct {
+	slot  byte
+	spare []*run // memory of sessions that are over, for those that begin
+}
 
-func newSequence(slot byte, _ *policy.Set) Detector { return &sequence{slot} }
+// maxSpare bounds what is kept for sessions that begin.
+const maxSpare = 1024
+
+func newSequence(slot byte, _ *policy.Set) Detector { return &sequence{slot: slot} }
+
+// begin is a run that has not begun.
+func (d *sequence) begin(t int64) *run {
+	n := len(d.spare)
+	if n == 0 {
+		return &run{newest: t}
+	}
+	r := d.spare[n-1]
+	d.spare = d.spare[:n-1]
+	r.newest = t
+	return r
+}
+
+// done takes the memory of a run that nobody has any more.
+func (d *sequence) done(r *run) {
+	if len(d.spare) < maxSpare {
+		r.Reset()
+		r.odd, r.told = nil, nil
+		d.spare = append(d.spare, r)
+	}
+}
 
 // sequencePart is of a session its chain, of an agent what of it was counted today.
 type sequencePart struct {
@@ -66,7 +93,7 @@ func (d *sequence) Observe(x *Scene, e *event.Event) {
 	}
 	part := memory.Ensure(d.slot).(*sequencePart)
 	if part.run == nil {
-		part.run = &run{newest: x.Time}
+		part.run = d.begin(x.Time)
 	}
 	r := part.run
 	if x.Time < r.newest-sequenceLate {
@@ -241,6 +268,7 @@ func (d *sequence) End(x *Ending) {
 	}
 	x.Memory.Drop(d.slot)
 	r := part.run
+	defer d.done(r)
 	var m *baselines.SequenceModel
 	if x.Base != nil {
 		m = &x.Base.Sequence

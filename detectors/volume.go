@@ -359,8 +359,10 @@ func (v *volumes) advance(a *agentVolume, first *firsts, index *[baselines.Windo
 			a.Refs &^= 1 << w
 		}
 	}
-	if a.Refs == 0 && a.Hot == 0 {
-		a.watch = nil
+	if a.Refs == 0 && a.Hot == 0 && a.more != nil {
+		if a.more.watch = nil; len(a.more.budgets) == 0 {
+			a.more = nil
+		}
 	}
 }
 
@@ -1016,8 +1018,10 @@ func (v *volumes) call() {
 	}
 }
 
-// quantileSize is a quantile of sizes whose logarithms are kept.
-func quantileSize(c *baselines.Calibrator, q float64) float64 { return math.Expm1(c.Quantile(q)) }
+// quantileSize is a quantile of sizes whose logarithms are kept: whole, as they were.
+func quantileSize(c *baselines.Calibrator, q float64) float64 {
+	return math.Round(math.Expm1(c.Quantile(q)))
+}
 
 // outcome tests failures in sequence, and looks for runs over ids.
 func (v *volumes) outcome(a *agentVolume) {
@@ -1044,7 +1048,7 @@ func (v *volumes) outcome(a *agentVolume) {
 	if e.Resource.ID == "" {
 		v.key = append(v.key, e.ArgsDigest...)
 	}
-	if !a.contact(uint32(xxhash.Sum64(v.key))) {
+	if !a.contact(uint16(xxhash.Sum64(v.key))) {
 		return
 	}
 	failed := [baselines.Outcomes]bool{
@@ -1146,7 +1150,7 @@ func (v *volumes) gap(s *sessionVolume) {
 
 // remember keeps the first contributors.
 func (a *agentVolume) remember(r event.Ref) {
-	if len(a.watch) < baselines.MaxRefs && !slices.Contains(a.watch, r) {
-		a.watch = append(a.watch, r.Clone())
+	if m := a.rare(); len(m.watch) < baselines.MaxRefs && !slices.Contains(m.watch, r) {
+		m.watch = append(m.watch, r.Clone())
 	}
 }

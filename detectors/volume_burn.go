@@ -83,16 +83,17 @@ func (v *volumes) burn(part *volumePart) {
 
 // burning finds how the agent uses up a budget.
 func (a *agentVolume) burning(limit uint64) *burning {
-	for i := range a.budgets {
-		if a.budgets[i].Limit == limit {
-			return &a.budgets[i]
+	m := a.rare()
+	for i := range m.budgets {
+		if m.budgets[i].Limit == limit {
+			return &m.budgets[i]
 		}
 	}
-	if len(a.budgets) == maxBudgets { // of limits that are no more
-		a.budgets = append(a.budgets[:0], a.budgets[1:]...)
+	if len(m.budgets) == maxBudgets { // of limits that are no more
+		m.budgets = append(m.budgets[:0], m.budgets[1:]...)
 	}
-	a.budgets = append(a.budgets, burning{Limit: limit})
-	return &a.budgets[len(a.budgets)-1]
+	m.budgets = append(m.budgets, burning{Limit: limit})
+	return &m.budgets[len(m.budgets)-1]
 }
 
 // add counts money in a step; what is older than six hours is counted in the period alone.

@@ -37,9 +37,22 @@ type agentVolume struct {
 	agentNumbers
 	rings    baselines.Rings
 	things   [2]baselines.Different
-	contacts []uint32    // hashes of the newest first contacts, the oldest at Contact
-	watch    []event.Ref // events since a sum passed what is usual
-	budgets  []burning
+	contacts []uint16 // hashes of the newest first contacts, the oldest at Contact
+	more     *agentMore
+}
+
+// agentMore is what few agents have.
+type agentMore struct {
+	watch   []event.Ref // events since a sum passed what is usual
+	budgets []burning
+}
+
+// rare returns what few agents have, and makes it.
+func (a *agentVolume) rare() *agentMore {
+	if a.more == nil {
+		a.more = &agentMore{}
+	}
+	return a.more
 }
 
 // agentNumbers is the part without pointers and without gaps, which is saved by copying it.
@@ -183,7 +196,7 @@ func (a *agentVolume) forget(now int64) {
 }
 
 // contact tells whether a call is the first of its kind among the newest.
-func (a *agentVolume) contact(hash uint32) bool {
+func (a *agentVolume) contact(hash uint16) bool {
 	for _, h := range a.contacts {
 		if h == hash {
 			return false
@@ -193,7 +206,7 @@ func (a *agentVolume) contact(hash uint32) bool {
 		a.contacts = append(a.contacts, hash)
 		return true
 	}
-	a.contacts[a.Contact%maxContacts] = hash
+	a.contacts[a.Contact%maxContacts] = hash // 16 bits: one new contact in two thousand is taken for a known one
 	a.Contact = (a.Contact + 1) % maxContacts
 	return true
 }
@@ -355,14 +368,21 @@ func (p *volumePart) Append(b []byte) []byte {
 		b = appendNumbers(b, &a.agentNumbers)
 		b = a.rings.Append(b)
 		b = a.things[1].Append(a.things[0].Append(b))
-		b = appendWords(b, a.contacts)
-		b = append(b, byte(len(a.watch)))
-		for _, r := range a.watch {
-			b = baselines.AppendRef(b, r)
+		b = append(b, byte(len(a.contacts)))
+		for _, c := range a.contacts {
+			b = binary.LittleEndian.AppendUint16(b, c)
 		}
-		b = append(b, byte(len(a.budgets)))
-		for i := range a.budgets {
-			b = appendNumbers(b, &a.budgets[i])
+		if m := a.more; m == nil {
+			b = append(b, 0, 0)
+		} else {
+			b = append(b, byte(len(m.watch)))
+			for _, r := range m.watch {
+				b = baselines.AppendRef(b, r)
+			}
+			b = append(b, byte(len(m.budgets)))
+			for i := range m.budgets {
+				b = appendNumbers(b, &m.budgets[i])
+			}
 		}
 	}
 	if s := p.session; s != nil {
@@ -401,14 +421,17 @@ func (p *volumePart) Decode(r *baselines.Reader) {
 		a.rings.Decode(r, columns)
 		a.things[0].Decode(r)
 		a.things[1].Decode(r)
-		a.contacts = readWords(r, maxContacts)
+		for range min(int(r.Byte()), maxContacts) {
+			lo := r.Byte()
+			a.contacts = append(a.contacts, uint16(lo)|uint16(r.Byte())<<8)
+		}
 		for range min(int(r.Byte()), baselines.MaxRefs) {
-			a.watch = append(a.watch, baselines.ReadRef(r))
+			a.rare().watch = append(a.rare().watch, baselines.ReadRef(r))
 		}
 		for range min(int(r.Byte()), maxBudgets) {
 			var k burning
 			readNumbers(r, &k)
-			a.budgets = append(a.budgets, k)
+			a.rare().budgets = append(a.rare().budgets, k)
 		}
 		if r.Err != nil || !a.sound(columns) {
 			r.Fail()

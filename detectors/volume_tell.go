@@ -28,8 +28,8 @@ func (v *volumes) tell(part *volumePart) {
 	switch {
 	case o == nil:
 		o = &episode{open: open{trigger: x.Ref(v.e).Clone()}, test: c.test, feature: c.feature, what: c.what, hot: x.Time, first: x.Time, count: 1}
-		if part.agent != nil && c.test >= baselines.MinuteTest && c.test <= baselines.DayTest {
-			o.refs = slices.DeleteFunc(slices.Clone(part.agent.watch), func(r event.Ref) bool { return r == o.trigger })
+		if part.agent != nil && part.agent.more != nil && c.test >= baselines.MinuteTest && c.test <= baselines.DayTest {
+			o.refs = slices.DeleteFunc(slices.Clone(part.agent.more.watch), func(r event.Ref) bool { return r == o.trigger })
 			if len(o.refs) > 0 {
 				o.first = o.refs[0].Time
 				o.count += int64(len(o.refs))

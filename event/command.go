@@ -258,9 +258,10 @@ const (
 	TripFeedback
 	RestoreFeedback
 	ApproveFeedback
+	BaselineFeedback
 )
 
-var feedbackTypes = []string{"", "verdict", "trip", "restore", "approve"}
+var feedbackTypes = []string{"", "verdict", "trip", "restore", "approve", "baseline"}
 
 func (t FeedbackType) String() string { return feedbackTypes[t] }
 
@@ -279,30 +280,99 @@ type Feedback struct {
 	Action     Action // of a trip
 	DurationMS int64  // of a trip; 0: until restored
 	Rate       Rate   // of a throttle
+	Baseline   *BaselineOrder
 	By         string // whose key signed it
 	Reason     string
 	Signature  []byte
 }
 
+// BaselineOrder is what a person wants done with the baseline of the persona that is the feedback's scope; "*" is the tenant as a whole.
+type BaselineOrder struct {
+	Op string // one of BaselineOps
+	// Fork of the persona; "": the agents that tell no version.
+	Fork string
+	// Day, as 2006-01-02, is the UTC day of the snapshot to go back to, and Hash, which may be left out, which one it must be. Of rollback alone.
+	Day, Hash string
+	Item      string // what waits for approval, as the finding or wayward baseline show names it. Of approve and reject alone.
+	Model     []byte // an exported snapshot's model of the same persona and fork, and Hash its hash. Of import alone.
+}
+
+// BaselineOps are what can be done with a baseline: freeze and unfreeze what it learns; suspect: it may be poisoned, so it scores and calls nobody until it is
+// unfrozen, reset or rolled back; reset forgets it; rollback goes back to an earlier snapshot; import puts one from elsewhere in its place; approve and reject decide what waits in quarantine.
+var BaselineOps = []string{"freeze", "unfreeze", "suspect", "reset", "rollback", "import", "approve", "reject"}
+
+// MaxImport bounds the model of an import, in bytes: in base64, twice over, it still fits the records of every topic on its way.
+const MaxImport = 384 << 10
+
+type wireBaseline struct {
+	Op      string `json:"op"`
+	Persona string `json:"persona"`
+	Fork    string `json:"fork,omitempty"`
+	Day     string `json:"day,omitempty"`
+	Hash    string `json:"hash,omitempty"`
+	Item    string `json:"item,omitempty"`
+	Model   []byte `json:"model,omitempty"`
+}
+
+func (b *BaselineOrder) wire(persona string) *wireBaseline {
+	if b == nil {
+		return nil
+	}
+	return &wireBaseline{b.Op, persona, b.Fork, b.Day, b.Hash, b.Item, b.Model}
+}
+
+func (p *parser) baseline(w *wireBaseline, t FeedbackType, scope Scope) *BaselineOrder {
+	if w == nil {
+		if t == BaselineFeedback {
+			p.fail("baseline is missing")
+		}
+		return nil
+	}
+	b := &BaselineOrder{w.Op, p.text("baseline.fork", w.Fork, 64), w.Day, p.text("baseline.hash", w.Hash, 64), p.text("baseline.item", w.Item, MaxString), w.Model}
+	_, err := time.Parse(time.DateOnly, w.Day)
+	switch {
+	case t != BaselineFeedback:
+		p.fail("baseline belongs to type baseline")
+	case !slices.Contains(BaselineOps, w.Op):
+		p.fail("baseline.op %s is unknown; use %s", show(w.Op), strings.Join(BaselineOps, ", "))
+	case scope.Type != PersonaScope || scope.ID != w.Persona:
+		p.fail("baseline.persona %s is not the persona that is the scope", show(w.Persona))
+	case w.Op == "rollback" && err != nil:
+		p.fail("baseline.day %s: want the day of the snapshot to go back to, such as 2026-11-20", show(w.Day))
+	case w.Op != "rollback" && w.Day != "" || w.Op != "rollback" && w.Op != "import" && w.Hash != "":
+		p.fail("baseline.day belongs to rollback, baseline.hash to rollback and import")
+	case (w.Op == "import") != (len(w.Model) > 0):
+		p.fail("baseline.model belongs to import")
+	case w.Op == "import" && w.Hash == "":
+		p.fail("baseline.hash is missing: that of the model")
+	case len(w.Model) > MaxImport:
+		p.fail("baseline.model: %d bytes, at most %d KiB", len(w.Model), MaxImport>>10)
+	case (w.Op == "approve" || w.Op == "reject") != (w.Item != ""):
+		p.fail("baseline.item belongs to approve and reject: what they decide on")
+	}
+	return b
+}
+
 type wireFeedback struct {
-	V          int       `json:"v"`
-	ID         string    `json:"id"`
-	Time       string    `json:"time"`
-	Tenant     string    `json:"tenant,omitempty"`
-	Type       string    `json:"type"`
-	Scope      wireScope `json:"scope"`
-	FindingUID string    `json:"finding_uid,omitempty"`
-	Verdict    string    `json:"verdict,omitempty"`
-	Action     string    `json:"action,omitempty"`
-	Duration   string    `json:"duration,omitempty"`
-	Limit      *wireRate `json:"limit,omitempty"`
-	By         string    `json:"by"`
-	Reason     string    `json:"reason,omitempty"`
-	Signature  string    `json:"signature,omitempty"`
+	V          int           `json:"v"`
+	ID         string        `json:"id"`
+	Time       string        `json:"time"`
+	Tenant     string        `json:"tenant,omitempty"`
+	Type       string        `json:"type"`
+	Scope      wireScope     `json:"scope"`
+	FindingUID string        `json:"finding_uid,omitempty"`
+	Verdict    string        `json:"verdict,omitempty"`
+	Action     string        `json:"action,omitempty"`
+	Duration   string        `json:"duration,omitempty"`
+	Limit      *wireRate     `json:"limit,omitempty"`
+	Baseline   *wireBaseline `json:"baseline,omitempty"`
+	By         string        `json:"by"`
+	Reason     string        `json:"reason,omitempty"`
+	Signature  string        `json:"signature,omitempty"`
 }
 
 func (f *Feedback) wire() wireFeedback {
-	return wireFeedback{1, f.ID, stamp(f.Time), f.Tenant, f.Type.String(), f.Scope.wire(), f.FindingUID, f.Verdict, f.Action.String(), isoDuration(f.DurationMS), f.Rate.wire(), f.By, f.Reason,
+	return wireFeedback{1, f.ID, stamp(f.Time), f.Tenant, f.Type.String(), f.Scope.wire(), f.FindingUID, f.Verdict, f.Action.String(), isoDuration(f.DurationMS), f.Rate.wire(), f.Baseline.wire(f.Scope.ID), f.By, f.Reason,
 		base64.StdEncoding.EncodeToString(f.Signature)}
 }
 
@@ -328,8 +398,12 @@ func (f *Feedback) Verify(key ed25519.PublicKey) bool {
 // ParseFeedback reads a record of agent.feedback. It does not look at the signature: Verify does.
 func ParseFeedback(b []byte) (Feedback, error) {
 	var w wireFeedback
-	p := parser{what: "feedback"}
+	p := parser{what: "feedback", more: MaxImport / 3 * 4}
 	if p.unmarshal(b, &w); p.err != nil {
+		return Feedback{}, p.err
+	}
+	if len(b) > maxAnswer && (w.Baseline == nil || w.Baseline.Op != "import") {
+		p.fail("%d bytes long, at most %d KiB", len(b), maxAnswer>>10)
 		return Feedback{}, p.err
 	}
 	if w.Scope.Tenant == "" && w.Scope.Type != "global" {
@@ -345,6 +419,7 @@ func ParseFeedback(b []byte) (Feedback, error) {
 	if w.Action != "" {
 		f.Action = p.action(w.Action)
 	}
+	f.Baseline = p.baseline(w.Baseline, f.Type, f.Scope)
 	sig, err := base64.StdEncoding.DecodeString(w.Signature)
 	f.Signature = sig
 	switch {
@@ -392,9 +467,13 @@ func (r Rate) wire() *wireRate {
 	return w
 }
 
+// maxAnswer bounds records of commands, breakers, acks and feedback, in bytes.
+const maxAnswer = 64 << 10
+
 // parser gathers the first thing that is wrong with a record.
 type parser struct {
 	what string
+	more int // bytes that a record may have above maxAnswer
 	err  error
 }
 
@@ -405,8 +484,8 @@ func (p *parser) fail(format string, args ...any) {
 }
 
 func (p *parser) unmarshal(b []byte, into any) {
-	if len(b) > 64<<10 {
-		p.fail("%d bytes long, at most 64 KiB", len(b))
+	if len(b) > maxAnswer+p.more {
+		p.fail("%d bytes long, at most %d KiB", len(b), (maxAnswer+p.more)>>10)
 	} else if !utf8.Valid(b) {
 		p.fail("not UTF-8") // encoding/json would put U+FFFD in place of it and say nothing
 	} else if err := json.Unmarshal(b, into); err != nil {

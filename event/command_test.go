@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
@@ -159,13 +160,25 @@ func (r made) ack() Ack {
 
 func (r made) feedback() Feedback {
 	s := r.scope()
-	f := Feedback{ID: r.name(64), Time: r.time(), Tenant: s.Tenant, Type: FeedbackType(1 + r.IntN(4)), Scope: s, FindingUID: r.text(64), By: r.name(128), Reason: r.name(100)}
+	f := Feedback{ID: r.name(64), Time: r.time(), Tenant: s.Tenant, Type: FeedbackType(1 + r.IntN(5)), Scope: s, FindingUID: r.text(64), By: r.name(128), Reason: r.name(100)}
 	switch f.Type {
 	case VerdictFeedback:
 		f.Verdict = Verdicts[r.IntN(len(Verdicts))]
 	case TripFeedback:
 		f.Action = Action(1 + r.IntN(5))
 		f.DurationMS, f.Rate = r.maybe(1+r.Int64N(maxDuration.Milliseconds())), r.rate(f.Action)
+	case BaselineFeedback:
+		f.Scope = Scope{Type: PersonaScope, ID: r.name(60), Tenant: "acme"}
+		f.Tenant = "acme"
+		f.Baseline = &BaselineOrder{Op: BaselineOps[r.IntN(len(BaselineOps))], Fork: r.text(8)}
+		switch f.Baseline.Op {
+		case "rollback":
+			f.Baseline.Day, f.Baseline.Hash = "2026-11-20", r.text(16)
+		case "import":
+			f.Baseline.Hash, f.Baseline.Model = r.name(16), []byte(r.name(100))
+		case "approve", "reject":
+			f.Baseline.Item = r.name(40)
+		}
 	}
 	return f
 }
@@ -302,6 +315,30 @@ var unreadable = []changed{
 	{"64 KiB and more", "feedback", `slow`, strings.Repeat("s", 1<<16), `feedback: 65867 bytes long, at most 64 KiB`},
 }
 
+// An import carries a model, so it may be larger than all else that people write.
+func TestAnImportMayBeLargeAndNothingElse(t *testing.T) {
+	f := Feedback{ID: "b1", Time: 1, Tenant: "acme", Type: BaselineFeedback, Scope: Scope{Type: PersonaScope, ID: "support", Tenant: "acme"}, By: "alice",
+		Baseline: &BaselineOrder{Op: "import", Hash: "0123456789abcdef", Model: make([]byte, MaxImport)}}
+	got, err := ParseFeedback(f.Append(nil))
+	if diff := cmp.Diff(f, got, cmpopts.EquateEmpty()); err != nil || diff != "" {
+		t.Errorf("%v (-want +got):\n%.300s", err, diff)
+	}
+	for want, change := range map[string]func(b *BaselineOrder){
+		"at most 384 KiB":                  func(b *BaselineOrder) { b.Model = make([]byte, MaxImport+1) },
+		"at most 64 KiB":                   func(b *BaselineOrder) { b.Op = "freeze" },
+		"baseline.model belongs to import": func(b *BaselineOrder) { b.Model = nil },
+		"baseline.hash is missing":         func(b *BaselineOrder) { b.Hash = "" },
+		"baseline.day belongs to rollback": func(b *BaselineOrder) { b.Day = "2026-11-20" },
+	} {
+		g, b := f, *f.Baseline
+		change(&b)
+		g.Baseline = &b
+		if _, err := ParseFeedback(g.Append(nil)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+}
+
 func TestWhatIsNotRightIsRefused(t *testing.T) {
 	a := Ack{CommandID: "c2", Tenant: "acme", Scope: Scope{TenantScope, "acme", "acme", ""}, Epoch: 2, Time: 1795185185001, Status: Applied, By: "gw-1", Detail: "3 connections closed"}
 	right := map[string]string{"command": exampleCommand, "ack": string(a.Append(nil)), "feedback": exampleFeedback + "}"}
@@ -426,6 +463,7 @@ func TestEveryFieldIsSigned(t *testing.T) {
 	public := key.Public().(ed25519.PublicKey)
 	f := theFeedback()
 	f.Verdict = "unclear" // not sensible, but all fields are there
+	f.Baseline = &BaselineOrder{"rollback", "a1b2c3d4", "2026-11-20", "0123456789abcdef", "item", []byte("model")}
 	f.Sign(key)
 	changed := 0
 	var change func(path string, v reflect.Value)
@@ -443,6 +481,11 @@ func TestEveryFieldIsSigned(t *testing.T) {
 			for i := range v.NumField() {
 				change(path+"."+v.Type().Field(i).Name, v.Field(i))
 			}
+		case reflect.Pointer:
+			v.SetZero()
+			check(path)
+			v.Set(old)
+			change(path, v.Elem())
 		case reflect.String:
 			for _, s := range []string{v.String() + "x", v.String()[1:], strings.ToUpper(v.String()), ""} {
 				if v.SetString(s); s != old.String() {
@@ -468,8 +511,8 @@ func TestEveryFieldIsSigned(t *testing.T) {
 			v.SetZero()
 			check(path)
 			for i := range old.Len() {
-				v.Set(reflect.ValueOf([]Class{Pay, Send}))
-				v.Index(i).Set(reflect.ValueOf(Read))
+				v.Set(reflect.AppendSlice(reflect.MakeSlice(v.Type(), 0, 0), old)) // a copy
+				v.Index(i).SetUint(old.Index(i).Uint() ^ 1)
 				check(path)
 			}
 		default:

@@ -182,3 +182,62 @@ func TestSnapshotsSurviveRestarts(t *testing.T) {
 		t.Error("errors in the log")
 	}
 }
+
+func TestWhatWasLearnedOutlivesTheLogs(t *testing.T) {
+	const days = 6
+	for name, facts := range map[string]int{"the same partitions": 2, "others": 3} {
+		t.Run(name, func(t *testing.T) {
+			l, lines := office(t, days)
+			// First three days, then everything but events and baselines is made anew, then the rest.
+			e := l.start(l.bothStages("1", ""))
+			l.until("three days are closed", func() bool { _, n := l.shelves(); return n >= 6 })
+			if err := e.end(); err != nil {
+				t.Fatal(err)
+			}
+			before, _ := l.shelves()
+			options := []kgo.Opt{kgo.SeedBrokers(l.cluster.ListenAddrs()...)}
+			r, err := ReadResume(t.Context(), options, l.topics, "lab")
+			if err != nil {
+				t.Fatal(err)
+			}
+			l.topics.FactsPartitions = facts
+			var anew []TopicSpec
+			for _, s := range l.topics.Specs(false, 1) {
+				if slices.Contains(l.topics.Discardable(), s.Name) {
+					anew = append(anew, s)
+				}
+			}
+			if err := BeginAnew(t.Context(), l.adm, anew, RebuiltGroups("lab"), func(string) {}); err != nil {
+				t.Fatal(err)
+			}
+			if err := r.Write(t.Context(), options, l.topics); err != nil {
+				t.Fatal(err)
+			}
+			c := l.bothStages("1", "")
+			e = l.start(c)
+			l.until("all days are closed", func() bool {
+				after, _ := l.shelves()
+				return len(after) > 0 && strings.HasPrefix(after[len(after)-1], fmt.Sprint(days-2, " "))
+			})
+			l.drainedAll()
+			if err := e.end(); err != nil {
+				t.Fatal(err)
+			}
+			got, _ := l.shelves()
+			if len(before) < 10 || len(got) <= len(before) {
+				t.Fatalf("%d and %d snapshots: the test has lost its teeth", len(before), len(got))
+			}
+			want := closedBy(t, lines, days-1)
+			if facts == 2 {
+				if diff := gocmp.Diff(want, got); diff != "" {
+					t.Errorf("(-replay +live):\n%s", diff)
+				}
+				return
+			}
+			// Days may be listed by both layouts, but each with the same snapshots, and none is missing.
+			if diff := gocmp.Diff(want, slices.Compact(got)); diff != "" {
+				t.Errorf("(-replay +live):\n%s", diff)
+			}
+		})
+	}
+}

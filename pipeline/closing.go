@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/wayward-sec/wayward/baselines"
@@ -46,6 +47,7 @@ type Snapshot struct {
 	Hash      string `json:"hash"`
 	Seen      int64  `json:"seen"` // newest day on which its agents were seen
 	AgentDays uint64 `json:"agent_days"`
+	Events    uint64 `json:"events"` // of all its agents on its own day
 
 	model *baselines.Model // in a replay
 }
@@ -249,6 +251,7 @@ func (b *relation) closeDay(day int64, list []*lineage) {
 	for i := range b.sources {
 		if b.sources[i].out {
 			c.LeftOut = append(c.LeftOut, int32(i))
+			b.counts.leftOut++
 		}
 	}
 	list = b.admit(day, list)
@@ -285,6 +288,7 @@ func (b *relation) closeDay(day int64, list []*lineage) {
 			l.models = nil
 		}
 	}
+	b.report()
 	b.publish(c, list)
 	// The list of a day goes with its snapshots. One that stands for many days has a key of its own and stays: it is small, and there are few.
 	if !b.replay {
@@ -304,8 +308,6 @@ func addShare(list []share, s share) []share {
 
 // closeKey makes the snapshot of one baseline.
 func (b *relation) closeKey(l *lineage, day int64, came bool, delta *baselines.Delta, list []*lineage) {
-	p := b.panel.Set.Baseline(l.key.Tenant, l.key.Persona)
-	terms := baselines.Terms{Approved: b.approved, LearnDays: p.LearnDays, LearnSessions: p.LearnSessions, AcceptAgents: p.AcceptAgents, AcceptPercent: p.AcceptPercent, AcceptDays: p.AcceptDays}
 	before := b.modelOf(l)
 	if before == nil && l.key.Fork != "" {
 		var best *Snapshot
@@ -324,16 +326,69 @@ func (b *relation) closeKey(l *lineage, day int64, came bool, delta *baselines.D
 	}
 	m := before
 	if !b.freeze {
-		m = baselines.Learn(before, l.key, day, delta, terms)
+		m = baselines.Learn(before, l.key, day, delta, b.terms(l.key))
 		seen := l.seen()
 		if came {
 			seen = day
 		}
-		b.keep(l, m, seen)
+		b.keep(l, m, seen, delta.Events)
+		b.shifted(m)
 	}
 	if b.replay {
 		b.made = append(b.made, madeOf(l.key, day, m, delta))
 	}
+}
+
+// terms are what the set in force says about learning a baseline.
+func (b *relation) terms(k baselines.Key) baselines.Terms {
+	p := b.panel.Set.Baseline(k.Tenant, k.Persona)
+	return baselines.Terms{Approved: b.approved, LearnDays: p.LearnDays, LearnSessions: p.LearnSessions, AcceptAgents: p.AcceptAgents, AcceptPercent: p.AcceptPercent, AcceptDays: p.AcceptDays}
+}
+
+// shifted makes a finding of what a day has changed for good, or would if somebody approved it.
+func (b *relation) shifted(m *baselines.Model) {
+	if len(m.Shifts) == 0 || b.approved {
+		return
+	}
+	waits := 0
+	var accepted, waiting []string
+	for _, s := range m.Shifts {
+		text := fmt.Sprintf("%s %q (%s on %s)", s.Kind, s.What, countOf(int64(s.Agents), "agent", "agents"), countOf(int64(s.Days), "day", "days"))
+		if s.Waits {
+			waits++
+			waiting = append(waiting, text)
+		} else {
+			accepted = append(accepted, text)
+		}
+	}
+	some := func(list []string) string {
+		if n := len(list); n > 5 {
+			return strings.Join(list[:5], ", ") + fmt.Sprintf(" and %d more", n-5)
+		}
+		return strings.Join(list, ", ")
+	}
+	var why []string
+	if len(accepted) > 0 {
+		why = append(why, "what is now normal for it: "+some(accepted))
+	}
+	if waits > 0 {
+		why = append(why, "what waits for approval: "+some(waiting))
+	}
+	id := m.Persona
+	if m.Fork != "" {
+		id += "/" + m.Fork
+	}
+	f := event.Finding{Activity: event.Create, Analytic: event.StatisticalAnalytic, Stage: "relation", Detector: "baseline", Rule: "shift", RuleVersion: m.Hash(), Tenant: m.Tenant, Persona: m.Persona,
+		Title: "Behaviour of persona " + m.Persona + " has shifted", Why: "on " + dateOf(m.Day) + " the baseline of persona " + strconv.Quote(id) + " learned " + strings.Join(why, "; "),
+		ScopeType: event.PersonaScope.String(), ScopeID: m.Persona, Severity: event.Signal, Time: (m.Day + 1) * baselines.DayMS, First: m.Day * baselines.DayMS, Last: (m.Day + 1) * baselines.DayMS, Count: int64(len(m.Shifts))}
+	if waits > 0 {
+		f.Alert, f.Severity = true, event.Low
+	}
+	for i := range b.sources {
+		f.Incomplete = f.Incomplete || b.sources[i].out
+	}
+	f.UID = event.UID(m.Tenant, "baseline/shift", f.ScopeType, id, dateOf(m.Day))
+	b.round = append(b.round, f)
 }
 
 // closedKey is what became of one baseline when a day was closed.
@@ -361,15 +416,16 @@ func (b *relation) seed(list []*baselines.Model, day int64) {
 	b.closed = day
 	for _, m := range list {
 		m = baselines.Rebase(m, day)
-		b.keep(&lineage{key: m.Key}, m, m.Seen)
+		b.keep(&lineage{key: m.Key}, m, m.Seen, 0)
 	}
 	b.publish(&Closing{From: noTime, To: day}, b.lineages())
 }
 
 // keep makes a model the present one of its key.
-func (b *relation) keep(l *lineage, m *baselines.Model, seen int64) {
+func (b *relation) keep(l *lineage, m *baselines.Model, seen int64, events uint64) {
 	pg := b.learnedPage(modelPage, keyDay{m.Key, m.Day})
-	if pg.learned.seen, pg.learned.hash, pg.learned.agentDays = seen, m.Hash(), m.AgentDays; b.replay {
+	pg.learned.seen, pg.learned.events, pg.learned.hash, pg.learned.agentDays, pg.learned.shown = seen, events, m.Hash(), m.AgentDays, shownOf(m)
+	if b.replay {
 		pg.learned.made = m
 	} else {
 		pg.learned.model = m.Append(nil)
@@ -491,7 +547,7 @@ func (b *relation) publish(c *Closing, list []*lineage) {
 		}
 		pg := l.models[len(l.models)-1]
 		c.Entries = append(c.Entries, Snapshot{Tenant: l.key.Tenant, Persona: l.key.Persona, Fork: l.key.Fork, Day: pg.learned.day, Hash: pg.learned.hash, Seen: pg.learned.seen,
-			AgentDays: pg.learned.agentDays, model: pg.learned.made})
+			AgentDays: pg.learned.agentDays, Events: pg.learned.events, model: pg.learned.made})
 	}
 	if b.replay {
 		b.closings = append(b.closings, c)

@@ -13,6 +13,12 @@ import (
 // house is done once a second: ticks of idle partitions, sources that fell silent, gauges.
 func (st *stage) house(ctx context.Context, cl *kgo.Client) {
 	st.metrics.gauges(st)
+	if st.library != nil {
+		st.metrics.age(st.library.newest())
+	} else if st.journal == "" && time.Since(st.summed) > 30*time.Second {
+		st.summed = time.Now()
+		st.metrics.baselines(st)
+	}
 	for p := range st.waiting {
 		st.activate(p) // again: the record may not have been written
 	}

@@ -51,6 +51,8 @@ type learned struct {
 	hash      string           // of it
 	seen      int64            // of a snapshot: the newest day that brought a delta
 	agentDays uint64           // of a snapshot
+	events    uint64           // of a snapshot: on its own day
+	shown     shown            // of a snapshot, for metrics
 	made      *baselines.Model // of a snapshot in a replay, which encodes nothing
 }
 
@@ -63,8 +65,12 @@ type share struct {
 
 func (l *learned) append(b []byte) []byte {
 	if l.delta == nil {
-		b = binary.AppendUvarint(binary.AppendVarint(append(b, 0), l.seen), l.agentDays)
+		b = binary.AppendUvarint(binary.AppendUvarint(binary.AppendVarint(append(b, 0), l.seen), l.agentDays), l.events)
 		b = baselines.AppendString(b, l.hash)
+		b = append(b, byte(l.shown.state))
+		for _, r := range l.shown.realised {
+			b = binary.BigEndian.AppendUint32(b, r)
+		}
 		return baselines.AppendString(b, string(l.model))
 	}
 	b = binary.AppendUvarint(append(b, 1), uint64(len(l.from)))
@@ -77,7 +83,11 @@ func (l *learned) append(b []byte) []byte {
 func (l *learned) decode(key string, r *baselines.Reader) {
 	l.key, l.day = learnedKey(key)
 	if r.Byte() == 0 {
-		l.seen, l.agentDays, l.hash = r.Varint(), r.Uvarint(), r.String()
+		l.seen, l.agentDays, l.events, l.hash = r.Varint(), r.Uvarint(), r.Uvarint(), r.String()
+		l.shown.state = baselines.State(r.Byte())
+		for f := range l.shown.realised {
+			l.shown.realised[f] = r.Uint32()
+		}
 		l.model = slices.Clone(r.Bytes())
 		return
 	}
@@ -287,7 +297,7 @@ func (b *behaviour) flush() {
 			whole[k] = &baselines.Delta{}
 		}
 		d := g.delta
-		whole[k].Merge(&baselines.Delta{Events: d.Events, Sessions: d.Sessions, AgentDays: d.AgentDays, Volume: d.Volume, Audit: d.Audit})
+		whole[k].Merge(&baselines.Delta{Events: d.Events, Learned: d.Learned, Sessions: d.Sessions, AgentDays: d.AgentDays, Volume: d.Volume, Audit: d.Audit})
 		whole[k].Rarity.MergeWide(&d.Rarity)
 	}
 	for _, k := range slices.SortedFunc(maps.Keys(whole), keyDay.compare) {
@@ -441,8 +451,9 @@ func (b *behaviour) learn(pg *page, e *event.Event, t int64) {
 	if x.NewDay = day > pg.day; x.NewDay {
 		pg.day = day
 	}
+	x.Delta.Events++
 	if x.Eligible {
-		x.Delta.Events++
+		x.Delta.Learned++
 		if x.NewDay {
 			x.Delta.AgentDays++
 		}

@@ -455,6 +455,21 @@ func (l *library) search(ctx context.Context) error {
 	return nil
 }
 
+// newest is the newest day that every relation shard has closed, as far as is known here.
+func (l *library) newest() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	day := never
+	for q := range l.shards {
+		list := l.closings[q]
+		if len(list) == 0 {
+			return never
+		}
+		day = min(day, list[len(list)-1].To)
+	}
+	return day
+}
+
 // forgetWanted lets go what was read again for a shard that has caught up.
 func (l *library) forgetWanted() {
 	l.mu.Lock()

@@ -1,6 +1,9 @@
 package pipeline
 
 import (
+	"cmp"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 
@@ -8,19 +11,22 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/plugin/kprom"
 
+	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/detectors"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/response"
 )
 
-// Metrics are the engine's, labelled by stage, detector and reason, never by tenant, agent or anything else that an event says.
+// Metrics are the engine's, labelled by stage, detector and reason, never by agent or anything else that an event says; by tenant and persona the one that
+// says how well baselines keep their promise, and that of a bounded number.
 type Metrics struct {
 	reg *prometheus.Registry
 
 	events, late, repeated, future, misrouted, dropped, badControl, verdicts, facts, lateBuckets *prometheus.CounterVec
 	dead, findings, txns, sessions, failures, damaged                                            *prometheus.CounterVec
 	commands, breakers                                                                           *prometheus.CounterVec
-	waits                                                                                        *prometheus.CounterVec
+	waits, deltas, snapshots, leftOut                                                            *prometheus.CounterVec
+	newest, realised, realisedMax, states                                                        *prometheus.GaugeVec
 	open                                                                                         *prometheus.GaugeVec
 	pages, shards, paused, lag, delay, held                                                      *prometheus.GaugeVec
 	txn, checkpoint, load, latency                                                               *prometheus.HistogramVec
@@ -62,6 +68,13 @@ func NewMetrics(reg *prometheus.Registry) *Metrics {
 	m.commands = counter("commands_total", "Commands issued, by action, mode (enforce, dry_run) and issuer (rule, human, expiry).", "stage", "action", "mode", "issuer")
 	m.breakers = counter("breaker_events_total", "What came of commands: acks by status (also unknown, stale, missed), feedback taken by type, feedback and expiries refused by reason, orders that the mass-trip guard turned into escalate.", "stage", "kind", "what")
 	m.waits = counter("baseline_waits_total", "Times that events of a partition had to wait until a day of baselines was closed: in backlogs, and at the very first start.", "stage")
+	m.deltas = counter("baseline_deltas_total", "What behaviour shards told of what they learned: taken, late (its day was closed, so it counts for the next), known (learned before the logs were made anew).", "stage", "what")
+	m.snapshots = counter("baseline_snapshots_total", "Snapshots of personas made: one for each persona, fork and day.", "stage")
+	m.leftOut = counter("baseline_sources_left_out_total", "Behaviour shards that were silent when a day was closed: what they had learned counts for the next day.", "stage")
+	m.newest = gauge("baseline_newest_age_seconds", "Wall clock less the end of the newest day that is closed (relation) or known here (behaviour), of the shard that is furthest behind.", "stage")
+	m.realised = gauge("baseline_realised_ratio", "How often tests came out below 1 in 100, over how often they should, by tenant, persona and family of tests: above 2 its alarms are too many. At most 200 personas.", "tenant", "persona", "family")
+	m.realisedMax = gauge("baseline_realised_ratio_max", "The largest baseline_realised_ratio of a family, over all personas.", "family")
+	m.states = gauge("baseline_state", "Personas and their forks by the state of their baseline.", "state")
 	m.open = gauge("breakers_open", "Scopes on which something is in force, by action and mode.", "stage", "action", "mode")
 	m.txns = counter("transactions_total", "Transactions by outcome: committed, aborted, unknown.", "stage", "outcome")
 	m.sessions = counter("sessions_ended_total", "Sessions that ended with an error and were begun anew.", "stage")
@@ -110,7 +123,7 @@ func (m *Metrics) stage(name string) *stageMetrics {
 	for _, o := range []string{"committed", "aborted", "unknown"} {
 		s.outcome[o] = m.txns.WithLabelValues(name, o)
 	}
-	for _, d := range append(detectors.Names(), response.Detector) {
+	for _, d := range append(detectors.Names(), response.Detector, "baseline") {
 		m.findings.WithLabelValues(name, d)
 	}
 	for _, c := range []*prometheus.CounterVec{m.events, m.late, m.repeated, m.future, m.misrouted, m.dropped, m.badControl, m.verdicts, m.facts, m.lateBuckets} {
@@ -149,6 +162,15 @@ func (s *stageMetrics) add(sh *shard) {
 	add(s.m.badControl, c.badControl)
 	add(s.m.verdicts, c.verdicts)
 	add(s.m.lateBuckets, c.lateBuckets)
+	if s.name == "relation" {
+		for what, n := range map[string]int64{"taken": c.deltas, "late": c.lateDeltas, "known": c.knownDeltas} {
+			if n != 0 {
+				s.m.deltas.WithLabelValues(s.name, what).Add(float64(n))
+			}
+		}
+		add(s.m.snapshots, c.closed)
+		add(s.m.leftOut, c.leftOut)
+	}
 	for reason, n := range c.dead {
 		s.m.dead.WithLabelValues(s.name, reason).Add(float64(n))
 	}
@@ -202,6 +224,67 @@ func (s *stageMetrics) gauges(st *stage) {
 	s.m.held.WithLabelValues(s.name).Set(float64(len(st.held)))
 	if low != never {
 		s.m.delay.WithLabelValues(s.name).Set(float64(wall()-low) / 1000)
+	}
+}
+
+// mostShown bounds the personas that are labels.
+const mostShown = 200
+
+// baselines tells how baselines do. It looks at all pages, so it is called twice a minute.
+func (s *stageMetrics) baselines(st *stage) {
+	type pair struct{ tenant, persona string }
+	worst := map[pair][baselines.Families]float64{}
+	most := [baselines.Families]float64{}
+	states := map[baselines.State]int{}
+	oldest := int64(never)
+	for _, sh := range st.shards {
+		b := sh.machine.(*relation)
+		if b.closed != noTime {
+			oldest = min(oldest, b.closed)
+		}
+		for _, l := range b.lineages() {
+			if len(l.models) == 0 {
+				continue
+			}
+			v := &l.models[len(l.models)-1].learned.shown
+			states[v.state]++
+			k := pair{l.key.Tenant, l.key.Persona}
+			w := worst[k]
+			for f, r := range v.realised {
+				if r != unknown {
+					w[f] = max(w[f], float64(r)/1000)
+					most[f] = max(most[f], w[f])
+				}
+			}
+			worst[k] = w
+		}
+	}
+	s.m.realised.Reset()
+	keys := slices.SortedFunc(maps.Keys(worst), func(a, b pair) int { // the worst of all stay when there are too many
+		return cmp.Or(cmp.Compare(slices.Max(sliceOf(worst[b])), slices.Max(sliceOf(worst[a]))), strings.Compare(a.tenant, b.tenant), strings.Compare(a.persona, b.persona))
+	})
+	for _, k := range keys[:min(len(keys), mostShown)] {
+		for f, r := range worst[k] {
+			if r > 0 {
+				s.m.realised.WithLabelValues(k.tenant, k.persona, baselines.Family(f).String()).Set(r)
+			}
+		}
+	}
+	for f, r := range most {
+		s.m.realisedMax.WithLabelValues(baselines.Family(f).String()).Set(r)
+	}
+	for _, state := range []baselines.State{baselines.Learning, baselines.Active, baselines.Stale, baselines.Suspect} {
+		s.m.states.WithLabelValues(state.String()).Set(float64(states[state]))
+	}
+	s.age(oldest)
+}
+
+func sliceOf(a [baselines.Families]float64) []float64 { return a[:] }
+
+// age tells how old the newest closed day is.
+func (s *stageMetrics) age(day int64) {
+	if day != never {
+		s.m.newest.WithLabelValues(s.name).Set(float64(wall()-(day+1)*baselines.DayMS) / 1000)
 	}
 }
 

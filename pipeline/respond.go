@@ -316,6 +316,14 @@ func (s *shard) feedback(c *control, r *record) (reason, detail string) {
 		}
 		cmd, _ := pg.breaker.Restore(issuer, f.Reason, f.Time, s.settings(), s.wallNow(f.Time))
 		s.shut(pg, &cmd)
+	case event.BaselineFeedback:
+		b, ok := s.machine.(*relation)
+		if !ok {
+			return "unknown_type", "a baseline is that of a persona"
+		}
+		if reason, detail := b.order(&f); reason != "" {
+			return reason, detail
+		}
 	default:
 		return "unknown_type", "approve has nothing to approve yet"
 	}

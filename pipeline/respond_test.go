@@ -185,6 +185,7 @@ func (c *city) behave(p int) {
 	if _, err := (&stage{}).apply(b.shard, slice, c.now); err != nil {
 		c.Fatal(err)
 	}
+	b.kept()
 	c.count(b.shard)
 	c.deliver(b.out)
 	watched(c, b.shard)

@@ -1,7 +1,9 @@
 package pipeline
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -26,10 +28,22 @@ import (
 // group's offsets; about that no command is issued. All of it goes as control records before everything else into the new logs, so that state is still a
 // function of the logs alone. What is lost: an order that one stage had asked of the other and that was still on its way (a violation that goes on asks
 // again), and the epochs of closed scopes whose commands retention has deleted.
+//
+// Baselines go on as well: the newest snapshots that a closing lists are taken from wayward.baselines, with the day through which they have learned, so that
+// no day is learned twice. What was late for those days, and not yet learned, is lost.
 type Resume struct {
 	scopes map[string]*resumed
 	judged map[int32]int64 // by partition of events: newest event time
+	models []keptBook      // sorted by key
+	closed map[int32]int64 // by relation shard: the newest day that it has closed
+	of     int32           // relation shards that there were
 	now    int64
+}
+
+type keptBook struct {
+	bookName
+	keptModel
+	raw []byte
 }
 
 // resumed is a scope that ever had a command.
@@ -52,8 +66,8 @@ func ReadResume(ctx context.Context, options []kgo.Opt, t Topics, group string) 
 	}
 	defer cl.Close()
 	adm := kadm.NewClient(cl)
-	r := &Resume{scopes: map[string]*resumed{}, judged: map[int32]int64{}, now: wall()}
-	starts, ends, err := closedOffsets(ctx, adm, t.Commands, t.Breakers, t.Events, t.Control)
+	r := &Resume{scopes: map[string]*resumed{}, judged: map[int32]int64{}, closed: map[int32]int64{}, now: wall()}
+	starts, ends, err := closedOffsets(ctx, adm, t.Commands, t.Breakers, t.Events, t.Control, t.Baselines)
 	if err != nil {
 		return nil, err
 	}
@@ -72,6 +86,13 @@ func ReadResume(ctx context.Context, options []kgo.Opt, t Topics, group string) 
 			c := response.CommandOf(s.state, none.Response(), s.state.Since)
 			s.command = &c
 		}
+	}
+	books := map[int32]span{}
+	for p, end := range ends[t.Baselines] {
+		books[p] = span{starts[t.Baselines][p].Offset, end.Offset}
+	}
+	if err := r.learned(ctx, options, t.Baselines, books); err != nil {
+		return nil, fmt.Errorf("reading %s: %w", t.Baselines, err)
 	}
 	if err := r.judge(ctx, options, adm, t, group, starts, ends); err != nil {
 		return nil, fmt.Errorf("how far %s was judged: %w", t.Events, err)
@@ -106,6 +127,60 @@ func (r *Resume) take(kr *kgo.Record, command bool) {
 			}
 		}
 	}
+}
+
+// learned reads the newest snapshots that are listed. Of several for one day a person has changed all but the first, so the last counts; of those that were
+// forgotten nothing is left.
+func (r *Resume) learned(ctx context.Context, options []kgo.Opt, topic string, want map[int32]span) error {
+	type place struct {
+		baselines.Key
+		day int64
+	}
+	books, have, newest := map[place]keptBook{}, pieces{}, map[int32]*Closing{}
+	err := scan(ctx, options, map[string]map[int32]span{topic: want}, func(kr *kgo.Record) {
+		if kr.Value == nil {
+			if _, _, name := pieceOf(kr.Key); name != "" {
+				if b, ok := bookOf(name); ok && books[place{b.Key, b.day}].hash == b.hash {
+					delete(books, place{b.Key, b.day})
+				}
+			}
+			return
+		}
+		name, whole := have.add(kr.Key, kr.Value)
+		if name == "" {
+			return
+		}
+		if b, ok := bookOf(name); ok {
+			books[place{b.Key, b.day}] = keptBook{bookName: b, raw: bytes.Clone(whole)}
+			return
+		}
+		c := &Closing{}
+		if json.Unmarshal(whole, c) != nil || c.Of < 1 {
+			return
+		}
+		if c.Of != r.of { // another layout from here on
+			r.of = c.Of
+			clear(newest)
+		}
+		if have := newest[c.Owner]; have == nil || c.To >= have.To {
+			newest[c.Owner] = c
+		}
+	})
+	if err != nil {
+		return err
+	}
+	for q, c := range newest {
+		r.closed[q] = c.To
+		for i := range c.Entries {
+			e := &c.Entries[i]
+			if b, ok := books[place{e.Key(), e.Day}]; ok {
+				b.keptModel = keptModel{e.Day, e.Seen}
+				r.models = append(r.models, b)
+			}
+		}
+	}
+	slices.SortFunc(r.models, func(a, b keptBook) int { return compareKeys(a.Key, b.Key) })
+	return nil
 }
 
 // judge finds out up to which event time each partition was judged: the newest of the last thousand events before the group's offset, or what an
@@ -178,10 +253,30 @@ func (r *Resume) Write(ctx context.Context, options []kgo.Opt, t Topics) error {
 		if len(r.judged) != int(shared.sources) {
 			at = newest // agents have moved between partitions, or nothing is known of this one
 		}
-		records = append(records, &kgo.Record{Topic: t.Control, Partition: p, Value: control{Kind: controlResume, Time: at}.encode()})
+		records = append(records, &kgo.Record{Topic: t.Control, Partition: p, Value: control{Kind: controlResume, Time: at, Closing: len(r.closed) > 0}.encode()})
 	}
 	for q := range shared.facts {
 		records = append(records, &kgo.Record{Topic: t.Facts, Partition: q, Value: controlFacts(0, r.now, "", control{Kind: controlResume, Time: newest})})
+	}
+	fact := func(q int32, c control) {
+		records = append(records, &kgo.Record{Topic: t.Facts, Partition: q, Value: controlFacts(0, r.now, "", c)})
+	}
+	for i := range r.models {
+		m := &r.models[i]
+		fact(shared.baselineOwner(m.Key), control{Kind: controlResume, Kept: &m.keptModel, State: m.raw})
+	}
+	last := int64(noTime)
+	for _, day := range r.closed {
+		last = max(last, day)
+	}
+	for q := range shared.facts {
+		day, ok := r.closed[q]
+		if r.of != shared.facts { // personas have moved between shards
+			day, ok = last, len(r.closed) > 0
+		}
+		if ok {
+			fact(q, control{Kind: controlResume, Kept: &keptModel{Day: day}})
+		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(r.scopes)) {
 		s := r.scopes[key]
@@ -209,6 +304,10 @@ func (r *Resume) Write(ctx context.Context, options []kgo.Opt, t Topics) error {
 // resume takes what a Resume wrote. It returns the page of a breaker that is in force again.
 func (s *shard) resume(c *control, r *record) *page {
 	switch {
+	case c.Kept != nil:
+		if b, ok := s.machine.(*relation); !ok || !b.resumeBaseline(c) {
+			s.counts.badControl++
+		}
 	case len(c.State) > 0:
 		k := &response.Breaker{}
 		rd := baselines.Reader{B: c.State}
@@ -237,6 +336,25 @@ func (s *shard) resume(c *control, r *record) *page {
 		s.judged, s.resumed = max(s.judged, c.Time), max(s.resumed, r.stamp)
 	}
 	return nil
+}
+
+// resumeBaseline takes a snapshot that outlives the logs, or through which day all have learned.
+func (b *relation) resumeBaseline(c *control) bool {
+	if len(c.State) == 0 {
+		b.closed = max(b.closed, c.Kept.Day)
+		b.learnedTo = b.closed
+		b.publish(&Closing{From: noTime, To: b.closed}, b.lineages())
+		return true
+	}
+	m := &baselines.Model{}
+	r := baselines.Reader{B: c.State}
+	if m.Decode(&r); r.Err != nil {
+		return false
+	}
+	pg := b.learnedPage(modelPage, keyDay{m.Key, c.Kept.Day})
+	l := pg.learned
+	l.model, l.hash, l.seen, l.agentDays, l.shown = bytes.Clone(c.State), m.Hash(), c.Kept.Seen, m.AgentDays, shownOf(m)
+	return true
 }
 
 // known tells whether an order is about behaviour that was judged before the logs were made anew.

@@ -149,7 +149,7 @@ type before struct {
 type counts struct {
 	records, events, late, repeated, future, findings, updates, verdicts, facts, buckets, notes, lateBuckets int64
 	dropped, badControl, misrouted                                                                           int64
-	deltas, lateDeltas, knownDeltas, closed                                                                  int64
+	deltas, lateDeltas, knownDeltas, closed, leftOut                                                         int64
 	dead                                                                                                     map[string]int64 // by reason
 	byDetector                                                                                               map[string]int64
 	other                                                                                                    map[[2]string]int64 // by metric and label

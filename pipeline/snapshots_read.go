@@ -3,9 +3,9 @@ package pipeline
 import (
 	"bytes"
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,17 +14,19 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// Snapshots puts the records of the topic of baselines together: pieces of snapshots, and closings, which say what there was at the end of each day. Records
-// may come in any order but that of one key, and a later one of a key takes the place of an earlier one.
+// Snapshots puts the snapshots on the topic of baselines together from its records, for those who look at them. Pieces of one snapshot may come in any order;
+// which snapshot of a baseline is the present one follows from the order in which they were written.
 type Snapshots struct {
 	// Want, if not nil, says which snapshots are kept: those of many tenants may be more than somebody's memory holds.
 	Want   func(k baselines.Key, day int64) bool
 	values map[string]*valueParts // by key without the piece's number
+	added  int
 }
 
 // valueParts are the pieces of one value that are there.
 type valueParts struct {
-	of [][]byte
+	of   [][]byte
+	last int // when a piece was last added
 }
 
 // Stored is a snapshot as the topic has it.
@@ -42,14 +44,12 @@ func (s *Snapshots) Add(key, value []byte) error {
 	if err != nil {
 		return err
 	}
-	if s.Want != nil && name[0] == 's' {
-		k, day, err := snapshotOf(name)
-		if err != nil {
-			return err
-		}
-		if !s.Want(k, day) {
-			return nil
-		}
+	if name[0] == 'c' {
+		return nil // a closing: what it names is here, too
+	}
+	k, day, err := snapshotOf(name)
+	if err != nil || s.Want != nil && !s.Want(k, day) {
+		return err
 	}
 	p := s.values[name]
 	if p == nil || len(p.of) != n {
@@ -62,7 +62,8 @@ func (s *Snapshots) Add(key, value []byte) error {
 		}
 		s.values[name] = p
 	}
-	p.of[i] = value
+	s.added++
+	p.of[i], p.last = value, s.added
 	if value == nil && !slices.ContainsFunc(p.of, func(b []byte) bool { return b != nil }) {
 		delete(s.values, name)
 	}
@@ -112,28 +113,14 @@ func (p *valueParts) join() ([]byte, error) {
 	return bytes.Join(p.of, nil), nil
 }
 
-// names are the keys of what is there, sorted.
-func (s *Snapshots) names(prefix string) (out []string) {
-	for name := range s.values {
-		if strings.HasPrefix(name, prefix) {
-			out = append(out, name)
-		}
-	}
-	slices.Sort(out)
-	return out
-}
-
-// Models are the snapshots that are whole, by tenant, persona, fork and day; if present, of each baseline alone the one that the last closing names. What does
-// not decode, or is not what its key says, is told to bad and left out.
+// Models are the snapshots that are whole, by tenant, persona, fork and day; if present, of each baseline alone the one that was written last: a person may have
+// rolled back to an older one, which was then written anew. What does not decode, or is not what its key says, is told to bad and left out.
 func (s *Snapshots) Models(present bool, bad func(error)) (out []Stored) {
-	named := map[string]bool{}
-	if present {
-		for name := range s.present(bad) {
-			named[name] = true
-		}
-	}
-	for _, name := range s.names("s|") {
-		if len(named) > 0 && !named[name] {
+	names := slices.SortedFunc(maps.Keys(s.values), func(a, b string) int { return cmp.Compare(s.values[b].last, s.values[a].last) })
+	done := map[baselines.Key]bool{}
+	for _, name := range names {
+		k, _, _ := snapshotOf(name)
+		if present && done[k] {
 			continue
 		}
 		b, err := s.values[name].join()
@@ -146,6 +133,7 @@ func (s *Snapshots) Models(present bool, bad func(error)) (out []Stored) {
 				err = fmt.Errorf("it holds %s %s %s", m.Tenant, m.Persona, m.Snapshot())
 			} else {
 				out = append(out, Stored{m, len(b)})
+				done[k] = true
 				continue
 			}
 		}
@@ -157,37 +145,9 @@ func (s *Snapshots) Models(present bool, bad func(error)) (out []Stored) {
 	return out
 }
 
-// present are the keys of the snapshots that the last closing of each owner names.
-func (s *Snapshots) present(bad func(error)) map[string]bool {
-	out := map[string]bool{}
-	list := s.Closings(bad)
-	for i := range list {
-		if i < len(list)-1 && list[i+1].Owner == list[i].Owner {
-			continue
-		}
-		for _, e := range list[i].Entries {
-			out[string(appendSnapshotKey(nil, e.Key(), e.Day, e.Hash))] = true
-		}
-	}
-	return out
-}
-
-// Closings are those that are whole, by owner and day.
-func (s *Snapshots) Closings(bad func(error)) (out []Closing) {
-	for _, name := range s.names("c|") {
-		b, err := s.values[name].join()
-		var c Closing
-		if err == nil {
-			err = json.Unmarshal(b, &c)
-		}
-		if err != nil {
-			bad(fmt.Errorf("closing %.100q: %w", name, err))
-			continue
-		}
-		out = append(out, c)
-	}
-	slices.SortFunc(out, func(a, b Closing) int {
-		return cmp.Or(cmp.Compare(a.Owner, b.Owner), cmp.Compare(a.From, b.From))
-	})
-	return out
+// SnapshotPrefix is what the keys of all snapshots of a baseline begin with.
+func SnapshotPrefix(k baselines.Key) string {
+	b := append(append([]byte("s|"), k.Tenant...), '|')
+	b = append(event.AppendKeyPart(b, k.Persona), '|')
+	return string(append(event.AppendKeyPart(b, k.Fork), '|'))
 }

@@ -59,6 +59,7 @@ type stage struct {
 	copies     map[int32]*copied
 	abort      func()        // ends the client's requests, whatever they wait for
 	reported   time.Time     // to Health
+	summed     time.Time     // metrics of baselines
 	unwritten  bool          // the last transaction
 	complained time.Time     // last error of a fetch that was logged
 	asked      time.Time     // when the broker was last asked about partitions without an offset
@@ -403,7 +404,7 @@ func (st *stage) wait(ctx context.Context, cl *kgo.Client, p int32, w *awaited) 
 		w.since = old.since
 	} else {
 		st.metrics.m.waits.WithLabelValues(st.name).Inc()
-		st.log.Info("events wait for a baseline", "partition", p, "because", w.what, "events_before", w.before)
+		st.log.Info("events wait for a baseline", "partition", p, "cause", w.what, "records", w.before)
 	}
 	st.awaited[p] = w
 	if w.before > 0 {

@@ -55,6 +55,7 @@ type control struct {
 	Persona string          `json:"persona,omitempty"`
 	Fork    string          `json:"fork,omitempty"`
 	Ruling  *ruling         `json:"ruling,omitempty"`
+	Kept    *keptModel      `json:"kept,omitempty"`    // of a baseline in State, or of all
 	Closing bool            `json:"closing,omitempty"` // days were closed before the logs were made anew
 	Hash    uint64          `json:"hash,omitempty"`    // of a scope
 	Open    bool            `json:"open,omitempty"`
@@ -63,6 +64,12 @@ type control struct {
 	Trip    *order          `json:"trip,omitempty"`
 	Body    json.RawMessage `json:"body,omitempty"`  // of an ack or feedback, as it came
 	State   []byte          `json:"state,omitempty"` // of a breaker
+}
+
+// keptModel says of a snapshot that outlives the logs, or without one of all snapshots of a relation shard, through which day it has learned.
+type keptModel struct {
+	Day  int64 `json:"day"`
+	Seen int64 `json:"seen,omitempty"`
 }
 
 func (c control) encode() []byte {

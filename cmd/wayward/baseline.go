@@ -35,7 +35,8 @@ func newBaseline() *cobra.Command {
 			"  wayward baseline audit --config wayward.yaml\n" +
 			"  wayward baseline rollback support --tenant acme --day 2026-11-18 --reason 'learned from an incident' --by alice --key alice.pem",
 	}
-	cmd.AddCommand(newBaselineList(), newBaselineShow(), newBaselineDiff(), newBaselineAudit(), newBaselineExport())
+	cmd.AddCommand(newBaselineList(), newBaselineShow(), newBaselineDiff(), newBaselineAudit(), newBaselineExport(), newBaselineImport())
+	cmd.AddCommand(newBaselineActs()...)
 	return cmd
 }
 

@@ -98,7 +98,7 @@ func oraclePolicies(keys string) map[string]string {
 		b.WriteString(l.asks.yaml("    "))
 	}
 	return map[string]string{"limits/limits.yaml": b.String(), "personas/personas.yaml": c.String(),
-		"response/response.yaml": fmt.Sprintf("response:\n  enforce: true\n  guard: {least: 1000000}\n  stale_after: 1d\n  ack_within: %v\n  keys:\n%s", ackWithin, keys)}
+		"response/response.yaml": fmt.Sprintf("response:\n  enforce: true\n  guard: {least: 1000000}\n  stale_after: 30d\n  ack_within: %v\n  keys:\n%s", ackWithin, keys)}
 }
 
 func cents(v int64) string { return fmt.Sprintf("%d.%02d", v/100, v%100) }
@@ -369,6 +369,7 @@ func readAlert(r *kgo.Record) (x alert, err error) {
 type balance struct {
 	lost, doubled, wrong int
 	findings, verdicts   int
+	baselines, days      int
 	samples              []string
 	responses
 }

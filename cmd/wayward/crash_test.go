@@ -81,6 +81,7 @@ type arena struct {
 	broker   *exec.Cmd
 	sent     [][]byte        // events, once the attack is over
 	aside    map[string]bool // ids of events that an engine was made to fail on for ever
+	through  int64           // newest day of baselines that must be closed in the end; 0: none must
 	say      func(string)    // to kfake
 
 	mu     sync.Mutex
@@ -353,6 +354,7 @@ type traffic struct {
 	sent  [][]byte
 	last  map[string]int64 // newest time of each agent
 	calls map[string]int   // of each agent, for its session
+	leaps bool             // event time leaps over the ends of days
 	again [][]byte         // to be sent once more, with their keys
 	keys  [][]byte
 }
@@ -384,7 +386,19 @@ func newTraffic(a *arena, seed uint64) *traffic {
 	return &traffic{a: a, rng: rand.New(rand.NewPCG(seed, 2)), began: now, start: now.Add(-3 * time.Hour).UnixMilli(), last: map[string]int64{}, calls: map[string]int{}}
 }
 
-func (s *traffic) time() int64 { return s.start + time.Since(s.began).Milliseconds()*crashSpeed }
+func (s *traffic) time() int64 {
+	if s.leaps {
+		return s.start + leap(time.Since(s.began).Seconds())
+	}
+	return s.start + time.Since(s.began).Milliseconds()*crashSpeed
+}
+
+// overDays makes event time leap over the ends of two days. It begins so long ago that it stays behind the wall clock.
+func (s *traffic) overDays() *traffic {
+	s.leaps = true
+	s.start = (s.began.UnixMilli()/dayMS - 3) * dayMS
+	return s
+}
 
 func (s *traffic) send(key, value []byte) {
 	s.sent = append(s.sent, value)
@@ -522,6 +536,7 @@ func (a *arena) compare(sent [][]byte) balance {
 		breakers: a.read(a.topics.Breakers), acks: a.read(a.topics.Acks), feedback: a.read(a.topics.Feedback)}
 	b := compare(sent, a.aside, l)
 	weighCommands(&b, l)
+	weighBaselines(&b, sent, a.aside, a.through, a.read(a.topics.Baselines))
 	return b
 }
 
@@ -552,7 +567,7 @@ func (s *storm) rage(t *testing.T) (*arena, balance, []string) {
 		now := a.now()
 		return past > s.attack && (past > s.most || s.enough == nil || s.enough(&now))
 	}
-	str := newTraffic(a, seed)
+	str := newTraffic(a, seed).overDays()
 	gate := newGateway(a, seed)
 	a.say("on 1 " + s.words)
 	a.proxy.on.Store(s.cut > 0)
@@ -563,7 +578,7 @@ func (s *storm) rage(t *testing.T) (*arena, balance, []string) {
 	}
 	str.run(s.rate, over)
 	str.finish()
-	a.sent = str.sent
+	a.sent, a.through = str.sent, closedAfter(str.time())
 	lives.Wait()
 	a.say("off")
 	a.proxy.on.Store(false)
@@ -591,7 +606,7 @@ func (s *storm) rage(t *testing.T) (*arena, balance, []string) {
 	b := a.compare(str.sent)
 	gaps := journalGaps(a.read(a.topics.Journal))
 	now := a.now()
-	t.Logf("crash: %v events=%d findings=%d verdicts=%d lost=%d doubled=%d wrong=%d gaps=%d guards=%d %v took=%v", &now, len(str.sent), b.findings, b.verdicts, b.lost, b.doubled, b.wrong, len(gaps), len(a.guards), &b.responses, time.Since(began).Round(time.Second))
+	t.Logf("crash: %v events=%d findings=%d verdicts=%d baselines=%d days=%d lost=%d doubled=%d wrong=%d gaps=%d guards=%d %v took=%v", &now, len(str.sent), b.findings, b.verdicts, b.baselines, b.days, b.lost, b.doubled, b.wrong, len(gaps), len(a.guards), &b.responses, time.Since(began).Round(time.Second))
 	return a, b, gaps
 }
 
@@ -648,6 +663,12 @@ func (a *arena) verify(t *testing.T, b balance, gaps []string) {
 	}
 	if b.findings < 100 || b.verdicts < 5 {
 		t.Errorf("only %d findings and %d verdicts were expected: the stream is too tame", b.findings, b.verdicts)
+	}
+	if a.through > 0 && (b.baselines < 12 || b.days < 8) {
+		t.Errorf("only %d baselines on %d days of relation shards: the stream is too tame", b.baselines, b.days)
+	}
+	if n := strings.Count(a.log.String(), "events wait for a baseline"); a.through > 0 && n == 0 {
+		t.Error("no event had to wait for a baseline: the stream is too tame")
 	}
 	// Where a gateway answers and people act, all that comes of it must have come.
 	if r := &b.responses; r.commands < 100 || r.ruled == 0 || r.expired == 0 || r.acks > 0 && (r.open == 0 || r.human == 0 || r.unenforced == 0 || r.defied == 0 || r.refused == 0) {

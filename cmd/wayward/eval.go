@@ -55,7 +55,7 @@ func newEval() *cobra.Command {
 		Use:   "eval [" + strings.Join(evalParts, "] [") + "]",
 		Short: "Measure how often the statistical detectors are wrong, and what they find",
 		Long: "eval makes weeks of work of 200 agents in six personas, replays them, and counts. clean: false alarms over nominal, from the day 21 on. attacks: what is woven\n" +
-			"in, and how much of it is found, how soon. ramps: agents that do a little more each day, over 90 days. repeats: the same odd chain every day, until it is\n" +
+			"in, and how much of it is found, how soon. ramps: agents that do a little more each day, for weeks. repeats: the same odd chain every day, until it is\n" +
 			"usual. drift: honest changes. shards: the same findings for 1 worker and 8. cost: CPU with detectors and without, at --agents. data: recorded sessions and\n" +
 			"logs of --data, which the project does not contain. Without a word: all of them.\n" +
 			"All is made up but data, by parameters that stand in package eval; the same options give the same findings. Exit 0 if all gates hold, 1 if one is missed.",

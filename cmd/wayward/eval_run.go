@@ -29,7 +29,13 @@ var attackRuns = [][]eval.Kind{
 // quickRuns are those of a quick look.
 var quickRuns = [][]eval.Kind{{eval.Burst200, eval.Burst1000, eval.Insert6, eval.Enumerate90, eval.NewTool, eval.CrossTenant}}
 
-const rampDays = 90
+// rampRuns are streams of one ramp in each persona: of three at once each would hide among the others, since a day's volume is judged against that of peers.
+// They last until the ramp has come to eight times, that of 2 % to four.
+var rampRuns = []struct {
+	kind eval.Kind
+	days int
+	most int // seeds: time is bounded
+}{{eval.Ramp2, 94, 3}, {eval.Ramp5, 66, 100}, {eval.Ramp10, 46, 3}}
 
 func (o *evalOptions) run(cmd *cobra.Command) error {
 	x := &evaluation{evalOptions: o, ctx: cmd.Context(), stderr: cmd.ErrOrStderr()}
@@ -38,7 +44,7 @@ func (o *evalOptions) run(cmd *cobra.Command) error {
 		return err
 	}
 	perSeed := 0.0 // days of 40,000 events
-	for part, days := range map[string]float64{"clean": float64(o.days), "attacks": 4.3 * float64(o.days), "ramps": rampDays / 2 * 1.3, "repeats": 36, "drift": 3 * float64(o.days)} {
+	for part, days := range map[string]float64{"clean": float64(o.days), "attacks": 4.3 * float64(o.days), "ramps": 66 / 2 * 2, "repeats": 36, "drift": 3 * float64(o.days)} {
 		if o.part(part) {
 			perSeed += days * o.scale
 		}
@@ -289,14 +295,15 @@ func (x *evaluation) attacks(r *evalReport) error {
 }
 
 func (x *evaluation) ramps(r *evalReport) error {
-	kinds := []eval.Kind{eval.Ramp2, eval.Ramp5, eval.Ramp10}
-	power, others, agents := map[eval.Kind]*eval.Power{}, 0, 0
+	power, others, agents := map[eval.Kind]*eval.Power{}, map[eval.Kind]int{}, map[eval.Kind]int{}
 	days := map[eval.Kind][]float64{}
 	var list []planned
-	for _, seed := range x.seed {
-		list = append(list, planned{"ramps", eval.Options{Seed: seed, Days: rampDays, Scale: x.scale / 2, Attacks: kinds}})
+	for _, run := range rampRuns {
+		for _, seed := range x.seed[:min(run.most, len(x.seed))] {
+			list = append(list, planned{run.kind.String(), eval.Options{Seed: seed, Days: run.days, Scale: x.scale / 2, Attacks: []eval.Kind{run.kind}}})
+		}
 	}
-	err := x.runs(r, list, func(_ *planned, m *measured) {
+	err := x.runs(r, list, func(p *planned, m *measured) {
 		ramped, called := map[string]bool{}, map[string]bool{}
 		for _, v := range x.judged(m) {
 			ramped[v.Agent] = true
@@ -314,19 +321,17 @@ func (x *evaluation) ramps(r *evalReport) error {
 				called[a.Agent] = true
 			}
 		}
-		others += len(called)
-		agents += m.stream.Agents() - len(ramped)
+		others[p.Attacks[0]] += len(called)
+		agents[p.Attacks[0]] += m.stream.Agents() - len(ramped)
 	})
 	if err != nil {
 		return err
 	}
-	for _, k := range kinds {
+	for _, run := range rampRuns {
+		k := run.kind
 		p := power[k]
-		if p == nil {
-			continue
-		}
 		r.Ramps = append(r.Ramps, evalRamp{Kind: k.String(), Made: p.Made, Found: share(p.Alert, p.Made), Before: share(p.Before(4), p.Made), Size: number(eval.Median(p.Size)),
-			Days: number(eval.Median(days[k])), Others: share(others, agents)})
+			Days: number(eval.Median(days[k])), Others: share(others[k], agents[k])})
 	}
 	return nil
 }

@@ -134,7 +134,7 @@ func stateLife(t *testing.T, brokers []string, session time.Duration) {
 	// A flipped bit, and a page whose checksum is right and whose content is cut short.
 	damage(t, filepath.Join(spec.State, "store"), 'b', 2)
 	cutShort(t, filepath.Join(spec.State, "store"), 'r', 1)
-	out := says(1, []string{"behaviour partition 2: agents: 1 damaged: its checksum is wrong", "relation partition 1: breakers: 1 damaged: it does not decode", ": 2 damaged"}, "state", "verify")
+	out := says(1, []string{"behaviour partition 2: agents: 1 damaged: its checksum is wrong", "relation partition 1: ", ": 1 damaged: it does not decode", ": 2 damaged"}, "state", "verify")
 	for _, tenant := range crashTenants {
 		if strings.Contains(out, tenant) {
 			t.Errorf("verify shows what is in a page:\n%s", out)

@@ -1,0 +1,291 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/pipeline"
+)
+
+// baselineAct is an operation on a baseline that a person signs.
+type baselineAct struct {
+	op, short, long, example string
+}
+
+const signedBy = " --reason 'looked at it' --by alice --key alice.pem"
+
+var baselineActs = []baselineAct{
+	{"freeze", "Let a baseline learn nothing more", "It goes on to score and to call, by what it knows.",
+		"  wayward baseline freeze support --tenant acme --config wayward.yaml" + signedBy},
+	{"unfreeze", "Let a baseline learn again", "It is also the way back from suspect.",
+		"  wayward baseline unfreeze support --tenant acme --config wayward.yaml" + signedBy},
+	{"suspect", "Say that a baseline may be poisoned", "It scores, learns nothing and calls nobody until somebody unfreezes it, resets it or rolls it back.",
+		"  wayward baseline suspect support --tenant acme --config wayward.yaml" + signedBy},
+	{"reset", "Forget what a baseline has learned", "It begins anew and is learning for a week or so. What was declared in policies holds as before.",
+		"  wayward baseline reset support --tenant acme --config wayward.yaml" + signedBy},
+	{"rollback", "Go back to an earlier snapshot", "What was learned after --day is forgotten, and learning goes on from there. The snapshots of the last eight days are kept.",
+		"  wayward baseline rollback support --tenant acme --day 2026-11-18 --config wayward.yaml" + signedBy},
+	{"approve", "Let something that waits in quarantine be learned", "ITEM is what wayward baseline show lists under WAITING, and what a finding of a baseline shift names.",
+		"  wayward baseline approve support tool:bank.transfer --tenant acme --config wayward.yaml" + signedBy},
+	{"reject", "Keep something in quarantine for good", "ITEM is what wayward baseline show lists under WAITING, and what a finding of a baseline shift names. It stays new, and calls somebody each time.",
+		"  wayward baseline reject support tool:bank.transfer --tenant acme --config wayward.yaml" + signedBy},
+}
+
+func newBaselineActs() (out []*cobra.Command) {
+	for _, a := range baselineActs {
+		var o baselineOrder
+		decides := a.op == "approve" || a.op == "reject"
+		use, args := a.op+" PERSONA", cobra.ExactArgs(1)
+		if decides {
+			use, args = a.op+" PERSONA ITEM", cobra.ExactArgs(2)
+		}
+		cmd := &cobra.Command{Use: use, Short: a.short, Args: args, Example: a.example,
+			Long: a.long + "\n" + a.op + " writes signed feedback to agent.feedback and waits for what the engine makes of it: the changed snapshot is in force at once. Exit 1 if it\n" +
+				"was refused, or if nothing came.",
+			RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd, a.op, args) }}
+		o.flags(cmd)
+		require(cmd, "tenant", "reason", "by")
+		f := cmd.Flags()
+		f.StringVar(&o.fork, "fork", "", "`fork` of the persona, as list shows it; without, the agents that say neither version nor model")
+		f.BoolVar(&o.dry, "dry-run", false, "print the signed record and send nothing")
+		f.BoolVar(&o.yes, "yes", false, "do not ask before the baseline of a whole tenant")
+		if a.op == "rollback" {
+			cmd.Flags().StringVar(&o.day, "day", "", "UTC `day` of the snapshot to go back to, such as 2026-11-18")
+			cmd.Flags().StringVar(&o.hash, "hash", "", "`hash` that this snapshot must have, as findings and list cite it")
+			require(cmd, "day")
+		}
+		out = append(out, cmd)
+	}
+	return out
+}
+
+// baselineOrder are the flags of what acts on a baseline.
+type baselineOrder struct {
+	lookup
+	fork, day, hash, reason, by, key string
+	wait                             time.Duration
+	dry, yes                         bool
+}
+
+func (o *baselineOrder) flags(cmd *cobra.Command) {
+	configFlag(cmd, &o.config)
+	f := cmd.Flags()
+	f.StringVar(&o.tenant, "tenant", "", "`tenant` of the persona")
+	f.StringVar(&o.reason, "reason", "", "why, for those who look later")
+	f.StringVar(&o.by, "by", "", "`name` of the key, as policies/response knows it")
+	f.StringVar(&o.key, "key", "", "`file` with the private key; $"+keyEnv+" without")
+	f.DurationVar(&o.wait, "wait", 10*time.Second, "how long to wait for what becomes of it; 0: not at all")
+	outputFlag(cmd, &o.output, "table", "json")
+}
+
+// run signs the order, sends it and waits for what becomes of it.
+func (o *baselineOrder) run(cmd *cobra.Command, op string, args []string) error {
+	key, err := readKey(cmp.Or(o.key, os.Getenv(keyEnv)))
+	if err != nil {
+		return err
+	}
+	if o.day != "" {
+		if _, err := parseDay(o.day); err != nil {
+			return fmt.Errorf("--day %w", err)
+		}
+	}
+	b := &event.BaselineOrder{Op: op, Fork: o.fork, Day: o.day, Hash: o.hash}
+	if len(args) > 1 {
+		b.Item = args[1]
+	}
+	f, err := o.order(o.tenant, args[0], b, key)
+	if err != nil {
+		return err
+	}
+	value := f.Append(nil)
+	if o.dry {
+		_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s\n", value)
+		return err
+	}
+	if args[0] == baselines.TenantWide && !o.yes {
+		if err := confirm(cmd, "This is about the baseline of the whole tenant "+visible(o.tenant, 60)+", from which its young personas borrow."); err != nil {
+			return err
+		}
+	}
+	c, err := o.open(cmd.Context())
+	if err != nil {
+		return err
+	}
+	defer c.client.Close()
+	c.checkSigner(cmd.ErrOrStderr(), f, key)
+	return o.send(cmd, c, f, value)
+}
+
+// order is the signed feedback: what the engine would refuse by its form is refused here.
+func (o *baselineOrder) order(tenant, persona string, b *event.BaselineOrder, key ed25519.PrivateKey) (*event.Feedback, error) {
+	f := &event.Feedback{ID: randomID(), Time: time.Now().UnixMilli(), Tenant: tenant, Type: event.BaselineFeedback, Scope: event.Scope{Type: event.PersonaScope, ID: persona, Tenant: tenant},
+		Baseline: b, By: o.by, Reason: strings.TrimSpace(o.reason)}
+	if f.Reason == "" {
+		return nil, errors.New("--reason is empty: say why, for those who look later")
+	}
+	f.Sign(key)
+	_, err := event.ParseFeedback(f.Append(nil))
+	return f, err
+}
+
+func newBaselineImport() *cobra.Command {
+	var o baselineOrder
+	var persona, day string
+	cmd := &cobra.Command{Use: "import FILE", Short: "Put exported snapshots in force", Args: cobra.ExactArgs(1),
+		Long: "import sends the snapshots of a file, as export and replay --snapshots write them, as signed feedback: of each baseline the newest, or that of --day. Each takes\n" +
+			"the place of what is known of the same tenant, persona and fork, as of the last day that was closed, and learning goes on from there. A baseline that is not\n" +
+			fmt.Sprintf("known yet begins with it. A snapshot may have %d KiB. Exit 1 if one was refused, or if nothing came.", event.MaxImport>>10),
+		Example: "  wayward baseline import snapshots.jsonl --config wayward.yaml --reason 'learned on the old cluster' --by alice --key alice.pem\n" +
+			"  wayward baseline import snapshots.jsonl --persona support --tenant acme --day 2026-11-20 --config wayward.yaml" + signedBy,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			key, err := readKey(cmp.Or(o.key, os.Getenv(keyEnv)))
+			if err != nil {
+				return err
+			}
+			from := snapshots{from: args[0], tenant: o.tenant, day: day}
+			list, err := from.read(cmd, persona)
+			if err != nil {
+				return err
+			}
+			var orders []*event.Feedback
+			for _, s := range newestEach(list) {
+				if s.size > event.MaxImport {
+					return fmt.Errorf("%s %s %s has %s, more than the %d KiB that can be sent", visible(s.m.Tenant, 60), visible(s.m.Persona, 60), s.m.Snapshot(), kib(s.size), event.MaxImport>>10)
+				}
+				f, err := o.order(s.m.Tenant, s.m.Persona, &event.BaselineOrder{Op: "import", Fork: s.m.Fork, Hash: s.m.Hash(), Model: s.m.Append(nil)}, key)
+				if err != nil {
+					return err
+				}
+				orders = append(orders, f)
+			}
+			c, err := o.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer c.client.Close()
+			failed := false
+			for _, f := range orders {
+				c.checkSigner(cmd.ErrOrStderr(), f, key)
+				err := o.send(cmd, c, f, f.Append(nil))
+				if silent := (errSilent{}); errors.As(err, &silent) {
+					failed = true
+				} else if err != nil {
+					return err
+				}
+			}
+			if failed {
+				return errSilent{1}
+			}
+			return nil
+		}}
+	o.flags(cmd)
+	require(cmd, "reason", "by")
+	cmd.Flags().StringVar(&persona, "persona", "", "only that of this `persona`")
+	cmd.Flags().StringVar(&day, "day", "", "of this UTC `day`, such as 2026-11-20; the newest without")
+	return cmd
+}
+
+// ruled is what became of an order on a baseline.
+type ruled struct {
+	Feedback string `json:"feedback"`
+	Refused  string `json:"refused,omitempty"`  // why, if the dead-letter topic says so
+	Snapshot string `json:"snapshot,omitempty"` // that was made because of it
+	State    string `json:"state,omitempty"`
+	Frozen   bool   `json:"frozen,omitempty"`
+	Reset    bool   `json:"reset,omitempty"` // its snapshots are gone
+}
+
+// follow reads until the order is refused, or the baseline has changed, or the time is over.
+func (out *ruled) follow(ctx context.Context, cl *kgo.Client, c *config, f *event.Feedback) {
+	k := baselines.Key{Tenant: f.Scope.Tenant, Persona: f.Scope.ID, Fork: f.Baseline.Fork}
+	snapshots := pipeline.Snapshots{Want: func(o baselines.Key, _ int64) bool { return o == k }}
+	for ctx.Err() == nil && out.Refused == "" && out.Snapshot == "" && !out.Reset {
+		cl.PollFetches(ctx).EachRecord(func(r *kgo.Record) {
+			switch {
+			case r.Topic == c.Topics.DLQ:
+				if strings.Contains(string(r.Value), f.ID) {
+					out.Refused = refusal(r)
+				}
+			case r.Value == nil:
+				out.Reset = out.Reset || f.Baseline.Op == "reset" && strings.HasPrefix(string(r.Key), pipeline.SnapshotPrefix(k))
+			default:
+				if snapshots.Add(r.Key, r.Value) != nil {
+					return
+				}
+				for _, s := range snapshots.Models(true, func(error) {}) { // not all pieces may be there yet
+					out.Snapshot, out.State, out.Frozen = s.Model.Snapshot(), s.Model.State.String(), s.Model.Frozen
+				}
+			}
+		})
+	}
+}
+
+func (out *ruled) done() bool { return out.Refused == "" && (out.Snapshot != "" || out.Reset) }
+
+func (out *ruled) text(c *config, f *event.Feedback, waited time.Duration) string {
+	switch {
+	case out.Refused != "":
+		return "refused: " + out.Refused
+	case out.Reset:
+		return "forgotten: it begins anew"
+	case out.Snapshot != "":
+		text := "in force: " + out.Snapshot + ", " + out.State
+		if out.Frozen {
+			text += ", frozen"
+		}
+		return text
+	}
+	return fmt.Sprintf("nothing came within %v. See whether wayward run is up (/readyz), whether %s has the feedback with a reason why it was refused, "+
+		"and whether policies/response has the key %s for this tenant", waited, c.Topics.DLQ, visible(f.By, 60))
+}
+
+func (o *baselineOrder) send(cmd *cobra.Command, c *cluster, f *event.Feedback, value []byte) error {
+	ctx, stdout := cmd.Context(), cmd.OutOrStdout()
+	var answers *kgo.Client
+	if o.wait > 0 {
+		var err error
+		if answers, err = c.from(ctx, c.Topics.Baselines, c.Topics.DLQ); err != nil {
+			return err
+		}
+		defer answers.Close()
+	}
+	send, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	if err := c.client.ProduceSync(send, &kgo.Record{Topic: c.Topics.Feedback, Key: f.Scope.AppendKey(nil), Value: value}).FirstErr(); err != nil {
+		return missing(c.Topics.Feedback, err)
+	}
+	out := ruled{Feedback: f.ID}
+	if o.output == "table" {
+		fmt.Fprintf(stdout, "sent: %s %s, feedback %s\n", f.Baseline.Op, scopeText(f.Scope), f.ID)
+	}
+	if o.wait > 0 {
+		wait, cancel := context.WithTimeout(ctx, o.wait)
+		defer cancel()
+		out.follow(wait, answers, &c.config, f)
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+	if o.output == "json" {
+		if err := printJSON(stdout, out); err != nil {
+			return err
+		}
+	} else if o.wait > 0 {
+		fmt.Fprintln(stdout, out.text(&c.config, f, o.wait))
+	}
+	if o.wait > 0 && !out.done() {
+		return errSilent{1}
+	}
+	return nil
+}
