@@ -5,7 +5,7 @@ import (
 	"math"
 )
 
-// Family groups tests that share a part of the alert budget.
+// Family groups tests of one kind of evidence.
 type Family uint8
 
 // Families of tests.
@@ -21,8 +21,15 @@ var families = [Families]string{"volume", "sequence", "rarity", "timing"}
 
 func (f Family) String() string { return families[f] }
 
-// Weight is the family's share of the budget (science §7.2; the rest, 0.1, is for relations).
-func (f Family) Weight() float64 { return [Families]float64{0.3, 0.3, 0.25, 0.05}[f] }
+// Weight is the family's share of the budget: that of its tests together (science §7.2; the rest, 0.1, is for relations).
+func (f Family) Weight() (w float64) {
+	for _, t := range tests {
+		if t.family == f {
+			w += t.share
+		}
+	}
+	return w
+}
 
 // Test is what one p-value is about: the unit in which tests are counted and audited.
 type Test uint8
@@ -51,18 +58,39 @@ const (
 	Tests
 )
 
+// tests have each a share of the budget of their own: calls are a thousand times as many as days, and would else leave these no threshold that they can reach.
 var tests = [Tests]struct {
 	name   string
 	family Family
+	share  float64
 }{
-	{"call", VolumeFamily}, {"session", VolumeFamily}, {"1m", VolumeFamily}, {"10m", VolumeFamily}, {"1h", VolumeFamily}, {"1d", VolumeFamily},
-	{"outcome", VolumeFamily}, {"id-run", VolumeFamily}, {"ramp", VolumeFamily}, {"burn", VolumeFamily}, {"timing", TimingFamily}, {"sequence", SequenceFamily},
-	{"tool", RarityFamily}, {"server", RarityFamily}, {"destination", RarityFamily}, {"resource", RarityFamily}, {"definition", RarityFamily}, {"user", RarityFamily}, {"edge", RarityFamily},
+	CallTest:        {"call", VolumeFamily, 0.06},
+	SessionTest:     {"session", VolumeFamily, 0.06},
+	MinuteTest:      {"1m", VolumeFamily, 0.03},
+	TenMinuteTest:   {"10m", VolumeFamily, 0.03},
+	HourTest:        {"1h", VolumeFamily, 0.03},
+	DayTest:         {"1d", VolumeFamily, 0.03},
+	OutcomeTest:     {"outcome", VolumeFamily, 0.02},
+	RunTest:         {"id-run", VolumeFamily, 0.01},
+	RampTest:        {"ramp", VolumeFamily, 0.02},
+	BurnTest:        {"burn", VolumeFamily, 0.01},
+	TimingTest:      {"timing", TimingFamily, 0.05},
+	SequenceTest:    {"sequence", SequenceFamily, 0.3},
+	ToolTest:        {"tool", RarityFamily, 0.05},
+	ServerTest:      {"server", RarityFamily, 0.03},
+	DestinationTest: {"destination", RarityFamily, 0.07},
+	ResourceTest:    {"resource", RarityFamily, 0.03},
+	DefinitionTest:  {"definition", RarityFamily, 0.03},
+	UserTest:        {"user", RarityFamily, 0.02},
+	EdgeTest:        {"edge", RarityFamily, 0.02},
 }
 
 func (t Test) String() string { return tests[t].name }
 
-// Family is the family whose budget the test draws on.
+// Share is the test's part of the alert budget.
+func (t Test) Share() float64 { return tests[t].share }
+
+// Family is the family that the test belongs to.
 func (t Test) Family() Family { return tests[t].family }
 
 // Tally counts what became of tests: how many were made, and how many came out below 1 in 100, 1,000 and 10,000, and below what called somebody.
@@ -160,33 +188,40 @@ func (a *Audit) Learn(d *AuditDelta) {
 	step(&a.Days, 1)
 }
 
-// PerDay is how many tests of a family are made on a day.
-func (a *Audit) PerDay(f Family) float64 {
+// PerDay is how many tests of a kind are made on a day.
+func (a *Audit) PerDay(t Test) float64 {
 	if a.Days == 0 {
 		return 0
 	}
-	n := uint64(0)
+	return float64(a.Of[t].Made) / float64(a.Days)
+}
+
+// Made is how many tests of a family were made, decaying with 14 days.
+func (a *Audit) Made(f Family) (n float64) {
 	for i := range a.Of {
 		if Test(i).Family() == f {
-			n += a.Of[i].Made
+			n += float64(a.Of[i].Made) / Unit
 		}
 	}
-	return float64(n) / float64(a.Days)
+	return n
 }
 
 // Realised is how often the tests of a family came out below 1 in 100, over how often they should have; hits says on how many that rests.
 func (a *Audit) Realised(f Family) (ratio, hits float64) {
-	made, below := uint64(0), uint64(0)
+	var sum Tally
 	for i := range a.Of {
 		if Test(i).Family() == f {
-			made += a.Of[i].Made
-			below += a.Of[i].Below2
+			sum.merge(&a.Of[i])
 		}
 	}
-	if made == 0 {
+	return sum.realised()
+}
+
+func (t *Tally) realised() (ratio, hits float64) {
+	if t.Made == 0 {
 		return math.NaN(), 0
 	}
-	return float64(below) / (0.01 * float64(made)), float64(below) / Unit
+	return float64(t.Below2) / (0.01 * float64(t.Made)), float64(t.Below2) / Unit
 }
 
 // Bounds of the correction that the self-audit makes (science §7.3).
@@ -196,15 +231,15 @@ const (
 	mostLoose  = 10
 )
 
-// Alpha is the threshold on p-values of a family for so many false alerts per persona and day: the budget's share over the tests of a day, made smaller by
-// how much too often the tests came out low of late. 0 if no tests are known.
-func (a *Audit) Alpha(f Family, budget float64) float64 {
-	n := a.PerDay(f)
+// Alpha is the p-value below which a test calls somebody, for so many false alerts of all tests per persona and day: the test's share of the budget over how
+// many of its kind are made on a day, made smaller by how much too often they came out low of late. 0 if none are known.
+func (a *Audit) Alpha(t Test, budget float64) float64 {
+	n := a.PerDay(t)
 	if n <= 0 || budget <= 0 {
 		return 0
 	}
-	alpha := budget * f.Weight() / n
-	if r, hits := a.Realised(f); hits >= looseHits && r > looseRatio {
+	alpha := budget * tests[t].share / n
+	if r, hits := a.Of[t].realised(); hits >= looseHits && r > looseRatio {
 		alpha /= min(r, mostLoose)
 	}
 	return min(alpha, 0.01)

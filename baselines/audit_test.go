@@ -19,16 +19,16 @@ func steady(days int, test Test, made uint64, share float64) *Audit {
 
 func TestAlphaSpendsTheBudget(t *testing.T) {
 	a := steady(30, HourTest, 10_000, 0.01)
-	if n := a.PerDay(VolumeFamily); math.Abs(n-10_000) > 20 {
+	if n := a.PerDay(HourTest); math.Abs(n-10_000) > 20 {
 		t.Fatalf("%g tests a day, want 10000", n)
 	}
-	if got, want := a.Alpha(VolumeFamily, 2)*10_000, 2*VolumeFamily.Weight(); math.Abs(got/want-1) > 0.01 {
-		t.Errorf("%g false alerts a day are expected, want the family's share %g", got, want)
+	if got, want := a.Alpha(HourTest, 2)*10_000, 2*HourTest.Share(); math.Abs(got/want-1) > 0.01 {
+		t.Errorf("%g false alerts a day are expected, want the test's share %g", got, want)
 	}
-	if got := a.Alpha(SequenceFamily, 2); got != 0 {
-		t.Errorf("a family that makes no tests has the threshold %g, want 0", got)
+	if got := a.Alpha(SequenceTest, 2); got != 0 {
+		t.Errorf("a test that is not made has the threshold %g, want 0", got)
 	}
-	if got := a.Alpha(VolumeFamily, 0); got != 0 {
+	if got := a.Alpha(HourTest, 0); got != 0 {
 		t.Errorf("without a budget the threshold is %g, want 0", got)
 	}
 }
@@ -45,18 +45,18 @@ func TestFamiliesDoNotSpendMoreThanTheBudget(t *testing.T) {
 
 func TestSelfAuditLowersTheThresholdOfTestsThatComeOutLowTooOften(t *testing.T) {
 	honest, loose, wild := steady(30, HourTest, 10_000, 0.01), steady(30, HourTest, 10_000, 0.04), steady(30, HourTest, 10_000, 0.5)
-	want := honest.Alpha(VolumeFamily, 1)
-	if got := loose.Alpha(VolumeFamily, 1); math.Abs(got*4/want-1) > 0.02 {
+	want := honest.Alpha(HourTest, 1)
+	if got := loose.Alpha(HourTest, 1); math.Abs(got*4/want-1) > 0.02 {
 		t.Errorf("four times too often: threshold %g, want a fourth of %g", got, want)
 	}
-	if got := wild.Alpha(VolumeFamily, 1); math.Abs(got*10/want-1) > 0.02 {
+	if got := wild.Alpha(HourTest, 1); math.Abs(got*10/want-1) > 0.02 {
 		t.Errorf("fifty times too often: threshold %g, want a tenth of %g, not less", got, want)
 	}
 	few := steady(30, HourTest, 20, 0.05)
 	if r, hits := few.Realised(VolumeFamily); r < looseRatio || hits > looseHits {
 		t.Fatalf("ratio %g of %g hits: the case is not what it is meant to be", r, hits)
 	}
-	if got, want := few.Alpha(VolumeFamily, 1e-3), 1e-3*VolumeFamily.Weight()/few.PerDay(VolumeFamily); math.Abs(got/want-1) > 1e-9 {
+	if got, want := few.Alpha(HourTest, 1e-3), 1e-3*HourTest.Share()/few.PerDay(HourTest); math.Abs(got/want-1) > 1e-9 {
 		t.Errorf("a handful of hits moved the threshold to %g, want %g", got, want)
 	}
 }

@@ -61,6 +61,8 @@ type Model struct {
 	Inherited uint64
 	// AgentDays and Agents are the support: agents that acted, summed over days (decaying with 14 days, in Units), and on Seen alone.
 	AgentDays, Agents uint64
+	// Baselines is, for the tenant as a whole, how many baselines had events on Seen; else 0.
+	Baselines uint64
 
 	Volume   VolumeModel
 	Sequence SequenceModel
@@ -80,6 +82,8 @@ type Delta struct {
 	Learned   uint64 // of them, those that may be learned; likewise:
 	Sessions  uint64 // that ended
 	AgentDays uint64 // agents that acted on the day, each counted once by the shard that has it
+	// Baselines are, for the tenant as a whole, the hashes of the baselines that had events: what its alert budget is shared out over.
+	Baselines HashSet
 	Volume    VolumeDelta
 	Sequence  SequenceDelta
 	Rarity    RarityDelta
@@ -94,6 +98,7 @@ func (d *Delta) Merge(o *Delta) {
 	d.Learned += o.Learned
 	d.Sessions += o.Sessions
 	d.AgentDays += o.AgentDays
+	d.Baselines.Merge(o.Baselines)
 	d.Volume.Merge(&o.Volume)
 	d.Sequence.Merge(&o.Sequence)
 	d.Rarity.Merge(&o.Rarity)
@@ -107,6 +112,7 @@ func (d *Delta) Append(b []byte) []byte {
 	b = binary.AppendUvarint(b, d.Learned)
 	b = binary.AppendUvarint(b, d.Sessions)
 	b = binary.AppendUvarint(b, d.AgentDays)
+	b = d.Baselines.Append(b)
 	b = d.Volume.Append(b)
 	b = d.Sequence.Append(b)
 	b = d.Rarity.Append(b)
@@ -119,6 +125,7 @@ func (d *Delta) Decode(r *Reader) {
 		r.Fail()
 	}
 	d.Events, d.Learned, d.Sessions, d.AgentDays = r.Uvarint(), r.Uvarint(), r.Uvarint(), r.Uvarint()
+	d.Baselines.Decode(r)
 	d.Volume.Decode(r)
 	d.Sequence.Decode(r)
 	d.Rarity.Decode(r)
@@ -161,6 +168,7 @@ func Learn(before *Model, key Key, day int64, d *Delta, terms Terms) *Model {
 	if d.Learned > 0 {
 		m.Seen = max(m.Seen, day)
 		m.Agents = d.AgentDays
+		m.Baselines = uint64(len(d.Baselines))
 	}
 	m.Audit.Learn(&d.Audit)
 	if !m.Frozen && m.State != Suspect {
@@ -277,6 +285,7 @@ func (m *Model) Append(b []byte) []byte {
 	b = binary.AppendUvarint(b, m.Inherited)
 	b = binary.AppendUvarint(b, m.AgentDays)
 	b = binary.AppendUvarint(b, m.Agents)
+	b = binary.AppendUvarint(b, m.Baselines)
 	b = m.Volume.Append(b)
 	b = m.Sequence.Append(b)
 	b = m.Rarity.Append(b)
@@ -297,7 +306,7 @@ func (m *Model) Decode(r *Reader) {
 	m.Frozen = r.Byte()&1 != 0
 	m.Sessions = r.Uvarint()
 	m.Parent, m.Forked, m.Inherited = r.String(), r.Varint(), r.Uvarint()
-	m.AgentDays, m.Agents = r.Uvarint(), r.Uvarint()
+	m.AgentDays, m.Agents, m.Baselines = r.Uvarint(), r.Uvarint(), r.Uvarint()
 	m.Volume.Decode(r)
 	m.Sequence.Decode(r)
 	m.Rarity.Decode(r)

@@ -13,7 +13,7 @@ import (
 func (x *Scene) stray(detector string, test baselines.Test, feature string, p float64, alert bool) event.Finding {
 	f := event.Finding{Activity: event.Create, Analytic: event.StatisticalAnalytic, Detector: detector, Rule: test.String() + "/" + feature, Alert: alert,
 		Severity: event.Signal, Time: x.Time, First: x.Time, Last: x.Time, Count: 1}
-	alpha := x.Alpha(test.Family())
+	alpha := x.Alpha(test)
 	if alert {
 		f.Severity = event.Medium
 		if p < alpha/100 {

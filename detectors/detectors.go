@@ -114,7 +114,7 @@ type Who struct {
 	// need not be asked for with each event: the shard keeps them.
 	Base         *baselines.Model
 	Since, Until int64
-	alpha        [baselines.Families]float64 // thresholds on p-values that follow from Base and Terms
+	alpha        [baselines.Tests]float64 // thresholds on p-values that follow from Base and Terms
 
 	// Delta is what the shard gathers for the baseline on Day; nil: nothing yet. It lies here so that an event need not look for it.
 	Delta *baselines.Delta
@@ -124,25 +124,36 @@ type Who struct {
 // Rest sets the baseline that is in force from since to until.
 func (w *Who) Rest(base *baselines.Model, since, until int64) {
 	w.Base, w.Since, w.Until = base, since, until
-	w.alpha = [baselines.Families]float64{}
+	w.alpha = [baselines.Tests]float64{}
 	if base == nil {
 		return
 	}
-	for f := range w.alpha {
-		w.alpha[f] = base.Audit.Alpha(baselines.Family(f), w.Terms.AlertsPerDay)
+	budget := Budget(base, w.Terms)
+	for t := range w.alpha {
+		w.alpha[t] = base.Audit.Alpha(baselines.Test(t), budget)
 	}
 }
 
-// Alpha is the p-value below which a test of the family calls somebody: the persona's alert budget over the tests of a day. 0: nothing does.
-func (w *Who) Alpha(f baselines.Family) float64 { return w.alpha[f] }
+// Budget is how many false alerts a baseline may cause on a day: the persona's own number, or less if all baselines of the tenant would together go
+// beyond what the tenant may.
+func Budget(base *baselines.Model, terms *policy.Baseline) float64 {
+	budget := terms.AlertsPerDay
+	if base.Prior != nil && base.Prior.Baselines > 0 {
+		budget = min(budget, terms.TenantAlertsPerDay/float64(base.Prior.Baselines))
+	}
+	return budget
+}
+
+// Alpha is the p-value below which a test calls somebody: its share of the persona's alert budget over how many are made on a day. 0: nothing does.
+func (w *Who) Alpha(t baselines.Test) float64 { return w.alpha[t] }
 
 // signalFactor says how much more often a signal may be false than an alert.
 const signalFactor = 10
 
-// Weigh tells what a p-value is worth: an alert if it is within the family's budget and the baseline is of age, else perhaps a signal, which is recorded and
+// Weigh tells what a p-value is worth: an alert if it is within the test's share of the budget and the baseline is of age, else perhaps a signal, which is recorded and
 // calls nobody.
-func (w *Who) Weigh(f baselines.Family, p float64) (tell, alert bool) {
-	a := w.alpha[f]
+func (w *Who) Weigh(t baselines.Test, p float64) (tell, alert bool) {
+	a := w.alpha[t]
 	switch {
 	case p >= min(signalFactor*a, 0.01):
 		return false, false

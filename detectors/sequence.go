@@ -125,7 +125,7 @@ func (d *sequence) Observe(x *Scene, e *event.Event) {
 // judge tells of a session that has become odder than it was.
 func (d *sequence) judge(x *Scene, e *event.Event, r *run) {
 	p := r.P(&x.Base.Sequence)
-	tell, alert := x.Weigh(baselines.SequenceFamily, p)
+	tell, alert := x.Weigh(baselines.SequenceTest, p)
 	if !tell {
 		return
 	}
@@ -278,7 +278,7 @@ func (d *sequence) End(x *Ending) {
 	fate := baselines.LearnAll
 	if x.Base != nil && x.Base.State != baselines.Learning {
 		fate = baselines.LearnFrom
-		alpha = x.Alpha(baselines.SequenceFamily)
+		alpha = x.Alpha(baselines.SequenceTest)
 		switch {
 		case r.told != nil && r.told.alert || p < alpha:
 			fate = baselines.Alerted

@@ -185,7 +185,7 @@ func (v *volumes) cross(c crossed) (told, alert bool) {
 	if v.x.Base == nil {
 		return false, false
 	}
-	told, alert = v.x.Weigh(c.test.Family(), c.p)
+	told, alert = v.x.Weigh(c.test, c.p)
 	if !told {
 		return false, false
 	}

@@ -233,7 +233,7 @@ func (v *volumes) burnt(k *burning, b *budget, zone *time.Location, burn float64
 	}
 	f.Why = spent
 	if m := x.Base; m != nil {
-		f.Anomaly = &event.Anomaly{P: max(p, 1e-300), Alpha: x.Alpha(baselines.VolumeFamily), Family: baselines.VolumeFamily.String(), Test: baselines.BurnTest.String(), Feature: b.feature.String(),
+		f.Anomaly = &event.Anomaly{P: max(p, 1e-300), Alpha: x.Alpha(baselines.BurnTest), Family: baselines.VolumeFamily.String(), Test: baselines.BurnTest.String(), Feature: b.feature.String(),
 			Unit: strings.Clone(unit), Observed: k.Spent / 1e6, Expected: max(0, limit-rest) / 1e6, High: limit / 1e6, WindowMS: l.WindowMS, Season: x.season(x.Time),
 			Persona: m.Persona, Fork: m.Fork, AgentDays: int64(m.AgentDays / baselines.Unit), Agents: int64(m.Agents), Snapshot: m.Snapshot(), State: m.State.String()}
 	}

@@ -201,7 +201,7 @@ func (v *volumes) timing(c crossed) {
 	if v.x.Base == nil {
 		return
 	}
-	if tell, _ := v.x.Weigh(baselines.TimingFamily, c.p); !tell {
+	if tell, _ := v.x.Weigh(baselines.TimingTest, c.p); !tell {
 		return
 	}
 	o := &episode{open: open{trigger: v.x.Ref(v.e).Clone()}, test: c.test, what: c.what, session: strings.Clone(v.e.Session), first: v.x.Time, count: 1}

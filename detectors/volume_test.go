@@ -31,8 +31,8 @@ func trained(t testing.TB, set string, days int) (*lab, []event.Event) {
 	return l, events
 }
 
-// at is a time on the day after so many days, in the middle of it.
-func at(days int) int64 { return simStart + int64(days)*baselines.DayMS + 11*3_600_000 }
+// noon is a time on the day after so many days, in the middle of it.
+func noon(days int) int64 { return simStart + int64(days)*baselines.DayMS + 11*3_600_000 }
 
 // acts plays a call of a clerk so many times, one every so many milliseconds.
 func (l *lab) acts(e event.Event, n int, every int64, change func(i int, e *event.Event)) {
@@ -65,7 +65,7 @@ func (l *lab) noted() (out []event.Finding) {
 
 func TestABurstIsOneFindingThatExplainsItself(t *testing.T) {
 	l, events := trained(t, `{"v":1}`, 12)
-	l.acts(aClerk(events, "clerk-3", at(12)), 400, 2000, nil)
+	l.acts(aClerk(events, "clerk-3", noon(12)), 400, 2000, nil)
 	got := l.noted()
 	if len(got) == 0 {
 		t.Fatal("a burst of 400 was not found")
@@ -94,7 +94,7 @@ func TestABurstIsOneFindingThatExplainsItself(t *testing.T) {
 	}
 	// An hour later all is calm, and the next burst is another finding.
 	l.found = nil
-	next := aClerk(events, "clerk-3", at(13)+5*3_600_000)
+	next := aClerk(events, "clerk-3", noon(13)+5*3_600_000)
 	next.Session = "again"
 	l.acts(next, 400, 2000, nil)
 	if len(l.noted()) == 0 || l.found[0].Activity != event.Create {
@@ -120,7 +120,7 @@ func TestVolumeFindings(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			l, events := trained(t, `{"v":1}`, 18)
-			l.acts(aClerk(events, "clerk-3", at(18)), c.n, c.every, c.change)
+			l.acts(aClerk(events, "clerk-3", noon(18)), c.n, c.every, c.change)
 			for _, f := range l.found {
 				if f.Rule == c.rule && strings.Contains(f.Why, c.why) {
 					t.Log(f.Alert, f.Why)
@@ -147,8 +147,8 @@ func TestVolumeIsQuietWhileItKnowsNothing(t *testing.T) {
 func TestWhatMayNotBeLearnedIsNot(t *testing.T) {
 	l, events := trained(t, `{"v":1}`, 8)
 	l.eligible = false
-	l.acts(aClerk(events, "clerk-3", at(8)), 600, 20_000, nil)
-	l.sweep(at(8) + baselines.DayMS)
+	l.acts(aClerk(events, "clerk-3", noon(8)), 600, 20_000, nil)
+	l.sweep(noon(8) + baselines.DayMS)
 	d := l.deltas["clerk"]
 	audits := d.Audit
 	if d.Volume.Exposure != 0 || d.Volume.Of[0].X != 0 || d.Volume.Of[0].Session.N() != 0 || d.Volume.Calls[0].N() != 0 || d.Volume.Contacts[0] != 0 {
@@ -193,7 +193,7 @@ func TestVolumeDoesNotDependOnWhatIsInMemory(t *testing.T) {
 func TestOddInputToVolume(t *testing.T) {
 	l, events := trained(t, `{"v":1}`, 8)
 	rng := rand.New(rand.NewPCG(1, 9))
-	base := aClerk(events, "odd", at(8))
+	base := aClerk(events, "odd", noon(8))
 	for i := range 30_000 {
 		e := base
 		e.ID = "odd-" + strconv.Itoa(i)
@@ -259,10 +259,10 @@ func TestOddInputToVolume(t *testing.T) {
 
 func TestAClockThatWasAheadIsForgiven(t *testing.T) {
 	l, events := trained(t, `{"v":1}`, 8)
-	e := aClerk(events, "clerk-3", at(8)+20*baselines.DayMS)
+	e := aClerk(events, "clerk-3", noon(8)+20*baselines.DayMS)
 	l.day = math.MaxInt64 / baselines.DayMS // no day is closed by it
 	l.observe(&e)
-	l.acts(aClerk(events, "clerk-3", at(8)), 400, 2000, nil)
+	l.acts(aClerk(events, "clerk-3", noon(8)), 400, 2000, nil)
 	if len(l.noted()) == 0 {
 		t.Error("an agent whose clock was once ahead goes unseen")
 	}
@@ -355,11 +355,11 @@ func TestABudgetThatBurnsIsFoundBeforeItIsGone(t *testing.T) {
 		}
 		return out
 	}
-	l.acts(aClerk(events, "clerk-3", at(9)), 20, 60_000, cost(2000)) // 4 cents in twenty minutes
+	l.acts(aClerk(events, "clerk-3", noon(9)), 20, 60_000, cost(2000)) // 4 cents in twenty minutes
 	if got := burns(); len(got) > 0 {
 		t.Errorf("an ordinary morning burns: %v", got)
 	}
-	l.acts(aClerk(events, "clerk-4", at(9)), 30, 60_000, cost(200_000)) // 6 dollars in half an hour
+	l.acts(aClerk(events, "clerk-4", noon(9)), 30, 60_000, cost(200_000)) // 6 dollars in half an hour
 	if got := burns(); len(got) == 0 || got[len(got)-1] != "burn/fast/purse" {
 		t.Errorf("got %v, want a fast burn", got)
 	}
@@ -376,7 +376,7 @@ func TestAnAgentThatActsOnceCostsLittle(t *testing.T) {
 	}
 	const agents = 20_000
 	all := make([]Memory, agents)
-	e := aClerk(events, "once", at(8))
+	e := aClerk(events, "once", noon(8))
 	e.Session = ""
 	before := heap()
 	defer runtime.KeepAlive(events)
@@ -411,7 +411,7 @@ func TestAnAgentThatActsOnceCostsLittle(t *testing.T) {
 
 func BenchmarkBaselineVolumeAppend(b *testing.B) {
 	l, events := trained(b, `{"v":1}`, 8)
-	l.acts(aClerk(events, "clerk-3", at(8)), 60, 30_000, nil)
+	l.acts(aClerk(events, "clerk-3", noon(8)), 60, 30_000, nil)
 	m := l.agents["clerk-3"]
 	buf := m.Append(nil)
 	b.SetBytes(int64(len(buf)))

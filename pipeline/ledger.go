@@ -299,6 +299,9 @@ func (b *behaviour) flush() {
 		d := g.delta
 		whole[k].Merge(&baselines.Delta{Events: d.Events, Learned: d.Learned, Sessions: d.Sessions, AgentDays: d.AgentDays, Volume: d.Volume, Audit: d.Audit})
 		whole[k].Rarity.MergeWide(&d.Rarity)
+		if d.Events > 0 {
+			whole[k].Baselines.Add(xxhash.Sum64String(g.Persona + "\x00" + g.Fork))
+		}
 	}
 	for _, k := range slices.SortedFunc(maps.Keys(whole), keyDay.compare) {
 		list = append(list, gathered{k, whole[k]})

@@ -135,7 +135,7 @@ func shownOf(m *baselines.Model) shown {
 	for f := range s.realised {
 		s.realised[f] = unknown
 		// From 100 tests on, of which one should have come out below 1 in 100.
-		if ratio, _ := m.Audit.Realised(baselines.Family(f)); ratio == ratio && m.Audit.PerDay(baselines.Family(f))*float64(m.Audit.Days)/baselines.Unit >= 100 {
+		if ratio, _ := m.Audit.Realised(baselines.Family(f)); ratio == ratio && m.Audit.Made(baselines.Family(f)) >= 100 {
 			s.realised[f] = uint32(min(ratio*1000, 1e9))
 		}
 	}

@@ -117,9 +117,10 @@ var auditLevels = [...]float64{1e-2, 1e-3, 1e-4}
 // auditModel looks at each family, or each kind of test, of which there were any or should have been.
 func auditModel(m *baselines.Model, terms *policy.Baseline, each bool) (rows []auditRow) {
 	days := float64(m.Audit.Days) / baselines.Unit
-	row := func(f baselines.Family, name string, t baselines.Tally) auditRow {
+	// alpha is the threshold of a test, or of a family the mean of its tests' thresholds.
+	row := func(f baselines.Family, name string, t baselines.Tally, alpha, share float64) auditRow {
 		r := auditRow{Tenant: m.Tenant, Persona: m.Persona, Fork: m.Fork, Snapshot: m.Snapshot(), State: m.State.String(), Family: f.String(), Test: name,
-			Tests: rounded(float64(t.Made) / baselines.Unit), Alpha: rounded(m.Audit.Alpha(f, terms.AlertsPerDay)), Budget: rounded(terms.AlertsPerDay * f.Weight())}
+			Tests: rounded(float64(t.Made) / baselines.Unit), Alpha: rounded(alpha), Budget: rounded(terms.AlertsPerDay * share)}
 		if days > 0 {
 			r.TestsPerDay = rounded(float64(t.Made) / baselines.Unit / days)
 			r.AlertsPerDay = rounded(float64(t.Alerts) / baselines.Unit / days)
@@ -138,18 +139,21 @@ func auditModel(m *baselines.Model, terms *policy.Baseline, each bool) (rows []a
 	}
 	for f := range baselines.Families {
 		var sum baselines.Tally
+		nominal := 0.0
 		for t := range baselines.Tests {
 			if t.Family() != f {
 				continue
 			}
 			a := &m.Audit.Of[t]
 			sum = baselines.Tally{Made: sum.Made + a.Made, Below2: sum.Below2 + a.Below2, Below3: sum.Below3 + a.Below3, Below4: sum.Below4 + a.Below4, Alerts: sum.Alerts + a.Alerts}
+			alpha := m.Audit.Alpha(t, terms.AlertsPerDay)
+			nominal += alpha * float64(a.Made)
 			if each && a.Made > 0 {
-				rows = append(rows, row(f, t.String(), *a))
+				rows = append(rows, row(f, t.String(), *a, alpha, t.Share()))
 			}
 		}
 		if !each {
-			rows = append(rows, row(f, "", sum))
+			rows = append(rows, row(f, "", sum, nominal/max(float64(sum.Made), 1), f.Weight()))
 		}
 	}
 	return rows

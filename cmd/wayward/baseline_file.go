@@ -106,6 +106,47 @@ func (l *lineReader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
+// writeSnapshots writes snapshots to a file, one a line; - is standard output. Nobody else may read the file: it says how a company works.
+func writeSnapshots(stdout io.Writer, file string, list []snapshot) error {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	for _, s := range list {
+		if err := e.Encode(envelopeOf(s)); err != nil {
+			return err
+		}
+	}
+	if file == "-" {
+		_, err := stdout.Write(b.Bytes())
+		return err
+	}
+	if err := os.WriteFile(file, b.Bytes(), 0o600); err != nil {
+		return fmt.Errorf("snapshots: %w", err)
+	}
+	return nil
+}
+
+// writeModels likewise, of models that come from no file.
+func writeModels(stdout io.Writer, file string, models []*baselines.Model) error {
+	var list []snapshot
+	for _, m := range models {
+		list = append(list, snapshot{m, len(m.Append(nil)), ""})
+	}
+	return writeSnapshots(stdout, file, list)
+}
+
+// readModels reads the newest snapshot of each baseline of a file.
+func readModels(file string) (models []*baselines.Model, err error) {
+	list, err := readSnapshots(file)
+	if err == nil && len(list) == 0 {
+		err = fmt.Errorf("snapshots: %s holds none", file)
+	}
+	for _, s := range newestEach(list) {
+		models = append(models, s.m)
+	}
+	return models, err
+}
+
 func newBaselineExport() *cobra.Command {
 	var o snapshots
 	var all bool
@@ -124,22 +165,12 @@ func newBaselineExport() *cobra.Command {
 			if o.present {
 				list = newestEach(list)
 			}
-			var b bytes.Buffer
-			e := json.NewEncoder(&b)
-			e.SetEscapeHTML(false)
-			for _, s := range list {
-				if err := e.Encode(envelopeOf(s)); err != nil {
-					return err
-				}
-			}
-			if out == "-" {
-				_, err := cmd.OutOrStdout().Write(b.Bytes())
+			if err := writeSnapshots(cmd.OutOrStdout(), out, list); err != nil {
 				return err
 			}
-			if err := os.WriteFile(out, b.Bytes(), 0o600); err != nil {
-				return fmt.Errorf("export: %w", err)
+			if out != "-" {
+				fmt.Fprintf(cmd.ErrOrStderr(), "%s in %s\n", plural(int64(len(list)), "snapshot"), out)
 			}
-			fmt.Fprintf(cmd.ErrOrStderr(), "%s in %s\n", plural(int64(len(list)), "snapshot"), out)
 			return nil
 		}}
 	o.flags(cmd)

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -161,6 +162,8 @@ func TestBaselinesReadWell(t *testing.T) {
 		if code != wantCode || errs != "" {
 			t.Errorf("%s: exit %d, want %d: %s", name, code, wantCode, errs)
 		}
+		out = regexp.MustCompile(`"bytes": \d+`).ReplaceAllString(out, `"bytes": 0`)
+		out = regexp.MustCompile(`\d+ B\b|\d+\.\d KiB`).ReplaceAllString(out, "4.0 KiB") // likewise
 		goldenFile(t, "baselines/"+name, strings.NewReplacer(hashes...).Replace(out))
 		if strings.Contains(name, "ascii") {
 			if i := strings.IndexFunc(out, func(r rune) bool { return r > 126 }); i >= 0 {
@@ -405,5 +408,44 @@ func TestATopicWithoutSnapshotsIsSaidToBeEmpty(t *testing.T) {
 	d := newDesk(t)
 	if _, errs, code := d.run("baseline", "list"); code != 3 || !strings.Contains(errs, "there are no snapshots yet") {
 		t.Errorf("exit %d: %s", code, errs)
+	}
+}
+
+// What a replay has learned can be looked at, and be in force in another replay from its first event on.
+func TestAReplayWritesAndReadsSnapshots(t *testing.T) {
+	var events strings.Builder
+	for day := range int64(4) {
+		for i := range int64(30) {
+			fmt.Fprintf(&events, `{"id":"e%d-%d","time":%d,"kind":"tool_call","tenant":"acme","persona":"support","agent":{"id":"a%d"},"session":"s%d-%d","tool":{"name":"crm.search"},"result":{"outcome":"ok","records":3}}`+"\n",
+				day, i, (firstDay+day)*baselines.DayMS+9*3_600_000+i*60_000, i%5, day, i%10)
+		}
+	}
+	input, out := writeFile(t, "events.jsonl", events.String()), filepath.Join(t.TempDir(), "snapshots.jsonl")
+	if code, _, errs := wayward(t, "replay", "--input", input, "--snapshots", out, "--output", os.DevNull, "--quiet"); code != 0 {
+		t.Fatalf("exit %d: %s", code, errs)
+	}
+	list, err := readSnapshots(out)
+	must(t, err)
+	if len(list) != 2 || list[0].m.Persona != baselines.TenantWide || list[1].m.Persona != "support" || list[1].m.Day != firstDay+2 || list[1].m.AgentDays == 0 {
+		t.Fatalf("%d snapshots: %v", len(list), list)
+	}
+	code, shown, errs := wayward(t, "baseline", "show", "support", "--from", out)
+	if code != 0 || !strings.Contains(shown, "2026-11-02 to 2026-11-04, 3 days") {
+		t.Errorf("exit %d: %s%s", code, shown, errs)
+	}
+	again := filepath.Join(t.TempDir(), "again.jsonl")
+	code, _, errs = wayward(t, "replay", "--input", input, "--baselines", out, "--freeze", "--snapshots", again, "--output", os.DevNull, "--quiet")
+	if code != 0 {
+		t.Fatalf("exit %d: %s", code, errs)
+	}
+	for args, want := range map[string]string{
+		"--baselines /does/not/exist":                          "no such file",
+		"--baselines " + writeFile(t, "empty.jsonl", ""):       "holds none",
+		"--baselines " + out + " --learn " + input:             "none of the others can be",
+		"--snapshots /does/not/exist/x --output " + os.DevNull: "no such file",
+	} {
+		if code, _, errs := wayward(t, append([]string{"replay", "--input", input, "--quiet"}, strings.Fields(args)...)...); code != 2 || !strings.Contains(errs, want) {
+			t.Errorf("%s: exit %d, want %q: %s", args, code, want, errs)
+		}
 	}
 }

@@ -782,6 +782,9 @@ func TestShellsAreOfferedTheWords(t *testing.T) {
 		"breaker list --type ":         "session agent persona tool server user tenant global",
 		"breaker list --action ":       "observe throttle escalate block kill",
 		"agents list --output ":        "table json",
+		"baseline list --output ":      "table json",
+		"baseline show --output ":      "text json",
+		"explain --output ":            "text json",
 		"schema ":                      "event command breaker ack feedback",
 	} {
 		out, _, _ := typed(t, append([]string{"__complete"}, strings.Split(args, " ")...)...)

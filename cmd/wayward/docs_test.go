@@ -78,7 +78,7 @@ func TestExamplesParse(t *testing.T) {
 		}
 	}
 	commands(newRoot(), func(cmd *cobra.Command) { try(cmd.CommandPath(), cmd.Example) })
-	for _, page := range []string{"../../README.md", "../../docs/policies.md", "../../docs/gateway.md", "../../docs/commands.md"} {
+	for _, page := range []string{"../../README.md", "../../docs/policies.md", "../../docs/gateway.md", "../../docs/commands.md", "../../docs/baselines.md"} {
 		text, err := os.ReadFile(page)
 		must(t, err)
 		try(page, strings.Join(regexp.MustCompile(`(?m)^(    |\$ )wayward .*`).FindAllString(string(text), -1), "\n"))

@@ -22,6 +22,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/detectors"
 	"github.com/wayward-sec/wayward/eval"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/pipeline"
@@ -317,9 +318,9 @@ func (x *evaluation) replay(src pipeline.Source, r pipeline.Replay, since int64)
 			m.tests[b.Persona] = t
 		}
 		t.add((*testCounts)(&d.Audit.Of))
-		budget := r.Policy.Baseline(b.Tenant, b.Persona).AlertsPerDay
+		budget := detectors.Budget(b, r.Policy.Baseline(b.Tenant, b.Persona))
 		for i := range d.Audit.Of {
-			m.nominal[i] += float64(d.Audit.Of[i].Made) * b.Audit.Alpha(baselines.Test(i).Family(), budget)
+			m.nominal[i] += float64(d.Audit.Of[i].Made) * b.Audit.Alpha(baselines.Test(i), budget)
 		}
 	}
 	r.Bad = func(at int64, _ string, err error) {

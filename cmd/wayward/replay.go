@@ -30,6 +30,7 @@ func newReplay() *cobra.Command {
 			"At the end of the input the watermark stays where it is; --flush closes what still waits for it. Exit 3 if there was no event.",
 		Example: "  wayward replay --input events.jsonl.zst --flush\n" +
 			"  wayward replay --learn lastweek.jsonl.zst --input today.jsonl\n" +
+			"  wayward replay --input lastmonth.jsonl.zst --snapshots snapshots.jsonl --output findings.jsonl\n" +
 			"  zcat events.jsonl.gz | wayward replay --input - --output findings.jsonl\n" +
 			"  wayward replay --input events.jsonl --policies policies -o findings.jsonl --commands commands.jsonl\n" +
 			"  wayward replay --config wayward.yaml --from-topic agent.events --from 2026-11-20T00:00:00Z --to 2026-11-21T00:00:00Z",
@@ -45,12 +46,15 @@ func newReplay() *cobra.Command {
 	f.StringVar(&o.commands, "commands", "", "write the commands that a live engine would have issued to `file`, one a line, sorted; - is standard output")
 	o.policiesFlags.flags(cmd)
 	f.StringVar(&o.learn, "learn", "", "`file` of events that are known to be good: baselines are learned from it, and are in force from the first event of the input")
-	f.BoolVar(&o.freeze, "freeze", false, "learn nothing from the input: the baselines of --learn stay in force")
+	f.StringVar(&o.baselines, "baselines", "", "`file` of snapshots, as wayward baseline export writes them, that are in force from the first event of the input, whatever their day")
+	f.StringVar(&o.snapshots, "snapshots", "", "write the baselines as they were last closed to `file`, one a line; wayward baseline --from and import read it; - is standard output")
+	f.BoolVar(&o.freeze, "freeze", false, "learn nothing from the input: the baselines of --learn or --baselines stay in force")
 	f.BoolVar(&o.flush, "flush", false, "at the end, close what still waits for the watermark")
 	f.IntVar(&o.shards, "shards", runtime.GOMAXPROCS(0), "workers; the findings do not depend on it")
 	f.Lookup("shards").DefValue = "the number of CPUs"
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "no progress, no summary")
 	cmd.MarkFlagsMutuallyExclusive("input", "from-topic")
+	cmd.MarkFlagsMutuallyExclusive("learn", "baselines")
 	cmd.MarkFlagsOneRequired("input", "from-topic")
 	return cmd
 }
@@ -58,6 +62,7 @@ func newReplay() *cobra.Command {
 type replayOptions struct {
 	policiesFlags
 	input, topic, from, to, output, commands, learn string
+	baselines, snapshots                            string
 	flush, quiet, freeze                            bool
 	shards                                          int
 }
@@ -82,6 +87,11 @@ func (o *replayOptions) run(cmd *cobra.Command) (err error) {
 	r := pipeline.Replay{Policy: policies, Workers: o.shards, Flush: o.flush, PageCap: c.Engine.PageCap, Freeze: o.freeze}
 	if o.learn != "" {
 		if r.Learn, err = o.learned(cmd, policies, c.Engine.PageCap, start); err != nil {
+			return err
+		}
+	}
+	if o.baselines != "" {
+		if r.Learn, err = readModels(o.baselines); err != nil {
 			return err
 		}
 	}
@@ -148,6 +158,9 @@ func (o *replayOptions) run(cmd *cobra.Command) (err error) {
 	sum, err := r.Run(cmd.Context(), src)
 	finish()
 	err = errors.Join(err, done(), flush())
+	if err == nil && o.snapshots != "" {
+		err = writeModels(cmd.OutOrStdout(), o.snapshots, r.Snapshots)
+	}
 	if !o.quiet {
 		summarize(stderr, sum, time.Since(start), o.flush)
 	}
