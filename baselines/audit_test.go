@@ -104,7 +104,7 @@ func FuzzModelDecode(f *testing.F) {
 
 func TestABaselineComesOfAgeGoesStaleAndIsFrozen(t *testing.T) {
 	key := Key{"acme", "support", ""}
-	busy, idle := &Delta{Events: 500, Sessions: 50, AgentDays: 5}, &Delta{}
+	busy, idle := &Delta{Events: 500, Learned: 500, Sessions: 50, AgentDays: 5}, &Delta{}
 	var m *Model
 	day := int64(20_000)
 	step := func(d *Delta, n int) {

@@ -121,7 +121,7 @@ func TestRarityModelsRoundTrip(t *testing.T) {
 		rng := rand.New(rand.NewPCG(seed, 2))
 		var m *Model
 		for day := range int64(30) {
-			m = Learn(m, Key{"t", "p", ""}, 20_000+day, &Delta{Events: 1, AgentDays: 20, Rarity: *aDay(rng)}, Terms{})
+			m = Learn(m, Key{"t", "p", ""}, 20_000+day, &Delta{Events: 1, Learned: 1, AgentDays: 20, Rarity: *aDay(rng)}, Terms{})
 			var back RarityModel
 			b := m.Rarity.Append(nil)
 			r := Reader{B: b}
@@ -141,7 +141,7 @@ func TestRarityModelsRoundTrip(t *testing.T) {
 func FuzzRarity(f *testing.F) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	f.Add(encoded(aDay(rng)))
-	m := Learn(nil, Key{}, 20_000, &Delta{Events: 1, AgentDays: 300, Rarity: *aDay(rng)}, Terms{})
+	m := Learn(nil, Key{}, 20_000, &Delta{Events: 1, Learned: 1, AgentDays: 300, Rarity: *aDay(rng)}, Terms{})
 	f.Add(m.Rarity.Append(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var d RarityDelta
@@ -153,7 +153,7 @@ func FuzzRarity(f *testing.F) {
 			if back.Decode(&r); r.Err != nil || !bytes.Equal(encoded(&back), again) {
 				t.Fatal("a delta does not come back", r.Err)
 			}
-			next := Learn(m, Key{}, 20_001, &Delta{Events: 1, AgentDays: 3, Rarity: d}, Terms{})
+			next := Learn(m, Key{}, 20_001, &Delta{Events: 1, Learned: 1, AgentDays: 3, Rarity: d}, Terms{})
 			Learn(next, Key{}, 20_002, &Delta{}, Terms{})
 		}
 		var v RarityModel
@@ -236,7 +236,7 @@ func TestGoodTuringPredictsNewValues(t *testing.T) {
 		var m *Model
 		missing, predicted, values, fresh, tested := 0.0, 0.0, 0.0, 0.0, 0.0
 		for day := range days {
-			d := &Delta{Events: 1, AgentDays: agents, Rarity: RarityDelta{Days: agents}}
+			d := &Delta{Events: 1, Learned: 1, AgentDays: agents, Rarity: RarityDelta{Days: agents}}
 			for range agents {
 				seen := map[uint64]bool{}
 				isNew := 0.0
@@ -282,7 +282,7 @@ func TestGoodTuringPredictsNewValues(t *testing.T) {
 func knowing(f Field, agentDays uint64, values ...uint64) *Model {
 	var m *Model
 	for day := range int64(10) {
-		d := &Delta{Events: 1, AgentDays: agentDays / 10, Rarity: RarityDelta{Days: agentDays / 10}}
+		d := &Delta{Events: 1, Learned: 1, AgentDays: agentDays / 10, Rarity: RarityDelta{Days: agentDays / 10}}
 		for _, h := range values {
 			d.Rarity.See(f, h, false)
 			d.Rarity.Appear(f)
@@ -319,7 +319,7 @@ func TestUpperBoundHoldsWhileYoung(t *testing.T) {
 		var m *Model
 		seen := map[uint64]bool{}
 		for day := range int64(15) {
-			d := &Delta{Events: 1, AgentDays: 10, Rarity: RarityDelta{Days: 10}}
+			d := &Delta{Events: 1, Learned: 1, AgentDays: 10, Rarity: RarityDelta{Days: 10}}
 			for range 10 {
 				h := draw(rng, 0)
 				seen[h] = true
@@ -347,7 +347,7 @@ func TestFloodOfNoveltiesRaisesTheirProbabilityByTwoADay(t *testing.T) {
 	m := knowing(DomainField, 5000, 1, 2)
 	before := m.Rarity.New(DomainField)
 	for day := range int64(5) {
-		d := &Delta{Events: 1, AgentDays: 500, Rarity: RarityDelta{Days: 500}}
+		d := &Delta{Events: 1, Learned: 1, AgentDays: 500, Rarity: RarityDelta{Days: 500}}
 		for i := range uint64(2000) {
 			d.Rarity.See(DomainField, (i+2000*uint64(day))*0x9e3779b97f4a7c15+77, false)
 		}
@@ -366,7 +366,7 @@ func TestFloodOfNoveltiesRaisesTheirProbabilityByTwoADay(t *testing.T) {
 func TestWhatCalledSomebodyWaitsUntilEnoughAgentsShowIt(t *testing.T) {
 	const evil = 99
 	show := func(m *Model, agents int, sink, held bool, terms Terms) *Model {
-		d := &Delta{Events: 1, AgentDays: 100, Rarity: RarityDelta{Days: 100}}
+		d := &Delta{Events: 1, Learned: 1, AgentDays: 100, Rarity: RarityDelta{Days: 100}}
 		for a := range agents {
 			s := d.Rarity.See(DomainField, evil, held)
 			s.Agents |= 1 << a
@@ -428,7 +428,7 @@ func TestWhatCalledSomebodyWaitsUntilEnoughAgentsShowIt(t *testing.T) {
 func TestFewAgentsNeedMoreDays(t *testing.T) {
 	var m *Model
 	for day := range int64(200) {
-		d := &Delta{Events: 1, AgentDays: 1, Rarity: RarityDelta{Days: 1}}
+		d := &Delta{Events: 1, Learned: 1, AgentDays: 1, Rarity: RarityDelta{Days: 1}}
 		d.Rarity.See(ToolField, 1, false)
 		if day >= 190 {
 			d.Rarity.See(ToolField, 2, day == 190).Agents = 1
@@ -442,7 +442,7 @@ func TestFewAgentsNeedMoreDays(t *testing.T) {
 
 func TestDeclaredIsNotNew(t *testing.T) {
 	m := knowing(ToolField, 1000, 1)
-	d := &Delta{Events: 1}
+	d := &Delta{Events: 1, Learned: 1}
 	d.Rarity.Declare(ToolField, 5, "refund")
 	m = Learn(m, Key{}, m.Day+1, d, Terms{})
 	if v := m.Rarity.Of[ToolField].Find(5); v == nil || v.Via != Declared || v.Count != declaredFor || v.Name != "refund" {
@@ -454,7 +454,7 @@ func TestVocabularyIsBoundedAndForgets(t *testing.T) {
 	var m *Model
 	next := uint64(0)
 	for day := range int64(20) {
-		d := &Delta{Events: 1, AgentDays: 100, Rarity: RarityDelta{Days: 100}}
+		d := &Delta{Events: 1, Learned: 1, AgentDays: 100, Rarity: RarityDelta{Days: 100}}
 		for range 1000 {
 			next++
 			d.Rarity.See(AddressField, next*0x9e3779b97f4a7c15, false)
@@ -498,7 +498,7 @@ func TestTenantKnowsToolsServersAndDomainsOfItsPersonas(t *testing.T) {
 	d.See(UserField, 3, false)
 	wide.MergeWide(&d)
 	wide.MergeWide(&d)
-	m := Learn(nil, Key{"t", TenantWide, ""}, 20_000, &Delta{Events: 1, Rarity: wide}, Terms{})
+	m := Learn(nil, Key{"t", TenantWide, ""}, 20_000, &Delta{Events: 1, Learned: 1, Rarity: wide}, Terms{})
 	if m.Rarity.Days != 6*Unit || !m.Rarity.Known(ToolField, 1) || m.Rarity.Known(DomainField, 2) || m.Rarity.Known(UserField, 3) {
 		t.Errorf("got %+v", m.Rarity)
 	}
@@ -506,7 +506,7 @@ func TestTenantKnowsToolsServersAndDomainsOfItsPersonas(t *testing.T) {
 
 func TestDefinitionsOfOtherFormsAreApart(t *testing.T) {
 	var d Delta
-	d.Events = 1
+	d.Events, d.Learned = 1, 1
 	for h, form := range map[uint64]uint64{10: 1, 20: 2} {
 		s := d.Rarity.See(DefinitionField, h, false)
 		s.Of, s.Form, s.Name = 7, form, fmt.Sprint("hash", h)
@@ -529,7 +529,7 @@ func TestDefinitionsOfOtherFormsAreApart(t *testing.T) {
 }
 
 func BenchmarkRarityKnown(b *testing.B) {
-	d := &Delta{Events: 1}
+	d := &Delta{Events: 1, Learned: 1}
 	for i := range uint64(200) {
 		d.Rarity.See(Field(i%uint64(Fields)), i*0x9e3779b97f4a7c15, false)
 	}

@@ -582,7 +582,7 @@ func fromTool(e *event.Event) bool {
 		if args == nil {
 			return true
 		}
-		if to != "" && holds(at(args, path), to) {
+		if to != "" && holds(follow(args, path), to) {
 			return true
 		}
 	}
@@ -592,8 +592,8 @@ func fromTool(e *event.Event) bool {
 // maxLooked bounds what is parsed of one event, in bytes.
 const maxLooked = 64 << 10
 
-// at follows a path such as to, $.to[0].address or /to/0.
-func at(v any, path string) any {
+// follow goes along a path such as to, $.to[0].address or /to/0.
+func follow(v any, path string) any {
 	parts := strings.FieldsFunc(path, func(r rune) bool { return strings.ContainsRune(".[]/'\"", r) })
 	if len(parts) > 0 && (parts[0] == "$" || parts[0] == "args") {
 		if m, ok := v.(map[string]any); !ok || m[parts[0]] == nil {

@@ -49,6 +49,7 @@ func (s *school) closeDay() {
 		}
 		s.models[k] = baselines.Learn(s.models[k], k, s.day, &own, s.terms)
 		wide.Events += d.Events
+		wide.Learned += d.Learned
 		wide.Rarity.MergeWide(&own.Rarity)
 		tenant = baselines.Key{Tenant: k.Tenant, Persona: baselines.TenantWide}
 		*d = baselines.Delta{}
@@ -81,6 +82,7 @@ func (s *school) observe(e event.Event) {
 	}
 	d := s.deltas[key]
 	d.Events++
+	d.Learned++
 	fresh := !s.acted[e.Persona+e.Agent.ID]
 	if s.acted[e.Persona+e.Agent.ID] = true; fresh {
 		d.AgentDays++
@@ -484,10 +486,11 @@ func TestYoungPersonaIsJudgedByItsTenantAndCallsNobody(t *testing.T) {
 	if got := s.rare(); len(got) > 0 {
 		t.Fatal(got[0].Why)
 	}
-	s.panel.Who("acme", "young", "").Terms.AlertsPerDay = 1000
+	terms := s.panel.Who("acme", "young", "").Terms
+	terms.AlertsPerDay, terms.TenantAlertsPerDay = 1000, 1000
 	for range 3 { // an audit with tests in it, as its own days would bring
 		m := s.models[baselines.Key{Tenant: "acme", Persona: "young"}]
-		m.Audit.Of[baselines.ToolTest].Made = 10 * baselines.Unit
+		m.Audit.Of[baselines.DestinationTest].Made = 10 * baselines.Unit
 	}
 	young(61, "evil.example")
 	got := s.rare()
@@ -724,7 +727,7 @@ func BenchmarkRarity(b *testing.B) {
 		run(order[i%len(order)])
 	}
 	for k := range whos {
-		deltas[k].Events, deltas[k].AgentDays = 1, 2000
+		deltas[k].Events, deltas[k].Learned, deltas[k].AgentDays = 1, 1, 2000
 		deltas[k].Rarity.Days = max(deltas[k].Rarity.Days, 2000)
 		whos[k].Rest(baselines.Learn(nil, whos[k].Key, firstDay+39, &deltas[k], baselines.Terms{}), 0, 0)
 		deltas[k] = baselines.Delta{}

@@ -229,7 +229,7 @@ func (d *sequence) explain(x *Scene, r *run, f *event.Finding) {
 	}
 	f.Why = calls + " session " + strconv.Quote(short(f.ScopeID)) + verb + " unlike persona " + persona + ": " +
 		short(d.name(m, x.Delta, w.Step.Call, w.Step.Outcome)) + " after " + short(d.name(m, x.Delta, w.Before, event.NoOutcome)) +
-		" (" + event.Thousands(m.Support(w)) + " of " + event.Thousands(f.Anomaly.AgentDays) + " agent-days" + usual + "); " + event.Odds(f.Anomaly.P) + " sessions"
+		" (" + event.Thousands(min(m.Support(w), f.Anomaly.AgentDays)) + " of " + event.Thousands(f.Anomaly.AgentDays) + " agent-days" + usual + "); " + event.Odds(f.Anomaly.P) + " sessions"
 }
 
 // said3 says what is usual.

@@ -90,7 +90,7 @@ func (v *volumes) finding(o *episode, c *crossed, activity event.Activity) event
 	a.Unit = strings.Clone(a.Unit)
 	a.Observed, a.Expected, a.Low, a.High = finite(c.observed/unit), finite(c.expected/unit), finite(c.low/unit), finite(c.high/unit)
 	f.Unit = a.Unit
-	f.Observed, f.Expected = figure(a.Observed), figure(a.Expected)
+	f.Observed, f.Expected = event.Figure(a.Observed), event.Figure(a.Expected)
 	switch c.test {
 	case baselines.MinuteTest, baselines.TenMinuteTest, baselines.HourTest, baselines.DayTest:
 		a.WindowMS = baselines.WindowMS[c.window]

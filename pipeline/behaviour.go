@@ -231,9 +231,11 @@ func (b *behaviour) Session() *detectors.Memory {
 		}
 		if b.session != nil {
 			s := b.session
+			if !s.going { // else it is there: with each event that would cost as much as a detector
+				b.alive[s] = true
+			}
 			s.seen, s.active, s.day = max(s.seen, b.scene.Time), max(b.reached(), b.scene.Time), b.judged
 			s.who, s.set, s.going = b.agent.who, b.agent.set, true
-			b.alive[s] = true
 		}
 	}
 	if b.session == nil {

@@ -19,7 +19,7 @@ func pieced(key, value []byte, size int) (out [][2][]byte) {
 }
 
 func modelOfDay(persona string, day int64) *baselines.Model {
-	d := &baselines.Delta{Events: uint64(day), Sessions: 1, AgentDays: 1}
+	d := &baselines.Delta{Events: uint64(day), Learned: uint64(day), Sessions: 1, AgentDays: 1}
 	return baselines.Learn(nil, baselines.Key{Tenant: "acme", Persona: persona, Fork: "v|1%"}, day, d, baselines.Terms{})
 }
 

@@ -45,11 +45,14 @@ func kindOf(a *event.Anomaly) (kind, pattern string) {
 	return "Volume Analysis", "SURGE"
 }
 
-// about tells whether the anomaly is about an amount that has a band.
-func about(a *event.Anomaly) bool { return a.Observed != 0 || a.Expected != 0 || a.High != 0 }
+// IsAmount tells whether the anomaly is about an amount, so that observed and expected are of one kind. The numbers of something new are a share of days, those
+// of failures the odds that somebody guesses.
+func IsAmount(a *event.Anomaly) bool {
+	return a.Family != "rarity" && a.Test != "outcome" && (a.Observed != 0 || a.Expected != 0 || a.High != 0)
+}
 
-// seen is what a finding that is not about an amount has seen: the thing that its feature names.
-func seen(f *event.Finding) string {
+// Seen is what a finding that is not about an amount has seen: the thing that its feature names.
+func Seen(f *event.Finding) string {
 	switch f.Anomaly.Feature {
 	case "tool":
 		return f.Tool
@@ -96,7 +99,7 @@ func (w *object) oddity(f *event.Finding) {
 	w.open("anomalies", '[')
 	begin(pattern)
 	switch {
-	case about(a):
+	case IsAmount(a):
 		w.open("", '{')
 		w.figure("value", a.Observed)
 		w.observed(f)
@@ -111,12 +114,12 @@ func (w *object) oddity(f *event.Finding) {
 		w.observed(f)
 	default:
 		w.open("", '{')
-		w.short("value", seen(f))
+		w.short("value", Seen(f))
 		w.observed(f)
 	}
 	w.close("]}]")
 	switch {
-	case about(a):
+	case IsAmount(a):
 		w.open("baselines", '[')
 		usual("EXPECTED", a.Expected)
 		if a.High != 0 {
@@ -173,7 +176,7 @@ func (w *object) unmappedAnomaly(a *event.Anomaly) {
 	if a.Unit != "" {
 		w.short("unit", a.Unit)
 	}
-	if about(a) {
+	if a.Observed != 0 || a.Expected != 0 || a.High != 0 {
 		w.float("observed", a.Observed)
 		w.float("expected", a.Expected)
 		w.float("low", a.Low)
@@ -235,7 +238,7 @@ func (w *object) unmappedAnomaly(a *event.Anomaly) {
 func (p *page) rare(f *event.Finding) {
 	a := f.Anomaly
 	switch {
-	case about(a):
+	case IsAmount(a):
 		p.figure(a.Observed, a.Unit)
 		p.ours(", expected ")
 		p.figure(a.Expected, "")
@@ -257,8 +260,13 @@ func (p *page) rare(f *event.Finding) {
 			p.put(s.Usual[0].What, maxID)
 			p.ours(" " + event.Percent(s.Usual[0].Share))
 		}
+	case a.Test == "outcome":
+		p.ours("usually " + event.Percent(a.Expected) + " ")
+		p.put(a.Feature, maxID)
+	case a.Family != "rarity":
+		p.put(a.Season, maxID)
 	default:
-		p.put(seen(f), maxID)
+		p.put(Seen(f), maxID)
 		p.ours(" is new")
 		if a.AgentDays > 0 {
 			p.ours(" in ")

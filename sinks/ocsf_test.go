@@ -124,9 +124,17 @@ var cases = []struct {
 		Tags: []string{"ASI02", "AML.T0086"}, ScopeType: "agent", ScopeID: "a17", Agent: "a17", Persona: "support", Session: "s9",
 		Tool: "http.post", Server: "web", Class: event.Send, Target: "pastebin.example", Time: at(12, 0, 0, 1), First: at(12, 0, 0, 1), Last: at(12, 0, 0, 1), Count: 1,
 		Refs: []event.Ref{{Time: at(12, 0, 0, 1), ID: "e-44", Agent: "a17"}}, Stage: "behaviour",
-		Anomaly: &event.Anomaly{P: .004, Alpha: 8e-4, Family: "rarity", Test: "destination", Feature: "destination", Persona: "support", AgentDays: 812, Agents: 41,
+		Anomaly: &event.Anomaly{P: .004, Alpha: 8e-4, Family: "rarity", Test: "destination", Feature: "destination", Observed: 1, Expected: .004, Persona: "support", AgentDays: 812, Agents: 41,
 			Snapshot: "2026-11-19/3fa9c1d20b7e4a55", State: "learning"},
 	}},
+	{"volume-outcome", func() event.Finding {
+		f := surge
+		f.UID, f.Rule, f.Title, f.ScopeType, f.ScopeID, f.Activity = "1c2d3e4f5061728394a5b6c7d8e9f00a", "outcome/denials", "Calls fail unusually often", "agent", "a17", event.Create
+		f.Why = "agent a17 meets denials on first contacts as often as somebody does who guesses; of persona support 3.2 % of them fail so; 1 in 8,700,000"
+		f.Anomaly = &event.Anomaly{P: 1.15e-7, Alpha: 2.5e-4, Family: "volume", Test: "outcome", Feature: "denials", Observed: 87e6, Expected: .032, High: .032, Persona: "support",
+			AgentDays: 812, Agents: 41, Snapshot: "2026-11-19/3fa9c1d20b7e4a55", State: "active"}
+		return f
+	}()},
 	{"hostile", event.Finding{
 		UID: "deadbeefdeadbeefdeadbeefdeadbeef", Activity: event.Create, Analytic: event.BehaviouralAnalytic, Severity: event.Low, Risk: 25, Alert: false,
 		Tenant: "acme", Detector: "rarity", Rule: "first-seen-tool", RuleVersion: "0123456789ab", Title: "Tool never \"seen\" before\x1b[31m",

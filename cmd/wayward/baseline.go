@@ -324,7 +324,7 @@ type head struct {
 	State     string  `json:"state"`
 	Frozen    bool    `json:"frozen"`
 	First     string  `json:"first_day"`
-	Seen      string  `json:"newest_day_with_events"`
+	Seen      string  `json:"newest_day_learned"`
 	Days      int64   `json:"days"`
 	Sessions  uint64  `json:"sessions"`
 	AgentDays float64 `json:"agent_days"`

@@ -63,7 +63,7 @@ func viewRarity(v *baselines.RarityModel) *rarityView {
 			})
 			for i := range list {
 				x := &list[i]
-				fv.Named = append(fv.Named, valueView{cmp.Or(x.Name, fmt.Sprintf("#%016x", x.Hash)), x.Count, dayOf(int64(x.First)), dayOf(int64(x.Last)), x.Via.String()})
+				fv.Named = append(fv.Named, valueView{cmp.Or(strings.TrimRight(x.Name, "|"), fmt.Sprintf("#%016x", x.Hash)), x.Count, dayOf(int64(x.First)), dayOf(int64(x.Last)), x.Via.String()})
 			}
 		}
 		out.Fields = append(out.Fields, fv)

@@ -99,7 +99,7 @@ func (v *view) print(w io.Writer, d drawing, top int) {
 		state += ": " + text
 	}
 	p.field("state", "%s", state)
-	p.field("learned", "%s to %s, %s; newest events %s", v.First, v.Day, plural(v.Days, "day"), v.Seen)
+	p.field("learned", "%s to %s, %s; last learned something on %s", v.First, v.Day, plural(v.Days, "day"), v.Seen)
 	p.field("support", "%s agent-days, %s agents on the newest day, %s sessions", rough(v.AgentDays), event.Thousands(int64(v.Agents)), event.Thousands(int64(v.Sessions)))
 	v.Volume.print(&p, d)
 	v.Sequence.print(&p, d, top)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -68,6 +69,7 @@ func (o *office) work(day int64, busy float64) {
 				seen[tool] = true
 				records += float64(1 + o.rng.IntN(4))
 				d.Events++
+				d.Learned++
 				d.Volume.Season[24*weekday+hour].X += baselines.Unit
 				d.Volume.Of[baselines.EventCount].X += baselines.Unit
 				d.Volume.Of[baselines.RecordSum].X += 2 * baselines.Unit
@@ -437,6 +439,23 @@ func TestAReplayWritesAndReadsSnapshots(t *testing.T) {
 	code, _, errs = wayward(t, "replay", "--input", input, "--baselines", out, "--freeze", "--snapshots", again, "--output", os.DevNull, "--quiet")
 	if code != 0 {
 		t.Fatalf("exit %d: %s", code, errs)
+	}
+	// Nor do workers show in what is found on what was learned, to the byte.
+	var first []byte
+	for _, shards := range []string{"1", "8"} {
+		found, learned := filepath.Join(t.TempDir(), "found.jsonl"), filepath.Join(t.TempDir(), "learned.jsonl")
+		if code, _, errs := wayward(t, "replay", "--learn", input, "--input", input, "--shards", shards, "--snapshots", learned, "--output", found, "--quiet"); code != 0 {
+			t.Fatalf("exit %d: %s", code, errs)
+		}
+		one, err := os.ReadFile(found)
+		must(t, err)
+		two, err := os.ReadFile(learned)
+		must(t, err)
+		if both := append(one, two...); first == nil {
+			first = both
+		} else if !bytes.Equal(first, both) || len(two) == 0 {
+			t.Errorf("8 workers give %d bytes of findings and snapshots, 1 gives %d", len(both), len(first))
+		}
 	}
 	for args, want := range map[string]string{
 		"--baselines /does/not/exist":                          "no such file",

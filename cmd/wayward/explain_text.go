@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strconv"
@@ -9,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/sinks"
 )
 
 // outcomeText says why somebody was called, or why not: what the engine decided, in words.
@@ -182,9 +184,8 @@ func measureOf(a *event.Anomaly) string {
 func (p *lines) anomaly(a *event.Anomaly, f *event.Finding, d drawing) {
 	inner := drawing{d.width - leftOf, d.ascii}
 	rare := event.Odds(a.P) + " (p " + strconv.FormatFloat(a.P, 'g', 2, 64) + ")"
-	amount := a.Observed != 0 || a.Expected != 0 || a.High != 0
 	switch {
-	case amount:
+	case sinks.IsAmount(a):
 		over := ""
 		if a.WindowMS > 0 {
 			over = " in " + short(time.Duration(a.WindowMS)*time.Millisecond)
@@ -206,12 +207,21 @@ func (p *lines) anomaly(a *event.Anomaly, f *event.Finding, d drawing) {
 		p.field("observed", "%s", visible(last.What, 200))
 		p.field("expected", "%s", orNothing(usualText(last.Usual, 3)))
 		p.field("how rare", "%s", rare)
-	default:
-		p.field("observed", "a new %s", visible(a.Feature, 40))
+	case a.Test == "outcome":
+		p.field("observed", "%s as somebody has who guesses: the odds for that are %s to 1", visible(a.Feature, 40), rough(a.Observed))
+		p.field("expected", "%s of first contacts", event.Percent(a.Expected))
 		p.field("how rare", "%s", rare)
-	}
-	if !amount && len(a.Steps) == 0 {
-		p.figure("", "["+inner.bar(a.P, 40)+"] "+event.Percent(min(a.P, 1))+" of the time something new of this kind is to be expected", "")
+	case a.Family == "rarity":
+		p.field("observed", "%s, which is new: %s", visible(sinks.Seen(f), 100), visible(a.Feature, 40))
+		p.field("how rare", "%s", rare)
+		share := a.Expected
+		if !(share > 0) {
+			share = a.P
+		}
+		p.figure("", "["+inner.bar(share, 40)+"] "+event.Percent(min(share, 1))+" of agent-days bring something new of this kind", "")
+	default:
+		p.field("observed", "%s", visible(cmp.Or(a.Season, a.Feature), 60))
+		p.field("how rare", "%s", rare)
 	}
 	if len(a.Steps) > 0 {
 		p.figure(append(append([]string{""}, inner.steps(a.Steps)...), "")...)
@@ -242,9 +252,15 @@ func orNothing(s string) string {
 	return s
 }
 
+// leastShare is how often something must come to be called usual beside something else.
+const leastShare = 0.005
+
 func usualText(usual []event.Usual, most int) string {
 	var texts []string
-	for _, u := range usual[:min(len(usual), most)] {
+	for i, u := range usual[:min(len(usual), most)] {
+		if i > 0 && u.Share < leastShare {
+			break
+		}
 		texts = append(texts, visible(u.What, 100)+" "+event.Percent(u.Share))
 	}
 	return strings.Join(texts, ", ")
@@ -266,7 +282,10 @@ func (d drawing) steps(steps []event.Step) []string {
 	for i := range steps {
 		s := &steps[i]
 		var usual []string // the share first, since names may be cut
-		for _, u := range s.Usual[:min(len(s.Usual), 2)] {
+		for i, u := range s.Usual[:min(len(s.Usual), 2)] {
+			if i > 0 && u.Share < leastShare {
+				break
+			}
 			usual = append(usual, event.Percent(u.Share)+" "+u.What)
 		}
 		rows = append(rows, fmt.Sprintf("%5.1f  %s  %s  %s", s.Bits, d.bar(s.Bits/most, barWidth), pad(d.cut(s.What, wide), wide), d.cut(strings.Join(usual, ", "), left)))

@@ -162,6 +162,7 @@ func TestASnapshotIsDraftedToo(t *testing.T) {
 			memories[e.Agent.ID] = &detectors.Memory{}
 		}
 		deltas[e.Persona].Events++
+		deltas[e.Persona].Learned++
 		x := detectors.Scene{Host: nobody{}, Who: panel.Who("acme", e.Persona, ""), Time: e.Time, Agent: memories[e.Agent.ID], Delta: deltas[e.Persona], Eligible: true}
 		own := e
 		panel.Observe(&x, &own)
