@@ -67,11 +67,11 @@ type kind struct {
 // registry lists the detectors in the order in which they see an event.
 var registry = []kind{
 	{"policy", 1, newPersonaPolicy, func() Part { return new(conduct) }},
-	{"limit", 2, newVolume, func() Part { return new(meterPart) }},
+	{"limit", 2, newMeters, func() Part { return new(meterPart) }},
 	{"declaration", 3, newDeclaration, func() Part { return new(contradictions) }},
 	{"separation", 4, newSeparation, func() Part { return new(duties) }},
 	{"inventory", 5, newInventory, func() Part { return new(inventoryPart) }},
-	{"volume", 6, newVolumes, func() Part { return new(volumePart) }},
+	{"volume", 6, newVolume, func() Part { return new(volumePart) }},
 	{"sequence", 7, newSequence, func() Part { return new(sequencePart) }},
 	{"rarity", 8, newRarity, func() Part { return new(acquaintance) }},
 }

@@ -859,7 +859,7 @@ func calls(n int) (events []event.Event) {
 // benchmarkVolume shows calls of n agents to the detector, who act by Zipf 1.1 as in wayward bench. An event has just been decoded when it comes here, so
 // there are few of them and what is cold is what is remembered of the agents. Ten events come in a millisecond; every 4,000 the slice ends.
 func benchmarkVolume(b *testing.B, set *policy.Set, n int) {
-	v := newVolume(2, set)
+	v := newMeters(2, set)
 	benchmark(b, New(set), n, func(_ *Panel, x *Scene, e *event.Event) { v.Observe(x, e) })
 }
 

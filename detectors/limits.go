@@ -17,7 +17,7 @@ import (
 	"github.com/wayward-sec/wayward/policy"
 )
 
-// volume says when a limit is crossed: by one call, or by a sum over a window of event time of one agent, session, persona, user and so on.
+// meters says when a limit is crossed: by one call, or by a sum over a window of event time of one agent, session, persona, user and so on.
 //
 // A limit is crossed by the event that lifts the window's sum from at most the limit to above it. Above one agent the same holds of the 5 s bucket,
 // and the trigger is its last event. The finding is updated each time the sum doubles and ends when the sum is no longer above the limit: the next
@@ -25,7 +25,7 @@ import (
 //
 // Of agents and sessions a sliding window moves by a 60th of its length (at least 1 s); above one agent by 5 s. It covers its length less at most
 // one such step, so it never counts what is older than its length.
-type volume struct {
+type meters struct {
 	slot   byte
 	set    *policy.Set
 	meters [policy.Scopes][]*meter // by scope, in the order of the first limit of each
@@ -94,7 +94,7 @@ type meter struct {
 	classes  uint16
 	mask     uint8         // columns that its limits need
 	keep     uint32        // hashes that a window remembers at least, if it counts what is distinct
-	seen     uint8         // which of volume.seen
+	seen     uint8         // which of meters.seen
 	cond     *policy.Limit // any of its limits: they agree on where and currency
 	spans    []span
 }
@@ -126,8 +126,8 @@ type line struct {
 	warn   bool
 }
 
-func newVolume(slot byte, set *policy.Set) Detector {
-	v := &volume{slot: slot, set: set, byHash: map[uint64]*meter{}, plans: map[planKey]*plan{}, clocks: map[string]*clock{}}
+func newMeters(slot byte, set *policy.Set) Detector {
+	v := &meters{slot: slot, set: set, byHash: map[uint64]*meter{}, plans: map[planKey]*plan{}, clocks: map[string]*clock{}}
 	for _, l := range set.Limits() { // sorted by id, so all that follows is in a fixed order
 		hash, t := meterHash(l), traits[l.Measure]
 		m := v.byHash[hash]
@@ -156,7 +156,7 @@ func newVolume(slot byte, set *policy.Set) Detector {
 	return v
 }
 
-func (v *volume) add(m *meter, l *policy.Limit, column uint8) {
+func (v *meters) add(m *meter, l *policy.Limit, column uint8) {
 	s := span{Span: spanOf(l), calendar: l.Calendar}
 	zone := ""
 	if l.Zone != nil {
@@ -249,7 +249,7 @@ type clock struct {
 }
 
 // clockOf returns the clock of a zone.
-func (v *volume) clockOf(zone *time.Location) *clock {
+func (v *meters) clockOf(zone *time.Location) *clock {
 	c := v.clocks[zone.String()]
 	if c == nil {
 		c = &clock{zone: zone}
@@ -316,7 +316,7 @@ type scoped struct {
 // maxCases bounds the kinds of calls that a plan tells apart; beyond, it starts anew.
 const maxCases = 64
 
-func (v *volume) plan(x *Scene, e *event.Event) *plan {
+func (v *meters) plan(x *Scene, e *event.Event) *plan {
 	k := planKey{x.Who, x.Tool}
 	near := &v.near[(uintptr(unsafe.Pointer(k.who))>>5^uintptr(unsafe.Pointer(k.tool))>>4)%uintptr(len(v.near))]
 	if p := *near; p != nil && p.planKey == k {
@@ -334,7 +334,7 @@ func (v *volume) plan(x *Scene, e *event.Event) *plan {
 	return p
 }
 
-func (v *volume) newPlan(x *Scene, e *event.Event) *plan {
+func (v *meters) newPlan(x *Scene, e *event.Event) *plan {
 	p := &plan{planKey: planKey{x.Who, x.Tool}, zone: v.clockOf(v.set.ZoneOf(x.Tenant, x.Persona))}
 	for scope, list := range v.meters {
 		for _, m := range list {
@@ -350,7 +350,7 @@ func (v *volume) newPlan(x *Scene, e *event.Event) *plan {
 }
 
 // of returns the meters for calls like the one under observation.
-func (v *volume) of(p *plan) *kase {
+func (v *meters) of(p *plan) *kase {
 	alike := uint32(v.classes)<<16 | uint32(v.outcome)<<8 | uint32(v.traits)
 	for _, c := range p.cases {
 		if c.alike == alike {
@@ -391,7 +391,7 @@ func (v *volume) of(p *plan) *kase {
 }
 
 // measure measures one call. One record per call counts, at its end; money counts only if the call did not fail.
-func (v *volume) measure(e *event.Event, needs trait) {
+func (v *meters) measure(e *event.Event, needs trait) {
 	v.sums = Sums{1}
 	if e.Has&event.HasRecords != 0 {
 		v.sums[recordsColumn] = e.Result.Records
@@ -436,7 +436,7 @@ func (v *volume) measure(e *event.Event, needs trait) {
 }
 
 // sumsFor is what a meter adds up of the call.
-func (v *volume) sumsFor(m *meter, e *event.Event) *Sums {
+func (v *meters) sumsFor(m *meter, e *event.Event) *Sums {
 	switch {
 	case m.traits&moved == 0:
 		return &v.sums
@@ -449,7 +449,7 @@ func (v *volume) sumsFor(m *meter, e *event.Event) *Sums {
 // self stands for the page's own agent, where there is no other.
 const self = 1
 
-func (v *volume) Observe(x *Scene, e *event.Event) {
+func (v *meters) Observe(x *Scene, e *event.Event) {
 	if e.Kind != event.ToolCall || e.Phase == event.Attempt || len(v.byHash) == 0 {
 		return
 	}
@@ -481,7 +481,7 @@ func (v *volume) Observe(x *Scene, e *event.Event) {
 }
 
 // call judges a call by itself: it has no window, and what is above the limit is a finding.
-func (v *volume) call(x *Scene, e *event.Event, m *meter) {
+func (v *meters) call(x *Scene, e *event.Event, m *meter) {
 	sums, s := v.sumsFor(m, e), &m.spans[0]
 	for i := len(s.lines) - 1; i >= 0; i-- { // the limit before its warn level, which it makes idle
 		k := &s.lines[i]
@@ -499,7 +499,7 @@ func (v *volume) call(x *Scene, e *event.Event, m *meter) {
 }
 
 // own counts the call in windows of its agent or its session.
-func (v *volume) own(x *Scene, e *event.Event, meters []*meter, mem *Memory, id string, zone *clock) {
+func (v *meters) own(x *Scene, e *event.Event, meters []*meter, mem *Memory, id string, zone *clock) {
 	var part *meterPart
 	next := 0
 	for _, m := range meters {
@@ -551,7 +551,7 @@ func narrow(s policy.Scope) event.ScopeType {
 }
 
 // contribute tells the relation stage what the call adds to the meters of one scope.
-func (v *volume) contribute(x *Scene, e *event.Event, p *scoped) {
+func (v *meters) contribute(x *Scene, e *event.Event, p *scoped) {
 	id := p.id
 	switch p.scope {
 	case policy.UserScope:
@@ -602,7 +602,7 @@ func (v *volume) contribute(x *Scene, e *event.Event, p *scoped) {
 func alias(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
 // Relate adds a closed bucket to the windows of its scope. What a meter counted that the present set does not have is counted by nobody.
-func (v *volume) Relate(x *Closing, b *Bucket) {
+func (v *meters) Relate(x *Closing, b *Bucket) {
 	var part *meterPart
 	var zone *clock
 	next := 0
@@ -756,7 +756,7 @@ func (p *meterPart) add(w window) {
 }
 
 // prune forgets windows that none of the meters has any more, when there are more than they have.
-func (v *volume) prune(p *meterPart, scope policy.Scope) {
+func (v *meters) prune(p *meterPart, scope policy.Scope) {
 	if len(p.windows) <= v.spans[scope] {
 		return
 	}

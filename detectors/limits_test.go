@@ -331,7 +331,7 @@ func TestAHugeCountOfWhatIsDistinctSaysAtLeast(t *testing.T) {
 func TestCallsThatViolateNothingCostNoAllocation(t *testing.T) {
 	set := fifty(t)
 	p := New(set)
-	v := newVolume(2, set)
+	v := newMeters(2, set)
 	events := calls(200)
 	var memory, session Memory
 	host := &stub{partials: &Partials{}, memory: &session}

@@ -11,7 +11,7 @@ import (
 	"github.com/wayward-sec/wayward/policy"
 )
 
-// volumes says when an agent does more than it should by what was learned of its persona: in one call, in one session, or within a minute, ten minutes, an
+// volume says when an agent does more than it should by what was learned of its persona: in one call, in one session, or within a minute, ten minutes, an
 // hour or a day; when its calls fail more than others' do; when it counts through ids; when it grows week by week; when it burns a budget.
 //
 // Of a window the largest sum of each block (of the window's length, in which the agent acts) is one test; of a session its running totals are one, since they
@@ -20,7 +20,7 @@ import (
 // Stated behaviour for odd input: what is more than a window late is left out of that window; 32 events in a row that are more than an hour late mean that the
 // clock was wrong before, and the windows start anew. Silence of more than three days is absence and does not make an agent slow. Amounts below zero count as
 // none. Amounts of an agent are of the first currency that it used; others are counted as events alone. An agent that is renamed is a new one.
-type volumes struct {
+type volume struct {
 	slot    byte
 	lenses  map[*baselines.Model]*lens
 	near    [64]*lens
@@ -80,8 +80,8 @@ const (
 	evenGaps     = 32
 )
 
-func newVolumes(slot byte, set *policy.Set) Detector {
-	v := &volumes{slot: slot, lenses: map[*baselines.Model]*lens{}, list: make([]addend, 0, baselines.Features), ps: make([]float64, 0, baselines.Features)}
+func newVolume(slot byte, set *policy.Set) Detector {
+	v := &volume{slot: slot, lenses: map[*baselines.Model]*lens{}, list: make([]addend, 0, baselines.Features), ps: make([]float64, 0, baselines.Features)}
 	v.budgets = budgetsOf(set)
 	return v
 }
@@ -95,7 +95,7 @@ func counts(e *event.Event) bool {
 	return false
 }
 
-func (v *volumes) Observe(x *Scene, e *event.Event) {
+func (v *volume) Observe(x *Scene, e *event.Event) {
 	if x.Delta == nil || !counts(e) { // without a delta nobody keeps baselines
 		return
 	}
@@ -119,7 +119,7 @@ func (v *volumes) Observe(x *Scene, e *event.Event) {
 }
 
 // measure takes from the event what it adds to each feature.
-func (v *volumes) measure(part *volumePart) {
+func (v *volume) measure(part *volumePart) {
 	e := v.e
 	v.has = 1 << baselines.EventCount
 	v.values = [baselines.Features]float64{baselines.EventCount: 1}
@@ -168,7 +168,7 @@ func currencyCode(s string) uint64 {
 }
 
 // knows tells whether the feature is one that the persona's baseline can say something of, for this agent.
-func (v *volumes) knows(f baselines.Feature, currency uint64) bool {
+func (v *volume) knows(f baselines.Feature, currency uint64) bool {
 	if v.lens == nil {
 		return false
 	}
@@ -176,12 +176,12 @@ func (v *volumes) knows(f baselines.Feature, currency uint64) bool {
 }
 
 // learns likewise, of what may be learned: of amounts only those of the persona's own currency, once it has one.
-func (v *volumes) learns(f baselines.Feature, currency uint64) bool {
+func (v *volume) learns(f baselines.Feature, currency uint64) bool {
 	return f != baselines.AmountSum || v.x.Base != nil && v.x.Base.Volume.Currency == currency
 }
 
 // cross notes a test that came out low: the oddest of an event speaks.
-func (v *volumes) cross(c crossed) (told, alert bool) {
+func (v *volume) cross(c crossed) (told, alert bool) {
 	if v.x.Base == nil {
 		return false, false
 	}
@@ -197,7 +197,7 @@ func (v *volumes) cross(c crossed) (told, alert bool) {
 }
 
 // agent counts the event in the agent's windows.
-func (v *volumes) agent(part *volumePart) {
+func (v *volume) agent(part *volumePart) {
 	t, first := v.x.Time, &part.first
 	if part.agent == nil {
 		if first.At[baselines.EventCount] == 0 {
@@ -260,7 +260,7 @@ func (v *volumes) agent(part *volumePart) {
 }
 
 // wait keeps the first value of a feature: it gets a column when it occurs again.
-func (v *volumes) wait(first *firsts, f baselines.Feature, t int64) {
+func (v *volume) wait(first *firsts, f baselines.Feature, t int64) {
 	first.At[f] = inSeconds(t)
 	first.Value[f] = float32(v.values[f])
 	if f.Distinct() {
@@ -269,7 +269,7 @@ func (v *volumes) wait(first *firsts, f baselines.Feature, t int64) {
 }
 
 // column makes room for a feature and counts its first value, which waited.
-func (v *volumes) column(a *agentVolume, first *firsts, f baselines.Feature) {
+func (v *volume) column(a *agentVolume, first *firsts, f baselines.Feature) {
 	a.rings.Grow()
 	c := a.rings.Columns() - 1
 	a.Of[f], a.Features[c] = uint8(c+1), uint8(f)
@@ -300,7 +300,7 @@ func (v *volumes) column(a *agentVolume, first *firsts, f baselines.Feature) {
 }
 
 // count adds the event to the windows that still hold its time, and says which of them are to be looked at closely.
-func (v *volumes) count(a *agentVolume, index *[baselines.Windows]int64) (closely uint8) {
+func (v *volume) count(a *agentVolume, index *[baselines.Windows]int64) (closely uint8) {
 	for w := range baselines.Windows {
 		if index[w] <= a.Head[w]-baselines.RingSteps {
 			continue
@@ -323,7 +323,7 @@ func (v *volumes) count(a *agentVolume, index *[baselines.Windows]int64) (closel
 }
 
 // advance moves the windows on to the event's time and closes the blocks that are over.
-func (v *volumes) advance(a *agentVolume, first *firsts, index *[baselines.Windows]int64) {
+func (v *volume) advance(a *agentVolume, first *firsts, index *[baselines.Windows]int64) {
 	var over, empty uint8
 	for w := range baselines.Windows {
 		from, to := a.Head[w], index[w]
@@ -367,7 +367,7 @@ func (v *volumes) advance(a *agentVolume, first *firsts, index *[baselines.Windo
 }
 
 // hours is how many hours of a mean season a block lasts for the persona, on its own clock.
-func (v *volumes) hours(w int, block int64) float64 {
+func (v *volume) hours(w int, block int64) float64 {
 	start := v.x.Local(block * baselines.WindowMS[w])
 	if w == baselines.DayWindow {
 		return v.lens.season.Over(baselines.HourOfWeek(start), 24)
@@ -376,7 +376,7 @@ func (v *volumes) hours(w int, block int64) float64 {
 }
 
 // expected is the distribution of a sum over so many hours of a mean season, in events' worth.
-func (v *volumes) expected(a *agentVolume, w, c int, hours float64) baselines.Count {
+func (v *volume) expected(a *agentVolume, w, c int, hours float64) baselines.Count {
 	l := &v.lens.of[a.Features[c]]
 	h := &l.hyper[w]
 	rate, doubt := float64(a.rings.Row(baselines.RateRow)[c]), float64(a.rings.Row(baselines.DoubtRow)[c])
@@ -388,12 +388,12 @@ func (v *volumes) expected(a *agentVolume, w, c int, hours float64) baselines.Co
 }
 
 // widest is that of a window that slides through a block: of the block itself or of the one before, whichever is more.
-func (v *volumes) widest(a *agentVolume, w, c int) baselines.Count {
+func (v *volume) widest(a *agentVolume, w, c int) baselines.Count {
 	return v.expected(a, w, c, float64(a.Hours[w]))
 }
 
 // span reckons how long the block that begins is for the persona.
-func (v *volumes) span(a *agentVolume, w int) {
+func (v *volume) span(a *agentVolume, w int) {
 	a.Hours[w] = 0
 	if v.lens != nil {
 		block := baselines.FloorDiv(a.Head[w], baselines.RingSteps)
@@ -402,7 +402,7 @@ func (v *volumes) span(a *agentVolume, w int) {
 }
 
 // prepare sets the sum at which a column is looked at closely in the block that begins.
-func (v *volumes) prepare(a *agentVolume, first *firsts, w, c int) {
+func (v *volume) prepare(a *agentVolume, first *firsts, w, c int) {
 	f := baselines.Feature(a.Features[c])
 	limit := float32(math.MaxFloat32)
 	if v.knows(f, first.Currency) {
@@ -414,7 +414,7 @@ func (v *volumes) prepare(a *agentVolume, first *firsts, w, c int) {
 }
 
 // look scores a window whose sum has passed what is usual.
-func (v *volumes) look(a *agentVolume, first *firsts, w int) {
+func (v *volume) look(a *agentVolume, first *firsts, w int) {
 	if v.lens == nil {
 		return
 	}
@@ -447,7 +447,7 @@ func (v *volumes) look(a *agentVolume, first *firsts, w int) {
 }
 
 // usual is the count that 999 of 1,000 blocks do not reach, by both the model and the calibration.
-func (v *volumes) usual(k baselines.Count, w int, f baselines.Feature) float64 {
+func (v *volume) usual(k baselines.Count, w int, f baselines.Feature) float64 {
 	lo, hi := k.M, k.M+k.Phi
 	for v.lens.p(f, w, k, hi) > 1e-3 && hi < 1e18 {
 		lo, hi = hi, 2*hi
@@ -466,7 +466,7 @@ func (v *volumes) usual(k baselines.Count, w int, f baselines.Feature) float64 {
 }
 
 // joined is the p-value of a window's sums together, and the column that is oddest; −1 if none can be judged.
-func (v *volumes) joined(a *agentVolume, first *firsts, w int, sums []float32) (float64, int) {
+func (v *volume) joined(a *agentVolume, first *firsts, w int, sums []float32) (float64, int) {
 	v.ps = v.ps[:0]
 	least, at := 2.0, -1
 	for c, s := range sums {
@@ -495,7 +495,7 @@ func events(a *agentVolume, w int) float32 {
 }
 
 // close ends a block: it is one test, and what is learned.
-func (v *volumes) close(a *agentVolume, first *firsts, w int, from, to int64) {
+func (v *volume) close(a *agentVolume, first *firsts, w int, from, to int64) {
 	block := baselines.FloorDiv(from, baselines.RingSteps)
 	next := baselines.FloorDiv(to, baselines.RingSteps)
 	sums := v.sums[:a.rings.Columns()]
@@ -551,7 +551,7 @@ func (v *volumes) close(a *agentVolume, first *firsts, w int, from, to int64) {
 }
 
 // hour ends an hour in which the agent acted, and the silent ones up to the next: what it does in an hour of a mean season is reckoned anew.
-func (v *volumes) hour(a *agentVolume, first *firsts, block, next int64, sums []float32) {
+func (v *volume) hour(a *agentVolume, first *firsts, block, next int64, sums []float32) {
 	silent := min(next-block-1, absentHours)
 	d := &v.x.Delta.Volume
 	learn := v.x.Eligible && a.Alerted&(1<<baselines.HourWindow) == 0
@@ -635,7 +635,7 @@ func decayOf(hours int64) (float64, float64) {
 type gap struct{ hours, season float64 }
 
 // gaps sorts the silent hours behind a cell into quiet, ordinary and busy ones: of each sort one term stands for all.
-func (v *volumes) gaps(cell, silent int) (g [3]gap) {
+func (v *volume) gaps(cell, silent int) (g [3]gap) {
 	for i := range silent {
 		s := v.lens.season.Of[(cell+1+i)%baselines.HoursOfWeek]
 		sort := 2
@@ -651,7 +651,7 @@ func (v *volumes) gaps(cell, silent int) (g [3]gap) {
 }
 
 // silence adds the blocks in which nothing happened to the sums of how counts scatter: of the hour that is over and of the silent ones behind it.
-func (v *volumes) silence(a *agentVolume, f baselines.Feature, c int, gaps *[3]gap, active float64) {
+func (v *volume) silence(a *agentVolume, f baselines.Feature, c int, gaps *[3]gap, active float64) {
 	l := &v.lens.of[f]
 	rate := float64(a.rings.Row(baselines.RateRow)[c]) / l.unit
 	for w := range baselines.DayWindow {
@@ -674,7 +674,7 @@ func (v *volumes) silence(a *agentVolume, f baselines.Feature, c int, gaps *[3]g
 }
 
 // rate reckons an agent's rate: its own counts, shrunk towards the persona's the less the more of them there are (science §2.2).
-func (v *volumes) rate(a *agentVolume, first *firsts, c int) {
+func (v *volume) rate(a *agentVolume, first *firsts, c int) {
 	f := baselines.Feature(a.Features[c])
 	rates, doubts := a.rings.Row(baselines.RateRow), a.rings.Row(baselines.DoubtRow)
 	if !v.knows(f, first.Currency) {
@@ -692,7 +692,7 @@ func (v *volumes) rate(a *agentVolume, first *firsts, c int) {
 }
 
 // day ends a day in which the agent acted.
-func (v *volumes) day(a *agentVolume, first *firsts, block, next int64, sums []float32) {
+func (v *volume) day(a *agentVolume, first *firsts, block, next int64, sums []float32) {
 	for c := range sums {
 		f := baselines.Feature(a.Features[c])
 		week := baselines.WeekRow
@@ -733,7 +733,7 @@ func (v *volumes) day(a *agentVolume, first *firsts, block, next int64, sums []f
 }
 
 // ramp compares the last seven days with the anchor of sixty, and the agent with its peers (science §2.8).
-func (v *volumes) ramp(a *agentVolume, first *firsts) {
+func (v *volume) ramp(a *agentVolume, first *firsts) {
 	if v.lens == nil {
 		return
 	}
@@ -792,7 +792,7 @@ func (v *volumes) ramp(a *agentVolume, first *firsts) {
 }
 
 // session adds the event to its session's totals, which are judged against those of the persona's sessions as they end.
-func (v *volumes) session(part, own *volumePart) {
+func (v *volume) session(part, own *volumePart) {
 	if own.session == nil {
 		own.session = &sessionVolume{sessionNumbers: sessionNumbers{Intent: intentOf(v.e.Intent)}}
 		v.sessionLimits(own.session)
@@ -828,7 +828,7 @@ func (v *volumes) session(part, own *volumePart) {
 }
 
 // sessionLimits sets the totals at which a session is looked at closely.
-func (v *volumes) sessionLimits(s *sessionVolume) {
+func (v *volume) sessionLimits(s *sessionVolume) {
 	s.Base = v.lens.day()
 	for f := range baselines.Features {
 		s.Limits[f], s.Looks[f] = math.MaxFloat32, math.MaxFloat32
@@ -845,7 +845,7 @@ func (v *volumes) sessionLimits(s *sessionVolume) {
 	}
 }
 
-func (v *volumes) lookAtSession(s *sessionVolume) {
+func (v *volume) lookAtSession(s *sessionVolume) {
 	joined, f := v.sessionP(s)
 	for i := range s.Limits {
 		if s.Totals[i] > float64(s.Limits[i]) {
@@ -868,7 +868,7 @@ func (v *volumes) lookAtSession(s *sessionVolume) {
 }
 
 // sessionP is the p-value of a session's totals together, and the oddest feature.
-func (v *volumes) sessionP(s *sessionVolume) (float64, baselines.Feature) {
+func (v *volume) sessionP(s *sessionVolume) (float64, baselines.Feature) {
 	v.ps = v.ps[:0]
 	least, at := 2.0, baselines.EventCount
 	if v.lens != nil {
@@ -893,7 +893,7 @@ func (v *volumes) sessionP(s *sessionVolume) (float64, baselines.Feature) {
 }
 
 // End learns the totals of a session that is over.
-func (v *volumes) End(x *Ending) {
+func (v *volume) End(x *Ending) {
 	part, _ := x.Memory.Part(v.slot).(*volumePart)
 	if part == nil || part.session == nil {
 		return
@@ -941,7 +941,7 @@ func intentOf(intent string) uint64 {
 }
 
 // call judges the sizes of one call by those of its tool.
-func (v *volumes) call() {
+func (v *volume) call() {
 	const marks = 1<<baselines.RecordSum | 1<<baselines.ByteSum | 1<<baselines.AmountSum | 1<<baselines.CostSum
 	if v.has&marks == 0 {
 		return
@@ -1024,7 +1024,7 @@ func quantileSize(c *baselines.Calibrator, q float64) float64 {
 }
 
 // outcome tests failures in sequence, and looks for runs over ids.
-func (v *volumes) outcome(a *agentVolume) {
+func (v *volume) outcome(a *agentVolume) {
 	e := v.e
 	if e.Resource.ID != "" {
 		if n, ok := baselines.Number(e.Resource.ID); ok {
@@ -1086,7 +1086,7 @@ func (v *volumes) outcome(a *agentVolume) {
 }
 
 // outcomesOver ends the day of the tests that last a day.
-func (v *volumes) outcomesOver(a *agentVolume) {
+func (v *volume) outcomesOver(a *agentVolume) {
 	d := v.x.Delta
 	if a.contacts != nil {
 		d.Audit.Count(baselines.OutcomeTest, a.OddsP)
@@ -1110,7 +1110,7 @@ func (v *volumes) outcomesOver(a *agentVolume) {
 }
 
 // start weighs the hour in which a session starts: a sign, never an alert.
-func (v *volumes) start() {
+func (v *volume) start() {
 	p := 1.0
 	if v.lens != nil && v.x.Base.Volume.Events() >= baselines.SeasonEvents {
 		p = v.lens.season.Rare[baselines.HourOfWeek(v.x.Local(v.x.Time))]
@@ -1122,7 +1122,7 @@ func (v *volumes) start() {
 }
 
 // gap takes the time since the session's last event; the first 32 gaps tell a machine that does not wait for anybody by how even they are.
-func (v *volumes) gap(s *sessionVolume) {
+func (v *volume) gap(s *sessionVolume) {
 	if s.Events++; s.Events > 1 && s.Gaps < evenGaps {
 		g := float32(max(0, v.x.Time-s.Last)) / 1000
 		s.Gaps++

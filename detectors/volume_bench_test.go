@@ -20,7 +20,7 @@ func (*nobody) Settled(*event.Response, event.ScopeType) bool         { return f
 func (*nobody) Tell(byte, policy.Scope, string, []byte)               {}
 func (*nobody) Contribute(byte, policy.Scope, string, []Contribution) {}
 
-// BenchmarkBaselineVolume is what volumes costs an event: of 20,000 agents with Zipf 1.1 and sessions of twenty events, after days that were learned. In sessions:
+// BenchmarkBaselineVolume is what volume costs an event: of 20,000 agents with Zipf 1.1 and sessions of twenty events, after days that were learned. In sessions:
 // two million events a day, of fifty sessions at a time; scattered: every event is of another session; dense: a hundred thousand events a second, as under load.
 func BenchmarkBaselineVolume(b *testing.B) {
 	b.Run("sessions", func(b *testing.B) { benchmarkBaseline(b, 2_000_000, 50) })
@@ -76,9 +76,9 @@ func benchmarkBaseline(b *testing.B, day, together int) {
 			o.e.Result.Records, o.e.Result.Bytes, o.e.Cost.MicroUSD = size, 200*size+50, 1500+10*size
 			o.e.Resource.ID = ids[at*7&4095]
 			x.Agent, q.session = &o.agent, &o.session
-			l.volumes.Observe(&x, &o.e)
+			l.volume.Observe(&x, &o.e)
 			if o.n++; o.n%20 == 0 {
-				l.volumes.End(&Ending{Who: who, Time: x.Time, Memory: &o.session, Delta: x.Delta, Eligible: true})
+				l.volume.End(&Ending{Who: who, Time: x.Time, Memory: &o.session, Delta: x.Delta, Eligible: true})
 			}
 		}
 	}

@@ -59,7 +59,7 @@ type burning struct {
 }
 
 // burn follows the budgets that count the event.
-func (v *volumes) burn(part *volumePart) {
+func (v *volume) burn(part *volumePart) {
 	if len(v.budgets) == 0 || part.agent == nil || v.e.Kind != event.ToolCall {
 		return
 	}
@@ -118,7 +118,7 @@ func (k *burning) last(steps int) (sum float64) {
 	return sum
 }
 
-func (v *volumes) spend(a *agentVolume, k *burning, b *budget, money float64) {
+func (v *volume) spend(a *agentVolume, k *burning, b *budget, money float64) {
 	t, zone := v.x.Time, b.limit.Zone
 	if zone == nil {
 		zone = v.x.zone.at
@@ -158,7 +158,7 @@ func (v *volumes) spend(a *agentVolume, k *burning, b *budget, money float64) {
 }
 
 // seasonal is how many hours of a mean season lie between two times; without a baseline all hours are alike.
-func (v *volumes) seasonal(from, to int64) float64 {
+func (v *volume) seasonal(from, to int64) float64 {
 	if v.lens == nil {
 		return float64(to-from) / 3_600_000
 	}
@@ -173,7 +173,7 @@ func (v *volumes) seasonal(from, to int64) float64 {
 }
 
 // rest is what the agent will usually spend until the end of the period, and the standard deviation of it; zero if nothing is known.
-func (v *volumes) rest(a *agentVolume, b *budget, from, to int64) (mean, sd float64) {
+func (v *volume) rest(a *agentVolume, b *budget, from, to int64) (mean, sd float64) {
 	c := int(a.Of[b.feature]) - 1
 	if c < 0 || v.lens == nil || !v.lens.of[b.feature].on || b.feature == baselines.AmountSum && v.lens.currency != currencyCode(b.limit.Currency) {
 		return 0, 0
@@ -203,7 +203,7 @@ var burnRules = [...]string{1: "forecast", 2: "slow", 3: "fast"}
 
 // burnt is the finding that a budget will not last. Each pace is found once in a period: fast is an alert, slow a low one, and that habits alone will use it
 // up only a signal.
-func (v *volumes) burnt(k *burning, b *budget, zone *time.Location, burn float64, hours int, rest, sd float64) event.Finding {
+func (v *volume) burnt(k *burning, b *budget, zone *time.Location, burn float64, hours int, rest, sd float64) event.Finding {
 	e, x, l := v.e, v.x, b.limit
 	unit := "USD"
 	if b.feature == baselines.AmountSum {

@@ -8,7 +8,7 @@ import (
 	"github.com/wayward-sec/wayward/baselines"
 )
 
-// lens is a baseline as volumes looks through it: what the persona has of its own, and what it borrows from its tenant while it is young.
+// lens is a baseline as volume looks through it: what the persona has of its own, and what it borrows from its tenant while it is young.
 type lens struct {
 	base, prior *baselines.Model
 	season      *baselines.Season
@@ -47,9 +47,9 @@ type lensTool struct {
 // maxLenses bounds how many baselines are remembered; beyond, all are made anew.
 const maxLenses = 1024
 
-func (v *volumes) lensOf(x *Scene) *lens { return v.lensOfWho(x.Who) }
+func (v *volume) lensOf(x *Scene) *lens { return v.lensOfWho(x.Who) }
 
-func (v *volumes) lensOfWho(w *Who) *lens {
+func (v *volume) lensOfWho(w *Who) *lens {
 	base := w.Base
 	if base == nil {
 		return nil

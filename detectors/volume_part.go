@@ -10,7 +10,7 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// volumePart is what volumes remembers of an agent or of a session.
+// volumePart is what volume remembers of an agent or of a session.
 type volumePart struct {
 	agent   *agentVolume
 	session *sessionVolume

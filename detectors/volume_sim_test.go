@@ -134,7 +134,7 @@ func simulate(seed uint64, personas []simPersona, days int) []event.Event {
 // lab is a shard of the test's own that keeps baselines: pages are maps, and the day closes when the first event of the next one comes.
 type lab struct {
 	panel    *Panel
-	volumes  *volumes
+	volume   *volume
 	agents   map[string]*Memory
 	sessions map[string]*labSession
 	deltas   map[string]*baselines.Delta
@@ -164,8 +164,8 @@ func newLab(t testing.TB, set string) *lab {
 	h := newHost(t, set)
 	l := &lab{panel: h.panel, agents: map[string]*Memory{}, sessions: map[string]*labSession{}, deltas: map[string]*baselines.Delta{}, models: map[string]*baselines.Model{}, days: map[string]int64{}, eligible: true}
 	for _, d := range l.panel.list {
-		if v, ok := d.(*volumes); ok {
-			l.volumes = v
+		if v, ok := d.(*volume); ok {
+			l.volume = v
 		}
 	}
 	return l
@@ -222,12 +222,12 @@ func (l *lab) sweep(t int64) {
 		s := l.sessions[k]
 		if s.seen < t-SessionIdleMS {
 			if l.ended != nil {
-				if p, _ := s.memory.Part(l.volumes.slot).(*volumePart); p != nil {
-					l.volumes.lens = l.volumes.lensOfWho(s.who)
+				if p, _ := s.memory.Part(l.volume.slot).(*volumePart); p != nil {
+					l.volume.lens = l.volume.lensOfWho(s.who)
 					l.ended(s.who.Persona, p.session)
 				}
 			}
-			l.volumes.End(&Ending{Who: s.who, Time: s.seen, AgentID: 1, Memory: &s.memory, Delta: l.delta(s.who.Persona), Eligible: l.eligible})
+			l.volume.End(&Ending{Who: s.who, Time: s.seen, AgentID: 1, Memory: &s.memory, Delta: l.delta(s.who.Persona), Eligible: l.eligible})
 			delete(l.sessions, k)
 		}
 	}
@@ -293,7 +293,7 @@ func (l *lab) observe(e *event.Event) {
 		d.AgentDays++
 	}
 	l.x = Scene{Host: l, Who: who, Time: e.Time, Agent: m, AgentID: xxhash.Sum64String(e.Agent.ID), Delta: d, Eligible: l.eligible, NewDay: newDay}
-	l.volumes.Observe(&l.x, e)
+	l.volume.Observe(&l.x, e)
 }
 
 // month is five weeks of three personas, of which the last two are judged: what the tests came to, and how many alerts there were.
@@ -355,7 +355,7 @@ func (m *month) attack(e *event.Event, acts []event.Event) {
 		a.Agent.ID, a.Session, a.ID = e.Agent.ID, "attack", "attack-"+strconv.Itoa(m.attacks)+"-"+strconv.Itoa(i)
 		l.e = a
 		l.x = Scene{Host: l, Who: x.Who, Time: a.Time, Agent: &agent, AgentID: 1, Delta: &baselines.Delta{}, Eligible: true}
-		l.volumes.Observe(&l.x, a)
+		l.volume.Observe(&l.x, a)
 		if n := len(l.found); n > 0 && l.found[n-1].Alert {
 			m.found++
 			m.events = append(m.events, i+1)

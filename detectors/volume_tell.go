@@ -11,7 +11,7 @@ import (
 )
 
 // tell makes the finding of the oddest thing that the event crossed, or lets the open one grow.
-func (v *volumes) tell(part *volumePart) {
+func (v *volume) tell(part *volumePart) {
 	x, o := v.x, part.open
 	if o != nil && x.Time-o.hot > calmMS {
 		part.open, o = nil, nil
@@ -62,7 +62,7 @@ func cmpP(p float64) float64 {
 	return p
 }
 
-func (v *volumes) finding(o *episode, c *crossed, activity event.Activity) event.Finding {
+func (v *volume) finding(o *episode, c *crossed, activity event.Activity) event.Finding {
 	x, e := v.x, v.e
 	f := x.stray("volume", c.test, c.feature.String(), c.p, o.alert)
 	f.Activity = activity
@@ -142,7 +142,7 @@ var did = [baselines.Features][2]string{
 }
 
 // why says in one sentence what was observed, what is usual, against whom, and how rare that is.
-func (v *volumes) why(c *crossed, a *event.Anomaly) string {
+func (v *volume) why(c *crossed, a *event.Anomaly) string {
 	who := "agent " + strconv.Quote(short(v.e.Agent.ID))
 	persona := "persona " + strconv.Quote(short(v.x.Base.Persona))
 	if v.x.Base.Persona == "" {
@@ -197,7 +197,7 @@ func finite(x float64) float64 {
 }
 
 // timing makes a finding of its own that never calls anybody.
-func (v *volumes) timing(c crossed) {
+func (v *volume) timing(c crossed) {
 	if v.x.Base == nil {
 		return
 	}

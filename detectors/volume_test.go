@@ -158,7 +158,7 @@ func TestWhatMayNotBeLearnedIsNot(t *testing.T) {
 		t.Error("the tests were not counted")
 	}
 	// The agent's own rate has not followed either.
-	p := l.agents["clerk-3"].Part(l.volumes.slot).(*volumePart)
+	p := l.agents["clerk-3"].Part(l.volume.slot).(*volumePart)
 	c := int(p.agent.Of[baselines.EventCount]) - 1
 	rate, mean := p.agent.rings.Row(baselines.RateRow)[c], l.models["clerk"].Volume.Of[0].Rate
 	if float64(rate) > 3*mean {
@@ -224,7 +224,7 @@ func TestOddInputToVolume(t *testing.T) {
 		}
 		l.e = &e
 		l.x = Scene{Host: l, Who: l.panel.Who("acme", "clerk", ""), Time: e.Time, Agent: m, AgentID: 1, Delta: d, Eligible: i%11 > 0}
-		l.volumes.Observe(&l.x, &e)
+		l.volume.Observe(&l.x, &e)
 		if i%97 == 0 { // what was kept can be read again
 			*m = copied(m)
 		}
@@ -388,7 +388,7 @@ func TestAnAgentThatActsOnceCostsLittle(t *testing.T) {
 				c.Resource.ID = "r" + strconv.Itoa(j)
 				l.e = &c
 				l.x = Scene{Host: l, Who: l.panel.Who("acme", "clerk", ""), Time: c.Time, Agent: &all[i], AgentID: 1, Delta: l.delta("clerk"), Eligible: true}
-				l.volumes.Observe(&l.x, &c)
+				l.volume.Observe(&l.x, &c)
 			}
 		}
 	}
@@ -401,7 +401,7 @@ func TestAnAgentThatActsOnceCostsLittle(t *testing.T) {
 	runtime.KeepAlive(all)
 	all = make([]Memory, 1)
 	act(60, 30_000)
-	p := all[0].Part(l.volumes.slot).(*volumePart)
+	p := all[0].Part(l.volume.slot).(*volumePart)
 	active := int(unsafe.Sizeof(*p)+unsafe.Sizeof(*p.agent)) + 4*cap(p.agent.rings.Slab) + p.agent.things[0].Size() + p.agent.things[1].Size() + 2*cap(p.agent.contacts)
 	t.Logf("one event: %.0f bytes, %d encoded; active with records, bytes, cost, subject and sixty resources: %d bytes, %d encoded", once, encoded, active, len(all[0].Append(nil)))
 	if active > 2800 {
