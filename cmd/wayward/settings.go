@@ -42,6 +42,7 @@ var settings = []setting{
 	{key: "topics.acks", doc: "What gateways answer. They write it."},
 	{key: "topics.feedback", doc: "Verdicts, and signed trips and restores. People and playbooks write it."},
 	{key: "topics.inventory", doc: "Agents, tools and servers as seen. Compacted."},
+	{key: "topics.baselines", doc: "What was learned of each persona by the end of each day. Compacted."},
 	{key: "topics.control", doc: "What behaviour shards are told. Internal."},
 	{key: "topics.journal", doc: "What each transaction of a behaviour shard took. Internal."},
 	{key: "topics.facts", doc: "What behaviour shards tell relation shards. Internal."},
