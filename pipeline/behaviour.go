@@ -216,7 +216,8 @@ func (b *behaviour) forget() {
 		case pg.breaker != nil:
 			idle = breakerIdle
 		case pg.key[0] == sessionPage:
-			idle = sessionEnd
+			// By the time that the shard had reached, too: where somebody's clock is days ahead, a session in use is not idle.
+			return max(pg.seen, pg.active) < t-sessionEnd
 		}
 		return pg.seen < t-idle
 	})
