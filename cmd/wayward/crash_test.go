@@ -428,6 +428,9 @@ func (s *traffic) event() {
 		return
 	}
 	t := max(s.time()-rng.Int64N(4000), s.last[string(key)]+1)
+	if last := s.last[string(key)]; last != 0 && t-last > dayMS/2 {
+		s.calls[string(key)] = (s.calls[string(key)]/70 + 1) * 70 // who was idle over a leap begins another session: the engine forgets one after a day
+	}
 	s.last[string(key)] = t
 	s.calls[string(key)]++
 	s.n++
