@@ -1,0 +1,304 @@
+package detectors
+
+import (
+	"math"
+
+	"github.com/wayward-sec/wayward/baselines"
+)
+
+// close ends a block: it is one test, and what is learned.
+func (v *volume) close(a *agentVolume, first *firsts, w int, from, to int64) {
+	block := baselines.FloorDiv(from, baselines.RingSteps)
+	next := baselines.FloorDiv(to, baselines.RingSteps)
+	sums := v.sums[:a.rings.Columns()]
+	a.rings.Block(w, from, sums)
+	test := baselines.MinuteTest + baselines.Test(w)
+	learn := v.x.Eligible && a.Alerted&(1<<w) == 0
+	p := 1.0
+	if v.lens != nil {
+		p = a.Least[w]
+		tops := a.rings.Tops(w)
+		hours := 0.0
+		if learn {
+			hours = v.hours(w, block)
+		}
+		odd := false
+		for c := range sums {
+			f := baselines.Feature(a.Features[c])
+			if !v.knows(f, first.Currency) {
+				continue
+			}
+			l := &v.lens.of[f]
+			s := score(f, v.widest(a, w, c), a.size(c, tops[c])/l.unit)
+			odd = odd || s >= l.look[w]
+			if !learn || !v.learns(f, first.Currency) {
+				continue
+			}
+			d := &v.x.Delta.Volume.Of[f]
+			k := v.expected(a, w, c, hours)
+			d.Spread[w].Add(a.size(c, sums[c])/l.unit, k, k.M/l.hyper[w].Factor)
+			if l.own[w] {
+				d.Block[w].Add(s, 1)
+			}
+		}
+		joined := 1.0
+		if odd {
+			joined, _ = v.joined(a, first, w, tops)
+			p = min(p, v.lens.together(test, joined))
+		}
+		if learn && v.lens.of[baselines.EventCount].own[w] && v.lens.of[baselines.EventCount].cal[w] != nil {
+			v.x.Delta.Volume.Joint[test].Add(scoreOf(joined), 1)
+		}
+	}
+	v.x.Delta.Audit.Count(test, p)
+	switch w {
+	case baselines.MinuteWindow, baselines.TenMinuteWindow:
+		a.Active[w] = min(a.Active[w]+1, 60)
+	case baselines.HourWindow:
+		v.hour(a, first, block, next, sums)
+	case baselines.DayWindow:
+		v.day(a, first, block, next, sums)
+	}
+	a.Alerted &^= 1 << w
+}
+
+// hour ends an hour in which the agent acted, and the silent ones up to the next: what it does in an hour of a mean season is reckoned anew.
+func (v *volume) hour(a *agentVolume, first *firsts, block, next int64, sums []float32) {
+	silent := min(next-block-1, absentHours)
+	d := &v.x.Delta.Volume
+	learn := v.x.Eligible && a.Alerted&(1<<baselines.HourWindow) == 0
+	cell := baselines.HourOfWeek(v.x.Local(block*3_600_000 + 1_800_000))
+	active, quiet := 1.0, float64(silent)
+	if v.lens != nil {
+		active = v.lens.season.Of[cell]
+		quiet = v.lens.season.Over((cell+1)%baselines.HoursOfWeek, int(silent))
+	}
+	// How busy the agent is among its persona: what an hour of it counts for the season.
+	weight := 1.0
+	if c := int(a.Of[baselines.EventCount]) - 1; c >= 0 && v.knows(baselines.EventCount, 0) {
+		weight = float64(a.rings.Row(baselines.RateRow)[c]) / v.lens.of[baselines.EventCount].rate
+	}
+	if learn {
+		e := baselines.Fixed(min(weight, 1e4))
+		d.Season[cell].E += e
+		for i := range int(silent) {
+			d.Season[(cell+1+i)%baselines.HoursOfWeek].E += e
+		}
+		d.Exposure += baselines.Fixed(active + quiet)
+	}
+	forget, anchor := decayOf(next - block)
+	a.Exposure = (a.Exposure + active) * forget
+	a.Anchored = (a.Anchored + active) * anchor
+	a.Exposure += quiet
+	a.Anchored += quiet
+	var gaps [3]gap
+	if learn && v.lens != nil {
+		gaps = v.gaps(cell, int(silent))
+	}
+	counted, anchored := a.rings.Row(baselines.CountRow), a.rings.Row(baselines.AnchorRow)
+	for c := range sums {
+		f := baselines.Feature(a.Features[c])
+		x := a.size(c, sums[c])
+		if v.knows(f, first.Currency) {
+			l := &v.lens.of[f]
+			k := v.expected(a, baselines.HourWindow, c, active)
+			if x = min(x, (k.M+3*math.Sqrt(k.Variance())+k.Phi)*l.unit); !learn {
+				x = k.M * l.unit
+			}
+			if learn && v.learns(f, first.Currency) {
+				v.silence(a, f, c, &gaps, active)
+			}
+			if learn && f == baselines.EventCount {
+				d.Day.X += baselines.Fixed(x)
+				d.Day.E += baselines.Fixed(float64(a.rings.Row(baselines.RateRow)[c]) * (active + quiet))
+			}
+		} else if !learn {
+			x = 0
+		}
+		if learn && v.learns(f, first.Currency) {
+			d.Of[f].Add(x)
+			if f == baselines.EventCount {
+				d.Season[cell].X += baselines.Whole(x)
+			}
+		}
+		counted[c] = float32((float64(counted[c]) + x) * forget)
+		anchored[c] = float32((float64(anchored[c]) + x) * anchor)
+		v.rate(a, first, c)
+	}
+	a.Active = [2]uint8{}
+}
+
+// decays are what is left after so many hours with half-lives of 14 and 60 days.
+var decays = func() (t [absentHours + 2][2]float64) {
+	for h := range t {
+		t[h] = [2]float64{math.Exp2(-float64(h) / (14 * 24)), math.Exp2(-float64(h) / (60 * 24))}
+	}
+	return t
+}()
+
+func decayOf(hours int64) (float64, float64) {
+	if hours < int64(len(decays)) {
+		return decays[hours][0], decays[hours][1]
+	}
+	return math.Exp2(-float64(hours) / (14 * 24)), math.Exp2(-float64(hours) / (60 * 24))
+}
+
+// gap are silent hours that are about as busy for the persona.
+type gap struct{ hours, season float64 }
+
+// gaps sorts the silent hours behind a cell into quiet, ordinary and busy ones: of each sort one term stands for all.
+func (v *volume) gaps(cell, silent int) (g [3]gap) {
+	for i := range silent {
+		s := v.lens.season.Of[(cell+1+i)%baselines.HoursOfWeek]
+		sort := 2
+		if s < 0.25 {
+			sort = 0
+		} else if s < 1 {
+			sort = 1
+		}
+		g[sort].hours++
+		g[sort].season += s
+	}
+	return g
+}
+
+// silence adds the blocks in which nothing happened to the sums of how counts scatter: of the hour that is over and of the silent ones behind it.
+func (v *volume) silence(a *agentVolume, f baselines.Feature, c int, gaps *[3]gap, active float64) {
+	l := &v.lens.of[f]
+	rate := float64(a.rings.Row(baselines.RateRow)[c]) / l.unit
+	for w := range baselines.DayWindow {
+		per := 3_600_000 / float64(baselines.WindowMS[w])
+		s := &v.x.Delta.Volume.Of[f].Spread[w]
+		factor := l.hyper[w].Factor
+		if w < baselines.HourWindow {
+			if n := per - float64(a.Active[w]); n > 0 {
+				raw := rate * active / per
+				s.AddNone(n, raw*factor, raw)
+			}
+		}
+		for _, g := range gaps {
+			if g.hours > 0 {
+				raw := rate * g.season / g.hours / per
+				s.AddNone(g.hours*per, raw*factor, raw)
+			}
+		}
+	}
+}
+
+// rate reckons an agent's rate: its own counts, shrunk towards the persona's the less the more of them there are (science §2.2).
+func (v *volume) rate(a *agentVolume, first *firsts, c int) {
+	f := baselines.Feature(a.Features[c])
+	rates, doubts := a.rings.Row(baselines.RateRow), a.rings.Row(baselines.DoubtRow)
+	if !v.knows(f, first.Currency) {
+		rates[c], doubts[c] = 0, 0
+		return
+	}
+	l := &v.lens.of[f]
+	h := &l.hyper[baselines.HourWindow]
+	mean := l.rate / l.unit
+	phi := h.Phi + h.Kappa*mean
+	prior := l.a0 * phi
+	own := float64(a.rings.Row(baselines.CountRow)[c]) / l.unit
+	rates[c] = float32((prior + own) / (prior/mean + a.Exposure) * l.unit)
+	doubts[c] = float32(phi / (prior + own))
+}
+
+// day ends a day in which the agent acted.
+func (v *volume) day(a *agentVolume, first *firsts, block, next int64, sums []float32) {
+	for c := range sums {
+		f := baselines.Feature(a.Features[c])
+		week := baselines.WeekRow
+		for range min(next-block, baselines.WeekDays) {
+			for i := baselines.WeekDays - 1; i > 0; i-- {
+				a.rings.Row(week + i)[c] = a.rings.Row(week + i - 1)[c]
+			}
+			a.rings.Row(week)[c] = 0
+		}
+		total := a.size(c, sums[c])
+		if v.knows(f, first.Currency) { // one day's excess is no ramp
+			k := v.widest(a, baselines.DayWindow, c)
+			total = min(total, (k.M+5*math.Sqrt(k.Variance())+k.Phi)*v.lens.of[f].unit)
+		}
+		if next-block <= baselines.WeekDays {
+			a.rings.Row(week + int(next-block) - 1)[c] = float32(total)
+		}
+		if !v.knows(f, first.Currency) || !v.x.Eligible || a.Exposure < fresh {
+			continue
+		}
+		l := &v.lens.of[f]
+		h := &l.hyper[baselines.HourWindow]
+		if mean := l.rate / l.unit; mean > 0 {
+			own := float64(a.rings.Row(baselines.CountRow)[c]) / l.unit
+			noise := (h.Phi + h.Kappa*mean) / (mean * a.Exposure)
+			v.x.Delta.Volume.Of[f].Rates.Add(own/a.Exposure/mean, noise)
+		}
+		if w := baselines.DayWindow; next-block > 1 && a.Alerted&(1<<w) == 0 && v.learns(f, first.Currency) {
+			for i := block + 1; i < min(next, block+1+absentHours/24); i++ {
+				k := v.expected(a, w, c, v.hours(w, i))
+				v.x.Delta.Volume.Of[f].Spread[w].AddNone(1, k.M, k.M/l.hyper[w].Factor)
+			}
+		}
+	}
+	a.Days = uint8(min(int64(a.Days)+next-block, 255))
+	v.ramp(a, first)
+	v.outcomesOver(a)
+}
+
+// ramp compares the last seven days with the anchor of sixty, and the agent with its peers (science §2.8).
+func (v *volume) ramp(a *agentVolume, first *firsts) {
+	if v.lens == nil {
+		return
+	}
+	a.Hot &^= hotRamp
+	v.ps = v.ps[:0]
+	best := crossed{p: 2, test: baselines.RampTest, window: baselines.DayWindow}
+	for c := range a.rings.Columns() {
+		f := baselines.Feature(a.Features[c])
+		if !v.knows(f, first.Currency) {
+			continue
+		}
+		l := &v.lens.of[f]
+		own := float64(a.rings.Row(baselines.CountRow)[c]) / l.unit
+		mean := l.rate / l.unit
+		if l.peerSD > 0 && own > 0 && a.Exposure >= 3*24 {
+			z := (math.Log(own/a.Exposure/mean) - l.peer) / l.peerSD
+			if bit := uint8(1) << f; z <= peerZ {
+				a.Peer &^= bit
+			} else if a.Peer&bit == 0 {
+				a.Peer |= bit
+				v.cross(crossed{p: math.Erfc(z/math.Sqrt2) / 2, test: baselines.RampTest, feature: f, window: baselines.DayWindow, what: "peers",
+					observed: own / a.Exposure * 24 * l.unit, expected: math.Exp(l.peer) * mean * 24 * l.unit,
+					low: math.Exp(l.peer-2.33*l.peerSD) * mean * 24 * l.unit, high: math.Exp(l.peer+3.09*l.peerSD) * mean * 24 * l.unit})
+			}
+		}
+		if a.Days < baselines.WeekDays || a.Anchored < anchorHours {
+			continue
+		}
+		total := 0.0
+		for i := range baselines.WeekDays {
+			total += float64(a.rings.Row(baselines.WeekRow + i)[c])
+		}
+		old := float64(a.rings.Row(baselines.AnchorRow)[c]) / l.unit
+		h, hour := &l.hyper[baselines.DayWindow], &l.hyper[baselines.HourWindow]
+		phi := hour.Phi + hour.Kappa*mean
+		k := baselines.Count{M: rampFactor * old / a.Anchored * baselines.HoursOfWeek * h.Factor, Phi: h.Phi,
+			K: 1 / ((h.Kappa+v.lens.busy)/baselines.WeekDays + phi/(l.a0*phi+old) + 0.01)}
+		p := k.Tail(total / l.unit)
+		v.ps = append(v.ps, min(p, 0.5))
+		if p < best.p {
+			best.p, best.feature = p, f
+			best.observed, best.expected = total/baselines.WeekDays, k.M/rampFactor/baselines.WeekDays*l.unit
+			best.low, best.high = k.Quantile(0.99)/baselines.WeekDays*l.unit, k.Quantile(1e-3)/baselines.WeekDays*l.unit
+		}
+	}
+	p := 1.0
+	if len(v.ps) > 0 {
+		p = baselines.Cauchy(v.ps...)
+	}
+	v.x.Delta.Audit.Count(baselines.RampTest, p)
+	if best.p = p; p < rampP {
+		if told, _ := v.cross(best); told {
+			a.Hot |= hotRamp
+		}
+	}
+}
