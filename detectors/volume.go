@@ -106,11 +106,9 @@ func (v *volume) Observe(x *Scene, e *event.Event) {
 	if mem := x.Session(); mem != nil {
 		v.session(part, mem.Ensure(v.slot).(*volumePart))
 	}
-	if e.Kind == event.ToolCall {
-		v.call()
-		if part.agent != nil {
-			v.outcome(part.agent)
-		}
+	v.call()
+	if e.Kind == event.ToolCall && part.agent != nil {
+		v.outcome(part.agent)
 	}
 	v.burn(part)
 	v.tell(part)

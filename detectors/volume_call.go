@@ -2,6 +2,7 @@ package detectors
 
 import (
 	"math"
+	"strconv"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -16,17 +17,43 @@ func intentOf(intent string) uint64 {
 	return xxhash.Sum64String(intent)
 }
 
-// call judges the sizes of one call by those of its tool.
+// callKind is a hash of what calls are compared with: those of the same tool, of the same model, or else of the same kind of event.
+func callKind(e *event.Event) uint64 {
+	switch e.Kind {
+	case event.ToolCall:
+		hash := xxhash.Sum64String(e.Tool.Name)
+		if e.Tool.Server != "" {
+			hash ^= xxhash.Sum64String(e.Tool.Server) * 31
+		}
+		return hash
+	case event.ModelCall:
+		return xxhash.Sum64String(e.Agent.Model)*0x9e3779b97f4a7c15 ^ uint64(e.Kind)
+	}
+	return uint64(e.Kind)
+}
+
+// callName says the same to people.
+func callName(e *event.Event) string {
+	switch e.Kind {
+	case event.ToolCall:
+		return "call of " + strconv.Quote(short(e.Tool.Name))
+	case event.ModelCall:
+		if e.Agent.Model != "" {
+			return "call of model " + strconv.Quote(short(e.Agent.Model))
+		}
+		return "model call"
+	}
+	return e.Kind.String()
+}
+
+// call judges the sizes of one call by those of its kind.
 func (v *volume) call() {
 	const marks = 1<<baselines.RecordSum | 1<<baselines.ByteSum | 1<<baselines.AmountSum | 1<<baselines.CostSum
 	if v.has&marks == 0 {
 		return
 	}
 	e, d := v.e, &v.x.Delta.Volume
-	hash := xxhash.Sum64String(e.Tool.Name)
-	if e.Tool.Server != "" {
-		hash ^= xxhash.Sum64String(e.Tool.Server) * 31
-	}
+	hash := callKind(e)
 	var known *lensTool
 	if v.lens != nil {
 		known = v.lens.tool(hash)

@@ -156,7 +156,7 @@ func (v *volume) why(c *crossed, a *event.Anomaly) string {
 	rare := "; " + event.Odds(c.p)
 	switch c.test {
 	case baselines.CallTest:
-		return "one call of " + strconv.Quote(short(v.e.Tool.Name)) + " by " + who + " came to " + amount(a.Observed) + "; calls of that kind by " + persona + " come to " + figure(a.Expected) +
+		return "one " + callName(v.e) + " by " + who + " came to " + amount(a.Observed) + "; calls of that kind by " + persona + " come to " + figure(a.Expected) +
 			" in the middle and to at most " + figure(a.High) + " in 999 of 1,000" + rare
 	case baselines.SessionTest:
 		return who + " " + verb + " " + amount(a.Observed) + " in session " + strconv.Quote(short(v.e.Session)) + "; sessions of " + persona + " come to " + figure(a.Expected) +

@@ -293,6 +293,50 @@ func TestCurrenciesAreNotMixedInBaselines(t *testing.T) {
 	}
 }
 
+// What a model costs comes with calls of the model, not with those of tools.
+func TestACostlyModelCallIsFound(t *testing.T) {
+	l := newLab(t, `{"v":1}`)
+	events := simulate(3, simClerks, 15)
+	rng := rand.New(rand.NewPCG(5, 5))
+	cost := func() int64 { return int64(8000 * math.Exp(.5*rng.NormFloat64())) }
+	for i := range events {
+		e := &events[i]
+		e.Has &^= event.HasCost
+		e.Cost.MicroUSD = 0
+		l.observe(e)
+		m := *e
+		m.ID, m.Kind, m.Tool, m.Has, m.Result, m.Resource.ID = e.ID+"m", event.ModelCall, event.Tool{}, event.HasCost, event.ResultOf{}, ""
+		m.Agent.Model, m.Cost.MicroUSD = "large", cost()
+		l.observe(&m)
+	}
+	l.turn(l.day + 1)
+	m := &l.models["clerk"].Volume
+	of := &m.Of[baselines.CostSum]
+	if of.Unit < 5000 || of.Unit > 15_000 {
+		t.Errorf("a model call costs %v millionths on average, the model has %v", 8000*math.Exp(.125), of.Unit)
+	}
+	for w, h := range of.Hyper {
+		if h.Fitted && (h.Factor < 0.5 || h.Factor > 2) {
+			t.Errorf("window %d: what was expected has to be corrected by %v", w, h.Factor)
+		}
+	}
+	last := events[len(events)-1]
+	last.ID, last.Time, last.Session = "odd", last.Time+3_600_000, "odd"
+	last.Kind, last.Tool, last.Has, last.Result = event.ModelCall, event.Tool{}, event.HasCost, event.ResultOf{}
+	last.Agent.Model, last.Cost.MicroUSD = "large", 4_000_000
+	n := len(l.found)
+	l.observe(&last)
+	for _, f := range l.found[n:] {
+		if f.Detector == "volume" && strings.HasPrefix(f.Rule, "call/") {
+			if !f.Alert || !strings.Contains(f.Why, `one call of model "large"`) || f.Anomaly.Observed != 4 || f.Anomaly.Unit != "USD" {
+				t.Errorf("%+v: %s", f.Alert, f.Why)
+			}
+			return
+		}
+	}
+	t.Error("a model call that cost five hundred times as much as others was not found")
+}
+
 func TestASlowRampIsFoundBeforeItIsFourfold(t *testing.T) {
 	const days, from = 85, 30
 	rng := rand.New(rand.NewPCG(4, 4))
