@@ -517,13 +517,13 @@ func (m *SequenceModel) calibrate() {
 	}
 	m.terms = [strata][seqStats][]float32{}
 	for s := range m.terms {
-		for j := range m.terms[s] {
-			switch c := &m.by[s][j]; {
-			case c.Ready():
-				m.terms[s][j] = cauchyTerms(c)
-			case s > 0:
-				m.terms[s][j] = m.terms[s-1][j] // too few were ever so long
+		switch k := m.reference(s); {
+		case k == s:
+			for j := range m.terms[s] {
+				m.terms[s][j] = cauchyTerms(&m.by[s][j])
 			}
+		case k >= 0:
+			m.terms[s] = m.terms[k]
 		}
 	}
 	m.screen = math.MaxFloat32
@@ -532,6 +532,15 @@ func (m *SequenceModel) calibrate() {
 			m.screen = float32(math.Tan((0.5 - math.Pow(10, -float64(i)*BinWidth)) * math.Pi))
 		}
 	}
+}
+
+// reference is the stratum by whose references one is judged: its own, or where too few were ever so long the longest before it that has enough of all three
+// statistics; -1: there is none. Each decays by itself, and near the bound what is lost to rounding leaves one of them with enough and another without.
+func (m *SequenceModel) reference(s int) int {
+	for s >= 0 && slices.ContainsFunc(m.by[s][:], func(c Calibrator) bool { return !c.Ready() }) {
+		s--
+	}
+	return s
 }
 
 // cauchyTerms are the summands of Cauchy's combination for scores in each bin: a step then costs three look-ups instead of three tangents.

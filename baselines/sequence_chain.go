@@ -220,13 +220,9 @@ func (c *Chain) Score(m *SequenceModel) ChainScore {
 		r.Mean = float64(c.sum) / float64(c.scored) / seqBit
 	}
 	if m.ready() {
-		bins := c.bins()
-		for j := range r.Each {
-			for k := stratum(c.n); k >= 0; k-- {
-				if m.by[k][j].Ready() {
-					r.Each[j] = m.by[k][j].P((float64(bins[j]) + 0.5) * BinWidth)
-					break
-				}
+		if k := m.reference(stratum(c.n)); k >= 0 {
+			for j, bin := range c.bins() {
+				r.Each[j] = m.by[k][j].P((float64(bin) + 0.5) * BinWidth)
 			}
 		}
 	}

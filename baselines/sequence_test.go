@@ -565,3 +565,44 @@ func TestAFloodOfNamesStaysWithinBounds(t *testing.T) {
 		}
 	}
 }
+
+// Each statistic's references decay by themselves, bin by bin, so that of three that were counted together one may have enough and another not.
+func TestStatisticsAreJudgedTogetherOrNotAtAll(t *testing.T) {
+	rng := rand.New(rand.NewPCG(5, 1))
+	w := newWorkload(rng, 8, 2, .02, .05)
+	for short := range seqStats + 1 {
+		l := newLab()
+		for range 4 {
+			l.work(rng, w, 250, 20, nil)
+			l.close()
+		}
+		m := l.model()
+		for s := range m.by {
+			for j := range m.by[s] {
+				c := &m.by[s][j]
+				for n := uint64(MinReference * Unit); s == 0 && j == short && c.total >= n; c.Fit() {
+					c.counts[0], c.total = 0, 0
+					for i := range c.counts {
+						c.counts[i] = Decayed(c.counts[i], HalfLife14)
+						c.total += c.counts[i]
+					}
+				}
+			}
+		}
+		m.calibrate()
+		var c Chain
+		for i := range strataEnds[0] - 2 { // all in the first stratum
+			l.push(&c, int(i)%8, i%3 == 0, "")
+		}
+		c.End(m)
+		score := c.Score(m)
+		for j, p := range score.Each {
+			if known := p < 1; known != (short == seqStats) {
+				t.Errorf("statistic %d has too few references, and of %d p is %v", short, j, p)
+			}
+		}
+		if short == seqStats && !(score.Combined > 0) {
+			t.Errorf("all have enough, and nothing is judged: %+v", score)
+		}
+	}
+}
