@@ -38,7 +38,7 @@ bench: build ## Go benchmarks, then whole paths
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 	./bin/wayward bench
 
-eval: build ## how often the statistical detectors are wrong and what they find, seeds 1-5; some 15 minutes
+eval: build ## how often the statistical detectors are wrong and what they find, seeds 1-5; some 20 minutes on two cores
 	./bin/wayward eval
 
 fuzz: ## every fuzz target for FUZZ_TIME

@@ -1,6 +1,7 @@
 package eval
 
 import (
+	"maps"
 	"math"
 	"slices"
 	"sort"
@@ -14,8 +15,9 @@ type Alarm struct {
 	UID                                                             string
 	Time                                                            int64 // event time of what made it so, Unix milliseconds
 	Detector, Family, Test, Feature, Scope, Persona, Agent, Session string
-	P                                                               float64
+	P, Alpha                                                        float64
 	Alert                                                           bool
+	Snapshot                                                        string   // by which it was judged
 	Refs                                                            []string // ids of events
 }
 
@@ -29,6 +31,15 @@ func (a *Alarm) SessionOr() string {
 		return id[:i]
 	}
 	return id
+}
+
+// Score is by how much the alarm is rarer than its test's share of the alert budget asks for: below 1 it calls somebody. An operator who doubles the budget doubles
+// the score up to which he is called, whatever the test; p itself says little, since there are a thousand calls to one day.
+func (a *Alarm) Score() float64 {
+	if a.Alpha <= 0 {
+		return math.Inf(1)
+	}
+	return a.P / a.Alpha
 }
 
 // Book keeps the alarms of a run in the order in which they came.
@@ -58,7 +69,8 @@ func (b *Book) Take(f *event.Finding) {
 		b.Others = append(b.Others, a)
 		return
 	}
-	a.Family, a.Test, a.Feature, a.P = f.Anomaly.Family, f.Anomaly.Test, strings.Clone(f.Anomaly.Feature), f.Anomaly.P
+	a.Family, a.Test, a.Feature, a.P, a.Alpha = f.Anomaly.Family, f.Anomaly.Test, strings.Clone(f.Anomaly.Feature), f.Anomaly.P, f.Anomaly.Alpha
+	a.Snapshot = strings.Clone(f.Anomaly.Snapshot)
 	if a.Persona == "" {
 		a.Persona = strings.Clone(f.Anomaly.Persona)
 	}
@@ -77,6 +89,32 @@ func (b *Book) Calls() (out []Alarm) {
 	return
 }
 
+// Scores are the least scores that findings from a time on have come to, ascending.
+func (b *Book) Scores(since int64) []float64 {
+	best := map[string]float64{}
+	for i := range b.Alarms {
+		a := &b.Alarms[i]
+		if have, known := best[a.UID]; a.Time >= since && (!known || a.Score() < have) {
+			best[a.UID] = a.Score()
+		}
+	}
+	return slices.Sorted(maps.Values(best))
+}
+
+// Threshold is the highest score below which no more than some of those that came where nothing was amiss lie: the one after the last of them. It is infinite if
+// all of them may: what is rarer than nothing that was recorded is not known.
+func Threshold(scores []float64, most int) float64 {
+	if most >= len(scores) {
+		return math.Inf(1)
+	}
+	return scores[most]
+}
+
+// Precision is the share of alarms that are true, where a share base of all sessions is attacked, recall of them are found, and false alarms come at so many a session.
+func Precision(base, recall, falsely float64) float64 {
+	return base * recall / (base*recall + (1-base)*falsely)
+}
+
 // Hit is how an incident was found.
 type Hit struct {
 	Found   bool
@@ -93,6 +131,7 @@ type Verdict struct {
 	Low    Hit            // by what had p <= 1e-3, whether it called or not
 	Family map[string]Hit // by what called, of each family
 	Other  Hit            // by detectors that are no statistics
+	Best   float64        // least score of all alarms about it; infinite if there is none
 }
 
 // slackMS is how long after its last event an alarm about an agent still is about an incident: windows look back, and an hour's is the longest that would not
@@ -128,7 +167,7 @@ func (b *Book) Judge(incidents []*Incident) []Verdict {
 	out := make([]Verdict, len(incidents))
 	for n, i := range incidents {
 		byAgent[i.Agent] = append(byAgent[i.Agent], n)
-		out[n] = Verdict{Incident: i, Family: map[string]Hit{}}
+		out[n] = Verdict{Incident: i, Family: map[string]Hit{}, Best: math.Inf(1)}
 	}
 	first := func(h *Hit, i *Incident, a *Alarm) {
 		if !h.Found || a.Time < h.At {
@@ -142,6 +181,7 @@ func (b *Book) Judge(incidents []*Incident) []Verdict {
 			if !v.about(a) {
 				continue
 			}
+			v.Best = min(v.Best, a.Score())
 			if a.P <= 1e-3 {
 				first(&v.Low, v.Incident, a)
 			}
@@ -168,13 +208,29 @@ func (b *Book) Judge(incidents []*Incident) []Verdict {
 type Power struct {
 	Made, Alert, Low      int
 	Family                map[string]int
-	Other, Half           int // by rules; by alert before half of their events
+	Other                 int // by rules
+	Long, Half            int // incidents of several events; of them, those found by alert before half of these
 	Events, Seconds, Size []float64
+	Best                  []float64 // scores
+}
+
+// Below is how many incidents had a score below a threshold.
+func (p *Power) Below(threshold float64) (n int) {
+	for _, s := range p.Best {
+		if s < threshold {
+			n++
+		}
+	}
+	return
 }
 
 // Add counts a verdict.
 func (p *Power) Add(v *Verdict) {
 	p.Made++
+	p.Best = append(p.Best, v.Best)
+	if len(v.Incident.Events) > 1 {
+		p.Long++
+	}
 	if v.Low.Found {
 		p.Low++
 	}

@@ -82,3 +82,41 @@ func TestASignalThatGrowsCallsOnce(t *testing.T) {
 		t.Errorf("%+v", calls)
 	}
 }
+
+func TestThresholdsFollowFromWhatCameOfNothing(t *testing.T) {
+	b := Book{}
+	for i, c := range []struct {
+		at       int64
+		p, alpha float64
+	}{{1, 1e-9, 1e-4}, {10, 2e-4, 1e-4}, {11, 3e-4, 1e-4}, {12, 1e-3, 1e-3}, {13, 1e-9, 0}} {
+		b.Take(&event.Finding{UID: string(rune('a' + i)), Activity: event.Create, Time: c.at, Anomaly: &event.Anomaly{P: c.p, Alpha: c.alpha}})
+	}
+	b.Take(&event.Finding{UID: "b", Activity: event.Update, Time: 10, Last: 20, Anomaly: &event.Anomaly{P: 5e-5, Alpha: 1e-4}}) // it has grown
+	scores := b.Scores(10)
+	if len(scores) != 4 || math.Abs(scores[0]-.5) > 1e-9 || math.Abs(scores[1]-1) > 1e-9 || math.Abs(scores[2]-3) > 1e-9 || !math.IsInf(scores[3], 1) {
+		t.Fatalf("%v", scores)
+	}
+	for most, want := range []float64{.5, 1, 3, math.Inf(1)} {
+		got := Threshold(scores, most)
+		below := 0
+		for _, s := range scores {
+			if s < got {
+				below++
+			}
+		}
+		if below > most || math.Abs(got-want) > 1e-9 && got != want {
+			t.Errorf("at most %d: %v, with %d below, not %v", most, got, below, want)
+		}
+	}
+	if got := Threshold(scores, 4); !math.IsInf(got, 1) {
+		t.Errorf("all of them: %v", got)
+	}
+	near(t, "precision of 1 false in 1,000", Precision(1e-4, .8, 1e-3), 8e-5/(8e-5+.9999e-3), 1e-12)
+	p := Power{}
+	p.Add(&Verdict{Incident: &Incident{Events: []string{"a"}}, Alert: Hit{Found: true, Events: 1}, Best: .2})
+	p.Add(&Verdict{Incident: &Incident{Events: []string{"a", "b"}}, Alert: Hit{Found: true, Events: 1}, Best: .7})
+	p.Add(&Verdict{Incident: &Incident{Events: []string{"a", "b"}}, Best: math.Inf(1)})
+	if p.Below(.5) != 1 || p.Below(1) != 2 || p.Below(math.Inf(1)) != 2 || p.Long != 2 || p.Half != 1 {
+		t.Errorf("%+v", p)
+	}
+}

@@ -38,6 +38,9 @@ type Replay struct {
 	Learn []*baselines.Model
 	// Freeze leaves them in force: what the events add is reported and not learned.
 	Freeze bool
+	// Daily, if not nil, is asked for the snapshots of each day that is closed, which then are in force instead of what is closed here: what was woven into a
+	// stream is so judged by what was learned without it.
+	Daily func(day int64) []*baselines.Model
 	// Approved says that the events are known to be good: they are learned without quarantine, nothing is found, and at the end the last day is closed.
 	Approved bool
 	// Closed, if not nil, is given each baseline of each day that is closed, sorted by day and key, and what the day added; at the end also the days that
@@ -130,6 +133,7 @@ type replaying struct {
 	shelf      shelf
 	ended      int64 // ten minutes of the watermark in which idle sessions were last looked for
 	closed     int64 // newest day that may be closed
+	given      int64 // and up to which Daily was asked
 	sum        Summary
 }
 
@@ -147,10 +151,13 @@ func (r *Replay) Run(ctx context.Context, src Source) (Summary, error) {
 	}
 	shared := &rules{sources: virtual, facts: virtual, pageCap: r.PageCap, set: known.get,
 		partition: func(key []byte, n int32) int32 { return int32(xxhash.Sum64(key) % uint64(n)) }}
-	x := &replaying{Replay: r, watermark: noTime, slice: noTime, closed: noTime}
+	x := &replaying{Replay: r, watermark: noTime, slice: noTime, closed: noTime, given: noTime}
 	x.shelf = shelf{owner: shared.baselineOwner}
-	if r.Freeze {
-		x.shelf.frozen = closingOf(r.Learn)
+	switch {
+	case r.Daily != nil:
+		x.shelf.given = []Closing{}
+	case r.Freeze:
+		x.shelf.given = []Closing{*closingOf(r.Learn)}
 	}
 	x.sum.Dead = map[string]int64{}
 	for p := range x.behaviours {
@@ -159,7 +166,7 @@ func (r *Replay) Run(ctx context.Context, src Source) (Summary, error) {
 		x.relations[p] = newRelation(int32(p), shared, r.Policy)
 		x.behaviours[p].models, x.behaviours[p].begun = &x.shelf, true
 		x.behaviours[p].approved, x.relations[p].approved = r.Approved, r.Approved
-		x.relations[p].replay, x.relations[p].freeze = true, r.Freeze
+		x.relations[p].replay, x.relations[p].freeze = true, x.shelf.given != nil
 		x.behaviours[p].begin(0, true)
 		x.relations[p].begin(0, true)
 		x.behaviours[p].undoable, x.relations[p].undoable = false, false

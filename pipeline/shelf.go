@@ -9,13 +9,13 @@ import (
 // shelf has the snapshots of a replay. It changes between slices alone, so that the behaviour shards may all look at it.
 type shelf struct {
 	owner    func(baselines.Key) int32
-	frozen   *Closing           // in force for ever
+	given    []Closing          // ascending: these are in force, whatever the replay closes; nil: what it closes is
 	closings [virtual][]Closing // of each relation shard, ascending
 }
 
 // closingOf lists models that were learned elsewhere.
 func closingOf(list []*baselines.Model) *Closing {
-	c := &Closing{}
+	c := &Closing{From: noTime}
 	for _, m := range list {
 		c.Entries = append(c.Entries, Snapshot{Tenant: m.Tenant, Persona: m.Persona, Fork: m.Fork, Day: m.Day, Hash: m.Hash(), Seen: m.Seen, AgentDays: m.AgentDays, model: m})
 	}
@@ -40,19 +40,18 @@ func (s *shelf) must(k baselines.Key, day int64, rules func(baselines.Key, int64
 }
 
 func (s *shelf) of(k baselines.Key, day int64) *baselines.Model {
-	c := s.frozen
-	if c == nil {
-		list := s.closings[s.owner(k)]
-		for i := len(list) - 1; i >= 0 && c == nil; i-- {
-			if list[i].From <= day {
-				c = &list[i]
-			}
-		}
-		if c == nil {
-			return nil
-		}
+	list := s.given
+	if list == nil {
+		list = s.closings[s.owner(k)]
 	}
-	e, fresh := c.For(k)
+	i := len(list) - 1
+	for i >= 0 && list[i].From > day {
+		i--
+	}
+	if i < 0 {
+		return nil
+	}
+	e, fresh := list[i].For(k)
 	switch {
 	case e == nil:
 		return nil
@@ -67,9 +66,14 @@ func (s *shelf) add(q int32, list []*Closing) {
 	for _, c := range list {
 		s.closings[q] = append(s.closings[q], *c)
 	}
-	if n := len(s.closings[q]) - 2*keptDays; n > 0 {
-		s.closings[q] = slices.Delete(s.closings[q], 0, n)
-	}
+	s.closings[q] = newestOf(s.closings[q])
+}
+
+// give takes what somebody else has closed.
+func (s *shelf) give(c Closing) { s.given = newestOf(append(s.given, c)) }
+
+func newestOf(list []Closing) []Closing {
+	return slices.Delete(list, 0, max(0, len(list)-2*keptDays))
 }
 
 // learned does for baselines what a slice's end asks for, before the relation stage goes on to the watermark: sessions that have been idle for long end, and
@@ -77,6 +81,7 @@ func (s *shelf) add(q int32, list []*Closing) {
 func (x *replaying) learned(was int64) {
 	if was == noTime {
 		x.closed = baselines.FloorDiv(x.watermark-closeAfter, baselines.DayMS) - 1
+		x.given = x.closed - keptDays
 		x.seed()
 		return
 	}
@@ -120,6 +125,14 @@ func (x *replaying) flush() {
 
 // shelve puts the snapshots that were closed in force and reports them.
 func (x *replaying) shelve() {
+	if x.Daily != nil {
+		for ; x.given < x.closed; x.given++ {
+			if c := closingOf(x.Daily(x.given + 1)); len(c.Entries) > 0 {
+				c.From = x.given + 1
+				x.shelf.give(*c)
+			}
+		}
+	}
 	var made []closedKey
 	for q, b := range x.relations {
 		x.shelf.add(int32(q), b.closings)

@@ -56,7 +56,8 @@ func newEval() *cobra.Command {
 		Use:   "eval [" + strings.Join(evalParts, "] [") + "]",
 		Short: "Measure how often the statistical detectors are wrong, and what they find",
 		Long: "eval makes weeks of work of 200 agents in six personas, replays them, and counts. clean: false alarms over nominal, from the day 21 on. attacks: what is woven\n" +
-			"in, and how much of it is found, how soon. ramps: agents that do a little more each day, for weeks. repeats: the same odd chain every day, until it is\n" +
+			"in, and how much of it is found, how soon, before half of the harm, and at 1 and 5 false alarms in 1,000 sessions; each twice: learned as all else is, and apart,\n" +
+			"judged by what was learned without it. ramps: agents that do a little more each day, for weeks. repeats: the same odd chain every day, until it is\n" +
 			"usual. drift: honest changes. shards: the same findings for 1 worker and 8. cost: CPU with detectors and without, at --agents. data: recorded sessions and\n" +
 			"logs of --data, which the project does not contain. Without a word: all of them.\n" +
 			"All is made up but data, by parameters that stand in package eval; the same options give the same findings. Exit 0 if all gates hold, 1 if one is missed.",
@@ -275,7 +276,8 @@ type measured struct {
 	book    eval.Book
 	tests   map[string]*testCounts   // by persona, of the days from since on
 	nominal [baselines.Tests]float64 // tests made times the threshold in force, of the same days
-	models  int
+	daily   map[int64][][]byte       // every snapshot by its day, encoded: decoded, 42 days are gigabytes; of a clean run alone
+	noted   bool                     // it stands in the report
 	sum     pipeline.Summary
 	took    time.Duration
 	cpu     float64 // ns for an event, from when the stream has passed warm on, without making it; NaN: other runs ran beside it
@@ -292,6 +294,8 @@ type evaluation struct {
 	tell   func(done, events int64)
 	making float64 // ns of CPU that making an event takes
 	lock   sync.Mutex
+	// clean runs by seed, each made once: false alarms are counted in it, thresholds follow from it, and attacks are judged by what it has learned.
+	cleanOf map[uint64]func() (*measured, error)
 }
 
 // replay runs a source and counts tests from a day on (days since 1970).
@@ -304,11 +308,11 @@ func (x *evaluation) replay(src pipeline.Source, r pipeline.Replay, since int64)
 		m.book.Take(f)
 		return nil
 	}
-	var lock sync.Mutex
+	kept := r.Closed
 	r.Closed = func(b *baselines.Model, d *baselines.Delta) {
-		lock.Lock()
-		defer lock.Unlock()
-		m.models++
+		if kept != nil {
+			kept(b, d)
+		}
 		if b.Day < since || b.Persona == baselines.TenantWide {
 			return
 		}
@@ -361,15 +365,65 @@ func (x *evaluation) replay(src pipeline.Source, r pipeline.Replay, since int64)
 	return m, err
 }
 
+// testDay is the day from which on is measured, since 1970.
+const testDay = eval.Start/baselines.DayMS + eval.TestDay
+
 // made runs a made-up stream.
 func (x *evaluation) made(o eval.Options, workers int) (*measured, error) {
-	return x.replay(newMadeUp(o), pipeline.Replay{Workers: workers, Flush: true}, eval.Start/baselines.DayMS+eval.TestDay)
+	return x.replay(newMadeUp(o), pipeline.Replay{Workers: workers, Flush: true}, testDay)
 }
 
-// planned is a run to be made.
+// planned is a run to be made: of a stream, which is learned from while it is judged.
 type planned struct {
 	name string
 	eval.Options
+	clean bool // the seed's clean run, which parts share
+	apart bool // it is judged by what the seed's clean run has learned, and nothing is learned from it
+}
+
+// quietly are the options of a seed's clean run.
+func (x *evaluation) quietly(seed uint64) eval.Options {
+	return eval.Options{Seed: seed, Days: x.days, Scale: x.scale}
+}
+
+// cleanRuns makes each seed's clean run to be had, once.
+func (x *evaluation) cleanRuns() {
+	x.cleanOf = map[uint64]func() (*measured, error){}
+	for _, seed := range x.seed {
+		x.cleanOf[seed] = sync.OnceValues(func() (*measured, error) {
+			daily := map[int64][][]byte{}
+			r := pipeline.Replay{Workers: 1, Flush: true}
+			if x.part("attacks") {
+				r.Closed = func(b *baselines.Model, _ *baselines.Delta) { daily[b.Day] = append(daily[b.Day], b.Append(nil)) }
+			}
+			m, err := x.replay(newMadeUp(x.quietly(seed)), r, testDay)
+			m.daily = daily
+			return m, err
+		})
+	}
+}
+
+func (x *evaluation) one(p *planned) (*measured, error) {
+	switch {
+	case p.clean:
+		return x.cleanOf[p.Seed]()
+	case p.apart:
+		c, err := x.cleanOf[p.Seed]()
+		if err != nil {
+			return nil, err
+		}
+		return x.replay(newMadeUp(p.Options), pipeline.Replay{Workers: 1, Flush: true, Daily: func(day int64) (out []*baselines.Model) {
+			for _, b := range c.daily[day] {
+				m, err := decodeModel(b)
+				if err != nil {
+					panic(err) // encoded by this process
+				}
+				out = append(out, m)
+			}
+			return
+		}}, testDay)
+	}
+	return x.made(p.Options, 1)
 }
 
 // runs makes runs, as many at a time as there are shards: a stream of 200 agents has too few events in a slice for two to share it.
@@ -380,7 +434,7 @@ func (x *evaluation) runs(r *evalReport, list []planned, each func(p *planned, m
 	for range min(x.shards, len(list)) {
 		wg.Go(func() {
 			for i := int(next.Add(1)) - 1; i < len(list); i = int(next.Add(1)) - 1 {
-				m, err := x.made(list[i].Options, 1)
+				m, err := x.one(&list[i])
 				if results[i], errs[i] = m, err; m != nil && x.shards > 1 {
 					m.cpu = math.NaN()
 				}
@@ -392,7 +446,10 @@ func (x *evaluation) runs(r *evalReport, list []planned, each func(p *planned, m
 		return err
 	}
 	for i, m := range results {
-		x.note(r, list[i].name, list[i].Seed, m)
+		if !m.noted {
+			x.note(r, list[i].name, list[i].Seed, m)
+			m.noted = true
+		}
 		each(&list[i], m)
 	}
 	return nil

@@ -53,12 +53,22 @@ func (b bounded) percent() string {
 	return fmt.Sprintf("%.1f %% (%.0f–%.0f)", 100*b.Value, 100*b.Low, 100*b.High)
 }
 
+// whole writes a share in percent.
+func whole(n number) string {
+	if math.IsNaN(float64(n)) {
+		return "–"
+	}
+	return fmt.Sprintf("%.0f", 100*n)
+}
+
 // brief writes a number with as many places as it deserves.
 func brief(n number) string {
 	v := math.Abs(float64(n))
 	switch {
 	case math.IsNaN(v):
 		return "–"
+	case math.IsInf(v, 1):
+		return "all"
 	case v >= 100:
 		return fmt.Sprintf("%.0f", n)
 	case v >= 10:
@@ -70,22 +80,25 @@ func brief(n number) string {
 // The report as --json writes it.
 type (
 	evalReport struct {
-		Version  string        `json:"version"`
-		Machine  string        `json:"machine"`
-		Seeds    []uint64      `json:"seeds"`
-		Days     int           `json:"days"`
-		Scale    float64       `json:"scale"`
-		Families []string      `json:"families,omitempty"`
-		Runs     []evalRun     `json:"runs"`
-		Tests    []evalTest    `json:"tests,omitempty"`
-		False    []evalFalse   `json:"false_alarms,omitempty"`
-		Attacks  []evalPower   `json:"attacks,omitempty"`
-		Ramps    []evalRamp    `json:"ramps,omitempty"`
-		Repeats  []evalRepeat  `json:"repeats,omitempty"`
-		Drift    []evalDrift   `json:"drift,omitempty"`
-		Recorded []evalSession `json:"recorded,omitempty"`
-		Logs     *evalLogs     `json:"logs,omitempty"`
-		Gates    []evalGate    `json:"gates"`
+		Version  string      `json:"version"`
+		Machine  string      `json:"machine"`
+		Seeds    []uint64    `json:"seeds"`
+		Days     int         `json:"days"`
+		Scale    float64     `json:"scale"`
+		Families []string    `json:"families,omitempty"`
+		Runs     []evalRun   `json:"runs"`
+		Tests    []evalTest  `json:"tests,omitempty"`
+		False    []evalFalse `json:"false_alarms,omitempty"`
+		Attacks  []evalPower `json:"attacks,omitempty"`
+		// Apart are the same attacks judged by what was learned without them.
+		Apart     []evalPower     `json:"attacks_apart,omitempty"`
+		Precision []evalPrecision `json:"precision,omitempty"`
+		Ramps     []evalRamp      `json:"ramps,omitempty"`
+		Repeats   []evalRepeat    `json:"repeats,omitempty"`
+		Drift     []evalDrift     `json:"drift,omitempty"`
+		Recorded  []evalSession   `json:"recorded,omitempty"`
+		Logs      *evalLogs       `json:"logs,omitempty"`
+		Gates     []evalGate      `json:"gates"`
 	}
 	evalRun struct {
 		Name            string `json:"name"`
@@ -121,11 +134,22 @@ type (
 		Made    int                `json:"made"`
 		Alert   bounded            `json:"alert"`
 		Low     bounded            `json:"at_1e-3"`
+		Once    bounded            `json:"at_1_false_alarm"` // per 1,000 sessions
+		Often   bounded            `json:"at_5_false_alarms"`
 		Family  map[string]bounded `json:"family"`
 		Rules   bounded            `json:"rules"`
-		Half    bounded            `json:"before_half"`
+		Half    bounded            `json:"before_half"` // of attacks of several events
 		Events  number             `json:"median_events"`
 		Seconds number             `json:"median_seconds"`
+	}
+	// evalPrecision is one point of the curve of precision and recall: the threshold is a multiple of each test's own.
+	evalPrecision struct {
+		False     number `json:"false_alarms_per_1000_sessions"`
+		Threshold number `json:"threshold"`
+		Recall    number `json:"recall"` // mean over kinds
+		Precision number `json:"precision"`
+		Apart     number `json:"recall_apart"`
+		PApart    number `json:"precision_apart"`
 	}
 	evalRamp struct {
 		Kind   string  `json:"kind"`
@@ -228,9 +252,23 @@ func (r *evalReport) write(w io.Writer) {
 	for _, p := range r.Attacks {
 		of := func(family string) string { return fmt.Sprintf("%.0f", 100*p.Family[family].Value) }
 		rows = append(rows, []string{p.Kind, fmt.Sprint(p.Made), p.Alert.percent(), p.Low.percent(), of("volume"), of("sequence"), of("rarity"), fmt.Sprintf("%.0f", 100*p.Rules.Value),
-			brief(p.Events), brief(p.Seconds), fmt.Sprintf("%.0f", 100*p.Half.Value)})
+			brief(p.Events), brief(p.Seconds), whole(p.Half.Value)})
 	}
 	table(w, "Attacks: share found by alerts within the budget, and by what had p <= 1e-3", []string{"attack", "made", "alert", "at 1e-3", "volume", "sequence", "rarity", "rules", "events", "seconds", "before half"}, rows)
+
+	rows = nil
+	for i, p := range r.Attacks {
+		a := &r.Apart[i]
+		rows = append(rows, []string{p.Kind, fmt.Sprint(a.Made), whole(p.Alert.Value), whole(a.Alert.Value), whole(p.Once.Value), a.Once.percent(), whole(p.Often.Value), a.Often.percent(),
+			brief(a.Events), brief(a.Seconds), whole(a.Half.Value)})
+	}
+	table(w, "The same attacks, learned as all else is, and apart: judged by what was learned without them; % found at so many false alarms per 1,000 sessions",
+		[]string{"attack", "made", "alert", "apart", "at 1", "apart", "at 5", "apart", "events", "seconds", "before half"}, rows)
+	rows = nil
+	for _, p := range r.Precision {
+		rows = append(rows, []string{brief(p.False), brief(p.Threshold), whole(p.Recall) + " %", brief(100*p.Precision) + " %", whole(p.Apart) + " %", brief(100*p.PApart) + " %"})
+	}
+	table(w, "Precision where 1 session in 10,000 is attacked, all kinds alike; the threshold as a multiple of the budget's", []string{"false per 1,000 sessions", "threshold", "recall", "precision", "recall apart", "precision apart"}, rows)
 
 	rows = nil
 	for _, p := range r.Ramps {

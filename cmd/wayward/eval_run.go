@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"sort"
 	"sync"
 
 	"github.com/spf13/cobra"
@@ -44,7 +45,7 @@ func (o *evalOptions) run(cmd *cobra.Command) error {
 		return err
 	}
 	perSeed := 0.0 // days of 40,000 events
-	for part, days := range map[string]float64{"clean": float64(o.days), "attacks": 4.3 * float64(o.days), "ramps": 66 / 2 * 2, "repeats": 36, "drift": 3 * float64(o.days)} {
+	for part, days := range map[string]float64{"clean": float64(o.days), "attacks": 8.6 * float64(o.days), "ramps": 66 / 2 * 2, "repeats": 36, "drift": 3 * float64(o.days)} {
 		if o.part(part) {
 			perSeed += days * o.scale
 		}
@@ -53,6 +54,7 @@ func (o *evalOptions) run(cmd *cobra.Command) error {
 	x.tell, finish = tell, sync.OnceFunc(finish)
 	defer finish()
 	x.measureMaking()
+	x.cleanRuns()
 	r, err := x.all()
 	finish()
 	if err != nil {
@@ -177,7 +179,7 @@ func (x *evaluation) clean(r *evalReport) error {
 	names := eval.Personas()
 	var list []planned
 	for _, seed := range x.seed {
-		list = append(list, planned{"clean", eval.Options{Seed: seed, Days: x.days, Scale: x.scale}})
+		list = append(list, planned{name: "clean", Options: x.quietly(seed), clean: true})
 	}
 	err := x.runs(r, list, func(p *planned, m *measured) {
 		seed := p.Seed
@@ -256,41 +258,94 @@ func (x *evaluation) judged(m *measured) []eval.Verdict {
 	return m.book.Judge(m.stream.Incidents)
 }
 
+// rates are the false alarms per 1,000 sessions for which a threshold is set.
+var rates = [...]float64{0.5, 1, 2, 5}
+
+// baseRate is the share of sessions that are attacked when precision is reckoned.
+const baseRate = 1e-4
+
+// attacks runs each stream with attacks twice: what is woven in is learned as all else is, and what is woven in is judged by what the clean stream has taught.
 func (x *evaluation) attacks(r *evalReport) error {
-	runs := attackRuns
+	kinds := attackRuns
 	if x.quick {
-		runs = quickRuns
+		kinds = quickRuns
 	}
-	power := map[eval.Kind]*eval.Power{}
+	var scores []float64
+	sessions := 0
+	power := map[bool]map[eval.Kind]*eval.Power{false: {}, true: {}}
 	var list []planned
 	for _, seed := range x.seed {
-		for i, kinds := range runs {
-			list = append(list, planned{fmt.Sprintf("attacks %d", i+1), eval.Options{Seed: seed, Days: x.days, Scale: x.scale, Attacks: kinds}})
+		list = append(list, planned{name: "clean", Options: x.quietly(seed), clean: true})
+	}
+	for _, seed := range x.seed {
+		for i, some := range kinds {
+			o := x.quietly(seed)
+			o.Attacks = some
+			name := fmt.Sprintf("attacks %d", i+1)
+			list = append(list, planned{name: name, Options: o}, planned{name: name + ", apart", Options: o, apart: true})
 		}
 	}
-	err := x.runs(r, list, func(_ *planned, m *measured) {
+	err := x.runs(r, list, func(p *planned, m *measured) {
+		if p.clean {
+			m.book.Alarms = slices.DeleteFunc(m.book.Alarms, func(a eval.Alarm) bool { return !x.counts(a.Family) })
+			scores = append(scores, m.book.Scores(eval.Start+eval.TestDay*baselines.DayMS)...)
+			sessions += sessionsOf(m.stream, eval.TestDay, x.days)
+			return
+		}
 		for _, v := range x.judged(m) {
-			if power[v.Kind] == nil {
-				power[v.Kind] = &eval.Power{}
+			of := power[p.apart]
+			if of[v.Kind] == nil {
+				of[v.Kind] = &eval.Power{}
 			}
-			power[v.Kind].Add(&v)
+			of[v.Kind].Add(&v)
 		}
 	})
 	if err != nil {
 		return err
 	}
-	for k := range eval.Kinds {
-		p := power[k]
-		if p == nil {
-			continue
-		}
-		row := evalPower{Kind: k.String(), Made: p.Made, Alert: share(p.Alert, p.Made), Low: share(p.Low, p.Made), Rules: share(p.Other, p.Made), Half: share(p.Half, p.Made),
-			Events: number(eval.Median(p.Events)), Seconds: number(eval.Median(p.Seconds)), Family: map[string]bounded{}}
-		for f := range baselines.Families {
-			row.Family[f.String()] = share(p.Family[f.String()], p.Made)
-		}
-		r.Attacks = append(r.Attacks, row)
+	slices.Sort(scores)
+	at := func(rate float64) (most int, threshold float64) {
+		most = int(rate * float64(sessions) / 1000)
+		return most, eval.Threshold(scores, most)
 	}
+	_, once := at(1)
+	_, often := at(5)
+	rows := func(of map[eval.Kind]*eval.Power) (out []evalPower) {
+		for k := range eval.Kinds {
+			p := of[k]
+			if p == nil {
+				continue
+			}
+			row := evalPower{Kind: k.String(), Made: p.Made, Alert: share(p.Alert, p.Made), Low: share(p.Low, p.Made), Once: share(p.Below(once), p.Made), Often: share(p.Below(often), p.Made),
+				Rules: share(p.Other, p.Made), Half: share(p.Half, p.Long), Events: number(eval.Median(p.Events)), Seconds: number(eval.Median(p.Seconds)), Family: map[string]bounded{}}
+			for f := range baselines.Families {
+				row.Family[f.String()] = share(p.Family[f.String()], p.Made)
+			}
+			out = append(out, row)
+		}
+		return
+	}
+	r.Attacks, r.Apart = rows(power[false]), rows(power[true])
+	// All kinds count alike, however often each was made.
+	recall := func(of map[eval.Kind]*eval.Power, threshold float64) (sum float64) {
+		for _, p := range of {
+			sum += float64(p.Below(threshold)) / float64(p.Made)
+		}
+		return sum / float64(len(of))
+	}
+	point := func(rate, threshold float64) {
+		learned, apart := recall(power[false], threshold), recall(power[true], threshold)
+		r.Precision = append(r.Precision, evalPrecision{number(rate), number(threshold), number(learned), number(eval.Precision(baseRate, learned, rate/1000)),
+			number(apart), number(eval.Precision(baseRate, apart, rate/1000))})
+	}
+	point(float64(sort.SearchFloat64s(scores, 1))/float64(sessions)*1000, 1) // the budget's own
+	for _, rate := range rates {
+		most, threshold := at(rate)
+		point(float64(min(most, len(scores)))/float64(sessions)*1000, threshold) // no more than were recorded
+	}
+	slices.SortFunc(r.Precision, func(a, b evalPrecision) int {
+		return cmp.Or(cmp.Compare(a.False, b.False), cmp.Compare(a.Threshold, b.Threshold))
+	})
 	return nil
 }
 
@@ -300,7 +355,7 @@ func (x *evaluation) ramps(r *evalReport) error {
 	var list []planned
 	for _, run := range rampRuns {
 		for _, seed := range x.seed[:min(run.most, len(x.seed))] {
-			list = append(list, planned{run.kind.String(), eval.Options{Seed: seed, Days: run.days, Scale: x.scale / 2, Attacks: []eval.Kind{run.kind}}})
+			list = append(list, planned{name: run.kind.String(), Options: eval.Options{Seed: seed, Days: run.days, Scale: x.scale / 2, Attacks: []eval.Kind{run.kind}}})
 		}
 	}
 	err := x.runs(r, list, func(p *planned, m *measured) {
@@ -345,7 +400,7 @@ func (x *evaluation) repeats(r *evalReport) error {
 	cells := map[eval.Kind]map[int]*cell{}
 	var list []planned
 	for _, seed := range x.seed {
-		list = append(list, planned{"repeats", eval.Options{Seed: seed, Days: eval.TestDay + 15, Scale: x.scale, Attacks: kinds}})
+		list = append(list, planned{name: "repeats", Options: eval.Options{Seed: seed, Days: eval.TestDay + 15, Scale: x.scale, Attacks: kinds}})
 	}
 	err := x.runs(r, list, func(_ *planned, m *measured) {
 		for _, v := range x.judged(m) {
@@ -392,7 +447,7 @@ func (x *evaluation) drift(r *evalReport) error {
 	for _, d := range all {
 		weeks[d.Drift] = &[3]week{}
 		for _, seed := range x.seed[:min(3, len(x.seed))] { // seven streams each: time is bounded
-			list = append(list, planned{"drift " + d.Name, eval.Options{Seed: seed, Days: eval.Days, Scale: x.scale / 2, Drift: d.Drift}})
+			list = append(list, planned{name: "drift " + d.Name, Options: eval.Options{Seed: seed, Days: eval.Days, Scale: x.scale / 2, Drift: d.Drift}})
 		}
 	}
 	err := x.runs(r, list, func(p *planned, m *measured) {

@@ -3,10 +3,16 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/eval"
 )
 
 func TestEvalMeasuresInAMinute(t *testing.T) {
@@ -23,7 +29,7 @@ func TestEvalMeasuresInAMinute(t *testing.T) {
 	if err := json.Unmarshal(b, &r); err != nil {
 		t.Fatal(err)
 	}
-	if len(r.Runs) != 4 || len(r.Gates) != 1 || !r.Gates[0].Holds {
+	if len(r.Runs) != 5 || len(r.Gates) != 1 || !r.Gates[0].Holds {
 		t.Errorf("%d runs, gates %+v", len(r.Runs), r.Gates)
 	}
 	for _, run := range r.Runs {
@@ -36,10 +42,86 @@ func TestEvalMeasuresInAMinute(t *testing.T) {
 			t.Errorf("the table says nothing of %q:\n%s", want, out.String())
 		}
 	}
+	if len(r.Apart) != len(r.Attacks) || len(r.Precision) < 3 {
+		t.Errorf("%d kinds of attacks, %d apart, %d points of precision", len(r.Attacks), len(r.Apart), len(r.Precision))
+	}
+	for i, p := range r.Attacks {
+		a := &r.Apart[i]
+		if a.Kind != p.Kind || a.Made != p.Made || p.Often.Value < p.Once.Value || a.Often.Value < a.Once.Value {
+			t.Errorf("%+v, apart %+v: not the same attacks, or fewer are found where more false alarms are borne", p, a)
+		}
+	}
+	for i := 1; i < len(r.Precision); i++ {
+		if a, b := r.Precision[i-1], r.Precision[i]; a.False > b.False || a.Recall > b.Recall || a.Apart > b.Apart || a.Threshold > b.Threshold {
+			t.Errorf("more false alarms, and less is found: %+v, %+v", a, b)
+		}
+	}
 	for _, p := range r.Attacks {
 		// Another tenant's data is a matter of policy, not of chance: the control of the whole apparatus.
 		if p.Kind == "cross-tenant" && (p.Made == 0 || p.Rules.Value != 1) {
 			t.Errorf("of %d times that another tenant's data was read %.0f %% were found", p.Made, 100*p.Rules.Value)
+		}
+	}
+}
+
+// What is judged apart is judged as it would be if nothing had been woven in: a stream judged by what it has itself taught gives the same findings.
+func TestJudgedApartIsJudgedByTheCleanStream(t *testing.T) {
+	x := &evaluation{evalOptions: &evalOptions{days: eval.TestDay + 3, scale: .1, parts: []string{"attacks"}, numbers: numbers{seed: []uint64{7}}}, ctx: t.Context(), stderr: io.Discard,
+		tell: func(_, _ int64) {}}
+	var err error
+	if x.set, err = x.policies(newEval()); err != nil {
+		t.Fatal(err)
+	}
+	x.cleanRuns()
+	clean, err := x.one(&planned{Options: x.quietly(7), clean: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	apart, err := x.one(&planned{Options: x.quietly(7), apart: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(clean.book.Alarms) < 30 {
+		t.Fatalf("only %d findings: the test has lost its teeth", len(clean.book.Alarms))
+	}
+	if diff := cmp.Diff(clean.book.Alarms, apart.book.Alarms); diff != "" {
+		t.Errorf("(-learning +apart):\n%.3000s", diff)
+	}
+	o := x.quietly(7)
+	o.Attacks = quickRuns[0]
+	attacked, err := x.one(&planned{Options: o, apart: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Before the first attack it is the same stream, and whatever is woven in, the snapshots that findings cite are the clean stream's.
+	first := int64(eval.Start + eval.TestDay*baselines.DayMS)
+	before := func(list []eval.Alarm) (out []eval.Alarm) {
+		for _, a := range list {
+			if a.Time < first {
+				out = append(out, a)
+			}
+		}
+		return
+	}
+	if diff := cmp.Diff(before(clean.book.Alarms), before(attacked.book.Alarms)); diff != "" {
+		t.Errorf("before the first attack (-clean +attacked):\n%.3000s", diff)
+	}
+	if len(attacked.book.Alarms) <= len(clean.book.Alarms) {
+		t.Errorf("%d findings with attacks, %d without", len(attacked.book.Alarms), len(clean.book.Alarms))
+	}
+	taught := map[string]bool{}
+	for _, day := range clean.daily {
+		for _, b := range day {
+			m, err := decodeModel(b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			taught[m.Snapshot()] = true
+		}
+	}
+	for _, a := range attacked.book.Alarms {
+		if !taught[a.Snapshot] {
+			t.Errorf("%s at %d is judged by %q, which the clean stream has not taught", a.Test, a.Time, a.Snapshot)
 		}
 	}
 }
