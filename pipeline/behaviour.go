@@ -44,7 +44,9 @@ type behaviour struct {
 	agent    *page
 	session  *page
 	sessions bool // session was looked for in this event
+	met      *page // the session's page as this event found it; nil: there was none, or nobody has looked
 
+	forks      forks  // of agents seen of late
 	models     models // in force; nil: none ever
 	rulings    map[baselines.Key]ruling
 	begun      bool  // there was an event
@@ -166,7 +168,7 @@ func (b *behaviour) observe(e *event.Event, stamp int64) {
 
 	b.scene.Time = t
 	b.scene.Agent = &pg.memory
-	b.agent, b.session, b.sessions = pg, nil, false
+	b.agent, b.session, b.sessions, b.met = pg, nil, false, nil
 	b.role(pg, e)
 	if b.learn(pg, e, t); b.err != nil { // all that was done is undone: this event waits
 		return
@@ -193,14 +195,16 @@ func (b *behaviour) observe(e *event.Event, stamp int64) {
 
 // role finds who the agent is: the persona it sends, else the registry's. An agent keeps both until it says otherwise or the set changes.
 func (b *behaviour) role(pg *page, e *event.Event) {
-	if fork := forkHash(&e.Agent); pg.set != b.panel.Set || pg.sent != e.Persona || pg.fork != fork {
+	if fork := b.forks.of(&e.Agent); pg.set != b.panel.Set || pg.sent != e.Persona || pg.fork != fork {
 		pg.set, pg.fork = b.panel.Set, fork
-		pg.sent = strings.Clone(e.Persona)
 		persona := e.Persona
 		if persona == "" {
 			persona = b.panel.Set.PersonaOf(e.Tenant, e.Agent.ID)
 		}
 		pg.who = b.panel.Who(e.Tenant, persona, forkName(fork))
+		if pg.sent = pg.who.Persona; pg.sent != e.Persona { // mostly all agents of a persona share one string
+			pg.sent = strings.Clone(e.Persona)
+		}
 	}
 	b.scene.Who = pg.who
 }
@@ -246,11 +250,15 @@ func (b *behaviour) Session() *detectors.Memory {
 }
 
 func (b *behaviour) sessionPage(session string) *page {
-	if pg := b.sessionIf(session); pg != nil {
+	pg := b.met
+	if pg == nil {
+		pg = b.sessionIf(session)
+	}
+	if pg != nil {
 		b.touch(pg)
 		return pg
 	}
-	pg := b.page(b.key, b.agent.tenant)
+	pg = b.page(b.key, b.agent.tenant)
 	b.agent.last = pg
 	return pg
 }
@@ -266,7 +274,7 @@ func (b *behaviour) sessionIf(session string) *page {
 	k = append(k, '|')
 	k = event.AppendKeyPart(k, session)
 	b.key = k
-	pg := b.pages[string(k)]
+	pg := b.pageIf(k)
 	if pg != nil {
 		b.agent.last = pg
 	}

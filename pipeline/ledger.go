@@ -353,6 +353,28 @@ func forkHash(a *event.Agent) uint64 {
 	return xxhash.Sum64String(a.Version)*0x9e3779b97f4a7c15 ^ xxhash.Sum64String(a.Model)*0xc2b2ae3d27d4eb4f ^ xxhash.Sum64String(a.CharterHash) | 1
 }
 
+// forks remembers forkHashes, of which a fleet has few: hashing three strings costs more than comparing them.
+type forks [16]struct {
+	version, model, charter string
+	hash                    uint64
+}
+
+func (f *forks) of(a *event.Agent) uint64 {
+	at := len(a.Version) + 3*len(a.Model)
+	if n := len(a.CharterHash); n > 0 {
+		at += int(a.CharterHash[n-1])
+	}
+	if n := len(a.Version); n > 0 {
+		at += int(a.Version[n-1])
+	}
+	k := &f[at%len(f)]
+	if k.version != a.Version || k.model != a.Model || k.charter != a.CharterHash {
+		k.version, k.model, k.charter = strings.Clone(a.Version), strings.Clone(a.Model), strings.Clone(a.CharterHash)
+		k.hash = forkHash(a)
+	}
+	return k.hash
+}
+
 // forkName is the fork of a forkHash.
 func forkName(h uint64) string {
 	if h == 0 {
@@ -474,7 +496,8 @@ func (b *behaviour) before(e *event.Event, t int64) {
 	if e.Session == "" {
 		return
 	}
-	if s := b.sessionIf(e.Session); s != nil && s.going && t-s.seen >= detectors.SessionIdleMS {
+	b.met = b.sessionIf(e.Session)
+	if s := b.met; s != nil && s.going && t-s.seen >= detectors.SessionIdleMS {
 		b.over(s)
 	}
 }

@@ -17,42 +17,43 @@ import (
 const pageFormat = 3
 
 // page is one entity's state: an agent, a session, or a scope above agents. The first byte of its key says which.
+//
+// Among ten thousand agents hardly any page is in the processor's cache when its event comes, so what each event needs stands first and together.
 type page struct {
 	key    string
-	tenant string
-	seen   int64 // newest event time, Unix milliseconds
+	seen   int64  // newest event time, Unix milliseconds
+	txn    uint64 // transaction that last touched it; not stored
+	active int64  // of an agent: newest hour of event time in which it acted; of a session: event time that the shard, or the session itself, had reached with its newest event
+	day    int64  // of an agent: newest day of a baseline that it contributed to; of a session: of the snapshots by which its newest event was judged
+	shady  int64  // of an agent: until when nothing is learned from it, event time: something was found about it
+
+	// Not stored.
+	last  *page          // of an agent: session of its newest event, mostly the next event's, too
+	who   *detectors.Who // tenant, persona and fork; of a session: those of its agent at its newest event
+	set   *policy.Set    // under which who holds
+	sent  string         // persona as sent when who was looked up; of a session that comes from disk: persona and fork, apart by a zero
+	fork  uint64         // hash of version, model and charter when who was looked up; 0: none sent
+	hash  uint64         // of an agent's key
+	dirty bool           // since the last checkpoint
+	dead  bool           // dropped: no longer among the shard's pages; the next checkpoint deletes it
+	going bool           // stored, of a session: it has begun and has not ended; what comes under its name later is another one
+
+	ringAt int      // where the next one goes
+	ring   []uint64 // of an agent: hashes of its newest event ids
 	memory detectors.Memory
 
-	// Of an agent alone.
-	ring     []uint64 // hashes of its newest event ids
-	ringAt   int      // where the next one goes
-	verdicts int64    // of the relation stage about this agent
-	active   int64    // newest hour of event time in which it acted; of a session: event time that the shard, or the session itself, had reached with its newest event
-	barred   int64    // sessions of it that are stopped
-	day      int64    // newest day of a baseline that it contributed to; of a session: of the snapshots by which its newest event was judged
-	shady    int64    // until when nothing is learned from it, event time: something was found about it
+	breaker  *response.Breaker // of an agent, a session or a wider scope, once it was tripped
+	barred   int64             // of an agent: sessions of it that are stopped
+	verdicts int64             // of the relation stage about an agent
+	tenant   string
 
 	// Of a scope alone: what is contributed but not closed, by bucket.
 	pending []detectors.Bucket
 	notes   []detectors.Note
 	guard   *response.Guard // of a persona
 
-	breaker *response.Breaker // of an agent, a session or a wider scope, once it was tripped
-	learned *learned          // of a baseline: what waits to be learned, or a snapshot
-
-	going bool // of a session: it has begun and has not ended; what comes under its name later is another one
-
-	// Not stored.
-	hash  uint64         // of an agent's key
-	wound int64          // wall clock at which the shard was last told what the clock says of its breaker
-	txn   uint64         // transaction that last touched it
-	dirty bool           // since the last checkpoint
-	dead  bool           // dropped; the next checkpoint deletes it
-	last  *page          // session of its newest event, if that is an agent's page: mostly the next event's, too
-	who   *detectors.Who // tenant, persona and fork; of a session: those of its agent at its newest event
-	set   *policy.Set    // under which who holds
-	sent  string         // persona as sent when who was looked up; of a session that comes from disk: persona and fork, apart by a zero
-	fork  uint64         // hash of version, model and charter when who was looked up; 0: none sent
+	learned *learned // of a baseline: what waits to be learned, or a snapshot
+	wound   int64    // wall clock at which the shard was last told what the clock says of its breaker; not stored
 }
 
 // Kinds of pages: the first byte of the key.
@@ -256,9 +257,9 @@ func appendBucket(b []byte, k *detectors.Bucket) []byte {
 	return b
 }
 
-// readBucket decodes what appendBucket wrote, into memory of its own.
+// readBucket decodes what appendBucket wrote, into memory of its own and that of k.Counted.
 func readBucket(r *baselines.Reader, k *detectors.Bucket) {
-	*k = detectors.Bucket{Slot: r.Byte(), Scope: policy.Scope(r.Byte())}
+	*k = detectors.Bucket{Slot: r.Byte(), Scope: policy.Scope(r.Byte()), Counted: k.Counted[:0]}
 	k.Tenant, k.ID = r.String(), r.String()
 	k.Index = r.Varint()
 	n := r.Len()
@@ -266,7 +267,9 @@ func readBucket(r *baselines.Reader, k *detectors.Bucket) {
 		r.Fail() // nobody sends a bucket of nothing
 		return
 	}
-	k.Counted = make([]detectors.Counted, 0, min(n, 64))
+	if cap(k.Counted) == 0 {
+		k.Counted = make([]detectors.Counted, 0, min(n, 64))
+	}
 	for i := range n {
 		c := detectors.Counted{Meter: r.Uint64()}
 		mask := r.Byte()

@@ -39,8 +39,11 @@ type relation struct {
 	due     map[int64][]*page // pages with a pending bucket, by its index. Derived: rebuilt from pages
 	key     []byte
 	closing detectors.Closing
-	scope   policy.Scope    // of what is being closed
-	round   []event.Finding // of the buckets that are being closed
+	scope   policy.Scope          // of what is being closed
+	round   []event.Finding       // of the buckets that are being closed
+	read    detectors.Bucket      // scratch: the one that is read from facts
+	shut    detectors.Bucket      // scratch: the one that is being closed
+	spare   [][]detectors.Counted // memory of buckets that are closed, for those to come
 }
 
 // source is one behaviour shard as its facts tell.
@@ -117,13 +120,15 @@ func (b *relation) apply(_ int, r *record) error {
 			}
 			continue
 		}
-		var k detectors.Bucket
-		readBucket(&body, &k)
+		if n := len(b.spare); cap(b.read.Counted) == 0 && n > 0 {
+			b.read.Counted, b.spare = b.spare[n-1], b.spare[:n-1]
+		}
+		readBucket(&body, &b.read)
 		if body.Err != nil {
 			b.counts.badControl++
 			return nil
 		}
-		b.take(&k)
+		b.take(&b.read)
 	}
 	if b.replay { // the stream's own watermark closes
 		return nil
@@ -215,6 +220,7 @@ func (b *relation) take(k *detectors.Bucket) {
 		}
 	}
 	pg.pending = append(pg.pending, *k)
+	k.Counted = nil // the page's now
 	b.due[k.Index] = append(b.due[k.Index], pg)
 }
 
@@ -297,9 +303,10 @@ func (b *relation) closeAll(index int64) {
 		for i := range pg.pending {
 			if pg.pending[i].Index == index {
 				b.touch(pg)
-				k := pg.pending[i]
+				b.shut = pg.pending[i]
 				pg.pending = slices.Delete(pg.pending, i, i+1)
-				b.close(pg, &k)
+				b.close(pg, &b.shut)
+				b.reuse(&b.shut)
 				break
 			}
 		}
@@ -320,6 +327,17 @@ func (b *relation) closeAll(index int64) {
 		}
 	}
 	b.report()
+}
+
+// maxSpare bounds the memory that is kept for buckets to come.
+const maxSpare = 4096
+
+// reuse keeps the memory of a bucket that nobody needs any more.
+func (b *relation) reuse(k *detectors.Bucket) {
+	if clear(k.Counted); len(b.spare) < maxSpare {
+		b.spare = append(b.spare, k.Counted[:0])
+	}
+	*k = detectors.Bucket{}
 }
 
 // report records what was found, in an order that does not depend on that in which pages came into memory.

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"time"
 
 	"github.com/cespare/xxhash/v2"
@@ -95,6 +96,7 @@ type shard struct {
 	rules   *rules // of the stage: what all its shards share
 
 	pages   map[string]*page
+	near    []*page // those that were last asked for, by a hash of the key: what is not there is in pages. Derived
 	tenants map[string]int // pages by tenant, for the cap
 	dirty   []*page
 	next    [2]int64 // next offset of control and of the main log, as the group commits them; 0: none yet
@@ -156,7 +158,7 @@ type counts struct {
 }
 
 func newShard(p int32, r *rules) *shard {
-	return &shard{p: p, rules: r, pages: map[string]*page{}, tenants: map[string]int{}, open: map[*page]bool{}, digest: xxhash.New()}
+	return &shard{p: p, rules: r, pages: map[string]*page{}, near: make([]*page, nearby), tenants: map[string]int{}, open: map[*page]bool{}, digest: xxhash.New()}
 }
 
 // machineOf is the machine of a shard that may not be there.
@@ -187,7 +189,7 @@ func (s *shard) begin(now int64, live bool) {
 // find returns a page, touched: with a before-image if this is the first time in a live transaction. tenant names the owner of a page to be made.
 // nil: there is no such page and the tenant has used up its share.
 func (s *shard) page(key []byte, tenant string) *page {
-	if pg := s.pages[string(key)]; pg != nil {
+	if pg := s.pageIf(key); pg != nil {
 		s.touch(pg)
 		return pg
 	}
@@ -204,6 +206,25 @@ func (s *shard) page(key []byte, tenant string) *page {
 	s.tenants[pg.tenant]++
 	if s.undoable {
 		s.undo = append(s.undo, before{pg: pg, from: -1})
+	}
+	return pg
+}
+
+// nearby is how many pages a shard finds without its map, which is large and costs two more waits for memory.
+const nearby = 1 << 12
+
+// nearSeed differs from run to run: nobody can choose keys that keep each other out, and what is found does not depend on it.
+var nearSeed = maphash.MakeSeed()
+
+// pageIf returns a page, untouched, or nil if there is none.
+func (s *shard) pageIf(key []byte) *page {
+	at := &s.near[maphash.Bytes(nearSeed, key)%nearby]
+	if pg := *at; pg != nil && !pg.dead && pg.key == string(key) {
+		return pg
+	}
+	pg := s.pages[string(key)]
+	if pg != nil {
+		*at = pg
 	}
 	return pg
 }
