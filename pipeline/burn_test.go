@@ -71,7 +71,7 @@ func TestABudgetAboveOneAgentBurnsBeforeItIsGone(t *testing.T) {
 		}
 		return out
 	}
-	const days = 15 // two weeks and a Monday
+	const days = 15                           // two weeks and a Monday
 	week := int64(monday + 9*baselines.DayMS) // the last of its first seven days is closed on the day after
 	// Of the tenant nobody knows when it works: each morning its budget seems to burn, which calls nobody. Of the persona it is known after a week.
 	even := 0
