@@ -30,6 +30,12 @@ type Relater interface {
 	Relate(x *Closing, b *Bucket)
 }
 
+// Follower is a detector that looks at what another one counts above one agent.
+type Follower interface {
+	// Follow sees each bucket after the detector that contributed to it.
+	Follow(x *Closing, b *Bucket)
+}
+
 // Noter is a detector that tells the relation stage of single events, in a form of its own.
 type Noter interface {
 	// Note sees what Observe told about a scope, in order of (time, id), once the watermark has passed it.
@@ -67,7 +73,7 @@ type kind struct {
 // registry lists the detectors in the order in which they see an event.
 var registry = []kind{
 	{"policy", 1, newPersonaPolicy, func() Part { return new(conduct) }},
-	{"limit", 2, newMeters, func() Part { return new(meterPart) }},
+	{"limit", meterSlot, newMeters, func() Part { return new(meterPart) }},
 	{"declaration", 3, newDeclaration, func() Part { return new(contradictions) }},
 	{"separation", 4, newSeparation, func() Part { return new(duties) }},
 	{"inventory", 5, newInventory, func() Part { return new(inventoryPart) }},
@@ -75,6 +81,9 @@ var registry = []kind{
 	{"sequence", 7, newSequence, func() Part { return new(sequencePart) }},
 	{"rarity", 8, newRarity, func() Part { return new(acquaintance) }},
 }
+
+// meterSlot is the slot of what limits count.
+const meterSlot = 2
 
 // Names are the detectors' names, as findings and metrics carry them.
 func Names() []string {
@@ -291,7 +300,12 @@ func (p *Panel) Relate(x *Closing, b *Bucket) {
 			if r, ok := p.list[i].(Relater); ok {
 				r.Relate(x, b)
 			}
-			return
+			break
+		}
+	}
+	for _, d := range p.list {
+		if f, ok := d.(Follower); ok {
+			f.Follow(x, b)
 		}
 	}
 }
@@ -459,6 +473,8 @@ type Closing struct {
 	Memory *Memory // of the scope
 	// Find records a finding about the scope; the shard fills in tenant and scope.
 	Find func(f event.Finding)
+	// Base is what was learned of the persona that the scope is, as it is in force at a time; it returns nil if the scope is none or nothing is known.
+	Base func(t int64) *baselines.Model
 	// Keep writes what is known of a thing to the topic of the inventory; nil: nobody asks.
 	Keep func(t *event.Thing)
 }

@@ -24,6 +24,9 @@ type volume struct {
 	lenses  map[*baselines.Model]*lens
 	near    [64]*lens
 	budgets []*budget
+	set     *policy.Set
+	wide    map[uint64][]*budget
+	zone    zoned // of the persona whose budget was last looked at
 
 	// Of the event under observation.
 	x      *Scene
@@ -81,7 +84,7 @@ const (
 
 func newVolume(slot byte, set *policy.Set) Detector {
 	v := &volume{slot: slot, lenses: map[*baselines.Model]*lens{}, list: make([]addend, 0, baselines.Features), ps: make([]float64, 0, baselines.Features)}
-	v.budgets = budgetsOf(set)
+	v.set, v.budgets, v.wide = set, budgetsOf(set, policy.AgentScope), wideBudgets(set)
 	return v
 }
 

@@ -11,13 +11,13 @@ import (
 	"github.com/wayward-sec/wayward/policy"
 )
 
-// budget is a limit on money over a day, a week or a month of the calendar, of one agent.
+// budget is a limit on money over a day, a week or a month of the calendar.
 type budget struct {
 	limit   *policy.Limit
 	feature baselines.Feature
 }
 
-// maxBudgets bounds how many budgets of one agent are followed.
+// maxBudgets bounds how many budgets of one agent, or of one wider scope, are followed.
 const maxBudgets = 16
 
 // Of burn rates: two windows each, of which the short one is a twelfth, so that what is over calms at once (Google SRE Workbook, ch. 5); a rate of 1 uses the
@@ -31,9 +31,10 @@ const (
 	burnQuantile = 1.64
 )
 
-func budgetsOf(set *policy.Set) (list []*budget) {
+// budgetsOf are the budgets of a scope.
+func budgetsOf(set *policy.Set, scope policy.Scope) (list []*budget) {
 	for _, l := range set.Limits() {
-		if l.Calendar == policy.NoCalendar || l.Scope != policy.AgentScope || len(list) == maxBudgets {
+		if l.Calendar == policy.NoCalendar || l.Scope != scope || len(list) == maxBudgets {
 			continue
 		}
 		switch l.Measure {
@@ -46,7 +47,7 @@ func budgetsOf(set *policy.Set) (list []*budget) {
 	return list
 }
 
-// burning is how an agent uses up one budget.
+// burning is how an agent, or a wider scope, uses up one budget.
 type burning struct {
 	Limit    uint64
 	From, To int64 // the period
@@ -81,7 +82,7 @@ func (v *volume) burn(part *volumePart) {
 	}
 }
 
-// burning finds how the agent uses up a budget.
+// burning finds how one uses up a budget. Of a scope above agents there is nothing else in a.
 func (a *agentVolume) burning(limit uint64) *burning {
 	m := a.rare()
 	for i := range m.budgets {
@@ -96,8 +97,16 @@ func (a *agentVolume) burning(limit uint64) *burning {
 	return &m.budgets[len(m.budgets)-1]
 }
 
-// add counts money in a step; what is older than six hours is counted in the period alone.
-func (k *burning) add(step int64, money float64) {
+// turn begins the period of a time, if it is another one.
+func (k *burning) turn(unit policy.Calendar, t int64, zone *time.Location) {
+	if t >= k.To {
+		from, to := period(unit, t, zone)
+		*k = burning{Limit: k.Limit, From: from, To: to, Head: baselines.FloorDiv(t, burnStepMS)}
+	}
+}
+
+// add counts the money of some calls in a step; what is older than six hours is counted in the period alone.
+func (k *burning) add(step int64, money float64, calls int64) {
 	for i := k.Head + 1; i <= min(step, k.Head+burnSteps); i++ {
 		k.Steps[burnPlace(i)] = 0
 	}
@@ -105,7 +114,7 @@ func (k *burning) add(step int64, money float64) {
 		k.Steps[burnPlace(step)] += float32(money)
 	}
 	k.Spent += money
-	k.Calls = min(k.Calls, 254) + 1
+	k.Calls = uint8(min(int64(k.Calls)+calls, 255))
 }
 
 func burnPlace(step int64) int64 { return (step%burnSteps + burnSteps) % burnSteps }
@@ -123,33 +132,19 @@ func (v *volume) spend(a *agentVolume, k *burning, b *budget, money float64) {
 	if zone == nil {
 		zone = v.x.zone.at
 	}
-	switch {
-	case t < k.From:
+	if t < k.From {
 		return // of a period that is over
-	case t >= k.To:
-		from, to := period(b.limit.Calendar, t, zone)
-		*k = burning{Limit: k.Limit, From: from, To: to, Head: baselines.FloorDiv(t, burnStepMS)}
 	}
-	k.add(baselines.FloorDiv(t, burnStepMS), money)
+	k.turn(b.limit.Calendar, t, zone)
+	k.add(baselines.FloorDiv(t, burnStepMS), money, 1)
 	limit := float64(b.limit.Max)
 	if k.Spent > limit || limit <= 0 || k.Calls < leastEvents {
 		return // the limit itself speaks, or it is too early
 	}
-	// The rate in a window is what was spent in it over what the budget has for it: its share of the period, by the persona's season.
-	total := v.seasonal(k.From, k.To)
-	rate := func(steps int) float64 {
-		return k.last(steps) / (limit * max(v.seasonal(t-int64(steps)*burnStepMS, t), 1e-6) / max(total, 1e-6))
-	}
 	rest, sd := v.rest(a, b, t, k.To)
-	level, burn, hours := uint8(0), 0.0, 0
-	if rest > 0 && k.Spent+rest+burnQuantile*sd > limit {
+	level, burn, hours := k.pace(limit, t, 1, v.seasonal())
+	if level == 0 && rest > 0 && k.Spent+rest+burnQuantile*sd > limit {
 		level = 1
-	}
-	if long := rate(72); min(long, rate(6)) >= slowBurn && k.last(72) >= burnShare*limit {
-		level, burn, hours = 2, long, 6
-	}
-	if long := rate(12); min(long, rate(1)) >= fastBurn && k.last(12) >= burnShare*limit {
-		level, burn, hours = 3, long, 1
 	}
 	if level > k.Told {
 		k.Told = level
@@ -157,17 +152,47 @@ func (v *volume) spend(a *agentVolume, k *burning, b *budget, money float64) {
 	}
 }
 
-// seasonal is how many hours of a mean season lie between two times; without a baseline all hours are alike.
-func (v *volume) seasonal(from, to int64) float64 {
+// pace tells how fast the budget goes: 2 is slow, 3 fast, 0 neither; the rate in the longer of the two windows, and its hours. A rate is what was spent in a window
+// over what the budget has for it: its share of the period. It must be above its bound by a factor of margin.
+func (k *burning) pace(limit float64, t int64, margin float64, h seasonHours) (level uint8, burn float64, hours int) {
+	total := h.between(k.From, k.To)
+	rate := func(steps int) float64 {
+		return k.last(steps) / (limit * max(h.between(t-int64(steps)*burnStepMS, t), 1e-6) / max(total, 1e-6))
+	}
+	if long := rate(12); min(long, rate(1)) >= fastBurn*margin && k.last(12) >= burnShare*limit {
+		return 3, long, 1
+	}
+	if long := rate(72); min(long, rate(6)) >= slowBurn*margin && k.last(72) >= burnShare*limit {
+		return 2, long, 6
+	}
+	return 0, 0, 0
+}
+
+// seasonHours measures time by how busy its hours usually are; without a season all hours are alike.
+type seasonHours struct {
+	season *baselines.Season
+	zone   *zoned
+}
+
+// seasonal are the hours of the persona under observation.
+func (v *volume) seasonal() seasonHours {
 	if v.lens == nil {
+		return seasonHours{}
+	}
+	return seasonHours{v.lens.season, &v.x.zone}
+}
+
+// between is how many hours of a mean season lie between two times.
+func (h seasonHours) between(from, to int64) float64 {
+	if h.season == nil {
 		return float64(to-from) / 3_600_000
 	}
-	from, to = v.x.Local(from), v.x.Local(to)
+	from, to = h.zone.local(from), h.zone.local(to)
 	at := func(t int64) float64 { // from the first hour of from's week on
 		hour := baselines.FloorDiv(t, 3_600_000)
 		cell := baselines.HourOfWeek(t)
-		return float64(baselines.FloorDiv(hour+72, baselines.HoursOfWeek))*baselines.HoursOfWeek + v.lens.season.Sum[cell] +
-			v.lens.season.Of[cell]*float64(t-hour*3_600_000)/3_600_000
+		return float64(baselines.FloorDiv(hour+72, baselines.HoursOfWeek))*baselines.HoursOfWeek + h.season.Sum[cell] +
+			h.season.Of[cell]*float64(t-hour*3_600_000)/3_600_000
 	}
 	return at(to) - at(from)
 }
@@ -178,7 +203,7 @@ func (v *volume) rest(a *agentVolume, b *budget, from, to int64) (mean, sd float
 	if c < 0 || v.lens == nil || !v.lens.of[b.feature].on || b.feature == baselines.AmountSum && v.lens.currency != currencyCode(b.limit.Currency) {
 		return 0, 0
 	}
-	k := v.expected(a, baselines.DayWindow, c, v.seasonal(from, to))
+	k := v.expected(a, baselines.DayWindow, c, v.seasonal().between(from, to))
 	unit := v.lens.of[b.feature].unit
 	return k.M * unit, math.Sqrt(k.Variance()) * unit
 }
@@ -201,23 +226,36 @@ func period(unit policy.Calendar, t int64, zone *time.Location) (from, to int64)
 
 var burnRules = [...]string{1: "forecast", 2: "slow", 3: "fast"}
 
-// burnt is the finding that a budget will not last. Each pace is found once in a period: fast is an alert, slow a low one, and that habits alone will use it
+// lastHours names the longer of the two windows.
+func lastHours(n int) string {
+	if n == 1 {
+		return "the last hour"
+	}
+	return "the last six hours"
+}
+
+// found begins the finding that a budget will not last. Each pace is found once in a period: fast is an alert, slow a low one, and that habits alone will use it
 // up only a signal.
-func (v *volume) burnt(k *burning, b *budget, zone *time.Location, burn float64, hours int, rest, sd float64) event.Finding {
-	e, x, l := v.e, v.x, b.limit
-	unit := "USD"
+func (k *burning) found(b *budget, scope, id string, trigger event.Ref) event.Finding {
+	l, unit := b.limit, "USD"
 	if b.feature == baselines.AmountSum {
 		unit = l.Currency
 	}
-	limit := float64(l.Max)
-	f := event.Finding{Activity: event.Create, Analytic: event.StatisticalAnalytic, Detector: "volume", Rule: "burn/" + burnRules[k.Told] + "/" + l.ID, RuleVersion: l.Version,
+	return event.Finding{Activity: event.Create, Analytic: event.StatisticalAnalytic, Detector: "volume", Rule: "burn/" + burnRules[k.Told] + "/" + l.ID, RuleVersion: l.Version,
 		Title: titles[baselines.BurnTest], Severity: [...]event.Severity{1: event.Signal, 2: event.Low, 3: event.Medium}[k.Told], Tags: []string{"ASI08", "AML.T0034"},
-		ScopeType: "agent", ScopeID: e.Agent.ID, Time: x.Time, First: x.Time, Last: x.Time, Count: int64(k.Calls), Refs: []event.Ref{x.Ref(e).Clone()},
+		ScopeType: scope, ScopeID: id, Time: trigger.Time, First: trigger.Time, Last: trigger.Time, Count: int64(k.Calls), Refs: []event.Ref{trigger.Clone()},
 		Measure: l.Measure.String(), Unit: unit, Observed: Quantity(int64(k.Spent), l.Measure), Expected: Quantity(l.Max, l.Measure), WindowMS: l.WindowMS}
+}
+
+// burnt is the finding about an agent's budget.
+func (v *volume) burnt(k *burning, b *budget, zone *time.Location, burn float64, hours int, rest, sd float64) event.Finding {
+	e, x, l := v.e, v.x, b.limit
+	f, limit := k.found(b, "agent", e.Agent.ID, x.Ref(e)), float64(l.Max)
+	unit := f.Unit
 	f.Alert, f.Risk = f.Severity > event.Signal, risk(f.Severity)
 	spent := "agent " + strconv.Quote(short(e.Agent.ID)) + " has used up " + f.Observed + " of " + f.Expected + " " + unit + over(l, x.Time, &clock{zone: zone})
 	if burn > 0 {
-		spent += ": in " + []string{"the last hour", "the last six hours"}[hours/6] + " " + figure(burn) + " times as fast as the budget allows"
+		spent += ": in " + lastHours(hours) + " " + figure(burn) + " times as fast as the budget allows"
 		if pace := k.last(hours*12) / float64(hours); pace > 0 {
 			end := x.Time + int64((limit-k.Spent)/pace*3_600_000)
 			if end < k.To {

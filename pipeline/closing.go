@@ -11,6 +11,7 @@ import (
 
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/policy"
 )
 
 // How a relation shard closes the days of the personas that it owns. Deltas wait in pages of their own, one for each baseline and day, merged in whatever
@@ -173,6 +174,9 @@ func (b *relation) takeDelta(source int32, r *baselines.Reader) {
 func (b *relation) learnedPage(kind byte, k keyDay) *page {
 	key := appendLearnedKey(b.key[:0], kind, k.Key, k.day)
 	b.key = key
+	if kind == modelPage {
+		b.bases = nil
+	}
 	if pg := b.pages[string(key)]; pg != nil {
 		b.touch(pg)
 		return pg
@@ -457,6 +461,42 @@ func modelOf(pg *page) *baselines.Model {
 	return m
 }
 
+// baseOf is what was learned of the persona whose bucket is being closed, as it is in force at a time: the same shard has both. Of forks the one that was
+// active last stands for all, as for an agent of a new one.
+func (b *relation) baseOf(t int64) *baselines.Model {
+	if b.scope != policy.PersonaScope {
+		return nil
+	}
+	k := keyDay{baselines.Key{Tenant: b.closing.Tenant, Persona: b.closing.ID}, judgedBy(t)}
+	if m, known := b.bases[k]; known {
+		return m
+	}
+	var best *page
+	for key, pg := range b.pages {
+		if key[0] != modelPage || pg.learned.key.Tenant != k.Tenant || pg.learned.key.Persona != k.Persona || pg.learned.day > k.day {
+			continue
+		}
+		if best == nil || pg.learned.day > best.learned.day || pg.learned.day == best.learned.day && pg.snapshot().after(best.snapshot()) {
+			best = pg
+		}
+	}
+	var m *baselines.Model
+	if best != nil {
+		m = modelOf(best)
+	}
+	if b.bases == nil || len(b.bases) >= maxModels {
+		b.bases = map[keyDay]*baselines.Model{}
+	}
+	b.bases[k] = m
+	return m
+}
+
+// snapshot is what says which of two forks was more active.
+func (pg *page) snapshot() *Snapshot {
+	l := pg.learned
+	return &Snapshot{Fork: l.key.Fork, Seen: l.seen, AgentDays: l.agentDays}
+}
+
 // admit lets no more forks of a persona have a baseline of their own than maxForks: those that have one, then those that did most on the day. What the others
 // did counts for the fork "other". A fork not seen for a week makes room.
 func (b *relation) admit(day int64, list []*lineage) []*lineage {
@@ -583,6 +623,7 @@ func (b *relation) emitChunks(key, value []byte) {
 // forgetModel drops a snapshot, here and on the topic.
 func (b *relation) forgetModel(pg *page) {
 	b.drop(pg)
+	b.bases = nil
 	if b.replay {
 		return
 	}

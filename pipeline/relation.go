@@ -39,11 +39,12 @@ type relation struct {
 	due     map[int64][]*page // pages with a pending bucket, by its index. Derived: rebuilt from pages
 	key     []byte
 	closing detectors.Closing
-	scope   policy.Scope          // of what is being closed
-	round   []event.Finding       // of the buckets that are being closed
-	read    detectors.Bucket      // scratch: the one that is read from facts
-	shut    detectors.Bucket      // scratch: the one that is being closed
-	spare   [][]detectors.Counted // memory of buckets that are closed, for those to come
+	scope   policy.Scope                // of what is being closed
+	round   []event.Finding             // of the buckets that are being closed
+	bases   map[keyDay]*baselines.Model // of personas, by the day whose snapshot is in force, as last asked for. Derived
+	read    detectors.Bucket            // scratch: the one that is read from facts
+	shut    detectors.Bucket            // scratch: the one that is being closed
+	spare   [][]detectors.Counted       // memory of buckets that are closed, for those to come
 }
 
 // source is one behaviour shard as its facts tell.
@@ -63,6 +64,7 @@ func newRelation(p int32, r *rules, set *policy.Set) *relation {
 	}
 	b.shard.machine = b
 	b.closing.Find = b.relationFinding
+	b.closing.Base = b.baseOf
 	b.closing.Keep = func(t *event.Thing) {
 		b.emit(output{to: toInventory, partition: -1, key: t.AppendKey(nil), value: t.Append(nil)})
 	}
@@ -254,8 +256,8 @@ func (b *relation) advanceTo(t int64) {
 		return
 	}
 	b.mark = t
+	b.closeDays() // first: by what is in force at its time a bucket is judged, however far the watermark moves at once
 	b.closePassed()
-	b.closeDays()
 	if !b.replay && (b.told == noTime || t-b.told >= tellAhead) {
 		b.told = t
 		for p := range b.rules.sources {
@@ -433,6 +435,7 @@ func (b *relation) decodeVars(r *baselines.Reader) {
 		}
 	}
 	b.panel = b.panelOf(r, b.panel)
+	b.bases = nil
 }
 
 // indexed files the pending buckets of a page that came from disk or was put back.
