@@ -276,7 +276,7 @@ func (d *sequence) End(x *Ending) {
 	r.End(m)
 	p, alpha := r.P(m), 0.0
 	fate := baselines.LearnAll
-	if x.Base != nil && x.Base.State != baselines.Learning {
+	if x.Base != nil && x.Base.State != baselines.Learning && !x.Approved {
 		fate = baselines.LearnFrom
 		alpha = x.Alpha(baselines.SequenceTest)
 		switch {

@@ -43,7 +43,7 @@ type behaviour struct {
 	key      []byte       // scratch
 	agent    *page
 	session  *page
-	sessions bool // session was looked for in this event
+	sessions bool  // session was looked for in this event
 	met      *page // the session's page as this event found it; nil: there was none, or nobody has looked
 
 	forks      forks  // of agents seen of late

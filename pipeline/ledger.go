@@ -406,6 +406,7 @@ func (b *behaviour) rest(w *detectors.Who, day int64, known bool) {
 			return
 		}
 	}
+	w.Approved = b.approved
 	w.Rest(base, since, since+baselines.DayMS)
 }
 

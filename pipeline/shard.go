@@ -96,7 +96,7 @@ type shard struct {
 	rules   *rules // of the stage: what all its shards share
 
 	pages   map[string]*page
-	near    []*page // those that were last asked for, by a hash of the key: what is not there is in pages. Derived
+	near    []*page        // those that were last asked for, by a hash of the key: what is not there is in pages. Derived
 	tenants map[string]int // pages by tenant, for the cap
 	dirty   []*page
 	next    [2]int64 // next offset of control and of the main log, as the group commits them; 0: none yet
