@@ -63,6 +63,7 @@ type Model struct {
 	AgentDays, Agents uint64
 	// Baselines is, for the tenant as a whole, how many baselines had events on Seen; else 0.
 	Baselines uint64
+	Met       Met
 
 	Volume   VolumeModel
 	Sequence SequenceModel
@@ -84,13 +85,20 @@ type Delta struct {
 	AgentDays uint64 // agents that acted on the day, each counted once by the shard that has it
 	// Baselines are, for the tenant as a whole, the hashes of the baselines that had events: what its alert budget is shared out over.
 	Baselines HashSet
+	Met       HashSet // agents that acted, of the baseline itself
 	Volume    VolumeDelta
 	Sequence  SequenceDelta
 	Rarity    RarityDelta
 	Audit     AuditDelta
 }
 
-const modelFormat = 1
+// Acts counts an agent, by its hash, on the first event of its day.
+func (d *Delta) Acts(agent uint64) {
+	d.AgentDays++
+	d.Met.Add(agent)
+}
+
+const modelFormat = 2
 
 // Merge adds another delta of the same key. What it is given is not kept.
 func (d *Delta) Merge(o *Delta) {
@@ -99,6 +107,7 @@ func (d *Delta) Merge(o *Delta) {
 	d.Sessions += o.Sessions
 	d.AgentDays += o.AgentDays
 	d.Baselines.Merge(o.Baselines)
+	d.Met.Merge(o.Met)
 	d.Volume.Merge(&o.Volume)
 	d.Sequence.Merge(&o.Sequence)
 	d.Rarity.Merge(&o.Rarity)
@@ -112,7 +121,7 @@ func (d *Delta) Append(b []byte) []byte {
 	b = binary.AppendUvarint(b, d.Learned)
 	b = binary.AppendUvarint(b, d.Sessions)
 	b = binary.AppendUvarint(b, d.AgentDays)
-	b = d.Baselines.Append(b)
+	b = d.Met.Append(d.Baselines.Append(b))
 	b = d.Volume.Append(b)
 	b = d.Sequence.Append(b)
 	b = d.Rarity.Append(b)
@@ -126,6 +135,7 @@ func (d *Delta) Decode(r *Reader) {
 	}
 	d.Events, d.Learned, d.Sessions, d.AgentDays = r.Uvarint(), r.Uvarint(), r.Uvarint(), r.Uvarint()
 	d.Baselines.Decode(r)
+	d.Met.Decode(r)
 	d.Volume.Decode(r)
 	d.Sequence.Decode(r)
 	d.Rarity.Decode(r)
@@ -174,6 +184,7 @@ func Learn(before *Model, key Key, day int64, d *Delta, terms Terms) *Model {
 	if !m.Frozen && m.State != Suspect {
 		m.Sessions += d.Sessions
 		m.AgentDays = Decayed(m.AgentDays, HalfLife14) + d.AgentDays*Unit
+		m.Met.Learn(day, d.Met)
 		m.Volume.Learn(m, &d.Volume)
 		m.Sequence.Learn(m, &d.Sequence, terms)
 		m.Rarity.Learn(m, &d.Rarity, terms)
@@ -226,6 +237,9 @@ func Rebase(m *Model, day int64) *Model {
 	n.Day, n.First, n.Seen = m.Day+by, m.First+by, m.Seen+by
 	if n.Forked != 0 {
 		n.Forked += by
+	}
+	for i := range n.Met {
+		n.Met[i].day += by
 	}
 	n.sign()
 	return n
@@ -286,6 +300,7 @@ func (m *Model) Append(b []byte) []byte {
 	b = binary.AppendUvarint(b, m.AgentDays)
 	b = binary.AppendUvarint(b, m.Agents)
 	b = binary.AppendUvarint(b, m.Baselines)
+	b = m.Met.Append(b)
 	b = m.Volume.Append(b)
 	b = m.Sequence.Append(b)
 	b = m.Rarity.Append(b)
@@ -307,6 +322,7 @@ func (m *Model) Decode(r *Reader) {
 	m.Sessions = r.Uvarint()
 	m.Parent, m.Forked, m.Inherited = r.String(), r.Varint(), r.Uvarint()
 	m.AgentDays, m.Agents, m.Baselines = r.Uvarint(), r.Uvarint(), r.Uvarint()
+	m.Met.Decode(r)
 	m.Volume.Decode(r)
 	m.Sequence.Decode(r)
 	m.Rarity.Decode(r)

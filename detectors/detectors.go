@@ -161,14 +161,14 @@ func (w *Who) Alpha(t baselines.Test) float64 { return w.alpha[t] }
 // signalFactor says how much more often a signal may be false than an alert.
 const signalFactor = 10
 
-// Weigh tells what a p-value is worth: an alert if it is within the test's share of the budget and the baseline is of age, else perhaps a signal, which is recorded and
-// calls nobody.
-func (w *Who) Weigh(t baselines.Test, p float64) (tell, alert bool) {
-	a := w.alpha[t]
+// Weigh tells what a p-value is worth: an alert if it is within the test's share of the budget and the baseline is of age and can speak of the agent, else
+// perhaps a signal, which is recorded and calls nobody.
+func (x *Scene) Weigh(t baselines.Test, p float64) (tell, alert bool) {
+	a := x.alpha[t]
 	switch {
 	case p >= min(signalFactor*a, 0.01):
 		return false, false
-	case w.Base.State != baselines.Active && w.Base.State != baselines.Stale:
+	case x.Base.State != baselines.Active && x.Base.State != baselines.Stale, !x.Base.Met.Knows(x.AgentID):
 		return true, false
 	}
 	return true, p < a

@@ -85,7 +85,7 @@ func (s *school) observe(e event.Event) {
 	d.Learned++
 	fresh := !s.acted[e.Persona+e.Agent.ID]
 	if s.acted[e.Persona+e.Agent.ID] = true; fresh {
-		d.AgentDays++
+		d.Acts(xxhash.Sum64String(e.Agent.ID))
 	}
 	x := Scene{Host: s.host, Time: e.Time, Agent: s.memory(s.agents, e.Tenant+"|"+e.Agent.ID), Who: w, AgentID: xxhash.Sum64String(e.Agent.ID), Delta: d, Eligible: !s.barred[e.Agent.ID], NewDay: fresh}
 	s.panel.Observe(&x, &e)

@@ -75,7 +75,7 @@ func (w *ward) observe(e *event.Event) {
 	w.delta.Events++
 	if !w.acted[e.Agent.ID] {
 		w.acted[e.Agent.ID] = true
-		w.delta.AgentDays++
+		w.delta.Acts(w.scene.AgentID)
 	}
 }
 

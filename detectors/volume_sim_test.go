@@ -290,7 +290,7 @@ func (l *lab) observe(e *event.Event) {
 	newDay := l.days[e.Agent.ID] != l.day
 	if newDay {
 		l.days[e.Agent.ID] = l.day
-		d.AgentDays++
+		d.Acts(xxhash.Sum64String(e.Agent.ID))
 	}
 	l.x = Scene{Host: l, Who: who, Time: e.Time, Agent: m, AgentID: xxhash.Sum64String(e.Agent.ID), Delta: d, Eligible: l.eligible, NewDay: newDay}
 	l.volume.Observe(&l.x, e)
@@ -354,7 +354,7 @@ func (m *month) attack(e *event.Event, acts []event.Event) {
 		a := &acts[i]
 		a.Agent.ID, a.Session, a.ID = e.Agent.ID, "attack", "attack-"+strconv.Itoa(m.attacks)+"-"+strconv.Itoa(i)
 		l.e = a
-		l.x = Scene{Host: l, Who: x.Who, Time: a.Time, Agent: &agent, AgentID: 1, Delta: &baselines.Delta{}, Eligible: true}
+		l.x = Scene{Host: l, Who: x.Who, Time: a.Time, Agent: &agent, AgentID: xxhash.Sum64String(e.Agent.ID), Delta: &baselines.Delta{}, Eligible: true}
 		l.volume.Observe(&l.x, a)
 		if n := len(l.found); n > 0 && l.found[n-1].Alert {
 			m.found++

@@ -26,6 +26,9 @@ type RecordedSession struct {
 	events  []recordedEvent
 }
 
+// FirstHalf puts half of all sessions into one part, by their names.
+func (s *RecordedSession) FirstHalf() bool { return word(s.Session)>>32&1 == 0 }
+
 type recordedEvent struct {
 	after int64 // ms since the session's beginning
 	line  []byte

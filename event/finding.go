@@ -163,6 +163,7 @@ type Anomaly struct {
 	AgentDays, Agents             int64  // support: agents that acted, summed over days (decayed), and on the last one
 	Snapshot                      string // day and hash of the baseline: "2026-11-20/3fa9c1d20b7e4a55"
 	State                         string // of the baseline: learning, active, stale, suspect
+	Stranger                      bool   // the baseline has never met the agent, and rests on too few others to say how agents differ
 	Scores                        []Score
 	Steps                         []Step // of a sequence, oldest first, the trigger last
 }

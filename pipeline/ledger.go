@@ -484,7 +484,7 @@ func (b *behaviour) learn(pg *page, e *event.Event, t int64) {
 	if x.Eligible {
 		x.Delta.Learned++
 		if x.NewDay {
-			x.Delta.AgentDays++
+			x.Delta.Acts(pg.hash)
 		}
 	}
 }

@@ -21,7 +21,7 @@ const supported = 30
 func (w *object) confidence(f *event.Finding) {
 	a := f.Anomaly
 	switch {
-	case a.State != "active" || a.AgentDays < supported || f.Incomplete:
+	case a.State != "active" || a.Stranger || a.AgentDays < supported || f.Incomplete:
 		w.fixed(`"confidence_id":1,"confidence":"Low"`)
 	case a.P <= a.Alpha/100:
 		w.fixed(`"confidence_id":3,"confidence":"High"`)
@@ -198,6 +198,9 @@ func (w *object) unmappedAnomaly(a *event.Anomaly) {
 	w.close("}")
 	w.short("snapshot", a.Snapshot)
 	w.short("state", a.State)
+	if a.Stranger {
+		w.fixed(`"stranger":true`)
+	}
 	if len(a.Scores) > 0 {
 		w.open("scores", '[')
 		for _, s := range a.Scores[:min(len(a.Scores), maxScores)] {

@@ -60,6 +60,7 @@ func Read(record []byte) (f event.Finding, truncated bool, err error) {
 						Agents    int64
 					}
 					Snapshot, State string
+					Stranger        bool
 					Scores          []event.Score
 					Steps           []event.Step
 				}
@@ -94,7 +95,7 @@ func Read(record []byte) (f event.Finding, truncated bool, err error) {
 	if a := w.Anomaly; a != nil {
 		f.Anomaly = &event.Anomaly{P: a.P, Alpha: a.Alpha, Family: a.Family, Test: a.Test, Feature: a.Feature, Unit: a.Unit, Observed: a.Observed, Expected: a.Expected, Low: a.Low,
 			High: a.High, WindowMS: a.WindowMS, Season: a.Season, Persona: a.Persona, Fork: a.Fork, AgentDays: a.Support.AgentDays, Agents: a.Support.Agents, Snapshot: a.Snapshot,
-			State: a.State, Scores: a.Scores, Steps: a.Steps}
+			State: a.State, Stranger: a.Stranger, Scores: a.Scores, Steps: a.Steps}
 	}
 	return f, r.Metadata.Truncated, nil
 }

@@ -56,7 +56,7 @@ func (o *office) work(day int64, busy float64) {
 		}
 	}
 	for agent := range o.agents {
-		d.AgentDays++
+		d.Acts(uint64(agent) + 1)
 		seen := map[string]bool{}
 		for range max(1, int(4*busy)) {
 			d.Sessions++

@@ -67,11 +67,13 @@ func (x *evaluation) recorded(r *evalReport) error {
 			return err
 		}
 		some = true
-		row, err := x.sessions(r, strings.TrimSuffix(name, ".dev"), list, set)
-		if err != nil {
-			return err
+		for _, met := range []bool{false, true} {
+			row, err := x.sessions(r, strings.TrimSuffix(name, ".dev"), list, set, met)
+			if err != nil {
+				return err
+			}
+			r.Recorded = append(r.Recorded, *row)
 		}
-		r.Recorded = append(r.Recorded, *row)
 	}
 	if x.counts(baselines.SequenceFamily.String()) {
 		logs, err := x.logs()
@@ -86,16 +88,22 @@ func (x *evaluation) recorded(r *evalReport) error {
 	return nil
 }
 
-// sessions learns from the training sessions of protocol p2, freezes what was learned and replays the others.
-func (x *evaluation) sessions(r *evalReport, name string, list eval.Recorded, set *policy.Set) (*evalSession, error) {
+// sessions learns from the training sessions of protocol p2, freezes what was learned and replays the others. In that protocol other agents than those that were
+// learned run the tasks. If met, half of their benign sessions are learned, too, and the other half is judged: what a persona's own agents would see.
+func (x *evaluation) sessions(r *evalReport, name string, list eval.Recorded, set *policy.Set, met bool) (*evalSession, error) {
 	const seed = 1
-	train, _ := list.Lines(0, seed, func(s *eval.RecordedSession) bool { return s.Part == "train" && s.Label == "benign" })
+	learns := func(s *eval.RecordedSession) bool { return s.Part == "train" || met && s.FirstHalf() }
+	judges := func(s *eval.RecordedSession) bool { return s.Part == "test" && !learns(s) }
+	if met {
+		name += ", agents met"
+	}
+	train, _ := list.Lines(0, seed, func(s *eval.RecordedSession) bool { return learns(s) && s.Label == "benign" })
 	learn := pipeline.Replay{Policy: set, Workers: x.shards, Flush: true, Approved: true, Deliver: func(*event.Finding) error { return nil }}
 	if _, err := learn.Run(x.ctx, &inMemory{rest: train}); err != nil {
 		return nil, err
 	}
 	// The benign alone: what is nominal is counted where nothing else is.
-	benign, n := list.Lines(eval.RecordedDays, seed, func(s *eval.RecordedSession) bool { return s.Part == "test" && s.Label == "benign" })
+	benign, n := list.Lines(eval.RecordedDays, seed, func(s *eval.RecordedSession) bool { return judges(s) && s.Label == "benign" })
 	frozen := pipeline.Replay{Policy: set, Workers: x.shards, Flush: true, Learn: learn.Snapshots, Freeze: true}
 	m, err := x.replay(&inMemory{rest: benign}, frozen, 0)
 	if err != nil {
@@ -125,7 +133,7 @@ func (x *evaluation) sessions(r *evalReport, name string, list eval.Recorded, se
 	row.Nominal, row.Ratio = number(nominal), rate(row.Alerts, nominal)
 	row.Alarmed = share(len(alarmed), n)
 
-	all, _ := list.Lines(eval.RecordedDays, seed, func(s *eval.RecordedSession) bool { return s.Part == "test" })
+	all, _ := list.Lines(eval.RecordedDays, seed, judges)
 	frozen = pipeline.Replay{Policy: set, Workers: x.shards, Flush: true, Learn: learn.Snapshots, Freeze: true}
 	if m, err = x.replay(&inMemory{rest: all}, frozen, 0); err != nil {
 		return nil, err
@@ -139,7 +147,7 @@ func (x *evaluation) sessions(r *evalReport, name string, list eval.Recorded, se
 	}
 	found, made := map[string]int{}, map[string]int{}
 	for _, s := range list {
-		if s.Part == "test" {
+		if judges(s) {
 			made[s.Label]++
 			if alarmed[s.Session] {
 				found[s.Label]++

@@ -9,6 +9,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/sinks"
 )
@@ -29,6 +30,8 @@ func outcomeText(f *event.Finding) string {
 		return "a signal: the baseline is still learning and calls nobody"
 	case a.State == "suspect":
 		return "a signal: the baseline is suspect (it may be poisoned) and calls nobody until somebody approves it or rolls it back"
+	case a.Stranger:
+		return fmt.Sprintf("a signal: the baseline has not met this agent before, and rests on fewer than %d others, too few to say how agents differ", baselines.MetEnough)
 	case a.Alpha <= 0:
 		return fmt.Sprintf("a signal: the alert budget has nothing for %s tests, or none were made yet", visible(a.Family, 40))
 	case a.P >= a.Alpha:
