@@ -307,6 +307,9 @@ func (m *SequenceModel) find(key uint64) (float64, bool) {
 // ready tells whether chains can be scored.
 func (m *SequenceModel) ready() bool { return m != nil && m.steps > 0 && len(m.index) > 0 }
 
+// judges tells whether there are references for steps: at least those of short sessions, by which longer ones are judged, too.
+func (m *SequenceModel) judges() bool { return m.ready() && m.terms[0][peakStat] != nil }
+
 // knows tells whether the symbol was ever learned.
 func (m *SequenceModel) knows(symbol uint32) bool {
 	if m == nil || len(m.index) == 0 {

@@ -123,7 +123,7 @@ func (d *SequenceDelta) Take(m *SequenceModel, c *Chain, agent uint64, day int64
 		if fate == Alerted {
 			d.called.Add(combined(c.top), 1)
 		} else {
-			d.refer(c)
+			d.refer(m, c)
 		}
 	}
 	if !m.ready() && fate <= LearnFrom {
@@ -283,7 +283,8 @@ func (d *SequenceDelta) thinHeld() {
 }
 
 // refer counts what the chain came to.
-func (d *SequenceDelta) refer(c *Chain) {
+// refer makes the session a reference: of its steps, and if these had references themselves also of sessions.
+func (d *SequenceDelta) refer(m *SequenceModel, c *Chain) {
 	for s := range strata {
 		bins := c.bins()
 		if s < passed(c.n) {
@@ -296,7 +297,9 @@ func (d *SequenceDelta) refer(c *Chain) {
 			break
 		}
 	}
-	d.session.Add(combined(c.top), 1)
+	if m.judges() {
+		d.session.Add(combined(c.top), 1)
+	}
 	d.bits += uint64(c.sum)
 	d.steps += uint64(c.scored)
 }

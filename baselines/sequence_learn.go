@@ -470,17 +470,17 @@ func (m *SequenceModel) begin(samples []sample) {
 		without[f] = &SequenceModel{grams: lessGrams(m.grams, d.grams()), symbols: m.symbols, steps: 1}
 		without[f].derive()
 	}
-	run := func(each func(c *Chain)) {
+	run := func(each func(m *SequenceModel, c *Chain)) {
 		for i := range chains {
 			var c Chain
 			for _, k := range chains[i].steps {
 				c.Push(without[i%folds], chains[i].kinds[k])
 			}
-			each(&c)
+			each(without[i%folds], &c)
 		}
 	}
 	var d SequenceDelta
-	run(func(c *Chain) {
+	run(func(_ *SequenceModel, c *Chain) {
 		d.bits += uint64(c.sum)
 		d.steps += uint64(c.scored)
 	})

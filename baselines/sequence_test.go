@@ -606,3 +606,30 @@ func TestStatisticsAreJudgedTogetherOrNotAtAll(t *testing.T) {
 		}
 	}
 }
+
+// Where days are small the first sessions are scored before there is a reference for their steps. They say nothing of how odd a session can be: taken for the
+// least odd ones, they would make all others look rare.
+func TestFewSessionsADayAreNotCalledForIt(t *testing.T) {
+	made, below := 0, 0
+	for seed := range uint64(12) {
+		rng := rand.New(rand.NewPCG(seed, 5))
+		w := newWorkload(rng, 14, 8, .02, .04)
+		l := newLab()
+		l.terms.Approved = true
+		for range 28 {
+			l.work(rng, w, 30, 8, func(p float64, c *Chain) {
+				if c.Tested(l.model()) {
+					made++
+					if p < 1e-2 {
+						below++
+					}
+				}
+			})
+			l.close()
+		}
+	}
+	t.Logf("%d of %d sessions below 0.01", below, made)
+	if made < 3000 || float64(below) > 2*float64(made)*1e-2 {
+		t.Errorf("%d of %d ordinary sessions came out below 0.01", below, made)
+	}
+}
