@@ -8,8 +8,8 @@ import (
 
 // Met are the agents that a baseline has met: they acted on a day that it has learned. Ascending by hash.
 //
-// Sessions of one agent resemble each other more than they resemble those of another, so what was learned of four agents says little of what a fifth will do:
-// in a reference of n agents the p-value of a stranger, by the rank of an agent among agents, is 1/(n+1) at best. Nobody is called above 0.01.
+// How often a day brings something new was counted on days of agents that are known by now, and an agent's days resemble each other: it says little of what a
+// stranger brings on its first. By the rank of an agent among n agents its p-value is 1/(n+1) at best, and nobody is called above 0.01.
 type Met []metAgent
 
 type metAgent struct {

@@ -26,7 +26,7 @@ func (x *Scene) stray(detector string, test baselines.Test, feature string, p fl
 	f.RuleVersion = m.Hash()[:12]
 	f.Anomaly = &event.Anomaly{P: p, Alpha: alpha, Family: test.Family().String(), Test: test.String(), Feature: feature, Persona: m.Persona, Fork: m.Fork,
 		AgentDays: int64(m.AgentDays / baselines.Unit), Agents: int64(m.Agents), Snapshot: m.Snapshot(), State: m.State.String(),
-		Stranger: !m.Met.Knows(x.AgentID)}
+		Stranger: x.stranger(test)}
 	return f
 }
 

@@ -168,10 +168,15 @@ func (x *Scene) Weigh(t baselines.Test, p float64) (tell, alert bool) {
 	switch {
 	case p >= min(signalFactor*a, 0.01):
 		return false, false
-	case x.Base.State != baselines.Active && x.Base.State != baselines.Stale, !x.Base.Met.Knows(x.AgentID):
+	case x.Base.State != baselines.Active && x.Base.State != baselines.Stale, x.stranger(t):
 		return true, false
 	}
 	return true, p < a
+}
+
+// stranger tells whether the agent may bring things anew because it is new itself.
+func (x *Scene) stranger(t baselines.Test) bool {
+	return t.Family() == baselines.RarityFamily && !x.Base.Met.Knows(x.AgentID)
 }
 
 // Local is a time on the persona's own clock: Unix milliseconds plus the offset of its zone then.

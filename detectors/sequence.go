@@ -280,7 +280,7 @@ func (d *sequence) End(x *Ending) {
 		fate = baselines.LearnFrom
 		alpha = x.Alpha(baselines.SequenceTest)
 		switch {
-		case r.told != nil && r.told.alert || p < alpha && x.Base.Met.Knows(x.AgentID):
+		case r.told != nil && r.told.alert || p < alpha:
 			fate = baselines.Alerted
 		case p < quarantineP:
 			fate = baselines.Quarantine

@@ -163,7 +163,7 @@ type Anomaly struct {
 	AgentDays, Agents             int64  // support: agents that acted, summed over days (decayed), and on the last one
 	Snapshot                      string // day and hash of the baseline: "2026-11-20/3fa9c1d20b7e4a55"
 	State                         string // of the baseline: learning, active, stale, suspect
-	Stranger                      bool   // the baseline has never met the agent, and rests on too few others to say how agents differ
+	Stranger                      bool   // what is new came with an agent that is new itself: the baseline has never met it, and rests on too few others to say what newcomers bring
 	Scores                        []Score
 	Steps                         []Step // of a sequence, oldest first, the trigger last
 }

@@ -31,7 +31,7 @@ func outcomeText(f *event.Finding) string {
 	case a.State == "suspect":
 		return "a signal: the baseline is suspect (it may be poisoned) and calls nobody until somebody approves it or rolls it back"
 	case a.Stranger:
-		return fmt.Sprintf("a signal: the baseline has not met this agent before, and rests on fewer than %d others, too few to say how agents differ", baselines.MetEnough)
+		return fmt.Sprintf("a signal: the agent is as new as what it brings, and the baseline rests on fewer than %d others, too few to say what newcomers bring", baselines.MetEnough)
 	case a.Alpha <= 0:
 		return fmt.Sprintf("a signal: the alert budget has nothing for %s tests, or none were made yet", visible(a.Family, 40))
 	case a.P >= a.Alpha:
