@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"math"
 	"slices"
+
+	"gonum.org/v1/gonum/stat/distuv"
 )
 
 // Feature is something of which an agent does more or less.
@@ -120,6 +122,60 @@ func (s *RateSums) Add(ratio, noise float64) {
 
 func (s *RateSums) list() []*int64 { return []*int64{&s.N, &s.R, &s.R2, &s.Noise, &s.Ln, &s.Ln2} }
 
+// GrowthSums are what one day says of how agents grow: of each agent that acted how its last seven days compare with those before, once a day.
+type GrowthSums struct {
+	N     int64 // agents
+	Z, Z2 int64 // deviations, moved up by GrowthOffset so that they are never negative, and their squares: in 65,536ths
+}
+
+// GrowthOffset is added to a deviation, which is kept within ±GrowthOffset.
+const GrowthOffset = 8
+
+// Add adds one agent's deviation. What lies further out than three times what is usual is moved in, so that who grows does not make growth usual (science §2.8).
+func (s *GrowthSums) Add(z float64, usual Growth) {
+	if usual.SD > 0 {
+		z = min(max(z, usual.Mean-3*usual.SD), usual.Mean+3*usual.SD)
+	}
+	z = min(max(z, -GrowthOffset), GrowthOffset) + GrowthOffset
+	s.N++
+	s.Z = plus(s.Z, Fixed(z))
+	s.Z2 = plus(s.Z2, Fixed(z*z))
+}
+
+func (s *GrowthSums) list() []*int64 { return []*int64{&s.N, &s.Z, &s.Z2} }
+
+func (s GrowthSums) scaled(into []*int64) { addDay(into, s.list()) }
+
+// Growth is how the deviations of ordinary agents lie; SD is 0 if too few were seen.
+type Growth struct{ Mean, SD float64 }
+
+// leastGrowth is from how many agent-days on it is known.
+const leastGrowth = 100
+
+func (s GrowthSums) fit() (g Growth) {
+	if s.N < leastGrowth*fixed {
+		return g
+	}
+	mean := float64(s.Z) / float64(s.N)
+	return Growth{mean - GrowthOffset, math.Sqrt(max(float64(s.Z2)/float64(s.N)-mean*mean, 0.05))}
+}
+
+// growthTail is how heavy the tail of deviations is: the degrees of freedom of Student's t distribution, as of sums of a week.
+const growthTail = 10
+
+// P is the probability that an ordinary agent's deviation reaches z; 1 if that is not known.
+func (g Growth) P(z float64) float64 {
+	if !(g.SD > 0) {
+		return 1
+	}
+	return quantised(distuv.StudentsT{Sigma: 1, Nu: growthTail}.Survival((z - g.Mean) / g.SD))
+}
+
+// Reach is the deviation that is reached with probability p.
+func (g Growth) Reach(p float64) float64 {
+	return g.Mean + g.SD*distuv.StudentsT{Sigma: 1, Nu: growthTail}.Quantile(1-p)
+}
+
 // SpreadSums are the sums of the weighted least squares of (x−μ)² on φμ + κμ², over blocks of one window, and of x and μ. All are in 65,536ths but N.
 type SpreadSums struct{ N, X, E, S11, S12, S22, T1, T2 int64 }
 
@@ -161,6 +217,7 @@ func (s *SpreadSums) AddNone(n, mu, raw float64) {
 type FeatureDelta struct {
 	X       int64 // what agents did in hours that are over, in Units; winsorised
 	Rates   RateSums
+	Growth  GrowthSums
 	Spread  [Windows]SpreadSums
 	Block   [Windows]Histogram // largest score of each block
 	Session Histogram          // logarithms of final totals
@@ -308,6 +365,7 @@ func (d *VolumeDelta) Merge(o *VolumeDelta) {
 		a, b := &d.Of[f], &o.Of[f]
 		a.X = plus(a.X, b.X)
 		add(a.Rates.list(), b.Rates.list())
+		add(a.Growth.list(), b.Growth.list())
 		for w := range a.Spread {
 			add(a.Spread[w].list(), b.Spread[w].list())
 			a.Block[w].Merge(b.Block[w])
@@ -357,6 +415,7 @@ func add(into, from []*int64) {
 type FeatureModel struct {
 	X       int64
 	Rates   RateSums
+	Growth  GrowthSums
 	Spread  [Windows]SpreadSums
 	Block   [Windows]Calibrator
 	Session Calibrator
@@ -368,6 +427,7 @@ type FeatureModel struct {
 	A0     float64 // how alike the agents are: the shape of their rates' gamma distribution
 	Peer   float64 // mean and standard deviation of the logarithm of the agents' relative rates; 0 if unknown
 	PeerSD float64
+	Grows  Growth
 	Hyper  [Windows]Hyper
 }
 
@@ -454,6 +514,8 @@ func (v *VolumeModel) Learn(m *Model, d *VolumeDelta) {
 		a.X = plus(a.X, b.X)
 		decay(a.Rates.list()...)
 		b.Rates.scaled(a.Rates.list())
+		decay(a.Growth.list()...)
+		b.Growth.scaled(a.Growth.list())
 		for w := range a.Spread {
 			decay(a.Spread[w].list()...)
 			b.Spread[w].scaled(a.Spread[w].list())
@@ -612,6 +674,7 @@ func (v *VolumeModel) fit() {
 			m.Rate = float64(m.X) / Unit / exposure
 		}
 		m.A0, m.Peer, m.PeerSD = m.Rates.fit()
+		m.Grows = m.Growth.fit()
 		for w := range m.Hyper {
 			m.Hyper[w] = m.Spread[w].fit()
 			m.Hyper[w].Fitted = m.Hyper[w].Fitted && v.Learned >= leastLearned

@@ -70,7 +70,7 @@ func (d *VolumeDelta) Append(b []byte) []byte {
 	for f := range d.Of {
 		o := &d.Of[f]
 		b = appendInts(b, &o.X)
-		b = appendSome(b, o.Rates.list()...)
+		b = appendSome(appendSome(b, o.Rates.list()...), o.Growth.list()...)
 		for w := range o.Spread {
 			b = appendSome(b, o.Spread[w].list()...)
 			b = o.Block[w].Append(b)
@@ -139,6 +139,7 @@ func (d *VolumeDelta) Decode(r *Reader) {
 		o := &d.Of[f]
 		readInts(r, &o.X)
 		readSome(r, o.Rates.list()...)
+		readSome(r, o.Growth.list()...)
 		for w := range o.Spread {
 			readSome(r, o.Spread[w].list()...)
 			o.Block[w].Decode(r)
@@ -191,7 +192,7 @@ func (v *VolumeModel) Append(b []byte) []byte {
 	for f := range v.Of {
 		o := &v.Of[f]
 		b = appendInts(b, &o.X)
-		b = appendSome(b, o.Rates.list()...)
+		b = appendSome(appendSome(b, o.Rates.list()...), o.Growth.list()...)
 		for w := range o.Spread {
 			b = appendSome(b, o.Spread[w].list()...)
 			b = o.Block[w].Append(b)
@@ -237,6 +238,7 @@ func (v *VolumeModel) Decode(r *Reader) {
 		o := &v.Of[f]
 		readInts(r, &o.X)
 		readSome(r, o.Rates.list()...)
+		readSome(r, o.Growth.list()...)
 		for w := range o.Spread {
 			readSome(r, o.Spread[w].list()...)
 			o.Block[w].Decode(r)

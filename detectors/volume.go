@@ -66,20 +66,19 @@ type crossed struct {
 
 // Of what the detector allows for.
 const (
-	leastEvents  = 3         // before anything is said of a window or a session
-	calmMS       = 3_600_000 // after which an episode is over
-	absentHours  = 72        // of silence, beyond which an agent was away
-	lostEvents   = 32        // in a row, too late for the hour: the clock was wrong before
-	fresh        = 12        // hours of exposure from which an agent's own rate says something of how agents differ
-	maxValue     = 1e15
-	lookP        = 0.02 // nothing is looked at closely that is more usual than this
-	growth       = 1.1  // by how much a sum must have grown to be looked at again
-	rampFactor   = 1.10
-	rampP        = 1e-5
-	peerZ        = 3.5
-	anchorHours  = 14 * 24
-	leastRunOf31 = 25 // 0.8 of the last 32 ids
-	evenGaps     = 32
+	leastEvents   = 3         // before anything is said of a window or a session
+	calmMS        = 3_600_000 // after which an episode is over
+	absentHours   = 72        // of silence, beyond which an agent was away
+	lostEvents    = 32        // in a row, too late for the hour: the clock was wrong before
+	fresh         = 12        // hours of exposure from which an agent's own rate says something of how agents differ
+	maxValue      = 1e15
+	lookP         = 0.02 // nothing is looked at closely that is more usual than this
+	growth        = 1.1  // by how much a sum must have grown to be looked at again
+	peerZ         = 3.5
+	anchorHours   = 10 * 24 // that the anchor must hold …
+	leastRampDays = 5       // … and days that the last week must, before they are compared
+	leastRunOf31  = 25      // 0.8 of the last 32 ids
+	evenGaps      = 32
 )
 
 func newVolume(slot byte, set *policy.Set) Detector {

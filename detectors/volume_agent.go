@@ -105,7 +105,6 @@ func (v *volume) column(a *agentVolume, first *firsts, f baselines.Feature) {
 	}
 	if baselines.FloorDiv(index[baselines.HourWindow], baselines.RingSteps) < baselines.FloorDiv(a.Head[baselines.HourWindow], baselines.RingSteps) {
 		a.rings.Row(baselines.CountRow)[c] += value
-		a.rings.Row(baselines.AnchorRow)[c] += value
 	}
 }
 

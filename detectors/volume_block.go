@@ -2,6 +2,7 @@ package detectors
 
 import (
 	"math"
+	"math/bits"
 
 	"github.com/wayward-sec/wayward/baselines"
 )
@@ -86,16 +87,13 @@ func (v *volume) hour(a *agentVolume, first *firsts, block, next int64, sums []f
 		}
 		d.Exposure += baselines.Fixed(active + quiet)
 	}
-	forget, anchor := decayOf(next - block)
-	a.Exposure = (a.Exposure + active) * forget
-	a.Anchored = (a.Anchored + active) * anchor
-	a.Exposure += quiet
-	a.Anchored += quiet
+	forget := decayOf(next - block)
+	a.Exposure = (a.Exposure+active)*forget + quiet
 	var gaps [3]gap
 	if learn && v.lens != nil {
 		gaps = v.gaps(cell, int(silent))
 	}
-	counted, anchored := a.rings.Row(baselines.CountRow), a.rings.Row(baselines.AnchorRow)
+	counted := a.rings.Row(baselines.CountRow)
 	for c := range sums {
 		f := baselines.Feature(a.Features[c])
 		x := a.size(c, sums[c])
@@ -122,25 +120,24 @@ func (v *volume) hour(a *agentVolume, first *firsts, block, next int64, sums []f
 			}
 		}
 		counted[c] = float32((float64(counted[c]) + x) * forget)
-		anchored[c] = float32((float64(anchored[c]) + x) * anchor)
 		v.rate(a, first, c)
 	}
 	a.Active = [2]uint8{}
 }
 
-// decays are what is left after so many hours with half-lives of 14 and 60 days.
-var decays = func() (t [absentHours + 2][2]float64) {
+// decays are what is left after so many hours with a half-life of 14 days.
+var decays = func() (t [absentHours + 2]float64) {
 	for h := range t {
-		t[h] = [2]float64{math.Exp2(-float64(h) / (14 * 24)), math.Exp2(-float64(h) / (60 * 24))}
+		t[h] = math.Exp2(-float64(h) / (14 * 24))
 	}
 	return t
 }()
 
-func decayOf(hours int64) (float64, float64) {
+func decayOf(hours int64) float64 {
 	if hours < int64(len(decays)) {
-		return decays[hours][0], decays[hours][1]
+		return decays[hours]
 	}
-	return math.Exp2(-float64(hours) / (14 * 24)), math.Exp2(-float64(hours) / (60 * 24))
+	return math.Exp2(-float64(hours) / (14 * 24))
 }
 
 // gap are silent hours that are about as busy for the persona.
@@ -205,10 +202,35 @@ func (v *volume) rate(a *agentVolume, first *firsts, c int) {
 
 // day ends a day in which the agent acted.
 func (v *volume) day(a *agentVolume, first *firsts, block, next int64, sums []float32) {
+	// Days that are more than a week ago become part of the anchor: what grows must not lift what it is held against.
+	passed := min(next-block, baselines.WeekDays)
+	forget := math.Exp2(-float64(next-block) / 60)
+	a.Anchored *= forget
+	leaving := [baselines.WeekDays]bool{}
+	for i := baselines.WeekDays - passed; i < baselines.WeekDays; i++ {
+		if a.Week&(1<<i) != 0 {
+			leaving[i] = true
+			a.Anchored += v.dayHours(block - 1 - i)
+		}
+	}
+	a.Week = a.Week << passed & (1<<baselines.WeekDays - 1)
+	for i := next - block - 1; i >= 0; i-- {
+		// A silent day is one on which nothing was done; after three the agent was away.
+		if i < baselines.WeekDays && next-1-i-block <= absentHours/24 {
+			a.Week |= 1 << i
+		}
+	}
 	for c := range sums {
 		f := baselines.Feature(a.Features[c])
-		week := baselines.WeekRow
-		for range min(next-block, baselines.WeekDays) {
+		week, anchor := baselines.WeekRow, a.rings.Row(baselines.AnchorRow)
+		sum := float64(anchor[c]) * forget
+		for i, leaves := range leaving {
+			if leaves {
+				sum += float64(a.rings.Row(week + i)[c])
+			}
+		}
+		anchor[c] = float32(sum)
+		for range passed {
 			for i := baselines.WeekDays - 1; i > 0; i-- {
 				a.rings.Row(week + i)[c] = a.rings.Row(week + i - 1)[c]
 			}
@@ -240,55 +262,68 @@ func (v *volume) day(a *agentVolume, first *firsts, block, next int64, sums []fl
 		}
 	}
 	a.Days = uint8(min(int64(a.Days)+next-block, 255))
-	v.ramp(a, first)
+	v.ramp(a, first, next)
 	v.outcomesOver(a)
 }
 
-// ramp compares the last seven days with the anchor of sixty, and the agent with its peers (science §2.8).
-func (v *volume) ramp(a *agentVolume, first *firsts) {
+// dayHours is how much of a mean season lies in a day.
+func (v *volume) dayHours(day int64) float64 {
+	if v.lens == nil {
+		return 24
+	}
+	return v.hours(baselines.DayWindow, day)
+}
+
+// ramp compares the last seven days with the sixty before them, and the agent with its peers (science §2.8). By how much ordinary agents deviate from what they
+// did before is learned of the persona, since nobody works alike all the time.
+func (v *volume) ramp(a *agentVolume, first *firsts, next int64) {
 	if v.lens == nil {
 		return
 	}
 	a.Hot &^= hotRamp
 	v.ps = v.ps[:0]
 	best := crossed{p: 2, test: baselines.RampTest, window: baselines.DayWindow}
+	hours := 0.0
+	for i := range int64(baselines.WeekDays) {
+		if a.Week&(1<<i) != 0 {
+			hours += v.dayHours(next - 1 - i)
+		}
+	}
+	days := float64(bits.OnesCount8(a.Week))
 	for c := range a.rings.Columns() {
 		f := baselines.Feature(a.Features[c])
 		if !v.knows(f, first.Currency) {
 			continue
 		}
 		l := &v.lens.of[f]
-		own := float64(a.rings.Row(baselines.CountRow)[c]) / l.unit
-		mean := l.rate / l.unit
-		if l.peerSD > 0 && own > 0 && a.Exposure >= 3*24 {
-			z := (math.Log(own/a.Exposure/mean) - l.peer) / l.peerSD
-			if bit := uint8(1) << f; z <= peerZ {
-				a.Peer &^= bit
-			} else if a.Peer&bit == 0 {
-				a.Peer |= bit
-				v.cross(crossed{p: math.Erfc(z/math.Sqrt2) / 2, test: baselines.RampTest, feature: f, window: baselines.DayWindow, what: "peers",
-					observed: own / a.Exposure * 24 * l.unit, expected: math.Exp(l.peer) * mean * 24 * l.unit,
-					low: math.Exp(l.peer-2.33*l.peerSD) * mean * 24 * l.unit, high: math.Exp(l.peer+3.09*l.peerSD) * mean * 24 * l.unit})
-			}
-		}
-		if a.Days < baselines.WeekDays || a.Anchored < anchorHours {
+		v.peers(a, c, f)
+		if days < leastRampDays || a.Anchored < anchorHours || hours <= 0 {
 			continue
 		}
 		total := 0.0
 		for i := range baselines.WeekDays {
-			total += float64(a.rings.Row(baselines.WeekRow + i)[c])
+			if a.Week&(1<<i) != 0 {
+				total += float64(a.rings.Row(baselines.WeekRow + i)[c])
+			}
 		}
-		old := float64(a.rings.Row(baselines.AnchorRow)[c]) / l.unit
-		h, hour := &l.hyper[baselines.DayWindow], &l.hyper[baselines.HourWindow]
-		phi := hour.Phi + hour.Kappa*mean
-		k := baselines.Count{M: rampFactor * old / a.Anchored * baselines.HoursOfWeek * h.Factor, Phi: h.Phi,
-			K: 1 / ((h.Kappa+v.lens.busy)/baselines.WeekDays + phi/(l.a0*phi+old) + 0.01)}
-		p := k.Tail(total / l.unit)
+		old, h := float64(a.rings.Row(baselines.AnchorRow)[c])/l.unit, &l.hyper[baselines.DayWindow]
+		mean := old / a.Anchored * hours
+		if mean < 1 {
+			continue // what an agent begins to do is no growth
+		}
+		// The relative variance of both sums, as the model has it.
+		spread := math.Sqrt(h.Phi/(mean+1) + h.Phi/(old+1) + (h.Kappa+v.lens.busy)*(1/days+24/a.Anchored))
+		z := math.Log((total/l.unit+1)/(mean+1)) / spread
+		if v.x.Eligible && v.learns(f, first.Currency) {
+			v.x.Delta.Volume.Of[f].Growth.Add(z, l.grows)
+		}
+		p := l.grows.P(z)
 		v.ps = append(v.ps, min(p, 0.5))
 		if p < best.p {
+			at := func(p float64) float64 { return ((mean+1)*math.Exp(l.grows.Reach(p)*spread) - 1) / days * l.unit }
 			best.p, best.feature = p, f
-			best.observed, best.expected = total/baselines.WeekDays, k.M/rampFactor/baselines.WeekDays*l.unit
-			best.low, best.high = k.Quantile(0.99)/baselines.WeekDays*l.unit, k.Quantile(1e-3)/baselines.WeekDays*l.unit
+			best.observed, best.expected = total/days, mean/days*l.unit
+			best.low, best.high = max(0, at(0.99)), max(0, at(1e-3))
 		}
 	}
 	p := 1.0
@@ -296,9 +331,27 @@ func (v *volume) ramp(a *agentVolume, first *firsts) {
 		p = baselines.Cauchy(v.ps...)
 	}
 	v.x.Delta.Audit.Count(baselines.RampTest, p)
-	if best.p = p; p < rampP {
+	if best.p = p; p < 0.01 {
 		if told, _ := v.cross(best); told {
 			a.Hot |= hotRamp
 		}
+	}
+}
+
+// peers compares an agent's rate with those of its persona's other agents.
+func (v *volume) peers(a *agentVolume, c int, f baselines.Feature) {
+	l := &v.lens.of[f]
+	own, mean := float64(a.rings.Row(baselines.CountRow)[c])/l.unit, l.rate/l.unit
+	if l.peerSD <= 0 || own <= 0 || a.Exposure < 3*24 {
+		return
+	}
+	z := (math.Log(own/a.Exposure/mean) - l.peer) / l.peerSD
+	if bit := uint8(1) << f; z <= peerZ {
+		a.Peer &^= bit
+	} else if a.Peer&bit == 0 {
+		a.Peer |= bit
+		v.cross(crossed{p: math.Erfc(z/math.Sqrt2) / 2, test: baselines.RampTest, feature: f, window: baselines.DayWindow, what: "peers",
+			observed: own / a.Exposure * 24 * l.unit, expected: math.Exp(l.peer) * mean * 24 * l.unit,
+			low: math.Exp(l.peer-2.33*l.peerSD) * mean * 24 * l.unit, high: math.Exp(l.peer+3.09*l.peerSD) * mean * 24 * l.unit})
 	}
 }

@@ -29,6 +29,7 @@ type lensFeature struct {
 	a0          float64
 	peer        float64
 	peerSD      float64
+	grows       baselines.Growth
 	hyper       [baselines.Windows]baselines.Hyper
 	own         [baselines.Windows]bool                  // hyper is the persona's own: scores by another yardstick are not learned
 	cal         [baselines.Windows]*baselines.Calibrator // nil: too little was seen
@@ -104,6 +105,9 @@ func newLens(base *baselines.Model) *lens {
 		f := baselines.Feature(i)
 		o, own := &l.of[i], &m.Of[i]
 		o.rate, o.unit, o.a0, o.peer, o.peerSD = own.Rate, own.Unit, own.A0, own.Peer, own.PeerSD
+		if o.grows = own.Grows; o.grows.SD == 0 && p != nil {
+			o.grows = p.Of[i].Grows
+		}
 		o.on = o.rate > 0 && o.unit > 0
 		for w := range o.cal {
 			o.hyper[w], o.own[w] = own.Hyper[w], own.Hyper[w].Fitted

@@ -58,8 +58,8 @@ func (a *agentVolume) rare() *agentMore {
 // agentNumbers is the part without pointers and without gaps, which is saved by copying it.
 type agentNumbers struct {
 	Head     [baselines.Windows]int64
-	Exposure float64 // seasonal hours, decayed with 14 and 60 days
-	Anchored float64
+	Exposure float64 // seasonal hours, decayed with 14 days
+	Anchored float64 // likewise of the anchor: with 60 days, up to a week ago
 	OddsP    float64
 	Least    [baselines.Windows]float64 // p-value of the block that goes on
 	Run      runNumbers
@@ -77,7 +77,8 @@ type agentNumbers struct {
 	Lost     uint8
 	RunTop   uint8
 	Contact  uint8
-	_        [4]uint8
+	Week     uint8 // bit for each of the last seven days that counts: on the others the agent was away, or not there yet
+	_        [3]uint8
 }
 
 type runNumbers = baselines.IDRun
