@@ -109,7 +109,7 @@ func TestSuggestSaysWhatItCannotDo(t *testing.T) {
 		{[]string{"suggest", "--input", empty}, 3, "no tool call"},
 		{[]string{"suggest", "--input", events, "--tenant", "other"}, 3, "no tool call"},
 		{[]string{"suggest", "--input", dir + "/none"}, 2, "none"},
-		{[]string{"suggest", "--snapshots", events}, 2, "it is no snapshot of this version"},
+		{[]string{"suggest", "--snapshots", events}, 2, "object 1: schema"},
 		{[]string{"suggest", "--snapshots", dir + "/none"}, 2, "none"},
 		{[]string{"diff", "--input", events}, 2, "no policies"},
 		{[]string{"diff", "--input", events, "--policies", policies}, 1, "no persona of that name is declared"},
