@@ -114,13 +114,14 @@ func ruleFeature(o *episode) string {
 	return o.feature.String()
 }
 
+// titles have at most 36 characters: what a terminal has for them beside time, severity and scope.
 var titles = [baselines.Tests]string{
 	baselines.CallTest: "One call was unusually large", baselines.SessionTest: "A session did unusually much",
-	baselines.MinuteTest: "An agent did unusually much within a minute", baselines.TenMinuteTest: "An agent did unusually much within ten minutes",
-	baselines.HourTest: "An agent did unusually much within an hour", baselines.DayTest: "An agent did unusually much within a day",
-	baselines.OutcomeTest: "An agent's calls fail unusually often", baselines.RunTest: "An agent counts through ids",
-	baselines.RampTest: "An agent does more week by week, or more than its peers", baselines.BurnTest: "A budget is used up too fast",
-	baselines.TimingTest: "A session at an unusual hour, or of a machine's evenness",
+	baselines.MinuteTest: "Unusually much within a minute", baselines.TenMinuteTest: "Unusually much within ten minutes",
+	baselines.HourTest: "Unusually much within an hour", baselines.DayTest: "Unusually much within a day",
+	baselines.OutcomeTest: "Calls fail unusually often", baselines.RunTest: "An agent counts through ids",
+	baselines.RampTest: "Grows, or does more than its peers", baselines.BurnTest: "A budget is used up too fast",
+	baselines.TimingTest: "An unusual hour, or a machine's pace",
 }
 
 // tagsOf are the entries of OWASP's list for agents and of MITRE ATLAS that a test speaks of.
@@ -154,30 +155,30 @@ func (v *volume) why(c *crossed, a *event.Anomaly) string {
 	}
 	amount := func(x float64) string { return strings.TrimRight(figure(x)+" "+noun, " ") }
 	rare := "; " + event.Odds(c.p)
+	usual := func(when, of string) string {
+		return "; usual " + when + "are " + figure(a.Expected) + ", at most " + figure(a.High) + " in 999 of 1,000 " + of + rare
+	}
 	switch c.test {
 	case baselines.CallTest:
-		return "one " + callName(v.e) + " by " + who + " came to " + amount(a.Observed) + "; calls of that kind by " + persona + " come to " + figure(a.Expected) +
-			" in the middle and to at most " + figure(a.High) + " in 999 of 1,000" + rare
+		return "one " + callName(v.e) + " by " + who + " came to " + amount(a.Observed) + usual("", "such calls of "+persona)
 	case baselines.SessionTest:
-		return who + " " + verb + " " + amount(a.Observed) + " in session " + strconv.Quote(short(v.e.Session)) + "; sessions of " + persona + " come to " + figure(a.Expected) +
-			" in the middle and to at most " + figure(a.High) + " in 999 of 1,000" + rare
+		return who + " " + verb + " " + amount(a.Observed) + " in session " + strconv.Quote(short(v.e.Session)) + usual("", "sessions of "+persona)
 	case baselines.OutcomeTest:
-		return who + " meets " + c.what + " on first contacts as often as somebody does who guesses; of " + persona + " " + event.Percent(a.Expected) + " of them fail so; the odds against it are " + figure(a.Observed) + " to 1" + rare
+		return who + " meets " + c.what + " on first contacts as one who guesses does, by odds of " + figure(a.Observed) + " to 1; of " + persona + " " + event.Percent(a.Expected) + " of them fail so" + rare
 	case baselines.RunTest:
 		return who + " counts through ids: " + figure(a.Observed-1) + " of its last 31 steps from one id to the next were the same small step; agents of " + persona + " do not" + rare
 	case baselines.RampTest:
 		if c.what == "peers" {
-			return who + " " + verb + " " + amount(a.Observed) + " on a mean day; agents of " + persona + " come to " + figure(a.Expected) + " in the middle and to at most " + figure(a.High) + " in 999 of 1,000" + rare
+			return who + " " + verb + " " + amount(a.Observed) + " on a mean day" + usual("", "agents of "+persona)
 		}
-		return who + " " + verb + " " + amount(a.Observed) + " on a day of the last seven; by its last sixty days " + figure(a.Expected) + " are usual and at most " + figure(a.High) + " in 999 of 1,000 weeks" + rare
+		return who + " " + verb + " " + amount(a.Observed) + " on a day of the last seven" + usual("by its last sixty days ", "weeks")
 	case baselines.TimingTest:
 		if c.what == "hour" {
 			return who + " started a session on " + a.Season + ", an hour in which " + persona + " hardly acts" + rare
 		}
 		return who + " acts as evenly as a clock: the gaps between its events scatter by " + event.Percent(a.Observed) + " of their mean, those of " + persona + " by " + event.Percent(a.Expected) + rare
 	}
-	return who + " " + verb + " " + amount(a.Observed) + " within " + Span(a.WindowMS) + " (" + a.Season + "); " + figure(a.Expected) + " are usual then for it as one of " + persona + ", and at most " + figure(a.High) +
-		" in 999 of 1,000" + rare
+	return who + " " + verb + " " + amount(a.Observed) + " within " + Span(a.WindowMS) + " (" + a.Season + ")" + usual("then ", "such times of one of "+persona)
 }
 
 // figure writes a number for people: whole from a hundred on, else three figures.

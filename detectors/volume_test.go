@@ -464,3 +464,11 @@ func BenchmarkBaselineVolumeAppend(b *testing.B) {
 		buf = m.Append(buf[:0])
 	}
 }
+
+func TestTitlesOfVolumeFitATerminal(t *testing.T) {
+	for test, title := range titles {
+		if n := len([]rune(title)); n > 36 || n == 0 && baselines.Test(test).Family() == baselines.VolumeFamily {
+			t.Errorf("%s: %q has %d characters", baselines.Test(test), title, n)
+		}
+	}
+}

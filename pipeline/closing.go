@@ -428,6 +428,9 @@ func (b *relation) seed(list []*baselines.Model, day int64) {
 // keep makes a model the present one of its key.
 func (b *relation) keep(l *lineage, m *baselines.Model, seen int64, events uint64) {
 	pg := b.learnedPage(modelPage, keyDay{m.Key, m.Day})
+	if !b.replay {
+		b.replace(pg, m.Hash())
+	}
 	pg.learned.seen, pg.learned.events, pg.learned.hash, pg.learned.agentDays, pg.learned.shown = seen, events, m.Hash(), m.AgentDays, shownOf(m)
 	if b.replay {
 		pg.learned.made = m
@@ -614,7 +617,7 @@ func appendSnapshotKey(key []byte, k baselines.Key, day int64, hash string) []by
 
 // emitChunks writes a value in pieces that every broker takes, or, if there is none, that the pieces of size bytes are gone.
 func (b *relation) emitChunks(key, value []byte) {
-	n := max(1, (len(value)+modelChunk-1)/modelChunk)
+	n := piecesOf(len(value))
 	for i := range n {
 		b.emit(output{to: toBaselines, key: fmt.Appendf(slices.Clone(key), "|%d|%d", i, n), value: value[i*modelChunk : min(len(value), (i+1)*modelChunk)]})
 	}
@@ -627,9 +630,35 @@ func (b *relation) forgetModel(pg *page) {
 	if b.replay {
 		return
 	}
-	key := appendSnapshotKey(nil, pg.learned.key, pg.learned.day, pg.learned.hash)
-	n := max(1, (len(pg.learned.model)+modelChunk-1)/modelChunk)
-	for i := range n {
-		b.emit(output{to: toBaselines, key: fmt.Appendf(slices.Clone(key), "|%d|%d", i, n)})
+	for _, v := range append(pg.learned.replaced, version{pg.learned.hash, piecesOf(len(pg.learned.model))}) {
+		b.bury(pg, v)
+	}
+}
+
+func piecesOf(size int) int { return max(1, (size+modelChunk-1)/modelChunk) }
+
+// bury writes that a version of a snapshot is gone.
+func (b *relation) bury(pg *page, v version) {
+	key := appendSnapshotKey(nil, pg.learned.key, pg.learned.day, v.hash)
+	for i := range v.pieces {
+		b.emit(output{to: toBaselines, key: fmt.Appendf(slices.Clone(key), "|%d|%d", i, v.pieces)})
+	}
+}
+
+// maxReplaced bounds how many versions of a day are remembered.
+const maxReplaced = 32
+
+// replace notes that a page is about to hold another version. The one before has a key of its own on the topic, and whoever has not yet read of the change is
+// still judged by it, so it goes with its day.
+func (b *relation) replace(pg *page, by string) {
+	l := pg.learned
+	l.replaced = slices.DeleteFunc(l.replaced, func(v version) bool { return v.hash == by })
+	if l.hash == "" || l.hash == by {
+		return
+	}
+	l.replaced = append(l.replaced, version{l.hash, piecesOf(len(l.model))})
+	if len(l.replaced) > maxReplaced {
+		b.bury(pg, l.replaced[0])
+		l.replaced = l.replaced[1:]
 	}
 }

@@ -53,7 +53,14 @@ type learned struct {
 	agentDays uint64           // of a snapshot
 	events    uint64           // of a snapshot: on its own day
 	shown     shown            // of a snapshot, for metrics
+	replaced  []version        // of a snapshot: those of the same day that stood in its place before a person changed it
 	made      *baselines.Model // of a snapshot in a replay, which encodes nothing
+}
+
+// version names a snapshot of a day, and in how many pieces it is on the topic.
+type version struct {
+	hash   string
+	pieces int
 }
 
 // share is what one source gave.
@@ -71,6 +78,10 @@ func (l *learned) append(b []byte) []byte {
 		for _, r := range l.shown.realised {
 			b = binary.BigEndian.AppendUint32(b, r)
 		}
+		b = binary.AppendUvarint(b, uint64(len(l.replaced)))
+		for _, v := range l.replaced {
+			b = binary.AppendUvarint(baselines.AppendString(b, v.hash), uint64(v.pieces))
+		}
 		return baselines.AppendString(b, string(l.model))
 	}
 	b = binary.AppendUvarint(append(b, 1), uint64(len(l.from)))
@@ -87,6 +98,9 @@ func (l *learned) decode(key string, r *baselines.Reader) {
 		l.shown.state = baselines.State(r.Byte())
 		for f := range l.shown.realised {
 			l.shown.realised[f] = r.Uint32()
+		}
+		for range r.Len() {
+			l.replaced = append(l.replaced, version{strings.Clone(r.String()), int(min(r.Uvarint(), mostPieces))})
 		}
 		l.model = slices.Clone(r.Bytes())
 		return

@@ -17,16 +17,20 @@ type registry struct {
 	*city
 	library *library
 	n       int
+	topic   map[string]bool // keys of snapshots that a compacted topic of baselines still has
 }
 
 func newRegistry(t *testing.T) *registry {
-	r := &registry{city: newCity(t, 1, 1, 1, setOf(t, armed(true, "")))}
+	r := &registry{topic: map[string]bool{}, city: newCity(t, 1, 1, 1, setOf(t, armed(true, "")))}
 	r.library = newLibrary(&Config{Topics: DefaultTopics(), Log: slog.New(slog.DiscardHandler)}, r.rules)
 	r.behaviours[0].models = r.library
 	r.committed = func(outs []output) {
 		for _, o := range outs {
 			if o.to == toBaselines {
 				r.library.take(o.key, o.value)
+				if delete(r.topic, string(o.key)); o.value != nil && o.key[0] == 's' {
+					r.topic[string(o.key)] = true
+				}
 			}
 		}
 	}
@@ -225,5 +229,50 @@ func TestASessionOfAWrongClockEnds(t *testing.T) {
 	}
 	if ended != 1 {
 		t.Errorf("%d sessions of the wrong clock have ended", ended)
+	}
+}
+
+// A snapshot that a person changes is another one, under a key of its own: what it replaced goes from the topic with its day, or with all if the baseline is reset.
+func TestWhatAPersonReplacedGoesFromTheTopicWithItsDay(t *testing.T) {
+	r := newRegistry(t)
+	of := func(day int64) (n int) {
+		for key := range r.topic {
+			if strings.HasPrefix(key, fmt.Sprintf("s|t1|clerk||%d|", midnight/baselines.DayMS+day)) {
+				n++
+			}
+		}
+		return n
+	}
+	for n := range 2 {
+		r.day(n)
+	}
+	for i := range maxReplaced + 8 {
+		if why := r.order(event.BaselineOrder{Op: []string{"freeze", "suspect", "unfreeze"}[i%3]}); why != "" && !strings.Contains(why, "nothing_changes") {
+			t.Fatal(why)
+		}
+	}
+	if n := of(1); n < 3 || n > maxReplaced+1 {
+		t.Errorf("%d versions of the day: whoever has not yet read of a change needs the one before", n)
+	}
+	if why := r.order(event.BaselineOrder{Op: "rollback", Day: dateOf(midnight / baselines.DayMS)}); why != "" {
+		t.Fatal(why)
+	}
+	for n := 2; n < keptDays+3; n++ {
+		r.day(n)
+	}
+	if n := of(1); n != 0 {
+		t.Errorf("%d versions of a day that is no longer kept", n)
+	}
+	if n := of(keptDays + 1); n != 1 {
+		t.Errorf("%d versions of a day that nobody touched", n)
+	}
+	r.order(event.BaselineOrder{Op: "freeze"})
+	if why := r.order(event.BaselineOrder{Op: "reset"}); why != "" {
+		t.Fatal(why)
+	}
+	for key := range r.topic {
+		if strings.HasPrefix(key, "s|t1|clerk||") {
+			t.Errorf("after a reset there still is %s", key)
+		}
 	}
 }

@@ -89,14 +89,7 @@ func (w *object) oddity(f *event.Finding) {
 	}
 	steps := newest(a.Steps)
 
-	w.open("anomaly_analyses", '[')
-	w.open("", '{')
-	w.open("analysis_targets", '[')
-	w.open("", '{')
-	w.text("name", f.ScopeID)
-	w.opt("type", f.ScopeType)
-	w.close("}]")
-	w.open("anomalies", '[')
+	w.analysed(f)
 	begin(pattern)
 	switch {
 	case IsAmount(a):

@@ -309,13 +309,8 @@ func (w *object) evidences(f *event.Finding, head []event.Ref, trigger event.Ref
 	}
 }
 
-// anomaly says what was measured against what was allowed, in OCSF's words.
-func (w *object) anomaly(f *event.Finding) {
-	kind, pattern := "Volume Analysis", "SURGE"
-	switch f.Measure {
-	case "count", "errors", "denials", "retries":
-		kind, pattern = "Frequency Analysis", "FREQUENT"
-	}
+// analysed begins the analysis of a finding: whom it is about.
+func (w *object) analysed(f *event.Finding) {
 	w.open("anomaly_analyses", '[')
 	w.open("", '{')
 	w.open("analysis_targets", '[')
@@ -324,6 +319,16 @@ func (w *object) anomaly(f *event.Finding) {
 	w.opt("type", f.ScopeType)
 	w.close("}]")
 	w.open("anomalies", '[')
+}
+
+// anomaly says what was measured against what was allowed, in OCSF's words.
+func (w *object) anomaly(f *event.Finding) {
+	kind, pattern := "Volume Analysis", "SURGE"
+	switch f.Measure {
+	case "count", "errors", "denials", "retries":
+		kind, pattern = "Frequency Analysis", "FREQUENT"
+	}
+	w.analysed(f)
 	w.open("", '{')
 	w.text("observation_parameter", f.Measure)
 	w.word("observation_type", kind)

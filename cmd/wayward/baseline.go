@@ -207,6 +207,16 @@ func newestEach(list []snapshot) (out []snapshot) {
 	return out
 }
 
+// readMany gives the newest snapshot of each baseline that was asked for; with all, or if a day was asked for, every one.
+func (o *snapshots) readMany(cmd *cobra.Command, persona string, all bool) ([]snapshot, error) {
+	o.present = !all && o.day == ""
+	list, err := o.read(cmd, persona)
+	if o.present {
+		list = newestEach(list)
+	}
+	return list, err
+}
+
 // one is the snapshot of a persona that is meant: the newest, if there are several days; of several tenants or forks somebody must say which.
 func (o *snapshots) one(cmd *cobra.Command, persona string) (snapshot, error) {
 	o.present = o.day == ""
@@ -282,13 +292,9 @@ func newBaselineList() *cobra.Command {
 		Example: "  wayward baseline list --config wayward.yaml --tenant acme\n" +
 			"  wayward baseline list support --all --from snapshots/ --output json",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			o.present = !all && o.day == ""
-			list, err := o.read(cmd, first(args))
+			list, err := o.readMany(cmd, first(args), all)
 			if err != nil {
 				return err
-			}
-			if o.present {
-				list = newestEach(list)
 			}
 			w := cmd.OutOrStdout()
 			if o.output == "json" {

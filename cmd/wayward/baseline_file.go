@@ -157,13 +157,9 @@ func newBaselineExport() *cobra.Command {
 		Example: "  wayward baseline export --config wayward.yaml --out snapshots.jsonl\n" +
 			"  wayward baseline export support --tenant acme --day 2026-11-20 --config wayward.yaml --out support.json",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			o.present = !all && o.day == ""
-			list, err := o.read(cmd, first(args))
+			list, err := o.readMany(cmd, first(args), all)
 			if err != nil {
 				return err
-			}
-			if o.present {
-				list = newestEach(list)
 			}
 			if err := writeSnapshots(cmd.OutOrStdout(), out, list); err != nil {
 				return err

@@ -305,8 +305,8 @@ acme agent agt-7731 8 alice restore a new campaign
 	}
 }
 
-// signer makes a key with keygen, and has policies know it.
-func signer(t *testing.T, tenants string) (file string, public ed25519.PublicKey) {
+// signerOf makes a key with keygen, and returns the part of a policy that knows it.
+func signerOf(t *testing.T, tenants string) (file, response string) {
 	t.Helper()
 	file = filepath.Join(t.TempDir(), "alice.pem")
 	args := []string{"breaker", "keygen", "--name", "alice", "--out", file}
@@ -317,6 +317,13 @@ func signer(t *testing.T, tenants string) (file string, public ed25519.PublicKey
 	if code != 0 || !strings.Contains(errs, "the private key is in "+file) {
 		t.Fatalf("keygen: exit %d %s", code, errs)
 	}
+	return file, out
+}
+
+// signer makes a key with keygen, and has policies know it.
+func signer(t *testing.T, tenants string) (file string, public ed25519.PublicKey) {
+	t.Helper()
+	file, out := signerOf(t, tenants)
 	dir := t.TempDir()
 	if err := os.Mkdir(filepath.Join(dir, "response"), 0o755); err != nil {
 		t.Fatal(err)

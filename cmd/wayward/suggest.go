@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -115,34 +114,16 @@ func surveyFile(cmd *cobra.Command, set *policy.Set, input string) ([]*policy.Us
 
 // snapshotUsages reads exported snapshots; of one persona the newest counts, and what its forks show is looked at one by one.
 func snapshotUsages(name string) ([]*policy.Usage, error) {
-	f, err := os.Open(name)
+	all, err := readSnapshots(name)
 	if err != nil {
-		return nil, fmt.Errorf("snapshots: %w", err)
-	}
-	defer f.Close()
-	newest := map[baselines.Key]*baselines.Model{}
-	d := json.NewDecoder(f)
-	for n := 1; ; n++ {
-		var x struct {
-			Schema string `json:"schema"`
-			Model  []byte `json:"model"`
-		}
-		if err := d.Decode(&x); errors.Is(err, io.EOF) {
-			break
-		} else if err != nil {
-			return nil, fmt.Errorf("%s, snapshot %d: %w; wayward baseline export writes such files", name, n, err)
-		}
-		m := &baselines.Model{}
-		r := baselines.Reader{B: x.Model}
-		if m.Decode(&r); x.Schema != "wayward.baseline/v1" || r.Err != nil || len(r.B) > 0 {
-			return nil, fmt.Errorf("%s, snapshot %d: it is no snapshot of this version; export it anew", name, n)
-		}
-		if old := newest[m.Key]; m.Persona != baselines.TenantWide && (old == nil || old.Day < m.Day) {
-			newest[m.Key] = m
-		}
+		return nil, err
 	}
 	var list []*policy.Usage
-	for _, m := range newest {
+	for _, s := range newestEach(all) {
+		m := s.m
+		if m.Persona == baselines.TenantWide {
+			continue
+		}
 		u := usageOf(m)
 		u.From = "snapshot " + m.Snapshot()
 		if m.Fork != "" {

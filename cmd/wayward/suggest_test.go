@@ -2,9 +2,9 @@ package main
 
 import (
 	"bytes"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -109,7 +109,7 @@ func TestSuggestSaysWhatItCannotDo(t *testing.T) {
 		{[]string{"suggest", "--input", empty}, 3, "no tool call"},
 		{[]string{"suggest", "--input", events, "--tenant", "other"}, 3, "no tool call"},
 		{[]string{"suggest", "--input", dir + "/none"}, 2, "none"},
-		{[]string{"suggest", "--snapshots", events}, 2, "it is no snapshot of this version"},
+		{[]string{"suggest", "--snapshots", events}, 2, "object 1: schema"},
 		{[]string{"suggest", "--snapshots", dir + "/none"}, 2, "none"},
 		{[]string{"diff", "--input", events}, 2, "no policies"},
 		{[]string{"diff", "--input", events, "--policies", policies}, 1, "no persona of that name is declared"},
@@ -168,14 +168,8 @@ func TestASnapshotIsDraftedToo(t *testing.T) {
 		panel.Observe(&x, &own)
 	}
 	closeDay()
-	var file bytes.Buffer
-	for _, p := range []string{"support", "refunds"} {
-		fmt.Fprintf(&file, `{"schema":"wayward.baseline/v1","summary":{"persona":%q},"model":%q}`+"\n", p, base64.StdEncoding.EncodeToString(models[p].Append(nil)))
-	}
 	snapshots := filepath.Join(dir, "snapshots.jsonl")
-	if err := os.WriteFile(snapshots, file.Bytes(), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, writeModels(io.Discard, snapshots, []*baselines.Model{models["support"], models["refunds"]}))
 	code, out := waywardIn(t, dir, "personas", "suggest", "--snapshots", snapshots)
 	if code != 0 {
 		t.Fatalf("exit %d: %s", code, out)
