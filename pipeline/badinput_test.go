@@ -243,7 +243,7 @@ func TestASessionInUseIsNotForgottenWhereClocksAreAhead(t *testing.T) {
 		act("fast-2", "b", midnight+ahead+h*hour+1000)
 	}
 	sessions := 0
-	for key := range b.pages {
+	for key := range every(b.shard) {
 		if key[0] == sessionPage && strings.Contains(key, "slow") {
 			sessions++
 		}

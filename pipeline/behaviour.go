@@ -126,10 +126,7 @@ func (b *behaviour) apply(log int, r *record) error {
 func (b *behaviour) observe(e *event.Event, stamp int64) {
 	b.counts.events++
 	b.current = e
-	agent := append(b.key[:0], agentPage)
-	agent = append(agent, e.Tenant...)
-	agent = append(agent, '|')
-	agent = event.AppendKeyPart(agent, e.Agent.ID)
+	agent := appendAgentKey(b.key[:0], e)
 	b.key = agent
 	pg := b.page(agent, e.Tenant)
 	if pg == nil {
@@ -189,8 +186,14 @@ func (b *behaviour) observe(e *event.Event, stamp int64) {
 
 	if h := baselines.FloorDiv(b.clock.newest, 3_600_000); h > b.sweptHour {
 		b.sweptHour = h
-		b.forget()
+		b.sweep(b.clock.watermark())
 	}
+}
+
+// appendAgentKey is the key of the page of an event's agent.
+func appendAgentKey(k []byte, e *event.Event) []byte {
+	k = append(append(append(k, agentPage), e.Tenant...), '|')
+	return event.AppendKeyPart(k, e.Agent.ID)
 }
 
 // role finds who the agent is: the persona it sends, else the registry's. An agent keeps both until it says otherwise or the set changes.
@@ -209,22 +212,18 @@ func (b *behaviour) role(pg *page, e *event.Event) {
 	b.scene.Who = pg.who
 }
 
-// forget drops agents and sessions that have been idle for long. Once an hour of event time, so the cost is spread and every run does the same.
-func (b *behaviour) forget() {
-	t := b.clock.watermark()
-	b.sweep(func(pg *page) bool {
-		idle := int64(agentIdle)
-		switch {
-		case pg.breaker.Open(), pg.barred > 0, pg.key[0] == deltaPage:
-			return false
-		case pg.breaker != nil:
-			idle = breakerIdle
-		case pg.key[0] == sessionPage:
-			// By the time that the shard had reached, too: where somebody's clock is days ahead, a session in use is not idle.
-			return max(pg.seen, pg.active) < t-sessionEnd
-		}
-		return pg.seen < t-idle
-	})
+// until implements machine.
+func (b *behaviour) until(pg *page) int64 {
+	switch {
+	case pg.breaker.Open(), pg.barred > 0, pg.key[0] == deltaPage:
+		return forever
+	case pg.breaker != nil:
+		return pg.seen + breakerIdle
+	case pg.key[0] == sessionPage:
+		// By the time that the shard had reached, too: where somebody's clock is days ahead, a session in use is not idle.
+		return max(pg.seen, pg.active) + sessionEnd
+	}
+	return pg.seen + agentIdle
 }
 
 // Session implements detectors.Host.

@@ -534,7 +534,7 @@ func (b *behaviour) over(s *page) {
 	agentKey := s.key[:strings.LastIndexByte(s.key, '|')]
 	name := append(append(b.key[:0], agentPage), agentKey[1:]...)
 	b.key = name
-	agent, hash := b.pages[string(name)], xxhash.Sum64(name)
+	agent, hash := b.pageIf(name), xxhash.Sum64(name)
 	who, t := b.whoOf(s), s.seen
 	if b.rest(who, s.day, true); b.err != nil { // by what its last event was judged by
 		return

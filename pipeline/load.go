@@ -48,7 +48,7 @@ func (st *stage) load(ctx context.Context, p int32, to [2]int64) (*shard, error)
 	}
 	sh.loadedAt = wall()
 	st.metrics.load.Observe(time.Since(start).Seconds())
-	st.log.Info("shard loaded", "partition", p, "pages", len(sh.pages), "offsets", sh.next, "took", time.Since(start).Round(time.Millisecond))
+	st.log.Info("shard loaded", "partition", p, "pages", sh.pageCount(), "offsets", sh.next, "took", time.Since(start).Round(time.Millisecond))
 	return sh, nil
 }
 
@@ -65,10 +65,7 @@ func (st *stage) read(ctx context.Context, p int32, to [2]int64) (*shard, error)
 			if err := pg.decode(value); err != nil {
 				return damaged(fmt.Sprintf("page %q", key), err)
 			}
-			pg.tenant = tenantOf(pg.tenant, pg)
-			sh.pages[key] = pg
-			sh.tenants[pg.tenant]++
-			sh.indexed(pg)
+			sh.take(pg, value)
 			return nil
 		})
 		if err == nil && marker != nil {

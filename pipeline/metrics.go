@@ -28,7 +28,7 @@ type Metrics struct {
 	waits, deltas, snapshots, leftOut                                                            *prometheus.CounterVec
 	newest, realised, realisedMax, states                                                        *prometheus.GaugeVec
 	open                                                                                         *prometheus.GaugeVec
-	pages, shards, paused, lag, delay, held                                                      *prometheus.GaugeVec
+	pages, cold, shards, paused, lag, delay, held                                                      *prometheus.GaugeVec
 	txn, checkpoint, load, latency                                                               *prometheus.HistogramVec
 
 	mu     sync.Mutex
@@ -81,6 +81,7 @@ func NewMetrics(reg *prometheus.Registry) *Metrics {
 	m.failures = counter("shard_failures_total", "Times a shard was paused after an error.", "stage")
 	m.damaged = counter("state_damaged_total", "Partitions rebuilt because a page or marker was damaged.", "stage")
 	m.pages = gauge("pages", "Entities remembered: agents, sessions, scopes.", "stage")
+	m.cold = gauge("pages_cold", "Those of them that are put by, since nobody has asked for them within an hour of event time.", "stage")
 	m.shards = gauge("shards", "Partitions whose state this instance holds.", "stage")
 	m.paused = gauge("shards_paused", "Shards paused after an error.", "stage")
 	m.held = gauge("shards_held", "Behaviour shards paused because they are too far ahead of the relation stage.", "stage")
@@ -192,7 +193,7 @@ func (s *stageMetrics) add(sh *shard) {
 
 // gauges are set once a second.
 func (s *stageMetrics) gauges(st *stage) {
-	pages, lag, low := 0, int64(0), int64(never)
+	pages, cold, lag, low := 0, 0, int64(0), int64(never)
 	open := map[[2]string]float64{}
 	for p, sh := range st.shards {
 		for pg := range sh.open {
@@ -200,7 +201,8 @@ func (s *stageMetrics) gauges(st *stage) {
 				open[[2]string{k.Action.String(), k.Mode}]++
 			}
 		}
-		pages += len(sh.pages)
+		pages += sh.pageCount()
+		cold += len(sh.cold)
 		lag += max(0, st.lag[p])
 		switch b := sh.machine.(type) {
 		case *behaviour:
@@ -214,6 +216,7 @@ func (s *stageMetrics) gauges(st *stage) {
 		}
 	}
 	s.m.pages.WithLabelValues(s.name).Set(float64(pages))
+	s.m.cold.WithLabelValues(s.name).Set(float64(cold))
 	for _, a := range event.Actions() {
 		for _, mode := range []string{event.Enforce, event.DryRun} {
 			s.m.open.WithLabelValues(s.name, a, mode).Set(open[[2]string{a, mode}])

@@ -222,7 +222,7 @@ func TestASessionOfAWrongClockEnds(t *testing.T) {
 	r.send(fmt.Appendf(nil, `{"id":"end","time":%d,"kind":"session","phase":"end","tenant":"t1","agent":{"id":"agent-1"},"session":"s","persona":"clerk"}`, r.now))
 	r.settle()
 	ended := 0
-	for _, pg := range b.pages {
+	for _, pg := range every(b.shard) {
 		if pg.key[0] == sessionPage && strings.HasSuffix(pg.key, "agent-1|s") && !pg.going {
 			ended++
 		}

@@ -126,8 +126,24 @@ func stream(seed uint64, behind, agents int) *traffic {
 // imageOf is the whole state of a shard as it would be on disk; the variables have the empty key.
 func imageOf(s *shard) map[string]string {
 	out := map[string]string{"": string(s.appendVars(nil))}
-	for k, pg := range s.pages {
+	for k, pg := range every(s) {
 		out[k] = string(pg.appendTo(nil))
+	}
+	return out
+}
+
+// every is every page of a shard; those that were put by stay so.
+func every(s *shard) map[string]*page {
+	out := maps.Clone(s.pages)
+	for k, c := range s.cold {
+		if out[k] != nil {
+			panic("a page is both at hand and put by: " + k)
+		}
+		pg := &page{key: k}
+		if err := pg.decode(c.body); err != nil {
+			panic(err)
+		}
+		out[k] = pg
 	}
 	return out
 }
@@ -234,12 +250,12 @@ func TestAnUndoneSliceLeavesNoTrace(t *testing.T) {
 			now += r.Int64N(3000)
 			n, m := r.IntN(10), 1+r.IntN(80)
 			want, before := imageOf(b.shard), at
-			tenants, pages := maps.Clone(b.tenants), len(b.pages)
+			tenants, pages := maps.Clone(b.tenants), b.pageCount()
 			undo := r.IntN(3) > 0
 			if _, err := st.apply(b.shard, l.take(&at, n, m), now); err != nil {
 				t.Fatalf("seed %d: %v", seed, err)
 			}
-			if len(b.pages) < pages {
+			if b.pageCount() < pages {
 				dropped++
 			}
 			if !undo {
@@ -257,7 +273,7 @@ func TestAnUndoneSliceLeavesNoTrace(t *testing.T) {
 			// Done again it gives what it would have given, byte by byte.
 			at = before
 			first := newBehaviour(1, b.rules, none, "events")
-			for k, pg := range b.pages {
+			for k, pg := range every(b.shard) {
 				first.pages[k] = &page{key: k}
 				if err := first.pages[k].decode(pg.appendTo(nil)); err != nil {
 					t.Fatal(err)
@@ -785,7 +801,7 @@ func TestOnlyDamagedStateIsThrownAway(t *testing.T) {
 				newShard: func(p int32) *shard { return newBehaviour(p, shared, none, "events").shard }}
 			sh, err := st.read(t.Context(), 1, [2]int64{})
 			if c.load == "" {
-				if err != nil || len(sh.pages) != 0 || sh.seq != 0 || len(store.Spaces()) != 0 {
+				if err != nil || sh.pageCount() != 0 || sh.seq != 0 || len(store.Spaces()) != 0 {
 					t.Errorf("it is not begun anew: %v", err)
 				}
 				return
@@ -1240,7 +1256,7 @@ func TestPagesComeBackAsTheyWere(t *testing.T) {
 	if _, err := (&stage{}).apply(b.shard, l.take(&at, 0, 1000), day0); err != nil {
 		t.Fatal(err)
 	}
-	for k, pg := range b.pages {
+	for k, pg := range every(b.shard) {
 		want := pg.appendTo(nil)
 		back := &page{key: k}
 		if err := back.decode(want); err != nil || string(back.appendTo(nil)) != string(want) || back.tenant != pg.tenant {
@@ -1308,7 +1324,7 @@ func FuzzFacts(f *testing.F) {
 				t.Fatal(err)
 			}
 		}
-		for _, pg := range s.pages {
+		for _, pg := range every(s.shard) {
 			back := &page{key: pg.key}
 			if err := back.decode(pg.appendTo(nil)); err != nil {
 				t.Fatalf("page %q does not come back: %v", pg.key, err)
@@ -1357,7 +1373,7 @@ func FuzzControl(f *testing.F) {
 		s.ahead()
 		s.seal()
 		for _, sh := range []*shard{s.shard, q.shard} {
-			for _, pg := range sh.pages {
+			for _, pg := range every(sh) {
 				back := &page{key: pg.key}
 				if err := back.decode(pg.appendTo(nil)); err != nil {
 					t.Fatalf("page %q does not come back: %v", pg.key, err)

@@ -266,16 +266,25 @@ func (b *relation) advanceTo(t int64) {
 	}
 	if h := baselines.FloorDiv(t, 3_600_000); h > b.swept {
 		b.swept = h
-		b.sweep(func(pg *page) bool {
-			switch pg.key[0] {
-			case deltaPage, modelPage:
-				return false
-			case widePage:
-				return !pg.breaker.Open() && pg.seen < t-breakerIdle
-			}
-			return len(pg.pending)+len(pg.notes) == 0 && pg.guard.Idle() && pg.seen < t-scopeIdle
-		})
+		b.sweep(t)
 	}
+}
+
+// until implements machine.
+func (b *relation) until(pg *page) int64 {
+	switch pg.key[0] {
+	case deltaPage, modelPage:
+		return forever
+	case widePage:
+		if pg.breaker.Open() {
+			return forever
+		}
+		return pg.seen + breakerIdle
+	}
+	if len(pg.pending)+len(pg.notes) > 0 || !pg.guard.Idle() {
+		return forever
+	}
+	return pg.seen + scopeIdle
 }
 
 // closePassed closes what ends by the watermark.

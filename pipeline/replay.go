@@ -653,7 +653,7 @@ func (x *replaying) summary() Summary {
 		s.Future += b.counts.future
 		s.Verdicts += b.counts.verdicts
 		s.Dropped += b.counts.dropped + r.counts.dropped
-		s.Pages += len(b.pages) + len(r.pages)
+		s.Pages += b.pageCount() + r.pageCount()
 		for _, pages := range r.due {
 			s.Pending += len(pages)
 		}

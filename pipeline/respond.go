@@ -98,7 +98,7 @@ func (s *shard) breakerPage(scope event.Scope, make bool) *page {
 	default:
 		key = scope.AppendKey([]byte{widePage})
 	}
-	if pg := s.pages[string(key)]; pg != nil {
+	if pg := s.pageIf(key); pg != nil {
 		s.touch(pg)
 		return pg
 	}

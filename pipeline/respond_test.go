@@ -1037,7 +1037,7 @@ func TestWhatWasStoppedIsNotForgotten(t *testing.T) {
 		t.Fatalf("the guard of blocks that still hold was forgotten: gate %+v", g)
 	}
 	barred := int64(0)
-	for _, pg := range c.behaviours[0].pages {
+	for _, pg := range every(c.behaviours[0].shard) {
 		barred += pg.barred
 	}
 	if barred != 4 {

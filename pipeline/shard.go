@@ -74,6 +74,8 @@ type machine interface {
 	decodeVars(r *baselines.Reader)
 	// undoes tells whether before-images of pages are cheaper than loading the shard anew after an abort.
 	undoes() bool
+	// until is the event time after which a page is forgotten, by what it holds alone.
+	until(pg *page) int64
 	// policies is the set in force.
 	policies() *policy.Set
 	stage() string
@@ -96,6 +98,8 @@ type shard struct {
 	rules   *rules // of the stage: what all its shards share
 
 	pages   map[string]*page
+	cold    map[string]cold // those that were put by: a page is in one of the two
+	packed  []byte          // scratch
 	near    []*page        // those that were last asked for, by a hash of the key: what is not there is in pages. Derived
 	tenants map[string]int // pages by tenant, for the cap
 	dirty   []*page
@@ -158,7 +162,7 @@ type counts struct {
 }
 
 func newShard(p int32, r *rules) *shard {
-	return &shard{p: p, rules: r, pages: map[string]*page{}, near: make([]*page, nearby), tenants: map[string]int{}, open: map[*page]bool{}, digest: xxhash.New()}
+	return &shard{p: p, rules: r, pages: map[string]*page{}, cold: map[string]cold{}, near: make([]*page, nearby), tenants: map[string]int{}, open: map[*page]bool{}, digest: xxhash.New()}
 }
 
 // machineOf is the machine of a shard that may not be there.
@@ -223,6 +227,9 @@ func (s *shard) pageIf(key []byte) *page {
 		return pg
 	}
 	pg := s.pages[string(key)]
+	if pg == nil {
+		pg = s.thaw(key)
+	}
 	if pg != nil {
 		*at = pg
 	}
@@ -450,15 +457,6 @@ func (s *shard) deadLetter(topic string, p int32, r *record, reason, detail stri
 	}
 	s.counts.dead[reason]++
 	s.emit(deadLetter(topic, p, r, reason, detail))
-}
-
-// sweep forgets pages that have been idle for long: event time decides, so every run forgets the same.
-func (s *shard) sweep(until func(pg *page) bool) {
-	for _, pg := range s.pages {
-		if until(pg) {
-			s.drop(pg)
-		}
-	}
 }
 
 // wall is the wall clock at the edge.

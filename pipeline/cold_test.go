@@ -1,0 +1,90 @@
+package pipeline
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/wayward-sec/wayward/policy"
+)
+
+// Two shards see the same; one of them puts everything by that it may between any two slices, also between one that is undone and the next.
+func TestWhatIsPutByDoesNotShow(t *testing.T) {
+	sets := []*policy.Set{setOf(t, strict), setOf(t, other)}
+	thawed := 0
+	for seed := range uint64(20) {
+		r := rand.New(rand.NewPCG(seed, 2))
+		l := busy(seed, 500, 20_000, sets)
+		warm, cold := newBehaviour(1, engine(t, 3, 2, sets...), sets[0], "events"), newBehaviour(1, engine(t, 3, 2, sets...), sets[0], "events")
+		st := &stage{}
+		var at [2]int
+		now := int64(day0)
+		for at[mainLog] < len(l.records[mainLog]) {
+			now += r.Int64N(3000)
+			for _, pg := range cold.pages {
+				if until := cold.until(pg); until != forever && pg.plain() {
+					cold.putBy(pg, until)
+				}
+			}
+			by := len(cold.cold)
+			slice := l.take(&at, r.IntN(10), 1+r.IntN(80))
+			j1, err1 := st.apply(warm.shard, slice, now)
+			j2, err2 := st.apply(cold.shard, slice, now)
+			what := fmt.Sprintf("seed %d, records to %v", seed, at)
+			if err1 != nil || err2 != nil || j1.digest != j2.digest {
+				t.Fatalf("%s: a shard that puts pages by gives %x (%v), another %x (%v)", what, j2.digest, err2, j1.digest, err1)
+			}
+			sameState(t, what, imageOf(warm.shard), imageOf(cold.shard))
+			thawed += max(0, by-len(cold.cold))
+			if r.IntN(3) == 0 {
+				for _, b := range []*behaviour{warm, cold} {
+					if err := b.rollback(); err != nil {
+						t.Fatal(what, err)
+					}
+				}
+				what += ", undone"
+				sameState(t, what, imageOf(warm.shard), imageOf(cold.shard))
+			} else {
+				warm.kept()
+				cold.kept()
+			}
+			if !maps.Equal(warm.tenants, cold.tenants) {
+				t.Fatalf("%s: pages by tenant %v, want %v", what, cold.tenants, warm.tenants)
+			}
+		}
+	}
+	if thawed < 1000 {
+		t.Errorf("only %d pages came back: the test has lost its teeth", thawed)
+	}
+}
+
+// An agent holds no session that has been forgotten, and who comes back after a day finds what was known of it.
+func TestOldPagesArePutBy(t *testing.T) {
+	set := setOf(t, strict)
+	b := newBehaviour(0, engine(t, 1, 1, set), set, "events")
+	b.volatile = true
+	events := crowd(4000, 40)
+	b.begin(day0, false)
+	for i := range events {
+		b.observe(&events[i], day0+86_400_000)
+	}
+	before := pagesOf(b.shard)
+	again := events[0]
+	for h := range int64(50) { // one goes on, without a session
+		again.ID, again.Time, again.Session = fmt.Sprint("later-", h), day0+(h+1)*3_600_000, ""
+		b.observe(&again, day0+100*3_600_000)
+	}
+	if b.cold[string(appendAgentKey(nil, &events[1]))].body == nil || len(b.pages) > 8 {
+		t.Fatalf("%d pages are at hand after two days of one agent, %d put by", len(b.pages), len(b.cold))
+	}
+	after := pagesOf(b.shard)
+	for i := range events {
+		if key := string(appendAgentKey(nil, &events[i])); key != string(appendAgentKey(nil, &again)) && after[key] != before[key] {
+			t.Fatalf("page %q has changed while it was put by", key)
+		}
+	}
+	if pg := b.pages[string(appendAgentKey(nil, &again))]; pg == nil || pg.last != nil {
+		t.Error("an agent holds a session that is not there any more")
+	}
+}
