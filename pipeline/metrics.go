@@ -28,7 +28,7 @@ type Metrics struct {
 	waits, deltas, snapshots, leftOut                                                            *prometheus.CounterVec
 	newest, realised, realisedMax, states                                                        *prometheus.GaugeVec
 	open                                                                                         *prometheus.GaugeVec
-	pages, cold, shards, paused, lag, delay, held                                                      *prometheus.GaugeVec
+	pages, cold, shards, paused, lag, delay, held                                                *prometheus.GaugeVec
 	txn, checkpoint, load, latency                                                               *prometheus.HistogramVec
 
 	mu     sync.Mutex

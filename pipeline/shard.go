@@ -100,8 +100,8 @@ type shard struct {
 	pages   map[string]*page
 	cold    map[string]cold // those that were put by: a page is in one of the two
 	packed  []byte          // scratch
-	near    []*page        // those that were last asked for, by a hash of the key: what is not there is in pages. Derived
-	tenants map[string]int // pages by tenant, for the cap
+	near    []*page         // those that were last asked for, by a hash of the key: what is not there is in pages. Derived
+	tenants map[string]int  // pages by tenant, for the cap
 	dirty   []*page
 	next    [2]int64 // next offset of control and of the main log, as the group commits them; 0: none yet
 	seq     uint64   // of the next transaction
