@@ -42,6 +42,14 @@ type Noter interface {
 	Note(x *Closing, n *Note)
 }
 
+// Waiter is a detector that waits for what may not come.
+type Waiter interface {
+	// Due is when it next has something to say about a scope if nothing comes, event time; math.MaxInt64: never.
+	Due(m *Memory) int64
+	// Ring says it, once the watermark has passed the time.
+	Ring(x *Closing, t int64)
+}
+
 // Ender is a detector that keeps something of a session until it is over.
 type Ender interface {
 	// End sees a session that has ended: said to be, or idle for SessionIdleMS. It drops the part that it kept of it.
@@ -80,6 +88,7 @@ var registry = []kind{
 	{"volume", 6, newVolume, func() Part { return new(volumePart) }},
 	{"sequence", 7, newSequence, func() Part { return new(sequencePart) }},
 	{"rarity", 8, newRarity, func() Part { return new(acquaintance) }},
+	{"rule", 9, newRules, func() Part { return new(rulePart) }},
 }
 
 // meterSlot is the slot of what limits count.
@@ -99,6 +108,7 @@ func Names() []string {
 type Panel struct {
 	Set     *policy.Set
 	list    []Detector
+	waiters []Waiter // of them
 	who     map[baselines.Key]*Who
 	tools   map[toolKey]*knownTool
 	recent  [256]*knownTool // of tools, by a few bytes of the name: hashing three names costs more than all that the catalogue does with most calls
@@ -222,7 +232,11 @@ const (
 func New(set *policy.Set) *Panel {
 	p := &Panel{Set: set, who: map[baselines.Key]*Who{}, tools: map[toolKey]*knownTool{}}
 	for _, k := range registry {
-		p.list = append(p.list, k.new(k.slot, set))
+		d := k.new(k.slot, set)
+		p.list = append(p.list, d)
+		if w, ok := d.(Waiter); ok {
+			p.waiters = append(p.waiters, w)
+		}
 	}
 	return p
 }
@@ -317,6 +331,22 @@ func (p *Panel) Relate(x *Closing, b *Bucket) {
 	}
 }
 
+// Due is when some detector next has something to say about a scope if nothing comes.
+func (p *Panel) Due(m *Memory) int64 {
+	due := int64(math.MaxInt64)
+	for _, w := range p.waiters {
+		due = min(due, w.Due(m))
+	}
+	return due
+}
+
+// Ring lets those speak whose time has come.
+func (p *Panel) Ring(x *Closing, t int64) {
+	for _, w := range p.waiters {
+		w.Ring(x, t)
+	}
+}
+
 // Note shows a note to the detector that told it.
 func (p *Panel) Note(x *Closing, n *Note) {
 	for i, k := range registry {
@@ -343,7 +373,7 @@ type Memory struct {
 }
 
 // slots bounds the slots of the registry; slot 0 ends an encoded memory.
-const slots = 9
+const slots = 10
 
 // Part returns the part of a slot, or nil.
 func (m *Memory) Part(slot byte) Part { return m.parts[slot] }
@@ -440,6 +470,8 @@ type Host interface {
 	// Tell sends a note about a scope of the event's tenant to the relation stage. The body is copied. Notes on one scope that say the same within
 	// BucketMS of event time are one, the earliest.
 	Tell(slot byte, scope policy.Scope, id string, body []byte)
+	// Count counts something that a rule has come to: match, excepted, error.
+	Count(what, rule string)
 }
 
 // Note is what one event has to say about a scope above its agent.
@@ -482,6 +514,8 @@ type Closing struct {
 	Find func(f event.Finding)
 	// Base is what was learned of the persona that the scope is, as it is in force at a time; it returns nil if the scope is none or nothing is known.
 	Base func(t int64) *baselines.Model
+	// Count counts something that a rule has come to.
+	Count func(what, rule string)
 	// Keep writes what is known of a thing to the topic of the inventory; nil: nobody asks.
 	Keep func(t *event.Thing)
 }

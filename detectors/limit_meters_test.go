@@ -952,6 +952,10 @@ func BenchmarkCatalogueAndFiftyLimits(b *testing.B) {
 }
 
 // stub measures the detector without a shard.
+func (*stub) Count(string, string) {}
+
+func (*host) Count(string, string) {}
+
 type stub struct {
 	memory   *Memory
 	partials *Partials

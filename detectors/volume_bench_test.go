@@ -95,3 +95,5 @@ func benchmarkBaseline(b *testing.B, day, together int) {
 	run(b.N)
 	b.ReportMetric(float64(cpu()-before)/float64(b.N), "cpu-ns/op") // others share the machine
 }
+
+func (*nobody) Count(string, string) {}

@@ -310,6 +310,9 @@ func (b *behaviour) Contribute(slot byte, scope policy.Scope, id string, list []
 	b.partials.Add(slot, scope, e.Tenant, b.scene.Who.Hash, id, b.agent.hash, ref, baselines.FloorDiv(ref.Time, detectors.BucketMS), list)
 }
 
+// Count implements detectors.Host.
+func (b *behaviour) Count(what, rule string) { b.count(ruleMetric+what, rule) }
+
 // Tell implements detectors.Host.
 func (b *behaviour) Tell(slot byte, scope policy.Scope, id string, body []byte) {
 	e := b.current

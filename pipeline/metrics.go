@@ -24,7 +24,7 @@ type Metrics struct {
 
 	events, late, repeated, future, misrouted, dropped, badControl, verdicts, facts, lateBuckets *prometheus.CounterVec
 	dead, findings, txns, sessions, failures, damaged                                            *prometheus.CounterVec
-	commands, breakers                                                                           *prometheus.CounterVec
+	commands, breakers, rules                                                                    *prometheus.CounterVec
 	waits, deltas, snapshots, leftOut                                                            *prometheus.CounterVec
 	newest, realised, realisedMax, states                                                        *prometheus.GaugeVec
 	open                                                                                         *prometheus.GaugeVec
@@ -66,6 +66,7 @@ func NewMetrics(reg *prometheus.Registry) *Metrics {
 	m.dead = counter("dead_letters_total", "Records that did not decode, by reason: they are on the dead-letter topic.", "stage", "reason")
 	m.findings = counter("findings_total", "Findings and updates, by detector.", "stage", "detector")
 	m.commands = counter("commands_total", "Commands issued, by action, mode (enforce, dry_run) and issuer (rule, human, expiry).", "stage", "action", "mode", "issuer")
+	m.rules = counter("rule_events_total", "What came of rules: match, excepted (by an exception of the rule), error (an expression failed, and did not count as true).", "stage", "rule", "what")
 	m.breakers = counter("breaker_events_total", "What came of commands: acks by status (also unknown, stale, missed), feedback taken by type, feedback and expiries refused by reason, orders that the mass-trip guard turned into escalate.", "stage", "kind", "what")
 	m.waits = counter("baseline_waits_total", "Times that events of a partition had to wait until a day of baselines was closed: in backlogs, and at the very first start.", "stage")
 	m.deltas = counter("baseline_deltas_total", "What behaviour shards told of what they learned: taken, late (its day was closed, so it counts for the next), known (learned before the logs were made anew).", "stage", "what")
@@ -179,7 +180,9 @@ func (s *stageMetrics) add(sh *shard) {
 		s.m.findings.WithLabelValues(s.name, d).Add(float64(n))
 	}
 	for k, n := range c.other {
-		if k[0] == "commands" {
+		if what, ok := strings.CutPrefix(k[0], ruleMetric); ok {
+			s.m.rules.WithLabelValues(s.name, k[1], what).Add(float64(n))
+		} else if k[0] == "commands" {
 			w := strings.Fields(k[1])
 			s.m.commands.WithLabelValues(s.name, w[0], w[1], w[2]).Add(float64(n))
 		} else {

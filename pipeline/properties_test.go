@@ -54,8 +54,13 @@ const (
 	strict = `{"v":1,"personas":[{"name":"clerk","default":"allow","tools":{"deny":["rm"]}}],"limits":[
 {"id":"agent-calls","scope":"agent","measure":"count","max":"6","window":"1m"},{"id":"session-rows","scope":"session","measure":"records","max":"100"},
 {"id":"user-calls","scope":"user","measure":"count","max":"12","window":"1m"},{"id":"user-again","scope":"user","measure":"count","max":"1","window":"1m"},{"id":"user-rows","scope":"user","measure":"records","max":"90","window":"30s","kind":"tumbling"},
-{"id":"persona-calls","scope":"persona","measure":"count","max":"30","window":"1m"},{"id":"tenant-money","scope":"tenant","measure":"amount","currency":"EUR","max":"300","window":"5m"}]}`
-	other = `{"v":1,"limits":[{"id":"agent-calls","scope":"agent","measure":"count","max":"3","window":"1m"},{"id":"user-calls","scope":"user","measure":"count","max":"12","window":"1m"}]}`
+{"id":"persona-calls","scope":"persona","measure":"count","max":"30","window":"1m"},{"id":"tenant-money","scope":"tenant","measure":"amount","currency":"EUR","max":"300","window":"5m"}],"rules":[
+{"id":"mail-after-search","title":"x","by":["agent"],"within":"20s","suppress":"5s","steps":[{"name":"a","where":"tool.name == \"search\"","capture":{"u":"user"}},{"name":"b","where":"tool.name == \"mail\" and user != a.u"}]},
+{"id":"many-mails","title":"x","by":["session"],"window":"1m","where":"tool.name == \"mail\"","let":{"n":"count()"},"having":"n > 3","explain":"string(n)"},
+{"id":"passed-on","title":"x","by":["user"],"within":"30s","select":"each","steps":[{"name":"a","where":"tool.name == \"rm\"","capture":{"who":"agent.id"}},{"name":"b","where":"tool.name == \"mail\" and agent.id != a.who"}]},
+{"id":"no-mail","title":"x","by":["agent"],"suppress":"1s","steps":[{"name":"a","where":"tool.name == \"rm\""}],"absent":{"where":"tool.name == \"mail\"","for":"40s"}}]}`
+	other = `{"v":1,"limits":[{"id":"agent-calls","scope":"agent","measure":"count","max":"3","window":"1m"},{"id":"user-calls","scope":"user","measure":"count","max":"12","window":"1m"}],"rules":[
+{"id":"mail-after-search","title":"x","by":["agent"],"within":"20s","suppress":"5s","steps":[{"name":"a","where":"tool.name == \"search\"","capture":{"u":"user"}},{"name":"b","where":"tool.name == \"mail\" and user != a.u"}]}]}`
 )
 
 // ocsf is the encoder that users get, without Kafka's headers.

@@ -37,6 +37,7 @@ type relation struct {
 	made     []closedKey
 
 	due     map[int64][]*page // pages with a pending bucket, by its index. Derived: rebuilt from pages
+	waiting map[*page]int64   // pages on which something is awaited, and until when. Derived
 	key     []byte
 	closing detectors.Closing
 	scope   policy.Scope                // of what is being closed
@@ -58,12 +59,13 @@ type source struct {
 const tellAhead = 120_000 // ms of event time between two words to the behaviour shards on how far this stage is
 
 func newRelation(p int32, r *rules, set *policy.Set) *relation {
-	b := &relation{shard: newShard(p, r), panel: detectors.New(set), sources: make([]source, r.sources), mark: noTime, told: noTime, closed: noTime, learnedTo: noTime, due: map[int64][]*page{}}
+	b := &relation{shard: newShard(p, r), panel: detectors.New(set), sources: make([]source, r.sources), mark: noTime, told: noTime, closed: noTime, learnedTo: noTime, due: map[int64][]*page{}, waiting: map[*page]int64{}}
 	for i := range b.sources {
 		b.sources[i].watermark = noTime
 	}
 	b.shard.machine = b
 	b.closing.Find = b.relationFinding
+	b.closing.Count = func(what, rule string) { b.count(ruleMetric+what, rule) }
 	b.closing.Base = b.baseOf
 	b.closing.Keep = func(t *event.Thing) {
 		b.emit(output{to: toInventory, partition: -1, key: t.AppendKey(nil), value: t.Append(nil)})
@@ -197,6 +199,55 @@ func (b *relation) takeNote(k *detectors.Note) {
 func (b *relation) note(pg *page, k *detectors.Note) {
 	b.closing.Tenant, b.closing.ID, b.closing.Memory, b.scope = k.Tenant, k.ID, &pg.memory, k.Scope
 	b.panel.Note(&b.closing, k)
+	b.awaits(pg)
+}
+
+// awaits notes until when something is awaited on a page.
+func (b *relation) awaits(pg *page) {
+	if due := b.panel.Due(&pg.memory); due != never {
+		b.waiting[pg] = due
+	} else {
+		delete(b.waiting, pg)
+	}
+}
+
+// ring lets those speak that have waited for something until t: all that came up to then has been applied. Bucket by bucket, so that it does not show by how much
+// the watermark moves at once.
+func (b *relation) ring(t int64) {
+	for {
+		next := never
+		for pg, due := range b.waiting {
+			if pg.dead {
+				delete(b.waiting, pg)
+			} else {
+				next = min(next, due)
+			}
+		}
+		if next > t {
+			return
+		}
+		end := min(t, (baselines.FloorDiv(next, detectors.BucketMS)+1)*detectors.BucketMS-1)
+		var list []*page
+		for pg, due := range b.waiting {
+			if due <= end {
+				list = append(list, pg)
+			}
+		}
+		slices.SortFunc(list, func(x, y *page) int { return strings.Compare(x.key, y.key) })
+		for _, pg := range list {
+			b.touch(pg)
+			scope, id := scopeOf(pg)
+			b.closing.Tenant, b.closing.ID, b.closing.Memory, b.scope = pg.tenant, id, &pg.memory, scope
+			b.panel.Ring(&b.closing, end)
+			b.awaits(pg)
+		}
+		b.report()
+	}
+}
+
+// scopeOf reads the scope off a page's key.
+func scopeOf(pg *page) (policy.Scope, string) {
+	return policy.Scope(pg.key[2]), pg.key[3+len(pg.tenant)+1:]
 }
 
 // take files a bucket's part with the page of its scope, or closes it at once if its time is past.
@@ -258,6 +309,7 @@ func (b *relation) advanceTo(t int64) {
 	b.mark = t
 	b.closeDays() // first: by what is in force at its time a bucket is judged, however far the watermark moves at once
 	b.closePassed()
+	b.ring(baselines.FloorDiv(t, detectors.BucketMS)*detectors.BucketMS - 1)
 	if !b.replay && (b.told == noTime || t-b.told >= tellAhead) {
 		b.told = t
 		for p := range b.rules.sources {
@@ -281,7 +333,7 @@ func (b *relation) until(pg *page) int64 {
 		}
 		return pg.seen + breakerIdle
 	}
-	if len(pg.pending)+len(pg.notes) > 0 || !pg.guard.Idle() {
+	if len(pg.pending)+len(pg.notes) > 0 || !pg.guard.Idle() || b.panel.Due(&pg.memory) != never {
 		return forever
 	}
 	return pg.seen + scopeIdle
@@ -297,6 +349,7 @@ func (b *relation) closePassed() {
 	}
 	slices.Sort(ready)
 	for _, index := range ready {
+		b.ring(index*detectors.BucketMS - 1)
 		b.closeAll(index)
 	}
 }
@@ -373,8 +426,10 @@ func (b *relation) report() {
 // flush closes everything that is pending, at the end of a replay that asks for it.
 func (b *relation) flush() {
 	for _, index := range slices.Sorted(maps.Keys(b.due)) {
+		b.ring(index*detectors.BucketMS - 1)
 		b.closeAll(index)
 	}
+	b.ring(never - 1)
 }
 
 func (b *relation) close(pg *page, k *detectors.Bucket) {
@@ -449,6 +504,9 @@ func (b *relation) decodeVars(r *baselines.Reader) {
 
 // indexed files the pending buckets of a page that came from disk or was put back.
 func (b *relation) indexed(pg *page) {
+	if pg.key[0] == scopePage {
+		b.awaits(pg)
+	}
 	for i := range pg.pending {
 		b.due[pg.pending[i].Index] = append(b.due[pg.pending[i].Index], pg)
 	}

@@ -442,6 +442,9 @@ func (s *shard) find(f *event.Finding) {
 	}
 }
 
+// ruleMetric is what the names of metrics of rules begin with.
+const ruleMetric = "rule/"
+
 // count counts for a metric of its own name and one label.
 func (s *shard) count(metric, label string) {
 	if s.counts.other == nil {

@@ -136,7 +136,7 @@ func (a *Approvals) String() string {
 		parts = append(parts, "not the agent's own side")
 	}
 	if a.ValidMS > 0 {
-		parts = append(parts, "valid "+formatWindow(a.ValidMS))
+		parts = append(parts, "valid "+FormatSpan(a.ValidMS))
 	}
 	switch a.Digest {
 	case event.Yes:

@@ -32,13 +32,21 @@ const (
 	CredentialScope      // of the agent
 	ToolScope
 	ServerScope
+	// Of rules alone.
+	ConversationScope
+	ResourceScope
+	DestinationScope
+	SubjectScope
 )
 
-var scopes = []string{"", "agent", "session", "persona", "user", "tenant", "call", "beneficiary", "user+beneficiary", "owner", "credential", "tool", "server"}
+var (
+	allScopes = []string{"", "agent", "session", "persona", "user", "tenant", "call", "beneficiary", "user+beneficiary", "owner", "credential", "tool", "server", "conversation", "resource", "destination", "subject"}
+	scopes    = allScopes[:Scopes] // of limits
+)
 
-func (s Scope) String() string { return scopes[s] }
+func (s Scope) String() string { return allScopes[s] }
 
-// Scopes is how many scopes there are, for tables indexed by Scope.
+// Scopes is how many scopes limits may have, for tables indexed by Scope.
 const Scopes = int(ServerScope) + 1
 
 // ParseScope returns the scope that a word names.
@@ -258,9 +266,9 @@ func (l *Limit) String() string {
 			b.WriteString(" (" + l.Zone.String() + ")")
 		}
 	case l.WindowMS > 0 && l.Tumbling:
-		b.WriteString(" in " + formatWindow(l.WindowMS) + " (tumbling)")
+		b.WriteString(" in " + FormatSpan(l.WindowMS) + " (tumbling)")
 	case l.WindowMS > 0:
-		b.WriteString(" in " + formatWindow(l.WindowMS) + " (sliding)")
+		b.WriteString(" in " + FormatSpan(l.WindowMS) + " (sliding)")
 	}
 	return b.String()
 }
@@ -450,7 +458,7 @@ func (d *limitDef) window(bad report, l *Limit, known bool) {
 		if own := l.Scope == AgentScope || l.Scope == SessionScope; what == "" && known && !own && l.WindowMS%BucketMS != 0 {
 			bad("window", "what is counted above one agent moves by 5s, so %s cannot be kept exactly; use a multiple of 5s", d.Window)
 		}
-		if d.Window = formatWindow(l.WindowMS); d.Kind == "" {
+		if d.Window = FormatSpan(l.WindowMS); d.Kind == "" {
 			d.Kind = "sliding"
 		}
 	}
@@ -694,8 +702,8 @@ func parseWindow(s string) (d time.Duration, what string) {
 	return d, ""
 }
 
-// formatWindow writes what parseWindow reads, in its largest units.
-func formatWindow(ms int64) string {
+// FormatSpan writes what parseWindow reads, in its largest units.
+func FormatSpan(ms int64) string {
 	s := ""
 	for _, u := range []struct {
 		name string

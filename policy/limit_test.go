@@ -56,8 +56,8 @@ func TestLimitReadsNumbersExactly(t *testing.T) {
 		if d.Milliseconds() != want || what != "" {
 			t.Errorf("%s: got %v %s", text, d, what)
 		}
-		if again, what := parseWindow(formatWindow(want)); again != d || what != "" {
-			t.Errorf("%s: written as %s, read as %v %s", text, formatWindow(want), again, what)
+		if again, what := parseWindow(FormatSpan(want)); again != d || what != "" {
+			t.Errorf("%s: written as %s, read as %v %s", text, FormatSpan(want), again, what)
 		}
 	}
 }

@@ -32,10 +32,21 @@ const (
 type Problem struct {
 	File         string
 	Line, Column int    // 0: not known
+	Code         string // of an expression: R101 and so on
 	What         string // "what is wrong; what to do"
+	Snippet      string // of an expression: its line, and a caret below
 }
 
-func (p *Problem) Error() string { return place{p.File, p.Line, p.Column}.String() + ": " + p.What }
+func (p *Problem) Error() string {
+	s := place{p.File, p.Line, p.Column}.String() + ": "
+	if p.Code != "" {
+		s += p.Code + " "
+	}
+	if s += p.What; p.Snippet != "" {
+		s += "\n" + p.Snippet
+	}
+	return s
+}
 
 // place is where something was read.
 type place struct {
@@ -54,8 +65,8 @@ func (p place) String() string {
 	return s
 }
 
-// Load reads dir/{tenants,tools,personas,limits,inventory,response}/*.yaml (or .yml). Each file has a list under the key that its folder is named
-// after (in response a mapping); a file may hold several YAML documents. Missing folders are fine. The built-in limits hold until the user defines
+// Load reads dir/{tenants,tools,personas,limits,inventory,response,baselines,rules}/*.yaml (or .yml). Each file has a list under the key that its folder is named
+// after (in response a mapping; in rules each document is one rule); a file may hold several YAML documents. Missing folders are fine. The built-in limits hold until the user defines
 // one; `builtin: true` or `false` in a file of limits says so outright.
 //
 // If anything is wrong there is no set, and the errors, each a *Problem, name every fault of every file.
@@ -82,6 +93,7 @@ var sections = []struct {
 	{"inventory", (*collector).loadInventory},
 	{"response", (*collector).loadResponse},
 	{"baselines", (*collector).loadBaselines},
+	{"rules", (*collector).loadRules},
 }
 
 // each calls read with a definition of every document of every file, read into a fresh struct.
@@ -272,6 +284,8 @@ func (f *file) syntax(err error) {
 // source is one document: where each field of it stands, and what is wrong with it.
 type source struct {
 	file     string
+	folder   string // of files that it names
+	texts    map[string]written
 	fields   map[string]place // by path, such as personas[0].tools.allow[2]
 	broken   map[string]bool  // paths whose value could not be read: whatever else would be said about them is noise
 	problems []*Problem
@@ -291,7 +305,7 @@ func (s *source) place(path string) place {
 }
 
 func (s *source) problem(at place, format string, args ...any) {
-	s.problems = append(s.problems, &Problem{at.file, at.line, at.col, fmt.Sprintf(format, args...)})
+	s.problems = append(s.problems, &Problem{File: at.file, Line: at.line, Column: at.col, What: fmt.Sprintf(format, args...)})
 }
 
 // reporter reports on the fields of the definition at path.
@@ -313,7 +327,7 @@ func (s *source) reporter(path string) report {
 // Node.Decode, stops at the first fault in places, and forgets where each value stood. Scalars are taken as written: 5000.00 must not pass
 // through a float, nor a tool named null or 0x10 become something else.
 func (f *file) decode(doc *yaml.Node, into any) *source {
-	s := &source{file: f.file, fields: map[string]place{}, broken: map[string]bool{}}
+	s := &source{file: f.file, fields: map[string]place{}, broken: map[string]bool{}, texts: map[string]written{}}
 	d := decoder{s, &f.left}
 	d.value(doc, "", reflect.ValueOf(into).Elem())
 	return s
@@ -350,6 +364,13 @@ func (d *decoder) value(n *yaml.Node, path string, v reflect.Value) {
 			wrong("%s is nested deeper than %d, or has more entries than a file may have; shorten it", label, event.MaxDepth)
 		} else {
 			v.SetBytes(text)
+		}
+		if n.Kind == yaml.MappingNode {
+			for i := 0; i+1 < len(n.Content); i += 2 {
+				name := path + "." + n.Content[i].Value
+				d.fields[name] = place{d.file, n.Content[i].Line, n.Content[i].Column}
+				d.write(name, n.Content[i+1])
+			}
 		}
 		return
 	}
@@ -402,8 +423,21 @@ func (d *decoder) value(n *yaml.Node, path string, v reflect.Value) {
 			wrong("%s is empty; give it a value, or remove it", label)
 		default:
 			v.SetString(n.Value)
+			d.write(path, n)
 		}
 	}
+}
+
+// write notes where a text stands.
+func (d *decoder) write(path string, n *yaml.Node) {
+	if n.Kind != yaml.ScalarNode {
+		return
+	}
+	w := written{line: n.Line, col: n.Column, block: n.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0, text: n.Value}
+	if n.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle) != 0 {
+		w.col++
+	}
+	d.texts[path] = w
 }
 
 func (d *decoder) mapping(n *yaml.Node, path string, v reflect.Value) {

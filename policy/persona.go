@@ -105,7 +105,7 @@ type Persona struct {
 	Line        int
 	Tests       []Test // not part of its identity
 
-	rules      [dimensions]rules
+	rules      [dimensions]ruling
 	used       uint16 // bit per dimension that has something to judge
 	badClasses uint16 // bit per event.Class
 	needs      bool
@@ -134,8 +134,8 @@ type Violation struct {
 	Verdict Verdict // Deny or NeedsApproval
 }
 
-// rules are the lists of one dimension, compiled.
-type rules struct {
+// ruling is the lists of one dimension, compiled.
+type ruling struct {
 	deny, needs, allow *globs
 	open               bool  // what no list names is fine
 	words              words // of Destinations

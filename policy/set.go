@@ -16,6 +16,8 @@ import (
 	"io"
 	"slices"
 	"strings"
+
+	"github.com/wayward-sec/wayward/rules"
 )
 
 // Set is everything in the folder of policies, compiled and immutable.
@@ -27,6 +29,9 @@ type Set struct {
 	inventory *Inventory
 	response  Settings
 	learning  learning
+	rules     []*rules.Rule // by id
+	ruleTests []RuleTest
+	ruleFiles map[string]string
 	byName    map[name]*Persona
 	agents    map[name]string     // plain names of agents
 	patterns  map[string][]player // by tenant, most telling first
@@ -101,6 +106,7 @@ type setDef struct {
 	Inventory []inventoryDef `json:"inventory,omitempty"`
 	Response  []responseDef  `json:"response,omitempty"`
 	Baselines []baselineDef  `json:"baselines,omitempty"`
+	Rules     []ruleDef      `json:"rules,omitempty"`
 }
 
 // Parse reads what Bytes wrote. Sets travel over Kafka, so it trusts nothing and checks what Load checks.
@@ -141,6 +147,9 @@ func Parse(b []byte) (*Set, error) {
 	for i, d := range def.Baselines {
 		c.baseline(d, src, at("baselines", i))
 	}
+	for i, d := range def.Rules {
+		c.rule(d, src, at("rules", i))
+	}
 	if err := errors.Join(c.problems()...); err != nil {
 		return nil, err
 	}
@@ -175,6 +184,9 @@ type collector struct {
 	inventory  []inventoryDef
 	response   []responseDef
 	baselines  []baselineDef
+	rules      []compiledRule
+	ruleTests  []RuleTest
+	rulesAt    map[string]place
 	agents     map[name]taken
 	places     map[any]place // of personas, limits and tenants, by their key
 	sources    []*source
@@ -187,7 +199,7 @@ type taken struct {
 }
 
 func newCollector() *collector {
-	return &collector{personas: map[name]*Persona{}, limits: map[string]*Limit{}, ofPersonas: map[string]bool{}, tenants: map[string]*Tenant{}, agents: map[name]taken{}, places: map[any]place{}}
+	return &collector{rulesAt: map[string]place{}, personas: map[name]*Persona{}, limits: map[string]*Limit{}, ofPersonas: map[string]bool{}, tenants: map[string]*Tenant{}, agents: map[name]taken{}, places: map[any]place{}}
 }
 
 func (c *collector) use(src *source) {
@@ -292,6 +304,13 @@ func (c *collector) set() *Set {
 		if !c.ofPersonas[l.ID] {
 			def.Limits = append(def.Limits, l.def)
 		}
+	}
+	slices.SortFunc(c.rules, func(a, b compiledRule) int { return strings.Compare(a.ID, b.ID) })
+	s.ruleTests, s.ruleFiles = c.ruleTests, map[string]string{}
+	for _, r := range c.rules {
+		s.rules = append(s.rules, r.Rule)
+		s.ruleFiles[r.ID] = r.file
+		def.Rules = append(def.Rules, r.def)
 	}
 	s.bytes = canonical(def)
 	sum := sha256.Sum256(s.bytes)

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -228,122 +227,18 @@ func expand(t *testing.T, file string) []string {
 	if err != nil {
 		t.Fatalf("%s: start: %v", file, err)
 	}
-	var schema map[string]any
-	if err := json.Unmarshal(event.SchemaOf("event"), &schema); err != nil {
-		t.Fatal(err)
+	all, err1 := json.Marshal(s.All)
+	events, err2 := json.Marshal(s.Events)
+	if err := cmp.Or(err1, err2); err != nil {
+		t.Fatalf("%s: %v", file, err)
 	}
-	type one struct {
-		at   time.Duration
-		line string
+	told, err := event.Tell(all, events, start)
+	if err != nil {
+		t.Fatalf("%s: %v", file, err)
 	}
-	var all []one
-	for i, e := range s.Events {
-		fail := func(format string, args ...any) {
-			t.Fatalf("%s: event %d: %s", file, i+1, fmt.Sprintf(format, args...))
-		}
-		at, every, times := e["at"], e["every"], 1
-		if n, said := e["times"]; said {
-			if times, _ = n.(int); times < 2 || every == nil {
-				fail("times: %v needs a number from 2 and every", n)
-			}
-		}
-		delete(e, "at")
-		delete(e, "every")
-		delete(e, "times")
-		first, err1 := span(at)
-		step, err2 := span(cmp.Or(every, any("0s")))
-		if err1 != nil || err2 != nil {
-			fail("at: %v, every: %v are no durations such as 90s or 2d3h", at, every)
-		}
-		for n := 1; n <= times; n++ {
-			x := merged(map[string]any{"kind": "tool_call", "tenant": "acme", "id": fmt.Sprint("e", i+1)}, s.All)
-			if times > 1 {
-				x["id"] = fmt.Sprint("e", i+1, ".", n)
-			}
-			x = merged(x, e)
-			when := first + time.Duration(n-1)*step
-			x["time"] = start.Add(when).Format(time.RFC3339Nano)
-			if path := unknown(x, schema); path != "" {
-				fail("an event has no %s", path)
-			}
-			line, err := json.Marshal(numbered(x, n))
-			if err != nil {
-				fail("%v", err)
-			}
-			all = append(all, one{when, string(line) + "\n"})
-		}
-	}
-	slices.SortStableFunc(all, func(a, b one) int { return cmp.Compare(a.at, b.at) })
-	lines := make([]string, len(all))
-	for i := range all {
-		lines[i] = all[i].line
+	lines := make([]string, len(told))
+	for i := range told {
+		lines[i] = string(told[i].Record) + "\n"
 	}
 	return lines
-}
-
-// span reads a duration, with days before it.
-func span(v any) (time.Duration, error) {
-	s := fmt.Sprint(v)
-	days := 0
-	if before, after, ok := strings.Cut(s, "d"); ok {
-		n, err := strconv.Atoi(before)
-		if err != nil || after == "" {
-			return time.Duration(n) * 24 * time.Hour, err
-		}
-		days, s = n, after
-	}
-	d, err := time.ParseDuration(s)
-	return time.Duration(days)*24*time.Hour + d, err
-}
-
-// merged is a with what b says over it, object by object.
-func merged(a, b map[string]any) map[string]any {
-	out := map[string]any{}
-	maps.Copy(out, a)
-	for k, v := range b {
-		if m, ok := v.(map[string]any); ok {
-			was, _ := out[k].(map[string]any)
-			v = merged(was, m)
-		}
-		out[k] = v
-	}
-	return out
-}
-
-// numbered puts n in place of {n} in every text.
-func numbered(v any, n int) any {
-	switch v := v.(type) {
-	case string:
-		return strings.ReplaceAll(v, "{n}", strconv.Itoa(n))
-	case map[string]any:
-		out := map[string]any{}
-		for k, x := range v {
-			out[k] = numbered(x, n)
-		}
-		return out
-	case []any:
-		var out []any
-		for _, x := range v {
-			out = append(out, numbered(x, n))
-		}
-		return out
-	}
-	return v
-}
-
-// unknown is the path of a field that the schema does not have; the decoder would pass it over.
-func unknown(v map[string]any, schema map[string]any) string {
-	fields, _ := schema["properties"].(map[string]any)
-	for _, k := range slices.Sorted(maps.Keys(v)) {
-		of, known := fields[k].(map[string]any)
-		if len(fields) > 0 && !known {
-			return k
-		}
-		if m, ok := v[k].(map[string]any); ok {
-			if path := unknown(m, of); path != "" {
-				return k + "." + path
-			}
-		}
-	}
-	return ""
 }

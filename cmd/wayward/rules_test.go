@@ -1,0 +1,204 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"encoding/xml"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// ran is what a command prints, and its exit code.
+func ran(t *testing.T, args ...string) (out string, code int) {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	code = execute(context.Background(), args, &stdout, &stderr)
+	return stdout.String() + stderr.String(), code
+}
+
+func rulesIn(t *testing.T, rules map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "rules"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range rules {
+		if err := os.WriteFile(filepath.Join(dir, "rules", name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func TestARuleToBeginWithPassesLintAndItsTests(t *testing.T) {
+	rules := map[string]string{}
+	for form := range ruleForms {
+		out, code := ran(t, "rules", "new", "my-"+form, "--form", form)
+		if code != 0 {
+			t.Fatal(out)
+		}
+		rules[form+".yaml"] = out
+	}
+	dir := rulesIn(t, rules)
+	if out, code := ran(t, "rules", "lint", dir, "--fail-on", "warning"); code != 0 {
+		t.Errorf("exit %d:\n%s", code, out)
+	}
+	if out, code := ran(t, "rules", "test", dir); code != 0 || !strings.Contains(out, "8 tests: 8 passed, 0 failed, 0 todo") {
+		t.Errorf("exit %d:\n%s", code, out)
+	}
+	if out, code := ran(t, "rules", "list", dir); code != 0 || !strings.Contains(out, "my-absence   shadow  experimental  medium    relation") {
+		t.Errorf("exit %d:\n%s", code, out)
+	}
+}
+
+func TestAFailingTestShowsWhatEachConditionCameTo(t *testing.T) {
+	text := strings.Replace(ruleForms["event"], "findings: 0", "findings: 1", 1)
+	text = strings.Replace(text, "{id}", "big-payment", 1)
+	dir := rulesIn(t, map[string]string{"r.yaml": text})
+	out, code := ran(t, "rules", "test", dir, "--report", "junit="+filepath.Join(dir, "tests.xml"))
+	for _, want := range []string{"ok    big-payment: fires above the limit", "FAIL  big-payment: stays quiet below it", "0 findings, expected 1",
+		"no  event: amount.value > params.max   (amount.value is 400, params.max is 500)", "2 tests: 1 passed, 1 failed"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q is missing in\n%s", want, out)
+		}
+	}
+	if code != 1 {
+		t.Errorf("exit %d", code)
+	}
+	report, err := os.ReadFile(filepath.Join(dir, "tests.xml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var suites struct {
+		Suites []struct {
+			Name     string `xml:"name,attr"`
+			Failures int    `xml:"failures,attr"`
+		} `xml:"testsuite"`
+	}
+	if err := xml.Unmarshal(report, &suites); err != nil || len(suites.Suites) != 1 || suites.Suites[0].Failures != 1 || suites.Suites[0].Name != "big-payment" {
+		t.Errorf("%+v, %v", suites, err)
+	}
+}
+
+func TestAStableRuleNeedsBothKindsOfTests(t *testing.T) {
+	text := strings.Replace(ruleForms["event"], "{id}", "r", 1)
+	text = strings.Replace(text, "status: experimental", "status: stable", 1)
+	text = text[:strings.Index(text, "  - name: stays quiet")]
+	dir := rulesIn(t, map[string]string{"r.yaml": text})
+	if out, code := ran(t, "rules", "test", dir); code != 1 || !strings.Contains(out, "has 1 tests that fire and 0 that stay quiet") {
+		t.Errorf("exit %d:\n%s", code, out)
+	}
+	if out, code := ran(t, "rules", "test", dir, "--min-tests", "0"); code != 0 {
+		t.Errorf("exit %d:\n%s", code, out)
+	}
+	if out, code := ran(t, "rules", "test", dir, "--run", "nothing"); code != 3 {
+		t.Errorf("nothing was examined: exit %d:\n%s", code, out)
+	}
+}
+
+// Every mistake has its file, line, column, a caret and a way out.
+func TestMistakesInRules(t *testing.T) {
+	for name, c := range map[string]struct{ text, want string }{
+		"typo": {"id: r\ntitle: t\nwhere: tool.nmae == \"x\"\n", `r.yaml:3:13: R101 unknown field "nmae"; did you mean tool.name?
+    tool.nmae == "x"
+         ^`},
+		"quoted":         {"id: r\ntitle: t\nwhere: 'tool.name > 5'\n", "r.yaml:3:19: R102"},
+		"block":          {"id: r\ntitle: t\nwhere: |\n  tool.class == \"pay\" and\n  usr == \"x\"\n", "r.yaml:5: R101 unknown field \"usr\"; did you mean user?"},
+		"in a step":      {"id: r\ntitle: t\nby: [agent]\nwithin: 1m\nsteps:\n  - {where: 'kind == \"tool_call\"'}\n  - {where: 'nothing'}\n", "r.yaml:7:14: R101"},
+		"in a let":       {"id: r\ntitle: t\nby: [agent]\nwindow: 1m\nwhere: 'kind == \"tool_call\"'\nlet: {n: sum(user)}\nhaving: n > 1\n", "r.yaml:6:10: R102"},
+		"unknown key":    {"id: r\ntitle: t\nwhen: true\n", "r.yaml:3:1: unknown key \"when\""},
+		"no window":      {"id: r\ntitle: t\nwhere: 'true'\nhaving: 'true'\n", "window and having belong together"},
+		"no within":      {"id: r\ntitle: t\nby: [agent]\nsteps: [{where: 'true'}, {where: 'true'}]\n", "a sequence needs a time"},
+		"no by":          {"id: r\ntitle: t\nwithin: 1m\nsteps: [{where: 'true'}, {where: 'true'}]\n", "say whose events belong together"},
+		"unknown by":     {"id: r\ntitle: t\nby: [agnt]\nwhere: 'true'\n", "unknown key \"agnt\"; did you mean \"agent\"?"},
+		"unknown mode":   {"id: r\ntitle: t\nmode: loud\nwhere: 'true'\n", "unknown mode \"loud\""},
+		"an exception":   {"id: r\ntitle: t\nwhere: 'true'\nexceptions: [{name: x, when: 'true'}]\n", "an exception needs a reason and an owner"},
+		"a test":         {"id: r\ntitle: t\nwhere: 'true'\ntests: [{name: x, events: [{at: 0s, tol: {}}], expect: {findings: 1}}]\n", "event 1: an event has no tol"},
+		"deep nesting":   {"id: r\ntitle: t\nwhere: 'any(resource.labels, any(resource.labels, any(resource.labels, # == \"a\")))'\n", "R121"},
+		"memory growth":  {"id: r\ntitle: t\nwhere: 'reduce(1..1000000, #acc + #acc, \"a\") == \"\"'\n", "R122"},
+		"a bad regexp":   {"id: r\ntitle: t\nwhere: 'tool.name matches \"(a{1000}){1000}\"'\n", "R104"},
+		"two of one id":  {"id: r\ntitle: t\nwhere: 'true'\n---\nid: r\ntitle: t\nwhere: 'true'\n", "rule \"r\" is already at"},
+		"a file outside": {"id: r\ntitle: t\nwhere: 'user in lists.x'\nlists: {x: '@../../etc/passwd'}\n", "is not beside the rule"},
+	} {
+		dir := rulesIn(t, map[string]string{"r.yaml": c.text})
+		out, code := ran(t, "rules", "lint", dir)
+		if code != 1 || !strings.Contains(out, c.want) {
+			t.Errorf("%s: exit %d, want %q in\n%s", name, code, c.want, out)
+		}
+	}
+}
+
+func TestLintWritesSARIF(t *testing.T) {
+	dir := rulesIn(t, map[string]string{"r.yaml": "id: r\ntitle: t\nwhere: tool.nmae == \"x\"\n"})
+	out, _ := ran(t, "rules", "lint", dir, "--output", "sarif")
+	var s struct {
+		Version string
+		Runs    []struct {
+			Results []struct {
+				RuleID    string
+				Locations []struct {
+					PhysicalLocation struct {
+						Region struct{ StartLine, StartColumn int }
+					}
+				}
+			}
+		}
+	}
+	if err := json.Unmarshal([]byte(out), &s); err != nil || s.Version != "2.1.0" || len(s.Runs) != 1 || len(s.Runs[0].Results) != 1 {
+		t.Fatalf("%v: %s", err, out)
+	}
+	r := s.Runs[0].Results[0]
+	if at := r.Locations[0].PhysicalLocation.Region; r.RuleID != "R101" || at.StartLine != 3 || at.StartColumn != 13 {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestListsFromFiles(t *testing.T) {
+	dir := rulesIn(t, map[string]string{"r.yaml": strings.Join([]string{"id: r", "title: t", "where: user in lists.vips", "lists: {vips: [zoe, '@vips.txt']}", "tests:",
+		"  - {name: fires, events: [{at: 0s, user: bob, agent: {id: a}, tool: {name: x}}, {at: 1s, user: zoe, agent: {id: b}, tool: {name: x}}], expect: {findings: 2}}",
+		"  - {name: quiet, events: [{at: 0s, user: eve, agent: {id: a}, tool: {name: x}}], expect: {findings: 0}}"}, "\n"), "vips.txt": "# who matters\nann\nbob # the boss\n\n"})
+	if out, code := ran(t, "rules", "test", dir); code != 0 {
+		t.Errorf("exit %d:\n%s", code, out)
+	}
+}
+
+func TestAnExpressionCanBeTried(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "e.jsonl")
+	record := `{"id":"1","time":1767600000000,"kind":"tool_call","tenant":"acme","agent":{"id":"a"},"tool":{"name":"refund"},"amount":{"value":"750.50","currency":"EUR"}}`
+	if err := os.WriteFile(file, []byte(record+"\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for source, want := range map[string]struct {
+		out  string
+		code int
+	}{`amount.value * 2`: {"1501", 0}, `tool.name`: {`"refund"`, 0}, `amount.value > 1000`: {"false", 1}, `amount.valu`: {"2", 2}} {
+		out, code := ran(t, "rules", "eval", "-e", source, "--event", file)
+		if code != want.code || code < 2 && strings.TrimSpace(out) != want.out {
+			t.Errorf("%s: exit %d, %q; want %d, %q", source, code, out, want.code, want.out)
+		}
+	}
+	if out, _ := ran(t, "rules", "eval", "-e", "amount.valu", "--event", file); !strings.Contains(out, "did you mean amount.value?") || !strings.Contains(out, "       ^") {
+		t.Errorf("%s", out)
+	}
+}
+
+func TestWatchRunsAgainWhenAFileChanges(t *testing.T) {
+	dir := rulesIn(t, map[string]string{"r.yaml": "x"})
+	ctx, stop := context.WithCancel(context.Background())
+	var seen []string
+	err := watched(ctx, dir, func() {
+		text, _ := os.ReadFile(filepath.Join(dir, "rules", "r.yaml"))
+		if seen = append(seen, string(text)); len(seen) == 1 {
+			os.WriteFile(filepath.Join(dir, "rules", "r.yaml"), []byte("changed"), 0o644)
+		} else {
+			stop()
+		}
+	})
+	if err != nil || !slices.Equal(seen, []string{"x", "changed"}) {
+		t.Errorf("%q, %v", seen, err)
+	}
+}

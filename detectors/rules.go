@@ -1,0 +1,551 @@
+package detectors
+
+import (
+	"cmp"
+	"encoding/binary"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/policy"
+	"github.com/wayward-sec/wayward/rules"
+)
+
+// ruleRunner runs the rules that people write. What is keyed by an agent or a session is kept where the agent is; of everything else, and of what waits for
+// something that may not come, the events that pass a rule's own conditions are told to the relation stage, with what the rule remembers of them, and windows and sequences
+// are kept there, in order of time.
+//
+// A call that comes as an attempt and a result is one event, its result, unless the rule asks for the phase.
+type ruleRunner struct {
+	slot   byte
+	rules  []*rules.Rule
+	byHash map[uint64]*rules.Rule
+	kinds  [8][]probe
+	class  [16][]probe
+	tools  map[string][]probe
+	runner rules.Runner
+	past   memoOfPersona
+
+	hits    []hit
+	taken   rules.Taken
+	rows    [2 * rules.MaxSteps][]rules.Value
+	key     []byte
+	body    []byte
+	matches []rules.Match
+}
+
+// probe is a condition that an event of some kind, class or tool may meet.
+type probe struct {
+	rule, part int
+	where      *rules.Expr
+	attempts   bool
+}
+
+type hit struct{ rule, part int }
+
+// memoOfPersona is what rules may ask of a baseline.
+type memoOfPersona struct{ base *baselines.Model }
+
+func newRules(slot byte, set *policy.Set) Detector {
+	d := &ruleRunner{slot: slot, byHash: map[uint64]*rules.Rule{}, tools: map[string][]probe{}}
+	for _, r := range set.Rules() {
+		if r.Mode == rules.Off {
+			continue
+		}
+		i := len(d.rules)
+		d.rules = append(d.rules, r)
+		d.byHash[r.Hash] = r
+		for j, part := range r.Parts() {
+			p := probe{i, j, part.Where, slices.Contains(part.Where.Uses, "phase")}
+			g := &part.Where.Guard
+			switch {
+			case g.Tools != nil:
+				for _, t := range g.Tools {
+					d.tools[t] = append(d.tools[t], p)
+				}
+			case g.Classes != 0:
+				for c := range d.class {
+					if g.Classes>>c&1 != 0 {
+						d.class[c] = append(d.class[c], p)
+					}
+				}
+			default:
+				for k := range d.kinds {
+					if g.Kinds == 0 || g.Kinds>>k&1 != 0 {
+						d.kinds[k] = append(d.kinds[k], p)
+					}
+				}
+			}
+		}
+	}
+	return d
+}
+
+// rulePart is what is remembered of rules on one page.
+type rulePart struct {
+	states  []*rules.State // by rule and the rest of the key
+	told    []ruleTold     // by key
+	dropped bool           // a state was forgotten for want of room
+}
+
+// ruleTold is a finding that may still grow.
+type ruleTold struct {
+	key   uint64
+	last  int64
+	count int64
+	first int64
+	open
+}
+
+const maxRuleTold = 64
+
+func (d *ruleRunner) Observe(x *Scene, e *event.Event) {
+	if len(d.rules) == 0 {
+		return
+	}
+	d.past.base = x.Base
+	d.runner.Begin(e, x.Persona, x.Local(x.Time), &d.past)
+	d.hits = d.hits[:0]
+	d.probe(x, e, d.kinds[e.Kind])
+	d.probe(x, e, d.class[e.Tool.Class])
+	if len(d.tools) > 0 && e.Tool.Name != "" {
+		d.probe(x, e, d.tools[e.Tool.Name])
+	}
+	if len(d.hits) == 0 {
+		return
+	}
+	slices.SortFunc(d.hits, func(a, b hit) int { return cmp.Or(cmp.Compare(a.rule, b.rule), cmp.Compare(a.part, b.part)) })
+	for i := 0; i < len(d.hits); {
+		j := i + 1
+		for j < len(d.hits) && d.hits[j].rule == d.hits[i].rule {
+			j++
+		}
+		d.took(x, e, d.rules[d.hits[i].rule], d.hits[i:j])
+		i = j
+	}
+}
+
+func (d *ruleRunner) probe(x *Scene, e *event.Event, list []probe) {
+	for i := range list {
+		p := &list[i]
+		if e.Phase == event.Attempt && !p.attempts {
+			continue
+		}
+		ok, err := d.runner.Passes(p.where)
+		if err != nil {
+			x.Count("error", d.rules[p.rule].ID)
+		} else if ok {
+			d.hits = append(d.hits, hit{p.rule, p.part})
+		}
+	}
+}
+
+// took goes on with a rule some of whose conditions the event meets.
+func (d *ruleRunner) took(x *Scene, e *event.Event, r *rules.Rule, hits []hit) {
+	for _, o := range r.Exceptions {
+		if o.Expires != 0 && x.Time >= o.Expires {
+			continue
+		}
+		if ok, err := d.runner.Passes(o.When); err == nil && ok {
+			x.Count("excepted", r.ID)
+			return
+		}
+	}
+	id, sub, ok := d.keyOf(x, e, r)
+	if !ok {
+		return
+	}
+	parts := r.Parts()
+	d.taken.Mask, d.taken.Rows = 0, d.rows[:len(parts)]
+	for _, h := range hits {
+		d.taken.Mask |= 1 << h.part
+		row, err := d.runner.Row(d.rows[h.part][:0], parts[h.part])
+		if err != nil {
+			x.Count("error", r.ID)
+			return
+		}
+		d.rows[h.part] = row
+	}
+	if !r.Above() {
+		mem := x.Agent
+		if r.By[0] == rules.SessionKey {
+			if mem = x.Session(); mem == nil {
+				return
+			}
+		}
+		part := mem.Ensure(d.slot).(*rulePart)
+		d.matches = d.advance(part, r, sub, event.Ref{Time: x.Time, ID: e.ID}, &d.taken, d.matches[:0])
+		for i := range d.matches {
+			if f := part.found(r, sub, &d.matches[i], x.Count); f != nil {
+				f.ScopeType, f.ScopeID = r.By[0].String(), id
+				x.Find(*f)
+			}
+		}
+		return
+	}
+	b := binary.BigEndian.AppendUint64(d.body[:0], r.Hash)
+	b = binary.BigEndian.AppendUint64(b, sub)
+	b = binary.BigEndian.AppendUint64(b, xxhash.Sum64String(e.ID)) // else two events that say the same would be one
+	for _, s := range []string{x.Persona, e.Session, e.User, e.Tool.Name, e.Tool.Server} {
+		b = baselines.AppendString(b, s)
+	}
+	d.body = d.taken.Append(b)
+	x.Tell(d.slot, scopeOf(r.By[0]), id, d.body)
+}
+
+// advance shows the rule's state under a key what was taken of an event.
+func (d *ruleRunner) advance(part *rulePart, r *rules.Rule, sub uint64, ref event.Ref, t *rules.Taken, out []rules.Match) []rules.Match {
+	if !r.Kept() {
+		return append(out, d.runner.Single(r, ref, t))
+	}
+	return d.runner.Advance(r, part.state(r, sub, ref.Time), ref, t, out)
+}
+
+// scopeOf is the scope whose page a key belongs to.
+func scopeOf(k rules.Key) policy.Scope {
+	return [...]policy.Scope{rules.AgentKey: policy.AgentScope, rules.SessionKey: policy.SessionScope, rules.UserKey: policy.UserScope, rules.PersonaKey: policy.PersonaScope,
+		rules.TenantKey: policy.TenantScope, rules.OwnerKey: policy.OwnerScope, rules.CredentialKey: policy.CredentialScope, rules.ToolKey: policy.ToolScope,
+		rules.ServerKey: policy.ServerScope, rules.ConversationKey: policy.ConversationScope, rules.ResourceKey: policy.ResourceScope,
+		rules.DestinationKey: policy.DestinationScope, rules.SubjectKey: policy.SubjectScope}[k]
+}
+
+// keyOf is whose page the rule's state lies on, and a hash of the rest of its key; false: the event lacks a part of it.
+func (d *ruleRunner) keyOf(x *Scene, e *event.Event, r *rules.Rule) (id string, sub uint64, ok bool) {
+	for i, k := range r.By {
+		s := d.partOfKey(x, e, k)
+		if s == "" {
+			return "", 0, false
+		}
+		if i == 0 {
+			id = s
+			if k == rules.SessionKey && r.Above() {
+				d.key = append(event.AppendKeyPart(d.key[:0], e.Agent.ID), '|')
+				id = string(event.AppendKeyPart(d.key, s)) // sessions of two agents may share a name
+			}
+			continue
+		}
+		sub = sub*0x9e3779b97f4a7c15 + xxhash.Sum64String(s) + uint64(k) + 1
+	}
+	return id, sub, true
+}
+
+func (d *ruleRunner) partOfKey(x *Scene, e *event.Event, k rules.Key) string {
+	switch k {
+	case rules.AgentKey:
+		return e.Agent.ID
+	case rules.SessionKey:
+		return e.Session
+	case rules.UserKey:
+		return e.User
+	case rules.PersonaKey:
+		return x.Persona
+	case rules.TenantKey:
+		return e.Tenant
+	case rules.OwnerKey:
+		return e.Agent.Owner
+	case rules.CredentialKey:
+		return e.Agent.Credential
+	case rules.ToolKey:
+		return e.Tool.Name
+	case rules.ServerKey:
+		return e.Tool.Server
+	case rules.ConversationKey:
+		return e.Conversation
+	case rules.SubjectKey:
+		return e.Subject
+	case rules.ResourceKey:
+		if e.Resource.ID == "" {
+			return ""
+		}
+		d.key = append(append(append(d.key[:0], e.Resource.Type...), ':'), e.Resource.ID...)
+		return string(d.key)
+	case rules.DestinationKey:
+		d.key = policy.AppendDestination(d.key[:0], &e.Destination)
+		return string(d.key)
+	}
+	return ""
+}
+
+// Note implements Noter.
+func (d *ruleRunner) Note(x *Closing, n *Note) {
+	r := baselines.Reader{B: n.Body}
+	rule := d.byHash[r.Uint64()]
+	sub := r.Uint64()
+	r.Uint64()
+	persona, session, user, tool, server := r.String(), r.String(), r.String(), r.String(), r.String()
+	if r.Err != nil || rule == nil || scopeOf(rule.By[0]) != n.Scope {
+		return
+	}
+	t, ok := rules.ReadTaken(&r, rule)
+	if !ok {
+		return
+	}
+	part := x.Memory.Ensure(d.slot).(*rulePart)
+	d.matches = d.advance(part, rule, sub, n.Ref, &t, d.matches[:0])
+	for i := range d.matches {
+		if f := part.found(rule, sub, &d.matches[i], x.Count); f != nil {
+			if d.matches[i].Awaited == 0 { // what did not come was not this event's doing
+				f.Persona, f.Session, f.User, f.Tool, f.Server = persona, session, user, tool, server
+			}
+			d.find(x, rule, f)
+		}
+	}
+}
+
+// find says of which scope a finding of the relation stage is.
+func (d *ruleRunner) find(x *Closing, r *rules.Rule, f *event.Finding) {
+	f.ScopeType, f.ScopeID = r.By[0].String(), x.ID
+	f.Agent = f.Refs[len(f.Refs)-1].Agent
+	if r.By[0] == rules.SessionKey {
+		if _, s, ok := strings.Cut(x.ID, "|"); ok {
+			f.ScopeID = event.KeyPart(s)
+		}
+	}
+	x.Find(*f)
+}
+
+// Due implements Waiter.
+func (d *ruleRunner) Due(m *Memory) int64 {
+	due := int64(math.MaxInt64)
+	if part, ok := m.Part(d.slot).(*rulePart); ok {
+		for _, k := range part.states {
+			due = min(due, k.Due())
+		}
+	}
+	return due
+}
+
+// Ring implements Waiter.
+func (d *ruleRunner) Ring(x *Closing, t int64) {
+	part, ok := x.Memory.Part(d.slot).(*rulePart)
+	if !ok {
+		return
+	}
+	for _, k := range part.states {
+		if k.Due() > t {
+			continue
+		}
+		rule := d.byHash[k.Rule]
+		if rule == nil { // it is no more, or off
+			k.Forget()
+			continue
+		}
+		d.matches = d.runner.Expire(rule, k, t, d.matches[:0])
+		for i := range d.matches {
+			if f := part.found(rule, k.Sub, &d.matches[i], x.Count); f != nil {
+				d.find(x, rule, f)
+			}
+		}
+	}
+}
+
+// state is the rule's state under a key, made if there is none.
+func (p *rulePart) state(r *rules.Rule, sub uint64, now int64) *rules.State {
+	id := r.Hash
+	i, found := slices.BinarySearchFunc(p.states, id, func(k *rules.State, id uint64) int { return cmp.Or(cmp.Compare(k.Rule, id), cmp.Compare(k.Sub, sub)) })
+	if found && p.states[i].Fits(r) {
+		return p.states[i]
+	}
+	k := &rules.State{Rule: id, Sub: sub, Dropped: p.dropped}
+	if found {
+		p.states[i] = k
+		return k
+	}
+	if len(p.states) >= rules.MaxStates {
+		p.states = slices.DeleteFunc(p.states, func(k *rules.State) bool { return k.Rule == id && k.Empty(r, now) })
+	}
+	if len(p.states) >= rules.MaxStates {
+		oldest := 0
+		for j, k := range p.states {
+			if k.Newest < p.states[oldest].Newest {
+				oldest = j
+			}
+		}
+		p.states = slices.Delete(p.states, oldest, oldest+1)
+		p.dropped, k.Dropped = true, true
+	}
+	i, _ = slices.BinarySearchFunc(p.states, id, func(k *rules.State, id uint64) int { return cmp.Or(cmp.Compare(k.Rule, id), cmp.Compare(k.Sub, sub)) })
+	p.states = slices.Insert(p.states, i, k)
+	return k
+}
+
+// found makes a finding of a match: a new one, or one that has grown; nil if there is nothing to tell.
+func (p *rulePart) found(r *rules.Rule, sub uint64, m *rules.Match, count func(what, rule string)) *event.Finding {
+	count("match", r.ID)
+	if r.Mode == rules.Shadow {
+		return nil
+	}
+	key := r.Hash ^ sub*0x9e3779b97f4a7c15
+	i := slices.IndexFunc(p.told, func(t ruleTold) bool { return t.key == key })
+	if i >= 0 && m.Time-p.told[i].last > r.Suppress && !m.Goes {
+		p.told = slices.Delete(p.told, i, i+1)
+		i = -1
+	}
+	activity := event.Update
+	if i < 0 {
+		if len(p.told) == maxRuleTold {
+			p.told = slices.Delete(p.told, 0, 1)
+		}
+		trigger := m.Refs[len(m.Refs)-1]
+		refs := m.Refs[:len(m.Refs)-1]
+		t := ruleTold{key: key, first: m.Refs[0].Time, open: open{trigger: trigger.Clone(), next: 1}}
+		for _, x := range refs[:min(len(refs), baselines.MaxRefs)] {
+			t.refs = append(t.refs, x.Clone())
+		}
+		p.told = append(p.told, t)
+		i, activity = len(p.told)-1, event.Create
+	}
+	t := &p.told[i]
+	t.last = max(t.last, m.Time)
+	if t.count++; t.count >= t.next {
+		t.next = double(t.count)
+	} else if r.Respond == nil || r.Mode < rules.Enforce {
+		return nil
+	} else {
+		activity = event.Again
+	}
+	why := m.Why
+	if why == "" {
+		why = say(r, m)
+	}
+	if m.Awaited != 0 {
+		why += "; nothing came until " + time.UnixMilli(m.Awaited).UTC().Format("15:04:05")
+	}
+	if t.count > 1 {
+		why += times(t.count)
+	}
+	f := &event.Finding{
+		Activity: activity, Analytic: event.RuleAnalytic, Severity: r.Severity, Risk: cmp.Or(r.Risk, risk(r.Severity)), Alert: r.Severity > event.Signal && r.Mode >= rules.Alert,
+		Detector: "rule", Rule: r.ID, RuleVersion: r.Version, Title: r.Title, Why: why, Tags: r.Tags,
+		Time: t.trigger.Time, First: t.first, Last: max(t.last, t.trigger.Time), Count: m.Count + t.count - 1, Refs: t.all(), WindowMS: max(r.Window, r.Within), Incomplete: m.Partial,
+	}
+	if r.Mode == rules.Enforce {
+		f.Response = r.Respond
+	}
+	return f
+}
+
+// say tells in words what a rule without a sentence of its own has seen.
+func say(r *rules.Rule, m *rules.Match) string {
+	var b strings.Builder
+	switch {
+	case r.Having != nil:
+		b.WriteString(strconv.FormatInt(m.Count, 10) + " events of one " + r.By[0].String() + " within " + policy.FormatSpan(r.Window) + ": " + r.Having.Source)
+	case len(r.Steps) == 1 && r.Absent == nil && r.Steps[0].Times == 1:
+		b.WriteString(r.Steps[0].Where.Source)
+	default:
+		for i, s := range r.Steps {
+			if i > 0 {
+				b.WriteString(", then ")
+			}
+			b.WriteString(s.Name)
+			if s.Times > 1 {
+				b.WriteString(times(int64(s.Times)))
+			}
+		}
+		if r.Within > 0 {
+			b.WriteString(" within " + policy.FormatSpan(r.Within))
+		}
+		if r.Absent != nil {
+			b.WriteString(", and not within " + policy.FormatSpan(r.AbsentFor) + ": " + r.Absent.Where.Source)
+		}
+	}
+	return b.String()
+}
+
+// Append encodes the part.
+func (p *rulePart) Append(b []byte) []byte {
+	if len(p.states) == 0 && len(p.told) == 0 && !p.dropped {
+		return b
+	}
+	flags := byte(0)
+	if p.dropped {
+		flags = 1
+	}
+	b = binary.AppendUvarint(append(b, flags), uint64(len(p.states)))
+	for _, k := range p.states {
+		b = k.Append(b)
+	}
+	b = binary.AppendUvarint(b, uint64(len(p.told)))
+	for i := range p.told {
+		t := &p.told[i]
+		b = binary.BigEndian.AppendUint64(b, t.key)
+		for _, v := range []int64{t.last, t.count, t.first} {
+			b = binary.AppendVarint(b, v)
+		}
+		b = t.open.append(b)
+	}
+	return b
+}
+
+// Decode reads what Append wrote.
+func (p *rulePart) Decode(r *baselines.Reader) {
+	*p = rulePart{dropped: r.Byte()&1 != 0}
+	for range min(r.Len(), rules.MaxStates) {
+		k := &rules.State{}
+		k.Decode(r)
+		p.states = append(p.states, k)
+		if r.Err != nil {
+			return
+		}
+	}
+	for range min(r.Len(), maxRuleTold) {
+		t := ruleTold{key: r.Uint64(), last: r.Varint(), count: r.Varint(), first: r.Varint()}
+		t.open.decode(r)
+		p.told = append(p.told, t)
+	}
+}
+
+// Seen implements rules.Learned.
+func (m *memoOfPersona) Seen(e *event.Event, word string) bool {
+	if m.base == nil {
+		return true
+	}
+	known := func(f baselines.Field, s string, hash uint64) bool { return s == "" || m.base.Rarity.Known(f, hash) }
+	switch word {
+	case "tool":
+		return known(baselines.ToolField, e.Tool.Name, xxhash.Sum64String(e.Tool.Name))
+	case "server":
+		return known(baselines.ServerField, e.Tool.Server, xxhash.Sum64String(e.Tool.Server))
+	case "destination":
+		return known(baselines.AddressField, e.Destination.Value, folded(e.Destination.Value))
+	case "domain":
+		for _, s := range append(policy.Domains(nil, &e.Destination), e.Destination.Domain) {
+			if s != "" && !m.base.Rarity.Known(baselines.DomainField, folded(s)) {
+				return false
+			}
+		}
+		return true
+	case "user":
+		return known(baselines.UserField, e.User, xxhash.Sum64String(e.User))
+	}
+	return true
+}
+
+// Usual implements rules.Learned.
+func (m *memoOfPersona) Usual(e *event.Event, measure string, q float64) float64 {
+	mark := slices.Index([]string{"records", "bytes", "amount", "cost"}, measure)
+	if m.base == nil || mark < 0 || !(q > 0 && q < 1) {
+		return 0
+	}
+	t := m.base.Volume.ToolOf(callKind(e))
+	if t == nil {
+		return 0
+	}
+	for i := range baselines.Marks {
+		if baselines.MarkOf(i) == [...]baselines.Feature{baselines.RecordSum, baselines.ByteSum, baselines.AmountSum, baselines.CostSum}[mark] && t.Of[i].Ready() {
+			v := quantileSize(&t.Of[i], q)
+			if mark >= 2 {
+				v /= 1e6
+			}
+			return v
+		}
+	}
+	return 0
+}

@@ -1,0 +1,167 @@
+package rules
+
+import (
+	"math"
+	"net/netip"
+	"strings"
+	"unicode/utf8"
+)
+
+// function is a helper that expressions may call.
+type function struct {
+	name  string
+	usage string
+	about string
+	event bool                 // it looks at the event
+	of    func(c *Context) any // as a Go function, for expr's checker and machine
+}
+
+var functions = []function{
+	{"glob", `glob(tool.name, "crm.*")`, "whether a text fits a pattern: * is anything, ? one character", false, func(*Context) any { return glob }},
+	{"domain", `domain(destination.domain, "example.com")`, "whether a host is that domain or lies in it", false, func(*Context) any { return inDomain }},
+	{"cidr", `cidr(origin.ip, "10.0.0.0/8")`, "whether an IP address lies in a network", false, func(*Context) any { return inNetwork }},
+	{"entropy", `entropy(arg("q"))`, "bits for each character (Shannon); random text has 4 and more", false, func(*Context) any { return entropy }},
+	{"distance", `distance(subject, user)`, "edits from one text to another (Levenshtein), at most 64", false, func(*Context) any { return func(a, b string) float64 { return float64(distance(a, b)) } }},
+	{"string", `string(result.records)`, "a number as people write it", false, func(*Context) any { return formatNumber }},
+	{"arg", `arg("path")`, "an argument of the call as text, by its path; empty if there is none", true, func(c *Context) any { return func(p string) string { return argument(c, p) } }},
+	{"number", `number(arg("limit"))`, "a text as a number; 0 if it is none", false, func(*Context) any { return toNumber }},
+	{"seen", `seen("destination")`, "whether the persona's baseline knows the event's tool, server, destination, domain, resource or user; true while nothing is known", true, func(c *Context) any { return func(w string) bool { return seen(c, w) } }},
+	{"usual", `usual("records", 0.99)`, "how much such a call shows at most with that probability, by the baseline: records, bytes, amount, cost; 0 while nothing is known", true, func(c *Context) any { return func(m string, q float64) float64 { return usual(c, m, q) } }},
+}
+
+// Function describes a helper.
+type Function struct{ Name, Usage, About string }
+
+// Functions are the helpers that expressions may call.
+func Functions() []Function {
+	var out []Function
+	for _, f := range functions {
+		out = append(out, Function{f.name, f.usage, f.about})
+	}
+	return out
+}
+
+// Builtins are those of expr that expressions may use.
+func Builtins() []string { return builtins }
+
+func seen(c *Context, word string) bool {
+	return c == nil || c.Learned == nil || c.Learned.Seen(c.E, word)
+}
+
+func usual(c *Context, measure string, q float64) float64 {
+	if c == nil || c.Learned == nil {
+		return 0
+	}
+	return c.Learned.Usual(c.E, measure, q)
+}
+
+// glob matches a pattern; it takes time in proportion to the lengths' product at worst, and both are bounded.
+func glob(s, pattern string) bool {
+	star, mark := -1, 0
+	i, j := 0, 0
+	for i < len(s) {
+		switch {
+		case j < len(pattern) && pattern[j] == '*':
+			star, mark = j, i
+			j++
+		case j < len(pattern) && pattern[j] == '?':
+			_, n := utf8.DecodeRuneInString(s[i:])
+			i += n
+			j++
+		case j < len(pattern) && pattern[j] == s[i]:
+			i++
+			j++
+		case star >= 0:
+			mark++
+			i, j = mark, star+1
+		default:
+			return false
+		}
+	}
+	for j < len(pattern) && pattern[j] == '*' {
+		j++
+	}
+	return j == len(pattern)
+}
+
+func inDomain(host, domain string) bool {
+	host, domain = strings.TrimSuffix(host, "."), strings.TrimSuffix(domain, ".")
+	if len(host) < len(domain) || domain == "" || !strings.EqualFold(host[len(host)-len(domain):], domain) {
+		return false
+	}
+	return len(host) == len(domain) || host[len(host)-len(domain)-1] == '.'
+}
+
+func inNetwork(ip, network string) bool {
+	p, err := netip.ParsePrefix(network)
+	return err == nil && within(ip, p)
+}
+
+func within(ip string, p netip.Prefix) bool {
+	a, err := netip.ParseAddr(ip)
+	return err == nil && p.Contains(a.Unmap())
+}
+
+// entropy is Shannon's, in bits for each byte.
+func entropy(s string) float64 {
+	if s == "" {
+		return 0
+	}
+	var n [256]int
+	for i := range len(s) {
+		n[s[i]]++
+	}
+	h := 0.0
+	for _, k := range n {
+		if k > 0 {
+			p := float64(k) / float64(len(s))
+			h -= p * math.Log2(p)
+		}
+	}
+	return h
+}
+
+const maxDistance = 64
+
+// distance is Levenshtein's, in bytes; of texts longer than 64 bytes the first 64 are compared.
+func distance(a, b string) int {
+	a, b = a[:min(len(a), maxDistance)], b[:min(len(b), maxDistance)]
+	var row [maxDistance + 1]int
+	for j := range len(b) + 1 {
+		row[j] = j
+	}
+	for i := range len(a) {
+		before := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			d := before
+			if a[i] != b[j] {
+				d = 1 + min(before, row[j], row[j+1])
+			}
+			before, row[j+1] = row[j+1], d
+		}
+	}
+	return row[len(b)]
+}
+
+func toNumber(s string) float64 {
+	n, frac, sign := 0.0, 0.0, 1.0
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c == '-' && i == 0 && len(s) > 1:
+			sign = -1
+		case c == '.' && frac == 0:
+			frac = 1
+		case c >= '0' && c <= '9' && i < 32:
+			if frac > 0 {
+				frac /= 10
+				n += float64(c-'0') * frac
+			} else {
+				n = n*10 + float64(c-'0')
+			}
+		default:
+			return 0
+		}
+	}
+	return sign * n
+}

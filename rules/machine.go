@@ -1,0 +1,455 @@
+package rules
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/wayward-sec/wayward/event"
+)
+
+// Runner runs rules: on events it looks whether a condition holds and takes what is needed later; on what was taken it keeps windows and sequences.
+// Not for use by several goroutines at a time.
+type Runner struct {
+	c    Context
+	vars []Value
+	nums []float64
+}
+
+// Taken is what one event is to one rule: which of its parts it passes, one bit each in the order of Rule.Parts, and for each of these what was taken.
+type Taken struct {
+	Mask uint32
+	Rows [][]Value // by part; nil where the bit is not set
+}
+
+// Begin sets the event that is looked at next.
+func (m *Runner) Begin(e *event.Event, persona string, local int64, learned Learned) {
+	m.c.E, m.c.Persona, m.c.Local, m.c.Learned = e, persona, local, learned
+}
+
+// Passes tells whether the event meets a condition by itself.
+func (m *Runner) Passes(x *Expr) (bool, error) { return x.IsTrue(&m.c) }
+
+// Row appends what a step takes from the event.
+func (m *Runner) Row(row []Value, s *Step) ([]Value, error) {
+	for _, x := range s.row {
+		v, err := x.Value(&m.c)
+		if err != nil {
+			return row, err
+		}
+		v.S = strings.Clone(v.S[:min(len(v.S), maxText)])
+		row = append(row, v)
+	}
+	return row, nil
+}
+
+// Types are the types of what a step takes.
+func (s *Step) Types() []Type {
+	var out []Type
+	for _, x := range s.row {
+		out = append(out, x.Type)
+	}
+	return out
+}
+
+// State is what is remembered for one rule under one key.
+type State struct {
+	Rule, Sub uint64 // hash of the rule, and of the parts of the key that are not the page's
+	Newest    int64  // event time
+	samples   []sample
+	runs      []run
+	holds     bool // having was true with the newest event
+	Dropped   bool // something was forgotten for want of room
+}
+
+// sample is an event in a window.
+type sample struct {
+	ref event.Ref
+	row []Value
+}
+
+// run is a sequence under way.
+type run struct {
+	stage    int   // the step that it waits for; behind the last: the end of absent
+	start    int64 // event time of its first event
+	deadline int64 // of absent
+	count    int   // events that the step has had so far
+	caps     []Value
+	refs     []event.Ref // the first three and the last three
+	seen     []uint64    // hashes of what is distinct in the step; of the first step: times
+}
+
+// Match is a rule that matched.
+type Match struct {
+	Time    int64
+	Refs    []event.Ref // what it is made of, oldest first; the last is the trigger
+	Count   int64       // events in it
+	Why     string      // by explain; "" if there is none
+	Awaited int64       // until when something was awaited that did not come; 0: nothing was
+	Goes    bool        // it only goes on: having was true before
+	Partial bool        // something was forgotten before
+}
+
+// Late is by how many milliseconds an event may come after a newer one and still have its place in a sequence.
+const Late = 10_000
+
+// Advance shows a state what was taken of an event, and appends what matches. Absences whose time has passed before match first.
+func (m *Runner) Advance(r *Rule, k *State, ref event.Ref, t *Taken, out []Match) []Match {
+	out = m.Expire(r, k, ref.Time-1, out)
+	late := ref.Time < k.Newest-Late
+	k.Newest = max(k.Newest, ref.Time)
+	if r.Having != nil {
+		return m.window(r, k, ref, t.Rows[0], out)
+	}
+	if late {
+		return out
+	}
+	return m.sequence(r, k, ref, t, out)
+}
+
+// join tells whether a step's condition on what was captured holds.
+func (m *Runner) join(s *Step, row, caps []Value) bool {
+	if s.Join == nil {
+		return true
+	}
+	m.lay(row, caps, MaxCaptures)
+	ok, err := s.Join.IsTrue(&m.c)
+	return err == nil && ok
+}
+
+// lay puts what was taken and what lies behind it, n values at most, where expressions look for it.
+func (m *Runner) lay(row, more []Value, n int) {
+	if len(m.vars) < rowRoom+n {
+		m.vars = make([]Value, rowRoom+n)
+	}
+	copy(m.vars, row)
+	clear(m.vars[rowRoom+copy(m.vars[rowRoom:], more):])
+	m.c.Vars = m.vars
+}
+
+func (m *Runner) sequence(r *Rule, k *State, ref event.Ref, t *Taken, out []Match) []Match {
+	n := len(r.Steps)
+	k.runs = slices.DeleteFunc(k.runs, func(x run) bool { return x.stage > 0 && x.stage < n && ref.Time-x.start > r.Within })
+	for j, s := range r.Nots {
+		if bit := n + j; t.Mask&(1<<bit) != 0 {
+			k.runs = slices.DeleteFunc(k.runs, func(x run) bool {
+				at := x.stage
+				if x.stage < n && x.count > 0 {
+					at++ // within a step that takes several
+				}
+				return at > 0 && (s.After < 0 || x.stage == s.After+1) && x.stage < n && m.join(s, t.Rows[bit], x.caps)
+			})
+		}
+	}
+	if bit := n + len(r.Nots); r.Absent != nil && t.Mask&(1<<bit) != 0 {
+		k.runs = slices.DeleteFunc(k.runs, func(x run) bool { return x.stage == n && m.join(r.Absent, t.Rows[bit], x.caps) })
+	}
+	// From the last step to the first, so that one event is not two steps of one sequence.
+	for i := n - 1; i >= 0; i-- {
+		if t.Mask&(1<<i) == 0 {
+			continue
+		}
+		s, row := r.Steps[i], t.Rows[i]
+		if i == 0 {
+			out = m.start(r, k, s, ref, row, out)
+			continue
+		}
+		for j := 0; j < len(k.runs); j++ {
+			x := &k.runs[j]
+			if x.stage != i || !m.join(s, row, x.caps) || !x.counts(s, row) {
+				continue
+			}
+			x.note(ref)
+			if x.count < s.Times {
+				continue
+			}
+			x.capture(s, row)
+			out = m.step(r, k, j, ref, row, out)
+			if j >= len(k.runs) || k.runs[j].stage == i {
+				j-- // another one took its place
+			}
+		}
+	}
+	return out
+}
+
+// counts adds an event to a step that may take several.
+func (x *run) counts(s *Step, row []Value) bool {
+	if s.distinct >= 0 {
+		h := hashValue(row[s.distinct])
+		if slices.Contains(x.seen, h) {
+			return false
+		}
+		x.seen = append(x.seen, h)
+	}
+	x.count++
+	return true
+}
+
+func (x *run) note(ref event.Ref) {
+	if len(x.refs) < 6 {
+		x.refs = append(x.refs, ref.Clone())
+		return
+	}
+	copy(x.refs[3:], x.refs[4:])
+	x.refs[5] = ref.Clone()
+}
+
+func (x *run) capture(s *Step, row []Value) {
+	for _, c := range s.captures {
+		for len(x.caps) <= c.slot {
+			x.caps = append(x.caps, Value{})
+		}
+		x.caps[c.slot] = row[c.row]
+	}
+}
+
+// start begins a sequence with an event, or goes on with a first step that takes several.
+func (m *Runner) start(r *Rule, k *State, s *Step, ref event.Ref, row []Value, out []Match) []Match {
+	if s.Times > 1 {
+		return m.startMany(r, k, s, ref, row, out)
+	}
+	if r.Select == First && len(r.Steps) > 1 && slices.ContainsFunc(k.runs, func(x run) bool { return x.stage < len(r.Steps) }) {
+		return out
+	}
+	x := run{start: ref.Time}
+	x.note(ref)
+	x.capture(s, row)
+	k.runs = append(k.runs, x)
+	return m.step(r, k, len(k.runs)-1, ref, row, out)
+}
+
+// startMany keeps the times of the newest events of a first step: the sequence starts with the oldest of those that suffice.
+func (m *Runner) startMany(r *Rule, k *State, s *Step, ref event.Ref, row []Value, out []Match) []Match {
+	j := slices.IndexFunc(k.runs, func(x run) bool { return x.stage == 0 })
+	if j < 0 {
+		k.runs = append(k.runs, run{start: ref.Time})
+		j = len(k.runs) - 1
+	}
+	x := &k.runs[j]
+	// seen holds pairs: what is distinct (or nothing), and when it was last seen.
+	what := uint64(0)
+	if s.distinct >= 0 {
+		what = hashValue(row[s.distinct])
+		for i := 0; i < len(x.seen); i += 2 {
+			if x.seen[i] == what {
+				x.seen = slices.Delete(x.seen, i, i+2)
+				break
+			}
+		}
+	}
+	x.seen = append(x.seen, what, uint64(ref.Time))
+	for len(x.seen) > 2 && ref.Time-int64(x.seen[1]) > r.Within || len(x.seen) > 2*s.Times {
+		x.seen = x.seen[2:]
+	}
+	x.seen = slices.Clip(x.seen)
+	x.start, x.count = int64(x.seen[1]), len(x.seen)/2
+	x.refs = slices.DeleteFunc(x.refs, func(r event.Ref) bool { return r.Time < x.start })
+	x.note(ref)
+	if x.count < s.Times {
+		return out
+	}
+	x.capture(s, row)
+	return m.step(r, k, j, ref, row, out)
+}
+
+// step moves a sequence on to its next step, or ends it.
+func (m *Runner) step(r *Rule, k *State, j int, ref event.Ref, row []Value, out []Match) []Match {
+	x := k.runs[j]
+	x.stage, x.count, x.seen = x.stage+1, 0, nil
+	k.runs = slices.Delete(k.runs, j, j+1)
+	if x.stage == len(r.Steps) {
+		match := Match{Time: ref.Time, Refs: x.refs, Count: int64(len(x.refs)), Why: m.explain(r, row, x.caps), Partial: k.Dropped}
+		if r.Absent == nil {
+			return append(out, match)
+		}
+		x.deadline = ref.Time + r.AbsentFor
+	}
+	same := 0
+	for i := range k.runs {
+		if k.runs[i].stage == x.stage {
+			same++
+		}
+	}
+	room := 1
+	if r.Select == Each || x.stage == len(r.Steps) {
+		room = MaxRuns
+	}
+	if same >= room {
+		i := slices.IndexFunc(k.runs, func(o run) bool { return o.stage == x.stage })
+		if r.Select == First && room == 1 {
+			return out
+		}
+		k.Dropped = k.Dropped || room > 1
+		k.runs = slices.Delete(k.runs, i, i+1)
+	}
+	k.runs = append(k.runs, x)
+	return out
+}
+
+// explain writes the rule's sentence; of what was taken by the last event, and what was captured.
+func (m *Runner) explain(r *Rule, row, more []Value) string {
+	if r.Explain == nil {
+		return ""
+	}
+	m.lay(row, more, max(MaxCaptures, len(more)))
+	v, err := r.Explain.Value(&m.c)
+	if err != nil {
+		return ""
+	}
+	return strings.Clone(v.S[:min(len(v.S), 4*maxText)])
+}
+
+// Due is when the state next has something to say if nothing comes; math.MaxInt64: never.
+func (k *State) Due() int64 {
+	due := int64(math.MaxInt64)
+	for i := range k.runs {
+		if d := k.runs[i].deadline; d != 0 {
+			due = min(due, d)
+		}
+	}
+	return due
+}
+
+// Expire ends what was awaited up to a time and has not come.
+func (m *Runner) Expire(r *Rule, k *State, t int64, out []Match) []Match {
+	if r.Absent == nil || k.Due() > t {
+		return out
+	}
+	var over []run
+	k.runs = slices.DeleteFunc(k.runs, func(x run) bool {
+		if x.deadline == 0 || x.deadline > t {
+			return false
+		}
+		over = append(over, x)
+		return true
+	})
+	slices.SortStableFunc(over, func(a, b run) int { return cmp.Compare(a.deadline, b.deadline) })
+	for _, x := range over {
+		out = append(out, Match{Time: x.deadline, Refs: x.refs, Count: int64(len(x.refs)), Why: m.explain(r, nil, x.caps), Awaited: x.deadline, Partial: k.Dropped})
+	}
+	return out
+}
+
+func (m *Runner) window(r *Rule, k *State, ref event.Ref, row []Value, out []Match) []Match {
+	if ref.Time <= k.Newest-r.Window {
+		return out
+	}
+	i, _ := slices.BinarySearchFunc(k.samples, ref, func(s sample, r event.Ref) int {
+		if s.ref.Before(r) {
+			return -1
+		}
+		return 1
+	})
+	k.samples = slices.Insert(k.samples, i, sample{ref.Clone(), slices.Clone(row)})
+	first := 0
+	for first < len(k.samples) && k.samples[first].ref.Time <= k.Newest-r.Window {
+		first++
+	}
+	if over := len(k.samples) - MaxSamples; over > first {
+		first, k.Dropped = over, true
+	}
+	if first > 0 {
+		k.samples = append(k.samples[:0], k.samples[first:]...)
+	}
+	lets := make([]Value, len(r.Lets))
+	for j, l := range r.Lets {
+		switch {
+		case l.Aggregate != "":
+			lets[j] = Value{N: m.aggregate(l, k.samples)}
+		case l.row >= 0:
+			lets[j] = row[l.row]
+		default:
+			m.lay(row, lets, len(lets))
+			v, err := l.expr.Value(&m.c)
+			if err != nil {
+				return out
+			}
+			lets[j] = v
+		}
+	}
+	m.lay(row, lets, len(lets))
+	holds, err := r.Having.IsTrue(&m.c)
+	was := k.holds
+	if k.holds = err == nil && holds; !k.holds {
+		return out
+	}
+	refs := make([]event.Ref, 0, 6)
+	for j := range k.samples {
+		if j < 5 || j == len(k.samples)-1 {
+			refs = append(refs, k.samples[j].ref)
+		}
+	}
+	return append(out, Match{Time: ref.Time, Refs: refs, Count: int64(len(k.samples)), Why: m.explain(r, row, lets), Goes: was, Partial: k.Dropped})
+}
+
+func (m *Runner) aggregate(l *Let, all []sample) float64 {
+	m.nums = m.nums[:0]
+	switch l.Aggregate {
+	case "count":
+		if l.row < 0 {
+			return float64(len(all))
+		}
+		n := 0
+		for i := range all {
+			if all[i].row[l.row].N != 0 {
+				n++
+			}
+		}
+		return float64(n)
+	case "distinct":
+		seen := map[uint64]struct{}{}
+		for i := range all {
+			if v := all[i].row[l.row]; v != (Value{}) {
+				seen[hashValue(v)] = struct{}{}
+			}
+		}
+		return float64(len(seen))
+	}
+	for i := range all {
+		m.nums = append(m.nums, all[i].row[l.row].N)
+	}
+	switch l.Aggregate {
+	case "min":
+		return slices.Min(m.nums)
+	case "max":
+		return slices.Max(m.nums)
+	case "quantile":
+		slices.Sort(m.nums)
+		return m.nums[min(int(l.q*float64(len(m.nums))), len(m.nums)-1)]
+	}
+	sum := 0.0
+	for _, v := range m.nums {
+		sum += v
+	}
+	if l.Aggregate == "avg" {
+		return sum / float64(len(m.nums))
+	}
+	return sum
+}
+
+// Single is the match of a rule that is one event and no more.
+func (m *Runner) Single(r *Rule, ref event.Ref, t *Taken) Match {
+	return Match{Time: ref.Time, Refs: []event.Ref{ref}, Count: 1, Why: m.explain(r, t.Rows[0], m.lets(r, t.Rows[0]))}
+}
+
+// lets are the names of a rule without a window.
+func (m *Runner) lets(r *Rule, row []Value) []Value {
+	if len(r.Lets) == 0 {
+		return nil
+	}
+	out := make([]Value, len(r.Lets))
+	for j, l := range r.Lets {
+		if l.row >= 0 {
+			out[j] = row[l.row]
+		} else if l.expr != nil {
+			m.lay(row, out, len(out))
+			out[j], _ = l.expr.Value(&m.c)
+		}
+	}
+	return out
+}
+
+// Forget ends what the state waits for.
+func (k *State) Forget() { k.runs = nil }

@@ -1,0 +1,298 @@
+package rules
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/event"
+)
+
+func build(t testing.TB, s *Source) *Rule {
+	t.Helper()
+	r := &Rule{ID: "r"}
+	for range s.When {
+		r.Exceptions = append(r.Exceptions, &Exception{})
+	}
+	Build(r, s, func(at string, err error) { t.Fatalf("%s: %v", at, err) })
+	return r
+}
+
+// bench plays events, each a class, a subject and a time in seconds, on one state of a rule.
+type bench struct {
+	testing.TB
+	*Runner
+	r       *Rule
+	k       State
+	n       int
+	matches []Match
+}
+
+func on(t testing.TB, s *Source) *bench {
+	r := build(t, s)
+	return &bench{TB: t, Runner: &Runner{}, r: r, k: State{Rule: r.Hash}}
+}
+
+var classOf = map[byte]event.Class{'r': event.Read, 'w': event.Write, 's': event.Send, 'd': event.Delete, 'p': event.Pay, 'a': event.Approve}
+
+// play takes a story such as "0r:x 5s:y": seconds, class, subject.
+func (b *bench) play(story string) *bench {
+	b.Helper()
+	for _, word := range strings.Fields(story) {
+		var at int64
+		var class byte
+		subject := ""
+		head, tail, _ := strings.Cut(word, ":")
+		if _, err := fmt.Sscanf(head, "%d%c", &at, &class); err != nil {
+			b.Fatal(word, err)
+		}
+		subject = tail
+		b.n++
+		b.event(&event.Event{ID: fmt.Sprint("e", b.n), Time: at * 1000, Kind: event.ToolCall, Tool: event.Tool{Class: classOf[class]}, Subject: subject,
+			Result: event.ResultOf{Records: int64(len(subject))}, Has: event.HasRecords})
+	}
+	return b
+}
+
+func (b *bench) event(e *event.Event) {
+	b.Begin(e, "p", e.Time, nil)
+	t := Taken{Rows: make([][]Value, len(b.r.Parts()))}
+	for i, p := range b.r.Parts() {
+		if ok, err := b.Passes(p.Where); err != nil {
+			b.Fatal(err)
+		} else if ok {
+			row, err := b.Row(nil, p)
+			if err != nil {
+				b.Fatal(err)
+			}
+			t.Mask |= 1 << i
+			t.Rows[i] = row
+		}
+	}
+	if t.Mask == 0 {
+		return
+	}
+	// What is taken travels, and the state is saved, between any two events.
+	r := baselines.Reader{B: t.Append(nil)}
+	back, ok := ReadTaken(&r, b.r)
+	if !ok || !reflect.DeepEqual(back.Mask, t.Mask) {
+		b.Fatalf("what was taken does not come back: %+v, %+v", t, back)
+	}
+	b.matches = b.Advance(b.r, &b.k, event.Ref{Time: e.Time, ID: e.ID}, &back, b.matches)
+	b.save()
+}
+
+func (b *bench) save() {
+	b.Helper()
+	was := b.k.Append(nil)
+	r := baselines.Reader{B: was}
+	b.k.Decode(&r)
+	if r.Err != nil || len(r.B) > 0 || !b.k.Fits(b.r) || string(b.k.Append(nil)) != string(was) {
+		b.Fatalf("the state does not come back: %v, %d bytes left, fits %v", r.Err, len(r.B), b.k.Fits(b.r))
+	}
+}
+
+func (b *bench) until(seconds int64) *bench {
+	b.matches = b.Expire(b.r, &b.k, seconds*1000, b.matches)
+	return b
+}
+
+func (b *bench) want(want ...string) {
+	b.Helper()
+	got := []string{}
+	for _, m := range b.matches {
+		ids := []string{}
+		for _, r := range m.Refs {
+			ids = append(ids, r.ID)
+		}
+		s := fmt.Sprintf("%d %s", m.Time/1000, strings.Join(ids, ","))
+		if m.Why != "" {
+			s += " " + m.Why
+		}
+		if m.Goes {
+			s += " goes"
+		}
+		if m.Partial {
+			s += " partial"
+		}
+		got = append(got, s)
+	}
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		b.Errorf("matches %q, want %q", got, want)
+	}
+}
+
+func three(change func(*Source)) *Source {
+	s := &Source{Within: 60_000, Steps: []StepSource{
+		{Name: "read", Where: `tool.class == "read"`, Capture: []Pair{{"who", "subject"}}},
+		{Name: "write", Where: `tool.class == "write"`},
+		{Name: "sent", Where: `tool.class == "send" and subject != read.who`, Capture: nil}},
+		Explain: `read.who + ">" + subject`}
+	if change != nil {
+		change(s)
+	}
+	return s
+}
+
+func TestSequences(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*Source)
+		story  string
+		want   []string
+	}{
+		"in order":                       {nil, "0r:a 5w 9s:b", []string{"9 e1,e2,e3 a>b"}},
+		"what lies between does no harm": {nil, "0r:a 1d 5w 6p 9s:b", []string{"9 e1,e3,e5 a>b"}},
+		"out of order":                   {nil, "0w 5r:a 9s:b", nil},
+		"too slow":                       {nil, "0r:a 5w 61s:b", nil},
+		"just in time":                   {nil, "0r:a 5w 60s:b", []string{"60 e1,e2,e3 a>b"}},
+		"the join does not hold":         {nil, "0r:a 5w 9s:a", nil},
+		"it may hold later":              {nil, "0r:a 5w 9s:a 10s:c", []string{"10 e1,e2,e4 a>c"}},
+		"consumed on match":              {nil, "0r:a 5w 9s:b 10s:c", []string{"9 e1,e2,e3 a>b"}},
+		"the latest start wins":          {nil, "0r:a 1r:c 5w 9s:a", []string{"9 e2,e3,e4 c>a"}},
+		"the first start stays":          {func(s *Source) { s.Select = First }, "0r:a 1r:c 5w 9s:c", []string{"9 e1,e3,e4 a>c"}},
+		"each goes on by itself":         {func(s *Source) { s.Select = Each }, "0r:a 1r:c 5w 9s:b", []string{"9 e1,e3,e4 a>b", "9 e2,e3,e4 c>b"}},
+		"not between":                    {func(s *Source) { s.Nots = []StepSource{{Name: "not", Where: `tool.class == "approve"`}} }, "0r:a 5w 7a 9s:b", nil},
+		"not before": {func(s *Source) { s.Nots = []StepSource{{Name: "not", Where: `tool.class == "approve"`}} }, "0a 1r:a 5w 9s:b",
+			[]string{"9 e2,e3,e4 a>b"}},
+		"not after one step alone": {func(s *Source) {
+			s.Nots = []StepSource{{Name: "not", Where: `tool.class == "approve"`, After: "write"}}
+		}, "0r:a 1a 5w 9s:b",
+			[]string{"9 e1,e3,e4 a>b"}},
+		"not of the same subject": {func(s *Source) {
+			s.Nots = []StepSource{{Name: "not", Where: `tool.class == "approve" and subject == read.who`}}
+		}, "0r:a 5w 6a:z 9s:b 20r:a 25w 26a:a 29s:b", []string{"9 e1,e2,e4 a>b"}},
+		"a step that takes three": {func(s *Source) { s.Steps[1].Times = 3 }, "0r:a 5w 6w 7s:b 8w 9s:b", []string{"9 e1,e2,e3,e5,e6 a>b"}},
+		"three different ones":    {func(s *Source) { s.Steps[1].Times, s.Steps[1].Distinct = 3, "subject" }, "0r:a 5w:x 6w:x 7w:y 8s:b 9w:z 10s:b", []string{"10 e1,e2,e4,e6,e7 a>b"}},
+		"a first step that takes three": {func(s *Source) { s.Steps[0].Times = 3 }, "0r:a 50r:b 100r:c 105r:d 106w 107s:x",
+			[]string{"107 e2,e3,e4,e5,e6 d>x"}},
+		"late is left out":            {nil, "0r:a 30w 15w 19s:b", nil},
+		"a little late has its place": {nil, "0r:a 12w 11r:c 13s:b", []string{"13 e1,e2,e4 a>b"}},
+		"an event is not two steps":   {func(s *Source) { s.Steps[1].Where = `tool.class == "read"` }, "0r:a 9s:b", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			on(t, three(c.change)).play(c.story).want(c.want...)
+		})
+	}
+}
+
+func TestAbsence(t *testing.T) {
+	s := &Source{Steps: []StepSource{{Name: "gone", Where: `tool.class == "delete"`, Capture: []Pair{{"what", "subject"}}}},
+		Absent: &StepSource{Name: "absent", Where: `tool.class == "send" and subject == gone.what`}, For: 600_000, Explain: `"deleted " + gone.what`}
+	on(t, s).play("0d:x 100s:x").until(5000).want()
+	on(t, s).play("0d:x 100s:y").until(599).want()
+	on(t, s).play("0d:x 100s:y").until(600).want("600 e1 deleted x")
+	on(t, s).play("0d:x 5d:y 100s:x").until(5000).want("605 e2 deleted y")
+	on(t, s).play("0d:x 600s:x").until(5000).want() // in the last moment
+	on(t, s).play("0d:x 601s:x").until(5000).want("600 e1 deleted x")
+	if b := on(t, s).play("0d:x"); b.k.Due() != 600_000 {
+		t.Errorf("due at %d", b.k.Due())
+	}
+	if b := on(t, s).play("0d:x 1s:x"); b.k.Due() != math.MaxInt64 {
+		t.Errorf("nothing is awaited, and it is due at %d", b.k.Due())
+	}
+	// Many at a time: the oldest are forgotten, which is said.
+	b := on(t, s)
+	for i := range 12 {
+		b.play(fmt.Sprintf("%dd:x%d", i, i))
+	}
+	b.until(10_000)
+	if len(b.matches) != MaxRuns || !b.matches[0].Partial {
+		t.Errorf("%d matches of %d, partial %v", len(b.matches), MaxRuns, b.matches[0].Partial)
+	}
+}
+
+func TestWindows(t *testing.T) {
+	s := &Source{Window: 60_000, Where: `tool.class == "read"`, Lets: []Pair{{"n", "count()"}, {"people", "distinct(subject)"}, {"sum", "sum(result.records)"}, {"top", "max(result.records)"},
+		{"low", "min(result.records)"}, {"mean", "avg(result.records)"}, {"long", `count(result.records > 1)`}, {"q", "quantile(result.records, 0.5)"}, {"share", "people / n"}, {"who", "subject"}},
+		Having: "people >= 3 and share > 0.5", Explain: `string(n) + " " + string(people) + " " + string(sum) + " " + string(low) + "-" + string(top) + " " + string(mean) + " " + string(long) + " " + string(q) + " " + who`}
+	on(t, s).play("0r:a 1r:bb 2r:a").want()
+	on(t, s).play("0r:a 1r:bb 2r:ccc").want("2 e1,e2,e3 3 3 6 1-3 2 2 2 ccc")
+	on(t, s).play("0r:a 1r:bb 61r:ccc 62r:d").want()                                                                          // the first have left
+	on(t, s).play("0r:a 1r:bb 2r:ccc 3r:d").want("2 e1,e2,e3 3 3 6 1-3 2 2 2 ccc", "3 e1,e2,e3,e4 4 4 7 1-3 1.75 2 2 d goes") // quantile: of the four the third
+	on(t, s).play("0r:a 1r:bb 2r:ccc 80r:x 81r:y 82r:z").want("2 e1,e2,e3 3 3 6 1-3 2 2 2 ccc", "82 e4,e5,e6 3 3 3 1-1 1 0 1 z")
+	on(t, s).play("10r:a 11r:bb 5r:ccc").want("5 e3,e1,e2 3 3 6 1-3 2 2 2 ccc") // late, and the window still holds it
+	on(t, s).play("100r:a 101r:bb 5r:ccc").want()                               // and not any more
+}
+
+func TestAWindowIsBounded(t *testing.T) {
+	b := on(t, &Source{Window: 3_600_000, Where: `tool.class == "read"`, Lets: []Pair{{"n", "count()"}}, Having: "n >= 1000"})
+	for i := range 1500 {
+		b.n++
+		b.event(&event.Event{ID: fmt.Sprint("e", b.n), Time: int64(i), Kind: event.ToolCall, Tool: event.Tool{Class: event.Read}})
+	}
+	if len(b.k.samples) != MaxSamples || !b.matches[len(b.matches)-1].Partial {
+		t.Errorf("%d events are kept, partial %v", len(b.k.samples), b.matches[len(b.matches)-1].Partial)
+	}
+}
+
+// What is kept for a sequence is bounded, whatever comes.
+func TestSequencesAreBounded(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 1))
+	for _, sel := range []Select{Latest, First, Each} {
+		b := on(t, three(func(s *Source) { s.Select, s.Steps[1].Times, s.Steps[1].Distinct = sel, 3, "subject" }))
+		most := 0
+		for i := range 3000 {
+			b.play(fmt.Sprintf("%d%c:%d", i/20, "rwsd"[r.IntN(4)], r.IntN(1000)))
+			most = max(most, len(b.k.Append(nil)))
+		}
+		if most > 8000 {
+			t.Errorf("%v: a state of %d bytes", sel, most)
+		}
+	}
+}
+
+func TestWhatMustNotBeBuilt(t *testing.T) {
+	fault := func(s *Source) (code string) {
+		r := &Rule{ID: "r"}
+		Build(r, s, func(_ string, err error) {
+			if f, ok := err.(*Fault); ok && code == "" {
+				code = f.Code
+			}
+		})
+		return code
+	}
+	step := func(where string) []StepSource {
+		return []StepSource{{Name: "a", Where: `tool.class == "read"`, Capture: []Pair{{"x", "subject"}}}, {Name: "b", Where: where}}
+	}
+	for name, c := range map[string]struct {
+		code string
+		s    *Source
+	}{
+		"a step that is of nothing but what was captured": {"R141", &Source{Within: 1, Steps: step("a.x == subject")}},
+		"a capture that is not there":                     {"R101", &Source{Within: 1, Steps: step(`tool.class == "send" and a.y == subject`)}},
+		"a helper of the event together with a capture":   {"R130", &Source{Within: 1, Steps: step(`tool.class == "send" and a.x == arg("to")`)}},
+		"after a step that is not there":                  {"R140", &Source{Within: 1, Steps: step(`tool.class == "send"`), Nots: []StepSource{{Name: "n", Where: `tool.class == "pay"`, After: "zz"}}}},
+		"a sum without a window":                          {"R132", &Source{Where: "true", Lets: []Pair{{"n", "count()"}}}},
+		"a quantile without a share":                      {"R133", &Source{Where: "true", Window: 1, Lets: []Pair{{"n", "quantile(result.bytes)"}}}},
+		"a sum of texts":                                  {"R102", &Source{Where: "true", Window: 1, Lets: []Pair{{"n", "sum(subject)"}}}},
+		"having that is no condition":                     {"R102", &Source{Where: "true", Window: 1, Lets: []Pair{{"n", "count()"}}, Having: "n"}},
+	} {
+		if got := fault(c.s); got != c.code {
+			t.Errorf("%s: %q, want %s", name, got, c.code)
+		}
+	}
+}
+
+func FuzzState(f *testing.F) {
+	b := on(f, three(nil)).play("0r:a 1w 2r:b")
+	f.Add(b.k.Append(nil))
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		var k State
+		r := baselines.Reader{B: raw}
+		k.Decode(&r)
+		if r.Err != nil {
+			return
+		}
+		k.Rule = b.r.Hash
+		if !k.Fits(b.r) {
+			return
+		}
+		c := &bench{TB: t, Runner: &Runner{}, r: b.r, k: k}
+		c.play("3w:x 4s:y 5r:z 6w 7s:q")
+	})
+}

@@ -1,0 +1,43 @@
+// Package rules is the language of rules and what runs them: typed expressions over events, windows, and sequences. It knows no page and no log; whoever runs
+// a rule keeps its State and shows it the events in order.
+//
+// An expression is written in expr (github.com/expr-lang/expr), checked against the table of fields, and compiled to closures over the checked tree; what the
+// closures do not cover runs on expr's own machine, which is some seventeen times slower and allocates.
+package rules
+
+import (
+	"math"
+	"strconv"
+)
+
+// Type is the type of a value.
+type Type uint8
+
+// Types of values. Numbers are 64-bit floats, whole numbers too: what events count stays far below 2^53.
+const (
+	Bool Type = iota + 1
+	Number
+	Text
+	Texts // a list, only to look into
+)
+
+var typeNames = [...]string{"", "bool", "number", "text", "list of texts"}
+
+func (t Type) String() string { return typeNames[t] }
+
+// Value is a bool (as 0 or 1), a number or a text; which of them, whoever asks knows.
+type Value struct {
+	S string
+	N float64
+}
+
+// formatNumber writes a number as people do: whole numbers without a point or an exponent, others with four digits behind it at most.
+func formatNumber(n float64) string {
+	if n == math.Trunc(n) && math.Abs(n) < 1e15 {
+		return strconv.FormatInt(int64(n), 10)
+	}
+	if math.Abs(n) >= 1e15 || math.Abs(n) < 1e-4 {
+		return strconv.FormatFloat(n, 'g', 6, 64)
+	}
+	return strconv.FormatFloat(math.Round(n*1e4)/1e4, 'f', -1, 64)
+}
