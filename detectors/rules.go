@@ -137,7 +137,7 @@ func (d *ruleRunner) probe(x *Scene, e *event.Event, list []probe) {
 		if e.Phase == event.Attempt && !p.attempts {
 			continue
 		}
-		ok, err := d.runner.Passes(p.where)
+		ok, err := d.runner.Rest(p.where)
 		if err != nil {
 			x.Count("error", d.rules[p.rule].ID)
 		} else if ok {
@@ -158,7 +158,7 @@ func (d *ruleRunner) took(x *Scene, e *event.Event, r *rules.Rule, hits []hit) {
 		}
 	}
 	id, sub, ok := d.keyOf(x, e, r)
-	if !ok {
+	if !ok || hits[0].part != 0 && !r.Above() && !d.under(x, r, sub) {
 		return
 	}
 	parts := r.Parts()
@@ -197,6 +197,28 @@ func (d *ruleRunner) took(x *Scene, e *event.Event, r *rules.Rule, hits []hit) {
 	}
 	d.body = d.taken.Append(b)
 	x.Tell(d.slot, scopeOf(r.By[0]), id, d.body)
+}
+
+// under tells whether a sequence of the rule is under way: else an event that is not its first step means nothing.
+func (d *ruleRunner) under(x *Scene, r *rules.Rule, sub uint64) bool {
+	mem := x.Agent
+	if r.By[0] == rules.SessionKey {
+		if mem = x.Session(); mem == nil {
+			return false
+		}
+	}
+	part, ok := mem.Part(d.slot).(*rulePart)
+	if !ok {
+		return false
+	}
+	i, found := part.find(r.Hash, sub)
+	return found && part.states[i].Runs()
+}
+
+func (p *rulePart) find(rule, sub uint64) (int, bool) {
+	return slices.BinarySearchFunc(p.states, rule, func(k *rules.State, rule uint64) int {
+		return cmp.Or(cmp.Compare(k.Rule, rule), cmp.Compare(k.Sub, sub))
+	})
 }
 
 // advance shows the rule's state under a key what was taken of an event.
@@ -348,7 +370,7 @@ func (d *ruleRunner) Ring(x *Closing, t int64) {
 // state is the rule's state under a key, made if there is none.
 func (p *rulePart) state(r *rules.Rule, sub uint64, now int64) *rules.State {
 	id := r.Hash
-	i, found := slices.BinarySearchFunc(p.states, id, func(k *rules.State, id uint64) int { return cmp.Or(cmp.Compare(k.Rule, id), cmp.Compare(k.Sub, sub)) })
+	i, found := p.find(id, sub)
 	if found && p.states[i].Fits(r) {
 		return p.states[i]
 	}
@@ -370,7 +392,7 @@ func (p *rulePart) state(r *rules.Rule, sub uint64, now int64) *rules.State {
 		p.states = slices.Delete(p.states, oldest, oldest+1)
 		p.dropped, k.Dropped = true, true
 	}
-	i, _ = slices.BinarySearchFunc(p.states, id, func(k *rules.State, id uint64) int { return cmp.Or(cmp.Compare(k.Rule, id), cmp.Compare(k.Sub, sub)) })
+	i, _ = p.find(id, sub)
 	p.states = slices.Insert(p.states, i, k)
 	return k
 }

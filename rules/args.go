@@ -6,12 +6,29 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
+// found is an argument that was asked for: mostly many rules ask for the same.
+type found struct{ path, value string }
+
 // argument is a value out of the call's arguments, by a dotted path: of a text what it says, of a number or a truth value how it is written, else "".
 func argument(c *Context, path string) string {
 	if c == nil || c.E == nil {
 		return ""
 	}
-	raw := c.E.Args
+	for i := range c.args {
+		if c.args[i].path == path {
+			return c.args[i].value
+		}
+	}
+	v := argumentOf(c.E.Args, path)
+	if len(c.args) < maxFound {
+		c.args = append(c.args, found{path, v})
+	}
+	return v
+}
+
+const maxFound = 8
+
+func argumentOf(raw []byte, path string) string {
 	for raw != nil {
 		key, rest, more := cutDot(path)
 		if raw = member(raw, key); !more {

@@ -22,13 +22,14 @@ func (x *Expr) closures() {
 			if !ours {
 				panic(r)
 			}
-			x.isTrue, x.number, x.text, x.VM = nil, nil, nil, string(u)
+			x.isTrue, x.rest, x.number, x.text, x.VM = nil, nil, nil, nil, string(u)
 		}
 	}()
 	c := closer{x.scope}
 	switch x.Type {
 	case Bool:
 		x.isTrue = c.bool(x.node)
+		x.rest = c.rest(x.node)
 	case Number:
 		x.number = c.number(x.node)
 	case Text:
@@ -127,11 +128,19 @@ func (k closer) binary(n *ast.BinaryNode) boolOf {
 		same := n.Operator == "=="
 		switch l, r := typeOf(n.Left), typeOf(n.Right); {
 		case l == Text && r == Text:
-			a := k.text(n.Left)
 			if s, ok := n.Right.(*ast.StringNode); ok {
 				v := s.Value
+				if f := k.scope.field(path(n.Left)); f != nil && f.text != nil { // most conditions are like this
+					if get := f.text; same {
+						return func(c *Context) bool { return get(c.E) == v }
+					} else {
+						return func(c *Context) bool { return get(c.E) != v }
+					}
+				}
+				a := k.text(n.Left)
 				return func(c *Context) bool { return (a(c) == v) == same }
 			}
+			a := k.text(n.Left)
 			b := k.text(n.Right)
 			return func(c *Context) bool { return (a(c) == b(c)) == same }
 		case l == Number && r == Number:
@@ -145,6 +154,20 @@ func (k closer) binary(n *ast.BinaryNode) boolOf {
 		switch l, r := typeOf(n.Left), typeOf(n.Right); {
 		case l == Number && r == Number:
 			a, b := k.number(n.Left), k.number(n.Right)
+			if v, ok := k.constant(n.Right); ok {
+				if f := k.scope.field(path(n.Left)); f != nil && f.num != nil {
+					switch get := f.num; n.Operator {
+					case "<":
+						return func(c *Context) bool { return get(c.E) < v }
+					case "<=":
+						return func(c *Context) bool { return get(c.E) <= v }
+					case ">":
+						return func(c *Context) bool { return get(c.E) > v }
+					default:
+						return func(c *Context) bool { return get(c.E) >= v }
+					}
+				}
+			}
 			switch n.Operator {
 			case "<":
 				return func(c *Context) bool { return a(c) < b(c) }
@@ -167,6 +190,17 @@ func (k closer) binary(n *ast.BinaryNode) boolOf {
 			return func(c *Context) bool { return a(c) >= b(c) }
 		}
 	case "contains", "startsWith", "endsWith":
+		if s, ok := n.Right.(*ast.StringNode); ok {
+			a, v := k.text(n.Left), s.Value
+			switch n.Operator {
+			case "contains":
+				return func(c *Context) bool { return strings.Contains(a(c), v) }
+			case "startsWith":
+				return func(c *Context) bool { return strings.HasPrefix(a(c), v) }
+			default:
+				return func(c *Context) bool { return strings.HasSuffix(a(c), v) }
+			}
+		}
 		a, b := k.text(n.Left), k.text(n.Right)
 		f := map[string]func(s, t string) bool{"contains": strings.Contains, "startsWith": strings.HasPrefix, "endsWith": strings.HasSuffix}[n.Operator]
 		return func(c *Context) bool { return f(a(c), b(c)) }
@@ -180,6 +214,20 @@ func (k closer) binary(n *ast.BinaryNode) boolOf {
 	}
 	cannot("operator %s between %s and %s", n.Operator, typeOf(n.Left), typeOf(n.Right))
 	return nil
+}
+
+// constant is the number that a node always is.
+func (k closer) constant(n ast.Node) (float64, bool) {
+	switch n := n.(type) {
+	case *ast.IntegerNode:
+		return float64(n.Value), true
+	case *ast.FloatNode:
+		return n.Value, true
+	}
+	if name, ok := k.scope.find(path(n)); ok && name.Type == Number && name.Const != nil {
+		return name.Const.N, true
+	}
+	return 0, false
 }
 
 func (k closer) in(n *ast.BinaryNode) boolOf {
@@ -566,3 +614,53 @@ func (k closer) builtinNumber(n *ast.BuiltinNode) numberOf {
 
 // whole tells whether expr's machine reckons a node in ints, which know no zero below zero.
 func whole(n ast.Node) bool { return n.Type() != nil && n.Type().Kind() == reflect.Int }
+
+// rest is a condition without the parts that the index answers: kind, class and name of a tool. What the index does not look at stays: see Indexed.
+func (k closer) rest(n ast.Node) boolOf {
+	index := indexed(guardOf(n, k.scope))
+	var all []boolOf
+	for _, part := range conjuncts(n) {
+		if index == "" || !answers(part, index, k.scope) {
+			all = append(all, k.bool(part))
+		}
+	}
+	switch len(all) {
+	case 0:
+		return func(*Context) bool { return true }
+	case 1:
+		return all[0]
+	case 2:
+		a, b := all[0], all[1]
+		return func(c *Context) bool { return a(c) && b(c) }
+	case 3:
+		a, b, d := all[0], all[1], all[2]
+		return func(c *Context) bool { return a(c) && b(c) && d(c) }
+	}
+	return func(c *Context) bool {
+		for _, f := range all {
+			if !f(c) {
+				return false
+			}
+		}
+		return true
+	}
+}
+
+// indexed is the field by which a condition is found.
+func indexed(g Guard) string {
+	switch {
+	case g.Tools != nil:
+		return "tool.name"
+	case g.Classes != 0:
+		return "tool.class"
+	case g.Kinds != 0:
+		return "kind"
+	}
+	return ""
+}
+
+// answers tells whether a part of a condition asks for nothing but the field that the index has looked at.
+func answers(n ast.Node, field string, s *Scope) bool {
+	b, ok := n.(*ast.BinaryNode)
+	return ok && (b.Operator == "==" || b.Operator == "in") && path(b.Left) == field && s.field(field) != nil && constTexts(b.Right) != nil
+}

@@ -33,6 +33,7 @@ type Context struct {
 	Vars    []Value // of names, by slot
 	Learned Learned // nil: nothing is known
 
+	args    []found
 	element string // of the list that a predicate looks into
 }
 
@@ -70,6 +71,7 @@ type Expr struct {
 	Guard Guard
 
 	isTrue  func(*Context) bool
+	rest    func(*Context) bool // what is left of it where the index has seen to the guard
 	number  func(*Context) float64
 	text    func(*Context) string
 	node    ast.Node

@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -101,6 +102,9 @@ func same(t *testing.T, x *Expr, c *Context) {
 	a, err := x.Value(c)
 	if err != nil {
 		t.Fatalf("%s: %v", x.Source, err)
+	}
+	if x.Type == Bool && x.found(c.E) && x.rest(c) != (a.N != 0) {
+		t.Fatalf("%s: what the index leaves of it says %v", x.Source, x.rest(c))
 	}
 	out, err := vm.Run(x.program, x.scope.env(c))
 	if err != nil && strings.Contains(err.Error(), "interface conversion") {
@@ -234,7 +238,7 @@ func (m maker) number(d int) string {
 
 func (m maker) bool(d int) string {
 	if d <= 0 {
-		return m.one(`calm`, `destination.external`, `has.records`, `true`, `false`, `(tool.name in lists.admin)`, `("pii" in resource.labels)`, `(tool.class in ["pay", "send"])`, `(result.records in [1, 2, 12])`)
+		return m.one(`(tool.name in ["vault.read", "x"] and calm)`, `(tool.class == "pay" and kind == "tool_call" and has.records)`, `calm`, `destination.external`, `has.records`, `true`, `false`, `(tool.name in lists.admin)`, `("pii" in resource.labels)`, `(tool.class in ["pay", "send"])`, `(result.records in [1, 2, 12])`)
 	}
 	switch m.IntN(9) {
 	case 0:
@@ -306,4 +310,16 @@ func TestClosuresDoNotAllocate(t *testing.T) {
 	if n := testing.AllocsPerRun(100, func() { x.IsTrue(c) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
+}
+
+// found tells whether the index finds the condition for an event.
+func (x *Expr) found(e *event.Event) bool {
+	g := &x.Guard
+	switch {
+	case g.Tools != nil:
+		return slices.Contains(g.Tools, e.Tool.Name)
+	case g.Classes != 0:
+		return g.Classes>>e.Tool.Class&1 != 0
+	}
+	return g.Kinds == 0 || g.Kinds>>e.Kind&1 != 0
 }

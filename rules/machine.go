@@ -25,11 +25,20 @@ type Taken struct {
 
 // Begin sets the event that is looked at next.
 func (m *Runner) Begin(e *event.Event, persona string, local int64, learned Learned) {
-	m.c.E, m.c.Persona, m.c.Local, m.c.Learned = e, persona, local, learned
+	m.c.E, m.c.Persona, m.c.Local, m.c.Learned, m.c.args = e, persona, local, learned, m.c.args[:0]
 }
 
 // Passes tells whether the event meets a condition by itself.
 func (m *Runner) Passes(x *Expr) (bool, error) { return x.IsTrue(&m.c) }
+
+// Rest tells likewise of an event that the index of Expr.Guard has found: one whose tool is among Guard.Tools, or if that is nil whose class is among Guard.Classes, or if that is
+// 0 whose kind is among Guard.Kinds.
+func (m *Runner) Rest(x *Expr) (bool, error) {
+	if x.rest != nil {
+		return x.rest(&m.c), nil
+	}
+	return x.IsTrue(&m.c)
+}
 
 // Row appends what a step takes from the event.
 func (m *Runner) Row(row []Value, s *Step) ([]Value, error) {
@@ -453,3 +462,6 @@ func (m *Runner) lets(r *Rule, row []Value) []Value {
 
 // Forget ends what the state waits for.
 func (k *State) Forget() { k.runs = nil }
+
+// Runs tells whether a sequence is under way.
+func (k *State) Runs() bool { return len(k.runs) > 0 }
