@@ -5,5 +5,5 @@ import "embed"
 
 // Files are the examples, as they lie in this folder.
 //
-//go:embed tools/*.yaml personas/*.yaml limits/*.yaml response/*.yaml inventory/*.yaml tenants/*.yaml baselines/*.yaml
+//go:embed tools/*.yaml personas/*.yaml limits/*.yaml response/*.yaml inventory/*.yaml tenants/*.yaml baselines/*.yaml rules/*.yaml
 var Files embed.FS

@@ -33,6 +33,7 @@ type ruleDef struct {
 	FalsePositives []string        `json:"false_positives,omitempty"`
 	Response       string          `json:"response,omitempty"`
 	Tune           string          `json:"tune,omitempty"`
+	UseCases       []string        `json:"use_cases,omitempty"`
 	By             []string        `json:"by,omitempty"`
 	Where          string          `json:"where,omitempty"`
 	Window         string          `json:"window,omitempty"`
@@ -131,7 +132,7 @@ func (c *collector) rule(d ruleDef, src *source, path string) {
 		}
 		return path + "." + field
 	}
-	r := &rules.Rule{ID: d.ID, Title: d.Title, Why: d.Why, Tags: d.Tags, FalsePositives: d.FalsePositives, Response: d.Response, Tune: d.Tune, References: d.References, Suppress: 15 * 60_000}
+	r := &rules.Rule{ID: d.ID, Title: d.Title, Why: d.Why, Tags: d.Tags, FalsePositives: d.FalsePositives, Response: d.Response, Tune: d.Tune, UseCases: d.UseCases, References: d.References, Suppress: 15 * 60_000}
 	switch {
 	case d.ID == "":
 		bad("id", "a rule needs an id; name it, for example refund-to-new-account")
@@ -598,7 +599,7 @@ func RuleSchema() any {
 	s := closed(object{
 		"id": object{"type": "string", "pattern": `^[A-Za-z0-9._-]{1,128}$`}, "title": text, "why": text, "version": text, "status": words(rules.Statuses), "mode": words(rules.Modes()),
 		"severity": words(severities), "risk": object{"type": "integer", "minimum": 0, "maximum": 100}, "tags": texts, "authors": texts, "references": texts,
-		"false_positives": texts, "response": text, "tune": text, "by": object{"type": "array", "items": words(rules.Keys())}, "where": expression, "window": span, "let": names, "having": expression,
+		"false_positives": texts, "response": text, "tune": text, "use_cases": texts, "by": object{"type": "array", "items": words(rules.Keys())}, "where": expression, "window": span, "let": names, "having": expression,
 		"within": span, "select": words(rules.Selects()), "steps": object{"type": "array", "items": step, "maxItems": rules.MaxSteps}, "not": object{"type": "array", "items": step},
 		"absent": closed(object{"where": expression, "for": span}, "where", "for"), "params": open, "lists": open, "explain": expression, "suppress": span,
 		"exceptions": object{"type": "array", "items": closed(object{"name": text, "when": expression, "reason": text, "owner": text, "expires": text}, "name", "when", "reason", "owner")},

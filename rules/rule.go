@@ -110,6 +110,7 @@ type Rule struct {
 	FalsePositives []string
 	Response       string // what a person should do
 	Tune           string
+	UseCases       []string // of the catalogue of use cases
 	References     []string
 
 	By         []Key
