@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -107,6 +108,12 @@ func (s *Set) Rules() []*rules.Rule { return slices.Clone(s.rules) }
 
 // RuleTests are the tests beside them, in the order of files.
 func (s *Set) RuleTests() []RuleTest { return slices.Clone(s.ruleTests) }
+
+// RuleJSON is a rule as it is written, as canonical JSON: without its tests, and what stands in files that it names is in it.
+func (s *Set) RuleJSON(id string) json.RawMessage { return s.ruleDefs[id] }
+
+// RuleKeys are the keys of a rule in the order in which they are best written.
+func RuleKeys() []string { return keysOf(reflect.TypeFor[ruleDef]()) }
 
 // RuleFile says where a rule was read; "" if it came over the wire.
 func (s *Set) RuleFile(id string) string { return s.ruleFiles[id] }

@@ -32,6 +32,7 @@ type Set struct {
 	rules     []*rules.Rule // by id
 	ruleTests []RuleTest
 	ruleFiles map[string]string
+	ruleDefs  map[string]json.RawMessage
 	byName    map[name]*Persona
 	agents    map[name]string     // plain names of agents
 	patterns  map[string][]player // by tenant, most telling first
@@ -306,10 +307,10 @@ func (c *collector) set() *Set {
 		}
 	}
 	slices.SortFunc(c.rules, func(a, b compiledRule) int { return strings.Compare(a.ID, b.ID) })
-	s.ruleTests, s.ruleFiles = c.ruleTests, map[string]string{}
+	s.ruleTests, s.ruleFiles, s.ruleDefs = c.ruleTests, map[string]string{}, map[string]json.RawMessage{}
 	for _, r := range c.rules {
 		s.rules = append(s.rules, r.Rule)
-		s.ruleFiles[r.ID] = r.file
+		s.ruleFiles[r.ID], s.ruleDefs[r.ID] = r.file, canonical(r.def)
 		def.Rules = append(def.Rules, r.def)
 	}
 	s.bytes = canonical(def)

@@ -90,7 +90,7 @@ func newRoot() *cobra.Command {
 		SilenceUsage:  true,
 	}
 	root.SetVersionTemplate("wayward {{.Version}}\n")
-	root.AddCommand(newRun(), newReplay(), newSend(), newDemo(), newTopics(), newGenerate(), newBench(), newEval(), newSchema(), newConfig(), newState(), newDoctor(), newVersion(), newTools(), newPersonas(), newRules(), newBreaker(), newAgents(), newExplain(), newBaseline())
+	root.AddCommand(newRun(), newReplay(), newBacktest(), newSend(), newDemo(), newTopics(), newGenerate(), newBench(), newEval(), newSchema(), newConfig(), newState(), newDoctor(), newVersion(), newTools(), newPersonas(), newRules(), newBreaker(), newAgents(), newExplain(), newBaseline())
 	for _, cmd := range root.Commands() {
 		refuseUnknown(cmd)
 	}

@@ -38,10 +38,7 @@ func newReplay() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd) },
 	}
 	f := cmd.Flags()
-	f.StringVarP(&o.input, "input", "i", "", "`file` of events, one a line, plain or .gz, .zst, .xz; - is standard input")
-	f.StringVar(&o.topic, "from-topic", "", "`topic` to read instead of a file")
-	f.StringVar(&o.from, "from", "", "first broker `time` of the topic, RFC 3339; its beginning without")
-	f.StringVar(&o.to, "to", "", "broker `time` to stop at; its end without")
+	o.flagsOfInput(cmd)
 	f.StringVarP(&o.output, "output", "o", "", "write findings to `file`, OCSF, one a line, sorted by time and uid; - is standard output")
 	f.StringVar(&o.commands, "commands", "", "write the commands that a live engine would have issued to `file`, one a line, sorted; - is standard output")
 	o.policiesFlags.flags(cmd)
@@ -53,9 +50,7 @@ func newReplay() *cobra.Command {
 	f.IntVar(&o.shards, "shards", runtime.GOMAXPROCS(0), "workers; the findings do not depend on it")
 	f.Lookup("shards").DefValue = "the number of CPUs"
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "no progress, no summary")
-	cmd.MarkFlagsMutuallyExclusive("input", "from-topic")
 	cmd.MarkFlagsMutuallyExclusive("learn", "baselines")
-	cmd.MarkFlagsOneRequired("input", "from-topic")
 	return cmd
 }
 
@@ -70,9 +65,6 @@ type replayOptions struct {
 func (o *replayOptions) run(cmd *cobra.Command) (err error) {
 	if o.shards < 1 || o.shards > 1024 {
 		return fmt.Errorf("--shards %d: use 1 to 1024", o.shards)
-	}
-	if o.topic == "" && (o.from != "" || o.to != "") {
-		return errors.New("--from and --to are times of a topic: give --from-topic")
 	}
 	c, err := loadConfig(o.config)
 	if err != nil {
@@ -96,44 +88,12 @@ func (o *replayOptions) run(cmd *cobra.Command) (err error) {
 		}
 	}
 
-	var src pipeline.Source
-	total, unit := int64(0), "bytes"
-	if o.topic != "" {
-		from, err := moment("--from", o.from)
-		if err != nil {
-			return err
-		}
-		to, err := moment("--to", o.to)
-		if err != nil {
-			return err
-		}
-		if c.Kafka.Embedded() {
-			return errors.New("--from-topic needs brokers: give --config with brokers in it")
-		}
-		options, err := c.Kafka.Options()
-		if err != nil {
-			return err
-		}
-		// What lies before the range, as far back as the longest window reaches, fills the windows and is not reported.
-		before := from
-		if !from.IsZero() {
-			r.Since = from.UnixMilli()
-			before = from.Add(-longest(policies))
-		}
-		rng, err := pipeline.OpenRange(cmd.Context(), options, o.topic, before, to)
-		if err != nil {
-			return err
-		}
-		defer rng.Close()
-		src, total, unit = rng, rng.Total, "records"
-	} else {
-		lines, err := pipeline.OpenLines(o.input, start)
-		if err != nil {
-			return err
-		}
-		defer lines.Close()
-		src, total = lines, lines.Size
+	in, err := o.open(cmd, &c, longest(policies), start)
+	if err != nil {
+		return err
 	}
+	defer in.close()
+	r.Since = in.since
 
 	deliver, done, err := o.sink(cmd)
 	if err != nil {
@@ -153,9 +113,9 @@ func (o *replayOptions) run(cmd *cobra.Command) (err error) {
 			fmt.Fprintln(stderr, "more records did not decode; the summary counts them")
 		}
 	}
-	tell, finish := progress(stderr, o.quiet, total, unit)
+	tell, finish := progress(stderr, o.quiet, in.total, in.unit)
 	r.Progress = tell
-	sum, err := r.Run(cmd.Context(), src)
+	sum, err := r.Run(cmd.Context(), in)
 	finish()
 	err = errors.Join(err, done(), flush())
 	if err == nil && o.snapshots != "" {
@@ -168,6 +128,66 @@ func (o *replayOptions) run(cmd *cobra.Command) (err error) {
 		return errSilent{3}
 	}
 	return err
+}
+
+// input is what a replay reads.
+type input struct {
+	pipeline.Source
+	total int64 // in unit
+	unit  string
+	since int64 // event time before which nothing is reported
+	close func()
+}
+
+// open opens the file or the range of the topic. back is how far before the range the longest window reaches: what lies there fills the windows and is not
+// reported.
+func (o *replayOptions) open(cmd *cobra.Command, c *config, back time.Duration, start time.Time) (*input, error) {
+	if o.topic == "" {
+		if o.from != "" || o.to != "" {
+			return nil, errors.New("--from and --to are times of a topic: give --from-topic")
+		}
+		lines, err := pipeline.OpenLines(o.input, start)
+		if err != nil {
+			return nil, err
+		}
+		return &input{Source: lines, total: lines.Size, unit: "bytes", close: lines.Close}, nil
+	}
+	from, err := moment("--from", o.from)
+	if err != nil {
+		return nil, err
+	}
+	to, err := moment("--to", o.to)
+	if err != nil {
+		return nil, err
+	}
+	if c.Kafka.Embedded() {
+		return nil, errors.New("--from-topic needs brokers: give --config with brokers in it")
+	}
+	options, err := c.Kafka.Options()
+	if err != nil {
+		return nil, err
+	}
+	before, since := from, int64(0)
+	if !from.IsZero() {
+		since = from.UnixMilli()
+		before = from.Add(-back)
+	}
+	rng, err := pipeline.OpenRange(cmd.Context(), options, o.topic, before, to)
+	if err != nil {
+		return nil, err
+	}
+	return &input{Source: rng, total: rng.Total, unit: "records", since: since, close: func() { rng.Close() }}, nil
+}
+
+// flagsOfInput adds what says where events come from.
+func (o *replayOptions) flagsOfInput(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVarP(&o.input, "input", "i", "", "`file` of events, one a line, plain or .gz, .zst, .xz; - is standard input")
+	f.StringVar(&o.topic, "from-topic", "", "`topic` to read instead of a file")
+	f.StringVar(&o.from, "from", "", "first broker `time` of the topic, RFC 3339; its beginning without")
+	f.StringVar(&o.to, "to", "", "broker `time` to stop at; its end without")
+	cmd.MarkFlagsMutuallyExclusive("input", "from-topic")
+	cmd.MarkFlagsOneRequired("input", "from-topic")
 }
 
 // learned replays the file that is known to be good, silently, and returns what was learned from it.
@@ -208,6 +228,9 @@ func longest(set *policy.Set) time.Duration {
 	ms := int64(0)
 	for _, l := range set.Limits() {
 		ms = max(ms, l.WindowMS)
+	}
+	for _, r := range set.Rules() {
+		ms = max(ms, r.Window, r.Within+r.AbsentFor)
 	}
 	return time.Duration(ms) * time.Millisecond
 }

@@ -30,7 +30,7 @@ func newRules() *cobra.Command {
 			"  wayward rules test policies --watch\n" +
 			"  wayward rules explain refund-to-new-account --policies policies --event call.json",
 	}
-	cmd.AddCommand(newRulesLint(), newRulesTest(), newRulesList(), newRulesShow(), newRulesNew(), newRulesExplain(), newRulesEval(), newRulesFields(), newRulesSchema())
+	cmd.AddCommand(newRulesLint(), newRulesTest(), newRulesList(), newRulesShow(), newRulesNew(), newRulesExplain(), newRulesEval(), newRulesFields(), newRulesSchema(), newRulesFmt(), newRulesLock(), newRulesDiff())
 	return cmd
 }
 

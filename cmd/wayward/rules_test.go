@@ -202,3 +202,90 @@ func TestWatchRunsAgainWhenAFileChanges(t *testing.T) {
 		t.Errorf("%q, %v", seen, err)
 	}
 }
+
+func TestABacktestTellsNewFromLostAndSame(t *testing.T) {
+	rule := func(above string) string {
+		return strings.NewReplacer("{id}", "big-payment", "mode: shadow", "mode: alert", "max: 500", "max: "+above).Replace(ruleForms["event"])
+	}
+	base, candidate := rulesIn(t, map[string]string{"r.yaml": rule("500")}), rulesIn(t, map[string]string{"r.yaml": rule("300"),
+		"s.yaml": strings.NewReplacer("{id}", "very-big", "mode: shadow", "mode: alert", "max: 500", "max: 1000").Replace(ruleForms["event"])})
+	var lines []string
+	for i, amount := range []string{"400", "600", "2000"} {
+		lines = append(lines, `{"id":"e`+amount+`","time":`+string(rune('1'+i))+`767600000000,"kind":"tool_call","tenant":"acme","agent":{"id":"a`+amount+`"},"tool":{"name":"pay_invoice","class":"pay"},"destination":{"kind":"iban","value":"DE02","external":true},"amount":{"value":`+amount+`,"currency":"EUR"}}`)
+	}
+	file := filepath.Join(t.TempDir(), "e.jsonl")
+	if err := os.WriteFile(file, []byte(strings.Join(lines, "\n")), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	out, code := ran(t, "backtest", "--base", base, "--candidate", candidate, "--input", file)
+	for _, want := range []string{"rule/big-payment  1    0     2", "rule/very-big     1    0     0", "agent a400: paid 400 EUR to DE02"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q is missing in\n%s", want, out)
+		}
+	}
+	if code != 1 {
+		t.Errorf("exit %d", code)
+	}
+	if out, code := ran(t, "backtest", "--base", candidate, "--candidate", base, "--input", file, "--max-lost", "2", "--output", "json"); code != 0 || !strings.Contains(out, `"lost": 2`) {
+		t.Errorf("exit %d:\n%s", code, out)
+	}
+}
+
+func TestARuleThatChangesNeedsANewVersion(t *testing.T) {
+	text := strings.NewReplacer("{id}", "r", "id: {id}", "id: r\nversion: 1").Replace(ruleForms["event"])
+	dir := rulesIn(t, map[string]string{"r.yaml": text})
+	write := func(text string) {
+		if err := os.WriteFile(filepath.Join(dir, "rules", "r.yaml"), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := func(code int, words string, args ...string) {
+		t.Helper()
+		if out, got := ran(t, append([]string{"rules", "lock", dir}, args...)...); got != code || !strings.Contains(out, words) {
+			t.Errorf("exit %d, want %d and %q:\n%s", got, code, words, out)
+		}
+	}
+	want(1, "is not in rules.lock", "--check")
+	want(0, "1 rules")
+	want(0, "are as rules.lock has them", "--check")
+	write(strings.Replace(text, "mode: shadow", "mode: alert", 1)) // is no change of the rule
+	want(0, "are as rules.lock has them", "--check")
+	write(strings.Replace(text, "max: 500", "max: 400", 1))
+	want(1, "still is version 1; raise version to 2")
+	write(strings.NewReplacer("max: 500", "max: 400", "version: 1", "version: 2").Replace(text))
+	want(1, "is version 2, rules.lock has 1", "--check")
+	want(0, "1 rules")
+}
+
+func TestADiffOfRulesIsOfWhatTheySay(t *testing.T) {
+	text := strings.Replace(ruleForms["window"], "{id}", "r", 1)
+	other := strings.NewReplacer("# yaml-language-server: $schema=rule.schema.json\n", "", "severity: medium", `severity: "high"`).Replace(text)
+	a, b := rulesIn(t, map[string]string{"r.yaml": text}), rulesIn(t, map[string]string{"r.yaml": other, "s.yaml": strings.Replace(ruleForms["event"], "{id}", "s", 1)})
+	if out, code := ran(t, "rules", "diff", a, a); code != 0 {
+		t.Errorf("exit %d: %s", code, out)
+	}
+	if out, code := ran(t, "rules", "diff", a, b); code != 1 || out != "~ r  (state is kept)\n    severity: \"medium\" -> \"high\"\n+ s\n" {
+		t.Errorf("exit %d: %q", code, out)
+	}
+}
+
+func TestFmtChangesTheTextAndNotTheRule(t *testing.T) {
+	mixed := "# who pays\nwhere: 'true' # all of it\ntitle:   t\nid: r\n---\ntags: [b,   a]\nid: s\ntitle: u\nwhere: 'false'\n"
+	file := filepath.Join(rulesIn(t, map[string]string{"r.yaml": mixed}), "rules", "r.yaml")
+	if out, code := ran(t, "rules", "fmt", "--check", file); code != 1 || !strings.Contains(out, file) {
+		t.Errorf("exit %d: %s", code, out)
+	}
+	if out, code := ran(t, "rules", "fmt", "--write", file); code != 0 {
+		t.Errorf("exit %d: %s", code, out)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "id: r\ntitle: t\n# who pays\nwhere: 'true' # all of it\n---\nid: s\ntitle: u\ntags: [b, a]\nwhere: 'false'\n"; string(text) != want {
+		t.Errorf("%s", text)
+	}
+	if out, code := ran(t, "rules", "fmt", "--check", file); code != 0 {
+		t.Errorf("what was formatted is not formatted: %s", out)
+	}
+}

@@ -1,0 +1,212 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"runtime"
+	"slices"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/pipeline"
+	"github.com/wayward-sec/wayward/sinks"
+)
+
+func newBacktest() *cobra.Command {
+	o := backtestOptions{samples: 3}
+	cmd := &cobra.Command{
+		Use:   "backtest --base DIR --candidate DIR",
+		Short: "Replay events under two sets of policies and print the difference",
+		Long: "backtest runs the same events through the engine twice, under the policies of --base and of --candidate, and says which findings are new, which are lost and\n" +
+			"which are the same, with samples. Findings are the same if they have one uid: the same rule, scope and trigger. Baselines learn likewise in both, or nothing with\n" +
+			"--freeze. Publishes nothing. Exit 1 if more are new or lost than --max-new and --max-lost allow, 3 if there was no event.",
+		Example: "  wayward backtest --base policies --candidate policies.new --input lastweek.jsonl.zst\n" +
+			"  wayward backtest --base live --candidate tuned --input events.jsonl --max-lost 0 --max-new 20 --output json\n" +
+			"  wayward backtest --base live --candidate tuned --config wayward.yaml --from-topic agent.events --from 2026-11-20T00:00:00Z",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd) },
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.base, "base", "", "`directory` of policies as they are")
+	f.StringVar(&o.candidate, "candidate", "", "`directory` of policies as they are to become")
+	o.flagsOfInput(cmd)
+	configFlag(cmd, &o.config)
+	f.StringVar(&o.only, "rule", "", "compare the findings of this `rule` alone")
+	f.IntVar(&o.samples, "samples", 3, "findings to print of each rule, new and lost")
+	f.IntVar(&o.maxNew, "max-new", 0, "so many new findings are fine")
+	f.IntVar(&o.maxLost, "max-lost", 0, "so many lost findings are fine")
+	f.BoolVar(&o.freeze, "freeze", false, "learn nothing from the input")
+	f.IntVar(&o.shards, "shards", runtime.GOMAXPROCS(0), "workers; the findings do not depend on it")
+	f.Lookup("shards").DefValue = "the number of CPUs"
+	f.BoolVarP(&o.quiet, "quiet", "q", false, "no progress")
+	outputFlag(cmd, &o.output, "table", "json")
+	cmd.MarkFlagDirname("base")
+	cmd.MarkFlagDirname("candidate")
+	require(cmd, "base", "candidate")
+	return cmd
+}
+
+type backtestOptions struct {
+	replayOptions
+	base, candidate, only    string
+	samples, maxNew, maxLost int
+}
+
+// backtestReport is what two replays differ in.
+type backtestReport struct {
+	Events int64          `json:"events"`
+	New    int            `json:"new"`
+	Lost   int            `json:"lost"`
+	Same   int            `json:"same"`
+	Rules  []backtestRule `json:"rules"`
+	found  [2]map[string]*event.Finding
+}
+
+type backtestRule struct {
+	Rule        string           `json:"rule"`
+	New         int              `json:"new"`
+	Lost        int              `json:"lost"`
+	Same        int              `json:"same"`
+	NewSamples  []backtestSample `json:"new_samples,omitempty"`
+	LostSamples []backtestSample `json:"lost_samples,omitempty"`
+}
+
+type backtestSample struct {
+	UID   string `json:"uid"`
+	Time  string `json:"time"`
+	Scope string `json:"scope"`
+	Why   string `json:"why"`
+}
+
+func (o *backtestOptions) run(cmd *cobra.Command) error {
+	if o.shards < 1 || o.shards > 1024 {
+		return fmt.Errorf("--shards %d: use 1 to 1024", o.shards)
+	}
+	if o.input == "-" {
+		return errors.New("--input -: the events are read twice; write them to a file")
+	}
+	c, err := loadConfig(o.config)
+	if err != nil {
+		return err
+	}
+	var rep backtestReport
+	start := time.Now()
+	for i, dir := range []string{o.base, o.candidate} {
+		set, err := loadPolicies(dir)
+		if err != nil {
+			return err
+		}
+		in, err := o.open(cmd, &c, longest(set), start)
+		if err != nil {
+			return err
+		}
+		found := map[string]*event.Finding{}
+		r := pipeline.Replay{Policy: set, Workers: o.shards, Flush: true, PageCap: c.Engine.PageCap, Freeze: o.freeze, Since: in.since,
+			Deliver: func(f *event.Finding) error {
+				if f.Activity == event.Create && (o.only == "" || f.Rule == o.only) {
+					found[f.UID] = f
+				}
+				return nil
+			}}
+		tell, finish := progress(cmd.ErrOrStderr(), o.quiet, in.total, in.unit)
+		r.Progress = tell
+		sum, err := r.Run(cmd.Context(), in)
+		finish()
+		in.close()
+		if err != nil {
+			return fmt.Errorf("%s: %w", dir, err)
+		}
+		rep.Events, rep.found[i] = sum.Events, found
+	}
+	rep.compare(o.samples)
+	w := cmd.OutOrStdout()
+	if o.output == "json" {
+		err = printJSON(w, &rep)
+	} else {
+		err = rep.print(w, o.base, o.candidate)
+	}
+	switch {
+	case err != nil:
+		return err
+	case rep.Events == 0:
+		return errSilent{3}
+	case rep.New > o.maxNew || rep.Lost > o.maxLost:
+		return errSilent{1}
+	}
+	return nil
+}
+
+func (r *backtestReport) compare(samples int) {
+	rules := map[string]*backtestRule{}
+	of := func(f *event.Finding) *backtestRule {
+		name := f.Detector + "/" + f.Rule
+		if rules[name] == nil {
+			rules[name] = &backtestRule{Rule: name}
+		}
+		return rules[name]
+	}
+	inOrder := func(m map[string]*event.Finding) []*event.Finding {
+		return slices.SortedFunc(maps.Values(m), func(a, b *event.Finding) int { return cmp.Or(cmp.Compare(a.Time, b.Time), cmp.Compare(a.UID, b.UID)) })
+	}
+	sample := func(list []backtestSample, f *event.Finding) []backtestSample {
+		if len(list) < samples {
+			list = append(list, backtestSample{f.UID, utc(f.Time), f.ScopeType + " " + f.ScopeID, f.Why})
+		}
+		return list
+	}
+	for _, f := range inOrder(r.found[1]) {
+		k := of(f)
+		if r.found[0][f.UID] != nil {
+			k.Same++
+			r.Same++
+			continue
+		}
+		k.New++
+		r.New++
+		k.NewSamples = sample(k.NewSamples, f)
+	}
+	for _, f := range inOrder(r.found[0]) {
+		if r.found[1][f.UID] == nil {
+			k := of(f)
+			k.Lost++
+			r.Lost++
+			k.LostSamples = sample(k.LostSamples, f)
+		}
+	}
+	r.Rules = []backtestRule{}
+	for _, name := range slices.Sorted(maps.Keys(rules)) {
+		r.Rules = append(r.Rules, *rules[name])
+	}
+}
+
+func (r *backtestReport) print(w io.Writer, base, candidate string) error {
+	green, red, plain := "", "", ""
+	if sinks.Colour(w) {
+		green, red, plain = "\x1b[32m", "\x1b[31m", "\x1b[0m"
+	}
+	fmt.Fprintf(w, "%d events; %s against %s\n\n", r.Events, candidate, base)
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "RULE\tNEW\tLOST\tSAME")
+	for _, k := range r.Rules {
+		fmt.Fprintf(t, "%s\t%d\t%d\t%d\n", k.Rule, k.New, k.Lost, k.Same)
+	}
+	fmt.Fprintf(t, "all\t%d\t%d\t%d\n", r.New, r.Lost, r.Same)
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	for _, k := range r.Rules {
+		for _, s := range k.NewSamples {
+			fmt.Fprintf(w, "%s+ %s  %s  %s: %s%s\n", green, s.Time, k.Rule, s.Scope, visible(s.Why, 140), plain)
+		}
+		for _, s := range k.LostSamples {
+			fmt.Fprintf(w, "%s- %s  %s  %s: %s%s\n", red, s.Time, k.Rule, s.Scope, visible(s.Why, 140), plain)
+		}
+	}
+	return nil
+}
