@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -58,8 +59,14 @@ type Config struct {
 	NoUndo    bool
 	NoJournal bool
 
-	plain *kgo.Client // without transactions: ticks, sets, offsets
-	loads chan struct{}
+	// Updates are sets of policies that are to take the place of Policy while the engine runs; nil: none ever. Each takes effect by a record in every shard's log, as the first one
+	// did; rules and limits whose conditions are the same keep their state. Told hears of each what came of it.
+	Updates <-chan *policy.Set
+	Told    func(set *policy.Set, err error)
+
+	wanted *atomic.Pointer[string] // hash of the newest set
+	plain  *kgo.Client             // without transactions: ticks, sets, offsets
+	loads  chan struct{}
 }
 
 // Stages that an instance can run.
@@ -129,7 +136,13 @@ func Run(ctx context.Context, c Config) error {
 	}
 	shared := &rules{encoder: c.Encoder, sources: sources, facts: facts, pageCap: c.PageCap, partition: byKey, set: known.get, acks: c.Topics.Acks, feedback: c.Topics.Feedback, noUndo: c.NoUndo}
 	c.Health.begin(plain, c.Stages)
+	hash := c.Policy.Hash()
+	c.wanted = &atomic.Pointer[string]{}
+	c.wanted.Store(&hash)
 	g, ctx := errgroup.WithContext(ctx)
+	if c.Updates != nil {
+		g.Go(func() error { c.update(ctx, known); return nil })
+	}
 	for _, name := range c.Stages {
 		switch name {
 		case "ingress":
@@ -170,6 +183,28 @@ func Run(ctx context.Context, c Config) error {
 		}
 	}
 	return g.Wait()
+}
+
+// update takes over sets as they come. One that cannot be kept where every shard may find it again does not take effect.
+func (c *Config) update(ctx context.Context, known *sets) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case set, more := <-c.Updates:
+			if !more {
+				return
+			}
+			err := known.add(ctx, c.plain, set)
+			if err == nil {
+				hash := set.Hash()
+				c.wanted.Store(&hash)
+			}
+			if c.Told != nil {
+				c.Told(set, err)
+			}
+		}
+	}
 }
 
 func (c *Config) stage(name string, kind byte, r *rules) *stage {

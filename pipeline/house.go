@@ -19,8 +19,17 @@ func (st *stage) house(ctx context.Context, cl *kgo.Client) {
 		st.summed = time.Now()
 		st.metrics.baselines(st)
 	}
+	if wanted := *st.cfg.wanted.Load(); wanted != st.own {
+		st.own = wanted
+		st.log.Info("another set of policies takes effect", "set", wanted[:12])
+	}
 	for p := range st.waiting {
 		st.activate(p) // again: the record may not have been written
+	}
+	for p, sh := range st.shards {
+		if !st.waiting[p] && sh.machine.policies().Hash() != st.own {
+			st.activate(p)
+		}
 	}
 	st.wind(ctx)
 	if st.library != nil && len(st.loading)+len(st.awaited) == 0 {

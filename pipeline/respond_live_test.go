@@ -32,11 +32,13 @@ type street struct {
 	n      int
 	stop   func()
 	log    labLog
+
+	updates chan *policy.Set
 }
 
 func newStreet(t *testing.T, set *policy.Set) *street {
 	t.Parallel()
-	s := &street{T: t, broker: startEmbedded(t, t.TempDir()), topics: DefaultTopics(), set: set, stop: func() {}}
+	s := &street{T: t, broker: startEmbedded(t, t.TempDir()), topics: DefaultTopics(), set: set, stop: func() {}, updates: make(chan *policy.Set)}
 	s.topics.Partitions, s.topics.FactsPartitions = 3, 2
 	var err error
 	if s.cl, err = kgo.NewClient(kgo.SeedBrokers(s.broker.Addr()), kgo.RecordPartitioner(partitioner), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxWait(50*time.Millisecond),
@@ -71,7 +73,7 @@ func (s *street) run() {
 	done := make(chan error, 1)
 	go func() {
 		done <- Run(ctx, Config{Options: s.options(), Topics: s.topics, Group: "street", Instance: "0", Store: store, Policy: s.set, Encoder: &ocsf{}, Metrics: NewMetrics(prometheus.NewRegistry()),
-			Log: slog.New(slog.NewTextHandler(&s.log, nil)), TransactionEvery: time.Millisecond})
+			Log: slog.New(slog.NewTextHandler(&s.log, nil)), TransactionEvery: time.Millisecond, Updates: s.updates})
 	}()
 	s.stop = func() {
 		cancel()

@@ -99,19 +99,38 @@ func (s *sets) keep(hash string, b []byte, write bool) (*policy.Set, error) {
 	return set, nil
 }
 
-// publish puts the own set on the topic, in chunks. Doing it again changes nothing: the key is the content's hash.
-func (s *sets) publish(ctx context.Context, cl *kgo.Client) error {
+// add makes a set one that shards may be given.
+func (s *sets) add(ctx context.Context, cl *kgo.Client, set *policy.Set) error {
+	if s.store != nil {
+		if err := s.store.SetMeta("set/"+set.Hash(), set.Bytes()); err != nil {
+			return err
+		}
+	}
+	if err := s.write(ctx, cl, set); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.known[set.Hash()] = set
+	return nil
+}
+
+// publish puts the own set on the topic.
+func (s *sets) publish(ctx context.Context, cl *kgo.Client) error { return s.write(ctx, cl, s.own) }
+
+// write puts a set on the topic, in chunks. Doing it again changes nothing: the key is the content's hash.
+func (s *sets) write(ctx context.Context, cl *kgo.Client, set *policy.Set) error {
 	all, err := s.fetch(ctx)
 	if err != nil {
 		return fmt.Errorf("reading %s: %w", s.topic, err)
 	}
-	if all[s.own.Hash()] != nil {
+	if all[set.Hash()] != nil {
 		return nil
 	}
-	chunks := slices.Collect(slices.Chunk(s.own.Bytes(), setChunk))
+	chunks := slices.Collect(slices.Chunk(set.Bytes(), setChunk))
 	var records []*kgo.Record
 	for i, c := range chunks {
-		records = append(records, &kgo.Record{Topic: s.topic, Key: fmt.Appendf(nil, "%s/%d/%d", s.own.Hash(), i, len(chunks)), Value: c})
+		records = append(records, &kgo.Record{Topic: s.topic, Key: fmt.Appendf(nil, "%s/%d/%d", set.Hash(), i, len(chunks)), Value: c})
 	}
 	if err := cl.ProduceSync(ctx, records...).FirstErr(); err != nil {
 		return fmt.Errorf("writing %s: %w", s.topic, err)

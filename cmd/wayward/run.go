@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -16,13 +17,14 @@ func newRun() *cobra.Command {
 	var name string
 	var logs logOptions
 	var stages []string
-	var print bool
+	var print, watch bool
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Watch: read events from Kafka, write findings to Kafka",
 		Long: "run reads agent.events in exactly-once and writes findings to agent.alerts. Without brokers in the config it brings a broker of its own,\n" +
 			"on loopback, for demos, tests and laptops: findings may repeat there (with equal ids) after an unclean stop.\n" +
-			"Ctrl-C or SIGTERM stops it cleanly; a second one at once.",
+			"Ctrl-C or SIGTERM stops it cleanly; a second one at once. SIGHUP, a POST to /-/reload at the address of the metrics, and with --watch a change in the folder make it\n" +
+			"read its policies anew: all or nothing, by a record in every partition's log, and what has not changed keeps its state.",
 		Example: "  wayward run                                    embedded broker on 127.0.0.1:29092, state in ./wayward-state\n" +
 			"  wayward run --config wayward.yaml              your Kafka\n" +
 			"  wayward run --config wayward.yaml --stage behaviour   one stage alone",
@@ -35,19 +37,20 @@ func newRun() *cobra.Command {
 			if len(stages) > 0 {
 				c.Stages = stages
 			}
-			return run(cmd.Context(), c, logs.logger(cmd.ErrOrStderr()), print, cmd.OutOrStdout())
+			return run(cmd.Context(), c, logs.logger(cmd.ErrOrStderr()), print, watch, cmd.OutOrStdout())
 		},
 	}
 	f := cmd.Flags()
 	configFlag(cmd, &name)
 	f.StringSliceVar(&stages, "stage", nil, "run these `stages` only: "+strings.Join(pipeline.Stages, ", "))
 	f.BoolVar(&print, "print", false, "print findings and commands on standard output, too")
+	f.BoolVar(&watch, "watch", false, "read the policies anew when a file in their folder changes")
 	logFlags(cmd, &logs)
 	cmd.RegisterFlagCompletionFunc("stage", cobra.FixedCompletions(pipeline.Stages, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
-func run(ctx context.Context, c config, log *slog.Logger, print bool, stdout io.Writer) error {
+func run(ctx context.Context, c config, log *slog.Logger, print, watch bool, stdout io.Writer) error {
 	var w wiring
 	if print {
 		_, done := printing(&w, sinks.NewTerminal(stdout, sinks.Colour(stdout)), log)
@@ -61,7 +64,12 @@ func run(ctx context.Context, c config, log *slog.Logger, print bool, stdout io.
 	if i.broker != nil {
 		where = "embedded " + i.broker.Addr()
 	}
-	log.Info("wayward "+versionOf(), "brokers", where, "instance", c.Instance, "policies", i.cfg.Policy.Hash()[:12], "limits", len(i.cfg.Policy.Limits()), "personas", len(i.cfg.Policy.Personas()), "metrics", i.addr)
+	log.Info("wayward "+versionOf(), "brokers", where, "instance", c.Instance, "policies", i.cfg.Policy.Hash()[:12], "rules", len(i.cfg.Policy.Rules()), "limits", len(i.cfg.Policy.Limits()), "personas", len(i.cfg.Policy.Personas()), "metrics", i.addr)
+	reloading, stop := context.WithCancel(ctx)
+	var done sync.WaitGroup
+	done.Go(func() { i.reloader.run(reloading, watch) })
+	defer done.Wait()
+	defer stop()
 	told := notify(ctx, i.cfg.Health, log)
 	err = pipeline.Run(ctx, i.cfg)
 	log.Info("stopped")

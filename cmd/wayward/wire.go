@@ -29,6 +29,7 @@ type instance struct {
 	registry *prometheus.Registry
 	addr     string // of the metrics, once they are served
 	broker   *pipeline.Embedded
+	reloader *reloader
 	close    []func() error
 }
 
@@ -132,6 +133,8 @@ func wire(ctx context.Context, c config, w wiring, log *slog.Logger) (_ *instanc
 		MaxPoll: c.Engine.MaxPoll, TransactionEvery: c.Engine.TransactionEvery, TransactionTimeout: c.Engine.TransactionTimeout, SessionTimeout: c.Engine.SessionTimeout,
 		CheckpointEvery: c.Engine.CheckpointEvery, ChangelogEvery: c.Engine.ChangelogEvery, MaxAhead: c.Engine.MaxAhead, PageCap: c.Engine.PageCap,
 	}
+	i.reloader = newReloader(c.Policies, policies, log)
+	i.cfg.Updates, i.cfg.Told = i.reloader.updates, i.reloader.told
 	if c.Listen != "off" && c.Listen != "" {
 		if err := i.serve(c.Listen, log); err != nil {
 			return nil, err
@@ -185,6 +188,7 @@ func (i *instance) serve(addr string, log *slog.Logger) error {
 	mux.Handle("GET /metrics", promhttp.HandlerFor(i.registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.Handle("GET /readyz", readiness{i.cfg.Health})
+	mux.Handle("POST /-/reload", i.reloader)
 	s := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	done := make(chan struct{})
 	go func() {
