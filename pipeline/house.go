@@ -21,7 +21,7 @@ func (st *stage) house(ctx context.Context, cl *kgo.Client) {
 	}
 	if wanted := *st.cfg.wanted.Load(); wanted != st.own {
 		st.own = wanted
-		st.log.Info("another set of policies takes effect", "set", wanted[:12])
+		st.log.Info("another set of policies takes effect", "policies", wanted[:12])
 	}
 	for p := range st.waiting {
 		st.activate(p) // again: the record may not have been written

@@ -13,6 +13,9 @@ import (
 	"testing"
 
 	"github.com/spf13/cobra"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/wayward-sec/wayward/policy"
 )
 
 func TestThePageOfCommandsIsCurrent(t *testing.T) { golden(t, "cli.md", cliPage(newRoot())) }
@@ -178,7 +181,7 @@ func TestLogsAreStructured(t *testing.T) {
 // A newcomer reads keys, so each thing has one name. What is logged must not be built into sentences either.
 func TestLogKeysAreTheSameEverywhere(t *testing.T) {
 	known := map[string]bool{}
-	for _, k := range strings.Fields("addr after ahead brokers cause clean dir err facts findings groups instance kind limits message metrics offset offsets pages partition personas policies records retry_in source stage tenant took topic topics tries try") {
+	for _, k := range strings.Fields("added addr after ahead brokers cause changed clean dir err facts findings groups instance kind limits message metrics offset offsets pages partition personas policies records removed retry_in rules source stage tenant took topic topics tries try") {
 		known[k] = true
 	}
 	call := regexp.MustCompile(`(?:[lL]og)\.(?:Debug|Info|Warn|Error)\((.*)\)`)
@@ -212,13 +215,30 @@ func TestLogKeysAreTheSameEverywhere(t *testing.T) {
 func TestYAMLInTheDocsIsValid(t *testing.T) {
 	kinds := []string{"tools", "personas", "limits", "inventory", "tenants", "response", "baselines"}
 	n := 0
-	for _, page := range []string{"../../README.md", "../../docs/policies.md"} {
+	for _, page := range []string{"../../README.md", "../../docs/policies.md", "../../docs/rules.md"} {
 		text, err := os.ReadFile(page)
 		must(t, err)
 		dir := t.TempDir()
 		for _, block := range regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(string(text), -1) {
 			n++
 			key, _, _ := strings.Cut(block[1], ":")
+			switch {
+			case key == "id":
+				must(t, os.MkdirAll(filepath.Join(dir, "rules"), 0o700))
+				writeFile(t, filepath.Join(dir, "rules", fmt.Sprint(n, ".yaml")), block[1])
+				continue
+			case strings.HasSuffix(page, "rules.md"): // a part of a rule
+				var part map[string]any
+				if err := yaml.Unmarshal([]byte(block[1]), &part); err != nil {
+					t.Errorf("%s: %v\n%s", page, err, block[1])
+				}
+				for k := range part {
+					if !slices.Contains(policy.RuleKeys(), k) {
+						t.Errorf("%s: a rule has no %s", page, k)
+					}
+				}
+				continue
+			}
 			if slices.Contains(kinds, key) {
 				must(t, os.MkdirAll(filepath.Join(dir, key), 0o700))
 				writeFile(t, filepath.Join(dir, key, "x.yaml"), block[1])

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"os"
 	"runtime"
@@ -328,7 +329,8 @@ func (x *evaluation) attacks(r *evalReport) error {
 	r.Attacks, r.Apart = rows(power[false]), rows(power[true])
 	// All kinds count alike, however often each was made.
 	recall := func(of map[eval.Kind]*eval.Power, threshold float64) (sum float64) {
-		for _, p := range of {
+		for _, k := range slices.Sorted(maps.Keys(of)) { // in one order: sums of floats depend on it
+			p := of[k]
 			sum += float64(p.Below(threshold)) / float64(p.Made)
 		}
 		return sum / float64(len(of))

@@ -176,6 +176,7 @@ func newRulesList() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "list [DIR]",
 		Short:   "List the rules",
+		Long:    "list prints of every rule what it may do, how far it is trusted, in which stage it runs and by what it adds up.",
 		Example: "  wayward rules list policies\n  wayward rules list policies --output json",
 		Args:    cobra.MaximumNArgs(1),
 	}
@@ -414,7 +415,7 @@ func newRulesSchema() *cobra.Command {
 	return &cobra.Command{
 		Use:     "schema",
 		Short:   "Print the JSON Schema of a rule, for editors",
-		Long:    "schema prints what an editor needs to complete and check rules as they are written: # yaml-language-server: $schema=rule.schema.json",
+		Long:    "schema prints what an editor needs to complete and check rules as they are written; the first line of a rule names it, as in what wayward rules new prints.",
 		Example: "  wayward rules schema > rule.schema.json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -7,6 +7,7 @@ import (
 	"encoding/xml"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -287,5 +288,66 @@ func TestFmtChangesTheTextAndNotTheRule(t *testing.T) {
 	}
 	if out, code := ran(t, "rules", "fmt", "--check", file); code != 0 {
 		t.Errorf("what was formatted is not formatted: %s", out)
+	}
+}
+
+func TestTheCatalogueIsCurrentAndLarge(t *testing.T) {
+	set, err := loadPolicies("../../configs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	table, err := os.ReadFile(filepath.Join(scenarios, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, carried := cataloguePage(string(table), set.Rules())
+	golden(t, "catalogue.md", page)
+	if carried < 36 {
+		t.Errorf("%d of 50 use cases are carried, want 36", carried)
+	}
+	if out, code := ran(t, "rules", "lint", "../../configs", "--fail-on", "warning"); code != 0 {
+		t.Errorf("exit %d:\n%s", code, out)
+	}
+	if out, code := ran(t, "rules", "test", "../../configs"); code != 0 {
+		t.Errorf("exit %d:\n%s", code, out)
+	}
+	for _, r := range set.Rules() {
+		if r.Why == "" || len(r.Tags) == 0 || len(r.FalsePositives) == 0 || r.Tune == "" || len(r.UseCases) == 0 {
+			t.Errorf("rule %s lacks why, tags, false_positives, tune or use_cases", r.ID)
+		}
+	}
+}
+
+func TestEveryCodeOfRulesIsDocumented(t *testing.T) {
+	doc, err := os.ReadFile("../../docs/rules.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	codes := map[string]bool{}
+	for _, dir := range []string{"../../rules", "../../policy"} {
+		files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range files {
+			text, err := os.ReadFile(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if strings.HasSuffix(f, "_test.go") {
+				continue
+			}
+			for _, m := range regexp.MustCompile(`"(R[12]\d\d)"`).FindAllSubmatch(text, -1) {
+				codes[string(m[1])] = true
+			}
+		}
+	}
+	if len(codes) < 20 {
+		t.Errorf("only %d codes found", len(codes))
+	}
+	for code := range codes {
+		if !strings.Contains(string(doc), "| "+code+" |") {
+			t.Errorf("docs/rules.md does not explain %s", code)
+		}
 	}
 }
