@@ -213,13 +213,13 @@ func explain(err error, src string, scope *Scope) error {
 	case strings.HasPrefix(what, "unknown name "), strings.HasPrefix(what, "unknown field "):
 		name := strings.TrimPrefix(strings.TrimPrefix(what, "unknown name "), "unknown field ")
 		head := ""
-		if r := []rune(src); at.From < len(r) && r[at.From] == '.' {
-			f.Column++
-			i := at.From
+		if r := []rune(src); at.From > 0 && at.From < len(r) && r[at.From-1] == '.' {
+			dot := at.From - 1
+			i := dot
 			for i > 0 && (r[i-1] == '_' || unicode.IsLetter(r[i-1])) {
 				i--
 			}
-			head = string(r[i:at.From])
+			head = string(r[i:dot])
 		}
 		f.Code, f.What = "R101", "unknown field "+quote(name)+"; "+scope.suggest(head, name)
 	case strings.HasPrefix(what, "invalid operation"), strings.HasPrefix(what, "operator"):

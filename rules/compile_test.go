@@ -123,6 +123,7 @@ func TestFaultsSayWhereAndWhatToDo(t *testing.T) {
 	for src, want := range map[string]string{
 		``:                                     "R100 0:0 empty",
 		`tool.nmae == "x"`:                     "R101 1:6 did you mean tool.name?",
+		`approval.ide == ""`:                   "R101 1:10 did you mean approval.id?",
 		`tol.name == "x"`:                      "R101 1:1 did you mean tool?",
 		`records > 5`:                          "R101 1:1 did you mean result.records?",
 		`tool.name > 5`:                        "R102 1:11 compare things of one type",

@@ -164,7 +164,7 @@ func newRulesDiff() *cobra.Command {
 			for _, d := range all {
 				fmt.Fprintf(w, "%s %s%s\n", map[string]string{"added": "+", "removed": "-", "changed": "~"}[d.What], d.Rule, map[bool]string{true: "  (state is kept)"}[d.KeepsState && d.What == "changed"])
 				for _, c := range d.Changes {
-					fmt.Fprintf(w, "    %s: %s -> %s\n", c.Key, cmp.Or(visible(c.From, 100), "none"), cmp.Or(visible(c.To, 100), "none"))
+					fmt.Fprintf(w, "    %s: %s -> %s\n", c.Key, cmp.Or(visible(c.From, 200), "none"), cmp.Or(visible(c.To, 200), "none"))
 				}
 			}
 			if len(all) == 0 {
@@ -214,7 +214,7 @@ func diffRules(a, b *policy.Set) []ruleDiff {
 			x, y := writtenOf(a, id), writtenOf(b, id)
 			for _, key := range policy.RuleKeys() {
 				if !bytes.Equal(x[key], y[key]) {
-					d.Changes = append(d.Changes, ruleChange{key, string(x[key]), string(y[key])})
+					d.Changes = append(d.Changes, ruleChange{key, plainJSON(x[key]), plainJSON(y[key])})
 				}
 			}
 			if len(d.Changes) > 0 {
@@ -223,6 +223,15 @@ func diffRules(a, b *policy.Set) []ruleDiff {
 		}
 	}
 	return out
+}
+
+// plainJSON is a text as it is, and anything else as JSON.
+func plainJSON(raw json.RawMessage) string {
+	var s string
+	if json.Unmarshal(raw, &s) == nil {
+		return s
+	}
+	return string(raw)
 }
 
 func newRulesFmt() *cobra.Command {

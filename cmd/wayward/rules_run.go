@@ -155,26 +155,33 @@ func (s *story) Next(context.Context) (*pipeline.Chunk, error) {
 
 func (s *story) Done(*pipeline.Chunk) {}
 
-// testRule plays a test and says what is wrong with its outcome, or nothing; and what the rule said.
-func testRule(ctx context.Context, set *policy.Set, t *policy.RuleTest) (fault string, said []string, err error) {
+// play plays the events of a test and returns what its rule has found, and what is wrong with an event.
+func play(ctx context.Context, set *policy.Set, t *policy.RuleTest, workers int) (found []*event.Finding, bad string, err error) {
 	src := &story{start: time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)}
 	for _, e := range t.Events {
 		src.lines = append(append(src.lines, e.Record...), '\n')
 	}
-	var found []*event.Finding
-	bad := ""
-	r := pipeline.Replay{Policy: set, Workers: 1, Flush: true, Freeze: true,
+	r := pipeline.Replay{Policy: set, Workers: workers, Flush: true, Freeze: true,
 		Deliver: func(f *event.Finding) error {
 			if f.Detector == "rule" && f.Rule == t.Rule && f.Activity == event.Create {
 				found = append(found, f)
-				said = append(said, f.Why)
 			}
 			return nil
 		},
 		Bad: func(at int64, _ string, err error) { bad = fmt.Sprintf("event %d: %v", at, err) },
 	}
-	if _, err := r.Run(ctx, src); err != nil {
+	_, err = r.Run(ctx, src)
+	return found, bad, err
+}
+
+// testRule plays a test and says what is wrong with its outcome, or nothing; and what the rule said.
+func testRule(ctx context.Context, set *policy.Set, t *policy.RuleTest) (fault string, said []string, err error) {
+	found, bad, err := play(ctx, set, t, 1)
+	if err != nil {
 		return "", nil, err
+	}
+	for _, f := range found {
+		said = append(said, f.Why)
 	}
 	switch {
 	case bad != "":

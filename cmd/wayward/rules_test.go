@@ -265,7 +265,7 @@ func TestADiffOfRulesIsOfWhatTheySay(t *testing.T) {
 	if out, code := ran(t, "rules", "diff", a, a); code != 0 {
 		t.Errorf("exit %d: %s", code, out)
 	}
-	if out, code := ran(t, "rules", "diff", a, b); code != 1 || out != "~ r  (state is kept)\n    severity: \"medium\" -> \"high\"\n+ s\n" {
+	if out, code := ran(t, "rules", "diff", a, b); code != 1 || out != "~ r  (state is kept)\n    severity: medium -> high\n+ s\n" {
 		t.Errorf("exit %d: %q", code, out)
 	}
 }
