@@ -226,7 +226,29 @@ func (d *ruleRunner) advance(part *rulePart, r *rules.Rule, sub uint64, ref even
 	if !r.Kept() {
 		return append(out, d.runner.Single(r, ref, t))
 	}
-	return d.runner.Advance(r, part.state(r, sub, ref.Time), ref, t, out)
+	k := part.state(r, sub, ref.Time)
+	out = d.runner.Advance(r, k, ref, t, out)
+	if n := k.Held(); n > 0 && n%64 == 0 {
+		part.bound(k)
+	}
+	return out
+}
+
+// bound forgets the windows that were longest not seen until all of the page's hold no more than they may.
+func (p *rulePart) bound(but *rules.State) {
+	for {
+		held, oldest := 0, -1
+		for i, k := range p.states {
+			held += k.Held()
+			if k != but && k.Held() > 0 && (oldest < 0 || k.Newest < p.states[oldest].Newest) {
+				oldest = i
+			}
+		}
+		if held <= rules.MaxKept || oldest < 0 {
+			return
+		}
+		p.states, p.dropped = slices.Delete(p.states, oldest, oldest+1), true
+	}
 }
 
 // scopeOf is the scope whose page a key belongs to.

@@ -453,6 +453,9 @@ func (k closer) text(n ast.Node) textOf {
 		case "arg":
 			a := k.text(k.args(n, 1)[0])
 			return func(c *Context) string { return argument(c, a(c)) }
+		case "hash":
+			a := k.text(k.args(n, 1)[0])
+			return func(c *Context) string { return hashText(a(c)) }
 		case "string":
 			a := k.number(k.args(n, 1)[0])
 			return func(c *Context) string { return formatNumber(a(c)) }

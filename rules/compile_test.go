@@ -59,6 +59,7 @@ func TestExpressions(t *testing.T) {
 		`glob(tool.name, "pay.*") and glob(tool.server, "mcp-???")`:      true,
 		`arg("path")`: "/etc/passwd",
 		`arg("deep.n") + "/" + arg("deep.t") + "/" + arg("q") + "/" + arg("list") + arg("z") + arg("none")`: `12.5/true/say "hi"/`,
+		`hash("") + hash("x")`:                                            "5c80c09683041123",
 		`number(arg("deep.n")) + 1`:                                       13.5,
 		`arg("path") matches "^/etc/(passwd|shadow)"`:                     true,
 		`entropy("aaaa") == 0 and entropy("abcd") == 2`:                   true,
@@ -209,7 +210,7 @@ func (m maker) text(d int) string {
 	case 0:
 		return m.text(d-1) + " + " + m.text(d-1)
 	case 1:
-		return m.one("lower", "upper", "trim") + "(" + m.text(d-1) + ")"
+		return m.one("lower", "upper", "trim", "hash") + "(" + m.text(d-1) + ")"
 	case 2:
 		return m.one("trimPrefix", "trimSuffix") + "(" + m.text(d-1) + ", " + m.text(d-1) + ")"
 	case 3:

@@ -3,8 +3,11 @@ package rules
 import (
 	"math"
 	"net/netip"
+	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/cespare/xxhash/v2"
 )
 
 // function is a helper that expressions may call.
@@ -24,6 +27,7 @@ var functions = []function{
 	{"distance", `distance(subject, user)`, "edits from one text to another (Levenshtein), at most 64", false, func(*Context) any { return func(a, b string) float64 { return float64(distance(a, b)) } }},
 	{"string", `string(result.records)`, "a number as people write it", false, func(*Context) any { return formatNumber }},
 	{"arg", `arg("path")`, "an argument of the call as text, by its path; empty if there is none", true, func(c *Context) any { return func(p string) string { return argument(c, p) } }},
+	{"hash", `hash(arg("account"))`, "a hash of a text, to compare later what must not be remembered", false, func(*Context) any { return hashText }},
 	{"number", `number(arg("limit"))`, "a text as a number; 0 if it is none", false, func(*Context) any { return toNumber }},
 	{"seen", `seen("destination")`, "whether the persona's baseline knows the event's tool, server, destination, domain, resource or user; true while nothing is known", true, func(c *Context) any { return func(w string) bool { return seen(c, w) } }},
 	{"usual", `usual("records", 0.99)`, "how much such a call shows at most with that probability, by the baseline: records, bytes, amount, cost; 0 while nothing is known", true, func(c *Context) any { return func(m string, q float64) float64 { return usual(c, m, q) } }},
@@ -53,6 +57,14 @@ func usual(c *Context, measure string, q float64) float64 {
 		return 0
 	}
 	return c.Learned.Usual(c.E, measure, q)
+}
+
+// hashText is 64 bits of a text, in hex.
+func hashText(s string) string {
+	if s == "" {
+		return ""
+	}
+	return strconv.FormatUint(xxhash.Sum64String(s), 16)
 }
 
 // glob matches a pattern; it takes time in proportion to the lengths' product at worst, and both are bounded.

@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/wayward-sec/wayward/event"
 )
@@ -47,7 +48,7 @@ func (m *Runner) Row(row []Value, s *Step) ([]Value, error) {
 		if err != nil {
 			return row, err
 		}
-		v.S = strings.Clone(v.S[:min(len(v.S), maxText)])
+		v.S = strings.Clone(cut(v.S, maxText))
 		row = append(row, v)
 	}
 	return row, nil
@@ -307,7 +308,18 @@ func (m *Runner) explain(r *Rule, row, more []Value) string {
 	if err != nil {
 		return ""
 	}
-	return strings.Clone(v.S[:min(len(v.S), 4*maxText)])
+	return strings.Clone(cut(v.S, 4*maxText))
+}
+
+// cut is a text without what is beyond so many bytes, in whole characters.
+func cut(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	for most > 0 && !utf8.RuneStart(s[most]) {
+		most--
+	}
+	return s[:most]
 }
 
 // Due is when the state next has something to say if nothing comes; math.MaxInt64: never.
@@ -462,6 +474,9 @@ func (m *Runner) lets(r *Rule, row []Value) []Value {
 
 // Forget ends what the state waits for.
 func (k *State) Forget() { k.runs = nil }
+
+// Held is how many events of a window the state holds.
+func (k *State) Held() int { return len(k.samples) }
 
 // Runs tells whether a sequence is under way.
 func (k *State) Runs() bool { return len(k.runs) > 0 }

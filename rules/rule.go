@@ -22,6 +22,7 @@ const (
 	MaxRuns     = 8    // sequences under way under one key, with select: each
 	MaxSamples  = 1000 // events of a window under one key
 	MaxStates   = 256  // keys on one page
+	MaxKept     = 4000 // events of windows on one page
 	maxText     = 256  // bytes of a text that is remembered
 	maxLets     = 16
 )
@@ -286,8 +287,50 @@ func Build(r *Rule, src *Source, bad Report) {
 			r.Exceptions[i].When = x
 		}
 	}
+	if r.Kept() {
+		for i, s := range r.Parts() {
+			for _, x := range s.row {
+				if x.shows() {
+					c.bad(c.placeOf(i, len(r.Steps)), &Fault{Code: "R135", What: "what an argument says is not remembered, since it may be anything; take hash(arg(…)) and compare hashes, or its len"})
+					break
+				}
+			}
+		}
+	}
 	r.captures = len(c.caps)
 	r.Hash = src.hash() ^ xxhash.Sum64String(r.ID)
+}
+
+// placeOf is where the part of a rule with a number stands.
+func (c *compiler) placeOf(i, steps int) string {
+	switch {
+	case len(c.src.Steps) == 0:
+		return "let"
+	case i < steps:
+		return fmt.Sprintf("steps[%d]", i)
+	case i < steps+len(c.src.Nots):
+		return fmt.Sprintf("not[%d]", i-steps)
+	}
+	return "absent"
+}
+
+// shows tells whether the value of an expression is, or holds, what an argument of the call says.
+func (x *Expr) shows() bool {
+	found := false
+	if x.Type == Text {
+		walk(x.node, func(n ast.Node) bool {
+			if call, ok := n.(*ast.CallNode); ok {
+				switch path(call.Callee) {
+				case "hash":
+					return false
+				case "arg":
+					found = true
+				}
+			}
+			return !found
+		})
+	}
+	return found
 }
 
 func (c *compiler) compile(at, src string, s *Scope, want Type) *Expr {

@@ -9,7 +9,6 @@ import (
 	"os"
 	"strings"
 	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -295,38 +294,21 @@ type explanation struct {
 
 func explain(cmd *cobra.Command, set *policy.Set, input, output string) error {
 	w := cmd.OutOrStdout()
-	lines, err := pipeline.OpenLines(input, time.Now())
-	if err != nil {
-		return err
-	}
-	defer lines.Close()
-	records := json.NewDecoder(&linesReader{ctx: cmd.Context(), lines: lines})
-	var decoder event.Decoder
 	var scratch policy.Scratch
 	all := []explanation{}
-	for n := 1; ; n++ {
-		var record json.RawMessage // an event may be spread over lines by whoever wants to read it
-		if err := records.Decode(&record); err == io.EOF {
-			break
-		} else if err != nil {
-			return fmt.Errorf("%s, event %d: %w", input, n, err)
-		}
-		var e event.Event
-		if err := decoder.Decode(record, &e); err != nil {
-			return fmt.Errorf("%s, event %d: %w", input, n, err)
-		}
-		x := explainOne(set, &e, &scratch)
+	err := eventsOf(cmd.Context(), input, func(e *event.Event) error {
+		defer scratch.Reset()
+		x := explainOne(set, e, &scratch)
 		if output == "json" {
 			all = append(all, x)
-		} else if err := printExplanation(w, &x); err != nil {
-			return err
+			return nil
 		}
-		scratch.Reset()
+		return printExplanation(w, &x)
+	})
+	if err == nil && output == "json" {
+		err = printJSON(w, all)
 	}
-	if output == "json" {
-		return printJSON(w, all)
-	}
-	return nil
+	return err
 }
 
 // linesReader reads what a source of lines brings.
