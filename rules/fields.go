@@ -139,3 +139,20 @@ func Fields() []*Field {
 	slices.SortFunc(all, func(a, b *Field) int { return strings.Compare(a.Name, b.Name) })
 	return all
 }
+
+// Carried tells whether an event says anything in a field: of persona, hour and weekday it always does.
+func (f *Field) Carried(e *event.Event) bool {
+	switch {
+	case f.has != 0:
+		return e.Has&f.has != 0
+	case f.text != nil:
+		return f.text(e) != ""
+	case f.texts != nil:
+		return len(f.texts(e)) > 0
+	case f.num != nil:
+		return f.num(e) != 0
+	case f.is != nil:
+		return f.is(e)
+	}
+	return true
+}

@@ -218,6 +218,23 @@ func (r *Rule) Expressions() map[string]*Expr {
 	return out
 }
 
+// Fields are the fields of events that the rule asks for, sorted.
+func (r *Rule) Fields() []*Field {
+	names := map[string]bool{}
+	for _, x := range r.Expressions() {
+		for _, u := range x.Uses {
+			if fieldsByName[u] != nil {
+				names[u] = true
+			}
+		}
+	}
+	var out []*Field
+	for _, n := range slices.Sorted(maps.Keys(names)) {
+		out = append(out, fieldsByName[n])
+	}
+	return out
+}
+
 // Source is a rule as it is written, without what concerns people alone.
 type Source struct {
 	By       []Key

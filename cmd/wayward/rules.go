@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/policy"
 	"github.com/wayward-sec/wayward/rules"
 )
@@ -49,14 +50,16 @@ func completeRules(o *policiesFlags) func(*cobra.Command, []string, string) ([]s
 
 func newRulesLint() *cobra.Command {
 	var o policiesFlags
-	var failOn, output string
+	var failOn, output, sample string
 	var reports []string
 	cmd := &cobra.Command{
 		Use:   "lint [DIR]",
 		Short: "Report what is wrong or suspicious in the rules of a folder of policies",
 		Long: "lint reads the whole folder as the engine does. What is wrong with an expression comes with its line, a caret and a code (docs/rules.md lists them).\n" +
-			"Problems stop the engine's start and end lint with exit code 1; warnings do so with --fail-on warning. Exit 3 if there are no rules.",
+			"Problems stop the engine's start and end lint with exit code 1; warnings do so with --fail-on warning. With --sample it also says which rules ask for what none of\n" +
+			"these events carries: such a rule is silent for ever. Exit 3 if there are no rules.",
 		Example: "  wayward rules lint policies\n" +
+			"  wayward rules lint policies --sample yesterday.jsonl.zst\n" +
 			"  wayward rules lint policies --fail-on warning --report sarif=lint.sarif",
 		Args: cobra.MaximumNArgs(1),
 	}
@@ -76,6 +79,15 @@ func newRulesLint() *cobra.Command {
 			n = len(set.Rules())
 			for _, w := range set.LintRules(time.Now()) {
 				all = append(all, lintOf(w, "warning"))
+			}
+			if sample != "" {
+				silent, err := notCarried(cmd, set, sample)
+				if err != nil {
+					return err
+				}
+				for _, w := range silent {
+					all = append(all, lintOf(w, "warning"))
+				}
 			}
 		}
 		if err := writeReports(cmd.OutOrStdout(), output, reports, map[string]func(io.Writer) error{
@@ -102,8 +114,45 @@ func newRulesLint() *cobra.Command {
 	o.flags(cmd)
 	failOn = "problem"
 	choiceFlag(cmd, &failOn, "fail-on", "exit with 1 on these, and on what is worse", "problem", "warning")
+	cmd.Flags().StringVar(&sample, "sample", "", "`file` of events as they really come, one a line, plain or .gz, .zst, .xz")
 	cmd.Flags().StringArrayVar(&reports, "report", nil, "also write `FORMAT=FILE`: table, json or sarif; may be given several times")
 	return cmd
+}
+
+// notCarried says which rules ask for fields that no event of a file carries, after the tool catalogue has filled in what it can.
+func notCarried(cmd *cobra.Command, set *policy.Set, file string) (out []*policy.Problem, err error) {
+	missing := map[*rules.Field]bool{}
+	for _, r := range set.Rules() {
+		for _, f := range r.Fields() {
+			missing[f] = true
+		}
+	}
+	var scratch policy.Scratch
+	n := 0
+	_, err = eachEvent(cmd, file, false, func(_ []byte, e *event.Event) error {
+		n++
+		if e.Kind == event.ToolCall {
+			set.Catalogue().Tool(e.Tenant, &e.Tool).Complete(e, &scratch)
+		}
+		for f := range missing {
+			if f.Carried(e) {
+				delete(missing, f)
+			}
+		}
+		scratch.Reset()
+		return nil
+	})
+	if err == nil && n == 0 {
+		err = fmt.Errorf("--sample %s: there is no event in it", file)
+	}
+	for _, r := range set.Rules() {
+		for _, f := range r.Fields() {
+			if missing[f] {
+				out = append(out, &policy.Problem{File: set.RuleFile(r.ID), Code: "R208", What: fmt.Sprintf("rule %s: none of %d events carries %s; ask the gateway to send it, or do without", r.ID, n, f.Name)})
+			}
+		}
+	}
+	return out, err
 }
 
 // writeReports prints in one format and writes files in others.

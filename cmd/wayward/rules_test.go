@@ -351,3 +351,19 @@ func TestEveryCodeOfRulesIsDocumented(t *testing.T) {
 		}
 	}
 }
+
+func TestARuleThatAsksForWhatNobodySendsIsReported(t *testing.T) {
+	dir := rulesIn(t, map[string]string{"r.yaml": strings.Replace(ruleForms["event"], "{id}", "r", 1)})
+	file := filepath.Join(t.TempDir(), "e.jsonl")
+	for line, want := range map[string]string{
+		`{"id":"1","time":1767600000000,"kind":"tool_call","tenant":"acme","agent":{"id":"a"},"tool":{"name":"pay_invoice"},"amount":{"value":7,"currency":"EUR"}}`:                                                             "R208 rule r: none of 1 events carries destination.external; ask the gateway",
+		`{"id":"1","time":1767600000000,"kind":"tool_call","tenant":"acme","agent":{"id":"a"},"tool":{"name":"pay_invoice"},"amount":{"value":7,"currency":"EUR"},"destination":{"kind":"iban","value":"DE1","external":true}}`: "1 rules; 0 problems, 0 warnings",
+	} {
+		if err := os.WriteFile(file, []byte(line+"\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if out, code := ran(t, "rules", "lint", dir, "--sample", file); code != 0 || !strings.Contains(out, want) {
+			t.Errorf("exit %d, want %q in\n%s", code, want, out)
+		}
+	}
+}
