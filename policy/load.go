@@ -70,10 +70,21 @@ func (p place) String() string {
 // one; `builtin: true` or `false` in a file of limits says so outright.
 //
 // If anything is wrong there is no set, and the errors, each a *Problem, name every fault of every file.
-func Load(dir string) (*Set, []error) {
+func Load(dir string) (*Set, []error) { return LoadShadow(dir, "") }
+
+// ShadowPrefix is what the ids of rules of a shadow folder begin with.
+const ShadowPrefix = "shadow."
+
+// LoadShadow reads the rules of a second folder, too, if there is one: they run beside the others in mode shadow, whatever they say, under ids with ShadowPrefix. What else is in that folder is
+// not read.
+func LoadShadow(dir, shadow string) (*Set, []error) {
 	c := newCollector()
 	for _, s := range sections {
 		s.read(c, c.files(filepath.Join(dir, s.folder)))
+	}
+	if shadow != "" {
+		c.shadow = true
+		c.loadRules(c.files(filepath.Join(shadow, "rules")))
 	}
 	if errs := c.problems(); len(errs) > 0 {
 		return nil, errs

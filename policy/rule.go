@@ -150,6 +150,9 @@ func (c *collector) rule(d ruleDef, src *source, path string) {
 	case d.Title == "":
 		bad("title", "a rule needs a title; say in a few words what it finds")
 	}
+	if c.shadow {
+		d.ID, d.Mode, r.ID = ShadowPrefix+d.ID, "shadow", ShadowPrefix+d.ID
+	}
 	if first, dup := c.rulesAt[d.ID]; dup {
 		bad("id", "rule %s is already at %s; rename or remove one", quote(d.ID), first)
 		return

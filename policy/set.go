@@ -188,6 +188,7 @@ type collector struct {
 	rules      []compiledRule
 	ruleTests  []RuleTest
 	rulesAt    map[string]place
+	shadow     bool // what is read now is of the shadow folder
 	agents     map[name]taken
 	places     map[any]place // of personas, limits and tenants, by their key
 	sources    []*source

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -149,15 +150,23 @@ func (c *config) check() error {
 	return errors.Join(errs...)
 }
 
-// loadPolicies reads personas and limits; without a directory the built-in limits apply.
-func loadPolicies(dir string) (*policy.Set, error) {
-	if dir == "" {
+// loadPolicies reads a folder of policies; without a directory the built-in limits apply.
+func loadPolicies(dir string) (*policy.Set, error) { return loadShadowed(dir, "") }
+
+// loadShadowed likewise, and the rules of a second folder beside them, in shadow.
+func loadShadowed(dir, shadow string) (*policy.Set, error) {
+	if dir == "" && shadow == "" {
 		return policy.Default(), nil
 	}
-	if _, err := os.Stat(dir); err != nil {
-		return nil, fmt.Errorf("policies: %w", err)
+	if dir == "" {
+		return nil, errors.New("rules in shadow need policies to be beside: set policies in the config")
 	}
-	set, errs := policy.Load(dir)
+	for _, d := range []string{dir, cmp.Or(shadow, dir)} {
+		if _, err := os.Stat(d); err != nil {
+			return nil, fmt.Errorf("policies: %w", err)
+		}
+	}
+	set, errs := policy.LoadShadow(dir, shadow)
 	if len(errs) > 0 {
 		return nil, fmt.Errorf("policies:\n%w", errors.Join(errs...))
 	}

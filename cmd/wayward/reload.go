@@ -18,6 +18,7 @@ import (
 // reloader reads the folder of policies anew when it is told to, and hands what it found to the engine. With anything wrong the old policies stay in force.
 type reloader struct {
 	dir     string
+	shadow  string // of rules beside; "": none
 	log     *slog.Logger
 	updates chan *policy.Set
 
@@ -25,8 +26,8 @@ type reloader struct {
 	last *policy.Set
 }
 
-func newReloader(dir string, first *policy.Set, log *slog.Logger) *reloader {
-	return &reloader{dir: dir, last: first, log: log, updates: make(chan *policy.Set)}
+func newReloader(dir, shadow string, first *policy.Set, log *slog.Logger) *reloader {
+	return &reloader{dir: dir, shadow: shadow, last: first, log: log, updates: make(chan *policy.Set)}
 }
 
 var errSame = errors.New("the policies are the same as before")
@@ -38,7 +39,7 @@ func (r *reloader) reload(ctx context.Context) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	set, err := loadPolicies(r.dir)
+	set, err := loadShadowed(r.dir, r.shadow)
 	if err != nil {
 		return err
 	}
@@ -100,7 +101,7 @@ func (r *reloader) run(ctx context.Context, watch bool) {
 	}
 	done := ""
 	if watch {
-		done = fingerprint(r.dir)
+		done = r.fingerprint()
 	}
 	was := done
 	for {
@@ -110,7 +111,7 @@ func (r *reloader) run(ctx context.Context, watch bool) {
 		case <-hup:
 			r.tell(r.reload(ctx))
 		case <-tick.C:
-			now := fingerprint(r.dir)
+			now := r.fingerprint()
 			if now == was && now != done {
 				done = now
 				r.tell(r.reload(ctx))
@@ -118,6 +119,13 @@ func (r *reloader) run(ctx context.Context, watch bool) {
 			was = now
 		}
 	}
+}
+
+func (r *reloader) fingerprint() string {
+	if r.shadow == "" {
+		return fingerprint(r.dir)
+	}
+	return fingerprint(r.dir) + fingerprint(r.shadow)
 }
 
 // ServeHTTP reloads: POST /-/reload. 200 if the new policies are handed to the engine or are those that it has, else 422 with what is wrong.

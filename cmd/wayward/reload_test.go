@@ -24,7 +24,7 @@ func TestPoliciesAreReadAnewAllOrNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := newReloader(dir, set, slog.New(slog.DiscardHandler))
+	r := newReloader(dir, "", set, slog.New(slog.DiscardHandler))
 	write := func(text string) {
 		t.Helper()
 		if err := os.WriteFile(filepath.Join(dir, "rules", "r.yaml"), []byte(text), 0o644); err != nil {

@@ -11,6 +11,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/wayward-sec/wayward/policy"
+	"github.com/wayward-sec/wayward/rules"
 )
 
 // ran is what a command prints, and its exit code.
@@ -21,13 +24,13 @@ func ran(t *testing.T, args ...string) (out string, code int) {
 	return stdout.String() + stderr.String(), code
 }
 
-func rulesIn(t *testing.T, rules map[string]string) string {
+func rulesIn(t *testing.T, files map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
 	if err := os.Mkdir(filepath.Join(dir, "rules"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for name, text := range rules {
+	for name, text := range files {
 		if err := os.WriteFile(filepath.Join(dir, "rules", name), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -36,15 +39,15 @@ func rulesIn(t *testing.T, rules map[string]string) string {
 }
 
 func TestARuleToBeginWithPassesLintAndItsTests(t *testing.T) {
-	rules := map[string]string{}
+	files := map[string]string{}
 	for form := range ruleForms {
 		out, code := ran(t, "rules", "new", "my-"+form, "--form", form)
 		if code != 0 {
 			t.Fatal(out)
 		}
-		rules[form+".yaml"] = out
+		files[form+".yaml"] = out
 	}
-	dir := rulesIn(t, rules)
+	dir := rulesIn(t, files)
 	if out, code := ran(t, "rules", "lint", dir, "--fail-on", "warning"); code != 0 {
 		t.Errorf("exit %d:\n%s", code, out)
 	}
@@ -365,5 +368,29 @@ func TestARuleThatAsksForWhatNobodySendsIsReported(t *testing.T) {
 		if out, code := ran(t, "rules", "lint", dir, "--sample", file); code != 0 || !strings.Contains(out, want) {
 			t.Errorf("exit %d, want %q in\n%s", code, want, out)
 		}
+	}
+}
+
+// Rules in shadow run beside the live ones, whatever they say, and are told apart.
+func TestRulesOfAShadowFolderNeverSpeak(t *testing.T) {
+	live := rulesIn(t, map[string]string{"r.yaml": strings.NewReplacer("{id}", "r", "mode: shadow", "mode: alert").Replace(ruleForms["event"])})
+	beside := rulesIn(t, map[string]string{"r.yaml": strings.NewReplacer("{id}", "r", "mode: shadow", "mode: enforce", "max: 500", "max: 10").Replace(ruleForms["event"])})
+	set, err := loadShadowed(live, beside)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var modes []string
+	for _, r := range set.Rules() {
+		modes = append(modes, r.ID+" "+r.Mode.String())
+	}
+	if !slices.Equal(modes, []string{"r alert", "shadow.r shadow"}) {
+		t.Errorf("%q", modes)
+	}
+	back, err := policy.Parse(set.Bytes())
+	if err != nil || back.Hash() != set.Hash() || back.Rules()[1].Mode != rules.Shadow {
+		t.Errorf("the set does not travel: %v", err)
+	}
+	if _, err := loadShadowed("", beside); err == nil {
+		t.Error("rules in shadow of nothing")
 	}
 }

@@ -18,6 +18,7 @@ func newRun() *cobra.Command {
 	var logs logOptions
 	var stages []string
 	var print, watch bool
+	var shadow string
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Watch: read events from Kafka, write findings to Kafka",
@@ -37,7 +38,7 @@ func newRun() *cobra.Command {
 			if len(stages) > 0 {
 				c.Stages = stages
 			}
-			return run(cmd.Context(), c, logs.logger(cmd.ErrOrStderr()), print, watch, cmd.OutOrStdout())
+			return run(cmd.Context(), c, logs.logger(cmd.ErrOrStderr()), print, watch, shadow, cmd.OutOrStdout())
 		},
 	}
 	f := cmd.Flags()
@@ -45,13 +46,15 @@ func newRun() *cobra.Command {
 	f.StringSliceVar(&stages, "stage", nil, "run these `stages` only: "+strings.Join(pipeline.Stages, ", "))
 	f.BoolVar(&print, "print", false, "print findings and commands on standard output, too")
 	f.BoolVar(&watch, "watch", false, "read the policies anew when a file in their folder changes")
+	f.StringVar(&shadow, "shadow", "", "count what the rules of this `directory` match beside those that are live, as wayward_rule_events_total{rule=\"shadow.ID\"}; they never act")
+	cmd.MarkFlagDirname("shadow")
 	logFlags(cmd, &logs)
 	cmd.RegisterFlagCompletionFunc("stage", cobra.FixedCompletions(pipeline.Stages, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
-func run(ctx context.Context, c config, log *slog.Logger, print, watch bool, stdout io.Writer) error {
-	var w wiring
+func run(ctx context.Context, c config, log *slog.Logger, print, watch bool, shadow string, stdout io.Writer) error {
+	w := wiring{shadow: shadow}
 	if print {
 		_, done := printing(&w, sinks.NewTerminal(stdout, sinks.Colour(stdout)), log)
 		defer done()

@@ -46,6 +46,7 @@ func (i *instance) Close() error {
 // options of wire that are not in the config file.
 type wiring struct {
 	memory bool // broker and state in memory: the demo
+	shadow string
 	found  func([]*event.Finding)
 	issued func([]event.Command)
 }
@@ -60,7 +61,7 @@ func wire(ctx context.Context, c config, w wiring, log *slog.Logger) (_ *instanc
 	}()
 	i.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
-	policies, err := loadPolicies(c.Policies)
+	policies, err := loadShadowed(c.Policies, w.shadow)
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +134,7 @@ func wire(ctx context.Context, c config, w wiring, log *slog.Logger) (_ *instanc
 		MaxPoll: c.Engine.MaxPoll, TransactionEvery: c.Engine.TransactionEvery, TransactionTimeout: c.Engine.TransactionTimeout, SessionTimeout: c.Engine.SessionTimeout,
 		CheckpointEvery: c.Engine.CheckpointEvery, ChangelogEvery: c.Engine.ChangelogEvery, MaxAhead: c.Engine.MaxAhead, PageCap: c.Engine.PageCap,
 	}
-	i.reloader = newReloader(c.Policies, policies, log)
+	i.reloader = newReloader(c.Policies, w.shadow, policies, log)
 	i.cfg.Updates, i.cfg.Told = i.reloader.updates, i.reloader.told
 	if c.Listen != "off" && c.Listen != "" {
 		if err := i.serve(c.Listen, log); err != nil {
