@@ -23,18 +23,18 @@ import (
 //
 // A call that comes as an attempt and a result is one event, its result, unless the rule asks for the phase.
 type ruleRunner struct {
-	slot   byte
-	rules  []*rules.Rule
-	byHash map[uint64]*rules.Rule
-	kinds  [8][]probe
-	class  [16][]probe
-	tools  map[string][]probe
-	runner rules.Runner
-	past   memoOfPersona
+	slot    byte
+	rules   []*rules.Rule
+	byHash  map[uint64]*rules.Rule
+	kinds   [8][]probe
+	class   [16][]probe
+	tools   map[string][]probe
+	runner  rules.Runner
+	learned learnedOfPersona
 
 	hits    []hit
 	taken   rules.Taken
-	rows    [2 * rules.MaxSteps][]rules.Value
+	rows    [rules.MaxParts][]rules.Value
 	key     []byte
 	body    []byte
 	matches []rules.Match
@@ -49,8 +49,8 @@ type probe struct {
 
 type hit struct{ rule, part int }
 
-// memoOfPersona is what rules may ask of a baseline.
-type memoOfPersona struct{ base *baselines.Model }
+// learnedOfPersona is what rules may ask of a baseline.
+type learnedOfPersona struct{ base *baselines.Model }
 
 func newRules(slot byte, set *policy.Set) Detector {
 	d := &ruleRunner{slot: slot, byHash: map[uint64]*rules.Rule{}, tools: map[string][]probe{}}
@@ -109,8 +109,8 @@ func (d *ruleRunner) Observe(x *Scene, e *event.Event) {
 	if len(d.rules) == 0 {
 		return
 	}
-	d.past.base = x.Base
-	d.runner.Begin(e, x.Persona, x.Local(x.Time), &d.past)
+	d.learned.base = x.Base
+	d.runner.Begin(e, x.Persona, x.Local(x.Time), &d.learned)
 	d.hits = d.hits[:0]
 	d.probe(x, e, d.kinds[e.Kind])
 	d.probe(x, e, d.class[e.Tool.Class])
@@ -547,7 +547,7 @@ func (p *rulePart) Decode(r *baselines.Reader) {
 }
 
 // Seen implements rules.Learned.
-func (m *memoOfPersona) Seen(e *event.Event, word string) bool {
+func (m *learnedOfPersona) Seen(e *event.Event, word string) bool {
 	if m.base == nil {
 		return true
 	}
@@ -573,7 +573,7 @@ func (m *memoOfPersona) Seen(e *event.Event, word string) bool {
 }
 
 // Usual implements rules.Learned.
-func (m *memoOfPersona) Usual(e *event.Event, measure string, q float64) float64 {
+func (m *learnedOfPersona) Usual(e *event.Event, measure string, q float64) float64 {
 	mark := slices.Index([]string{"records", "bytes", "amount", "cost"}, measure)
 	if m.base == nil || mark < 0 || !(q > 0 && q < 1) {
 		return 0

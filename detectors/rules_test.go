@@ -2,6 +2,7 @@ package detectors
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/wayward-sec/wayward/event"
@@ -38,3 +39,35 @@ func TestAPageHoldsNoMoreOfRulesThanItMay(t *testing.T) {
 		t.Errorf("%d events and %d keys are kept, dropped %v", most, states, part.dropped)
 	}
 }
+
+// A rule as large as one may be runs like any other.
+func TestTheLargestRuleRuns(t *testing.T) {
+	step := `{"where":"kind == \"tool_call\" and subject == \"%d\""}`
+	var steps, nots []string
+	for i := range rules.MaxSteps {
+		steps = append(steps, fmt.Sprintf(step, i))
+		nots = append(nots, fmt.Sprintf(step, 100+i))
+	}
+	set, err := policy.Parse([]byte(`{"v":1,"rules":[{"id":"large","title":"t","by":["agent"],"within":"1h","steps":[` + strings.Join(steps, ",") + `],"not":[` + strings.Join(nots, ",") + `],"absent":{"where":"kind == \"tool_call\" and subject == \"200\"","for":"1m"}}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := newRules(9, set).(*ruleRunner)
+	told := &teller{}
+	x := Scene{Host: told, Who: New(set).Who("acme", "p", ""), Agent: &Memory{}}
+	e := event.Event{ID: "e", Kind: event.ToolCall, Tenant: "acme", Agent: event.Agent{ID: "a"}}
+	for _, subject := range []string{"0", "7", "100", "107", "200", "none"} {
+		e.Subject = subject
+		d.Observe(&x, &e)
+	}
+	if told.n != 5 {
+		t.Errorf("%d events are told, want 5", told.n)
+	}
+}
+
+type teller struct {
+	nobody
+	n int
+}
+
+func (q *teller) Tell(byte, policy.Scope, string, []byte) { q.n++ }

@@ -35,8 +35,8 @@ func (v Value) text(t Type) string {
 	return fmt.Sprintf("%q", v.S)
 }
 
-// Explain1 says what the conditions of one part make of an event, a line each: whether each holds, and what the fields in it are.
-func (r *Rule) Explain1(p *Step, e *event.Event, persona string, local int64) (out []string) {
+// ExplainPart says what the conditions of one part make of an event, a line each: whether each holds, and what the fields in it are.
+func (r *Rule) ExplainPart(p *Step, e *event.Event, persona string, local int64) (out []string) {
 	name := p.Name
 	if p == r.Absent {
 		name = "absent"

@@ -17,6 +17,7 @@ import (
 // Bounds of a rule and of what is remembered for it.
 const (
 	MaxSteps    = 8
+	MaxParts    = 2*MaxSteps + 1 // steps, nots, absent
 	MaxCaptures = 8
 	MaxTimes    = 100
 	MaxRuns     = 8    // sequences under way under one key, with select: each
@@ -132,6 +133,7 @@ type Rule struct {
 	// Hash names its state: it changes with what decides when it matches, and with nothing else.
 	Hash     uint64
 	captures int
+	parts    []*Step
 }
 
 // Step is what one event of a rule must be like.
@@ -183,13 +185,7 @@ func (r *Rule) Kept() bool {
 }
 
 // Parts are the conditions of the rule in the order of their bits in what Takes returns: steps, nots, absent.
-func (r *Rule) Parts() []*Step {
-	out := append(slices.Clone(r.Steps), r.Nots...)
-	if r.Absent != nil {
-		out = append(out, r.Absent)
-	}
-	return out
-}
+func (r *Rule) Parts() []*Step { return r.parts }
 
 // Expressions are all expressions of the rule, by where they stand.
 func (r *Rule) Expressions() map[string]*Expr {
@@ -303,6 +299,10 @@ func Build(r *Rule, src *Source, bad Report) {
 		if x := c.compile(fmt.Sprintf("exceptions[%d].when", i), when, c.events(), Bool); x != nil && i < len(r.Exceptions) {
 			r.Exceptions[i].When = x
 		}
+	}
+	r.parts = append(slices.Clone(r.Steps), r.Nots...)
+	if r.Absent != nil {
+		r.parts = append(r.parts, r.Absent)
 	}
 	if r.Kept() {
 		for i, s := range r.Parts() {

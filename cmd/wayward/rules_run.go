@@ -236,7 +236,7 @@ func explainRule(set *policy.Set, r *rules.Rule, e *event.Event) (out []string) 
 	persona := cmp.Or(e.Persona, set.PersonaOf(e.Tenant, e.Agent.ID))
 	_, offset := time.UnixMilli(e.Time).In(set.ZoneOf(e.Tenant, persona)).Zone()
 	for _, p := range r.Parts() {
-		out = append(out, r.Explain1(p, e, persona, e.Time+int64(offset)*1000)...)
+		out = append(out, r.ExplainPart(p, e, persona, e.Time+int64(offset)*1000)...)
 	}
 	return out
 }
@@ -453,7 +453,7 @@ func newRulesEval() *cobra.Command {
 					return err
 				}
 			}
-			any, w := false, cmd.OutOrStdout()
+			some, w := false, cmd.OutOrStdout()
 			if x.VM != "" {
 				fmt.Fprintf(cmd.ErrOrStderr(), "runs on expr's machine: closures do not cover %s\n", x.VM)
 			}
@@ -464,15 +464,15 @@ func newRulesEval() *cobra.Command {
 				}
 				persona := cmp.Or(e.Persona, set.PersonaOf(e.Tenant, e.Agent.ID))
 				_, offset := time.UnixMilli(e.Time).In(set.ZoneOf(e.Tenant, persona)).Zone()
-				text, true_, err := rules.Try(x, e, persona, e.Time+int64(offset)*1000)
-				any = any || true_ || x.Type != rules.Bool
+				text, holds, err := rules.Try(x, e, persona, e.Time+int64(offset)*1000)
+				some = some || holds || x.Type != rules.Bool
 				if err != nil {
 					return err
 				}
 				fmt.Fprintln(w, text)
 				return nil
 			})
-			if err == nil && !any {
+			if err == nil && !some {
 				return errSilent{1}
 			}
 			return err
