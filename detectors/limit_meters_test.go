@@ -81,6 +81,8 @@ func (h *host) Find(f event.Finding) {
 
 func (h *host) Settled(*event.Response, event.ScopeType) bool { return false }
 
+func (h *host) Count(string, string) {}
+
 func (h *host) Tell(slot byte, scope policy.Scope, id string, body []byte) {
 	h.notes = append(h.notes, Note{slot, scope, h.event.Tenant, id, event.Ref{Time: h.time, ID: h.event.ID, Agent: h.event.Agent.ID}, slices.Clone(body)})
 }
@@ -952,10 +954,6 @@ func BenchmarkCatalogueAndFiftyLimits(b *testing.B) {
 }
 
 // stub measures the detector without a shard.
-func (*stub) Count(string, string) {}
-
-func (*host) Count(string, string) {}
-
 type stub struct {
 	memory   *Memory
 	partials *Partials
@@ -971,6 +969,7 @@ func (s *stub) Contribute(slot byte, scope policy.Scope, id string, list []Contr
 }
 func (s *stub) Settled(*event.Response, event.ScopeType) bool { return true }
 func (s *stub) Tell(byte, policy.Scope, string, []byte)       {}
+func (s *stub) Count(string, string)                          {}
 
 func BenchmarkOwnLimits(b *testing.B) {
 	set, err := policy.Parse([]byte(limits(`"id":"a","scope":"agent","measure":"count","max":"100000000","window":"1m"`, `"id":"b","scope":"agent","measure":"records","max":"100000000","window":"1m"`,

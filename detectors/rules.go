@@ -154,8 +154,15 @@ func (d *ruleRunner) took(x *Scene, e *event.Event, r *rules.Rule, hits []hit) {
 		}
 		if ok, err := d.runner.Passes(o.When); err == nil && ok {
 			x.Count("excepted", r.ID)
-			return
+			// It is no step of a match; what ends a sequence, or was awaited, it may well be.
+			for len(hits) > 0 && hits[0].part < len(r.Steps) {
+				hits = hits[1:]
+			}
+			break
 		}
+	}
+	if len(hits) == 0 {
+		return
 	}
 	id, sub, ok := d.keyOf(x, e, r)
 	if !ok || hits[0].part != 0 && !r.Above() && !d.under(x, r, sub) {
@@ -173,11 +180,9 @@ func (d *ruleRunner) took(x *Scene, e *event.Event, r *rules.Rule, hits []hit) {
 		d.rows[h.part] = row
 	}
 	if !r.Above() {
-		mem := x.Agent
-		if r.By[0] == rules.SessionKey {
-			if mem = x.Session(); mem == nil {
-				return
-			}
+		mem := memoryOf(x, r)
+		if mem == nil {
+			return
 		}
 		part := mem.Ensure(d.slot).(*rulePart)
 		d.matches = d.advance(part, r, sub, event.Ref{Time: x.Time, ID: e.ID}, &d.taken, d.matches[:0])
@@ -201,11 +206,9 @@ func (d *ruleRunner) took(x *Scene, e *event.Event, r *rules.Rule, hits []hit) {
 
 // under tells whether a sequence of the rule is under way: else an event that is not its first step means nothing.
 func (d *ruleRunner) under(x *Scene, r *rules.Rule, sub uint64) bool {
-	mem := x.Agent
-	if r.By[0] == rules.SessionKey {
-		if mem = x.Session(); mem == nil {
-			return false
-		}
+	mem := memoryOf(x, r)
+	if mem == nil {
+		return false
 	}
 	part, ok := mem.Part(d.slot).(*rulePart)
 	if !ok {
@@ -213,6 +216,22 @@ func (d *ruleRunner) under(x *Scene, r *rules.Rule, sub uint64) bool {
 	}
 	i, found := part.find(r.Hash, sub)
 	return found && part.states[i].Runs()
+}
+
+// pageOf is the part of a rule's key whose page its state lies on: in the behaviour stage a session's or an agent's.
+func pageOf(r *rules.Rule) rules.Key {
+	if r.Above() || r.By[0] == rules.SessionKey {
+		return r.By[0]
+	}
+	return rules.AgentKey
+}
+
+// memoryOf is that page in the behaviour stage; nil: the tenant's cap is reached.
+func memoryOf(x *Scene, r *rules.Rule) *Memory {
+	if pageOf(r) == rules.SessionKey {
+		return x.Session()
+	}
+	return x.Agent
 }
 
 func (p *rulePart) find(rule, sub uint64) (int, bool) {
@@ -261,17 +280,20 @@ func scopeOf(k rules.Key) policy.Scope {
 
 // keyOf is whose page the rule's state lies on, and a hash of the rest of its key; false: the event lacks a part of it.
 func (d *ruleRunner) keyOf(x *Scene, e *event.Event, r *rules.Rule) (id string, sub uint64, ok bool) {
+	page := pageOf(r)
 	for i, k := range r.By {
 		s := d.partOfKey(x, e, k)
 		if s == "" {
 			return "", 0, false
 		}
+		if k == rules.SessionKey && r.Above() {
+			d.key = append(event.AppendKeyPart(d.key[:0], e.Agent.ID), '|')
+			s = string(event.AppendKeyPart(d.key, s)) // sessions of two agents may share a name
+		}
 		if i == 0 {
 			id = s
-			if k == rules.SessionKey && r.Above() {
-				d.key = append(event.AppendKeyPart(d.key[:0], e.Agent.ID), '|')
-				id = string(event.AppendKeyPart(d.key, s)) // sessions of two agents may share a name
-			}
+		}
+		if k == page {
 			continue
 		}
 		sub = sub*0x9e3779b97f4a7c15 + xxhash.Sum64String(s) + uint64(k) + 1

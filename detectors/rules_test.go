@@ -71,3 +71,55 @@ type teller struct {
 }
 
 func (q *teller) Tell(byte, policy.Scope, string, []byte) { q.n++ }
+
+// finder keeps what is found.
+type finder struct {
+	nobody
+	found []event.Finding
+}
+
+func (q *finder) Find(f event.Finding) { q.found = append(q.found, f) }
+
+// What belongs together by user and agent lies on the agent's page, and two users of one agent are still two.
+func TestEveryPartOfAKeyCounts(t *testing.T) {
+	for _, by := range []string{`["user","agent"]`, `["agent","user"]`} {
+		set, err := policy.Parse([]byte(`{"v":1,"rules":[{"id":"r","title":"t","by":` + by + `,"within":"1h","steps":[{"where":"tool.class == \"read\""},{"where":"tool.class == \"send\""}]}]}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, q := newRules(9, set).(*ruleRunner), &finder{}
+		x := Scene{Host: q, Who: New(set).Who("acme", "p", ""), Agent: &Memory{}}
+		act := func(id, user string, class event.Class) {
+			d.Observe(&x, &event.Event{ID: id, Kind: event.ToolCall, Tenant: "acme", User: user, Agent: event.Agent{ID: "a"}, Tool: event.Tool{Class: class}})
+		}
+		act("1", "ann", event.Read)
+		act("2", "bob", event.Send)
+		if len(q.found) != 0 {
+			t.Errorf("by %s: one user's read and another one's send are a finding", by)
+		}
+		act("3", "ann", event.Send)
+		if len(q.found) != 1 {
+			t.Errorf("by %s: %d findings of one user's read and send", by, len(q.found))
+		}
+	}
+}
+
+// An exception lets go of what would match, not of what ends a sequence.
+func TestWhatIsExceptedStillEndsASequence(t *testing.T) {
+	set, err := policy.Parse([]byte(`{"v":1,"rules":[{"id":"r","title":"t","by":["agent"],"within":"1h","steps":[{"where":"tool.class == \"read\""},{"where":"tool.class == \"send\""}],
+		"not":[{"where":"tool.class == \"approve\""}],"exceptions":[{"name":"x","when":"user == \"boss\"","reason":"r","owner":"o"}]}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, q := newRules(9, set).(*ruleRunner), &finder{}
+	x := Scene{Host: q, Who: New(set).Who("acme", "p", ""), Agent: &Memory{}}
+	for i, c := range []struct {
+		user  string
+		class event.Class
+	}{{"ann", event.Read}, {"boss", event.Approve}, {"ann", event.Send}, {"boss", event.Read}, {"ann", event.Send}} {
+		d.Observe(&x, &event.Event{ID: fmt.Sprint(i), Kind: event.ToolCall, Tenant: "acme", User: c.user, Agent: event.Agent{ID: "a"}, Tool: event.Tool{Class: c.class}})
+	}
+	if len(q.found) != 0 {
+		t.Errorf("%d findings", len(q.found))
+	}
+}

@@ -19,6 +19,7 @@ func (*nobody) Find(event.Finding)                                    {}
 func (*nobody) Settled(*event.Response, event.ScopeType) bool         { return false }
 func (*nobody) Tell(byte, policy.Scope, string, []byte)               {}
 func (*nobody) Contribute(byte, policy.Scope, string, []Contribution) {}
+func (*nobody) Count(string, string)                                  {}
 
 // BenchmarkBaselineVolume is what volume costs an event: of 20,000 agents with Zipf 1.1 and sessions of twenty events, after days that were learned. In sessions:
 // two million events a day, of fifty sessions at a time; scattered: every event is of another session; dense: a hundred thousand events a second, as under load.
@@ -95,5 +96,3 @@ func benchmarkBaseline(b *testing.B, day, together int) {
 	run(b.N)
 	b.ReportMetric(float64(cpu()-before)/float64(b.N), "cpu-ns/op") // others share the machine
 }
-
-func (*nobody) Count(string, string) {}

@@ -262,6 +262,7 @@ func copied(m *Memory) Memory {
 func (l *lab) Find(f event.Finding)                                  { l.found = append(l.found, f) }
 func (l *lab) Settled(*event.Response, event.ScopeType) bool         { return false }
 func (l *lab) Tell(byte, policy.Scope, string, []byte)               {}
+func (*lab) Count(string, string)                                    {}
 func (l *lab) Contribute(byte, policy.Scope, string, []Contribution) {}
 
 func (l *lab) observe(e *event.Event) {
@@ -424,5 +425,3 @@ func TestVolumeTestsComeOutAsOftenAsTheySay(t *testing.T) {
 		t.Errorf("%d of %d bursts of 200 were found", found, attacks)
 	}
 }
-
-func (*lab) Count(string, string) {}

@@ -84,7 +84,13 @@ func LoadShadow(dir, shadow string) (*Set, []error) {
 	}
 	if shadow != "" {
 		c.shadow = true
-		c.loadRules(c.files(filepath.Join(shadow, "rules")))
+		dir := filepath.Join(shadow, "rules")
+		files := c.files(dir)
+		if c.loadRules(files); len(files) == 0 {
+			src := &source{file: dir}
+			c.use(src)
+			src.problem(place{file: dir}, "no rules for the shadow; put them into files here")
+		}
 	}
 	if errs := c.problems(); len(errs) > 0 {
 		return nil, errs

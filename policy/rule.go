@@ -309,9 +309,6 @@ func (c *collector) rule(d ruleDef, src *source, path string) {
 	if r.Respond != nil && r.Respond.Scope == 0 {
 		r.Respond.Scope = stoppedBy(s.By[0])[0]
 	}
-	if r.Respond != nil && r.Mode < rules.Enforce && d.Mode != "" && r.Mode != rules.Off && r.Mode != rules.Shadow {
-		r.Respond = nil // it would be done under enforce
-	}
 	if faults == 0 {
 		c.ruleTest(d, src, path, bad)
 	}

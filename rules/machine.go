@@ -54,15 +54,6 @@ func (m *Runner) Row(row []Value, s *Step) ([]Value, error) {
 	return row, nil
 }
 
-// Types are the types of what a step takes.
-func (s *Step) Types() []Type {
-	var out []Type
-	for _, x := range s.row {
-		out = append(out, x.Type)
-	}
-	return out
-}
-
 // State is what is remembered for one rule under one key.
 type State struct {
 	Rule, Sub uint64 // hash of the rule, and of the parts of the key that are not the page's
@@ -165,20 +156,22 @@ func (m *Runner) sequence(r *Rule, k *State, ref event.Ref, t *Taken, out []Matc
 			out = m.start(r, k, s, ref, row, out)
 			continue
 		}
-		for j := 0; j < len(k.runs); j++ {
-			x := &k.runs[j]
-			if x.stage != i || !m.join(s, row, x.caps) || !x.counts(s, row) {
-				continue
+		var done []run
+		stay := k.runs[:0]
+		for _, x := range k.runs {
+			if x.stage == i && m.join(s, row, x.caps) && x.counts(s, row) {
+				if x.note(ref); x.count >= s.Times {
+					x.capture(s, row)
+					done = append(done, x)
+					continue
+				}
 			}
-			x.note(ref)
-			if x.count < s.Times {
-				continue
-			}
-			x.capture(s, row)
-			out = m.step(r, k, j, ref, row, out)
-			if j >= len(k.runs) || k.runs[j].stage == i {
-				j-- // another one took its place
-			}
+			stay = append(stay, x)
+		}
+		clear(k.runs[len(stay):])
+		k.runs = stay
+		for _, x := range done {
+			out = m.step(r, k, x, ref, row, out)
 		}
 	}
 	return out
@@ -226,8 +219,7 @@ func (m *Runner) start(r *Rule, k *State, s *Step, ref event.Ref, row []Value, o
 	x := run{start: ref.Time}
 	x.note(ref)
 	x.capture(s, row)
-	k.runs = append(k.runs, x)
-	return m.step(r, k, len(k.runs)-1, ref, row, out)
+	return m.step(r, k, x, ref, row, out)
 }
 
 // startMany keeps the times of the newest events of a first step: the sequence starts with the oldest of those that suffice.
@@ -261,14 +253,14 @@ func (m *Runner) startMany(r *Rule, k *State, s *Step, ref event.Ref, row []Valu
 		return out
 	}
 	x.capture(s, row)
-	return m.step(r, k, j, ref, row, out)
+	whole := *x
+	k.runs = slices.Delete(k.runs, j, j+1)
+	return m.step(r, k, whole, ref, row, out)
 }
 
 // step moves a sequence on to its next step, or ends it.
-func (m *Runner) step(r *Rule, k *State, j int, ref event.Ref, row []Value, out []Match) []Match {
-	x := k.runs[j]
+func (m *Runner) step(r *Rule, k *State, x run, ref event.Ref, row []Value, out []Match) []Match {
 	x.stage, x.count, x.seen = x.stage+1, 0, nil
-	k.runs = slices.Delete(k.runs, j, j+1)
 	if x.stage == len(r.Steps) {
 		match := Match{Time: ref.Time, Refs: x.refs, Count: int64(len(x.refs)), Why: m.explain(r, row, x.caps), Partial: k.Dropped}
 		if r.Absent == nil {

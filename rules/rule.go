@@ -184,7 +184,7 @@ func (r *Rule) Kept() bool {
 	return r.Having != nil || len(r.Steps) > 1 || r.Absent != nil || r.Steps[0].Times > 1
 }
 
-// Parts are the conditions of the rule in the order of their bits in what Takes returns: steps, nots, absent.
+// Parts are the conditions of the rule in the order of their bits in Taken.Mask: steps, nots, absent.
 func (r *Rule) Parts() []*Step { return r.parts }
 
 // Expressions are all expressions of the rule, by where they stand.

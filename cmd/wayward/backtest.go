@@ -60,6 +60,7 @@ type backtestOptions struct {
 
 // backtestReport is what two replays differ in.
 type backtestReport struct {
+	Bad    int            `json:"bad"` // records that do not decode
 	Events int64          `json:"events"`
 	New    int            `json:"new"`
 	Lost   int            `json:"lost"`
@@ -114,6 +115,13 @@ func (o *backtestOptions) run(cmd *cobra.Command) error {
 				}
 				return nil
 			}}
+		if i == 0 { // the other replay reads the same
+			r.Bad = func(at int64, _ string, err error) {
+				if rep.Bad++; rep.Bad <= 5 && !o.quiet {
+					fmt.Fprintf(cmd.ErrOrStderr(), "%s: %v\n", o.place(at), err)
+				}
+			}
+		}
 		tell, finish := progress(cmd.ErrOrStderr(), o.quiet, in.total, in.unit)
 		r.Progress = tell
 		sum, err := r.Run(cmd.Context(), in)
@@ -190,7 +198,11 @@ func (r *backtestReport) print(w io.Writer, base, candidate string) error {
 	if sinks.Colour(w) {
 		green, red, plain = "\x1b[32m", "\x1b[31m", "\x1b[0m"
 	}
-	fmt.Fprintf(w, "%d events; %s against %s\n\n", r.Events, candidate, base)
+	undecoded := ""
+	if r.Bad > 0 {
+		undecoded = fmt.Sprintf(", %d records that do not decode", r.Bad)
+	}
+	fmt.Fprintf(w, "%d events%s; %s against %s\n\n", r.Events, undecoded, candidate, base)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "RULE\tNEW\tLOST\tSAME")
 	for _, k := range r.Rules {

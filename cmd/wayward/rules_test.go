@@ -221,8 +221,12 @@ func TestABacktestTellsNewFromLostAndSame(t *testing.T) {
 	if err := os.WriteFile(file, []byte(strings.Join(lines, "\n")), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	lines = append(lines, "no event")
+	if err := os.WriteFile(file, []byte(strings.Join(lines, "\n")), 0o644); err != nil {
+		t.Fatal(err)
+	}
 	out, code := ran(t, "backtest", "--base", base, "--candidate", candidate, "--input", file)
-	for _, want := range []string{"rule/big-payment  1    0     2", "rule/very-big     1    0     0", "agent a400: paid 400 EUR to DE02"} {
+	for _, want := range []string{"3 events, 1 records that do not decode", "line 4: ", "rule/big-payment  1    0     2", "rule/very-big     1    0     0", "agent a400: paid 400 EUR to DE02"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q is missing in\n%s", want, out)
 		}
@@ -389,6 +393,9 @@ func TestRulesOfAShadowFolderNeverSpeak(t *testing.T) {
 	back, err := policy.Parse(set.Bytes())
 	if err != nil || back.Hash() != set.Hash() || back.Rules()[1].Mode != rules.Shadow {
 		t.Errorf("the set does not travel: %v", err)
+	}
+	if _, err := loadShadowed(live, t.TempDir()); err == nil || !strings.Contains(err.Error(), "no rules for the shadow") {
+		t.Errorf("a shadow without rules: %v", err)
 	}
 	if _, err := loadShadowed("", beside); err == nil {
 		t.Error("rules in shadow of nothing")
