@@ -97,15 +97,46 @@ func (st *stage) ticks(ctx context.Context, cl *kgo.Client) {
 		if !ok || end.Err != nil {
 			continue
 		}
-		// Transaction markers of producers have offsets too, so next may stay below the end for ever: the same end twice, seconds apart, will do.
-		if end.Offset > w.next && (sh.end != end.Offset || now-sh.endAt < 3000) {
+		// Transaction markers of producers have offsets too, so next may stay below the end for ever. If the end stands still, somebody looks what lies there: it
+		// may as well be records that a slow broker has not brought yet.
+		if end.Offset > w.next && sh.bare != end.Offset {
 			if sh.end != end.Offset {
 				sh.end, sh.endAt = end.Offset, now
 			}
-			continue
+			if now-sh.endAt < 3000 {
+				continue
+			}
+			bare, err := st.onlyMarkers(c, p, w.next, end.Offset)
+			if err != nil {
+				st.log.Debug("what lies before the end", "partition", p, "err", err)
+			}
+			if !bare {
+				sh.endAt = now
+				continue
+			}
+			sh.bare = end.Offset
 		}
 		sh.ticked = now
 		st.tellControl(ctx, p, w.c)
+	}
+}
+
+// onlyMarkers tells whether nothing but markers of transactions lies in a partition of the main log.
+func (st *stage) onlyMarkers(ctx context.Context, p int32, from, to int64) (bool, error) {
+	r := st.reader(st.in[1], p, from)
+	defer r.close()
+	for {
+		kr, err := r.any(ctx)
+		switch {
+		case err != nil:
+			return false, err
+		case kr.Offset >= to:
+			return true, nil
+		case !kr.Attrs.IsControl():
+			return false, nil
+		case kr.Offset == to-1:
+			return true, nil
+		}
 	}
 }
 

@@ -128,7 +128,7 @@ type shard struct {
 
 	// Of the stage's housekeeping; wall clock, never state.
 	loadedAt, savedAt, copiedAt, ticked, endAt int64
-	end                                        int64
+	end, bare                                  int64 // of the main log; up to bare there is nothing but markers behind what was read
 }
 
 // rules is what the shards of a stage share and never change: an activation gives a shard another one.

@@ -31,6 +31,21 @@ func TestTicks(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	// And a transaction, whose marker has an offset of its own.
+	txn, err := kgo.NewClient(append(options, kgo.RecordPartitioner(partitioner), kgo.TransactionalID("t"))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer txn.Close()
+	if err := txn.BeginTransaction(); err != nil {
+		t.Fatal(err)
+	}
+	if err := txn.ProduceSync(ctx, &kgo.Record{Topic: "events", Value: []byte("10")}).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	if err := txn.EndTransaction(ctx, kgo.TryCommit); err != nil {
+		t.Fatal(err)
+	}
 	now := wall()
 	newest := now - 3_600_000
 	ticks := int64(0)
@@ -40,19 +55,20 @@ func TestTicks(t *testing.T) {
 		set  func(st *stage)
 		want int64
 	}{
-		{"everything read", 10, func(*stage) {}, 1},
-		{"the end stands still, only transaction markers are left", 8, func(*stage) {}, 1},
+		{"everything read", 12, func(*stage) {}, 1},
+		{"the end stands still, only a transaction's marker is left", 11, func(*stage) {}, 1},
+		{"the end stands still, and records wait that a slow broker has not brought", 8, func(*stage) {}, 0},
 		{"held: it does not read what is there, but says how far it is", 8, func(st *stage) { st.held[0] = true }, 1},
 		{"waits for a set", 8, func(st *stage) { st.waiting[0] = true }, 0},
 		{"failed, only control is read", 8, func(st *stage) { st.failed[0] = &failure{skip: true} }, 0},
 		{"reads, but its transactions do not commit", 8, func(st *stage) { st.polled[0] = now - 1000 }, 0},
-		{"held long ago", 10, func(st *stage) { st.polled[0] = now - 5000 }, 1},
+		{"held long ago", 12, func(st *stage) { st.polled[0] = now - 5000 }, 1},
 	} {
-		st := &stage{cfg: &Config{plain: cl}, in: []string{"control", "events"}, journal: "journal", log: slog.New(slog.DiscardHandler),
+		st := &stage{cfg: &Config{plain: cl, Options: options}, in: []string{"control", "events"}, journal: "journal", log: slog.New(slog.DiscardHandler),
 			held: map[int32]bool{}, waiting: map[int32]bool{}, failed: map[int32]*failure{}, polled: map[int32]int64{}}
 		st.topics[toControl] = "control"
 		b := newBehaviour(0, &rules{facts: 1, sources: 1}, none, "events")
-		b.next[mainLog], b.stamp, b.end, b.endAt = x.next, now-20_000, 10, now-10_000
+		b.next[mainLog], b.stamp, b.end, b.endAt = x.next, now-20_000, 12, now-10_000
 		b.clock = clock{seen: true, newest: newest}
 		st.shards = map[int32]*shard{0: b.shard}
 		x.set(st)

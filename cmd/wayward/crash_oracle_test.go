@@ -153,13 +153,13 @@ type unit struct {
 }
 
 // expected says what must be found. Events are in the order of each agent; those in aside the engine was made to set aside.
-func expected(sent [][]byte, aside map[string]bool) (findings map[said]int, dead map[string]int) {
+func expected(sent [][]byte, aside map[string]bool) (findings, drops map[said]int, dead map[string]int) {
 	findings, dead = map[said]int{}, map[string]int{}
 	seen := map[string]bool{}
 	var events []*oracleEvent
 	for _, b := range sent {
-		e := &oracleEvent{}
-		if err := json.Unmarshal(b, e); err != nil || aside[e.ID] {
+		e := readOracleEvent(b)
+		if e == nil || aside[e.ID] {
 			dead[string(b)]++
 			continue
 		}
@@ -191,7 +191,16 @@ func expected(sent [][]byte, aside map[string]bool) (findings map[said]int, dead
 			findings[s]++
 		}
 	}
-	return findings, dead
+	return findings, expectedOfRules(events, findings), dead
+}
+
+// readOracleEvent reads an event; nil: it is none.
+func readOracleEvent(b []byte) *oracleEvent {
+	e := &oracleEvent{}
+	if json.Unmarshal(b, e) != nil {
+		return nil
+	}
+	return e
 }
 
 func crossings(l *oracleLimit, events []*oracleEvent, out map[said]int) {
@@ -422,7 +431,8 @@ type left struct {
 // compare weighs the findings that a run left on the topics against what was sent.
 func compare(sent [][]byte, aside map[string]bool, l *left) balance {
 	var b balance
-	want, dead := expected(sent, aside)
+	want, drops, dead := expected(sent, aside)
+	dropped := map[said]int{}
 	have, uids, verdicts := map[said]int{}, map[string]alert{}, map[verdict]int{}
 	chance := map[said]int{}
 	for _, r := range l.alerts {
@@ -443,6 +453,10 @@ func compare(sent [][]byte, aside map[string]bool, l *left) balance {
 			}
 			continue
 		}
+		if s.Rule == "rule/"+beforeReload || s.Rule == "rule/"+afterReload {
+			dropped[s.said]++
+			continue
+		}
 		have[s.said]++
 		first, known := uids[s.UID]
 		if known && (first.Rule != s.Rule || first.Trigger != s.Trigger || first.ID != s.ID || first.Tenant != s.Tenant) {
@@ -450,7 +464,7 @@ func compare(sent [][]byte, aside map[string]bool, l *left) balance {
 			b.sample("two findings of one uid", []alert{first, s})
 		}
 		uids[s.UID] = s
-		if above := s.Scope != "agent" && s.Scope != "session"; above != (s.Stage == "relation") {
+		if above := s.Scope != "agent" && s.Scope != "session" || s.Rule == "rule/unanswered"; above != (s.Stage == "relation") {
 			b.wrong++
 			b.sample("stage", s)
 		} else if above && s.Agent != "" && want[s.said] > 0 && have[s.said] == 1 {
@@ -463,6 +477,7 @@ func compare(sent [][]byte, aside map[string]bool, l *left) balance {
 	}
 	b.findings = len(want)
 	weigh(&b, "finding", want, have)
+	weighReload(&b, drops, dropped)
 	letters := map[string]int{}
 	for _, r := range l.dlq {
 		if strings.HasSuffix(header(r, "topic"), "agent.events") {

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -84,8 +85,9 @@ type arena struct {
 	through  int64           // newest day of baselines that must be closed in the end; 0: none must
 	say      func(string)    // to kfake
 
-	mu     sync.Mutex
-	log    bytes.Buffer
+	mu      sync.Mutex
+	running []*engine
+	log     bytes.Buffer
 	guards []string // what the engine says when its own checks find something
 	errors []string
 	tally  toll
@@ -103,6 +105,7 @@ func newArena(t testing.TB, brokers []string) *arena {
 		must(t, os.MkdirAll(filepath.Dir(name), 0o700))
 		must(t, os.WriteFile(name, []byte(text), 0o600))
 	}
+	writeRules(t, a.policies, beforeReload)
 	var err error
 	a.cl, err = kgo.NewClient(kgo.SeedBrokers(a.brokers...), kgo.ProducerLinger(0))
 	must(t, err)
@@ -175,6 +178,7 @@ type engine struct {
 	frozen chan string
 	done   chan struct{}
 	point  string // where it killed itself
+	heard  int    // stages that have taken over another set of policies; under the arena's lock
 	code   int
 }
 
@@ -194,6 +198,9 @@ func (a *arena) run(spec engineSpec, mark func(line string)) *engine {
 	must(a.t, err)
 	must(a.t, e.cmd.Start())
 	a.t.Cleanup(func() { e.kill() })
+	a.mu.Lock()
+	a.running = append(a.running, e)
+	a.mu.Unlock()
 	var readers sync.WaitGroup
 	readers.Go(func() {
 		var committed, aborted, unknown int
@@ -230,8 +237,13 @@ func (a *arena) run(spec engineSpec, mark func(line string)) *engine {
 			if strings.Contains(line, "level=ERROR") {
 				a.errors = append(a.errors, line)
 			}
-			if strings.Contains(line, "shard loaded") {
+			switch {
+			case strings.Contains(line, "shard loaded"):
 				a.tally.loaded++
+			case strings.Contains(line, "another set of policies takes effect"):
+				e.heard++
+			case strings.Contains(line, errSame.Error()):
+				e.heard = 2
 			}
 			a.mu.Unlock()
 			if mark != nil {
@@ -245,6 +257,9 @@ func (a *arena) run(spec engineSpec, mark func(line string)) *engine {
 		e.cmd.Wait()
 		e.code = e.cmd.ProcessState.ExitCode()
 		in.Close()
+		a.mu.Lock()
+		a.running = slices.DeleteFunc(a.running, func(x *engine) bool { return x == e })
+		a.mu.Unlock()
 		close(e.done)
 	}()
 	return e
@@ -478,8 +493,9 @@ func (s *traffic) event() {
 func (s *traffic) run(rate int, over func() bool) {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
+	began := time.Now()
 	for from := s.n; !over(); <-tick.C {
-		for due := int(time.Since(s.began).Seconds() * float64(rate)); s.n-from < due; {
+		for due := int(time.Since(began).Seconds() * float64(rate)); s.n-from < due; {
 			s.event()
 		}
 	}
@@ -579,6 +595,9 @@ func (s *storm) rage(t *testing.T) (*arena, balance, []string) {
 		rng := rand.New(rand.NewPCG(seed, uint64(10+i)))
 		lives.Go(func() { a.live(s, fmt.Sprint(i), rng, over) })
 	}
+	half := began.Add(s.attack / 2)
+	str.run(s.rate, func() bool { return time.Now().After(half) })
+	heard := a.reload(str, func(over func() bool) { str.run(s.rate, over) })
 	str.run(s.rate, over)
 	str.finish()
 	a.sent, a.through = str.sent, closedAfter(str.time())
@@ -607,6 +626,7 @@ func (s *storm) rage(t *testing.T) (*arena, balance, []string) {
 		e.stop(t)
 	}
 	b := a.compare(str.sent)
+	a.inForce(&b, str.sent, heard)
 	gaps := journalGaps(a.read(a.topics.Journal))
 	now := a.now()
 	t.Logf("crash: %v events=%d findings=%d verdicts=%d baselines=%d days=%d lost=%d doubled=%d wrong=%d gaps=%d guards=%d %v took=%v", &now, len(str.sent), b.findings, b.verdicts, b.baselines, b.days, b.lost, b.doubled, b.wrong, len(gaps), len(a.guards), &b.responses, time.Since(began).Round(time.Second))

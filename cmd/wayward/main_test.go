@@ -135,6 +135,7 @@ func engineRole() int {
 			fmt.Println("STAT", outcomes(i.registry))
 		}
 	}()
+	go i.reloader.run(ctx, false)
 	err = pipeline.Run(ctx, i.cfg)
 	if err != nil {
 		log.Error("run", "err", err)

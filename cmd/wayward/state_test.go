@@ -100,7 +100,9 @@ func stateLife(t *testing.T, brokers []string, session time.Duration) {
 	str.run(1200, func() bool { return time.Since(began) > 7*time.Second })
 	str.finish()
 	if b := a.settle(str.sent, 20*time.Second); b.bad() > 0 {
-		t.Fatalf("lost %d, doubled %d, wrong %d before anything was done", b.lost, b.doubled, b.wrong)
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		t.Fatalf("lost %d, doubled %d, wrong %d before anything was done:\n%s\n%s", b.lost, b.doubled, b.wrong, strings.Join(b.samples, "\n"), a.log.String())
 	}
 	says(2, []string{"is in use by process", "needs a directory of its own"}, "state", "info")
 	says(2, []string{"is in use by process"}, "state", "verify")
