@@ -88,9 +88,9 @@ type arena struct {
 	mu      sync.Mutex
 	running []*engine
 	log     bytes.Buffer
-	guards []string // what the engine says when its own checks find something
-	errors []string
-	tally  toll
+	guards  []string // what the engine says when its own checks find something
+	errors  []string
+	tally   toll
 }
 
 func newArena(t testing.TB, brokers []string) *arena {
