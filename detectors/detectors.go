@@ -304,7 +304,7 @@ func (p *Panel) Reset() { p.scratch.Reset() }
 
 // Observe completes an event from the tool catalogue and shows it to every detector.
 func (p *Panel) Observe(x *Scene, e *event.Event) {
-	x.Tool = nil
+	x.Tool, x.Violations, x.Odd = nil, nil, nothingOdd
 	if e.Kind == event.ToolCall {
 		x.Tool = p.tool(e.Tenant, &e.Tool)
 		x.Tool.Complete(e, &p.scratch)
@@ -500,6 +500,10 @@ type Scene struct {
 	Delta    *baselines.Delta
 	Eligible bool // what the event shows may be learned: no breaker is open, nobody looks into the agent
 	NewDay   bool // the agent's first event on this UTC day
+
+	// What detectors have said of the event so far, for those behind them.
+	Violations []policy.Violation // of its persona's policy; they live as long as the event is looked at
+	Odd        Oddity
 }
 
 // Ref points at the event under observation. Its agent is left out: it is the page's own.

@@ -45,6 +45,7 @@ func (d *personaPolicy) Observe(x *Scene, e *event.Event) {
 	switch {
 	case e.Kind == event.ToolCall && x.Judge != nil:
 		d.buf = x.Judge.Check(e, x.Tool, x.Time, d.buf[:0])
+		x.Violations = d.buf
 		if d.approvals && e.Approval.State == "granted" && e.Approval.ID != "" {
 			d.hear(x, e) // a gateway may say it with the call
 		}

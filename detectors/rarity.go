@@ -208,14 +208,8 @@ func (d *rarity) hash(e *event.Event) {
 		k.definition = mixed(mixed(of, xxhash.Sum64String(t.HashVersion)), xxhash.Sum64String(t.DefinitionHash))
 		all = mixed(all, k.definition)
 	}
-	if r := &e.Resource; r.Type != "" {
-		k.resource = mixed(xxhash.Sum64String(r.Type), xxhash.Sum64String(r.Environment))
-		for _, l := range r.Labels {
-			k.resource += xxhash.Sum64String(l) // in any order
-		}
-		if c := r.Classification; c != "" && !slices.Contains(r.Labels, c) { // it is one of them to a persona
-			k.resource += xxhash.Sum64String(c)
-		}
+	if e.Resource.Type != "" {
+		k.resource = resourceHash(&e.Resource)
 		all = mixed(all, k.resource^2)
 	}
 	d.domains = d.domains[:0]
@@ -236,6 +230,18 @@ func (d *rarity) hash(e *event.Event) {
 		}
 	}
 	k.all = max(all, 1)
+}
+
+// resourceHash is the hash of what kind of resource it is, and where.
+func resourceHash(r *event.Resource) uint64 {
+	h := mixed(xxhash.Sum64String(r.Type), xxhash.Sum64String(r.Environment))
+	for _, l := range r.Labels {
+		h += xxhash.Sum64String(l) // in any order
+	}
+	if c := r.Classification; c != "" && !slices.Contains(r.Labels, c) { // it is one of them to a persona
+		h += xxhash.Sum64String(c)
+	}
+	return h
 }
 
 // domainHash is the hash of a domain; of a destination without one, that of its kind.
@@ -419,6 +425,7 @@ func (d *rarity) judge(x *Scene, e *event.Event, p *acquaintance, m *baselines.R
 		if joint = d.ps[0]; len(d.ps) > 1 {
 			joint = baselines.Cauchy(d.ps...)
 		}
+		x.Odd.Rarity = joint
 		tell, alert = x.Weigh(d.fresh[worst].field.Test(), joint)
 		alert = alert && m.Ready()
 	}

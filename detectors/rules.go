@@ -23,14 +23,14 @@ import (
 //
 // A call that comes as an attempt and a result is one event, its result, unless the rule asks for the phase.
 type ruleRunner struct {
-	slot    byte
-	rules   []*rules.Rule
-	byHash  map[uint64]*rules.Rule
-	kinds   [8][]probe
-	class   [16][]probe
-	tools   map[string][]probe
-	runner  rules.Runner
-	learned learnedOfPersona
+	slot   byte
+	rules  []*rules.Rule
+	byHash map[uint64]*rules.Rule
+	kinds  [8][]probe
+	class  [16][]probe
+	tools  map[string][]probe
+	runner rules.Runner
+	around around
 
 	hits    []hit
 	taken   rules.Taken
@@ -48,9 +48,6 @@ type probe struct {
 }
 
 type hit struct{ rule, part int }
-
-// learnedOfPersona is what rules may ask of a baseline.
-type learnedOfPersona struct{ base *baselines.Model }
 
 func newRules(slot byte, set *policy.Set) Detector {
 	d := &ruleRunner{slot: slot, byHash: map[uint64]*rules.Rule{}, tools: map[string][]probe{}}
@@ -109,8 +106,8 @@ func (d *ruleRunner) Observe(x *Scene, e *event.Event) {
 	if len(d.rules) == 0 {
 		return
 	}
-	d.learned.base = x.Base
-	d.runner.Begin(e, x.Persona, x.Local(x.Time), &d.learned)
+	d.around.show(x, e)
+	d.runner.Begin(e, x.Persona, x.Local(x.Time), &d.around)
 	d.hits = d.hits[:0]
 	d.probe(x, e, d.kinds[e.Kind])
 	d.probe(x, e, d.class[e.Tool.Class])
@@ -566,52 +563,4 @@ func (p *rulePart) Decode(r *baselines.Reader) {
 		t.open.decode(r)
 		p.told = append(p.told, t)
 	}
-}
-
-// Seen implements rules.Learned.
-func (m *learnedOfPersona) Seen(e *event.Event, word string) bool {
-	if m.base == nil {
-		return true
-	}
-	known := func(f baselines.Field, s string, hash uint64) bool { return s == "" || m.base.Rarity.Known(f, hash) }
-	switch word {
-	case "tool":
-		return known(baselines.ToolField, e.Tool.Name, xxhash.Sum64String(e.Tool.Name))
-	case "server":
-		return known(baselines.ServerField, e.Tool.Server, xxhash.Sum64String(e.Tool.Server))
-	case "destination":
-		return known(baselines.AddressField, e.Destination.Value, folded(e.Destination.Value))
-	case "domain":
-		for _, s := range append(policy.Domains(nil, &e.Destination), e.Destination.Domain) {
-			if s != "" && !m.base.Rarity.Known(baselines.DomainField, folded(s)) {
-				return false
-			}
-		}
-		return true
-	case "user":
-		return known(baselines.UserField, e.User, xxhash.Sum64String(e.User))
-	}
-	return true
-}
-
-// Usual implements rules.Learned.
-func (m *learnedOfPersona) Usual(e *event.Event, measure string, q float64) float64 {
-	mark := slices.Index([]string{"records", "bytes", "amount", "cost"}, measure)
-	if m.base == nil || mark < 0 || !(q > 0 && q < 1) {
-		return 0
-	}
-	t := m.base.Volume.ToolOf(callKind(e))
-	if t == nil {
-		return 0
-	}
-	for i := range baselines.Marks {
-		if baselines.MarkOf(i) == [...]baselines.Feature{baselines.RecordSum, baselines.ByteSum, baselines.AmountSum, baselines.CostSum}[mark] && t.Of[i].Ready() {
-			v := quantileSize(&t.Of[i], q)
-			if mark >= 2 {
-				v /= 1e6
-			}
-			return v
-		}
-	}
-	return 0
 }

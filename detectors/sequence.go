@@ -125,6 +125,7 @@ func (d *sequence) Observe(x *Scene, e *event.Event) {
 // judge tells of a session that has become odder than it was.
 func (d *sequence) judge(x *Scene, e *event.Event, r *run) {
 	p := r.P(&x.Base.Sequence)
+	x.Odd.Sequence = p
 	tell, alert := x.Weigh(baselines.SequenceTest, p)
 	if !tell {
 		return

@@ -184,6 +184,7 @@ func (v *volume) cross(c crossed) (told, alert bool) {
 	if v.x.Base == nil {
 		return false, false
 	}
+	v.x.Odd.Volume = min(v.x.Odd.Volume, c.p)
 	told, alert = v.x.Weigh(c.test, c.p)
 	if !told {
 		return false, false

@@ -70,8 +70,7 @@ func (k closer) bool(n ast.Node) boolOf {
 			return func(c *Context) bool { return c.Vars[slot].N != 0 }
 		}
 		if f := k.scope.field(p); f != nil && f.is != nil {
-			get := f.is
-			return func(c *Context) bool { return get(c.E) }
+			return f.is
 		}
 	case *ast.UnaryNode:
 		if n.Operator == "not" || n.Operator == "!" {
@@ -132,9 +131,9 @@ func (k closer) binary(n *ast.BinaryNode) boolOf {
 				v := s.Value
 				if f := k.scope.field(path(n.Left)); f != nil && f.text != nil { // most conditions are like this
 					if get := f.text; same {
-						return func(c *Context) bool { return get(c.E) == v }
+						return func(c *Context) bool { return get(c) == v }
 					} else {
-						return func(c *Context) bool { return get(c.E) != v }
+						return func(c *Context) bool { return get(c) != v }
 					}
 				}
 				a := k.text(n.Left)
@@ -158,13 +157,13 @@ func (k closer) binary(n *ast.BinaryNode) boolOf {
 				if f := k.scope.field(path(n.Left)); f != nil && f.num != nil {
 					switch get := f.num; n.Operator {
 					case "<":
-						return func(c *Context) bool { return get(c.E) < v }
+						return func(c *Context) bool { return get(c) < v }
 					case "<=":
-						return func(c *Context) bool { return get(c.E) <= v }
+						return func(c *Context) bool { return get(c) <= v }
 					case ">":
-						return func(c *Context) bool { return get(c.E) > v }
+						return func(c *Context) bool { return get(c) > v }
 					default:
-						return func(c *Context) bool { return get(c.E) >= v }
+						return func(c *Context) bool { return get(c) >= v }
 					}
 				}
 			}
@@ -255,7 +254,7 @@ func (k closer) in(n *ast.BinaryNode) boolOf {
 		}
 		if f := k.scope.field(p); f != nil && f.texts != nil {
 			get := f.texts
-			return func(c *Context) bool { return slices.Contains(get(c.E), a(c)) }
+			return func(c *Context) bool { return slices.Contains(get(c), a(c)) }
 		}
 	case Number:
 		a := k.number(n.Left)
@@ -307,8 +306,7 @@ func (k closer) listOf(n ast.Node) func(*Context) []string {
 		return func(*Context) []string { return list }
 	}
 	if f := k.scope.field(p); f != nil && f.texts != nil {
-		get := f.texts
-		return func(c *Context) []string { return get(c.E) }
+		return f.texts
 	}
 	cannot("a list that is no field")
 	return nil
@@ -384,7 +382,7 @@ func (k closer) callBool(n *ast.CallNode) boolOf {
 		}
 		p := k.text(a[1])
 		return func(c *Context) bool { return inNetwork(s(c), p(c)) }
-	case "seen":
+	case "baseline.seen":
 		a := k.text(k.args(n, 1)[0])
 		return func(c *Context) bool { return seen(c, a(c)) }
 	}
@@ -415,14 +413,8 @@ func (k closer) text(n ast.Node) textOf {
 			slot := name.Slot
 			return func(c *Context) string { return c.Vars[slot].S }
 		}
-		if f := k.scope.field(p); f != nil {
-			if f.Name == "persona" {
-				return func(c *Context) string { return c.Persona }
-			}
-			if f.text != nil {
-				get := f.text
-				return func(c *Context) string { return get(c.E) }
-			}
+		if f := k.scope.field(p); f != nil && f.text != nil {
+			return f.text
 		}
 	case *ast.ConditionalNode:
 		i, a, b := k.bool(n.Cond), k.text(n.Exp1), k.text(n.Exp2)
@@ -490,16 +482,8 @@ func (k closer) number(n ast.Node) numberOf {
 			slot := name.Slot
 			return func(c *Context) float64 { return c.Vars[slot].N }
 		}
-		if f := k.scope.field(p); f != nil {
-			switch {
-			case f.Name == "hour":
-				return hourOf
-			case f.Name == "weekday":
-				return weekdayOf
-			case f.num != nil:
-				get := f.num
-				return func(c *Context) float64 { return get(c.E) }
-			}
+		if f := k.scope.field(p); f != nil && f.num != nil {
+			return f.num
 		}
 	case *ast.UnaryNode:
 		a := k.number(n.Node)
@@ -553,10 +537,16 @@ func (k closer) number(n ast.Node) numberOf {
 		case "number":
 			a := k.text(k.args(n, 1)[0])
 			return func(c *Context) float64 { return toNumber(a(c)) }
-		case "usual":
+		case "baseline.quantile":
 			a := k.args(n, 2)
 			m, q := k.text(a[0]), k.number(a[1])
-			return func(c *Context) float64 { return usual(c, m(c), q(c)) }
+			return func(c *Context) float64 { return quantile(c, m(c), q(c)) }
+		case "baseline.expected":
+			m := k.text(k.args(n, 1)[0])
+			return func(c *Context) float64 { return expected(c, m(c)) }
+		case "baseline.p":
+			d := k.text(k.args(n, 1)[0])
+			return func(c *Context) float64 { return pValue(c, d(c)) }
 		}
 	}
 	cannot("%s", nodeName(n))

@@ -31,18 +31,42 @@ type Context struct {
 	Persona string
 	Local   int64   // event time on the persona's own clock, Unix milliseconds
 	Vars    []Value // of names, by slot
-	Learned Learned // nil: nothing is known
+	Around  Around  // nil: nothing is known
 
 	args    []found
 	element string // of the list that a predicate looks into
 }
 
-// Learned is what may be asked of the persona's baseline.
-type Learned interface {
+// Around is what may be asked that does not stand in the event: what was learned of its persona, and what the policies say of it.
+type Around interface {
 	// Seen tells whether the persona is known to use what the event has under this word: tool, server, destination, domain, resource, user.
-	Seen(e *event.Event, word string) bool
-	// Usual is the size of such a call that is not exceeded with probability q; 0 if nothing is known. Of records, bytes, amount and cost.
-	Usual(e *event.Event, measure string, q float64) float64
+	Seen(word string) bool
+	// Quantile is the size of such a call that is not exceeded with probability q; 0 if nothing is known. Of records, bytes, amount and cost.
+	Quantile(measure string, q float64) float64
+	// Expected is how much an agent of the persona does in an hour like the event's; 0 if nothing is known. Of events, records, bytes, amount and cost.
+	Expected(measure string) float64
+	// P is the smallest p-value that a detector came to with the event: volume, sequence, rarity. 1: nothing odd, or nothing known.
+	P(detector string) float64
+	// Role is what the policies say.
+	Role() *Role
+}
+
+// Role is what the policies say of a persona and of the call that it makes.
+type Role struct {
+	Known         bool
+	Default       string
+	Tags          []string
+	Forbids       []string // dimensions
+	NeedsApproval bool
+}
+
+var noRole = &Role{}
+
+func (c *Context) role() *Role {
+	if c.Around == nil {
+		return noRole
+	}
+	return c.Around.Role()
 }
 
 // Name is something else that an expression may use.
@@ -391,20 +415,14 @@ func (s *Scope) env(c *Context) map[string]any {
 // any is what the field holds.
 func (f *Field) any(c *Context) any {
 	switch {
-	case f.Name == "persona":
-		return c.Persona
-	case f.Name == "hour":
-		return hourOf(c)
-	case f.Name == "weekday":
-		return weekdayOf(c)
 	case f.text != nil:
-		return f.text(c.E)
+		return f.text(c)
 	case f.num != nil:
-		return f.num(c.E)
+		return f.num(c)
 	case f.is != nil:
-		return f.is(c.E)
+		return f.is(c)
 	}
-	if l := f.texts(c.E); l != nil {
+	if l := f.texts(c); l != nil {
 		return l
 	}
 	return []string{}

@@ -29,8 +29,10 @@ var functions = []function{
 	{"arg", `arg("path")`, "an argument of the call as text, by its path; empty if there is none", true, func(c *Context) any { return func(p string) string { return argument(c, p) } }},
 	{"hash", `hash(arg("account"))`, "a hash of a text, to compare later what must not be remembered", false, func(*Context) any { return hashText }},
 	{"number", `number(arg("limit"))`, "a text as a number; 0 if it is none", false, func(*Context) any { return toNumber }},
-	{"seen", `seen("destination")`, "whether the persona's baseline knows the event's tool, server, destination, domain, resource or user; true while nothing is known", true, func(c *Context) any { return func(w string) bool { return seen(c, w) } }},
-	{"usual", `usual("records", 0.99)`, "how much such a call shows at most with that probability, by the baseline: records, bytes, amount, cost; 0 while nothing is known", true, func(c *Context) any { return func(m string, q float64) float64 { return usual(c, m, q) } }},
+	{"baseline.seen", `baseline.seen("destination")`, "whether the persona's baseline knows the event's tool, server, destination, domain, resource or user; true while nothing is known", true, func(c *Context) any { return func(w string) bool { return seen(c, w) } }},
+	{"baseline.quantile", `baseline.quantile("records", 0.99)`, "how much such a call shows at most with that probability, by the baseline: records, bytes, amount, cost; 0 while nothing is known", true, func(c *Context) any { return func(m string, q float64) float64 { return quantile(c, m, q) } }},
+	{"baseline.expected", `baseline.expected("records")`, "how much an agent of the persona does in an hour like this one of the week, by the baseline: events, records, bytes, amount, cost; 0 while nothing is known", true, func(c *Context) any { return func(m string) float64 { return expected(c, m) } }},
+	{"baseline.p", `baseline.p("rarity")`, "the smallest p-value that a detector came to with this event: volume, sequence or rarity; 1 where nothing is odd, or nothing known", true, func(c *Context) any { return func(d string) float64 { return pValue(c, d) } }},
 }
 
 // Function describes a helper.
@@ -49,14 +51,28 @@ func Functions() []Function {
 func Builtins() []string { return builtins }
 
 func seen(c *Context, word string) bool {
-	return c == nil || c.Learned == nil || c.Learned.Seen(c.E, word)
+	return c == nil || c.Around == nil || c.Around.Seen(word)
 }
 
-func usual(c *Context, measure string, q float64) float64 {
-	if c == nil || c.Learned == nil {
+func quantile(c *Context, measure string, q float64) float64 {
+	if c == nil || c.Around == nil {
 		return 0
 	}
-	return c.Learned.Usual(c.E, measure, q)
+	return c.Around.Quantile(measure, q)
+}
+
+func expected(c *Context, measure string) float64 {
+	if c == nil || c.Around == nil {
+		return 0
+	}
+	return c.Around.Expected(measure)
+}
+
+func pValue(c *Context, detector string) float64 {
+	if c == nil || c.Around == nil {
+		return 1
+	}
+	return c.Around.P(detector)
 }
 
 // hashText is 64 bits of a text, in hex.

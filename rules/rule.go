@@ -405,7 +405,7 @@ func (c *compiler) later(at, src string, s *Step, more map[string]Name, want Typ
 	scope := c.take(s, x, more)
 	y, err := Compile(src, scope, want)
 	if err != nil {
-		c.bad(at, &Fault{Code: "R130", What: "arg, seen, usual and lists of the event can be asked in where alone, or under a name in capture: or let:; give it one"})
+		c.bad(at, &Fault{Code: "R130", What: "arg, baseline.… and lists of the event can be asked in where alone, or under a name in capture: or let:; give it one"})
 		return nil
 	}
 	return y

@@ -1,0 +1,129 @@
+package detectors
+
+import (
+	"slices"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/policy"
+	"github.com/wayward-sec/wayward/rules"
+)
+
+// around is what rules may ask beside the event: of its persona's baseline, of the detectors before them, and of the persona's policy.
+type around struct {
+	x    *Scene
+	e    *event.Event
+	role rules.Role
+	of   *event.Event // that role is of
+}
+
+// Oddity is the smallest p-value that each of the statistical detectors came to with an event; 1: nothing odd.
+type Oddity struct{ Volume, Sequence, Rarity float64 }
+
+var nothingOdd = Oddity{1, 1, 1}
+
+func (a *around) show(x *Scene, e *event.Event) { a.x, a.e, a.of = x, e, nil }
+
+// Seen implements rules.Around.
+func (a *around) Seen(word string) bool {
+	if a.x.Base == nil {
+		return true
+	}
+	e, m := a.e, &a.x.Base.Rarity
+	known := func(f baselines.Field, s string, hash uint64) bool { return s == "" || m.Known(f, hash) }
+	switch word {
+	case "tool":
+		return known(baselines.ToolField, e.Tool.Name, xxhash.Sum64String(e.Tool.Name))
+	case "server":
+		return known(baselines.ServerField, e.Tool.Server, xxhash.Sum64String(e.Tool.Server))
+	case "destination":
+		return known(baselines.AddressField, e.Destination.Value, folded(e.Destination.Value))
+	case "domain":
+		for _, s := range append(policy.Domains(nil, &e.Destination), e.Destination.Domain) {
+			if s != "" && !m.Known(baselines.DomainField, folded(s)) {
+				return false
+			}
+		}
+	case "user":
+		return known(baselines.UserField, e.User, xxhash.Sum64String(e.User))
+	case "resource":
+		return e.Resource.Type == "" || m.Known(baselines.ResourceField, resourceHash(&e.Resource))
+	}
+	return true
+}
+
+// measures are the words for what calls and hours are measured by.
+var measures = map[string]baselines.Feature{"events": baselines.EventCount, "records": baselines.RecordSum, "bytes": baselines.ByteSum, "amount": baselines.AmountSum, "cost": baselines.CostSum}
+
+// inUnits is a measure as rules see it: money is kept in millionths.
+func inUnits(f baselines.Feature, v float64) float64 {
+	if f == baselines.AmountSum || f == baselines.CostSum {
+		return v / 1e6
+	}
+	return v
+}
+
+// Quantile implements rules.Around.
+func (a *around) Quantile(measure string, q float64) float64 {
+	f, ok := measures[measure]
+	if a.x.Base == nil || !ok || !(q > 0 && q < 1) {
+		return 0
+	}
+	t := a.x.Base.Volume.ToolOf(callKind(a.e))
+	if t == nil {
+		return 0
+	}
+	for i := range baselines.Marks {
+		if baselines.MarkOf(i) == f && t.Of[i].Ready() {
+			return inUnits(f, quantileSize(&t.Of[i], q))
+		}
+	}
+	return 0
+}
+
+// Expected implements rules.Around.
+func (a *around) Expected(measure string) float64 {
+	f, ok := measures[measure]
+	if a.x.Base == nil || !ok {
+		return 0
+	}
+	m := &a.x.Base.Volume
+	return inUnits(f, m.Of[f].Rate*m.Hours.Of[baselines.HourOfWeek(a.x.Local(a.x.Time))])
+}
+
+// P implements rules.Around.
+func (a *around) P(detector string) float64 {
+	switch detector {
+	case "volume":
+		return a.x.Odd.Volume
+	case "sequence":
+		return a.x.Odd.Sequence
+	case "rarity":
+		return a.x.Odd.Rarity
+	}
+	return 1
+}
+
+// Role implements rules.Around.
+func (a *around) Role() *rules.Role {
+	if a.of == a.e {
+		return &a.role
+	}
+	a.of = a.e
+	r := &a.role
+	*r = rules.Role{Forbids: r.Forbids[:0]}
+	if p := a.x.Role; p != nil {
+		r.Known, r.Default, r.Tags = true, p.Default.String(), p.Tags
+	}
+	for i := range a.x.Violations {
+		switch v := &a.x.Violations[i]; {
+		case v.Verdict != policy.Deny:
+			r.NeedsApproval = true
+		case !slices.Contains(r.Forbids, v.Kind):
+			r.Forbids = append(r.Forbids, v.Kind)
+		}
+	}
+	return r
+}
