@@ -511,6 +511,9 @@ func say(r *rules.Rule, m *rules.Match) string {
 			if s.Times > 1 {
 				b.WriteString(times(int64(s.Times)))
 			}
+			if s.Having != nil {
+				b.WriteString(" until " + s.Having.Source)
+			}
 		}
 		if r.Within > 0 {
 			b.WriteString(" within " + policy.FormatSpan(r.Within))

@@ -60,6 +60,8 @@ type stepDef struct {
 	Capture  json.RawMessage `json:"capture,omitempty"`
 	Times    string          `json:"times,omitempty"`
 	Distinct string          `json:"distinct,omitempty"`
+	Let      json.RawMessage `json:"let,omitempty"`
+	Having   string          `json:"having,omitempty"`
 	After    string          `json:"after,omitempty"`
 }
 
@@ -250,7 +252,8 @@ func (c *collector) rule(d ruleDef, src *source, path string) {
 				bad(where+".name", "there are two steps %s; rename one", quote(st.Name))
 			}
 			seen[st.Name] = true
-			out = append(out, rules.StepSource{Name: st.Name, Where: st.Where, Capture: pairs(bad, where+".capture", st.Capture), Times: times, Distinct: st.Distinct, After: st.After})
+			out = append(out, rules.StepSource{Name: st.Name, Where: st.Where, Capture: pairs(bad, where+".capture", st.Capture), Times: times, Distinct: st.Distinct, After: st.After,
+				Lets: pairs(bad, where+".let", st.Let), Having: st.Having})
 		}
 		return out
 	}
@@ -273,7 +276,7 @@ func (c *collector) rule(d ruleDef, src *source, path string) {
 		bad("steps", "a rule is either a condition (where, window, let, having) or a sequence (steps, within); take one of them out")
 	case len(d.Steps) == 0 && (len(d.Not) > 0 || s.Absent != nil || d.Within != ""):
 		bad("not", "not, absent and within belong to steps; add steps:")
-	case len(d.Steps) > 0 && (len(d.Steps) > 1 || s.Steps[0].Times > 1) && s.Within == 0:
+	case len(d.Steps) > 0 && (len(d.Steps) > 1 || s.Steps[0].Times > 1 || s.Steps[0].Having != "") && s.Within == 0:
 		bad("within", "a sequence needs a time in which all of it happens; add within: 30m, say")
 	case len(d.Steps) == 0 && (d.Window == "") != (d.Having == ""):
 		bad("window", "window and having belong together: a time, and what must hold of all that lies in it")
@@ -598,7 +601,7 @@ func RuleSchema() any {
 	expression := object{"type": []string{"string", "boolean", "number"}, "description": "an expression: wayward rules fields lists what it may use"}
 	names := object{"type": "object", "additionalProperties": expression}
 	span := object{"type": "string", "pattern": `^(\d+d)?(\d+(\.\d+)?(h|m|s|ms))*$`, "description": "90s, 10m, 1h30m, 2d"}
-	step := closed(object{"name": text, "where": expression, "capture": names, "times": text, "distinct": expression, "after": text}, "where")
+	step := closed(object{"name": text, "where": expression, "capture": names, "times": text, "distinct": expression, "let": names, "having": expression, "after": text}, "where")
 	var severities []string
 	for s := event.Signal; s <= event.Critical; s++ {
 		severities = append(severities, s.String())

@@ -75,6 +75,9 @@ func (r *Rule) ExplainPart(p *Step, e *event.Event, persona string, local int64)
 	if p.Join != nil {
 		out = append(out, fmt.Sprintf("?   %s: %s   (depends on what was captured)", name, p.Join.Source))
 	}
+	if p.Having != nil {
+		out = append(out, fmt.Sprintf("?   %s: %s   (depends on the events of the step)", name, p.Having.Source))
+	}
 	if holds, err := p.Where.IsTrue(c); err == nil && holds && len(p.row) > 0 {
 		var with []string
 		for _, x := range p.row {

@@ -15,7 +15,7 @@ import (
 type Runner struct {
 	c    Context
 	vars []Value
-	nums []float64
+	adds []Value // what lets have come to
 }
 
 // Taken is what one event is to one rule: which of its parts it passes, one bit each in the order of Rule.Parts, and for each of these what was taken.
@@ -62,6 +62,8 @@ type State struct {
 	runs      []run
 	holds     bool // having was true with the newest event
 	Dropped   bool // something was forgotten for want of room
+
+	sums []sum // over samples, by let; derived, never state
 }
 
 // sample is an event in a window.
@@ -79,6 +81,7 @@ type run struct {
 	caps     []Value
 	refs     []event.Ref // the first three and the last three
 	seen     []uint64    // hashes of what is distinct in the step; of the first step: times
+	samples  []sample    // of a step that adds up: its newest events
 }
 
 // Match is a rule that matched.
@@ -114,18 +117,19 @@ func (m *Runner) join(s *Step, row, caps []Value) bool {
 	if s.Join == nil {
 		return true
 	}
-	m.lay(row, caps, MaxCaptures)
+	m.lay(row, caps, nil)
 	ok, err := s.Join.IsTrue(&m.c)
 	return err == nil && ok
 }
 
-// lay puts what was taken and what lies behind it, n values at most, where expressions look for it.
-func (m *Runner) lay(row, more []Value, n int) {
-	if len(m.vars) < rowRoom+n {
-		m.vars = make([]Value, rowRoom+n)
+// lay puts what was taken, what was captured and what adds up where expressions look for them.
+func (m *Runner) lay(row, caps, lets []Value) {
+	if m.vars == nil {
+		m.vars = make([]Value, rowRoom+MaxCaptures+maxLets)
 	}
 	copy(m.vars, row)
-	clear(m.vars[rowRoom+copy(m.vars[rowRoom:], more):])
+	clear(m.vars[rowRoom+copy(m.vars[rowRoom:], caps) : rowRoom+MaxCaptures])
+	copy(m.vars[rowRoom+MaxCaptures:], lets)
 	m.c.Vars = m.vars
 }
 
@@ -160,8 +164,9 @@ func (m *Runner) sequence(r *Rule, k *State, ref event.Ref, t *Taken, out []Matc
 		stay := k.runs[:0]
 		for _, x := range k.runs {
 			if x.stage == i && m.join(s, row, x.caps) && x.counts(s, row) {
-				if x.note(ref); x.count >= s.Times {
-					x.capture(s, row)
+				x.note(ref)
+				if lets, whole := m.whole(k, &x, s, ref, row); whole {
+					x.capture(s, row, lets)
 					done = append(done, x)
 					continue
 				}
@@ -199,18 +204,34 @@ func (x *run) note(ref event.Ref) {
 	x.refs[5] = ref.Clone()
 }
 
-func (x *run) capture(s *Step, row []Value) {
+func (x *run) capture(s *Step, row, lets []Value) {
 	for _, c := range s.captures {
 		for len(x.caps) <= c.slot {
 			x.caps = append(x.caps, Value{})
 		}
-		x.caps[c.slot] = row[c.row]
+		if c.row < 0 {
+			x.caps[c.slot] = lets[c.let]
+		} else {
+			x.caps[c.slot] = row[c.row]
+		}
 	}
+}
+
+// whole adds an event to a step that a sequence waits for, and tells whether the step is done, and what has added up by then.
+func (m *Runner) whole(k *State, x *run, s *Step, ref event.Ref, row []Value) (lets []Value, ok bool) {
+	if s.Having == nil {
+		return nil, x.count >= s.Times
+	}
+	if len(x.samples) == MaxTimes {
+		x.samples, k.Dropped = append(x.samples[:0], x.samples[1:]...), true
+	}
+	x.samples = append(x.samples, sample{ref.Clone(), slices.Clone(row)})
+	return m.having(s.Lets, s.Having, row, x.caps, x.samples, nil)
 }
 
 // start begins a sequence with an event, or goes on with a first step that takes several.
 func (m *Runner) start(r *Rule, k *State, s *Step, ref event.Ref, row []Value, out []Match) []Match {
-	if s.Times > 1 {
+	if s.many() {
 		return m.startMany(r, k, s, ref, row, out)
 	}
 	if r.Select == First && len(r.Steps) > 1 && slices.ContainsFunc(k.runs, func(x run) bool { return x.stage < len(r.Steps) }) {
@@ -218,7 +239,7 @@ func (m *Runner) start(r *Rule, k *State, s *Step, ref event.Ref, row []Value, o
 	}
 	x := run{start: ref.Time}
 	x.note(ref)
-	x.capture(s, row)
+	x.capture(s, row, nil)
 	return m.step(r, k, x, ref, row, out)
 }
 
@@ -230,6 +251,21 @@ func (m *Runner) startMany(r *Rule, k *State, s *Step, ref event.Ref, row []Valu
 		j = len(k.runs) - 1
 	}
 	x := &k.runs[j]
+	if s.Having != nil {
+		first := 0
+		for first < len(x.samples) && ref.Time-x.samples[first].ref.Time > r.Within {
+			first++
+		}
+		x.samples = append(x.samples[:0], x.samples[first:]...)
+		x.note(ref)
+		lets, whole := m.whole(k, x, s, ref, row)
+		x.begin(x.samples[0].ref.Time, len(x.samples))
+		if !whole {
+			return out
+		}
+		x.capture(s, row, lets)
+		return m.begun(r, k, j, ref, row, out)
+	}
 	// seen holds pairs: what is distinct (or nothing), and when it was last seen.
 	what := uint64(0)
 	if s.distinct >= 0 {
@@ -246,23 +282,33 @@ func (m *Runner) startMany(r *Rule, k *State, s *Step, ref event.Ref, row []Valu
 		x.seen = x.seen[2:]
 	}
 	x.seen = slices.Clip(x.seen)
-	x.start, x.count = int64(x.seen[1]), len(x.seen)/2
-	x.refs = slices.DeleteFunc(x.refs, func(r event.Ref) bool { return r.Time < x.start })
 	x.note(ref)
+	x.begin(int64(x.seen[1]), len(x.seen)/2)
 	if x.count < s.Times {
 		return out
 	}
-	x.capture(s, row)
-	whole := *x
+	x.capture(s, row, nil)
+	return m.begun(r, k, j, ref, row, out)
+}
+
+// begin sets when a sequence began whose first step takes several events, and forgets what came before.
+func (x *run) begin(start int64, count int) {
+	x.start, x.count = start, count
+	x.refs = slices.DeleteFunc(x.refs, func(r event.Ref) bool { return r.Time < start })
+}
+
+// begun goes on with a sequence whose first step took several events.
+func (m *Runner) begun(r *Rule, k *State, j int, ref event.Ref, row []Value, out []Match) []Match {
+	whole := k.runs[j]
 	k.runs = slices.Delete(k.runs, j, j+1)
 	return m.step(r, k, whole, ref, row, out)
 }
 
 // step moves a sequence on to its next step, or ends it.
 func (m *Runner) step(r *Rule, k *State, x run, ref event.Ref, row []Value, out []Match) []Match {
-	x.stage, x.count, x.seen = x.stage+1, 0, nil
+	x.stage, x.count, x.seen, x.samples = x.stage+1, 0, nil, nil
 	if x.stage == len(r.Steps) {
-		match := Match{Time: ref.Time, Refs: x.refs, Count: int64(len(x.refs)), Why: m.explain(r, row, x.caps), Partial: k.Dropped}
+		match := Match{Time: ref.Time, Refs: x.refs, Count: int64(len(x.refs)), Why: m.explain(r, row, x.caps, nil), Partial: k.Dropped}
 		if r.Absent == nil {
 			return append(out, match)
 		}
@@ -290,12 +336,12 @@ func (m *Runner) step(r *Rule, k *State, x run, ref event.Ref, row []Value, out 
 	return out
 }
 
-// explain writes the rule's sentence; of what was taken by the last event, and what was captured.
-func (m *Runner) explain(r *Rule, row, more []Value) string {
+// explain writes the rule's sentence; of what was taken by the last event, what was captured and what has added up.
+func (m *Runner) explain(r *Rule, row, caps, lets []Value) string {
 	if r.Explain == nil {
 		return ""
 	}
-	m.lay(row, more, max(MaxCaptures, len(more)))
+	m.lay(row, caps, lets)
 	v, err := r.Explain.Value(&m.c)
 	if err != nil {
 		return ""
@@ -340,111 +386,14 @@ func (m *Runner) Expire(r *Rule, k *State, t int64, out []Match) []Match {
 	})
 	slices.SortStableFunc(over, func(a, b run) int { return cmp.Compare(a.deadline, b.deadline) })
 	for _, x := range over {
-		out = append(out, Match{Time: x.deadline, Refs: x.refs, Count: int64(len(x.refs)), Why: m.explain(r, nil, x.caps), Awaited: x.deadline, Partial: k.Dropped})
+		out = append(out, Match{Time: x.deadline, Refs: x.refs, Count: int64(len(x.refs)), Why: m.explain(r, nil, x.caps, nil), Awaited: x.deadline, Partial: k.Dropped})
 	}
 	return out
 }
 
-func (m *Runner) window(r *Rule, k *State, ref event.Ref, row []Value, out []Match) []Match {
-	if ref.Time <= k.Newest-r.Window {
-		return out
-	}
-	i, _ := slices.BinarySearchFunc(k.samples, ref, func(s sample, r event.Ref) int {
-		if s.ref.Before(r) {
-			return -1
-		}
-		return 1
-	})
-	k.samples = slices.Insert(k.samples, i, sample{ref.Clone(), slices.Clone(row)})
-	first := 0
-	for first < len(k.samples) && k.samples[first].ref.Time <= k.Newest-r.Window {
-		first++
-	}
-	if over := len(k.samples) - MaxSamples; over > first {
-		first, k.Dropped = over, true
-	}
-	if first > 0 {
-		k.samples = append(k.samples[:0], k.samples[first:]...)
-	}
-	lets := make([]Value, len(r.Lets))
-	for j, l := range r.Lets {
-		switch {
-		case l.Aggregate != "":
-			lets[j] = Value{N: m.aggregate(l, k.samples)}
-		case l.row >= 0:
-			lets[j] = row[l.row]
-		default:
-			m.lay(row, lets, len(lets))
-			v, err := l.expr.Value(&m.c)
-			if err != nil {
-				return out
-			}
-			lets[j] = v
-		}
-	}
-	m.lay(row, lets, len(lets))
-	holds, err := r.Having.IsTrue(&m.c)
-	was := k.holds
-	if k.holds = err == nil && holds; !k.holds {
-		return out
-	}
-	refs := make([]event.Ref, 0, 6)
-	for j := range k.samples {
-		if j < 5 || j == len(k.samples)-1 {
-			refs = append(refs, k.samples[j].ref)
-		}
-	}
-	return append(out, Match{Time: ref.Time, Refs: refs, Count: int64(len(k.samples)), Why: m.explain(r, row, lets), Goes: was, Partial: k.Dropped})
-}
-
-func (m *Runner) aggregate(l *Let, all []sample) float64 {
-	m.nums = m.nums[:0]
-	switch l.Aggregate {
-	case "count":
-		if l.row < 0 {
-			return float64(len(all))
-		}
-		n := 0
-		for i := range all {
-			if all[i].row[l.row].N != 0 {
-				n++
-			}
-		}
-		return float64(n)
-	case "distinct":
-		seen := map[uint64]struct{}{}
-		for i := range all {
-			if v := all[i].row[l.row]; v != (Value{}) {
-				seen[hashValue(v)] = struct{}{}
-			}
-		}
-		return float64(len(seen))
-	}
-	for i := range all {
-		m.nums = append(m.nums, all[i].row[l.row].N)
-	}
-	switch l.Aggregate {
-	case "min":
-		return slices.Min(m.nums)
-	case "max":
-		return slices.Max(m.nums)
-	case "quantile":
-		slices.Sort(m.nums)
-		return m.nums[min(int(l.q*float64(len(m.nums))), len(m.nums)-1)]
-	}
-	sum := 0.0
-	for _, v := range m.nums {
-		sum += v
-	}
-	if l.Aggregate == "avg" {
-		return sum / float64(len(m.nums))
-	}
-	return sum
-}
-
 // Single is the match of a rule that is one event and no more.
 func (m *Runner) Single(r *Rule, ref event.Ref, t *Taken) Match {
-	return Match{Time: ref.Time, Refs: []event.Ref{ref}, Count: 1, Why: m.explain(r, t.Rows[0], m.lets(r, t.Rows[0]))}
+	return Match{Time: ref.Time, Refs: []event.Ref{ref}, Count: 1, Why: m.explain(r, t.Rows[0], nil, m.lets(r, t.Rows[0]))}
 }
 
 // lets are the names of a rule without a window.
@@ -457,7 +406,7 @@ func (m *Runner) lets(r *Rule, row []Value) []Value {
 		if l.row >= 0 {
 			out[j] = row[l.row]
 		} else if l.expr != nil {
-			m.lay(row, out, len(out))
+			m.lay(row, nil, out)
 			out[j], _ = l.expr.Value(&m.c)
 		}
 	}
@@ -467,8 +416,14 @@ func (m *Runner) lets(r *Rule, row []Value) []Value {
 // Forget ends what the state waits for.
 func (k *State) Forget() { k.runs = nil }
 
-// Held is how many events of a window the state holds.
-func (k *State) Held() int { return len(k.samples) }
+// Held is how many events the state holds because something adds up over them.
+func (k *State) Held() int {
+	n := len(k.samples)
+	for i := range k.runs {
+		n += len(k.runs[i].samples)
+	}
+	return n
+}
 
 // Runs tells whether a sequence is under way.
 func (k *State) Runs() bool { return len(k.runs) > 0 }

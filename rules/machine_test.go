@@ -169,6 +169,19 @@ func TestSequences(t *testing.T) {
 		"three different ones":    {func(s *Source) { s.Steps[1].Times, s.Steps[1].Distinct = 3, "subject" }, "0r:a 5w:x 6w:x 7w:y 8s:b 9w:z 10s:b", []string{"10 e1,e2,e4,e6,e7 a>b"}},
 		"a first step that takes three": {func(s *Source) { s.Steps[0].Times = 3 }, "0r:a 50r:b 100r:c 105r:d 106w 107s:x",
 			[]string{"107 e2,e3,e4,e5,e6 d>x"}},
+		"a step that adds up": {func(s *Source) {
+			s.Steps[1].Lets, s.Steps[1].Having = []Pair{{"sum", "sum(result.records)"}, {"n", "count()"}}, "sum >= 5 and n > 1"
+			s.Steps[2].Where = `tool.class == "send" and result.records < write.sum`
+			s.Explain = `read.who + " " + string(write.sum) + " in " + string(write.n)`
+		}, "0r:a 1w:bbbbbb 2s:x 3w:bb 4s:12345678 5s:x", []string{"5 e1,e2,e4,e6 a 8 in 2"}},
+		"what adds up is compared with what was captured": {func(s *Source) {
+			s.Steps[0].Capture = []Pair{{"who", "subject"}, {"least", "result.records"}}
+			s.Steps[1].Lets, s.Steps[1].Having = []Pair{{"sum", "sum(result.records)"}}, "sum > read.least"
+		}, "0r:aaa 1w:bb 2s:x 3w:bb 5s:x", []string{"5 e1,e2,e4,e5 aaa>x"}},
+		"a first step that adds up, over the newest": {func(s *Source) {
+			s.Steps[0].Lets, s.Steps[0].Having = []Pair{{"sum", "sum(result.records)"}, {"kinds", "distinct(subject)"}}, "sum >= 4"
+			s.Explain = `string(read.sum) + " of " + string(read.kinds) + " " + read.who`
+		}, "0r:aaa 61r:b 62w 63r:bb 64r:b 65w 66s:x", []string{"66 e2,e4,e5,e6,e7 4 of 2 b"}},
 		"late is left out":            {nil, "0r:a 30w 15w 19s:b", nil},
 		"a little late has its place": {nil, "0r:a 12w 11r:c 13s:b", []string{"13 e1,e2,e4 a>b"}},
 		"an event is not two steps":   {func(s *Source) { s.Steps[1].Where = `tool.class == "read"` }, "0r:a 9s:b", nil},
@@ -229,11 +242,81 @@ func TestAWindowIsBounded(t *testing.T) {
 	}
 }
 
+// What a window has added up as events came and went is what its events add up to, to the last bit, and does not depend on when the state was last read from disk.
+func TestWindowsAddUpExactly(t *testing.T) {
+	s := &Source{Window: 20_000, Where: `tool.class == "read"`, Lets: []Pair{{"n", "count()"}, {"some", "count(amount.value > 5)"}, {"people", "distinct(subject)"}, {"sum", "sum(amount.value)"}, {"top", "max(amount.value)"},
+		{"low", "min(amount.value)"}, {"mean", "avg(amount.value)"}, {"q", "quantile(amount.value, 0.8)"}}, Having: "n > 0"}
+	rule := build(t, s)
+	r := rand.New(rand.NewPCG(1, 1))
+	kept, saved := State{Rule: rule.Hash}, State{Rule: rule.Hash}
+	var m, n Runner
+	for i := range 5000 {
+		e := &event.Event{ID: fmt.Sprint("e", i), Time: int64(i*100 - r.IntN(9000)), Kind: event.ToolCall, Tool: event.Tool{Class: event.Read}, Subject: fmt.Sprint(r.IntN(40)), Has: event.HasAmount,
+			Amount: event.Amount{Micro: []int64{100_000, 10_010_000, r.Int64N(1e9), math.MaxInt64 - 5}[min(r.IntN(200), 3)]}}
+		var got [2][]Value
+		for j, x := range []struct {
+			*Runner
+			k *State
+		}{{&m, &kept}, {&n, &saved}} {
+			x.Begin(e, "p", e.Time, nil)
+			row, err := x.Row(nil, rule.Steps[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			if x.Advance(rule, x.k, event.Ref{Time: e.Time, ID: e.ID}, &Taken{Mask: 1, Rows: [][]Value{row}}, nil); len(x.adds) > 0 {
+				got[j] = x.adds
+			}
+		}
+		if !reflect.DeepEqual(got[0], got[1]) {
+			t.Fatalf("event %d: as they came %v, from disk %v", i, got[0], got[1])
+		}
+		if i%7 == 0 {
+			b := saved.Append(nil)
+			saved.Decode(&baselines.Reader{B: b})
+		}
+	}
+	// Ten dimes are one, though ten times 0.1 is less in floats.
+	k := State{Rule: rule.Hash}
+	for i := range 10 {
+		e := &event.Event{ID: fmt.Sprint("e", i), Time: int64(i), Kind: event.ToolCall, Tool: event.Tool{Class: event.Read}, Has: event.HasAmount, Amount: event.Amount{Micro: 100_000}}
+		m.Begin(e, "p", 0, nil)
+		row, _ := m.Row(nil, rule.Steps[0])
+		m.Advance(rule, &k, event.Ref{Time: e.Time, ID: e.ID}, &Taken{Mask: 1, Rows: [][]Value{row}}, nil)
+	}
+	if got := m.adds[3].N; got != 1 {
+		t.Errorf("ten times 0.1 are %v", got)
+	}
+}
+
+// BenchmarkWindow is an event in a full window of 1,000.
+func BenchmarkWindow(b *testing.B) {
+	rule := build(b, &Source{Window: 3_600_000, Where: `tool.class == "read"`, Lets: []Pair{{"n", "count()"}, {"people", "distinct(subject)"}, {"sum", "sum(result.records)"}, {"q", "quantile(result.records, 0.95)"}}, Having: "people > 5000"})
+	k := State{Rule: rule.Hash}
+	var m Runner
+	e := &event.Event{Kind: event.ToolCall, Tool: event.Tool{Class: event.Read}, Has: event.HasRecords}
+	var subjects [512]string
+	for i := range subjects {
+		subjects[i] = fmt.Sprint("s", i)
+	}
+	row := make([]Value, 0, 8)
+	t := &Taken{Mask: 1, Rows: [][]Value{nil}}
+	for i := range b.N {
+		e.Time, e.Subject, e.Result.Records = int64(i), subjects[i%512], int64(i*7919%5000)
+		m.Begin(e, "p", 0, nil)
+		row, _ = m.Row(row[:0], rule.Steps[0])
+		t.Rows[0] = row
+		m.Advance(rule, &k, event.Ref{Time: e.Time, ID: "e"}, t, nil)
+	}
+}
+
 // What is kept for a sequence is bounded, whatever comes.
 func TestSequencesAreBounded(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 1))
 	for _, sel := range []Select{Latest, First, Each} {
-		b := on(t, three(func(s *Source) { s.Select, s.Steps[1].Times, s.Steps[1].Distinct = sel, 3, "subject" }))
+		b := on(t, three(func(s *Source) {
+			s.Select, s.Steps[1].Times, s.Steps[1].Distinct = sel, 3, "subject"
+			s.Steps[2].Lets, s.Steps[2].Having = []Pair{{"n", "count()"}}, "n > 1000"
+		}))
 		most := 0
 		for i := range 3000 {
 			b.play(fmt.Sprintf("%d%c:%d", i/20, "rwsd"[r.IntN(4)], r.IntN(1000)))
@@ -272,6 +355,10 @@ func TestWhatMustNotBeBuilt(t *testing.T) {
 		"after a step that is not there":                  {"R140", &Source{Within: 1, Steps: step(`tool.class == "send"`), Nots: []StepSource{{Name: "n", Where: `tool.class == "pay"`, After: "zz"}}}},
 		"a sum without a window":                          {"R132", &Source{Where: "true", Lets: []Pair{{"n", "count()"}}}},
 		"a quantile without a share":                      {"R133", &Source{Where: "true", Window: 1, Lets: []Pair{{"n", "quantile(result.bytes)"}}}},
+		"times and having":                                {"R144", &Source{Within: 1, Steps: []StepSource{{Name: "a", Where: `tool.class == "read"`, Times: 2, Lets: []Pair{{"n", "count()"}}, Having: "n > 3"}}}},
+		"let without having in a step":                    {"R144", &Source{Within: 1, Steps: []StepSource{{Name: "a", Where: `tool.class == "read"`, Lets: []Pair{{"n", "count()"}}}}}},
+		"one name twice":                                  {"R145", &Source{Within: 1, Steps: []StepSource{{Name: "a", Where: `tool.class == "read"`, Lets: []Pair{{"n", "count()"}}, Having: "n > 3", Capture: []Pair{{"n", "subject"}}}}}},
+		"times of a not":                                  {"R143", &Source{Within: 1, Steps: step(`tool.class == "send"`), Nots: []StepSource{{Name: "n", Where: `tool.class == "pay"`, Times: 2}}}},
 		"a sum of texts":                                  {"R102", &Source{Where: "true", Window: 1, Lets: []Pair{{"n", "sum(subject)"}}}},
 		"having that is no condition":                     {"R102", &Source{Where: "true", Window: 1, Lets: []Pair{{"n", "count()"}}, Having: "n"}},
 	} {

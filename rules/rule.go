@@ -136,21 +136,27 @@ type Rule struct {
 	parts    []*Step
 }
 
-// Step is what one event of a rule must be like.
+// Step is what one event of a rule must be like, or several that add up.
 type Step struct {
 	Name     string
 	Where    *Expr // of the event alone
 	Join     *Expr // together with what was captured before; nil: nothing
 	Times    int
 	After    int // of a not: the step behind which it counts; -1: anywhere
+	Lets     []*Let
+	Having   *Expr // what must hold of all events of the step so far for it to be done; nil: Times of them will do
 	captures []capture
 	row      []*Expr // what is taken from the event, in this order
 	distinct int     // place in row of what times counts the different values of; -1: all count
 }
 
-type capture struct{ row, slot int }
+// many tells whether it takes more than one event.
+func (s *Step) many() bool { return s.Times > 1 || s.Having != nil }
 
-// Let is a named part of a rule with a window: an aggregate over it, or what follows from others.
+// capture is what goes on from a step into a slot: a thing taken from its last event, or what a let has come to.
+type capture struct{ row, let, slot int }
+
+// Let is a named part of a rule or step that adds up: an aggregate over its events, or what follows from others.
 type Let struct {
 	Name      string
 	Aggregate string  // count, sum, avg, min, max, distinct, quantile; "" if it is an expression
@@ -181,7 +187,7 @@ func (r *Rule) Above() bool {
 
 // Kept tells whether anything must be remembered for the rule besides that it matched.
 func (r *Rule) Kept() bool {
-	return r.Having != nil || len(r.Steps) > 1 || r.Absent != nil || r.Steps[0].Times > 1
+	return r.Having != nil || len(r.Steps) > 1 || r.Absent != nil || r.Steps[0].many()
 }
 
 // Parts are the conditions of the rule in the order of their bits in Taken.Mask: steps, nots, absent.
@@ -202,6 +208,10 @@ func (r *Rule) Expressions() map[string]*Expr {
 		for j, x := range s.row {
 			put(fmt.Sprintf("%s.row[%d]", name, j), x)
 		}
+		for _, l := range s.Lets {
+			put(name+".let."+l.Name, l.expr)
+		}
+		put(name+".having", s.Having)
 	}
 	for _, l := range r.Lets {
 		put("let."+l.Name, l.expr)
@@ -258,6 +268,8 @@ type StepSource struct {
 	Times       int
 	Distinct    string
 	After       string
+	Lets        []Pair
+	Having      string
 }
 
 // Pair is a name and an expression.
@@ -272,12 +284,11 @@ type compiler struct {
 	bad    Report
 	params map[string]Name
 	caps   map[string]Name // by step.name; slots are counted from 0
-	lets   map[string]Name
 }
 
 // Build compiles the parts of a rule that are expressions into r.
 func Build(r *Rule, src *Source, bad Report) {
-	c := &compiler{src: src, bad: bad, params: map[string]Name{}, caps: map[string]Name{}, lets: map[string]Name{}}
+	c := &compiler{src: src, bad: bad, params: map[string]Name{}, caps: map[string]Name{}}
 	for name, v := range src.Params {
 		c.params["params."+name] = Name{Type: src.ParamsOf[name], Const: &v}
 	}
@@ -411,32 +422,34 @@ func (c *compiler) later(at, src string, s *Step, more map[string]Name, want Typ
 	return y
 }
 
-// behind moves the slots of names behind so many values that a step takes. What a step takes is known only at the end, so there is room for all of it.
+// behind moves the slots of names behind so many values that a step takes, and so many more. What a step takes is known only at the end, so there is room for all of it.
 const rowRoom = 32
 
-func behind(names map[string]Name) map[string]Name {
+func behind(names map[string]Name, more int) map[string]Name {
 	out := map[string]Name{}
 	for k, n := range names {
 		if n.Const == nil && n.List == nil {
-			n.Slot += rowRoom
+			n.Slot += rowRoom + more
 		}
 		out[k] = n
 	}
 	return out
 }
 
-func (c *compiler) window(r *Rule, s *Step) {
-	for _, l := range c.src.Lets {
-		at := "let." + l.Name
-		if len(r.Lets) == maxLets {
+// letsOf compiles names of what adds up over events of a step; captured lies before them. adds tells whether there is anything to add up over.
+func (c *compiler) letsOf(at string, src []Pair, s *Step, captured map[string]Name, adds bool) (lets []*Let, names map[string]Name) {
+	names = map[string]Name{}
+	for _, l := range src {
+		at := at + l.Name
+		if len(lets) == maxLets {
 			c.bad(at, &Fault{Code: "R131", What: fmt.Sprintf("more than %d names; leave some out", maxLets)})
-			return
+			return lets, names
 		}
 		let := &Let{Name: l.Name, row: -1}
 		kind, inner, ok := aggregate(l.Expr)
 		typ := Number
 		switch {
-		case ok && c.src.Window == 0:
+		case ok && !adds:
 			c.bad(at, &Fault{Code: "R132", What: kind + " adds up over a window; add window: 10m, say"})
 			continue
 		case ok:
@@ -466,14 +479,15 @@ func (c *compiler) window(r *Rule, s *Step) {
 				let.row = s.taken(x)
 			}
 		default:
-			more := behind(c.lets)
+			more := behind(names, MaxCaptures)
+			maps.Copy(more, behind(captured, 0))
 			x := c.compile(at, l.Expr, c.events(more), 0)
 			if x == nil {
 				continue
 			}
 			alone := true
 			for _, u := range x.Uses {
-				if _, is := c.lets[u]; is {
+				if _, is := more[u]; is {
 					alone = false
 				}
 			}
@@ -483,10 +497,16 @@ func (c *compiler) window(r *Rule, s *Step) {
 				continue
 			}
 		}
-		c.lets[l.Name] = Name{Type: typ, Slot: len(r.Lets)}
-		r.Lets = append(r.Lets, let)
+		names[l.Name] = Name{Type: typ, Slot: len(lets)}
+		lets = append(lets, let)
 	}
-	more := behind(c.lets)
+	return lets, names
+}
+
+func (c *compiler) window(r *Rule, s *Step) {
+	var names map[string]Name
+	r.Lets, names = c.letsOf("let.", c.src.Lets, s, nil, c.src.Window > 0)
+	more := behind(names, MaxCaptures)
 	if c.src.Having != "" {
 		r.Having = c.later("having", c.src.Having, s, more, Bool)
 	}
@@ -557,7 +577,7 @@ func (c *compiler) sequence(r *Rule) {
 	}
 	if c.src.Explain != "" {
 		last := r.Steps[len(r.Steps)-1]
-		r.Explain = c.later("explain", c.src.Explain, last, behind(c.caps), Text)
+		r.Explain = c.later("explain", c.src.Explain, last, behind(c.caps, 0), Text)
 	}
 	for i, s := range r.Steps {
 		c.room(s, fmt.Sprintf("steps[%d]", i))
@@ -567,7 +587,7 @@ func (c *compiler) sequence(r *Rule) {
 // step compiles a condition. What it says of the event alone is its filter; what compares with something captured before is looked at where the sequence is kept.
 func (c *compiler) step(at string, s StepSource, capturing bool) *Step {
 	st := &Step{Name: s.Name, Times: max(s.Times, 1), After: -1, distinct: -1}
-	more := behind(c.caps)
+	more := behind(c.caps, 0)
 	whole := c.compile(at+".where", s.Where, c.events(more), Bool)
 	if whole == nil {
 		return nil
@@ -611,20 +631,45 @@ func (c *compiler) step(at string, s StepSource, capturing bool) *Step {
 		}
 	}
 	if !capturing {
+		if s.Times > 1 || s.Distinct != "" || len(s.Capture)+len(s.Lets) > 0 || s.Having != "" {
+			c.bad(at, &Fault{Code: "R143", What: "one event is enough here, and nothing goes on from it; take times, distinct, capture, let and having out"})
+		}
 		return st
+	}
+	kept := func(at, name string, from capture, t Type) {
+		if len(c.caps) == MaxCaptures {
+			c.bad(at, &Fault{Code: "R142", What: fmt.Sprintf("more than %d things are captured; leave some out", MaxCaptures)})
+			return
+		}
+		if _, twice := c.caps[s.Name+"."+name]; twice {
+			c.bad(at, &Fault{Code: "R145", What: "the step has captured " + quote(name) + " already; use another name"})
+			return
+		}
+		from.slot = len(c.caps)
+		st.captures = append(st.captures, from)
+		c.caps[s.Name+"."+name] = Name{Type: t, Slot: from.slot}
+	}
+	switch {
+	case s.Having != "" && (s.Times > 1 || s.Distinct != ""):
+		c.bad(at+".having", &Fault{Code: "R144", What: "having says when the step is done, so times and distinct have nothing to say; use count() and distinct(…) under let"})
+	case s.Having != "":
+		var names map[string]Name
+		before := maps.Clone(c.caps)
+		st.Lets, names = c.letsOf(at+".let.", s.Lets, st, before, true)
+		more := behind(names, MaxCaptures)
+		maps.Copy(more, behind(before, 0))
+		st.Having = c.later(at+".having", s.Having, st, more, Bool)
+		for i, l := range st.Lets {
+			kept(at+".let."+l.Name, l.Name, capture{row: -1, let: i}, names[l.Name].Type)
+		}
+	case len(s.Lets) > 0:
+		c.bad(at+".let", &Fault{Code: "R144", What: "what adds up in a step says when it is done; add having: total > 500, say, or put what is taken from one event under capture"})
 	}
 	for _, p := range s.Capture {
 		where := at + ".capture." + p.Name
-		x := c.compile(where, p.Expr, c.events(), 0)
-		if x == nil {
-			continue
+		if x := c.compile(where, p.Expr, c.events(), 0); x != nil {
+			kept(where, p.Name, capture{row: st.taken(x)}, x.Type)
 		}
-		if len(c.caps) == MaxCaptures {
-			c.bad(where, &Fault{Code: "R142", What: fmt.Sprintf("more than %d things are captured; leave some out", MaxCaptures)})
-			continue
-		}
-		st.captures = append(st.captures, capture{st.taken(x), len(c.caps)})
-		c.caps[s.Name+"."+p.Name] = Name{Type: x.Type, Slot: len(c.caps)}
 	}
 	return st
 }
@@ -649,6 +694,9 @@ func (s *Source) hash() uint64 {
 		put(len(list))
 		for _, st := range list {
 			put(st.Name, st.Where, st.Times, st.Distinct, st.After, st.Capture)
+			if st.Having != "" {
+				put(st.Lets, st.Having)
+			}
 		}
 	}
 	put(s.By, s.Window, s.Within, s.Select, s.Where, s.For, s.Lets, s.Having, s.When)

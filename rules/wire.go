@@ -3,6 +3,7 @@ package rules
 import (
 	"encoding/binary"
 	"math"
+	"slices"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -108,11 +109,10 @@ func (k *State) Append(b []byte) []byte {
 	if k.Dropped {
 		flags |= 2
 	}
-	b = append(b, flags)
-	b = binary.AppendUvarint(b, uint64(len(k.samples)))
-	for i := range k.samples {
-		b = appendValues(baselines.AppendRef(b, k.samples[i].ref), k.samples[i].row)
+	if slices.ContainsFunc(k.runs, func(x run) bool { return len(x.samples) > 0 }) {
+		flags |= 4
 	}
+	b = appendSamples(append(b, flags), k.samples)
 	b = binary.AppendUvarint(b, uint64(len(k.runs)))
 	for i := range k.runs {
 		x := &k.runs[i]
@@ -125,8 +125,29 @@ func (k *State) Append(b []byte) []byte {
 		for _, h := range x.seen {
 			b = binary.BigEndian.AppendUint64(b, h)
 		}
+		if flags&4 != 0 {
+			b = appendSamples(b, x.samples)
+		}
 	}
 	return b
+}
+
+func appendSamples(b []byte, list []sample) []byte {
+	b = binary.AppendUvarint(b, uint64(len(list)))
+	for i := range list {
+		b = appendValues(baselines.AppendRef(b, list[i].ref), list[i].row)
+	}
+	return b
+}
+
+func readSamples(r *baselines.Reader, most int) (list []sample) {
+	for range min(r.Len(), most) {
+		list = append(list, sample{baselines.ReadRef(r), readValues(r, rowRoom)})
+		if r.Err != nil {
+			return nil
+		}
+	}
+	return list
 }
 
 // Decode reads what Append wrote.
@@ -134,16 +155,16 @@ func (k *State) Decode(r *baselines.Reader) {
 	*k = State{Rule: r.Uint64(), Sub: r.Uint64(), Newest: r.Varint()}
 	flags := r.Byte()
 	k.holds, k.Dropped = flags&1 != 0, flags&2 != 0
-	for range min(r.Len(), MaxSamples) {
-		k.samples = append(k.samples, sample{baselines.ReadRef(r), readValues(r, rowRoom)})
-		if r.Err != nil {
-			return
-		}
+	if k.samples = readSamples(r, MaxSamples); r.Err != nil {
+		return
 	}
 	for range min(r.Len(), (MaxSteps+1)*MaxRuns) {
 		x := run{stage: int(r.Byte()), start: r.Varint(), deadline: r.Varint(), count: int(r.Varint()), caps: readValues(r, MaxCaptures), refs: readRefs(r)}
 		for range min(r.Len(), 2*MaxTimes+2) {
 			x.seen = append(x.seen, r.Uint64())
+		}
+		if flags&4 != 0 {
+			x.samples = readSamples(r, MaxTimes)
 		}
 		k.runs = append(k.runs, x)
 		if r.Err != nil {
@@ -163,8 +184,14 @@ func (k *State) Fits(r *Rule) bool {
 		}
 	}
 	for i := range k.runs {
-		if x := &k.runs[i]; x.stage > len(r.Steps) || x.stage == len(r.Steps) && r.Absent == nil || len(x.caps) > r.captures {
+		x := &k.runs[i]
+		if x.stage > len(r.Steps) || x.stage == len(r.Steps) && r.Absent == nil || len(x.caps) > r.captures {
 			return false
+		}
+		for j := range x.samples {
+			if x.stage == len(r.Steps) || len(x.samples[j].row) != len(r.Steps[x.stage].row) {
+				return false
+			}
 		}
 	}
 	return true
