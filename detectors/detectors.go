@@ -314,6 +314,20 @@ func (p *Panel) Observe(x *Scene, e *event.Event) {
 	}
 }
 
+// Looked tells of each rule how many of its conditions were looked at since it was last asked, where there were any.
+func (p *Panel) Looked(tell func(rule string, n int64)) {
+	for _, d := range p.list {
+		if d, ok := d.(*ruleRunner); ok {
+			for i, n := range d.looked {
+				if n > 0 {
+					tell(d.rules[i].ID, n)
+					d.looked[i] = 0
+				}
+			}
+		}
+	}
+}
+
 // Relate shows a closed bucket to the detector that contributed to it.
 func (p *Panel) Relate(x *Closing, b *Bucket) {
 	for i, k := range registry {
@@ -470,7 +484,8 @@ type Host interface {
 	// Tell sends a note about a scope of the event's tenant to the relation stage. The body is copied. Notes on one scope that say the same within
 	// BucketMS of event time are one, the earliest.
 	Tell(slot byte, scope policy.Scope, id string, body []byte)
-	// Count counts something that a rule has come to: match, excepted, error.
+	// Count counts something that a rule has come to: match, excepted, error (an expression failed), failing (it did so too often in a row), dropped (something was
+	// forgotten for want of room).
 	Count(what, rule string)
 }
 

@@ -25,7 +25,9 @@ import (
 type ruleRunner struct {
 	slot   byte
 	rules  []*rules.Rule
-	byHash map[uint64]*rules.Rule
+	byHash map[uint64]int // place in rules
+	looked []int64        // by rule: conditions that were looked at
+	failed []int32        // by condition, and by rule for what comes behind conditions: how often it failed in a row
 	kinds  [8][]probe
 	class  [16][]probe
 	tools  map[string][]probe
@@ -43,23 +45,28 @@ type ruleRunner struct {
 // probe is a condition that an event of some kind, class or tool may meet.
 type probe struct {
 	rule, part int
+	at         int // place in failed
 	where      *rules.Expr
 	attempts   bool
 }
 
+// maxFailures in a row turn a rule off.
+const maxFailures = 100
+
 type hit struct{ rule, part int }
 
 func newRules(slot byte, set *policy.Set) Detector {
-	d := &ruleRunner{slot: slot, byHash: map[uint64]*rules.Rule{}, tools: map[string][]probe{}}
+	d := &ruleRunner{slot: slot, byHash: map[uint64]int{}, tools: map[string][]probe{}}
 	for _, r := range set.Rules() {
 		if r.Mode == rules.Off {
 			continue
 		}
 		i := len(d.rules)
 		d.rules = append(d.rules, r)
-		d.byHash[r.Hash] = r
+		d.byHash[r.Hash] = i
 		for j, part := range r.Parts() {
-			p := probe{i, j, part.Where, slices.Contains(part.Where.Uses, "phase")}
+			p := probe{i, j, len(d.failed), part.Where, slices.Contains(part.Where.Uses, "phase")}
+			d.failed = append(d.failed, 0)
 			g := &part.Where.Guard
 			switch {
 			case g.Tools != nil:
@@ -81,7 +88,33 @@ func newRules(slot byte, set *policy.Set) Detector {
 			}
 		}
 	}
+	d.looked = make([]int64, len(d.rules))
+	d.failed = append(d.failed, make([]int32, len(d.rules))...)
 	return d
+}
+
+// fails counts a failure of an expression: no match, and not the end of anything else.
+func (d *ruleRunner) fails(at, rule int, count func(what, rule string)) {
+	id := d.rules[rule].ID
+	count("error", id)
+	if d.failed[at]++; d.failed[at]%maxFailures == 0 { // again and again: this transaction may not count
+		count("failing", id)
+	}
+}
+
+// behind notes what came of the expressions of a rule behind its conditions, and what was forgotten for want of room.
+func (d *ruleRunner) behind(rule int, count func(what, rule string)) {
+	at := len(d.failed) - len(d.rules) + rule
+	failures, drops := d.runner.Tell()
+	if failures == 0 {
+		d.failed[at] = 0
+	}
+	for range failures {
+		d.fails(at, rule, count)
+	}
+	for range drops {
+		count("dropped", d.rules[rule].ID)
+	}
 }
 
 // rulePart is what is remembered of rules on one page.
@@ -123,7 +156,8 @@ func (d *ruleRunner) Observe(x *Scene, e *event.Event) {
 		for j < len(d.hits) && d.hits[j].rule == d.hits[i].rule {
 			j++
 		}
-		d.took(x, e, d.rules[d.hits[i].rule], d.hits[i:j])
+		d.took(x, e, d.hits[i].rule, d.hits[i:j])
+		d.behind(d.hits[i].rule, x.Count)
 		i = j
 	}
 }
@@ -134,22 +168,29 @@ func (d *ruleRunner) probe(x *Scene, e *event.Event, list []probe) {
 		if e.Phase == event.Attempt && !p.attempts {
 			continue
 		}
+		d.looked[p.rule]++
 		ok, err := d.runner.Rest(p.where)
-		if err != nil {
-			x.Count("error", d.rules[p.rule].ID)
-		} else if ok {
+		switch {
+		case err != nil:
+			d.fails(p.at, p.rule, x.Count)
+			continue
+		case ok:
 			d.hits = append(d.hits, hit{p.rule, p.part})
+		}
+		if d.failed[p.at] != 0 {
+			d.failed[p.at] = 0
 		}
 	}
 }
 
 // took goes on with a rule some of whose conditions the event meets.
-func (d *ruleRunner) took(x *Scene, e *event.Event, r *rules.Rule, hits []hit) {
+func (d *ruleRunner) took(x *Scene, e *event.Event, i int, hits []hit) {
+	r := d.rules[i]
 	for _, o := range r.Exceptions {
 		if o.Expires != 0 && x.Time >= o.Expires {
 			continue
 		}
-		if ok, err := d.runner.Passes(o.When); err == nil && ok {
+		if d.runner.Passes(o.When) {
 			x.Count("excepted", r.ID)
 			// It is no step of a match; what ends a sequence, or was awaited, it may well be.
 			for len(hits) > 0 && hits[0].part < len(r.Steps) {
@@ -169,9 +210,8 @@ func (d *ruleRunner) took(x *Scene, e *event.Event, r *rules.Rule, hits []hit) {
 	d.taken.Mask, d.taken.Rows = 0, d.rows[:len(parts)]
 	for _, h := range hits {
 		d.taken.Mask |= 1 << h.part
-		row, err := d.runner.Row(d.rows[h.part][:0], parts[h.part])
-		if err != nil {
-			x.Count("error", r.ID)
+		row, ok := d.runner.Row(d.rows[h.part][:0], parts[h.part])
+		if !ok {
 			return
 		}
 		d.rows[h.part] = row
@@ -242,17 +282,18 @@ func (d *ruleRunner) advance(part *rulePart, r *rules.Rule, sub uint64, ref even
 	if !r.Kept() {
 		return append(out, d.runner.Single(r, ref, t))
 	}
-	k := part.state(r, sub, ref.Time)
+	k, evicted := part.state(r, sub, ref.Time)
 	out = d.runner.Advance(r, k, ref, t, out)
 	if n := k.Held(); n > 0 && n%64 == 0 {
-		part.bound(k)
+		evicted += part.bound(k)
 	}
+	d.runner.Drop(evicted)
 	return out
 }
 
-// bound forgets the windows that were longest not seen until all of the page's hold no more than they may.
-func (p *rulePart) bound(but *rules.State) {
-	for {
+// bound forgets the windows that were longest not seen until all of the page's hold no more than they may, and returns how many.
+func (p *rulePart) bound(but *rules.State) (n int) {
+	for ; ; n++ {
 		held, oldest := 0, -1
 		for i, k := range p.states {
 			held += k.Held()
@@ -261,7 +302,7 @@ func (p *rulePart) bound(but *rules.State) {
 			}
 		}
 		if held <= rules.MaxKept || oldest < 0 {
-			return
+			return n
 		}
 		p.states, p.dropped = slices.Delete(p.states, oldest, oldest+1), true
 	}
@@ -338,13 +379,14 @@ func (d *ruleRunner) partOfKey(x *Scene, e *event.Event, k rules.Key) string {
 // Note implements Noter.
 func (d *ruleRunner) Note(x *Closing, n *Note) {
 	r := baselines.Reader{B: n.Body}
-	rule := d.byHash[r.Uint64()]
+	place, known := d.byHash[r.Uint64()]
 	sub := r.Uint64()
 	r.Uint64()
 	persona, session, user, tool, server := r.String(), r.String(), r.String(), r.String(), r.String()
-	if r.Err != nil || rule == nil || scopeOf(rule.By[0]) != n.Scope {
+	if r.Err != nil || !known || scopeOf(d.rules[place].By[0]) != n.Scope {
 		return
 	}
+	rule := d.rules[place]
 	t, ok := rules.ReadTaken(&r, rule)
 	if !ok {
 		return
@@ -359,6 +401,7 @@ func (d *ruleRunner) Note(x *Closing, n *Note) {
 			d.find(x, rule, f)
 		}
 	}
+	d.behind(place, x.Count)
 }
 
 // find says of which scope a finding of the relation stage is.
@@ -394,32 +437,35 @@ func (d *ruleRunner) Ring(x *Closing, t int64) {
 		if k.Due() > t {
 			continue
 		}
-		rule := d.byHash[k.Rule]
-		if rule == nil { // it is no more, or off
+		place, known := d.byHash[k.Rule]
+		if !known { // it is no more, or off
 			k.Forget()
 			continue
 		}
+		rule := d.rules[place]
 		d.matches = d.runner.Expire(rule, k, t, d.matches[:0])
 		for i := range d.matches {
 			if f := part.found(rule, k.Sub, &d.matches[i], x.Count); f != nil {
 				d.find(x, rule, f)
 			}
 		}
+		d.behind(place, x.Count)
 	}
 }
 
-// state is the rule's state under a key, made if there is none.
-func (p *rulePart) state(r *rules.Rule, sub uint64, now int64) *rules.State {
+// state is the rule's state under a key, made if there is none, and how many others were forgotten to make room for it.
+func (p *rulePart) state(r *rules.Rule, sub uint64, now int64) (*rules.State, int) {
 	id := r.Hash
 	i, found := p.find(id, sub)
 	if found && p.states[i].Fits(r) {
-		return p.states[i]
+		return p.states[i], 0
 	}
 	k := &rules.State{Rule: id, Sub: sub, Dropped: p.dropped}
 	if found {
 		p.states[i] = k
-		return k
+		return k, 0
 	}
+	evicted := 0
 	if len(p.states) >= rules.MaxStates {
 		p.states = slices.DeleteFunc(p.states, func(k *rules.State) bool { return k.Rule == id && k.Empty(r, now) })
 	}
@@ -432,10 +478,11 @@ func (p *rulePart) state(r *rules.Rule, sub uint64, now int64) *rules.State {
 		}
 		p.states = slices.Delete(p.states, oldest, oldest+1)
 		p.dropped, k.Dropped = true, true
+		evicted++
 	}
 	i, _ = p.find(id, sub)
 	p.states = slices.Insert(p.states, i, k)
-	return k
+	return k, evicted
 }
 
 // found makes a finding of a match: a new one, or one that has grown; nil if there is nothing to tell.

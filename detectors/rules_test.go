@@ -123,3 +123,65 @@ func TestWhatIsExceptedStillEndsASequence(t *testing.T) {
 		t.Errorf("%d findings", len(q.found))
 	}
 }
+
+// counter counts what rules come to.
+type counter struct {
+	finder
+	n map[string]int
+}
+
+func (c *counter) Count(what, rule string) { c.n[what+" "+rule]++ }
+
+// A rule that fails is no match, harms no other, and is told of when it has failed too often in a row, wherever in it the failure is.
+func TestARuleThatFails(t *testing.T) {
+	set, err := policy.Parse([]byte(`{"v":1,"rules":[
+		{"id":"where","title":"t","where":"kind == \"tool_call\" and resource.labels[0] == \"pii\"","suppress":"1s"},
+		{"id":"exception","title":"t","where":"tool.class == \"read\"","suppress":"1s","exceptions":[{"name":"x","reason":"r","owner":"o","when":"resource.labels[1] == \"ok\""}]},
+		{"id":"let","title":"t","by":["agent"],"window":"1h","where":"tool.class == \"read\"","let":{"n":"distinct(resource.labels[0])"},"having":"n > 1000"},
+		{"id":"sound","title":"t","where":"tool.class == \"read\"","suppress":"1s"}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, q := newRules(9, set).(*ruleRunner), &counter{n: map[string]int{}}
+	x := Scene{Host: q, Who: New(set).Who("acme", "p", ""), Agent: &Memory{}}
+	n := int64(0)
+	act := func(labels ...string) {
+		n++
+		x.Time = n * 10_000
+		d.Observe(&x, &event.Event{ID: fmt.Sprint(n), Time: x.Time, Kind: event.ToolCall, Tenant: "acme", Agent: event.Agent{ID: "a"}, Tool: event.Tool{Class: event.Read}, Resource: event.Resource{Labels: labels}})
+	}
+	act("pii", "ok")
+	for range maxFailures - 1 {
+		act()
+	}
+	for _, rule := range []string{"where", "exception", "let"} {
+		if q.n["error "+rule] != maxFailures-1 || q.n["failing "+rule] != 0 {
+			t.Errorf("rule %s: %d errors, failing %d", rule, q.n["error "+rule], q.n["failing "+rule])
+		}
+	}
+	act("pii", "ok") // once it works, and all begins anew
+	for range maxFailures - 1 {
+		act()
+	}
+	for _, rule := range []string{"where", "exception", "let"} {
+		if q.n["failing "+rule] != 0 {
+			t.Errorf("rule %s failed never %d times in a row, and is failing", rule, maxFailures)
+		}
+	}
+	act()
+	for _, rule := range []string{"where", "exception", "let"} {
+		if q.n["failing "+rule] != 1 {
+			t.Errorf("rule %s: failing %d times", rule, q.n["failing "+rule])
+		}
+	}
+	if q.n["match where"] != 2 || q.n["match sound"] != int(n) || q.n["match exception"] != int(n)-2 {
+		t.Errorf("%d events, matches: %v", n, q.n)
+	}
+	looked := map[string]int64{}
+	p := &Panel{list: []Detector{d}}
+	p.Looked(func(rule string, n int64) { looked[rule] = n })
+	if len(looked) != 4 || looked["sound"] != n {
+		t.Errorf("looked at: %v, of %d events", looked, n)
+	}
+	p.Looked(func(rule string, n int64) { t.Errorf("rule %s: %d told twice", rule, n) })
+}

@@ -603,7 +603,7 @@ func (b *behaviour) indexed(pg *page) {
 	}
 }
 
-func (b *behaviour) policies() *policy.Set { return b.panel.Set }
+func (b *behaviour) watchers() *detectors.Panel { return b.panel }
 
 func (b *behaviour) stage() string { return "behaviour" }
 

@@ -65,6 +65,7 @@ type Config struct {
 	Told    func(set *policy.Set, err error)
 
 	wanted *atomic.Pointer[string] // hash of the newest set
+	off    chan string             // rules that are to be turned off
 	plain  *kgo.Client             // without transactions: ticks, sets, offsets
 	loads  chan struct{}
 }
@@ -139,10 +140,9 @@ func Run(ctx context.Context, c Config) error {
 	hash := c.Policy.Hash()
 	c.wanted = &atomic.Pointer[string]{}
 	c.wanted.Store(&hash)
+	c.off = make(chan string, 64)
 	g, ctx := errgroup.WithContext(ctx)
-	if c.Updates != nil {
-		g.Go(func() error { c.update(ctx, known); return nil })
-	}
+	g.Go(func() error { c.update(ctx, known); return nil })
 	for _, name := range c.Stages {
 		switch name {
 		case "ingress":
@@ -185,30 +185,72 @@ func Run(ctx context.Context, c Config) error {
 	return g.Wait()
 }
 
-// update takes over sets as they come. One that cannot be kept where every shard may find it again does not take effect.
+// update takes over sets as they come, and turns rules off that fail. A set that cannot be kept where every shard may find it again does not take effect.
 func (c *Config) update(ctx context.Context, known *sets) {
+	updates, latest := c.Updates, c.Policy
+	inForce := func(set *policy.Set) error {
+		if err := known.add(ctx, c.plain, set); err != nil {
+			return err
+		}
+		hash := set.Hash()
+		c.wanted.Store(&hash)
+		latest = set
+		return nil
+	}
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case set, more := <-c.Updates:
+		case set, more := <-updates:
 			if !more {
-				return
+				updates = nil
+				continue
 			}
-			err := known.add(ctx, c.plain, set)
+			err := inForce(set)
 			if err == nil {
-				hash := set.Hash()
-				c.wanted.Store(&hash)
+				c.Metrics.ruleOff.Reset()
 			}
 			if c.Told != nil {
 				c.Told(set, err)
+			}
+		case rule := <-c.off:
+			set, err := latest.Without(rule)
+			if err == nil && set.Hash() == latest.Hash() {
+				continue // it is off already
+			}
+			if err == nil {
+				err = inForce(set)
+			}
+			if err != nil {
+				c.Log.Error("a rule that fails could not be turned off", "rule", rule, "err", err)
+				continue
+			}
+			c.Metrics.ruleOff.WithLabelValues(rule).Set(1)
+			c.Log.Error("rule turned off: an expression of it failed 100 times in a row; try it with wayward rules eval, and reload", "rule", rule)
+		}
+	}
+}
+
+// rulesThatFail says once of each rule that an expression of it fails, and has one turned off that does nothing else.
+func (st *stage) rulesThatFail(sh *shard) {
+	for k := range sh.counts.other {
+		switch k[0] {
+		case ruleMetric + "error":
+			if !st.failing[k[1]] {
+				st.failing[k[1]] = true
+				st.log.Warn("an expression of a rule fails: it counts as not true", "rule", k[1], "partition", sh.p)
+			}
+		case ruleMetric + "failing":
+			select {
+			case st.cfg.off <- k[1]:
+			default: // it will fail again
 			}
 		}
 	}
 }
 
 func (c *Config) stage(name string, kind byte, r *rules) *stage {
-	st := &stage{cfg: c, name: name, kind: kind, rules: r, own: c.Policy.Hash(), log: c.Log.With("stage", name), metrics: c.Metrics.stage(name)}
+	st := &stage{cfg: c, name: name, kind: kind, rules: r, own: c.Policy.Hash(), log: c.Log.With("stage", name), metrics: c.Metrics.stage(name), failing: map[string]bool{}}
 	st.topics = topicsOf(c.Topics)
 	return st
 }

@@ -27,7 +27,7 @@ func (st *stage) house(ctx context.Context, cl *kgo.Client) {
 		st.activate(p) // again: the record may not have been written
 	}
 	for p, sh := range st.shards {
-		if !st.waiting[p] && sh.machine.policies().Hash() != st.own {
+		if !st.waiting[p] && sh.policies().Hash() != st.own {
 			st.activate(p)
 		}
 	}

@@ -166,7 +166,7 @@ func inspect(s *state.Store, sp state.Space) PartitionState {
 		note("marker", err)
 	} else {
 		p.Seq, p.Control, p.Main, p.Saved = sh.seq, sh.next[controlLog], sh.next[mainLog], sh.now
-		p.Set = cmp.Or(p.Set, sh.machine.policies().Hash())
+		p.Set = cmp.Or(p.Set, sh.policies().Hash())
 		switch m := sh.machine.(type) {
 		case *behaviour:
 			if m.clock.seen {

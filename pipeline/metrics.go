@@ -27,7 +27,8 @@ type Metrics struct {
 	commands, breakers, rules                                                                    *prometheus.CounterVec
 	waits, deltas, snapshots, leftOut                                                            *prometheus.CounterVec
 	newest, realised, realisedMax, states                                                        *prometheus.GaugeVec
-	open                                                                                         *prometheus.GaugeVec
+	ruleLooked                                                                                   *prometheus.CounterVec
+	open, ruleMatched, ruleOff                                                                   *prometheus.GaugeVec
 	pages, cold, shards, paused, lag, delay, held                                                *prometheus.GaugeVec
 	txn, checkpoint, load, latency                                                               *prometheus.HistogramVec
 
@@ -66,7 +67,10 @@ func NewMetrics(reg *prometheus.Registry) *Metrics {
 	m.dead = counter("dead_letters_total", "Records that did not decode, by reason: they are on the dead-letter topic.", "stage", "reason")
 	m.findings = counter("findings_total", "Findings and updates, by detector.", "stage", "detector")
 	m.commands = counter("commands_total", "Commands issued, by action, mode (enforce, dry_run) and issuer (rule, human, expiry).", "stage", "action", "mode", "issuer")
-	m.rules = counter("rule_events_total", "What came of rules: match, excepted (by an exception of the rule), error (an expression failed, and did not count as true).", "stage", "rule", "what")
+	m.rules = counter("rule_events_total", "What came of rules: match, excepted (by an exception of the rule), error (an expression failed, and did not count as true), failing (it did so 100 times in a row), dropped (something was forgotten for want of room).", "stage", "rule", "what")
+	m.ruleLooked = counter("rule_conditions_total", "Conditions of rules that were looked at: those that an event of this kind, class or tool may meet.", "stage", "rule")
+	m.ruleMatched = gauge("rule_last_match_timestamp_seconds", "When a rule last matched, by the wall clock.", "stage", "rule")
+	m.ruleOff = gauge("rule_off", "1: the rule was turned off here, because an expression of it failed too often.", "rule")
 	m.breakers = counter("breaker_events_total", "What came of commands: acks by status (also unknown, stale, missed), feedback taken by type, feedback and expiries refused by reason, orders that the mass-trip guard turned into escalate.", "stage", "kind", "what")
 	m.waits = counter("baseline_waits_total", "Times that events of a partition had to wait until a day of baselines was closed: in backlogs, and at the very first start.", "stage")
 	m.deltas = counter("baseline_deltas_total", "What behaviour shards told of what they learned: taken, late (its day was closed, so it counts for the next), known (learned before the logs were made anew).", "stage", "what")
@@ -182,6 +186,9 @@ func (s *stageMetrics) add(sh *shard) {
 	for k, n := range c.other {
 		if what, ok := strings.CutPrefix(k[0], ruleMetric); ok {
 			s.m.rules.WithLabelValues(s.name, k[1], what).Add(float64(n))
+			if what == "match" {
+				s.m.ruleMatched.WithLabelValues(s.name, k[1]).SetToCurrentTime()
+			}
 		} else if k[0] == "commands" {
 			w := strings.Fields(k[1])
 			s.m.commands.WithLabelValues(s.name, w[0], w[1], w[2]).Add(float64(n))
@@ -189,6 +196,7 @@ func (s *stageMetrics) add(sh *shard) {
 			s.m.breakers.WithLabelValues(s.name, k[0], k[1]).Add(float64(n))
 		}
 	}
+	sh.machine.watchers().Looked(func(rule string, n int64) { s.m.ruleLooked.WithLabelValues(s.name, rule).Add(float64(n)) })
 	if b, ok := sh.machine.(*behaviour); ok && len(sh.findings) > 0 {
 		s.latency.Observe(float64(wall()-b.stamp) / 1000)
 	}

@@ -516,7 +516,7 @@ func (b *relation) indexed(pg *page) {
 	}
 }
 
-func (b *relation) policies() *policy.Set { return b.panel.Set }
+func (b *relation) watchers() *detectors.Panel { return b.panel }
 
 func (b *relation) stage() string { return "relation" }
 

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -41,6 +43,65 @@ func TestAnotherSetTakesEffectWhileTheEngineRuns(t *testing.T) {
 	if a, b := count("kept"), count("by-user"); a != 1 || b != 1 {
 		t.Errorf("%d and %d findings of sequences, want one each", a, b)
 	}
+}
+
+// A rule that fails with every event is turned off, by a record like any other change, and the others go on.
+func TestARuleThatFailsIsTurnedOff(t *testing.T) {
+	s := newStreet(t, setOf(t, `{"v":1,"rules":[{"id":"bad","title":"x","suppress":"1s","where":"tool.name == \"search\" and resource.labels[0] == \"pii\""},{"id":"good","title":"x","suppress":"1s","where":"tool.name == \"search\""}]}`))
+	s.run()
+	off := func() bool { return s.metric("wayward_rule_off", "bad") == 1 }
+	goOn := s.busy("agent-1", "search")
+	s.until("the rule is turned off", off)
+	goOn()
+	looked := func(rule string) float64 { return s.metric("wayward_rule_conditions_total", "behaviour", rule) }
+	// By a record in the log of every shard: until it has been read, events are still looked at.
+	goOn = s.busy("agent-2", "search")
+	s.until("nobody asks the rule any more", func() bool {
+		bad, good := looked("bad"), looked("good")
+		pause(t.Context(), 300*time.Millisecond)
+		return looked("bad") == bad && looked("good") > good
+	})
+	goOn()
+	if n := s.metric("wayward_rule_events_total", "behaviour", "bad", "error"); n < 100 {
+		t.Errorf("%v errors are counted", n)
+	}
+	if at := s.metric("wayward_rule_last_match_timestamp_seconds", "behaviour", "good"); time.Since(time.Unix(int64(at), 0)) > time.Minute {
+		t.Errorf("the last match was at %v", at)
+	}
+	s.log.mu.Lock()
+	log := s.log.buf.String()
+	s.log.mu.Unlock()
+	if n := strings.Count(log, "an expression of a rule fails"); n != 1 {
+		t.Errorf("it is said %d times that the rule fails", n)
+	}
+	if !strings.Contains(log, "rule turned off") || strings.Contains(log, "pii") {
+		t.Errorf("the log:\n%s", log)
+	}
+}
+
+// metric is the value of a metric with these labels, in any order; 0 if there is none.
+func (s *street) metric(name string, labels ...string) float64 {
+	families, err := s.registry.Gather()
+	if err != nil {
+		s.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() != name {
+			continue
+		}
+		for _, m := range f.GetMetric() {
+			has := 0
+			for _, l := range m.GetLabel() {
+				if slices.Contains(labels, l.GetValue()) {
+					has++
+				}
+			}
+			if has == len(labels) {
+				return m.GetCounter().GetValue() + m.GetGauge().GetValue()
+			}
+		}
+	}
+	return 0
 }
 
 // busy lets an agent act again and again until it is told to stop.

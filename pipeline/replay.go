@@ -65,6 +65,7 @@ const (
 type Summary struct {
 	Events, Findings, Updates, Commands, Repeated, Late, Future, Dropped, Verdicts int64
 	Dead                                                                           map[string]int64 // by reason
+	RuleErrors                                                                     map[string]int64 // by rule: expressions that failed
 	First, Last                                                                    int64            // event times, Unix milliseconds
 	Watermark                                                                      int64
 	Pending                                                                        int // buckets that the watermark has not passed
@@ -654,6 +655,16 @@ func (x *replaying) summary() Summary {
 		s.Verdicts += b.counts.verdicts
 		s.Dropped += b.counts.dropped + r.counts.dropped
 		s.Pages += b.pageCount() + r.pageCount()
+		for _, c := range []*counts{&b.counts, &r.counts} {
+			for k, n := range c.other {
+				if k[0] == ruleMetric+"error" {
+					if s.RuleErrors == nil {
+						s.RuleErrors = map[string]int64{}
+					}
+					s.RuleErrors[k[1]] += n
+				}
+			}
+		}
 		for _, pages := range r.due {
 			s.Pending += len(pages)
 		}

@@ -175,7 +175,7 @@ func (s *shard) publish(pg *page) {
 const guardHeader = "guard"
 
 // settings are those of the set in force.
-func (s *shard) settings() *policy.Settings { return s.machine.policies().Response() }
+func (s *shard) settings() *policy.Settings { return s.policies().Response() }
 
 // answer is what a control record about a breaker leads to; it is the same in both stages.
 func (s *shard) answer(c *control, r *record) {

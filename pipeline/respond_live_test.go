@@ -33,7 +33,8 @@ type street struct {
 	stop   func()
 	log    labLog
 
-	updates chan *policy.Set
+	updates  chan *policy.Set
+	registry *prometheus.Registry // of the engine that was started last
 }
 
 func newStreet(t *testing.T, set *policy.Set) *street {
@@ -71,8 +72,9 @@ func (s *street) run() {
 	}
 	ctx, cancel := context.WithCancel(s.Context())
 	done := make(chan error, 1)
+	s.registry = prometheus.NewRegistry()
 	go func() {
-		done <- Run(ctx, Config{Options: s.options(), Topics: s.topics, Group: "street", Instance: "0", Store: store, Policy: s.set, Encoder: &ocsf{}, Metrics: NewMetrics(prometheus.NewRegistry()),
+		done <- Run(ctx, Config{Options: s.options(), Topics: s.topics, Group: "street", Instance: "0", Store: store, Policy: s.set, Encoder: &ocsf{}, Metrics: NewMetrics(s.registry),
 			Log: slog.New(slog.NewTextHandler(&s.log, nil)), TransactionEvery: time.Millisecond, Updates: s.updates})
 	}()
 	s.stop = func() {

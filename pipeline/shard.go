@@ -76,8 +76,8 @@ type machine interface {
 	undoes() bool
 	// until is the event time after which a page is forgotten, by what it holds alone.
 	until(pg *page) int64
-	// policies is the set in force.
-	policies() *policy.Set
+	// watchers are the detectors, under the set in force.
+	watchers() *detectors.Panel
 	stage() string
 	// turned hears that a breaker opened or closed, stated that its state changed in any way.
 	turned(pg *page, open bool)
@@ -238,7 +238,7 @@ func (s *shard) pageIf(key []byte) *page {
 
 // share is how many pages a tenant may have.
 func (s *shard) share(tenant string) int {
-	if t := s.machine.policies().Tenant(tenant); t != nil && t.Pages > 0 {
+	if t := s.policies().Tenant(tenant); t != nil && t.Pages > 0 {
 		return t.Pages
 	}
 	return s.rules.pageCap
@@ -444,6 +444,9 @@ func (s *shard) find(f *event.Finding) {
 
 // ruleMetric is what the names of metrics of rules begin with.
 const ruleMetric = "rule/"
+
+// policies is the set in force.
+func (s *shard) policies() *policy.Set { return s.machine.watchers().Set }
 
 // count counts for a metric of its own name and one label.
 func (s *shard) count(metric, label string) {

@@ -49,6 +49,7 @@ type stage struct {
 	shards     map[int32]*shard
 	loading    map[int32]bool
 	failed     map[int32]*failure
+	failing    map[string]bool    // rules of which it was said that they fail
 	held       map[int32]bool     // events paused: too far ahead of the relation stage
 	waiting    map[int32]bool     // events paused until the shard has read in its own log which set is in force
 	awaited    map[int32]*awaited // events that wait for a day to be closed
@@ -540,7 +541,7 @@ func (st *stage) finish(cl *kgo.Client, l loaded) {
 	}
 	delete(st.held, l.p)
 	delete(st.waiting, l.p)
-	if l.s.machine.policies().Hash() != st.own {
+	if l.s.policies().Hash() != st.own {
 		st.activate(l.p)
 		if len(st.in) == 2 {
 			// Control first, so that no event is judged by a set that is no longer, or not yet, in force.

@@ -232,13 +232,14 @@ func (st *stage) committed(ctx context.Context, cl *kgo.Client, p int32, sh *sha
 			st.log.Info("shard recovered", "partition", p)
 		}
 	}
+	st.rulesThatFail(sh)
 	if len(sh.findings) > 0 && st.cfg.Found != nil {
 		st.cfg.Found(sh.findings)
 	}
 	if len(sh.commands) > 0 && st.cfg.Issued != nil {
 		st.cfg.Issued(sh.commands)
 	}
-	if st.waiting[p] && sh.machine.policies().Hash() == st.own {
+	if st.waiting[p] && sh.policies().Hash() == st.own {
 		delete(st.waiting, p)
 		cl.ResumeFetchPartitions(st.both(p))
 	}

@@ -97,6 +97,24 @@ func (s *Set) Hash() string { return s.hash }
 // Bytes is the set as canonical JSON, from which Parse makes the same set, but for where each persona was read.
 func (s *Set) Bytes() []byte { return bytes.Clone(s.bytes) }
 
+// Without is the set with a rule turned off; the set itself if it has no such rule.
+func (s *Set) Without(rule string) (*Set, error) {
+	var def setDef
+	if err := json.Unmarshal(s.bytes, &def); err != nil {
+		return nil, err
+	}
+	i := slices.IndexFunc(def.Rules, func(d ruleDef) bool { return d.ID == rule })
+	if i < 0 {
+		return s, nil
+	}
+	def.Rules[i].Mode = rules.Off.String()
+	b, err := json.Marshal(def)
+	if err != nil {
+		return nil, err
+	}
+	return Parse(b)
+}
+
 // setDef is a set as it is written in JSON.
 type setDef struct {
 	V         int            `json:"v"`

@@ -16,6 +16,37 @@ type Runner struct {
 	c    Context
 	vars []Value
 	adds []Value // what lets have come to
+
+	failures, drops int // since Tell
+}
+
+// Tell returns how many expressions have failed, and how many things were forgotten for want of room, since it was last called. An expression that fails is not true,
+// and what it should have said is left out.
+func (m *Runner) Tell() (failures, drops int) {
+	failures, drops = m.failures, m.drops
+	m.failures, m.drops = 0, 0
+	return failures, drops
+}
+
+// Drop adds what whoever keeps the states has forgotten.
+func (m *Runner) Drop(n int) { m.drops += n }
+
+// isTrue runs a condition.
+func (m *Runner) isTrue(x *Expr) bool {
+	ok, err := x.IsTrue(&m.c)
+	if err != nil {
+		m.failures++
+	}
+	return err == nil && ok
+}
+
+// value runs an expression; ok: it did not fail.
+func (m *Runner) value(x *Expr) (v Value, ok bool) {
+	v, err := x.Value(&m.c)
+	if err != nil {
+		m.failures++
+	}
+	return v, err == nil
 }
 
 // Taken is what one event is to one rule: which of its parts it passes, one bit each in the order of Rule.Parts, and for each of these what was taken.
@@ -30,7 +61,7 @@ func (m *Runner) Begin(e *event.Event, persona string, local int64, around Aroun
 }
 
 // Passes tells whether the event meets a condition by itself.
-func (m *Runner) Passes(x *Expr) (bool, error) { return x.IsTrue(&m.c) }
+func (m *Runner) Passes(x *Expr) bool { return m.isTrue(x) }
 
 // Rest tells likewise of an event that the index of Expr.Guard has found: one whose tool is among Guard.Tools, or if that is nil whose class is among Guard.Classes, or if that is
 // 0 whose kind is among Guard.Kinds.
@@ -41,17 +72,17 @@ func (m *Runner) Rest(x *Expr) (bool, error) {
 	return x.IsTrue(&m.c)
 }
 
-// Row appends what a step takes from the event.
-func (m *Runner) Row(row []Value, s *Step) ([]Value, error) {
+// Row appends what a step takes from the event; false: an expression has failed.
+func (m *Runner) Row(row []Value, s *Step) ([]Value, bool) {
 	for _, x := range s.row {
-		v, err := x.Value(&m.c)
-		if err != nil {
-			return row, err
+		v, ok := m.value(x)
+		if !ok {
+			return row, false
 		}
 		v.S = strings.Clone(cut(v.S, maxText))
 		row = append(row, v)
 	}
-	return row, nil
+	return row, true
 }
 
 // State is what is remembered for one rule under one key.
@@ -95,6 +126,12 @@ type Match struct {
 	Partial bool        // something was forgotten before
 }
 
+// forget notes that something of the state was forgotten for want of room.
+func (m *Runner) forget(k *State) {
+	k.Dropped = true
+	m.drops++
+}
+
 // Late is by how many milliseconds an event may come after a newer one and still have its place in a sequence.
 const Late = 10_000
 
@@ -118,8 +155,7 @@ func (m *Runner) join(s *Step, row, caps []Value) bool {
 		return true
 	}
 	m.lay(row, caps, nil)
-	ok, err := s.Join.IsTrue(&m.c)
-	return err == nil && ok
+	return m.isTrue(s.Join)
 }
 
 // lay puts what was taken, what was captured and what adds up where expressions look for them.
@@ -223,7 +259,8 @@ func (m *Runner) whole(k *State, x *run, s *Step, ref event.Ref, row []Value) (l
 		return nil, x.count >= s.Times
 	}
 	if len(x.samples) == MaxTimes {
-		x.samples, k.Dropped = append(x.samples[:0], x.samples[1:]...), true
+		x.samples = append(x.samples[:0], x.samples[1:]...)
+		m.forget(k)
 	}
 	x.samples = append(x.samples, sample{ref.Clone(), slices.Clone(row)})
 	return m.having(s.Lets, s.Having, row, x.caps, x.samples, nil)
@@ -329,7 +366,9 @@ func (m *Runner) step(r *Rule, k *State, x run, ref event.Ref, row []Value, out 
 		if r.Select == First && room == 1 {
 			return out
 		}
-		k.Dropped = k.Dropped || room > 1
+		if room > 1 {
+			m.forget(k)
+		}
 		k.runs = slices.Delete(k.runs, i, i+1)
 	}
 	k.runs = append(k.runs, x)
@@ -342,10 +381,7 @@ func (m *Runner) explain(r *Rule, row, caps, lets []Value) string {
 		return ""
 	}
 	m.lay(row, caps, lets)
-	v, err := r.Explain.Value(&m.c)
-	if err != nil {
-		return ""
-	}
+	v, _ := m.value(r.Explain)
 	return strings.Clone(cut(v.S, 4*maxText))
 }
 
@@ -407,7 +443,7 @@ func (m *Runner) lets(r *Rule, row []Value) []Value {
 			out[j] = row[l.row]
 		} else if l.expr != nil {
 			m.lay(row, nil, out)
-			out[j], _ = l.expr.Value(&m.c)
+			out[j], _ = m.value(l.expr)
 		}
 	}
 	return out

@@ -33,7 +33,8 @@ func (m *Runner) window(r *Rule, k *State, ref event.Ref, row []Value, out []Mat
 		first++
 	}
 	if over := len(k.samples) - MaxSamples; over > first {
-		first, k.Dropped = over, true
+		first = over
+		m.forget(k)
 	}
 	for j, l := range r.Lets {
 		k.sums[j].add(l, row)
@@ -79,16 +80,15 @@ func (m *Runner) having(lets []*Let, cond *Expr, row, caps []Value, samples []sa
 			v = row[l.row]
 		default:
 			m.lay(row, caps, m.adds)
-			var err error
-			if v, err = l.expr.Value(&m.c); err != nil {
+			var ok bool
+			if v, ok = m.value(l.expr); !ok {
 				return nil, false
 			}
 		}
 		m.adds = append(m.adds, v)
 	}
 	m.lay(row, caps, m.adds)
-	holds, err := cond.IsTrue(&m.c)
-	return m.adds, err == nil && holds
+	return m.adds, m.isTrue(cond)
 }
 
 // sum is what one let has come to over events, kept as they come and go. It depends on which events there are and on nothing else, not on their order: a restart reckons it anew.

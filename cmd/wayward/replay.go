@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"runtime"
+	"slices"
 	"sort"
 	"time"
 
@@ -319,6 +321,9 @@ func summarize(w io.Writer, s pipeline.Summary, took time.Duration, flushed bool
 		if c.n > 0 {
 			fmt.Fprintf(w, "%d %s\n", c.n, c.what)
 		}
+	}
+	for _, rule := range slices.Sorted(maps.Keys(s.RuleErrors)) {
+		fmt.Fprintf(w, "rule %s: an expression failed %d times, and counted as not true; try it with wayward rules eval\n", rule, s.RuleErrors[rule])
 	}
 	if s.Pending > 0 && !flushed {
 		fmt.Fprintf(w, "%d buckets above one agent still wait for the watermark: --flush closes them\n", s.Pending)
