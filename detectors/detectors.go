@@ -318,12 +318,7 @@ func (p *Panel) Observe(x *Scene, e *event.Event) {
 func (p *Panel) Looked(tell func(rule string, n int64)) {
 	for _, d := range p.list {
 		if d, ok := d.(*ruleRunner); ok {
-			for i, n := range d.looked {
-				if n > 0 {
-					tell(d.rules[i].ID, n)
-					d.looked[i] = 0
-				}
-			}
+			d.lookedAt(tell)
 		}
 	}
 }

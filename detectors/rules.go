@@ -26,11 +26,10 @@ type ruleRunner struct {
 	slot   byte
 	rules  []*rules.Rule
 	byHash map[uint64]int // place in rules
-	looked []int64        // by rule: conditions that were looked at
 	failed []int32        // by condition, and by rule for what comes behind conditions: how often it failed in a row
-	kinds  [8][]probe
-	class  [16][]probe
-	tools  map[string][]probe
+	kinds  [8]probes
+	class  [16]probes
+	tools  map[string]*probes
 	runner rules.Runner
 	around around
 
@@ -47,7 +46,15 @@ type probe struct {
 	rule, part int
 	at         int // place in failed
 	where      *rules.Expr
+	rest       func(*rules.Context) bool // of where; nil: it may fail
 	attempts   bool
+}
+
+// probes are the conditions that events of one kind, class or tool may meet.
+type probes struct {
+	list    []probe
+	results int64 // events that were not attempts, since somebody asked; all of the list is looked at then
+	tries   int64 // and attempts
 }
 
 // maxFailures in a row turn a rule off.
@@ -56,7 +63,7 @@ const maxFailures = 100
 type hit struct{ rule, part int }
 
 func newRules(slot byte, set *policy.Set) Detector {
-	d := &ruleRunner{slot: slot, byHash: map[uint64]int{}, tools: map[string][]probe{}}
+	d := &ruleRunner{slot: slot, byHash: map[uint64]int{}, tools: map[string]*probes{}}
 	for _, r := range set.Rules() {
 		if r.Mode == rules.Off {
 			continue
@@ -65,30 +72,32 @@ func newRules(slot byte, set *policy.Set) Detector {
 		d.rules = append(d.rules, r)
 		d.byHash[r.Hash] = i
 		for j, part := range r.Parts() {
-			p := probe{i, j, len(d.failed), part.Where, slices.Contains(part.Where.Uses, "phase")}
+			p := probe{i, j, len(d.failed), part.Where, part.Where.Rest(), slices.Contains(part.Where.Uses, "phase")}
 			d.failed = append(d.failed, 0)
 			g := &part.Where.Guard
 			switch {
 			case g.Tools != nil:
 				for _, t := range g.Tools {
-					d.tools[t] = append(d.tools[t], p)
+					if d.tools[t] == nil {
+						d.tools[t] = &probes{}
+					}
+					d.tools[t].list = append(d.tools[t].list, p)
 				}
 			case g.Classes != 0:
 				for c := range d.class {
 					if g.Classes>>c&1 != 0 {
-						d.class[c] = append(d.class[c], p)
+						d.class[c].list = append(d.class[c].list, p)
 					}
 				}
 			default:
 				for k := range d.kinds {
 					if g.Kinds == 0 || g.Kinds>>k&1 != 0 {
-						d.kinds[k] = append(d.kinds[k], p)
+						d.kinds[k].list = append(d.kinds[k].list, p)
 					}
 				}
 			}
 		}
 	}
-	d.looked = make([]int64, len(d.rules))
 	d.failed = append(d.failed, make([]int32, len(d.rules))...)
 	return d
 }
@@ -142,10 +151,12 @@ func (d *ruleRunner) Observe(x *Scene, e *event.Event) {
 	d.around.show(x, e)
 	d.runner.Begin(e, x.Persona, x.Local(x.Time), &d.around)
 	d.hits = d.hits[:0]
-	d.probe(x, e, d.kinds[e.Kind])
-	d.probe(x, e, d.class[e.Tool.Class])
+	d.probe(x, e, &d.kinds[e.Kind])
+	d.probe(x, e, &d.class[e.Tool.Class])
 	if len(d.tools) > 0 && e.Tool.Name != "" {
-		d.probe(x, e, d.tools[e.Tool.Name])
+		if of := d.tools[e.Tool.Name]; of != nil {
+			d.probe(x, e, of)
+		}
 	}
 	if len(d.hits) == 0 {
 		return
@@ -162,23 +173,57 @@ func (d *ruleRunner) Observe(x *Scene, e *event.Event) {
 	}
 }
 
-func (d *ruleRunner) probe(x *Scene, e *event.Event, list []probe) {
-	for i := range list {
-		p := &list[i]
-		if e.Phase == event.Attempt && !p.attempts {
-			continue
-		}
-		d.looked[p.rule]++
-		ok, err := d.runner.Rest(p.where)
-		switch {
-		case err != nil:
-			d.fails(p.at, p.rule, x.Count)
-			continue
-		case ok:
+func (d *ruleRunner) probe(x *Scene, e *event.Event, of *probes) {
+	attempt := e.Phase == event.Attempt
+	if attempt {
+		of.tries++
+	} else {
+		of.results++
+	}
+	c := d.runner.Context()
+	for i := range of.list {
+		switch p := &of.list[i]; {
+		case attempt && !p.attempts:
+		case p.rest == nil:
+			ok, err := p.where.IsTrue(c)
+			if err != nil {
+				d.fails(p.at, p.rule, x.Count)
+				continue
+			}
+			d.failed[p.at] = 0
+			if ok {
+				d.hits = append(d.hits, hit{p.rule, p.part})
+			}
+		case p.rest(c):
 			d.hits = append(d.hits, hit{p.rule, p.part})
 		}
-		if d.failed[p.at] != 0 {
-			d.failed[p.at] = 0
+	}
+}
+
+// lookedAt tells of each rule how many of its conditions were looked at since it was last asked, where there were any.
+func (d *ruleRunner) lookedAt(tell func(rule string, n int64)) {
+	n := make([]int64, len(d.rules))
+	take := func(of *probes) {
+		for i := range of.list {
+			p := &of.list[i]
+			if n[p.rule] += of.results; p.attempts {
+				n[p.rule] += of.tries
+			}
+		}
+		of.results, of.tries = 0, 0
+	}
+	for i := range d.kinds {
+		take(&d.kinds[i])
+	}
+	for i := range d.class {
+		take(&d.class[i])
+	}
+	for _, of := range d.tools {
+		take(of)
+	}
+	for i, n := range n {
+		if n > 0 {
+			tell(d.rules[i].ID, n)
 		}
 	}
 }

@@ -1,12 +1,14 @@
 package rules
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math"
 	"net/netip"
 	"reflect"
 	"regexp"
+	"regexp/syntax"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -206,6 +208,9 @@ func (k closer) binary(n *ast.BinaryNode) boolOf {
 	case "matches":
 		if s, ok := n.Right.(*ast.StringNode); ok {
 			a, re := k.text(n.Left), regexp.MustCompile(s.Value) // the checker has compiled it
+			if prefix := anchored(s.Value); prefix != "" {
+				return func(c *Context) bool { v := a(c); return strings.HasPrefix(v, prefix) && re.MatchString(v) }
+			}
 			return func(c *Context) bool { return re.MatchString(a(c)) }
 		}
 	case "in":
@@ -213,6 +218,15 @@ func (k closer) binary(n *ast.BinaryNode) boolOf {
 	}
 	cannot("operator %s between %s and %s", n.Operator, typeOf(n.Left), typeOf(n.Right))
 	return nil
+}
+
+// anchored is a text with which everything begins that a pattern matches, as far as that is easily told; "": not known.
+func anchored(pattern string) string {
+	re, err := syntax.Parse(pattern, syntax.Perl)
+	if err != nil || re.Op != syntax.OpConcat || len(re.Sub) < 2 || re.Sub[0].Op != syntax.OpBeginText || re.Sub[1].Op != syntax.OpLiteral || re.Sub[1].Flags&syntax.FoldCase != 0 {
+		return ""
+	}
+	return string(re.Sub[1].Rune)
 }
 
 // constant is the number that a node always is.
@@ -611,8 +625,10 @@ func whole(n ast.Node) bool { return n.Type() != nil && n.Type().Kind() == refle
 // rest is a condition without the parts that the index answers: kind, class and name of a tool. What the index does not look at stays: see Indexed.
 func (k closer) rest(n ast.Node) boolOf {
 	index := indexed(guardOf(n, k.scope))
+	parts := conjuncts(n)
+	slices.SortStableFunc(parts, func(a, b ast.Node) int { return cmp.Compare(price(a), price(b)) }) // none can fail, so their order does not show
 	var all []boolOf
-	for _, part := range conjuncts(n) {
+	for _, part := range parts {
 		if index == "" || !answers(part, index, k.scope) {
 			all = append(all, k.bool(part))
 		}
@@ -637,6 +653,39 @@ func (k closer) rest(n ast.Node) boolOf {
 		}
 		return true
 	}
+}
+
+// price ranks conditions by what they cost and how seldom they are likely to hold, as far as their form tells: the best to be asked first is least.
+func price(n ast.Node) int {
+	dear := 0
+	walk(n, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.CallNode, *ast.BuiltinNode:
+			dear = max(dear, 10)
+		case *ast.BinaryNode:
+			if n.Operator == "matches" {
+				dear = 20
+			}
+		}
+		return true
+	})
+	switch n := n.(type) {
+	case *ast.BinaryNode:
+		switch n.Operator {
+		case "==":
+			return dear
+		case "<", "<=", ">", ">=":
+			return dear + 1
+		case "in":
+			return dear + 2
+		case "!=":
+			return dear + 5
+		}
+		return dear + 4
+	case *ast.UnaryNode:
+		return dear + 5
+	}
+	return dear + 3
 }
 
 // indexed is the field by which a condition is found.

@@ -187,6 +187,10 @@ func (x *Expr) IsTrue(c *Context) (bool, error) {
 	return b, nil
 }
 
+// Rest is the condition for events that the index of Guard has found: those whose tool is among Guard.Tools, or if that is nil whose class is among Guard.Classes, or if
+// that is 0 whose kind is among Guard.Kinds. It cannot fail. nil: closures do not run the expression; ask IsTrue.
+func (x *Expr) Rest() func(*Context) bool { return x.rest }
+
 // Value runs an expression.
 func (x *Expr) Value(c *Context) (Value, error) {
 	switch {

@@ -325,3 +325,11 @@ func (x *Expr) found(e *event.Event) bool {
 	}
 	return g.Kinds == 0 || g.Kinds>>e.Kind&1 != 0
 }
+
+func TestAnchored(t *testing.T) {
+	for pattern, want := range map[string]string{"^/etc/(a|b)": "/etc/", "^/etc": "/etc", "^abc*": "ab", "(?i)^/etc": "", "/etc": "", "^(a|b)": "", "(?m)^x": "", "^a|b": "", "^": "", "^\\.x": ".x"} {
+		if got := anchored(pattern); got != want {
+			t.Errorf("%s: %q, want %q", pattern, got, want)
+		}
+	}
+}

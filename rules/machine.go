@@ -63,14 +63,8 @@ func (m *Runner) Begin(e *event.Event, persona string, local int64, around Aroun
 // Passes tells whether the event meets a condition by itself.
 func (m *Runner) Passes(x *Expr) bool { return m.isTrue(x) }
 
-// Rest tells likewise of an event that the index of Expr.Guard has found: one whose tool is among Guard.Tools, or if that is nil whose class is among Guard.Classes, or if that is
-// 0 whose kind is among Guard.Kinds.
-func (m *Runner) Rest(x *Expr) (bool, error) {
-	if x.rest != nil {
-		return x.rest(&m.c), nil
-	}
-	return x.IsTrue(&m.c)
-}
+// Context is what expressions see of the event that was begun.
+func (m *Runner) Context() *Context { return &m.c }
 
 // Row appends what a step takes from the event; false: an expression has failed.
 func (m *Runner) Row(row []Value, s *Step) ([]Value, bool) {
