@@ -1,6 +1,7 @@
 package detectors
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/cespare/xxhash/v2"
@@ -25,6 +26,23 @@ type Oddity struct{ Volume, Sequence, Rarity float64 }
 var nothingOdd = Oddity{1, 1, 1}
 
 func (a *around) show(x *Scene, e *event.Event) { a.x, a.e, a.of = x, e, nil }
+
+// Beside completes an event from the tool catalogue, as Observe does, and returns the persona, the time on its clock, and what rules may ask beside the event:
+// what the policies say, and nothing learned. For tools that try rules on events; what is returned holds until the next call.
+func (p *Panel) Beside(e *event.Event) (persona string, local int64, beside rules.Around) {
+	persona = cmp.Or(e.Persona, p.Set.PersonaOf(e.Tenant, e.Agent.ID))
+	x := &Scene{Who: p.Who(e.Tenant, persona, ""), Time: e.Time, Odd: nothingOdd}
+	if e.Kind == event.ToolCall {
+		x.Tool = p.tool(e.Tenant, &e.Tool)
+		x.Tool.Complete(e, &p.scratch)
+		if x.Judge != nil {
+			x.Violations = x.Judge.Check(e, x.Tool, x.Time, nil)
+		}
+	}
+	a := &around{}
+	a.show(x, e)
+	return persona, x.Local(x.Time), a
+}
 
 // Seen implements rules.Around.
 func (a *around) Seen(word string) bool {

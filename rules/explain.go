@@ -1,8 +1,10 @@
 package rules
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/expr-lang/expr/parser"
 
@@ -19,8 +21,8 @@ func (s *Step) Taken() []string {
 }
 
 // Try runs an expression on an event and says what it comes to, and whether it is true.
-func Try(x *Expr, e *event.Event, persona string, local int64) (string, bool, error) {
-	v, err := x.Value(&Context{E: e, Persona: persona, Local: local})
+func Try(x *Expr, e *event.Event, persona string, local int64, around Around) (string, bool, error) {
+	v, err := x.Value(&Context{E: e, Persona: persona, Local: local, Around: around})
 	return v.text(x.Type), x.Type == Bool && v.N != 0, err
 }
 
@@ -35,13 +37,12 @@ func (v Value) text(t Type) string {
 	return fmt.Sprintf("%q", v.S)
 }
 
-// ExplainPart says what the conditions of one part make of an event, a line each: whether each holds, and what the fields in it are.
-func (r *Rule) ExplainPart(p *Step, e *event.Event, persona string, local int64) (out []string) {
+// explainPart says what the conditions of one part make of an event, a line each: whether each holds, and what the fields in it are.
+func (r *Rule) explainPart(p *Step, c *Context) (out []string) {
 	name := p.Name
 	if p == r.Absent {
 		name = "absent"
 	}
-	c := &Context{E: e, Persona: persona, Local: local}
 	tree, err := parser.Parse(p.Where.Source)
 	if err != nil {
 		return nil
@@ -52,40 +53,155 @@ func (r *Rule) ExplainPart(p *Step, e *event.Event, persona string, local int64)
 			continue
 		}
 		holds, err := x.IsTrue(c)
-		word := "yes"
+		word := yesNo(holds)
 		if err != nil {
 			word = err.Error()
-		} else if !holds {
-			word = "no "
 		}
-		var with []string
-		for _, u := range x.Uses {
-			if y, err := Compile(u, p.Where.scope, 0); err == nil {
-				if v, err := y.Value(c); err == nil {
-					with = append(with, u+" is "+v.text(y.Type))
-				}
-			}
-		}
-		line := fmt.Sprintf("%s %s: %s", word, name, n.String())
-		if len(with) > 0 {
-			line += "   (" + strings.Join(with, ", ") + ")"
-		}
-		out = append(out, line)
-	}
-	if p.Join != nil {
-		out = append(out, fmt.Sprintf("?   %s: %s   (depends on what was captured)", name, p.Join.Source))
-	}
-	if p.Having != nil {
-		out = append(out, fmt.Sprintf("?   %s: %s   (depends on the events of the step)", name, p.Having.Source))
+		out = append(out, word+" "+name+": "+n.String()+with(x, c))
 	}
 	if holds, err := p.Where.IsTrue(c); err == nil && holds && len(p.row) > 0 {
-		var with []string
+		var taken []string
 		for _, x := range p.row {
 			if v, err := x.Value(c); err == nil {
-				with = append(with, x.Source+" is "+v.text(x.Type))
+				taken = append(taken, x.Source+" is "+v.text(x.Type))
 			}
 		}
-		out = append(out, "    "+name+" takes "+strings.Join(with, ", "))
+		out = append(out, "    "+name+" takes "+strings.Join(taken, ", "))
 	}
 	return out
+}
+
+func yesNo(holds bool) string {
+	if holds {
+		return "yes"
+	}
+	return "no "
+}
+
+// with says what the fields and names in an expression are.
+func with(x *Expr, c *Context) string {
+	var out []string
+	for _, u := range x.Uses {
+		if y, err := Compile(u, x.scope, 0); err == nil {
+			if v, err := y.Value(c); err == nil {
+				out = append(out, u+" is "+v.text(y.Type))
+			}
+		}
+	}
+	if len(out) == 0 {
+		return ""
+	}
+	return "   (" + strings.Join(out, ", ") + ")"
+}
+
+func (m *Runner) with(x *Expr) string { return with(x, &m.c) }
+
+// Tracer plays events on a rule and says of each what its conditions came to, what has added up, and which sequences are under way then. For people: it
+// keeps events apart by the text of the key, and takes them in the order in which they come.
+type Tracer struct {
+	rule   *Rule
+	run    Runner
+	states map[string]*State
+	lines  []string
+}
+
+// NewTracer returns a Tracer of a rule.
+func NewTracer(r *Rule) *Tracer {
+	t := &Tracer{rule: r, states: map[string]*State{}}
+	t.run.trace = func(line string) { t.lines = append(t.lines, line) }
+	return t
+}
+
+// Event plays an event.
+func (t *Tracer) Event(e *event.Event, persona string, local int64, around Around) []string {
+	t.lines = nil
+	r := t.rule
+	t.run.Begin(e, persona, local, around)
+	for _, p := range r.Parts() {
+		t.lines = append(t.lines, r.explainPart(p, t.run.Context())...)
+	}
+	var key []string
+	for _, k := range r.By {
+		key = append(key, keyText(k, e, persona))
+		if key[len(key)-1] == "" {
+			return append(t.lines, "the event has no "+k.String()+", by which the rule keeps events apart: it does not count")
+		}
+	}
+	for _, x := range r.Exceptions {
+		if t.run.Passes(x.When) {
+			t.lines = append(t.lines, "yes exception "+x.Name+": "+x.When.Source)
+		}
+	}
+	taken := Taken{Rows: make([][]Value, len(r.Parts()))}
+	for i, p := range r.Parts() {
+		if t.run.Passes(p.Where) {
+			taken.Mask |= 1 << i
+			taken.Rows[i], _ = t.run.Row(nil, p)
+		}
+	}
+	if taken.Mask == 0 {
+		return t.lines
+	}
+	ref := event.Ref{Time: e.Time, ID: e.ID, Agent: e.Agent.ID}
+	if !r.Kept() {
+		return t.lines
+	}
+	name := strings.Join(key, "\x00")
+	if t.states[name] == nil {
+		t.states[name] = &State{Rule: r.Hash}
+	}
+	k := t.states[name]
+	for _, m := range t.run.Advance(r, k, ref, &taken, nil) {
+		t.lines = append(t.lines, fmt.Sprintf("    matches, with %d events", m.Count))
+	}
+	for i := range k.runs {
+		t.lines = append(t.lines, "    under way: "+t.underWay(&k.runs[i]))
+	}
+	return t.lines
+}
+
+// underWay says what a sequence waits for.
+func (t *Tracer) underWay(x *run) string {
+	var b strings.Builder
+	if x.stage == len(t.rule.Steps) {
+		fmt.Fprintf(&b, "all steps are done, and what must not come is awaited until %s", time.UnixMilli(x.deadline).UTC().Format("15:04:05"))
+	} else {
+		s := t.rule.Steps[x.stage]
+		fmt.Fprintf(&b, "waits for %s", s.Name)
+		if s.Times > 1 {
+			fmt.Fprintf(&b, ", has %d of %d", x.count, s.Times)
+		}
+	}
+	said := false
+	for _, s := range t.rule.Steps[:min(x.stage, len(t.rule.Steps))] {
+		for _, c := range s.captures {
+			b.WriteString(map[bool]string{true: ", ", false: "   ("}[said])
+			said = true
+			if c.row < 0 {
+				fmt.Fprintf(&b, "%s.%s is %s", s.Name, s.Lets[c.let].Name, x.caps[c.slot].text(Number))
+			} else {
+				fmt.Fprintf(&b, "%s of %s is %s", s.row[c.row].Source, s.Name, x.caps[c.slot].text(s.row[c.row].Type))
+			}
+		}
+	}
+	if said {
+		b.WriteByte(')')
+	}
+	return b.String()
+}
+
+// keyText is what an event has for a part of a key.
+func keyText(k Key, e *event.Event, persona string) string {
+	switch k {
+	case PersonaKey:
+		return persona
+	case TenantKey:
+		return e.Tenant
+	case ResourceKey:
+		return e.Resource.ID
+	case DestinationKey:
+		return cmp.Or(e.Destination.Value, e.Destination.Domain, e.Destination.Kind)
+	}
+	return map[Key]string{AgentKey: e.Agent.ID, SessionKey: e.Session, UserKey: e.User, OwnerKey: e.Agent.Owner, CredentialKey: e.Agent.Credential, ToolKey: e.Tool.Name,
+		ServerKey: e.Tool.Server, ConversationKey: e.Conversation, SubjectKey: e.Subject}[k]
 }

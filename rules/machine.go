@@ -18,6 +18,8 @@ type Runner struct {
 	adds []Value // what lets have come to
 
 	failures, drops int // since Tell
+
+	trace func(line string) // hears what conditions came to; nil: nobody listens
 }
 
 // Tell returns how many expressions have failed, and how many things were forgotten for want of room, since it was last called. An expression that fails is not true,
@@ -149,7 +151,11 @@ func (m *Runner) join(s *Step, row, caps []Value) bool {
 		return true
 	}
 	m.lay(row, caps, nil)
-	return m.isTrue(s.Join)
+	holds := m.isTrue(s.Join)
+	if m.trace != nil {
+		m.trace(yesNo(holds) + " " + s.Name + ": " + s.Join.Source + m.with(s.Join))
+	}
+	return holds
 }
 
 // lay puts what was taken, what was captured and what adds up where expressions look for them.

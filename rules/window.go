@@ -88,7 +88,11 @@ func (m *Runner) having(lets []*Let, cond *Expr, row, caps []Value, samples []sa
 		m.adds = append(m.adds, v)
 	}
 	m.lay(row, caps, m.adds)
-	return m.adds, m.isTrue(cond)
+	holds := m.isTrue(cond)
+	if m.trace != nil {
+		m.trace(yesNo(holds) + " having: " + cond.Source + m.with(cond))
+	}
+	return m.adds, holds
 }
 
 // sum is what one let has come to over events, kept as they come and go. It depends on which events there are and on nothing else, not on their order: a restart reckons it anew.

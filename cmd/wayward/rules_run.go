@@ -17,6 +17,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/wayward-sec/wayward/detectors"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/pipeline"
 	"github.com/wayward-sec/wayward/policy"
@@ -211,6 +212,7 @@ func traceRule(set *policy.Set, t *policy.RuleTest) (out []string) {
 	if err != nil {
 		return nil
 	}
+	tracer, panel := rules.NewTracer(r), detectors.New(set)
 	for _, told := range t.Events {
 		if len(out) >= maxTrace {
 			return append(out, "…")
@@ -220,23 +222,10 @@ func traceRule(set *policy.Set, t *policy.RuleTest) (out []string) {
 			return append(out, err.Error())
 		}
 		out = append(out, fmt.Sprintf("at %v %s:", told.At, e.ID))
-		for _, p := range explainRule(set, r, &e) {
-			out = append(out, "  "+p)
+		persona, local, beside := panel.Beside(&e)
+		for _, line := range tracer.Event(&e, persona, local, beside) {
+			out = append(out, "  "+line)
 		}
-	}
-	return out
-}
-
-// explainRule says what the conditions of a rule make of an event by itself.
-func explainRule(set *policy.Set, r *rules.Rule, e *event.Event) (out []string) {
-	var scratch policy.Scratch
-	if e.Kind == event.ToolCall {
-		set.Catalogue().Tool(e.Tenant, &e.Tool).Complete(e, &scratch)
-	}
-	persona := cmp.Or(e.Persona, set.PersonaOf(e.Tenant, e.Agent.ID))
-	_, offset := time.UnixMilli(e.Time).In(set.ZoneOf(e.Tenant, persona)).Zone()
-	for _, p := range r.Parts() {
-		out = append(out, r.ExplainPart(p, e, persona, e.Time+int64(offset)*1000)...)
 	}
 	return out
 }
@@ -395,8 +384,8 @@ func newRulesExplain() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "explain ID --event FILE",
 		Short: "Say of events what each condition of a rule makes of them",
-		Long: "explain reads events, one a line, and prints for every part of the rule each of its conditions with what it came to. What compares with something\n" +
-			"captured before depends on other events and is only named.",
+		Long: "explain reads events, one a line, and prints for every part of the rule each of its conditions with what it came to, what has added up over a window, and which\n" +
+			"sequences are under way. What a baseline has learned is not known here.",
 		Example: "  wayward rules explain refund-to-new-account --policies policies --event call.json",
 		Args:    cobra.ExactArgs(1),
 	}
@@ -413,9 +402,11 @@ func newRulesExplain() *cobra.Command {
 		w := cmd.OutOrStdout()
 		v := viewOfRule(set, r)
 		fmt.Fprintf(w, "%s: %s, by %s, %s stage\n", v.ID, v.Form, strings.Join(v.By, " and "), v.Stage)
+		tracer, panel := rules.NewTracer(r), detectors.New(set)
 		return eventsOf(cmd.Context(), input, func(e *event.Event) error {
 			fmt.Fprintf(w, "%s %s %s\n", time.UnixMilli(e.Time).UTC().Format(time.RFC3339), e.Agent.ID, e.Tool.Name)
-			for _, line := range explainRule(set, r, e) {
+			persona, local, beside := panel.Beside(e)
+			for _, line := range tracer.Event(e, persona, local, beside) {
 				fmt.Fprintln(w, "  "+line)
 			}
 			return nil
@@ -453,18 +444,13 @@ func newRulesEval() *cobra.Command {
 					return err
 				}
 			}
-			some, w := false, cmd.OutOrStdout()
+			some, w, panel := false, cmd.OutOrStdout(), detectors.New(set)
 			if x.VM != "" {
 				fmt.Fprintf(cmd.ErrOrStderr(), "runs on expr's machine: closures do not cover %s\n", x.VM)
 			}
 			err = eventsOf(cmd.Context(), input, func(e *event.Event) error {
-				var scratch policy.Scratch
-				if e.Kind == event.ToolCall {
-					set.Catalogue().Tool(e.Tenant, &e.Tool).Complete(e, &scratch)
-				}
-				persona := cmp.Or(e.Persona, set.PersonaOf(e.Tenant, e.Agent.ID))
-				_, offset := time.UnixMilli(e.Time).In(set.ZoneOf(e.Tenant, persona)).Zone()
-				text, holds, err := rules.Try(x, e, persona, e.Time+int64(offset)*1000)
+				persona, local, beside := panel.Beside(e)
+				text, holds, err := rules.Try(x, e, persona, local, beside)
 				some = some || holds || x.Type != rules.Bool
 				if err != nil {
 					return err

@@ -88,6 +88,51 @@ func TestAFailingTestShowsWhatEachConditionCameTo(t *testing.T) {
 	}
 }
 
+// Where a window or a sequence disappoints, the test shows what has added up, what was captured and what is waited for.
+func TestAFailingTestShowsWhatHasAddedUp(t *testing.T) {
+	dir := rulesIn(t, map[string]string{"window.yaml": `id: many
+title: Many people
+by: [agent]
+window: 10m
+where: tool.class == "read"
+let: {people: distinct(resource.id), calls: count(), share: people / calls}
+having: people >= 3 and share > 0.5
+tests:
+  - name: fires
+    all: {agent: {id: a}}
+    events:
+      - {at: 0s, every: 1s, times: 4, tool: {name: x, class: read}, resource: {type: customer, id: 'c'}}
+    expect: {findings: 1}
+`, "sequence.yaml": `id: sent-to-another
+title: Read for one, sent to another
+by: [agent]
+within: 10m
+steps:
+  - {name: taken, where: 'tool.class == "read"', let: {n: count(), all: sum(result.records)}, having: all > 10, capture: {who: user}}
+  - {name: sent, where: 'tool.class == "send" and user != taken.who', times: 2}
+absent: {where: 'kind == "approval"', for: 5m}
+tests:
+  - name: fires
+    all: {agent: {id: a}, user: ann}
+    events:
+      - {at: 0s, every: 1s, times: 2, tool: {name: x, class: read}, result: {records: 6}}
+      - {at: 2s, tool: {name: y, class: send}}
+      - {at: 3s, tool: {name: y, class: send}, user: bob}
+      - {at: 4s, tool: {name: y, class: send}, agent: {id: b}}
+    expect: {findings: 1}
+`})
+	out, code := ran(t, "rules", "test", dir)
+	for _, want := range []string{"no  having: people >= 3 and share > 0.5   (people is 1, share is 0.25)", "no  having: all > 10   (all is 6)", "yes having: all > 10   (all is 12)",
+		`under way: waits for sent, has 0 of 2   (taken.n is 2, taken.all is 12, user of taken is "ann")`, `no  sent: user != taken.who   (taken.who is "ann", user is "ann")`, `has 1 of 2`} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q is missing in\n%s", want, out)
+		}
+	}
+	if code != 1 || strings.Count(out, "has 1 of 2") != 1 {
+		t.Errorf("exit %d:\n%s", code, out)
+	}
+}
+
 func TestAStableRuleNeedsBothKindsOfTests(t *testing.T) {
 	text := strings.Replace(ruleForms["event"], "{id}", "r", 1)
 	text = strings.Replace(text, "status: experimental", "status: stable", 1)
