@@ -323,6 +323,21 @@ func (p *Panel) Looked(tell func(rule string, n int64)) {
 	}
 }
 
+// Unseen tells which fields some rule asks for that none of the events carried which were looked at, one in 32; it returns how many there were in all.
+func (p *Panel) Unseen(tell func(rule, field string)) (events int64) {
+	for _, d := range p.list {
+		if d, ok := d.(*ruleRunner); ok {
+			for _, u := range d.unseen {
+				for _, i := range u.rules {
+					tell(d.rules[i].ID, u.Name)
+				}
+			}
+			events += d.events
+		}
+	}
+	return events
+}
+
 // Relate shows a closed bucket to the detector that contributed to it.
 func (p *Panel) Relate(x *Closing, b *Bucket) {
 	for i, k := range registry {

@@ -31,6 +31,8 @@ type ruleRunner struct {
 	class  [16]probes
 	tools  map[string]*probes
 	runner rules.Runner
+	events int64 // that were seen
+	unseen []unseen
 	around around
 
 	hits    []hit
@@ -40,6 +42,15 @@ type ruleRunner struct {
 	body    []byte
 	matches []rules.Match
 }
+
+// unseen is a field that some rule asks for and no event has carried so far.
+type unseen struct {
+	*rules.Field
+	rules []int
+}
+
+// lookEvery so many events somebody looks which fields they carry.
+const lookEvery = 32
 
 // probe is a condition that an event of some kind, class or tool may meet.
 type probe struct {
@@ -99,6 +110,16 @@ func newRules(slot byte, set *policy.Set) Detector {
 		}
 	}
 	d.failed = append(d.failed, make([]int32, len(d.rules))...)
+	for i, r := range d.rules {
+		for _, f := range r.Fields() {
+			j := slices.IndexFunc(d.unseen, func(u unseen) bool { return u.Field == f })
+			if j < 0 {
+				j = len(d.unseen)
+				d.unseen = append(d.unseen, unseen{Field: f})
+			}
+			d.unseen[j].rules = append(d.unseen[j].rules, i)
+		}
+	}
 	return d
 }
 
@@ -150,6 +171,10 @@ func (d *ruleRunner) Observe(x *Scene, e *event.Event) {
 	}
 	d.around.show(x, e)
 	d.runner.Begin(e, x.Persona, x.Local(x.Time), &d.around)
+	if d.events++; d.events%lookEvery == 1 && len(d.unseen) > 0 {
+		c := d.runner.Context()
+		d.unseen = slices.DeleteFunc(d.unseen, func(u unseen) bool { return u.Carried(c) })
+	}
 	d.hits = d.hits[:0]
 	d.probe(x, e, &d.kinds[e.Kind])
 	d.probe(x, e, &d.class[e.Tool.Class])

@@ -2,6 +2,7 @@ package detectors
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -184,4 +185,40 @@ func TestARuleThatFails(t *testing.T) {
 		t.Errorf("looked at: %v, of %d events", looked, n)
 	}
 	p.Looked(func(rule string, n int64) { t.Errorf("rule %s: %d told twice", rule, n) })
+}
+
+// Who asks for what no event carries is named, until one does.
+func TestFieldsThatNoEventCarries(t *testing.T) {
+	set, err := policy.Parse([]byte(`{"v":1,"rules":[{"id":"a","title":"t","where":"subject == \"x\" and kind == \"tool_call\""},{"id":"b","title":"t","where":"subject == \"y\" and amount.value > 3 and hour > 2"}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := newRules(9, set).(*ruleRunner)
+	p := &Panel{list: []Detector{d}}
+	x := Scene{Host: &nobody{}, Who: New(set).Who("acme", "p", ""), Agent: &Memory{}}
+	want := func(want string) {
+		t.Helper()
+		var got []string
+		p.Unseen(func(rule, field string) { got = append(got, rule+" "+field) })
+		slices.Sort(got)
+		if fmt.Sprint(got) != want {
+			t.Errorf("%v, want %s", got, want)
+		}
+	}
+	act := func(e event.Event) {
+		for range lookEvery {
+			e.Kind, e.Agent.ID = event.ToolCall, "a"
+			d.Observe(&x, &e)
+		}
+	}
+	want("[a kind a subject b amount.value b hour b subject]")
+	act(event.Event{})
+	want("[a subject b amount.value b subject]")
+	act(event.Event{Has: event.HasAmount})
+	want("[a subject b subject]")
+	act(event.Event{Subject: "z"})
+	want("[]")
+	if n := p.Unseen(func(string, string) {}); n != 3*lookEvery {
+		t.Errorf("%d events", n)
+	}
 }

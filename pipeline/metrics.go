@@ -28,7 +28,7 @@ type Metrics struct {
 	waits, deltas, snapshots, leftOut                                                            *prometheus.CounterVec
 	newest, realised, realisedMax, states                                                        *prometheus.GaugeVec
 	ruleLooked                                                                                   *prometheus.CounterVec
-	open, ruleMatched, ruleOff                                                                   *prometheus.GaugeVec
+	open, ruleMatched, ruleOff, ruleUnseen                                                       *prometheus.GaugeVec
 	pages, cold, shards, paused, lag, delay, held                                                *prometheus.GaugeVec
 	txn, checkpoint, load, latency                                                               *prometheus.HistogramVec
 
@@ -70,6 +70,7 @@ func NewMetrics(reg *prometheus.Registry) *Metrics {
 	m.rules = counter("rule_events_total", "What came of rules: match, excepted (by an exception of the rule), error (an expression failed, and did not count as true), failing (it did so 100 times in a row), dropped (something was forgotten for want of room).", "stage", "rule", "what")
 	m.ruleLooked = counter("rule_conditions_total", "Conditions of rules that were looked at: those that an event of this kind, class or tool may meet.", "stage", "rule")
 	m.ruleMatched = gauge("rule_last_match_timestamp_seconds", "When a rule last matched, by the wall clock.", "stage", "rule")
+	m.ruleUnseen = gauge("rule_unseen_fields", "Fields that a rule asks for and that no event of this instance has carried since its policies took effect: if it stays so, the rule never matches.", "rule")
 	m.ruleOff = gauge("rule_off", "1: the rule was turned off here, because an expression of it failed too often.", "rule")
 	m.breakers = counter("breaker_events_total", "What came of commands: acks by status (also unknown, stale, missed), feedback taken by type, feedback and expiries refused by reason, orders that the mass-trip guard turned into escalate.", "stage", "kind", "what")
 	m.waits = counter("baseline_waits_total", "Times that events of a partition had to wait until a day of baselines was closed: in backlogs, and at the very first start.", "stage")
@@ -236,8 +237,38 @@ func (s *stageMetrics) gauges(st *stage) {
 	s.m.shards.WithLabelValues(s.name).Set(float64(len(st.shards)))
 	s.m.lag.WithLabelValues(s.name).Set(float64(lag))
 	s.m.held.WithLabelValues(s.name).Set(float64(len(st.held)))
+	s.unseen(st)
 	if low != never {
 		s.m.delay.WithLabelValues(s.name).Set(float64(wall()-low) / 1000)
+	}
+}
+
+// enoughEvents of an instance without a field that a rule asks for are worth a word.
+const enoughEvents = 10_000
+
+// unseen tells of fields that rules ask for and no event carries.
+func (s *stageMetrics) unseen(st *stage) {
+	if s.name != "behaviour" {
+		return
+	}
+	events := int64(0)
+	shards := map[[2]string]int{} // in which a field has not been seen
+	for _, sh := range st.shards {
+		events += sh.machine.watchers().Unseen(func(rule, field string) { shards[[2]string{rule, field}]++ })
+	}
+	n := map[string]int{}
+	for k, in := range shards {
+		if in < len(st.shards) {
+			continue
+		}
+		if n[k[0]]++; events >= enoughEvents && !st.wanting[k] {
+			st.wanting[k] = true
+			st.log.Info("no event so far carries a field that a rule asks for", "rule", k[0], "field", k[1])
+		}
+	}
+	s.m.ruleUnseen.Reset()
+	for rule, n := range n {
+		s.m.ruleUnseen.WithLabelValues(rule).Set(float64(n))
 	}
 }
 

@@ -49,6 +49,7 @@ type stage struct {
 	shards     map[int32]*shard
 	loading    map[int32]bool
 	failed     map[int32]*failure
+	wanting    map[[2]string]bool // rules and fields of which it was said that no event carries them
 	failing    map[string]bool    // rules of which it was said that they fail
 	held       map[int32]bool     // events paused: too far ahead of the relation stage
 	waiting    map[int32]bool     // events paused until the shard has read in its own log which set is in force

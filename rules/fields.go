@@ -139,14 +139,13 @@ var fields = func() []*Field {
 // Fields are all that an expression may ask of an event, by name.
 func Fields() []*Field { return slices.Clone(fields) }
 
-// Carried tells whether an event says anything in a field: in what is not in the event itself it always does.
-func (f *Field) Carried(e *event.Event) bool {
-	c := &Context{E: e}
+// Carried tells whether the event says anything in a field: in what is not in the event itself it always does.
+func (f *Field) Carried(c *Context) bool {
 	switch {
 	case f.beside:
 		return true
 	case f.has != 0:
-		return e.Has&f.has != 0
+		return c.E.Has&f.has != 0
 	case f.text != nil:
 		return f.text(c) != ""
 	case f.texts != nil:

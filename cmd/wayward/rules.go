@@ -135,7 +135,7 @@ func notCarried(cmd *cobra.Command, set *policy.Set, file string) (out []*policy
 			set.Catalogue().Tool(e.Tenant, &e.Tool).Complete(e, &scratch)
 		}
 		for f := range missing {
-			if f.Carried(e) {
+			if f.Carried(&rules.Context{E: e}) {
 				delete(missing, f)
 			}
 		}

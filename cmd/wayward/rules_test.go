@@ -2,9 +2,11 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"encoding/xml"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -444,5 +446,62 @@ func TestRulesOfAShadowFolderNeverSpeak(t *testing.T) {
 	}
 	if _, err := loadShadowed("", beside); err == nil {
 		t.Error("rules in shadow of nothing")
+	}
+}
+
+// Workers do not show in what the whole catalogue finds, to the byte: in all of its own stories played at once, and in a day's traffic.
+func TestWorkersDoNotShowUnderTheCatalogue(t *testing.T) {
+	set, faults := policy.Load("../../configs")
+	if len(faults) > 0 {
+		t.Fatal(faults)
+	}
+	type line struct {
+		at   int64
+		text []byte
+	}
+	var lines []line
+	for i, test := range set.RuleTests() {
+		for _, told := range test.Events {
+			var e map[string]any
+			must(t, json.Unmarshal(told.Record, &e))
+			e["tenant"] = fmt.Sprint("story-", i)
+			b, err := json.Marshal(e)
+			must(t, err)
+			lines = append(lines, line{int64(told.At), b})
+		}
+	}
+	slices.SortStableFunc(lines, func(a, b line) int { return cmp.Compare(a.at, b.at) })
+	var stories bytes.Buffer
+	for _, l := range lines {
+		stories.Write(append(l.text, '\n'))
+	}
+	traffic := filepath.Join(t.TempDir(), "traffic.jsonl")
+	if code, _, errs := wayward(t, "generate", "--events", "40000", "--output", traffic); code != 0 {
+		t.Fatal(errs)
+	}
+	for name, input := range map[string]string{"stories": writeFile(t, "stories.jsonl", stories.String()), "traffic": traffic} {
+		var found [2][]byte
+		for i, shards := range []string{"1", "8"} {
+			out := filepath.Join(t.TempDir(), "found.jsonl")
+			if code, _, errs := wayward(t, "replay", "--policies", "../../configs", "--input", input, "--shards", shards, "--flush", "--output", out, "--quiet"); code != 0 {
+				t.Fatal(errs)
+			}
+			var err error
+			found[i], err = os.ReadFile(out)
+			must(t, err)
+		}
+		if !bytes.Equal(found[0], found[1]) {
+			t.Errorf("%s: 1 worker finds %d bytes, 8 find %d", name, len(found[0]), len(found[1]))
+		}
+		spoke := map[string]bool{}
+		for _, r := range set.Rules() {
+			if bytes.Contains(found[0], []byte(`"rule/`+r.ID+`"`)) {
+				spoke[r.ID] = true
+			}
+		}
+		t.Logf("%s: %d bytes of findings, %d of %d rules speak", name, len(found[0]), len(spoke), len(set.Rules()))
+		if name == "stories" && len(spoke) < len(set.Rules()) {
+			t.Errorf("only %d of %d rules speak: %v", len(spoke), len(set.Rules()), spoke)
+		}
 	}
 }
