@@ -32,6 +32,47 @@ func refund() *Context {
 	return &Context{E: e, Persona: "clerk", Local: 1_767_600_000_000 + 14*hourMS, Vars: []Value{{N: 620}, {S: "bob"}, {S: "a-1"}, {N: 1}}}
 }
 
+// hearsay is what a test wants to be known beside the event.
+type hearsay struct {
+	seen bool
+	n    float64
+	role Role
+}
+
+func (h *hearsay) Seen(word string) bool                { return h.seen || word == "tool" }
+func (h *hearsay) Quantile(_ string, q float64) float64 { return h.n * q }
+func (h *hearsay) Expected(measure string) float64      { return h.n + float64(len(measure)) }
+func (h *hearsay) P(string) float64                     { return h.n / 1000 }
+func (h *hearsay) Role() *Role                          { return &h.role }
+
+func TestWhatIsKnownBesideTheEvent(t *testing.T) {
+	c := refund()
+	c.Around = &hearsay{n: 40, role: Role{Known: true, Default: "deny", Tags: []string{"kyc"}, Forbids: []string{"tool", "destination"}, NeedsApproval: true}}
+	for src, want := range map[string]any{
+		`baseline.seen("tool") and not baseline.seen("user")`:  true,
+		`baseline.quantile("records", 0.5)`:                    20.0,
+		`baseline.expected("bytes")`:                           45.0,
+		`baseline.p("rarity") < 0.05 and destination.external`: true,
+		`role.default`: "deny",
+		`role.known and role.needs_approval and "kyc" in role.tags and len(role.forbids) == 2`: true,
+		`any(role.forbids, # startsWith "dest")`:                                               true,
+	} {
+		x, err := Compile(src, scope(), 0)
+		if err != nil || x.VM != "" {
+			t.Fatalf("%s: %v, needs the machine: %s", src, err, x.VM)
+		}
+		v, _ := x.Value(c)
+		got := map[Type]any{Bool: v.N != 0, Number: v.N, Text: v.S}[x.Type]
+		if got != want {
+			t.Errorf("%s = %v, want %v", src, got, want)
+		}
+		same(t, x, c)
+		if _, err := x.Value(refund()); err != nil { // nothing is known
+			t.Errorf("%s: %v", src, err)
+		}
+	}
+}
+
 func TestExpressions(t *testing.T) {
 	for src, want := range map[string]any{
 		`tool.class == "pay" and amount.value > params.max`:     true,
@@ -204,7 +245,7 @@ func (m maker) one(list ...string) string { return list[m.IntN(len(list))] }
 
 func (m maker) text(d int) string {
 	if d <= 0 {
-		return m.one(`tool.name`, `user`, `persona`, `destination.domain`, `"a"`, `"pay.refund"`, `"Ä b "`, `who`, `first.agent`, `arg("path")`, `arg("deep.n")`)
+		return m.one(`tool.name`, `user`, `persona`, `destination.domain`, `"a"`, `"pay.refund"`, `"Ä b "`, `who`, `first.agent`, `arg("path")`, `arg("deep.n")`, `role.default`)
 	}
 	switch m.IntN(5) {
 	case 0:
@@ -221,7 +262,7 @@ func (m maker) text(d int) string {
 
 func (m maker) number(d int) string {
 	if d <= 0 {
-		return m.one(`1`, `0`, `2.5`, `1000000`, `total`, `amount.value`, `result.records`, `hour`, `weekday`, `params.max`, `duration_ms`)
+		return m.one(`1`, `0`, `2.5`, `1000000`, `total`, `amount.value`, `result.records`, `hour`, `weekday`, `params.max`, `duration_ms`, `baseline.p("rarity")`, `baseline.quantile("bytes", 0.99)`, `baseline.expected("events")`)
 	}
 	switch m.IntN(7) {
 	case 0, 1:
@@ -240,7 +281,7 @@ func (m maker) number(d int) string {
 
 func (m maker) bool(d int) string {
 	if d <= 0 {
-		return m.one(`(tool.name in ["vault.read", "x"] and calm)`, `(tool.class == "pay" and kind == "tool_call" and has.records)`, `calm`, `destination.external`, `has.records`, `true`, `false`, `(tool.name in lists.admin)`, `("pii" in resource.labels)`, `(tool.class in ["pay", "send"])`, `(result.records in [1, 2, 12])`)
+		return m.one(`(tool.name in ["vault.read", "x"] and calm)`, `(tool.class == "pay" and kind == "tool_call" and has.records)`, `calm`, `destination.external`, `has.records`, `true`, `false`, `(tool.name in lists.admin)`, `("pii" in resource.labels)`, `(tool.class in ["pay", "send"])`, `(result.records in [1, 2, 12])`, `role.known`, `("tool" in role.forbids)`, `baseline.seen("user")`)
 	}
 	switch m.IntN(9) {
 	case 0:
@@ -283,6 +324,7 @@ func FuzzClosuresAgreeWithTheMachine(f *testing.F) {
 			c.E.Result.Records, c.E.Amount.Micro, c.Vars[0].N = int64(m.IntN(15)), m.Int64N(2e9), float64(m.IntN(2000))/2
 			c.E.Resource.Labels = [][]string{nil, {"pii"}, {"a", "pii", "pii"}}[m.IntN(3)]
 			c.E.Tool.Name, c.E.Args = m.one("vault.read", "pay.refund", ""), [][]byte{nil, []byte(`{}`), []byte(`{"path":"10.0.0.1"}`)}[m.IntN(3)]
+			c.Around = []Around{nil, &hearsay{seen: m.IntN(2) == 0, n: float64(m.IntN(300)), role: Role{Known: true, Default: "allow", Forbids: []string{"tool"}}}}[m.IntN(2)]
 			same(t, x, c)
 		}
 	})
