@@ -202,7 +202,7 @@ func (c *collector) rule(d ruleDef, src *source, path string) {
 		r.Suppress = span("suppress", d.Suppress)
 	}
 	s := &rules.Source{Where: d.Where, Window: span("window", d.Window), Within: span("within", d.Within), Having: d.Having, Explain: d.Explain, For: span("absent.for", d.Absent.For),
-		Params: map[string]rules.Value{}, ParamsOf: map[string]rules.Type{}, Lists: map[string][]string{}}
+		Params: map[string]rules.Param{}, Lists: map[string][]string{}}
 	s.Select = rules.Select(max(0, slices.Index(rules.Selects(), word("select", d.Select, "latest", rules.Selects()))))
 	for i, w := range d.By {
 		k, ok := rules.ParseKey(w)
@@ -217,14 +217,11 @@ func (c *collector) rule(d ruleDef, src *source, path string) {
 		json.Unmarshal(p.raw, &v)
 		switch v := v.(type) {
 		case float64:
-			s.Params[p.name], s.ParamsOf[p.name] = rules.Value{N: v}, rules.Number
+			s.Params[p.name] = rules.Param{Type: rules.Number, Value: rules.Value{N: v}}
 		case string:
-			s.Params[p.name], s.ParamsOf[p.name] = rules.Value{S: v}, rules.Text
+			s.Params[p.name] = rules.Param{Type: rules.Text, Value: rules.Value{S: v}}
 		case bool:
-			s.ParamsOf[p.name] = rules.Bool
-			if s.Params[p.name] = (rules.Value{}); v {
-				s.Params[p.name] = rules.Value{N: 1}
-			}
+			s.Params[p.name] = rules.Param{Type: rules.Bool, Value: rules.Truth(v)}
 		default:
 			bad("params."+p.name, "a parameter is a number, a text, true or false; put lists under lists:")
 		}
@@ -575,6 +572,9 @@ func (s *Set) LintRules(now time.Time) []*Problem {
 			if e.Expires != 0 && now.UnixMilli() >= e.Expires {
 				warn("R206", "exception %s has expired and lets go of nothing; remove it, or give it a new date", e.Name)
 			}
+		}
+		if r.Respond != nil && (r.Mode == rules.Signal || r.Mode == rules.Alert) {
+			warn("R209", "has respond: and mode: %s, so it asks for nothing; set mode: enforce, or take respond out", r.Mode)
 		}
 		if r.Status == "deprecated" && r.Mode > rules.Shadow {
 			warn("R207", "is deprecated and still speaks; set mode: off, or give it another status")

@@ -195,7 +195,7 @@ func (x *Expr) Rest() func(*Context) bool { return x.rest }
 func (x *Expr) Value(c *Context) (Value, error) {
 	switch {
 	case x.isTrue != nil:
-		return truth(x.isTrue(c)), nil
+		return Truth(x.isTrue(c)), nil
 	case x.number != nil:
 		return Value{N: x.number(c)}, nil
 	case x.text != nil:
@@ -208,7 +208,8 @@ func (x *Expr) Value(c *Context) (Value, error) {
 	return valueOf(v), nil
 }
 
-func truth(b bool) Value {
+// Truth is a bool as a value.
+func Truth(b bool) Value {
 	if b {
 		return Value{N: 1}
 	}
@@ -218,7 +219,7 @@ func truth(b bool) Value {
 func valueOf(v any) Value {
 	switch v := v.(type) {
 	case bool:
-		return truth(v)
+		return Truth(v)
 	case string:
 		return Value{S: v}
 	case float64:

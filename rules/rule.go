@@ -243,22 +243,21 @@ func (r *Rule) Fields() []*Field {
 
 // Source is a rule as it is written, without what concerns people alone.
 type Source struct {
-	By       []Key
-	Window   int64
-	Within   int64
-	Select   Select
-	Where    string
-	Steps    []StepSource
-	Nots     []StepSource
-	Absent   *StepSource
-	For      int64
-	Lets     []Pair
-	Having   string
-	Explain  string
-	Params   map[string]Value
-	ParamsOf map[string]Type
-	Lists    map[string][]string
-	When     []string // of exceptions
+	By      []Key
+	Window  int64
+	Within  int64
+	Select  Select
+	Where   string
+	Steps   []StepSource
+	Nots    []StepSource
+	Absent  *StepSource
+	For     int64
+	Lets    []Pair
+	Having  string
+	Explain string
+	Params  map[string]Param
+	Lists   map[string][]string
+	When    []string // of exceptions
 }
 
 // StepSource is a step as it is written.
@@ -270,6 +269,12 @@ type StepSource struct {
 	After       string
 	Lets        []Pair
 	Having      string
+}
+
+// Param is a constant that a rule is tuned by.
+type Param struct {
+	Type  Type
+	Value Value
 }
 
 // Pair is a name and an expression.
@@ -289,8 +294,8 @@ type compiler struct {
 // Build compiles the parts of a rule that are expressions into r.
 func Build(r *Rule, src *Source, bad Report) {
 	c := &compiler{src: src, bad: bad, params: map[string]Name{}, caps: map[string]Name{}}
-	for name, v := range src.Params {
-		c.params["params."+name] = Name{Type: src.ParamsOf[name], Const: &v}
+	for name, p := range src.Params {
+		c.params["params."+name] = Name{Type: p.Type, Const: &p.Value}
 	}
 	for name, list := range src.Lists {
 		c.params["lists."+name] = Name{Type: Texts, List: &list}
@@ -706,7 +711,7 @@ func (s *Source) hash() uint64 {
 		steps([]StepSource{*s.Absent})
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.Params)) {
-		put(name, s.Params[name])
+		put(name, s.Params[name].Value)
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.Lists)) {
 		put(name, s.Lists[name])

@@ -1,0 +1,71 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+)
+
+// Every warning has a rule that earns it, and the sound rule earns none.
+func TestWarningsOfRules(t *testing.T) {
+	const sound = `id: sound
+title: t
+why: w
+tags: [ASI02]
+where: 'tool.class == "pay" and amount.value > 5'
+`
+	const tests = `tests:
+  - {name: a, events: [{at: 0s, agent: {id: a}, tool: {name: x, class: pay}, amount: {value: 6, currency: EUR}}], expect: {findings: 1}}
+  - {name: b, events: [{at: 0s, agent: {id: a}, tool: {name: x, class: pay}, amount: {value: 5, currency: EUR}}], expect: {findings: 0}}
+`
+	const respond = "respond: {action: block, scope: session, duration: 15m}\nby: [session]\n"
+	for name, c := range map[string]struct {
+		text string
+		want []string
+	}{
+		"sound":                           {sound + tests, nil},
+		"no why, no tags, no tests":       {"id: r\ntitle: t\nwhere: 'tool.class == \"pay\"'\n", []string{"R201", "R202", "R203"}},
+		"needs the machine":               {sound[:len(sound)-2] + " and resource.labels[0] == \"x\"'\n" + tests, []string{"R204"}},
+		"looked at with every event":      {"id: r\ntitle: t\nwhy: w\ntags: [ASI02]\nwhere: amount.value > 5\n" + tests, []string{"R205"}},
+		"an exception that has expired":   {sound + tests + "exceptions: [{name: x, when: 'user == \"u\"', reason: r, owner: o, expires: 2026-01-31}]\n", []string{"R206"}},
+		"one that has not":                {sound + tests + "exceptions: [{name: x, when: 'user == \"u\"', reason: r, owner: o, expires: 2026-03-02}]\n", nil},
+		"deprecated":                      {sound + tests + "status: deprecated\n", []string{"R207"}},
+		"deprecated and off":              {sound + tests + "status: deprecated\nmode: off\n", nil},
+		"a response that nobody asks for": {sound + tests + respond, []string{"R209"}},
+		"one that waits in shadow":        {sound + tests + respond + "mode: shadow\n", nil},
+		"one that is asked for":           {sound + tests + respond + "mode: enforce\n", nil},
+	} {
+		set := loaded(t, map[string]string{"rules/r.yaml": c.text})
+		var got []string
+		for _, p := range set.LintRules(time.Date(2026, time.March, 2, 12, 0, 0, 0, time.UTC)) {
+			got = append(got, p.Code)
+		}
+		slices.Sort(got)
+		if fmt.Sprint(got) != fmt.Sprint(c.want) {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
+	}
+}
+
+// A rule that is turned off is the same but for its mode, and so are all others.
+func TestWithout(t *testing.T) {
+	set, err := Parse([]byte(`{"v":1,"personas":[{"name":"p","default":"allow"}],"rules":[{"id":"a","title":"t","where":"kind == \"tool_call\"","params":{"x":1}},{"id":"b","title":"t","where":"kind == \"message\""}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	off, err := set.Without("a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	was, is := set.Rules(), off.Rules()
+	if is[0].Mode.String() != "off" || is[1].Mode != was[1].Mode || is[0].Hash != was[0].Hash || len(off.Personas()) != 1 || off.Hash() == set.Hash() {
+		t.Errorf("got %+v, %+v", is[0], is[1])
+	}
+	if again, err := off.Without("a"); err != nil || again.Hash() != off.Hash() {
+		t.Errorf("turned off twice it is another set: %v", err)
+	}
+	if same, err := set.Without("nobody"); err != nil || same != set {
+		t.Errorf("without a rule that is not there it is another set: %v", err)
+	}
+}
