@@ -230,7 +230,7 @@ func (o *benchOptions) replay(ctx context.Context, w io.Writer) error {
 }
 
 // warmUp is left out of the latency: the stream's time has just jumped from the backlog's to the present, and what was idle meanwhile is forgotten.
-const warmUp = 5 * time.Second
+const warmUp = 15 * time.Second
 
 // live drains a backlog, then measures event to alert at half the rate that came out.
 func (o *benchOptions) live(ctx context.Context, w io.Writer, name string, brokers []string) error {
