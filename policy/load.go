@@ -32,9 +32,9 @@ const (
 type Problem struct {
 	File         string
 	Line, Column int    // 0: not known
-	Code         string // of an expression: R101 and so on
+	Code         string // of a rule: R101 and so on
 	What         string // "what is wrong; what to do"
-	Snippet      string // of an expression: its line, and a caret below
+	Snippet      string // of a rule: its line, and a caret below
 }
 
 func (p *Problem) Error() string {
@@ -306,6 +306,8 @@ type source struct {
 	fields   map[string]place // by path, such as personas[0].tools.allow[2]
 	broken   map[string]bool  // paths whose value could not be read: whatever else would be said about them is noise
 	problems []*Problem
+	rules    bool     // it holds rules, whose mistakes have codes and carets
+	lines    []string // of the file, if it does
 }
 
 // place is where a field stands, or what contains it.
@@ -315,6 +317,9 @@ func (s *source) place(path string) place {
 			return at
 		}
 	}
+	if at, ok := s.fields[""]; ok {
+		return at
+	}
 	if s.fields == nil { // JSON, and what is built in: the path is all there is
 		return place{file: s.file + " " + path}
 	}
@@ -322,7 +327,24 @@ func (s *source) place(path string) place {
 }
 
 func (s *source) problem(at place, format string, args ...any) {
-	s.problems = append(s.problems, &Problem{File: at.file, Line: at.line, Column: at.col, What: fmt.Sprintf(format, args...)})
+	s.coded("R001", at, format, args...)
+}
+
+// coded notes a problem; in a rule with its code, and with its line and a caret.
+func (s *source) coded(code string, at place, format string, args ...any) {
+	p := &Problem{File: at.file, Line: at.line, Column: at.col, What: fmt.Sprintf(format, args...)}
+	if s.rules {
+		p.Code = code
+		if at.col > 0 && at.line > 0 && at.line <= len(s.lines) {
+			p.Snippet = caret(s.lines[at.line-1], at.col)
+		}
+	}
+	s.problems = append(s.problems, p)
+}
+
+// caret is a line with a mark below a column.
+func caret(line string, col int) string {
+	return "    " + strings.ReplaceAll(line, "\t", " ") + "\n    " + strings.Repeat(" ", max(0, col-1)) + "^"
 }
 
 // reporter reports on the fields of the definition at path.
@@ -336,7 +358,7 @@ func (s *source) reporter(path string) report {
 				return
 			}
 		}
-		s.problem(s.place(field), format, args...)
+		s.coded(ruleCode(strings.TrimPrefix(field, path+".")), s.place(field), format, args...)
 	}
 }
 
@@ -344,7 +366,7 @@ func (s *source) reporter(path string) report {
 // Node.Decode, stops at the first fault in places, and forgets where each value stood. Scalars are taken as written: 5000.00 must not pass
 // through a float, nor a tool named null or 0x10 become something else.
 func (f *file) decode(doc *yaml.Node, into any) *source {
-	s := &source{file: f.file, fields: map[string]place{}, broken: map[string]bool{}, texts: map[string]written{}}
+	s := &source{file: f.file, fields: map[string]place{}, broken: map[string]bool{}, texts: map[string]written{}, rules: f.rules, lines: f.lines}
 	d := decoder{s, &f.left}
 	d.value(doc, "", reflect.ValueOf(into).Elem())
 	return s

@@ -121,6 +121,12 @@ func RuleKeys() []string { return keysOf(reflect.TypeFor[ruleDef]()) }
 func (s *Set) RuleFile(id string) string { return s.ruleFiles[id] }
 
 func (c *collector) loadRules(files []*file) {
+	for _, f := range files {
+		f.rules, f.lines = true, strings.Split(string(f.text), "\n")
+		for _, p := range f.problems { // what was wrong with the file as a whole
+			p.Code = "R001"
+		}
+	}
 	each(c, files, func(d *ruleDef, src *source) {
 		if d.ID == "" && d.Title == "" && d.Where == "" && len(d.Steps) == 0 && len(src.fields) <= 1 {
 			return // a document of comments alone
@@ -129,6 +135,19 @@ func (c *collector) loadRules(files []*file) {
 		c.rule(*d, src, "")
 	})
 }
+
+// ruleCode is the code of a mistake under a key of a rule.
+func ruleCode(field string) string {
+	key := field
+	if i := strings.IndexAny(field, ".["); i >= 0 {
+		key = field[:i]
+	}
+	return fmt.Sprintf("R%03d", 10+slices.Index(codedKeys, key))
+}
+
+// codedKeys are the keys of a rule in the order of their codes, which never change: R010 is the first; a new key goes to the end.
+var codedKeys = []string{"id", "title", "why", "version", "status", "mode", "severity", "risk", "tags", "authors", "references", "false_positives", "response", "tune", "use_cases", "by", "where", "window",
+	"let", "having", "within", "select", "steps", "not", "absent", "params", "lists", "explain", "suppress", "exceptions", "respond", "tests"}
 
 var dated = regexp.MustCompile(`^\d{4}-\d{2}-\d{2}$`)
 
@@ -478,8 +497,7 @@ func (s *source) fault(path string, err error) {
 	problem := &Problem{File: p.file, Line: p.line, Column: p.col, Code: f.Code, What: f.What}
 	if known && f.Line > 0 {
 		if lines := strings.Split(t.text, "\n"); f.Line <= len(lines) {
-			line := strings.ReplaceAll(lines[f.Line-1], "\t", " ")
-			problem.Snippet = "    " + line + "\n    " + strings.Repeat(" ", max(0, f.Column-1)) + "^"
+			problem.Snippet = caret(lines[f.Line-1], f.Column)
 		}
 	}
 	s.problems = append(s.problems, problem)

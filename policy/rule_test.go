@@ -2,7 +2,10 @@ package policy
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -67,5 +70,64 @@ func TestWithout(t *testing.T) {
 	}
 	if same, err := set.Without("nobody"); err != nil || same != set {
 		t.Errorf("without a rule that is not there it is another set: %v", err)
+	}
+}
+
+// Every key has a code of its own, and keeps it.
+func TestEveryKeyOfARuleHasItsCode(t *testing.T) {
+	docs, err := os.ReadFile("../docs/rules.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]string{}
+	for _, k := range RuleKeys() {
+		code := ruleCode(k + ".x[3]")
+		if other, dup := seen[code]; dup || code < "R010" || code > "R041" {
+			t.Errorf("%s has the code %s, as has %q", k, code, other)
+		}
+		if seen[code] = k; !strings.Contains(string(docs), code+" "+k) {
+			t.Errorf("docs/rules.md does not say that %s is about %s", code, k)
+		}
+	}
+}
+
+// A mistake outside of expressions has its line, a caret, a code and a way out as well, in the document that it is in.
+func TestMistakesAroundExpressions(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "rules"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	text := `id: r
+title: x
+where: 'kind == "tool_call"'
+---
+# a comment
+id: s
+titel: x
+title: y
+mode: alrt
+by: [agnet]
+steps:
+  - {name: a, where: 'kind == "tool_call"', times: many}
+  - {where: 'kind == "tool_call"'}
+exceptions: [{when: 'user == "x"'}]
+`
+	if err := os.WriteFile(filepath.Join(dir, "rules", "r.yaml"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, faults := Load(dir)
+	var got []string
+	for _, err := range faults {
+		p := err.(*Problem)
+		lines := strings.Split(p.Snippet, "\n")
+		if len(lines) != 2 || strings.Index(lines[1], "^") != 3+p.Column || !strings.Contains(p.What, "; ") {
+			t.Errorf("no caret, or no way out: %v", p)
+			continue
+		}
+		got = append(got, fmt.Sprintf("%d:%d %s", p.Line, p.Column, p.Code))
+	}
+	want := []string{"6:1 R030", "7:1 R001", "9:7 R015", "10:6 R025", "12:52 R032", "14:14 R039", "14:14 R039"}
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("got %v, want %v", got, want)
 	}
 }
