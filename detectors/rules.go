@@ -74,7 +74,7 @@ const maxFailures = 100
 type hit struct{ rule, part int }
 
 func newRules(slot byte, set *policy.Set) Detector {
-	d := &ruleRunner{slot: slot, byHash: map[uint64]int{}, tools: map[string]*probes{}}
+	d := &ruleRunner{slot: slot, around: around{test: set.Supposed()}, byHash: map[uint64]int{}, tools: map[string]*probes{}}
 	for _, r := range set.Rules() {
 		if r.Mode == rules.Off {
 			continue

@@ -18,6 +18,7 @@ type around struct {
 	e    *event.Event
 	role rules.Role
 	of   *event.Event // that role is of
+	test *rules.Supposed
 }
 
 // Oddity is the smallest p-value that each of the statistical detectors came to with an event; 1: nothing odd.
@@ -39,13 +40,16 @@ func (p *Panel) Beside(e *event.Event) (persona string, local int64, beside rule
 			x.Violations = x.Judge.Check(e, x.Tool, x.Time, nil)
 		}
 	}
-	a := &around{}
+	a := &around{test: p.Set.Supposed()}
 	a.show(x, e)
 	return persona, x.Local(x.Time), a
 }
 
 // Seen implements rules.Around.
 func (a *around) Seen(word string) bool {
+	if v, told := a.test.Seen[word]; told {
+		return v
+	}
 	if a.x.Base == nil {
 		return true
 	}
@@ -85,6 +89,9 @@ func inUnits(f baselines.Feature, v float64) float64 {
 
 // Quantile implements rules.Around.
 func (a *around) Quantile(measure string, q float64) float64 {
+	if v, told := a.test.Quantile[measure]; told {
+		return v
+	}
 	f, ok := measures[measure]
 	if a.x.Base == nil || !ok || !(q > 0 && q < 1) {
 		return 0
@@ -103,6 +110,9 @@ func (a *around) Quantile(measure string, q float64) float64 {
 
 // Expected implements rules.Around.
 func (a *around) Expected(measure string) float64 {
+	if v, told := a.test.Expected[measure]; told {
+		return v
+	}
 	f, ok := measures[measure]
 	if a.x.Base == nil || !ok {
 		return 0
@@ -113,6 +123,9 @@ func (a *around) Expected(measure string) float64 {
 
 // P implements rules.Around.
 func (a *around) P(detector string) float64 {
+	if v, told := a.test.P[detector]; told {
+		return v
+	}
 	switch detector {
 	case "volume":
 		return a.x.Odd.Volume

@@ -69,7 +69,7 @@ func TestWhatIsUsualIsInTheUnitsOfEvents(t *testing.T) {
 	h := newHost(t, noPolicy)
 	w := h.panel.Who("acme", "p", "")
 	w.Rest(m, 0, 0)
-	a := &around{}
+	a := &around{test: h.panel.Set.Supposed()}
 	a.show(&Scene{Who: w}, &event.Event{Kind: event.ToolCall})
 	if got := a.Expected("amount"); got != 80 {
 		t.Errorf("amount: %v, want 80", got)

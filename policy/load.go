@@ -501,7 +501,7 @@ func (d *decoder) mapping(n *yaml.Node, path string, v reflect.Value) {
 				continue
 			}
 			meant := nearest(key.Value, keys)
-			if path == "" && meant == "" {
+			if path == "" && meant == "" && !d.rules {
 				d.problem(here, "unknown key %s; put everything under %s", quote(key.Value), root(v.Type()))
 				continue
 			}

@@ -79,11 +79,12 @@ type exceptionDef struct {
 }
 
 type ruleTestDef struct {
-	Name   string          `json:"name"`
-	Todo   string          `json:"todo,omitempty"`
-	All    json.RawMessage `json:"all,omitempty"`
-	Events json.RawMessage `json:"events"`
-	Expect expectDef       `json:"expect"`
+	Name    string          `json:"name"`
+	Todo    string          `json:"todo,omitempty"`
+	All     json.RawMessage `json:"all,omitempty"`
+	Learned json.RawMessage `json:"baseline,omitempty"`
+	Events  json.RawMessage `json:"events"`
+	Expect  expectDef       `json:"expect"`
 }
 
 type expectDef struct {
@@ -97,6 +98,7 @@ type expectDef struct {
 type RuleTest struct {
 	Rule, Name string
 	Todo       string // why it fails and may
+	Learned    rules.Supposed
 	Events     []event.Told
 	Findings   int
 	Why, Scope string // of the first finding; "" is not asked for
@@ -530,6 +532,15 @@ func (c *collector) ruleTest(d ruleDef, src *source, path string, bad report) {
 			}
 			test.At = append(test.At, d)
 		}
+		if len(t.Learned) > 0 {
+			d := json.NewDecoder(bytes.NewReader(t.Learned))
+			d.DisallowUnknownFields()
+			if err := d.Decode(&test.Learned); err != nil {
+				bad(where+".baseline", "%v; write it as {seen: {destination: false}, p: {rarity: 0.001}, quantile: {records: 20}, expected: {events: 3}}", err)
+			} else if word, known := test.Learned.Fault(); word != "" {
+				bad(where+".baseline", "no baseline knows %s; %s", quote(word), choose(word, known))
+			}
+		}
 		told, err := event.Tell(t.All, t.Events, TestStart)
 		if err != nil {
 			bad(where+".events", "%v", err)
@@ -632,7 +643,7 @@ func RuleSchema() any {
 		"absent": closed(object{"where": expression, "for": span}, "where", "for"), "params": open, "lists": open, "explain": expression, "suppress": span,
 		"exceptions": object{"type": "array", "items": closed(object{"name": text, "when": expression, "reason": text, "owner": text, "expires": text}, "name", "when", "reason", "owner")},
 		"respond":    closed(object{"action": words(event.Actions()), "scope": words(event.ScopeTypes()), "duration": text, "calls": text, "per": span, "classes": texts}, "action"),
-		"tests": object{"type": "array", "items": closed(object{"name": text, "todo": text, "all": open, "events": object{"type": "array", "items": open},
+		"tests": object{"type": "array", "items": closed(object{"name": text, "todo": text, "all": open, "baseline": closed(object{"seen": open, "p": open, "quantile": open, "expected": open}), "events": object{"type": "array", "items": open},
 			"expect": closed(object{"findings": object{"type": "integer", "minimum": 0}, "why": text, "scope": text, "at": texts}, "findings")}, "name", "events", "expect")},
 	}, "id", "title")
 	s["$schema"], s["title"] = "https://json-schema.org/draft/2020-12/schema", "A rule of wayward"

@@ -73,6 +73,34 @@ func TestWithout(t *testing.T) {
 	}
 }
 
+// What a test supposes to be learned is checked like everything else.
+func TestWhatATestSupposes(t *testing.T) {
+	for text, want := range map[string]string{
+		"{seen: {domain: false}, p: {rarity: 0.001}, quantile: {records: 20}, expected: {events: 3}}": "",
+		"{seen: {domian: false}}": `no baseline knows "domian"; did you mean "domain"?`,
+		"{p: {rare: 1}}":          `no baseline knows "rare"`,
+		"{quantile: {events: 1}}": `no baseline knows "events"`,
+		"{expected: {weight: 1}}": `no baseline knows "weight"`,
+		"{sen: {domain: false}}":  "unknown field",
+		"{seen: {domain: 3}}":     "cannot unmarshal",
+	} {
+		dir := t.TempDir()
+		if err := os.Mkdir(filepath.Join(dir, "rules"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		rule := "id: r\ntitle: x\nwhere: 'kind == \"tool_call\"'\ntests:\n  - {name: a, baseline: " + text + ", events: [{at: 0s, agent: {id: a}, tool: {name: x}}], expect: {findings: 1}}\n"
+		if err := os.WriteFile(filepath.Join(dir, "rules", "r.yaml"), []byte(rule), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, faults := Load(dir)
+		switch {
+		case want == "" && len(faults) == 0:
+		case len(faults) != 1 || want == "" || !strings.Contains(faults[0].Error(), want) || !strings.Contains(faults[0].Error(), "R041"):
+			t.Errorf("%s: %v, want %q", text, faults, want)
+		}
+	}
+}
+
 // Every key has a code of its own, and keeps it.
 func TestEveryKeyOfARuleHasItsCode(t *testing.T) {
 	docs, err := os.ReadFile("../docs/rules.md")

@@ -38,6 +38,7 @@ type Set struct {
 	patterns  map[string][]player // by tenant, most telling first
 	bytes     []byte
 	hash      string
+	supposed  *rules.Supposed // of a test; nil otherwise
 }
 
 // name is something within a tenant; "" is every tenant.
@@ -96,6 +97,21 @@ func (s *Set) Hash() string { return s.hash }
 
 // Bytes is the set as canonical JSON, from which Parse makes the same set, but for where each persona was read.
 func (s *Set) Bytes() []byte { return bytes.Clone(s.bytes) }
+
+// Supposing is the set with what a test supposes to be learned: no part of its identity.
+func (s *Set) Supposing(test *rules.Supposed) *Set {
+	out := *s
+	out.supposed = test
+	return &out
+}
+
+// Supposed is what a test supposes to be learned; it is never nil.
+func (s *Set) Supposed() *rules.Supposed {
+	if s.supposed == nil {
+		return &rules.Supposed{}
+	}
+	return s.supposed
+}
 
 // Without is the set with a rule turned off; the set itself if it has no such rule.
 func (s *Set) Without(rule string) (*Set, error) {

@@ -51,6 +51,41 @@ type Around interface {
 	Role() *Role
 }
 
+// Supposed is what a test supposes to be learned: what stands in it is answered instead of the baseline.
+type Supposed struct {
+	Seen     map[string]bool    `json:"seen,omitempty"`
+	Quantile map[string]float64 `json:"quantile,omitempty"` // whatever the share
+	Expected map[string]float64 `json:"expected,omitempty"`
+	P        map[string]float64 `json:"p,omitempty"`
+}
+
+// Fault is a word that Supposed has and Around does not know, and those that it knows; "" if there is none.
+func (s *Supposed) Fault() (word string, known []string) {
+	for name := range s.Seen {
+		if known := []string{"tool", "server", "destination", "domain", "resource", "user"}; !slices.Contains(known, name) {
+			return name, known
+		}
+	}
+	for name := range s.P {
+		if known := []string{"volume", "sequence", "rarity"}; !slices.Contains(known, name) {
+			return name, known
+		}
+	}
+	measures := []string{"records", "bytes", "amount", "cost"}
+	for name := range s.Quantile {
+		if !slices.Contains(measures, name) {
+			return name, measures
+		}
+	}
+	measures = append(measures, "events")
+	for name := range s.Expected {
+		if !slices.Contains(measures, name) {
+			return name, measures
+		}
+	}
+	return "", nil
+}
+
 // Role is what the policies say of a persona and of the call that it makes.
 type Role struct {
 	Known         bool

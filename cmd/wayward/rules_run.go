@@ -162,7 +162,7 @@ func play(ctx context.Context, set *policy.Set, t *policy.RuleTest, workers int)
 	for _, e := range t.Events {
 		src.lines = append(append(src.lines, e.Record...), '\n')
 	}
-	r := pipeline.Replay{Policy: set, Workers: workers, Flush: true, Freeze: true,
+	r := pipeline.Replay{Policy: set.Supposing(&t.Learned), Workers: workers, Flush: true, Freeze: true,
 		Deliver: func(f *event.Finding) error {
 			if f.Detector == "rule" && f.Rule == t.Rule && f.Activity == event.Create {
 				found = append(found, f)
@@ -212,7 +212,7 @@ func traceRule(set *policy.Set, t *policy.RuleTest) (out []string) {
 	if err != nil {
 		return nil
 	}
-	tracer, panel := rules.NewTracer(r), detectors.New(set)
+	tracer, panel := rules.NewTracer(r), detectors.New(set.Supposing(&t.Learned))
 	for _, told := range t.Events {
 		if len(out) >= maxTrace {
 			return append(out, "…")

@@ -161,7 +161,7 @@ func TestMistakesInRules(t *testing.T) {
 		"block":          {"id: r\ntitle: t\nwhere: |\n  tool.class == \"pay\" and\n  usr == \"x\"\n", "r.yaml:5: R101 unknown field \"usr\"; did you mean user?"},
 		"in a step":      {"id: r\ntitle: t\nby: [agent]\nwithin: 1m\nsteps:\n  - {where: 'kind == \"tool_call\"'}\n  - {where: 'nothing'}\n", "r.yaml:7:14: R101"},
 		"in a let":       {"id: r\ntitle: t\nby: [agent]\nwindow: 1m\nwhere: 'kind == \"tool_call\"'\nlet: {n: sum(user)}\nhaving: n > 1\n", "r.yaml:6:10: R102"},
-		"unknown key":    {"id: r\ntitle: t\nwhen: true\n", "r.yaml:3:1: unknown key \"when\""},
+		"unknown key":    {"id: r\ntitle: t\nwhen: true\n", "r.yaml:3:1: R001 unknown key \"when\"; use id, title, why"},
 		"no window":      {"id: r\ntitle: t\nwhere: 'true'\nhaving: 'true'\n", "window and having belong together"},
 		"no within":      {"id: r\ntitle: t\nby: [agent]\nsteps: [{where: 'true'}, {where: 'true'}]\n", "a sequence needs a time"},
 		"no by":          {"id: r\ntitle: t\nwithin: 1m\nsteps: [{where: 'true'}, {where: 'true'}]\n", "say whose events belong together"},
@@ -497,6 +497,11 @@ func TestWorkersDoNotShowUnderTheCatalogue(t *testing.T) {
 		for _, r := range set.Rules() {
 			if bytes.Contains(found[0], []byte(`"rule/`+r.ID+`"`)) {
 				spoke[r.ID] = true
+			}
+		}
+		for _, test := range set.RuleTests() {
+			if test.Findings > 0 && test.Learned.Seen != nil {
+				spoke[test.Rule] = true // only where something was learned
 			}
 		}
 		t.Logf("%s: %d bytes of findings, %d of %d rules speak", name, len(found[0]), len(spoke), len(set.Rules()))
