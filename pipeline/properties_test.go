@@ -58,6 +58,10 @@ const (
 {"id":"mail-after-search","title":"x","by":["agent"],"within":"20s","suppress":"5s","steps":[{"name":"a","where":"tool.name == \"search\"","capture":{"u":"user"}},{"name":"b","where":"tool.name == \"mail\" and user != a.u"}]},
 {"id":"many-mails","title":"x","by":["session"],"window":"1m","where":"tool.name == \"mail\"","let":{"n":"count()"},"having":"n > 3","explain":"string(n)"},
 {"id":"passed-on","title":"x","by":["user"],"within":"30s","select":"each","steps":[{"name":"a","where":"tool.name == \"rm\"","capture":{"who":"agent.id"}},{"name":"b","where":"tool.name == \"mail\" and agent.id != a.who"}]},
+{"id":"adds-up","title":"x","by":["user"],"within":"1m","suppress":"1s","steps":[{"name":"a","where":"tool.name == \"search\"","let":{"r":"sum(result.records)","d":"distinct(agent.id)"},"having":"r > 20 and d > 1"},
+ {"name":"b","where":"tool.name == \"mail\" and result.records < a.r","let":{"m":"sum(amount.value)"},"having":"m > 15"}]},
+{"id":"sizes","title":"x","by":["agent"],"window":"2m","suppress":"1s","where":"tool.name in [\"search\", \"mail\"]","let":{"q":"quantile(result.records, 0.5)","top":"max(result.records)","mean":"avg(amount.value)"},"having":"q > 6 and top > mean","explain":"string(q) + string(mean)"},
+{"id":"forbidden","title":"x","suppress":"1s","where":"tool.name == \"rm\" and \"tool\" in role.forbids and baseline.p(\"volume\") <= 1"},
 {"id":"no-mail","title":"x","by":["agent"],"suppress":"1s","steps":[{"name":"a","where":"tool.name == \"rm\""}],"absent":{"where":"tool.name == \"mail\"","for":"40s"}}]}`
 	other = `{"v":1,"limits":[{"id":"agent-calls","scope":"agent","measure":"count","max":"3","window":"1m"},{"id":"user-calls","scope":"user","measure":"count","max":"12","window":"1m"}],"rules":[
 {"id":"mail-after-search","title":"x","by":["agent"],"within":"20s","suppress":"5s","steps":[{"name":"a","where":"tool.name == \"search\"","capture":{"u":"user"}},{"name":"b","where":"tool.name == \"mail\" and user != a.u"}]}]}`
