@@ -55,33 +55,37 @@ func space(b []byte, i int) int {
 	return i
 }
 
-// member is the value of a key of an object, of JSON that the decoder has found to be right; nil: there is none.
-func member(b []byte, key string) []byte {
+// member is the value of a key of an object, of JSON that the decoder has found to be right; nil: there is none. Of two the last counts, as for most who read JSON.
+func member(b []byte, key string) (found []byte) {
 	i := space(b, 0)
 	if i >= len(b) || b[i] != '{' {
 		return nil
 	}
 	for i++; ; i++ {
 		if i = space(b, i); i >= len(b) || b[i] != '"' {
-			return nil
+			return found
 		}
-		end, _ := event.EndOfString(b, i+1)
+		end, escaped := event.EndOfString(b, i+1)
 		if end < 0 {
-			return nil
+			return found
 		}
 		same := string(b[i+1:end]) == key
+		if escaped {
+			name, ok := event.Unquote(nil, b[i:end+1])
+			same = ok && string(name) == key
+		}
 		if i = space(b, end+1); i >= len(b) || b[i] != ':' {
-			return nil
+			return found
 		}
 		from := space(b, i+1)
 		if i = endOfValue(b, from); i < 0 {
-			return nil
+			return found
 		}
 		if same {
-			return b[from:i]
+			found = b[from:i]
 		}
 		if i = space(b, i); i >= len(b) || b[i] != ',' {
-			return nil
+			return found
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"errors"
 	"math"
 	"net/netip"
 	"strconv"
@@ -172,24 +173,17 @@ func distance(a, b string) int {
 	return row[len(b)]
 }
 
+// toNumber reads a number as JSON and people write it, exponents too: a limit is not got round by writing 1e6.
 func toNumber(s string) float64 {
-	n, frac, sign := 0.0, 0.0, 1.0
+	s = strings.TrimSpace(s)
 	for i := range len(s) {
-		switch c := s[i]; {
-		case c == '-' && i == 0 && len(s) > 1:
-			sign = -1
-		case c == '.' && frac == 0:
-			frac = 1
-		case c >= '0' && c <= '9' && i < 32:
-			if frac > 0 {
-				frac /= 10
-				n += float64(c-'0') * frac
-			} else {
-				n = n*10 + float64(c-'0')
-			}
-		default:
-			return 0
+		if c := s[i]; (c < '0' || c > '9') && c != '.' && c != '-' && c != '+' && c != 'e' && c != 'E' {
+			return 0 // neither hexadecimal nor NaN
 		}
 	}
-	return sign * n
+	n, err := strconv.ParseFloat(s, 64)
+	if err != nil && !errors.Is(err, strconv.ErrRange) {
+		return 0
+	}
+	return max(-math.MaxFloat64, min(n, math.MaxFloat64))
 }

@@ -1,0 +1,128 @@
+package rules
+
+import (
+	"bytes"
+	"encoding/json"
+	"math"
+	"runtime"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/wayward-sec/wayward/event"
+)
+
+// looked is what encoding/json finds under a path.
+func looked(raw []byte, path string) string {
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.UseNumber()
+	var v any
+	if d.Decode(&v) != nil {
+		return ""
+	}
+	for _, key := range strings.Split(path, ".") {
+		m, ok := v.(map[string]any)
+		if !ok {
+			return ""
+		}
+		v = m[key]
+	}
+	switch v := v.(type) {
+	case string:
+		return v
+	case json.Number:
+		return v.String()
+	case bool:
+		return map[bool]string{true: "true", false: "false"}[v]
+	}
+	return ""
+}
+
+// What an argument says is what any reader of JSON finds: keys with escapes are no way round a rule, and of two of one name the last counts, as it does for the tool.
+func TestArguments(t *testing.T) {
+	for _, c := range []struct{ raw, path, want string }{
+		{`{"path": "/etc/passwd"}`, "path", "/etc/passwd"},
+		{`{"p\u0061th": "/etc/passwd"}`, "path", "/etc/passwd"},
+		{`{"path": "/tmp", "path": "/etc/passwd"}`, "path", "/etc/passwd"},
+		{`{"path": {"to": 1}, "path": "x"}`, "path.to", ""},
+		{`{"a": {"b": {"c": "\u00e9\n"}}}`, "a.b.c", "é\n"},
+		{`{"a": [1, {"b": 2}], "b": -1.5e3}`, "b", "-1.5e3"},
+		{`{"a": true, "b": null}`, "a", "true"},
+		{`{"a": null}`, "a", ""},
+		{`[{"a": 1}]`, "a", ""},
+		{`{"": {"": "x"}}`, ".", "x"},
+	} {
+		if got := argumentOf([]byte(c.raw), c.path); got != c.want || got != looked([]byte(c.raw), c.path) {
+			t.Errorf("%s of %s: %q, want %q (encoding/json: %q)", c.path, c.raw, got, c.want, looked([]byte(c.raw), c.path))
+		}
+	}
+}
+
+func FuzzArguments(f *testing.F) {
+	f.Add([]byte(`{"path": "/etc/passwd", "a": {"b": [1, 2, {"c": "x"}], "c": "\u0041"}, "n": 1.5}`), "a.c")
+	f.Add([]byte(`{"p\u0061th": 1}`), "path")
+	f.Fuzz(func(t *testing.T, raw []byte, path string) {
+		// The decoder lets nothing else through. Halves of surrogates readers of JSON take for different things.
+		if !json.Valid(raw) || !utf8.Valid(raw) || !utf8.ValidString(path) || bytes.Contains(bytes.ToLower(raw), []byte(`\ud`)) {
+			return
+		}
+		if got, want := argumentOf(raw, path), looked(raw, path); got != want {
+			t.Fatalf("%q of %s: %q, encoding/json finds %q", path, raw, got, want)
+		}
+	})
+}
+
+// The worst that passes lint runs over the worst that passes the decoder in memory that is bounded by the event: no expression grows what it is given.
+func TestTheWorstExpressionsStayBounded(t *testing.T) {
+	long := strings.Repeat("xa", 60_000)
+	labels := make([]string, event.MaxLabels)
+	for i := range labels {
+		labels[i] = strings.Repeat("a", event.MaxString-1) + "b"
+	}
+	raw, err := json.Marshal(map[string]string{"q": long})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := refund()
+	c.E.Args, c.E.Resource.Labels = raw, labels
+	for _, src := range []string{
+		`arg("q") matches "(x+x+)+y"`,
+		`arg("q") matches "^(([a-z])+.)+[A-Z]([a-z])+$"`,
+		`arg("q") matches "(.*)*(.*)*(.*)*z"`,
+		`glob(arg("q"), "*a*a*a*a*a*a*a*a*a*b")`,
+		`any(resource.labels, any(resource.labels, # endsWith "ab" and glob(#, "*a*a*a*a*c")))`,
+		`distance(arg("q"), arg("q") + arg("q")) > 5`,
+		`entropy(arg("q") + arg("q") + arg("q")) > 9`,
+		strings.Repeat(`arg("q") contains "y" or `, 60) + `false`,
+		`len(lower(upper(arg("q") + arg("q")))) == 3`,
+	} {
+		x, err := Compile(src, scope(), Bool)
+		if err != nil {
+			t.Fatalf("%s: %v", src, err)
+		}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		for range 3 {
+			c.args = c.args[:0]
+			if _, err := x.IsTrue(c); err != nil {
+				t.Fatalf("%s: %v", src, err)
+			}
+		}
+		runtime.ReadMemStats(&after)
+		if grown := (after.TotalAlloc - before.TotalAlloc) / 3; grown > 16*uint64(len(raw)) {
+			t.Errorf("%s: takes %d bytes for an event of %d", src, grown, len(raw))
+		}
+	}
+}
+
+func TestNumbersInTexts(t *testing.T) {
+	for text, want := range map[string]float64{"12": 12, " 12.5 ": 12.5, "-3": -3, "+3": 3, "1e6": 1e6, "1E+2": 100, "1.00000000000000000000000000000000000000001": 1, "1e999": math.MaxFloat64, "-1e999": -math.MaxFloat64,
+		"": 0, "x": 0, "0x10": 0, "NaN": 0, "inf": 0, "1_000": 0, "1.2.3": 0, "--1": 0, "e": 0} {
+		if got := toNumber(text); got != want {
+			t.Errorf("%q: %v, want %v", text, got, want)
+		}
+	}
+	if n := testing.AllocsPerRun(100, func() { toNumber("1234.5") }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
