@@ -197,7 +197,6 @@ func (s *stageMetrics) add(sh *shard) {
 			s.m.breakers.WithLabelValues(s.name, k[0], k[1]).Add(float64(n))
 		}
 	}
-	sh.machine.watchers().Looked(func(rule string, n int64) { s.m.ruleLooked.WithLabelValues(s.name, rule).Add(float64(n)) })
 	if b, ok := sh.machine.(*behaviour); ok && len(sh.findings) > 0 {
 		s.latency.Observe(float64(wall()-b.stamp) / 1000)
 	}
@@ -208,6 +207,7 @@ func (s *stageMetrics) gauges(st *stage) {
 	pages, cold, lag, low := 0, 0, int64(0), int64(never)
 	open := map[[2]string]float64{}
 	for p, sh := range st.shards {
+		sh.machine.watchers().Looked(func(rule string, n int64) { s.m.ruleLooked.WithLabelValues(s.name, rule).Add(float64(n)) })
 		for pg := range sh.open {
 			if k := pg.breaker; !pg.dead && k.Open() {
 				open[[2]string{k.Action.String(), k.Mode}]++

@@ -58,7 +58,7 @@ func TestARuleThatFailsIsTurnedOff(t *testing.T) {
 	goOn = s.busy("agent-2", "search")
 	s.until("nobody asks the rule any more", func() bool {
 		bad, good := looked("bad"), looked("good")
-		pause(t.Context(), 300*time.Millisecond)
+		pause(t.Context(), 2500*time.Millisecond) // it is told once a second
 		return looked("bad") == bad && looked("good") > good
 	})
 	goOn()

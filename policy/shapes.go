@@ -3,6 +3,7 @@ package policy
 import (
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/wayward-sec/wayward/event"
@@ -296,14 +297,14 @@ var currencySigns = []struct{ sign, code string }{
 	{"US$", "USD"}, {"€", "EUR"}, {"£", "GBP"}, {"₹", "INR"}, {"₩", "KRW"}, {"₽", "RUB"}, {"₺", "TRY"}, {"₪", "ILS"}, {"₫", "VND"}, {"₴", "UAH"}, {"฿", "THB"},
 }
 
-// parseAmount reads 12.50, 1,234.56, 1.234,56, EUR 12,50, 12.50 EUR, €12.50 into millionths; the currency is "" if the text has none, and
+// parseAmount reads 12.50, 1,234.56, 1.234,56, EUR 12,50, 12.50 EUR, €12.50 and 1.25e3 into millionths; the currency is "" if the text has none, and
 // aliases s or a constant. What can be read in two ways (1,234) is not read.
 func parseAmount(s string) (micro int64, currency string, ok bool) {
 	if micro, ok = parseDigits(s); ok {
 		return micro, "", true
 	}
 	s = strings.TrimSpace(s)
-	if len(s) > 40 || s == "" {
+	if len(s) > 128 || s == "" {
 		return 0, "", false
 	}
 	negative := s[0] == '-'
@@ -332,11 +333,36 @@ func parseAmount(s string) (micro int64, currency string, ok bool) {
 	if s != "" && s[0] == '-' && !negative {
 		negative, s = true, s[1:]
 	}
-	micro, ok = parseDecimal(s)
+	mantissa, exponent, found := strings.Cut(s, "e")
+	if !found {
+		mantissa, exponent, found = strings.Cut(s, "E")
+	}
+	micro, ok = parseDecimal(mantissa)
+	if found && ok { // JSON may say so, and a limit is not got round by it
+		micro, ok = shift(micro, exponent)
+	}
 	if negative {
 		micro = -micro
 	}
 	return micro, currency, ok
+}
+
+// shift multiplies by a power of ten; what is below a millionth is cut off.
+func shift(micro int64, exponent string) (int64, bool) {
+	n, err := strconv.Atoi(exponent)
+	if err != nil {
+		return 0, false
+	}
+	for ; n < 0 && micro != 0; n++ {
+		micro /= 10
+	}
+	for ; n > 0 && micro != 0; n-- {
+		if micro > math.MaxInt64/10 {
+			return 0, false
+		}
+		micro *= 10
+	}
+	return micro, true
 }
 
 // parseDigits reads what most amounts are: a few digits, with a point and up to six more or without.
