@@ -37,6 +37,7 @@ test-kafka: kafka ## the integration suite against it; fails if it cannot start
 bench: build ## Go benchmarks, then whole paths
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 	./bin/wayward bench
+	./bin/wayward bench replay --policies configs
 
 eval: build ## how often the statistical detectors are wrong and what they find, seeds 1-5; some 20 minutes on two cores
 	./bin/wayward eval

@@ -2,6 +2,7 @@ package detectors
 
 import (
 	"cmp"
+	"math"
 	"slices"
 
 	"github.com/cespare/xxhash/v2"
@@ -94,18 +95,18 @@ func (a *around) Quantile(measure string, q float64) float64 {
 	}
 	f, ok := measures[measure]
 	if a.x.Base == nil || !ok || !(q > 0 && q < 1) {
-		return 0
+		return math.Inf(1)
 	}
 	t := a.x.Base.Volume.ToolOf(callKind(a.e))
 	if t == nil {
-		return 0
+		return math.Inf(1)
 	}
 	for i := range baselines.Marks {
 		if baselines.MarkOf(i) == f && t.Of[i].Ready() {
 			return inUnits(f, quantileSize(&t.Of[i], q))
 		}
 	}
-	return 0
+	return math.Inf(1)
 }
 
 // Expected implements rules.Around.
@@ -115,7 +116,7 @@ func (a *around) Expected(measure string) float64 {
 	}
 	f, ok := measures[measure]
 	if a.x.Base == nil || !ok {
-		return 0
+		return math.Inf(1)
 	}
 	m := &a.x.Base.Volume
 	return inUnits(f, m.Of[f].Rate*m.Hours.Of[baselines.HourOfWeek(a.x.Local(a.x.Time))])

@@ -159,3 +159,13 @@ exceptions: [{when: 'user == "x"'}]
 		t.Errorf("got %v, want %v", got, want)
 	}
 }
+
+// BenchmarkLintCatalogue reads and lints all of configs, as rules lint does.
+func BenchmarkLintCatalogue(b *testing.B) {
+	for range b.N {
+		set, faults := Load("../configs")
+		if len(faults) > 0 || len(set.LintRules(TestStart)) > 0 {
+			b.Fatal(faults)
+		}
+	}
+}

@@ -41,9 +41,9 @@ type Context struct {
 type Around interface {
 	// Seen tells whether the persona is known to use what the event has under this word: tool, server, destination, domain, resource, user.
 	Seen(word string) bool
-	// Quantile is the size of such a call that is not exceeded with probability q; 0 if nothing is known. Of records, bytes, amount and cost.
+	// Quantile is the size of such a call that is not exceeded with probability q; infinite if nothing is known. Of records, bytes, amount and cost.
 	Quantile(measure string, q float64) float64
-	// Expected is how much an agent of the persona does in an hour like the event's; 0 if nothing is known. Of events, records, bytes, amount and cost.
+	// Expected is how much an agent of the persona does in an hour like the event's; infinite if nothing is known. Of events, records, bytes, amount and cost.
 	Expected(measure string) float64
 	// P is the smallest p-value that a detector came to with the event: volume, sequence, rarity. 1: nothing odd, or nothing known.
 	P(detector string) float64

@@ -110,10 +110,11 @@ func TestExpressions(t *testing.T) {
 		`max(total, 1, 700)`:                                              700.0,
 		`len("äö") + len(resource.labels)`:                                4.0,
 		`baseline.seen("destination")`:                                    true,
-		`baseline.quantile("records", 0.99)`:                              0.0,
-		`trim("  a ") + trimPrefix("mcp-x", "mcp-")`:                      "ax",
-		`result.records in [1, 12]`:                                       true,
-		`round(2.5) + floor(2.9) + ceil(2.1) + abs(-1)`:                   9.0,
+		`result.records > baseline.quantile("records", 0.99) or result.records > baseline.expected("records")`: false,
+		`baseline.quantile("records", 0.99)`:            math.Inf(1),
+		`trim("  a ") + trimPrefix("mcp-x", "mcp-")`:    "ax",
+		`result.records in [1, 12]`:                     true,
+		`round(2.5) + floor(2.9) + ceil(2.1) + abs(-1)`: 9.0,
 	} {
 		x, err := Compile(src, scope(), 0)
 		if err != nil {

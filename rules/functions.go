@@ -31,8 +31,8 @@ var functions = []function{
 	{"hash", `hash(arg("account"))`, "a hash of a text, to compare later what must not be remembered", false, func(*Context) any { return hashText }},
 	{"number", `number(arg("limit"))`, "a text as a number; 0 if it is none", false, func(*Context) any { return toNumber }},
 	{"baseline.seen", `baseline.seen("destination")`, "whether the persona's baseline knows the event's tool, server, destination, domain, resource or user; true while nothing is known", true, func(c *Context) any { return func(w string) bool { return seen(c, w) } }},
-	{"baseline.quantile", `baseline.quantile("records", 0.99)`, "how much such a call shows at most with that probability, by the baseline: records, bytes, amount, cost; 0 while nothing is known", true, func(c *Context) any { return func(m string, q float64) float64 { return quantile(c, m, q) } }},
-	{"baseline.expected", `baseline.expected("records")`, "how much an agent of the persona does in an hour like this one of the week, by the baseline: events, records, bytes, amount, cost; 0 while nothing is known", true, func(c *Context) any { return func(m string) float64 { return expected(c, m) } }},
+	{"baseline.quantile", `baseline.quantile("records", 0.99)`, "how much such a call shows at most with that probability, by the baseline: records, bytes, amount, cost; infinite while nothing is known, so that nothing is more", true, func(c *Context) any { return func(m string, q float64) float64 { return quantile(c, m, q) } }},
+	{"baseline.expected", `baseline.expected("records")`, "how much an agent of the persona does in an hour like this one of the week, by the baseline: events, records, bytes, amount, cost; infinite while nothing is known, so that nothing is more", true, func(c *Context) any { return func(m string) float64 { return expected(c, m) } }},
 	{"baseline.p", `baseline.p("rarity")`, "the smallest p-value that a detector came to with this event: volume, sequence or rarity; 1 where nothing is odd, or nothing known", true, func(c *Context) any { return func(d string) float64 { return pValue(c, d) } }},
 }
 
@@ -57,14 +57,14 @@ func seen(c *Context, word string) bool {
 
 func quantile(c *Context, measure string, q float64) float64 {
 	if c == nil || c.Around == nil {
-		return 0
+		return math.Inf(1)
 	}
 	return c.Around.Quantile(measure, q)
 }
 
 func expected(c *Context, measure string) float64 {
 	if c == nil || c.Around == nil {
-		return 0
+		return math.Inf(1)
 	}
 	return c.Around.Expected(measure)
 }
