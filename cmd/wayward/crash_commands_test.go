@@ -19,12 +19,13 @@ import (
 // responses are the numbers of what was weighed here.
 type responses struct {
 	commands, ruled, expired, human, softened       int // all, by rules, by the clock, by people; softened: escalate for the guard's sake
+	written                                         int // of those by rules: by rules that people write
 	states, open, acks, unenforced, defied, refused int
 	inResponses                                     int // of what is lost, doubled or wrong: in commands and what belongs to them
 }
 
 func (r *responses) String() string {
-	return fmt.Sprintf("commands=%d (rules %d, people %d, clock %d, softened %d) states=%d open=%d acks=%d unenforced=%d defied=%d refused=%d (bad in these %d)", r.commands, r.ruled, r.human, r.expired, r.softened, r.states, r.open, r.acks, r.unenforced, r.defied, r.refused, r.inResponses)
+	return fmt.Sprintf("commands=%d (rules %d, %d of them written, people %d, clock %d, softened %d) states=%d open=%d acks=%d unenforced=%d defied=%d refused=%d (bad in these %d)", r.commands, r.ruled, r.written, r.human, r.expired, r.softened, r.states, r.open, r.acks, r.unenforced, r.defied, r.refused, r.inResponses)
 }
 
 type oracleScope struct {
@@ -270,7 +271,8 @@ func asksFor(rule string) (oracleResponse, bool) {
 			return p.asks, true
 		}
 	}
-	return oracleResponse{}, false
+	r, ok := oracleRules[strings.TrimPrefix(rule, "rule/")]
+	return r, ok && strings.HasPrefix(rule, "rule/")
 }
 
 // wishes notes what one record of the alert topic asks for, and demands that it was done: on a call's own agent or session in the transaction of the alert,
@@ -331,6 +333,9 @@ func (b *balance) sequence(key string, h *history, wishes map[string]*wish, feed
 		switch c.Issuer.Type {
 		case "rule":
 			b.ruled++
+			if _, is := oracleRules[c.Issuer.Rule]; is {
+				b.written++
+			}
 			asked = b.byRule(key, c, wishes[c.Finding])
 		case "human":
 			b.human++

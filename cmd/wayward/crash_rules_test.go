@@ -61,6 +61,13 @@ suppress: 1s
 where: 'kind == "tool_call" and tool.name == "admin.drop" and result.outcome == "error"'
 `
 
+// oracleRules is what rules ask for that may act: one in the transaction of its alert, two by way of another shard's log.
+var oracleRules = map[string]oracleResponse{
+	"hand-over":  {action: "escalate", scope: "agent", seconds: 1},
+	"relay":      {action: "block", scope: "user", seconds: 1},
+	"unanswered": {"throttle", "agent", 1, 4, 1},
+}
+
 // Of the last rule there are two: one before the reload, one after it.
 const beforeReload, afterReload = "before", "after"
 
@@ -69,7 +76,11 @@ func writeRules(t testing.TB, policies, last string) {
 	name := filepath.Join(policies, "rules", "rules.yaml")
 	must(t, os.MkdirAll(filepath.Dir(name), 0o700))
 	fresh := filepath.Join(filepath.Dir(policies), "rules.new")
-	must(t, os.WriteFile(fresh, []byte(strings.Replace(crashRules, "RELOADED", last, 1)), 0o600))
+	text := strings.Replace(crashRules, "RELOADED", last, 1)
+	for id, asks := range oracleRules {
+		text = strings.Replace(text, "id: "+id+"\n", "id: "+id+"\nmode: enforce\n"+asks.yaml(""), 1)
+	}
+	must(t, os.WriteFile(fresh, []byte(text), 0o600))
 	must(t, os.Rename(fresh, name))
 }
 
