@@ -283,6 +283,9 @@ func (a *arena) reload(str *traffic, during func(over func() bool)) int {
 	return len(str.sent)
 }
 
+// reloads is what the rule that was replaced has told before and after, and in how many partitions it told something after.
+type reloads struct{ before, after, partitions int }
+
 // inForce wants that, of the events sent after all engines had heard of the reload, once one of a partition was told by the new rule none is told by the old one, and the last of each is.
 func (a *arena) inForce(b *balance, sent [][]byte, from int) {
 	rule := map[string]string{} // by agent and trigger
@@ -317,7 +320,5 @@ func (a *arena) inForce(b *balance, sent [][]byte, from int) {
 			b.sample("the old rule is still in force", p)
 		}
 	}
-	if n["rule/"+beforeReload] < 5 || n["rule/"+afterReload] < 5 || len(last) < 6 {
-		a.t.Errorf("%v of the rule that was replaced, in %d partitions: the stream is too tame", n, len(last))
-	}
+	a.reloads = reloads{n["rule/"+beforeReload], n["rule/"+afterReload], len(last)}
 }

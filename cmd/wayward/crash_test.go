@@ -82,8 +82,9 @@ type arena struct {
 	broker   *exec.Cmd
 	sent     [][]byte        // events, once the attack is over
 	aside    map[string]bool // ids of events that an engine was made to fail on for ever
-	through  int64           // newest day of baselines that must be closed in the end; 0: none must
-	say      func(string)    // to kfake
+	reloads  reloads
+	through  int64        // newest day of baselines that must be closed in the end; 0: none must
+	say      func(string) // to kfake
 
 	mu      sync.Mutex
 	running []*engine
@@ -692,6 +693,9 @@ func (a *arena) verify(t *testing.T, b balance, gaps []string) {
 	}
 	if n := strings.Count(a.log.String(), "events wait for a baseline"); a.through > 0 && n == 0 {
 		t.Error("no event had to wait for a baseline: the stream is too tame")
+	}
+	if r := a.reloads; a.through > 0 && (r.before < 5 || r.after < 5 || r.partitions < 6) {
+		t.Errorf("%+v of the rule that was replaced: the stream is too tame", r)
 	}
 	// Where a gateway answers and people act, all that comes of it must have come.
 	if r := &b.responses; r.commands < 100 || r.ruled == 0 || r.written < 10 || r.expired == 0 || r.acks > 0 && (r.open == 0 || r.human == 0 || r.unenforced == 0 || r.defied == 0 || r.refused == 0) {
