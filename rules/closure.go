@@ -231,11 +231,8 @@ func anchored(pattern string) string {
 
 // constant is the number that a node always is.
 func (k closer) constant(n ast.Node) (float64, bool) {
-	switch n := n.(type) {
-	case *ast.IntegerNode:
-		return float64(n.Value), true
-	case *ast.FloatNode:
-		return n.Value, true
+	if v, ok := literal(n); ok {
+		return v, true
 	}
 	if name, ok := k.scope.find(path(n)); ok && name.Type == Number && name.Const != nil {
 		return name.Const.N, true

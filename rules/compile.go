@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"unicode"
@@ -59,28 +60,22 @@ type Supposed struct {
 	P        map[string]float64 `json:"p,omitempty"`
 }
 
-// Fault is a word that Supposed has and Around does not know, and those that it knows; "" if there is none.
+// learned are the words by which a baseline can be asked, by function.
+var learned = map[string][]string{
+	"baseline.seen":     {"tool", "server", "destination", "domain", "resource", "user"},
+	"baseline.quantile": {"records", "bytes", "amount", "cost"},
+	"baseline.expected": {"events", "records", "bytes", "amount", "cost"},
+	"baseline.p":        {"volume", "sequence", "rarity"},
+}
+
+// Fault is a word that Supposed has and no baseline knows, and those that one knows; "" if there is none.
 func (s *Supposed) Fault() (word string, known []string) {
-	for name := range s.Seen {
-		if known := []string{"tool", "server", "destination", "domain", "resource", "user"}; !slices.Contains(known, name) {
-			return name, known
-		}
-	}
-	for name := range s.P {
-		if known := []string{"volume", "sequence", "rarity"}; !slices.Contains(known, name) {
-			return name, known
-		}
-	}
-	measures := []string{"records", "bytes", "amount", "cost"}
-	for name := range s.Quantile {
-		if !slices.Contains(measures, name) {
-			return name, measures
-		}
-	}
-	measures = append(measures, "events")
-	for name := range s.Expected {
-		if !slices.Contains(measures, name) {
-			return name, measures
+	for of, words := range map[string][]string{"baseline.seen": slices.Sorted(maps.Keys(s.Seen)), "baseline.quantile": slices.Sorted(maps.Keys(s.Quantile)),
+		"baseline.expected": slices.Sorted(maps.Keys(s.Expected)), "baseline.p": slices.Sorted(maps.Keys(s.P))} {
+		for _, w := range words {
+			if !slices.Contains(learned[of], w) {
+				return w, learned[of]
+			}
 		}
 	}
 	return "", nil
@@ -559,6 +554,14 @@ func (x *Expr) cost() *Fault {
 			}
 		case *ast.BinaryNode:
 			switch n.Operator {
+			case "==", "!=", "in":
+				if f := x.scope.field(path(n.Left)); f != nil && f.words != nil {
+					for _, w := range constTexts(n.Right) {
+						if w != "" && !slices.Contains(f.words, w) {
+							refuse(n.Right, "R107", "no event has %s %s; use one of %s", f.Name, quote(w), strings.Join(f.words, ", "))
+						}
+					}
+				}
 			case "..":
 				refuse(n, "R122", "a range builds a list; compare with both of its ends")
 			case "matches":
@@ -572,6 +575,24 @@ func (x *Expr) cost() *Fault {
 					refuse(n, "R124", "text that grows within a predicate has no bound; compare the parts")
 				}
 			}
+		case *ast.CallNode:
+			if net, ok := second(n).(*ast.StringNode); ok && path(n.Callee) == "cidr" {
+				if _, err := netip.ParsePrefix(net.Value); err != nil {
+					refuse(net, "R108", "%s is no network; write it as 10.0.0.0/8 or fe80::/10", quote(net.Value))
+				}
+			}
+			if q, ok := literal(second(n)); ok && path(n.Callee) == "baseline.quantile" && !(q > 0 && q < 1) {
+				refuse(n, "R133", "a quantile needs a share between 0 and 1; use 0.99, say")
+			}
+			if known := learned[path(n.Callee)]; known != nil && len(n.Arguments) > 0 {
+				word, ok := n.Arguments[0].(*ast.StringNode)
+				switch {
+				case !ok:
+					refuse(n.Arguments[0], "R106", "%s needs a word that is written out; use one of %s", path(n.Callee), strings.Join(known, ", "))
+				case !slices.Contains(known, word.Value):
+					refuse(word, "R106", "%s knows no %s; use one of %s", path(n.Callee), quote(word.Value), strings.Join(known, ", "))
+				}
+			}
 		case *ast.MapNode, *ast.VariableDeclaratorNode, *ast.SequenceNode, *ast.SliceNode:
 			refuse(n, "R125", "this form is not used in rules; name parts of a condition under let:")
 		}
@@ -581,6 +602,25 @@ func (x *Expr) cost() *Fault {
 	}
 	look(x.node, 0)
 	return found
+}
+
+// second is the second argument of a call; nil: there is none.
+func second(n *ast.CallNode) ast.Node {
+	if len(n.Arguments) < 2 {
+		return nil
+	}
+	return n.Arguments[1]
+}
+
+// literal is a number that is written out.
+func literal(n ast.Node) (float64, bool) {
+	switch n := n.(type) {
+	case *ast.IntegerNode:
+		return float64(n.Value), true
+	case *ast.FloatNode:
+		return n.Value, true
+	}
+	return 0, false
 }
 
 // Guard is what an event must be like for a condition to be true: one bit for each kind and class, 0 if any will do, and the names of tools, nil if any.

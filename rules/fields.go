@@ -19,6 +19,7 @@ type Field struct {
 	has    event.Has // of an optional number: the bit that says it is there
 	short  string    // of an optional number: has.short tells whether it is there
 	beside bool      // it is not in the event itself
+	words  []string  // all that it can be, besides ""; nil: anything
 }
 
 func text(name, about string, get func(*Context) string) *Field {
@@ -28,6 +29,15 @@ func text(name, about string, get func(*Context) string) *Field {
 // number is a number that may be absent; short is its name behind "has.", "" if another one stands for it.
 func number(name, about string, has event.Has, short string, get func(*Context) float64) *Field {
 	return &Field{Name: name, Type: Number, About: about, num: get, has: has, short: short}
+}
+
+// word is a text that is one of a few words, up to a last one.
+func word[T ~uint8](name, about string, last T, say func(T) string, get func(*Context) string) *Field {
+	f := text(name, about, get)
+	for w := T(1); w <= last; w++ {
+		f.words = append(f.words, say(w))
+	}
+	return f
 }
 
 // beside is a field that is not in the event itself.
@@ -45,8 +55,8 @@ var fields = func() []*Field {
 	type in = Context
 	micro := func(n int64) float64 { return float64(n) / 1e6 }
 	all := []*Field{
-		text("kind", "tool_call, model_call, message, handoff, approval, audit or session", func(x *in) string { return x.E.Kind.String() }),
-		text("phase", "attempt, result, start or end; empty: the whole call at once", func(x *in) string { return x.E.Phase.String() }),
+		word("kind", "tool_call, model_call, message, handoff, approval, audit or session", event.Session, event.Kind.String, func(x *in) string { return x.E.Kind.String() }),
+		word("phase", "attempt, result, start or end; empty: the whole call at once", event.End, event.Phase.String, func(x *in) string { return x.E.Phase.String() }),
 		text("tenant", "the customer", func(x *in) string { return x.E.Tenant }),
 		text("user", "on whose behalf the agent acts", func(x *in) string { return x.E.User }),
 		text("session", "of the agent", func(x *in) string { return x.E.Session }),
@@ -65,7 +75,7 @@ var fields = func() []*Field {
 		number("agent.tier", "1 most trusted to 3 least", event.HasTier, "tier", func(x *in) float64 { return float64(x.E.Agent.Tier) }),
 		text("tool.name", "what was called", func(x *in) string { return x.E.Tool.Name }),
 		text("tool.server", "where it lives", func(x *in) string { return x.E.Tool.Server }),
-		text("tool.class", "read, write, delete, send, exec, pay, approve, grant or delegate; empty: not known", func(x *in) string { return x.E.Tool.Class.String() }),
+		word("tool.class", "read, write, delete, send, exec, pay, approve, grant or delegate; empty: not known", event.Delegate, event.Class.String, func(x *in) string { return x.E.Tool.Class.String() }),
 		text("tool.definition_hash", "hash of its definition", func(x *in) string { return x.E.Tool.DefinitionHash }),
 		is("tool.read_only", "it says that it changes nothing", func(x *in) bool { return x.E.Tool.ReadOnlyHint == event.Yes }),
 		text("resource.type", "what was touched, such as order", func(x *in) string { return x.E.Resource.Type }),
@@ -81,10 +91,10 @@ var fields = func() []*Field {
 		text("destination.domain", "", func(x *in) string { return x.E.Destination.Domain }),
 		is("destination.external", "it is known to be outside", func(x *in) bool { return x.E.Destination.External == event.Yes }),
 		is("destination.internal", "it is known to be inside", func(x *in) bool { return x.E.Destination.External == event.No }),
-		text("result.outcome", "ok, error, denied or not_found; empty: not known", func(x *in) string { return x.E.Result.Outcome.String() }),
+		word("result.outcome", "ok, error, denied or not_found; empty: not known", event.NotFound, event.Outcome.String, func(x *in) string { return x.E.Result.Outcome.String() }),
 		text("result.error", "code of the error", func(x *in) string { return x.E.Result.Error }),
 		text("result.content_hash", "", func(x *in) string { return x.E.Result.ContentHash }),
-		text("result.effect", "class of what really happened", func(x *in) string { return x.E.Result.Effect.String() }),
+		word("result.effect", "class of what really happened", event.Delegate, event.Class.String, func(x *in) string { return x.E.Result.Effect.String() }),
 		is("result.untrusted", "what came back was written by outsiders", func(x *in) bool { return x.E.Result.Untrusted == event.Yes }),
 		number("result.records", "", event.HasRecords, "records", func(x *in) float64 { return float64(x.E.Result.Records) }),
 		number("result.bytes", "", event.HasBytes, "bytes", func(x *in) float64 { return float64(x.E.Result.Bytes) }),
@@ -115,7 +125,7 @@ var fields = func() []*Field {
 		text("origin.host", "", func(x *in) string { return x.E.Origin.Host }),
 		text("origin.region", "", func(x *in) string { return x.E.Origin.Region }),
 		text("trace.id", "", func(x *in) string { return x.E.Trace.ID }),
-		text("side_effect", "none, reversible or irreversible, as far as the catalogue can tell", func(x *in) string { return x.E.SideEffect.String() }),
+		word("side_effect", "none, reversible or irreversible, as far as the catalogue can tell", event.Irreversible, event.SideEffect.String, func(x *in) string { return x.E.SideEffect.String() }),
 	}
 	for _, f := range all {
 		if f.short != "" {
