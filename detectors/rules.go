@@ -186,7 +186,7 @@ func (d *ruleRunner) Observe(x *Scene, e *event.Event) {
 	if len(d.hits) == 0 {
 		return
 	}
-	slices.SortFunc(d.hits, func(a, b hit) int { return cmp.Or(cmp.Compare(a.rule, b.rule), cmp.Compare(a.part, b.part)) })
+	sortHits(d.hits)
 	for i := 0; i < len(d.hits); {
 		j := i + 1
 		for j < len(d.hits) && d.hits[j].rule == d.hits[i].rule {
@@ -195,6 +195,17 @@ func (d *ruleRunner) Observe(x *Scene, e *event.Event) {
 		d.took(x, e, d.hits[i].rule, d.hits[i:j])
 		d.behind(d.hits[i].rule, x.Count)
 		i = j
+	}
+}
+
+// sortHits sorts by rule and part. They come in at most three runs that are sorted, so inserting is all there is to do.
+func sortHits(hits []hit) {
+	for i := 1; i < len(hits); i++ {
+		h, j := hits[i], i
+		for ; j > 0 && (hits[j-1].rule > h.rule || hits[j-1].rule == h.rule && hits[j-1].part > h.part); j-- {
+			hits[j] = hits[j-1]
+		}
+		hits[j] = h
 	}
 }
 
@@ -256,6 +267,10 @@ func (d *ruleRunner) lookedAt(tell func(rule string, n int64)) {
 // took goes on with a rule some of whose conditions the event meets.
 func (d *ruleRunner) took(x *Scene, e *event.Event, i int, hits []hit) {
 	r := d.rules[i]
+	later := hits[0].part != 0 && !r.Above()
+	if later && r.By[0] != rules.SessionKey && x.Agent.Part(d.slot) == nil {
+		return // nothing is under way, for any rule
+	}
 	for _, o := range r.Exceptions {
 		if o.Expires != 0 && x.Time >= o.Expires {
 			continue

@@ -134,6 +134,7 @@ type Rule struct {
 	Hash     uint64
 	captures int
 	parts    []*Step
+	above    bool
 }
 
 // Step is what one event of a rule must be like, or several that add up.
@@ -173,17 +174,7 @@ type Exception struct {
 }
 
 // Above tells whether events of several agents may come together in the rule, or it waits for what may not come: then the relation stage runs it.
-func (r *Rule) Above() bool {
-	if r.Absent != nil {
-		return true
-	}
-	for _, k := range r.By {
-		if k == AgentKey || k == SessionKey {
-			return false
-		}
-	}
-	return len(r.By) > 0
-}
+func (r *Rule) Above() bool { return r.above }
 
 // Kept tells whether anything must be remembered for the rule besides that it matched.
 func (r *Rule) Kept() bool {
@@ -331,6 +322,7 @@ func Build(r *Rule, src *Source, bad Report) {
 		}
 	}
 	r.captures = len(c.caps)
+	r.above = r.Absent != nil || len(r.By) > 0 && !slices.Contains(r.By, AgentKey) && !slices.Contains(r.By, SessionKey)
 	r.Hash = src.hash() ^ xxhash.Sum64String(r.ID)
 }
 
