@@ -38,6 +38,7 @@ type relation struct {
 
 	due     map[int64][]*page // pages with a pending bucket, by its index. Derived: rebuilt from pages
 	waiting map[*page]int64   // pages on which something is awaited, and until when. Derived
+	soonest int64             // none of them is due before. Derived
 	key     []byte
 	closing detectors.Closing
 	scope   policy.Scope                // of what is being closed
@@ -59,7 +60,7 @@ type source struct {
 const tellAhead = 120_000 // ms of event time between two words to the behaviour shards on how far this stage is
 
 func newRelation(p int32, r *rules, set *policy.Set) *relation {
-	b := &relation{shard: newShard(p, r), panel: detectors.New(set), sources: make([]source, r.sources), mark: noTime, told: noTime, closed: noTime, learnedTo: noTime, due: map[int64][]*page{}, waiting: map[*page]int64{}}
+	b := &relation{shard: newShard(p, r), panel: detectors.New(set), sources: make([]source, r.sources), mark: noTime, told: noTime, closed: noTime, learnedTo: noTime, due: map[int64][]*page{}, waiting: map[*page]int64{}, soonest: never}
 	for i := range b.sources {
 		b.sources[i].watermark = noTime
 	}
@@ -205,7 +206,7 @@ func (b *relation) note(pg *page, k *detectors.Note) {
 // awaits notes until when something is awaited on a page.
 func (b *relation) awaits(pg *page) {
 	if due := b.panel.Due(&pg.memory); due != never {
-		b.waiting[pg] = due
+		b.waiting[pg], b.soonest = due, min(b.soonest, due)
 	} else {
 		delete(b.waiting, pg)
 	}
@@ -214,7 +215,7 @@ func (b *relation) awaits(pg *page) {
 // ring lets those speak that have waited for something until t: all that came up to then has been applied. Bucket by bucket, so that it does not show by how much
 // the watermark moves at once.
 func (b *relation) ring(t int64) {
-	for {
+	for b.soonest <= t {
 		next := never
 		for pg, due := range b.waiting {
 			if pg.dead {
@@ -223,7 +224,7 @@ func (b *relation) ring(t int64) {
 				next = min(next, due)
 			}
 		}
-		if next > t {
+		if b.soonest = next; next > t {
 			return
 		}
 		end := min(t, (baselines.FloorDiv(next, detectors.BucketMS)+1)*detectors.BucketMS-1)
