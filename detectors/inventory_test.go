@@ -329,7 +329,7 @@ func quiet(t testing.TB) func() {
 		t.Fatal(err)
 	}
 	d := newInventory(5, set)
-	x := Scene{Host: &stub{}, Delta: &baselines.Delta{}, Agent: &Memory{}, Who: &Who{Key: baselines.Key{Tenant: "acme", Persona: "clerk"}}}
+	x := Scene{Host: &bare{}, Delta: &baselines.Delta{}, Agent: &Memory{}, Who: &Who{Key: baselines.Key{Tenant: "acme", Persona: "clerk"}}}
 	events := make([]event.Event, 20)
 	for i := range events {
 		events[i] = call(0, fmt.Sprint("e", i))

@@ -871,7 +871,7 @@ func benchmark(b *testing.B, p *Panel, n int, show func(p *Panel, x *Scene, e *e
 	for i := range events {
 		tools[i] = p.tool("acme", &events[i].Tool)
 	}
-	host := &stub{partials: &Partials{}}
+	host := &bare{partials: &Partials{}}
 	type agent struct {
 		id, user        string
 		memory, session Memory
@@ -891,7 +891,7 @@ func benchmark(b *testing.B, p *Panel, n int, show func(p *Panel, x *Scene, e *e
 		e := &events[k]
 		e.Agent.ID, e.User = a.id, a.user
 		x.Time, x.Agent, x.Tool = int64(i)/10, &a.memory, tools[k]
-		host.memory, host.agent, host.ref = &a.session, uint64(order[i%len(order)]), event.Ref{Time: x.Time, ID: e.ID, Agent: a.id}
+		host.session, host.agent, host.ref = &a.session, uint64(order[i%len(order)]), event.Ref{Time: x.Time, ID: e.ID, Agent: a.id}
 		show(p, &x, e)
 		if i%4000 == 3999 {
 			host.partials.Reset()
@@ -953,23 +953,20 @@ func BenchmarkCatalogueAndFiftyLimits(b *testing.B) {
 	}
 }
 
-// stub measures the detector without a shard.
-type stub struct {
-	memory   *Memory
+// bare measures a detector without a shard.
+type bare struct {
+	nobody
 	partials *Partials
 	agent    uint64
 	ref      event.Ref
 	found    int
 }
 
-func (s *stub) Session() *Memory   { return s.memory }
-func (s *stub) Find(event.Finding) { s.found++ }
-func (s *stub) Contribute(slot byte, scope policy.Scope, id string, list []Contribution) {
+func (s *bare) Find(event.Finding) { s.found++ }
+func (s *bare) Contribute(slot byte, scope policy.Scope, id string, list []Contribution) {
 	s.partials.Add(slot, scope, "acme", 1, id, s.agent, s.ref, s.ref.Time/BucketMS, list)
 }
-func (s *stub) Settled(*event.Response, event.ScopeType) bool { return true }
-func (s *stub) Tell(byte, policy.Scope, string, []byte)       {}
-func (s *stub) Count(string, string)                          {}
+func (s *bare) Settled(*event.Response, event.ScopeType) bool { return true }
 
 func BenchmarkOwnLimits(b *testing.B) {
 	set, err := policy.Parse([]byte(limits(`"id":"a","scope":"agent","measure":"count","max":"100000000","window":"1m"`, `"id":"b","scope":"agent","measure":"records","max":"100000000","window":"1m"`,

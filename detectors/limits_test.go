@@ -334,7 +334,7 @@ func TestCallsThatViolateNothingCostNoAllocation(t *testing.T) {
 	v := newMeters(2, set)
 	events := calls(200)
 	var memory, session Memory
-	host := &stub{partials: &Partials{}, memory: &session}
+	host := &bare{nobody: nobody{session: &session}, partials: &Partials{}}
 	x := Scene{Host: host, Who: p.Who("acme", "clerk", ""), Agent: &memory, Delta: &baselines.Delta{}}
 	round := func() {
 		for i := range events {

@@ -122,7 +122,7 @@ func BenchmarkPersonaPolicy(b *testing.B) {
 	d := newPersonaPolicy(1, h.panel.Set)
 	e := call(0, "e")
 	e.Tool.Class = event.Read
-	x := Scene{Host: &stub{}, Delta: &baselines.Delta{}, Agent: &Memory{}, Who: h.panel.Who("acme", "clerk", "")}
+	x := Scene{Host: &bare{}, Delta: &baselines.Delta{}, Agent: &Memory{}, Who: h.panel.Who("acme", "clerk", "")}
 	b.ReportAllocs()
 	for range b.N {
 		d.Observe(&x, &e)

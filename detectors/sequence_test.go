@@ -19,7 +19,7 @@ import (
 
 // ward is a host of the detector alone: it keeps deltas, closes each day and puts the baseline in force with the next.
 type ward struct {
-	stub
+	bare
 	d        Detector
 	who      *Who
 	delta    *baselines.Delta
@@ -552,10 +552,10 @@ func BenchmarkSequenceDetector(b *testing.B) {
 		}
 		e := list[a.word[a.at]]
 		a.at++
-		x.Time, x.Agent, host.memory = e.Time, &a.memory, &a.session
+		x.Time, x.Agent, host.session = e.Time, &a.memory, &a.session
 		w.d.Observe(&x, e)
 		i++
 	}
 }
 
-type benchHost struct{ stub }
+type benchHost struct{ bare }
