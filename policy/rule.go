@@ -346,23 +346,12 @@ type compiledRule struct {
 
 // stoppedBy are the scopes whose breaker a rule may open, by the first part of its key.
 func stoppedBy(k rules.Key) []event.ScopeType {
-	switch k {
-	case rules.SessionKey:
-		return stoppable(SessionScope)
-	case rules.UserKey:
-		return stoppable(UserScope)
-	case rules.PersonaKey:
-		return stoppable(PersonaScope)
-	case rules.TenantKey:
-		return stoppable(TenantScope)
-	case rules.ToolKey:
-		return stoppable(ToolScope)
-	case rules.ServerKey:
-		return stoppable(ServerScope)
-	case rules.AgentKey:
-		return stoppable(AgentScope)
+	scope, ok := map[rules.Key]Scope{rules.AgentKey: AgentScope, rules.SessionKey: SessionScope, rules.UserKey: UserScope, rules.PersonaKey: PersonaScope, rules.TenantKey: TenantScope,
+		rules.ToolKey: ToolScope, rules.ServerKey: ServerScope}[k]
+	if !ok {
+		return []event.ScopeType{event.AgentScope}
 	}
-	return []event.ScopeType{event.AgentScope}
+	return stoppable(scope)
 }
 
 type member struct {
@@ -594,7 +583,7 @@ func (s *Set) LintRules(now time.Time) []*Problem {
 		}
 		for i, part := range r.Parts() {
 			if g := part.Where.Guard; g.Tools == nil && g.Classes == 0 && g.Kinds == 0 {
-				warn("R205", "condition %d is looked at with every event; say what kind, class or tool it is about", i+1)
+				warn("R205", "%s is looked at with every event; say what kind, class or tool it is about", r.PartName(i))
 			}
 		}
 		for _, e := range r.Exceptions {

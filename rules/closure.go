@@ -63,13 +63,8 @@ func (k closer) bool(n ast.Node) boolOf {
 		}
 	case *ast.IdentifierNode, *ast.MemberNode:
 		p := path(n)
-		if name, ok := k.scope.find(p); ok && name.Type == Bool {
-			if name.Const != nil {
-				v := name.Const.N != 0
-				return func(*Context) bool { return v }
-			}
-			slot := name.Slot
-			return func(c *Context) bool { return c.Vars[slot].N != 0 }
+		if f := named(k.scope, p, Bool, func(v *Value) bool { return v.N != 0 }); f != nil {
+			return f
 		}
 		if f := k.scope.field(p); f != nil && f.is != nil {
 			return f.is
@@ -80,13 +75,7 @@ func (k closer) bool(n ast.Node) boolOf {
 			return func(c *Context) bool { return !a(c) }
 		}
 	case *ast.ConditionalNode:
-		i, a, b := k.bool(n.Cond), k.bool(n.Exp1), k.bool(n.Exp2)
-		return func(c *Context) bool {
-			if i(c) {
-				return a(c)
-			}
-			return b(c)
-		}
+		return either(k.bool(n.Cond), k.bool(n.Exp1), k.bool(n.Exp2))
 	case *ast.BuiltinNode:
 		if len(n.Arguments) == 2 && n.Map == nil {
 			return k.predicate(n)
@@ -98,6 +87,41 @@ func (k closer) bool(n ast.Node) boolOf {
 	}
 	cannot("%s", nodeName(n))
 	return nil
+}
+
+// named is a parameter, a capture or a let of a type; nil: there is none of that name.
+func named[T any](s *Scope, p string, want Type, as func(*Value) T) func(*Context) T {
+	name, ok := s.find(p)
+	switch {
+	case !ok || name.Type != want:
+		return nil
+	case name.Const != nil:
+		v := as(name.Const)
+		return func(*Context) T { return v }
+	}
+	slot := name.Slot
+	return func(c *Context) T { return as(&c.Vars[slot]) }
+}
+
+func either[T any](cond boolOf, a, b func(*Context) T) func(*Context) T {
+	return func(c *Context) T {
+		if cond(c) {
+			return a(c)
+		}
+		return b(c)
+	}
+}
+
+func ordered[T float64 | string](operator string, a, b func(*Context) T) boolOf {
+	switch operator {
+	case "<":
+		return func(c *Context) bool { return a(c) < b(c) }
+	case "<=":
+		return func(c *Context) bool { return a(c) <= b(c) }
+	case ">":
+		return func(c *Context) bool { return a(c) > b(c) }
+	}
+	return func(c *Context) bool { return a(c) >= b(c) }
 }
 
 func nodeName(n ast.Node) string {
@@ -169,26 +193,10 @@ func (k closer) binary(n *ast.BinaryNode) boolOf {
 					}
 				}
 			}
-			switch n.Operator {
-			case "<":
-				return func(c *Context) bool { return a(c) < b(c) }
-			case "<=":
-				return func(c *Context) bool { return a(c) <= b(c) }
-			case ">":
-				return func(c *Context) bool { return a(c) > b(c) }
-			}
-			return func(c *Context) bool { return a(c) >= b(c) }
+			return ordered(n.Operator, a, b)
 		case l == Text && r == Text:
 			a, b := k.text(n.Left), k.text(n.Right)
-			switch n.Operator {
-			case "<":
-				return func(c *Context) bool { return a(c) < b(c) }
-			case "<=":
-				return func(c *Context) bool { return a(c) <= b(c) }
-			case ">":
-				return func(c *Context) bool { return a(c) > b(c) }
-			}
-			return func(c *Context) bool { return a(c) >= b(c) }
+			return ordered(n.Operator, a, b)
 		}
 	case "contains", "startsWith", "endsWith":
 		if s, ok := n.Right.(*ast.StringNode); ok {
@@ -416,25 +424,14 @@ func (k closer) text(n ast.Node) textOf {
 		}
 	case *ast.IdentifierNode, *ast.MemberNode:
 		p := path(n)
-		if name, ok := k.scope.find(p); ok && name.Type == Text {
-			if name.Const != nil {
-				v := name.Const.S
-				return func(*Context) string { return v }
-			}
-			slot := name.Slot
-			return func(c *Context) string { return c.Vars[slot].S }
+		if f := named(k.scope, p, Text, func(v *Value) string { return v.S }); f != nil {
+			return f
 		}
 		if f := k.scope.field(p); f != nil && f.text != nil {
 			return f.text
 		}
 	case *ast.ConditionalNode:
-		i, a, b := k.bool(n.Cond), k.text(n.Exp1), k.text(n.Exp2)
-		return func(c *Context) string {
-			if i(c) {
-				return a(c)
-			}
-			return b(c)
-		}
+		return either(k.bool(n.Cond), k.text(n.Exp1), k.text(n.Exp2))
 	case *ast.BinaryNode:
 		if n.Operator == "+" {
 			a, b := k.text(n.Left), k.text(n.Right)
@@ -485,13 +482,8 @@ func (k closer) number(n ast.Node) numberOf {
 		}
 	case *ast.IdentifierNode, *ast.MemberNode:
 		p := path(n)
-		if name, ok := k.scope.find(p); ok && name.Type == Number {
-			if name.Const != nil {
-				v := name.Const.N
-				return func(*Context) float64 { return v }
-			}
-			slot := name.Slot
-			return func(c *Context) float64 { return c.Vars[slot].N }
+		if f := named(k.scope, p, Number, func(v *Value) float64 { return v.N }); f != nil {
+			return f
 		}
 		if f := k.scope.field(p); f != nil && f.num != nil {
 			return f.num
@@ -508,13 +500,7 @@ func (k closer) number(n ast.Node) numberOf {
 			return a
 		}
 	case *ast.ConditionalNode:
-		i, a, b := k.bool(n.Cond), k.number(n.Exp1), k.number(n.Exp2)
-		return func(c *Context) float64 {
-			if i(c) {
-				return a(c)
-			}
-			return b(c)
-		}
+		return either(k.bool(n.Cond), k.number(n.Exp1), k.number(n.Exp2))
 	case *ast.BinaryNode:
 		switch n.Operator {
 		case "+", "-", "*", "/", "**", "^":

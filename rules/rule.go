@@ -160,6 +160,7 @@ type capture struct{ row, let, slot int }
 // Let is a named part of a rule or step that adds up: an aggregate over its events, or what follows from others.
 type Let struct {
 	Name      string
+	Source    string
 	Aggregate string  // count, sum, avg, min, max, distinct, quantile; "" if it is an expression
 	row       int     // of what it adds up
 	q         float64 // of quantile
@@ -184,6 +185,19 @@ func (r *Rule) Kept() bool {
 // Parts are the conditions of the rule in the order of their bits in Taken.Mask: steps, nots, absent.
 func (r *Rule) Parts() []*Step { return r.parts }
 
+// PartName is where a part stands in the rule as it is written.
+func (r *Rule) PartName(i int) string {
+	switch n := len(r.Steps); {
+	case r.parts[i] == r.Absent:
+		return "absent"
+	case i >= n:
+		return fmt.Sprintf("not[%d]", i-n)
+	case r.Within == 0 && r.Absent == nil && n == 1:
+		return "event"
+	}
+	return fmt.Sprintf("steps[%d]", i)
+}
+
 // Expressions are all expressions of the rule, by where they stand.
 func (r *Rule) Expressions() map[string]*Expr {
 	out := map[string]*Expr{}
@@ -193,7 +207,7 @@ func (r *Rule) Expressions() map[string]*Expr {
 		}
 	}
 	for i, s := range r.Parts() {
-		name := fmt.Sprintf("steps[%d]", i)
+		name := r.PartName(i)
 		put(name+".where", s.Where)
 		put(name+".join", s.Join)
 		for j, x := range s.row {
@@ -442,7 +456,7 @@ func (c *compiler) letsOf(at string, src []Pair, s *Step, captured map[string]Na
 			c.bad(at, &Fault{Code: "R131", What: fmt.Sprintf("more than %d names; leave some out", maxLets)})
 			return lets, names
 		}
-		let := &Let{Name: l.Name, row: -1}
+		let := &Let{Name: l.Name, Source: l.Expr, row: -1}
 		kind, inner, ok := aggregate(l.Expr)
 		typ := Number
 		switch {

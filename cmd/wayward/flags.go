@@ -109,6 +109,18 @@ func isTerminal(w any) bool {
 }
 
 // printJSON prints a value for programs.
+// printLines prints JSON, a line each.
+func printLines[T any](w io.Writer, list []T) error {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	for i := range list {
+		if err := e.Encode(&list[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func printJSON(w io.Writer, v any) error {
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -55,7 +54,7 @@ func newRulesLint() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "lint [DIR]",
 		Short: "Report what is wrong or suspicious in the rules of a folder of policies",
-		Long: "lint reads the whole folder as the engine does. What is wrong with an expression comes with its line, a caret and a code (docs/rules.md lists them).\n" +
+		Long: "lint reads the whole folder as the engine does. What is wrong comes with its line, a caret and a code (docs/rules.md lists them).\n" +
 			"Problems stop the engine's start and end lint with exit code 1; warnings do so with --fail-on warning. With --sample it also says which rules ask for what none of\n" +
 			"these events carries: such a rule is silent for ever. Exit 3 if there are no rules.",
 		Example: "  wayward rules lint policies\n" +
@@ -244,14 +243,7 @@ func newRulesList() *cobra.Command {
 		case "json":
 			return printJSON(w, all)
 		case "ndjson":
-			e := json.NewEncoder(w)
-			e.SetEscapeHTML(false)
-			for _, v := range all {
-				if err := e.Encode(v); err != nil {
-					return err
-				}
-			}
-			return nil
+			return printLines(w, all)
 		}
 		t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(t, "ID\tMODE\tSTATUS\tSEVERITY\tSTAGE\tBY\tTESTS\tTITLE")
@@ -299,7 +291,7 @@ func viewOfRule(set *policy.Set, r *rules.Rule) ruleView {
 		v.Form = "window of " + policy.FormatSpan(r.Window)
 	case r.Absent != nil:
 		v.Form = "absence"
-	case len(r.Steps) > 1 || r.Steps[0].Times > 1:
+	case len(r.Steps) > 1 || r.Within > 0:
 		v.Form = "sequence within " + policy.FormatSpan(r.Within)
 	}
 	for _, t := range set.RuleTests() {
@@ -358,6 +350,11 @@ func newRulesShow() *cobra.Command {
 				fmt.Fprintf(t, "%s\t%s\n", what, strings.Join(strings.Fields(value), " "))
 			}
 		}
+		lets := func(list []*rules.Let) {
+			for _, l := range list {
+				line("  let "+l.Name, l.Source)
+			}
+		}
 		line("rule", v.ID+", version "+v.Version+", "+v.Status+", mode "+v.Mode)
 		line("title", v.Title)
 		line("why", v.Why)
@@ -379,9 +376,17 @@ func newRulesShow() *cobra.Command {
 			if p.Join != nil {
 				line("  and", p.Join.Source)
 			}
+			if p.Times > 1 {
+				line("  times", fmt.Sprint(p.Times))
+			}
+			lets(p.Lets)
+			if p.Having != nil {
+				line("  having", p.Having.Source)
+			}
 			line("  index", guardText(&p.Where.Guard))
 			line("  taken", strings.Join(p.Taken(), ", "))
 		}
+		lets(r.Lets)
 		if r.Having != nil {
 			line("having", r.Having.Source)
 		}
@@ -481,7 +486,7 @@ title: A payment above the limit to somebody outside
 why: Say what harm this shows, so that whoever is called at night knows why.
 status: experimental        # experimental, test, stable, deprecated
 mode: shadow                # off, shadow, signal, alert, enforce
-severity: high              # signal, info, low, medium, high, critical
+severity: high              # informational, low, medium, high, critical
 tags: [ASI02]
 where: tool.class == "pay" and destination.external and amount.value > params.max
 params: {max: 500}

@@ -275,13 +275,7 @@ func reportTests(w io.Writer, results []testResult, output string, reports []str
 		},
 		"json": func(w io.Writer) error { return printJSON(w, results) },
 		"ndjson": func(w io.Writer) error {
-			e := json.NewEncoder(w)
-			for i := range results {
-				if err := e.Encode(&results[i]); err != nil {
-					return err
-				}
-			}
-			return nil
+			return printLines(w, results)
 		},
 		"junit": func(w io.Writer) error { return junit(w, results) },
 	})
