@@ -64,6 +64,9 @@ func (st *stage) ticks(ctx context.Context, cl *kgo.Client) {
 			continue
 		}
 		if w := st.awaited[p]; w != nil {
+			if w.before > 0 {
+				continue // what comes before the event that waits must not be late because of it
+			}
 			// Again: the record may not have been written, and what it tells must be told on.
 			sh.ticked = now
 			st.tellControl(ctx, p, control{Kind: controlWait, Time: w.at, Hash: w.agent})
