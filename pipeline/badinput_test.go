@@ -105,7 +105,7 @@ func TestAnAgentThatIsRenamedBeginsAsOneOfItsPersona(t *testing.T) {
 		}
 	}
 	run := func(path string) (judged, unjudged int, calls []string, agentDays map[int64]uint64) {
-		src, err := OpenLines(path, time.UnixMilli(day0+300*baselines.DayMS))
+		src, err := OpenLines(path)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -152,7 +152,7 @@ func (o *once) Next(context.Context) (*Chunk, error) {
 	if o.at == o.agents {
 		return nil, io.EOF
 	}
-	c := &Chunk{At: int64(o.at) + 1, Stamp: day0 + 300*baselines.DayMS}
+	c := &Chunk{At: int64(o.at) + 1}
 	for end := min(o.at+10_000, o.agents); o.at < end; o.at++ {
 		c.Lines = fmt.Appendf(c.Lines, `{"id":"e%d","time":%d,"kind":"tool_call","tenant":"t","agent":{"id":"a%d"},"session":"s","persona":"swarm","tool":{"name":"fetch"},"result":{"outcome":"ok","records":%d}}`+"\n",
 			o.at, int64(monday)+int64(o.at)*int64(o.step), o.at, o.at%7)

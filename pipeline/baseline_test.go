@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
 
@@ -63,7 +62,7 @@ func workOf(seed uint64, days int, disorder bool) (lines [][]byte) {
 // learning is what a replay did with baselines, one line each.
 func learning(t testing.TB, r Replay, path string, buffer int) (closed, last []string, models []*baselines.Model) {
 	t.Helper()
-	src, err := OpenLines(path, time.UnixMilli(day0+300*86_400_000))
+	src, err := OpenLines(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,7 +174,7 @@ func TestWhichDayAnEventCountsFor(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := map[int64]uint64{}
-			src, err := OpenLines(c.path, time.UnixMilli(day0+300*86_400_000))
+			src, err := OpenLines(c.path)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -101,7 +101,6 @@ func (b *behaviour) apply(log int, r *record) error {
 		return cmp.Or(b.control(r), b.err)
 	}
 	b.stamp = r.stamp
-	b.idle = false
 	for _, o := range b.skip {
 		if o == r.offset {
 			b.deadLetter(b.topic, b.p, r, "failed", "the shard failed on this event several times; see its log")
@@ -112,6 +111,7 @@ func (b *behaviour) apply(log int, r *record) error {
 		b.deadLetter(b.topic, b.p, r, reasonOf(err), err.Error())
 		return nil
 	}
+	b.idle = false // what is no event does not hold up anybody
 	if r.key != nil {
 		b.key = event.AppendKey(b.key[:0], b.e.Tenant, b.e.Agent.ID)
 		if string(b.key) != string(r.key) {
@@ -130,7 +130,7 @@ func (b *behaviour) observe(e *event.Event, stamp int64) {
 	b.key = agent
 	pg := b.page(agent, e.Tenant)
 	if pg == nil {
-		b.clock.see(min(e.Time, stamp+futureTol), xxhash.Sum64(agent))
+		b.clock.see(min(e.Time, stamp+futureTol), stamp, xxhash.Sum64(agent))
 		return
 	}
 	if pg.hash == 0 {
@@ -143,13 +143,11 @@ func (b *behaviour) observe(e *event.Event, stamp int64) {
 	t := e.Time
 	if t > stamp+futureTol {
 		b.counts.future++
-		switch {
-		case pg.seen != 0:
-			t = pg.seen
-		case b.clock.seen:
-			t = b.clock.newest
-		default:
-			t = stamp
+		// What the partition has reached, so that no stamp takes a call out of the windows of today;
+		// not beyond the broker's stamp, since ticks are part of it.
+		t = stamp
+		if b.clock.seen {
+			t = min(t, b.clock.reached())
 		}
 	}
 	if pg.seen != 0 && t < pg.seen-lateness {
@@ -158,10 +156,10 @@ func (b *behaviour) observe(e *event.Event, stamp int64) {
 	pg.seen = max(pg.seen, t)
 	if b.replay == nil {
 		if b.was = t; b.clock.seen {
-			b.was = b.clock.newest
+			b.was = b.clock.reached()
 		}
 	}
-	b.clock.see(t, pg.hash)
+	b.clock.see(t, stamp, pg.hash)
 
 	b.scene.Time = t
 	b.scene.Agent = &pg.memory
@@ -184,7 +182,7 @@ func (b *behaviour) observe(e *event.Event, stamp int64) {
 		b.defied(pg, e)
 	}
 
-	if h := baselines.FloorDiv(b.clock.newest, 3_600_000); h > b.sweptHour {
+	if h := baselines.FloorDiv(b.clock.reached(), 3_600_000); h > b.sweptHour {
 		b.sweptHour = h
 		b.sweep(b.clock.watermark())
 	}
@@ -341,18 +339,18 @@ func (b *behaviour) control(r *record) error {
 	}
 	switch c.Kind {
 	case controlTick:
-		b.was = b.clock.newest
+		b.was = b.clock.reached()
 		b.clock.tick(c.Time)
 		b.idle = c.IdleMS >= idleAfter
 		b.endIdle(b.clock.watermark())
 	case controlWait:
 		// The event that waits for a day to be closed is the one that says it is over.
-		b.was = b.clock.newest
+		b.was = b.clock.reached()
 		if b.clock.seen {
 			b.clock.tick(c.Time)
 		} else {
 			b.was = c.Time
-			b.clock.see(c.Time, c.Hash)
+			b.clock.see(c.Time, 0, c.Hash)
 		}
 		b.idle, b.told = false, 0
 		b.endIdle(b.clock.watermark())

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
 
@@ -51,7 +50,7 @@ const purses = `{"v":1,"limits":[
 
 func TestABudgetAboveOneAgentBurnsBeforeItIsGone(t *testing.T) {
 	told := func(events []byte, workers, buffer int) (out []*event.Finding) {
-		src, err := OpenLines(write(t, "events.jsonl", events), time.UnixMilli(day0+300*baselines.DayMS))
+		src, err := OpenLines(write(t, "events.jsonl", events))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -18,11 +18,18 @@ const (
 
 // clock is the event time of a partition. Its zero value has seen nothing.
 //
+// Two times are kept apart: newest is what events say, ticked is what ticks made of it while no
+// event came. A tick is reckoned from newest and stamp alone, never from an earlier tick: a clock
+// that feeds on its own ticks runs away.
+//
 // One agent with a wrong clock must not make everybody else late, so a jump of more than an hour waits for a second agent beyond it. An agent that
 // goes on alone for loneRun events confirms itself: there is nobody else to ask.
 type clock struct {
 	seen     bool
-	newest   int64  // newest sane time
+	newest   int64  // newest sane time of an event
+	ticked   int64  // time that ticks have reached; below newest it means nothing
+	risen    int64  // broker's stamp of the event that set newest; 0: no record did
+	stamp    int64  // broker's stamp of the newest event that counts for ticks; 0: none
 	first    uint64 // hash of the first agent
 	many     bool   // more than one agent has been seen
 	jumpTo   int64  // newest time beyond the hour that waits; 0: none
@@ -30,22 +37,40 @@ type clock struct {
 	jumpSeen int64 // events in a row of the jumper
 }
 
-// see takes the sane time of one agent's event.
-func (c *clock) see(t int64, agent uint64) {
+// see takes the sane time of one agent's event, and the broker's stamp of its record; 0: it is not
+// in a log.
+func (c *clock) see(t, stamp int64, agent uint64) {
+	was := c.newest
+	fresh := !c.seen
+	c.move(t, agent)
+	switch {
+	case stamp == 0:
+	case fresh || c.newest > was || c.risen == 0:
+		c.risen, c.stamp = stamp, stamp
+	case t >= c.newest-futureTol:
+		// An agent whose clock is fast has set newest: while the others catch up, time stands.
+		// Not for longer than a clock may be fast, and not for old events: nobody holds time up.
+		c.stamp = max(c.stamp, min(stamp, c.risen+futureTol))
+	}
+}
+
+// move takes the sane time of one agent's event.
+func (c *clock) move(t int64, agent uint64) {
 	if !c.seen {
-		*c = clock{seen: true, newest: t, first: agent}
+		*c = clock{seen: true, newest: t, ticked: c.ticked, first: agent}
 		return
 	}
 	if agent != c.first {
 		c.many = true
 	}
+	reached := c.reached() // hours without an event are no jump
 	switch {
 	case t <= c.newest:
 		if c.jumpTo != 0 && agent != c.jumper {
 			c.jumpSeen = 0
 		}
 		return
-	case t-c.newest <= jump:
+	case t-reached <= jump:
 		c.newest = t
 		if c.jumpTo != 0 && agent != c.jumper {
 			c.jumpSeen = 0
@@ -84,9 +109,22 @@ func (c *clock) see(t int64, agent uint64) {
 
 // tick moves an idle partition on. Ticks are a maximum, so one that comes twice does no harm.
 func (c *clock) tick(t int64) {
-	if c.seen && t > c.newest {
-		c.newest = t
+	if c.seen {
+		c.ticked = max(c.ticked, t)
 	}
+}
+
+// reached is the event time that events and ticks have come to.
+func (c *clock) reached() int64 { return max(c.newest, c.ticked) }
+
+// due is the time that a tick at a wall clock would tell: what events say, and what has passed
+// since the broker stamped the last of them. So it is ahead of the wall clock by no more than an
+// event may be ahead of its stamp.
+func (c *clock) due(now int64) int64 {
+	if c.stamp == 0 {
+		return c.newest
+	}
+	return c.newest + max(0, now-c.stamp)
 }
 
 // watermark: no event before it is expected any more; noTime while nothing has been seen.
@@ -94,7 +132,7 @@ func (c *clock) watermark() int64 {
 	if !c.seen {
 		return noTime
 	}
-	return c.newest - lateness
+	return c.reached() - lateness
 }
 
 func (c *clock) append(b []byte) []byte {
@@ -106,7 +144,8 @@ func (c *clock) append(b []byte) []byte {
 		flags |= 2
 	}
 	b = append(b, flags)
-	b = binary.AppendVarint(b, c.newest)
+	b = binary.AppendVarint(binary.AppendVarint(b, c.newest), c.ticked)
+	b = binary.AppendVarint(binary.AppendVarint(b, c.risen), c.stamp)
 	b = binary.BigEndian.AppendUint64(b, c.first)
 	b = binary.AppendVarint(b, c.jumpTo)
 	b = binary.BigEndian.AppendUint64(b, c.jumper)
@@ -115,5 +154,6 @@ func (c *clock) append(b []byte) []byte {
 
 func (c *clock) decode(r *baselines.Reader) {
 	flags := r.Byte()
-	*c = clock{seen: flags&1 != 0, many: flags&2 != 0, newest: r.Varint(), first: r.Uint64(), jumpTo: r.Varint(), jumper: r.Uint64(), jumpSeen: r.Varint()}
+	*c = clock{seen: flags&1 != 0, many: flags&2 != 0, newest: r.Varint(), ticked: r.Varint(),
+		risen: r.Varint(), stamp: r.Varint(), first: r.Uint64(), jumpTo: r.Varint(), jumper: r.Uint64(), jumpSeen: r.Varint()}
 }

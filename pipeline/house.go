@@ -42,7 +42,8 @@ func (st *stage) house(ctx context.Context, cl *kgo.Client) {
 	}
 }
 
-// ticks moves the time of idle partitions on. A tick is the newest sane time plus the wall time since the broker stamped it.
+// ticks moves the time of idle partitions on. What a tick tells follows from the last event and its
+// stamp alone (clock.due), never from the tick before it.
 func (st *stage) ticks(ctx context.Context, cl *kgo.Client) {
 	now := wall()
 	type idle struct {
@@ -52,7 +53,7 @@ func (st *stage) ticks(ctx context.Context, cl *kgo.Client) {
 	want := map[int32]idle{}
 	for p, sh := range st.shards {
 		b := sh.machine.(*behaviour)
-		since := now - max(b.stamp, sh.loadedAt)
+		since := now - max(b.clock.stamp, sh.loadedAt)
 		if !b.clock.seen && !b.idle { // a partition without a record: all others wait to hear that
 			since = max(since, 1000)
 		}
@@ -75,11 +76,11 @@ func (st *stage) ticks(ctx context.Context, cl *kgo.Client) {
 		if st.held[p] {
 			// Its time stands, but the relation stage must hear of it: if all are held, nothing else would move that one on.
 			sh.ticked = now
-			st.tellControl(ctx, p, control{Kind: controlTick, Time: b.clock.newest})
+			st.tellControl(ctx, p, control{Kind: controlTick, Time: b.clock.reached()})
 			continue
 		}
 		if b.clock.seen {
-			want[p] = idle{sh.next[mainLog], control{Kind: controlTick, Time: b.clock.newest + max(0, now-b.stamp), IdleMS: since}}
+			want[p] = idle{sh.next[mainLog], control{Kind: controlTick, Time: b.clock.due(now), IdleMS: since}}
 		} else if !b.idle {
 			want[p] = idle{sh.next[mainLog], control{Kind: controlIdle}}
 		}

@@ -170,7 +170,7 @@ func (b *behaviour) reached() int64 {
 	if b.replay != nil {
 		return b.newest
 	}
-	return b.clock.newest
+	return b.clock.reached()
 }
 
 // dayOf is the day that something at time t counts for: its own, but none that was over, as far as this shard is concerned, when the shard had reached now.
@@ -283,7 +283,7 @@ func (b *behaviour) due() bool {
 	if !b.clock.seen || b.replay != nil {
 		return false
 	}
-	if m := baselines.FloorDiv(b.clock.newest, flushEvery); m > b.flushed {
+	if m := baselines.FloorDiv(b.clock.reached(), flushEvery); m > b.flushed {
 		b.flushed = m
 		return true
 	}

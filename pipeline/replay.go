@@ -85,7 +85,7 @@ type Chunk struct {
 	Lines   []byte   // whole lines; or
 	Records []record // records
 	At      int64    // number of the first line, from 1
-	Stamp   int64    // broker's stamp for lines: the start of the replay
+	Stamp   int64    // of lines: an event time that the file is about; 0: not known
 	Read    int64    // bytes of the source read so far, for progress
 
 	blocks []*block
@@ -105,7 +105,7 @@ type block struct {
 type item struct {
 	e      event.Event
 	hash   uint64
-	stamp  int64
+	stamp  int64 // broker's; of a line: its own time, or that of the file where its own is not believed
 	newest int64 // event time that the whole file has reached with it
 }
 
@@ -333,6 +333,9 @@ func (x *replaying) chunk(c *Chunk) error {
 		}
 		for i := range b.items {
 			it := &b.items[i]
+			if b.lines != nil {
+				x.stamp(it)
+			}
 			t := it.e.Time
 			// An event from the future tells no time. The first of a file must not make all that follow late.
 			future := t > it.stamp+futureTol
@@ -347,7 +350,7 @@ func (x *replaying) chunk(c *Chunk) error {
 			}
 			x.sum.Events++
 			if !future || x.clock.seen {
-				x.clock.see(t, it.hash)
+				x.clock.see(t, 0, it.hash)
 			}
 			it.newest = t
 			if x.clock.seen {
@@ -367,6 +370,31 @@ func (x *replaying) chunk(c *Chunk) error {
 	}
 	x.apply() // partial sums alias the chunk: they become facts before it is reused
 	return nil
+}
+
+// farAhead is how far, in milliseconds, an event of a file may be ahead of all before it and be
+// believed by itself.
+const farAhead = 30 * 86_400_000
+
+// stamp gives an event of a file what a broker's stamp is to one of a topic: a time beyond which its
+// own is not believed. The clock of a file is the file's own: when it is replayed must not show.
+func (x *replaying) stamp(it *item) {
+	base := it.stamp // of the file
+	if x.clock.seen {
+		base = x.clock.newest
+	}
+	it.stamp = it.e.Time
+	if base == 0 || it.e.Time-base <= farAhead {
+		return
+	}
+	if x.clock.seen { // a second agent, or many events of one, are believed
+		ahead := x.clock
+		if ahead.see(it.e.Time, 0, it.hash); ahead.newest >= it.e.Time-farAhead {
+			return
+		}
+		x.clock = ahead
+	}
+	it.stamp = base
 }
 
 // apply runs what is queued through the behaviour stage and files its facts with the relation stage.

@@ -29,7 +29,7 @@ type Lines struct {
 	free   chan *Chunk
 	rest   []byte // begun line of the chunk before
 	at     int64
-	stamp  int64
+	middle int64 // event time in the middle of the first events; 0: not known
 	err    error
 	drop   bool  // in the middle of a line that is too long
 	Size   int64 // bytes of the source; 0: not known
@@ -66,8 +66,8 @@ func (x wholeXZ) Read(p []byte) (int, error) {
 }
 
 // OpenLines opens a file, or standard input if the name is -.
-func OpenLines(name string, stamp time.Time) (*Lines, error) {
-	l := &Lines{free: make(chan *Chunk, 4), at: 1, stamp: stamp.UnixMilli(), buffer: 1 << 20}
+func OpenLines(name string) (*Lines, error) {
+	l := &Lines{free: make(chan *Chunk, 4), at: 1, buffer: 1 << 20}
 	var in io.Reader = os.Stdin
 	if name != "-" {
 		f, err := os.Open(name)
@@ -108,7 +108,31 @@ func OpenLines(name string, stamp time.Time) (*Lines, error) {
 		}
 		l.r = wholeXZ{z, l.count}
 	}
+	first := bufio.NewReaderSize(l.r, headBytes)
+	head, _ = first.Peek(headBytes)
+	l.r, l.middle = first, middleOf(head)
 	return l, nil
+}
+
+// headBytes is how much of a file is looked at to tell which time it is about.
+const headBytes = 256 << 10
+
+// middleOf is the median of the event times in the first lines of a file; 0 if none decodes. A file
+// has no broker that stamps its records, and when it is replayed says nothing of when it was written.
+func middleOf(head []byte) int64 {
+	var d event.Decoder
+	var e event.Event
+	var times []int64
+	for line := range bytes.Lines(head) {
+		if d.Decode(bytes.TrimRight(line, "\r\n"), &e) == nil {
+			times = append(times, e.Time)
+		}
+	}
+	if len(times) == 0 {
+		return 0
+	}
+	slices.Sort(times)
+	return times[(len(times)-1)/2]
 }
 
 func (l *Lines) broken(name, format string, err error) error {
@@ -190,7 +214,7 @@ func (l *Lines) Next(ctx context.Context) (*Chunk, error) {
 		l.Done(c)
 		return l.Next(ctx)
 	}
-	c.Lines, c.Records, c.At, c.Stamp, c.Read = buf, nil, l.at, l.stamp, l.count.n.Load()
+	c.Lines, c.Records, c.At, c.Stamp, c.Read = buf, nil, l.at, l.middle, l.count.n.Load()
 	l.at += int64(bytes.Count(buf, []byte{'\n'}))
 	return c, nil
 }

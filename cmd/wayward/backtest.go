@@ -9,7 +9,6 @@ import (
 	"runtime"
 	"slices"
 	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -97,13 +96,12 @@ func (o *backtestOptions) run(cmd *cobra.Command) error {
 		return err
 	}
 	var rep backtestReport
-	start := time.Now()
 	for i, dir := range []string{o.base, o.candidate} {
 		set, err := loadPolicies(dir)
 		if err != nil {
 			return err
 		}
-		in, err := o.open(cmd, &c, longest(set), start)
+		in, err := o.open(cmd, &c, longest(set))
 		if err != nil {
 			return err
 		}

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -62,7 +61,7 @@ func decodeModel(b []byte) (*baselines.Model, error) {
 
 // readSnapshotFile reads the snapshots of one file, one JSON object after the other.
 func readSnapshotFile(name string) ([]snapshot, error) {
-	lines, err := pipeline.OpenLines(name, time.Time{}) // it knows compressed files
+	lines, err := pipeline.OpenLines(name) // it knows compressed files
 	if err != nil {
 		return nil, fmt.Errorf("snapshots: %w", err)
 	}

@@ -209,7 +209,7 @@ func (o *benchOptions) replay(ctx context.Context, w io.Writer) error {
 	for range o.runs {
 		runtime.GC()
 		u := used()
-		lines, err := pipeline.OpenLines(file.Name(), time.Now())
+		lines, err := pipeline.OpenLines(file.Name())
 		if err != nil {
 			return err
 		}

@@ -237,16 +237,13 @@ func (m *madeUp) Next(ctx context.Context) (*pipeline.Chunk, error) {
 		m.warm.Store(m.stream.Events)
 	}
 	m.over = !ok
-	c.Lines, c.At, c.Stamp, c.Read = b, m.at, farFuture, m.stream.Events
+	c.Lines, c.At, c.Read = b, m.at, m.stream.Events
 	m.at += m.stream.Events - before
 	if len(b) == 0 {
 		return nil, io.EOF
 	}
 	return c, nil
 }
-
-// farFuture is after all that is made up: no event is from the future.
-const farFuture = eval.Start + 1000*86_400_000
 
 // Done implements pipeline.Source.
 func (m *madeUp) Done(c *pipeline.Chunk) {

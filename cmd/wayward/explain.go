@@ -165,7 +165,7 @@ const maxPretty = 1 << 20
 
 // eachRecord calls f for each JSON object of a file: one a line, or, as jq prints them, one from a line that is { to a line that is }.
 func eachRecord(ctx context.Context, input string, f func([]byte)) error {
-	src, err := pipeline.OpenLines(input, time.Time{})
+	src, err := pipeline.OpenLines(input)
 	if err != nil {
 		return err
 	}

@@ -80,7 +80,7 @@ func (o *replayOptions) run(cmd *cobra.Command) (err error) {
 	start := time.Now()
 	r := pipeline.Replay{Policy: policies, Workers: o.shards, Flush: o.flush, PageCap: c.Engine.PageCap, Freeze: o.freeze}
 	if o.learn != "" {
-		if r.Learn, err = o.learned(cmd, policies, c.Engine.PageCap, start); err != nil {
+		if r.Learn, err = o.learned(cmd, policies, c.Engine.PageCap); err != nil {
 			return err
 		}
 	}
@@ -90,7 +90,7 @@ func (o *replayOptions) run(cmd *cobra.Command) (err error) {
 		}
 	}
 
-	in, err := o.open(cmd, &c, longest(policies), start)
+	in, err := o.open(cmd, &c, longest(policies))
 	if err != nil {
 		return err
 	}
@@ -143,12 +143,12 @@ type input struct {
 
 // open opens the file or the range of the topic. back is how far before the range the longest window reaches: what lies there fills the windows and is not
 // reported.
-func (o *replayOptions) open(cmd *cobra.Command, c *config, back time.Duration, start time.Time) (*input, error) {
+func (o *replayOptions) open(cmd *cobra.Command, c *config, back time.Duration) (*input, error) {
 	if o.topic == "" {
 		if o.from != "" || o.to != "" {
 			return nil, errors.New("--from and --to are times of a topic: give --from-topic")
 		}
-		lines, err := pipeline.OpenLines(o.input, start)
+		lines, err := pipeline.OpenLines(o.input)
 		if err != nil {
 			return nil, err
 		}
@@ -193,8 +193,8 @@ func (o *replayOptions) flagsOfInput(cmd *cobra.Command) {
 }
 
 // learned replays the file that is known to be good, silently, and returns what was learned from it.
-func (o *replayOptions) learned(cmd *cobra.Command, policies *policy.Set, pageCap int, start time.Time) ([]*baselines.Model, error) {
-	lines, err := pipeline.OpenLines(o.learn, start)
+func (o *replayOptions) learned(cmd *cobra.Command, policies *policy.Set, pageCap int) ([]*baselines.Model, error) {
+	lines, err := pipeline.OpenLines(o.learn)
 	if err != nil {
 		return nil, err
 	}

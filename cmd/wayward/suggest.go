@@ -67,7 +67,7 @@ func (o *usageFlags) usages(cmd *cobra.Command, set *policy.Set) ([]*policy.Usag
 
 // surveyFile watches the events of a file. Records that do not decode are counted and left out, as the engine does.
 func surveyFile(cmd *cobra.Command, set *policy.Set, input string) ([]*policy.Usage, error) {
-	lines, err := pipeline.OpenLines(input, time.Now())
+	lines, err := pipeline.OpenLines(input)
 	if err != nil {
 		return nil, err
 	}
