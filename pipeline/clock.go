@@ -3,6 +3,7 @@ package pipeline
 import (
 	"encoding/binary"
 	"math"
+	"time"
 
 	"github.com/wayward-sec/wayward/baselines"
 )
@@ -15,6 +16,10 @@ const (
 	loneRun   = 16        // events in a row by which an agent that nobody else interrupts confirms its own jump
 	noTime    = math.MinInt64
 )
+
+// MostAhead is by how much a watermark may be ahead of the wall clock: an event may be as far ahead of
+// its stamp, and the clocks of broker and engine may differ a little.
+const MostAhead = (futureTol-lateness)*time.Millisecond + 5*time.Second
 
 // clock is the event time of a partition. Its zero value has seen nothing.
 //

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -29,7 +30,7 @@ type Metrics struct {
 	newest, realised, realisedMax, states                                                        *prometheus.GaugeVec
 	ruleLooked                                                                                   *prometheus.CounterVec
 	open, ruleMatched, ruleOff, ruleUnseen                                                       *prometheus.GaugeVec
-	pages, cold, shards, paused, lag, delay, held                                                *prometheus.GaugeVec
+	pages, cold, shards, paused, lag, delay, ahead, held                                         *prometheus.GaugeVec
 	txn, checkpoint, load, latency                                                               *prometheus.HistogramVec
 
 	mu     sync.Mutex
@@ -93,6 +94,7 @@ func NewMetrics(reg *prometheus.Registry) *Metrics {
 	m.held = gauge("shards_held", "Behaviour shards paused because they are too far ahead of the relation stage.", "stage")
 	m.lag = gauge("lag_records", "Records waiting in the main log, over the partitions of this instance.", "stage")
 	m.delay = gauge("watermark_delay_seconds", "Wall clock less watermark of the slowest shard.", "stage")
+	m.ahead = gauge("watermark_ahead_seconds", "Watermark of the fastest shard less wall clock, 0 if behind it. More than 50: a clock is wrong, or the topic of events keeps stamps of producers (wayward doctor).", "stage")
 	fine := prometheus.ExponentialBuckets(0.001, 2, 15)
 	m.txn = histogram("transaction_seconds", "From Begin to End of a committed transaction.", fine, "stage")
 	m.checkpoint = histogram("checkpoint_seconds", "Writing the dirty pages of all shards.", fine, "stage")
@@ -204,7 +206,7 @@ func (s *stageMetrics) add(sh *shard) {
 
 // gauges are set once a second.
 func (s *stageMetrics) gauges(st *stage) {
-	pages, cold, lag, low := 0, 0, int64(0), int64(never)
+	pages, cold, lag, low, high := 0, 0, int64(0), int64(never), int64(noTime)
 	open := map[[2]string]float64{}
 	for p, sh := range st.shards {
 		sh.machine.watchers().Looked(func(rule string, n int64) { s.m.ruleLooked.WithLabelValues(s.name, rule).Add(float64(n)) })
@@ -219,11 +221,11 @@ func (s *stageMetrics) gauges(st *stage) {
 		switch b := sh.machine.(type) {
 		case *behaviour:
 			if b.clock.seen {
-				low = min(low, b.clock.watermark())
+				low, high = min(low, b.clock.watermark()), max(high, b.clock.watermark())
 			}
 		case *relation:
 			if b.mark != noTime {
-				low = min(low, b.mark)
+				low, high = min(low, b.mark), max(high, b.mark)
 			}
 		}
 	}
@@ -240,6 +242,12 @@ func (s *stageMetrics) gauges(st *stage) {
 	s.unseen(st)
 	if low != never {
 		s.m.delay.WithLabelValues(s.name).Set(float64(wall()-low) / 1000)
+		ahead := max(0, high-wall())
+		s.m.ahead.WithLabelValues(s.name).Set(float64(ahead) / 1000)
+		if ahead > MostAhead.Milliseconds() && time.Since(st.aheadSaid) > 10*time.Minute {
+			st.aheadSaid = time.Now()
+			st.log.Warn("event time is ahead of the wall clock: a clock is wrong, or the topic of events keeps stamps of producers; wayward doctor says which", "by", time.Duration(ahead)*time.Millisecond)
+		}
 	}
 }
 

@@ -64,6 +64,7 @@ type stage struct {
 	summed     time.Time     // metrics of baselines
 	unwritten  bool          // the last transaction
 	complained time.Time     // last error of a fetch that was logged
+	aheadSaid  time.Time     // when it was last said that event time is ahead of the wall clock
 	asked      time.Time     // when the broker was last asked about partitions without an offset
 	saved      chan struct{} // closed when the checkpoint under way is done
 	saveErr    atomic.Pointer[error]
