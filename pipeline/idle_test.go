@@ -1,0 +1,347 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/state"
+)
+
+// stillness is an engine on a fake clock: broker, network, engine and all their timers are in one
+// bubble, so that an hour without an event takes seconds.
+type stillness struct {
+	*testing.T
+	net    kfake.VirtualNetwork
+	topics Topics
+	opts   []kgo.Opt
+	cl     *kgo.Client
+	adm    *kadm.Client
+	dir    string
+	n      int
+}
+
+const quietPolicies = `{"v":1,"limits":[
+{"id":"user-calls","scope":"user","measure":"count","max":"2","window":"1m"},
+{"id":"agent-calls","scope":"agent","measure":"count","max":"3","window":"10m"}],"rules":[
+{"id":"no-mail","title":"x","by":["agent"],"suppress":"1s","steps":[{"name":"a","where":"tool.name == \"rm\""}],"absent":{"where":"tool.name == \"mail\"","for":"10m"}},
+{"id":"many","title":"x","by":["user"],"window":"30m","where":"tool.name == \"rm\"","let":{"n":"count()"},"having":"n > 2","explain":"string(n)"}]}`
+
+func newStillness(t *testing.T, partitions int) *stillness {
+	q := &stillness{T: t, topics: DefaultTopics(), dir: t.TempDir()}
+	q.topics.Partitions, q.topics.FactsPartitions = partitions, 2
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.ListenFn(q.net.Listen), kfake.GroupMinSessionTimeout(100*time.Millisecond),
+		kfake.BrokerConfigs(map[string]string{"group.initial.rebalance.delay.ms": "0"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cluster.Close)
+	q.opts = []kgo.Opt{kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.Dialer(q.net.DialContext)}
+	if q.cl, err = kgo.NewClient(append(q.opts, kgo.RecordPartitioner(partitioner))...); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(q.cl.Close)
+	q.adm = kadm.NewClient(q.cl)
+	if err := ApplyTopics(t.Context(), q.adm, planned(t, q.adm, q.topics.Specs(false, 1)), func(Change) {}); err != nil {
+		t.Fatal(err)
+	}
+	return q
+}
+
+// run starts an instance, and returns what stops it.
+func (q *stillness) run(instance string) (stop func()) {
+	dir := filepath.Join(q.dir, instance)
+	store, err := state.Open(dir)
+	if err != nil {
+		q.Fatal(err)
+	}
+	log := &labLog{}
+	c := Config{Options: q.opts, Topics: q.topics, Group: "quiet", Instance: instance, Stages: []string{"behaviour", "relation"}, Store: store,
+		Policy: setOf(q, quietPolicies), Encoder: &short{}, Metrics: NewMetrics(prometheus.NewRegistry()),
+		Log: slog.New(slog.NewTextHandler(log, nil)), TransactionEvery: 200 * time.Millisecond, CheckpointEvery: time.Minute}
+	ctx, cancel := context.WithCancel(q.Context())
+	done := make(chan error, 1)
+	go func() { done <- Run(ctx, c) }()
+	return func() {
+		cancel()
+		if err := <-done; err != nil {
+			q.Errorf("instance %s: %v", instance, err)
+		}
+		if err := store.Close(); err != nil {
+			q.Error(err)
+		}
+		if q.Failed() {
+			q.Logf("log of %s:\n%.4000s", instance, log.buf.String())
+		}
+	}
+}
+
+// act writes one event of an agent, as it happens.
+func (q *stillness) act(agent, user, tool string) {
+	q.n++
+	line := fmt.Appendf(nil, `{"id":"e%05d","time":%d,"kind":"tool_call","tenant":"t","agent":{"id":%q},"user":%q,"tool":{"name":%q}}`, q.n, wall(), agent, user, tool)
+	r := &kgo.Record{Topic: q.topics.Events, Partition: -1, Key: event.AppendKey(nil, "t", agent), Value: line}
+	if err := q.cl.ProduceSync(q.Context(), r).FirstErr(); err != nil {
+		q.Fatal(err)
+	}
+}
+
+// on is the name of an agent whose events lie in a partition.
+func (q *stillness) on(p int) string {
+	for i := 0; ; i++ {
+		if name := fmt.Sprint("agent-", i); byKey(event.AppendKey(nil, "t", name), int32(q.topics.Partitions)) == int32(p) {
+			return name
+		}
+	}
+}
+
+// read returns the committed records of a topic, by partition and offset.
+func (q *stillness) read(topic string) (out []*kgo.Record) {
+	ends, err := q.adm.ListCommittedOffsets(q.Context(), topic)
+	if err != nil {
+		q.Fatal(err)
+	}
+	ends.Each(func(end kadm.ListedOffset) {
+		r := (&stage{cfg: &Config{Options: q.opts}}).reader(topic, end.Partition, 0)
+		defer r.close()
+		for at := int64(0); at < end.Offset; {
+			kr, err := r.any(q.Context())
+			if err != nil {
+				q.Fatal(err)
+			}
+			if at = kr.Offset + 1; !kr.Attrs.IsControl() {
+				out = append(out, kr)
+			}
+		}
+	})
+	slices.SortStableFunc(out, func(a, b *kgo.Record) int { return a.Timestamp.Compare(b.Timestamp) })
+	return out
+}
+
+// lead is by how much a watermark was ahead of the wall clock at the most, in milliseconds, and how
+// far the slowest was behind it at the end.
+func (q *stillness) lead() (ahead, behind int64) {
+	ahead = noTime
+	last := map[int32]int64{}
+	for _, r := range q.read(q.topics.Journal) {
+		j, err := readJournal(r.Value)
+		if err != nil {
+			q.Fatal(err)
+		}
+		if j.watermark != noTime {
+			ahead = max(ahead, j.watermark-j.now)
+			last[r.Partition] = j.watermark
+		}
+	}
+	for _, w := range last {
+		behind = max(behind, wall()-w)
+	}
+	return ahead, behind
+}
+
+// replayed is what a replay of the topic finds.
+func (q *stillness) replayed() []string {
+	var b []byte
+	for _, r := range q.read(q.topics.Events) {
+		b = append(append(b, r.Value...), '\n')
+	}
+	path := filepath.Join(q.dir, "events.jsonl")
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		q.Fatal(err)
+	}
+	src, err := OpenLines(path)
+	if err != nil {
+		q.Fatal(err)
+	}
+	defer src.Close()
+	var out []string
+	r := Replay{Policy: setOf(q, quietPolicies), Workers: 1, Flush: true, Deliver: func(f *event.Finding) error {
+		_, value, _ := (&short{}).Record(f)
+		out = append(out, f.Rule+" "+string(value))
+		return nil
+	}}
+	if _, err := r.Run(q.Context(), src); err != nil {
+		q.Fatal(err)
+	}
+	slices.Sort(out)
+	return out
+}
+
+func (q *stillness) found() (out []string) {
+	for _, r := range q.read(q.topics.Alerts) {
+		out = append(out, string(r.Value))
+	}
+	slices.Sort(out)
+	return out
+}
+
+// Time must go on where nothing happens, at the pace of the wall clock and not faster.
+func TestAnHourWithoutAnEvent(t *testing.T) {
+	for name, story := range map[string]func(q *stillness){
+		"everybody falls silent": func(q *stillness) {
+			stop := q.run("a")
+			q.act(q.on(0), "u", "rm")
+			q.act(q.on(1), "u", "mail")
+			time.Sleep(time.Hour)
+			q.act(q.on(0), "u", "mail")
+			time.Sleep(time.Minute)
+			stop()
+		},
+		"one event every five seconds in one partition": func(q *stillness) {
+			stop := q.run("a")
+			q.act(q.on(2), "v", "rm")
+			for i := range 720 {
+				q.act(q.on(0), "u", []string{"rm", "search", "mail", "search"}[i%4])
+				time.Sleep(5 * time.Second)
+			}
+			time.Sleep(time.Minute)
+			stop()
+		},
+		"stopped for a while, and started again": func(q *stillness) {
+			stop := q.run("a")
+			q.act(q.on(0), "u", "rm")
+			q.act(q.on(1), "v", "rm")
+			time.Sleep(5 * time.Minute)
+			stop()
+			time.Sleep(2 * time.Minute)
+			q.act(q.on(1), "v", "mail")
+			time.Sleep(8 * time.Minute)
+			stop = q.run("a")
+			time.Sleep(20 * time.Minute)
+			q.act(q.on(0), "u", "rm")
+			q.act(q.on(1), "u", "rm")
+			q.act(q.on(2), "u", "rm")
+			time.Sleep(15 * time.Minute)
+			stop()
+		},
+		"partitions move while some sleep": func(q *stillness) {
+			stop := q.run("a")
+			q.act(q.on(0), "u", "rm")
+			q.act(q.on(3), "u", "rm")
+			time.Sleep(7 * time.Minute)
+			other := q.run("b")
+			for i := range 60 {
+				q.act(q.on(i%2), "u", "rm")
+				time.Sleep(7 * time.Second)
+			}
+			stop()
+			time.Sleep(20 * time.Minute)
+			q.act(q.on(3), "u", "mail")
+			stop = q.run("a")
+			time.Sleep(15 * time.Minute)
+			other()
+			time.Sleep(15 * time.Minute)
+			stop()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				q := newStillness(t, 4)
+				story(q)
+				// The tick of a partition that sleeps is up to ten seconds old, and a watermark ten behind.
+				if ahead, behind := q.lead(); ahead > 0 || behind > 2*lateness+tickEvery(60_001)+5000 {
+					t.Errorf("a watermark was %d ms ahead of the wall clock, at the end one is %d ms behind it", ahead, behind)
+				}
+				want := q.replayed()
+				absences := 0
+				for i, f := range want {
+					rule, value, _ := strings.Cut(f, " ")
+					if want[i] = value; rule == "no-mail" {
+						absences++
+					}
+				}
+				slices.Sort(want)
+				if diff := gocmp.Diff(want, q.found()); diff != "" || absences == 0 {
+					t.Errorf("findings (-replay +live), %d absences of %d:\n%s", absences, len(want), diff)
+				}
+			})
+		})
+	}
+}
+
+// A clock that is ticked by what it says itself must not run away, whatever comes in between.
+func TestTicksFollowFromEventsAlone(t *testing.T) {
+	const second = 1000
+	for name, c := range map[string]struct {
+		event func(s int64) (at int64, ok bool) // by the second of the broker's clock
+		ahead int64                             // of the wall clock, at the end of an hour
+	}{
+		"silence":                            {func(s int64) (int64, bool) { return s * second, s == 0 }, 0},
+		"one event every five seconds":       {func(s int64) (int64, bool) { return s * second, s%5 == 0 }, 0},
+		"a gateway that is two seconds late": {func(s int64) (int64, bool) { return (s - 2) * second, s%7 == 0 }, -2 * second},
+		"one fast clock, once":               {func(s int64) (int64, bool) { return s*second + futureTol, s == 0 }, futureTol},
+		"one fast clock among others": {func(s int64) (int64, bool) {
+			if s == 1800 {
+				return s*second + futureTol, true
+			}
+			return s * second, true
+		}, 0},
+		"an old event that is sent again and again": {func(s int64) (int64, bool) {
+			if s == 0 {
+				return 0, true
+			}
+			return -3600 * second, true
+		}, 0},
+		"the newest event, again and again": {func(s int64) (int64, bool) { return 0, true }, -futureTol},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var k clock
+			highest := int64(noTime)
+			for s := range int64(3600) {
+				now := day0 + s*second
+				if at, ok := c.event(s); ok {
+					k.see(day0+at, now, 1)
+				}
+				k.tick(k.due(now + second/2))
+				highest = max(highest, k.reached()-now-second/2)
+				var back clock
+				r := baselines.Reader{B: k.append(nil)}
+				if back.decode(&r); r.Err != nil || back != k {
+					t.Fatalf("%+v comes back as %+v, %v", k, back, r.Err)
+				}
+			}
+			end := int64(day0 + 3599*second + second/2)
+			if got := k.reached() - end; got < c.ahead-second || got > c.ahead || highest > futureTol {
+				t.Errorf("after an hour the clock is %d ms ahead, want %d; at the most %d", got, c.ahead, highest)
+			}
+		})
+	}
+}
+
+// What a file says of time is measured by the file: when it is replayed does not show.
+func TestTheClockOfAFileIsItsOwn(t *testing.T) {
+	set := setOf(t, strict)
+	shifted := func(by time.Duration) replayed {
+		g := stream(5, 5000, 20)
+		g.now = day0 + by.Milliseconds()
+		r := replayFile(t, write(t, "events.jsonl", fileOf(g, 1000)), set, 2, 0, true)
+		if r.err != nil {
+			t.Fatal(r.err)
+		}
+		return r
+	}
+	const year = 365 * 24 * time.Hour
+	want := shifted(0)
+	for _, by := range []time.Duration{-50 * year, 20 * year, 200 * year} {
+		got := shifted(by)
+		if got.sum.Findings != want.sum.Findings || got.sum.Updates != want.sum.Updates || got.sum.Future != 0 ||
+			got.sum.First-want.sum.First != by.Milliseconds() || got.sum.Last-want.sum.Last != by.Milliseconds() {
+			t.Errorf("%v later: %+v, want %+v", by, got.sum, want.sum)
+		}
+	}
+}
