@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/cespare/xxhash/v2"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/detectors"
@@ -40,6 +41,8 @@ type behaviour struct {
 	sweptHour int64
 
 	current  *event.Event // under observation
+	home     int32        // partition of its agent's key: where the agent's breaker is
+	keyed    kgo.Record   // scratch: what the partitioner looks at
 	key      []byte       // scratch
 	agent    *page
 	session  *page
@@ -86,7 +89,7 @@ const (
 )
 
 func newBehaviour(p int32, r *rules, set *policy.Set, topic string) *behaviour {
-	b := &behaviour{shard: newShard(p, r), panel: detectors.New(set), topic: topic, gates: map[string]gate{}, said: map[uint64]int32{}, origin: noTime, rulings: map[baselines.Key]ruling{}, ledger: map[keyDay]*page{}, gatheredAt: map[keyDay]int{}, alive: map[*page]bool{}, relation: make([]int64, r.facts), facts: make([][]byte, r.facts), hint: make([]int, r.facts)}
+	b := &behaviour{shard: newShard(p, r), home: p, panel: detectors.New(set), topic: topic, gates: map[string]gate{}, said: map[uint64]int32{}, origin: noTime, rulings: map[baselines.Key]ruling{}, ledger: map[keyDay]*page{}, gatheredAt: map[keyDay]int{}, alive: map[*page]bool{}, relation: make([]int64, r.facts), facts: make([][]byte, r.facts), hint: make([]int, r.facts)}
 	for i := range b.relation {
 		b.relation[i] = noTime
 	}
@@ -112,14 +115,30 @@ func (b *behaviour) apply(log int, r *record) error {
 		return nil
 	}
 	b.idle = false // what is no event does not hold up anybody
-	if r.key != nil {
-		b.key = event.AppendKey(b.key[:0], b.e.Tenant, b.e.Agent.ID)
-		if string(b.key) != string(r.key) {
-			b.counts.misrouted++
-		}
-	}
+	b.place(r)
 	b.observe(&b.e, r.stamp)
 	return b.err
+}
+
+// place sees where the record should lie: in the partition of its agent's key. Elsewhere it is judged
+// all the same, but what one agent does is seen in pieces, and its breaker is not here.
+func (b *behaviour) place(r *record) {
+	b.key = event.AppendKey(b.key[:0], b.e.Tenant, b.e.Agent.ID)
+	b.keyed.Key = b.key
+	if b.home = homeOf(&b.keyed, b.rules.sources); b.home == b.p {
+		return
+	}
+	why := wrongPartitioner
+	switch {
+	case len(r.key) == 0:
+		why = noKey
+	case string(r.key) != string(b.key):
+		why = otherKey
+	}
+	if b.counts.misrouted[why]++; b.counts.misrouted[why] == 1 {
+		source := b.e.Source.Name
+		b.counts.misplaced[why] = misplaced{offset: r.offset, home: b.home, source: strings.Clone(source[:min(len(source), 64)])}
+	}
 }
 
 // observe is the path of one decoded event.

@@ -59,7 +59,7 @@ func NewMetrics(reg *prometheus.Registry) *Metrics {
 	m.late = counter("late_events_total", "Events more than 10 s behind their agent's newest: counted in windows that still hold them.", "stage")
 	m.repeated = counter("repeated_events_total", "Events with the id of a recent event of the same agent: not observed again.", "stage")
 	m.future = counter("future_events_total", "Events stamped more than a minute ahead of the broker: their time was replaced.", "stage")
-	m.misrouted = counter("misrouted_events_total", "Events whose record key is not tenant|agent.id: one agent's events may lie in several partitions. Send them through the ingress.", "stage")
+	m.misrouted = counter("misrouted_events_total", "Events in another partition than that of their key tenant|agent.id, by reason: what one agent does is seen in pieces. wayward doctor says what to do.", "stage", "reason")
 	m.dropped = counter("state_dropped_total", "Entities not remembered because their tenant has used up its pages of the partition.", "stage")
 	m.badControl = counter("unreadable_internal_records_total", "Control and facts records that could not be read and were left out.", "stage")
 	m.verdicts = counter("verdicts_total", "Verdicts of the relation stage applied to their agents.", "stage")
@@ -135,8 +135,13 @@ func (m *Metrics) stage(name string) *stageMetrics {
 	for _, d := range append(detectors.Names(), response.Detector, "baseline") {
 		m.findings.WithLabelValues(name, d)
 	}
-	for _, c := range []*prometheus.CounterVec{m.events, m.late, m.repeated, m.future, m.misrouted, m.dropped, m.badControl, m.verdicts, m.facts, m.lateBuckets} {
+	for _, c := range []*prometheus.CounterVec{m.events, m.late, m.repeated, m.future, m.dropped, m.badControl, m.verdicts, m.facts, m.lateBuckets} {
 		c.WithLabelValues(name)
+	}
+	if name == "behaviour" {
+		for _, why := range misroutedWhy {
+			m.misrouted.WithLabelValues(name, why)
+		}
 	}
 	if name != "relation" {
 		for _, r := range event.Reasons {
@@ -166,7 +171,11 @@ func (s *stageMetrics) add(sh *shard) {
 	add(s.m.late, c.late)
 	add(s.m.repeated, c.repeated)
 	add(s.m.future, c.future)
-	add(s.m.misrouted, c.misrouted)
+	for why, n := range c.misrouted {
+		if n != 0 {
+			s.m.misrouted.WithLabelValues(s.name, misroutedWhy[why]).Add(float64(n))
+		}
+	}
 	add(s.m.dropped, c.dropped)
 	add(s.m.badControl, c.badControl)
 	add(s.m.verdicts, c.verdicts)

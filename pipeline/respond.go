@@ -439,6 +439,14 @@ func (b *behaviour) respond(f *event.Finding) {
 	switch {
 	case !ok:
 	case b.known(&o):
+	case o.Scope.Type.Narrow() && b.home != b.p:
+		// The event lies in the wrong partition. The breaker of its agent is where its key belongs,
+		// or there would be two, with the same epochs. What goes on is not asked for again: whether
+		// it is in force is not known here, and the log must not fill with questions.
+		if o.Order.Again {
+			return
+		}
+		b.emit(b.rules.route(o.Scope, b.now, "", control{Kind: controlTrip, Source: b.p, Trip: &o}))
 	case o.Scope.Type.Narrow():
 		b.tripAgent(o)
 	case b.inForce(&o): // as far as this shard has heard: who goes on and on must not fill the log with questions

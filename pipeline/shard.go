@@ -154,7 +154,9 @@ type before struct {
 // counts are what a transaction adds to the metrics if it commits.
 type counts struct {
 	records, events, late, repeated, future, findings, updates, verdicts, facts, buckets, notes, lateBuckets int64
-	dropped, badControl, misrouted                                                                           int64
+	dropped, badControl                                                                                      int64
+	misrouted                                                                                                [len(misroutedWhy)]int64
+	misplaced                                                                                                [len(misroutedWhy)]misplaced // the first of each
 	deltas, lateDeltas, knownDeltas, closed, leftOut                                                         int64
 	dead                                                                                                     map[string]int64 // by reason
 	byDetector                                                                                               map[string]int64

@@ -59,14 +59,15 @@ type stage struct {
 	polled     map[int32]int64 // wall clock at which records of the main log were last polled
 	heard      map[int32]int64 // wall clock at which each source was last heard (relation)
 	copies     map[int32]*copied
-	abort      func()        // ends the client's requests, whatever they wait for
-	reported   time.Time     // to Health
-	summed     time.Time     // metrics of baselines
-	unwritten  bool          // the last transaction
-	complained time.Time     // last error of a fetch that was logged
-	aheadSaid  time.Time     // when it was last said that event time is ahead of the wall clock
-	asked      time.Time     // when the broker was last asked about partitions without an offset
-	saved      chan struct{} // closed when the checkpoint under way is done
+	abort      func()                  // ends the client's requests, whatever they wait for
+	reported   time.Time               // to Health
+	summed     time.Time               // metrics of baselines
+	unwritten  bool                    // the last transaction
+	complained time.Time               // last error of a fetch that was logged
+	misrouted  [len(misroutedWhy)]bool // of which it was said
+	aheadSaid  time.Time               // when it was last said that event time is ahead of the wall clock
+	asked      time.Time               // when the broker was last asked about partitions without an offset
+	saved      chan struct{}           // closed when the checkpoint under way is done
 	saveErr    atomic.Pointer[error]
 }
 
@@ -176,7 +177,6 @@ func (st *stage) open(ctx context.Context) (*kgo.GroupTransactSession, error) {
 
 // partitioner sends what has a partition there, and the rest where every Kafka client would by its key.
 var partitioner = kgo.BasicConsistentPartitioner(func(string) func(*kgo.Record, int) int {
-	byKey := kgo.StickyKeyPartitioner(nil).ForTopic("")
 	return func(r *kgo.Record, n int) int {
 		if r.Partition >= 0 {
 			return int(r.Partition)
@@ -184,14 +184,9 @@ var partitioner = kgo.BasicConsistentPartitioner(func(string) func(*kgo.Record, 
 		if r.Key == nil {
 			return 0
 		}
-		return byKey.Partition(r, n)
+		return keyed.Partition(r, n)
 	}
 })
-
-// byKey is the partition of a key by Kafka's default partitioner (murmur2).
-func byKey(key []byte, n int32) int32 {
-	return int32(kgo.StickyKeyPartitioner(nil).ForTopic("").Partition(&kgo.Record{Key: key}, int(n)))
-}
 
 func (st *stage) session(ctx context.Context) error {
 	// Before open: the group may give us partitions before open returns.

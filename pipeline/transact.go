@@ -233,6 +233,7 @@ func (st *stage) committed(ctx context.Context, cl *kgo.Client, p int32, sh *sha
 		}
 	}
 	st.rulesThatFail(sh)
+	st.misroutes(sh)
 	if len(sh.findings) > 0 && st.cfg.Found != nil {
 		st.cfg.Found(sh.findings)
 	}

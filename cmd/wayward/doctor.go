@@ -325,6 +325,44 @@ func (d *doctor) kafka(ctx context.Context, layout *pipeline.Layout) {
 	foreign := d.topics(ctx, adm, specs, layout)
 	d.permissions(ctx, cl, adm, specs)
 	d.clock(ctx, adm, foreign)
+	d.routing(ctx, options)
+	d.eventTime(ctx, options)
+}
+
+// newestEvents is how many events of each partition doctor looks at.
+const newestEvents = 200
+
+// routing sees whether events lie in the partitions of their keys.
+func (d *doctor) routing(ctx context.Context, options []kgo.Opt) {
+	m, err := pipeline.SampleRouting(ctx, options, d.c.Topics.Events, newestEvents)
+	switch {
+	case errors.Is(err, kerr.UnknownTopicOrPartition): // topics has said so
+	case err != nil:
+		d.say("routing", unknownStatus, "the newest events cannot be read: %s", pipeline.Explain(err))
+	case m.Looked == 0:
+		d.say("routing", unknownStatus, "there is no event yet: ask again once producers write")
+	case len(m.Reasons) > 0:
+		d.say("routing", problemStatus, "%s: what one agent does is seen in pieces. At the producer:\n%s", m, strings.Join(m.Remedy, "\n"))
+	default:
+		d.say("routing", fineStatus, "the newest %d events lie in the partitions of their keys", m.Looked)
+	}
+}
+
+// eventTime sees whether a watermark is ahead of the wall clock.
+func (d *doctor) eventTime(ctx context.Context, options []kgo.Opt) {
+	ahead, p, ok, err := pipeline.Ahead(ctx, options, d.c.Topics.Journal)
+	switch {
+	case errors.Is(err, kerr.UnknownTopicOrPartition): // topics has said so
+	case err != nil:
+		d.say("event time", unknownStatus, "the journal cannot be read: %s", pipeline.Explain(err))
+	case !ok:
+		d.say("event time", unknownStatus, "no instance has judged an event yet")
+	case ahead > pipeline.MostAhead:
+		d.say("event time", problemStatus, "the watermark of partition %d is %s ahead of the wall clock: windows and days close before their events come. A producer's or an instance's clock is wrong, or %s keeps its producers' stamps (message.timestamp.type must be LogAppendTime)",
+			p, showDuration(ahead.Round(time.Second)), d.c.Topics.Events)
+	default:
+		d.say("event time", fineStatus, "no watermark is ahead of the wall clock by more than %s", showDuration(pipeline.MostAhead))
+	}
 }
 
 // needed are the requests, and their versions, without which exactly-once does not work.
