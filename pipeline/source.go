@@ -344,7 +344,18 @@ func (r *Range) fill(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if wait.Err() != nil { // what is left of the range holds no records: aborted, or compacted away
+	if wait.Err() != nil {
+		// What is left of the range holds no records, aborted or compacted away; or the broker is not
+		// there: then it must not look as if this were all.
+		alive, cancel := context.WithTimeout(ctx, 10*time.Second)
+		defer cancel()
+		ends, err := kadm.NewClient(r.cl).ListCommittedOffsets(alive, r.topic)
+		if err == nil {
+			err = ends.Error()
+		}
+		if err != nil {
+			return fmt.Errorf("topic %s: the brokers bring no more records and do not answer, %d were read: %s", r.topic, r.read, Explain(err))
+		}
 		for _, p := range r.parts {
 			p.at = p.end
 		}
