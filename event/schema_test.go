@@ -128,13 +128,15 @@ func (f field) example() string {
 		return `"1.5"`
 	case aFlag:
 		return `true`
+	case aTime:
+		return `1767600000000`
 	}
 	return `1`
 }
 
 // with is an event in which the field at path has this value and nothing else is optional.
 func with(path, value string) string {
-	members := map[string]string{"time": "0", "kind": `"message"`, "tenant": `"acme"`, "agent": `{"id":"a"}`}
+	members := map[string]string{"time": "1767600000000", "kind": `"message"`, "tenant": `"acme"`, "agent": `{"id":"a"}`}
 	top, rest, nested := strings.Cut(path, ".")
 	if nested {
 		for parts := strings.Split(rest, "."); len(parts) > 0; parts = parts[:len(parts)-1] {
