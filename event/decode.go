@@ -187,6 +187,7 @@ func (d *Decoder) event(p []byte, e *Event) int {
 	case e.Kind == ToolCall && e.Tool.Name == "":
 		return d.missing("tool.name", i)
 	}
+	e.Tool.Normalise()
 	if e.Conversation == "" {
 		e.Conversation = e.Trace.ID
 	}

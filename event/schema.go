@@ -81,8 +81,8 @@ var fields = []field{
 	{"origin.region", aText, nil, "Region."},
 
 	{"tool", aGroup, nil, "What was called. Required for kind tool_call."},
-	{"tool.name", aText, nil, "Name of the tool. Required, and not empty, for kind tool_call."},
-	{"tool.server", aText, nil, "MCP server or API that offers it."},
+	{"tool.name", aText, nil, "Name of the tool. Required, and not empty, for kind tool_call. mcp__crm__delete_user is read as delete_user of server crm, everywhere."},
+	{"tool.server", aText, nil, "MCP server or API that offers it. Absent: the one in a name such as mcp__crm__delete_user."},
 	{"tool.class", aWord, classes, "What the call does to the world."},
 	{"tool.definition_hash", aText, nil, "Hash of the tool's definition (name, description, schema)."},
 	{"tool.hash_version", aText, nil, "How that hash was made."},
