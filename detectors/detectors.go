@@ -220,6 +220,7 @@ type toolKey struct {
 	tenant, name, server string
 	readOnly, openWorld  event.Tri
 	class                event.Class
+	sent                 string
 }
 
 // Bounds of what a panel remembers by names that events bring; beyond, it starts anew.
@@ -265,7 +266,7 @@ func (p *Panel) Each(f func(*Who)) {
 
 // tool returns what the catalogue knows of the event's tool.
 func (p *Panel) tool(tenant string, t *event.Tool) *policy.Tool {
-	k := toolKey{tenant, t.Name, t.Server, t.ReadOnlyHint, t.OpenWorldHint, t.Class}
+	k := toolKey{tenant, t.Name, t.Server, t.ReadOnlyHint, t.OpenWorldHint, t.Class, t.Sent}
 	n := len(t.Name)
 	slot := byte(n) + byte(t.Class)
 	if n > 0 {
@@ -279,9 +280,9 @@ func (p *Panel) tool(tenant string, t *event.Tool) *policy.Tool {
 		if len(p.tools) >= maxTools {
 			clear(p.tools)
 		}
-		k.tenant, k.name, k.server = strings.Clone(tenant), strings.Clone(t.Name), strings.Clone(t.Server)
+		k.tenant, k.name, k.server, k.sent = strings.Clone(tenant), strings.Clone(t.Name), strings.Clone(t.Server), strings.Clone(t.Sent)
 		own := *t
-		own.Name, own.Server = k.name, k.server
+		own.Name, own.Server, own.Sent = k.name, k.server, k.sent
 		own.DefinitionHash, own.HashVersion = "", ""
 		known = &knownTool{k, p.Set.Catalogue().Tool(k.tenant, &own)}
 		p.tools[k] = known

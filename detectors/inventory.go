@@ -1,6 +1,7 @@
 package detectors
 
 import (
+	"cmp"
 	"encoding/binary"
 	"slices"
 	"strconv"
@@ -137,6 +138,9 @@ func (d *inventory) audited(x *Scene, e *event.Event) {
 			if s, n, both := strings.Cut(id, "|"); both {
 				server, name = s, n
 			}
+		}
+		if s, n, full := event.SplitTool(name); full {
+			server, name = cmp.Or(server, s), n
 		}
 		id = event.ToolID(server, name)
 	}

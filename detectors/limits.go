@@ -338,7 +338,7 @@ func (v *meters) newPlan(x *Scene, e *event.Event) *plan {
 	p := &plan{planKey: planKey{x.Who, x.Tool}, zone: v.clockOf(v.set.ZoneOf(x.Tenant, x.Persona))}
 	for scope, list := range v.meters {
 		for _, m := range list {
-			if m.cond.Covers(x.Tenant, x.Persona, e.Tool.Name, e.Tool.Server) {
+			if m.cond.Covers(x.Tenant, x.Persona, &e.Tool) {
 				p.covers[scope] = append(p.covers[scope], m)
 				p.needs |= m.traits
 			}

@@ -657,6 +657,11 @@ func (d *rarity) registered(x *Scene, e *event.Event) {
 		if server, tool, both := strings.Cut(name, "|"); both && e.Tool.Server == "" {
 			name = tool
 			x.Delta.Rarity.Declare(baselines.ServerField, xxhash.Sum64String(server), server)
+		} else if server, tool, full := event.SplitTool(name); full {
+			name = tool
+			if e.Tool.Server == "" {
+				x.Delta.Rarity.Declare(baselines.ServerField, xxhash.Sum64String(server), server)
+			}
 		}
 		x.Delta.Rarity.Declare(baselines.ToolField, xxhash.Sum64String(name), name)
 	case "server_registered":

@@ -74,7 +74,7 @@ func (v *volume) burn(part *volumePart) {
 		case b.feature == baselines.AmountSum && e.Has&event.HasAmount != 0 && e.Amount.Currency == l.Currency && e.Result.Outcome <= event.OK:
 			money = float64(max(0, e.Amount.Micro))
 		}
-		if money == 0 || !l.Covers(e.Tenant, x.Persona, e.Tool.Name, e.Tool.Server) || l.Classes() != 0 && l.Classes()&policy.ClassBits(e) == 0 ||
+		if money == 0 || !l.Covers(e.Tenant, x.Persona, &e.Tool) || l.Classes() != 0 && l.Classes()&policy.ClassBits(e) == 0 ||
 			l.Outcomes() != 0 && l.Outcomes()&(1<<e.Result.Outcome) == 0 || l.Asks() && !l.Suits(e) {
 			continue
 		}

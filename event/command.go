@@ -573,7 +573,7 @@ func (p *parser) time(name, s string, required bool) int64 {
 	}
 	t, err := time.Parse(time.RFC3339Nano, s)
 	ms := t.UnixMilli()
-	if err != nil || ms < firstTime || ms > lastTime {
+	if err != nil || ms < firstDate || ms > lastTime {
 		p.fail("%s %s is not RFC 3339 of the years 0001 to 9999", name, show(s))
 	}
 	return ms

@@ -102,7 +102,7 @@ func (d *Decoder) event(p []byte, e *Event) int {
 		case "id":
 			bit, i = 1<<1, d.string(p, at, &e.ID)
 		case "time":
-			bit, i = 1<<2, d.time(p, at, &e.Time)
+			bit, i = 1<<2, d.time(p, at, &e.Time, firstTime)
 		case "kind":
 			bit, i = 1<<3, word(d, p, at, kinds, &e.Kind)
 		case "call":
@@ -187,6 +187,7 @@ func (d *Decoder) event(p []byte, e *Event) int {
 	case e.Kind == ToolCall && e.Tool.Name == "":
 		return d.missing("tool.name", i)
 	}
+	e.Tool.Normalise()
 	if e.Conversation == "" {
 		e.Conversation = e.Trace.ID
 	}
@@ -578,7 +579,7 @@ func (d *Decoder) approval(p []byte, i int, e *Event) int {
 		case "digest":
 			bit, i = 1<<4, d.string(p, at, &a.Digest)
 		case "expires":
-			bit, i = 1<<5, d.time(p, at, &a.Expires)
+			bit, i = 1<<5, d.time(p, at, &a.Expires, firstDate)
 			if i >= 0 && p[at] != 'n' {
 				e.Has |= HasExpires
 			}

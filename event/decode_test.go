@@ -28,7 +28,7 @@ func samples(t testing.TB) [][]byte {
 
 // record is the least event with more members behind it, such as `,"user":"u"`.
 func record(more string) string {
-	return `{"time":0,"kind":"message","tenant":"acme","agent":{"id":"a"}` + more + `}`
+	return `{"time":1767600000000,"kind":"message","tenant":"acme","agent":{"id":"a"}` + more + `}`
 }
 
 func decode(p string) (Event, error) {
@@ -54,7 +54,7 @@ func TestDecodeReadsEveryField(t *testing.T) {
 	"result":{"outcome":"not_found","records":0,"bytes":7,"error":"er","content":[null, "x"],"content_hash":"ch","untrusted":true,"effect":"grant"},
 	"amount":{"value":"-0.000001","currency":"CHF"},"cost":{"usd":1.25,"input_tokens":1,"output_tokens":2,"cached_tokens":3},"duration_ms":1.5,
 	"policy":{"verdict":"deny","id":"po"},
-	"approval":{"id":"p1","state":"p2","by":"p3","requested_by":"p4","digest":"p5","expires":-1,"bypass":false},
+	"approval":{"id":"p1","state":"p2","by":"p3","requested_by":"p4","digest":"p5","expires":"1969-12-31T23:59:59.999Z","bypass":false},
 	"message":{"role":"m1","text":"a\nb","text_hash":"m2","to":"m3"},"audit":{"action":"u1","target":"u2","before":1,"after":"x"},
 	"source":{"name":"so","trusted":false,"seq":9,"sample_rate":0.25},"attrs":{}}`
 	want := Event{
@@ -85,7 +85,7 @@ func TestDecodeReadsEveryField(t *testing.T) {
 	if err := d.Decode([]byte(record("")), &e); err != nil {
 		t.Fatal(err)
 	}
-	want = Event{ID: e.ID, Kind: Message, Tenant: "acme", Agent: Agent{ID: "a"}}
+	want = Event{ID: e.ID, Time: 1767600000000, Kind: Message, Tenant: "acme", Agent: Agent{ID: "a"}}
 	if diff := cmp.Diff(want, e); diff != "" {
 		t.Error("something of the event before is left", diff)
 	}
@@ -219,8 +219,8 @@ var refused = []struct {
 	{"a limit that is true", record(`,"delegation":{"limit":{"value":true}}`), wrongType, "delegation.limit.value", true},
 	{"labels that are a text", record(`,"resource":{"labels":"pii"}`), wrongType, "resource.labels", true},
 	{"a label that is null", record(`,"resource":{"labels":["a",null]}`), wrongType, "resource.labels", true},
-	{"a time that is true", strings.Replace(record(""), `"time":0`, `"time":true`, 1), wrongType, "time", true},
-	{"a time with a fraction", strings.Replace(record(""), `"time":0`, `"time":0.5`, 1), wrongType, "time", true},
+	{"a time that is true", strings.Replace(record(""), `"time":1767600000000`, `"time":true`, 1), wrongType, "time", true},
+	{"a time with a fraction", strings.Replace(record(""), `"time":1767600000000`, `"time":1767600000000.5`, 1), badTime, "time", true},
 	{"a kind that is a number", strings.Replace(record(""), `"message"`, `3`, 1), wrongType, "kind", true},
 	{"a version that is a text", record(`,"v":"1"`), wrongType, "v", true},
 
@@ -240,8 +240,8 @@ var refused = []struct {
 	{"an amount far beyond", record(`,"amount":{"value":"99999999999999999999999999"}`), outOfRange, "amount.value", true},
 	{"a number of an amount far beyond", record(`,"amount":{"value":99999999999999}`), outOfRange, "amount.value", true},
 
-	{"no time", strings.Replace(record(""), `"time":0,`, ``, 1), missingField, "time", true},
-	{"a time of null", strings.Replace(record(""), `"time":0`, `"time":null`, 1), missingField, "time", true},
+	{"no time", strings.Replace(record(""), `"time":1767600000000,`, ``, 1), missingField, "time", true},
+	{"a time of null", strings.Replace(record(""), `"time":1767600000000`, `"time":null`, 1), missingField, "time", true},
 	{"no kind", strings.Replace(record(""), `"kind":"message",`, ``, 1), missingField, "kind", true},
 	{"no tenant", strings.Replace(record(""), `"tenant":"acme",`, ``, 1), missingField, "tenant", true},
 	{"no agent", strings.Replace(record(""), `,"agent":{"id":"a"}`, ``, 1), missingField, "agent.id", true},
@@ -264,8 +264,11 @@ var refused = []struct {
 	{"version 2", record(`,"v":2`), unknownVersion, "v", true},
 	{"a version beyond 64 bits", record(`,"v":99999999999999999999`), unknownVersion, "v", true},
 	{"a negative version", record(`,"v":-1`), unknownVersion, "v", true},
-	{"30 February", strings.Replace(record(""), `"time":0`, `"time":"2024-02-30T00:00:00Z"`, 1), badTime, "time", true},
-	{"year 10000 in milliseconds", strings.Replace(record(""), `"time":0`, `"time":253402300800000`, 1), badTime, "time", true},
+	{"30 February", strings.Replace(record(""), `"time":1767600000000`, `"time":"2024-02-30T00:00:00Z"`, 1), badTime, "time", true},
+	{"year 10000 in milliseconds", strings.Replace(record(""), `"time":1767600000000`, `"time":253402300800000`, 1), badTime, "time", true},
+	{"epoch seconds", strings.Replace(record(""), `"time":1767600000000`, `"time":1767600000`, 1), badTime, "time", true},
+	{"the zero time of Go", strings.Replace(record(""), `"time":1767600000000`, `"time":"0001-01-01T00:00:00Z"`, 1), badTime, "time", true},
+	{"an expiry in epoch seconds", record(`,"approval":{"expires":1767600000}`), badTime, "approval.expires", true},
 	{"an expiry in words", record(`,"approval":{"expires":"tomorrow"}`), badTime, "approval.expires", true},
 	{"an empty tenant", strings.Replace(record(""), "acme", "", 1), badTenant, "tenant", true},
 	{"a tenant with a bar", strings.Replace(record(""), "acme", "a|b", 1), badTenant, "tenant", true},
@@ -314,7 +317,7 @@ func TestDecodeRefuses(t *testing.T) {
 
 func TestDecodeErrorNamesPlaceAndNoContent(t *testing.T) {
 	_, err := decode(record(`,"result":{"secret-name":1,"bytes":"secret-value"}`))
-	if got, want := err.Error(), "wrong_type in result.bytes at byte 96: expected an integer"; got != want {
+	if got, want := err.Error(), "wrong_type in result.bytes at byte 108: expected an integer"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	for _, more := range []string{`,"secret":{"secret":"secret\x"}`, `,"args":{"secret":secret}`, `,"phase":"secret"`, `,"secret":secret`, `,"user":"secret` + "\xff\"",
@@ -416,25 +419,23 @@ func TestDecodeReadsTimes(t *testing.T) {
 		return time.Date(y, m, d, h, min, s, ms*1e6, time.UTC).UnixMilli()
 	}
 	for in, want := range map[string]int64{
-		`"1970-01-01T00:00:00Z"`:                  0,
+		`"1970-01-01T00:00:00.001Z"`:              firstTime,
 		`"2026-11-20T14:33:04.812Z"`:              utc(2026, 11, 20, 14, 33, 4, 812),
 		`"2026-11-20t14:33:04.8z"`:                utc(2026, 11, 20, 14, 33, 4, 800),
 		`"2026-11-20T14:33:04.8129999999999999Z"`: utc(2026, 11, 20, 14, 33, 4, 812),
-		`"1969-12-31T23:59:59.9999Z"`:             -1,
+		`"1970-01-01T01:00:00.001+01:00"`:         firstTime,
 		`"2026-01-01T00:30:00+01:00"`:             utc(2025, 12, 31, 23, 30, 0, 0),
 		`"2026-12-31T20:30:00.5-05:45"`:           utc(2027, 1, 1, 2, 15, 0, 500),
 		`"2026-11-20T14:33:04-00:00"`:             utc(2026, 11, 20, 14, 33, 4, 0),
 		`"2024-02-29T00:00:00Z"`:                  utc(2024, 2, 29, 0, 0, 0, 0),
 		`"2000-02-29T00:00:00Z"`:                  utc(2000, 2, 29, 0, 0, 0, 0),
-		`"0001-01-01T00:00:00Z"`:                  firstTime,
 		`"9999-12-31T23:59:59.999Z"`:              lastTime,
 		`"2026-11-20\u005414:33:04Z"`:             utc(2026, 11, 20, 14, 33, 4, 0),
 		"1795185185000":                           1795185185000,
-		"-1":                                      -1,
-		"-62135596800000":                         firstTime,
+		"100000000000":                            firstMillis,
 		"253402300799999":                         lastTime,
 	} {
-		e, err := decode(strings.Replace(record(""), `"time":0`, `"time":`+in, 1))
+		e, err := decode(strings.Replace(record(""), `"time":1767600000000`, `"time":`+in, 1))
 		if err != nil || e.Time != want {
 			t.Errorf("%s: got %d, %v, want %d", in, e.Time, err, want)
 		}
@@ -446,10 +447,35 @@ func TestDecodeReadsTimes(t *testing.T) {
 		"2026-01-00T00:00:00Z", "2026-01-32T00:00:00Z", "2026-04-31T00:00:00Z", "2023-02-29T00:00:00Z", "1900-02-29T00:00:00Z", "2200-02-29T00:00:00Z", "0000-01-01T00:00:00Z",
 		"0001-01-01T00:00:00+00:01", "9999-12-31T23:59:59-00:01", "+026-11-20T14:33:04Z", "2026-1a-20T14:33:04Z", "12026-11-20T14:33:04Z", "２026-11-20T14:33Z",
 	} {
-		_, err := decode(strings.Replace(record(""), `"time":0`, fmt.Sprintf(`"time":%q`, in), 1))
+		_, err := decode(strings.Replace(record(""), `"time":1767600000000`, fmt.Sprintf(`"time":%q`, in), 1))
 		var fault *DecodeError
 		if !errors.As(err, &fault) || fault.Reason != badTime {
 			t.Errorf("%q: got %v, want %s", in, err, badTime)
+		}
+	}
+	// What is no time of an event, whoever wrote it: other units, and the zeros of languages.
+	for in, want := range map[string]string{
+		"1772442000": "epoch seconds; send milliseconds or RFC 3339", "99999999999": "epoch seconds", "1": "epoch seconds", "1772442000.25": "epoch seconds", "1.772442e9": "epoch seconds",
+		"1772442000000000": "microseconds; send milliseconds", "253402300800000": "microseconds", "1772442000000000000": "nanoseconds", "9223372036854775808": "nanoseconds", "99999999999999999999": "nanoseconds",
+		"0": "nobody set", "-0": "nobody set", "-1": "after 1970", "-62135596800000": "after 1970", "-99999999999999999999": "after 1970",
+		`"0001-01-01T00:00:00Z"`: "nobody set", `"1970-01-01T00:00:00Z"`: "nobody set", `"1969-12-31T23:59:59.9999Z"`: "after 1970", `"1970-01-01T00:30:00+01:00"`: "after 1970", `"1772442000"`: "RFC 3339",
+	} {
+		_, err := decode(strings.Replace(record(""), `"time":1767600000000`, `"time":`+in, 1))
+		var fault *DecodeError
+		if !errors.As(err, &fault) || fault.Reason != badTime || fault.Field != "time" || !strings.Contains(fault.Want, want) {
+			t.Errorf("%s: got %v, want %s that says %q", in, err, badTime, want)
+		}
+	}
+	// An approval may have expired at any date, but its unit is told as that of time is.
+	for in, want := range map[string]int64{`"0001-01-01T00:00:00Z"`: firstDate, `"1969-12-31T23:59:59Z"`: -1000, "1772442000000": 1772442000000, "1772442000": 0, "0": 0, "-1": 0} {
+		e, err := decode(record(`,"approval":{"expires":` + in + `}`))
+		if want == 0 {
+			var fault *DecodeError
+			if !errors.As(err, &fault) || fault.Reason != badTime || fault.Field != "approval.expires" {
+				t.Errorf("expires %s: got %v, want %s", in, err, badTime)
+			}
+		} else if err != nil || e.Approval.Expires != want {
+			t.Errorf("expires %s: got %d, %v, want %d", in, e.Approval.Expires, err, want)
 		}
 	}
 	// Every day of two leap cycles, against the standard library.
@@ -470,7 +496,7 @@ func TestDecodeMakesWhatIsAbsent(t *testing.T) {
 	}
 
 	// The id is on the wire of alerts and in the state of old runs: it must stay what it is.
-	if e, _ = decode(record("")); e.ID != "6c248b8839a83691a7939e39226f8009" {
+	if e, _ = decode(record("")); e.ID != "bcd7a11c320b61cc3d5d586b2e0800b4" {
 		t.Errorf("id: got %q", e.ID)
 	}
 	ids := map[string]bool{}

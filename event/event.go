@@ -235,7 +235,9 @@ type Origin struct{ IP, Host, Region string }
 
 // Tool is what was called.
 type Tool struct {
-	Name, Server                string
+	// Name is without the server that an MCP client puts in front (mcp__crm__delete_user), Server that
+	// one if none is declared. Sent is then the name as sent, else "": for what names tools that way.
+	Name, Server, Sent          string
 	DefinitionHash, HashVersion string
 	Class                       Class
 	ReadOnlyHint, OpenWorldHint Tri

@@ -207,14 +207,14 @@ func (r *referee) value(f field, p []byte) error {
 	case aTime:
 		ms := slot.(*int64)
 		if p[0] != '"' {
-			return integer(firstTime, lastTime, ms)
+			return integer(firstMillis, lastTime, ms)
 		}
 		var s string
 		if err := text(p, &s); err != nil {
 			return err
 		}
 		at, err := time.Parse(time.RFC3339, strings.ToUpper(s))
-		if err != nil || !timeForm.MatchString(s) || at.UnixMilli() < firstTime || at.UnixMilli() > lastTime || strings.HasPrefix(s, "0000") {
+		if err != nil || !timeForm.MatchString(s) || at.UnixMilli() < firstDate || at.UnixMilli() > lastTime || f.path == "time" && at.UnixMilli() < firstTime || strings.HasPrefix(s, "0000") {
 			return errors.New("time")
 		}
 		*ms = at.UnixMilli()

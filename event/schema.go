@@ -39,7 +39,7 @@ type field struct {
 var fields = []field{
 	{"v", aVersion, nil, "Version of this form; absent means 1."},
 	{"id", aText, nil, "Unique per event. Absent: a hash of the record's bytes and its agent, so two records alike to the byte count once."},
-	{"time", aTime, nil, "Event time: RFC 3339, with fraction if you have it, or epoch milliseconds. Years 0001 to 9999; no leap second."},
+	{"time", aTime, nil, "Event time: RFC 3339, with fraction if you have it, or epoch milliseconds. After 1970-01-01T00:00:00Z, to the year 9999; no leap second. A number below 10^11 looks like epoch seconds, one above the year 9999 like microseconds or nanoseconds: both are refused (bad_time)."},
 	{"kind", aWord, kinds, "What the event reports."},
 	{"call", aText, nil, "Id of the call, the same in its attempt and its result."},
 	{"phase", aWord, phases, "attempt or result of a call (absent: the whole call at once). For kind session: start or end."},
@@ -81,8 +81,8 @@ var fields = []field{
 	{"origin.region", aText, nil, "Region."},
 
 	{"tool", aGroup, nil, "What was called. Required for kind tool_call."},
-	{"tool.name", aText, nil, "Name of the tool. Required, and not empty, for kind tool_call."},
-	{"tool.server", aText, nil, "MCP server or API that offers it."},
+	{"tool.name", aText, nil, "Name of the tool. Required, and not empty, for kind tool_call. mcp__crm__delete_user is read as delete_user of server crm, everywhere."},
+	{"tool.server", aText, nil, "MCP server or API that offers it. Absent: the one in a name such as mcp__crm__delete_user."},
 	{"tool.class", aWord, classes, "What the call does to the world."},
 	{"tool.definition_hash", aText, nil, "Hash of the tool's definition (name, description, schema)."},
 	{"tool.hash_version", aText, nil, "How that hash was made."},
@@ -252,11 +252,15 @@ func (f field) schema() object {
 			{"type": "null"},
 		}
 	case aTime:
+		years := `([0-9]{3}[1-9]|[0-9]{2}[1-9]0|[0-9][1-9]00|[1-9]000)`
+		if f.path == "time" { // the zone may put an hour of 1969 into 1970
+			years = `(19(69|[7-9][0-9])|[2-9][0-9]{3})`
+		}
 		times := []object{
-			{"type": "string", "format": "date-time", "maxLength": MaxString, "pattern": `^([0-9]{3}[1-9]|[0-9]{2}[1-9]0|[0-9][1-9]00|[1-9]000)-` +
+			{"type": "string", "format": "date-time", "maxLength": MaxString, "pattern": `^` + years + `-` +
 				`((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|[12][0-9]))` +
 				`[Tt]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]+)?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$`},
-			{"type": "integer", "minimum": firstTime, "maximum": lastTime},
+			{"type": "integer", "minimum": firstMillis, "maximum": lastTime},
 		}
 		if f.path != "time" {
 			times = append(times, object{"type": "null"})

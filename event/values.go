@@ -418,34 +418,72 @@ func (d *Decoder) any(p []byte, i, depth int, raw *[]byte) int {
 	return end
 }
 
-// Years 0001 to 9999 in Unix milliseconds.
+// Bounds of times, in Unix milliseconds.
 const (
-	firstTime = -62135596800000
-	lastTime  = 253402300799999
+	firstDate = -62135596800000 // year 0001, for dates that are no event's: an approval may expire then
+	lastTime  = 253402300799999 // year 9999
+
+	// Nothing that an agent did is older than the epoch: such a time, and the epoch itself, is the zero of
+	// some language that nobody set. Time runs forward, so one such event would be late for ever.
+	firstTime = 1
+	// A number has no unit, so its size must tell. Below 10^11 (as milliseconds, before 3 March 1973) it is
+	// epoch seconds, since those stay below it until the year 5138. Microseconds and nanoseconds of any time
+	// since 1978 lie above lastTime. What is refused so cannot put an hour's calls into four seconds.
+	firstMillis = 100_000_000_000
 )
 
-func (d *Decoder) time(p []byte, i int, ms *int64) int {
-	var end int
-	var t int64
+const wantTime = "RFC 3339 or epoch milliseconds"
+
+// time reads a date no earlier than first, as RFC 3339 or epoch milliseconds.
+func (d *Decoder) time(p []byte, i int, ms *int64, first int64) int {
 	if i < len(p) && p[i] == '"' {
 		var s string
-		if end = d.string(p, i, &s); end < 0 {
+		end := d.string(p, i, &s)
+		if end < 0 {
 			return end
 		}
-		var ok bool
-		if t, ok = rfc3339(s); !ok {
-			return d.fail(badTime, i, "RFC 3339 or milliseconds")
+		t, ok := rfc3339(s)
+		switch {
+		case !ok:
+			return d.fail(badTime, i, wantTime)
+		case t < first:
+			return d.fail(badTime, i, "a time after 1970-01-01T00:00:00Z; is it a zero that nobody set?")
+		case t < firstDate || t > lastTime:
+			return d.fail(badTime, i, "a year from 1 to 9999")
 		}
-	} else {
-		if i < len(p) && p[i] != '-' && p[i]-'0' > 9 {
-			return d.absent(p, i, "RFC 3339 or milliseconds")
+		*ms = t
+		return end
+	}
+	end, plain := number(p, i)
+	switch {
+	case end == -1:
+		return d.absent(p, i, wantTime)
+	case end == -2:
+		return d.fail(notJSON, i, wantTime)
+	case !plain: // what time.time() of Python gives
+		return d.fail(badTime, i, "a whole number: a fraction looks like epoch seconds; send milliseconds or RFC 3339")
+	}
+	var t int64
+	if d.integer(p, i, &t) < 0 {
+		if d.fault.Reason != outOfRange {
+			return -1
 		}
-		if end = d.integer(p, i, &t); end < 0 {
-			return end
+		t = math.MaxInt64
+		if p[i] == '-' {
+			t = math.MinInt64
 		}
 	}
-	if t < firstTime || t > lastTime {
-		return d.fail(badTime, i, "a year from 1 to 9999")
+	switch {
+	case t < 0:
+		return d.fail(badTime, i, "a time after 1970-01-01T00:00:00Z")
+	case t == 0:
+		return d.fail(badTime, i, "epoch milliseconds; is 0 a zero that nobody set?")
+	case t < firstMillis:
+		return d.fail(badTime, i, "epoch milliseconds: this looks like epoch seconds; send milliseconds or RFC 3339")
+	case t > lastTime*1000:
+		return d.fail(badTime, i, "epoch milliseconds: this looks like epoch nanoseconds; send milliseconds or RFC 3339")
+	case t > lastTime:
+		return d.fail(badTime, i, "epoch milliseconds: this looks like epoch microseconds; send milliseconds or RFC 3339")
 	}
 	*ms = t
 	return end

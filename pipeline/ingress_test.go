@@ -54,7 +54,7 @@ func TestIngressKeysRecordsAndSetsBadOnesAside(t *testing.T) {
 	line := func(id, agent string) string {
 		return `{"id":"` + id + `","time":1767600000000,"kind":"tool_call","tenant":"acme","agent":{"id":"` + agent + `"},"tool":{"name":"get"}}`
 	}
-	for _, v := range []string{line("1", "a"), "not json", line("2", "a"), line("3", "b|c"), `{"time":1}`, line("4", "a")} {
+	for _, v := range []string{line("1", "a"), "not json", line("2", "a"), line("3", "b|c"), `{"time":1767600000000}`, line("4", "a")} {
 		cl.Produce(ctx, kgo.StringRecord(v), nil)
 	}
 	if err := cl.Flush(ctx); err != nil {

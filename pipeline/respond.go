@@ -549,7 +549,7 @@ func covers(s *event.Scope, persona string, e *event.Event) bool {
 	case event.ServerScope:
 		return s.ID == e.Tool.Server
 	case event.ToolScope:
-		return s.ID == event.ToolID("", e.Tool.Name) || e.Tool.Server != "" && s.ID == event.ToolID(e.Tool.Server, e.Tool.Name)
+		return s.ID == event.ToolID("", e.Tool.Name) || e.Tool.Sent != "" && s.ID == event.ToolID("", e.Tool.Sent) || e.Tool.Server != "" && s.ID == event.ToolID(e.Tool.Server, e.Tool.Name)
 	}
 	return true
 }

@@ -44,10 +44,13 @@ type Tool struct {
 // Tool compiles what is known of the event's tool: what the producer declares, else the catalogue's entries, the most telling first, each
 // filling in what those before it leave open, else its hints and its name. A plain name goes before a pattern, then the tenant's own entry
 // before one for every tenant, then the pattern with more characters that are not wild, then an entry with servers before one without.
-// A name that carries its server (mcp__server__tool) is also looked up without it.
+// An entry may name the tool with its server (mcp__server__tool), too.
 func (c *Catalogue) Tool(tenant string, t *event.Tool) *Tool {
+	own := *t
+	own.Normalise()
+	t = &own
 	x := &Tool{Name: t.Name, Server: t.Server, from: map[string]string{}}
-	c.merge(x, tenant)
+	c.merge(x, tenant, t)
 	words := phraseOf(clip(t.Name, 256), clip(t.Server, 256))
 	x.reading = words.read()
 	r := &x.reading
@@ -118,9 +121,9 @@ func (c *Catalogue) Tool(tenant string, t *event.Tool) *Tool {
 var databases = nounsOf(`sql database databases db table tables warehouse postgres postgresql mysql sqlite snowflake bigquery redshift athena`)
 
 // merge gathers what the entries that fit the tool say.
-func (c *Catalogue) merge(x *Tool, tenant string) {
+func (c *Catalogue) merge(x *Tool, tenant string, t *event.Tool) {
 	d := &x.entry
-	for _, e := range c.entries(tenant, x.Name, x.Server) {
+	for _, e := range c.entries(tenant, t) {
 		where := e.where.String()
 		take := func(field string, have *string, says string) {
 			if *have == "" && says != "" {
@@ -148,16 +151,11 @@ func (c *Catalogue) merge(x *Tool, tenant string) {
 }
 
 // entries are those that fit a tool, most telling first.
-func (c *Catalogue) entries(tenant, tool, server string) []*entryOfTool {
-	bare, of := tool, server
-	if rest, found := strings.CutPrefix(tool, "mcp__"); found {
-		if s, name, found := strings.Cut(rest, "__"); found {
-			bare, of = name, cmp.Or(server, s)
-		}
-	}
+func (c *Catalogue) entries(tenant string, t *event.Tool) []*entryOfTool {
+	full := string(t.AppendFull(nil))
 	var out []*entryOfTool
 	add := func(e *entryOfTool) {
-		if (e.servers.passes(server) || e.servers.passes(of)) && !slices.Contains(out, e) {
+		if e.servers.passes(t.Server) && !slices.Contains(out, e) {
 			out = append(out, e)
 		}
 	}
@@ -165,17 +163,17 @@ func (c *Catalogue) entries(tenant, tool, server string) []*entryOfTool {
 	if tenant == "" {
 		owners = owners[1:]
 	}
-	for _, t := range owners {
-		for _, e := range c.plain[name{t, tool}] {
+	for _, o := range owners {
+		for _, e := range c.plain[name{o, full}] {
 			add(e)
 		}
-		for _, e := range c.plain[name{t, bare}] {
+		for _, e := range c.plain[name{o, t.Name}] {
 			add(e)
 		}
 	}
-	for _, t := range owners {
-		for i := range c.patterns[t] {
-			if p := &c.patterns[t][i]; p.match(tool) || p.match(bare) {
+	for _, o := range owners {
+		for i := range c.patterns[o] {
+			if p := &c.patterns[o][i]; p.match(t.Name) || (t.Sent != "" || event.NamesServer(p.pattern)) && p.match(full) {
 				add(p.entryOfTool)
 			}
 		}

@@ -3,6 +3,9 @@ package policy
 import (
 	"strings"
 	"unicode/utf8"
+	"unsafe"
+
+	"github.com/wayward-sec/wayward/event"
 )
 
 // glob is one compiled pattern: `*` stands for any run of characters, `?` for one character, everything else for itself.
@@ -160,6 +163,8 @@ type globs struct {
 	few      []plain        // plain names, if few: comparing them is faster than hashing
 	exact    map[string]int // plain names, to their place in entries, if many
 	patterns []numbered
+	full     *globs // the entries that name tools with their server, as mcp__crm__delete_*; nil: none
+	fullAt   []int  // their places in entries
 }
 
 const few = 4
@@ -184,6 +189,9 @@ func compileGlobs(entries []string, fold bool) *globs {
 		if fold {
 			e = lower(e)
 		}
+		if event.NamesServer(e) {
+			g.fullAt = append(g.fullAt, i)
+		}
 		if isGlob(e) {
 			g.patterns = append(g.patterns, numbered{compileGlob(e), i})
 		} else if _, dup := g.exact[e]; !dup {
@@ -195,6 +203,15 @@ func compileGlobs(entries []string, fold bool) *globs {
 		g.few = nil
 	} else {
 		g.exact = nil
+	}
+	if n := len(g.fullAt); n == len(entries) {
+		g.full = g
+	} else if n > 0 {
+		var full []string
+		for _, i := range g.fullAt {
+			full = append(full, entries[i])
+		}
+		g.full = compileGlobs(full, fold)
 	}
 	return g
 }
@@ -228,6 +245,34 @@ func (g *globs) find(s string) int {
 
 // passes is find for a condition: an absent list asks for nothing.
 func (g *globs) passes(s string) bool { return g == nil || g.find(s) >= 0 }
+
+// findTool is find for the names of tools. An entry means the plain name, whichever client named the
+// tool, or the name as that client sent it. One that is written with its server, as mcp__crm__*, means
+// that server's tool also where the client sends the two apart.
+func (g *globs) findTool(t *event.Tool) int {
+	i := g.find(t.Name)
+	if i >= 0 || g == nil {
+		return i
+	}
+	if t.Sent != "" {
+		if i = g.find(t.Sent); i >= 0 {
+			return i
+		}
+	}
+	if g.full == nil || t.Server == "" {
+		return -1
+	}
+	var buf [128]byte
+	apart := event.Tool{Name: t.Name, Server: t.Server}
+	full := apart.AppendFull(buf[:0])
+	if i = g.full.find(unsafe.String(unsafe.SliceData(full), len(full))); i >= 0 {
+		return g.fullAt[i]
+	}
+	return -1
+}
+
+// passesTool is passes for the names of tools.
+func (g *globs) passesTool(t *event.Tool) bool { return g == nil || g.findTool(t) >= 0 }
 
 // lower lowers ASCII letters and leaves the rest alone, so that it cannot change a text's length.
 func lower(s string) string {

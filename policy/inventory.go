@@ -59,19 +59,28 @@ type Registered struct {
 func (v *Inventory) Find(kind ThingKind, tenant, name, server string) Registered {
 	var r Registered
 	own := false
+	tool := event.Tool{Name: name, Server: server}
 	for i := range v.entries {
 		e := &v.entries[i]
 		if e.kind != kind || e.tenant != "" && e.tenant != tenant {
 			continue
 		}
 		r.Kept = true
-		if own && e.tenant == "" || e.names.find(name) < 0 || !e.server.passes(server) {
+		if own && e.tenant == "" || !e.called(name, &tool) || !e.server.passes(server) {
 			continue
 		}
 		own = e.tenant != ""
 		r.Known, r.Retired, r.Hash, r.Version = true, e.retired, e.hash, e.version
 	}
 	return r
+}
+
+// called tells whether the entry names the thing.
+func (e *entry) called(name string, tool *event.Tool) bool {
+	if e.kind == ToolThing {
+		return e.names.findTool(tool) >= 0
+	}
+	return e.names.find(name) >= 0
 }
 
 type inventoryDef struct {

@@ -157,9 +157,9 @@ type Where struct {
 	External                                     event.Tri // of the destination; Unknown: any
 }
 
-// Covers tells whether the limit counts calls of this tool by agents of this persona, as far as these four decide. Callers that ask often remember.
-func (l *Limit) Covers(tenant, persona, tool, server string) bool {
-	return l.tenants.passes(tenant) && l.personas.passes(persona) && l.tools.passes(tool) && l.servers.passes(server)
+// Covers tells whether the limit counts calls of this tool by agents of this persona, as far as these decide. Callers that ask often remember.
+func (l *Limit) Covers(tenant, persona string, tool *event.Tool) bool {
+	return l.tenants.passes(tenant) && l.personas.passes(persona) && l.tools.passesTool(tool) && l.servers.passes(tool.Server)
 }
 
 // Classes are the classes that the limit counts, one bit each; 0: all, also the unknown.

@@ -217,6 +217,7 @@ func (f *file) read() {
 		f.text, err = io.ReadAll(io.LimitReader(r, maxFile+1))
 		r.Close()
 	}
+	f.text = bytes.TrimPrefix(f.text, []byte(byteOrderMark))
 	switch {
 	case err != nil:
 		f.problem(place{file: f.file}, "%v; make it a file that can be read, or remove it", cause(err))

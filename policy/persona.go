@@ -153,7 +153,9 @@ func (p *Persona) Check(e *event.Event, dst []Violation) []Violation {
 // tool judges what is the same for every call of a tool.
 func (p *Persona) tool(e *event.Event, dst []Violation) []Violation {
 	if p.used&(1<<Tools) != 0 {
-		dst = p.one(Tools, e.Tool.Name, dst)
+		if r := p.toolRuling(&e.Tool); r.Verdict != Allow || p.all {
+			dst = append(dst, Violation{Tools.String(), e.Tool.Name, r.Rule, r.Verdict})
+		}
 	}
 	if p.used&(1<<Servers) != 0 && e.Tool.Server != "" {
 		dst = p.one(Servers, e.Tool.Server, dst)
@@ -248,6 +250,24 @@ func lowerInto(buf []byte, s string) string {
 		}
 	}
 	return unsafe.String(&buf[0], n)
+}
+
+// toolRuling is ruling for the name of a tool.
+func (p *Persona) toolRuling(t *event.Tool) Ruling {
+	r := &p.rules[Tools]
+	if i := r.deny.findTool(t); i >= 0 {
+		return Ruling{Deny, r.deny.entries[i]}
+	}
+	if i := r.needs.findTool(t); i >= 0 {
+		return Ruling{NeedsApproval, r.needs.entries[i]}
+	}
+	if r.open {
+		return Ruling{Allow, byDefault}
+	}
+	if i := r.allow.findTool(t); i >= 0 {
+		return Ruling{Allow, r.allow.entries[i]}
+	}
+	return Ruling{p.Default, byDefault}
 }
 
 // ruling is what the lists of a dimension say of a value.

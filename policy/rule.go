@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/rules"
@@ -447,11 +448,21 @@ func (c *collector) lists(bad report, src *source, raw json.RawMessage, into map
 				bad("lists."+m.name, "%s: %v; make it a file that can be read", quote(file), cause(err))
 				continue
 			}
-			for line := range strings.Lines(string(text)) {
-				if line, _, _ = strings.Cut(line, "#"); strings.TrimSpace(line) != "" {
-					out = append(out, strings.TrimSpace(line))
+			if !utf8.Valid(text) {
+				bad("lists."+m.name, "%s is not UTF-8; save the file as UTF-8", quote(file))
+				continue
+			}
+			entries := listEntries(string(text))
+			if len(entries) == 0 {
+				c.warn(src, "R210", "lists."+m.name, "%s has no entry, so nothing is in the list; write one a line", quote(file))
+			}
+			for _, e := range entries {
+				if before, _, found := strings.Cut(e, " #"); found {
+					c.warn(src, "R210", "lists."+m.name, "the # in %s of %s is part of the entry, not a comment; if %s is meant, put the comment on a line of its own", quote(e), quote(file), quote(strings.TrimSpace(before)))
+					break
 				}
 			}
+			out = append(out, entries...)
 		}
 		if len(out) > maxList {
 			bad("lists."+m.name, "more than %d entries; leave some out", maxList)
@@ -459,6 +470,31 @@ func (c *collector) lists(bad report, src *source, raw json.RawMessage, into map
 		into[m.name] = sorted(out)
 	}
 	return canonical(into)
+}
+
+// listEntries are the entries of a file of a list, one a line, without the blanks around them. A comment
+// is a line that begins with # and a blank, or has nothing but #s: #general is a channel, and a # further
+// on is part of a URL.
+func listEntries(text string) (out []string) {
+	for line := range strings.Lines(text) {
+		// A byte order mark is not only found at the beginning: files are put together of others.
+		line = strings.TrimSpace(strings.TrimLeft(line, byteOrderMark))
+		switch rest := strings.TrimLeft(line, "#"); {
+		case rest == "", rest != line && (rest[0] == ' ' || rest[0] == '\t'):
+			continue
+		}
+		out = append(out, line)
+	}
+	return out
+}
+
+// byteOrderMark is what editors and spreadsheets on Windows write in front of UTF-8.
+const byteOrderMark = "\ufeff"
+
+// warn notes what is not wrong and still suspicious, for lint.
+func (c *collector) warn(src *source, code, path, format string, args ...any) {
+	p := src.place(path)
+	c.warnings = append(c.warnings, &Problem{File: p.file, Line: p.line, Column: p.col, Code: code, What: fmt.Sprintf(format, args...)})
 }
 
 // fault reports what is wrong with an expression, with its line and a caret.
@@ -598,6 +634,7 @@ func (s *Set) LintRules(now time.Time) []*Problem {
 			warn("R207", "is deprecated and still speaks; set mode: off, or give it another status")
 		}
 	}
+	all = append(all, s.warnings...)
 	sortProblems(all)
 	return all
 }

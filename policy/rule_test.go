@@ -169,3 +169,50 @@ func BenchmarkLintCatalogue(b *testing.B) {
 		}
 	}
 }
+
+func TestEntriesOfAListFile(t *testing.T) {
+	for text, want := range map[string][]string{
+		"":                                     nil,
+		"a\nb":                                 {"a", "b"},
+		"a\r\nb\r\n":                           {"a", "b"},
+		" a \t\n\n\n\tb c\n":                   {"a", "b c"},
+		"\ufeffa\n\ufeffb":                     {"a", "b"},
+		"\ufeff# a comment\n#\n##\n# \n#\tx\n": nil,
+		"  # a comment behind blanks\n## another one\na": {"a"},
+		"#general\nhttps://wiki.example/#a\n##x\n":       {"#general", "https://wiki.example/#a", "##x"},
+		"a # b\nc#d\ne #f":                               {"a # b", "c#d", "e #f"},
+		"a\nbcd\ufeff":                                   {"a", "bcd\ufeff"},
+	} {
+		if got := listEntries(text); !slices.Equal(got, want) {
+			t.Errorf("%q: got %q, want %q", text, got, want)
+		}
+	}
+}
+
+func TestWhatIsOddInTheFileOfAListIsTold(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) {
+		if err := os.MkdirAll(filepath.Join(dir, "rules"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "rules", name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("r.yaml", "\ufeffid: r\r\ntitle: t\r\nwhere: 'user in lists.who'\r\nlists: {who: '@who.txt'}\r\n")
+	for text, want := range map[string]string{"ann\n": "", "#general\na#b\n": "", "# nobody\n": "no entry", "ann # the boss\n": `if "ann" is meant`, "\xff\xfea\x00": "not UTF-8"} {
+		write("who.txt", text)
+		set, errs := Load(dir)
+		said := fmt.Sprint(errs)
+		if set != nil {
+			for _, w := range set.LintRules(TestStart) {
+				if w.Code == "R210" {
+					said += w.Error()
+				}
+			}
+		}
+		if said = strings.TrimPrefix(said, "[]"); want == "" && said != "" || !strings.Contains(said, want) || (want != "") != strings.Contains(said, "r.yaml:4") {
+			t.Errorf("%q: got %q, want %q", text, said, want)
+		}
+	}
+}

@@ -124,7 +124,7 @@ func (d sideDef) compile(bad report, path string) side {
 func (s *Separation) Sides(e *event.Event) (is [2]bool) {
 	for i := range s.sides {
 		d := &s.sides[i]
-		is[i] = (d.classes == 0 || d.classes&classBits(e) != 0) && d.tools.passes(e.Tool.Name) && d.servers.passes(e.Tool.Server)
+		is[i] = (d.classes == 0 || d.classes&classBits(e) != 0) && d.tools.passesTool(&e.Tool) && d.servers.passes(e.Tool.Server)
 	}
 	return is
 }

@@ -39,6 +39,7 @@ type Set struct {
 	bytes     []byte
 	hash      string
 	supposed  *rules.Supposed // of a test; nil otherwise
+	warnings  []*Problem      // of lint, about what is not in the set any more
 }
 
 // name is something within a tenant; "" is every tenant.
@@ -221,6 +222,7 @@ type collector struct {
 	baselines  []baselineDef
 	rules      []compiledRule
 	ruleTests  []RuleTest
+	warnings   []*Problem
 	rulesAt    map[string]place
 	shadow     bool // what is read now is of the shadow folder
 	agents     map[name]taken
@@ -342,6 +344,7 @@ func (c *collector) set() *Set {
 		}
 	}
 	slices.SortFunc(c.rules, func(a, b compiledRule) int { return strings.Compare(a.ID, b.ID) })
+	s.warnings = c.warnings
 	s.ruleTests, s.ruleFiles, s.ruleDefs = c.ruleTests, map[string]string{}, map[string]json.RawMessage{}
 	for _, r := range c.rules {
 		s.rules = append(s.rules, r.Rule)

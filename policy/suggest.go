@@ -63,6 +63,7 @@ type toolOf struct {
 	tenant, name, server string
 	readOnly, openWorld  event.Tri
 	class                event.Class
+	sent                 string
 }
 
 type surveyed struct {
@@ -102,11 +103,11 @@ func (s *Survey) Add(e *event.Event) {
 	if persona == "" {
 		return
 	}
-	k := toolOf{e.Tenant, e.Tool.Name, e.Tool.Server, e.Tool.ReadOnlyHint, e.Tool.OpenWorldHint, e.Tool.Class}
+	k := toolOf{e.Tenant, e.Tool.Name, e.Tool.Server, e.Tool.ReadOnlyHint, e.Tool.OpenWorldHint, e.Tool.Class, e.Tool.Sent}
 	t := s.tools[k]
 	if t == nil {
-		k.tenant, k.name, k.server = strings.Clone(k.tenant), strings.Clone(k.name), strings.Clone(k.server)
-		own := event.Tool{Name: k.name, Server: k.server, ReadOnlyHint: k.readOnly, OpenWorldHint: k.openWorld, Class: k.class}
+		k.tenant, k.name, k.server, k.sent = strings.Clone(k.tenant), strings.Clone(k.name), strings.Clone(k.server), strings.Clone(k.sent)
+		own := event.Tool{Name: k.name, Server: k.server, ReadOnlyHint: k.readOnly, OpenWorldHint: k.openWorld, Class: k.class, Sent: k.sent}
 		t = s.set.Catalogue().Tool(k.tenant, &own)
 		s.tools[k] = t
 	}

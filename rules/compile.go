@@ -35,6 +35,7 @@ type Context struct {
 	Around  Around  // nil: nothing is known
 
 	args    []found
+	full    []byte // of tool.full
 	element string // of the list that a predicate looks into
 }
 
@@ -167,7 +168,7 @@ func Compile(src string, scope *Scope, want Type) (*Expr, error) {
 	case len(src) > MaxSource:
 		return nil, &Fault{Code: "R120", What: fmt.Sprintf("the expression is longer than %d bytes; split it, or put long lists into lists:", MaxSource)}
 	}
-	options := []expr.Option{expr.Env(scope.types()), expr.DisableAllBuiltins(), expr.MaxNodes(maxNodes)}
+	options := []expr.Option{expr.Env(scope.types()), expr.DisableAllBuiltins(), expr.MaxNodes(maxNodes), expr.Patch(byFullName{scope})}
 	for _, b := range builtins {
 		options = append(options, expr.EnableBuiltin(b))
 	}

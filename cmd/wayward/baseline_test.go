@@ -221,7 +221,7 @@ func TestASnapshotThatWasChangedIsRefused(t *testing.T) {
 			t.Errorf("%s: exit %d: %s%s", what, code, out, errs)
 		}
 	}
-	if code, _, errs := wayward(t, "baseline", "list", "--from", writeFile(t, "events.jsonl", `{"time":1,"kind":"session"}`)); code != 2 || !strings.Contains(errs, "schema") {
+	if code, _, errs := wayward(t, "baseline", "list", "--from", writeFile(t, "events.jsonl", `{"time":1767600000000,"kind":"session"}`)); code != 2 || !strings.Contains(errs, "schema") {
 		t.Errorf("events instead of snapshots: exit %d: %s", code, errs)
 	}
 }

@@ -308,3 +308,10 @@ func TestDurationsComeBackAsTheyWere(t *testing.T) {
 		}
 	}
 }
+
+func TestConfigWithAByteOrderMark(t *testing.T) {
+	file := writeFile(t, "wayward.yaml", "\ufeffpolicies: nowhere\n")
+	if code, out, errs := wayward(t, "config", "show", "-c", file); code != 0 || !strings.Contains(out, "nowhere") {
+		t.Errorf("exit code %d: %s %s", code, out, errs)
+	}
+}

@@ -147,7 +147,7 @@ func TestExitCodes(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if code, _, errs := waywardContext(ctx, "replay", "--input", writeFile(t, "one.jsonl", `{"time":1,"kind":"session","tenant":"a","agent":{"id":"b"}}`+"\n")); code != 130 || !strings.Contains(errs, "interrupted") {
+	if code, _, errs := waywardContext(ctx, "replay", "--input", writeFile(t, "one.jsonl", `{"time":1767600000000,"kind":"session","tenant":"a","agent":{"id":"b"}}`+"\n")); code != 130 || !strings.Contains(errs, "interrupted") {
 		t.Errorf("an interrupted replay: exit %d: %s", code, errs)
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -18,6 +19,9 @@ import (
 
 	"github.com/wayward-sec/wayward/policy"
 )
+
+// byteOrderMark is what editors on Windows write in front of UTF-8.
+const byteOrderMark = "\ufeff"
 
 // maxConfig bounds the config file, in bytes: a wrong path must not take the machine down.
 const maxConfig = 1 << 20
@@ -72,7 +76,7 @@ func readConfig(name string, environ []string) (*reading, error) {
 		if err != nil {
 			return nil, fmt.Errorf("config: %w", err)
 		}
-		r.parse(text)
+		r.parse(bytes.TrimPrefix(text, []byte(byteOrderMark)))
 		dir := filepath.Dir(name)
 		r.each(func(key string, v reflect.Value) {
 			// Paths are the file's, not those of whoever starts the engine.

@@ -283,7 +283,7 @@ func newRulesFmt() *cobra.Command {
 
 // formatRules writes rules in one way. What they mean does not change.
 func formatRules(text []byte) ([]byte, error) {
-	d := yaml.NewDecoder(bytes.NewReader(text))
+	d := yaml.NewDecoder(bytes.NewReader(bytes.TrimPrefix(text, []byte(byteOrderMark))))
 	var b bytes.Buffer
 	e := yaml.NewEncoder(&b)
 	e.SetIndent(2)

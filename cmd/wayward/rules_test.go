@@ -211,7 +211,7 @@ func TestLintWritesSARIF(t *testing.T) {
 func TestListsFromFiles(t *testing.T) {
 	dir := rulesIn(t, map[string]string{"r.yaml": strings.Join([]string{"id: r", "title: t", "where: user in lists.vips", "lists: {vips: [zoe, '@vips.txt']}", "tests:",
 		"  - {name: fires, events: [{at: 0s, user: bob, agent: {id: a}, tool: {name: x}}, {at: 1s, user: zoe, agent: {id: b}, tool: {name: x}}], expect: {findings: 2}}",
-		"  - {name: quiet, events: [{at: 0s, user: eve, agent: {id: a}, tool: {name: x}}], expect: {findings: 0}}"}, "\n"), "vips.txt": "# who matters\nann\nbob # the boss\n\n"})
+		"  - {name: quiet, events: [{at: 0s, user: eve, agent: {id: a}, tool: {name: x}}], expect: {findings: 0}}"}, "\n"), "vips.txt": "\ufeff# who matters\r\nann\r\n\t bob \r\n#\r\n\r\n"})
 	if out, code := ran(t, "rules", "test", dir); code != 0 {
 		t.Errorf("exit %d:\n%s", code, out)
 	}

@@ -129,7 +129,7 @@ func TestWhatIsSaidOfToolsOutlivesTheirEvents(t *testing.T) {
 
 func TestToolsWithoutACallSaySo(t *testing.T) {
 	empty := filepath.Join(t.TempDir(), "x")
-	if err := os.WriteFile(empty, []byte(`{"time":1,"kind":"session","phase":"start","tenant":"t","agent":{"id":"a"}}`+"\nnot JSON\n"), 0o600); err != nil {
+	if err := os.WriteFile(empty, []byte(`{"time":1767600000000,"kind":"session","phase":"start","tenant":"t","agent":{"id":"a"}}`+"\nnot JSON\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	code, out, errs := wayward(t, "tools", "classify", empty, "--output", "json")
