@@ -152,6 +152,7 @@ type rulePart struct {
 	states  []*rules.State // by rule and the rest of the key
 	told    []ruleTold     // by key
 	dropped bool           // a state was forgotten for want of room
+	held    int            // numbers in windows; derived
 }
 
 // ruleTold is a finding that may still grow.
@@ -368,28 +369,40 @@ func (d *ruleRunner) advance(part *rulePart, r *rules.Rule, sub uint64, ref even
 		return append(out, d.runner.Single(r, ref, t))
 	}
 	k, evicted := part.state(r, sub, ref.Time)
+	was := k.Held()
 	out = d.runner.Advance(r, k, ref, t, out)
-	if n := k.Held(); n > 0 && n%64 == 0 {
-		evicted += part.bound(k)
+	if part.held += k.Held() - was; part.held > rules.MaxKept {
+		d.tighten(part)
 	}
 	d.runner.Drop(evicted)
 	return out
 }
 
-// bound forgets the windows that were longest not seen until all of the page's hold no more than they may, and returns how many.
-func (p *rulePart) bound(but *rules.State) (n int) {
-	for ; ; n++ {
-		held, oldest := 0, -1
+// tighten makes the windows of a page hold less of events one by one, the largest first: no sum is
+// left out, so nobody who fills one window hides what another one adds up to.
+func (d *ruleRunner) tighten(p *rulePart) {
+	for p.held > rules.MaxKept {
+		largest, most := 0, 0
 		for i, k := range p.states {
-			held += k.Held()
-			if k != but && k.Held() > 0 && (oldest < 0 || k.Newest < p.states[oldest].Newest) {
-				oldest = i
+			if n := k.Held(); n > most {
+				largest, most = i, n
 			}
 		}
-		if held <= rules.MaxKept || oldest < 0 {
-			return n
+		if most == 0 {
+			p.held = 0
+			return
 		}
-		p.states, p.dropped = slices.Delete(p.states, oldest, oldest+1), true
+		k := p.states[largest]
+		if place, known := d.byHash[k.Rule]; known {
+			k.Tighten(d.rules[place])
+		}
+		n := k.Held()
+		if n == most { // of a rule that is no more, or as small as it gets
+			p.states = slices.Delete(p.states, largest, largest+1)
+			p.dropped, n = true, 0
+			d.runner.Drop(1)
+		}
+		p.held += n - most
 	}
 }
 
@@ -547,12 +560,19 @@ func (p *rulePart) state(r *rules.Rule, sub uint64, now int64) (*rules.State, in
 	}
 	k := &rules.State{Rule: id, Sub: sub, Dropped: p.dropped}
 	if found {
+		p.held -= p.states[i].Held()
 		p.states[i] = k
 		return k, 0
 	}
 	evicted := 0
 	if len(p.states) >= rules.MaxStates {
-		p.states = slices.DeleteFunc(p.states, func(k *rules.State) bool { return k.Rule == id && k.Empty(r, now) })
+		p.states = slices.DeleteFunc(p.states, func(k *rules.State) bool {
+			empty := k.Rule == id && k.Empty(r, now)
+			if empty {
+				p.held -= k.Held()
+			}
+			return empty
+		})
 	}
 	if len(p.states) >= rules.MaxStates {
 		oldest := 0
@@ -561,6 +581,7 @@ func (p *rulePart) state(r *rules.Rule, sub uint64, now int64) (*rules.State, in
 				oldest = j
 			}
 		}
+		p.held -= p.states[oldest].Held()
 		p.states = slices.Delete(p.states, oldest, oldest+1)
 		p.dropped, k.Dropped = true, true
 		evicted++
@@ -614,6 +635,9 @@ func (p *rulePart) found(r *rules.Rule, sub uint64, m *rules.Match, count func(w
 	}
 	if t.count > 1 {
 		why += times(t.count)
+	}
+	if m.Approx != "" {
+		why += "; " + m.Approx
 	}
 	f := &event.Finding{
 		Activity: activity, Analytic: event.RuleAnalytic, Severity: r.Severity, Risk: cmp.Or(r.Risk, risk(r.Severity)), Alert: r.Severity > event.Signal && r.Mode >= rules.Alert,
@@ -688,7 +712,7 @@ func (p *rulePart) Decode(r *baselines.Reader) {
 	for range min(r.Len(), rules.MaxStates) {
 		k := &rules.State{}
 		k.Decode(r)
-		p.states = append(p.states, k)
+		p.states, p.held = append(p.states, k), p.held+k.Held()
 		if r.Err != nil {
 			return
 		}

@@ -83,20 +83,12 @@ func (m *Runner) Row(row []Value, s *Step) ([]Value, bool) {
 
 // State is what is remembered for one rule under one key.
 type State struct {
-	Rule, Sub uint64 // hash of the rule, and of the parts of the key that are not the page's
-	Newest    int64  // event time
-	samples   []sample
+	Rule, Sub uint64  // hash of the rule, and of the parts of the key that are not the page's
+	Newest    int64   // event time
+	win       *window // of a rule with a window
 	runs      []run
 	holds     bool // having was true with the newest event
 	Dropped   bool // something was forgotten for want of room
-
-	sums []sum // over samples, by let; derived, never state
-}
-
-// sample is an event in a window.
-type sample struct {
-	ref event.Ref
-	row []Value
 }
 
 // run is a sequence under way.
@@ -108,7 +100,7 @@ type run struct {
 	caps     []Value
 	refs     []event.Ref // the first three and the last three
 	seen     []uint64    // hashes of what is distinct in the step; of the first step: times
-	samples  []sample    // of a step that adds up: its newest events
+	win      *window     // of a step that adds up: its events
 }
 
 // Match is a rule that matched.
@@ -120,6 +112,7 @@ type Match struct {
 	Awaited int64       // until when something was awaited that did not come; 0: nothing was
 	Goes    bool        // it only goes on: having was true before
 	Partial bool        // something was forgotten before
+	Approx  string      // what of it is not exact, in words; "": all is
 }
 
 // forget notes that something of the state was forgotten for want of room.
@@ -201,7 +194,7 @@ func (m *Runner) sequence(r *Rule, k *State, ref event.Ref, t *Taken, out []Matc
 		for _, x := range k.runs {
 			if x.stage == i && m.join(s, row, x.caps) && x.counts(s, row) {
 				x.note(ref)
-				if lets, whole := m.whole(k, &x, s, ref, row); whole {
+				if lets, whole := m.whole(&x, s, ref, row, math.MinInt64); whole {
 					x.capture(s, row, lets)
 					done = append(done, x)
 					continue
@@ -254,16 +247,15 @@ func (x *run) capture(s *Step, row, lets []Value) {
 }
 
 // whole adds an event to a step that a sequence waits for, and tells whether the step is done, and what has added up by then.
-func (m *Runner) whole(k *State, x *run, s *Step, ref event.Ref, row []Value) (lets []Value, ok bool) {
+func (m *Runner) whole(x *run, s *Step, ref event.Ref, row []Value, edge int64) (lets []Value, ok bool) {
 	if s.Having == nil {
 		return nil, x.count >= s.Times
 	}
-	if len(x.samples) == MaxTimes {
-		x.samples = append(x.samples[:0], x.samples[1:]...)
-		m.forget(k)
+	if x.win == nil {
+		x.win = &window{}
 	}
-	x.samples = append(x.samples, sample{ref.Clone(), slices.Clone(row)})
-	return m.having(s.Lets, s.Having, row, x.caps, x.samples, nil)
+	x.win.add(s.Lets, ref, row, edge, MaxTimes)
+	return m.having(s.Lets, s.Having, row, x.caps, x.win, edge)
 }
 
 // start begins a sequence with an event, or goes on with a first step that takes several.
@@ -289,14 +281,10 @@ func (m *Runner) startMany(r *Rule, k *State, s *Step, ref event.Ref, row []Valu
 	}
 	x := &k.runs[j]
 	if s.Having != nil {
-		first := 0
-		for first < len(x.samples) && ref.Time-x.samples[first].ref.Time > r.Within {
-			first++
-		}
-		x.samples = append(x.samples[:0], x.samples[first:]...)
 		x.note(ref)
-		lets, whole := m.whole(k, x, s, ref, row)
-		x.begin(x.samples[0].ref.Time, len(x.samples))
+		edge := ref.Time - r.Within - 1
+		lets, whole := m.whole(x, s, ref, row, edge)
+		x.begin(max(x.win.first(), edge+1), int(x.win.n))
 		if !whole {
 			return out
 		}
@@ -343,7 +331,7 @@ func (m *Runner) begun(r *Rule, k *State, j int, ref event.Ref, row []Value, out
 
 // step moves a sequence on to its next step, or ends it.
 func (m *Runner) step(r *Rule, k *State, x run, ref event.Ref, row []Value, out []Match) []Match {
-	x.stage, x.count, x.seen, x.samples = x.stage+1, 0, nil, nil
+	x.stage, x.count, x.seen, x.win = x.stage+1, 0, nil, nil
 	if x.stage == len(r.Steps) {
 		match := Match{Time: ref.Time, Refs: x.refs, Count: int64(len(x.refs)), Why: m.explain(r, row, x.caps, nil), Partial: k.Dropped}
 		if r.Absent == nil {
@@ -452,13 +440,30 @@ func (m *Runner) lets(r *Rule, row []Value) []Value {
 // Forget ends what the state waits for.
 func (k *State) Forget() { k.runs = nil }
 
-// Held is how many events the state holds because something adds up over them.
-func (k *State) Held() int {
-	n := len(k.samples)
+// Held is how many numbers the state holds because something adds up over events.
+func (k *State) Held() (n int) {
+	if k.win != nil {
+		n = k.win.numbers()
+	}
 	for i := range k.runs {
-		n += len(k.runs[i].samples)
+		if w := k.runs[i].win; w != nil {
+			n += w.numbers()
+		}
 	}
 	return n
+}
+
+// Tighten makes windows of the state hold half as much: less is kept of events one by one, and
+// nothing is left out of what they add up to.
+func (k *State) Tighten(r *Rule) {
+	if k.win != nil {
+		k.win.tighten(r.Lets, MaxSamples)
+	}
+	for i := range k.runs {
+		if x := &k.runs[i]; x.win != nil {
+			x.win.tighten(r.Steps[x.stage].Lets, MaxTimes)
+		}
+	}
 }
 
 // Runs tells whether a sequence is under way.

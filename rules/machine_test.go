@@ -235,8 +235,9 @@ func TestAWindowIsBounded(t *testing.T) {
 		b.n++
 		b.event(&event.Event{ID: fmt.Sprint("e", b.n), Time: int64(i), Kind: event.ToolCall, Tool: event.Tool{Class: event.Read}})
 	}
-	if len(b.k.samples) != MaxSamples || !b.matches[len(b.matches)-1].Partial {
-		t.Errorf("%d events are kept, partial %v", len(b.k.samples), b.matches[len(b.matches)-1].Partial)
+	last := b.matches[len(b.matches)-1]
+	if len(b.k.win.samples) != MaxSamples || last.Partial || last.Count != 1500 || last.Refs[0].ID != "e1" || last.Refs[5].ID != "e1500" {
+		t.Errorf("%d events are kept one by one; the last match is %+v", len(b.k.win.samples), last)
 	}
 }
 

@@ -20,11 +20,12 @@ const (
 	MaxParts    = 2*MaxSteps + 1 // steps, nots, absent
 	MaxCaptures = 8
 	MaxTimes    = 100
-	MaxRuns     = 8    // sequences under way under one key, with select: each
-	MaxSamples  = 1000 // events of a window under one key
-	MaxStates   = 256  // keys on one page
-	MaxKept     = 4000 // events of windows on one page
-	maxText     = 256  // bytes of a text that is remembered
+	MaxRuns     = 8        // sequences under way under one key, with select: each
+	MaxSamples  = 1000     // events of a window under one key that are kept as they were; older ones are added up
+	MaxNumbers  = 48 << 10 // numbers that a window under one key holds, an event taken for eight
+	MaxStates   = 256      // keys on one page
+	MaxKept     = 64 << 10 // numbers in all windows of a page
+	maxText     = 256      // bytes of a text that is remembered
 	maxLets     = 16
 )
 
@@ -163,8 +164,13 @@ type Let struct {
 	Source    string
 	Aggregate string  // count, sum, avg, min, max, distinct, quantile; "" if it is an expression
 	row       int     // of what it adds up
+	of        Type    // of that
 	q         float64 // of quantile
 	expr      *Expr
+
+	kind  letKind
+	nth   int // among lets of its kind
+	shape [histKind + 1]int
 }
 
 // Exception lets go of what a rule would match.
@@ -487,7 +493,7 @@ func (c *compiler) letsOf(at string, src []Pair, s *Step, captured map[string]Na
 				if x == nil {
 					continue
 				}
-				let.row = s.taken(x)
+				let.row, let.of = s.taken(x), x.Type
 			}
 		default:
 			more := behind(names, MaxCaptures)
@@ -510,6 +516,10 @@ func (c *compiler) letsOf(at string, src []Pair, s *Step, captured map[string]Na
 		}
 		names[l.Name] = Name{Type: typ, Slot: len(lets)}
 		lets = append(lets, let)
+	}
+	of := shape(lets)
+	for _, l := range lets {
+		l.shape = of
 	}
 	return lets, names
 }

@@ -1,81 +1,98 @@
 package rules
 
 import (
+	"cmp"
+	"fmt"
 	"math"
+	"math/bits"
 	"slices"
+	"strings"
 
+	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
+)
+
+// window is what lies in a rule's window, or what a step has added up: the newest events as they
+// were, and of those before them what they came to, in steps of time.
+//
+// Nothing is forgotten as long as it lies in the window. Events beyond the newest are folded into
+// steps of one millisecond, so that sums stay exact while the window slides. Only where even these
+// are too many do steps become wider; an event then leaves with the end of its step, not before.
+// What a window comes to follows from which events lie in it, not from how they came.
+type window struct {
+	samples []sample // the newest, oldest first
+
+	folded bool // there are older ones; all that follows is state only then, else derived from samples
+	tight  byte // how often room was made
+	width  int64
+	steps  []step
+	sums   []wide      // of each step: what its events add to each let that adds up
+	early  []event.Ref // a few of those that were folded, oldest first
+	sights []*sights   // by distinct(…)
+	peaks  [][]peak    // by min(…) and max(…)
+	hists  []*hist     // by quantile(…)
+
+	ready  bool        // what follows is up to date
+	totals []wide      // by let that adds up
+	sorted [][]float64 // by quantile(…), while nothing is folded
+	n      int64       // events in all
+}
+
+// sample is an event in a window.
+type sample struct {
+	ref event.Ref
+	row []Value
+}
+
+// step is how many events were folded of the step of time that begins at a time.
+type step struct {
+	at int64
+	n  uint32
+}
+
+// peak is a value above all later ones, and until when it counts.
+type peak struct {
+	at int64
+	v  float64
+}
+
+// Bounds of a window.
+const (
+	sampleNumbers = 8    // as many numbers as an event kept as it was takes
+	maxTight      = 4    // halvings of what is kept as it was
+	keptEarly     = 16   // references to folded events
+	keptBins      = 4096 // of a quantile, before its steps of time become wider
+	mostNumber    = 1e24
 )
 
 // window adds an event to a rule's window and matches if having holds of all that lies in it.
 func (m *Runner) window(r *Rule, k *State, ref event.Ref, row []Value, out []Match) []Match {
-	if ref.Time <= k.Newest-r.Window {
+	edge := k.Newest - r.Window
+	if ref.Time <= edge {
 		return out
 	}
-	if k.sums == nil {
-		k.sums = make([]sum, len(r.Lets))
-		for j, l := range r.Lets {
-			for i := range k.samples {
-				k.sums[j].add(l, k.samples[i].row)
-			}
-		}
+	if k.win == nil {
+		k.win = &window{}
 	}
-	i, _ := slices.BinarySearchFunc(k.samples, ref, func(s sample, r event.Ref) int {
-		if s.ref.Before(r) {
-			return -1
-		}
-		return 1
-	})
-	row = slices.Clone(row)
-	k.samples = slices.Insert(k.samples, i, sample{ref.Clone(), row})
-	first := 0
-	for first < len(k.samples) && k.samples[first].ref.Time <= k.Newest-r.Window {
-		first++
-	}
-	if over := len(k.samples) - MaxSamples; over > first {
-		first = over
-		m.forget(k)
-	}
-	for j, l := range r.Lets {
-		k.sums[j].add(l, row)
-		for i := range first {
-			k.sums[j].remove(l, k.samples[i].row)
-		}
-	}
-	clear(k.samples[:first])
-	k.samples = k.samples[first:]
-	lets, holds := m.having(r.Lets, r.Having, row, nil, k.samples, k.sums)
+	w := k.win
+	w.add(r.Lets, ref, row, edge, MaxSamples)
+	lets, holds := m.having(r.Lets, r.Having, row, nil, w, edge)
 	was := k.holds
 	if k.holds = holds; !holds {
 		return out
 	}
-	refs := make([]event.Ref, 0, 6)
-	for j := range k.samples {
-		if j < 5 || j == len(k.samples)-1 {
-			refs = append(refs, k.samples[j].ref)
-		}
-	}
-	return append(out, Match{Time: ref.Time, Refs: refs, Count: int64(len(k.samples)), Why: m.explain(r, row, nil, lets), Goes: was, Partial: k.Dropped})
+	return append(out, Match{Time: ref.Time, Refs: w.refs(), Count: w.n, Why: m.explain(r, row, nil, lets), Goes: was, Partial: k.Dropped, Approx: w.approx(r.Lets, edge)})
 }
 
-// having reckons what adds up over samples, the newest of which has taken row, and tells whether a condition on it holds. sums are over the same samples; nil: they are
-// reckoned anew. What is returned is overwritten by the next call.
-func (m *Runner) having(lets []*Let, cond *Expr, row, caps []Value, samples []sample, sums []sum) ([]Value, bool) {
+// having reckons what adds up in a window, whose event under observation has taken row, and tells whether a condition on it holds. What is returned is overwritten by
+// the next call.
+func (m *Runner) having(lets []*Let, cond *Expr, row, caps []Value, w *window, edge int64) ([]Value, bool) {
 	m.adds = m.adds[:0]
-	for j, l := range lets {
+	for _, l := range lets {
 		var v Value
 		switch {
 		case l.Aggregate != "":
-			var own sum
-			s := &own
-			if sums != nil {
-				s = &sums[j]
-			} else {
-				for i := range samples {
-					s.add(l, samples[i].row)
-				}
-			}
-			v.N = s.value(l, samples)
+			v.N = w.value(l, edge)
 		case l.row >= 0:
 			v = row[l.row]
 		default:
@@ -95,92 +112,798 @@ func (m *Runner) having(lets []*Let, cond *Expr, row, caps []Value, samples []sa
 	return m.adds, holds
 }
 
-// sum is what one let has come to over events, kept as they come and go. It depends on which events there are and on nothing else, not on their order: a restart reckons it anew.
-type sum struct {
-	n      int
-	micro  int64          // in millionths, of those that fit
-	large  int            // how many do not
-	values map[uint64]int // of distinct: how many of each
-	sorted []float64      // of min, max and quantile
-}
+// kind is how a let adds up.
+type letKind byte
 
-// mostMicro bounds numbers that are added up in millionths: a window of the largest of them does not overflow.
-const mostMicro = math.MaxInt64 / 1e6 / (MaxSamples + 1)
+const (
+	noKind   letKind = iota
+	allKind          // count() of all events: the window knows
+	sumKind          // count(…), sum, avg
+	seenKind         // distinct
+	peakKind         // min, max
+	histKind         // quantile
+)
 
-func micro(v float64) (int64, bool) {
-	if !(v > -mostMicro && v < mostMicro) {
-		return 0, false
-	}
-	return int64(math.Round(v * 1e6)), true
-}
-
-func (s *sum) add(l *Let, row []Value)    { s.change(l, row, 1) }
-func (s *sum) remove(l *Let, row []Value) { s.change(l, row, -1) }
-
-func (s *sum) change(l *Let, row []Value, by int) {
+func kindOf(l *Let) letKind {
 	switch l.Aggregate {
 	case "":
+		return noKind
 	case "count":
-		if l.row < 0 || row[l.row].N != 0 {
-			s.n += by
+		if l.row < 0 {
+			return allKind
 		}
-	case "distinct":
-		v := row[l.row]
-		if v == (Value{}) {
-			return
-		}
-		if s.values == nil {
-			s.values = map[uint64]int{}
-		}
-		h := hashValue(v)
-		if s.values[h] += by; s.values[h] == 0 {
-			delete(s.values, h)
-		}
+		return sumKind
 	case "sum", "avg":
-		s.n += by
-		if v, fits := micro(row[l.row].N); fits {
-			s.micro += int64(by) * v
-		} else {
-			s.large += by
+		return sumKind
+	case "distinct":
+		return seenKind
+	case "quantile":
+		return histKind
+	}
+	return peakKind
+}
+
+// shape is how many lets there are of each kind; each let learns its place among those of its kind.
+func shape(lets []*Let) (n [histKind + 1]int) {
+	for _, l := range lets {
+		l.kind = kindOf(l)
+		l.nth = n[l.kind]
+		n[l.kind]++
+	}
+	return n
+}
+
+// begin makes room for what adds up, and reckons anew what follows from the events that are kept.
+func (w *window) begin(lets []*Let, shape [histKind + 1]int) {
+	w.ready, w.n = true, int64(len(w.samples))
+	w.totals = make([]wide, shape[sumKind])
+	w.sorted = make([][]float64, shape[histKind])
+	if !w.folded {
+		w.sights, w.peaks, w.hists = make([]*sights, shape[seenKind]), make([][]peak, shape[peakKind]), make([]*hist, shape[histKind])
+		for i := range w.sights {
+			w.sights[i] = newSights()
 		}
-	default:
-		v := row[l.row].N
-		i, found := slices.BinarySearch(s.sorted, v)
-		if by > 0 {
-			s.sorted = slices.Insert(s.sorted, i, v)
-		} else if found {
-			s.sorted = slices.Delete(s.sorted, i, i+1)
+		for i := range w.hists {
+			w.hists[i] = &hist{width: 1}
+		}
+	}
+	for i := range w.steps {
+		w.n += int64(w.steps[i].n)
+		for j := range w.totals {
+			w.totals[j].add(w.sums[i*len(w.totals)+j])
+		}
+	}
+	for i := range w.samples {
+		s := &w.samples[i]
+		for _, l := range lets {
+			switch l.kind {
+			case sumKind:
+				w.totals[l.nth].add(l.adds(s.row))
+			case histKind:
+				if !w.folded {
+					w.sort(l, s.row, 1)
+				}
+			case seenKind, peakKind:
+				if !w.folded {
+					w.note(l, s.ref.Time, s.row)
+				}
+			}
 		}
 	}
 }
 
-func (s *sum) value(l *Let, samples []sample) float64 {
-	switch l.Aggregate {
-	case "count":
-		return float64(s.n)
-	case "distinct":
-		return float64(len(s.values))
-	case "min", "max", "quantile":
-		n := len(s.sorted)
+// adds is what an event adds to a let that adds up.
+func (l *Let) adds(row []Value) wide {
+	v := row[l.row].N
+	if l.Aggregate == "count" {
+		if v == 0 {
+			return wide{}
+		}
+		return wide{lo: 1}
+	}
+	return micro(v)
+}
+
+// add adds an event, and lets go of what lies at the edge or before it. keep bounds how many events are kept as they were.
+func (w *window) add(lets []*Let, ref event.Ref, row []Value, edge int64, keep int) {
+	n := len(lets)
+	var of [histKind + 1]int
+	if n > 0 {
+		of = lets[0].shape
+	}
+	if !w.ready {
+		w.begin(lets, of)
+	}
+	w.expire(lets, edge)
+	if !w.ready { // nothing is folded any more
+		w.begin(lets, of)
+	}
+	i, _ := slices.BinarySearchFunc(w.samples, ref.Time, func(s sample, t int64) int {
+		if s.ref.Time <= t {
+			return -1 // those of one time stay as they came
+		}
+		return 1
+	})
+	row = slices.Clone(row)
+	w.samples = slices.Insert(w.samples, i, sample{ref.Clone(), row})
+	w.n++
+	for _, l := range lets {
+		switch l.kind {
+		case sumKind:
+			w.totals[l.nth].add(l.adds(row))
+		case seenKind, peakKind:
+			w.note(l, ref.Time, row)
+		case histKind:
+			if w.folded {
+				w.note(l, ref.Time, row)
+			} else {
+				w.sort(l, row, 1)
+			}
+		}
+	}
+	w.fold(lets, max(keep>>w.tight, 16))
+	w.fit(lets, MaxNumbers, keep)
+}
+
+// note notes what an event shows in what is no sum.
+func (w *window) note(l *Let, t int64, row []Value) {
+	v := row[l.row]
+	switch l.kind {
+	case seenKind:
+		if !l.nothing(v) {
+			w.sights[l.nth].see(hashValue(v), t)
+			w.sights[l.nth].bound(w.tight)
+		}
+	case peakKind:
+		w.peak(l, w.end(t), v.N)
+	case histKind:
+		w.hists[l.nth].add(t, binOf(v.N), 1)
+	}
+}
+
+// start and end are those of the step of time that a time lies in.
+func (w *window) start(t int64) int64 {
+	if w.width <= 1 {
+		return t
+	}
+	return baselines.FloorDiv(t, w.width) * w.width
+}
+
+func (w *window) end(t int64) int64 { return w.start(t) + max(w.width, 1) - 1 }
+
+// peak keeps a value if no later one is above it, and forgets earlier ones that it is above.
+func (w *window) peak(l *Let, t int64, v float64) {
+	if math.IsNaN(v) {
+		return
+	}
+	if l.Aggregate == "min" {
+		v = -v
+	}
+	list := w.peaks[l.nth]
+	i, _ := slices.BinarySearchFunc(list, t, func(p peak, t int64) int { return cmp.Compare(p.at, t) })
+	if i < len(list) && list[i].v >= v {
+		return
+	}
+	to := i
+	if to < len(list) && list[to].at == t {
+		to++
+	}
+	from := i
+	for from > 0 && list[from-1].v <= v {
+		from--
+	}
+	w.peaks[l.nth] = slices.Replace(list, from, to, peak{t, v})
+}
+
+// sort adds a number to those of a quantile, or takes it away.
+func (w *window) sort(l *Let, row []Value, by int) {
+	v, list := row[l.row].N, w.sorted[l.nth]
+	i, found := slices.BinarySearch(list, v)
+	if by > 0 {
+		w.sorted[l.nth] = slices.Insert(list, i, v)
+	} else if found {
+		w.sorted[l.nth] = slices.Delete(list, i, i+1)
+	}
+}
+
+// expire lets go of what lies at the edge or before it.
+func (w *window) expire(lets []*Let, edge int64) {
+	gone := 0
+	for gone < len(w.samples) && w.samples[gone].ref.Time <= edge {
+		s := &w.samples[gone]
+		gone++
+		for _, l := range lets {
+			switch l.kind {
+			case sumKind:
+				w.totals[l.nth].sub(l.adds(s.row))
+			case histKind:
+				if !w.folded {
+					w.sort(l, s.row, -1)
+				}
+			}
+		}
+	}
+	w.n -= int64(gone)
+	clear(w.samples[:gone])
+	w.samples = w.samples[gone:]
+	for _, s := range w.sights {
+		s.expire(edge)
+	}
+	for j, list := range w.peaks {
+		i := 0
+		for i < len(list) && list[i].at <= edge {
+			i++
+		}
+		w.peaks[j] = list[i:]
+	}
+	if !w.folded {
+		return
+	}
+	i, k := 0, len(w.totals)
+	for i < len(w.steps) && w.end(w.steps[i].at) <= edge {
+		w.n -= int64(w.steps[i].n)
+		for j := range w.totals {
+			w.totals[j].sub(w.sums[i*k+j])
+		}
+		i++
+	}
+	w.steps, w.sums = w.steps[i:], w.sums[i*k:]
+	for _, h := range w.hists {
+		h.expire(edge)
+	}
+	i = 0
+	for i < len(w.early) && w.early[i].Time <= edge {
+		i++
+	}
+	w.early = slices.Delete(w.early, 0, i)
+	if len(w.steps) == 0 { // all that is left is kept as it was: what was forgotten is forgotten
+		*w = window{samples: w.samples}
+	}
+}
+
+// fold keeps no more than so many events as they were.
+func (w *window) fold(lets []*Let, keep int) {
+	over := len(w.samples) - keep
+	if over <= 0 {
+		return
+	}
+	if !w.folded {
+		w.folded, w.width = true, 1
+		for i := range w.samples {
+			for _, l := range lets {
+				if l.kind == histKind {
+					w.note(l, w.samples[i].ref.Time, w.samples[i].row)
+				}
+			}
+		}
+		clear(w.sorted)
+	}
+	k := len(w.totals)
+	for i := range over {
+		s := &w.samples[i]
+		at := w.start(s.ref.Time)
+		j := len(w.steps)
+		if j > 0 && w.steps[j-1].at >= at {
+			j, _ = slices.BinarySearchFunc(w.steps, at, func(x step, t int64) int { return cmp.Compare(x.at, t) })
+		}
+		if j == len(w.steps) || w.steps[j].at != at {
+			w.steps = slices.Insert(w.steps, j, step{at: at})
+			for range k {
+				w.sums = slices.Insert(w.sums, j*k, wide{})
+			}
+		}
+		w.steps[j].n++
+		for _, l := range lets {
+			if l.kind == sumKind {
+				w.sums[j*k+l.nth].add(l.adds(s.row))
+			}
+		}
+		w.remember(s.ref)
+	}
+	clear(w.samples[:over])
+	w.samples = w.samples[over:]
+}
+
+// remember keeps a reference to an event that is folded, and thins them out where they are too many.
+func (w *window) remember(ref event.Ref) {
+	i := len(w.early)
+	for i > 0 && w.early[i-1].Time > ref.Time {
+		i--
+	}
+	if i >= baselines.MaxRefs && len(w.early) == keptEarly {
+		return
+	}
+	w.early = slices.Insert(w.early, i, ref)
+	if len(w.early) > keptEarly {
+		w.early = slices.Delete(w.early, keptEarly-1, keptEarly)
+	}
+}
+
+// numbers is how much the window holds.
+func (w *window) numbers() int {
+	n := len(w.samples) * sampleNumbers
+	if !w.folded {
+		return n
+	}
+	n += len(w.steps) + len(w.sums)
+	for _, s := range w.sights {
+		n += 2 * len(s.last)
+	}
+	for _, list := range w.peaks {
+		n += 2 * len(list)
+	}
+	for _, h := range w.hists {
+		n += len(h.list)
+	}
+	return n
+}
+
+// fit makes room until the window holds no more than so many numbers: first steps of time become
+// wider, then fewer events are kept as they were and fewer hashes.
+func (w *window) fit(lets []*Let, room, keep int) {
+	for w.numbers() > room {
+		steps := len(w.steps) + len(w.sums)
+		for _, list := range w.peaks {
+			steps += 2 * len(list)
+		}
+		wide := -1 // the quantile that has most; it is not exact anyhow
+		for j, h := range w.hists {
+			if len(h.list) > keptBins && (wide < 0 || len(h.list) > len(w.hists[wide].list)) {
+				wide = j
+			}
+		}
 		switch {
-		case n == 0:
+		case wide >= 0:
+			w.hists[wide].widen()
+		case w.folded && steps > 4096:
+			w.widen()
+		case w.tight < maxTight:
+			w.tight++
+			w.fold(lets, max(keep>>w.tight, 16))
+			for _, s := range w.sights {
+				s.bound(w.tight)
+			}
+		case w.folded && steps > 64:
+			w.widen()
+		default:
+			if !w.folded { // there was nothing to make room of
+				w.tight = 0
+			}
+			return
+		}
+	}
+}
+
+// tighten halves what the window holds.
+func (w *window) tighten(lets []*Let, keep int) {
+	if len(lets) > 0 && !w.ready {
+		w.begin(lets, lets[0].shape)
+	}
+	w.fit(lets, w.numbers()/2, keep)
+}
+
+// widen makes steps of time twice as wide.
+func (w *window) widen() {
+	w.width *= 2
+	k, n := len(w.totals), 0
+	for i := range w.steps {
+		at := w.start(w.steps[i].at)
+		if n > 0 && w.steps[n-1].at == at {
+			w.steps[n-1].n += w.steps[i].n
+			for j := range k {
+				w.sums[(n-1)*k+j].add(w.sums[i*k+j])
+			}
+			continue
+		}
+		w.steps[n] = step{at, w.steps[i].n}
+		copy(w.sums[n*k:(n+1)*k], w.sums[i*k:(i+1)*k])
+		n++
+	}
+	w.steps, w.sums = w.steps[:n], w.sums[:n*k]
+	for j, list := range w.peaks {
+		n := 0
+		for _, p := range list {
+			p.at = w.end(p.at)
+			if n > 0 && list[n-1].at == p.at {
+				continue // the earlier is the higher one
+			}
+			list[n] = p
+			n++
+		}
+		w.peaks[j] = list[:n]
+	}
+}
+
+// first is when the oldest event in the window came.
+func (w *window) first() int64 {
+	t := int64(math.MaxInt64)
+	if len(w.samples) > 0 {
+		t = w.samples[0].ref.Time
+	}
+	if len(w.steps) > 0 {
+		t = min(t, w.steps[0].at)
+	}
+	return t
+}
+
+// refs are five early events of the window and its newest.
+func (w *window) refs() []event.Ref {
+	refs := make([]event.Ref, 0, baselines.MaxRefs+1)
+	refs = append(refs, w.early[:min(len(w.early), baselines.MaxRefs)]...)
+	for i := range w.samples {
+		if len(refs) < baselines.MaxRefs || i == len(w.samples)-1 {
+			refs = append(refs, w.samples[i].ref)
+		}
+	}
+	return refs
+}
+
+// value is what a let has come to.
+func (w *window) value(l *Let, edge int64) float64 {
+	switch l.kind {
+	case allKind:
+		return float64(w.n)
+	case seenKind:
+		n, _ := w.sights[l.nth].count(edge)
+		return float64(n)
+	case peakKind:
+		list := w.peaks[l.nth]
+		switch {
+		case len(list) == 0:
 			return 0
 		case l.Aggregate == "min":
-			return s.sorted[0]
-		case l.Aggregate == "max":
-			return s.sorted[n-1]
+			return -list[0].v
 		}
-		return s.sorted[min(int(l.q*float64(n)), n-1)]
+		return list[0].v
+	case histKind:
+		if w.folded {
+			return w.hists[l.nth].quantile(l.q)
+		}
+		list := w.sorted[l.nth]
+		if len(list) == 0 {
+			return 0
+		}
+		return list[min(int(l.q*float64(len(list))), len(list)-1)]
 	}
-	total := float64(s.micro) / 1e6
-	if s.large > 0 {
-		total = 0
-		for i := range samples {
-			total += samples[i].row[l.row].N
+	total := w.totals[l.nth]
+	switch {
+	case l.Aggregate == "count":
+		return total.float()
+	case l.Aggregate == "avg" && w.n > 0:
+		return total.float() / 1e6 / float64(w.n)
+	}
+	return total.float() / 1e6
+}
+
+// approx says in words what of a window is not exact; "": all of it is.
+func (w *window) approx(lets []*Let, edge int64) string {
+	if !w.folded {
+		return ""
+	}
+	var about []string
+	for _, l := range lets {
+		switch l.kind {
+		case histKind:
+			about = append(about, l.Name)
+		case seenKind:
+			if _, exact := w.sights[l.nth].count(edge); !exact {
+				about = append(about, l.Name)
+			}
 		}
 	}
-	if l.Aggregate == "avg" && s.n > 0 {
-		return total / float64(s.n)
+	var out []string
+	if len(about) > 0 {
+		out = append(out, strings.Join(about, ", ")+" approximately: more events than are kept one by one")
 	}
-	return total
+	if w.width > 1 {
+		out = append(out, fmt.Sprintf("the window's far edge moves in steps of %d ms", w.width))
+	}
+	return strings.Join(out, "; ")
+}
+
+// nothing tells whether a value is that of what is absent: it is no value to tell from others.
+func (l *Let) nothing(v Value) bool { return l.of != Bool && v == (Value{}) }
+
+// wide is a whole number of 128 bits: sums of millionths do not overflow, whatever events bring.
+type wide struct {
+	hi int64
+	lo uint64
+}
+
+func (a *wide) add(b wide) {
+	lo, carry := bits.Add64(a.lo, b.lo, 0)
+	a.lo, a.hi = lo, a.hi+b.hi+int64(carry)
+}
+
+func (a *wide) sub(b wide) {
+	lo, borrow := bits.Sub64(a.lo, b.lo, 0)
+	a.lo, a.hi = lo, a.hi-b.hi-int64(borrow)
+}
+
+// short is the number if it has 64 bits.
+func (a wide) short() (int64, bool) { return int64(a.lo), a.hi == int64(a.lo)>>63 }
+
+func (a wide) float() float64 {
+	if v, ok := a.short(); ok {
+		return float64(v)
+	}
+	if a.hi < 0 {
+		b := wide{}
+		b.sub(a)
+		return -(float64(b.hi)*(1<<64) + float64(b.lo))
+	}
+	return float64(a.hi)*(1<<64) + float64(a.lo)
+}
+
+// micro is a number in millionths. What is no number adds nothing; what is larger than any amount counts as the largest.
+func micro(v float64) wide {
+	if math.IsNaN(v) {
+		return wide{}
+	}
+	x := math.Round(max(-mostNumber, min(mostNumber, v)) * 1e6)
+	if x > -(1<<62) && x < 1<<62 {
+		n := int64(x)
+		return wide{n >> 63, uint64(n)}
+	}
+	part, exp := math.Frexp(math.Abs(x))
+	n, shift := uint64(part*(1<<53)), exp-53
+	out := wide{lo: n << shift}
+	if shift > 0 {
+		out.hi = int64(n >> (64 - shift))
+	}
+	if x < 0 {
+		neg := wide{}
+		neg.sub(out)
+		return neg
+	}
+	return out
+}
+
+// sights are hashes of what was seen, each with when it was last seen.
+//
+// All are kept up to a bound. Beyond it the newest are, and of those that a coin lets through (one
+// in two, in four, …, by the hash's own bits) the newest as well: the finest such sample that
+// reaches back over the whole window tells how many there are (Gibbons and Tirthapura, Distributed
+// Streams Algorithms for Sliding Windows, 2002). Of 1,024 in a sample the error is 3 in 100. When
+// the flood has left the window all are kept again.
+type sights struct {
+	last  map[uint64]int64
+	queue []sight      // by time; those are stale that last has another time for
+	of    [coins]int   // how many there are of each level
+	gone  [coins]int64 // the newest that was forgotten of a sample; noneGone: none
+}
+
+type sight struct {
+	at   int64
+	hash uint64
+}
+
+const (
+	coins      = 11
+	keptSights = 4096 // as they were last seen
+	keptSample = 1024 // of each sample
+	spareSight = 1024 // how many more may gather before they are thinned out
+	noneGone   = math.MinInt64
+)
+
+func newSights() *sights {
+	s := &sights{last: map[uint64]int64{}}
+	for i := range s.gone {
+		s.gone[i] = noneGone
+	}
+	return s
+}
+
+// level is how many coins in a row let a hash through.
+func level(h uint64) int {
+	h ^= h >> 32
+	h *= 0xd6e8feb86659fd93
+	h ^= h >> 32
+	h *= 0xd6e8feb86659fd93
+	return min(bits.LeadingZeros64(h), coins-1)
+}
+
+func (s *sights) see(h uint64, t int64) {
+	was, known := s.last[h]
+	if known && was >= t {
+		return
+	}
+	if !known {
+		s.of[level(h)]++
+	}
+	s.last[h] = t
+	i := len(s.queue)
+	if i > 0 && s.queue[i-1].at > t {
+		i, _ = slices.BinarySearchFunc(s.queue, t, func(x sight, t int64) int {
+			if x.at <= t {
+				return -1
+			}
+			return 1
+		})
+	}
+	if s.queue = slices.Insert(s.queue, i, sight{t, h}); len(s.queue) > 2*len(s.last)+16 {
+		s.queue = slices.DeleteFunc(s.queue, s.stale)
+	}
+}
+
+func (s *sights) stale(x sight) bool {
+	t, ok := s.last[x.hash]
+	return !ok || t != x.at
+}
+
+func (s *sights) drop(h uint64) {
+	delete(s.last, h)
+	s.of[level(h)]--
+}
+
+func (s *sights) expire(edge int64) {
+	i := 0
+	for ; i < len(s.queue) && s.queue[i].at <= edge; i++ {
+		if !s.stale(s.queue[i]) {
+			s.drop(s.queue[i].hash)
+		}
+	}
+	s.queue = s.queue[i:]
+}
+
+// bound thins out what is too much.
+func (s *sights) bound(tight byte) {
+	if len(s.last) <= (keptSights+(coins-1)*keptSample+spareSight)>>tight {
+		return
+	}
+	list := s.sorted()
+	var newer [coins]int
+	for i := len(list) - 1; i >= 0; i-- {
+		keep := false
+		for l := range level(list[i].hash) + 1 {
+			most := keptSample >> tight
+			if l == 0 {
+				most = keptSights >> tight
+			}
+			switch {
+			case list[i].at <= s.gone[l]:
+			case newer[l] < most:
+				keep = true
+			default:
+				s.gone[l] = list[i].at
+			}
+			newer[l]++
+		}
+		if !keep {
+			s.drop(list[i].hash)
+		}
+	}
+	s.queue = slices.DeleteFunc(list, s.stale)
+}
+
+// sorted are those that are kept, by time and hash.
+func (s *sights) sorted() []sight {
+	list := make([]sight, 0, len(s.last))
+	for _, x := range s.queue {
+		if !s.stale(x) {
+			list = append(list, x)
+		}
+	}
+	slices.SortFunc(list, func(a, b sight) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.hash, b.hash)) })
+	return list
+}
+
+// count is how many different ones there are behind the edge, by the finest sample that reaches back to it.
+func (s *sights) count(edge int64) (n int64, exact bool) {
+	for l := range coins {
+		if s.gone[l] <= edge || l == coins-1 {
+			for _, m := range s.of[l:] {
+				n += int64(m)
+			}
+			return n << l, l == 0
+		}
+	}
+	return 0, false
+}
+
+// hist counts numbers by how large they are, in bins a sixty-fourth of a power of two wide, and by step of time. Such sketches merge, and their quantiles are right
+// to 1 in 100.
+type hist struct {
+	width int64
+	list  []bin // by time and place
+	all   []bin // by place alone; derived
+	n     int64
+}
+
+type bin struct {
+	at    int64
+	place int32
+	n     uint32
+}
+
+// binOf is the place of a number, in the order of numbers.
+func binOf(v float64) int32 {
+	p := int32(math.Float64bits(math.Abs(v)) >> 46)
+	if v < 0 {
+		return -p
+	}
+	return p
+}
+
+// middle is the number that stands for those of a place.
+func middle(place int32) float64 {
+	p := uint64(max(place, -place))
+	if p == 0 {
+		return 0
+	}
+	lo, hi := math.Float64frombits(p<<46), math.Float64frombits((p+1)<<46)
+	v := lo
+	if !math.IsInf(lo, 0) && !math.IsInf(hi, 0) && !math.IsNaN(hi) {
+		v = lo + (hi-lo)/2
+	}
+	if place < 0 {
+		return -v
+	}
+	return v
+}
+
+func (h *hist) add(at int64, place int32, n uint32) {
+	at = baselines.FloorDiv(at, h.width) * h.width
+	i, found := len(h.list), false
+	if i > 0 && h.list[i-1].at >= at {
+		i, found = slices.BinarySearchFunc(h.list, bin{at: at, place: place}, func(a, b bin) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.place, b.place)) })
+	}
+	if found {
+		h.list[i].n += n
+	} else {
+		h.list = slices.Insert(h.list, i, bin{at, place, n})
+	}
+	h.change(place, int64(n))
+}
+
+func (h *hist) change(place int32, by int64) {
+	h.n += by
+	i, found := slices.BinarySearchFunc(h.all, place, func(b bin, p int32) int { return cmp.Compare(b.place, p) })
+	if !found {
+		h.all = slices.Insert(h.all, i, bin{place: place})
+	}
+	h.all[i].at += by // the number of all may be larger than that of one step
+	if h.all[i].at == 0 {
+		h.all = slices.Delete(h.all, i, i+1)
+	}
+}
+
+func (h *hist) expire(edge int64) {
+	i := 0
+	for ; i < len(h.list) && h.list[i].at+h.width-1 <= edge; i++ {
+		h.change(h.list[i].place, -int64(h.list[i].n))
+	}
+	h.list = h.list[i:]
+}
+
+// widen makes its steps of time twice as wide.
+func (h *hist) widen() {
+	h.width *= 2
+	for i := range h.list {
+		h.list[i].at = baselines.FloorDiv(h.list[i].at, h.width) * h.width
+	}
+	slices.SortFunc(h.list, func(a, b bin) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.place, b.place)) })
+	n := 0
+	for _, b := range h.list {
+		if n > 0 && h.list[n-1].at == b.at && h.list[n-1].place == b.place {
+			h.list[n-1].n += b.n
+			continue
+		}
+		h.list[n] = b
+		n++
+	}
+	h.list = h.list[:n]
+}
+
+func (h *hist) quantile(q float64) float64 {
+	if h.n == 0 {
+		return 0
+	}
+	rank := min(int64(q*float64(h.n)), h.n-1)
+	for _, b := range h.all {
+		if rank -= b.at; rank < 0 {
+			return middle(b.place)
+		}
+	}
+	return 0
 }

@@ -109,10 +109,10 @@ func (k *State) Append(b []byte) []byte {
 	if k.Dropped {
 		flags |= 2
 	}
-	if slices.ContainsFunc(k.runs, func(x run) bool { return len(x.samples) > 0 }) {
+	if slices.ContainsFunc(k.runs, func(x run) bool { return x.win != nil }) {
 		flags |= 4
 	}
-	b = appendSamples(append(b, flags), k.samples)
+	b = k.win.append(append(b, flags))
 	b = binary.AppendUvarint(b, uint64(len(k.runs)))
 	for i := range k.runs {
 		x := &k.runs[i]
@@ -126,28 +126,213 @@ func (k *State) Append(b []byte) []byte {
 			b = binary.BigEndian.AppendUint64(b, h)
 		}
 		if flags&4 != 0 {
-			b = appendSamples(b, x.samples)
+			b = x.win.append(b)
 		}
 	}
 	return b
 }
 
-func appendSamples(b []byte, list []sample) []byte {
-	b = binary.AppendUvarint(b, uint64(len(list)))
-	for i := range list {
-		b = appendValues(baselines.AppendRef(b, list[i].ref), list[i].row)
+// Forms of an encoded window.
+const (
+	noWindow = iota
+	wholeWindow
+	foldedWindow
+	largeWindow // with numbers of more than 64 bits
+)
+
+// append encodes the window; nil is one, too.
+func (w *window) append(b []byte) []byte {
+	if w == nil {
+		return append(b, noWindow)
+	}
+	form := byte(wholeWindow)
+	if w.folded {
+		form = foldedWindow
+		for i := range w.sums {
+			if _, ok := w.sums[i].short(); !ok {
+				form = largeWindow
+				break
+			}
+		}
+	}
+	b = binary.AppendUvarint(append(b, form), uint64(len(w.samples)))
+	for i := range w.samples {
+		b = appendValues(baselines.AppendRef(b, w.samples[i].ref), w.samples[i].row)
+	}
+	if !w.folded {
+		return b
+	}
+	b = binary.AppendUvarint(append(b, w.tight, byte(len(w.sights)), byte(len(w.peaks)), byte(len(w.hists))), uint64(w.width))
+	b = binary.AppendUvarint(b, uint64(len(w.steps)))
+	k, at := 0, int64(0)
+	if len(w.steps) > 0 {
+		k = len(w.sums) / len(w.steps)
+	}
+	b = append(b, byte(k))
+	for i := range w.steps {
+		b = binary.AppendUvarint(binary.AppendVarint(b, w.steps[i].at-at), uint64(w.steps[i].n))
+		at = w.steps[i].at
+		for _, v := range w.sums[i*k : (i+1)*k] {
+			if form == largeWindow {
+				b = binary.AppendVarint(b, v.hi)
+			}
+			b = binary.AppendVarint(b, int64(v.lo))
+		}
+	}
+	b = appendRefs(b, w.early)
+	for _, s := range w.sights {
+		at = 0
+		for _, t := range s.gone {
+			b = binary.AppendVarint(b, t)
+		}
+		b = binary.AppendUvarint(b, uint64(len(s.last)))
+		for _, x := range s.sorted() {
+			b = binary.BigEndian.AppendUint64(binary.AppendVarint(b, x.at-at), x.hash)
+			at = x.at
+		}
+	}
+	for _, list := range w.peaks {
+		at = 0
+		b = binary.AppendUvarint(b, uint64(len(list)))
+		for _, x := range list {
+			b = binary.AppendUvarint(binary.AppendVarint(b, x.at-at), bitsOf(x.v))
+			at = x.at
+		}
+	}
+	for _, h := range w.hists {
+		at = 0
+		b = binary.AppendUvarint(binary.AppendUvarint(b, uint64(h.width)), uint64(len(h.list)))
+		for _, x := range h.list {
+			b = binary.AppendUvarint(binary.AppendVarint(binary.AppendVarint(b, x.at-at), int64(x.place)), uint64(x.n))
+			at = x.at
+		}
 	}
 	return b
 }
 
-func readSamples(r *baselines.Reader, most int) (list []sample) {
-	for range min(r.Len(), most) {
-		list = append(list, sample{baselines.ReadRef(r), readValues(r, rowRoom)})
+// readWindow reads what append wrote: a window that holds no more events one by one than it may.
+func readWindow(r *baselines.Reader, keep int) *window {
+	form := r.Byte()
+	if form == noWindow {
+		return nil
+	}
+	w := &window{folded: form >= foldedWindow}
+	n := r.Len()
+	if n > keep || form > largeWindow {
+		r.Fail()
+	}
+	for range n {
+		w.samples = append(w.samples, sample{baselines.ReadRef(r), readValues(r, rowRoom)})
+		if i := len(w.samples); r.Err != nil || i > 1 && w.samples[i-2].ref.Time > w.samples[i-1].ref.Time {
+			r.Fail()
+			return nil
+		}
+	}
+	if !w.folded {
+		return w
+	}
+	w.tight = r.Byte()
+	sights, peaks, hists := r.Byte(), r.Byte(), r.Byte()
+	w.width = int64(r.Uvarint())
+	n = r.Len()
+	k := int(r.Byte())
+	if w.tight > maxTight || w.width <= 0 || w.width&(w.width-1) != 0 || n == 0 || n*(k+1) > MaxNumbers || max(k, int(sights), int(peaks), int(hists)) > maxLets {
+		r.Fail()
+		return nil
+	}
+	at := int64(0)
+	ascending := func(first bool, least int64) {
+		d := r.Varint()
+		if at += d; !first && d < least {
+			r.Fail()
+		}
+	}
+	for i := range n {
+		ascending(i == 0, 1)
+		w.steps = append(w.steps, step{at, uint32(r.Uvarint())})
+		for range k {
+			v := wide{}
+			if form == largeWindow {
+				v.hi = r.Varint()
+			}
+			x := r.Varint()
+			if v.lo = uint64(x); form != largeWindow {
+				v.hi = x >> 63
+			}
+			w.sums = append(w.sums, v)
+		}
 		if r.Err != nil {
 			return nil
 		}
 	}
-	return list
+	for range min(r.Len(), keptEarly) {
+		w.early = append(w.early, baselines.ReadRef(r))
+	}
+	for range sights {
+		s := newSights()
+		for i := range s.gone {
+			s.gone[i] = r.Varint()
+		}
+		at = 0
+		for i := range min(r.Len(), MaxNumbers) {
+			ascending(i == 0, 0)
+			h := r.Uint64()
+			if _, twice := s.last[h]; twice || r.Err != nil {
+				r.Fail()
+				return nil
+			}
+			s.see(h, at)
+		}
+		w.sights = append(w.sights, s)
+	}
+	for range peaks {
+		at = 0
+		var list []peak
+		for i := range min(r.Len(), MaxNumbers) {
+			ascending(i == 0, 1)
+			if list = append(list, peak{at, numberOfBits(r.Uvarint())}); r.Err != nil || i > 0 && !(list[i-1].v > list[i].v) {
+				r.Fail()
+				return nil
+			}
+		}
+		w.peaks = append(w.peaks, list)
+	}
+	for range hists {
+		at = 0
+		h := &hist{width: int64(r.Uvarint())}
+		if h.width <= 0 || h.width&(h.width-1) != 0 {
+			r.Fail()
+			return nil
+		}
+		for i := range min(r.Len(), MaxNumbers) {
+			ascending(i == 0, 0)
+			place, n := r.Varint(), r.Uvarint()
+			if place != int64(int32(place)) || n == 0 || n > math.MaxUint32 || r.Err != nil {
+				r.Fail()
+				return nil
+			}
+			h.add(at, int32(place), uint32(n))
+		}
+		w.hists = append(w.hists, h)
+	}
+	return w
+}
+
+// fits tells whether the window is one that lets may have over rows of a length.
+func (w *window) fits(lets []*Let, row int) bool {
+	if w == nil {
+		return true
+	}
+	for i := range w.samples {
+		if len(w.samples[i].row) != row {
+			return false
+		}
+	}
+	var of [histKind + 1]int
+	if len(lets) > 0 {
+		of = lets[0].shape
+	}
+	return !w.folded || len(w.sums) == len(w.steps)*of[sumKind] && len(w.sights) == of[seenKind] && len(w.peaks) == of[peakKind] && len(w.hists) == of[histKind]
 }
 
 // Decode reads what Append wrote.
@@ -155,7 +340,7 @@ func (k *State) Decode(r *baselines.Reader) {
 	*k = State{Rule: r.Uint64(), Sub: r.Uint64(), Newest: r.Varint()}
 	flags := r.Byte()
 	k.holds, k.Dropped = flags&1 != 0, flags&2 != 0
-	if k.samples = readSamples(r, MaxSamples); r.Err != nil {
+	if k.win = readWindow(r, MaxSamples); r.Err != nil {
 		return
 	}
 	for range min(r.Len(), (MaxSteps+1)*MaxRuns) {
@@ -164,7 +349,7 @@ func (k *State) Decode(r *baselines.Reader) {
 			x.seen = append(x.seen, r.Uint64())
 		}
 		if flags&4 != 0 {
-			x.samples = readSamples(r, MaxTimes)
+			x.win = readWindow(r, MaxTimes)
 		}
 		k.runs = append(k.runs, x)
 		if r.Err != nil {
@@ -178,20 +363,16 @@ func (k *State) Fits(r *Rule) bool {
 	if k.Rule != r.Hash {
 		return false
 	}
-	for i := range k.samples {
-		if len(r.Steps) == 0 || len(k.samples[i].row) != len(r.Steps[0].row) {
-			return false
-		}
+	if k.win != nil && (len(r.Steps) == 0 || !k.win.fits(r.Lets, len(r.Steps[0].row))) {
+		return false
 	}
 	for i := range k.runs {
 		x := &k.runs[i]
 		if x.stage > len(r.Steps) || x.stage == len(r.Steps) && r.Absent == nil || len(x.caps) > r.captures {
 			return false
 		}
-		for j := range x.samples {
-			if x.stage == len(r.Steps) || len(x.samples[j].row) != len(r.Steps[x.stage].row) {
-				return false
-			}
+		if x.win != nil && (x.stage == len(r.Steps) || !x.win.fits(r.Steps[x.stage].Lets, len(r.Steps[x.stage].row))) {
+			return false
 		}
 	}
 	return true
@@ -204,5 +385,5 @@ func (k *State) Empty(r *Rule, now int64) bool {
 			return false
 		}
 	}
-	return len(k.samples) == 0 || k.samples[len(k.samples)-1].ref.Time <= now-r.Window
+	return k.win == nil || k.Newest <= now-r.Window
 }
