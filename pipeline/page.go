@@ -14,7 +14,7 @@ import (
 )
 
 // pageFormat is the version of a page's encoding.
-const pageFormat = 4
+const pageFormat = 5
 
 // page is one entity's state: an agent, a session, or a scope above agents. The first byte of its key says which.
 //
