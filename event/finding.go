@@ -91,6 +91,8 @@ type Finding struct {
 	Alert    bool // false: a signal, recorded but nobody is called
 	// Incomplete: made while a source of facts was left out or state had been dropped, so more may be behind it.
 	Incomplete bool
+	// Full says for what there was no room in the state, so that the finding was made without it: "state is full: …". It ends Why, too. "": nothing.
+	Full string
 
 	Tenant      string
 	Detector    string // name in the registry

@@ -46,8 +46,12 @@ type behaviour struct {
 	key      []byte       // scratch
 	agent    *page
 	session  *page
-	sessions bool  // session was looked for in this event
-	met      *page // the session's page as this event found it; nil: there was none, or nobody has looked
+	sessions bool // session was looked for in this event
+	// What the event under observation is judged without, since there is no room for it: all memory of its agent, or that of its session.
+	stateless, sessionless bool
+	passer                 *page    // stands for the agent meanwhile
+	passed                 []uint64 // what was found about such agents of late: without memory each event would be a finding of its own
+	met                    *page    // the session's page as this event found it; nil: there was none, or nobody has looked
 
 	forks      forks  // of agents seen of late
 	models     models // in force; nil: none ever
@@ -148,10 +152,10 @@ func (b *behaviour) observe(e *event.Event, stamp int64) {
 	agent := appendAgentKey(b.key[:0], e)
 	b.key = agent
 	pg := b.page(agent, e.Tenant)
-	if pg == nil {
-		b.clock.see(min(e.Time, stamp+futureTol), stamp, xxhash.Sum64(agent))
-		return
+	if b.stateless = pg == nil; b.stateless {
+		pg = b.passing(agent, e.Tenant)
 	}
+	b.holding = pg
 	if pg.hash == 0 {
 		pg.hash = xxhash.Sum64(agent)
 	}
@@ -182,12 +186,12 @@ func (b *behaviour) observe(e *event.Event, stamp int64) {
 
 	b.scene.Time = t
 	b.scene.Agent = &pg.memory
-	b.agent, b.session, b.sessions, b.met = pg, nil, false, nil
+	b.agent, b.session, b.sessions, b.met, b.sessionless = pg, nil, false, nil, false
 	b.role(pg, e)
 	if b.learn(pg, e, t); b.err != nil { // all that was done is undone: this event waits
 		return
 	}
-	if hour := baselines.FloorDiv(t, 3_600_000); hour > pg.active {
+	if hour := baselines.FloorDiv(t, 3_600_000); hour > pg.active && !b.stateless { // else it would count as one more agent with each event
 		pg.active = hour
 		persona := b.scene.Persona
 		if b.scene.Role == nil {
@@ -247,8 +251,9 @@ func (b *behaviour) until(pg *page) int64 {
 func (b *behaviour) Session() *detectors.Memory {
 	if !b.sessions {
 		b.sessions = true
-		if b.current.Session != "" {
+		if b.current.Session != "" && !b.stateless {
 			b.session = b.sessionPage(b.current.Session)
+			b.sessionless = b.session == nil
 		}
 		if b.session != nil {
 			s := b.session
@@ -274,8 +279,9 @@ func (b *behaviour) sessionPage(session string) *page {
 		b.touch(pg)
 		return pg
 	}
-	pg = b.page(b.key, b.agent.tenant)
-	b.agent.last = pg
+	if pg = b.page(b.key, b.agent.tenant); pg != nil {
+		b.agent.last = pg
+	}
 	return pg
 }
 
@@ -312,10 +318,11 @@ func (b *behaviour) Find(f event.Finding) {
 		id = f.Agent + "|" + id // sessions of two agents may share a name
 	}
 	f.UID = event.UID(f.Tenant, f.Detector+"/"+f.Rule, f.ScopeType, id, f.Refs[len(f.Refs)-1].ID)
-	if f.Alert {
+	if f.Alert && !b.stateless {
 		shade(b.agent, b.scene.Time)
 		b.scene.Eligible = b.approved
 	}
+	b.without(&f)
 	b.find(&f)
 	b.respond(&f)
 }
@@ -351,6 +358,7 @@ func (b *behaviour) Tell(slot byte, scope policy.Scope, id string, body []byte) 
 
 // control applies what others have decided: the relation stage, other instances, operators. What cannot be read is set aside, never guessed.
 func (b *behaviour) control(r *record) error {
+	b.holding = nil
 	c, err := readControl(r.value)
 	if err != nil {
 		b.counts.badControl++
@@ -555,6 +563,10 @@ func (b *behaviour) appendVars(v []byte) []byte {
 	for _, k := range b.wide {
 		v = k.Append(v)
 	}
+	v = binary.AppendUvarint(v, uint64(len(b.passed)))
+	for _, h := range b.passed {
+		v = binary.BigEndian.AppendUint64(v, h)
+	}
 	v = binary.AppendUvarint(v, uint64(len(b.rulings)))
 	for _, k := range slices.SortedFunc(maps.Keys(b.rulings), compareKeys) {
 		r := b.rulings[k]
@@ -592,6 +604,10 @@ func (b *behaviour) decodeVars(r *baselines.Reader) {
 		k.Decode(r)
 		b.wide = append(b.wide, k)
 	}
+	b.passed = b.passed[:0]
+	for range r.Len() {
+		b.passed = append(b.passed, r.Uint64())
+	}
 	was := b.rulings
 	b.rulings = map[baselines.Key]ruling{}
 	for range r.Len() {
@@ -625,3 +641,12 @@ func (b *behaviour) watchers() *detectors.Panel { return b.panel }
 func (b *behaviour) stage() string { return "behaviour" }
 
 func (b *behaviour) undoes() bool { return true }
+
+func (b *behaviour) present() int64 {
+	if !b.clock.seen {
+		return noTime
+	}
+	return b.clock.watermark()
+}
+
+func (b *behaviour) partitions() int { return int(b.rules.sources) }

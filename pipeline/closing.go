@@ -189,7 +189,7 @@ func (b *relation) learnedPage(kind byte, k keyDay) *page {
 	pg.txn = b.txn
 	b.soil(pg)
 	b.pages[pg.key] = pg
-	b.tenants[pg.tenant]++
+	b.enter(pg)
 	if b.undoable {
 		b.undo = append(b.undo, before{pg: pg, from: -1})
 	}

@@ -12,6 +12,7 @@ const coldAfter = 3_600_000
 // that are known few are at work. When a page is put by is no state: nothing that is found depends on it.
 type cold struct {
 	until int64 // event time after which the page is forgotten
+	idle  int64 // since when nobody has asked for it, event time
 	body  []byte
 }
 
@@ -36,7 +37,7 @@ func (s *shard) sweep(t int64) {
 		switch until := s.machine.until(pg); {
 		case until < t:
 			s.drop(pg)
-		case until != forever && max(pg.seen, pg.active) < t-coldAfter && !pg.dirty && !(s.undoable && pg.txn == s.txn) && pg.plain():
+		case until != forever && pg.idleSince() < t-coldAfter && !pg.dirty && !(s.undoable && pg.txn == s.txn) && pg.plain():
 			s.putBy(pg, until)
 		}
 	}
@@ -49,7 +50,7 @@ func (s *shard) sweep(t int64) {
 
 func (s *shard) putBy(pg *page, until int64) {
 	s.packed = pg.appendTo(s.packed[:0])
-	s.cold[pg.key] = cold{until, slices.Clip(slices.Clone(s.packed))}
+	s.cold[pg.key] = cold{until, pg.idleSince(), slices.Clip(slices.Clone(s.packed))}
 	pg.dead = true // who still points to it must ask anew
 	delete(s.pages, pg.key)
 }
@@ -73,9 +74,9 @@ func (s *shard) thaw(key []byte) *page {
 // take files a page that comes from disk. Most will not be asked for soon.
 func (s *shard) take(pg *page, body []byte) {
 	pg.tenant = tenantOf(pg.tenant, pg)
-	s.tenants[pg.tenant]++
+	s.enter(pg)
 	if until := s.machine.until(pg); until != forever && pg.plain() {
-		s.cold[pg.key] = cold{until, slices.Clip(slices.Clone(body))}
+		s.cold[pg.key] = cold{until, pg.idleSince(), slices.Clip(slices.Clone(body))}
 		return
 	}
 	s.pages[pg.key] = pg

@@ -12,11 +12,11 @@ import (
 // Two shards see the same; one of them puts everything by that it may between any two slices, also between one that is undone and the next.
 func TestWhatIsPutByDoesNotShow(t *testing.T) {
 	sets := []*policy.Set{setOf(t, strict), setOf(t, other)}
-	thawed := 0
+	thawed, evicted, stateless := 0, int64(0), int64(0)
 	for seed := range uint64(20) {
 		r := rand.New(rand.NewPCG(seed, 2))
 		l := busy(seed, 500, 20_000, sets)
-		warm, cold := newBehaviour(1, engine(t, 3, 2, sets...), sets[0], "events"), newBehaviour(1, engine(t, 3, 2, sets...), sets[0], "events")
+		warm, cold := newBehaviour(1, small(engine(t, 3, 2, sets...), seed), sets[0], "events"), newBehaviour(1, small(engine(t, 3, 2, sets...), seed), sets[0], "events")
 		st := &stage{}
 		var at [2]int
 		now := int64(day0)
@@ -37,6 +37,7 @@ func TestWhatIsPutByDoesNotShow(t *testing.T) {
 			}
 			sameState(t, what, imageOf(warm.shard), imageOf(cold.shard))
 			thawed += max(0, by-len(cold.cold))
+			evicted, stateless = evicted+cold.counts.evicted, stateless+cold.counts.stateless
 			if r.IntN(3) == 0 {
 				for _, b := range []*behaviour{warm, cold} {
 					if err := b.rollback(); err != nil {
@@ -54,8 +55,8 @@ func TestWhatIsPutByDoesNotShow(t *testing.T) {
 			}
 		}
 	}
-	if thawed < 1000 {
-		t.Errorf("only %d pages came back: the test has lost its teeth", thawed)
+	if thawed < 1000 || evicted < 20 || stateless < 100 {
+		t.Errorf("only %d pages came back, %d made room, %d events found none: the test has lost its teeth", thawed, evicted, stateless)
 	}
 }
 

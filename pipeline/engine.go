@@ -52,7 +52,7 @@ type Config struct {
 	CheckpointEvery    time.Duration
 	ChangelogEvery     time.Duration
 	MaxAhead           time.Duration // event time by which a behaviour shard may run ahead of the relation stage
-	PageCap            int           // pages per tenant and partition
+	PageCap            int           // pages of a tenant in all partitions of a stage together
 
 	// For the crash test alone: where to die, and what to leave out so that it must fail.
 	At        func(point string)
@@ -90,7 +90,7 @@ func (c *Config) Defaults() {
 		c.MaxPoll = 50_000
 	}
 	if c.PageCap == 0 {
-		c.PageCap = 2_000_000
+		c.PageCap = DefaultPageCap
 	}
 }
 

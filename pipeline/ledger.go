@@ -238,7 +238,7 @@ func (b *behaviour) ledgerPage(k keyDay) *page {
 		pg = &page{key: string(appendLearnedKey(nil, deltaPage, k.Key, k.day)), learned: &learned{key: k.Key, day: k.day, delta: &baselines.Delta{}}}
 		pg.tenant = tenantOf(k.Tenant, pg)
 		b.pages[pg.key] = pg
-		b.tenants[pg.tenant]++
+		b.enter(pg)
 		b.ledger[k] = pg
 	}
 	b.soil(pg)
@@ -252,7 +252,7 @@ func (b *behaviour) kept() {
 			b.soil(pg)
 			pg.dead = true
 			delete(b.pages, pg.key)
-			b.uncount(pg.tenant)
+			b.leave(pg)
 		}
 		clear(b.ledger)
 	} else {
@@ -489,7 +489,11 @@ func (b *behaviour) learn(pg *page, e *event.Event, t int64) {
 		return
 	}
 	day := dayOf(t, now)
-	x.AgentID, x.Delta = pg.hash, b.deltaOf(x.Who, day)
+	if x.AgentID = pg.hash; b.stateless { // nobody knows whether it is new, or acts for the hundredth time: nothing is learned from it
+		x.Delta, x.Eligible, x.NewDay = &b.waste, false, false
+		return
+	}
+	x.Delta = b.deltaOf(x.Who, day)
 	x.Eligible = b.eligible(x.Who, pg, e, t) && x.Delta != &b.waste
 	if x.NewDay = day > pg.day; x.NewDay {
 		pg.day = day

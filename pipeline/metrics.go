@@ -23,15 +23,15 @@ import (
 type Metrics struct {
 	reg *prometheus.Registry
 
-	events, late, repeated, future, misrouted, dropped, badControl, verdicts, facts, lateBuckets *prometheus.CounterVec
-	dead, findings, txns, sessions, failures, damaged                                            *prometheus.CounterVec
-	commands, breakers, rules                                                                    *prometheus.CounterVec
-	waits, deltas, snapshots, leftOut                                                            *prometheus.CounterVec
-	newest, realised, realisedMax, states                                                        *prometheus.GaugeVec
-	ruleLooked                                                                                   *prometheus.CounterVec
-	open, ruleMatched, ruleOff, ruleUnseen                                                       *prometheus.GaugeVec
-	pages, cold, shards, paused, lag, delay, ahead, held                                         *prometheus.GaugeVec
-	txn, checkpoint, load, latency                                                               *prometheus.HistogramVec
+	events, late, repeated, future, misrouted, dropped, evicted, stateless, badControl, verdicts, facts, lateBuckets *prometheus.CounterVec
+	dead, findings, txns, sessions, failures, damaged                                                                *prometheus.CounterVec
+	commands, breakers, rules                                                                                        *prometheus.CounterVec
+	waits, deltas, snapshots, leftOut                                                                                *prometheus.CounterVec
+	newest, realised, realisedMax, states                                                                            *prometheus.GaugeVec
+	ruleLooked                                                                                                       *prometheus.CounterVec
+	open, ruleMatched, ruleOff, ruleUnseen                                                                           *prometheus.GaugeVec
+	pages, cold, shards, paused, lag, delay, ahead, held                                                             *prometheus.GaugeVec
+	txn, checkpoint, load, latency                                                                                   *prometheus.HistogramVec
 
 	mu     sync.Mutex
 	client map[string]*kprom.Metrics
@@ -60,7 +60,9 @@ func NewMetrics(reg *prometheus.Registry) *Metrics {
 	m.repeated = counter("repeated_events_total", "Events with the id of a recent event of the same agent: not observed again.", "stage")
 	m.future = counter("future_events_total", "Events stamped more than a minute ahead of the broker: their time was replaced.", "stage")
 	m.misrouted = counter("misrouted_events_total", "Events in another partition than that of their key tenant|agent.id, by reason: what one agent does is seen in pieces. wayward doctor says what to do.", "stage", "reason")
-	m.dropped = counter("state_dropped_total", "Entities not remembered because their tenant has used up its pages of the partition.", "stage")
+	m.dropped = counter("state_dropped_total", "Times that an agent, session or scope was not remembered because its tenant, or of a session its agent, has used up its share of the state; and notes that were left out.", "stage")
+	m.evicted = counter("state_evicted_total", "Agents, sessions and scopes idle for an hour that were forgotten to make room for others of their tenant: it has used up its share of the state (engine.page_cap).", "stage")
+	m.stateless = counter("stateless_events_total", "Events that were judged without memory of their agent, since there was no room for it: only what needs none (persona, limits of a call, rules on single events) was looked at. Their findings say so.", "stage")
 	m.badControl = counter("unreadable_internal_records_total", "Control and facts records that could not be read and were left out.", "stage")
 	m.verdicts = counter("verdicts_total", "Verdicts of the relation stage applied to their agents.", "stage")
 	m.facts = counter("facts_total", "Facts records written (behaviour), parts of buckets taken (relation).", "stage")
@@ -135,7 +137,7 @@ func (m *Metrics) stage(name string) *stageMetrics {
 	for _, d := range append(detectors.Names(), response.Detector, "baseline") {
 		m.findings.WithLabelValues(name, d)
 	}
-	for _, c := range []*prometheus.CounterVec{m.events, m.late, m.repeated, m.future, m.dropped, m.badControl, m.verdicts, m.facts, m.lateBuckets} {
+	for _, c := range []*prometheus.CounterVec{m.events, m.late, m.repeated, m.future, m.dropped, m.evicted, m.stateless, m.badControl, m.verdicts, m.facts, m.lateBuckets} {
 		c.WithLabelValues(name)
 	}
 	if name == "behaviour" {
@@ -177,6 +179,8 @@ func (s *stageMetrics) add(sh *shard) {
 		}
 	}
 	add(s.m.dropped, c.dropped)
+	add(s.m.evicted, c.evicted)
+	add(s.m.stateless, c.stateless)
 	add(s.m.badControl, c.badControl)
 	add(s.m.verdicts, c.verdicts)
 	add(s.m.lateBuckets, c.lateBuckets)

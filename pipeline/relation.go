@@ -523,3 +523,7 @@ func (b *relation) stage() string { return "relation" }
 
 // undoes is false: a scope's page holds hundreds of buckets and is touched by almost every transaction, an abort comes with a rebalance.
 func (b *relation) undoes() bool { return false }
+
+func (b *relation) present() int64 { return b.mark }
+
+func (b *relation) partitions() int { return int(b.rules.facts) }

@@ -27,7 +27,7 @@ type Replay struct {
 	Policy  *policy.Set
 	Workers int
 	Flush   bool // at the end, close what still waits for the watermark
-	PageCap int
+	PageCap int  // pages of a tenant in all partitions of a stage together
 	// Since leaves out findings whose trigger is earlier (Unix milliseconds): what comes before it only fills the windows.
 	Since int64
 	// Deliver is given the findings of each slice, sorted by (time, uid).
@@ -63,13 +63,13 @@ const (
 
 // Summary is what a replay did.
 type Summary struct {
-	Events, Findings, Updates, Commands, Repeated, Late, Future, Dropped, Verdicts int64
-	Dead                                                                           map[string]int64 // by reason
-	RuleErrors                                                                     map[string]int64 // by rule: expressions that failed
-	First, Last                                                                    int64            // event times, Unix milliseconds
-	Watermark                                                                      int64
-	Pending                                                                        int // buckets that the watermark has not passed
-	Pages                                                                          int
+	Events, Findings, Updates, Commands, Repeated, Late, Future, Dropped, Evicted, Stateless, Verdicts int64
+	Dead                                                                                               map[string]int64 // by reason
+	RuleErrors                                                                                         map[string]int64 // by rule: expressions that failed
+	First, Last                                                                                        int64            // event times, Unix milliseconds
+	Watermark                                                                                          int64
+	Pending                                                                                            int // buckets that the watermark has not passed
+	Pages                                                                                              int
 }
 
 // Source gives a replay its records, chunk by chunk.
@@ -144,7 +144,7 @@ func (r *Replay) Run(ctx context.Context, src Source) (Summary, error) {
 		r.Workers = runtime.GOMAXPROCS(0)
 	}
 	if r.PageCap == 0 {
-		r.PageCap = 2_000_000
+		r.PageCap = DefaultPageCap
 	}
 	known, err := newSets(r.Policy, nil, "")
 	if err != nil {
@@ -682,6 +682,8 @@ func (x *replaying) summary() Summary {
 		s.Future += b.counts.future
 		s.Verdicts += b.counts.verdicts
 		s.Dropped += b.counts.dropped + r.counts.dropped
+		s.Evicted += b.counts.evicted + r.counts.evicted
+		s.Stateless += b.counts.stateless
 		s.Pages += b.pageCount() + r.pageCount()
 		for _, c := range []*counts{&b.counts, &r.counts} {
 			for k, n := range c.other {

@@ -105,7 +105,7 @@ func (s *shard) breakerPage(scope event.Scope, make bool) *page {
 	if !make {
 		return nil
 	}
-	return s.page(key, scope.Tenant)
+	return s.reserved(key, scope.Tenant)
 }
 
 // trip carries out an order on a page.

@@ -984,7 +984,7 @@ func TestBreakersComeBackFromAnyMarker(t *testing.T) {
 						t.Fatal(err)
 					}
 					back.pages[k] = pg
-					back.tenants[pg.tenant]++
+					back.enter(pg)
 					back.shard.indexed(pg)
 				}
 				if err := back.shard.decodeVars([]byte(image[""])); err != nil {

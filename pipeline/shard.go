@@ -76,6 +76,9 @@ type machine interface {
 	undoes() bool
 	// until is the event time after which a page is forgotten, by what it holds alone.
 	until(pg *page) int64
+	// present is the event time that the shard has reached, noTime before there is any; partitions is over how many shards the stage is spread.
+	present() int64
+	partitions() int
 	// watchers are the detectors, under the set in force.
 	watchers() *detectors.Panel
 	stage() string
@@ -98,10 +101,13 @@ type shard struct {
 	rules   *rules // of the stage: what all its shards share
 
 	pages   map[string]*page
-	cold    map[string]cold // those that were put by: a page is in one of the two
-	packed  []byte          // scratch
-	near    []*page         // those that were last asked for, by a hash of the key: what is not there is in pages. Derived
-	tenants map[string]int  // pages by tenant, for the cap
+	cold    map[string]cold  // those that were put by: a page is in one of the two
+	packed  []byte           // scratch
+	near    []*page          // those that were last asked for, by a hash of the key: what is not there is in pages. Derived
+	tenants map[string]int   // pages by tenant, for the cap
+	crowd   map[uint64]int   // sessions by a hash of their agent's key, likewise. Derived
+	room    map[string]int64 // ten minutes of event time in which a look for room found too little, by whose room it was
+	holding *page            // of the agent whose event is under way: it makes no room
 	dirty   []*page
 	next    [2]int64 // next offset of control and of the main log, as the group commits them; 0: none yet
 	seq     uint64   // of the next transaction
@@ -136,7 +142,7 @@ type rules struct {
 	encoder   Encoder
 	sources   int32 // partitions of events and control
 	facts     int32 // partitions of facts
-	pageCap   int   // pages per tenant and partition
+	pageCap   int   // pages of a tenant in all partitions of a stage together
 	partition func(key []byte, n int32) int32
 	set       func(hash string) (*policy.Set, error) // by hash, for activations
 	acks      string                                 // topic
@@ -154,7 +160,7 @@ type before struct {
 // counts are what a transaction adds to the metrics if it commits.
 type counts struct {
 	records, events, late, repeated, future, findings, updates, verdicts, facts, buckets, notes, lateBuckets int64
-	dropped, badControl                                                                                      int64
+	dropped, evicted, stateless, badControl                                                                  int64
 	misrouted                                                                                                [len(misroutedWhy)]int64
 	misplaced                                                                                                [len(misroutedWhy)]misplaced // the first of each
 	deltas, lateDeltas, knownDeltas, closed, leftOut                                                         int64
@@ -164,7 +170,7 @@ type counts struct {
 }
 
 func newShard(p int32, r *rules) *shard {
-	return &shard{p: p, rules: r, pages: map[string]*page{}, cold: map[string]cold{}, near: make([]*page, nearby), tenants: map[string]int{}, open: map[*page]bool{}, digest: xxhash.New()}
+	return &shard{p: p, rules: r, pages: map[string]*page{}, cold: map[string]cold{}, near: make([]*page, nearby), tenants: map[string]int{}, crowd: map[uint64]int{}, room: map[string]int64{}, open: map[*page]bool{}, digest: xxhash.New()}
 }
 
 // machineOf is the machine of a shard that may not be there.
@@ -193,23 +199,28 @@ func (s *shard) begin(now int64, live bool) {
 }
 
 // find returns a page, touched: with a before-image if this is the first time in a live transaction. tenant names the owner of a page to be made.
-// nil: there is no such page and the tenant has used up its share.
+// nil: there is no such page and no room for one, see room.go.
 func (s *shard) page(key []byte, tenant string) *page {
 	if pg := s.pageIf(key); pg != nil {
 		s.touch(pg)
 		return pg
 	}
-	if s.full(tenant) {
+	if !s.hasRoom(key, tenant) {
 		s.counts.dropped++
 		return nil
 	}
+	return s.newPage(key, tenant)
+}
+
+// newPage makes a page that there is not.
+func (s *shard) newPage(key []byte, tenant string) *page {
 	pg := &page{key: string(key)}
 	pg.tenant = pg.key[1:]
 	pg.tenant = tenantOf(tenant, pg)
 	pg.txn = s.txn
 	s.soil(pg)
 	s.pages[pg.key] = pg
-	s.tenants[pg.tenant]++
+	s.enter(pg)
 	if s.undoable {
 		s.undo = append(s.undo, before{pg: pg, from: -1})
 	}
@@ -237,17 +248,6 @@ func (s *shard) pageIf(key []byte) *page {
 	}
 	return pg
 }
-
-// share is how many pages a tenant may have.
-func (s *shard) share(tenant string) int {
-	if t := s.policies().Tenant(tenant); t != nil && t.Pages > 0 {
-		return t.Pages
-	}
-	return s.rules.pageCap
-}
-
-// full tells whether a tenant has used up its share, so that what it does may go unseen.
-func (s *shard) full(tenant string) bool { return s.tenants[tenant] >= s.share(tenant) }
 
 // tenantOf cuts the tenant out of a page's own key where it stands there, to hold one string instead of two.
 func tenantOf(tenant string, pg *page) string {
@@ -286,13 +286,7 @@ func (s *shard) drop(pg *page) {
 	}
 	pg.dead = true
 	delete(s.pages, pg.key)
-	s.uncount(pg.tenant)
-}
-
-func (s *shard) uncount(tenant string) {
-	if s.tenants[tenant]--; s.tenants[tenant] == 0 {
-		delete(s.tenants, tenant)
-	}
+	s.leave(pg)
 }
 
 // rollback undoes the transaction under way: before-images back, newest first.
@@ -306,11 +300,11 @@ func (s *shard) rollback() error {
 		case b.dead:
 			b.pg.dead = false
 			s.pages[b.pg.key] = b.pg
-			s.tenants[b.pg.tenant]++
+			s.enter(b.pg)
 		case b.from < 0:
 			b.pg.dead = true
 			delete(s.pages, b.pg.key)
-			s.uncount(b.pg.tenant)
+			s.leave(b.pg)
 		default:
 			if err := b.pg.decode(s.images[b.from:b.to]); err != nil {
 				return fmt.Errorf("undo of page %q: %w", b.pg.key, err)
@@ -343,6 +337,7 @@ func (s *shard) appendVars(b []byte) []byte {
 		b = binary.AppendVarint(binary.BigEndian.AppendUint64(b, t.id), t.stamp)
 	}
 	b = binary.AppendVarint(binary.AppendVarint(b, s.judged), s.resumed)
+	b = s.appendRoom(b)
 	return s.machine.appendVars(b)
 }
 
@@ -360,6 +355,7 @@ func (s *shard) decodeVars(b []byte) error {
 		s.taken = append(s.taken, taken{r.Uint64(), r.Varint()})
 	}
 	s.judged, s.resumed = r.Varint(), r.Varint()
+	s.decodeRoom(&r)
 	s.machine.decodeVars(&r)
 	return r.Err
 }

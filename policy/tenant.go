@@ -10,7 +10,7 @@ import (
 type Tenant struct {
 	Name string
 	Zone *time.Location // of calendar days and working hours, where persona and limit name none; nil: UTC
-	// Pages bounds the agents, sessions and scopes remembered of the tenant in one partition; 0: the engine's own bound.
+	// Pages bounds the agents, sessions and scopes remembered of the tenant in all partitions of a stage together; 0: the engine's own bound.
 	Pages int
 
 	def tenantDef

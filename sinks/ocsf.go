@@ -423,6 +423,7 @@ func (w *object) unmapped(f *event.Finding) {
 	if f.Incomplete {
 		w.bool("incomplete", true)
 	}
+	w.opt("state_full", f.Full)
 	if f.Anomaly != nil {
 		w.unmappedAnomaly(f.Anomaly)
 	}

@@ -316,7 +316,9 @@ func summarize(w io.Writer, s pipeline.Summary, took time.Duration, flushed bool
 		{s.Repeated, "events came again (same id, same agent) and were counted once"},
 		{s.Late, "events were more than 10 s behind their agent's newest"},
 		{s.Future, "events were stamped in the future; their time was replaced"},
-		{s.Dropped, "entities were not remembered: their tenant has used up its share of the state"},
+		{s.Dropped, "times an agent, session or scope was not remembered: its tenant has used up its share of the state (engine.page_cap)"},
+		{s.Evicted, "agents, sessions and scopes idle for an hour were forgotten to make room for others of their tenant"},
+		{s.Stateless, "events were judged without memory of their agent, since there was no room for it: by persona, limits of a call and rules on single events alone"},
 	} {
 		if c.n > 0 {
 			fmt.Fprintf(w, "%d %s\n", c.n, c.what)

@@ -1,0 +1,242 @@
+package pipeline
+
+import (
+	"cmp"
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/event"
+)
+
+// How much of the state a tenant may have, and who makes room.
+//
+// A tenant has engine.page_cap pages in a stage, its shards an equal part each, so what is remembered follows from the log of a shard
+// alone. Beyond it the pages make room that have been idle longest, and for an hour at least: whoever invents agents pushes out those
+// that nobody has heard of for an hour, and then none at all, but never one that is at work. Who finds no room is judged without memory.
+// A page with an open decision (a breaker, a session that goes on, something awaited or not yet closed) stays.
+
+// DefaultPageCap is how many pages a tenant may have in each stage if nobody says otherwise. Of agents and sessions at work a page takes some 3 KB laid out,
+// 600 bytes put by and 50 bytes of memory on disk: a million are 3 GB at worst, 50 MB of memory and 1 GB of disk once they are idle.
+const DefaultPageCap = 1_000_000
+
+const (
+	roomIdle  = 3_600_000 // ms of event time for which a page must have been idle to make room
+	roomEvery = 600_000   // ms of event time between two looks for room where the last one found too little
+	// roomShare is the part of a share that one look frees: looking costs a pass over all pages.
+	roomShare = 64
+	// crowdShare is the part of a tenant's share that sessions of one agent may take: who invents sessions uses up no more.
+	crowdShare = 8
+	leastCrowd = 4
+	// reserve is the part of a share that is kept for breakers beyond it: what is to be stopped is stopped, be the tenant ever so full.
+	reserve = 8
+	// maxPassed bounds what is remembered of findings about agents without memory.
+	maxPassed = 256
+)
+
+// share is how many pages a tenant may have in this shard.
+func (s *shard) share(tenant string) int {
+	total := s.rules.pageCap
+	if t := s.policies().Tenant(tenant); t != nil && t.Pages > 0 {
+		total = t.Pages
+	}
+	n := max(1, s.machine.partitions())
+	return (total + n - 1) / n
+}
+
+// full tells whether a tenant has used up its share, so that what it does may go unseen.
+func (s *shard) full(tenant string) bool { return s.tenants[tenant] >= s.share(tenant) }
+
+// crowded is how many sessions of one agent are remembered at most.
+func (s *shard) crowded(tenant string) int { return max(leastCrowd, s.share(tenant)/crowdShare) }
+
+// hasRoom tells whether there is room for another page, and makes some if need be.
+func (s *shard) hasRoom(key []byte, tenant string) bool {
+	if key[0] == sessionPage {
+		agent := agentOf(key)
+		if of := s.crowd[agent]; of >= s.crowded(tenant) {
+			name := string(binary.BigEndian.AppendUint64([]byte{sessionPage}, agent))
+			if !s.makeRoom(name, max(1, of/roomShare), func(k string, _ string) bool { return k[0] == sessionPage && agentOf(k) == agent }) {
+				return false
+			}
+		}
+	}
+	if !s.full(tenant) {
+		return true
+	}
+	name := string(append([]byte{agentPage}, tenant...))
+	return s.makeRoom(name, max(1, s.share(tenant)/roomShare), func(_ string, owner string) bool { return owner == tenant })
+}
+
+// reserved is a page for a breaker: it has room beyond the tenant's share. nil: that is used up, too.
+func (s *shard) reserved(key []byte, tenant string) *page {
+	share := s.share(tenant)
+	if s.tenants[tenant] < share+share/reserve+1 {
+		return s.newPage(key, tenant)
+	}
+	return s.page(key, tenant)
+}
+
+// idler is a page that may make room.
+type idler struct {
+	since int64
+	hash  uint64 // of the key: between two that are idle since the same moment the order must not be anybody's choice of names
+	key   string
+}
+
+// makeRoom forgets the pages that have been idle longest, n at most, among those that mine names. What is found too little for n waits until
+// event time has gone on: else each new page would cost a pass over all of them. That it waits is state, for what is forgotten depends on it.
+func (s *shard) makeRoom(name string, n int, mine func(key, tenant string) bool) bool {
+	now := s.machine.present()
+	if now == noTime {
+		return false
+	}
+	window := baselines.FloorDiv(now, roomEvery)
+	if tried, ok := s.room[name]; ok && tried >= window {
+		return false
+	}
+	var list []idler
+	for key, pg := range s.pages {
+		if pg != s.holding && pg.idleSince() <= now-roomIdle && mine(key, pg.tenant) && pg.plain() && s.machine.until(pg) != forever {
+			list = append(list, idler{pg.idleSince(), xxhash.Sum64String(key), key})
+		}
+	}
+	for key, c := range s.cold {
+		if c.idle <= now-roomIdle && mine(key, ownerOf(key)) {
+			list = append(list, idler{c.idle, xxhash.Sum64String(key), key})
+		}
+	}
+	slices.SortFunc(list, func(x, y idler) int {
+		return cmp.Or(cmp.Compare(x.since, y.since), cmp.Compare(x.hash, y.hash), strings.Compare(x.key, y.key))
+	})
+	if len(list) < n {
+		maps.DeleteFunc(s.room, func(_ string, tried int64) bool { return tried < window })
+		s.room[name] = window
+	}
+	list = list[:min(n, len(list))]
+	for i := range list {
+		if pg := s.pageIf([]byte(list[i].key)); pg != nil {
+			s.drop(pg)
+			s.counts.evicted++
+		}
+	}
+	return len(list) > 0
+}
+
+func (s *shard) appendRoom(b []byte) []byte {
+	b = binary.AppendUvarint(b, uint64(len(s.room)))
+	for _, name := range slices.Sorted(maps.Keys(s.room)) {
+		b = binary.AppendVarint(baselines.AppendString(b, name), s.room[name])
+	}
+	return b
+}
+
+func (s *shard) decodeRoom(r *baselines.Reader) {
+	clear(s.room)
+	for range r.Len() {
+		name := strings.Clone(r.String())
+		s.room[name] = r.Varint()
+	}
+}
+
+// enter counts a page that has come to be, leave one that has gone.
+func (s *shard) enter(pg *page) {
+	s.tenants[pg.tenant]++
+	if pg.key[0] == sessionPage {
+		s.crowd[agentOf(pg.key)]++
+	}
+}
+
+func (s *shard) leave(pg *page) {
+	if s.tenants[pg.tenant]--; s.tenants[pg.tenant] == 0 {
+		delete(s.tenants, pg.tenant)
+	}
+	if pg.key[0] == sessionPage {
+		agent := agentOf(pg.key)
+		if s.crowd[agent]--; s.crowd[agent] == 0 {
+			delete(s.crowd, agent)
+		}
+	}
+}
+
+// agentOf is a hash of the agent in the key of a session's page.
+func agentOf[K string | []byte](key K) uint64 {
+	n := len(key) - 1
+	for key[n] != '|' {
+		n--
+	}
+	var d xxhash.Digest
+	d.Reset()
+	switch k := any(key[1:n]).(type) {
+	case string:
+		d.WriteString(k)
+	case []byte:
+		d.Write(k)
+	}
+	return d.Sum64()
+}
+
+// ownerOf is the tenant in the key of a page that may be put by.
+func ownerOf(key string) string {
+	from := 1
+	if key[0] == scopePage {
+		from = 3
+	}
+	tenant, _, _ := strings.Cut(key[from:], "|")
+	return tenant
+}
+
+// idleSince is the newest event time at which somebody had to do with a page.
+func (pg *page) idleSince() int64 {
+	if pg.key[0] == sessionPage { // by the time that the shard had reached, too, as for until
+		return max(pg.seen, pg.active)
+	}
+	return pg.seen
+}
+
+// passing is a page for an agent that there is no room for: empty for each event, and nobody's afterwards.
+func (b *behaviour) passing(key []byte, tenant string) *page {
+	b.counts.stateless++
+	if b.passer == nil {
+		b.passer = &page{}
+	}
+	name := b.passer.key
+	if name != string(key) {
+		name = string(key)
+	}
+	*b.passer = page{key: name, dead: true, txn: b.txn}
+	b.passer.tenant = tenantOf(tenant, b.passer)
+	return b.passer
+}
+
+// without says on a finding what it was made without. Of an agent without memory the same is told once, not with every event.
+func (b *behaviour) without(f *event.Finding) {
+	switch {
+	case b.stateless:
+		h := xxhash.Sum64String(fmt.Sprintf("%q %q %q %q %q %q", f.Tenant, f.Agent, f.Detector, f.Rule, f.ScopeType, f.Why))
+		switch {
+		case f.ScopeType == "call": // each is another one
+		case slices.Contains(b.passed, h):
+			f.Activity = event.Again
+		default:
+			if len(b.passed) >= maxPassed {
+				b.passed = slices.Delete(b.passed, 0, 1)
+			}
+			b.passed = append(b.passed, h)
+		}
+		f.Full = fmt.Sprintf("state is full: tenant %s remembers %d agents, sessions and scopes here, its share, and nothing of this agent; it was judged by single events alone", f.Tenant, b.tenants[f.Tenant])
+	case b.sessionless && b.full(f.Tenant):
+		f.Full = fmt.Sprintf("state is full: tenant %s remembers %d agents, sessions and scopes here, its share, and nothing of this session", f.Tenant, b.tenants[f.Tenant])
+	case b.sessionless:
+		f.Full = fmt.Sprintf("state is full: %d sessions of this agent are remembered, its share, and nothing of this one", b.crowded(f.Tenant))
+	default:
+		return
+	}
+	f.Incomplete = true
+	f.Why += "; " + f.Full
+}
