@@ -250,7 +250,7 @@ func (st *stage) rulesThatFail(sh *shard) {
 }
 
 func (c *Config) stage(name string, kind byte, r *rules) *stage {
-	st := &stage{cfg: c, name: name, kind: kind, rules: r, own: c.Policy.Hash(), log: c.Log.With("stage", name), metrics: c.Metrics.stage(name), failing: map[string]bool{}, wanting: map[[2]string]bool{}}
+	st := &stage{cfg: c, name: name, kind: kind, rules: r, own: c.Policy.Hash(), log: c.Log.With("stage", name), metrics: c.Metrics.stage(name), failing: map[string]bool{}, complaints: complaints{}, wanting: map[[2]string]bool{}}
 	st.topics = topicsOf(c.Topics)
 	return st
 }

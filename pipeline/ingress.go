@@ -132,13 +132,15 @@ func (in *ingress) session(ctx context.Context) error {
 	base, abort := context.WithCancel(context.Background())
 	var joined atomic.Bool
 	unwritten := false
+	out := &stage{cfg: c, name: "ingress"}
+	revoked := func(context.Context, *kgo.Client, map[string][]int32) { out.revoked.Store(true) }
 	s, err := kgo.NewGroupTransactSession(append(slices.Clone(c.Options), kgo.WithContext(base), kgo.ConsumerGroup(c.Group+"-ingress"), kgo.ConsumeTopics(topics...),
 		kgo.TransactionalID(id), kgo.InstanceID(id), kgo.BlockRebalanceOnPoll(), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.SessionTimeout(c.SessionTimeout), kgo.HeartbeatInterval(c.SessionTimeout/10), kgo.RebalanceTimeout(3*c.SessionTimeout),
 		kgo.TransactionTimeout(c.TransactionTimeout), kgo.RetryTimeout(c.TransactionTimeout),
 		kgo.FetchMaxWait(100*time.Millisecond), kgo.BrokerMaxReadBytes(512<<20), kgo.ProducerBatchCompression(kgo.Lz4Compression()), kgo.ProducerLinger(0),
 		kgo.RecordPartitioner(partitioner), kgo.MaxBufferedRecords(200_000),
-		kgo.OnPartitionsAssigned(func(context.Context, *kgo.Client, map[string][]int32) { joined.Store(true) }), kgo.WithHooks(c.Metrics.hooks("ingress")...))...)
+		kgo.OnPartitionsAssigned(func(context.Context, *kgo.Client, map[string][]int32) { joined.Store(true) }), kgo.OnPartitionsRevoked(revoked), kgo.OnPartitionsLost(revoked), kgo.WithHooks(c.Metrics.hooks("ingress")...))...)
 	if err != nil {
 		abort()
 		return fmt.Errorf("%wingress stage: %w", errFatal, err)
@@ -155,7 +157,7 @@ func (in *ingress) session(ctx context.Context) error {
 	}
 	metrics := c.Metrics.stage("ingress")
 	names := topicsOf(c.Topics)
-	out := stage{cfg: c, name: "ingress", topics: names}
+	out.topics, out.metrics, out.log, out.complaints = names, metrics, in.log, complaints{}
 	var complained time.Time
 	for ctx.Err() == nil {
 		health := StageHealth{Stage: "ingress"}
@@ -177,6 +179,7 @@ func (in *ingress) session(ctx context.Context) error {
 		if err := s.Begin(); err != nil {
 			return err
 		}
+		out.revoked.Store(false)
 		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*c.TransactionTimeout)
 		var lost atomic.Pointer[error]
 		promise := func(_ *kgo.Record, err error) {
@@ -209,17 +212,17 @@ func (in *ingress) session(ctx context.Context) error {
 		unwritten = lost.Load() != nil
 		switch {
 		case err != nil:
-			metrics.transactions("unknown").Inc()
+			metrics.transactions("unknown", whyOf(err)).Inc()
 			return err
 		case ok:
 			out.at("after End")
-			metrics.transactions("committed").Inc()
+			metrics.transactions("committed", "").Inc()
 			c.Metrics.events.WithLabelValues("ingress").Add(float64(n))
 			for reason, k := range dead {
 				c.Metrics.dead.WithLabelValues("ingress", reason).Add(float64(k))
 			}
 		default:
-			metrics.transactions("aborted").Inc()
+			out.aborted(out.whyAborted(nil, nil, lost.Load(), true))
 			if perr := lost.Load(); perr != nil {
 				in.log.Warn("a record could not be written, the transaction is aborted", "err", Explain(*perr))
 			}

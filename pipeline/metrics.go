@@ -85,7 +85,7 @@ func NewMetrics(reg *prometheus.Registry) *Metrics {
 	m.realisedMax = gauge("baseline_realised_ratio_max", "The largest baseline_realised_ratio of a family, over all personas.", "family")
 	m.states = gauge("baseline_state", "Personas and their forks by the state of their baseline.", "state")
 	m.open = gauge("breakers_open", "Scopes on which something is in force, by action and mode.", "stage", "action", "mode")
-	m.txns = counter("transactions_total", "Transactions by outcome: committed, aborted, unknown.", "stage", "outcome")
+	m.txns = counter("transactions_total", "Transactions by outcome: committed, aborted, unknown; and why they did not commit: "+strings.Join(whyNot, ", ")+".", "stage", "outcome", "reason")
 	m.sessions = counter("sessions_ended_total", "Sessions that ended with an error and were begun anew.", "stage")
 	m.failures = counter("shard_failures_total", "Times a shard was paused after an error.", "stage")
 	m.damaged = counter("state_damaged_total", "Partitions rebuilt because a page or marker was damaged.", "stage")
@@ -123,16 +123,19 @@ type stageMetrics struct {
 	sessions, failures, damaged         prometheus.Counter
 	paused                              prometheus.Gauge
 	duration, checkpoint, load, latency prometheus.Observer
-	outcome                             map[string]prometheus.Counter
+	outcome                             map[[2]string]prometheus.Counter
 }
 
 func (m *Metrics) stage(name string) *stageMetrics {
 	s := &stageMetrics{m: m, name: name,
 		sessions: m.sessions.WithLabelValues(name), failures: m.failures.WithLabelValues(name), damaged: m.damaged.WithLabelValues(name),
 		paused: m.paused.WithLabelValues(name), duration: m.txn.WithLabelValues(name), checkpoint: m.checkpoint.WithLabelValues(name),
-		load: m.load.WithLabelValues(name), latency: m.latency.WithLabelValues(name), outcome: map[string]prometheus.Counter{}}
-	for _, o := range []string{"committed", "aborted", "unknown"} {
-		s.outcome[o] = m.txns.WithLabelValues(name, o)
+		load: m.load.WithLabelValues(name), latency: m.latency.WithLabelValues(name), outcome: map[[2]string]prometheus.Counter{}}
+	s.outcome[[2]string{"committed", ""}] = m.txns.WithLabelValues(name, "committed", "")
+	for _, o := range []string{"aborted", "unknown"} {
+		for _, why := range whyNot {
+			s.outcome[[2]string{o, why}] = m.txns.WithLabelValues(name, o, why)
+		}
 	}
 	for _, d := range append(detectors.Names(), response.Detector, "baseline") {
 		m.findings.WithLabelValues(name, d)
@@ -153,7 +156,9 @@ func (m *Metrics) stage(name string) *stageMetrics {
 	return s
 }
 
-func (s *stageMetrics) transactions(outcome string) prometheus.Counter { return s.outcome[outcome] }
+func (s *stageMetrics) transactions(outcome, why string) prometheus.Counter {
+	return s.outcome[[2]string{outcome, why}]
+}
 
 // add adds what a committed slice counted.
 func (s *stageMetrics) add(sh *shard) {

@@ -42,6 +42,7 @@ type stage struct {
 	metrics   *stageMetrics
 
 	stopping atomic.Bool // the session ends
+	revoked  atomic.Bool // the group took partitions away since the last Begin
 	split    atomic.Bool // the assignment tears the logs of a partition apart
 	assigned atomic.Pointer[[]int32]
 
@@ -63,6 +64,7 @@ type stage struct {
 	reported   time.Time               // to Health
 	summed     time.Time               // metrics of baselines
 	unwritten  bool                    // the last transaction
+	complaints complaints              // transactions that were aborted
 	complained time.Time               // last error of a fetch that was logged
 	misrouted  [len(misroutedWhy)]bool // of which it was said
 	aheadSaid  time.Time               // when it was last said that event time is ahead of the wall clock
@@ -135,7 +137,7 @@ func (st *stage) run(ctx context.Context) error {
 
 func (st *stage) open(ctx context.Context) (*kgo.GroupTransactSession, error) {
 	c := st.cfg
-	id := c.Group + "-" + st.name + "-" + c.Instance
+	id := st.transactionalID()
 	base, abort := context.WithCancel(context.Background())
 	st.abort = abort
 	opts := append(slices.Clone(c.Options), kgo.WithContext(base),
@@ -154,6 +156,8 @@ func (st *stage) open(ctx context.Context) (*kgo.GroupTransactSession, error) {
 			}
 			st.assigned.Store(&first)
 		}),
+		kgo.OnPartitionsRevoked(func(context.Context, *kgo.Client, map[string][]int32) { st.revoked.Store(true) }),
+		kgo.OnPartitionsLost(func(context.Context, *kgo.Client, map[string][]int32) { st.revoked.Store(true) }),
 		kgo.WithHooks(c.Metrics.hooks(st.name)...),
 	)
 	s, err := kgo.NewGroupTransactSession(opts...)
@@ -649,7 +653,7 @@ func closeSession(s *kgo.GroupTransactSession, abort func()) {
 func (st *stage) leave() {
 	c, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
-	id := st.cfg.Group + "-" + st.name + "-" + st.cfg.Instance
+	id := st.transactionalID()
 	_, err := kadm.NewClient(st.cfg.plain).LeaveGroup(c, kadm.LeaveGroup(st.cfg.Group+"-"+st.name).InstanceIDs(id).Reason("stopped"))
 	if err != nil {
 		st.log.Debug("leaving the group", "err", err)

@@ -22,8 +22,10 @@ func (st *stage) transact(ctx context.Context, s *kgo.GroupTransactSession, in m
 	now := wall()
 	if err := s.Begin(); err != nil {
 		s.AllowRebalance()
+		st.metrics.transactions("unknown", whyOf(err)).Inc()
 		return err
 	}
+	st.revoked.Store(false)
 	// Stopping must not tear a transaction: it gets its own deadline, which is also the watchdog against an End that never returns.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*st.cfg.TransactionTimeout)
 	defer cancel()
@@ -56,9 +58,12 @@ func (st *stage) transact(ctx context.Context, s *kgo.GroupTransactSession, in m
 	broken := errors.Join(errs...)
 	last := make([]*kgo.Record, len(order)) // of each journal
 	copying := map[int32]*copied{}
+	inTime := true
 	if broken == nil {
+		written := false
 		for i, p := range order {
 			sh := st.shards[p]
+			written = written || len(sh.out) > 0 || st.journal != "" || st.copies[p] != nil
 			for _, o := range sh.out {
 				cl.Produce(ctx, st.record(o), promise)
 			}
@@ -75,20 +80,22 @@ func (st *stage) transact(ctx context.Context, s *kgo.GroupTransactSession, in m
 		}
 		if err := cl.Flush(ctx); err != nil {
 			s.AllowRebalance()
+			st.metrics.transactions("unknown", whyOf(err)).Inc()
 			return fmt.Errorf("flush: %w", err)
 		}
+		inTime = written || st.finished(ctx, cl)
 	}
 	st.at("before End")
 	s.AllowRebalance()
-	ok, err := s.End(ctx, kgo.TransactionEndTry(broken == nil && lost.Load() == nil))
+	ok, err := s.End(ctx, kgo.TransactionEndTry(broken == nil && lost.Load() == nil && inTime))
 	if err != nil {
-		st.metrics.transactions("unknown").Inc()
+		st.metrics.transactions("unknown", whyOf(err)).Inc()
 		return fmt.Errorf("the transaction's outcome is unknown: %w", err)
 	}
 	st.unwritten = lost.Load() != nil
 	if ok {
 		st.at("after End")
-		st.metrics.transactions("committed").Inc()
+		st.metrics.transactions("committed", "").Inc()
 		st.metrics.duration.Observe(time.Since(start).Seconds())
 		for i, p := range order {
 			sh := st.shards[p]
@@ -112,7 +119,7 @@ func (st *stage) transact(ctx context.Context, s *kgo.GroupTransactSession, in m
 		}
 		return nil
 	}
-	st.metrics.transactions("aborted").Inc()
+	st.aborted(st.whyAborted(order, errs, lost.Load(), inTime))
 	if perr := lost.Load(); perr != nil {
 		st.log.Warn("a record could not be written, the transaction is aborted", "err", Explain(*perr))
 	}

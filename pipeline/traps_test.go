@@ -733,3 +733,137 @@ func TestTwoInstancesThatComeAndGoLoseNothing(t *testing.T) {
 	l.exact()
 	l.journals()
 }
+
+// unfinished makes a kfake answer as Kafka 4 does until the markers of a transaction are written: EndTxn is answered at once, and a transaction that begins meanwhile with offsets
+// is refused with CONCURRENT_TRANSACTIONS. They are written once the state was asked for so many times, or a while later. Below zero nobody may ask.
+func (l *lab) unfinished(stage string, asks int) (refused *atomic.Int32) {
+	refused = &atomic.Int32{}
+	var mu sync.Mutex
+	id := "lab-" + stage + "-a"
+	left, until := 0, time.Time{}
+	open := func() bool { return left != 0 && time.Now().Before(until) }
+	l.cluster.ControlKey(int16(kmsg.EndTxn), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		l.cluster.KeepControl()
+		if r := req.(*kmsg.EndTxnRequest); r.TransactionalID == id && r.Commit {
+			mu.Lock()
+			defer mu.Unlock()
+			left, until = asks, time.Now().Add(500*time.Millisecond)
+		}
+		return nil, nil, false
+	})
+	l.cluster.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) { // here Kafka and the client wait by themselves
+		l.cluster.KeepControl()
+		if r := req.(*kmsg.ProduceRequest); r.TransactionID != nil && *r.TransactionID == id {
+			mu.Lock()
+			defer mu.Unlock()
+			left = 0
+		}
+		return nil, nil, false
+	})
+	l.cluster.ControlKey(int16(kmsg.DescribeTransactions), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		l.cluster.KeepControl()
+		r := req.(*kmsg.DescribeTransactionsRequest)
+		mu.Lock()
+		defer mu.Unlock()
+		if !slices.Contains(r.TransactionalIDs, id) || !open() {
+			return nil, nil, false
+		}
+		resp := r.ResponseKind().(*kmsg.DescribeTransactionsResponse)
+		s := kmsg.NewDescribeTransactionsResponseTransactionState()
+		s.TransactionalID, s.State = id, "PrepareCommit"
+		if asks < 0 {
+			s.ErrorCode, s.State = kerr.TransactionalIDAuthorizationFailed.Code, ""
+		} else {
+			left--
+		}
+		resp.TransactionStates = append(resp.TransactionStates, s)
+		return resp, nil, true
+	})
+	l.cluster.ControlKey(int16(kmsg.TxnOffsetCommit), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		l.cluster.KeepControl()
+		r := req.(*kmsg.TxnOffsetCommitRequest)
+		mu.Lock()
+		defer mu.Unlock()
+		if r.TransactionalID != id || !open() {
+			return nil, nil, false
+		}
+		refused.Add(1)
+		resp := r.ResponseKind().(*kmsg.TxnOffsetCommitResponse)
+		for _, t := range r.Topics {
+			x := kmsg.NewTxnOffsetCommitResponseTopic()
+			x.Topic, x.TopicID = t.Topic, t.TopicID
+			for _, p := range t.Partitions {
+				y := kmsg.NewTxnOffsetCommitResponseTopicPartition()
+				y.Partition, y.ErrorCode = p.Partition, kerr.ConcurrentTransactions.Code
+				x.Partitions = append(x.Partitions, y)
+			}
+			resp.Topics = append(resp.Topics, x)
+		}
+		return resp, nil, true
+	})
+	return refused
+}
+
+// outcomes are the transactions of a stage by outcome and reason, those that there were.
+func outcomes(t *testing.T, c Config, stage string) map[string]float64 {
+	t.Helper()
+	families, err := c.Metrics.reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]float64{}
+	for _, f := range families {
+		if f.GetName() != "wayward_transactions_total" {
+			continue
+		}
+		for _, m := range f.GetMetric() {
+			labels := map[string]string{}
+			for _, l := range m.GetLabel() {
+				labels[l.GetName()] = l.GetValue()
+			}
+			if n := m.GetCounter().GetValue(); labels["stage"] == stage && n > 0 {
+				out[strings.TrimSpace(labels["outcome"]+" "+labels["reason"])] = n
+			}
+		}
+	}
+	return out
+}
+
+func TestATransactionWithoutRecordsWaitsForTheOneBefore(t *testing.T) {
+	l := newLab(t)
+	refused := l.unfinished("relation", 2)
+	c := l.config("a", l.store(""))
+	c.Stages = []string{"behaviour", "relation"}
+	l.start(c)
+	for range 15 {
+		l.produce(40)
+		l.drained()
+	}
+	l.until("the relation stage is at work", func() bool { return outcomes(t, c, "relation")["committed"] >= 10 })
+	got := outcomes(t, c, "relation")
+	t.Log(got, "offsets refused:", refused.Load())
+	delete(got, "committed")
+	delete(got, "aborted rebalance") // none is wanted, and one may come while the group forms
+	if len(got) > 0 || refused.Load() > 0 {
+		t.Errorf("%v of a broker that only needs a moment, %d times refused", got, refused.Load())
+	}
+}
+
+func TestAnAbortSaysWhy(t *testing.T) {
+	l := newLab(t)
+	refused := l.unfinished("relation", -1) // a broker that does not say how a transaction is, as before Kafka 3.0
+	c := l.config("a", l.store(""))
+	c.Stages = []string{"behaviour", "relation"}
+	l.start(c)
+	l.until("offsets are refused again and again", func() bool {
+		l.produce(10)
+		return refused.Load() > 3
+	})
+	l.until("it is counted", func() bool { return outcomes(t, c, "relation")["aborted offsets_refused"] >= 3 })
+	if n := strings.Count(l.text(), "transaction aborted, its slice is applied again"); n != 1 {
+		t.Errorf("said %d times within a minute, want once", n)
+	}
+	if !strings.Contains(l.text(), "reason=offsets_refused") {
+		t.Error("the log does not say why")
+	}
+}

@@ -15,10 +15,10 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 
 	badger "github.com/dgraph-io/badger/v4"
-	"github.com/dgraph-io/badger/v4/options"
 )
 
 // Format is the version of the layout of keys and markers. Version N reads N-1, refuses newer.
@@ -38,8 +38,11 @@ type Page struct {
 
 // Store is the Badger of one instance.
 type Store struct {
-	db  *badger.DB
-	dir string
+	db       *badger.DB
+	dir      string
+	disk     *Disk  // nil: in memory
+	memtable int64  // bytes of Badger's
+	reserved string // the newest log that has its blocks; under mu
 
 	mu      sync.Mutex
 	version uint64           // newest version handed out
@@ -68,10 +71,14 @@ type because struct {
 
 func (b because) Unwrap() error { return b.why }
 
-// Exists tells whether there is a store in a directory, without making one.
+// Exists tells whether there is a store in a directory, or what is left of one, without making one.
 func Exists(dir string) bool {
-	_, err := os.Stat(filepath.Join(dir, "MANIFEST"))
-	return err == nil
+	for _, pattern := range []string{"MANIFEST", "KEYREGISTRY", "*.sst", "*.mem", "*.vlog"} {
+		if found, _ := filepath.Glob(filepath.Join(dir, pattern)); len(found) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // Key kinds: first byte of every key.
@@ -86,9 +93,15 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // Open opens or creates the store in a directory, which it locks. An empty dir keeps everything in memory.
 func Open(dir string) (*Store, error) {
-	o := badger.DefaultOptions(dir).WithLogger(nil).WithDetectConflicts(false).WithCompression(0).
-		WithMemTableSize(32 << 20).WithNumMemtables(2).WithBlockCacheSize(0).WithSyncWrites(true).WithMetricsEnabled(false).
-		WithChecksumVerificationMode(options.OnTableRead) // a damaged table is an error of Open, not a panic of a compaction later
+	if dir == "" {
+		return OpenOn("", nil)
+	}
+	return OpenOn(dir, NewDisk(1, dir)) // what opening and a write need, and no more
+}
+
+// OpenOn opens a store whose room somebody watches.
+func OpenOn(dir string, disk *Disk) (*Store, error) {
+	o := layoutOf(dir)
 	if dir == "" {
 		o = o.WithInMemory(true).WithSyncWrites(false)
 	} else if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -99,33 +112,42 @@ func Open(dir string) (*Store, error) {
 		f.Close()
 		os.Remove(f.Name())
 	}
-	db, err := badger.OpenManaged(o)
+	if dir != "" {
+		o = sized(o, dir, disk)
+		if pid := holder(dir); pid != "" { // before anything is looked into: its files change
+			return nil, because{fmt.Errorf("state directory %s is in use by process %s; every instance needs a directory of its own", dir, pid), ErrInUse}
+		}
+		if err := disk.Look().Problem(); err != nil {
+			return nil, fmt.Errorf("state directory: %w", err)
+		}
+		if err := sound(o); err != nil {
+			return nil, because{fmt.Errorf("state in %s is damaged: %w; %s", dir, err, whatToDo), ErrCorrupt}
+		}
+	}
+	db, err := openBadger(o)
 	if err != nil {
 		if pid, e := os.ReadFile(filepath.Join(dir, "LOCK")); e == nil && len(pid) > 0 && isLocked(err) {
 			return nil, because{fmt.Errorf("state directory %s is in use by process %s; every instance needs a directory of its own", dir, string(trim(pid))), ErrInUse}
 		}
-		return nil, because{fmt.Errorf("state in %s does not open: %w; if the files are damaged, move the directory away: the engine rebuilds it from the changelog or the journal", dir, err), ErrCorrupt}
+		if dir != "" && disk.Look().Problem() != nil {
+			return nil, fmt.Errorf("state directory: %w", disk.Look().Problem())
+		}
+		return nil, because{fmt.Errorf("state in %s does not open: %w; %s", dir, err, whatToDo), ErrCorrupt}
 	}
-	s := &Store{db: db, dir: dir, version: db.MaxVersion(), markers: map[Space]uint64{}, copied: map[Space]uint64{}}
-	if err := s.start(); err != nil {
-		db.Close()
-		return nil, err
+	s := &Store{db: db, dir: dir, disk: disk, memtable: o.MemTableSize, version: db.MaxVersion(), markers: map[Space]uint64{}, copied: map[Space]uint64{}}
+	if dir != "" {
+		err = s.reserve()
+	}
+	if err == nil {
+		err = guarded(s.start)
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }
 
-func isLocked(err error) bool {
-	return err != nil && (errors.Is(err, os.ErrExist) || containsLock(err.Error()))
-}
-
-func containsLock(s string) bool {
-	for i := 0; i+4 <= len(s); i++ {
-		if s[i:i+4] == "lock" {
-			return true
-		}
-	}
-	return false
-}
+func isLocked(err error) bool { return strings.Contains(err.Error(), "Cannot acquire directory lock") }
 
 func trim(b []byte) []byte {
 	for len(b) > 0 && (b[len(b)-1] == '\n' || b[len(b)-1] == ' ') {
@@ -257,9 +279,6 @@ func (s *Store) Restore(sp Space, pages func(yield func(Page) bool), marker []by
 	return s.Copied(sp, version)
 }
 
-// Close flushes and unlocks.
-func (s *Store) Close() error { return s.db.Close() }
-
 func (s *Store) next() uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -297,11 +316,17 @@ func unseal(key, b []byte) ([]byte, error) {
 func (s *Store) Checkpoint(sp Space, pages func(yield func(Page) bool), marker []byte) error {
 	ts := s.next()
 	wb := s.db.NewWriteBatchAt(ts)
-	defer wb.Cancel()
+	defer func() { wb.Cancel() }()
 	prefix := sp.prefix(kindPage)
 	var err error
-	n := 0
+	n, unchecked := 0, int64(s.memtable)
 	for p := range pages {
+		if unchecked += int64(len(p.Key) + len(p.Value)); unchecked > s.memtable/16 { // what goes beyond what Badger has reserved must fit
+			if err := s.reserve(); err != nil {
+				return fmt.Errorf("checkpoint of partition %d: %w", sp.Partition, err)
+			}
+			unchecked = 0
+		}
 		key := append(prefix[:len(prefix):len(prefix)], p.Key...)
 		if p.Value == nil {
 			err = wb.Delete(key)
@@ -350,6 +375,9 @@ func (s *Store) discard() {
 }
 
 func (s *Store) setAt(ts uint64, key, value []byte) error {
+	if err := s.reserve(); err != nil {
+		return err
+	}
 	tx := s.db.NewTransactionAt(math.MaxUint64, true)
 	defer tx.Discard()
 	if err := tx.Set(key, seal(value)); err != nil {
@@ -360,7 +388,12 @@ func (s *Store) setAt(ts uint64, key, value []byte) error {
 
 // Load reads the partition as its newest marker left it, calls page for each page, and returns the marker (nil: none). What a torn checkpoint left
 // behind at newer versions is rolled back at a version of its own: a later marker would show it.
-func (s *Store) Load(sp Space, page func(key string, value []byte) error) ([]byte, error) {
+func (s *Store) Load(sp Space, page func(key string, value []byte) error) (marker []byte, err error) {
+	err = guarded(func() (err error) { marker, err = s.load(sp, page); return err })
+	return marker, err
+}
+
+func (s *Store) load(sp Space, page func(key string, value []byte) error) ([]byte, error) {
 	now := s.db.NewTransactionAt(math.MaxUint64, false)
 	defer now.Discard()
 	marker, ts, err := readMarker(now, sp)
@@ -380,6 +413,9 @@ func (s *Store) Load(sp Space, page func(key string, value []byte) error) ([]byt
 	}
 	it.Close()
 	if len(torn) > 0 {
+		if err := s.reserve(); err != nil {
+			return nil, fmt.Errorf("rolling back a torn checkpoint of partition %d: %w", sp.Partition, err)
+		}
 		wb := s.db.NewWriteBatchAt(s.next())
 		defer wb.Cancel()
 		for _, k := range torn {
@@ -441,7 +477,12 @@ func readMarker(tx *badger.Txn, sp Space) (marker []byte, version uint64, err er
 
 // Scan reads a partition as its newest marker left it, as Load does, but changes nothing and does not stop at damage: a page that cannot be read is
 // given with the error instead of its value. The error of Scan itself is the marker's.
-func (s *Store) Scan(sp Space, page func(key string, value []byte, err error)) ([]byte, error) {
+func (s *Store) Scan(sp Space, page func(key string, value []byte, err error)) (marker []byte, err error) {
+	err = guarded(func() (err error) { marker, err = s.scan(sp, page); return err })
+	return marker, err
+}
+
+func (s *Store) scan(sp Space, page func(key string, value []byte, err error)) ([]byte, error) {
 	now := s.db.NewTransactionAt(math.MaxUint64, false)
 	defer now.Discard()
 	marker, ts, err := readMarker(now, sp)
@@ -467,6 +508,9 @@ func (s *Store) Scan(sp Space, page func(key string, value []byte, err error)) (
 
 // Forget deletes the pages and the marker of a partition, so that its next load starts from nothing.
 func (s *Store) Forget(sp Space) error {
+	if err := s.reserve(); err != nil {
+		return fmt.Errorf("forgetting partition %d: %w", sp.Partition, err)
+	}
 	tx := s.db.NewTransactionAt(math.MaxUint64, false)
 	defer tx.Discard()
 	wb := s.db.NewWriteBatchAt(s.next())
