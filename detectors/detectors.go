@@ -88,7 +88,7 @@ var registry = []kind{
 	{"volume", 6, newVolume, func() Part { return new(volumePart) }},
 	{"sequence", 7, newSequence, func() Part { return new(sequencePart) }},
 	{"rarity", 8, newRarity, func() Part { return new(acquaintance) }},
-	{"rule", 9, newRules, func() Part { return new(rulePart) }},
+	{"rule", 9, newRules, func() Part { return newRulePart() }},
 }
 
 // meterSlot is the slot of what limits count.
