@@ -17,12 +17,13 @@ import (
 
 // maxGrants bounds the approvals remembered of one agent. One that cannot be used any more goes first, then the oldest: a call that needed it is then
 // one that nobody approved, so nobody gains by asking for many.
-const maxGrants = 32
+const maxGrants = 256
 
 // maxApprover bounds the name of an approver in memory; a longer one never counts.
 const maxApprover = 256
 
-// Steps of an approval. The last three are final: what was refused is not granted by a record that comes late or again.
+// Steps of an approval. The last three are final: what was refused is not granted by a record that comes late or again. What covers a call is what was in force at its
+// own time, in whatever order the records came.
 const (
 	requested = iota + 1
 	granted
@@ -36,10 +37,12 @@ var steps = map[string]byte{"requested": requested, "granted": granted, "denied"
 // grant is one approval, as far as it is known.
 type grant struct {
 	id, digest print // digest: zero if it names no arguments
-	state      byte
-	used, own  bool // own: by the agent's own side
-	bypass     bool // of all that needs approval, until it expires
-	at         int64
+	state      byte  // requested or granted; 0: neither was heard of
+	end        byte  // denied, expired or revoked; 0: it was not
+	used, own  bool  // own: by the agent's own side
+	bypass     bool  // of all that needs approval, until it expires
+	at         int64 // event time at which it was granted
+	ended      int64 // and ended
 	expires    int64 // 0: it does not say
 	asker      uint64
 	by         string
@@ -86,7 +89,13 @@ func (d *personaPolicy) hear(x *Scene, e *event.Event) {
 	if digest != (print{}) && g.state <= requested {
 		g.digest = digest
 	}
-	if state <= g.state {
+	if state > granted {
+		if g.end == 0 || x.Time < g.ended {
+			g.end, g.ended = state, x.Time
+		}
+		return
+	}
+	if state <= g.state || g.end != 0 && g.ended <= x.Time {
 		return
 	}
 	g.state = state
@@ -114,8 +123,8 @@ func (d *personaPolicy) hear(x *Scene, e *event.Event) {
 // Whether the approver is another agent of the same owner or credential only the relation stage can know, where all of them come together. Each agent is
 // introduced there once a day; a note of an approval then finds the approver among those that were. The finding comes after the fact: the call goes through.
 
-// maxMembers bounds the agents remembered of one owner or credential, the oldest introduction going first.
-const maxMembers = 1024
+// maxMembers bounds the agents remembered of one owner or credential, the oldest introduction going first: each is introduced anew on each day that it acts.
+const maxMembers = 8192
 
 // Forms of a note to an owner or a credential.
 const (
@@ -194,6 +203,7 @@ const (
 	faultNone     = "nobody approved it"
 	faultUnknown  = "the approval that it names is not known"
 	faultAsked    = "it was asked for, but nobody approved it"
+	faultLater    = "it was approved only after the call"
 	faultDenied   = "its approval was denied"
 	faultRevoked  = "its approval was revoked"
 	faultExpired  = "its approval had expired"
@@ -266,14 +276,22 @@ func (p *conduct) approved(x *Scene, e *event.Event) (fault string, bypassed boo
 // fault is why the approval does not count now, whatever it is for.
 func (g *grant) fault(x *Scene, e *event.Event) string {
 	rules := &x.Role.Approvals
+	end := g.end
+	if g.ended > x.Time && g.state != 0 {
+		end = 0 // it was still to come
+	}
 	switch {
-	case g.state == requested:
-		return faultAsked
-	case g.state == denied:
+	case end == denied:
 		return faultDenied
-	case g.state == revoked:
+	case end == revoked:
 		return faultRevoked
-	case g.state == expired, g.expires > 0 && x.Time > g.expires, rules.ValidMS > 0 && x.Time > addSaturating(max(g.at, 0), rules.ValidMS):
+	case end == expired:
+		return faultExpired
+	case g.state != granted:
+		return faultAsked
+	case g.at > x.Time:
+		return faultLater
+	case g.expires > 0 && x.Time > g.expires, rules.ValidMS > 0 && x.Time > addSaturating(max(g.at, 0), rules.ValidMS):
 		return faultExpired
 	case g.used && rules.Once && !g.bypass:
 		return faultUsed
@@ -334,7 +352,7 @@ func (p *conduct) push(id print) *grant {
 	if len(p.grants) == maxGrants {
 		out := 0
 		for i := range p.grants {
-			if g := &p.grants[i]; g.used || g.state > granted {
+			if g := &p.grants[i]; g.used || g.end != 0 {
 				out = i
 				break
 			}
@@ -347,7 +365,7 @@ func (p *conduct) push(id print) *grant {
 
 func (g *grant) append(b []byte) []byte {
 	b = append(append(b, g.id[:]...), g.digest[:]...)
-	flags := g.state << 3
+	flags := g.state<<3 | g.end<<5
 	for i, f := range [...]bool{g.used, g.own, g.bypass} {
 		if f {
 			flags |= 1 << i
@@ -355,6 +373,7 @@ func (g *grant) append(b []byte) []byte {
 	}
 	b = append(b, flags)
 	b = binary.AppendVarint(b, g.at)
+	b = binary.AppendVarint(b, g.ended)
 	b = binary.AppendVarint(b, g.expires)
 	b = binary.BigEndian.AppendUint64(b, g.asker)
 	return baselines.AppendString(b, g.by)
@@ -366,6 +385,6 @@ func (g *grant) decode(r *baselines.Reader) {
 		binary.BigEndian.PutUint64(p[8:], r.Uint64())
 	}
 	flags := r.Byte()
-	g.state, g.used, g.own, g.bypass = flags>>3, flags&1 != 0, flags&2 != 0, flags&4 != 0
-	g.at, g.expires, g.asker, g.by = r.Varint(), r.Varint(), r.Uint64(), r.String()
+	g.state, g.end, g.used, g.own, g.bypass = flags>>3&3, flags>>5, flags&1 != 0, flags&2 != 0, flags&4 != 0
+	g.at, g.ended, g.expires, g.asker, g.by = r.Varint(), r.Varint(), r.Varint(), r.Uint64(), r.String()
 }

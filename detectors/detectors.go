@@ -88,7 +88,7 @@ var registry = []kind{
 	{"volume", 6, newVolume, func() Part { return new(volumePart) }},
 	{"sequence", 7, newSequence, func() Part { return new(sequencePart) }},
 	{"rarity", 8, newRarity, func() Part { return new(acquaintance) }},
-	{"rule", 9, newRules, func() Part { return new(rulePart) }},
+	{"rule", 9, newRules, func() Part { return newRulePart() }},
 }
 
 // meterSlot is the slot of what limits count.
@@ -507,7 +507,19 @@ type Note struct {
 	Tenant string
 	ID     string
 	Ref    event.Ref
+	Order  int64  // of its event in the log that it came in: of two in one millisecond the log's order counts
 	Body   []byte // the detector's own form
+}
+
+// Before is the order in which notes are told: by time, then as their events lie in their logs. Events of two logs have no order of their own; ids give them one.
+func (n *Note) Before(o *Note) bool {
+	if n.Ref.Time != o.Ref.Time {
+		return n.Ref.Time < o.Ref.Time
+	}
+	if n.Order != o.Order {
+		return n.Order < o.Order
+	}
+	return n.Ref.Before(o.Ref)
 }
 
 // Sums is one number for each column of a window.

@@ -153,6 +153,8 @@ type entry struct {
 	thing   event.Thing
 	hashes  []definition // that were seen, at most maxHashes
 	audited byte         // 0 nothing, 1 registered, 2 retired: by an audit event
+	before  byte         // what it was before that
+	since   int64        // event time of that audit event
 	hour    int64        // in which it was last published
 	open    []opened     // oldest first, at most maxOpened
 }
@@ -203,9 +205,14 @@ func (d *inventory) Note(x *Closing, n *Note) {
 	}
 	switch {
 	case audit != "":
-		k.audited = 1
+		state := byte(1)
 		if audit == "retired" {
-			k.audited = 2
+			state = 2
+		}
+		if k.audited != 0 && n.Ref.Time < k.since {
+			k.before = state // what came after it is known already
+		} else {
+			k.audited, k.before, k.since = state, k.audited, n.Ref.Time
 		}
 		if n.Scope == policy.ToolScope {
 			text(&t.ID)
@@ -240,10 +247,15 @@ func (d *inventory) Note(x *Closing, n *Note) {
 		t.Registered = event.Unregistered
 	}
 	if audit == "" {
-		if t.Registered == event.Unregistered {
+		// What counts is what it was when it acted: a note may come late.
+		then := k.audited
+		if n.Ref.Time < k.since {
+			then = k.before
+		}
+		if reg.Kept && !reg.Known && then == 0 {
 			d.found(x, n, k, unregistered, "is not in the inventory", "")
 		}
-		if t.Retired {
+		if reg.Retired || then == 2 {
 			d.found(x, n, k, retired, "is retired and acts all the same", "")
 		}
 		if version != "" {
@@ -395,7 +407,7 @@ func (p *inventoryPart) Append(b []byte) []byte {
 	if t.Retired {
 		flags = 1
 	}
-	b = append(b, byte(t.Class), flags, k.audited)
+	b = binary.AppendVarint(append(b, byte(t.Class), flags, k.audited, k.before), k.since)
 	b = binary.AppendUvarint(b, uint64(len(t.Versions)))
 	for _, v := range t.Versions {
 		b = baselines.AppendString(b, v)
@@ -431,7 +443,7 @@ func (p *inventoryPart) Decode(r *baselines.Reader) {
 	for _, v := range []*int64{&t.First, &t.Last, &t.Tier, &k.hour} {
 		*v = r.Varint()
 	}
-	t.Class, t.Retired, k.audited = event.Class(r.Byte()), r.Byte() == 1, r.Byte()
+	t.Class, t.Retired, k.audited, k.before, k.since = event.Class(r.Byte()), r.Byte() == 1, r.Byte(), r.Byte(), r.Varint()
 	for range min(r.Len(), event.MaxVersions) {
 		t.Versions = append(t.Versions, r.String())
 	}

@@ -84,7 +84,7 @@ func (h *host) Settled(*event.Response, event.ScopeType) bool { return false }
 func (h *host) Count(string, string) {}
 
 func (h *host) Tell(slot byte, scope policy.Scope, id string, body []byte) {
-	h.notes = append(h.notes, Note{slot, scope, h.event.Tenant, id, event.Ref{Time: h.time, ID: h.event.ID, Agent: h.event.Agent.ID}, slices.Clone(body)})
+	h.notes = append(h.notes, Note{slot, scope, h.event.Tenant, id, event.Ref{Time: h.time, ID: h.event.ID, Agent: h.event.Agent.ID}, 0, slices.Clone(body)})
 }
 
 // closeNotes tells the notes in order of (time, id), as the relation stage does once the watermark has passed them.

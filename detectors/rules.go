@@ -41,6 +41,7 @@ type ruleRunner struct {
 	key     []byte
 	body    []byte
 	matches []rules.Match
+	came    []came
 }
 
 // unseen is a field that some rule asks for and no event has carried so far.
@@ -152,7 +153,21 @@ type rulePart struct {
 	states  []*rules.State // by rule and the rest of the key
 	told    []ruleTold     // by key
 	dropped bool           // a state was forgotten for want of room
-	held    int            // numbers in windows; derived
+
+	// Derived.
+	held   int   // numbers in windows
+	weight int   // bytes of sequences and absences
+	due    int64 // when the first of them has something to say
+	stale  bool  // due must be looked for
+}
+
+func newRulePart() *rulePart { return &rulePart{due: math.MaxInt64} }
+
+// remove forgets a state.
+func (p *rulePart) remove(i int) {
+	k := p.states[i]
+	p.held, p.weight, p.stale = p.held-k.Held(), p.weight-k.Weight(), true
+	p.states = slices.Delete(p.states, i, i+1)
 }
 
 // ruleTold is a finding that may still grow.
@@ -308,12 +323,22 @@ func (d *ruleRunner) took(x *Scene, e *event.Event, i int, hits []hit) {
 			return
 		}
 		part := mem.Ensure(d.slot).(*rulePart)
-		d.matches = d.advance(part, r, sub, event.Ref{Time: x.Time, ID: e.ID}, &d.taken, d.matches[:0])
-		for i := range d.matches {
-			if f := part.found(r, sub, &d.matches[i], x.Count); f != nil {
-				f.ScopeType, f.ScopeID = r.By[0].String(), id
-				x.Find(*f)
+		d.advance(part, i, sub, event.Ref{Time: x.Time, ID: e.ID}, &d.taken)
+		for j := range d.came {
+			c := &d.came[j]
+			f := part.found(c.rule, c.sub, &c.Match, x.Count)
+			if f == nil {
+				continue
 			}
+			switch page := pageOf(c.rule); {
+			case c.rule == r && c.sub == sub:
+				f.ScopeType, f.ScopeID = r.By[0].String(), id
+			case page == rules.SessionKey:
+				f.ScopeType, f.ScopeID = page.String(), e.Session
+			default:
+				f.ScopeType, f.ScopeID = page.String(), e.Agent.ID
+			}
+			x.Find(*f)
 		}
 		return
 	}
@@ -363,46 +388,112 @@ func (p *rulePart) find(rule, sub uint64) (int, bool) {
 	})
 }
 
-// advance shows the rule's state under a key what was taken of an event.
-func (d *ruleRunner) advance(part *rulePart, r *rules.Rule, sub uint64, ref event.Ref, t *rules.Taken, out []rules.Match) []rules.Match {
+// came is a match, and of what: of the rule and key under observation, or of others on the page that had to make room.
+type came struct {
+	rule *rules.Rule
+	sub  uint64
+	rules.Match
+}
+
+// advance shows the rule's state under a key what was taken of an event; d.came is what comes of it.
+func (d *ruleRunner) advance(part *rulePart, place int, sub uint64, ref event.Ref, t *rules.Taken) {
+	r := d.rules[place]
+	d.came = d.came[:0]
 	if !r.Kept() {
-		return append(out, d.runner.Single(r, ref, t))
+		d.came = append(d.came, came{r, sub, d.runner.Single(r, ref, t)})
+		return
 	}
-	k, evicted := part.state(r, sub, ref.Time)
-	was := k.Held()
-	out = d.runner.Advance(r, k, ref, t, out)
-	if part.held += k.Held() - was; part.held > rules.MaxKept {
-		d.tighten(part)
+	k := d.state(part, r, sub, ref.Time)
+	held, weight, due := k.Held(), k.Weight(), k.Due()
+	d.matches = d.runner.Advance(r, k, ref, t, d.matches[:0])
+	for i := range d.matches {
+		d.came = append(d.came, came{r, sub, d.matches[i]})
 	}
-	d.runner.Drop(evicted)
-	return out
+	part.ripens(due, k.Due())
+	if part.held += k.Held() - held; part.held > rules.MaxKept {
+		d.tighten(part, ref.Time)
+	}
+	if part.weight += k.Weight() - weight; part.weight > rules.MaxWeight {
+		d.lighten(part, ref.Time)
+	}
+}
+
+// ripens notes that what a state awaits is due at another time than before.
+func (p *rulePart) ripens(was, is int64) {
+	switch {
+	case is <= p.due:
+		p.due = is
+	case was == p.due && was != is:
+		p.stale = true
+	}
+}
+
+// lighten lets go of sequences and absences until the page holds no more than it may, of the state
+// that holds most, and says so in findings: whoever brings many of a kind cannot silence another.
+func (d *ruleRunner) lighten(p *rulePart, now int64) {
+	for p.weight > rules.MaxWeight {
+		largest, most := 0, 0
+		for i, k := range p.states {
+			if n := k.Weight(); n > most {
+				largest, most = i, n
+			}
+		}
+		k := p.states[largest]
+		if most == 0 {
+			p.weight = 0
+			return
+		}
+		if _, known := d.byHash[k.Rule]; !known {
+			p.stale = true
+			k.Forget()
+			p.weight -= most
+			continue
+		}
+		held := k.Held()
+		d.release(p, k, now, func() bool { return k.Weight() < most/2 })
+		p.held += k.Held() - held
+		p.weight += k.Weight() - most
+	}
 }
 
 // tighten makes the windows of a page hold less of events one by one, the largest first: no sum is
 // left out, so nobody who fills one window hides what another one adds up to.
-func (d *ruleRunner) tighten(p *rulePart) {
+func (d *ruleRunner) tighten(p *rulePart, now int64) {
 	for p.held > rules.MaxKept {
-		largest, most := 0, 0
-		for i, k := range p.states {
-			if n := k.Held(); n > most {
-				largest, most = i, n
+		var k *rules.State
+		most := 0
+		for _, o := range p.states {
+			if n := o.Held(); n > most {
+				k, most = o, n
 			}
 		}
-		if most == 0 {
+		if k == nil {
 			p.held = 0
 			return
 		}
-		k := p.states[largest]
-		if place, known := d.byHash[k.Rule]; known {
-			k.Tighten(d.rules[place])
+		weight := k.Weight()
+		if place, known := d.byHash[k.Rule]; !known { // it is no more
+			i, _ := p.find(k.Rule, k.Sub)
+			p.remove(i)
+			continue
+		} else if k.Tighten(d.rules[place]); k.Held() >= most && k.Runs() {
+			d.release(p, k, now, func() bool { return k.Held() < most/2 })
 		}
-		n := k.Held()
-		if n == most { // of a rule that is no more, or as small as it gets
-			p.states = slices.Delete(p.states, largest, largest+1)
-			p.dropped, n = true, 0
-			d.runner.Drop(1)
+		p.held, p.weight = p.held+k.Held()-most, p.weight+k.Weight()-weight
+		if k.Held() >= most { // it is as small as it gets: there are too many
+			d.evict(p, now)
 		}
-		p.held += n - most
+	}
+}
+
+// release lets go of what is under way or awaited in a state, the oldest first, until it is enough.
+func (d *ruleRunner) release(p *rulePart, k *rules.State, now int64, enough func() bool) {
+	r := d.rules[d.byHash[k.Rule]]
+	for p.stale = true; k.Runs() && !enough(); {
+		d.matches = d.runner.Release(r, k, now, d.matches[:0])
+		for i := range d.matches {
+			d.came = append(d.came, came{r, k.Sub, d.matches[i]})
+		}
 	}
 }
 
@@ -490,13 +581,14 @@ func (d *ruleRunner) Note(x *Closing, n *Note) {
 		return
 	}
 	part := x.Memory.Ensure(d.slot).(*rulePart)
-	d.matches = d.advance(part, rule, sub, n.Ref, &t, d.matches[:0])
-	for i := range d.matches {
-		if f := part.found(rule, sub, &d.matches[i], x.Count); f != nil {
-			if d.matches[i].Awaited == 0 { // what did not come was not this event's doing
+	d.advance(part, place, sub, n.Ref, &t)
+	for i := range d.came {
+		c := &d.came[i]
+		if f := part.found(c.rule, c.sub, &c.Match, x.Count); f != nil {
+			if c.Awaited == 0 && !c.Unfollowed { // what did not come was not this event's doing
 				f.Persona, f.Session, f.User, f.Tool, f.Server = persona, session, user, tool, server
 			}
-			d.find(x, rule, f)
+			d.find(x, c.rule, f)
 		}
 	}
 	d.behind(place, x.Count)
@@ -518,9 +610,13 @@ func (d *ruleRunner) find(x *Closing, r *rules.Rule, f *event.Finding) {
 func (d *ruleRunner) Due(m *Memory) int64 {
 	due := int64(math.MaxInt64)
 	if part, ok := m.Part(d.slot).(*rulePart); ok {
-		for _, k := range part.states {
-			due = min(due, k.Due())
+		if part.stale {
+			for _, k := range part.states {
+				due = min(due, k.Due())
+			}
+			part.due, part.stale = due, false
 		}
+		due = part.due
 	}
 	return due
 }
@@ -536,12 +632,16 @@ func (d *ruleRunner) Ring(x *Closing, t int64) {
 			continue
 		}
 		place, known := d.byHash[k.Rule]
+		part.stale = true
+		weight := k.Weight()
 		if !known { // it is no more, or off
 			k.Forget()
+			part.weight -= weight
 			continue
 		}
 		rule := d.rules[place]
 		d.matches = d.runner.Expire(rule, k, t, d.matches[:0])
+		part.weight += k.Weight() - weight
 		for i := range d.matches {
 			if f := part.found(rule, k.Sub, &d.matches[i], x.Count); f != nil {
 				d.find(x, rule, f)
@@ -551,53 +651,75 @@ func (d *ruleRunner) Ring(x *Closing, t int64) {
 	}
 }
 
-// state is the rule's state under a key, made if there is none, and how many others were forgotten to make room for it.
-func (p *rulePart) state(r *rules.Rule, sub uint64, now int64) (*rules.State, int) {
+// spareStates is how many states are forgotten at a time where a page has too many.
+const spareStates = 64
+
+// state is the rule's state under a key, made if there is none.
+func (d *ruleRunner) state(p *rulePart, r *rules.Rule, sub uint64, now int64) *rules.State {
 	id := r.Hash
 	i, found := p.find(id, sub)
 	if found && p.states[i].Fits(r) {
-		return p.states[i], 0
+		return p.states[i]
 	}
 	k := &rules.State{Rule: id, Sub: sub, Dropped: p.dropped}
 	if found {
-		p.held -= p.states[i].Held()
-		p.states[i] = k
-		return k, 0
-	}
-	evicted := 0
-	if len(p.states) >= rules.MaxStates {
-		p.states = slices.DeleteFunc(p.states, func(k *rules.State) bool {
-			empty := k.Rule == id && k.Empty(r, now)
-			if empty {
-				p.held -= k.Held()
-			}
-			return empty
-		})
-	}
-	if len(p.states) >= rules.MaxStates {
-		oldest := 0
-		for j, k := range p.states {
-			if k.Newest < p.states[oldest].Newest {
-				oldest = j
-			}
-		}
-		p.held -= p.states[oldest].Held()
-		p.states = slices.Delete(p.states, oldest, oldest+1)
-		p.dropped, k.Dropped = true, true
-		evicted++
+		p.remove(i)
+	} else if len(p.states) >= rules.MaxStates {
+		d.makeRoom(p, now)
+		k.Dropped = p.dropped
 	}
 	i, _ = p.find(id, sub)
 	p.states = slices.Insert(p.states, i, k)
-	return k, evicted
+	return k
+}
+
+// makeRoom forgets states of a page: those in which nothing is left, else those that hold least, the
+// longest unseen of them first. What adds up or is awaited under one key stays, however many keys
+// somebody makes up beside it; what was under way or awaited under a key that goes is told.
+func (d *ruleRunner) makeRoom(p *rulePart, now int64) {
+	empty := func(k *rules.State) bool {
+		place, known := d.byHash[k.Rule]
+		return !known || k.Empty(d.rules[place], now)
+	}
+	for i := len(p.states) - 1; i >= 0; i-- {
+		if empty(p.states[i]) {
+			p.remove(i)
+		}
+	}
+	if len(p.states) >= rules.MaxStates {
+		d.evict(p, now)
+	}
+}
+
+// evict forgets those states that hold least.
+func (d *ruleRunner) evict(p *rulePart, now int64) {
+	least := slices.Clone(p.states)
+	slices.SortStableFunc(least, func(a, b *rules.State) int {
+		return cmp.Or(cmp.Compare(a.Open(), b.Open()), cmp.Compare(a.Progress(), b.Progress()), cmp.Compare(a.Newest, b.Newest))
+	})
+	for _, k := range least[:min(spareStates, len(least))] {
+		i, _ := p.find(k.Rule, k.Sub)
+		p.remove(i)
+		if _, known := d.byHash[k.Rule]; known {
+			d.release(p, k, now, func() bool { return false })
+		}
+		d.runner.Drop(1)
+	}
+	p.dropped = true
 }
 
 // found makes a finding of a match: a new one, or one that has grown; nil if there is nothing to tell.
 func (p *rulePart) found(r *rules.Rule, sub uint64, m *rules.Match, count func(what, rule string)) *event.Finding {
-	count("match", r.ID)
+	if !m.Unfollowed {
+		count("match", r.ID)
+	}
 	if r.Mode == rules.Shadow {
 		return nil
 	}
 	key := r.Hash ^ sub*0x9e3779b97f4a7c15
+	if m.Unfollowed { // one for the page: it must not stand for a match that comes later
+		key = ^r.Hash
+	}
 	i := slices.IndexFunc(p.told, func(t ruleTold) bool { return t.key == key })
 	if i >= 0 && m.Time-p.told[i].last > r.Suppress && !m.Goes {
 		p.told = slices.Delete(p.told, i, i+1)
@@ -621,7 +743,7 @@ func (p *rulePart) found(r *rules.Rule, sub uint64, m *rules.Match, count func(w
 	t.last = max(t.last, m.Time)
 	if t.count++; t.count >= t.next {
 		t.next = double(t.count)
-	} else if r.Respond == nil || r.Mode < rules.Enforce {
+	} else if r.Respond == nil || r.Mode < rules.Enforce || m.Unfollowed {
 		return nil
 	} else {
 		activity = event.Again
@@ -630,8 +752,15 @@ func (p *rulePart) found(r *rules.Rule, sub uint64, m *rules.Match, count func(w
 	if why == "" {
 		why = say(r, m)
 	}
-	if m.Awaited != 0 {
+	id := r.ID
+	switch {
+	case m.Awaited != 0:
 		why += "; nothing came until " + time.UnixMilli(m.Awaited).UTC().Format("15:04:05")
+	case m.Unfollowed && m.Until != 0:
+		why += "; too much is awaited at once, so nobody sees whether something comes until " + time.UnixMilli(m.Until).UTC().Format("15:04:05")
+	case m.Unfollowed:
+		id += "/unfollowed"
+		why = "too many sequences are under way at once, so nobody sees whether this one goes on: " + why
 	}
 	if t.count > 1 {
 		why += times(t.count)
@@ -641,10 +770,10 @@ func (p *rulePart) found(r *rules.Rule, sub uint64, m *rules.Match, count func(w
 	}
 	f := &event.Finding{
 		Activity: activity, Analytic: event.RuleAnalytic, Severity: r.Severity, Risk: cmp.Or(r.Risk, risk(r.Severity)), Alert: r.Severity > event.Signal && r.Mode >= rules.Alert,
-		Detector: "rule", Rule: r.ID, RuleVersion: r.Version, Title: r.Title, Why: why, Tags: r.Tags,
+		Detector: "rule", Rule: id, RuleVersion: r.Version, Title: r.Title, Why: why, Tags: r.Tags,
 		Time: t.trigger.Time, First: t.first, Last: max(t.last, t.trigger.Time), Count: m.Count + t.count - 1, Refs: t.all(), WindowMS: max(r.Window, r.Within), Incomplete: m.Partial,
 	}
-	if r.Mode == rules.Enforce {
+	if r.Mode == rules.Enforce && !m.Unfollowed {
 		f.Response = r.Respond
 	}
 	return f
@@ -708,11 +837,11 @@ func (p *rulePart) Append(b []byte) []byte {
 
 // Decode reads what Append wrote.
 func (p *rulePart) Decode(r *baselines.Reader) {
-	*p = rulePart{dropped: r.Byte()&1 != 0}
+	*p = rulePart{dropped: r.Byte()&1 != 0, due: math.MaxInt64, stale: true}
 	for range min(r.Len(), rules.MaxStates) {
 		k := &rules.State{}
 		k.Decode(r)
-		p.states, p.held = append(p.states, k), p.held+k.Held()
+		p.states, p.held, p.weight = append(p.states, k), p.held+k.Held(), p.weight+k.Weight()
 		if r.Err != nil {
 			return
 		}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/policy"
 	"github.com/wayward-sec/wayward/rules"
@@ -36,8 +37,95 @@ func TestAPageHoldsNoMoreOfRulesThanItMay(t *testing.T) {
 		most, states = max(most, held), max(states, len(part.states))
 	}
 	part := agent.Part(9).(*rulePart)
-	if most > rules.MaxKept+300 || states > rules.MaxStates || !part.dropped {
-		t.Errorf("%d events and %d keys are kept, dropped %v", most, states, part.dropped)
+	if most > rules.MaxKept || states > rules.MaxStates || part.dropped && len(part.states) > rules.MaxStates {
+		t.Errorf("%d numbers and %d keys are kept, dropped %v", most, states, part.dropped)
+	}
+	if held, weight := part.sums(); held != part.held || weight != part.weight {
+		t.Errorf("%d numbers and %d bytes are kept, and %d and %d were counted", held, weight, part.held, part.weight)
+	}
+}
+
+func (p *rulePart) sums() (held, weight int) {
+	for _, k := range p.states {
+		held, weight = held+k.Held(), weight+k.Weight()
+	}
+	return held, weight
+}
+
+// player shows events of one agent to rules.
+type player struct {
+	d *ruleRunner
+	q *finder
+	x Scene
+	n int
+}
+
+func playing(t *testing.T, rule string) *player {
+	t.Helper()
+	set, err := policy.Parse([]byte(`{"v":1,"rules":[` + rule + `]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &player{d: newRules(9, set).(*ruleRunner), q: &finder{}}
+	p.x = Scene{Host: p.q, Who: New(set).Who("acme", "p", ""), Agent: &Memory{}}
+	return p
+}
+
+func (p *player) act(at int64, class event.Class, subject string) string {
+	p.n++
+	id := fmt.Sprint("e", p.n)
+	p.x.Time = at
+	p.d.Observe(&p.x, &event.Event{ID: id, Time: at, Kind: event.ToolCall, Tenant: "acme", Agent: event.Agent{ID: "a"}, Tool: event.Tool{Class: class}, Subject: subject, Has: event.HasRecords, Result: event.ResultOf{Records: 1}})
+	return id
+}
+
+// However many keys somebody makes up, what adds up under another one goes on adding up.
+func TestDecoyKeysDoNotHideAWindow(t *testing.T) {
+	p := playing(t, `{"id":"many","title":"t","by":["agent","subject"],"window":"1h","suppress":"1s","where":"tool.class == \"read\"","let":{"n":"sum(result.records)"},"having":"n == 300"}`)
+	at := int64(0)
+	act := func(subject string) string { at += 10; return p.act(at, event.Read, subject) }
+	for range 299 {
+		act("true")
+	}
+	for i := range 3 * rules.MaxStates {
+		act(fmt.Sprint("decoy", i))
+		if i%1000 == 0 { // a restart changes nothing
+			part := p.x.Agent.Part(9).(*rulePart)
+			b := part.Append(nil)
+			back := newRulePart()
+			back.Decode(&baselines.Reader{B: b})
+			p.x.Agent.parts[9] = back
+			held, weight := back.sums()
+			if held != part.held || weight != part.weight || string(back.Append(nil)) != string(b) {
+				t.Fatalf("%d numbers, %d bytes come back; %d and %d were counted", held, weight, part.held, part.weight)
+			}
+		}
+	}
+	last := act("true")
+	if len(p.q.found) != 1 || p.q.found[0].Refs[5].ID != last {
+		t.Errorf("%d findings", len(p.q.found))
+	}
+}
+
+// What must make room is told: a sequence that was under way under a key that goes is no secret.
+func TestWhatIsUnderWayAndMustGoIsTold(t *testing.T) {
+	p := playing(t, `{"id":"s","title":"t","by":["agent","subject"],"within":"10h","suppress":"1s","mode":"enforce","respond":{"action":"block","scope":"agent","duration":"1h"},
+		"steps":[{"name":"a","where":"tool.class == \"read\""},{"name":"b","where":"tool.class == \"send\""}]}`)
+	first := p.act(0, event.Read, "true")
+	for i := range rules.MaxStates - 1 {
+		p.act(int64(i)+1, event.Read, fmt.Sprint("decoy", i))
+	}
+	if len(p.q.found) != 0 {
+		t.Fatalf("%d findings when there was room", len(p.q.found))
+	}
+	p.act(50_000, event.Read, "one more")
+	if len(p.q.found) == 0 || p.q.found[0].Rule != "s/unfollowed" || p.q.found[0].Refs[0].ID != first || !p.q.found[0].Incomplete || p.q.found[0].Response != nil {
+		t.Fatalf("%+v", p.q.found)
+	}
+	p.q.found = nil
+	p.act(60_000, event.Send, fmt.Sprint("decoy", rules.MaxStates-2))
+	if len(p.q.found) != 1 || p.q.found[0].Rule != "s" || p.q.found[0].Response == nil {
+		t.Errorf("%+v", p.q.found)
 	}
 }
 

@@ -34,9 +34,9 @@ func newSeparation(slot byte, set *policy.Set) Detector {
 }
 
 const (
-	maxDeeds  = 32 // remembered of each side of a pair
-	maxBroken = 8  // open findings of a pair
-	maxPairs  = 64 // of one entity
+	maxDeeds  = 1024 // remembered of each side of a pair: with same: resource so many resources, the longest untouched going first
+	maxBroken = 8    // open findings of a pair
+	maxPairs  = 64   // of one entity
 )
 
 // duties is what an entity did of each pair of duties.

@@ -32,6 +32,7 @@ type behaviour struct {
 	clock     clock
 	idle      bool  // no event for idleAfter and none waiting: the relation stage need not wait for us
 	stamp     int64 // broker's timestamp of the newest event
+	order     int64 // of the event under observation in its log
 	told      int64 // now when the watermark last went to every facts partition
 	toldIdle  bool
 	relation  []int64             // watermark of each relation shard, as last heard
@@ -107,7 +108,7 @@ func (b *behaviour) apply(log int, r *record) error {
 	if log == controlLog {
 		return cmp.Or(b.control(r), b.err)
 	}
-	b.stamp = r.stamp
+	b.stamp, b.order = r.stamp, r.offset
 	for _, o := range b.skip {
 		if o == r.offset {
 			b.deadLetter(b.topic, b.p, r, "failed", "the shard failed on this event several times; see its log")
@@ -346,14 +347,14 @@ func (b *behaviour) Tell(slot byte, scope policy.Scope, id string, body []byte) 
 		ref := event.Ref{Time: b.scene.Time, ID: e.ID, Agent: e.Agent.ID}
 		if n.Tenant == e.Tenant && n.ID == id && n.Scope == scope && n.Slot == slot && bytes.Equal(n.Body, body) {
 			if ref.Before(n.Ref) {
-				n.Ref = ref
+				n.Ref, n.Order = ref, b.order
 			}
 			return
 		}
 	}
 	b.said[h] = int32(len(b.notes))
 	b.notes = append(b.notes, detectors.Note{Slot: slot, Scope: scope, Tenant: e.Tenant, ID: id,
-		Ref: event.Ref{Time: b.scene.Time, ID: e.ID, Agent: e.Agent.ID}, Body: bytes.Clone(body)})
+		Ref: event.Ref{Time: b.scene.Time, ID: e.ID, Agent: e.Agent.ID}, Order: b.order, Body: bytes.Clone(body)})
 }
 
 // control applies what others have decided: the relation stage, other instances, operators. What cannot be read is set aside, never guessed.

@@ -186,7 +186,7 @@ func (pg *page) decode(b []byte) error {
 		}
 		pg.notes = pg.notes[:0]
 		for range r.Len() {
-			k := readNote(&r)
+			k := readNote(&r, true)
 			if r.Err != nil {
 				return r.Err
 			}
@@ -322,15 +322,18 @@ const maxNotes = 4096
 func appendNote(b []byte, k *detectors.Note) []byte {
 	b = append(b, k.Slot, byte(k.Scope))
 	b = baselines.AppendString(baselines.AppendString(b, k.Tenant), k.ID)
-	b = baselines.AppendRef(b, k.Ref)
+	b = binary.AppendVarint(baselines.AppendRef(b, k.Ref), k.Order)
 	return baselines.AppendString(b, string(k.Body))
 }
 
-// readNote decodes what appendNote wrote, into memory of its own.
-func readNote(r *baselines.Reader) detectors.Note {
+// readNote decodes what appendNote wrote, into memory of its own. Facts of format 2 have notes that are not ordered.
+func readNote(r *baselines.Reader, ordered bool) detectors.Note {
 	k := detectors.Note{Slot: r.Byte(), Scope: policy.Scope(r.Byte())}
 	k.Tenant, k.ID = strings.Clone(r.String()), strings.Clone(r.String())
 	k.Ref = baselines.ReadRef(r).Clone()
+	if ordered {
+		k.Order = r.Varint()
+	}
 	k.Body = bytes.Clone(r.Bytes())
 	return k
 }

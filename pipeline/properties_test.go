@@ -555,7 +555,7 @@ func mergedFacts(t *testing.T, into map[string]*detectors.Bucket, outs []output)
 			}
 			if body.B[0] == noteTag {
 				body.Byte()
-				n := readNote(&body)
+				n := readNote(&body, true)
 				if body.Err != nil {
 					t.Fatal(body.Err)
 				}
@@ -1189,7 +1189,7 @@ func bucketOf(r *rand.Rand) detectors.Bucket {
 func TestFactsComeBackAsTheyWere(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 1))
 	for range 300 {
-		h := factsHead{source: int32(r.IntN(4096)), now: r.Int64(), watermark: []int64{noTime, r.Int64(), -5}[r.IntN(3)], idle: r.IntN(2) == 0, out: r.IntN(2) == 0, activate: r.IntN(2) == 0, set: none.Hash()}
+		h := factsHead{source: int32(r.IntN(4096)), now: r.Int64(), watermark: []int64{noTime, r.Int64(), -5}[r.IntN(3)], idle: r.IntN(2) == 0, out: r.IntN(2) == 0, activate: r.IntN(2) == 0, set: none.Hash(), format: factsFormat}
 		b := appendFactsHead(nil, h)
 		var want, got []detectors.Bucket
 		for range r.IntN(5) {

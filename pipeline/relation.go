@@ -110,7 +110,7 @@ func (b *relation) apply(_ int, r *record) error {
 	for len(body.B) > 0 {
 		if body.B[0] == noteTag {
 			body.Byte()
-			if k := readNote(&body); body.Err == nil {
+			if k := readNote(&body, h.format >= 3); body.Err == nil {
 				b.takeNote(&k)
 				continue
 			}
@@ -173,7 +173,7 @@ func (b *relation) takeNote(k *detectors.Note) {
 	for i := range pg.notes {
 		if o := &pg.notes[i]; baselines.FloorDiv(o.Ref.Time, detectors.BucketMS) == index && bytes.Equal(o.Body, k.Body) {
 			if k.Ref.Before(o.Ref) {
-				o.Ref = k.Ref
+				o.Ref, o.Order = k.Ref, k.Order
 			}
 			return
 		}
@@ -385,7 +385,13 @@ func (b *relation) closeAll(index int64) {
 		b.touch(pg)
 		pg.notes = slices.DeleteFunc(pg.notes, func(o detectors.Note) bool { return baselines.FloorDiv(o.Ref.Time, detectors.BucketMS) == index })
 		slices.SortFunc(now, func(x, y detectors.Note) int {
-			return cmp.Or(cmp.Compare(x.Ref.Time, y.Ref.Time), strings.Compare(x.Ref.ID, y.Ref.ID), strings.Compare(x.Ref.Agent, y.Ref.Agent))
+			switch {
+			case x.Before(&y):
+				return -1
+			case y.Before(&x):
+				return 1
+			}
+			return 0
 		})
 		for i := range now {
 			b.note(pg, &now[i])

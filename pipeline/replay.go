@@ -96,6 +96,7 @@ type block struct {
 	lines   []byte
 	records []record
 	at      int64
+	first   int64 // number of its first line; 0: these are records
 	stamp   int64
 	decoder event.Decoder
 	items   []item
@@ -106,6 +107,7 @@ type item struct {
 	e      event.Event
 	hash   uint64
 	stamp  int64 // broker's; of a line: its own time, or that of the file where its own is not believed
+	order  int64 // in its log: number of the line, or offset
 	newest int64 // event time that the whole file has reached with it
 }
 
@@ -245,7 +247,7 @@ func (x *replaying) decode(c *Chunk) {
 		}
 		n++
 		b := c.blocks[n-1]
-		b.lines, b.records, b.stamp = nil, nil, c.Stamp
+		b.lines, b.records, b.stamp, b.first = nil, nil, c.Stamp, 0
 		return b
 	}
 	at := c.At
@@ -274,6 +276,7 @@ func (x *replaying) decode(c *Chunk) {
 			for i := range b.bad {
 				b.bad[i].at += at
 			}
+			b.first = at
 			at += b.counted()
 		}
 	}
@@ -299,7 +302,7 @@ func (b *block) decode() {
 			b.bad = append(b.bad, badRecord{at, reasonOf(err), err})
 			return
 		}
-		it.stamp = stamp
+		it.stamp, it.order = stamp, at
 		it.hash = xxhash.Sum64(event.AppendKey(key[:0], it.e.Tenant, it.e.Agent.ID))
 	}
 	line := int64(0)
@@ -333,6 +336,7 @@ func (x *replaying) chunk(c *Chunk) error {
 		}
 		for i := range b.items {
 			it := &b.items[i]
+			it.order += b.first
 			if b.lines != nil {
 				x.stamp(it)
 			}
@@ -415,7 +419,7 @@ func (x *replaying) run() {
 			b.control(&x.verdicts[p][i])
 		}
 		for _, it := range x.queues[p] {
-			b.was, b.newest = b.newest, it.newest
+			b.was, b.newest, b.order = b.newest, it.newest, it.order
 			b.observe(&it.e, it.stamp)
 			if x.observed != nil {
 				x.observed(&b.scene, &it.e)

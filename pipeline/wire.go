@@ -97,10 +97,11 @@ type factsHead struct {
 	activate  bool   // the set takes effect
 	control   bool   // a control record follows, in JSON, and no buckets
 	set       string // under which the buckets were counted
+	format    byte   // as read
 }
 
 const (
-	factsFormat  = 2
+	factsFormat  = 3 // 2: notes had no order
 	factsControl = 8 // flag
 )
 
@@ -127,11 +128,12 @@ func appendFactsHead(b []byte, h factsHead) []byte {
 
 func readFactsHead(b []byte) (h factsHead, body baselines.Reader, err error) {
 	r := baselines.Reader{B: b, Alias: true}
-	if f := r.Byte(); f != factsFormat {
-		return h, r, fmt.Errorf("facts record of format %d, this binary knows %d", f, factsFormat)
+	format := r.Byte()
+	if format != factsFormat && format != factsFormat-1 {
+		return h, r, fmt.Errorf("facts record of format %d, this binary knows %d", format, factsFormat)
 	}
 	flags := r.Byte()
-	h = factsHead{idle: flags&1 != 0, out: flags&2 != 0, activate: flags&4 != 0, control: flags&factsControl != 0, source: int32(r.Varint()), now: r.Varint(), watermark: r.Varint(), set: r.String()}
+	h = factsHead{format: format, idle: flags&1 != 0, out: flags&2 != 0, activate: flags&4 != 0, control: flags&factsControl != 0, source: int32(r.Varint()), now: r.Varint(), watermark: r.Varint(), set: r.String()}
 	return h, r, r.Err
 }
 

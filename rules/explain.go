@@ -157,21 +157,28 @@ func (t *Tracer) Event(e *event.Event, persona string, local int64, around Aroun
 	for i := range k.runs {
 		t.lines = append(t.lines, "    under way: "+t.underWay(&k.runs[i]))
 	}
+	for _, w := range k.open {
+		if !w.answered {
+			x := run{stage: len(r.Steps), caps: w.caps}
+			t.lines = append(t.lines, fmt.Sprintf("    under way: all steps are done, and what must not come is awaited until %s", time.UnixMilli(w.until).UTC().Format("15:04:05"))+t.captured(&x))
+		}
+	}
 	return t.lines
 }
 
 // underWay says what a sequence waits for.
 func (t *Tracer) underWay(x *run) string {
-	var b strings.Builder
-	if x.stage == len(t.rule.Steps) {
-		fmt.Fprintf(&b, "all steps are done, and what must not come is awaited until %s", time.UnixMilli(x.deadline).UTC().Format("15:04:05"))
-	} else {
-		s := t.rule.Steps[x.stage]
-		fmt.Fprintf(&b, "waits for %s", s.Name)
-		if s.Times > 1 {
-			fmt.Fprintf(&b, ", has %d of %d", x.count, s.Times)
-		}
+	s := t.rule.Steps[x.stage]
+	out := "waits for " + s.Name
+	if s.Times > 1 {
+		out += fmt.Sprintf(", has %d of %d", x.count, s.Times)
 	}
+	return out + t.captured(x)
+}
+
+// captured says what a sequence has captured.
+func (t *Tracer) captured(x *run) string {
+	var b strings.Builder
 	said := false
 	for _, s := range t.rule.Steps[:min(x.stage, len(t.rule.Steps))] {
 		for _, c := range s.captures {

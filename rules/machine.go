@@ -1,7 +1,6 @@
 package rules
 
 import (
-	"cmp"
 	"math"
 	"slices"
 	"strings"
@@ -87,21 +86,58 @@ type State struct {
 	Newest    int64   // event time
 	win       *window // of a rule with a window
 	runs      []run
-	holds     bool // having was true with the newest event
-	Dropped   bool // something was forgotten for want of room
+	open      []*wait // by deadline; the first is not answered
+	holds     bool    // having was true with the newest event
+	Dropped   bool    // something was forgotten for want of room
+
+	answered int                // of open; derived, as what follows
+	weight   int                // of open
+	byValue  map[uint64][]*wait // open, by the value that an answer must have; nil: not many
 }
 
 // run is a sequence under way.
 type run struct {
-	stage    int   // the step that it waits for; behind the last: the end of absent
-	start    int64 // event time of its first event
-	deadline int64 // of absent
-	count    int   // events that the step has had so far
-	caps     []Value
-	refs     []event.Ref // the first three and the last three
-	seen     []uint64    // hashes of what is distinct in the step; of the first step: times
-	win      *window     // of a step that adds up: its events
+	stage  int     // the step that it waits for
+	start  int64   // event time of its first event
+	done   []int64 // event times at which the steps before were done
+	newest int64   // event time of the newest event of the step that it waits for
+	count  int     // events that the step has had so far
+	caps   []Value
+	refs   []event.Ref // the first three and the last three
+	seen   []uint64    // hashes of what is distinct in the step; of the first step: times
+	win    *window     // of a step that adds up: its events
 }
+
+// since is the event time before which nothing can be the step that the sequence waits for.
+func (x *run) since() int64 {
+	if n := len(x.done); n > 0 {
+		return x.done[n-1]
+	}
+	return math.MinInt64
+}
+
+// weight is about how many bytes it takes.
+func (x *run) weight() int { return 24 + weightOf(x.caps, x.refs) + 8*(len(x.seen)+len(x.done)) }
+
+func weightOf(caps []Value, refs []event.Ref) (n int) {
+	for i := range caps {
+		n += 3 + len(caps[i].S)
+	}
+	for i := range refs {
+		n += 9 + len(refs[i].ID) + len(refs[i].Agent)
+	}
+	return n
+}
+
+// wait is a sequence that is done, of which it is awaited that something does not come.
+type wait struct {
+	since, until int64 // event times between which it may come
+	caps         []Value
+	refs         []event.Ref
+	answered     bool
+}
+
+func (w *wait) weight() int { return 16 + weightOf(w.caps, w.refs) }
 
 // Match is a rule that matched.
 type Match struct {
@@ -113,6 +149,9 @@ type Match struct {
 	Goes    bool        // it only goes on: having was true before
 	Partial bool        // something was forgotten before
 	Approx  string      // what of it is not exact, in words; "": all is
+	// Unfollowed: it has not matched. It was let go for want of room, so nobody will see whether it does.
+	Unfollowed bool
+	Until      int64 // of one that is unfollowed: until when something was awaited; 0: it waited for a step
 }
 
 // forget notes that something of the state was forgotten for want of room.
@@ -143,6 +182,9 @@ func (m *Runner) join(s *Step, row, caps []Value) bool {
 	if s.Join == nil {
 		return true
 	}
+	if s.eqRow >= 0 && m.trace == nil && row[s.eqRow] != caps[s.eqCap] {
+		return false // mostly it is somebody else's
+	}
 	m.lay(row, caps, nil)
 	holds := m.isTrue(s.Join)
 	if m.trace != nil {
@@ -162,22 +204,32 @@ func (m *Runner) lay(row, caps, lets []Value) {
 	m.c.Vars = m.vars
 }
 
+// alive tells whether a sequence may go on with an event of a time.
+func (x *run) alive(r *Rule, t int64) bool { return t-x.start <= r.Within }
+
+// ends tells whether a not that came at a time ends the sequence: it lies behind the step after
+// which it counts, and before the next one, however late it is told.
+func (x *run) ends(s *Step, t int64) bool {
+	switch {
+	case x.stage == 0 && x.count == 0 || t < x.start:
+		return false
+	case s.After < 0:
+		return true
+	}
+	return x.stage > s.After && t >= x.done[s.After] && (x.stage == s.After+1 || t < x.done[s.After+1])
+}
+
 func (m *Runner) sequence(r *Rule, k *State, ref event.Ref, t *Taken, out []Match) []Match {
 	n := len(r.Steps)
-	k.runs = slices.DeleteFunc(k.runs, func(x run) bool { return x.stage > 0 && x.stage < n && ref.Time-x.start > r.Within })
+	// One that is over stays for those that are still to come late.
+	k.runs = slices.DeleteFunc(k.runs, func(x run) bool { return x.stage > 0 && !x.alive(r, k.Newest-Late) })
 	for j, s := range r.Nots {
 		if bit := n + j; t.Mask&(1<<bit) != 0 {
-			k.runs = slices.DeleteFunc(k.runs, func(x run) bool {
-				at := x.stage
-				if x.stage < n && x.count > 0 {
-					at++ // within a step that takes several
-				}
-				return at > 0 && (s.After < 0 || x.stage == s.After+1) && x.stage < n && m.join(s, t.Rows[bit], x.caps)
-			})
+			k.runs = slices.DeleteFunc(k.runs, func(x run) bool { return x.ends(s, ref.Time) && m.join(s, t.Rows[bit], x.caps) })
 		}
 	}
 	if bit := n + len(r.Nots); r.Absent != nil && t.Mask&(1<<bit) != 0 {
-		k.runs = slices.DeleteFunc(k.runs, func(x run) bool { return x.stage == n && m.join(r.Absent, t.Rows[bit], x.caps) })
+		m.answer(r, k, ref.Time, t.Rows[bit])
 	}
 	// From the last step to the first, so that one event is not two steps of one sequence.
 	for i := n - 1; i >= 0; i-- {
@@ -192,8 +244,10 @@ func (m *Runner) sequence(r *Rule, k *State, ref event.Ref, t *Taken, out []Matc
 		var done []run
 		stay := k.runs[:0]
 		for _, x := range k.runs {
-			if x.stage == i && m.join(s, row, x.caps) && x.counts(s, row) {
+			// What happened before a step does not follow it, whenever it is told.
+			if x.stage == i && ref.Time >= x.since() && x.alive(r, ref.Time) && m.join(s, row, x.caps) && x.counts(s, row) {
 				x.note(ref)
+				x.newest = max(x.newest, ref.Time)
 				if lets, whole := m.whole(&x, s, ref, row, math.MinInt64); whole {
 					x.capture(s, row, lets)
 					done = append(done, x)
@@ -211,9 +265,121 @@ func (m *Runner) sequence(r *Rule, k *State, ref event.Ref, t *Taken, out []Matc
 	return out
 }
 
+// answer ends the absences that an event answers. It does not answer what it came before.
+func (m *Runner) answer(r *Rule, k *State, t int64, row []Value) {
+	list := k.open
+	s := r.Absent
+	if k.byValue == nil && s.eqRow >= 0 && len(k.open) > fewOpen {
+		k.byValue = map[uint64][]*wait{}
+		for _, w := range k.open {
+			if h := hashValue(w.caps[s.eqCap]); !w.answered {
+				k.byValue[h] = append(k.byValue[h], w)
+			}
+		}
+	}
+	h := uint64(0)
+	if k.byValue != nil {
+		h = hashValue(row[s.eqRow])
+		list = k.byValue[h]
+	}
+	found := false
+	for _, w := range list {
+		if !w.answered && t >= w.since && t <= w.until && m.join(s, row, w.caps) {
+			w.answered, found = true, true
+			k.answered++
+			k.weight -= w.weight()
+		}
+	}
+	if !found {
+		return
+	}
+	if k.byValue != nil {
+		k.byValue[h] = slices.DeleteFunc(list, isAnswered)
+		if len(k.byValue[h]) == 0 {
+			delete(k.byValue, h)
+		}
+	}
+	k.tidy()
+}
+
+func isAnswered(w *wait) bool { return w.answered }
+
+// fewOpen absences are looked through one by one.
+const fewOpen = 32
+
+// tidy lets go of absences that were answered.
+func (k *State) tidy() {
+	i := 0
+	for i < len(k.open) && k.open[i].answered {
+		i++
+	}
+	clear(k.open[:i])
+	k.open, k.answered = k.open[i:], k.answered-i
+	if k.answered > fewOpen && k.answered > len(k.open)/2 {
+		k.open, k.answered = slices.DeleteFunc(k.open, isAnswered), 0
+	}
+}
+
+// await waits for what may not come.
+func (k *State) await(r *Rule, w *wait) {
+	i := len(k.open)
+	for i > 0 && k.open[i-1].until > w.until {
+		i--
+	}
+	k.open = slices.Insert(k.open, i, w)
+	k.weight += w.weight()
+	if k.byValue != nil {
+		h := hashValue(w.caps[r.Absent.eqCap])
+		k.byValue[h] = append(k.byValue[h], w)
+	}
+}
+
+// oldest takes away the absence that is over first.
+func (k *State) oldest(r *Rule) *wait {
+	w := k.open[0]
+	k.open[0], k.open = nil, k.open[1:]
+	k.weight -= w.weight()
+	if k.byValue != nil {
+		h := hashValue(w.caps[r.Absent.eqCap])
+		list := k.byValue[h]
+		if i := slices.Index(list, w); i == 0 {
+			list = list[1:]
+		} else if i > 0 {
+			list = slices.Delete(list, i, i+1)
+		}
+		if k.byValue[h] = list; len(list) == 0 {
+			delete(k.byValue, h)
+		}
+	}
+	k.tidy()
+	return w
+}
+
+// Release lets go of the oldest thing that is open, and says so in a match: nobody who brings much at
+// a time makes what is awaited disappear. An absence goes last, since only it is a decision.
+func (m *Runner) Release(r *Rule, k *State, t int64, out []Match) []Match {
+	m.forget(k)
+	if len(k.runs) > 0 {
+		x := k.runs[0]
+		k.runs = slices.Delete(k.runs, 0, 1)
+		if x.stage == 0 {
+			return out
+		}
+		return append(out, Match{Time: t, Refs: x.refs, Count: int64(len(x.refs)), Partial: true, Unfollowed: true})
+	}
+	if len(k.open) > 0 {
+		w := k.oldest(r)
+		out = append(out, Match{Time: t, Refs: w.refs, Count: int64(len(w.refs)), Why: m.explain(r, nil, w.caps, nil), Partial: true, Unfollowed: true, Until: w.until})
+	}
+	return out
+}
+
 // counts adds an event to a step that may take several.
 func (x *run) counts(s *Step, row []Value) bool {
 	if s.distinct >= 0 {
+		if s.nothing(row) {
+			return false
+		}
 		h := hashValue(row[s.distinct])
 		if slices.Contains(x.seen, h) {
 			return false
@@ -263,10 +429,17 @@ func (m *Runner) start(r *Rule, k *State, s *Step, ref event.Ref, row []Value, o
 	if s.many() {
 		return m.startMany(r, k, s, ref, row, out)
 	}
-	if r.Select == First && len(r.Steps) > 1 && slices.ContainsFunc(k.runs, func(x run) bool { return x.stage < len(r.Steps) }) {
-		return out
+	if r.Select == First && len(r.Steps) > 1 {
+		i := slices.IndexFunc(k.runs, func(x run) bool { return x.alive(r, ref.Time) })
+		switch {
+		case i < 0:
+		case k.runs[i].stage == 1 && ref.Time < k.runs[i].start: // it comes late, and was the first
+			k.runs = slices.Delete(k.runs, i, i+1)
+		default:
+			return out
+		}
 	}
-	x := run{start: ref.Time}
+	x := run{start: ref.Time, newest: ref.Time}
 	x.note(ref)
 	x.capture(s, row, nil)
 	return m.step(r, k, x, ref, row, out)
@@ -274,15 +447,23 @@ func (m *Runner) start(r *Rule, k *State, s *Step, ref event.Ref, row []Value, o
 
 // startMany keeps the times of the newest events of a first step: the sequence starts with the oldest of those that suffice.
 func (m *Runner) startMany(r *Rule, k *State, s *Step, ref event.Ref, row []Value, out []Match) []Match {
+	if s.distinct >= 0 && s.nothing(row) {
+		return out
+	}
 	j := slices.IndexFunc(k.runs, func(x run) bool { return x.stage == 0 })
 	if j < 0 {
-		k.runs = append(k.runs, run{start: ref.Time})
+		k.runs = append(k.runs, run{start: ref.Time, newest: ref.Time})
 		j = len(k.runs) - 1
 	}
 	x := &k.runs[j]
+	newest := max(x.newest, ref.Time)
+	if newest-ref.Time > r.Within {
+		return out
+	}
+	x.newest = newest
 	if s.Having != nil {
 		x.note(ref)
-		edge := ref.Time - r.Within - 1
+		edge := newest - r.Within - 1
 		lets, whole := m.whole(x, s, ref, row, edge)
 		x.begin(max(x.win.first(), edge+1), int(x.win.n))
 		if !whole {
@@ -291,19 +472,24 @@ func (m *Runner) startMany(r *Rule, k *State, s *Step, ref event.Ref, row []Valu
 		x.capture(s, row, lets)
 		return m.begun(r, k, j, ref, row, out)
 	}
-	// seen holds pairs: what is distinct (or nothing), and when it was last seen.
-	what := uint64(0)
+	// seen holds pairs, by time: what is distinct (or nothing), and when it was last seen.
+	what, at := uint64(0), ref.Time
 	if s.distinct >= 0 {
 		what = hashValue(row[s.distinct])
 		for i := 0; i < len(x.seen); i += 2 {
 			if x.seen[i] == what {
+				at = max(at, int64(x.seen[i+1]))
 				x.seen = slices.Delete(x.seen, i, i+2)
 				break
 			}
 		}
 	}
-	x.seen = append(x.seen, what, uint64(ref.Time))
-	for len(x.seen) > 2 && ref.Time-int64(x.seen[1]) > r.Within || len(x.seen) > 2*s.Times {
+	i := len(x.seen)
+	for i > 0 && int64(x.seen[i-1]) > at {
+		i -= 2
+	}
+	x.seen = slices.Insert(x.seen, i, what, uint64(at))
+	for len(x.seen) > 2 && newest-int64(x.seen[1]) > r.Within || len(x.seen) > 2*s.Times {
 		x.seen = x.seen[2:]
 	}
 	x.seen = slices.Clip(x.seen)
@@ -331,31 +517,40 @@ func (m *Runner) begun(r *Rule, k *State, j int, ref event.Ref, row []Value, out
 
 // step moves a sequence on to its next step, or ends it.
 func (m *Runner) step(r *Rule, k *State, x run, ref event.Ref, row []Value, out []Match) []Match {
+	x.done = append(x.done, x.newest)
 	x.stage, x.count, x.seen, x.win = x.stage+1, 0, nil, nil
 	if x.stage == len(r.Steps) {
-		match := Match{Time: ref.Time, Refs: x.refs, Count: int64(len(x.refs)), Why: m.explain(r, row, x.caps, nil), Partial: k.Dropped}
 		if r.Absent == nil {
-			return append(out, match)
+			return append(out, Match{Time: ref.Time, Refs: x.refs, Count: int64(len(x.refs)), Why: m.explain(r, row, x.caps, nil), Partial: k.Dropped})
 		}
-		x.deadline = ref.Time + r.AbsentFor
-	}
-	same := 0
-	for i := range k.runs {
-		if k.runs[i].stage == x.stage {
-			same++
-		}
-	}
-	room := 1
-	if r.Select == Each || x.stage == len(r.Steps) {
-		room = MaxRuns
-	}
-	if same >= room {
-		i := slices.IndexFunc(k.runs, func(o run) bool { return o.stage == x.stage })
-		if r.Select == First && room == 1 {
-			return out
-		}
-		if room > 1 {
+		for len(k.open)-k.answered >= MaxOpen {
 			m.forget(k)
+			w := k.oldest(r)
+			out = append(out, Match{Time: ref.Time, Refs: w.refs, Count: int64(len(w.refs)), Why: m.explain(r, nil, w.caps, nil), Partial: true, Unfollowed: true, Until: w.until})
+		}
+		k.await(r, &wait{since: x.newest, until: x.newest + r.AbsentFor, caps: x.caps, refs: slices.Clip(x.refs)})
+		return out
+	}
+	if r.Select == Each {
+		same, oldest := 0, -1
+		for i := range k.runs {
+			if o := &k.runs[i]; o.stage == x.stage {
+				if same++; oldest < 0 || o.start < k.runs[oldest].start {
+					oldest = i
+				}
+			}
+		}
+		if same >= MaxRuns {
+			if o := &k.runs[oldest]; o.alive(r, k.Newest) {
+				m.forget(k)
+				out = append(out, Match{Time: ref.Time, Refs: o.refs, Count: int64(len(o.refs)), Partial: true, Unfollowed: true})
+			}
+			k.runs = slices.Delete(k.runs, oldest, oldest+1)
+		}
+	} else if i := slices.IndexFunc(k.runs, func(o run) bool { return o.stage == x.stage }); i >= 0 {
+		o := &k.runs[i]
+		if r.Select == First && o.alive(r, ref.Time) || r.Select == Latest && o.since() > x.newest {
+			return out // the newer one is there already
 		}
 		k.runs = slices.Delete(k.runs, i, i+1)
 	}
@@ -386,31 +581,20 @@ func cut(s string, most int) string {
 
 // Due is when the state next has something to say if nothing comes; math.MaxInt64: never.
 func (k *State) Due() int64 {
-	due := int64(math.MaxInt64)
-	for i := range k.runs {
-		if d := k.runs[i].deadline; d != 0 {
-			due = min(due, d)
-		}
+	if len(k.open) == 0 {
+		return math.MaxInt64
 	}
-	return due
+	return k.open[0].until
 }
 
 // Expire ends what was awaited up to a time and has not come.
 func (m *Runner) Expire(r *Rule, k *State, t int64, out []Match) []Match {
-	if r.Absent == nil || k.Due() > t {
+	if r.Absent == nil {
 		return out
 	}
-	var over []run
-	k.runs = slices.DeleteFunc(k.runs, func(x run) bool {
-		if x.deadline == 0 || x.deadline > t {
-			return false
-		}
-		over = append(over, x)
-		return true
-	})
-	slices.SortStableFunc(over, func(a, b run) int { return cmp.Compare(a.deadline, b.deadline) })
-	for _, x := range over {
-		out = append(out, Match{Time: x.deadline, Refs: x.refs, Count: int64(len(x.refs)), Why: m.explain(r, nil, x.caps, nil), Awaited: x.deadline, Partial: k.Dropped})
+	for k.Due() <= t {
+		w := k.oldest(r)
+		out = append(out, Match{Time: w.until, Refs: w.refs, Count: int64(len(w.refs)), Why: m.explain(r, nil, w.caps, nil), Awaited: w.until, Partial: k.Dropped})
 	}
 	return out
 }
@@ -438,7 +622,28 @@ func (m *Runner) lets(r *Rule, row []Value) []Value {
 }
 
 // Forget ends what the state waits for.
-func (k *State) Forget() { k.runs = nil }
+func (k *State) Forget() { k.runs, k.open, k.answered, k.weight, k.byValue = nil, nil, 0, 0, nil }
+
+// Open is how many absences are awaited.
+func (k *State) Open() int { return len(k.open) - k.answered }
+
+// Progress is how far the state has come: what would be lost with it.
+func (k *State) Progress() int {
+	n := k.Held()
+	for i := range k.runs {
+		n += sampleNumbers * (k.runs[i].stage + k.runs[i].count)
+	}
+	return n
+}
+
+// Weight is about how many bytes sequences and absences take.
+func (k *State) Weight() int {
+	n := k.weight
+	for i := range k.runs {
+		n += k.runs[i].weight()
+	}
+	return n
+}
 
 // Held is how many numbers the state holds because something adds up over events.
 func (k *State) Held() (n int) {
@@ -467,4 +672,4 @@ func (k *State) Tighten(r *Rule) {
 }
 
 // Runs tells whether a sequence is under way.
-func (k *State) Runs() bool { return len(k.runs) > 0 }
+func (k *State) Runs() bool { return len(k.runs)+len(k.open) > 0 }

@@ -20,12 +20,14 @@ const (
 	MaxParts    = 2*MaxSteps + 1 // steps, nots, absent
 	MaxCaptures = 8
 	MaxTimes    = 100
-	MaxRuns     = 8        // sequences under way under one key, with select: each
-	MaxSamples  = 1000     // events of a window under one key that are kept as they were; older ones are added up
-	MaxNumbers  = 48 << 10 // numbers that a window under one key holds, an event taken for eight
-	MaxStates   = 256      // keys on one page
-	MaxKept     = 64 << 10 // numbers in all windows of a page
-	maxText     = 256      // bytes of a text that is remembered
+	MaxRuns     = 1024      // sequences under way under one key that wait for one step, with select: each
+	MaxOpen     = 4096      // absences awaited under one key
+	MaxWeight   = 512 << 10 // bytes of sequences and absences on a page
+	MaxSamples  = 1000      // events of a window under one key that are kept as they were; older ones are added up
+	MaxNumbers  = 48 << 10  // numbers that a window under one key holds, an event taken for eight
+	MaxStates   = 4096      // keys on one page
+	MaxKept     = 64 << 10  // numbers in all windows of a page
+	maxText     = 256       // bytes of a text that is remembered
 	maxLets     = 16
 )
 
@@ -150,6 +152,13 @@ type Step struct {
 	captures []capture
 	row      []*Expr // what is taken from the event, in this order
 	distinct int     // place in row of what times counts the different values of; -1: all count
+	eqRow    int     // place in row of what Join wants to be equal to a thing captured; -1: nothing
+	eqCap    int     // and the slot of that
+}
+
+// nothing tells whether the event lacks what the step counts the different values of: that is no value to tell from others.
+func (s *Step) nothing(row []Value) bool {
+	return s.row[s.distinct].Type != Bool && row[s.distinct] == (Value{})
 }
 
 // many tells whether it takes more than one event.
@@ -313,7 +322,7 @@ func Build(r *Rule, src *Source, bad Report) {
 	}
 	r.By, r.Window, r.Within, r.Select, r.AbsentFor = src.By, src.Window, src.Within, src.Select, src.For
 	if len(src.Steps) == 0 {
-		s := &Step{Name: "event", Times: 1, After: -1, distinct: -1}
+		s := &Step{Name: "event", Times: 1, After: -1, distinct: -1, eqRow: -1}
 		if s.Where = c.compile("where", src.Where, c.events(), Bool); s.Where == nil {
 			return
 		}
@@ -607,7 +616,7 @@ func (c *compiler) sequence(r *Rule) {
 
 // step compiles a condition. What it says of the event alone is its filter; what compares with something captured before is looked at where the sequence is kept.
 func (c *compiler) step(at string, s StepSource, capturing bool) *Step {
-	st := &Step{Name: s.Name, Times: max(s.Times, 1), After: -1, distinct: -1}
+	st := &Step{Name: s.Name, Times: max(s.Times, 1), After: -1, distinct: -1, eqRow: -1}
 	more := behind(c.caps, 0)
 	whole := c.compile(at+".where", s.Where, c.events(more), Bool)
 	if whole == nil {
@@ -644,6 +653,9 @@ func (c *compiler) step(at string, s StepSource, capturing bool) *Step {
 		st.Join = c.later(at+".where", strings.Join(joined, " and "), st, more, Bool)
 		if st.Where == nil || st.Join == nil {
 			return nil
+		}
+		for _, n := range conjuncts(tree.Node) {
+			c.equals(st, n)
 		}
 	}
 	if s.Distinct != "" {
@@ -693,6 +705,24 @@ func (c *compiler) step(at string, s StepSource, capturing bool) *Step {
 		}
 	}
 	return st
+}
+
+// equals notes that a part of a step's condition wants a field of the event to be equal to a thing captured.
+func (c *compiler) equals(s *Step, n ast.Node) {
+	b, ok := n.(*ast.BinaryNode)
+	if !ok || b.Operator != "==" || s.eqRow >= 0 {
+		return
+	}
+	for _, side := range [...][2]string{{path(b.Left), path(b.Right)}, {path(b.Right), path(b.Left)}} {
+		captured, is := c.caps[side[1]]
+		if f := fieldsByName[side[0]]; !is || f == nil || f.Type != captured.Type {
+			continue
+		}
+		if i := slices.IndexFunc(s.row, func(x *Expr) bool { return x.Source == side[0] }); i >= 0 {
+			s.eqRow, s.eqCap = i, captured.Slot
+			return
+		}
+	}
 }
 
 // conjuncts are the parts of a condition all of which must hold.

@@ -59,7 +59,7 @@ type peak struct {
 // Bounds of a window.
 const (
 	sampleNumbers = 8    // as many numbers as an event kept as it was takes
-	maxTight      = 4    // halvings of what is kept as it was
+	maxTight      = 6    // halvings of what is kept as it was
 	keptEarly     = 16   // references to folded events
 	keptBins      = 4096 // of a quantile, before its steps of time become wider
 	mostNumber    = 1e24

@@ -12,6 +12,9 @@ import (
 )
 
 func hashValue(v Value) uint64 {
+	if v.N == 0 {
+		v.N = 0 // that below zero, too
+	}
 	return xxhash.Sum64String(v.S) ^ math.Float64bits(v.N)*0x9e3779b97f4a7c15
 }
 
@@ -117,8 +120,11 @@ func (k *State) Append(b []byte) []byte {
 	for i := range k.runs {
 		x := &k.runs[i]
 		b = append(b, byte(x.stage))
-		for _, v := range []int64{x.start, x.deadline, int64(x.count)} {
-			b = binary.AppendVarint(b, v)
+		b = binary.AppendVarint(b, x.start)
+		b = binary.AppendVarint(b, x.newest-x.start)
+		b = binary.AppendUvarint(b, uint64(x.count))
+		for _, t := range x.done {
+			b = binary.AppendVarint(b, t-x.start)
 		}
 		b = appendRefs(appendValues(b, x.caps), x.refs)
 		b = binary.AppendUvarint(b, uint64(len(x.seen)))
@@ -128,6 +134,16 @@ func (k *State) Append(b []byte) []byte {
 		if flags&4 != 0 {
 			b = x.win.append(b)
 		}
+	}
+	b = binary.AppendUvarint(b, uint64(len(k.open)-k.answered))
+	at := int64(0)
+	for _, w := range k.open {
+		if w.answered {
+			continue
+		}
+		b = binary.AppendVarint(binary.AppendVarint(b, w.until-at), w.until-w.since)
+		b = appendRefs(appendValues(b, w.caps), w.refs)
+		at = w.until
 	}
 	return b
 }
@@ -343,8 +359,16 @@ func (k *State) Decode(r *baselines.Reader) {
 	if k.win = readWindow(r, MaxSamples); r.Err != nil {
 		return
 	}
-	for range min(r.Len(), (MaxSteps+1)*MaxRuns) {
-		x := run{stage: int(r.Byte()), start: r.Varint(), deadline: r.Varint(), count: int(r.Varint()), caps: readValues(r, MaxCaptures), refs: readRefs(r)}
+	for range min(r.Len(), MaxSteps*MaxRuns) {
+		x := run{stage: int(r.Byte()), start: r.Varint()}
+		x.newest, x.count = x.start+r.Varint(), int(min(r.Uvarint(), math.MaxInt32))
+		if x.stage >= MaxSteps {
+			r.Fail()
+		}
+		for range min(x.stage, MaxSteps) {
+			x.done = append(x.done, x.start+r.Varint())
+		}
+		x.caps, x.refs = readValues(r, MaxCaptures), readRefs(r)
 		for range min(r.Len(), 2*MaxTimes+2) {
 			x.seen = append(x.seen, r.Uint64())
 		}
@@ -355,6 +379,17 @@ func (k *State) Decode(r *baselines.Reader) {
 		if r.Err != nil {
 			return
 		}
+	}
+	at := int64(0)
+	for range min(r.Len(), MaxOpen) {
+		at += r.Varint()
+		w := &wait{until: at, since: at - r.Varint(), caps: readValues(r, MaxCaptures), refs: readRefs(r)}
+		if n := len(k.open); r.Err != nil || n > 0 && k.open[n-1].until > at || len(w.refs) == 0 {
+			r.Fail()
+			return
+		}
+		k.open = append(k.open, w)
+		k.weight += w.weight()
 	}
 }
 
@@ -368,20 +403,38 @@ func (k *State) Fits(r *Rule) bool {
 	}
 	for i := range k.runs {
 		x := &k.runs[i]
-		if x.stage > len(r.Steps) || x.stage == len(r.Steps) && r.Absent == nil || len(x.caps) > r.captures {
+		if x.stage >= len(r.Steps) || len(x.caps) != r.capturedBy(x.stage) || x.stage > 0 && len(x.refs) == 0 {
 			return false
 		}
-		if x.win != nil && (x.stage == len(r.Steps) || !x.win.fits(r.Steps[x.stage].Lets, len(r.Steps[x.stage].row))) {
+		if x.win != nil && (!x.win.fits(r.Steps[x.stage].Lets, len(r.Steps[x.stage].row))) {
+			return false
+		}
+	}
+	for _, w := range k.open {
+		if r.Absent == nil || len(w.caps) != r.capturedBy(len(r.Steps)) {
 			return false
 		}
 	}
 	return true
 }
 
+// capturedBy is how many things were captured when so many steps are done.
+func (r *Rule) capturedBy(steps int) (n int) {
+	for _, s := range r.Steps[:steps] {
+		for _, c := range s.captures {
+			n = max(n, c.slot+1)
+		}
+	}
+	return n
+}
+
 // Empty tells whether nothing worth keeping is remembered at a time.
 func (k *State) Empty(r *Rule, now int64) bool {
+	if len(k.open) > 0 {
+		return false
+	}
 	for i := range k.runs {
-		if x := &k.runs[i]; x.stage == len(r.Steps) || now-x.start <= r.Within {
+		if now-k.runs[i].start <= r.Within {
 			return false
 		}
 	}
