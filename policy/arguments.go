@@ -6,6 +6,7 @@ import (
 	"unsafe"
 
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/rules"
 )
 
 // Bounds of what is looked at in the arguments of one call, and of what is remembered of a tool's arguments.
@@ -477,42 +478,4 @@ func (t *Tool) insert(path string) *arg {
 }
 
 // checkPath says what is wrong with an argument path, or "".
-func checkPath(path string) string {
-	levels := 0
-	for part := range strings.SplitSeq(path, ".") {
-		if levels++; levels > maxLevels {
-			return "lies deeper than " + strconv.Itoa(maxLevels) + " levels"
-		}
-		key, rest, list := strings.Cut(part, "[")
-		if key == "" {
-			return "has an empty name"
-		}
-		if strings.ContainsAny(key, `"\\`) {
-			return "has a quote or a backslash in a name"
-		}
-		if len(key) > maxKey || !isClean(key) {
-			return "has a name that is longer than " + strconv.Itoa(maxKey) + " bytes or cannot be seen"
-		}
-		for list {
-			if levels++; levels > maxLevels {
-				return "lies deeper than " + strconv.Itoa(maxLevels) + " levels"
-			}
-			var number string
-			number, rest, list = strings.Cut(rest, "]")
-			if !list {
-				return "has a bracket that is not closed"
-			}
-			if n, err := strconv.Atoi(number); number != "*" && (err != nil || n < 0 || n > maxMembers || strconv.Itoa(n) != number) {
-				return "has something else than a number up to " + strconv.Itoa(maxMembers) + " or * in brackets"
-			}
-			if rest == "" {
-				break
-			}
-			if rest[0] != '[' {
-				return "has something between ] and the next dot"
-			}
-			rest = rest[1:]
-		}
-	}
-	return ""
-}
+func checkPath(path string) string { return rules.CheckPath(path, maxLevels, maxMembers, maxKey) }

@@ -13,6 +13,7 @@ import (
 type Catalogue struct {
 	plain    map[name][]*entryOfTool
 	patterns map[string][]patternOfTool // by tenant, most telling first
+	n        int                        // entries
 }
 
 // Tool is what the catalogue makes of the calls of one tool. It learns the names of the tool's arguments as it sees them, so it belongs to one
@@ -642,7 +643,7 @@ func checkArgument(bad report, path, arg string) {
 
 // newCatalogue orders the entries, so that nothing depends on the order of files, and compiles them.
 func newCatalogue(entries []*entryOfTool) ([]toolDef, *Catalogue) {
-	c := &Catalogue{plain: map[name][]*entryOfTool{}, patterns: map[string][]patternOfTool{}}
+	c := &Catalogue{plain: map[name][]*entryOfTool{}, patterns: map[string][]patternOfTool{}, n: len(entries)}
 	texts := map[*entryOfTool]string{}
 	for _, e := range entries {
 		texts[e] = string(canonical(e.toolDef))

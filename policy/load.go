@@ -67,7 +67,8 @@ func (p place) String() string {
 
 // Load reads dir/{tenants,tools,personas,limits,inventory,response,baselines,rules}/*.yaml (or .yml). Each file has a list under the key that its folder is named
 // after (in response a mapping; in rules each document is one rule); a file may hold several YAML documents. Missing folders are fine. The built-in limits hold until the user defines
-// one; `builtin: true` or `false` in a file of limits says so outright.
+// one; `builtin: true` or `false` in a file of limits says so outright. What looks as if it was meant to be read and is not is a problem, as is a folder with
+// nothing in it.
 //
 // If anything is wrong there is no set, and the errors, each a *Problem, name every fault of every file.
 func Load(dir string) (*Set, []error) { return LoadShadow(dir, "") }
@@ -79,11 +80,14 @@ const ShadowPrefix = "shadow."
 // not read.
 func LoadShadow(dir, shadow string) (*Set, []error) {
 	c := newCollector()
+	c.root(dir, Folders())
 	for _, s := range sections {
 		s.read(c, c.files(filepath.Join(dir, s.folder)))
 	}
+	c.nothing(dir)
 	if shadow != "" {
 		c.shadow = true
+		c.root(shadow, []string{"rules"})
 		dir := filepath.Join(shadow, "rules")
 		files := c.files(dir)
 		if c.loadRules(files); len(files) == 0 {
@@ -187,10 +191,14 @@ func (c *collector) files(dir string) []*file {
 	var files []*file
 	for _, e := range entries {
 		// A ConfigMap's folder has ..data and the like beside links to the real files.
-		ext := filepath.Ext(e.Name())
-		if strings.HasPrefix(e.Name(), ".") || ext != ".yaml" && ext != ".yml" {
+		if strings.HasPrefix(e.Name(), ".") {
 			continue
 		}
+		if !isPolicyFile(e.Name()) {
+			stray(whole, dir, e)
+			continue
+		}
+		c.read++
 		if len(files) == maxFiles {
 			whole.problem(place{file: dir}, "more than %d files; put several definitions into one", maxFiles)
 			break

@@ -594,6 +594,7 @@ func (s *Set) Awake() *Set {
 func (s *Set) LintRules(now time.Time) []*Problem {
 	var all []*Problem
 	tests := map[string][2]int{}
+	carried := s.argumentsOfTests()
 	for _, t := range s.ruleTests {
 		n := tests[t.Rule]
 		n[min(t.Findings, 1)]++
@@ -611,6 +612,11 @@ func (s *Set) LintRules(now time.Time) []*Problem {
 		}
 		if n := tests[r.ID]; n[0] == 0 || n[1] == 0 {
 			warn("R203", "has %d tests that fire and %d that stay quiet; add the kind that is missing", n[1], n[0])
+		}
+		for _, p := range r.Args() {
+			if shown := carried[r.ID]; !shown[p] && (len(shown) == 0 || strings.ContainsAny(p, ".[")) { // of plain names that stand for each other one is enough
+				warn("R211", "asks for the argument %s, which no event of its tests has; add a test with it, or look at recorded events with --sample: an argument that no call has is never seen", p)
+			}
 		}
 		for where, x := range r.Expressions() {
 			if x.VM != "" {
@@ -637,6 +643,37 @@ func (s *Set) LintRules(now time.Time) []*Problem {
 	all = append(all, s.warnings...)
 	sortProblems(all)
 	return all
+}
+
+// argumentsOfTests are, by rule, the paths of arguments that some event of its tests has.
+func (s *Set) argumentsOfTests() map[string]map[string]bool {
+	asked := map[string][]string{}
+	for _, r := range s.rules {
+		asked[r.ID] = r.Args()
+	}
+	out := map[string]map[string]bool{}
+	var d event.Decoder
+	for _, t := range s.ruleTests {
+		if out[t.Rule] == nil {
+			out[t.Rule] = map[string]bool{}
+		}
+		for _, told := range t.Events {
+			if len(out[t.Rule]) == len(asked[t.Rule]) {
+				break
+			}
+			var e event.Event
+			d.Reset()
+			if d.Decode(told.Record, &e) != nil {
+				continue
+			}
+			for _, p := range asked[t.Rule] {
+				if rules.Carries(&e, p) {
+					out[t.Rule][p] = true
+				}
+			}
+		}
+	}
+	return out
 }
 
 // RuleSchema is the JSON Schema of a rule.

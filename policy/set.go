@@ -59,6 +59,18 @@ func (s *Set) Limits() []*Limit { return slices.Clone(s.limits) }
 // Catalogue is what is known about tools.
 func (s *Set) Catalogue() *Catalogue { return s.catalogue }
 
+// Tally is how many definitions of a kind a set has.
+type Tally struct {
+	What string
+	N    int
+}
+
+// Counts are all of them, so that people see whether what they wrote was found.
+func (s *Set) Counts() []Tally {
+	return []Tally{{"rules", len(s.rules)}, {"personas", len(s.personas)}, {"limits", len(s.limits)}, {"tools", s.catalogue.n}, {"inventory entries", len(s.inventory.entries)},
+		{"tenants", len(s.tenants)}, {"response keys", len(s.response.Keys)}, {"baseline settings", len(s.learning.defs)}}
+}
+
 // Inventory is what is registered and what to say about what is not.
 func (s *Set) Inventory() *Inventory { return s.inventory }
 
@@ -223,6 +235,8 @@ type collector struct {
 	rules      []compiledRule
 	ruleTests  []RuleTest
 	warnings   []*Problem
+	read       int    // files
+	other      string // a folder of policies within this one
 	rulesAt    map[string]place
 	shadow     bool // what is read now is of the shadow folder
 	agents     map[name]taken

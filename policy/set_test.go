@@ -40,7 +40,7 @@ func folder(t testing.TB, files map[string]string) string {
 func texts(errs []error, dir string) string {
 	var b strings.Builder
 	for _, err := range errs {
-		fmt.Fprintln(&b, strings.ReplaceAll(err.Error(), dir+string(filepath.Separator), ""))
+		fmt.Fprintln(&b, strings.ReplaceAll(strings.ReplaceAll(err.Error(), dir+string(filepath.Separator), ""), dir, "DIR"))
 	}
 	return b.String()
 }
@@ -95,6 +95,11 @@ func TestFoldersAndFiles(t *testing.T) {
 		return ids
 	}
 	builtin := []string{"session-calls", "user-calls-hour", "user-records-hour"}
+	const (
+		looks  = "*.yaml and *.yml in tenants/, tools/, personas/, limits/, inventory/, response/, baselines/ and rules/"
+		other  = "not read, for wayward looks for *.yaml and *.yml, in these letters; name it "
+		dotted = ", or let its name begin with a dot\n"
+	)
 	big := "limits:\n" + strings.Repeat("# "+strings.Repeat("x", 100)+"\n", 11_000)
 	for _, c := range []struct {
 		claim  string
@@ -102,13 +107,29 @@ func TestFoldersAndFiles(t *testing.T) {
 		limits []string
 		errs   string
 	}{
-		{claim: "nothing at all leaves the built-in limits", limits: builtin},
+		{claim: "nothing at all is a mistake", errs: "DIR: no policies found; wayward looks for " + looks + ": put some there, or name no folder and the built-in limits apply\n"},
+		{claim: "so is nothing that is read", files: map[string]string{"limits/README.md": "{"}, errs: "DIR: no policies found; wayward looks for " + looks + ": put some there, or name no folder and the built-in limits apply\n"},
 		{claim: "so does a file without a limit", files: map[string]string{"limits/a.yaml": "# later\n", "limits/b.yaml": "limits: []\n"}, limits: builtin},
 		{claim: "so do personas alone", files: map[string]string{"personas/a.yaml": "personas: [{name: p}]\n"}, limits: builtin},
 		{claim: "a limit of one's own replaces them", files: map[string]string{"limits/a.yaml": one}, limits: []string{"mine"}},
 		{claim: "unless a file keeps them", files: map[string]string{"limits/a.yaml": one, "limits/b.yml": "builtin: true\n"}, limits: append(slices.Clone(builtin), "mine")},
 		{claim: "they can be turned off", files: map[string]string{"limits/a.yaml": "builtin: false\n"}},
-		{claim: "other files are not read", files: map[string]string{"limits/README.md": "{", "limits/.a.yaml": "{", "limits/..data/a.yaml": "{"}, limits: builtin},
+		{claim: "other files are not read", files: map[string]string{"limits/README.md": "{", "limits/.a.yaml": "{", "limits/..data/a.yaml": "{",
+			"limits/a.yaml~": "{", "limits/a.yaml.bak": "{", "limits/names.txt": "{", "limits/b.yaml": "builtin: true\n", "wayward.yaml": "policies: .\n", ".old/limits/a.yaml": "{", "ci/build.yaml": "jobs: 1\n", "rules/lists/a.txt": "a", "candidate/limits/a.yaml": one}, limits: builtin},
+		{claim: "a folder of one kind is not the folder", files: map[string]string{"policies/limits/a.yaml": one}, errs: "DIR: no policies found; wayward looks for " + looks + ": did you mean policies?\n"},
+		{claim: "what lies in a folder of a name that is misspelt is told", files: map[string]string{"limits/a.yaml": one, "rule/a.yaml": "", "Personas/deep/b.yml": "", "tool/README.md": "x"},
+			errs: "Personas: Personas/deep/b.yml is not read, for its folder is none of policies; did you mean personas/? wayward looks for " + looks + "\n" +
+				"rule: rule/a.yaml is not read, for its folder is none of policies; did you mean rules/? wayward looks for " + looks + "\n" +
+				"tool: tool/README.md is not read, for its folder is none of policies; did you mean tools/? wayward looks for " + looks + "\n"},
+		{claim: "what reads like a policy elsewhere is told", files: map[string]string{"limits/a.yaml": one, "more/deep/a.yaml": one, "a.yaml": one, "r.YML": "id: x\nwhere: 'true'\n"},
+			errs: "a.yaml: not read, for it lies in none of the folders; wayward looks for " + looks + ": move it there\n" +
+				"more: more/deep/a.yaml is not read, for its folder is none of policies; wayward looks for " + looks + ": move it, or let the folder's name begin with a dot\n" +
+				"r.YML: not read, for it lies in none of the folders; wayward looks for " + looks + ": move it there\n"},
+		{claim: "what lies deeper is told", files: map[string]string{"rules/cloud/aws/b.yaml": "", "limits/a.yaml": one},
+			errs: "rules/cloud/aws/b.yaml: not read, for wayward looks for *.yaml and *.yml in rules itself and not in folders below; move it up, or let the name of rules/cloud begin with a dot\n"},
+		{claim: "other ends of names are told", files: map[string]string{"limits/A.YAML": one, "limits/b.Yml": one, "limits/c.yaml.txt": one, "limits/d.yalm": one, "limits/e": one, "limits/f.json": "{\"limits\": []}", "limits/g.json": "{\"user\": 1}", "limits/h": "x"},
+			errs: "limits/A.YAML: " + other + "A.yaml" + dotted + "limits/b.Yml: " + other + "b.yaml" + dotted + "limits/c.yaml.txt: " + other + "c.yaml" + dotted +
+				"limits/d.yalm: " + other + "d.yaml" + dotted + "limits/e: " + other + "e.yaml" + dotted + "limits/f.json: " + other + "f.yaml" + dotted},
 		{claim: "two files may not define one limit", files: map[string]string{"limits/a.yaml": one, "limits/b.yaml": "\n" + one},
 			errs: "limits/b.yaml:3:8: limit \"mine\" is already at limits/a.yaml:2:3; rename or remove one\n"},
 		{claim: "nor one persona", files: map[string]string{"personas/a.yaml": "personas: [{name: p}]\n", "personas/b.yaml": "personas: [{name: p, tenant: t}, {name: p}]\n"},

@@ -1,6 +1,10 @@
 package rules
 
 import (
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 	"unsafe"
 
 	"github.com/wayward-sec/wayward/event"
@@ -9,7 +13,7 @@ import (
 // found is an argument that was asked for: mostly many rules ask for the same.
 type found struct{ path, value string }
 
-// argument is a value out of the call's arguments, by a dotted path: of a text what it says, of a number or a truth value how it is written, else "".
+// argument is a value out of the call's arguments, by its path: of a text what it says, of a number or a truth value how it is written, else "".
 func argument(c *Context, path string) string {
 	if c == nil || c.E == nil {
 		return ""
@@ -28,24 +32,143 @@ func argument(c *Context, path string) string {
 
 const maxFound = 8
 
+// argumentOf walks a path: names with dots between them, and behind a name [0] for an element of a list or
+// [*] for any. Of any element is said by nothing, too, as in the catalogue: items.id is items[*].id. What
+// has several values says the first that is none but "".
 func argumentOf(raw []byte, path string) string {
+	key, rest := cutKey(path)
+	return under(member(raw, key), rest)
+}
+
+// under is the value under what is left of a path behind a name.
+func under(raw []byte, rest string) string {
 	for raw != nil {
-		key, rest, more := cutDot(path)
-		if raw = member(raw, key); !more {
+		switch {
+		case rest == "":
 			return scalar(raw)
+		case rest[0] == '.':
+			if raw[0] == '[' {
+				return anyOf(raw, rest)
+			}
+			key, more := cutKey(rest[1:])
+			raw, rest = member(raw, key), more
+			continue
 		}
-		path = rest
+		end := strings.IndexByte(rest, ']')
+		if rest[0] != '[' || end < 0 || raw[0] != '[' {
+			return ""
+		}
+		number := rest[1:end]
+		if rest = rest[end+1:]; number == "*" {
+			return anyOf(raw, rest)
+		}
+		n := 0
+		for i := range len(number) {
+			if n = n*10 + int(number[i]-'0'); number[i]-'0' > 9 || n > maxIndex {
+				return ""
+			}
+		}
+		if number == "" {
+			return ""
+		}
+		var e []byte
+		i := 1
+		for ; n >= 0; n-- {
+			if e, i = element(raw, i); e == nil {
+				return ""
+			}
+		}
+		raw = e
 	}
 	return ""
 }
 
-func cutDot(s string) (head, rest string, more bool) {
-	for i := range len(s) {
-		if s[i] == '.' {
-			return s[:i], s[i+1:], true
+// anyOf is what the first element of a list says that says anything.
+func anyOf(raw []byte, rest string) string {
+	for i := 1; ; {
+		var e []byte
+		if e, i = element(raw, i); e == nil {
+			return ""
+		}
+		if v := under(e, rest); v != "" {
+			return v
 		}
 	}
-	return s, "", false
+}
+
+// element is the element of a list that begins at i, and where the next one does; nil: there is none.
+func element(b []byte, i int) (e []byte, next int) {
+	from := space(b, i)
+	if from >= len(b) || b[from] == ']' {
+		return nil, from
+	}
+	end := endOfValue(b, from)
+	if end < 0 {
+		return nil, from
+	}
+	if next = space(b, end); next < len(b) && b[next] == ',' {
+		next++
+	}
+	return b[from:end], next
+}
+
+// cutKey takes the name off the front of a path.
+func cutKey(path string) (key, rest string) {
+	for i := range len(path) {
+		if path[i] == '.' || path[i] == '[' {
+			return path[:i], path[i:]
+		}
+	}
+	return path, ""
+}
+
+// Bounds of the paths that rules ask for.
+const (
+	maxIndex   = 9999
+	maxPathKey = 256
+)
+
+// CheckPath says what is wrong with a path into the arguments of a call, or "". There is one way of
+// writing them, in rules and in the catalogue of tools; levels, index and key are bounds.
+func CheckPath(path string, levels, index, key int) string {
+	n := 0
+	for part := range strings.SplitSeq(path, ".") {
+		if n++; n > levels {
+			return "lies deeper than " + strconv.Itoa(levels) + " levels"
+		}
+		name, rest, list := strings.Cut(part, "[")
+		switch {
+		case name == "":
+			return "has an empty name"
+		case strings.ContainsAny(name, `"\\`):
+			return "has a quote or a backslash in a name"
+		case strings.Contains(name, "]"):
+			return "has a bracket that was not opened"
+		case len(name) > key || !utf8.ValidString(name) || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }):
+			return "has a name that is longer than " + strconv.Itoa(key) + " bytes or cannot be seen"
+		}
+		for list {
+			if n++; n > levels {
+				return "lies deeper than " + strconv.Itoa(levels) + " levels"
+			}
+			var number string
+			number, rest, list = strings.Cut(rest, "]")
+			if !list {
+				return "has a bracket that is not closed"
+			}
+			if at, err := strconv.Atoi(number); number != "*" && (err != nil || at < 0 || at > index || strconv.Itoa(at) != number) {
+				return "has something else than a number up to " + strconv.Itoa(index) + " or * in brackets"
+			}
+			if rest == "" {
+				break
+			}
+			if rest[0] != '[' {
+				return "has something between ] and the next dot"
+			}
+			rest = rest[1:]
+		}
+	}
+	return ""
 }
 
 func space(b []byte, i int) int {

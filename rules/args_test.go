@@ -3,8 +3,11 @@ package rules
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"math"
+	"regexp"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -20,13 +23,65 @@ func looked(raw []byte, path string) string {
 	if d.Decode(&v) != nil {
 		return ""
 	}
-	for _, key := range strings.Split(path, ".") {
-		m, ok := v.(map[string]any)
-		if !ok {
+	parts, ok := partsOf(path)
+	if !ok {
+		return ""
+	}
+	m, ok := v.(map[string]any)
+	if !ok {
+		return ""
+	}
+	return step(m[parts[0]], parts[1:])
+}
+
+// pathForm is what a path may look like, but for bounds.
+var (
+	pathForm = regexp.MustCompile(`^[^.\[\]]*(\[(\*|[0-9]{1,4})\]|\.[^.\[\]]*)*$`)
+	pathPart = regexp.MustCompile(`\[[^\]]*\]|\.[^.\[]*`)
+)
+
+// partsOf cuts a path into a name and steps: .name, [0], [*].
+func partsOf(path string) ([]string, bool) {
+	if !pathForm.MatchString(path) {
+		return nil, false
+	}
+	name, _ := cutKey(path)
+	return append([]string{name}, pathPart.FindAllString(path[len(name):], -1)...), true
+}
+
+// step goes on from a value.
+func step(v any, parts []string) string {
+	if len(parts) == 0 {
+		return said(v)
+	}
+	p := parts[0]
+	list, _ := v.([]any)
+	switch {
+	case p == "[*]" || p[0] == '.' && list != nil:
+		if p == "[*]" {
+			parts = parts[1:]
+		}
+		for _, e := range list {
+			if s := step(e, parts); s != "" {
+				return s
+			}
+		}
+		return ""
+	case p[0] == '[':
+		n, _ := strconv.Atoi(p[1 : len(p)-1])
+		if n >= len(list) {
 			return ""
 		}
-		v = m[key]
+		return step(list[n], parts[1:])
 	}
+	m, ok := v.(map[string]any)
+	if !ok {
+		return ""
+	}
+	return step(m[p[1:]], parts[1:])
+}
+
+func said(v any) string {
 	switch v := v.(type) {
 	case string:
 		return v
@@ -50,6 +105,17 @@ func TestArguments(t *testing.T) {
 		{`{"a": true, "b": null}`, "a", "true"},
 		{`{"a": null}`, "a", ""},
 		{`[{"a": 1}]`, "a", ""},
+		{`{"items": [{"id": 7}, {"id": "8", "to": [1, {"x": "y"}]}]}`, "items[0].id", "7"},
+		{`{"items": [{"id": 7}, {"id": "8", "to": [1, {"x": "y"}]}]}`, "items[1].id", "8"},
+		{`{"items": [{"id": 7}, {"id": "8", "to": [1, {"x": "y"}]}]}`, "items[2].id", ""},
+		{`{"items": [{"id": 7}, {"id": "8", "to": [1, {"x": "y"}]}]}`, "items[*].to[1].x", "y"},
+		{`{"items": [{"id": 7}, {"id": "8", "to": [1, {"x": "y"}]}]}`, "items.to.x", "y"},
+		{`{"items": [{"id": 7}, {"id": "8", "to": [1, {"x": "y"}]}]}`, "items[*].id", "7"},
+		{`{"items": [ 1 , [ 2 , 3 ] , "]" , "x" ]}`, "items[1][1]", "3"},
+		{`{"items": [ 1 , [ 2 , 3 ] , "]" , "x" ]}`, "items[3]", "x"},
+		{`{"items": [ 1 , [ 2 , 3 ] , "]" , "x" ]}`, "items", ""},
+		{`{"items": {"0": 1}}`, "items[0]", ""},
+		{`{"items": []}`, "items[*]", ""},
 		{`{"": {"": "x"}}`, ".", "x"},
 	} {
 		if got := argumentOf([]byte(c.raw), c.path); got != c.want || got != looked([]byte(c.raw), c.path) {
@@ -61,6 +127,7 @@ func TestArguments(t *testing.T) {
 func FuzzArguments(f *testing.F) {
 	f.Add([]byte(`{"path": "/etc/passwd", "a": {"b": [1, 2, {"c": "x"}], "c": "\u0041"}, "n": 1.5}`), "a.c")
 	f.Add([]byte(`{"p\u0061th": 1}`), "path")
+	f.Add([]byte(`{"a": [{"b": [[1], 2]}, {"c": 3}]}`), "a[*].b[0][0]")
 	f.Fuzz(func(t *testing.T, raw []byte, path string) {
 		// The decoder lets nothing else through. Halves of surrogates readers of JSON take for different things.
 		if !json.Valid(raw) || !utf8.Valid(raw) || !utf8.ValidString(path) || bytes.Contains(bytes.ToLower(raw), []byte(`\ud`)) {
@@ -124,5 +191,24 @@ func TestNumbersInTexts(t *testing.T) {
 	}
 	if n := testing.AllocsPerRun(100, func() { toNumber("1234.5") }); n != 0 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+func TestPathsOfArguments(t *testing.T) {
+	for p, want := range map[string]string{
+		"id": "", "order.items[0].id": "", "items[*].to[1]": "", "a[0][1]": "", "id_2-x": "", "größe": "", "items[9999]": "",
+		"": "empty name", ".a": "empty name", "a.": "empty name", "a..b": "empty name", "[0]": "empty name", "items[0": "not closed", "items0]": "not opened",
+		"items[x].id": "in brackets", "items[].id": "in brackets", "items[-1]": "in brackets", "items[01]": "in brackets", "items[10000]": "in brackets",
+		"items[0]id": "next dot", `a"b`: "quote", "a\x00b": "cannot be seen", strings.Repeat("a.", 40) + "a": "deeper",
+	} {
+		got := CheckPath(p, event.MaxDepth, maxIndex, maxPathKey)
+		if want == "" && got != "" || !strings.Contains(got, want) {
+			t.Errorf("%q: %q, want %q", p, got, want)
+		}
+		_, err := Compile(`user == "x" and arg("`+strings.NewReplacer(`"`, `\"`, "\x00", `\x00`).Replace(p)+`") == "y"`, scope(), Bool)
+		var f *Fault
+		if is := errors.As(err, &f); is != (want != "") || is && (f.Code != "R109" || f.Column != 21) {
+			t.Errorf("%q: the rule says %v", p, err)
+		}
 	}
 }

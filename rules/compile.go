@@ -122,6 +122,8 @@ type Expr struct {
 	VM string
 	// Uses are the fields and names that it asks for, sorted.
 	Uses []string
+	// Args are the paths of the call's arguments that it asks for, as far as they are written out.
+	Args []string
 	// Guard is what an event must be like for it to be true, as far as that can be told.
 	Guard Guard
 
@@ -582,6 +584,15 @@ func (x *Expr) cost() *Fault {
 					refuse(net, "R108", "%s is no network; write it as 10.0.0.0/8 or fe80::/10", quote(net.Value))
 				}
 			}
+			if path(n.Callee) == "arg" && len(n.Arguments) == 1 {
+				if p, ok := x.constText(n.Arguments[0]); ok {
+					if what := CheckPath(p, event.MaxDepth, maxIndex, maxPathKey); what != "" {
+						refuse(n.Arguments[0], "R109", "argument path %s %s; write names with dots between them, as in order.items[0].id", quote(p), what)
+					} else if !slices.Contains(x.Args, p) {
+						x.Args = append(x.Args, p)
+					}
+				}
+			}
 			if q, ok := literal(second(n)); ok && path(n.Callee) == "baseline.quantile" && !(q > 0 && q < 1) {
 				refuse(n, "R133", "a quantile needs a share between 0 and 1; use 0.99, say")
 			}
@@ -603,6 +614,17 @@ func (x *Expr) cost() *Fault {
 	}
 	look(x.node, 0)
 	return found
+}
+
+// constText is a text that is written out, or a parameter.
+func (x *Expr) constText(n ast.Node) (string, bool) {
+	if s, ok := n.(*ast.StringNode); ok {
+		return s.Value, true
+	}
+	if name, ok := x.scope.find(path(n)); ok && name.Const != nil && name.Type == Text {
+		return name.Const.S, true
+	}
+	return "", false
 }
 
 // second is the second argument of a call; nil: there is none.

@@ -27,7 +27,7 @@ var functions = []function{
 	{"entropy", `entropy(arg("q"))`, "bits for each character (Shannon); random text has 4 and more", false, func(*Context) any { return entropy }},
 	{"distance", `distance(subject, user)`, "edits from one text to another (Levenshtein), at most 64", false, func(*Context) any { return func(a, b string) float64 { return float64(distance(a, b)) } }},
 	{"string", `string(result.records)`, "a number as people write it", false, func(*Context) any { return formatNumber }},
-	{"arg", `arg("path")`, "an argument of the call as text, by its path; empty if there is none", true, func(c *Context) any { return func(p string) string { return argument(c, p) } }},
+	{"arg", `arg("path")`, "an argument of the call as text, by its path, as in order.items[0].id; of [*] the first that says anything; empty if there is none", true, func(c *Context) any { return func(p string) string { return argument(c, p) } }},
 	{"hash", `hash(arg("account"))`, "a hash of a text, to compare later what must not be remembered", false, func(*Context) any { return hashText }},
 	{"number", `number(arg("limit"))`, "a text as a number; 0 if it is none", false, func(*Context) any { return toNumber }},
 	{"baseline.seen", `baseline.seen("destination")`, "whether the persona's baseline knows the event's tool, server, destination, domain, resource or user; true while nothing is known", true, func(c *Context) any { return func(w string) bool { return seen(c, w) } }},

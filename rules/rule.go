@@ -261,6 +261,20 @@ func (r *Rule) Fields() []*Field {
 	return out
 }
 
+// Args are the paths of the call's arguments that the rule asks for, sorted.
+func (r *Rule) Args() []string {
+	paths := map[string]bool{}
+	for _, x := range r.Expressions() {
+		for _, p := range x.Args {
+			paths[p] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(paths))
+}
+
+// Carries tells whether a call has something at the path of an argument.
+func Carries(e *event.Event, path string) bool { return argumentOf(e.Args, path) != "" }
+
 // Source is a rule as it is written, without what concerns people alone.
 type Source struct {
 	By      []Key

@@ -24,6 +24,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/wayward-sec/wayward/pipeline"
+	"github.com/wayward-sec/wayward/policy"
 	"github.com/wayward-sec/wayward/state"
 )
 
@@ -167,11 +168,32 @@ func (d *doctor) policies() {
 	if where == "" {
 		where = "built-in"
 	}
-	d.say("policies", fineStatus, "%s: %d personas, %d limits", where, len(set.Personas()), len(set.Limits()))
+	d.say("policies", fineStatus, "%s: %s", where, countsOf(set))
 	if w := longest(set); w > d.c.Topics.Retention.Events {
 		d.say("policies", warningStatus, "the longest window is %s and events are kept for %s: if state has to be made anew that window begins with less; raise topics.retention.events",
 			showDuration(w), showDuration(d.c.Topics.Retention.Events))
 	}
+}
+
+// countsOf says how many definitions of each kind are in force, as the start of the engine does: what was
+// not found shows as a number that is too low.
+func countsOf(set *policy.Set) string {
+	var b strings.Builder
+	for i, c := range set.Counts() {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		fmt.Fprintf(&b, "%d %s", c.N, c.What)
+	}
+	return b.String()
+}
+
+// counted are the same numbers for a line of the log.
+func counted(set *policy.Set) (attrs []any) {
+	for _, c := range set.Counts() {
+		attrs = append(attrs, strings.ReplaceAll(c.What, " ", "_"), c.N)
+	}
+	return attrs
 }
 
 // disk sees whether the state directory is there or can be made, can be written, and has room.

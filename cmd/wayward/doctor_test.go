@@ -104,7 +104,7 @@ func TestDoctorFindsWhatIsBroken(t *testing.T) {
 		want  []string // lines begin so, or hold what follows …
 	}{
 		"nothing": {func(t *testing.T) *clinic { return newClinic(t).apply(nil) }, 0, []string{
-			"fine config: …settings are set", "fine policies: built-in: 0 personas, 3 limits", "fine disk: … free", "fine state: none yet", "fine versions: 1 brokers with all that is needed",
+			"fine config: …settings are set", "fine policies: built-in: 0 rules, 0 personas, 3 limits, 0 tools, 0 inventory entries", "fine disk: … free", "fine state: none yet", "fine versions: 1 brokers with all that is needed",
 			fmt.Sprintf("fine topics: %d, as they should be", topics), fmt.Sprintf("fine permissions: may use %d topics", topics), "unknown clock: cannot be compared yet", "fine listen: ", "fine files: "}},
 		"the embedded broker": {func(t *testing.T) *clinic {
 			c := newClinic(t)

@@ -93,3 +93,23 @@ func TestToolsMeanTheSameWhicheverClientNamedThem(t *testing.T) {
 		}
 	}
 }
+
+func TestEveryCommandSaysWhatOfAFolderIsNotRead(t *testing.T) {
+	const rule = "id: r\ntitle: t\nwhere: 'true'\n"
+	event := writeFile(t, "e.jsonl", `{"time":1767600000000,"kind":"session","tenant":"a","agent":{"id":"b"}}`+"\n")
+	for name, want := range map[string]string{"rules/cloud/b.yaml": "rules/cloud/b.yaml", "rule/b.yaml": "did you mean rules/?", "Rules/b.yaml": "did you mean rules/?", "rules/B.YAML": "name it B.yaml", "README.md": "no policies found; wayward looks for"} {
+		files := map[string]string{name: rule}
+		if name != "README.md" {
+			files["limits/l.yaml"] = "builtin: true\n"
+		}
+		dir := tree(t, files)
+		config := writeFile(t, "wayward.yaml", "policies: "+dir+"\nstate: "+t.TempDir()+"\n")
+		for _, args := range [][]string{{"rules", "lint", dir}, {"rules", "test", dir}, {"personas", "lint", dir}, {"personas", "test", dir}, {"replay", "--input", event, "--policies", dir}, {"run", "-c", config},
+			{"tools", "classify", event, "--policies", dir}, {"backtest", "--base", dir, "--candidate", dir, "--input", event}, {"doctor", "-c", config}, {"rules", "explain", "r", "--policies", dir, "--event", event}} {
+			code, out, errs := wayward(t, args...)
+			if code == 0 || code == 3 || !strings.Contains(out+errs, want) {
+				t.Errorf("%s, %s: exit code %d: %s%s", name, strings.Join(args, " "), code, out, errs)
+			}
+		}
+	}
+}

@@ -121,7 +121,11 @@ func newRulesLint() *cobra.Command {
 // notCarried says which rules ask for fields that no event of a file carries, after the tool catalogue has filled in what it can.
 func notCarried(cmd *cobra.Command, set *policy.Set, file string) (out []*policy.Problem, err error) {
 	missing := map[*rules.Field]bool{}
+	arguments := map[string]bool{}
 	for _, r := range set.Rules() {
+		for _, p := range r.Args() {
+			arguments[p] = true
+		}
 		for _, f := range r.Fields() {
 			missing[f] = true
 		}
@@ -138,6 +142,11 @@ func notCarried(cmd *cobra.Command, set *policy.Set, file string) (out []*policy
 				delete(missing, f)
 			}
 		}
+		for p := range arguments {
+			if rules.Carries(e, p) {
+				delete(arguments, p)
+			}
+		}
 		scratch.Reset()
 		return nil
 	})
@@ -145,6 +154,11 @@ func notCarried(cmd *cobra.Command, set *policy.Set, file string) (out []*policy
 		err = fmt.Errorf("--sample %s: there is no event in it", file)
 	}
 	for _, r := range set.Rules() {
+		for _, p := range r.Args() {
+			if arguments[p] {
+				out = append(out, &policy.Problem{File: set.RuleFile(r.ID), Code: "R208", What: fmt.Sprintf("rule %s: none of %d events has the argument %s; look at how its calls really name it", r.ID, n, p)})
+			}
+		}
 		for _, f := range r.Fields() {
 			if missing[f] {
 				out = append(out, &policy.Problem{File: set.RuleFile(r.ID), Code: "R208", What: fmt.Sprintf("rule %s: none of %d events carries %s; ask the gateway to send it, or do without", r.ID, n, f.Name)})

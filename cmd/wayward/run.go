@@ -67,7 +67,7 @@ func run(ctx context.Context, c config, log *slog.Logger, print, watch bool, sha
 	if i.broker != nil {
 		where = "embedded " + i.broker.Addr()
 	}
-	log.Info("wayward "+versionOf(), "brokers", where, "instance", c.Instance, "policies", i.cfg.Policy.Hash()[:12], "rules", len(i.cfg.Policy.Rules()), "limits", len(i.cfg.Policy.Limits()), "personas", len(i.cfg.Policy.Personas()), "metrics", i.addr)
+	log.Info("wayward "+versionOf(), append(append([]any{"brokers", where, "instance", c.Instance, "policies", i.cfg.Policy.Hash()[:12]}, counted(i.cfg.Policy)...), "metrics", i.addr)...)
 	reloading, stop := context.WithCancel(ctx)
 	var done sync.WaitGroup
 	done.Go(func() { i.reloader.run(reloading, watch) })
