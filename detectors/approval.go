@@ -123,7 +123,8 @@ func (d *personaPolicy) hear(x *Scene, e *event.Event) {
 // Whether the approver is another agent of the same owner or credential only the relation stage can know, where all of them come together. Each agent is
 // introduced there once a day; a note of an approval then finds the approver among those that were. The finding comes after the fact: the call goes through.
 
-// maxMembers bounds the agents remembered of one owner or credential, the oldest introduction going first: each is introduced anew on each day that it acts.
+// maxMembers bounds the agents remembered of one owner or credential. The oldest introduction goes first, and who acts is introduced anew each day: of an owner with
+// more agents than that, one that has not acted for long and approves is not recognised as of the own side. 64 KB at most.
 const maxMembers = 8192
 
 // Forms of a note to an owner or a credential.

@@ -359,7 +359,7 @@ func (d *inventory) found(x *Closing, n *Note, k *entry, kind byte, what, value 
 	if o.count > 0 {
 		activity = event.Update
 	}
-	if o.count++; o.count < o.next {
+	if o.count++; o.count < o.next || activity == event.Update && !o.update() {
 		if d.reg.Response == nil {
 			return
 		}

@@ -798,7 +798,7 @@ func (w *window) judge(s *span, before *Sums, last event.Ref, found func(*line, 
 		case was <= k.max:
 			w.open = append(w.open, crossing{k.hash, open{trigger: last.Clone(), refs: w.firstBut(last), next: above(max(k.max, 1), now)}})
 			found(k, event.Create, &w.open[len(w.open)-1])
-		case i >= 0 && now >= w.open[i].next && now > was: // a sum that has overflowed does not grow
+		case i >= 0 && now >= w.open[i].next && now > was && w.open[i].update(): // a sum that has overflowed does not grow
 			w.open[i].next = above(w.open[i].next, now)
 			found(k, event.Update, &w.open[i])
 		case i >= 0 && now > was && k.limit.Respond != nil && !k.warn:

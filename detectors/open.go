@@ -12,6 +12,30 @@ type open struct {
 	trigger event.Ref
 	refs    []event.Ref // first contributors, without the trigger
 	next    int64       // value at which the next update is due
+	updates byte        // so far
+	grade   event.Severity
+}
+
+// maxUpdates bounds the updates of a finding, whatever it grows to: whoever reads findings must not be buried by one of them. The last one is kept for a severity that
+// rises, if it can. What comes beyond goes on untold (event.Again): what the finding asks for is still done.
+const maxUpdates = 8
+
+// update tells whether a finding that has grown to twice what it was may say so, and counts it.
+func (o *open) update() bool {
+	if o.updates >= maxUpdates {
+		return false
+	}
+	o.updates++
+	return true
+}
+
+// regrade tells whether a finding whose severity may rise is to be told again: the severity has risen, or what was observed has doubled.
+func (o *open) regrade(now event.Severity, doubled bool) bool {
+	if now <= o.grade && (!doubled || o.updates >= maxUpdates-1) {
+		return false
+	}
+	o.grade = max(o.grade, now)
+	return o.update()
 }
 
 func (o *open) all() []event.Ref { return append(o.refs[:len(o.refs):len(o.refs)], o.trigger) }
@@ -22,7 +46,7 @@ func (o *open) append(b []byte) []byte {
 	for _, r := range o.refs {
 		b = baselines.AppendRef(b, r)
 	}
-	return binary.AppendVarint(b, o.next)
+	return append(binary.AppendVarint(b, o.next), o.updates, byte(o.grade))
 }
 
 func (o *open) decode(r *baselines.Reader) {
@@ -30,7 +54,7 @@ func (o *open) decode(r *baselines.Reader) {
 	for range min(r.Len(), baselines.MaxRefs) {
 		o.refs = append(o.refs, baselines.ReadRef(r))
 	}
-	o.next = r.Varint()
+	o.next, o.updates, o.grade = r.Varint(), r.Byte(), event.Severity(r.Byte())
 }
 
 // double is the value at which a finding that stands at v is next updated: twice as much.
@@ -47,7 +71,7 @@ type tally struct {
 // tallies are the open findings of one entity, oldest first.
 type tallies []tally
 
-// maxTallies bounds them; the oldest goes first and would be found anew.
+// maxTallies bounds them; the oldest goes first and would be found anew: who does many different things hides none of them, and is told of more often.
 const maxTallies = 32
 
 // add counts one more of something and says whether it is to be told: as a new finding, as an update, or, if it merely goes on, not at all.
@@ -67,7 +91,7 @@ func (l *tallies) add(what uint64, ref event.Ref) (*tally, event.Activity) {
 		t = &(*l)[len(*l)-1]
 		activity = event.Create
 	}
-	if t.count++; t.count < t.next {
+	if t.count++; t.count < t.next || activity == event.Update && !t.update() {
 		return t, event.Again
 	}
 	t.next = double(t.count)

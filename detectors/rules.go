@@ -179,6 +179,7 @@ type ruleTold struct {
 	open
 }
 
+// maxRuleTold bounds the open findings of one entity: the oldest goes first and would be found anew.
 const maxRuleTold = 64
 
 func (d *ruleRunner) Observe(x *Scene, e *event.Event) {
@@ -741,7 +742,7 @@ func (p *rulePart) found(r *rules.Rule, sub uint64, m *rules.Match, count func(w
 	}
 	t := &p.told[i]
 	t.last = max(t.last, m.Time)
-	if t.count++; t.count >= t.next {
+	if t.count++; t.count >= t.next && (activity == event.Create || t.update()) {
 		t.next = double(t.count)
 	} else if r.Respond == nil || r.Mode < rules.Enforce || m.Unfollowed {
 		return nil

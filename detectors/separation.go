@@ -34,9 +34,11 @@ func newSeparation(slot byte, set *policy.Set) Detector {
 }
 
 const (
-	maxDeeds  = 1024 // remembered of each side of a pair: with same: resource so many resources, the longest untouched going first
-	maxBroken = 8    // open findings of a pair
-	maxPairs  = 64   // of one entity
+	// maxDeeds bounds the deeds remembered of each side of a pair, one for each resource. The longest untouched falls out, so an entity that first does one side on so
+	// many others hides one: hence so many more than anybody needs between two deeds that belong together.
+	maxDeeds  = 1024
+	maxBroken = 8  // open findings of a pair: the oldest falls out, and what it was about is found anew
+	maxPairs  = 64 // of one entity: those of rules that are no more
 )
 
 // duties is what an entity did of each pair of duties.
@@ -217,7 +219,7 @@ func (p *pair) breach(s *policy.Separation, other, by *deed, id string) *event.F
 	}
 	o.last = max(o.last, by.ref.Time)
 	role := s.Persona
-	if o.count++; o.count >= o.next {
+	if o.count++; o.count >= o.next && (activity == event.Create || o.update()) {
 		o.next = double(o.count)
 	} else if role.Respond == nil {
 		return nil

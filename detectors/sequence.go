@@ -139,8 +139,8 @@ func (d *sequence) judge(x *Scene, e *event.Event, r *run) {
 		if len(r.odd) > 0 {
 			r.told.first = min(ref.Time, r.odd[0].Time)
 		}
-		r.odd = nil
-	case p > min(t.p*t.p, t.p/grown) && (t.alert || !alert):
+		r.odd, r.told.grade = nil, x.grade(baselines.SequenceTest, p, alert)
+	case !t.regrade(x.grade(baselines.SequenceTest, p, t.alert || alert), p < t.p && p <= min(t.p*t.p, t.p/grown)): // twice as many bits
 		return
 	}
 	t := r.told

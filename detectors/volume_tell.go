@@ -38,10 +38,10 @@ func (v *volume) tell(part *volumePart) {
 		if c.test == baselines.SessionTest {
 			o.session = strings.Clone(v.e.Session)
 		}
+		o.grade = x.grade(c.test, c.p, c.alert)
 		part.open = o
 		activity = event.Create
-	case c.alert && !o.alert, c.p < o.p/100, c.test == o.test && c.feature == o.feature && c.observed >= 2*o.observed:
-	default:
+	case !o.regrade(x.grade(c.test, c.p, o.alert || c.alert), c.test == o.test && c.feature == o.feature && c.observed >= 2*o.observed):
 		return
 	}
 	o.p, o.alert = min(c.p, cmpP(o.p)), o.alert || c.alert

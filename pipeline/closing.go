@@ -181,7 +181,8 @@ func (b *relation) learnedPage(kind byte, k keyDay) *page {
 		b.touch(pg)
 		return pg
 	}
-	if kind == deltaPage && b.baselinesOf(k.Tenant) >= maxModels*(keptDays+1) {
+	// What is declared always has room: who makes up personas takes it from others that are made up.
+	if kind == deltaPage && k.Persona != baselines.TenantWide && b.panel.Set.Persona(k.Tenant, k.Persona) == nil && b.baselinesOf(k.Tenant) >= maxModels*(keptDays+1) {
 		return nil
 	}
 	pg := &page{key: string(key), learned: &learned{key: k.Key, day: k.day}}

@@ -23,7 +23,7 @@ const forever = math.MaxInt64
 func (pg *page) plain() bool {
 	switch pg.key[0] {
 	case agentPage, sessionPage, scopePage:
-		return pg.breaker == nil && pg.guard == nil && pg.barred == 0 && !pg.going && len(pg.pending)+len(pg.notes) == 0
+		return pg.breaker == nil && pg.guard == nil && pg.barred == 0 && !pg.going && len(pg.pending)+pg.notes.n == 0
 	}
 	return false
 }

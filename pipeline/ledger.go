@@ -215,7 +215,7 @@ func (b *behaviour) gather(w *detectors.Who, day int64) *baselines.Delta {
 		switch {
 		case k.Fork != "" && forks >= maxTold:
 			k.Fork = otherFork
-		case baselinesOf >= maxLedger:
+		case baselinesOf >= maxLedger && w.Role == nil: // who makes up personas takes no room from those that are declared
 			b.counts.dropped++
 			return &b.waste
 		}

@@ -49,7 +49,7 @@ type page struct {
 
 	// Of a scope alone: what is contributed but not closed, by bucket.
 	pending []detectors.Bucket
-	notes   []detectors.Note
+	notes   notes
 	guard   *response.Guard // of a persona
 
 	learned *learned // of a baseline: what waits to be learned, or a snapshot
@@ -119,10 +119,7 @@ func (pg *page) appendTo(b []byte) []byte {
 		for i := range pg.pending {
 			b = appendBucket(b, &pg.pending[i])
 		}
-		b = binary.AppendUvarint(b, uint64(len(pg.notes)))
-		for i := range pg.notes {
-			b = appendNote(b, &pg.notes[i])
-		}
+		b = pg.notes.append(b)
 	}
 	flags := byte(0)
 	if pg.breaker != nil {
@@ -184,14 +181,8 @@ func (pg *page) decode(b []byte) error {
 			}
 			pg.pending = append(pg.pending, k)
 		}
-		pg.notes = pg.notes[:0]
-		for range r.Len() {
-			k := readNote(&r, true)
-			if r.Err != nil {
-				return r.Err
-			}
-			pg.notes = append(pg.notes, k)
-		}
+		pg.notes = notes{}
+		pg.notes.decode(&r)
 	}
 	pg.breaker, pg.guard = nil, nil
 	flags := r.Byte()
@@ -314,9 +305,6 @@ const (
 	noteTag  = 0xff
 	deltaTag = 0xfd
 )
-
-// maxNotes bounds the notes that wait on one page for the watermark.
-const maxNotes = 4096
 
 // appendNote encodes a note, in a facts record and in a page.
 func appendNote(b []byte, k *detectors.Note) []byte {

@@ -1,7 +1,6 @@
 package pipeline
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/binary"
 	"maps"
@@ -38,7 +37,9 @@ type relation struct {
 
 	due     map[int64][]*page // pages with a pending bucket, by its index. Derived: rebuilt from pages
 	waiting map[*page]int64   // pages on which something is awaited, and until when. Derived
-	soonest int64             // none of them is due before. Derived
+	alarms  alarms            // likewise, the soonest first
+	noted   int               // notes that wait, on all pages. Derived
+	on      *page             // of the scope that is being looked at
 	key     []byte
 	closing detectors.Closing
 	scope   policy.Scope                // of what is being closed
@@ -60,7 +61,7 @@ type source struct {
 const tellAhead = 120_000 // ms of event time between two words to the behaviour shards on how far this stage is
 
 func newRelation(p int32, r *rules, set *policy.Set) *relation {
-	b := &relation{shard: newShard(p, r), panel: detectors.New(set), sources: make([]source, r.sources), mark: noTime, told: noTime, closed: noTime, learnedTo: noTime, due: map[int64][]*page{}, waiting: map[*page]int64{}, soonest: never}
+	b := &relation{shard: newShard(p, r), panel: detectors.New(set), sources: make([]source, r.sources), mark: noTime, told: noTime, closed: noTime, learnedTo: noTime, due: map[int64][]*page{}, waiting: map[*page]int64{}}
 	for i := range b.sources {
 		b.sources[i].watermark = noTime
 	}
@@ -170,34 +171,13 @@ func (b *relation) takeNote(k *detectors.Note) {
 			return
 		}
 	}
-	for i := range pg.notes {
-		if o := &pg.notes[i]; baselines.FloorDiv(o.Ref.Time, detectors.BucketMS) == index && bytes.Equal(o.Body, k.Body) {
-			if k.Ref.Before(o.Ref) {
-				o.Ref, o.Order = k.Ref, k.Order
-			}
-			return
-		}
-	}
-	if len(pg.notes) >= maxNotes { // the earliest stay, whatever the order in which they came
-		b.counts.dropped++
-		last := 0
-		for i := range pg.notes {
-			if pg.notes[last].Ref.Before(pg.notes[i].Ref) {
-				last = i
-			}
-		}
-		if !k.Ref.Before(pg.notes[last].Ref) {
-			return
-		}
-		pg.notes = slices.Delete(pg.notes, last, last+1)
-	}
-	if !slices.ContainsFunc(pg.notes, func(o detectors.Note) bool { return baselines.FloorDiv(o.Ref.Time, detectors.BucketMS) == index }) {
+	if b.fileNote(pg, index, k) {
 		b.due[index] = append(b.due[index], pg)
 	}
-	pg.notes = append(pg.notes, *k)
 }
 
 func (b *relation) note(pg *page, k *detectors.Note) {
+	b.on = pg
 	b.closing.Tenant, b.closing.ID, b.closing.Memory, b.scope = k.Tenant, k.ID, &pg.memory, k.Scope
 	b.panel.Note(&b.closing, k)
 	b.awaits(pg)
@@ -205,45 +185,94 @@ func (b *relation) note(pg *page, k *detectors.Note) {
 
 // awaits notes until when something is awaited on a page.
 func (b *relation) awaits(pg *page) {
-	if due := b.panel.Due(&pg.memory); due != never {
-		b.waiting[pg], b.soonest = due, min(b.soonest, due)
-	} else {
-		delete(b.waiting, pg)
+	due := b.panel.Due(&pg.memory)
+	if was, waits := b.waiting[pg]; due == never {
+		if waits {
+			delete(b.waiting, pg)
+		}
+		return
+	} else if waits && was == due {
+		return
+	}
+	b.waiting[pg] = due
+	b.alarms.set(due, pg)
+	if len(b.alarms) > 2*len(b.waiting)+64 { // most are of waits that are no more
+		b.alarms = b.alarms[:0]
+		for pg, due := range b.waiting {
+			b.alarms.set(due, pg)
+		}
 	}
 }
 
 // ring lets those speak that have waited for something until t: all that came up to then has been applied. Bucket by bucket, so that it does not show by how much
 // the watermark moves at once.
 func (b *relation) ring(t int64) {
-	for b.soonest <= t {
-		next := never
-		for pg, due := range b.waiting {
-			if pg.dead {
-				delete(b.waiting, pg)
-			} else {
-				next = min(next, due)
-			}
-		}
-		if b.soonest = next; next > t {
-			return
-		}
-		end := min(t, (baselines.FloorDiv(next, detectors.BucketMS)+1)*detectors.BucketMS-1)
+	for len(b.alarms) > 0 && b.alarms[0].due <= t {
+		end := min(t, (baselines.FloorDiv(b.alarms[0].due, detectors.BucketMS)+1)*detectors.BucketMS-1)
 		var list []*page
-		for pg, due := range b.waiting {
-			if due <= end {
-				list = append(list, pg)
+		for len(b.alarms) > 0 && b.alarms[0].due <= end {
+			a := b.alarms.take()
+			due, waits := b.waiting[a.pg]
+			switch {
+			case !waits || due != a.due: // it has another one, or waits no more
+			case a.pg.dead:
+				delete(b.waiting, a.pg)
+			default:
+				delete(b.waiting, a.pg) // else an alarm that was set twice would ring twice
+				list = append(list, a.pg)
 			}
 		}
 		slices.SortFunc(list, func(x, y *page) int { return strings.Compare(x.key, y.key) })
 		for _, pg := range list {
 			b.touch(pg)
 			scope, id := scopeOf(pg)
+			b.on = pg
 			b.closing.Tenant, b.closing.ID, b.closing.Memory, b.scope = pg.tenant, id, &pg.memory, scope
 			b.panel.Ring(&b.closing, end)
 			b.awaits(pg)
 		}
 		b.report()
 	}
+}
+
+// alarms are when something on a page is due, the soonest first: a heap, since a pass over all that wait would cost a hot tenant one with every bucket. Those that
+// are no more stay until they come up.
+type alarms []alarm
+
+type alarm struct {
+	due int64
+	pg  *page
+}
+
+func (a *alarms) set(due int64, pg *page) {
+	h := append(*a, alarm{due, pg})
+	for i := len(h) - 1; i > 0 && h[(i-1)/2].due > h[i].due; i = (i - 1) / 2 {
+		h[i], h[(i-1)/2] = h[(i-1)/2], h[i]
+	}
+	*a = h
+}
+
+// take removes the soonest.
+func (a *alarms) take() alarm {
+	h, n := *a, len(*a)-1
+	first := h[0]
+	h[0], h[n] = h[n], alarm{}
+	h = h[:n]
+	for i := 0; ; {
+		least := i
+		for c := 2*i + 1; c <= 2*i+2 && c < n; c++ {
+			if h[c].due < h[least].due {
+				least = c
+			}
+		}
+		if least == i {
+			break
+		}
+		h[i], h[least] = h[least], h[i]
+		i = least
+	}
+	*a = h
+	return first
 }
 
 // scopeOf reads the scope off a page's key.
@@ -334,7 +363,7 @@ func (b *relation) until(pg *page) int64 {
 		}
 		return pg.seen + breakerIdle
 	}
-	if len(pg.pending)+len(pg.notes) > 0 || !pg.guard.Idle() || b.panel.Due(&pg.memory) != never {
+	if len(pg.pending)+pg.notes.n > 0 || !pg.guard.Idle() || b.panel.Due(&pg.memory) != never {
 		return forever
 	}
 	return pg.seen + scopeIdle
@@ -375,15 +404,15 @@ func (b *relation) closeAll(index int64) {
 				break
 			}
 		}
-		if len(pg.notes) == 0 {
+		if pg.notes.n == 0 {
 			continue
 		}
-		now := slices.DeleteFunc(slices.Clone(pg.notes), func(o detectors.Note) bool { return baselines.FloorDiv(o.Ref.Time, detectors.BucketMS) != index })
+		now := pg.notes.takeBucket(index)
+		b.noted -= len(now)
 		if len(now) == 0 {
 			continue
 		}
 		b.touch(pg)
-		pg.notes = slices.DeleteFunc(pg.notes, func(o detectors.Note) bool { return baselines.FloorDiv(o.Ref.Time, detectors.BucketMS) == index })
 		slices.SortFunc(now, func(x, y detectors.Note) int {
 			switch {
 			case x.Before(&y):
@@ -446,6 +475,7 @@ func (b *relation) close(pg *page, k *detectors.Bucket) {
 		})
 		return
 	}
+	b.on = pg
 	b.closing.Tenant, b.closing.ID, b.closing.Memory, b.scope = k.Tenant, k.ID, &pg.memory, k.Scope
 	b.panel.Relate(&b.closing, k)
 }
@@ -462,6 +492,9 @@ func (b *relation) relationFinding(f event.Finding) {
 	f.Incomplete = b.full(f.Tenant)
 	for i := range b.sources {
 		f.Incomplete = f.Incomplete || b.sources[i].out
+	}
+	if b.on != nil {
+		b.on.notes.without(&f)
 	}
 	f.UID = event.UID(f.Tenant, f.Detector+"/"+f.Rule, f.ScopeType, f.ScopeID, f.Refs[len(f.Refs)-1].ID)
 	b.round = append(b.round, f)
@@ -517,10 +550,11 @@ func (b *relation) indexed(pg *page) {
 	for i := range pg.pending {
 		b.due[pg.pending[i].Index] = append(b.due[pg.pending[i].Index], pg)
 	}
-	for i := range pg.notes {
-		index := baselines.FloorDiv(pg.notes[i].Ref.Time, detectors.BucketMS)
+	for i := range pg.notes.buckets {
+		index := pg.notes.buckets[i].index
 		b.due[index] = append(b.due[index], pg) // more than once does no harm
 	}
+	b.noted += pg.notes.n
 }
 
 func (b *relation) watchers() *detectors.Panel { return b.panel }

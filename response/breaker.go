@@ -258,6 +258,9 @@ func (b *Breaker) NotEnforced() event.Finding {
 // grace lets calls end that were under way when the gateway stopped the scope, and lets it go a little early.
 const grace = 2000
 
+// maxUpdates bounds the updates of a finding, of which each tells of twice as many calls.
+const maxUpdates = 8
+
 // Defied tells whether a call of an agent that went through goes against what is in force, and what to say of it; Activity 0 is nothing.
 func (b *Breaker) Defied(ref event.Ref) (f event.Finding) {
 	if b.Action < event.Escalate || b.Mode != event.Enforce || b.Applied == 0 || ref.Time <= b.Applied+grace || b.Until != 0 && ref.Time >= b.Until-grace {
@@ -267,7 +270,7 @@ func (b *Breaker) Defied(ref event.Ref) (f event.Finding) {
 	if b.acts == 1 {
 		b.first, b.told = ref.Clone(), 1
 	}
-	if b.acts < b.told {
+	if b.acts < b.told || b.acts > 1<<maxUpdates {
 		return f
 	}
 	b.told = 2 * b.acts

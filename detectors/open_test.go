@@ -1,0 +1,98 @@
+package detectors
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/event"
+)
+
+// Whatever comes, a finding is updated eight times at most, each time for a reason, and a severity that rises once is always told.
+func TestAFindingIsUpdatedEightTimesAtMost(t *testing.T) {
+	for seed := range uint64(200) {
+		r := rand.New(rand.NewPCG(seed, 1))
+		o := open{grade: event.Signal}
+		told, rose := 0, false
+		rise := r.IntN(300)
+		for i := range 300 {
+			grade := o.grade
+			if i == rise {
+				grade = event.Medium
+			}
+			doubled := r.IntN(3) == 0
+			if o.regrade(grade, doubled) {
+				told++
+				rose = rose || i == rise
+				if !doubled && i != rise {
+					t.Fatal("told for no reason")
+				}
+			}
+			var again open
+			again.decode(&baselines.Reader{B: o.append(nil)})
+			if o = again; o.grade < grade {
+				t.Fatal("what was told last is not remembered")
+			}
+		}
+		if told > maxUpdates || !rose {
+			t.Errorf("seed %d: told %d times, the rise at %d of 300: %v", seed, told, rise, rose)
+		}
+	}
+}
+
+func TestWhatGoesOnAndOnIsToldEightTimes(t *testing.T) {
+	var l tallies
+	told := []int64{}
+	for i := range 100_000 {
+		if o, a := l.add(7, event.Ref{Time: int64(i), ID: "e"}); a != event.Again {
+			told = append(told, o.count)
+			if (a == event.Create) != (o.count == 1) {
+				t.Fatalf("at %d it is %v", o.count, a)
+			}
+		}
+	}
+	if len(told) != 1+maxUpdates || told[maxUpdates] != 256 {
+		t.Errorf("told at %v", told)
+	}
+}
+
+// A session that grows and grows, in every measure, is one finding and a few updates, each of twice as much or of a higher severity.
+func TestASessionThatGrowsIsNotToldWithEveryStep(t *testing.T) {
+	l, events := trained(t, `{"v":1}`, 12)
+	records := int64(1)
+	l.acts(aClerk(events, "clerk-3", noon(12)), 6000, 200, func(i int, e *event.Event) {
+		if i%20 == 0 {
+			records += records/10 + 1
+		}
+		e.Has |= event.HasRecords
+		e.Result.Records = min(records, 1<<40)
+	})
+	type last struct {
+		updates  int
+		severity event.Severity
+		observed float64
+		measure  string
+	}
+	of := map[string]*last{}
+	for _, f := range l.found {
+		uid := event.UID("acme", f.Detector+"/"+f.Rule, f.ScopeType, f.ScopeID, f.Refs[len(f.Refs)-1].ID)
+		k := of[uid]
+		if k == nil {
+			of[uid] = &last{0, f.Severity, f.Anomaly.Observed, f.Measure}
+			continue
+		}
+		if k.updates++; k.updates > maxUpdates {
+			t.Fatalf("%s: %d updates", f.Rule, k.updates)
+		}
+		if f.Detector == "volume" && f.Severity <= k.severity && !(f.Measure == k.measure && f.Anomaly.Observed >= 2*k.observed) {
+			t.Errorf("%s: an update of %s from %g to %g %s", f.Rule, f.Severity, k.observed, f.Anomaly.Observed, f.Measure)
+		}
+		k.severity = max(k.severity, f.Severity)
+		if f.Measure == k.measure {
+			k.observed = f.Anomaly.Observed
+		}
+	}
+	if len(of) == 0 {
+		t.Error("nothing was found")
+	}
+}
