@@ -228,7 +228,9 @@ func (st *stage) session(ctx context.Context) error {
 		if ctx.Err() != nil { // others may take over at once
 			st.leave()
 		}
-		if clean { // the next start finds everything on disk
+		if clean && st.cfg.Store.Short() {
+			st.log.Warn("no last checkpoint: the next start reads again what came since the one before", "err", st.cfg.Disk.Look().Problem())
+		} else if clean { // the next start finds everything on disk
 			for p := range st.shards {
 				st.save(p)
 			}
@@ -297,7 +299,7 @@ func (st *stage) session(ctx context.Context) error {
 			lastHouse = time.Now()
 			st.house(ctx, cl)
 		}
-		if p, due := st.dueForSave(); due {
+		if p, due := st.dueForSave(); due && !st.cfg.Store.Short() {
 			st.save(p)
 			st.collect(p)
 		}
