@@ -38,7 +38,7 @@ import (
 type Embedded struct {
 	cluster *kfake.Cluster
 	addr    string
-	dir     string // "": memory only
+	dir     string      // "": memory only
 	was     os.FileInfo // the broker's directory as it was at the start
 	lock    *os.File
 	log     *brokerLog

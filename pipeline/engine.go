@@ -33,11 +33,11 @@ type Config struct {
 	Stages   []string
 	Ingress  []Ingress
 
-	Store     *state.Store
-	Disk      *state.Disk // watched while the engine runs; nil: state is in memory
+	Store *state.Store
+	Disk  *state.Disk // watched while the engine runs; nil: state is in memory
 	// Broken, if set, tells that the broker of this process could not write something, which it says
 	// to nobody else.
-	Broken func() error
+	Broken    func() error
 	Policy    *policy.Set
 	Encoder   Encoder
 	Metrics   *Metrics
