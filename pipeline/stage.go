@@ -119,7 +119,7 @@ func (st *stage) run(ctx context.Context) error {
 			return err
 		}
 		st.metrics.sessions.Inc()
-		st.cfg.Health.set(StageHealth{Stage: st.name, Waiting: "its session ended with an error, which is in the log; another one begins"})
+		st.cfg.Health.set(StageHealth{Stage: st.name, Waiting: "its session ended, another one begins: " + Explain(err)})
 		if time.Since(start) > time.Minute {
 			wait = 100 * time.Millisecond
 		}
