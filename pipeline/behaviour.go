@@ -346,7 +346,7 @@ func (b *behaviour) Tell(slot byte, scope policy.Scope, id string, body []byte) 
 		n := &b.notes[i]
 		ref := event.Ref{Time: b.scene.Time, ID: e.ID, Agent: e.Agent.ID}
 		if n.Tenant == e.Tenant && n.ID == id && n.Scope == scope && n.Slot == slot && bytes.Equal(n.Body, body) {
-			if ref.Before(n.Ref) {
+			if told := (detectors.Note{Ref: ref, Order: b.order}); told.Before(n) {
 				n.Ref, n.Order = ref, b.order
 			}
 			return

@@ -38,7 +38,8 @@ import (
 type Embedded struct {
 	cluster *kfake.Cluster
 	addr    string
-	dir     string // "": memory only
+	dir     string      // "": memory only
+	was     os.FileInfo // the broker's directory as it was at the start
 	lock    *os.File
 	log     *brokerLog
 
@@ -122,6 +123,12 @@ func StartEmbedded(dir string, port int, log *slog.Logger) (_ *Embedded, err err
 		}
 		return nil, fmt.Errorf("embedded broker: %w", err)
 	}
+	if e.dir != "" {
+		if e.was, err = os.Stat(filepath.Join(e.dir, brokerDir)); err != nil {
+			e.cluster.Close()
+			return nil, fmt.Errorf("embedded broker: %w", err)
+		}
+	}
 	e.addr = ln.Addr().String()
 	e.loop.Add(1)
 	go e.retain()
@@ -170,9 +177,25 @@ func (e *Embedded) Close() error {
 	return e.err
 }
 
-func (e *Embedded) leave() error {
+// Broken is the first thing that the broker could not write to its disk; nil: nothing. It goes on
+// with what it has in memory.
+func (e *Embedded) Broken() error {
 	if first := e.log.trouble.Load(); first != nil {
 		return fmt.Errorf("embedded broker: %s: not everything is on disk in %s, the next start will treat this stop as a crash; see to disk space and permissions", *first, e.dir)
+	}
+	if e.dir == "" {
+		return nil
+	}
+	// kfake makes its directory again when it stops, and that holds next to nothing.
+	if now, err := os.Stat(filepath.Join(e.dir, brokerDir)); err != nil || !os.SameFile(e.was, now) {
+		return fmt.Errorf("embedded broker: %s was removed or replaced while it ran, and the records in it are gone; the next start begins without them", filepath.Join(e.dir, brokerDir))
+	}
+	return nil
+}
+
+func (e *Embedded) leave() error {
+	if err := e.Broken(); err != nil {
+		return err
 	}
 	if !e.clean && !e.discarded.Load() {
 		return nil // else the next start would trust what this one should have thrown away

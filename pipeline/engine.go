@@ -33,7 +33,11 @@ type Config struct {
 	Stages   []string
 	Ingress  []Ingress
 
-	Store     *state.Store
+	Store *state.Store
+	Disk  *state.Disk // watched while the engine runs; nil: state is in memory
+	// Broken, if set, tells that the broker of this process could not write something, which it says
+	// to nobody else.
+	Broken    func() error
 	Policy    *policy.Set
 	Encoder   Encoder
 	Metrics   *Metrics
@@ -143,6 +147,7 @@ func Run(ctx context.Context, c Config) error {
 	c.off = make(chan string, 64)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { c.update(ctx, known); return nil })
+	g.Go(func() error { return c.watchDisk(ctx) })
 	for _, name := range c.Stages {
 		switch name {
 		case "ingress":

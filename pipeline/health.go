@@ -17,6 +17,7 @@ type Health struct {
 	mu     sync.Mutex
 	stages []stageHealth // in the order of Stages
 	kafka  *kgo.Client
+	disk   error
 
 	asking sync.Mutex // one question to Kafka at a time
 	asked  time.Time
@@ -66,8 +67,21 @@ func (h *Health) Check(ctx context.Context) (ready bool, stages []StageHealth, k
 		return false, stages, errNotBegun
 	}
 	kafka = h.ask(ctx, cl)
-	ready = kafka == nil && !slices.ContainsFunc(stages, func(s StageHealth) bool { return !s.Ready() })
+	ready = kafka == nil && h.Disk() == nil && !slices.ContainsFunc(stages, func(s StageHealth) bool { return !s.Ready() })
 	return ready, stages, kafka
+}
+
+// Disk is why nothing can be saved; nil: it can.
+func (h *Health) Disk() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.disk
+}
+
+func (h *Health) setDisk(problem error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.disk = problem
 }
 
 func (h *Health) ask(ctx context.Context, cl *kgo.Client) error {

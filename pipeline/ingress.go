@@ -106,7 +106,7 @@ func (in *ingress) run(ctx context.Context) error {
 		if errors.Is(err, errFatal) {
 			return err
 		}
-		in.cfg.Health.set(StageHealth{Stage: "ingress", Waiting: "its session ended with an error, which is in the log; another one begins"})
+		in.cfg.Health.set(StageHealth{Stage: "ingress", Waiting: "its session ended, another one begins: " + Explain(err)})
 		in.log.Warn("session ended", "err", Explain(err), "retry_in", wait)
 		pause(ctx, wait)
 		wait = min(2*wait, 10*time.Second)

@@ -321,6 +321,9 @@ func Explain(err error) string {
 		}
 		return fmt.Sprintf("the broker says %s: %s", e.Message, e.Description)
 	}
+	if e, ok := errors.AsType[*kgo.ErrDataLoss](err); ok {
+		return fmt.Sprintf("the broker has lost records of %s partition %d from offset %d on, which wayward has read already: its disk was damaged, or a copy that lagged behind became the leader. Stop all instances and run wayward state rebuild --all", e.Topic, e.Partition, e.ResetTo)
+	}
 	if e, ok := errors.AsType[*kgo.ErrFirstReadEOF](err); ok {
 		switch first := e.Error(); {
 		case strings.Contains(first, "SASL"):

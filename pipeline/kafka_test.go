@@ -280,6 +280,7 @@ func TestExplain(t *testing.T) {
 		{kerr.InvalidProducerEpoch, "another process took over"},
 		{&kgo.ErrGroupSession{Err: kerr.FencedInstanceID}, "instance name"},
 		{kerr.GroupMaxSizeReached, "the broker says GROUP_MAX_SIZE_REACHED"},
+		{&kgo.ErrDataLoss{Topic: "agent.events", Partition: 3, ConsumedTo: 90, ResetTo: 7}, "agent.events partition 3 from offset 7 on"},
 		{context.DeadlineExceeded, "did not answer in time"},
 		{errors.New("something else"), "something else"},
 	} {

@@ -120,7 +120,7 @@ func (st *stage) catchUp(ctx context.Context, sh *shard, to [2]int64) error {
 	saved := time.Now()
 	between := func() error {
 		st.at("catch-up")
-		if time.Since(saved) < st.cfg.CheckpointEvery {
+		if time.Since(saved) < st.cfg.CheckpointEvery || st.cfg.Store.Short() {
 			return nil
 		}
 		saved = time.Now()

@@ -31,6 +31,7 @@ type Metrics struct {
 	ruleLooked                                                                                                       *prometheus.CounterVec
 	open, ruleMatched, ruleOff, ruleUnseen                                                                           *prometheus.GaugeVec
 	pages, cold, shards, paused, lag, delay, ahead, held                                                             *prometheus.GaugeVec
+	diskFree, diskMin                                                                                                *prometheus.GaugeVec
 	txn, checkpoint, load, latency                                                                                   *prometheus.HistogramVec
 
 	mu     sync.Mutex
@@ -97,6 +98,8 @@ func NewMetrics(reg *prometheus.Registry) *Metrics {
 	m.lag = gauge("lag_records", "Records waiting in the main log, over the partitions of this instance.", "stage")
 	m.delay = gauge("watermark_delay_seconds", "Wall clock less watermark of the slowest shard.", "stage")
 	m.ahead = gauge("watermark_ahead_seconds", "Watermark of the fastest shard less wall clock, 0 if behind it. More than 50: a clock is wrong, or the topic of events keeps stamps of producers (wayward doctor).", "stage")
+	m.diskFree = gauge("disk_free_bytes", "Room for this user on the file system of the state directory, or of the embedded broker's if that has less to spare.")
+	m.diskMin = gauge("disk_free_min_bytes", "Below this much room nothing is saved, and the instance stops.")
 	fine := prometheus.ExponentialBuckets(0.001, 2, 15)
 	m.txn = histogram("transaction_seconds", "From Begin to End of a committed transaction.", fine, "stage")
 	m.checkpoint = histogram("checkpoint_seconds", "Writing the dirty pages of all shards.", fine, "stage")

@@ -121,7 +121,7 @@ func (st *stage) run(ctx context.Context) error {
 			return err
 		}
 		st.metrics.sessions.Inc()
-		st.cfg.Health.set(StageHealth{Stage: st.name, Waiting: "its session ended with an error, which is in the log; another one begins"})
+		st.cfg.Health.set(StageHealth{Stage: st.name, Waiting: "its session ended, another one begins: " + Explain(err)})
 		if time.Since(start) > time.Minute {
 			wait = 100 * time.Millisecond
 		}
@@ -224,7 +224,9 @@ func (st *stage) session(ctx context.Context) error {
 		if ctx.Err() != nil { // others may take over at once
 			st.leave()
 		}
-		if clean { // the next start finds everything on disk
+		if clean && st.cfg.Store.Short() {
+			st.log.Warn("no last checkpoint: the next start reads again what came since the one before", "err", st.cfg.Disk.Look().Problem())
+		} else if clean { // the next start finds everything on disk
 			for p := range st.shards {
 				st.save(p)
 			}
@@ -293,7 +295,7 @@ func (st *stage) session(ctx context.Context) error {
 			lastHouse = time.Now()
 			st.house(ctx, cl)
 		}
-		if p, due := st.dueForSave(); due {
+		if p, due := st.dueForSave(); due && !st.cfg.Store.Short() {
 			st.save(p)
 			st.collect(p)
 		}

@@ -113,7 +113,7 @@ func (st *stage) transact(ctx context.Context, s *kgo.GroupTransactSession, in m
 		}
 		for p, c := range copying {
 			delete(st.copies, p)
-			if err := st.cfg.Store.Copied(st.space(p), c.version); err != nil {
+			if err := st.cfg.Store.Copied(st.space(p), c.version); err != nil && !diskTrouble(err) { // else it is copied once more
 				return err
 			}
 		}

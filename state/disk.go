@@ -83,6 +83,14 @@ func (d *Disk) Look() Room {
 	return d.room
 }
 
+// begin takes a directory as it is now: what stood there before may have been thrown away by who
+// opens it.
+func (d *Disk) begin(dir string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.known, dir)
+}
+
 func (d *Disk) look(dir string) Room {
 	r := Room{Dir: dir}
 	info, err := os.Stat(dir)

@@ -72,7 +72,10 @@ func guarded(do func() error) (err error) {
 				what = e.Error()
 			}
 			what, _, _ = strings.Cut(strings.TrimSpace(what), "\n")
-			err = fmt.Errorf("reading it failed (%.200s): %w", what, ErrCorrupt)
+			if strings.Contains(what, "Recovering from initIndex") { // Badger's own words for a table whose end is not what it should be
+				what = "its index cannot be read"
+			}
+			err = because{fmt.Errorf("the file is cut or damaged (%.200s)", what), ErrCorrupt}
 		}
 	}()
 	return do()

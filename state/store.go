@@ -113,6 +113,7 @@ func OpenOn(dir string, disk *Disk) (*Store, error) {
 		os.Remove(f.Name())
 	}
 	if dir != "" {
+		disk.begin(dir)
 		o = sized(o, dir, disk)
 		if pid := holder(dir); pid != "" { // before anything is looked into: its files change
 			return nil, because{fmt.Errorf("state directory %s is in use by process %s; every instance needs a directory of its own", dir, pid), ErrInUse}

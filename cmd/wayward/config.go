@@ -6,11 +6,15 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/wayward-sec/wayward/pipeline"
 	"github.com/wayward-sec/wayward/policy"
+	"github.com/wayward-sec/wayward/state"
 )
 
 // config is the config file. Each part is the settings of one component, which lie next to its code; settings.go says what each is for.
@@ -21,6 +25,7 @@ type config struct {
 	Instance string   `yaml:"instance"`
 	Stages   []string `yaml:"stages"`
 	State    string   `yaml:"state"`
+	DiskFree string   `yaml:"disk_free_min"`
 	Policies string   `yaml:"policies"`
 	Listen   string   `yaml:"listen"`
 
@@ -48,7 +53,7 @@ type config struct {
 }
 
 func defaultConfig() config {
-	c := config{Group: "wayward", State: "wayward-state", Listen: "127.0.0.1:9464", Topics: pipeline.DefaultTopics()}
+	c := config{Group: "wayward", State: "wayward-state", DiskFree: "auto", Listen: "127.0.0.1:9464", Topics: pipeline.DefaultTopics()}
 	c.Embedded.Port = 29092
 	c.Instance = "0"
 	if h, err := os.Hostname(); err == nil && h != "" {
@@ -106,6 +111,9 @@ func (c *config) check() error {
 	if c.State == "" {
 		bad("state is empty: name a directory")
 	}
+	if _, err := parseRoom(c.DiskFree); err != nil {
+		bad("disk_free_min: %.40q is no size: %w", c.DiskFree, err)
+	}
 	if c.Listen != "off" {
 		if _, port, err := net.SplitHostPort(c.Listen); err != nil || port == "" {
 			bad("listen: %q is not host:port: write 127.0.0.1:9464, or off", c.Listen)
@@ -148,6 +156,33 @@ func (c *config) check() error {
 		bad("topics.retention.internal: %s is less than twice engine.changelog_every, %s: what lies between two copies of the state would be lost", showDuration(r), showDuration(c.Engine.ChangelogEvery))
 	}
 	return errors.Join(errs...)
+}
+
+// parseRoom reads 512MiB or 2GiB in bytes; 0 is auto.
+func parseRoom(s string) (int64, error) {
+	if s == "auto" {
+		return 0, nil
+	}
+	for unit, bytes := range map[string]int64{"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40, "KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12} {
+		if n, ok := strings.CutSuffix(s, unit); ok {
+			x, err := strconv.ParseFloat(strings.TrimSpace(n), 64)
+			if err != nil || !(x > 0) || x*float64(bytes) > 1<<50 {
+				break
+			}
+			return int64(x * float64(bytes)), nil
+		}
+	}
+	return 0, errors.New("write it as 512MiB or 2GiB, or auto")
+}
+
+// disk watches what an instance writes to.
+func (c *config) disk() *state.Disk {
+	room, _ := parseRoom(c.DiskFree) // checked
+	dirs := []string{c.storeDir()}
+	if c.Kafka.Embedded() {
+		dirs = append(dirs, filepath.Join(c.State, "broker"))
+	}
+	return state.NewDisk(room, dirs...)
 }
 
 // loadPolicies reads a folder of policies; without a directory the built-in limits apply.

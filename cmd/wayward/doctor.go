@@ -232,19 +232,16 @@ func (d *doctor) disk() {
 		d.say("disk", problemStatus, "%s cannot be made: %s is not writable for uid %d (%v)", dir, at, os.Getuid(), err)
 		return
 	}
-	var s unix.Statfs_t
-	if err := unix.Statfs(at, &s); err != nil {
-		d.say("disk", unknownStatus, "%s: free space cannot be told: %v", at, err)
-		return
-	}
-	free := int64(s.Bavail) * s.Bsize
+	r := d.c.disk().Look()
 	switch {
-	case free < 64<<20:
-		d.say("disk", problemStatus, "%s has only %s free: make room; state cannot be saved", dir, size(free))
-	case free < 1<<30:
-		d.say("disk", warningStatus, "%s has only %s free: make room before it is used up", dir, size(free))
+	case r.Err != nil:
+		d.say("disk", unknownStatus, "%v", r.Err)
+	case r.Short:
+		d.say("disk", problemStatus, "%s has only %s free, and an instance stops below %s (disk_free_min): make room", dir, size(r.Free), size(r.Min))
+	case r.Low:
+		d.say("disk", warningStatus, "%s has only %s free, and an instance stops below %s (disk_free_min): make room before it is used up", dir, size(r.Free), size(r.Min))
 	default:
-		d.say("disk", fineStatus, "%s, %s free", dir, size(free))
+		d.say("disk", fineStatus, "%s, %s free; an instance stops below %s (disk_free_min)", dir, size(r.Free), size(r.Min))
 	}
 }
 
@@ -272,7 +269,7 @@ func (d *doctor) state() *pipeline.Layout {
 		d.say("state", problemStatus, "%v", err)
 		return nil
 	case err != nil:
-		d.say("state", problemStatus, "%v; wayward state rebuild does that", err)
+		d.say("state", problemStatus, "%v", err)
 		return nil
 	}
 	defer s.Close()

@@ -193,7 +193,7 @@ func TestDoctorFindsWhatIsBroken(t *testing.T) {
 			c.store(func(*state.Store) {})
 			must(t, os.WriteFile(filepath.Join(c.dir, "state", "store", "MANIFEST"), []byte("rubbish"), 0o600))
 			return c
-		}, 1, []string{"problem state: …magic; if the files are damaged"}},
+		}, 1, []string{"problem state: …magic; run wayward state rebuild"}},
 		"state of a newer binary": {func(t *testing.T) *clinic {
 			c := newClinic(t).apply(nil)
 			newerState(t, filepath.Join(c.dir, "state", "store"))

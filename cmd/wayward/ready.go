@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -15,8 +16,8 @@ import (
 	"github.com/wayward-sec/wayward/pipeline"
 )
 
-// readiness answers /readyz: 200 once every stage has its partitions, holds their state and can write, 503 until then. With ?verbose it says what it
-// waits for, stage by stage and partition by partition.
+// readiness answers /readyz: 200 once every stage has its partitions, holds their state and can write, 503 until then, with the first thing that
+// it waits for. With ?verbose it says all of them, stage by stage and partition by partition.
 type readiness struct{ health *pipeline.Health }
 
 // ServeHTTP implements http.Handler.
@@ -45,10 +46,19 @@ func describe(ctx context.Context, h *pipeline.Health) (bool, []string) {
 		kafka = err.Error()
 	}
 	lines = append(lines, "kafka: "+kafka)
+	why := ""
+	if err != nil {
+		why = "kafka: " + kafka
+	}
+	if err := h.Disk(); err != nil {
+		why = "disk: " + err.Error()
+		lines = append(lines, why)
+	}
 	for _, s := range stages {
 		switch {
 		case s.Waiting != "":
 			lines = append(lines, s.Stage+": "+s.Waiting)
+			why = cmp.Or(why, s.Stage+": "+s.Waiting)
 		case len(s.Partitions) == 0 && s.Stage != "ingress":
 			lines = append(lines, s.Stage+": standby: the group has more instances than partitions")
 		case s.Ready():
@@ -56,7 +66,13 @@ func describe(ctx context.Context, h *pipeline.Health) (bool, []string) {
 		}
 		for _, p := range s.Partitions {
 			lines = append(lines, fmt.Sprintf("%s partition %d: %s", s.Stage, p.Partition, p.Doing))
+			if !p.Ready {
+				why = cmp.Or(why, lines[len(lines)-1])
+			}
 		}
+	}
+	if !ready && why != "" {
+		lines[0] += ": " + why
 	}
 	return ready, lines
 }

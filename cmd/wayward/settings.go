@@ -29,6 +29,7 @@ var settings = []setting{
 	{key: "instance", doc: "Name of this instance: unique in the group, and the same after a restart. The host's name without.", example: "wayward-0"},
 	{key: "stages", doc: "Stages that this instance runs: ingress, behaviour, relation. All without.", example: "[behaviour, relation]"},
 	{key: "state", doc: "Directory of this instance's state, and of the embedded broker's data. It needs a local disk.", path: true},
+	{key: "disk_free_min", doc: "Room to be kept free on the file system of state: with less, nothing is saved, /readyz says so, and the instance stops before the disk is full. As 512MiB or 2GiB; auto: a sixteenth of the file system, from 16 MiB to 256 MiB. Never less than a write may take."},
 	{key: "policies", doc: "Directory with personas/, limits/, tools/, inventory/, response/ and tenants/, those that are there. Without, three built-in limits apply.", example: "/etc/wayward/policies", path: true},
 	{key: "listen", doc: "Address of /metrics, /healthz and /readyz. They ask for no password, so keep it on loopback or behind something that does. off: none."},
 

@@ -324,6 +324,12 @@ func (o *rebuild) run(cmd *cobra.Command) error {
 	groups := pipeline.RebuiltGroups(c.Group)
 	if len(specs) > 0 {
 		members, err := pipeline.Members(ctx, adm, groups)
+		// Nobody but this process reaches the broker that it has just started: who is a member there has
+		// died, and leaves after a while.
+		for until := time.Now().Add(c.Engine.SessionTimeout + 5*time.Second); embedded && err == nil && len(members) > 0 && time.Now().Before(until) && ctx.Err() == nil; {
+			time.Sleep(200 * time.Millisecond)
+			members, err = pipeline.Members(ctx, adm, groups)
+		}
 		if err != nil {
 			return err
 		}

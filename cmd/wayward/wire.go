@@ -70,6 +70,13 @@ func wire(ctx context.Context, c config, w wiring, log *slog.Logger) (_ *instanc
 		dir = ""
 	}
 	embedded := c.Kafka.Embedded()
+	var disk *state.Disk
+	if dir != "" {
+		disk = c.disk()
+		if err := disk.Look().Problem(); err != nil { // before anybody begins to write
+			return nil, err
+		}
+	}
 	if embedded {
 		brokerDir := ""
 		if dir != "" {
@@ -96,7 +103,7 @@ func wire(ctx context.Context, c config, w wiring, log *slog.Logger) (_ *instanc
 			return nil, err
 		}
 	}
-	store, err := state.Open(storeDir)
+	store, err := state.OpenOn(storeDir, disk)
 	if err != nil {
 		return nil, err
 	}
@@ -129,10 +136,13 @@ func wire(ctx context.Context, c config, w wiring, log *slog.Logger) (_ *instanc
 
 	i.cfg = pipeline.Config{
 		Options: options, Topics: c.Topics, Group: c.Group, Instance: c.Instance, Stages: c.Stages, Ingress: c.Ingress,
-		Store: store, Policy: policies, Encoder: encoder{&sinks.OCSF{Version: versionOf()}}, Metrics: pipeline.NewMetrics(i.registry), Log: log,
+		Store: store, Disk: disk, Policy: policies, Encoder: encoder{&sinks.OCSF{Version: versionOf()}}, Metrics: pipeline.NewMetrics(i.registry), Log: log,
 		Changelog: !embedded, Found: found, Issued: w.issued, Health: &pipeline.Health{},
 		MaxPoll: c.Engine.MaxPoll, TransactionEvery: c.Engine.TransactionEvery, TransactionTimeout: c.Engine.TransactionTimeout, SessionTimeout: c.Engine.SessionTimeout,
 		CheckpointEvery: c.Engine.CheckpointEvery, ChangelogEvery: c.Engine.ChangelogEvery, MaxAhead: c.Engine.MaxAhead, PageCap: c.Engine.PageCap,
+	}
+	if i.broker != nil {
+		i.cfg.Broken = i.broker.Broken
 	}
 	i.reloader = newReloader(c.Policies, w.shadow, policies, log)
 	i.cfg.Updates, i.cfg.Told = i.reloader.updates, i.reloader.told
