@@ -94,6 +94,7 @@ func (q *stillness) run(instance string) (stop func()) {
 // act writes one event of an agent, as it happens.
 func (q *stillness) act(agent, user, tool string) {
 	q.n++
+	time.Sleep(time.Millisecond) // of two partitions there is no order within one
 	line := fmt.Appendf(nil, `{"id":"e%05d","time":%d,"kind":"tool_call","tenant":"t","agent":{"id":%q},"user":%q,"tool":{"name":%q}}`, q.n, wall(), agent, user, tool)
 	r := &kgo.Record{Topic: q.topics.Events, Partition: -1, Key: event.AppendKey(nil, "t", agent), Value: line}
 	if err := q.cl.ProduceSync(q.Context(), r).FirstErr(); err != nil {

@@ -404,15 +404,12 @@ func (b *relation) closeAll(index int64) {
 				break
 			}
 		}
-		if pg.notes.n == 0 {
-			continue
-		}
-		now := pg.notes.takeBucket(index)
-		b.noted -= len(now)
-		if len(now) == 0 {
+		if _, have := pg.notes.bucket(index); !have {
 			continue
 		}
 		b.touch(pg)
+		now := pg.notes.takeBucket(index)
+		b.noted -= len(now)
 		slices.SortFunc(now, func(x, y detectors.Note) int {
 			switch {
 			case x.Before(&y):

@@ -31,7 +31,7 @@ func looked(raw []byte, path string) string {
 	if !ok {
 		return ""
 	}
-	return step(m[parts[0]], parts[1:])
+	return follow(m[parts[0]], parts[1:])
 }
 
 // pathForm is what a path may look like, but for bounds.
@@ -49,8 +49,8 @@ func partsOf(path string) ([]string, bool) {
 	return append([]string{name}, pathPart.FindAllString(path[len(name):], -1)...), true
 }
 
-// step goes on from a value.
-func step(v any, parts []string) string {
+// follow goes on from a value.
+func follow(v any, parts []string) string {
 	if len(parts) == 0 {
 		return said(v)
 	}
@@ -62,7 +62,7 @@ func step(v any, parts []string) string {
 			parts = parts[1:]
 		}
 		for _, e := range list {
-			if s := step(e, parts); s != "" {
+			if s := follow(e, parts); s != "" {
 				return s
 			}
 		}
@@ -72,13 +72,13 @@ func step(v any, parts []string) string {
 		if n >= len(list) {
 			return ""
 		}
-		return step(list[n], parts[1:])
+		return follow(list[n], parts[1:])
 	}
 	m, ok := v.(map[string]any)
 	if !ok {
 		return ""
 	}
-	return step(m[p[1:]], parts[1:])
+	return follow(m[p[1:]], parts[1:])
 }
 
 func said(v any) string {
