@@ -171,10 +171,7 @@ func (m *Runner) Advance(r *Rule, k *State, ref event.Ref, t *Taken, out []Match
 	if r.Having != nil {
 		return m.window(r, k, ref, t.Rows[0], out)
 	}
-	if late {
-		return out
-	}
-	return m.sequence(r, k, ref, t, out)
+	return m.sequence(r, k, ref, t, late, out)
 }
 
 // join tells whether a step's condition on what was captured holds.
@@ -219,7 +216,9 @@ func (x *run) ends(s *Step, t int64) bool {
 	return x.stage > s.After && t >= x.done[s.After] && (x.stage == s.After+1 || t < x.done[s.After+1])
 }
 
-func (m *Runner) sequence(r *Rule, k *State, ref event.Ref, t *Taken, out []Match) []Match {
+// sequence shows a sequence an event. One that is too late to be a step still ends what it speaks
+// against: an absence that was answered in time is none.
+func (m *Runner) sequence(r *Rule, k *State, ref event.Ref, t *Taken, late bool, out []Match) []Match {
 	n := len(r.Steps)
 	// One that is over stays for those that are still to come late.
 	k.runs = slices.DeleteFunc(k.runs, func(x run) bool { return x.stage > 0 && !x.alive(r, k.Newest-Late) })
@@ -230,6 +229,9 @@ func (m *Runner) sequence(r *Rule, k *State, ref event.Ref, t *Taken, out []Matc
 	}
 	if bit := n + len(r.Nots); r.Absent != nil && t.Mask&(1<<bit) != 0 {
 		m.answer(r, k, ref.Time, t.Rows[bit])
+	}
+	if late {
+		return out
 	}
 	// From the last step to the first, so that one event is not two steps of one sequence.
 	for i := n - 1; i >= 0; i-- {
