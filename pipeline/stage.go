@@ -60,14 +60,15 @@ type stage struct {
 	polled     map[int32]int64 // wall clock at which records of the main log were last polled
 	heard      map[int32]int64 // wall clock at which each source was last heard (relation)
 	copies     map[int32]*copied
-	abort      func()        // ends the client's requests, whatever they wait for
-	reported   time.Time     // to Health
-	summed     time.Time     // metrics of baselines
-	unwritten  bool          // the last transaction
-	complaints complaints    // transactions that were aborted
-	complained time.Time     // last error of a fetch that was logged
-	asked      time.Time     // when the broker was last asked about partitions without an offset
-	saved      chan struct{} // closed when the checkpoint under way is done
+	abort      func()          // ends the client's requests, whatever they wait for
+	last       context.Context // of transactions: done some time after the session's, so that a stop tears none that can end
+	reported   time.Time       // to Health
+	summed     time.Time       // metrics of baselines
+	unwritten  bool            // the last transaction
+	complaints complaints      // transactions that were aborted
+	complained time.Time       // last error of a fetch that was logged
+	asked      time.Time       // when the broker was last asked about partitions without an offset
+	saved      chan struct{}   // closed when the checkpoint under way is done
 	saveErr    atomic.Pointer[error]
 }
 
@@ -163,7 +164,11 @@ func (st *stage) open(ctx context.Context) (*kgo.GroupTransactSession, error) {
 		abort()
 		return nil, fmt.Errorf("%w%s stage: %w", errFatal, st.name, err)
 	}
-	if err := WaitForBrokers(ctx, s.Client(), st.log); err != nil {
+	if err := waitForBrokers(ctx, s.Client(), st.log, func(why string) {
+		if why != "" {
+			st.cfg.Health.set(StageHealth{Stage: st.name, Waiting: why})
+		}
+	}); err != nil {
 		st.close(s)
 		return nil, err
 	}
@@ -205,6 +210,10 @@ func (st *stage) session(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	last, giveUp := context.WithCancel(context.WithoutCancel(ctx))
+	defer giveUp()
+	defer afterStop(ctx, func() { giveUp(); st.abort() })()
+	st.last = last
 	st.shards, st.loading, st.failed = map[int32]*shard{}, map[int32]bool{}, map[int32]*failure{}
 	st.asked = time.Time{}
 	st.saveErr.Store(nil)
