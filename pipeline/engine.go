@@ -118,13 +118,14 @@ func Run(ctx context.Context, c Config) error {
 	if c.Health == nil {
 		c.Health = &Health{}
 	}
-	if err := WaitForBrokers(ctx, plain, c.Log); err != nil {
+	if err := waitForBrokers(ctx, plain, c.Log, c.Health.wait); err != nil {
 		if ctx.Err() != nil {
 			return nil
 		}
 		return err
 	}
-	sources, facts, err := c.layout(ctx)
+	var sources, facts int32
+	err = c.begin(ctx, "its topics", func(ctx context.Context) (err error) { sources, facts, err = c.layout(ctx); return err })
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil
@@ -135,8 +136,17 @@ func Run(ctx context.Context, c Config) error {
 	if err != nil {
 		return err
 	}
-	known.fetch = func(ctx context.Context) (map[string][]byte, error) { return c.readSets(ctx) }
-	if err := known.publish(ctx, plain); err != nil {
+	stopped := ctx
+	known.fetch = func(ctx context.Context) (map[string][]byte, error) {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		defer context.AfterFunc(stopped, cancel)() // who loads a shard asks with no context of its own
+		return c.readSets(ctx)
+	}
+	if err := c.begin(ctx, "topic "+c.Topics.Sets, func(ctx context.Context) error { return known.publish(ctx, plain) }); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
 		return err
 	}
 	shared := &rules{encoder: c.Encoder, sources: sources, facts: facts, pageCap: c.PageCap, partition: byKey, set: known.get, acks: c.Topics.Acks, feedback: c.Topics.Feedback, noUndo: c.NoUndo}
@@ -146,12 +156,13 @@ func Run(ctx context.Context, c Config) error {
 	c.wanted.Store(&hash)
 	c.off = make(chan string, 64)
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { c.update(ctx, known); return nil })
-	g.Go(func() error { return c.watchDisk(ctx) })
+	var work atWork
+	g.Go(work.do("taking over policies", func() error { c.update(ctx, known); return nil }))
+	g.Go(work.do("watching the disk", func() error { return c.watchDisk(ctx) }))
 	for _, name := range c.Stages {
 		switch name {
 		case "ingress":
-			g.Go(func() error { return (&ingress{cfg: &c, rules: shared, log: c.Log.With("stage", "ingress")}).run(ctx) })
+			g.Go(work.do("stage ingress", func() error { return (&ingress{cfg: &c, rules: shared, log: c.Log.With("stage", "ingress")}).run(ctx) }))
 		case "behaviour":
 			st := c.stage("behaviour", 'b', shared)
 			st.in = []string{c.Topics.Control, c.Topics.Events}
@@ -160,21 +171,22 @@ func Run(ctx context.Context, c Config) error {
 				st.changelog = c.Topics.ChangelogBehaviour
 			}
 			st.library = newLibrary(&c, shared)
+			st.library.stopped = ctx
 			st.newShard = func(p int32) *shard {
 				b := newBehaviour(p, shared, none, c.Topics.Events)
 				b.models = st.library
 				return b.shard
 			}
 			ready := make(chan struct{})
-			g.Go(func() error { st.library.run(ctx, ready); return nil })
-			g.Go(func() error {
+			g.Go(work.do("reading baselines", func() error { st.library.run(ctx, ready); return nil }))
+			g.Go(work.do("stage behaviour", func() error {
 				select {
 				case <-ready:
 				case <-ctx.Done():
 					return nil
 				}
 				return st.run(ctx)
-			})
+			}))
 		case "relation":
 			st := c.stage("relation", 'r', shared)
 			st.in = []string{c.Topics.Facts}
@@ -182,12 +194,12 @@ func Run(ctx context.Context, c Config) error {
 				st.changelog = c.Topics.ChangelogRelation
 			}
 			st.newShard = func(p int32) *shard { return newRelation(p, shared, none).shard }
-			g.Go(func() error { return st.run(ctx) })
+			g.Go(work.do("stage relation", func() error { return st.run(ctx) }))
 		default:
 			return fmt.Errorf("stage %q is unknown; there are %v", name, Stages)
 		}
 	}
-	return g.Wait()
+	return work.wait(ctx, g.Wait)
 }
 
 // update takes over sets as they come, and turns rules off that fail. A set that cannot be kept where every shard may find it again does not take effect.
@@ -285,7 +297,7 @@ func (c *Config) layout(ctx context.Context) (sources, facts int32, err error) {
 	}
 	td, err := listFresh(ctx, adm, []string{c.Topics.Events, c.Topics.Control, c.Topics.Journal, c.Topics.Facts})
 	if err != nil {
-		return 0, 0, fmt.Errorf("topics: %s", Explain(err))
+		return 0, 0, fmt.Errorf("topics: %w", explained{err})
 	}
 	now := LayoutOf(c.Topics, td)
 	then, err := StoredLayout(c.Store)
@@ -317,11 +329,11 @@ func (c *Config) readSets(ctx context.Context) (map[string][]byte, error) {
 	adm := kadm.NewClient(c.plain)
 	ends, err := adm.ListEndOffsets(ctx, c.Topics.Sets)
 	if err != nil {
-		return nil, errors.New(Explain(err))
+		return nil, explained{err}
 	}
 	starts, err := adm.ListStartOffsets(ctx, c.Topics.Sets)
 	if err != nil {
-		return nil, errors.New(Explain(err))
+		return nil, explained{err}
 	}
 	end, _ := ends.Lookup(c.Topics.Sets, 0)
 	start, _ := starts.Lookup(c.Topics.Sets, 0)

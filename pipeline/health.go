@@ -3,6 +3,7 @@ package pipeline
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -18,6 +19,7 @@ type Health struct {
 	stages []stageHealth // in the order of Stages
 	kafka  *kgo.Client
 	disk   error
+	start  string // what the start waits for
 
 	asking sync.Mutex // one question to Kafka at a time
 	asked  time.Time
@@ -62,10 +64,15 @@ func (h *Health) Check(ctx context.Context) (ready bool, stages []StageHealth, k
 		}
 		stages = append(stages, s.StageHealth)
 	}
-	h.mu.Unlock()
+	start := h.start
 	if cl == nil {
+		h.mu.Unlock()
+		if start != "" {
+			return false, stages, errors.New(start)
+		}
 		return false, stages, errNotBegun
 	}
+	h.mu.Unlock()
 	kafka = h.ask(ctx, cl)
 	ready = kafka == nil && h.Disk() == nil && !slices.ContainsFunc(stages, func(s StageHealth) bool { return !s.Ready() })
 	return ready, stages, kafka
@@ -96,6 +103,13 @@ func (h *Health) ask(ctx context.Context, cl *kgo.Client) error {
 		h.asked = time.Now()
 	}
 	return h.answer
+}
+
+// wait says what the start waits for; "": for nothing.
+func (h *Health) wait(what string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.start = what
 }
 
 var errNotBegun = fmt.Errorf("the engine has not begun: it waits for Kafka, or for its topics")

@@ -151,6 +151,9 @@ func (in *ingress) session(ctx context.Context) error {
 			(&stage{cfg: c, name: "ingress", log: in.log}).leave()
 		}
 	}()
+	last, giveUp := context.WithCancel(context.WithoutCancel(ctx))
+	defer giveUp()
+	defer afterStop(ctx, func() { giveUp(); abort() })()
 	cl := s.Client()
 	if _, _, err := cl.ProducerID(ctx); err != nil {
 		return fmt.Errorf("transactional id %s: %w", id, err)
@@ -180,7 +183,7 @@ func (in *ingress) session(ctx context.Context) error {
 			return err
 		}
 		out.revoked.Store(false)
-		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*c.TransactionTimeout)
+		end, cancel := context.WithTimeout(last, 2*c.TransactionTimeout)
 		var lost atomic.Pointer[error]
 		promise := func(_ *kgo.Record, err error) {
 			if err != nil {

@@ -422,15 +422,21 @@ const (
 // rotated on both sides and never at the same instant, and an engine that exits
 // for it would have to be started again by hand.
 func WaitForBrokers(ctx context.Context, cl *kgo.Client, log *slog.Logger) error {
-	pause := waitFirst
-	for try := 1; ; try++ {
+	return waitForBrokers(ctx, cl, log, nil)
+}
+
+// waitForBrokers likewise, and tells what it waits for, and "" when it has come.
+func waitForBrokers(ctx context.Context, cl *kgo.Client, log *slog.Logger, tell func(string)) error {
+	p := &patient{log: log, tell: tell, what: brokersOf(cl)}
+	if tell != nil { // one that never answers takes a while to be found out
+		tell("it waits for " + p.what)
+	}
+	for pause := waitFirst; ; pause = min(2*pause, waitMost) {
 		pingCtx, cancel := context.WithTimeout(ctx, waitPing)
 		err := cl.Ping(pingCtx)
 		cancel()
 		if err == nil {
-			if try > 1 {
-				log.Info("kafka answers", "try", try)
-			}
+			p.came()
 			return nil
 		}
 		if ctx.Err() != nil {
@@ -439,11 +445,7 @@ func WaitForBrokers(ctx context.Context, cl *kgo.Client, log *slog.Logger) error
 		if errors.Is(err, kgo.ErrClientClosed) {
 			return fmt.Errorf("waiting for kafka: %w", err)
 		}
-		level := slog.LevelWarn
-		if needsHelp(err) {
-			level = slog.LevelError
-		}
-		log.Log(ctx, level, "kafka does not answer", "err", Explain(err), "cause", err, "try", try, "retry_in", pause)
+		p.waits(ctx, err)
 		t := time.NewTimer(pause)
 		select {
 		case <-ctx.Done():
@@ -451,6 +453,5 @@ func WaitForBrokers(ctx context.Context, cl *kgo.Client, log *slog.Logger) error
 			return fmt.Errorf("waiting for kafka: %w", context.Cause(ctx))
 		case <-t.C:
 		}
-		pause = min(2*pause, waitMost)
 	}
 }

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -23,10 +24,11 @@ import (
 // library has the snapshots of an instance: what wayward.baselines says, read without a group from its beginning and then on and on. All behaviour shards of
 // the process look at it. Snapshots never change, so what a shard finds depends on what it asks for alone; what is not there yet it has to wait for.
 type library struct {
-	topic  string
-	cfg    *Config
-	shards int32 // of the relation stage
-	log    *slog.Logger
+	stopped context.Context // done when the engine stops; nil: never
+	topic   string
+	cfg     *Config
+	shards  int32 // of the relation stage
+	log     *slog.Logger
 
 	mu       sync.Mutex
 	arrived  chan struct{} // closed when something has come
@@ -386,7 +388,7 @@ func dateOf(day int64) string {
 // further back than what is kept in memory.
 func (l *library) must(k baselines.Key, day int64, rules func(baselines.Key, int64) *ruling) (*baselines.Model, error) {
 	const patience = 30 * time.Second
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(cmp.Or(l.stopped, context.Background()), patience)
 	defer cancel()
 	searched := false
 	for {

@@ -59,6 +59,9 @@ func (st *stage) read(ctx context.Context, p int32, to [2]int64) (*shard, error)
 		sh := st.newShard(p)
 		marker, err := st.cfg.Store.Load(sp, func(key string, value []byte) error {
 			pg := &page{key: key}
+			if err := ctx.Err(); err != nil {
+				return err
+			}
 			if len(key) == 0 {
 				return fmt.Errorf("%w: empty key", state.ErrCorrupt)
 			}

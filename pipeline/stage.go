@@ -61,6 +61,7 @@ type stage struct {
 	heard      map[int32]int64 // wall clock at which each source was last heard (relation)
 	copies     map[int32]*copied
 	abort      func()                  // ends the client's requests, whatever they wait for
+	last       context.Context         // of transactions: done some time after the session's, so that a stop tears none that can end
 	reported   time.Time               // to Health
 	summed     time.Time               // metrics of baselines
 	unwritten  bool                    // the last transaction
@@ -165,7 +166,11 @@ func (st *stage) open(ctx context.Context) (*kgo.GroupTransactSession, error) {
 		abort()
 		return nil, fmt.Errorf("%w%s stage: %w", errFatal, st.name, err)
 	}
-	if err := WaitForBrokers(ctx, s.Client(), st.log); err != nil {
+	if err := waitForBrokers(ctx, s.Client(), st.log, func(why string) {
+		if why != "" {
+			st.cfg.Health.set(StageHealth{Stage: st.name, Waiting: why})
+		}
+	}); err != nil {
 		st.close(s)
 		return nil, err
 	}
@@ -201,6 +206,10 @@ func (st *stage) session(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	last, giveUp := context.WithCancel(context.WithoutCancel(ctx))
+	defer giveUp()
+	defer afterStop(ctx, func() { giveUp(); st.abort() })()
+	st.last = last
 	st.shards, st.loading, st.failed = map[int32]*shard{}, map[int32]bool{}, map[int32]*failure{}
 	st.asked = time.Time{}
 	st.saveErr.Store(nil)

@@ -27,7 +27,7 @@ func (st *stage) transact(ctx context.Context, s *kgo.GroupTransactSession, in m
 	}
 	st.revoked.Store(false)
 	// Stopping must not tear a transaction: it gets its own deadline, which is also the watchdog against an End that never returns.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*st.cfg.TransactionTimeout)
+	ctx, cancel := context.WithTimeout(st.last, 2*st.cfg.TransactionTimeout)
 	defer cancel()
 	// The longest slice first, so that no worker is left alone with it at the end.
 	slices.SortStableFunc(order, func(a, b int32) int { return len(in[b][mainLog]) - len(in[a][mainLog]) })

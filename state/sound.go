@@ -214,7 +214,7 @@ func (s *Store) reserve() error {
 func (s *Store) Short() bool { return s.disk != nil && s.disk.Look().Problem() != nil }
 
 // closing is how long Badger may take to write what it has in memory: where files are gone it tries for ever.
-const closing = 15 * time.Second
+const closing = 6 * time.Second
 
 // Close flushes and unlocks. Where there is no room for that it does not begin, since it would end
 // the process: what is on disk is what a crash would leave, and the next Open goes on from it.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"fmt"
 	"math/rand/v2"
@@ -256,4 +257,20 @@ func TestSizesOfRoom(t *testing.T) {
 	if code, out, _ := wayward(t, "config", "check", "-c", writeFile(t, "c.yaml", "disk_free_min: lots\n")); code != 1 || !strings.Contains(out, "disk_free_min: \"lots\" is no size") {
 		t.Errorf("exit code %d: %s", code, out)
 	}
+}
+
+// metric reads one line of /metrics.
+func (p *running) metric(addr, name string) (v float64) {
+	resp, err := http.Get("http://" + addr + "/metrics")
+	if err != nil {
+		return 0
+	}
+	defer resp.Body.Close()
+	in := bufio.NewScanner(resp.Body)
+	for in.Scan() {
+		if rest, ok := strings.CutPrefix(in.Text(), name+" "); ok {
+			fmt.Sscan(rest, &v)
+		}
+	}
+	return v
 }

@@ -11,6 +11,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -27,6 +28,10 @@ func main() {
 	go func() {
 		<-ctx.Done()
 		stop() // a second signal ends the process at once
+		// run says more, and sooner: this is for what hangs before or behind it.
+		time.Sleep(stopWithin + time.Second)
+		fmt.Fprintf(os.Stderr, "wayward: %s did not end within %s of being told to stop\n", strings.Join(os.Args[1:min(len(os.Args), 2)], ""), stopWithin+time.Second)
+		os.Exit(2)
 	}()
 	os.Exit(execute(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }

@@ -2,10 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -24,7 +27,7 @@ func newRun() *cobra.Command {
 		Short: "Watch: read events from Kafka, write findings to Kafka",
 		Long: "run reads agent.events in exactly-once and writes findings to agent.alerts. Without brokers in the config it brings a broker of its own,\n" +
 			"on loopback, for demos, tests and laptops: findings may repeat there (with equal ids) after an unclean stop.\n" +
-			"Ctrl-C or SIGTERM stops it cleanly; a second one at once. SIGHUP, a POST to /-/reload at the address of the metrics, and with --watch a change in the folder make it\n" +
+			"Ctrl-C or SIGTERM stops it cleanly, within 30 s; a second one at once. Brokers that are down at the start are waited for. SIGHUP, a POST to /-/reload at the address of the metrics, and with --watch a change in the folder make it\n" +
 			"read its policies anew: all or nothing, by a record in every partition's log, and what has not changed keeps its state.",
 		Example: "  wayward run                                    embedded broker on 127.0.0.1:29092, state in ./wayward-state\n" +
 			"  wayward run --config wayward.yaml              your Kafka\n" +
@@ -75,10 +78,35 @@ func run(ctx context.Context, c config, log *slog.Logger, print, watch bool, sha
 	defer stop()
 	told := notify(ctx, i.cfg.Health, log)
 	err = pipeline.Run(ctx, i.cfg)
-	log.Info("stopped")
 	told()
-	if cerr := i.Close(); err == nil {
-		err = cerr
-	}
-	return err
+	return i.end(err, log)
 }
+
+// end closes what the engine worked with, within what is left of the time that a stop may take. What
+// does not end is left standing: the process ends, and that is no worse than a crash.
+func (i *instance) end(err error, log *slog.Logger) error {
+	if errors.Is(err, pipeline.ErrStuck) {
+		return err
+	}
+	done := make(chan error, 1)
+	go func() { done <- i.Close() }()
+	t := time.NewTimer(stopWithin - pipeline.StopWithin)
+	defer t.Stop()
+	select {
+	case cerr := <-done:
+		log.Info("stopped")
+		if err == nil {
+			err = cerr
+		}
+		return err
+	case <-t.C:
+	}
+	stuck := fmt.Errorf("%s %w closing within %s; nothing is lost, the next start goes on from the last checkpoint", i.closing.Load(), pipeline.ErrStuck, stopWithin-pipeline.StopWithin)
+	if err != nil {
+		return fmt.Errorf("%w; and on the way out %w", err, stuck)
+	}
+	return stuck
+}
+
+// stopWithin is how long a stop may take in all. Who starts us, mostly kills after 30 s.
+const stopWithin = 28 * time.Second

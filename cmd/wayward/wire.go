@@ -30,14 +30,22 @@ type instance struct {
 	addr     string // of the metrics, once they are served
 	broker   *pipeline.Embedded
 	reloader *reloader
-	close    []func() error
+	close    []closer
+	closing  atomic.Value // string: what is being closed
+}
+
+// closer is a part of an instance that has to be closed.
+type closer struct {
+	what string
+	do   func() error
 }
 
 // Close takes the instance down, last opened first.
 func (i *instance) Close() error {
 	var errs []error
 	for n := len(i.close) - 1; n >= 0; n-- {
-		errs = append(errs, i.close[n]())
+		i.closing.Store(i.close[n].what)
+		errs = append(errs, i.close[n].do())
 	}
 	i.close = nil
 	return errors.Join(errs...)
@@ -87,7 +95,7 @@ func wire(ctx context.Context, c config, w wiring, log *slog.Logger) (_ *instanc
 			return nil, err
 		}
 		i.broker = broker
-		i.close = append(i.close, broker.Close)
+		i.close = append(i.close, closer{"the embedded broker", broker.Close})
 		c.Kafka = pipeline.Kafka{Brokers: []string{broker.Addr()}}
 	}
 	options, err := c.Kafka.Options()
@@ -107,7 +115,7 @@ func wire(ctx context.Context, c config, w wiring, log *slog.Logger) (_ *instanc
 	if err != nil {
 		return nil, err
 	}
-	i.close = append(i.close, store.Close)
+	i.close = append(i.close, closer{"the state in " + storeDir, store.Close})
 
 	found := w.found
 	if c.Findings.File != "" {
@@ -124,7 +132,7 @@ func wire(ctx context.Context, c config, w wiring, log *slog.Logger) (_ *instanc
 			}
 			return lines.Flush()
 		}, log)
-		i.close = append(i.close, f.Close, tap.Close)
+		i.close = append(i.close, closer{"the findings file", f.Close}, closer{"the findings file", tap.Close})
 		next := found
 		found = func(fs []*event.Finding) {
 			tap.take(fs)
@@ -209,11 +217,11 @@ func (i *instance) serve(addr string, log *slog.Logger) error {
 		}
 	}()
 	i.addr = l.Addr().String()
-	i.close = append(i.close, func() error {
+	i.close = append(i.close, closer{"the listener", func() error {
 		err := s.Close()
 		<-done
 		return err
-	})
+	}})
 	return nil
 }
 
