@@ -31,7 +31,9 @@ type Lines struct {
 	at     int64
 	middle int64 // event time in the middle of the first events; 0: not known
 	err    error
-	drop   bool  // in the middle of a line that is too long
+	drop   bool // in the middle of a line that is too long
+	hint   string
+	begun  bool
 	Size   int64 // bytes of the source; 0: not known
 	buffer int
 }
@@ -135,6 +137,25 @@ func middleOf(head []byte) int64 {
 	return times[(len(times)-1)/2]
 }
 
+// Hint says what to do if the records do not decode: what the source looks like, judged by its beginning. "" if it looks like an event a line.
+func (l *Lines) Hint() string { return l.hint }
+
+// begin looks at the beginning of the text: a byte order mark is no part of the first record.
+func (l *Lines) begin(text []byte) []byte {
+	l.begun = true
+	text = bytes.TrimPrefix(text, []byte("\xef\xbb\xbf"))
+	first, _, whole := bytes.Cut(bytes.TrimLeft(text, " \t\r\n"), []byte{'\n'})
+	switch first = bytes.TrimSpace(first); {
+	case bytes.HasPrefix(text, []byte("\xff\xfe")), bytes.HasPrefix(text, []byte("\xfe\xff")):
+		l.hint = "this is UTF-16, and events are UTF-8; write it anew: iconv -f UTF-16 -t UTF-8 FILE"
+	case len(first) > 0 && first[0] == '[':
+		l.hint = "this is one JSON array, and events are read one a line; make lines of it: jq -c '.[]' FILE"
+	case whole && len(first) > 0 && first[0] == '{' && (len(first) == 1 || !bytes.HasSuffix(first, []byte{'}'})):
+		l.hint = "this looks like events that are spread over several lines, and they are read one a line; write each on one: jq -c . FILE"
+	}
+	return text
+}
+
 func (l *Lines) broken(name, format string, err error) error {
 	l.Close()
 	return fmt.Errorf("input: %s begins like %s but is not: %w", name, format, err)
@@ -194,6 +215,9 @@ func (l *Lines) Next(ctx context.Context) (*Chunk, error) {
 			l.drop = true
 			break
 		}
+	}
+	if !l.begun && (len(buf) > 3 || l.err != nil) {
+		buf = l.begin(buf)
 	}
 	if l.err != nil && !errors.Is(l.err, io.EOF) {
 		l.err = fmt.Errorf("input: after line %d: %w; is the file cut off?", l.at+int64(bytes.Count(buf, []byte{'\n'}))-1, l.err)

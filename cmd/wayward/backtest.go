@@ -96,6 +96,7 @@ func (o *backtestOptions) run(cmd *cobra.Command) error {
 		return err
 	}
 	var rep backtestReport
+	var bad undecoded
 	for i, dir := range []string{o.base, o.candidate} {
 		set, err := loadPolicies(dir)
 		if err != nil {
@@ -115,9 +116,8 @@ func (o *backtestOptions) run(cmd *cobra.Command) error {
 			}}
 		if i == 0 { // the other replay reads the same
 			r.Bad = func(at int64, _ string, err error) {
-				if rep.Bad++; rep.Bad <= 5 && !o.quiet {
-					fmt.Fprintf(cmd.ErrOrStderr(), "%s: %v\n", o.place(at), err)
-				}
+				rep.Bad++
+				bad.add(at, err)
 			}
 		}
 		tell, finish := progress(cmd.ErrOrStderr(), o.quiet, in.total, in.unit)
@@ -125,6 +125,9 @@ func (o *backtestOptions) run(cmd *cobra.Command) error {
 		sum, err := r.Run(cmd.Context(), in)
 		finish()
 		in.close()
+		if i == 0 && !o.quiet {
+			bad.tell(cmd.ErrOrStderr(), o.place, in.hint())
+		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", dir, err)
 		}
@@ -140,6 +143,8 @@ func (o *backtestOptions) run(cmd *cobra.Command) error {
 	switch {
 	case err != nil:
 		return err
+	case bad.n > 0:
+		return bad.code()
 	case rep.Events == 0:
 		return errSilent{3}
 	case rep.New > o.maxNew || rep.Lost > o.maxLost:

@@ -18,10 +18,10 @@ import (
 
 // eachEvent calls f for every event of a file, one a line; event and line hold until f returns. Lines that do not decode are told on standard error and
 // counted.
-func eachEvent(cmd *cobra.Command, input string, quiet bool, f func(line []byte, e *event.Event) error) (bad int, err error) {
+func eachEvent(cmd *cobra.Command, input string, quiet bool, f func(line []byte, e *event.Event) error) (bad undecoded, err error) {
 	src, err := pipeline.OpenLines(input)
 	if err != nil {
-		return 0, err
+		return bad, err
 	}
 	defer src.Close()
 	stderr := cmd.ErrOrStderr()
@@ -47,9 +47,7 @@ func eachEvent(cmd *cobra.Command, input string, quiet bool, f func(line []byte,
 			}
 			var e event.Event
 			if err := decoder.Decode(line, &e); err != nil {
-				if bad++; bad <= 5 && !quiet {
-					fmt.Fprintf(stderr, "%s line %d: %v\n", input, at, err)
-				}
+				bad.add(at, err)
 				continue
 			}
 			events++
@@ -67,8 +65,8 @@ func eachEvent(cmd *cobra.Command, input string, quiet bool, f func(line []byte,
 		src.Done(chunk)
 	}
 	finish()
-	if bad > 5 && !quiet {
-		fmt.Fprintf(stderr, "%d lines did not decode\n", bad)
+	if !quiet {
+		bad.tell(stderr, func(at int64) string { return fmt.Sprintf("%s line %d", input, at) }, src.Hint())
 	}
 	return bad, nil
 }

@@ -47,7 +47,7 @@ var exitCodes = []struct {
 	means string
 }{
 	{0, "fine: done, and nothing was found that should not be"},
-	{1, "something was found: a mistake in a config, a problem with topics, damaged state"},
+	{1, "something was found: a mistake in a config, a problem with topics, damaged state, records that do not decode"},
 	{2, "an error: wrong usage, a file that cannot be read, a broker that does not answer; nothing can be concluded"},
 	{3, "there was nothing to examine: no events, no state"},
 	{130, "interrupted before it was done (run and demo end with 0 when they are told to stop)"},

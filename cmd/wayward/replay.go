@@ -10,7 +10,6 @@ import (
 	"os"
 	"runtime"
 	"slices"
-	"sort"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -29,7 +28,8 @@ func newReplay() *cobra.Command {
 		Short: "Run recorded events through the engine",
 		Long: "replay runs a file or a range of a topic through the same engine as run, both stages in one process, and publishes nothing.\n" +
 			"The findings are the same for any number of --shards, and the same as live as long as no event comes more than 10 s late.\n" +
-			"At the end of the input the watermark stays where it is; --flush closes what still waits for it. Exit 3 if there was no event.",
+			"At the end of the input the watermark stays where it is; --flush closes what still waits for it. Exit 1 if records did not\n" +
+			"decode: how many, why and where the first is stands at the end; 3 if there was no event.",
 		Example: "  wayward replay --input events.jsonl.zst --flush\n" +
 			"  wayward replay --learn lastweek.jsonl.zst --input today.jsonl\n" +
 			"  wayward replay --input lastmonth.jsonl.zst --snapshots snapshots.jsonl --output findings.jsonl\n" +
@@ -61,6 +61,7 @@ type replayOptions struct {
 	input, topic, from, to, output, commands, learn string
 	baselines, snapshots                            string
 	flush, quiet, freeze                            bool
+	badLearn                                        undecoded // of --learn
 	shards                                          int
 }
 
@@ -107,14 +108,8 @@ func (o *replayOptions) run(cmd *cobra.Command) (err error) {
 		return err
 	}
 	r.Command = command
-	bad := 0
-	r.Bad = func(at int64, reason string, err error) {
-		if bad++; bad <= 5 && !o.quiet {
-			fmt.Fprintf(stderr, "%s: %v\n", o.place(at), err)
-		} else if bad == 6 && !o.quiet {
-			fmt.Fprintln(stderr, "more records did not decode; the summary counts them")
-		}
-	}
+	var bad undecoded
+	r.Bad = func(at int64, _ string, err error) { bad.add(at, err) }
 	tell, finish := progress(stderr, o.quiet, in.total, in.unit)
 	r.Progress = tell
 	sum, err := r.Run(cmd.Context(), in)
@@ -125,11 +120,17 @@ func (o *replayOptions) run(cmd *cobra.Command) (err error) {
 	}
 	if !o.quiet {
 		summarize(stderr, sum, time.Since(start), o.flush)
+		bad.tell(stderr, o.place, in.hint())
 	}
-	if err == nil && sum.Events == 0 {
+	switch {
+	case err != nil:
+		return err
+	case bad.n > 0 || o.badLearn.n > 0:
+		return errSilent{1}
+	case sum.Events == 0:
 		return errSilent{3}
 	}
-	return err
+	return nil
 }
 
 // input is what a replay reads.
@@ -139,6 +140,14 @@ type input struct {
 	unit  string
 	since int64 // event time before which nothing is reported
 	close func()
+}
+
+// hint says what to do if records do not decode.
+func (i *input) hint() string {
+	if l, ok := i.Source.(*pipeline.Lines); ok {
+		return l.Hint()
+	}
+	return ""
 }
 
 // open opens the file or the range of the topic. back is how far before the range the longest window reaches: what lies there fills the windows and is not
@@ -203,8 +212,12 @@ func (o *replayOptions) learned(cmd *cobra.Command, policies *policy.Set, pageCa
 	r := pipeline.Replay{Policy: policies, Workers: o.shards, PageCap: pageCap, Approved: true, Deliver: func(*event.Finding) error { return nil }}
 	tell, finish := progress(stderr, o.quiet, lines.Size, "bytes")
 	r.Progress = tell
+	var bad undecoded
+	r.Bad = func(at int64, _ string, err error) { bad.add(at, err) }
 	sum, err := r.Run(cmd.Context(), lines)
 	finish()
+	bad.tell(stderr, func(at int64) string { return fmt.Sprintf("%s line %d", o.learn, at) }, lines.Hint())
+	o.badLearn = bad
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("learning from %s: %w", o.learn, err)
@@ -301,14 +314,6 @@ func summarize(w io.Writer, s pipeline.Summary, took time.Duration, flushed bool
 		fmt.Fprintf(w, ", from %s to %s", time.UnixMilli(s.First).UTC().Format(time.RFC3339), time.UnixMilli(s.Last).UTC().Format(time.RFC3339))
 	}
 	fmt.Fprintf(w, "\n%d findings, %d updates of findings, %d commands; %d agents, sessions and scopes remembered\n", s.Findings, s.Updates, s.Commands, s.Pages)
-	var reasons []string
-	for r := range s.Dead {
-		reasons = append(reasons, r)
-	}
-	sort.Strings(reasons)
-	for _, r := range reasons {
-		fmt.Fprintf(w, "%d records did not decode: %s\n", s.Dead[r], r)
-	}
 	for _, c := range []struct {
 		n    int64
 		what string

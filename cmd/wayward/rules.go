@@ -70,6 +70,7 @@ func newRulesLint() *cobra.Command {
 		}
 		set, problems := policy.Load(dir)
 		var all []lintFinding
+		var bad undecoded
 		for _, err := range problems {
 			all = append(all, lintOf(err, "error"))
 		}
@@ -80,8 +81,8 @@ func newRulesLint() *cobra.Command {
 				all = append(all, lintOf(w, "warning"))
 			}
 			if sample != "" {
-				silent, err := notCarried(cmd, set, sample)
-				if err != nil {
+				var silent []*policy.Problem
+				if silent, bad, err = notCarried(cmd, set, sample); err != nil {
 					return err
 				}
 				for _, w := range silent {
@@ -108,7 +109,7 @@ func newRulesLint() *cobra.Command {
 		case n == 0:
 			return errSilent{3}
 		}
-		return nil
+		return bad.code()
 	}
 	o.flags(cmd)
 	failOn = "problem"
@@ -119,7 +120,7 @@ func newRulesLint() *cobra.Command {
 }
 
 // notCarried says which rules ask for fields that no event of a file carries, after the tool catalogue has filled in what it can.
-func notCarried(cmd *cobra.Command, set *policy.Set, file string) (out []*policy.Problem, err error) {
+func notCarried(cmd *cobra.Command, set *policy.Set, file string) (out []*policy.Problem, bad undecoded, err error) {
 	missing := map[*rules.Field]bool{}
 	arguments := map[string]bool{}
 	for _, r := range set.Rules() {
@@ -132,7 +133,7 @@ func notCarried(cmd *cobra.Command, set *policy.Set, file string) (out []*policy
 	}
 	var scratch policy.Scratch
 	n := 0
-	_, err = eachEvent(cmd, file, false, func(_ []byte, e *event.Event) error {
+	bad, err = eachEvent(cmd, file, false, func(_ []byte, e *event.Event) error {
 		n++
 		if e.Kind == event.ToolCall {
 			set.Catalogue().Tool(e.Tenant, &e.Tool).Complete(e, &scratch)
@@ -165,7 +166,7 @@ func notCarried(cmd *cobra.Command, set *policy.Set, file string) (out []*policy
 			}
 		}
 	}
-	return out, err
+	return out, bad, err
 }
 
 // writeReports prints in one format and writes files in others.

@@ -482,6 +482,9 @@ func eventsOf(ctx context.Context, input string, do func(*event.Event) error) er
 		}
 		var e event.Event
 		if err := decoder.Decode(record, &e); err != nil {
+			if len(record) > 0 && record[0] == '[' {
+				err = fmt.Errorf("%w; %s", err, lines.Hint())
+			}
 			return fmt.Errorf("%s, event %d: %w", input, n, err)
 		}
 		if err := do(&e); err != nil {

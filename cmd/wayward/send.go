@@ -109,8 +109,8 @@ func (o *sendOptions) run(cmd *cobra.Command, input string) error {
 		return context.Cause(ctx) // what the broker said
 	case err != nil:
 		return err
-	case bad > 0:
-		return errSilent{1}
+	case bad.n > 0:
+		return bad.code()
 	case n == 0:
 		fmt.Fprintf(cmd.ErrOrStderr(), "wayward: there is no event in %s\n", input)
 		return errSilent{3}

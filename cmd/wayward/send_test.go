@@ -143,7 +143,7 @@ func TestSendSaysWhatItCannotDo(t *testing.T) {
 		{one + " --rate -1", 2, "--rate -1: use 0 to 1000000"},
 		{one + "x", 2, "no such file"},
 		{writeFile(t, "empty.jsonl", "\n"), 3, "there is no event in "},
-		{writeFile(t, "bad.jsonl", strings.Repeat("x\n", 7)), 1, "7 lines did not decode"},
+		{writeFile(t, "bad.jsonl", strings.Repeat("x\n", 7)), 1, "7 records did not decode: not_json; the first is "},
 	} {
 		if _, errs, code := d.run(append([]string{"send"}, strings.Fields(x.args)...)...); code != x.code || !strings.Contains(errs, x.says) {
 			t.Errorf("%s: exit %d, want %d saying %q: %s", x.args, code, x.code, x.says, errs)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -26,6 +27,7 @@ type usageFlags struct {
 	input, snapshots string
 	tenant, persona  string
 	least            int64
+	bad              undecoded // of input
 }
 
 func (o *usageFlags) flags(cmd *cobra.Command, least string) {
@@ -48,7 +50,7 @@ func (o *usageFlags) usages(cmd *cobra.Command, set *policy.Set) ([]*policy.Usag
 	var list []*policy.Usage
 	var err error
 	if o.input != "" {
-		list, err = surveyFile(cmd, set, o.input)
+		list, err = o.surveyFile(cmd, set, o.input)
 	} else {
 		list, err = snapshotUsages(o.snapshots)
 	}
@@ -60,13 +62,13 @@ func (o *usageFlags) usages(cmd *cobra.Command, set *policy.Set) ([]*policy.Usag
 	})
 	if len(list) == 0 {
 		fmt.Fprintln(cmd.ErrOrStderr(), "wayward: no tool call of such a persona")
-		return nil, errSilent{3}
+		return nil, cmp.Or(o.bad.code(), error(errSilent{3}))
 	}
 	return list, nil
 }
 
 // surveyFile watches the events of a file. Records that do not decode are counted and left out, as the engine does.
-func surveyFile(cmd *cobra.Command, set *policy.Set, input string) ([]*policy.Usage, error) {
+func (o *usageFlags) surveyFile(cmd *cobra.Command, set *policy.Set, input string) ([]*policy.Usage, error) {
 	lines, err := pipeline.OpenLines(input)
 	if err != nil {
 		return nil, err
@@ -75,7 +77,7 @@ func surveyFile(cmd *cobra.Command, set *policy.Set, input string) ([]*policy.Us
 	survey := policy.NewSurvey(set)
 	var decoder event.Decoder
 	var e event.Event
-	bad := 0
+	bad := &o.bad
 	for {
 		c, err := lines.Next(cmd.Context())
 		if errors.Is(err, io.EOF) {
@@ -83,7 +85,9 @@ func surveyFile(cmd *cobra.Command, set *policy.Set, input string) ([]*policy.Us
 		} else if err != nil {
 			return nil, fmt.Errorf("%s: %w", input, err)
 		}
+		at := c.At - 1
 		for rest := c.Lines; len(rest) > 0; {
+			at++
 			line := rest
 			if i := bytes.IndexByte(rest, '\n'); i >= 0 {
 				line, rest = rest[:i], rest[i+1:]
@@ -93,8 +97,8 @@ func surveyFile(cmd *cobra.Command, set *policy.Set, input string) ([]*policy.Us
 			if len(strings.TrimSpace(string(line))) == 0 {
 				continue
 			}
-			if decoder.Decode(line, &e) != nil {
-				bad++
+			if err := decoder.Decode(line, &e); err != nil {
+				bad.add(at, err)
 				continue
 			}
 			survey.Add(&e)
@@ -102,9 +106,7 @@ func surveyFile(cmd *cobra.Command, set *policy.Set, input string) ([]*policy.Us
 		}
 		lines.Done(c)
 	}
-	if bad > 0 {
-		fmt.Fprintf(cmd.ErrOrStderr(), "wayward: %d records of %s did not decode and are left out\n", bad, input)
-	}
+	bad.tell(cmd.ErrOrStderr(), func(at int64) string { return fmt.Sprintf("%s line %d", input, at) }, lines.Hint())
 	list := survey.Usages()
 	for _, u := range list {
 		u.From = input
@@ -268,10 +270,10 @@ func newPersonasSuggest() *cobra.Command {
 				if err := os.WriteFile(output, all, 0o644); err != nil {
 					return fmt.Errorf("output: %w", err)
 				}
-				return nil
+				return o.bad.code()
 			}
 			_, err = cmd.OutOrStdout().Write(all)
-			return err
+			return cmp.Or(err, o.bad.code())
 		},
 	}
 	o.flags(cmd, "agent-days on which something must have been seen")
@@ -346,7 +348,7 @@ func newPersonasDiff() *cobra.Command {
 		if err == nil && differ {
 			return errSilent{1}
 		}
-		return err
+		return cmp.Or(err, o.bad.code())
 	}
 	o.flags(cmd, "agent-days below which something is used rarely")
 	return cmd

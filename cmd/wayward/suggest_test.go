@@ -77,7 +77,7 @@ func TestSuggestedPersonasAdmitTheEventsTheyWereMadeFrom(t *testing.T) {
 		t.Fatal(err)
 	}
 	code, out = waywardIn(t, dir, "personas", "diff", "--policies", policies, "--input", events)
-	if code != 1 || !strings.Contains(out, "drop") || !strings.Contains(out, "used, not declared (deny: default)") || !strings.Contains(out, "1 records of events.jsonl did not decode") {
+	if code != 1 || !strings.Contains(out, "drop") || !strings.Contains(out, "used, not declared (deny: default)") || !strings.Contains(out, "1 record did not decode: not_json; the first is events.jsonl line ") {
 		t.Errorf("exit %d: %s", code, out)
 	}
 	code, out = waywardIn(t, dir, "personas", "diff", "--policies", policies, "--input", events, "--persona", "support", "--output", "json")

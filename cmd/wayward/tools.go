@@ -42,7 +42,7 @@ func newToolsClassify() *cobra.Command {
 		Short: "Say tool by tool what recorded calls are, and from what that is known",
 		Long: "classify reads events, one a line, plain or .gz, .zst, .xz (- is standard input), and says of each tool what class its calls are, what they\n" +
 			"touch, where they go, how often and from what that is known; and at the end, which tools it does not know. No value of an argument is shown.\n" +
-			"The exit code is 3 if there is no tool call.",
+			"The exit code is 1 if lines did not decode, 3 if there is no tool call.",
 		Example: "  wayward tools classify events.jsonl.zst\n" +
 			"  wayward tools classify events.jsonl --ignore-declared --output json",
 		Args: cobra.ExactArgs(1),
@@ -56,7 +56,7 @@ func newToolsClassify() *cobra.Command {
 			} else {
 				err = s.table(cmd.OutOrStdout())
 			}
-			return cmp.Or(err, s.empty(cmd, args[0]))
+			return cmp.Or(err, s.empty(cmd, args[0]), s.bad.code())
 		},
 	}
 	o.flags(cmd)
@@ -72,7 +72,8 @@ func newToolsDraft() *cobra.Command {
 		Use:   "draft FILE",
 		Short: "Write a catalogue to edit from recorded calls",
 		Long: "draft reads events as classify does, and writes an entry for each tool with what is known of it, the most called first. What is not known is\n" +
-			"left as a comment to fill in. Put the file into the folder tools of your policies.",
+			"left as a comment to fill in. Put the file into the folder tools of your policies. The exit code is 1 if lines did\n" +
+			"not decode.",
 		Example: "  wayward tools draft events.jsonl.zst -o policies/tools/seen.yaml",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -87,14 +88,14 @@ func newToolsDraft() *cobra.Command {
 			s.draft(&b)
 			if output == "" {
 				_, err = cmd.OutOrStdout().Write(b.Bytes())
-				return err
+				return cmp.Or(err, s.bad.code())
 			}
 			f, err := os.OpenFile(output, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644) // what somebody edited must not be lost
 			if err != nil {
 				return fmt.Errorf("output: %w; name a new file", err)
 			}
 			_, err = f.Write(b.Bytes())
-			return errors.Join(err, f.Close())
+			return cmp.Or(errors.Join(err, f.Close()), s.bad.code())
 		},
 	}
 	o.flags(cmd)
@@ -123,6 +124,7 @@ type survey struct {
 	tools map[[2]string]*surveyed // by server and name
 	calls int64
 	over  int64 // calls of tools beyond maxSurveyed
+	bad   undecoded
 }
 
 // surveyed is one tool of a survey.
@@ -162,7 +164,7 @@ func (o *toolsOptions) survey(cmd *cobra.Command, input string) (*survey, error)
 	}
 	s := &survey{tools: map[[2]string]*surveyed{}}
 	cat := newCataloguer(set.Catalogue())
-	_, err = eachEvent(cmd, input, o.quiet, func(_ []byte, e *event.Event) error {
+	s.bad, err = eachEvent(cmd, input, o.quiet, func(_ []byte, e *event.Event) error {
 		s.add(cat, e, o.ignore)
 		return nil
 	})
@@ -180,6 +182,7 @@ type toolName struct {
 	tenant, name, server string
 	class                event.Class
 	readOnly             event.Tri
+	sent                 string
 }
 
 func newCataloguer(c *policy.Catalogue) *cataloguer {
@@ -187,15 +190,15 @@ func newCataloguer(c *policy.Catalogue) *cataloguer {
 }
 
 func (c *cataloguer) tool(e *event.Event) *policy.Tool {
-	k := toolName{e.Tenant, e.Tool.Name, e.Tool.Server, e.Tool.Class, e.Tool.ReadOnlyHint}
+	k := toolName{e.Tenant, e.Tool.Name, e.Tool.Server, e.Tool.Class, e.Tool.ReadOnlyHint, e.Tool.Sent}
 	if t := c.tools[k]; t != nil {
 		return t
 	}
 	if len(c.tools) > maxSurveyed {
 		clear(c.tools)
 	}
-	k.tenant, k.name, k.server = strings.Clone(k.tenant), strings.Clone(k.name), strings.Clone(k.server)
-	t := c.Tool(k.tenant, &event.Tool{Name: k.name, Server: k.server, Class: k.class, ReadOnlyHint: k.readOnly})
+	k.tenant, k.name, k.server, k.sent = strings.Clone(k.tenant), strings.Clone(k.name), strings.Clone(k.server), strings.Clone(k.sent)
+	t := c.Tool(k.tenant, &event.Tool{Name: k.name, Server: k.server, Class: k.class, ReadOnlyHint: k.readOnly, Sent: k.sent})
 	c.tools[k] = t
 	return t
 }
@@ -253,6 +256,9 @@ func (s *survey) add(c *cataloguer, e *event.Event, ignore bool) {
 func (s *survey) empty(cmd *cobra.Command, input string) error {
 	if s.calls > 0 {
 		return nil
+	}
+	if s.bad.n > 0 {
+		return s.bad.code()
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "wayward: there is no tool call in %s\n", input)
 	return errSilent{3}
