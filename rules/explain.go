@@ -152,7 +152,14 @@ func (t *Tracer) Event(e *event.Event, persona string, local int64, around Aroun
 	}
 	k := t.states[name]
 	for _, m := range t.run.Advance(r, k, ref, &taken, nil) {
-		t.lines = append(t.lines, fmt.Sprintf("    matches, with %d events", m.Count))
+		line := fmt.Sprintf("    matches, with %d events", m.Count)
+		if m.Unfollowed {
+			line = "    is not followed any more: there are too many"
+		}
+		if m.Approx != "" {
+			line += "; " + m.Approx
+		}
+		t.lines = append(t.lines, line)
 	}
 	for i := range k.runs {
 		t.lines = append(t.lines, "    under way: "+t.underWay(&k.runs[i]))

@@ -281,3 +281,35 @@ func TestWideNumbers(t *testing.T) {
 		t.Error("what is no number adds something, or the infinite is more than the largest")
 	}
 }
+
+// A window that comes from disk is one that can go on, or is refused.
+func FuzzWindowState(f *testing.F) {
+	r := rand.New(rand.NewPCG(8, 8))
+	rule := build(f, &Source{Window: 60_000, Where: `tool.class == "read"`, Lets: allLets, Having: "n > 0"})
+	var k State
+	k.Rule = rule.Hash
+	var m Runner
+	for i, e := range dense(r, 1100, 3, 500, 40) {
+		if m.play(rule, &k, e); i == 40 || i == 1099 {
+			f.Add(k.Append(nil))
+		}
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		var k State
+		r := baselines.Reader{B: raw}
+		k.Decode(&r)
+		if r.Err != nil {
+			return
+		}
+		if k.Rule = rule.Hash; !k.Fits(rule) {
+			return
+		}
+		for i := range 20 {
+			m.play(rule, &k, &event.Event{ID: "f", Time: k.Newest + int64(i), Kind: event.ToolCall, Tool: event.Tool{Class: event.Read}, Subject: "s", Has: event.HasAmount, Amount: event.Amount{Micro: 1}})
+		}
+		k.Tighten(rule)
+		if b := k.Append(nil); len(b) == 0 {
+			t.Error("nothing is left")
+		}
+	})
+}
