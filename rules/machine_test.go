@@ -234,7 +234,7 @@ func TestAbsence(t *testing.T) {
 	}
 	// What came before the delete does not answer it, even if it is told behind it.
 	on(t, s).play("5d:x 3s:x").until(5000).want("605 e1 deleted x")
-	on(t, s).play("5d:x 5s:x").until(5000).want() // at the same time, behind it in the log
+	on(t, s).play("5d:x 5s:x").until(5000).want()                           // at the same time, behind it in the log
 	on(t, s).play("0d:x 100d:y 20s:x").until(5000).want("700 e2 deleted y") // late, and in time all the same
 	// However many are awaited, the one that is forgotten is found, first, in the middle or last.
 	for _, n := range []int{9, 20, 300, 3000} {
