@@ -61,7 +61,7 @@ func (p *patient) waits(ctx context.Context, err error) {
 // came is called when it is there.
 func (p *patient) came() {
 	if p.tries > 0 {
-		p.log.Info(p.what+" is there", "waited", time.Since(p.since).Round(time.Millisecond), "tries", p.tries)
+		p.log.Info(p.what+" is there", "after", time.Since(p.since).Round(time.Millisecond), "tries", p.tries)
 	}
 	if p.tell != nil {
 		p.tell("")

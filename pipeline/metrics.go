@@ -267,7 +267,7 @@ func (s *stageMetrics) gauges(st *stage) {
 		s.m.ahead.WithLabelValues(s.name).Set(float64(ahead) / 1000)
 		if ahead > MostAhead.Milliseconds() && time.Since(st.aheadSaid) > 10*time.Minute {
 			st.aheadSaid = time.Now()
-			st.log.Warn("event time is ahead of the wall clock: a clock is wrong, or the topic of events keeps stamps of producers; wayward doctor says which", "by", time.Duration(ahead)*time.Millisecond)
+			st.log.Warn("event time is ahead of the wall clock: a clock is wrong, or the topic of events keeps stamps of producers; wayward doctor says which", "ahead", time.Duration(ahead)*time.Millisecond)
 		}
 	}
 }
