@@ -1,6 +1,7 @@
 # Two commands do all the set-up on a machine that has Go: make run, make test.
 GO ?= go
 KAFKA ?= 127.0.0.1:19092
+KAFKA3 ?= 127.0.0.1:19092,127.0.0.1:19192,127.0.0.1:19292
 DEMO_SECONDS ?= 0
 DEMO_RATE ?= 2000
 FUZZ_TIME ?= 20s
@@ -31,8 +32,13 @@ kafka: ## a real Apache Kafka on loopback (JDK 17 and Maven, no Docker)
 kafka-down:
 	deploy/kafka.sh down
 
-test-kafka: kafka ## the integration suite against it; fails if it cannot start
+test-kafka: kafka ## the integration suite against it, then against three brokers that die; fails if they cannot start
 	WAYWARD_KAFKA=$(KAFKA) $(GO) test -count=1 -timeout 15m -run 'Kafka' -v ./pipeline ./cmd/wayward
+	deploy/kafka.sh down
+	mkdir -p .kafka3 && ln -sfn ../.kafka/libs .kafka3/libs
+	export WAYWARD_KAFKA_DIR=$(CURDIR)/.kafka3; deploy/kafka.sh up 3 && \
+	  WAYWARD_KAFKA3=$(KAFKA3) $(GO) test -count=1 -timeout 10m -run 'KafkaCrashWhileBrokersDie|KafkaChaos' -v ./cmd/wayward; \
+	  s=$$?; deploy/kafka.sh down; exit $$s
 
 bench: build ## Go benchmarks, then whole paths
 	$(GO) test -run '^$$' -bench . -benchmem ./...

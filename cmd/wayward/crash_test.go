@@ -41,6 +41,8 @@ const (
 // storm is one run of the crash test.
 type storm struct {
 	brokers   []string // none: kfake in a process of its own
+	copies    int      // of each record; 0: one
+	mortal    *mortals // brokers that die, too
 	words     string   // to that broker: which requests to fail
 	attack    time.Duration
 	most      time.Duration // of the attack, if it takes longer to do what must be done
@@ -94,7 +96,9 @@ type arena struct {
 	tally   toll
 }
 
-func newArena(t testing.TB, brokers []string) *arena {
+func newArena(t testing.TB, brokers []string) *arena { return newArenaOf(t, brokers, 1) }
+
+func newArenaOf(t testing.TB, brokers []string, copies int) *arena {
 	a := &arena{t: t, dir: t.TempDir(), brokers: brokers, prefix: fmt.Sprintf("crash-%d-%d.", os.Getpid(), time.Now().UnixMilli()%1_000_000_000), say: func(string) {}}
 	a.tally.by = map[string]int{}
 	if len(brokers) == 0 {
@@ -117,7 +121,7 @@ func newArena(t testing.TB, brokers []string) *arena {
 	a.topics = a.topics.Full()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	changes, err := pipeline.PlanTopics(ctx, a.adm, a.topics.Specs(false, 1))
+	changes, err := pipeline.PlanTopics(ctx, a.adm, a.topics.Specs(false, copies))
 	must(t, err)
 	must(t, pipeline.ApplyTopics(ctx, a.adm, changes, nil))
 	if len(brokers) > 0 {
@@ -169,7 +173,11 @@ func (a *arena) startBroker() {
 
 // spec is an engine of this arena.
 func (a *arena) spec(s *storm, name string) engineSpec {
-	return engineSpec{Brokers: a.brokers, Proxy: a.proxy.addr, Prefix: a.prefix, Instance: name, State: filepath.Join(a.dir, "state-"+name), Policies: a.policies,
+	through := a.proxy.addr
+	if len(a.brokers) > 1 {
+		through = "" // it stands before one broker
+	}
+	return engineSpec{Brokers: a.brokers, Proxy: through, Prefix: a.prefix, Instance: name, State: filepath.Join(a.dir, "state-"+name), Policies: a.policies,
 		Session: s.session, Txn: s.txn, Changelog: true, NoUndo: s.noUndo, NoJournal: s.noJournal}
 }
 
@@ -578,7 +586,7 @@ func (s *storm) rage(t *testing.T) (*arena, balance, []string) {
 	if n, err := strconv.ParseUint(os.Getenv("WAYWARD_CRASH_SEED"), 10, 64); err == nil {
 		seed = n
 	}
-	a := newArena(t, s.brokers)
+	a := newArenaOf(t, s.brokers, max(1, s.copies))
 	a.proxy.share = s.cut
 	a.proxy.until = s.txn * 3 / 2
 	began := time.Now()
@@ -595,6 +603,9 @@ func (s *storm) rage(t *testing.T) (*arena, balance, []string) {
 	for i := range crashInstances {
 		rng := rand.New(rand.NewPCG(seed, uint64(10+i)))
 		lives.Go(func() { a.live(s, fmt.Sprint(i), rng, over) })
+	}
+	if s.mortal != nil {
+		lives.Go(func() { s.mortal.die(rand.New(rand.NewPCG(seed, 99)), over) })
 	}
 	half := began.Add(s.attack / 2)
 	str.run(s.rate, func() bool { return time.Now().After(half) })
@@ -617,7 +628,7 @@ func (s *storm) rage(t *testing.T) (*arena, balance, []string) {
 	}
 	quiet := a.settle(str.sent, s.drain).lost == 0
 	gate.close()
-	if quiet { // what the gateway had not yet said
+	if quiet || s.mortal != nil { // what the gateway had not yet said; where a look takes long it is never seen to be quiet before
 		a.settle(str.sent, s.drain)
 	}
 	for _, e := range last {

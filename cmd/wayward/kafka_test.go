@@ -165,6 +165,12 @@ func keepLast(t *testing.T, m map[string]string, finding map[string]any) {
 
 // produceFile sends each line to a topic under the key tenant|agent.id, in order.
 func produceFile(t *testing.T, broker, topic, name string) int {
+	return produceInStep(t, broker, topic, name, 0)
+}
+
+// produceInStep likewise, and after so many events each time waits until the broker has them: so the partitions stay in step, and a replay of the topic, which puts them
+// together by the broker's stamps, sees about what a replay of the file does. 0: no steps.
+func produceInStep(t *testing.T, broker, topic, name string, step int) int {
 	t.Helper()
 	b, err := os.ReadFile(name)
 	if err != nil {
@@ -189,7 +195,11 @@ func produceFile(t *testing.T, broker, topic, name string) int {
 				t.Errorf("produce: %v", err)
 			}
 		})
-		n++
+		if n++; step > 0 && n%step == 0 {
+			if err := cl.Flush(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 	if err := cl.Flush(t.Context()); err != nil {
 		t.Fatal(err)
