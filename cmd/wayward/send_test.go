@@ -43,7 +43,7 @@ func call(at, agent, rest string) string {
 
 func TestSendWritesEventsAsTheyAreUnderTheirKeys(t *testing.T) {
 	d := newDesk(t)
-	good := []string{call("1", "a|b", ""), call(`"2026-01-05T08:00:00Z"`, "c", `, "args" : { "x":1.50 }`), call("3", "a|b", "")}
+	good := []string{call("1767600000001", "a|b", ""), call(`"2026-01-05T08:00:00Z"`, "c", `, "args" : { "x":1.50 }`), call("1767600000003", "a|b", "")}
 	file := writeFile(t, "e.jsonl", good[0]+"\n\n{\"time\":1}\r\n"+good[1]+"\r\nnothing\n"+good[2])
 	_, errs, code := d.run("send", file)
 	if code != 1 || !strings.Contains(errs, file+" line 3: ") || !strings.Contains(errs, file+" line 5: ") || !strings.Contains(errs, "3 events sent to agent.events in ") {
@@ -100,11 +100,11 @@ func TestSendNowLetsEventsHappenAgain(t *testing.T) {
 }
 
 func TestNothingButTimesChanges(t *testing.T) {
-	p := playing{start: time.Date(2026, 1, 5, 8, 0, 0, 0, time.UTC), first: 5, speed: 1}
+	p := playing{start: time.Date(2026, 1, 5, 8, 0, 0, 0, time.UTC), first: 1767600000005, speed: 1}
 	for _, x := range [][2]string{
-		{`{"time":5,"args":{"time":5, "amount" : 1.50}, "attrs":{"x":"<&>\u00e9"}}`, `{"time":"2026-01-05T08:00:00.000Z","args":{"time":5, "amount" : 1.50}, "attrs":{"x":"<&>\u00e9"}}`},
-		{`{ "approval" : { "expires": 1005 ,"id":"x" } , "time" : 6 }`, `{ "approval" : { "expires": "2026-01-05T08:00:01.000Z" ,"id":"x" } , "time" : "2026-01-05T08:00:00.001Z" }`},
-		{`{"args":{},"\u0074ime":"1970-01-01T00:00:00.004Z"}`, `{"args":{},"\u0074ime":"2026-01-05T07:59:59.999Z"}`},
+		{`{"time":1767600000005,"args":{"time":5, "amount" : 1.50}, "attrs":{"x":"<&>\u00e9"}}`, `{"time":"2026-01-05T08:00:00.000Z","args":{"time":5, "amount" : 1.50}, "attrs":{"x":"<&>\u00e9"}}`},
+		{`{ "approval" : { "expires": 1767600001005 ,"id":"x" } , "time" : 1767600000006 }`, `{ "approval" : { "expires": "2026-01-05T08:00:01.000Z" ,"id":"x" } , "time" : "2026-01-05T08:00:00.001Z" }`},
+		{`{"args":{},"\u0074ime":"2026-01-05T08:00:00.004Z"}`, `{"args":{},"\u0074ime":"2026-01-05T07:59:59.999Z"}`},
 	} {
 		line := strings.Replace(x[0], "{", `{"kind":"tool_call","tenant":"a","agent":{"id":"b"},"tool":{"name":"c"},`, 1)
 		want := strings.Replace(x[1], "{", `{"kind":"tool_call","tenant":"a","agent":{"id":"b"},"tool":{"name":"c"},`, 1)
@@ -122,7 +122,7 @@ func TestNothingButTimesChanges(t *testing.T) {
 
 func TestSendKeepsToARate(t *testing.T) {
 	d := newDesk(t)
-	file := writeFile(t, "e.jsonl", strings.Repeat(call("1", "a", "")+"\n", 11))
+	file := writeFile(t, "e.jsonl", strings.Repeat(call("1767600000001", "a", "")+"\n", 11))
 	began := time.Now()
 	if _, errs, code := d.run("send", file, "--rate", "50"); code != 0 || time.Since(began) < 200*time.Millisecond || len(d.events()["acme|a"]) != 11 {
 		t.Errorf("exit %d after %v: %s", code, time.Since(began), errs)
@@ -131,7 +131,7 @@ func TestSendKeepsToARate(t *testing.T) {
 
 func TestSendSaysWhatItCannotDo(t *testing.T) {
 	d := newDesk(t)
-	one := writeFile(t, "one.jsonl", call("1", "a", ""))
+	one := writeFile(t, "one.jsonl", call("1767600000001", "a", ""))
 	for _, x := range []struct {
 		args string
 		code int
@@ -165,7 +165,7 @@ func TestSendSaysWhatItCannotDo(t *testing.T) {
 
 func TestSendCanBeInterruptedWhileItWaits(t *testing.T) {
 	d := newDesk(t)
-	file := writeFile(t, "e.jsonl", call("1", "a", "")+"\n"+call("100000000", "a", ""))
+	file := writeFile(t, "e.jsonl", call("1767600000001", "a", "")+"\n"+call("1767700000000", "a", ""))
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var out, errs bytes.Buffer
