@@ -100,11 +100,11 @@ func TestSendNowLetsEventsHappenAgain(t *testing.T) {
 }
 
 func TestNothingButTimesChanges(t *testing.T) {
-	p := playing{start: time.Date(2026, 1, 5, 8, 0, 0, 0, time.UTC), first: 1700000000005, speed: 1}
+	p := playing{start: time.Date(2026, 1, 5, 8, 0, 0, 0, time.UTC), first: 1767600000005, speed: 1}
 	for _, x := range [][2]string{
-		{`{"time":1700000000005,"args":{"time":5, "amount" : 1.50}, "attrs":{"x":"<&>\u00e9"}}`, `{"time":"2026-01-05T08:00:00.000Z","args":{"time":5, "amount" : 1.50}, "attrs":{"x":"<&>\u00e9"}}`},
-		{`{ "approval" : { "expires": 1700000001005 ,"id":"x" } , "time" : 1700000000006 }`, `{ "approval" : { "expires": "2026-01-05T08:00:01.000Z" ,"id":"x" } , "time" : "2026-01-05T08:00:00.001Z" }`},
-		{`{"args":{},"\u0074ime":"2023-11-14T22:13:20.004Z"}`, `{"args":{},"\u0074ime":"2026-01-05T07:59:59.999Z"}`},
+		{`{"time":1767600000005,"args":{"time":5, "amount" : 1.50}, "attrs":{"x":"<&>\u00e9"}}`, `{"time":"2026-01-05T08:00:00.000Z","args":{"time":5, "amount" : 1.50}, "attrs":{"x":"<&>\u00e9"}}`},
+		{`{ "approval" : { "expires": 1767600001005 ,"id":"x" } , "time" : 1767600000006 }`, `{ "approval" : { "expires": "2026-01-05T08:00:01.000Z" ,"id":"x" } , "time" : "2026-01-05T08:00:00.001Z" }`},
+		{`{"args":{},"\u0074ime":"2026-01-05T08:00:00.004Z"}`, `{"args":{},"\u0074ime":"2026-01-05T07:59:59.999Z"}`},
 	} {
 		line := strings.Replace(x[0], "{", `{"kind":"tool_call","tenant":"a","agent":{"id":"b"},"tool":{"name":"c"},`, 1)
 		want := strings.Replace(x[1], "{", `{"kind":"tool_call","tenant":"a","agent":{"id":"b"},"tool":{"name":"c"},`, 1)

@@ -82,7 +82,7 @@ func TestSuggestedPersonasAdmitTheEventsTheyWereMadeFrom(t *testing.T) {
 	}
 	code, out = waywardIn(t, dir, "personas", "diff", "--policies", policies, "--input", events, "--persona", "support", "--output", "json")
 	var all []comparison
-	if err := json.Unmarshal([]byte(out[strings.Index(out, "["):]), &all); code != 0 || err != nil || len(all) != 1 || !all[0].Declared || all[0].AgentDays == 0 {
+	if err := json.Unmarshal([]byte(out[strings.Index(out, "["):]), &all); code != 1 || err != nil || len(all) != 1 || !all[0].Declared || all[0].AgentDays == 0 {
 		t.Errorf("exit %d, %v: %s", code, err, out)
 	}
 }
