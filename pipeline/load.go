@@ -123,6 +123,9 @@ func (st *stage) catchUp(ctx context.Context, sh *shard, to [2]int64) error {
 	saved := time.Now()
 	between := func() error {
 		st.at("catch-up")
+		if err := ctx.Err(); err != nil { // what is buffered may be a minute's work
+			return err
+		}
 		if time.Since(saved) < st.cfg.CheckpointEvery || st.cfg.Store.Short() {
 			return nil
 		}

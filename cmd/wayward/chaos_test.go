@@ -82,7 +82,9 @@ func TestKafkaCrashWhileBrokersDie(t *testing.T) {
 	m := threeBrokers(t)
 	s := &storm{brokers: m.addrs, copies: 3, mortal: m, attack: 35 * time.Second, most: 60 * time.Second, drain: 15 * time.Second, rate: 500, session: 6 * time.Second, txn: 6 * time.Second,
 		losses: 0.2, ways: crashWays,
-		enough: func(n *toll) bool { return n.kills >= 8 && n.losses >= 1 && m.kills.Load() >= 2 && m.kills.Load()+m.freezes.Load() >= 3 }}
+		enough: func(n *toll) bool {
+			return n.kills >= 8 && n.losses >= 1 && m.kills.Load() >= 2 && m.kills.Load()+m.freezes.Load() >= 3
+		}}
 	a, b, gaps := s.rage(t)
 	a.verify(t, b, gaps)
 	n := a.now()

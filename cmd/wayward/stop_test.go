@@ -164,3 +164,30 @@ func TestABrokerThatIsDownAtTheStartIsWaitedFor(t *testing.T) {
 	p.signal(syscall.SIGTERM)
 	p.ends(most, 0)
 }
+
+// A stop does not wait until a shard has been loaded.
+func TestAStopInTheMiddleOfACatchUp(t *testing.T) {
+	a := newArena(t, nil)
+	s := &storm{rate: 800, session: 1500 * time.Millisecond, txn: 2 * time.Second}
+	spec := a.spec(s, "0")
+	spec.Changelog, spec.Proxy = false, ""
+	str := newTraffic(a, 1)
+	began := time.Now()
+	e := a.run(spec, nil)
+	str.run(s.rate, func() bool { return time.Since(began) > 6*time.Second })
+	e.stop(t)
+	must(t, os.RemoveAll(spec.State))
+	spec.SlowCatchUp = time.Second // for each transaction: it would take minutes
+	e = a.run(spec, nil)
+	time.Sleep(4 * time.Second)
+	told := time.Now()
+	e.stop(t)
+	if took := time.Since(told); took > 8*time.Second || e.code != 0 {
+		t.Errorf("exit code %d after %s", e.code, took)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if n := strings.Count(a.log.String(), "shard loaded"); n >= 20 {
+		t.Errorf("%d shards were loaded: there was nothing to wait for", n)
+	}
+}
