@@ -55,13 +55,13 @@ func (p *patient) waits(ctx context.Context, err error) {
 	if needsHelp(err) {
 		level = slog.LevelError
 	}
-	p.log.Log(ctx, level, "waiting for "+p.what, "err", why, "cause", err, "for", now.Sub(p.since).Round(time.Second), "tries", p.tries)
+	p.log.Log(ctx, level, "waiting for "+p.what, "err", why, "cause", err, "after", now.Sub(p.since).Round(time.Second), "tries", p.tries)
 }
 
 // came is called when it is there.
 func (p *patient) came() {
 	if p.tries > 0 {
-		p.log.Info(p.what+" is there", "waited", time.Since(p.since).Round(time.Millisecond), "tries", p.tries)
+		p.log.Info(p.what+" is there", "after", time.Since(p.since).Round(time.Millisecond), "tries", p.tries)
 	}
 	if p.tell != nil {
 		p.tell("")

@@ -136,15 +136,15 @@ func sound(o badger.Options) error {
 	slices.Sort(ids)
 	for _, id := range ids {
 		name := table.NewFilename(id, o.Dir)
-		if err := guarded(func() error { return soundTable(o, name) }); err != nil {
+		if err := guarded(func() error { return soundTable(o, name, manifest.Tables[id].Compression) }); err != nil {
 			return fmt.Errorf("table %s: %w", filepath.Base(name), err)
 		}
 	}
 	return nil
 }
 
-// soundTable opens a table and reads all of it.
-func soundTable(o badger.Options, name string) error {
+// soundTable opens a table and reads all of it. Its compression is that of who wrote it.
+func soundTable(o badger.Options, name string, c options.CompressionType) error {
 	f, err := z.OpenMmapFile(name, os.O_RDWR, 0)
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
@@ -162,7 +162,7 @@ func soundTable(o badger.Options, name string) error {
 			f.Close(-1)
 		}
 	}()
-	t, err := table.OpenTable(f, table.Options{BlockSize: o.BlockSize, BloomFalsePositive: o.BloomFalsePositive, TableSize: uint64(o.BaseTableSize), ChkMode: options.OnTableRead})
+	t, err := table.OpenTable(f, table.Options{BlockSize: o.BlockSize, Compression: c, BloomFalsePositive: o.BloomFalsePositive, TableSize: uint64(o.BaseTableSize), ChkMode: options.OnTableRead})
 	if err != nil {
 		closed = strings.Contains(err.Error(), "checksum")
 		return err
