@@ -55,7 +55,7 @@ func (p *patient) waits(ctx context.Context, err error) {
 	if needsHelp(err) {
 		level = slog.LevelError
 	}
-	p.log.Log(ctx, level, "waiting for "+p.what, "err", why, "cause", err, "for", now.Sub(p.since).Round(time.Second), "tries", p.tries)
+	p.log.Log(ctx, level, "waiting for "+p.what, "err", why, "cause", err, "after", now.Sub(p.since).Round(time.Second), "tries", p.tries)
 }
 
 // came is called when it is there.

@@ -41,7 +41,7 @@ func (c *Config) watchDisk(ctx context.Context) error {
 			return fmt.Errorf("stopped: %w", problem)
 		case problem != nil && since.IsZero():
 			since = time.Now()
-			c.Log.Error("nothing is saved any more, and this instance stops unless there is room", "stops_in", diskGrace, "err", problem)
+			c.Log.Error("nothing is saved any more, and this instance stops after a while unless there is room", "after", diskGrace, "err", problem)
 		case problem != nil && time.Since(since) >= diskGrace:
 			return fmt.Errorf("stopped: %w", problem)
 		case problem == nil && !since.IsZero():

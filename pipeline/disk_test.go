@@ -50,7 +50,7 @@ func TestADiskThatFillsUpStopsTheInstanceInTime(t *testing.T) {
 		}
 		free.Store(99)
 		wait(9 * time.Second)
-		if !errors.Is(c.Health.Disk(), state.ErrFull) || said("stops unless there is room") != 1 {
+		if !errors.Is(c.Health.Disk(), state.ErrFull) || said("stops after a while unless there is room") != 1 {
 			t.Errorf("short: %v, %s", c.Health.Disk(), &log.buf)
 		}
 		free.Store(400)

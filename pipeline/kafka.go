@@ -417,6 +417,28 @@ const (
 	waitPing  = 10 * time.Second // a frozen broker accepts connections and never answers
 )
 
+// ping asks whether a broker answers. The client's first words on a connection heed no context, so
+// it is left behind when ctx is done.
+func ping(ctx context.Context, cl *kgo.Client) error {
+	ctx, cancel := context.WithTimeout(ctx, waitPing)
+	answer := make(chan error, 1)
+	go func() {
+		defer cancel()
+		answer <- cl.Ping(ctx)
+	}()
+	select {
+	case err := <-answer:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-answer: // both at once
+		return err
+	default:
+		return ctx.Err()
+	}
+}
+
 // WaitForBrokers returns when a broker answers, or with an error when ctx is
 // done. It also keeps trying when the broker refuses us, loudly: credentials are
 // rotated on both sides and never at the same instant, and an engine that exits
@@ -432,9 +454,7 @@ func waitForBrokers(ctx context.Context, cl *kgo.Client, log *slog.Logger, tell 
 		tell("it waits for " + p.what)
 	}
 	for pause := waitFirst; ; pause = min(2*pause, waitMost) {
-		pingCtx, cancel := context.WithTimeout(ctx, waitPing)
-		err := cl.Ping(pingCtx)
-		cancel()
+		err := ping(ctx, cl)
 		if err == nil {
 			p.came()
 			return nil

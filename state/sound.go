@@ -143,8 +143,8 @@ func sound(o badger.Options) error {
 	return nil
 }
 
-// soundTable opens a table and reads all of it.
-func soundTable(o badger.Options, name string, compression options.CompressionType) error {
+// soundTable opens a table and reads all of it. Its compression is that of who wrote it.
+func soundTable(o badger.Options, name string, c options.CompressionType) error {
 	f, err := z.OpenMmapFile(name, os.O_RDWR, 0)
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
@@ -162,7 +162,7 @@ func soundTable(o badger.Options, name string, compression options.CompressionTy
 			f.Close(-1)
 		}
 	}()
-	t, err := table.OpenTable(f, table.Options{BlockSize: o.BlockSize, BloomFalsePositive: o.BloomFalsePositive, TableSize: uint64(o.BaseTableSize), ChkMode: options.OnTableRead, Compression: compression})
+	t, err := table.OpenTable(f, table.Options{BlockSize: o.BlockSize, Compression: c, BloomFalsePositive: o.BloomFalsePositive, TableSize: uint64(o.BaseTableSize), ChkMode: options.OnTableRead})
 	if err != nil {
 		closed = strings.Contains(err.Error(), "checksum")
 		return err
