@@ -38,8 +38,9 @@ type Page struct {
 
 // Store is the Badger of one instance.
 type Store struct {
-	db  *badger.DB
-	dir string
+	db      *badger.DB
+	dir     string
+	scratch bool
 
 	mu      sync.Mutex
 	version uint64           // newest version handed out
@@ -86,9 +87,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // Open opens or creates the store in a directory, which it locks. An empty dir keeps everything in memory.
 func Open(dir string) (*Store, error) {
-	o := badger.DefaultOptions(dir).WithLogger(nil).WithDetectConflicts(false).WithCompression(0).
-		WithMemTableSize(32 << 20).WithNumMemtables(2).WithBlockCacheSize(0).WithSyncWrites(true).WithMetricsEnabled(false).
-		WithChecksumVerificationMode(options.OnTableRead) // a damaged table is an error of Open, not a panic of a compaction later
+	o := badgerOptions(dir)
 	if dir == "" {
 		o = o.WithInMemory(true).WithSyncWrites(false)
 	} else if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -112,6 +111,12 @@ func Open(dir string) (*Store, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+func badgerOptions(dir string) badger.Options {
+	return badger.DefaultOptions(dir).WithLogger(nil).WithDetectConflicts(false).WithCompression(0).
+		WithMemTableSize(32 << 20).WithNumMemtables(2).WithBlockCacheSize(0).WithSyncWrites(true).WithMetricsEnabled(false).
+		WithChecksumVerificationMode(options.OnTableRead) // a damaged table is an error of Open, not a panic of a compaction later
 }
 
 func isLocked(err error) bool {
@@ -257,8 +262,14 @@ func (s *Store) Restore(sp Space, pages func(yield func(Page) bool), marker []by
 	return s.Copied(sp, version)
 }
 
-// Close flushes and unlocks.
-func (s *Store) Close() error { return s.db.Close() }
+// Close flushes and unlocks; a scratch store is removed.
+func (s *Store) Close() error {
+	err := s.db.Close()
+	if s.scratch {
+		err = errors.Join(err, os.RemoveAll(s.dir))
+	}
+	return err
+}
 
 func (s *Store) next() uint64 {
 	s.mu.Lock()
@@ -333,6 +344,75 @@ func (s *Store) Checkpoint(sp Space, pages func(yield func(Page) bool), marker [
 	s.markers[sp] = ts
 	s.discard()
 	return nil
+}
+
+// Get reads the newest version of a page; nil: there is none. It is the one of the last checkpoint as long as none is under way that holds the page.
+func (s *Store) Get(sp Space, key []byte) ([]byte, error) {
+	tx := s.db.NewTransactionAt(math.MaxUint64, false)
+	defer tx.Discard()
+	k := append(sp.prefix(kindPage), key...)
+	it, err := tx.Get(k)
+	if errors.Is(err, badger.ErrKeyNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("partition %d: %w", sp.Partition, err)
+	}
+	b, err := it.ValueCopy(nil)
+	if err == nil {
+		b, err = unseal(k, b)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("partition %d: %w", sp.Partition, err)
+	}
+	return b, nil
+}
+
+// Keys gives the keys of a partition's pages, in order, until yield returns false.
+func (s *Store) Keys(sp Space, yield func(key string) bool) {
+	tx := s.db.NewTransactionAt(math.MaxUint64, false)
+	defer tx.Discard()
+	prefix := sp.prefix(kindPage)
+	it := tx.NewIterator(badger.IteratorOptions{Prefix: prefix})
+	defer it.Close()
+	for it.Rewind(); it.Valid(); it.Next() {
+		if !yield(string(it.Item().Key()[len(prefix):])) {
+			return
+		}
+	}
+}
+
+// Put writes pages of a scratch store, without a marker.
+func (s *Store) Put(sp Space, pages func(yield func(Page) bool)) error {
+	wb := s.db.NewWriteBatchAt(s.next())
+	defer wb.Cancel()
+	prefix := sp.prefix(kindPage)
+	for p := range pages {
+		if err := wb.Set(append(prefix[:len(prefix):len(prefix)], p.Key...), seal(p.Value)); err != nil {
+			return fmt.Errorf("partition %d: %w", sp.Partition, err)
+		}
+	}
+	if err := wb.Flush(); err != nil {
+		return fmt.Errorf("partition %d: %w", sp.Partition, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.db.SetDiscardTs(s.version) // older versions are of no use to anybody
+	return nil
+}
+
+// Scratch opens an empty store in a new directory below dir, for what need not outlive the process: "" is where the system keeps what is temporary. Close removes it.
+func Scratch(dir string) (*Store, error) {
+	dir, err := os.MkdirTemp(dir, "wayward-scratch-*")
+	if err != nil {
+		return nil, fmt.Errorf("directory for what does not fit into memory: %w; set TMPDIR to one with room", err)
+	}
+	db, err := badger.OpenManaged(badgerOptions(dir).WithSyncWrites(false).WithMemTableSize(16 << 20).WithNumCompactors(2))
+	if err != nil {
+		os.RemoveAll(dir)
+		return nil, fmt.Errorf("store for what does not fit into memory, in %s: %w; set TMPDIR to a directory with room", dir, err)
+	}
+	return &Store{db: db, dir: dir, scratch: true, markers: map[Space]uint64{}, copied: map[Space]uint64{}}, nil
 }
 
 // discard lets Badger forget versions behind every marker. A marker of a partition that went away holds it back until Forget.

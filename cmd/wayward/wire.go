@@ -134,6 +134,12 @@ func wire(ctx context.Context, c config, w wiring, log *slog.Logger) (_ *instanc
 		MaxPoll: c.Engine.MaxPoll, TransactionEvery: c.Engine.TransactionEvery, TransactionTimeout: c.Engine.TransactionTimeout, SessionTimeout: c.Engine.SessionTimeout,
 		CheckpointEvery: c.Engine.CheckpointEvery, ChangelogEvery: c.Engine.ChangelogEvery, MaxAhead: c.Engine.MaxAhead, PageCap: c.Engine.PageCap,
 	}
+	budget, from, err := budgetOf(c.Memory)
+	if err != nil {
+		return nil, err
+	}
+	i.cfg.Budget = budget
+	log.Info("memory", "limit", sizeOf(budget.Limit()), "from", from)
 	i.reloader = newReloader(c.Policies, w.shadow, policies, log)
 	i.cfg.Updates, i.cfg.Told = i.reloader.updates, i.reloader.told
 	if c.Listen != "off" && c.Listen != "" {
