@@ -160,6 +160,9 @@ func TestSnapshotsSurviveRestarts(t *testing.T) {
 			c.Store = s
 		}
 		c.MaxPoll = []int{7, 60, 500}[i%3]
+		if i%2 == 1 { // next to nothing may stay in memory
+			c.Budget, c.CheckpointEvery = &Budget{limit: 1, always: 1 << 40}, time.Millisecond
+		}
 		e := l.start(c)
 		_, before := l.shelves()
 		l.until("another day is closed", func() bool { _, n := l.shelves(); return n > before || n >= 2*(days-1) })

@@ -17,6 +17,7 @@ import (
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/policy"
 	"github.com/wayward-sec/wayward/response"
+	"github.com/wayward-sec/wayward/state"
 )
 
 // behaviour is the machine of the first stage: everything whose key is one agent, or a session of one agent. It works in offset order, without
@@ -98,7 +99,7 @@ func newBehaviour(p int32, r *rules, set *policy.Set, topic string) *behaviour {
 	for i := range b.relation {
 		b.relation[i] = noTime
 	}
-	b.shard.machine = b
+	b.shard.machine, b.space = b, state.Space{Stage: 'b', Partition: p}
 	b.scene.Host = b
 	return b
 }
@@ -247,6 +248,15 @@ func (b *behaviour) until(pg *page) int64 {
 	}
 	return pg.seen + agentIdle
 }
+
+func (b *behaviour) untilOf(kind byte, idle int64) int64 {
+	if kind == sessionPage {
+		return idle + sessionEnd
+	}
+	return idle + agentIdle
+}
+
+func (b *behaviour) laid(pg *page) { delete(b.alive, pg) }
 
 // Session implements detectors.Host.
 func (b *behaviour) Session() *detectors.Memory {

@@ -4,30 +4,70 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/wayward-sec/wayward/policy"
+	"github.com/wayward-sec/wayward/state"
 )
 
-// Two shards see the same; one of them puts everything by that it may between any two slices, also between one that is undone and the next.
+// Two shards see the same; one of them puts everything by that it may between any two slices, encoded or on disk, also between one that is undone and the next. It saves
+// its state now and then, and is loaded anew from it.
 func TestWhatIsPutByDoesNotShow(t *testing.T) {
 	sets := []*policy.Set{setOf(t, strict), setOf(t, other)}
-	thawed, evicted, stateless := 0, int64(0), int64(0)
+	thawed, gone, evicted, stateless, loads := 0, 0, int64(0), int64(0), 0
 	for seed := range uint64(20) {
 		r := rand.New(rand.NewPCG(seed, 2))
 		l := busy(seed, 500, 20_000, sets)
-		warm, cold := newBehaviour(1, small(engine(t, 3, 2, sets...), seed), sets[0], "events"), newBehaviour(1, small(engine(t, 3, 2, sets...), seed), sets[0], "events")
+		warm := newBehaviour(1, small(engine(t, 3, 2, sets...), seed), sets[0], "events")
+		store, err := state.Open("")
+		if err != nil {
+			t.Fatal(err)
+		}
+		shared := small(engine(t, 3, 2, sets...), seed)
+		shared.store = store
+		cold := newBehaviour(1, shared, sets[0], "events")
 		st := &stage{}
 		var at [2]int
 		now := int64(day0)
 		for at[mainLog] < len(l.records[mainLog]) {
 			now += r.Int64N(3000)
+			if r.IntN(3) == 0 {
+				pages, _ := cold.takeDirty()
+				if err := store.Checkpoint(cold.space, withDoomed(store, cold.space, slices.Values(pages), cold.takeDoomed()), cold.shard.appendVars(nil)); err != nil {
+					t.Fatal(err)
+				}
+				if r.IntN(4) == 0 {
+					loads++
+					cold = newBehaviour(1, shared, none, "events")
+					marker, err := store.Load(cold.space, func(key string, value []byte) error {
+						pg := &page{key: key}
+						if err := pg.decode(value); err != nil {
+							return err
+						}
+						cold.shard.take(pg, value)
+						return nil
+					})
+					if err != nil {
+						t.Fatal(err)
+					}
+					if err := cold.shard.decodeVars(marker); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
 			for _, pg := range cold.pages {
-				if until := cold.until(pg); until != forever && pg.plain() {
+				if until := cold.until(pg); until != forever && pg.plain() && r.IntN(2) == 0 && !pg.dirty {
 					cold.putBy(pg, until)
 				}
 			}
-			by := len(cold.cold)
+			if r.IntN(2) == 0 {
+				if _, err := cold.shed(int64(r.IntN(4)) * 200_000); err != nil {
+					t.Fatal(err)
+				}
+			}
+			by := len(cold.cold) + len(cold.away)
+			gone += len(cold.away)
 			slice := l.take(&at, r.IntN(10), 1+r.IntN(80))
 			j1, err1 := st.apply(warm.shard, slice, now)
 			j2, err2 := st.apply(cold.shard, slice, now)
@@ -36,7 +76,7 @@ func TestWhatIsPutByDoesNotShow(t *testing.T) {
 				t.Fatalf("%s: a shard that puts pages by gives %x (%v), another %x (%v)", what, j2.digest, err2, j1.digest, err1)
 			}
 			sameState(t, what, imageOf(warm.shard), imageOf(cold.shard))
-			thawed += max(0, by-len(cold.cold))
+			thawed += max(0, by-len(cold.cold)-len(cold.away))
 			evicted, stateless = evicted+cold.counts.evicted, stateless+cold.counts.stateless
 			if r.IntN(3) == 0 {
 				for _, b := range []*behaviour{warm, cold} {
@@ -50,13 +90,14 @@ func TestWhatIsPutByDoesNotShow(t *testing.T) {
 				warm.kept()
 				cold.kept()
 			}
-			if !maps.Equal(warm.tenants, cold.tenants) {
-				t.Fatalf("%s: pages by tenant %v, want %v", what, cold.tenants, warm.tenants)
+			if !maps.Equal(warm.tenants, cold.tenants) || !maps.Equal(warm.crowd, cold.crowd) {
+				t.Fatalf("%s: pages by tenant %v and agent %v, want %v, %v", what, cold.tenants, cold.crowd, warm.tenants, warm.crowd)
 			}
 		}
+		store.Close()
 	}
-	if thawed < 1000 || evicted < 20 || stateless < 100 {
-		t.Errorf("only %d pages came back, %d made room, %d events found none: the test has lost its teeth", thawed, evicted, stateless)
+	if thawed < 500 || gone < 200 || evicted < 20 || stateless < 100 || loads < 20 {
+		t.Errorf("only %d pages came back, %d were on disk, %d made room, %d events found none, %d loads: the test has lost its teeth", thawed, gone, evicted, stateless, loads)
 	}
 }
 

@@ -58,6 +58,9 @@ type Config struct {
 	MaxAhead           time.Duration // event time by which a behaviour shard may run ahead of the relation stage
 	PageCap            int           // pages of a tenant in all partitions of a stage together
 
+	// Budget bounds the memory of the process; nil: nothing does.
+	Budget *Budget
+
 	// For the crash test alone: where to die, and what to leave out so that it must fail.
 	At        func(point string)
 	NoUndo    bool
@@ -149,7 +152,7 @@ func Run(ctx context.Context, c Config) error {
 		}
 		return err
 	}
-	shared := &rules{encoder: c.Encoder, sources: sources, facts: facts, pageCap: c.PageCap, partition: byKey, set: known.get, acks: c.Topics.Acks, feedback: c.Topics.Feedback, noUndo: c.NoUndo}
+	shared := &rules{encoder: c.Encoder, budget: c.Budget, store: c.Store, sources: sources, facts: facts, pageCap: c.PageCap, partition: byKey, set: known.get, acks: c.Topics.Acks, feedback: c.Topics.Feedback, noUndo: c.NoUndo}
 	c.Health.begin(plain, c.Stages)
 	hash := c.Policy.Hash()
 	c.wanted = &atomic.Pointer[string]{}

@@ -258,12 +258,12 @@ func (st *stage) save(p int32) {
 	if !changed || st.saveErr.Load() != nil {
 		return
 	}
-	marker := sh.appendVars(nil)
+	marker, doomed := sh.appendVars(nil), sh.takeDoomed()
 	start, done := time.Now(), make(chan struct{})
 	st.saved = done
 	go func() {
 		defer close(done)
-		if err := st.cfg.Store.Checkpoint(st.space(p), st.paced(pages), marker); err != nil {
+		if err := st.cfg.Store.Checkpoint(st.space(p), withDoomed(st.cfg.Store, st.space(p), st.paced(pages), doomed), marker); err != nil {
 			st.saveErr.Store(&err)
 		}
 		st.metrics.checkpoint.Observe(time.Since(start).Seconds())
@@ -296,6 +296,7 @@ func (s *shard) takeDirty() (pages []state.Page, changed bool) {
 		switch now := s.pages[pg.key]; {
 		case now == pg:
 			pages = append(pages, state.Page{Key: pg.key, Value: pg.appendTo(nil)})
+			pg.stored = true // once the checkpoint is done: until then nothing is put on disk
 		case now == nil:
 			pages = append(pages, state.Page{Key: pg.key})
 		}
@@ -303,4 +304,29 @@ func (s *shard) takeDirty() (pages []state.Page, changed bool) {
 	clear(s.dirty)
 	s.dirty = s.dirty[:0]
 	return pages, true
+}
+
+// takeDoomed hands over the pages on disk that were forgotten since the last checkpoint.
+func (s *shard) takeDoomed() map[uint64]bool {
+	doomed := s.doomed
+	s.doomed = map[uint64]bool{}
+	return doomed
+}
+
+// relieve puts pages on disk if memory is short. What is on its way there is not there yet.
+func (st *stage) relieve() error {
+	select {
+	case <-st.saved:
+	default:
+		return nil
+	}
+	shards := make([]*shard, 0, len(st.shards))
+	for _, sh := range st.shards {
+		shards = append(shards, sh)
+	}
+	freed, err := st.cfg.Budget.shed(shards)
+	if freed > 0 {
+		st.metrics.shed.Add(float64(freed))
+	}
+	return err
 }

@@ -574,19 +574,21 @@ func (b *behaviour) endIdle(now int64) {
 		return
 	}
 	b.ended = m
-	if len(b.alive) == 0 {
-		return
-	}
-	b.endAll(func(s *page) bool { return now-s.active >= detectors.SessionIdleMS })
+	b.endAll(func(active int64) bool { return now-active >= detectors.SessionIdleMS })
 }
 
-// endAll ends sessions, in the order of their names.
-func (b *behaviour) endAll(ended func(*page) bool) {
+// endAll ends sessions, in the order of their names. Of those that are put by it is known since when they are idle: the newest time at which they were active.
+func (b *behaviour) endAll(ended func(active int64) bool) {
+	for key, c := range b.cold {
+		if c.going && ended(c.idle) {
+			b.thaw([]byte(key))
+		}
+	}
 	var list []*page
 	for s := range b.alive {
 		if s.dead || !s.going {
 			delete(b.alive, s)
-		} else if ended(s) {
+		} else if ended(s.active) {
 			list = append(list, s)
 		}
 	}

@@ -131,7 +131,11 @@ func (st *stage) catchUp(ctx context.Context, sh *shard, to [2]int64) error {
 		}
 		saved = time.Now()
 		pages, _ := sh.takeDirty()
-		return st.cfg.Store.Checkpoint(st.space(sh.p), slices.Values(pages), sh.appendVars(nil))
+		if err := st.cfg.Store.Checkpoint(st.space(sh.p), withDoomed(st.cfg.Store, st.space(sh.p), slices.Values(pages), sh.takeDoomed()), sh.appendVars(nil)); err != nil {
+			return err
+		}
+		_, err := st.cfg.Budget.shed([]*shard{sh})
+		return err
 	}
 	if st.journal == "" {
 		if sh.next[mainLog] == 0 { // a reader from 0 begins where the log begins now, and no journal would tell

@@ -24,13 +24,13 @@ type Metrics struct {
 	reg *prometheus.Registry
 
 	events, late, repeated, future, misrouted, dropped, evicted, stateless, badControl, verdicts, facts, lateBuckets *prometheus.CounterVec
-	dead, findings, txns, sessions, failures, damaged                                                                *prometheus.CounterVec
+	dead, findings, txns, sessions, failures, damaged, shed                                                          *prometheus.CounterVec
 	commands, breakers, rules                                                                                        *prometheus.CounterVec
 	waits, deltas, snapshots, leftOut                                                                                *prometheus.CounterVec
 	newest, realised, realisedMax, states                                                                            *prometheus.GaugeVec
 	ruleLooked                                                                                                       *prometheus.CounterVec
 	open, ruleMatched, ruleOff, ruleUnseen                                                                           *prometheus.GaugeVec
-	pages, cold, shards, paused, lag, delay, ahead, held                                                             *prometheus.GaugeVec
+	pages, cold, away, shards, paused, lag, delay, ahead, held                                                       *prometheus.GaugeVec
 	diskFree, diskMin                                                                                                *prometheus.GaugeVec
 	txn, checkpoint, load, latency                                                                                   *prometheus.HistogramVec
 
@@ -92,6 +92,8 @@ func NewMetrics(reg *prometheus.Registry) *Metrics {
 	m.damaged = counter("state_damaged_total", "Partitions rebuilt because a page or marker was damaged.", "stage")
 	m.pages = gauge("pages", "Entities remembered: agents, sessions, scopes.", "stage")
 	m.cold = gauge("pages_cold", "Those of them that are put by, since nobody has asked for them within an hour of event time.", "stage")
+	m.away = gauge("pages_on_disk", "Those of them that are on disk alone, since memory is short (memory): they are read when they are asked for.", "stage")
+	m.shed = counter("memory_shed_bytes_total", "Memory freed by putting pages on disk, roughly: a budget that is too small shows as a high rate.", "stage")
 	m.shards = gauge("shards", "Partitions whose state this instance holds.", "stage")
 	m.paused = gauge("shards_paused", "Shards paused after an error.", "stage")
 	m.held = gauge("shards_held", "Behaviour shards paused because they are too far ahead of the relation stage.", "stage")
@@ -123,7 +125,7 @@ type stageMetrics struct {
 	m    *Metrics
 	name string
 
-	sessions, failures, damaged         prometheus.Counter
+	sessions, failures, damaged, shed   prometheus.Counter
 	paused                              prometheus.Gauge
 	duration, checkpoint, load, latency prometheus.Observer
 	outcome                             map[[2]string]prometheus.Counter
@@ -131,7 +133,7 @@ type stageMetrics struct {
 
 func (m *Metrics) stage(name string) *stageMetrics {
 	s := &stageMetrics{m: m, name: name,
-		sessions: m.sessions.WithLabelValues(name), failures: m.failures.WithLabelValues(name), damaged: m.damaged.WithLabelValues(name),
+		sessions: m.sessions.WithLabelValues(name), failures: m.failures.WithLabelValues(name), damaged: m.damaged.WithLabelValues(name), shed: m.shed.WithLabelValues(name),
 		paused: m.paused.WithLabelValues(name), duration: m.txn.WithLabelValues(name), checkpoint: m.checkpoint.WithLabelValues(name),
 		load: m.load.WithLabelValues(name), latency: m.latency.WithLabelValues(name), outcome: map[[2]string]prometheus.Counter{}}
 	s.outcome[[2]string{"committed", ""}] = m.txns.WithLabelValues(name, "committed", "")
@@ -227,7 +229,7 @@ func (s *stageMetrics) add(sh *shard) {
 
 // gauges are set once a second.
 func (s *stageMetrics) gauges(st *stage) {
-	pages, cold, lag, low, high := 0, 0, int64(0), int64(never), int64(noTime)
+	pages, cold, away, lag, low, high := 0, 0, 0, int64(0), int64(never), int64(noTime)
 	open := map[[2]string]float64{}
 	for p, sh := range st.shards {
 		sh.machine.watchers().Looked(func(rule string, n int64) { s.m.ruleLooked.WithLabelValues(s.name, rule).Add(float64(n)) })
@@ -238,6 +240,7 @@ func (s *stageMetrics) gauges(st *stage) {
 		}
 		pages += sh.pageCount()
 		cold += len(sh.cold)
+		away += len(sh.away)
 		lag += max(0, st.lag[p])
 		switch b := sh.machine.(type) {
 		case *behaviour:
@@ -252,6 +255,7 @@ func (s *stageMetrics) gauges(st *stage) {
 	}
 	s.m.pages.WithLabelValues(s.name).Set(float64(pages))
 	s.m.cold.WithLabelValues(s.name).Set(float64(cold))
+	s.m.away.WithLabelValues(s.name).Set(float64(away))
 	for _, a := range event.Actions() {
 		for _, mode := range []string{event.Enforce, event.DryRun} {
 			s.m.open.WithLabelValues(s.name, a, mode).Set(open[[2]string{a, mode}])

@@ -28,15 +28,16 @@ type page struct {
 	shady  int64  // of an agent: until when nothing is learned from it, event time: something was found about it
 
 	// Not stored.
-	last  *page          // of an agent: session of its newest event, mostly the next event's, too
-	who   *detectors.Who // tenant, persona and fork; of a session: those of its agent at its newest event
-	set   *policy.Set    // under which who holds
-	sent  string         // persona as sent when who was looked up; of a session that comes from disk: persona and fork, apart by a zero
-	fork  uint64         // hash of version, model and charter when who was looked up; 0: none sent
-	hash  uint64         // of an agent's key
-	dirty bool           // since the last checkpoint
-	dead  bool           // dropped: no longer among the shard's pages; the next checkpoint deletes it
-	going bool           // stored, of a session: it has begun and has not ended; what comes under its name later is another one
+	last   *page          // of an agent: session of its newest event, mostly the next event's, too
+	who    *detectors.Who // tenant, persona and fork; of a session: those of its agent at its newest event
+	set    *policy.Set    // under which who holds
+	sent   string         // persona as sent when who was looked up; of a session that comes from disk: persona and fork, apart by a zero
+	fork   uint64         // hash of version, model and charter when who was looked up; 0: none sent
+	hash   uint64         // of an agent's key
+	dirty  bool           // since the last checkpoint
+	stored bool           // the disk has it as it is
+	dead   bool           // dropped: no longer among the shard's pages; the next checkpoint deletes it
+	going  bool           // stored, of a session: it has begun and has not ended; what comes under its name later is another one
 
 	ringAt int      // where the next one goes
 	ring   []uint64 // of an agent: hashes of its newest event ids

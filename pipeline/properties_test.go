@@ -23,6 +23,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cespare/xxhash/v2"
 	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/klauspost/compress/zstd"
 	"github.com/prometheus/client_golang/prometheus"
@@ -144,15 +145,41 @@ func imageOf(s *shard) map[string]string {
 // every is every page of a shard; those that were put by stay so.
 func every(s *shard) map[string]*page {
 	out := maps.Clone(s.pages)
-	for k, c := range s.cold {
+	take := func(k string, body []byte) {
 		if out[k] != nil {
 			panic("a page is both at hand and put by: " + k)
 		}
 		pg := &page{key: k}
-		if err := pg.decode(c.body); err != nil {
+		if err := pg.decode(body); err != nil {
 			panic(err)
 		}
 		out[k] = pg
+	}
+	get := func(k string) []byte {
+		body, err := s.rules.store.Get(s.space, []byte(k))
+		if body == nil || err != nil {
+			panic(fmt.Sprintf("page %q is not on disk: %v", k, err))
+		}
+		return body
+	}
+	for k, c := range s.cold {
+		if c.body == nil {
+			c.body = get(k)
+		}
+		take(k, c.body)
+	}
+	if len(s.away) > 0 {
+		n := 0
+		s.rules.store.Keys(s.space, func(k string) bool {
+			if _, ok := s.away[xxhash.Sum64String(k)]; ok {
+				n++
+				take(k, get(k))
+			}
+			return true
+		})
+		if n != len(s.away) {
+			panic(fmt.Sprintf("%d pages are on disk alone, it has %d of them", len(s.away), n))
+		}
 	}
 	return out
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/policy"
 	"github.com/wayward-sec/wayward/response"
+	"github.com/wayward-sec/wayward/state"
 )
 
 // relation is the machine of the second stage: everything whose key is wider than one agent. It reads one log, facts, and needs no journal.
@@ -65,7 +66,7 @@ func newRelation(p int32, r *rules, set *policy.Set) *relation {
 	for i := range b.sources {
 		b.sources[i].watermark = noTime
 	}
-	b.shard.machine = b
+	b.shard.machine, b.space = b, state.Space{Stage: 'r', Partition: p}
 	b.closing.Find = b.relationFinding
 	b.closing.Count = func(what, rule string) { b.count(ruleMetric+what, rule) }
 	b.closing.Base = b.baseOf
@@ -564,3 +565,7 @@ func (b *relation) undoes() bool { return false }
 func (b *relation) present() int64 { return b.mark }
 
 func (b *relation) partitions() int { return int(b.rules.facts) }
+
+func (b *relation) untilOf(_ byte, idle int64) int64 { return idle + scopeIdle }
+
+func (b *relation) laid(*page) {}

@@ -17,6 +17,7 @@ import (
 	"github.com/wayward-sec/wayward/detectors"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/policy"
+	"github.com/wayward-sec/wayward/state"
 )
 
 // Replay runs historical events through the same engine as live, both stages in one process, in memory. It publishes nothing.
@@ -28,6 +29,10 @@ type Replay struct {
 	Workers int
 	Flush   bool // at the end, close what still waits for the watermark
 	PageCap int  // pages of a tenant in all partitions of a stage together
+	// Budget bounds the memory of the process; nil: nothing does. What does not fit goes to a directory of its own below Scratch, which the end removes; "" is where the system
+	// keeps what is temporary.
+	Budget  *Budget
+	Scratch string
 	// Since leaves out findings whose trigger is earlier (Unix milliseconds): what comes before it only fills the windows.
 	Since int64
 	// Deliver is given the findings of each slice, sorted by (time, uid).
@@ -124,6 +129,8 @@ type replaying struct {
 	*Replay
 	behaviours [virtual]*behaviour
 	relations  [virtual]*relation
+	shared     *rules
+	shards     []*shard
 	clock      clock
 	watermark  int64 // of the stream; given to the behaviours' facts
 	slice      int64 // number of the slice under way
@@ -141,7 +148,7 @@ type replaying struct {
 }
 
 // Run replays a source to its end, or until ctx is done.
-func (r *Replay) Run(ctx context.Context, src Source) (Summary, error) {
+func (r *Replay) Run(ctx context.Context, src Source) (_ Summary, err error) {
 	if r.Workers <= 0 {
 		r.Workers = runtime.GOMAXPROCS(0)
 	}
@@ -154,7 +161,12 @@ func (r *Replay) Run(ctx context.Context, src Source) (Summary, error) {
 	}
 	shared := &rules{sources: virtual, facts: virtual, pageCap: r.PageCap, set: known.get,
 		partition: func(key []byte, n int32) int32 { return int32(xxhash.Sum64(key) % uint64(n)) }}
-	x := &replaying{Replay: r, watermark: noTime, slice: noTime, closed: noTime, given: noTime}
+	x := &replaying{Replay: r, watermark: noTime, slice: noTime, closed: noTime, given: noTime, shared: shared}
+	defer func() {
+		if shared.store != nil {
+			err = errors.Join(err, shared.store.Close())
+		}
+	}()
 	x.shelf = shelf{owner: shared.baselineOwner}
 	switch {
 	case r.Daily != nil:
@@ -174,6 +186,7 @@ func (r *Replay) Run(ctx context.Context, src Source) (Summary, error) {
 		x.relations[p].begin(0, true)
 		x.behaviours[p].undoable, x.relations[p].undoable = false, false
 		x.behaviours[p].volatile, x.relations[p].volatile = true, true
+		x.shards = append(x.shards, x.behaviours[p].shard, x.relations[p].shard)
 	}
 	// One chunk is decoded while the one before it is applied: no worker waits for the other kind of work.
 	decoded := make(chan *Chunk, 1)
@@ -373,7 +386,25 @@ func (x *replaying) chunk(c *Chunk) error {
 		}
 	}
 	x.apply() // partial sums alias the chunk: they become facts before it is reused
-	return nil
+	return x.relieve()
+}
+
+// relieve puts pages on disk if memory is short.
+func (x *replaying) relieve() (err error) {
+	want := x.Budget.wanted(x.shards)
+	if want == nil {
+		return nil
+	}
+	if x.shared.store == nil {
+		if x.shared.store, err = state.Scratch(x.Scratch); err != nil {
+			return err
+		}
+	}
+	errs := make([]error, len(x.shards))
+	x.parallel(len(x.shards), func(i int) {
+		_, errs[i] = x.shards[i].shed(want[i])
+	})
+	return errors.Join(errs...)
 }
 
 // farAhead is how far, in milliseconds, an event of a file may be ahead of all before it and be
@@ -473,6 +504,9 @@ func (x *replaying) file(events int) {
 // cut ends a slice: the relation stage closes what the watermark has passed, and its verdicts wait for the next slice.
 func (x *replaying) cut() error {
 	x.apply()
+	if err := x.relieve(); err != nil {
+		return err
+	}
 	was := x.watermark
 	x.watermark = x.slice * sliceMS
 	x.learned(was)

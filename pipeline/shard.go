@@ -13,6 +13,7 @@ import (
 	"github.com/wayward-sec/wayward/detectors"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/policy"
+	"github.com/wayward-sec/wayward/state"
 )
 
 // record is one record of a log as a shard sees it.
@@ -76,6 +77,10 @@ type machine interface {
 	undoes() bool
 	// until is the event time after which a page is forgotten, by what it holds alone.
 	until(pg *page) int64
+	// untilOf is the same for one that nothing holds, by its kind and since when it is idle.
+	untilOf(kind byte, idle int64) int64
+	// laid hears that a page is no longer in memory, though it is still there.
+	laid(pg *page)
 	// present is the event time that the shard has reached, noTime before there is any; partitions is over how many shards the stage is spread.
 	present() int64
 	partitions() int
@@ -101,7 +106,12 @@ type shard struct {
 	rules   *rules // of the stage: what all its shards share
 
 	pages   map[string]*page
-	cold    map[string]cold  // those that were put by: a page is in one of the two
+	cold    map[string]cold // those that were put by
+	away    map[uint64]away // those that are on disk alone, by a hash of the key: a page is in one of the three
+	doomed  map[uint64]bool // of these: forgotten since the last checkpoint
+	ids     map[string]uint32
+	names   []string // tenants in away, by number
+	space   state.Space
 	packed  []byte           // scratch
 	near    []*page          // those that were last asked for, by a hash of the key: what is not there is in pages. Derived
 	tenants map[string]int   // pages by tenant, for the cap
@@ -142,7 +152,9 @@ type rules struct {
 	encoder   Encoder
 	sources   int32 // partitions of events and control
 	facts     int32 // partitions of facts
-	pageCap   int   // pages of a tenant in all partitions of a stage together
+	budget    *Budget
+	store     *state.Store // where pages are that are not in memory; nil: all are
+	pageCap   int          // pages of a tenant in all partitions of a stage together
 	partition func(key []byte, n int32) int32
 	set       func(hash string) (*policy.Set, error) // by hash, for activations
 	acks      string                                 // topic
@@ -153,8 +165,10 @@ type rules struct {
 // before is the image of a page at its first touch in a transaction.
 type before struct {
 	pg       *page
-	from, to int // in images; from < 0: there was no page
+	from, to int // in images; -1: there was no page; -2: it was on disk alone
 	dead     bool
+	gone     uint64
+	away     away
 }
 
 // counts are what a transaction adds to the metrics if it commits.
@@ -170,7 +184,7 @@ type counts struct {
 }
 
 func newShard(p int32, r *rules) *shard {
-	return &shard{p: p, rules: r, pages: map[string]*page{}, cold: map[string]cold{}, near: make([]*page, nearby), tenants: map[string]int{}, crowd: map[uint64]int{}, room: map[string]int64{}, open: map[*page]bool{}, digest: xxhash.New()}
+	return &shard{p: p, rules: r, pages: map[string]*page{}, cold: map[string]cold{}, away: map[uint64]away{}, doomed: map[uint64]bool{}, ids: map[string]uint32{}, near: make([]*page, nearby), tenants: map[string]int{}, crowd: map[uint64]int{}, room: map[string]int64{}, open: map[*page]bool{}, digest: xxhash.New()}
 }
 
 // machineOf is the machine of a shard that may not be there.
@@ -272,6 +286,7 @@ func (s *shard) touch(pg *page) {
 
 // soil notes that the page must be saved.
 func (s *shard) soil(pg *page) {
+	pg.stored = false
 	if !pg.dirty && !s.volatile {
 		pg.dirty = true
 		s.dirty = append(s.dirty, pg)
@@ -297,6 +312,10 @@ func (s *shard) rollback() error {
 	for i := len(s.undo) - 1; i >= 0; i-- {
 		b := s.undo[i]
 		switch {
+		case b.from == -2:
+			s.away[b.gone] = b.away
+			s.count1(s.names[b.away.tenant()], b.away, 1)
+			delete(s.doomed, b.gone)
 		case b.dead:
 			b.pg.dead = false
 			s.pages[b.pg.key] = b.pg

@@ -160,7 +160,7 @@ func (x *replaying) shelve() {
 func (x *replaying) learnRest() {
 	for p := range virtual {
 		x.behaviours[p].was = x.watermark
-		x.behaviours[p].endAll(func(*page) bool { return true })
+		x.behaviours[p].endAll(func(int64) bool { return true })
 	}
 	x.flush()
 	last := int64(noTime)

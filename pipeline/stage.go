@@ -304,6 +304,9 @@ func (st *stage) session(ctx context.Context) error {
 			lastHouse = time.Now()
 			st.house(ctx, cl)
 		}
+		if err := st.relieve(); err != nil {
+			return err
+		}
 		if p, due := st.dueForSave(); due && !st.cfg.Store.Short() {
 			st.save(p)
 			st.collect(p)

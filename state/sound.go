@@ -219,6 +219,9 @@ const closing = 6 * time.Second
 // Close flushes and unlocks. Where there is no room for that it does not begin, since it would end
 // the process: what is on disk is what a crash would leave, and the next Open goes on from it.
 func (s *Store) Close() error {
+	if s.scratch {
+		return errors.Join(s.db.Close(), os.RemoveAll(s.dir))
+	}
 	if s.disk != nil {
 		r := s.disk.Look()
 		if r.Err != nil || r.Free < 3*s.memtable/2 {

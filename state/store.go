@@ -43,6 +43,7 @@ type Store struct {
 	disk     *Disk  // nil: in memory
 	memtable int64  // bytes of Badger's
 	reserved string // the newest log that has its blocks; under mu
+	scratch  bool   // it outlives nobody: Close removes it
 
 	mu      sync.Mutex
 	version uint64           // newest version handed out
@@ -359,6 +360,82 @@ func (s *Store) Checkpoint(sp Space, pages func(yield func(Page) bool), marker [
 	s.markers[sp] = ts
 	s.discard()
 	return nil
+}
+
+// Get reads the newest version of a page; nil: there is none. It is the one of the last checkpoint as long as none is under way that holds the page.
+func (s *Store) Get(sp Space, key []byte) ([]byte, error) {
+	tx := s.db.NewTransactionAt(math.MaxUint64, false)
+	defer tx.Discard()
+	k := append(sp.prefix(kindPage), key...)
+	it, err := tx.Get(k)
+	if errors.Is(err, badger.ErrKeyNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("partition %d: %w", sp.Partition, err)
+	}
+	b, err := it.ValueCopy(nil)
+	if err == nil {
+		b, err = unseal(k, b)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("partition %d: %w", sp.Partition, err)
+	}
+	return b, nil
+}
+
+// Keys gives the keys of a partition's pages, in order, until yield returns false.
+func (s *Store) Keys(sp Space, yield func(key string) bool) {
+	tx := s.db.NewTransactionAt(math.MaxUint64, false)
+	defer tx.Discard()
+	prefix := sp.prefix(kindPage)
+	it := tx.NewIterator(badger.IteratorOptions{Prefix: prefix})
+	defer it.Close()
+	for it.Rewind(); it.Valid(); it.Next() {
+		if !yield(string(it.Item().Key()[len(prefix):])) {
+			return
+		}
+	}
+}
+
+// Put writes pages of a scratch store, without a marker.
+func (s *Store) Put(sp Space, pages func(yield func(Page) bool)) error {
+	if err := s.reserve(); err != nil {
+		return fmt.Errorf("what does not fit into memory: %w; set TMPDIR to a directory with room", err)
+	}
+	wb := s.db.NewWriteBatchAt(s.next())
+	defer wb.Cancel()
+	prefix := sp.prefix(kindPage)
+	for p := range pages {
+		if err := wb.Set(append(prefix[:len(prefix):len(prefix)], p.Key...), seal(p.Value)); err != nil {
+			return fmt.Errorf("partition %d: %w", sp.Partition, err)
+		}
+	}
+	if err := wb.Flush(); err != nil {
+		return fmt.Errorf("partition %d: %w", sp.Partition, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.db.SetDiscardTs(s.version) // older versions are of no use to anybody
+	return nil
+}
+
+// Scratch opens an empty store in a new directory below dir, for what need not outlive the process: "" is where the system keeps what is temporary. Close removes it.
+func Scratch(dir string) (*Store, error) {
+	dir, err := os.MkdirTemp(dir, "wayward-scratch-*")
+	if err != nil {
+		return nil, fmt.Errorf("directory for what does not fit into memory: %w; set TMPDIR to one with room", err)
+	}
+	const memtable = 16 << 20
+	disk := NewDisk(1, dir)
+	disk.begin(dir)
+	disk.need = max(disk.need, 5*memtable/2)
+	db, err := badger.OpenManaged(layoutOf(dir).WithSyncWrites(false).WithMemTableSize(memtable).WithNumCompactors(2))
+	if err != nil {
+		os.RemoveAll(dir)
+		return nil, fmt.Errorf("store for what does not fit into memory, in %s: %w; set TMPDIR to a directory with room", dir, err)
+	}
+	return &Store{db: db, dir: dir, disk: disk, memtable: memtable, scratch: true, markers: map[Space]uint64{}, copied: map[Space]uint64{}}, nil
 }
 
 // discard lets Badger forget versions behind every marker. A marker of a partition that went away holds it back until Forget.

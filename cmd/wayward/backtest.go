@@ -95,6 +95,10 @@ func (o *backtestOptions) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	budget, _, err := budgetOf(c.Memory)
+	if err != nil {
+		return fmt.Errorf("memory: %w", err)
+	}
 	var rep backtestReport
 	var bad undecoded
 	for i, dir := range []string{o.base, o.candidate} {
@@ -107,7 +111,7 @@ func (o *backtestOptions) run(cmd *cobra.Command) error {
 			return err
 		}
 		found := map[string]*event.Finding{}
-		r := pipeline.Replay{Policy: set, Workers: o.shards, Flush: true, PageCap: c.Engine.PageCap, Freeze: o.freeze, Since: in.since,
+		r := pipeline.Replay{Policy: set, Workers: o.shards, Flush: true, PageCap: c.Engine.PageCap, Freeze: o.freeze, Since: in.since, Budget: budget,
 			Deliver: func(f *event.Finding) error {
 				if f.Activity == event.Create && (o.only == "" || f.Rule == o.only) {
 					found[f.UID] = f

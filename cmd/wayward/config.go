@@ -28,6 +28,7 @@ type config struct {
 	DiskFree string   `yaml:"disk_free_min"`
 	Policies string   `yaml:"policies"`
 	Listen   string   `yaml:"listen"`
+	Memory   string   `yaml:"memory"`
 
 	Topics  pipeline.Topics    `yaml:"topics"`
 	Ingress []pipeline.Ingress `yaml:"ingress"`
@@ -118,6 +119,9 @@ func (c *config) check() error {
 		if _, port, err := net.SplitHostPort(c.Listen); err != nil || port == "" {
 			bad("listen: %q is not host:port: write 127.0.0.1:9464, or off", c.Listen)
 		}
+	}
+	if _, err := parseMemory(c.Memory); err != nil {
+		errs = append(errs, fmt.Errorf("memory: %w", err))
 	}
 	full := c.Topics.Full()
 	for i, in := range c.Ingress {

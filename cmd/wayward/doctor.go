@@ -121,6 +121,7 @@ func (d *doctor) examine(ctx context.Context, name string) {
 	}
 	d.listen()
 	d.files()
+	d.memory()
 }
 
 func (d *doctor) config(name string) bool {

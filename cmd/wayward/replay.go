@@ -51,6 +51,7 @@ func newReplay() *cobra.Command {
 	f.BoolVar(&o.flush, "flush", false, "at the end, close what still waits for the watermark")
 	f.IntVar(&o.shards, "shards", runtime.GOMAXPROCS(0), "workers; the findings do not depend on it")
 	f.Lookup("shards").DefValue = "the number of CPUs"
+	f.StringVar(&o.memory, "memory", "", "`amount` of memory, as 2GiB: what does not fit is put into a temporary directory (TMPDIR); the findings do not depend on it; off: no bound; without, what the config says")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "no progress, no summary")
 	cmd.MarkFlagsMutuallyExclusive("learn", "baselines")
 	return cmd
@@ -59,7 +60,7 @@ func newReplay() *cobra.Command {
 type replayOptions struct {
 	policiesFlags
 	input, topic, from, to, output, commands, learn string
-	baselines, snapshots                            string
+	baselines, snapshots, memory                    string
 	flush, quiet, freeze                            bool
 	badLearn                                        undecoded // of --learn
 	shards                                          int
@@ -79,9 +80,13 @@ func (o *replayOptions) run(cmd *cobra.Command) (err error) {
 	}
 	stderr := cmd.ErrOrStderr()
 	start := time.Now()
-	r := pipeline.Replay{Policy: policies, Workers: o.shards, Flush: o.flush, PageCap: c.Engine.PageCap, Freeze: o.freeze}
+	budget, _, err := budgetOf(cmp.Or(o.memory, c.Memory))
+	if err != nil {
+		return fmt.Errorf("--memory: %w", err)
+	}
+	r := pipeline.Replay{Policy: policies, Workers: o.shards, Flush: o.flush, PageCap: c.Engine.PageCap, Freeze: o.freeze, Budget: budget}
 	if o.learn != "" {
-		if r.Learn, err = o.learned(cmd, policies, c.Engine.PageCap); err != nil {
+		if r.Learn, err = o.learned(cmd, policies, c.Engine.PageCap, budget); err != nil {
 			return err
 		}
 	}
@@ -202,14 +207,14 @@ func (o *replayOptions) flagsOfInput(cmd *cobra.Command) {
 }
 
 // learned replays the file that is known to be good, silently, and returns what was learned from it.
-func (o *replayOptions) learned(cmd *cobra.Command, policies *policy.Set, pageCap int) ([]*baselines.Model, error) {
+func (o *replayOptions) learned(cmd *cobra.Command, policies *policy.Set, pageCap int, budget *pipeline.Budget) ([]*baselines.Model, error) {
 	lines, err := pipeline.OpenLines(o.learn)
 	if err != nil {
 		return nil, err
 	}
 	defer lines.Close()
 	stderr := cmd.ErrOrStderr()
-	r := pipeline.Replay{Policy: policies, Workers: o.shards, PageCap: pageCap, Approved: true, Deliver: func(*event.Finding) error { return nil }}
+	r := pipeline.Replay{Policy: policies, Workers: o.shards, PageCap: pageCap, Budget: budget, Approved: true, Deliver: func(*event.Finding) error { return nil }}
 	tell, finish := progress(stderr, o.quiet, lines.Size, "bytes")
 	r.Progress = tell
 	var bad undecoded

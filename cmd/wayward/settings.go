@@ -32,6 +32,7 @@ var settings = []setting{
 	{key: "disk_free_min", doc: "Room to be kept free on the file system of state: with less, nothing is saved, /readyz says so, and the instance stops before the disk is full. As 512MiB or 2GiB; auto: a sixteenth of the file system, from 16 MiB to 256 MiB. Never less than a write may take."},
 	{key: "policies", doc: "Directory with personas/, limits/, tools/, inventory/, response/ and tenants/, those that are there. Without, three built-in limits apply.", example: "/etc/wayward/policies", path: true},
 	{key: "listen", doc: "Address of /metrics, /healthz and /readyz. They ask for no password, so keep it on loopback or behind something that does. off: none."},
+	{key: "memory", doc: "Memory of this process. What has been idle longest is kept on disk alone once two fifths of it are in use, which costs time and changes nothing that is found; the rest is for the garbage collector and for buffers. At least 512MiB; off: no bound. Without: GOMEMLIMIT, else seven tenths of the cgroup's limit, else half of the machine.", example: "2GiB"},
 
 	{key: "topics", doc: "Topics: wayward topics apply creates them like this."},
 	{key: "topics.prefix", doc: "Put before every name, for several wayward on one cluster.", example: "staging."},
@@ -74,7 +75,7 @@ var settings = []setting{
 	{key: "engine.checkpoint_every", doc: "How often state goes to the disk: a restart reads again what came since."},
 	{key: "engine.changelog_every", doc: "How often state goes to the changelog topics, for an instance that comes without its disk."},
 	{key: "engine.max_ahead", doc: "Event time by which a behaviour shard may run ahead of the relation stage before it waits."},
-	{key: "engine.page_cap", doc: "Agents, sessions and scopes that a tenant may have remembered, in each stage: the partitions share it equally, so no tenant can use up the memory of the others. Beyond it what was idle for an hour makes room, the longest idle first; without room an agent is judged by single events alone, and its findings say so. Sessions of one agent may take an eighth. A million take about 3 GB while all are at work, 600 MB put by, 50 MB and 1 GB of disk once they are on disk.", unit: "pages"},
+	{key: "engine.page_cap", doc: "Agents, sessions and scopes that a tenant may have remembered, in each stage: the partitions share it equally, so no tenant can use up the memory of the others. Beyond it what was idle for an hour makes room, the longest idle first; without room an agent is judged by single events alone, and its findings say so. Sessions of one agent may take an eighth. A million take about 2 GB while all are at work, 600 MB put by, 40 MB and 1 GB of disk once they are on disk (see memory).", unit: "pages"},
 
 	{key: "findings", doc: "Findings beside the topic."},
 	{key: "findings.file", doc: "Append committed findings to this file, OCSF, one a line.", example: "findings.jsonl", path: true},

@@ -152,6 +152,12 @@ func wire(ctx context.Context, c config, w wiring, log *slog.Logger) (_ *instanc
 	if i.broker != nil {
 		i.cfg.Broken = i.broker.Broken
 	}
+	budget, from, err := budgetOf(c.Memory)
+	if err != nil {
+		return nil, err
+	}
+	i.cfg.Budget = budget
+	log.Info("memory", "limit", sizeOf(budget.Limit()), "from", from)
 	i.reloader = newReloader(c.Policies, w.shadow, policies, log)
 	i.cfg.Updates, i.cfg.Told = i.reloader.updates, i.reloader.told
 	if c.Listen != "off" && c.Listen != "" {
