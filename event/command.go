@@ -537,6 +537,8 @@ func (p *parser) scope(w wireScope) Scope {
 		p.fail("a global scope has the id * and no tenant")
 	case t != GlobalScope && !isTenant(w.Tenant):
 		p.fail("tenant %s: want 1 to 64 letters, digits, dots, hyphens and underscores", show(w.Tenant))
+	case t == TenantScope && w.ID != w.Tenant: // who may act on the one must not name the other
+		p.fail("scope.id %s is not the tenant of the scope, %s", show(w.ID), show(w.Tenant))
 	case t == SessionScope && w.Agent == "":
 		p.fail("scope.agent is missing: a session belongs to an agent")
 	case t != SessionScope && w.Agent != "":

@@ -118,6 +118,8 @@ func (r made) scope() Scope {
 		s.Agent = r.name(30)
 	case ToolScope:
 		s.ID = ToolID(r.text(20), r.name(20))
+	case TenantScope:
+		s.ID = s.Tenant
 	case GlobalScope:
 		s.ID, s.Tenant = "*", ""
 	}
@@ -276,6 +278,7 @@ var unreadable = []changed{
 	{"a duration of a calendar", "command", `PT15M`, `P1Y`, `command: duration "P1Y": want ISO 8601`},
 	{"no id", "command", `"id":"agt-7731"`, `"id":""`, `command: scope.id is missing`},
 	{"an agent that is no session's", "command", `"tenant":"acme"}`, `"tenant":"acme","agent":"a"}`, `command: scope.agent belongs to sessions alone`},
+	{"an ack about another tenant", "ack", `"id":"acme"`, `"id":"globex"`, `ack: scope.id "globex" is not the tenant of the scope, "acme"`},
 	{"half a record", "command", `"reply_to":"agent.acks"}`, `"reply_to":`, `command: unexpected end of JSON input`},
 	{"a number for a text", "command", `"block","scope"`, `4,"scope"`, `command: json: cannot unmarshal number into Go struct field wireCommand.action of type string`},
 
@@ -354,7 +357,7 @@ func TestWhatIsNotRightIsRefused(t *testing.T) {
 	}
 	schemas := map[string]*jsonschema.Schema{"command": compiledOf(t, "command"), "ack": compiledOf(t, "ack"), "feedback": compiledOf(t, "feedback")}
 	// What a schema has no words for.
-	beyond := map[string]bool{"two tenants": true, "the tenant of another scope": true, "bytes that are not UTF-8": true, "a year that has no four digits": true, "too long a duration": true}
+	beyond := map[string]bool{"two tenants": true, "an ack about another tenant": true, "the tenant of another scope": true, "bytes that are not UTF-8": true, "a year that has no four digits": true, "too long a duration": true}
 	for _, c := range unreadable {
 		text := strings.ReplaceAll(right[c.form], c.old, c.new)
 		if text == right[c.form] {

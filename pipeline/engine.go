@@ -112,6 +112,7 @@ func Run(ctx context.Context, c Config) error {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	c.loads = make(chan struct{}, 4)
+	// Nobody else reads what it writes.
 	plain, err := kgo.NewClient(append(slices.Clone(c.Options), kgo.RecordPartitioner(partitioner), kgo.ProducerBatchCompression(kgo.Lz4Compression()))...)
 	if err != nil {
 		return fmt.Errorf("Kafka client: %w", err)

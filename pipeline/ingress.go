@@ -138,7 +138,7 @@ func (in *ingress) session(ctx context.Context) error {
 		kgo.TransactionalID(id), kgo.InstanceID(id), kgo.BlockRebalanceOnPoll(), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.SessionTimeout(c.SessionTimeout), kgo.HeartbeatInterval(c.SessionTimeout/10), kgo.RebalanceTimeout(3*c.SessionTimeout),
 		kgo.TransactionTimeout(c.TransactionTimeout), kgo.RetryTimeout(c.TransactionTimeout),
-		kgo.FetchMaxWait(100*time.Millisecond), kgo.BrokerMaxReadBytes(512<<20), kgo.ProducerBatchCompression(kgo.Lz4Compression()), kgo.ProducerLinger(0),
+		kgo.FetchMaxWait(100*time.Millisecond), kgo.BrokerMaxReadBytes(512<<20), kgo.ProducerBatchCompression(c.Topics.Codec()), kgo.ProducerLinger(0),
 		kgo.RecordPartitioner(partitioner), kgo.MaxBufferedRecords(200_000),
 		kgo.OnPartitionsAssigned(func(context.Context, *kgo.Client, map[string][]int32) { joined.Store(true) }), kgo.OnPartitionsRevoked(revoked), kgo.OnPartitionsLost(revoked), kgo.WithHooks(c.Metrics.hooks("ingress")...))...)
 	if err != nil {

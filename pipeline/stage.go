@@ -148,7 +148,7 @@ func (st *stage) open(ctx context.Context) (*kgo.GroupTransactSession, error) {
 		kgo.SessionTimeout(c.SessionTimeout), kgo.HeartbeatInterval(c.SessionTimeout/10), kgo.RebalanceTimeout(3*c.SessionTimeout),
 		kgo.TransactionTimeout(c.TransactionTimeout), kgo.FetchMaxWait(100*time.Millisecond),
 		kgo.FetchMaxBytes(16<<20), kgo.FetchMaxPartitionBytes(2<<20), kgo.BrokerMaxReadBytes(512<<20),
-		kgo.ProducerBatchCompression(kgo.Lz4Compression()), kgo.ProducerLinger(0), kgo.MaxBufferedRecords(200_000),
+		kgo.ProducerBatchCompression(c.Topics.Codec()), kgo.ProducerLinger(0), kgo.MaxBufferedRecords(200_000),
 		kgo.RecordPartitioner(partitioner), kgo.RetryTimeout(c.TransactionTimeout),
 		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, a map[string][]int32) {
 			first := slices.Sorted(slices.Values(a[st.in[0]])) // eager: the whole assignment, every time

@@ -14,6 +14,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -46,6 +47,9 @@ type Topics struct {
 	FactsPartitions int `yaml:"facts_partitions"`
 	// Replication is the number of copies; 0 means 3 if there are three brokers, else 1.
 	Replication int `yaml:"replication"`
+
+	// Compression is the codec of what wayward writes: gzip, zstd, snappy, lz4 or none.
+	Compression string `yaml:"compression"`
 
 	Retention Retention `yaml:"retention"`
 }
@@ -82,6 +86,7 @@ func DefaultTopics() Topics {
 		ChangelogRelation:  "wayward.changelog.relation",
 		Partitions:         6,
 		FactsPartitions:    4,
+		Compression:        "gzip",
 		Retention:          Retention{Events: 7 * day, Alerts: 14 * day, DLQ: 14 * day, Commands: 7 * day, Feedback: 30 * day, Internal: 2 * day},
 	}
 }
@@ -94,6 +99,34 @@ func (t *Topics) names() []namedTopic {
 		{"control", &t.Control}, {"journal", &t.Journal},
 		{"facts", &t.Facts}, {"sets", &t.Sets}, {"baselines", &t.Baselines}, {"changelog_behaviour", &t.ChangelogBehaviour}, {"changelog_relation", &t.ChangelogRelation},
 	}
+}
+
+// compressions are the codecs that Kafka knows.
+var compressions = []string{"gzip", "zstd", "snappy", "lz4", "none"}
+
+// Codec is the codec of a client that writes what others read. A transaction has one client, and
+// a client one codec, so what shards write to themselves in the same transaction shares it.
+func (t *Topics) Codec() kgo.CompressionCodec {
+	switch t.Compression {
+	case "zstd":
+		return kgo.ZstdCompression()
+	case "snappy":
+		return kgo.SnappyCompression()
+	case "lz4":
+		return kgo.Lz4Compression()
+	case "none":
+		return kgo.NoCompression()
+	}
+	// The default: every client reads it. The fastest level, since facts and journals pay for it, too.
+	return kgo.GzipCompression().WithLevel(1)
+}
+
+// brokerCompression is the codec in the words of a topic's compression.type.
+func (t *Topics) brokerCompression() string {
+	if t.Compression == "none" {
+		return "uncompressed"
+	}
+	return cmp.Or(t.Compression, "gzip")
 }
 
 type namedTopic struct {
@@ -148,6 +181,9 @@ func (t *Topics) Check() error {
 	}
 	if t.FactsPartitions < 1 || t.FactsPartitions > 4096 {
 		add("facts_partitions: %d is not between 1 and 4096", t.FactsPartitions)
+	}
+	if !slices.Contains(compressions, t.Compression) {
+		add("compression: %q is unknown; use one of %s", t.Compression, strings.Join(compressions, ", "))
 	}
 	if t.Replication < 0 || t.Replication > 100 {
 		add("replication: %d is not between 1 and 100, or 0 for 3 if there are three brokers", t.Replication)
@@ -262,9 +298,10 @@ func (t *Topics) Specs(embedded bool, brokers int) []TopicSpec {
 		}
 		if !embedded {
 			c["min.insync.replicas"] = insync
-			if r.name == f.Commands || r.name == f.Breakers {
-				// We write LZ4, which KafkaJS, and so n8n and many a gateway, cannot read without more; every client reads gzip, and there is little of it.
-				c["compression.type"] = "gzip"
+			if slices.Contains([]string{f.Alerts, f.DLQ, f.Commands, f.Breakers, f.Inventory}, r.name) {
+				// What others read lies as topics.compression says, whatever the broker's default or
+				// an older wayward made of the topic. It is what we write, so nothing is packed anew.
+				c["compression.type"] = f.brokerCompression()
 			}
 		}
 		specs = append(specs, TopicSpec{Name: r.name, Partitions: r.partitions, Replication: copies, Configs: c, Exact: r.exact, Why: r.why})

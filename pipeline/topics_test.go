@@ -254,8 +254,15 @@ func TestWhatOthersReadIsNotDiscarded(t *testing.T) {
 		if s.Name == topics.Breakers && (s.Configs["cleanup.policy"] != "compact" || s.Exact) {
 			t.Errorf("%+v: a gateway reads the present state from it, with any number of partitions", s)
 		}
-		if readers := s.Name == topics.Commands || s.Name == topics.Breakers; readers != (s.Configs["compression.type"] == "gzip") {
-			t.Errorf("%s has compression.type %q: playbooks and gateways read gzip at most, the rest costs less as it is", s.Name, s.Configs["compression.type"])
+	}
+	read := []string{topics.Alerts, topics.DLQ, topics.Commands, topics.Breakers, topics.Inventory}
+	for codec, want := range map[string]string{"": "gzip", "gzip": "gzip", "zstd": "zstd", "snappy": "snappy", "lz4": "lz4", "none": "uncompressed"} {
+		topics := DefaultTopics()
+		topics.Compression = codec
+		for _, s := range topics.Specs(false, 1) {
+			if got := s.Configs["compression.type"]; slices.Contains(read, s.Name) && got != want || !slices.Contains(read, s.Name) && got != "" {
+				t.Errorf("compression %q: %s has compression.type %q, and others read %v", codec, s.Name, got, read)
+			}
 		}
 	}
 }

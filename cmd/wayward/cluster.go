@@ -54,7 +54,8 @@ func (o *lookup) open(ctx context.Context) (*cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	options = append(options, kgo.RequestRetries(2)) // somebody is waiting
+	options = append(options, kgo.RequestRetries(2), // somebody is waiting
+		kgo.ProducerBatchCompression(c.Topics.Codec()))
 	client, err := kgo.NewClient(options...)
 	if err != nil {
 		return nil, err

@@ -54,6 +54,7 @@ var settings = []setting{
 	{key: "topics.partitions", doc: "Partitions of events, and so the number of behaviour shards. Chosen once: to change it see wayward state rebuild."},
 	{key: "topics.facts_partitions", doc: "Partitions of facts, and so the number of relation shards, likewise."},
 	{key: "topics.replication", doc: "Copies of each record; 0: three if there are three brokers, else one."},
+	{key: "topics.compression", doc: "Codec of what wayward writes: gzip, which every client reads, zstd, snappy, lz4 or none. wayward topics apply sets it on the topics that others read."},
 	{key: "topics.retention", doc: "How long records are kept. Breakers, inventory, sets and changelogs are compacted and kept for ever."},
 	{key: "topics.retention.events", doc: "State is made anew from events: keep them at least as long as the longest window."},
 	{key: "topics.retention.alerts", doc: "Findings."},
