@@ -408,12 +408,12 @@ func (b *relation) closeAll(index int64) {
 		if pg.notes.n == 0 {
 			continue
 		}
-		now := pg.notes.takeBucket(index)
-		b.noted -= len(now)
-		if len(now) == 0 {
+		if _, some := pg.notes.bucket(index); !some {
 			continue
 		}
 		b.touch(pg)
+		now := pg.notes.takeBucket(index)
+		b.noted -= len(now)
 		slices.SortFunc(now, func(x, y detectors.Note) int {
 			return cmp.Or(cmp.Compare(x.Ref.Time, y.Ref.Time), strings.Compare(x.Ref.ID, y.Ref.ID), strings.Compare(x.Ref.Agent, y.Ref.Agent))
 		})
