@@ -198,7 +198,8 @@ func (r *backtestReport) compare(samples int) {
 
 func (r *backtestReport) print(w io.Writer, base, candidate string) error {
 	green, red, plain := "", "", ""
-	if sinks.Colour(w) {
+	if sinks.Colour(rawOf(w)) {
+		w = rawOf(w)
 		green, red, plain = "\x1b[32m", "\x1b[31m", "\x1b[0m"
 	}
 	undecoded := ""
@@ -209,7 +210,7 @@ func (r *backtestReport) print(w io.Writer, base, candidate string) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "RULE\tNEW\tLOST\tSAME")
 	for _, k := range r.Rules {
-		fmt.Fprintf(t, "%s\t%d\t%d\t%d\n", k.Rule, k.New, k.Lost, k.Same)
+		fmt.Fprintf(t, "%s\t%d\t%d\t%d\n", visible(k.Rule, 100), k.New, k.Lost, k.Same)
 	}
 	fmt.Fprintf(t, "all\t%d\t%d\t%d\n", r.New, r.Lost, r.Same)
 	if err := t.Flush(); err != nil {
@@ -217,10 +218,10 @@ func (r *backtestReport) print(w io.Writer, base, candidate string) error {
 	}
 	for _, k := range r.Rules {
 		for _, s := range k.NewSamples {
-			fmt.Fprintf(w, "%s+ %s  %s  %s: %s%s\n", green, s.Time, k.Rule, s.Scope, visible(s.Why, 140), plain)
+			fmt.Fprintf(w, "%s+ %s  %s  %s: %s%s\n", green, s.Time, visible(k.Rule, 100), visible(s.Scope, 100), visible(s.Why, 140), plain)
 		}
 		for _, s := range k.LostSamples {
-			fmt.Fprintf(w, "%s- %s  %s  %s: %s%s\n", red, s.Time, k.Rule, s.Scope, visible(s.Why, 140), plain)
+			fmt.Fprintf(w, "%s- %s  %s  %s: %s%s\n", red, s.Time, visible(k.Rule, 100), visible(s.Scope, 100), visible(s.Why, 140), plain)
 		}
 	}
 	return nil

@@ -55,7 +55,7 @@ func demo(ctx context.Context, length time.Duration, rate float64, seed int64, s
 	c := defaultConfig()
 	c.Policies, c.Listen, c.Embedded.Port = dir, "127.0.0.1:0", 0
 	c.Group, c.Instance = "demo", "0"
-	term := sinks.NewTerminal(stdout, sinks.Colour(stdout))
+	term := sinks.NewTerminal(rawOf(stdout), sinks.Colour(rawOf(stdout)))
 	defer term.Close()
 	w := wiring{memory: true}
 	n, done := printing(&w, term, log)
@@ -93,7 +93,7 @@ func demo(ctx context.Context, length time.Duration, rate float64, seed int64, s
 		case <-tick.C:
 			line := status()
 			term.Status(line)
-			if !sinks.Colour(stdout) && int(time.Since(start).Seconds()*2)%10 == 0 {
+			if !sinks.Colour(rawOf(stdout)) && int(time.Since(start).Seconds()*2)%10 == 0 {
 				fmt.Fprintln(stderr, strings.TrimSpace(line)) // not a terminal: a line every five seconds
 			}
 		case err := <-engine:

@@ -327,7 +327,7 @@ func (x *evaluation) replay(src pipeline.Source, r pipeline.Replay, since int64)
 	r.Bad = func(at int64, _ string, err error) {
 		x.lock.Lock()
 		defer x.lock.Unlock()
-		fmt.Fprintf(x.stderr, "line %d: %v\n", at, err)
+		fmt.Fprintf(x.stderr, "line %d: %s\n", at, onOneLine(err.Error()))
 	}
 	made, _ := src.(*madeUp)
 	var warm usage

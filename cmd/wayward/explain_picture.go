@@ -24,7 +24,7 @@ const mostWide = 100
 // drawingFor fits a writer. A terminal whose locale does not say UTF-8 gets ASCII; a file or pipe gets UTF-8, as all other texts of ours.
 func drawingFor(w io.Writer, ascii bool) drawing {
 	d := drawing{mostWide, ascii}
-	if f, ok := w.(*os.File); ok && isTerminal(w) {
+	if f, ok := rawOf(w).(*os.File); ok && isTerminal(w) {
 		if n, _, err := term.GetSize(int(f.Fd())); err == nil && n > 0 {
 			d.width = min(max(n, 40), mostWide)
 		}

@@ -104,6 +104,9 @@ func (o logOptions) logger(w io.Writer) *slog.Logger {
 }
 
 func isTerminal(w any) bool {
+	if e, ok := w.(*escaping); ok {
+		w = e.w
+	}
 	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }

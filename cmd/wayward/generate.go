@@ -123,7 +123,7 @@ func (o *generateOptions) run(cmd *cobra.Command) (err error) {
 		w = file
 	}
 	shown := bar{total: o.events, start: time.Now()}
-	if f, ok := cmd.ErrOrStderr().(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+	if f, ok := rawOf(cmd.ErrOrStderr()).(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		shown.w = f
 		length := time.Duration(float64(o.events) / o.stream.Rate * float64(time.Second))
 		shown.say("%d events, some %s before compression, %v of event time", o.events, bytesOf(o.events*int64(o.stream.Size)), length.Round(time.Millisecond))

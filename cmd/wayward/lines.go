@@ -76,7 +76,7 @@ func progress(w io.Writer, quiet bool, total int64, unit string) (tell func(done
 	if quiet || !isTerminal(w) {
 		return func(int64, int64) {}, func() {}
 	}
-	p := mpb.New(mpb.WithOutput(w), mpb.WithWidth(40))
+	p := mpb.New(mpb.WithOutput(rawOf(w)), mpb.WithWidth(40))
 	var events int64
 	rate := decor.Any(func(s decor.Statistics) string { return fmt.Sprintf("  %d events", events) })
 	counters := decor.CountersNoUnit("%d / %d")

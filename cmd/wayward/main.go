@@ -55,6 +55,10 @@ var exitCodes = []struct {
 
 // execute is main without the process.
 func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	shown, said := &escaping{w: stdout}, &escaping{w: stderr}
+	defer shown.Close()
+	defer said.Close()
+	stdout, stderr = shown, said
 	root := newRoot()
 	root.SetArgs(args)
 	root.SetOut(stdout)

@@ -261,12 +261,12 @@ func reportTests(w io.Writer, results []testResult, output string, reports []str
 				if r.Pass {
 					continue
 				}
-				fmt.Fprintf(w, "      %s:%d: %s\n", r.File, r.Line, r.Fault)
+				fmt.Fprintf(w, "      %s:%d: %s\n", r.File, r.Line, onOneLine(r.Fault))
 				for _, s := range r.Said {
-					fmt.Fprintf(w, "      said: %s\n", s)
+					fmt.Fprintf(w, "      said: %s\n", onOneLine(s))
 				}
 				for _, s := range r.Trace {
-					fmt.Fprintf(w, "      %s\n", s)
+					fmt.Fprintf(w, "      %s\n", onOneLine(s))
 				}
 			}
 			_, err := fmt.Fprintf(w, "%d tests: %d passed, %d failed, %d todo\n", passed+wrong+todo, passed, wrong, todo)
@@ -397,10 +397,10 @@ func newRulesExplain() *cobra.Command {
 		fmt.Fprintf(w, "%s: %s, by %s, %s stage\n", v.ID, v.Form, strings.Join(v.By, " and "), v.Stage)
 		tracer, panel := rules.NewTracer(r), detectors.New(set)
 		return eventsOf(cmd.Context(), input, func(e *event.Event) error {
-			fmt.Fprintf(w, "%s %s %s\n", time.UnixMilli(e.Time).UTC().Format(time.RFC3339), e.Agent.ID, e.Tool.Name)
+			fmt.Fprintf(w, "%s %s %s\n", time.UnixMilli(e.Time).UTC().Format(time.RFC3339), visible(e.Agent.ID, 100), visible(e.Tool.Name, 100))
 			persona, local, beside := panel.Beside(e)
 			for _, line := range tracer.Event(e, persona, local, beside) {
-				fmt.Fprintln(w, "  "+line)
+				fmt.Fprintln(w, "  "+onOneLine(line))
 			}
 			return nil
 		})
@@ -448,7 +448,7 @@ func newRulesEval() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				fmt.Fprintln(w, text)
+				fmt.Fprintln(w, onOneLine(text))
 				return nil
 			})
 			if err == nil && !some {

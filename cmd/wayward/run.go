@@ -59,7 +59,7 @@ func newRun() *cobra.Command {
 func run(ctx context.Context, c config, log *slog.Logger, print, watch bool, shadow string, stdout io.Writer) error {
 	w := wiring{shadow: shadow}
 	if print {
-		_, done := printing(&w, sinks.NewTerminal(stdout, sinks.Colour(stdout)), log)
+		_, done := printing(&w, sinks.NewTerminal(rawOf(stdout), sinks.Colour(rawOf(stdout))), log)
 		defer done()
 	}
 	i, err := wire(ctx, c, w, log)

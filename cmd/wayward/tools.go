@@ -400,7 +400,7 @@ func (s *survey) draft(w io.Writer) {
 	for _, t := range s.sorted() {
 		fmt.Fprintf(w, "\n  # %d calls, %s\n", t.calls, percent(t.calls, s.calls))
 		for _, v := range t.reasons("") {
-			fmt.Fprintf(w, "  #   %s: %s (%d)\n", v.Field, strings.TrimSpace(v.Value+" · "+v.From), *t.evidence[v])
+			fmt.Fprintf(w, "  #   %s: %s (%d)\n", v.Field, onOneLine(strings.TrimSpace(v.Value+" · "+v.From)), *t.evidence[v])
 		}
 		var body bytes.Buffer
 		best := func(field string) (policy.Evidence, bool) {

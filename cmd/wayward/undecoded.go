@@ -50,7 +50,7 @@ func (u *undecoded) tell(w io.Writer, place func(at int64) string, hint string) 
 		if of.n == 1 {
 			what = "record did not decode"
 		}
-		fmt.Fprintf(w, "%d %s: %s; the first is %s: %v\n", of.n, what, reason, place(of.first), of.err)
+		fmt.Fprintf(w, "%d %s: %s; the first is %s: %v\n", of.n, what, reason, place(of.first), onOneLine(of.err.Error()))
 	}
 	if u.n > 0 && hint != "" {
 		fmt.Fprintln(w, hint)
