@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -23,7 +25,7 @@ const hostile = "x\x1b[2K\x1b]0;t\x07\u009b1m\x7f\b\r\nforged: ok\u202e\u2066\u2
 func shows(t *testing.T, what, out string) {
 	t.Helper()
 	for i, r := range out {
-		if obeyed(r) || r == utf8.RuneError {
+		if obeyed(r) || r == utf8.RuneError && !strings.HasPrefix(out[i:], "\ufffd") { // which XML has for what it cannot say
 			t.Errorf("%s: %q at %d of …%q…", what, r, i, out[max(0, i-60):min(len(out), i+20)])
 			break
 		}
@@ -69,15 +71,20 @@ func hostileEvents() string {
 		func(e, _, _ map[string]any) { e["resource"] = map[string]any{"type": hostile, "id": hostile} },
 		func(e, _, _ map[string]any) { e["subject"] = hostile },
 	}
-	for _, f := range fields {
-		add(f)
-	}
 	well := []int{0, 1, 2, 3, 7, 8, 10, 11, 12, 13, 14, 15} // what the decoder takes
+	for _, i := range well {
+		add(fields[i])
+	}
 	add(func(e, tool, agent map[string]any) {
 		for _, i := range well {
 			fields[i](e, tool, agent)
 		}
 	})
+	for i, f := range fields { // last, since some commands end at the first that does not decode
+		if !slices.Contains(well, i) {
+			add(f)
+		}
+	}
 	b.WriteString("{\"id\":\"\x1b[2J\x9b\r\n")
 	b.WriteString(hostile + "\n")
 	return b.String()
@@ -90,10 +97,10 @@ where: 'tool.class == "delete"'
 explain: '"deleted by " + agent.id + " with " + tool.name + " in " + session'
 suppress: 1s
 `
-	h, _ := json.Marshal(hostile)
+	h := strconv.QuoteToASCII(hostile) // YAML has the same escapes
 	test := fmt.Sprintf(`tests:
   - name: quiet
-    events: [{id: %s, tool: {name: %s, class: delete}, agent: {id: %s}, user: %s}]
+    events: [{at: 0s, id: %s, tool: {name: %s, class: delete}, agent: {id: %s}, user: %s}]
     expect: {findings: 0}
 `, h, h, h, h)
 	persona := "personas:\n  - {name: clerk, default: allow, tools: {deny: [del]}}\n"
@@ -192,10 +199,10 @@ func TestWhatIsEscaped(t *testing.T) {
 	whole := func() int { return 1 << 20 }
 	for in, want := range map[string]string{
 		"plain text\n\tof ours – ▶ 日本 😀\n": "plain text\n\tof ours – ▶ 日本 😀\n",
-		"a\x1b[2Kb\rc\x00\x7f":            `a\u001b[2Kb\u000dc\u0000\u007f`,
-		"\u009b \x9b \xff \u202e\u2066":   `\u009b \u009b \u00ff \u202e\u2066`,
-		"half a character \xe2\x80":       `half a character \u00e2\u0080`,
-		"\u2028\u2029\u200e\u061c":        `\u2028\u2029\u200e\u061c`,
+		"a\x1b[2Kb\rc\x00\x7f":             `a\u001b[2Kb\u000dc\u0000\u007f`,
+		"\u009b \x9b \xff \u202e\u2066":    `\u009b \u009b \u00ff \u202e\u2066`,
+		"half a character \xe2\x80":        `half a character \u00e2\u0080`,
+		"\u2028\u2029\u200e\u061c":         `\u2028\u2029\u200e\u061c`,
 	} {
 		if got := through(in, whole); got != want {
 			t.Errorf("%q: got %q, want %q", in, got, want)
