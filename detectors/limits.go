@@ -32,6 +32,7 @@ type meters struct {
 	spans  [policy.Scopes]int      // how many windows a scope may have
 	byHash map[uint64]*meter
 	repeat bool // some meter counts retries
+	args   policy.Arguments
 
 	// What follows from the set alone, remembered.
 	plans  map[planKey]*plan
@@ -454,7 +455,7 @@ func (v *meters) Observe(x *Scene, e *event.Event) {
 		return
 	}
 	v.traits = 0
-	if v.repeat && x.Agent.Ensure(v.slot).(*meterPart).repeats(e) {
+	if v.repeat && x.Agent.Ensure(v.slot).(*meterPart).repeats(e, &v.args) {
 		v.traits = repeated
 	}
 	p := v.plan(x, e)
@@ -699,14 +700,17 @@ type crossing struct {
 }
 
 // repeats notes a call and tells whether it is among the agent's last: the same tool with the same arguments. A call whose arguments are not known is
-// like no other.
-func (p *meterPart) repeats(e *event.Event) bool {
-	args := xxhash.Sum64String(e.ArgsDigest)
-	if e.ArgsDigest == "" {
-		if len(e.Args) == 0 {
-			return false
-		}
-		args = xxhash.Sum64(e.Args)
+// like no other. The order of keys, white space and a digest beside the arguments make no other call of one.
+func (p *meterPart) repeats(e *event.Event, a *policy.Arguments) bool {
+	var args uint64
+	switch {
+	case policy.Shows(e):
+		args = xxhash.Sum64(a.Canonical(e.Args))
+	case e.ArgsDigest != "":
+		plain, _ := policy.PlainDigest(e.ArgsDigest)
+		args = xxhash.Sum64String(plain)
+	default:
+		return false
 	}
 	h := xxhash.Sum64String(e.Tool.Name) ^ bits.RotateLeft64(xxhash.Sum64String(e.Tool.Server), 17) ^ args
 	hash := uint32(h>>32) ^ uint32(h)

@@ -74,14 +74,12 @@ func (j *Judge) Explain(e *event.Event, t *Tool) (Verdict, []Judgement) {
 		scalar(true, hoursKind, sayLocal(j.clock.Local(e.Time), j.zone), p.Hours.text, "hours")
 	}
 	if verdict == NeedsApproval {
-		digest := Digest(e)
-		if digest == "" {
-			digest = "arguments unknown"
-		} else {
-			digest = "arguments sha256:" + digest
-			if e.ArgsDigest != "" {
-				digest = "arguments " + e.ArgsDigest
-			}
+		digest := "arguments unknown"
+		var args Arguments
+		if canonical, _ := args.Digests(e, SHA256); canonical != "" {
+			digest = "arguments sha256:" + canonical
+		} else if e.ArgsDigest != "" {
+			digest = "arguments " + e.ArgsDigest
 		}
 		say("approval", digest, NeedsApproval.String(), p.Approvals.String(), "approvals")
 	}
