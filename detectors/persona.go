@@ -96,7 +96,11 @@ func (d *personaPolicy) judge(x *Scene, e *event.Event, shown bool) {
 		v.Kind = "bypass"
 		d.found(x, e, &v, "")
 	case fault != "":
-		v.Rule = needs.Kind + " " + strconv.Quote(short(needs.Value)) + " needs one (" + v.Rule + ")"
+		kind := needs.Kind
+		if kind == "condition" {
+			kind = "tool"
+		}
+		v.Rule = kind + " " + strconv.Quote(short(needs.Value)) + " needs one (" + v.Rule + ")"
 		d.found(x, e, &v, fault)
 	}
 }
@@ -159,6 +163,9 @@ func (d *personaPolicy) found(x *Scene, e *event.Event, v *policy.Violation, fau
 		value, because = v.Value, "it may be "+v.Rule
 	case "tenant":
 		because = "it may touch its own tenant's alone"
+		if v.Rule != "own" {
+			because = "it may touch those of " + v.Rule + " alone"
+		}
 	case "approval":
 		because = fault + "; " + v.Rule
 	case "approver":
