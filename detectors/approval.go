@@ -152,7 +152,7 @@ func (d *personaPolicy) digestOf(x *Scene, e *event.Event) (print, policy.Algori
 			shown := *e
 			shown.ArgsDigest = digest
 			if d.args.Contradict(&shown) {
-				d.strays(x, e, faultDigest)
+				d.strays(x, e, faultDigest, false)
 			}
 			canonical, _ := d.args.Digests(e, policy.SHA256)
 			return printOf(canonical), policy.SHA256
@@ -436,7 +436,7 @@ func (d *personaPolicy) approved(x *Scene, e *event.Event, p *conduct, needs boo
 	}
 	switch {
 	case best == nil:
-		return fault, fault != "" && a.Bypass == event.Yes // the gateway says itself that it let the call through
+		return fault, fault != "" && a.Bypass == event.Yes && e.Source.Trusted != event.No // the gateway says itself that it let the call through
 	case best.bypass:
 		return "", true
 	}
@@ -535,7 +535,8 @@ func (g *grant) ownSide(e *event.Event) bool {
 func nameHash(s string) uint64 { return xxhash.Sum64String(strings.ToLower(strings.TrimSpace(s))) }
 
 // strays finds that a call shows an approval that does not cover it, though its policy asked for none, or though no policy knows its agent.
-func (d *personaPolicy) strays(x *Scene, e *event.Event, fault string) {
+// bypassed: the gateway says that it let the call through all the same, so it is recorded, and nobody is called.
+func (d *personaPolicy) strays(x *Scene, e *event.Event, fault string, bypassed bool) {
 	part := x.Agent.Ensure(d.slot).(*conduct)
 	told := len(part.grants) > 0 || x.Role != nil && x.Role.NeedsApproval() // approvals are told here: one that is not known never was
 	h := xxhash.New()
@@ -555,6 +556,9 @@ func (d *personaPolicy) strays(x *Scene, e *event.Event, fault string) {
 			f.Severity, f.Response = event.Low, nil
 		}
 		f.Risk = risk(f.Severity)
+	}
+	if bypassed {
+		f.Severity, f.Risk, f.Alert, f.Response = event.Signal, risk(event.Signal), false, nil
 	}
 	if activity == event.Again && (f.Response == nil || x.Settled(f.Response, event.AgentScope)) {
 		return

@@ -75,7 +75,7 @@ func (d *personaPolicy) judge(x *Scene, e *event.Event, shown bool) {
 		return
 	}
 	if d.args.Contradict(e) {
-		d.strays(x, e, faultDigest)
+		d.strays(x, e, faultDigest, false)
 	}
 	part := x.Agent.Ensure(d.slot).(*conduct)
 	fault, bypassed := d.approved(x, e, part, needs != nil)
@@ -84,8 +84,8 @@ func (d *personaPolicy) judge(x *Scene, e *event.Event, shown bool) {
 	}
 	if needs == nil {
 		refused := e.Result.Outcome == event.Denied && (fault == faultAsked || fault == faultDenied) // as it should be
-		if fault != "" && !bypassed && !refused {
-			d.strays(x, e, fault)
+		if fault != "" && !refused {
+			d.strays(x, e, fault, bypassed)
 		}
 		return
 	}

@@ -110,6 +110,7 @@ func TestShownApprovals(t *testing.T) {
 		"of another agent":                                {list(grant(func(e *event.Event) { e.Agent.ID = "a2" }), undeclared(1, "e1")), one("unknown", faultUnknown)},
 		"of another tenant":                               {list(grant(func(e *event.Event) { e.Tenant = "other" }), undeclared(1, "e1")), one("unknown", faultUnknown)},
 		"by digest alone":                                 {list(step(0, "a", "granted", "boss", digest("A")), undeclared(1, "e1", digest("A"), func(e *event.Event) { e.Approval = event.ApprovalOf{Digest: "A"} })), nil},
+		"a bypass from an untrusted source is none":       {list(grant(), step(1, "a", "revoked", "boss"), undeclared(2, "e1", untrusted, func(e *event.Event) { e.Approval.Bypass = event.Yes })), one("revoked", faultRevoked)},
 		"an attempt is no call":                           {list(undeclared(1, "e1", func(e *event.Event) { e.Phase = event.Attempt })), nil},
 		"two of a kind in a session are one, which grows": {list(grant(), undeclared(1, "e1"), undeclared(2, "e2"), undeclared(3, "e3")), append(one("used", faultUsed), `approval/used: used tool "pay" 2 times; `+faultUsed)},
 		"a call that shows none is not asked for one":     {list(undeclared(1, "e1", names(""))), nil},
