@@ -40,12 +40,14 @@ type grant struct {
 	state      byte  // requested or granted; 0: neither was heard of
 	end        byte  // denied, expired or revoked; 0: it was not
 	used, own  bool  // own: by the agent's own side
+	forged     bool  // granted by a source that an agent can write as (source.trusted false)
 	bypass     bool  // of all that needs approval, until it expires
 	at         int64 // event time at which it was granted
 	ended      int64 // and ended
 	expires    int64 // 0: it does not say
 	asker      uint64
 	by         string
+	made       policy.Algorithm // of digest
 }
 
 // print is half a SHA-256: whoever chooses the texts must not be able to make two alike.
@@ -66,28 +68,26 @@ func (d *personaPolicy) hear(x *Scene, e *event.Event) {
 	if state == 0 {
 		return
 	}
-	digest := printOf(policy.PlainDigest(a.Digest))
-	id := printOf(a.ID)
-	if a.ID == "" { // what it is for names it, else the record itself
-		if id = digest; id == (print{}) {
-			id = printOf(e.ID)
-		}
-	}
+	digest, made := d.digestOf(x, e)
+	id := approvalID(e)
 	part := x.Agent.Ensure(d.slot).(*conduct)
 	g := part.grant(id)
 	if g == nil {
 		if state == expired || state == denied || state == revoked {
-			if a.ID == "" && a.Digest == "" {
+			if a.ID == "" && digest == (print{}) {
 				return // of what?
 			}
 		}
 		g = part.push(id)
 	}
-	if a.RequestedBy != "" {
+	forged := e.Source.Trusted == event.No
+	if a.RequestedBy != "" && (g.asker == 0 || !forged) {
 		g.asker = nameHash(a.RequestedBy)
 	}
-	if digest != (print{}) && g.state <= requested {
-		g.digest = digest
+	// What anybody could have written does not stand in the way of what somebody did.
+	again := state == granted && g.state == granted && g.forged && !forged
+	if digest != (print{}) && (g.state <= requested || again) {
+		g.digest, g.made = digest, made
 	}
 	if state > granted {
 		if g.end == 0 || x.Time < g.ended {
@@ -95,29 +95,165 @@ func (d *personaPolicy) hear(x *Scene, e *event.Event) {
 		}
 		return
 	}
-	if state <= g.state || g.end != 0 && g.ended <= x.Time {
+	if state <= g.state && !again || g.end != 0 && g.ended <= x.Time {
 		return
 	}
 	g.state = state
 	if state != granted {
 		return
 	}
-	g.at, g.bypass = x.Time, a.Bypass == event.Yes
+	g.at, g.bypass, g.forged, g.expires = x.Time, a.Bypass == event.Yes, forged, 0
 	if e.Has&event.HasExpires != 0 {
 		g.expires = a.Expires
 	}
 	g.by = strings.Clone(a.By[:min(len(a.By), maxApprover+1)])
-	g.own = g.ownSide(e) || a.By != "" && g.asker == nameHash(a.By)
-	if x.Role == nil || !x.Role.NeedsApproval() {
-		return
+	g.own = g.ownSide(e)
+	d.holds(x, e, id)
+	rules := rulesOf(x.Role)
+	if x.Role != nil && x.Role.NeedsApproval() {
+		if fault := g.approver(rules, e, true); fault != "" {
+			d.found(x, e, &policy.Violation{Kind: "approver", Value: a.By}, fault)
+			return
+		}
 	}
-	if fault := g.approver(x.Role, e); fault != "" {
-		d.found(x, e, &policy.Violation{Kind: "approver", Value: a.By}, fault)
-	} else if x.Role.Approvals.NotSelf && a.By != "" {
+	if rules.NotSelf && a.By != "" && !g.own {
 		b := append(baselines.AppendString(append(d.body[:0], approvedNote), x.Persona), a.By...)
 		d.body = b
 		d.tell(x, e, b)
 	}
+}
+
+// approvalID names an approval: by its id, else by what it is for, else by the record itself.
+func approvalID(e *event.Event) print {
+	a := &e.Approval
+	if a.ID != "" {
+		return printOf(a.ID)
+	}
+	digest := a.Digest
+	if digest == "" && e.Kind == event.Approval {
+		digest = e.ArgsDigest
+	}
+	if digest == "" {
+		return printOf(e.ID)
+	}
+	plain, _ := policy.PlainDigest(digest)
+	return printOf(plain)
+}
+
+// digestOf is the digest of the arguments that an approval is for. One that shows them is for these, whatever
+// digest stands beside them.
+func (d *personaPolicy) digestOf(x *Scene, e *event.Event) (print, policy.Algorithm) {
+	digest := e.Approval.Digest
+	if e.Kind == event.Approval {
+		if digest == "" {
+			digest = e.ArgsDigest
+		}
+		if policy.Shows(e) {
+			shown := *e
+			shown.ArgsDigest = digest
+			if d.args.Contradict(&shown) {
+				d.strays(x, e, faultDigest, false)
+			}
+			canonical, _ := d.args.Digests(e, policy.SHA256)
+			return printOf(canonical), policy.SHA256
+		}
+	}
+	plain, made := policy.PlainDigest(digest)
+	return printOf(plain), made
+}
+
+// rulesOf are the rules for approvals of a persona, or of an agent whose persona nobody declared.
+func rulesOf(role *policy.Persona) *policy.Approvals {
+	if role == nil {
+		return &policy.Shown
+	}
+	return &role.Approvals
+}
+
+// Whom an approval was given to is known in one more place, by its id, for the agent that shows another's: the
+// agent's own shard cannot tell that from one that never was.
+
+// maxHolders bounds the approvals remembered in one of the places; the oldest falls out, and an agent that
+// shows it then shows one that is not known, which is found all the same.
+const maxHolders = 1024
+
+// Forms of a note to such a place, with the approval's id and the agent.
+const (
+	holdsNote = 'h'
+	showsNote = 's' // and then persona, tool, session and user
+)
+
+// holder is an approval and the agent that it was given to.
+type holder struct {
+	id    print
+	agent uint64
+}
+
+// place is where the holders of an approval are remembered: 256 of them in a tenant, so that inventing ids
+// fills no more pages than that.
+func place(id print) string {
+	const digits = "0123456789abcdef"
+	return "approval/" + string([]byte{digits[id[0]>>4], digits[id[0]&15]})
+}
+
+func (d *personaPolicy) holds(x *Scene, e *event.Event, id print) {
+	if e.Approval.ID == "" {
+		return
+	}
+	d.body = append(append(d.body[:0], holdsNote), id[:]...)
+	d.body = append(d.body, e.Agent.ID...)
+	x.Tell(d.slot, policy.ResourceScope, place(id), d.body)
+}
+
+// foreign asks whether an approval that its agent does not know is another's.
+func (d *personaPolicy) foreign(x *Scene, e *event.Event) {
+	id := printOf(e.Approval.ID)
+	b := append(append(d.body[:0], showsNote), id[:]...)
+	for _, text := range [...]string{x.Persona, e.Tool.Name, e.Session, e.User} {
+		b = baselines.AppendString(b, text)
+	}
+	d.body = append(b, e.Agent.ID...) // notes that say the same are one, and those of two agents are two
+	x.Tell(d.slot, policy.ResourceScope, place(id), d.body)
+}
+
+// held answers a note about an approval and its holder.
+func (d *personaPolicy) held(x *Closing, n *Note, part *conduct, r *baselines.Reader) {
+	if len(r.B) < len(print{}) {
+		return
+	}
+	h := holder{agent: xxhash.Sum64String(n.Ref.Agent)}
+	copy(h.id[:], r.B)
+	r.B = r.B[len(h.id):]
+	if n.Body[0] == holdsNote {
+		if i := slices.Index(part.holders, h); i >= 0 {
+			part.holders = slices.Delete(part.holders, i, i+1)
+		} else if len(part.holders) == maxHolders {
+			part.holders = slices.Delete(part.holders, 0, 1)
+		}
+		part.holders = append(part.holders, h)
+		return
+	}
+	persona, tool, session, user := r.String(), r.String(), r.String(), r.String()
+	known := false
+	for i := range part.holders {
+		if o := &part.holders[i]; o.id == h.id {
+			if known = true; o.agent == h.agent {
+				return
+			}
+		}
+	}
+	if r.Err != nil || !known {
+		return
+	}
+	o, activity := part.list.add(xxhash.Sum64(n.Body), n.Ref)
+	if activity == event.Again {
+		return
+	}
+	f := finding(d.set.Persona(n.Tenant, persona), persona, n.Ref.Agent, faultForeign, tool, false, o.count)
+	f.Activity, f.Session, f.User, f.Tool = activity, session, user, tool
+	f.Agent, f.Persona, f.Response = n.Ref.Agent, persona, agentResponse(f.Response)
+	f.Time, f.First, f.Last, f.Count, f.Refs = o.trigger.Time, o.first, max(n.Ref.Time, o.first), o.count, o.all()
+	x.Find(f)
 }
 
 // Whether the approver is another agent of the same owner or credential only the relation stage can know, where all of them come together. Each agent is
@@ -139,7 +275,8 @@ func (d *personaPolicy) introduce(x *Scene, e *event.Event) {
 		return
 	}
 	x.Agent.Ensure(d.slot).(*conduct).told = told
-	d.tell(x, e, []byte{memberNote})
+	d.body = append(append(d.body[:0], memberNote), e.Agent.ID...) // notes that say the same are one, and those of two agents are two
+	d.tell(x, e, d.body)
 }
 
 func (d *personaPolicy) tell(x *Scene, e *event.Event, body []byte) {
@@ -159,6 +296,8 @@ func (d *personaPolicy) Note(x *Closing, n *Note) {
 	part := x.Memory.Ensure(d.slot).(*conduct)
 	r := baselines.Reader{B: n.Body[1:]}
 	switch n.Body[0] {
+	case holdsNote, showsNote:
+		d.held(x, n, part, &r)
 	case memberNote:
 		part.member(nameHash(n.Ref.Agent))
 	case approvedNote:
@@ -167,18 +306,17 @@ func (d *personaPolicy) Note(x *Closing, n *Note) {
 			return
 		}
 		role := d.set.Persona(n.Tenant, persona)
-		if role == nil {
-			return
-		}
 		scope := n.Scope.String()
-		x.Find(event.Finding{
-			Activity: event.Create, Analytic: event.RuleAnalytic, Severity: role.Severity, Risk: risk(role.Severity), Alert: role.Severity > event.Signal,
-			Detector: "policy", Rule: "persona/" + role.Name + "/approver/" + scope, RuleVersion: role.Version,
-			Title: "Persona " + role.Name + " " + deeds["approver"].title,
-			Why:   "persona " + role.Name + " was approved by " + strconv.Quote(short(by)) + "; that is an agent of the same " + scope + ", " + strconv.Quote(short(n.ID)),
-			Tags:  role.Tags, ScopeType: "agent", ScopeID: n.Ref.Agent, Agent: n.Ref.Agent, Persona: role.Name, Target: by,
-			Time: n.Ref.Time, First: n.Ref.Time, Last: n.Ref.Time, Count: 1, Refs: []event.Ref{n.Ref}, Response: agentResponse(role.Respond),
-		})
+		f := finding(role, persona, n.Ref.Agent, faultOwn, "", false, 1)
+		if role != nil && role.NeedsApproval() {
+			f.Rule, f.Title = "persona/"+role.Name+"/approver/"+scope, "Persona "+role.Name+" "+deeds["approver"].title
+		} else {
+			f.Rule += "/" + scope
+		}
+		f.Why = actor(role, n.Ref.Agent) + " was approved by " + strconv.Quote(short(by)) + "; that is an agent of the same " + scope + ", " + strconv.Quote(short(n.ID))
+		f.Activity, f.Agent, f.Persona, f.Target, f.Response = event.Create, n.Ref.Agent, persona, by, agentResponse(f.Response)
+		f.Time, f.First, f.Last, f.Count, f.Refs = n.Ref.Time, n.Ref.Time, n.Ref.Time, 1, []event.Ref{n.Ref}
+		x.Find(f)
 	}
 }
 
@@ -212,25 +350,56 @@ const (
 	faultOther    = "the approval was given for other arguments"
 	faultBlank    = "the approval does not say for which arguments it was given"
 	faultHidden   = "the call does not show its arguments"
+	faultUnlike   = "its digest cannot be compared with the arguments"
+	faultForged   = "the approval came from a source that is not trusted"
+	faultForeign  = "the approval was given to another agent"
+	faultDigest   = "the digest beside the arguments is not theirs"
 	faultOwn      = "the approver is on the agent's own side"
 	faultStranger = "the approver is not one who may approve"
 )
 
-// approved looks for an approval of the call and uses it up. fault is what is wrong with the one that comes nearest.
-func (p *conduct) approved(x *Scene, e *event.Event) (fault string, bypassed bool) {
-	rules := &x.Role.Approvals
-	digest := print{}
-	if rules.Digest != event.No {
-		digest = printOf(policy.Digest(e))
+// shows tells whether a call shows an approval: by its id or digest, or by saying that it was granted.
+func shows(e *event.Event) bool {
+	a := &e.Approval
+	return a.ID != "" || a.Digest != "" || steps[a.State] == granted
+}
+
+// prints are the digests of the arguments of the call under observation, each made once it is asked for.
+type prints struct {
+	has [policy.SHA512 + 1]bool
+	of  [policy.SHA512 + 1][2]print
+}
+
+// same compares a digest with the call's arguments; known: they can be compared.
+func (d *personaPolicy) same(e *event.Event, digest print, by policy.Algorithm) (known, same bool) {
+	if !d.prints.has[by] {
+		canonical, raw := d.args.Digests(e, by)
+		d.prints.of[by], d.prints.has[by] = [2]print{printOf(canonical), printOf(raw)}, true
 	}
+	of := &d.prints.of[by]
+	return of[0] != (print{}), digest == of[0] || digest == of[1]
+}
+
+// approved looks for an approval of the call and uses it up. fault is what is wrong with the one that comes nearest. needs: without one the call may not be; else only what it
+// shows is looked at.
+func (d *personaPolicy) approved(x *Scene, e *event.Event, p *conduct, needs bool) (fault string, bypassed bool) {
+	rules := rulesOf(x.Role)
+	d.prints.has = [policy.SHA512 + 1]bool{}
+	a := &e.Approval
 	var best *grant
 	exact := false
-	if e.Approval.ID != "" {
-		g := p.grant(printOf(e.Approval.ID))
+	if a.ID != "" || !needs {
+		g := p.grant(approvalID(e))
+		if g == nil && a.ID == "" && a.Digest != "" {
+			g = p.digested(approvalID(e))
+		}
 		if g == nil {
 			fault = faultUnknown
-		} else if fault = g.fault(x, e); fault == "" && !g.bypass {
-			fault = g.arguments(rules.Digest, digest)
+		} else if fault = g.fault(x, e, rules, needs); fault == "" && !g.bypass {
+			fault = d.arguments(g, e, rules, needs)
+		}
+		if e.Has&event.HasExpires != 0 && x.Time > a.Expires && (fault == "" || fault == faultUnknown) {
+			fault = faultExpired // by its own word
 		}
 		if fault == "" {
 			best = g
@@ -239,17 +408,20 @@ func (p *conduct) approved(x *Scene, e *event.Event) (fault string, bypassed boo
 		fault = faultNone
 		for i := range p.grants {
 			g := &p.grants[i]
-			wrong := g.fault(x, e)
+			wrong := g.fault(x, e, rules, needs)
 			if g.bypass {
 				if wrong == "" && best == nil && (g.expires > 0 || rules.ValidMS > 0) { // without an end it is for calls that name it
 					best = g
 				}
 				continue
 			}
-			same := digest != (print{}) && g.digest == digest
+			known, same := false, false
+			if rules.Digest != event.No && g.digest != (print{}) {
+				known, same = d.same(e, g.digest, g.made)
+			}
 			if wrong == "" {
-				wrong = g.arguments(rules.Digest, digest)
-			} else if digest != (print{}) && g.digest != (print{}) && !same {
+				wrong = d.arguments(g, e, rules, needs)
+			} else if known && !same {
 				continue // of another call, and no use to it either
 			}
 			switch {
@@ -264,7 +436,7 @@ func (p *conduct) approved(x *Scene, e *event.Event) (fault string, bypassed boo
 	}
 	switch {
 	case best == nil:
-		return fault, fault != "" && e.Approval.Bypass == event.Yes // the gateway says itself that it let the call through
+		return fault, fault != "" && a.Bypass == event.Yes && e.Source.Trusted != event.No // the gateway says itself that it let the call through
 	case best.bypass:
 		return "", true
 	}
@@ -275,8 +447,7 @@ func (p *conduct) approved(x *Scene, e *event.Event) (fault string, bypassed boo
 }
 
 // fault is why the approval does not count now, whatever it is for.
-func (g *grant) fault(x *Scene, e *event.Event) string {
-	rules := &x.Role.Approvals
+func (g *grant) fault(x *Scene, e *event.Event, rules *policy.Approvals, needs bool) string {
 	end := g.end
 	if g.ended > x.Time && g.state != 0 {
 		end = 0 // it was still to come
@@ -290,6 +461,8 @@ func (g *grant) fault(x *Scene, e *event.Event) string {
 		return faultExpired
 	case g.state != granted:
 		return faultAsked
+	case g.forged:
+		return faultForged
 	case g.at > x.Time:
 		return faultLater
 	case g.expires > 0 && x.Time > g.expires, rules.ValidMS > 0 && x.Time > addSaturating(max(g.at, 0), rules.ValidMS):
@@ -297,48 +470,157 @@ func (g *grant) fault(x *Scene, e *event.Event) string {
 	case g.used && rules.Once && !g.bypass:
 		return faultUsed
 	}
-	return g.approver(x.Role, e)
+	return g.approver(rules, e, needs)
 }
 
-// approver is why whoever approved may not have done so.
-func (g *grant) approver(role *policy.Persona, e *event.Event) string {
+// approver is why whoever approved may not have done so. The list of approvers is for what needs an approval.
+func (g *grant) approver(rules *policy.Approvals, e *event.Event, needs bool) string {
 	switch {
-	case role.Approvals.NotSelf && (g.own || g.ownSide(e)):
+	case rules.NotSelf && (g.own || g.ownSide(e)):
 		return faultOwn
-	case len(g.by) > maxApprover || !role.Approvals.MayApprove(g.by):
+	case needs && (len(g.by) > maxApprover || !rules.MayApprove(g.by)):
 		return faultStranger
 	}
 	return ""
 }
 
-// arguments is why the approval is not for these arguments.
-func (g *grant) arguments(asked event.Tri, digest print) string {
+// arguments is why the approval is not for the call's arguments.
+func (d *personaPolicy) arguments(g *grant, e *event.Event, rules *policy.Approvals, needs bool) string {
 	none := print{}
-	switch {
-	case asked == event.No:
+	if rules.Digest == event.No {
 		return ""
-	case asked == event.Yes && digest == none:
+	}
+	asked := needs && rules.Digest == event.Yes
+	if asked && !policy.Shows(e) && e.ArgsDigest == "" {
 		return faultHidden
-	case asked == event.Yes && g.digest == none:
+	}
+	if asked && g.digest == none {
 		return faultBlank
-	case digest != none && g.digest != none && g.digest != digest:
-		return faultOther
+	}
+	if g.digest != none {
+		switch known, same := d.same(e, g.digest, g.made); {
+		case known && !same:
+			return faultOther
+		case asked && !known:
+			return faultUnlike
+		}
+	}
+	if e.Approval.Digest != "" { // what the call says that was approved
+		plain, made := policy.PlainDigest(e.Approval.Digest)
+		if known, same := d.same(e, printOf(plain), made); known && !same {
+			return faultOther
+		}
 	}
 	return ""
 }
 
-// ownSide tells whether the approver is the agent, or somebody on whose behalf it works, as far as the event says.
+// ownSide tells whether the approver is the agent, somebody on whose behalf it works, or who asked, as far as the event says.
 func (g *grant) ownSide(e *event.Event) bool {
-	for _, name := range [...]string{e.Agent.ID, e.Agent.Owner, e.Agent.Credential, e.User, e.Delegation.From, e.Delegation.To} {
-		if name != "" && strings.EqualFold(name, g.by) {
+	if g.by == "" {
+		return false
+	}
+	by := nameHash(g.by)
+	if g.asker == by {
+		return true
+	}
+	for _, name := range [...]string{e.Agent.ID, e.Agent.Owner, e.Agent.Credential, e.User, e.Delegation.From, e.Delegation.To, e.Approval.RequestedBy} {
+		if name != "" && nameHash(name) == by {
 			return true
 		}
 	}
 	return false
 }
 
-// nameHash is a hash of a name in any case of letters.
-func nameHash(s string) uint64 { return xxhash.Sum64String(strings.ToLower(s)) }
+// nameHash is a hash of a name in any case of letters, whatever blanks stand around it.
+func nameHash(s string) uint64 { return xxhash.Sum64String(strings.ToLower(strings.TrimSpace(s))) }
+
+// strays finds that a call shows an approval that does not cover it, though its policy asked for none, or though no policy knows its agent.
+// bypassed: the gateway says that it let the call through all the same, so it is recorded, and nobody is called.
+func (d *personaPolicy) strays(x *Scene, e *event.Event, fault string, bypassed bool) {
+	part := x.Agent.Ensure(d.slot).(*conduct)
+	told := len(part.grants) > 0 || x.Role != nil && x.Role.NeedsApproval() // approvals are told here: one that is not known never was
+	h := xxhash.New()
+	if e.Session != "" && (fault != faultUnknown || told) {
+		h.WriteString(e.Session)
+	} else {
+		h.WriteString(strconv.FormatInt(baselines.FloorDiv(x.Time, 86_400_000), 10))
+	}
+	h.WriteString("\x00shows\x00" + fault)
+	if fault != faultUnknown {
+		h.WriteString("\x00" + e.Tool.Name)
+	}
+	o, activity := part.list.add(h.Sum64(), x.Ref(e))
+	f := finding(x.Role, x.Persona, e.Agent.ID, fault, e.Tool.Name, e.Result.Outcome == event.Denied, o.count)
+	if fault == faultUnknown {
+		if f.Severity = min(f.Severity, event.Medium); !told {
+			f.Severity, f.Response = event.Low, nil
+		}
+		f.Risk = risk(f.Severity)
+	}
+	if bypassed {
+		f.Severity, f.Risk, f.Alert, f.Response = event.Signal, risk(event.Signal), false, nil
+	}
+	if activity == event.Again && (f.Response == nil || x.Settled(f.Response, event.AgentScope)) {
+		return
+	}
+	f.Activity = activity
+	f.Time, f.First, f.Last, f.Count, f.Refs = o.trigger.Time, o.first, max(x.Time, o.first), o.count, o.all()
+	x.Find(f)
+}
+
+// claims are the last parts of the rules of findings about approvals that were shown.
+var claims = map[string]string{
+	faultOther: "changed", faultExpired: "expired", faultUsed: "used", faultOwn: "own-side", faultRevoked: "revoked", faultDenied: "denied", faultAsked: "pending",
+	faultLater: "later", faultForged: "untrusted", faultUnknown: "unknown", faultForeign: "other-agent", faultDigest: "digest",
+}
+
+// actor names who shows an approval.
+func actor(role *policy.Persona, agent string) string {
+	if role != nil {
+		return "persona " + role.Name
+	}
+	return "agent " + strconv.Quote(short(agent))
+}
+
+// finding is one about an approval that was shown; the caller fills in when and how often.
+func finding(role *policy.Persona, persona, agent, fault, tool string, tried bool, count int64) event.Finding {
+	f := event.Finding{
+		Analytic: event.RuleAnalytic, Severity: event.High, Alert: true, Detector: "policy", Rule: "approval/" + claims[fault],
+		Title: "An approval was shown that does not cover the call", Tags: []string{"ASI03"}, ScopeType: "agent", ScopeID: agent, Target: tool,
+	}
+	if fault == faultDigest {
+		f.Title = "A digest is not of the arguments beside it"
+	}
+	if role != nil {
+		f.Severity, f.Alert, f.RuleVersion, f.Response = role.Severity, role.Severity > event.Signal, role.Version, role.Respond
+		if len(role.Tags) > 0 {
+			f.Tags = role.Tags
+		}
+	}
+	did := " used tool "
+	if tried {
+		did = " tried to use tool "
+	}
+	f.Why = actor(role, agent)
+	if tool != "" {
+		f.Why += did + strconv.Quote(short(tool))
+	} else {
+		f.Why += " showed an approval"
+	}
+	f.Why += times(count) + "; " + fault
+	f.Risk = risk(f.Severity)
+	return f
+}
+
+// digested finds an approval by the arguments that it is for.
+func (p *conduct) digested(digest print) *grant {
+	for i := range p.grants {
+		if p.grants[i].digest == digest {
+			return &p.grants[i]
+		}
+	}
+	return nil
+}
 
 func (p *conduct) grant(id print) *grant {
 	for i := range p.grants {
@@ -388,4 +670,20 @@ func (g *grant) decode(r *baselines.Reader) {
 	flags := r.Byte()
 	g.state, g.end, g.used, g.own, g.bypass = flags>>3&3, flags>>5, flags&1 != 0, flags&2 != 0, flags&4 != 0
 	g.at, g.ended, g.expires, g.asker, g.by = r.Varint(), r.Varint(), r.Varint(), r.Uint64(), r.String()
+}
+
+// more is what later versions remember of an approval, readMore reads it.
+func (g *grant) more() byte {
+	b := byte(g.made) << 1
+	if g.forged {
+		b |= 1
+	}
+	return b
+}
+
+func (g *grant) readMore(b byte) {
+	g.forged, g.made = b&1 != 0, policy.Algorithm(b>>1)
+	if g.made > policy.SHA512 {
+		g.made = policy.Opaque
+	}
 }

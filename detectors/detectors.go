@@ -168,6 +168,9 @@ func Budget(base *baselines.Model, terms *policy.Baseline) float64 {
 // Alpha is the p-value below which a test calls somebody: its share of the persona's alert budget over how many are made on a day. 0: nothing does.
 func (w *Who) Alpha(t baselines.Test) float64 { return w.alpha[t] }
 
+// OfAge tells whether a baseline in force is old enough to call somebody, so that what is unusual is known and need not be guessed by a number that holds for everybody.
+func (w *Who) OfAge() bool { return w.Base != nil && w.Base.State == baselines.Active }
+
 // signalFactor says how much more often a signal may be false than an alert.
 const signalFactor = 10
 

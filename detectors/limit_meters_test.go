@@ -632,10 +632,10 @@ func TestLimitsOfAllScopesMeasuresAndWindowsEqualTheNaiveOracle(t *testing.T) {
 			who, what := e.Tenant+"|"+e.Agent.ID, e.Tool.Server+" "+e.Tool.Name+" "
 			known := true
 			switch {
-			case e.ArgsDigest != "":
-				what += e.ArgsDigest
 			case len(e.Args) > 0:
 				what += string(e.Args)
+			case e.ArgsDigest != "":
+				what += e.ArgsDigest
 			default:
 				known = false
 			}

@@ -32,6 +32,7 @@ type meters struct {
 	spans  [policy.Scopes]int      // how many windows a scope may have
 	byHash map[uint64]*meter
 	repeat bool // some meter counts retries
+	args   policy.Arguments
 
 	// What follows from the set alone, remembered.
 	plans  map[planKey]*plan
@@ -92,9 +93,10 @@ type meter struct {
 	outcomes uint8
 	asks     bool
 	classes  uint16
-	mask     uint8         // columns that its limits need
-	keep     uint32        // hashes that a window remembers at least, if it counts what is distinct
-	seen     uint8         // which of meters.seen
+	mask     uint8  // columns that its limits need
+	keep     uint32 // hashes that a window remembers at least, if it counts what is distinct
+	seen     uint8  // which of meters.seen
+	builtin  bool
 	cond     *policy.Limit // any of its limits: they agree on where and currency
 	spans    []span
 }
@@ -132,7 +134,7 @@ func newMeters(slot byte, set *policy.Set) Detector {
 		hash, t := meterHash(l), traits[l.Measure]
 		m := v.byHash[hash]
 		if m == nil {
-			m = &meter{hash: hash, scope: l.Scope, cond: l, traits: t.trait, classes: l.Classes(), outcomes: l.Outcomes(), asks: l.Asks()}
+			m = &meter{hash: hash, scope: l.Scope, cond: l, traits: t.trait, classes: l.Classes(), outcomes: l.Outcomes(), asks: l.Asks(), builtin: l.Builtin}
 			if m.classes == 0 {
 				m.classes = anyClass
 			}
@@ -199,6 +201,9 @@ func meterHash(l *policy.Limit) uint64 {
 		b = binary.BigEndian.AppendUint32(b, keep(l))
 	}
 	b = baselines.AppendString(b, l.Currency)
+	if l.Builtin { // it leaves calls out that others count
+		b = baselines.AppendString(b, "builtin")
+	}
 	return xxhash.Sum64(l.Where.AppendIdentity(b))
 }
 
@@ -368,7 +373,7 @@ func (v *meters) of(p *plan) *kase {
 				}
 				list = append(list, m)
 				above.adds = append(above.adds, Contribution{Meter: m.hash, Mask: m.mask, Keep: m.keep, Sums: &v.sums})
-				above.asks = above.asks || m.asks
+				above.asks = above.asks || m.asks || m.builtin
 			}
 		}
 		switch scope := policy.Scope(i); {
@@ -454,7 +459,7 @@ func (v *meters) Observe(x *Scene, e *event.Event) {
 		return
 	}
 	v.traits = 0
-	if v.repeat && x.Agent.Ensure(v.slot).(*meterPart).repeats(e) {
+	if v.repeat && x.Agent.Ensure(v.slot).(*meterPart).repeats(e, &v.args) {
 		v.traits = repeated
 	}
 	p := v.plan(x, e)
@@ -503,7 +508,7 @@ func (v *meters) own(x *Scene, e *event.Event, meters []*meter, mem *Memory, id 
 	var part *meterPart
 	next := 0
 	for _, m := range meters {
-		if m.asks && !m.cond.Suits(e) {
+		if m.asks && !m.cond.Suits(e) || m.builtin && x.OfAge() {
 			continue
 		}
 		if part == nil {
@@ -587,7 +592,7 @@ func (v *meters) contribute(x *Scene, e *event.Event, p *scoped) {
 	if p.asks {
 		v.list = v.list[:0]
 		for i, m := range p.meters {
-			if !m.asks || m.cond.Suits(e) {
+			if (!m.asks || m.cond.Suits(e)) && !(m.builtin && x.OfAge()) {
 				v.list = append(v.list, p.adds[i])
 			}
 		}
@@ -624,8 +629,12 @@ func (v *meters) Relate(x *Closing, b *Bucket) {
 			agent = uint32(xxhash.Sum64String(c.Last.Agent)) | 1
 		}
 		v.first = baselines.Contributor{Ref: c.First}
+		share := int64(1)
+		if m.builtin && m.scope == policy.UserScope {
+			share = part.shared(b.Index*BucketMS, c.First.Agent, c.Last.Agent)
+		}
 		for j := range m.spans {
-			s := &m.spans[j]
+			s := m.spans[j].times(share)
 			w := part.window(s, &next)
 			index := s.at(b.Index*BucketMS, zone)
 			w.Move(s.Span, index)
@@ -645,6 +654,9 @@ func (v *meters) Relate(x *Closing, b *Bucket) {
 					f.Agent = strings.Clone(c.Last.Agent)
 				}
 				named(&f, b)
+				if share > 1 {
+					f.Why += ", " + Quantity(k.limit.Max/share, k.limit.Measure) + " for each of the " + strconv.FormatInt(share, 10) + " agents that share the user"
+				}
 				x.Find(f)
 			})
 		}
@@ -675,6 +687,7 @@ type meterPart struct {
 	windows []window
 	few     [1]window // where the first of them lies: most entities have one, and then it is not a line of memory apart
 	calls   *lastCalls
+	fleet   *fleet // of a user
 }
 
 // lastCalls are hashes of an agent's newest calls. 32 bits are enough: one in a hundred million calls is taken for another.
@@ -699,14 +712,17 @@ type crossing struct {
 }
 
 // repeats notes a call and tells whether it is among the agent's last: the same tool with the same arguments. A call whose arguments are not known is
-// like no other.
-func (p *meterPart) repeats(e *event.Event) bool {
-	args := xxhash.Sum64String(e.ArgsDigest)
-	if e.ArgsDigest == "" {
-		if len(e.Args) == 0 {
-			return false
-		}
-		args = xxhash.Sum64(e.Args)
+// like no other. The order of keys, white space and a digest beside the arguments make no other call of one.
+func (p *meterPart) repeats(e *event.Event, a *policy.Arguments) bool {
+	var args uint64
+	switch {
+	case policy.Shows(e):
+		args = xxhash.Sum64(a.Canonical(e.Args))
+	case e.ArgsDigest != "":
+		plain, _ := policy.PlainDigest(e.ArgsDigest)
+		args = xxhash.Sum64String(plain)
+	default:
+		return false
 	}
 	h := xxhash.Sum64String(e.Tool.Name) ^ bits.RotateLeft64(xxhash.Sum64String(e.Tool.Server), 17) ^ args
 	hash := uint32(h>>32) ^ uint32(h)
@@ -925,7 +941,7 @@ func Span(ms int64) string {
 
 // Append encodes the windows.
 func (p *meterPart) Append(b []byte) []byte {
-	if len(p.windows) == 0 && p.calls == nil {
+	if len(p.windows) == 0 && p.calls == nil && p.fleet == nil {
 		return b
 	}
 	b = binary.AppendUvarint(b, uint64(len(p.windows)))
@@ -939,6 +955,9 @@ func (p *meterPart) Append(b []byte) []byte {
 			b = w.open[j].append(b)
 		}
 	}
+	if p.fleet != nil {
+		b = p.fleet.append(append(b, fleetMark))
+	}
 	if p.calls != nil {
 		b = append(b, byte(p.calls.at))
 		for _, h := range p.calls.hashes {
@@ -950,7 +969,7 @@ func (p *meterPart) Append(b []byte) []byte {
 
 // Decode reads what Append wrote.
 func (p *meterPart) Decode(r *baselines.Reader) {
-	p.windows, p.calls = nil, nil
+	p.windows, p.calls, p.fleet = nil, nil, nil
 	for range r.Len() {
 		w := window{span: r.Uint64()}
 		w.Window.Decode(r)
@@ -963,6 +982,11 @@ func (p *meterPart) Decode(r *baselines.Reader) {
 			return
 		}
 		p.add(w)
+	}
+	if r.Err == nil && len(r.B) > 0 && r.B[0] == fleetMark {
+		r.Byte()
+		p.fleet = &fleet{}
+		p.fleet.decode(r)
 	}
 	if r.Err != nil || len(r.B) == 0 {
 		return

@@ -244,6 +244,10 @@ func TestWhatLimitsSay(t *testing.T) {
 		}), []string{`d: agent "a1" reached 2 denials within 10m; the limit is 1`}},
 		"retries are repeats, not calls": {`"id":"r","scope":"session","measure":"retries","max":"2"`, numbered(9, func(i int, e *event.Event) { e.Args = []byte(`{"id":` + strconv.Itoa(i%3) + `}`) }),
 			[]string{`r: session "s1" reached 3 retries in its session; the limit is 2`}},
+		"keys in another order, white space and a digest beside them are no other arguments": {`"id":"r","scope":"session","measure":"retries","max":"2"`, numbered(4, func(i int, e *event.Event) {
+			e.Args = []byte([]string{`{"id":1,"to":"x"}`, `{"to":"x", "id":1.0}`, "{\"to\":\"\\u0078\",\n\"id\":1}", `{"id":1e0,"to":"x"}`}[i])
+			e.ArgsDigest = strconv.Itoa(i)
+		}), []string{`r: session "s1" reached 3 retries in its session; the limit is 2`}},
 		"other arguments are no retry":             {`"id":"r","scope":"session","measure":"retries","max":"0"`, numbered(9, func(i int, e *event.Event) { e.Args = []byte(`{"id":` + strconv.Itoa(i) + `}`) }), nil},
 		"arguments that nobody knows are no retry": {`"id":"r","scope":"session","measure":"retries","max":"0"`, numbered(9, func(i int, e *event.Event) {}), nil},
 		"another tool is no retry": {`"id":"r","scope":"session","measure":"retries","max":"0"`, numbered(2, func(i int, e *event.Event) {

@@ -2,7 +2,6 @@ package detectors
 
 import (
 	"encoding/binary"
-	"slices"
 	"strconv"
 
 	"github.com/cespare/xxhash/v2"
@@ -18,15 +17,16 @@ import (
 // One finding covers what one session (without sessions: one day of an agent) does against one entry with one tool, class or destination; it is
 // updated as the count doubles. A call that the gateway refused is told too, as tried: who tries the door is of interest.
 type personaPolicy struct {
-	slot      byte
-	set       *policy.Set
-	approvals bool // some persona needs them
-	buf       []policy.Violation
-	body      []byte
+	slot   byte
+	set    *policy.Set
+	buf    []policy.Violation
+	body   []byte
+	args   policy.Arguments
+	prints prints // of the call under observation
 }
 
 func newPersonaPolicy(slot byte, set *policy.Set) Detector {
-	return &personaPolicy{slot: slot, set: set, approvals: slices.ContainsFunc(set.Personas(), (*policy.Persona).NeedsApproval)}
+	return &personaPolicy{slot: slot, set: set}
 }
 
 // conduct is what is remembered of an agent: its open violations and the approvals it was given, each oldest first. Of an owner or a credential it is
@@ -36,29 +36,33 @@ type conduct struct {
 	grants  []grant
 	told    uint64 // hash of owner, credential and day that were last told of the agent
 	members []uint64
+	holders []holder // of a place where approvals are known by their ids
 }
 
 func (d *personaPolicy) Observe(x *Scene, e *event.Event) {
-	if d.approvals && (e.Agent.Owner != "" || e.Agent.Credential != "") {
+	if e.Agent.Owner != "" || e.Agent.Credential != "" {
 		d.introduce(x, e)
 	}
-	switch {
-	case e.Kind == event.ToolCall && x.Judge != nil:
-		d.buf = x.Judge.Check(e, x.Tool, x.Time, d.buf[:0])
-		x.Violations = d.buf
-		if d.approvals && e.Approval.State == "granted" && e.Approval.ID != "" {
+	switch e.Kind {
+	case event.ToolCall:
+		if d.buf = d.buf[:0]; x.Judge != nil {
+			d.buf = x.Judge.Check(e, x.Tool, x.Time, d.buf)
+			x.Violations = d.buf
+		}
+		shown := shows(e)
+		if shown {
 			d.hear(x, e) // a gateway may say it with the call
 		}
-		if len(d.buf) > 0 {
-			d.judge(x, e)
+		if e.Phase != event.Attempt && (shown || len(d.buf) > 0) {
+			d.judge(x, e, shown)
 		}
-	case e.Kind == event.Approval && d.approvals:
+	case event.Approval:
 		d.hear(x, e)
 	}
 }
 
-// judge finds what is forbidden, and asks of the rest, once for the whole call, whether it was approved.
-func (d *personaPolicy) judge(x *Scene, e *event.Event) {
+// judge finds what is forbidden, and asks of the rest, once for the whole call, whether it was approved. An approval that the call shows is looked at whether it needs one or not.
+func (d *personaPolicy) judge(x *Scene, e *event.Event, shown bool) {
 	var needs *policy.Violation
 	for i := range d.buf {
 		if v := &d.buf[i]; v.Verdict == policy.Deny {
@@ -67,18 +71,36 @@ func (d *personaPolicy) judge(x *Scene, e *event.Event) {
 			needs = v
 		}
 	}
+	if needs == nil && !shown {
+		return
+	}
+	if d.args.Contradict(e) {
+		d.strays(x, e, faultDigest, false)
+	}
+	part := x.Agent.Ensure(d.slot).(*conduct)
+	fault, bypassed := d.approved(x, e, part, needs != nil)
+	if fault == faultUnknown && e.Approval.ID != "" {
+		d.foreign(x, e)
+	}
 	if needs == nil {
+		refused := e.Result.Outcome == event.Denied && (fault == faultAsked || fault == faultDenied) // as it should be
+		if fault != "" && !refused {
+			d.strays(x, e, fault, bypassed)
+		}
 		return
 	}
 	v := *needs
 	v.Kind, v.Value = "approval", e.Tool.Name
-	fault, bypassed := x.Agent.Ensure(d.slot).(*conduct).approved(x, e)
 	switch {
 	case bypassed:
 		v.Kind = "bypass"
 		d.found(x, e, &v, "")
 	case fault != "":
-		v.Rule = needs.Kind + " " + strconv.Quote(short(needs.Value)) + " needs one (" + v.Rule + ")"
+		kind := needs.Kind
+		if kind == "condition" {
+			kind = "tool"
+		}
+		v.Rule = kind + " " + strconv.Quote(short(needs.Value)) + " needs one (" + v.Rule + ")"
 		d.found(x, e, &v, fault)
 	}
 }
@@ -141,6 +163,9 @@ func (d *personaPolicy) found(x *Scene, e *event.Event, v *policy.Violation, fau
 		value, because = v.Value, "it may be "+v.Rule
 	case "tenant":
 		because = "it may touch its own tenant's alone"
+		if v.Rule != "own" {
+			because = "it may touch those of " + v.Rule + " alone"
+		}
 	case "approval":
 		because = fault + "; " + v.Rule
 	case "approver":
@@ -180,7 +205,7 @@ func times(n int64) string {
 
 // Append encodes the conduct.
 func (p *conduct) Append(b []byte) []byte {
-	if len(p.list)+len(p.grants)+len(p.members) == 0 && p.told == 0 {
+	if len(p.list)+len(p.grants)+len(p.members)+len(p.holders) == 0 && p.told == 0 {
 		return b
 	}
 	b = p.list.append(b)
@@ -192,6 +217,16 @@ func (p *conduct) Append(b []byte) []byte {
 	b = binary.AppendUvarint(b, uint64(len(p.members)))
 	for _, m := range p.members {
 		b = binary.BigEndian.AppendUint64(b, m)
+	}
+	if len(p.grants)+len(p.holders) == 0 {
+		return b
+	}
+	for i := range p.grants { // what came later stands behind all the rest, so that older pages are read
+		b = append(b, p.grants[i].more())
+	}
+	b = binary.AppendUvarint(b, uint64(len(p.holders)))
+	for i := range p.holders {
+		b = binary.BigEndian.AppendUint64(append(b, p.holders[i].id[:]...), p.holders[i].agent)
 	}
 	return b
 }
@@ -208,5 +243,18 @@ func (p *conduct) Decode(r *baselines.Reader) {
 	p.told = r.Uint64()
 	for range min(r.Len(), maxMembers) {
 		p.members = append(p.members, r.Uint64())
+	}
+	if r.Err != nil || len(r.B) == 0 {
+		return
+	}
+	for i := range p.grants {
+		p.grants[i].readMore(r.Byte())
+	}
+	for range min(r.Len(), maxHolders) {
+		h := holder{}
+		binary.BigEndian.PutUint64(h.id[:], r.Uint64())
+		binary.BigEndian.PutUint64(h.id[8:], r.Uint64())
+		h.agent = r.Uint64()
+		p.holders = append(p.holders, h)
 	}
 }

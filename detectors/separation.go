@@ -22,7 +22,8 @@ type separation struct {
 	set     *policy.Set
 	any     bool
 	tenants map[string][]*policy.Separation
-	body    []byte
+	body    []byte // of what must be the same
+	note    []byte
 }
 
 func newSeparation(slot byte, set *policy.Set) Detector {
@@ -52,7 +53,7 @@ type pair struct {
 
 // deed is the newest call of a side, on one resource if the pair asks for that.
 type deed struct {
-	what uint64 // hash of the resource; 0 if the pair does not ask
+	what uint64 // hash of what must be the same; 0 if the pair does not ask
 	own  bool   // the agent played the pair's persona
 	ref  event.Ref
 }
@@ -87,12 +88,9 @@ func (d *separation) Observe(x *Scene, e *event.Event) {
 			continue
 		}
 		own := s.Persona == x.Role
-		by := deed{own: own, ref: x.Ref(e)}
-		if s.SameResource {
-			if e.Resource.ID == "" {
-				continue
-			}
-			by.what = xxhash.Sum64String(e.Resource.ID)
+		by := act{is: is, deed: deed{own: own, ref: x.Ref(e)}}
+		if s.Asks() && !d.same(s, e, &by) {
+			continue
 		}
 		switch s.Within {
 		case policy.SessionScope, policy.AgentScope:
@@ -103,35 +101,70 @@ func (d *separation) Observe(x *Scene, e *event.Event) {
 			if !own || m == nil {
 				continue
 			}
-			if f := d.weigh(m, s, is, by, id); f != nil {
-				f.ScopeType, f.ScopeID, f.Target = scope, id, e.Resource.ID
+			if f := d.weigh(m, s, &by, id); f != nil {
+				f.ScopeType, f.ScopeID, f.Target = scope, id, d.target(s, e, &by)
 				x.Find(*f)
 			}
 		case policy.OwnerScope:
-			d.tell(x, e, s, is, &by, e.Agent.Owner)
+			d.tell(x, e, s, &by, e.Agent.Owner)
 		case policy.CredentialScope:
-			d.tell(x, e, s, is, &by, e.Agent.Credential)
+			d.tell(x, e, s, &by, e.Agent.Credential)
 		}
 	}
 }
 
+// act is a call as one side of a pair, or as both.
+type act struct {
+	deed // with the hash of the side that is looked at
+	is   [2]bool
+	what [2]uint64 // of each side, hash of what must be the same
+}
+
+// same notes what must be the same. A side of which it is not known was not done.
+func (d *separation) same(s *policy.Separation, e *event.Event, by *act) bool {
+	for i := range by.is {
+		if !by.is[i] {
+			continue
+		}
+		if d.body = s.Key(d.body[:0], i, e); len(d.body) == 0 {
+			by.is[i] = false
+			continue
+		}
+		by.what[i] = xxhash.Sum64(d.body)
+	}
+	return by.is[0] || by.is[1]
+}
+
+// target is what a finding names: what must be the same, else the resource.
+func (d *separation) target(s *policy.Separation, e *event.Event, by *act) string {
+	if !s.Asks() {
+		return e.Resource.ID
+	}
+	side := 0
+	if !by.is[0] {
+		side = 1
+	}
+	return string(s.Same[side].Of(nil, e))
+}
+
 // tell sends what the agent did to where all agents of an owner or a credential come together.
-func (d *separation) tell(x *Scene, e *event.Event, s *policy.Separation, is [2]bool, by *deed, id string) {
+func (d *separation) tell(x *Scene, e *event.Event, s *policy.Separation, by *act, id string) {
 	if id == "" {
 		return
 	}
 	flags := byte(0)
-	for i, f := range [...]bool{is[0], is[1], by.own} {
+	for i, f := range [...]bool{by.is[0], by.is[1], by.own} {
 		if f {
 			flags |= 1 << i
 		}
 	}
-	b := append(binary.BigEndian.AppendUint64(d.body[:0], s.Hash), flags)
-	b = binary.BigEndian.AppendUint64(b, by.what)
-	for _, text := range [...]string{e.Persona, e.Session, e.User, e.Tool.Name, e.Tool.Server, e.Resource.ID} {
+	b := append(binary.BigEndian.AppendUint64(d.note[:0], s.Hash), flags)
+	b = binary.BigEndian.AppendUint64(b, by.what[0])
+	for _, text := range [...]string{e.Persona, e.Session, e.User, e.Tool.Name, e.Tool.Server, d.target(s, e, by)} {
 		b = baselines.AppendString(b, text)
 	}
-	d.body = b
+	b = binary.BigEndian.AppendUint64(b, by.what[1])
+	d.note = b
 	x.Tell(d.slot, s.Within, id, b)
 }
 
@@ -140,8 +173,12 @@ func (d *separation) Note(x *Closing, n *Note) {
 	r := baselines.Reader{B: n.Body}
 	rule := r.Uint64()
 	flags := r.Byte()
-	by := deed{what: r.Uint64(), own: flags&4 != 0, ref: n.Ref}
+	by := act{is: [2]bool{flags&1 != 0, flags&2 != 0}, deed: deed{own: flags&4 != 0, ref: n.Ref}}
+	by.what[0] = r.Uint64()
 	persona, session, user, tool, server, resource := r.String(), r.String(), r.String(), r.String(), r.String(), r.String()
+	if by.what[1] = by.what[0]; len(r.B) > 0 { // what earlier versions told has one for both sides
+		by.what[1] = r.Uint64()
+	}
 	if r.Err != nil {
 		return
 	}
@@ -149,7 +186,7 @@ func (d *separation) Note(x *Closing, n *Note) {
 		if s.Hash != rule || s.Within != n.Scope {
 			continue
 		}
-		if f := d.weigh(x.Memory, s, [2]bool{flags&1 != 0, flags&2 != 0}, by, n.ID); f != nil {
+		if f := d.weigh(x.Memory, s, &by, n.ID); f != nil {
 			f.ScopeType, f.ScopeID, f.Target = s.Within.String(), n.ID, resource
 			// Whoever completed the pair is whom a response can stop.
 			f.Agent, f.Persona, f.Session, f.User, f.Tool, f.Server = n.Ref.Agent, persona, session, user, tool, server
@@ -159,25 +196,27 @@ func (d *separation) Note(x *Closing, n *Note) {
 }
 
 // weigh remembers what was done, and returns a finding if the other side was done too.
-func (d *separation) weigh(m *Memory, s *policy.Separation, is [2]bool, by deed, id string) *event.Finding {
+func (d *separation) weigh(m *Memory, s *policy.Separation, by *act, id string) *event.Finding {
 	part := m.Ensure(d.slot).(*duties)
 	p := part.pair(s.Hash)
 	var other *deed
-	for i := range is {
-		if is[i] && other == nil {
-			other = p.find(1-i, s, &by)
+	for i := range by.is {
+		if by.is[i] && other == nil {
+			by.deed.what = by.what[i]
+			other = p.find(1-i, s, &by.deed)
 		}
 	}
-	if other == nil && is[0] && is[1] && by.own {
-		other = &by // one call was both
+	if other == nil && by.is[0] && by.is[1] && by.own && by.what[0] == by.what[1] {
+		other = &by.deed // one call was both
 	}
 	var f *event.Finding
 	if other != nil {
-		f = p.breach(s, other, &by, id)
+		f = p.breach(s, other, &by.deed, id)
 	}
-	for i := range is {
-		if is[i] {
-			p.remember(i, by)
+	for i := range by.is {
+		if by.is[i] {
+			by.deed.what = by.what[i]
+			p.remember(i, by.deed)
 		}
 	}
 	return f
@@ -227,8 +266,8 @@ func (p *pair) breach(s *policy.Separation, other, by *deed, id string) *event.F
 		activity = event.Again
 	}
 	why := s.Within.String() + " " + strconv.Quote(short(id)) + " did both sides of " + s.Name + ": " + s.Side(0) + ", and " + s.Side(1)
-	if s.SameResource {
-		why += ", on one resource"
+	if s.Asks() {
+		why += ", " + s.Sameness()
 	}
 	if o.count > 1 {
 		why += times(o.count)

@@ -32,6 +32,13 @@ func TestDutiesAreKeptApart(t *testing.T) {
 	about := func(id string) func(e *event.Event) { return func(e *event.Event) { e.Resource.ID = id } }
 	as := func(p string) func(e *event.Event) { return func(e *event.Event) { e.Persona = p } }
 	owner := func(o string) func(e *event.Event) { return func(e *event.Event) { e.Agent.Owner = o } }
+	subject := func(s string) func(e *event.Event) { return func(e *event.Event) { e.Subject = s } }
+	user := func(s string) func(e *event.Event) { return func(e *event.Event) { e.User = s } }
+	iban := func(s string) func(e *event.Event) {
+		return func(e *event.Event) { e.Destination = event.Destination{Kind: "iban", Value: s} }
+	}
+	paid := func(e *event.Event) { e.Has |= event.HasAmount }
+	const crossed = `,"same":{"first":"beneficiary","second":"resource"}` // between pay and approve
 	failed := func(e *event.Event) { e.Result.Outcome = event.Error }
 	found := func(s ...string) []string { return s }
 	for claim, c := range map[string]struct {
@@ -59,6 +66,19 @@ func TestDutiesAreKeptApart(t *testing.T) {
 		"without a session nothing is known":   {`,"within":"session"`, []event.Event{do(event.Approve, 0, session("")), do(event.Pay, 1, session(""))}, nil},
 		"of the same resource":                 {`,"same":"resource"`, []event.Event{do(event.Approve, 0), do(event.Pay, 1, about("inv-2")), do(event.Pay, 2)}, found("agent a1 e0 e2 ×2")},
 		"an unknown resource is not the same":  {`,"same":"resource"`, []event.Event{do(event.Approve, 0, about("")), do(event.Pay, 1, about(""))}, nil},
+		"about the same subject":               {`,"same":"subject"`, []event.Event{do(event.Approve, 0, subject("v-1")), do(event.Pay, 1, subject("v-2")), do(event.Pay, 2, subject("v-1"))}, found("agent a1 e0 e2 ×2")},
+		"no subject is not the same":           {`,"same":"subject"`, []event.Event{do(event.Approve, 0), do(event.Pay, 1)}, nil},
+		"for the same user, in any case":       {`,"same":"user"`, []event.Event{do(event.Approve, 0, user("Ana@acme.example")), do(event.Pay, 1, user("bob")), do(event.Pay, 2, user(" ana@ACME.example"))}, found("agent a1 e0 e2 ×2")},
+		"for the same beneficiary":             {`,"same":"beneficiary"`, []event.Event{do(event.Approve, 0, iban("DE89370400440532013000"), paid), do(event.Pay, 1, iban("DE02")), do(event.Pay, 2, iban("de89 3704 0044 0532 0130 00"))}, found("agent a1 e0 e2 ×2")},
+		"without money nobody is paid":         {`,"same":"beneficiary"`, []event.Event{do(event.Approve, 0, iban("DE89370400440532013000")), do(event.Pay, 1, iban("DE89370400440532013000"))}, nil},
+		"to the same destination":              {`,"same":"destination"`, []event.Event{do(event.Approve, 0, iban("DE89370400440532013000")), do(event.Pay, 1, iban("DE02")), do(event.Pay, 2, iban("DE89 3704 0044 0532 0130 00"))}, found("agent a1 e0 e2 ×2")},
+		"across two fields":                    {crossed, []event.Event{do(event.Approve, 0, about("V-17")), do(event.Pay, 1, iban("v-18")), do(event.Pay, 2, iban("v-17"))}, found("agent a1 e0 e2 ×2")},
+		"in either order, too":                 {crossed, []event.Event{do(event.Pay, 0, iban("v-17")), do(event.Approve, 1, about("V-17"))}, found("agent a1 e0 e1 ×2")},
+		"but not the fields the other way":     {crossed, []event.Event{do(event.Approve, 0, iban("v-17"), about("x")), do(event.Pay, 1, about("v-17"), iban("y"))}, nil},
+		"nor the same field of both":           {crossed, []event.Event{do(event.Approve, 0, about("v-17")), do(event.Pay, 1, about("v-17"), iban("y"))}, nil},
+		"one call that is both sides of one":   {crossed, []event.Event{do(event.Approve, 0, about("v-17"), iban("v-17"), func(e *event.Event) { e.Result.Effect = event.Pay })}, found("agent a1 e0 ×1")},
+		"one call of two is not":               {crossed, []event.Event{do(event.Approve, 0, about("v-17"), iban("v-18"), func(e *event.Event) { e.Result.Effect = event.Pay })}, nil},
+		"two agents of one owner across them":  {crossed + `,"within":"owner"`, []event.Event{do(event.Approve, 0, about("v-17")), do(event.Pay, 1, agent("a2"), iban("v-17"))}, found("owner team-a a1/e0 a2/e1 ×2 stops a2")},
 		"two agents of one owner":              {`,"within":"owner"`, []event.Event{do(event.Approve, 0), do(event.Pay, 1, agent("a2"))}, found("owner team-a a1/e0 a2/e1 ×2 stops a2")},
 		"one of them of another persona":       {`,"within":"owner"`, []event.Event{do(event.Approve, 0, as("boss")), do(event.Pay, 1, agent("a2"))}, found("owner team-a a1/e0 a2/e1 ×2 stops a2")},
 		"but not both":                         {`,"within":"owner"`, []event.Event{do(event.Approve, 0, as("boss")), do(event.Pay, 1, agent("a2"), as("boss"))}, nil},

@@ -27,6 +27,7 @@ type volume struct {
 	set     *policy.Set
 	wide    map[uint64][]*budget
 	zone    zoned // of the persona whose budget was last looked at
+	args    policy.Arguments
 
 	// Of the event under observation.
 	x      *Scene

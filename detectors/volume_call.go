@@ -1,6 +1,7 @@
 package detectors
 
 import (
+	"encoding/binary"
 	"math"
 	"strconv"
 
@@ -8,6 +9,7 @@ import (
 
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/policy"
 )
 
 func intentOf(intent string) uint64 {
@@ -148,7 +150,11 @@ func (v *volume) outcome(a *agentVolume) {
 	v.key = append(append(v.key, 0), e.Tool.Server...)
 	v.key = append(append(v.key, 0), e.Resource.Type...)
 	v.key = append(append(v.key, 0), e.Resource.ID...)
-	if e.Resource.ID == "" {
+	switch {
+	case e.Resource.ID != "" || e.ArgsDigest == "":
+	case policy.Shows(e): // the digest beside them is whatever somebody wrote there
+		v.key = binary.BigEndian.AppendUint64(v.key, xxhash.Sum64(v.args.Canonical(e.Args)))
+	default:
 		v.key = append(v.key, e.ArgsDigest...)
 	}
 	if !a.contact(uint16(xxhash.Sum64(v.key))) {

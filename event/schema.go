@@ -90,7 +90,7 @@ var fields = []field{
 	{"tool.open_world_hint", aFlag, nil, "MCP annotation openWorldHint: a claim of the server."},
 
 	{"args", anObject, nil, "The call's arguments. Used in flight and never stored."},
-	{"args_digest", aText, nil, "A digest of the arguments, when content may not leave the gateway."},
+	{"args_digest", aText, nil, "A digest of the arguments, when content may not leave the gateway. Where args stand beside it they are digested again."},
 	{"provenance", anObject, nil, "Argument path to user, tool, model or unknown, if the producer computed it."},
 
 	{"resource", aGroup, nil, "What the call touched."},
@@ -142,7 +142,7 @@ var fields = []field{
 	{"approval.state", aText, nil, "requested, granted, denied, expired or revoked."},
 	{"approval.by", aText, nil, "Who decided."},
 	{"approval.requested_by", aText, nil, "Who asked."},
-	{"approval.digest", aText, nil, "Digest of the approved arguments."},
+	{"approval.digest", aText, nil, "Digest of the approved arguments: SHA-256 (or -384, -512) of their canonical JSON (RFC 8785) or of the bytes of args as sent, in hex or base64."},
 	{"approval.expires", aTime, nil, "Until when it holds, in the forms of time."},
 	{"approval.bypass", aFlag, nil, "Was the approval passed over?"},
 

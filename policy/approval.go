@@ -3,6 +3,8 @@ package policy
 import (
 	"bytes"
 	"crypto/sha256"
+	"crypto/sha512"
+	"encoding/base64"
 	"encoding/hex"
 	"strings"
 
@@ -21,6 +23,10 @@ type Approvals struct {
 	Once    bool      // for one call only
 	by      *globs
 }
+
+// Shown is what holds of an approval that a call shows though its policy asks for none, or though no
+// policy knows the agent: not by its own side, once, of these arguments where both show them.
+var Shown = Approvals{NotSelf: true, Once: true}
 
 type approvalsDef struct {
 	By      []string `json:"by,omitempty"`
@@ -57,27 +63,116 @@ func (d approvalsDef) compile(bad report) Approvals {
 // MayApprove tells whether the list of approvers has somebody, in any case of letters. Without a list anybody may.
 func (a *Approvals) MayApprove(name string) bool { return a.by.passes(lower(name)) }
 
-// Digest is the digest of a call's arguments, as approvals are compared by it: args_digest if the event carries it, else SHA-256 over the bytes of args
-// as they stand in the record, in hex; "" if neither is known.
-func Digest(e *event.Event) string {
-	if e.ArgsDigest != "" {
-		return PlainDigest(e.ArgsDigest)
+// Algorithm is how a digest of arguments was made.
+type Algorithm uint8
+
+// Algorithms of digests. An opaque one is of an algorithm, or with a key, that wayward does not know.
+const (
+	SHA256 Algorithm = iota
+	Opaque
+	SHA384
+	SHA512
+)
+
+// algorithms are the words for them, with the length of a digest in bytes.
+var algorithms = [...]struct {
+	word string
+	size int
+}{SHA256: {"sha256", sha256.Size}, SHA384: {"sha384", sha512.Size384}, SHA512: {"sha512", sha512.Size}}
+
+// Arguments digests the arguments of calls as approvals are compared by them: over their canonical
+// JSON (RFC 8785) and over the bytes as they stand in the record, since producers do either. The zero
+// value is ready; it belongs to one goroutine.
+type Arguments struct{ form event.Canonical }
+
+// Canonical is the canonical form of the arguments, or else their bytes; it lives until the next call.
+func (a *Arguments) Canonical(args []byte) []byte {
+	if b, ok := a.form.Form(args); ok {
+		return b
 	}
-	if len(bytes.TrimSpace(e.Args)) == 0 {
-		return ""
+	return args
+}
+
+// Digests are a call's arguments by one algorithm, plain as PlainDigest writes them: of the canonical
+// form and of the bytes. Arguments that stand beside args_digest are digested again, not believed;
+// only where there are none, or by an algorithm that is not known, is args_digest what counts.
+func (a *Arguments) Digests(e *event.Event, by Algorithm) (canonical, raw string) {
+	if by == Opaque || !Shows(e) {
+		if d, alg := PlainDigest(e.ArgsDigest); alg == by {
+			return d, d
+		}
+		return "", ""
 	}
-	sum := sha256.Sum256(e.Args)
+	raw = digestOf(e.Args, by)
+	if b, ok := a.form.Form(e.Args); ok {
+		return digestOf(b, by), raw
+	}
+	return raw, raw
+}
+
+// Contradict tells whether the event shows arguments and a digest that is not of them.
+func (a *Arguments) Contradict(e *event.Event) bool {
+	if e.ArgsDigest == "" || !Shows(e) {
+		return false
+	}
+	d, by := PlainDigest(e.ArgsDigest)
+	if by == Opaque {
+		return false
+	}
+	canonical, raw := a.Digests(e, by)
+	return d != canonical && d != raw
+}
+
+// Shows tells whether the event carries arguments, rather than a digest or nothing.
+func Shows(e *event.Event) bool { return len(bytes.TrimSpace(e.Args)) > 0 }
+
+func digestOf(b []byte, by Algorithm) string {
+	switch by {
+	case SHA384:
+		sum := sha512.Sum384(b)
+		return "sha384:" + hex.EncodeToString(sum[:])
+	case SHA512:
+		sum := sha512.Sum512(b)
+		return "sha512:" + hex.EncodeToString(sum[:])
+	}
+	sum := sha256.Sum256(b)
 	return hex.EncodeToString(sum[:])
 }
 
-// PlainDigest is a digest without `sha256:` before it, and its hex digits in lower case, so that two spellings of one are equal.
-func PlainDigest(s string) string {
+// PlainDigest is a digest in the one spelling in which digests are compared, and how it was made:
+// lower-case hex, with the algorithm before it unless that is SHA-256. `sha256:`, `SHA-256=`, base64
+// as in subresource integrity, and hex alone are read; of a digest that names no algorithm its length
+// tells. What is none of them stays as it is, without blanks around it.
+func PlainDigest(s string) (plain string, by Algorithm) {
 	s = strings.TrimSpace(s)
-	if rest, ok := strings.CutPrefix(lower(s), "sha256:"); ok {
-		return rest
+	low := lower(s)
+	for alg, a := range algorithms {
+		if a.size == 0 {
+			continue
+		}
+		digits := low
+		body, named := s, false
+		for _, word := range [...]string{a.word, a.word[:3] + "-" + a.word[3:]} {
+			if rest, ok := strings.CutPrefix(low, word); ok && rest != "" && strings.IndexByte(":=-", rest[0]) >= 0 {
+				digits, named = strings.TrimSpace(rest[1:]), true
+				body = strings.TrimSpace(s[len(s)-len(rest)+1:])
+			}
+		}
+		if len(digits) != hex.EncodedLen(a.size) || strings.Trim(digits, "0123456789abcdef") != "" {
+			body = strings.TrimRight(strings.Trim(body, ":"), "=") // RFC 9530 writes :base64:
+			if !named || len(body) != base64.RawStdEncoding.EncodedLen(a.size) {
+				continue
+			}
+			raw, err := base64.RawStdEncoding.DecodeString(strings.NewReplacer("-", "+", "_", "/").Replace(body))
+			if err != nil {
+				continue
+			}
+			digits = hex.EncodeToString(raw)
+		}
+		if Algorithm(alg) != SHA256 {
+			digits = a.word + ":" + digits
+		}
+		return digits, Algorithm(alg)
 	}
-	if len(s) == hex.EncodedLen(sha256.Size) && strings.Trim(s, "0123456789abcdefABCDEF") == "" {
-		return lower(s)
-	}
-	return s
+	return s, Opaque
 }

@@ -68,20 +68,18 @@ func (j *Judge) Explain(e *event.Event, t *Tool) (Verdict, []Judgement) {
 	if e.Has&event.HasTier != 0 {
 		tier = strconv.FormatInt(e.Agent.Tier, 10)
 	}
-	scalar(p.OwnTenant, tenantKind, e.Resource.Tenant, "own", "resources.tenants")
+	scalar(p.OwnTenant, tenantKind, e.Resource.Tenant, p.tenantRule, "resources.tenants")
 	scalar(p.MaxTier > 0, tierKind, tier, "at most "+strconv.FormatInt(p.MaxTier, 10), "tier.at_most")
 	if j.clock != nil {
 		scalar(true, hoursKind, sayLocal(j.clock.Local(e.Time), j.zone), p.Hours.text, "hours")
 	}
 	if verdict == NeedsApproval {
-		digest := Digest(e)
-		if digest == "" {
-			digest = "arguments unknown"
-		} else {
-			digest = "arguments sha256:" + digest
-			if e.ArgsDigest != "" {
-				digest = "arguments " + e.ArgsDigest
-			}
+		digest := "arguments unknown"
+		var args Arguments
+		if canonical, _ := args.Digests(e, SHA256); canonical != "" {
+			digest = "arguments sha256:" + canonical
+		} else if e.ArgsDigest != "" {
+			digest = "arguments " + e.ArgsDigest
 		}
 		say("approval", digest, NeedsApproval.String(), p.Approvals.String(), "approvals")
 	}
@@ -98,6 +96,11 @@ func (j *Judge) Explain(e *event.Event, t *Tool) (Verdict, []Judgement) {
 // explained says where the entry stands that decided.
 func (p *Persona) explained(v Violation) Judgement {
 	j := Judgement{Kind: v.Kind, Value: v.Value, Verdict: v.Verdict.String(), Rule: v.Rule}
+	if v.Kind == conditionKind {
+		i := slices.IndexFunc(p.Conditions, func(c *Condition) bool { return c.text == v.Rule })
+		j.File, j.Line = p.Place(at("needs_approval", max(i, 0)))
+		return j
+	}
 	d := Dimension(slices.IndexFunc(dimensionDefs[:], func(def dimensionDef) bool { return def.kind == v.Kind }))
 	if v.Rule == byDefault {
 		if v.Verdict == p.Default && (v.Verdict != Allow || p.used&(1<<d) != 0 && len(p.Lists[d].Allow) > 0) {
@@ -105,6 +108,10 @@ func (p *Persona) explained(v Violation) Judgement {
 			return j
 		}
 		j.Rule = "no list names it"
+		return j
+	}
+	if d == Tools && v.Verdict == Allow && !slices.Contains(p.Lists[Tools].Allow, v.Rule) {
+		j.File, j.Line = p.namedAt(v.Rule)
 		return j
 	}
 	l := p.Lists[d]
@@ -118,6 +125,16 @@ func (p *Persona) explained(v Violation) Judgement {
 		j.File, j.Line = p.Place(at(dimensionDefs[d].path+"."+n.key, max(i, 0)))
 	}
 	return j
+}
+
+// namedAt is where an entry with conditions names a tool.
+func (p *Persona) namedAt(tool string) (file string, line int) {
+	for i, c := range p.def.Needs {
+		if k := slices.Index(c.Tools, tool); k >= 0 {
+			return p.Place(at(at("needs_approval", i)+".tools", k))
+		}
+	}
+	return "", 0
 }
 
 // Place is where a part of the persona was written: file and line, the line 0 if it was not a file.

@@ -195,7 +195,6 @@ func (d *draft) take(parent *draft) {
 	}
 	m := d.merged
 	scalar("default", &m.Default, up.Default)
-	scalar("resources.tenants", &m.Resources.Tenants, up.Resources.Tenants)
 	scalar("tier.at_most", &m.Tier.AtMost, up.Tier.AtMost)
 	scalar("zone", &m.Zone, up.Zone)
 	scalar("approvals.valid", &m.Approvals.Valid, up.Approvals.Valid)
@@ -218,6 +217,10 @@ func (d *draft) take(parent *draft) {
 		m.Approvals.By = up.Approvals.By
 		d.from["approvals.by"] = parent.of("approvals.by")
 	}
+	if len(m.Resources.Tenants) == 0 && len(up.Resources.Tenants) > 0 {
+		m.Resources.Tenants = up.Resources.Tenants
+		d.from["resources.tenants"] = parent.of("resources.tenants")
+	}
 	if m.Respond.IsZero() && !up.Respond.IsZero() {
 		m.Respond = up.Respond
 		d.from["respond"] = parent.of("respond")
@@ -227,6 +230,13 @@ func (d *draft) take(parent *draft) {
 		if !slices.Contains(m.Tags, tag) {
 			d.from[at("tags", len(m.Tags))] = parent.of(at("tags", i))
 			m.Tags = append(m.Tags, tag)
+		}
+	}
+	m.Needs = slices.Clone(m.Needs)
+	for i, n := range up.Needs {
+		if !slices.ContainsFunc(m.Needs, n.equal) {
+			d.from[at("needs_approval", len(m.Needs))] = parent.of(at("needs_approval", i))
+			m.Needs = append(m.Needs, n)
 		}
 	}
 	m.Separate = slices.Clone(m.Separate)

@@ -132,8 +132,11 @@ type Limit struct {
 	Zone      *time.Location // of Calendar; nil: the persona's if the scope lies in one, else the tenant's
 	Where     Where
 	Respond   *event.Response // nil: nothing is done
-	Severity  event.Severity
-	Tags      []string
+	// Builtin is one of those that hold until somebody writes others. They know nothing of what is usual, so they step back where that is
+	// known: of personas whose baseline is of age, and of users whom many agents share.
+	Builtin  bool
+	Severity event.Severity
+	Tags     []string
 	// Hash is of what decides which events are counted and when the limit is crossed (id, scope, measure, max, currency, window, kind,
 	// zone, where). It names the limit's state: a new title, warn or respond keeps what was counted, a new condition does not.
 	Hash    uint64

@@ -44,6 +44,13 @@ func (p *Persona) lint(s *Set, bad report) {
 			}
 		}
 	}
+	for i, c := range p.def.Needs {
+		for k, entry := range c.Tools {
+			if r := p.ruling(Tools, entry); !isGlob(entry) && r.Verdict != Allow {
+				bad(at(at("needs_approval", i)+".tools", k), "%s needs an approval under conditions here, but is %s by %s whatever they are, so this entry does nothing; remove one", quote(entry), r.Verdict.said(), quote(r.Rule))
+			}
+		}
+	}
 	needs := p.NeedsApproval()
 	if !needs && !p.draft.merged.Approvals.IsZero() && !p.draft.base {
 		bad("approvals", "nothing needs an approval here; add a needs_approval list, or remove approvals")

@@ -376,14 +376,15 @@ func (s *source) reporter(path string) report {
 // through a float, nor a tool named null or 0x10 become something else.
 func (f *file) decode(doc *yaml.Node, into any) *source {
 	s := &source{file: f.file, fields: map[string]place{}, broken: map[string]bool{}, texts: map[string]written{}, rules: f.rules, lines: f.lines}
-	d := decoder{s, &f.left}
+	d := decoder{source: s, left: &f.left}
 	d.value(doc, "", reflect.ValueOf(into).Elem())
 	return s
 }
 
 type decoder struct {
 	*source
-	left *int
+	left    *int
+	hoisted []*yaml.Node // entries of needs_approval with conditions, of the persona that is being read
 }
 
 func (d *decoder) value(n *yaml.Node, path string, v reflect.Value) {
@@ -424,6 +425,11 @@ func (d *decoder) value(n *yaml.Node, path string, v reflect.Value) {
 	}
 	switch v.Kind() {
 	case reflect.Struct:
+		if same, ok := v.Addr().Interface().(*sameDef); ok && n.Kind == yaml.ScalarNode {
+			*same = sameDef{n.Value, n.Value}
+			d.write(path, n)
+			return
+		}
 		if n.Kind != yaml.MappingNode {
 			if path == "" {
 				wrong("the file does not begin with a key; put everything under %s", root(v.Type()))
@@ -434,6 +440,19 @@ func (d *decoder) value(n *yaml.Node, path string, v reflect.Value) {
 		}
 		d.mapping(n, path, v)
 	case reflect.Slice:
+		if v.Type() == reflect.TypeFor[[]needsDef]() && n.Kind == yaml.MappingNode { // one entry needs no list
+			n = &yaml.Node{Kind: yaml.SequenceNode, Line: n.Line, Column: n.Column, Content: []*yaml.Node{n}}
+		}
+		if v.Type() == reflect.TypeFor[oneOrMore]() && n.Kind == yaml.ScalarNode {
+			v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+			d.value(n, path, v.Index(0))
+			return
+		}
+		if v.Type().Elem().Kind() == reflect.String && strings.HasSuffix(path, ".needs_approval") {
+			if n = d.hoist(n); n == nil {
+				return
+			}
+		}
 		if n.Kind != yaml.SequenceNode {
 			if n.Kind == yaml.ScalarNode {
 				wrong("%s is a list; write it as [%s]", label, quote(n.Value))
@@ -527,6 +546,41 @@ func (d *decoder) mapping(n *yaml.Node, path string, v reflect.Value) {
 		first[key.Value] = here
 		d.value(value, field, v.Field(k))
 	}
+	if def, ok := v.Addr().Interface().(*personaDef); ok {
+		for _, n := range d.hoisted {
+			def.Needs = append(def.Needs, needsDef{})
+			d.value(n, at(strings.TrimPrefix(path+".needs_approval", "."), len(def.Needs)-1), reflect.ValueOf(&def.Needs[len(def.Needs)-1]).Elem())
+		}
+		d.hoisted = nil
+	}
+}
+
+// hoist takes the entries with conditions out of a list of names: wherever in a persona they stand, they
+// mean the same. It returns what is left; nil: nothing is.
+func (d *decoder) hoist(n *yaml.Node) *yaml.Node {
+	isMapping := func(n *yaml.Node) bool {
+		return n.Kind == yaml.MappingNode || n.Kind == yaml.AliasNode && n.Alias.Kind == yaml.MappingNode
+	}
+	if isMapping(n) {
+		d.hoisted = append(d.hoisted, n)
+		return nil
+	}
+	if n.Kind != yaml.SequenceNode || !slices.ContainsFunc(n.Content, isMapping) {
+		return n
+	}
+	names := *n
+	names.Content = nil
+	for _, entry := range n.Content {
+		if isMapping(entry) {
+			d.hoisted = append(d.hoisted, entry)
+		} else {
+			names.Content = append(names.Content, entry)
+		}
+	}
+	if len(names.Content) == 0 {
+		return nil
+	}
+	return &names
 }
 
 // json appends a value of any shape as JSON: numbers and truth values as they are written, everything else as text.

@@ -47,9 +47,10 @@ const (
 
 // What is judged besides lists, and kinds of Violation.
 const (
-	tenantKind = "tenant" // whose the resource is
-	tierKind   = "tier"
-	hoursKind  = "hours"
+	tenantKind    = "tenant" // whose the resource is
+	tierKind      = "tier"
+	hoursKind     = "hours"
+	conditionKind = "condition" // of needs_approval
 )
 
 // String is the word for one value of the dimension; it is the Kind of a Violation.
@@ -73,7 +74,7 @@ var dimensionDefs = [dimensions]dimensionDef{
 // Each dimension is judged alike:
 //
 //  1. what a deny list names is a violation, whatever else is said about it;
-//  2. what a needs_approval list names is a violation unless somebody approved it;
+//  2. what a needs_approval list names is a violation unless somebody approved it, with conditions where they hold;
 //  3. what an allow list names is fine;
 //  4. what no list names is what Default says.
 //
@@ -91,7 +92,9 @@ type Persona struct {
 	Agents      []string // names and patterns of the agents that play it, for events that carry no persona
 	Default     Verdict  // what happens to what no list names
 	Lists       [dimensions]Lists
-	OwnTenant   bool           // a resource of another tenant is a violation
+	Conditions  []*Condition   // under which a call needs an approval
+	OwnTenant   bool           // a resource of another tenant is a violation, but for SharedBy
+	SharedBy    []string       // names and patterns of tenants whose resources are no violation
 	MaxTier     int64          // an agent that is trusted less is a violation; 0: any may play it
 	Hours       *Hours         // nil: at any time
 	Zone        *time.Location // of Hours, and of its limits' calendar days; nil: the tenant's
@@ -105,6 +108,8 @@ type Persona struct {
 	Line        int
 	Tests       []Test // not part of its identity
 
+	shared     *globs // SharedBy
+	tenantRule string // own, and what SharedBy adds
 	rules      [dimensions]ruling
 	used       uint16 // bit per dimension that has something to judge
 	badClasses uint16 // bit per event.Class
@@ -128,7 +133,7 @@ type Ruling struct {
 
 // Violation is one thing that a persona may not do, or not without approval.
 type Violation struct {
-	Kind    string  // a dimension's word, or tenant, tier or hours
+	Kind    string  // a dimension's word, or condition, tenant, tier or hours
 	Value   string  // what was used; aliases the event
 	Rule    string  // the entry that decided, or default
 	Verdict Verdict // Deny or NeedsApproval
@@ -137,8 +142,9 @@ type Violation struct {
 // ruling is the lists of one dimension, compiled.
 type ruling struct {
 	deny, needs, allow *globs
-	open               bool  // what no list names is fine
-	words              words // of Destinations
+	named              *globs // by conditions, of Tools: fine where they do not hold
+	open               bool   // what no list names is fine
+	words              words  // of Destinations
 }
 
 // Check appends to dst what the call does that the persona may not, its hours left aside: those need a zone, which is the Judge's. Only
@@ -175,8 +181,11 @@ func (p *Persona) rest(e *event.Event, dst []Violation) []Violation {
 	if p.used&(1<<ResourceTypes|1<<Labels|1<<Environments) != 0 {
 		dst = p.resource(&e.Resource, dst)
 	}
-	if p.OwnTenant && e.Resource.Tenant != "" && e.Resource.Tenant != e.Tenant {
-		dst = append(dst, Violation{tenantKind, e.Resource.Tenant, "own", Deny})
+	if len(p.Conditions) > 0 {
+		dst = p.conditions(e, dst)
+	}
+	if p.OwnTenant && e.Resource.Tenant != "" && e.Resource.Tenant != e.Tenant && p.shared.find(e.Resource.Tenant) < 0 {
+		dst = append(dst, Violation{tenantKind, e.Resource.Tenant, p.tenantRule, Deny})
 	}
 	if p.used&(1<<Destinations) != 0 {
 		dst = p.destination(&e.Destination, dst)
@@ -267,6 +276,9 @@ func (p *Persona) toolRuling(t *event.Tool) Ruling {
 	if i := r.allow.findTool(t); i >= 0 {
 		return Ruling{Allow, r.allow.entries[i]}
 	}
+	if i := r.named.findTool(t); i >= 0 {
+		return Ruling{Allow, r.named.entries[i]}
+	}
 	return Ruling{p.Default, byDefault}
 }
 
@@ -284,6 +296,9 @@ func (p *Persona) ruling(d Dimension, s string) Ruling {
 	}
 	if i := r.allow.find(s); i >= 0 {
 		return Ruling{Allow, r.allow.entries[i]}
+	}
+	if i := r.named.find(s); i >= 0 {
+		return Ruling{Allow, r.named.entries[i]}
 	}
 	return Ruling{p.Default, byDefault}
 }
@@ -312,7 +327,7 @@ func (p *Persona) compileRules() {
 			p.used |= 1 << d
 		}
 	}
-	p.needs = p.Default == NeedsApproval || slices.ContainsFunc(p.Lists[:], func(l Lists) bool { return len(l.Needs) > 0 })
+	p.needs = p.Default == NeedsApproval || len(p.Conditions) > 0 || slices.ContainsFunc(p.Lists[:], func(l Lists) bool { return len(l.Needs) > 0 })
 	for c := event.Read; c <= event.Delegate; c++ {
 		if p.classRules[c] = p.ruling(Classes, c.String()); p.classRules[c].Verdict != Allow {
 			p.badClasses |= 1 << c
@@ -339,6 +354,7 @@ type personaDef struct {
 	DestinationKinds listsDef        `json:"destination_kinds,omitzero"`
 	Intents          listsDef        `json:"intents,omitzero"`
 	Credentials      listsDef        `json:"credentials,omitzero"`
+	Needs            []needsDef      `json:"needs_approval,omitempty"`
 	Tier             tierDef         `json:"tier,omitzero"`
 	Hours            []hoursDef      `json:"hours,omitempty"`
 	Zone             string          `json:"zone,omitempty"`
@@ -358,10 +374,10 @@ type listsDef struct {
 }
 
 type resourcesDef struct {
-	Types        listsDef `json:"types,omitzero"`
-	Labels       listsDef `json:"labels,omitzero"`
-	Environments listsDef `json:"environments,omitzero"`
-	Tenants      string   `json:"tenants,omitempty"`
+	Types        listsDef  `json:"types,omitzero"`
+	Labels       listsDef  `json:"labels,omitzero"`
+	Environments listsDef  `json:"environments,omitzero"`
+	Tenants      oneOrMore `json:"tenants,omitempty"`
 }
 
 type tierDef struct {
@@ -407,7 +423,10 @@ func (d personaDef) compile(bad report, base bool) *Persona {
 		p.Lists[dim] = Lists{l.Allow, l.Deny, l.Needs}
 		checkLists(bad, dimensionDefs[dim].path, l, dimensionDefs[dim].fold)
 	}
-	if p.Default == Deny && !base && len(d.Tools.Allow)+len(d.Tools.Needs) == 0 && !slices.Contains(d.Tools.Deny, "*") {
+	var named []string
+	p.Conditions, named = compileConditions(bad, d.Needs)
+	p.rules[Tools].named = compileGlobs(named, false)
+	if p.Default == Deny && !base && len(d.Tools.Allow)+len(d.Tools.Needs)+len(named) == 0 && !slices.Contains(d.Tools.Deny, "*") {
 		bad("tools", `default is deny and no tool is allowed, so every call would be a violation; list tools under allow, or write deny: ["*"] if that is meant`)
 	}
 	words := append(event.Classes(), "*")
@@ -424,13 +443,7 @@ func (d personaDef) compile(bad report, base bool) *Persona {
 			bad(at("destinations.allow", i), "%s also allows any other domain that ends so; write %q and %q", quote(s), s[1:], "*."+s[1:])
 		}
 	}
-	switch d.Resources.Tenants {
-	case "", "any":
-	case "own":
-		p.OwnTenant = true
-	default:
-		bad("resources.tenants", "unknown word %s; use own, for resources of the agent's own tenant alone, or any", quote(d.Resources.Tenants))
-	}
+	p.compileTenants(bad, d.Resources.Tenants)
 	if s := d.Tier.AtMost; s != "" {
 		n, err := strconv.Atoi(s)
 		if err != nil || n < 1 || n > 1000 {

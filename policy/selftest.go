@@ -86,7 +86,7 @@ func violationKinds() (kinds []string) {
 	for d := range dimensions {
 		kinds = append(kinds, d.String())
 	}
-	return append(kinds, tenantKind, tierKind, hoursKind)
+	return append(kinds, tenantKind, tierKind, hoursKind, conditionKind)
 }
 
 // RunTest says what is wrong with a test's outcome, or nothing.

@@ -1,7 +1,10 @@
 package policy
 
 import (
+	"bytes"
+	"encoding/json"
 	"slices"
+	"strings"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -14,13 +17,13 @@ import (
 // agent that has them, whatever it plays, and finds a pair if an agent that plays the persona had a hand in it: that is how duties are split over agents.
 // An agent that is idle for a week is forgotten, and what it did with it.
 type Separation struct {
-	Name         string
-	Persona      *Persona
-	Within       Scope
-	WindowMS     int64  // 0 only within a session: as long as it lasts
-	SameResource bool   // only calls on one and the same resource
-	Hash         uint64 // of the definition and its persona: names what is remembered
-	sides        [2]side
+	Name     string
+	Persona  *Persona
+	Within   Scope
+	WindowMS int64       // 0 only within a session: as long as it lasts
+	Same     [2]Sameness // what must be one and the same, of each side; NotSame: nothing
+	Hash     uint64      // of the definition and its persona: names what is remembered
+	sides    [2]side
 }
 
 type side struct {
@@ -34,7 +37,111 @@ type separationDef struct {
 	Between []sideDef `json:"between"`
 	Within  string    `json:"within,omitempty"`
 	Window  string    `json:"window,omitempty"`
-	Same    string    `json:"same,omitempty"`
+	Same    sameDef   `json:"same,omitzero"`
+}
+
+// sameDef is what must be the same: a word for both sides, or one for each.
+type sameDef struct {
+	First  string `json:"first"`
+	Second string `json:"second"`
+}
+
+// MarshalJSON writes one word where both sides have the same.
+func (d sameDef) MarshalJSON() ([]byte, error) {
+	if d.First == d.Second {
+		return canonical(d.First), nil
+	}
+	type pair sameDef
+	return canonical(pair(d)), nil
+}
+
+// UnmarshalJSON reads a word or a pair.
+func (d *sameDef) UnmarshalJSON(b []byte) error {
+	var word string
+	if json.Unmarshal(b, &word) == nil {
+		*d = sameDef{word, word}
+		return nil
+	}
+	type pair sameDef
+	dec := json.NewDecoder(bytes.NewReader(b))
+	dec.DisallowUnknownFields()
+	return dec.Decode((*pair)(d))
+}
+
+// Sameness is what of a call must be the same on both sides of a pair.
+type Sameness uint8
+
+// Kinds of sameness.
+const (
+	NotSame Sameness = iota
+	SameResource
+	SameSubject
+	SameBeneficiary
+	SameDestination
+	SameUser
+)
+
+var samenesses = []string{"", "resource", "subject", "beneficiary", "destination", "user"}
+
+func (s Sameness) String() string { return samenesses[s] }
+
+// Of appends what a call has of it; nothing if it has none, or if it is not known.
+func (s Sameness) Of(dst []byte, e *event.Event) []byte {
+	switch s {
+	case SameResource:
+		return append(dst, e.Resource.ID...)
+	case SameSubject:
+		return append(dst, e.Subject...)
+	case SameBeneficiary:
+		return AppendBeneficiary(dst, e)
+	case SameDestination:
+		return AppendDestination(dst, &e.Destination)
+	case SameUser:
+		return append(dst, e.User...)
+	}
+	return dst
+}
+
+// Key is what is compared of a call as one side of the pair. The id of a resource alone is compared as it stands, as everywhere; what is compared with another
+// field, and what people spell in many ways, without case and blanks. Nothing is appended if it is not known.
+func (s *Separation) Key(dst []byte, side int, e *event.Event) []byte {
+	same := s.Same[side]
+	if s.Same[0] == s.Same[1] && same != SameUser {
+		return same.Of(dst, e)
+	}
+	d := event.Destination{Value: e.Destination.Value} // its kind would give an account another spelling than the other field
+	switch same {
+	case SameResource:
+		d.Value = e.Resource.ID
+	case SameSubject:
+		d.Value = e.Subject
+	case SameUser:
+		d.Value = e.User
+	case SameBeneficiary:
+		if len(AppendBeneficiary(nil, e)) == 0 {
+			return dst
+		}
+	case SameDestination:
+		if strings.EqualFold(e.Destination.Kind, "url") || d.Value == "" {
+			return AppendDestination(dst, &e.Destination)
+		}
+	}
+	return appendSpelling(dst, &d)
+}
+
+// Asks tells whether something must be the same.
+func (s *Separation) Asks() bool { return s.Same[0] != NotSame }
+
+// Sameness says what was the same.
+func (s *Separation) Sameness() string {
+	switch {
+	case !s.Asks():
+		return ""
+	case s.Same[0] == s.Same[1]:
+		return [...]string{SameResource: "on one resource", SameSubject: "about one subject", SameBeneficiary: "for one beneficiary",
+			SameDestination: "to one destination", SameUser: "for one user"}[s.Same[0]]
+	}
+	return "where the " + s.Same[0].String() + " of the first is the " + s.Same[1].String() + " of the second"
 }
 
 type sideDef struct {
@@ -81,12 +188,19 @@ func compileSeparations(bad report, p *Persona, defs []separationDef) (all []*Se
 		} else if s.Within != SessionScope {
 			s.WindowMS = defaultSeparationWindow
 		}
-		switch d.Same {
-		case "":
-		case "resource":
-			s.SameResource = true
-		default:
-			bad(path+".same", "unknown word %s; use resource, or leave same out", quote(d.Same))
+		for k, word := range [...]string{d.Same.First, d.Same.Second} {
+			same := slices.Index(samenesses, word)
+			switch {
+			case same < 0:
+				bad(path+".same", "unknown word %s; %s, or leave same out", quote(word), choose(word, samenesses[1:]))
+			case word == "" && d.Same != sameDef{}:
+				bad(path+".same", "a pair needs a word for each side; write same: {first: resource, second: beneficiary}, say")
+			}
+			s.Same[k] = Sameness(max(same, 0))
+			if d.Same.First == d.Same.Second {
+				s.Same[1] = s.Same[0]
+				break
+			}
 		}
 		if len(d.Between) != 2 {
 			bad(path+".between", "a pair has two sides, not %d; write between: [{classes: [approve]}, {classes: [pay]}], say", len(d.Between))

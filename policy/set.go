@@ -16,6 +16,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/wayward-sec/wayward/rules"
 )
@@ -221,6 +222,17 @@ var builtins = []limitDef{
 		Severity: "medium", Tags: []string{"ASI02", "AML.T0085.001"}}, // over-pull
 }
 
+// builtinVersions are the versions of the built-in limits, by id.
+var builtinVersions = sync.OnceValue(func() map[string]string {
+	all := map[string]string{}
+	for _, d := range builtins {
+		all[d.ID] = d.compile(func(string, string, ...any) {}).Version
+	}
+	return all
+})
+
+func isBuiltin(id, version string) bool { return version != "" && builtinVersions()[id] == version }
+
 // collector gathers definitions from files and says what is wrong with each and between them.
 type collector struct {
 	drafts     []*draft
@@ -270,6 +282,7 @@ func ofTenant(tenant string) string {
 func (c *collector) limit(d limitDef, src *source, path string) {
 	c.use(src)
 	l := d.compile(src.reporter(path))
+	l.Builtin = isBuiltin(d.ID, l.Version) // sets travel as texts, so it is not written who wrote it
 	if l.ID == "" {
 		return
 	}

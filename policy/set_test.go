@@ -280,7 +280,7 @@ func TestHashIsOfTheDefinitions(t *testing.T) {
 // same compares what two sets say; where a persona was read is no part of it.
 var same = []cmp.Option{
 	cmpopts.IgnoreFields(Persona{}, "File", "Line", "Tests"),
-	cmpopts.IgnoreUnexported(Persona{}, Limit{}, Approvals{}, Separation{}),
+	cmpopts.IgnoreUnexported(Persona{}, Limit{}, Approvals{}, Separation{}, Condition{}),
 	cmpopts.IgnoreFields(Separation{}, "Persona"), // leads back
 	cmp.Comparer(func(a, b *time.Location) bool { return a.String() == b.String() }),
 	cmp.Comparer(func(a, b *Hours) bool { return a == b || a != nil && b != nil && *a == *b }),
@@ -399,12 +399,13 @@ func anySet(t *testing.T, r *rand.Rand) *Set {
 		d.Tools.Allow = append(d.Tools.Allow, fmt.Sprint("own", i))
 		if r.IntN(2) == 0 {
 			d.Servers, d.Intents, d.Credentials, d.DestinationKinds = split(someNames...), split(someNames...), split(someNames...), split("email", "URL", "*")
-			d.Resources = resourcesDef{split("customer", "Ticket"), split("pii", "SECRET", "fin*"), split("prod", "dev"), pick("", "own", "any")}
+			d.Resources = resourcesDef{split("customer", "Ticket"), split("pii", "SECRET", "fin*"), split("prod", "dev"), []oneOrMore{nil, {"own"}, {"any"}, {"own", "public-kb", "shared-*"}}[r.IntN(4)]}
+			d.Needs = []needsDef{{Tools: some(someNames...), Classes: []string{"pay"}, Above: aboveDef{pick("5", "500.00"), "EUR"}}, {Environments: []string{"Prod"}, Labels: some("pii"), Destinations: some("external", "*.EVIL.com")}}[r.IntN(3):]
 			d.Tier.AtMost, d.Zone = pick("", "1", "3"), pick("", "Europe/Berlin", "Asia/Kolkata")
 			d.Hours = []hoursDef{{some("mon", "sun"), "22:00", "06:30"}, {nil, "09:00", "24:00"}}[r.IntN(2):]
 			yes := r.IntN(2) == 0
 			d.Approvals = approvalsDef{some("lead-*", "*@Acme.example"), &yes, pick("", "1h"), nil, &yes}
-			d.Separate = []separationDef{{"pair", []sideDef{{Tools: []string{"a"}}, {Classes: []string{"pay"}}}, pick("", "session", "owner"), pick("", "1d"), pick("", "resource")}}
+			d.Separate = []separationDef{{"pair", []sideDef{{Tools: []string{"a"}}, {Classes: []string{"pay"}}}, pick("", "session", "owner"), pick("", "1d"), []sameDef{{}, {"resource", "resource"}, {"resource", "beneficiary"}, {"user", "user"}}[r.IntN(4)]}}
 			d.Limits = []limitDef{{ID: "own", Scope: "agent", Measure: "count", Max: "5", Window: "60m"}}
 			d.Respond = respondDef{Action: "block", Scope: pick("", "session")}
 		}
@@ -503,6 +504,11 @@ func TestExamplesDoWhatTheySay(t *testing.T) {
 		e.Destination = event.Destination{Kind: kind, Value: value, External: ext}
 		return e
 	}
+	refund := func(eur int64) event.Event {
+		e := call("create_refund", event.Pay)
+		e.Amount, e.Has = event.Amount{Micro: eur * 1e6, Currency: "EUR"}, event.HasAmount
+		return e
+	}
 	for _, c := range []struct {
 		claim, persona string
 		event          event.Event
@@ -512,7 +518,8 @@ func TestExamplesDoWhatTheySay(t *testing.T) {
 		{"support answers anybody", "support", to(call("send_reply", event.Send), "email", "jane@customer.example", event.Yes), 0},
 		{"support exports nothing", "support", call("ticket.export_all", event.Read), 1},
 		{"support uses no drop", "support", to(call("send_reply", event.Send), "url", "https://abc.webhook.site/x", event.Yes), 1},
-		{"payments refunds", "payments", to(call("create_refund", event.Pay), "iban", "DE89370400440532013000", event.Yes), 0},
+		{"payments refunds", "payments", to(refund(80), "iban", "DE89370400440532013000", event.Yes), 0},
+		{"payments asks for large ones", "payments", to(refund(800), "iban", "DE89370400440532013000", event.Yes), 1},
 		{"payments pays no stranger", "payments", to(call("pay_invoice", event.Pay), "iban", "GB29NWBK60161331926819", event.Yes), 1},
 		{"payments does not approve", "payments", call("approve_invoice", event.Approve), 2},
 		{"devops deploys", "devops", call("k8s.rollout", event.Exec), 0},

@@ -48,6 +48,16 @@ func (p *Persona) JSON() json.RawMessage { return canonical(p.def) }
 
 // node makes YAML of a part of the definition, and a line of each value in it.
 func (p *Persona) node(v reflect.Value, path string, lines *[]Line) *yaml.Node {
+	switch def := v.Interface().(type) {
+	case sameDef:
+		if def.First == def.Second {
+			return p.node(reflect.ValueOf(def.First), path, lines)
+		}
+	case oneOrMore:
+		if len(def) == 1 {
+			return p.node(reflect.ValueOf(def[0]), path, lines)
+		}
+	}
 	switch v.Kind() {
 	case reflect.Struct:
 		n := &yaml.Node{Kind: yaml.MappingNode}

@@ -661,5 +661,8 @@ func (p *Persona) placeOf(d Dimension, e string) (file string, line int) {
 			return p.Place(at(dimensionDefs[d].path+"."+n.key, i))
 		}
 	}
+	if d == Tools {
+		return p.namedAt(e)
+	}
 	return "", 0
 }

@@ -1,7 +1,10 @@
 package policy
 
 import (
+	"encoding/json"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 	_ "time/tzdata" // for machines that have no zones installed
 )
@@ -38,6 +41,60 @@ func (s *Set) Zone(tenant string) *time.Location {
 		return t.Zone
 	}
 	return time.UTC
+}
+
+// oneOrMore is a list of words of which one may be written without brackets.
+type oneOrMore []string
+
+// MarshalJSON writes one word as a word.
+func (l oneOrMore) MarshalJSON() ([]byte, error) {
+	if len(l) == 1 {
+		return canonical(l[0]), nil
+	}
+	return canonical([]string(l)), nil
+}
+
+// UnmarshalJSON reads a word or a list.
+func (l *oneOrMore) UnmarshalJSON(b []byte) error {
+	var word string
+	if json.Unmarshal(b, &word) == nil {
+		*l = oneOrMore{word}
+		return nil
+	}
+	return json.Unmarshal(b, (*[]string)(l))
+}
+
+// compileTenants reads whose resources agents of the persona may touch: own, with exceptions, or any.
+func (p *Persona) compileTenants(bad report, list oneOrMore) {
+	const path = "resources.tenants"
+	for i, word := range list {
+		where := path
+		if len(list) > 1 {
+			where = at(path, i)
+		}
+		switch {
+		case word == "any":
+			if len(list) > 1 {
+				bad(where, "any is every tenant, so it stands alone; remove it, or all the others")
+			}
+		case word == "own":
+			p.OwnTenant = true
+		case !isID(strings.NewReplacer("*", "a", "?", "a").Replace(word)) || len(word) > 64:
+			bad(where, "%s is no tenant; use own, for resources of the agent's own tenant, beside it names and patterns of others, or any", quote(word))
+		case len(list) == 1:
+			bad(where, "%s alone would forbid the agent's own tenant; write [own, %s], or own or any", quote(word), word)
+		default:
+			p.SharedBy = append(p.SharedBy, word)
+		}
+	}
+	if len(p.SharedBy) > 0 && !p.OwnTenant && !slices.Contains(list, "any") {
+		bad(path, "own is not among the tenants, so the agent's own would be forbidden; add own")
+	}
+	p.shared = compileGlobs(p.SharedBy, false)
+	p.tenantRule = "own"
+	if len(p.SharedBy) > 0 {
+		p.tenantRule += ", " + strings.Join(p.SharedBy, ", ")
+	}
 }
 
 func (c *collector) loadTenants(files []*file) {

@@ -1,6 +1,9 @@
 package rules
 
 import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"strconv"
 	"strings"
 	"unicode"
@@ -266,3 +269,20 @@ func scalar(b []byte) string {
 
 // alias is the text over bytes that do not change while it is used: those of the event.
 func alias(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+
+// argsDigest is what tells whether two calls have the same arguments: made of them, whatever digest
+// stands beside them and in whatever order their keys come, once for an event.
+func argsDigest(x *Context) string {
+	if len(bytes.TrimSpace(x.E.Args)) == 0 {
+		return x.E.ArgsDigest
+	}
+	if len(x.digest) == 0 {
+		args := x.E.Args
+		if form, ok := x.form.Form(args); ok {
+			args = form
+		}
+		sum := sha256.Sum256(args)
+		x.digest = hex.AppendEncode(x.digest, sum[:])
+	}
+	return alias(x.digest)
+}

@@ -212,3 +212,30 @@ func TestPathsOfArguments(t *testing.T) {
 		}
 	}
 }
+
+// Whoever sends the same again in another spelling sends the same.
+func TestArgsDigestIsOfTheArguments(t *testing.T) {
+	var c Context
+	of := func(args, digest string) string {
+		c = Context{E: &event.Event{Args: []byte(args), ArgsDigest: digest}, digest: c.digest[:0]}
+		return strings.Clone(argsDigest(&c))
+	}
+	want := of(`{"a":1,"b":"x"}`, "")
+	for _, args := range []string{`{"b":"x","a":1}`, ` { "a" : 1.0, "b" : "\u0078" } `, "{\"b\":\"x\",\n\"a\":1e0}"} {
+		if got := of(args, "sha256:other"); got != want {
+			t.Errorf("%s has %s, want %s", args, got, want)
+		}
+	}
+	if got := of(`{"a":2,"b":"x"}`, want); got == want {
+		t.Error("other arguments are believed to be what stands beside them")
+	}
+	if got := of("", "as sent"); got != "as sent" {
+		t.Errorf("without arguments %q", got)
+	}
+	e := &event.Event{Args: []byte(`{"b":"x","a":[1,{"d":2,"c":3}]}`)}
+	c = Context{E: e}
+	argsDigest(&c)
+	if n := testing.AllocsPerRun(50, func() { c.digest = c.digest[:0]; argsDigest(&c) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}

@@ -36,6 +36,8 @@ type Context struct {
 
 	args    []found
 	full    []byte // of tool.full
+	form    event.Canonical
+	digest  []byte // of args_digest, once it was asked for
 	element string // of the list that a predicate looks into
 }
 

@@ -64,7 +64,7 @@ var fields = func() []*Field {
 		text("intent", "what the agent is meant to do", func(x *in) string { return x.E.Intent }),
 		text("call", "id of the call", func(x *in) string { return x.E.Call }),
 		text("subject", "whom the call is about, such as a customer", func(x *in) string { return x.E.Subject }),
-		text("args_digest", "hash of the arguments", func(x *in) string { return x.E.ArgsDigest }),
+		text("args_digest", "SHA-256 of the arguments in canonical form (RFC 8785); as sent, if they do not stand in the event", argsDigest),
 		text("agent.id", "who acts", func(x *in) string { return x.E.Agent.ID }),
 		text("agent.instance", "which process of it", func(x *in) string { return x.E.Agent.Instance }),
 		text("agent.version", "", func(x *in) string { return x.E.Agent.Version }),

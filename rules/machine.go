@@ -58,7 +58,7 @@ type Taken struct {
 
 // Begin sets the event that is looked at next.
 func (m *Runner) Begin(e *event.Event, persona string, local int64, around Around) {
-	m.c.E, m.c.Persona, m.c.Local, m.c.Around, m.c.args = e, persona, local, around, m.c.args[:0]
+	m.c.E, m.c.Persona, m.c.Local, m.c.Around, m.c.args, m.c.digest = e, persona, local, around, m.c.args[:0], m.c.digest[:0]
 }
 
 // Passes tells whether the event meets a condition by itself.

@@ -54,6 +54,10 @@ func printFinding(w io.Writer, x *explained, d drawing) {
 	} else if f.Measure != "" {
 		p.measured(f, d)
 	}
+	if f.Detector == "limit" && strings.HasPrefix(f.Rule, "builtin-") {
+		p.field("limit", "built in: it holds for everybody alike. It steps back for a persona whose baseline is active, which says what is usual instead, and for a user whom "+
+			"many agents have shared on days before it is as high as for as many people. Limits of your own take its place")
+	}
 	p.field("outcome", "%s", outcomeText(f))
 	if f.Incomplete {
 		p.field("", "incomplete: a source was left out or state had been dropped when it was made, so more may be behind it")
