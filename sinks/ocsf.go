@@ -1,11 +1,15 @@
 package sinks
 
 import (
+	"encoding/binary"
+	"encoding/hex"
 	"strconv"
 	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/cespare/xxhash/v2"
 
 	"github.com/wayward-sec/wayward/event"
 )
@@ -148,11 +152,34 @@ next:
 // record writes the id of this record: finding_info.uid names the finding, which may grow.
 func (w *object) record(f *event.Finding) {
 	w.text("uid", f.UID)
-	w.b = append(w.b[:len(w.b)-1], '-')
-	w.b = strconv.AppendInt(w.b, int64(f.Activity), 10)
-	w.b = append(w.b, '-')
-	w.b = strconv.AppendInt(w.b, f.Count, 10)
-	w.b = append(w.b, '"')
+	w.b = append(appendEdition(w.b[:len(w.b)-1], f), '"')
+}
+
+// appendEdition tells the records of one finding apart: activity, count, and of an update a hash of
+// what it says. Two updates may have the same count, where severity or scope has changed. It follows
+// from the finding alone, so a replay gives the same one.
+func appendEdition(b []byte, f *event.Finding) []byte {
+	b = strconv.AppendInt(append(b, '-'), int64(f.Activity), 10)
+	b = strconv.AppendInt(append(b, '-'), f.Count, 10)
+	if f.Activity != event.Update {
+		return b
+	}
+	var h xxhash.Digest
+	h.Reset()
+	for _, text := range []string{f.Observed, f.Expected, f.Why, f.Title, f.ScopeType, f.ScopeID, f.Session, f.Tool} {
+		h.WriteString(text)
+		h.Write([]byte{0})
+	}
+	var n [8 * 5]byte
+	for i, v := range []int64{f.Last, int64(f.Severity), int64(f.Risk), f.First, int64(len(f.Refs))} {
+		binary.BigEndian.PutUint64(n[8*i:], uint64(v))
+	}
+	h.Write(n[:])
+	if f.Alert {
+		h.WriteString("alert")
+	}
+	binary.BigEndian.PutUint64(n[:], h.Sum64())
+	return hex.AppendEncode(append(b, '-'), n[:4])
 }
 
 func (w *object) info(f *event.Finding, head []event.Ref, trigger event.Ref) {
@@ -505,11 +532,7 @@ type Header struct {
 
 // Headers are copies of what the value says, in CloudEvents' binary names, for those who route without parsing.
 func (o *OCSF) Headers(f *event.Finding) []Header {
-	id := attribute(nil, f.UID)
-	id = append(id, '-')
-	id = strconv.AppendInt(id, int64(f.Activity), 10)
-	id = append(id, '-')
-	id = strconv.AppendInt(id, f.Count, 10)
+	id := appendEdition(attribute(nil, f.UID), f)
 	rule := attribute(nil, f.Detector)
 	if f.Rule != "" {
 		rule = attribute(append(rule, '/'), f.Rule)

@@ -618,3 +618,37 @@ func TestAppendDoesNotAllocate(t *testing.T) {
 		}
 	}
 }
+
+// Two records of one finding never share metadata.uid, and the same record always has the same one.
+func TestUpdatesOfAFindingHaveIdsOfTheirOwn(t *testing.T) {
+	base := event.Finding{UID: "7c1f", Activity: event.Update, Count: 3, Severity: event.Medium, Observed: "12", Last: 1_700_000_000_000, Why: "x"}
+	seen := map[string]string{}
+	for name, change := range map[string]func(*event.Finding){
+		"as it is": func(*event.Finding) {}, "created": func(f *event.Finding) { f.Activity = event.Create }, "severity": func(f *event.Finding) { f.Severity = event.High },
+		"observed": func(f *event.Finding) { f.Observed = "24" }, "newest": func(f *event.Finding) { f.Last++ }, "count": func(f *event.Finding) { f.Count++ },
+		"scope": func(f *event.Finding) { f.ScopeID = "a" }, "outcome": func(f *event.Finding) { f.Alert = true }, "why": func(f *event.Finding) { f.Why = "y" },
+	} {
+		f := base
+		change(&f)
+		again := f
+		id, same := string(appendEdition(nil, &f)), string(appendEdition(nil, &again))
+		if other, taken := seen[id]; taken || id != same {
+			t.Errorf("%s has the id of %q: %s, %s", name, other, id, same)
+		}
+		seen[id] = name
+		var metadata struct {
+			Metadata struct {
+				UID string `json:"uid"`
+			} `json:"metadata"`
+		}
+		f.Now = 5 // the wall clock is no part of it
+		if err := json.Unmarshal((&OCSF{}).Append(nil, &f), &metadata); err != nil || metadata.Metadata.UID != "7c1f"+id {
+			t.Errorf("%s: %q, %v", name, metadata.Metadata.UID, err)
+		}
+		for _, h := range (&OCSF{}).Headers(&f) {
+			if h.Key == "ce_id" && string(h.Value) != "7c1f"+id {
+				t.Errorf("%s: ce_id %s", name, h.Value)
+			}
+		}
+	}
+}

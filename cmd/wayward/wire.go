@@ -213,7 +213,10 @@ func (i *instance) serve(addr string, log *slog.Logger) error {
 	mux.Handle("GET /metrics", promhttp.HandlerFor(i.registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.Handle("GET /readyz", readiness{i.cfg.Health})
-	mux.Handle("POST /-/reload", i.reloader)
+	mux.Handle("POST /-/reload", ownOrigin(addr, i.reloader))
+	if !onLoopback(addr) {
+		log.Warn("listen is not loopback alone: whoever reaches it can read the metrics and have policies read anew, without a password; use 127.0.0.1, or a network that is closed", "addr", addr)
+	}
 	s := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	done := make(chan struct{})
 	go func() {
