@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -77,20 +78,26 @@ func run(ctx context.Context, c config, log *slog.Logger, print, watch bool, sha
 	defer done.Wait()
 	defer stop()
 	told := notify(ctx, i.cfg.Health, log)
+	var since atomic.Pointer[time.Time] // when it was told to stop
+	defer context.AfterFunc(ctx, func() { now := time.Now(); since.Store(&now) })()
 	err = pipeline.Run(ctx, i.cfg)
 	told()
-	return i.end(err, log)
+	left := stopWithin
+	if t := since.Load(); t != nil {
+		left = max(stopWithin-time.Since(*t), stopWithin-pipeline.StopWithin)
+	}
+	return i.end(err, left, log)
 }
 
 // end closes what the engine worked with, within what is left of the time that a stop may take. What
 // does not end is left standing: the process ends, and that is no worse than a crash.
-func (i *instance) end(err error, log *slog.Logger) error {
+func (i *instance) end(err error, left time.Duration, log *slog.Logger) error {
 	if errors.Is(err, pipeline.ErrStuck) {
 		return err
 	}
 	done := make(chan error, 1)
 	go func() { done <- i.Close() }()
-	t := time.NewTimer(stopWithin - pipeline.StopWithin)
+	t := time.NewTimer(left)
 	defer t.Stop()
 	select {
 	case cerr := <-done:
@@ -101,7 +108,7 @@ func (i *instance) end(err error, log *slog.Logger) error {
 		return err
 	case <-t.C:
 	}
-	stuck := fmt.Errorf("%s %w closing within %s; nothing is lost, the next start goes on from the last checkpoint", i.closing.Load(), pipeline.ErrStuck, stopWithin-pipeline.StopWithin)
+	stuck := fmt.Errorf("%s %w closing within %s; nothing is lost, the next start goes on from the last checkpoint", i.closing.Load(), pipeline.ErrStuck, left.Round(time.Second))
 	if err != nil {
 		return fmt.Errorf("%w; and on the way out %w", err, stuck)
 	}
