@@ -101,6 +101,9 @@ func readAuthority(a string, slashes bool) Host {
 		return Host{Other: ReadHost(a[at+1:]).Name}
 	}
 	h := ReadHost(a[at+1:])
+	if i := strings.IndexAny(a, blanks); i >= 0 { // who splits there finds another one
+		h.Sure, h.Other = false, ReadHost(a[:i]).Name
+	}
 	if i := strings.IndexByte(a, '@'); i < at {
 		h.Sure = false
 		second := a[i+1 : at]

@@ -32,6 +32,7 @@ func TestHostsAreReadAsClientsReadThem(t *testing.T) {
 		{`https://other.example\.shop.example/`, "other.example", "", unsure},
 		{"https://user:pw@shop.example/", "shop.example", "", sure},
 		{"https://a@other.example@shop.example/", "shop.example", "other.example", unsure},
+		{"https://shop.example x@other.example/", "other.example", "shop.example", unsure},
 		{"git+ssh://git@shop.example:22/x", "shop.example", "", sure},
 		{"jdbc:postgresql://shop.example/db", "shop.example", "", sure},
 		{"view-source:https://shop.example/", "shop.example", "", sure},

@@ -607,6 +607,9 @@ func classifyArg(words []string, own int, class event.Class, acts *reading, t *T
 		switch {
 		case to || payees[first] || payees[last]:
 			r.destination = 9
+			if last == "name" || last == "title" { // an address beside it says more
+				r.destination = 4
+			}
 		case invitees[first] || invitees[last]:
 			r.destination, r.needs = 8, reachable
 		case (class == event.Send || class == event.Grant) && (last == "email" || last == "mail" || of == "email" && last == "address"):

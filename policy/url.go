@@ -15,8 +15,8 @@ import (
 
 // hostOf returns the host of a URL, or "" if readers of URLs could disagree on it.
 func hostOf(url string) string {
-	if first, rest := nextURL(url); rest != "" {
-		url = first + " " + rest
+	if _, rest := nextURL(url); rest != "" {
+		return "" // of several
 	}
 	return sureName(event.ReadURL(url))
 }
