@@ -225,8 +225,14 @@ func TestLimits(t *testing.T) {
 			out[0].Kind, out[1].Kind = event.ModelCall, event.Message
 			return out
 		}(), nil},
-		"a refund does not lower the sum": {limits(money), []event.Event{amount(call(0, "e1"), 90, "EUR"), amount(call(0, "e2"), -90, "EUR"), amount(call(0, "e3"), 11, "EUR")},
+		"a refund does not lower the sum: what is paid back moves, too": {limits(money), []event.Event{amount(call(0, "e1"), 90, "EUR"), amount(call(0, "e2"), -5, "EUR"), amount(call(0, "e3"), 6, "EUR")},
 			[]string{"money created by e3: 101.00 of 100.00"}},
+		"a batch of several currencies counts in each": {limits(money), func() []event.Event {
+			a, b := amount(call(0, "e1"), 3, "USD"), amount(call(0, "e2"), 0, "XXX")
+			a.OtherAmounts = []event.Amount{{Micro: 60_000_000, Currency: "GBP"}, {Micro: 60_000_000, Currency: "EUR"}}
+			b.OtherAmounts = []event.Amount{{Micro: -41_000_000, Currency: "EUR"}}
+			return []event.Event{a, b}
+		}(), []string{"money created by e2: 101.00 of 100.00"}},
 		"where decides what is counted": {limits(`"id":"w","scope":"agent","measure":"count","max":"1","window":"1m","where":{"classes":["delete"],"tools":["sea*"]}`), func() []event.Event {
 			out := calls(0, 0, 0, 0)
 			out[0].Tool.Class, out[1].Tool.Class, out[2].Result.Effect, out[3].Tool.Class = event.Read, event.Delete, event.Delete, event.Delete

@@ -40,9 +40,10 @@ type meters struct {
 	clocks map[string]*clock // by zone
 
 	// Of the event under observation; a panel belongs to one shard.
-	sums    Sums // calls, records, bytes and cost
-	money   Sums // calls and amount, for meters of its currency
-	foreign Sums // calls alone, for meters of another
+	sums    Sums   // calls, records, bytes and cost
+	money   Sums   // calls and amount, for meters of its currency
+	foreign Sums   // calls alone, for meters of another
+	others  []Sums // as money, of the other currencies that the call names
 	traits  trait
 	classes uint16
 	outcome uint8
@@ -414,7 +415,14 @@ func (v *meters) measure(e *event.Event, needs trait) {
 		v.traits |= moved
 		v.money, v.foreign = Sums{1}, Sums{1}
 		if e.Result.Outcome <= event.OK {
-			v.money[amountColumn] = max(0, e.Amount.Micro)
+			v.money[amountColumn] = absolute(e.Amount.Micro)
+		}
+		v.others = v.others[:0]
+		for i := range e.OtherAmounts {
+			v.others = append(v.others, Sums{1})
+			if e.Result.Outcome <= event.OK {
+				v.others[i][amountColumn] = absolute(e.OtherAmounts[i].Micro)
+			}
 		}
 	}
 	if e.Result.Outcome == event.Error || e.Result.Outcome == event.NoOutcome && e.Result.Error != "" {
@@ -448,7 +456,20 @@ func (v *meters) sumsFor(m *meter, e *event.Event) *Sums {
 	case m.cond.Currency == e.Amount.Currency:
 		return &v.money
 	}
+	for i := range e.OtherAmounts { // of a batch each currency counts
+		if e.OtherAmounts[i].Currency == m.cond.Currency {
+			return &v.others[i]
+		}
+	}
 	return &v.foreign
+}
+
+// absolute is how much money moves: what is paid back moves, too, and must not hide what is paid.
+func absolute(micro int64) int64 {
+	if micro == math.MinInt64 {
+		return math.MaxInt64
+	}
+	return max(micro, -micro)
 }
 
 // self stands for the page's own agent, where there is no other.

@@ -142,6 +142,8 @@ const (
 	InferredDestination
 	InferredAmount
 	InferredLabels
+	// ArgsIncomplete tells that the arguments were not read to their end: where the call goes, and for how much, may stand in the rest.
+	ArgsIncomplete
 )
 
 // SideEffect is what a call leaves behind in the world, as far as the catalogue can tell.
@@ -198,6 +200,7 @@ type Event struct {
 	Destination  Destination
 	Result       ResultOf
 	Amount       Amount
+	OtherAmounts []Amount // of other currencies, which the arguments name beside Amount; see HasAmount
 	Cost         Cost
 	DurationMS   float64
 	Policy       Verdict

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strings"
 
@@ -37,9 +38,12 @@ type Tool struct {
 	currency   string
 	changeable bool // the arguments may say another class
 	database   bool // its arguments may be SQL under a common name
+	shells     bool // they may be command lines
 	want       want // parts that the arguments may hold
 	args       arg  // its kids are the arguments
+	dull       arg  // stands for arguments whose names say nothing
 	learned    int
+	as         map[event.Class]*Tool // what it is where its arguments say another class
 }
 
 // Tool compiles what is known of the event's tool: what the producer declares, else the catalogue's entries, the most telling first, each
@@ -65,12 +69,46 @@ func (c *Catalogue) Tool(tenant string, t *event.Tool) *Tool {
 		x.class, _ = event.ParseClass(x.entry.Class)
 	case t.ReadOnlyHint == event.Yes && !(r.firm && r.class > event.Read):
 		x.class, x.from["class"] = event.Read, "hint read_only_hint"
+		x.changeable = true
 	case r.class != event.NoClass:
 		x.class, x.from["class"] = r.class, r.why()
-		x.changeable = r.class == event.Read || r.class == event.Exec
+		x.changeable = true
 	default:
 		x.changeable = true
 	}
+	x.finishClass()
+	if x.labels = x.entry.Labels; x.labels == nil {
+		if x.labelBits = labelsOf(r.nouns); x.labelBits != 0 {
+			x.from["labels"] = "nouns of the name"
+		}
+	}
+	if ext := x.entry.Destination.External; ext != nil {
+		x.external = event.No
+		if *ext {
+			x.external = event.Yes
+		}
+	}
+	server := splitWords(clip(t.Server, 256), maxWords)
+	for _, segment := range append(words.segments, server) {
+		x.database = x.database || slices.ContainsFunc(segment, func(w string) bool { return databases[w] })
+		x.shells = x.shells || slices.ContainsFunc(segment, func(w string) bool { return shellWords[w] })
+	}
+	x.shells = x.shells || x.class == event.Exec && !x.database
+	x.database = x.database || (r.class == event.Exec || r.class == event.Read) && r.head() == "query" && r.verb != "search"
+	x.want = wantResource | wantSubject | wantDestination | wantAmount | wantEnvironment
+	if x.changeable {
+		x.want |= wantOperation
+	}
+	if x.labels == nil {
+		x.want |= wantLabels
+	}
+	x.enter()
+	return x
+}
+
+// finishClass works out what follows from the class.
+func (x *Tool) finishClass() {
+	r := &x.reading
 	switch {
 	case x.entry.SideEffect != "":
 		x.effect, _ = event.ParseSideEffect(x.entry.SideEffect)
@@ -93,33 +131,36 @@ func (c *Catalogue) Tool(tenant string, t *event.Tool) *Tool {
 			}
 		}
 	}
-	if x.labels = x.entry.Labels; x.labels == nil {
-		if x.labelBits = labelsOf(r.nouns); x.labelBits != 0 {
-			x.from["labels"] = "nouns of the name"
-		}
-	}
-	if ext := x.entry.Destination.External; ext != nil {
-		x.external = event.No
-		if *ext {
-			x.external = event.Yes
-		}
-	}
-	for _, segment := range words.segments {
-		x.database = x.database || slices.ContainsFunc(segment, func(w string) bool { return databases[w] })
-	}
-	x.want = wantResource | wantSubject | wantDestination | wantAmount | wantEnvironment
-	if x.changeable {
-		x.want |= wantOperation
-	}
-	if x.labels == nil {
-		x.want |= wantLabels
-	}
-	x.args.index = -1
-	x.enter()
-	return x
 }
 
-var databases = nounsOf(`sql database databases db table tables warehouse postgres postgresql mysql sqlite snowflake bigquery redshift athena`)
+// of is the tool where the arguments of a call say another class: other arguments then say where it goes.
+func (t *Tool) of(c event.Class) *Tool {
+	if c == t.class {
+		return t
+	}
+	if x := t.as[c]; x != nil {
+		return x
+	}
+	x := *t
+	x.from = maps.Clone(t.from)
+	x.class, x.changeable, x.as, x.learned = c, false, nil, 0
+	x.want &^= wantOperation
+	x.args, x.dull = arg{}, arg{}
+	x.finishClass()
+	x.enter()
+	if t.as == nil {
+		t.as = map[event.Class]*Tool{}
+	}
+	t.as[c] = &x
+	return &x
+}
+
+var (
+	databases = nounsOf(`sql database databases db table tables warehouse lakehouse postgres postgresql pg psql mysql mariadb mssql sqlserver sqlite duckdb clickhouse cockroach
+		oracle db2 presto trino hive spark databricks snowflake bigquery redshift athena`)
+	// shellWords are words of tools that run command lines.
+	shellWords = nounsOf(`shell bash sh zsh terminal console exec execute command commands cmd powershell pwsh ssh repl sandbox interpreter`)
+)
 
 // merge gathers what the entries that fit the tool say.
 func (c *Catalogue) merge(x *Tool, tenant string, t *event.Tool) {
@@ -187,6 +228,8 @@ const given = 100
 
 // enter marks the arguments that the catalogue names.
 func (t *Tool) enter() {
+	t.args.index, t.args.dull = -1, true
+	t.dull = arg{up: &t.args, key: dullKey, index: -1, idle: true, dull: true, words: []string{dullKey}}
 	for _, p := range t.entry.Ignore {
 		a := t.insert(p)
 		a.role, a.idle, a.fixed = role{}, true, true
@@ -211,7 +254,7 @@ func (t *Tool) enter() {
 
 // meaning says what part an argument plays, given the words of its name and how many are its own. Where the catalogue names the argument, no other plays the part.
 func (t *Tool) meaning(words []string, own int) role {
-	r := classifyArg(words, own, t.class, &t.reading, t.database)
+	r := classifyArg(words, own, t.class, &t.reading, t)
 	d := &t.entry
 	if d.Resource.ID != "" {
 		r.resource = 0
@@ -258,6 +301,8 @@ func (t *Tool) Complete(e *event.Event, x *Scratch) {
 	d := &e.Destination
 	if d.Kind == "" && d.Value == "" && d.Domain == "" {
 		ask |= wantDestination
+	} else {
+		x.named(d)
 	}
 	if d.External == event.Unknown && t.external != event.Unknown {
 		d.External = t.external
@@ -271,7 +316,9 @@ func (t *Tool) Complete(e *event.Event, x *Scratch) {
 		ask |= wantLabels
 	}
 	if ask &= t.want; ask != 0 && len(e.Args) > 2 {
-		bits |= t.fill(e, x, ask)
+		var found labelBits
+		t, found = t.fill(e, x, ask)
+		bits = t.labelBits | found
 	}
 	if e.Resource.Type == "" && t.noun != "" {
 		e.Resource.Type = t.noun
@@ -290,14 +337,62 @@ func (t *Tool) Complete(e *event.Event, x *Scratch) {
 	}
 }
 
-// fill takes out of the arguments what is asked for.
-func (t *Tool) fill(e *event.Event, x *Scratch, ask want) labelBits {
-	k := look{t: t, p: e.Args, x: x, left: maxMembers, want: ask}
+// named fills in the host that a declared destination names, in one spelling.
+func (x *Scratch) named(d *event.Destination) {
+	switch {
+	case d.Domain != "":
+		if h := hostPort(d.Domain); h != "" {
+			d.Domain = x.lowered(h)
+		}
+	case strings.EqualFold(d.Kind, "url") && !isMailto(d.Value):
+		d.Domain = x.lowered(hostOf(d.Value))
+	case strings.EqualFold(d.Kind, "host"):
+		d.Domain = x.lowered(hostPort(d.Value))
+	}
+}
+
+// lowered is a host in lower case.
+func (x *Scratch) lowered(s string) string {
+	if !hasUpper(s) {
+		return s
+	}
+	b := x.room(len(s))
+	for i := range len(s) {
+		c := s[i]
+		if isUpper(c) {
+			c += 'a' - 'A'
+		}
+		b = append(b, c)
+	}
+	return alias(x.keep(b))
+}
+
+// fill takes out of the arguments what is asked for. It returns the tool as what the arguments make of it.
+func (t *Tool) fill(e *event.Event, x *Scratch, ask want) (*Tool, labelBits) {
+	k := look{t: t, p: e.Args, x: x, left: maxWork, want: ask}
 	k.read()
-	if k.op.score > 0 {
-		if c, _ := k.operation(); c != event.NoClass {
-			e.Tool.Class = c
-			e.Inferred |= event.InferredClass
+	acts := &k.acts
+	if c := t.decide(acts); ask&wantOperation != 0 && c != t.class {
+		e.Tool.Class = c
+		e.Inferred |= event.InferredClass
+		short, said := k.short, k.acts
+		t = t.of(c)
+		k = look{t: t, p: e.Args, x: x, left: maxWork, want: ask &^ wantOperation, short: short, acts: said}
+		k.read()
+		acts = &k.acts
+	}
+	if k.short {
+		e.Inferred |= event.ArgsIncomplete
+	}
+	var reached []string
+	if s := acts.shell; s != nil {
+		reached = s.reached
+		k.labels |= s.labels
+		if k.more = k.more || s.more; k.resource.score == 0 && ask&wantResource != 0 && len(s.paths) > 0 && (e.Resource.Type == "" || e.Resource.Type == "file") {
+			if id := s.paths[0]; len(id) <= maxValue {
+				e.Resource.ID, e.Resource.Type = k.masked(id), "file"
+				e.Inferred |= event.InferredResource
+			}
 		}
 	}
 	if k.resource.score > 0 && k.fits(e.Resource.Type) {
@@ -321,18 +416,18 @@ func (t *Tool) fill(e *event.Event, x *Scratch, ask want) labelBits {
 			e.Inferred |= event.InferredSubject
 		}
 	}
-	if k.targets > 0 {
-		k.destination(&e.Destination)
+	if ask&wantDestination != 0 && (k.targets > 0 || len(reached) > 0 || k.short) {
+		k.destination(&e.Destination, reached)
 		e.Inferred |= event.InferredDestination
 	}
 	if k.amount.score > 0 && ask&wantAmount != 0 {
-		if a, ok := k.money(); ok {
-			e.Amount = a
+		if a, others, ok := k.money(); ok {
+			e.Amount, e.OtherAmounts = a, others
 			e.Has |= event.HasAmount
 			e.Inferred |= event.InferredAmount
 		}
 	}
-	return k.labels
+	return t, k.labels
 }
 
 // fits tells whether the resource found is of the type that the producer declared.
@@ -364,22 +459,34 @@ func (k *look) masked(v string) string {
 	return v
 }
 
-// more stands at the end of a list of receivers that goes on. It is no address, so no list of domains lets it pass.
-const more = ",…@…"
+// more stands at the end of a list of receivers that goes on, moreURLs at that of a list of URLs. They are
+// no address, so no list of domains lets them pass.
+const (
+	more     = ",…@…"
+	moreURLs = " mailto:…@…"
+)
 
-// destination says where the call goes.
-func (k *look) destination(d *event.Destination) {
-	v := k.text(k.to.span)
-	if at := plainEmail(v); at > 0 && k.targets == 1 && len(v) <= event.MaxString && !k.more { // most are
-		*d = event.Destination{Kind: cmp.Or(k.t.entry.Destination.Kind, "email"), Value: v, Domain: v[at+1:], External: d.External}
+// destination says where the call goes; reached is what its command lines name.
+func (k *look) destination(d *event.Destination, reached []string) {
+	k.more = k.more || k.short
+	if k.targets == 0 && len(reached) == 0 { // where it goes may stand in what was not read
+		*d = event.Destination{Value: more[1:], External: d.External}
 		return
 	}
-	shape := shapeOf(v)
+	v, shape, target := "", urlShape, ""
+	if k.targets > 0 {
+		v, target = k.text(k.to.span), k.to.arg.target
+		if at := plainEmail(v); at > 0 && k.targets == 1 && len(reached) == 0 && len(v) <= event.MaxString && !k.more { // most are
+			*d = event.Destination{Kind: cmp.Or(k.t.entry.Destination.Kind, "email"), Value: v, Domain: k.x.lowered(v[at+1:]), External: d.External}
+			return
+		}
+		shape = k.shape(k.to.arg, v)
+	}
 	switch {
-	case k.targets == 1 && !k.more && len(v) > event.MaxString && isURL(v):
+	case k.targets == 1 && len(reached) == 0 && !k.more && len(v) > event.MaxString && (shape == urlShape || event.IsURL(v)):
 		v, shape = clip(v, event.MaxString), urlShape // what was cut off is no part of the host, or there would be none
-	case k.targets > 1 || k.more || len(v) > event.MaxString:
-		v, shape = k.list(v, shape)
+	case k.targets+len(reached) > 1 || k.targets == 0 || k.more || len(v) > event.MaxString:
+		v, shape = k.list(v, shape, reached)
 	}
 	switch {
 	case k.t.entry.Destination.Kind != "":
@@ -387,18 +494,20 @@ func (k *look) destination(d *event.Destination) {
 	case shape == emailShape, shape == urlShape, shape == ibanShape, shape == cardShape, shape == hostShape, shape == phoneShape, shape == channelShape:
 		d.Kind = shapeKinds[shape]
 	default:
-		d.Kind = k.to.arg.target
+		d.Kind = target
 	}
 	d.Value = v
 	switch shape {
 	case emailShape:
 		if strings.IndexAny(v, ",;") < 0 {
-			d.Domain = domainOf(strings.TrimPrefix(v, "mailto:"))
+			d.Domain = k.x.lowered(domainOf(strings.TrimPrefix(v, "mailto:")))
 		}
 	case urlShape:
-		d.Domain = hostOf(v)
+		if d.Domain = k.x.lowered(hostOf(v)); isMailto(v) {
+			d.Domain = ""
+		}
 	case hostShape:
-		d.Domain = hostPort(v)
+		d.Domain = k.x.lowered(hostPort(v))
 	case ibanShape:
 		d.Value = k.plainIBAN(v)
 	case cardShape:
@@ -406,38 +515,134 @@ func (k *look) destination(d *event.Destination) {
 	}
 }
 
-// list joins several receivers with commas, as lists of addresses are written. What does not fit is not forgotten: more stands for it.
-func (k *look) list(first string, shape valueShape) (string, valueShape) {
+// list joins several receivers: addresses with commas, as lists of them are written; URLs, hosts and both
+// together with blanks, as nextURL reads them. Of what does not fit one receiver of each domain is kept,
+// and what is not is not forgotten: more stands for it.
+func (k *look) list(first string, shape valueShape, reached []string) (string, valueShape) {
 	// Texts are taken out first: they would land in the room of the list.
 	var texts [maxTargets]string
-	texts[0] = first
-	for i := 1; i < k.targets; i++ {
-		texts[i] = k.text(k.x.targets[i])
+	n := k.targets
+	emails, urls := len(reached) == 0, true
+	for i := range n {
+		if i == 0 {
+			texts[0] = first
+		} else {
+			texts[i] = k.text(k.x.targets[i])
+		}
+		switch k.shape(k.to.arg, clip(texts[i], event.MaxString)) {
+		case emailShape:
+		case urlShape, hostShape:
+			emails = false
+		default:
+			if isEmail(texts[i]) { // longer than one text may be
+				break
+			}
+			emails, urls = false, false
+		}
+	}
+	if len(reached) > 0 {
+		urls = true
+	}
+	sep, mark := byte(','), more
+	if urls && !emails {
+		sep, mark = ' ', moreURLs
 	}
 	b := k.x.room(event.MaxString)
-	most := event.MaxString - len(more)
-	whole := !k.more
-	for _, v := range texts[:k.targets] {
-		switch s := shapeOf(v); {
-		case s == cardShape:
-			v, shape = "card", anyShape // of several none is shown
-		case s != shape && len(v) <= event.MaxString:
-			shape = anyShape
+	most := event.MaxString - len(mark)
+	whole, distinct := !k.more, false
+	var seen [64]uint64
+	marks := 0
+	add := func(v string) {
+		if distinct {
+			m := domainMark(v)
+			if slices.Contains(seen[:marks], m) {
+				return
+			}
+			if marks < len(seen) {
+				seen[marks] = m
+				marks++
+			}
 		}
 		if len(b) > 0 && len(b) < most {
-			b = append(b, ',')
+			b = append(b, sep)
 		}
-		fit := clip(v, most-len(b))
+		if sep == ' ' {
+			b = appendURL(b, v, k.shapeIn(v), most)
+			whole = whole && len(b) <= most
+			return
+		}
+		if shapeOf(v) == cardShape {
+			v = "card" // of several none is shown
+		}
+		fit := clip(v, max(0, most-len(b)))
 		whole = whole && len(fit) == len(v)
 		b = append(b, fit...)
 	}
-	if !whole {
-		b = append(b, more...)
+	all := func() {
+		for _, v := range texts[:n] {
+			if distinct && emails {
+				for part := range strings.FieldsFuncSeq(v, func(r rune) bool { return r == ',' || r == ';' }) {
+					if strings.IndexByte(part, '@') >= 0 {
+						add(strings.TrimSpace(part))
+					}
+				}
+				continue
+			}
+			add(v)
+		}
+		for _, v := range reached {
+			add(v)
+		}
 	}
-	if shape != emailShape {
-		shape = anyShape // only of addresses is a list a list; of URLs no one host could be named
+	if all(); !whole && sep == ',' && emails || !whole && sep == ' ' {
+		b, distinct = b[:0], true
+		all()
+		whole = false
+	}
+	if len(b) > most {
+		b = append(b[:0], clip(alias(b), most)...)
+	}
+	if !whole {
+		b = append(b, mark...)
+	}
+	switch {
+	case emails:
+		shape = emailShape
+	case urls:
+		shape = urlShape
+	default:
+		shape = anyShape // only of addresses is a list a list; of others no one host could be named
 	}
 	return alias(k.x.keep(b)), shape
+}
+
+// shapeIn is the shape of a text of a list of URLs: of an argument, or of what a command line names.
+func (k *look) shapeIn(v string) valueShape {
+	if s := shapeOf(v); s == emailShape {
+		return s
+	}
+	return reach(v, true)
+}
+
+// appendURL writes a receiver so that a list can hold it: without blanks, and with what tells it from the one before.
+func appendURL(b []byte, v string, shape valueShape, most int) []byte {
+	v = strings.TrimSpace(v)
+	switch {
+	case shape == emailShape && !isMailto(v):
+		b = append(b, "mailto:"...)
+	case shape != emailShape && !event.IsURL(v):
+		b = append(b, "//"...)
+	}
+	for i := 0; i < len(v) && len(b) <= most; i++ {
+		switch c := v[i]; {
+		case c == ' ' && shape != emailShape:
+			b = append(b, "%20"...)
+		case c < ' ', c == ' ':
+		default:
+			b = append(b, c)
+		}
+	}
+	return b
 }
 
 // plainIBAN is an IBAN without spaces, in capitals: however it is written, it is one beneficiary.
@@ -454,62 +659,6 @@ func (k *look) plainIBAN(v string) string {
 		return v
 	}
 	return alias(k.x.keep(b))
-}
-
-// money reads the amount, with the currency that it names itself, else that of another argument or of the catalogue.
-func (k *look) money() (a event.Amount, ok bool) {
-	if k.mixed {
-		return a, false
-	}
-	a = k.sum
-	if k.amount.arg.cents {
-		a.Micro /= 100
-	}
-	if a.Currency == "" && k.currency.score > 0 {
-		if c := k.text(k.currency.span); len(c) == 3 {
-			if !isCurrency(c) {
-				b := k.x.keep(append(k.x.room(3), c...))
-				for i := range b {
-					if isLower(b[i]) {
-						b[i] -= 'a' - 'A'
-					}
-				}
-				c = alias(b)
-			}
-			if isCurrency(c) {
-				a.Currency = c
-			}
-		}
-	}
-	if a.Currency == "" {
-		a.Currency = k.t.currency
-	}
-	return a, true
-}
-
-// operation reads a class out of an argument: of one that says what to do (action: delete, method: POST), or of SQL. Words only decide where
-// the name of the tool leaves it open; SQL shows a change behind what calls itself a query.
-func (k *look) operation() (c event.Class, word string) {
-	v := k.text(k.op.span)
-	if k.op.arg.statement {
-		return statement(v)
-	}
-	if k.t.class != event.NoClass || len(v) > maxKey {
-		return event.NoClass, ""
-	}
-	switch v {
-	case "GET", "HEAD", "OPTIONS":
-		return event.Read, v
-	case "POST", "PUT", "PATCH":
-		return event.Write, v
-	case "DELETE":
-		return event.Delete, v
-	}
-	words := splitWords(v, maxWords)
-	if len(words) == 0 || len(words) > 4 || len(words[0]) == 0 {
-		return event.NoClass, ""
-	}
-	return verbs[words[0]].class, words[0]
 }
 
 // entryOfTool is one entry of tools/*.yaml.
@@ -690,9 +839,15 @@ func (t *Tool) Explain(e *event.Event) []Evidence {
 	done := *e
 	var x Scratch
 	t.Complete(&done, &x)
-	k := look{t: t, p: e.Args, x: &x, left: maxMembers, want: t.want}
+	k := look{t: t, p: e.Args, x: &x, left: maxWork, want: t.want}
+	var said acts
 	if len(e.Args) > 2 {
 		k.read()
+		said = k.acts
+		if own := t.of(t.decide(&said)); own != t && e.Tool.Class == event.NoClass {
+			k = look{t: own, p: e.Args, x: &x, left: maxWork, want: own.want}
+			k.read()
+		}
 	}
 	var out []Evidence
 	add := func(field, value, from, path string) {
@@ -715,9 +870,8 @@ func (t *Tool) Explain(e *event.Event) []Evidence {
 	case c == event.NoClass:
 	case done.Inferred&event.InferredClass == 0:
 		add("class", c.String(), "declared", "")
-	case c != t.class:
-		_, word := k.operation()
-		add("class", c.String(), argument(k.op.arg, quote(word)), k.op.arg.path())
+	case said.arg != nil && (c != t.class || said.class == c && said.shell != nil):
+		add("class", c.String(), argument(said.arg, quote(said.word)), said.arg.path())
 	default:
 		add("class", c.String(), t.from["class"], "")
 	}
@@ -727,6 +881,8 @@ func (t *Tool) Explain(e *event.Event) []Evidence {
 	switch {
 	case e.Resource.Type != "" || e.Resource.ID != "":
 		add("resource", done.Resource.Type, "declared", "")
+	case done.Resource.ID != "" && k.resource.score == 0 && said.shell != nil:
+		add("resource", done.Resource.Type, argument(said.by(), "a path in it"), "")
 	case done.Resource.ID != "":
 		from, path := named("resource.id", &k.resource, shapeOf(k.text(k.resource.span)).String())
 		add("resource", done.Resource.Type, from, path)
@@ -743,8 +899,12 @@ func (t *Tool) Explain(e *event.Event) []Evidence {
 	switch d := &done.Destination; {
 	case e.Destination != event.Destination{}:
 		add("destination", d.Kind, "declared", "")
+	case d.Value != "" && k.targets == 0 && said.shell != nil && len(said.shell.reached) > 0:
+		add("destination", d.Kind, argument(said.by(), "a host in it"), "")
+	case d.Value != "" && k.targets == 0:
+		add("destination", d.Kind, "arguments that were not all read", "")
 	case d.Value != "":
-		from, path := named("destination.value", &k.to, shapeOf(k.text(k.to.span)).String())
+		from, path := named("destination.value", &k.to, k.shape(k.to.arg, k.text(k.to.span)).String())
 		add("destination", d.Kind, from, path)
 	}
 	switch {

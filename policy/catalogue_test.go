@@ -50,7 +50,11 @@ func described(e *event.Event) string {
 		add("to", text)
 	}
 	if e.Has&event.HasAmount != 0 {
-		add("amount", strings.TrimSpace(format(e.Amount.Micro)+" "+e.Amount.Currency))
+		text := strings.TrimSpace(format(e.Amount.Micro) + " " + e.Amount.Currency)
+		for _, a := range e.OtherAmounts {
+			text += " and " + strings.TrimSpace(format(a.Micro)+" "+a.Currency)
+		}
+		add("amount", text)
 	}
 	add("labels", strings.Join(e.Resource.Labels, "+"))
 	add("effect", e.SideEffect.String())
@@ -79,7 +83,7 @@ func TestCallsAreUnderstoodFromNameAndArguments(t *testing.T) {
 		{"all addresses: the one that matters may stand anywhere", "send_email", `{"recipients":["a@x.com","b@y.com"],"cc":"c@z.com"}`,
 			"class=send to=email:a@x.com,b@y.com,c@z.com effect=irreversible"},
 		{"a channel", "chat.post", `{"channel":"#ops","text":"hi"}`, "class=send to=channel:#ops effect=irreversible"},
-		{"a page that is read", "fetch_page", `{"url":"https://Acme.com/a?b"}`, "class=read resource=page: to=url:https://Acme.com/a?b@Acme.com effect=none"},
+		{"a page that is read", "fetch_page", `{"url":"https://Acme.com/a?b"}`, "class=read resource=page: to=url:https://Acme.com/a?b@acme.com effect=none"},
 		{"where a flight goes is no destination", "search_flights", `{"origin":"BER","destination":"JFK"}`, "class=read resource=flight: effect=none"},
 		{"nor where a booked one goes", "book_flight", `{"to":"JFK"}`, "class=write resource=flight: effect=reversible"},
 		{"a payment", "create_refund", `{"order_id":"o-1","amount":"12.50","currency":"eur"}`, "class=pay resource=order:o-1 amount=12500000 EUR labels=financial effect=irreversible"},
@@ -90,7 +94,7 @@ func TestCallsAreUnderstoodFromNameAndArguments(t *testing.T) {
 		{"nested", "create_payment", `{"payment":{"amount":{"value":"5.00","currency":"CHF"},"beneficiary":{"iban":"DE89370400440532013000"}}}`,
 			"class=pay to=iban:DE89370400440532013000 amount=5000000 CHF labels=financial effect=irreversible"},
 		{"several parts of an amount are added", "create_payment", `{"parts":[{"amount":"5.00"},{"amount":"7.00"}],"currency":"EUR"}`, "class=pay amount=12000000 EUR labels=financial effect=irreversible"},
-		{"of two currencies there is no sum", "create_payment", `{"parts":[{"amount":"5.00 EUR"},{"amount":"7.00 USD"}]}`, "class=pay labels=financial effect=irreversible"},
+		{"of two currencies each is a sum", "create_payment", `{"parts":[{"amount":"5.00 EUR"},{"amount":"7.00 USD"}]}`, "class=pay amount=5000000 EUR and 7000000 USD labels=financial effect=irreversible"},
 		{"a bound is no amount", "create_payment", `{"max_amount":5}`, "class=pay labels=financial effect=irreversible"},
 		{"an amount that can be read in two ways is none", "create_payment", `{"amount":"1,234"}`, "class=pay labels=financial effect=irreversible"},
 		{"a password is no id", "update_password", `{"password":"hunter2"}`, "class=write resource=password: labels=secret effect=reversible"},
@@ -98,7 +102,8 @@ func TestCallsAreUnderstoodFromNameAndArguments(t *testing.T) {
 		{"nor among others", "send_money", `{"to":["4111111111111111","5500005555555559"]}`, "class=pay to=:card,card labels=financial effect=irreversible"},
 		{"the class may be an argument", "manage_users", `{"action":"delete","user_id":"u1"}`, "class=delete resource=user:u1 subject=u1 labels=pii effect=irreversible"},
 		{"or a method", "http_gateway", `{"method":"DELETE","url":"https://acme.com/x"}`, "class=delete to=url:https://acme.com/x@acme.com effect=irreversible"},
-		{"but a name goes before it", "get_user", `{"action":"delete"}`, "class=read resource=user: labels=pii effect=none"},
+		{"of it and a plain name the stronger one", "get_user", `{"action":"delete"}`, "class=delete resource=user: labels=pii effect=irreversible"},
+		{"however it is said", "delete_user", `{"action":"get"}`, "class=delete resource=user: labels=pii effect=irreversible"},
 		{"SQL shows what a query is", "query_database", `{"query":"delete from customers"}`, "class=delete resource=database: effect=irreversible"},
 		{"a search for such words is none", "search_articles", `{"query":"delete from customers"}`, "class=read resource=article: effect=none"},
 		{"an environment", "deploy_app", `{"env":"production","app_id":"a"}`, "class=exec resource=app:a env=production"},
@@ -108,7 +113,7 @@ func TestCallsAreUnderstoodFromNameAndArguments(t *testing.T) {
 		{"of one name twice the last counts, as it does for most readers", "get_order", `{"order_id":"a","order_id":"b"}`, "class=read resource=order:b effect=none"},
 		{"escapes", "get_order", `{"order\u005fid":"a\u0062c"}`, "class=read resource=order:abc effect=none"},
 		{"other values than texts and numbers are none", "get_order", `{"order_id":null,"id":true}`, "class=read resource=order: effect=none"},
-		{"too deep is not looked at", "get_order", `{"a":{"b":{"c":{"d":{"e":{"f":{"order_id":"x"}}}}}}}`, "class=read resource=order: effect=none"},
+		{"nor does it matter how deep it lies", "get_order", `{"a":{"b":{"c":{"d":{"e":{"f":{"order_id":"x"}}}}}}}`, "class=read resource=order:x effect=none"},
 		{"whoever is given access", "share_folder", `{"folder_id":"f1","email":"bob@acme.com"}`, "class=send resource=folder:f1 to=email:bob@acme.com@acme.com effect=irreversible"},
 		{"a new member of a group", "add_user_to_group", `{"user_id":"u1","group_id":"g1"}`, "class=grant resource=group:g1 to=user:u1 labels=pii effect=reversible"},
 	} {
@@ -131,7 +136,7 @@ tools:
   labels: [x]
 `)
 	declared := event.Event{Tool: event.Tool{Name: "create_refund", Class: event.Read}, Resource: event.Resource{Type: "cow", ID: "7", Environment: "barn", Labels: []string{"brown"}},
-		Subject: "s", Destination: event.Destination{Kind: "host", Value: "h", External: event.No}, Has: event.HasAmount, Amount: event.Amount{Micro: 1, Currency: "USD"},
+		Subject: "s", Destination: event.Destination{Kind: "host", Value: "h", Domain: "h", External: event.No}, Has: event.HasAmount, Amount: event.Amount{Micro: 1, Currency: "USD"},
 		Args: []byte(`{"order_id":"o1","amount":"5"}`)}
 	e := complete(c, declared)
 	if e.Inferred != 0 {
@@ -429,7 +434,7 @@ func FuzzArguments(f *testing.F) {
 		if !utf8.Valid(args) || json.Unmarshal(args, &members) != nil {
 			return
 		}
-		if tokens := bytes.Count(args, []byte{':'}) + bytes.Count(args, []byte{','}); tokens >= maxMembers || bytes.Contains(args, []byte(`\u`)) && bytes.Contains(bytes.ToLower(args), []byte(`\ud`)) {
+		if tokens := bytes.Count(args, []byte{':'}) + bytes.Count(args, []byte{','}); tokens >= 16_000 || bytes.Contains(args, []byte(`\u`)) && bytes.Contains(bytes.ToLower(args), []byte(`\ud`)) {
 			return // only so many are looked at; half a surrogate the decoder lets through to nobody
 		}
 		want := ""

@@ -1,9 +1,7 @@
 package policy
 
 import (
-	"net/netip"
 	"strings"
-	"unicode"
 
 	"github.com/wayward-sec/wayward/event"
 )
@@ -21,31 +19,68 @@ func (p *Persona) destination(d *event.Destination, dst []Violation) []Violation
 	v := d.Value
 	switch {
 	case d.Domain != "":
-		return p.host(hostPort(d.Domain), d.Domain, d.External, dst)
+		return p.host(event.ReadHost(d.Domain), d.Domain, d.External, dst)
 	case v == "":
 		if d.External == event.Yes { // it left for somebody that the gateway does not name
-			return p.host("", external, d.External, dst)
+			return p.host(event.Host{}, external, d.External, dst)
 		}
 		return dst
 	case strings.EqualFold(d.Kind, "email"):
 		return p.recipients(v, d.External, dst)
 	case strings.EqualFold(d.Kind, "url"):
-		if len(v) > 7 && strings.EqualFold(v[:7], "mailto:") {
-			return p.recipients(v[7:], d.External, dst)
-		}
-		return p.host(hostOf(v), v, d.External, dst)
+		return p.urls(v, d.External, dst)
 	case strings.EqualFold(d.Kind, "host"):
-		return p.host(hostPort(v), v, d.External, dst)
+		return p.host(event.ReadHost(v), v, d.External, dst)
 	}
 	return p.target(v, v, d.External, dst)
 }
 
-// host judges one host name, or raw if it could not be read.
-func (p *Persona) host(host, raw string, ext event.Tri, dst []Violation) []Violation {
-	if host == "" {
-		return p.target("", raw, ext, dst)
+// urls judges every URL of a list.
+func (p *Persona) urls(list string, ext event.Tri, dst []Violation) []Violation {
+	first := len(dst)
+	for rest := list; rest != ""; {
+		var part string
+		part, rest = nextURL(rest)
+		n := len(dst)
+		if isMailto(part) {
+			dst = p.recipients(part[7:], ext, dst)
+		} else {
+			dst = p.host(event.ReadURL(part), part, ext, dst)
+		}
+		dst = once(dst, first, n)
 	}
-	return p.target(host, host, ext, dst)
+	return dst
+}
+
+// once drops what was added since n if it was said before: a domain that occurs twice is one violation.
+func once(dst []Violation, first, n int) []Violation {
+	for i := n; i < len(dst); i++ {
+		for _, v := range dst[first:i] {
+			if v.Value == dst[i].Value {
+				dst = append(dst[:i], dst[i+1:]...)
+				i--
+				break
+			}
+		}
+	}
+	return dst
+}
+
+// host judges one host, or raw if none could be read. Of what readers could disagree on each reading may
+// be denied, and none is let pass by its name.
+func (p *Persona) host(h event.Host, raw string, ext event.Tri, dst []Violation) []Violation {
+	if h.Sure {
+		return p.target(h.Name, h.Name, ext, dst)
+	}
+	for _, name := range [...]string{h.Name, h.Other} {
+		if name == "" {
+			continue
+		}
+		if r := p.goesTo(lower(name), ext); r.Verdict == Deny && r.Rule != byDefault {
+			return append(dst, Violation{Destinations.String(), name, r.Rule, r.Verdict})
+		}
+	}
+	return p.target("", raw, ext, dst)
 }
 
 // recipients judges every address of a list, since the one that matters may stand in the middle.
@@ -63,15 +98,8 @@ func (p *Persona) recipients(list string, ext event.Tri, dst []Violation) []Viol
 		}
 		seen = true
 		n := len(dst)
-		dst = p.host(domainOf(part), strings.TrimSpace(part), ext, dst)
-		if len(dst) > n { // a domain that occurs twice is one violation
-			for _, v := range dst[first:n] {
-				if v.Value == dst[n].Value {
-					dst = dst[:n]
-					break
-				}
-			}
-		}
+		dst = p.host(hostOfAddress(part), strings.TrimSpace(part), ext, dst)
+		dst = once(dst, first, n)
 	}
 	if !seen {
 		return p.target("", list, ext, dst)
@@ -133,112 +161,4 @@ func (w *words) find(list Verdict, ext event.Tri) string {
 		return internal
 	}
 	return ""
-}
-
-// hostOf returns the host of a URL, or "" if readers of URLs could disagree on it.
-func hostOf(url string) string {
-	s, found := strings.CutPrefix(url, "//")
-	if !found {
-		if i := strings.Index(url, "://"); i > 0 && isScheme(url[:i]) {
-			s, found = url[i+3:], true
-		}
-	}
-	if i := strings.IndexAny(s, "/?#"); i >= 0 {
-		s = s[:i]
-	}
-	if i := strings.IndexByte(s, '@'); i >= 0 {
-		// Without // the part before the @ may be a scheme; with a \ browsers and libraries see different hosts.
-		if !found || strings.ContainsAny(s[:i], `\`) {
-			return ""
-		}
-		s = s[i+1:]
-	}
-	return hostPort(s)
-}
-
-func isScheme(s string) bool {
-	for i := range len(s) {
-		if c := s[i] | 0x20; (c < 'a' || c > 'z') && (i == 0 || (s[i] < '0' || s[i] > '9') && s[i] != '+' && s[i] != '-' && s[i] != '.') {
-			return false
-		}
-	}
-	return s != ""
-}
-
-// domainOf returns the domain of one address, with or without a display name, or "" if it is not plain.
-func domainOf(address string) string {
-	s := strings.TrimSpace(address)
-	if i := strings.LastIndexByte(s, '<'); i >= 0 {
-		inner, ok := strings.CutSuffix(s[i+1:], ">")
-		if !ok {
-			return ""
-		}
-		// Mail programs show an address as its own name; another address there is one that a careless mailer may use.
-		if name := strings.Trim(s[:i], ` "'`); strings.Contains(name, "@") && name != inner {
-			return ""
-		}
-		s = inner
-	}
-	_, domain, ok := strings.Cut(s, "@")
-	if !ok || !isHost(domain) {
-		return ""
-	}
-	return strings.TrimSuffix(domain, ".")
-}
-
-// hostPort returns host without port, brackets and the root's dot, or "" if it is no host.
-func hostPort(s string) string {
-	if inner, ok := strings.CutPrefix(s, "["); ok {
-		i := strings.IndexByte(inner, ']')
-		if i < 0 || inner[i+1:] != "" && !isPort(inner[i+1:]) {
-			return ""
-		}
-		if _, err := netip.ParseAddr(inner[:i]); err != nil {
-			return ""
-		}
-		return inner[:i]
-	}
-	if i := strings.IndexByte(s, ':'); i >= 0 {
-		if strings.IndexByte(s[i+1:], ':') >= 0 {
-			if _, err := netip.ParseAddr(s); err != nil {
-				return ""
-			}
-			return s
-		}
-		if !isPort(s[i:]) {
-			return ""
-		}
-		s = s[:i]
-	}
-	if !isHost(s) {
-		return ""
-	}
-	return strings.TrimSuffix(s, ".")
-}
-
-// isPort wants :1 to :65535; an empty port is what is left of https:/evil.example.
-func isPort(s string) bool {
-	if len(s) < 2 || len(s) > 6 || s[0] != ':' {
-		return false
-	}
-	for _, c := range []byte(s[1:]) {
-		if c < '0' || c > '9' {
-			return false
-		}
-	}
-	return true
-}
-
-// isHost lets letters, digits, dots, hyphens and underscores through, and letters of other scripts. What looks like a slash or a dot
-// there (U+FF0F, U+3002) becomes one on its way to a resolver, so it is no part of a name.
-func isHost(s string) bool {
-	for _, r := range s {
-		switch {
-		case 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9', r == '.', r == '-', r == '_':
-		case r > unicode.MaxASCII && r != unicode.ReplacementChar && (unicode.IsLetter(r) || unicode.IsDigit(r) || unicode.IsMark(r)):
-		default:
-			return false
-		}
-	}
-	return s != "" && s != "."
 }

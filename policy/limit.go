@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"encoding/binary"
 	"math"
 	"slices"
@@ -209,7 +210,7 @@ func AppendBeneficiary(dst []byte, e *event.Event) []byte {
 
 // AppendDestination appends what tells one destination from another: of a URL its host, else the value in one spelling.
 func AppendDestination(dst []byte, d *event.Destination) []byte {
-	host := d.Domain
+	host := cmp.Or(hostPort(d.Domain), d.Domain)
 	switch {
 	case strings.EqualFold(d.Kind, "url") && host == "":
 		host = hostOf(d.Value)

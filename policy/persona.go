@@ -323,6 +323,9 @@ func (p *Persona) compileRules() {
 		}
 		fold := dimensionDefs[d].fold
 		r.deny, r.needs, r.allow = compileGlobs(l.Deny, fold), compileGlobs(l.Needs, fold), compileGlobs(l.Allow, fold)
+		if d == Destinations {
+			r.deny, r.needs, r.allow = compileHosts(l.Deny), compileHosts(l.Needs), compileHosts(l.Allow)
+		}
 		if !r.open || len(p.Lists[d].Deny)+len(p.Lists[d].Needs) > 0 {
 			p.used |= 1 << d
 		}

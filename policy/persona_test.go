@@ -150,6 +150,8 @@ func TestPersonaJudgesDestinations(t *testing.T) {
 		closed = `default: deny, tools: {allow: ["*"]}`
 		open   = `default: allow, destinations: {deny: [external, evil.com, "*.evil.com"]}`
 		every  = `default: deny, tools: {allow: ["*"]}, destinations: {allow: ["*"]}`
+		meta   = "default: allow, destinations: {deny: ['169.254.169.254', \"Bu\u0308cher.example.\", '*.bücher.test']}"
+		alike  = `default: deny, tools: {allow: ["*"]}, destinations: {allow: ["::ffff:10.0.0.1"]}`
 	)
 	type to = event.Destination
 	bad := func(pairs ...string) (vs []Violation) {
@@ -211,6 +213,17 @@ func TestPersonaJudgesDestinations(t *testing.T) {
 		{"denying external goes before names", open, to{Domain: "evil.com", External: event.Yes}, bad("evil.com", "external")},
 		{"unknown is not external", open, to{Domain: "acme.com"}, nil},
 		{"but a denied name is", open, to{Kind: "url", Value: "https://x.EVIL.com/"}, bad("x.EVIL.com", "*.evil.com")},
+		{"a list of URLs is judged part by part", strict, to{Kind: "url", Value: "https://acme.com/a b https://evil.com/ mailto:x@bad.acme.com"}, bad("evil.com", "default", "bad.acme.com", "bad.acme.com")},
+		{"a blank in a path ends no URL", strict, to{Kind: "url", Value: " https://acme.com/a b "}, nil},
+		{"each reading may be denied", open, to{Kind: "url", Value: `https://acme.com\@evil.com/`}, bad("evil.com", "evil.com")},
+		{"in either order", open, to{Kind: "url", Value: `https://evil.com\@acme.com/`}, bad("evil.com", "evil.com")},
+		{"a number is an address", meta, to{Kind: "url", Value: "http://2852039166/"}, bad("169.254.169.254", "169.254.169.254")},
+		{"a mapped one, too", meta, to{Kind: "host", Value: "[::FFFF:a9fe:a9fe]:80"}, bad("169.254.169.254", "169.254.169.254")},
+		{"in octal and hexadecimal", meta, to{Domain: "0251.0xfe.0251.254"}, bad("169.254.169.254", "169.254.169.254")},
+		{"with a dot at its end", meta, to{Domain: "169.254.169.254."}, bad("169.254.169.254", "169.254.169.254")},
+		{"entries are hosts however they are written", meta, to{Domain: "xn--bcher-kva.example"}, bad("xn--bcher-kva.example", "Bu\u0308cher.example.")},
+		{"in patterns as well", meta, to{Kind: "url", Value: "//a.BÜCHER.test/x"}, bad("a.xn--bcher-kva.test", "*.bücher.test")},
+		{"and those that allow", alike, to{Kind: "url", Value: "http://0xa000001"}, nil},
 		{"a star allows what cannot be read", every, to{Kind: "email", Value: "a@b@c"}, nil},
 		{"a long value is looked at whole", every, to{Kind: "channel", Value: strings.Repeat("A", 5000)}, nil},
 	} {

@@ -2,7 +2,6 @@ package policy
 
 import (
 	"math"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -135,9 +134,7 @@ func isEmail(s string) bool {
 }
 
 func isURL(s string) bool {
-	i := strings.Index(s, "://")
-	return i > 0 && i <= 16 && isScheme(s[:i]) && len(s) > i+3 && strings.IndexByte(s, ' ') < 0 && strings.IndexByte(s, '\n') < 0 ||
-		len(s) > 8 && strings.EqualFold(s[:4], "www.") && isHost(s[:hostEnd(s)])
+	return event.IsURL(s) || len(s) > 8 && strings.EqualFold(s[:4], "www.") && event.ReadHost(s[:hostEnd(s)]).Name != ""
 }
 
 func hostEnd(s string) int {
@@ -243,7 +240,7 @@ func isHostName(s string) bool {
 	host := hostPort(s)
 	last := host[strings.LastIndexByte(host, '.')+1:]
 	if isDigits(host) {
-		return strings.Count(host, ".") == 3
+		return strings.Count(s, ".") == 3
 	}
 	for i := range len(last) {
 		if !isUpper(last[i]&^0x20) && last[i] < 0x80 {
@@ -322,10 +319,10 @@ func parseAmount(s string) (micro int64, currency string, ok bool) {
 		}
 	}
 	if currency == "" {
-		if len(s) > 3 && isCurrency(s[:3]) {
-			s, currency = strings.TrimSpace(s[3:]), s[:3]
-		} else if n := len(s) - 3; n > 0 && isCurrency(s[n:]) {
-			s, currency = strings.TrimSpace(s[:n]), s[n:]
+		if c := currencyWord(s, 0); c != "" {
+			s, currency = strings.TrimSpace(s[3:]), c
+		} else if c := currencyWord(s, len(s)-3); c != "" {
+			s, currency = strings.TrimSpace(s[:len(s)-3]), c
 		} else if rest, found := strings.CutPrefix(s, "$"); found {
 			s = rest // dollars, whose is not said
 		}
@@ -345,6 +342,21 @@ func parseAmount(s string) (micro int64, currency string, ok bool) {
 		micro = -micro
 	}
 	return micro, currency, ok
+}
+
+// currencyWord is the currency that three letters of s say from i on, whatever their case; "" if they are none.
+func currencyWord(s string, i int) string {
+	if i < 0 || len(s) <= 3 || i > 0 && isWordByte(s[i-1]) && !isDigit(s[i-1]) || i == 0 && isWordByte(s[3]) && !isDigit(s[3]) {
+		return ""
+	}
+	c := s[i : i+3]
+	if isCurrency(c) {
+		return c
+	}
+	if c = strings.ToUpper(c); isCurrency(c) {
+		return c
+	}
+	return ""
 }
 
 // shift multiplies by a power of ten; what is below a millionth is cut off.
@@ -458,20 +470,21 @@ func parseDecimal(s string) (micro int64, ok bool) {
 
 // role is what part an argument plays, as scores: of two arguments that could be the resource, the higher one is. 0: none.
 type role struct {
-	resource, subject, destination   uint8
-	amount, currency, env, operation uint8
+	resource, subject, destination uint8
+	amount, currency, env          uint8
+	operation                      operation
 
 	kind   string    // of the resource
 	target string    // kind of the destination, whatever the value looks like
 	needs  shapeSet  // shapes, one of which a destination must have; 0: any
 	labels labelBits // what the argument says of the data
 
-	cents     bool // the amount is in hundredths
-	statement bool // the operation is in SQL
+	bare  bool // a destination may be a host without anything that shows it, such as 2130706433
+	cents bool // the amount is in the currency's smallest unit
 }
 
 func (r *role) none() bool {
-	return r.resource|r.subject|r.destination|r.amount|r.currency|r.env|r.operation == 0 && r.labels == 0
+	return r.resource|r.subject|r.destination|r.amount|r.currency|r.env == 0 && r.operation == noOperation && r.labels == 0
 }
 
 type shapeSet uint16
@@ -535,14 +548,21 @@ var (
 	prices      = nounsOf(`price cost payment value fee`)
 	notAmounts  = nounsOf(`max min maximum minimum limit discount percent percentage count tax tip range threshold below above from to size token`)
 	environs    = nounsOf(`env environment stage`)
-	operations  = nounsOf(`action operation op method verb command`)
+	operations  = nounsOf(`action operation op verb act task subcommand`)
+	methods     = nounsOf(`method`)
+	queries     = nounsOf(`query querie q statement stmt graphql mutation document`) // querie: what singular makes of queries
+	statements  = nounsOf(`sql statement stmt query querie q command script text input code expression body content`)
+	shellArgs   = nounsOf(`cmd cmdline commandline shell bash sh zsh powershell script terminal cmd1 exec program executable binary keystroke`)
+	codes       = nounsOf(`code source snippet cell program notebook python javascript js expression`)
+	argumentss  = nounsOf(`args arg argv argument arguments parameter param`)
+	languages   = nounsOf(`language lang interpreter runtime kernel`)
 	environment = nounsOf(`production prod live staging stage preprod development dev test testing qa sandbox uat`)
 	idents      = nounsOf(`ssn passport dob birthdate birthday nationality`)
 )
 
 // classifyArg says what part an argument plays in the calls of a tool of some class that acts on nouns. words is its name taken apart, after
 // the names of the objects that it lies in; own is how many of them are its own.
-func classifyArg(words []string, own int, class event.Class, acts *reading, database bool) role {
+func classifyArg(words []string, own int, class event.Class, acts *reading, t *Tool) role {
 	var r role
 	for len(words) > own && wrappers[singular(words[0])] {
 		words = words[1:]
@@ -587,6 +607,9 @@ func classifyArg(words []string, own int, class event.Class, acts *reading, data
 		switch {
 		case to || payees[first] || payees[last]:
 			r.destination = 9
+			if last == "name" || last == "title" { // an address beside it says more
+				r.destination = 4
+			}
 		case invitees[first] || invitees[last]:
 			r.destination, r.needs = 8, reachable
 		case (class == event.Send || class == event.Grant) && (last == "email" || last == "mail" || of == "email" && last == "address"):
@@ -623,9 +646,13 @@ func classifyArg(words []string, own int, class event.Class, acts *reading, data
 			r.destination, r.needs = 6, shapes(urlShape, hostShape)
 		case class == event.Send || hooks[last]:
 			r.destination, r.needs = 7, shapes(urlShape, hostShape)
+		default: // what is posted, put and deleted goes somewhere, too
+			r.destination, r.needs = 4, shapes(urlShape, hostShape)
 		}
+		r.bare = links[last]
 	}
-	if r.destination == 0 && hosts[last] && (class == event.Exec || class == event.NoClass || class == event.Read && last != "address") {
+	if r.destination == 0 && hosts[last] && (class != event.Read || last != "address") {
+		r.bare = last != "address"
 		r.destination, r.needs = 4, shapes(hostShape, urlShape)
 	}
 	if r.destination == 0 && (last == "repo" || last == "repository") && class == event.Send {
@@ -656,12 +683,8 @@ func classifyArg(words []string, own int, class event.Class, acts *reading, data
 		r.currency = 9
 	case environs[last]:
 		r.env = 9
-	case operations[last] && len(words) == 1:
-		r.operation = 9
 	}
-	if first == "sql" || last == "sql" || last == "statement" || database && last == "query" {
-		r.operation, r.statement = 9, true
-	}
+	r.operation = operationArg(words, own, first, last, of, t)
 	if secrets[last] && !(last == "token" && plumbing[of]) && !(last == "token" && of == "") || (last == "key") && (of == "api" || of == "private" || of == "access" || of == "secret" || of == "ssh") || last == "cvv" || last == "pin" {
 		r.labels |= secretLabel
 	}
@@ -675,6 +698,39 @@ func classifyArg(words []string, own int, class event.Class, acts *reading, data
 		r.labels |= privateLabel
 	}
 	return r
+}
+
+// operationArg tells how an argument says what is done, if it does.
+func operationArg(words []string, own int, first, last, of string, t *Tool) operation {
+	single := own == 1 && len(words) == 1
+	switch {
+	case first == "sql", last == "sql", (last == "statement" || last == "stmt") && t.database:
+		return bySQL
+	case single && operations[last], last == "action" || last == "operation", of == "action" && (last == "type" || last == "name"), of == "operation" && (last == "type" || last == "name"):
+		return byWord
+	case methods[last] && (len(words) == 1 || of == "http" || of == "request" || of == "rpc"), of == "method" && last == "name":
+		return byMethod
+	case single && last == "mode" && t.class == event.NoClass:
+		return byWord
+	case t.database && own == 1 && statements[last], queries[last] && own == 1 && (!asking[t.reading.verb] || t.reading.verb == "query"):
+		return byQuery
+	case last == "command" || of == "command" && last == "line":
+		if len(words) == 1 {
+			return byCommand
+		}
+		return byShell
+	case t.shells && single && (argumentss[last] || words[len(words)-1] == "args"):
+		return byArguments
+	case t.shells && single && languages[last]:
+		return byLanguage
+	case (t.shells || last == "cmd" || last == "cmdline" || last == "commandline" || last == "bash") && shellArgs[last]:
+		return byShell
+	case t.shells && own == 1 && (codes[last] || last == "input" || last == "text" || last == "content"):
+		return byCode
+	case own == 1 && last == "code" && (t.class == event.Exec || t.class == event.NoClass && t.reading.verb == "" && t.reading.has(runners)):
+		return byCode
+	}
+	return noOperation
 }
 
 var (
@@ -747,53 +803,17 @@ func subjectArg(last, of, head string, class event.Class) uint8 {
 	return 0
 }
 
-// statement tells what SQL does. Only a statement in full form counts, so that a search for "update address" is none; the strongest of
-// several decides. What selects says nothing: a function may do anything.
-func statement(s string) (c event.Class, word string) {
-	for part := range strings.SplitSeq(clip(s, 4*event.MaxString), ";") {
-		for {
-			part = strings.TrimLeft(part, " \t\r\n(")
-			rest, comment := strings.CutPrefix(part, "--")
-			if !comment {
-				break
-			}
-			_, part, _ = strings.Cut(rest, "\n")
-		}
-		var w [3]string
-		for i := range w {
-			part = strings.TrimLeft(part, " \t\r\n")
-			end := strings.IndexAny(part, " \t\r\n(")
-			if end < 0 {
-				end = len(part)
-			}
-			w[i], part = part[:end], part[end:]
-		}
-		is := func(s string, words ...string) bool {
-			for _, word := range words {
-				if strings.EqualFold(s, word) {
-					return true
-				}
-			}
-			return false
-		}
-		var found event.Class
-		switch {
-		case is(w[0], "delete") && is(w[1], "from"), is(w[0], "drop", "truncate") && is(w[1], "table", "database", "schema", "view", "index", "user", "role"):
-			found = event.Delete
-		case is(w[0], "update") && is(w[2], "set"), is(w[0], "insert", "merge", "replace") && is(w[1], "into"),
-			is(w[0], "alter", "create") && is(w[1], "table", "database", "schema", "view", "index", "or", "unique", "function", "trigger"):
-			found = event.Write
-		case is(w[0], "grant") && w[2] != "", is(w[0], "create", "alter") && is(w[1], "user", "role"):
-			found = event.Grant
-		}
-		if rank(found) > rank(c) {
-			c, word = found, w[0]
+// vocabulary has every word that gives the name of an argument a part: names without any of them mean nothing.
+var vocabulary = func() nouns {
+	all := nouns{}
+	for _, set := range []nouns{strongIDs, weakIDs, plumbing, paths, receivers, payees, invitees, handlers, links, hooks, hosts, senders, amounts, prices, notAmounts,
+		environs, operations, methods, queries, statements, shellArgs, codes, argumentss, languages, idents, persons, things, secrets, currencyWords, nounsOfChannel} {
+		for w := range set {
+			all[w] = true
 		}
 	}
-	return c, word
-}
-
-// rank orders what statements do by what is worse.
-func rank(c event.Class) int {
-	return slices.Index([]event.Class{event.NoClass, event.Write, event.Grant, event.Delete}, c)
-}
+	for w := range nounsOf(`target email mail phone mobile username userid cent pence amount value currency iso line mode type http request rpc key cvv pin card iban wallet date birth args queries`) {
+		all[w] = true
+	}
+	return all
+}()

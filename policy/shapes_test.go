@@ -3,8 +3,6 @@ package policy
 import (
 	"strings"
 	"testing"
-
-	"github.com/wayward-sec/wayward/event"
 )
 
 func TestShapesOfValues(t *testing.T) {
@@ -32,7 +30,7 @@ func TestAmountsAreReadOrNot(t *testing.T) {
 		"12": "12000000", "12.5": "12500000", "0.000001": "1", "-3.20": "-3200000", "1,234.56": "1234560000", "1.234,56": "1234560000", "12,50": "12500000", "1'234.50": "1234500000",
 		"1 234,50": "1234500000", "1,234,567.89": "1234567890000", "12.50 EUR": "12500000 EUR", "EUR 12,50": "12500000 EUR", "€12.50": "12500000 EUR", "12 €": "12000000 EUR",
 		"£1,000.00": "1000000000 GBP", "US$5": "5000000 USD", "$5": "5000000", "-€5": "-5000000 EUR", "€-5": "-5000000 EUR", "53.300000000000004": "53300000", "USD5": "5000000 USD",
-		" 7 ": "7000000", "1,234": "", "12,345,67": "", "1e3": "1000000000", "5.25E+2": "525000000", "1234e-2 EUR": "12340000 EUR", "-2e1": "-20000000", "1e": "", "e3": "", "1e3e3": "", "1e99": "", "1e-99": "0", "1e1.5": "", "5.00000000000000000000000000000000000000000001": "5000000", "": "", "about 5": "", "5 usd": "", "0x10": "", "--5": "", "5.": "", ".5": "", "1,23,456.00": "", "€": "",
+		" 7 ": "7000000", "1,234": "", "12,345,67": "", "1e3": "1000000000", "5.25E+2": "525000000", "1234e-2 EUR": "12340000 EUR", "-2e1": "-20000000", "1e": "", "e3": "", "1e3e3": "", "1e99": "", "1e-99": "0", "1e1.5": "", "5.00000000000000000000000000000000000000000001": "5000000", "": "", "about 5": "", "5 usd": "5000000 USD", "eur 5": "5000000 EUR", "5use": "5000000 USE", "5 euro": "", "about 5 eur": "", "0x10": "", "--5": "", "5.": "", ".5": "", "1,23,456.00": "", "€": "",
 		"9999999999999999999": "", "1.234.567": "1234567000000", "922337203684": "922337203684000000", "9223372036855": "", "NaN": "", "12 EUR USD": "", "1..2": "", strings.Repeat("9", 100): "",
 	} {
 		got := ""
@@ -66,20 +64,6 @@ func TestCardsAreMasked(t *testing.T) {
 	for s, want := range map[string]string{"4111111111111111": "411111******1111", "4111 1111-1111 1111": "411111******1111", "378282246310005": "378282*****0005"} {
 		if got := string(maskCard(nil, s)); got != want {
 			t.Errorf("got %s, want %s", got, want)
-		}
-	}
-}
-
-func TestStatementsSayWhatTheyChange(t *testing.T) {
-	for s, want := range map[string]event.Class{
-		"select * from t": event.NoClass, "DELETE FROM t": event.Delete, "  -- note\n delete\nfrom t where true": event.Delete, "update t set a = 1": event.Write,
-		"insert into t values (1)": event.Write, "select 1; drop table t": event.Delete, "(delete from t)": event.Delete, "grant all on t to bob": event.Grant,
-		"create user bob": event.Grant, "create table x (a int)": event.Write, "truncate table t": event.Delete, "update t set a=1; delete from t": event.Delete,
-		"update my address": event.NoClass, "delete my account": event.NoClass, "grant": event.NoClass, "": event.NoClass, ";;;": event.NoClass, "--": event.NoClass,
-		"drop me a line": event.NoClass, "how to delete from a table": event.NoClass,
-	} {
-		if got, _ := statement(s); got != want {
-			t.Errorf("%q: got %v, want %v", s, got, want)
 		}
 	}
 }

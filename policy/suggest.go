@@ -329,7 +329,16 @@ func DestinationEntries(d *event.Destination) []string {
 		}
 		return out
 	case strings.EqualFold(d.Kind, "url"):
-		return []string{host(hostOf(v))}
+		var out []string
+		for _, h := range Domains(nil, d) {
+			if e := host(h); !slices.Contains(out, e) {
+				out = append(out, e)
+			}
+		}
+		if len(out) == 0 {
+			return []string{everything}
+		}
+		return out
 	case strings.EqualFold(d.Kind, "host"):
 		return []string{host(hostPort(v))}
 	}

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"strings"
 
 	"github.com/wayward-sec/wayward/event"
@@ -9,7 +10,7 @@ import (
 // maxDomains bounds the receivers of one call whose domains are looked at.
 const maxDomains = 64
 
-// Domains appends the domains that a destination names, as they are written: of a list of addresses that of each. What cannot be read for certain has none.
+// Domains appends the domains that a destination names, in one spelling: of a list of addresses that of each. What cannot be read for certain has none.
 func Domains(dst []string, d *event.Destination) []string {
 	v := d.Value
 	host := func(s string) {
@@ -19,12 +20,20 @@ func Domains(dst []string, d *event.Destination) []string {
 	}
 	switch {
 	case d.Domain != "":
-		host(d.Domain)
+		host(cmp.Or(hostPort(d.Domain), d.Domain))
 		return dst
 	case v == "":
 		return dst
-	case strings.EqualFold(d.Kind, "url") && (len(v) <= 7 || !strings.EqualFold(v[:7], "mailto:")):
-		host(hostOf(v))
+	case strings.EqualFold(d.Kind, "url") && !isMailto(v):
+		for v != "" {
+			var part string
+			part, v = nextURL(v)
+			if isMailto(part) {
+				host(domainOf(part[7:]))
+			} else {
+				host(sureName(event.ReadURL(part)))
+			}
+		}
 		return dst
 	case strings.EqualFold(d.Kind, "host"):
 		host(hostPort(v))

@@ -388,6 +388,10 @@ func (k closer) callBool(n *ast.CallNode) boolOf {
 	case "domain":
 		a := k.args(n, 2)
 		s, p := k.text(a[0]), k.text(a[1])
+		if lit, ok := a[1].(*ast.StringNode); ok {
+			domain := hostName(lit.Value)
+			return func(c *Context) bool { return below(s(c), domain) }
+		}
 		return func(c *Context) bool { return inDomain(s(c), p(c)) }
 	case "cidr":
 		a := k.args(n, 2)
@@ -397,6 +401,7 @@ func (k closer) callBool(n *ast.CallNode) boolOf {
 			if err != nil {
 				return func(*Context) bool { return false }
 			}
+			p = unmapped(p)
 			return func(c *Context) bool { return within(s(c), p) }
 		}
 		p := k.text(a[1])

@@ -100,6 +100,7 @@ var fields = func() []*Field {
 		number("result.records", "", event.HasRecords, "records", func(x *in) float64 { return float64(x.E.Result.Records) }),
 		number("result.bytes", "", event.HasBytes, "bytes", func(x *in) float64 { return float64(x.E.Result.Bytes) }),
 		number("amount.value", "money, in units of its currency", event.HasAmount, "amount", func(x *in) float64 { return micro(x.E.Amount.Micro) }),
+		is("args.incomplete", "the arguments were too many to be read to their end: where the call goes, and for how much, may stand in the rest", func(x *in) bool { return x.E.Inferred&event.ArgsIncomplete != 0 }),
 		text("amount.currency", "", func(x *in) string { return x.E.Amount.Currency }),
 		number("cost.usd", "what the call cost to make", event.HasCost, "cost", func(x *in) float64 { return micro(x.E.Cost.MicroUSD) }),
 		number("cost.input_tokens", "", event.HasTokens, "tokens", func(x *in) float64 { return float64(x.E.Cost.InputTokens) }),

@@ -9,6 +9,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/cespare/xxhash/v2"
+
+	"github.com/wayward-sec/wayward/event"
 )
 
 // function is a helper that expressions may call.
@@ -22,8 +24,8 @@ type function struct {
 
 var functions = []function{
 	{"glob", `glob(tool.name, "crm.*")`, "whether a text fits a pattern: * is anything, ? one character", false, func(*Context) any { return glob }},
-	{"domain", `domain(destination.domain, "example.com")`, "whether a host is that domain or lies in it", false, func(*Context) any { return inDomain }},
-	{"cidr", `cidr(origin.ip, "10.0.0.0/8")`, "whether an IP address lies in a network", false, func(*Context) any { return inNetwork }},
+	{"domain", `domain(destination.domain, "example.com")`, "whether a host, or that of a URL, is that domain or lies in it, however either is written", false, func(*Context) any { return inDomain }},
+	{"cidr", `cidr(origin.ip, "10.0.0.0/8")`, "whether an IP address lies in a network, also one that is mapped, or written as one number, in octal or hexadecimal", false, func(*Context) any { return inNetwork }},
 	{"entropy", `entropy(arg("q"))`, "bits for each character (Shannon); random text has 4 and more", false, func(*Context) any { return entropy }},
 	{"distance", `distance(subject, user)`, "edits from one text to another (Levenshtein), at most 64", false, func(*Context) any { return func(a, b string) float64 { return float64(distance(a, b)) } }},
 	{"string", `string(result.records)`, "a number as people write it", false, func(*Context) any { return formatNumber }},
@@ -113,8 +115,19 @@ func glob(s, pattern string) bool {
 	return j == len(pattern)
 }
 
-func inDomain(host, domain string) bool {
-	host, domain = strings.TrimSuffix(host, "."), strings.TrimSuffix(domain, ".")
+// inDomain compares hosts as clients read them, however they are written. What readers of URLs could
+// disagree on lies in no domain.
+func inDomain(host, domain string) bool { return below(host, hostName(domain)) }
+
+func hostName(s string) string {
+	if h := event.ReadURL(s); h.Sure {
+		return h.Name
+	}
+	return ""
+}
+
+func below(host, domain string) bool {
+	host = hostName(host)
 	if len(host) < len(domain) || domain == "" || !strings.EqualFold(host[len(host)-len(domain):], domain) {
 		return false
 	}
@@ -123,12 +136,20 @@ func inDomain(host, domain string) bool {
 
 func inNetwork(ip, network string) bool {
 	p, err := netip.ParsePrefix(network)
-	return err == nil && within(ip, p)
+	return err == nil && within(ip, unmapped(p))
+}
+
+// unmapped is a network of IPv4 addresses that were written as mapped into IPv6.
+func unmapped(p netip.Prefix) netip.Prefix {
+	if a := p.Addr(); a.Is4In6() && p.Bits() >= 96 {
+		return netip.PrefixFrom(a.Unmap(), p.Bits()-96)
+	}
+	return p
 }
 
 func within(ip string, p netip.Prefix) bool {
-	a, err := netip.ParseAddr(ip)
-	return err == nil && p.Contains(a.Unmap())
+	a := event.ReadAddress(ip)
+	return a.IsValid() && p.Contains(a)
 }
 
 // entropy is Shannon's, in bits for each byte.
