@@ -330,15 +330,15 @@ func (g *grant) arguments(asked event.Tri, digest print) string {
 // ownSide tells whether the approver is the agent, or somebody on whose behalf it works, as far as the event says.
 func (g *grant) ownSide(e *event.Event) bool {
 	for _, name := range [...]string{e.Agent.ID, e.Agent.Owner, e.Agent.Credential, e.User, e.Delegation.From, e.Delegation.To} {
-		if name != "" && strings.EqualFold(name, g.by) {
+		if name != "" && g.by != "" && event.SameIdentity(name, g.by) {
 			return true
 		}
 	}
 	return false
 }
 
-// nameHash is a hash of a name in any case of letters.
-func nameHash(s string) uint64 { return xxhash.Sum64String(strings.ToLower(s)) }
+// nameHash is a hash of whom a name is the name of, in any spelling.
+func nameHash(s string) uint64 { return xxhash.Sum64String(event.Identity(s)) }
 
 func (p *conduct) grant(id print) *grant {
 	for i := range p.grants {
