@@ -531,8 +531,8 @@ func (g *grant) ownSide(e *event.Event) bool {
 	return false
 }
 
-// nameHash is a hash of a name in any case of letters, whatever blanks stand around it.
-func nameHash(s string) uint64 { return xxhash.Sum64String(strings.ToLower(strings.TrimSpace(s))) }
+// nameHash is a hash of whom a name is the name of, in any spelling.
+func nameHash(s string) uint64 { return xxhash.Sum64String(event.Identity(s)) }
 
 // strays finds that a call shows an approval that does not cover it, though its policy asked for none, or though no policy knows its agent.
 // bypassed: the gateway says that it let the call through all the same, so it is recorded, and nobody is called.

@@ -83,16 +83,20 @@ var registry = []kind{
 	{"policy", 1, newPersonaPolicy, func() Part { return new(conduct) }},
 	{"limit", meterSlot, newMeters, func() Part { return new(meterPart) }},
 	{"declaration", 3, newDeclaration, func() Part { return new(contradictions) }},
-	{"separation", 4, newSeparation, func() Part { return new(duties) }},
+	{"separation", separationSlot, newSeparation, func() Part { return new(duties) }},
 	{"inventory", 5, newInventory, func() Part { return new(inventoryPart) }},
 	{"volume", 6, newVolume, func() Part { return new(volumePart) }},
 	{"sequence", 7, newSequence, func() Part { return new(sequencePart) }},
 	{"rarity", 8, newRarity, func() Part { return new(acquaintance) }},
-	{"rule", 9, newRules, func() Part { return newRulePart() }},
+	{"rule", ruleSlot, newRules, func() Part { return newRulePart() }},
 }
 
-// meterSlot is the slot of what limits count.
-const meterSlot = 2
+// Slots that others ask for: of what limits count, of duties, and of rules.
+const (
+	meterSlot      = 2
+	separationSlot = 4
+	ruleSlot       = 9
+)
 
 // Names are the detectors' names, as findings and metrics carry them.
 func Names() []string {
@@ -414,6 +418,20 @@ func (m *Memory) Ensure(slot byte) Part {
 	return m.parts[slot]
 }
 
+// Begin forgets what is remembered of a session, since another one of its name begins. Duties that are
+// to be kept apart are kept unless the one before said that it ended: who releases what it merged may
+// wait an hour, and must not be rid of it by waiting. Rules are kept where it ended and the other one
+// did not say that it starts: that a session goes on after its end is what some of them look for.
+func (m *Memory) Begin(ended, started bool) {
+	was := m.parts
+	*m = Memory{}
+	if !ended {
+		m.parts[separationSlot] = was[separationSlot]
+	} else if !started {
+		m.parts[ruleSlot] = was[ruleSlot]
+	}
+}
+
 // Drop forgets the part of a slot.
 func (m *Memory) Drop(slot byte) { m.parts[slot] = nil }
 
@@ -531,10 +549,13 @@ type Sums = baselines.Sums
 // Scene is one event as the detectors see it.
 type Scene struct {
 	Host
-	*Who          // tenant, and persona as sent or looked up ("" if unknown)
-	Time  int64   // event time made sane, Unix milliseconds
-	Agent *Memory // of the event's agent
-	Tool  *policy.Tool
+	*Who // tenant, and persona as sent or looked up ("" if unknown)
+	// Mismatch is how the persona that the event says, or its agent said last, disagrees with the registry.
+	Mismatch policy.Mismatch
+	Time     int64   // event time made sane, Unix milliseconds
+	Agent    *Memory // of the event's agent
+	Began    int64   // event time at which the event's session began; 0: not known. With its name it tells a session from others that had the name
+	Tool     *policy.Tool
 
 	AgentID uint64 // hash of the tenant and the agent's id
 	// Delta gathers what the day adds to the persona's baseline. Counts of tests go there always, what is learned if Eligible.

@@ -75,7 +75,7 @@ func TestASessionThatGrowsIsNotToldWithEveryStep(t *testing.T) {
 	}
 	of := map[string]*last{}
 	for _, f := range l.found {
-		uid := event.UID("acme", f.Detector+"/"+f.Rule, f.ScopeType, f.ScopeID, f.Refs[len(f.Refs)-1].ID)
+		uid := event.TriggeredUID("acme", f.Detector+"/"+f.Rule, f.ScopeType, f.ScopeID, f.Refs[len(f.Refs)-1])
 		k := of[uid]
 		if k == nil {
 			of[uid] = &last{0, f.Severity, f.Anomaly.Observed, f.Measure}

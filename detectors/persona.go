@@ -43,6 +43,9 @@ func (d *personaPolicy) Observe(x *Scene, e *event.Event) {
 	if e.Agent.Owner != "" || e.Agent.Credential != "" {
 		d.introduce(x, e)
 	}
+	if x.Mismatch != policy.Agreed {
+		d.mismatched(x, e)
+	}
 	switch e.Kind {
 	case event.ToolCall:
 		if d.buf = d.buf[:0]; x.Judge != nil {
@@ -105,6 +108,32 @@ func (d *personaPolicy) judge(x *Scene, e *event.Event, shown bool) {
 	}
 }
 
+// mismatched tells of an agent that says it plays a persona which the registry does not have for it, or
+// which nobody declared: of each agent once a day, and again as the number of its events doubles.
+// Which persona it says does not make another finding: whoever makes up names must not make a storm.
+func (d *personaPolicy) mismatched(x *Scene, e *event.Event) {
+	day := strconv.FormatInt(baselines.FloorDiv(x.Time, baselines.DayMS), 10)
+	what := hashed(uint64(x.Mismatch), "persona_mismatch", day)
+	severity, title := event.Medium, "An agent says another persona than the registry has for it"
+	why := "says that it plays persona " + strconv.Quote(short(e.Persona)) + "; the registry has " + strconv.Quote(short(x.Persona)) + " for it, by which it is judged"
+	if x.Mismatch == policy.Unlisted {
+		severity, title = event.Low, "An agent plays a persona that nobody declared"
+		why = "persona " + strconv.Quote(short(e.Persona)) + " is not declared and the registry has none for the agent, so nothing says what it may do"
+	}
+	o, activity := x.Agent.Ensure(d.slot).(*conduct).list.add(what, x.Ref(e))
+	if activity == event.Again {
+		return
+	}
+	if o.count > 1 {
+		why += "; " + strconv.FormatInt(o.count, 10) + " events so far"
+	}
+	x.Find(event.Finding{
+		Activity: activity, Analytic: event.RuleAnalytic, Severity: severity, Risk: risk(severity), Alert: true,
+		Detector: "policy", Rule: "persona_mismatch", RuleVersion: "1", Title: title, Why: why, Tags: []string{"ASI03", "ASI10"},
+		ScopeType: "agent", ScopeID: e.Agent.ID, Target: e.Persona, Time: o.trigger.Time, First: o.first, Last: max(x.Time, o.first), Count: o.count, Refs: o.all(),
+	})
+}
+
 // deeds are the words for what a violation of each kind is.
 var deeds = map[string]struct{ title, did, tried string }{
 	"tool":             {"used a tool it may not use", "used tool", "tried to use tool"},
@@ -130,6 +159,7 @@ func (d *personaPolicy) found(x *Scene, e *event.Event, v *policy.Violation, fau
 	h := xxhash.New()
 	if e.Session != "" {
 		h.WriteString(e.Session)
+		h.WriteString("\x00" + strconv.FormatInt(x.Began, 10))
 	} else {
 		h.WriteString(strconv.FormatInt(baselines.FloorDiv(x.Time, 86_400_000), 10))
 	}

@@ -1,7 +1,6 @@
 package detectors
 
 import (
-	"cmp"
 	"math"
 	"slices"
 
@@ -32,8 +31,8 @@ func (a *around) show(x *Scene, e *event.Event) { a.x, a.e, a.of = x, e, nil }
 // Beside completes an event from the tool catalogue, as Observe does, and returns the persona, the time on its clock, and what rules may ask beside the event:
 // what the policies say, and nothing learned. For tools that try rules on events; what is returned holds until the next call.
 func (p *Panel) Beside(e *event.Event) (persona string, local int64, beside rules.Around) {
-	persona = cmp.Or(e.Persona, p.Set.PersonaOf(e.Tenant, e.Agent.ID))
-	x := &Scene{Who: p.Who(e.Tenant, persona, ""), Time: e.Time, Odd: nothingOdd}
+	persona, mismatch := p.Set.Role(e.Tenant, e.Agent.ID, e.Persona)
+	x := &Scene{Who: p.Who(e.Tenant, persona, ""), Mismatch: mismatch, Time: e.Time, Odd: nothingOdd}
 	if e.Kind == event.ToolCall {
 		x.Tool = p.tool(e.Tenant, &e.Tool)
 		x.Tool.Complete(e, &p.scratch)

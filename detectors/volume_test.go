@@ -72,7 +72,7 @@ func TestABurstIsOneFindingThatExplainsItself(t *testing.T) {
 	}
 	uids := map[string]bool{}
 	for i, f := range got {
-		uids[event.UID("acme", f.Detector+"/"+f.Rule, f.ScopeType, f.ScopeID, f.Refs[len(f.Refs)-1].ID)] = true
+		uids[event.TriggeredUID("acme", f.Detector+"/"+f.Rule, f.ScopeType, f.ScopeID, f.Refs[len(f.Refs)-1])] = true
 		if want := event.Update; i > 0 && f.Activity != want {
 			t.Errorf("finding %d is %v", i, f.Activity)
 		}

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-func formOf(t *testing.T, s string) string {
+func canonicalOf(t *testing.T, s string) string {
 	t.Helper()
 	var c Canonical
 	b, ok := c.Form([]byte(s))
@@ -53,7 +53,7 @@ func TestCanonicalForm(t *testing.T) {
 		"nor a string that does not end":                 {`["a\`, `none`},
 		"nor nothing":                                    {``, `none`},
 	} {
-		if got := formOf(t, c[0]); got != c[1] {
+		if got := canonicalOf(t, c[0]); got != c[1] {
 			t.Errorf("%s: %s gives %q, want %q", claim, c[0], got, c[1])
 		}
 	}
@@ -69,7 +69,7 @@ func TestCanonicalNumbers(t *testing.T) {
 		0x3eb0c6f7a0b5ed8c: "9.999999999999997e-7", 0x3eb0c6f7a0b5ed8d: "0.000001", 0x41b3de4355555553: "333333333.3333332",
 		0x41b3de4355555557: "333333333.33333343", 0xbecbf647612f3696: "-0.0000033333333333333333", 0x43143ff3c1cb0959: "1424953923781206.2",
 	} {
-		if got := formOf(t, strconv.FormatFloat(math.Float64frombits(bits), 'g', -1, 64)); got != want {
+		if got := canonicalOf(t, strconv.FormatFloat(math.Float64frombits(bits), 'g', -1, 64)); got != want {
 			t.Errorf("%x gives %s, want %s", bits, got, want)
 		}
 	}

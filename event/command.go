@@ -2,6 +2,7 @@ package event
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/ed25519"
 	"encoding/base64"
 	"encoding/json"
@@ -275,6 +276,7 @@ type Feedback struct {
 	Tenant     string
 	Type       FeedbackType
 	Scope      Scope
+	SignedID   string // id of the scope as it was signed, where that is another spelling of a user or a persona
 	FindingUID string
 	Verdict    string
 	Action     Action // of a trip
@@ -335,7 +337,7 @@ func (p *parser) baseline(w *wireBaseline, t FeedbackType, scope Scope) *Baselin
 		p.fail("baseline belongs to type baseline")
 	case !slices.Contains(BaselineOps, w.Op):
 		p.fail("baseline.op %s is unknown; use %s", show(w.Op), strings.Join(BaselineOps, ", "))
-	case scope.Type != PersonaScope || scope.ID != w.Persona:
+	case scope.Type != PersonaScope || scope.ID != Identity(w.Persona):
 		p.fail("baseline.persona %s is not the persona that is the scope", show(w.Persona))
 	case w.Op == "rollback" && err != nil:
 		p.fail("baseline.day %s: want the day of the snapshot to go back to, such as 2026-11-20", show(w.Day))
@@ -372,7 +374,9 @@ type wireFeedback struct {
 }
 
 func (f *Feedback) wire() wireFeedback {
-	return wireFeedback{1, f.ID, stamp(f.Time), f.Tenant, f.Type.String(), f.Scope.wire(), f.FindingUID, f.Verdict, f.Action.String(), isoDuration(f.DurationMS), f.Rate.wire(), f.Baseline.wire(f.Scope.ID), f.By, f.Reason,
+	scope := f.Scope.wire()
+	scope.ID = cmp.Or(f.SignedID, scope.ID)
+	return wireFeedback{1, f.ID, stamp(f.Time), f.Tenant, f.Type.String(), scope, f.FindingUID, f.Verdict, f.Action.String(), isoDuration(f.DurationMS), f.Rate.wire(), f.Baseline.wire(scope.ID), f.By, f.Reason,
 		base64.StdEncoding.EncodeToString(f.Signature)}
 }
 
@@ -411,6 +415,9 @@ func ParseFeedback(b []byte) (Feedback, error) {
 	}
 	f := Feedback{ID: p.text("id", w.ID, 64), Time: p.time("time", w.Time, true), Tenant: w.Tenant, Scope: p.scope(w.Scope), FindingUID: p.text("finding_uid", w.FindingUID, 64),
 		Verdict: p.text("verdict", w.Verdict, 64), DurationMS: p.duration(w.Duration), Rate: p.rate(w.Limit), By: p.text("by", w.By, 128), Reason: p.text("reason", w.Reason, MaxString)}
+	if f.Scope.ID != w.Scope.ID {
+		f.SignedID = w.Scope.ID
+	}
 	for i, word := range feedbackTypes[1:] {
 		if word == w.Type {
 			f.Type = FeedbackType(i + 1)
@@ -452,6 +459,14 @@ func ParseFeedback(b []byte) (Feedback, error) {
 		p.fail("a trip needs a reason")
 	}
 	return f, p.err
+}
+
+// Identified is the scope with the one form of the name of a user or a persona (Identity).
+func (s Scope) Identified() Scope {
+	if s.Type == UserScope || s.Type == PersonaScope {
+		s.ID = Identity(s.ID)
+	}
+	return s
 }
 
 func (s Scope) wire() wireScope { return wireScope{s.Type.String(), s.ID, s.Tenant, s.Agent} }
@@ -527,11 +542,11 @@ const maxScopeID = 6*MaxString + 1
 
 func (p *parser) scope(w wireScope) Scope {
 	t, ok := ParseScopeType(w.Type)
-	s := Scope{t, p.text("scope.id", w.ID, maxScopeID), w.Tenant, p.text("scope.agent", w.Agent, MaxString)}
+	s := Scope{t, p.text("scope.id", w.ID, maxScopeID), w.Tenant, p.text("scope.agent", w.Agent, MaxString)}.Identified()
 	switch {
 	case !ok:
 		p.fail("scope.type %s is unknown; use %s", show(w.Type), strings.Join(ScopeTypes(), ", "))
-	case w.ID == "":
+	case s.ID == "":
 		p.fail("scope.id is missing")
 	case t == GlobalScope && (w.ID != "*" || w.Tenant != ""):
 		p.fail("a global scope has the id * and no tenant")

@@ -122,6 +122,8 @@ func (r made) scope() Scope {
 		s.ID = s.Tenant
 	case GlobalScope:
 		s.ID, s.Tenant = "*", ""
+	case UserScope, PersonaScope:
+		s.ID = Identity("u" + s.ID)
 	}
 	return s
 }
@@ -170,7 +172,7 @@ func (r made) feedback() Feedback {
 		f.Action = Action(1 + r.IntN(5))
 		f.DurationMS, f.Rate = r.maybe(1+r.Int64N(maxDuration.Milliseconds())), r.rate(f.Action)
 	case BaselineFeedback:
-		f.Scope = Scope{Type: PersonaScope, ID: r.name(60), Tenant: "acme"}
+		f.Scope = Scope{Type: PersonaScope, ID: Identity("p" + r.name(60)), Tenant: "acme"}
 		f.Tenant = "acme"
 		f.Baseline = &BaselineOrder{Op: BaselineOps[r.IntN(len(BaselineOps))], Fork: r.text(8)}
 		switch f.Baseline.Op {
@@ -490,7 +492,7 @@ func TestEveryFieldIsSigned(t *testing.T) {
 			v.Set(old)
 			change(path, v.Elem())
 		case reflect.String:
-			for _, s := range []string{v.String() + "x", v.String()[1:], strings.ToUpper(v.String()), ""} {
+			for _, s := range []string{v.String() + "x", v.String()[min(1, v.Len()):], strings.ToUpper(v.String()), ""} {
 				if v.SetString(s); s != old.String() {
 					check(path)
 				}
@@ -525,6 +527,34 @@ func TestEveryFieldIsSigned(t *testing.T) {
 	change("", reflect.ValueOf(&f).Elem())
 	if changed < 40 || !f.Verify(public) {
 		t.Errorf("%d changes tried, and then it passes: %t", changed, f.Verify(public))
+	}
+}
+
+// What names a user or a persona in another spelling is about the same, and still what was signed.
+func TestASignedSpellingIsTheSameScope(t *testing.T) {
+	key := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
+	public := key.Public().(ed25519.PublicKey)
+	for _, typ := range []ScopeType{UserScope, PersonaScope} {
+		f := Feedback{ID: "b5c1", Time: 1795185600000, Tenant: "acme", Type: RestoreFeedback, Scope: Scope{typ, " Ana@Acme.example", "acme", ""}, By: "alice"}
+		f.Sign(key)
+		got, err := ParseFeedback(f.Append(nil))
+		if err != nil || got.Scope.ID != "ana@acme.example" || !got.Verify(public) {
+			t.Errorf("%+v, %v, verified %t", got, err, got.Verify(public))
+		}
+		if again, err := ParseFeedback(got.Append(nil)); err != nil || !again.Verify(public) {
+			t.Errorf("passed on it is %+v, %v", again, err)
+		}
+		got.Scope.ID, got.SignedID = "bob", ""
+		if got.Verify(public) {
+			t.Error("the name may be changed")
+		}
+	}
+	a := Ack{CommandID: "c2", Tenant: "acme", Scope: Scope{UserScope, "ANA", "acme", ""}, Epoch: 2, Time: 1795185185001, Status: Applied, By: "gw-1"}
+	if got, err := ParseAck(a.Append(nil)); err != nil || got.Scope.ID != "ana" {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if s := (Scope{AgentScope, "Bot", "acme", ""}).Identified(); s.ID != "Bot" {
+		t.Error("an agent is compared as sent")
 	}
 }
 

@@ -188,6 +188,7 @@ func (d *Decoder) event(p []byte, e *Event) int {
 		return d.missing("tool.name", i)
 	}
 	e.Tool.Normalise()
+	d.identities(e)
 	if e.Conversation == "" {
 		e.Conversation = e.Trace.ID
 	}

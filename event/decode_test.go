@@ -348,9 +348,9 @@ func TestDecodeUnescapes(t *testing.T) {
 		`nine byte`:                    "nine byte",
 		strings.Repeat(`\u0041`, 1024): strings.Repeat("A", 1024),
 	} {
-		e, err := decode(record(`,"user":"` + raw + `","message":{"text":"` + raw + `"}`))
-		if err != nil || e.User != want {
-			t.Errorf("%q: got %q, %v, want %q", raw, e.User, err, want)
+		e, err := decode(record(`,"intent":"` + raw + `","message":{"text":"` + raw + `"}`))
+		if err != nil || e.Intent != want {
+			t.Errorf("%q: got %q, %v, want %q", raw, e.Intent, err, want)
 		}
 		got, ok := Unquote([]byte("before "), e.Message.Text)
 		if !ok || string(got) != "before "+want {
@@ -562,7 +562,7 @@ func TestDecodeKeepsABatchUntilReset(t *testing.T) {
 func TestResetLetsGoOfAnOddBatch(t *testing.T) {
 	var d Decoder
 	var e Event
-	p := []byte(record(`,"user":"` + strings.Repeat(`\n`, 1000) + `"`))
+	p := []byte(record(`,"intent":"` + strings.Repeat(`\n`, 1000) + `"`))
 	for range 2000 {
 		if err := d.Decode(p, &e); err != nil {
 			t.Fatal(err)
@@ -575,7 +575,7 @@ func TestResetLetsGoOfAnOddBatch(t *testing.T) {
 	if len(d.text.blocks) > keptBlocks {
 		t.Errorf("%d blocks kept", len(d.text.blocks))
 	}
-	if err := d.Decode(p, &e); err != nil || e.User != strings.Repeat("\n", 1000) {
+	if err := d.Decode(p, &e); err != nil || e.Intent != strings.Repeat("\n", 1000) {
 		t.Error(err)
 	}
 }

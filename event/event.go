@@ -211,6 +211,8 @@ type Event struct {
 	// Inferred and SideEffect are not on the wire: the tool catalogue fills in what the producer left out.
 	Inferred   Inferred
 	SideEffect SideEffect
+	// Held is not on the wire: the shard fills in what the agent or the session has said before.
+	Held       Held
 	Attrs      []byte // raw JSON object
 	Trace      Trace
 	Delegation Delegation

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"strconv"
 	"strings"
 )
 
@@ -137,8 +138,19 @@ type Finding struct {
 // UID is the identity of a finding: a hash of tenant, detector or rule, scope and trigger, so that a replay, a restart or a new version
 // of the rule gives the same one (EVENTS §2). 128 bits of SHA-256, each part preceded by its length.
 func UID(tenant, rule, scopeType, scopeID, trigger string) string {
+	return uid(tenant, rule, scopeType, scopeID, trigger)
+}
+
+// TriggeredUID is the identity of a finding that an event triggered: UID with the event's time, too.
+// Agents that count their events from 1 after a restart give one id to two events, and what is found
+// at the second is no update of what was found at the first.
+func TriggeredUID(tenant, rule, scopeType, scopeID string, trigger Ref) string {
+	return uid(tenant, rule, scopeType, scopeID, trigger.ID, strconv.FormatInt(trigger.Time, 10))
+}
+
+func uid(parts ...string) string {
 	h := sha256.New()
-	for _, s := range [...]string{tenant, rule, scopeType, scopeID, trigger} {
+	for _, s := range parts {
 		var n [4]byte
 		binary.BigEndian.PutUint32(n[:], uint32(len(s)))
 		h.Write(n[:])

@@ -46,6 +46,11 @@ func reference(p []byte) (Event, error) {
 	if e.Conversation == "" {
 		e.Conversation = e.Trace.ID
 	}
+	for _, name := range []string{"persona", "user", "agent.owner", "agent.credential", "approval.by", "approval.requested_by", "resource.owner"} {
+		if s := r.slots[name].(*string); *s != "" {
+			*s = Identity(*s)
+		}
+	}
 	if e.ID == "" {
 		e.ID = fmt.Sprintf("%016x%016x", xxhash.Sum64String("wayward.event"+string(p)+e.Agent.ID), xxhash.Sum64String("id"+string(p)+e.Agent.ID))
 	}

@@ -206,7 +206,7 @@ func TestAMillionAgentsWithOneEventEach(t *testing.T) {
 	}
 }
 
-// A session in use is not forgotten because clocks of its partition are days ahead: its limit counts on from hour to hour.
+// A session in use is not forgotten because clocks of its partition are days ahead: its limit counts on from one call to the next, 25 minutes later.
 func TestASessionInUseIsNotForgottenWhereClocksAreAhead(t *testing.T) {
 	set := setOf(t, `{"v":1,"limits":[{"id":"calls","scope":"session","measure":"count","max":"6"}]}`)
 	b := newBehaviour(0, engine(t, 1, 1, set), set, "agent.events")
@@ -222,10 +222,11 @@ func TestASessionInUseIsNotForgottenWhereClocksAreAhead(t *testing.T) {
 		}
 	}
 	const ahead = 3 * baselines.DayMS
+	const step = 25 * 60_000   // after half an hour it would be another session
 	for h := range int64(10) { // two agents agree that it is three days later
-		act("slow", "long", midnight+h*hour)
-		act("fast-1", "a", midnight+ahead+h*hour)
-		act("fast-2", "b", midnight+ahead+h*hour+1000)
+		act("slow", "long", midnight+h*step)
+		act("fast-1", "a", midnight+ahead+h*step)
+		act("fast-2", "b", midnight+ahead+h*step+1000)
 	}
 	if mark := b.clock.watermark(); mark < midnight+ahead {
 		t.Fatalf("the partition's clock is at hour %d: nothing is ahead", (mark-midnight)/hour)

@@ -43,6 +43,7 @@ type behaviour struct {
 	sweptHour int64
 
 	current  *event.Event // under observation
+	content  uint64       // hash of its record
 	home     int32        // partition of its agent's key: where the agent's breaker is
 	keyed    kgo.Record   // scratch: what the partitioner looks at
 	key      []byte       // scratch
@@ -54,6 +55,10 @@ type behaviour struct {
 	passer                 *page    // stands for the agent meanwhile
 	passed                 []uint64 // what was found about such agents of late: without memory each event would be a finding of its own
 	met                    *page    // the session's page as this event found it; nil: there was none, or nobody has looked
+
+	declared   attributes                 // by the event under observation itself
+	errand     errand                     // likewise
+	attributes map[attributes]*attributes // shared by pages. Derived
 
 	forks      forks  // of agents seen of late
 	models     models // in force; nil: none ever
@@ -95,7 +100,7 @@ const (
 )
 
 func newBehaviour(p int32, r *rules, set *policy.Set, topic string) *behaviour {
-	b := &behaviour{shard: newShard(p, r), home: p, panel: detectors.New(set), topic: topic, gates: map[string]gate{}, said: map[uint64]int32{}, origin: noTime, rulings: map[baselines.Key]ruling{}, ledger: map[keyDay]*page{}, gatheredAt: map[keyDay]int{}, alive: map[*page]bool{}, relation: make([]int64, r.facts), facts: make([][]byte, r.facts), hint: make([]int, r.facts)}
+	b := &behaviour{shard: newShard(p, r), home: p, panel: detectors.New(set), topic: topic, gates: map[string]gate{}, said: map[uint64]int32{}, origin: noTime, rulings: map[baselines.Key]ruling{}, ledger: map[keyDay]*page{}, gatheredAt: map[keyDay]int{}, alive: map[*page]bool{}, attributes: map[attributes]*attributes{}, relation: make([]int64, r.facts), facts: make([][]byte, r.facts), hint: make([]int, r.facts)}
 	for i := range b.relation {
 		b.relation[i] = noTime
 	}
@@ -122,6 +127,7 @@ func (b *behaviour) apply(log int, r *record) error {
 	}
 	b.idle = false // what is no event does not hold up anybody
 	b.place(r)
+	b.content = xxhash.Sum64(r.value)
 	b.observe(&b.e, r.stamp)
 	return b.err
 }
@@ -161,7 +167,7 @@ func (b *behaviour) observe(e *event.Event, stamp int64) {
 	if pg.hash == 0 {
 		pg.hash = xxhash.Sum64(agent)
 	}
-	if pg.repeated(xxhash.Sum64String(e.ID)) {
+	if pg.repeated(xxhash.Sum64String(e.ID), b.content) {
 		b.counts.repeated++
 		return
 	}
@@ -189,10 +195,12 @@ func (b *behaviour) observe(e *event.Event, stamp int64) {
 	b.scene.Time = t
 	b.scene.Agent = &pg.memory
 	b.agent, b.session, b.sessions, b.met, b.sessionless = pg, nil, false, nil, false
+	b.hold(pg, e, t)
 	b.role(pg, e)
 	if b.learn(pg, e, t); b.err != nil { // all that was done is undone: this event waits
 		return
 	}
+	b.keep(e, t)
 	if hour := baselines.FloorDiv(t, 3_600_000); hour > pg.active && !b.stateless { // else it would count as one more agent with each event
 		pg.active = hour
 		persona := b.scene.Persona
@@ -219,20 +227,18 @@ func appendAgentKey(k []byte, e *event.Event) []byte {
 	return event.AppendKeyPart(k, e.Agent.ID)
 }
 
-// role finds who the agent is: the persona it sends, else the registry's. An agent keeps both until it says otherwise or the set changes.
+// role finds who the agent is: the persona it says, unless the registry knows otherwise. An agent keeps it until it says another or the set changes.
 func (b *behaviour) role(pg *page, e *event.Event) {
 	if fork := b.forks.of(&e.Agent); pg.set != b.panel.Set || pg.sent != e.Persona || pg.fork != fork {
 		pg.set, pg.fork = b.panel.Set, fork
-		persona := e.Persona
-		if persona == "" {
-			persona = b.panel.Set.PersonaOf(e.Tenant, e.Agent.ID)
-		}
+		persona, mismatch := b.panel.Set.Role(e.Tenant, e.Agent.ID, e.Persona)
+		pg.mismatch = mismatch
 		pg.who = b.panel.Who(e.Tenant, persona, forkName(fork))
 		if pg.sent = pg.who.Persona; pg.sent != e.Persona { // mostly all agents of a persona share one string
 			pg.sent = strings.Clone(e.Persona)
 		}
 	}
-	b.scene.Who = pg.who
+	b.scene.Who, b.scene.Mismatch = pg.who, pg.mismatch
 }
 
 // until implements machine.
@@ -260,25 +266,57 @@ func (b *behaviour) laid(pg *page) { delete(b.alive, pg) }
 
 // Session implements detectors.Host.
 func (b *behaviour) Session() *detectors.Memory {
-	if !b.sessions {
-		b.sessions = true
-		if b.current.Session != "" && !b.stateless {
-			b.session = b.sessionPage(b.current.Session)
-			b.sessionless = b.session == nil
-		}
-		if b.session != nil {
-			s := b.session
-			if !s.going { // else it is there: with each event that would cost as much as a detector
-				b.alive[s] = true
-			}
-			s.seen, s.active, s.day = max(s.seen, b.scene.Time), max(b.reached(), b.scene.Time), b.judged
-			s.who, s.set, s.going = b.agent.who, b.agent.set, true
-		}
-	}
-	if b.session == nil {
+	s := b.openSession()
+	if s == nil {
 		return nil
 	}
-	return &b.session.memory
+	s.asked = true
+	return &s.memory
+}
+
+// openSession is the page of the event's session, which the event goes on with or begins; nil: it
+// has none, or there is no room.
+func (b *behaviour) openSession() *page {
+	if b.sessions {
+		return b.session
+	}
+	b.sessions = true
+	if b.current.Session != "" && !b.stateless {
+		b.session = b.sessionPage(b.current.Session)
+		b.sessionless = b.session == nil
+	}
+	if s := b.session; s != nil {
+		t := b.scene.Time
+		if !s.continues(t) {
+			s.begin(t, b.current.Kind == event.Session && b.current.Phase == event.Start)
+		}
+		if !s.going && !s.closed { // else it is there: with each event that would cost as much as a detector
+			b.alive[s], s.going = true, true
+		}
+		s.seen, s.active, s.day = max(s.seen, t), max(b.reached(), t), b.judged
+		s.who, s.set = b.agent.who, b.agent.set
+	}
+	return b.session
+}
+
+// continues tells whether an event at t goes on with a session. After its end, and after it was idle
+// for long by its own clock, what comes under its name is another one; what comes late is still its own.
+func (pg *page) continues(t int64) bool {
+	switch {
+	case pg.began == noTime:
+		return false
+	case pg.closed:
+		return t < pg.seen
+	}
+	return t-pg.seen < detectors.SessionIdleMS
+}
+
+// begin makes the page that of a session that begins. Of one that had its name the breaker is left,
+// which is that of the name, and what Memory.Begin leaves.
+func (pg *page) begin(t int64, started bool) {
+	pg.memory.Begin(pg.closed, started)
+	pg.held, pg.errand, pg.heldAt = nil, nil, 0
+	pg.began, pg.asked, pg.closed = t, false, false
 }
 
 func (b *behaviour) sessionPage(session string) *page {
@@ -328,7 +366,7 @@ func (b *behaviour) Find(f event.Finding) {
 	if f.ScopeType == "session" {
 		id = f.Agent + "|" + id // sessions of two agents may share a name
 	}
-	f.UID = event.UID(f.Tenant, f.Detector+"/"+f.Rule, f.ScopeType, id, f.Refs[len(f.Refs)-1].ID)
+	f.UID = event.TriggeredUID(f.Tenant, f.Detector+"/"+f.Rule, f.ScopeType, id, f.Refs[len(f.Refs)-1])
 	if f.Alert && !b.stateless {
 		shade(b.agent, b.scene.Time)
 		b.scene.Eligible = b.approved

@@ -524,8 +524,12 @@ func (b *behaviour) before(e *event.Event, t int64) {
 // after ends a session that says so.
 func (b *behaviour) after(e *event.Event) {
 	if e.Kind == event.Session && e.Phase == event.End && e.Session != "" {
-		if s := b.sessionIf(e.Session); s != nil && s.going {
-			b.over(s)
+		if s := b.sessionIf(e.Session); s != nil && !s.closed {
+			if s.going {
+				b.over(s)
+			}
+			b.touch(s)
+			s.closed = true
 		}
 	}
 }
@@ -549,7 +553,7 @@ func (b *behaviour) over(s *page) {
 		x.Agent = &agent.memory
 	}
 	x.Eligible = x.Delta != &b.waste && !s.breaker.Open() && b.eligible(who, agent, &event.Event{Tenant: s.tenant}, s.seen)
-	if x.Eligible {
+	if x.Eligible && s.asked {
 		x.Delta.Sessions++
 	}
 	b.panel.End(&x)

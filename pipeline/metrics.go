@@ -26,7 +26,7 @@ type Metrics struct {
 	events, late, repeated, future, misrouted, dropped, evicted, stateless, badControl, verdicts, facts, lateBuckets *prometheus.CounterVec
 	dead, findings, txns, sessions, failures, damaged, shed                                                          *prometheus.CounterVec
 	commands, breakers, rules                                                                                        *prometheus.CounterVec
-	waits, deltas, snapshots, leftOut                                                                                *prometheus.CounterVec
+	attributes, waits, deltas, snapshots, leftOut                                                                    *prometheus.CounterVec
 	newest, realised, realisedMax, states                                                                            *prometheus.GaugeVec
 	ruleLooked                                                                                                       *prometheus.CounterVec
 	open, ruleMatched, ruleOff, ruleUnseen                                                                           *prometheus.GaugeVec
@@ -58,7 +58,7 @@ func NewMetrics(reg *prometheus.Registry) *Metrics {
 	}
 	m.events = counter("records_total", "Records applied by committed transactions: events of the behaviour stage, facts of the relation stage.", "stage")
 	m.late = counter("late_events_total", "Events more than 10 s behind their agent's newest: counted in windows that still hold them.", "stage")
-	m.repeated = counter("repeated_events_total", "Events with the id of a recent event of the same agent: not observed again.", "stage")
+	m.repeated = counter("repeated_events_total", "Events with the id and the bytes of a recent event of the same agent: not observed again.", "stage")
 	m.future = counter("future_events_total", "Events stamped more than a minute ahead of the broker: their time was replaced.", "stage")
 	m.misrouted = counter("misrouted_events_total", "Events in another partition than that of their key tenant|agent.id, by reason: what one agent does is seen in pieces. wayward doctor says what to do.", "stage", "reason")
 	m.dropped = counter("state_dropped_total", "Times that an agent, session or scope was not remembered because its tenant, or of a session its agent, has used up its share of the state; and notes that were left out.", "stage")
@@ -77,6 +77,7 @@ func NewMetrics(reg *prometheus.Registry) *Metrics {
 	m.ruleUnseen = gauge("rule_unseen_fields", "Fields that a rule asks for and that no event of this instance has carried since its policies took effect: if it stays so, the rule never matches.", "rule")
 	m.ruleOff = gauge("rule_off", "1: the rule was turned off here, because an expression of it failed too often.", "rule")
 	m.breakers = counter("breaker_events_total", "What came of commands: acks by status (also unknown, stale, missed), feedback taken by type, feedback and expiries refused by reason, orders that the mass-trip guard turned into escalate.", "stage", "kind", "what")
+	m.attributes = counter("attribute_changes_total", "Times that an agent, or of user, intent and conversation a session, said another value of an attribute than it had: what is absent is not another value. Many: two gateways disagree.", "stage", "attribute")
 	m.waits = counter("baseline_waits_total", "Times that events of a partition had to wait until a day of baselines was closed: in backlogs, and at the very first start.", "stage")
 	m.deltas = counter("baseline_deltas_total", "What behaviour shards told of what they learned: taken, late (its day was closed, so it counts for the next), known (learned before the logs were made anew).", "stage", "what")
 	m.snapshots = counter("baseline_snapshots_total", "Snapshots of personas made: one for each persona, fork and day.", "stage")
@@ -218,6 +219,8 @@ func (s *stageMetrics) add(sh *shard) {
 		} else if k[0] == "commands" {
 			w := strings.Fields(k[1])
 			s.m.commands.WithLabelValues(s.name, w[0], w[1], w[2]).Add(float64(n))
+		} else if k[0] == attributeChanges {
+			s.m.attributes.WithLabelValues(s.name, k[1]).Add(float64(n))
 		} else {
 			s.m.breakers.WithLabelValues(s.name, k[0], k[1]).Add(float64(n))
 		}

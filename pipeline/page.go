@@ -28,19 +28,27 @@ type page struct {
 	shady  int64  // of an agent: until when nothing is learned from it, event time: something was found about it
 
 	// Not stored.
-	last   *page          // of an agent: session of its newest event, mostly the next event's, too
-	who    *detectors.Who // tenant, persona and fork; of a session: those of its agent at its newest event
-	set    *policy.Set    // under which who holds
-	sent   string         // persona as sent when who was looked up; of a session that comes from disk: persona and fork, apart by a zero
-	fork   uint64         // hash of version, model and charter when who was looked up; 0: none sent
-	hash   uint64         // of an agent's key
-	dirty  bool           // since the last checkpoint
-	stored bool           // the disk has it as it is
-	dead   bool           // dropped: no longer among the shard's pages; the next checkpoint deletes it
-	going  bool           // stored, of a session: it has begun and has not ended; what comes under its name later is another one
+	last     *page           // of an agent: session of its newest event, mostly the next event's, too
+	who      *detectors.Who  // tenant, persona and fork; of a session: those of its agent at its newest event
+	set      *policy.Set     // under which who holds
+	sent     string          // persona as sent when who was looked up; of a session that comes from disk: persona and fork, apart by a zero
+	mismatch policy.Mismatch // of sent
+	fork     uint64          // hash of version, model and charter when who was looked up; 0: none sent
+	hash     uint64          // of an agent's key
+	dirty    bool            // since the last checkpoint
+	stored   bool            // the disk has it as it is
+	dead     bool            // dropped: no longer among the shard's pages; the next checkpoint deletes it
+	going    bool            // stored, of a session: it has begun and has not ended; what comes under its name later is another one
+	closed   bool            // stored, of a session: it said that it ended
+	asked    bool            // stored, of a session: a detector has asked for it, so it counts as one
+
+	held   *attributes // what an agent, or a session of it, has said of itself; nil: nothing
+	errand *errand     // likewise of a session
+	heldAt int64       // event time at which it last said something else
+	began  int64       // of a session: event time of the event that began it; noTime: none yet
 
 	ringAt int      // where the next one goes
-	ring   []uint64 // of an agent: hashes of its newest event ids
+	ring   []uint64 // of an agent: hashes of its newest events, see repeated
 	memory detectors.Memory
 
 	breaker  *response.Breaker // of an agent, a session or a wider scope, once it was tripped
@@ -70,8 +78,12 @@ const (
 // Ring sizes: an agent that acts once pays for one id, an active one is protected over ringMax events.
 const ringMax = 32
 
-// repeated notes an event id and tells whether it is among the agent's newest.
-func (pg *page) repeated(id uint64) bool {
+// repeated notes an event, by hashes of its id and of its record, and tells whether it is among the
+// agent's newest. Another record under an id is another event: agents count from 1 after a restart,
+// and an attempt and its result may share the id of their call. Half of either hash is enough, for
+// both must be those of one of a few events; and the page stays as small.
+func (pg *page) repeated(id, record uint64) bool {
+	id = id&^math.MaxUint32 | record>>32
 	if slices.Contains(pg.ring, id) {
 		return true
 	}
@@ -100,13 +112,21 @@ func (pg *page) appendTo(b []byte) []byte {
 		for _, h := range pg.ring {
 			b = binary.BigEndian.AppendUint64(b, h)
 		}
+		b = pg.appendHeld(b)
 	case sessionPage:
 		b = binary.AppendVarint(binary.AppendVarint(b, pg.active), pg.day)
 		going := byte(0)
 		if pg.going {
 			going = 1
 		}
-		b = append(b, going)
+		if pg.asked {
+			going |= 2
+		}
+		if pg.closed {
+			going |= 4
+		}
+		b = binary.AppendVarint(append(b, going), pg.began)
+		b = pg.appendHeld(b)
 		if pg.who != nil {
 			b = binary.AppendUvarint(b, uint64(len(pg.who.Persona)+1+len(pg.who.Fork)))
 			b = append(append(append(b, pg.who.Persona...), 0), pg.who.Fork...)
@@ -164,9 +184,13 @@ func (pg *page) decode(b []byte) error {
 		for range n {
 			pg.ring = append(pg.ring, r.Uint64())
 		}
+		pg.decodeHeld(&r)
 	case sessionPage:
 		pg.active, pg.day = r.Varint(), r.Varint()
-		pg.going = r.Byte() == 1
+		flags := r.Byte()
+		pg.going, pg.asked, pg.closed = flags&1 != 0, flags&2 != 0, flags&4 != 0
+		pg.began = r.Varint()
+		pg.decodeHeld(&r)
 		pg.sent = r.String()
 	case deltaPage, modelPage:
 		pg.learned = &learned{}

@@ -494,7 +494,7 @@ func (b *relation) relationFinding(f event.Finding) {
 	if b.on != nil {
 		b.on.notes.without(&f)
 	}
-	f.UID = event.UID(f.Tenant, f.Detector+"/"+f.Rule, f.ScopeType, f.ScopeID, f.Refs[len(f.Refs)-1].ID)
+	f.UID = event.TriggeredUID(f.Tenant, f.Detector+"/"+f.Rule, f.ScopeType, f.ScopeID, f.Refs[len(f.Refs)-1])
 	b.round = append(b.round, f)
 }
 

@@ -109,11 +109,12 @@ type block struct {
 }
 
 type item struct {
-	e      event.Event
-	hash   uint64
-	stamp  int64 // broker's; of a line: its own time, or that of the file where its own is not believed
-	order  int64 // in its log: number of the line, or offset
-	newest int64 // event time that the whole file has reached with it
+	e       event.Event
+	hash    uint64
+	stamp   int64  // broker's; of a line: its own time, or that of the file where its own is not believed
+	content uint64 // hash of its record
+	order   int64  // in its log: number of the line, or offset
+	newest  int64  // event time that the whole file has reached with it
 }
 
 type badRecord struct {
@@ -315,7 +316,7 @@ func (b *block) decode() {
 			b.bad = append(b.bad, badRecord{at, reasonOf(err), err})
 			return
 		}
-		it.stamp, it.order = stamp, at
+		it.stamp, it.order, it.content = stamp, at, xxhash.Sum64(value)
 		it.hash = xxhash.Sum64(event.AppendKey(key[:0], it.e.Tenant, it.e.Agent.ID))
 	}
 	line := int64(0)
@@ -450,7 +451,7 @@ func (x *replaying) run() {
 			b.control(&x.verdicts[p][i])
 		}
 		for _, it := range x.queues[p] {
-			b.was, b.newest, b.order = b.newest, it.newest, it.order
+			b.was, b.newest, b.order, b.content = b.newest, it.newest, it.order, it.content
 			b.observe(&it.e, it.stamp)
 			if x.observed != nil {
 				x.observed(&b.scene, &it.e)

@@ -228,7 +228,7 @@ func (s *shard) page(key []byte, tenant string) *page {
 
 // newPage makes a page that there is not.
 func (s *shard) newPage(key []byte, tenant string) *page {
-	pg := &page{key: string(key)}
+	pg := &page{key: string(key), began: noTime}
 	pg.tenant = pg.key[1:]
 	pg.tenant = tenantOf(tenant, pg)
 	pg.txn = s.txn

@@ -43,7 +43,7 @@ func (d approvalsDef) IsZero() bool {
 
 func (d approvalsDef) compile(bad report) Approvals {
 	checkEntries(bad, "approvals.by", d.By)
-	a := Approvals{By: d.By, NotSelf: d.NotSelf == nil || *d.NotSelf, Once: d.Once == nil || *d.Once, by: compileGlobs(d.By, true)}
+	a := Approvals{By: d.By, NotSelf: d.NotSelf == nil || *d.NotSelf, Once: d.Once == nil || *d.Once, by: compileIdentities(d.By)}
 	if d.Digest != nil {
 		a.Digest = event.No
 		if *d.Digest {
@@ -61,7 +61,7 @@ func (d approvalsDef) compile(bad report) Approvals {
 }
 
 // MayApprove tells whether the list of approvers has somebody, in any case of letters. Without a list anybody may.
-func (a *Approvals) MayApprove(name string) bool { return a.by.passes(lower(name)) }
+func (a *Approvals) MayApprove(name string) bool { return a.by.passes(event.Identity(name)) }
 
 // Algorithm is how a digest of arguments was made.
 type Algorithm uint8

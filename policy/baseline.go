@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/wayward-sec/wayward/event"
 )
 
 // Baseline says how the baselines of personas are learned and how much they may say.
@@ -54,7 +56,7 @@ func (c *collector) loadBaselines(files []*file) {
 func (c *collector) baseline(d baselineDef, src *source, path string) {
 	c.use(src)
 	bad := src.reporter(path)
-	key := [3]string{"baseline", d.Tenant, d.Persona}
+	key := [3]string{"baseline", d.Tenant, event.Identity(d.Persona)}
 	if first, dup := c.places[key]; dup {
 		bad("persona", "the baseline of persona %s %s is already at %s; keep one of them", quote(d.Persona), ofTenant(d.Tenant), first)
 		return
@@ -133,7 +135,7 @@ func (s *Set) Baseline(tenant, persona string) *Baseline {
 	b := defaultBaseline()
 	for _, want := range [...][2]string{{"", ""}, {tenant, ""}, {"", persona}, {tenant, persona}} {
 		for i := range s.learning.defs {
-			if d := &s.learning.defs[i]; d.Tenant == want[0] && d.Persona == want[1] {
+			if d := &s.learning.defs[i]; d.Tenant == want[0] && event.SameIdentity(d.Persona, want[1]) {
 				d.over(&b, func(string, string, ...any) {})
 			}
 		}

@@ -216,6 +216,20 @@ func compileGlobs(entries []string, fold bool) *globs {
 	return g
 }
 
+// compileIdentities compiles a list of users, personas, credentials or approvers, which are compared
+// as event.Identity has them. The entries stay as written, for who reads about them.
+func compileIdentities(entries []string) *globs {
+	folded := make([]string, len(entries))
+	for i, e := range entries {
+		folded[i] = event.Identity(e)
+	}
+	g := compileGlobs(folded, false)
+	if g != nil {
+		g.entries = entries
+	}
+	return g
+}
+
 // find returns the place of the entry that matches s, or -1: a plain name before a pattern, then in the order of the list.
 func (g *globs) find(s string) int {
 	if g == nil {

@@ -3,6 +3,8 @@ package policy
 import (
 	"slices"
 	"strings"
+
+	"github.com/wayward-sec/wayward/event"
 )
 
 // A persona may take over from one other: `extends: base`. What both list is united. Of what has one value the child's wins. A child may forbid what its
@@ -67,12 +69,13 @@ func (c *collector) persona(def personaDef, src *source, path string) {
 	d := &draft{def: def, src: src, path: path, key: name{def.Tenant, def.Name}, from: origins{}}
 	c.drafts = append(c.drafts, d)
 	if def.Name != "" {
-		if first, dup := c.places[d.key]; dup {
+		place := name{def.Tenant, event.Identity(def.Name)} // two that differ in case would be one
+		if first, dup := c.places[place]; dup {
 			d.report("name", "persona %s %s is already at %s; rename or remove one", quote(def.Name), ofTenant(def.Tenant), first)
 			d.twice = true
 			return
 		}
-		c.places[d.key] = src.place(path)
+		c.places[place] = src.place(path)
 	}
 	for i, a := range def.Agents {
 		claim := taken{d.key, src.place(path + "." + at("agents", i))}

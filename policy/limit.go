@@ -481,6 +481,10 @@ func (d *limitDef) where(bad report, l *Limit) {
 		{"where.environments", &w.Environments, &l.environments}, {"where.intents", &w.Intents, &l.intents}} {
 		checkEntries(bad, list.path, *list.list)
 		*list.list = sorted(*list.list)
+		if list.to == &l.personas || list.to == &l.users {
+			*list.to = compileIdentities(*list.list)
+			continue
+		}
 		*list.to = compileGlobs(*list.list, false)
 	}
 	for i, word := range w.Classes {

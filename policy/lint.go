@@ -64,9 +64,9 @@ func (p *Persona) lint(s *Set, bad report) {
 		}
 	}
 	if p.Extends != "" {
-		parent := s.byName[name{p.Tenant, p.Extends}]
+		parent := s.byName[name{p.Tenant, event.Identity(p.Extends)}]
 		if parent == nil || parent == p {
-			parent = s.byName[name{"", p.Extends}]
+			parent = s.byName[name{"", event.Identity(p.Extends)}]
 		}
 		if parent != nil && p.Default < parent.Default {
 			bad("default", "the default is %s, but that of %s is %s, so all that no list names is let go; name what is meant under allow instead", p.Default, quote(parent.Name), parent.Default)

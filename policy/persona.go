@@ -197,8 +197,10 @@ func (p *Persona) rest(e *event.Event, dst []Violation) []Violation {
 		if p.used&(1<<Intents) != 0 && e.Intent != "" {
 			dst = p.one(Intents, e.Intent, dst)
 		}
-		if p.used&(1<<Credentials) != 0 && e.Agent.Credential != "" {
-			dst = p.one(Credentials, e.Agent.Credential, dst)
+		if p.used&(1<<Credentials) != 0 {
+			if id := event.Identity(e.Agent.Credential); id != "" { // it is in that form already if a decoder read it
+				dst = p.one(Credentials, id, dst)
+			}
 		}
 	}
 	if p.MaxTier > 0 && e.Has&event.HasTier != 0 && e.Agent.Tier > p.MaxTier {
@@ -321,11 +323,14 @@ func (p *Persona) compileRules() {
 			l.Needs, w.external[NeedsApproval], w.internal[NeedsApproval] = withoutWords(l.Needs)
 			l.Deny, w.external[Deny], w.internal[Deny] = withoutWords(l.Deny)
 		}
-		fold := dimensionDefs[d].fold
-		r.deny, r.needs, r.allow = compileGlobs(l.Deny, fold), compileGlobs(l.Needs, fold), compileGlobs(l.Allow, fold)
-		if d == Destinations {
-			r.deny, r.needs, r.allow = compileHosts(l.Deny), compileHosts(l.Needs), compileHosts(l.Allow)
+		compile := func(l []string) *globs { return compileGlobs(l, dimensionDefs[d].fold) }
+		switch d {
+		case Credentials:
+			compile = compileIdentities
+		case Destinations:
+			compile = compileHosts
 		}
+		r.deny, r.needs, r.allow = compile(l.Deny), compile(l.Needs), compile(l.Allow)
 		if !r.open || len(p.Lists[d].Deny)+len(p.Lists[d].Needs) > 0 {
 			p.used |= 1 << d
 		}

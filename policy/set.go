@@ -18,6 +18,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/rules"
 )
 
@@ -78,31 +79,39 @@ func (s *Set) Inventory() *Inventory { return s.inventory }
 // Response is how commands are issued.
 func (s *Set) Response() *Settings { return &s.response }
 
-// Persona returns the tenant's own persona of that name, else the one for every tenant, else nil.
+// Persona returns the tenant's own persona of that name, in any spelling (event.Identity), else the
+// one for every tenant, else nil.
 func (s *Set) Persona(tenant, persona string) *Persona {
+	persona = event.Identity(persona)
 	if p, ok := s.byName[name{tenant, persona}]; ok {
 		return p
 	}
 	return s.byName[name{"", persona}]
 }
 
-// PersonaOf returns the name of the persona that an agent plays according to the lists of agents, or "". A plain name goes before a
+// PersonaOf returns the name, as event.Identity has it, of the persona that an agent plays according to the lists of agents, or "". A plain name goes before a
 // pattern, then the tenant's own persona before one for every tenant, then the pattern with more characters that are not wild, then the
 // one that sorts first: nothing depends on the order of files. Patterns are tried one by one, so callers that ask often remember.
 func (s *Set) PersonaOf(tenant, agent string) string {
+	persona, _ := s.player(tenant, agent)
+	return persona
+}
+
+// player is PersonaOf, and the entry that says so.
+func (s *Set) player(tenant, agent string) (persona, entry string) {
 	for _, t := range [...]string{tenant, ""} {
 		if p, ok := s.agents[name{t, agent}]; ok {
-			return p
+			return p, agent
 		}
 	}
 	for _, t := range [...]string{tenant, ""} {
 		for i := range s.patterns[t] {
 			if p := &s.patterns[t][i]; p.match(agent) {
-				return p.persona
+				return p.persona, p.pattern
 			}
 		}
 	}
-	return ""
+	return "", ""
 }
 
 // Hash is the first 128 bits of the SHA-256 of Bytes, in hex: the same for the same definitions, however they are spread over files,
@@ -326,10 +335,11 @@ func sortProblems(all []*Problem) {
 
 // set compiles what was gathered without problems.
 func (c *collector) set() *Set {
-	s := &Set{byName: c.personas, agents: map[name]string{}, patterns: map[string][]player{}}
+	s := &Set{byName: map[name]*Persona{}, agents: map[name]string{}, patterns: map[string][]player{}}
 	def := setDef{V: 1, Personas: []personaDef{}, Limits: []limitDef{}}
 	for _, p := range c.personas {
 		s.personas = append(s.personas, p)
+		s.byName[name{p.Tenant, event.Identity(p.Name)}] = p
 	}
 	slices.SortFunc(s.personas, func(a, b *Persona) int {
 		return cmp.Or(strings.Compare(a.Tenant, b.Tenant), strings.Compare(a.Name, b.Name))
@@ -338,9 +348,9 @@ func (c *collector) set() *Set {
 		def.Personas = append(def.Personas, p.written)
 		for _, a := range p.Agents {
 			if isGlob(a) {
-				s.patterns[p.Tenant] = append(s.patterns[p.Tenant], player{compileGlob(a), a, p.Name})
+				s.patterns[p.Tenant] = append(s.patterns[p.Tenant], player{compileGlob(a), a, event.Identity(p.Name)})
 			} else {
-				s.agents[name{p.Tenant, a}] = p.Name
+				s.agents[name{p.Tenant, a}] = event.Identity(p.Name)
 			}
 		}
 	}

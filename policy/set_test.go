@@ -196,8 +196,11 @@ personas:
 			t.Errorf("%q: got %v", tenant, got)
 		}
 	}
-	if s.Persona("acme", "Support") != nil {
+	if s.Persona("acme", "supporter") != nil {
 		t.Error("a persona that does not exist")
+	}
+	if s.Persona("acme", " Support\n") != s.Persona("acme", "support") || s.Persona("Acme", "support").Tenant != "" {
+		t.Error("a persona is known in any spelling, a tenant in one")
 	}
 	if p := s.Persona("acme", "support"); p.File != "p.yaml" || p.Line != 4 {
 		t.Errorf("read at %s:%d", p.File, p.Line)
@@ -578,5 +581,45 @@ func TestWhatExamplesLeaveOutLoadsToo(t *testing.T) {
 	if n < 18 || s.Response().Key("alice") == nil || s.Tenant("acme").Pages != 200_000 || s.Inventory().Response.Action != event.Escalate || !s.Inventory().Find(AgentThing, "globex", "billing-0", "").Retired ||
 		s.Inventory().Find(ToolThing, "acme", "get_customer", "crm").Hash == "" || !s.Inventory().Find(ServerThing, "acme", "payments-eu", "").Known {
 		t.Errorf("%d lines: %s", n, s.Bytes())
+	}
+}
+
+func TestPeopleAndPersonasAreWrittenInAnySpelling(t *testing.T) {
+	s := parse(t, `
+personas:
+- name: Clerk
+  agents: ["bot-*", Bot]
+  default: deny
+  tools: {allow: ["*"]}
+  credentials: {allow: ["Key-*", K1]}
+  destinations: {allow: ["*"]}
+  approvals: {by: ["*@Fin.example", Ann]}
+`, `
+limits:
+- {id: of-ana, scope: user, measure: count, max: 3, window: 1h, where: {users: ["Ana@*"], personas: [CLERK]}}
+`)
+	p := s.Persona("acme", "CLERK")
+	if p == nil || s.PersonaOf("acme", "bot-1") != "clerk" || s.PersonaOf("acme", "Bot") != "clerk" || s.PersonaOf("acme", "BOT-1") != "" {
+		t.Fatalf("%v, %q", p, s.PersonaOf("acme", "bot-1"))
+	}
+	for by, want := range map[string]bool{"joe@fin.example": true, "JOE@FIN.EXAMPLE ": true, "ann": true, "ANN": true, "bob": false} {
+		if got := p.Approvals.MayApprove(by); got != want {
+			t.Errorf("%q may approve: %t", by, got)
+		}
+	}
+	for user, want := range map[string]bool{"Ana@acme": true, "ANA@acme": true, "bob": false} {
+		e := &event.Event{}
+		err := new(event.Decoder).Decode([]byte(`{"time":1767225600000,"kind":"tool_call","tenant":"acme","agent":{"id":"a","credential":"KEY-7"},"persona":"clerk","user":"`+user+`","tool":{"name":"x"}}`), e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if l := s.Limits()[0]; l.Covers("acme", e.Persona, &e.Tool) && l.Suits(e) != want {
+			t.Errorf("user %q is counted: %t", user, !want)
+		} else if !l.Covers("acme", e.Persona, &e.Tool) {
+			t.Error("the persona is not covered")
+		}
+		if got := p.Check(e, nil); len(got) != 0 {
+			t.Errorf("%+v", got)
+		}
 	}
 }

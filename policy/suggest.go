@@ -183,7 +183,7 @@ func (v *surveyed) add(e *event.Event) {
 	}
 	note(DestinationKinds, entryFor(e.Destination.Kind, true), 0)
 	note(Intents, entryFor(e.Intent, false), 0)
-	note(Credentials, entryFor(e.Agent.Credential, false), 0)
+	note(Credentials, entryFor(event.Identity(e.Agent.Credential), false), 0)
 	if e.Has&event.HasTier != 0 {
 		u.MaxTier = max(u.MaxTier, e.Agent.Tier)
 	}

@@ -14,6 +14,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/expr-lang/expr/ast"
+
+	"github.com/wayward-sec/wayward/event"
 )
 
 // closures makes closures of the checked tree, or says what they do not cover. They agree with expr's machine; a fuzz test compares them.
@@ -458,6 +460,9 @@ func (k closer) text(n ast.Node) textOf {
 		case "arg":
 			a := k.text(k.args(n, 1)[0])
 			return func(c *Context) string { return argument(c, a(c)) }
+		case "identity":
+			a := k.text(k.args(n, 1)[0])
+			return func(c *Context) string { return event.Identity(a(c)) }
 		case "hash":
 			a := k.text(k.args(n, 1)[0])
 			return func(c *Context) string { return hashText(a(c)) }

@@ -172,7 +172,7 @@ func Compile(src string, scope *Scope, want Type) (*Expr, error) {
 	case len(src) > MaxSource:
 		return nil, &Fault{Code: "R120", What: fmt.Sprintf("the expression is longer than %d bytes; split it, or put long lists into lists:", MaxSource)}
 	}
-	options := []expr.Option{expr.Env(scope.types()), expr.DisableAllBuiltins(), expr.MaxNodes(maxNodes), expr.Patch(byFullName{scope})}
+	options := []expr.Option{expr.Env(scope.types()), expr.DisableAllBuiltins(), expr.MaxNodes(maxNodes), expr.Patch(byFullName{scope}), expr.Patch(byIdentity{scope})}
 	for _, b := range builtins {
 		options = append(options, expr.EnableBuiltin(b))
 	}

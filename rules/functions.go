@@ -31,6 +31,7 @@ var functions = []function{
 	{"string", `string(result.records)`, "a number as people write it", false, func(*Context) any { return formatNumber }},
 	{"arg", `arg("path")`, "an argument of the call as text, by its path, as in order.items[0].id; of [*] the first that says anything; empty if there is none", true, func(c *Context) any { return func(p string) string { return argument(c, p) } }},
 	{"hash", `hash(arg("account"))`, "a hash of a text, to compare later what must not be remembered", false, func(*Context) any { return hashText }},
+	{"identity", `identity(subject) == user`, "a name in the one form that users, owners, credentials, personas and approvers have: without case and blanks around it; what is compared with those fields is brought into it anyway", false, func(*Context) any { return event.Identity }},
 	{"number", `number(arg("limit"))`, "a text as a number; 0 if it is none", false, func(*Context) any { return toNumber }},
 	{"baseline.seen", `baseline.seen("destination")`, "whether the persona's baseline knows the event's tool, server, destination, domain, resource or user; true while nothing is known", true, func(c *Context) any { return func(w string) bool { return seen(c, w) } }},
 	{"baseline.quantile", `baseline.quantile("records", 0.99)`, "how much such a call shows at most with that probability, by the baseline: records, bytes, amount, cost; infinite while nothing is known, so that nothing is more", true, func(c *Context) any { return func(m string, q float64) float64 { return quantile(c, m, q) } }},

@@ -76,7 +76,7 @@ func parseDay(s string) (int64, error) {
 
 // concerns tells whether a snapshot is of the tenant, persona (empty: any) and fork that was asked for.
 func (o *snapshots) concerns(k baselines.Key, persona string) bool {
-	return (o.tenant == "" || k.Tenant == o.tenant) && (persona == "" || k.Persona == persona) && (o.fork == "" || k.Fork == o.fork || o.fork == "-" && k.Fork == "")
+	return (o.tenant == "" || k.Tenant == o.tenant) && (persona == "" || k.Persona == event.Identity(persona)) && (o.fork == "" || k.Fork == o.fork || o.fork == "-" && k.Fork == "")
 }
 
 // read gives the snapshots that were asked for, by tenant, persona, fork and day. None at all is exit code 3, after it was said.

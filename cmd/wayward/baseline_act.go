@@ -129,7 +129,7 @@ func (o *baselineOrder) run(cmd *cobra.Command, op string, args []string) error 
 
 // order is the signed feedback: what the engine would refuse by its form is refused here.
 func (o *baselineOrder) order(tenant, persona string, b *event.BaselineOrder, key ed25519.PrivateKey) (*event.Feedback, error) {
-	f := &event.Feedback{ID: randomID(), Time: time.Now().UnixMilli(), Tenant: tenant, Type: event.BaselineFeedback, Scope: event.Scope{Type: event.PersonaScope, ID: persona, Tenant: tenant},
+	f := &event.Feedback{ID: randomID(), Time: time.Now().UnixMilli(), Tenant: tenant, Type: event.BaselineFeedback, Scope: event.Scope{Type: event.PersonaScope, ID: persona, Tenant: tenant}.Identified(),
 		Baseline: b, By: o.by, Reason: strings.TrimSpace(o.reason)}
 	if f.Reason == "" {
 		return nil, errors.New("--reason is empty: say why, for those who look later")

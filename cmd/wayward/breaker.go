@@ -199,7 +199,7 @@ func scopeArgs(args []string, tenant, agent string) (event.Scope, error) {
 	if t != event.SessionScope && agent != "" {
 		return s, errors.New("--agent is for sessions alone")
 	}
-	return s, nil
+	return s.Identified(), nil
 }
 
 func completeScope(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {

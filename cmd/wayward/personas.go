@@ -337,10 +337,7 @@ func (r *linesReader) Read(p []byte) (int, error) {
 }
 
 func explainOne(set *policy.Set, e *event.Event, scratch *policy.Scratch) explanation {
-	persona := e.Persona
-	if persona == "" {
-		persona = set.PersonaOf(e.Tenant, e.Agent.ID)
-	}
+	persona, mismatch := set.Role(e.Tenant, e.Agent.ID, e.Persona)
 	x := explanation{Event: e.ID, Agent: e.Agent.ID, Persona: persona, Tool: e.Tool.Name, Verdict: "not judged", Because: []policy.Judgement{}}
 	j := set.Judge(e.Tenant, persona)
 	switch {
@@ -358,6 +355,9 @@ func explainOne(set *policy.Set, e *event.Event, scratch *policy.Scratch) explan
 		}
 		verdict, because := j.Explain(e, t)
 		x.Verdict, x.Because = verdict.String(), because
+	}
+	if mismatch == policy.Otherwise && x.Note == "" {
+		x.Note = fmt.Sprintf("the event says persona %s, but the lists of agents have %s for the agent", visible(e.Persona, 60), visible(persona, 60))
 	}
 	return x
 }

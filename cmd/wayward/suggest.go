@@ -58,7 +58,7 @@ func (o *usageFlags) usages(cmd *cobra.Command, set *policy.Set) ([]*policy.Usag
 		return nil, err
 	}
 	list = slices.DeleteFunc(list, func(u *policy.Usage) bool {
-		return o.tenant != "" && u.Tenant != o.tenant || o.persona != "" && u.Persona != o.persona
+		return o.tenant != "" && u.Tenant != o.tenant || o.persona != "" && u.Persona != event.Identity(o.persona)
 	})
 	if len(list) == 0 {
 		fmt.Fprintln(cmd.ErrOrStderr(), "wayward: no tool call of such a persona")
