@@ -157,7 +157,7 @@ func (c *Condition) exceeds(e *event.Event) bool {
 	if micro < 0 { // whoever is paid back moves as much
 		micro = -micro
 	}
-	return micro > c.micro || micro < 0 || !strings.EqualFold(strings.TrimSpace(e.Amount.Currency), c.currency)
+	return micro > c.micro || micro < 0 || len(e.OtherAmounts) > 0 || !strings.EqualFold(strings.TrimSpace(e.Amount.Currency), c.currency)
 }
 
 func passesFolded(g *globs, s string) bool {

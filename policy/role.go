@@ -23,7 +23,7 @@ const (
 func (s *Set) Role(tenant, agent, said string) (persona string, m Mismatch) {
 	said = event.Identity(said)
 	known, by := s.player(tenant, agent)
-	if said == "" || said == known {
+	if said == "" || said == "unknown" || said == known { // who says that he does not know says nothing
 		return known, Agreed
 	}
 	own := s.Persona(tenant, said)
