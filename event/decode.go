@@ -85,6 +85,14 @@ func (d *Decoder) Decode(p []byte, e *Event) error {
 	return nil
 }
 
+// Strictly is Decode for events that somebody writes by hand, as in tests of policies: what would be mended is an error.
+func (d *Decoder) Strictly(p []byte, e *Event) error {
+	if err := d.Decode(p, e); err != nil {
+		return err
+	}
+	return d.Mended()
+}
+
 // Mended is the first of what could not be read as it was sent in the record that was decoded last, as
 // an error; nil: all could. It is for those who send events: the event itself says what in Unreadable.
 func (d *Decoder) Mended() error {

@@ -42,10 +42,7 @@ func decode(p string) (Event, error) {
 func strictly(p string) (Event, error) {
 	var d Decoder
 	var e Event
-	err := d.Decode([]byte(p), &e)
-	if err == nil {
-		err = d.Mended()
-	}
+	err := d.Strictly([]byte(p), &e)
 	return e, err
 }
 

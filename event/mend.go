@@ -191,6 +191,9 @@ func (d *Decoder) mend(p []byte, i, at int, group string, key []byte, bit uint64
 		fault.Field = strings.TrimSuffix(group+string(key)+"."+fault.Field, ".")
 	}
 	d.fault = DecodeError{}
+	if m.marks == UnreadableDestination && fault.Reason == tooLong && d.hostIsWhole(p, at, end) {
+		m.marks = UnreadablePath
+	}
 	d.note(fault, m.marks)
 	switch group + string(key) {
 	case "tool", "tool.name":
@@ -202,6 +205,19 @@ func (d *Decoder) mend(p []byte, i, at int, group string, key []byte, bit uint64
 		m.take(d, p, at, end)
 	}
 	return end
+}
+
+// hostIsWhole tells whether a text that is too long is a URL that will be cut behind its host: where it
+// goes is known.
+func (d *Decoder) hostIsWhole(p []byte, at, end int) bool {
+	s := d.kept(p, at, end, true)
+	scheme := strings.Index(s, "://")
+	if scheme < 1 || scheme > 16 {
+		return false
+	}
+	host := s[scheme+3:]
+	i := strings.IndexAny(host, "/?#\\")
+	return i > 0 && host[i] != '\\' && scheme+3+i < MaxString/2
 }
 
 // later keeps a fault that counts if the event turns out to be of a kind: what it is about must be right

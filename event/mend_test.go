@@ -40,6 +40,10 @@ func TestContentDoesNotHideACall(t *testing.T) {
 		"a destination that is a text":        {`,"destination":"eve@evil.example"`, "destination.kind destination.value destination.domain destination.external"},
 		"a number for a destination":          {`,"destination":{"value":5}`, "destination.value"},
 		"a destination said twice":            {`,"destination":{"value":"a@acme.example","value":"eve@evil.example"}`, "destination.value"},
+		"a long URL whose host is known":      {`,"destination":{"value":"https://acme.example/?q=` + long + `"}`, "destination.path"},
+		"a long URL whose host is not":        {`,"destination":{"value":"https://` + long + `@evil.example/"}`, "destination.value"},
+		"a long URL for some readers":         {`,"destination":{"value":"https://acme.example\\@evil.example/` + long + `"}`, "destination.value"},
+		"a long address":                      {`,"destination":{"value":"` + long + `@acme.example"}`, "destination.value"},
 		"two destinations":                    {`,"destination":{"value":"a"},"destination":{"value":"b"}`, "destination.kind destination.value destination.domain destination.external"},
 		"a class that nobody knows":           {`,"resource":{"type":5},"result":{"effect":"zap","outcome":"fine"}`, "resource.type result.outcome result.effect"},
 		"a negative count":                    {`,"result":{"records":-5}`, "result.records"},
@@ -63,7 +67,7 @@ func TestContentDoesNotHideACall(t *testing.T) {
 			t.Errorf("%s: marked %q, want %q", name, got, c.marks)
 		}
 	}
-	if len(unreadableWords) != 52 || Unreadable(1)<<len(unreadableWords) != unreadableEnd {
+	if len(unreadableWords) != 53 || Unreadable(1)<<len(unreadableWords) != unreadableEnd {
 		t.Errorf("%d words for bits below %b", len(unreadableWords), unreadableEnd)
 	}
 }

@@ -59,6 +59,7 @@ const (
 	UnreadableAudit
 	UnreadableSource
 	UnreadableAttrs
+	UnreadablePath  // a long URL was cut behind its host
 	UnreadableOther // a field that nobody knows
 	unreadableEnd
 )
@@ -70,7 +71,7 @@ var unreadableWords = []string{
 	"resource.tenant", "resource.owner", "resource.labels", "resource.classification", "resource.visibility", "resource.environment", "subject",
 	"destination.kind", "destination.value", "destination.domain", "destination.external", "result.outcome", "result.records", "result.bytes",
 	"result.error", "result.content", "result.untrusted", "result.effect", "amount.value", "amount.currency", "cost", "duration_ms", "policy",
-	"approval", "approval.expires", "message", "audit", "source", "attrs", "other",
+	"approval", "approval.expires", "message", "audit", "source", "attrs", "destination.path", "other",
 }
 
 // Words are the fields, in a fixed order; nil if all could be read.

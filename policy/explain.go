@@ -98,6 +98,11 @@ func (j *Judge) Explain(e *event.Event, t *Tool) (Verdict, []Judgement) {
 // explained says where the entry stands that decided.
 func (p *Persona) explained(v Violation) Judgement {
 	j := Judgement{Kind: v.Kind, Value: v.Value, Verdict: v.Verdict.String(), Rule: v.Rule}
+	if v.Rule == Unreadable {
+		j.Rule = "what the event says there could not be read"
+		j.File, j.Line = p.Place("default")
+		return j
+	}
 	d := Dimension(slices.IndexFunc(dimensionDefs[:], func(def dimensionDef) bool { return def.kind == v.Kind }))
 	if v.Rule == byDefault {
 		if v.Verdict == p.Default && (v.Verdict != Allow || p.used&(1<<d) != 0 && len(p.Lists[d].Allow) > 0) {
