@@ -88,6 +88,7 @@ var registry = []kind{
 	{"volume", 6, newVolume, func() Part { return new(volumePart) }},
 	{"sequence", 7, newSequence, func() Part { return new(sequencePart) }},
 	{"rarity", 8, newRarity, func() Part { return new(acquaintance) }},
+	{"integrity", 10, newIntegrity, func() Part { return new(damage) }},
 	{"rule", ruleSlot, newRules, func() Part { return newRulePart() }},
 }
 
@@ -322,6 +323,18 @@ func (p *Panel) Observe(x *Scene, e *event.Event) {
 	}
 }
 
+// Broken shows a record that did not decode to the detectors that count such: e says whose it is, and nothing else.
+func (p *Panel) Broken(x *Scene, e *event.Event, reason string) {
+	x.Tool, x.Violations, x.Odd = nil, nil, nothingOdd
+	for _, d := range p.list {
+		if b, ok := d.(interface {
+			Broken(x *Scene, e *event.Event, reason string)
+		}); ok {
+			b.Broken(x, e, reason)
+		}
+	}
+}
+
 // Looked tells of each rule how many of its conditions were looked at since it was last asked, where there were any.
 func (p *Panel) Looked(tell func(rule string, n int64)) {
 	for _, d := range p.list {
@@ -405,7 +418,7 @@ type Memory struct {
 }
 
 // slots bounds the slots of the registry; slot 0 ends an encoded memory.
-const slots = 10
+const slots = 11
 
 // Part returns the part of a slot, or nil.
 func (m *Memory) Part(slot byte) Part { return m.parts[slot] }
@@ -517,7 +530,7 @@ type Host interface {
 	// BucketMS of event time are one, the earliest.
 	Tell(slot byte, scope policy.Scope, id string, body []byte)
 	// Count counts something that a rule has come to: match, excepted, error (an expression failed), failing (it did so too often in a row), dropped (something was
-	// forgotten for want of room).
+	// forgotten for want of room); or of a limit: unmeasured (it is about the call and cannot measure it).
 	Count(what, rule string)
 }
 

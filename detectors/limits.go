@@ -504,6 +504,43 @@ func (v *meters) Observe(x *Scene, e *event.Event) {
 	for i := range c.above {
 		v.contribute(x, e, &c.above[i])
 	}
+	if e.Unreadable&measured != 0 || e.Has&event.HasAmount != 0 && e.Amount.Currency == "" {
+		v.unmeasured(x, e, p)
+	}
+}
+
+// measured are the fields that limits measure.
+const measured = event.UnreadableAmount | event.UnreadableCurrency | event.UnreadableRecords | event.UnreadableBytes | event.UnreadableCost
+
+// unmeasured tells which limits are about a call that they cannot measure, or not for certain: money without a currency is below every limit in one, and
+// nobody would know.
+func (v *meters) unmeasured(x *Scene, e *event.Event, p *plan) {
+	for _, covers := range p.covers {
+		for _, m := range covers {
+			if v.classes&m.classes == 0 || v.outcome&m.outcomes == 0 || m.asks && !m.cond.Suits(e) {
+				continue
+			}
+			for i := range m.spans {
+				for _, k := range m.spans[i].lines {
+					var marks event.Unreadable
+					switch k.limit.Measure {
+					case policy.Amount:
+						marks = event.UnreadableAmount | event.UnreadableCurrency
+					case policy.Records:
+						marks = event.UnreadableRecords
+					case policy.Bytes:
+						marks = event.UnreadableBytes
+					case policy.Cost:
+						marks = event.UnreadableCost
+					}
+					bare := k.limit.Measure == policy.Amount && e.Has&event.HasAmount != 0 && e.Amount.Currency == ""
+					if !k.warn && (bare || e.Unreadable&marks != 0) {
+						x.Count("unmeasured", k.limit.ID)
+					}
+				}
+			}
+		}
+	}
 }
 
 // call judges a call by itself: it has no window, and what is above the limit is a finding.

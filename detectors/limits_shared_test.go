@@ -10,7 +10,7 @@ import (
 	"github.com/wayward-sec/wayward/policy"
 )
 
-const dayMS = int64(86_400_000)
+const sharedDayMS = int64(86_400_000)
 
 // builtinHost judges by the built-in limits, as somebody who has written no policy.
 func builtinHost(t *testing.T, more string) *host {
@@ -54,7 +54,7 @@ func TestBuiltinLimitsStepBackWhereABaselineIsOfAge(t *testing.T) {
 			}
 			h.observe(&e)
 		}
-		h.close(dayMS)
+		h.close(sharedDayMS)
 		got := []string{}
 		for _, f := range h.found {
 			if f.Activity == event.Create && (strings.HasPrefix(f.Rule, "mine") || strings.HasPrefix(f.Rule, "builtin")) {
@@ -72,11 +72,11 @@ func TestAUserOfAServiceIsNoPerson(t *testing.T) {
 	// work lets so many agents make calls for one user, within an hour of a day.
 	work := func(h *host, day, agents, calls int) {
 		for i := range calls {
-			e := call(int64(day)*dayMS+int64(i)*3_000_000/int64(calls), fmt.Sprint("d", day, ".", i))
+			e := call(int64(day)*sharedDayMS+int64(i)*3_000_000/int64(calls), fmt.Sprint("d", day, ".", i))
 			e.Agent.ID, e.User, e.Session = fmt.Sprint("a", i*7%agents), "svc", fmt.Sprint("s", i)
 			h.observe(&e)
 		}
-		h.close(int64(day+1) * dayMS)
+		h.close(int64(day+1) * sharedDayMS)
 	}
 	type day struct{ agents, calls int }
 	for claim, c := range map[string]struct {
@@ -125,7 +125,7 @@ func TestAUserOfAServiceIsNoPerson(t *testing.T) {
 func TestAFleetIsBounded(t *testing.T) {
 	p := &meterPart{}
 	for i := range 100_000 {
-		p.shared(int64(i)*dayMS/2000, fmt.Sprint("a", i), fmt.Sprint("b", i))
+		p.shared(int64(i)*sharedDayMS/2000, fmt.Sprint("a", i), fmt.Sprint("b", i))
 	}
 	if f := p.fleet; len(f.agents) > maxFleet || len(f.past) > fleetSpan || f.share() != maxFleet {
 		t.Errorf("%d agents, %d days, share %d", len(f.agents), len(f.past), f.share())

@@ -203,6 +203,9 @@ func (d *personaPolicy) found(x *Scene, e *event.Event, v *policy.Violation, fau
 	case "bypass":
 		because = "approvals were bypassed"
 	}
+	if v.Rule == policy.Unreadable {
+		because = "what the event says there could not be read, so no list lets it pass"
+	}
 	f := event.Finding{
 		Activity: activity, Analytic: event.RuleAnalytic, Severity: x.Role.Severity, Risk: risk(x.Role.Severity), Alert: x.Role.Severity > event.Signal,
 		Detector: "policy", Rule: "persona/" + x.Role.Name + "/" + v.Kind, RuleVersion: x.Role.Version,

@@ -50,6 +50,15 @@ type Decoder struct {
 	text   arena[byte]   // what had to be unescaped or made up
 	labels arena[string] // the arrays behind Resource.Labels
 	fault  DecodeError   // of the record in hand
+
+	// Of mend.go, for the record in hand; not looked at while all can be read.
+	e       *Event
+	strict  bool // the fault is in what must be right: nobody further out may mend it
+	mended  int
+	noted   DecodeError // the first that was mended
+	about   uint16      // a bit per Kind that has a fault if the event is of it:
+	faults  [Session + 1]DecodeError
+	nesting []uint64 // scratch: a bit per open bracket
 }
 
 // Reset forgets the scratch: events decoded since the last Reset become invalid.
@@ -61,16 +70,37 @@ func (d *Decoder) Reset() {
 // Decode reads one record of wayward.event/v1. The event's strings and slices alias p or the scratch and hold until p changes or Reset.
 // After an error, which is a *DecodeError, nothing in e may be relied on.
 //
-// It is strict, since whoever reads a record more kindly than its neighbour can be shown another record: JSON to the letter (RFC 8259),
-// valid UTF-8, no field twice, numbers in range. It is lenient in one thing: unknown fields are checked as JSON and passed over.
+// It is strict in what names the event (time, kind, tenant, agent.id, the tool of a call), in words that decide (phase, policy.verdict,
+// approval.state) and in the structure of the record, since whoever reads a record more kindly than its neighbour can be shown another
+// record: JSON to the letter (RFC 8259), valid UTF-8, no field twice, numbers in range. All else an agent may have chosen: what of it cannot
+// be read so is cut or replaced, and marked in e.Unreadable (mend.go). Unknown fields are passed over.
 func (d *Decoder) Decode(p []byte, e *Event) error {
 	*e = Event{}
+	d.e, d.strict, d.mended, d.about = e, false, 0, 0
 	if d.event(p, e) < 0 {
 		fault := d.fault
-		d.fault = DecodeError{}
+		d.fault, d.mended = DecodeError{}, 0
 		return &fault
 	}
 	return nil
+}
+
+// Strictly is Decode for events that somebody writes by hand, as in tests of policies: what would be mended is an error.
+func (d *Decoder) Strictly(p []byte, e *Event) error {
+	if err := d.Decode(p, e); err != nil {
+		return err
+	}
+	return d.Mended()
+}
+
+// Mended is the first of what could not be read as it was sent in the record that was decoded last, as
+// an error; nil: all could. It is for those who send events: the event itself says what in Unreadable.
+func (d *Decoder) Mended() error {
+	if d.mended == 0 {
+		return nil
+	}
+	fault := d.noted
+	return &fault
 }
 
 // All readers below take the offset at which their value begins and return the offset behind it, or -1 after noting the fault in d.
@@ -146,7 +176,7 @@ func (d *Decoder) event(p []byte, e *Event) int {
 		case "result":
 			bit, i = 1<<23, d.result(p, at, e)
 		case "amount":
-			bit, i = 1<<24, d.amount(p, at, &e.Amount, &e.Has, HasAmount, 2)
+			bit, i = 1<<24, d.amount(p, at, &e.Amount, &e.Has, HasAmount, 2, "amount.")
 		case "cost":
 			bit, i = 1<<25, d.cost(p, at, e)
 		case "duration_ms":
@@ -167,7 +197,9 @@ func (d *Decoder) event(p []byte, e *Event) int {
 			i = d.skip(p, at, 1)
 		}
 		if i < 0 || seen&bit != 0 {
-			return d.refuse(i, at, key, bit)
+			if i = d.mend(p, i, at, "", key, bit); i < 0 {
+				return i
+			}
 		}
 		seen |= bit
 	}
@@ -184,6 +216,9 @@ func (d *Decoder) event(p []byte, e *Event) int {
 		return d.missing("tenant", i)
 	case e.Agent.ID == "":
 		return d.missing("agent.id", i)
+	case d.about>>e.Kind&1 != 0:
+		d.fault = d.faults[e.Kind]
+		return -1
 	case e.Kind == ToolCall && e.Tool.Name == "":
 		return d.missing("tool.name", i)
 	}
@@ -234,7 +269,9 @@ func (d *Decoder) agent(p []byte, i int, e *Event) int {
 			i = d.skip(p, at, 2)
 		}
 		if i < 0 || seen&bit != 0 {
-			return d.refuse(i, at, key, bit)
+			if i = d.mend(p, i, at, "agent.", key, bit); i < 0 {
+				return i
+			}
 		}
 		seen |= bit
 	}
@@ -262,7 +299,9 @@ func (d *Decoder) trace(p []byte, i int, t *Trace) int {
 			i = d.skip(p, at, 2)
 		}
 		if i < 0 || seen&bit != 0 {
-			return d.refuse(i, at, key, bit)
+			if i = d.mend(p, i, at, "trace.", key, bit); i < 0 {
+				return i
+			}
 		}
 		seen |= bit
 	}
@@ -290,12 +329,14 @@ func (d *Decoder) delegation(p []byte, i int, e *Event) int {
 		case "to":
 			bit, i = 1<<3, d.string(p, at, &g.To)
 		case "limit":
-			bit, i = 1<<4, d.amount(p, at, &g.Limit, &e.Has, HasLimit, 3)
+			bit, i = 1<<4, d.amount(p, at, &g.Limit, &e.Has, HasLimit, 3, "delegation.limit.")
 		default:
 			i = d.skip(p, at, 2)
 		}
 		if i < 0 || seen&bit != 0 {
-			return d.refuse(i, at, key, bit)
+			if i = d.mend(p, i, at, "delegation.", key, bit); i < 0 {
+				return i
+			}
 		}
 		seen |= bit
 	}
@@ -323,7 +364,9 @@ func (d *Decoder) origin(p []byte, i int, o *Origin) int {
 			i = d.skip(p, at, 2)
 		}
 		if i < 0 || seen&bit != 0 {
-			return d.refuse(i, at, key, bit)
+			if i = d.mend(p, i, at, "origin.", key, bit); i < 0 {
+				return i
+			}
 		}
 		seen |= bit
 	}
@@ -359,7 +402,9 @@ func (d *Decoder) tool(p []byte, i int, t *Tool) int {
 			i = d.skip(p, at, 2)
 		}
 		if i < 0 || seen&bit != 0 {
-			return d.refuse(i, at, key, bit)
+			if i = d.mend(p, i, at, "tool.", key, bit); i < 0 {
+				return i
+			}
 		}
 		seen |= bit
 	}
@@ -378,7 +423,7 @@ func (d *Decoder) resource(p []byte, i int, r *Resource) int {
 		var bit uint64
 		switch string(key) {
 		case "type":
-			bit, i = 1<<0, d.string(p, at, &r.Type)
+			bit, i = 1<<0, d.term(p, at, nil, &r.Type)
 		case "id":
 			bit, i = 1<<1, d.string(p, at, &r.ID)
 		case "tenant":
@@ -388,16 +433,18 @@ func (d *Decoder) resource(p []byte, i int, r *Resource) int {
 		case "labels":
 			bit, i = 1<<4, d.strings(p, at, &r.Labels)
 		case "classification":
-			bit, i = 1<<5, d.string(p, at, &r.Classification)
+			bit, i = 1<<5, d.term(p, at, nil, &r.Classification)
 		case "visibility":
-			bit, i = 1<<6, d.string(p, at, &r.Visibility)
+			bit, i = 1<<6, d.term(p, at, visibilities, &r.Visibility)
 		case "environment":
-			bit, i = 1<<7, d.string(p, at, &r.Environment)
+			bit, i = 1<<7, d.term(p, at, environments, &r.Environment)
 		default:
 			i = d.skip(p, at, 2)
 		}
 		if i < 0 || seen&bit != 0 {
-			return d.refuse(i, at, key, bit)
+			if i = d.mend(p, i, at, "resource.", key, bit); i < 0 {
+				return i
+			}
 		}
 		seen |= bit
 	}
@@ -416,7 +463,7 @@ func (d *Decoder) destination(p []byte, i int, t *Destination) int {
 		var bit uint64
 		switch string(key) {
 		case "kind":
-			bit, i = 1<<0, d.string(p, at, &t.Kind)
+			bit, i = 1<<0, d.term(p, at, destinationKinds, &t.Kind)
 		case "value":
 			bit, i = 1<<1, d.string(p, at, &t.Value)
 		case "domain":
@@ -427,7 +474,9 @@ func (d *Decoder) destination(p []byte, i int, t *Destination) int {
 			i = d.skip(p, at, 2)
 		}
 		if i < 0 || seen&bit != 0 {
-			return d.refuse(i, at, key, bit)
+			if i = d.mend(p, i, at, "destination.", key, bit); i < 0 {
+				return i
+			}
 		}
 		seen |= bit
 	}
@@ -466,14 +515,16 @@ func (d *Decoder) result(p []byte, i int, e *Event) int {
 			i = d.skip(p, at, 2)
 		}
 		if i < 0 || seen&bit != 0 {
-			return d.refuse(i, at, key, bit)
+			if i = d.mend(p, i, at, "result.", key, bit); i < 0 {
+				return i
+			}
 		}
 		seen |= bit
 	}
 }
 
 // amount stands at two places in the event, at depth containers below its root.
-func (d *Decoder) amount(p []byte, i int, a *Amount, has *Has, flag Has, depth int) int {
+func (d *Decoder) amount(p []byte, i int, a *Amount, has *Has, flag Has, depth int, group string) int {
 	if i = d.enter(p, i); i < 0 || p[i-1] != '{' {
 		return i
 	}
@@ -486,14 +537,20 @@ func (d *Decoder) amount(p []byte, i int, a *Amount, has *Has, flag Has, depth i
 		var bit uint64
 		switch string(key) {
 		case "value":
+			was, had := a.Micro, *has&flag != 0
 			bit, i = 1<<0, d.money(p, at, &a.Micro, has, flag)
+			if had && larger(was, a.Micro) { // of what is said twice the larger counts
+				a.Micro = was
+			}
 		case "currency":
-			bit, i = 1<<1, d.string(p, at, &a.Currency)
+			bit, i = 1<<1, d.currency(p, at, &a.Currency)
 		default:
 			i = d.skip(p, at, depth)
 		}
 		if i < 0 || seen&bit != 0 {
-			return d.refuse(i, at, key, bit)
+			if i = d.mend(p, i, at, group, key, bit); i < 0 {
+				return i
+			}
 		}
 		seen |= bit
 	}
@@ -524,7 +581,9 @@ func (d *Decoder) cost(p []byte, i int, e *Event) int {
 			i = d.skip(p, at, 2)
 		}
 		if i < 0 || seen&bit != 0 {
-			return d.refuse(i, at, key, bit)
+			if i = d.mend(p, i, at, "cost.", key, bit); i < 0 {
+				return i
+			}
 		}
 		seen |= bit
 	}
@@ -543,14 +602,16 @@ func (d *Decoder) policy(p []byte, i int, v *Verdict) int {
 		var bit uint64
 		switch string(key) {
 		case "verdict":
-			bit, i = 1<<0, d.string(p, at, &v.Verdict)
+			bit, i = 1<<0, d.word(p, at, verdicts, &v.Verdict)
 		case "id":
 			bit, i = 1<<1, d.string(p, at, &v.ID)
 		default:
 			i = d.skip(p, at, 2)
 		}
 		if i < 0 || seen&bit != 0 {
-			return d.refuse(i, at, key, bit)
+			if i = d.mend(p, i, at, "policy.", key, bit); i < 0 {
+				return i
+			}
 		}
 		seen |= bit
 	}
@@ -572,7 +633,7 @@ func (d *Decoder) approval(p []byte, i int, e *Event) int {
 		case "id":
 			bit, i = 1<<0, d.string(p, at, &a.ID)
 		case "state":
-			bit, i = 1<<1, d.string(p, at, &a.State)
+			bit, i = 1<<1, d.word(p, at, states, &a.State)
 		case "by":
 			bit, i = 1<<2, d.string(p, at, &a.By)
 		case "requested_by":
@@ -590,7 +651,9 @@ func (d *Decoder) approval(p []byte, i int, e *Event) int {
 			i = d.skip(p, at, 2)
 		}
 		if i < 0 || seen&bit != 0 {
-			return d.refuse(i, at, key, bit)
+			if i = d.mend(p, i, at, "approval.", key, bit); i < 0 {
+				return i
+			}
 		}
 		seen |= bit
 	}
@@ -609,7 +672,7 @@ func (d *Decoder) message(p []byte, i int, m *MessageOf) int {
 		var bit uint64
 		switch string(key) {
 		case "role":
-			bit, i = 1<<0, d.string(p, at, &m.Role)
+			bit, i = 1<<0, d.term(p, at, roles, &m.Role)
 		case "text":
 			bit, i = 1<<1, d.quoted(p, at, &m.Text)
 		case "text_hash":
@@ -620,7 +683,9 @@ func (d *Decoder) message(p []byte, i int, m *MessageOf) int {
 			i = d.skip(p, at, 2)
 		}
 		if i < 0 || seen&bit != 0 {
-			return d.refuse(i, at, key, bit)
+			if i = d.mend(p, i, at, "message.", key, bit); i < 0 {
+				return i
+			}
 		}
 		seen |= bit
 	}
@@ -639,7 +704,7 @@ func (d *Decoder) audit(p []byte, i int, a *AuditOf) int {
 		var bit uint64
 		switch string(key) {
 		case "action":
-			bit, i = 1<<0, d.string(p, at, &a.Action)
+			bit, i = 1<<0, d.term(p, at, auditActions, &a.Action)
 		case "target":
 			bit, i = 1<<1, d.string(p, at, &a.Target)
 		case "before":
@@ -650,7 +715,9 @@ func (d *Decoder) audit(p []byte, i int, a *AuditOf) int {
 			i = d.skip(p, at, 2)
 		}
 		if i < 0 || seen&bit != 0 {
-			return d.refuse(i, at, key, bit)
+			if i = d.mend(p, i, at, "audit.", key, bit); i < 0 {
+				return i
+			}
 		}
 		seen |= bit
 	}
@@ -681,7 +748,9 @@ func (d *Decoder) source(p []byte, i int, e *Event) int {
 			i = d.skip(p, at, 2)
 		}
 		if i < 0 || seen&bit != 0 {
-			return d.refuse(i, at, key, bit)
+			if i = d.mend(p, i, at, "source.", key, bit); i < 0 {
+				return i
+			}
 		}
 		seen |= bit
 	}
@@ -720,10 +789,10 @@ func (d *Decoder) member(p []byte, i int) (key []byte, at int, more bool) {
 	}
 	end, escaped, reason := scan(p, i+1)
 	if reason != "" {
-		return nil, d.fail(reason, end, "a string"), false
-	}
-	key = p[i+1 : end]
-	if escaped {
+		if end = d.brokenName(p, i, end, reason); end < 0 {
+			return nil, end, false
+		}
+	} else if key = p[i+1 : end]; escaped {
 		key = d.name(key)
 	}
 	i = end + 1

@@ -38,6 +38,14 @@ func decode(p string) (Event, error) {
 	return e, err
 }
 
+// strictly is decode with what was mended as an error.
+func strictly(p string) (Event, error) {
+	var d Decoder
+	var e Event
+	err := d.Strictly([]byte(p), &e)
+	return e, err
+}
+
 func TestDecodeReadsEveryField(t *testing.T) {
 	var d Decoder
 	var e Event
@@ -54,7 +62,7 @@ func TestDecodeReadsEveryField(t *testing.T) {
 	"result":{"outcome":"not_found","records":0,"bytes":7,"error":"er","content":[null, "x"],"content_hash":"ch","untrusted":true,"effect":"grant"},
 	"amount":{"value":"-0.000001","currency":"CHF"},"cost":{"usd":1.25,"input_tokens":1,"output_tokens":2,"cached_tokens":3},"duration_ms":1.5,
 	"policy":{"verdict":"deny","id":"po"},
-	"approval":{"id":"p1","state":"p2","by":"p3","requested_by":"p4","digest":"p5","expires":"1969-12-31T23:59:59.999Z","bypass":false},
+	"approval":{"id":"p1","state":"revoked","by":"p3","requested_by":"p4","digest":"p5","expires":"1969-12-31T23:59:59.999Z","bypass":false},
 	"message":{"role":"m1","text":"a\nb","text_hash":"m2","to":"m3"},"audit":{"action":"u1","target":"u2","before":1,"after":"x"},
 	"source":{"name":"so","trusted":false,"seq":9,"sample_rate":0.25},"attrs":{}}`
 	want := Event{
@@ -70,7 +78,7 @@ func TestDecodeReadsEveryField(t *testing.T) {
 		Subject:  "su", Destination: Destination{"k1", "k2", "k3", Yes},
 		Result: ResultOf{Error: "er", ContentHash: "ch", Content: []byte(`[null, "x"]`), Bytes: 7, Outcome: NotFound, Untrusted: Yes, Effect: Grant},
 		Amount: Amount{-1, "CHF"}, Cost: Cost{1250000, 1, 2, 3}, DurationMS: 1.5, Policy: Verdict{"deny", "po"},
-		Approval: ApprovalOf{"p1", "p2", "p3", "p4", "p5", -1, No},
+		Approval: ApprovalOf{"p1", "revoked", "p3", "p4", "p5", -1, No},
 		Message:  MessageOf{"m1", "m2", "m3", []byte(`"a\nb"`)}, Audit: AuditOf{"u1", "u2", []byte(`1`), []byte(`"x"`)},
 		Source: Source{"so", No, 9, 0.25}, Attrs: []byte(`{}`),
 	}
@@ -129,13 +137,14 @@ func TestDecodeAccepts(t *testing.T) {
 		"zero with a minus":                      record(`,"source":{"seq":-0,"sample_rate":-0.0}`),
 		"noncharacters, which are valid UTF-8":   record(`,"user":"` + "\uffff\U0010ffff" + `"`),
 	} {
-		if _, err := decode(p); err != nil {
+		if e, err := strictly(p); err != nil || e.Unreadable != 0 {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
 
-// refused is one record for each way of being wrong; the schema test uses it too. Where schema is true the schema refuses it as well.
+// refused is one record for each way of being wrong; the schema test uses it too. Where schema is true the schema refuses it as well. What is wrong with
+// content is mended, and these are the faults that are noted then.
 var refused = []struct {
 	name, record, reason, field string
 	schema                      bool
@@ -155,7 +164,7 @@ var refused = []struct {
 	{"no value", record(`,"user":`), notJSON, "user", false},
 	{"half a literal", record(`,"new":tru`), notJSON, "", false},
 	{"a literal with a tail", record(`,"new":nullx`), notJSON, "", false},
-	{"null with a tail in a known field", record(`,"user":nullx`), notJSON, "", false},
+	{"null with a tail in a known field", record(`,"user":nullx`), notJSON, "user", false},
 	{"a bracket closed by a brace", record(`,"attrs":{"a":[1}}`), notJSON, "attrs", false},
 	{"a comma at the end of an array", record(`,"new":[1,]`), notJSON, "", false},
 	{"a comma at the end of an inner object", record(`,"new":{"a":1,}`), notJSON, "", false},
@@ -255,7 +264,6 @@ var refused = []struct {
 
 	{"an unknown kind", strings.Replace(record(""), "message", "massage", 1), unknownWord, "kind", true},
 	{"an empty kind", strings.Replace(record(""), "message", "", 1), unknownWord, "kind", true},
-	{"a kind in capitals", strings.Replace(record(""), "message", "Message", 1), unknownWord, "kind", true},
 	{"an unknown class", record(`,"tool":{"class":"look"}`), unknownWord, "tool.class", true},
 	{"an empty class", record(`,"tool":{"class":""}`), unknownWord, "tool.class", true},
 	{"an unknown outcome", record(`,"result":{"outcome":"fine"}`), unknownWord, "result.outcome", true},
@@ -291,7 +299,7 @@ var refused = []struct {
 func TestDecodeRefuses(t *testing.T) {
 	seen := map[string]bool{}
 	for _, c := range refused {
-		_, err := decode(c.record)
+		_, err := strictly(c.record)
 		var fault *DecodeError
 		if !errors.As(err, &fault) {
 			t.Errorf("%s: got %v, want %s", c.name, err, c.reason)
@@ -316,13 +324,13 @@ func TestDecodeRefuses(t *testing.T) {
 }
 
 func TestDecodeErrorNamesPlaceAndNoContent(t *testing.T) {
-	_, err := decode(record(`,"result":{"secret-name":1,"bytes":"secret-value"}`))
+	_, err := strictly(record(`,"result":{"secret-name":1,"bytes":"secret-value"}`))
 	if got, want := err.Error(), "wrong_type in result.bytes at byte 108: expected an integer"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	for _, more := range []string{`,"secret":{"secret":"secret\x"}`, `,"args":{"secret":secret}`, `,"phase":"secret"`, `,"secret":secret`, `,"user":"secret` + "\xff\"",
 		`,"time":"secret"`, `,"tenant":"secret!"`, `,"trace":{"secret":{"secret":secret}}`} {
-		if _, err := decode(record(more)); err == nil || strings.Contains(err.Error(), "secret") {
+		if _, err := strictly(record(more)); err == nil || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%s: %v", more, err)
 		}
 	}
@@ -468,7 +476,7 @@ func TestDecodeReadsTimes(t *testing.T) {
 	}
 	// An approval may have expired at any date, but its unit is told as that of time is.
 	for in, want := range map[string]int64{`"0001-01-01T00:00:00Z"`: firstDate, `"1969-12-31T23:59:59Z"`: -1000, "1772442000000": 1772442000000, "1772442000": 0, "0": 0, "-1": 0} {
-		e, err := decode(record(`,"approval":{"expires":` + in + `}`))
+		e, err := strictly(record(`,"approval":{"expires":` + in + `}`))
 		if want == 0 {
 			var fault *DecodeError
 			if !errors.As(err, &fault) || fault.Reason != badTime || fault.Field != "approval.expires" {
@@ -530,9 +538,9 @@ func TestDecodeKeepsABatchUntilReset(t *testing.T) {
 	for range 2 {
 		events := make([]Event, n)
 		for i := range events {
-			p := record(fmt.Sprintf(`,"user":"\u00fc-%d","session":"s\/%d","resource":{"labels":["\n%d","l%d","x"]}`, i, i, i, i))
+			p := record(fmt.Sprintf(`,"user":"\u00fc-%d","session":"s\/%d","resource":{"labels":["\u00e4%d","l%d","x"]}`, i, i, i, i))
 			if i%3 == 0 {
-				p = record(fmt.Sprintf(`,"user":"\u00fc-%d","session":"s\/%d","resource":{"labels":[true]}`, i, i)) // fails with labels taken
+				p = record(fmt.Sprintf(`,"user":"\u00fc-%d","session":"s\/%d","resource":{"labels":[true]},"phase":5`, i, i)) // fails with labels taken
 			}
 			if err := d.Decode([]byte(p), &events[i]); (err != nil) != (i%3 == 0) {
 				t.Fatal(err)
@@ -544,7 +552,7 @@ func TestDecodeKeepsABatchUntilReset(t *testing.T) {
 				continue
 			}
 			ids[e.ID] = true
-			want := []string{fmt.Sprintf("ü-%d", i), fmt.Sprintf("s/%d", i), fmt.Sprintf("\n%d", i), fmt.Sprintf("l%d", i), "x"}
+			want := []string{fmt.Sprintf("ü-%d", i), fmt.Sprintf("s/%d", i), fmt.Sprintf("ä%d", i), fmt.Sprintf("l%d", i), "x"}
 			if got := append([]string{e.User, e.Session}, e.Resource.Labels...); !slices.Equal(got, want) {
 				t.Fatalf("event %d: got %q, want %q", i, got, want)
 			}

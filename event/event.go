@@ -2,12 +2,16 @@
 // It imports nothing of ours, so that every other package can speak it.
 package event
 
-// Limits of one record. What exceeds them does not decode and goes to the dead-letter topic.
+// MaxSize is how many bytes a record may have. A larger one does not decode and goes to the
+// dead-letter topic.
+const MaxSize = 1 << 20
+
+// Limits of what stands in a record. Beyond them it is cut and marked (Unreadable); where it names the
+// event (time, kind, tenant, agent, the tool of a call) the record does not decode.
 const (
-	MaxSize   = 1 << 20 // bytes of one record
-	MaxDepth  = 32      // nesting of objects and arrays
-	MaxString = 1024    // bytes of an identifier or any other short text, after unescaping
-	MaxLabels = 32      // resource.labels
+	MaxDepth  = 32   // nesting of objects and arrays
+	MaxString = 1024 // bytes of an identifier or any other short text, after unescaping
+	MaxLabels = 32   // resource.labels
 )
 
 // Kind says what an event reports.
@@ -212,7 +216,9 @@ type Event struct {
 	Inferred   Inferred
 	SideEffect SideEffect
 	// Held is not on the wire: the shard fills in what the agent or the session has said before.
-	Held       Held
+	Held Held
+	// Unreadable tells what could not be read as it was sent; see there.
+	Unreadable Unreadable
 	Attrs      []byte // raw JSON object
 	Trace      Trace
 	Delegation Delegation

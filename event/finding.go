@@ -95,6 +95,9 @@ type Finding struct {
 	// Full says for what there was no room in the state, so that the finding was made without it: "state is full: …". It ends Why, too. "": nothing.
 	Full string
 
+	// Unreadable are the fields of the trigger that could not be read as they were sent: what the finding says of them may not be all. "": none.
+	Unreadable string
+
 	Tenant      string
 	Detector    string // name in the registry
 	Rule        string // what was broken: id of the limit, name of the persona

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/cespare/xxhash/v2"
@@ -98,11 +99,12 @@ func (r *referee) object(group string, p []byte) error {
 }
 
 var (
-	integerForm = regexp.MustCompile(`^-?(0|[1-9][0-9]*)$`)
-	numberForm  = regexp.MustCompile(`^-?[0-9]`)
-	decimalForm = regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?$`)
-	timeForm    = regexp.MustCompile(`^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)$`)
-	tenantForm  = regexp.MustCompile(`\A[A-Za-z0-9._-]{1,64}\z`)
+	integerForm  = regexp.MustCompile(`^-?(0|[1-9][0-9]*)$`)
+	numberForm   = regexp.MustCompile(`^-?[0-9]`)
+	decimalForm  = regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?$`)
+	timeForm     = regexp.MustCompile(`^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)$`)
+	currencyForm = regexp.MustCompile(`\A[A-Z]{3}\z`)
+	tenantForm   = regexp.MustCompile(`\A[A-Za-z0-9._-]{1,64}\z`)
 )
 
 func (r *referee) value(f field, p []byte) error {
@@ -130,6 +132,23 @@ func (r *referee) value(f field, p []byte) error {
 		return r.object(f.path+".", p)
 	case aText, aName:
 		return text(p, slot.(*string))
+	case aTerm:
+		s := slot.(*string)
+		if err := text(p, s); err != nil {
+			return err
+		}
+		*s = trimmed(*s)
+		if i := slices.IndexFunc(f.words, func(w string) bool { return strings.EqualFold(w, *s) }); i > 0 {
+			*s = f.words[i]
+		}
+	case aCurrency:
+		s := slot.(*string)
+		if err := text(p, s); err != nil || *s == "" {
+			return err
+		}
+		if *s = strings.ToUpper(trimmed(*s)); !currencyForm.MatchString(*s) {
+			return errors.New("no currency")
+		}
 	case aTenant:
 		s := slot.(*string)
 		if err := text(p, s); err != nil || !tenantForm.MatchString(*s) {
@@ -154,18 +173,24 @@ func (r *referee) value(f field, p []byte) error {
 			if err := text(item, &s); err != nil {
 				return err
 			}
-			*list = append(*list, s)
+			*list = append(*list, trimmed(s))
 		}
 	case aWord:
 		var s string
 		if err := text(p, &s); err != nil {
 			return err
 		}
-		i := slices.Index(f.words, s)
+		if w, ok := slot.(*string); ok && s == "" {
+			*w = ""
+			return nil
+		}
+		i := slices.IndexFunc(f.words, func(w string) bool { return strings.EqualFold(w, trimmed(s)) })
 		if i < 1 {
 			return errors.New("unknown word")
 		}
 		switch w := slot.(type) {
+		case *string:
+			*w = f.words[i]
 		case *Kind:
 			*w = Kind(i)
 		case *Phase:
@@ -236,6 +261,13 @@ func (r *referee) value(f field, p []byte) error {
 		return errors.New("a shape that the reference does not know")
 	}
 	return nil
+}
+
+// trimmed is a text without what nobody sees around it.
+func trimmed(s string) string {
+	return strings.TrimFunc(s, func(r rune) bool {
+		return r != utf8.RuneError && (unicode.IsSpace(r) || unicode.Is(unicode.Cc, r) || unicode.Is(unicode.Cf, r))
+	})
 }
 
 // halfPair tells whether a valid JSON text escapes half a surrogate pair.
@@ -334,8 +366,12 @@ func judge(t *testing.T, p []byte) {
 		t.Fatalf("%q: the record was changed", before)
 	}
 	want, judged := reference(p)
-	if (err == nil) != (judged == nil) {
-		t.Fatalf("%q: Decode says %v, the reference %v", p, err, judged)
+	if whole := err == nil && got.Unreadable == 0; whole != (judged == nil) || whole != (err == nil && d.Mended() == nil) {
+		t.Fatalf("%q: Decode says %v, unreadable %v (%v), the reference %v", p, err, got.Unreadable.Words(), d.Mended(), judged)
+	}
+	if err == nil {
+		err = d.Mended()
+		sound(t, p, &got)
 	}
 	if err != nil {
 		var fault *DecodeError
@@ -350,6 +386,38 @@ func judge(t *testing.T, p []byte) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Fatalf("%q: reference against Decode\n%s", p, diff)
+	}
+}
+
+// sound fails if an event holds what no reader further in is made for, whatever stood in the record.
+func sound(t *testing.T, p []byte, e *Event) {
+	t.Helper()
+	if e.Unreadable >= unreadableEnd {
+		t.Fatalf("%q: a bit of Unreadable has no word", p)
+	}
+	for path, slot := range slots(e) {
+		switch v := slot.(type) {
+		case *string:
+			if len(*v) > MaxString || !utf8.ValidString(*v) {
+				t.Fatalf("%q: %s is %q", p, path, *v)
+			}
+		case *[]string:
+			if len(*v) > manyLabels+MaxLabels {
+				t.Fatalf("%q: %d labels", p, len(*v))
+			}
+			for _, l := range *v {
+				if len(l) > MaxString || !utf8.ValidString(l) {
+					t.Fatalf("%q: %s has %q", p, path, l)
+				}
+			}
+		case *[]byte:
+			if *v != nil && (!json.Valid(*v) || !utf8.Valid(*v) || halfPair(string(*v)) || depth(*v) >= MaxDepth) {
+				t.Fatalf("%q: %s is %q", p, path, *v)
+			}
+			if object := path == "args" || path == "attrs" || path == "provenance"; *v != nil && (object && (*v)[0] != '{' || path == "message.text" && (*v)[0] != '"') {
+				t.Fatalf("%q: %s is %q", p, path, *v)
+			}
+		}
 	}
 }
 
@@ -398,3 +466,45 @@ func FuzzUnquote(f *testing.F) {
 		}
 	})
 }
+
+// FuzzContent puts the fuzzer's bytes, inside quotes or as a value, where an agent chooses what stands:
+// the event must still be read, and name what it named.
+func FuzzContent(f *testing.F) {
+	for i := range content {
+		for _, value := range []string{`"\ud800"`, "\"\xff\"", "\"a\x00b\"", `5`, `NaN`, `{"a":[1}`, `[[[]]]`, `"` + strings.Repeat("é", 700) + `"`, `{"a":1,"a":`, `{"a" 1,,}`, `1e400`, `"a":1`, `["a",null,5]`, `-1`, `"\`, `"true"`} {
+			f.Add(uint8(i), value)
+		}
+	}
+	f.Fuzz(func(t *testing.T, i uint8, value string) {
+		path := content[int(i)%len(content)]
+		var d Decoder
+		if end := d.delimit([]byte(value), 0); end != len(value) { // it is no one value: then it is a text
+			value = strings.NewReplacer(`"`, `'`, `\`, `/`).Replace(value)
+			value = `"` + value + `"`
+		}
+		p := []byte(strings.Replace(with(path, value), `"message"`, `"tool_call","tool":{"name":"delete_user"}`, 1))
+		if path == "tool.server" || path == "tool.class" {
+			p = []byte(strings.Replace(with(path, value), `"tool":{`, `"tool":{"name":"delete_user",`, 1))
+			p = bytes.Replace(p, []byte(`"message"`), []byte(`"tool_call"`), 1)
+		}
+		judge(t, p)
+		var e Event
+		if err := d.Decode(p, &e); err != nil {
+			t.Fatalf("%q: %v", p, err)
+		}
+		if e.Time != 1767600000000 || e.Kind != ToolCall || e.Tenant != "acme" || e.Agent.ID != "a" || e.Tool.Name != "delete_user" {
+			t.Fatalf("%q: names %d %v %s %s %s", p, e.Time, e.Kind, e.Tenant, e.Agent.ID, e.Tool.Name)
+		}
+	})
+}
+
+// content are the fields that do not name an event and on whose words nothing hangs.
+var content = func() (out []string) {
+	for path := range mendings {
+		if !strings.HasPrefix(path, "tool") || path == "tool.server" || path == "tool.class" {
+			out = append(out, path)
+		}
+	}
+	slices.Sort(out)
+	return append(out, "unknown")
+}()

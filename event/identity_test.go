@@ -25,8 +25,8 @@ func TestOneIdentityInEverySpelling(t *testing.T) {
 			if got := Identity(s); got != want {
 				t.Errorf("%q is %q, want %q", s, got, want)
 			}
-			e, err := decode(`{"time":1767225600000,"kind":"approval","tenant":"Acme","agent":{"id":"Bot ","owner":` + quote(s) + `,"credential":` + quote(s) + `},"persona":` + quote(s) + `,"user":` + quote(s) +
-				`,"approval":{"by":` + quote(s) + `,"requested_by":` + quote(s) + `},"resource":{"owner":` + quote(s) + `}}`)
+			e, err := decode(`{"time":1767225600000,"kind":"approval","tenant":"Acme","agent":{"id":"Bot ","owner":` + quotedText(s) + `,"credential":` + quotedText(s) + `},"persona":` + quotedText(s) + `,"user":` + quotedText(s) +
+				`,"approval":{"by":` + quotedText(s) + `,"requested_by":` + quotedText(s) + `},"resource":{"owner":` + quotedText(s) + `}}`)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -48,7 +48,7 @@ func TestOneIdentityInEverySpelling(t *testing.T) {
 }
 
 // quote writes a text as JSON, nothing but what must be is escaped.
-func quote(s string) string {
+func quotedText(s string) string {
 	return `"` + strings.NewReplacer(`"`, `\"`, `\`, `\\`, "\n", `\n`, "\r", `\r`, "\t", `\t`, "\x00", `\u0000`).Replace(s) + `"`
 }
 

@@ -18,12 +18,29 @@ func space(p []byte, i int) int {
 }
 
 func literal(p []byte, i int, w string) bool {
-	return len(p)-i >= len(w) && string(p[i:i+len(w)]) == w
+	return len(p)-i >= len(w) && string(p[i:i+len(w)]) == w && ends(p, i+len(w))
+}
+
+// ends tells whether a number or literal may end before i: what goes on there (nullx, 00) is one value
+// that is misspelt, not two.
+func ends(p []byte, i int) bool {
+	if i >= len(p) {
+		return true
+	}
+	c := p[i]
+	return c <= ' ' || c == ',' || c == '}' || c == ']'
 }
 
 // number returns the offset behind the number at i and whether it has neither fraction nor exponent; -1 if no number begins there, -2 if one
 // breaks off or is misspelt.
 func number(p []byte, i int) (end int, plain bool) {
+	if end, plain = digits(p, i); end >= 0 && !ends(p, end) {
+		return -2, false
+	}
+	return end, plain
+}
+
+func digits(p []byte, i int) (end int, plain bool) {
 	if i >= len(p) {
 		return -1, false
 	}

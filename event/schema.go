@@ -9,22 +9,24 @@ import (
 type shape uint8
 
 const (
-	aGroup   shape = iota // object with fields of its own
-	aText                 // string of at most MaxString bytes
-	aName                 // text that is not empty
-	aTenant               // [A-Za-z0-9._-]{1,64}
-	aProse                // string of any length
-	aList                 // array of at most MaxLabels texts
-	aWord                 // one of the field's words
-	aVersion              // 1
-	aTier                 // 1, 2 or 3
-	aCount                // integer of at least 0
-	aMeasure              // finite number of at least 0
-	aDecimal              // exact decimal, as string or plain number
-	aTime                 // RFC 3339 or Unix milliseconds
-	aFlag                 // true or false
-	anObject              // object of any content
-	aValue                // any JSON value
+	aGroup    shape = iota // object with fields of its own
+	aText                  // string of at most MaxString bytes
+	aName                  // text that is not empty
+	aTerm                  // text that is mostly one of the field's words
+	aCurrency              // three letters
+	aTenant                // [A-Za-z0-9._-]{1,64}
+	aProse                 // string of any length
+	aList                  // array of at most MaxLabels texts
+	aWord                  // one of the field's words
+	aVersion               // 1
+	aTier                  // 1, 2 or 3
+	aCount                 // integer of at least 0
+	aMeasure               // finite number of at least 0
+	aDecimal               // exact decimal, as string or plain number
+	aTime                  // RFC 3339 or Unix milliseconds
+	aFlag                  // true or false
+	anObject               // object of any content
+	aValue                 // any JSON value
 )
 
 // A field is one row of the table of fields.
@@ -73,7 +75,7 @@ var fields = []field{
 	{"delegation.to", aText, nil, "Id of the agent that receives it."},
 	{"delegation.limit", aGroup, nil, "What may be spent under it."},
 	{"delegation.limit.value", aDecimal, nil, "Decimal with at most six places, as a string."},
-	{"delegation.limit.currency", aText, nil, "Currency, ISO 4217 or your own."},
+	{"delegation.limit.currency", aCurrency, nil, "Currency: three letters, as in ISO 4217."},
 
 	{"origin", aGroup, nil, "Where the request came from."},
 	{"origin.ip", aText, nil, "IP address."},
@@ -94,19 +96,19 @@ var fields = []field{
 	{"provenance", anObject, nil, "Argument path to user, tool, model or unknown, if the producer computed it."},
 
 	{"resource", aGroup, nil, "What the call touched."},
-	{"resource.type", aText, nil, "Type of the resource."},
+	{"resource.type", aTerm, nil, "Type of the resource."},
 	{"resource.id", aText, nil, "Id of the resource."},
 	{"resource.tenant", aText, nil, "Tenant that it belongs to."},
 	{"resource.owner", aText, nil, "Who owns it, in any spelling, as persona."},
-	{"resource.labels", aList, nil, "Labels such as pii, secret, financial; at most 32."},
-	{"resource.classification", aText, nil, "Classification in your own words."},
-	{"resource.visibility", aText, nil, "private, internal or public."},
-	{"resource.environment", aText, nil, "Environment, such as prod."},
+	{"resource.labels", aList, nil, "Labels such as pii, secret, financial; at most 32. An empty list says that there are none: then nothing is added to it. Absent: what the catalogue of tools and names tell."},
+	{"resource.classification", aTerm, nil, "Classification in your own words."},
+	{"resource.visibility", aTerm, visibilities, "private, internal or public."},
+	{"resource.environment", aTerm, environments, "Environment, such as prod."},
 
 	{"subject", aText, nil, "Whom the data is about, such as a customer id."},
 
-	{"destination", aGroup, nil, "Where something goes."},
-	{"destination.kind", aText, nil, "email, url, iban, host, channel, repo or another."},
+	{"destination", aGroup, nil, "Where something goes. {} and empty texts count as absent: then the arguments are asked."},
+	{"destination.kind", aTerm, destinationKinds, "email, url, iban, host, channel, repo or another."},
 	{"destination.value", aText, nil, "The address itself."},
 	{"destination.domain", aText, nil, "Its domain."},
 	{"destination.external", aFlag, nil, "Is it outside the organisation?"},
@@ -123,7 +125,7 @@ var fields = []field{
 
 	{"amount", aGroup, nil, "Money that the call moves."},
 	{"amount.value", aDecimal, nil, "Decimal with at most six places, as a string."},
-	{"amount.currency", aText, nil, "Currency, ISO 4217 or your own."},
+	{"amount.currency", aCurrency, nil, "Currency: three letters, as in ISO 4217."},
 
 	{"cost", aGroup, nil, "What the call cost to make."},
 	{"cost.usd", aDecimal, nil, "US dollars, decimal with at most six places, as a string."},
@@ -134,12 +136,12 @@ var fields = []field{
 	{"duration_ms", aMeasure, nil, "How long the call took, in milliseconds."},
 
 	{"policy", aGroup, nil, "Verdict of the gateway's own policy, before us."},
-	{"policy.verdict", aText, nil, "allow, deny, modify or escalate."},
+	{"policy.verdict", aWord, verdicts, "allow, deny, modify or escalate."},
 	{"policy.id", aText, nil, "Id of the policy."},
 
 	{"approval", aGroup, nil, "A step of an approval; agent.id is the agent whose call is approved."},
 	{"approval.id", aText, nil, "Id of the approval."},
-	{"approval.state", aText, nil, "requested, granted, denied, expired or revoked."},
+	{"approval.state", aWord, states, "requested, granted, denied, expired or revoked."},
 	{"approval.by", aText, nil, "Who decided, in any spelling, as persona."},
 	{"approval.requested_by", aText, nil, "Who asked, in any spelling, as persona."},
 	{"approval.digest", aText, nil, "Digest of the approved arguments: SHA-256 (or -384, -512) of their canonical JSON (RFC 8785) or of the bytes of args as sent, in hex or base64."},
@@ -147,13 +149,13 @@ var fields = []field{
 	{"approval.bypass", aFlag, nil, "Was the approval passed over?"},
 
 	{"message", aGroup, nil, "What was said, for kind message."},
-	{"message.role", aText, nil, "user, agent, tool or system."},
+	{"message.role", aTerm, roles, "user, agent, tool or system."},
 	{"message.text", aProse, nil, "The text, as long as the record allows. Used in flight and never stored."},
 	{"message.text_hash", aText, nil, "Hash of the text, when it may not leave the gateway."},
 	{"message.to", aText, nil, "Whom it was said to."},
 
 	{"audit", aGroup, nil, "An administrative act, for kind audit."},
-	{"audit.action", aText, nil, "login, config_change, policy_change, tool_registered, agent_registered, agent_retired, permission_change or another."},
+	{"audit.action", aTerm, auditActions, "login, config_change, policy_change, tool_registered, agent_registered, agent_retired, permission_change or another."},
 	{"audit.target", aText, nil, "What it was done to."},
 	{"audit.before", aValue, nil, "State before."},
 	{"audit.after", aValue, nil, "State after."},
@@ -167,14 +169,14 @@ var fields = []field{
 	{"attrs", anObject, nil, "Anything else; rules may read it."},
 }
 
-// Schema returns the JSON Schema (2020-12) of wayward.event/v1 for producers. Decode is stricter where a schema has no words for it:
+// Schema returns the JSON Schema (2020-12) of wayward.event/v1 for producers: what is as it says is read without a mark. Decode is stricter where a schema has no words for it:
 // bytes instead of characters in the longest text, the last digits of a decimal, the leap day, nesting, size, repeated fields.
 func Schema() []byte {
 	root := object{
 		"$schema":     "https://json-schema.org/draft/2020-12/schema",
 		"$id":         "https://github.com/wayward-sec/wayward/docs/event.schema.json",
 		"title":       "wayward.event/v1",
-		"description": "One record of the topic agent.events: a JSON object in UTF-8 of at most 1 MiB and 32 levels, no field twice in one object. Unknown fields are ignored; null counts as absent.",
+		"description": "One record of the topic agent.events: a JSON object in UTF-8 of at most 1 MiB and 32 levels, no field twice in one object. Unknown fields are ignored; null, and of a text \"\", counts as absent, an empty list of labels does not. Words are read without regard to case and blanks around them. Only time, kind, tenant, agent.id, the tool of a call, phase, policy.verdict and approval.state must be as they are written here: any other field that is not is cut, replaced or left out, and marked as unreadable; the event is judged with the rest.",
 		"type":        "object",
 		"required":    []string{"time", "kind", "tenant", "agent"},
 		"properties":  object{},
@@ -213,9 +215,12 @@ func (f field) schema() object {
 	case aGroup:
 		nullable("object")
 		s["properties"] = object{}
-	case aText:
+	case aText, aTerm:
 		nullable("string")
 		s["maxLength"] = MaxString
+	case aCurrency:
+		nullable("string")
+		s["pattern"] = `^([A-Za-z]{3})?$`
 	case aName:
 		s["type"], s["minLength"], s["maxLength"] = "string", 1, MaxString
 	case aTenant:

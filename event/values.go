@@ -128,12 +128,18 @@ func (d *Decoder) string(p []byte, i int, s *string) int {
 	return end + 1
 }
 
+// noLabels are the labels of what is said to have none: nothing is added to them.
+var noLabels = []string{}
+
 func (d *Decoder) strings(p []byte, i int, list *[]string) int {
 	if i >= len(p) || p[i] != '[' {
 		return d.absent(p, i, "an array of strings")
 	}
 	i = space(p, i+1)
 	if i < len(p) && p[i] == ']' {
+		if *list == nil {
+			*list = noLabels
+		}
 		return i + 1
 	}
 	all := d.labels.take(MaxLabels)
@@ -148,6 +154,7 @@ func (d *Decoder) strings(p []byte, i int, list *[]string) int {
 		if i = d.string(p, i, &all[n]); i < 0 {
 			return i
 		}
+		all[n] = trim(all[n])
 		n++
 		i = space(p, i)
 		if i < len(p) && p[i] == ',' {
@@ -158,7 +165,11 @@ func (d *Decoder) strings(p []byte, i int, list *[]string) int {
 			return d.fail(notJSON, i, "a comma or an end")
 		}
 		d.labels.giveBack(MaxLabels - n)
-		*list = all[:n:n]
+		if len(*list) > 0 { // said twice: a label must not be lost to the second saying
+			*list = append((*list)[:len(*list):len(*list)], all[:n]...)
+		} else {
+			*list = all[:n:n]
+		}
 		return i + 1
 	}
 }
@@ -170,11 +181,9 @@ func word[W ~uint8](d *Decoder, p []byte, i int, words []string, w *W) int {
 	if end < 0 || p[i] == 'n' {
 		return end
 	}
-	for k := 1; k < len(words); k++ {
-		if words[k] == s {
-			*w = W(k)
-			return end
-		}
+	if k := Word(words, s); k > 0 {
+		*w = W(k)
+		return end
 	}
 	return d.fail(unknownWord, i, "one of "+strings.Join(words[1:], ", "))
 }
@@ -220,13 +229,15 @@ func (d *Decoder) bool(p []byte, i int, t *Tri) int {
 
 // count reads an integer that cannot be negative.
 func (d *Decoder) count(p []byte, i int, n *int64, has *Has, flag Has) int {
-	end := d.integer(p, i, n)
+	v := *n
+	end := d.integer(p, i, &v)
 	if end < 0 || p[i] == 'n' {
 		return end
 	}
-	if *n < 0 {
+	if v < 0 {
 		return d.fail(outOfRange, i, "an integer of at least 0")
 	}
+	*n = max(*n, v) // of what is said twice the larger counts
 	*has |= flag
 	return end
 }
@@ -252,6 +263,8 @@ func (d *Decoder) integer(p []byte, i int, n *int64) int {
 		return d.fail(wrongType, i, "an integer without fraction or exponent")
 	}
 	switch {
+	case !ends(p, end):
+		return d.fail(notJSON, i, "an integer")
 	case end-start > 19 || v > 1<<63 || v == 1<<63 && start == i:
 		return d.fail(outOfRange, i, "a 64-bit integer")
 	case start == i:

@@ -117,13 +117,17 @@ func (b *behaviour) apply(log int, r *record) error {
 	b.stamp, b.order = r.stamp, r.offset
 	for _, o := range b.skip {
 		if o == r.offset {
-			b.deadLetter(b.topic, b.p, r, "failed", "the shard failed on this event several times; see its log")
+			b.deadLetter(b.topic, b.p, r, "failed", "the shard failed on this event several times; see its log", nil)
 			return nil
 		}
 	}
 	if err := b.decoder.Decode(r.value, &b.e); err != nil {
-		b.deadLetter(b.topic, b.p, r, reasonOf(err), err.Error())
-		return nil
+		n := whose(&b.decoder, r)
+		b.deadLetter(b.topic, b.p, r, reasonOf(err), err.Error(), n)
+		if n != nil {
+			b.broken(n, r.stamp, reasonOf(err))
+		}
+		return b.err
 	}
 	b.idle = false // what is no event does not hold up anybody
 	b.place(r)
@@ -219,6 +223,43 @@ func (b *behaviour) observe(e *event.Event, stamp int64) {
 		b.sweptHour = h
 		b.sweep(b.clock.watermark())
 	}
+}
+
+// broken counts a record that did not decode against the agent that it names. It tells no time and no persona: nothing but its name could be read.
+func (b *behaviour) broken(n *event.Named, stamp int64, reason string) {
+	b.e = event.Event{ID: n.ID, Tenant: n.Tenant, Agent: event.Agent{ID: n.Agent}, Time: n.Time}
+	e := &b.e
+	t := n.Time
+	if t == 0 || t > stamp+futureTol {
+		t = stamp
+		if b.clock.seen {
+			t = min(t, b.clock.reached())
+		}
+	}
+	b.key = appendAgentKey(b.key[:0], e)
+	pg := b.page(b.key, e.Tenant)
+	if pg == nil { // no room for it; that is counted
+		return
+	}
+	b.holding = pg
+	if pg.hash == 0 {
+		pg.hash = xxhash.Sum64(b.key)
+	}
+	if pg.repeated(n.Sum, n.Sum) {
+		b.counts.repeated++
+		return
+	}
+	pg.seen = max(pg.seen, t)
+	b.home = b.p
+	if b.replay == nil {
+		b.keyed.Key = event.AppendKey(nil, n.Tenant, n.Agent)
+		b.home = homeOf(&b.keyed, b.rules.sources)
+	}
+	b.current = e
+	b.agent, b.session, b.sessions, b.met, b.stateless, b.sessionless = pg, nil, true, nil, false, false
+	persona := b.panel.Set.PersonaOf(n.Tenant, n.Agent) // what the page has of it is a cache, which a restart empties
+	b.scene.Time, b.scene.Agent, b.scene.Who = t, &pg.memory, b.panel.Who(n.Tenant, persona, "")
+	b.panel.Broken(&b.scene, e, reason)
 }
 
 // appendAgentKey is the key of the page of an event's agent.
@@ -371,6 +412,12 @@ func (b *behaviour) Find(f event.Finding) {
 		shade(b.agent, b.scene.Time)
 		b.scene.Eligible = b.approved
 	}
+	if e.Unreadable != 0 {
+		f.Unreadable = strings.Join(e.Unreadable.Words(), ", ")
+		if f.Detector != "integrity" { // which says it itself
+			f.Why += "; of the event could not be read: " + f.Unreadable
+		}
+	}
 	b.without(&f)
 	b.find(&f)
 	b.respond(&f)
@@ -438,6 +485,8 @@ func (b *behaviour) control(r *record) error {
 		b.rule(baselines.Key{Tenant: c.Tenant, Persona: c.Persona, Fork: c.Fork}, *c.Ruling)
 	case controlIdle:
 		b.idle = true
+	case controlBroken:
+		b.broken(&event.Named{Tenant: c.Tenant, Agent: c.Agent, ID: c.Finding, Time: c.Time, Sum: c.Sum}, r.stamp, c.Reason)
 	case controlVerdict:
 		k := append(b.key[:0], agentPage)
 		b.key = event.AppendKey(k, c.Tenant, c.Agent)

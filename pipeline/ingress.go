@@ -46,6 +46,8 @@ func Formats() []string {
 // format turns a record of an input topic into one that a shard reads.
 type format interface {
 	convert(r *kgo.Record) (output, error)
+	// names says whose event a record is that did not convert; nil: nobody's that is known.
+	names(r *record) *event.Named
 }
 
 // native records need only their key.
@@ -62,6 +64,18 @@ func (n *native) convert(r *kgo.Record) (output, error) {
 	return output{to: toEvents, partition: -1, key: event.AppendKey(nil, n.e.Tenant, n.e.Agent.ID), value: r.Value}, nil
 }
 
+func (n *native) names(r *record) *event.Named { return whose(&n.decoder, r) }
+
+// whose says which agent a record names that did not decode. Where it has a key, that must say so, too: what one tenant sends must not count against the
+// agent of another. Keys are the gateway's.
+func whose(d *event.Decoder, r *record) *event.Named {
+	n, ok := d.Salvage(r.value)
+	if !ok || len(r.key) > 0 && string(event.AppendKey(nil, n.Tenant, n.Agent)) != string(r.key) {
+		return nil
+	}
+	return &n
+}
+
 // answer routes an ack or feedback to the shard that owns its scope.
 type answer struct {
 	rules *rules
@@ -76,6 +90,8 @@ func (a answer) convert(r *kgo.Record) (output, error) {
 	}
 	return a.rules.route(s, wall(), "", control{Kind: a.kind, Source: r.Partition, Body: r.Value, Offset: r.Offset}), nil
 }
+
+func (a answer) names(*record) *event.Named { return nil }
 
 // route brings a control record to the shard that owns a scope. set is as controlFacts has it.
 func (r *rules) route(s event.Scope, now int64, set string, c control) output {
@@ -198,7 +214,12 @@ func (in *ingress) session(ctx context.Context) error {
 			if err != nil {
 				r := asRecord(kr)
 				dead[reasonOf(err)]++
-				cl.Produce(end, out.record(deadLetter(kr.Topic, kr.Partition, &r, reasonOf(err), err.Error())), promise)
+				whose := byTopic[kr.Topic].names(&r)
+				cl.Produce(end, out.record(deadLetter(kr.Topic, kr.Partition, &r, reasonOf(err), err.Error(), whose)), promise)
+				if whose != nil { // the shard of its agent counts it
+					c := control{Kind: controlBroken, Tenant: whose.Tenant, Agent: whose.Agent, Time: whose.Time, Finding: whose.ID, Reason: reasonOf(err), Sum: whose.Sum}
+					cl.Produce(end, out.record(in.rules.route(event.Scope{Type: event.AgentScope, Tenant: whose.Tenant, ID: whose.Agent}, wall(), "", c)), promise)
+				}
 				return
 			}
 			cl.Produce(end, out.record(o), promise)

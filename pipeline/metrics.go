@@ -25,7 +25,7 @@ type Metrics struct {
 
 	events, late, repeated, future, misrouted, dropped, evicted, stateless, badControl, verdicts, facts, lateBuckets *prometheus.CounterVec
 	dead, findings, txns, sessions, failures, damaged, shed                                                          *prometheus.CounterVec
-	commands, breakers, rules                                                                                        *prometheus.CounterVec
+	commands, breakers, rules, unmeasured                                                                            *prometheus.CounterVec
 	attributes, waits, deltas, snapshots, leftOut                                                                    *prometheus.CounterVec
 	newest, realised, realisedMax, states                                                                            *prometheus.GaugeVec
 	ruleLooked                                                                                                       *prometheus.CounterVec
@@ -72,6 +72,7 @@ func NewMetrics(reg *prometheus.Registry) *Metrics {
 	m.findings = counter("findings_total", "Findings and updates, by detector.", "stage", "detector")
 	m.commands = counter("commands_total", "Commands issued, by action, mode (enforce, dry_run) and issuer (rule, human, expiry).", "stage", "action", "mode", "issuer")
 	m.rules = counter("rule_events_total", "What came of rules: match, excepted (by an exception of the rule), error (an expression failed, and did not count as true), failing (it did so 100 times in a row), dropped (something was forgotten for want of room).", "stage", "rule", "what")
+	m.unmeasured = counter("unmeasured_total", "Calls that a limit is about and that it cannot measure, or not for certain: money without a currency under a limit in one, an amount or a number that could not be read.", "stage", "limit")
 	m.ruleLooked = counter("rule_conditions_total", "Conditions of rules that were looked at: those that an event of this kind, class or tool may meet.", "stage", "rule")
 	m.ruleMatched = gauge("rule_last_match_timestamp_seconds", "When a rule last matched, by the wall clock.", "stage", "rule")
 	m.ruleUnseen = gauge("rule_unseen_fields", "Fields that a rule asks for and that no event of this instance has carried since its policies took effect: if it stays so, the rule never matches.", "rule")
@@ -211,7 +212,9 @@ func (s *stageMetrics) add(sh *shard) {
 		s.m.findings.WithLabelValues(s.name, d).Add(float64(n))
 	}
 	for k, n := range c.other {
-		if what, ok := strings.CutPrefix(k[0], ruleMetric); ok {
+		if k[0] == ruleMetric+unmeasured {
+			s.m.unmeasured.WithLabelValues(s.name, k[1]).Add(float64(n))
+		} else if what, ok := strings.CutPrefix(k[0], ruleMetric); ok {
 			s.m.rules.WithLabelValues(s.name, k[1], what).Add(float64(n))
 			if what == "match" {
 				s.m.ruleMatched.WithLabelValues(s.name, k[1]).SetToCurrentTime()

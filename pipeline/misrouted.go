@@ -63,6 +63,24 @@ func (st *stage) misroutes(sh *shard) {
 	}
 }
 
+// unmeasured is what is counted of a limit that cannot measure a call.
+const unmeasured = "unmeasured"
+
+// unmeasured says once of each limit that calls pass under it that it cannot measure.
+func (st *stage) unmeasured(sh *shard) {
+	for k := range sh.counts.other {
+		if k[0] != ruleMetric+unmeasured || st.bare[k[1]] {
+			continue
+		}
+		if st.bare == nil {
+			st.bare = map[string]bool{}
+		}
+		st.bare[k[1]] = true
+		st.log.Warn("a limit is about calls that it cannot measure: an amount without a currency, or a number that could not be read; let the producer send both, see wayward_unmeasured_total",
+			"limit", k[1], "partition", sh.p)
+	}
+}
+
 // Misrouted is what a look at the newest records of a topic of events found.
 type Misrouted struct {
 	Looked  int            // events

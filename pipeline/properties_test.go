@@ -233,7 +233,7 @@ func busy(seed uint64, n int, behind int, sets []*policy.Set) *logs {
 	for range n {
 		switch g.IntN(60) {
 		case 0:
-			l.add(mainLog, []byte(`{"not":"an event"`), g.now)
+			l.add(mainLog, fmt.Appendf(nil, `{"tenant":"t%d","agent":{"id":"agent-%d"},"time":%d,"n":%d,`, g.IntN(2), g.IntN(4), g.now, g.n), g.now) // no event, but somebody's
 		case 1:
 			l.gap(mainLog)
 		case 2:
@@ -251,7 +251,8 @@ func busy(seed uint64, n int, behind int, sets []*policy.Set) *logs {
 		if len(sets) > 0 && g.IntN(8) == 0 {
 			c := []control{{Kind: controlTick, Time: g.now + 5000, IdleMS: g.Int64N(20_000)}, {Kind: controlIdle}, {Kind: "of a later version"},
 				{Kind: controlVerdict, Tenant: "t0", Agent: fmt.Sprint("agent-", g.IntN(9)), Time: at}, {Kind: controlRelation, Source: int32(g.IntN(3)), Time: at - 20_000},
-				{Kind: controlSkip, Offset: l.next[mainLog] + g.Int64N(3)}, {Kind: controlActivate, Set: sets[g.IntN(len(sets))].Hash()}}[g.IntN(7)]
+				{Kind: controlSkip, Offset: l.next[mainLog] + g.Int64N(3)}, {Kind: controlActivate, Set: sets[g.IntN(len(sets))].Hash()},
+				{Kind: controlBroken, Tenant: "t1", Agent: fmt.Sprint("agent-", g.IntN(4)), Time: at, Finding: fmt.Sprint("x", g.n), Sum: uint64(g.n), Reason: "not_json"}}[g.IntN(8)]
 			l.add(controlLog, c.encode(), at)
 			if g.IntN(4) == 0 {
 				l.gap(controlLog)
@@ -1387,7 +1388,7 @@ func FuzzJournal(f *testing.F) {
 // FuzzControl: whatever lies on the control topic, the behaviour stage goes on.
 func FuzzControl(f *testing.F) {
 	set := setOf(f, strict)
-	for _, k := range []string{controlTick, controlIdle, controlVerdict, controlRelation, controlSkip, controlActivate, "?"} {
+	for _, k := range []string{controlTick, controlIdle, controlVerdict, controlRelation, controlSkip, controlActivate, controlBroken, "?"} {
 		f.Add(control{Kind: k, Source: 1, Time: day0, Tenant: "acme", Agent: "a", Set: set.Hash(), Offset: 5}.encode())
 	}
 	f.Add([]byte(`{"kind":"relation","source":-1,"time":-9223372036854775808}`))
@@ -1430,7 +1431,7 @@ func TestADeadLetterIsCutAt900KiB(t *testing.T) {
 	}
 	for _, n := range []int{0, 10, 900 << 10, 900<<10 + 1, 3 << 20} {
 		value := bytes.Repeat([]byte{'x'}, n)
-		o := deadLetter("agent.events", 3, &record{offset: 77, key: bytes.Repeat([]byte{'k'}, 5000), value: value}, "too_large", "at most 1 MiB")
+		o := deadLetter("agent.events", 3, &record{offset: 77, key: bytes.Repeat([]byte{'k'}, 5000), value: value}, "too_large", "at most 1 MiB", nil)
 		if o.to != toDLQ || len(o.value) != min(n, 900<<10) || !bytes.Equal(o.value, value[:len(o.value)]) || len(o.key) != 4096 {
 			t.Errorf("%d bytes: a value of %d, a key of %d", n, len(o.value), len(o.key))
 		}

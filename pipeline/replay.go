@@ -71,6 +71,7 @@ type Summary struct {
 	Events, Findings, Updates, Commands, Repeated, Late, Future, Dropped, Evicted, Stateless, Verdicts int64
 	Dead                                                                                               map[string]int64 // by reason
 	RuleErrors                                                                                         map[string]int64 // by rule: expressions that failed
+	Unmeasured                                                                                         map[string]int64 // by limit: calls that it is about and cannot measure
 	First, Last                                                                                        int64            // event times, Unix milliseconds
 	Watermark                                                                                          int64
 	Pending                                                                                            int // buckets that the watermark has not passed
@@ -115,6 +116,8 @@ type item struct {
 	content uint64 // hash of its record
 	order   int64  // in its log: number of the line, or offset
 	newest  int64  // event time that the whole file has reached with it
+	broken  string // why it did not decode; then e holds nothing but whose it is
+	sum     uint64 // of the bytes of one that did not
 }
 
 type badRecord struct {
@@ -304,7 +307,7 @@ func (b *block) decode() {
 	b.decoder.Reset()
 	b.items, b.bad = b.items[:0], b.bad[:0]
 	var key [256]byte
-	one := func(value []byte, stamp, at int64) {
+	one := func(recordKey, value []byte, stamp, at int64) {
 		if len(b.items) < cap(b.items) {
 			b.items = b.items[:len(b.items)+1]
 		} else {
@@ -312,9 +315,16 @@ func (b *block) decode() {
 		}
 		it := &b.items[len(b.items)-1]
 		if err := b.decoder.Decode(value, &it.e); err != nil {
-			b.items = b.items[:len(b.items)-1]
 			b.bad = append(b.bad, badRecord{at, reasonOf(err), err})
-			return
+			n := whose(&b.decoder, &record{key: recordKey, value: value})
+			if n == nil {
+				b.items = b.items[:len(b.items)-1]
+				return
+			}
+			it.e = event.Event{ID: n.ID, Time: n.Time, Tenant: n.Tenant, Agent: event.Agent{ID: n.Agent}}
+			it.broken, it.sum = reasonOf(err), n.Sum
+		} else {
+			it.broken = ""
 		}
 		it.stamp, it.order, it.content = stamp, at, xxhash.Sum64(value)
 		it.hash = xxhash.Sum64(event.AppendKey(key[:0], it.e.Tenant, it.e.Agent.ID))
@@ -331,11 +341,11 @@ func (b *block) decode() {
 			value = value[:len(value)-1]
 		}
 		if len(value) > 0 {
-			one(value, b.stamp, line)
+			one(nil, value, b.stamp, line)
 		}
 	}
 	for i := range b.records {
-		one(b.records[i].value, b.records[i].stamp, b.records[i].offset)
+		one(b.records[i].key, b.records[i].value, b.records[i].stamp, b.records[i].offset)
 	}
 }
 
@@ -351,6 +361,17 @@ func (x *replaying) chunk(c *Chunk) error {
 		for i := range b.items {
 			it := &b.items[i]
 			it.order += b.first
+			if it.broken != "" {
+				if b.lines != nil {
+					x.stampBroken(it)
+				}
+				if it.stamp != 0 {
+					p := it.hash % virtual
+					x.queues[p] = append(x.queues[p], it)
+					x.queued++
+				}
+				continue
+			}
 			if b.lines != nil {
 				x.stamp(it)
 			}
@@ -433,6 +454,17 @@ func (x *replaying) stamp(it *item) {
 	it.stamp = base
 }
 
+// stampBroken does it for a record that did not decode: it moves no clock.
+func (x *replaying) stampBroken(it *item) {
+	base := it.stamp
+	if x.clock.seen {
+		base = x.clock.newest
+	}
+	if it.stamp = it.e.Time; it.stamp == 0 || base != 0 && it.stamp-base > farAhead {
+		it.stamp = base
+	}
+}
+
 // apply runs what is queued through the behaviour stage and files its facts with the relation stage.
 func (x *replaying) apply() {
 	if x.queued > 0 {
@@ -451,6 +483,10 @@ func (x *replaying) run() {
 			b.control(&x.verdicts[p][i])
 		}
 		for _, it := range x.queues[p] {
+			if it.broken != "" {
+				b.broken(&event.Named{Tenant: it.e.Tenant, Agent: it.e.Agent.ID, ID: it.e.ID, Time: it.e.Time, Sum: it.sum}, it.stamp, it.broken)
+				continue
+			}
 			b.was, b.newest, b.order, b.content = b.newest, it.newest, it.order, it.content
 			b.observe(&it.e, it.stamp)
 			if x.observed != nil {
@@ -726,6 +762,12 @@ func (x *replaying) summary() Summary {
 		s.Pages += b.pageCount() + r.pageCount()
 		for _, c := range []*counts{&b.counts, &r.counts} {
 			for k, n := range c.other {
+				if k[0] == ruleMetric+unmeasured {
+					if s.Unmeasured == nil {
+						s.Unmeasured = map[string]int64{}
+					}
+					s.Unmeasured[k[1]] += n
+				}
 				if k[0] == ruleMetric+"error" {
 					if s.RuleErrors == nil {
 						s.RuleErrors = map[string]int64{}

@@ -226,7 +226,7 @@ func (s *shard) answer(c *control, r *record) {
 	case controlFeedback:
 		if reason, detail := s.feedback(c, r); reason != "" {
 			s.count("refused", reason)
-			s.deadLetter(s.rules.feedback, c.Source, &record{offset: c.Offset, stamp: r.stamp, value: c.Body}, reason, detail)
+			s.deadLetter(s.rules.feedback, c.Source, &record{offset: c.Offset, stamp: r.stamp, value: c.Body}, reason, detail, nil)
 		}
 	case controlResume:
 		s.resume(c, r)

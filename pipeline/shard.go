@@ -474,12 +474,12 @@ func (s *shard) count(metric, label string) {
 }
 
 // deadLetter sets a record aside with its reason and origin.
-func (s *shard) deadLetter(topic string, p int32, r *record, reason, detail string) {
+func (s *shard) deadLetter(topic string, p int32, r *record, reason, detail string, whose *event.Named) {
 	if s.counts.dead == nil {
 		s.counts.dead = map[string]int64{}
 	}
 	s.counts.dead[reason]++
-	s.emit(deadLetter(topic, p, r, reason, detail))
+	s.emit(deadLetter(topic, p, r, reason, detail, whose))
 }
 
 // wall is the wall clock at the edge.

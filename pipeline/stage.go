@@ -68,6 +68,7 @@ type stage struct {
 	complaints complaints              // transactions that were aborted
 	complained time.Time               // last error of a fetch that was logged
 	misrouted  [len(misroutedWhy)]bool // of which it was said
+	bare       map[string]bool         // limits of which it was said that calls cannot be measured
 	aheadSaid  time.Time               // when it was last said that event time is ahead of the wall clock
 	asked      time.Time               // when the broker was last asked about partitions without an offset
 	saved      chan struct{}           // closed when the checkpoint under way is done

@@ -241,6 +241,7 @@ func (st *stage) committed(ctx context.Context, cl *kgo.Client, p int32, sh *sha
 	}
 	st.rulesThatFail(sh)
 	st.misroutes(sh)
+	st.unmeasured(sh)
 	if len(sh.findings) > 0 && st.cfg.Found != nil {
 		st.cfg.Found(sh.findings)
 	}

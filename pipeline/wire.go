@@ -19,6 +19,7 @@ import (
 const (
 	controlTick     = "tick"     // an idle partition's time goes on
 	controlIdle     = "idle"     // a partition that never had an event
+	controlBroken   = "broken"   // the ingress set a record aside that names an agent
 	controlVerdict  = "verdict"  // the relation stage found something about one agent
 	controlRelation = "relation" // watermark of a relation shard, for back-pressure
 	controlActivate = "activate" // a set takes effect
@@ -46,6 +47,8 @@ type control struct {
 	IdleMS   int64  `json:"idle_ms,omitempty"` // wall time since the last event
 	Tenant   string `json:"tenant,omitempty"`
 	Agent    string `json:"agent,omitempty"`
+	Reason   string `json:"reason,omitempty"` // of a record that did not decode
+	Sum      uint64 `json:"sum,omitempty"`    // of its bytes
 	Finding  string `json:"finding_uid,omitempty"`
 	Severity int    `json:"severity_id,omitempty"`
 	Risk     int    `json:"risk_score,omitempty"`
@@ -223,8 +226,8 @@ func readJournal(b []byte) (j journal, err error) {
 // maxDeadLetter is how much of a record that did not decode is kept (EVENTS §1).
 const maxDeadLetter = 900 << 10
 
-// deadLetter is the record for agent.events.dlq: the value as it came, up to 900 KiB, and why and from where in the headers.
-func deadLetter(topic string, p int32, r *record, reason, detail string) output {
+// deadLetter is the record for agent.events.dlq: the value as it came, up to 900 KiB, and why and from where in the headers; whose it is, if that is known.
+func deadLetter(topic string, p int32, r *record, reason, detail string, whose *event.Named) output {
 	o := output{to: toDLQ, partition: -1, key: r.key, value: r.value, headers: []Header{
 		{"reason", []byte(reason)},
 		{"detail", []byte(detail)},
@@ -232,6 +235,9 @@ func deadLetter(topic string, p int32, r *record, reason, detail string) output 
 		{"partition", strconv.AppendInt(nil, int64(p), 10)},
 		{"offset", strconv.AppendInt(nil, r.offset, 10)},
 	}}
+	if whose != nil {
+		o.headers = append(o.headers, Header{"tenant", []byte(whose.Tenant)}, Header{"agent", []byte(whose.Agent)})
+	}
 	if len(r.value) > maxDeadLetter {
 		sum := sha256.Sum256(r.value)
 		o.value = r.value[:maxDeadLetter]

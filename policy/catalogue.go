@@ -685,7 +685,7 @@ type toolDef struct {
 	Subject     string         `json:"subject,omitempty"` // argument path
 	Destination destinationDef `json:"destination,omitzero"`
 	Amount      amountDef      `json:"amount,omitzero"`
-	Labels      []string       `json:"labels,omitempty"`
+	Labels      []string       `json:"labels,omitzero"`
 	Ignore      []string       `json:"ignore,omitempty"` // argument paths
 }
 

@@ -101,6 +101,11 @@ func (p *Persona) explained(v Violation) Judgement {
 		j.File, j.Line = p.Place(at("needs_approval", max(i, 0)))
 		return j
 	}
+	if v.Rule == Unreadable {
+		j.Rule = "what the event says there could not be read"
+		j.File, j.Line = p.Place("default")
+		return j
+	}
 	d := Dimension(slices.IndexFunc(dimensionDefs[:], func(def dimensionDef) bool { return def.kind == v.Kind }))
 	if v.Rule == byDefault {
 		if v.Verdict == p.Default && (v.Verdict != Allow || p.used&(1<<d) != 0 && len(p.Lists[d].Allow) > 0) {

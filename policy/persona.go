@@ -24,8 +24,12 @@ func (v Verdict) String() string { return verdicts[v] }
 
 var verdicts = []string{"allow", "needs_approval", "deny"}
 
-// byDefault is the rule of a violation that no list entry decided.
-const byDefault = "default"
+// Rules of violations that no list entry decided.
+const (
+	byDefault = "default"
+	// Unreadable: what the event says there could not be read, so no list lets it pass.
+	Unreadable = "unreadable"
+)
 
 // Dimension is one thing about a call that a persona has lists for.
 type Dimension uint8
@@ -205,6 +209,44 @@ func (p *Persona) rest(e *event.Event, dst []Violation) []Violation {
 	}
 	if p.MaxTier > 0 && e.Has&event.HasTier != 0 && e.Agent.Tier > p.MaxTier {
 		dst = append(dst, Violation{tierKind, strconv.FormatInt(e.Agent.Tier, 10), "at most " + strconv.FormatInt(p.MaxTier, 10), Deny})
+	}
+	if e.Unreadable != 0 {
+		dst = p.unreadable(e, dst)
+	}
+	return dst
+}
+
+// doubtful are the marks that make the value of a dimension unknown, whatever was kept of it. A damaged destination.value is none where its domain is
+// declared, since that is judged.
+var doubtful = [dimensions]event.Unreadable{
+	Servers: event.UnreadableServer, Classes: event.UnreadableClass | event.UnreadableEffect, ResourceTypes: event.UnreadableResourceType,
+	Labels: event.UnreadableLabels | event.UnreadableClassification, Environments: event.UnreadableEnvironment,
+	Destinations: event.UnreadableDestination | event.UnreadableDomain, DestinationKinds: event.UnreadableDestinationKind, Intents: event.UnreadableIntent,
+	Credentials: event.UnreadableCredential,
+}
+
+// unreadable judges what could not be read: it is unknown, so no allow list lets it pass, and what is not allowed is what Default says. What was kept of it was
+// judged before: a deny list may still name that.
+func (p *Persona) unreadable(e *event.Event, dst []Violation) []Violation {
+	add := func(kind string, v Verdict) {
+		if !slices.ContainsFunc(dst, func(x Violation) bool { return x.Kind == kind && x.Verdict >= v && x.Verdict != Allow }) {
+			dst = append(dst, Violation{kind, Unreadable, Unreadable, v})
+		}
+	}
+	for d := range dimensions {
+		marks := doubtful[d]
+		if d == Destinations && e.Destination.Domain != "" {
+			marks = event.UnreadableDomain
+		}
+		if e.Unreadable&marks != 0 && !p.rules[d].open {
+			add(d.String(), p.Default)
+		}
+	}
+	if p.OwnTenant && e.Unreadable&event.UnreadableResourceTenant != 0 {
+		add(tenantKind, Deny)
+	}
+	if p.MaxTier > 0 && e.Unreadable&event.UnreadableTier != 0 && e.Has&event.HasTier == 0 {
+		add(tierKind, Deny)
 	}
 	return dst
 }

@@ -663,7 +663,7 @@ func (s *Set) argumentsOfTests() map[string]map[string]bool {
 			}
 			var e event.Event
 			d.Reset()
-			if d.Decode(told.Record, &e) != nil {
+			if d.Strictly(told.Record, &e) != nil {
 				continue
 			}
 			for _, p := range asked[t.Rule] {

@@ -127,6 +127,8 @@ var fields = func() []*Field {
 		text("origin.host", "", func(x *in) string { return x.E.Origin.Host }),
 		text("origin.region", "", func(x *in) string { return x.E.Origin.Region }),
 		text("trace.id", "", func(x *in) string { return x.E.Trace.ID }),
+		{Name: "event.unreadable", Type: Texts, About: "fields that could not be read as they were sent, such as args, destination.value, resource.labels: what was kept of them may not be all", texts: func(x *in) []string { return x.E.Unreadable.Words() }},
+		is("has.unreadable", "some field could not be read as it was sent; event.unreadable says which", func(x *in) bool { return x.E.Unreadable != 0 }),
 		word("side_effect", "none, reversible or irreversible, as far as the catalogue can tell", event.Irreversible, event.SideEffect.String, func(x *in) string { return x.E.SideEffect.String() }),
 	}
 	for _, f := range all {

@@ -451,6 +451,7 @@ func (w *object) unmapped(f *event.Finding) {
 		w.bool("incomplete", true)
 	}
 	w.opt("state_full", f.Full)
+	w.opt("unreadable", f.Unreadable)
 	if f.Anomaly != nil {
 		w.unmappedAnomaly(f.Anomaly)
 	}

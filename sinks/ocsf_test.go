@@ -227,7 +227,7 @@ func cleaned(f event.Finding) event.Finding {
 func texts(f *event.Finding) []*string {
 	f.Tags, f.Refs = append([]string(nil), f.Tags...), append([]event.Ref(nil), f.Refs...)
 	all := []*string{&f.UID, &f.Tenant, &f.Detector, &f.Rule, &f.RuleVersion, &f.Title, &f.Why, &f.ScopeType, &f.ScopeID, &f.Agent, &f.Persona, &f.Session,
-		&f.User, &f.Tool, &f.Server, &f.Target, &f.Measure, &f.Unit, &f.Observed, &f.Expected, &f.Stage, &f.Full}
+		&f.User, &f.Tool, &f.Server, &f.Target, &f.Measure, &f.Unit, &f.Observed, &f.Expected, &f.Stage, &f.Full, &f.Unreadable}
 	for i := range f.Tags {
 		all = append(all, &f.Tags[i])
 	}

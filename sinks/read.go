@@ -49,6 +49,7 @@ func Read(record []byte) (f event.Finding, truncated bool, err error) {
 				WindowMS    int64 `json:"window_ms"`
 				Incomplete  bool
 				Full        string `json:"state_full"`
+				Unreadable  string `json:"unreadable"`
 				Tags        []string
 				Anomaly     *struct {
 					P, Alpha                      float64
@@ -81,7 +82,7 @@ func Read(record []byte) (f event.Finding, truncated bool, err error) {
 	class, _ := event.ParseClass(w.Class)
 	f = event.Finding{
 		UID: r.Info.UID, Activity: event.Activity(known(r.ActivityID, activities[:])), Analytic: event.Analytic(known(r.Info.Analytic.TypeID, analytics[:])),
-		Severity: event.Severity(known(r.SeverityID, severities[:])), Risk: r.Risk, Alert: r.Alert, Incomplete: w.Incomplete, Full: w.Full, Tenant: r.Metadata.Tenant,
+		Severity: event.Severity(known(r.SeverityID, severities[:])), Risk: r.Risk, Alert: r.Alert, Incomplete: w.Incomplete, Full: w.Full, Unreadable: w.Unreadable, Tenant: r.Metadata.Tenant,
 		Detector: w.Detector, Rule: w.Rule, RuleVersion: w.RuleVersion, Title: r.Info.Title, Why: r.Info.Desc, Tags: w.Tags, ScopeType: w.Scope.Type, ScopeID: w.Scope.ID,
 		Agent: w.Agent, Persona: w.Persona, Session: w.Session, User: w.User, Tool: w.Tool, Server: w.Server, Class: class, Target: w.Target, Time: r.Time, First: r.Start,
 		Last: r.End, Now: r.Metadata.Now, Count: r.Count, Measure: w.Measure, Unit: w.Unit, Observed: w.Observed, Expected: w.Expected, WindowMS: w.WindowMS, Stage: w.Stage,

@@ -334,6 +334,9 @@ func summarize(w io.Writer, s pipeline.Summary, took time.Duration, flushed bool
 			fmt.Fprintf(w, "%d %s\n", c.n, c.what)
 		}
 	}
+	for _, limit := range slices.Sorted(maps.Keys(s.Unmeasured)) {
+		fmt.Fprintf(w, "limit %s: %d calls could not be measured: an amount without a currency, or a number that could not be read\n", limit, s.Unmeasured[limit])
+	}
 	for _, rule := range slices.Sorted(maps.Keys(s.RuleErrors)) {
 		fmt.Fprintf(w, "rule %s: an expression failed %d times, and counted as not true; try it with wayward rules eval\n", rule, s.RuleErrors[rule])
 	}
