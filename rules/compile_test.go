@@ -99,6 +99,8 @@ func TestExpressions(t *testing.T) {
 		`domain("https://a.EVIL。example/x y", "evil.example.") and domain("bu\u0308cher.example", "xn--bcher-kva.example")`:               true,
 		`domain("https://evil.example\\@shop.example", "shop.example") or domain("https://a@evil.example@shop.example/", "shop.example")`: false,
 		`cidr("0x7f.1", "127.0.0.0/8") and cidr("::ffff:10.1.2.3", "10.0.0.0/8") and cidr("http://2130706433/x", "::ffff:127.0.0.0/104")`: true,
+		`cidr("64:ff9b::10.1.2.3", "10.0.0.0/8") and cidr("2002:a01:203::", "10.0.0.0/8") and cidr("::a01:203", "10.0.0.0/8") and cidr("64:ff9b::1", "64:ff9b::/96")`: true,
+		`cidr("2001:a01:203::1", "10.0.0.0/8") or cidr("::1", "0.0.0.0/8")`: false,
 		`args.incomplete`: false,
 		`cidr(origin.ip, "fe80::/10") or cidr("nonsense", "10.0.0.0/8")`: false,
 		`glob(tool.name, "pay.*") and glob(tool.server, "mcp-???")`:      true,
