@@ -80,7 +80,7 @@ func (a *acts) take(k *look, by *arg, s span) {
 			a.add(c, word, by, false)
 			return
 		}
-		c, word := statement(v, by.operation == bySQL)
+		c, word := statement(v, by.operation == bySQL || k.t.database && onlySQL(v))
 		if c == event.Read && by.operation == byQuery && !k.t.database {
 			return
 		}
@@ -116,6 +116,20 @@ func (a *acts) take(k *look, by *arg, s span) {
 			a.other = true
 		}
 	}
+}
+
+// onlySQL tells whether what a database is asked begins as nothing but SQL does. "create a report" and
+// "show me" may be questions to something that writes SQL itself.
+func onlySQL(s string) bool {
+	s = strings.TrimLeft(s, " \t\r\n(;")
+	if strings.HasPrefix(s, "--") || strings.HasPrefix(s, "/*") {
+		return true
+	}
+	end := strings.IndexFunc(s, func(r rune) bool { return r > 0x7f || !isWordByte(byte(r)) && r != '_' })
+	if end < 0 {
+		end = len(s)
+	}
+	return sqlAlone[lower(s[:end])]
 }
 
 // words gathers command lines, or the words of one.

@@ -665,6 +665,8 @@ func (r *sqlReader) list(t []token, i int) bool {
 
 var (
 	sqlStarts = nounsOf(`select with values table insert update delete merge replace upsert truncate drop create alter grant revoke deny copy unload call exec execute do set lock explain load`)
+	// sqlAlone begin no question that people ask.
+	sqlAlone = nounsOf(`select truncate vacuum alter drop grant revoke exec execute reindex merge upsert attach detach pragma prepare deallocate shutdown declare begin`)
 	// sqlObjects are what statements create and drop.
 	sqlObjects = nounsOf(`table database schema view index user role login function procedure trigger sequence type domain extension policy materialized
 		column constraint keyspace warehouse stage pipe stream task share catalog collation conversion cast aggregate operator rule server language
