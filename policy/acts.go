@@ -28,7 +28,7 @@ const (
 // maxActs bounds the texts of one call that are read as commands or code, and the words of one command line.
 const (
 	maxCodes = 16
-	maxArgv  = 256
+	maxArgv  = 4096
 )
 
 // acts is what the arguments of one call say that it does.

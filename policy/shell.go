@@ -17,10 +17,11 @@ import (
 
 // Bounds of one line.
 const (
-	maxLine    = 64 << 10 // bytes
-	maxDeep    = 1000     // what may nest, before it is parsed
-	maxInner   = 8        // command lines in command lines
-	maxCalls   = 2000     // programs
+	maxLine    = 256 << 10 // bytes
+	maxLines   = 5000      // that are read by themselves
+	maxDeep    = 1000      // what may nest, before it is parsed
+	maxInner   = 8         // command lines in command lines
+	maxCalls   = 5000      // programs
 	maxReached = 64
 	maxPaths   = 8
 )
@@ -88,23 +89,40 @@ func (s *shell) script(text string) (a act) {
 	if len(text) > maxLine || nests > maxDeep {
 		s.short = true
 		s.code(clip(text, maxLine))
-		return act{event.Exec, "longer than is read"}
+		a = act{event.Exec, "longer than is read"}
+		a.add(s.byLine(text))
+		return a
 	}
 	file, err := parseLine(text)
 	if err != nil {
 		s.code(text)
 		a = act{event.Exec, "no command line of a POSIX shell"}
-		// What stands before the fault, and what each line does for itself, is done all the same.
-		if lines := strings.Split(text, "\n"); len(lines) > 1 && len(lines) <= 200 && s.inner == 1 {
-			for _, l := range lines {
-				if f, err := parseLine(l); err == nil {
-					a.add(s.file(f))
-				}
-			}
-		}
+		a.add(s.byLine(text))
 		return a
 	}
 	return s.file(file)
+}
+
+// byLine reads each line by itself, where all of them together cannot be read: what stands before a fault is
+// done all the same.
+func (s *shell) byLine(text string) (a act) {
+	if s.inner > 1 || strings.IndexByte(text, '\n') < 0 {
+		return a
+	}
+	n := 0
+	for l := range strings.SplitSeq(text, "\n") {
+		if n++; n > maxLines {
+			s.short = true
+			break
+		}
+		if l == "" || l[0] == '#' || len(l) > maxLine || strings.Count(l, "(")+strings.Count(l, "{")+strings.Count(l, "`")+strings.Count(l, "if")+strings.Count(l, "!")+strings.Count(l, "while") > maxDeep/4 {
+			continue
+		}
+		if f, err := parseLine(l); err == nil {
+			a.add(s.file(f))
+		}
+	}
+	return a
 }
 
 // parseLine reads a line by the grammar of bash. A parser of others must not end the process over what an agent wrote.

@@ -69,11 +69,26 @@ func TestCommandLinesNameHostsAndFiles(t *testing.T) {
 }
 
 func TestLongLinesAreExec(t *testing.T) {
-	for _, line := range []string{strings.Repeat("ls; ", maxLine), strings.Repeat("(", 5000), strings.Repeat("ls;", maxCalls+1) + "rm x", "sh -c '" + strings.Repeat("ls ", maxLine) + "'"} {
+	for _, line := range []string{strings.Repeat("ls; ", maxLine), strings.Repeat("(", 5000), strings.Repeat("ls;", maxCalls+1) + "x", "sh -c '" + strings.Repeat("ls ", maxLine) + "'"} {
 		var s shell
 		if c, _ := s.line(line); c == event.Read || c == event.NoClass || !s.short {
 			t.Errorf("%.20s: got %v, %v", line, c, s.short)
 		}
+	}
+}
+
+func TestWhatStandsInFrontHidesNoCommand(t *testing.T) {
+	for claim, front := range map[string]string{
+		"a long comment": "# " + strings.Repeat("x", 200_000) + "\n", "many brackets": "echo '" + strings.Repeat("(", 3000) + "'\n", "a fault": "if (\n",
+		"many commands": strings.Repeat("ls; ", 3000), "a long text": "echo '" + strings.Repeat("x", 200_000) + "'; ", "a line that is too long": "echo " + strings.Repeat("x", maxLine) + "\n",
+	} {
+		var s shell
+		if c, word := s.line(front + "rm -rf x"); c != event.Delete {
+			t.Errorf("%s: %v (%s)", claim, c, word)
+		}
+	}
+	if e := understood("exec", "", `{"commands":[`+strings.Repeat(`"ls",`, 2000)+`"rm x"]}`); e.Tool.Class != event.Delete {
+		t.Error("behind 2,000 commands:", e.Tool.Class)
 	}
 }
 

@@ -18,7 +18,7 @@ var strength = [...]uint8{event.NoClass: 0, event.Read: 1, event.Exec: 2, event.
 func stronger(a, b event.Class) bool { return strength[a] > strength[b] }
 
 // maxSQL bounds the bytes of SQL that are read. What is longer is exec at least.
-const maxSQL = 256 << 10
+const maxSQL = 1 << 20
 
 // dialect is a way of telling where texts, names and comments end.
 type dialect struct {
