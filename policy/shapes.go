@@ -586,7 +586,7 @@ var (
 	methods     = nounsOf(`method`)
 	queries     = nounsOf(`query querie q statement stmt graphql mutation document`) // querie: what singular makes of queries
 	statements  = nounsOf(`sql statement stmt query querie q command script text input code expression body content`)
-	shellArgs   = nounsOf(`cmd cmdline commandline shell bash sh zsh powershell script terminal cmd1 exec program executable binary keystroke`)
+	shellArgs   = nounsOf(`cmd cmdline commandline shell bash sh zsh powershell script terminal cmd1 exec program executable binary keystroke run entrypoint`)
 	codes       = nounsOf(`code source snippet cell program notebook python javascript js expression`)
 	argumentss  = nounsOf(`args arg argv argument arguments parameter param`)
 	languages   = nounsOf(`language lang interpreter runtime kernel`)
