@@ -29,18 +29,20 @@ const maxHost = 1024
 // ReadURL reads the host of a URL, with or without its scheme.
 func ReadURL(s string) Host {
 	whole := trimHost(s)
+	bare := unwrapped(whole)
+	exact := len(bare) == len(whole)
+	whole = bare
 	s, cut := trimURL(whole)
-	exact := true
 	rest, found := s, false
 	switch scheme, after, colon := cutScheme(s); {
 	case strings.HasPrefix(s, "//"), strings.HasPrefix(s, `\\`), strings.HasPrefix(s, `/\`), strings.HasPrefix(s, `\/`):
 		rest, found = strings.TrimLeft(s, `/\`), true
-		exact = len(s)-len(rest) == 2 && s[0] == '/' && s[1] == '/'
+		exact = exact && len(s)-len(rest) == 2 && s[0] == '/' && s[1] == '/'
 	case colon && strings.HasPrefix(after, "//"):
 		rest, found = after[2:], true
 		if special(scheme) { // browsers take any number of slashes, of both kinds
 			rest = strings.TrimLeft(rest, `/\`)
-			exact = len(rest) == len(after)-2
+			exact = exact && len(rest) == len(after)-2
 		}
 	case colon && special(scheme):
 		rest, found, exact = strings.TrimLeft(after, `/\`), true, false
@@ -50,6 +52,9 @@ func ReadURL(s string) Host {
 		end = len(rest)
 	}
 	h := readAuthority(rest[:end], found)
+	if found && h.Name == "" && h.Other == "" {
+		h.Name = beforeOdd(rest[:end])
+	}
 	// What was taken out of it, and a second URL behind a blank, make another host for who splits there.
 	behind := len(s) - len(rest[end:])
 	if !exact || cut < behind || anotherURL(whole[min(behind, len(whole)):]) {
@@ -58,16 +63,46 @@ func ReadURL(s string) Host {
 	return h
 }
 
-// anotherURL tells whether a URL goes on with another one behind a blank, as lists of them do.
+// unwrapped takes off what RFC 3986 (appendix C) sets around URLs in a text, and quotes.
+func unwrapped(s string) string {
+	for len(s) > 2 {
+		i := strings.IndexByte("<\"'`(", s[0])
+		if i < 0 {
+			return s
+		}
+		if s[len(s)-1] == ">\"'`)"[i] {
+			s = s[:len(s)-1]
+		}
+		s = trimHost(s[1:])
+	}
+	return s
+}
+
+// beforeOdd reads the host in front of the first character that no host has: of a,https://b, or of a!/b in a jar.
+func beforeOdd(authority string) string {
+	if i := strings.LastIndexByte(authority, '@'); i >= 0 {
+		authority = authority[i+1:]
+	}
+	i := strings.IndexAny(authority, "!\"'()*,;<>^`{|}% ")
+	if i <= 0 {
+		return ""
+	}
+	if h := ReadHost(authority[:i]); h.Sure {
+		return h.Name
+	}
+	return ""
+}
+
+// anotherURL tells whether a URL goes on with another one behind a blank or a separator, as lists of them do.
 func anotherURL(s string) bool {
 	for {
-		i := strings.IndexAny(s, blanks)
+		i := strings.IndexAny(s, separators)
 		if i < 0 {
 			return false
 		}
-		s = strings.TrimLeft(s[i:], blanks)
+		s = strings.TrimLeft(s[i:], separators)
 		word := s
-		if j := strings.IndexAny(s, blanks); j >= 0 {
+		if j := strings.IndexAny(s, separators); j >= 0 {
 			word = s[:j]
 		}
 		if k := strings.Index(word, "://"); k > 0 {
@@ -78,7 +113,10 @@ func anotherURL(s string) bool {
 	}
 }
 
-const blanks = " \t\r\n\v\f\u00a0\u3000"
+const (
+	blanks     = " \t\r\n\v\f\u00a0\u3000"
+	separators = blanks + ",;|" // between the URLs of a list
+)
 
 // readAuthority reads user, host and port; slashes tells whether they stood behind //.
 func readAuthority(a string, slashes bool) Host {
@@ -160,11 +198,30 @@ func address(s string) Host {
 	if a = a.Unmap(); a.Is4() {
 		return Host{Name: a.String(), Sure: true}
 	}
+	if v4 := Embedded(a); v4.IsValid() { // a gateway decides who is reached
+		return Host{Name: v4.String()}
+	}
 	name := a.String()
 	if name == s {
 		name = s
 	}
 	return Host{Name: name, Sure: true}
+}
+
+// Embedded is the IPv4 address that an IPv6 address carries for a gateway: of NAT64 (RFC 6052), of 6to4
+// (RFC 3056), and compatible with IPv4 as RFC 4291 had it; the zero Addr if it carries none.
+func Embedded(a netip.Addr) netip.Addr {
+	if !a.Is6() || a.Is4In6() {
+		return netip.Addr{}
+	}
+	b := a.As16()
+	switch {
+	case b[0] == 0x20 && b[1] == 0x02:
+		return netip.AddrFrom4([4]byte(b[2:6]))
+	case [12]byte(b[:12]) == [12]byte{0, 0x64, 0xff, 0x9b}, [12]byte(b[:12]) == [12]byte{} && (b[12]|b[13]) != 0:
+		return netip.AddrFrom4([4]byte(b[12:]))
+	}
+	return netip.Addr{}
 }
 
 // readName reads a name or an IPv4 address without a port.
@@ -193,8 +250,8 @@ func readName(s string) Host {
 			return Host{}
 		}
 		if old, err := oldNames.ToASCII(s); err != nil || old != name { // ß is ss to some, to others a letter of its own
-			h := readName(old)
-			return Host{Name: name, Other: h.Name}
+			h, own := readName(old), readName(name)
+			return Host{Name: own.Name, Other: h.Name}
 		}
 		s = name
 		for i := range len(s) {
@@ -389,7 +446,7 @@ func special(scheme string) bool {
 
 // IsURL tells whether a text has the form of a URL with a scheme, or begins with // and a host.
 func IsURL(s string) bool {
-	s, _ = trimURL(s)
+	s, _ = trimURL(unwrapped(trimHost(s)))
 	if strings.HasPrefix(s, "//") || strings.HasPrefix(s, `\\`) {
 		h := ReadURL(s)
 		return h.Name != "" && strings.IndexAny(h.Name, ".:") > 0

@@ -415,7 +415,7 @@ func (k *look) offer(a *arg, s span) {
 	}
 	if a.currency != 0 && s.from != s.to {
 		k.currency.take(a.currency, a, s)
-		k.till.currency = s
+		k.till.name(s)
 	}
 	if a.env != 0 && k.want&wantEnvironment != 0 {
 		k.env.take(a.env, a, s)

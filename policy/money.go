@@ -2,6 +2,7 @@ package policy
 
 import (
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/wayward-sec/wayward/event"
@@ -48,39 +49,50 @@ func saturated(a, b int64) int64 {
 
 // till adds up the amounts of one call.
 type till struct {
-	sums     [maxCurrencies]tally
-	n        int
-	pending  tally // of the object that is read, whose currency may still come
-	currency span  // that it names
-	turn     int   // goes up when a better argument for the amount begins anew
-	level    int
+	sums    [maxCurrencies]tally
+	n       int
+	pending tally               // of the object that is read, whose currency may still come
+	named   [maxCurrencies]span // the currencies that it names
+	names   int
+	turn    int // goes up when a better argument for the amount begins anew
+	level   int
 }
 
 // open begins an object within another.
 func (t *till) open() till1 {
-	outer := till1{t.pending, t.currency, t.turn}
-	t.pending, t.currency = tally{}, span{}
+	outer := till1{t.pending, t.named, t.names, t.turn}
+	t.pending, t.names = tally{}, 0
 	return outer
 }
 
 type till1 struct {
-	pending  tally
-	currency span
-	turn     int
+	pending tally
+	named   [maxCurrencies]span
+	names   int
+	turn    int
 }
 
-// close ends an object: what names no currency itself is of the object's, else of the one around it.
+// close ends an object: what names no currency itself is of the object's, else of the one around it. Where it
+// names several, which amount is of which is anybody's guess: all count in each, so that no limit is got round.
 func (t *till) close(k *look, outer till1) {
-	if t.pending.n > 0 && t.currency.to > t.currency.from {
-		if c := k.code(t.currency); c != "" {
+	if t.pending.n > 0 && t.names > 0 {
+		counted := false
+		for i := range t.names {
+			c := k.code(t.named[i])
+			if c == "" || slices.ContainsFunc(t.named[:i], func(s span) bool { return k.code(s) == c }) {
+				continue
+			}
 			t.count(c, t.pending)
+			counted = true
+		}
+		if counted {
 			t.pending = tally{}
 		}
 	}
 	if outer.turn == t.turn {
 		t.pending.add(outer.pending)
 	}
-	t.currency = outer.currency
+	t.named, t.names = outer.named, outer.names
 }
 
 func (t *till) count(currency string, x tally) {
@@ -100,11 +112,23 @@ func (t *till) count(currency string, x tally) {
 	t.n++
 }
 
+// name remembers a currency of the object that is read.
+func (t *till) name(s span) {
+	if t.names == maxCurrencies {
+		t.names--
+	}
+	t.named[t.names] = s
+	t.names++
+}
+
 // add takes an amount into account.
 func (k *look) add(a *arg, s span) {
 	micro, currency, ok := parseAmount(k.text(s))
 	if !ok {
 		return
+	}
+	if currency == "" {
+		currency = a.unit
 	}
 	t := &k.till
 	switch {
@@ -112,7 +136,7 @@ func (k *look) add(a *arg, s span) {
 		k.amount = pick{a.amount, a, s}
 		t.n, t.pending, t.level = 0, tally{}, s.level
 		t.turn++
-	case a.same(k.amount.arg), a.key == k.amount.arg.key && s.level == t.level:
+	case a.same(k.amount.arg), a.key == k.amount.arg.key && s.level == t.level, a.unit != "" && k.amount.arg.unit != "":
 	default:
 		return
 	}

@@ -25,6 +25,8 @@ func init() {
 		"pwsh powershell cmd wscript cscript mshta": otherShells,
 		"python python2 python3 pypy pypy3 ipython perl ruby node nodejs deno bun php lua luajit rscript r julia osascript tclsh expect groovy scala swift elixir": interpreters,
 		"eval":                      evals,
+		"alias":                     aliases,
+		"tmux screen zellij":        screens,
 		"source . trap":             sources,
 		"curl":                      curls,
 		"wget wget2":                wgets,
@@ -316,7 +318,16 @@ func otherShells(s *shell, name string, args []word, in stdin) act {
 	if in.known {
 		s.code(in.text)
 	}
-	return act{event.Exec, "a shell that is not read"}
+	a := act{event.Exec, "a shell that is not read"}
+	for i, x := range args {
+		switch lower(x.text) {
+		case "/c", "/k", "-c", "-command", "-commandwithargs":
+			rest, _ := joined(args[i+1:])
+			a.add(s.script(rest)) // what it has in common with a shell of POSIX counts
+			return a
+		}
+	}
+	return a
 }
 
 func interpreters(s *shell, name string, args []word, in stdin) act {
@@ -350,6 +361,31 @@ func evals(s *shell, name string, args []word, in stdin) act {
 		a.add(s.script(line))
 	} else {
 		s.scan(args)
+	}
+	return a
+}
+
+// aliases are what they stand for: whether and when they are used is not followed.
+func aliases(s *shell, name string, args []word, in stdin) (a act) {
+	for _, x := range args {
+		if _, v, ok := strings.Cut(x.text, "="); ok {
+			a.add(s.script(v))
+		}
+	}
+	return a
+}
+
+// screens run what they are given, as one word or as several, and type what they are told.
+func screens(s *shell, name string, args []word, in stdin) act {
+	a := act{event.Exec, name}
+	for i, x := range args {
+		switch {
+		case strings.ContainsAny(x.text, " \t\n"):
+			a.add(s.script(x.text))
+		case name == "screen" && !strings.HasPrefix(x.text, "-") && i > 0 && strings.HasPrefix(args[i-1].text, "-") && strings.ContainsAny(args[i-1].text, "dm"):
+			a.add(s.command(args[i:], in))
+			return a
+		}
 	}
 	return a
 }
@@ -1258,6 +1294,11 @@ func verbal(s *shell, name string, args []word, in stdin) act {
 			continue
 		}
 		best = act{r.class, w}
+		if i > 0 && nounFirst[name] { // refunds create is create_refund
+			if r := phraseOf(w+"_"+singular(lower(ops[i-1].text)), "").read(); stronger(r.class, best.class) {
+				best = act{r.class, r.verb}
+			}
+		}
 	}
 	if best.class == event.NoClass && len(ops) > 1 && nounFirst[name] { // gh issue comment
 		if r := phraseOf(ops[1].text, "").read(); r.class != event.NoClass && !strings.ContainsAny(ops[1].text, "/.:@=$ ") {

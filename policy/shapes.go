@@ -4,6 +4,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/wayward-sec/wayward/event"
 )
@@ -304,6 +305,9 @@ func parseAmount(s string) (micro int64, currency string, ok bool) {
 	if len(s) > 128 || s == "" {
 		return 0, "", false
 	}
+	if strings.ContainsFunc(s, func(r rune) bool { return r >= 0x80 }) {
+		s = strings.TrimSpace(strings.Map(plainDigit, s))
+	}
 	negative := s[0] == '-'
 	if negative {
 		s = strings.TrimSpace(s[1:])
@@ -342,6 +346,34 @@ func parseAmount(s string) (micro int64, currency string, ok bool) {
 		micro = -micro
 	}
 	return micro, currency, ok
+}
+
+// plainDigit is a digit of any script as programs read it, and signs in full width; all else as it is.
+func plainDigit(r rune) rune {
+	switch {
+	case r < 0x80:
+		return r
+	case r == 0x2212: // minus
+		return '-'
+	case r == 0xa0 || r == 0x202f || r == 0x2009:
+		return ' '
+	case 0xff01 <= r && r <= 0xff5e:
+		return r - 0xff01 + '!'
+	case r == 0x66b:
+		return '.'
+	case unicode.IsDigit(r): // they come in tens, the lowest of which is nought
+		for _, t := range unicode.Nd.R16 {
+			if rune(t.Lo) <= r && r <= rune(t.Hi) {
+				return '0' + (r-rune(t.Lo))%10
+			}
+		}
+		for _, t := range unicode.Nd.R32 {
+			if rune(t.Lo) <= r && r <= rune(t.Hi) {
+				return '0' + (r-rune(t.Lo))%10
+			}
+		}
+	}
+	return r
 }
 
 // currencyWord is the currency that three letters of s say from i on, whatever their case; "" if they are none.
@@ -479,6 +511,8 @@ type role struct {
 	needs  shapeSet  // shapes, one of which a destination must have; 0: any
 	labels labelBits // what the argument says of the data
 
+	unit string // the currency of an amount that its name says: amount_eur
+
 	bare  bool // a destination may be a host without anything that shows it, such as 2130706433
 	cents bool // the amount is in the currency's smallest unit
 }
@@ -552,7 +586,7 @@ var (
 	methods     = nounsOf(`method`)
 	queries     = nounsOf(`query querie q statement stmt graphql mutation document`) // querie: what singular makes of queries
 	statements  = nounsOf(`sql statement stmt query querie q command script text input code expression body content`)
-	shellArgs   = nounsOf(`cmd cmdline commandline shell bash sh zsh powershell script terminal cmd1 exec program executable binary keystroke`)
+	shellArgs   = nounsOf(`cmd cmdline commandline shell bash sh zsh powershell script terminal cmd1 exec program executable binary keystroke run entrypoint`)
 	codes       = nounsOf(`code source snippet cell program notebook python javascript js expression`)
 	argumentss  = nounsOf(`args arg argv argument arguments parameter param`)
 	languages   = nounsOf(`language lang interpreter runtime kernel`)
@@ -664,7 +698,7 @@ func classifyArg(words []string, own int, class event.Class, acts *reading, t *T
 
 	if class != event.Read && !in(notAmounts) {
 		switch {
-		case last == "cent" || last == "pence":
+		case last == "cent" || last == "pence" || last == "minor" || of == "minor" && (last == "unit" || amounts[last]):
 			if in(amounts) || in(prices) {
 				r.amount, r.cents = 9, true
 			}
@@ -672,8 +706,10 @@ func classifyArg(words []string, own int, class event.Class, acts *reading, t *T
 			r.amount = 9
 		case amounts[last]:
 			r.amount = 6
-		case amounts[first] && (last == "value" || currencyWords[last]):
+		case amounts[first] && last == "value":
 			r.amount = 8
+		case (amounts[first] || amounts[of]) && currencyWords[last]:
+			r.amount, r.unit = 8, strings.ToUpper(last)
 		case class == event.Pay && prices[last]:
 			r.amount = 4
 		}
@@ -690,6 +726,10 @@ func classifyArg(words []string, own int, class event.Class, acts *reading, t *T
 	}
 	if last == "cvv" || of == "card" || last == "card" || last == "iban" {
 		r.labels |= financialLabel
+	}
+	switch r.operation {
+	case bySQL, byQuery, byShell, byCode: // what is done is not what it is done to
+		r.resource = 0
 	}
 	if r.labels&secretLabel != 0 { // never kept as an id of anything
 		return role{labels: r.labels}
@@ -735,7 +775,9 @@ func operationArg(words []string, own int, first, last, of string, t *Tool) oper
 
 var (
 	nounsOfChannel = nounsOf(`channel`)
-	currencyWords  = nounsOf(`usd eur gbp chf jpy`)
+	// currencyWords are codes of currencies that are no other words, too.
+	currencyWords = nounsOf(`usd eur gbp chf jpy cny inr aud cad nzd sek nok dkk pln czk huf ron bgn brl mxn zar krw sgd hkd thb idr myr php vnd twd
+		ils aed sar qar kwd bhd omr jod tnd egp ngn kes ghs uah kzt clp cop ars uyu isk rub btc eth`)
 )
 
 // resourceArg tells how well an argument names what is touched, and what kind of thing that is.
@@ -812,7 +854,7 @@ var vocabulary = func() nouns {
 			all[w] = true
 		}
 	}
-	for w := range nounsOf(`target email mail phone mobile username userid cent pence amount value currency iso line mode type http request rpc key cvv pin card iban wallet date birth args queries`) {
+	for w := range nounsOf(`target email mail phone mobile username userid cent pence amount value minor unit currency iso line mode type http request rpc key cvv pin card iban wallet date birth args queries`) {
 		all[w] = true
 	}
 	return all

@@ -60,6 +60,9 @@ type word struct {
 // line reads a command line, or a script.
 func (s *shell) line(text string) (event.Class, string) {
 	a := s.script(text)
+	if a.class == event.Read && s.labels&secretLabel != 0 && slices.ContainsFunc(s.reached, func(to string) bool { return strings.LastIndexByte(to, '$') > 0 || strings.HasPrefix(to, "$.") }) {
+		return event.Send, "a secret is read, and where the line goes is worked out"
+	}
 	return a.class, a.word
 }
 
@@ -577,7 +580,16 @@ func (s *shell) command(w []word, in stdin) (a act) {
 				s.reach(x.text)
 			}
 		}
+		switch name {
+		case "telnet", "ftp", "tftp", "lftp", "ncftpput":
+			if rest, _ := operands(args, "ebnlupP", ""); len(rest) > 0 {
+				s.reach(rest[0].text + portOf(text(rest, 1)))
+			}
+		}
 		return act{event.Send, name}
+	case strings.HasPrefix(name, "remove-"), strings.HasPrefix(name, "clear-"): // of PowerShell
+		s.scan(args)
+		return act{event.Delete, name}
 	}
 	s.scan(args)
 	if strings.ContainsAny(w[0].text, "/") {
@@ -614,7 +626,7 @@ func (s *shell) scan(args []word) {
 
 var (
 	// neutral are builtins that neither tell nor change anything outside of the line.
-	neutral = nounsOf(`cd pushd popd true false : exit return set unset export local declare typeset readonly shift wait jobs bg fg umask ulimit getopts test [ [[ break continue sleep let shopt setopt alias unalias hash bind complete disown times logout history`)
+	neutral = nounsOf(`cd pushd popd true false : exit return set unset export local declare typeset readonly shift wait jobs bg fg umask ulimit getopts test [ [[ break continue sleep let shopt setopt unalias hash bind complete disown times logout history`)
 	// readers only tell something.
 	readers = nounsOf(`ls dir ll cat head tail less more grep egrep fgrep rg ag ack wc uniq cut tr diff cmp comm file stat du df ps top htop free uptime uname hostname whoami id groups who w date cal printenv
 		echo printf pwd dirs which whereis type basename dirname realpath readlink jq xxd od hexdump strings md5sum sha1sum sha224sum sha256sum sha384sum sha512sum cksum b2sum sum base64 base32 tree lsof netstat ss ifconfig man help column paste join fold

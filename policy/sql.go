@@ -551,7 +551,7 @@ func (r *sqlReader) move(t []token, form func(bool, event.Class, string) (event.
 			ok = ok && from+1 < len(t) && (t[from+1].kind == 't' || w(from+1) == "stdin" || w(from+1) == "program" || strings.HasPrefix(w(from+1), "@"))
 		}
 	case "unload", "export", "backup":
-		c, ok = event.Send, has("to") && len(t) > 1 && (t[1].kind == '(' || w(1) == "data" || w(1) == "database" || w(1) == "table")
+		c, ok = event.Send, (has("to") || w(1) == "data" && has("as")) && len(t) > 1 && (t[1].kind == '(' || w(1) == "data" || w(1) == "database" || w(1) == "table")
 	case "load":
 		ok = w(1) == "data" || w(1) == "xml"
 		if !ok {

@@ -57,29 +57,33 @@ func hostOfAddress(address string) event.Host {
 
 func isMailto(s string) bool { return len(s) > 7 && strings.EqualFold(s[:7], "mailto:") }
 
-// nextURL takes the first URL off a list: URLs, //host and mailto: with blanks between them. A blank that no
-// URL follows belongs to the one before it: clients send it on as %20.
+// nextURL takes the first URL off a list: URLs, //host and mailto: with blanks between them, or URLs with a
+// comma, a semicolon or a bar. A blank that no URL follows belongs to the one before it: clients send it on as %20.
 func nextURL(list string) (first, rest string) {
 	for i := 0; i < len(list); {
-		n := strings.IndexFunc(list[i:], unicode.IsSpace)
+		n := strings.IndexFunc(list[i:], separates)
 		if n < 0 {
 			break
 		}
 		i += n
-		word := strings.TrimLeftFunc(list[i:], unicode.IsSpace)
+		word := strings.TrimLeftFunc(list[i:], separates)
 		at := len(list) - len(word)
-		if end := strings.IndexFunc(word, unicode.IsSpace); end >= 0 {
+		blank := strings.ContainsFunc(list[i:at], unicode.IsSpace)
+		if end := strings.IndexFunc(word, separates); end >= 0 {
 			word = word[:end]
 		}
-		if isMailto(word) || event.IsURL(word) {
+		if blank && isMailto(word) || (blank || strings.Contains(word, "://")) && event.IsURL(word) {
 			if first = strings.TrimSpace(list[:i]); first != "" {
-				return strings.TrimRight(first, ",;"), list[at:]
+				return strings.TrimRight(first, ",;|"), list[at:]
 			}
 		}
 		i = at
 	}
 	return list, ""
 }
+
+// separates tells what may stand between the URLs of a list.
+func separates(r rune) bool { return unicode.IsSpace(r) || r == ',' || r == ';' || r == '|' }
 
 // compileHosts compiles a list of destinations. Its entries are shown as they are written.
 func compileHosts(entries []string) *globs {

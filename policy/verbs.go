@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/wayward-sec/wayward/event"
@@ -293,6 +294,8 @@ func (p phrase) read() reading {
 		words := clause(p.segments[n-1])
 		last := singular(words[len(words)-1])
 		switch {
+		case last == "post" && slices.ContainsFunc(words, func(w string) bool { return protocols[w] }):
+			return reading{class: event.Write, effect: effects[event.Write], verb: last, nouns: subject(nounsIn(words[:len(words)-1]))}
 		case runners[last]:
 			return reading{class: event.Exec, verb: last}
 		case telling[last]:
@@ -302,6 +305,9 @@ func (p phrase) read() reading {
 	}
 	return reading{}
 }
+
+// protocols are words next to which post is a method.
+var protocols = nounsOf(`http https rest api request curl webhook`)
 
 // clause is what stands before the first preposition.
 func clause(words []string) []string {

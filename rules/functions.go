@@ -150,7 +150,7 @@ func unmapped(p netip.Prefix) netip.Prefix {
 
 func within(ip string, p netip.Prefix) bool {
 	a := event.ReadAddress(ip)
-	return a.IsValid() && p.Contains(a)
+	return a.IsValid() && (p.Contains(a) || p.Contains(event.Embedded(a)))
 }
 
 // entropy is Shannon's, in bits for each byte.
