@@ -54,7 +54,7 @@ func TestIngressKeysRecordsAndSetsBadOnesAside(t *testing.T) {
 	line := func(id, agent string) string {
 		return `{"id":"` + id + `","time":1767600000000,"kind":"tool_call","tenant":"acme","agent":{"id":"` + agent + `"},"tool":{"name":"get"}}`
 	}
-	for _, v := range []string{line("1", "a"), "not json", line("2", "a"), line("3", "b|c"), `{"time":1767600000000}`, line("4", "a")} {
+	for _, v := range []string{line("1", "a"), "not json", line("2", "a"), line("3", "b|c"), `{"time":1767600000000}`, line("4", "a"), `{"tenant":"acme","agent":{"id":"a"},"time":1767600000000,`} {
 		cl.Produce(ctx, kgo.StringRecord(v), nil)
 	}
 	if err := cl.Flush(ctx); err != nil {
@@ -62,14 +62,14 @@ func TestIngressKeysRecordsAndSetsBadOnesAside(t *testing.T) {
 	}
 	var ids []string
 	keys, reasons := map[string]int{}, map[string]string{}
-	for len(ids)+len(reasons) < 6 && ctx.Err() == nil {
+	for len(ids)+len(reasons) < 7 && ctx.Err() == nil {
 		cl.PollFetches(ctx).EachRecord(func(r *kgo.Record) {
 			if r.Topic == topics.DLQ {
 				h := map[string]string{}
 				for _, x := range r.Headers {
 					h[x.Key] = string(x.Value)
 				}
-				reasons[h["topic"]+"/"+h["partition"]+"/"+h["offset"]] = h["reason"]
+				reasons[h["topic"]+"/"+h["partition"]+"/"+h["offset"]] = strings.TrimSpace(h["reason"] + " " + h["tenant"] + " " + h["agent"])
 				return
 			}
 			keys[string(r.Key)]++
@@ -90,7 +90,7 @@ func TestIngressKeysRecordsAndSetsBadOnesAside(t *testing.T) {
 	if keys["acme|a"] != 3 || keys["acme|b%7Cc"] != 1 || len(keys) != 2 {
 		t.Errorf("keys %v", keys)
 	}
-	if reasons["raw/0/1"] != "not_json" || reasons["raw/0/4"] != "missing_field" || len(reasons) != 2 {
+	if reasons["raw/0/1"] != "not_json" || reasons["raw/0/4"] != "missing_field" || reasons["raw/0/6"] != "not_json acme a" || len(reasons) != 3 {
 		t.Errorf("dead letters by origin %v", reasons)
 	}
 }

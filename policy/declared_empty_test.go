@@ -40,3 +40,35 @@ func TestAnEmptyListOfLabelsIsADeclaration(t *testing.T) {
 		}
 	}
 }
+
+// So is a list of a persona that allows nothing; where no list is said, its default closes tools and destinations alone.
+func TestAListThatAllowsNothingAllowsNothing(t *testing.T) {
+	for name, c := range map[string]struct {
+		personas string
+		want     int
+	}{
+		"none":                       {`{"name":"p","default":"deny","tools":{"allow":["*"]}}`, 0},
+		"one that denies another":    {`{"name":"p","default":"deny","tools":{"allow":["*"]},"resources":{"labels":{"deny":["secret"]}}}`, 0},
+		"labels":                     {`{"name":"p","default":"deny","tools":{"allow":["*"]},"resources":{"labels":{"allow":[]}}}`, 1},
+		"labels and intents":         {`{"name":"p","default":"deny","tools":{"allow":["*"]},"resources":{"labels":{"allow":[]}},"intents":{"allow":[]}}`, 2},
+		"what the default lets pass": {`{"name":"p","default":"allow","resources":{"labels":{"allow":[]}}}`, 0},
+		"of a parent":                {`{"name":"base","default":"deny","tools":{"allow":["*"]},"resources":{"labels":{"allow":[]}}},{"name":"p","extends":"base"}`, 1},
+		"which a child adds to":      {`{"name":"base","default":"deny","tools":{"allow":["*"]},"resources":{"labels":{"allow":[]}}},{"name":"p","extends":"base","resources":{"labels":{"allow":["pii"]}}}`, 0},
+		"of a child":                 {`{"name":"base","default":"deny","tools":{"allow":["*"]}},{"name":"p","extends":"base","resources":{"labels":{"allow":[]}}}`, 1},
+	} {
+		set, err := Parse([]byte(`{"v":1,"personas":[` + c.personas + `]}`))
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		again, err := Parse(set.Bytes())
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		for i, s := range []*Set{set, again} {
+			e := event.Event{Kind: event.ToolCall, Tenant: "acme", Persona: "p", Intent: "refund", Tool: event.Tool{Name: "get"}, Resource: event.Resource{Labels: []string{"pii"}}}
+			if got := s.Persona("acme", "p").Check(&e, nil); len(got) != c.want {
+				t.Errorf("%s (read again: %v): %v, want %d", name, i == 1, got, c.want)
+			}
+		}
+	}
+}

@@ -297,6 +297,9 @@ func (d *draft) takeLists(parent *draft, dim Dimension, own, up *listsDef) {
 	for i, n := range lists {
 		mine := *n.list
 		all := slices.Clone(mine)
+		if all == nil && *theirs[i].list != nil {
+			all = []string{} // a list that is said, if of nothing
+		}
 		for k, s := range *theirs[i].list {
 			if slices.Contains(mine, s) || skip[s] {
 				continue

@@ -358,7 +358,7 @@ func (p *Persona) compileRules() {
 	for d := range dimensions {
 		l := p.Lists[d]
 		r := &p.rules[d]
-		r.open = p.Default == Allow || len(l.Allow) == 0 && d != Tools && d != Destinations
+		r.open = p.Default == Allow || l.Allow == nil && d != Tools && d != Destinations
 		if d == Destinations {
 			w := &r.words
 			l.Allow, w.external[Allow], w.internal[Allow] = withoutWords(l.Allow)
@@ -418,7 +418,7 @@ type personaDef struct {
 }
 
 type listsDef struct {
-	Allow []string `json:"allow,omitempty"`
+	Allow []string `json:"allow,omitzero"` // empty, but said: nothing is allowed
 	Deny  []string `json:"deny,omitempty"`
 	Needs []string `json:"needs_approval,omitempty"`
 }
