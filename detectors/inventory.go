@@ -122,14 +122,30 @@ func (d *inventory) audited(x *Scene, e *event.Event) {
 		scope, what = policy.ToolScope, strings.TrimPrefix(e.Audit.Action, "tool_")
 	case "server_registered", "server_retired":
 		scope, what = policy.ServerScope, strings.TrimPrefix(e.Audit.Action, "server_")
+	case "config_change", "policy_change", "permission_change", "agent_updated", "tool_updated":
+		what = "changed"
 	default:
 		return
 	}
+	before, after := announcement(e.Audit.Before), announcement(e.Audit.After)
+	if what == "changed" { // of what it is told says what it is about
+		switch {
+		case after.DefinitionHash != "":
+			scope = policy.ToolScope
+		case after.Version != "":
+			scope = policy.AgentScope
+		default:
+			return
+		}
+	}
 	id, server := e.Audit.Target, ""
+	if id == "" && scope == policy.ToolScope {
+		id = e.Tool.Name
+	}
 	if id == "" && scope == policy.AgentScope {
 		id = e.Agent.ID
 	}
-	if id == "" {
+	if id == "" || scope == policy.AgentScope && what != "retired" && !mayAnnounce(e, id) {
 		return
 	}
 	name := id
@@ -144,7 +160,7 @@ func (d *inventory) audited(x *Scene, e *event.Event) {
 		}
 		id = event.ToolID(server, name)
 	}
-	d.say(what, name, server)
+	d.say(what, name, server, before.Version, after.Version, before.DefinitionHash, before.HashVersion, after.DefinitionHash, after.HashVersion)
 	x.Tell(d.slot, scope, id, d.body)
 }
 
@@ -209,7 +225,8 @@ func (d *inventory) Note(x *Closing, n *Note) {
 		if audit == "retired" {
 			state = 2
 		}
-		if k.audited != 0 && n.Ref.Time < k.since {
+		if audit == "changed" { // neither registered nor retired by that
+		} else if k.audited != 0 && n.Ref.Time < k.since {
 			k.before = state // what came after it is known already
 		} else {
 			k.audited, k.before, k.since = state, k.audited, n.Ref.Time
@@ -217,7 +234,11 @@ func (d *inventory) Note(x *Closing, n *Note) {
 		if n.Scope == policy.ToolScope {
 			text(&t.ID)
 			text(&t.Server)
+		} else {
+			_ = r.String()
+			_ = r.String()
 		}
+		k.announce(n.Scope, &r)
 	case n.Scope == policy.AgentScope:
 		text(&t.Persona)
 		text(&t.Owner)
@@ -307,6 +328,29 @@ func (d *inventory) definition(x *Closing, n *Note, k *entry, hash, accepted str
 		k.hashes = append(k.hashes, now)
 		if len(k.hashes) > maxHashes {
 			k.hashes = slices.Delete(k.hashes, 0, 1)
+		}
+	}
+}
+
+// announce takes the versions or definitions that an audit event has announced, the one before the
+// change first: none of them is new to anybody when it comes.
+func (k *entry) announce(scope policy.Scope, r *baselines.Reader) {
+	for range 2 {
+		if v := r.String(); v != "" && scope == policy.AgentScope && !slices.Contains(k.thing.Versions, v) {
+			if k.thing.Versions = append(k.thing.Versions, strings.Clone(v)); len(k.thing.Versions) > event.MaxVersions {
+				k.thing.Versions = slices.Delete(k.thing.Versions, 0, 1)
+			}
+		}
+	}
+	for range 2 {
+		hash, form := r.String(), r.String()
+		if hash == "" || scope != policy.ToolScope {
+			continue
+		}
+		if d := (definition{xxhash.Sum64String(form), xxhash.Sum64String(hash)}); !slices.Contains(k.hashes, d) {
+			if k.hashes = append(k.hashes, d); len(k.hashes) > maxHashes {
+				k.hashes = slices.Delete(k.hashes, 0, 1)
+			}
 		}
 	}
 }

@@ -74,6 +74,12 @@ func TestInventory(t *testing.T) {
 			e.Audit.Action, e.Audit.Target, e.Source.Trusted = action, target, trusted
 		}
 	}
+	changes := func(target string, trusted event.Tri, before, after string) change {
+		return func(e *event.Event) {
+			audit("config_change", target, trusted)(e)
+			e.Audit.Before, e.Audit.After = []byte(before), []byte(after)
+		}
+	}
 	both := func(list ...change) change {
 		return func(e *event.Event) {
 			for _, c := range list {
@@ -110,6 +116,13 @@ func TestInventory(t *testing.T) {
 		"nor registers anybody":                            {[]string{`{"kind":"agent","names":["z"]}`}, []change{audit("agent_registered", "a1", event.No), agent("a1")}, []string{"unregistered created agent a1 ×1"}},
 		"one that it cannot does": {[]string{`{"kind":"agent","names":["z"]}`, `{"kind":"tool","names":["z"]}`, `{"kind":"server","names":["z"]}`},
 			[]change{audit("agent_registered", "a1", event.Yes), audit("tool_registered", "crm|get", event.Unknown), both(audit("tool_registered", "put", event.Yes), func(e *event.Event) { e.Tool.Server = "crm" }), audit("server_registered", "crm", event.Yes), tool("get", "crm", "", ""), tool("put", "crm", "", "")}, nil},
+		"an announced version is no news": {nil, []change{version("1"), changes("a1", event.Yes, `{"version":"1"}`, `{"version":"2"}`), both(at(retell), version("2")), both(at(2*retell), version("3"))},
+			[]string{"new-version created agent a1 ×1 3"}},
+		"announced by an agent for itself it is": {nil, []change{version("1"), both(changes("a1", event.Unknown, "", `{"version":"2"}`), agent("a1")), both(at(retell), version("2"))}, []string{"new-version created agent a1 ×1 2"}},
+		"or by a source that can be spoofed":     {nil, []change{version("1"), changes("a1", event.No, "", `{"version":"2"}`), both(at(retell), version("2"))}, []string{"new-version created agent a1 ×1 2"}},
+		"an announced definition is no change": {nil, []change{tool("x", "srv", "h1", "1"), changes("srv|x", event.Unknown, "", `{"definition_hash":"h2","hash_version":"1"}`), tool("x", "srv", "h2", "1"), tool("x", "srv", "h3", "1")},
+			[]string{"definition-changed created tool srv|x ×1 h3"}},
+		"an agent does not register itself":  {[]string{`{"kind":"agent","names":["z"]}`}, []change{both(audit("agent_registered", "a1", event.Unknown), agent("a1")), agent("a1")}, []string{"unregistered created agent a1 ×1"}},
 		"the first version is no news":       {nil, []change{version("1"), version("1")}, nil},
 		"a new version is, once":             {nil, []change{version("1"), version("2"), version("2"), both(at(retell), version("2"))}, []string{"new-version created agent a1 ×1 2"}},
 		"two known versions may take turns":  {nil, []change{version("1"), version("2"), version("1"), version("2"), both(at(retell), version("1")), both(at(retell), version("2"))}, []string{"new-version created agent a1 ×1 2"}},

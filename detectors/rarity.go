@@ -205,7 +205,7 @@ func (d *rarity) hash(e *event.Event) {
 		all = mixed(all, k.server)
 	}
 	if t.DefinitionHash != "" {
-		k.definition = mixed(mixed(of, xxhash.Sum64String(t.HashVersion)), xxhash.Sum64String(t.DefinitionHash))
+		k.definition = mixed(mixed(of, xxhash.Sum64String(t.HashVersion)), xxhash.Sum64String(t.DefinitionHash)) // as definitionHash
 		all = mixed(all, k.definition)
 	}
 	if e.Resource.Type != "" {
@@ -338,6 +338,12 @@ func classesOf(e *event.Event) uint16 {
 	return (1<<e.Tool.Class | 1<<e.Result.Effect) &^ (1 << event.NoClass)
 }
 
+// definitionHash is the hash of a definition of a tool.
+func definitionHash(t *event.Tool) uint64 {
+	of, form := definitionOf(t)
+	return mixed(mixed(of, form), xxhash.Sum64String(t.DefinitionHash))
+}
+
 // definitionOf are the hashes of whose definition it is, and of its form.
 func definitionOf(t *event.Tool) (of, form uint64) {
 	of = xxhash.Sum64String(t.Name)
@@ -399,7 +405,7 @@ func (d *rarity) judge(x *Scene, e *event.Event, p *acquaintance, m *baselines.R
 	if !m.Ready() && prior == nil {
 		return false
 	}
-	d.gather(x, e, m, prior)
+	d.gather(x, e, p, m, prior)
 	if len(d.fresh) == 0 {
 		return false
 	}
@@ -439,7 +445,7 @@ func (d *rarity) judge(x *Scene, e *event.Event, p *acquaintance, m *baselines.R
 }
 
 // gather puts into fresh what is new and says something, with the probability that a day brings something new there.
-func (d *rarity) gather(x *Scene, e *event.Event, m, prior *baselines.RarityModel) {
+func (d *rarity) gather(x *Scene, e *event.Event, p *acquaintance, m, prior *baselines.RarityModel) {
 	d.fresh = d.fresh[:0]
 	var isNew [baselines.Fields]bool
 	var newDomains uint64
@@ -456,18 +462,22 @@ func (d *rarity) gather(x *Scene, e *event.Event, m, prior *baselines.RarityMode
 		if v.known {
 			continue
 		}
-		declared := false // by the persona itself
+		declared := p.announced(x.Time, v.field, v.hash)                      // or by the persona itself
+		if wide := x.Base.Prior; wide != nil && v.field.Wide() && !declared { // or to anybody of the tenant
+			k := wide.Rarity.Of[v.field].Find(v.hash)
+			declared = k != nil && k.Via == baselines.Declared
+		}
 		switch v.field {
 		case baselines.ToolField:
-			declared = x.Role != nil && x.Role.Declares(policy.Tools, e.Tool.Name)
+			declared = declared || x.Role != nil && x.Role.Declares(policy.Tools, e.Tool.Name)
 		case baselines.ServerField:
-			declared = x.Role != nil && x.Role.Declares(policy.Servers, e.Tool.Server)
+			declared = declared || x.Role != nil && x.Role.Declares(policy.Servers, e.Tool.Server)
 		case baselines.DomainField:
 			declared = x.Role != nil && d.domains[v.domain] != "" && x.Role.Declares(policy.Destinations, d.domains[v.domain])
 		case baselines.IntentToolField:
 			declared = isNew[baselines.ToolField]
 		case baselines.DefinitionField:
-			declared = isNew[baselines.ToolField] || !d.changed(x, e, m)
+			declared = declared || isNew[baselines.ToolField] || !d.changed(x, e, m)
 		case baselines.AddressField:
 			declared = newDomains != 0
 		case baselines.ToolDomainField:
@@ -648,12 +658,37 @@ func holds(v any, to string) bool {
 
 // registered hears that a tool or a server was registered: it is new to nobody then. A source that the agent can spoof registers nothing.
 func (d *rarity) registered(x *Scene, e *event.Event) {
-	if e.Source.Trusted == event.No || e.Audit.Target == "" {
+	name := e.Audit.Target
+	if name == "" {
+		name = e.Tool.Name
+	}
+	if !mayAnnounce(e, "") || name == "" {
 		return
 	}
-	name := e.Audit.Target
+	p := x.Agent.Ensure(d.slot).(*acquaintance)
 	switch e.Audit.Action {
-	case "tool_registered":
+	case "tool_registered", "tool_updated", "config_change":
+		a := announcement(e.Audit.After)
+		if e.Audit.Action != "tool_registered" && a.DefinitionHash == "" {
+			return
+		}
+		t := event.Tool{Name: name, Server: e.Tool.Server, DefinitionHash: a.DefinitionHash, HashVersion: a.HashVersion}
+		if server, tool, both := strings.Cut(name, "|"); both && t.Server == "" {
+			t.Name, t.Server = tool, server
+		}
+		t.Normalise()
+		if a.DefinitionHash != "" {
+			h := definitionHash(&t)
+			p.announce(x.Time, baselines.DefinitionField, h)
+			x.Delta.Rarity.Declare(baselines.DefinitionField, h, prefixOf(a.DefinitionHash))
+		}
+		if e.Audit.Action != "tool_registered" {
+			return
+		}
+		p.announce(x.Time, baselines.ToolField, xxhash.Sum64String(t.Name))
+		if t.Server != "" {
+			p.announce(x.Time, baselines.ServerField, xxhash.Sum64String(t.Server))
+		}
 		if server, tool, both := strings.Cut(name, "|"); both && e.Tool.Server == "" {
 			name = tool
 			x.Delta.Rarity.Declare(baselines.ServerField, xxhash.Sum64String(server), server)
@@ -665,6 +700,7 @@ func (d *rarity) registered(x *Scene, e *event.Event) {
 		}
 		x.Delta.Rarity.Declare(baselines.ToolField, xxhash.Sum64String(name), name)
 	case "server_registered":
+		p.announce(x.Time, baselines.ServerField, xxhash.Sum64String(name))
 		x.Delta.Rarity.Declare(baselines.ServerField, xxhash.Sum64String(name), name)
 	}
 }
@@ -675,6 +711,47 @@ type acquaintance struct {
 	marks uint16                   // bit per field that has brought something new; and
 	few   [baselines.Fields]uint16 // the newest value of each field: mostly the next event's, too
 	more  *acquaintances           // nil until a field shows a second one
+}
+
+// announcedValue is a tool, a server or a definition that an audit event of the agent has announced.
+// From the next day on the persona's baseline knows it; until then, and for as long as agents are slow
+// to come to it, it is no surprise.
+type announcedValue struct {
+	key   uint64 // of field and value
+	until int64
+}
+
+const (
+	announcedMS  = 7 * baselines.DayMS
+	maxAnnounced = 16 // the oldest goes: the agent cannot announce, and a value that goes is in the baseline the next day
+)
+
+func (p *acquaintance) announce(t int64, f baselines.Field, hash uint64) {
+	v := announcedValue{mixed(hash, uint64(f)), t + announcedMS}
+	if p.more == nil {
+		p.more = &acquaintances{}
+		for _, k := range p.few {
+			if k != 0 {
+				p.more.note(k)
+			}
+		}
+	}
+	if p.more.told == nil {
+		p.more.told = &[]announcedValue{}
+	}
+	told := slices.DeleteFunc(*p.more.told, func(o announcedValue) bool { return o.key == v.key || o.until < t })
+	if len(told) == maxAnnounced {
+		told = slices.Delete(told, 0, 1)
+	}
+	*p.more.told = append(told, v)
+}
+
+func (p *acquaintance) announced(t int64, f baselines.Field, hash uint64) bool {
+	if p.more == nil || p.more.told == nil {
+		return false
+	}
+	key := mixed(hash, uint64(f))
+	return slices.ContainsFunc(*p.more.told, func(o announcedValue) bool { return o.key == key && t <= o.until })
 }
 
 const (
@@ -689,6 +766,7 @@ type acquaintances struct {
 	shapes [32]uint8 // bits of hashes of shapes all of which have been counted, by other bits
 	seen   [buckets][2]uint64
 	open   tallies
+	told   *[]announcedValue // oldest first, at most maxAnnounced; nil: nothing, as for nearly all
 }
 
 // A table of 96 values, by 16 bits of their hash, eight in a bucket: one value in a thousand is taken for one that was seen, so it counts a day later.
@@ -706,10 +784,10 @@ func (p *acquaintance) begin(t int64) {
 	}
 	p.day, p.marks, p.few = day, 0, [baselines.Fields]uint16{}
 	if p.more != nil {
-		if len(p.more.open) == 0 {
+		if len(p.more.open) == 0 && p.more.told == nil {
 			p.more = nil
 		} else {
-			*p.more = acquaintances{open: p.more.open}
+			*p.more = acquaintances{open: p.more.open, told: p.more.told}
 		}
 	}
 }
@@ -782,6 +860,9 @@ func (p *acquaintance) Append(b []byte) []byte {
 		if len(p.more.open) > 0 {
 			flags = 3
 		}
+		if p.more.told != nil {
+			flags |= 4
+		}
 	}
 	b = append(b, flags)
 	b = binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint16(b, p.day), p.marks)
@@ -799,6 +880,12 @@ func (p *acquaintance) Append(b []byte) []byte {
 	if flags&2 != 0 {
 		b = p.more.open.append(b)
 	}
+	if flags&4 != 0 {
+		b = append(b, byte(len(*p.more.told)))
+		for _, v := range *p.more.told {
+			b = binary.AppendVarint(binary.BigEndian.AppendUint64(b, v.key), v.until)
+		}
+	}
 	return b
 }
 
@@ -811,7 +898,7 @@ func (p *acquaintance) Decode(r *baselines.Reader) {
 	for f := range p.few {
 		p.few[f] = two()
 	}
-	if flags > 3 || flags == 2 {
+	if flags > 7 || flags&1 == 0 && flags != 0 {
 		r.Fail()
 	}
 	if flags&1 == 0 || r.Err != nil {
@@ -828,5 +915,18 @@ func (p *acquaintance) Decode(r *baselines.Reader) {
 	}
 	if flags&2 != 0 {
 		p.more.open.decode(r)
+	}
+	if flags&4 != 0 {
+		n := r.Byte()
+		if n == 0 || n > maxAnnounced {
+			r.Fail()
+		}
+		p.more.told = &[]announcedValue{}
+		for range n {
+			if r.Err != nil {
+				return
+			}
+			*p.more.told = append(*p.more.told, announcedValue{r.Uint64(), r.Varint()})
+		}
 	}
 }

@@ -156,9 +156,9 @@ var fields = []field{
 
 	{"audit", aGroup, nil, "An administrative act, for kind audit."},
 	{"audit.action", aTerm, auditActions, "login, config_change, policy_change, tool_registered, agent_registered, agent_retired, permission_change or another."},
-	{"audit.target", aText, nil, "What it was done to."},
-	{"audit.before", aValue, nil, "State before."},
-	{"audit.after", aValue, nil, "State after."},
+	{"audit.target", aText, nil, "What it was done to: an agent, a server, a tool as server|name."},
+	{"audit.before", aValue, nil, "State before: of a tool definition_hash and hash_version, of an agent version, by themselves or under tool and agent."},
+	{"audit.after", aValue, nil, "State after, as before. What a trusted source announces here is new to nobody when it comes."},
 
 	{"source", aGroup, nil, "The gateway that said all this."},
 	{"source.name", aText, nil, "Name of the gateway."},
