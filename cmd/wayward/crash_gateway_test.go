@@ -238,7 +238,11 @@ func (g *gateway) feedback(class string, f event.Feedback, key ed25519.PrivateKe
 		f.Sign(key)
 	}
 	if class == "forged" {
-		f.Scope.ID += "x"
+		if f.Scope.Type == event.TenantScope { // its id is the tenant's, or it would not be read at all
+			f.Reason += "x"
+		} else {
+			f.Scope.ID += "x"
+		}
 	}
 	b := f.Append(nil)
 	if class == "broken" {

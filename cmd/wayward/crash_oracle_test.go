@@ -168,6 +168,7 @@ func expected(sent [][]byte, aside map[string]bool) (findings, drops map[said]in
 			events = append(events, e)
 		}
 	}
+	held(events)
 	for i := range oracleLimits {
 		crossings(&oracleLimits[i], events, findings)
 	}
@@ -192,6 +193,29 @@ func expected(sent [][]byte, aside map[string]bool) (findings, drops map[said]in
 		}
 	}
 	return findings, expectedOfRules(events, findings), dead
+}
+
+// held fills in what holds in a session until another is said: on whose behalf it is. A session that
+// was idle for half an hour is another one.
+func held(events []*oracleEvent) {
+	type session struct{ tenant, agent, id string }
+	type holds struct {
+		user string
+		last int64
+	}
+	of := map[session]holds{}
+	for _, e := range events {
+		k := session{e.Tenant, e.Agent.ID, e.Session}
+		h := of[k]
+		if e.Session == "" || e.Time-h.last >= 30*60_000 {
+			h = holds{}
+		}
+		if e.User != "" {
+			h.user = e.User
+		}
+		e.User, h.last = h.user, max(h.last, e.Time)
+		of[k] = h
+	}
 }
 
 // readOracleEvent reads an event; nil: it is none.
