@@ -81,9 +81,13 @@ func (d *inventory) Observe(x *Scene, e *event.Event) {
 	span := baselines.FloorDiv(x.Time, retell)
 	p := x.Agent.Ensure(d.slot).(*inventoryPart)
 	a := &e.Agent
-	if p.tells(hashed(uint64(policy.AgentScope)<<8|uint64(byte(a.Tier)), x.Persona, a.Owner, a.Model, a.Version), span) {
+	said := byte(a.Tier)
+	if e.Kind == event.ToolCall && e.Phase != event.Attempt && e.Result.Outcome != event.Denied && e.Policy.Verdict != "deny" {
+		said |= acted
+	}
+	if p.tells(hashed(uint64(policy.AgentScope)<<8|uint64(said), x.Persona, a.Owner, a.Model, a.Version), span) {
 		d.say("", x.Persona, a.Owner, a.Model, a.Version)
-		x.Tell(d.slot, policy.AgentScope, a.ID, append(d.body, byte(a.Tier)))
+		x.Tell(d.slot, policy.AgentScope, a.ID, append(d.body, said))
 	}
 	if e.Kind != event.ToolCall {
 		return
@@ -99,6 +103,9 @@ func (d *inventory) Observe(x *Scene, e *event.Event) {
 		x.Tell(d.slot, policy.ServerScope, t.Server, d.body)
 	}
 }
+
+// acted, beside the tier in a note of an agent, says that a call of it went through.
+const acted = 0x10
 
 // say writes the body of a note: what an audit event said, then what the event itself says.
 func (d *inventory) say(audit string, said ...string) {
@@ -116,7 +123,7 @@ func (d *inventory) audited(x *Scene, e *event.Event) {
 	}
 	scope, what := policy.Scope(0), ""
 	switch e.Audit.Action {
-	case "agent_registered", "agent_retired":
+	case "agent_registered", "agent_retired", "agent_blocked", "agent_unblocked":
 		scope, what = policy.AgentScope, strings.TrimPrefix(e.Audit.Action, "agent_")
 	case "tool_registered", "tool_retired":
 		scope, what = policy.ToolScope, strings.TrimPrefix(e.Audit.Action, "tool_")
@@ -145,8 +152,11 @@ func (d *inventory) audited(x *Scene, e *event.Event) {
 	if id == "" && scope == policy.AgentScope {
 		id = e.Agent.ID
 	}
-	if id == "" || scope == policy.AgentScope && what != "retired" && !mayAnnounce(e, id) {
+	if id == "" || scope == policy.AgentScope && what != "retired" && what != "blocked" && !mayAnnounce(e, id) {
 		return
+	}
+	if what == "blocked" && id == e.Agent.ID { // its next call is told at once, not on the next day
+		x.Agent.Ensure(d.slot).(*inventoryPart).told = nil
 	}
 	name := id
 	if scope == policy.ToolScope {
@@ -171,6 +181,7 @@ type entry struct {
 	audited byte         // 0 nothing, 1 registered, 2 retired: by an audit event
 	before  byte         // what it was before that
 	since   int64        // event time of that audit event
+	blocked int64        // of an agent: event time at which an audit event said that it is blocked; 0: it is not
 	hour    int64        // in which it was last published
 	open    []opened     // oldest first, at most maxOpened
 }
@@ -197,6 +208,7 @@ const (
 	retired
 	newVersion
 	newDefinition
+	blocked
 )
 
 // Note implements Noter.
@@ -212,6 +224,7 @@ func (d *inventory) Note(x *Closing, n *Note) {
 	r := baselines.Reader{B: n.Body}
 	audit := r.String()
 	version, hash := "", "" // that this note says
+	through := false        // a call went through
 	text := func(to *string) string {
 		s := r.String()
 		if s != "" && s != *to {
@@ -225,7 +238,15 @@ func (d *inventory) Note(x *Closing, n *Note) {
 		if audit == "retired" {
 			state = 2
 		}
-		if audit == "changed" { // neither registered nor retired by that
+		switch audit {
+		case "blocked":
+			k.blocked = max(k.blocked, n.Ref.Time)
+		case "registered", "unblocked":
+			if k.blocked <= n.Ref.Time {
+				k.blocked = 0
+			}
+		}
+		if audit != "registered" && audit != "retired" { // neither registered nor retired by that
 		} else if k.audited != 0 && n.Ref.Time < k.since {
 			k.before = state // what came after it is known already
 		} else {
@@ -244,9 +265,11 @@ func (d *inventory) Note(x *Closing, n *Note) {
 		text(&t.Owner)
 		text(&t.Model)
 		version = text(&t.Version)
-		if tier := r.Byte(); tier != 0 {
+		said := r.Byte()
+		if tier := said &^ acted; tier != 0 {
 			t.Tier = int64(tier)
 		}
+		through = said&acted != 0
 	case n.Scope == policy.ToolScope:
 		text(&t.ID)
 		text(&t.Server)
@@ -278,6 +301,9 @@ func (d *inventory) Note(x *Closing, n *Note) {
 		}
 		if reg.Retired || then == 2 {
 			d.found(x, n, k, retired, "is retired and acts all the same", "")
+		}
+		if through && k.blocked != 0 && n.Ref.Time >= k.blocked {
+			d.found(x, n, k, blocked, "is blocked and a call of it went through all the same", "")
 		}
 		if version != "" {
 			d.version(x, n, k, version, before.Version, reg.Version)
@@ -376,6 +402,7 @@ var inventoryRules = [...]struct {
 	{"retired", "Retired and acts all the same", []string{"ASI10"}},
 	{"new-version", "New version of an agent", []string{"ASI04"}},
 	{"definition-changed", "A tool's definition has changed", []string{"ASI04", "AML.T0109", "AML.T0110"}},
+	{"blocked", "Blocked and acts all the same", []string{"ASI10"}},
 }
 
 // found makes one finding for each thing, kind and value (a version, a definition), updated as it is seen again and again. More than maxOpened within
@@ -452,6 +479,7 @@ func (p *inventoryPart) Append(b []byte) []byte {
 		flags = 1
 	}
 	b = binary.AppendVarint(append(b, byte(t.Class), flags, k.audited, k.before), k.since)
+	b = binary.AppendVarint(b, k.blocked)
 	b = binary.AppendUvarint(b, uint64(len(t.Versions)))
 	for _, v := range t.Versions {
 		b = baselines.AppendString(b, v)
@@ -488,6 +516,7 @@ func (p *inventoryPart) Decode(r *baselines.Reader) {
 		*v = r.Varint()
 	}
 	t.Class, t.Retired, k.audited, k.before, k.since = event.Class(r.Byte()), r.Byte() == 1, r.Byte(), r.Byte(), r.Varint()
+	k.blocked = r.Varint()
 	for range min(r.Len(), event.MaxVersions) {
 		t.Versions = append(t.Versions, r.String())
 	}
@@ -496,7 +525,7 @@ func (p *inventoryPart) Decode(r *baselines.Reader) {
 	}
 	for range min(r.Len(), maxOpened) {
 		o := opened{kind: r.Byte(), count: r.Varint(), value: r.String()}
-		if o.open.decode(r); o.kind > newDefinition {
+		if o.open.decode(r); o.kind > blocked {
 			r.Err = baselines.ErrShort
 		}
 		k.open = append(k.open, o)

@@ -288,12 +288,11 @@ func (b *behaviour) until(pg *page) int64 {
 	case pg.breaker.Open(), pg.barred > 0, pg.key[0] == deltaPage:
 		return forever
 	case pg.breaker != nil:
-		return pg.seen + breakerIdle
+		return pg.idleSince() + breakerIdle
 	case pg.key[0] == sessionPage:
-		// By the time that the shard had reached, too: where somebody's clock is days ahead, a session in use is not idle.
-		return max(pg.seen, pg.active) + sessionEnd
+		return pg.idleSince() + sessionEnd
 	}
-	return pg.seen + agentIdle
+	return pg.idleSince() + agentIdle
 }
 
 func (b *behaviour) untilOf(kind byte, idle int64) int64 {
@@ -492,7 +491,7 @@ func (b *behaviour) control(r *record) error {
 		b.key = event.AppendKey(k, c.Tenant, c.Agent)
 		if pg := b.page(b.key, c.Tenant); pg != nil {
 			pg.verdicts++
-			pg.seen = max(pg.seen, c.Time)
+			pg.kept = max(pg.kept, c.Time)
 			if c.Severity > int(event.Signal) {
 				shade(pg, c.Time)
 			}

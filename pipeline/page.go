@@ -22,6 +22,7 @@ const pageFormat = 5
 type page struct {
 	key    string
 	seen   int64  // newest event time, Unix milliseconds
+	kept   int64  // when something that is no event of it last changed it: a verdict, its breaker. Wall clock, too, so it tells nothing but how long the page is kept
 	txn    uint64 // transaction that last touched it; not stored
 	active int64  // of an agent: newest hour of event time in which it acted; of a session: event time that the shard, or the session itself, had reached with its newest event
 	day    int64  // of an agent: newest day of a baseline that it contributed to; of a session: of the snapshots by which its newest event was judged
@@ -100,7 +101,7 @@ func (pg *page) repeated(id, record uint64) bool {
 func (pg *page) appendTo(b []byte) []byte {
 	b = append(b, pageFormat)
 	b = baselines.AppendString(b, pg.tenant)
-	b = binary.AppendVarint(b, pg.seen)
+	b = binary.AppendVarint(binary.AppendVarint(b, pg.seen), pg.kept)
 	switch pg.key[0] {
 	case agentPage:
 		b = binary.AppendVarint(b, pg.verdicts)
@@ -168,7 +169,7 @@ func (pg *page) decode(b []byte) error {
 	if t := r.Bytes(); pg.tenant != string(t) {
 		pg.tenant = string(t)
 	}
-	pg.seen = r.Varint()
+	pg.seen, pg.kept = r.Varint(), r.Varint()
 	switch pg.key[0] {
 	case agentPage:
 		pg.verdicts = r.Varint()

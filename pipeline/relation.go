@@ -362,12 +362,12 @@ func (b *relation) until(pg *page) int64 {
 		if pg.breaker.Open() {
 			return forever
 		}
-		return pg.seen + breakerIdle
+		return pg.idleSince() + breakerIdle
 	}
 	if len(pg.pending)+pg.notes.n > 0 || !pg.guard.Idle() || b.panel.Due(&pg.memory) != never {
 		return forever
 	}
-	return pg.seen + scopeIdle
+	return pg.idleSince() + scopeIdle
 }
 
 // closePassed closes what ends by the watermark.

@@ -115,7 +115,7 @@ func (s *shard) trip(pg *page, o order) bool {
 		b = &response.Breaker{Scope: o.Scope}
 		pg.breaker = b
 	}
-	pg.seen = max(pg.seen, o.Order.Time)
+	pg.kept = max(pg.kept, o.Order.Time)
 	was := b.Open()
 	c, done := b.Trip(o.Order, s.settings(), s.wallNow(o.Order.Time))
 	if !done {
@@ -136,7 +136,7 @@ func (s *shard) trip(pg *page, o order) bool {
 
 // shut issues the command that closed a breaker. Its page lives on for its epoch, from now.
 func (s *shard) shut(pg *page, c *event.Command) {
-	pg.seen = max(pg.seen, c.Time)
+	pg.kept = max(pg.kept, c.Time)
 	s.command(pg, c)
 	s.machine.turned(pg, false)
 }

@@ -1239,3 +1239,36 @@ func TestAResumedShardGoesOn(t *testing.T) {
 		t.Errorf("feedback from before: %v", c.dead)
 	}
 }
+
+// What is ordered of a session comes by the wall clock, hours after its events where those are old. It
+// keeps the page of its breaker, and does not make the session look as if it went on.
+func TestTheClockOfABreakerKeepsNoSessionGoing(t *testing.T) {
+	c := newCity(t, 1, 1, 1, setOf(t, armed(true, "")))
+	c.now = day0 + 10*3_600_000
+	act := func(at int64) *page {
+		c.send(fmt.Appendf(nil, `{"id":"e%d","time":%d,"kind":"tool_call","tenant":"t1","agent":{"id":"agent-1"},"session":"s1","persona":"clerk","tool":{"name":"search"}}`, at, at))
+		c.settle()
+		for key, pg := range c.behaviours[0].pages {
+			if key[0] == sessionPage {
+				return pg
+			}
+		}
+		t.Fatal("there is no session")
+		return nil
+	}
+	act(day0)
+	scope := event.Scope{Type: event.SessionScope, Tenant: "t1", Agent: "agent-1", ID: "s1"}
+	c.person(0, event.Feedback{Type: event.TripFeedback, Scope: scope})
+	c.settle()
+	c.person(0, event.Feedback{Type: event.RestoreFeedback, Scope: scope})
+	c.settle()
+	if n := len(c.commands[scope.Key()]); n != 2 {
+		t.Fatalf("%d commands", n)
+	}
+	if pg := act(day0 + 10*60_000); pg.began != day0 {
+		t.Errorf("ten minutes later the session began at %d", pg.began-day0)
+	}
+	if pg := act(day0 + 2*3_600_000); pg.began != day0+2*3_600_000 {
+		t.Errorf("after two hours without an event the session still is the one that began at %d", pg.began-day0)
+	}
+}

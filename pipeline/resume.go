@@ -324,7 +324,7 @@ func (s *shard) resume(c *control, r *record) *page {
 			return nil
 		}
 		pg.breaker = k
-		pg.seen = max(pg.seen, k.At)
+		pg.kept = max(pg.kept, k.At)
 		s.publish(pg) // a torn transaction may have told the command and not the state
 		if k.Open() {
 			s.machine.turned(pg, true)

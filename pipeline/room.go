@@ -203,10 +203,10 @@ func ownerOf(key string) string {
 
 // idleSince is the newest event time at which somebody had to do with a page.
 func (pg *page) idleSince() int64 {
-	if pg.key[0] == sessionPage { // by the time that the shard had reached, too, as for until
-		return max(pg.seen, pg.active)
+	if pg.key[0] == sessionPage { // by the time that the shard had reached, too: where somebody's clock is days ahead, a session in use is not idle
+		return max(pg.seen, pg.kept, pg.active)
 	}
-	return pg.seen
+	return max(pg.seen, pg.kept)
 }
 
 // passing is a page for an agent that there is no room for: empty for each event, and nobody's afterwards.

@@ -114,6 +114,7 @@ type oracleEvent struct {
 		Records, Bytes int64
 	}
 	Amount struct{ Value, Currency string }
+	run    int // of its session
 }
 
 func (e *oracleEvent) measure(l *oracleLimit) int64 {
@@ -173,14 +174,17 @@ func expected(sent [][]byte, aside map[string]bool) (findings, drops map[said]in
 		crossings(&oracleLimits[i], events, findings)
 	}
 	// A persona's denied tool: one finding per agent, session and tool, said at 1, 2, 4, 8 …
-	type what struct{ tenant, agent, session, tool string }
+	type what struct {
+		tenant, agent, session, tool string
+		run                          int
+	}
 	first, count := map[what]*oracleEvent{}, map[what]int64{}
 	for _, e := range events {
 		denied := slices.ContainsFunc(oraclePersonas, func(p oraclePersona) bool { return p.name == e.Persona && strings.HasPrefix(e.Tool.Name, p.tool) })
 		if e.Kind != "tool_call" || e.Phase == "attempt" || !denied {
 			continue
 		}
-		w := what{e.Tenant, e.Agent.ID, e.Session, e.Tool.Name}
+		w := what{e.Tenant, e.Agent.ID, e.Session, e.Tool.Name, e.run}
 		count[w]++
 		n := count[w]
 		s := said{Rule: "policy/persona/" + e.Persona + "/tool", Scope: "agent", Tenant: e.Tenant, ID: e.Agent.ID, Activity: 2, Value: "", Count: n, Last: e.Time, Agent: e.Agent.ID, Key: e.Tenant + "|" + e.Agent.ID}
@@ -196,25 +200,40 @@ func expected(sent [][]byte, aside map[string]bool) (findings, drops map[said]in
 }
 
 // held fills in what holds in a session until another is said: on whose behalf it is. A session that
-// was idle for half an hour is another one.
+// was idle for half an hour is another one: run tells them apart.
 func held(events []*oracleEvent) {
 	type session struct{ tenant, agent, id string }
 	type holds struct {
 		user string
 		last int64
+		run  int
 	}
-	of := map[session]holds{}
+	of := map[session]*holds{}
 	for _, e := range events {
+		if e.Session == "" {
+			continue
+		}
 		k := session{e.Tenant, e.Agent.ID, e.Session}
 		h := of[k]
-		if e.Session == "" || e.Time-h.last >= 30*60_000 {
-			h = holds{}
+		if h == nil {
+			h = &holds{}
+			of[k] = h
+		}
+		begins := e.Time-h.last >= 30*60_000
+		if e.Kind != "tool_call" && e.User == "" && e.Persona == "" { // it says nothing that a session could hold
+			if !begins {
+				e.User, e.run = h.user, h.run
+			}
+			continue
+		}
+		if begins {
+			h.user, h.run = "", h.run+1
 		}
 		if e.User != "" {
 			h.user = e.User
 		}
-		e.User, h.last = h.user, max(h.last, e.Time)
-		of[k] = h
+		h.last = max(h.last, e.Time)
+		e.User, e.run = h.user, h.run
 	}
 }
 
@@ -229,7 +248,10 @@ func readOracleEvent(b []byte) *oracleEvent {
 
 func crossings(l *oracleLimit, events []*oracleEvent, out map[said]int) {
 	own := l.scope == "agent" || l.scope == "session"
-	type key struct{ tenant, agent, id string }
+	type key struct {
+		tenant, agent, id string
+		run               int
+	}
 	units := map[key][]*unit{}
 	grains := map[key]map[int64]*unit{}
 	for _, e := range events {
@@ -241,7 +263,9 @@ func crossings(l *oracleLimit, events []*oracleEvent, out map[said]int) {
 			continue
 		}
 		if own {
-			k.agent = e.Agent.ID
+			if k.agent = e.Agent.ID; l.scope == "session" {
+				k.run = e.run
+			}
 			units[k] = append(units[k], &unit{e.Time, 1, e.measure(l), e, nil})
 			continue
 		}
