@@ -94,6 +94,12 @@ func (s *shard) lay(pg *page) {
 	s.machine.laid(pg)
 }
 
+// lostPage is the panic of a page that the disk does not give back. Who asks for a page has no way on
+// without it: a live shard is loaded anew, which rebuilds what is damaged, and a replay ends.
+type lostPage struct{ error }
+
+func (l lostPage) Unwrap() error { return l.error }
+
 // thaw brings back a page that was put by; nil: there is none.
 func (s *shard) thaw(key []byte) *page {
 	c, ok := s.cold[string(key)]
@@ -111,11 +117,11 @@ func (s *shard) thaw(key []byte) *page {
 		}
 		var err error
 		if body, err = s.rules.store.Get(s.space, key); err != nil {
-			panic(fmt.Errorf("page %q: %w", key, err)) // the shard is loaded anew, which rebuilds what is damaged
+			panic(lostPage{fmt.Errorf("page %q: %w", key, err)})
 		}
 		switch {
 		case body == nil && ok:
-			panic(fmt.Errorf("page %q is not on disk", key))
+			panic(lostPage{fmt.Errorf("page %q is not on disk", key)})
 		case body == nil: // it is another page, whose key has the same hash
 			return nil
 		case !ok:

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"runtime"
 	"slices"
@@ -215,7 +216,7 @@ func (r *Replay) Run(ctx context.Context, src Source) (_ Summary, err error) {
 		}
 	}()
 	for c := range decoded {
-		if err := x.chunk(c); err != nil {
+		if err := orLost(func() error { return x.chunk(c) }); err != nil {
 			cancel()
 			for range decoded { // the source is the caller's again only when nobody reads it
 			}
@@ -229,14 +230,28 @@ func (r *Replay) Run(ctx context.Context, src Source) (_ Summary, err error) {
 	if err := <-failed; !errors.Is(err, io.EOF) {
 		return x.summary(), err
 	}
-	if err := x.end(); err != nil {
+	if err := orLost(x.end); err != nil {
 		return x.summary(), err
 	}
 	r.Snapshots = x.last()
 	return x.summary(), nil
 }
 
-// parallel calls f for 0 … n-1 on the workers.
+// orLost makes an error of a page that the disk does not give back.
+func orLost(do func() error) (err error) {
+	defer func() {
+		switch p := recover().(type) {
+		case nil:
+		case lostPage:
+			err = fmt.Errorf("what did not fit into memory cannot be read back: %w; see to the disk of TMPDIR, or give --memory more", p)
+		default:
+			panic(p)
+		}
+	}()
+	return do()
+}
+
+// parallel calls f for 0 … n-1 on the workers. A panic in one of them is one of the caller.
 func (x *replaying) parallel(n int, f func(i int)) {
 	if x.Workers == 1 || n == 1 {
 		for i := range n {
@@ -246,14 +261,23 @@ func (x *replaying) parallel(n int, f func(i int)) {
 	}
 	var next atomic.Int32
 	var wg sync.WaitGroup
+	var broken atomic.Pointer[any]
 	for range min(x.Workers, n) {
 		wg.Go(func() {
+			defer func() {
+				if p := recover(); p != nil {
+					broken.CompareAndSwap(nil, &p)
+				}
+			}()
 			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
 				f(i)
 			}
 		})
 	}
 	wg.Wait()
+	if p := broken.Load(); p != nil {
+		panic(*p)
+	}
 }
 
 func (x *replaying) decode(c *Chunk) {
