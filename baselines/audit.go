@@ -3,6 +3,8 @@ package baselines
 import (
 	"encoding/binary"
 	"math"
+
+	"github.com/wayward-sec/wayward/event/wire"
 )
 
 // Family groups tests of one kind of evidence.
@@ -133,7 +135,7 @@ func (a *AuditDelta) Merge(o *AuditDelta) {
 func (a *AuditDelta) Append(b []byte) []byte { return appendTallies(b, &a.Of) }
 
 // Decode reads what Append wrote.
-func (a *AuditDelta) Decode(r *Reader) { readTallies(r, &a.Of) }
+func (a *AuditDelta) Decode(r *wire.Reader) { readTallies(r, &a.Of) }
 
 func appendTallies(b []byte, of *[Tests]Tally) []byte {
 	n := 0
@@ -154,7 +156,7 @@ func appendTallies(b []byte, of *[Tests]Tally) []byte {
 	return b
 }
 
-func readTallies(r *Reader, of *[Tests]Tally) {
+func readTallies(r *wire.Reader, of *[Tests]Tally) {
 	*of = [Tests]Tally{}
 	for range r.Len() {
 		i := r.Byte()
@@ -251,7 +253,7 @@ func (a *Audit) Append(b []byte) []byte {
 }
 
 // Decode reads what Append wrote.
-func (a *Audit) Decode(r *Reader) {
+func (a *Audit) Decode(r *wire.Reader) {
 	a.Days = r.Uvarint()
 	readTallies(r, &a.Of)
 }

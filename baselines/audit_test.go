@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"math"
 	"testing"
+
+	"github.com/wayward-sec/wayward/event/wire"
 )
 
 // steady is an audit after so many days on each of which a family's tests were made, a share of them below 1 in 100.
@@ -78,7 +80,7 @@ func TestAuditCountsAnyOrderAlike(t *testing.T) {
 		t.Errorf("counted %+v", k)
 	}
 	var back AuditDelta
-	r := Reader{B: ab.Append(nil)}
+	r := wire.Reader{B: ab.Append(nil)}
 	if back.Decode(&r); r.Err != nil || back != ab {
 		t.Errorf("does not read what it wrote: %v", r.Err)
 	}
@@ -89,13 +91,13 @@ func FuzzModelDecode(f *testing.F) {
 	f.Add(Learn(nil, key, 20_000, &Delta{Events: 3, AgentDays: 1}, Terms{}).Append(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var m Model
-		r := Reader{B: b}
+		r := wire.Reader{B: b}
 		if m.Decode(&r); r.Err != nil {
 			return
 		}
 		once := m.Append(nil)
 		var again Model
-		r = Reader{B: once}
+		r = wire.Reader{B: once}
 		if again.Decode(&r); r.Err != nil || !bytes.Equal(again.Append(nil), once) {
 			t.Fatalf("does not read what it wrote: %v", r.Err)
 		}

@@ -3,6 +3,8 @@ package baselines
 import (
 	"encoding/binary"
 	"math"
+
+	"github.com/wayward-sec/wayward/event/wire"
 )
 
 // Histogram counts scores, of which larger is odder, in bins of BinWidth. Counts are integers, so histograms of many shards merge in any order. The
@@ -73,7 +75,7 @@ func (h Histogram) Append(b []byte) []byte {
 }
 
 // Decode reads what Append wrote.
-func (h *Histogram) Decode(r *Reader) {
+func (h *Histogram) Decode(r *wire.Reader) {
 	n := r.Uvarint()
 	if n > MaxBins {
 		r.Fail()
@@ -281,7 +283,7 @@ func (c *Calibrator) Append(b []byte) []byte {
 }
 
 // Decode reads what Append wrote and fits the tail.
-func (c *Calibrator) Decode(r *Reader) {
+func (c *Calibrator) Decode(r *wire.Reader) {
 	n := r.Uvarint()
 	if n > MaxBins {
 		r.Fail()

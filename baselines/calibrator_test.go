@@ -6,6 +6,8 @@ import (
 	"math"
 	"math/rand/v2"
 	"testing"
+
+	"github.com/wayward-sec/wayward/event/wire"
 )
 
 // scores draws n scores of which the tail is what draw makes it.
@@ -122,7 +124,7 @@ func TestHistogramsMergeInAnyOrder(t *testing.T) {
 			t.Fatal("the order of merging shows")
 		}
 		var back Histogram
-		r := Reader{B: b}
+		r := wire.Reader{B: b}
 		if back.Decode(&r); r.Err != nil || !bytes.Equal(back.Append(nil), b) {
 			t.Fatalf("does not read what it wrote: %v", r.Err)
 		}
@@ -166,7 +168,7 @@ func FuzzCalibratorDecode(f *testing.F) {
 	f.Add([]byte{0xff, 0xff, 0xff, 0xff, 0x0f})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var c Calibrator
-		r := Reader{B: b}
+		r := wire.Reader{B: b}
 		c.Decode(&r)
 		if r.Err != nil {
 			return
@@ -175,7 +177,7 @@ func FuzzCalibratorDecode(f *testing.F) {
 			t.Fatalf("P(2.5) = %g", p)
 		}
 		var again Calibrator
-		r = Reader{B: c.Append(nil)}
+		r = wire.Reader{B: c.Append(nil)}
 		if again.Decode(&r); r.Err != nil || !bytes.Equal(again.Append(nil), c.Append(nil)) {
 			t.Fatalf("does not read what it wrote: %v", r.Err)
 		}

@@ -3,6 +3,8 @@ package baselines
 import (
 	"encoding/binary"
 	"slices"
+
+	"github.com/wayward-sec/wayward/event/wire"
 )
 
 // maxHashes bounds a set of hashes: beyond, the smallest are kept, whatever the order in which they came.
@@ -36,7 +38,7 @@ func (s HashSet) Append(b []byte) []byte {
 }
 
 // Decode reads what Append wrote.
-func (s *HashSet) Decode(r *Reader) {
+func (s *HashSet) Decode(r *wire.Reader) {
 	n := r.Len()
 	if n > maxHashes {
 		r.Fail()

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"encoding/binary"
 	"slices"
+
+	"github.com/wayward-sec/wayward/event/wire"
 )
 
 // Met are the agents that a baseline has met: they acted on a day that it has learned. Ascending by hash.
@@ -66,7 +68,7 @@ func (m Met) Append(b []byte) []byte {
 }
 
 // Decode reads what Append wrote.
-func (m *Met) Decode(r *Reader) {
+func (m *Met) Decode(r *wire.Reader) {
 	n := r.Len()
 	if n > maxMet {
 		r.Fail()

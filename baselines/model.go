@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"time"
+
+	"github.com/wayward-sec/wayward/event/wire"
 )
 
 // DayMS is the length of the period that a snapshot closes: one UTC day.
@@ -129,7 +131,7 @@ func (d *Delta) Append(b []byte) []byte {
 }
 
 // Decode reads what Append wrote, into memory of its own.
-func (d *Delta) Decode(r *Reader) {
+func (d *Delta) Decode(r *wire.Reader) {
 	if r.Byte() != modelFormat && r.Err == nil {
 		r.Fail()
 	}
@@ -272,7 +274,7 @@ func (m *Model) clone(key Key, day int64) *Model {
 		return &Model{Key: key, First: day, Seen: day}
 	}
 	n := &Model{}
-	r := Reader{B: m.Append(nil)}
+	r := wire.Reader{B: m.Append(nil)}
 	n.Decode(&r)
 	if r.Err != nil {
 		panic("baselines: a model does not read what it wrote") // our bug
@@ -284,7 +286,7 @@ func (m *Model) clone(key Key, day int64) *Model {
 // Append encodes the model: the same content gives the same bytes.
 func (m *Model) Append(b []byte) []byte {
 	b = append(b, modelFormat)
-	b = AppendString(AppendString(AppendString(b, m.Tenant), m.Persona), m.Fork)
+	b = wire.AppendString(wire.AppendString(wire.AppendString(b, m.Tenant), m.Persona), m.Fork)
 	b = binary.AppendVarint(b, m.Day)
 	b = binary.AppendVarint(b, m.First)
 	b = binary.AppendVarint(b, m.Seen)
@@ -294,7 +296,7 @@ func (m *Model) Append(b []byte) []byte {
 	}
 	b = append(b, byte(m.State), flags)
 	b = binary.AppendUvarint(b, m.Sessions)
-	b = AppendString(b, m.Parent)
+	b = wire.AppendString(b, m.Parent)
 	b = binary.AppendVarint(b, m.Forked)
 	b = binary.AppendUvarint(b, m.Inherited)
 	b = binary.AppendUvarint(b, m.AgentDays)
@@ -308,7 +310,7 @@ func (m *Model) Append(b []byte) []byte {
 }
 
 // Decode reads what Append wrote, into memory of its own, and derives the rest.
-func (m *Model) Decode(r *Reader) {
+func (m *Model) Decode(r *wire.Reader) {
 	if r.Byte() != modelFormat && r.Err == nil {
 		r.Fail()
 	}

@@ -7,6 +7,8 @@ import (
 	"math"
 	"math/bits"
 	"slices"
+
+	"github.com/wayward-sec/wayward/event/wire"
 )
 
 // Field is one thing about a call that may be seen for the first time.
@@ -692,26 +694,26 @@ func (x *Value) append(b []byte, f Field) []byte {
 		b = binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(b, x.Of), x.Form)
 	}
 	if fieldDefs[f].named {
-		b = AppendString(b, x.Name)
+		b = wire.AppendString(b, x.Name)
 	}
 	return b
 }
 
 // Decode reads what Append wrote and derives the rest.
-func (v *RarityModel) Decode(r *Reader) {
-	*v = RarityModel{Days: r.count(), Total: r.count()}
+func (v *RarityModel) Decode(r *wire.Reader) {
+	*v = RarityModel{Days: readCount(r), Total: readCount(r)}
 	for c := range v.Worse {
-		v.Worse[c] = r.count()
+		v.Worse[c] = readCount(r)
 	}
 	day := r.Varint()
 	for f := range Fields {
 		o := &v.Of[f]
-		o.Days, o.Recent, o.Last = r.count(), r.uint32(), r.uint32()
+		o.Days, o.Recent, o.Last = readCount(r), r.Uvarint32(), r.Uvarint32()
 		flags := r.Byte()
 		if flags > 3 {
 			r.Fail()
 		}
-		o.Open, o.spilled = flags&1 != 0, r.count()
+		o.Open, o.spilled = flags&1 != 0, readCount(r)
 		if flags&2 != 0 && r.Err == nil {
 			o.buckets = make([]uint16, maxValues)
 			for i := range o.buckets {
@@ -754,7 +756,7 @@ func (v *RarityModel) Decode(r *Reader) {
 		}
 		q.Sink, q.Rejected, q.settled, q.Judged = flags&1 != 0, flags&2 != 0, flags&4 != 0, r.Byte()
 		q.Value.decode(r, q.Field)
-		q.Agents, q.Most, q.Days = r.Uint64(), r.uint32(), r.uint32()
+		q.Agents, q.Most, q.Days = r.Uint64(), r.Uvarint32(), r.Uvarint32()
 		if k := len(v.Quarantine); k > 0 && cmp.Or(cmp.Compare(v.Quarantine[k-1].Field, q.Field), cmp.Compare(v.Quarantine[k-1].Hash, q.Hash)) >= 0 {
 			r.Fail()
 		}
@@ -766,8 +768,8 @@ func (v *RarityModel) Decode(r *Reader) {
 	v.derive(day)
 }
 
-func (x *Value) decode(r *Reader, f Field) {
-	x.Hash, x.Count = r.Uint64(), r.uint32()
+func (x *Value) decode(r *wire.Reader, f Field) {
+	x.Hash, x.Count = r.Uint64(), r.Uvarint32()
 	first, span := r.Varint(), r.Varint()
 	x.First, x.Last, x.Via = int32(first), int32(first+span), Via(r.Byte())
 	if int64(x.First) != first || int64(x.Last) != first+span || span < 0 || int(x.Via) >= len(vias) {
@@ -791,7 +793,7 @@ func (x *Value) decode(r *Reader, f Field) {
 }
 
 // count reads a count in Units: what no honest sum can reach is malformed, so that sums do not overflow.
-func (r *Reader) count() uint64 {
+func readCount(r *wire.Reader) uint64 {
 	n := r.Uvarint()
 	if n > 1<<56 {
 		r.Fail()

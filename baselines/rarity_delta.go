@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"math"
 	"slices"
+
+	"github.com/wayward-sec/wayward/event/wire"
 )
 
 // RarityDelta is what one day adds to a RarityModel. Each agent counts a value once a day.
@@ -192,7 +194,7 @@ func (d *RarityDelta) Append(b []byte) []byte {
 				b = binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(b, s.Of), s.Form)
 			}
 			if s.Name != "" {
-				b = AppendString(b, s.Name)
+				b = wire.AppendString(b, s.Name)
 			}
 		}
 	}
@@ -200,14 +202,14 @@ func (d *RarityDelta) Append(b []byte) []byte {
 }
 
 // Decode reads what Append wrote.
-func (d *RarityDelta) Decode(r *Reader) {
-	*d = RarityDelta{Days: r.day()}
+func (d *RarityDelta) Decode(r *wire.Reader) {
+	*d = RarityDelta{Days: readDay(r)}
 	for c := range d.Worse {
-		d.Worse[c] = r.day()
+		d.Worse[c] = readDay(r)
 	}
 	for f := range Fields {
 		o := &d.of[f]
-		o.Days, o.New, o.Sum = r.day(), r.day(), r.day()
+		o.Days, o.New, o.Sum = readDay(r), readDay(r), readDay(r)
 		n := r.Len()
 		if n > maxSeen {
 			r.Fail()
@@ -219,9 +221,9 @@ func (d *RarityDelta) Decode(r *Reader) {
 		for i := range n {
 			s := Sighting{Hash: r.Uint64()}
 			flags := r.Byte()
-			s.Sink, s.Declared, s.Count = flags&1 != 0, flags&2 != 0, r.uint32()
+			s.Sink, s.Declared, s.Count = flags&1 != 0, flags&2 != 0, r.Uvarint32()
 			if flags&4 != 0 {
-				s.Held, s.Judged = r.uint32(), r.Byte()
+				s.Held, s.Judged = r.Uvarint32(), r.Byte()
 			}
 			s.Agents = r.Uvarint()
 			switch f {
@@ -250,7 +252,7 @@ func (d *RarityDelta) Decode(r *Reader) {
 }
 
 // day reads a count of agents: what no day can have is malformed, so that sums do not overflow.
-func (r *Reader) day() uint64 {
+func readDay(r *wire.Reader) uint64 {
 	n := r.Uvarint()
 	if n > maxDay {
 		r.Fail()

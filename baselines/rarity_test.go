@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/wayward-sec/wayward/event/wire"
 )
 
 // aDay makes up what agents show on a day: some values of some fields, by a few names that often meet.
@@ -64,7 +66,7 @@ func TestRarityDeltasMergeInAnyOrder(t *testing.T) {
 					into = &left
 				}
 				var own RarityDelta // by way of the wire
-				r := Reader{B: encoded(p)}
+				r := wire.Reader{B: encoded(p)}
 				if own.Decode(&r); r.Err != nil || len(r.B) > 0 {
 					t.Fatal(r.Err, len(r.B))
 				}
@@ -124,7 +126,7 @@ func TestRarityModelsRoundTrip(t *testing.T) {
 			m = Learn(m, Key{"t", "p", ""}, 20_000+day, &Delta{Events: 1, Learned: 1, AgentDays: 20, Rarity: *aDay(rng)}, Terms{})
 			var back RarityModel
 			b := m.Rarity.Append(nil)
-			r := Reader{B: b}
+			r := wire.Reader{B: b}
 			if back.Decode(&r); r.Err != nil || len(r.B) > 0 {
 				t.Fatal(r.Err, len(r.B))
 			}
@@ -145,11 +147,11 @@ func FuzzRarity(f *testing.F) {
 	f.Add(m.Rarity.Append(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var d RarityDelta
-		r := Reader{B: b}
+		r := wire.Reader{B: b}
 		if d.Decode(&r); r.Err == nil {
 			again := encoded(&d)
 			var back RarityDelta
-			r := Reader{B: again}
+			r := wire.Reader{B: again}
 			if back.Decode(&r); r.Err != nil || !bytes.Equal(encoded(&back), again) {
 				t.Fatal("a delta does not come back", r.Err)
 			}
@@ -157,11 +159,11 @@ func FuzzRarity(f *testing.F) {
 			Learn(next, Key{}, 20_002, &Delta{}, Terms{})
 		}
 		var v RarityModel
-		r = Reader{B: b}
+		r = wire.Reader{B: b}
 		if v.Decode(&r); r.Err == nil {
 			again := v.Append(nil)
 			var back RarityModel
-			r := Reader{B: again}
+			r := wire.Reader{B: again}
 			if back.Decode(&r); r.Err != nil || !bytes.Equal(back.Append(nil), again) {
 				t.Fatal("a model does not come back", r.Err)
 			}

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"math"
 	"unsafe"
+
+	"github.com/wayward-sec/wayward/event/wire"
 )
 
 // Rings are sliding sums of one agent: a column for each feature that it shows, in the order in which they showed, and a row for each step of each window. All
@@ -105,7 +107,7 @@ func (r *Rings) Begin(w int, empty bool) {
 // Block adds up what the steps of the block hold up to a step, into sums.
 func (r *Rings) Block(w int, upTo int64, sums []float32) {
 	clear(sums)
-	for i := FloorDiv(upTo, RingSteps) * RingSteps; i <= upTo; i++ {
+	for i := wire.FloorDiv(upTo, RingSteps) * RingSteps; i <= upTo; i++ {
 		for c, v := range r.Row(place(w, i)) {
 			sums[c] += v
 		}
@@ -119,7 +121,7 @@ func (r *Rings) Reset() { clear(r.Slab[:r.Columns()*CountRow]) }
 func (r *Rings) Append(b []byte) []byte { return appendWords(b, r.Slab) }
 
 // Decode reads a slab of so many columns. What is no number, or below zero, is refused.
-func (r *Rings) Decode(d *Reader, columns int) {
+func (r *Rings) Decode(d *wire.Reader, columns int) {
 	r.Slab = readWords(d, columns*ringRows)
 	for _, v := range r.Slab {
 		if !(v >= 0) || math.IsInf(float64(v), 1) {
@@ -143,7 +145,7 @@ func appendWords(b []byte, words []float32) []byte {
 	return b
 }
 
-func readWords(r *Reader, n int) []float32 {
+func readWords(r *wire.Reader, n int) []float32 {
 	if n*4 > len(r.B) {
 		r.Fail()
 		return nil
@@ -283,7 +285,7 @@ func (d *Different) Append(b []byte) []byte {
 }
 
 // Decode reads what Append wrote.
-func (d *Different) Decode(r *Reader) {
+func (d *Different) Decode(r *wire.Reader) {
 	d.words = nil
 	if len(r.B) < 2 {
 		r.Fail()

@@ -1,11 +1,13 @@
 package baselines
 
+import "github.com/wayward-sec/wayward/event/wire"
+
 // HoursOfWeek is the number of cells of a season, from Monday 0:00 on the persona's own clock.
 const HoursOfWeek = 168
 
 // HourOfWeek is the cell of a local time in Unix milliseconds.
 func HourOfWeek(local int64) int {
-	h := (FloorDiv(local, 3_600_000) + 72) % HoursOfWeek // 1970-01-01 was a Thursday
+	h := (wire.FloorDiv(local, 3_600_000) + 72) % HoursOfWeek // 1970-01-01 was a Thursday
 	if h < 0 {
 		h += HoursOfWeek
 	}

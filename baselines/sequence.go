@@ -9,6 +9,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/wire"
 )
 
 // Sequences: which call comes after which. The model is an interpolated Witten-Bell chain of order 3 (PPM-C blending; science §3.1) whose counts carry a
@@ -630,7 +631,7 @@ func (m *SequenceModel) Append(b []byte) []byte {
 }
 
 // Decode reads what Append wrote.
-func (m *SequenceModel) Decode(r *Reader) {
+func (m *SequenceModel) Decode(r *wire.Reader) {
 	*m = SequenceModel{symbols: readSymbols(r, maxSymbols)}
 	n := r.Uvarint()
 	if n > maxGrams || n > uint64(len(r.B))/7 {
@@ -641,7 +642,7 @@ func (m *SequenceModel) Decode(r *Reader) {
 	last := uint64(0)
 	for range n {
 		last += r.Uvarint()
-		g := gram{key: last<<32 | uint64(r.Uint32()), n: r.uint32(), u: r.uint32()}
+		g := gram{key: last<<32 | uint64(r.Uint32()), n: r.Uvarint32(), u: r.Uvarint32()}
 		if k := len(m.grams); last > math.MaxUint32 || uint32(g.key) == beginSymbol || k > 0 && m.grams[k-1].key >= g.key || g.n == 0 {
 			r.Fail()
 		}
@@ -696,13 +697,13 @@ func appendSymbols(b []byte, list []Symbol) []byte {
 		s := &list[i]
 		b = binary.BigEndian.AppendUint32(b, s.ID)
 		b = binary.BigEndian.AppendUint32(b, s.Class)
-		b = AppendString(AppendString(b, s.Tool), s.Resource)
+		b = wire.AppendString(wire.AppendString(b, s.Tool), s.Resource)
 		b = append(b, byte(s.Action))
 	}
 	return b
 }
 
-func readSymbols(r *Reader, most int) []Symbol {
+func readSymbols(r *wire.Reader, most int) []Symbol {
 	n := r.Len()
 	if n == 0 {
 		return nil

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/wire"
 )
 
 // Bounds of what a chain remembers of a session. What is beyond is scored and not learned.
@@ -277,20 +278,20 @@ func appendSteps(b []byte, kinds []Step, steps []uint8) []byte {
 }
 
 // Decode reads what Append wrote, all that is left of the reader's.
-func (c *Chain) Decode(r *Reader) {
+func (c *Chain) Decode(r *wire.Reader) {
 	*c = Chain{}
 	if len(r.B) == 0 {
 		return
 	}
-	c.n, c.scored = r.uint32(), r.uint32()
+	c.n, c.scored = r.Uvarint32(), r.Uvarint32()
 	for _, v := range [...]*int32{&c.cusum, &c.high, &c.peak, &c.cost} {
-		*v = int32(r.littleUint32())
+		*v = int32(r.LittleUint32())
 	}
 	c.sum = int64(r.Uvarint())
-	c.top = math.Float32frombits(r.littleUint32())
-	c.ended, c.class = r.littleUint32(), r.littleUint32()
+	c.top = math.Float32frombits(r.LittleUint32())
+	c.ended, c.class = r.LittleUint32(), r.LittleUint32()
 	for i := range c.last {
-		c.last[i] = r.littleUint32()
+		c.last[i] = r.LittleUint32()
 	}
 	flags := r.Byte()
 	c.over, c.sinks = flags&1 != 0, flags>>2
@@ -317,7 +318,7 @@ func (c *Chain) Decode(r *Reader) {
 	}
 }
 
-func readSteps(r *Reader) (kinds []Step, steps []uint8) {
+func readSteps(r *wire.Reader) (kinds []Step, steps []uint8) {
 	n := int(r.Byte())
 	if n > maxKinds {
 		r.Fail()
@@ -327,7 +328,7 @@ func readSteps(r *Reader) (kinds []Step, steps []uint8) {
 	}
 	kinds = make([]Step, 0, max(n, 4))
 	for range n {
-		k := Step{r.littleUint32(), r.littleUint32(), r.littleUint32(), event.Outcome(r.Byte())}
+		k := Step{r.LittleUint32(), r.LittleUint32(), r.LittleUint32(), event.Outcome(r.Byte())}
 		if k.Call == beginSymbol || k.Class == beginSymbol || k.Outcome > event.NotFound {
 			r.Fail()
 		}
@@ -345,16 +346,6 @@ func readSteps(r *Reader) (kinds []Step, steps []uint8) {
 		}
 	}
 	return kinds, steps
-}
-
-func (r *Reader) littleUint32() uint32 {
-	if len(r.B) < 4 {
-		r.fail()
-		return 0
-	}
-	v := binary.LittleEndian.Uint32(r.B)
-	r.B = r.B[4:]
-	return v
 }
 
 // Told is one step of a chain, told.

@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/wire"
 )
 
 // Bounds of what one day may bring. Of too many, those with the smallest scrambled keys are kept: which ones these are does not depend on the order of
@@ -495,7 +496,7 @@ func (d *SequenceDelta) Append(b []byte) []byte {
 }
 
 // Decode reads what Append wrote.
-func (d *SequenceDelta) Decode(r *Reader) {
+func (d *SequenceDelta) Decode(r *wire.Reader) {
 	*d = SequenceDelta{}
 	for _, s := range readSymbols(r, 2*maxSymbols) {
 		d.addSymbol(s.ID, s)
@@ -508,7 +509,7 @@ func (d *SequenceDelta) Decode(r *Reader) {
 	context, last := uint64(0), uint64(0)
 	for range n {
 		context += r.Uvarint()
-		g := gram{key: context<<32 | uint64(r.Uint32()), n: r.uint32(), u: r.uint32()}
+		g := gram{key: context<<32 | uint64(r.Uint32()), n: r.Uvarint32(), u: r.Uvarint32()}
 		if context > math.MaxUint32 || uint32(g.key) == beginSymbol || g.key <= last || g.n == 0 {
 			r.Fail()
 		}
@@ -577,16 +578,16 @@ func (h *held) append(b []byte) []byte {
 	return binary.AppendUvarint(b, uint64(h.days))
 }
 
-func readHeld(r *Reader) (h held) {
+func readHeld(r *wire.Reader) (h held) {
 	h.key = r.Uint64()
-	h.n, h.u = r.uint32(), r.uint32()
+	h.n, h.u = r.Uvarint32(), r.Uvarint32()
 	h.prev, h.symbol = r.Uint32(), r.Uint32()
 	h.agents = r.Uint64()
 	flags := r.Byte()
 	h.sink, h.asked = flags&1 != 0, flags&2 != 0
-	h.most = r.uint32()
+	h.most = r.Uvarint32()
 	h.first, h.last = r.Varint(), r.Varint()
-	h.days = r.uint32()
+	h.days = r.Uvarint32()
 	if flags > 3 || uint32(h.key) == beginSymbol || h.n == 0 || h.symbol == beginSymbol {
 		r.Fail()
 	}
@@ -657,7 +658,7 @@ func (a *AgentDay) Append(b []byte) []byte {
 }
 
 // Decode reads what Append wrote, all that is left of the reader's.
-func (a *AgentDay) Decode(r *Reader) {
+func (a *AgentDay) Decode(r *wire.Reader) {
 	*a = AgentDay{}
 	if len(r.B) == 0 {
 		return

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/wire"
 )
 
 // Of quarantine (science §3.4).
@@ -37,7 +38,7 @@ func (w word) append(b []byte) []byte {
 	return binary.AppendVarint(append(b, ok), w.day)
 }
 
-func readWord(r *Reader) word {
+func readWord(r *wire.Reader) word {
 	w := word{item: r.Uint64()}
 	ok := r.Byte()
 	if ok > 1 {
@@ -440,7 +441,7 @@ const folds = 8
 func (m *SequenceModel) begin(samples []sample) {
 	var chains []Chain
 	for _, s := range samples {
-		r := Reader{B: s.body}
+		r := wire.Reader{B: s.body}
 		c := Chain{}
 		if c.kinds, c.steps = readSteps(&r); r.Err == nil && !slices.Contains(c.steps, lost) {
 			chains = append(chains, c)

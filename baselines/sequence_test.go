@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/wire"
 )
 
 // workload makes sessions of a persona: templates with loops, optional and repeated steps, and noise (prototypes/gen).
@@ -289,7 +290,7 @@ func TestDeltasMergeInAnyOrderToTheSameBytes(t *testing.T) {
 		for _, i := range rng.Perm(len(parts)) {
 			if rng.IntN(2) == 0 {
 				var over SequenceDelta
-				r := Reader{B: parts[i].Append(nil)}
+				r := wire.Reader{B: parts[i].Append(nil)}
 				over.Decode(&r)
 				if r.Err != nil || len(r.B) > 0 {
 					t.Fatalf("a delta does not read what it wrote: %v, %d bytes left", r.Err, len(r.B))
@@ -388,10 +389,10 @@ func TestAChainIsTheSameAfterARestartAtAnyStep(t *testing.T) {
 	l := newLab()
 	again := func(in interface{ Append([]byte) []byte }, out interface {
 		Append([]byte) []byte
-		Decode(*Reader)
+		Decode(*wire.Reader)
 	}) {
 		t.Helper()
-		r := Reader{B: in.Append(nil)}
+		r := wire.Reader{B: in.Append(nil)}
 		out.Decode(&r)
 		if r.Err != nil || len(r.B) > 0 {
 			t.Fatalf("it does not read what it wrote: %v, %d bytes left", r.Err, len(r.B))
@@ -460,11 +461,11 @@ func FuzzSequenceState(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var d SequenceDelta
-		r := Reader{B: b}
+		r := wire.Reader{B: b}
 		if d.Decode(&r); r.Err == nil {
 			if got := d.Append(nil); len(got) > 0 {
 				var again SequenceDelta
-				r := Reader{B: got}
+				r := wire.Reader{B: got}
 				if again.Decode(&r); r.Err != nil || !bytes.Equal(again.Append(nil), got) {
 					t.Fatal("a delta is not read as it was written")
 				}
@@ -472,7 +473,7 @@ func FuzzSequenceState(f *testing.F) {
 			Learn(nil, Key{}, 1, &Delta{Sequence: d, Events: 1, AgentDays: 9}, Terms{})
 		}
 		var m SequenceModel
-		r = Reader{B: b}
+		r = wire.Reader{B: b}
 		if m.Decode(&r); r.Err == nil {
 			var c Chain
 			for i := range 20 {
@@ -484,7 +485,7 @@ func FuzzSequenceState(f *testing.F) {
 			m.Waiting()
 		}
 		var c Chain
-		r = Reader{B: b}
+		r = wire.Reader{B: b}
 		if c.Decode(&r); r.Err == nil {
 			if len(c.Append(nil)) > 2048 {
 				t.Fatal("a chain has no bound")

@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"github.com/wayward-sec/wayward/event/wire"
 )
 
 // someVolume is a delta of arbitrary content.
@@ -70,7 +72,7 @@ func TestVolumeDeltasMergeInAnyOrder(t *testing.T) {
 				if round%2 == 1 { // by way of an intermediate sum and the wire
 					var alone VolumeDelta
 					alone.Merge(p)
-					r := Reader{B: alone.Append(nil)}
+					r := wire.Reader{B: alone.Append(nil)}
 					p = &VolumeDelta{}
 					if p.Decode(&r); r.Err != nil || len(r.B) > 0 {
 						t.Fatal(r.Err, len(r.B))
@@ -96,7 +98,7 @@ func TestVolumeModelsReadWhatTheyWrote(t *testing.T) {
 		m = Learn(m, Key{"acme", "clerk", ""}, day, &Delta{Events: 1, Volume: *someVolume(rng)}, Terms{})
 		b := m.Volume.Append(nil)
 		var again VolumeModel
-		r := Reader{B: b}
+		r := wire.Reader{B: b}
 		if again.Decode(&r); r.Err != nil || len(r.B) > 0 {
 			t.Fatal(r.Err, len(r.B))
 		}
@@ -127,7 +129,7 @@ func FuzzVolumeDecode(f *testing.F) {
 // hostile reads what may be anything, and works with what could be read.
 func hostile(t *testing.T, b []byte) {
 	var d VolumeDelta
-	r := Reader{B: b}
+	r := wire.Reader{B: b}
 	if d.Decode(&r); r.Err == nil {
 		var sum VolumeDelta
 		sum.Merge(&d)
@@ -135,7 +137,7 @@ func hostile(t *testing.T, b []byte) {
 		sound(t, &m.Volume)
 	}
 	var m VolumeModel
-	r = Reader{B: b}
+	r = wire.Reader{B: b}
 	if m.Decode(&r); r.Err == nil {
 		sound(t, &m)
 	}
@@ -336,7 +338,7 @@ func TestRingsAddUpTheirWindow(t *testing.T) {
 		}
 		if at > head {
 			r.Move(2, head, at)
-			if FloorDiv(at, RingSteps) != FloorDiv(head, RingSteps) {
+			if wire.FloorDiv(at, RingSteps) != wire.FloorDiv(head, RingSteps) {
 				r.Begin(2, at-head >= RingSteps)
 			}
 			head = at
@@ -353,7 +355,7 @@ func TestRingsAddUpTheirWindow(t *testing.T) {
 			if s.at > head-RingSteps && s.at <= head {
 				want[s.c] += s.v
 			}
-			if FloorDiv(s.at, RingSteps) == FloorDiv(head, RingSteps) {
+			if wire.FloorDiv(s.at, RingSteps) == wire.FloorDiv(head, RingSteps) {
 				block[s.c] += s.v
 			}
 		}
@@ -364,7 +366,7 @@ func TestRingsAddUpTheirWindow(t *testing.T) {
 		}
 		if i%97 == 0 {
 			var again Rings
-			d := Reader{B: r.Append(nil)}
+			d := wire.Reader{B: r.Append(nil)}
 			if again.Decode(&d, r.Columns()); d.Err != nil || len(d.B) > 0 || !slices.Equal(again.Slab, r.Slab) {
 				t.Fatal("rings do not read what they wrote")
 			}

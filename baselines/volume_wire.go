@@ -3,6 +3,8 @@ package baselines
 import (
 	"encoding/binary"
 	"math"
+
+	"github.com/wayward-sec/wayward/event/wire"
 )
 
 func appendInts(b []byte, list ...*int64) []byte {
@@ -12,7 +14,7 @@ func appendInts(b []byte, list ...*int64) []byte {
 	return b
 }
 
-func readInts(r *Reader, list ...*int64) {
+func readInts(r *wire.Reader, list ...*int64) {
 	for _, v := range list {
 		u := r.Uvarint()
 		if u > math.MaxInt64 {
@@ -40,7 +42,7 @@ func appendSome(b []byte, list ...*int64) []byte {
 	return appendInts(append(b, 1), list...)
 }
 
-func readSome(r *Reader, list ...*int64) {
+func readSome(r *wire.Reader, list ...*int64) {
 	for _, v := range list {
 		*v = 0
 	}
@@ -111,7 +113,7 @@ func (d *VolumeDelta) Append(b []byte) []byte {
 }
 
 // sorted reads a hash and checks that it is greater than the one before: what is sorted merges.
-func sorted(r *Reader, first bool, last *uint64) uint64 {
+func sorted(r *wire.Reader, first bool, last *uint64) uint64 {
 	h := r.Uint64()
 	if !first && h <= *last {
 		r.Fail()
@@ -121,7 +123,7 @@ func sorted(r *Reader, first bool, last *uint64) uint64 {
 }
 
 // few reads a count that has a bound of ours.
-func few(r *Reader, most int) int {
+func few(r *wire.Reader, most int) int {
 	n := r.Len()
 	if n > most {
 		r.Fail()
@@ -131,7 +133,7 @@ func few(r *Reader, most int) int {
 }
 
 // Decode reads what Append wrote.
-func (d *VolumeDelta) Decode(r *Reader) {
+func (d *VolumeDelta) Decode(r *wire.Reader) {
 	*d = VolumeDelta{}
 	readSome(r, cellsOf(&d.Season)...)
 	readInts(r, &d.Exposure, &d.Day.X, &d.Day.E)
@@ -229,7 +231,7 @@ func (v *VolumeModel) Append(b []byte) []byte {
 }
 
 // Decode reads what Append wrote and derives the rest.
-func (v *VolumeModel) Decode(r *Reader) {
+func (v *VolumeModel) Decode(r *wire.Reader) {
 	*v = VolumeModel{}
 	readSome(r, cellsOf(&v.Season)...)
 	readInts(r, &v.Exposure, &v.Learned)

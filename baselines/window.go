@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/wire"
 )
 
 // Span is the shape of a window: n buckets of step milliseconds. A tumbling window is one bucket as long as itself; a session's is one without end.
@@ -30,22 +31,10 @@ func (s Span) Index(t int64) int64 {
 	if s.StepMS == 0 {
 		return 0
 	}
-	return FloorDiv(t, s.StepMS)
+	return wire.FloorDiv(t, s.StepMS)
 }
 
-// FloorDiv is the quotient rounded towards minus infinity, so that buckets do not fold at 1970.
-func FloorDiv(a, b int64) int64 {
-	q := a / b
-	if a%b < 0 {
-		q--
-	}
-	return q
-}
-
-// MaxRefs is how many first contributors a finding names besides its trigger (EVENTS §2).
-const MaxRefs = 5
-
-// keptRefs bounds the contributors that a window remembers. When they are more, every second one after the first MaxRefs is forgotten: a window of
+// keptRefs bounds the contributors that a window remembers. When they are more, every second one after the first event.MaxRefs is forgotten: a window of
 // few contributors names its first ones exactly, one of many names early ones, and neither pays for an id in each bucket.
 const keptRefs = 16
 
@@ -67,7 +56,7 @@ type Window struct {
 	newest bucket // lies here since almost all that comes goes here; n is 0 if there is none
 	sums   Sums   // of the newest; the first is its n
 	mask   uint8
-	named  bool  // the first MaxRefs contributors are remembered
+	named  bool  // the first event.MaxRefs contributors are remembered
 	oldest int64 // index of the first bucket, so that most steps need not look into the past
 	past   *past
 }
@@ -171,7 +160,7 @@ func (w *Window) Move(s Span, index int64) {
 	}
 	if gone > 0 {
 		p.refs = slices.Delete(p.refs, 0, gone)
-		w.named = len(p.refs) >= MaxRefs
+		w.named = len(p.refs) >= event.MaxRefs
 	}
 }
 
@@ -276,7 +265,7 @@ func (w *Window) Add(s Span, index, n int64, v *Sums, first *Contributor, agent 
 	if b == &w.newest {
 		w.sum(v)
 	}
-	if s.N == 1 && !w.named || s.N > 1 && fresh && (s.N <= keptRefs || !w.named || s.Index(p.refs[len(p.refs)-1].Time) <= index-s.N/(keptRefs-MaxRefs)) {
+	if s.N == 1 && !w.named || s.N > 1 && fresh && (s.N <= keptRefs || !w.named || s.Index(p.refs[len(p.refs)-1].Time) <= index-s.N/(keptRefs-event.MaxRefs)) {
 		w.remember(s, first)
 	}
 	return true
@@ -294,15 +283,15 @@ func (w *Window) remember(s Span, first *Contributor) {
 	}
 	p.refs = slices.Insert(p.refs, i, r)
 	if len(p.refs) > keptRefs {
-		k := MaxRefs
-		for j := MaxRefs; j < len(p.refs); j += 2 {
+		k := event.MaxRefs
+		for j := event.MaxRefs; j < len(p.refs); j += 2 {
 			p.refs[k] = p.refs[j]
 			k++
 		}
 		clear(p.refs[k:])
 		p.refs = p.refs[:k]
 	}
-	w.named = len(p.refs) >= MaxRefs
+	w.named = len(p.refs) >= event.MaxRefs
 }
 
 // See notes hashes, ascending, in the bucket of index, to which Add or Bump has just said yes; the column Distinct of a window shaped by CountDistinct
@@ -374,12 +363,12 @@ func (w *Window) place(index int64) int {
 // holds tells whether there is a bucket of an index.
 func (w *Window) holds(index int64) bool { return w.place(index) >= 0 }
 
-// First returns the window's first contributors that are remembered, oldest first, at most MaxRefs. The slice is the caller's.
+// First returns the window's first contributors that are remembered, oldest first, at most event.MaxRefs. The slice is the caller's.
 func (w *Window) First() []event.Ref {
 	if w.past == nil {
 		return nil
 	}
-	return slices.Clone(w.past.refs[:min(len(w.past.refs), MaxRefs)])
+	return slices.Clone(w.past.refs[:min(len(w.past.refs), event.MaxRefs)])
 }
 
 // Alone tells whether the agent of this hash is the only one that contributed.
@@ -429,7 +418,7 @@ func (w *Window) Append(b []byte) []byte {
 	}
 	b = binary.AppendUvarint(b, uint64(len(p.refs)))
 	for _, r := range p.refs {
-		b = AppendRef(b, r)
+		b = wire.AppendRef(b, r)
 	}
 	if w.mask == CountDistinct {
 		b = binary.AppendUvarint(b, uint64(w.Total[Distinct]))
@@ -444,10 +433,10 @@ func (w *Window) Append(b []byte) []byte {
 }
 
 // Decode reads what Append wrote.
-func (w *Window) Decode(r *Reader) {
+func (w *Window) Decode(r *wire.Reader) {
 	*w = Window{}
 	if w.mask = r.Byte(); w.mask&^(1<<Columns-1) != 0 && w.mask != CountDistinct || w.mask&1 != 0 {
-		r.fail()
+		r.Fail()
 	}
 	n, k := r.Len(), w.width()
 	if n > 0 {
@@ -466,7 +455,7 @@ func (w *Window) Decode(r *Reader) {
 		}
 		// Numbers that no window can have would only show later, as a limit that is never crossed.
 		if i > 0 && (step <= 0 || last+step < last) || x>>1 > math.MaxUint32 || x>>1 == 0 {
-			r.fail()
+			r.Fail()
 		}
 		if r.Err != nil {
 			*w = Window{}
@@ -489,7 +478,7 @@ func (w *Window) Decode(r *Reader) {
 			}
 			v := int64(r.Uvarint())
 			if v < 0 || w.Total[m]+v < 0 {
-				r.fail()
+				r.Fail()
 			}
 			if w.Total[m] += v; i == n-1 {
 				w.sums[m] = v
@@ -500,13 +489,13 @@ func (w *Window) Decode(r *Reader) {
 	}
 	refs := r.Len()
 	if refs > keptRefs || n == 0 && refs > 0 {
-		r.fail()
+		r.Fail()
 	}
 	if n > 0 && r.Err == nil {
 		for range refs {
-			w.past.refs = append(w.past.refs, ReadRef(r))
+			w.past.refs = append(w.past.refs, wire.ReadRef(r))
 		}
-		w.named = refs >= MaxRefs
+		w.named = refs >= event.MaxRefs
 		if w.mask == CountDistinct {
 			w.decodeSeen(r)
 		}
@@ -517,16 +506,16 @@ func (w *Window) Decode(r *Reader) {
 }
 
 // decodeSeen reads hashes and holds them against the sums.
-func (w *Window) decodeSeen(r *Reader) {
+func (w *Window) decodeSeen(r *wire.Reader) {
 	left := append(slices.Clone(w.past.sums), w.sums[Distinct])
 	n := r.Len()
 	if int64(n) != w.Total[Distinct] {
-		r.fail()
+		r.Fail()
 	}
 	for range n {
 		hash, i := r.Uint64(), r.Uvarint()
 		if i >= uint64(len(left)) || left[i] == 0 || len(w.past.seen) > 0 && w.past.seen[len(w.past.seen)-1].hash >= hash {
-			r.fail()
+			r.Fail()
 			return
 		}
 		left[i]--
@@ -536,14 +525,4 @@ func (w *Window) decodeSeen(r *Reader) {
 		}
 		w.past.seen = append(w.past.seen, sight{hash, at})
 	}
-}
-
-// AppendRef encodes a reference to an event.
-func AppendRef(b []byte, r event.Ref) []byte {
-	return AppendString(AppendString(binary.AppendVarint(b, r.Time), r.ID), r.Agent)
-}
-
-// ReadRef decodes a reference to an event.
-func ReadRef(r *Reader) event.Ref {
-	return event.Ref{Time: r.Varint(), ID: r.String(), Agent: r.String()}
 }

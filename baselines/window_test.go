@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/wire"
 )
 
 // model is a window as one would write it without a thought for speed: everything ever added, looked through each time.
@@ -83,7 +84,7 @@ func (m *model) first() []event.Ref {
 			out = append(out, a.ref)
 		}
 	}
-	return out[:min(len(out), MaxRefs)]
+	return out[:min(len(out), event.MaxRefs)]
 }
 
 // exact says that a window of this span names its first contributors and not just early ones.
@@ -153,13 +154,13 @@ func TestWindowEqualsTheNaiveModelOnAnyStream(t *testing.T) {
 						}
 					}
 					for i, ref := range w.First() {
-						if x := span.Index(ref.Time); x <= m.newest-span.N || i > 0 && x < span.Index(w.First()[i-1].Time) || i >= MaxRefs {
+						if x := span.Index(ref.Time); x <= m.newest-span.N || i > 0 && x < span.Index(w.First()[i-1].Time) || i >= event.MaxRefs {
 							t.Fatalf("seed %d/%d step %d: contributor %d of %v is out of the window or out of order", seed, round, step, i, w.First())
 						}
 					}
 					if step%10 == 0 { // it may be saved and loaded at any time
 						var back Window
-						in := Reader{B: w.Append(nil)}
+						in := wire.Reader{B: w.Append(nil)}
 						if back.Decode(&in); in.Err != nil || len(in.B) != 0 || !same(&w, &back) {
 							t.Fatalf("seed %d/%d step %d: decoding: %v, %d bytes left; totals %d, want %d", seed, round, step, in.Err, len(in.B), back.Total, w.Total)
 						}
@@ -222,7 +223,7 @@ func TestABoundedCountOfWhatIsDistinctIsExactAboutALimitBelowItsBound(t *testing
 					w.See(index, seen, keep)
 				}
 				if step%7 == 0 {
-					in := Reader{B: w.Append(nil)}
+					in := wire.Reader{B: w.Append(nil)}
 					if w.Decode(&in); in.Err != nil {
 						t.Fatal(in.Err)
 					}
@@ -260,7 +261,7 @@ func TestSumsSaturateInsteadOfTurningNegative(t *testing.T) {
 		}
 	}
 	var back Window
-	in := Reader{B: w.Append(nil)}
+	in := wire.Reader{B: w.Append(nil)}
 	if back.Decode(&in); in.Err != nil || back.Total != w.Total {
 		t.Errorf("after a round trip the totals are %d (%v), want %d", back.Total, in.Err, w.Total)
 	}
@@ -291,7 +292,7 @@ func TestAWindowKeepsNothingOfTheRecordItCameFrom(t *testing.T) {
 
 func TestFloorDivRoundsTowardsMinusInfinity(t *testing.T) {
 	for _, c := range [][3]int64{{7, 5, 1}, {-1, 5, -1}, {-5, 5, -1}, {-6, 5, -2}, {0, 5, 0}, {math.MinInt64, 5000, -1844674407370956}} {
-		if got := FloorDiv(c[0], c[1]); got != c[2] {
+		if got := wire.FloorDiv(c[0], c[1]); got != c[2] {
 			t.Errorf("FloorDiv(%d, %d) = %d, want %d", c[0], c[1], got, c[2])
 		}
 	}
@@ -314,7 +315,7 @@ func TestCutStateIsAnErrorAtEveryByte(t *testing.T) {
 		for _, mask := range []uint8{1 | 2 | 4, CountDistinct} {
 			whole := filled(s, mask).Append(nil)
 			for n := range whole {
-				in := Reader{B: whole[:n]}
+				in := wire.Reader{B: whole[:n]}
 				var back Window
 				if back.Decode(&in); in.Err == nil {
 					t.Errorf("%s: %d of %d bytes decode without an error", name, n, len(whole))
@@ -335,7 +336,7 @@ func FuzzWindow(f *testing.F) {
 	f.Add([]byte{0, 2, 4, 2, 3, 2, 0})                                                 // buckets that go back
 	f.Add([]byte{2, 2, 0, 2, 255, 255, 255, 255, 255, 255, 255, 255, 127, 2, 2, 1, 0}) // sums that overflow
 	f.Fuzz(func(t *testing.T, b []byte) {
-		in := Reader{B: b}
+		in := wire.Reader{B: b}
 		var w Window
 		w.Decode(&in)
 		if in.Err != nil {
@@ -361,7 +362,7 @@ func FuzzWindow(f *testing.F) {
 				}
 			}
 		}
-		again := Reader{B: w.Append(nil)}
+		again := wire.Reader{B: w.Append(nil)}
 		var back Window
 		if back.Decode(&again); again.Err != nil || !same(&w, &back) {
 			t.Fatalf("%+v comes back as %+v, %v", w, back, again.Err)

@@ -10,8 +10,8 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 
-	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/wire"
 	"github.com/wayward-sec/wayward/policy"
 )
 
@@ -117,7 +117,7 @@ func (d *personaPolicy) hear(x *Scene, e *event.Event) {
 		}
 	}
 	if rules.NotSelf && a.By != "" && !g.own {
-		b := append(baselines.AppendString(append(d.body[:0], approvedNote), x.Persona), a.By...)
+		b := append(wire.AppendString(append(d.body[:0], approvedNote), x.Persona), a.By...)
 		d.body = b
 		d.tell(x, e, b)
 	}
@@ -210,14 +210,14 @@ func (d *personaPolicy) foreign(x *Scene, e *event.Event) {
 	id := printOf(e.Approval.ID)
 	b := append(append(d.body[:0], showsNote), id[:]...)
 	for _, text := range [...]string{x.Persona, e.Tool.Name, e.Session, e.User} {
-		b = baselines.AppendString(b, text)
+		b = wire.AppendString(b, text)
 	}
 	d.body = append(b, e.Agent.ID...) // notes that say the same are one, and those of two agents are two
 	x.Tell(d.slot, policy.ResourceScope, place(id), d.body)
 }
 
 // held answers a note about an approval and its holder.
-func (d *personaPolicy) held(x *Closing, n *Note, part *conduct, r *baselines.Reader) {
+func (d *personaPolicy) held(x *Closing, n *Note, part *conduct, r *wire.Reader) {
 	if len(r.B) < len(print{}) {
 		return
 	}
@@ -270,7 +270,7 @@ const (
 )
 
 func (d *personaPolicy) introduce(x *Scene, e *event.Event) {
-	told := xxhash.Sum64String(e.Agent.Owner) ^ bits.RotateLeft64(xxhash.Sum64String(e.Agent.Credential), 1) ^ uint64(baselines.FloorDiv(x.Time, 86_400_000))*0x9e3779b97f4a7c15
+	told := xxhash.Sum64String(e.Agent.Owner) ^ bits.RotateLeft64(xxhash.Sum64String(e.Agent.Credential), 1) ^ uint64(wire.FloorDiv(x.Time, 86_400_000))*0x9e3779b97f4a7c15
 	if part, ok := x.Agent.Part(d.slot).(*conduct); ok && part.told == told {
 		return
 	}
@@ -294,7 +294,7 @@ func (d *personaPolicy) Note(x *Closing, n *Note) {
 		return
 	}
 	part := x.Memory.Ensure(d.slot).(*conduct)
-	r := baselines.Reader{B: n.Body[1:]}
+	r := wire.Reader{B: n.Body[1:]}
 	switch n.Body[0] {
 	case holdsNote, showsNote:
 		d.held(x, n, part, &r)
@@ -543,7 +543,7 @@ func (d *personaPolicy) strays(x *Scene, e *event.Event, fault string, bypassed 
 	if e.Session != "" && (fault != faultUnknown || told) {
 		h.WriteString(e.Session)
 	} else {
-		h.WriteString(strconv.FormatInt(baselines.FloorDiv(x.Time, 86_400_000), 10))
+		h.WriteString(strconv.FormatInt(wire.FloorDiv(x.Time, 86_400_000), 10))
 	}
 	h.WriteString("\x00shows\x00" + fault)
 	if fault != faultUnknown {
@@ -659,10 +659,10 @@ func (g *grant) append(b []byte) []byte {
 	b = binary.AppendVarint(b, g.ended)
 	b = binary.AppendVarint(b, g.expires)
 	b = binary.BigEndian.AppendUint64(b, g.asker)
-	return baselines.AppendString(b, g.by)
+	return wire.AppendString(b, g.by)
 }
 
-func (g *grant) decode(r *baselines.Reader) {
+func (g *grant) decode(r *wire.Reader) {
 	for _, p := range [...]*print{&g.id, &g.digest} {
 		binary.BigEndian.PutUint64(p[:], r.Uint64())
 		binary.BigEndian.PutUint64(p[8:], r.Uint64())

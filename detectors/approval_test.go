@@ -11,8 +11,8 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 
-	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/wire"
 )
 
 // cashier is a persona whose payments need approval; rules are the approvals' own.
@@ -209,7 +209,7 @@ func TestConductComesBack(t *testing.T) {
 		m := h.agents["acme|a1"]
 		b := m.Append(nil)
 		var again Memory
-		r := baselines.Reader{B: b}
+		r := wire.Reader{B: b}
 		if again.Decode(&r); r.Err != nil || len(r.B) > 0 {
 			t.Fatal(r.Err, len(r.B))
 		}
@@ -220,7 +220,7 @@ func TestConductComesBack(t *testing.T) {
 	b := h.agents["acme|a1"].Part(1).Append(nil)
 	for n := range len(b) {
 		var p conduct
-		r := baselines.Reader{B: b[:n]}
+		r := wire.Reader{B: b[:n]}
 		p.Decode(&r)
 		if r.Err == nil && string(p.Append(nil)) == string(b) {
 			t.Fatalf("cut at %d of %d it is whole", n, len(b))

@@ -5,8 +5,8 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 
-	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/wire"
 	"github.com/wayward-sec/wayward/policy"
 )
 
@@ -80,4 +80,4 @@ func (p *contradictions) Append(b []byte) []byte {
 }
 
 // Decode reads what Append wrote.
-func (p *contradictions) Decode(r *baselines.Reader) { p.list.decode(r) }
+func (p *contradictions) Decode(r *wire.Reader) { p.list.decode(r) }

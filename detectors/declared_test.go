@@ -7,8 +7,8 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 
-	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/wire"
 )
 
 func TestDeclarations(t *testing.T) {
@@ -96,7 +96,7 @@ func TestAnAgentIsRememberedForSoManyContradictions(t *testing.T) {
 		t.Error("not the oldest went first")
 	}
 	var m Memory
-	r := baselines.Reader{B: h.agents["acme|a1"].Append(nil)}
+	r := wire.Reader{B: h.agents["acme|a1"].Append(nil)}
 	if m.Decode(&r); r.Err != nil || len(m.Part(3).(*contradictions).list) != maxTallies {
 		t.Errorf("a full list does not come back: %v", r.Err)
 	}

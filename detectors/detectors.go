@@ -16,6 +16,7 @@ import (
 
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/wire"
 	"github.com/wayward-sec/wayward/policy"
 )
 
@@ -409,7 +410,7 @@ type Part interface {
 	// Append encodes the part; an empty part may append nothing and is then forgotten.
 	Append(b []byte) []byte
 	// Decode reads what Append wrote.
-	Decode(r *baselines.Reader)
+	Decode(r *wire.Reader)
 }
 
 // Memory is what the detectors remember of one entity: an agent, a session, or a scope above agents. The zero value is empty.
@@ -485,7 +486,7 @@ func (m *Memory) Append(b []byte) []byte {
 }
 
 // Decode reads what Append wrote. The part of a detector that this binary does not have is left out.
-func (m *Memory) Decode(r *baselines.Reader) {
+func (m *Memory) Decode(r *wire.Reader) {
 	*m = Memory{}
 	for {
 		slot := r.Byte()
@@ -503,7 +504,7 @@ func (m *Memory) Decode(r *baselines.Reader) {
 			r.Byte()
 			return
 		}
-		sub := baselines.Reader{B: r.B[4 : 4+n]}
+		sub := wire.Reader{B: r.B[4 : 4+n]}
 		r.B = r.B[4+n:]
 		if !known(slot) {
 			continue

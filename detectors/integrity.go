@@ -5,8 +5,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/wire"
 	"github.com/wayward-sec/wayward/policy"
 )
 
@@ -94,7 +94,7 @@ func (d *integrity) found(x *Scene, e *event.Event, r *repeats, activity event.A
 
 // add counts one more and says whether it is to be told.
 func (r *repeats) add(ref event.Ref, marks uint64) event.Activity {
-	day := baselines.FloorDiv(ref.Time, 86_400_000)
+	day := wire.FloorDiv(ref.Time, 86_400_000)
 	if r.open.count > 0 && day <= r.day { // a day before is no new one: whoever sends old stamps would be told of for ever
 		r.marks |= marks
 		if r.open.count++; r.open.count < r.open.next || !r.open.update() {
@@ -142,7 +142,7 @@ func (p *damage) Append(b []byte) []byte {
 		r := &p.of[i]
 		b = binary.AppendUvarint(b, uint64(len(r.recent)))
 		for _, ref := range r.recent {
-			b = baselines.AppendRef(b, ref)
+			b = wire.AppendRef(b, ref)
 		}
 		b = binary.AppendVarint(binary.AppendUvarint(b, r.marks), r.day)
 		var open tallies
@@ -155,12 +155,12 @@ func (p *damage) Append(b []byte) []byte {
 }
 
 // Decode reads what Append wrote.
-func (p *damage) Decode(rd *baselines.Reader) {
+func (p *damage) Decode(rd *wire.Reader) {
 	*p = damage{}
 	for i := range p.of {
 		r := &p.of[i]
 		for range min(rd.Len(), repeatsN-1) {
-			r.recent = append(r.recent, baselines.ReadRef(rd))
+			r.recent = append(r.recent, wire.ReadRef(rd))
 		}
 		r.marks, r.day = rd.Uvarint(), rd.Varint()
 		var open tallies

@@ -9,8 +9,8 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 
-	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/wire"
 	"github.com/wayward-sec/wayward/policy"
 )
 
@@ -78,7 +78,7 @@ func (d *inventory) Observe(x *Scene, e *event.Event) {
 		d.audited(x, e)
 		return
 	}
-	span := baselines.FloorDiv(x.Time, retell)
+	span := wire.FloorDiv(x.Time, retell)
 	p := x.Agent.Ensure(d.slot).(*inventoryPart)
 	a := &e.Agent
 	said := byte(a.Tier)
@@ -109,9 +109,9 @@ const acted = 0x10
 
 // say writes the body of a note: what an audit event said, then what the event itself says.
 func (d *inventory) say(audit string, said ...string) {
-	d.body = baselines.AppendString(d.body[:0], audit)
+	d.body = wire.AppendString(d.body[:0], audit)
 	for _, s := range said {
-		d.body = baselines.AppendString(d.body, s)
+		d.body = wire.AppendString(d.body, s)
 	}
 }
 
@@ -221,7 +221,7 @@ func (d *inventory) Note(x *Closing, n *Note) {
 	t := &k.thing
 	t.First, t.Last = min(t.First, n.Ref.Time), max(t.Last, n.Ref.Time)
 	before := *t
-	r := baselines.Reader{B: n.Body}
+	r := wire.Reader{B: n.Body}
 	audit := r.String()
 	version, hash := "", "" // that this note says
 	through := false        // a call went through
@@ -312,7 +312,7 @@ func (d *inventory) Note(x *Closing, n *Note) {
 			d.definition(x, n, k, hash, reg.Hash)
 		}
 	}
-	if hour := baselines.FloorDiv(t.Last, 3_600_000); hour != k.hour || changed(&before, t) {
+	if hour := wire.FloorDiv(t.Last, 3_600_000); hour != k.hour || changed(&before, t) {
 		k.hour = hour
 		if x.Keep != nil {
 			x.Keep(t)
@@ -360,7 +360,7 @@ func (d *inventory) definition(x *Closing, n *Note, k *entry, hash, accepted str
 
 // announce takes the versions or definitions that an audit event has announced, the one before the
 // change first: none of them is new to anybody when it comes.
-func (k *entry) announce(scope policy.Scope, r *baselines.Reader) {
+func (k *entry) announce(scope policy.Scope, r *wire.Reader) {
 	for range 2 {
 		if v := r.String(); v != "" && scope == policy.AgentScope && !slices.Contains(k.thing.Versions, v) {
 			if k.thing.Versions = append(k.thing.Versions, strings.Clone(v)); len(k.thing.Versions) > event.MaxVersions {
@@ -469,7 +469,7 @@ func (p *inventoryPart) Append(b []byte) []byte {
 	b = append(b, 1)
 	t := &k.thing
 	for _, s := range []string{t.Kind, t.Tenant, t.ID, t.Server, t.Persona, t.Owner, t.Model, t.Version, t.DefinitionHash, t.HashVersion, t.Registered} {
-		b = baselines.AppendString(b, s)
+		b = wire.AppendString(b, s)
 	}
 	for _, v := range []int64{t.First, t.Last, t.Tier, k.hour} {
 		b = binary.AppendVarint(b, v)
@@ -482,7 +482,7 @@ func (p *inventoryPart) Append(b []byte) []byte {
 	b = binary.AppendVarint(b, k.blocked)
 	b = binary.AppendUvarint(b, uint64(len(t.Versions)))
 	for _, v := range t.Versions {
-		b = baselines.AppendString(b, v)
+		b = wire.AppendString(b, v)
 	}
 	b = binary.AppendUvarint(b, uint64(len(k.hashes)))
 	for _, h := range k.hashes {
@@ -492,13 +492,13 @@ func (p *inventoryPart) Append(b []byte) []byte {
 	for i := range k.open {
 		o := &k.open[i]
 		b = binary.AppendVarint(append(b, o.kind), o.count)
-		b = o.open.append(baselines.AppendString(b, o.value))
+		b = o.open.append(wire.AppendString(b, o.value))
 	}
 	return b
 }
 
 // Decode reads what Append wrote.
-func (p *inventoryPart) Decode(r *baselines.Reader) {
+func (p *inventoryPart) Decode(r *wire.Reader) {
 	*p = inventoryPart{}
 	for range min(r.Len(), maxSightings) {
 		p.told = append(p.told, sighting{r.Uint64(), r.Varint()})
@@ -526,11 +526,11 @@ func (p *inventoryPart) Decode(r *baselines.Reader) {
 	for range min(r.Len(), maxOpened) {
 		o := opened{kind: r.Byte(), count: r.Varint(), value: r.String()}
 		if o.open.decode(r); o.kind > blocked {
-			r.Err = baselines.ErrShort
+			r.Err = wire.ErrShort
 		}
 		k.open = append(k.open, o)
 	}
 	if t.Class > event.Delegate {
-		r.Err = baselines.ErrShort
+		r.Err = wire.ErrShort
 	}
 }

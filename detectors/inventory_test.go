@@ -12,6 +12,7 @@ import (
 
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/wire"
 	"github.com/wayward-sec/wayward/policy"
 )
 
@@ -33,7 +34,7 @@ func (h *registryHost) pass() {
 	told := map[string]bool{}
 	for _, n := range h.notes {
 		key := fmt.Sprint(n.Slot, n.Scope, n.Tenant, "|", n.ID)
-		once := fmt.Sprintf("%s %x %d", key, n.Body, baselines.FloorDiv(n.Ref.Time, BucketMS))
+		once := fmt.Sprintf("%s %x %d", key, n.Body, wire.FloorDiv(n.Ref.Time, BucketMS))
 		if told[once] {
 			continue
 		}

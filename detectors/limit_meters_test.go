@@ -20,6 +20,7 @@ import (
 
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/wire"
 	"github.com/wayward-sec/wayward/policy"
 )
 
@@ -54,7 +55,7 @@ func (h *host) memory(of map[string]*Memory, key string) *Memory {
 		m = &Memory{}
 	}
 	if h.reload {
-		r := baselines.Reader{B: m.Append(nil)}
+		r := wire.Reader{B: m.Append(nil)}
 		m = &Memory{}
 		if m.Decode(&r); r.Err != nil || len(r.B) != 0 {
 			panic(fmt.Sprint(r.Err, len(r.B), " bytes left"))
@@ -102,7 +103,7 @@ func (h *host) closeNotes() {
 func (h *host) Contribute(slot byte, scope policy.Scope, id string, list []Contribution) {
 	ref := event.Ref{Time: h.time, ID: h.event.ID, Agent: h.event.Agent.ID}
 	var p Partials // of one event, so that all depends on merging
-	p.Add(slot, scope, h.event.Tenant, 1, id, xxhash.Sum64String(ref.Agent), ref, baselines.FloorDiv(h.time, BucketMS), list)
+	p.Add(slot, scope, h.event.Tenant, 1, id, xxhash.Sum64String(ref.Agent), ref, wire.FloorDiv(h.time, BucketMS), list)
 	p.Each(func(b *Bucket) {
 		key := fmt.Sprint(slot, scope, b.Tenant, "|", id, "|", b.Index)
 		if old := h.buckets[key]; old != nil {
@@ -376,9 +377,9 @@ func (o *oracle) period(t int64) (index, n int64) {
 	case l.WindowMS == 0:
 		return 0, 1
 	case l.Tumbling:
-		return baselines.FloorDiv(t, l.WindowMS), 1
+		return wire.FloorDiv(t, l.WindowMS), 1
 	}
-	return baselines.FloorDiv(t, step), l.WindowMS / step
+	return wire.FloorDiv(t, step), l.WindowMS / step
 }
 
 // add tells whether a contribution crosses the limit, or its warn level: its window's sum was at most that and is above it now.
@@ -670,7 +671,7 @@ func TestLimitsOfAllScopesMeasuresAndWindowsEqualTheNaiveOracle(t *testing.T) {
 				case policy.AgentScope, policy.SessionScope:
 					ask(l, e.Tenant, e.Agent.ID, entity, c)
 				default:
-					p := pending{l, e.Tenant, entity, baselines.FloorDiv(at, BucketMS)}
+					p := pending{l, e.Tenant, entity, wire.FloorDiv(at, BucketMS)}
 					if waiting[p] == nil {
 						waiting[p] = &contribution{at: p.index * BucketMS}
 						order = append(order, p)
@@ -792,7 +793,7 @@ func remembered(t testing.TB) *Memory {
 func TestMemoryComesBackAsItWas(t *testing.T) {
 	want := remembered(t).Append(nil)
 	var m Memory
-	r := baselines.Reader{B: want}
+	r := wire.Reader{B: want}
 	if m.Decode(&r); r.Err != nil || len(r.B) != 0 {
 		t.Fatalf("%v, %d bytes left", r.Err, len(r.B))
 	}
@@ -800,7 +801,7 @@ func TestMemoryComesBackAsItWas(t *testing.T) {
 		t.Errorf("%d bytes come back as %d others", len(want), len(got))
 	}
 	for n := range want {
-		r := baselines.Reader{B: want[:n]}
+		r := wire.Reader{B: want[:n]}
 		if (&Memory{}).Decode(&r); r.Err == nil {
 			t.Fatalf("%d of %d bytes decode without an error", n, len(want))
 		}
@@ -810,7 +811,7 @@ func TestMemoryComesBackAsItWas(t *testing.T) {
 func TestThePartOfAnUnknownDetectorIsLeftOut(t *testing.T) {
 	b := append([]byte{200, 0, 0, 0, 3, 'x', 'y', 'z'}, remembered(t).Append(nil)...)
 	var m Memory
-	r := baselines.Reader{B: b}
+	r := wire.Reader{B: b}
 	if m.Decode(&r); r.Err != nil || string(m.Append(nil)) != string(b[8:]) {
 		t.Errorf("the rest is not as it was: %v", r.Err)
 	}
@@ -822,13 +823,13 @@ func FuzzMemory(f *testing.F) {
 	f.Add([]byte{2, 255, 255, 255, 255})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var m Memory
-		r := baselines.Reader{B: b}
+		r := wire.Reader{B: b}
 		if m.Decode(&r); r.Err != nil {
 			return
 		}
 		once := m.Append(nil)
 		var back Memory
-		again := baselines.Reader{B: once}
+		again := wire.Reader{B: once}
 		if back.Decode(&again); again.Err != nil || string(back.Append(nil)) != string(once) {
 			t.Fatalf("%x comes back as %x, %v", once, back.Append(nil), again.Err)
 		}

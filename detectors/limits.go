@@ -14,6 +14,7 @@ import (
 
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/wire"
 	"github.com/wayward-sec/wayward/policy"
 )
 
@@ -201,9 +202,9 @@ func meterHash(l *policy.Limit) uint64 {
 	if l.Measure.Distinct() {
 		b = binary.BigEndian.AppendUint32(b, keep(l))
 	}
-	b = baselines.AppendString(b, l.Currency)
+	b = wire.AppendString(b, l.Currency)
 	if l.Builtin { // it leaves calls out that others count
-		b = baselines.AppendString(b, "builtin")
+		b = wire.AppendString(b, "builtin")
 	}
 	return xxhash.Sum64(l.Where.AppendIdentity(b))
 }
@@ -270,7 +271,7 @@ func (c *clock) index(unit policy.Calendar, t int64) int64 {
 	if t < c.from || t >= c.to {
 		local := time.UnixMilli(t).In(c.zone)
 		_, offset := local.Zone()
-		day := baselines.FloorDiv(t+int64(offset)*1000, 86_400_000)
+		day := wire.FloorDiv(t+int64(offset)*1000, 86_400_000)
 		c.from = day*86_400_000 - int64(offset)*1000
 		c.to = c.from + 86_400_000
 		start, end := local.ZoneBounds() // the offset holds no longer than this
@@ -280,7 +281,7 @@ func (c *clock) index(unit policy.Calendar, t int64) int64 {
 		if !end.IsZero() {
 			c.to = min(c.to, end.UnixMilli())
 		}
-		c.cur = [...]int64{policy.Day: day, policy.Week: baselines.FloorDiv(day+3, 7), policy.Month: int64(local.Year())*12 + int64(local.Month()) - 1}
+		c.cur = [...]int64{policy.Day: day, policy.Week: wire.FloorDiv(day+3, 7), policy.Month: int64(local.Year())*12 + int64(local.Month()) - 1}
 	}
 	return c.cur[unit]
 }
@@ -437,7 +438,7 @@ func (v *meters) measure(e *event.Event, needs trait) {
 	}
 	if needs&onResource != 0 && e.Resource.ID != "" {
 		v.traits |= onResource
-		v.key = append(baselines.AppendString(v.key[:0], e.Resource.Type), e.Resource.ID...)
+		v.key = append(wire.AppendString(v.key[:0], e.Resource.Type), e.Resource.ID...)
 		v.seen[1] = xxhash.Sum64(v.key)
 	}
 	if needs&toDestination != 0 {
@@ -1026,7 +1027,7 @@ func (p *meterPart) Append(b []byte) []byte {
 }
 
 // Decode reads what Append wrote.
-func (p *meterPart) Decode(r *baselines.Reader) {
+func (p *meterPart) Decode(r *wire.Reader) {
 	p.windows, p.calls, p.fleet = nil, nil, nil
 	for range r.Len() {
 		w := window{span: r.Uint64()}

@@ -7,7 +7,7 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 
-	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/event/wire"
 )
 
 // The built-in limits of a user are what one person does in an hour. The user of a service stands for a whole fleet of agents, and would cross them
@@ -43,7 +43,7 @@ func (p *meterPart) shared(t int64, agents ...string) int64 {
 		f = &fleet{day: math.MinInt64}
 		p.fleet = f
 	}
-	switch day := baselines.FloorDiv(t, 86_400_000); {
+	switch day := wire.FloorDiv(t, 86_400_000); {
 	case day > f.day:
 		if len(f.agents) >= fleetAgents {
 			f.past = append(f.past, fleetDay{f.day, int64(len(f.agents))})
@@ -108,7 +108,7 @@ func (f *fleet) append(b []byte) []byte {
 	return b
 }
 
-func (f *fleet) decode(r *baselines.Reader) {
+func (f *fleet) decode(r *wire.Reader) {
 	f.day = r.Varint()
 	for range min(r.Len(), maxFleet) {
 		f.agents = append(f.agents, r.Uint32())

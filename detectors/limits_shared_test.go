@@ -7,6 +7,7 @@ import (
 
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/wire"
 	"github.com/wayward-sec/wayward/policy"
 )
 
@@ -133,6 +134,6 @@ func TestAFleetIsBounded(t *testing.T) {
 	b := p.Append(nil)
 	for n := range len(b) {
 		var cut meterPart
-		cut.Decode(&baselines.Reader{B: b[:n]}) // must not panic
+		cut.Decode(&wire.Reader{B: b[:n]}) // must not panic
 	}
 }

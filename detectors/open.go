@@ -3,8 +3,8 @@ package detectors
 import (
 	"encoding/binary"
 
-	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/wire"
 )
 
 // open is a finding that may still grow: an update keeps uid, trigger and time (EVENTS §2).
@@ -41,18 +41,18 @@ func (o *open) regrade(now event.Severity, doubled bool) bool {
 func (o *open) all() []event.Ref { return append(o.refs[:len(o.refs):len(o.refs)], o.trigger) }
 
 func (o *open) append(b []byte) []byte {
-	b = baselines.AppendRef(b, o.trigger)
+	b = wire.AppendRef(b, o.trigger)
 	b = binary.AppendUvarint(b, uint64(len(o.refs)))
 	for _, r := range o.refs {
-		b = baselines.AppendRef(b, r)
+		b = wire.AppendRef(b, r)
 	}
 	return append(binary.AppendVarint(b, o.next), o.updates, byte(o.grade))
 }
 
-func (o *open) decode(r *baselines.Reader) {
-	o.trigger = baselines.ReadRef(r)
-	for range min(r.Len(), baselines.MaxRefs) {
-		o.refs = append(o.refs, baselines.ReadRef(r))
+func (o *open) decode(r *wire.Reader) {
+	o.trigger = wire.ReadRef(r)
+	for range min(r.Len(), event.MaxRefs) {
+		o.refs = append(o.refs, wire.ReadRef(r))
 	}
 	o.next, o.updates, o.grade = r.Varint(), r.Byte(), event.Severity(r.Byte())
 }
@@ -110,7 +110,7 @@ func (l tallies) append(b []byte) []byte {
 	return b
 }
 
-func (l *tallies) decode(r *baselines.Reader) {
+func (l *tallies) decode(r *wire.Reader) {
 	*l = nil
 	for range min(r.Len(), maxTallies) {
 		t := tally{what: r.Uint64(), count: r.Varint(), first: r.Varint()}

@@ -4,8 +4,8 @@ import (
 	"math/rand/v2"
 	"testing"
 
-	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/wire"
 )
 
 // Whatever comes, a finding is updated eight times at most, each time for a reason, and a severity that rises once is always told.
@@ -29,7 +29,7 @@ func TestAFindingIsUpdatedEightTimesAtMost(t *testing.T) {
 				}
 			}
 			var again open
-			again.decode(&baselines.Reader{B: o.append(nil)})
+			again.decode(&wire.Reader{B: o.append(nil)})
 			if o = again; o.grade < grade {
 				t.Fatal("what was told last is not remembered")
 			}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/wire"
 	"github.com/wayward-sec/wayward/policy"
 )
 
@@ -112,7 +113,7 @@ func (d *personaPolicy) judge(x *Scene, e *event.Event, shown bool) {
 // which nobody declared: of each agent once a day, and again as the number of its events doubles.
 // Which persona it says does not make another finding: whoever makes up names must not make a storm.
 func (d *personaPolicy) mismatched(x *Scene, e *event.Event) {
-	day := strconv.FormatInt(baselines.FloorDiv(x.Time, baselines.DayMS), 10)
+	day := strconv.FormatInt(wire.FloorDiv(x.Time, baselines.DayMS), 10)
 	what := hashed(uint64(x.Mismatch), "persona_mismatch", day)
 	severity, title := event.Medium, "An agent says another persona than the registry has for it"
 	why := "says that it plays persona " + strconv.Quote(short(e.Persona)) + "; the registry has " + strconv.Quote(short(x.Persona)) + " for it, by which it is judged"
@@ -161,7 +162,7 @@ func (d *personaPolicy) found(x *Scene, e *event.Event, v *policy.Violation, fau
 		h.WriteString(e.Session)
 		h.WriteString("\x00" + strconv.FormatInt(x.Began, 10))
 	} else {
-		h.WriteString(strconv.FormatInt(baselines.FloorDiv(x.Time, 86_400_000), 10))
+		h.WriteString(strconv.FormatInt(wire.FloorDiv(x.Time, 86_400_000), 10))
 	}
 	h.WriteString("\x00" + v.Kind + "\x00")
 	if v.Kind != "hours" { // each minute is another value
@@ -265,7 +266,7 @@ func (p *conduct) Append(b []byte) []byte {
 }
 
 // Decode reads what Append wrote.
-func (p *conduct) Decode(r *baselines.Reader) {
+func (p *conduct) Decode(r *wire.Reader) {
 	*p = conduct{}
 	p.list.decode(r)
 	for range min(r.Len(), maxGrants) {

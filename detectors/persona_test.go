@@ -9,6 +9,7 @@ import (
 
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/wire"
 )
 
 const clerk = `{"v":1,"personas":[{"name":"clerk","default":"deny","tools":{"allow":["search","mail"],"deny":["rm*"]},"classes":{"deny":["delete"]},"destinations":{"deny":["external"]},"severity":"high"}]}`
@@ -111,7 +112,7 @@ func TestAnAgentIsRememberedForSoManyViolations(t *testing.T) {
 		last = len(h.found)
 	}
 	var m Memory
-	r := baselines.Reader{B: h.agents["acme|a1"].Append(nil)}
+	r := wire.Reader{B: h.agents["acme|a1"].Append(nil)}
 	if m.Decode(&r); r.Err != nil {
 		t.Errorf("a full list does not come back: %v", r.Err)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/wire"
 	"github.com/wayward-sec/wayward/policy"
 )
 
@@ -778,7 +779,7 @@ const (
 
 // begin forgets what was shown on a day before.
 func (p *acquaintance) begin(t int64) {
-	day := uint16(baselines.FloorDiv(t, baselines.DayMS))
+	day := uint16(wire.FloorDiv(t, baselines.DayMS))
 	if int16(day-p.day) <= 0 && p.marks != 0 {
 		return
 	}
@@ -890,7 +891,7 @@ func (p *acquaintance) Append(b []byte) []byte {
 }
 
 // Decode reads what Append wrote.
-func (p *acquaintance) Decode(r *baselines.Reader) {
+func (p *acquaintance) Decode(r *wire.Reader) {
 	*p = acquaintance{}
 	flags := r.Byte()
 	two := func() uint16 { return uint16(r.Byte())<<8 | uint16(r.Byte()) }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/wire"
 )
 
 // school is a host that learns: it keeps deltas, closes each day, and puts the new baseline in force with the next one.
@@ -43,7 +44,7 @@ func (s *school) closeDay() {
 	for _, k := range slices.SortedFunc(maps.Keys(s.deltas), func(a, b baselines.Key) int { return strings.Compare(a.Persona, b.Persona) }) {
 		d := s.deltas[k]
 		var own baselines.Delta // by way of the wire
-		r := baselines.Reader{B: d.Append(nil)}
+		r := wire.Reader{B: d.Append(nil)}
 		if own.Decode(&r); r.Err != nil {
 			panic(r.Err)
 		}
@@ -66,7 +67,7 @@ func (s *school) closeDay() {
 }
 
 func (s *school) observe(e event.Event) {
-	day := baselines.FloorDiv(e.Time, baselines.DayMS)
+	day := wire.FloorDiv(e.Time, baselines.DayMS)
 	if s.day == math.MinInt64 {
 		s.day = day
 	}
@@ -672,7 +673,7 @@ func FuzzAcquaintance(f *testing.F) {
 	f.Add(p.Append(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var p, q acquaintance
-		r := baselines.Reader{B: b}
+		r := wire.Reader{B: b}
 		if p.Decode(&r); r.Err != nil {
 			return
 		}
@@ -680,7 +681,7 @@ func FuzzAcquaintance(f *testing.F) {
 		if len(again) == 0 {
 			return
 		}
-		r = baselines.Reader{B: again}
+		r = wire.Reader{B: again}
 		if q.Decode(&r); r.Err != nil || !bytes.Equal(q.Append(nil), again) {
 			t.Fatal("it does not come back", r.Err)
 		}

@@ -11,8 +11,8 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 
-	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/wire"
 	"github.com/wayward-sec/wayward/policy"
 	"github.com/wayward-sec/wayward/rules"
 )
@@ -347,7 +347,7 @@ func (d *ruleRunner) took(x *Scene, e *event.Event, i int, hits []hit) {
 	b = binary.BigEndian.AppendUint64(b, sub)
 	b = binary.BigEndian.AppendUint64(b, xxhash.Sum64String(e.ID)) // else two events that say the same would be one
 	for _, s := range []string{x.Persona, e.Session, e.User, e.Tool.Name, e.Tool.Server} {
-		b = baselines.AppendString(b, s)
+		b = wire.AppendString(b, s)
 	}
 	d.body = d.taken.Append(b)
 	x.Tell(d.slot, scopeOf(r.By[0]), id, d.body)
@@ -568,7 +568,7 @@ func (d *ruleRunner) partOfKey(x *Scene, e *event.Event, k rules.Key) string {
 
 // Note implements Noter.
 func (d *ruleRunner) Note(x *Closing, n *Note) {
-	r := baselines.Reader{B: n.Body}
+	r := wire.Reader{B: n.Body}
 	place, known := d.byHash[r.Uint64()]
 	sub := r.Uint64()
 	r.Uint64()
@@ -734,7 +734,7 @@ func (p *rulePart) found(r *rules.Rule, sub uint64, m *rules.Match, count func(w
 		trigger := m.Refs[len(m.Refs)-1]
 		refs := m.Refs[:len(m.Refs)-1]
 		t := ruleTold{key: key, first: m.Refs[0].Time, open: open{trigger: trigger.Clone(), next: 1}}
-		for _, x := range refs[:min(len(refs), baselines.MaxRefs)] {
+		for _, x := range refs[:min(len(refs), event.MaxRefs)] {
 			t.refs = append(t.refs, x.Clone())
 		}
 		p.told = append(p.told, t)
@@ -837,7 +837,7 @@ func (p *rulePart) Append(b []byte) []byte {
 }
 
 // Decode reads what Append wrote.
-func (p *rulePart) Decode(r *baselines.Reader) {
+func (p *rulePart) Decode(r *wire.Reader) {
 	*p = rulePart{dropped: r.Byte()&1 != 0, due: math.MaxInt64, stale: true}
 	for range min(r.Len(), rules.MaxStates) {
 		k := &rules.State{}

@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/wire"
 	"github.com/wayward-sec/wayward/policy"
 	"github.com/wayward-sec/wayward/rules"
 )
@@ -93,7 +93,7 @@ func TestDecoyKeysDoNotHideAWindow(t *testing.T) {
 			part := p.x.Agent.Part(9).(*rulePart)
 			b := part.Append(nil)
 			back := newRulePart()
-			back.Decode(&baselines.Reader{B: b})
+			back.Decode(&wire.Reader{B: b})
 			p.x.Agent.parts[9] = back
 			held, weight := back.sums()
 			if held != part.held || weight != part.weight || string(back.Append(nil)) != string(b) {

@@ -7,8 +7,8 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 
-	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/wire"
 	"github.com/wayward-sec/wayward/policy"
 )
 
@@ -161,7 +161,7 @@ func (d *separation) tell(x *Scene, e *event.Event, s *policy.Separation, by *ac
 	b := append(binary.BigEndian.AppendUint64(d.note[:0], s.Hash), flags)
 	b = binary.BigEndian.AppendUint64(b, by.what[0])
 	for _, text := range [...]string{e.Persona, e.Session, e.User, e.Tool.Name, e.Tool.Server, d.target(s, e, by)} {
-		b = baselines.AppendString(b, text)
+		b = wire.AppendString(b, text)
 	}
 	b = binary.BigEndian.AppendUint64(b, by.what[1])
 	d.note = b
@@ -170,7 +170,7 @@ func (d *separation) tell(x *Scene, e *event.Event, s *policy.Separation, by *ac
 
 // Note implements Noter.
 func (d *separation) Note(x *Closing, n *Note) {
-	r := baselines.Reader{B: n.Body}
+	r := wire.Reader{B: n.Body}
 	rule := r.Uint64()
 	flags := r.Byte()
 	by := act{is: [2]bool{flags&1 != 0, flags&2 != 0}, deed: deed{own: flags&4 != 0, ref: n.Ref}}
@@ -336,7 +336,7 @@ func (d *duties) Append(b []byte) []byte {
 				if o.own {
 					own = 1
 				}
-				b = baselines.AppendRef(append(b, own), o.ref)
+				b = wire.AppendRef(append(b, own), o.ref)
 			}
 		}
 		b = binary.AppendUvarint(b, uint64(len(p.broken)))
@@ -353,13 +353,13 @@ func (d *duties) Append(b []byte) []byte {
 }
 
 // Decode reads what Append wrote.
-func (d *duties) Decode(r *baselines.Reader) {
+func (d *duties) Decode(r *wire.Reader) {
 	d.pairs = nil
 	for range min(r.Len(), maxPairs) {
 		p := pair{rule: r.Uint64()}
 		for i := range p.sides {
 			for range min(r.Len(), maxDeeds) {
-				p.sides[i] = append(p.sides[i], deed{what: r.Uint64(), own: r.Byte() == 1, ref: baselines.ReadRef(r)})
+				p.sides[i] = append(p.sides[i], deed{what: r.Uint64(), own: r.Byte() == 1, ref: wire.ReadRef(r)})
 			}
 		}
 		for range min(r.Len(), maxBroken) {

@@ -8,8 +8,8 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 
-	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/wire"
 )
 
 func apart(more string) string {
@@ -150,12 +150,12 @@ func TestDutiesComeBack(t *testing.T) {
 	}
 	b := p.Append(nil)
 	var again duties
-	r := baselines.Reader{B: b}
+	r := wire.Reader{B: b}
 	if again.Decode(&r); r.Err != nil || string(again.Append(nil)) != string(b) {
 		t.Error("another comes back", r.Err)
 	}
 	for n := range len(b) {
-		r := baselines.Reader{B: b[:n]}
+		r := wire.Reader{B: b[:n]}
 		if again.Decode(&r); r.Err == nil {
 			t.Fatalf("cut at %d of %d there is no error", n, len(b))
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/wire"
 	"github.com/wayward-sec/wayward/policy"
 )
 
@@ -117,7 +118,7 @@ func (d *sequence) Observe(x *Scene, e *event.Event) {
 	case odder:
 		d.judge(x, e, r)
 	}
-	if r.Odd() && r.told == nil && !r.Calm() && len(r.odd) < baselines.MaxRefs && m != nil {
+	if r.Odd() && r.told == nil && !r.Calm() && len(r.odd) < event.MaxRefs && m != nil {
 		r.odd = append(r.odd, x.Ref(e).Clone())
 	}
 }
@@ -299,7 +300,7 @@ func (d *sequence) End(x *Ending) {
 	if x.Agent != nil {
 		today = &x.Agent.Ensure(d.slot).(*sequencePart).AgentDay
 	}
-	x.Delta.Sequence.Take(m, &r.Chain, x.AgentID, baselines.FloorDiv(x.Time, baselines.DayMS), today, fate, alpha)
+	x.Delta.Sequence.Take(m, &r.Chain, x.AgentID, wire.FloorDiv(x.Time, baselines.DayMS), today, fate, alpha)
 }
 
 // Append encodes the part.
@@ -323,7 +324,7 @@ func (p *sequencePart) Append(b []byte) []byte {
 	b = binary.AppendVarint(append(b, flags), r.newest)
 	b = binary.AppendUvarint(b, uint64(len(r.odd)))
 	for _, ref := range r.odd {
-		b = baselines.AppendRef(b, ref)
+		b = wire.AppendRef(b, ref)
 	}
 	if r.told != nil {
 		b = r.told.open.append(b)
@@ -334,7 +335,7 @@ func (p *sequencePart) Append(b []byte) []byte {
 }
 
 // Decode reads what Append wrote.
-func (p *sequencePart) Decode(r *baselines.Reader) {
+func (p *sequencePart) Decode(r *wire.Reader) {
 	*p = sequencePart{}
 	if len(r.B) == 0 {
 		return
@@ -345,8 +346,8 @@ func (p *sequencePart) Decode(r *baselines.Reader) {
 		return
 	}
 	p.run = &run{newest: r.Varint()}
-	for range min(r.Len(), baselines.MaxRefs) {
-		p.run.odd = append(p.run.odd, baselines.ReadRef(r))
+	for range min(r.Len(), event.MaxRefs) {
+		p.run.odd = append(p.run.odd, wire.ReadRef(r))
 	}
 	if flags&2 != 0 {
 		t := &told{alert: flags&4 != 0}

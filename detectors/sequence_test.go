@@ -14,6 +14,7 @@ import (
 
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/wire"
 	"github.com/wayward-sec/wayward/policy"
 )
 
@@ -53,7 +54,7 @@ func (w *ward) memory(of map[string]*Memory, key string) *Memory {
 		of[key] = m
 	}
 	if w.reload {
-		r := baselines.Reader{B: m.Append(nil)}
+		r := wire.Reader{B: m.Append(nil)}
 		*m = Memory{}
 		if m.Decode(&r); r.Err != nil || len(r.B) > 0 {
 			panic(fmt.Sprint(r.Err, len(r.B), " bytes left"))

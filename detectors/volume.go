@@ -199,7 +199,7 @@ func (v *volume) cross(c crossed) (told, alert bool) {
 
 // remember keeps the first contributors.
 func (a *agentVolume) remember(r event.Ref) {
-	if m := a.rare(); len(m.watch) < baselines.MaxRefs && !slices.Contains(m.watch, r) {
+	if m := a.rare(); len(m.watch) < event.MaxRefs && !slices.Contains(m.watch, r) {
 		m.watch = append(m.watch, r.Clone())
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/event/wire"
 )
 
 // agent counts the event in the agent's windows.
@@ -103,7 +104,7 @@ func (v *volume) column(a *agentVolume, first *firsts, f baselines.Feature) {
 			a.rings.Sums(w)[c] += value
 		}
 	}
-	if baselines.FloorDiv(index[baselines.HourWindow], baselines.RingSteps) < baselines.FloorDiv(a.Head[baselines.HourWindow], baselines.RingSteps) {
+	if wire.FloorDiv(index[baselines.HourWindow], baselines.RingSteps) < wire.FloorDiv(a.Head[baselines.HourWindow], baselines.RingSteps) {
 		a.rings.Row(baselines.CountRow)[c] += value
 	}
 }
@@ -139,7 +140,7 @@ func (v *volume) advance(a *agentVolume, first *firsts, index *[baselines.Window
 		if to <= from {
 			continue
 		}
-		if baselines.FloorDiv(from, baselines.RingSteps) != baselines.FloorDiv(to, baselines.RingSteps) {
+		if wire.FloorDiv(from, baselines.RingSteps) != wire.FloorDiv(to, baselines.RingSteps) {
 			over |= 1 << w
 			v.close(a, first, w, from, to)
 		}
@@ -205,7 +206,7 @@ func (v *volume) widest(a *agentVolume, w, c int) baselines.Count {
 func (v *volume) span(a *agentVolume, w int) {
 	a.Hours[w] = 0
 	if v.lens != nil {
-		block := baselines.FloorDiv(a.Head[w], baselines.RingSteps)
+		block := wire.FloorDiv(a.Head[w], baselines.RingSteps)
 		a.Hours[w] = float32(max(v.hours(w, block), v.hours(w, block-1)))
 	}
 }

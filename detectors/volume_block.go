@@ -5,12 +5,13 @@ import (
 	"math/bits"
 
 	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/event/wire"
 )
 
 // close ends a block: it is one test, and what is learned.
 func (v *volume) close(a *agentVolume, first *firsts, w int, from, to int64) {
-	block := baselines.FloorDiv(from, baselines.RingSteps)
-	next := baselines.FloorDiv(to, baselines.RingSteps)
+	block := wire.FloorDiv(from, baselines.RingSteps)
+	next := wire.FloorDiv(to, baselines.RingSteps)
 	sums := v.sums[:a.rings.Columns()]
 	a.rings.Block(w, from, sums)
 	test := baselines.MinuteTest + baselines.Test(w)

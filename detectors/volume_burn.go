@@ -8,6 +8,7 @@ import (
 
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/wire"
 	"github.com/wayward-sec/wayward/policy"
 )
 
@@ -101,7 +102,7 @@ func (a *agentVolume) burning(limit uint64) *burning {
 func (k *burning) turn(unit policy.Calendar, t int64, zone *time.Location) {
 	if t >= k.To {
 		from, to := period(unit, t, zone)
-		*k = burning{Limit: k.Limit, From: from, To: to, Head: baselines.FloorDiv(t, burnStepMS)}
+		*k = burning{Limit: k.Limit, From: from, To: to, Head: wire.FloorDiv(t, burnStepMS)}
 	}
 }
 
@@ -136,7 +137,7 @@ func (v *volume) spend(a *agentVolume, k *burning, b *budget, money float64) {
 		return // of a period that is over
 	}
 	k.turn(b.limit.Calendar, t, zone)
-	k.add(baselines.FloorDiv(t, burnStepMS), money, 1)
+	k.add(wire.FloorDiv(t, burnStepMS), money, 1)
 	limit := float64(b.limit.Max)
 	if k.Spent > limit || limit <= 0 || k.Calls < leastEvents {
 		return // the limit itself speaks, or it is too early
@@ -189,9 +190,9 @@ func (h seasonHours) between(from, to int64) float64 {
 	}
 	from, to = h.zone.local(from), h.zone.local(to)
 	at := func(t int64) float64 { // from the first hour of from's week on
-		hour := baselines.FloorDiv(t, 3_600_000)
+		hour := wire.FloorDiv(t, 3_600_000)
 		cell := baselines.HourOfWeek(t)
-		return float64(baselines.FloorDiv(hour+72, baselines.HoursOfWeek))*baselines.HoursOfWeek + h.season.Sum[cell] +
+		return float64(wire.FloorDiv(hour+72, baselines.HoursOfWeek))*baselines.HoursOfWeek + h.season.Sum[cell] +
 			h.season.Of[cell]*float64(t-hour*3_600_000)/3_600_000
 	}
 	return at(to) - at(from)

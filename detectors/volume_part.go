@@ -8,6 +8,7 @@ import (
 
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/wire"
 )
 
 // volumePart is what volume remembers of an agent or of a session.
@@ -119,15 +120,15 @@ func (a *agentVolume) restart(t int64) {
 
 // indexes are the steps of a time.
 func indexes(t int64, index *[baselines.Windows]int64) {
-	index[0] = baselines.FloorDiv(t, 5000)
-	index[1] = baselines.FloorDiv(index[0], 10)
-	index[2] = baselines.FloorDiv(index[0], 60)
-	index[3] = baselines.FloorDiv(index[0], 1440)
+	index[0] = wire.FloorDiv(t, 5000)
+	index[1] = wire.FloorDiv(index[0], 10)
+	index[2] = wire.FloorDiv(index[0], 60)
+	index[3] = wire.FloorDiv(index[0], 1440)
 }
 
 // inStep is the step of a window in which a step of the shortest lies.
 func inStep(w int, step int64) int64 {
-	return baselines.FloorDiv(step, [baselines.Windows]int64{1, 10, 60, 1440}[w])
+	return wire.FloorDiv(step, [baselines.Windows]int64{1, 10, 60, 1440}[w])
 }
 
 // size is a sum as it is judged: of what is different an estimate.
@@ -306,7 +307,7 @@ func appendNumbers[T any](b []byte, v *T) []byte {
 	return b
 }
 
-func readNumbers[T any](r *baselines.Reader, v *T) {
+func readNumbers[T any](r *wire.Reader, v *T) {
 	n := int(unsafe.Sizeof(*v))
 	if len(r.B) < n {
 		r.Fail()
@@ -330,7 +331,7 @@ func appendWords(b []byte, words []uint32) []byte {
 	return b
 }
 
-func readWords(r *baselines.Reader, most int) []uint32 {
+func readWords(r *wire.Reader, most int) []uint32 {
 	n := r.Uvarint()
 	if n > uint64(most) || 4*n > uint64(len(r.B)) {
 		r.Fail()
@@ -378,7 +379,7 @@ func (p *volumePart) Append(b []byte) []byte {
 		} else {
 			b = append(b, byte(len(m.watch)))
 			for _, r := range m.watch {
-				b = baselines.AppendRef(b, r)
+				b = wire.AppendRef(b, r)
 			}
 			b = append(b, byte(len(m.budgets)))
 			for i := range m.budgets {
@@ -402,7 +403,7 @@ func (p *volumePart) Append(b []byte) []byte {
 }
 
 // Decode reads what Append wrote.
-func (p *volumePart) Decode(r *baselines.Reader) {
+func (p *volumePart) Decode(r *wire.Reader) {
 	*p = volumePart{}
 	if len(r.B) == 0 && r.Err == nil {
 		return
@@ -426,8 +427,8 @@ func (p *volumePart) Decode(r *baselines.Reader) {
 			lo := r.Byte()
 			a.contacts = append(a.contacts, uint16(lo)|uint16(r.Byte())<<8)
 		}
-		for range min(int(r.Byte()), baselines.MaxRefs) {
-			a.rare().watch = append(a.rare().watch, baselines.ReadRef(r))
+		for range min(int(r.Byte()), event.MaxRefs) {
+			a.rare().watch = append(a.rare().watch, wire.ReadRef(r))
 		}
 		for range min(int(r.Byte()), maxBudgets) {
 			var k burning
@@ -487,7 +488,7 @@ func (o *episode) append(b []byte) []byte {
 		alert = 1
 	}
 	b = append(b, byte(o.test), byte(o.feature), alert)
-	b = baselines.AppendString(baselines.AppendString(b, o.what), o.session)
+	b = wire.AppendString(wire.AppendString(b, o.what), o.session)
 	b = binary.BigEndian.AppendUint64(b, math.Float64bits(o.p))
 	b = binary.BigEndian.AppendUint64(b, math.Float64bits(o.observed))
 	b = binary.AppendVarint(b, o.hot)
@@ -496,7 +497,7 @@ func (o *episode) append(b []byte) []byte {
 	return o.open.append(b)
 }
 
-func (o *episode) decode(r *baselines.Reader) {
+func (o *episode) decode(r *wire.Reader) {
 	o.test, o.feature = baselines.Test(r.Byte()), baselines.Feature(r.Byte())
 	o.alert = r.Byte() == 1
 	if o.test >= baselines.Tests || o.feature >= baselines.Features {

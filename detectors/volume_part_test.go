@@ -8,7 +8,7 @@ import (
 	"testing"
 	"unsafe"
 
-	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/event/wire"
 )
 
 func TestNumbersOfVolumeHaveNoGaps(t *testing.T) {
@@ -37,9 +37,9 @@ func gapless[T any](t *testing.T, v *T) {
 	fast := appendNumbers(nil, v)
 	// What is blank is written as it lies there by the one and as zeros by the other; it is never read.
 	var back, again T
-	r := baselines.Reader{B: fast}
+	r := wire.Reader{B: fast}
 	readNumbers(&r, &back)
-	r2 := baselines.Reader{B: slow}
+	r2 := wire.Reader{B: slow}
 	readNumbers(&r2, &again)
 	if r.Err != nil || r2.Err != nil || !reflect.DeepEqual(back, again) {
 		t.Errorf("%T does not read what it wrote", *v)

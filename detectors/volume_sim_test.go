@@ -13,6 +13,7 @@ import (
 
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/wire"
 	"github.com/wayward-sec/wayward/policy"
 )
 
@@ -251,7 +252,7 @@ func (l *lab) Session() *Memory {
 }
 
 func copied(m *Memory) Memory {
-	r := baselines.Reader{B: m.Append(nil)}
+	r := wire.Reader{B: m.Append(nil)}
 	out := Memory{}
 	if out.Decode(&r); r.Err != nil || len(r.B) > 0 {
 		panic(fmt.Sprint(r.Err, len(r.B)))
@@ -266,10 +267,10 @@ func (*lab) Count(string, string)                                    {}
 func (l *lab) Contribute(byte, policy.Scope, string, []Contribution) {}
 
 func (l *lab) observe(e *event.Event) {
-	if day := baselines.FloorDiv(e.Time, baselines.DayMS); day > l.day {
+	if day := wire.FloorDiv(e.Time, baselines.DayMS); day > l.day {
 		l.turn(day)
 	}
-	if h := baselines.FloorDiv(e.Time, 600_000); h > l.swept {
+	if h := wire.FloorDiv(e.Time, 600_000); h > l.swept {
 		l.swept = h
 		l.sweep(e.Time)
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/wire"
 )
 
 var simClerks = []simPersona{{"clerk", 20, 30, .6, true, 1, 1.5, .8, .3, .7, 0, [2]int{5, 12}, .02, .25, 50000}}
@@ -240,7 +241,7 @@ func TestOddInputToVolume(t *testing.T) {
 			t.Fatal(f.Why)
 		}
 	}
-	r := baselines.Reader{B: l.delta("clerk").Append(nil)}
+	r := wire.Reader{B: l.delta("clerk").Append(nil)}
 	var d baselines.Delta
 	if d.Decode(&r); r.Err != nil {
 		t.Error("the delta cannot be read again:", r.Err)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/wire"
 	"github.com/wayward-sec/wayward/policy"
 )
 
@@ -63,7 +64,7 @@ func (v *volume) spendWide(x *Closing, b *Bucket, c *Counted, budget *budget, mo
 		return // of a period that is over
 	}
 	k.turn(l.Calendar, t, zone)
-	k.add(baselines.FloorDiv(b.Index*BucketMS, burnStepMS), money, c.Sums[0])
+	k.add(wire.FloorDiv(b.Index*BucketMS, burnStepMS), money, c.Sums[0])
 	limit := float64(l.Max)
 	if k.Told == 3 || k.Spent > limit || limit <= 0 || k.Calls < leastEvents {
 		return // all is said, or the limit itself speaks, or it is too early

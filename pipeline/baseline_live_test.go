@@ -14,6 +14,7 @@ import (
 
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/wire"
 	"github.com/wayward-sec/wayward/state"
 )
 
@@ -51,7 +52,7 @@ func (l *lab) shelves() (out []string, days int) {
 		}
 		if b, ok := bookOf(name); ok {
 			m := &baselines.Model{}
-			rd := baselines.Reader{B: whole}
+			rd := wire.Reader{B: whole}
 			if m.Decode(&rd); rd.Err != nil || m.Hash() != b.hash {
 				l.Errorf("snapshot %s does not read as what it says: %v", name, rd.Err)
 			}

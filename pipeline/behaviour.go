@@ -15,6 +15,7 @@ import (
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/detectors"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/wire"
 	"github.com/wayward-sec/wayward/policy"
 	"github.com/wayward-sec/wayward/response"
 	"github.com/wayward-sec/wayward/state"
@@ -205,7 +206,7 @@ func (b *behaviour) observe(e *event.Event, stamp int64) {
 		return
 	}
 	b.keep(e, t)
-	if hour := baselines.FloorDiv(t, 3_600_000); hour > pg.active && !b.stateless { // else it would count as one more agent with each event
+	if hour := wire.FloorDiv(t, 3_600_000); hour > pg.active && !b.stateless { // else it would count as one more agent with each event
 		pg.active = hour
 		persona := b.scene.Persona
 		if b.scene.Role == nil {
@@ -219,7 +220,7 @@ func (b *behaviour) observe(e *event.Event, stamp int64) {
 		b.defied(pg, e)
 	}
 
-	if h := baselines.FloorDiv(b.clock.reached(), 3_600_000); h > b.sweptHour {
+	if h := wire.FloorDiv(b.clock.reached(), 3_600_000); h > b.sweptHour {
 		b.sweptHour = h
 		b.sweep(b.clock.watermark())
 	}
@@ -426,7 +427,7 @@ func (b *behaviour) Find(f event.Finding) {
 func (b *behaviour) Contribute(slot byte, scope policy.Scope, id string, list []detectors.Contribution) {
 	e := b.current
 	ref := event.Ref{Time: b.scene.Time, ID: e.ID, Agent: e.Agent.ID}
-	b.partials.Add(slot, scope, e.Tenant, b.scene.Who.Hash, id, b.agent.hash, ref, baselines.FloorDiv(ref.Time, detectors.BucketMS), list)
+	b.partials.Add(slot, scope, e.Tenant, b.scene.Who.Hash, id, b.agent.hash, ref, wire.FloorDiv(ref.Time, detectors.BucketMS), list)
 }
 
 // Count implements detectors.Host.
@@ -435,7 +436,7 @@ func (b *behaviour) Count(what, rule string) { b.count(ruleMetric+what, rule) }
 // Tell implements detectors.Host.
 func (b *behaviour) Tell(slot byte, scope policy.Scope, id string, body []byte) {
 	e := b.current
-	h := xxhash.Sum64(body) ^ xxhash.Sum64String(id)*0x9e3779b97f4a7c15 ^ uint64(slot)<<56 ^ uint64(scope)<<48 ^ uint64(baselines.FloorDiv(b.scene.Time, detectors.BucketMS))
+	h := xxhash.Sum64(body) ^ xxhash.Sum64String(id)*0x9e3779b97f4a7c15 ^ uint64(slot)<<56 ^ uint64(scope)<<48 ^ uint64(wire.FloorDiv(b.scene.Time, detectors.BucketMS))
 	if i, told := b.said[h]; told {
 		n := &b.notes[i]
 		ref := event.Ref{Time: b.scene.Time, ID: e.ID, Agent: e.Agent.ID}
@@ -654,7 +655,7 @@ func (b *behaviour) appendVars(v []byte) []byte {
 		if b.gates[name].shut {
 			shut = 1
 		}
-		v = binary.BigEndian.AppendUint64(append(baselines.AppendString(v, name), shut), b.gates[name].waits)
+		v = binary.BigEndian.AppendUint64(append(wire.AppendString(v, name), shut), b.gates[name].waits)
 	}
 	v = binary.AppendUvarint(v, uint64(len(b.wide)))
 	for _, k := range b.wide {
@@ -667,13 +668,13 @@ func (b *behaviour) appendVars(v []byte) []byte {
 	v = binary.AppendUvarint(v, uint64(len(b.rulings)))
 	for _, k := range slices.SortedFunc(maps.Keys(b.rulings), compareKeys) {
 		r := b.rulings[k]
-		v = baselines.AppendString(baselines.AppendString(baselines.AppendString(v, k.Tenant), k.Persona), k.Fork)
-		v = baselines.AppendString(binary.AppendVarint(binary.AppendVarint(v, r.Day), r.Of), r.Hash)
+		v = wire.AppendString(wire.AppendString(wire.AppendString(v, k.Tenant), k.Persona), k.Fork)
+		v = wire.AppendString(binary.AppendVarint(binary.AppendVarint(v, r.Day), r.Of), r.Hash)
 	}
-	return baselines.AppendString(v, b.panel.Set.Hash())
+	return wire.AppendString(v, b.panel.Set.Hash())
 }
 
-func (b *behaviour) decodeVars(r *baselines.Reader) {
+func (b *behaviour) decodeVars(r *wire.Reader) {
 	b.clock.decode(r)
 	flags := r.Byte()
 	b.idle, b.toldIdle, b.begun, b.closing = flags&1 != 0, flags&2 != 0, flags&4 != 0, flags&8 != 0

@@ -5,7 +5,7 @@ import (
 	"math"
 	"time"
 
-	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/event/wire"
 )
 
 // Event time (DESIGN §4), all in milliseconds.
@@ -157,7 +157,7 @@ func (c *clock) append(b []byte) []byte {
 	return binary.AppendVarint(b, c.jumpSeen)
 }
 
-func (c *clock) decode(r *baselines.Reader) {
+func (c *clock) decode(r *wire.Reader) {
 	flags := r.Byte()
 	*c = clock{seen: flags&1 != 0, many: flags&2 != 0, newest: r.Varint(), ticked: r.Varint(),
 		risen: r.Varint(), stamp: r.Varint(), first: r.Uint64(), jumpTo: r.Varint(), jumper: r.Uint64(), jumpSeen: r.Varint()}

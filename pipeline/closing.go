@@ -11,6 +11,7 @@ import (
 
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/wire"
 	"github.com/wayward-sec/wayward/policy"
 )
 
@@ -132,10 +133,10 @@ func (b *relation) lineages() (out []*lineage) {
 }
 
 // takeDelta files what one source has learned with what waits for the end of its day.
-func (b *relation) takeDelta(source int32, r *baselines.Reader) {
+func (b *relation) takeDelta(source int32, r *wire.Reader) {
 	k := keyDay{baselines.Key{Tenant: strings.Clone(r.String()), Persona: strings.Clone(r.String()), Fork: strings.Clone(r.String())}, r.Varint()}
 	d := &baselines.Delta{}
-	own := baselines.Reader{B: r.Bytes()}
+	own := wire.Reader{B: r.Bytes()}
 	if r.Err != nil {
 		return
 	}
@@ -213,7 +214,7 @@ func (b *relation) baselinesOf(tenant string) int {
 
 // closeDays closes each day that the watermark has passed by closeAfter.
 func (b *relation) closeDays() {
-	if target := baselines.FloorDiv(b.mark-closeAfter, baselines.DayMS) - 1; b.closed == noTime || target > b.closed {
+	if target := wire.FloorDiv(b.mark-closeAfter, baselines.DayMS) - 1; b.closed == noTime || target > b.closed {
 		b.closeTo(target)
 	}
 }
@@ -458,7 +459,7 @@ func modelOf(pg *page) *baselines.Model {
 		return pg.learned.made
 	}
 	m := &baselines.Model{}
-	r := baselines.Reader{B: pg.learned.model}
+	r := wire.Reader{B: pg.learned.model}
 	if m.Decode(&r); r.Err != nil {
 		panic(fmt.Sprintf("snapshot on page %q does not decode", pg.key)) // our bug: a page has a checksum
 	}

@@ -7,8 +7,8 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 
-	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/wire"
 )
 
 // What only some events of an agent say holds until another value is said: what is absent is not
@@ -269,7 +269,7 @@ func (pg *page) appendHeld(v []byte) []byte {
 	v = binary.AppendVarint(v, pg.heldAt)
 	for _, s := range of {
 		if *s != "" {
-			v = baselines.AppendString(v, *s)
+			v = wire.AppendString(v, *s)
 		}
 	}
 	if a.tier != 0 {
@@ -277,13 +277,13 @@ func (pg *page) appendHeld(v []byte) []byte {
 	}
 	for _, s := range errand {
 		if *s != "" {
-			v = baselines.AppendString(v, *s)
+			v = wire.AppendString(v, *s)
 		}
 	}
 	return v
 }
 
-func (pg *page) decodeHeld(r *baselines.Reader) {
+func (pg *page) decodeHeld(r *wire.Reader) {
 	pg.held, pg.errand, pg.heldAt = nil, nil, 0
 	mask := event.Held(r.Uvarint())
 	if mask == 0 || r.Err != nil {

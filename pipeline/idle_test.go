@@ -18,8 +18,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/wire"
 	"github.com/wayward-sec/wayward/state"
 )
 
@@ -311,7 +311,7 @@ func TestTicksFollowFromEventsAlone(t *testing.T) {
 				k.tick(k.due(now + second/2))
 				highest = max(highest, k.reached()-now-second/2)
 				var back clock
-				r := baselines.Reader{B: k.append(nil)}
+				r := wire.Reader{B: k.append(nil)}
 				if back.decode(&r); r.Err != nil || back != k {
 					t.Fatalf("%+v comes back as %+v, %v", k, back, r.Err)
 				}

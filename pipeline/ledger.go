@@ -13,6 +13,7 @@ import (
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/detectors"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/wire"
 	"github.com/wayward-sec/wayward/policy"
 )
 
@@ -73,16 +74,16 @@ type share struct {
 func (l *learned) append(b []byte) []byte {
 	if l.delta == nil {
 		b = binary.AppendUvarint(binary.AppendUvarint(binary.AppendVarint(append(b, 0), l.seen), l.agentDays), l.events)
-		b = baselines.AppendString(b, l.hash)
+		b = wire.AppendString(b, l.hash)
 		b = append(b, byte(l.shown.state))
 		for _, r := range l.shown.realised {
 			b = binary.BigEndian.AppendUint32(b, r)
 		}
 		b = binary.AppendUvarint(b, uint64(len(l.replaced)))
 		for _, v := range l.replaced {
-			b = binary.AppendUvarint(baselines.AppendString(b, v.hash), uint64(v.pieces))
+			b = binary.AppendUvarint(wire.AppendString(b, v.hash), uint64(v.pieces))
 		}
-		return baselines.AppendString(b, string(l.model))
+		return wire.AppendString(b, string(l.model))
 	}
 	b = binary.AppendUvarint(append(b, 1), uint64(len(l.from)))
 	for _, s := range l.from {
@@ -91,7 +92,7 @@ func (l *learned) append(b []byte) []byte {
 	return l.delta.Append(b)
 }
 
-func (l *learned) decode(key string, r *baselines.Reader) {
+func (l *learned) decode(key string, r *wire.Reader) {
 	l.key, l.day = learnedKey(key)
 	if r.Byte() == 0 {
 		l.seen, l.agentDays, l.events, l.hash = r.Varint(), r.Uvarint(), r.Uvarint(), r.String()
@@ -175,7 +176,7 @@ func (b *behaviour) reached() int64 {
 
 // dayOf is the day that something at time t counts for: its own, but none that was over, as far as this shard is concerned, when the shard had reached now.
 func dayOf(t, now int64) int64 {
-	return max(baselines.FloorDiv(t, baselines.DayMS), baselines.FloorDiv(now-closeAfter, baselines.DayMS))
+	return max(wire.FloorDiv(t, baselines.DayMS), wire.FloorDiv(now-closeAfter, baselines.DayMS))
 }
 
 // deltaOf is where what is learned of a persona on a day goes.
@@ -283,7 +284,7 @@ func (b *behaviour) due() bool {
 	if !b.clock.seen || b.replay != nil {
 		return false
 	}
-	if m := baselines.FloorDiv(b.clock.reached(), flushEvery); m > b.flushed {
+	if m := wire.FloorDiv(b.clock.reached(), flushEvery); m > b.flushed {
 		b.flushed = m
 		return true
 	}
@@ -348,8 +349,8 @@ func (b *behaviour) flush() {
 // appendDelta encodes what one source has learned for a facts record.
 func appendDelta(b []byte, k keyDay, delta []byte) []byte {
 	b = append(b, deltaTag)
-	b = baselines.AppendString(baselines.AppendString(baselines.AppendString(b, k.Tenant), k.Persona), k.Fork)
-	return baselines.AppendString(binary.AppendVarint(b, k.day), string(delta))
+	b = wire.AppendString(wire.AppendString(wire.AppendString(b, k.Tenant), k.Persona), k.Fork)
+	return wire.AppendString(binary.AppendVarint(b, k.day), string(delta))
 }
 
 // baselineOwner is the facts partition, of so many, that closes the days of a persona, all forks of it.
@@ -400,7 +401,7 @@ func forkName(h uint64) string {
 }
 
 // judgedBy is the day whose snapshot is in force at time t.
-func judgedBy(t int64) int64 { return baselines.FloorDiv(t-inForce, baselines.DayMS) - 1 }
+func judgedBy(t int64) int64 { return wire.FloorDiv(t-inForce, baselines.DayMS) - 1 }
 
 // rest makes sure that a persona is judged by the snapshot of a day, or notes in b.err why that cannot be. known says that it was so before.
 func (b *behaviour) rest(w *detectors.Who, day int64, known bool) {
@@ -573,7 +574,7 @@ func (b *behaviour) whoOf(s *page) *detectors.Who {
 
 // endIdle ends the sessions that have been idle for long at a time, once in ten minutes of it: at the event that brings the time, wherever slices are cut.
 func (b *behaviour) endIdle(now int64) {
-	m := baselines.FloorDiv(now, flushEvery)
+	m := wire.FloorDiv(now, flushEvery)
 	if m <= b.ended {
 		return
 	}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/wire"
 )
 
 // library has the snapshots of an instance: what wayward.baselines says, read without a group from its beginning and then on and on. All behaviour shards of
@@ -368,7 +369,7 @@ func (l *library) of(k baselines.Key, day int64, rules func(baselines.Key, int64
 	}
 	if b.model == nil {
 		m := &baselines.Model{}
-		r := baselines.Reader{B: b.raw}
+		r := wire.Reader{B: b.raw}
 		if m.Decode(&r); r.Err != nil || m.Hash() != name.hash {
 			return nil, fmt.Errorf("snapshot %s/%s of persona %q on %s is damaged (it has hash %q): restore the topic, or run wayward state rebuild --all", dateOf(name.day), name.hash, k.Persona, l.topic, m.Hash())
 		}

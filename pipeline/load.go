@@ -11,7 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/event/wire"
 	"github.com/wayward-sec/wayward/state"
 )
 
@@ -103,7 +103,7 @@ func (st *stage) read(ctx context.Context, p int32, to [2]int64) (*shard, error)
 
 // damaged marks state that is cut short or malformed. What another version wrote, or a set that cannot be found now, is no damage: it must not be thrown away.
 func damaged(what string, err error) error {
-	if errors.Is(err, baselines.ErrShort) {
+	if errors.Is(err, wire.ErrShort) {
 		return fmt.Errorf("%w: %s: %w", state.ErrCorrupt, what, err)
 	}
 	return fmt.Errorf("%s: %w", what, err)

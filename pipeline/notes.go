@@ -10,9 +10,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/detectors"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/wire"
 )
 
 // Notes that wait for the watermark, of one scope.
@@ -289,14 +289,14 @@ func (w *notes) append(b []byte) []byte {
 	return b
 }
 
-func (w *notes) decode(r *baselines.Reader) {
+func (w *notes) decode(r *wire.Reader) {
 	w.lost, w.lostAt = r.Varint(), r.Varint()
 	for range r.Len() {
 		k := readNote(r, true)
 		if r.Err != nil {
 			return
 		}
-		index := baselines.FloorDiv(k.Ref.Time, detectors.BucketMS)
+		index := wire.FloorDiv(k.Ref.Time, detectors.BucketMS)
 		i, have := w.bucket(index)
 		if !have {
 			w.buckets = slices.Insert(w.buckets, i, noteBucket{index: index})

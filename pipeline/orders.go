@@ -6,6 +6,7 @@ import (
 
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/wire"
 )
 
 // What people order about baselines. The relation shard that closes a persona's days decides, as with the breaker of a wide scope: signed feedback comes into
@@ -81,7 +82,7 @@ func (b *relation) order(f *event.Feedback) (reason, detail string) {
 // that was. What the present day has brought so far is learned on top of it.
 func (b *relation) imported(l *lineage, k baselines.Key, o *event.BaselineOrder) (reason, detail string) {
 	m := &baselines.Model{}
-	r := baselines.Reader{B: o.Model}
+	r := wire.Reader{B: o.Model}
 	m.Decode(&r)
 	switch {
 	case r.Err != nil || len(r.B) > 0:

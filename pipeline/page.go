@@ -9,6 +9,7 @@ import (
 
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/detectors"
+	"github.com/wayward-sec/wayward/event/wire"
 	"github.com/wayward-sec/wayward/policy"
 	"github.com/wayward-sec/wayward/response"
 )
@@ -100,7 +101,7 @@ func (pg *page) repeated(id, record uint64) bool {
 // appendTo encodes the page: for the disk, the changelog, and as before-image.
 func (pg *page) appendTo(b []byte) []byte {
 	b = append(b, pageFormat)
-	b = baselines.AppendString(b, pg.tenant)
+	b = wire.AppendString(b, pg.tenant)
 	b = binary.AppendVarint(binary.AppendVarint(b, pg.seen), pg.kept)
 	switch pg.key[0] {
 	case agentPage:
@@ -132,7 +133,7 @@ func (pg *page) appendTo(b []byte) []byte {
 			b = binary.AppendUvarint(b, uint64(len(pg.who.Persona)+1+len(pg.who.Fork)))
 			b = append(append(append(b, pg.who.Persona...), 0), pg.who.Fork...)
 		} else {
-			b = baselines.AppendString(b, pg.sent)
+			b = wire.AppendString(b, pg.sent)
 		}
 	case deltaPage, modelPage:
 		return pg.learned.append(b)
@@ -162,7 +163,7 @@ func (pg *page) appendTo(b []byte) []byte {
 
 // decode reads what appendTo wrote into the page in place: pointers to it stay good.
 func (pg *page) decode(b []byte) error {
-	r := baselines.Reader{B: b}
+	r := wire.Reader{B: b}
 	if f := r.Byte(); f != pageFormat && r.Err == nil {
 		return errFormat(f)
 	}
@@ -178,7 +179,7 @@ func (pg *page) decode(b []byte) error {
 		pg.day, pg.shady = r.Varint(), r.Varint()
 		n, at := int(r.Byte()), int(r.Byte())
 		if n > ringMax || at >= ringMax {
-			return baselines.ErrShort
+			return wire.ErrShort
 		}
 		pg.ringAt = at
 		pg.ring = pg.ring[:0]
@@ -236,7 +237,7 @@ var _ [0]struct{} = [(1<<baselines.Columns - 1) & (mixedFlag | sameRefsFlag)]str
 // appendBucket encodes a bucket of a scope, in a facts record and in a page.
 func appendBucket(b []byte, k *detectors.Bucket) []byte {
 	b = append(b, k.Slot, byte(k.Scope))
-	b = baselines.AppendString(baselines.AppendString(b, k.Tenant), k.ID)
+	b = wire.AppendString(wire.AppendString(b, k.Tenant), k.ID)
 	b = binary.AppendVarint(b, k.Index)
 	b = binary.AppendUvarint(b, uint64(len(k.Counted)))
 	for i := range k.Counted {
@@ -261,7 +262,7 @@ func appendBucket(b []byte, k *detectors.Bucket) []byte {
 			}
 		}
 		if mask&sameRefsFlag == 0 {
-			b = baselines.AppendRef(baselines.AppendRef(b, c.First), c.Last)
+			b = wire.AppendRef(wire.AppendRef(b, c.First), c.Last)
 		}
 		b = binary.AppendUvarint(b, uint64(c.Keep))
 		if c.Keep > 0 {
@@ -275,7 +276,7 @@ func appendBucket(b []byte, k *detectors.Bucket) []byte {
 }
 
 // readBucket decodes what appendBucket wrote, into memory of its own and that of k.Counted.
-func readBucket(r *baselines.Reader, k *detectors.Bucket) {
+func readBucket(r *wire.Reader, k *detectors.Bucket) {
 	*k = detectors.Bucket{Slot: r.Byte(), Scope: policy.Scope(r.Byte()), Counted: k.Counted[:0]}
 	k.Tenant, k.ID = r.String(), r.String()
 	k.Index = r.Varint()
@@ -300,7 +301,7 @@ func readBucket(r *baselines.Reader, k *detectors.Bucket) {
 		c.Mixed = mask&mixedFlag != 0
 		switch {
 		case mask&sameRefsFlag == 0:
-			c.First, c.Last = baselines.ReadRef(r), baselines.ReadRef(r)
+			c.First, c.Last = wire.ReadRef(r), wire.ReadRef(r)
 		case i > 0:
 			c.First, c.Last = k.Counted[i-1].First, k.Counted[i-1].Last
 		}
@@ -335,16 +336,16 @@ const (
 // appendNote encodes a note, in a facts record and in a page.
 func appendNote(b []byte, k *detectors.Note) []byte {
 	b = append(b, k.Slot, byte(k.Scope))
-	b = baselines.AppendString(baselines.AppendString(b, k.Tenant), k.ID)
-	b = binary.AppendVarint(baselines.AppendRef(b, k.Ref), k.Order)
-	return baselines.AppendString(b, string(k.Body))
+	b = wire.AppendString(wire.AppendString(b, k.Tenant), k.ID)
+	b = binary.AppendVarint(wire.AppendRef(b, k.Ref), k.Order)
+	return wire.AppendString(b, string(k.Body))
 }
 
 // readNote decodes what appendNote wrote, into memory of its own. Facts of format 2 have notes that are not ordered.
-func readNote(r *baselines.Reader, ordered bool) detectors.Note {
+func readNote(r *wire.Reader, ordered bool) detectors.Note {
 	k := detectors.Note{Slot: r.Byte(), Scope: policy.Scope(r.Byte())}
 	k.Tenant, k.ID = strings.Clone(r.String()), strings.Clone(r.String())
-	k.Ref = baselines.ReadRef(r).Clone()
+	k.Ref = wire.ReadRef(r).Clone()
 	if ordered {
 		k.Order = r.Varint()
 	}

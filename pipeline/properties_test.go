@@ -33,6 +33,7 @@ import (
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/detectors"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/wire"
 	"github.com/wayward-sec/wayward/policy"
 	"github.com/wayward-sec/wayward/response"
 	"github.com/wayward-sec/wayward/sinks"
@@ -468,7 +469,7 @@ func TestTheOrderOfSourcesDoesNotShow(t *testing.T) {
 					t.Fatalf("seed %d/%d: the watermark is %d, but a source is at %d", seed, try, b.mark, low)
 				}
 				for _, f := range b.findings[found:] {
-					if end := (baselines.FloorDiv(f.Last, detectors.BucketMS) + 1) * detectors.BucketMS; end > low {
+					if end := (wire.FloorDiv(f.Last, detectors.BucketMS) + 1) * detectors.BucketMS; end > low {
 						t.Fatalf("seed %d/%d: a bucket that ends at %d was closed while a source was at %d", seed, try, end, low)
 					}
 				}
@@ -501,7 +502,7 @@ func tell(set *policy.Set, meter uint64, source int32, watermark, at int64, chan
 	b := appendFactsHead(nil, h)
 	if at != 0 {
 		ref := event.Ref{Time: at, ID: fmt.Sprint("e", at), Agent: "a1"}
-		b = appendBucket(b, &detectors.Bucket{Slot: 2, Scope: policy.UserScope, Tenant: "acme", ID: "u1", Index: baselines.FloorDiv(at, detectors.BucketMS),
+		b = appendBucket(b, &detectors.Bucket{Slot: 2, Scope: policy.UserScope, Tenant: "acme", ID: "u1", Index: wire.FloorDiv(at, detectors.BucketMS),
 			Counted: []detectors.Counted{{Meter: meter, Sums: detectors.Sums{1}, First: ref, Last: ref}}})
 	}
 	return &record{value: b}
@@ -587,7 +588,7 @@ func mergedFacts(t *testing.T, into map[string]*detectors.Bucket, outs []output)
 				if body.Err != nil {
 					t.Fatal(body.Err)
 				}
-				key := fmt.Sprintf("note %d %d %d %s|%s %x %d", o.partition, n.Slot, n.Scope, n.Tenant, n.ID, n.Body, baselines.FloorDiv(n.Ref.Time, detectors.BucketMS))
+				key := fmt.Sprintf("note %d %d %d %s|%s %x %d", o.partition, n.Slot, n.Scope, n.Tenant, n.ID, n.Body, wire.FloorDiv(n.Ref.Time, detectors.BucketMS))
 				if old := into[key]; old == nil || n.Ref.Before(old.Counted[0].First) {
 					into[key] = &detectors.Bucket{Counted: []detectors.Counted{{First: n.Ref}}}
 				}
@@ -607,10 +608,10 @@ func mergedFacts(t *testing.T, into map[string]*detectors.Bucket, outs []output)
 	}
 }
 
-func readDelta(t *testing.T, r *baselines.Reader) (keyDay, *baselines.Delta) {
+func readDelta(t *testing.T, r *wire.Reader) (keyDay, *baselines.Delta) {
 	t.Helper()
 	k := keyDay{baselines.Key{Tenant: strings.Clone(r.String()), Persona: strings.Clone(r.String()), Fork: strings.Clone(r.String())}, r.Varint()}
-	d, own := &baselines.Delta{}, baselines.Reader{B: r.Bytes()}
+	d, own := &baselines.Delta{}, wire.Reader{B: r.Bytes()}
 	if d.Decode(&own); r.Err != nil || own.Err != nil || len(own.B) > 0 {
 		t.Fatal(r.Err, own.Err, len(own.B))
 	}
@@ -941,7 +942,7 @@ func TestClock(t *testing.T) {
 				}
 				last = k.watermark()
 				var back clock // saved and loaded at any time
-				r := baselines.Reader{B: k.append(nil)}
+				r := wire.Reader{B: k.append(nil)}
 				if back.decode(&r); r.Err != nil || back != k {
 					t.Errorf("%+v comes back as %+v, %v", k, back, r.Err)
 				}

@@ -10,6 +10,7 @@ import (
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/detectors"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/wire"
 	"github.com/wayward-sec/wayward/policy"
 	"github.com/wayward-sec/wayward/response"
 	"github.com/wayward-sec/wayward/state"
@@ -163,7 +164,7 @@ func (b *relation) takeNote(k *detectors.Note) {
 		return
 	}
 	pg.seen = max(pg.seen, k.Ref.Time)
-	index := baselines.FloorDiv(k.Ref.Time, detectors.BucketMS)
+	index := wire.FloorDiv(k.Ref.Time, detectors.BucketMS)
 	if b.mark != noTime && (index+1)*detectors.BucketMS <= b.mark {
 		b.counts.lateBuckets++
 		if !b.replay {
@@ -209,7 +210,7 @@ func (b *relation) awaits(pg *page) {
 // the watermark moves at once.
 func (b *relation) ring(t int64) {
 	for len(b.alarms) > 0 && b.alarms[0].due <= t {
-		end := min(t, (baselines.FloorDiv(b.alarms[0].due, detectors.BucketMS)+1)*detectors.BucketMS-1)
+		end := min(t, (wire.FloorDiv(b.alarms[0].due, detectors.BucketMS)+1)*detectors.BucketMS-1)
 		var list []*page
 		for len(b.alarms) > 0 && b.alarms[0].due <= end {
 			a := b.alarms.take()
@@ -340,14 +341,14 @@ func (b *relation) advanceTo(t int64) {
 	b.mark = t
 	b.closeDays() // first: by what is in force at its time a bucket is judged, however far the watermark moves at once
 	b.closePassed()
-	b.ring(baselines.FloorDiv(t, detectors.BucketMS)*detectors.BucketMS - 1)
+	b.ring(wire.FloorDiv(t, detectors.BucketMS)*detectors.BucketMS - 1)
 	if !b.replay && (b.told == noTime || t-b.told >= tellAhead) {
 		b.told = t
 		for p := range b.rules.sources {
 			b.emit(output{to: toControl, partition: p, value: control{Kind: controlRelation, Source: b.p, Time: t}.encode()})
 		}
 	}
-	if h := baselines.FloorDiv(t, 3_600_000); h > b.swept {
+	if h := wire.FloorDiv(t, 3_600_000); h > b.swept {
 		b.swept = h
 		b.sweep(t)
 	}
@@ -469,7 +470,7 @@ func (b *relation) flush() {
 func (b *relation) close(pg *page, k *detectors.Bucket) {
 	if k.Slot == guardSlot {
 		b.guarded(k.Tenant, k.ID, func(g *response.Guard) {
-			g.Acted(baselines.FloorDiv(k.Index*detectors.BucketMS, 3_600_000), k.Counted[0].Sums[0])
+			g.Acted(wire.FloorDiv(k.Index*detectors.BucketMS, 3_600_000), k.Counted[0].Sums[0])
 		})
 		return
 	}
@@ -521,10 +522,10 @@ func (b *relation) appendVars(v []byte) []byte {
 		}
 		v = binary.AppendVarint(append(v, flags), s.watermark)
 	}
-	return baselines.AppendString(v, b.panel.Set.Hash())
+	return wire.AppendString(v, b.panel.Set.Hash())
 }
 
-func (b *relation) decodeVars(r *baselines.Reader) {
+func (b *relation) decodeVars(r *wire.Reader) {
 	b.mark = r.Varint()
 	b.told = r.Varint()
 	b.swept = r.Varint()

@@ -17,6 +17,7 @@ import (
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/detectors"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/wire"
 	"github.com/wayward-sec/wayward/policy"
 	"github.com/wayward-sec/wayward/state"
 )
@@ -420,7 +421,7 @@ func (x *replaying) chunk(c *Chunk) error {
 				it.newest = x.clock.newest
 			}
 			// Before the event that moves the watermark on: what ended in a long quiet has ended when that event comes.
-			if s := baselines.FloorDiv(x.clock.watermark(), sliceMS); x.clock.seen && s > x.slice {
+			if s := wire.FloorDiv(x.clock.watermark(), sliceMS); x.clock.seen && s > x.slice {
 				x.slice = s
 				if err := x.cut(); err != nil {
 					return err

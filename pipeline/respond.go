@@ -7,9 +7,9 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 
-	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/detectors"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/wire"
 	"github.com/wayward-sec/wayward/policy"
 	"github.com/wayward-sec/wayward/response"
 )
@@ -560,7 +560,7 @@ const maxWide = 256
 // heardWide takes the state of a wider scope's breaker from the relation stage.
 func (b *behaviour) heardWide(c *control) {
 	k := &response.Breaker{}
-	r := baselines.Reader{B: c.State}
+	r := wire.Reader{B: c.State}
 	if k.Decode(&r); r.Err != nil {
 		b.counts.badControl++
 		return

@@ -17,6 +17,7 @@ import (
 
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/wire"
 	"github.com/wayward-sec/wayward/response"
 )
 
@@ -310,7 +311,7 @@ func (s *shard) resume(c *control, r *record) *page {
 		}
 	case len(c.State) > 0:
 		k := &response.Breaker{}
-		rd := baselines.Reader{B: c.State}
+		rd := wire.Reader{B: c.State}
 		if k.Decode(&rd); rd.Err != nil {
 			s.counts.badControl++
 			return nil
@@ -347,7 +348,7 @@ func (b *relation) resumeBaseline(c *control) bool {
 		return true
 	}
 	m := &baselines.Model{}
-	r := baselines.Reader{B: c.State}
+	r := wire.Reader{B: c.State}
 	if m.Decode(&r); r.Err != nil {
 		return false
 	}

@@ -10,8 +10,8 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 
-	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/wire"
 )
 
 // How much of the state a tenant may have, and who makes room.
@@ -96,7 +96,7 @@ func (s *shard) makeRoom(name string, n int, mine func(key, tenant string) bool,
 	if now == noTime {
 		return false
 	}
-	window := baselines.FloorDiv(now, roomEvery)
+	window := wire.FloorDiv(now, roomEvery)
 	if tried, ok := s.room[name]; ok && tried >= window {
 		return false
 	}
@@ -141,12 +141,12 @@ func (s *shard) makeRoom(name string, n int, mine func(key, tenant string) bool,
 func (s *shard) appendRoom(b []byte) []byte {
 	b = binary.AppendUvarint(b, uint64(len(s.room)))
 	for _, name := range slices.Sorted(maps.Keys(s.room)) {
-		b = binary.AppendVarint(baselines.AppendString(b, name), s.room[name])
+		b = binary.AppendVarint(wire.AppendString(b, name), s.room[name])
 	}
 	return b
 }
 
-func (s *shard) decodeRoom(r *baselines.Reader) {
+func (s *shard) decodeRoom(r *wire.Reader) {
 	clear(s.room)
 	for range r.Len() {
 		name := strings.Clone(r.String())

@@ -9,9 +9,9 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 
-	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/detectors"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/wire"
 	"github.com/wayward-sec/wayward/policy"
 	"github.com/wayward-sec/wayward/state"
 )
@@ -72,7 +72,7 @@ type machine interface {
 	kept()
 	// appendVars and decodeVars are everything that is not in a page.
 	appendVars(b []byte) []byte
-	decodeVars(r *baselines.Reader)
+	decodeVars(r *wire.Reader)
 	// undoes tells whether before-images of pages are cheaper than loading the shard anew after an abort.
 	undoes() bool
 	// until is the event time after which a page is forgotten, by what it holds alone.
@@ -361,7 +361,7 @@ func (s *shard) appendVars(b []byte) []byte {
 }
 
 func (s *shard) decodeVars(b []byte) error {
-	r := baselines.Reader{B: b}
+	r := wire.Reader{B: b}
 	if f := r.Byte(); f != pageFormat && r.Err == nil {
 		return errFormat(f)
 	}
@@ -380,7 +380,7 @@ func (s *shard) decodeVars(b []byte) error {
 }
 
 // panelOf reads which set state was made under and returns its panel: the one at hand if it is that set's.
-func (s *shard) panelOf(r *baselines.Reader, have *detectors.Panel) *detectors.Panel {
+func (s *shard) panelOf(r *wire.Reader, have *detectors.Panel) *detectors.Panel {
 	hash := r.String()
 	if r.Err != nil || hash == have.Set.Hash() {
 		return have

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/event/wire"
 )
 
 // shelf has the snapshots of a replay. It changes between slices alone, so that the behaviour shards may all look at it.
@@ -80,19 +81,19 @@ func newestOf(list []Closing) []Closing {
 // if a day is over everything learned goes to the relation stage. was is the watermark before.
 func (x *replaying) learned(was int64) {
 	if was == noTime {
-		x.closed = baselines.FloorDiv(x.watermark-closeAfter, baselines.DayMS) - 1
+		x.closed = wire.FloorDiv(x.watermark-closeAfter, baselines.DayMS) - 1
 		x.given = x.closed - keptDays
 		x.seed()
 		return
 	}
-	if m := baselines.FloorDiv(x.watermark, flushEvery); m > x.ended {
+	if m := wire.FloorDiv(x.watermark, flushEvery); m > x.ended {
 		x.ended = m
 		x.parallel(virtual, func(p int) {
 			x.behaviours[p].was = was
 			x.behaviours[p].endIdle(x.watermark)
 		})
 	}
-	if day := baselines.FloorDiv(x.watermark-closeAfter, baselines.DayMS) - 1; day > x.closed {
+	if day := wire.FloorDiv(x.watermark-closeAfter, baselines.DayMS) - 1; day > x.closed {
 		x.closed = day
 		x.flush()
 	}
@@ -174,7 +175,7 @@ func (x *replaying) learnRest() {
 	if last == noTime {
 		return
 	}
-	last = min(last, baselines.FloorDiv(x.clock.newest, baselines.DayMS)) // not what one wrong clock says
+	last = min(last, wire.FloorDiv(x.clock.newest, baselines.DayMS)) // not what one wrong clock says
 	for _, b := range x.relations {
 		if x.Approved {
 			b.closeTo(last)

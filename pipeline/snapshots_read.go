@@ -12,6 +12,7 @@ import (
 
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/wire"
 )
 
 // Snapshots puts the snapshots on the topic of baselines together from its records, for those who look at them. Pieces of one snapshot may come in any order;
@@ -126,9 +127,9 @@ func (s *Snapshots) Models(present bool, bad func(error)) (out []Stored) {
 		b, err := s.values[name].join()
 		if err == nil {
 			m := &baselines.Model{}
-			r := baselines.Reader{B: b}
+			r := wire.Reader{B: b}
 			if m.Decode(&r); r.Err != nil || len(r.B) > 0 {
-				err = fmt.Errorf("%w, or written by a newer wayward", baselines.ErrShort)
+				err = fmt.Errorf("%w, or written by a newer wayward", wire.ErrShort)
 			} else if string(appendSnapshotKey(nil, m.Key, m.Day, m.Hash())) != name {
 				err = fmt.Errorf("it holds %s %s %s", m.Tenant, m.Persona, m.Snapshot())
 			} else {

@@ -304,21 +304,21 @@ func (l *lab) journals() (n int) {
 	return n
 }
 
-// wire is a network that can be frozen, and that can lie about how a transaction ended.
-type wire struct {
+// network can be frozen, and can lie about how a transaction ended.
+type network struct {
 	gate sync.RWMutex
 	lies atomic.Int32 // answers to EndTxn still to be falsified: it was done, the client is told UNKNOWN_SERVER_ERROR
 	told atomic.Int32
 }
 
-func (w *wire) dial(ctx context.Context, network, host string) (net.Conn, error) {
+func (w *network) dial(ctx context.Context, network, host string) (net.Conn, error) {
 	c, err := (&net.Dialer{}).DialContext(ctx, network, host)
 	return &wireConn{Conn: c, w: w}, err
 }
 
 type wireConn struct {
 	net.Conn
-	w   *wire
+	w   *network
 	end sync.Map // correlation ids of EndTxn
 	buf bytes.Buffer
 }
@@ -365,7 +365,7 @@ func (c *wireConn) Read(b []byte) (int, error) {
 
 func TestJ3ATransactionSaidToBeAbortedMayStand(t *testing.T) {
 	l := newLab(t)
-	w := &wire{}
+	w := &network{}
 	c := l.config("a", l.store(""))
 	c.Options = append(c.Options, kgo.Dialer(w.dial))
 	l.start(c)
@@ -420,7 +420,7 @@ func TestJ4ARecordThatCannotBeWrittenAbortsAll(t *testing.T) {
 
 func TestJ5AZombieCannotCommit(t *testing.T) {
 	l := newLab(t)
-	w := &wire{}
+	w := &network{}
 	a := l.config("a", l.store(""))
 	a.Options = append(a.Options, kgo.Dialer(w.dial))
 	a.TransactionTimeout = 60 * time.Second // so that nothing but the group's generation can fence it

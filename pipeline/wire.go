@@ -9,8 +9,8 @@ import (
 	"fmt"
 	"strconv"
 
-	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/wire"
 )
 
 // The records that the engine writes to itself. Facts and journal are binary, for they are many; control is JSON, for people read it.
@@ -126,11 +126,11 @@ func appendFactsHead(b []byte, h factsHead) []byte {
 	b = binary.AppendVarint(b, int64(h.source))
 	b = binary.AppendVarint(b, h.now)
 	b = binary.AppendVarint(b, h.watermark)
-	return baselines.AppendString(b, h.set)
+	return wire.AppendString(b, h.set)
 }
 
-func readFactsHead(b []byte) (h factsHead, body baselines.Reader, err error) {
-	r := baselines.Reader{B: b, Alias: true}
+func readFactsHead(b []byte) (h factsHead, body wire.Reader, err error) {
+	r := wire.Reader{B: b, Alias: true}
 	format := r.Byte()
 	if format != factsFormat && format != factsFormat-1 {
 		return h, r, fmt.Errorf("facts record of format %d, this binary knows %d", format, factsFormat)
@@ -198,14 +198,14 @@ func (j *journal) append(b []byte) []byte {
 		r := &j.control[i]
 		b = binary.AppendVarint(b, r.offset)
 		b = binary.AppendVarint(b, r.stamp)
-		b = baselines.AppendString(b, string(r.key))
-		b = baselines.AppendString(b, string(r.value))
+		b = wire.AppendString(b, string(r.key))
+		b = wire.AppendString(b, string(r.value))
 	}
 	return b
 }
 
 func readJournal(b []byte) (j journal, err error) {
-	r := baselines.Reader{B: b}
+	r := wire.Reader{B: b}
 	if f := r.Byte(); f != journalFormat {
 		return j, fmt.Errorf("journal record of format %d, this binary knows %d", f, journalFormat)
 	}

@@ -10,8 +10,8 @@ import (
 	"encoding/hex"
 	"strconv"
 
-	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/wire"
 	"github.com/wayward-sec/wayward/policy"
 )
 
@@ -375,13 +375,13 @@ func (b *Breaker) Append(d []byte) []byte {
 		d = append(d, byte(c))
 	}
 	for _, s := range []string{b.Scope.ID, b.Scope.Tenant, b.Scope.Agent, b.Finding, b.Reason, b.Issuer.Type, b.Issuer.Rule, b.Issuer.Version, b.Issuer.By, b.Persona, b.Command} {
-		d = baselines.AppendString(d, s)
+		d = wire.AppendString(d, s)
 	}
-	return baselines.AppendRef(baselines.AppendRef(d, b.trigger), b.first)
+	return wire.AppendRef(wire.AppendRef(d, b.trigger), b.first)
 }
 
 // Decode reads what Append wrote.
-func (b *Breaker) Decode(r *baselines.Reader) {
+func (b *Breaker) Decode(r *wire.Reader) {
 	*b = Breaker{Scope: event.Scope{Type: event.ScopeType(r.Byte())}, Epoch: int64(r.Uvarint()), Action: event.Action(r.Byte()), Mode: event.DryRun}
 	flags := r.Byte()
 	if flags&1 != 0 {
@@ -401,8 +401,8 @@ func (b *Breaker) Decode(r *baselines.Reader) {
 	for _, s := range []*string{&b.Scope.ID, &b.Scope.Tenant, &b.Scope.Agent, &b.Finding, &b.Reason, &b.Issuer.Type, &b.Issuer.Rule, &b.Issuer.Version, &b.Issuer.By, &b.Persona, &b.Command} {
 		*s = r.String()
 	}
-	b.trigger, b.first = baselines.ReadRef(r), baselines.ReadRef(r)
+	b.trigger, b.first = wire.ReadRef(r), wire.ReadRef(r)
 	if r.Err == nil && (unknown || !b.Scope.Type.Known() || b.Action > event.Kill || b.Ack > event.Expired) {
-		r.Err = baselines.ErrShort
+		r.Err = wire.ErrShort
 	}
 }

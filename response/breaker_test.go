@@ -12,8 +12,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/wire"
 	"github.com/wayward-sec/wayward/policy"
 )
 
@@ -409,8 +409,8 @@ func TestWhatIsCountedAgainstAnEpochOutlivesItsNews(t *testing.T) {
 	}
 }
 
-// wire is an oracle: what is in force, told from the commands alone, as a gateway would.
-type wire struct {
+// gateway is an oracle: what is in force, told from the commands alone, as a gateway would.
+type gateway struct {
 	commands []event.Command
 	since    int64
 	weight   int
@@ -418,14 +418,14 @@ type wire struct {
 	missed   bool
 }
 
-func (w *wire) last() *event.Command {
+func (w *gateway) last() *event.Command {
 	if len(w.commands) == 0 {
 		return &event.Command{Action: event.Restore}
 	}
 	return &w.commands[len(w.commands)-1]
 }
 
-func (w *wire) open() bool { return w.last().Action != event.Restore }
+func (w *gateway) open() bool { return w.last().Action != event.Restore }
 
 func end(c *event.Command) int64 {
 	if c.DurationMS == 0 {
@@ -434,7 +434,7 @@ func end(c *event.Command) int64 {
 	return c.IssuedAt + c.DurationMS
 }
 
-func (w *wire) take(c event.Command) {
+func (w *gateway) take(c event.Command) {
 	w.commands = append(w.commands, c)
 	w.weight, w.status, w.missed = 0, 0, false
 }
@@ -447,7 +447,7 @@ func rank(mode string, a event.Action) int {
 }
 
 // wants is the command that an order should lead to.
-func (w *wire) wants(o Order, set *policy.Settings, now int64) (event.Command, bool) {
+func (w *gateway) wants(o Order, set *policy.Settings, now int64) (event.Command, bool) {
 	if o.Issuer.Type != "human" && o.Action >= event.Block && o.Time < now-set.StaleMS {
 		o.Action, o.Reason = event.Escalate, "stale: "+o.Reason
 	}
@@ -473,7 +473,7 @@ func reload(t testing.TB, b *Breaker) *Breaker {
 	t.Helper()
 	d := b.Append(nil)
 	back := &Breaker{}
-	r := baselines.Reader{B: d}
+	r := wire.Reader{B: d}
 	if back.Decode(&r); r.Err != nil || len(r.B) != 0 {
 		t.Fatalf("%+v does not come back: %v, %d bytes left", b, r.Err, len(r.B))
 	}
@@ -489,7 +489,7 @@ func TestABreakerDoesWhatItsCommandsSay(t *testing.T) {
 	for seed := range uint64(400) {
 		r := rand.New(rand.NewPCG(seed, 7))
 		b := &Breaker{Scope: []event.Scope{agent("a|%é"), {Type: event.SessionScope, Tenant: "acme", Agent: "a", ID: "s"}, {Type: event.GlobalScope, ID: "*"}}[r.IntN(3)]}
-		w := &wire{}
+		w := &gateway{}
 		now := t0
 		for step := range 120 {
 			if now += r.Int64N(2 * minute); r.IntN(20) == 0 {
@@ -625,7 +625,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add(throttle.Append(nil))
 	f.Add((&Guard{open: []uint64{1, 2}, active: [2]int64{3, 4}, hour: 5, shut: true}).Append(nil))
 	f.Fuzz(func(t *testing.T, d []byte) {
-		b, r := &Breaker{}, baselines.Reader{B: d}
+		b, r := &Breaker{}, wire.Reader{B: d}
 		if b.Decode(&r); r.Err == nil {
 			reload(t, b)
 			if s := b.State(); s != nil { // whatever came back can be told, refused and ended
@@ -635,10 +635,10 @@ func FuzzDecode(f *testing.F) {
 			c, _ := b.Restore(event.Issuer{}, "", t0, enforced, t0)
 			c.Append(nil)
 		}
-		g, r := &Guard{}, baselines.Reader{B: d}
+		g, r := &Guard{}, wire.Reader{B: d}
 		if g.Decode(&r); r.Err == nil {
 			again, back := g.Append(nil), &Guard{}
-			r := baselines.Reader{B: again}
+			r := wire.Reader{B: again}
 			if back.Decode(&r); r.Err != nil || !bytes.Equal(back.Append(nil), again) {
 				t.Fatalf("%x comes back as %x, %v", again, back.Append(nil), r.Err)
 			}
@@ -650,7 +650,7 @@ func TestACutBreakerIsNotRead(t *testing.T) {
 	b := blocked(t, minute)
 	d := b.Append(nil)
 	for n := range d {
-		r := baselines.Reader{B: d[:n]}
+		r := wire.Reader{B: d[:n]}
 		if (&Breaker{}).Decode(&r); r.Err == nil {
 			t.Fatalf("%d of %d bytes decode without an error", n, len(d))
 		}
@@ -664,7 +664,7 @@ func TestACutBreakerIsNotRead(t *testing.T) {
 	} {
 		c := *b
 		change(&c)
-		r := baselines.Reader{B: c.Append(nil)}
+		r := wire.Reader{B: c.Append(nil)}
 		if (&Breaker{}).Decode(&r); r.Err == nil {
 			t.Errorf("%s decodes without an error", name)
 		}

@@ -4,7 +4,7 @@ import (
 	"encoding/binary"
 	"slices"
 
-	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/event/wire"
 	"github.com/wayward-sec/wayward/policy"
 )
 
@@ -80,7 +80,7 @@ func (g *Guard) Append(b []byte) []byte {
 }
 
 // Decode reads what Append wrote.
-func (g *Guard) Decode(r *baselines.Reader) {
+func (g *Guard) Decode(r *wire.Reader) {
 	*g = Guard{}
 	for range r.Len() {
 		g.open = append(g.open, r.Uint64())

@@ -5,7 +5,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
-	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/event/wire"
 	"github.com/wayward-sec/wayward/policy"
 )
 
@@ -60,7 +60,7 @@ func TestAGuardSaysWhenItsRoomChanges(t *testing.T) {
 		{func() { g.Acted(1, 30) }, true, true}, // more agents act: there is more room
 	} {
 		c.do()
-		back, r := &Guard{}, baselines.Reader{B: g.Append(nil)}
+		back, r := &Guard{}, wire.Reader{B: g.Append(nil)}
 		if back.Decode(&r); r.Err != nil {
 			t.Fatal(r.Err)
 		}
@@ -103,7 +103,7 @@ func TestAGuardCountsScopes(t *testing.T) {
 				t.Fatalf("seed %d: %d open of %d: room %v, changed %v", seed, len(open), g.Allowed(set), room, changed)
 			}
 			said = room
-			back, rd := &Guard{}, baselines.Reader{B: g.Append(nil)}
+			back, rd := &Guard{}, wire.Reader{B: g.Append(nil)}
 			if back.Decode(&rd); rd.Err != nil || !bytes.Equal(back.Append(nil), g.Append(nil)) {
 				t.Fatalf("seed %d: %v", seed, rd.Err)
 			}

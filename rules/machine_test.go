@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/wire"
 )
 
 func build(t testing.TB, s *Source) *Rule {
@@ -73,7 +73,7 @@ func (b *bench) event(e *event.Event) {
 		return
 	}
 	// What is taken travels, and the state is saved, between any two events.
-	r := baselines.Reader{B: t.Append(nil)}
+	r := wire.Reader{B: t.Append(nil)}
 	back, ok := ReadTaken(&r, b.r)
 	if !ok || !reflect.DeepEqual(back.Mask, t.Mask) {
 		b.Fatalf("what was taken does not come back: %+v, %+v", t, back)
@@ -90,7 +90,7 @@ func (b *bench) event(e *event.Event) {
 func (b *bench) save() {
 	b.Helper()
 	was := b.k.Append(nil)
-	r := baselines.Reader{B: was}
+	r := wire.Reader{B: was}
 	b.k.Decode(&r)
 	if r.Err != nil || len(r.B) > 0 || !b.k.Fits(b.r) || string(b.k.Append(nil)) != string(was) {
 		b.Fatalf("the state does not come back: %v, %d bytes left, fits %v", r.Err, len(r.B), b.k.Fits(b.r))
@@ -419,7 +419,7 @@ func TestWindowsAddUpExactly(t *testing.T) {
 		}
 		if i%7 == 0 {
 			b := saved.Append(nil)
-			saved.Decode(&baselines.Reader{B: b})
+			saved.Decode(&wire.Reader{B: b})
 		}
 	}
 	// Ten dimes are one, though ten times 0.1 is less in floats.
@@ -530,7 +530,7 @@ func FuzzState(f *testing.F) {
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		var k State
-		r := baselines.Reader{B: raw}
+		r := wire.Reader{B: raw}
 		k.Decode(&r)
 		if r.Err != nil {
 			return

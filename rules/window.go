@@ -8,8 +8,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/wire"
 )
 
 // window is what lies in a rule's window, or what a step has added up: the newest events as they
@@ -266,7 +266,7 @@ func (w *window) start(t int64) int64 {
 	if w.width <= 1 {
 		return t
 	}
-	return baselines.FloorDiv(t, w.width) * w.width
+	return wire.FloorDiv(t, w.width) * w.width
 }
 
 func (w *window) end(t int64) int64 { return w.start(t) + max(w.width, 1) - 1 }
@@ -410,7 +410,7 @@ func (w *window) remember(ref event.Ref) {
 	for i > 0 && w.early[i-1].Time > ref.Time {
 		i--
 	}
-	if i >= baselines.MaxRefs && len(w.early) == keptEarly {
+	if i >= event.MaxRefs && len(w.early) == keptEarly {
 		return
 	}
 	w.early = slices.Insert(w.early, i, ref)
@@ -528,10 +528,10 @@ func (w *window) first() int64 {
 
 // refs are five early events of the window and its newest.
 func (w *window) refs() []event.Ref {
-	refs := make([]event.Ref, 0, baselines.MaxRefs+1)
-	refs = append(refs, w.early[:min(len(w.early), baselines.MaxRefs)]...)
+	refs := make([]event.Ref, 0, event.MaxRefs+1)
+	refs = append(refs, w.early[:min(len(w.early), event.MaxRefs)]...)
 	for i := range w.samples {
-		if len(refs) < baselines.MaxRefs || i == len(w.samples)-1 {
+		if len(refs) < event.MaxRefs || i == len(w.samples)-1 {
 			refs = append(refs, w.samples[i].ref)
 		}
 	}
@@ -843,7 +843,7 @@ func middle(place int32) float64 {
 }
 
 func (h *hist) add(at int64, place int32, n uint32) {
-	at = baselines.FloorDiv(at, h.width) * h.width
+	at = wire.FloorDiv(at, h.width) * h.width
 	i, found := len(h.list), false
 	if i > 0 && h.list[i-1].at >= at {
 		i, found = slices.BinarySearchFunc(h.list, bin{at: at, place: place}, func(a, b bin) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.place, b.place)) })
@@ -880,7 +880,7 @@ func (h *hist) expire(edge int64) {
 func (h *hist) widen() {
 	h.width *= 2
 	for i := range h.list {
-		h.list[i].at = baselines.FloorDiv(h.list[i].at, h.width) * h.width
+		h.list[i].at = wire.FloorDiv(h.list[i].at, h.width) * h.width
 	}
 	slices.SortFunc(h.list, func(a, b bin) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.place, b.place)) })
 	n := 0

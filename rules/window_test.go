@@ -9,8 +9,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/wire"
 )
 
 var allLets = []Pair{{"n", "count()"}, {"some", "count(amount.value > 5)"}, {"people", "distinct(subject)"}, {"sum", "sum(amount.value)"}, {"top", "max(amount.value)"},
@@ -76,7 +76,7 @@ func (m *Runner) play(rule *Rule, k *State, e *event.Event) (map[string]float64,
 func reload(t *testing.T, rule *Rule, k *State) {
 	t.Helper()
 	was := k.Append(nil)
-	r := baselines.Reader{B: was}
+	r := wire.Reader{B: was}
 	back := State{}
 	back.Decode(&r)
 	if r.Err != nil || len(r.B) > 0 || !back.Fits(rule) || string(back.Append(nil)) != string(was) {
@@ -296,7 +296,7 @@ func FuzzWindowState(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		var k State
-		r := baselines.Reader{B: raw}
+		r := wire.Reader{B: raw}
 		k.Decode(&r)
 		if r.Err != nil {
 			return

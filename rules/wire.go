@@ -7,8 +7,8 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 
-	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/wire"
 )
 
 func hashValue(v Value) uint64 {
@@ -22,7 +22,7 @@ func hashValue(v Value) uint64 {
 func appendValues(b []byte, vs []Value) []byte {
 	b = binary.AppendUvarint(b, uint64(len(vs)))
 	for _, v := range vs {
-		b = baselines.AppendString(b, v.S)
+		b = wire.AppendString(b, v.S)
 		b = binary.AppendUvarint(b, bitsOf(v.N))
 	}
 	return b
@@ -45,7 +45,7 @@ func numberOfBits(r uint64) float64 {
 	return math.Float64frombits(b)
 }
 
-func readValues(r *baselines.Reader, most int) []Value {
+func readValues(r *wire.Reader, most int) []Value {
 	n := r.Len()
 	if n > most {
 		r.Fail()
@@ -73,7 +73,7 @@ func (t *Taken) Append(b []byte) []byte {
 }
 
 // ReadTaken reads what Append wrote, for a rule; false: it does not fit the rule.
-func ReadTaken(r *baselines.Reader, rule *Rule) (Taken, bool) {
+func ReadTaken(r *wire.Reader, rule *Rule) (Taken, bool) {
 	parts := rule.Parts()
 	t := Taken{Mask: uint32(r.Uvarint()), Rows: make([][]Value, len(parts))}
 	for i, p := range parts {
@@ -89,14 +89,14 @@ func ReadTaken(r *baselines.Reader, rule *Rule) (Taken, bool) {
 func appendRefs(b []byte, refs []event.Ref) []byte {
 	b = binary.AppendUvarint(b, uint64(len(refs)))
 	for _, r := range refs {
-		b = baselines.AppendRef(b, r)
+		b = wire.AppendRef(b, r)
 	}
 	return b
 }
 
-func readRefs(r *baselines.Reader) (refs []event.Ref) {
+func readRefs(r *wire.Reader) (refs []event.Ref) {
 	for range min(r.Len(), 6) {
-		refs = append(refs, baselines.ReadRef(r))
+		refs = append(refs, wire.ReadRef(r))
 	}
 	return refs
 }
@@ -173,7 +173,7 @@ func (w *window) append(b []byte) []byte {
 	}
 	b = binary.AppendUvarint(append(b, form), uint64(len(w.samples)))
 	for i := range w.samples {
-		b = appendValues(baselines.AppendRef(b, w.samples[i].ref), w.samples[i].row)
+		b = appendValues(wire.AppendRef(b, w.samples[i].ref), w.samples[i].row)
 	}
 	if !w.folded {
 		return b
@@ -227,7 +227,7 @@ func (w *window) append(b []byte) []byte {
 }
 
 // readWindow reads what append wrote: a window that holds no more events one by one than it may.
-func readWindow(r *baselines.Reader, keep int) *window {
+func readWindow(r *wire.Reader, keep int) *window {
 	form := r.Byte()
 	if form == noWindow {
 		return nil
@@ -238,7 +238,7 @@ func readWindow(r *baselines.Reader, keep int) *window {
 		r.Fail()
 	}
 	for range n {
-		w.samples = append(w.samples, sample{baselines.ReadRef(r), readValues(r, rowRoom)})
+		w.samples = append(w.samples, sample{wire.ReadRef(r), readValues(r, rowRoom)})
 		if i := len(w.samples); r.Err != nil || i > 1 && w.samples[i-2].ref.Time > w.samples[i-1].ref.Time {
 			r.Fail()
 			return nil
@@ -282,7 +282,7 @@ func readWindow(r *baselines.Reader, keep int) *window {
 		}
 	}
 	for range min(r.Len(), keptEarly) {
-		w.early = append(w.early, baselines.ReadRef(r))
+		w.early = append(w.early, wire.ReadRef(r))
 	}
 	for range sights {
 		s := newSights()
@@ -352,7 +352,7 @@ func (w *window) fits(lets []*Let, row int) bool {
 }
 
 // Decode reads what Append wrote.
-func (k *State) Decode(r *baselines.Reader) {
+func (k *State) Decode(r *wire.Reader) {
 	*k = State{Rule: r.Uint64(), Sub: r.Uint64(), Newest: r.Varint()}
 	flags := r.Byte()
 	k.holds, k.Dropped = flags&1 != 0, flags&2 != 0

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/event/wire"
 	"github.com/wayward-sec/wayward/pipeline"
 )
 
@@ -48,7 +49,7 @@ func (e *envelope) open() (*baselines.Model, error) {
 
 func decodeModel(b []byte) (*baselines.Model, error) {
 	m := &baselines.Model{}
-	r := baselines.Reader{B: b}
+	r := wire.Reader{B: b}
 	m.Decode(&r)
 	switch {
 	case r.Err != nil:

@@ -262,7 +262,7 @@ func (o *benchOptions) liveOnce(ctx context.Context, f *figures, name string, br
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	i, err := wire(ctx, c, wiring{}, log)
+	i, err := assemble(ctx, c, wiring{}, log)
 	if err != nil {
 		return err
 	}
@@ -453,7 +453,7 @@ func (o *benchOptions) start(ctx context.Context, w io.Writer) error {
 	log := slog.New(slog.DiscardHandler)
 	var f figures
 	for run := range o.runs {
-		i, err := wire(ctx, c, wiring{}, log)
+		i, err := assemble(ctx, c, wiring{}, log)
 		if err != nil {
 			return err
 		}

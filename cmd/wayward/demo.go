@@ -60,7 +60,7 @@ func demo(ctx context.Context, length time.Duration, rate float64, seed int64, s
 	w := wiring{memory: true}
 	n, done := printing(&w, term, log)
 	defer done()
-	i, err := wire(ctx, c, w, log)
+	i, err := assemble(ctx, c, w, log)
 	if err != nil {
 		return err
 	}

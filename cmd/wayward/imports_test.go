@@ -7,19 +7,20 @@ import (
 	"testing"
 )
 
-// imports says who may know whom. Interfaces live with the caller; wire.go of package main alone knows everything.
+// imports says who may know whom. Interfaces live with the caller; assemble.go of package main alone knows everything.
 var imports = map[string][]string{
-	"event":     {},
-	"state":     {},
-	"configs":   {},
-	"rules":     {"baselines", "event"},
-	"policy":    {"event", "rules"},
-	"baselines": {"event"},
-	"sinks":     {"event"},
-	"eval":      {"event"},
-	"detectors": {"baselines", "event", "policy", "rules"},
-	"response":  {"baselines", "event", "policy"},
-	"pipeline":  {"baselines", "detectors", "event", "policy", "response", "state"},
+	"event":      {},
+	"event/wire": {"event"},
+	"state":      {},
+	"configs":    {},
+	"rules":      {"event", "event/wire"},
+	"policy":     {"event", "rules"},
+	"baselines":  {"event", "event/wire"},
+	"sinks":      {"event"},
+	"eval":       {"event"},
+	"detectors":  {"baselines", "event", "event/wire", "policy", "rules"},
+	"response":   {"event", "event/wire", "policy"},
+	"pipeline":   {"baselines", "detectors", "event", "event/wire", "policy", "response", "state"},
 
 	"docs/samples/gateway": {"event"},
 }

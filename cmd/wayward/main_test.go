@@ -91,9 +91,9 @@ func engineRole() int {
 	c.Engine.SessionTimeout, c.Engine.TransactionTimeout = spec.Session, spec.Txn
 	c.Engine.CheckpointEvery, c.Engine.ChangelogEvery = 300*time.Millisecond, time.Second
 	c.Engine.MaxAhead = time.Hour // so that events run into days that are not closed yet, and have to wait
-	i, err := wire(ctx, c, wiring{}, log)
+	i, err := assemble(ctx, c, wiring{}, log)
 	if err != nil {
-		log.Error("wire", "err", err)
+		log.Error("assemble", "err", err)
 		return 2
 	}
 	i.cfg.Changelog = spec.Changelog

@@ -63,7 +63,7 @@ func run(ctx context.Context, c config, log *slog.Logger, print, watch bool, sha
 		_, done := printing(&w, sinks.NewTerminal(rawOf(stdout), sinks.Colour(rawOf(stdout))), log)
 		defer done()
 	}
-	i, err := wire(ctx, c, w, log)
+	i, err := assemble(ctx, c, w, log)
 	if err != nil {
 		return err
 	}

@@ -51,7 +51,7 @@ func (i *instance) Close() error {
 	return errors.Join(errs...)
 }
 
-// options of wire that are not in the config file.
+// options of assemble that are not in the config file.
 type wiring struct {
 	memory bool // broker and state in memory: the demo
 	shadow string
@@ -59,8 +59,8 @@ type wiring struct {
 	issued func([]event.Command)
 }
 
-// wire opens what the config asks for: broker, topics, policies, state, sinks, metrics. It is the only place that knows them all.
-func wire(ctx context.Context, c config, w wiring, log *slog.Logger) (_ *instance, err error) {
+// assemble opens what the config asks for: broker, topics, policies, state, sinks, metrics. It is the only place that knows them all.
+func assemble(ctx context.Context, c config, w wiring, log *slog.Logger) (_ *instance, err error) {
 	i := &instance{registry: prometheus.NewRegistry()}
 	defer func() {
 		if err != nil {

@@ -1,12 +1,15 @@
-// Package baselines holds the numbers that detectors keep: windows now, learned baselines later. Numbers and times, integers wherever parts are merged.
-package baselines
+// Package wire is the encoding of everything that is kept or sent between shards: varints, counted
+// strings, references to events, and the arithmetic of buckets. It must never know what is encoded.
+// Begin reading at Reader; each owner of state has its own append and read functions beside its type.
+package wire
 
 import (
 	"encoding/binary"
 	"errors"
 	"math"
-	"strings"
 	"unsafe"
+
+	"github.com/wayward-sec/wayward/event"
 )
 
 // ErrShort means that encoded state ends too early or is malformed.
@@ -24,7 +27,7 @@ type Reader struct {
 func (r *Reader) Uvarint() uint64 {
 	v, n := binary.Uvarint(r.B)
 	if n <= 0 {
-		r.fail()
+		r.Fail()
 		return 0
 	}
 	r.B = r.B[n:]
@@ -35,7 +38,7 @@ func (r *Reader) Uvarint() uint64 {
 func (r *Reader) Varint() int64 {
 	v, n := binary.Varint(r.B)
 	if n <= 0 {
-		r.fail()
+		r.Fail()
 		return 0
 	}
 	r.B = r.B[n:]
@@ -45,7 +48,7 @@ func (r *Reader) Varint() int64 {
 // Uint64 reads eight bytes.
 func (r *Reader) Uint64() uint64 {
 	if len(r.B) < 8 {
-		r.fail()
+		r.Fail()
 		return 0
 	}
 	v := binary.BigEndian.Uint64(r.B)
@@ -56,7 +59,7 @@ func (r *Reader) Uint64() uint64 {
 // Uint32 reads four bytes.
 func (r *Reader) Uint32() uint32 {
 	if len(r.B) < 4 {
-		r.fail()
+		r.Fail()
 		return 0
 	}
 	v := binary.BigEndian.Uint32(r.B)
@@ -64,10 +67,21 @@ func (r *Reader) Uint32() uint32 {
 	return v
 }
 
+// LittleUint32 reads four bytes, the lowest first, as a table of float32 has them.
+func (r *Reader) LittleUint32() uint32 {
+	if len(r.B) < 4 {
+		r.Fail()
+		return 0
+	}
+	v := binary.LittleEndian.Uint32(r.B)
+	r.B = r.B[4:]
+	return v
+}
+
 // Byte reads one byte.
 func (r *Reader) Byte() byte {
 	if len(r.B) == 0 {
-		r.fail()
+		r.Fail()
 		return 0
 	}
 	v := r.B[0]
@@ -79,7 +93,7 @@ func (r *Reader) Byte() byte {
 func (r *Reader) Bytes() []byte {
 	n := r.Uvarint()
 	if n > uint64(len(r.B)) {
-		r.fail()
+		r.Fail()
 		return nil
 	}
 	v := r.B[:n:n]
@@ -100,16 +114,14 @@ func (r *Reader) String() string {
 func (r *Reader) Len() int {
 	n := r.Uvarint()
 	if n > uint64(len(r.B)) {
-		r.fail()
+		r.Fail()
 		return 0
 	}
 	return int(n)
 }
 
 // Fail notes that what was read makes no sense.
-func (r *Reader) Fail() { r.fail() }
-
-func (r *Reader) fail() {
+func (r *Reader) Fail() {
 	if r.Err == nil {
 		r.Err = ErrShort
 	}
@@ -121,8 +133,8 @@ func AppendString(b []byte, s string) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
 }
 
-// uint32 reads a number that has at most 32 bits.
-func (r *Reader) uint32() uint32 {
+// Uvarint32 reads an unsigned number that has at most 32 bits.
+func (r *Reader) Uvarint32() uint32 {
 	n := r.Uvarint()
 	if n > math.MaxUint32 {
 		r.Fail()
@@ -131,13 +143,21 @@ func (r *Reader) uint32() uint32 {
 	return uint32(n)
 }
 
-// maxName bounds names of tools, servers, domains and the like in state, in bytes.
-const maxName = 128
-
-// Name bounds a name that is kept: 128 bytes. What is longer keeps its hash apart and its beginning.
-func Name(s string) string {
-	if len(s) > maxName {
-		s = strings.ToValidUTF8(s[:maxName], "")
+// FloorDiv is the quotient rounded towards minus infinity, so that buckets do not fold at 1970.
+func FloorDiv(a, b int64) int64 {
+	q := a / b
+	if a%b < 0 {
+		q--
 	}
-	return strings.Clone(s)
+	return q
+}
+
+// AppendRef encodes a reference to an event.
+func AppendRef(b []byte, r event.Ref) []byte {
+	return AppendString(AppendString(binary.AppendVarint(b, r.Time), r.ID), r.Agent)
+}
+
+// ReadRef decodes a reference to an event.
+func ReadRef(r *Reader) event.Ref {
+	return event.Ref{Time: r.Varint(), ID: r.String(), Agent: r.String()}
 }
