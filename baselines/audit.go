@@ -23,7 +23,8 @@ var families = [Families]string{"volume", "sequence", "rarity", "timing"}
 
 func (f Family) String() string { return families[f] }
 
-// Weight is the family's share of the budget: that of its tests together (science §7.2; the rest, 0.1, is for relations).
+// Weight is the family's share of the budget: that of its tests together (science §7.2; the rest,
+// 0.1, is for relations).
 func (f Family) Weight() (w float64) {
 	for _, t := range tests {
 		if t.family == f {
@@ -60,7 +61,8 @@ const (
 	Tests
 )
 
-// tests have each a share of the budget of their own: calls are a thousand times as many as days, and would else leave these no threshold that they can reach.
+// tests have each a share of the budget of their own: calls are a thousand times as many as days,
+// and would else leave these no threshold that they can reach.
 var tests = [Tests]struct {
 	name   string
 	family Family
@@ -95,7 +97,8 @@ func (t Test) Share() float64 { return tests[t].share }
 // Family is the family that the test belongs to.
 func (t Test) Family() Family { return tests[t].family }
 
-// Tally counts what became of tests: how many were made, and how many came out below 1 in 100, 1,000 and 10,000, and below what called somebody.
+// Tally counts what became of tests: how many were made, and how many came out below 1 in 100,
+// 1,000 and 10,000, and below what called somebody.
 type Tally struct{ Made, Below2, Below3, Below4, Alerts uint64 }
 
 func (t *Tally) merge(o *Tally) {
@@ -170,7 +173,8 @@ func readTallies(r *wire.Reader, of *[Tests]Tally) {
 	}
 }
 
-// Audit is how the tests of a persona came out over the last 14 days or so: sums that decay with that half-life, in Units.
+// Audit is how the tests of a persona came out over the last 14 days or so: sums that decay with
+// that half-life, in Units.
 type Audit struct {
 	Of   [Tests]Tally
 	Days uint64 // likewise
@@ -208,7 +212,8 @@ func (a *Audit) Made(f Family) (n float64) {
 	return n
 }
 
-// Realised is how often the tests of a family came out below 1 in 100, over how often they should have; hits says on how many that rests.
+// Realised is how often the tests of a family came out below 1 in 100, over how often they should
+// have; hits says on how many that rests.
 func (a *Audit) Realised(f Family) (ratio, hits float64) {
 	var sum Tally
 	for i := range a.Of {
@@ -233,8 +238,9 @@ const (
 	mostLoose  = 10
 )
 
-// Alpha is the p-value below which a test calls somebody, for so many false alerts of all tests per persona and day: the test's share of the budget over how
-// many of its kind are made on a day, made smaller by how much too often they came out low of late. 0 if none are known.
+// Alpha is the p-value below which a test calls somebody, for so many false alerts of all tests per
+// persona and day: the test's share of the budget over how many of its kind are made on a day, made
+// smaller by how much too often they came out low of late. 0 if none are known.
 func (a *Audit) Alpha(t Test, budget float64) float64 {
 	n := a.PerDay(t)
 	if n <= 0 || budget <= 0 {

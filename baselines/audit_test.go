@@ -8,7 +8,8 @@ import (
 	"github.com/wayward-sec/wayward/event/wire"
 )
 
-// steady is an audit after so many days on each of which a family's tests were made, a share of them below 1 in 100.
+// steady is an audit after so many days on each of which a family's tests were made, a share of
+// them below 1 in 100.
 func steady(days int, test Test, made uint64, share float64) *Audit {
 	a := &Audit{}
 	for range days {

@@ -7,11 +7,13 @@ import (
 	"github.com/wayward-sec/wayward/event/wire"
 )
 
-// Histogram counts scores, of which larger is odder, in bins of BinWidth. Counts are integers, so histograms of many shards merge in any order. The
-// zero value is empty; it grows to the highest bin that was hit.
+// Histogram counts scores, of which larger is odder, in bins of BinWidth. Counts are integers, so
+// histograms of many shards merge in any order. The zero value is empty; it grows to the highest
+// bin that was hit.
 type Histogram []uint32
 
-// Bins of a histogram: scores are −log10 of a model's tail probability, or natural logarithms of sizes; beyond the last bin they are alike.
+// Bins of a histogram: scores are −log10 of a model's tail probability, or natural logarithms of
+// sizes; beyond the last bin they are alike.
 const (
 	BinWidth = 0.05
 	MaxBins  = 600
@@ -103,20 +105,25 @@ func addSaturating32(a, b uint32) uint32 {
 	return math.MaxUint32
 }
 
-// Unit is what one fresh observation weighs in a decaying integer count: decay then loses less than a hundredth of an observation a step.
+// Unit is what one fresh observation weighs in a decaying integer count: decay then loses less than
+// a hundredth of an observation a step.
 const Unit = 256
 
 // HalfLife14 is the factor, in 65,536ths, that halves a count in fourteen daily steps: 2^(−1/14).
 const HalfLife14 = 62370
 
-// Decayed is n after one step of a decay by factor/65536, rounded down, so that what is not refreshed ends at nothing.
+// Decayed is n after one step of a decay by factor/65536, rounded down, so that what is not
+// refreshed ends at nothing.
 func Decayed(n uint64, factor uint64) uint64 { return n/65536*factor + n%65536*factor/65536 }
 
-// Calibrator turns a score into a p-value: the share of reference scores that reached it and, beyond the 98 % level, the tail of a generalised Pareto
-// distribution fitted by probability-weighted moments (Hosking & Wallis 1987), its shape shrunk towards Shape0 with PseudoExcesses pseudo-observations and
-// kept within [0, 0.6]. The reference decays with a half-life of 14 days (science §2.4, §7.1).
+// Calibrator turns a score into a p-value: the share of reference scores that reached it and,
+// beyond the 98 % level, the tail of a generalised Pareto distribution fitted by
+// probability-weighted moments (Hosking & Wallis 1987), its shape shrunk towards Shape0 with
+// PseudoExcesses pseudo-observations and kept within [0, 0.6]. The reference decays with a
+// half-life of 14 days (science §2.4, §7.1).
 //
-// Counts are integers in Units; what is derived from them is not stored. The zero value knows nothing.
+// Counts are integers in Units; what is derived from them is not stored. The zero value knows
+// nothing.
 type Calibrator struct {
 	counts []uint64
 	total  uint64
@@ -182,7 +189,8 @@ func (c *Calibrator) Fit() {
 	c.threshold = float64(cut) * BinWidth
 	excess := float64(c.above[cut])
 	c.zeta = (excess + Unit/2) / (float64(c.total) + Unit)
-	// Probability-weighted moments of the excesses y: a0 = E y, a1 = E y(1−F(y)); within a bin all lie at its middle.
+	// Probability-weighted moments of the excesses y: a0 = E y, a1 = E y(1−F(y)); within a bin all
+	// lie at its middle.
 	a0, a1 := 0.0, 0.0
 	for i := cut; i < n; i++ {
 		w := float64(c.counts[i])
@@ -212,8 +220,8 @@ func (c *Calibrator) Fit() {
 	}
 }
 
-// P is the probability that a reference score reaches the score; 1 if nothing is known. It is never 0 and quantised to a millionth of its logarithm, so
-// that machines which round differently agree.
+// P is the probability that a reference score reaches the score; 1 if nothing is known. It is never
+// 0 and quantised to a millionth of its logarithm, so that machines which round differently agree.
 func (c *Calibrator) P(score float64) float64 {
 	if c.total == 0 || !(score > 0) {
 		return 1
@@ -235,7 +243,8 @@ func (c *Calibrator) P(score float64) float64 {
 	return quantised(c.zeta * tail)
 }
 
-// Quantile is the score that a share q of the reference does not reach, within a bin's width: for what is shown, not for decisions.
+// Quantile is the score that a share q of the reference does not reach, within a bin's width: for
+// what is shown, not for decisions.
 func (c *Calibrator) Quantile(q float64) float64 {
 	if c.total == 0 {
 		return 0
@@ -256,7 +265,8 @@ func (c *Calibrator) Quantile(q float64) float64 {
 	return 0
 }
 
-// quantised rounds a probability to a millionth of its decimal logarithm and keeps it within [1e-300, 1].
+// quantised rounds a probability to a millionth of its decimal logarithm and keeps it within
+// [1e-300, 1].
 func quantised(p float64) float64 {
 	switch {
 	case !(p > 1e-300):

@@ -18,7 +18,8 @@ func histogram(rng *rand.Rand, n int, draw func(*rand.Rand) float64) (h Histogra
 	return h
 }
 
-// exponential are the scores −log10 p of an exact model, pareto those of one that takes a heavy tail for a light one.
+// exponential are the scores −log10 p of an exact model, pareto those of one that takes a heavy
+// tail for a light one.
 func exponential(rng *rand.Rand) float64 { return rng.ExpFloat64() / math.Ln10 }
 func pareto(rng *rand.Rand) float64      { return 0.4 * (math.Pow(rng.Float64(), -0.25) - 1) }
 

@@ -2,11 +2,12 @@ package baselines
 
 import "math"
 
-// maxCauchy truncates p-values from above, which keeps one boring test from hiding an odd one (arXiv 2103.12967).
+// maxCauchy truncates p-values from above, which keeps one boring test from hiding an odd one
+// (arXiv 2103.12967).
 const maxCauchy = 0.99
 
-// Cauchy joins p-values of tests that may depend on each other (Liu & Xie 2020, arXiv 1808.09011): T = Σ w tan((½ − p)π), p = ½ − atan(T)/π, with equal
-// weights. Without tests it is 1.
+// Cauchy joins p-values of tests that may depend on each other (Liu & Xie 2020, arXiv 1808.09011):
+// T = Σ w tan((½ − p)π), p = ½ − atan(T)/π, with equal weights. Without tests it is 1.
 func Cauchy(p ...float64) float64 {
 	if len(p) == 0 {
 		return 1

@@ -7,7 +7,8 @@ import (
 	"github.com/wayward-sec/wayward/event/wire"
 )
 
-// maxHashes bounds a set of hashes: beyond, the smallest are kept, whatever the order in which they came.
+// maxHashes bounds a set of hashes: beyond, the smallest are kept, whatever the order in which they
+// came.
 const maxHashes = 1024
 
 // HashSet is a small set of hashes, ascending, that merges in any order.

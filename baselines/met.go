@@ -8,10 +8,12 @@ import (
 	"github.com/wayward-sec/wayward/event/wire"
 )
 
-// Met are the agents that a baseline has met: they acted on a day that it has learned. Ascending by hash.
+// Met are the agents that a baseline has met: they acted on a day that it has learned. Ascending by
+// hash.
 //
-// How often a day brings something new was counted on days of agents that are known by now, and an agent's days resemble each other: it says little of what a
-// stranger brings on its first. By the rank of an agent among n agents its p-value is 1/(n+1) at best, and nobody is called above 0.01.
+// How often a day brings something new was counted on days of agents that are known by now, and an
+// agent's days resemble each other: it says little of what a stranger brings on its first. By the
+// rank of an agent among n agents its p-value is 1/(n+1) at best, and nobody is called above 0.01.
 type Met []metAgent
 
 type metAgent struct {
@@ -20,7 +22,8 @@ type metAgent struct {
 }
 
 const (
-	// MetEnough is from how many agents on how they differ is part of what was learned: then strangers are judged like everybody.
+	// MetEnough is from how many agents on how they differ is part of what was learned: then
+	// strangers are judged like everybody.
 	MetEnough = 100
 	maxMet    = 256 // the newest; beyond MetEnough nobody asks
 	metDays   = 60  // after which an agent that did not act is forgotten

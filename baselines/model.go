@@ -19,8 +19,10 @@ type State uint8
 const (
 	Learning State = iota // too young to call anybody: statistical findings are signals
 	Active
-	Stale   // nothing was learned of late
-	Suspect // somebody or something said that it may be poisoned: it scores, learns nothing and calls nobody
+	Stale // nothing was learned of late
+	// somebody or something said that it may be poisoned: it scores, learns nothing and calls
+	// nobody
+	Suspect
 )
 
 var states = [...]string{"learning", "active", "stale", "suspect"}
@@ -37,18 +39,22 @@ const (
 	learnDays     = 7
 	learnSessions = 200
 	staleDays     = 14
-	forkDays      = 2 // that a fork learns, and a quarter of the sessions, but never longer than a persona that began by itself
+	// that a fork learns, and a quarter of the sessions, but never longer than a persona that began
+	// by itself
+	forkDays = 2
 )
 
-// Key names a baseline: a persona of a tenant, in one fork. A fork are the agents of one version, model and charter; "" if they say none. The persona "*" is
-// the tenant as a whole, from which young personas borrow.
+// Key names a baseline: a persona of a tenant, in one fork. A fork are the agents of one version,
+// model and charter; "" if they say none. The persona "*" is the tenant as a whole, from which
+// young personas borrow.
 type Key struct{ Tenant, Persona, Fork string }
 
 // TenantWide is the persona that stands for the whole tenant.
 const TenantWide = "*"
 
-// Model is what was learned of one persona up to the end of a UTC day: a snapshot, never changed once made. All that is stored are integers; what is
-// derived from them is made by Learn and Decode.
+// Model is what was learned of one persona up to the end of a UTC day: a snapshot, never changed
+// once made. All that is stored are integers; what is derived from them is made by Learn and
+// Decode.
 type Model struct {
 	Key
 	Day      int64 // the last day that it includes, since 1970-01-01
@@ -57,11 +63,13 @@ type Model struct {
 	State    State
 	Frozen   bool // by a person: it is published but learns nothing
 	Sessions uint64
-	// Parent is the fork that this one began as, on the day Forked, when Sessions were Inherited; Forked is 0 if it began by itself.
+	// Parent is the fork that this one began as, on the day Forked, when Sessions were Inherited;
+	// Forked is 0 if it began by itself.
 	Parent    string
 	Forked    int64
 	Inherited uint64
-	// AgentDays and Agents are the support: agents that acted, summed over days (decaying with 14 days, in Units), and on Seen alone.
+	// AgentDays and Agents are the support: agents that acted, summed over days (decaying with 14
+	// days, in Units), and on Seen alone.
 	AgentDays, Agents uint64
 	// Baselines is, for the tenant as a whole, how many baselines had events on Seen; else 0.
 	Baselines uint64
@@ -72,20 +80,23 @@ type Model struct {
 	Rarity   RarityModel
 	Audit    Audit
 
-	// Prior is the tenant's own model of the same day, from which this one borrows while it is young; nil: none. Not stored.
+	// Prior is the tenant's own model of the same day, from which this one borrows while it is
+	// young; nil: none. Not stored.
 	Prior *Model
 	// Shifts are what closing the day took into the baseline, or asks a person to. Not stored.
 	Shifts []Shift
 	hash   string
 }
 
-// Delta is what the events of one day add to a baseline: integers that merge in any order, from any number of shards. The zero value is empty.
+// Delta is what the events of one day add to a baseline: integers that merge in any order, from any
+// number of shards. The zero value is empty.
 type Delta struct {
 	Events    uint64 // of all agents
 	Learned   uint64 // of them, those that may be learned; likewise:
 	Sessions  uint64 // that ended
 	AgentDays uint64 // agents that acted on the day, each counted once by the shard that has it
-	// Baselines are, for the tenant as a whole, the hashes of the baselines that had events: what its alert budget is shared out over.
+	// Baselines are, for the tenant as a whole, the hashes of the baselines that had events: what
+	// its alert budget is shared out over.
 	Baselines HashSet
 	Met       HashSet // agents that acted, of the baseline itself
 	Volume    VolumeDelta
@@ -171,8 +182,9 @@ func (t Terms) Defaults() Terms {
 	return t
 }
 
-// Learn closes a day: it makes the model of that day from the one before (nil: this is the first) and what the day added. The model before is not changed.
-// Days between them on which nothing was closed decay as days without events.
+// Learn closes a day: it makes the model of that day from the one before (nil: this is the first)
+// and what the day added. The model before is not changed. Days between them on which nothing was
+// closed decay as days without events.
 func Learn(before *Model, key Key, day int64, d *Delta, terms Terms) *Model {
 	terms = terms.Defaults()
 	m := before.clone(key, day)
@@ -221,7 +233,8 @@ func (m *Model) settling(day int64, terms Terms) bool {
 	return age < forkDays || age < terms.LearnDays && m.Sessions-min(m.Sessions, m.Inherited) < terms.LearnSessions/4
 }
 
-// Fork begins a fork from what its parent knows by a day: agents of another version mostly do the same work, but until they have shown it nobody is called.
+// Fork begins a fork from what its parent knows by a day: agents of another version mostly do the
+// same work, but until they have shown it nobody is called.
 func Fork(parent *Model, key Key, day int64) *Model {
 	m := parent.clone(key, day)
 	m.Parent, m.Forked, m.Inherited = parent.Fork, day, m.Sessions
@@ -232,7 +245,8 @@ func Fork(parent *Model, key Key, day int64) *Model {
 	return m
 }
 
-// Rebase returns the model as if it had been closed on another day: for events that are replayed long before or after those that it was learned from.
+// Rebase returns the model as if it had been closed on another day: for events that are replayed
+// long before or after those that it was learned from.
 func Rebase(m *Model, day int64) *Model {
 	n := m.clone(m.Key, day)
 	by := day - m.Day
@@ -247,7 +261,8 @@ func Rebase(m *Model, day int64) *Model {
 	return n
 }
 
-// Changed returns a copy that a person's word has changed. State is found anew unless change makes it Suspect.
+// Changed returns a copy that a person's word has changed. State is found anew unless change makes
+// it Suspect.
 func Changed(m *Model, terms Terms, change func(*Model)) *Model {
 	n := m.clone(m.Key, m.Day)
 	n.State = Learning
@@ -258,7 +273,8 @@ func Changed(m *Model, terms Terms, change func(*Model)) *Model {
 	return n
 }
 
-// Decide takes a person's word on what waits for it in quarantine: item is a name as Shift has it. False: nothing of that name waits.
+// Decide takes a person's word on what waits for it in quarantine: item is a name as Shift has it.
+// False: nothing of that name waits.
 func (m *Model) Decide(item string, accept bool) bool {
 	if accept {
 		bySequence := m.Sequence.Approve(item, m.Day)
@@ -334,7 +350,8 @@ func (m *Model) Decode(r *wire.Reader) {
 	}
 }
 
-// Hash is the first 64 bits of the SHA-256 of the encoded model, in hex: what findings cite as their snapshot.
+// Hash is the first 64 bits of the SHA-256 of the encoded model, in hex: what findings cite as
+// their snapshot.
 func (m *Model) Hash() string { return m.hash }
 
 // Snapshot names the model in findings: its day and its hash.

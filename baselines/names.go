@@ -1,6 +1,6 @@
-// Package baselines holds the numbers that detectors keep: windows, and what is learned of a persona.
-// Integers wherever parts are merged. It must never know detectors, policies or Kafka. Begin reading
-// at window.go for what is counted now, and at model.go for what is learned.
+// Package baselines holds the numbers that detectors keep: windows, and what is learned of a
+// persona. Integers wherever parts are merged. It must never know detectors, policies or Kafka.
+// Begin reading at window.go for what is counted now, and at model.go for what is learned.
 package baselines
 
 import "strings"
@@ -8,7 +8,8 @@ import "strings"
 // maxName bounds names of tools, servers, domains and the like in state, in bytes.
 const maxName = 128
 
-// Name bounds a name that is kept: 128 bytes. What is longer keeps its hash apart and its beginning.
+// Name bounds a name that is kept: 128 bytes. What is longer keeps its hash apart and its
+// beginning.
 func Name(s string) string {
 	if len(s) > maxName {
 		s = strings.ToValidUTF8(s[:maxName], "")

@@ -14,8 +14,9 @@ import (
 // Field is one thing about a call that may be seen for the first time.
 type Field uint8
 
-// Fields. Some lie within another: an address is judged only where its domain is known, a pair of tool and domain only where both are, a tool for an intent
-// only where the tool is. So one new thing is new once.
+// Fields. Some lie within another: an address is judged only where its domain is known, a pair of
+// tool and domain only where both are, a tool for an intent only where the tool is. So one new
+// thing is new once.
 const (
 	ToolField       Field = iota
 	IntentToolField       // a tool for an intent
@@ -34,8 +35,9 @@ var fieldDefs = [Fields]struct {
 	name  string
 	test  Test
 	named bool // names are kept beside hashes
-	// sent: whether it is there is up to the producer, so what appears for the first time says nothing before it has been there for long. The others are
-	// there as soon as the agent does it: a persona that never sends is known never to send.
+	// sent: whether it is there is up to the producer, so what appears for the first time says
+	// nothing before it has been there for long. The others are there as soon as the agent does it:
+	// a persona that never sends is known never to send.
 	sent bool
 	wide bool // part of the tenant's vocabulary
 }{
@@ -106,8 +108,8 @@ const (
 	graceDays     = 30  // … one in quarantine
 	objectDays    = 14  // that people have to say that what they were called for was no false alarm
 	declaredFor   = 3   // agent-days that a declaration is worth
-	// Vocabularies last longer than habits: with the 14 days of volumes a persona of four agents would never have enough support, while what changes of late
-	// is what Recent is for.
+	// Vocabularies last longer than habits: with the 14 days of volumes a persona of four agents
+	// would never have enough support, while what changes of late is what Recent is for.
 	halfLife60 = 64783 // 2^(−1/60) in 65,536ths
 
 	// YoungDays is the support, in agent-days, below which a vocabulary calls nobody.
@@ -115,18 +117,21 @@ const (
 	boundDays = 300     // … below which the estimate is an upper bound
 	recentFor = 200     // agent-days over which Recent is a mean
 	one       = 1 << 32 // probabilities are stored in 2^−32
-	rise      = 2       // the probability of something new rises by no more than this factor a day: nobody may drown what is new in novelties
+	// the probability of something new rises by no more than this factor a day: nobody may drown
+	// what is new in novelties
+	rise = 2
 )
 
-// Odd is the probability above which something new is no test: what can only come out above every threshold must not use up the budget of the others
-// (Tarone 1990).
+// Odd is the probability above which something new is no test: what can only come out above every
+// threshold must not use up the budget of the others (Tarone 1990).
 const Odd = 0.01
 
-// RarityModel is what was learned about what agents of a persona use and touch: for each field the values seen, counted in agent-days, from which
-// Good and Turing's estimate gives how often an agent-day brings a new one (science §4).
+// RarityModel is what was learned about what agents of a persona use and touch: for each field the
+// values seen, counted in agent-days, from which Good and Turing's estimate gives how often an
+// agent-day brings a new one (science §4).
 //
-// An agent-day without a field counts as one that brings nothing new: what is tested is whether the day of an agent brings something new, so the denominator
-// is all days on which it did anything.
+// An agent-day without a field counts as one that brings nothing new: what is tested is whether the
+// day of an agent brings something new, so the denominator is all days on which it did anything.
 type RarityModel struct {
 	Days       uint64 // agent-days with any call, decaying with 60 days, in Units
 	Total      uint64 // … since the first, not decaying: what counts of values are shares of
@@ -147,7 +152,8 @@ type Vocabulary struct {
 	Last   uint32  // probability that an agent-day brings something new, likewise; 0: too young to say
 	Open   bool    // there are more values than are kept
 	Values []Value // by hash
-	// spilled are agent-days of values that were seen once and are not kept, or not known yet, decaying, in Units; buckets the last days, by hash, of values not kept.
+	// spilled are agent-days of values that were seen once and are not kept, or not known yet,
+	// decaying, in Units; buckets the last days, by hash, of values not kept.
 	spilled uint64
 	buckets []uint16
 
@@ -167,7 +173,8 @@ type Value struct {
 	Name        string // of a named field; of a definition the first digits of the hash
 }
 
-// Quarantined is something that was seen in what somebody was called for: it stays new until enough agents have shown it on enough days, or somebody says so.
+// Quarantined is something that was seen in what somebody was called for: it stays new until enough
+// agents have shown it on enough days, or somebody says so.
 type Quarantined struct {
 	Value
 	Field    Field
@@ -199,7 +206,8 @@ func (v *RarityModel) Support() float64 { return float64(v.Days) / Unit }
 // New is the probability that an agent-day brings a new value of the field; 0: not known.
 func (v *RarityModel) New(f Field) float64 { return float64(v.Of[f].Last) / one }
 
-// Supported tells whether a new value of the field says anything: the field has been there for long enough to know.
+// Supported tells whether a new value of the field says anything: the field has been there for long
+// enough to know.
 func (v *RarityModel) Supported(f Field) bool {
 	return v.Of[f].Last > 0 && (!fieldDefs[f].sent || v.Of[f].Days >= YoungDays*Unit)
 }
@@ -207,7 +215,8 @@ func (v *RarityModel) Supported(f Field) bool {
 // Tested tells whether a new value of the field is a test: it would be odd.
 func (v *RarityModel) Tested(f Field) bool { return v.Supported(f) && v.New(f) < Odd }
 
-// Made is how many tests of a kind each agent-day is. Each field that is tested is one; where no field is, what is worse than new may still be.
+// Made is how many tests of a kind each agent-day is. Each field that is tested is one; where no
+// field is, what is worse than new may still be.
 func (v *RarityModel) Made(t Test) uint64 { return uint64(v.made[t]) }
 
 // Happens is the probability that an agent-day brings the circumstance.
@@ -235,7 +244,8 @@ func keyOf(f Field, hash uint64) uint64 {
 	return max((hash^uint64(f+1)*0x9e3779b97f4a7c15)*0xd6e8feb86659fd93, 1)
 }
 
-// spilt tells whether a value that is not kept may have been seen: another of its bucket may be meant.
+// spilt tells whether a value that is not kept may have been seen: another of its bucket may be
+// meant.
 func (v *RarityModel) spilt(f Field, hash uint64) bool {
 	last := v.Of[f].buckets[hash%maxValues]
 	return last != 0 && v.day-int64(last) <= forgetDays
@@ -274,8 +284,9 @@ func (v *RarityModel) heldAt(f Field, hash uint64) (int, bool) {
 	})
 }
 
-// Definition says what is known of the definition of a tool of a server, apart from this one: the newest of the same form, nil if there is none, and whether
-// there is any at all. A hash of another form says nothing of the definition.
+// Definition says what is known of the definition of a tool of a server, apart from this one: the
+// newest of the same form, nil if there is none, and whether there is any at all. A hash of another
+// form says nothing of the definition.
 func (v *RarityModel) Definition(of, form uint64) (same *Value, any bool) {
 	values := v.Of[DefinitionField].Values
 	for i := range values {
@@ -289,8 +300,8 @@ func (v *RarityModel) Definition(of, form uint64) (same *Value, any bool) {
 	return same, any
 }
 
-// Approve makes a quarantined item known, Reject keeps it from ever being accepted. False: there is none of that name. Models are shared: call them on a
-// copy that nobody has yet.
+// Approve makes a quarantined item known, Reject keeps it from ever being accepted. False: there is
+// none of that name. Models are shared: call them on a copy that nobody has yet.
 func (v *RarityModel) Approve(item string) bool {
 	done := false
 	v.Quarantine = slices.DeleteFunc(v.Quarantine, func(q Quarantined) bool {
@@ -420,11 +431,14 @@ func (v *RarityModel) learn(f Field, seen []Sighting, day int32, terms Terms) {
 	}
 }
 
-// settle accepts what enough agents have shown on enough days, and forgets what nobody shows any more.
+// settle accepts what enough agents have shown on enough days, and forgets what nobody shows any
+// more.
 //
-// What called somebody is not learned, so where something new comes often the probability of it would stay too low for ever, and the alerts beyond their budget.
-// Hence what nobody rejected in 14 days counts as something new that happens, though the value itself stays unknown. Whoever wants to drown what is new in that
-// has to be an alert first, several times, and be overlooked for two weeks.
+// What called somebody is not learned, so where something new comes often the probability of it
+// would stay too low for ever, and the alerts beyond their budget. Hence what nobody rejected in 14
+// days counts as something new that happens, though the value itself stays unknown. Whoever wants
+// to drown what is new in that has to be an alert first, several times, and be overlooked for two
+// weeks.
 func (v *RarityModel) settle(m *Model, day int32, terms Terms) {
 	for i := range v.Quarantine {
 		q := &v.Quarantine[i]
@@ -458,7 +472,8 @@ func (v *RarityModel) settle(m *Model, day int32, terms Terms) {
 		return true
 	})
 	if n := len(v.Quarantine) - maxQuarantine; n > 0 {
-		// Of those that are too many the ones go that were last seen longest ago; a person's word is kept.
+		// Of those that are too many the ones go that were last seen longest ago; a person's word
+		// is kept.
 		order := make([]int, len(v.Quarantine))
 		for i := range order {
 			order[i] = i
@@ -491,7 +506,8 @@ func b2i(b bool) int {
 	return 0
 }
 
-// agents is how many agents have shown it: from the bits that are set (linear counting, Whang et al. 1990), and at least as many as on its fullest day.
+// agents is how many agents have shown it: from the bits that are set (linear counting, Whang et
+// al. 1990), and at least as many as on its fullest day.
 func (q *Quarantined) agents() uint64 {
 	n := uint64(q.Most)
 	switch set := bits.OnesCount64(q.Agents); {
@@ -544,10 +560,13 @@ var weights = func() (w [forgetDays + 1]uint64) {
 	return w
 }()
 
-// estimate sets the probability that an agent-day brings something new: the missing mass of Good and Turing, n1/N, which on agent-days is the expected number
-// of new values of the next one (incidence data: Chao & Jost 2012), and at least its mean over the last 200 agent-days, since roll-outs come in batches.
-// Below 300 agent-days it is the upper end of what n1 still allows with 90 %, taken as Poisson; McAllester and Schapire's bound, which assumes nothing, is above
-// 0.48 there and would never say anything. Integers, but for that bound, whose products are rounded one by one: machines must agree on what is stored.
+// estimate sets the probability that an agent-day brings something new: the missing mass of Good
+// and Turing, n1/N, which on agent-days is the expected number of new values of the next one
+// (incidence data: Chao & Jost 2012), and at least its mean over the last 200 agent-days, since
+// roll-outs come in batches. Below 300 agent-days it is the upper end of what n1 still allows with
+// 90 %, taken as Poisson; McAllester and Schapire's bound, which assumes nothing, is above 0.48
+// there and would never say anything. Integers, but for that bound, whose products are rounded one
+// by one: machines must agree on what is stored.
 func (o *Vocabulary) estimate(days uint64) {
 	if days < YoungDays*Unit {
 		o.Last = 0
@@ -792,7 +811,8 @@ func (x *Value) decode(r *wire.Reader, f Field) {
 	}
 }
 
-// count reads a count in Units: what no honest sum can reach is malformed, so that sums do not overflow.
+// count reads a count in Units: what no honest sum can reach is malformed, so that sums do not
+// overflow.
 func readCount(r *wire.Reader) uint64 {
 	n := r.Uvarint()
 	if n > 1<<56 {

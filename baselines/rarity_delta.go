@@ -39,7 +39,8 @@ type Sighting struct {
 	Name     string // unless it is known already
 }
 
-// maxSeen bounds the values of a field that one day remembers: those with the smallest hashes, so that neither order nor number of shards shows.
+// maxSeen bounds the values of a field that one day remembers: those with the smallest hashes, so
+// that neither order nor number of shards shows.
 const maxSeen = maxValues
 
 // maxDay bounds the agents of one day, so that sums do not overflow.
@@ -51,8 +52,8 @@ func (d *RarityDelta) Appear(f Field) { d.of[f].Days++ }
 // Novel counts an agent-day to which the field brought something new that called nobody.
 func (d *RarityDelta) Novel(f Field) { d.of[f].New++ }
 
-// See counts an agent that showed a value, held if somebody was called for that; the caller may add what else is known of it. The pointer is good until the next
-// call.
+// See counts an agent that showed a value, held if somebody was called for that; the caller may add
+// what else is known of it. The pointer is good until the next call.
 func (d *RarityDelta) See(f Field, hash uint64, held bool) *Sighting {
 	o := &d.of[f]
 	o.Sum++
@@ -87,7 +88,8 @@ func (o *daySeen) see(hash uint64) *Sighting {
 	return &o.list[i]
 }
 
-// trim keeps the smallest hashes. A value among them in the end has been among them all the time, so its counts are whole.
+// trim keeps the smallest hashes. A value among them in the end has been among them all the time,
+// so its counts are whole.
 func (o *daySeen) trim() {
 	slices.SortFunc(o.list, func(a, b Sighting) int { return cmp.Compare(a.Hash, b.Hash) })
 	if len(o.list) > maxSeen {
@@ -145,8 +147,9 @@ func (d *RarityDelta) Merge(o *RarityDelta) {
 	}
 }
 
-// MergeWide adds what a persona's day adds to the tenant's vocabulary: tools, servers and domains that may be learned. A young persona is judged by it, and
-// what is new to the whole tenant is worth more than what is new to a persona.
+// MergeWide adds what a persona's day adds to the tenant's vocabulary: tools, servers and domains
+// that may be learned. A young persona is judged by it, and what is new to the whole tenant is
+// worth more than what is new to a persona.
 func (d *RarityDelta) MergeWide(o *RarityDelta) {
 	d.Days += o.Days
 	for f := range d.of {

@@ -13,7 +13,8 @@ import (
 	"github.com/wayward-sec/wayward/event/wire"
 )
 
-// aDay makes up what agents show on a day: some values of some fields, by a few names that often meet.
+// aDay makes up what agents show on a day: some values of some fields, by a few names that often
+// meet.
 func aDay(rng *rand.Rand) *RarityDelta {
 	d := &RarityDelta{Days: rng.Uint64N(50)}
 	for range rng.IntN(40) {
@@ -223,7 +224,8 @@ func zipf(k int, s float64) func(*rand.Rand, int) uint64 {
 	}
 }
 
-// TestGoodTuringPredictsNewValues is the table of science §4: how often agent-days bring something new, over how often the model says they do.
+// TestGoodTuringPredictsNewValues is the table of science §4: how often agent-days bring something
+// new, over how often the model says they do.
 func TestGoodTuringPredictsNewValues(t *testing.T) {
 	const agents, days, warm = 40, 60, 20
 	streams := []stream{

@@ -8,13 +8,15 @@ import (
 	"github.com/wayward-sec/wayward/event/wire"
 )
 
-// Rings are sliding sums of one agent: a column for each feature that it shows, in the order in which they showed, and a row for each step of each window. All
-// lies in one piece of memory, row by row, so that an event touches one line of it per window and a page is saved by copying it.
+// Rings are sliding sums of one agent: a column for each feature that it shows, in the order in
+// which they showed, and a row for each step of each window. All lies in one piece of memory, row
+// by row, so that an event touches one line of it per window and a page is saved by copying it.
 type Rings struct {
 	Slab []float32
 }
 
-// Rows of the slab: of each window the sum, the largest sum in the block, the sum at which to look closely, and the steps; then what is kept of the agent.
+// Rows of the slab: of each window the sum, the largest sum in the block, the sum at which to look
+// closely, and the steps; then what is kept of the agent.
 const (
 	sumRow    = 0
 	topRow    = 1
@@ -22,8 +24,9 @@ const (
 	stepRow   = 3
 	windowLen = stepRow + RingSteps
 
-	// CountRow and AnchorRow are decayed counts with half-lives of 14 and 60 days, RateRow and DoubtRow the rate that follows and its relative variance, and
-	// WeekRow is the first of the last seven daily totals.
+	// CountRow and AnchorRow are decayed counts with half-lives of 14 and 60 days, RateRow and
+	// DoubtRow the rate that follows and its relative variance, and WeekRow is the first of the
+	// last seven daily totals.
 	CountRow  = Windows * windowLen
 	AnchorRow = CountRow + 1
 	RateRow   = CountRow + 2
@@ -89,7 +92,8 @@ func (r *Rings) Move(w int, from, to int64) {
 	}
 }
 
-// Begin begins a block: nothing was seen in it, and the sums are added up anew, so that what rounding left does not stay; empty says that there is nothing.
+// Begin begins a block: nothing was seen in it, and the sums are added up anew, so that what
+// rounding left does not stay; empty says that there is nothing.
 func (r *Rings) Begin(w int, empty bool) {
 	clear(r.Tops(w))
 	if empty {
@@ -158,10 +162,12 @@ func readWords(r *wire.Reader, n int) []float32 {
 	return words
 }
 
-// Different is what an agent touched within the last day, as far as it takes to count what is different in every window: the newest time of each thing, in
-// steps of the shortest window. Up to smallSet things are told apart by 32 bits; more are counted by the slot that they fall into (a linear counter with
-// times: Kim & O'Hallaron's timestamp vector).
-type Different struct{ words []uint16 } // of a small set three for each: hash, hash, time + 1; else a slot's time + 1, 0 if empty
+// Different is what an agent touched within the last day, as far as it takes to count what is
+// different in every window: the newest time of each thing, in steps of the shortest window. Up to
+// smallSet things are told apart by 32 bits; more are counted by the slot that they fall into (a
+// linear counter with times: Kim & O'Hallaron's timestamp vector).
+// of a small set three for each: hash, hash, time + 1; else a slot's time + 1, 0 if empty
+type Different struct{ words []uint16 }
 
 const (
 	smallSet = 16
@@ -179,7 +185,8 @@ func (d *Different) Estimate(counted float32) float64 {
 	return -slots * math.Log(1-min(float64(counted), slots-1)/slots)
 }
 
-// See notes a thing in step now (of the shortest window), and tells rings: was is the step in which it was seen before, ok whether it was within a day.
+// See notes a thing in step now (of the shortest window), and tells rings: was is the step in which
+// it was seen before, ok whether it was within a day.
 func (d *Different) See(hash uint32, now int64, moved func(was int64, ok bool)) {
 	stamp := stampOf(now)
 	if len(d.words) >= slots {
@@ -205,7 +212,8 @@ func (d *Different) See(hash uint32, now int64, moved func(was int64, ok bool)) 
 	moved(0, false)
 }
 
-// A stamp is the step modulo 65,535, plus 1. Older ones than a day are dropped by Forget before they could be taken for new ones.
+// A stamp is the step modulo 65,535, plus 1. Older ones than a day are dropped by Forget before
+// they could be taken for new ones.
 const stamps = 65_535
 
 func stampOf(step int64) uint16 {

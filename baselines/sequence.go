@@ -12,8 +12,9 @@ import (
 	"github.com/wayward-sec/wayward/event/wire"
 )
 
-// Sequences: which call comes after which. The model is an interpolated Witten-Bell chain of order 3 (PPM-C blending; science §3.1) whose counts carry a
-// floor: what fewer than three agent-days support is no support at all, so that one agent cannot teach the persona a habit by repeating it.
+// Sequences: which call comes after which. The model is an interpolated Witten-Bell chain of order
+// 3 (PPM-C blending; science §3.1) whose counts carry a floor: what fewer than three agent-days
+// support is no support at all, so that one agent cannot teach the persona a habit by repeating it.
 const (
 	seqOrder   = 3 // calls that a context remembers
 	seqFloor   = 3 // support units, below which an n-gram counts agent-days and above which sessions
@@ -22,23 +23,28 @@ const (
 	seqKappa   = 1 * seqBit  // slack of the cumulative sum above the persona's mean
 	seqMost    = 30 * seqBit // bits of one step at most: the end of a histogram
 	maxSymbols = 4096
-	// maxGrams bounds contexts and n-grams of a model: three quarters of a table of 2^16. Beyond, a model ages at the close of a day.
+	// maxGrams bounds contexts and n-grams of a model: three quarters of a table of 2^16. Beyond, a
+	// model ages at the close of a day.
 	maxGrams = 3 << 14
 )
 
 // Symbols that are no calls. Those of calls and classes are hashes.
 const (
-	beginSymbol    = 0 // what comes before the first; as the last of an n-gram it stands for the context itself
+	// what comes before the first; as the last of an n-gram it stands for the context itself
+	beginSymbol    = 0
 	endSymbol      = 1
 	newSymbol      = 2 // in items: a call that is new
 	outcomeSymbols = 3 // and one more for each outcome
 	symbolHashes   = 16
 )
 
-// Step is one call as a sequence sees it. How it ended is told apart from what it was: an error where any call may err is no new call.
+// Step is one call as a sequence sees it. How it ended is told apart from what it was: an error
+// where any call may err is no new call.
 type Step struct {
-	Call    uint32 // tool, class and resource type
-	Class   uint32 // class and resource type: what a call is, whatever does it. The lowest bit is set if it sends, pays, deletes, approves or grants
+	Call uint32 // tool, class and resource type
+	// class and resource type: what a call is, whatever does it. The lowest bit is set if it sends,
+	// pays, deletes, approves or grants
+	Class   uint32
 	Intent  uint32 // 0: none is known
 	Outcome event.Outcome
 }
@@ -110,9 +116,9 @@ func mix(x uint64) uint64 {
 	return x ^ x>>32
 }
 
-// An n-gram is its context's hash in the upper half of a word and its last symbol in the lower, so that in order the successors of a context lie together.
-// The symbol 0 stands for
-// the context itself.
+// An n-gram is its context's hash in the upper half of a word and its last symbol in the lower, so
+// that in order the successors of a context lie together. The symbol 0 stands for the context
+// itself.
 const (
 	orderSeed   = 0x51afd7ed558ccd01
 	skipSeed    = 0xd6e8feb86659fd93
@@ -134,8 +140,10 @@ func after(context uint64, symbol uint32) uint64 {
 	return mix(context ^ (uint64(symbol)+1)*0xff51afd7ed558ccd)
 }
 
-// contexts of a step, in the order in which they refine each other: none; what came last but one, whatever came last, so that one odd call is not paid for
-// twice; what came last, and up to three calls; the intent after one and after two. Then of the step's class, and of its outcome. 0: there is none.
+// contexts of a step, in the order in which they refine each other: none; what came last but one,
+// whatever came last, so that one odd call is not paid for twice; what came last, and up to three
+// calls; the intent after one and after two. Then of the step's class, and of its outcome. 0: there
+// is none.
 type contexts [11]uint64
 
 const (
@@ -233,8 +241,9 @@ const (
 // SequenceStatistics are the names of a chain's statistics.
 var SequenceStatistics = [seqStats]string{"max", "cusum", "mean"}
 
-// strataEnds are the lengths up to which a stratum goes, powers of two; the last has no end. Each stratum is one more look at the same session, which the
-// calibration of sessions pays for: with ends at 4, 8, 16 and 32 six inserted calls were found in 67 of 100 sessions, with these in 76.
+// strataEnds are the lengths up to which a stratum goes, powers of two; the last has no end. Each
+// stratum is one more look at the same session, which the calibration of sessions pays for: with
+// ends at 4, 8, 16 and 32 six inserted calls were found in 67 of 100 sessions, with these in 76.
 var strataEnds = [strata - 1]uint32{16, 32, 64, 128}
 
 var strataOf = func() (of [129]uint8) {
@@ -259,27 +268,32 @@ func stratum(n uint32) int {
 type SequenceModel struct {
 	grams   []gram   // ascending
 	symbols []Symbol // ascending by ID
-	// bits of steps, in 1/1024 and clipped, and their number: sums that decay with 14 days, in Units. The mean is what a persona's work usually costs.
+	// bits of steps, in 1/1024 and clipped, and their number: sums that decay with 14 days, in
+	// Units. The mean is what a persona's work usually costs.
 	bits, steps uint64
 	by          [strata][seqStats]Calibrator // of what sessions came to by the end of each stratum
 	session     Calibrator                   // of the oddest moment of each session
-	credit      [called]uint64               // sessions that should have called somebody by chance and did not, in billionths; and of a tenth the chance, …
-	held        []held                       // quarantine, ascending
-	words       []word                       // what people said of held items, ascending
+	// sessions that should have called somebody by chance and did not, in billionths; and of a
+	// tenth the chance, …
+	credit [called]uint64
+	held   []held // quarantine, ascending
+	words  []word // what people said of held items, ascending
 
 	// Derived.
 	index []slot
 	shift uint8
 	back  float64 // of the empty context
-	// classBack and outcomeBack are the probabilities of a class and of an outcome that were never seen.
+	// classBack and outcomeBack are the probabilities of a class and of an outcome that were never
+	// seen.
 	classBack, outcomeBack float64
 	mean                   int32
 	terms                  [strata][seqStats][]float32 // of Cauchy's sum, by bin
 	screen                 float32                     // sum above which a session may be odd
 }
 
-// slot is an entry of the derived table. The value of a context is what it leaves for what it refines, of an n-gram its own share. N-grams without a
-// context, or of one that refines only these, have all of their probability: almost every step asks for them.
+// slot is an entry of the derived table. The value of a context is what it leaves for what it
+// refines, of an n-gram its own share. N-grams without a context, or of one that refines only
+// these, have all of their probability: almost every step asks for them.
 type slot struct {
 	tag   uint32 // of the key; the rest is in the place. 0: empty
 	value float32
@@ -308,7 +322,8 @@ func (m *SequenceModel) find(key uint64) (float64, bool) {
 // ready tells whether chains can be scored.
 func (m *SequenceModel) ready() bool { return m != nil && m.steps > 0 && len(m.index) > 0 }
 
-// judges tells whether there are references for steps: at least those of short sessions, by which longer ones are judged, too.
+// judges tells whether there are references for steps: at least those of short sessions, by which
+// longer ones are judged, too.
 func (m *SequenceModel) judges() bool { return m.ready() && m.terms[0][peakStat] != nil }
 
 // knows tells whether the symbol was ever learned.
@@ -320,7 +335,8 @@ func (m *SequenceModel) knows(symbol uint32) bool {
 	return ok
 }
 
-// p is the probability of a call where the walk stands, however it ends. Products are rounded before they are added, so that machines that fuse both agree.
+// p is the probability of a call where the walk stands, however it ends. Products are rounded
+// before they are added, so that machines that fuse both agree.
 func (m *SequenceModel) p(w *walk, s Step) float64 {
 	p, ok := 0.0, false
 	if w.n > 0 {
@@ -369,7 +385,8 @@ func (m *SequenceModel) outcome(s Step) float64 {
 	return q
 }
 
-// plain is the probability of a call whatever came before. A new tool of a familiar class is no great surprise.
+// plain is the probability of a call whatever came before. A new tool of a familiar class is no
+// great surprise.
 func (m *SequenceModel) plain(w *walk, s Step) float64 {
 	if p, ok := m.find(noContext | uint64(s.Call)); ok {
 		return p
@@ -385,7 +402,8 @@ func (m *SequenceModel) plain(w *walk, s Step) float64 {
 	return p * m.back
 }
 
-// refine is one step of Witten-Bell: the share that the symbol has in the context, and what the context leaves for p.
+// refine is one step of Witten-Bell: the share that the symbol has in the context, and what the
+// context leaves for p.
 func (m *SequenceModel) refine(p float64, context uint64, symbol uint32) float64 {
 	back, ok := m.find(context & upper)
 	if !ok {
@@ -446,7 +464,8 @@ func (m *SequenceModel) derive() {
 	}
 	own := func(g *gram, of float64) float64 { return float64(g.support()-min(g.support(), seqFloor)) * of }
 
-	// What has no context at all has all of its probability in the table, since almost every step asks for it.
+	// What has no context at all has all of its probability in the table, since almost every step
+	// asks for it.
 	flat := func(context uint64, uniform float64) (of map[uint32]float64, none float64) {
 		of, none = map[uint32]float64{}, uniform
 		if i, _ := m.at(context); i < len(m.grams) && m.grams[i].key&upper == context {
@@ -538,8 +557,10 @@ func (m *SequenceModel) calibrate() {
 	}
 }
 
-// reference is the stratum by whose references one is judged: its own, or where too few were ever so long the longest before it that has enough of all three
-// statistics; -1: there is none. Each decays by itself, and near the bound what is lost to rounding leaves one of them with enough and another without.
+// reference is the stratum by whose references one is judged: its own, or where too few were ever
+// so long the longest before it that has enough of all three statistics; -1: there is none. Each
+// decays by itself, and near the bound what is lost to rounding leaves one of them with enough and
+// another without.
 func (m *SequenceModel) reference(s int) int {
 	for s >= 0 && slices.ContainsFunc(m.by[s][:], func(c Calibrator) bool { return !c.Ready() }) {
 		s--
@@ -547,7 +568,8 @@ func (m *SequenceModel) reference(s int) int {
 	return s
 }
 
-// cauchyTerms are the summands of Cauchy's combination for scores in each bin: a step then costs three look-ups instead of three tangents.
+// cauchyTerms are the summands of Cauchy's combination for scores in each bin: a step then costs
+// three look-ups instead of three tangents.
 func cauchyTerms(c *Calibrator) []float32 {
 	out := make([]float32, MaxBins)
 	for i := range out {

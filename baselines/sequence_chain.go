@@ -16,10 +16,12 @@ const (
 	maxKinds = 48  // different steps
 )
 
-// Chain is the calls of one session and how odd they are so far. The zero value is a session that has not begun. It needs nothing of the engine.
+// Chain is the calls of one session and how odd they are so far. The zero value is a session that
+// has not begun. It needs nothing of the engine.
 type Chain struct {
-	kinds []Step  // different ones
-	steps []uint8 // into kinds: the first maxSteps, then a ring of the newest; lost if there was no more room
+	kinds []Step // different ones
+	// into kinds: the first maxSteps, then a ring of the newest; lost if there was no more room
+	steps []uint8
 	walk
 	scored            uint32 // steps
 	cusum, high, peak int32  // cumulative sum now, its highest, the most surprising step; in 1/1024 bits
@@ -40,8 +42,8 @@ const lost = 255
 // Reset makes it a session that has not begun, in the memory that it has.
 func (c *Chain) Reset() { *c = Chain{kinds: c.kinds[:0], steps: c.steps[:0]} }
 
-// Push takes one more step and scores it against the model, which may be nil. It tells whether the session may be odder than it ever was before: only then
-// need P be asked.
+// Push takes one more step and scores it against the model, which may be nil. It tells whether the
+// session may be odder than it ever was before: only then need P be asked.
 func (c *Chain) Push(m *SequenceModel, s Step) bool {
 	odder := false
 	if m.ready() {
@@ -95,7 +97,8 @@ func (c *Chain) score(m *SequenceModel, s Step) bool {
 		return false
 	}
 	sum := t[peakStat][peakBin(c.peak)] + t[cusumStat][cusumBin(c.high)]
-	// A running mean starts from little: it is judged at the end of the session and of each stratum alone, and in the last at each doubling.
+	// A running mean starts from little: it is judged at the end of the session and of each stratum
+	// alone, and in the last at each doubling.
 	if c.over || n >= strataEnds[0] && n&(n-1) == 0 {
 		sum += t[meanStat][meanBin(c.sum, c.scored)]
 	}
@@ -116,7 +119,8 @@ func passed(n uint32) int {
 	return k
 }
 
-// Where the statistics stand in their histograms: a bit of the peak is 20 bins, of the cumulative sum 5, of the mean 80.
+// Where the statistics stand in their histograms: a bit of the peak is 20 bins, of the cumulative
+// sum 5, of the mean 80.
 func peakBin(v int32) int  { return min(int(v)*20/seqBit, MaxBins-1) }
 func cusumBin(v int32) int { return min(int(v)*5/seqBit, MaxBins-1) }
 func meanBin(sum int64, n uint32) int {
@@ -188,7 +192,8 @@ func (c *Chain) Calm() bool { return c.cusum == 0 }
 // Tested tells whether the chain has been a test: whether P says something.
 func (c *Chain) Tested(m *SequenceModel) bool { return m.ready() && m.session.Ready() && c.scored > 0 }
 
-// combined is the score of a chain's oddest moment: −log10 of the p-value that Cauchy's combination had then.
+// combined is the score of a chain's oddest moment: −log10 of the p-value that Cauchy's combination
+// had then.
 func combined(top float32) float64 {
 	t := float64(top)
 	if t > 1e9 {
@@ -197,7 +202,8 @@ func combined(top float32) float64 {
 	return -math.Log10(0.5 - math.Atan(t)/math.Pi)
 }
 
-// P is how often a session of the persona ever comes to be as odd as this one has been so far; 1 if nothing is known.
+// P is how often a session of the persona ever comes to be as odd as this one has been so far; 1 if
+// nothing is known.
 func (c *Chain) P(m *SequenceModel) float64 {
 	if !m.ready() || !m.session.Ready() {
 		return 1
@@ -205,13 +211,15 @@ func (c *Chain) P(m *SequenceModel) float64 {
 	return m.session.P(combined(c.top))
 }
 
-// ChainScore is how odd a chain is: in bits, and as p-values of each statistic among chains of like length.
+// ChainScore is how odd a chain is: in bits, and as p-values of each statistic among chains of like
+// length.
 type ChainScore struct {
 	Steps            int
 	Max, Cusum, Mean float64
-	Each             [seqStats]float64 // p-values of max, cusum, mean as they are now; 1 if nothing is known
-	Combined         float64           // −log10 of their combination at the oddest moment
-	P                float64           // of that, among sessions
+	// p-values of max, cusum, mean as they are now; 1 if nothing is known
+	Each     [seqStats]float64
+	Combined float64 // −log10 of their combination at the oddest moment
+	P        float64 // of that, among sessions
 }
 
 // Score tells how odd the chain is.
@@ -383,7 +391,8 @@ func (c *Chain) Tell(m *SequenceModel) []Told {
 	return out
 }
 
-// Usual are the steps that most probably come where the told one came, most probable first, with their probabilities.
+// Usual are the steps that most probably come where the told one came, most probable first, with
+// their probabilities.
 func (m *SequenceModel) Usual(t *Told, most int) (symbols []*Symbol, shares []float64) {
 	ask := func(s *Symbol, class uint32) {
 		p := m.p(&t.walk, Step{Call: s.ID, Class: class, Intent: t.Step.Intent})

@@ -78,7 +78,8 @@ func traces(t *testing.T, name string) (out []trace) {
 	return out
 }
 
-// Sessions of HDFS blocks, normal and failed: nothing of ours, and the same settings as for agents. Each block counts as an agent of its own.
+// Sessions of HDFS blocks, normal and failed: nothing of ours, and the same settings as for agents.
+// Each block counts as an agent of its own.
 func TestFailedBlocksOfHDFSAreTold(t *testing.T) {
 	if os.Getenv("WAYWARD_DATA") == "" {
 		t.Skip("WAYWARD_DATA is not set: the recorded traces are no part of the repository")

@@ -13,8 +13,8 @@ import (
 	"github.com/wayward-sec/wayward/event/wire"
 )
 
-// Bounds of what one day may bring. Of too many, those with the smallest scrambled keys are kept: which ones these are does not depend on the order of
-// merging, and their counts are exact.
+// Bounds of what one day may bring. Of too many, those with the smallest scrambled keys are kept:
+// which ones these are does not depend on the order of merging, and their counts are exact.
 const (
 	maxDayGrams = 1 << 16
 	maxHeld     = 1 << 14
@@ -71,17 +71,20 @@ type Fate uint8
 
 // Fates.
 const (
-	Forget     Fate = iota // it may not be learned
-	LearnAll               // whatever it is: the persona is young, or the events are known to be good
-	LearnFrom              // it is ordinary; a sink that the persona never used waits for a person all the same
-	Quarantine             // it is odd: what is new in it waits for others to show it
-	Alerted                // so odd that somebody was called: likewise, and it is no reference beyond what chance explains
+	Forget   Fate = iota // it may not be learned
+	LearnAll             // whatever it is: the persona is young, or the events are known to be good
+	// it is ordinary; a sink that the persona never used waits for a person all the same
+	LearnFrom
+	Quarantine // it is odd: what is new in it waits for others to show it
+	// so odd that somebody was called: likewise, and it is no reference beyond what chance explains
+	Alerted
 )
 
 // chance is one session in the unit of expected.
 const chance = 1e9
 
-// Step is the step of a call, and notes its name if the model does not know it. When there are too many names, it is that of the call's class.
+// Step is the step of a call, and notes its name if the model does not know it. When there are too
+// many names, it is that of the call's class.
 func (d *SequenceDelta) Step(m *SequenceModel, tool, resource string, class event.Class, outcome event.Outcome, intent string) Step {
 	s := StepOf(tool, resource, class, outcome, intent)
 	if m.knows(s.Call) {
@@ -112,8 +115,9 @@ func (d *SequenceDelta) Symbol(call uint32) *Symbol {
 	return nil
 }
 
-// Take learns a chain that is over: the end is pushed if nobody has. agent is a hash of whose it was, today what of the agent was counted
-// already on the day, alpha the p-value below which it would have called somebody; 0: nothing could.
+// Take learns a chain that is over: the end is pushed if nobody has. agent is a hash of whose it
+// was, today what of the agent was counted already on the day, alpha the p-value below which it
+// would have called somebody; 0: nothing could.
 func (d *SequenceDelta) Take(m *SequenceModel, c *Chain, agent uint64, day int64, today *AgentDay, fate Fate, alpha float64) {
 	c.End(m)
 	if fate == Forget || c.n == 0 {
@@ -242,7 +246,8 @@ func (d *SequenceDelta) thin(n int) uint64 {
 	return keys[n-1]
 }
 
-// hold is the entry in quarantine of a step's n-gram in context i, made if there is none; nil if there are too many.
+// hold is the entry in quarantine of a step's n-gram in context i, made if there is none; nil if
+// there are too many.
 func (d *SequenceDelta) hold(key uint64, w *walk, s Step, i int) *held {
 	h := d.held[key]
 	if h == nil {
@@ -283,8 +288,8 @@ func (d *SequenceDelta) thinHeld() {
 	}
 }
 
-// refer counts what the chain came to.
-// refer makes the session a reference: of its steps, and if these had references themselves also of sessions.
+// refer counts what the chain came to. refer makes the session a reference: of its steps, and if
+// these had references themselves also of sessions.
 func (d *SequenceDelta) refer(m *SequenceModel, c *Chain) {
 	for s := range strata {
 		bins := c.bins()
@@ -435,7 +440,8 @@ func (d *SequenceDelta) grams() []gram {
 	return out
 }
 
-// names are the symbols, ascending, at most twice maxSymbols: a day of several shards may bring more than a model keeps.
+// names are the symbols, ascending, at most twice maxSymbols: a day of several shards may bring
+// more than a model keeps.
 func (d *SequenceDelta) names() []Symbol {
 	out := make([]Symbol, 0, len(d.symbols))
 	for _, s := range d.symbols {
@@ -594,8 +600,9 @@ func readHeld(r *wire.Reader) (h held) {
 	return h
 }
 
-// AgentDay remembers which n-grams of an agent were counted today: a Bloom filter that errs towards "already counted", so that support is never too much.
-// Its bits are salted by the agent, else agents alike would lose the same n-grams. The zero value is an agent of whom nothing was counted.
+// AgentDay remembers which n-grams of an agent were counted today: a Bloom filter that errs towards
+// "already counted", so that support is never too much. Its bits are salted by the agent, else
+// agents alike would lose the same n-grams. The zero value is an agent of whom nothing was counted.
 type AgentDay struct {
 	day   int32
 	used  uint16
@@ -603,7 +610,8 @@ type AgentDay struct {
 	big   *[32]uint64 //
 }
 
-// smallest is how many n-grams the small filter takes: those of a session of one call and its end, of perStep each, about.
+// smallest is how many n-grams the small filter takes: those of a session of one call and its end,
+// of perStep each, about.
 const (
 	smallest = 16
 	perStep  = 8
@@ -627,7 +635,8 @@ func (a *AgentDay) Begin(day int64, n int) {
 	a.used = uint16(min(n, math.MaxUint16))
 }
 
-// First tells whether the n-gram comes for the first time today from the agent, whose hash is given, and notes it. Begin must have made room.
+// First tells whether the n-gram comes for the first time today from the agent, whose hash is
+// given, and notes it. Begin must have made room.
 func (a *AgentDay) First(agent, key uint64) bool {
 	h := mix(key + agent*0x9e3779b97f4a7c15)
 	i, j := &a.small, &a.small

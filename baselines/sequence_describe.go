@@ -30,7 +30,8 @@ func (m *SequenceModel) Calls() []string {
 	return slices.Compact(out)
 }
 
-// Habits are the pairs of calls that came in most sessions, most first. A call before is taken as having ended well.
+// Habits are the pairs of calls that came in most sessions, most first. A call before is taken as
+// having ended well.
 func (m *SequenceModel) Habits(most int) (out []Habit) {
 	name := func(id uint32) string {
 		if s := m.Symbol(id); s != nil {

@@ -17,7 +17,8 @@ import (
 // Of quarantine (science §3.4).
 const (
 	heldDays = 14 // without being seen, after which what is held is forgotten
-	// activeShare is how many days' agents the decaying sum of agent-days comes to: 1/(1 − 2^(−1/14)).
+	// activeShare is how many days' agents the decaying sum of agent-days comes to: 1/(1 −
+	// 2^(−1/14)).
 	activeShare = 21
 	maxWords    = 1024
 )
@@ -74,15 +75,17 @@ func (m *SequenceModel) Learn(of *Model, d *SequenceDelta, terms Terms) {
 	m.derive()
 }
 
-// maxCredit bounds what quiet days leave for busier ones; called is how many levels of oddness are told apart.
+// maxCredit bounds what quiet days leave for busier ones; called is how many levels of oddness are
+// told apart.
 const (
 	maxCredit = 8 * chance
 	called    = 4
 )
 
-// chance are the day's sessions that make references. Of those that called somebody it takes as many as do so by chance: and of the odder ones as many as are
-// so odd by chance. Without them the tail would be cut off where alerts begin, the next threshold lie lower, and after some weeks twice as many call as
-// should; with all of them, who strays every day would in the end be usual.
+// chance are the day's sessions that make references. Of those that called somebody it takes as
+// many as do so by chance: and of the odder ones as many as are so odd by chance. Without them the
+// tail would be cut off where alerts begin, the next threshold lie lower, and after some weeks
+// twice as many call as should; with all of them, who strays every day would in the end be usual.
 func (m *SequenceModel) chance(d *SequenceDelta) Histogram {
 	day := slices.Clone(d.session)
 	made := d.session.N() + d.called.N()
@@ -182,7 +185,8 @@ func begun(h held, today int64) held {
 	return h
 }
 
-// crowd is how many agents showed it: linear counting on the bitmap, and no fewer than were counted on the best day.
+// crowd is how many agents showed it: linear counting on the bitmap, and no fewer than were counted
+// on the best day.
 func (h *held) crowd() uint64 {
 	free := 64 - bits.OnesCount64(h.agents)
 	n := uint64(h.most)
@@ -223,7 +227,8 @@ func (m *SequenceModel) said(h *held) (r int) {
 	return r
 }
 
-// accept takes out of quarantine what enough agents showed on enough days; what nobody can take back waits for a person.
+// accept takes out of quarantine what enough agents showed on enough days; what nobody can take
+// back waits for a person.
 func (m *SequenceModel) accept(of *Model, terms Terms) {
 	active := max(of.Agents, of.AgentDays/activeShare/Unit)
 	need := max(terms.AcceptAgents, (active*terms.AcceptPercent+99)/100)
@@ -285,7 +290,8 @@ func (m *SequenceModel) admit(which func(*held) bool) {
 	m.grams, m.held = mergeGrams(m.grams, in), left
 }
 
-// Waiting are the items that wait for a person's word, or could be given one: all in quarantine that came on as many days, from as many agents, as asked for.
+// Waiting are the items that wait for a person's word, or could be given one: all in quarantine
+// that came on as many days, from as many agents, as asked for.
 func (m *SequenceModel) Waiting() (out []Shift) {
 	at := map[uint64]int{}
 	for i := range m.held {
@@ -308,7 +314,8 @@ func (m *SequenceModel) Waiting() (out []Shift) {
 	return out
 }
 
-// Approve takes an item into the counts, and what belongs to it later as soon as enough agents show it. False: nothing is known of the item.
+// Approve takes an item into the counts, and what belongs to it later as soon as enough agents show
+// it. False: nothing is known of the item.
 func (m *SequenceModel) Approve(name string, day int64) bool { return m.say(name, day, true) }
 
 // Reject keeps an item in quarantine for good.
@@ -382,7 +389,8 @@ func (m *SequenceModel) about(it uint64) *Shift {
 	}
 }
 
-// age keeps the model within its bounds: what lacks support goes first, then all counts halve. Names go with what they name.
+// age keeps the model within its bounds: what lacks support goes first, then all counts halve.
+// Names go with what they name.
 func (m *SequenceModel) age() {
 	entries := func() int {
 		n := len(m.grams)
@@ -436,8 +444,9 @@ func (m *SequenceModel) age() {
 // folds is into how many parts the first day's sessions are cut.
 const folds = 8
 
-// begin reckons the first references from the first day itself: each session is scored by a model that has not seen it, nor the eighth of the day that it
-// lies in. From the second day on, references are made of sessions scored before they were learned.
+// begin reckons the first references from the first day itself: each session is scored by a model
+// that has not seen it, nor the eighth of the day that it lies in. From the second day on,
+// references are made of sessions scored before they were learned.
 func (m *SequenceModel) begin(samples []sample) {
 	var chains []Chain
 	for _, s := range samples {
@@ -510,7 +519,8 @@ func (m *SequenceModel) begin(samples []sample) {
 	m.session.Learn(second.session)
 }
 
-// lessGrams takes sessions away again; agent-days in proportion, since nobody knows whose they were.
+// lessGrams takes sessions away again; agent-days in proportion, since nobody knows whose they
+// were.
 func lessGrams(a, b []gram) []gram {
 	out := make([]gram, 0, len(a))
 	for _, g := range a {

@@ -11,7 +11,8 @@ import (
 	"github.com/wayward-sec/wayward/event/wire"
 )
 
-// workload makes sessions of a persona: templates with loops, optional and repeated steps, and noise (prototypes/gen).
+// workload makes sessions of a persona: templates with loops, optional and repeated steps, and
+// noise (prototypes/gen).
 type workload struct {
 	tools   int
 	noise   float64
@@ -339,7 +340,8 @@ func benched() (*SequenceModel, [][]Step) {
 	return m, sessions
 }
 
-// One step of one of 20,000 agents: the score alone, then with what is remembered and learned at the end of the session.
+// One step of one of 20,000 agents: the score alone, then with what is remembered and learned at
+// the end of the session.
 func BenchmarkSequence(b *testing.B) {
 	m, sessions := benched()
 	b.Run("score", func(b *testing.B) {
@@ -435,7 +437,8 @@ func TestAChainIsTheSameAfterARestartAtAnyStep(t *testing.T) {
 	}
 }
 
-// What is read from a disk or a topic never breaks what reads it, and is written again as it was read.
+// What is read from a disk or a topic never breaks what reads it, and is written again as it was
+// read.
 func FuzzSequenceState(f *testing.F) {
 	rng := rand.New(rand.NewPCG(5, 6))
 	w := newWorkload(rng, 8, 4, .05, .05)
@@ -567,7 +570,8 @@ func TestAFloodOfNamesStaysWithinBounds(t *testing.T) {
 	}
 }
 
-// Each statistic's references decay by themselves, bin by bin, so that of three that were counted together one may have enough and another not.
+// Each statistic's references decay by themselves, bin by bin, so that of three that were counted
+// together one may have enough and another not.
 func TestStatisticsAreJudgedTogetherOrNotAtAll(t *testing.T) {
 	rng := rand.New(rand.NewPCG(5, 1))
 	w := newWorkload(rng, 8, 2, .02, .05)
@@ -608,8 +612,9 @@ func TestStatisticsAreJudgedTogetherOrNotAtAll(t *testing.T) {
 	}
 }
 
-// Where days are small the first sessions are scored before there is a reference for their steps. They say nothing of how odd a session can be: taken for the
-// least odd ones, they would make all others look rare.
+// Where days are small the first sessions are scored before there is a reference for their steps.
+// They say nothing of how odd a session can be: taken for the least odd ones, they would make all
+// others look rare.
 func TestFewSessionsADayAreNotCalledForIt(t *testing.T) {
 	made, below := 0, 0
 	for seed := range uint64(12) {

@@ -1,7 +1,8 @@
 package baselines
 
-// Shift is a change of what is normal for a persona: something that enough agents showed on enough days, taken into the baseline at the close of a day, or
-// waiting for somebody to say that it may be.
+// Shift is a change of what is normal for a persona: something that enough agents showed on enough
+// days, taken into the baseline at the close of a day, or waiting for somebody to say that it may
+// be.
 type Shift struct {
 	What   string // in words: "export_all after search"
 	Kind   string // call, order; tool, server, destination, …

@@ -11,7 +11,8 @@ import (
 // Feature is something of which an agent does more or less.
 type Feature uint8
 
-// Features. Amounts are of one currency: of an agent the first it used, of a persona the one that it used most when it was first learned.
+// Features. Amounts are of one currency: of an agent the first it used, of a persona the one that
+// it used most when it was first learned.
 const (
 	EventCount Feature = iota
 	RecordSum
@@ -30,8 +31,8 @@ func (f Feature) String() string { return features[f] }
 // Distinct tells whether the feature counts what is different.
 func (f Feature) Distinct() bool { return f >= SubjectCount }
 
-// Windows are the lengths over which an agent's features are added up: a ring of RingSteps steps each, so that one covers between 11/12 of its length and
-// all of it.
+// Windows are the lengths over which an agent's features are added up: a ring of RingSteps steps
+// each, so that one covers between 11/12 of its length and all of it.
 const (
 	Windows   = 4
 	RingSteps = 12
@@ -74,7 +75,8 @@ func Fixed(x float64) int64 {
 	return int64(x*fixed + 0.5)
 }
 
-// Whole is a count that may be a fraction, in Units. Beyond 2^46 it is cut off: nobody does so much.
+// Whole is a count that may be a fraction, in Units. Beyond 2^46 it is cut off: nobody does so
+// much.
 func Whole(x float64) int64 {
 	switch {
 	case !(x > 0):
@@ -98,17 +100,20 @@ type Cell struct {
 	E int64 // exposure: agent-hours, each weighed by how busy the agent is, in 65,536ths
 }
 
-// RateSums are what one day says of how agents differ: of each agent that acted its rate over the persona's mean, once a day.
+// RateSums are what one day says of how agents differ: of each agent that acted its rate over the
+// persona's mean, once a day.
 type RateSums struct {
 	N, R, R2 int64 // agents, their relative rates, and the squares: in 65,536ths but N
 	Noise    int64 // the part of the squares that counting itself explains
 	Ln, Ln2  int64 // logarithms, moved up by LnOffset so that they are never negative, and their squares
 }
 
-// LnOffset is added to the logarithm of a relative rate, which is kept within [e^−LnOffset, e^LnOffset].
+// LnOffset is added to the logarithm of a relative rate, which is kept within [e^−LnOffset,
+// e^LnOffset].
 const LnOffset = 8
 
-// Add adds one agent: its rate over the persona's mean, and the variance that counting gives such a ratio.
+// Add adds one agent: its rate over the persona's mean, and the variance that counting gives such a
+// ratio.
 func (s *RateSums) Add(ratio, noise float64) {
 	ratio = min(max(ratio, math.Exp(-LnOffset)), math.Exp(LnOffset))
 	ln := math.Log(ratio) + LnOffset
@@ -122,16 +127,20 @@ func (s *RateSums) Add(ratio, noise float64) {
 
 func (s *RateSums) list() []*int64 { return []*int64{&s.N, &s.R, &s.R2, &s.Noise, &s.Ln, &s.Ln2} }
 
-// GrowthSums are what one day says of how agents grow: of each agent that acted how its last seven days compare with those before, once a day.
+// GrowthSums are what one day says of how agents grow: of each agent that acted how its last seven
+// days compare with those before, once a day.
 type GrowthSums struct {
-	N     int64 // agents
-	Z, Z2 int64 // deviations, moved up by GrowthOffset so that they are never negative, and their squares: in 65,536ths
+	N int64 // agents
+	// deviations, moved up by GrowthOffset so that they are never negative, and their squares: in
+	// 65,536ths
+	Z, Z2 int64
 }
 
 // GrowthOffset is added to a deviation, which is kept within ±GrowthOffset.
 const GrowthOffset = 8
 
-// Add adds one agent's deviation. What lies further out than three times what is usual is moved in, so that who grows does not make growth usual (science §2.8).
+// Add adds one agent's deviation. What lies further out than three times what is usual is moved in,
+// so that who grows does not make growth usual (science §2.8).
 func (s *GrowthSums) Add(z float64, usual Growth) {
 	if usual.SD > 0 {
 		z = min(max(z, usual.Mean-3*usual.SD), usual.Mean+3*usual.SD)
@@ -160,7 +169,8 @@ func (s GrowthSums) fit() (g Growth) {
 	return Growth{mean - GrowthOffset, math.Sqrt(max(float64(s.Z2)/float64(s.N)-mean*mean, 0.05))}
 }
 
-// growthTail is how heavy the tail of deviations is: the degrees of freedom of Student's t distribution, as of sums of a week.
+// growthTail is how heavy the tail of deviations is: the degrees of freedom of Student's t
+// distribution, as of sums of a week.
 const growthTail = 10
 
 // P is the probability that an ordinary agent's deviation reaches z; 1 if that is not known.
@@ -176,22 +186,25 @@ func (g Growth) Reach(p float64) float64 {
 	return g.Mean + g.SD*distuv.StudentsT{Sigma: 1, Nu: growthTail}.Quantile(1-p)
 }
 
-// SpreadSums are the sums of the weighted least squares of (x−μ)² on φμ + κμ², over blocks of one window, and of x and μ. All are in 65,536ths but N.
+// SpreadSums are the sums of the weighted least squares of (x−μ)² on φμ + κμ², over blocks of one
+// window, and of x and μ. All are in 65,536ths but N.
 type SpreadSums struct{ N, X, E, S11, S12, S22, T1, T2 int64 }
 
 func (s *SpreadSums) list() []*int64 {
 	return []*int64{&s.N, &s.X, &s.E, &s.S11, &s.S12, &s.S22, &s.T1, &s.T2}
 }
 
-// Add adds a block: what was seen in it, how it was expected to be distributed, and the mean without the window's own factor, in events' worth. A deviation is
-// cut off at √60 of what is usual: the standard deviation and, since what comes in clumps has most of its variance in few blocks, the size of a clump
-// (science §2.3).
+// Add adds a block: what was seen in it, how it was expected to be distributed, and the mean
+// without the window's own factor, in events' worth. A deviation is cut off at √60 of what is
+// usual: the standard deviation and, since what comes in clumps has most of its variance in few
+// blocks, the size of a clump (science §2.3).
 func (s *SpreadSums) Add(x float64, k Count, raw float64) {
 	mu, most := k.M, 60*(k.Variance()+k.Phi*k.Phi)
 	s.N++
 	s.X = plus(s.X, Fixed(min(x, mu+math.Sqrt(most))))
 	s.E = plus(s.E, Fixed(raw))
-	// The weight is the inverse square of a variance of φ = 1, κ = 1/10: near the best for anything usual, and every term is bounded.
+	// The weight is the inverse square of a variance of φ = 1, κ = 1/10: near the best for anything
+	// usual, and every term is bounded.
 	w := mu + 0.1 + mu*mu/10
 	a, b := mu/w, mu*mu/w
 	r := min((x-mu)*(x-mu), most) / w
@@ -248,8 +261,9 @@ type Currency struct {
 	N    uint64
 }
 
-// Bounds of what a delta tells apart by names that events bring. Those with the smallest hashes are kept, so that what is kept does not depend on the order
-// in which deltas are merged, and the counts of those are whole.
+// Bounds of what a delta tells apart by names that events bring. Those with the smallest hashes are
+// kept, so that what is kept does not depend on the order in which deltas are merged, and the
+// counts of those are whole.
 const (
 	maxTools      = 64
 	maxIntents    = 16
@@ -269,19 +283,22 @@ const (
 
 func (o Outcome) String() string { return [...]string{"denials", "not-founds", "errors"}[o] }
 
-// VolumeDelta is what one day adds to a VolumeModel. All numbers are integers: deltas merge in any order.
+// VolumeDelta is what one day adds to a VolumeModel. All numbers are integers: deltas merge in any
+// order.
 type VolumeDelta struct {
 	Season   [HoursOfWeek]Cell
 	Exposure int64 // agent-hours times season, in 65,536ths
-	Day      Cell  // events in hours that are over, and how many were expected, in 65,536ths: how busy the day was
-	Of       [Features]FeatureDelta
+	// events in hours that are over, and how many were expected, in 65,536ths: how busy the day was
+	Day Cell
+	Of  [Features]FeatureDelta
 
 	Calls      MarkSet // of all tools
 	Tools      []ToolMarks
 	Intents    []IntentTotals
 	Currencies []Currency
 
-	Joint [Joined]Histogram // of calls, sessions and blocks: −log10 of the p-value that joins their features
+	// of calls, sessions and blocks: −log10 of the p-value that joins their features
+	Joint [Joined]Histogram
 
 	Contacts, Failed [Outcomes]uint64 // first contacts, and how many of them failed
 	Outcome          Histogram        // largest logarithm of the likelihood ratio of each agent-day
@@ -289,7 +306,8 @@ type VolumeDelta struct {
 	Even             Histogram        // evenness of the first gaps of a session
 }
 
-// find is the place of a key in a sorted list, which is made if there is none and room; −1 if there is no room.
+// find is the place of a key in a sorted list, which is made if there is none and room; −1 if there
+// is no room.
 func find[T any](list *[]T, most int, key func(*T) uint64, hash uint64, fresh func(*T)) int {
 	i, ok := slices.BinarySearchFunc(*list, hash, func(t T, h uint64) int { return cmp.Compare(key(&t), h) })
 	if ok {
@@ -422,16 +440,18 @@ type FeatureModel struct {
 
 	// Derived by fit.
 
-	Rate   float64 // of an agent, per hour of a mean season
-	Unit   float64 // what one event brings: the unit of Phi
-	A0     float64 // how alike the agents are: the shape of their rates' gamma distribution
-	Peer   float64 // mean and standard deviation of the logarithm of the agents' relative rates; 0 if unknown
+	Rate float64 // of an agent, per hour of a mean season
+	Unit float64 // what one event brings: the unit of Phi
+	A0   float64 // how alike the agents are: the shape of their rates' gamma distribution
+	// mean and standard deviation of the logarithm of the agents' relative rates; 0 if unknown
+	Peer   float64
 	PeerSD float64
 	Grows  Growth
 	Hyper  [Windows]Hyper
 }
 
-// Hyper says how counts of a window scatter about their mean m: variance φm + κm², in events' worth, and which part of rate × time falls into it.
+// Hyper says how counts of a window scatter about their mean m: variance φm + κm², in events'
+// worth, and which part of rate × time falls into it.
 type Hyper struct {
 	Phi, Kappa, Factor float64
 	Fitted             bool
@@ -450,12 +470,14 @@ type IntentModel struct {
 	Of   [Features]Calibrator
 }
 
-// VolumeModel is what was learned about how much agents of a persona do. All that is stored are integers; floats are derived.
+// VolumeModel is what was learned about how much agents of a persona do. All that is stored are
+// integers; floats are derived.
 type VolumeModel struct {
 	Season   [HoursOfWeek]Cell
 	Exposure int64
 	Learned  int64 // days on which something was learned
-	// Days are sums over days of how busy they were: N days, X events, E expected, X2 the sum of X²/E.
+	// Days are sums over days of how busy they were: N days, X events, E expected, X2 the sum of
+	// X²/E.
 	Days DaySums
 	Of   [Features]FeatureModel
 
@@ -544,7 +566,8 @@ func (v *VolumeModel) Learn(m *Model, d *VolumeDelta) {
 	v.fit()
 }
 
-// scaled adds a day's sums. N is a count in the delta and is kept in 65,536ths, so that it decays smoothly.
+// scaled adds a day's sums. N is a count in the delta and is kept in 65,536ths, so that it decays
+// smoothly.
 func (s RateSums) scaled(into []*int64) { addDay(into, s.list()) }
 
 func (s SpreadSums) scaled(into []*int64) { addDay(into, s.list()) }
@@ -630,7 +653,8 @@ func (v *VolumeModel) ToolOf(hash uint64) *ToolModel {
 	return &v.Tools[i]
 }
 
-// IntentOf returns what was learned of an intent, or nil if that is less than 500 sessions (science §2.5).
+// IntentOf returns what was learned of an intent, or nil if that is less than 500 sessions (science
+// §2.5).
 func (v *VolumeModel) IntentOf(hash uint64) *IntentModel {
 	i, ok := slices.BinarySearchFunc(v.Intents, hash, func(t IntentModel, h uint64) int { return cmp.Compare(t.Hash, h) })
 	if !ok || v.Intents[i].N < 500*Unit {
@@ -654,7 +678,8 @@ const (
 	defaultPhi  = 2
 	defaultA0   = 1
 	leastBlocks = 200
-	// leastLearned is on how many days dispersion settles: on the first there are no means yet, on the second deviations are cut off by guess.
+	// leastLearned is on how many days dispersion settles: on the first there are no means yet, on
+	// the second deviations are cut off by guess.
 	leastLearned = 3
 	leastRates   = 20
 )
@@ -693,7 +718,8 @@ func (v *VolumeModel) fit() {
 	}
 }
 
-// meanSize is the mean of a reference of logarithms, without the largest thousandth: what one event brings, in spite of a few that bring absurdly much.
+// meanSize is the mean of a reference of logarithms, without the largest thousandth: what one event
+// brings, in spite of a few that bring absurdly much.
 func (c *Calibrator) meanSize() float64 {
 	n, sum := 0.0, 0.0
 	for i, k := range c.counts {

@@ -6,14 +6,16 @@ import (
 	"gonum.org/v1/gonum/mathext"
 )
 
-// Count is the distribution of a count as the model has it: a quasi negative binomial (science §2.3) of mean M and variance Phi·M + M²/K.
+// Count is the distribution of a count as the model has it: a quasi negative binomial (science
+// §2.3) of mean M and variance Phi·M + M²/K.
 type Count struct{ M, Phi, K float64 }
 
 // Variance of the count.
 func (c Count) Variance() float64 { return c.Phi*c.M + c.M*c.M/c.K }
 
-// Score says how odd it is to reach x: Chernoff's bound on the tail of the negative binomial, as −log10. It costs two logarithms, where the tail itself costs
-// ten times as much; it orders counts of different means nearly as the tail does, and what remains the calibration takes care of.
+// Score says how odd it is to reach x: Chernoff's bound on the tail of the negative binomial, as
+// −log10. It costs two logarithms, where the tail itself costs ten times as much; it orders counts
+// of different means nearly as the tail does, and what remains the calibration takes care of.
 func (c Count) Score(x float64) float64 {
 	y, mu := x/c.Phi, c.M/c.Phi
 	if !(y > mu) || !(mu > 0) {
@@ -29,7 +31,8 @@ func (c Count) Score(x float64) float64 {
 	return s
 }
 
-// Tail is the probability of reaching x: the regularised incomplete beta function I_q(x/φ, k), q = (m/φ)/(m/φ + k).
+// Tail is the probability of reaching x: the regularised incomplete beta function I_q(x/φ, k), q =
+// (m/φ)/(m/φ + k).
 func (c Count) Tail(x float64) float64 {
 	y, mu := x/c.Phi, c.M/c.Phi
 	if !(y > 0) || !(c.K > 0) {
@@ -67,7 +70,8 @@ func (c Count) Quantile(p float64) float64 {
 	return hi
 }
 
-// Screen is a count below which there is nothing to look at closely: 2.5 standard deviations and one event's worth above the mean.
+// Screen is a count below which there is nothing to look at closely: 2.5 standard deviations and
+// one event's worth above the mean.
 func (c Count) Screen() float64 { return c.M + 2.5*math.Sqrt(c.Variance()) + c.Phi }
 
 // lnTable are the logarithms of 1, 1+1/128, … 2.
@@ -78,7 +82,8 @@ var lnTable = func() (t [129]float64) {
 	return t
 }()
 
-// logOf is the logarithm of a normal number above zero, within a hundred-thousandth, in a fifth of the time: for scores, which are counted in bins.
+// logOf is the logarithm of a normal number above zero, within a hundred-thousandth, in a fifth of
+// the time: for scores, which are counted in bins.
 func logOf(x float64) float64 {
 	b := math.Float64bits(x)
 	i := b >> 45 & 127

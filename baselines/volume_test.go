@@ -280,7 +280,8 @@ func TestTheScoreBoundsTheTail(t *testing.T) {
 		if math.IsNaN(s) || s < 0 || p <= 0 || p > 1 {
 			t.Fatalf("%+v at %v: score %v, tail %v", k, x, s, p)
 		}
-		// Chernoff's bound holds for whole numbers; of a real x the tail lies between those of its neighbours.
+		// Chernoff's bound holds for whole numbers; of a real x the tail lies between those of its
+		// neighbours.
 		if bound := math.Pow(10, -s); k.Tail(x+k.Phi) > bound*1.001+1e-12 {
 			t.Errorf("%+v at %v: tail %v above the bound %v", k, x, k.Tail(x+k.Phi), bound)
 		}

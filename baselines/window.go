@@ -11,7 +11,8 @@ import (
 	"github.com/wayward-sec/wayward/event/wire"
 )
 
-// Span is the shape of a window: n buckets of step milliseconds. A tumbling window is one bucket as long as itself; a session's is one without end.
+// Span is the shape of a window: n buckets of step milliseconds. A tumbling window is one bucket as
+// long as itself; a session's is one without end.
 type Span struct {
 	StepMS int64 // 0: one bucket for ever
 	N      int64
@@ -20,7 +21,8 @@ type Span struct {
 // Tumbling is a window that starts anew every length, at multiples of it since 1970.
 func Tumbling(length int64) Span { return Span{length, 1} }
 
-// Sliding is a window over the last length, which moves by step: it covers the last n = length/step buckets, the newest of them growing.
+// Sliding is a window over the last length, which moves by step: it covers the last n = length/step
+// buckets, the newest of them growing.
 func Sliding(length, step int64) Span { return Span{step, max(1, length/step)} }
 
 // Lifetime is a window that never ends.
@@ -34,11 +36,13 @@ func (s Span) Index(t int64) int64 {
 	return wire.FloorDiv(t, s.StepMS)
 }
 
-// keptRefs bounds the contributors that a window remembers. When they are more, every second one after the first event.MaxRefs is forgotten: a window of
-// few contributors names its first ones exactly, one of many names early ones, and neither pays for an id in each bucket.
+// keptRefs bounds the contributors that a window remembers. When they are more, every second one
+// after the first event.MaxRefs is forgotten: a window of few contributors names its first ones
+// exactly, one of many names early ones, and neither pays for an id in each bucket.
 const keptRefs = 16
 
-// Columns is how many numbers a window can sum; the first counts contributors, the last may count what is distinct among them.
+// Columns is how many numbers a window can sum; the first counts contributors, the last may count
+// what is distinct among them.
 const (
 	Columns  = 4
 	Distinct = Columns - 1
@@ -49,8 +53,9 @@ type Sums [Columns]int64
 
 // Window sums several columns over a span of event time. The zero value is empty.
 //
-// It may count different hashes in the column Distinct, see See. Each is remembered with the bucket in which it was last seen and counts there alone, so
-// what leaves the window leaves the count, exactly.
+// It may count different hashes in the column Distinct, see See. Each is remembered with the bucket
+// in which it was last seen and counts there alone, so what leaves the window leaves the count,
+// exactly.
 type Window struct {
 	Total  Sums   // over the span; Total[0] are the contributors
 	newest bucket // lies here since almost all that comes goes here; n is 0 if there is none
@@ -86,7 +91,8 @@ const CountDistinct = 1<<Distinct | distinctBit
 
 const distinctBit = 1 << 7
 
-// Shape makes the window keep the columns of mask (bit i for column i; the count is always kept). What it kept before stays, what is new starts empty.
+// Shape makes the window keep the columns of mask (bit i for column i; the count is always kept).
+// What it kept before stays, what is new starts empty.
 func (w *Window) Shape(mask uint8) {
 	if mask &^= 1; mask != w.mask {
 		w.reshape(mask)
@@ -133,7 +139,8 @@ func (w *Window) reshape(mask uint8) {
 // width is how many numbers each older bucket has.
 func (w *Window) width() int { return bits.OnesCount8(w.mask &^ distinctBit) }
 
-// Move slides the window forward so that its newest bucket is index, and forgets what fell out. It never moves back.
+// Move slides the window forward so that its newest bucket is index, and forgets what fell out. It
+// never moves back.
 func (w *Window) Move(s Span, index int64) {
 	if w.newest.n == 0 || w.oldest > index-s.N || index <= w.newest.index {
 		return
@@ -185,8 +192,8 @@ func (w *Window) each(i int, f func(m int, v *int64)) {
 	}
 }
 
-// Bump is Move and Add for the usual case: one more contributor to the newest bucket, by the agent whose it is. False: nothing was done, go the longer
-// way.
+// Bump is Move and Add for the usual case: one more contributor to the newest bucket, by the agent
+// whose it is. False: nothing was done, go the longer way.
 func (w *Window) Bump(s Span, index int64, v *Sums, agent uint32) bool {
 	b := &w.newest
 	if b.index != index || b.n == 0 || b.agent != agent && b.agent != 0 || b.n == math.MaxUint32 || s.N == 1 && !w.named {
@@ -218,8 +225,9 @@ type Contributor struct {
 	Owned bool // its memory is not the record's; else the first window that remembers it clones it
 }
 
-// Add puts what n contributors measured into the bucket of index, after Move; false means that the window no longer holds that bucket. first is one of
-// them; agent is a hash of theirs, 0 if they are several. Sums saturate: a window that overflowed is still over its limit.
+// Add puts what n contributors measured into the bucket of index, after Move; false means that the
+// window no longer holds that bucket. first is one of them; agent is a hash of theirs, 0 if they
+// are several. Sums saturate: a window that overflowed is still over its limit.
 func (w *Window) Add(s Span, index, n int64, v *Sums, first *Contributor, agent uint32) bool {
 	if w.past == nil {
 		w.past = &past{}
@@ -294,8 +302,9 @@ func (w *Window) remember(s Span, first *Contributor) {
 	w.named = len(p.refs) >= event.MaxRefs
 }
 
-// See notes hashes, ascending, in the bucket of index, to which Add or Bump has just said yes; the column Distinct of a window shaped by CountDistinct
-// counts them. The window remembers at least the keep newest: beyond a limit below that, only how far is forgotten, never whether.
+// See notes hashes, ascending, in the bucket of index, to which Add or Bump has just said yes; the
+// column Distinct of a window shaped by CountDistinct counts them. The window remembers at least
+// the keep newest: beyond a limit below that, only how far is forgotten, never whether.
 func (w *Window) See(index int64, hashes []uint64, keep int) {
 	if w.mask != CountDistinct {
 		return
@@ -363,7 +372,8 @@ func (w *Window) place(index int64) int {
 // holds tells whether there is a bucket of an index.
 func (w *Window) holds(index int64) bool { return w.place(index) >= 0 }
 
-// First returns the window's first contributors that are remembered, oldest first, at most event.MaxRefs. The slice is the caller's.
+// First returns the window's first contributors that are remembered, oldest first, at most
+// event.MaxRefs. The slice is the caller's.
 func (w *Window) First() []event.Ref {
 	if w.past == nil {
 		return nil

@@ -17,7 +17,8 @@ import (
 	"github.com/wayward-sec/wayward/event/wire"
 )
 
-// model is a window as one would write it without a thought for speed: everything ever added, looked through each time.
+// model is a window as one would write it without a thought for speed: everything ever added,
+// looked through each time.
 type model struct {
 	span   Span
 	added  []added
@@ -74,7 +75,8 @@ func (m *model) total(mask uint8) (t Sums) {
 	return t
 }
 
-// first are the first contributors: of a window of one bucket in order of arrival, else one of each bucket.
+// first are the first contributors: of a window of one bucket in order of arrival, else one of each
+// bucket.
 func (m *model) first() []event.Ref {
 	var out []event.Ref
 	seen := map[int64]bool{}
@@ -109,7 +111,8 @@ func TestWindowEqualsTheNaiveModelOnAnyStream(t *testing.T) {
 				}
 				w, m := Window{}, model{span: span}
 				w.Shape(mask)
-				now := int64(r.IntN(300_000)) - 150_000 // around 1970, where truncation would fold two buckets into one
+				// around 1970, where truncation would fold two buckets into one
+				now := int64(r.IntN(300_000)) - 150_000
 				for step := range 150 {
 					switch r.IntN(20) {
 					case 0:
@@ -331,9 +334,11 @@ func FuzzWindow(f *testing.F) {
 		f.Add(filled(s, 1|2|4).Append(nil))
 		f.Add(filled(s, CountDistinct).Append(nil))
 	}
-	f.Add([]byte{CountDistinct, 1, 0, 2, 2, 0, 1, 0, 0, 0, 0, 0, 0, 0, 9, 0})          // a hash less than the sum says
-	f.Add([]byte{2, 1, 0, 2, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1, 0})       // a negative sum
-	f.Add([]byte{0, 2, 4, 2, 3, 2, 0})                                                 // buckets that go back
+	// a hash less than the sum says
+	f.Add([]byte{CountDistinct, 1, 0, 2, 2, 0, 1, 0, 0, 0, 0, 0, 0, 0, 9, 0})
+	f.Add([]byte{2, 1, 0, 2, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1, 0}) // a negative sum
+	// buckets that go back
+	f.Add([]byte{0, 2, 4, 2, 3, 2, 0})
 	f.Add([]byte{2, 2, 0, 2, 255, 255, 255, 255, 255, 255, 255, 255, 127, 2, 2, 1, 0}) // sums that overflow
 	f.Fuzz(func(t *testing.T, b []byte) {
 		in := wire.Reader{B: b}

@@ -6,8 +6,8 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// announced is what an audit event says of a thing, before or after a change: as the fields of events
-// are named, by themselves or under agent and tool.
+// announced is what an audit event says of a thing, before or after a change: as the fields of
+// events are named, by themselves or under agent and tool.
 type announced struct {
 	Version        string `json:"version"`
 	DefinitionHash string `json:"definition_hash"`
@@ -41,9 +41,9 @@ func announcement(raw []byte) (a announced) {
 	return a
 }
 
-// mayAnnounce tells whether an audit event may vouch for an agent, or with "" for something else: its
-// source must not be one that the agent can spoof, and an agent does not vouch for itself. What comes
-// from a gateway about the agent under whose name it stands must say that it is trusted.
+// mayAnnounce tells whether an audit event may vouch for an agent, or with "" for something else:
+// its source must not be one that the agent can spoof, and an agent does not vouch for itself. What
+// comes from a gateway about the agent under whose name it stands must say that it is trusted.
 func mayAnnounce(e *event.Event, agent string) bool {
 	return e.Source.Trusted != event.No && (agent != e.Agent.ID || e.Source.Trusted == event.Yes)
 }

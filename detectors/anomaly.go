@@ -8,8 +8,9 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// stray begins a finding of a statistical detector about the event under observation: what it rests on, against whom, and what it is worth. The detector adds
-// scope, title, why, what was observed and expected.
+// stray begins a finding of a statistical detector about the event under observation: what it rests
+// on, against whom, and what it is worth. The detector adds scope, title, why, what was observed
+// and expected.
 func (x *Scene) stray(detector string, test baselines.Test, feature string, p float64, alert bool) event.Finding {
 	f := event.Finding{Activity: event.Create, Analytic: event.StatisticalAnalytic, Detector: detector, Rule: test.String() + "/" + feature, Alert: alert,
 		Severity: x.grade(test, p, alert), Time: x.Time, First: x.Time, Last: x.Time, Count: 1}

@@ -15,15 +15,17 @@ import (
 	"github.com/wayward-sec/wayward/policy"
 )
 
-// maxGrants bounds the approvals remembered of one agent. One that cannot be used any more goes first, then the oldest: a call that needed it is then
-// one that nobody approved, so nobody gains by asking for many.
+// maxGrants bounds the approvals remembered of one agent. One that cannot be used any more goes
+// first, then the oldest: a call that needed it is then one that nobody approved, so nobody gains
+// by asking for many.
 const maxGrants = 256
 
 // maxApprover bounds the name of an approver in memory; a longer one never counts.
 const maxApprover = 256
 
-// Steps of an approval. The last three are final: what was refused is not granted by a record that comes late or again. What covers a call is what was in force at its
-// own time, in whatever order the records came.
+// Steps of an approval. The last three are final: what was refused is not granted by a record that
+// comes late or again. What covers a call is what was in force at its own time, in whatever order
+// the records came.
 const (
 	requested = iota + 1
 	granted
@@ -140,8 +142,8 @@ func approvalID(e *event.Event) print {
 	return printOf(plain)
 }
 
-// digestOf is the digest of the arguments that an approval is for. One that shows them is for these, whatever
-// digest stands beside them.
+// digestOf is the digest of the arguments that an approval is for. One that shows them is for
+// these, whatever digest stands beside them.
 func (d *personaPolicy) digestOf(x *Scene, e *event.Event) (print, policy.Algorithm) {
 	digest := e.Approval.Digest
 	if e.Kind == event.Approval {
@@ -170,11 +172,11 @@ func rulesOf(role *policy.Persona) *policy.Approvals {
 	return &role.Approvals
 }
 
-// Whom an approval was given to is known in one more place, by its id, for the agent that shows another's: the
-// agent's own shard cannot tell that from one that never was.
+// Whom an approval was given to is known in one more place, by its id, for the agent that shows
+// another's: the agent's own shard cannot tell that from one that never was.
 
-// maxHolders bounds the approvals remembered in one of the places; the oldest falls out, and an agent that
-// shows it then shows one that is not known, which is found all the same.
+// maxHolders bounds the approvals remembered in one of the places; the oldest falls out, and an
+// agent that shows it then shows one that is not known, which is found all the same.
 const maxHolders = 1024
 
 // Forms of a note to such a place, with the approval's id and the agent.
@@ -189,8 +191,8 @@ type holder struct {
 	agent uint64
 }
 
-// place is where the holders of an approval are remembered: 256 of them in a tenant, so that inventing ids
-// fills no more pages than that.
+// place is where the holders of an approval are remembered: 256 of them in a tenant, so that
+// inventing ids fills no more pages than that.
 func place(id print) string {
 	const digits = "0123456789abcdef"
 	return "approval/" + string([]byte{digits[id[0]>>4], digits[id[0]&15]})
@@ -256,11 +258,14 @@ func (d *personaPolicy) held(x *Closing, n *Note, part *conduct, r *wire.Reader)
 	x.Find(f)
 }
 
-// Whether the approver is another agent of the same owner or credential only the relation stage can know, where all of them come together. Each agent is
-// introduced there once a day; a note of an approval then finds the approver among those that were. The finding comes after the fact: the call goes through.
+// Whether the approver is another agent of the same owner or credential only the relation stage can
+// know, where all of them come together. Each agent is introduced there once a day; a note of an
+// approval then finds the approver among those that were. The finding comes after the fact: the
+// call goes through.
 
-// maxMembers bounds the agents remembered of one owner or credential. The oldest introduction goes first, and who acts is introduced anew each day: of an owner with
-// more agents than that, one that has not acted for long and approves is not recognised as of the own side. 64 KB at most.
+// maxMembers bounds the agents remembered of one owner or credential. The oldest introduction goes
+// first, and who acts is introduced anew each day: of an owner with more agents than that, one that
+// has not acted for long and approves is not recognised as of the own side. 64 KB at most.
 const maxMembers = 8192
 
 // Forms of a note to an owner or a credential.
@@ -275,7 +280,8 @@ func (d *personaPolicy) introduce(x *Scene, e *event.Event) {
 		return
 	}
 	x.Agent.Ensure(d.slot).(*conduct).told = told
-	d.body = append(append(d.body[:0], memberNote), e.Agent.ID...) // notes that say the same are one, and those of two agents are two
+	// notes that say the same are one, and those of two agents are two
+	d.body = append(append(d.body[:0], memberNote), e.Agent.ID...)
 	d.tell(x, e, d.body)
 }
 
@@ -320,7 +326,8 @@ func (d *personaPolicy) Note(x *Closing, n *Note) {
 	}
 }
 
-// agentResponse is what a violation asks for, as far as it can be done about an agent whose session and tool are not known.
+// agentResponse is what a violation asks for, as far as it can be done about an agent whose session
+// and tool are not known.
 func agentResponse(r *event.Response) *event.Response {
 	if r == nil || r.Scope != 0 && r.Scope != event.AgentScope {
 		return nil
@@ -358,13 +365,15 @@ const (
 	faultStranger = "the approver is not one who may approve"
 )
 
-// shows tells whether a call shows an approval: by its id or digest, or by saying that it was granted.
+// shows tells whether a call shows an approval: by its id or digest, or by saying that it was
+// granted.
 func shows(e *event.Event) bool {
 	a := &e.Approval
 	return a.ID != "" || a.Digest != "" || steps[a.State] == granted
 }
 
-// prints are the digests of the arguments of the call under observation, each made once it is asked for.
+// prints are the digests of the arguments of the call under observation, each made once it is asked
+// for.
 type prints struct {
 	has [policy.SHA512 + 1]bool
 	of  [policy.SHA512 + 1][2]print
@@ -380,8 +389,8 @@ func (d *personaPolicy) same(e *event.Event, digest print, by policy.Algorithm) 
 	return of[0] != (print{}), digest == of[0] || digest == of[1]
 }
 
-// approved looks for an approval of the call and uses it up. fault is what is wrong with the one that comes nearest. needs: without one the call may not be; else only what it
-// shows is looked at.
+// approved looks for an approval of the call and uses it up. fault is what is wrong with the one
+// that comes nearest. needs: without one the call may not be; else only what it shows is looked at.
 func (d *personaPolicy) approved(x *Scene, e *event.Event, p *conduct, needs bool) (fault string, bypassed bool) {
 	rules := rulesOf(x.Role)
 	d.prints.has = [policy.SHA512 + 1]bool{}
@@ -410,7 +419,8 @@ func (d *personaPolicy) approved(x *Scene, e *event.Event, p *conduct, needs boo
 			g := &p.grants[i]
 			wrong := g.fault(x, e, rules, needs)
 			if g.bypass {
-				if wrong == "" && best == nil && (g.expires > 0 || rules.ValidMS > 0) { // without an end it is for calls that name it
+				if wrong == "" && best == nil && (g.expires > 0 || rules.ValidMS > 0) {
+					// without an end it is for calls that name it
 					best = g
 				}
 				continue
@@ -436,11 +446,13 @@ func (d *personaPolicy) approved(x *Scene, e *event.Event, p *conduct, needs boo
 	}
 	switch {
 	case best == nil:
-		return fault, fault != "" && a.Bypass == event.Yes && e.Source.Trusted != event.No // the gateway says itself that it let the call through
+		// the gateway says itself that it let the call through
+		return fault, fault != "" && a.Bypass == event.Yes && e.Source.Trusted != event.No
 	case best.bypass:
 		return "", true
 	}
-	if o := e.Result.Outcome; o == event.OK || o == event.NoOutcome { // as with limits, a call that failed did not happen
+	if o := e.Result.Outcome; o == event.OK || o == event.NoOutcome {
+		// as with limits, a call that failed did not happen
 		best.used = true
 	}
 	return "", false
@@ -473,7 +485,8 @@ func (g *grant) fault(x *Scene, e *event.Event, rules *policy.Approvals, needs b
 	return g.approver(rules, e, needs)
 }
 
-// approver is why whoever approved may not have done so. The list of approvers is for what needs an approval.
+// approver is why whoever approved may not have done so. The list of approvers is for what needs an
+// approval.
 func (g *grant) approver(rules *policy.Approvals, e *event.Event, needs bool) string {
 	switch {
 	case rules.NotSelf && (g.own || g.ownSide(e)):
@@ -514,7 +527,8 @@ func (d *personaPolicy) arguments(g *grant, e *event.Event, rules *policy.Approv
 	return ""
 }
 
-// ownSide tells whether the approver is the agent, somebody on whose behalf it works, or who asked, as far as the event says.
+// ownSide tells whether the approver is the agent, somebody on whose behalf it works, or who asked,
+// as far as the event says.
 func (g *grant) ownSide(e *event.Event) bool {
 	if g.by == "" {
 		return false
@@ -534,11 +548,13 @@ func (g *grant) ownSide(e *event.Event) bool {
 // nameHash is a hash of whom a name is the name of, in any spelling.
 func nameHash(s string) uint64 { return xxhash.Sum64String(event.Identity(s)) }
 
-// strays finds that a call shows an approval that does not cover it, though its policy asked for none, or though no policy knows its agent.
-// bypassed: the gateway says that it let the call through all the same, so it is recorded, and nobody is called.
+// strays finds that a call shows an approval that does not cover it, though its policy asked for
+// none, or though no policy knows its agent. bypassed: the gateway says that it let the call
+// through all the same, so it is recorded, and nobody is called.
 func (d *personaPolicy) strays(x *Scene, e *event.Event, fault string, bypassed bool) {
 	part := x.Agent.Ensure(d.slot).(*conduct)
-	told := len(part.grants) > 0 || x.Role != nil && x.Role.NeedsApproval() // approvals are told here: one that is not known never was
+	// approvals are told here: one that is not known never was
+	told := len(part.grants) > 0 || x.Role != nil && x.Role.NeedsApproval()
 	h := xxhash.New()
 	if e.Session != "" && (fault != faultUnknown || told) {
 		h.WriteString(e.Session)

@@ -190,7 +190,8 @@ func TestSoManyApprovalsAreRemembered(t *testing.T) {
 	}
 }
 
-// Any conduct that events can lead to comes back from its encoding, and cut short it is an error at every byte.
+// Any conduct that events can lead to comes back from its encoding, and cut short it is an error at
+// every byte.
 func TestConductComesBack(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	pick := func(ss ...string) string { return ss[rng.IntN(len(ss))] }

@@ -30,9 +30,11 @@ type Counted struct {
 	Sums  Sums      // Sums[0] are the contributors
 	First event.Ref // by (time, id), as Last
 	Last  event.Ref
-	Mixed bool     // of more than one agent
-	Seen  []uint64 // hashes of what is distinct, ascending: the Keep smallest, so that the order of merging does not show
-	Keep  uint32
+	Mixed bool // of more than one agent
+	// hashes of what is distinct, ascending: the Keep smallest, so that the order of merging does
+	// not show
+	Seen []uint64
+	Keep uint32
 }
 
 // Newest is the time of the newest contributor.
@@ -44,8 +46,8 @@ func (b *Bucket) Newest() int64 {
 	return t
 }
 
-// Merge adds what another source contributed to the same bucket. Sums are integers, first and last are extremes, what is distinct is a union: the order
-// does not show.
+// Merge adds what another source contributed to the same bucket. Sums are integers, first and last
+// are extremes, what is distinct is a union: the order does not show.
 func (b *Bucket) Merge(o *Bucket) {
 	for i := range o.Counted {
 		k := &o.Counted[i]
@@ -93,16 +95,18 @@ type Contribution struct {
 	Seen  uint64
 }
 
-// Partials gathers over a slice of events what they contribute above their agents: one bucket for each scope and BucketMS. The zero value is empty. What it
-// has allocated it uses again, so that a slice like the one before costs nothing.
+// Partials gathers over a slice of events what they contribute above their agents: one bucket for
+// each scope and BucketMS. The zero value is empty. What it has allocated it uses again, so that a
+// slice like the one before costs nothing.
 type Partials struct {
 	groups []group
 	table  []int32     // places in groups + 1, by their hash
 	refs   []event.Ref // of the events that contributed, in order
 	text   []byte      // of ids
 	sets   []hashSet
-	used   int                  // of sets
-	last   [policy.Scopes]int32 // places in groups + 1: the bucket that each scope last met, mostly met again
+	used   int // of sets
+	// places in groups + 1: the bucket that each scope last met, mostly met again
+	last [policy.Scopes]int32
 }
 
 // hashSet is a set of hashes as events bring them.
@@ -136,8 +140,8 @@ type cell struct {
 // Len is the number of buckets.
 func (p *Partials) Len() int { return len(p.groups) }
 
-// Add adds one event's contributions to one scope. who stands for the event's tenant and agent for its agent: hashes that only need to differ. What it is
-// given must live until Reset, but for id.
+// Add adds one event's contributions to one scope. who stands for the event's tenant and agent for
+// its agent: hashes that only need to differ. What it is given must live until Reset, but for id.
 func (p *Partials) Add(slot byte, scope policy.Scope, tenant string, who uint64, id string, agent uint64, ref event.Ref, index int64, list []Contribution) {
 	at := len(p.refs) - 1
 	if at < 0 || p.refs[at] != ref {
@@ -145,7 +149,8 @@ func (p *Partials) Add(slot byte, scope policy.Scope, tenant string, who uint64,
 		p.refs = append(p.refs, ref)
 	}
 	g := p.group(slot, scope, tenant, who, id, index)
-	later := g.newest < 0 || p.refs[g.newest].Before(ref) // than all before it: the usual case, in which no meter need look for itself
+	// than all before it: the usual case, in which no meter need look for itself
+	later := g.newest < 0 || p.refs[g.newest].Before(ref)
 	if later {
 		g.newest = int32(at)
 	}
@@ -228,7 +233,8 @@ func (p *Partials) grow() {
 	}
 }
 
-// cell finds what a meter has counted, from the one after the last that was found: events ask in much the same order.
+// cell finds what a meter has counted, from the one after the last that was found: events ask in
+// much the same order.
 func (g *group) cell(meter uint64, next *int) *cell {
 	for i := *next; i < len(g.cells); i++ {
 		if g.cells[i].meter == meter {

@@ -10,10 +10,12 @@ import (
 	"github.com/wayward-sec/wayward/policy"
 )
 
-// declaration says when a tool is not what it is declared to be. What a server says of its tools is a claim (MCP says so itself): an observed
-// effect that contradicts it is certain; a name that does is only a signal, since names are not written with care.
+// declaration says when a tool is not what it is declared to be. What a server says of its tools is
+// a claim (MCP says so itself): an observed effect that contradicts it is certain; a name that does
+// is only a signal, since names are not written with care.
 //
-// One finding covers one kind of contradiction of one tool in the hands of one agent; it is updated as the count doubles.
+// One finding covers one kind of contradiction of one tool in the hands of one agent; it is updated
+// as the count doubles.
 type declaration struct{ slot byte }
 
 func newDeclaration(slot byte, _ *policy.Set) Detector { return &declaration{slot} }
@@ -41,7 +43,8 @@ func (d *declaration) Observe(x *Scene, e *event.Event) {
 	switch {
 	case changes>>e.Result.Effect&1 != 0:
 		d.found(x, e, "effect", event.Medium, "declares "+claim+", and its effect was "+e.Result.Effect.String())
-	case e.Result.Effect == event.NoClass && changes>>x.Tool.Named&1 != 0: // an effect that is known to be a read clears the name
+	case e.Result.Effect == event.NoClass && changes>>x.Tool.Named&1 != 0:
+		// an effect that is known to be a read clears the name
 		d.found(x, e, "name", event.Signal, "declares "+claim+", and its name says "+x.Tool.Named.String()+" ("+strconv.Quote(x.Tool.Verb)+")")
 	}
 }

@@ -134,7 +134,8 @@ func TestTextsOfAnEventOutliveTheNext(t *testing.T) {
 	for i := range 100 {
 		send("x"+strconv.Itoa(i), "somebody-else")
 	}
-	if got := first.Destination.Value; got != "jane@acme.com" { // partial sums alias it until the slice ends
+	if got := first.Destination.Value; got != "jane@acme.com" {
+		// partial sums alias it until the slice ends
 		t.Errorf("got %q", got)
 	}
 	h.panel.Reset()

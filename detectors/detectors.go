@@ -1,8 +1,9 @@
 // Package detectors decides what strays. A detector is one file and one line in the registry below.
 //
-// The behaviour stage shows every detector every event of an agent; what is counted above one agent a detector contributes to a meter, and the
-// relation stage shows it the meter's buckets once no event can come before them. The key decides the stage, the detector need not care:
-// it holds no state of its own, only parts of pages, which the engine saves, undoes and brings back.
+// The behaviour stage shows every detector every event of an agent; what is counted above one agent
+// a detector contributes to a meter, and the relation stage shows it the meter's buckets once no
+// event can come before them. The key decides the stage, the detector need not care: it holds no
+// state of its own, only parts of pages, which the engine saves, undoes and brings back.
 package detectors
 
 import (
@@ -20,14 +21,16 @@ import (
 	"github.com/wayward-sec/wayward/policy"
 )
 
-// Detector watches events. Observe must depend on nothing but its arguments: no clock, no random, no map order, no memory of its own.
+// Detector watches events. Observe must depend on nothing but its arguments: no clock, no random,
+// no map order, no memory of its own.
 type Detector interface {
 	Observe(x *Scene, e *event.Event)
 }
 
 // Relater is a detector that also counts above one agent.
 type Relater interface {
-	// Relate sees one bucket of one scope that Observe contributed to, in order of time, when the relation stage closes it.
+	// Relate sees one bucket of one scope that Observe contributed to, in order of time, when the
+	// relation stage closes it.
 	Relate(x *Closing, b *Bucket)
 }
 
@@ -39,13 +42,15 @@ type Follower interface {
 
 // Noter is a detector that tells the relation stage of single events, in a form of its own.
 type Noter interface {
-	// Note sees what Observe told about a scope, in order of (time, id), once the watermark has passed it.
+	// Note sees what Observe told about a scope, in order of (time, id), once the watermark has
+	// passed it.
 	Note(x *Closing, n *Note)
 }
 
 // Waiter is a detector that waits for what may not come.
 type Waiter interface {
-	// Due is when it next has something to say about a scope if nothing comes, event time; math.MaxInt64: never.
+	// Due is when it next has something to say about a scope if nothing comes, event time;
+	// math.MaxInt64: never.
 	Due(m *Memory) int64
 	// Ring says it, once the watermark has passed the time.
 	Ring(x *Closing, t int64)
@@ -53,11 +58,13 @@ type Waiter interface {
 
 // Ender is a detector that keeps something of a session until it is over.
 type Ender interface {
-	// End sees a session that has ended: said to be, or idle for SessionIdleMS. It drops the part that it kept of it.
+	// End sees a session that has ended: said to be, or idle for SessionIdleMS. It drops the part
+	// that it kept of it.
 	End(x *Ending)
 }
 
-// SessionIdleMS is how long a session may be idle before it counts as over (science §3.1); what comes later under its name is another one.
+// SessionIdleMS is how long a session may be idle before it counts as over (science §3.1); what
+// comes later under its name is another one.
 const SessionIdleMS = 30 * 60_000
 
 // Ending is a session that is over.
@@ -109,15 +116,17 @@ func Names() []string {
 	return out
 }
 
-// Panel is the detectors compiled for one set of policies. A shard has one of its own, so what it remembers needs no lock; it remembers only
-// what follows from the set.
+// Panel is the detectors compiled for one set of policies. A shard has one of its own, so what it
+// remembers needs no lock; it remembers only what follows from the set.
 type Panel struct {
 	Set     *policy.Set
 	list    []Detector
 	waiters []Waiter // of them
 	who     map[baselines.Key]*Who
 	tools   map[toolKey]*knownTool
-	recent  [256]*knownTool // of tools, by a few bytes of the name: hashing three names costs more than all that the catalogue does with most calls
+	// of tools, by a few bytes of the name: hashing three names costs more than all that the
+	// catalogue does with most calls
+	recent  [256]*knownTool
 	scratch policy.Scratch
 }
 
@@ -126,7 +135,8 @@ type knownTool struct {
 	*policy.Tool
 }
 
-// Who is a tenant and a persona that its agents play, in one fork: one for each, so that its address serves as a key.
+// Who is a tenant and a persona that its agents play, in one fork: one for each, so that its
+// address serves as a key.
 type Who struct {
 	baselines.Key
 	Role  *policy.Persona // nil: the set says nothing of the persona
@@ -135,15 +145,18 @@ type Who struct {
 	Terms *policy.Baseline
 	zone  zoned
 
-	// Base is what was learned of the persona by the day in force; nil: nothing. Since and Until are the event times for which it is in force, so that it
-	// need not be asked for with each event: the shard keeps them.
+	// Base is what was learned of the persona by the day in force; nil: nothing. Since and Until
+	// are the event times for which it is in force, so that it need not be asked for with each
+	// event: the shard keeps them.
 	Base         *baselines.Model
 	Since, Until int64
 	alpha        [baselines.Tests]float64 // thresholds on p-values that follow from Base and Terms
-	// Approved says that what is seen is known to be good: it calls nobody, and all of it is learned, be it ever so odd.
+	// Approved says that what is seen is known to be good: it calls nobody, and all of it is
+	// learned, be it ever so odd.
 	Approved bool
 
-	// Delta is what the shard gathers for the baseline on Day; nil: nothing yet. It lies here so that an event need not look for it.
+	// Delta is what the shard gathers for the baseline on Day; nil: nothing yet. It lies here so
+	// that an event need not look for it.
 	Delta *baselines.Delta
 	Day   int64
 }
@@ -161,8 +174,8 @@ func (w *Who) Rest(base *baselines.Model, since, until int64) {
 	}
 }
 
-// Budget is how many false alerts a baseline may cause on a day: the persona's own number, or less if all baselines of the tenant would together go
-// beyond what the tenant may.
+// Budget is how many false alerts a baseline may cause on a day: the persona's own number, or less
+// if all baselines of the tenant would together go beyond what the tenant may.
 func Budget(base *baselines.Model, terms *policy.Baseline) float64 {
 	budget := terms.AlertsPerDay
 	if base.Prior != nil && base.Prior.Baselines > 0 {
@@ -171,17 +184,20 @@ func Budget(base *baselines.Model, terms *policy.Baseline) float64 {
 	return budget
 }
 
-// Alpha is the p-value below which a test calls somebody: its share of the persona's alert budget over how many are made on a day. 0: nothing does.
+// Alpha is the p-value below which a test calls somebody: its share of the persona's alert budget
+// over how many are made on a day. 0: nothing does.
 func (w *Who) Alpha(t baselines.Test) float64 { return w.alpha[t] }
 
-// OfAge tells whether a baseline in force is old enough to call somebody, so that what is unusual is known and need not be guessed by a number that holds for everybody.
+// OfAge tells whether a baseline in force is old enough to call somebody, so that what is unusual
+// is known and need not be guessed by a number that holds for everybody.
 func (w *Who) OfAge() bool { return w.Base != nil && w.Base.State == baselines.Active }
 
 // signalFactor says how much more often a signal may be false than an alert.
 const signalFactor = 10
 
-// Weigh tells what a p-value is worth: an alert if it is within the test's share of the budget and the baseline is of age and can speak of the agent, else
-// perhaps a signal, which is recorded and calls nobody.
+// Weigh tells what a p-value is worth: an alert if it is within the test's share of the budget and
+// the baseline is of age and can speak of the agent, else perhaps a signal, which is recorded and
+// calls nobody.
 func (x *Scene) Weigh(t baselines.Test, p float64) (tell, alert bool) {
 	a := x.alpha[t]
 	switch {
@@ -309,7 +325,8 @@ func (p *Panel) End(x *Ending) {
 	}
 }
 
-// Reset gives back the memory of texts that the catalogue took out of arguments. What was observed before must be done with.
+// Reset gives back the memory of texts that the catalogue took out of arguments. What was observed
+// before must be done with.
 func (p *Panel) Reset() { p.scratch.Reset() }
 
 // Observe completes an event from the tool catalogue and shows it to every detector.
@@ -324,7 +341,8 @@ func (p *Panel) Observe(x *Scene, e *event.Event) {
 	}
 }
 
-// Broken shows a record that did not decode to the detectors that count such: e says whose it is, and nothing else.
+// Broken shows a record that did not decode to the detectors that count such: e says whose it is,
+// and nothing else.
 func (p *Panel) Broken(x *Scene, e *event.Event, reason string) {
 	x.Tool, x.Violations, x.Odd = nil, nil, nothingOdd
 	for _, d := range p.list {
@@ -336,7 +354,8 @@ func (p *Panel) Broken(x *Scene, e *event.Event, reason string) {
 	}
 }
 
-// Looked tells of each rule how many of its conditions were looked at since it was last asked, where there were any.
+// Looked tells of each rule how many of its conditions were looked at since it was last asked,
+// where there were any.
 func (p *Panel) Looked(tell func(rule string, n int64)) {
 	for _, d := range p.list {
 		if d, ok := d.(*ruleRunner); ok {
@@ -345,7 +364,8 @@ func (p *Panel) Looked(tell func(rule string, n int64)) {
 	}
 }
 
-// Unseen tells which fields some rule asks for that none of the events carried which were looked at, one in 32; it returns how many there were in all.
+// Unseen tells which fields some rule asks for that none of the events carried which were looked
+// at, one in 32; it returns how many there were in all.
 func (p *Panel) Unseen(tell func(rule, field string)) (events int64) {
 	for _, d := range p.list {
 		if d, ok := d.(*ruleRunner); ok {
@@ -413,9 +433,11 @@ type Part interface {
 	Decode(r *wire.Reader)
 }
 
-// Memory is what the detectors remember of one entity: an agent, a session, or a scope above agents. The zero value is empty.
+// Memory is what the detectors remember of one entity: an agent, a session, or a scope above
+// agents. The zero value is empty.
 type Memory struct {
-	parts [slots]Part // by slot: an array, since a slice would be one more cold line of memory for each event
+	// by slot: an array, since a slice would be one more cold line of memory for each event
+	parts [slots]Part
 }
 
 // slots bounds the slots of the registry; slot 0 ends an encoded memory.
@@ -432,10 +454,11 @@ func (m *Memory) Ensure(slot byte) Part {
 	return m.parts[slot]
 }
 
-// Begin forgets what is remembered of a session, since another one of its name begins. Duties that are
-// to be kept apart are kept unless the one before said that it ended: who releases what it merged may
-// wait an hour, and must not be rid of it by waiting. Rules are kept where it ended and the other one
-// did not say that it starts: that a session goes on after its end is what some of them look for.
+// Begin forgets what is remembered of a session, since another one of its name begins. Duties that
+// are to be kept apart are kept unless the one before said that it ended: who releases what it
+// merged may wait an hour, and must not be rid of it by waiting. Rules are kept where it ended and
+// the other one did not say that it starts: that a session goes on after its end is what some of
+// them look for.
 func (m *Memory) Begin(ended, started bool) {
 	was := m.parts
 	*m = Memory{}
@@ -485,7 +508,8 @@ func (m *Memory) Append(b []byte) []byte {
 	return append(b, 0)
 }
 
-// Decode reads what Append wrote. The part of a detector that this binary does not have is left out.
+// Decode reads what Append wrote. The part of a detector that this binary does not have is left
+// out.
 func (m *Memory) Decode(r *wire.Reader) {
 	*m = Memory{}
 	for {
@@ -518,20 +542,25 @@ func (m *Memory) Decode(r *wire.Reader) {
 
 // Host is what a detector may ask of the shard that runs it.
 type Host interface {
-	// Session returns the memory of the event's session; nil if it has none, or the tenant's cap is reached.
+	// Session returns the memory of the event's session; nil if it has none, or the tenant's cap is
+	// reached.
 	Session() *Memory
-	// Find records a finding. The shard fills in what it knows: tenant, agent, persona, session, user and tool of the event.
+	// Find records a finding. The shard fills in what it knows: tenant, agent, persona, session,
+	// user and tool of the event.
 	Find(f event.Finding)
-	// Settled tells whether what a violation of this event asks for is in force, or was ended by a person: a finding that merely goes on need not be made.
-	// own is the scope of the finding.
+	// Settled tells whether what a violation of this event asks for is in force, or was ended by a
+	// person: a finding that merely goes on need not be made. own is the scope of the finding.
 	Settled(r *event.Response, own event.ScopeType) bool
-	// Contribute adds the event to meters of one scope above its agent. Nothing of what it is given is kept.
+	// Contribute adds the event to meters of one scope above its agent. Nothing of what it is given
+	// is kept.
 	Contribute(slot byte, scope policy.Scope, id string, list []Contribution)
-	// Tell sends a note about a scope of the event's tenant to the relation stage. The body is copied. Notes on one scope that say the same within
-	// BucketMS of event time are one, the earliest.
+	// Tell sends a note about a scope of the event's tenant to the relation stage. The body is
+	// copied. Notes on one scope that say the same within BucketMS of event time are one, the
+	// earliest.
 	Tell(slot byte, scope policy.Scope, id string, body []byte)
-	// Count counts something that a rule has come to: match, excepted, error (an expression failed), failing (it did so too often in a row), dropped (something was
-	// forgotten for want of room); or of a limit: unmeasured (it is about the call and cannot measure it).
+	// Count counts something that a rule has come to: match, excepted, error (an expression
+	// failed), failing (it did so too often in a row), dropped (something was forgotten for want of
+	// room); or of a limit: unmeasured (it is about the call and cannot measure it).
 	Count(what, rule string)
 }
 
@@ -542,11 +571,13 @@ type Note struct {
 	Tenant string
 	ID     string
 	Ref    event.Ref
-	Order  int64  // of its event in the log that it came in: of two in one millisecond the log's order counts
-	Body   []byte // the detector's own form
+	// of its event in the log that it came in: of two in one millisecond the log's order counts
+	Order int64
+	Body  []byte // the detector's own form
 }
 
-// Before is the order in which notes are told: by time, then as their events lie in their logs. Events of two logs have no order of their own; ids give them one.
+// Before is the order in which notes are told: by time, then as their events lie in their logs.
+// Events of two logs have no order of their own; ids give them one.
 func (n *Note) Before(o *Note) bool {
 	if n.Ref.Time != o.Ref.Time {
 		return n.Ref.Time < o.Ref.Time
@@ -564,15 +595,19 @@ type Sums = baselines.Sums
 type Scene struct {
 	Host
 	*Who // tenant, and persona as sent or looked up ("" if unknown)
-	// Mismatch is how the persona that the event says, or its agent said last, disagrees with the registry.
+	// Mismatch is how the persona that the event says, or its agent said last, disagrees with the
+	// registry.
 	Mismatch policy.Mismatch
 	Time     int64   // event time made sane, Unix milliseconds
 	Agent    *Memory // of the event's agent
-	Began    int64   // event time at which the event's session began; 0: not known. With its name it tells a session from others that had the name
-	Tool     *policy.Tool
+	// event time at which the event's session began; 0: not known. With its name it tells a session
+	// from others that had the name
+	Began int64
+	Tool  *policy.Tool
 
 	AgentID uint64 // hash of the tenant and the agent's id
-	// Delta gathers what the day adds to the persona's baseline. Counts of tests go there always, what is learned if Eligible.
+	// Delta gathers what the day adds to the persona's baseline. Counts of tests go there always,
+	// what is learned if Eligible.
 	Delta    *baselines.Delta
 	Eligible bool // what the event shows may be learned: no breaker is open, nobody looks into the agent
 	NewDay   bool // the agent's first event on this UTC day
@@ -592,7 +627,8 @@ type Closing struct {
 	Memory *Memory // of the scope
 	// Find records a finding about the scope; the shard fills in tenant and scope.
 	Find func(f event.Finding)
-	// Base is what was learned of the persona that the scope is, as it is in force at a time; it returns nil if the scope is none or nothing is known.
+	// Base is what was learned of the persona that the scope is, as it is in force at a time; it
+	// returns nil if the scope is none or nothing is known.
 	Base func(t int64) *baselines.Model
 	// Count counts something that a rule has come to.
 	Count func(what, rule string)

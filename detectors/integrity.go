@@ -10,10 +10,12 @@ import (
 	"github.com/wayward-sec/wayward/policy"
 )
 
-// integrity says when what an agent's events say cannot be read, again and again: content that had to be mended, and records that did not decode at all
-// though they name the agent. One of them is an accident of some producer; who tries what a reader takes does it more often.
+// integrity says when what an agent's events say cannot be read, again and again: content that had
+// to be mended, and records that did not decode at all though they name the agent. One of them is
+// an accident of some producer; who tries what a reader takes does it more often.
 //
-// A finding is made by the third within ten minutes. It covers an agent's UTC day and is updated as the count doubles, so it is never more than a few records.
+// A finding is made by the third within ten minutes. It covers an agent's UTC day and is updated as
+// the count doubles, so it is never more than a few records.
 type integrity struct{ slot byte }
 
 func newIntegrity(slot byte, _ *policy.Set) Detector { return &integrity{slot} }
@@ -95,7 +97,8 @@ func (d *integrity) found(x *Scene, e *event.Event, r *repeats, activity event.A
 // add counts one more and says whether it is to be told.
 func (r *repeats) add(ref event.Ref, marks uint64) event.Activity {
 	day := wire.FloorDiv(ref.Time, 86_400_000)
-	if r.open.count > 0 && day <= r.day { // a day before is no new one: whoever sends old stamps would be told of for ever
+	if r.open.count > 0 && day <= r.day {
+		// a day before is no new one: whoever sends old stamps would be told of for ever
 		r.marks |= marks
 		if r.open.count++; r.open.count < r.open.next || !r.open.update() {
 			return event.Again

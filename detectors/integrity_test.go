@@ -11,7 +11,8 @@ import (
 
 const dayMS = 86_400_000
 
-// damaged shows the host records at minutes after a midnight: of each how it could not be read, "content" or the reason of a dead letter.
+// damaged shows the host records at minutes after a midnight: of each how it could not be read,
+// "content" or the reason of a dead letter.
 func damaged(h *host, from int64, list ...string) {
 	for i, line := range list {
 		var at float64

@@ -14,11 +14,13 @@ import (
 	"github.com/wayward-sec/wayward/policy"
 )
 
-// inventory keeps what was seen: agents, tools and servers. It says when one is not registered, is retired and acts all the same, comes in a new
-// version, or has another definition than before (a tool that changes what it is under the same name: MITRE ATLAS AML.T0109, peers' "rug pull").
+// inventory keeps what was seen: agents, tools and servers. It says when one is not registered, is
+// retired and acts all the same, comes in a new version, or has another definition than before (a
+// tool that changes what it is under the same name: MITRE ATLAS AML.T0109, peers' "rug pull").
 //
-// Each agent tells of itself, of its tools and of their servers: when what it says is new, and again every retell of event time, so that a thing that
-// was retired meanwhile is noticed. A new hash under a new hash_version is a change of the hash's form, not of the tool.
+// Each agent tells of itself, of its tools and of their servers: when what it says is new, and
+// again every retell of event time, so that a thing that was retired meanwhile is noticed. A new
+// hash under a new hash_version is a change of the hash's form, not of the tool.
 type inventory struct {
 	slot byte
 	reg  *policy.Inventory
@@ -29,7 +31,8 @@ func newInventory(slot byte, set *policy.Set) Detector {
 	return &inventory{slot: slot, reg: set.Inventory()}
 }
 
-// inventoryPart is what an agent has told of, on an agent's page, and what is known of a thing, on the thing's.
+// inventoryPart is what an agent has told of, on an agent's page, and what is known of a thing, on
+// the thing's.
 type inventoryPart struct {
 	told []sighting
 	*entry
@@ -59,13 +62,16 @@ func (p *inventoryPart) tells(hash uint64, span int64) bool {
 	}
 	if len(p.told) < maxSightings {
 		p.told = append(p.told, sighting{hash, span})
-	} else { // not the oldest: of an agent that goes round and round, most would fall out before they come again
+	} else {
+		// not the oldest: of an agent that goes round and round, most would fall out before they
+		// come again
 		p.told[hash%maxSightings] = sighting{hash, span}
 	}
 	return true
 }
 
-// hashed is a hash of texts in their order. Almost every event has said before what it says, so nothing is written down to find that out.
+// hashed is a hash of texts in their order. Almost every event has said before what it says, so
+// nothing is written down to find that out.
 func hashed(h uint64, texts ...string) uint64 {
 	for _, s := range texts {
 		h = h*0x9e3779b97f4a7c15 + xxhash.Sum64String(s)
@@ -115,8 +121,8 @@ func (d *inventory) say(audit string, said ...string) {
 	}
 }
 
-// audited hears of registrations and retirements. A source that the agent can spoof registers nobody. The target of a tool is its name, with the
-// server in tool.server, or both as server|name.
+// audited hears of registrations and retirements. A source that the agent can spoof registers
+// nobody. The target of a tool is its name, with the server in tool.server, or both as server|name.
 func (d *inventory) audited(x *Scene, e *event.Event) {
 	if e.Source.Trusted == event.No {
 		return
@@ -181,9 +187,10 @@ type entry struct {
 	audited byte         // 0 nothing, 1 registered, 2 retired: by an audit event
 	before  byte         // what it was before that
 	since   int64        // event time of that audit event
-	blocked int64        // of an agent: event time at which an audit event said that it is blocked; 0: it is not
-	hour    int64        // in which it was last published
-	open    []opened     // oldest first, at most maxOpened
+	// of an agent: event time at which an audit event said that it is blocked; 0: it is not
+	blocked int64
+	hour    int64    // in which it was last published
+	open    []opened // oldest first, at most maxOpened
 }
 
 // definition is a definition of a tool: hashes of the hash's form and of itself.
@@ -320,7 +327,8 @@ func (d *inventory) Note(x *Closing, n *Note) {
 	}
 }
 
-// version looks whether an agent comes in a version that nobody knows. accepted is that of the inventory, if it pins one.
+// version looks whether an agent comes in a version that nobody knows. accepted is that of the
+// inventory, if it pins one.
 func (d *inventory) version(x *Closing, n *Note, k *entry, v, before, accepted string) {
 	t := &k.thing
 	known := slices.Contains(t.Versions, v)
@@ -338,11 +346,13 @@ func (d *inventory) version(x *Closing, n *Note, k *entry, v, before, accepted s
 	}
 }
 
-// definition looks whether a tool is still what it was. accepted is the hash of the inventory, if it pins one.
+// definition looks whether a tool is still what it was. accepted is the hash of the inventory, if
+// it pins one.
 func (d *inventory) definition(x *Closing, n *Note, k *entry, hash, accepted string) {
 	now := definition{xxhash.Sum64String(k.thing.HashVersion), xxhash.Sum64String(hash)}
 	known := slices.Contains(k.hashes, now)
-	// Gateways of two generations may send hashes of two forms at a time: each is compared with its own kind.
+	// Gateways of two generations may send hashes of two forms at a time: each is compared with its
+	// own kind.
 	same := slices.ContainsFunc(k.hashes, func(h definition) bool { return h.form == now.form })
 	switch {
 	case accepted != "" && accepted != hash:
@@ -405,8 +415,9 @@ var inventoryRules = [...]struct {
 	{"blocked", "Blocked and acts all the same", []string{"ASI10"}},
 }
 
-// found makes one finding for each thing, kind and value (a version, a definition), updated as it is seen again and again. More than maxOpened within
-// a day go on with the last one: whoever makes up versions must not make a storm.
+// found makes one finding for each thing, kind and value (a version, a definition), updated as it
+// is seen again and again. More than maxOpened within a day go on with the last one: whoever makes
+// up versions must not make a storm.
 func (d *inventory) found(x *Closing, n *Note, k *entry, kind byte, what, value string) {
 	t := &k.thing
 	var o, last *opened

@@ -16,7 +16,8 @@ import (
 	"github.com/wayward-sec/wayward/policy"
 )
 
-// registry is a host that keeps what is known of things, as the relation stage does: notes that say the same within a bucket are one.
+// registry is a host that keeps what is known of things, as the relation stage does: notes that say
+// the same within a bucket are one.
 type registryHost struct {
 	*host
 	things map[string]event.Thing
@@ -202,7 +203,8 @@ func TestInventoryFindingsAreLowUnlessTheConfigSaysOtherwise(t *testing.T) {
 	}
 }
 
-// What asks for something asks again, so that an agent that was let go and comes back is stopped again.
+// What asks for something asks again, so that an agent that was let go and comes back is stopped
+// again.
 func TestAThingThatIsSeenAgainAsksForItsResponseAgain(t *testing.T) {
 	h := newRegistry(t, `{"kind":"agent","names":["z"]}`, `{"kind":"settings","respond":{"action":"block"}}`)
 	h.all = true

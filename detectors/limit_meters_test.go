@@ -24,7 +24,8 @@ import (
 	"github.com/wayward-sec/wayward/policy"
 )
 
-// host is a shard of the test's own: pages are maps, and buckets above one agent close when the test says so.
+// host is a shard of the test's own: pages are maps, and buckets above one agent close when the
+// test says so.
 type host struct {
 	panel    *Panel
 	agents   map[string]*Memory
@@ -88,7 +89,8 @@ func (h *host) Tell(slot byte, scope policy.Scope, id string, body []byte) {
 	h.notes = append(h.notes, Note{slot, scope, h.event.Tenant, id, event.Ref{Time: h.time, ID: h.event.ID, Agent: h.event.Agent.ID}, 0, slices.Clone(body)})
 }
 
-// closeNotes tells the notes in order of (time, id), as the relation stage does once the watermark has passed them.
+// closeNotes tells the notes in order of (time, id), as the relation stage does once the watermark
+// has passed them.
 func (h *host) closeNotes() {
 	slices.SortFunc(h.notes, func(a, b Note) int {
 		return cmp.Or(cmp.Compare(a.Ref.Time, b.Ref.Time), cmp.Compare(a.Ref.ID, b.Ref.ID), cmp.Compare(a.Ref.Agent, b.Ref.Agent))
@@ -382,7 +384,8 @@ func (o *oracle) period(t int64) (index, n int64) {
 	return wire.FloorDiv(t, step), l.WindowMS / step
 }
 
-// add tells whether a contribution crosses the limit, or its warn level: its window's sum was at most that and is above it now.
+// add tells whether a contribution crosses the limit, or its warn level: its window's sum was at
+// most that and is above it now.
 func (o *oracle) add(c contribution) (crossed, warned bool) {
 	index, n := o.period(c.at)
 	if o.seen == nil || index > o.newest {
@@ -593,7 +596,8 @@ func TestLimitsOfAllScopesMeasuresAndWindowsEqualTheNaiveOracle(t *testing.T) {
 				want = append(want, l.ID+"/warn "+entity+" by "+c.id)
 			}
 		}
-		// Above one agent the oracle thinks in buckets, too: sums by entity and bucket, the newest event last.
+		// Above one agent the oracle thinks in buckets, too: sums by entity and bucket, the newest
+		// event last.
 		type pending struct {
 			l              *policy.Limit
 			tenant, entity string
@@ -617,9 +621,11 @@ func TestLimitsOfAllScopesMeasuresAndWindowsEqualTheNaiveOracle(t *testing.T) {
 			order = rest
 		}
 
-		now := time.Date(2026, 3, 27+int(round%3), 20, 0, 0, 0, time.UTC).UnixMilli() // days of 23 hours in Berlin, or a week before
+		// days of 23 hours in Berlin, or a week before
+		now := time.Date(2026, 3, 27+int(round%3), 20, 0, 0, 0, time.UTC).UnixMilli()
 		if round%2 == 0 {
-			now = time.Date(2026, 10, 30+int(round%3), 20, 0, 0, 0, time.UTC).UnixMilli() // and of 25 in New York
+			// and of 25 in New York
+			now = time.Date(2026, 10, 30+int(round%3), 20, 0, 0, 0, time.UTC).UnixMilli()
 		}
 		made := map[string][]string{} // calls by agent
 		for i := range 400 {
@@ -865,8 +871,9 @@ func calls(n int) (events []event.Event) {
 	return events
 }
 
-// benchmarkVolume shows calls of n agents to the detector, who act by Zipf 1.1 as in wayward bench. An event has just been decoded when it comes here, so
-// there are few of them and what is cold is what is remembered of the agents. Ten events come in a millisecond; every 4,000 the slice ends.
+// benchmarkVolume shows calls of n agents to the detector, who act by Zipf 1.1 as in wayward bench.
+// An event has just been decoded when it comes here, so there are few of them and what is cold is
+// what is remembered of the agents. Ten events come in a millisecond; every 4,000 the slice ends.
 func benchmarkVolume(b *testing.B, set *policy.Set, n int) {
 	v := newMeters(2, set)
 	benchmark(b, New(set), n, func(_ *Panel, x *Scene, e *event.Event) { v.Observe(x, e) })
@@ -946,8 +953,9 @@ func BenchmarkFiftyLimits(b *testing.B) {
 	}
 }
 
-// BenchmarkCatalogueAndFiftyLimits is all that an event costs between the decoder and the shard, when it violates nothing: catalogue, persona policy, fifty
-// limits, duties, declarations and inventory.
+// BenchmarkCatalogueAndFiftyLimits is all that an event costs between the decoder and the shard,
+// when it violates nothing: catalogue, persona policy, fifty limits, duties, declarations and
+// inventory.
 func BenchmarkCatalogueAndFiftyLimits(b *testing.B) {
 	for _, n := range []int{1, 100, 1000, 10_000} {
 		b.Run(fmt.Sprint(n, " agents"), func(b *testing.B) {

@@ -18,14 +18,18 @@ import (
 	"github.com/wayward-sec/wayward/policy"
 )
 
-// meters says when a limit is crossed: by one call, or by a sum over a window of event time of one agent, session, persona, user and so on.
+// meters says when a limit is crossed: by one call, or by a sum over a window of event time of one
+// agent, session, persona, user and so on.
 //
-// A limit is crossed by the event that lifts the window's sum from at most the limit to above it. Above one agent the same holds of the 5 s bucket,
-// and the trigger is its last event. The finding is updated each time the sum doubles and ends when the sum is no longer above the limit: the next
-// crossing is a new one. A warn level is crossed in the same way, as long as the limit itself is not.
+// A limit is crossed by the event that lifts the window's sum from at most the limit to above it.
+// Above one agent the same holds of the 5 s bucket, and the trigger is its last event. The finding
+// is updated each time the sum doubles and ends when the sum is no longer above the limit: the next
+// crossing is a new one. A warn level is crossed in the same way, as long as the limit itself is
+// not.
 //
-// Of agents and sessions a sliding window moves by a 60th of its length (at least 1 s); above one agent by 5 s. It covers its length less at most
-// one such step, so it never counts what is older than its length.
+// Of agents and sessions a sliding window moves by a 60th of its length (at least 1 s); above one
+// agent by 5 s. It covers its length less at most one such step, so it never counts what is older
+// than its length.
 type meters struct {
 	slot   byte
 	set    *policy.Set
@@ -36,8 +40,9 @@ type meters struct {
 	args   policy.Arguments
 
 	// What follows from the set alone, remembered.
-	plans  map[planKey]*plan
-	near   [256]*plan        // the last plans used, by a few bits of their keys: a map costs more than most of what follows
+	plans map[planKey]*plan
+	// the last plans used, by a few bits of their keys: a map costs more than most of what follows
+	near   [256]*plan
 	clocks map[string]*clock // by zone
 
 	// Of the event under observation; a panel belongs to one shard.
@@ -69,7 +74,8 @@ const (
 	toDestination
 )
 
-// traits are what measures ask of a call, and the columns in which they are summed. Measures that ask for different things never share a meter.
+// traits are what measures ask of a call, and the columns in which they are summed. Measures that
+// ask for different things never share a meter.
 var traits = [...]struct {
 	trait
 	column uint8
@@ -87,7 +93,8 @@ const (
 	amountColumn  = 1
 )
 
-// meter counts one scope under one condition. Limits that differ in measure or height alone share a window.
+// meter counts one scope under one condition. Limits that differ in measure or height alone share a
+// window.
 type meter struct {
 	hash     uint64
 	scope    policy.Scope
@@ -193,10 +200,12 @@ func (v *meters) add(m *meter, l *policy.Limit, column uint8) {
 	p.lines = append(p.lines, line{l, l.Hash, l.Max, column, false})
 }
 
-// keep is how many different hashes are remembered for a limit: enough to be exact about whether it is crossed, and to say how far for a while.
+// keep is how many different hashes are remembered for a limit: enough to be exact about whether it
+// is crossed, and to say how far for a while.
 func keep(l *policy.Limit) uint32 { return uint32(max(1000, 2*l.Max)) }
 
-// meterHash names what is counted: scope, condition and currency, and what the measure asks of a call.
+// meterHash names what is counted: scope, condition and currency, and what the measure asks of a
+// call.
 func meterHash(l *policy.Limit) uint64 {
 	b := []byte{byte(l.Scope), byte(traits[l.Measure].trait)}
 	if l.Measure.Distinct() {
@@ -225,7 +234,8 @@ func spanOf(l *policy.Limit) baselines.Span {
 	}
 }
 
-// at is the bucket of a time. Times come in much the same order, so the last answer mostly serves again.
+// at is the bucket of a time. Times come in much the same order, so the last answer mostly serves
+// again.
 func (s *span) at(t int64, zone *clock) int64 {
 	switch {
 	case s.calendar != policy.NoCalendar:
@@ -265,8 +275,8 @@ func (v *meters) clockOf(zone *time.Location) *clock {
 	return c
 }
 
-// index numbers the days since 1970-01-01 as the zone's calendar has them, the weeks from Monday to Monday, the months. A day is as long as the zone's
-// daylight saving makes it.
+// index numbers the days since 1970-01-01 as the zone's calendar has them, the weeks from Monday to
+// Monday, the months. A day is as long as the zone's daylight saving makes it.
 func (c *clock) index(unit policy.Calendar, t int64) int64 {
 	if t < c.from || t >= c.to {
 		local := time.UnixMilli(t).In(c.zone)
@@ -286,7 +296,8 @@ func (c *clock) index(unit policy.Calendar, t int64) int64 {
 	return c.cur[unit]
 }
 
-// plan is which meters look at the calls of one tool by agents of one persona: all that need not be asked for each event.
+// plan is which meters look at the calls of one tool by agents of one persona: all that need not be
+// asked for each event.
 type plan struct {
 	planKey
 	needs  trait // what of an event is worth finding out
@@ -397,7 +408,8 @@ func (v *meters) of(p *plan) *kase {
 	return c
 }
 
-// measure measures one call. One record per call counts, at its end; money counts only if the call did not fail.
+// measure measures one call. One record per call counts, at its end; money counts only if the call
+// did not fail.
 func (v *meters) measure(e *event.Event, needs trait) {
 	v.sums = Sums{1}
 	if e.Has&event.HasRecords != 0 {
@@ -513,8 +525,8 @@ func (v *meters) Observe(x *Scene, e *event.Event) {
 // measured are the fields that limits measure.
 const measured = event.UnreadableAmount | event.UnreadableCurrency | event.UnreadableRecords | event.UnreadableBytes | event.UnreadableCost
 
-// unmeasured tells which limits are about a call that they cannot measure, or not for certain: money without a currency is below every limit in one, and
-// nobody would know.
+// unmeasured tells which limits are about a call that they cannot measure, or not for certain:
+// money without a currency is below every limit in one, and nobody would know.
 func (v *meters) unmeasured(x *Scene, e *event.Event, p *plan) {
 	for _, covers := range p.covers {
 		for _, m := range covers {
@@ -665,7 +677,8 @@ func (v *meters) contribute(x *Scene, e *event.Event, p *scoped) {
 // alias is the text over bytes that do not change while it is used.
 func alias(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
-// Relate adds a closed bucket to the windows of its scope. What a meter counted that the present set does not have is counted by nobody.
+// Relate adds a closed bucket to the windows of its scope. What a meter counted that the present
+// set does not have is counted by nobody.
 func (v *meters) Relate(x *Closing, b *Bucket) {
 	var part *meterPart
 	var zone *clock
@@ -740,16 +753,20 @@ func named(f *event.Finding, b *Bucket) {
 	}
 }
 
-// meterPart is what volume remembers of one entity: the windows of the meters that count it, and the findings on them that may still grow; of an agent
-// also its last calls, if some limit counts retries.
+// meterPart is what volume remembers of one entity: the windows of the meters that count it, and
+// the findings on them that may still grow; of an agent also its last calls, if some limit counts
+// retries.
 type meterPart struct {
 	windows []window
-	few     [1]window // where the first of them lies: most entities have one, and then it is not a line of memory apart
-	calls   *lastCalls
-	fleet   *fleet // of a user
+	// where the first of them lies: most entities have one, and then it is not a line of memory
+	// apart
+	few   [1]window
+	calls *lastCalls
+	fleet *fleet // of a user
 }
 
-// lastCalls are hashes of an agent's newest calls. 32 bits are enough: one in a hundred million calls is taken for another.
+// lastCalls are hashes of an agent's newest calls. 32 bits are enough: one in a hundred million
+// calls is taken for another.
 type lastCalls struct {
 	hashes []uint32
 	at     int // where the next one goes
@@ -770,8 +787,9 @@ type crossing struct {
 	open
 }
 
-// repeats notes a call and tells whether it is among the agent's last: the same tool with the same arguments. A call whose arguments are not known is
-// like no other. The order of keys, white space and a digest beside the arguments make no other call of one.
+// repeats notes a call and tells whether it is among the agent's last: the same tool with the same
+// arguments. A call whose arguments are not known is like no other. The order of keys, white space
+// and a digest beside the arguments make no other call of one.
 func (p *meterPart) repeats(e *event.Event, a *policy.Arguments) bool {
 	var args uint64
 	switch {
@@ -799,7 +817,8 @@ func (p *meterPart) repeats(e *event.Event, a *policy.Arguments) bool {
 	return again
 }
 
-// window finds a window, from the one after the last that was found: events ask in much the same order.
+// window finds a window, from the one after the last that was found: events ask in much the same
+// order.
 func (p *meterPart) window(s *span, next *int) *window {
 	i := *next
 	for n := len(p.windows); n > 0; n-- {
@@ -855,7 +874,8 @@ func (w *window) calm(s *span) bool {
 	return len(w.open) == 0
 }
 
-// judge calls found for each line whose finding is to be made or updated. before are the totals before the last contribution.
+// judge calls found for each line whose finding is to be made or updated. before are the totals
+// before the last contribution.
 func (w *window) judge(s *span, before *Sums, last event.Ref, found func(*line, event.Activity, *crossing)) {
 	w.open = slices.DeleteFunc(w.open, func(c crossing) bool { // of a limit that is no more
 		return !slices.ContainsFunc(s.lines, func(k line) bool { return k.hash == c.line })
@@ -873,7 +893,8 @@ func (w *window) judge(s *span, before *Sums, last event.Ref, found func(*line, 
 		case was <= k.max:
 			w.open = append(w.open, crossing{k.hash, open{trigger: last.Clone(), refs: w.firstBut(last), next: above(max(k.max, 1), now)}})
 			found(k, event.Create, &w.open[len(w.open)-1])
-		case i >= 0 && now >= w.open[i].next && now > was && w.open[i].update(): // a sum that has overflowed does not grow
+		case i >= 0 && now >= w.open[i].next && now > was && w.open[i].update():
+			// a sum that has overflowed does not grow
 			w.open[i].next = above(w.open[i].next, now)
 			found(k, event.Update, &w.open[i])
 		case i >= 0 && now > was && k.limit.Respond != nil && !k.warn:
@@ -895,7 +916,8 @@ func (w *window) firstBut(trigger event.Ref) []event.Ref {
 	return slices.DeleteFunc(w.First(), func(r event.Ref) bool { return r == trigger })
 }
 
-// finding says what was crossed. keep is how many different things the window can tell apart, if that is what it counts.
+// finding says what was crossed. keep is how many different things the window can tell apart, if
+// that is what it counts.
 func (w *window) finding(k *line, activity event.Activity, c *crossing, id string, last int64, zone *clock, keep uint32) event.Finding {
 	l := k.limit
 	first := c.trigger.Time
@@ -971,7 +993,8 @@ func unitOf(l *policy.Limit) string {
 	return l.Measure.String()
 }
 
-// Quantity writes a sum as people do: money from millionths as a decimal with at least two digits, the rest as it is.
+// Quantity writes a sum as people do: money from millionths as a decimal with at least two digits,
+// the rest as it is.
 func Quantity(v int64, m policy.Measure) string {
 	if m != policy.Amount && m != policy.Cost {
 		return strconv.FormatInt(v, 10)

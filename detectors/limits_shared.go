@@ -10,12 +10,14 @@ import (
 	"github.com/wayward-sec/wayward/event/wire"
 )
 
-// The built-in limits of a user are what one person does in an hour. The user of a service stands for a whole fleet of agents, and would cross them
-// every hour. Who is one is learned from the log alone: so many agents acted for the user on each of several days before. It is then held to the limit of
-// as many people as agents shared it on the quietest of those days.
+// The built-in limits of a user are what one person does in an hour. The user of a service stands
+// for a whole fleet of agents, and would cross them every hour. Who is one is learned from the log
+// alone: so many agents acted for the user on each of several days before. It is then held to the
+// limit of as many people as agents shared it on the quietest of those days.
 //
-// Whoever wants to spread one user's work over many agents must do so for days below the limit of one person first, and gains what those agents did anyway.
-// Today's agents count for nothing, so a fan-out over agents is found as it was.
+// Whoever wants to spread one user's work over many agents must do so for days below the limit of
+// one person first, and gains what those agents did anyway. Today's agents count for nothing, so a
+// fan-out over agents is found as it was.
 const (
 	fleetAgents = 10  // at least, on a day
 	fleetDays   = 3   // of the last
@@ -36,7 +38,8 @@ type fleetDay struct {
 	agents int64
 }
 
-// shared notes that agents acted for the user and returns by how many agents it is known to be shared; 1: it is a person, as far as anybody knows.
+// shared notes that agents acted for the user and returns by how many agents it is known to be
+// shared; 1: it is a person, as far as anybody knows.
 func (p *meterPart) shared(t int64, agents ...string) int64 {
 	f := p.fleet
 	if f == nil {

@@ -35,14 +35,16 @@ func (h *host) rules() (ids []string) {
 	return ids
 }
 
-// What a persona's own baseline can judge no number for everybody judges; whoever wrote a limit has it judged whatever was learned.
+// What a persona's own baseline can judge no number for everybody judges; whoever wrote a limit has
+// it judged whatever was learned.
 func TestBuiltinLimitsStepBackWhereABaselineIsOfAge(t *testing.T) {
 	const mine = `{"id":"mine","scope":"session","measure":"count","max":"50"},{"id":"mine-too","scope":"user","measure":"count","max":"450","window":"1h"}`
 	for state, want := range map[baselines.State]string{
 		baselines.Active:   "[mine mine-too]",
 		baselines.Learning: "[builtin-session-calls mine mine-too builtin-user-calls-hour]",
 		baselines.Stale:    "[builtin-session-calls mine mine-too builtin-user-calls-hour]",
-		99:                 "[builtin-session-calls mine mine-too builtin-user-calls-hour]", // there is none
+		// there is none
+		99: "[builtin-session-calls mine mine-too builtin-user-calls-hour]",
 	} {
 		h := builtinHost(t, mine)
 		if state != 99 {
@@ -68,7 +70,8 @@ func TestBuiltinLimitsStepBackWhereABaselineIsOfAge(t *testing.T) {
 	}
 }
 
-// A user whom many agents share is told from a person by the days before, in whatever order its agents come and however often the page is written.
+// A user whom many agents share is told from a person by the days before, in whatever order its
+// agents come and however often the page is written.
 func TestAUserOfAServiceIsNoPerson(t *testing.T) {
 	// work lets so many agents make calls for one user, within an hour of a day.
 	work := func(h *host, day, agents, calls int) {

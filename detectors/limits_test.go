@@ -156,7 +156,8 @@ func payment(t int64, id, agent, user, to string, euros int64) event.Event {
 // sentences are what was said of crossings, updates left out.
 func sentences(h *host) (out []string) {
 	for i := range h.found {
-		if f := &h.found[i]; f.Activity == event.Create && f.Detector != "volume" { // that a budget burns is another matter
+		if f := &h.found[i]; f.Activity == event.Create && f.Detector != "volume" {
+			// that a budget burns is another matter
 			out = append(out, f.Rule+": "+f.Why)
 		}
 	}

@@ -16,8 +16,9 @@ type open struct {
 	grade   event.Severity
 }
 
-// maxUpdates bounds the updates of a finding, whatever it grows to: whoever reads findings must not be buried by one of them. The last one is kept for a severity that
-// rises, if it can. What comes beyond goes on untold (event.Again): what the finding asks for is still done.
+// maxUpdates bounds the updates of a finding, whatever it grows to: whoever reads findings must not
+// be buried by one of them. The last one is kept for a severity that rises, if it can. What comes
+// beyond goes on untold (event.Again): what the finding asks for is still done.
 const maxUpdates = 8
 
 // update tells whether a finding that has grown to twice what it was may say so, and counts it.
@@ -29,7 +30,8 @@ func (o *open) update() bool {
 	return true
 }
 
-// regrade tells whether a finding whose severity may rise is to be told again: the severity has risen, or what was observed has doubled.
+// regrade tells whether a finding whose severity may rise is to be told again: the severity has
+// risen, or what was observed has doubled.
 func (o *open) regrade(now event.Severity, doubled bool) bool {
 	if now <= o.grade && (!doubled || o.updates >= maxUpdates-1) {
 		return false
@@ -71,10 +73,12 @@ type tally struct {
 // tallies are the open findings of one entity, oldest first.
 type tallies []tally
 
-// maxTallies bounds them; the oldest goes first and would be found anew: who does many different things hides none of them, and is told of more often.
+// maxTallies bounds them; the oldest goes first and would be found anew: who does many different
+// things hides none of them, and is told of more often.
 const maxTallies = 32
 
-// add counts one more of something and says whether it is to be told: as a new finding, as an update, or, if it merely goes on, not at all.
+// add counts one more of something and says whether it is to be told: as a new finding, as an
+// update, or, if it merely goes on, not at all.
 func (l *tallies) add(what uint64, ref event.Ref) (*tally, event.Activity) {
 	var t *tally
 	for i := range *l {

@@ -8,7 +8,8 @@ import (
 	"github.com/wayward-sec/wayward/event/wire"
 )
 
-// Whatever comes, a finding is updated eight times at most, each time for a reason, and a severity that rises once is always told.
+// Whatever comes, a finding is updated eight times at most, each time for a reason, and a severity
+// that rises once is always told.
 func TestAFindingIsUpdatedEightTimesAtMost(t *testing.T) {
 	for seed := range uint64(200) {
 		r := rand.New(rand.NewPCG(seed, 1))
@@ -56,7 +57,8 @@ func TestWhatGoesOnAndOnIsToldEightTimes(t *testing.T) {
 	}
 }
 
-// A session that grows and grows, in every measure, is one finding and a few updates, each of twice as much or of a higher severity.
+// A session that grows and grows, in every measure, is one finding and a few updates, each of twice
+// as much or of a higher severity.
 func TestASessionThatGrowsIsNotToldWithEveryStep(t *testing.T) {
 	l, events := trained(t, `{"v":1}`, 12)
 	records := int64(1)

@@ -12,11 +12,12 @@ import (
 	"github.com/wayward-sec/wayward/policy"
 )
 
-// personaPolicy says when a call is one that its persona may not make, or not without an approval that it does not have. Certain, not statistical: a
-// declared role and a declared list.
+// personaPolicy says when a call is one that its persona may not make, or not without an approval
+// that it does not have. Certain, not statistical: a declared role and a declared list.
 //
-// One finding covers what one session (without sessions: one day of an agent) does against one entry with one tool, class or destination; it is
-// updated as the count doubles. A call that the gateway refused is told too, as tried: who tries the door is of interest.
+// One finding covers what one session (without sessions: one day of an agent) does against one
+// entry with one tool, class or destination; it is updated as the count doubles. A call that the
+// gateway refused is told too, as tried: who tries the door is of interest.
 type personaPolicy struct {
 	slot   byte
 	set    *policy.Set
@@ -30,8 +31,8 @@ func newPersonaPolicy(slot byte, set *policy.Set) Detector {
 	return &personaPolicy{slot: slot, set: set}
 }
 
-// conduct is what is remembered of an agent: its open violations and the approvals it was given, each oldest first. Of an owner or a credential it is
-// the agents that have it.
+// conduct is what is remembered of an agent: its open violations and the approvals it was given,
+// each oldest first. Of an owner or a credential it is the agents that have it.
 type conduct struct {
 	list    tallies // by a hash of session, kind, value and what was wrong with the approval
 	grants  []grant
@@ -65,7 +66,8 @@ func (d *personaPolicy) Observe(x *Scene, e *event.Event) {
 	}
 }
 
-// judge finds what is forbidden, and asks of the rest, once for the whole call, whether it was approved. An approval that the call shows is looked at whether it needs one or not.
+// judge finds what is forbidden, and asks of the rest, once for the whole call, whether it was
+// approved. An approval that the call shows is looked at whether it needs one or not.
 func (d *personaPolicy) judge(x *Scene, e *event.Event, shown bool) {
 	var needs *policy.Violation
 	for i := range d.buf {
@@ -87,7 +89,8 @@ func (d *personaPolicy) judge(x *Scene, e *event.Event, shown bool) {
 		d.foreign(x, e)
 	}
 	if needs == nil {
-		refused := e.Result.Outcome == event.Denied && (fault == faultAsked || fault == faultDenied) // as it should be
+		// as it should be
+		refused := e.Result.Outcome == event.Denied && (fault == faultAsked || fault == faultDenied)
 		if fault != "" && !refused {
 			d.strays(x, e, fault, bypassed)
 		}
@@ -109,9 +112,10 @@ func (d *personaPolicy) judge(x *Scene, e *event.Event, shown bool) {
 	}
 }
 
-// mismatched tells of an agent that says it plays a persona which the registry does not have for it, or
-// which nobody declared: of each agent once a day, and again as the number of its events doubles.
-// Which persona it says does not make another finding: whoever makes up names must not make a storm.
+// mismatched tells of an agent that says it plays a persona which the registry does not have for
+// it, or which nobody declared: of each agent once a day, and again as the number of its events
+// doubles. Which persona it says does not make another finding: whoever makes up names must not
+// make a storm.
 func (d *personaPolicy) mismatched(x *Scene, e *event.Event) {
 	day := strconv.FormatInt(wire.FloorDiv(x.Time, baselines.DayMS), 10)
 	what := hashed(uint64(x.Mismatch), "persona_mismatch", day)

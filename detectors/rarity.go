@@ -15,15 +15,19 @@ import (
 	"github.com/wayward-sec/wayward/policy"
 )
 
-// rarity says when an agent uses or reaches what no agent of its persona has: a tool, a tool for an intent, a server, a definition of a tool, a destination, a
-// class of resources, a user, another agent.
+// rarity says when an agent uses or reaches what no agent of its persona has: a tool, a tool for an
+// intent, a server, a definition of a tool, a destination, a class of resources, a user, another
+// agent.
 //
-// The unit is an agent's day. A test asks of one field whether the day brings something new, so each agent-day is one test of each field in which that would be
-// odd, and its p-value is the probability that a day brings something new, or 1. What is worse than merely new (a payment goes there, and the account number
-// came out of a tool's result) is a part of that event, with the smaller probability that the persona's days bring that: no further test. All that is new
-// about one event is one finding; the p-values of its fields are joined by Cauchy.
+// The unit is an agent's day. A test asks of one field whether the day brings something new, so
+// each agent-day is one test of each field in which that would be odd, and its p-value is the
+// probability that a day brings something new, or 1. What is worse than merely new (a payment goes
+// there, and the account number came out of a tool's result) is a part of that event, with the
+// smaller probability that the persona's days bring that: no further test. All that is new about
+// one event is one finding; the p-values of its fields are joined by Cauchy.
 //
-// What an event that called somebody brought is held in quarantine (baselines.Quarantined); all else is known from the next day on.
+// What an event that called somebody brought is held in quarantine (baselines.Quarantined); all
+// else is known from the next day on.
 type rarity struct {
 	slot    byte
 	set     *policy.Set
@@ -35,7 +39,8 @@ type rarity struct {
 	known   [1024]knownShape
 }
 
-// shape are hashes of what an event shows but for its user and its address: most events of an agent have one of a few dozens.
+// shape are hashes of what an event shows but for its user and its address: most events of an agent
+// have one of a few dozens.
 type shape struct {
 	all                                      uint64
 	tool, pair, server, definition, resource uint64 // 0: it has none
@@ -68,7 +73,8 @@ type novelty struct {
 	wide  bool                   // new to the whole tenant
 }
 
-// Classes that hand something out of reach, and classes of tools whose first use is worth more than that of another.
+// Classes that hand something out of reach, and classes of tools whose first use is worth more than
+// that of another.
 const (
 	reachClasses = 1<<event.Send | 1<<event.Pay | 1<<event.Grant | 1<<event.Delegate
 	sinkClasses  = reachClasses | 1<<event.Delete | 1<<event.Exec | 1<<event.Approve
@@ -109,8 +115,10 @@ func (d *rarity) Observe(x *Scene, e *event.Event) {
 		p.marks |= countedMark
 		x.Delta.Rarity.Days++
 	}
-	whole := -1  // how many of the values are of the shape, if they have to be looked at
-	counted := 0 // of them, that all have been counted today, if they are known: what the page says must not depend on what the panel happens to remember
+	whole := -1 // how many of the values are of the shape, if they have to be looked at
+	// of them, that all have been counted today, if they are known: what the page says must not
+	// depend on what the panel happens to remember
+	counted := 0
 	if e.Kind == event.ToolCall {
 		d.hash(e)
 		showed := learn && p.showed(d.shape.all)
@@ -206,7 +214,8 @@ func (d *rarity) hash(e *event.Event) {
 		all = mixed(all, k.server)
 	}
 	if t.DefinitionHash != "" {
-		k.definition = mixed(mixed(of, xxhash.Sum64String(t.HashVersion)), xxhash.Sum64String(t.DefinitionHash)) // as definitionHash
+		// as definitionHash
+		k.definition = mixed(mixed(of, xxhash.Sum64String(t.HashVersion)), xxhash.Sum64String(t.DefinitionHash))
 		all = mixed(all, k.definition)
 	}
 	if e.Resource.Type != "" {
@@ -379,7 +388,8 @@ func (d *rarity) domain(e *event.Event, v *value) string {
 	return strings.ToLower(e.Destination.Kind) + ":"
 }
 
-// ResourceClass names a class of resources: type, environment and labels, each after a bar. The classification is one of the labels.
+// ResourceClass names a class of resources: type, environment and labels, each after a bar. The
+// classification is one of the labels.
 func ResourceClass(r *event.Resource) string {
 	labels := slices.Clone(r.Labels)
 	if c := r.Classification; c != "" && !slices.Contains(labels, c) {
@@ -445,7 +455,8 @@ func (d *rarity) judge(x *Scene, e *event.Event, p *acquaintance, m *baselines.R
 	return alert
 }
 
-// gather puts into fresh what is new and says something, with the probability that a day brings something new there.
+// gather puts into fresh what is new and says something, with the probability that a day brings
+// something new there.
 func (d *rarity) gather(x *Scene, e *event.Event, p *acquaintance, m, prior *baselines.RarityModel) {
 	d.fresh = d.fresh[:0]
 	var isNew [baselines.Fields]bool
@@ -501,15 +512,17 @@ func (d *rarity) gather(x *Scene, e *event.Event, p *acquaintance, m, prior *bas
 					continue
 				}
 			} else {
-				n.wide, n.p = true, min(n.p, prior.New(v.field)) // what is new to the tenant is new to its personas: part of the same event
+				// what is new to the tenant is new to its personas: part of the same event
+				n.wide, n.p = true, min(n.p, prior.New(v.field))
 			}
 		}
 		d.fresh = append(d.fresh, n)
 	}
 }
 
-// changed tells whether a definition that is new is one where another of the same form is known: else the tool is new to this server, or is hashed in another
-// way. The one that the inventory pins is no change.
+// changed tells whether a definition that is new is one where another of the same form is known:
+// else the tool is new to this server, or is hashed in another way. The one that the inventory pins
+// is no change.
 func (d *rarity) changed(x *Scene, e *event.Event, m *baselines.RarityModel) bool {
 	of, form := definitionOf(&e.Tool)
 	same, _ := m.Definition(of, form)
@@ -546,7 +559,8 @@ func (d *rarity) worsen(n *novelty, m *baselines.RarityModel, e *event.Event, cl
 	}
 }
 
-// count notes what the day of the agent brought, once: for the audit always, for what is usual if it may be learned.
+// count notes what the day of the agent brought, once: for the audit always, for what is usual if
+// it may be learned.
 func (d *rarity) count(x *Scene, p *acquaintance, m *baselines.RarityModel, learn bool) {
 	for i := range d.fresh {
 		n := &d.fresh[i]
@@ -573,8 +587,9 @@ func (d *rarity) count(x *Scene, p *acquaintance, m *baselines.RarityModel, lear
 	}
 }
 
-// fromTool tells whether the destination of a call came out of what a tool returned, as the producer says: of an argument that holds the destination, or, if
-// the arguments were not sent, of any.
+// fromTool tells whether the destination of a call came out of what a tool returned, as the
+// producer says: of an argument that holds the destination, or, if the arguments were not sent, of
+// any.
 func fromTool(e *event.Event) bool {
 	if len(e.Provenance) == 0 || len(e.Provenance) > maxLooked || len(e.Args) > maxLooked {
 		return false
@@ -657,7 +672,8 @@ func holds(v any, to string) bool {
 	return false
 }
 
-// registered hears that a tool or a server was registered: it is new to nobody then. A source that the agent can spoof registers nothing.
+// registered hears that a tool or a server was registered: it is new to nobody then. A source that
+// the agent can spoof registers nothing.
 func (d *rarity) registered(x *Scene, e *event.Event) {
 	name := e.Audit.Target
 	if name == "" {
@@ -706,7 +722,8 @@ func (d *rarity) registered(x *Scene, e *event.Event) {
 	}
 }
 
-// acquaintance is what an agent has shown on its day, so that a value counts once, and the findings that may still grow.
+// acquaintance is what an agent has shown on its day, so that a value counts once, and the findings
+// that may still grow.
 type acquaintance struct {
 	day   uint16
 	marks uint16                   // bit per field that has brought something new; and
@@ -714,17 +731,19 @@ type acquaintance struct {
 	more  *acquaintances           // nil until a field shows a second one
 }
 
-// announcedValue is a tool, a server or a definition that an audit event of the agent has announced.
-// From the next day on the persona's baseline knows it; until then, and for as long as agents are slow
-// to come to it, it is no surprise.
+// announcedValue is a tool, a server or a definition that an audit event of the agent has
+// announced. From the next day on the persona's baseline knows it; until then, and for as long as
+// agents are slow to come to it, it is no surprise.
 type announcedValue struct {
 	key   uint64 // of field and value
 	until int64
 }
 
 const (
-	announcedMS  = 7 * baselines.DayMS
-	maxAnnounced = 16 // the oldest goes: the agent cannot announce, and a value that goes is in the baseline the next day
+	announcedMS = 7 * baselines.DayMS
+	// the oldest goes: the agent cannot announce, and a value that goes is in the baseline the next
+	// day
+	maxAnnounced = 16
 )
 
 func (p *acquaintance) announce(t int64, f baselines.Field, hash uint64) {
@@ -770,8 +789,9 @@ type acquaintances struct {
 	told   *[]announcedValue // oldest first, at most maxAnnounced; nil: nothing, as for nearly all
 }
 
-// A table of 96 values, by 16 bits of their hash, eight in a bucket: one value in a thousand is taken for one that was seen, so it counts a day later.
-// Whether a value is known is never asked here, but of the baseline, by its whole hash.
+// A table of 96 values, by 16 bits of their hash, eight in a bucket: one value in a thousand is
+// taken for one that was seen, so it counts a day later. Whether a value is known is never asked
+// here, but of the baseline, by its whole hash.
 const (
 	buckets = 12
 	lanes   = 0x0001_0001_0001_0001 // a 1 in each 16 bits
@@ -793,7 +813,8 @@ func (p *acquaintance) begin(t int64) {
 	}
 }
 
-// meets notes a value and tells whether it is the agent's first of that kind on the day, and whether the field's.
+// meets notes a value and tells whether it is the agent's first of that kind on the day, and
+// whether the field's.
 func (p *acquaintance) meets(f baselines.Field, hash uint64) (first, of bool) {
 	k := max(uint16(mixed(hash, uint64(f))>>48), 1)
 	last := p.few[f]
@@ -836,10 +857,12 @@ func (m *acquaintances) note(k uint16) bool {
 	return true
 }
 
-// empty16 is not 0 if one of the four 16-bit numbers in x is; the lowest bit that is set is the highest of the first such number (Mycroft's test).
+// empty16 is not 0 if one of the four 16-bit numbers in x is; the lowest bit that is set is the
+// highest of the first such number (Mycroft's test).
 func empty16(x uint64) uint64 { return (x - lanes) &^ x & (lanes << 15) }
 
-// showed tells whether all of a shape has been counted today, nearly for certain. shows notes that it has.
+// showed tells whether all of a shape has been counted today, nearly for certain. shows notes that
+// it has.
 func (p *acquaintance) showed(all uint64) bool {
 	return p.more != nil && p.more.shapes[all>>59] == uint8(all>>51)|1
 }

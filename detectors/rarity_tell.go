@@ -9,8 +9,8 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// maxUnknown bounds the open findings of one agent about what is new. What is new beyond, within a day, goes on with the last one of its field: whoever makes
-// up names must not make a storm.
+// maxUnknown bounds the open findings of one agent about what is new. What is new beyond, within a
+// day, goes on with the last one of its field: whoever makes up names must not make a storm.
 const maxUnknown = 8
 
 // maxAlso bounds what a sentence says to be new besides.
@@ -37,7 +37,8 @@ var rarities = [baselines.Fields]struct {
 var reaches = map[event.Class]string{event.Pay: "payment to", event.Send: "message to", event.Grant: "grant to", event.Delegate: "hand-off to", event.Read: "read from", event.Write: "write to",
 	event.Delete: "deletion at", event.Exec: "execution at", event.Approve: "approval for"}
 
-// tell records what is new about an event: one finding for each value of an agent. worst is what it is named after.
+// tell records what is new about an event: one finding for each value of an agent. worst is what it
+// is named after.
 func (d *rarity) tell(x *Scene, e *event.Event, p *acquaintance, m *baselines.RarityModel, worst *novelty, joint float64, alert bool) {
 	if p.more == nil {
 		p.more = &acquaintances{}
@@ -206,7 +207,8 @@ func (d *rarity) domainOf(e *event.Event) string {
 	return e.Destination.Kind
 }
 
-// shareOf is a share as people say it: in percent, or, if that would be too small a number, as one of so many.
+// shareOf is a share as people say it: in percent, or, if that would be too small a number, as one
+// of so many.
 func shareOf(p float64) string {
 	if p < 0.00095 {
 		return event.Odds(p)

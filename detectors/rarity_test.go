@@ -20,7 +20,8 @@ import (
 	"github.com/wayward-sec/wayward/event/wire"
 )
 
-// school is a host that learns: it keeps deltas, closes each day, and puts the new baseline in force with the next one.
+// school is a host that learns: it keeps deltas, closes each day, and puts the new baseline in
+// force with the next one.
 type school struct {
 	*host
 	day    int64
@@ -116,7 +117,8 @@ func pays(e event.Event, domain string) event.Event {
 	return e
 }
 
-// taught is a school in which agents did the same for so many days: they look at orders and pay to three domains.
+// taught is a school in which agents did the same for so many days: they look at orders and pay to
+// three domains.
 func taught(t testing.TB, set string, agents int, days int64) *school {
 	s := newSchool(t, set)
 	for day := range days {
@@ -554,7 +556,8 @@ func TestYoungPersonaIsJudgedByItsTenantAndCallsNobody(t *testing.T) {
 	}
 }
 
-// TestAlertsStayWithinTheBudget runs personas that meet something new now and then, as their nature is.
+// TestAlertsStayWithinTheBudget runs personas that meet something new now and then, as their nature
+// is.
 func TestAlertsStayWithinTheBudget(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -811,7 +814,8 @@ func BenchmarkRarity(b *testing.B) {
 	b.ReportMetric(float64(unsafe.Sizeof(acquaintance{})+unsafe.Sizeof(acquaintances{})), "B/agent")
 }
 
-// TestWhatThePanelRemembersDoesNotShow: an agent's page must be the same whoever else is on its shard, and after a restart.
+// TestWhatThePanelRemembersDoesNotShow: an agent's page must be the same whoever else is on its
+// shard, and after a restart.
 func TestWhatThePanelRemembersDoesNotShow(t *testing.T) {
 	run := func(forget bool) (pages []byte) {
 		s := newSchool(t, noPolicy)

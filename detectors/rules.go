@@ -17,16 +17,19 @@ import (
 	"github.com/wayward-sec/wayward/rules"
 )
 
-// ruleRunner runs the rules that people write. What is keyed by an agent or a session is kept where the agent is; of everything else, and of what waits for
-// something that may not come, the events that pass a rule's own conditions are told to the relation stage, with what the rule remembers of them, and windows and sequences
-// are kept there, in order of time.
+// ruleRunner runs the rules that people write. What is keyed by an agent or a session is kept where
+// the agent is; of everything else, and of what waits for something that may not come, the events
+// that pass a rule's own conditions are told to the relation stage, with what the rule remembers of
+// them, and windows and sequences are kept there, in order of time.
 //
-// A call that comes as an attempt and a result is one event, its result, unless the rule asks for the phase.
+// A call that comes as an attempt and a result is one event, its result, unless the rule asks for
+// the phase.
 type ruleRunner struct {
 	slot   byte
 	rules  []*rules.Rule
 	byHash map[uint64]int // place in rules
-	failed []int32        // by condition, and by rule for what comes behind conditions: how often it failed in a row
+	// by condition, and by rule for what comes behind conditions: how often it failed in a row
+	failed []int32
 	kinds  [8]probes
 	class  [16]probes
 	tools  map[string]*probes
@@ -133,7 +136,8 @@ func (d *ruleRunner) fails(at, rule int, count func(what, rule string)) {
 	}
 }
 
-// behind notes what came of the expressions of a rule behind its conditions, and what was forgotten for want of room.
+// behind notes what came of the expressions of a rule behind its conditions, and what was forgotten
+// for want of room.
 func (d *ruleRunner) behind(rule int, count func(what, rule string)) {
 	at := len(d.failed) - len(d.rules) + rule
 	failures, drops := d.runner.Tell()
@@ -179,7 +183,8 @@ type ruleTold struct {
 	open
 }
 
-// maxRuleTold bounds the open findings of one entity: the oldest goes first and would be found anew.
+// maxRuleTold bounds the open findings of one entity: the oldest goes first and would be found
+// anew.
 const maxRuleTold = 64
 
 func (d *ruleRunner) Observe(x *Scene, e *event.Event) {
@@ -215,7 +220,8 @@ func (d *ruleRunner) Observe(x *Scene, e *event.Event) {
 	}
 }
 
-// sortHits sorts by rule and part. They come in at most three runs that are sorted, so inserting is all there is to do.
+// sortHits sorts by rule and part. They come in at most three runs that are sorted, so inserting is
+// all there is to do.
 func sortHits(hits []hit) {
 	for i := 1; i < len(hits); i++ {
 		h, j := hits[i], i
@@ -253,7 +259,8 @@ func (d *ruleRunner) probe(x *Scene, e *event.Event, of *probes) {
 	}
 }
 
-// lookedAt tells of each rule how many of its conditions were looked at since it was last asked, where there were any.
+// lookedAt tells of each rule how many of its conditions were looked at since it was last asked,
+// where there were any.
 func (d *ruleRunner) lookedAt(tell func(rule string, n int64)) {
 	n := make([]int64, len(d.rules))
 	take := func(of *probes) {
@@ -345,7 +352,8 @@ func (d *ruleRunner) took(x *Scene, e *event.Event, i int, hits []hit) {
 	}
 	b := binary.BigEndian.AppendUint64(d.body[:0], r.Hash)
 	b = binary.BigEndian.AppendUint64(b, sub)
-	b = binary.BigEndian.AppendUint64(b, xxhash.Sum64String(e.ID)) // else two events that say the same would be one
+	// else two events that say the same would be one
+	b = binary.BigEndian.AppendUint64(b, xxhash.Sum64String(e.ID))
 	for _, s := range []string{x.Persona, e.Session, e.User, e.Tool.Name, e.Tool.Server} {
 		b = wire.AppendString(b, s)
 	}
@@ -353,7 +361,8 @@ func (d *ruleRunner) took(x *Scene, e *event.Event, i int, hits []hit) {
 	x.Tell(d.slot, scopeOf(r.By[0]), id, d.body)
 }
 
-// under tells whether a sequence of the rule is under way: else an event that is not its first step means nothing.
+// under tells whether a sequence of the rule is under way: else an event that is not its first step
+// means nothing.
 func (d *ruleRunner) under(x *Scene, r *rules.Rule, sub uint64) bool {
 	mem := memoryOf(x, r)
 	if mem == nil {
@@ -367,7 +376,8 @@ func (d *ruleRunner) under(x *Scene, r *rules.Rule, sub uint64) bool {
 	return found && part.states[i].Runs()
 }
 
-// pageOf is the part of a rule's key whose page its state lies on: in the behaviour stage a session's or an agent's.
+// pageOf is the part of a rule's key whose page its state lies on: in the behaviour stage a
+// session's or an agent's.
 func pageOf(r *rules.Rule) rules.Key {
 	if r.Above() || r.By[0] == rules.SessionKey {
 		return r.By[0]
@@ -389,14 +399,16 @@ func (p *rulePart) find(rule, sub uint64) (int, bool) {
 	})
 }
 
-// came is a match, and of what: of the rule and key under observation, or of others on the page that had to make room.
+// came is a match, and of what: of the rule and key under observation, or of others on the page
+// that had to make room.
 type came struct {
 	rule *rules.Rule
 	sub  uint64
 	rules.Match
 }
 
-// advance shows the rule's state under a key what was taken of an event; d.came is what comes of it.
+// advance shows the rule's state under a key what was taken of an event; d.came is what comes of
+// it.
 func (d *ruleRunner) advance(part *rulePart, place int, sub uint64, ref event.Ref, t *rules.Taken) {
 	r := d.rules[place]
 	d.came = d.came[:0]
@@ -506,7 +518,8 @@ func scopeOf(k rules.Key) policy.Scope {
 		rules.DestinationKey: policy.DestinationScope, rules.SubjectKey: policy.SubjectScope}[k]
 }
 
-// keyOf is whose page the rule's state lies on, and a hash of the rest of its key; false: the event lacks a part of it.
+// keyOf is whose page the rule's state lies on, and a hash of the rest of its key; false: the event
+// lacks a part of it.
 func (d *ruleRunner) keyOf(x *Scene, e *event.Event, r *rules.Rule) (id string, sub uint64, ok bool) {
 	page := pageOf(r)
 	for i, k := range r.By {
@@ -674,9 +687,9 @@ func (d *ruleRunner) state(p *rulePart, r *rules.Rule, sub uint64, now int64) *r
 	return k
 }
 
-// makeRoom forgets states of a page: those in which nothing is left, else those that hold least, the
-// longest unseen of them first. What adds up or is awaited under one key stays, however many keys
-// somebody makes up beside it; what was under way or awaited under a key that goes is told.
+// makeRoom forgets states of a page: those in which nothing is left, else those that hold least,
+// the longest unseen of them first. What adds up or is awaited under one key stays, however many
+// keys somebody makes up beside it; what was under way or awaited under a key that goes is told.
 func (d *ruleRunner) makeRoom(p *rulePart, now int64) {
 	empty := func(k *rules.State) bool {
 		place, known := d.byHash[k.Rule]
@@ -709,7 +722,8 @@ func (d *ruleRunner) evict(p *rulePart, now int64) {
 	p.dropped = true
 }
 
-// found makes a finding of a match: a new one, or one that has grown; nil if there is nothing to tell.
+// found makes a finding of a match: a new one, or one that has grown; nil if there is nothing to
+// tell.
 func (p *rulePart) found(r *rules.Rule, sub uint64, m *rules.Match, count func(what, rule string)) *event.Finding {
 	if !m.Unfollowed {
 		count("match", r.ID)

@@ -12,7 +12,8 @@ import (
 	"github.com/wayward-sec/wayward/rules"
 )
 
-// around is what rules may ask beside the event: of its persona's baseline, of the detectors before them, and of the persona's policy.
+// around is what rules may ask beside the event: of its persona's baseline, of the detectors before
+// them, and of the persona's policy.
 type around struct {
 	x    *Scene
 	e    *event.Event
@@ -21,15 +22,17 @@ type around struct {
 	test *rules.Supposed
 }
 
-// Oddity is the smallest p-value that each of the statistical detectors came to with an event; 1: nothing odd.
+// Oddity is the smallest p-value that each of the statistical detectors came to with an event; 1:
+// nothing odd.
 type Oddity struct{ Volume, Sequence, Rarity float64 }
 
 var nothingOdd = Oddity{1, 1, 1}
 
 func (a *around) show(x *Scene, e *event.Event) { a.x, a.e, a.of = x, e, nil }
 
-// Beside completes an event from the tool catalogue, as Observe does, and returns the persona, the time on its clock, and what rules may ask beside the event:
-// what the policies say, and nothing learned. For tools that try rules on events; what is returned holds until the next call.
+// Beside completes an event from the tool catalogue, as Observe does, and returns the persona, the
+// time on its clock, and what rules may ask beside the event: what the policies say, and nothing
+// learned. For tools that try rules on events; what is returned holds until the next call.
 func (p *Panel) Beside(e *event.Event) (persona string, local int64, beside rules.Around) {
 	persona, mismatch := p.Set.Role(e.Tenant, e.Agent.ID, e.Persona)
 	x := &Scene{Who: p.Who(e.Tenant, persona, ""), Mismatch: mismatch, Time: e.Time, Odd: nothingOdd}

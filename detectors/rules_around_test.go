@@ -10,7 +10,8 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// A rule can say "rare, and to an outsider": it hears what the detectors before it came to, and what the persona's baseline knows.
+// A rule can say "rare, and to an outsider": it hears what the detectors before it came to, and
+// what the persona's baseline knows.
 func TestRulesAskTheBaseline(t *testing.T) {
 	s := taught(t, `{"v":1,"rules":[
 		{"id":"rare-outside","title":"t","suppress":"1s","where":"kind == \"tool_call\" and baseline.p(\"rarity\") < 0.01 and destination.external","let":{"often":"baseline.expected(\"events\")"},"explain":"\"expected \" + string(often)"},

@@ -16,7 +16,8 @@ var benchTools = []struct {
 }{{"crm.search", event.Read}, {"crm.get", event.Read}, {"crm.update", event.Write}, {"mail.send", event.Send}, {"pay.refund", event.Pay}, {"db.query", event.Read}, {"db.delete", event.Delete},
 	{"shell.run", event.Exec}, {"iam.grant", event.Grant}, {"files.read", event.Read}}
 
-// manyRules is a set of n rules on single events and some sequences of three steps. Seven in ten name a tool, as rules in the field do.
+// manyRules is a set of n rules on single events and some sequences of three steps. Seven in ten
+// name a tool, as rules in the field do.
 func manyRules(t testing.TB, n, sequences int) *policy.Set {
 	var list []map[string]any
 	for i := range n {
@@ -61,7 +62,8 @@ func manyRules(t testing.TB, n, sequences int) *policy.Set {
 	return set
 }
 
-// BenchmarkRules is what 100 rules on single events and 20 sequences of three steps cost an event of 10,000 agents, alone and together. Of the events a share moves a sequence on.
+// BenchmarkRules is what 100 rules on single events and 20 sequences of three steps cost an event
+// of 10,000 agents, alone and together. Of the events a share moves a sequence on.
 func BenchmarkRules(b *testing.B) {
 	for _, c := range []struct {
 		name             string

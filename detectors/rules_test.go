@@ -12,7 +12,8 @@ import (
 	"github.com/wayward-sec/wayward/rules"
 )
 
-// Whoever brings ever new keys and fills their windows takes no more of a page than is given, and what was forgotten is marked.
+// Whoever brings ever new keys and fills their windows takes no more of a page than is given, and
+// what was forgotten is marked.
 func TestAPageHoldsNoMoreOfRulesThanItMay(t *testing.T) {
 	set, err := policy.Parse([]byte(`{"v":1,"rules":[{"id":"many","title":"t","by":["agent","subject"],"window":"1h","where":"tool.class == \"read\"","let":{"n":"count()"},"having":"n > 3000"}]}`))
 	if err != nil {
@@ -169,7 +170,8 @@ type finder struct {
 
 func (q *finder) Find(f event.Finding) { q.found = append(q.found, f) }
 
-// What belongs together by user and agent lies on the agent's page, and two users of one agent are still two.
+// What belongs together by user and agent lies on the agent's page, and two users of one agent are
+// still two.
 func TestEveryPartOfAKeyCounts(t *testing.T) {
 	for _, by := range []string{`["user","agent"]`, `["agent","user"]`} {
 		set, err := policy.Parse([]byte(`{"v":1,"rules":[{"id":"r","title":"t","by":` + by + `,"within":"1h","steps":[{"where":"tool.class == \"read\""},{"where":"tool.class == \"send\""}]}]}`))
@@ -221,7 +223,8 @@ type counter struct {
 
 func (c *counter) Count(what, rule string) { c.n[what+" "+rule]++ }
 
-// A rule that fails is no match, harms no other, and is told of when it has failed too often in a row, wherever in it the failure is.
+// A rule that fails is no match, harms no other, and is told of when it has failed too often in a
+// row, wherever in it the failure is.
 func TestARuleThatFails(t *testing.T) {
 	set, err := policy.Parse([]byte(`{"v":1,"rules":[
 		{"id":"where","title":"t","where":"kind == \"tool_call\" and resource.labels[0] == \"pii\"","suppress":"1s"},

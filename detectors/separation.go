@@ -12,11 +12,13 @@ import (
 	"github.com/wayward-sec/wayward/policy"
 )
 
-// separation says when one session, agent, owner or credential did both of two things that its persona keeps apart. Calls count that were carried out:
-// what failed or was refused did not combine anything.
+// separation says when one session, agent, owner or credential did both of two things that its
+// persona keeps apart. Calls count that were carried out: what failed or was refused did not
+// combine anything.
 //
-// A finding covers one pair, and with same: resource one resource; it is updated as the number of calls that complete it doubles, and is another one after
-// the pair's window has passed without any.
+// A finding covers one pair, and with same: resource one resource; it is updated as the number of
+// calls that complete it doubles, and is another one after the pair's window has passed without
+// any.
 type separation struct {
 	slot    byte
 	set     *policy.Set
@@ -35,8 +37,9 @@ func newSeparation(slot byte, set *policy.Set) Detector {
 }
 
 const (
-	// maxDeeds bounds the deeds remembered of each side of a pair, one for each resource. The longest untouched falls out, so an entity that first does one side on so
-	// many others hides one: hence so many more than anybody needs between two deeds that belong together.
+	// maxDeeds bounds the deeds remembered of each side of a pair, one for each resource. The
+	// longest untouched falls out, so an entity that first does one side on so many others hides
+	// one: hence so many more than anybody needs between two deeds that belong together.
 	maxDeeds  = 1024
 	maxBroken = 8  // open findings of a pair: the oldest falls out, and what it was about is found anew
 	maxPairs  = 64 // of one entity: those of rules that are no more
@@ -222,7 +225,8 @@ func (d *separation) weigh(m *Memory, s *policy.Separation, by *act, id string) 
 	return f
 }
 
-// find returns what was done of a side, on the same resource if that is asked for, within the window, and with a hand of the persona's in one of the two.
+// find returns what was done of a side, on the same resource if that is asked for, within the
+// window, and with a hand of the persona's in one of the two.
 func (p *pair) find(side int, s *policy.Separation, by *deed) *deed {
 	for i := range p.sides[side] {
 		o := &p.sides[side][i]

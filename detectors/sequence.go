@@ -13,12 +13,14 @@ import (
 	"github.com/wayward-sec/wayward/policy"
 )
 
-// sequence says when a session's calls come in an order in which the persona's do not: each call costs bits by what came before it and by the session's
-// intent; the most surprising call, the cumulative sum and the mean are held against sessions of like length and joined, and the oddest moment of the session
-// against those of other sessions, so that looking at every call costs no false alarms (science §3).
+// sequence says when a session's calls come in an order in which the persona's do not: each call
+// costs bits by what came before it and by the session's intent; the most surprising call, the
+// cumulative sum and the mean are held against sessions of like length and joined, and the oddest
+// moment of the session against those of other sessions, so that looking at every call costs no
+// false alarms (science §3).
 //
-// One finding covers a session; it is updated when the odds against the session have twice as many digits, and at least two more, or when a signal becomes
-// an alert.
+// One finding covers a session; it is updated when the odds against the session have twice as many
+// digits, and at least two more, or when a signal becomes an alert.
 type sequence struct {
 	slot  byte
 	spare []*run // memory of sessions that are over, for those that begin
@@ -73,7 +75,8 @@ type told struct {
 }
 
 const (
-	// sequenceLate is by how much a call may come late and still have a place in the order of calls, in milliseconds (as the shards' lateness).
+	// sequenceLate is by how much a call may come late and still have a place in the order of
+	// calls, in milliseconds (as the shards' lateness).
 	sequenceLate = 10_000
 	// quarantineP is the p-value below which a session is not learned from.
 	quarantineP = 1e-2
@@ -85,7 +88,8 @@ const (
 
 func (d *sequence) Observe(x *Scene, e *event.Event) {
 	ends := e.Kind == event.Session && e.Phase == event.End
-	if !ends && (e.Kind != event.ToolCall || e.Phase == event.Attempt) || e.Session == "" || x.Delta == nil || x.Terms.Off { // nobody keeps baselines
+	if !ends && (e.Kind != event.ToolCall || e.Phase == event.Attempt) || e.Session == "" || x.Delta == nil || x.Terms.Off {
+		// nobody keeps baselines
 		return
 	}
 	memory := x.Session()
@@ -141,7 +145,8 @@ func (d *sequence) judge(x *Scene, e *event.Event, r *run) {
 			r.told.first = min(ref.Time, r.odd[0].Time)
 		}
 		r.odd, r.told.grade = nil, x.grade(baselines.SequenceTest, p, alert)
-	case !t.regrade(x.grade(baselines.SequenceTest, p, t.alert || alert), p < t.p && p <= min(t.p*t.p, t.p/grown)): // twice as many bits
+	case !t.regrade(x.grade(baselines.SequenceTest, p, t.alert || alert), p < t.p && p <= min(t.p*t.p, t.p/grown)):
+		// twice as many bits
 		return
 	}
 	t := r.told
@@ -291,8 +296,9 @@ func (d *sequence) End(x *Ending) {
 	if r.Tested(m) {
 		x.Delta.Audit.Count(baselines.SequenceTest, p)
 	}
-	// An alert of its own makes the agent ineligible for a while; what is new in the session is put into quarantine all the same, else no change of how a
-	// persona works would ever be seen to be one.
+	// An alert of its own makes the agent ineligible for a while; what is new in the session is put
+	// into quarantine all the same, else no change of how a persona works would ever be seen to be
+	// one.
 	if !x.Eligible && fate != baselines.Alerted {
 		return
 	}

@@ -18,7 +18,8 @@ import (
 	"github.com/wayward-sec/wayward/policy"
 )
 
-// ward is a host of the detector alone: it keeps deltas, closes each day and puts the baseline in force with the next.
+// ward is a host of the detector alone: it keeps deltas, closes each day and puts the baseline in
+// force with the next.
 type ward struct {
 	bare
 	d        Detector
@@ -250,7 +251,8 @@ func alerts(w *ward) int {
 	return len(n)
 }
 
-// Science §3.4 in small: what a change of work costs, and how often what a few repeat is taken for one.
+// Science §3.4 in small: what a change of work costs, and how often what a few repeat is taken for
+// one.
 func TestWhatManyAgentsShowIsAcceptedAndWhatAFewRepeatIsNot(t *testing.T) {
 	w, rng := seasoned(t, 14)
 	w.told = nil
@@ -520,7 +522,8 @@ func TestAnAgentOfOneEventIsCheap(t *testing.T) {
 	runtime.KeepAlive(memories)
 }
 
-// One event of one of 20,000 agents, with all that the detector does: symbols, score, memory and learning.
+// One event of one of 20,000 agents, with all that the detector does: symbols, score, memory and
+// learning.
 func BenchmarkSequenceDetector(b *testing.B) {
 	w, rng := seasoned(b, 14)
 	type agent struct {

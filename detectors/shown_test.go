@@ -35,7 +35,8 @@ func sha(s string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// What a call shows is looked at whether a policy wants an approval, knows the agent at all, or not.
+// What a call shows is looked at whether a policy wants an approval, knows the agent at all, or
+// not.
 func TestShownApprovals(t *testing.T) {
 	const sent, canonical = `{"to":"DE1", "amount":100.0}`, `{"amount":100,"to":"DE1"}`
 	one := func(rule, why string) []string {
@@ -148,7 +149,8 @@ func TestShownApprovals(t *testing.T) {
 	}
 }
 
-// Whose it is that an agent shows only the place knows where the approvals of all agents come together.
+// Whose it is that an agent shows only the place knows where the approvals of all agents come
+// together.
 func TestAnApprovalOfAnotherAgent(t *testing.T) {
 	for claim, c := range map[string]struct {
 		events []event.Event
@@ -183,7 +185,8 @@ func TestAnApprovalOfAnotherAgent(t *testing.T) {
 	}
 }
 
-// However many ids are invented, one place remembers no more than it may, and tells of what it knows.
+// However many ids are invented, one place remembers no more than it may, and tells of what it
+// knows.
 func TestPlacesOfApprovalsAreBounded(t *testing.T) {
 	h := newHost(t, cashier(""))
 	places := map[string]bool{}

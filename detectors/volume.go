@@ -10,15 +10,19 @@ import (
 	"github.com/wayward-sec/wayward/policy"
 )
 
-// volume says when an agent does more than it should by what was learned of its persona: in one call, in one session, or within a minute, ten minutes, an
-// hour or a day; when its calls fail more than others' do; when it counts through ids; when it grows week by week; when it burns a budget.
+// volume says when an agent does more than it should by what was learned of its persona: in one
+// call, in one session, or within a minute, ten minutes, an hour or a day; when its calls fail more
+// than others' do; when it counts through ids; when it grows week by week; when it burns a budget.
 //
-// Of a window the largest sum of each block (of the window's length, in which the agent acts) is one test; of a session its running totals are one, since they
-// never exceed the final ones. All features of a unit are joined into one p-value.
+// Of a window the largest sum of each block (of the window's length, in which the agent acts) is
+// one test; of a session its running totals are one, since they never exceed the final ones. All
+// features of a unit are joined into one p-value.
 //
-// Stated behaviour for odd input: what is more than a window late is left out of that window; 32 events in a row that are more than an hour late mean that the
-// clock was wrong before, and the windows start anew. Silence of more than three days is absence and does not make an agent slow. Amounts below zero count as
-// none. Amounts of an agent are of the first currency that it used; others are counted as events alone. An agent that is renamed is a new one.
+// Stated behaviour for odd input: what is more than a window late is left out of that window; 32
+// events in a row that are more than an hour late mean that the clock was wrong before, and the
+// windows start anew. Silence of more than three days is absence and does not make an agent slow.
+// Amounts below zero count as none. Amounts of an agent are of the first currency that it used;
+// others are counted as events alone. An agent that is renamed is a new one.
 type volume struct {
 	slot    byte
 	lenses  map[*baselines.Model]*lens
@@ -67,11 +71,12 @@ type crossed struct {
 
 // Of what the detector allows for.
 const (
-	leastEvents   = 3         // before anything is said of a window or a session
-	calmMS        = 3_600_000 // after which an episode is over
-	absentHours   = 72        // of silence, beyond which an agent was away
-	lostEvents    = 32        // in a row, too late for the hour: the clock was wrong before
-	fresh         = 12        // hours of exposure from which an agent's own rate says something of how agents differ
+	leastEvents = 3         // before anything is said of a window or a session
+	calmMS      = 3_600_000 // after which an episode is over
+	absentHours = 72        // of silence, beyond which an agent was away
+	lostEvents  = 32        // in a row, too late for the hour: the clock was wrong before
+	// hours of exposure from which an agent's own rate says something of how agents differ
+	fresh         = 12
 	maxValue      = 1e15
 	lookP         = 0.02 // nothing is looked at closely that is more usual than this
 	growth        = 1.1  // by how much a sum must have grown to be looked at again
@@ -136,7 +141,8 @@ func (v *volume) measure(part *volumePart) {
 	if e.Has&event.HasCost != 0 {
 		set(baselines.CostSum, e.Cost.MicroUSD)
 	}
-	if e.Has&event.HasAmount != 0 && e.Result.Outcome <= event.OK { // money of a call that failed was not spent
+	if e.Has&event.HasAmount != 0 && e.Result.Outcome <= event.OK {
+		// money of a call that failed was not spent
 		code := currencyCode(e.Amount.Currency)
 		if v.x.Eligible {
 			v.x.Delta.Volume.Currency(code, 1)
@@ -167,7 +173,8 @@ func currencyCode(s string) uint64 {
 	return code
 }
 
-// knows tells whether the feature is one that the persona's baseline can say something of, for this agent.
+// knows tells whether the feature is one that the persona's baseline can say something of, for this
+// agent.
 func (v *volume) knows(f baselines.Feature, currency uint64) bool {
 	if v.lens == nil {
 		return false
@@ -175,7 +182,8 @@ func (v *volume) knows(f baselines.Feature, currency uint64) bool {
 	return v.lens.of[f].on && (f != baselines.AmountSum || v.lens.currency == currency)
 }
 
-// learns likewise, of what may be learned: of amounts only those of the persona's own currency, once it has one.
+// learns likewise, of what may be learned: of amounts only those of the persona's own currency,
+// once it has one.
 func (v *volume) learns(f baselines.Feature, currency uint64) bool {
 	return f != baselines.AmountSum || v.x.Base != nil && v.x.Base.Volume.Currency == currency
 }

@@ -109,7 +109,8 @@ func (v *volume) column(a *agentVolume, first *firsts, f baselines.Feature) {
 	}
 }
 
-// count adds the event to the windows that still hold its time, and says which of them are to be looked at closely.
+// count adds the event to the windows that still hold its time, and says which of them are to be
+// looked at closely.
 func (v *volume) count(a *agentVolume, index *[baselines.Windows]int64) (closely uint8) {
 	for w := range baselines.Windows {
 		if index[w] <= a.Head[w]-baselines.RingSteps {
@@ -197,7 +198,8 @@ func (v *volume) expected(a *agentVolume, w, c int, hours float64) baselines.Cou
 	return baselines.Count{M: rate * hours * h.Factor / l.unit, Phi: h.Phi, K: 1 / (kappa + doubt*(1+h.Kappa))}
 }
 
-// widest is that of a window that slides through a block: of the block itself or of the one before, whichever is more.
+// widest is that of a window that slides through a block: of the block itself or of the one before,
+// whichever is more.
 func (v *volume) widest(a *agentVolume, w, c int) baselines.Count {
 	return v.expected(a, w, c, float64(a.Hours[w]))
 }
@@ -275,7 +277,8 @@ func (v *volume) usual(k baselines.Count, w int, f baselines.Feature) float64 {
 	return hi
 }
 
-// joined is the p-value of a window's sums together, and the column that is oddest; −1 if none can be judged.
+// joined is the p-value of a window's sums together, and the column that is oddest; −1 if none can
+// be judged.
 func (v *volume) joined(a *agentVolume, first *firsts, w int, sums []float32) (float64, int) {
 	v.ps = v.ps[:0]
 	least, at := 2.0, -1

@@ -21,8 +21,10 @@ func (*nobody) Tell(byte, policy.Scope, string, []byte)               {}
 func (*nobody) Contribute(byte, policy.Scope, string, []Contribution) {}
 func (*nobody) Count(string, string)                                  {}
 
-// BenchmarkBaselineVolume is what volume costs an event: of 20,000 agents with Zipf 1.1 and sessions of twenty events, after days that were learned. In sessions:
-// two million events a day, of fifty sessions at a time; scattered: every event is of another session; dense: a hundred thousand events a second, as under load.
+// BenchmarkBaselineVolume is what volume costs an event: of 20,000 agents with Zipf 1.1 and
+// sessions of twenty events, after days that were learned. In sessions: two million events a day,
+// of fifty sessions at a time; scattered: every event is of another session; dense: a hundred
+// thousand events a second, as under load.
 func BenchmarkBaselineVolume(b *testing.B) {
 	b.Run("sessions", func(b *testing.B) { benchmarkBaseline(b, 2_000_000, 50) })
 	b.Run("scattered", func(b *testing.B) { benchmarkBaseline(b, 2_000_000, 0) })

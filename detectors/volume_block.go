@@ -64,7 +64,8 @@ func (v *volume) close(a *agentVolume, first *firsts, w int, from, to int64) {
 	a.Alerted &^= 1 << w
 }
 
-// hour ends an hour in which the agent acted, and the silent ones up to the next: what it does in an hour of a mean season is reckoned anew.
+// hour ends an hour in which the agent acted, and the silent ones up to the next: what it does in
+// an hour of a mean season is reckoned anew.
 func (v *volume) hour(a *agentVolume, first *firsts, block, next int64, sums []float32) {
 	silent := min(next-block-1, absentHours)
 	d := &v.x.Delta.Volume
@@ -144,7 +145,8 @@ func decayOf(hours int64) float64 {
 // gap are silent hours that are about as busy for the persona.
 type gap struct{ hours, season float64 }
 
-// gaps sorts the silent hours behind a cell into quiet, ordinary and busy ones: of each sort one term stands for all.
+// gaps sorts the silent hours behind a cell into quiet, ordinary and busy ones: of each sort one
+// term stands for all.
 func (v *volume) gaps(cell, silent int) (g [3]gap) {
 	for i := range silent {
 		s := v.lens.season.Of[(cell+1+i)%baselines.HoursOfWeek]
@@ -160,7 +162,8 @@ func (v *volume) gaps(cell, silent int) (g [3]gap) {
 	return g
 }
 
-// silence adds the blocks in which nothing happened to the sums of how counts scatter: of the hour that is over and of the silent ones behind it.
+// silence adds the blocks in which nothing happened to the sums of how counts scatter: of the hour
+// that is over and of the silent ones behind it.
 func (v *volume) silence(a *agentVolume, f baselines.Feature, c int, gaps *[3]gap, active float64) {
 	l := &v.lens.of[f]
 	rate := float64(a.rings.Row(baselines.RateRow)[c]) / l.unit
@@ -183,7 +186,8 @@ func (v *volume) silence(a *agentVolume, f baselines.Feature, c int, gaps *[3]ga
 	}
 }
 
-// rate reckons an agent's rate: its own counts, shrunk towards the persona's the less the more of them there are (science §2.2).
+// rate reckons an agent's rate: its own counts, shrunk towards the persona's the less the more of
+// them there are (science §2.2).
 func (v *volume) rate(a *agentVolume, first *firsts, c int) {
 	f := baselines.Feature(a.Features[c])
 	rates, doubts := a.rings.Row(baselines.RateRow), a.rings.Row(baselines.DoubtRow)
@@ -203,7 +207,8 @@ func (v *volume) rate(a *agentVolume, first *firsts, c int) {
 
 // day ends a day in which the agent acted.
 func (v *volume) day(a *agentVolume, first *firsts, block, next int64, sums []float32) {
-	// Days that are more than a week ago become part of the anchor: what grows must not lift what it is held against.
+	// Days that are more than a week ago become part of the anchor: what grows must not lift what
+	// it is held against.
 	passed := min(next-block, baselines.WeekDays)
 	forget := math.Exp2(-float64(next-block) / 60)
 	a.Anchored *= forget
@@ -275,8 +280,9 @@ func (v *volume) dayHours(day int64) float64 {
 	return v.hours(baselines.DayWindow, day)
 }
 
-// ramp compares the last seven days with the sixty before them, and the agent with its peers (science §2.8). By how much ordinary agents deviate from what they
-// did before is learned of the persona, since nobody works alike all the time.
+// ramp compares the last seven days with the sixty before them, and the agent with its peers
+// (science §2.8). By how much ordinary agents deviate from what they did before is learned of the
+// persona, since nobody works alike all the time.
 func (v *volume) ramp(a *agentVolume, first *firsts, next int64) {
 	if v.lens == nil {
 		return

@@ -21,8 +21,9 @@ type budget struct {
 // maxBudgets bounds how many budgets of one agent, or of one wider scope, are followed.
 const maxBudgets = 16
 
-// Of burn rates: two windows each, of which the short one is a twelfth, so that what is over calms at once (Google SRE Workbook, ch. 5); a rate of 1 uses the
-// budget up at its end, given the season (science §2.10).
+// Of burn rates: two windows each, of which the short one is a twelfth, so that what is over calms
+// at once (Google SRE Workbook, ch. 5); a rate of 1 uses the budget up at its end, given the season
+// (science §2.10).
 const (
 	burnStepMS   = 5 * 60_000
 	burnSteps    = 72 // six hours
@@ -106,7 +107,8 @@ func (k *burning) turn(unit policy.Calendar, t int64, zone *time.Location) {
 	}
 }
 
-// add counts the money of some calls in a step; what is older than six hours is counted in the period alone.
+// add counts the money of some calls in a step; what is older than six hours is counted in the
+// period alone.
 func (k *burning) add(step int64, money float64, calls int64) {
 	for i := k.Head + 1; i <= min(step, k.Head+burnSteps); i++ {
 		k.Steps[burnPlace(i)] = 0
@@ -153,8 +155,9 @@ func (v *volume) spend(a *agentVolume, k *burning, b *budget, money float64) {
 	}
 }
 
-// pace tells how fast the budget goes: 2 is slow, 3 fast, 0 neither; the rate in the longer of the two windows, and its hours. A rate is what was spent in a window
-// over what the budget has for it: its share of the period. It must be above its bound by a factor of margin.
+// pace tells how fast the budget goes: 2 is slow, 3 fast, 0 neither; the rate in the longer of the
+// two windows, and its hours. A rate is what was spent in a window over what the budget has for it:
+// its share of the period. It must be above its bound by a factor of margin.
 func (k *burning) pace(limit float64, t int64, margin float64, h seasonHours) (level uint8, burn float64, hours int) {
 	total := h.between(k.From, k.To)
 	rate := func(steps int) float64 {
@@ -169,7 +172,8 @@ func (k *burning) pace(limit float64, t int64, margin float64, h seasonHours) (l
 	return 0, 0, 0
 }
 
-// seasonHours measures time by how busy its hours usually are; without a season all hours are alike.
+// seasonHours measures time by how busy its hours usually are; without a season all hours are
+// alike.
 type seasonHours struct {
 	season *baselines.Season
 	zone   *zoned
@@ -198,7 +202,8 @@ func (h seasonHours) between(from, to int64) float64 {
 	return at(to) - at(from)
 }
 
-// rest is what the agent will usually spend until the end of the period, and the standard deviation of it; zero if nothing is known.
+// rest is what the agent will usually spend until the end of the period, and the standard deviation
+// of it; zero if nothing is known.
 func (v *volume) rest(a *agentVolume, b *budget, from, to int64) (mean, sd float64) {
 	c := int(a.Of[b.feature]) - 1
 	if c < 0 || v.lens == nil || !v.lens.of[b.feature].on || b.feature == baselines.AmountSum && v.lens.currency != currencyCode(b.limit.Currency) {
@@ -235,8 +240,8 @@ func lastHours(n int) string {
 	return "the last six hours"
 }
 
-// found begins the finding that a budget will not last. Each pace is found once in a period: fast is an alert, slow a low one, and that habits alone will use it
-// up only a signal.
+// found begins the finding that a budget will not last. Each pace is found once in a period: fast
+// is an alert, slow a low one, and that habits alone will use it up only a signal.
 func (k *burning) found(b *budget, scope, id string, trigger event.Ref) event.Finding {
 	l, unit := b.limit, "USD"
 	if b.feature == baselines.AmountSum {

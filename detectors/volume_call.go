@@ -19,7 +19,8 @@ func intentOf(intent string) uint64 {
 	return xxhash.Sum64String(intent)
 }
 
-// callKind is a hash of what calls are compared with: those of the same tool, of the same model, or else of the same kind of event.
+// callKind is a hash of what calls are compared with: those of the same tool, of the same model, or
+// else of the same kind of event.
 func callKind(e *event.Event) uint64 {
 	switch e.Kind {
 	case event.ToolCall:

@@ -8,7 +8,8 @@ import (
 	"github.com/wayward-sec/wayward/baselines"
 )
 
-// lens is a baseline as volume looks through it: what the persona has of its own, and what it borrows from its tenant while it is young.
+// lens is a baseline as volume looks through it: what the persona has of its own, and what it
+// borrows from its tenant while it is young.
 type lens struct {
 	base, prior *baselines.Model
 	season      *baselines.Season
@@ -24,14 +25,15 @@ type lens struct {
 }
 
 type lensFeature struct {
-	on          bool
-	rate, unit  float64
-	a0          float64
-	peer        float64
-	peerSD      float64
-	grows       baselines.Growth
-	hyper       [baselines.Windows]baselines.Hyper
-	own         [baselines.Windows]bool                  // hyper is the persona's own: scores by another yardstick are not learned
+	on         bool
+	rate, unit float64
+	a0         float64
+	peer       float64
+	peerSD     float64
+	grows      baselines.Growth
+	hyper      [baselines.Windows]baselines.Hyper
+	// hyper is the persona's own: scores by another yardstick are not learned
+	own         [baselines.Windows]bool
 	cal         [baselines.Windows]*baselines.Calibrator // nil: too little was seen
 	look        [baselines.Windows]float64               // score from which a block may be odd
 	session     *baselines.Calibrator
@@ -174,7 +176,8 @@ func (l *lens) judges(f baselines.Feature, currency uint64) bool {
 	return l.of[f].session != nil && (f != baselines.AmountSum || l.currency == currency)
 }
 
-// intent is the reference of sessions with an intent: of their own kind if there are enough of them.
+// intent is the reference of sessions with an intent: of their own kind if there are enough of
+// them.
 func (l *lens) intent(intent uint64, f baselines.Feature) *baselines.Calibrator {
 	if intent != 0 {
 		if m := l.base.Volume.IntentOf(intent); m != nil && m.Of[f].Ready() {
@@ -184,8 +187,9 @@ func (l *lens) intent(intent uint64, f baselines.Feature) *baselines.Calibrator 
 	return l.of[f].session
 }
 
-// score is how odd a window's sum is. Of what single calls bring in any size it is put on a logarithmic scale: a sum of heavy-tailed sizes is large because of one of
-// them, so its own tail is a power of x, which a generalised Pareto tail of logarithms follows and one of x does not.
+// score is how odd a window's sum is. Of what single calls bring in any size it is put on a
+// logarithmic scale: a sum of heavy-tailed sizes is large because of one of them, so its own tail
+// is a power of x, which a generalised Pareto tail of logarithms follows and one of x does not.
 func score(f baselines.Feature, k baselines.Count, x float64) float64 {
 	s := k.Score(x)
 	if s > 0 && f >= baselines.RecordSum && f <= baselines.CostSum {
@@ -194,8 +198,9 @@ func score(f baselines.Feature, k baselines.Count, x float64) float64 {
 	return s
 }
 
-// p is the p-value of a window's sum x, in events' worth: what the model says or what the blocks of the past say, whichever is more usual; ½ if it is nothing
-// to look at, since what is usual speaks neither for nor against.
+// p is the p-value of a window's sum x, in events' worth: what the model says or what the blocks of
+// the past say, whichever is more usual; ½ if it is nothing to look at, since what is usual speaks
+// neither for nor against.
 func (l *lens) p(f baselines.Feature, w int, k baselines.Count, x float64) float64 {
 	s := score(f, k, x)
 	if s < l.of[f].look[w] {
@@ -204,8 +209,10 @@ func (l *lens) p(f baselines.Feature, w int, k baselines.Count, x float64) float
 	return min(max(l.of[f].cal[w].P(s), k.Tail(x)), 0.5)
 }
 
-// together is what the p-value that joins the features of a call, a session or a block is worth: by how often such are reached, since features go together and
-// a combination does not know how much. Of a day it is never less than what was joined: all agents share busy days, of which the past has few.
+// together is what the p-value that joins the features of a call, a session or a block is worth: by
+// how often such are reached, since features go together and a combination does not know how much.
+// Of a day it is never less than what was joined: all agents share busy days, of which the past has
+// few.
 func (l *lens) together(t baselines.Test, joined float64) float64 {
 	c := l.joint[t]
 	if c == nil || joined >= 0.5 {
@@ -226,7 +233,8 @@ func scoreOf(p float64) float64 {
 	return max(0, -math.Log10(p)) + 1e-9
 }
 
-// outcomeP is the p-value of a sequential test: the bound for all kinds of failure together, or what agent-days of the past say, whichever is more usual.
+// outcomeP is the p-value of a sequential test: the bound for all kinds of failure together, or
+// what agent-days of the past say, whichever is more usual.
 func (l *lens) outcomeP(o *baselines.Odds) float64 {
 	return min(1, max(float64(baselines.Outcomes)*o.P(), l.outcome.P(float64(o.L)/math.Ln10)))
 }

@@ -19,8 +19,8 @@ type volumePart struct {
 	first   firsts
 }
 
-// firsts are the first values of the agent's features, in seconds and as they came. A feature gets a column when it occurs again: most agents of a million
-// act once.
+// firsts are the first values of the agent's features, in seconds and as they came. A feature gets
+// a column when it occurs again: most agents of a million act once.
 type firsts struct {
 	Currency uint64 // of the agent's amounts
 	Value    [baselines.Features]float32
@@ -78,8 +78,10 @@ type agentNumbers struct {
 	Lost     uint8
 	RunTop   uint8
 	Contact  uint8
-	Week     uint8 // bit for each of the last seven days that counts: on the others the agent was away, or not there yet
-	_        [3]uint8
+	// bit for each of the last seven days that counts: on the others the agent was away, or not
+	// there yet
+	Week uint8
+	_    [3]uint8
 }
 
 type runNumbers = baselines.IDRun
@@ -208,7 +210,8 @@ func (a *agentVolume) contact(hash uint16) bool {
 		a.contacts = append(a.contacts, hash)
 		return true
 	}
-	a.contacts[a.Contact%maxContacts] = hash // 16 bits: one new contact in two thousand is taken for a known one
+	// 16 bits: one new contact in two thousand is taken for a known one
+	a.contacts[a.Contact%maxContacts] = hash
 	a.Contact = (a.Contact + 1) % maxContacts
 	return true
 }
@@ -239,7 +242,8 @@ type sessionNumbers struct {
 	_          [4]uint8
 }
 
-// few counts what is different: up to 32 things by 32 bits of their hashes, more by a linear counter.
+// few counts what is different: up to 32 things by 32 bits of their hashes, more by a linear
+// counter.
 type few struct{ words []uint32 }
 
 const (
@@ -277,7 +281,8 @@ func (d *few) see(hash uint32) (n float64, fresh bool) {
 	return -fewBits * math.Log(1-float64(min(set, fewBits-1))/fewBits), true
 }
 
-// episode is the open finding of an agent: one for all that is crossed until all has been calm for an hour.
+// episode is the open finding of an agent: one for all that is crossed until all has been calm for
+// an hour.
 type episode struct {
 	open
 	test     baselines.Test
@@ -295,7 +300,8 @@ type episode struct {
 // little tells whether numbers lie in memory as they are written.
 var little = func() bool { one := uint16(1); return *(*byte)(unsafe.Pointer(&one)) == 1 }()
 
-// appendNumbers appends a struct of numbers without gaps, in the order of its fields, little end first.
+// appendNumbers appends a struct of numbers without gaps, in the order of its fields, little end
+// first.
 func appendNumbers[T any](b []byte, v *T) []byte {
 	if little {
 		return append(b, unsafe.Slice((*byte)(unsafe.Pointer(v)), unsafe.Sizeof(*v))...)

@@ -35,7 +35,8 @@ func gapless[T any](t *testing.T, v *T) {
 		t.Fatal(err)
 	}
 	fast := appendNumbers(nil, v)
-	// What is blank is written as it lies there by the one and as zeros by the other; it is never read.
+	// What is blank is written as it lies there by the one and as zeros by the other; it is never
+	// read.
 	var back, again T
 	r := wire.Reader{B: fast}
 	readNumbers(&r, &back)

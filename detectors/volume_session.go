@@ -6,7 +6,8 @@ import (
 	"github.com/wayward-sec/wayward/baselines"
 )
 
-// session adds the event to its session's totals, which are judged against those of the persona's sessions as they end.
+// session adds the event to its session's totals, which are judged against those of the persona's
+// sessions as they end.
 func (v *volume) session(part, own *volumePart) {
 	if own.session == nil {
 		own.session = &sessionVolume{sessionNumbers: sessionNumbers{Intent: intentOf(v.e.Intent)}}
@@ -160,7 +161,8 @@ func (v *volume) start() {
 	v.x.Delta.Audit.Count(baselines.TimingTest, p)
 }
 
-// gap takes the time since the session's last event; the first 32 gaps tell a machine that does not wait for anybody by how even they are.
+// gap takes the time since the session's last event; the first 32 gaps tell a machine that does not
+// wait for anybody by how even they are.
 func (v *volume) gap(s *sessionVolume) {
 	if s.Events++; s.Events > 1 && s.Gaps < evenGaps {
 		g := float32(max(0, v.x.Time-s.Last)) / 1000
@@ -174,7 +176,8 @@ func (v *volume) gap(s *sessionVolume) {
 			if mean > 0 {
 				cv = max(sd/mean, 1e-6)
 			}
-			s.Even = max(-math.Log(cv/10), baselines.BinWidth) // the more even, the larger; ten is the most uneven that matters
+			// the more even, the larger; ten is the most uneven that matters
+			s.Even = max(-math.Log(cv/10), baselines.BinWidth)
 			p := 1.0
 			if v.lens != nil && v.lens.even != nil {
 				if p = v.lens.even.P(s.Even); p < 0.01 && cv < 0.1 {

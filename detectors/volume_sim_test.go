@@ -17,7 +17,8 @@ import (
 	"github.com/wayward-sec/wayward/policy"
 )
 
-// The workload of /science §8 in small: personas whose agents differ, with hours, shared busy days, bursty sessions and heavy tails.
+// The workload of /science §8 in small: personas whose agents differ, with hours, shared busy days,
+// bursty sessions and heavy tails.
 
 type simPersona struct {
 	name              string
@@ -132,7 +133,8 @@ func simulate(seed uint64, personas []simPersona, days int) []event.Event {
 	return out
 }
 
-// lab is a shard of the test's own that keeps baselines: pages are maps, and the day closes when the first event of the next one comes.
+// lab is a shard of the test's own that keeps baselines: pages are maps, and the day closes when
+// the first event of the next one comes.
 type lab struct {
 	panel    *Panel
 	volume   *volume
@@ -298,7 +300,8 @@ func (l *lab) observe(e *event.Event) {
 	l.volume.Observe(&l.x, e)
 }
 
-// month is five weeks of three personas, of which the last two are judged: what the tests came to, and how many alerts there were.
+// month is five weeks of three personas, of which the last two are judged: what the tests came to,
+// and how many alerts there were.
 type month struct {
 	lab      *lab
 	tallies  [baselines.Tests]baselines.Tally
@@ -309,7 +312,8 @@ type month struct {
 	events   []int // of each attack that was found, up to the alert
 }
 
-// live plays the weeks of a seed. On the last day, in copies that do not come back, every so often an agent begins to read as attack says.
+// live plays the weeks of a seed. On the last day, in copies that do not come back, every so often
+// an agent begins to read as attack says.
 func live(t testing.TB, seed uint64, attack func(l *lab, like []event.Event, n int) []event.Event) *month {
 	const days, judged = 28, 14
 	events := simulate(seed, simPersonas, days)

@@ -13,35 +13,36 @@ type Kind uint8
 
 // Kinds of attacks (science §8, without those that concern how agents stand to each other).
 const (
-	Burst50         Kind = iota // reads in 5 min, in the middle of a task
-	Burst200                    // in 10 min
-	Burst1000                   // in 30 min
-	Mark20                      // five reads that return twenty times as much as usual
-	Slow20                      // 20 more calls an hour for 24 hours, in sessions of their own
-	Ramp2                       // an agent does 2 % more each day
-	Ramp5                       //
-	Ramp10                      //
-	Enumerate30                 // 80 reads of consecutive ids, of which 30 % do not exist
-	Enumerate50                 //
-	Enumerate70                 //
-	Enumerate90                 //
-	Denials                     // denied, tried again with another resource or tool, 20 times
-	Insert1                     // random calls of the persona's own tools in the middle of a task
-	Insert2                     //
-	Insert3                     //
-	Insert4                     //
-	Insert6                     //
-	Insert10                    //
-	Tail                        // a task that goes on as one of another persona: 8 calls
-	Repeat1                     // the same six calls, inserted into two tasks a day by one agent, so that they become usual
-	Repeat3                     // by three agents
-	Repeat6                     // by six
-	NewTool                     // one call of a tool that nobody has
-	NewDestination              // one send to where nobody of the persona has sent
-	ToolDestination             // the same, and the address came out of a tool's result
-	Redefined                   // three calls of a tool whose definition is another than usual
-	Runaway                     // 60 calls in half an hour that each cost 25 times as much as usual
-	CrossTenant                 // three reads of another tenant's resources
+	Burst50     Kind = iota // reads in 5 min, in the middle of a task
+	Burst200                // in 10 min
+	Burst1000               // in 30 min
+	Mark20                  // five reads that return twenty times as much as usual
+	Slow20                  // 20 more calls an hour for 24 hours, in sessions of their own
+	Ramp2                   // an agent does 2 % more each day
+	Ramp5                   //
+	Ramp10                  //
+	Enumerate30             // 80 reads of consecutive ids, of which 30 % do not exist
+	Enumerate50             //
+	Enumerate70             //
+	Enumerate90             //
+	Denials                 // denied, tried again with another resource or tool, 20 times
+	Insert1                 // random calls of the persona's own tools in the middle of a task
+	Insert2                 //
+	Insert3                 //
+	Insert4                 //
+	Insert6                 //
+	Insert10                //
+	Tail                    // a task that goes on as one of another persona: 8 calls
+	// the same six calls, inserted into two tasks a day by one agent, so that they become usual
+	Repeat1
+	Repeat3         // by three agents
+	Repeat6         // by six
+	NewTool         // one call of a tool that nobody has
+	NewDestination  // one send to where nobody of the persona has sent
+	ToolDestination // the same, and the address came out of a tool's result
+	Redefined       // three calls of a tool whose definition is another than usual
+	Runaway         // 60 calls in half an hour that each cost 25 times as much as usual
+	CrossTenant     // three reads of another tenant's resources
 	Kinds
 )
 
@@ -86,7 +87,8 @@ type Incident struct {
 	Persona string
 	Agent   string
 	Day     int // of the stream
-	// Sessions that it took part in, and its events in order. A ramp has neither: all that the agent does is part of it.
+	// Sessions that it took part in, and its events in order. A ramp has neither: all that the
+	// agent does is part of it.
 	Sessions, Events []string
 	// Times are those of the events; First and Last bound them, in Unix milliseconds.
 	Times       []int64

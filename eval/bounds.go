@@ -19,7 +19,8 @@ func Share(k, n int) (low, high float64) {
 	return max(0, (centre-half)/scale), min(1, (centre+half)/scale)
 }
 
-// Rate bounds the mean of a Poisson variable of which k was seen, with 95 % confidence (Garwood 1936, quantiles of chi-squared after Wilson and Hilferty).
+// Rate bounds the mean of a Poisson variable of which k was seen, with 95 % confidence (Garwood
+// 1936, quantiles of chi-squared after Wilson and Hilferty).
 func Rate(k float64) (low, high float64) {
 	half := func(freedom, z float64) float64 {
 		if freedom == 0 {

@@ -34,7 +34,8 @@ func (s *Stream) read(r *role) float64 {
 	return math.Floor(min(v, 1e6))
 }
 
-// scattered makes a resource's number from its rank, so that numbers next to each other mean nothing.
+// scattered makes a resource's number from its rank, so that numbers next to each other mean
+// nothing.
 func scattered(rank uint64) uint64 { return hash(rank) % 100_000_000 }
 
 // fill draws all of a call but what it calls, from s.rng.
@@ -78,7 +79,8 @@ func (s *Stream) fill(c *call, x *session, r *role, tool int) {
 	}
 }
 
-// address draws where a call sends: within the house, to the customer whom the session is about, or to somebody else.
+// address draws where a call sends: within the house, to the customer whom the session is about, or
+// to somebody else.
 func (s *Stream) address(c *call, x *session, r *role, t *tool) {
 	u := s.rng.Float64()
 	switch {
@@ -212,7 +214,8 @@ func (s *Stream) write(b []byte, x *session) []byte {
 	return append(b, "\"}}\n"...)
 }
 
-// taken is the tool that a step calls: since a roll-out, half of what was written with others goes through the new tool, which not all have at once.
+// taken is the tool that a step calls: since a roll-out, half of what was written with others goes
+// through the new tool, which not all have at once.
 func (s *Stream) taken(x *session, tool int) int {
 	r := x.agent.role
 	if s.o.Drift&Rollout == 0 || r.tools[tool].class != "write" || x.at < Start+WorkflowDay*dayMS {
@@ -236,7 +239,8 @@ func (x *session) appendName(b []byte) []byte {
 	return strconv.AppendInt(b, int64(x.serial), 10)
 }
 
-// appendDestination appends where a call sends, also as its argument, with where the argument came from.
+// appendDestination appends where a call sends, also as its argument, with where the argument came
+// from.
 func (c *call) appendDestination(b []byte, t *tool) []byte {
 	kind, argument := "email", "to"
 	switch {

@@ -5,8 +5,10 @@ import (
 	"math/rand/v2"
 )
 
-// persona is a role and how its agents work. The parameters are those on which the detectors' formulas were chosen (science §8): activity is lognormal between
-// agents, follows the hour of the week and shares good and bad days; tasks follow workflows with loops, noise and errors; results have heavy tails.
+// persona is a role and how its agents work. The parameters are those on which the detectors'
+// formulas were chosen (science §8): activity is lognormal between agents, follows the hour of the
+// week and shares good and bad days; tasks follow workflows with loops, noise and errors; results
+// have heavy tails.
 type persona struct {
 	name     string
 	agents   int
@@ -15,11 +17,12 @@ type persona struct {
 	always   bool    // works around the clock, not in office hours
 	weekend  float64 // activity on Saturday and Sunday against other days
 	think    [2]float64
-	records  [2]float64 // mean and sigma of ln(records of a read); think: likewise of ln(seconds between calls)
-	pareto   float64    // index of the tail from which 3 % of reads come; 0: none
-	noise    float64    // probability that a step is preceded by a call of any tool
-	errors   float64    // probability that a call fails
-	things   int        // resources, taken by Zipf's law with exponent zipf
+	// mean and sigma of ln(records of a read); think: likewise of ln(seconds between calls)
+	records  [2]float64
+	pareto   float64 // index of the tail from which 3 % of reads come; 0: none
+	noise    float64 // probability that a step is preceded by a call of any tool
+	errors   float64 // probability that a call fails
+	things   int     // resources, taken by Zipf's law with exponent zipf
 	zipf     float64
 	busy     float64 // coefficient of variation of the day that all agents share
 	intents  int
@@ -29,7 +32,8 @@ type persona struct {
 	tools    []tool
 }
 
-// tool is what agents call. Names, servers and resources are made up and carry no weight: nothing that detects knows them.
+// tool is what agents call. Names, servers and resources are made up and carry no weight: nothing
+// that detects knows them.
 type tool struct {
 	name, server, class, resource string
 }
@@ -107,8 +111,8 @@ type step struct {
 	backTo int
 }
 
-// workflow draws a workflow of a persona with so many tools. The first workflow of a persona ends with its first tool, which has a destination, so that every
-// persona sends something.
+// workflow draws a workflow of a persona with so many tools. The first workflow of a persona ends
+// with its first tool, which has a destination, so that every persona sends something.
 func workflow(rng *rand.Rand, tools int, first bool) []step {
 	list := make([]step, 4+rng.IntN(7))
 	for j := range list {

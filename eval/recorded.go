@@ -37,7 +37,8 @@ type recordedEvent struct {
 // Recorded are the sessions of one set of recorded data.
 type Recorded []*RecordedSession
 
-// OpenRecorded reads DIR/NAME.truth.jsonl and the sessions of DIR/NAME.sessions.jsonl.xz that protocol p2 uses.
+// OpenRecorded reads DIR/NAME.truth.jsonl and the sessions of DIR/NAME.sessions.jsonl.xz that
+// protocol p2 uses.
 func OpenRecorded(dir, name string) (Recorded, error) {
 	text, err := os.ReadFile(filepath.Join(dir, name+".truth.jsonl"))
 	if err != nil {
@@ -109,8 +110,9 @@ func eachLine(name string, f func(d *json.Decoder) error) error {
 // RecordedDays is how long it takes agents to work through the sessions of a stream.
 const RecordedDays = 14
 
-// Lines makes a stream of the sessions that keep says, of RecordedDays from a day of the streams of this package on: every agent works through its own, one
-// after another, on weekdays and mostly by day. When is made up, so that no number should rest on it.
+// Lines makes a stream of the sessions that keep says, of RecordedDays from a day of the streams of
+// this package on: every agent works through its own, one after another, on weekdays and mostly by
+// day. When is made up, so that no number should rest on it.
 func (r Recorded) Lines(day int, seed uint64, keep func(*RecordedSession) bool) (lines []byte, sessions int) {
 	byAgent := map[string][]*RecordedSession{}
 	var agents []string

@@ -12,8 +12,9 @@ import (
 
 // Alarm is what a finding said at one time: when it was made, and each time that it grew.
 type Alarm struct {
-	UID                                                             string
-	Time                                                            int64 // event time of what made it so, Unix milliseconds
+	UID string
+	// event time of what made it so, Unix milliseconds
+	Time                                                            int64
 	Detector, Family, Test, Feature, Scope, Persona, Agent, Session string
 	P, Alpha                                                        float64
 	Alert                                                           bool
@@ -21,7 +22,8 @@ type Alarm struct {
 	Refs                                                            []string // ids of events
 }
 
-// SessionOr is the alarm's session; of one that is about no session that of its trigger, if events are called SESSION-NUMBER.
+// SessionOr is the alarm's session; of one that is about no session that of its trigger, if events
+// are called SESSION-NUMBER.
 func (a *Alarm) SessionOr() string {
 	if a.Session != "" || len(a.Refs) == 0 {
 		return a.Session
@@ -33,8 +35,9 @@ func (a *Alarm) SessionOr() string {
 	return id
 }
 
-// Score is by how much the alarm is rarer than its test's share of the alert budget asks for: below 1 it calls somebody. An operator who doubles the budget doubles
-// the score up to which he is called, whatever the test; p itself says little, since there are a thousand calls to one day.
+// Score is by how much the alarm is rarer than its test's share of the alert budget asks for: below
+// 1 it calls somebody. An operator who doubles the budget doubles the score up to which he is
+// called, whatever the test; p itself says little, since there are a thousand calls to one day.
 func (a *Alarm) Score() float64 {
 	if a.Alpha <= 0 {
 		return math.Inf(1)
@@ -101,8 +104,9 @@ func (b *Book) Scores(since int64) []float64 {
 	return slices.Sorted(maps.Values(best))
 }
 
-// Threshold is the highest score below which no more than some of those that came where nothing was amiss lie: the one after the last of them. It is infinite if
-// all of them may: what is rarer than nothing that was recorded is not known.
+// Threshold is the highest score below which no more than some of those that came where nothing was
+// amiss lie: the one after the last of them. It is infinite if all of them may: what is rarer than
+// nothing that was recorded is not known.
 func Threshold(scores []float64, most int) float64 {
 	if most >= len(scores) {
 		return math.Inf(1)
@@ -110,7 +114,8 @@ func Threshold(scores []float64, most int) float64 {
 	return scores[most]
 }
 
-// Precision is the share of alarms that are true, where a share base of all sessions is attacked, recall of them are found, and false alarms come at so many a session.
+// Precision is the share of alarms that are true, where a share base of all sessions is attacked,
+// recall of them are found, and false alarms come at so many a session.
 func Precision(base, recall, falsely float64) float64 {
 	return base * recall / (base*recall + (1-base)*falsely)
 }
@@ -134,8 +139,8 @@ type Verdict struct {
 	Best   float64        // least score of all alarms about it; infinite if there is none
 }
 
-// slackMS is how long after its last event an alarm about an agent still is about an incident: windows look back, and an hour's is the longest that would not
-// be another day's.
+// slackMS is how long after its last event an alarm about an agent still is about an incident:
+// windows look back, and an hour's is the longest that would not be another day's.
 const slackMS = 15 * minuteMS
 
 // about tells whether an alarm is about an incident.
@@ -206,10 +211,11 @@ func (b *Book) Judge(incidents []*Incident) []Verdict {
 
 // Power is how often incidents were found, and how soon.
 type Power struct {
-	Made, Alert, Low      int
-	Family                map[string]int
-	Other                 int // by rules
-	Long, Half            int // incidents of several events; of them, those found by alert before half of these
+	Made, Alert, Low int
+	Family           map[string]int
+	Other            int // by rules
+	// incidents of several events; of them, those found by alert before half of these
+	Long, Half            int
 	Events, Seconds, Size []float64
 	Best                  []float64 // scores
 }

@@ -91,7 +91,8 @@ func TestThresholdsFollowFromWhatCameOfNothing(t *testing.T) {
 	}{{1, 1e-9, 1e-4}, {10, 2e-4, 1e-4}, {11, 3e-4, 1e-4}, {12, 1e-3, 1e-3}, {13, 1e-9, 0}} {
 		b.Take(&event.Finding{UID: string(rune('a' + i)), Activity: event.Create, Time: c.at, Anomaly: &event.Anomaly{P: c.p, Alpha: c.alpha}})
 	}
-	b.Take(&event.Finding{UID: "b", Activity: event.Update, Time: 10, Last: 20, Anomaly: &event.Anomaly{P: 5e-5, Alpha: 1e-4}}) // it has grown
+	// it has grown
+	b.Take(&event.Finding{UID: "b", Activity: event.Update, Time: 10, Last: 20, Anomaly: &event.Anomaly{P: 5e-5, Alpha: 1e-4}})
 	scores := b.Scores(10)
 	if len(scores) != 4 || math.Abs(scores[0]-.5) > 1e-9 || math.Abs(scores[1]-1) > 1e-9 || math.Abs(scores[2]-3) > 1e-9 || !math.IsInf(scores[3], 1) {
 		t.Fatalf("%v", scores)

@@ -1,5 +1,6 @@
-// Package eval makes the streams on which the detectors are judged: agents of six personas at work for weeks, without and with attacks whose truth is known.
-// The same options give the same bytes. Nothing here knows a detector, and no detector knows what is made here.
+// Package eval makes the streams on which the detectors are judged: agents of six personas at work
+// for weeks, without and with attacks whose truth is known. The same options give the same bytes.
+// Nothing here knows a detector, and no detector knows what is made here.
 package eval
 
 import (
@@ -8,7 +9,8 @@ import (
 	"strconv"
 )
 
-// The days of a stream: what is learned first, what thresholds rest on, and from TestDay on what is measured.
+// The days of a stream: what is learned first, what thresholds rest on, and from TestDay on what is
+// measured.
 const (
 	CalibrationDay = 7
 	TestDay        = 21
@@ -32,12 +34,15 @@ type Drift uint8
 
 // Drifts, each on a day of the test.
 const (
-	Workflow Drift = 1 << iota // from WorkflowDay on, a fifth of each persona's sessions follow a new workflow
-	Growth                     // everybody does 1 % more each day, from the first
-	Rollout                    // from WorkflowDay on each persona has a new tool; a third of the agents have it on the first day, all on the third
-	Holiday                    // on HolidayDay hardly anybody works
-	Outage                     // from 11:00 to 12:00 on OutageDay nine calls of ten fail
-	Busy                       // on BusyDay everybody has three times the work
+	// from WorkflowDay on, a fifth of each persona's sessions follow a new workflow
+	Workflow Drift = 1 << iota
+	Growth         // everybody does 1 % more each day, from the first
+	// from WorkflowDay on each persona has a new tool; a third of the agents have it on the first
+	// day, all on the third
+	Rollout
+	Holiday // on HolidayDay hardly anybody works
+	Outage  // from 11:00 to 12:00 on OutageDay nine calls of ten fail
+	Busy    // on BusyDay everybody has three times the work
 )
 
 // Days of drifts. All are weekdays.
@@ -60,12 +65,14 @@ type Options struct {
 	Days  int     // 0: Days
 	Scale float64 // of the number of agents; 0: 1
 	Drift Drift
-	// Attacks are woven in from TestDay on: on each day one agent of each persona meets the next of them, if it has a session to carry it. Repetitions and ramps
-	// are kept up by the same agents, one group of each persona.
+	// Attacks are woven in from TestDay on: on each day one agent of each persona meets the next of
+	// them, if it has a session to carry it. Repetitions and ramps are kept up by the same agents,
+	// one group of each persona.
 	Attacks []Kind
 }
 
-// Stream is a stream under way. It holds the sessions that are open and the truth so far, whatever its length.
+// Stream is a stream under way. It holds the sessions that are open and the truth so far, whatever
+// its length.
 type Stream struct {
 	// Sessions are the sessions begun on each day, attacks' own left out; Events the events so far.
 	Sessions []int
@@ -86,7 +93,8 @@ type Stream struct {
 	call   call // being written
 }
 
-// pointed is a source that draws from the generator it is pointed at, so that each session has one of its own and what happens to one changes no other.
+// pointed is a source that draws from the generator it is pointed at, so that each session has one
+// of its own and what happens to one changes no other.
 type pointed struct{ at *rand.PCG }
 
 func (p *pointed) Uint64() uint64 { return p.at.Uint64() }
@@ -321,7 +329,8 @@ func (s *Stream) start(w *worker, at int64) {
 	if s.o.Drift&Workflow != 0 && day >= WorkflowDay && s.rng.Float64() < .2 {
 		x.intent, x.flow = len(r.flows), r.fresh
 	}
-	// The people for whom a persona works: some much more often than others, and a new one every week.
+	// The people for whom a persona works: some much more often than others, and a new one every
+	// week.
 	people := float64(len(r.agents)/2 + 5 + day/7)
 	x.user = int(people * math.Pow(s.rng.Float64(), 2))
 	if r.subjects {
@@ -345,7 +354,8 @@ func word(t string) uint64 {
 	return h
 }
 
-// resolve brings a session to its next call, and tells whether there is one: x.phase is then acting, or wandering for a call of any tool.
+// resolve brings a session to its next call, and tells whether there is one: x.phase is then
+// acting, or wandering for a call of any tool.
 func (s *Stream) resolve(x *session) bool {
 	for x.step < len(x.flow) && x.made < longest {
 		st := &x.flow[x.step]

@@ -61,7 +61,8 @@ func TestEqualOptionsGiveEqualBytes(t *testing.T) {
 	}
 }
 
-// The workload was fixed before there were detectors to judge. A change of it is a change of the yardstick, and is to be said where numbers are compared.
+// The workload was fixed before there were detectors to judge. A change of it is a change of the
+// yardstick, and is to be said where numbers are compared.
 func TestWorkloadStaysWhatItIs(t *testing.T) {
 	if runtime.GOARCH != "amd64" {
 		t.Skip("the last bits of floating point are another machine's own")
@@ -93,7 +94,8 @@ func TestEventsComeInOrderOfTimeEachOnce(t *testing.T) {
 	}
 }
 
-// What is woven in changes nothing else but the times of what follows in the sessions that carry it, so that runs with and without can be compared.
+// What is woven in changes nothing else but the times of what follows in the sessions that carry
+// it, so that runs with and without can be compared.
 func TestAttacksLeaveTheRestAlone(t *testing.T) {
 	kinds := slices.DeleteFunc(slices.Clone(everyKind), func(k Kind) bool { return k.growth() > 0 || k == Tail })
 	ids := func(o Options) (out map[string]string, s *Stream) {
@@ -241,7 +243,8 @@ func TestRatesFollowTheParameters(t *testing.T) {
 		near(p.name+"'s agents", float64(len(k.agents)), float64(p.agents), 0)
 		near(p.name+"'s errors", k.failed/k.calls, p.errors, .005)
 		near(p.name+"'s sends within the house", k.within/k.sends, p.internal, .03)
-		// Sessions: the median agent's times the mean of the lognormal, which a handful of agents give roughly.
+		// Sessions: the median agent's times the mean of the lognormal, which a handful of agents
+		// give roughly.
 		want := p.sessions * math.Exp(p.spread*p.spread/2) * float64(p.agents) * days
 		near("ln of "+p.name+"'s sessions over expected", math.Log(float64(len(k.sessions))/want), 0, .5)
 		share := 2 * p.weekend / (5 + 2*p.weekend)

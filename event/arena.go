@@ -1,6 +1,7 @@
 package event
 
-// arena hands out pieces of blocks. Blocks never move, so what was handed out stays good while more is taken, until reset.
+// arena hands out pieces of blocks. Blocks never move, so what was handed out stays good while more
+// is taken, until reset.
 type arena[T any] struct {
 	blocks [][]T
 	block  int // in use
@@ -8,8 +9,9 @@ type arena[T any] struct {
 }
 
 const (
-	blockLen   = 16 << 10 // elements of a block, several times the longest piece
-	keptBlocks = 64       // a batch may need more; they are not kept, so that one odd batch does not cost memory for ever
+	blockLen = 16 << 10 // elements of a block, several times the longest piece
+	// a batch may need more; they are not kept, so that one odd batch does not cost memory for ever
+	keptBlocks = 64
 )
 
 func (a *arena[T]) take(n int) []T {

@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// stream makes n distinct tool calls of about 640 bytes; escapes puts two escaped strings into each.
+// stream makes n distinct tool calls of about 640 bytes; escapes puts two escaped strings into
+// each.
 func stream(n int, escapes bool) [][]byte {
 	tools := []string{"fs.read", "fs.write", "http.get", "http.post", "sql.query", "shell.exec", "mail.send", "vec.search", "git.push", "secrets.get"}
 	classes := []string{"read", "write", "read", "send", "read", "exec", "send", "read", "write", "read"}

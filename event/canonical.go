@@ -8,15 +8,16 @@ import (
 	"unicode/utf8"
 )
 
-// Canonical writes JSON in the one form of RFC 8785 (JCS): keys in order, no white space, numbers and
-// strings as ECMAScript writes them. Two texts that say the same have the same form, so a digest of
-// it does not change with the order of keys. The zero value is ready; it belongs to one goroutine and
-// allocates nothing once its buffers have grown.
+// Canonical writes JSON in the one form of RFC 8785 (JCS): keys in order, no white space, numbers
+// and strings as ECMAScript writes them. Two texts that say the same have the same form, so a
+// digest of it does not change with the order of keys. The zero value is ready; it belongs to one
+// goroutine and allocates nothing once its buffers have grown.
 //
 // What JCS leaves to the reader is refused, since two readers could take it for two things: a name
 // that occurs twice in an object, and a number that a double cannot hold (of two account numbers
-// beyond 2^53 that differ in the last digit, JCS makes one). Half a surrogate, which JCS refuses, is
-// kept as its escape: an agent chooses texts, and must not be able to choose that there is no form.
+// beyond 2^53 that differ in the last digit, JCS makes one). Half a surrogate, which JCS refuses,
+// is kept as its escape: an agent chooses texts, and must not be able to choose that there is no
+// form.
 type Canonical struct {
 	out     []byte
 	spare   []byte

@@ -23,14 +23,15 @@ func canonicalOf(t *testing.T, s string) string {
 func TestCanonicalForm(t *testing.T) {
 	deep := strings.Repeat("[", MaxDepth+1) + strings.Repeat("]", MaxDepth+1)
 	for claim, c := range map[string][2]string{
-		"keys stand in order":                            {`{"to":"DE1","amount":100}`, `{"amount":100,"to":"DE1"}`},
-		"at every level, lists as they are":              {`{"b":[{"y":1,"x":2},3,1],"a":{}}`, `{"a":{},"b":[{"x":2,"y":1},3,1]}`},
-		"white space goes":                               {" {\n\t\"a\" : [ 1 , true ,\r null , false ] , \"b\" : [ ] , \"c\" : { } } ", `{"a":[1,true,null,false],"b":[],"c":{}}`},
-		"the order is that of UTF-16 (RFC 8785 §3.2.3)":  {`{"\u20ac":1,"\r":2,"\ufb33":3,"1":4,"\ud83d\ude00":5,"\u0080":6,"\u00f6":7}`, "{\"\\r\":2,\"1\":4,\"\u0080\":6,\"ö\":7,\"€\":1,\"😀\":5,\"\ufb33\":3}"},
-		"a prefix comes first":                           {`{"ab":1,"a":2,"":3}`, `{"":3,"a":2,"ab":1}`},
-		"an escape in a name is its character":           {`{"b":1,"\u0061":2}`, `{"a":2,"b":1}`},
-		"one character has one spelling":                 {`["\u0041\/\u00e9\u001F\u0008\u000a\t\"\\\u0022\u005c\u007f"]`, `["A/é\u001f\b\n\t\"\\\"\\` + "\x7f" + `"]`},
-		"the numbers of RFC 8785 §3.2.4":                 {`[333333333.33333329,1E30,4.50,2e-3,0.000000000000000000000000001]`, `none`}, // its first says more than a double holds
+		"keys stand in order":                           {`{"to":"DE1","amount":100}`, `{"amount":100,"to":"DE1"}`},
+		"at every level, lists as they are":             {`{"b":[{"y":1,"x":2},3,1],"a":{}}`, `{"a":{},"b":[{"x":2,"y":1},3,1]}`},
+		"white space goes":                              {" {\n\t\"a\" : [ 1 , true ,\r null , false ] , \"b\" : [ ] , \"c\" : { } } ", `{"a":[1,true,null,false],"b":[],"c":{}}`},
+		"the order is that of UTF-16 (RFC 8785 §3.2.3)": {`{"\u20ac":1,"\r":2,"\ufb33":3,"1":4,"\ud83d\ude00":5,"\u0080":6,"\u00f6":7}`, "{\"\\r\":2,\"1\":4,\"\u0080\":6,\"ö\":7,\"€\":1,\"😀\":5,\"\ufb33\":3}"},
+		"a prefix comes first":                          {`{"ab":1,"a":2,"":3}`, `{"":3,"a":2,"ab":1}`},
+		"an escape in a name is its character":          {`{"b":1,"\u0061":2}`, `{"a":2,"b":1}`},
+		"one character has one spelling":                {`["\u0041\/\u00e9\u001F\u0008\u000a\t\"\\\u0022\u005c\u007f"]`, `["A/é\u001f\b\n\t\"\\\"\\` + "\x7f" + `"]`},
+		// its first says more than a double holds
+		"the numbers of RFC 8785 §3.2.4":                 {`[333333333.33333329,1E30,4.50,2e-3,0.000000000000000000000000001]`, `none`},
 		"the others of them":                             {`[1E30,4.50,2e-3,0.000000000000000000000000001]`, `[1e+30,4.5,0.002,1e-27]`},
 		"zero is zero":                                   {`[-0,0.0,-0.0e5,0e99999]`, `[0,0,0,0]`},
 		"where exponents begin":                          {`[1e20,1e21,0.000001,0.0000001,-1e-7,123456789012345680000]`, `[100000000000000000000,1e+21,0.000001,1e-7,-1e-7,123456789012345680000]`},

@@ -28,8 +28,9 @@ const (
 	BreakerSchema = "wayward.breaker/v1"
 )
 
-// Command tells gateways and playbooks what to do with a scope. Time is event time and the same in every replay; IssuedAt and NotAfter are wall
-// clock, outside identity and comparison. All times are Unix milliseconds here and RFC 3339 on the wire.
+// Command tells gateways and playbooks what to do with a scope. Time is event time and the same in
+// every replay; IssuedAt and NotAfter are wall clock, outside identity and comparison. All times
+// are Unix milliseconds here and RFC 3339 on the wire.
 type Command struct {
 	ID         string // at most 36 characters, a hash of scope and epoch: the same after a restart
 	Action     Action
@@ -102,8 +103,8 @@ func (c *Command) Append(b []byte) []byte {
 	})
 }
 
-// ParseCommand reads what Append wrote: for the command line, gateways in Go and tests. A type of scope, an action or a mode that it does not know
-// is an error: a gateway must refuse, not pass.
+// ParseCommand reads what Append wrote: for the command line, gateways in Go and tests. A type of
+// scope, an action or a mode that it does not know is an error: a gateway must refuse, not pass.
 func ParseCommand(b []byte) (Command, error) {
 	var w wireCommand
 	p := parser{what: "command"}
@@ -119,17 +120,19 @@ func ParseCommand(b []byte) (Command, error) {
 	return c, p.err
 }
 
-// Breaker is the present state of a scope as agent.breakers tells it; when it closes, its key gets a tombstone.
+// Breaker is the present state of a scope as agent.breakers tells it; when it closes, its key gets
+// a tombstone.
 type Breaker struct {
-	Scope      Scope
-	State      string // throttled (throttle), open (escalate, block, kill) or observed (observe)
-	Action     Action
-	Epoch      int64
-	Since      int64 // event time of what opened it first
-	Until      int64 // wall clock at which it expires; 0: when somebody restores it
-	Rate       Rate
-	Mode       string
-	Enforced   string // what the last ack said: received, applied, rejected, failed, expired, missed; empty: none yet
+	Scope  Scope
+	State  string // throttled (throttle), open (escalate, block, kill) or observed (observe)
+	Action Action
+	Epoch  int64
+	Since  int64 // event time of what opened it first
+	Until  int64 // wall clock at which it expires; 0: when somebody restores it
+	Rate   Rate
+	Mode   string
+	// what the last ack said: received, applied, rejected, failed, expired, missed; empty: none yet
+	Enforced   string
 	CommandID  string
 	FindingUID string
 	Reason     string
@@ -221,7 +224,8 @@ func (a *Ack) Append(b []byte) []byte {
 	return appendJSON(b, wireAck{a.CommandID, a.Tenant, a.Scope.wire(), a.Epoch, stamp(a.Time), a.Status.String(), a.By, a.Detail})
 }
 
-// ParseAck reads a record of agent.acks. Gateways of others write it: every text is bounded, the tenant stands once or twice but alike.
+// ParseAck reads a record of agent.acks. Gateways of others write it: every text is bounded, the
+// tenant stands once or twice but alike.
 func ParseAck(b []byte) (Ack, error) {
 	var w wireAck
 	p := parser{what: "ack"}
@@ -271,12 +275,13 @@ var Verdicts = []string{"true_positive", "false_positive", "benign_true_positive
 
 // Feedback is a record of agent.feedback.
 type Feedback struct {
-	ID         string // unique: the same id is taken once
-	Time       int64  // Unix milliseconds; feedback that acts is refused when it is old
-	Tenant     string
-	Type       FeedbackType
-	Scope      Scope
-	SignedID   string // id of the scope as it was signed, where that is another spelling of a user or a persona
+	ID     string // unique: the same id is taken once
+	Time   int64  // Unix milliseconds; feedback that acts is refused when it is old
+	Tenant string
+	Type   FeedbackType
+	Scope  Scope
+	// id of the scope as it was signed, where that is another spelling of a user or a persona
+	SignedID   string
 	FindingUID string
 	Verdict    string
 	Action     Action // of a trip
@@ -288,22 +293,31 @@ type Feedback struct {
 	Signature  []byte
 }
 
-// BaselineOrder is what a person wants done with the baseline of the persona that is the feedback's scope; "*" is the tenant as a whole.
+// BaselineOrder is what a person wants done with the baseline of the persona that is the feedback's
+// scope; "*" is the tenant as a whole.
 type BaselineOrder struct {
 	Op string // one of BaselineOps
 	// Fork of the persona; "": the agents that tell no version.
 	Fork string
-	// Day, as 2006-01-02, is the UTC day of the snapshot to go back to, and Hash, which may be left out, which one it must be. Of rollback alone.
+	// Day, as 2006-01-02, is the UTC day of the snapshot to go back to, and Hash, which may be left
+	// out, which one it must be. Of rollback alone.
 	Day, Hash string
-	Item      string // what waits for approval, as the finding or wayward baseline show names it. Of approve and reject alone.
-	Model     []byte // an exported snapshot's model of the same persona and fork, and Hash its hash. Of import alone.
+	// what waits for approval, as the finding or wayward baseline show names it. Of approve and
+	// reject alone.
+	Item string
+	// an exported snapshot's model of the same persona and fork, and Hash its hash. Of import
+	// alone.
+	Model []byte
 }
 
-// BaselineOps are what can be done with a baseline: freeze and unfreeze what it learns; suspect: it may be poisoned, so it scores and calls nobody until it is
-// unfrozen, reset or rolled back; reset forgets it; rollback goes back to an earlier snapshot; import puts one from elsewhere in its place; approve and reject decide what waits in quarantine.
+// BaselineOps are what can be done with a baseline: freeze and unfreeze what it learns; suspect: it
+// may be poisoned, so it scores and calls nobody until it is unfrozen, reset or rolled back; reset
+// forgets it; rollback goes back to an earlier snapshot; import puts one from elsewhere in its
+// place; approve and reject decide what waits in quarantine.
 var BaselineOps = []string{"freeze", "unfreeze", "suspect", "reset", "rollback", "import", "approve", "reject"}
 
-// MaxImport bounds the model of an import, in bytes: in base64, twice over, it still fits the records of every topic on its way.
+// MaxImport bounds the model of an import, in bytes: in base64, twice over, it still fits the
+// records of every topic on its way.
 const MaxImport = 384 << 10
 
 type wireBaseline struct {
@@ -383,8 +397,10 @@ func (f *Feedback) wire() wireFeedback {
 // Append encodes the feedback.
 func (f *Feedback) Append(b []byte) []byte { return appendJSON(b, f.wire()) }
 
-// signed is what the signature is over: a label, so that it fits nothing else, and the record without its signature, encoded as Append does. So the
-// order of fields, spaces and escapes of the record that came do not count, what it says does (docs/commands.md has an example to sign against).
+// signed is what the signature is over: a label, so that it fits nothing else, and the record
+// without its signature, encoded as Append does. So the order of fields, spaces and escapes of the
+// record that came do not count, what it says does (docs/commands.md has an example to sign
+// against).
 func (f *Feedback) signed() []byte {
 	w := f.wire()
 	w.Signature = ""
@@ -642,7 +658,8 @@ var errDuration = errors.New("want ISO 8601 of days, hours, minutes and seconds,
 
 var isoForm = regexp.MustCompile(`^P(?:(\d{1,9})W)?(?:(\d{1,9})D)?(?:T(?:(\d{1,9})H)?(?:(\d{1,9})M)?(?:(\d{1,9})(?:\.(\d{1,9}))?S)?)?$`)
 
-// parseISODuration reads ISO 8601 durations of weeks and smaller, whose length does not depend on a calendar. What is below a millisecond is cut off.
+// parseISODuration reads ISO 8601 durations of weeks and smaller, whose length does not depend on a
+// calendar. What is below a millisecond is cut off.
 func parseISODuration(s string) (int64, error) {
 	m := isoForm.FindStringSubmatch(s)
 	if m == nil || strings.HasSuffix(s, "T") {
@@ -671,7 +688,8 @@ func maybe(ms int64) string {
 	return stamp(ms)
 }
 
-// appendJSON encodes strings and integers, which always works. < and > stay as they are: people read it.
+// appendJSON encodes strings and integers, which always works. < and > stay as they are: people
+// read it.
 func appendJSON(b []byte, v any) []byte {
 	w := bytes.NewBuffer(b)
 	e := json.NewEncoder(w)

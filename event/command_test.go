@@ -583,7 +583,8 @@ func TestTheFormOfASignedRecordDoesNotCount(t *testing.T) {
 			t.Fatalf("%v in %s", err, text)
 		}
 	}
-	// What the record leaves out because the scope says it, or the other way round, is the same record.
+	// What the record leaves out because the scope says it, or the other way round, is the same
+	// record.
 	short := strings.Replace(string(f.Append(nil)), `"id":"s-1","tenant":"acme"`, `"id":"s-1"`, 1)
 	if got, err := ParseFeedback([]byte(short)); err != nil || !got.Verify(key.Public().(ed25519.PublicKey)) {
 		t.Errorf("%v in %s", err, short)

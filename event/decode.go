@@ -7,7 +7,8 @@ import (
 	"github.com/cespare/xxhash/v2"
 )
 
-// Reasons are the words a DecodeError can carry: few and fixed, so that they can label a metric and stand in a header of the dead letter.
+// Reasons are the words a DecodeError can carry: few and fixed, so that they can label a metric and
+// stand in a header of the dead letter.
 var Reasons = []string{
 	notJSON, tooLarge, tooDeep, badUTF8, wrongType, outOfRange, missingField,
 	unknownWord, unknownVersion, badTime, badTenant, duplicateField, tooLong,
@@ -29,7 +30,8 @@ const (
 	tooLong        = "too_long"
 )
 
-// DecodeError says why a record is not an event. It never holds content of the record: Field is a name from the table of fields.
+// DecodeError says why a record is not an event. It never holds content of the record: Field is a
+// name from the table of fields.
 type DecodeError struct {
 	Reason string // one of Reasons
 	Field  string // path of the known field it happened in, such as tool.name; empty: in none
@@ -45,7 +47,8 @@ func (e *DecodeError) Error() string {
 	return e.Reason + " in " + e.Field + at
 }
 
-// Decoder turns records into events without allocating. Its zero value is ready; it belongs to one goroutine.
+// Decoder turns records into events without allocating. Its zero value is ready; it belongs to one
+// goroutine.
 type Decoder struct {
 	text   arena[byte]   // what had to be unescaped or made up
 	labels arena[string] // the arrays behind Resource.Labels
@@ -67,13 +70,16 @@ func (d *Decoder) Reset() {
 	d.labels.reset()
 }
 
-// Decode reads one record of wayward.event/v1. The event's strings and slices alias p or the scratch and hold until p changes or Reset.
-// After an error, which is a *DecodeError, nothing in e may be relied on.
+// Decode reads one record of wayward.event/v1. The event's strings and slices alias p or the
+// scratch and hold until p changes or Reset. After an error, which is a *DecodeError, nothing in e
+// may be relied on.
 //
-// It is strict in what names the event (time, kind, tenant, agent.id, the tool of a call), in words that decide (phase, policy.verdict,
-// approval.state) and in the structure of the record, since whoever reads a record more kindly than its neighbour can be shown another
-// record: JSON to the letter (RFC 8259), valid UTF-8, no field twice, numbers in range. All else an agent may have chosen: what of it cannot
-// be read so is cut or replaced, and marked in e.Unreadable (mend.go). Unknown fields are passed over.
+// It is strict in what names the event (time, kind, tenant, agent.id, the tool of a call), in words
+// that decide (phase, policy.verdict, approval.state) and in the structure of the record, since
+// whoever reads a record more kindly than its neighbour can be shown another record: JSON to the
+// letter (RFC 8259), valid UTF-8, no field twice, numbers in range. All else an agent may have
+// chosen: what of it cannot be read so is cut or replaced, and marked in e.Unreadable (mend.go).
+// Unknown fields are passed over.
 func (d *Decoder) Decode(p []byte, e *Event) error {
 	*e = Event{}
 	d.e, d.strict, d.mended, d.about = e, false, 0, 0
@@ -85,7 +91,8 @@ func (d *Decoder) Decode(p []byte, e *Event) error {
 	return nil
 }
 
-// Strictly is Decode for events that somebody writes by hand, as in tests of policies: what would be mended is an error.
+// Strictly is Decode for events that somebody writes by hand, as in tests of policies: what would
+// be mended is an error.
 func (d *Decoder) Strictly(p []byte, e *Event) error {
 	if err := d.Decode(p, e); err != nil {
 		return err
@@ -93,8 +100,9 @@ func (d *Decoder) Strictly(p []byte, e *Event) error {
 	return d.Mended()
 }
 
-// Mended is the first of what could not be read as it was sent in the record that was decoded last, as
-// an error; nil: all could. It is for those who send events: the event itself says what in Unreadable.
+// Mended is the first of what could not be read as it was sent in the record that was decoded last,
+// as an error; nil: all could. It is for those who send events: the event itself says what in
+// Unreadable.
 func (d *Decoder) Mended() error {
 	if d.mended == 0 {
 		return nil
@@ -103,8 +111,9 @@ func (d *Decoder) Mended() error {
 	return &fault
 }
 
-// All readers below take the offset at which their value begins and return the offset behind it, or -1 after noting the fault in d.
-// Offset and record travel in registers: kept in d they cost a store and a load per byte looked at.
+// All readers below take the offset at which their value begins and return the offset behind it, or
+// -1 after noting the fault in d. Offset and record travel in registers: kept in d they cost a
+// store and a load per byte looked at.
 
 func (d *Decoder) event(p []byte, e *Event) int {
 	if len(p) > MaxSize {
@@ -758,7 +767,8 @@ func (d *Decoder) source(p []byte, i int, e *Event) int {
 
 // Structure.
 
-// enter returns the offset behind the opening brace at i, or behind null: then p[i-1] is not a brace.
+// enter returns the offset behind the opening brace at i, or behind null: then p[i-1] is not a
+// brace.
 func (d *Decoder) enter(p []byte, i int) int {
 	if i < len(p) && p[i] == '{' {
 		return i + 1
@@ -766,10 +776,13 @@ func (d *Decoder) enter(p []byte, i int) int {
 	return d.absent(p, i, "an object")
 }
 
-// member reads up to the next member's value; i is behind the opening brace or the last value, at is where the value begins.
-// more is false at the end of the object, with at behind its brace, and after a fault, with at -1.
+// member reads up to the next member's value; i is behind the opening brace or the last value, at
+// is where the value begins. more is false at the end of the object, with at behind its brace, and
+// after a fault, with at -1.
 func (d *Decoder) member(p []byte, i int) (key []byte, at int, more bool) {
-	first := p[i-1] == '{' // a value may end in } but never in {, so the byte before tells the first member from the others
+	// a value may end in } but never in {, so the byte before tells the first member from the
+	// others
+	first := p[i-1] == '{'
 	if i < len(p) && p[i] <= ' ' {
 		i = space(p, i)
 	}
@@ -820,7 +833,8 @@ func (d *Decoder) name(raw []byte) []byte {
 	return b[:n:n]
 }
 
-// absent passes over null, which counts as an absent field, and refuses any other value, which is not what was wanted.
+// absent passes over null, which counts as an absent field, and refuses any other value, which is
+// not what was wanted.
 func (d *Decoder) absent(p []byte, i int, want string) int {
 	if literal(p, i, "null") {
 		return i + 4
@@ -850,8 +864,8 @@ func (d *Decoder) missing(field string, at int) int {
 	return -1
 }
 
-// refuse ends an object over the member with this key: its value was at fault, or it came twice. Only known names enter the path of
-// the fault, for unknown ones are content.
+// refuse ends an object over the member with this key: its value was at fault, or it came twice.
+// Only known names enter the path of the fault, for unknown ones are content.
 func (d *Decoder) refuse(i, at int, key []byte, bit uint64) int {
 	if i >= 0 {
 		d.fail(duplicateField, at, "the field once")
@@ -866,9 +880,10 @@ func (d *Decoder) refuse(i, at int, key []byte, bit uint64) int {
 	return -1
 }
 
-// identity names an event that came without id by its bytes. It is an identity, not a security boundary: xxhash is quick but whoever
-// tries can make two records alike, so an id that counts must come from the gateway. The two halves see prefixes of unlike length, which
-// puts the record into other lanes of the hash: a collision built for one half does not carry over by itself.
+// identity names an event that came without id by its bytes. It is an identity, not a security
+// boundary: xxhash is quick but whoever tries can make two records alike, so an id that counts must
+// come from the gateway. The two halves see prefixes of unlike length, which puts the record into
+// other lanes of the hash: a collision built for one half does not carry over by itself.
 func (d *Decoder) identity(p []byte, agent string) string {
 	const digits = "0123456789abcdef"
 	id := d.text.take(32)
@@ -877,7 +892,8 @@ func (d *Decoder) identity(p []byte, agent string) string {
 		h.Reset()
 		h.WriteString(prefix)
 		h.Write(p)
-		h.WriteString(agent) // the record says it too; spelled out, since the id promises to differ by agent
+		// the record says it too; spelled out, since the id promises to differ by agent
+		h.WriteString(agent)
 		sum := h.Sum64()
 		for k := range 16 {
 			id[16*half+k] = digits[sum>>(60-4*k)&15]

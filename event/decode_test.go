@@ -143,8 +143,9 @@ func TestDecodeAccepts(t *testing.T) {
 	}
 }
 
-// refused is one record for each way of being wrong; the schema test uses it too. Where schema is true the schema refuses it as well. What is wrong with
-// content is mended, and these are the faults that are noted then.
+// refused is one record for each way of being wrong; the schema test uses it too. Where schema is
+// true the schema refuses it as well. What is wrong with content is mended, and these are the
+// faults that are noted then.
 var refused = []struct {
 	name, record, reason, field string
 	schema                      bool
@@ -540,7 +541,8 @@ func TestDecodeKeepsABatchUntilReset(t *testing.T) {
 		for i := range events {
 			p := record(fmt.Sprintf(`,"user":"\u00fc-%d","session":"s\/%d","resource":{"labels":["\u00e4%d","l%d","x"]}`, i, i, i, i))
 			if i%3 == 0 {
-				p = record(fmt.Sprintf(`,"user":"\u00fc-%d","session":"s\/%d","resource":{"labels":[true]},"phase":5`, i, i)) // fails with labels taken
+				// fails with labels taken
+				p = record(fmt.Sprintf(`,"user":"\u00fc-%d","session":"s\/%d","resource":{"labels":[true]},"phase":5`, i, i))
 			}
 			if err := d.Decode([]byte(p), &events[i]); (err != nil) != (i%3 == 0) {
 				t.Fatal(err)

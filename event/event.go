@@ -1,13 +1,14 @@
-// Package event is the vocabulary of wayward: what comes in (Event), what goes out (Finding), and the decoder between bytes and Event.
-// It imports nothing of ours, so that every other package can speak it.
+// Package event is the vocabulary of wayward: what comes in (Event), what goes out (Finding), and
+// the decoder between bytes and Event. It imports nothing of ours, so that every other package can
+// speak it.
 package event
 
 // MaxSize is how many bytes a record may have. A larger one does not decode and goes to the
 // dead-letter topic.
 const MaxSize = 1 << 20
 
-// Limits of what stands in a record. Beyond them it is cut and marked (Unreadable); where it names the
-// event (time, kind, tenant, agent, the tool of a call) the record does not decode.
+// Limits of what stands in a record. Beyond them it is cut and marked (Unreadable); where it names
+// the event (time, kind, tenant, agent, the tool of a call) the record does not decode.
 const (
 	MaxDepth  = 32   // nesting of objects and arrays
 	MaxString = 1024 // bytes of an identifier or any other short text, after unescaping
@@ -57,7 +58,8 @@ const (
 	NotFound
 )
 
-// Phase tells an attempt from a result; NoPhase is the whole call at once (for kind session: Start or End).
+// Phase tells an attempt from a result; NoPhase is the whole call at once (for kind session: Start
+// or End).
 type Phase uint8
 
 // Phases of calls and sessions.
@@ -117,7 +119,8 @@ func Outcomes() []string { return outcomes[1:] }
 // Classes are the words of Class, weakest claim first.
 func Classes() []string { return classes[1:] }
 
-// Has tells which optional numbers an event carries, since zero is a value: a detector whose field is missing stays off.
+// Has tells which optional numbers an event carries, since zero is a value: a detector whose field
+// is missing stays off.
 type Has uint16
 
 // Bits of Has.
@@ -135,7 +138,8 @@ const (
 	HasTokens
 )
 
-// Inferred tells which fields the tool catalogue filled in, since the producer did not declare them.
+// Inferred tells which fields the tool catalogue filled in, since the producer did not declare
+// them.
 type Inferred uint16
 
 // Bits of Inferred.
@@ -146,7 +150,8 @@ const (
 	InferredDestination
 	InferredAmount
 	InferredLabels
-	// ArgsIncomplete tells that the arguments were not read to their end: where the call goes, and for how much, may stand in the rest.
+	// ArgsIncomplete tells that the arguments were not read to their end: where the call goes, and
+	// for how much, may stand in the rest.
 	ArgsIncomplete
 )
 
@@ -178,7 +183,8 @@ func ParseSideEffect(word string) (SideEffect, bool) {
 // SideEffects are the words of SideEffect.
 func SideEffects() []string { return sideEffects[1:] }
 
-// Event is one record of wayward.event/v1. Its strings and byte slices alias the record or the decoder's scratch: clone what enters state.
+// Event is one record of wayward.event/v1. Its strings and byte slices alias the record or the
+// decoder's scratch: clone what enters state.
 type Event struct {
 	// What every detector reads comes first and lies together.
 	ID      string // unique per event; absent on the wire: a hash of the record's bytes and its agent
@@ -212,7 +218,8 @@ type Event struct {
 	Message      MessageOf
 	Audit        AuditOf
 	Source       Source
-	// Inferred and SideEffect are not on the wire: the tool catalogue fills in what the producer left out.
+	// Inferred and SideEffect are not on the wire: the tool catalogue fills in what the producer
+	// left out.
 	Inferred   Inferred
 	SideEffect SideEffect
 	// Held is not on the wire: the shard fills in what the agent or the session has said before.
@@ -246,8 +253,9 @@ type Origin struct{ IP, Host, Region string }
 
 // Tool is what was called.
 type Tool struct {
-	// Name is without the server that an MCP client puts in front (mcp__crm__delete_user), Server that
-	// one if none is declared. Sent is then the name as sent, else "": for what names tools that way.
+	// Name is without the server that an MCP client puts in front (mcp__crm__delete_user), Server
+	// that one if none is declared. Sent is then the name as sent, else "": for what names tools
+	// that way.
 	Name, Server, Sent          string
 	DefinitionHash, HashVersion string
 	Class                       Class

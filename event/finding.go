@@ -64,8 +64,9 @@ func (r Ref) Clone() Ref {
 // Activity is what happened to a finding, with OCSF's activity_id.
 type Activity uint8
 
-// Activities of a finding. An update keeps uid, trigger and time. Again is a finding that goes on without having grown enough to be told: nothing is
-// sent, but what it asks for is done if it is no longer in force.
+// Activities of a finding. An update keeps uid, trigger and time. Again is a finding that goes on
+// without having grown enough to be told: nothing is sent, but what it asks for is done if it is no
+// longer in force.
 const (
 	Again  Activity = 0
 	Create Activity = 1
@@ -90,12 +91,15 @@ type Finding struct {
 	Severity Severity
 	Risk     int  // 0–100, of this finding alone
 	Alert    bool // false: a signal, recorded but nobody is called
-	// Incomplete: made while a source of facts was left out or state had been dropped, so more may be behind it.
+	// Incomplete: made while a source of facts was left out or state had been dropped, so more may
+	// be behind it.
 	Incomplete bool
-	// Full says for what there was no room in the state, so that the finding was made without it: "state is full: …". It ends Why, too. "": nothing.
+	// Full says for what there was no room in the state, so that the finding was made without it:
+	// "state is full: …". It ends Why, too. "": nothing.
 	Full string
 
-	// Unreadable are the fields of the trigger that could not be read as they were sent: what the finding says of them may not be all. "": none.
+	// Unreadable are the fields of the trigger that could not be read as they were sent: what the
+	// finding says of them may not be all. "": none.
 	Unreadable string
 
 	Tenant      string
@@ -120,7 +124,9 @@ type Finding struct {
 	Time  int64 // event time of the trigger, Unix milliseconds
 	First int64 // event time of the first contributor
 	Last  int64 // event time of the newest contributor: grows with updates
-	Now   int64 // wall clock of the transaction, Unix milliseconds; 0 in a replay. Never part of identity or comparison
+	// wall clock of the transaction, Unix milliseconds; 0 in a replay. Never part of identity or
+	// comparison
+	Now   int64
 	Count int64 // contributors so far
 	Refs  []Ref // first contributors in order, at most six, the trigger last
 
@@ -134,19 +140,21 @@ type Finding struct {
 	// Anomaly is what a statistical finding rests on; nil: it is certain.
 	Anomaly *Anomaly
 
-	// Response is what whoever wrote the broken rule wants done; nil: nothing. A finding that is only a warning carries none.
+	// Response is what whoever wrote the broken rule wants done; nil: nothing. A finding that is
+	// only a warning carries none.
 	Response *Response
 }
 
-// UID is the identity of a finding: a hash of tenant, detector or rule, scope and trigger, so that a replay, a restart or a new version
-// of the rule gives the same one (EVENTS §2). 128 bits of SHA-256, each part preceded by its length.
+// UID is the identity of a finding: a hash of tenant, detector or rule, scope and trigger, so that
+// a replay, a restart or a new version of the rule gives the same one (EVENTS §2). 128 bits of
+// SHA-256, each part preceded by its length.
 func UID(tenant, rule, scopeType, scopeID, trigger string) string {
 	return uid(tenant, rule, scopeType, scopeID, trigger)
 }
 
-// TriggeredUID is the identity of a finding that an event triggered: UID with the event's time, too.
-// Agents that count their events from 1 after a restart give one id to two events, and what is found
-// at the second is no update of what was found at the first.
+// TriggeredUID is the identity of a finding that an event triggered: UID with the event's time,
+// too. Agents that count their events from 1 after a restart give one id to two events, and what is
+// found at the second is no update of what was found at the first.
 func TriggeredUID(tenant, rule, scopeType, scopeID string, trigger Ref) string {
 	return uid(tenant, rule, scopeType, scopeID, trigger.ID, strconv.FormatInt(trigger.Time, 10))
 }
@@ -163,26 +171,33 @@ func uid(parts ...string) string {
 	return hex.EncodeToString(h.Sum(sum[:0])[:16])
 }
 
-// Anomaly says how odd something is, against what, and how that was reckoned: enough to draw it and to check it.
+// Anomaly says how odd something is, against what, and how that was reckoned: enough to draw it and
+// to check it.
 type Anomaly struct {
 	P     float64 // p-value
 	Alpha float64 // p-value below which the persona's alert budget lets a test of this family call somebody
 	// Family and Test name the kind of test, as `wayward baseline audit` counts them.
 	Family, Test string
-	// Feature is what was counted or seen: events, records, bytes, amount, cost, subjects, resources; tool, server, destination …
+	// Feature is what was counted or seen: events, records, bytes, amount, cost, subjects,
+	// resources; tool, server, destination …
 	Feature string
 	Unit    string // of the numbers: currency or bytes; empty: a count
-	// Observed, Expected and the band (the 1st and 99.9th percentile of what is usual here) in Unit. Zero if the finding is not about an amount.
+	// Observed, Expected and the band (the 1st and 99.9th percentile of what is usual here) in
+	// Unit. Zero if the finding is not about an amount.
 	Observed, Expected, Low, High float64
-	WindowMS                      int64  // of a windowed count
-	Season                        string // the persona's own clock: "Tue 14:00 Europe/Berlin"; empty if it plays no part
-	Persona, Fork                 string // against whom
-	AgentDays, Agents             int64  // support: agents that acted, summed over days (decayed), and on the last one
-	Snapshot                      string // day and hash of the baseline: "2026-11-20/3fa9c1d20b7e4a55"
-	State                         string // of the baseline: learning, active, stale, suspect
-	Stranger                      bool   // what is new came with an agent that is new itself: the baseline has never met it, and rests on too few others to say what newcomers bring
-	Scores                        []Score
-	Steps                         []Step // of a sequence, oldest first, the trigger last
+	WindowMS                      int64 // of a windowed count
+	// the persona's own clock: "Tue 14:00 Europe/Berlin"; empty if it plays no part
+	Season        string
+	Persona, Fork string // against whom
+	// support: agents that acted, summed over days (decayed), and on the last one
+	AgentDays, Agents int64
+	Snapshot          string // day and hash of the baseline: "2026-11-20/3fa9c1d20b7e4a55"
+	State             string // of the baseline: learning, active, stale, suspect
+	// what is new came with an agent that is new itself: the baseline has never met it, and rests
+	// on too few others to say what newcomers bring
+	Stranger bool
+	Scores   []Score
+	Steps    []Step // of a sequence, oldest first, the trigger last
 }
 
 // Score is one of several p-values that were joined.

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// A form is a record that wayward and gateways or people exchange beside events, as a table: its schema is made from it, and the tests hold Append and
-// Parse against it.
+// A form is a record that wayward and gateways or people exchange beside events, as a table: its
+// schema is made from it, and the tests hold Append and Parse against it.
 type form struct {
 	name string // of the schema: docs/NAME.schema.json
 	doc  string
@@ -185,8 +185,8 @@ func Schemas() []string {
 	return names
 }
 
-// SchemaOf returns the JSON Schema (2020-12) of a form, or nil if there is none of that name. As of events, Parse is stricter where a schema has no
-// words for it.
+// SchemaOf returns the JSON Schema (2020-12) of a form, or nil if there is none of that name. As of
+// events, Parse is stricter where a schema has no words for it.
 func SchemaOf(name string) []byte {
 	if name == "event" {
 		return Schema()

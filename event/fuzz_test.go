@@ -21,8 +21,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// reference is a second decoder, slow and from other parts (encoding/json, regexp, math/big, time and the table of fields), to judge the
-// first. encoding/json by itself is too kind: it replaces bytes that are not UTF-8, ignores case in names and takes the last of two.
+// reference is a second decoder, slow and from other parts (encoding/json, regexp, math/big, time
+// and the table of fields), to judge the first. encoding/json by itself is too kind: it replaces
+// bytes that are not UTF-8, ignores case in names and takes the last of two.
 func reference(p []byte) (Event, error) {
 	switch {
 	case len(p) > MaxSize:
@@ -389,7 +390,8 @@ func judge(t *testing.T, p []byte) {
 	}
 }
 
-// sound fails if an event holds what no reader further in is made for, whatever stood in the record.
+// sound fails if an event holds what no reader further in is made for, whatever stood in the
+// record.
 func sound(t *testing.T, p []byte, e *Event) {
 	t.Helper()
 	if e.Unreadable >= unreadableEnd {
@@ -437,7 +439,8 @@ func FuzzDecode(f *testing.F) {
 	f.Fuzz(judge)
 }
 
-// FuzzDecodeField puts the fuzzer's bytes where a value is due, which it would rarely hit by itself.
+// FuzzDecodeField puts the fuzzer's bytes where a value is due, which it would rarely hit by
+// itself.
 func FuzzDecodeField(f *testing.F) {
 	for i, field := range fields {
 		f.Add(uint8(i), field.example())
@@ -467,8 +470,8 @@ func FuzzUnquote(f *testing.F) {
 	})
 }
 
-// FuzzContent puts the fuzzer's bytes, inside quotes or as a value, where an agent chooses what stands:
-// the event must still be read, and name what it named.
+// FuzzContent puts the fuzzer's bytes, inside quotes or as a value, where an agent chooses what
+// stands: the event must still be read, and name what it named.
 func FuzzContent(f *testing.F) {
 	for i := range content {
 		for _, value := range []string{`"\ud800"`, "\"\xff\"", "\"a\x00b\"", `5`, `NaN`, `{"a":[1}`, `[[[]]]`, `"` + strings.Repeat("é", 700) + `"`, `{"a":1,"a":`, `{"a" 1,,}`, `1e400`, `"a":1`, `["a",null,5]`, `-1`, `"\`, `"true"`} {

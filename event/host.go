@@ -11,19 +11,23 @@ import (
 	"golang.org/x/net/idna"
 )
 
-// Host is what a client reaches, as far as a text tells. It follows the URL Standard of the WHATWG and RFC 3986.
+// Host is what a client reaches, as far as a text tells. It follows the URL Standard of the WHATWG
+// and RFC 3986.
 type Host struct {
-	// Name is the host in one spelling, however it was written, but for the case of ASCII letters: in Punycode,
-	// without the root's dot; an address as netip writes it, an IPv4 address also where it was mapped
-	// into IPv6 or written as one number, in hexadecimal or octal. "" if there is none that can be read.
+	// Name is the host in one spelling, however it was written, but for the case of ASCII letters:
+	// in Punycode, without the root's dot; an address as netip writes it, an IPv4 address also
+	// where it was mapped into IPv6 or written as one number, in hexadecimal or octal. "" if there
+	// is none that can be read.
 	Name string
 	// Other is a second host that some reader of URLs finds; "" if they all find the same one.
 	Other string
-	// Sure tells that no reader finds another host. A list that lets something pass must ask for it.
+	// Sure tells that no reader finds another host. A list that lets something pass must ask for
+	// it.
 	Sure bool
 }
 
-// maxHost bounds the host names that are read: DNS knows none longer than 253 bytes, and Punycode makes them longer.
+// maxHost bounds the host names that are read: DNS knows none longer than 253 bytes, and Punycode
+// makes them longer.
 const maxHost = 1024
 
 // ReadURL reads the host of a URL, with or without its scheme.
@@ -55,7 +59,8 @@ func ReadURL(s string) Host {
 	if found && h.Name == "" && h.Other == "" {
 		h.Name = beforeOdd(rest[:end])
 	}
-	// What was taken out of it, and a second URL behind a blank, make another host for who splits there.
+	// What was taken out of it, and a second URL behind a blank, make another host for who splits
+	// there.
 	behind := len(s) - len(rest[end:])
 	if !exact || cut < behind || anotherURL(whole[min(behind, len(whole)):]) {
 		h.Sure = false
@@ -78,7 +83,8 @@ func unwrapped(s string) string {
 	return s
 }
 
-// beforeOdd reads the host in front of the first character that no host has: of a,https://b, or of a!/b in a jar.
+// beforeOdd reads the host in front of the first character that no host has: of a,https://b, or of
+// a!/b in a jar.
 func beforeOdd(authority string) string {
 	if i := strings.LastIndexByte(authority, '@'); i >= 0 {
 		authority = authority[i+1:]
@@ -93,7 +99,8 @@ func beforeOdd(authority string) string {
 	return ""
 }
 
-// anotherURL tells whether a URL goes on with another one behind a blank or a separator, as lists of them do.
+// anotherURL tells whether a URL goes on with another one behind a blank or a separator, as lists
+// of them do.
 func anotherURL(s string) bool {
 	for {
 		i := strings.IndexAny(s, separators)
@@ -175,7 +182,8 @@ func ReadHost(s string) Host {
 	return readName(s)
 }
 
-// ReadAddress is the IP address that a text says, in any of its spellings, or that of a URL; the zero Addr if it says none.
+// ReadAddress is the IP address that a text says, in any of its spellings, or that of a URL; the
+// zero Addr if it says none.
 func ReadAddress(s string) netip.Addr {
 	if a, err := netip.ParseAddr(s); err == nil {
 		return a.Unmap().WithZone("")
@@ -188,7 +196,8 @@ func ReadAddress(s string) netip.Addr {
 	return a
 }
 
-// address reads an IPv6 address. Its zone says through which interface it is reached, not who is reached.
+// address reads an IPv6 address. Its zone says through which interface it is reached, not who is
+// reached.
 func address(s string) Host {
 	s, _, _ = strings.Cut(s, "%")
 	a, err := netip.ParseAddr(s)
@@ -208,8 +217,8 @@ func address(s string) Host {
 	return Host{Name: name, Sure: true}
 }
 
-// Embedded is the IPv4 address that an IPv6 address carries for a gateway: of NAT64 (RFC 6052), of 6to4
-// (RFC 3056), and compatible with IPv4 as RFC 4291 had it; the zero Addr if it carries none.
+// Embedded is the IPv4 address that an IPv6 address carries for a gateway: of NAT64 (RFC 6052), of
+// 6to4 (RFC 3056), and compatible with IPv4 as RFC 4291 had it; the zero Addr if it carries none.
 func Embedded(a netip.Addr) netip.Addr {
 	if !a.Is6() || a.Is4In6() {
 		return netip.Addr{}
@@ -249,7 +258,8 @@ func readName(s string) Host {
 		if err != nil {
 			return Host{}
 		}
-		if old, err := oldNames.ToASCII(s); err != nil || old != name { // ß is ss to some, to others a letter of its own
+		if old, err := oldNames.ToASCII(s); err != nil || old != name {
+			// ß is ss to some, to others a letter of its own
 			h, own := readName(old), readName(name)
 			return Host{Name: own.Name, Other: h.Name}
 		}
@@ -295,7 +305,8 @@ func isNumber(s string) bool {
 	return true
 }
 
-// readIPv4 reads one to four numbers, decimal, octal or hexadecimal, of which the last fills what is left (inet_aton, and the URL Standard).
+// readIPv4 reads one to four numbers, decimal, octal or hexadecimal, of which the last fills what
+// is left (inet_aton, and the URL Standard).
 func readIPv4(s string) Host {
 	var n [4]uint64
 	var decimal [4]uint64 // as who knows no octal reads it
@@ -458,7 +469,8 @@ func IsURL(s string) bool {
 	if strings.HasPrefix(rest, "//") {
 		return len(rest) > 2
 	}
-	// http:evil.example is one to browsers. http: with a word behind it is the beginning of a sentence.
+	// http:evil.example is one to browsers. http: with a word behind it is the beginning of a
+	// sentence.
 	h := ReadURL(s)
 	return special(scheme) && (h.Name != "" && strings.IndexAny(h.Name, ".:") > 0 || strings.IndexAny(rest, `/\`) == 0)
 }

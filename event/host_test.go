@@ -93,7 +93,8 @@ func TestHostsAreReadAsClientsReadThem(t *testing.T) {
 	}
 }
 
-// FuzzReadURL wants that a host is read once and for all: whoever reads the result again finds the same, and only what can be a host is one.
+// FuzzReadURL wants that a host is read once and for all: whoever reads the result again finds the
+// same, and only what can be a host is one.
 func FuzzReadURL(f *testing.F) {
 	for _, s := range []string{"https://a.b/c", `http:\\a@b\c`, "//[::1]:80", "0x7f.1", "a@b@c", "http://ｆ.example／x", "http://%41", "ς 0", "<https://a.b,https://c.d>", "jdbc:x://y", " \ta\n.b"} {
 		f.Add(s)

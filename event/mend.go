@@ -12,10 +12,10 @@ import (
 )
 
 // What an event says must not hide it: an agent, or a page that it reads, chooses what stands in
-// content, and a half surrogate there is enough for a strict reader to know nothing of the call. So a
-// value that cannot be read as it was sent is mended: its end is found by quotes and brackets alone, what
-// can be kept is kept, the field is marked in Event.Unreadable, and reading goes on behind it. None of
-// this is reached by a record without fault.
+// content, and a half surrogate there is enough for a strict reader to know nothing of the call. So
+// a value that cannot be read as it was sent is mended: its end is found by quotes and brackets
+// alone, what can be kept is kept, the field is marked in Event.Unreadable, and reading goes on
+// behind it. None of this is reached by a record without fault.
 
 // A mending says what is kept of a field that could not be read, and how it is marked.
 type mending struct {
@@ -37,12 +37,14 @@ const (
 	marksAmount      = UnreadableAmount | UnreadableCurrency
 )
 
-// mendings are the fields that are mended, by path. What is not here must be right: what names the event,
-// and words on which a decision hangs.
+// mendings are the fields that are mended, by path. What is not here must be right: what names the
+// event, and words on which a decision hangs.
 var mendings = map[string]mending{
-	"id":           {marks: UnreadableID, take: keepNumber(func(e *Event) *string { return &e.ID }), distrust: true}, // absent: made of the bytes
-	"call":         {marks: UnreadableCall, take: keepCut(func(e *Event) *string { return &e.Call })},
-	"persona":      {marks: UnreadablePersona, take: keepNothing(func(e *Event) *string { return &e.Persona }), distrust: true}, // absent: the registry's
+	// absent: made of the bytes
+	"id":   {marks: UnreadableID, take: keepNumber(func(e *Event) *string { return &e.ID }), distrust: true},
+	"call": {marks: UnreadableCall, take: keepCut(func(e *Event) *string { return &e.Call })},
+	// absent: the registry's
+	"persona":      {marks: UnreadablePersona, take: keepNothing(func(e *Event) *string { return &e.Persona }), distrust: true},
 	"user":         {marks: UnreadableUser, take: keepCut(func(e *Event) *string { return &e.User })},
 	"session":      {marks: UnreadableSession, take: keepCut(func(e *Event) *string { return &e.Session })},
 	"conversation": {marks: UnreadableConversation, take: keepCut(func(e *Event) *string { return &e.Conversation })},
@@ -105,7 +107,8 @@ var mendings = map[string]mending{
 	"resource.visibility":     {marks: UnreadableVisibility, take: keepCut(func(e *Event) *string { return &e.Resource.Visibility })},
 	"resource.environment":    {marks: UnreadableEnvironment, take: keepCut(func(e *Event) *string { return &e.Resource.Environment })},
 
-	"destination":          {marks: marksDestination, take: keepCut(func(e *Event) *string { return &e.Destination.Value })}, // an address alone is one
+	// an address alone is one
+	"destination":          {marks: marksDestination, take: keepCut(func(e *Event) *string { return &e.Destination.Value })},
 	"destination.kind":     {marks: UnreadableDestinationKind, take: keepCut(func(e *Event) *string { return &e.Destination.Kind })},
 	"destination.value":    {marks: UnreadableDestination, take: keepCut(func(e *Event) *string { return &e.Destination.Value })},
 	"destination.domain":   {marks: UnreadableDomain, take: keepCut(func(e *Event) *string { return &e.Destination.Domain })},
@@ -121,7 +124,8 @@ var mendings = map[string]mending{
 	"result.untrusted":    {marks: UnreadableUntrusted, take: keepFlag(func(e *Event) *Tri { return &e.Result.Untrusted }, Yes)},
 	"result.effect":       {marks: UnreadableEffect},
 
-	"amount":          {marks: marksAmount, take: keepMoney(func(e *Event) *int64 { return &e.Amount.Micro }, HasAmount)}, // a number alone is one
+	// a number alone is one
+	"amount":          {marks: marksAmount, take: keepMoney(func(e *Event) *int64 { return &e.Amount.Micro }, HasAmount)},
 	"amount.value":    {marks: UnreadableAmount, take: keepMoney(func(e *Event) *int64 { return &e.Amount.Micro }, HasAmount)},
 	"amount.currency": {marks: UnreadableCurrency, take: keepCut(func(e *Event) *string { return &e.Amount.Currency })},
 
@@ -133,7 +137,8 @@ var mendings = map[string]mending{
 
 	"policy.id": {marks: UnreadablePolicy, take: keepCut(func(e *Event) *string { return &e.Policy.ID })},
 
-	// What shows an approval must be read for certain: a list of approvers lets pass what is not known.
+	// What shows an approval must be read for certain: a list of approvers lets pass what is not
+	// known.
 	"approval":              {marks: UnreadableApproval, distrust: true, take: func(d *Decoder, _ []byte, _, _ int) { d.e.Approval = ApprovalOf{} }},
 	"approval.id":           {marks: UnreadableApproval, take: keepCut(func(e *Event) *string { return &e.Approval.ID })},
 	"approval.by":           {marks: UnreadableApproval, take: keepNothing(func(e *Event) *string { return &e.Approval.By }), distrust: true},
@@ -141,7 +146,8 @@ var mendings = map[string]mending{
 	"approval.digest":       {marks: UnreadableApproval, take: keepNothing(func(e *Event) *string { return &e.Approval.Digest }), distrust: true},
 	"approval.bypass":       {marks: UnreadableApproval, take: keepFlag(func(e *Event) *Tri { return &e.Approval.Bypass }, Unknown)},
 	"approval.expires": {marks: UnreadableExpires, distrust: true, take: func(d *Decoder, _ []byte, _, _ int) {
-		d.e.Approval.Expires, d.e.Has = firstDate, d.e.Has|HasExpires // until when is not known, so it is over
+		// until when is not known, so it is over
+		d.e.Approval.Expires, d.e.Has = firstDate, d.e.Has|HasExpires
 	}},
 
 	"message":           {marks: UnreadableMessage},
@@ -166,9 +172,9 @@ var mendings = map[string]mending{
 // distrustSource: a claim to be trusted that cannot be read is none.
 func distrustSource(d *Decoder, _ []byte, _, _ int) { d.e.Source.Trusted = No }
 
-// mend goes on behind the member with this key whose value at at was at fault (i < 0) or came twice; group
-// is the path of the object that it stands in, with a dot behind. It returns the offset behind the value,
-// or -1 where the fault stands.
+// mend goes on behind the member with this key whose value at at was at fault (i < 0) or came
+// twice; group is the path of the object that it stands in, with a dot behind. It returns the
+// offset behind the value, or -1 where the fault stands.
 func (d *Decoder) mend(p []byte, i, at int, group string, key []byte, bit uint64) int {
 	m, known := mendings[group+string(key)]
 	if bit == 0 { // a field that nobody knows
@@ -207,8 +213,8 @@ func (d *Decoder) mend(p []byte, i, at int, group string, key []byte, bit uint64
 	return end
 }
 
-// hostIsWhole tells whether a text that is too long is a URL that will be cut behind its host: where it
-// goes is known.
+// hostIsWhole tells whether a text that is too long is a URL that will be cut behind its host:
+// where it goes is known.
 func (d *Decoder) hostIsWhole(p []byte, at, end int) bool {
 	s := d.kept(p, at, end, true)
 	scheme := strings.Index(s, "://")
@@ -220,8 +226,8 @@ func (d *Decoder) hostIsWhole(p []byte, at, end int) bool {
 	return i > 0 && host[i] != '\\' && scheme+3+i < MaxString/2
 }
 
-// later keeps a fault that counts if the event turns out to be of a kind: what it is about must be right
-// there, and elsewhere it is content.
+// later keeps a fault that counts if the event turns out to be of a kind: what it is about must be
+// right there, and elsewhere it is content.
 func (d *Decoder) later(kind Kind, fault DecodeError) {
 	if d.about&(1<<kind) == 0 {
 		d.about |= 1 << kind
@@ -237,8 +243,8 @@ func (d *Decoder) note(fault DecodeError, marks Unreadable) {
 	d.e.Unreadable |= marks
 }
 
-// brokenName passes over a field name that cannot be read: nobody knows that field. start is where its
-// quote stands, fault where it breaks. It returns the offset of the closing quote.
+// brokenName passes over a field name that cannot be read: nobody knows that field. start is where
+// its quote stands, fault where it breaks. It returns the offset of the closing quote.
 func (d *Decoder) brokenName(p []byte, start, fault int, reason string) int {
 	end := quote(p, start+1)
 	if end < 0 {
@@ -248,7 +254,8 @@ func (d *Decoder) brokenName(p []byte, start, fault int, reason string) int {
 	return end
 }
 
-// quote returns the offset of the quote that closes the string whose text begins at i, whatever stands in it; -1: none does.
+// quote returns the offset of the quote that closes the string whose text begins at i, whatever
+// stands in it; -1: none does.
 func quote(p []byte, i int) int {
 	for i < len(p) {
 		switch p[i] {
@@ -262,8 +269,8 @@ func quote(p []byte, i int) int {
 	return -1
 }
 
-// delimit returns the offset behind the value at i by its quotes and brackets alone, however deep, or -1
-// if they do not match.
+// delimit returns the offset behind the value at i by its quotes and brackets alone, however deep,
+// or -1 if they do not match.
 func (d *Decoder) delimit(p []byte, i int) int {
 	if i >= len(p) {
 		return -1
@@ -320,9 +327,9 @@ func bare(p []byte, i int) int {
 	return i
 }
 
-// kept is what can be kept of the value from at to end as a text: valid UTF-8 of at most MaxString bytes,
-// with U+FFFD for what is no character and … where it was cut. If hashed, what identifies the whole follows
-// there, so that two long texts that begin alike stay two.
+// kept is what can be kept of the value from at to end as a text: valid UTF-8 of at most MaxString
+// bytes, with U+FFFD for what is no character and … where it was cut. If hashed, what identifies
+// the whole follows there, so that two long texts that begin alike stay two.
 func (d *Decoder) kept(p []byte, at, end int, hashed bool) string {
 	raw := p[at:end]
 	quoted := raw[0] == '"'
@@ -429,8 +436,8 @@ func keepCount(at place[int64], has Has) func(*Decoder, []byte, int, int) {
 	}
 }
 
-// looseCount reads a count that is written as a text, with a fraction or an exponent, or too large: then
-// it is the largest, since it is at least that.
+// looseCount reads a count that is written as a text, with a fraction or an exponent, or too large:
+// then it is the largest, since it is at least that.
 func looseCount(s string) (int64, bool) {
 	v, err := strconv.ParseFloat(strings.TrimSpace(s), 64)
 	switch {
@@ -450,8 +457,8 @@ func keepMeasure(at place[float64], has Has) func(*Decoder, []byte, int, int) {
 	}
 }
 
-// keepMoney reads an amount that is written otherwise: with an exponent, more places, a plus. One that is too
-// large is the largest, since it is at least that.
+// keepMoney reads an amount that is written otherwise: with an exponent, more places, a plus. One
+// that is too large is the largest, since it is at least that.
 func keepMoney(at place[int64], has Has) func(*Decoder, []byte, int, int) {
 	return func(d *Decoder, p []byte, from, end int) {
 		s := strings.TrimSpace(d.kept(p, from, end, false))
@@ -485,7 +492,8 @@ func keepMoney(at place[int64], has Has) func(*Decoder, []byte, int, int) {
 // larger tells whether an amount is larger than another, whichever way the money goes.
 func larger(a, b int64) bool { return uint64(max(a, -a)) > uint64(max(b, -b)) }
 
-// looseLabels keeps the labels of a list that is too long or holds what is none, each once; a text alone is one.
+// looseLabels keeps the labels of a list that is too long or holds what is none, each once; a text
+// alone is one.
 func (d *Decoder) looseLabels(p []byte, at, end int) {
 	list := d.e.Resource.Labels
 	add := func(from, to int) {
@@ -523,8 +531,8 @@ func (d *Decoder) looseLabels(p []byte, at, end int) {
 	d.e.Resource.Labels = list
 }
 
-// Raw values are written anew, as JSON to the letter and no deeper than MaxDepth, so that whoever reads
-// them further in need not know of any of this.
+// Raw values are written anew, as JSON to the letter and no deeper than MaxDepth, so that whoever
+// reads them further in need not know of any of this.
 
 func keepValue(at place[[]byte]) func(*Decoder, []byte, int, int) {
 	return func(d *Decoder, p []byte, from, end int) { *at(d.e) = anew(nil, p[from:end], 1) }
@@ -540,8 +548,8 @@ func keepText(at place[[]byte]) func(*Decoder, []byte, int, int) {
 	}
 }
 
-// keepObject keeps an object. A text that is one, as model APIs send arguments, is read; anything else lies
-// under the name "value".
+// keepObject keeps an object. A text that is one, as model APIs send arguments, is read; anything
+// else lies under the name "value".
 func keepObject(at place[[]byte]) func(*Decoder, []byte, int, int) {
 	return func(d *Decoder, p []byte, from, end int) {
 		b := anew(nil, p[from:end], 1)

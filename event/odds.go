@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// Odds says how rare something is, in words that need no statistics: "1 in 40,000". Two figures: more would pretend. What is no probability is "unknown".
+// Odds says how rare something is, in words that need no statistics: "1 in 40,000". Two figures:
+// more would pretend. What is no probability is "unknown".
 func Odds(p float64) string {
 	n := 1 / p
 	switch {
@@ -31,8 +32,9 @@ func Thousands(n int64) string {
 	return s
 }
 
-// Figure writes an observed or expected number for people and programs: whole from a thousand on, else with as many decimals as give four figures, without
-// zeros at the end. What is no number is empty.
+// Figure writes an observed or expected number for people and programs: whole from a thousand on,
+// else with as many decimals as give four figures, without zeros at the end. What is no number is
+// empty.
 func Figure(v float64) string { return string(AppendFigure(nil, v)) }
 
 // AppendFigure appends what Figure returns.

@@ -2,7 +2,8 @@ package event
 
 import "slices"
 
-// Action is what a circuit breaker does to its scope: a ladder, weakest first, that only rises until it expires or somebody restores it (EVENTS §3).
+// Action is what a circuit breaker does to its scope: a ladder, weakest first, that only rises
+// until it expires or somebody restores it (EVENTS §3).
 type Action uint8
 
 // Actions. Restore closes the breaker and is no step of the ladder.
@@ -28,10 +29,12 @@ func ParseAction(word string) (Action, bool) {
 	return Action(i + 1), i >= 0
 }
 
-// ScopeType says what a breaker or a finding is about. A consumer that does not know a type must refuse, not pass.
+// ScopeType says what a breaker or a finding is about. A consumer that does not know a type must
+// refuse, not pass.
 type ScopeType uint8
 
-// Types of scopes. Session and agent belong to one agent and are kept by its behaviour shard, all others by a relation shard.
+// Types of scopes. Session and agent belong to one agent and are kept by its behaviour shard, all
+// others by a relation shard.
 const (
 	SessionScope ScopeType = iota + 1
 	AgentScope
@@ -69,7 +72,8 @@ type Rate struct {
 	Classes    []Class // empty: calls of every class
 }
 
-// Response is what a violation asks for: `respond:` of a persona, a limit or an inventory setting, compiled and never changed.
+// Response is what a violation asks for: `respond:` of a persona, a limit or an inventory setting,
+// compiled and never changed.
 type Response struct {
 	Action     Action
 	Scope      ScopeType // 0: the finding's own
@@ -85,8 +89,8 @@ type Scope struct {
 	Agent  string // whose session it is
 }
 
-// ToolID is the id of a tool's scope: server|name, each with | and % percent-encoded, so that no two tools share one; the name alone if no server
-// is known.
+// ToolID is the id of a tool's scope: server|name, each with | and % percent-encoded, so that no
+// two tools share one; the name alone if no server is known.
 func ToolID(server, name string) string {
 	var b []byte
 	if server != "" {
@@ -95,8 +99,9 @@ func ToolID(server, name string) string {
 	return string(AppendKeyPart(b, name))
 }
 
-// AppendKey appends the record key of commands and breakers, tenant|type|id, with | and % inside ids percent-encoded. The session of an
-// agent is tenant|session|agent|id, since sessions of two agents may share a name.
+// AppendKey appends the record key of commands and breakers, tenant|type|id, with | and % inside
+// ids percent-encoded. The session of an agent is tenant|session|agent|id, since sessions of two
+// agents may share a name.
 func (s Scope) AppendKey(b []byte) []byte {
 	b = append(b, s.Tenant...)
 	b = append(b, '|')

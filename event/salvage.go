@@ -14,8 +14,9 @@ type Named struct {
 	Sum           uint64 // of its bytes: a record that is sent again is no other one
 }
 
-// Salvage reads of a record that did not decode whose it is: tenant and agent.id, where they plainly stand in the outer object, before the
-// place where it breaks off. False: it names nobody, or more than one. It looks at no more than MaxSize bytes. The texts live as those of an event.
+// Salvage reads of a record that did not decode whose it is: tenant and agent.id, where they
+// plainly stand in the outer object, before the place where it breaks off. False: it names nobody,
+// or more than one. It looks at no more than MaxSize bytes. The texts live as those of an event.
 func (d *Decoder) Salvage(p []byte) (n Named, ok bool) {
 	whole := p
 	n.Sum = xxhash.Sum64(whole)
@@ -62,7 +63,8 @@ func (d *Decoder) Salvage(p []byte) (n Named, ok bool) {
 	return n, n.Tenant != "" && n.Agent != "" && !clash
 }
 
-// members shows the members of an object, whose first begins at i, as far as it can be read; end is -1 of a value that breaks off.
+// members shows the members of an object, whose first begins at i, as far as it can be read; end is
+// -1 of a value that breaks off.
 func (d *Decoder) members(p []byte, i int, f func(key string, at, end int)) {
 	for {
 		for i = space(p, i); i < len(p) && p[i] == ','; {

@@ -48,7 +48,8 @@ func TestWhoseARecordIsThatDidNotDecode(t *testing.T) {
 	}
 }
 
-// FuzzSalvage: it never breaks, and of a record that decodes, or that one breaks off behind its names, it says what the event says.
+// FuzzSalvage: it never breaks, and of a record that decodes, or that one breaks off behind its
+// names, it says what the event says.
 func FuzzSalvage(f *testing.F) {
 	f.Add([]byte(`{"time":1767600000000,"kind":"message","tenant":"acme","agent":{"id":"a"},"args":{"a":[{}]}}`), uint16(60))
 	f.Add([]byte(`{"tenant":"acme","agent":{"id":"a"`), uint16(9))

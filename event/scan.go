@@ -21,8 +21,8 @@ func literal(p []byte, i int, w string) bool {
 	return len(p)-i >= len(w) && string(p[i:i+len(w)]) == w && ends(p, i+len(w))
 }
 
-// ends tells whether a number or literal may end before i: what goes on there (nullx, 00) is one value
-// that is misspelt, not two.
+// ends tells whether a number or literal may end before i: what goes on there (nullx, 00) is one
+// value that is misspelt, not two.
 func ends(p []byte, i int) bool {
 	if i >= len(p) {
 		return true
@@ -31,8 +31,8 @@ func ends(p []byte, i int) bool {
 	return c <= ' ' || c == ',' || c == '}' || c == ']'
 }
 
-// number returns the offset behind the number at i and whether it has neither fraction nor exponent; -1 if no number begins there, -2 if one
-// breaks off or is misspelt.
+// number returns the offset behind the number at i and whether it has neither fraction nor
+// exponent; -1 if no number begins there, -2 if one breaks off or is misspelt.
 func number(p []byte, i int) (end int, plain bool) {
 	if end, plain = digits(p, i); end >= 0 && !ends(p, end) {
 		return -2, false
@@ -89,18 +89,21 @@ const (
 	highs = 0x8080808080808080
 )
 
-// stops marks with its high bit each byte of w at which a string cannot simply go on: quotes, backslashes and control characters. The
-// lowest mark is exact; above it a borrow may mark more (M. Mycroft's test for a zero byte, Hacker's Delight 6-1).
+// stops marks with its high bit each byte of w at which a string cannot simply go on: quotes,
+// backslashes and control characters. The lowest mark is exact; above it a borrow may mark more (M.
+// Mycroft's test for a zero byte, Hacker's Delight 6-1).
 func stops(w uint64) uint64 {
 	quote := w ^ ones*'"'
 	slash := w ^ ones*'\\'
 	return ((w - ones*' ') | (quote - ones) | (slash - ones)) &^ w & highs
 }
 
-// scan checks the string whose text begins at i and returns the offset of its closing quote and whether it holds escapes; or the
-// reason why it is none and where.
+// scan checks the string whose text begins at i and returns the offset of its closing quote and
+// whether it holds escapes; or the reason why it is none and where.
 func scan(p []byte, i int) (end int, escaped bool, reason string) {
-	var high uint64 // marks bytes outside ASCII, and a few behind the end of the string, which costs a check too many at worst
+	// marks bytes outside ASCII, and a few behind the end of the string, which costs a check too
+	// many at worst
+	var high uint64
 	for k := i; k+8 <= len(p); k += 8 {
 		w := binary.LittleEndian.Uint64(p[k:])
 		high |= w
@@ -116,7 +119,8 @@ func scan(p []byte, i int) (end int, escaped bool, reason string) {
 	return scanOn(p, i)
 }
 
-// scanOn is scan for strings that hold escapes or more than ASCII, or stand in the last bytes of the record.
+// scanOn is scan for strings that hold escapes or more than ASCII, or stand in the last bytes of
+// the record.
 func scanOn(p []byte, i int) (end int, escaped bool, reason string) {
 	start := i
 	ascii := true
@@ -158,8 +162,8 @@ func scanOn(p []byte, i int) (end int, escaped bool, reason string) {
 	}
 }
 
-// escape returns the length of the escape at the start of p; a pair of surrogates is one. Half a pair is no character: readers
-// replace it each in their way, so it is refused.
+// escape returns the length of the escape at the start of p; a pair of surrogates is one. Half a
+// pair is no character: readers replace it each in their way, so it is refused.
 func escape(p []byte) (n int, reason string) {
 	if len(p) < 2 {
 		return 0, notJSON
@@ -244,7 +248,8 @@ func unescape(dst, raw []byte) []byte {
 	return dst
 }
 
-// Unquote appends the text of a JSON string, given as it is written with its quotes; false, with dst as it was, if it is none.
+// Unquote appends the text of a JSON string, given as it is written with its quotes; false, with
+// dst as it was, if it is none.
 func Unquote(dst, raw []byte) ([]byte, bool) {
 	if len(raw) < 2 || raw[0] != '"' {
 		return dst, false
@@ -259,7 +264,8 @@ func Unquote(dst, raw []byte) ([]byte, bool) {
 	return append(dst, raw[1:end]...), true
 }
 
-// AppendKey appends the key of an agent's records, tenant|agent.id, with | and % inside the parts percent-encoded: no two agents share one.
+// AppendKey appends the key of an agent's records, tenant|agent.id, with | and % inside the parts
+// percent-encoded: no two agents share one.
 func AppendKey(dst []byte, tenant, agent string) []byte {
 	return AppendKeyPart(append(AppendKeyPart(dst, tenant), '|'), agent)
 }
@@ -290,8 +296,8 @@ func KeyPart(s string) string {
 	return strings.NewReplacer("%7C", "|", "%25", "%").Replace(s)
 }
 
-// EndOfString returns the offset of the quote that closes the JSON string whose text begins at i, and whether the text holds escapes; -1 if
-// it is no string.
+// EndOfString returns the offset of the quote that closes the JSON string whose text begins at i,
+// and whether the text holds escapes; -1 if it is no string.
 func EndOfString(p []byte, i int) (end int, escaped bool) {
 	end, escaped, reason := scan(p, i)
 	if reason != "" {

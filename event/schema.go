@@ -37,7 +37,8 @@ type field struct {
 	doc   string
 }
 
-// fields is wayward.event/v1 in one table: the schema is made from it and the tests hold the decoder against it.
+// fields is wayward.event/v1 in one table: the schema is made from it and the tests hold the
+// decoder against it.
 var fields = []field{
 	{"v", aVersion, nil, "Version of this form; absent means 1."},
 	{"id", aText, nil, "Unique per event of the agent. Absent: a hash of the record's bytes and its agent. A record counts once if a recent one of the agent has the same id and the same bytes; other bytes under an id are another event."},
@@ -169,8 +170,10 @@ var fields = []field{
 	{"attrs", anObject, nil, "Anything else; rules may read it."},
 }
 
-// Schema returns the JSON Schema (2020-12) of wayward.event/v1 for producers: what is as it says is read without a mark. Decode is stricter where a schema has no words for it:
-// bytes instead of characters in the longest text, the last digits of a decimal, the leap day, nesting, size, repeated fields.
+// Schema returns the JSON Schema (2020-12) of wayward.event/v1 for producers: what is as it says is
+// read without a mark. Decode is stricter where a schema has no words for it: bytes instead of
+// characters in the longest text, the last digits of a decimal, the leap day, nesting, size,
+// repeated fields.
 func Schema() []byte {
 	root := object{
 		"$schema":     "https://json-schema.org/draft/2020-12/schema",

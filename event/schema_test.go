@@ -186,7 +186,8 @@ func TestTableHoldsEveryFieldOfTheDecoder(t *testing.T) {
 		t.Fatal(err)
 	}
 	leaves("Event", reflect.ValueOf(e), func(name string, v reflect.Value) {
-		inferred := name == "Event.Inferred" || name == "Event.Held" || name == "Event.SideEffect" || name == "Event.Unreadable" || name == "Event.OtherAmounts" || name == "Event.Tool.Sent" // made of others, not on the wire
+		// made of others, not on the wire
+		inferred := name == "Event.Inferred" || name == "Event.Held" || name == "Event.SideEffect" || name == "Event.Unreadable" || name == "Event.OtherAmounts" || name == "Event.Tool.Sent"
 		if v.IsZero() != inferred {
 			t.Errorf("%s: no field of the table fills it", name)
 		}

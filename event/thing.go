@@ -19,13 +19,16 @@ const (
 	Unkept       = "unkept" // no entry of this kind: nothing is unregistered
 )
 
-// Thing is an agent, tool or server as it was seen: the value of its key on the topic of the inventory. It is for people, and nothing is decided by it.
+// Thing is an agent, tool or server as it was seen: the value of its key on the topic of the
+// inventory. It is for people, and nothing is decided by it.
 type Thing struct {
-	Kind           string // agent, tool or server
-	Tenant         string
-	ID             string // of a tool its name
-	Server         string // of a tool, if known
-	First, Last    int64  // event time, Unix milliseconds; Last is as new as the record, which does not come with every event
+	Kind   string // agent, tool or server
+	Tenant string
+	ID     string // of a tool its name
+	Server string // of a tool, if known
+	// event time, Unix milliseconds; Last is as new as the record, which does not come with every
+	// event
+	First, Last    int64
 	Persona        string // of an agent, as is what follows up to Tier: as last seen
 	Owner          string
 	Model          string
@@ -39,7 +42,8 @@ type Thing struct {
 	Retired        bool
 }
 
-// AppendKey appends the record key, tenant|kind|id, with | and % inside ids percent-encoded. A tool on a server is tenant|tool|server|name.
+// AppendKey appends the record key, tenant|kind|id, with | and % inside ids percent-encoded. A tool
+// on a server is tenant|tool|server|name.
 func (t *Thing) AppendKey(b []byte) []byte {
 	b = append(b, t.Tenant...)
 	b = append(b, '|')

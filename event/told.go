@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// Told is an event of a story, as tests tell them: by the time since the start, and what every event says, unless it says otherwise.
+// Told is an event of a story, as tests tell them: by the time since the start, and what every
+// event says, unless it says otherwise.
 type Told struct {
 	At     time.Duration // since the start
 	Record []byte        // wayward.event/v1
@@ -20,9 +21,11 @@ type Told struct {
 
 const maxTold = 100_000
 
-// Tell makes events out of a story, sorted by time. all is a JSON object that every event begins with, events a JSON array of objects: at is the time since
-// the start, such as 90s or 2d3h; every and times make several of one, and {n} in a text is which of them. kind tool_call, tenant acme and ids (e1, or e2.3 of several)
-// go without saying; objects are merged field by field. A field that no event has is an error.
+// Tell makes events out of a story, sorted by time. all is a JSON object that every event begins
+// with, events a JSON array of objects: at is the time since the start, such as 90s or 2d3h; every
+// and times make several of one, and {n} in a text is which of them. kind tool_call, tenant acme
+// and ids (e1, or e2.3 of several) go without saying; objects are merged field by field. A field
+// that no event has is an error.
 func Tell(all, events json.RawMessage, start time.Time) ([]Told, error) {
 	var base map[string]any
 	if len(all) > 0 {
@@ -143,7 +146,8 @@ func numbered(v any, n int) any {
 	return v
 }
 
-// unknownField is the path of a field that the schema does not have; the decoder would pass it over.
+// unknownField is the path of a field that the schema does not have; the decoder would pass it
+// over.
 func unknownField(v map[string]any, schema map[string]any) string {
 	fields, _ := schema["properties"].(map[string]any)
 	for _, k := range slices.Sorted(maps.Keys(v)) {

@@ -30,8 +30,8 @@ func (t *Tool) Normalise() {
 	}
 }
 
-// AppendFull appends the name of a tool with its server, as an MCP client writes it: the name as sent
-// if that had the server in it; the plain name if no server is known.
+// AppendFull appends the name of a tool with its server, as an MCP client writes it: the name as
+// sent if that had the server in it; the plain name if no server is known.
 func (t *Tool) AppendFull(dst []byte) []byte {
 	switch {
 	case t.Sent != "":

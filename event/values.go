@@ -286,8 +286,9 @@ func (d *Decoder) float(p []byte, i int, f *float64, has *Has, flag Has) int {
 		}
 		return d.fail(notJSON, i, "a number")
 	}
-	// Up to 15 digits are exact in a float64, and so is the power of ten below them: one division then rounds once, to the value
-	// that strconv finds by its longer way (Clinger, How to Read Floating Point Numbers Accurately, 1990).
+	// Up to 15 digits are exact in a float64, and so is the power of ten below them: one division
+	// then rounds once, to the value that strconv finds by its longer way (Clinger, How to Read
+	// Floating Point Numbers Accurately, 1990).
 	if end-i <= 15 {
 		var v uint64
 		point := end - 1
@@ -316,7 +317,8 @@ func (d *Decoder) float(p []byte, i int, f *float64, has *Has, flag Has) int {
 	return end
 }
 
-// money reads a decimal, as a string or a plain number, into millionths. Floats are never involved, so that sums are exact.
+// money reads a decimal, as a string or a plain number, into millionths. Floats are never involved,
+// so that sums are exact.
 func (d *Decoder) money(p []byte, i int, micro *int64, has *Has, flag Has) int {
 	var end, last int
 	var reason string
@@ -350,7 +352,8 @@ func (d *Decoder) money(p []byte, i int, micro *int64, has *Has, flag Has) int {
 	return d.fail(reason, i, "a decimal of at most six places within 64 bits of millionths")
 }
 
-// decimal reads -?digits(.digits)? with JSON's rule against leading zeros; end is where it stopped, -1 if there is no decimal.
+// decimal reads -?digits(.digits)? with JSON's rule against leading zeros; end is where it stopped,
+// -1 if there is no decimal.
 func decimal(s string) (micro int64, end int, reason string) {
 	i := 0
 	negative := s != "" && s[0] == '-'
@@ -436,12 +439,14 @@ const (
 	firstDate = -62135596800000 // year 0001, for dates that are no event's: an approval may expire then
 	lastTime  = 253402300799999 // year 9999
 
-	// Nothing that an agent did is older than the epoch: such a time, and the epoch itself, is the zero of
-	// some language that nobody set. Time runs forward, so one such event would be late for ever.
+	// Nothing that an agent did is older than the epoch: such a time, and the epoch itself, is the
+	// zero of some language that nobody set. Time runs forward, so one such event would be late for
+	// ever.
 	firstTime = 1
-	// A number has no unit, so its size must tell. Below 10^11 (as milliseconds, before 3 March 1973) it is
-	// epoch seconds, since those stay below it until the year 5138. Microseconds and nanoseconds of any time
-	// since 1978 lie above lastTime. What is refused so cannot put an hour's calls into four seconds.
+	// A number has no unit, so its size must tell. Below 10^11 (as milliseconds, before 3 March
+	// 1973) it is epoch seconds, since those stay below it until the year 5138. Microseconds and
+	// nanoseconds of any time since 1978 lie above lastTime. What is refused so cannot put an
+	// hour's calls into four seconds.
 	firstMillis = 100_000_000_000
 )
 
@@ -502,7 +507,8 @@ func (d *Decoder) time(p []byte, i int, ms *int64, first int64) int {
 	return end
 }
 
-// rfc3339 reads 2006-01-02T15:04:05.999Z or with ±hh:mm. Leap seconds are refused: Unix time has no place for them.
+// rfc3339 reads 2006-01-02T15:04:05.999Z or with ±hh:mm. Leap seconds are refused: Unix time has no
+// place for them.
 func rfc3339(s string) (ms int64, ok bool) {
 	if len(s) < len("2006-01-02T15:04:05Z") || s[4] != '-' || s[7] != '-' || s[10]|0x20 != 't' || s[13] != ':' || s[16] != ':' {
 		return 0, false
@@ -543,7 +549,8 @@ func rfc3339(s string) (ms int64, ok bool) {
 	default:
 		return 0, false
 	}
-	// Days since 1970 with years that begin in March, so that the leap day comes last (H. Hinnant, chrono-Compatible Low-Level Date Algorithms).
+	// Days since 1970 with years that begin in March, so that the leap day comes last (H. Hinnant,
+	// chrono-Compatible Low-Level Date Algorithms).
 	y, m := year, month-3
 	if m < 0 {
 		y, m = y-1, m+12

@@ -6,8 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// Words of fields that are texts in an Event. Where a decision hangs on the word, an unknown one is a
-// fault; of the others a known word is read as it is meant, and any other is the producer's own.
+// Words of fields that are texts in an Event. Where a decision hangs on the word, an unknown one is
+// a fault; of the others a known word is read as it is meant, and any other is the producer's own.
 var (
 	states           = []string{"", "requested", "granted", "denied", "expired", "revoked"}
 	verdicts         = []string{"", "allow", "deny", "modify", "escalate"}
@@ -18,8 +18,8 @@ var (
 	destinationKinds = []string{"", "email", "url", "iban", "host", "channel", "repo"}
 )
 
-// Word finds a text among words, whose first is never meant, without regard to case and blanks around
-// it: every word on the wire is read by it. 0: it is none of them.
+// Word finds a text among words, whose first is never meant, without regard to case and blanks
+// around it: every word on the wire is read by it. 0: it is none of them.
 func Word(words []string, s string) int {
 	for k := 1; k < len(words); k++ {
 		if words[k] == s {

@@ -15,10 +15,11 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// What docs/baselines.md says of bad data, as far as it concerns whole stages. Clocks, sums and currencies are tested with the detectors.
+// What docs/baselines.md says of bad data, as far as it concerns whole stages. Clocks, sums and
+// currencies are tested with the detectors.
 
-// A source that falls silent holds the end of a day up for as long as it is waited for; then it is left out, the day's closing names it, and what it brings
-// later is learned with the next day.
+// A source that falls silent holds the end of a day up for as long as it is waited for; then it is
+// left out, the day's closing names it, and what it brings later is learned with the next day.
 func TestAPartitionThatIsLateAtTheEndOfADay(t *testing.T) {
 	day := int64(midnight / baselines.DayMS)
 	b := newRelation(0, engine(t, 3, 1, none), none)
@@ -92,8 +93,8 @@ func TestAPartitionThatIsLateAtTheEndOfADay(t *testing.T) {
 	}
 }
 
-// An agent that is renamed is an agent that nobody has seen before: its persona's snapshot judges it from its first event on, its own windows begin anew, and
-// the name alone calls nobody.
+// An agent that is renamed is an agent that nobody has seen before: its persona's snapshot judges
+// it from its first event on, its own windows begin anew, and the name alone calls nobody.
 func TestAnAgentThatIsRenamedBeginsAsOneOfItsPersona(t *testing.T) {
 	const days, renamed = 12, 9
 	since := int64(monday + renamed*baselines.DayMS)
@@ -162,9 +163,11 @@ func (o *once) Next(context.Context) (*Chunk, error) {
 
 func (o *once) Done(*Chunk) {}
 
-// A swarm of agents that each act once costs memory by the agent, and its baseline is no larger than that of a small one.
+// A swarm of agents that each act once costs memory by the agent, and its baseline is no larger
+// than that of a small one.
 func TestAMillionAgentsWithOneEventEach(t *testing.T) {
-	const agents = 200_000 // a fifth of a million, so that the test takes seconds; all grows with their number
+	// a fifth of a million, so that the test takes seconds; all grows with their number
+	const agents = 200_000
 	size := func(n int) (s Summary, bytes int, heap uint64, m *baselines.Model) {
 		r := Replay{Policy: none, Flush: true, Approved: true, Deliver: func(*event.Finding) error { return nil }}
 		r.Closed = func(b *baselines.Model, _ *baselines.Delta) {
@@ -201,12 +204,15 @@ func TestAMillionAgentsWithOneEventEach(t *testing.T) {
 	if many > 2*few {
 		t.Errorf("the baseline of %d agents has %d bytes, of 2,000 agents %d", agents, many, few)
 	}
-	if heap > agents*3<<10 { // all of it: pages of agent, session and inventory in memory; of it 256 bytes are its baselines' (detectors, TestAnAgentThatActsOnceCostsLittle)
+	if heap > agents*3<<10 {
+		// all of it: pages of agent, session and inventory in memory; of it 256 bytes are its
+		// baselines' (detectors, TestAnAgentThatActsOnceCostsLittle)
 		t.Errorf("an agent with one event takes %d bytes in a replay", heap/agents)
 	}
 }
 
-// A session in use is not forgotten because clocks of its partition are days ahead: its limit counts on from one call to the next, 25 minutes later.
+// A session in use is not forgotten because clocks of its partition are days ahead: its limit
+// counts on from one call to the next, 25 minutes later.
 func TestASessionInUseIsNotForgottenWhereClocksAreAhead(t *testing.T) {
 	set := setOf(t, `{"v":1,"limits":[{"id":"calls","scope":"session","measure":"count","max":"6"}]}`)
 	b := newBehaviour(0, engine(t, 1, 1, set), set, "agent.events")

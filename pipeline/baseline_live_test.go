@@ -40,7 +40,8 @@ func office(t *testing.T, days int) (l *lab, lines [][]byte) {
 	return l, lines
 }
 
-// shelves is what the topic says: the snapshots of each day that are listed, and whether a list names one that is not there.
+// shelves is what the topic says: the snapshots of each day that are listed, and whether a list
+// names one that is not there.
 func (l *lab) shelves() (out []string, days int) {
 	l.Helper()
 	have, books := pieces{}, map[bookName]bool{}
@@ -192,7 +193,8 @@ func TestWhatWasLearnedOutlivesTheLogs(t *testing.T) {
 	for name, facts := range map[string]int{"the same partitions": 2, "others": 3} {
 		t.Run(name, func(t *testing.T) {
 			l, lines := office(t, days)
-			// First three days, then everything but events and baselines is made anew, then the rest.
+			// First three days, then everything but events and baselines is made anew, then the
+			// rest.
 			e := l.start(l.bothStages("1", ""))
 			l.until("three days are closed", func() bool { _, n := l.shelves(); return n >= 6 })
 			if err := e.end(); err != nil {
@@ -238,7 +240,8 @@ func TestWhatWasLearnedOutlivesTheLogs(t *testing.T) {
 				}
 				return
 			}
-			// Days may be listed by both layouts, but each with the same snapshots, and none is missing.
+			// Days may be listed by both layouts, but each with the same snapshots, and none is
+			// missing.
 			if diff := gocmp.Diff(want, slices.Compact(got)); diff != "" {
 				t.Errorf("(-replay +live):\n%s", diff)
 			}

@@ -22,7 +22,8 @@ const (
 	midnight = 19_675 * baselines.DayMS // before day0
 )
 
-// work is a stream of agents of several personas and versions, in sessions, over days; disorderly, with events that are late and times without any.
+// work is a stream of agents of several personas and versions, in sessions, over days; disorderly,
+// with events that are late and times without any.
 func work(seed uint64, days int) (lines []byte) {
 	for _, line := range workOf(seed, days, true) {
 		lines = append(append(lines, line...), '\n')
@@ -44,7 +45,9 @@ func workOf(seed uint64, days int, disorder bool) (lines [][]byte) {
 		version := ""
 		if agent%3 == 0 {
 			version = fmt.Sprintf(`,"version":"v%d"`, agent)
-			if disorder { // a new version is something that the relation stage tells, and when a live shard hears of it is not when a replay does
+			if disorder {
+				// a new version is something that the relation stage tells, and when a live shard
+				// hears of it is not when a replay does
 				version = fmt.Sprintf(`,"version":"v%d"`, (at-midnight)/(2*baselines.DayMS))
 			}
 		}
@@ -123,7 +126,8 @@ func fileWith(t testing.TB, list ...string) string {
 	return write(t, "events.jsonl", []byte(strings.Join(list, "")))
 }
 
-// judged runs events and tells the day of the snapshot that each was judged by, from midnight on; - if there was none.
+// judged runs events and tells the day of the snapshot that each was judged by, from midnight on; -
+// if there was none.
 func judged(t testing.TB, r Replay, path string) (out []string) {
 	t.Helper()
 	r.Workers = 1
@@ -228,7 +232,8 @@ func TestTheOrderOfDeltasDoesNotShowInSnapshots(t *testing.T) {
 		var list []record
 		for d := range int64(3) {
 			for source := range int32(3) {
-				for _, fork := range []string{"", "a", "b", "c", "d", "e", "f", "g", "h", "i", "j"} { // more than may have a baseline
+				for _, fork := range []string{"", "a", "b", "c", "d", "e", "f", "g", "h", "i", "j"} {
+					// more than may have a baseline
 					list = append(list, deltaFacts(none, source, keyDay{baselines.Key{Tenant: "t", Persona: "clerk", Fork: fork}, day + d}, uint64(source)+uint64(len(fork)*int(d+1)), 0))
 				}
 			}
@@ -278,7 +283,8 @@ func TestTheOrderOfDeltasDoesNotShowInSnapshots(t *testing.T) {
 func TestDaysOfSilence(t *testing.T) {
 	day := int64(midnight / baselines.DayMS)
 	key := baselines.Key{Tenant: "t", Persona: "clerk"}
-	// However the watermark gets over a gap, in one step or in many, the same is known at the end of each day.
+	// However the watermark gets over a gap, in one step or in many, the same is known at the end
+	// of each day.
 	var want map[int64]string
 	for _, step := range []int64{1, 7, 40, 2000} {
 		b := newRelation(0, engine(t, 1, 1, none), none)

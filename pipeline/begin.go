@@ -15,15 +15,15 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// A start waits for what comes by itself: a broker that is down, one that is up and does not know its
-// topics yet, a coordinator that is moving. It says once what it waits for, again when that changes,
-// and then twice a minute.
+// A start waits for what comes by itself: a broker that is down, one that is up and does not know
+// its topics yet, a coordinator that is moving. It says once what it waits for, again when that
+// changes, and then twice a minute.
 
 // stillEvery is how often it is said that something is still waited for.
 const stillEvery = 30 * time.Second
 
-// fewTopicsFor is how long a start waits when some of its topics are there and others are not: after
-// wayward topics apply a broker may not have heard of all of them.
+// fewTopicsFor is how long a start waits when some of its topics are there and others are not:
+// after wayward topics apply a broker may not have heard of all of them.
 const fewTopicsFor = 5 * time.Second
 
 // patient tells of waiting, to a log and to Health.

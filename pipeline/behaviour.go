@@ -21,8 +21,9 @@ import (
 	"github.com/wayward-sec/wayward/state"
 )
 
-// behaviour is the machine of the first stage: everything whose key is one agent, or a session of one agent. It works in offset order, without
-// waiting, and gathers what is counted above one agent for the relation stage.
+// behaviour is the machine of the first stage: everything whose key is one agent, or a session of
+// one agent. It works in offset order, without waiting, and gathers what is counted above one agent
+// for the relation stage.
 type behaviour struct {
 	*shard
 	panel   *detectors.Panel
@@ -51,22 +52,28 @@ type behaviour struct {
 	agent    *page
 	session  *page
 	sessions bool // session was looked for in this event
-	// What the event under observation is judged without, since there is no room for it: all memory of its agent, or that of its session.
+	// What the event under observation is judged without, since there is no room for it: all memory
+	// of its agent, or that of its session.
 	stateless, sessionless bool
-	passer                 *page    // stands for the agent meanwhile
-	passed                 []uint64 // what was found about such agents of late: without memory each event would be a finding of its own
-	met                    *page    // the session's page as this event found it; nil: there was none, or nobody has looked
+	passer                 *page // stands for the agent meanwhile
+	// what was found about such agents of late: without memory each event would be a finding of its
+	// own
+	passed []uint64
+	// the session's page as this event found it; nil: there was none, or nobody has looked
+	met *page
 
 	declared   attributes                 // by the event under observation itself
 	errand     errand                     // likewise
 	attributes map[attributes]*attributes // shared by pages. Derived
 
-	forks      forks  // of agents seen of late
-	models     models // in force; nil: none ever
-	rulings    map[baselines.Key]ruling
-	begun      bool  // there was an event
-	closing    bool  // a relation shard has said that it closes days
-	origin     int64 // the day by which the first event was judged, if nobody had closed any before; nothing is known of it and what was before
+	forks   forks  // of agents seen of late
+	models  models // in force; nil: none ever
+	rulings map[baselines.Key]ruling
+	begun   bool // there was an event
+	closing bool // a relation shard has said that it closes days
+	// the day by which the first event was judged, if nobody had closed any before; nothing is
+	// known of it and what was before
+	origin     int64
 	err        error // what stops the record that is being applied
 	newest     int64 // in a replay: the event time that the whole file has reached
 	judged     int64 // day of the snapshots by which the event under observation is judged
@@ -96,7 +103,8 @@ const (
 	agentIdle  = 32 * 86_400_000 // longer than any window
 	sessionEnd = 86_400_000      // ms of event time after which an idle session is forgotten
 	factsBytes = 512 << 10       // a facts record is split above this
-	// breakerIdle is how long the page of a scope that was once stopped is kept, for its epoch: consumers must have forgotten the old one by then.
+	// breakerIdle is how long the page of a scope that was once stopped is kept, for its epoch:
+	// consumers must have forgotten the old one by then.
 	breakerIdle = 90 * 86_400_000
 )
 
@@ -137,8 +145,8 @@ func (b *behaviour) apply(log int, r *record) error {
 	return b.err
 }
 
-// place sees where the record should lie: in the partition of its agent's key. Elsewhere it is judged
-// all the same, but what one agent does is seen in pieces, and its breaker is not here.
+// place sees where the record should lie: in the partition of its agent's key. Elsewhere it is
+// judged all the same, but what one agent does is seen in pieces, and its breaker is not here.
 func (b *behaviour) place(r *record) {
 	b.key = event.AppendKey(b.key[:0], b.e.Tenant, b.e.Agent.ID)
 	b.keyed.Key = b.key
@@ -179,8 +187,8 @@ func (b *behaviour) observe(e *event.Event, stamp int64) {
 	t := e.Time
 	if t > stamp+futureTol {
 		b.counts.future++
-		// What the partition has reached, so that no stamp takes a call out of the windows of today;
-		// not beyond the broker's stamp, since ticks are part of it.
+		// What the partition has reached, so that no stamp takes a call out of the windows of
+		// today; not beyond the broker's stamp, since ticks are part of it.
 		t = stamp
 		if b.clock.seen {
 			t = min(t, b.clock.reached())
@@ -206,7 +214,8 @@ func (b *behaviour) observe(e *event.Event, stamp int64) {
 		return
 	}
 	b.keep(e, t)
-	if hour := wire.FloorDiv(t, 3_600_000); hour > pg.active && !b.stateless { // else it would count as one more agent with each event
+	if hour := wire.FloorDiv(t, 3_600_000); hour > pg.active && !b.stateless {
+		// else it would count as one more agent with each event
 		pg.active = hour
 		persona := b.scene.Persona
 		if b.scene.Role == nil {
@@ -226,7 +235,8 @@ func (b *behaviour) observe(e *event.Event, stamp int64) {
 	}
 }
 
-// broken counts a record that did not decode against the agent that it names. It tells no time and no persona: nothing but its name could be read.
+// broken counts a record that did not decode against the agent that it names. It tells no time and
+// no persona: nothing but its name could be read.
 func (b *behaviour) broken(n *event.Named, stamp int64, reason string) {
 	b.e = event.Event{ID: n.ID, Tenant: n.Tenant, Agent: event.Agent{ID: n.Agent}, Time: n.Time}
 	e := &b.e
@@ -258,7 +268,8 @@ func (b *behaviour) broken(n *event.Named, stamp int64, reason string) {
 	}
 	b.current = e
 	b.agent, b.session, b.sessions, b.met, b.stateless, b.sessionless = pg, nil, true, nil, false, false
-	persona := b.panel.Set.PersonaOf(n.Tenant, n.Agent) // what the page has of it is a cache, which a restart empties
+	// what the page has of it is a cache, which a restart empties
+	persona := b.panel.Set.PersonaOf(n.Tenant, n.Agent)
 	b.scene.Time, b.scene.Agent, b.scene.Who = t, &pg.memory, b.panel.Who(n.Tenant, persona, "")
 	b.panel.Broken(&b.scene, e, reason)
 }
@@ -269,14 +280,16 @@ func appendAgentKey(k []byte, e *event.Event) []byte {
 	return event.AppendKeyPart(k, e.Agent.ID)
 }
 
-// role finds who the agent is: the persona it says, unless the registry knows otherwise. An agent keeps it until it says another or the set changes.
+// role finds who the agent is: the persona it says, unless the registry knows otherwise. An agent
+// keeps it until it says another or the set changes.
 func (b *behaviour) role(pg *page, e *event.Event) {
 	if fork := b.forks.of(&e.Agent); pg.set != b.panel.Set || pg.sent != e.Persona || pg.fork != fork {
 		pg.set, pg.fork = b.panel.Set, fork
 		persona, mismatch := b.panel.Set.Role(e.Tenant, e.Agent.ID, e.Persona)
 		pg.mismatch = mismatch
 		pg.who = b.panel.Who(e.Tenant, persona, forkName(fork))
-		if pg.sent = pg.who.Persona; pg.sent != e.Persona { // mostly all agents of a persona share one string
+		if pg.sent = pg.who.Persona; pg.sent != e.Persona {
+			// mostly all agents of a persona share one string
 			pg.sent = strings.Clone(e.Persona)
 		}
 	}
@@ -331,7 +344,8 @@ func (b *behaviour) openSession() *page {
 		if !s.continues(t) {
 			s.begin(t, b.current.Kind == event.Session && b.current.Phase == event.Start)
 		}
-		if !s.going && !s.closed { // else it is there: with each event that would cost as much as a detector
+		if !s.going && !s.closed {
+			// else it is there: with each event that would cost as much as a detector
 			b.alive[s], s.going = true, true
 		}
 		s.seen, s.active, s.day = max(s.seen, t), max(b.reached(), t), b.judged
@@ -340,8 +354,9 @@ func (b *behaviour) openSession() *page {
 	return b.session
 }
 
-// continues tells whether an event at t goes on with a session. After its end, and after it was idle
-// for long by its own clock, what comes under its name is another one; what comes late is still its own.
+// continues tells whether an event at t goes on with a session. After its end, and after it was
+// idle for long by its own clock, what comes under its name is another one; what comes late is
+// still its own.
 func (pg *page) continues(t int64) bool {
 	switch {
 	case pg.began == noTime:
@@ -452,7 +467,8 @@ func (b *behaviour) Tell(slot byte, scope policy.Scope, id string, body []byte) 
 		Ref: event.Ref{Time: b.scene.Time, ID: e.ID, Agent: e.Agent.ID}, Order: b.order, Body: bytes.Clone(body)})
 }
 
-// control applies what others have decided: the relation stage, other instances, operators. What cannot be read is set aside, never guessed.
+// control applies what others have decided: the relation stage, other instances, operators. What
+// cannot be read is set aside, never guessed.
 func (b *behaviour) control(r *record) error {
 	b.holding = nil
 	c, err := readControl(r.value)
@@ -542,8 +558,9 @@ func (b *behaviour) control(r *record) error {
 	return nil
 }
 
-// seal writes what the slice gathered to the relation stage: at most one facts record per transaction and facts partition (split above factsBytes),
-// and at least once a second the watermark to every facts partition.
+// seal writes what the slice gathered to the relation stage: at most one facts record per
+// transaction and facts partition (split above factsBytes), and at least once a second the
+// watermark to every facts partition.
 func (b *behaviour) seal() {
 	if b.due() {
 		b.flush()
@@ -590,7 +607,8 @@ func (b *behaviour) seal() {
 	b.drain()
 }
 
-// drain forgets what the slice gathered. Its strings alias the slice's records and the scratch of decoder and catalogue, which end with it.
+// drain forgets what the slice gathered. Its strings alias the slice's records and the scratch of
+// decoder and catalogue, which end with it.
 func (b *behaviour) drain() {
 	b.partials.Reset()
 	clear(b.notes)
@@ -607,7 +625,8 @@ func (b *behaviour) sendFacts(q int32) {
 	b.facts[q] = nil
 }
 
-// ahead tells by how much this shard's event time is ahead of the slowest relation shard that has been heard of.
+// ahead tells by how much this shard's event time is ahead of the slowest relation shard that has
+// been heard of.
 func (b *behaviour) ahead() int64 {
 	low := int64(math.MaxInt64)
 	for _, t := range b.relation {

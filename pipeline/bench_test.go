@@ -284,7 +284,8 @@ func BenchmarkReplay(b *testing.B) {
 	}
 }
 
-// BenchmarkRing is a step of the watermark in a shard where something is awaited on 10,000 pages, none of it due.
+// BenchmarkRing is a step of the watermark in a shard where something is awaited on 10,000 pages,
+// none of it due.
 func BenchmarkRing(b *testing.B) {
 	r := newRelation(0, &rules{sources: 1, facts: 1}, none)
 	for i := range 10_000 {

@@ -10,10 +10,12 @@ import (
 	"sync"
 )
 
-// Budget bounds the memory of a process. Under it pages are put on disk earlier than they would be, which shows in nothing but speed.
+// Budget bounds the memory of a process. Under it pages are put on disk earlier than they would be,
+// which shows in nothing but speed.
 //
-// Of the limit two fifths may be live: the garbage collector needs the rest to work in, and Badger, the Kafka client and the embedded broker have buffers that nobody
-// counts. The runtime is told the limit, too, so that garbage does not go beyond it.
+// Of the limit two fifths may be live: the garbage collector needs the rest to work in, and Badger,
+// the Kafka client and the embedded broker have buffers that nobody counts. The runtime is told the
+// limit, too, so that garbage does not go beyond it.
 type Budget struct {
 	limit int64
 
@@ -51,7 +53,8 @@ func (b *Budget) read() (live int64, cycle uint64) {
 	return int64(b.sample[0].Value.Uint64()), b.sample[1].Value.Uint64()
 }
 
-// over is by how many bytes what lives is beyond what may, as of the last garbage collection. Once it was told it is 0 until there was another one.
+// over is by how many bytes what lives is beyond what may, as of the last garbage collection. Once
+// it was told it is 0 until there was another one.
 func (b *Budget) over() int64 {
 	if b == nil {
 		return 0
@@ -83,8 +86,9 @@ func (b *Budget) tight() bool {
 	return live > b.limit/10*3
 }
 
-// wanted is by how many bytes each of the shards is to shed pages: of the whole as much as it has of all. Some part of the limit pages may have in any case, however
-// much all else takes: to read each page from the disk for each of its events would help nobody.
+// wanted is by how many bytes each of the shards is to shed pages: of the whole as much as it has
+// of all. Some part of the limit pages may have in any case, however much all else takes: to read
+// each page from the disk for each of its events would help nobody.
 func (b *Budget) wanted(shards []*shard) []int64 {
 	want := b.over()
 	if want == 0 {
@@ -104,7 +108,8 @@ func (b *Budget) wanted(shards []*shard) []int64 {
 	return of
 }
 
-// shed puts pages of shards on disk if there is too much in memory, and returns how many bytes that frees, roughly.
+// shed puts pages of shards on disk if there is too much in memory, and returns how many bytes that
+// frees, roughly.
 func (b *Budget) shed(shards []*shard) (freed int64, err error) {
 	for i, want := range b.wanted(shards) {
 		n, e := shards[i].shed(want)
@@ -115,7 +120,8 @@ func (b *Budget) shed(shards []*shard) (freed int64, err error) {
 	return freed, nil
 }
 
-// DefaultMemory is the budget of a process that was not given one: what GOMEMLIMIT says, else seven tenths of what its cgroup may have, else half of the machine. from says which.
+// DefaultMemory is the budget of a process that was not given one: what GOMEMLIMIT says, else seven
+// tenths of what its cgroup may have, else half of the machine. from says which.
 func DefaultMemory() (limit int64, from string) {
 	if givenLimit != math.MaxInt64 {
 		return givenLimit, "GOMEMLIMIT"

@@ -17,7 +17,8 @@ import (
 	"github.com/wayward-sec/wayward/state"
 )
 
-// A replay in which next to nothing may stay in memory finds what it finds with all of it, byte by byte, and learns the same; and it leaves nothing behind.
+// A replay in which next to nothing may stay in memory finds what it finds with all of it, byte by
+// byte, and learns the same; and it leaves nothing behind.
 func TestABudgetOfMemoryShowsInNothing(t *testing.T) {
 	paths := map[string]string{"work of nine days": write(t, "work.jsonl", work(1, 9))}
 	for seed := range uint64(3) {
@@ -149,8 +150,8 @@ func scratch(t *testing.T) *state.Store {
 	return s
 }
 
-// A page that the disk does not give back ends a replay with an error, whichever worker asked for it;
-// a fault of ours stays a panic.
+// A page that the disk does not give back ends a replay with an error, whichever worker asked for
+// it; a fault of ours stays a panic.
 func TestALostPageEndsAReplayWithAnError(t *testing.T) {
 	for _, workers := range []int{1, 4} {
 		x := &replaying{Replay: &Replay{Workers: workers}}

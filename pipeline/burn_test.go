@@ -15,8 +15,9 @@ import (
 // monday is the first day of the bureau below.
 const monday = midnight + 6*baselines.DayMS
 
-// bureau is twenty clerks who work from 9 to 17 UTC on weekdays and spend together about 9.6 dollars a day. On the last day, at 10:00, three of them begin to
-// spend a dollar in three minutes each, if hasty says so.
+// bureau is twenty clerks who work from 9 to 17 UTC on weekdays and spend together about 9.6
+// dollars a day. On the last day, at 10:00, three of them begin to spend a dollar in three minutes
+// each, if hasty says so.
 func bureau(days int, hasty bool) []byte {
 	var b bytes.Buffer
 	n := 0
@@ -72,7 +73,8 @@ func TestABudgetAboveOneAgentBurnsBeforeItIsGone(t *testing.T) {
 	}
 	const days = 15                           // two weeks and a Monday
 	week := int64(monday + 9*baselines.DayMS) // the last of its first seven days is closed on the day after
-	// Of the tenant nobody knows when it works: each morning its budget seems to burn, which calls nobody. Of the persona it is known after a week.
+	// Of the tenant nobody knows when it works: each morning its budget seems to burn, which calls
+	// nobody. Of the persona it is known after a week.
 	even := 0
 	for _, f := range told(bureau(days, false), 1, 0) {
 		switch {

@@ -13,12 +13,13 @@ const (
 	lateness  = 10_000    // L: a partition's watermark is its newest sane time less this
 	futureTol = 60_000    // a stamp may be this far ahead of the broker's
 	jump      = 3_600_000 // a jump beyond this moves the watermark only once confirmed
-	loneRun   = 16        // events in a row by which an agent that nobody else interrupts confirms its own jump
-	noTime    = math.MinInt64
+	// events in a row by which an agent that nobody else interrupts confirms its own jump
+	loneRun = 16
+	noTime  = math.MinInt64
 )
 
-// MostAhead is by how much a watermark may be ahead of the wall clock: an event may be as far ahead of
-// its stamp, and the clocks of broker and engine may differ a little.
+// MostAhead is by how much a watermark may be ahead of the wall clock: an event may be as far ahead
+// of its stamp, and the clocks of broker and engine may differ a little.
 const MostAhead = (futureTol-lateness)*time.Millisecond + 5*time.Second
 
 // clock is the event time of a partition. Its zero value has seen nothing.
@@ -27,8 +28,9 @@ const MostAhead = (futureTol-lateness)*time.Millisecond + 5*time.Second
 // event came. A tick is reckoned from newest and stamp alone, never from an earlier tick: a clock
 // that feeds on its own ticks runs away.
 //
-// One agent with a wrong clock must not make everybody else late, so a jump of more than an hour waits for a second agent beyond it. An agent that
-// goes on alone for loneRun events confirms itself: there is nobody else to ask.
+// One agent with a wrong clock must not make everybody else late, so a jump of more than an hour
+// waits for a second agent beyond it. An agent that goes on alone for loneRun events confirms
+// itself: there is nobody else to ask.
 type clock struct {
 	seen     bool
 	newest   int64  // newest sane time of an event

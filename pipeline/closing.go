@@ -15,32 +15,39 @@ import (
 	"github.com/wayward-sec/wayward/policy"
 )
 
-// How a relation shard closes the days of the personas that it owns. Deltas wait in pages of their own, one for each baseline and day, merged in whatever
-// order they come. When the shard's watermark passes the end of a day by closeAfter, each baseline's snapshot of the day before learns what is there and
-// becomes that of the day; what comes later counts for the next one. A closing says what there is at the end of a day: a behaviour shard has to wait for it
-// alone.
+// How a relation shard closes the days of the personas that it owns. Deltas wait in pages of their
+// own, one for each baseline and day, merged in whatever order they come. When the shard's
+// watermark passes the end of a day by closeAfter, each baseline's snapshot of the day before
+// learns what is there and becomes that of the day; what comes later counts for the next one. A
+// closing says what there is at the end of a day: a behaviour shard has to wait for it alone.
 
 const (
-	keptDays   = 8   // snapshots of so many days are kept, for events that are late and for a rollback
-	sleepAfter = 21  // days without a delta after which a baseline is no longer closed daily: its last snapshot stays in force
+	keptDays = 8 // snapshots of so many days are kept, for events that are late and for a rollback
+	// days without a delta after which a baseline is no longer closed daily: its last snapshot
+	// stays in force
+	sleepAfter = 21
 	dropAfter  = 120 // and after which it is forgotten
 	maxModels  = 1000
 	modelChunk = 512 << 10
 )
 
-// Closing says what is known at the end of each day from From to To: there is one for each relation shard and day, and one for each run of days on which no
-// baseline of the shard changed.
+// Closing says what is known at the end of each day from From to To: there is one for each relation
+// shard and day, and one for each run of days on which no baseline of the shard changed.
 type Closing struct {
-	Owner   int32      `json:"owner"` // partition of the relation shard …
-	Of      int32      `json:"of"`    // … of so many
-	From    int64      `json:"from"`  // days since 1970-01-01; the first closing of all reaches back for ever
+	Owner int32 `json:"owner"` // partition of the relation shard …
+	Of    int32 `json:"of"`    // … of so many
+	// days since 1970-01-01; the first closing of all reaches back for ever
+	From    int64      `json:"from"`
 	To      int64      `json:"to"`
-	Entries []Snapshot `json:"snapshots"`          // sorted by tenant, persona and fork
-	Sources []share    `json:"sources,omitempty"`  // behaviour shards whose deltas were merged on the day, and how much
-	LeftOut []int32    `json:"left_out,omitempty"` // those that were silent, so that what they had was not waited for
+	Entries []Snapshot `json:"snapshots"` // sorted by tenant, persona and fork
+	// behaviour shards whose deltas were merged on the day, and how much
+	Sources []share `json:"sources,omitempty"`
+	// those that were silent, so that what they had was not waited for
+	LeftOut []int32 `json:"left_out,omitempty"`
 }
 
-// Snapshot names a snapshot in a closing: that of its own Day, which is earlier than the closing's if the baseline sleeps.
+// Snapshot names a snapshot in a closing: that of its own Day, which is earlier than the closing's
+// if the baseline sleeps.
 type Snapshot struct {
 	Tenant    string `json:"tenant"`
 	Persona   string `json:"persona"`
@@ -59,8 +66,9 @@ func (s *Snapshot) Key() baselines.Key {
 	return baselines.Key{Tenant: s.Tenant, Persona: s.Persona, Fork: s.Fork}
 }
 
-// For returns the snapshot by which a key is judged. A fork of its own that has none yet takes the one of agents that overflowed, or else begins from that of
-// the fork that was active last, which fresh says. nil: nothing is known of the persona.
+// For returns the snapshot by which a key is judged. A fork of its own that has none yet takes the
+// one of agents that overflowed, or else begins from that of the fork that was active last, which
+// fresh says. nil: nothing is known of the persona.
 func (c *Closing) For(k baselines.Key) (s *Snapshot, fresh bool) {
 	i, found := slices.BinarySearchFunc(c.Entries, k, func(s Snapshot, k baselines.Key) int { return compareKeys(s.Key(), k) })
 	if found {
@@ -182,7 +190,8 @@ func (b *relation) learnedPage(kind byte, k keyDay) *page {
 		b.touch(pg)
 		return pg
 	}
-	// What is declared always has room: who makes up personas takes it from others that are made up.
+	// What is declared always has room: who makes up personas takes it from others that are made
+	// up.
 	if kind == deltaPage && k.Persona != baselines.TenantWide && b.panel.Set.Persona(k.Tenant, k.Persona) == nil && b.baselinesOf(k.Tenant) >= maxModels*(keptDays+1) {
 		return nil
 	}
@@ -198,7 +207,8 @@ func (b *relation) learnedPage(kind byte, k keyDay) *page {
 	return pg
 }
 
-// baselinesOf is about how many pages of baselines a tenant has: all its pages, as far as it matters for a bound.
+// baselinesOf is about how many pages of baselines a tenant has: all its pages, as far as it
+// matters for a bound.
 func (b *relation) baselinesOf(tenant string) int {
 	n := 0
 	if b.tenants[tenant] < maxModels*(keptDays+1) {
@@ -296,7 +306,8 @@ func (b *relation) closeDay(day int64, list []*lineage) {
 	}
 	b.report()
 	b.publish(c, list)
-	// The list of a day goes with its snapshots. One that stands for many days has a key of its own and stays: it is small, and there are few.
+	// The list of a day goes with its snapshots. One that stands for many days has a key of its own
+	// and stays: it is small, and there are few.
 	if !b.replay {
 		b.emit(output{to: toBaselines, key: fmt.Appendf(nil, "c|%d|%d|%d|%d|0|1", b.rules.facts, b.p, day-keptDays, day-keptDays)})
 	}
@@ -466,8 +477,9 @@ func modelOf(pg *page) *baselines.Model {
 	return m
 }
 
-// baseOf is what was learned of the persona whose bucket is being closed, as it is in force at a time: the same shard has both. Of forks the one that was
-// active last stands for all, as for an agent of a new one.
+// baseOf is what was learned of the persona whose bucket is being closed, as it is in force at a
+// time: the same shard has both. Of forks the one that was active last stands for all, as for an
+// agent of a new one.
 func (b *relation) baseOf(t int64) *baselines.Model {
 	if b.scope != policy.PersonaScope {
 		return nil
@@ -502,8 +514,9 @@ func (pg *page) snapshot() *Snapshot {
 	return &Snapshot{Fork: l.key.Fork, Seen: l.seen, AgentDays: l.agentDays}
 }
 
-// admit lets no more forks of a persona have a baseline of their own than maxForks: those that have one, then those that did most on the day. What the others
-// did counts for the fork "other". A fork not seen for a week makes room.
+// admit lets no more forks of a persona have a baseline of their own than maxForks: those that have
+// one, then those that did most on the day. What the others did counts for the fork "other". A fork
+// not seen for a week makes room.
 func (b *relation) admit(day int64, list []*lineage) []*lineage {
 	changed := false
 	for first := 0; first < len(list); {
@@ -617,7 +630,8 @@ func appendSnapshotKey(key []byte, k baselines.Key, day int64, hash string) []by
 	return fmt.Appendf(key, "|%d|%s", day, hash)
 }
 
-// emitChunks writes a value in pieces that every broker takes, or, if there is none, that the pieces of size bytes are gone.
+// emitChunks writes a value in pieces that every broker takes, or, if there is none, that the
+// pieces of size bytes are gone.
 func (b *relation) emitChunks(key, value []byte) {
 	n := piecesOf(len(value))
 	for i := range n {
@@ -650,8 +664,9 @@ func (b *relation) bury(pg *page, v version) {
 // maxReplaced bounds how many versions of a day are remembered.
 const maxReplaced = 32
 
-// replace notes that a page is about to hold another version. The one before has a key of its own on the topic, and whoever has not yet read of the change is
-// still judged by it, so it goes with its day.
+// replace notes that a page is about to hold another version. The one before has a key of its own
+// on the topic, and whoever has not yet read of the change is still judged by it, so it goes with
+// its day.
 func (b *relation) replace(pg *page, by string) {
 	l := pg.learned
 	l.replaced = slices.DeleteFunc(l.replaced, func(v version) bool { return v.hash == by })

@@ -11,11 +11,13 @@ import (
 	"github.com/wayward-sec/wayward/state"
 )
 
-// coldAfter is for how long, in milliseconds of event time, nobody must have asked for a page for it to be put by.
+// coldAfter is for how long, in milliseconds of event time, nobody must have asked for a page for
+// it to be put by.
 const coldAfter = 3_600_000
 
-// cold is a page that nobody has asked for of late, as it would be written to disk: with its parts laid out it takes some five times that, and of a million agents
-// that are known few are at work. When a page is put by is no state: nothing that is found depends on it.
+// cold is a page that nobody has asked for of late, as it would be written to disk: with its parts
+// laid out it takes some five times that, and of a million agents that are known few are at work.
+// When a page is put by is no state: nothing that is found depends on it.
 type cold struct {
 	until  int64  // event time after which the page is forgotten
 	idle   int64  // since when nobody has asked for it, event time
@@ -24,7 +26,8 @@ type cold struct {
 	body   []byte // nil: on disk alone; of a session that has not ended, since it must be found when it has
 }
 
-// away is a page that is on disk alone, known by a hash of its key: some 40 bytes of memory in the map. That is no state either.
+// away is a page that is on disk alone, known by a hash of its key: some 40 bytes of memory in the
+// map. That is no state either.
 type away struct {
 	word  uint64 // since when it is idle, the number of its tenant in the shard's names, its kind
 	agent uint64 // of a session: agentOf its key
@@ -47,7 +50,8 @@ func (a away) kind() byte {
 // forever is until when a page is kept that must not be forgotten by its age.
 const forever = math.MaxInt64
 
-// plain tells whether nothing in the shard points to the page for what it holds: only then may it be put by.
+// plain tells whether nothing in the shard points to the page for what it holds: only then may it
+// be put by.
 func (pg *page) plain() bool {
 	switch pg.key[0] {
 	case agentPage, sessionPage, scopePage:
@@ -56,7 +60,8 @@ func (pg *page) plain() bool {
 	return false
 }
 
-// sweep forgets the pages that are past their time by t, and puts those by that have been idle for a while. Event time decides, so every run forgets the same.
+// sweep forgets the pages that are past their time by t, and puts those by that have been idle for
+// a while. Event time decides, so every run forgets the same.
 func (s *shard) sweep(t int64) {
 	for _, pg := range s.pages {
 		if pg.last != nil && pg.last.dead {
@@ -94,8 +99,8 @@ func (s *shard) lay(pg *page) {
 	s.machine.laid(pg)
 }
 
-// lostPage is the panic of a page that the disk does not give back. Who asks for a page has no way on
-// without it: a live shard is loaded anew, which rebuilds what is damaged, and a replay ends.
+// lostPage is the panic of a page that the disk does not give back. Who asks for a page has no way
+// on without it: a live shard is loaded anew, which rebuilds what is damaged, and a replay ends.
 type lostPage struct{ error }
 
 func (l lostPage) Unwrap() error { return l.error }
@@ -217,7 +222,8 @@ func (s *shard) count1(tenant string, a away, by int) {
 	}
 }
 
-// PageBytes is about what a page takes in memory while it is at work: of agents and sessions of made-up fleets 2,000 bytes were measured.
+// PageBytes is about what a page takes in memory while it is at work: of agents and sessions of
+// made-up fleets 2,000 bytes were measured.
 const PageBytes = 2000
 
 // What pages take in memory, roughly: laid out, and put by, beside their encoding.
@@ -226,8 +232,9 @@ const (
 	coldOver = 150
 )
 
-// shed puts pages on disk, those first that have been idle longest, until about so many bytes are free, and returns how many are. Between transactions alone. Those that
-// have changed since the last checkpoint stay, unless nothing is ever saved: then they are written now.
+// shed puts pages on disk, those first that have been idle longest, until about so many bytes are
+// free, and returns how many are. Between transactions alone. Those that have changed since the
+// last checkpoint stay, unless nothing is ever saved: then they are written now.
 func (s *shard) shed(want int64) (freed int64, err error) {
 	type idle struct {
 		since int64
@@ -293,7 +300,8 @@ func (s *shard) shed(want int64) (freed int64, err error) {
 	return freed, nil
 }
 
-// withDoomed adds to the pages of a checkpoint the deletion of those that were on disk alone when they were forgotten, whose keys only the disk knows.
+// withDoomed adds to the pages of a checkpoint the deletion of those that were on disk alone when
+// they were forgotten, whose keys only the disk knows.
 func withDoomed(store *state.Store, sp state.Space, pages iter.Seq[state.Page], doomed map[uint64]bool) iter.Seq[state.Page] {
 	if len(doomed) == 0 {
 		return pages

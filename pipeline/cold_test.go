@@ -11,8 +11,9 @@ import (
 	"github.com/wayward-sec/wayward/state"
 )
 
-// Two shards see the same; one of them puts everything by that it may between any two slices, encoded or on disk, also between one that is undone and the next. It saves
-// its state now and then, and is loaded anew from it.
+// Two shards see the same; one of them puts everything by that it may between any two slices,
+// encoded or on disk, also between one that is undone and the next. It saves its state now and
+// then, and is loaded anew from it.
 func TestWhatIsPutByDoesNotShow(t *testing.T) {
 	sets := []*policy.Set{setOf(t, strict), setOf(t, other)}
 	thawed, gone, evicted, stateless, loads := 0, 0, int64(0), int64(0), 0
@@ -101,7 +102,8 @@ func TestWhatIsPutByDoesNotShow(t *testing.T) {
 	}
 }
 
-// An agent holds no session that has been forgotten, and who comes back after a day finds what was known of it.
+// An agent holds no session that has been forgotten, and who comes back after a day finds what was
+// known of it.
 func TestOldPagesArePutBy(t *testing.T) {
 	set := setOf(t, strict)
 	b := newBehaviour(0, engine(t, 1, 1, set), set, "events")

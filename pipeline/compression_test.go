@@ -7,7 +7,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// codecs counts the batches of a topic by their codec, as they lie on the broker: 0 none, 1 gzip, 2 snappy, 3 lz4, 4 zstd.
+// codecs counts the batches of a topic by their codec, as they lie on the broker: 0 none, 1 gzip, 2
+// snappy, 3 lz4, 4 zstd.
 func (s *street) codecs(topic string) map[int16]int {
 	s.Helper()
 	meta := kmsg.NewPtrMetadataRequest()
@@ -54,7 +55,8 @@ func (s *street) codecs(topic string) map[int16]int {
 	return found
 }
 
-// Clients of others read gzip and no more, so what lies on the topics is what the config says, whichever broker.
+// Clients of others read gzip and no more, so what lies on the topics is what the config says,
+// whichever broker.
 func TestWhatOthersReadIsPackedAsTheConfigSays(t *testing.T) {
 	const none, gzip, zstd = 0, 1, 4
 	for name, want := range map[string]int16{"gzip": gzip, "": gzip, "zstd": zstd, "none": none} {
@@ -79,7 +81,9 @@ func TestWhatOthersReadIsPackedAsTheConfigSays(t *testing.T) {
 						packed += n
 					}
 				}
-				if packed == 0 && topic != s.topics.Journal { // what does not shrink is left plain: a record of the journal may be a dozen bytes
+				if packed == 0 && topic != s.topics.Journal {
+					// what does not shrink is left plain: a record of the journal may be a dozen
+					// bytes
 					t.Errorf("%s: batches by codec %v, none has %d", topic, got, want)
 				}
 			}

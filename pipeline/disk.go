@@ -9,17 +9,17 @@ import (
 	"github.com/wayward-sec/wayward/state"
 )
 
-// How the disk is watched. What is short gets a while, since somebody may be about to make room, and
-// /readyz says meanwhile why the instance is not ready; what is critical or gone does not.
+// How the disk is watched. What is short gets a while, since somebody may be about to make room,
+// and /readyz says meanwhile why the instance is not ready; what is critical or gone does not.
 const (
 	diskEvery = 200 * time.Millisecond
 	diskGrace = 10 * time.Second
 	diskAgain = 10 * time.Minute // between two warnings that room is low
 )
 
-// watchDisk looks at the disk until ctx is done. It returns why the instance must stop: while nothing
-// can be saved it would only read more that a restart must read again, and before the last byte is
-// written it can still end as it should.
+// watchDisk looks at the disk until ctx is done. It returns why the instance must stop: while
+// nothing can be saved it would only read more that a restart must read again, and before the last
+// byte is written it can still end as it should.
 func (c *Config) watchDisk(ctx context.Context) error {
 	var since, warned time.Time
 	tick := time.NewTicker(diskEvery)

@@ -85,7 +85,8 @@ func TestADiskThatIsNearlyFullOrABrokerThatCannotWriteWaitsForNobody(t *testing.
 	})
 }
 
-// An engine whose disk is short goes on, saves nothing, and what it found before and after is what a straight run finds.
+// An engine whose disk is short goes on, saves nothing, and what it found before and after is what
+// a straight run finds.
 func TestAShortDiskLosesNothing(t *testing.T) {
 	l := newLab(t)
 	dir := t.TempDir()

@@ -252,7 +252,8 @@ func TestEmbeddedInMemoryLeavesNothing(t *testing.T) {
 func TestEmbeddedStopWithAFailedWriteIsNotClean(t *testing.T) {
 	dir := t.TempDir()
 	e := startEmbedded(t, dir)
-	e.log.Logf(kfake.LogLevelWarn, "persist batch %s-%d: %v", "agent.events", 0, syscall.ENOSPC) // as kfake says it
+	// as kfake says it
+	e.log.Logf(kfake.LogLevelWarn, "persist batch %s-%d: %v", "agent.events", 0, syscall.ENOSPC)
 	if err := e.Close(); err == nil || !strings.Contains(err.Error(), "no space left") {
 		t.Errorf("close after a failed write: %v", err)
 	}

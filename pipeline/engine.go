@@ -1,8 +1,10 @@
-// Package pipeline runs events through the detectors, live on Kafka in exactly-once, or in a replay.
+// Package pipeline runs events through the detectors, live on Kafka in exactly-once, or in a
+// replay.
 //
-// The path of one event, in order: poll (stage.go) → apply (transact.go) → decode → observe (behaviour.go) → find → emit (shard.go) → produce and commit (transact.go);
-// what is counted above one agent goes on as facts → take → close (relation.go). State is a function of the logs alone, so a restart, a
-// rebalance and a replay reach the same one.
+// The path of one event, in order: poll (stage.go) → apply (transact.go) → decode → observe
+// (behaviour.go) → find → emit (shard.go) → produce and commit (transact.go); what is counted above
+// one agent goes on as facts → take → close (relation.go). State is a function of the logs alone,
+// so a restart, a rebalance and a replay reach the same one.
 package pipeline
 
 import (
@@ -35,8 +37,8 @@ type Config struct {
 
 	Store *state.Store
 	Disk  *state.Disk // watched while the engine runs; nil: state is in memory
-	// Broken, if set, tells that the broker of this process could not write something, which it says
-	// to nobody else.
+	// Broken, if set, tells that the broker of this process could not write something, which it
+	// says to nobody else.
 	Broken    func() error
 	Policy    *policy.Set
 	Encoder   Encoder
@@ -49,14 +51,16 @@ type Config struct {
 	// Issued is given the commands of each commit, likewise.
 	Issued func([]event.Command)
 
-	MaxPoll            int           // records per transaction
-	TransactionEvery   time.Duration // least time between two transactions
-	TransactionTimeout time.Duration // also the longest that somebody's open transaction can hold up a catch-up
+	MaxPoll          int           // records per transaction
+	TransactionEvery time.Duration // least time between two transactions
+	// also the longest that somebody's open transaction can hold up a catch-up
+	TransactionTimeout time.Duration
 	SessionTimeout     time.Duration
 	CheckpointEvery    time.Duration
 	ChangelogEvery     time.Duration
-	MaxAhead           time.Duration // event time by which a behaviour shard may run ahead of the relation stage
-	PageCap            int           // pages of a tenant in all partitions of a stage together
+	// event time by which a behaviour shard may run ahead of the relation stage
+	MaxAhead time.Duration
+	PageCap  int // pages of a tenant in all partitions of a stage together
 
 	// Budget bounds the memory of the process; nil: nothing does.
 	Budget *Budget
@@ -66,8 +70,10 @@ type Config struct {
 	NoUndo    bool
 	NoJournal bool
 
-	// Updates are sets of policies that are to take the place of Policy while the engine runs; nil: none ever. Each takes effect by a record in every shard's log, as the first one
-	// did; rules and limits whose conditions are the same keep their state. Told hears of each what came of it.
+	// Updates are sets of policies that are to take the place of Policy while the engine runs; nil:
+	// none ever. Each takes effect by a record in every shard's log, as the first one did; rules
+	// and limits whose conditions are the same keep their state. Told hears of each what came of
+	// it.
 	Updates <-chan *policy.Set
 	Told    func(set *policy.Set, err error)
 
@@ -101,8 +107,9 @@ func (c *Config) Defaults() {
 	}
 }
 
-// Run runs the stages until ctx is done, then stops them cleanly: transactions are ended, state is on disk. An error is one that time does not
-// mend: a missing topic, a state directory of another layout, a wrong assignor.
+// Run runs the stages until ctx is done, then stops them cleanly: transactions are ended, state is
+// on disk. An error is one that time does not mend: a missing topic, a state directory of another
+// layout, a wrong assignor.
 func Run(ctx context.Context, c Config) error {
 	c.Defaults()
 	if len(c.Stages) == 0 {
@@ -206,7 +213,8 @@ func Run(ctx context.Context, c Config) error {
 	return work.wait(ctx, g.Wait)
 }
 
-// update takes over sets as they come, and turns rules off that fail. A set that cannot be kept where every shard may find it again does not take effect.
+// update takes over sets as they come, and turns rules off that fail. A set that cannot be kept
+// where every shard may find it again does not take effect.
 func (c *Config) update(ctx context.Context, known *sets) {
 	updates, latest := c.Updates, c.Policy
 	inForce := func(set *policy.Set) error {
@@ -252,7 +260,8 @@ func (c *Config) update(ctx context.Context, known *sets) {
 	}
 }
 
-// rulesThatFail says once of each rule that an expression of it fails, and has one turned off that does nothing else.
+// rulesThatFail says once of each rule that an expression of it fails, and has one turned off that
+// does nothing else.
 func (st *stage) rulesThatFail(sh *shard) {
 	for k := range sh.counts.other {
 		switch k[0] {
@@ -282,7 +291,8 @@ func topicsOf(t Topics) (out [toBaselines + 1]string) {
 	return out
 }
 
-// layout checks the topics and returns their partition counts, which are recorded at the first start: state is cut by them.
+// layout checks the topics and returns their partition counts, which are recorded at the first
+// start: state is cut by them.
 func (c *Config) layout(ctx context.Context) (sources, facts int32, err error) {
 	adm := kadm.NewClient(c.plain)
 	specs := c.Topics.Specs(!c.Changelog, 1)

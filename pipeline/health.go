@@ -12,8 +12,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// Health is what a running engine says of itself: whether each stage has its partitions, holds their state and can write. Give one in Config and ask
-// it from anywhere. Its zero value is an engine that has not begun.
+// Health is what a running engine says of itself: whether each stage has its partitions, holds
+// their state and can write. Give one in Config and ask it from anywhere. Its zero value is an
+// engine that has not begun.
 type Health struct {
 	mu     sync.Mutex
 	stages []stageHealth // in the order of Stages
@@ -53,8 +54,8 @@ func (s *StageHealth) Ready() bool {
 // silence is how long a stage's loop may say nothing until it counts as stuck.
 const silence = 10 * time.Second
 
-// Check tells whether Kafka answers and every stage is ready, how each stage is, and why Kafka does not answer if it does not. Kafka is asked at most
-// once a second, however often we are.
+// Check tells whether Kafka answers and every stage is ready, how each stage is, and why Kafka does
+// not answer if it does not. Kafka is asked at most once a second, however often we are.
 func (h *Health) Check(ctx context.Context) (ready bool, stages []StageHealth, kafka error) {
 	h.mu.Lock()
 	cl := h.kafka
@@ -95,7 +96,8 @@ func (h *Health) ask(ctx context.Context, cl *kgo.Client) error {
 	h.asking.Lock()
 	defer h.asking.Unlock()
 	if time.Since(h.asked) > time.Second {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second) // the answer is for others too
+		// the answer is for others too
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 		defer cancel()
 		if h.answer = cl.Ping(ctx); h.answer != nil {
 			h.answer = explained{h.answer}
@@ -136,7 +138,8 @@ func (h *Health) set(s StageHealth) {
 	h.stages[at] = stageHealth{s, time.Now()}
 }
 
-// report tells Health where the loop is. Often enough to be seen in time, seldom enough to cost nothing.
+// report tells Health where the loop is. Often enough to be seen in time, seldom enough to cost
+// nothing.
 func (st *stage) report() {
 	if time.Since(st.reported) < 100*time.Millisecond {
 		return

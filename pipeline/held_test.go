@@ -99,7 +99,8 @@ func TestALongAttributeIsOneValueWhetherSaidOrHeld(t *testing.T) {
 	}
 }
 
-// What agents and sessions hold survives restarts at any event, and goes with a transaction that is undone.
+// What agents and sessions hold survives restarts at any event, and goes with a transaction that is
+// undone.
 func TestWhatIsHeldFollowsFromTheLogAlone(t *testing.T) {
 	r := rand.New(rand.NewPCG(4, 15))
 	var lines []string

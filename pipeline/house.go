@@ -74,7 +74,8 @@ func (st *stage) ticks(ctx context.Context, cl *kgo.Client) {
 			continue
 		}
 		if st.held[p] {
-			// Its time stands, but the relation stage must hear of it: if all are held, nothing else would move that one on.
+			// Its time stands, but the relation stage must hear of it: if all are held, nothing
+			// else would move that one on.
 			sh.ticked = now
 			st.tellControl(ctx, p, control{Kind: controlTick, Time: b.clock.reached()})
 			continue
@@ -101,8 +102,9 @@ func (st *stage) ticks(ctx context.Context, cl *kgo.Client) {
 		if !ok || end.Err != nil {
 			continue
 		}
-		// Transaction markers of producers have offsets too, so next may stay below the end for ever. If the end stands still, somebody looks what lies there: it
-		// may as well be records that a slow broker has not brought yet.
+		// Transaction markers of producers have offsets too, so next may stay below the end for
+		// ever. If the end stands still, somebody looks what lies there: it may as well be records
+		// that a slow broker has not brought yet.
 		if end.Offset > w.next && sh.bare != end.Offset {
 			if sh.end != end.Offset {
 				sh.end, sh.endAt = end.Offset, now
@@ -125,7 +127,8 @@ func (st *stage) ticks(ctx context.Context, cl *kgo.Client) {
 	}
 }
 
-// onlyMarkers tells whether nothing but markers of transactions lies in a partition of the main log.
+// onlyMarkers tells whether nothing but markers of transactions lies in a partition of the main
+// log.
 func (st *stage) onlyMarkers(ctx context.Context, p int32, from, to int64) (bool, error) {
 	r := st.reader(st.in[1], p, from)
 	defer r.close()
@@ -161,8 +164,9 @@ func (st *stage) tellControl(ctx context.Context, p int32, c control) {
 	})
 }
 
-// wind writes what the wall clock decides about breakers into the logs of their shards, where it takes effect: a duration that is over, an ack that did
-// not come. Again and again until the shard has read it; a record too many does no harm.
+// wind writes what the wall clock decides about breakers into the logs of their shards, where it
+// takes effect: a duration that is over, an ack that did not come. Again and again until the shard
+// has read it; a record too many does no harm.
 func (st *stage) wind(ctx context.Context) {
 	now := wall()
 	for p, sh := range st.shards {
@@ -199,7 +203,8 @@ func (st *stage) tell(ctx context.Context, p int32, c control) {
 	})
 }
 
-// silentAfter is how long a source may say nothing before the relation stage no longer waits for it.
+// silentAfter is how long a source may say nothing before the relation stage no longer waits for
+// it.
 const silentAfter = 60_000
 
 // hear notes when a source was last heard of.
@@ -212,7 +217,8 @@ func (st *stage) hear(r *kgo.Record) {
 	}
 }
 
-// silent writes the decision not to wait for a source into the relation shard's own log, where it takes effect.
+// silent writes the decision not to wait for a source into the relation shard's own log, where it
+// takes effect.
 func (st *stage) silent(ctx context.Context) {
 	now := wall()
 	for q, sh := range st.shards {
@@ -233,7 +239,8 @@ func (st *stage) silent(ctx context.Context) {
 	}
 }
 
-// dueForSave picks the shard whose checkpoint is most overdue, one at a time: encoding all at once would hold up the loop.
+// dueForSave picks the shard whose checkpoint is most overdue, one at a time: encoding all at once
+// would hold up the loop.
 func (st *stage) dueForSave() (int32, bool) {
 	select {
 	case <-st.saved:
@@ -249,7 +256,8 @@ func (st *stage) dueForSave() (int32, bool) {
 	return found, found >= 0 && wall()-oldest > st.cfg.CheckpointEvery.Milliseconds()
 }
 
-// save checkpoints a shard. Its pages are encoded here, between transactions; the disk works beside the loop.
+// save checkpoints a shard. Its pages are encoded here, between transactions; the disk works beside
+// the loop.
 func (st *stage) save(p int32) {
 	<-st.saved
 	sh := st.shards[p]
@@ -270,8 +278,8 @@ func (st *stage) save(p int32) {
 	}()
 }
 
-// paced gives the disk its pages a little at a time: tens of thousands at once would take a processor away from the loop for half a second. At a
-// stop nobody waits for the loop.
+// paced gives the disk its pages a little at a time: tens of thousands at once would take a
+// processor away from the loop for half a second. At a stop nobody waits for the loop.
 func (st *stage) paced(pages []state.Page) func(yield func(state.Page) bool) {
 	return func(yield func(state.Page) bool) {
 		for i, pg := range pages {

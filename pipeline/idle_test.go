@@ -254,7 +254,8 @@ func TestAnHourWithoutAnEvent(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				q := newStillness(t, 4)
 				story(q)
-				// The tick of a partition that sleeps is up to ten seconds old, and a watermark ten behind.
+				// The tick of a partition that sleeps is up to ten seconds old, and a watermark ten
+				// behind.
 				if ahead, behind := q.lead(); ahead > 0 || behind > 2*lateness+tickEvery(60_001)+5000 {
 					t.Errorf("a watermark was %d ms ahead of the wall clock, at the end one is %d ms behind it", ahead, behind)
 				}

@@ -14,13 +14,15 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// Ingress names a topic whose records are brought into the native form and given the key tenant|agent.id.
+// Ingress names a topic whose records are brought into the native form and given the key
+// tenant|agent.id.
 type Ingress struct {
 	Topic  string `yaml:"topic"`
 	Format string `yaml:"format"`
 }
 
-// formats are the input formats by name: what comes in, to its key and native value. One file and one line for a new one.
+// formats are the input formats by name: what comes in, to its key and native value. One file and
+// one line for a new one.
 var formats = map[string]func() format{
 	"native": func() format { return &native{} },
 }
@@ -66,8 +68,8 @@ func (n *native) convert(r *kgo.Record) (output, error) {
 
 func (n *native) names(r *record) *event.Named { return whose(&n.decoder, r) }
 
-// whose says which agent a record names that did not decode. Where it has a key, that must say so, too: what one tenant sends must not count against the
-// agent of another. Keys are the gateway's.
+// whose says which agent a record names that did not decode. Where it has a key, that must say so,
+// too: what one tenant sends must not count against the agent of another. Keys are the gateway's.
 func whose(d *event.Decoder, r *record) *event.Named {
 	n, ok := d.Salvage(r.value)
 	if !ok || len(r.key) > 0 && string(event.AppendKey(nil, n.Tenant, n.Agent)) != string(r.key) {
@@ -105,7 +107,8 @@ func (r *rules) route(s event.Scope, now int64, set string, c control) output {
 	return output{to: toControl, partition: r.partition(event.AppendKey(nil, s.Tenant, agent), r.sources), value: c.encode()}
 }
 
-// ingress is the stateless stage: raw topics in, agent.events out, in one transaction with the offsets and the dead letters.
+// ingress is the stateless stage: raw topics in, agent.events out, in one transaction with the
+// offsets and the dead letters.
 type ingress struct {
 	cfg   *Config
 	rules *rules

@@ -15,7 +15,8 @@ import (
 	"github.com/wayward-sec/wayward/state"
 )
 
-// The ingress gives records their key and keeps their order; what does not decode goes to the dead letters with reason and origin.
+// The ingress gives records their key and keeps their order; what does not decode goes to the dead
+// letters with reason and origin.
 func TestIngressKeysRecordsAndSetsBadOnesAside(t *testing.T) {
 	broker, err := StartEmbedded("", 0, slog.New(slog.DiscardHandler))
 	if err != nil {

@@ -19,8 +19,9 @@ import (
 type Layout struct {
 	Events int `json:"events"` // partitions
 	Facts  int `json:"facts"`
-	// Topics are the ids that the brokers gave to the topics whose records the state was made from: one that is deleted and made anew has another,
-	// though offsets and names may fit. Empty with brokers that give none.
+	// Topics are the ids that the brokers gave to the topics whose records the state was made from:
+	// one that is deleted and made anew has another, though offsets and names may fit. Empty with
+	// brokers that give none.
 	Topics map[string]string `json:"topics,omitempty"`
 }
 
@@ -69,9 +70,10 @@ type PartitionState struct {
 	Control   int64          `json:"next_control"` // offsets
 	Main      int64          `json:"next_main"`
 	Watermark int64          `json:"watermark,omitempty"` // event time, Unix milliseconds; 0: none yet
-	Saved     int64          `json:"saved,omitempty"`     // wall clock of the last transaction in it, Unix milliseconds
-	Set       string         `json:"set,omitempty"`       // hash of the policies in force
-	Damage    []Damage       `json:"damage,omitempty"`
+	// wall clock of the last transaction in it, Unix milliseconds
+	Saved  int64    `json:"saved,omitempty"`
+	Set    string   `json:"set,omitempty"` // hash of the policies in force
+	Damage []Damage `json:"damage,omitempty"`
 }
 
 // Damage is a kind of page, or the marker, that cannot be read. It holds nothing of what is in it.
@@ -103,7 +105,8 @@ func pageKind(key string) string {
 	return fmt.Sprintf("kind %q", key[:1])
 }
 
-// Inspect reads every page and marker of a store, checks their checksums and decodes them. It changes nothing.
+// Inspect reads every page and marker of a store, checks their checksums and decodes them. It
+// changes nothing.
 func Inspect(s *state.Store) []PartitionState {
 	spaces := s.Spaces()
 	slices.SortFunc(spaces, func(a, b state.Space) int {
@@ -118,7 +121,8 @@ func Inspect(s *state.Store) []PartitionState {
 
 func inspect(s *state.Store, sp state.Space) PartitionState {
 	p := PartitionState{Stage: "behaviour", Partition: sp.Partition, Pages: map[string]int{}}
-	// A marker names the set it was made under. Where this disk does not have it the engine would ask Kafka, so that is no damage.
+	// A marker names the set it was made under. Where this disk does not have it the engine would
+	// ask Kafka, so that is no damage.
 	known := func(hash string) (*policy.Set, error) {
 		p.Set = hash
 		if b, err := s.Meta("set/" + hash); err == nil && b != nil {
@@ -186,7 +190,8 @@ func inspect(s *state.Store, sp state.Space) PartitionState {
 	return p
 }
 
-// InspectSets reads the policies that a store keeps and returns their hashes, and of those that are not what their hash says.
+// InspectSets reads the policies that a store keeps and returns their hashes, and of those that are
+// not what their hash says.
 func InspectSets(s *state.Store) (hashes, damaged []string) {
 	for _, name := range s.Metas("set/") {
 		hash := name[len("set/"):]

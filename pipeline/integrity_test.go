@@ -146,7 +146,8 @@ func TestAReplayCountsWhatDidNotDecodeAgainstItsAgent(t *testing.T) {
 	}
 }
 
-// FuzzHostileContent puts anything into content of a call: the call is judged all the same, and nothing of another agent changes.
+// FuzzHostileContent puts anything into content of a call: the call is judged all the same, and
+// nothing of another agent changes.
 func FuzzHostileContent(f *testing.F) {
 	fields := []string{`"result":{"content":%s}`, `"result":{"error":%s}`, `"args":%s`, `"args":{"to":%s}`, `"attrs":%s`, `"destination":%s`, `"destination":{"value":%s}`, `"resource":{"labels":%s}`,
 		`"resource":%s`, `"subject":%s`, `"session":%s`, `"user":%s`, `"message":{"text":%s}`, `"intent":%s`, `"trace":%s`, `"amount":%s`, `"delegation":%s`, `"approval":%s`, `"id":%s`, `"x":%s`, `"provenance":%s`, `"cost":%s`}
@@ -190,7 +191,8 @@ func FuzzHostileContent(f *testing.F) {
 		var d event.Decoder
 		var e event.Event
 		if d.Decode([]byte(line), &e) != nil {
-			value = `"` + strings.NewReplacer(`"`, `'`, `\`, `/`).Replace(value) + `"` // it broke out of its place: then it is a text
+			// it broke out of its place: then it is a text
+			value = `"` + strings.NewReplacer(`"`, `'`, `\`, `/`).Replace(value) + `"`
 			line = fmt.Sprintf(`{"time":%d,"kind":"tool_call","tenant":"t1","agent":{"id":"bad"},"persona":"clerk","tool":{"name":"rm"},%s}`, day0+2500, fmt.Sprintf(fields[int(i)%len(fields)], value))
 		}
 		with, b := others(t, line)

@@ -161,11 +161,12 @@ func TestKafkaOverTLSWithSCRAM(t *testing.T) {
 		k    Kafka
 		want string // in Explain; "": it connects
 	}{
-		"password from a file":         {Kafka{brokers, ca, login}, ""},
-		"password from the environ":    {Kafka{brokers, ca, &SASL{Mechanism: "scram-sha-256", Username: "wayward", PasswordEnv: "WAYWARD_TEST_PASSWORD"}}, ""},
-		"mTLS":                         {Kafka{mutual, &TLS{CA: ours.file, Cert: cert, Key: key}, login}, ""},
-		"other name in the cert":       {Kafka{brokers, &TLS{CA: ours.file, ServerName: "broker"}, login}, ""},
-		"wrong password":               {Kafka{brokers, ca, &SASL{Mechanism: "scram-sha-256", Username: "wayward", PasswordFile: secretFile(t, "wrong")}}, "closed the connection"}, // kfake hangs up where Kafka answers, see TestExplain
+		"password from a file":      {Kafka{brokers, ca, login}, ""},
+		"password from the environ": {Kafka{brokers, ca, &SASL{Mechanism: "scram-sha-256", Username: "wayward", PasswordEnv: "WAYWARD_TEST_PASSWORD"}}, ""},
+		"mTLS":                      {Kafka{mutual, &TLS{CA: ours.file, Cert: cert, Key: key}, login}, ""},
+		"other name in the cert":    {Kafka{brokers, &TLS{CA: ours.file, ServerName: "broker"}, login}, ""},
+		// kfake hangs up where Kafka answers, see TestExplain
+		"wrong password":               {Kafka{brokers, ca, &SASL{Mechanism: "scram-sha-256", Username: "wayward", PasswordFile: secretFile(t, "wrong")}}, "closed the connection"},
 		"wrong mechanism":              {Kafka{brokers, ca, &SASL{Mechanism: "scram-sha-512", Username: "wayward", PasswordFile: login.PasswordFile}}, "closed the connection"},
 		"wrong authority":              {Kafka{brokers, &TLS{CA: other.file}, login}, "set tls.ca"},
 		"wrong name":                   {Kafka{brokers, &TLS{CA: ours.file, ServerName: "elsewhere"}, login}, "not for elsewhere"},

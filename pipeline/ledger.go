@@ -17,12 +17,15 @@ import (
 	"github.com/wayward-sec/wayward/policy"
 )
 
-// What a behaviour shard learns. Detectors write into deltas, one for each baseline and day. Those of a slice are added to the shard's ledger when the
-// slice counts, so that an abort leaves no trace; the ledger goes to the relation stage every ten minutes of event time, and with the slice in which the
-// shard's clock passes the end of a day by closeAfter: before the watermark that lets the relation stage close that day.
+// What a behaviour shard learns. Detectors write into deltas, one for each baseline and day. Those
+// of a slice are added to the shard's ledger when the slice counts, so that an abort leaves no
+// trace; the ledger goes to the relation stage every ten minutes of event time, and with the slice
+// in which the shard's clock passes the end of a day by closeAfter: before the watermark that lets
+// the relation stage close that day.
 
-// Times of a snapshot, in milliseconds after the end of its day: when it is closed, and from when on it is in force, so that nobody waits for it as long as
-// the relation stage is less than the difference behind.
+// Times of a snapshot, in milliseconds after the end of its day: when it is closed, and from when
+// on it is in force, so that nobody waits for it as long as the relation stage is less than the
+// difference behind.
 const (
 	closeAfter = 50 * 60_000
 	inForce    = 60 * 60_000
@@ -32,7 +35,8 @@ const (
 	flushEvery = 600_000 // ms of event time between two flushes of the ledger
 	// shadow is how long nothing is learned from an agent after an alert about it, event time.
 	shadow = 30 * 60_000
-	// lookBack is by how many days the snapshot that a late event is judged by may be older than that of the shard's time.
+	// lookBack is by how many days the snapshot that a late event is judged by may be older than
+	// that of the shard's time.
 	lookBack = 2
 
 	maxForks    = 8    // of a persona that have a baseline of their own
@@ -44,18 +48,20 @@ const (
 
 // learned is the part of a page that belongs to a baseline.
 type learned struct {
-	key       baselines.Key // and day: from the page's key
-	day       int64
-	delta     *baselines.Delta // of a delta page
-	from      []share          // of a delta page of the relation stage: what each source gave, ascending by source
-	model     []byte           // of a snapshot, encoded
-	hash      string           // of it
-	seen      int64            // of a snapshot: the newest day that brought a delta
-	agentDays uint64           // of a snapshot
-	events    uint64           // of a snapshot: on its own day
-	shown     shown            // of a snapshot, for metrics
-	replaced  []version        // of a snapshot: those of the same day that stood in its place before a person changed it
-	made      *baselines.Model // of a snapshot in a replay, which encodes nothing
+	key   baselines.Key // and day: from the page's key
+	day   int64
+	delta *baselines.Delta // of a delta page
+	// of a delta page of the relation stage: what each source gave, ascending by source
+	from      []share
+	model     []byte // of a snapshot, encoded
+	hash      string // of it
+	seen      int64  // of a snapshot: the newest day that brought a delta
+	agentDays uint64 // of a snapshot
+	events    uint64 // of a snapshot: on its own day
+	shown     shown  // of a snapshot, for metrics
+	// of a snapshot: those of the same day that stood in its place before a person changed it
+	replaced []version
+	made     *baselines.Model // of a snapshot in a replay, which encodes nothing
 }
 
 // version names a snapshot of a day, and in how many pieces it is on the topic.
@@ -135,8 +141,9 @@ func learnedKey(page string) (k baselines.Key, day int64) {
 
 // models gives the snapshots that are in force.
 type models interface {
-	// find returns what is known of a key at the end of a day, nil if nothing is; a *missing if whoever closes that day has not said so yet, and the event
-	// must wait. What a person has ruled goes before what was closed.
+	// find returns what is known of a key at the end of a day, nil if nothing is; a *missing if
+	// whoever closes that day has not said so yet, and the event must wait. What a person has ruled
+	// goes before what was closed.
 	find(key baselines.Key, day int64, rules func(baselines.Key, int64) *ruling) (*baselines.Model, error)
 	// must waits for what was found before.
 	must(key baselines.Key, day int64, rules func(baselines.Key, int64) *ruling) (*baselines.Model, error)
@@ -166,7 +173,8 @@ func off(w *detectors.Who) bool {
 	return w.Terms.Off || w.Persona == baselines.TenantWide || len(w.Persona) > maxRoleName
 }
 
-// reached is the event time that the shard has reached: an unconfirmed jump of one agent is beyond it.
+// reached is the event time that the shard has reached: an unconfirmed jump of one agent is beyond
+// it.
 func (b *behaviour) reached() int64 {
 	if b.replay != nil {
 		return b.newest
@@ -174,7 +182,8 @@ func (b *behaviour) reached() int64 {
 	return b.clock.reached()
 }
 
-// dayOf is the day that something at time t counts for: its own, but none that was over, as far as this shard is concerned, when the shard had reached now.
+// dayOf is the day that something at time t counts for: its own, but none that was over, as far as
+// this shard is concerned, when the shard had reached now.
 func dayOf(t, now int64) int64 {
 	return max(wire.FloorDiv(t, baselines.DayMS), wire.FloorDiv(now-closeAfter, baselines.DayMS))
 }
@@ -216,7 +225,8 @@ func (b *behaviour) gather(w *detectors.Who, day int64) *baselines.Delta {
 		switch {
 		case k.Fork != "" && forks >= maxTold:
 			k.Fork = otherFork
-		case baselinesOf >= maxLedger && w.Role == nil: // who makes up personas takes no room from those that are declared
+		case baselinesOf >= maxLedger && w.Role == nil:
+			// who makes up personas takes no room from those that are declared
 			b.counts.dropped++
 			return &b.waste
 		}
@@ -232,7 +242,8 @@ func (b *behaviour) gather(w *detectors.Who, day int64) *baselines.Delta {
 	return b.gathered[len(b.gathered)-1].delta
 }
 
-// ledgerPage is the page of the ledger for a baseline and day. It changes between slices alone, so there is nothing to undo.
+// ledgerPage is the page of the ledger for a baseline and day. It changes between slices alone, so
+// there is nothing to undo.
 func (b *behaviour) ledgerPage(k keyDay) *page {
 	pg := b.ledger[k]
 	if pg == nil {
@@ -246,7 +257,8 @@ func (b *behaviour) ledgerPage(k keyDay) *page {
 	return pg
 }
 
-// kept implements machine: what the slice gathered goes to the ledger, or has gone to the relation stage with all that was there.
+// kept implements machine: what the slice gathered goes to the ledger, or has gone to the relation
+// stage with all that was there.
 func (b *behaviour) kept() {
 	if b.flushing {
 		for _, pg := range b.ledger {
@@ -279,7 +291,8 @@ func (b *behaviour) forgetSlice() {
 	b.holders, b.gathered = b.holders[:0], b.gathered[:0]
 }
 
-// due tells whether it is time to send the ledger: ten minutes of event time have begun, or nobody waits for this shard any more.
+// due tells whether it is time to send the ledger: ten minutes of event time have begun, or nobody
+// waits for this shard any more.
 func (b *behaviour) due() bool {
 	if !b.clock.seen || b.replay != nil {
 		return false
@@ -291,8 +304,8 @@ func (b *behaviour) due() bool {
 	return b.idle && len(b.ledger)+len(b.gathered) > 0
 }
 
-// flush writes the ledger and what the slice has gathered to the relation stage, in records of their own that tell no time: the day must not be closed by
-// the first of several records.
+// flush writes the ledger and what the slice has gathered to the relation stage, in records of
+// their own that tell no time: the day must not be closed by the first of several records.
 func (b *behaviour) flush() {
 	var list []gathered
 	for k, pg := range b.ledger {
@@ -304,7 +317,8 @@ func (b *behaviour) flush() {
 		return
 	}
 	slices.SortStableFunc(list, func(x, y gathered) int { return x.compare(y.keyDay) })
-	// The tenant as a whole gets what is not about the order of calls, and the names of tools, servers and domains.
+	// The tenant as a whole gets what is not about the order of calls, and the names of tools,
+	// servers and domains.
 	whole := map[keyDay]*baselines.Delta{}
 	for _, g := range list {
 		k := keyDay{baselines.Key{Tenant: g.Tenant, Persona: baselines.TenantWide}, g.day}
@@ -353,14 +367,16 @@ func appendDelta(b []byte, k keyDay, delta []byte) []byte {
 	return wire.AppendString(binary.AppendVarint(b, k.day), string(delta))
 }
 
-// baselineOwner is the facts partition, of so many, that closes the days of a persona, all forks of it.
+// baselineOwner is the facts partition, of so many, that closes the days of a persona, all forks of
+// it.
 func baselineOwner(k baselines.Key, facts int32) int32 {
 	return (&rules{facts: facts}).owner(k.Tenant, policy.PersonaScope, k.Persona)
 }
 
 func (r *rules) baselineOwner(k baselines.Key) int32 { return baselineOwner(k, r.facts) }
 
-// forkHash is a hash of what makes an agent another one though it plays the same persona; 0 if it says nothing of the kind.
+// forkHash is a hash of what makes an agent another one though it plays the same persona; 0 if it
+// says nothing of the kind.
 func forkHash(a *event.Agent) uint64 {
 	if a.Version == "" && a.Model == "" && a.CharterHash == "" {
 		return 0
@@ -368,7 +384,8 @@ func forkHash(a *event.Agent) uint64 {
 	return xxhash.Sum64String(a.Version)*0x9e3779b97f4a7c15 ^ xxhash.Sum64String(a.Model)*0xc2b2ae3d27d4eb4f ^ xxhash.Sum64String(a.CharterHash) | 1
 }
 
-// forks remembers forkHashes, of which a fleet has few: hashing three strings costs more than comparing them.
+// forks remembers forkHashes, of which a fleet has few: hashing three strings costs more than
+// comparing them.
 type forks [16]struct {
 	version, model, charter string
 	hash                    uint64
@@ -403,7 +420,8 @@ func forkName(h uint64) string {
 // judgedBy is the day whose snapshot is in force at time t.
 func judgedBy(t int64) int64 { return wire.FloorDiv(t-inForce, baselines.DayMS) - 1 }
 
-// rest makes sure that a persona is judged by the snapshot of a day, or notes in b.err why that cannot be. known says that it was so before.
+// rest makes sure that a persona is judged by the snapshot of a day, or notes in b.err why that
+// cannot be. known says that it was so before.
 func (b *behaviour) rest(w *detectors.Who, day int64, known bool) {
 	since := (day+1)*baselines.DayMS + inForce
 	if w.Since == since && w.Until != 0 {
@@ -451,7 +469,8 @@ func (b *behaviour) rule(k baselines.Key, r ruling) {
 // maxRulings bounds the baselines of a shard about which a person's word is remembered.
 const maxRulings = 1000
 
-// eligible tells whether what an agent does may be learned: nothing is in force that covers it, and nobody has just been called because of it.
+// eligible tells whether what an agent does may be learned: nothing is in force that covers it, and
+// nobody has just been called because of it.
 func (b *behaviour) eligible(w *detectors.Who, agent *page, e *event.Event, t int64) bool {
 	switch {
 	case b.approved:
@@ -479,7 +498,8 @@ func (b *behaviour) learn(pg *page, e *event.Event, t int64) {
 	}
 	now := b.reached()
 	if !b.begun {
-		// The first event of a new installation need not wait: nobody can have closed a day before it. Unless the relation stage has said that it has.
+		// The first event of a new installation need not wait: nobody can have closed a day before
+		// it. Unless the relation stage has said that it has.
 		if b.begun = true; !b.closing {
 			b.origin = judgedBy(min(t, now))
 		}
@@ -490,7 +510,9 @@ func (b *behaviour) learn(pg *page, e *event.Event, t int64) {
 		return
 	}
 	day := dayOf(t, now)
-	if x.AgentID = pg.hash; b.stateless { // nobody knows whether it is new, or acts for the hundredth time: nothing is learned from it
+	if x.AgentID = pg.hash; b.stateless {
+		// nobody knows whether it is new, or acts for the hundredth time: nothing is learned from
+		// it
 		x.Delta, x.Eligible, x.NewDay = &b.waste, false, false
 		return
 	}
@@ -511,7 +533,8 @@ func (b *behaviour) learn(pg *page, e *event.Event, t int64) {
 // shade notes an alert about an agent.
 func shade(agent *page, t int64) { agent.shady = max(agent.shady, t+shadow) }
 
-// before ends the session that an event goes by the name of, if that has been idle for so long that the event begins another one.
+// before ends the session that an event goes by the name of, if that has been idle for so long that
+// the event begins another one.
 func (b *behaviour) before(e *event.Event, t int64) {
 	if e.Session == "" {
 		return
@@ -572,7 +595,8 @@ func (b *behaviour) whoOf(s *page) *detectors.Who {
 	return s.who
 }
 
-// endIdle ends the sessions that have been idle for long at a time, once in ten minutes of it: at the event that brings the time, wherever slices are cut.
+// endIdle ends the sessions that have been idle for long at a time, once in ten minutes of it: at
+// the event that brings the time, wherever slices are cut.
 func (b *behaviour) endIdle(now int64) {
 	m := wire.FloorDiv(now, flushEvery)
 	if m <= b.ended {
@@ -582,7 +606,8 @@ func (b *behaviour) endIdle(now int64) {
 	b.endAll(func(active int64) bool { return now-active >= detectors.SessionIdleMS })
 }
 
-// endAll ends sessions, in the order of their names. Of those that are put by it is known since when they are idle: the newest time at which they were active.
+// endAll ends sessions, in the order of their names. Of those that are put by it is known since
+// when they are idle: the newest time at which they were active.
 func (b *behaviour) endAll(ended func(active int64) bool) {
 	for key, c := range b.cold {
 		if c.going && ended(c.idle) {

@@ -22,8 +22,10 @@ import (
 	"github.com/wayward-sec/wayward/event/wire"
 )
 
-// library has the snapshots of an instance: what wayward.baselines says, read without a group from its beginning and then on and on. All behaviour shards of
-// the process look at it. Snapshots never change, so what a shard finds depends on what it asks for alone; what is not there yet it has to wait for.
+// library has the snapshots of an instance: what wayward.baselines says, read without a group from
+// its beginning and then on and on. All behaviour shards of the process look at it. Snapshots never
+// change, so what a shard finds depends on what it asks for alone; what is not there yet it has to
+// wait for.
 type library struct {
 	stopped context.Context // done when the engine stops; nil: never
 	topic   string
@@ -38,10 +40,11 @@ type library struct {
 	first    map[place][]*Closing // those that reach back for ever: one for each time that the logs began
 	layouts  []int32              // numbers of relation shards that there were, the present one last
 	books    map[bookName]*book
-	wanted   int64 // the earliest day that was asked for and lies further back than what is kept; noTime: none
-	asked    bool  // for one of them
-	read     int64 // offset behind what was read
-	failed   error // of the last attempt to read
+	// the earliest day that was asked for and lies further back than what is kept; noTime: none
+	wanted int64
+	asked  bool  // for one of them
+	read   int64 // offset behind what was read
+	failed error // of the last attempt to read
 }
 
 // place is a relation shard, of so many.
@@ -60,7 +63,8 @@ type book struct {
 	model *baselines.Model
 }
 
-// shelved is by how many days a snapshot may be older than the newest closing of its shard to be kept in memory.
+// shelved is by how many days a snapshot may be older than the newest closing of its shard to be
+// kept in memory.
 const shelved = lookBack + 1
 
 func newLibrary(c *Config, r *rules) *library {
@@ -92,7 +96,8 @@ func (p pieces) add(key, value []byte) (name string, whole []byte) {
 	return name, whole
 }
 
-// pieceOf takes the key of a record apart: which part it is of how many of what. 0 parts: the key is not one of ours.
+// pieceOf takes the key of a record apart: which part it is of how many of what. 0 parts: the key
+// is not one of ours.
 func pieceOf(key []byte) (i, n int, name string) {
 	s := string(key)
 	last := strings.LastIndexByte(s, '|')
@@ -185,7 +190,8 @@ func (l *library) prune(at place) {
 
 func (s *Snapshot) book() bookName { return bookName{s.Key(), s.Day, s.Hash} }
 
-// run reads the topic until ctx is done. ready is closed when what was there at the beginning is read.
+// run reads the topic until ctx is done. ready is closed when what was there at the beginning is
+// read.
 func (l *library) run(ctx context.Context, ready chan<- struct{}) {
 	var searching sync.WaitGroup
 	defer searching.Wait()
@@ -223,7 +229,8 @@ func (l *library) run(ctx context.Context, ready chan<- struct{}) {
 	}
 }
 
-// follow reads on from where it was; caught is called when the end, as it was when follow began, is reached.
+// follow reads on from where it was; caught is called when the end, as it was when follow began, is
+// reached.
 func (l *library) follow(ctx context.Context, caught func()) error {
 	ends, err := kadm.NewClient(l.cfg.plain).ListCommittedOffsets(ctx, l.topic)
 	if err != nil {
@@ -254,7 +261,8 @@ func (l *library) follow(ctx context.Context, caught func()) error {
 		case ctx.Err() != nil:
 			return nil
 		case errors.Is(err, context.DeadlineExceeded):
-			// A record per offset up to the end is not promised (aborted transactions, compaction): quiet for long is the end, too.
+			// A record per offset up to the end is not promised (aborted transactions, compaction):
+			// quiet for long is the end, too.
 			if quiet++; quiet == 3 {
 				caught()
 			}
@@ -282,7 +290,8 @@ func (l *library) follow(ctx context.Context, caught func()) error {
 
 var errNoPartition = errors.New("the topic has no partition: run wayward topics apply")
 
-// closing is what was said of a persona's day; known is false if nobody has said it yet. l.mu is held.
+// closing is what was said of a persona's day; known is false if nobody has said it yet. l.mu is
+// held.
 func (l *library) closing(k baselines.Key, day int64) (c *Closing, known bool) {
 	var first *Closing
 	later := false
@@ -295,7 +304,8 @@ func (l *library) closing(k baselines.Key, day int64) (c *Closing, known bool) {
 			}
 			later = later || list[i].From > day
 		}
-		for _, c := range l.first[at] { // the earliest that has the day: later ones know what was learned after it
+		for _, c := range l.first[at] {
+			// the earliest that has the day: later ones know what was learned after it
 			if day <= c.To && (first == nil || c.To < first.To) {
 				first = c
 			}
@@ -314,7 +324,8 @@ type missing struct {
 
 func (m *missing) Error() string { return m.what }
 
-// ruling is what a person has decided about a baseline: the snapshot that is in force for days up to a day, whatever their closings say.
+// ruling is what a person has decided about a baseline: the snapshot that is in force for days up
+// to a day, whatever their closings say.
 type ruling struct {
 	Day  int64  `json:"day"`
 	Of   int64  `json:"of"`             // day of the snapshot
@@ -385,8 +396,8 @@ func dateOf(day int64) string {
 	return time.UnixMilli(day * baselines.DayMS).UTC().Format(time.DateOnly)
 }
 
-// must finds what was there when the log that is being read again was written: it waits until it has been read, and reads the topic anew for what lies
-// further back than what is kept in memory.
+// must finds what was there when the log that is being read again was written: it waits until it
+// has been read, and reads the topic anew for what lies further back than what is kept in memory.
 func (l *library) must(k baselines.Key, day int64, rules func(baselines.Key, int64) *ruling) (*baselines.Model, error) {
 	const patience = 30 * time.Second
 	ctx, cancel := context.WithTimeout(cmp.Or(l.stopped, context.Background()), patience)
@@ -416,8 +427,9 @@ func (l *library) must(k baselines.Key, day int64, rules func(baselines.Key, int
 	}
 }
 
-// search reads the topic from its beginning for snapshots that are not in memory any more but are asked for. Tombstones do not count: until the broker has
-// compacted them away, what they stand on can be read.
+// search reads the topic from its beginning for snapshots that are not in memory any more but are
+// asked for. Tombstones do not count: until the broker has compacted them away, what they stand on
+// can be read.
 func (l *library) search(ctx context.Context) error {
 	ends, err := kadm.NewClient(l.cfg.plain).ListCommittedOffsets(ctx, l.topic)
 	if err != nil {

@@ -15,11 +15,13 @@ import (
 	"github.com/wayward-sec/wayward/state"
 )
 
-// How a partition's memory is brought to the group's position: the marker and its pages from the disk; without a disk the same from the changelog;
-// then the logs from there, silently, through clients without a group, until the offsets equal the group's. Nothing else is the end: a journal that is
-// shorter has a transaction marker on its way.
+// How a partition's memory is brought to the group's position: the marker and its pages from the
+// disk; without a disk the same from the changelog; then the logs from there, silently, through
+// clients without a group, until the offsets equal the group's. Nothing else is the end: a journal
+// that is shorter has a transaction marker on its way.
 
-// errAhead: the disk knows more than the group. The group's offsets went back, or the directory belongs to another cluster.
+// errAhead: the disk knows more than the group. The group's offsets went back, or the directory
+// belongs to another cluster.
 var errAhead = errors.New("the state on disk is ahead of the group's offsets; was the consumer group or a topic reset? Move the state directory away to rebuild from the changelog or the journal")
 
 func (st *stage) load(ctx context.Context, p int32, to [2]int64) (*shard, error) {
@@ -52,7 +54,8 @@ func (st *stage) load(ctx context.Context, p int32, to [2]int64) (*shard, error)
 	return sh, nil
 }
 
-// read brings the newest checkpoint, of the disk or of the changelog, into memory. Damaged pages are thrown away with all others of the partition.
+// read brings the newest checkpoint, of the disk or of the changelog, into memory. Damaged pages
+// are thrown away with all others of the partition.
 func (st *stage) read(ctx context.Context, p int32, to [2]int64) (*shard, error) {
 	sp := st.space(p)
 	for try := 0; ; try++ {
@@ -101,7 +104,8 @@ func (st *stage) read(ctx context.Context, p int32, to [2]int64) (*shard, error)
 	}
 }
 
-// damaged marks state that is cut short or malformed. What another version wrote, or a set that cannot be found now, is no damage: it must not be thrown away.
+// damaged marks state that is cut short or malformed. What another version wrote, or a set that
+// cannot be found now, is no damage: it must not be thrown away.
 func damaged(what string, err error) error {
 	if errors.Is(err, wire.ErrShort) {
 		return fmt.Errorf("%w: %s: %w", state.ErrCorrupt, what, err)
@@ -109,7 +113,8 @@ func damaged(what string, err error) error {
 	return fmt.Errorf("%s: %w", what, err)
 }
 
-// catchUp re-applies the logs, silently, to the group's position. Every field of the journal must agree on the way.
+// catchUp re-applies the logs, silently, to the group's position. Every field of the journal must
+// agree on the way.
 func (st *stage) catchUp(ctx context.Context, sh *shard, to [2]int64) error {
 	if sh.next == to {
 		return nil
@@ -138,7 +143,8 @@ func (st *stage) catchUp(ctx context.Context, sh *shard, to [2]int64) error {
 		return err
 	}
 	if st.journal == "" {
-		if sh.next[mainLog] == 0 { // a reader from 0 begins where the log begins now, and no journal would tell
+		if sh.next[mainLog] == 0 {
+			// a reader from 0 begins where the log begins now, and no journal would tell
 			starts, err := kadm.NewClient(st.cfg.plain).ListStartOffsets(ctx, main)
 			if err != nil {
 				return fmt.Errorf("%s: %w", main, err)
@@ -240,7 +246,8 @@ func (st *stage) nextJournal(ctx context.Context, log *reader, sh *shard) (journ
 	}
 }
 
-// catchUpWithout leaves the journal out, as a test of the crash test: all control first, then all events.
+// catchUpWithout leaves the journal out, as a test of the crash test: all control first, then all
+// events.
 func (st *stage) catchUpWithout(ctx context.Context, sh *shard, events *reader, to [2]int64) error {
 	sh.begin(wall(), false)
 	c := st.reader(st.in[0], sh.p, sh.next[controlLog])
@@ -262,7 +269,8 @@ func (st *stage) catchUpWithout(ctx context.Context, sh *shard, events *reader, 
 	return nil
 }
 
-// reader is a read_committed cursor on one partition, without a group. What retention has deleted is an error, not a jump.
+// reader is a read_committed cursor on one partition, without a group. What retention has deleted
+// is an error, not a jump.
 type reader struct {
 	cl  *kgo.Client
 	buf []*kgo.Record
@@ -283,7 +291,8 @@ func (st *stage) reader(topic string, p int32, from int64) *reader {
 
 func (r *reader) close() { r.cl.Close() }
 
-// next waits for a record of data. Only a transaction that is still open can make it wait for long, at most the transaction timeout.
+// next waits for a record of data. Only a transaction that is still open can make it wait for long,
+// at most the transaction timeout.
 func (r *reader) next(ctx context.Context) (record, error) {
 	for {
 		kr, err := r.any(ctx)
@@ -321,7 +330,8 @@ const (
 	changelogMarker = 'm'
 )
 
-// collect gathers what the changelog lacks of a partition, for its next transaction: only those are fenced.
+// collect gathers what the changelog lacks of a partition, for its next transaction: only those are
+// fenced.
 func (st *stage) collect(p int32) {
 	sh := st.shards[p]
 	if st.changelog == "" || wall()-sh.copiedAt < st.cfg.ChangelogEvery.Milliseconds() {
@@ -345,8 +355,8 @@ func (st *stage) produceChangelog(ctx context.Context, cl *kgo.Client, p int32, 
 	cl.Produce(ctx, &kgo.Record{Topic: st.changelog, Partition: p, Key: []byte{changelogMarker}, Value: c.marker}, promise)
 }
 
-// restore fills an empty partition from the changelog; false: it has nothing. The whole log is read, to the end as it is now: in a compacted log only
-// the end is a state.
+// restore fills an empty partition from the changelog; false: it has nothing. The whole log is
+// read, to the end as it is now: in a compacted log only the end is a state.
 func (st *stage) restore(ctx context.Context, p int32) (bool, error) {
 	ends, err := kadm.NewClient(st.cfg.plain).ListCommittedOffsets(ctx, st.changelog)
 	if err != nil {
@@ -365,7 +375,8 @@ func (st *stage) restore(ctx context.Context, p int32) (bool, error) {
 	r := st.reader(st.changelog, p, 0)
 	defer r.close()
 	for at := int64(0); at < end.Offset-1; {
-		// A record per offset up to the end is not promised (aborted transactions, compaction): quiet for long is the end, too.
+		// A record per offset up to the end is not promised (aborted transactions, compaction):
+		// quiet for long is the end, too.
 		c, cancel := context.WithTimeout(ctx, 5*time.Second)
 		kr, err := r.any(c)
 		cancel()

@@ -9,8 +9,10 @@ import (
 	"github.com/wayward-sec/wayward/policy"
 )
 
-// BenchmarkKnownAgents is what an instance remembers of agents: of a million that acted once, a day or more ago, and of 50,000 of them that are at work, with all
-// detectors and what they have told the relation stage. Of the heap that lives, in bytes; the whole takes about a minute and a half, whatever b.N.
+// BenchmarkKnownAgents is what an instance remembers of agents: of a million that acted once, a day
+// or more ago, and of 50,000 of them that are at work, with all detectors and what they have told
+// the relation stage. Of the heap that lives, in bytes; the whole takes about a minute and a half,
+// whatever b.N.
 func BenchmarkKnownAgents(b *testing.B) {
 	const known, active, each = 1_000_000, 50_000, 40
 	set := policy.Default()

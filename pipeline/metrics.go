@@ -18,8 +18,9 @@ import (
 	"github.com/wayward-sec/wayward/response"
 )
 
-// Metrics are the engine's, labelled by stage, detector and reason, never by agent or anything else that an event says; by tenant and persona the one that
-// says how well baselines keep their promise, and that of a bounded number.
+// Metrics are the engine's, labelled by stage, detector and reason, never by agent or anything else
+// that an event says; by tenant and persona the one that says how well baselines keep their
+// promise, and that of a bounded number.
 type Metrics struct {
 	reg *prometheus.Registry
 
@@ -344,7 +345,8 @@ func (s *stageMetrics) baselines(st *stage) {
 		}
 	}
 	s.m.realised.Reset()
-	keys := slices.SortedFunc(maps.Keys(worst), func(a, b pair) int { // the worst of all stay when there are too many
+	keys := slices.SortedFunc(maps.Keys(worst), func(a, b pair) int {
+		// the worst of all stay when there are too many
 		return cmp.Or(cmp.Compare(slices.Max(sliceOf(worst[b])), slices.Max(sliceOf(worst[a]))), strings.Compare(a.tenant, b.tenant), strings.Compare(a.persona, b.persona))
 	})
 	for _, k := range keys[:min(len(keys), mostShown)] {

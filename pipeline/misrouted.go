@@ -173,8 +173,8 @@ func (m Misrouted) String() string {
 	return fmt.Sprintf("%d of the newest %d events lie in a partition that is not their key's (%s; %s)", total, m.Looked, strings.Join(parts, ", "), m.Example)
 }
 
-// Ahead looks at the newest journal record of each partition and returns by how much the watermark of
-// the fastest was ahead of the clock of the instance that wrote it; ok: there is one.
+// Ahead looks at the newest journal record of each partition and returns by how much the watermark
+// of the fastest was ahead of the clock of the instance that wrote it; ok: there is one.
 func Ahead(ctx context.Context, opts []kgo.Opt, journalTopic string) (ahead time.Duration, p int32, ok bool, err error) {
 	cl, err := kgo.NewClient(opts...)
 	if err != nil {

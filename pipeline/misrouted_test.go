@@ -61,8 +61,8 @@ func TestTheBreakerOfAMisroutedAgentIsOne(t *testing.T) {
 	}
 }
 
-// What lies in the wrong partition is counted by reason and said once; doctor finds it, too; and what
-// comes through the ingress lies where it belongs.
+// What lies in the wrong partition is counted by reason and said once; doctor finds it, too; and
+// what comes through the ingress lies where it belongs.
 func TestMisroutedEventsAreCountedAndSaid(t *testing.T) {
 	l := newLab(t)
 	l.topics.Partitions = 2

@@ -17,9 +17,11 @@ import (
 
 // Notes that wait for the watermark, of one scope.
 //
-// Whose notes fall out when there are too many must not be the choice of whoever sends many. Those go first that agents have beyond what all can have, the
-// oldest of theirs first: a flood of one agent, or of some, pushes out its own. Only where so many agents tell of one scope that each has its least go the
-// oldest of all. So the newest evidence stays, and what is already open is not in a note. What fell out is counted, and the findings of the scope say so.
+// Whose notes fall out when there are too many must not be the choice of whoever sends many. Those
+// go first that agents have beyond what all can have, the oldest of theirs first: a flood of one
+// agent, or of some, pushes out its own. Only where so many agents tell of one scope that each has
+// its least go the oldest of all. So the newest evidence stays, and what is already open is not in
+// a note. What fell out is counted, and the findings of the scope say so.
 
 const (
 	maxNotes   = 16_384 // on one page
@@ -133,7 +135,8 @@ func (b *relation) fileNote(pg *page, index int64, k *detectors.Note) (first boo
 	return !have
 }
 
-// loseAny takes notes off the scopes that have most, until an eighth is free again: of each tenant that has more than others the most, and of its scopes likewise.
+// loseAny takes notes off the scopes that have most, until an eighth is free again: of each tenant
+// that has more than others the most, and of its scopes likewise.
 func (b *relation) loseAny() {
 	tenants := map[string][]*page{}
 	var names []string
@@ -198,7 +201,8 @@ func (b *relation) lose(pg *page, left int) {
 		counts = append(counts, n)
 	}
 	level := max(noteLeast, waterline(counts, left))
-	slices.SortFunc(all, func(x, y waits) int { // the oldest first; between two that differ in nothing else what came first
+	slices.SortFunc(all, func(x, y waits) int {
+		// the oldest first; between two that differ in nothing else what came first
 		switch {
 		case x.ref.Before(*y.ref):
 			return -1
@@ -253,7 +257,8 @@ func (b *relation) lose(pg *page, left int) {
 	b.counts.dropped += int64(gone)
 }
 
-// waterline is the highest level for which what of each of the counts lies below it is no more than fits in all.
+// waterline is the highest level for which what of each of the counts lies below it is no more than
+// fits in all.
 func waterline(counts []int, fits int) int {
 	counts = slices.Sorted(slices.Values(counts))
 	for i, n := range counts {
@@ -306,5 +311,6 @@ func (w *notes) decode(r *wire.Reader) {
 	}
 }
 
-// maphashOf is a hash of what a note says, another one in each run: nobody can choose notes that are all found slowly.
+// maphashOf is a hash of what a note says, another one in each run: nobody can choose notes that
+// are all found slowly.
 func maphashOf(body []byte) uint64 { return maphash.Bytes(nearSeed, body) }

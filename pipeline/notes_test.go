@@ -32,7 +32,8 @@ func watching(t *testing.T) *relation {
 	return b
 }
 
-// Who floods a scope with notes pushes out its own, the oldest first, whatever the order in which they come.
+// Who floods a scope with notes pushes out its own, the oldest first, whatever the order in which
+// they come.
 func TestAFloodOfNotesPushesOutItsOwn(t *testing.T) {
 	b, r := watching(t), rand.New(rand.NewPCG(1, 1))
 	var all []*detectors.Note

@@ -9,9 +9,10 @@ import (
 	"github.com/wayward-sec/wayward/event/wire"
 )
 
-// What people order about baselines. The relation shard that closes a persona's days decides, as with the breaker of a wide scope: signed feedback comes into
-// its log. The changed snapshot is published at once, and every behaviour shard reads in its own log that it is in force from there on, until the day after
-// is closed, which learns from it.
+// What people order about baselines. The relation shard that closes a persona's days decides, as
+// with the breaker of a wide scope: signed feedback comes into its log. The changed snapshot is
+// published at once, and every behaviour shard reads in its own log that it is in force from there
+// on, until the day after is closed, which learns from it.
 
 // order does what a person wants with a baseline. It returns why not, as a word and a sentence.
 func (b *relation) order(f *event.Feedback) (reason, detail string) {
@@ -78,8 +79,9 @@ func (b *relation) order(f *event.Feedback) (reason, detail string) {
 	return "", ""
 }
 
-// imported puts a snapshot from elsewhere in the place of what is known of a baseline, or where nothing is known yet, as if it had been closed on the last day
-// that was. What the present day has brought so far is learned on top of it.
+// imported puts a snapshot from elsewhere in the place of what is known of a baseline, or where
+// nothing is known yet, as if it had been closed on the last day that was. What the present day has
+// brought so far is learned on top of it.
 func (b *relation) imported(l *lineage, k baselines.Key, o *event.BaselineOrder) (reason, detail string) {
 	m := &baselines.Model{}
 	r := wire.Reader{B: o.Model}

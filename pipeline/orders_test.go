@@ -37,7 +37,8 @@ func newRegistry(t *testing.T) *registry {
 	return r
 }
 
-// work is one event at hours after midnight, in a session of its own that ends with it; it returns by what it was judged.
+// work is one event at hours after midnight, in a session of its own that ends with it; it returns
+// by what it was judged.
 func (r *registry) work(hours float64) *baselines.Model {
 	r.Helper()
 	r.n++
@@ -211,7 +212,8 @@ func TestASessionOfAWrongClockEnds(t *testing.T) {
 	b := r.behaviours[0]
 	b.models = sure{r.library, t}
 	r.work(25.1)
-	// One agent among others says that it is days later: nobody confirms it, and no day is over. Then the session is stopped, or begins anew.
+	// One agent among others says that it is days later: nobody confirms it, and no day is over.
+	// Then the session is stopped, or begins anew.
 	for i, h := range []float64{25.2, 30, 100, 26, 26.1} {
 		r.now = midnight + int64(h*hour)
 		r.send(fmt.Appendf(nil, `{"id":"wrong%d","time":%d,"kind":"tool_call","tenant":"t1","agent":{"id":"agent-1"},"session":"s","persona":"clerk","tool":{"name":"search"}}`, i, r.now))
@@ -232,7 +234,8 @@ func TestASessionOfAWrongClockEnds(t *testing.T) {
 	}
 }
 
-// A snapshot that a person changes is another one, under a key of its own: what it replaced goes from the topic with its day, or with all if the baseline is reset.
+// A snapshot that a person changes is another one, under a key of its own: what it replaced goes
+// from the topic with its day, or with all if the baseline is reset.
 func TestWhatAPersonReplacedGoesFromTheTopicWithItsDay(t *testing.T) {
 	r := newRegistry(t)
 	of := func(day int64) (n int) {

@@ -17,32 +17,46 @@ import (
 // pageFormat is the version of a page's encoding.
 const pageFormat = 5
 
-// page is one entity's state: an agent, a session, or a scope above agents. The first byte of its key says which.
+// page is one entity's state: an agent, a session, or a scope above agents. The first byte of its
+// key says which.
 //
-// Among ten thousand agents hardly any page is in the processor's cache when its event comes, so what each event needs stands first and together.
+// Among ten thousand agents hardly any page is in the processor's cache when its event comes, so
+// what each event needs stands first and together.
 type page struct {
-	key    string
-	seen   int64  // newest event time, Unix milliseconds
-	kept   int64  // when something that is no event of it last changed it: a verdict, its breaker. Wall clock, too, so it tells nothing but how long the page is kept
-	txn    uint64 // transaction that last touched it; not stored
-	active int64  // of an agent: newest hour of event time in which it acted; of a session: event time that the shard, or the session itself, had reached with its newest event
-	day    int64  // of an agent: newest day of a baseline that it contributed to; of a session: of the snapshots by which its newest event was judged
-	shady  int64  // of an agent: until when nothing is learned from it, event time: something was found about it
+	key  string
+	seen int64 // newest event time, Unix milliseconds
+	// when something that is no event of it last changed it: a verdict, its breaker. Wall clock,
+	// too, so it tells nothing but how long the page is kept
+	kept int64
+	txn  uint64 // transaction that last touched it; not stored
+	// of an agent: newest hour of event time in which it acted; of a session: event time that the
+	// shard, or the session itself, had reached with its newest event
+	active int64
+	// of an agent: newest day of a baseline that it contributed to; of a session: of the snapshots
+	// by which its newest event was judged
+	day int64
+	// of an agent: until when nothing is learned from it, event time: something was found about it
+	shady int64
 
 	// Not stored.
-	last     *page           // of an agent: session of its newest event, mostly the next event's, too
-	who      *detectors.Who  // tenant, persona and fork; of a session: those of its agent at its newest event
-	set      *policy.Set     // under which who holds
-	sent     string          // persona as sent when who was looked up; of a session that comes from disk: persona and fork, apart by a zero
+	last *page // of an agent: session of its newest event, mostly the next event's, too
+	// tenant, persona and fork; of a session: those of its agent at its newest event
+	who *detectors.Who
+	set *policy.Set // under which who holds
+	// persona as sent when who was looked up; of a session that comes from disk: persona and fork,
+	// apart by a zero
+	sent     string
 	mismatch policy.Mismatch // of sent
 	fork     uint64          // hash of version, model and charter when who was looked up; 0: none sent
 	hash     uint64          // of an agent's key
 	dirty    bool            // since the last checkpoint
 	stored   bool            // the disk has it as it is
 	dead     bool            // dropped: no longer among the shard's pages; the next checkpoint deletes it
-	going    bool            // stored, of a session: it has begun and has not ended; what comes under its name later is another one
-	closed   bool            // stored, of a session: it said that it ended
-	asked    bool            // stored, of a session: a detector has asked for it, so it counts as one
+	// stored, of a session: it has begun and has not ended; what comes under its name later is
+	// another one
+	going  bool
+	closed bool // stored, of a session: it said that it ended
+	asked  bool // stored, of a session: a detector has asked for it, so it counts as one
 
 	held   *attributes // what an agent, or a session of it, has said of itself; nil: nothing
 	errand *errand     // likewise of a session
@@ -64,7 +78,8 @@ type page struct {
 	guard   *response.Guard // of a persona
 
 	learned *learned // of a baseline: what waits to be learned, or a snapshot
-	wound   int64    // wall clock at which the shard was last told what the clock says of its breaker; not stored
+	// wall clock at which the shard was last told what the clock says of its breaker; not stored
+	wound int64
 }
 
 // Kinds of pages: the first byte of the key.
@@ -77,7 +92,8 @@ const (
 	modelPage   = 'm' // m tenant|persona|fork|day: a snapshot
 )
 
-// Ring sizes: an agent that acts once pays for one id, an active one is protected over ringMax events.
+// Ring sizes: an agent that acts once pays for one id, an active one is protected over ringMax
+// events.
 const ringMax = 32
 
 // repeated notes an event, by hashes of its id and of its record, and tells whether it is among the
@@ -232,7 +248,8 @@ const (
 	sameRefsFlag = 0x40 // first and last as of the meter before: most count the same events
 )
 
-var _ [0]struct{} = [(1<<baselines.Columns - 1) & (mixedFlag | sameRefsFlag)]struct{}{} // the flags are not in the mask
+// the flags are not in the mask
+var _ [0]struct{} = [(1<<baselines.Columns - 1) & (mixedFlag | sameRefsFlag)]struct{}{}
 
 // appendBucket encodes a bucket of a scope, in a facts record and in a page.
 func appendBucket(b []byte, k *detectors.Bucket) []byte {
@@ -327,7 +344,8 @@ func readBucket(r *wire.Reader, k *detectors.Bucket) {
 	}
 }
 
-// noteTag and deltaTag stand before a note and what is to be learned in a facts record, where a bucket begins with its slot.
+// noteTag and deltaTag stand before a note and what is to be learned in a facts record, where a
+// bucket begins with its slot.
 const (
 	noteTag  = 0xff
 	deltaTag = 0xfd
@@ -341,7 +359,8 @@ func appendNote(b []byte, k *detectors.Note) []byte {
 	return wire.AppendString(b, string(k.Body))
 }
 
-// readNote decodes what appendNote wrote, into memory of its own. Facts of format 2 have notes that are not ordered.
+// readNote decodes what appendNote wrote, into memory of its own. Facts of format 2 have notes that
+// are not ordered.
 func readNote(r *wire.Reader, ordered bool) detectors.Note {
 	k := detectors.Note{Slot: r.Byte(), Scope: policy.Scope(r.Byte())}
 	k.Tenant, k.ID = strings.Clone(r.String()), strings.Clone(r.String())

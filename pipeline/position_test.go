@@ -12,7 +12,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// What the broker leaves out of its answer must not be taken for "nothing committed": an aborted transaction would then pass for undone.
+// What the broker leaves out of its answer must not be taken for "nothing committed": an aborted
+// transaction would then pass for undone.
 func TestBrokerPosition(t *testing.T) {
 	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(2, "facts"))
 	if err != nil {

@@ -40,7 +40,8 @@ import (
 	"github.com/wayward-sec/wayward/state"
 )
 
-// The properties that hold without a broker: state is a function of the logs, however they are cut, undone, torn or interleaved.
+// The properties that hold without a broker: state is a function of the logs, however they are cut,
+// undone, torn or interleaved.
 
 func setOf(t testing.TB, def string) *policy.Set {
 	t.Helper()
@@ -234,14 +235,16 @@ func busy(seed uint64, n int, behind int, sets []*policy.Set) *logs {
 	for range n {
 		switch g.IntN(60) {
 		case 0:
-			l.add(mainLog, fmt.Appendf(nil, `{"tenant":"t%d","agent":{"id":"agent-%d"},"time":%d,"n":%d,`, g.IntN(2), g.IntN(4), g.now, g.n), g.now) // no event, but somebody's
+			// no event, but somebody's
+			l.add(mainLog, fmt.Appendf(nil, `{"tenant":"t%d","agent":{"id":"agent-%d"},"time":%d,"n":%d,`, g.IntN(2), g.IntN(4), g.now, g.n), g.now)
 		case 1:
 			l.gap(mainLog)
 		case 2:
 			g.now += 25 * 3_600_000 // sessions end, pages are dropped
 		case 3:
 			line, at := g.event()
-			l.add(mainLog, bytes.Replace(line, []byte(strconv.FormatInt(at, 10)), []byte(strconv.FormatInt(at+500_000_000, 10)), 1), at) // from the future
+			// from the future
+			l.add(mainLog, bytes.Replace(line, []byte(strconv.FormatInt(at, 10)), []byte(strconv.FormatInt(at+500_000_000, 10)), 1), at)
 		case 4:
 			line, at := g.event()
 			l.add(mainLog, line, at)
@@ -338,7 +341,8 @@ func TestAnUndoneSliceLeavesNoTrace(t *testing.T) {
 	}
 }
 
-func TestAnUndoneSliceOfFactsLeavesNoTrace(t *testing.T) { // the relation stage loads anew instead, but what undoes must not depend on who asks
+func TestAnUndoneSliceOfFactsLeavesNoTrace(t *testing.T) {
+	// the relation stage loads anew instead, but what undoes must not depend on who asks
 	set := setOf(t, strict)
 	shared := engine(t, 2, 1, set)
 	for seed := range uint64(10) {
@@ -374,7 +378,8 @@ type undoing struct{ *relation }
 
 func (undoing) undoes() bool { return true }
 
-// factsOf runs a behaviour shard for each source over its own events and returns the facts that each wrote, in order, the last of which lets everything close.
+// factsOf runs a behaviour shard for each source over its own events and returns the facts that
+// each wrote, in order, the last of which lets everything close.
 func factsOf(t testing.TB, shared *rules, set *policy.Set, seed uint64, n int) [][]record {
 	t.Helper()
 	out := make([][]record, shared.sources)
@@ -493,7 +498,8 @@ func TestTheOrderOfSourcesDoesNotShow(t *testing.T) {
 	}
 }
 
-// tell is a facts record that says how far a source is, with a call of one user in the bucket of a time if at is not 0.
+// tell is a facts record that says how far a source is, with a call of one user in the bucket of a
+// time if at is not 0.
 func tell(set *policy.Set, meter uint64, source int32, watermark, at int64, change func(h *factsHead)) *record {
 	h := factsHead{source: source, watermark: watermark, set: set.Hash()}
 	if change != nil {
@@ -508,7 +514,8 @@ func tell(set *policy.Set, meter uint64, source int32, watermark, at int64, chan
 	return &record{value: b}
 }
 
-// meterOf finds the meter of a set's only limit above one agent, as a behaviour shard would send it.
+// meterOf finds the meter of a set's only limit above one agent, as a behaviour shard would send
+// it.
 func meterOf(t testing.TB, set *policy.Set) uint64 {
 	t.Helper()
 	b := newBehaviour(0, engine(t, 1, 1, set), set, "")
@@ -565,7 +572,8 @@ func TestWhichSourcesAreWaitedFor(t *testing.T) {
 	}
 }
 
-// mergedFacts adds up all facts that shards wrote: what the relation stage will count, however the slices were cut.
+// mergedFacts adds up all facts that shards wrote: what the relation stage will count, however the
+// slices were cut.
 func mergedFacts(t *testing.T, into map[string]*detectors.Bucket, outs []output) {
 	t.Helper()
 	for _, o := range outs {
@@ -618,7 +626,8 @@ func readDelta(t *testing.T, r *wire.Reader) (keyDay, *baselines.Delta) {
 	return k, d
 }
 
-// mergedDeltas adds up all that shards have learned and told, and, at the end, what they have not told yet.
+// mergedDeltas adds up all that shards have learned and told, and, at the end, what they have not
+// told yet.
 func mergedDeltas(t *testing.T, into map[keyDay]*baselines.Delta, outs []output, ledger map[keyDay]*page) {
 	t.Helper()
 	add := func(k keyDay, d *baselines.Delta) {
@@ -653,7 +662,8 @@ func encoded(deltas map[keyDay]*baselines.Delta) map[string]string {
 	return out
 }
 
-// withoutDeltas leaves out how much of what was learned was told already, which depends on where slices end.
+// withoutDeltas leaves out how much of what was learned was told already, which depends on where
+// slices end.
 func withoutDeltas(pages map[string]string) map[string]string {
 	maps.DeleteFunc(pages, func(k, _ string) bool { return k[0] == deltaPage })
 	return pages
@@ -750,7 +760,8 @@ func TestCatchUpFromAnyMarkerEqualsTheLiveShard(t *testing.T) {
 				journal = append(journal, b)
 			}
 			live.joff = int64(len(journal))
-			if r.IntN(12) == 0 && at[mainLog] < len(l.records[mainLog]) { // the last checkpoint is never of the end
+			if r.IntN(12) == 0 && at[mainLog] < len(l.records[mainLog]) {
+				// the last checkpoint is never of the end
 				saves++
 				pages, _ := live.takeDirty()
 				if err := store.Checkpoint(sp, slices.Values(pages), live.shard.appendVars(nil)); err != nil {

@@ -13,8 +13,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// RebuiltGroups are the consumer groups that must begin anew when internal topics do. The ingress is not among them: it would bring all its topics
-// over to events once more.
+// RebuiltGroups are the consumer groups that must begin anew when internal topics do. The ingress
+// is not among them: it would bring all its topics over to events once more.
 func RebuiltGroups(group string) []string { return []string{group + "-behaviour", group + "-relation"} }
 
 // Members are the instances at work in groups, each once.
@@ -39,8 +39,9 @@ func Members(ctx context.Context, adm *kadm.Client, groups []string) ([]string, 
 	return slices.Sorted(maps.Keys(members)), nil
 }
 
-// BeginAnew empties topics, by deleting them and making them as specs say, and forgets consumer groups, which must have no members. Other settings of
-// the topics are kept. What it does it says before it does it. If it is cut short, do it again.
+// BeginAnew empties topics, by deleting them and making them as specs say, and forgets consumer
+// groups, which must have no members. Other settings of the topics are kept. What it does it says
+// before it does it. If it is cut short, do it again.
 func BeginAnew(ctx context.Context, adm *kadm.Client, specs []TopicSpec, groups []string, say func(string)) error {
 	var names []string
 	for _, s := range specs {
@@ -120,7 +121,8 @@ func ownSettings(ctx context.Context, adm *kadm.Client, names []string) (map[str
 	return own, nil
 }
 
-// awaitGone waits until the brokers have forgotten topics: they say yes to a deletion before they do it.
+// awaitGone waits until the brokers have forgotten topics: they say yes to a deletion before they
+// do it.
 func awaitGone(ctx context.Context, adm *kadm.Client, names []string) error {
 	if len(names) == 0 {
 		return nil

@@ -16,10 +16,12 @@ import (
 	"github.com/wayward-sec/wayward/state"
 )
 
-// relation is the machine of the second stage: everything whose key is wider than one agent. It reads one log, facts, and needs no journal.
+// relation is the machine of the second stage: everything whose key is wider than one agent. It
+// reads one log, facts, and needs no journal.
 //
-// A bucket is pending in the page of its scope until the watermark, the minimum over all sources, has passed it; then it is closed, once, whatever the
-// order in which its parts came. Pending buckets are part of the page, so a checkpoint holds them and a marker is one offset.
+// A bucket is pending in the page of its scope until the watermark, the minimum over all sources,
+// has passed it; then it is closed, once, whatever the order in which its parts came. Pending
+// buckets are part of the page, so a checkpoint holds them and a marker is one offset.
 type relation struct {
 	*shard
 	panel   *detectors.Panel
@@ -28,8 +30,9 @@ type relation struct {
 	told    int64 // the watermark that the behaviour shards were last told
 	swept   int64 // hour of the last sweep
 
-	closed    int64 // the newest day of baselines that is closed
-	learnedTo int64 // the newest day that was learned before the logs were made anew; noTime: they never were
+	closed int64 // the newest day of baselines that is closed
+	// the newest day that was learned before the logs were made anew; noTime: they never were
+	learnedTo int64
 
 	replay   bool
 	approved bool // in a replay: what it holds is known to be good
@@ -44,12 +47,13 @@ type relation struct {
 	on      *page             // of the scope that is being looked at
 	key     []byte
 	closing detectors.Closing
-	scope   policy.Scope                // of what is being closed
-	round   []event.Finding             // of the buckets that are being closed
-	bases   map[keyDay]*baselines.Model // of personas, by the day whose snapshot is in force, as last asked for. Derived
-	read    detectors.Bucket            // scratch: the one that is read from facts
-	shut    detectors.Bucket            // scratch: the one that is being closed
-	spare   [][]detectors.Counted       // memory of buckets that are closed, for those to come
+	scope   policy.Scope    // of what is being closed
+	round   []event.Finding // of the buckets that are being closed
+	// of personas, by the day whose snapshot is in force, as last asked for. Derived
+	bases map[keyDay]*baselines.Model
+	read  detectors.Bucket      // scratch: the one that is read from facts
+	shut  detectors.Bucket      // scratch: the one that is being closed
+	spare [][]detectors.Counted // memory of buckets that are closed, for those to come
 }
 
 // source is one behaviour shard as its facts tell.
@@ -60,7 +64,8 @@ type source struct {
 	watermark int64
 }
 
-const tellAhead = 120_000 // ms of event time between two words to the behaviour shards on how far this stage is
+// ms of event time between two words to the behaviour shards on how far this stage is
+const tellAhead = 120_000
 
 func newRelation(p int32, r *rules, set *policy.Set) *relation {
 	b := &relation{shard: newShard(p, r), panel: detectors.New(set), sources: make([]source, r.sources), mark: noTime, told: noTime, closed: noTime, learnedTo: noTime, due: map[int64][]*page{}, waiting: map[*page]int64{}}
@@ -90,7 +95,8 @@ func (b *relation) apply(_ int, r *record) error {
 		b.advance()
 		return nil
 	}
-	// A shard that has no set yet takes that of the first facts, so that nothing is counted by nobody; later ones take effect by a record of their own.
+	// A shard that has no set yet takes that of the first facts, so that nothing is counted by
+	// nobody; later ones take effect by a record of their own.
 	if h.set != "" && h.set != b.panel.Set.Hash() && (h.activate || b.panel.Set == none) {
 		set, err := b.rules.set(h.set)
 		if err != nil {
@@ -206,8 +212,8 @@ func (b *relation) awaits(pg *page) {
 	}
 }
 
-// ring lets those speak that have waited for something until t: all that came up to then has been applied. Bucket by bucket, so that it does not show by how much
-// the watermark moves at once.
+// ring lets those speak that have waited for something until t: all that came up to then has been
+// applied. Bucket by bucket, so that it does not show by how much the watermark moves at once.
 func (b *relation) ring(t int64) {
 	for len(b.alarms) > 0 && b.alarms[0].due <= t {
 		end := min(t, (wire.FloorDiv(b.alarms[0].due, detectors.BucketMS)+1)*detectors.BucketMS-1)
@@ -237,8 +243,9 @@ func (b *relation) ring(t int64) {
 	}
 }
 
-// alarms are when something on a page is due, the soonest first: a heap, since a pass over all that wait would cost a hot tenant one with every bucket. Those that
-// are no more stay until they come up.
+// alarms are when something on a page is due, the soonest first: a heap, since a pass over all that
+// wait would cost a hot tenant one with every bucket. Those that are no more stay until they come
+// up.
 type alarms []alarm
 
 type alarm struct {
@@ -309,7 +316,8 @@ func (b *relation) take(k *detectors.Bucket) {
 	b.due[k.Index] = append(b.due[k.Index], pg)
 }
 
-// advance moves the watermark to the minimum over the sources that are waited for, and closes what it has passed.
+// advance moves the watermark to the minimum over the sources that are waited for, and closes what
+// it has passed.
 func (b *relation) advance() {
 	low, high, all := int64(noTime), int64(noTime), true
 	for i := range b.sources {
@@ -339,7 +347,9 @@ func (b *relation) advanceTo(t int64) {
 		return
 	}
 	b.mark = t
-	b.closeDays() // first: by what is in force at its time a bucket is judged, however far the watermark moves at once
+	// first: by what is in force at its time a bucket is judged, however far the watermark moves at
+	// once
+	b.closeDays()
 	b.closePassed()
 	b.ring(wire.FloorDiv(t, detectors.BucketMS)*detectors.BucketMS - 1)
 	if !b.replay && (b.told == noTime || t-b.told >= tellAhead) {
@@ -439,7 +449,8 @@ func (b *relation) reuse(k *detectors.Bucket) {
 	*k = detectors.Bucket{}
 }
 
-// report records what was found, in an order that does not depend on that in which pages came into memory.
+// report records what was found, in an order that does not depend on that in which pages came into
+// memory.
 func (b *relation) report() {
 	slices.SortStableFunc(b.round, func(x, y event.Finding) int {
 		return cmp.Or(strings.Compare(x.Tenant, y.Tenant), strings.Compare(x.Rule, y.Rule), strings.Compare(x.ScopeID, y.ScopeID))
@@ -560,7 +571,8 @@ func (b *relation) watchers() *detectors.Panel { return b.panel }
 
 func (b *relation) stage() string { return "relation" }
 
-// undoes is false: a scope's page holds hundreds of buckets and is touched by almost every transaction, an abort comes with a rebalance.
+// undoes is false: a scope's page holds hundreds of buckets and is touched by almost every
+// transaction, an abort comes with a rebalance.
 func (b *relation) undoes() bool { return false }
 
 func (b *relation) present() int64 { return b.mark }

@@ -15,7 +15,8 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// A sequence that was begun under one set of policies ends under the next, and what the next one adds is found, while the engine runs.
+// A sequence that was begun under one set of policies ends under the next, and what the next one
+// adds is found, while the engine runs.
 func TestAnotherSetTakesEffectWhileTheEngineRuns(t *testing.T) {
 	const kept = `{"id":"kept","title":"x","by":["agent"],"within":"10m","steps":[{"name":"a","where":"tool.name == \"search\""},{"name":"b","where":"tool.name == \"mail\""}]}`
 	const aside = `{"id":"by-user","title":"x","by":["user"],"within":"10m","steps":[{"name":"a","where":"tool.name == \"search\""},{"name":"b","where":"tool.name == \"mail\""}]}`
@@ -45,7 +46,8 @@ func TestAnotherSetTakesEffectWhileTheEngineRuns(t *testing.T) {
 	}
 }
 
-// A rule that fails with every event is turned off, by a record like any other change, and the others go on.
+// A rule that fails with every event is turned off, by a record like any other change, and the
+// others go on.
 func TestARuleThatFailsIsTurnedOff(t *testing.T) {
 	s := newStreet(t, setOf(t, `{"v":1,"rules":[{"id":"bad","title":"x","suppress":"1s","where":"tool.name == \"search\" and resource.labels[0] == \"pii\""},{"id":"good","title":"x","suppress":"1s","where":"tool.name == \"search\""}]}`))
 	s.run()

@@ -22,36 +22,45 @@ import (
 	"github.com/wayward-sec/wayward/state"
 )
 
-// Replay runs historical events through the same engine as live, both stages in one process, in memory. It publishes nothing.
+// Replay runs historical events through the same engine as live, both stages in one process, in
+// memory. It publishes nothing.
 //
-// The stream is cut by key into virtual partitions, whatever the number of workers, and proceeds in slices of sliceMS of the stream's own watermark:
-// the verdicts of one slice apply at the start of the next. So the number of workers does not show in the output.
+// The stream is cut by key into virtual partitions, whatever the number of workers, and proceeds in
+// slices of sliceMS of the stream's own watermark: the verdicts of one slice apply at the start of
+// the next. So the number of workers does not show in the output.
 type Replay struct {
 	Policy  *policy.Set
 	Workers int
 	Flush   bool // at the end, close what still waits for the watermark
 	PageCap int  // pages of a tenant in all partitions of a stage together
-	// Budget bounds the memory of the process; nil: nothing does. What does not fit goes to a directory of its own below Scratch, which the end removes; "" is where the system
-	// keeps what is temporary.
+	// Budget bounds the memory of the process; nil: nothing does. What does not fit goes to a
+	// directory of its own below Scratch, which the end removes; "" is where the system keeps what
+	// is temporary.
 	Budget  *Budget
 	Scratch string
-	// Since leaves out findings whose trigger is earlier (Unix milliseconds): what comes before it only fills the windows.
+	// Since leaves out findings whose trigger is earlier (Unix milliseconds): what comes before it
+	// only fills the windows.
 	Since int64
 	// Deliver is given the findings of each slice, sorted by (time, uid).
 	Deliver func(*event.Finding) error
-	// Command, if not nil, is given the commands that a live engine would issue in each slice, sorted by (time, scope), those of a scope by epoch. Expiry runs on the watermark.
+	// Command, if not nil, is given the commands that a live engine would issue in each slice,
+	// sorted by (time, scope), those of a scope by epoch. Expiry runs on the watermark.
 	Command func(*event.Command) error
-	// Learn are baselines that are in force from the first event on, whatever their day, until the replay has closed days of its own.
+	// Learn are baselines that are in force from the first event on, whatever their day, until the
+	// replay has closed days of its own.
 	Learn []*baselines.Model
 	// Freeze leaves them in force: what the events add is reported and not learned.
 	Freeze bool
-	// Daily, if not nil, is asked for the snapshots of each day that is closed, which then are in force instead of what is closed here: what was woven into a
-	// stream is so judged by what was learned without it.
+	// Daily, if not nil, is asked for the snapshots of each day that is closed, which then are in
+	// force instead of what is closed here: what was woven into a stream is so judged by what was
+	// learned without it.
 	Daily func(day int64) []*baselines.Model
-	// Approved says that the events are known to be good: they are learned without quarantine, nothing is found, and at the end the last day is closed.
+	// Approved says that the events are known to be good: they are learned without quarantine,
+	// nothing is found, and at the end the last day is closed.
 	Approved bool
-	// Closed, if not nil, is given each baseline of each day that is closed, sorted by day and key, and what the day added; at the end also the days that
-	// were not over, with the model in force then. A baseline that was not learned has a model of its key and day with nothing in it.
+	// Closed, if not nil, is given each baseline of each day that is closed, sorted by day and key,
+	// and what the day added; at the end also the days that were not over, with the model in force
+	// then. A baseline that was not learned has a model of its key and day with nothing in it.
 	Closed func(m *baselines.Model, d *baselines.Delta)
 	// Snapshots are, after Run, the baselines as last closed, sorted by key.
 	Snapshots []*baselines.Model
@@ -71,13 +80,18 @@ const (
 // Summary is what a replay did.
 type Summary struct {
 	Events, Findings, Updates, Commands, Repeated, Late, Future, Dropped, Evicted, Stateless, Verdicts int64
-	Dead                                                                                               map[string]int64 // by reason
-	RuleErrors                                                                                         map[string]int64 // by rule: expressions that failed
-	Unmeasured                                                                                         map[string]int64 // by limit: calls that it is about and cannot measure
-	First, Last                                                                                        int64            // event times, Unix milliseconds
-	Watermark                                                                                          int64
-	Pending                                                                                            int // buckets that the watermark has not passed
-	Pages                                                                                              int
+	// by reason
+	Dead map[string]int64
+	// by rule: expressions that failed
+	RuleErrors map[string]int64
+	// by limit: calls that it is about and cannot measure
+	Unmeasured map[string]int64
+	// event times, Unix milliseconds
+	First, Last int64
+	Watermark   int64
+	// buckets that the watermark has not passed
+	Pending int
+	Pages   int
 }
 
 // Source gives a replay its records, chunk by chunk.
@@ -144,13 +158,15 @@ type replaying struct {
 	queues     [virtual][]*item
 	queued     int
 	facts      [virtual][]record // for each relation shard
-	told       [virtual][]record // likewise, control records: applied at the end of the slice, sorted, so that where chunks end does not show
-	verdicts   [virtual][]record // for the next slice
-	shelf      shelf
-	ended      int64 // ten minutes of the watermark in which idle sessions were last looked for
-	closed     int64 // newest day that may be closed
-	given      int64 // and up to which Daily was asked
-	sum        Summary
+	// likewise, control records: applied at the end of the slice, sorted, so that where chunks end
+	// does not show
+	told     [virtual][]record
+	verdicts [virtual][]record // for the next slice
+	shelf    shelf
+	ended    int64 // ten minutes of the watermark in which idle sessions were last looked for
+	closed   int64 // newest day that may be closed
+	given    int64 // and up to which Daily was asked
+	sum      Summary
 }
 
 // Run replays a source to its end, or until ctx is done.
@@ -194,7 +210,8 @@ func (r *Replay) Run(ctx context.Context, src Source) (_ Summary, err error) {
 		x.behaviours[p].volatile, x.relations[p].volatile = true, true
 		x.shards = append(x.shards, x.behaviours[p].shard, x.relations[p].shard)
 	}
-	// One chunk is decoded while the one before it is applied: no worker waits for the other kind of work.
+	// One chunk is decoded while the one before it is applied: no worker waits for the other kind
+	// of work.
 	decoded := make(chan *Chunk, 1)
 	failed := make(chan error, 1)
 	ctx, cancel := context.WithCancel(ctx)
@@ -401,7 +418,8 @@ func (x *replaying) chunk(c *Chunk) error {
 				x.stamp(it)
 			}
 			t := it.e.Time
-			// An event from the future tells no time. The first of a file must not make all that follow late.
+			// An event from the future tells no time. The first of a file must not make all that
+			// follow late.
 			future := t > it.stamp+futureTol
 			if future && x.clock.seen {
 				t = x.clock.newest
@@ -420,7 +438,8 @@ func (x *replaying) chunk(c *Chunk) error {
 			if x.clock.seen {
 				it.newest = x.clock.newest
 			}
-			// Before the event that moves the watermark on: what ended in a long quiet has ended when that event comes.
+			// Before the event that moves the watermark on: what ended in a long quiet has ended
+			// when that event comes.
 			if s := wire.FloorDiv(x.clock.watermark(), sliceMS); x.clock.seen && s > x.slice {
 				x.slice = s
 				if err := x.cut(); err != nil {
@@ -458,8 +477,9 @@ func (x *replaying) relieve() (err error) {
 // believed by itself.
 const farAhead = 30 * 86_400_000
 
-// stamp gives an event of a file what a broker's stamp is to one of a topic: a time beyond which its
-// own is not believed. The clock of a file is the file's own: when it is replayed must not show.
+// stamp gives an event of a file what a broker's stamp is to one of a topic: a time beyond which
+// its own is not believed. The clock of a file is the file's own: when it is replayed must not
+// show.
 func (x *replaying) stamp(it *item) {
 	base := it.stamp // of the file
 	if x.clock.seen {
@@ -490,7 +510,8 @@ func (x *replaying) stampBroken(it *item) {
 	}
 }
 
-// apply runs what is queued through the behaviour stage and files its facts with the relation stage.
+// apply runs what is queued through the behaviour stage and files its facts with the relation
+// stage.
 func (x *replaying) apply() {
 	if x.queued > 0 {
 		x.run()
@@ -563,7 +584,8 @@ func (x *replaying) file(events int) {
 	}
 }
 
-// cut ends a slice: the relation stage closes what the watermark has passed, and its verdicts wait for the next slice.
+// cut ends a slice: the relation stage closes what the watermark has passed, and its verdicts wait
+// for the next slice.
 func (x *replaying) cut() error {
 	x.apply()
 	if err := x.relieve(); err != nil {
@@ -588,7 +610,8 @@ func (x *replaying) cut() error {
 	return x.deliver()
 }
 
-// hear applies what behaviour shards told relation shards in the slice, and what these tell each other because of it.
+// hear applies what behaviour shards told relation shards in the slice, and what these tell each
+// other because of it.
 func (x *replaying) hear() {
 	for some := true; some; {
 		some = false
@@ -631,7 +654,8 @@ func tripTime(value []byte) int64 {
 	return 0
 }
 
-// expire ends what is over by the watermark, which is a replay's wall clock: at the start of the next slice, as verdicts are.
+// expire ends what is over by the watermark, which is a replay's wall clock: at the start of the
+// next slice, as verdicts are.
 func (x *replaying) expire() {
 	over := func(s *shard) (out []control) {
 		for pg := range s.open {
@@ -715,7 +739,8 @@ func (x *replaying) deliver() error {
 	return nil
 }
 
-// inOrder sorts commands by time and scope, but never before an earlier epoch of their scope: a late event may come after an end.
+// inOrder sorts commands by time and scope, but never before an earlier epoch of their scope: a
+// late event may come after an end.
 func inOrder(commands []event.Command) []*event.Command {
 	type timed struct {
 		*event.Command
@@ -758,7 +783,8 @@ func (x *replaying) end() error {
 	if err := x.deliver(); err != nil {
 		return err
 	}
-	// What the relation stage has said last, and what follows from it, until nobody has anything to say.
+	// What the relation stage has said last, and what follows from it, until nobody has anything to
+	// say.
 	waits := func(told [virtual][]record) bool {
 		return slices.ContainsFunc(told[:], func(r []record) bool { return len(r) > 0 })
 	}

@@ -14,9 +14,10 @@ import (
 	"github.com/wayward-sec/wayward/response"
 )
 
-// What follows from a finding beyond its alert. The breaker of an agent or a session hangs on its page and belongs to its behaviour shard, so that a
-// plain violation is one hop from event to command; every wider scope has a page with a relation shard. What others have to say of a breaker (acks,
-// feedback, the clock) comes as a control record in the log of the shard that owns it.
+// What follows from a finding beyond its alert. The breaker of an agent or a session hangs on its
+// page and belongs to its behaviour shard, so that a plain violation is one hop from event to
+// command; every wider scope has a page with a relation shard. What others have to say of a breaker
+// (acks, feedback, the clock) comes as a control record in the log of the shard that owns it.
 
 // order is a response.Order as it travels in a control record.
 type order struct {
@@ -37,7 +38,8 @@ func (o *order) known() bool {
 	return o.Scope.Type.Known() && o.Order.Action >= event.Observe && o.Order.Action < event.Restore
 }
 
-// orderOf is what a finding asks for; ok is false if it asks for nothing, or not of anything that is known. at is the event time of what led to it.
+// orderOf is what a finding asks for; ok is false if it asks for nothing, or not of anything that
+// is known. at is the event time of what led to it.
 func orderOf(f *event.Finding, at int64) (o order, ok bool) {
 	r := f.Response
 	if r == nil {
@@ -68,7 +70,9 @@ func orderOf(f *event.Finding, at int64) (o order, ok bool) {
 		s.ID = f.Server
 	case t == event.TenantScope:
 		s.ID = f.Tenant
-	case t != event.ToolScope: // what has no breaker of its own (a beneficiary, say), or is not known (a session), is stopped where it acts
+	case t != event.ToolScope:
+		// what has no breaker of its own (a beneficiary, say), or is not known (a session), is
+		// stopped where it acts
 		s.Type, s.ID = event.AgentScope, agent
 	}
 	if s.ID == "" {
@@ -86,7 +90,8 @@ func (s *shard) wallNow(at int64) int64 {
 	return s.now
 }
 
-// breakerPage is the page on which the breaker of a scope hangs; nil: there is none, and none is to be made, or the tenant's share is used up.
+// breakerPage is the page on which the breaker of a scope hangs; nil: there is none, and none is to
+// be made, or the tenant's share is used up.
 func (s *shard) breakerPage(scope event.Scope, make bool) *page {
 	var key []byte
 	switch scope.Type {
@@ -235,8 +240,9 @@ func (s *shard) answer(c *control, r *record) {
 	}
 }
 
-// hasty tells whether a record of what the wall clock says was written long before that time, by the broker's clock: an instance whose own is ahead
-// must not let somebody go, or report a gateway that has time left.
+// hasty tells whether a record of what the wall clock says was written long before that time, by
+// the broker's clock: an instance whose own is ahead must not let somebody go, or report a gateway
+// that has time left.
 func (s *shard) hasty(due int64, r *record) bool {
 	if s.now == 0 || r.stamp >= due-clockSkew {
 		return false
@@ -248,7 +254,8 @@ func (s *shard) hasty(due int64, r *record) bool {
 // clockSkew is how far an instance's clock may be ahead of the broker's before it is not believed.
 const clockSkew = 30_000
 
-// Feedback that acts is taken within feedbackTol of its time, and its id is remembered for twice as long: so nothing can be sent again later.
+// Feedback that acts is taken within feedbackTol of its time, and its id is remembered for twice as
+// long: so nothing can be sent again later.
 const (
 	feedbackTol = 10 * 60_000
 	maxTaken    = 4096
@@ -296,7 +303,8 @@ func (s *shard) feedback(c *control, r *record) (reason, detail string) {
 			return "replayed", "feedback with this id was taken before"
 		}
 	}
-	// Whatever becomes of it: what is refused now must not act later because somebody sends it again.
+	// Whatever becomes of it: what is refused now must not act later because somebody sends it
+	// again.
 	s.taken = append(s.taken, taken{id, r.stamp})
 	issuer := event.Issuer{Type: "human", By: f.By, Rule: f.ID}
 	switch f.Type {
@@ -343,8 +351,8 @@ type gate struct {
 	waits uint64 // hash of a block that it has not answered yet; 0: none
 }
 
-// guardOf is the tenant and the persona whose guard counts an agent. Personas that nobody has declared share one: whoever makes up personas must not
-// get a share for each.
+// guardOf is the tenant and the persona whose guard counts an agent. Personas that nobody has
+// declared share one: whoever makes up personas must not get a share for each.
 func guardOf(set *policy.Set, tenant, persona string) string {
 	if set.Persona(tenant, persona) == nil {
 		persona = ""
@@ -352,8 +360,9 @@ func guardOf(set *policy.Set, tenant, persona string) string {
 	return tenant + "|" + persona
 }
 
-// tripAgent carries out an order on an agent or one of its sessions, if the persona's guard lets it: a shard may add one block, and the next when the
-// persona's relation shard has counted that one and says so.
+// tripAgent carries out an order on an agent or one of its sessions, if the persona's guard lets
+// it: a shard may add one block, and the next when the persona's relation shard has counted that
+// one and says so.
 func (b *behaviour) tripAgent(o order) {
 	pg := b.breakerPage(o.Scope, true)
 	if pg == nil {
@@ -407,13 +416,14 @@ func (b *behaviour) opened(c *control) {
 	}
 }
 
-// tellRelation writes a control record into a relation shard's log: it is not held until the watermark.
+// tellRelation writes a control record into a relation shard's log: it is not held until the
+// watermark.
 func (b *behaviour) tellRelation(q int32, c control) {
 	b.emit(output{to: toFacts, partition: q, value: controlFacts(b.p, b.now, b.panel.Set.Hash(), c)})
 }
 
-// controlFacts is a facts record that is a control record. set is that under which it was decided, "" if none was needed: people and gateways do not
-// wait for the first one.
+// controlFacts is a facts record that is a control record. set is that under which it was decided,
+// "" if none was needed: people and gateways do not wait for the first one.
 func controlFacts(source int32, now int64, set string, c control) []byte {
 	return append(appendFactsHead(nil, factsHead{source: source, now: now, control: true, set: set}), c.encode()...)
 }
@@ -426,7 +436,8 @@ func (r *rules) owner(tenant string, scope policy.Scope, id string) int32 {
 	return int32(xxhash.Sum64(k) % uint64(r.facts))
 }
 
-// wideOwner is the facts partition of a breaker's scope above agents: that of what is counted for the same scope.
+// wideOwner is the facts partition of a breaker's scope above agents: that of what is counted for
+// the same scope.
 func (r *rules) wideOwner(s event.Scope) int32 {
 	kinds := map[event.ScopeType]policy.Scope{event.PersonaScope: policy.PersonaScope, event.UserScope: policy.UserScope, event.TenantScope: policy.TenantScope,
 		event.ToolScope: policy.ToolScope, event.ServerScope: policy.ServerScope}
@@ -449,7 +460,8 @@ func (b *behaviour) respond(f *event.Finding) {
 		b.emit(b.rules.route(o.Scope, b.now, "", control{Kind: controlTrip, Source: b.p, Trip: &o}))
 	case o.Scope.Type.Narrow():
 		b.tripAgent(o)
-	case b.inForce(&o): // as far as this shard has heard: who goes on and on must not fill the log with questions
+	case b.inForce(&o):
+		// as far as this shard has heard: who goes on and on must not fill the log with questions
 	default:
 		b.tellRelation(b.rules.wideOwner(o.Scope), control{Kind: controlAsk, Source: b.p, Trip: &o})
 	}
@@ -495,7 +507,8 @@ func (b *behaviour) turned(pg *page, open bool) {
 	if k.Scope.Type != event.SessionScope {
 		return
 	}
-	// The agent's page says how many of its sessions are stopped, so that an event need not look for its session otherwise.
+	// The agent's page says how many of its sessions are stopped, so that an event need not look
+	// for its session otherwise.
 	if agent := b.breakerPage(event.Scope{Type: event.AgentScope, Tenant: k.Scope.Tenant, ID: k.Scope.Agent}, true); agent != nil {
 		if open {
 			agent.barred++
@@ -508,7 +521,8 @@ func (b *behaviour) turned(pg *page, open bool) {
 // stated implements machine.
 func (b *behaviour) stated(*page) {}
 
-// defied looks whether a call that went through goes against what is in force on its agent, its session, or a wider scope.
+// defied looks whether a call that went through goes against what is in force on its agent, its
+// session, or a wider scope.
 func (b *behaviour) defied(pg *page, e *event.Event) {
 	if e.Kind != event.ToolCall || e.Phase == event.Attempt || e.Result.Outcome == event.Denied || e.Result.Outcome == event.NoOutcome && (e.Policy.Verdict == "deny" || e.Policy.Verdict == "escalate") {
 		return
@@ -554,7 +568,8 @@ func covers(s *event.Scope, persona string, e *event.Event) bool {
 	return true
 }
 
-// maxWide bounds the breakers of wider scopes that a behaviour shard watches; the others hold all the same, at the gateway.
+// maxWide bounds the breakers of wider scopes that a behaviour shard watches; the others hold all
+// the same, at the gateway.
 const maxWide = 256
 
 // heardWide takes the state of a wider scope's breaker from the relation stage.
@@ -595,7 +610,8 @@ func (b *relation) ask(kind string, o order) {
 	b.emit(b.rules.route(o.Scope, b.now, b.panel.Set.Hash(), control{Kind: kind, Source: b.p, Trip: &o}))
 }
 
-// respond does what a finding of this stage asks for: a scope above agents is here, an agent's shard is told.
+// respond does what a finding of this stage asks for: a scope above agents is here, an agent's
+// shard is told.
 func (b *relation) respond(f *event.Finding) {
 	o, ok := orderOf(f, f.Last)
 	switch {
@@ -611,7 +627,8 @@ func (b *relation) respond(f *event.Finding) {
 // turned implements machine.
 func (b *relation) turned(*page, bool) {}
 
-// stated implements machine: every behaviour shard watches for agents that act against a wide breaker.
+// stated implements machine: every behaviour shard watches for agents that act against a wide
+// breaker.
 func (b *relation) stated(pg *page) {
 	state := pg.breaker.Append(nil)
 	for p := range b.rules.sources {
@@ -619,7 +636,8 @@ func (b *relation) stated(pg *page) {
 	}
 }
 
-// guardSlot is the slot of what behaviour shards contribute to a persona's guard: how many of its agents act.
+// guardSlot is the slot of what behaviour shards contribute to a persona's guard: how many of its
+// agents act.
 const guardSlot = 0xfe
 
 // acted is what one agent contributes in an hour.
@@ -665,8 +683,9 @@ func (b *relation) control(c *control, r *record) {
 			return
 		}
 		if c.Kind == controlAsk {
-			// Whether it is stale the wall clock decides, and a relation shard has none but the stamps of what it writes itself: what came
-			// with the question is the time of whoever asked, perhaps long ago.
+			// Whether it is stale the wall clock decides, and a relation shard has none but the
+			// stamps of what it writes itself: what came with the question is the time of whoever
+			// asked, perhaps long ago.
 			b.ask(controlTrip, *c.Trip)
 			return
 		}

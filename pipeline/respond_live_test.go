@@ -21,7 +21,8 @@ import (
 	"github.com/wayward-sec/wayward/state"
 )
 
-// street is the embedded broker, a real engine on it, and somebody who reads everything that it says.
+// street is the embedded broker, a real engine on it, and somebody who reads everything that it
+// says.
 type street struct {
 	*testing.T
 	broker *Embedded
@@ -293,7 +294,8 @@ func (s *street) judgedAll() bool {
 	return all
 }
 
-// crash throws away what an unclean stop of the embedded broker throws away. torn changes what is there in between.
+// crash throws away what an unclean stop of the embedded broker throws away. torn changes what is
+// there in between.
 func (s *street) crash(torn func()) *Resume {
 	s.Helper()
 	s.stop()
@@ -308,8 +310,8 @@ func (s *street) crash(torn func()) *Resume {
 	return r
 }
 
-// After control, journal, facts and all state are gone, what was said to the world holds: epochs, open breakers, who was restored. Nobody is stopped
-// again for what was judged before.
+// After control, journal, facts and all state are gone, what was said to the world holds: epochs,
+// open breakers, who was restored. Nobody is stopped again for what was judged before.
 func TestBreakersOutliveEverythingBehindThem(t *testing.T) {
 	s := newStreet(t, liveSet(t, "1m"))
 	s.run()
@@ -349,7 +351,9 @@ func TestBreakersOutliveEverythingBehindThem(t *testing.T) {
 	for round := range 3 {
 		at := len(s.read)
 		r := s.crash(func() {
-			if round == 1 { // a torn transaction: the state was told, the command was not, and the other way round
+			if round == 1 {
+				// a torn transaction: the state was told, the command was not, and the other way
+				// round
 				b := event.Breaker{Scope: agentScope("a9"), State: "open", Action: event.Block, Epoch: 4, Since: time.Now().UnixMilli(), Mode: event.Enforce, CommandID: idOf(agentScope("a9"), 4), Reason: "torn", Issuer: event.Issuer{Type: "rule", Rule: "x"}}
 				c := event.Command{ID: idOf(agentScope("a9"), 3), Action: event.Restore, Scope: b.Scope, Epoch: 3, Time: b.Since, IssuedAt: b.Since, Mode: event.Enforce, Issuer: event.Issuer{Type: "expiry"}, Reason: "over"}
 				s.put(s.topics.Breakers, []byte(b.Scope.Key()), b.Append(nil))

@@ -21,7 +21,8 @@ import (
 	"github.com/wayward-sec/wayward/response"
 )
 
-// Both stages as machines, wired by their logs as Kafka would: what is asked of breakers, of whom, and what comes of it.
+// Both stages as machines, wired by their logs as Kafka would: what is asked of breakers, of whom,
+// and what comes of it.
 
 // keyOf is somebody's private key.
 func keyOf(name string) ed25519.PrivateKey {
@@ -210,7 +211,8 @@ func (c *city) relate(q int) {
 	watched(c, b.shard)
 }
 
-// watched checks the index of breakers that wait for the clock: everything that does is in it, and nothing in it is of the past.
+// watched checks the index of breakers that wait for the clock: everything that does is in it, and
+// nothing in it is of the past.
 func watched(t testing.TB, s *shard) {
 	t.Helper()
 	for _, pg := range s.pages {
@@ -315,7 +317,8 @@ func (c *city) gateway(n int) {
 	}
 }
 
-// person sends feedback of one kind about a scope and returns the reason for which it must be refused; "": it depends.
+// person sends feedback of one kind about a scope and returns the reason for which it must be
+// refused; "": it depends.
 func (c *city) person(kind int, f event.Feedback) string {
 	f.ID, f.Time, f.Tenant, f.By, f.Reason = fmt.Sprintf("fb-%d", c.Uint64()), c.now, f.Scope.Tenant, "alice", "because"
 	if f.Type == event.TripFeedback {
@@ -355,7 +358,8 @@ func (c *city) person(kind int, f event.Feedback) string {
 	return reason
 }
 
-// consistent checks what every consumer relies on: epochs without a gap, and that the state of a scope is its last command.
+// consistent checks what every consumer relies on: epochs without a gap, and that the state of a
+// scope is its last command.
 func (c *city) consistent() {
 	c.Helper()
 	for key, list := range c.commands {
@@ -393,7 +397,8 @@ func (c *city) consistent() {
 	}
 }
 
-// guarded checks that no persona ever has more automatic blocks and kills at a time than its guard allows. allowed is what the guard may count.
+// guarded checks that no persona ever has more automatic blocks and kills at a time than its guard
+// allows. allowed is what the guard may count.
 func (c *city) guarded(persona func(event.Scope) string, allowed int64) {
 	c.Helper()
 	blocked := map[string]map[string]bool{}
@@ -639,7 +644,8 @@ func TestAGuardOpensAgainWhenBlocksEnd(t *testing.T) {
 	}
 }
 
-// A broadcast that there is room again must not let a shard add a second block before its first was counted.
+// A broadcast that there is room again must not let a shard add a second block before its first was
+// counted.
 func TestNewsForAllIsNoAnswerToABlock(t *testing.T) {
 	set := setOf(t, armed(true, ""))
 	b := newBehaviour(0, engine(t, 2, 1, set), set, "events")
@@ -659,12 +665,15 @@ func TestNewsForAllIsNoAnswerToABlock(t *testing.T) {
 	}{
 		{func() {}, event.Block},
 		{func() {}, event.Escalate},
-		{func() { gate(0, true) }, event.Escalate},                                     // room, but the first is not counted
-		{func() { gate(12345, true) }, event.Escalate},                                 // somebody else's
-		{func() { gate(b.gates["t1|clerk"].waits, false) }, event.Escalate},            // counted, and that was the last
-		{func() { gate(0, true) }, event.Block},                                        // room again
-		{func() { gate(0, false) }, event.Escalate},                                    // full
-		{func() { gate(b.gates["t1|clerk"].waits, true) }, event.Block},                // counted, and there is room
+		// room, but the first is not counted
+		{func() { gate(0, true) }, event.Escalate},
+		{func() { gate(12345, true) }, event.Escalate}, // somebody else's
+		// counted, and that was the last
+		{func() { gate(b.gates["t1|clerk"].waits, false) }, event.Escalate},
+		{func() { gate(0, true) }, event.Block},     // room again
+		{func() { gate(0, false) }, event.Escalate}, // full
+		// counted, and there is room
+		{func() { gate(b.gates["t1|clerk"].waits, true) }, event.Block},
 		{func() { gate(b.gates["t1|clerk"].waits, true); gate(0, true) }, event.Block}, // twice is once
 	} {
 		step.before()
@@ -674,7 +683,8 @@ func TestNewsForAllIsNoAnswerToABlock(t *testing.T) {
 	}
 }
 
-// What the relation stage is asked hours late becomes a question to a human, not a block: its own log says how late it is.
+// What the relation stage is asked hours late becomes a question to a human, not a block: its own
+// log says how late it is.
 func TestAWideOrderOutOfABacklogEscalates(t *testing.T) {
 	const hour = 3_600_000
 	for name, c := range map[string]struct {
@@ -699,7 +709,8 @@ func TestAWideOrderOutOfABacklogEscalates(t *testing.T) {
 	}
 }
 
-// Orders on one scope come from many shards, and from findings about other scopes; one shard owns it.
+// Orders on one scope come from many shards, and from findings about other scopes; one shard owns
+// it.
 func TestEveryScopeHasOneOwner(t *testing.T) {
 	set := setOf(t, `{"v":1,"personas":[{"name":"p","default":"deny","tools":{"allow":["good"]},"respond":{"action":"block","scope":"server","duration":"1m"}}],"inventory":[{"kind":"tool","names":["known"]},{"kind":"settings","respond":{"action":"kill","scope":"server","duration":"2m"}}],"response":[{"enforce":true}]}`)
 	for seed := range uint64(10) {
@@ -756,7 +767,8 @@ func TestWhatIsActedAgainst(t *testing.T) {
 	}
 }
 
-// An agent that acts after a gateway said that it is stopped is found, whatever is stopped: itself, its session, or something wider.
+// An agent that acts after a gateway said that it is stopped is found, whatever is stopped: itself,
+// its session, or something wider.
 func TestActingAgainstAnAppliedBreakerIsFound(t *testing.T) {
 	for name, scope := range map[string]event.Scope{
 		"agent":   {Type: event.AgentScope, Tenant: "t1", ID: "agent-1"},
@@ -818,7 +830,8 @@ func TestActingAgainstAnAppliedBreakerIsFound(t *testing.T) {
 	}
 }
 
-// busyResponding is busy with everything that can be said of breakers, true and false. The sequence says in which order the two logs came.
+// busyResponding is busy with everything that can be said of breakers, true and false. The sequence
+// says in which order the two logs came.
 func busyResponding(seed uint64, n int) (l *logs, sequence []int) {
 	g := stream(seed, 10_000, 6)
 	g.roles = roles
@@ -882,7 +895,8 @@ func TestWhereALogIsCutDoesNotShowInCommands(t *testing.T) {
 			var got, found []string
 			var at [2]int
 			for len(sequence) > 0 {
-				// A slice is control first, then events: it ends at the latest where control comes after an event.
+				// A slice is control first, then events: it ends at the latest where control comes
+				// after an event.
 				most := []int{len(sequence), 1, 1 + r.IntN(5), 1 + r.IntN(100), 7}[try]
 				var n [2]int
 				for len(sequence) > 0 && n[0]+n[1] < most && !(sequence[0] == controlLog && n[mainLog] > 0) {
@@ -960,7 +974,8 @@ func TestAnUndoneSliceOfCommandsLeavesNoTrace(t *testing.T) {
 	}
 }
 
-// A shard that is put together again from its pages at any place goes on as the one that never stopped.
+// A shard that is put together again from its pages at any place goes on as the one that never
+// stopped.
 func TestBreakersComeBackFromAnyMarker(t *testing.T) {
 	set := setOf(t, armed(true, ""))
 	for seed := range uint64(8) {
@@ -1009,7 +1024,8 @@ func TestBreakersComeBackFromAnyMarker(t *testing.T) {
 	}
 }
 
-// Pages of scopes that were stopped outlive others: their epoch must not begin anew, and a guard must not forget what it shut.
+// Pages of scopes that were stopped outlive others: their epoch must not begin anew, and a guard
+// must not forget what it shut.
 func TestWhatWasStoppedIsNotForgotten(t *testing.T) {
 	set := setOf(t, armed(true, ""))
 	const day = 86_400_000
@@ -1075,7 +1091,8 @@ func scopeKeyOf(t *testing.T, b *relation, persona string) string {
 	return string(b.scopePage(guardSlot, policy.PersonaScope, "t1", persona).key)
 }
 
-// What lies on the logs may be anything: it is counted or set aside, never guessed, and nothing fails.
+// What lies on the logs may be anything: it is counted or set aside, never guessed, and nothing
+// fails.
 func TestControlThatIsNotUnderstoodIsCounted(t *testing.T) {
 	set := setOf(t, armed(true, ""))
 	agent := event.Scope{Type: event.AgentScope, Tenant: "t1", ID: "a"}
@@ -1175,7 +1192,8 @@ func TestTheFirstOfAllFactsMayBeAControlRecord(t *testing.T) {
 	}
 }
 
-// What a Resume wrote is in force at once: its guard counts it, its session is watched, its state is told; behaviour that was judged leads to nothing.
+// What a Resume wrote is in force at once: its guard counts it, its session is watched, its state
+// is told; behaviour that was judged leads to nothing.
 func TestAResumedShardGoesOn(t *testing.T) {
 	set := setOf(t, armed(true, `,"guard":{"least":"1","percent":"0"}`))
 	c := newCity(t, 1, 2, 2, set)
@@ -1240,8 +1258,8 @@ func TestAResumedShardGoesOn(t *testing.T) {
 	}
 }
 
-// What is ordered of a session comes by the wall clock, hours after its events where those are old. It
-// keeps the page of its breaker, and does not make the session look as if it went on.
+// What is ordered of a session comes by the wall clock, hours after its events where those are old.
+// It keeps the page of its breaker, and does not make the session look as if it went on.
 func TestTheClockOfABreakerKeepsNoSessionGoing(t *testing.T) {
 	c := newCity(t, 1, 1, 1, setOf(t, armed(true, "")))
 	c.now = day0 + 10*3_600_000

@@ -21,17 +21,22 @@ import (
 	"github.com/wayward-sec/wayward/response"
 )
 
-// Resume is what must outlive control, journal and facts when these are emptied and everything is made anew from agent.events: after an unclean stop
-// of the embedded broker, and by wayward state rebuild. Findings are made again, with equal ids. Commands must not be: their epochs are known to the
-// world, an agent that was restored must not be stopped for what it did before, and what is old would be put before a human once more.
+// Resume is what must outlive control, journal and facts when these are emptied and everything is
+// made anew from agent.events: after an unclean stop of the embedded broker, and by wayward state
+// rebuild. Findings are made again, with equal ids. Commands must not be: their epochs are known to
+// the world, an agent that was restored must not be stopped for what it did before, and what is old
+// would be put before a human once more.
 //
-// Breakers are taken from what the world was told, agent.commands and agent.breakers. Behaviour counts as judged up to the newest event before the
-// group's offsets; about that no command is issued. All of it goes as control records before everything else into the new logs, so that state is still a
-// function of the logs alone. What is lost: an order that one stage had asked of the other and that was still on its way (a violation that goes on asks
-// again), and the epochs of closed scopes whose commands retention has deleted.
+// Breakers are taken from what the world was told, agent.commands and agent.breakers. Behaviour
+// counts as judged up to the newest event before the group's offsets; about that no command is
+// issued. All of it goes as control records before everything else into the new logs, so that state
+// is still a function of the logs alone. What is lost: an order that one stage had asked of the
+// other and that was still on its way (a violation that goes on asks again), and the epochs of
+// closed scopes whose commands retention has deleted.
 //
-// Baselines go on as well: the newest snapshots that a closing lists are taken from wayward.baselines, with the day through which they have learned, so that
-// no day is learned twice. What was late for those days, and not yet learned, is lost.
+// Baselines go on as well: the newest snapshots that a closing lists are taken from
+// wayward.baselines, with the day through which they have learned, so that no day is learned twice.
+// What was late for those days, and not yet learned, is lost.
 type Resume struct {
 	scopes map[string]*resumed
 	judged map[int32]int64 // by partition of events: newest event time
@@ -55,10 +60,12 @@ type resumed struct {
 	signed  []uint64 // feedback that was acted on of late
 }
 
-// quiet is how long a broker that answers may give no record before what a log still lacks is taken for places without one.
+// quiet is how long a broker that answers may give no record before what a log still lacks is taken
+// for places without one.
 const quiet = time.Second
 
-// ReadResume reads what is there. Call it while no engine runs, before topics and groups are deleted.
+// ReadResume reads what is there. Call it while no engine runs, before topics and groups are
+// deleted.
 func ReadResume(ctx context.Context, options []kgo.Opt, t Topics, group string) (*Resume, error) {
 	t = t.Full()
 	cl, err := kgo.NewClient(options...)
@@ -130,8 +137,8 @@ func (r *Resume) take(kr *kgo.Record, command bool) {
 	}
 }
 
-// learned reads the newest snapshots that are listed. Of several for one day a person has changed all but the first, so the last counts; of those that were
-// forgotten nothing is left.
+// learned reads the newest snapshots that are listed. Of several for one day a person has changed
+// all but the first, so the last counts; of those that were forgotten nothing is left.
 func (r *Resume) learned(ctx context.Context, options []kgo.Opt, topic string, want map[int32]span) error {
 	type place struct {
 		baselines.Key
@@ -184,8 +191,9 @@ func (r *Resume) learned(ctx context.Context, options []kgo.Opt, topic string, w
 	return nil
 }
 
-// judge finds out up to which event time each partition was judged: the newest of the last thousand events before the group's offset, or what an
-// earlier Resume said, if it is later: the engine may have stopped while it was still reading again.
+// judge finds out up to which event time each partition was judged: the newest of the last thousand
+// events before the group's offset, or what an earlier Resume said, if it is later: the engine may
+// have stopped while it was still reading again.
 func (r *Resume) judge(ctx context.Context, options []kgo.Opt, adm *kadm.Client, t Topics, group string, starts, ends kadm.ListedOffsets) error {
 	const enough = 1000
 	committed, err := adm.FetchOffsets(ctx, group+"-behaviour")
@@ -199,7 +207,8 @@ func (r *Resume) judge(ctx context.Context, options []kgo.Opt, adm *kadm.Client,
 		switch {
 		case ok && at.At > 0:
 			tail[p] = span{max(start, at.At-enough), min(at.At, end.Offset)}
-		case len(r.scopes) > 0: // somebody has judged, and the group is gone: the engine died between Read and Write
+		case len(r.scopes) > 0:
+			// somebody has judged, and the group is gone: the engine died between Read and Write
 			tail[p] = span{max(start, end.Offset-enough), end.Offset}
 		}
 		if c := starts[t.Control][p]; ends[t.Control][p].Offset > c.Offset {
@@ -284,7 +293,8 @@ func (r *Resume) Write(ctx context.Context, options []kgo.Opt, t Topics) error {
 		if s.command == nil {
 			continue
 		}
-		if s.state != nil && s.state.Epoch > s.command.Epoch { // the transaction was torn: the state was told, the command was not
+		if s.state != nil && s.state.Epoch > s.command.Epoch {
+			// the transaction was torn: the state was told, the command was not
 			c := response.CommandOf(s.state, none.Response(), r.now)
 			c.ReplyTo = t.Acks
 			s.command = &c
@@ -373,7 +383,8 @@ func signedID(by, id string) uint64 { return xxhash.Sum64String(by + "\x00" + id
 // span is a run of offsets.
 type span struct{ from, to int64 }
 
-// closedOffsets lists where topics begin and end, once no transaction is open on them: what lies behind an open one cannot be read.
+// closedOffsets lists where topics begin and end, once no transaction is open on them: what lies
+// behind an open one cannot be read.
 func closedOffsets(ctx context.Context, adm *kadm.Client, topics ...string) (starts, ends kadm.ListedOffsets, err error) {
 	if starts, err = adm.ListStartOffsets(ctx, topics...); err == nil {
 		err = present(starts)

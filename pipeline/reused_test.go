@@ -10,7 +10,8 @@ import (
 const reused = `{"v":1,"rules":[{"id":"del","title":"t","where":"tool.class == \"delete\"","suppress":"1s"}],
 	"limits":[{"id":"calls","scope":"session","measure":"count","max":"3"}]}`
 
-// found are the findings of a rule or limit, by the events that triggered them, each with its identities.
+// found are the findings of a rule or limit, by the events that triggered them, each with its
+// identities.
 func foundOf(b *behaviour, rule string) (triggers []string, uids map[string]bool) {
 	uids = map[string]bool{}
 	for _, f := range b.findings {

@@ -16,13 +16,16 @@ import (
 
 // How much of the state a tenant may have, and who makes room.
 //
-// A tenant has engine.page_cap pages in a stage, its shards an equal part each, so what is remembered follows from the log of a shard
-// alone. Beyond it the pages make room that have been idle longest, and for an hour at least: whoever invents agents pushes out those
-// that nobody has heard of for an hour, and then none at all, but never one that is at work. Who finds no room is judged without memory.
-// A page with an open decision (a breaker, a session that goes on, something awaited or not yet closed) stays.
+// A tenant has engine.page_cap pages in a stage, its shards an equal part each, so what is
+// remembered follows from the log of a shard alone. Beyond it the pages make room that have been
+// idle longest, and for an hour at least: whoever invents agents pushes out those that nobody has
+// heard of for an hour, and then none at all, but never one that is at work. Who finds no room is
+// judged without memory. A page with an open decision (a breaker, a session that goes on, something
+// awaited or not yet closed) stays.
 
-// DefaultPageCap is how many pages a tenant may have in each stage if nobody says otherwise. Of agents and sessions at work a page takes some 2 KB laid out,
-// 600 bytes put by and 40 bytes of memory on disk: a million are 2 GB at worst, 40 MB of memory and 1 GB of disk once they are idle.
+// DefaultPageCap is how many pages a tenant may have in each stage if nobody says otherwise. Of
+// agents and sessions at work a page takes some 2 KB laid out, 600 bytes put by and 40 bytes of
+// memory on disk: a million are 2 GB at worst, 40 MB of memory and 1 GB of disk once they are idle.
 const DefaultPageCap = 1_000_000
 
 const (
@@ -30,10 +33,12 @@ const (
 	roomEvery = 600_000   // ms of event time between two looks for room where the last one found too little
 	// roomShare is the part of a share that one look frees: looking costs a pass over all pages.
 	roomShare = 64
-	// crowdShare is the part of a tenant's share that sessions of one agent may take: who invents sessions uses up no more.
+	// crowdShare is the part of a tenant's share that sessions of one agent may take: who invents
+	// sessions uses up no more.
 	crowdShare = 8
 	leastCrowd = 4
-	// reserve is the part of a share that is kept for breakers beyond it: what is to be stopped is stopped, be the tenant ever so full.
+	// reserve is the part of a share that is kept for breakers beyond it: what is to be stopped is
+	// stopped, be the tenant ever so full.
 	reserve = 8
 	// maxPassed bounds what is remembered of findings about agents without memory.
 	maxPassed = 256
@@ -73,7 +78,8 @@ func (s *shard) hasRoom(key []byte, tenant string) bool {
 	return s.makeRoom(name, max(1, s.share(tenant)/roomShare), func(_ string, owner string) bool { return owner == tenant }, func(a *away) bool { return s.names[a.tenant()] == tenant })
 }
 
-// reserved is a page for a breaker: it has room beyond the tenant's share. nil: that is used up, too.
+// reserved is a page for a breaker: it has room beyond the tenant's share. nil: that is used up,
+// too.
 func (s *shard) reserved(key []byte, tenant string) *page {
 	share := s.share(tenant)
 	if s.tenants[tenant] < share+share/reserve+1 {
@@ -85,12 +91,15 @@ func (s *shard) reserved(key []byte, tenant string) *page {
 // idler is a page that may make room.
 type idler struct {
 	since int64
-	hash  uint64 // of the key: between two that are idle since the same moment the order must not be anybody's choice of names
-	key   string // "": on disk alone
+	// of the key: between two that are idle since the same moment the order must not be anybody's
+	// choice of names
+	hash uint64
+	key  string // "": on disk alone
 }
 
-// makeRoom forgets the pages that have been idle longest, n at most, among those that mine names. What is found too little for n waits until
-// event time has gone on: else each new page would cost a pass over all of them. That it waits is state, for what is forgotten depends on it.
+// makeRoom forgets the pages that have been idle longest, n at most, among those that mine names.
+// What is found too little for n waits until event time has gone on: else each new page would cost
+// a pass over all of them. That it waits is state, for what is forgotten depends on it.
 func (s *shard) makeRoom(name string, n int, mine func(key, tenant string) bool, mineAway func(*away) bool) bool {
 	now := s.machine.present()
 	if now == noTime {
@@ -203,13 +212,16 @@ func ownerOf(key string) string {
 
 // idleSince is the newest event time at which somebody had to do with a page.
 func (pg *page) idleSince() int64 {
-	if pg.key[0] == sessionPage { // by the time that the shard had reached, too: where somebody's clock is days ahead, a session in use is not idle
+	if pg.key[0] == sessionPage {
+		// by the time that the shard had reached, too: where somebody's clock is days ahead, a
+		// session in use is not idle
 		return max(pg.seen, pg.kept, pg.active)
 	}
 	return max(pg.seen, pg.kept)
 }
 
-// passing is a page for an agent that there is no room for: empty for each event, and nobody's afterwards.
+// passing is a page for an agent that there is no room for: empty for each event, and nobody's
+// afterwards.
 func (b *behaviour) passing(key []byte, tenant string) *page {
 	b.counts.stateless++
 	if b.passer == nil {
@@ -224,7 +236,8 @@ func (b *behaviour) passing(key []byte, tenant string) *page {
 	return b.passer
 }
 
-// without says on a finding what it was made without. Of an agent without memory the same is told once, not with every event.
+// without says on a finding what it was made without. Of an agent without memory the same is told
+// once, not with every event.
 func (b *behaviour) without(f *event.Finding) {
 	switch {
 	case b.stateless:

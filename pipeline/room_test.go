@@ -9,7 +9,8 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// small makes the state of the tests' engines so small that tenants use up their shares, for every second seed.
+// small makes the state of the tests' engines so small that tenants use up their shares, for every
+// second seed.
 func small(r *rules, seed uint64) *rules {
 	if seed%2 == 1 {
 		r.pageCap = 5 * int(max(r.sources, r.facts))
@@ -26,7 +27,8 @@ func act(agent, session, tool string, n int, t int64, records int64) *event.Even
 		Tool: event.Tool{Name: tool, Class: event.Read}, Has: event.HasRecords, Result: event.ResultOf{Outcome: event.OK, Records: records}}
 }
 
-// At a full state whoever is new is held against everything that needs no memory, and its findings say what they were made without.
+// At a full state whoever is new is held against everything that needs no memory, and its findings
+// say what they were made without.
 func TestWhoFindsNoRoomIsJudgedWithoutMemory(t *testing.T) {
 	set := setOf(t, forbids)
 	shared := engine(t, 2, 1, set)
@@ -77,7 +79,8 @@ func TestWhoFindsNoRoomIsJudgedWithoutMemory(t *testing.T) {
 	}
 }
 
-// Who invents agents pushes out what has been idle for an hour, longest first, and nobody that is at work.
+// Who invents agents pushes out what has been idle for an hour, longest first, and nobody that is
+// at work.
 func TestIdlePagesMakeRoomAndNoOthers(t *testing.T) {
 	set := setOf(t, forbids)
 	shared := engine(t, 1, 1, set)
@@ -93,7 +96,9 @@ func TestIdlePagesMakeRoomAndNoOthers(t *testing.T) {
 	for i := range int64(50) { // idle, one after the other
 		see(fmt.Sprint("idle-", i), day0+i*1000)
 	}
-	for m := range int64(300) { // honest ones act every minute, five hours long; from the second hour on somebody invents agents
+	for m := range int64(300) {
+		// honest ones act every minute, five hours long; from the second hour on somebody invents
+		// agents
 		at := day0 + (m+1)*60_000
 		for i := range 20 {
 			see(fmt.Sprint("honest-", i), at)
@@ -115,7 +120,8 @@ func TestIdlePagesMakeRoomAndNoOthers(t *testing.T) {
 	if b.counts.evicted < 50 || b.counts.stateless == 0 {
 		t.Errorf("%d have made room, %d events were judged without memory", b.counts.evicted, b.counts.stateless)
 	}
-	// After hours in which nobody invents any more, whoever is new is remembered again, though nothing was swept yet.
+	// After hours in which nobody invents any more, whoever is new is remembered again, though
+	// nothing was swept yet.
 	see("late", day0+305*60_000)
 	see("late", day0+364*60_000)
 	see("late", day0+365*60_000)
@@ -149,7 +155,8 @@ func TestTheLongestIdleMakesRoomFirst(t *testing.T) {
 	}
 }
 
-// Who invents sessions uses up its own share of the tenant's pages and no more; of its own the longest idle make room.
+// Who invents sessions uses up its own share of the tenant's pages and no more; of its own the
+// longest idle make room.
 func TestOneAgentsSessionsLeaveRoomForOthers(t *testing.T) {
 	set := setOf(t, forbids)
 	shared := engine(t, 1, 1, set)
@@ -191,7 +198,8 @@ func TestAFullStateStopsWhomItShould(t *testing.T) {
 	for i := range 8 {
 		b.observe(act(fmt.Sprint("a", i), "", "search", i, day0, 1), day0)
 	}
-	for i := range 100 { // one is stopped; of a hundred that are made up no more than the reserve has room for
+	for i := range 100 {
+		// one is stopped; of a hundred that are made up no more than the reserve has room for
 		b.observe(act(fmt.Sprint("x", i), "", "rm", 100+i, day0, 1), day0)
 	}
 	if len(b.commands) != 2 || b.tenants["acme"] != 10 {

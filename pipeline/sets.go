@@ -15,8 +15,9 @@ import (
 	"github.com/wayward-sec/wayward/state"
 )
 
-// sets finds policies by hash. State names the set it was made under, so every set that a log or a marker may name is kept: on the compacted topic
-// wayward.sets, for every instance, and in the store, for this one.
+// sets finds policies by hash. State names the set it was made under, so every set that a log or a
+// marker may name is kept: on the compacted topic wayward.sets, for every instance, and in the
+// store, for this one.
 type sets struct {
 	own   *policy.Set
 	store *state.Store
@@ -43,8 +44,8 @@ func newSets(own *policy.Set, store *state.Store, topic string) (*sets, error) {
 	return s, nil
 }
 
-// none is the set of a shard that has not been given one: no persona, no limit. Shards start with it, so that the first set, too, takes effect by a
-// record in their log.
+// none is the set of a shard that has not been given one: no persona, no limit. Shards start with
+// it, so that the first set, too, takes effect by a record in their log.
 var none = func() *policy.Set {
 	s, err := policy.Parse([]byte(`{"v":1}`))
 	if err != nil {
@@ -118,7 +119,8 @@ func (s *sets) add(ctx context.Context, cl *kgo.Client, set *policy.Set) error {
 // publish puts the own set on the topic.
 func (s *sets) publish(ctx context.Context, cl *kgo.Client) error { return s.write(ctx, cl, s.own) }
 
-// write puts a set on the topic, in chunks. Doing it again changes nothing: the key is the content's hash.
+// write puts a set on the topic, in chunks. Doing it again changes nothing: the key is the
+// content's hash.
 func (s *sets) write(ctx context.Context, cl *kgo.Client, set *policy.Set) error {
 	all, err := s.fetch(ctx)
 	if err != nil {

@@ -56,24 +56,27 @@ type output struct {
 	headers   []Header
 }
 
-// The two logs of a behaviour shard, in the order in which a transaction applies them. A relation shard has the main log alone.
+// The two logs of a behaviour shard, in the order in which a transaction applies them. A relation
+// shard has the main log alone.
 const (
 	controlLog = 0
 	mainLog    = 1
 )
 
-// machine is what differs between the stages: how a record changes state and what follows from it. It depends on records alone.
+// machine is what differs between the stages: how a record changes state and what follows from it.
+// It depends on records alone.
 type machine interface {
 	// apply changes state by one record of one log.
 	apply(log int, r *record) error
-	// seal ends a slice: what was gathered over it becomes output. kept hears that the slice counts: its transaction has committed, or had when it
-	// was first applied.
+	// seal ends a slice: what was gathered over it becomes output. kept hears that the slice
+	// counts: its transaction has committed, or had when it was first applied.
 	seal()
 	kept()
 	// appendVars and decodeVars are everything that is not in a page.
 	appendVars(b []byte) []byte
 	decodeVars(r *wire.Reader)
-	// undoes tells whether before-images of pages are cheaper than loading the shard anew after an abort.
+	// undoes tells whether before-images of pages are cheaper than loading the shard anew after an
+	// abort.
 	undoes() bool
 	// until is the event time after which a page is forgotten, by what it holds alone.
 	until(pg *page) int64
@@ -81,7 +84,8 @@ type machine interface {
 	untilOf(kind byte, idle int64) int64
 	// laid hears that a page is no longer in memory, though it is still there.
 	laid(pg *page)
-	// present is the event time that the shard has reached, noTime before there is any; partitions is over how many shards the stage is spread.
+	// present is the event time that the shard has reached, noTime before there is any; partitions
+	// is over how many shards the stage is spread.
 	present() int64
 	partitions() int
 	// watchers are the detectors, under the set in force.
@@ -99,30 +103,35 @@ type Encoder interface {
 	Record(f *event.Finding) (key, value []byte, headers []Header)
 }
 
-// shard is the state of one partition of one stage, and the transaction under way on it. One goroutine at a time.
+// shard is the state of one partition of one stage, and the transaction under way on it. One
+// goroutine at a time.
 type shard struct {
 	p       int32
 	machine machine
 	rules   *rules // of the stage: what all its shards share
 
-	pages   map[string]*page
-	cold    map[string]cold // those that were put by
-	away    map[uint64]away // those that are on disk alone, by a hash of the key: a page is in one of the three
-	doomed  map[uint64]bool // of these: forgotten since the last checkpoint
-	ids     map[string]uint32
-	names   []string // tenants in away, by number
-	space   state.Space
-	packed  []byte           // scratch
-	near    []*page          // those that were last asked for, by a hash of the key: what is not there is in pages. Derived
-	tenants map[string]int   // pages by tenant, for the cap
-	crowd   map[uint64]int   // sessions by a hash of their agent's key, likewise. Derived
-	room    map[string]int64 // ten minutes of event time in which a look for room found too little, by whose room it was
-	holding *page            // of the agent whose event is under way: it makes no room
+	pages map[string]*page
+	cold  map[string]cold // those that were put by
+	// those that are on disk alone, by a hash of the key: a page is in one of the three
+	away   map[uint64]away
+	doomed map[uint64]bool // of these: forgotten since the last checkpoint
+	ids    map[string]uint32
+	names  []string // tenants in away, by number
+	space  state.Space
+	packed []byte // scratch
+	// those that were last asked for, by a hash of the key: what is not there is in pages. Derived
+	near    []*page
+	tenants map[string]int // pages by tenant, for the cap
+	crowd   map[uint64]int // sessions by a hash of their agent's key, likewise. Derived
+	// ten minutes of event time in which a look for room found too little, by whose room it was
+	room    map[string]int64
+	holding *page // of the agent whose event is under way: it makes no room
 	dirty   []*page
 	next    [2]int64 // next offset of control and of the main log, as the group commits them; 0: none yet
 	seq     uint64   // of the next transaction
 	joff    int64    // offset in the journal behind the last transaction's record
-	now     int64    // wall clock of the transaction, from the journal or the facts record: for stamps alone
+	// wall clock of the transaction, from the journal or the facts record: for stamps alone
+	now int64
 
 	live     bool // outputs count; false while catching up
 	volatile bool // nothing is ever saved: a replay
@@ -135,19 +144,22 @@ type shard struct {
 	findings []*event.Finding // behind out, for sinks of this process
 	commands []event.Command  // likewise
 	taken    []taken          // feedback of late
-	judged   int64            // event time up to which behaviour was judged before the logs were made anew; 0: never
-	resumed  int64            // wall clock at which they were
-	open     map[*page]bool   // pages whose breaker may wait for the clock; derived, never state
+	// event time up to which behaviour was judged before the logs were made anew; 0: never
+	judged   int64
+	resumed  int64          // wall clock at which they were
+	open     map[*page]bool // pages whose breaker may wait for the clock; derived, never state
 	digest   *xxhash.Digest
 	counts   counts
 	savedSeq uint64 // seq at the last checkpoint
 
 	// Of the stage's housekeeping; wall clock, never state.
 	loadedAt, savedAt, copiedAt, ticked, endAt int64
-	end, bare                                  int64 // of the main log; up to bare there is nothing but markers behind what was read
+	// of the main log; up to bare there is nothing but markers behind what was read
+	end, bare int64
 }
 
-// rules is what the shards of a stage share and never change: an activation gives a shard another one.
+// rules is what the shards of a stage share and never change: an activation gives a shard another
+// one.
 type rules struct {
 	encoder   Encoder
 	sources   int32 // partitions of events and control
@@ -159,7 +171,8 @@ type rules struct {
 	set       func(hash string) (*policy.Set, error) // by hash, for activations
 	acks      string                                 // topic
 	feedback  string                                 // topic
-	noUndo    bool                                   // test of the crash test: an abort leaves pages as they are
+	// test of the crash test: an abort leaves pages as they are
+	noUndo bool
 }
 
 // before is the image of a page at its first touch in a transaction.
@@ -176,11 +189,14 @@ type counts struct {
 	records, events, late, repeated, future, findings, updates, verdicts, facts, buckets, notes, lateBuckets int64
 	dropped, evicted, stateless, badControl                                                                  int64
 	misrouted                                                                                                [len(misroutedWhy)]int64
-	misplaced                                                                                                [len(misroutedWhy)]misplaced // the first of each
-	deltas, lateDeltas, knownDeltas, closed, leftOut                                                         int64
-	dead                                                                                                     map[string]int64 // by reason
-	byDetector                                                                                               map[string]int64
-	other                                                                                                    map[[2]string]int64 // by metric and label
+	// the first of each
+	misplaced                                        [len(misroutedWhy)]misplaced
+	deltas, lateDeltas, knownDeltas, closed, leftOut int64
+	// by reason
+	dead       map[string]int64
+	byDetector map[string]int64
+	// by metric and label
+	other map[[2]string]int64
 }
 
 func newShard(p int32, r *rules) *shard {
@@ -212,8 +228,9 @@ func (s *shard) begin(now int64, live bool) {
 	s.digest.Reset()
 }
 
-// find returns a page, touched: with a before-image if this is the first time in a live transaction. tenant names the owner of a page to be made.
-// nil: there is no such page and no room for one, see room.go.
+// find returns a page, touched: with a before-image if this is the first time in a live
+// transaction. tenant names the owner of a page to be made. nil: there is no such page and no room
+// for one, see room.go.
 func (s *shard) page(key []byte, tenant string) *page {
 	if pg := s.pageIf(key); pg != nil {
 		s.touch(pg)
@@ -241,10 +258,12 @@ func (s *shard) newPage(key []byte, tenant string) *page {
 	return pg
 }
 
-// nearby is how many pages a shard finds without its map, which is large and costs two more waits for memory.
+// nearby is how many pages a shard finds without its map, which is large and costs two more waits
+// for memory.
 const nearby = 1 << 12
 
-// nearSeed differs from run to run: nobody can choose keys that keep each other out, and what is found does not depend on it.
+// nearSeed differs from run to run: nobody can choose keys that keep each other out, and what is
+// found does not depend on it.
 var nearSeed = maphash.MakeSeed()
 
 // pageIf returns a page, untouched, or nil if there is none.
@@ -263,7 +282,8 @@ func (s *shard) pageIf(key []byte) *page {
 	return pg
 }
 
-// tenantOf cuts the tenant out of a page's own key where it stands there, to hold one string instead of two.
+// tenantOf cuts the tenant out of a page's own key where it stands there, to hold one string
+// instead of two.
 func tenantOf(tenant string, pg *page) string {
 	if pg.key[0] != scopePage && len(pg.key) > len(tenant) && pg.key[1:1+len(tenant)] == tenant {
 		return pg.key[1 : 1+len(tenant)]
@@ -343,7 +363,8 @@ func (s *shard) indexed(pg *page) {
 	s.machine.indexed(pg)
 }
 
-// appendVars encodes all that is not in a page: the marker of a checkpoint, and the before-image of the variables.
+// appendVars encodes all that is not in a page: the marker of a checkpoint, and the before-image of
+// the variables.
 func (s *shard) appendVars(b []byte) []byte {
 	b = append(b, pageFormat)
 	b = binary.AppendUvarint(b, s.seq)
@@ -379,7 +400,8 @@ func (s *shard) decodeVars(b []byte) error {
 	return r.Err
 }
 
-// panelOf reads which set state was made under and returns its panel: the one at hand if it is that set's.
+// panelOf reads which set state was made under and returns its panel: the one at hand if it is that
+// set's.
 func (s *shard) panelOf(r *wire.Reader, have *detectors.Panel) *detectors.Panel {
 	hash := r.String()
 	if r.Err != nil || hash == have.Set.Hash() {
@@ -397,7 +419,8 @@ func errFormat(f byte) error {
 	return fmt.Errorf("state has format %d, this binary knows %d; run the binary that wrote it, or begin anew with wayward state rebuild --all", f, pageFormat)
 }
 
-// step applies one record. Offsets may only grow: a log that went back under us (lost by the broker, another topic) must stop the shard.
+// step applies one record. Offsets may only grow: a log that went back under us (lost by the
+// broker, another topic) must stop the shard.
 func (s *shard) step(log int, r *record) error {
 	if r.offset < s.next[log] {
 		return fmt.Errorf("log went back: record at offset %d, but everything before %d is applied; has the topic been deleted or restored?", r.offset, s.next[log])

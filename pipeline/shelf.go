@@ -7,10 +7,12 @@ import (
 	"github.com/wayward-sec/wayward/event/wire"
 )
 
-// shelf has the snapshots of a replay. It changes between slices alone, so that the behaviour shards may all look at it.
+// shelf has the snapshots of a replay. It changes between slices alone, so that the behaviour
+// shards may all look at it.
 type shelf struct {
-	owner    func(baselines.Key) int32
-	given    []Closing          // ascending: these are in force, whatever the replay closes; nil: what it closes is
+	owner func(baselines.Key) int32
+	// ascending: these are in force, whatever the replay closes; nil: what it closes is
+	given    []Closing
 	closings [virtual][]Closing // of each relation shard, ascending
 }
 
@@ -77,8 +79,9 @@ func newestOf(list []Closing) []Closing {
 	return slices.Delete(list, 0, max(0, len(list)-2*keptDays))
 }
 
-// learned does for baselines what a slice's end asks for, before the relation stage goes on to the watermark: sessions that have been idle for long end, and
-// if a day is over everything learned goes to the relation stage. was is the watermark before.
+// learned does for baselines what a slice's end asks for, before the relation stage goes on to the
+// watermark: sessions that have been idle for long end, and if a day is over everything learned
+// goes to the relation stage. was is the watermark before.
 func (x *replaying) learned(was int64) {
 	if was == noTime {
 		x.closed = wire.FloorDiv(x.watermark-closeAfter, baselines.DayMS) - 1
@@ -157,7 +160,8 @@ func (x *replaying) shelve() {
 	}
 }
 
-// learnRest ends what is not over at the end of the events, and closes the last days if they are approved.
+// learnRest ends what is not over at the end of the events, and closes the last days if they are
+// approved.
 func (x *replaying) learnRest() {
 	for p := range virtual {
 		x.behaviours[p].was = x.watermark

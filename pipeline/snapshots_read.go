@@ -15,10 +15,12 @@ import (
 	"github.com/wayward-sec/wayward/event/wire"
 )
 
-// Snapshots puts the snapshots on the topic of baselines together from its records, for those who look at them. Pieces of one snapshot may come in any order;
-// which snapshot of a baseline is the present one follows from the order in which they were written.
+// Snapshots puts the snapshots on the topic of baselines together from its records, for those who
+// look at them. Pieces of one snapshot may come in any order; which snapshot of a baseline is the
+// present one follows from the order in which they were written.
 type Snapshots struct {
-	// Want, if not nil, says which snapshots are kept: those of many tenants may be more than somebody's memory holds.
+	// Want, if not nil, says which snapshots are kept: those of many tenants may be more than
+	// somebody's memory holds.
 	Want   func(k baselines.Key, day int64) bool
 	values map[string]*valueParts // by key without the piece's number
 	added  int
@@ -114,8 +116,10 @@ func (p *valueParts) join() ([]byte, error) {
 	return bytes.Join(p.of, nil), nil
 }
 
-// Models are the snapshots that are whole, by tenant, persona, fork and day; if present, of each baseline alone the one that was written last: a person may have
-// rolled back to an older one, which was then written anew. What does not decode, or is not what its key says, is told to bad and left out.
+// Models are the snapshots that are whole, by tenant, persona, fork and day; if present, of each
+// baseline alone the one that was written last: a person may have rolled back to an older one,
+// which was then written anew. What does not decode, or is not what its key says, is told to bad
+// and left out.
 func (s *Snapshots) Models(present bool, bad func(error)) (out []Stored) {
 	names := slices.SortedFunc(maps.Keys(s.values), func(a, b string) int { return cmp.Compare(s.values[b].last, s.values[a].last) })
 	done := map[baselines.Key]bool{}

@@ -150,7 +150,8 @@ func FuzzSnapshots(f *testing.F) {
 	})
 }
 
-// A snapshot larger than a broker takes at once travels in pieces: through the topic it comes to the library and to those who read, and goes as it came.
+// A snapshot larger than a broker takes at once travels in pieces: through the topic it comes to
+// the library and to those who read, and goes as it came.
 func TestALargeSnapshotTravelsInPieces(t *testing.T) {
 	day, key := int64(midnight/baselines.DayMS), baselines.Key{Tenant: "t", Persona: "clerk"}
 	d := baselines.Delta{Events: 1, AgentDays: 400}

@@ -21,7 +21,8 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// Lines is a source of JSONL: one event a line, plain or compressed with gzip, zstd or xz (told by the first bytes, not by the name).
+// Lines is a source of JSONL: one event a line, plain or compressed with gzip, zstd or xz (told by
+// the first bytes, not by the name).
 type Lines struct {
 	r      io.Reader
 	close  []func()
@@ -53,7 +54,8 @@ func (c *counter) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// wholeXZ takes the end of a file for what it is: the xz reader does not mind one that is cut off between two blocks.
+// wholeXZ takes the end of a file for what it is: the xz reader does not mind one that is cut off
+// between two blocks.
 type wholeXZ struct {
 	io.Reader
 	count *counter
@@ -120,7 +122,8 @@ func OpenLines(name string) (*Lines, error) {
 const headBytes = 256 << 10
 
 // middleOf is the median of the event times in the first lines of a file; 0 if none decodes. A file
-// has no broker that stamps its records, and when it is replayed says nothing of when it was written.
+// has no broker that stamps its records, and when it is replayed says nothing of when it was
+// written.
 func middleOf(head []byte) int64 {
 	var d event.Decoder
 	var e event.Event
@@ -137,7 +140,8 @@ func middleOf(head []byte) int64 {
 	return times[(len(times)-1)/2]
 }
 
-// Hint says what to do if the records do not decode: what the source looks like, judged by its beginning. "" if it looks like an event a line.
+// Hint says what to do if the records do not decode: what the source looks like, judged by its
+// beginning. "" if it looks like an event a line.
 func (l *Lines) Hint() string { return l.hint }
 
 // begin looks at the beginning of the text: a byte order mark is no part of the first record.
@@ -177,7 +181,8 @@ func (l *Lines) Done(c *Chunk) {
 	}
 }
 
-// Next implements Source. A line longer than an event may be is cut, so that it is reported as what it is, and skipped to its end.
+// Next implements Source. A line longer than an event may be is cut, so that it is reported as what
+// it is, and skipped to its end.
 func (l *Lines) Next(ctx context.Context) (*Chunk, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -194,7 +199,8 @@ func (l *Lines) Next(ctx context.Context) (*Chunk, error) {
 	buf := append(c.Lines[:0], l.rest...)
 	l.rest = l.rest[:0]
 	buf = slices.Grow(buf, l.buffer)
-	for begun := true; l.err == nil && (begun || len(buf) < l.buffer); begun = false { // at least once, or a line longer than the buffer would never end
+	for begun := true; l.err == nil && (begun || len(buf) < l.buffer); begun = false {
+		// at least once, or a line longer than the buffer would never end
 		n, err := l.r.Read(buf[len(buf):cap(buf)])
 		if l.drop {
 			end := bytes.IndexByte(buf[len(buf):len(buf)+n], '\n')
@@ -243,8 +249,8 @@ func (l *Lines) Next(ctx context.Context) (*Chunk, error) {
 	return c, nil
 }
 
-// Range is a source of the records of a topic between two times of the broker. Partitions are merged by the broker's stamps, so that the
-// stream comes as it was.
+// Range is a source of the records of a topic between two times of the broker. Partitions are
+// merged by the broker's stamps, so that the stream comes as it was.
 type Range struct {
 	cl    *kgo.Client
 	topic string
@@ -261,7 +267,8 @@ type rangePart struct {
 	paused bool
 }
 
-// OpenRange finds the offsets of a topic's records from one time up to another, both of the broker; zero times are the ends of the log.
+// OpenRange finds the offsets of a topic's records from one time up to another, both of the broker;
+// zero times are the ends of the log.
 func OpenRange(ctx context.Context, opts []kgo.Opt, topic string, from, to time.Time) (*Range, error) {
 	probe, err := kgo.NewClient(opts...)
 	if err != nil {
@@ -369,8 +376,8 @@ func (r *Range) fill(ctx context.Context) error {
 		return err
 	}
 	if wait.Err() != nil {
-		// What is left of the range holds no records, aborted or compacted away; or the broker is not
-		// there: then it must not look as if this were all.
+		// What is left of the range holds no records, aborted or compacted away; or the broker is
+		// not there: then it must not look as if this were all.
 		alive, cancel := context.WithTimeout(ctx, 10*time.Second)
 		defer cancel()
 		ends, err := kadm.NewClient(r.cl).ListCommittedOffsets(alive, r.topic)

@@ -18,7 +18,8 @@ import (
 	"github.com/wayward-sec/wayward/state"
 )
 
-// stage runs the shards of one stage that the consumer group gives to this instance, in exactly-once:
+// stage runs the shards of one stage that the consumer group gives to this instance, in
+// exactly-once:
 //
 //	poll      p's memory is current if and only if its next offsets equal the group's committed ones of both logs; if not, p is paused, set back to
 //	          exactly these, and loaded beside the loop. No rebalance callback is needed, and franz-go does not promise one for every revoke
@@ -47,21 +48,23 @@ type stage struct {
 	assigned atomic.Pointer[[]int32]
 
 	// Of one session; the loop's own.
-	shards     map[int32]*shard
-	loading    map[int32]bool
-	failed     map[int32]*failure
-	wanting    map[[2]string]bool // rules and fields of which it was said that no event carries them
-	failing    map[string]bool    // rules of which it was said that they fail
-	held       map[int32]bool     // events paused: too far ahead of the relation stage
-	waiting    map[int32]bool     // events paused until the shard has read in its own log which set is in force
-	awaited    map[int32]*awaited // events that wait for a day to be closed
-	library    *library
-	lag        map[int32]int64
-	polled     map[int32]int64 // wall clock at which records of the main log were last polled
-	heard      map[int32]int64 // wall clock at which each source was last heard (relation)
-	copies     map[int32]*copied
-	abort      func()                  // ends the client's requests, whatever they wait for
-	last       context.Context         // of transactions: done some time after the session's, so that a stop tears none that can end
+	shards  map[int32]*shard
+	loading map[int32]bool
+	failed  map[int32]*failure
+	wanting map[[2]string]bool // rules and fields of which it was said that no event carries them
+	failing map[string]bool    // rules of which it was said that they fail
+	held    map[int32]bool     // events paused: too far ahead of the relation stage
+	// events paused until the shard has read in its own log which set is in force
+	waiting map[int32]bool
+	awaited map[int32]*awaited // events that wait for a day to be closed
+	library *library
+	lag     map[int32]int64
+	polled  map[int32]int64 // wall clock at which records of the main log were last polled
+	heard   map[int32]int64 // wall clock at which each source was last heard (relation)
+	copies  map[int32]*copied
+	abort   func() // ends the client's requests, whatever they wait for
+	// of transactions: done some time after the session's, so that a stop tears none that can end
+	last       context.Context
 	reported   time.Time               // to Health
 	summed     time.Time               // metrics of baselines
 	unwritten  bool                    // the last transaction
@@ -175,7 +178,8 @@ func (st *stage) open(ctx context.Context) (*kgo.GroupTransactSession, error) {
 		st.close(s)
 		return nil, err
 	}
-	// Fences our dead predecessor and ends its transaction; else the group's offsets stay unstable until it times out.
+	// Fences our dead predecessor and ends its transaction; else the group's offsets stay unstable
+	// until it times out.
 	c2, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	if _, _, err := s.Client().ProducerID(c2); err != nil {
@@ -185,7 +189,8 @@ func (st *stage) open(ctx context.Context) (*kgo.GroupTransactSession, error) {
 	return s, nil
 }
 
-// partitioner sends what has a partition there, and the rest where every Kafka client would by its key.
+// partitioner sends what has a partition there, and the rest where every Kafka client would by its
+// key.
 var partitioner = kgo.BasicConsistentPartitioner(func(string) func(*kgo.Record, int) int {
 	return func(r *kgo.Record, n int) int {
 		if r.Partition >= 0 {
@@ -221,7 +226,9 @@ func (st *stage) session(ctx context.Context) error {
 	done := make(chan loaded, 4096)
 	lctx, cancel := context.WithCancel(ctx)
 	var loaders sync.WaitGroup
-	clean := false // an error leaves memory that nobody has committed: told to stop or not, it must not reach the disk
+	// an error leaves memory that nobody has committed: told to stop or not, it must not reach the
+	// disk
+	clean := false
 	defer func() {
 		if ctx.Err() != nil {
 			st.cfg.Health.set(StageHealth{Stage: st.name, Waiting: "it is stopping"})
@@ -312,7 +319,8 @@ func (st *stage) session(ctx context.Context) error {
 			st.save(p)
 			st.collect(p)
 		}
-		// One transaction per interval, not per poll: each costs the broker the same whatever it carries.
+		// One transaction per interval, not per poll: each costs the broker the same whatever it
+		// carries.
 		if rest := st.cfg.TransactionEvery - time.Since(began); rest > 0 && len(ready) > 0 {
 			pause(ctx, rest)
 		}
@@ -321,7 +329,8 @@ func (st *stage) session(ctx context.Context) error {
 	return nil
 }
 
-// settle drops what is no longer assigned and loads what is, so that a partition without records has a shard too: its time must go on.
+// settle drops what is no longer assigned and loads what is, so that a partition without records
+// has a shard too: its time must go on.
 func (st *stage) settle(ctx context.Context, cl *kgo.Client, load func(p int32, to [2]int64)) {
 	a := st.assigned.Load()
 	if a == nil {
@@ -396,8 +405,8 @@ func (st *stage) poll(ctx context.Context, s *kgo.GroupTransactSession) kgo.Fetc
 	return s.PollRecords(c, st.cfg.MaxPoll)
 }
 
-// pollBefore takes of one partition's events alone, at most n: those before one that has to wait. franz-go commits all that it has polled, so that a slice
-// cannot be cut once it is here.
+// pollBefore takes of one partition's events alone, at most n: those before one that has to wait.
+// franz-go commits all that it has polled, so that a slice cannot be cut once it is here.
 func (st *stage) pollBefore(ctx context.Context, s *kgo.GroupTransactSession, p int32, n int) kgo.Fetches {
 	cl := s.Client()
 	was := cl.PauseFetchPartitions(nil)
@@ -414,7 +423,8 @@ func (st *stage) pollBefore(ctx context.Context, s *kgo.GroupTransactSession, p 
 	return s.PollRecords(ctx, n)
 }
 
-// wait makes the events of a partition wait for what one of them misses, once those before it are done.
+// wait makes the events of a partition wait for what one of them misses, once those before it are
+// done.
 func (st *stage) wait(ctx context.Context, cl *kgo.Client, p int32, w *awaited) {
 	w.since = time.Now()
 	if old := st.awaited[p]; old != nil && old.missing.day == w.missing.day && old.key == w.key {
@@ -477,7 +487,8 @@ func (st *stage) slices(f kgo.Fetches) (map[int32]*[2][]*kgo.Record, []int32) {
 	return in, order
 }
 
-// complain logs an error of a fetch that does not mend itself, at most every ten seconds: a fetch is tried again many times a second.
+// complain logs an error of a fetch that does not mend itself, at most every ten seconds: a fetch
+// is tried again many times a second.
 func complain(log *slog.Logger, last *time.Time, topic string, p int32, err error) {
 	if err == nil || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) || time.Since(*last) < 10*time.Second {
 		return
@@ -514,7 +525,8 @@ func (st *stage) both(p int32) map[string][]int32 {
 	return m
 }
 
-// setBack pauses a partition and puts what was polled of it back, at exactly the committed offsets: anything else would be committed with the others.
+// setBack pauses a partition and puts what was polled of it back, at exactly the committed offsets:
+// anything else would be committed with the others.
 func (st *stage) setBack(cl *kgo.Client, committed map[string]map[int32]kgo.EpochOffset, p int32) {
 	cl.PauseFetchPartitions(st.both(p))
 	back := map[string]map[int32]kgo.EpochOffset{}
@@ -540,7 +552,8 @@ func (st *stage) finish(cl *kgo.Client, l loaded) {
 	}
 	st.shards[l.p] = l.s
 	delete(st.awaited, l.p)
-	l.s.savedAt = wall() - st.cfg.CheckpointEvery.Milliseconds()*int64(l.p%8)/8 // so that they do not all fall due at once
+	// so that they do not all fall due at once
+	l.s.savedAt = wall() - st.cfg.CheckpointEvery.Milliseconds()*int64(l.p%8)/8
 	l.s.copiedAt = wall()
 	st.heard = map[int32]int64{}
 	if fl := st.failed[l.p]; fl != nil {
@@ -560,7 +573,8 @@ func (st *stage) finish(cl *kgo.Client, l loaded) {
 	if l.s.policies().Hash() != st.own {
 		st.activate(l.p)
 		if len(st.in) == 2 {
-			// Control first, so that no event is judged by a set that is no longer, or not yet, in force.
+			// Control first, so that no event is judged by a set that is no longer, or not yet, in
+			// force.
 			st.waiting[l.p] = true
 			cl.ResumeFetchPartitions(map[string][]int32{st.in[0]: {l.p}})
 			return
@@ -584,8 +598,9 @@ func (st *stage) skips(s *shard, offset int64) bool {
 	return ok && slices.Contains(b.skip, offset)
 }
 
-// fail pauses a shard alone. It is loaded anew after a while, again and again; an event that it fails on three times in a row is set aside by a
-// record in its own log, so that every later reading of the log sets it aside too.
+// fail pauses a shard alone. It is loaded anew after a while, again and again; an event that it
+// fails on three times in a row is set aside by a record in its own log, so that every later
+// reading of the log sets it aside too.
 func (st *stage) fail(p int32, err error, offset int64) {
 	fl := st.failed[p]
 	if fl == nil {
@@ -652,8 +667,9 @@ func (st *stage) at(point string) {
 
 func (st *stage) space(p int32) state.Space { return state.Space{Stage: st.kind, Partition: p} }
 
-// close ends a session's client. Closing waits for a JoinGroup under way, which the broker holds until the other members have joined too, and kfake
-// for ever if the member has left meanwhile: patience ends after a while.
+// close ends a session's client. Closing waits for a JoinGroup under way, which the broker holds
+// until the other members have joined too, and kfake for ever if the member has left meanwhile:
+// patience ends after a while.
 func (st *stage) close(s *kgo.GroupTransactSession) { closeSession(s, st.abort) }
 
 func closeSession(s *kgo.GroupTransactSession, abort func()) {
@@ -663,8 +679,9 @@ func closeSession(s *kgo.GroupTransactSession, abort func()) {
 	abort()
 }
 
-// leave tells the coordinator that this static member is gone for good, so that its partitions need not wait for the session's timeout. After close: a
-// client that still runs joins again, and the group then waits for a member that is no more.
+// leave tells the coordinator that this static member is gone for good, so that its partitions need
+// not wait for the session's timeout. After close: a client that still runs joins again, and the
+// group then waits for a member that is no more.
 func (st *stage) leave() {
 	c, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()

@@ -10,19 +10,20 @@ import (
 	"time"
 )
 
-// How long a stop may take. A transaction under way is given a while, so that it need not be aborted
-// by its timeout; then it is given up, as if the process had died in it, which loses nothing. A stage
-// that does not end even so is left standing: the caller must end the process.
+// How long a stop may take. A transaction under way is given a while, so that it need not be
+// aborted by its timeout; then it is given up, as if the process had died in it, which loses
+// nothing. A stage that does not end even so is left standing: the caller must end the process.
 const (
 	stopTransaction = 8 * time.Second
 	StopWithin      = 20 * time.Second
 )
 
-// ErrStuck is wrapped by the error of Run that says what did not end in time: it is still at work on
-// what Config gave it, so that must not be closed.
+// ErrStuck is wrapped by the error of Run that says what did not end in time: it is still at work
+// on what Config gave it, so that must not be closed.
 var ErrStuck = errors.New("did not end")
 
-// afterStop calls giveUp when ctx has been done for a while, unless the returned function was called.
+// afterStop calls giveUp when ctx has been done for a while, unless the returned function was
+// called.
 func afterStop(ctx context.Context, giveUp func()) (stop func()) {
 	over := make(chan struct{})
 	var done sync.WaitGroup

@@ -8,8 +8,8 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// Whoever holds the key of one tenant reaches no other with it, however the other is named: nothing is commanded, no
-// breaker changes and no baseline.
+// Whoever holds the key of one tenant reaches no other with it, however the other is named: nothing
+// is commanded, no breaker changes and no baseline.
 func TestTheKeyOfOneTenantReachesNoOther(t *testing.T) {
 	agent := event.Scope{Type: event.AgentScope, Tenant: "t2", ID: "agent-1"}
 	for _, x := range []struct {
@@ -37,7 +37,8 @@ func TestTheKeyOfOneTenantReachesNoOther(t *testing.T) {
 	} {
 		t.Run(x.name, func(t *testing.T) {
 			c := newCity(t, 1, 2, 2, setOf(t, armed(true, "")))
-			c.person(0, event.Feedback{Type: event.TripFeedback, Scope: agent}) // a breaker of the other's, set by who may
+			// a breaker of the other's, set by who may
+			c.person(0, event.Feedback{Type: event.TripFeedback, Scope: agent})
 			c.settle()
 			before := len(c.all)
 			for i, kind := range []event.FeedbackType{event.TripFeedback, event.RestoreFeedback} {

@@ -19,7 +19,8 @@ import (
 const tiedRule = `{"v":1,"rules":[{"id":"r","title":"t","by":["user"],"within":"30d","suppress":"1s","steps":[
 	{"name":"a","where":"tool.class == \"read\""},{"name":"b","where":"tool.class == \"send\""}]}]}`
 
-// tied are events of several agents and users, many of them of one millisecond, and the ids of those that complete the sequence of tiedRule by the order of the lines.
+// tied are events of several agents and users, many of them of one millisecond, and the ids of
+// those that complete the sequence of tiedRule by the order of the lines.
 func tied(n int) (lines [][]byte, want []string) {
 	g := rand.New(rand.NewPCG(7, 7))
 	armed, last := map[int]bool{}, map[int]int{}
@@ -45,7 +46,8 @@ func tied(n int) (lines [][]byte, want []string) {
 	return lines, want
 }
 
-// Events of one millisecond keep the order of their log above one agent, too, whatever their ids say and by however many it is read.
+// Events of one millisecond keep the order of their log above one agent, too, whatever their ids
+// say and by however many it is read.
 func TestEventsOfOneMillisecondKeepTheirLogsOrder(t *testing.T) {
 	set := setOf(t, tiedRule)
 	lines, want := tied(3000)

@@ -117,7 +117,8 @@ func (t *Topics) Codec() kgo.CompressionCodec {
 	case "none":
 		return kgo.NoCompression()
 	}
-	// The default: every client reads it. The fastest level, since facts and journals pay for it, too.
+	// The default: every client reads it. The fastest level, since facts and journals pay for it,
+	// too.
 	return kgo.GzipCompression().WithLevel(1)
 }
 
@@ -143,9 +144,9 @@ func (t Topics) Full() Topics {
 	return t
 }
 
-// Discardable names the topics whose records follow from events, and that are
-// therefore thrown away when a crash of the embedded broker may have torn them
-// from each other. Sets and baselines are not among them: nothing else holds an old set, or what was learned from events that are gone. Nor
+// Discardable names the topics whose records follow from events, and that are therefore thrown away
+// when a crash of the embedded broker may have torn them from each other. Sets and baselines are
+// not among them: nothing else holds an old set, or what was learned from events that are gone. Nor
 // is what gateways and people read or wrote: commands, breakers, acks, feedback.
 func (t *Topics) Discardable() []string {
 	f := t.Full()
@@ -169,7 +170,8 @@ func (t *Topics) Check() error {
 		case !topicName.MatchString(name), name == ".", name == "..":
 			add("%s: %q is no name for a Kafka topic: use up to 249 letters, digits, dots, dashes and underscores", n.key, name)
 		default:
-			same := strings.ReplaceAll(name, ".", "_") // Kafka's metrics cannot tell them apart, so it refuses both
+			// Kafka's metrics cannot tell them apart, so it refuses both
+			same := strings.ReplaceAll(name, ".", "_")
 			if other, ok := seen[same]; ok {
 				add("%s: %q is also the name of topics.%s (a dot and an underscore count as the same): give each its own", n.key, name, other)
 			}
@@ -267,7 +269,8 @@ func (t *Topics) Specs(embedded bool, brokers int) []TopicSpec {
 		{f.ChangelogBehaviour, main, true, 0, false, plainRecords, 64, "pages of behaviour shards at each checkpoint, for an instance on a new machine"},
 		{f.ChangelogRelation, facts, true, 0, false, plainRecords, 64, "pages of relation shards at each checkpoint, for an instance on a new machine"},
 	} {
-		c := map[string]string{"max.message.bytes": strconv.Itoa(r.largest + 12)} // 12: what Kafka adds to a round number
+		// 12: what Kafka adds to a round number
+		c := map[string]string{"max.message.bytes": strconv.Itoa(r.largest + 12)}
 		switch {
 		case embedded:
 			// It keeps the producer's time stamps whatever the topic says. Events of last
@@ -278,7 +281,8 @@ func (t *Topics) Specs(embedded bool, brokers int) []TopicSpec {
 				c["retention.ms"] = retentionMillis(r.keep)
 			}
 			if r.keep == 0 {
-				delete(c, "cleanup.policy") // its default is delete, and on Apache Kafka these specs must not undo compact
+				// its default is delete, and on Apache Kafka these specs must not undo compact
+				delete(c, "cleanup.policy")
 			}
 			each := max(int64(r.mib)<<20/int64(max(r.partitions, 1)), 4<<20)
 			c["retention.bytes"] = strconv.FormatInt(each, 10)
@@ -288,19 +292,22 @@ func (t *Topics) Specs(embedded bool, brokers int) []TopicSpec {
 			c["segment.bytes"] = strconv.FormatInt(min(each/4, 16<<20), 10) // whole segments are deleted
 		case r.keep == 0:
 			c["cleanup.policy"] = "compact"
-			c["segment.bytes"] = strconv.Itoa(32 << 20) // the newest segment is never compacted, and a restore reads all of it
+			// the newest segment is never compacted, and a restore reads all of it
+			c["segment.bytes"] = strconv.Itoa(32 << 20)
 		default:
 			c["cleanup.policy"], c["retention.ms"] = "delete", retentionMillis(r.keep)
 			if r.byBroker {
-				// For retention too: a producer's clock that is a week off must not delete what came today.
+				// For retention too: a producer's clock that is a week off must not delete what
+				// came today.
 				c["message.timestamp.type"] = "LogAppendTime"
 			}
 		}
 		if !embedded {
 			c["min.insync.replicas"] = insync
 			if slices.Contains([]string{f.Alerts, f.DLQ, f.Commands, f.Breakers, f.Inventory}, r.name) {
-				// What others read lies as topics.compression says, whatever the broker's default or
-				// an older wayward made of the topic. It is what we write, so nothing is packed anew.
+				// What others read lies as topics.compression says, whatever the broker's default
+				// or an older wayward made of the topic. It is what we write, so nothing is packed
+				// anew.
 				c["compression.type"] = f.brokerCompression()
 			}
 		}
@@ -539,7 +546,8 @@ func ApplyTopics(ctx context.Context, adm *kadm.Client, changes []Change, progre
 			copies = -1 // the broker's default
 		}
 		r, err := adm.CreateTopic(ctx, c.Spec.Partitions, copies, configs, c.Topic)
-		// Another instance may just have made it, and by the same specs; if not, CheckTopics will say so.
+		// Another instance may just have made it, and by the same specs; if not, CheckTopics will
+		// say so.
 		if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
 			return fmt.Errorf("creating topic %s%s: %w", c.Topic, brokerDetail(r.ErrMessage), explained{err})
 		}

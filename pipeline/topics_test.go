@@ -185,7 +185,8 @@ func TestCheckSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 func TestTooFewCopiesAreToldAndDoNotBlockWriting(t *testing.T) {
 	_, adm := fakeCluster(t, kfake.NumBrokers(3))
 	topics := DefaultTopics()
-	if err := applyTopics(t.Context(), adm, topics.Specs(false, 1)); err != nil { // made when there was one broker
+	if err := applyTopics(t.Context(), adm, topics.Specs(false, 1)); err != nil {
+		// made when there was one broker
 		t.Fatal(err)
 	}
 	specs := topics.Specs(false, 3)

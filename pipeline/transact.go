@@ -26,7 +26,8 @@ func (st *stage) transact(ctx context.Context, s *kgo.GroupTransactSession, in m
 		return err
 	}
 	st.revoked.Store(false)
-	// Stopping must not tear a transaction: it gets its own deadline, which is also the watchdog against an End that never returns.
+	// Stopping must not tear a transaction: it gets its own deadline, which is also the watchdog
+	// against an End that never returns.
 	ctx, cancel := context.WithTimeout(st.last, 2*st.cfg.TransactionTimeout)
 	defer cancel()
 	// The longest slice first, so that no worker is left alone with it at the end.
@@ -49,7 +50,8 @@ func (st *stage) transact(ctx context.Context, s *kgo.GroupTransactSession, in m
 	workers.Wait()
 	st.at("open transaction")
 
-	var lost atomic.Pointer[error] // the first promise that failed; a nil promise would let a lost record commit
+	// the first promise that failed; a nil promise would let a lost record commit
+	var lost atomic.Pointer[error]
 	promise := func(_ *kgo.Record, err error) {
 		if err != nil {
 			lost.CompareAndSwap(nil, &err)
@@ -113,7 +115,8 @@ func (st *stage) transact(ctx context.Context, s *kgo.GroupTransactSession, in m
 		}
 		for p, c := range copying {
 			delete(st.copies, p)
-			if err := st.cfg.Store.Copied(st.space(p), c.version); err != nil && !diskTrouble(err) { // else it is copied once more
+			if err := st.cfg.Store.Copied(st.space(p), c.version); err != nil && !diskTrouble(err) {
+				// else it is copied once more
 				return err
 			}
 		}
@@ -154,7 +157,8 @@ func (st *stage) transact(ctx context.Context, s *kgo.GroupTransactSession, in m
 			delete(st.copies, p)
 		}
 	}
-	// (false, nil) is not "aborted": franz-go says it also of an unknown outcome that it then tried to abort. Ask.
+	// (false, nil) is not "aborted": franz-go says it also of an unknown outcome that it then tried
+	// to abort. Ask.
 	at, err := st.brokerPosition(ctx, cl)
 	if err != nil {
 		return fmt.Errorf("asking for the group's offsets after an abort: %w", err)
@@ -168,7 +172,8 @@ func (st *stage) transact(ctx context.Context, s *kgo.GroupTransactSession, in m
 	return nil
 }
 
-// awaits tells what a shard waits for, if that is why it did not apply its slice; and how far its time has to go on for that to come.
+// awaits tells what a shard waits for, if that is why it did not apply its slice; and how far its
+// time has to go on for that to come.
 func (st *stage) awaits(p int32, err error) *awaited {
 	gap, at := (*missing)(nil), (*stepError)(nil)
 	b, ok := st.shards[p].machineOf().(*behaviour)
@@ -226,7 +231,8 @@ func (e *stepError) Error() string { return fmt.Sprintf("at offset %d: %v", e.of
 
 func (e *stepError) Unwrap() error { return e.err }
 
-// committed does what follows a commit of a shard beside the log: it ends a failure, and holds back a shard that runs ahead.
+// committed does what follows a commit of a shard beside the log: it ends a failure, and holds back
+// a shard that runs ahead.
 func (st *stage) committed(ctx context.Context, cl *kgo.Client, p int32, sh *shard, taken int) {
 	if fl := st.failed[p]; fl != nil {
 		b, ok := sh.machine.(*behaviour)
@@ -289,7 +295,8 @@ func (st *stage) brokerPosition(ctx context.Context, cl *kgo.Client) (map[int32]
 	if len(st.in) == 1 {
 		n = st.rules.facts
 	}
-	// By name: of a group's offsets "all" leaves out a partition whose first commit is still undecided, and what may not be read.
+	// By name: of a group's offsets "all" leaves out a partition whose first commit is still
+	// undecided, and what may not be read.
 	req := kmsg.NewPtrOffsetFetchRequest()
 	req.Group, req.RequireStable = st.cfg.Group+"-"+st.name, true
 	for _, name := range st.in {

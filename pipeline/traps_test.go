@@ -28,8 +28,9 @@ import (
 	"github.com/wayward-sec/wayward/state"
 )
 
-// The traps of exactly-once (research/engine.md §2.1 and §2.7), each set for the whole engine on kfake. J1, J2 and J9 are in package state.
-// What every test asks in the end: the findings are those of a straight run over the logs, none lost, none twice.
+// The traps of exactly-once (research/engine.md §2.1 and §2.7), each set for the whole engine on
+// kfake. J1, J2 and J9 are in package state. What every test asks in the end: the findings are
+// those of a straight run over the logs, none lost, none twice.
 
 const trapSession = 1500 * time.Millisecond
 
@@ -277,7 +278,8 @@ func (l *lab) exact() {
 	}
 }
 
-// journals checks that each partition's journal is gapless and takes every event once, and returns how many transactions there are.
+// journals checks that each partition's journal is gapless and takes every event once, and returns
+// how many transactions there are.
 func (l *lab) journals() (n int) {
 	l.Helper()
 	for p := range int32(2) {
@@ -307,7 +309,8 @@ func (l *lab) journals() (n int) {
 // network can be frozen, and can lie about how a transaction ended.
 type network struct {
 	gate sync.RWMutex
-	lies atomic.Int32 // answers to EndTxn still to be falsified: it was done, the client is told UNKNOWN_SERVER_ERROR
+	// answers to EndTxn still to be falsified: it was done, the client is told UNKNOWN_SERVER_ERROR
+	lies atomic.Int32
 	told atomic.Int32
 }
 
@@ -352,7 +355,8 @@ func (c *wireConn) Read(b []byte) (int, error) {
 			return 0, err
 		}
 		if _, ok := c.end.LoadAndDelete(binary.BigEndian.Uint32(body)); ok && c.w.lies.Load() > 0 && c.w.lies.Add(-1) >= 0 {
-			binary.BigEndian.PutUint16(body[9:], 0xffff) // behind correlation id, tags and throttle: the error
+			// behind correlation id, tags and throttle: the error
+			binary.BigEndian.PutUint16(body[9:], 0xffff)
 			c.w.told.Add(1)
 		}
 		c.buf.Write(head)
@@ -383,7 +387,8 @@ func TestJ3ATransactionSaidToBeAbortedMayStand(t *testing.T) {
 	l.journals()
 }
 
-func TestF4AnUnknownOutcomeIsNotTakenForAnAbort(t *testing.T) { // J3's neighbour: End itself says that it does not know
+func TestF4AnUnknownOutcomeIsNotTakenForAnAbort(t *testing.T) {
+	// J3's neighbour: End itself says that it does not know
 	l := newLab(t)
 	c := l.config("a", l.store(""))
 	l.start(c)
@@ -450,14 +455,17 @@ func TestJ5AZombieCannotCommit(t *testing.T) {
 	l.journals()
 }
 
-func TestJ6ACatchUpOverMarkersAndAbortedRecordsEnds(t *testing.T) { // there is no "first live offset" to wait for
+func TestJ6ACatchUpOverMarkersAndAbortedRecordsEnds(t *testing.T) {
+	// there is no "first live offset" to wait for
 	l := newLab(t)
 	x, err := kgo.NewClient(kgo.SeedBrokers(l.cluster.ListenAddrs()...), kgo.TransactionalID("producer"), kgo.RecordPartitioner(partitioner))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer x.Close()
-	produce := func() { // the log ends with aborted records and a marker: no record of data is at the group's offset
+	produce := func() {
+		// the log ends with aborted records and a marker: no record of data is at the group's
+		// offset
 		for i := range 6 {
 			how := kgo.TransactionEndTry(i%2 == 0)
 			if err := x.BeginTransaction(); err != nil {
@@ -607,7 +615,8 @@ func TestJ10AJournalCutBehindTheMarkerIsNoJump(t *testing.T) {
 			}
 			done := l.position()
 			cut := kadm.Offsets{}
-			for p := range int32(2) { // behind the old disk's marker, and behind nothing that the changelog needs
+			for p := range int32(2) {
+				// behind the old disk's marker, and behind nothing that the changelog needs
 				all := l.read(l.topics.Journal, p)
 				for _, r := range all {
 					if j, err := readJournal(r.Value); err == nil && j.next[mainLog] <= done[p]-60 {
@@ -649,7 +658,8 @@ func TestJ10AJournalCutBehindTheMarkerIsNoJump(t *testing.T) {
 	}
 }
 
-func TestJ10FactsCutAtTheBeginningAreNoBeginning(t *testing.T) { // the relation stage has no journal that would show a gap
+func TestJ10FactsCutAtTheBeginningAreNoBeginning(t *testing.T) {
+	// the relation stage has no journal that would show a gap
 	l := newLab(t)
 	l.produce(400)
 	c := l.config("a", l.store(""))
@@ -734,8 +744,10 @@ func TestTwoInstancesThatComeAndGoLoseNothing(t *testing.T) {
 	l.journals()
 }
 
-// unfinished makes a kfake answer as Kafka 4 does until the markers of a transaction are written: EndTxn is answered at once, and a transaction that begins meanwhile with offsets
-// is refused with CONCURRENT_TRANSACTIONS. They are written once the state was asked for so many times, or a while later. Below zero nobody may ask.
+// unfinished makes a kfake answer as Kafka 4 does until the markers of a transaction are written:
+// EndTxn is answered at once, and a transaction that begins meanwhile with offsets is refused with
+// CONCURRENT_TRANSACTIONS. They are written once the state was asked for so many times, or a while
+// later. Below zero nobody may ask.
 func (l *lab) unfinished(stage string, asks int) (refused *atomic.Int32) {
 	refused = &atomic.Int32{}
 	var mu sync.Mutex
@@ -751,7 +763,8 @@ func (l *lab) unfinished(stage string, asks int) (refused *atomic.Int32) {
 		}
 		return nil, nil, false
 	})
-	l.cluster.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) { // here Kafka and the client wait by themselves
+	l.cluster.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		// here Kafka and the client wait by themselves
 		l.cluster.KeepControl()
 		if r := req.(*kmsg.ProduceRequest); r.TransactionID != nil && *r.TransactionID == id {
 			mu.Lock()
@@ -851,7 +864,8 @@ func TestATransactionWithoutRecordsWaitsForTheOneBefore(t *testing.T) {
 
 func TestAnAbortSaysWhy(t *testing.T) {
 	l := newLab(t)
-	refused := l.unfinished("relation", -1) // a broker that does not say how a transaction is, as before Kafka 3.0
+	// a broker that does not say how a transaction is, as before Kafka 3.0
+	refused := l.unfinished("relation", -1)
 	c := l.config("a", l.store(""))
 	c.Stages = []string{"behaviour", "relation"}
 	l.start(c)

@@ -8,7 +8,8 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// One agent goes on and on: of whatever is found about it and its scopes, each finding is updated eight times at most.
+// One agent goes on and on: of whatever is found about it and its scopes, each finding is updated
+// eight times at most.
 func TestNoFindingBuriesItsReader(t *testing.T) {
 	set := setOf(t, strict)
 	b, q := newBehaviour(0, engine(t, 1, 1, set), set, "events"), newRelation(0, engine(t, 1, 1, set), set)

@@ -13,7 +13,8 @@ import (
 	"github.com/wayward-sec/wayward/event/wire"
 )
 
-// The records that the engine writes to itself. Facts and journal are binary, for they are many; control is JSON, for people read it.
+// The records that the engine writes to itself. Facts and journal are binary, for they are many;
+// control is JSON, for people read it.
 
 // Kinds of control records.
 const (
@@ -24,17 +25,23 @@ const (
 	controlRelation = "relation" // watermark of a relation shard, for back-pressure
 	controlActivate = "activate" // a set takes effect
 	controlSkip     = "skip"     // set aside an event that the shard fails on
-	controlTrip     = "trip"     // an order on a scope of the reading shard; for the relation stage, as the shard wrote it to itself
-	controlAsk      = "ask"      // to the relation stage: somebody wants an order on a scope above agents
-	controlBlocked  = "blocked"  // to the relation stage: an automatic block that the persona's guard counts
-	controlFreed    = "freed"    // and its end
-	controlGate     = "gate"     // to the behaviour stage: whether a shard may add a block of the persona; with hash: the answer to that one
+	// an order on a scope of the reading shard; for the relation stage, as the shard wrote it to
+	// itself
+	controlTrip = "trip"
+	controlAsk  = "ask" // to the relation stage: somebody wants an order on a scope above agents
+	// to the relation stage: an automatic block that the persona's guard counts
+	controlBlocked = "blocked"
+	controlFreed   = "freed" // and its end
+	// to the behaviour stage: whether a shard may add a block of the persona; with hash: the answer
+	// to that one
+	controlGate     = "gate"
 	controlWide     = "wide"     // to the behaviour stage: the breaker of a wider scope has changed
 	controlAck      = "ack"      // what a gateway answered
 	controlFeedback = "feedback" // what a person wants
 	controlExpire   = "expire"   // the wall clock says that a breaker's duration is over
 	controlMissed   = "missed"   // the wall clock says that an ack did not come
-	controlWait     = "wait"     // an event waits for a day to be closed: the time of its shard goes on to it
+	// an event waits for a day to be closed: the time of its shard goes on to it
+	controlWait     = "wait"
 	controlBaseline = "baseline" // to the behaviour stage: what a person has decided about a baseline
 	controlResume   = "resume"   // what outlives logs that are made anew, see Resume
 )
@@ -69,7 +76,8 @@ type control struct {
 	State   []byte          `json:"state,omitempty"` // of a breaker
 }
 
-// keptModel says of a snapshot that outlives the logs, or without one of all snapshots of a relation shard, through which day it has learned.
+// keptModel says of a snapshot that outlives the logs, or without one of all snapshots of a
+// relation shard, through which day it has learned.
 type keptModel struct {
 	Day  int64 `json:"day"`
 	Seen int64 `json:"seen,omitempty"`
@@ -140,8 +148,8 @@ func readFactsHead(b []byte) (h factsHead, body wire.Reader, err error) {
 	return h, r, r.Err
 }
 
-// journal is what a behaviour shard's transaction did: enough to do it again. Long control slices are split: all but the last record of a
-// transaction carry nothing but control records.
+// journal is what a behaviour shard's transaction did: enough to do it again. Long control slices
+// are split: all but the last record of a transaction carry nothing but control records.
 type journal struct {
 	seq       uint64
 	now       int64
@@ -159,7 +167,8 @@ const (
 	journalBytes  = 512 << 10 // control records in one journal record
 )
 
-// encode writes the journal of one transaction as one record or, if its control slice is long, several.
+// encode writes the journal of one transaction as one record or, if its control slice is long,
+// several.
 func (j *journal) encode() [][]byte {
 	var out [][]byte
 	rest := j.control
@@ -226,7 +235,8 @@ func readJournal(b []byte) (j journal, err error) {
 // maxDeadLetter is how much of a record that did not decode is kept (EVENTS §1).
 const maxDeadLetter = 900 << 10
 
-// deadLetter is the record for agent.events.dlq: the value as it came, up to 900 KiB, and why and from where in the headers; whose it is, if that is known.
+// deadLetter is the record for agent.events.dlq: the value as it came, up to 900 KiB, and why and
+// from where in the headers; whose it is, if that is known.
 func deadLetter(topic string, p int32, r *record, reason, detail string, whose *event.Named) output {
 	o := output{to: toDLQ, partition: -1, key: r.key, value: r.value, headers: []Header{
 		{"reason", []byte(reason)},

@@ -6,8 +6,8 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// What arguments say that a call does: a word (action: delete, method: POST), SQL, GraphQL, a command line,
-// code. All of them count, and the strongest decides.
+// What arguments say that a call does: a word (action: delete, method: POST), SQL, GraphQL, a
+// command line, code. All of them count, and the strongest decides.
 
 // operation is how an argument says what is done.
 type operation uint8
@@ -25,7 +25,8 @@ const (
 	byLanguage            // which that is
 )
 
-// maxActs bounds the texts of one call that are read as commands or code, and the words of one command line.
+// maxActs bounds the texts of one call that are read as commands or code, and the words of one
+// command line.
 const (
 	maxCodes = 16
 	maxArgv  = 4096
@@ -118,8 +119,8 @@ func (a *acts) take(k *look, by *arg, s span) {
 	}
 }
 
-// onlySQL tells whether what a database is asked begins as nothing but SQL does. "create a report" and
-// "show me" may be questions to something that writes SQL itself.
+// onlySQL tells whether what a database is asked begins as nothing but SQL does. "create a report"
+// and "show me" may be questions to something that writes SQL itself.
 func onlySQL(s string) bool {
 	s = strings.TrimLeft(s, " \t\r\n(;")
 	if strings.HasPrefix(s, "--") || strings.HasPrefix(s, "/*") {
@@ -240,7 +241,8 @@ func wordOf(v string, method bool) (event.Class, string) {
 	return r.class, r.verb
 }
 
-// weak tells whether the tool's name leaves it to an argument what is done: message, records, process, http_request.
+// weak tells whether the tool's name leaves it to an argument what is done: message, records,
+// process, http_request.
 func (t *Tool) weak() bool {
 	r := &t.reading
 	switch {
@@ -252,8 +254,8 @@ func (t *Tool) weak() bool {
 	return verbs[r.verb].tier == seldom || light[r.verb] && (len(r.nouns) == 0 || r.head() == noun(r.verb))
 }
 
-// decide is the class of a call, given what its arguments say: they decide where the name leaves it open,
-// and never make less of what it says plainly.
+// decide is the class of a call, given what its arguments say: they decide where the name leaves it
+// open, and never make less of what it says plainly.
 func (t *Tool) decide(a *acts) event.Class {
 	switch {
 	case a.class == event.NoClass:

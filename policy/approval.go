@@ -13,19 +13,25 @@ import (
 
 // Approvals say which approvals count, of the calls that a persona may make only with one.
 //
-// An approval is for one call, of the agent that the approval's event names. A call finds its own by approval.id if it carries one, else by the digest of
-// its arguments, else (where digests are not asked for) it takes the oldest that is left.
+// An approval is for one call, of the agent that the approval's event names. A call finds its own
+// by approval.id if it carries one, else by the digest of its arguments, else (where digests are
+// not asked for) it takes the oldest that is left.
 type Approvals struct {
-	By      []string  // names and patterns of who may approve; empty: anybody who may be told from the agent
-	NotSelf bool      // not the agent, its owner, user, credential or delegator, another agent of the same owner or credential, nor whoever asked
-	ValidMS int64     // after it was granted; 0: as long as the approval itself says
-	Digest  event.Tri // Yes: of these very arguments, or it does not count; Unknown: where both sides show a digest they must agree; No: not looked at
-	Once    bool      // for one call only
-	by      *globs
+	// names and patterns of who may approve; empty: anybody who may be told from the agent
+	By []string
+	// not the agent, its owner, user, credential or delegator, another agent of the same owner or
+	// credential, nor whoever asked
+	NotSelf bool
+	ValidMS int64 // after it was granted; 0: as long as the approval itself says
+	// Yes: of these very arguments, or it does not count; Unknown: where both sides show a digest
+	// they must agree; No: not looked at
+	Digest event.Tri
+	Once   bool // for one call only
+	by     *globs
 }
 
-// Shown is what holds of an approval that a call shows though its policy asks for none, or though no
-// policy knows the agent: not by its own side, once, of these arguments where both show them.
+// Shown is what holds of an approval that a call shows though its policy asks for none, or though
+// no policy knows the agent: not by its own side, once, of these arguments where both show them.
 var Shown = Approvals{NotSelf: true, Once: true}
 
 type approvalsDef struct {
@@ -60,13 +66,15 @@ func (d approvalsDef) compile(bad report) Approvals {
 	return a
 }
 
-// MayApprove tells whether the list of approvers has somebody, in any case of letters. Without a list anybody may.
+// MayApprove tells whether the list of approvers has somebody, in any case of letters. Without a
+// list anybody may.
 func (a *Approvals) MayApprove(name string) bool { return a.by.passes(event.Identity(name)) }
 
 // Algorithm is how a digest of arguments was made.
 type Algorithm uint8
 
-// Algorithms of digests. An opaque one is of an algorithm, or with a key, that wayward does not know.
+// Algorithms of digests. An opaque one is of an algorithm, or with a key, that wayward does not
+// know.
 const (
 	SHA256 Algorithm = iota
 	Opaque
@@ -81,11 +89,12 @@ var algorithms = [...]struct {
 }{SHA256: {"sha256", sha256.Size}, SHA384: {"sha384", sha512.Size384}, SHA512: {"sha512", sha512.Size}}
 
 // Arguments digests the arguments of calls as approvals are compared by them: over their canonical
-// JSON (RFC 8785) and over the bytes as they stand in the record, since producers do either. The zero
-// value is ready; it belongs to one goroutine.
+// JSON (RFC 8785) and over the bytes as they stand in the record, since producers do either. The
+// zero value is ready; it belongs to one goroutine.
 type Arguments struct{ form event.Canonical }
 
-// Canonical is the canonical form of the arguments, or else their bytes; it lives until the next call.
+// Canonical is the canonical form of the arguments, or else their bytes; it lives until the next
+// call.
 func (a *Arguments) Canonical(args []byte) []byte {
 	if b, ok := a.form.Form(args); ok {
 		return b
@@ -93,9 +102,10 @@ func (a *Arguments) Canonical(args []byte) []byte {
 	return args
 }
 
-// Digests are a call's arguments by one algorithm, plain as PlainDigest writes them: of the canonical
-// form and of the bytes. Arguments that stand beside args_digest are digested again, not believed;
-// only where there are none, or by an algorithm that is not known, is args_digest what counts.
+// Digests are a call's arguments by one algorithm, plain as PlainDigest writes them: of the
+// canonical form and of the bytes. Arguments that stand beside args_digest are digested again, not
+// believed; only where there are none, or by an algorithm that is not known, is args_digest what
+// counts.
 func (a *Arguments) Digests(e *event.Event, by Algorithm) (canonical, raw string) {
 	if by == Opaque || !Shows(e) {
 		if d, alg := PlainDigest(e.ArgsDigest); alg == by {
@@ -140,9 +150,9 @@ func digestOf(b []byte, by Algorithm) string {
 }
 
 // PlainDigest is a digest in the one spelling in which digests are compared, and how it was made:
-// lower-case hex, with the algorithm before it unless that is SHA-256. `sha256:`, `SHA-256=`, base64
-// as in subresource integrity, and hex alone are read; of a digest that names no algorithm its length
-// tells. What is none of them stays as it is, without blanks around it.
+// lower-case hex, with the algorithm before it unless that is SHA-256. `sha256:`, `SHA-256=`,
+// base64 as in subresource integrity, and hex alone are read; of a digest that names no algorithm
+// its length tells. What is none of them stays as it is, without blanks around it.
 func PlainDigest(s string) (plain string, by Algorithm) {
 	s = strings.TrimSpace(s)
 	low := lower(s)

@@ -12,7 +12,8 @@ import (
 	"github.com/wayward-sec/wayward/rules"
 )
 
-// Bounds of what is looked at in the arguments of one call, and of what is remembered of a tool's arguments.
+// Bounds of what is looked at in the arguments of one call, and of what is remembered of a tool's
+// arguments.
 const (
 	maxIndex   = 64  // elements of lists that the catalogue may name
 	maxLevels  = 6   // objects and lists inside each other that it may name
@@ -21,16 +22,17 @@ const (
 	maxTargets = 24  // receivers of one call that are named; that there are more is kept in mind
 	maxLearned = 24  // names remembered of one tool; others are worked out each time
 
-	// maxWork bounds the work of one call, in units of a value that plays no part: a megabyte of those
-	// fits. A name that may play one costs dear, so that 16,000 of them fit. What is beyond is told:
-	// the event is marked (event.ArgsIncomplete), and no list takes its destination for a known one.
+	// maxWork bounds the work of one call, in units of a value that plays no part: a megabyte of
+	// those fits. A name that may play one costs dear, so that 16,000 of them fit. What is beyond
+	// is told: the event is marked (event.ArgsIncomplete), and no list takes its destination for a
+	// known one.
 	maxWork   = 1 << 18
 	dear      = 16
 	maxNested = 100 // objects and lists inside each other
 )
 
-// arg is an argument of a tool, or an object that arguments lie in. The tree holds the paths of the catalogue and the names that were seen
-// before, so that the meaning of a name is worked out once.
+// arg is an argument of a tool, or an object that arguments lie in. The tree holds the paths of the
+// catalogue and the names that were seen before, so that the meaning of a name is worked out once.
 type arg struct {
 	up    *arg
 	key   string
@@ -122,7 +124,8 @@ func skipSpace(p []byte, i int) int {
 	return i
 }
 
-// object reads an object from behind its brace and returns the place behind it, or -1. Amounts in it are of the currency that it names.
+// object reads an object from behind its brace and returns the place behind it, or -1. Amounts in
+// it are of the currency that it names.
 func (k *look) object(i int, at *arg, level int) int {
 	outer := k.till.open()
 	i = k.members(i, at, level)
@@ -183,8 +186,9 @@ func (k *look) members(i int, at *arg, level int) int {
 	}
 }
 
-// find returns the argument of a name below another, and the place of the one after it, or -1. Names without a
-// word that has a meaning are not worked out: thousands of them cost no more than reading them.
+// find returns the argument of a name below another, and the place of the one after it, or -1.
+// Names without a word that has a meaning are not worked out: thousands of them cost no more than
+// reading them.
 func (k *look) find(at *arg, name []byte) (*arg, int) {
 	for i, a := range at.kids {
 		if a.key == string(name) && a.index < 0 {
@@ -194,7 +198,8 @@ func (k *look) find(at *arg, name []byte) (*arg, int) {
 	if at == &silent {
 		return at, -1
 	}
-	// Some of them are learned all the same: most tools have few, and nothing is compared faster than what is known.
+	// Some of them are learned all the same: most tools have few, and nothing is compared faster
+	// than what is known.
 	if (k.t.learned >= maxLearned/2 || len(name) > maxKey || at == &k.t.dull) && at.dull && (len(name) > maxKey || !k.t.means(name)) {
 		if at.fixed {
 			return &silent, -1
@@ -235,7 +240,8 @@ func (t *Tool) learn(at *arg, name []byte) (*arg, int) {
 	return a, len(at.kids)
 }
 
-// means tells whether a word of a name may have a meaning, by the words of all tables and those of the tool's own name.
+// means tells whether a word of a name may have a meaning, by the words of all tables and those of
+// the tool's own name.
 func (t *Tool) means(name []byte) bool {
 	var buf [maxKey]byte
 	word := func(from, to int) bool {
@@ -425,14 +431,16 @@ func (k *look) offer(a *arg, s span) {
 	}
 }
 
-// take keeps the better candidate. Of one name the last value counts, as it does for whoever carries out the call.
+// take keeps the better candidate. Of one name the last value counts, as it does for whoever
+// carries out the call.
 func (c *pick) take(score uint8, a *arg, s span) {
 	if s.from != s.to && (score > c.score || score == c.score && c.arg.same(a)) {
 		*c = pick{score, a, s}
 	}
 }
 
-// target takes a receiver into account. All that are as good count, since the one that matters may stand anywhere.
+// target takes a receiver into account. All that are as good count, since the one that matters may
+// stand anywhere.
 func (k *look) target(a *arg, s span) {
 	if s.from == s.to || a.destination < k.toScore {
 		return
@@ -514,7 +522,8 @@ func (k *look) whole(s span) string {
 
 func alias(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
-// Scratch is memory for texts taken out of arguments; they live until Reset. The zero value is ready.
+// Scratch is memory for texts taken out of arguments; they live until Reset. The zero value is
+// ready.
 type Scratch struct {
 	block   []byte
 	targets [maxTargets]span // receivers of the call under way, but for the first
@@ -523,10 +532,12 @@ type Scratch struct {
 
 const scratchBlock = 32 << 10
 
-// Reset gives the memory back. Blocks that were filled before are the garbage collector's once no text in them is used.
+// Reset gives the memory back. Blocks that were filled before are the garbage collector's once no
+// text in them is used.
 func (x *Scratch) Reset() { x.block = x.block[:0] }
 
-// room returns empty memory for n bytes, behind all that was handed out. What is appended within n is kept by keep.
+// room returns empty memory for n bytes, behind all that was handed out. What is appended within n
+// is kept by keep.
 func (x *Scratch) room(n int) []byte {
 	if cap(x.block)-len(x.block) < n {
 		x.block = make([]byte, 0, max(n, scratchBlock))
@@ -541,7 +552,8 @@ func (x *Scratch) keep(b []byte) []byte {
 	return b[:len(b):len(b)]
 }
 
-// unescape returns the text of the inside of a JSON string. Of a long one only so much as an event's texts may have.
+// unescape returns the text of the inside of a JSON string. Of a long one only so much as an
+// event's texts may have.
 func (x *Scratch) unescape(raw []byte) []byte {
 	if len(raw) > 6*event.MaxString {
 		raw = raw[:6*event.MaxString]
@@ -549,7 +561,8 @@ func (x *Scratch) unescape(raw []byte) []byte {
 	quoted := x.room(2*len(raw) + 2)
 	text, ok := quoted, false
 	quoted = append(append(append(quoted, '"'), raw...), '"')
-	for cut := 0; cut < 12 && !ok; cut++ { // the cut may have gone through an escape, of at most twelve bytes
+	for cut := 0; cut < 12 && !ok; cut++ {
+		// the cut may have gone through an escape, of at most twelve bytes
 		whole := quoted[:len(quoted)-cut]
 		whole[len(whole)-1] = '"'
 		text, ok = event.Unquote(whole[len(whole):len(whole)], whole)
@@ -586,7 +599,8 @@ func (a *arg) path() string {
 	return above + "." + a.key
 }
 
-// written is path, or "" if the catalogue cannot write it, since a name holds what has a meaning in paths.
+// written is path, or "" if the catalogue cannot write it, since a name holds what has a meaning in
+// paths.
 func (a *arg) written() string {
 	for at := a; at.up != nil; at = at.up {
 		if at.key == dullKey || strings.ContainsAny(at.key, `.[]`) {
@@ -599,7 +613,8 @@ func (a *arg) written() string {
 	return ""
 }
 
-// insert returns the argument at a path of the catalogue, such as order.items[0].id or recipients[*].email.
+// insert returns the argument at a path of the catalogue, such as order.items[0].id or
+// recipients[*].email.
 func (t *Tool) insert(path string) *arg {
 	at := &t.args
 	for part := range strings.SplitSeq(path, ".") {

@@ -12,9 +12,11 @@ import (
 // Baseline says how the baselines of personas are learned and how much they may say.
 type Baseline struct {
 	Tenant, Persona string // "": every one
-	// AlertsPerDay is the budget of a persona: how many false alerts of all statistical detectors together somebody will look at on a day.
+	// AlertsPerDay is the budget of a persona: how many false alerts of all statistical detectors
+	// together somebody will look at on a day.
 	AlertsPerDay float64
-	// TenantAlertsPerDay bounds what the personas of one tenant may say together: beyond, each one's share is cut in proportion.
+	// TenantAlertsPerDay bounds what the personas of one tenant may say together: beyond, each
+	// one's share is cut in proportion.
 	TenantAlertsPerDay float64
 	LearnDays          int64  // before a baseline calls anybody
 	LearnSessions      uint64 // likewise, or so many agent-days
@@ -28,7 +30,8 @@ func defaultBaseline() Baseline {
 	return Baseline{AlertsPerDay: 1, TenantAlertsPerDay: 20, LearnDays: 7, LearnSessions: 200, AcceptAgents: 5, AcceptPercent: 10, AcceptDays: 2}
 }
 
-// baselineDef is an entry as written. What it leaves out it takes from the entry for every persona of the tenant, then from that for every tenant, then from the defaults.
+// baselineDef is an entry as written. What it leaves out it takes from the entry for every persona
+// of the tenant, then from that for every tenant, then from the defaults.
 type baselineDef struct {
 	Tenant             string `json:"tenant,omitempty"`
 	Persona            string `json:"persona,omitempty"`
@@ -129,8 +132,9 @@ func newLearning(defs []baselineDef) learning {
 	return learning{defs}
 }
 
-// Baseline is how the baseline of a tenant's persona is learned: the entry of both over that of the persona in every tenant, over that of the tenant's every
-// persona, over that of everybody, over the defaults. Callers that ask often remember.
+// Baseline is how the baseline of a tenant's persona is learned: the entry of both over that of the
+// persona in every tenant, over that of the tenant's every persona, over that of everybody, over
+// the defaults. Callers that ask often remember.
 func (s *Set) Baseline(tenant, persona string) *Baseline {
 	b := defaultBaseline()
 	for _, want := range [...][2]string{{"", ""}, {tenant, ""}, {"", persona}, {tenant, persona}} {

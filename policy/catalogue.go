@@ -9,19 +9,21 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// Catalogue says what calls are: what operators wrote in tools/*.yaml, and for the rest what names of tools and arguments tell by themselves.
-// What neither tells stays unknown.
+// Catalogue says what calls are: what operators wrote in tools/*.yaml, and for the rest what names
+// of tools and arguments tell by themselves. What neither tells stays unknown.
 type Catalogue struct {
 	plain    map[name][]*entryOfTool
 	patterns map[string][]patternOfTool // by tenant, most telling first
 	n        int                        // entries
 }
 
-// Tool is what the catalogue makes of the calls of one tool. It learns the names of the tool's arguments as it sees them, so it belongs to one
-// goroutine; what it makes of a call does not depend on what it saw before.
+// Tool is what the catalogue makes of the calls of one tool. It learns the names of the tool's
+// arguments as it sees them, so it belongs to one goroutine; what it makes of a call does not
+// depend on what it saw before.
 type Tool struct {
 	Name, Server string
-	// Named is the class that the tool's name alone says, if it says one plainly: what a declaration may contradict.
+	// Named is the class that the tool's name alone says, if it says one plainly: what a
+	// declaration may contradict.
 	Named event.Class
 	// Verb is the word of the name that says so.
 	Verb string
@@ -46,10 +48,11 @@ type Tool struct {
 	as         map[event.Class]*Tool // what it is where its arguments say another class
 }
 
-// Tool compiles what is known of the event's tool: what the producer declares, else the catalogue's entries, the most telling first, each
-// filling in what those before it leave open, else its hints and its name. A plain name goes before a pattern, then the tenant's own entry
-// before one for every tenant, then the pattern with more characters that are not wild, then an entry with servers before one without.
-// An entry may name the tool with its server (mcp__server__tool), too.
+// Tool compiles what is known of the event's tool: what the producer declares, else the catalogue's
+// entries, the most telling first, each filling in what those before it leave open, else its hints
+// and its name. A plain name goes before a pattern, then the tenant's own entry before one for
+// every tenant, then the pattern with more characters that are not wild, then an entry with servers
+// before one without. An entry may name the tool with its server (mcp__server__tool), too.
 func (c *Catalogue) Tool(tenant string, t *event.Tool) *Tool {
 	own := *t
 	own.Normalise()
@@ -133,7 +136,8 @@ func (x *Tool) finishClass() {
 	}
 }
 
-// of is the tool where the arguments of a call say another class: other arguments then say where it goes.
+// of is the tool where the arguments of a call say another class: other arguments then say where it
+// goes.
 func (t *Tool) of(c event.Class) *Tool {
 	if c == t.class {
 		return t
@@ -252,7 +256,8 @@ func (t *Tool) enter() {
 	}
 }
 
-// meaning says what part an argument plays, given the words of its name and how many are its own. Where the catalogue names the argument, no other plays the part.
+// meaning says what part an argument plays, given the words of its name and how many are its own.
+// Where the catalogue names the argument, no other plays the part.
 func (t *Tool) meaning(words []string, own int) role {
 	r := classifyArg(words, own, t.class, &t.reading, t)
 	d := &t.entry
@@ -274,8 +279,9 @@ func (t *Tool) meaning(words []string, own int) role {
 	return r
 }
 
-// Complete fills in what the producer left out of a tool call: class, resource, subject, destination, amount, labels, side effect. What it
-// cannot tell stays unknown. The texts live until the Scratch is reset and as long as the event's own.
+// Complete fills in what the producer left out of a tool call: class, resource, subject,
+// destination, amount, labels, side effect. What it cannot tell stays unknown. The texts live until
+// the Scratch is reset and as long as the event's own.
 func (t *Tool) Complete(e *event.Event, x *Scratch) {
 	var ask want
 	if e.Tool.Class == event.NoClass {
@@ -367,7 +373,8 @@ func (x *Scratch) lowered(s string) string {
 	return alias(x.keep(b))
 }
 
-// fill takes out of the arguments what is asked for. It returns the tool as what the arguments make of it.
+// fill takes out of the arguments what is asked for. It returns the tool as what the arguments make
+// of it.
 func (t *Tool) fill(e *event.Event, x *Scratch, ask want) (*Tool, labelBits) {
 	k := look{t: t, p: e.Args, x: x, left: maxWork, want: ask}
 	k.read()
@@ -435,7 +442,8 @@ func (k *look) fits(declared string) bool {
 	return declared == "" || k.resource.score >= 8 || k.resource.arg.kind == declared
 }
 
-// id is a value as an identifier; "" if it is too long or more than one line. A card number is shown as cards may be shown.
+// id is a value as an identifier; "" if it is too long or more than one line. A card number is
+// shown as cards may be shown.
 func (k *look) id(s span) string {
 	if s.to-s.from > 6*maxValue {
 		return ""
@@ -459,8 +467,8 @@ func (k *look) masked(v string) string {
 	return v
 }
 
-// more stands at the end of a list of receivers that goes on, moreURLs at that of a list of URLs. They are
-// no address, so no list of domains lets them pass.
+// more stands at the end of a list of receivers that goes on, moreURLs at that of a list of URLs.
+// They are no address, so no list of domains lets them pass.
 const (
 	more     = ",…@…"
 	moreURLs = " mailto:…@…"
@@ -476,7 +484,8 @@ func (k *look) destination(d *event.Destination, reached []string) {
 	v, shape, target := "", urlShape, ""
 	if k.targets > 0 {
 		v, target = k.text(k.to.span), k.to.arg.target
-		if at := plainEmail(v); at > 0 && k.targets == 1 && len(reached) == 0 && len(v) <= event.MaxString && !k.more { // most are
+		if at := plainEmail(v); at > 0 && k.targets == 1 && len(reached) == 0 && len(v) <= event.MaxString && !k.more {
+			// most are
 			*d = event.Destination{Kind: cmp.Or(k.t.entry.Destination.Kind, "email"), Value: v, Domain: k.x.lowered(v[at+1:]), External: d.External}
 			return
 		}
@@ -484,7 +493,8 @@ func (k *look) destination(d *event.Destination, reached []string) {
 	}
 	switch {
 	case k.targets == 1 && len(reached) == 0 && !k.more && len(v) > event.MaxString && (shape == urlShape || event.IsURL(v)):
-		v, shape = clip(v, event.MaxString), urlShape // what was cut off is no part of the host, or there would be none
+		// what was cut off is no part of the host, or there would be none
+		v, shape = clip(v, event.MaxString), urlShape
 	case k.targets+len(reached) > 1 || k.targets == 0 || k.more || len(v) > event.MaxString:
 		v, shape = k.list(v, shape, reached)
 	}
@@ -515,9 +525,9 @@ func (k *look) destination(d *event.Destination, reached []string) {
 	}
 }
 
-// list joins several receivers: addresses with commas, as lists of them are written; URLs, hosts and both
-// together with blanks, as nextURL reads them. Of what does not fit one receiver of each domain is kept,
-// and what is not is not forgotten: more stands for it.
+// list joins several receivers: addresses with commas, as lists of them are written; URLs, hosts
+// and both together with blanks, as nextURL reads them. Of what does not fit one receiver of each
+// domain is kept, and what is not is not forgotten: more stands for it.
 func (k *look) list(first string, shape valueShape, reached []string) (string, valueShape) {
 	// Texts are taken out first: they would land in the room of the list.
 	var texts [maxTargets]string
@@ -616,7 +626,8 @@ func (k *look) list(first string, shape valueShape, reached []string) (string, v
 	return alias(k.x.keep(b)), shape
 }
 
-// shapeIn is the shape of a text of a list of URLs: of an argument, or of what a command line names.
+// shapeIn is the shape of a text of a list of URLs: of an argument, or of what a command line
+// names.
 func (k *look) shapeIn(v string) valueShape {
 	if s := shapeOf(v); s == emailShape {
 		return s
@@ -624,7 +635,8 @@ func (k *look) shapeIn(v string) valueShape {
 	return reach(v, true)
 }
 
-// appendURL writes a receiver so that a list can hold it: without blanks, and with what tells it from the one before.
+// appendURL writes a receiver so that a list can hold it: without blanks, and with what tells it
+// from the one before.
 func appendURL(b []byte, v string, shape valueShape, most int) []byte {
 	v = strings.TrimSpace(v)
 	switch {
@@ -790,7 +802,8 @@ func checkArgument(bad report, path, arg string) {
 	}
 }
 
-// newCatalogue orders the entries, so that nothing depends on the order of files, and compiles them.
+// newCatalogue orders the entries, so that nothing depends on the order of files, and compiles
+// them.
 func newCatalogue(entries []*entryOfTool) ([]toolDef, *Catalogue) {
 	c := &Catalogue{plain: map[name][]*entryOfTool{}, patterns: map[string][]patternOfTool{}, n: len(entries)}
 	texts := map[*entryOfTool]string{}
@@ -830,11 +843,13 @@ func newCatalogue(entries []*entryOfTool) ([]toolDef, *Catalogue) {
 type Evidence struct {
 	Field string `json:"field"`           // such as class or destination
 	Value string `json:"value,omitempty"` // of fields that are words, never a text of the arguments
-	From  string `json:"from"`            // declared, file and line of the catalogue, or what the name or an argument tells
-	Path  string `json:"-"`               // of the argument, if one tells
+	// declared, file and line of the catalogue, or what the name or an argument tells
+	From string `json:"from"`
+	Path string `json:"-"` // of the argument, if one tells
 }
 
-// Explain says where each field that is known of a call comes from. The event is as the producer sent it, and stays so.
+// Explain says where each field that is known of a call comes from. The event is as the producer
+// sent it, and stays so.
 func (t *Tool) Explain(e *event.Event) []Evidence {
 	done := *e
 	var x Scratch

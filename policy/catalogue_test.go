@@ -156,7 +156,8 @@ tools:
 		t.Error(diff)
 	}
 	part := complete(c, event.Event{Tool: event.Tool{Name: "get_order"}, Resource: event.Resource{Type: "invoice"}, Args: []byte(`{"order_id":"o1","customer_id":"c1"}`)})
-	if part.Resource.ID != "o1" || part.Resource.Type != "invoice" { // what the tool is about, under the producer's word for it
+	if part.Resource.ID != "o1" || part.Resource.Type != "invoice" {
+		// what the tool is about, under the producer's word for it
 		t.Error(described(&part))
 	}
 	part = complete(c, event.Event{Tool: event.Tool{Name: "update_address"}, Resource: event.Resource{Type: "address"}, Args: []byte(`{"order_id":"o1"}`)})
@@ -278,7 +279,8 @@ func TestTooManyReceiversAreNotForgotten(t *testing.T) {
 	}
 }
 
-// TestWhatWasSeenBeforeDoesNotShow holds a tool that has seen much against one that is new: after a restart every tool is new.
+// TestWhatWasSeenBeforeDoesNotShow holds a tool that has seen much against one that is new: after a
+// restart every tool is new.
 func TestWhatWasSeenBeforeDoesNotShow(t *testing.T) {
 	c := Default().Catalogue()
 	old := c.Tool("", &event.Tool{Name: "send_order"})
@@ -395,7 +397,8 @@ func TestEntriesKeepTheirMeaningOverTheWire(t *testing.T) {
 	}
 }
 
-// FuzzComplete wants that no call breaks the catalogue, and that what it fills in is bounded, readable, and the same for a tool that has seen it before.
+// FuzzComplete wants that no call breaks the catalogue, and that what it fills in is bounded,
+// readable, and the same for a tool that has seen it before.
 func FuzzComplete(f *testing.F) {
 	for _, args := range []string{`{"to":"a@b.com"}`, `{"a":{"b":[{"id":1}]},"amount":"5 EUR"}`, `{"url":"https://x.y/z","action":"delete"}`, `{"to":["4111111111111111","\ud83d\ude00"],"x":[[[[1]]]]}`,
 		`{"iban":"DE89 3704 0044 0532 0130 00","cc":[]}`, `{`, `{"a"`, `{"a":`, `{"a":[`, `{"a":"\`, `{"to":"` + strings.Repeat(`a@b.com,`, 200) + `"}`} {
@@ -432,7 +435,8 @@ func FuzzComplete(f *testing.F) {
 	})
 }
 
-// FuzzArguments holds the scan of arguments against encoding/json: what is found at a path is what stands there.
+// FuzzArguments holds the scan of arguments against encoding/json: what is found at a path is what
+// stands there.
 func FuzzArguments(f *testing.F) {
 	for _, args := range []string{`{"k":"v"}`, `{"x":{"k":[1,{"k":"deep"}]},"k":"a\u0062"}`, `{"k":-1.5e3}`, `{"k":[],"j":{}}`, `{ "k" : "a" , "k" : "b" }`, `{"k":["a","b"]}`, `{"":"","k":""}`} {
 		f.Add([]byte(args))

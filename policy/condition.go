@@ -7,10 +7,12 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// Condition is when a call needs an approval: an entry of needs_approval that says more than a name, such as
-// {tools: [pay_*], above: {amount: "500", currency: EUR}}. All that it says must hold, and of each list one entry.
+// Condition is when a call needs an approval: an entry of needs_approval that says more than a
+// name, such as {tools: [pay_*], above: {amount: "500", currency: EUR}}. All that it says must
+// hold, and of each list one entry.
 //
-// The tools that it names are named by the persona: where the conditions do not hold, the default does not forbid them. A bare "*" names none.
+// The tools that it names are named by the persona: where the conditions do not hold, the default
+// does not forbid them. A bare "*" names none.
 type Condition struct {
 	tools, servers, types, labels, environments *globs
 	destinations                                *Persona // nil: anywhere
@@ -142,8 +144,9 @@ func (c *Condition) holds(e *event.Event) bool {
 	return !c.above || c.exceeds(e)
 }
 
-// exceeds tells whether the call may move more than above says. What is not known is not below: no currency, another one, no amount at all. Of calls that
-// say nothing of money that asks for too much if the entry names neither tools nor classes: then only payments are meant, and reads never.
+// exceeds tells whether the call may move more than above says. What is not known is not below: no
+// currency, another one, no amount at all. Of calls that say nothing of money that asks for too
+// much if the entry names neither tools nor classes: then only payments are meant, and reads never.
 func (c *Condition) exceeds(e *event.Event) bool {
 	if e.Has&event.HasAmount == 0 {
 		bits := classBits(e)

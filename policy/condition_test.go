@@ -9,7 +9,8 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// A needs_approval entry with conditions means the same wherever in the persona it stands, and however it travels.
+// A needs_approval entry with conditions means the same wherever in the persona it stands, and
+// however it travels.
 func TestApprovalsUnderConditions(t *testing.T) {
 	money := func(tool string, class event.Class, value int64, currency string) event.Event {
 		e := call(tool, class)

@@ -6,7 +6,8 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// An empty list of labels is a declaration, of an event as of a tool: nothing is added to it, nor is it lost when the set is written down.
+// An empty list of labels is a declaration, of an event as of a tool: nothing is added to it, nor
+// is it lost when the set is written down.
 func TestAnEmptyListOfLabelsIsADeclaration(t *testing.T) {
 	for name, c := range map[string]struct {
 		set, labels string
@@ -41,7 +42,8 @@ func TestAnEmptyListOfLabelsIsADeclaration(t *testing.T) {
 	}
 }
 
-// So is a list of a persona that allows nothing; where no list is said, its default closes tools and destinations alone.
+// So is a list of a persona that allows nothing; where no list is said, its default closes tools
+// and destinations alone.
 func TestAListThatAllowsNothingAllowsNothing(t *testing.T) {
 	for name, c := range map[string]struct {
 		personas string

@@ -12,9 +12,10 @@ const (
 	internal = "internal"
 )
 
-// destination judges where the call goes. Of what cannot be read for certain (two hosts in one URL, a recipient with two @) no list
-// names the host: only `*`, `external`, `internal` and the default apply, and the violation shows the whole value.
-// Guessing would let whoever writes the value choose the reading that passes.
+// destination judges where the call goes. Of what cannot be read for certain (two hosts in one URL,
+// a recipient with two @) no list names the host: only `*`, `external`, `internal` and the default
+// apply, and the violation shows the whole value. Guessing would let whoever writes the value
+// choose the reading that passes.
 func (p *Persona) destination(d *event.Destination, dst []Violation) []Violation {
 	v := d.Value
 	switch {
@@ -52,7 +53,8 @@ func (p *Persona) urls(list string, ext event.Tri, dst []Violation) []Violation 
 	return dst
 }
 
-// once drops what was added since n if it was said before: a domain that occurs twice is one violation.
+// once drops what was added since n if it was said before: a domain that occurs twice is one
+// violation.
 func once(dst []Violation, first, n int) []Violation {
 	for i := n; i < len(dst); i++ {
 		for _, v := range dst[first:i] {
@@ -66,8 +68,8 @@ func once(dst []Violation, first, n int) []Violation {
 	return dst
 }
 
-// host judges one host, or raw if none could be read. Of what readers could disagree on each reading may
-// be denied, and none is let pass by its name.
+// host judges one host, or raw if none could be read. Of what readers could disagree on each
+// reading may be denied, and none is let pass by its name.
 func (p *Persona) host(h event.Host, raw string, ext event.Tri, dst []Violation) []Violation {
 	if h.Sure {
 		return p.target(h.Name, h.Name, ext, dst)
@@ -122,7 +124,8 @@ func (p *Persona) target(s, shown string, ext event.Tri, dst []Violation) []Viol
 	return append(dst, Violation{Destinations.String(), shown, r.Rule, r.Verdict})
 }
 
-// goesTo is what the lists say of a destination in lower case. Within each list the words go before the names.
+// goesTo is what the lists say of a destination in lower case. Within each list the words go before
+// the names.
 func (p *Persona) goesTo(s string, ext event.Tri) Ruling {
 	r := &p.rules[Destinations]
 	if word := r.words.find(Deny, ext); word != "" {

@@ -18,8 +18,9 @@ type Judgement struct {
 	Line    int    `json:"line,omitempty"`
 }
 
-// Explain says of everything about a call what the judge makes of it, and of the whole. It goes the way that Check goes. Approvals and pairs of duties
-// depend on what came before, so it can only name them.
+// Explain says of everything about a call what the judge makes of it, and of the whole. It goes the
+// way that Check goes. Approvals and pairs of duties depend on what came before, so it can only
+// name them.
 func (j *Judge) Explain(e *event.Event, t *Tool) (Verdict, []Judgement) {
 	p := j.Persona
 	vs := j.Check(e, t, e.Time, nil)

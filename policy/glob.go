@@ -8,11 +8,13 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// glob is one compiled pattern: `*` stands for any run of characters, `?` for one character, everything else for itself.
-// There is no escape and no class of characters: names of tools and domains need neither, and whoever reads the list sees what it matches.
+// glob is one compiled pattern: `*` stands for any run of characters, `?` for one character,
+// everything else for itself. There is no escape and no class of characters: names of tools and
+// domains need neither, and whoever reads the list sees what it matches.
 //
-// A star never has to be tried twice: the text between two stars is taken where it first fits, since a later place leaves less for what
-// follows. So a match costs the text once per stretch between stars, also for `*a*a*a*b` on a long run of a.
+// A star never has to be tried twice: the text between two stars is taken where it first fits,
+// since a later place leaves less for what follows. So a match costs the text once per stretch
+// between stars, also for `*a*a*a*b` on a long run of a.
 type glob struct {
 	shape   shape
 	literal string    // of prefix, suffix and inside
@@ -179,7 +181,8 @@ type numbered struct {
 	entry int
 }
 
-// compileGlobs compiles a list; an empty one gives nil. fold lowers ASCII letters, for what is then matched against lowered text.
+// compileGlobs compiles a list; an empty one gives nil. fold lowers ASCII letters, for what is then
+// matched against lowered text.
 func compileGlobs(entries []string, fold bool) *globs {
 	if len(entries) == 0 {
 		return nil
@@ -216,8 +219,8 @@ func compileGlobs(entries []string, fold bool) *globs {
 	return g
 }
 
-// compileIdentities compiles a list of users, personas, credentials or approvers, which are compared
-// as event.Identity has them. The entries stay as written, for who reads about them.
+// compileIdentities compiles a list of users, personas, credentials or approvers, which are
+// compared as event.Identity has them. The entries stay as written, for who reads about them.
 func compileIdentities(entries []string) *globs {
 	folded := make([]string, len(entries))
 	for i, e := range entries {
@@ -230,7 +233,8 @@ func compileIdentities(entries []string) *globs {
 	return g
 }
 
-// find returns the place of the entry that matches s, or -1: a plain name before a pattern, then in the order of the list.
+// find returns the place of the entry that matches s, or -1: a plain name before a pattern, then in
+// the order of the list.
 func (g *globs) find(s string) int {
 	if g == nil {
 		return -1
@@ -247,7 +251,8 @@ func (g *globs) find(s string) int {
 	}
 	for i := range g.patterns {
 		p := &g.patterns[i]
-		if p.shape == prefix && (s == "" || s[0] != p.literal[0]) { // most patterns of most lists, without a call
+		if p.shape == prefix && (s == "" || s[0] != p.literal[0]) {
+			// most patterns of most lists, without a call
 			continue
 		}
 		if p.match(s) {
@@ -260,9 +265,9 @@ func (g *globs) find(s string) int {
 // passes is find for a condition: an absent list asks for nothing.
 func (g *globs) passes(s string) bool { return g == nil || g.find(s) >= 0 }
 
-// findTool is find for the names of tools. An entry means the plain name, whichever client named the
-// tool, or the name as that client sent it. One that is written with its server, as mcp__crm__*, means
-// that server's tool also where the client sends the two apart.
+// findTool is find for the names of tools. An entry means the plain name, whichever client named
+// the tool, or the name as that client sent it. One that is written with its server, as
+// mcp__crm__*, means that server's tool also where the client sends the two apart.
 func (g *globs) findTool(t *event.Tool) int {
 	i := g.find(t.Name)
 	if i >= 0 || g == nil {

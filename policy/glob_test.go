@@ -69,7 +69,8 @@ func FuzzGlob(f *testing.F) {
 	})
 }
 
-// naive is what a glob means, one character at a time; it remembers what failed so that the fuzzer does not wait.
+// naive is what a glob means, one character at a time; it remembers what failed so that the fuzzer
+// does not wait.
 func naive(pattern, text []string, failed map[[2]int]bool) bool {
 	at := [2]int{len(pattern), len(text)}
 	switch {

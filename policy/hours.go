@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Hours are the minutes of a week at which a persona works, by the wall clock of its zone. In the hour that a clock is put back by, both passes
-// count; an hour that it skips does not occur.
+// Hours are the minutes of a week at which a persona works, by the wall clock of its zone. In the
+// hour that a clock is put back by, both passes count; an hour that it skips does not occur.
 type Hours struct {
 	minutes [7*minutesADay/64 + 1]uint64 // a bit each, from Monday 00:00
 	text    string
@@ -28,8 +28,8 @@ type hoursDef struct {
 	To   string   `json:"to"`
 }
 
-// compileHours makes one table of all spans; nil if there are none. A span whose end comes before its beginning goes on into the next day, which
-// need not be listed.
+// compileHours makes one table of all spans; nil if there are none. A span whose end comes before
+// its beginning goes on into the next day, which need not be listed.
 func compileHours(bad report, defs []hoursDef) *Hours {
 	if len(defs) == 0 {
 		return nil
@@ -85,8 +85,8 @@ func minuteOf(s string) (minute int, ok bool) {
 	return minute, err1 == nil && err2 == nil && m < 60 && minute <= minutesADay
 }
 
-// WallClock tells the time of day in a zone. It remembers from when to when the present offset from UTC holds, which spares the search for it; so it
-// belongs to one goroutine.
+// WallClock tells the time of day in a zone. It remembers from when to when the present offset from
+// UTC holds, which spares the search for it; so it belongs to one goroutine.
 type WallClock struct {
 	zone     *time.Location
 	from, to int64 // Unix milliseconds
@@ -96,7 +96,8 @@ type WallClock struct {
 // NewWallClock returns the clock of a zone.
 func NewWallClock(zone *time.Location) *WallClock { return &WallClock{zone: zone} }
 
-// Local returns a moment as the zone's clocks show it, in milliseconds since Thursday, 1 January 1970, 00:00 there.
+// Local returns a moment as the zone's clocks show it, in milliseconds since Thursday, 1 January
+// 1970, 00:00 there.
 func (c *WallClock) Local(ms int64) int64 {
 	if ms < c.from || ms >= c.to {
 		t := time.UnixMilli(ms).In(c.zone)

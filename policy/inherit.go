@@ -7,12 +7,13 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// A persona may take over from one other: `extends: base`. What both list is united. Of what has one value the child's wins. A child may forbid what its
-// parent allows, but not the reverse: what a parent denies, or wants approved, no child may open, and saying so is a contradiction that stops the start.
-// Not taken over are name, tenant, description, agents and tests.
+// A persona may take over from one other: `extends: base`. What both list is united. Of what has
+// one value the child's wins. A child may forbid what its parent allows, but not the reverse: what
+// a parent denies, or wants approved, no child may open, and saying so is a contradiction that
+// stops the start. Not taken over are name, tenant, description, agents and tests.
 //
-// A tenant's persona may extend one of the tenant's or one for every tenant, above all the one that it stands in place of, under the same name. One for
-// every tenant cannot extend a tenant's.
+// A tenant's persona may extend one of the tenant's or one for every tenant, above all the one that
+// it stands in place of, under the same name. One for every tenant cannot extend a tenant's.
 
 // maxGenerations bounds how many personas may stand above one.
 const maxGenerations = 8
@@ -253,7 +254,9 @@ func (d *draft) take(parent *draft) {
 		m.Separate = append(m.Separate, s)
 	}
 	if parent.key.name == d.key.name {
-		return // the limits of the one that it stands in place of hold by the persona's name, in every tenant
+		// the limits of the one that it stands in place of hold by the persona's name, in every
+		// tenant
+		return
 	}
 	m.Limits = slices.Clone(m.Limits)
 	for i, l := range up.Limits {

@@ -8,8 +8,9 @@ import (
 
 // Inventory is what is registered: agents, tools and servers, and how much is made of what is not.
 //
-// A kind of thing for which a tenant has no entry at all, neither its own nor one for every tenant, is not kept: a fleet that was just connected must
-// not be a storm. What changes under the same name (a new version, another definition) is told at Severity anyway.
+// A kind of thing for which a tenant has no entry at all, neither its own nor one for every tenant,
+// is not kept: a fleet that was just connected must not be a storm. What changes under the same
+// name (a new version, another definition) is told at Severity anyway.
 type Inventory struct {
 	Severity event.Severity // of its findings; low unless the config says otherwise
 	Response *event.Response
@@ -84,7 +85,8 @@ func (e *entry) called(name string, tool *event.Tool) bool {
 }
 
 type inventoryDef struct {
-	Kind     string     `json:"kind"` // agent, tool, server; or settings, for severity and respond of all findings
+	// agent, tool, server; or settings, for severity and respond of all findings
+	Kind     string     `json:"kind"`
 	Tenant   string     `json:"tenant,omitempty"`
 	Names    []string   `json:"names,omitempty"`
 	Servers  []string   `json:"servers,omitempty"` // of tools

@@ -7,8 +7,9 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// Judge applies a persona to the calls of one tenant. It remembers what it said of tools and which offset its zone has now, so it belongs to one
-// goroutine; what it says follows from its arguments alone.
+// Judge applies a persona to the calls of one tenant. It remembers what it said of tools and which
+// offset its zone has now, so it belongs to one goroutine; what it says follows from its arguments
+// alone.
 type Judge struct {
 	*Persona
 	zone  *time.Location
@@ -19,7 +20,8 @@ type Judge struct {
 // rememberedTools bounds the tools that a judge remembers; beyond, it starts anew.
 const rememberedTools = 256
 
-// Judge returns a judge for a persona and the tenant of its agents; nil if the set says nothing of the persona.
+// Judge returns a judge for a persona and the tenant of its agents; nil if the set says nothing of
+// the persona.
 func (s *Set) Judge(tenant, persona string) *Judge {
 	if p := s.Persona(tenant, persona); p != nil {
 		return s.judge(tenant, p)
@@ -38,8 +40,8 @@ func (s *Set) judge(tenant string, p *Persona) *Judge {
 	return j
 }
 
-// Check is Persona.Check with the persona's hours. t is what the catalogue knows of the event's tool, if it is known; now is event time made sane, Unix
-// milliseconds.
+// Check is Persona.Check with the persona's hours. t is what the catalogue knows of the event's
+// tool, if it is known; now is event time made sane, Unix milliseconds.
 func (j *Judge) Check(e *event.Event, t *Tool, now int64, dst []Violation) []Violation {
 	if e.Kind != event.ToolCall || e.Phase == event.Attempt {
 		return dst

@@ -59,8 +59,9 @@ func ParseScope(word string) (Scope, bool) {
 // Measure says what a limit adds up.
 type Measure uint8
 
-// Measures of limits. Count is of calls; Amount is of one currency; Cost is US dollars. Errors, Denials and Retries count the calls that ended so, or that
-// repeat one of the agent's last calls; the last three count different subjects, resources and destinations.
+// Measures of limits. Count is of calls; Amount is of one currency; Cost is US dollars. Errors,
+// Denials and Retries count the calls that ended so, or that repeat one of the agent's last calls;
+// the last three count different subjects, resources and destinations.
 const (
 	Count Measure = iota
 	Records
@@ -85,7 +86,8 @@ func (m Measure) Distinct() bool { return m >= DistinctSubjects }
 // money tells whether the measure is written as a decimal.
 func (m Measure) money() bool { return m == Amount || m == Cost }
 
-// MaxDistinct is the highest max of a limit that counts what is different. All of it must be remembered, for each window of each scope.
+// MaxDistinct is the highest max of a limit that counts what is different. All of it must be
+// remembered, for each window of each scope.
 const MaxDistinct = 10_000
 
 // Calendar is the unit of a window that follows the calendar.
@@ -99,7 +101,8 @@ const (
 	Month
 )
 
-// calendars are the units as they are written, and a length for those who want one: of the longest month.
+// calendars are the units as they are written, and a length for those who want one: of the longest
+// month.
 var calendars = []struct {
 	word, name string
 	ms         int64
@@ -113,33 +116,37 @@ const (
 	maxWindow = 31 * 24 * time.Hour
 )
 
-// BucketMS is the grain of what is counted above one agent: persona, user and tenant limits are decided every 5 s of event time, and their windows
-// are multiples of it.
+// BucketMS is the grain of what is counted above one agent: persona, user and tenant limits are
+// decided every 5 s of event time, and their windows are multiples of it.
 const BucketMS = 5000
 
-// Limit is how much of something one agent, session, persona, user or tenant may do in a span of time. Made by Load, Parse and Default,
-// which compile its conditions; it does not change afterwards.
+// Limit is how much of something one agent, session, persona, user or tenant may do in a span of
+// time. Made by Load, Parse and Default, which compile its conditions; it does not change
+// afterwards.
 type Limit struct {
 	ID, Title string
 	Scope     Scope
 	Measure   Measure
-	Max       int64 // calls, records, bytes; millionths of the unit for amount and cost. More than this crosses it
-	Warn      int64 // more than this is nearly too much, and a finding of its own; see Warns
-	Warns     bool
-	Currency  string // of amount
-	WindowMS  int64  // 0 only with scope session, the whole session, and scope call
-	Tumbling  bool   // periods one after the other; else the window slides
-	Calendar  Calendar
-	Zone      *time.Location // of Calendar; nil: the persona's if the scope lies in one, else the tenant's
-	Where     Where
-	Respond   *event.Response // nil: nothing is done
-	// Builtin is one of those that hold until somebody writes others. They know nothing of what is usual, so they step back where that is
-	// known: of personas whose baseline is of age, and of users whom many agents share.
+	// calls, records, bytes; millionths of the unit for amount and cost. More than this crosses it
+	Max      int64
+	Warn     int64 // more than this is nearly too much, and a finding of its own; see Warns
+	Warns    bool
+	Currency string // of amount
+	WindowMS int64  // 0 only with scope session, the whole session, and scope call
+	Tumbling bool   // periods one after the other; else the window slides
+	Calendar Calendar
+	Zone     *time.Location // of Calendar; nil: the persona's if the scope lies in one, else the tenant's
+	Where    Where
+	Respond  *event.Response // nil: nothing is done
+	// Builtin is one of those that hold until somebody writes others. They know nothing of what is
+	// usual, so they step back where that is known: of personas whose baseline is of age, and of
+	// users whom many agents share.
 	Builtin  bool
 	Severity event.Severity
 	Tags     []string
-	// Hash is of what decides which events are counted and when the limit is crossed (id, scope, measure, max, currency, window, kind,
-	// zone, where). It names the limit's state: a new title, warn or respond keeps what was counted, a new condition does not.
+	// Hash is of what decides which events are counted and when the limit is crossed (id, scope,
+	// measure, max, currency, window, kind, zone, where). It names the limit's state: a new title,
+	// warn or respond keeps what was counted, a new condition does not.
 	Hash    uint64
 	Version string // first 12 hex digits of the SHA-256 of the whole definition
 
@@ -151,8 +158,9 @@ type Limit struct {
 	def limitDef
 }
 
-// Where says which calls a limit counts: all conditions given must hold, and of each list one entry. All but classes, outcomes and external are names and
-// patterns, case-sensitive. Of classes either what the tool claims or what the call really did is enough.
+// Where says which calls a limit counts: all conditions given must hold, and of each list one
+// entry. All but classes, outcomes and external are names and patterns, case-sensitive. Of classes
+// either what the tool claims or what the call really did is enough.
 type Where struct {
 	Tenants, Personas, Users, Tools, Servers     []string
 	ResourceTypes, Labels, Environments, Intents []string
@@ -161,7 +169,8 @@ type Where struct {
 	External                                     event.Tri // of the destination; Unknown: any
 }
 
-// Covers tells whether the limit counts calls of this tool by agents of this persona, as far as these decide. Callers that ask often remember.
+// Covers tells whether the limit counts calls of this tool by agents of this persona, as far as
+// these decide. Callers that ask often remember.
 func (l *Limit) Covers(tenant, persona string, tool *event.Tool) bool {
 	return l.tenants.passes(tenant) && l.personas.passes(persona) && l.tools.passesTool(tool) && l.servers.passes(tool.Server)
 }
@@ -177,7 +186,8 @@ func (l *Limit) Asks() bool {
 	return l.users != nil || l.resourceTypes != nil || l.labels != nil || l.environments != nil || l.intents != nil || l.Where.External != event.Unknown
 }
 
-// Suits tells whether the call meets the conditions that are neither in Covers nor in Classes nor in Outcomes. It does not allocate.
+// Suits tells whether the call meets the conditions that are neither in Covers nor in Classes nor
+// in Outcomes. It does not allocate.
 func (l *Limit) Suits(e *event.Event) bool {
 	if x := l.Where.External; x != event.Unknown && x != e.Destination.External {
 		return false
@@ -199,8 +209,9 @@ func (s *Set) ZoneOf(tenant, persona string) *time.Location {
 	return s.Zone(tenant)
 }
 
-// AppendBeneficiary appends who is paid by a call, or written to with money in hand: the destination of a call of class pay or with an amount, in one
-// spelling, so that one account is one beneficiary however it is written. Nothing is appended if there is none.
+// AppendBeneficiary appends who is paid by a call, or written to with money in hand: the
+// destination of a call of class pay or with an amount, in one spelling, so that one account is one
+// beneficiary however it is written. Nothing is appended if there is none.
 func AppendBeneficiary(dst []byte, e *event.Event) []byte {
 	if e.Has&event.HasAmount == 0 && classBits(e)&(1<<event.Pay) == 0 {
 		return dst
@@ -208,7 +219,8 @@ func AppendBeneficiary(dst []byte, e *event.Event) []byte {
 	return appendSpelling(dst, &e.Destination)
 }
 
-// AppendDestination appends what tells one destination from another: of a URL its host, else the value in one spelling.
+// AppendDestination appends what tells one destination from another: of a URL its host, else the
+// value in one spelling.
 func AppendDestination(dst []byte, d *event.Destination) []byte {
 	host := cmp.Or(hostPort(d.Domain), d.Domain)
 	switch {
@@ -223,13 +235,15 @@ func AppendDestination(dst []byte, d *event.Destination) []byte {
 	return appendSpelling(dst, d)
 }
 
-// appendSpelling appends the value without spaces around it and in lower case; of an IBAN without any, nor hyphens.
+// appendSpelling appends the value without spaces around it and in lower case; of an IBAN without
+// any, nor hyphens.
 func appendSpelling(dst []byte, d *event.Destination) []byte {
 	spaces := strings.EqualFold(d.Kind, "iban") || mayBeIBAN(d.Value)
 	from := len(dst)
 	for _, r := range strings.TrimSpace(d.Value) {
 		switch {
-		case spaces && (unicode.IsSpace(r) || r == '-'), r > unicode.MaxASCII && unicode.Is(unicode.Cf, r): // what cannot be seen tells nothing apart
+		case spaces && (unicode.IsSpace(r) || r == '-'), r > unicode.MaxASCII && unicode.Is(unicode.Cf, r):
+			// what cannot be seen tells nothing apart
 		case 'A' <= r && r <= 'Z':
 			dst = append(dst, byte(r)+'a'-'A')
 		default:
@@ -242,7 +256,8 @@ func appendSpelling(dst []byte, d *event.Destination) []byte {
 	return dst
 }
 
-// mayBeIBAN tells whether a text may be an IBAN, with or without spaces: a country, two digits, then 11 to 30 letters and digits.
+// mayBeIBAN tells whether a text may be an IBAN, with or without spaces: a country, two digits,
+// then 11 to 30 letters and digits.
 func mayBeIBAN(s string) bool {
 	n := 0
 	for _, r := range s {
@@ -333,7 +348,8 @@ func (w whereDef) IsZero() bool {
 		len(w.Intents)+len(w.Outcomes) == 0 && w.External == nil
 }
 
-// compile makes the limit and reports what is wrong with its definition; with anything wrong the result is not to be used.
+// compile makes the limit and reports what is wrong with its definition; with anything wrong the
+// result is not to be used.
 func (d limitDef) compile(bad report) *Limit {
 	l := &Limit{ID: d.ID, Title: d.Title, Currency: d.Currency, Tags: d.Tags}
 	if d.ID == "" {
@@ -368,7 +384,8 @@ func (d limitDef) compile(bad report) *Limit {
 	d.where(bad, l)
 	if own := stoppable(l.Scope); ok {
 		l.Respond = d.Respond.compile(bad, "respond", own...)
-		if l.Respond != nil && l.Respond.Scope == 0 && own[0].String() != d.Scope { // what the limit is about has no breaker of its own
+		if l.Respond != nil && l.Respond.Scope == 0 && own[0].String() != d.Scope {
+			// what the limit is about has no breaker of its own
 			l.Respond.Scope = own[0]
 		}
 	}
@@ -528,8 +545,8 @@ func (d *limitDef) where(bad report, l *Limit) {
 	l.Where.ResourceTypes, l.Where.Labels, l.Where.Environments, l.Where.Intents = w.ResourceTypes, w.Labels, w.Environments, w.Intents
 }
 
-// stoppable are the scopes whose breaker a limit of scope s may open: itself if it can be stopped at all, and who the triggering call names. The first is
-// what is meant if nothing is said.
+// stoppable are the scopes whose breaker a limit of scope s may open: itself if it can be stopped
+// at all, and who the triggering call names. The first is what is meant if nothing is said.
 func stoppable(s Scope) []event.ScopeType {
 	switch s {
 	case AgentScope, CallScope:
@@ -553,8 +570,8 @@ func stoppable(s Scope) []event.ScopeType {
 	}
 }
 
-// AppendIdentity appends what decides which calls the limit counts, whatever the scope and window: it names state, so it never changes for what is
-// written the same.
+// AppendIdentity appends what decides which calls the limit counts, whatever the scope and window:
+// it names state, so it never changes for what is written the same.
 func (w *Where) AppendIdentity(b []byte) []byte {
 	list := func(ss []string) {
 		b = binary.AppendUvarint(b, uint64(len(ss)))

@@ -165,7 +165,8 @@ func TestWarnIsAShareOfMaxOrANumberBelowIt(t *testing.T) {
 
 func TestWhatALimitMayStop(t *testing.T) {
 	for yaml, want := range map[string]event.ScopeType{
-		"scope: agent, measure: count, max: 1, window: 1h, respond: {action: block}":                         0, // the finding's own
+		// the finding's own
+		"scope: agent, measure: count, max: 1, window: 1h, respond: {action: block}":                         0,
 		"scope: agent, measure: count, max: 1, window: 1h, respond: {action: block, scope: tool}":            event.ToolScope,
 		"scope: tenant, measure: count, max: 1, window: 1h, respond: {action: escalate}":                     0,
 		"scope: call, measure: bytes, max: 1, respond: {action: block}":                                      event.AgentScope,
@@ -211,7 +212,8 @@ func TestABeneficiaryIsOneHoweverItIsWritten(t *testing.T) {
 }
 
 func TestLimitHashIsForever(t *testing.T) {
-	// The hash names state on disk. If this changes, every limit of every installation starts to count anew.
+	// The hash names state on disk. If this changes, every limit of every installation starts to
+	// count anew.
 	if got := limit(t, `scope: user, measure: records, max: 1000, window: 1h, where: {tools: ["*.read"], classes: [read]}`).Hash; got != 0x9ac24ccbc33b59d9 {
 		t.Errorf("got %#x", got)
 	}

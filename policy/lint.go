@@ -15,7 +15,8 @@ func (s *Set) Lint() []*Problem {
 			one := source{file: o.src.file, fields: o.src.fields}
 			one.reporter("")(o.path, format, args...)
 			for _, w := range one.problems {
-				if !slices.ContainsFunc(all, func(x *Problem) bool { return *x == *w }) { // of a parent, found in every child
+				if !slices.ContainsFunc(all, func(x *Problem) bool { return *x == *w }) {
+					// of a parent, found in every child
 					all = append(all, w)
 				}
 			}
@@ -74,7 +75,8 @@ func (p *Persona) lint(s *Set, bad report) {
 	}
 }
 
-// forbids tells whether the persona denies every call of a side, as far as names and classes say so.
+// forbids tells whether the persona denies every call of a side, as far as names and classes say
+// so.
 func (p *Persona) forbids(d *side) bool {
 	if d.classes != 0 {
 		all := true

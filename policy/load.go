@@ -65,18 +65,22 @@ func (p place) String() string {
 	return s
 }
 
-// Load reads dir/{tenants,tools,personas,limits,inventory,response,baselines,rules}/*.yaml (or .yml). Each file has a list under the key that its folder is named
-// after (in response a mapping; in rules each document is one rule); a file may hold several YAML documents. Missing folders are fine. The built-in limits hold until the user defines
-// one; `builtin: true` or `false` in a file of limits says so outright. What looks as if it was meant to be read and is not is a problem, as is a folder with
-// nothing in it.
+// Load reads dir/{tenants,tools,personas,limits,inventory,response,baselines,rules}/*.yaml (or
+// .yml). Each file has a list under the key that its folder is named after (in response a mapping;
+// in rules each document is one rule); a file may hold several YAML documents. Missing folders are
+// fine. The built-in limits hold until the user defines one; `builtin: true` or `false` in a file
+// of limits says so outright. What looks as if it was meant to be read and is not is a problem, as
+// is a folder with nothing in it.
 //
-// If anything is wrong there is no set, and the errors, each a *Problem, name every fault of every file.
+// If anything is wrong there is no set, and the errors, each a *Problem, name every fault of every
+// file.
 func Load(dir string) (*Set, []error) { return LoadShadow(dir, "") }
 
 // ShadowPrefix is what the ids of rules of a shadow folder begin with.
 const ShadowPrefix = "shadow."
 
-// LoadShadow reads the rules of a second folder, too, if there is one: they run beside the others in mode shadow, whatever they say, under ids with ShadowPrefix. What else is in that folder is
+// LoadShadow reads the rules of a second folder, too, if there is one: they run beside the others
+// in mode shadow, whatever they say, under ids with ShadowPrefix. What else is in that folder is
 // not read.
 func LoadShadow(dir, shadow string) (*Set, []error) {
 	c := newCollector()
@@ -102,7 +106,8 @@ func LoadShadow(dir, shadow string) (*Set, []error) {
 	return c.set(), nil
 }
 
-// sections are the folders of a set, in the order in which they are read: what refers to another comes after it.
+// sections are the folders of a set, in the order in which they are read: what refers to another
+// comes after it.
 var sections = []struct {
 	folder string
 	read   func(c *collector, files []*file)
@@ -279,10 +284,12 @@ func (f *file) documents() []*yaml.Node {
 	}
 }
 
-// parserFault is what YAML's parser says, as opposed to its scanner. The library counts the parser's lines from 0, the scanner's from 1.
+// parserFault is what YAML's parser says, as opposed to its scanner. The library counts the
+// parser's lines from 0, the scanner's from 1.
 var parserFault = regexp.MustCompile(`^(did not find expected (<|node content|'-'|key|',')|found (undefined tag|duplicate|incompatible))`)
 
-// syntax reports what the YAML library said. It names no line where it means the first, and none for an unknown anchor.
+// syntax reports what the YAML library said. It names no line where it means the first, and none
+// for an unknown anchor.
 func (f *file) syntax(err error) {
 	m := yamlLine.FindStringSubmatch(err.Error())
 	if m == nil {
@@ -309,11 +316,12 @@ func (f *file) syntax(err error) {
 
 // source is one document: where each field of it stands, and what is wrong with it.
 type source struct {
-	file     string
-	folder   string // of files that it names
-	texts    map[string]written
-	fields   map[string]place // by path, such as personas[0].tools.allow[2]
-	broken   map[string]bool  // paths whose value could not be read: whatever else would be said about them is noise
+	file   string
+	folder string // of files that it names
+	texts  map[string]written
+	fields map[string]place // by path, such as personas[0].tools.allow[2]
+	// paths whose value could not be read: whatever else would be said about them is noise
+	broken   map[string]bool
 	problems []*Problem
 	rules    bool     // it holds rules, whose mistakes have codes and carets
 	lines    []string // of the file, if it does
@@ -371,9 +379,10 @@ func (s *source) reporter(path string) report {
 	}
 }
 
-// decode reads a document into the struct that into points to. It is not the library's decoder, since KnownFields does not reach through
-// Node.Decode, stops at the first fault in places, and forgets where each value stood. Scalars are taken as written: 5000.00 must not pass
-// through a float, nor a tool named null or 0x10 become something else.
+// decode reads a document into the struct that into points to. It is not the library's decoder,
+// since KnownFields does not reach through Node.Decode, stops at the first fault in places, and
+// forgets where each value stood. Scalars are taken as written: 5000.00 must not pass through a
+// float, nor a tool named null or 0x10 become something else.
 func (f *file) decode(doc *yaml.Node, into any) *source {
 	s := &source{file: f.file, fields: map[string]place{}, broken: map[string]bool{}, texts: map[string]written{}, rules: f.rules, lines: f.lines}
 	d := decoder{source: s, left: &f.left}
@@ -440,7 +449,8 @@ func (d *decoder) value(n *yaml.Node, path string, v reflect.Value) {
 		}
 		d.mapping(n, path, v)
 	case reflect.Slice:
-		if v.Type() == reflect.TypeFor[[]needsDef]() && n.Kind == yaml.MappingNode { // one entry needs no list
+		if v.Type() == reflect.TypeFor[[]needsDef]() && n.Kind == yaml.MappingNode {
+			// one entry needs no list
 			n = &yaml.Node{Kind: yaml.SequenceNode, Line: n.Line, Column: n.Column, Content: []*yaml.Node{n}}
 		}
 		if v.Type() == reflect.TypeFor[oneOrMore]() && n.Kind == yaml.ScalarNode {
@@ -555,8 +565,8 @@ func (d *decoder) mapping(n *yaml.Node, path string, v reflect.Value) {
 	}
 }
 
-// hoist takes the entries with conditions out of a list of names: wherever in a persona they stand, they
-// mean the same. It returns what is left; nil: nothing is.
+// hoist takes the entries with conditions out of a list of names: wherever in a persona they stand,
+// they mean the same. It returns what is left; nil: nothing is.
 func (d *decoder) hoist(n *yaml.Node) *yaml.Node {
 	isMapping := func(n *yaml.Node) bool {
 		return n.Kind == yaml.MappingNode || n.Kind == yaml.AliasNode && n.Alias.Kind == yaml.MappingNode
@@ -583,7 +593,8 @@ func (d *decoder) hoist(n *yaml.Node) *yaml.Node {
 	return &names
 }
 
-// json appends a value of any shape as JSON: numbers and truth values as they are written, everything else as text.
+// json appends a value of any shape as JSON: numbers and truth values as they are written,
+// everything else as text.
 func (d *decoder) json(b []byte, n *yaml.Node, depth int) ([]byte, bool) {
 	if n.Kind == yaml.AliasNode {
 		n = n.Alias

@@ -8,11 +8,12 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// What the amounts of a call come to. Those of one name are added up, for each currency apart, so that
-// an item of nothing in another currency hides none. What is paid back is money that moves, too: amounts
-// of different signs never net out.
+// What the amounts of a call come to. Those of one name are added up, for each currency apart, so
+// that an item of nothing in another currency hides none. What is paid back is money that moves,
+// too: amounts of different signs never net out.
 
-// maxCurrencies bounds the currencies of one call that are added up. Beyond, the amounts are those of an unknown one.
+// maxCurrencies bounds the currencies of one call that are added up. Beyond, the amounts are those
+// of an unknown one.
 const maxCurrencies = 8
 
 // tally is a sum of amounts of one currency, in millionths.
@@ -72,8 +73,9 @@ type till1 struct {
 	turn    int
 }
 
-// close ends an object: what names no currency itself is of the object's, else of the one around it. Where it
-// names several, which amount is of which is anybody's guess: all count in each, so that no limit is got round.
+// close ends an object: what names no currency itself is of the object's, else of the one around
+// it. Where it names several, which amount is of which is anybody's guess: all count in each, so
+// that no limit is got round.
 func (t *till) close(k *look, outer till1) {
 	if t.pending.n > 0 && t.names > 0 {
 		counted := false
@@ -206,7 +208,8 @@ func (k *look) money() (first event.Amount, others []event.Amount, ok bool) {
 	return first, others, ok
 }
 
-// minorUnits is how many digits behind the point a currency has (ISO 4217, list one); where none is said, two.
+// minorUnits is how many digits behind the point a currency has (ISO 4217, list one); where none is
+// said, two.
 func minorUnits(currency string) int {
 	switch currency {
 	case "BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF":

@@ -72,8 +72,8 @@ var dimensionDefs = [dimensions]dimensionDef{
 	{"destination", "destinations", true}, {"destination_kind", "destination_kinds", true}, {"intent", "intents", false}, {"credential", "credentials", false},
 }
 
-// Persona is a role that agents play, and what that role may do. It is made by Load and Parse, which compile its lists, and does not
-// change afterwards.
+// Persona is a role that agents play, and what that role may do. It is made by Load and Parse,
+// which compile its lists, and does not change afterwards.
 //
 // Each dimension is judged alike:
 //
@@ -82,12 +82,14 @@ var dimensionDefs = [dimensions]dimensionDef{
 //  3. what an allow list names is fine;
 //  4. what no list names is what Default says.
 //
-// So an allow list makes exceptions from default: deny or needs_approval. Under default: allow it forbids nothing, it only records what is
-// meant; Load asks for a default where there is an allow list, since that is what people get wrong.
+// So an allow list makes exceptions from default: deny or needs_approval. Under default: allow it
+// forbids nothing, it only records what is meant; Load asks for a default where there is an allow
+// list, since that is what people get wrong.
 //
-// The default judges every tool and every destination, but of the other dimensions only those that the persona has an allow list for: an
-// allowed tool already says what may be done. What is not known (a class, a server, a label) is not a violation, it is unknown; the tool
-// must still be allowed. Explain shows what was unknown.
+// The default judges every tool and every destination, but of the other dimensions only those that
+// the persona has an allow list for: an allowed tool already says what may be done. What is not
+// known (a class, a server, a label) is not a violation, it is unknown; the tool must still be
+// allowed. Explain shows what was unknown.
 type Persona struct {
 	Name        string
 	Tenant      string // "" = every tenant
@@ -107,10 +109,11 @@ type Persona struct {
 	Severity    event.Severity
 	Tags        []string
 	Respond     *event.Response // what a violation asks for; nil: nothing
-	Version     string          // first 12 hex digits of the SHA-256 of the whole definition, inherited parts included
-	File        string          // where it was read; not part of its identity
-	Line        int
-	Tests       []Test // not part of its identity
+	// first 12 hex digits of the SHA-256 of the whole definition, inherited parts included
+	Version string
+	File    string // where it was read; not part of its identity
+	Line    int
+	Tests   []Test // not part of its identity
 
 	shared     *globs // SharedBy
 	tenantRule string // own, and what SharedBy adds
@@ -151,8 +154,9 @@ type ruling struct {
 	words              words  // of Destinations
 }
 
-// Check appends to dst what the call does that the persona may not, its hours left aside: those need a zone, which is the Judge's. Only
-// tool calls are judged, and of a call in two records the result, so that one call is one violation. A call that is fine costs no allocation.
+// Check appends to dst what the call does that the persona may not, its hours left aside: those
+// need a zone, which is the Judge's. Only tool calls are judged, and of a call in two records the
+// result, so that one call is one violation. A call that is fine costs no allocation.
 func (p *Persona) Check(e *event.Event, dst []Violation) []Violation {
 	if e.Kind != event.ToolCall || e.Phase == event.Attempt {
 		return dst
@@ -202,7 +206,8 @@ func (p *Persona) rest(e *event.Event, dst []Violation) []Violation {
 			dst = p.one(Intents, e.Intent, dst)
 		}
 		if p.used&(1<<Credentials) != 0 {
-			if id := event.Identity(e.Agent.Credential); id != "" { // it is in that form already if a decoder read it
+			if id := event.Identity(e.Agent.Credential); id != "" {
+				// it is in that form already if a decoder read it
 				dst = p.one(Credentials, id, dst)
 			}
 		}
@@ -216,8 +221,8 @@ func (p *Persona) rest(e *event.Event, dst []Violation) []Violation {
 	return dst
 }
 
-// doubtful are the marks that make the value of a dimension unknown, whatever was kept of it. A damaged destination.value is none where its domain is
-// declared, since that is judged.
+// doubtful are the marks that make the value of a dimension unknown, whatever was kept of it. A
+// damaged destination.value is none where its domain is declared, since that is judged.
 var doubtful = [dimensions]event.Unreadable{
 	Servers: event.UnreadableServer, Classes: event.UnreadableClass | event.UnreadableEffect, ResourceTypes: event.UnreadableResourceType,
 	Labels: event.UnreadableLabels | event.UnreadableClassification, Environments: event.UnreadableEnvironment,
@@ -225,8 +230,9 @@ var doubtful = [dimensions]event.Unreadable{
 	Credentials: event.UnreadableCredential,
 }
 
-// unreadable judges what could not be read: it is unknown, so no allow list lets it pass, and what is not allowed is what Default says. What was kept of it was
-// judged before: a deny list may still name that.
+// unreadable judges what could not be read: it is unknown, so no allow list lets it pass, and what
+// is not allowed is what Default says. What was kept of it was judged before: a deny list may still
+// name that.
 func (p *Persona) unreadable(e *event.Event, dst []Violation) []Violation {
 	add := func(kind string, v Verdict) {
 		if !slices.ContainsFunc(dst, func(x Violation) bool { return x.Kind == kind && x.Verdict >= v && x.Verdict != Allow }) {
@@ -277,8 +283,8 @@ func (p *Persona) one(d Dimension, s string, dst []Violation) []Violation {
 	return dst
 }
 
-// folded judges one value in any case. It lowers it on the stack, in a buffer that is small since it has to be cleared first: an event without fault
-// must not cost an allocation for its letters.
+// folded judges one value in any case. It lowers it on the stack, in a buffer that is small since
+// it has to be cleared first: an event without fault must not cost an allocation for its letters.
 func (p *Persona) folded(d Dimension, s string, dst []Violation) []Violation {
 	if !hasUpper(s) {
 		return p.one(d, s, dst)
@@ -290,8 +296,8 @@ func (p *Persona) folded(d Dimension, s string, dst []Violation) []Violation {
 	return dst
 }
 
-// lowerInto lowers s into buf, or into new memory if it does not fit. The string over the buffer must live no longer than the buffer, and nothing
-// may write to it meanwhile.
+// lowerInto lowers s into buf, or into new memory if it does not fit. The string over the buffer
+// must live no longer than the buffer, and nothing may write to it meanwhile.
 func lowerInto(buf []byte, s string) string {
 	if len(s) > len(buf) {
 		return lower(s)
@@ -347,8 +353,8 @@ func (p *Persona) ruling(d Dimension, s string) Ruling {
 	return Ruling{p.Default, byDefault}
 }
 
-// classBits is what a call claims to do and what it really did, if either is known: a delete behind a tool that calls itself a read is
-// still a delete.
+// classBits is what a call claims to do and what it really did, if either is known: a delete behind
+// a tool that calls itself a read is still a delete.
 func classBits(e *event.Event) uint16 {
 	return (1<<e.Tool.Class | 1<<e.Result.Effect) &^ (1 << event.NoClass)
 }
@@ -452,8 +458,9 @@ func (l *listsDef) named() [3]namedList {
 	return [3]namedList{{Deny, "deny", &l.Deny}, {NeedsApproval, "needs_approval", &l.Needs}, {Allow, "allow", &l.Allow}}
 }
 
-// compile makes the persona and reports what is wrong with its definition; with anything wrong the result is not to be used. Of a base, which
-// others extend and no agent is listed to play, it is not asked that it could be used alone.
+// compile makes the persona and reports what is wrong with its definition; with anything wrong the
+// result is not to be used. Of a base, which others extend and no agent is listed to play, it is
+// not asked that it could be used alone.
 func (d personaDef) compile(bad report, base bool) *Persona {
 	checkName(bad, "name", "a persona", d.Name)
 	if isGlob(d.Name) {

@@ -7,8 +7,8 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// What well-known programs do with their words: those of the POSIX and GNU userland, what wraps others,
-// clients of networks and databases, and tools whose words are verbs.
+// What well-known programs do with their words: those of the POSIX and GNU userland, what wraps
+// others, clients of networks and databases, and tools whose words are verbs.
 
 // program judges a program by its words.
 type program func(s *shell, name string, args []word, in stdin) act
@@ -60,8 +60,8 @@ func init() {
 	}
 }
 
-// operands are the words that are no options. valued are the options that take the next word: letters, and
-// long ones between blanks.
+// operands are the words that are no options. valued are the options that take the next word:
+// letters, and long ones between blanks.
 func operands(args []word, letters, long string) (rest []word, options [][2]string) {
 	for i := 0; i < len(args); i++ {
 		v := args[i].text
@@ -415,7 +415,8 @@ func (s *shell) sent(v string) {
 
 var tokens = regexp.MustCompile(`AKIA[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{30,}|xox[abprs]-[A-Za-z0-9-]{10,}|-----BEGIN [A-Z ]*PRIVATE KEY-----|eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.`)
 
-// token looks for keys and tokens in what is sent, by the forms that their makers gave them to be found by.
+// token looks for keys and tokens in what is sent, by the forms that their makers gave them to be
+// found by.
 func (s *shell) token(v string) {
 	if len(v) <= maxLine && tokens.MatchString(v) {
 		s.labels |= secretLabel
@@ -876,7 +877,8 @@ func outputs(s *shell, name string, args []word, in stdin) (a act) {
 	return a
 }
 
-// modes is chmod: to let others write, or a program run as its owner, is to grant; to make a file executable is not.
+// modes is chmod: to let others write, or a program run as its owner, is to grant; to make a file
+// executable is not.
 func modes(s *shell, name string, args []word, in stdin) act {
 	rest, _ := operands(args, "", "reference from")
 	mode := ""
@@ -1201,7 +1203,8 @@ func stores(s *shell, name string, args []word, in stdin) act {
 var (
 	// nounFirst are programs that say the thing before what is done with it.
 	nounFirst = nounsOf(`gh glab gcloud az aws doctl hcloud linode-cli oci ibmcloud stripe heroku fly flyctl vercel netlify wrangler firebase supabase railway render openstack jira linear op vault consul nomad argocd gog notion`)
-	// verbsOfTools are words of programs that other names of tools do not have, or not in that sense.
+	// verbsOfTools are words of programs that other names of tools do not have, or not in that
+	// sense.
 	verbsOfTools = map[string]event.Class{
 		"plan": event.Read, "status": event.Read, "info": event.Read, "version": event.Read, "whoami": event.Read, "outdated": event.Read, "why": event.Read, "ls": event.Read, "list": event.Read, "ll": event.Read, "logs": event.Read, "output": event.Read,
 		"history": event.Read, "describe": event.Read, "policy": event.Read, "depends": event.Read, "freeze": event.Read, "is-active": event.Read, "is-enabled": event.Read, "is-failed": event.Read, "list-units": event.Read, "list-unit-files": event.Read, "doctor": event.Read, "vet": event.Exec,
@@ -1240,7 +1243,8 @@ func verbal(s *shell, name string, args []word, in stdin) act {
 		}
 		return act{event.Exec, name}
 	}
-	if text(ops, 0) == "api" || text(ops, 0) == "rest" || text(ops, 0) == "curl" { // gh api -X DELETE /repos/…
+	if text(ops, 0) == "api" || text(ops, 0) == "rest" || text(ops, 0) == "curl" {
+		// gh api -X DELETE /repos/…
 		a := act{event.Read, "api"}
 		for _, o := range options {
 			switch o[0] {

@@ -12,11 +12,13 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// Settings say how violations become commands. They are part of the set, since what a shard decides must follow from its logs.
+// Settings say how violations become commands. They are part of the set, since what a shard decides
+// must follow from its logs.
 type Settings struct {
 	Enforce bool // else commands say dry_run, and no gateway acts on them
-	// GuardLeast and GuardShare (percent of the persona's active agents) bound the automatic blocks and kills that one persona may have at a
-	// time: the larger of both. Beyond, a command is escalate: nobody may switch off a fleet by making it misbehave.
+	// GuardLeast and GuardShare (percent of the persona's active agents) bound the automatic blocks
+	// and kills that one persona may have at a time: the larger of both. Beyond, a command is
+	// escalate: nobody may switch off a fleet by making it misbehave.
 	GuardLeast, GuardShare int64
 	StaleMS                int64 // commands about behaviour older than this become escalate
 	AckMS                  int64 // how long a gateway may take to say that it has applied a command
@@ -97,7 +99,8 @@ func (c *collector) respond(d responseDef, src *source, path string) {
 	}
 	c.places[section("response")] = src.place(path)
 	d.read(bad)
-	slices.SortFunc(d.Keys, func(a, b keyDef) int { return strings.Compare(a.Name, b.Name) }) // the same set in any order
+	// the same set in any order
+	slices.SortFunc(d.Keys, func(a, b keyDef) int { return strings.Compare(a.Name, b.Name) })
 	c.response = []responseDef{d}
 }
 
@@ -180,7 +183,8 @@ func (d respondDef) IsZero() bool {
 	return d.Action == "" && d.Scope == "" && d.Duration == "" && d.Calls == "" && d.Per == "" && len(d.Classes) == 0
 }
 
-// compile makes the response; nil if nothing is to be done. own are the scopes that the violation itself knows: another scope has no id.
+// compile makes the response; nil if nothing is to be done. own are the scopes that the violation
+// itself knows: another scope has no id.
 func (d *respondDef) compile(bad report, path string, own ...event.ScopeType) *event.Response {
 	if d.IsZero() {
 		return nil

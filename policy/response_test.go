@@ -106,7 +106,8 @@ func TestALimitMayBeCalledResponse(t *testing.T) {
 	}
 }
 
-// A set comes over Kafka as well: whoever can write there must not get a key in that Load would refuse.
+// A set comes over Kafka as well: whoever can write there must not get a key in that Load would
+// refuse.
 func TestABadKeyIsRefusedOverTheWireToo(t *testing.T) {
 	good := string(loaded(t, map[string]string{"response/a.yaml": "response: {keys: [{name: alice, tenants: [a], public: " + aliceKey + "}]}"}).Bytes())
 	for old, fresh := range map[string]string{aliceKey: "AAAA", `"tenants":["a"]`: `"tenants":[]`, `"name":"alice"`: `"name":""`, `"response":[{`: `"response":[{},{`, `"keys"`: `"key"`} {

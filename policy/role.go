@@ -16,10 +16,10 @@ const (
 	Unlisted           // personas are declared, this one is not, and no list has the agent
 )
 
-// Role is the persona by which an agent is judged that says it plays one, or says nothing (""): what it
-// says, unless the lists of agents know it otherwise. They do if they name the agent, or have it by a
-// pattern other than a mere *, and the list of the persona that it says does not have it likewise.
-// Patterns are tried one by one, so callers that ask often remember.
+// Role is the persona by which an agent is judged that says it plays one, or says nothing (""):
+// what it says, unless the lists of agents know it otherwise. They do if they name the agent, or
+// have it by a pattern other than a mere *, and the list of the persona that it says does not have
+// it likewise. Patterns are tried one by one, so callers that ask often remember.
 func (s *Set) Role(tenant, agent, said string) (persona string, m Mismatch) {
 	said = event.Identity(said)
 	known, by := s.player(tenant, agent)

@@ -95,7 +95,8 @@ type expectDef struct {
 	Scope    string   `json:"scope,omitempty"`
 }
 
-// RuleTest is a test beside a rule: events, and what the rule is meant to say of them. No part of the set's identity.
+// RuleTest is a test beside a rule: events, and what the rule is meant to say of them. No part of
+// the set's identity.
 type RuleTest struct {
 	Rule, Name string
 	Todo       string // why it fails and may
@@ -114,7 +115,8 @@ func (s *Set) Rules() []*rules.Rule { return slices.Clone(s.rules) }
 // RuleTests are the tests beside them, in the order of files.
 func (s *Set) RuleTests() []RuleTest { return slices.Clone(s.ruleTests) }
 
-// RuleJSON is a rule as it is written, as canonical JSON: without its tests, and what stands in files that it names is in it.
+// RuleJSON is a rule as it is written, as canonical JSON: without its tests, and what stands in
+// files that it names is in it.
 func (s *Set) RuleJSON(id string) json.RawMessage { return s.ruleDefs[id] }
 
 // RuleKeys are the keys of a rule in the order in which they are best written.
@@ -148,7 +150,8 @@ func ruleCode(field string) string {
 	return fmt.Sprintf("R%03d", 10+slices.Index(codedKeys, key))
 }
 
-// codedKeys are the keys of a rule in the order of their codes, which never change: R010 is the first; a new key goes to the end.
+// codedKeys are the keys of a rule in the order of their codes, which never change: R010 is the
+// first; a new key goes to the end.
 var codedKeys = []string{"id", "title", "why", "version", "status", "mode", "severity", "risk", "tags", "authors", "references", "false_positives", "response", "tune", "use_cases", "by", "where", "window",
 	"let", "having", "within", "select", "steps", "not", "absent", "params", "lists", "explain", "suppress", "exceptions", "respond", "tests"}
 
@@ -409,7 +412,8 @@ const (
 	maxListFile = 4 << 20 // bytes
 )
 
-// lists reads lists of texts; an member @file stands for the lines of a file beside the rule. It returns them as they are, files read.
+// lists reads lists of texts; an member @file stands for the lines of a file beside the rule. It
+// returns them as they are, files read.
 func (c *collector) lists(bad report, src *source, raw json.RawMessage, into map[string][]string) json.RawMessage {
 	all := members(bad, "lists", raw)
 	if all == nil {
@@ -472,9 +476,9 @@ func (c *collector) lists(bad report, src *source, raw json.RawMessage, into map
 	return canonical(into)
 }
 
-// listEntries are the entries of a file of a list, one a line, without the blanks around them. A comment
-// is a line that begins with # and a blank, or has nothing but #s: #general is a channel, and a # further
-// on is part of a URL.
+// listEntries are the entries of a file of a list, one a line, without the blanks around them. A
+// comment is a line that begins with # and a blank, or has nothing but #s: #general is a channel,
+// and a # further on is part of a URL.
 func listEntries(text string) (out []string) {
 	for line := range strings.Lines(text) {
 		// A byte order mark is not only found at the beginning: files are put together of others.
@@ -614,7 +618,8 @@ func (s *Set) LintRules(now time.Time) []*Problem {
 			warn("R203", "has %d tests that fire and %d that stay quiet; add the kind that is missing", n[1], n[0])
 		}
 		for _, p := range r.Args() {
-			if shown := carried[r.ID]; !shown[p] && (len(shown) == 0 || strings.ContainsAny(p, ".[")) { // of plain names that stand for each other one is enough
+			if shown := carried[r.ID]; !shown[p] && (len(shown) == 0 || strings.ContainsAny(p, ".[")) {
+				// of plain names that stand for each other one is enough
 				warn("R211", "asks for the argument %s, which no event of its tests has; add a test with it, or look at recorded events with --sample: an argument that no call has is never seen", p)
 			}
 		}

@@ -119,7 +119,8 @@ func TestEveryKeyOfARuleHasItsCode(t *testing.T) {
 	}
 }
 
-// A mistake outside of expressions has its line, a caret, a code and a way out as well, in the document that it is in.
+// A mistake outside of expressions has its line, a caret, a code and a way out as well, in the
+// document that it is in.
 func TestMistakesAroundExpressions(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.Mkdir(filepath.Join(dir, "rules"), 0o700); err != nil {

@@ -9,8 +9,8 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// Test is a call beside a persona's definition, and what the persona is meant to say of it. Tests are no part of the set's identity: adding one changes
-// nothing that runs.
+// Test is a call beside a persona's definition, and what the persona is meant to say of it. Tests
+// are no part of the set's identity: adding one changes nothing that runs.
 type Test struct {
 	Name   string
 	Expect Verdict
@@ -27,7 +27,8 @@ type testDef struct {
 	Kinds  []string        `json:"kinds,omitempty"`
 }
 
-// compileTests completes the events with what nobody wants to write each time: a Monday's noon, a tool call, tenant, persona and agent.
+// compileTests completes the events with what nobody wants to write each time: a Monday's noon, a
+// tool call, tenant, persona and agent.
 func compileTests(bad report, p *Persona, defs []testDef) (all []Test) {
 	kinds := violationKinds()
 	for i, d := range defs {

@@ -11,11 +11,13 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// Separation is a segregation of duties: two kinds of call of which the same session, agent, owner or credential may make only one.
+// Separation is a segregation of duties: two kinds of call of which the same session, agent, owner
+// or credential may make only one.
 //
-// Within a session and an agent it looks at the calls of agents that play the persona. Within an owner and a credential it looks at the calls of every
-// agent that has them, whatever it plays, and finds a pair if an agent that plays the persona had a hand in it: that is how duties are split over agents.
-// An agent that is idle for a week is forgotten, and what it did with it.
+// Within a session and an agent it looks at the calls of agents that play the persona. Within an
+// owner and a credential it looks at the calls of every agent that has them, whatever it plays, and
+// finds a pair if an agent that plays the persona had a hand in it: that is how duties are split
+// over agents. An agent that is idle for a week is forgotten, and what it did with it.
 type Separation struct {
 	Name     string
 	Persona  *Persona
@@ -102,14 +104,16 @@ func (s Sameness) Of(dst []byte, e *event.Event) []byte {
 	return dst
 }
 
-// Key is what is compared of a call as one side of the pair. The id of a resource alone is compared as it stands, as everywhere; what is compared with another
-// field, and what people spell in many ways, without case and blanks. Nothing is appended if it is not known.
+// Key is what is compared of a call as one side of the pair. The id of a resource alone is compared
+// as it stands, as everywhere; what is compared with another field, and what people spell in many
+// ways, without case and blanks. Nothing is appended if it is not known.
 func (s *Separation) Key(dst []byte, side int, e *event.Event) []byte {
 	same := s.Same[side]
 	if s.Same[0] == s.Same[1] && same != SameUser {
 		return same.Of(dst, e)
 	}
-	d := event.Destination{Value: e.Destination.Value} // its kind would give an account another spelling than the other field
+	// its kind would give an account another spelling than the other field
+	d := event.Destination{Value: e.Destination.Value}
 	switch same {
 	case SameResource:
 		d.Value = e.Resource.ID
@@ -234,7 +238,8 @@ func (d sideDef) compile(bad report, path string) side {
 	return s
 }
 
-// Sides tells which sides of the pair a tool call is: all that a side names must hold, and of each list one entry. A call may be both.
+// Sides tells which sides of the pair a tool call is: all that a side names must hold, and of each
+// list one entry. A call may be both.
 func (s *Separation) Sides(e *event.Event) (is [2]bool) {
 	for i := range s.sides {
 		d := &s.sides[i]
@@ -246,8 +251,9 @@ func (s *Separation) Sides(e *event.Event) (is [2]bool) {
 // Side says one side as it is written.
 func (s *Separation) Side(i int) string { return s.sides[i].text }
 
-// Separations are the pairs of duties that hold in a tenant, by persona and name: those of the tenant's own personas, and of personas for every tenant that
-// the tenant has none of its own in place of.
+// Separations are the pairs of duties that hold in a tenant, by persona and name: those of the
+// tenant's own personas, and of personas for every tenant that the tenant has none of its own in
+// place of.
 func (s *Set) Separations(tenant string) (all []*Separation) {
 	for _, p := range s.personas {
 		if s.Persona(tenant, p.Name) == p {

@@ -1,8 +1,10 @@
-// Package policy holds what operators say outright: the tool catalogue, what a call is; personas, the roles that agents play and what each may
-// touch; limits, how much anybody may do in a span of time; the inventory of what is known; and what is done about violations. What breaks
-// them is certain: nothing is learned, and no statistics excuse it.
+// Package policy holds what operators say outright: the tool catalogue, what a call is; personas,
+// the roles that agents play and what each may touch; limits, how much anybody may do in a span of
+// time; the inventory of what is known; and what is done about violations. What breaks them is
+// certain: nothing is learned, and no statistics excuse it.
 //
-// Load reads YAML and reports every problem; what it returns is compiled and never changes, so that any number of shards may share it.
+// Load reads YAML and reports every problem; what it returns is compiled and never changes, so that
+// any number of shards may share it.
 package policy
 
 import (
@@ -89,9 +91,11 @@ func (s *Set) Persona(tenant, persona string) *Persona {
 	return s.byName[name{"", persona}]
 }
 
-// PersonaOf returns the name, as event.Identity has it, of the persona that an agent plays according to the lists of agents, or "". A plain name goes before a
-// pattern, then the tenant's own persona before one for every tenant, then the pattern with more characters that are not wild, then the
-// one that sorts first: nothing depends on the order of files. Patterns are tried one by one, so callers that ask often remember.
+// PersonaOf returns the name, as event.Identity has it, of the persona that an agent plays
+// according to the lists of agents, or "". A plain name goes before a pattern, then the tenant's
+// own persona before one for every tenant, then the pattern with more characters that are not wild,
+// then the one that sorts first: nothing depends on the order of files. Patterns are tried one by
+// one, so callers that ask often remember.
 func (s *Set) PersonaOf(tenant, agent string) string {
 	persona, _ := s.player(tenant, agent)
 	return persona
@@ -114,11 +118,12 @@ func (s *Set) player(tenant, agent string) (persona, entry string) {
 	return "", ""
 }
 
-// Hash is the first 128 bits of the SHA-256 of Bytes, in hex: the same for the same definitions, however they are spread over files,
-// ordered and commented.
+// Hash is the first 128 bits of the SHA-256 of Bytes, in hex: the same for the same definitions,
+// however they are spread over files, ordered and commented.
 func (s *Set) Hash() string { return s.hash }
 
-// Bytes is the set as canonical JSON, from which Parse makes the same set, but for where each persona was read.
+// Bytes is the set as canonical JSON, from which Parse makes the same set, but for where each
+// persona was read.
 func (s *Set) Bytes() []byte { return bytes.Clone(s.bytes) }
 
 // Supposing is the set with what a test supposes to be learned: no part of its identity.
@@ -167,7 +172,8 @@ type setDef struct {
 	Rules     []ruleDef      `json:"rules,omitempty"`
 }
 
-// Parse reads what Bytes wrote. Sets travel over Kafka, so it trusts nothing and checks what Load checks.
+// Parse reads what Bytes wrote. Sets travel over Kafka, so it trusts nothing and checks what Load
+// checks.
 func Parse(b []byte) (*Set, error) {
 	var def setDef
 	d := json.NewDecoder(bytes.NewReader(b))
@@ -214,7 +220,8 @@ func Parse(b []byte) (*Set, error) {
 	return c.set(), nil
 }
 
-// Default is the policy of somebody who has written none: no personas, and limits that an agent at honest work does not reach.
+// Default is the policy of somebody who has written none: no personas, and limits that an agent at
+// honest work does not reach.
 func Default() *Set {
 	c := newCollector()
 	c.builtin()
@@ -226,7 +233,8 @@ var builtins = []limitDef{
 	{ID: "builtin-session-calls", Title: "Very many calls in one session", Scope: "session", Measure: "count", Max: "50",
 		Severity: "medium", Tags: []string{"ASI02", "ASI08", "AML.T0034.002"}}, // a loop
 	{ID: "builtin-user-calls-hour", Title: "Very many calls for one user", Scope: "user", Measure: "count", Max: "450", Window: "1h",
-		Severity: "medium", Tags: []string{"ASI02", "AML.T0053"}}, // also when spread over agents and sessions
+		// also when spread over agents and sessions
+		Severity: "medium", Tags: []string{"ASI02", "AML.T0053"}},
 	{ID: "builtin-user-records-hour", Title: "Very many records read for one user", Scope: "user", Measure: "records", Max: "5000", Window: "1h",
 		Severity: "medium", Tags: []string{"ASI02", "AML.T0085.001"}}, // over-pull
 }
@@ -244,10 +252,11 @@ func isBuiltin(id, version string) bool { return version != "" && builtinVersion
 
 // collector gathers definitions from files and says what is wrong with each and between them.
 type collector struct {
-	drafts     []*draft
-	personas   map[name]*Persona
-	limits     map[string]*Limit
-	ofPersonas map[string]bool // ids of limits that stand in a persona, and not by themselves in the canonical JSON
+	drafts   []*draft
+	personas map[name]*Persona
+	limits   map[string]*Limit
+	// ids of limits that stand in a persona, and not by themselves in the canonical JSON
+	ofPersonas map[string]bool
 	tenants    map[string]*Tenant
 	tools      []*entryOfTool
 	inventory  []inventoryDef
@@ -303,7 +312,8 @@ func (c *collector) limit(d limitDef, src *source, path string) {
 	c.limits[l.ID] = l
 }
 
-// builtin adds the built-in limits, before any others: of two equal ids the later is reported, and that must be the user's.
+// builtin adds the built-in limits, before any others: of two equal ids the later is reported, and
+// that must be the user's.
 func (c *collector) builtin() {
 	src := &source{fields: map[string]place{"limits": {file: "the built-in limits"}}}
 	for i, d := range builtins {

@@ -9,7 +9,8 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// What arguments say: by their names, what part they play (classifyArg), and by their values, what kind of thing they are (shapeOf).
+// What arguments say: by their names, what part they play (classifyArg), and by their values, what
+// kind of thing they are (shapeOf).
 
 // shape is what a value looks like.
 type valueShape uint8
@@ -98,7 +99,8 @@ var usual = func() (t [256]bool) {
 	return t
 }()
 
-// isEmail takes one address or a list of them, with or without names, and mailto:. What is no plain address is none.
+// isEmail takes one address or a list of them, with or without names, and mailto:. What is no plain
+// address is none.
 func isEmail(s string) bool {
 	if strings.IndexByte(s, '@') < 0 {
 		return false
@@ -174,7 +176,8 @@ func isIBAN(s string) bool {
 	return rest == 1 && n >= 15 && n <= 34
 }
 
-// isCard wants 13 to 19 digits, in groups or not, that begin like a payment card and pass Luhn's check.
+// isCard wants 13 to 19 digits, in groups or not, that begin like a payment card and pass Luhn's
+// check.
 func isCard(s string) bool {
 	var digits [19]byte
 	n := 0
@@ -207,7 +210,8 @@ func isCard(s string) bool {
 	return sum%10 == 0
 }
 
-// isPhone wants 7 to 15 digits that begin with + or (, or stand in groups as in 555-010-9999; a plain number is not one.
+// isPhone wants 7 to 15 digits that begin with + or (, or stand in groups as in 555-010-9999; a
+// plain number is not one.
 func isPhone(s string) bool {
 	if len(s) > 24 || len(s) < 7 {
 		return false
@@ -233,7 +237,8 @@ func isPath(s string) bool {
 		len(s) > 3 && s[1] == ':' && (s[2] == '\\' || s[2] == '/')
 }
 
-// isHostName wants at least one dot and a last label that is no file's ending we know of, or four numbers.
+// isHostName wants at least one dot and a last label that is no file's ending we know of, or four
+// numbers.
 func isHostName(s string) bool {
 	if strings.IndexByte(s, '.') <= 0 || hostPort(s) == "" || strings.Contains(s, "..") || s[len(s)-1] == '.' {
 		return false
@@ -267,7 +272,8 @@ func isIdentifier(s string) bool {
 	return digit && len(s) <= 128
 }
 
-// maskCard shows of a card number what may be shown (PCI DSS 3.4): the first six and last four digits.
+// maskCard shows of a card number what may be shown (PCI DSS 3.4): the first six and last four
+// digits.
 func maskCard(dst []byte, s string) []byte {
 	n := 0
 	for i := range len(s) {
@@ -290,13 +296,15 @@ func maskCard(dst []byte, s string) []byte {
 	return dst
 }
 
-// currencySigns are signs that mean one currency. $ is many, but written without more it is taken as the US one only next to "US".
+// currencySigns are signs that mean one currency. $ is many, but written without more it is taken
+// as the US one only next to "US".
 var currencySigns = []struct{ sign, code string }{
 	{"US$", "USD"}, {"€", "EUR"}, {"£", "GBP"}, {"₹", "INR"}, {"₩", "KRW"}, {"₽", "RUB"}, {"₺", "TRY"}, {"₪", "ILS"}, {"₫", "VND"}, {"₴", "UAH"}, {"฿", "THB"},
 }
 
-// parseAmount reads 12.50, 1,234.56, 1.234,56, EUR 12,50, 12.50 EUR, €12.50 and 1.25e3 into millionths; the currency is "" if the text has none, and
-// aliases s or a constant. What can be read in two ways (1,234) is not read.
+// parseAmount reads 12.50, 1,234.56, 1.234,56, EUR 12,50, 12.50 EUR, €12.50 and 1.25e3 into
+// millionths; the currency is "" if the text has none, and aliases s or a constant. What can be
+// read in two ways (1,234) is not read.
 func parseAmount(s string) (micro int64, currency string, ok bool) {
 	if micro, ok = parseDigits(s); ok {
 		return micro, "", true
@@ -348,7 +356,8 @@ func parseAmount(s string) (micro int64, currency string, ok bool) {
 	return micro, currency, ok
 }
 
-// plainDigit is a digit of any script as programs read it, and signs in full width; all else as it is.
+// plainDigit is a digit of any script as programs read it, and signs in full width; all else as it
+// is.
 func plainDigit(r rune) rune {
 	switch {
 	case r < 0x80:
@@ -376,7 +385,8 @@ func plainDigit(r rune) rune {
 	return r
 }
 
-// currencyWord is the currency that three letters of s say from i on, whatever their case; "" if they are none.
+// currencyWord is the currency that three letters of s say from i on, whatever their case; "" if
+// they are none.
 func currencyWord(s string, i int) string {
 	if i < 0 || len(s) <= 3 || i > 0 && isWordByte(s[i-1]) && !isDigit(s[i-1]) || i == 0 && isWordByte(s[3]) && !isDigit(s[3]) {
 		return ""
@@ -409,7 +419,8 @@ func shift(micro int64, exponent string) (int64, bool) {
 	return micro, true
 }
 
-// parseDigits reads what most amounts are: a few digits, with a point and up to six more or without.
+// parseDigits reads what most amounts are: a few digits, with a point and up to six more or
+// without.
 func parseDigits(s string) (micro int64, ok bool) {
 	if len(s) > 15 {
 		return 0, false
@@ -435,7 +446,8 @@ func parseDigits(s string) (micro int64, ok bool) {
 	return micro, true
 }
 
-// parseDecimal reads digits with a decimal point or comma and with separators of thousands. Places beyond the sixth are cut off.
+// parseDecimal reads digits with a decimal point or comma and with separators of thousands. Places
+// beyond the sixth are cut off.
 func parseDecimal(s string) (micro int64, ok bool) {
 	point := -1 // where the decimals begin
 	dots, commas := strings.Count(s, "."), strings.Count(s, ",")
@@ -500,7 +512,8 @@ func parseDecimal(s string) (micro int64, ok bool) {
 	return v, true
 }
 
-// role is what part an argument plays, as scores: of two arguments that could be the resource, the higher one is. 0: none.
+// role is what part an argument plays, as scores: of two arguments that could be the resource, the
+// higher one is. 0: none.
 type role struct {
 	resource, subject, destination uint8
 	amount, currency, env          uint8
@@ -568,23 +581,24 @@ var (
 	// Numbers of the exchange itself, not of what it is about.
 	plumbing = nounsOf(`request trace span correlation idempotency session page cursor call run transaction_token thread parent client context
 		next previous prev start end limit offset max min sort order_by zip postal country area promo discount coupon language color status error room_type`)
-	wrappers    = nounsOf(`data body payload param parameter params input args argument request req options option fields field properties item record object attributes json`)
-	paths       = nounsOf(`path file filename filepath directory dir folder folderpath pathname`)
-	receivers   = nounsOf(`to recipient receiver addressee dest destination cc bcc`)
-	payees      = nounsOf(`beneficiary payee creditor iban`)
-	invitees    = nounsOf(`invitee attendee participant`)
-	handlers    = nounsOf(`assignee agent department handler team`)
-	links       = nounsOf(`url uri link href website webpage site domain endpoint webhook callback`)
-	hooks       = nounsOf(`webhook callback endpoint`)
-	hosts       = nounsOf(`host hostname ip server address machine node`)
-	senders     = nounsOf(`from source sender src old previous current reply`)
-	amounts     = nounsOf(`amount sum total`)
-	prices      = nounsOf(`price cost payment value fee`)
-	notAmounts  = nounsOf(`max min maximum minimum limit discount percent percentage count tax tip range threshold below above from to size token`)
-	environs    = nounsOf(`env environment stage`)
-	operations  = nounsOf(`action operation op verb act task subcommand`)
-	methods     = nounsOf(`method`)
-	queries     = nounsOf(`query querie q statement stmt graphql mutation document`) // querie: what singular makes of queries
+	wrappers   = nounsOf(`data body payload param parameter params input args argument request req options option fields field properties item record object attributes json`)
+	paths      = nounsOf(`path file filename filepath directory dir folder folderpath pathname`)
+	receivers  = nounsOf(`to recipient receiver addressee dest destination cc bcc`)
+	payees     = nounsOf(`beneficiary payee creditor iban`)
+	invitees   = nounsOf(`invitee attendee participant`)
+	handlers   = nounsOf(`assignee agent department handler team`)
+	links      = nounsOf(`url uri link href website webpage site domain endpoint webhook callback`)
+	hooks      = nounsOf(`webhook callback endpoint`)
+	hosts      = nounsOf(`host hostname ip server address machine node`)
+	senders    = nounsOf(`from source sender src old previous current reply`)
+	amounts    = nounsOf(`amount sum total`)
+	prices     = nounsOf(`price cost payment value fee`)
+	notAmounts = nounsOf(`max min maximum minimum limit discount percent percentage count tax tip range threshold below above from to size token`)
+	environs   = nounsOf(`env environment stage`)
+	operations = nounsOf(`action operation op verb act task subcommand`)
+	methods    = nounsOf(`method`)
+	// querie: what singular makes of queries
+	queries     = nounsOf(`query querie q statement stmt graphql mutation document`)
 	statements  = nounsOf(`sql statement stmt query querie q command script text input code expression body content`)
 	shellArgs   = nounsOf(`cmd cmdline commandline shell bash sh zsh powershell script terminal cmd1 exec program executable binary keystroke run entrypoint`)
 	codes       = nounsOf(`code source snippet cell program notebook python javascript js expression`)
@@ -594,8 +608,9 @@ var (
 	idents      = nounsOf(`ssn passport dob birthdate birthday nationality`)
 )
 
-// classifyArg says what part an argument plays in the calls of a tool of some class that acts on nouns. words is its name taken apart, after
-// the names of the objects that it lies in; own is how many of them are its own.
+// classifyArg says what part an argument plays in the calls of a tool of some class that acts on
+// nouns. words is its name taken apart, after the names of the objects that it lies in; own is how
+// many of them are its own.
 func classifyArg(words []string, own int, class event.Class, acts *reading, t *Tool) role {
 	var r role
 	for len(words) > own && wrappers[singular(words[0])] {
@@ -662,7 +677,8 @@ func classifyArg(words []string, own int, class event.Class, acts *reading, t *T
 		switch class {
 		case event.Send, event.Pay, event.Grant, event.Delegate:
 		default:
-			if !moves[head] { // book_flight(destination: "JFK") sends nothing, update_payment(recipient) does
+			if !moves[head] {
+				// book_flight(destination: "JFK") sends nothing, update_payment(recipient) does
 				r.needs = reachable
 			}
 		}
@@ -692,7 +708,8 @@ func classifyArg(words []string, own int, class event.Class, acts *reading, t *T
 	if r.destination == 0 && (last == "repo" || last == "repository") && class == event.Send {
 		r.destination, r.target = 3, "repo"
 	}
-	if r.destination > 0 && (class == event.Send || class == event.Grant) { // whom it goes to is neither what nor whom it is about
+	if r.destination > 0 && (class == event.Send || class == event.Grant) {
+		// whom it goes to is neither what nor whom it is about
 		r.subject, r.resource = 0, 0
 	}
 
@@ -845,7 +862,8 @@ func subjectArg(last, of, head string, class event.Class) uint8 {
 	return 0
 }
 
-// vocabulary has every word that gives the name of an argument a part: names without any of them mean nothing.
+// vocabulary has every word that gives the name of an argument a part: names without any of them
+// mean nothing.
 var vocabulary = func() nouns {
 	all := nouns{}
 	for _, set := range []nouns{strongIDs, weakIDs, plumbing, paths, receivers, payees, invitees, handlers, links, hooks, hosts, senders, amounts, prices, notAmounts,

@@ -11,9 +11,10 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// What command lines do. A line is read by the grammar of bash; of every program in it, however it is
-// wrapped, piped or substituted, the class counts, and the strongest is that of the line. A program that
-// is not known, a variable for a program and text that becomes a command only when it runs are exec.
+// What command lines do. A line is read by the grammar of bash; of every program in it, however it
+// is wrapped, piped or substituted, the class counts, and the strongest is that of the line. A
+// program that is not known, a variable for a program and text that becomes a command only when it
+// runs are exec.
 
 // Bounds of one line.
 const (
@@ -51,7 +52,8 @@ func (a *act) add(b act) {
 	}
 }
 
-// argument is a word of a command; known tells that it is what stands there, and nothing that is worked out.
+// argument is a word of a command; known tells that it is what stands there, and nothing that is
+// worked out.
 type word struct {
 	text  string
 	known bool
@@ -106,8 +108,8 @@ func (s *shell) script(text string) (a act) {
 	return s.file(file)
 }
 
-// byLine reads each line by itself, where all of them together cannot be read: what stands before a fault is
-// done all the same.
+// byLine reads each line by itself, where all of them together cannot be read: what stands before a
+// fault is done all the same.
 func (s *shell) byLine(text string) (a act) {
 	if s.inner > 1 || strings.IndexByte(text, '\n') < 0 {
 		return a
@@ -128,7 +130,8 @@ func (s *shell) byLine(text string) (a act) {
 	return a
 }
 
-// parseLine reads a line by the grammar of bash. A parser of others must not end the process over what an agent wrote.
+// parseLine reads a line by the grammar of bash. A parser of others must not end the process over
+// what an agent wrote.
 func parseLine(text string) (file *syntax.File, err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -391,7 +394,8 @@ func (s *shell) path(p string) {
 	}
 }
 
-// isSecretFile tells files that hold keys, tokens and passwords by where they mostly lie and how they are mostly named.
+// isSecretFile tells files that hold keys, tokens and passwords by where they mostly lie and how
+// they are mostly named.
 func isSecretFile(p string) bool {
 	p = lower(p)
 	base := path.Base(p)

@@ -94,7 +94,8 @@ func TestWhatStandsInFrontHidesNoCommand(t *testing.T) {
 	}
 }
 
-// FuzzLine wants that no text breaks the reader, and that what stands behind another command counts.
+// FuzzLine wants that no text breaks the reader, and that what stands behind another command
+// counts.
 func FuzzLine(f *testing.F) {
 	for _, s := range []string{"ls", "a | b", "x=$(y)", "<<E\nE", "f(){ f; }", "find . -exec", "sudo", "xargs", "sh -c", "env -S", "git -c", "docker run", "awk", "sed -e", "curl -d", "ssh -J", "${a[@]}", "eval", "timeout", "kubectl exec"} {
 		f.Add(s)

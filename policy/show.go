@@ -9,7 +9,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Line is one value of a persona with all that it inherits, and where it was written; File is empty for what holds by default.
+// Line is one value of a persona with all that it inherits, and where it was written; File is empty
+// for what holds by default.
 type Line struct {
 	Path  string `json:"path"`
 	Value string `json:"value"`
@@ -35,7 +36,8 @@ func (p *Persona) Lines() []Line {
 	return lines
 }
 
-// YAML is the persona with all that it inherits, as one would write it, each value with a comment that says where it comes from.
+// YAML is the persona with all that it inherits, as one would write it, each value with a comment
+// that says where it comes from.
 func (p *Persona) YAML() ([]byte, error) {
 	var lines []Line
 	own := p.node(reflect.ValueOf(p.def), "", &lines)

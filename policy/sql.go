@@ -7,10 +7,11 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// What SQL does. Nobody says in which dialect a statement is written, and the dialects disagree on where
-// texts and comments end: '\' is a whole text to one and half of one to the other. So it is read as each
-// of them, and the strongest of what they find counts. What none of them can read to its end, a call of
-// a procedure or of a function that is not known to be harmless may do anything: it is exec, never read.
+// What SQL does. Nobody says in which dialect a statement is written, and the dialects disagree on
+// where texts and comments end: '\' is a whole text to one and half of one to the other. So it is
+// read as each of them, and the strongest of what they find counts. What none of them can read to
+// its end, a call of a procedure or of a function that is not known to be harmless may do anything:
+// it is exec, never read.
 
 // strength orders classes by what is worse. What is unknown beats only what is known to read.
 var strength = [...]uint8{event.NoClass: 0, event.Read: 1, event.Exec: 2, event.Write: 3, event.Delegate: 4, event.Approve: 5, event.Grant: 6, event.Pay: 7, event.Send: 8, event.Delete: 9}
@@ -39,9 +40,9 @@ var dialects = [...]dialect{
 	{backslash: true, dollar: true},                            // BigQuery, Snowflake, Spark
 }
 
-// statement tells what SQL does, and the word that says so. firm tells that the text can be nothing but
-// SQL, so that what cannot be understood is exec; else only statements in full form count, so that a
-// search for "update address" is none.
+// statement tells what SQL does, and the word that says so. firm tells that the text can be nothing
+// but SQL, so that what cannot be understood is exec; else only statements in full form count, so
+// that a search for "update address" is none.
 func statement(s string, firm bool) (c event.Class, word string) {
 	if len(s) > maxSQL {
 		s, c, word = clip(s, maxSQL), event.Exec, "longer than is read"
@@ -75,7 +76,8 @@ func statement(s string, firm bool) (c event.Class, word string) {
 			break
 		}
 	}
-	// What one dialect does not understand is an error there. What none of them does may do anything.
+	// What one dialect does not understand is an error there. What none of them does may do
+	// anything.
 	if !ended && stronger(half, c) {
 		c, word = half, halfWord
 	}
@@ -570,7 +572,8 @@ func (r *sqlReader) move(t []token, form func(bool, event.Class, string) (event.
 	return form(ok || inner != event.NoClass, c, first)
 }
 
-// query judges what begins with SELECT or WITH: what it changes on the way, and which functions it calls.
+// query judges what begins with SELECT or WITH: what it changes on the way, and which functions it
+// calls.
 func (r *sqlReader) query(t []token) (c event.Class, word string) {
 	c, word = event.Read, "select"
 	add := func(found event.Class, by string) {
@@ -649,7 +652,8 @@ func (r *sqlReader) query(t []token) (c event.Class, word string) {
 	return c, word
 }
 
-// list tells whether a name before a bracket is that of a table with its columns: WITH x (a, b) AS (…), INSERT INTO x (a, b).
+// list tells whether a name before a bracket is that of a table with its columns: WITH x (a, b) AS
+// (…), INSERT INTO x (a, b).
 func (r *sqlReader) list(t []token, i int) bool {
 	if i > 0 && (t[i-1].text == "." || t[i-1].kind == ')') && i > 1 && beforeNames[t[max(0, i-3)].text] {
 		return true
@@ -679,7 +683,8 @@ var (
 		limit offset fetch union intersect except minus distinct case when then else end over partition within filter values row rows range between like ilike rlike regexp similar is
 		null set with recursive returning array table cube rollup grouping sets window qualify pivot unpivot only materialized top percent interval escape collate at zone into update
 		for share nowait skip unnest insert conflict do nothing key default primary unique references check foreign begin return struct map tablesample bernoulli index use force ignore xor div mod`)
-	// beforeNames are words behind which a name with brackets is no call: of a type, a table with its columns.
+	// beforeNames are words behind which a name with brackets is no call: of a type, a table with
+	// its columns.
 	beforeNames   = nounsOf(`as into table update :`)
 	systemSchemas = nounsOf(`pg_catalog information_schema sys safe std`)
 	// harmless are functions that every database has in some form and that leave nothing behind.

@@ -56,7 +56,8 @@ func TestSQLIsWhatItDoes(t *testing.T) {
 	}
 }
 
-// FuzzStatement wants that what stands in a text or a comment of every dialect changes nothing, and that a statement behind others is found.
+// FuzzStatement wants that what stands in a text or a comment of every dialect changes nothing, and
+// that a statement behind others is found.
 func FuzzStatement(f *testing.F) {
 	for _, s := range []string{"a", "'", "\\", "*/", "$$", "]", "`", "--", "\n", "/*", "#", "x'; DELETE FROM t"} {
 		f.Add(s)

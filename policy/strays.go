@@ -12,9 +12,10 @@ import (
 	"strings"
 )
 
-// What lies in a folder of policies and is not read is the worst kind of mistake: a rule that somebody
-// wrote, and that nobody will ever hear from. So what looks as if it was meant to be read is a problem.
-// What begins with a dot never does, nor do README.md, lists.txt and copies such as rule.yaml.bak.
+// What lies in a folder of policies and is not read is the worst kind of mistake: a rule that
+// somebody wrote, and that nobody will ever hear from. So what looks as if it was meant to be read
+// is a problem. What begins with a dot never does, nor do README.md, lists.txt and copies such as
+// rule.yaml.bak.
 
 // Folders are the folders of a set of policies.
 func Folders() []string {
@@ -120,7 +121,8 @@ func isPolicyFile(name string) bool {
 	return (ext == ".yaml" || ext == ".yml") && !strings.HasPrefix(filepath.Base(name), ".")
 }
 
-// misnamed tells whether a name is that of a policy, with its end or another: D.YAML, d.yaml.txt, d.yalm.
+// misnamed tells whether a name is that of a policy, with its end or another: D.YAML, d.yaml.txt,
+// d.yalm.
 func misnamed(name string) bool {
 	name = lower(name)
 	ext := strings.TrimPrefix(filepath.Ext(name), ".")

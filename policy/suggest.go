@@ -24,7 +24,8 @@ type Seen struct {
 	External uint8
 }
 
-// Usage is what the agents of one persona were seen to use and reach: what a persona could be made from, and what a declared one is compared with.
+// Usage is what the agents of one persona were seen to use and reach: what a persona could be made
+// from, and what a declared one is compared with.
 type Usage struct {
 	Tenant, Persona string
 	From            string // where it was seen: a file of events, a snapshot
@@ -32,8 +33,9 @@ type Usage struct {
 	Agents          int64  // 0: not known
 	First, Last     int64  // UTC days
 	Of              [dimensions][]Seen
-	// Watched tells which dimensions were looked at: of the others nothing can be said. Hidden are those of which some values have no name that a list could hold,
-	// such as addresses of which a snapshot keeps hashes alone.
+	// Watched tells which dimensions were looked at: of the others nothing can be said. Hidden are
+	// those of which some values have no name that a list could hold, such as addresses of which a
+	// snapshot keeps hashes alone.
 	Watched, Hidden [dimensions]bool
 	OwnTenant       bool  // every resource that says so was the tenant's own, and some said so
 	MaxTier         int64 // 0: no agent said
@@ -51,7 +53,8 @@ type Level struct {
 	Estimated bool  // from a model of them
 }
 
-// Survey watches events and notes what each persona uses and reaches, exactly, in memory: for files of events.
+// Survey watches events and notes what each persona uses and reaches, exactly, in memory: for files
+// of events.
 type Survey struct {
 	set     *Set
 	scratch Scratch
@@ -67,11 +70,13 @@ type toolOf struct {
 }
 
 type surveyed struct {
-	u        Usage
-	place    [dimensions]map[string]int
-	shown    map[shown]struct{} // what an agent has shown on a day
-	agents   map[string]int32
-	sessions map[string]*[3]int64 // calls, records, distinct currency's amount is left out: nobody bounds a session's money by another's
+	u      Usage
+	place  [dimensions]map[string]int
+	shown  map[shown]struct{} // what an agent has shown on a day
+	agents map[string]int32
+	// calls, records, distinct currency's amount is left out: nobody bounds a session's money by
+	// another's
+	sessions map[string]*[3]int64
 	days     map[[2]int64]*[2]int64
 	foreign  bool
 }
@@ -86,12 +91,14 @@ type shown struct {
 // anything is the dimension of "the agent acted".
 const anything = dimensions
 
-// NewSurvey returns a survey that completes events by the set's catalogue and looks personas up in its registry, as the engine does.
+// NewSurvey returns a survey that completes events by the set's catalogue and looks personas up in
+// its registry, as the engine does.
 func NewSurvey(set *Set) *Survey {
 	return &Survey{set: set, tools: map[toolOf]*Tool{}, of: map[name]*surveyed{}}
 }
 
-// Add notes an event. Only what personas judge counts: tool calls, and of a call in two records the result.
+// Add notes an event. Only what personas judge counts: tool calls, and of a call in two records the
+// result.
 func (s *Survey) Add(e *event.Event) {
 	if e.Kind != event.ToolCall || e.Phase == event.Attempt {
 		return
@@ -261,7 +268,8 @@ func (s *Survey) Usages() []*Usage {
 	return list
 }
 
-// entryFor is a value as an entry of a list that names it: what an entry cannot hold, or what would stand for something else, is a ? there.
+// entryFor is a value as an entry of a list that names it: what an entry cannot hold, or what would
+// stand for something else, is a ? there.
 func entryFor(s string, fold bool) string {
 	if fold {
 		s = lower(s)
@@ -284,8 +292,9 @@ func entryFor(s string, fold bool) string {
 	return b.String()
 }
 
-// DestinationEntries are the entries of a list of destinations that let a call through, one for each thing that a persona judges about where it goes. Where a
-// persona cannot read the host for certain only the words and * let it through.
+// DestinationEntries are the entries of a list of destinations that let a call through, one for
+// each thing that a persona judges about where it goes. Where a persona cannot read the host for
+// certain only the words and * let it through.
 func DestinationEntries(d *event.Destination) []string {
 	everything := "*"
 	switch d.External {
@@ -348,7 +357,8 @@ func DestinationEntries(d *event.Destination) []string {
 // EntryFor is a value of a dimension as an entry of its lists that names it.
 func EntryFor(s string, d Dimension) string { return entryFor(s, dimensionDefs[d].fold) }
 
-// mostListed bounds the values of a dimension that a draft lists: beyond, it is no list that somebody keeps.
+// mostListed bounds the values of a dimension that a draft lists: beyond, it is no list that
+// somebody keeps.
 const mostListed = 200
 
 // ErrUnsupported says that nothing was seen often enough to be suggested.
@@ -361,8 +371,10 @@ func (e *ErrUnsupported) Error() string {
 	return fmt.Sprintf("persona %s: no tool was seen on %d agent-days, the most used one on %d; ask for fewer with --min-agent-days, or record for longer", quote(e.Persona), e.Least, e.Most)
 }
 
-// Suggest drafts a persona that may do what was seen and nothing else, as YAML that Load reads, with what each line rests on as a comment. What was seen on fewer
-// agent-days than least stands there as a comment, for whoever reads it to decide; what cannot be listed is let through, and said to be.
+// Suggest drafts a persona that may do what was seen and nothing else, as YAML that Load reads,
+// with what each line rests on as a comment. What was seen on fewer agent-days than least stands
+// there as a comment, for whoever reads it to decide; what cannot be listed is let through, and
+// said to be.
 func (u *Usage) Suggest(least int64) ([]byte, error) {
 	if isGlob(u.Persona) || len(u.Persona) > maxName || !isClean(u.Persona) || strings.TrimSpace(u.Persona) != u.Persona || u.Persona == "" {
 		return nil, fmt.Errorf("persona %s: no persona can be defined under this name; rename it where the events come from", quote(u.Persona))
@@ -562,7 +574,8 @@ func yamlText(s string) string {
 
 // Difference is a point in which a declared persona and what its agents do part.
 type Difference struct {
-	Kind      string `json:"kind"` // undeclared: used and not allowed; unused: allowed and not used; rare: allowed and seldom used
+	// undeclared: used and not allowed; unused: allowed and not used; rare: allowed and seldom used
+	Kind      string `json:"kind"`
 	Dimension string `json:"dimension"`
 	Value     string `json:"value"`             // what was used; of unused the entry
 	Verdict   string `json:"verdict,omitempty"` // of undeclared: deny or needs_approval
@@ -581,7 +594,8 @@ const (
 	Rare       = "rare"
 )
 
-// Compare says where a declared persona and what was seen part. Seen on fewer agent-days than least is rare.
+// Compare says where a declared persona and what was seen part. Seen on fewer agent-days than least
+// is rare.
 func (p *Persona) Compare(u *Usage, least int64) []Difference {
 	var out []Difference
 	for d := range dimensions {
@@ -598,7 +612,9 @@ func (p *Persona) Compare(u *Usage, least int64) []Difference {
 			case r.Verdict != Allow:
 				x.Kind, x.Verdict, x.Rule = Undeclared, r.Verdict.String(), r.Rule
 				if r.Verdict == NeedsApproval && r.Rule != byDefault {
-					continue // it is declared, with an approval: whether there was one is for the engine to say
+					// it is declared, with an approval: whether there was one is for the engine to
+					// say
+					continue
 				}
 			case s.AgentDays < least && p.used&(1<<d) != 0:
 				x.Kind, x.Rule = Rare, r.Rule
@@ -626,7 +642,8 @@ func (p *Persona) Compare(u *Usage, least int64) []Difference {
 	return out
 }
 
-// allows is what the persona says of a value that was seen: the worst of it, where the gateway said now this and now that of a destination.
+// allows is what the persona says of a value that was seen: the worst of it, where the gateway said
+// now this and now that of a destination.
 func (p *Persona) allows(d Dimension, s *Seen) Ruling {
 	if d != Destinations {
 		if p.used&(1<<d) == 0 {

@@ -10,7 +10,8 @@ import (
 // maxDomains bounds the receivers of one call whose domains are looked at.
 const maxDomains = 64
 
-// Domains appends the domains that a destination names, in one spelling: of a list of addresses that of each. What cannot be read for certain has none.
+// Domains appends the domains that a destination names, in one spelling: of a list of addresses
+// that of each. What cannot be read for certain has none.
 func Domains(dst []string, d *event.Destination) []string {
 	v := d.Value
 	host := func(s string) {
@@ -55,8 +56,9 @@ func Domains(dst []string, d *event.Destination) []string {
 	return dst
 }
 
-// Declares tells whether the persona names a value of a dimension as allowed, or as allowed with an approval: by name or by a pattern that says more than
-// "all". The words external and internal name nobody.
+// Declares tells whether the persona names a value of a dimension as allowed, or as allowed with an
+// approval: by name or by a pattern that says more than "all". The words external and internal name
+// nobody.
 func (p *Persona) Declares(d Dimension, s string) bool {
 	r := &p.rules[d]
 	if dimensionDefs[d].fold || d == Destinations {

@@ -79,7 +79,8 @@ func loadedDraft(t *testing.T, text []byte) *Set {
 	return set
 }
 
-// TestADraftLoadsAndAdmitsWhatItWasMadeFrom holds for every least support: what is refused was seen on fewer agent-days than that.
+// TestADraftLoadsAndAdmitsWhatItWasMadeFrom holds for every least support: what is refused was seen
+// on fewer agent-days than that.
 func TestADraftLoadsAndAdmitsWhatItWasMadeFrom(t *testing.T) {
 	for seed := range uint64(60) {
 		rng := rand.New(rand.NewPCG(seed, 1))

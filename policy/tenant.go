@@ -13,7 +13,8 @@ import (
 type Tenant struct {
 	Name string
 	Zone *time.Location // of calendar days and working hours, where persona and limit name none; nil: UTC
-	// Pages bounds the agents, sessions and scopes remembered of the tenant in all partitions of a stage together; 0: the engine's own bound.
+	// Pages bounds the agents, sessions and scopes remembered of the tenant in all partitions of a
+	// stage together; 0: the engine's own bound.
 	Pages int
 
 	def tenantDef
@@ -64,7 +65,8 @@ func (l *oneOrMore) UnmarshalJSON(b []byte) error {
 	return json.Unmarshal(b, (*[]string)(l))
 }
 
-// compileTenants reads whose resources agents of the persona may touch: own, with exceptions, or any.
+// compileTenants reads whose resources agents of the persona may touch: own, with exceptions, or
+// any.
 func (p *Persona) compileTenants(bad report, list oneOrMore) {
 	const path = "resources.tenants"
 	for i, word := range list {

@@ -10,8 +10,8 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// Who asks for the host of a destination asks here, and event.ReadURL answers: lists of personas, limits,
-// rarity, drafts and the catalogue. What readers could disagree on has no host.
+// Who asks for the host of a destination asks here, and event.ReadURL answers: lists of personas,
+// limits, rarity, drafts and the catalogue. What readers could disagree on has no host.
 
 // hostOf returns the host of a URL, or "" if readers of URLs could disagree on it.
 func hostOf(url string) string {
@@ -24,7 +24,8 @@ func hostOf(url string) string {
 // hostPort returns host without port, brackets and the root's dot, or "" if it is no host.
 func hostPort(s string) string { return sureName(event.ReadHost(s)) }
 
-// domainOf returns the domain of one address, with or without a display name, or "" if it is not plain.
+// domainOf returns the domain of one address, with or without a display name, or "" if it is not
+// plain.
 func domainOf(address string) string { return sureName(hostOfAddress(address)) }
 
 func sureName(h event.Host) string {
@@ -42,7 +43,8 @@ func hostOfAddress(address string) event.Host {
 		if !ok {
 			return event.Host{}
 		}
-		// Mail programs show an address as its own name; another address there is one that a careless mailer may use.
+		// Mail programs show an address as its own name; another address there is one that a
+		// careless mailer may use.
 		if name := strings.Trim(s[:i], ` "'`); strings.Contains(name, "@") && name != inner {
 			return event.Host{}
 		}
@@ -57,8 +59,9 @@ func hostOfAddress(address string) event.Host {
 
 func isMailto(s string) bool { return len(s) > 7 && strings.EqualFold(s[:7], "mailto:") }
 
-// nextURL takes the first URL off a list: URLs, //host and mailto: with blanks between them, or URLs with a
-// comma, a semicolon or a bar. A blank that no URL follows belongs to the one before it: clients send it on as %20.
+// nextURL takes the first URL off a list: URLs, //host and mailto: with blanks between them, or
+// URLs with a comma, a semicolon or a bar. A blank that no URL follows belongs to the one before
+// it: clients send it on as %20.
 func nextURL(list string) (first, rest string) {
 	for i := 0; i < len(list); {
 		n := strings.IndexFunc(list[i:], separates)
@@ -99,8 +102,8 @@ func compileHosts(entries []string) *globs {
 	return g
 }
 
-// canonicalHost is an entry of a list of destinations in the spelling that hosts are read in. Patterns keep
-// their stars, and what is no host stays as it is written.
+// canonicalHost is an entry of a list of destinations in the spelling that hosts are read in.
+// Patterns keep their stars, and what is no host stays as it is written.
 func canonicalHost(entry string) string {
 	if isGlob(entry) {
 		labels := strings.Split(entry, ".")
@@ -123,9 +126,9 @@ func canonicalHost(entry string) string {
 	return h.Name
 }
 
-// reach is the shape of a destination whose argument says that it is a URL or a host: clients also take
-// evil.example/path, an address as one number, a name with a port. bare tells that the argument can be
-// nothing else, so that a number is a host.
+// reach is the shape of a destination whose argument says that it is a URL or a host: clients also
+// take evil.example/path, an address as one number, a name with a port. bare tells that the
+// argument can be nothing else, so that a number is a host.
 func reach(s string, bare bool) valueShape {
 	shape := shapeOf(s)
 	switch shape {

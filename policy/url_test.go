@@ -6,8 +6,8 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// TestListsReadDestinationsAsClientsDo writes one host in many ways: a list that lets others pass lets none of
-// them pass, and one that denies it denies all.
+// TestListsReadDestinationsAsClientsDo writes one host in many ways: a list that lets others pass
+// lets none of them pass, and one that denies it denies all.
 func TestListsReadDestinationsAsClientsDo(t *testing.T) {
 	allow := parse(t, "personas:\n- {name: p, default: deny, tools: {allow: ['*']}, classes: {allow: ['*']}, destinations: {allow: [good.example, '*.good.example']}}\n", "").Persona("", "p")
 	deny := parse(t, "personas:\n- {name: p, default: allow, destinations: {deny: [bad.example, 169.254.169.254, böse.example, '127.*']}}\n", "").Persona("", "p")

@@ -7,9 +7,10 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// What the names of tools say. A name is a short English sentence without grammar: get_order, orders.list, deleteUser, mcp__crm__customer-search.
-// It is split into words, the verb is found by its place, and the noun behind it may change what the verb means (send_money, get_payment).
-// Only general words stand here, never the tools of one product.
+// What the names of tools say. A name is a short English sentence without grammar: get_order,
+// orders.list, deleteUser, mcp__crm__customer-search. It is split into words, the verb is found by
+// its place, and the noun behind it may change what the verb means (send_money, get_payment). Only
+// general words stand here, never the tools of one product.
 
 // tier says where in a name a word is a verb.
 type tier uint8
@@ -116,7 +117,8 @@ var (
 		active existing`)
 	// Words in front of a name that say nothing either.
 	fronts = nounsOf(`api tool mcp service client admin internal external auto async bulk batch my the`)
-	// What a tool tells when it is named after what it tells: order_status. A noun before them is a noun, not a verb.
+	// What a tool tells when it is named after what it tells: order_status. A noun before them is a
+	// noun, not a verb.
 	telling = nounsOf(`status state detail info information history list count total balance rate price policy statistic stat summary metadata
 		schema overview forecast weather version health timeline usage log metric report time date id availability statement quota`)
 	// What runs things, when a tool is named after it: code_interpreter.
@@ -144,7 +146,8 @@ var (
 	privacy = nounsOf(`customer user patient employee passenger person people contact profile student applicant candidate ssn passport identity
 		medical guest subscriber citizen`)
 
-	// things are nouns that an argument may be named after: repo, table, ticket. They also tell a noun from a name of a product.
+	// things are nouns that an argument may be named after: repo, table, ticket. They also tell a
+	// noun from a name of a product.
 	things = nounsOf(`account address airline agent alert app appointment article artifact asset attachment backup balance bank basket bill board
 		booking bot branch bucket budget build calendar campaign card cart case category certificate channel claim cluster collection column
 		comment commit company configuration container contract conversation coupon course credential dashboard data database dataset deal
@@ -165,11 +168,13 @@ const maxWords = 24
 
 // phrase is the name of a tool taken apart.
 type phrase struct {
-	segments [][]string // words in lower case, of what dots, slashes, colons and double underscores set apart
+	// words in lower case, of what dots, slashes, colons and double underscores set apart
+	segments [][]string
 }
 
-// phraseOf takes a name apart. What stands in front stays as segments of its own: the verb may be there (delete.user). A first word that is the
-// server's name says nothing (git_star of the server github).
+// phraseOf takes a name apart. What stands in front stays as segments of its own: the verb may be
+// there (delete.user). A first word that is the server's name says nothing (git_star of the server
+// github).
 func phraseOf(s, server string) phrase {
 	var p phrase
 	left := maxWords
@@ -187,7 +192,8 @@ func phraseOf(s, server string) phrase {
 	return p
 }
 
-// splitWords splits snake_case, kebab-case, camelCase and HTTPServer into at most most words in lower case.
+// splitWords splits snake_case, kebab-case, camelCase and HTTPServer into at most most words in
+// lower case.
 func splitWords(s string, most int) []string {
 	var words []string
 	add := func(w string) {
@@ -274,7 +280,8 @@ func (r *reading) has(set nouns) bool {
 	return false
 }
 
-// read finds out what a name says. The last segment goes first, since servers and modules stand in front.
+// read finds out what a name says. The last segment goes first, since servers and modules stand in
+// front.
 func (p phrase) read() reading {
 	for i := len(p.segments) - 1; i >= 0; i-- {
 		if r, ok := readSegment(p.segments[i]); ok {
@@ -384,7 +391,8 @@ func verbIn(words []string) (at, width int) {
 	if first == sure {
 		return span(0)
 	}
-	if n > 1 && last == sure && (first != mostly || light[words[0]]) { // run_search, order_cancel; but mark_read
+	if n > 1 && last == sure && (first != mostly || light[words[0]]) {
+		// run_search, order_cancel; but mark_read
 		return span(n - 1)
 	}
 	if first == mostly {
@@ -401,7 +409,8 @@ func verbIn(words []string) (at, width int) {
 	if first == seldom && !(n > 1 && telling[singular(words[n-1])]) { // order_status is none
 		return span(0)
 	}
-	// A first word that is no noun we know is the name of a product: slack_list_channels, stripe_refund_payment.
+	// A first word that is no noun we know is the name of a product: slack_list_channels,
+	// stripe_refund_payment.
 	if n > 2 && first == 0 && !things[singular(words[0])] && !persons[singular(words[0])] && look(1) != 0 &&
 		!(look(1) == seldom && telling[singular(words[n-1])]) {
 		return span(1)
@@ -458,7 +467,8 @@ func refine(r *reading, tail []string) {
 			become(event.Grant, tail[len(tail)-1])
 		}
 	case "invite":
-		// An invitation into a space that stays open (a team, a channel) gives access; one to an event is a message.
+		// An invitation into a space that stays open (a team, a channel) gives access; one to an
+		// event is a message.
 		if (persons[head] || rights[head] || spaces[head] || to.has(spaces)) && !events[head] && !to.has(events) {
 			become(event.Grant, "")
 		}

@@ -5,8 +5,9 @@ import (
 	"testing"
 )
 
-// TestNamesSayWhatCallsDo holds names of many products and of none, as people write them. It is not the list that the verbs were made from:
-// what is wrong here is mended by a better reading of words, not by a name.
+// TestNamesSayWhatCallsDo holds names of many products and of none, as people write them. It is not
+// the list that the verbs were made from: what is wrong here is mended by a better reading of
+// words, not by a name.
 func TestNamesSayWhatCallsDo(t *testing.T) {
 	for class, names := range map[string]string{
 		"read": `get_order getOrder GetOrder orders.get order-get mcp__shop__get_order shop.get_order Shop/GetOrder list_users users.list

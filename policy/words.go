@@ -22,7 +22,8 @@ const (
 	maxProse   = 4096
 )
 
-// report takes what is wrong with one field of a definition, and what to do, as "…; …". path is relative to the definition.
+// report takes what is wrong with one field of a definition, and what to do, as "…; …". path is
+// relative to the definition.
 type report func(path, format string, args ...any)
 
 // at is the path of entry i of a list.
@@ -146,7 +147,8 @@ func choose(word string, words []string) string {
 	return "use " + or(words)
 }
 
-// Nearest returns the word that was likely meant, or "" if none is near: for "did you mean" wherever people write names.
+// Nearest returns the word that was likely meant, or "" if none is near: for "did you mean"
+// wherever people write names.
 func Nearest(word string, words []string) string { return nearest(word, words) }
 
 // nearest returns the word that is the fewest edits away, or "" if none is near.
@@ -192,7 +194,8 @@ func version(def any) string {
 	return hex.EncodeToString(sum[:6])
 }
 
-// canonical is the one JSON of a definition: fields in the order of the struct, without those that are empty.
+// canonical is the one JSON of a definition: fields in the order of the struct, without those that
+// are empty.
 func canonical(def any) []byte {
 	b, err := json.Marshal(def)
 	if err != nil {
@@ -201,7 +204,8 @@ func canonical(def any) []byte {
 	return b
 }
 
-// Printable tells whether a text may stand in a definition as a name, a pattern or an argument path.
+// Printable tells whether a text may stand in a definition as a name, a pattern or an argument
+// path.
 func Printable(s string) bool {
 	return s != "" && len(s) <= maxPattern && isClean(s) && strings.TrimSpace(s) == s
 }

@@ -1,7 +1,8 @@
-// Package response turns violations into commands: the circuit breaker of one scope, and the guard that keeps a persona from being switched off.
+// Package response turns violations into commands: the circuit breaker of one scope, and the guard
+// that keeps a persona from being switched off.
 //
-// Everything here is a function of its arguments. The wall clock comes in as `now`, which the engine takes from its logs, so that a shard
-// that reads them again decides the same.
+// Everything here is a function of its arguments. The wall clock comes in as `now`, which the
+// engine takes from its logs, so that a shard that reads them again decides the same.
 package response
 
 import (
@@ -25,10 +26,12 @@ type Order struct {
 	Reason     string
 	Issuer     event.Issuer
 	Trigger    event.Ref
-	// Guarded orders count against the persona's guard: automatic blocks and kills of an agent or a session.
+	// Guarded orders count against the persona's guard: automatic blocks and kills of an agent or a
+	// session.
 	Guarded bool
-	// Again marks an order about a finding that merely goes on. After an expiry it is carried out; after a person's restore it is not: who restored has
-	// seen it. A new finding, or one that has doubled, is.
+	// Again marks an order about a finding that merely goes on. After an expiry it is carried out;
+	// after a person's restore it is not: who restored has seen it. A new finding, or one that has
+	// doubled, is.
 	Again bool
 }
 
@@ -37,9 +40,10 @@ const maxReason = 256
 
 // Breaker is the circuit breaker of one scope. The zero value is closed and was never tripped.
 //
-// The ladder observe < throttle < escalate < block < kill only rises, until the breaker expires or somebody restores it; what rises never ends before
-// that over which it rose. What is enforced stands above all that is dry_run. Every command takes the next epoch. A breaker that closed keeps its
-// epoch: consumers drop lower ones.
+// The ladder observe < throttle < escalate < block < kill only rises, until the breaker expires or
+// somebody restores it; what rises never ends before that over which it rose. What is enforced
+// stands above all that is dry_run. Every command takes the next epoch. A breaker that closed keeps
+// its epoch: consumers drop lower ones.
 type Breaker struct {
 	Scope  event.Scope
 	Epoch  int64
@@ -70,8 +74,9 @@ type Breaker struct {
 // Open tells whether anything is in force.
 func (b *Breaker) Open() bool { return b != nil && b.Action != 0 }
 
-// Trip carries out an order, unless as much is in force already. An order about behaviour that is older than the settings allow asks a human
-// instead of blocking: it comes out of a backlog, and the agent may long do something else. A person may also prolong what is in force.
+// Trip carries out an order, unless as much is in force already. An order about behaviour that is
+// older than the settings allow asks a human instead of blocking: it comes out of a backlog, and
+// the agent may long do something else. A person may also prolong what is in force.
 func (b *Breaker) Trip(o Order, set *policy.Settings, now int64) (event.Command, bool) {
 	human := o.Issuer.Type == "human"
 	if o.Again && !b.Open() && b.Issuer.Type == "human" {
@@ -105,10 +110,12 @@ func (b *Breaker) Trip(o Order, set *policy.Settings, now int64) (event.Command,
 	return b.command(o.Action, set, now), true
 }
 
-// Holds tells whether something is in force at a time: a duration may be over before the shard has been told so.
+// Holds tells whether something is in force at a time: a duration may be over before the shard has
+// been told so.
 func (b *Breaker) Holds(now int64) bool { return b.Open() && (b.Until == 0 || now < b.Until) }
 
-// Settled tells whether an order that merely goes on (Order.Again) would change nothing: as much is in force, or a person has restored the scope.
+// Settled tells whether an order that merely goes on (Order.Again) would change nothing: as much is
+// in force, or a person has restored the scope.
 func (b *Breaker) Settled(a event.Action, set *policy.Settings, now int64) bool {
 	if b == nil || b.Epoch == 0 {
 		return false
@@ -122,7 +129,8 @@ func (b *Breaker) Settled(a event.Action, set *policy.Settings, now int64) bool 
 // outlasts compares ends; 0 is for ever.
 func outlasts(a, b int64) bool { return b != 0 && (a == 0 || a > b) }
 
-// Expire closes the breaker of an epoch whose duration is over by now; false: it is not so (any more).
+// Expire closes the breaker of an epoch whose duration is over by now; false: it is not so (any
+// more).
 func (b *Breaker) Expire(epoch int64, set *policy.Settings, now int64) (event.Command, bool) {
 	if !b.Open() || b.Epoch != epoch || b.Until == 0 || now < b.Until {
 		return event.Command{}, false
@@ -148,7 +156,8 @@ func (b *Breaker) command(a event.Action, set *policy.Settings, now int64) event
 		Rate: b.Rate, Mode: b.Mode, Issuer: b.Issuer, Reason: b.Reason, FindingUID: b.Finding}
 }
 
-// commandID names a command by scope and epoch: the same after a restart. 128 bits of SHA-256 in hex, 32 characters.
+// commandID names a command by scope and epoch: the same after a restart. 128 bits of SHA-256 in
+// hex, 32 characters.
 func commandID(scope event.Scope, epoch int64) string {
 	sum := sha256.Sum256(strconv.AppendInt(append(scope.AppendKey(nil), '|'), epoch, 10))
 	return hex.EncodeToString(sum[:16])
@@ -179,8 +188,8 @@ func weight(s event.AckStatus) int {
 	return 2
 }
 
-// TakeAck notes what a gateway said of the last command. stamp is the broker's time of the ack: no gateway applied anything later than that, or
-// before it was asked to, whatever its own clock says.
+// TakeAck notes what a gateway said of the last command. stamp is the broker's time of the ack: no
+// gateway applied anything later than that, or before it was asked to, whatever its own clock says.
 func (b *Breaker) TakeAck(a *event.Ack, stamp int64) AckResult {
 	switch {
 	case b == nil || a.Epoch < 1 || a.Epoch > b.Epoch || a.CommandID != commandID(b.Scope, a.Epoch):
@@ -255,13 +264,15 @@ func (b *Breaker) NotEnforced() event.Finding {
 	return f
 }
 
-// grace lets calls end that were under way when the gateway stopped the scope, and lets it go a little early.
+// grace lets calls end that were under way when the gateway stopped the scope, and lets it go a
+// little early.
 const grace = 2000
 
 // maxUpdates bounds the updates of a finding, of which each tells of twice as many calls.
 const maxUpdates = 8
 
-// Defied tells whether a call of an agent that went through goes against what is in force, and what to say of it; Activity 0 is nothing.
+// Defied tells whether a call of an agent that went through goes against what is in force, and what
+// to say of it; Activity 0 is nothing.
 func (b *Breaker) Defied(ref event.Ref) (f event.Finding) {
 	if b.Action < event.Escalate || b.Mode != event.Enforce || b.Applied == 0 || ref.Time <= b.Applied+grace || b.Until != 0 && ref.Time >= b.Until-grace {
 		return f
@@ -275,7 +286,8 @@ func (b *Breaker) Defied(ref event.Ref) (f event.Finding) {
 	}
 	b.told = 2 * b.acts
 	scope := b.Scope
-	// Of a wide scope each shard sees its own agents, of the global one those of several tenants, which may share a name.
+	// Of a wide scope each shard sees its own agents, of the global one those of several tenants,
+	// which may share a name.
 	f = b.finding(ruleDefied, b.Command+"|"+b.first.Agent+"|"+b.first.ID, b.first.Time)
 	if b.acts > 1 {
 		f.Activity = event.Update
@@ -305,8 +317,9 @@ func (b *Breaker) finding(rule, trigger string, at int64) event.Finding {
 	return f
 }
 
-// Resumed is a breaker made anew from what the world was told: the last command, the state if there is one (of the same epoch), and whose guard counts
-// it. now is when: an ack that is missing is waited for from then on, and only what happens later goes against one that was applied.
+// Resumed is a breaker made anew from what the world was told: the last command, the state if there
+// is one (of the same epoch), and whose guard counts it. now is when: an ack that is missing is
+// waited for from then on, and only what happens later goes against one that was applied.
 func Resumed(c *event.Command, s *event.Breaker, persona string, set *policy.Settings, now int64) *Breaker {
 	b := &Breaker{Scope: c.Scope, Epoch: c.Epoch, Mode: c.Mode, At: c.Time, Finding: c.FindingUID, Reason: short(c.Reason), Issuer: c.Issuer, Command: c.ID, Issued: c.IssuedAt}
 	if c.Action == event.Restore {

@@ -483,7 +483,8 @@ func reload(t testing.TB, b *Breaker) *Breaker {
 	return back
 }
 
-// Random orders, ends, acks and acts, with a reload between any two: what a breaker does is what the commands on the wire say.
+// Random orders, ends, acks and acts, with a reload between any two: what a breaker does is what
+// the commands on the wire say.
 func TestABreakerDoesWhatItsCommandsSay(t *testing.T) {
 	seen := map[string]int{}
 	for seed := range uint64(400) {

@@ -8,8 +8,9 @@ import (
 	"github.com/wayward-sec/wayward/policy"
 )
 
-// Guard keeps a persona from being switched off by making its agents misbehave: only so many of them may be blocked automatically at a time. It
-// lives with the persona's relation shard, which alone sees all of them; behaviour shards ask it by what they do. A shard may add one block until
+// Guard keeps a persona from being switched off by making its agents misbehave: only so many of
+// them may be blocked automatically at a time. It lives with the persona's relation shard, which
+// alone sees all of them; behaviour shards ask it by what they do. A shard may add one block until
 // that one has been answered, so the bound is exceeded by at most one for each further shard.
 type Guard struct {
 	open   []uint64 // hashes of the scopes that are blocked
@@ -35,7 +36,8 @@ func (g *Guard) Acted(hour, agents int64) {
 	}
 }
 
-// Allowed is how many automatic blocks the persona may have: the larger of the least number and a share of its active agents.
+// Allowed is how many automatic blocks the persona may have: the larger of the least number and a
+// share of its active agents.
 func (g *Guard) Allowed(set *policy.Settings) int64 {
 	return max(set.GuardLeast, max(g.active[0], g.active[1])*set.GuardShare/100)
 }
@@ -52,7 +54,8 @@ func (g *Guard) Freed(scope uint64) {
 	g.open = slices.DeleteFunc(g.open, func(o uint64) bool { return o == scope })
 }
 
-// Room tells whether another block may be added, and whether that has changed since it was last asked.
+// Room tells whether another block may be added, and whether that has changed since it was last
+// asked.
 func (g *Guard) Room(set *policy.Settings) (room, changed bool) {
 	room = int64(len(g.open)) < g.Allowed(set)
 	changed = room == g.shut

@@ -81,7 +81,8 @@ func TestAGuardSaysWhenItsRoomChanges(t *testing.T) {
 	}
 }
 
-// Whatever the order of blocks and ends, the guard counts a set of scopes, and what it last said is what is so.
+// Whatever the order of blocks and ends, the guard counts a set of scopes, and what it last said is
+// what is so.
 func TestAGuardCountsScopes(t *testing.T) {
 	for seed := range uint64(50) {
 		r := rand.New(rand.NewPCG(seed, 8))

@@ -16,7 +16,8 @@ import (
 // found is an argument that was asked for: mostly many rules ask for the same.
 type found struct{ path, value string }
 
-// argument is a value out of the call's arguments, by its path: of a text what it says, of a number or a truth value how it is written, else "".
+// argument is a value out of the call's arguments, by its path: of a text what it says, of a number
+// or a truth value how it is written, else "".
 func argument(c *Context, path string) string {
 	if c == nil || c.E == nil {
 		return ""
@@ -35,9 +36,9 @@ func argument(c *Context, path string) string {
 
 const maxFound = 8
 
-// argumentOf walks a path: names with dots between them, and behind a name [0] for an element of a list or
-// [*] for any. Of any element is said by nothing, too, as in the catalogue: items.id is items[*].id. What
-// has several values says the first that is none but "".
+// argumentOf walks a path: names with dots between them, and behind a name [0] for an element of a
+// list or [*] for any. Of any element is said by nothing, too, as in the catalogue: items.id is
+// items[*].id. What has several values says the first that is none but "".
 func argumentOf(raw []byte, path string) string {
 	key, rest := cutKey(path)
 	return under(member(raw, key), rest)
@@ -99,7 +100,8 @@ func anyOf(raw []byte, rest string) string {
 	}
 }
 
-// element is the element of a list that begins at i, and where the next one does; nil: there is none.
+// element is the element of a list that begins at i, and where the next one does; nil: there is
+// none.
 func element(b []byte, i int) (e []byte, next int) {
 	from := space(b, i)
 	if from >= len(b) || b[from] == ']' {
@@ -181,7 +183,8 @@ func space(b []byte, i int) int {
 	return i
 }
 
-// member is the value of a key of an object, of JSON that the decoder has found to be right; nil: there is none. Of two the last counts, as for most who read JSON.
+// member is the value of a key of an object, of JSON that the decoder has found to be right; nil:
+// there is none. Of two the last counts, as for most who read JSON.
 func member(b []byte, key string) (found []byte) {
 	i := space(b, 0)
 	if i >= len(b) || b[i] != '{' {

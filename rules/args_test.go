@@ -93,7 +93,8 @@ func said(v any) string {
 	return ""
 }
 
-// What an argument says is what any reader of JSON finds: keys with escapes are no way round a rule, and of two of one name the last counts, as it does for the tool.
+// What an argument says is what any reader of JSON finds: keys with escapes are no way round a
+// rule, and of two of one name the last counts, as it does for the tool.
 func TestArguments(t *testing.T) {
 	for _, c := range []struct{ raw, path, want string }{
 		{`{"path": "/etc/passwd"}`, "path", "/etc/passwd"},
@@ -129,7 +130,8 @@ func FuzzArguments(f *testing.F) {
 	f.Add([]byte(`{"p\u0061th": 1}`), "path")
 	f.Add([]byte(`{"a": [{"b": [[1], 2]}, {"c": 3}]}`), "a[*].b[0][0]")
 	f.Fuzz(func(t *testing.T, raw []byte, path string) {
-		// The decoder lets nothing else through. Halves of surrogates readers of JSON take for different things.
+		// The decoder lets nothing else through. Halves of surrogates readers of JSON take for
+		// different things.
 		if !json.Valid(raw) || !utf8.Valid(raw) || !utf8.ValidString(path) || bytes.Contains(bytes.ToLower(raw), []byte(`\ud`)) {
 			return
 		}
@@ -139,7 +141,8 @@ func FuzzArguments(f *testing.F) {
 	})
 }
 
-// The worst that passes lint runs over the worst that passes the decoder in memory that is bounded by the event: no expression grows what it is given.
+// The worst that passes lint runs over the worst that passes the decoder in memory that is bounded
+// by the event: no expression grows what it is given.
 func TestTheWorstExpressionsStayBounded(t *testing.T) {
 	long := strings.Repeat("xa", 60_000)
 	labels := make([]string, event.MaxLabels)

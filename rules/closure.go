@@ -18,7 +18,8 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// closures makes closures of the checked tree, or says what they do not cover. They agree with expr's machine; a fuzz test compares them.
+// closures makes closures of the checked tree, or says what they do not cover. They agree with
+// expr's machine; a fuzz test compares them.
 func (x *Expr) closures() {
 	defer func() {
 		if r := recover(); r != nil {
@@ -157,7 +158,8 @@ func (k closer) binary(n *ast.BinaryNode) boolOf {
 		case l == Text && r == Text:
 			if s, ok := n.Right.(*ast.StringNode); ok {
 				v := s.Value
-				if f := k.scope.field(path(n.Left)); f != nil && f.text != nil { // most conditions are like this
+				if f := k.scope.field(path(n.Left)); f != nil && f.text != nil {
+					// most conditions are like this
 					if get := f.text; same {
 						return func(c *Context) bool { return get(c) == v }
 					} else {
@@ -230,7 +232,8 @@ func (k closer) binary(n *ast.BinaryNode) boolOf {
 	return nil
 }
 
-// anchored is a text with which everything begins that a pattern matches, as far as that is easily told; "": not known.
+// anchored is a text with which everything begins that a pattern matches, as far as that is easily
+// told; "": not known.
 func anchored(pattern string) string {
 	re, err := syntax.Parse(pattern, syntax.Perl)
 	if err != nil || re.Op != syntax.OpConcat || len(re.Sub) < 2 || re.Sub[0].Op != syntax.OpBeginText || re.Sub[1].Op != syntax.OpLiteral || re.Sub[1].Flags&syntax.FoldCase != 0 {
@@ -615,11 +618,13 @@ func (k closer) builtinNumber(n *ast.BuiltinNode) numberOf {
 // whole tells whether expr's machine reckons a node in ints, which know no zero below zero.
 func whole(n ast.Node) bool { return n.Type() != nil && n.Type().Kind() == reflect.Int }
 
-// rest is a condition without the parts that the index answers: kind, class and name of a tool. What the index does not look at stays: see Indexed.
+// rest is a condition without the parts that the index answers: kind, class and name of a tool.
+// What the index does not look at stays: see Indexed.
 func (k closer) rest(n ast.Node) boolOf {
 	index := indexed(guardOf(n, k.scope))
 	parts := conjuncts(n)
-	slices.SortStableFunc(parts, func(a, b ast.Node) int { return cmp.Compare(price(a), price(b)) }) // none can fail, so their order does not show
+	// none can fail, so their order does not show
+	slices.SortStableFunc(parts, func(a, b ast.Node) int { return cmp.Compare(price(a), price(b)) })
 	var all []boolOf
 	for _, part := range parts {
 		if index == "" || !answers(part, index, k.scope) {
@@ -648,7 +653,8 @@ func (k closer) rest(n ast.Node) boolOf {
 	}
 }
 
-// price ranks conditions by what they cost and how seldom they are likely to hold, as far as their form tells: the best to be asked first is least.
+// price ranks conditions by what they cost and how seldom they are likely to hold, as far as their
+// form tells: the best to be asked first is least.
 func price(n ast.Node) int {
 	dear := 0
 	walk(n, func(n ast.Node) bool {
@@ -694,7 +700,8 @@ func indexed(g Guard) string {
 	return ""
 }
 
-// answers tells whether a part of a condition asks for nothing but the field that the index has looked at.
+// answers tells whether a part of a condition asks for nothing but the field that the index has
+// looked at.
 func answers(n ast.Node, field string, s *Scope) bool {
 	b, ok := n.(*ast.BinaryNode)
 	return ok && (b.Operator == "==" || b.Operator == "in") && path(b.Left) == field && s.field(field) != nil && constTexts(b.Right) != nil

@@ -22,7 +22,9 @@ import (
 const (
 	MaxSource = 4096 // bytes
 	maxNodes  = 500
-	maxNested = 2 // predicates within predicates: expr has no limit on steps, and each multiplies the work by the length of a list
+	// predicates within predicates: expr has no limit on steps, and each multiplies the work by the
+	// length of a list
+	maxNested = 2
 	maxRegexp = 512
 )
 
@@ -41,21 +43,27 @@ type Context struct {
 	element string // of the list that a predicate looks into
 }
 
-// Around is what may be asked that does not stand in the event: what was learned of its persona, and what the policies say of it.
+// Around is what may be asked that does not stand in the event: what was learned of its persona,
+// and what the policies say of it.
 type Around interface {
-	// Seen tells whether the persona is known to use what the event has under this word: tool, server, destination, domain, resource, user.
+	// Seen tells whether the persona is known to use what the event has under this word: tool,
+	// server, destination, domain, resource, user.
 	Seen(word string) bool
-	// Quantile is the size of such a call that is not exceeded with probability q; infinite if nothing is known. Of records, bytes, amount and cost.
+	// Quantile is the size of such a call that is not exceeded with probability q; infinite if
+	// nothing is known. Of records, bytes, amount and cost.
 	Quantile(measure string, q float64) float64
-	// Expected is how much an agent of the persona does in an hour like the event's; infinite if nothing is known. Of events, records, bytes, amount and cost.
+	// Expected is how much an agent of the persona does in an hour like the event's; infinite if
+	// nothing is known. Of events, records, bytes, amount and cost.
 	Expected(measure string) float64
-	// P is the smallest p-value that a detector came to with the event: volume, sequence, rarity. 1: nothing odd, or nothing known.
+	// P is the smallest p-value that a detector came to with the event: volume, sequence, rarity.
+	// 1: nothing odd, or nothing known.
 	P(detector string) float64
 	// Role is what the policies say.
 	Role() *Role
 }
 
-// Supposed is what a test supposes to be learned: what stands in it is answered instead of the baseline.
+// Supposed is what a test supposes to be learned: what stands in it is answered instead of the
+// baseline.
 type Supposed struct {
 	Seen     map[string]bool    `json:"seen,omitempty"`
 	Quantile map[string]float64 `json:"quantile,omitempty"` // whatever the share
@@ -71,7 +79,8 @@ var learned = map[string][]string{
 	"baseline.p":        {"volume", "sequence", "rarity"},
 }
 
-// Fault is a word that Supposed has and no baseline knows, and those that one knows; "" if there is none.
+// Fault is a word that Supposed has and no baseline knows, and those that one knows; "" if there is
+// none.
 func (s *Supposed) Fault() (word string, known []string) {
 	for of, words := range map[string][]string{"baseline.seen": slices.Sorted(maps.Keys(s.Seen)), "baseline.quantile": slices.Sorted(maps.Keys(s.Quantile)),
 		"baseline.expected": slices.Sorted(maps.Keys(s.Expected)), "baseline.p": slices.Sorted(maps.Keys(s.P))} {
@@ -161,7 +170,8 @@ func fault(code string, at file.Location, src, format string, args ...any) *Faul
 	return &Fault{Code: code, Line: line, Column: col, What: fmt.Sprintf(format, args...)}
 }
 
-// builtins of expr that an expression may use: none that reads a clock, makes text grow, or builds lists.
+// builtins of expr that an expression may use: none that reads a clock, makes text grow, or builds
+// lists.
 var builtins = []string{"all", "any", "none", "one", "count", "len", "abs", "ceil", "floor", "round", "lower", "upper", "trim", "trimPrefix", "trimSuffix", "max", "min"}
 
 // Compile checks an expression and compiles it. want 0: any type but lists.
@@ -222,8 +232,9 @@ func (x *Expr) IsTrue(c *Context) (bool, error) {
 	return b, nil
 }
 
-// Rest is the condition for events that the index of Guard has found: those whose tool is among Guard.Tools, or if that is nil whose class is among Guard.Classes, or if
-// that is 0 whose kind is among Guard.Kinds. It cannot fail. nil: closures do not run the expression; ask IsTrue.
+// Rest is the condition for events that the index of Guard has found: those whose tool is among
+// Guard.Tools, or if that is nil whose class is among Guard.Classes, or if that is 0 whose kind is
+// among Guard.Kinds. It cannot fail. nil: closures do not run the expression; ask IsTrue.
 func (x *Expr) Rest() func(*Context) bool { return x.rest }
 
 // Value runs an expression.
@@ -648,7 +659,8 @@ func literal(n ast.Node) (float64, bool) {
 	return 0, false
 }
 
-// Guard is what an event must be like for a condition to be true: one bit for each kind and class, 0 if any will do, and the names of tools, nil if any.
+// Guard is what an event must be like for a condition to be true: one bit for each kind and class,
+// 0 if any will do, and the names of tools, nil if any.
 type Guard struct {
 	Kinds   uint16
 	Classes uint16

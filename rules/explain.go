@@ -37,7 +37,8 @@ func (v Value) text(t Type) string {
 	return fmt.Sprintf("%q", v.S)
 }
 
-// explainPart says what the conditions of one part make of an event, a line each: whether each holds, and what the fields in it are.
+// explainPart says what the conditions of one part make of an event, a line each: whether each
+// holds, and what the fields in it are.
 func (r *Rule) explainPart(p *Step, c *Context) (out []string) {
 	name := p.Name
 	if p == r.Absent {
@@ -96,8 +97,9 @@ func with(x *Expr, c *Context) string {
 
 func (m *Runner) with(x *Expr) string { return with(x, &m.c) }
 
-// Tracer plays events on a rule and says of each what its conditions came to, what has added up, and which sequences are under way then. For people: it
-// keeps events apart by the text of the key, and takes them in the order in which they come.
+// Tracer plays events on a rule and says of each what its conditions came to, what has added up,
+// and which sequences are under way then. For people: it keeps events apart by the text of the key,
+// and takes them in the order in which they come.
 type Tracer struct {
 	rule   *Rule
 	run    Runner

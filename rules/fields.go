@@ -26,7 +26,8 @@ func text(name, about string, get func(*Context) string) *Field {
 	return &Field{Name: name, Type: Text, About: about, text: get}
 }
 
-// number is a number that may be absent; short is its name behind "has.", "" if another one stands for it.
+// number is a number that may be absent; short is its name behind "has.", "" if another one stands
+// for it.
 func number(name, about string, has event.Has, short string, get func(*Context) float64) *Field {
 	return &Field{Name: name, Type: Number, About: about, num: get, has: has, short: short}
 }
@@ -50,7 +51,8 @@ func is(name, about string, get func(*Context) bool) *Field {
 	return &Field{Name: name, Type: Bool, About: about, is: get}
 }
 
-// fields are all of them, by name. Absent texts are "", absent numbers 0: has.records tells 0 from nothing.
+// fields are all of them, by name. Absent texts are "", absent numbers 0: has.records tells 0 from
+// nothing.
 var fields = func() []*Field {
 	type in = Context
 	micro := func(n int64) float64 { return float64(n) / 1e6 }
@@ -153,7 +155,8 @@ var fields = func() []*Field {
 // Fields are all that an expression may ask of an event, by name.
 func Fields() []*Field { return slices.Clone(fields) }
 
-// Carried tells whether the event says anything in a field: in what is not in the event itself it always does.
+// Carried tells whether the event says anything in a field: in what is not in the event itself it
+// always does.
 func (f *Field) Carried(c *Context) bool {
 	switch {
 	case f.beside:

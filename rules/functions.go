@@ -87,7 +87,8 @@ func hashText(s string) string {
 	return strconv.FormatUint(xxhash.Sum64String(s), 16)
 }
 
-// glob matches a pattern; it takes time in proportion to the lengths' product at worst, and both are bounded.
+// glob matches a pattern; it takes time in proportion to the lengths' product at worst, and both
+// are bounded.
 func glob(s, pattern string) bool {
 	star, mark := -1, 0
 	i, j := 0, 0
@@ -116,8 +117,8 @@ func glob(s, pattern string) bool {
 	return j == len(pattern)
 }
 
-// inDomain compares hosts as clients read them, however they are written. What readers of URLs could
-// disagree on lies in no domain.
+// inDomain compares hosts as clients read them, however they are written. What readers of URLs
+// could disagree on lies in no domain.
 func inDomain(host, domain string) bool { return below(host, hostName(domain)) }
 
 func hostName(s string) string {
@@ -195,7 +196,8 @@ func distance(a, b string) int {
 	return row[len(b)]
 }
 
-// toNumber reads a number as JSON and people write it, exponents too: a limit is not got round by writing 1e6.
+// toNumber reads a number as JSON and people write it, exponents too: a limit is not got round by
+// writing 1e6.
 func toNumber(s string) float64 {
 	s = strings.TrimSpace(s)
 	for i := range len(s) {

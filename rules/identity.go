@@ -8,11 +8,12 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// identityFields hold the names of users and the like, which events carry in one form (event.Identity).
+// identityFields hold the names of users and the like, which events carry in one form
+// (event.Identity).
 var identityFields = map[string]bool{"persona": true, "user": true, "agent.owner": true, "agent.credential": true, "approval.by": true, "approval.requested_by": true, "resource.owner": true}
 
-// byIdentity lets a rule write such a name in any spelling: what is compared with one of those fields
-// is brought into their form, a text when the rule is compiled, anything else when it runs.
+// byIdentity lets a rule write such a name in any spelling: what is compared with one of those
+// fields is brought into their form, a text when the rule is compiled, anything else when it runs.
 type byIdentity struct{ scope *Scope }
 
 func (b byIdentity) Visit(n *ast.Node) {

@@ -9,8 +9,8 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// Runner runs rules: on events it looks whether a condition holds and takes what is needed later; on what was taken it keeps windows and sequences.
-// Not for use by several goroutines at a time.
+// Runner runs rules: on events it looks whether a condition holds and takes what is needed later;
+// on what was taken it keeps windows and sequences. Not for use by several goroutines at a time.
 type Runner struct {
 	c    Context
 	vars []Value
@@ -21,8 +21,9 @@ type Runner struct {
 	trace func(line string) // hears what conditions came to; nil: nobody listens
 }
 
-// Tell returns how many expressions have failed, and how many things were forgotten for want of room, since it was last called. An expression that fails is not true,
-// and what it should have said is left out.
+// Tell returns how many expressions have failed, and how many things were forgotten for want of
+// room, since it was last called. An expression that fails is not true, and what it should have
+// said is left out.
 func (m *Runner) Tell() (failures, drops int) {
 	failures, drops = m.failures, m.drops
 	m.failures, m.drops = 0, 0
@@ -50,7 +51,8 @@ func (m *Runner) value(x *Expr) (v Value, ok bool) {
 	return v, err == nil
 }
 
-// Taken is what one event is to one rule: which of its parts it passes, one bit each in the order of Rule.Parts, and for each of these what was taken.
+// Taken is what one event is to one rule: which of its parts it passes, one bit each in the order
+// of Rule.Parts, and for each of these what was taken.
 type Taken struct {
 	Mask uint32
 	Rows [][]Value // by part; nil where the bit is not set
@@ -149,7 +151,8 @@ type Match struct {
 	Goes    bool        // it only goes on: having was true before
 	Partial bool        // something was forgotten before
 	Approx  string      // what of it is not exact, in words; "": all is
-	// Unfollowed: it has not matched. It was let go for want of room, so nobody will see whether it does.
+	// Unfollowed: it has not matched. It was let go for want of room, so nobody will see whether it
+	// does.
 	Unfollowed bool
 	Until      int64 // of one that is unfollowed: until when something was awaited; 0: it waited for a step
 }
@@ -160,10 +163,12 @@ func (m *Runner) forget(k *State) {
 	m.drops++
 }
 
-// Late is by how many milliseconds an event may come after a newer one and still have its place in a sequence.
+// Late is by how many milliseconds an event may come after a newer one and still have its place in
+// a sequence.
 const Late = 10_000
 
-// Advance shows a state what was taken of an event, and appends what matches. Absences whose time has passed before match first.
+// Advance shows a state what was taken of an event, and appends what matches. Absences whose time
+// has passed before match first.
 func (m *Runner) Advance(r *Rule, k *State, ref event.Ref, t *Taken, out []Match) []Match {
 	out = m.Expire(r, k, ref.Time-1, out)
 	late := ref.Time < k.Newest-Late
@@ -357,8 +362,8 @@ func (k *State) oldest(r *Rule) *wait {
 	return w
 }
 
-// Release lets go of the oldest thing that is open, and says so in a match: nobody who brings much at
-// a time makes what is awaited disappear. An absence goes last, since only it is a decision.
+// Release lets go of the oldest thing that is open, and says so in a match: nobody who brings much
+// at a time makes what is awaited disappear. An absence goes last, since only it is a decision.
 func (m *Runner) Release(r *Rule, k *State, t int64, out []Match) []Match {
 	m.forget(k)
 	if len(k.runs) > 0 {
@@ -414,7 +419,8 @@ func (x *run) capture(s *Step, row, lets []Value) {
 	}
 }
 
-// whole adds an event to a step that a sequence waits for, and tells whether the step is done, and what has added up by then.
+// whole adds an event to a step that a sequence waits for, and tells whether the step is done, and
+// what has added up by then.
 func (m *Runner) whole(x *run, s *Step, ref event.Ref, row []Value, edge int64) (lets []Value, ok bool) {
 	if s.Having == nil {
 		return nil, x.count >= s.Times
@@ -447,7 +453,8 @@ func (m *Runner) start(r *Rule, k *State, s *Step, ref event.Ref, row []Value, o
 	return m.step(r, k, x, ref, row, out)
 }
 
-// startMany keeps the times of the newest events of a first step: the sequence starts with the oldest of those that suffice.
+// startMany keeps the times of the newest events of a first step: the sequence starts with the
+// oldest of those that suffice.
 func (m *Runner) startMany(r *Rule, k *State, s *Step, ref event.Ref, row []Value, out []Match) []Match {
 	if s.distinct >= 0 && s.nothing(row) {
 		return out
@@ -504,7 +511,8 @@ func (m *Runner) startMany(r *Rule, k *State, s *Step, ref event.Ref, row []Valu
 	return m.begun(r, k, j, ref, row, out)
 }
 
-// begin sets when a sequence began whose first step takes several events, and forgets what came before.
+// begin sets when a sequence began whose first step takes several events, and forgets what came
+// before.
 func (x *run) begin(start int64, count int) {
 	x.start, x.count = start, count
 	x.refs = slices.DeleteFunc(x.refs, func(r event.Ref) bool { return r.Time < start })
@@ -560,7 +568,8 @@ func (m *Runner) step(r *Rule, k *State, x run, ref event.Ref, row []Value, out 
 	return out
 }
 
-// explain writes the rule's sentence; of what was taken by the last event, what was captured and what has added up.
+// explain writes the rule's sentence; of what was taken by the last event, what was captured and
+// what has added up.
 func (m *Runner) explain(r *Rule, row, caps, lets []Value) string {
 	if r.Explain == nil {
 		return ""

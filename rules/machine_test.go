@@ -234,8 +234,10 @@ func TestAbsence(t *testing.T) {
 	}
 	// What came before the delete does not answer it, even if it is told behind it.
 	on(t, s).play("5d:x 3s:x").until(5000).want("605 e1 deleted x")
-	on(t, s).play("5d:x 5s:x").until(5000).want()                           // at the same time, behind it in the log
-	on(t, s).play("0d:x 100d:y 20s:x").until(5000).want("700 e2 deleted y") // late, and in time all the same
+	// at the same time, behind it in the log
+	on(t, s).play("5d:x 5s:x").until(5000).want()
+	// late, and in time all the same
+	on(t, s).play("0d:x 100d:y 20s:x").until(5000).want("700 e2 deleted y")
 	// However many are awaited, the one that is forgotten is found, first, in the middle or last.
 	for _, n := range []int{9, 20, 300, 3000} {
 		for _, forgotten := range []int{0, n / 2, n - 1} {
@@ -281,7 +283,8 @@ func TestTooManyAbsences(t *testing.T) {
 	}
 }
 
-// Sequences side by side: nobody hides one behind a thousand others, and where one must go, it is told.
+// Sequences side by side: nobody hides one behind a thousand others, and where one must go, it is
+// told.
 func TestTooManySequencesSideBySide(t *testing.T) {
 	s := three(func(s *Source) {
 		s.Select, s.Within = Each, 600_000
@@ -373,11 +376,14 @@ func TestWindows(t *testing.T) {
 		Having: "people >= 3 and share > 0.5", Explain: `string(n) + " " + string(people) + " " + string(sum) + " " + string(low) + "-" + string(top) + " " + string(mean) + " " + string(long) + " " + string(q) + " " + who`}
 	on(t, s).play("0r:a 1r:bb 2r:a").want()
 	on(t, s).play("0r:a 1r:bb 2r:ccc").want("2 e1,e2,e3 3 3 6 1-3 2 2 2 ccc")
-	on(t, s).play("0r:a 1r:bb 61r:ccc 62r:d").want()                                                                          // the first have left
-	on(t, s).play("0r:a 1r:bb 2r:ccc 3r:d").want("2 e1,e2,e3 3 3 6 1-3 2 2 2 ccc", "3 e1,e2,e3,e4 4 4 7 1-3 1.75 2 2 d goes") // quantile: of the four the third
+	// the first have left
+	on(t, s).play("0r:a 1r:bb 61r:ccc 62r:d").want()
+	// quantile: of the four the third
+	on(t, s).play("0r:a 1r:bb 2r:ccc 3r:d").want("2 e1,e2,e3 3 3 6 1-3 2 2 2 ccc", "3 e1,e2,e3,e4 4 4 7 1-3 1.75 2 2 d goes")
 	on(t, s).play("0r:a 1r:bb 2r:ccc 80r:x 81r:y 82r:z").want("2 e1,e2,e3 3 3 6 1-3 2 2 2 ccc", "82 e4,e5,e6 3 3 3 1-1 1 0 1 z")
-	on(t, s).play("10r:a 11r:bb 5r:ccc").want("5 e3,e1,e2 3 3 6 1-3 2 2 2 ccc") // late, and the window still holds it
-	on(t, s).play("100r:a 101r:bb 5r:ccc").want()                               // and not any more
+	// late, and the window still holds it
+	on(t, s).play("10r:a 11r:bb 5r:ccc").want("5 e3,e1,e2 3 3 6 1-3 2 2 2 ccc")
+	on(t, s).play("100r:a 101r:bb 5r:ccc").want() // and not any more
 }
 
 func TestAWindowIsBounded(t *testing.T) {
@@ -392,7 +398,8 @@ func TestAWindowIsBounded(t *testing.T) {
 	}
 }
 
-// What a window has added up as events came and went is what its events add up to, to the last bit, and does not depend on when the state was last read from disk.
+// What a window has added up as events came and went is what its events add up to, to the last bit,
+// and does not depend on when the state was last read from disk.
 func TestWindowsAddUpExactly(t *testing.T) {
 	s := &Source{Window: 20_000, Where: `tool.class == "read"`, Lets: []Pair{{"n", "count()"}, {"some", "count(amount.value > 5)"}, {"people", "distinct(subject)"}, {"sum", "sum(amount.value)"}, {"top", "max(amount.value)"},
 		{"low", "min(amount.value)"}, {"mean", "avg(amount.value)"}, {"q", "quantile(amount.value, 0.8)"}}, Having: "n > 0"}

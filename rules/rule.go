@@ -23,12 +23,13 @@ const (
 	MaxRuns     = 1024      // sequences under way under one key that wait for one step, with select: each
 	MaxOpen     = 4096      // absences awaited under one key
 	MaxWeight   = 512 << 10 // bytes of sequences and absences on a page
-	MaxSamples  = 1000      // events of a window under one key that are kept as they were; older ones are added up
-	MaxNumbers  = 48 << 10  // numbers that a window under one key holds, an event taken for eight
-	MaxStates   = 4096      // keys on one page
-	MaxKept     = 64 << 10  // numbers in all windows of a page
-	maxText     = 256       // bytes of a text that is remembered
-	maxLets     = 16
+	// events of a window under one key that are kept as they were; older ones are added up
+	MaxSamples = 1000
+	MaxNumbers = 48 << 10 // numbers that a window under one key holds, an event taken for eight
+	MaxStates  = 4096     // keys on one page
+	MaxKept    = 64 << 10 // numbers in all windows of a page
+	maxText    = 256      // bytes of a text that is remembered
+	maxLets    = 16
 )
 
 // Mode says what a rule may do.
@@ -142,13 +143,14 @@ type Rule struct {
 
 // Step is what one event of a rule must be like, or several that add up.
 type Step struct {
-	Name     string
-	Where    *Expr // of the event alone
-	Join     *Expr // together with what was captured before; nil: nothing
-	Times    int
-	After    int // of a not: the step behind which it counts; -1: anywhere
-	Lets     []*Let
-	Having   *Expr // what must hold of all events of the step so far for it to be done; nil: Times of them will do
+	Name  string
+	Where *Expr // of the event alone
+	Join  *Expr // together with what was captured before; nil: nothing
+	Times int
+	After int // of a not: the step behind which it counts; -1: anywhere
+	Lets  []*Let
+	// what must hold of all events of the step so far for it to be done; nil: Times of them will do
+	Having   *Expr
 	captures []capture
 	row      []*Expr // what is taken from the event, in this order
 	distinct int     // place in row of what times counts the different values of; -1: all count
@@ -156,7 +158,8 @@ type Step struct {
 	eqCap    int     // and the slot of that
 }
 
-// nothing tells whether the event lacks what the step counts the different values of: that is no value to tell from others.
+// nothing tells whether the event lacks what the step counts the different values of: that is no
+// value to tell from others.
 func (s *Step) nothing(row []Value) bool {
 	return s.row[s.distinct].Type != Bool && row[s.distinct] == (Value{})
 }
@@ -164,10 +167,12 @@ func (s *Step) nothing(row []Value) bool {
 // many tells whether it takes more than one event.
 func (s *Step) many() bool { return s.Times > 1 || s.Having != nil }
 
-// capture is what goes on from a step into a slot: a thing taken from its last event, or what a let has come to.
+// capture is what goes on from a step into a slot: a thing taken from its last event, or what a let
+// has come to.
 type capture struct{ row, let, slot int }
 
-// Let is a named part of a rule or step that adds up: an aggregate over its events, or what follows from others.
+// Let is a named part of a rule or step that adds up: an aggregate over its events, or what follows
+// from others.
 type Let struct {
 	Name      string
 	Source    string
@@ -189,7 +194,8 @@ type Exception struct {
 	When                *Expr
 }
 
-// Above tells whether events of several agents may come together in the rule, or it waits for what may not come: then the relation stage runs it.
+// Above tells whether events of several agents may come together in the rule, or it waits for what
+// may not come: then the relation stage runs it.
 func (r *Rule) Above() bool { return r.above }
 
 // Kept tells whether anything must be remembered for the rule besides that it matched.
@@ -197,7 +203,8 @@ func (r *Rule) Kept() bool {
 	return r.Having != nil || len(r.Steps) > 1 || r.Absent != nil || r.Steps[0].many()
 }
 
-// Parts are the conditions of the rule in the order of their bits in Taken.Mask: steps, nots, absent.
+// Parts are the conditions of the rule in the order of their bits in Taken.Mask: steps, nots,
+// absent.
 func (r *Rule) Parts() []*Step { return r.parts }
 
 // PartName is where a part stands in the rule as it is written.
@@ -419,7 +426,8 @@ func (c *compiler) events(more ...map[string]Name) *Scope {
 	return s
 }
 
-// take has the step take what an expression asks of the event, and returns the scope in which it can be run later: what was taken, and names behind it.
+// take has the step take what an expression asks of the event, and returns the scope in which it
+// can be run later: what was taken, and names behind it.
 func (c *compiler) take(s *Step, x *Expr, more map[string]Name) *Scope {
 	out := &Scope{Names: maps.Clone(c.params)}
 	maps.Copy(out.Names, more)
@@ -447,7 +455,8 @@ func (s *Step) taken(x *Expr) int {
 	return len(s.row) - 1
 }
 
-// later compiles an expression that is run when the event is gone: behind what the step has taken lie more.
+// later compiles an expression that is run when the event is gone: behind what the step has taken
+// lie more.
 func (c *compiler) later(at, src string, s *Step, more map[string]Name, want Type) *Expr {
 	x := c.compile(at, src, c.events(more), want)
 	if x == nil {
@@ -462,7 +471,8 @@ func (c *compiler) later(at, src string, s *Step, more map[string]Name, want Typ
 	return y
 }
 
-// behind moves the slots of names behind so many values that a step takes, and so many more. What a step takes is known only at the end, so there is room for all of it.
+// behind moves the slots of names behind so many values that a step takes, and so many more. What a
+// step takes is known only at the end, so there is room for all of it.
 const rowRoom = 32
 
 func behind(names map[string]Name, more int) map[string]Name {
@@ -476,7 +486,8 @@ func behind(names map[string]Name, more int) map[string]Name {
 	return out
 }
 
-// letsOf compiles names of what adds up over events of a step; captured lies before them. adds tells whether there is anything to add up over.
+// letsOf compiles names of what adds up over events of a step; captured lies before them. adds
+// tells whether there is anything to add up over.
 func (c *compiler) letsOf(at string, src []Pair, s *Step, captured map[string]Name, adds bool) (lets []*Let, names map[string]Name) {
 	names = map[string]Name{}
 	for _, l := range src {
@@ -628,7 +639,8 @@ func (c *compiler) sequence(r *Rule) {
 	}
 }
 
-// step compiles a condition. What it says of the event alone is its filter; what compares with something captured before is looked at where the sequence is kept.
+// step compiles a condition. What it says of the event alone is its filter; what compares with
+// something captured before is looked at where the sequence is kept.
 func (c *compiler) step(at string, s StepSource, capturing bool) *Step {
 	st := &Step{Name: s.Name, Times: max(s.Times, 1), After: -1, distinct: -1, eqRow: -1}
 	more := behind(c.caps, 0)
@@ -636,7 +648,8 @@ func (c *compiler) step(at string, s StepSource, capturing bool) *Step {
 	if whole == nil {
 		return nil
 	}
-	tree, err := parser.Parse(s.Where) // as it is written: what the optimizer makes of it cannot be written down
+	// as it is written: what the optimizer makes of it cannot be written down
+	tree, err := parser.Parse(s.Where)
 	if err != nil {
 		c.bad(at+".where", explain(err, s.Where, c.events(more)))
 		return nil
@@ -721,7 +734,8 @@ func (c *compiler) step(at string, s StepSource, capturing bool) *Step {
 	return st
 }
 
-// equals notes that a part of a step's condition wants a field of the event to be equal to a thing captured.
+// equals notes that a part of a step's condition wants a field of the event to be equal to a thing
+// captured.
 func (c *compiler) equals(s *Step, n ast.Node) {
 	b, ok := n.(*ast.BinaryNode)
 	if !ok || b.Operator != "==" || s.eqRow >= 0 {

@@ -21,9 +21,10 @@ func fullTool(x *Context) string {
 	return alias(x.full)
 }
 
-// byFullName lets a rule that writes the name of a tool as MCP clients do, mcp__crm__delete_user, go on
-// to match, since tool.name is the plain name: what compares tool.name with such a text compares
-// tool.full as well. tool.name == "mcp__…" becomes tool.name == "mcp__…" or tool.full == "mcp__…".
+// byFullName lets a rule that writes the name of a tool as MCP clients do, mcp__crm__delete_user,
+// go on to match, since tool.name is the plain name: what compares tool.name with such a text
+// compares tool.full as well. tool.name == "mcp__…" becomes tool.name == "mcp__…" or tool.full ==
+// "mcp__…".
 type byFullName struct{ scope *Scope }
 
 func (b byFullName) Visit(n *ast.Node) {

@@ -1,8 +1,10 @@
-// Package rules is the language of rules and what runs them: typed expressions over events, windows, and sequences. It knows no page and no log; whoever runs
-// a rule keeps its State and shows it the events in order.
+// Package rules is the language of rules and what runs them: typed expressions over events,
+// windows, and sequences. It knows no page and no log; whoever runs a rule keeps its State and
+// shows it the events in order.
 //
-// An expression is written in expr (github.com/expr-lang/expr), checked against the table of fields, and compiled to closures over the checked tree; what the
-// closures do not cover runs on expr's own machine, which is some seventeen times slower and allocates.
+// An expression is written in expr (github.com/expr-lang/expr), checked against the table of
+// fields, and compiled to closures over the checked tree; what the closures do not cover runs on
+// expr's own machine, which is some seventeen times slower and allocates.
 package rules
 
 import (
@@ -13,7 +15,8 @@ import (
 // Type is the type of a value.
 type Type uint8
 
-// Types of values. Numbers are 64-bit floats, whole numbers too: what events count stays far below 2^53.
+// Types of values. Numbers are 64-bit floats, whole numbers too: what events count stays far below
+// 2^53.
 const (
 	Bool Type = iota + 1
 	Number
@@ -31,7 +34,8 @@ type Value struct {
 	N float64
 }
 
-// formatNumber writes a number as people do: whole numbers without a point or an exponent, others with four digits behind it at most.
+// formatNumber writes a number as people do: whole numbers without a point or an exponent, others
+// with four digits behind it at most.
 func formatNumber(n float64) string {
 	if n == math.Trunc(n) && math.Abs(n) < 1e15 {
 		return strconv.FormatInt(int64(n), 10)

@@ -84,8 +84,8 @@ func (m *Runner) window(r *Rule, k *State, ref event.Ref, row []Value, out []Mat
 	return append(out, Match{Time: ref.Time, Refs: w.refs(), Count: w.n, Why: m.explain(r, row, nil, lets), Goes: was, Partial: k.Dropped, Approx: w.approx(r.Lets, edge)})
 }
 
-// having reckons what adds up in a window, whose event under observation has taken row, and tells whether a condition on it holds. What is returned is overwritten by
-// the next call.
+// having reckons what adds up in a window, whose event under observation has taken row, and tells
+// whether a condition on it holds. What is returned is overwritten by the next call.
 func (m *Runner) having(lets []*Let, cond *Expr, row, caps []Value, w *window, edge int64) ([]Value, bool) {
 	m.adds = m.adds[:0]
 	for _, l := range lets {
@@ -204,7 +204,8 @@ func (l *Let) adds(row []Value) wide {
 	return micro(v)
 }
 
-// add adds an event, and lets go of what lies at the edge or before it. keep bounds how many events are kept as they were.
+// add adds an event, and lets go of what lies at the edge or before it. keep bounds how many events
+// are kept as they were.
 func (w *window) add(lets []*Let, ref event.Ref, row []Value, edge int64, keep int) {
 	n := len(lets)
 	var of [histKind + 1]int
@@ -404,7 +405,8 @@ func (w *window) fold(lets []*Let, keep int) {
 	w.samples = w.samples[over:]
 }
 
-// remember keeps a reference to an event that is folded, and thins them out where they are too many.
+// remember keeps a reference to an event that is folded, and thins them out where they are too
+// many.
 func (w *window) remember(ref event.Ref) {
 	i := len(w.early)
 	for i > 0 && w.early[i-1].Time > ref.Time {
@@ -635,7 +637,8 @@ func (a wide) float() float64 {
 	return float64(a.hi)*(1<<64) + float64(a.lo)
 }
 
-// micro is a number in millionths. What is no number adds nothing; what is larger than any amount counts as the largest.
+// micro is a number in millionths. What is no number adds nothing; what is larger than any amount
+// counts as the largest.
 func micro(v float64) wide {
 	if math.IsNaN(v) {
 		return wide{}
@@ -788,7 +791,8 @@ func (s *sights) sorted() []sight {
 	return list
 }
 
-// count is how many different ones there are behind the edge, by the finest sample that reaches back to it.
+// count is how many different ones there are behind the edge, by the finest sample that reaches
+// back to it.
 func (s *sights) count(edge int64) (n int64, exact bool) {
 	for l := range coins {
 		if s.gone[l] <= edge || l == coins-1 {
@@ -801,8 +805,8 @@ func (s *sights) count(edge int64) (n int64, exact bool) {
 	return 0, false
 }
 
-// hist counts numbers by how large they are, in bins a sixty-fourth of a power of two wide, and by step of time. Such sketches merge, and their quantiles are right
-// to 1 in 100.
+// hist counts numbers by how large they are, in bins a sixty-fourth of a power of two wide, and by
+// step of time. Such sketches merge, and their quantiles are right to 1 in 100.
 type hist struct {
 	width int64
 	list  []bin // by time and place

@@ -85,7 +85,8 @@ func reload(t *testing.T, rule *Rule, k *State) {
 	*k = back
 }
 
-// However many events a window holds, it adds up to what they come to, wherever it is read from disk in between.
+// However many events a window holds, it adds up to what they come to, wherever it is read from
+// disk in between.
 func TestWindowsOfManyEventsAreExact(t *testing.T) {
 	for name, c := range map[string]struct {
 		n, apart, late, people int
@@ -206,7 +207,8 @@ func TestAWindowOfAHundredThousandEvents(t *testing.T) {
 	}
 }
 
-// Where even steps of a millisecond are too many, the far edge moves by a wider step, which is said.
+// Where even steps of a millisecond are too many, the far edge moves by a wider step, which is
+// said.
 func TestAWindowOfTooManyMilliseconds(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 5))
 	rule := build(t, &Source{Window: 100_000, Where: `tool.class == "read"`, Lets: []Pair{{"sum", "sum(amount.value)"}, {"top", "max(amount.value)"}, {"q", "quantile(amount.value, 0.9)"}}, Having: "sum != 0"})

@@ -18,7 +18,8 @@ func hashValue(v Value) uint64 {
 	return xxhash.Sum64String(v.S) ^ math.Float64bits(v.N)*0x9e3779b97f4a7c15
 }
 
-// appendValues and readValues write what is remembered of events without its types: a text's length tells, and of a number its bits.
+// appendValues and readValues write what is remembered of events without its types: a text's length
+// tells, and of a number its bits.
 func appendValues(b []byte, vs []Value) []byte {
 	b = binary.AppendUvarint(b, uint64(len(vs)))
 	for _, v := range vs {

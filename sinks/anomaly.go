@@ -6,18 +6,21 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// What bounds the anomaly of a record. The newest steps are kept, since the trigger is the last of them.
+// What bounds the anomaly of a record. The newest steps are kept, since the trigger is the last of
+// them.
 const (
 	maxSteps  = 16
 	maxUsual  = 5
 	maxScores = 16
 )
 
-// supported is how many agent-days a baseline should rest on before it is believed without a second look: 30 agents' day, or one agent's month.
+// supported is how many agent-days a baseline should rest on before it is believed without a second
+// look: 30 agents' day, or one agent's month.
 const supported = 30
 
-// confidence says how far the finding can be trusted, with OCSF's confidence_id: what a young, stale or suspect baseline says counts little, what an active one
-// with enough support finds far below its threshold counts much.
+// confidence says how far the finding can be trusted, with OCSF's confidence_id: what a young,
+// stale or suspect baseline says counts little, what an active one with enough support finds far
+// below its threshold counts much.
 func (w *object) confidence(f *event.Finding) {
 	a := f.Anomaly
 	switch {
@@ -45,8 +48,9 @@ func kindOf(a *event.Anomaly) (kind, pattern string) {
 	return "Volume Analysis", "SURGE"
 }
 
-// IsAmount tells whether the anomaly is about an amount, so that observed and expected are of one kind. The numbers of something new are a share of days, those
-// of failures the odds that somebody guesses.
+// IsAmount tells whether the anomaly is about an amount, so that observed and expected are of one
+// kind. The numbers of something new are a share of days, those of failures the odds that somebody
+// guesses.
 func IsAmount(a *event.Anomaly) bool {
 	return a.Family != "rarity" && a.Test != "outcome" && (a.Observed != 0 || a.Expected != 0 || a.High != 0)
 }
@@ -69,7 +73,8 @@ func Seen(f *event.Finding) string {
 	return f.ScopeID
 }
 
-// oddity says what a statistical finding observed and what is usual, in OCSF's words. What these have no place for is under unmapped.
+// oddity says what a statistical finding observed and what is usual, in OCSF's words. What these
+// have no place for is under unmapped.
 func (w *object) oddity(f *event.Finding) {
 	a := f.Anomaly
 	kind, pattern := kindOf(a)
@@ -230,7 +235,8 @@ func (w *object) unmappedAnomaly(a *event.Anomaly) {
 	w.close("}")
 }
 
-// rare is the short line of a statistical finding for people: what was seen, what is usual, how rare that is.
+// rare is the short line of a statistical finding for people: what was seen, what is usual, how
+// rare that is.
 func (p *page) rare(f *event.Finding) {
 	a := f.Anomaly
 	switch {

@@ -9,15 +9,16 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// object appends JSON by hand: the order of fields is the order of calls, which makes the bytes the same in every run.
-// Names and words are ours and need no escaping; text is anybody's.
+// object appends JSON by hand: the order of fields is the order of calls, which makes the bytes the
+// same in every run. Names and words are ours and need no escaping; text is anybody's.
 type object struct {
 	b    []byte
 	cut  bool // a text was too long
 	more bool // something stands before in this object or array
 }
 
-// sep puts a comma before all but the first. (To look at the last byte instead would wait for it to be stored: a quarter of the time.)
+// sep puts a comma before all but the first. (To look at the last byte instead would wait for it to
+// be stored: a quarter of the time.)
 func (o *object) sep() {
 	if o.more {
 		o.b = append(o.b, ',')
@@ -63,7 +64,8 @@ func (o *object) num(name string, n int64) {
 	o.b = strconv.AppendInt(o.b, n, 10)
 }
 
-// float leaves out what is no number: JSON has no word for it. Nine figures are more than anybody reads, and hide in which order a machine added up.
+// float leaves out what is no number: JSON has no word for it. Nine figures are more than anybody
+// reads, and hide in which order a machine added up.
 func (o *object) float(name string, v float64) {
 	if math.IsNaN(v) || math.IsInf(v, 0) {
 		return
@@ -134,11 +136,13 @@ var plain = func() (t [256]bool) {
 	return t
 }()
 
-// hidden runes are legal in JSON, yet they drive terminals (U+009B is an escape sequence), end lines in JavaScript (U+2028) or turn
-// text around (U+202E). Written as escapes they do nothing to whoever looks at the raw line.
+// hidden runes are legal in JSON, yet they drive terminals (U+009B is an escape sequence), end
+// lines in JavaScript (U+2028) or turn text around (U+202E). Written as escapes they do nothing to
+// whoever looks at the raw line.
 func hidden(r rune) bool { return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) }
 
-// quote appends s with everything escaped that is not plain. A byte that is no UTF-8 becomes U+FFFD.
+// quote appends s with everything escaped that is not plain. A byte that is no UTF-8 becomes
+// U+FFFD.
 func quote(b []byte, s string) []byte {
 	done := 0
 	for i := 0; i < len(s); {
@@ -191,7 +195,8 @@ func unit(b []byte, r rune) []byte {
 	return append(b, '\\', 'u', hexDigits[r>>12&15], hexDigits[r>>8&15], hexDigits[r>>4&15], hexDigits[r&15])
 }
 
-// fit returns how much of s quote can write within max bytes: all of it, or a prefix that leaves room for an ellipsis.
+// fit returns how much of s quote can write within max bytes: all of it, or a prefix that leaves
+// room for an ellipsis.
 func fit(s string, max int) int {
 	size, short := 0, 0
 	for i, r := range s {

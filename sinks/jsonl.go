@@ -34,7 +34,8 @@ func (j *JSONL) Deliver(f *event.Finding) error {
 	return nil
 }
 
-// Flush writes what is in the buffer: a live engine calls it after each batch, so that a reader of the pipe need not wait for 64 KiB.
+// Flush writes what is in the buffer: a live engine calls it after each batch, so that a reader of
+// the pipe need not wait for 64 KiB.
 func (j *JSONL) Flush() error {
 	if err := j.w.Flush(); err != nil {
 		return fmt.Errorf("write findings: %w", err)
@@ -45,8 +46,9 @@ func (j *JSONL) Flush() error {
 // Close writes what is in the buffer.
 func (j *JSONL) Close() error { return j.Flush() }
 
-// Sorted writes findings at the end, by (time, uid, order of arrival): a file replay gives the same bytes however many workers it has.
-// The findings wait in a temporary file; memory holds some 80 bytes for each.
+// Sorted writes findings at the end, by (time, uid, order of arrival): a file replay gives the same
+// bytes however many workers it has. The findings wait in a temporary file; memory holds some 80
+// bytes for each.
 type Sorted struct {
 	enc   Encoder
 	out   io.Writer
@@ -73,7 +75,8 @@ func (s *Sorted) Deliver(f *event.Finding) error {
 		if err != nil {
 			return fmt.Errorf("keep findings for sorting: %w", err)
 		}
-		// Without a name nothing is left behind, however we end. Where an open file cannot be removed, Close does it.
+		// Without a name nothing is left behind, however we end. Where an open file cannot be
+		// removed, Close does it.
 		os.Remove(file.Name())
 		s.file, s.w = file, bufio.NewWriterSize(file, 64<<10)
 	}

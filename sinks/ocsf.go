@@ -17,8 +17,8 @@ import (
 // MaxRecord is the size that no record exceeds, whatever its finding holds (EVENTS §2).
 const MaxRecord = 256 << 10
 
-// What keeps a record below MaxRecord: it holds at most some 60 texts, two sentences and twice the tags. An identifier of
-// event.MaxString bytes still fits whole, even if every byte is a quote.
+// What keeps a record below MaxRecord: it holds at most some 60 texts, two sentences and twice the
+// tags. An identifier of event.MaxString bytes still fits whole, even if every byte is a quote.
 const (
 	maxText = 2 * event.MaxString
 	maxWhy  = 8 << 10
@@ -33,7 +33,8 @@ const (
 	schemaName  = "wayward.finding/v1"
 )
 
-// OCSF writes findings as Detection Findings (class 2004) of OCSF 1.8.0. What that schema has no place for is under unmapped.wayward.
+// OCSF writes findings as Detection Findings (class 2004) of OCSF 1.8.0. What that schema has no
+// place for is under unmapped.wayward.
 type OCSF struct {
 	Version string // of wayward
 }
@@ -46,7 +47,8 @@ var (
 	risks      = [...]string{"Info", "Low", "Medium", "High", "Critical"}
 )
 
-// known returns n if captions has it, else 0: a number that the schema does not know makes consumers drop the record.
+// known returns n if captions has it, else 0: a number that the schema does not know makes
+// consumers drop the record.
 func known(n int, captions []string) int {
 	if n < 0 || n >= len(captions) {
 		return 0
@@ -54,8 +56,8 @@ func known(n int, captions []string) int {
 	return n
 }
 
-// Append appends the record of f, one JSON object on one line. The same finding gives the same bytes; only f.Now is wall clock, and a
-// replay leaves it zero.
+// Append appends the record of f, one JSON object on one line. The same finding gives the same
+// bytes; only f.Now is wall clock, and a replay leaves it zero.
 func (o *OCSF) Append(dst []byte, f *event.Finding) []byte {
 	activity := known(int(f.Activity), activities[:])
 	severity := known(int(f.Severity), severities[:])
@@ -133,7 +135,8 @@ func contributors(f *event.Finding) (head []event.Ref, trigger event.Ref) {
 	return f.Refs[:min(n-1, maxRefs-1)], trigger
 }
 
-// others calls for each further agent with its first event, so that a chain of agents can be followed.
+// others calls for each further agent with its first event, so that a chain of agents can be
+// followed.
 func others(head []event.Ref, trigger event.Ref, yield func(event.Ref)) {
 next:
 	for i, r := range head {
@@ -156,8 +159,8 @@ func (w *object) record(f *event.Finding) {
 }
 
 // appendEdition tells the records of one finding apart: activity, count, and of an update a hash of
-// what it says. Two updates may have the same count, where severity or scope has changed. It follows
-// from the finding alone, so a replay gives the same one.
+// what it says. Two updates may have the same count, where severity or scope has changed. It
+// follows from the finding alone, so a replay gives the same one.
 func appendEdition(b []byte, f *event.Finding) []byte {
 	b = strconv.AppendInt(append(b, '-'), int64(f.Activity), 10)
 	b = strconv.AppendInt(append(b, '-'), f.Count, 10)
@@ -277,8 +280,9 @@ func (w *object) related(f *event.Finding, r event.Ref) {
 	w.close("}")
 }
 
-// evidences has one entry per agent, that of the trigger first, since many consumers look no further. OCSF 1.8 has no object for an AI
-// agent: it is the application that acts, on behalf of a user.
+// evidences has one entry per agent, that of the trigger first, since many consumers look no
+// further. OCSF 1.8 has no object for an AI agent: it is the application that acts, on behalf of a
+// user.
 func (w *object) evidences(f *event.Finding, head []event.Ref, trigger event.Ref) {
 	actor := trigger.Agent != "" || f.User != "" || f.Session != ""
 	first := true
@@ -473,7 +477,8 @@ func oneLine(s string) string {
 	for i < len(s) && ' ' <= s[i] && s[i] < 0x7f {
 		i++
 	}
-	if i == len(s) || strings.IndexFunc(s[i:], breaks) < 0 { // the first check spares plain text the look-up of each rune
+	if i == len(s) || strings.IndexFunc(s[i:], breaks) < 0 {
+		// the first check spares plain text the look-up of each rune
 		return s
 	}
 	return strings.Map(func(r rune) rune {
@@ -515,7 +520,8 @@ func number(s string) bool {
 	return s != ""
 }
 
-// Key appends the Kafka key of f: findings of one agent keep their order among themselves and sit in the partition of its events.
+// Key appends the Kafka key of f: findings of one agent keep their order among themselves and sit
+// in the partition of its events.
 func (o *OCSF) Key(dst []byte, f *event.Finding) []byte {
 	dst = append(event.AppendKeyPart(dst, f.Tenant), '|')
 	if f.Agent != "" && (f.ScopeType == "agent" || f.ScopeType == "session" || f.ScopeType == "call") {
@@ -531,7 +537,8 @@ type Header struct {
 	Value []byte
 }
 
-// Headers are copies of what the value says, in CloudEvents' binary names, for those who route without parsing.
+// Headers are copies of what the value says, in CloudEvents' binary names, for those who route
+// without parsing.
 func (o *OCSF) Headers(f *event.Finding) []Header {
 	id := appendEdition(attribute(nil, f.UID), f)
 	rule := attribute(nil, f.Detector)
@@ -554,7 +561,8 @@ func (o *OCSF) Headers(f *event.Finding) []Header {
 	}
 }
 
-// attribute percent-encodes what CloudEvents forbids in an attribute: control characters and what is no UTF-8.
+// attribute percent-encodes what CloudEvents forbids in an attribute: control characters and what
+// is no UTF-8.
 func attribute(dst []byte, s string) []byte {
 	for i := 0; i < len(s); {
 		r, n := utf8.DecodeRuneInString(s[i:])

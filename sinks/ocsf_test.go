@@ -184,7 +184,8 @@ func check(record []byte) error {
 	return s.Validate(v)
 }
 
-// onceEach fails on a key that an object has twice: validators do not see it, and consumers differ about which one counts.
+// onceEach fails on a key that an object has twice: validators do not see it, and consumers differ
+// about which one counts.
 func onceEach(d *json.Decoder) error {
 	t, err := d.Token()
 	if err != nil {

@@ -8,11 +8,13 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// ErrForeign means that a record is no finding of wayward: other products write Detection Findings too.
+// ErrForeign means that a record is no finding of wayward: other products write Detection Findings
+// too.
 var ErrForeign = errors.New("no finding of wayward: unmapped.wayward.schema is not " + schemaName)
 
-// Read reads a record of OCSF.Append back, for those who explain findings. Truncated: the record does not say all that the finding did. What it reads may
-// come from anywhere: texts are as long as the record lets them be and vouched for by nobody.
+// Read reads a record of OCSF.Append back, for those who explain findings. Truncated: the record
+// does not say all that the finding did. What it reads may come from anywhere: texts are as long as
+// the record lets them be and vouched for by nobody.
 func Read(record []byte) (f event.Finding, truncated bool, err error) {
 	var r struct {
 		ActivityID int   `json:"activity_id"`

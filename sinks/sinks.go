@@ -1,5 +1,5 @@
-// Package sinks turns findings into bytes for others: OCSF records for Kafka and files, lines for people.
-// It knows nothing of Kafka itself, so that a file replay and a topic get the same bytes.
+// Package sinks turns findings into bytes for others: OCSF records for Kafka and files, lines for
+// people. It knows nothing of Kafka itself, so that a file replay and a topic get the same bytes.
 package sinks
 
 import (

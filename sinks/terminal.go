@@ -16,7 +16,8 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// Columns of a finding for people. Identifiers wider than their column push the rest aside: somebody has to copy them.
+// Columns of a finding for people. Identifiers wider than their column push the rest aside:
+// somebody has to copy them.
 const (
 	textWidth  = 100
 	textIndent = 4
@@ -40,12 +41,14 @@ var (
 	colours         = [...]string{"", dim, "\x1b[36m", "\x1b[33m", "\x1b[31m", "\x1b[1;97;41m"}
 )
 
-// Text writes findings for people: a line to scan, then why, then which events; of a statistical finding, how rare it is. An update takes one line.
+// Text writes findings for people: a line to scan, then why, then which events; of a statistical
+// finding, how rare it is. An update takes one line.
 type Text struct {
 	Colour bool
 }
 
-// Append appends the lines of f without the last newline. Whatever the finding holds, only our own escape sequences come out.
+// Append appends the lines of f without the last newline. Whatever the finding holds, only our own
+// escape sequences come out.
 func (t *Text) Append(dst []byte, f *event.Finding) []byte {
 	p := page{b: dst, colour: t.Colour}
 	severity := known(int(f.Severity), shortSeverities[:])
@@ -85,7 +88,8 @@ func (t *Text) Append(dst []byte, f *event.Finding) []byte {
 	return p.b
 }
 
-// AppendCommand appends a command in the columns of findings: a line of what is done to whom, then why.
+// AppendCommand appends a command in the columns of findings: a line of what is done to whom, then
+// why.
 func (t *Text) AppendCommand(dst []byte, c *event.Command) []byte {
 	p := page{b: dst, colour: t.Colour}
 	p.time(c.Time)
@@ -181,8 +185,9 @@ func (p *page) pad(col int) {
 	}
 }
 
-// put appends at most max columns of a text that nobody vouches for. What is not a visible character is written as a Go escape, so that
-// it can be seen and does nothing: an agent names its tools, and a terminal obeys what it is sent.
+// put appends at most max columns of a text that nobody vouches for. What is not a visible
+// character is written as a Go escape, so that it can be seen and does nothing: an agent names its
+// tools, and a terminal obeys what it is sent.
 func (p *page) put(s string, max int) {
 	var esc [12]byte
 	end, size := len(p.b), p.col // where an ellipsis still fits
@@ -295,7 +300,8 @@ func (p *page) update(f *event.Finding, severity int) {
 	p.style(reset)
 }
 
-// words appends a text whose runes are all visible, breaking lines at spaces, or anywhere in a word that is longer than a line.
+// words appends a text whose runes are all visible, breaking lines at spaces, or anywhere in a word
+// that is longer than a line.
 func (p *page) words(s string) {
 	for _, word := range strings.Fields(s) {
 		n := utf8.RuneCountInString(word)
@@ -326,8 +332,9 @@ func (p *page) newLine() {
 	}
 }
 
-// Terminal prints findings for somebody who watches, above a line that says how things stand.
-// Its methods may be called from several goroutines: the line is kept up by a timer while findings come from the engine.
+// Terminal prints findings for somebody who watches, above a line that says how things stand. Its
+// methods may be called from several goroutines: the line is kept up by a timer while findings come
+// from the engine.
 type Terminal struct {
 	mu     sync.Mutex
 	text   Text
@@ -337,7 +344,8 @@ type Terminal struct {
 	status string
 }
 
-// NewTerminal prints to w. Whether w is a terminal decides only about the status line; for colour ask Colour.
+// NewTerminal prints to w. Whether w is a terminal decides only about the status line; for colour
+// ask Colour.
 func NewTerminal(w io.Writer, colour bool) *Terminal {
 	t := &Terminal{w: w, text: Text{Colour: colour}}
 	if f := terminal(w); f != nil {
@@ -351,7 +359,8 @@ func NewTerminal(w io.Writer, colour bool) *Terminal {
 	return t
 }
 
-// Colour says whether output to w should have colour: only on a terminal, and not against the reader's wish (no-color.org).
+// Colour says whether output to w should have colour: only on a terminal, and not against the
+// reader's wish (no-color.org).
 func Colour(w io.Writer) bool {
 	return os.Getenv("NO_COLOR") == "" && terminal(w) != nil
 }
@@ -400,8 +409,9 @@ func (t *Terminal) print(lines func(b []byte) []byte) error {
 	return err
 }
 
-// Status puts text on the last line, or takes the line away if text is empty. It does nothing unless on a terminal, and never fails: the
-// line is a comfort, and a terminal that is gone shows when the next finding is printed.
+// Status puts text on the last line, or takes the line away if text is empty. It does nothing
+// unless on a terminal, and never fails: the line is a comfort, and a terminal that is gone shows
+// when the next finding is printed.
 func (t *Terminal) Status(text string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -25,7 +25,8 @@ func smallOn(dir string, free func() int64) *Disk {
 
 func plenty() int64 { return 256 << 20 }
 
-// generations fills a store with checkpoints, each of which writes every page anew, so that what was loaded tells of which one it is.
+// generations fills a store with checkpoints, each of which writes every page anew, so that what
+// was loaded tells of which one it is.
 func generations(t *testing.T, dir string, n int, closed bool) {
 	t.Helper()
 	s, err := OpenOn(dir, smallOn(dir, plenty))
@@ -138,7 +139,8 @@ func damage(t *testing.T, r *rand.Rand, dir string) string {
 	return f.Name() + " " + what
 }
 
-// Whatever happens to a file of a store, opening it is an error that says what to do, or what it holds is a checkpoint: all of it, and of one moment. Nothing ends the process.
+// Whatever happens to a file of a store, opening it is an error that says what to do, or what it
+// holds is a checkpoint: all of it, and of one moment. Nothing ends the process.
 func TestDamageIsAnErrorOrNoDamage(t *testing.T) {
 	if testing.Short() {
 		t.Skip("some seconds")
@@ -434,8 +436,8 @@ func TestAFullDiskIsAnError(t *testing.T) {
 		t.Fatalf("after %d checkpoints: %v", filled, err)
 	}
 	t.Log(filled, err)
-	// What Badger flushes or compacts at this moment would meet a SIGBUS that nobody can catch: only
-	// when its files stand still is all that is left taken away.
+	// What Badger flushes or compacts at this moment would meet a SIGBUS that nobody can catch:
+	// only when its files stand still is all that is left taken away.
 	for still, was := 0, ""; still < 20; time.Sleep(50 * time.Millisecond) {
 		now := filesOf(store)
 		if still++; now != was {

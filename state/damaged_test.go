@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// A table with a flipped byte is an error of Open that says what to do, not a panic in one of Badger's goroutines.
+// A table with a flipped byte is an error of Open that says what to do, not a panic in one of
+// Badger's goroutines.
 func TestDamagedTableIsAnErrorOfOpen(t *testing.T) {
 	dir := t.TempDir()
 	s, err := Open(dir)

@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// A scratch store gives back what was put there last, knows its keys by partition, and is gone when it is closed.
+// A scratch store gives back what was put there last, knows its keys by partition, and is gone when
+// it is closed.
 func TestAScratchStoreIsGoneAfterwards(t *testing.T) {
 	dir := t.TempDir()
 	s, err := Scratch(dir)

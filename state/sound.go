@@ -38,7 +38,8 @@ const (
 func layoutOf(dir string) badger.Options {
 	return badger.DefaultOptions(dir).WithLogger(nil).WithDetectConflicts(false).WithCompression(0).
 		WithMemTableSize(memtable).WithNumMemtables(2).WithBlockCacheSize(0).WithSyncWrites(true).WithMetricsEnabled(false).
-		WithChecksumVerificationMode(options.OnTableRead) // a damaged table is an error of Open, not a panic of a compaction later
+		// a damaged table is an error of Open, not a panic of a compaction later
+		WithChecksumVerificationMode(options.OnTableRead)
 }
 
 // sized fits Badger to the disk, and says how much room a write needs.
@@ -72,7 +73,8 @@ func guarded(do func() error) (err error) {
 				what = e.Error()
 			}
 			what, _, _ = strings.Cut(strings.TrimSpace(what), "\n")
-			if strings.Contains(what, "Recovering from initIndex") { // Badger's own words for a table whose end is not what it should be
+			if strings.Contains(what, "Recovering from initIndex") {
+				// Badger's own words for a table whose end is not what it should be
 				what = "its index cannot be read"
 			}
 			err = because{fmt.Errorf("the file is cut or damaged (%.200s)", what), ErrCorrupt}
@@ -107,14 +109,16 @@ func holder(dir string) string {
 	return string(trim(pid))
 }
 
-// sound reads the files of a store as Badger will, and finds those that are not what they should be.
+// sound reads the files of a store as Badger will, and finds those that are not what they should
+// be.
 func sound(o badger.Options) error {
 	if !Exists(o.Dir) {
 		return nil
 	}
 	f, err := os.Open(filepath.Join(o.Dir, badger.ManifestFilename))
 	if errors.Is(err, fs.ErrNotExist) {
-		// Badger would take the directory for a new one, and the logs that lie there for all there is.
+		// Badger would take the directory for a new one, and the logs that lie there for all there
+		// is.
 		return errors.New("the file MANIFEST is missing")
 	}
 	if err != nil {
@@ -213,7 +217,8 @@ func (s *Store) reserve() error {
 // Short tells whether there is no room, or no directory, to save anything.
 func (s *Store) Short() bool { return s.disk != nil && s.disk.Look().Problem() != nil }
 
-// closing is how long Badger may take to write what it has in memory: where files are gone it tries for ever.
+// closing is how long Badger may take to write what it has in memory: where files are gone it tries
+// for ever.
 const closing = 6 * time.Second
 
 // Close flushes and unlocks. Where there is no room for that it does not begin, since it would end

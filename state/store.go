@@ -1,8 +1,9 @@
-// Package state keeps pages on disk: the state of one entity each, grouped by the partition that owns it. It is the only place that knows Badger
-// and it knows nothing of what a page means.
+// Package state keeps pages on disk: the state of one entity each, grouped by the partition that
+// owns it. It is the only place that knows Badger and it knows nothing of what a page means.
 //
-// A checkpoint writes the dirty pages of one partition and then its marker, all at one new version of Badger (managed mode). A load reads at the
-// version of the marker, so half a checkpoint never happened. Pages that carry their own position instead are wrong as soon as one step reads one
+// A checkpoint writes the dirty pages of one partition and then its marker, all at one new version
+// of Badger (managed mode). A load reads at the version of the marker, so half a checkpoint never
+// happened. Pages that carry their own position instead are wrong as soon as one step reads one
 // page to write another (research: traps J1, J2).
 package state
 
@@ -46,16 +47,19 @@ type Store struct {
 	scratch  bool   // it outlives nobody: Close removes it
 
 	mu      sync.Mutex
-	version uint64           // newest version handed out
-	markers map[Space]uint64 // version of each partition's marker: nothing at or above the oldest may be discarded
-	copied  map[Space]uint64 // version up to which the changelog has the partition's pages; only where a changelog is kept
+	version uint64 // newest version handed out
+	// version of each partition's marker: nothing at or above the oldest may be discarded
+	markers map[Space]uint64
+	// version up to which the changelog has the partition's pages; only where a changelog is kept
+	copied map[Space]uint64
 
-	// Between, if set, is called between the pages and the marker of a checkpoint, and after each batch of pages: where a crash test dies.
+	// Between, if set, is called between the pages and the marker of a checkpoint, and after each
+	// batch of pages: where a crash test dies.
 	Between func()
 }
 
-// ErrCorrupt is wrapped by errors about a page or marker whose checksum or layout is wrong, and by that of Open about files that do not open: what it
-// is about must be rebuilt.
+// ErrCorrupt is wrapped by errors about a page or marker whose checksum or layout is wrong, and by
+// that of Open about files that do not open: what it is about must be rebuilt.
 var ErrCorrupt = errors.New("corrupt page")
 
 // Why Open refuses a directory, beside damage: each is wrapped by its error.
@@ -92,7 +96,8 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// Open opens or creates the store in a directory, which it locks. An empty dir keeps everything in memory.
+// Open opens or creates the store in a directory, which it locks. An empty dir keeps everything in
+// memory.
 func Open(dir string) (*Store, error) {
 	if dir == "" {
 		return OpenOn("", nil)
@@ -201,15 +206,17 @@ func (s *Store) start() error {
 	return nil
 }
 
-// Changes returns what a checkpointed partition has changed since the changelog last had it: pages (nil: deleted), the marker, and the version to give
-// to Copied once they are committed there. Badger's own versions tell, so nothing need be remembered beside them.
+// Changes returns what a checkpointed partition has changed since the changelog last had it: pages
+// (nil: deleted), the marker, and the version to give to Copied once they are committed there.
+// Badger's own versions tell, so nothing need be remembered beside them.
 func (s *Store) Changes(sp Space) (pages []Page, marker []byte, version uint64, err error) {
 	s.mu.Lock()
 	version = s.markers[sp]
 	since, kept := s.copied[sp]
 	s.mu.Unlock()
 	if !kept {
-		// From now on, also after a crash, deletions are kept until the changelog has them: it may have a page of which we do not learn.
+		// From now on, also after a crash, deletions are kept until the changelog has them: it may
+		// have a page of which we do not learn.
 		if err := s.Copied(sp, 0); err != nil {
 			return nil, nil, 0, err
 		}
@@ -313,8 +320,8 @@ func unseal(key, b []byte) ([]byte, error) {
 	return b[4:], nil
 }
 
-// Checkpoint writes pages and then the marker at one new version. pages must not be empty of keys twice; a nil value deletes the page.
-// Only what a transaction has committed may come here.
+// Checkpoint writes pages and then the marker at one new version. pages must not be empty of keys
+// twice; a nil value deletes the page. Only what a transaction has committed may come here.
 func (s *Store) Checkpoint(sp Space, pages func(yield func(Page) bool), marker []byte) error {
 	ts := s.next()
 	wb := s.db.NewWriteBatchAt(ts)
@@ -323,7 +330,8 @@ func (s *Store) Checkpoint(sp Space, pages func(yield func(Page) bool), marker [
 	var err error
 	n, unchecked := 0, int64(s.memtable)
 	for p := range pages {
-		if unchecked += int64(len(p.Key) + len(p.Value)); unchecked > s.memtable/16 { // what goes beyond what Badger has reserved must fit
+		if unchecked += int64(len(p.Key) + len(p.Value)); unchecked > s.memtable/16 {
+			// what goes beyond what Badger has reserved must fit
 			if err := s.reserve(); err != nil {
 				return fmt.Errorf("checkpoint of partition %d: %w", sp.Partition, err)
 			}
@@ -362,7 +370,8 @@ func (s *Store) Checkpoint(sp Space, pages func(yield func(Page) bool), marker [
 	return nil
 }
 
-// Get reads the newest version of a page; nil: there is none. It is the one of the last checkpoint as long as none is under way that holds the page.
+// Get reads the newest version of a page; nil: there is none. It is the one of the last checkpoint
+// as long as none is under way that holds the page.
 func (s *Store) Get(sp Space, key []byte) ([]byte, error) {
 	tx := s.db.NewTransactionAt(math.MaxUint64, false)
 	defer tx.Discard()
@@ -420,7 +429,8 @@ func (s *Store) Put(sp Space, pages func(yield func(Page) bool)) error {
 	return nil
 }
 
-// Scratch opens an empty store in a new directory below dir, for what need not outlive the process: "" is where the system keeps what is temporary. Close removes it.
+// Scratch opens an empty store in a new directory below dir, for what need not outlive the process:
+// "" is where the system keeps what is temporary. Close removes it.
 func Scratch(dir string) (*Store, error) {
 	dir, err := os.MkdirTemp(dir, "wayward-scratch-*")
 	if err != nil {
@@ -438,7 +448,8 @@ func Scratch(dir string) (*Store, error) {
 	return &Store{db: db, dir: dir, disk: disk, memtable: memtable, scratch: true, markers: map[Space]uint64{}, copied: map[Space]uint64{}}, nil
 }
 
-// discard lets Badger forget versions behind every marker. A marker of a partition that went away holds it back until Forget.
+// discard lets Badger forget versions behind every marker. A marker of a partition that went away
+// holds it back until Forget.
 func (s *Store) discard() {
 	low := uint64(math.MaxUint64)
 	for _, ts := range s.markers {
@@ -464,8 +475,9 @@ func (s *Store) setAt(ts uint64, key, value []byte) error {
 	return tx.CommitAt(ts, nil)
 }
 
-// Load reads the partition as its newest marker left it, calls page for each page, and returns the marker (nil: none). What a torn checkpoint left
-// behind at newer versions is rolled back at a version of its own: a later marker would show it.
+// Load reads the partition as its newest marker left it, calls page for each page, and returns the
+// marker (nil: none). What a torn checkpoint left behind at newer versions is rolled back at a
+// version of its own: a later marker would show it.
 func (s *Store) Load(sp Space, page func(key string, value []byte) error) (marker []byte, err error) {
 	err = guarded(func() (err error) { marker, err = s.load(sp, page); return err })
 	return marker, err
@@ -553,8 +565,9 @@ func readMarker(tx *badger.Txn, sp Space) (marker []byte, version uint64, err er
 	return marker, it.Version(), err
 }
 
-// Scan reads a partition as its newest marker left it, as Load does, but changes nothing and does not stop at damage: a page that cannot be read is
-// given with the error instead of its value. The error of Scan itself is the marker's.
+// Scan reads a partition as its newest marker left it, as Load does, but changes nothing and does
+// not stop at damage: a page that cannot be read is given with the error instead of its value. The
+// error of Scan itself is the marker's.
 func (s *Store) Scan(sp Space, page func(key string, value []byte, err error)) (marker []byte, err error) {
 	err = guarded(func() (err error) { marker, err = s.scan(sp, page); return err })
 	return marker, err
@@ -584,7 +597,8 @@ func (s *Store) scan(sp Space, page func(key string, value []byte, err error)) (
 	return marker, err
 }
 
-// Forget deletes the pages and the marker of a partition, so that its next load starts from nothing.
+// Forget deletes the pages and the marker of a partition, so that its next load starts from
+// nothing.
 func (s *Store) Forget(sp Space) error {
 	if err := s.reserve(); err != nil {
 		return fmt.Errorf("forgetting partition %d: %w", sp.Partition, err)
@@ -593,7 +607,8 @@ func (s *Store) Forget(sp Space) error {
 	defer tx.Discard()
 	wb := s.db.NewWriteBatchAt(s.next())
 	defer wb.Cancel()
-	// The marker goes first: pages without a marker are nothing, a marker without its pages is a lie.
+	// The marker goes first: pages without a marker are nothing, a marker without its pages is a
+	// lie.
 	if err := errors.Join(wb.Delete(sp.prefix(kindMarker)), wb.Delete(sp.prefix(kindCopied))); err != nil {
 		return err
 	}

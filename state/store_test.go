@@ -30,7 +30,8 @@ func open(t testing.TB, dir string) *Store {
 	return s
 }
 
-// op is a step of a log. It reads one page to write another, which is what breaks state whose pages are not all of one moment.
+// op is a step of a log. It reads one page to write another, which is what breaks state whose pages
+// are not all of one moment.
 type op struct {
 	from, to string
 	add      uint64
@@ -56,7 +57,8 @@ func (w *world) run(log []op, to int) {
 	}
 }
 
-// checkpoint is what the engine does after a commit. Cut: the process dies at the n-th place where it may.
+// checkpoint is what the engine does after a commit. Cut: the process dies at the n-th place where
+// it may.
 func (w *world) checkpoint(s *Store, sp Space, cut int) (err error) {
 	var pages []Page
 	for k := range w.dirty {
@@ -137,7 +139,8 @@ func at(version func(marker uint64) uint64) loader {
 	}
 }
 
-// attack runs random logs with checkpoints that are cut anywhere, and tells how many end with another state than a straight run.
+// attack runs random logs with checkpoints that are cut anywhere, and tells how many end with
+// another state than a straight run.
 func attack(t *testing.T, read loader, logs int) (wrong, tears int) {
 	const seed = 7
 	s := open(t, "")
@@ -194,7 +197,8 @@ func TestTornCheckpointsShowWithoutVersions(t *testing.T) { // trap J1: position
 	}
 }
 
-func TestTornCheckpointsShowWithoutTheRollBack(t *testing.T) { // trap J2: the next marker makes them visible
+func TestTornCheckpointsShowWithoutTheRollBack(t *testing.T) {
+	// trap J2: the next marker makes them visible
 	if wrong, tears := attack(t, at(func(marker uint64) uint64 { return marker }), 100); wrong < 30 {
 		t.Errorf("without the roll-back %d of 100 logs are wrong only (%d checkpoints torn): the attack is too weak to prove anything", wrong, tears)
 	}
@@ -254,7 +258,8 @@ func reopen(t *testing.T, s *Store, compact bool) *Store {
 	return s
 }
 
-// away makes a partition whose newest checkpoint is torn and which then goes away, while another one goes on.
+// away makes a partition whose newest checkpoint is torn and which then goes away, while another
+// one goes on.
 func away(t *testing.T) (*Store, Space) {
 	s := open(t, t.TempDir())
 	gone, stays := Space{'b', 1}, Space{'b', 2}
@@ -271,7 +276,8 @@ func away(t *testing.T) (*Store, Space) {
 	return s, gone
 }
 
-func TestNothingIsDiscardedAtOrAboveAMarker(t *testing.T) { // trap J9: a partition that went away and comes back
+func TestNothingIsDiscardedAtOrAboveAMarker(t *testing.T) {
+	// trap J9: a partition that went away and comes back
 	s, gone := away(t)
 	want := numbered(40, "good")
 	want[""] = "1"
@@ -523,7 +529,8 @@ func TestADamagedDirectoryIsNotSaidToBeInUse(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(s.dir, "MANIFEST"), []byte("a block of something else"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(s.dir, "LOCK"), []byte("12345\n"), 0o600); err != nil { // as a killed process leaves it
+	if err := os.WriteFile(filepath.Join(s.dir, "LOCK"), []byte("12345\n"), 0o600); err != nil {
+		// as a killed process leaves it
 		t.Fatal(err)
 	}
 	s, err := Open(s.dir)

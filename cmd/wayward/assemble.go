@@ -59,7 +59,8 @@ type wiring struct {
 	issued func([]event.Command)
 }
 
-// assemble opens what the config asks for: broker, topics, policies, state, sinks, metrics. It is the only place that knows them all.
+// assemble opens what the config asks for: broker, topics, policies, state, sinks, metrics. It is
+// the only place that knows them all.
 func assemble(ctx context.Context, c config, w wiring, log *slog.Logger) (_ *instance, err error) {
 	i := &instance{registry: prometheus.NewRegistry()}
 	defer func() {
@@ -168,8 +169,9 @@ func assemble(ctx context.Context, c config, w wiring, log *slog.Logger) (_ *ins
 	return i, nil
 }
 
-// prepareEmbedded creates the topics of the embedded broker. After an unclean stop its transactions cannot be trusted to be whole, so all that the
-// engine wrote to itself is thrown away and made again from agent.events; findings may then repeat, with equal ids. Breakers stay as they are.
+// prepareEmbedded creates the topics of the embedded broker. After an unclean stop its transactions
+// cannot be trusted to be whole, so all that the engine wrote to itself is thrown away and made
+// again from agent.events; findings may then repeat, with equal ids. Breakers stay as they are.
 func prepareEmbedded(ctx context.Context, c *config, options []kgo.Opt, broker *pipeline.Embedded, storeDir string, log *slog.Logger) error {
 	cl, err := kgo.NewClient(options...)
 	if err != nil {
@@ -245,8 +247,8 @@ func (e encoder) Record(f *event.Finding) (key, value []byte, headers []pipeline
 	return e.Key(nil, f), e.Append(nil, f), headers
 }
 
-// tap hands committed findings or commands to a slow sink of this process without holding up the engine. What does not fit is left out and said: the
-// topic has it.
+// tap hands committed findings or commands to a slow sink of this process without holding up the
+// engine. What does not fit is left out and said: the topic has it.
 type tap[T any] struct {
 	in   chan []T
 	done chan struct{}

@@ -43,8 +43,10 @@ func newBaseline() *cobra.Command {
 // snapshots are the flags that say which snapshots are looked at, and where they are read from.
 type snapshots struct {
 	config, from, tenant, fork, day, output string
-	others                                  []string // tenants and personas that the topic has besides, for whoever mistyped
-	present                                 bool     // of each baseline the newest alone, as far as the topic says which that is
+	// tenants and personas that the topic has besides, for whoever mistyped
+	others []string
+	// of each baseline the newest alone, as far as the topic says which that is
+	present bool
 }
 
 func (o *snapshots) flags(cmd *cobra.Command) {
@@ -74,12 +76,14 @@ func parseDay(s string) (int64, error) {
 	return t.UnixMilli() / baselines.DayMS, nil
 }
 
-// concerns tells whether a snapshot is of the tenant, persona (empty: any) and fork that was asked for.
+// concerns tells whether a snapshot is of the tenant, persona (empty: any) and fork that was asked
+// for.
 func (o *snapshots) concerns(k baselines.Key, persona string) bool {
 	return (o.tenant == "" || k.Tenant == o.tenant) && (persona == "" || k.Persona == event.Identity(persona)) && (o.fork == "" || k.Fork == o.fork || o.fork == "-" && k.Fork == "")
 }
 
-// read gives the snapshots that were asked for, by tenant, persona, fork and day. None at all is exit code 3, after it was said.
+// read gives the snapshots that were asked for, by tenant, persona, fork and day. None at all is
+// exit code 3, after it was said.
 func (o *snapshots) read(cmd *cobra.Command, persona string) ([]snapshot, error) {
 	var all []snapshot
 	var err error
@@ -207,7 +211,8 @@ func newestEach(list []snapshot) (out []snapshot) {
 	return out
 }
 
-// readMany gives the newest snapshot of each baseline that was asked for; with all, or if a day was asked for, every one.
+// readMany gives the newest snapshot of each baseline that was asked for; with all, or if a day was
+// asked for, every one.
 func (o *snapshots) readMany(cmd *cobra.Command, persona string, all bool) ([]snapshot, error) {
 	o.present = !all && o.day == ""
 	list, err := o.read(cmd, persona)
@@ -217,7 +222,8 @@ func (o *snapshots) readMany(cmd *cobra.Command, persona string, all bool) ([]sn
 	return list, err
 }
 
-// one is the snapshot of a persona that is meant: the newest, if there are several days; of several tenants or forks somebody must say which.
+// one is the snapshot of a persona that is meant: the newest, if there are several days; of several
+// tenants or forks somebody must say which.
 func (o *snapshots) one(cmd *cobra.Command, persona string) (snapshot, error) {
 	o.present = o.day == ""
 	list, err := o.read(cmd, persona)
@@ -250,7 +256,8 @@ func (o *snapshots) one(cmd *cobra.Command, persona string) (snapshot, error) {
 // snapshotFile tells files of snapshots in a folder by their names.
 var snapshotFile = regexp.MustCompile(`\.jsonl?(\.gz|\.zst|\.xz)?$`)
 
-// readSnapshots reads the snapshots of a file or of the files of a folder, in order. What is no snapshot is an error: the wrong file must not look like an empty one.
+// readSnapshots reads the snapshots of a file or of the files of a folder, in order. What is no
+// snapshot is an error: the wrong file must not look like an empty one.
 func readSnapshots(name string) ([]snapshot, error) {
 	info, err := os.Stat(name)
 	if err != nil {

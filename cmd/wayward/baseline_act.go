@@ -223,7 +223,8 @@ func (out *ruled) follow(ctx context.Context, cl *kgo.Client, c *config, f *even
 				if snapshots.Add(r.Key, r.Value) != nil {
 					return
 				}
-				for _, s := range snapshots.Models(true, func(error) {}) { // not all pieces may be there yet
+				for _, s := range snapshots.Models(true, func(error) {}) {
+					// not all pieces may be there yet
 					out.Snapshot, out.State, out.Frozen = s.Model.Snapshot(), s.Model.State.String(), s.Model.Frozen
 				}
 			}

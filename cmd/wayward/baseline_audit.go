@@ -83,7 +83,8 @@ func auditPolicies(dir, config string) (*policy.Set, error) {
 	return loadPolicies(dir)
 }
 
-// auditRow is how one family, or one kind of test, of one persona came out. All counts decay with 14 days.
+// auditRow is how one family, or one kind of test, of one persona came out. All counts decay with
+// 14 days.
 type auditRow struct {
 	Tenant   string `json:"tenant"`
 	Persona  string `json:"persona"`
@@ -102,7 +103,8 @@ type auditRow struct {
 	Verdict      string       `json:"verdict"`
 }
 
-// auditLevel is one level at which it is looked how often p-values are below: 1 in 100, 1,000 and 10,000.
+// auditLevel is one level at which it is looked how often p-values are below: 1 in 100, 1,000 and
+// 10,000.
 type auditLevel struct {
 	Level    float64  `json:"level"`
 	Nominal  float64  `json:"nominal"` // tests that should have come out below
@@ -114,7 +116,8 @@ type auditLevel struct {
 
 var auditLevels = [...]float64{1e-2, 1e-3, 1e-4}
 
-// auditModel looks at each family, or each kind of test, of which there were any or should have been.
+// auditModel looks at each family, or each kind of test, of which there were any or should have
+// been.
 func auditModel(m *baselines.Model, terms *policy.Baseline, each bool) (rows []auditRow) {
 	days := float64(m.Audit.Days) / baselines.Unit
 	// alpha is the threshold of a test, or of a family the mean of its tests' thresholds.
@@ -159,10 +162,12 @@ func auditModel(m *baselines.Model, terms *policy.Baseline, each bool) (rows []a
 	return rows
 }
 
-// fewTests is how many tests are needed to tell anything: of 300 three should come out below 1 in 100, and if none does the truth may still be 1 in 100.
+// fewTests is how many tests are needed to tell anything: of 300 three should come out below 1 in
+// 100, and if none does the truth may still be 1 in 100.
 const fewTests = 300
 
-// auditVerdict judges by the bounds, not by the ratio: a set too small to show something shows nothing.
+// auditVerdict judges by the bounds, not by the ratio: a set too small to show something shows
+// nothing.
 func auditVerdict(r *auditRow) string {
 	at := &r.Levels[0]
 	switch {
@@ -178,8 +183,8 @@ func auditVerdict(r *auditRow) string {
 	return "calibrated"
 }
 
-// poisson95 is the interval that holds the mean of a count in 95 of 100 cases, after Byar (Rothman & Boice 1979). Counts that decay scatter less than whole
-// ones, so it is rather too wide.
+// poisson95 is the interval that holds the mean of a count in 95 of 100 cases, after Byar (Rothman
+// & Boice 1979). Counts that decay scatter less than whole ones, so it is rather too wide.
 func poisson95(k float64) (low, high float64) {
 	const z = 1.96
 	cube := func(n, sign float64) float64 {
@@ -194,7 +199,8 @@ func poisson95(k float64) (low, high float64) {
 
 func ptr[T any](v T) *T { return &v }
 
-// rounded leaves six figures: what comes of sums of integers is exact enough, and the same on every machine.
+// rounded leaves six figures: what comes of sums of integers is exact enough, and the same on every
+// machine.
 func rounded(v float64) float64 {
 	if v == 0 || math.IsNaN(v) || math.IsInf(v, 0) {
 		return 0

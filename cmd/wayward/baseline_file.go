@@ -22,7 +22,8 @@ const snapshotSchema = "wayward.baseline/v1"
 // maxSnapshot bounds the encoded model of a file: what is larger was not written by us.
 const maxSnapshot = 64 << 20
 
-// envelope is a snapshot in a file: the model as it is stored, and what a person wants to know of it. On reading the model alone counts.
+// envelope is a snapshot in a file: the model as it is stored, and what a person wants to know of
+// it. On reading the model alone counts.
 type envelope struct {
 	Schema  string `json:"schema"`
 	Summary head   `json:"summary"`
@@ -31,7 +32,8 @@ type envelope struct {
 
 func envelopeOf(s snapshot) envelope { return envelope{snapshotSchema, headOf(s), s.m.Append(nil)} }
 
-// open reads the model. Its hash must be what the summary says, so that a file that was cut or edited is found out.
+// open reads the model. Its hash must be what the summary says, so that a file that was cut or
+// edited is found out.
 func (e *envelope) open() (*baselines.Model, error) {
 	if e.Schema != snapshotSchema {
 		return nil, fmt.Errorf("schema %q, this program reads %q", visible(e.Schema, 60), snapshotSchema)
@@ -106,7 +108,8 @@ func (l *lineReader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// writeSnapshots writes snapshots to a file, one a line; - is standard output. Nobody else may read the file: it says how a company works.
+// writeSnapshots writes snapshots to a file, one a line; - is standard output. Nobody else may read
+// the file: it says how a company works.
 func writeSnapshots(stdout io.Writer, file string, list []snapshot) error {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)

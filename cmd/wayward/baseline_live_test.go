@@ -16,7 +16,8 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// ward is an engine with the embedded broker, a process of its own, and a persona that has been at work for some days.
+// ward is an engine with the embedded broker, a process of its own, and a persona that has been at
+// work for some days.
 type ward struct {
 	*desk
 	key    string
@@ -81,7 +82,8 @@ func newWard(t *testing.T) *ward {
 	must(t, err)
 	t.Cleanup(c.reader.Close)
 
-	c.day = time.Now().UTC().Truncate(24*time.Hour).UnixMilli() - dayMS // yesterday: nothing of it is in the future
+	// yesterday: nothing of it is in the future
+	c.day = time.Now().UTC().Truncate(24*time.Hour).UnixMilli() - dayMS
 	for day := c.day - wardDays*dayMS; day < c.day; day += dayMS {
 		var events []*kgo.Record
 		for k := range 40 * 6 { // forty sessions of six calls, of eight agents
@@ -112,7 +114,8 @@ func (c *ward) call(at int64, agent, session, tool string, records int) *kgo.Rec
 		c.n, at, agent, session, tool, records)}
 }
 
-// stray has an agent that nobody has seen read far too much in one session, and returns what is found of it.
+// stray has an agent that nobody has seen read far too much in one session, and returns what is
+// found of it.
 func (c *ward) stray(try int) (f straying) {
 	c.Helper()
 	c.n++
@@ -168,7 +171,8 @@ func (c *ward) order(args ...string) (r ruled, code int) {
 	return r, code
 }
 
-// What a person orders is signed, decided by the relation shard, published, and judged by from then on.
+// What a person orders is signed, decided by the relation shard, published, and judged by from then
+// on.
 func TestOrdersAboutBaselinesReachALiveEngine(t *testing.T) {
 	c := newWard(t)
 	support := func(op string, args ...string) []string {

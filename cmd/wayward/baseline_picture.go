@@ -5,14 +5,16 @@ import (
 	"strings"
 )
 
-// Shades of a season, and from how much of the mean hour on each is used: an hour that is nearly empty is blank, so that nights are seen at once.
+// Shades of a season, and from how much of the mean hour on each is used: an hour that is nearly
+// empty is blank, so that nights are seen at once.
 var (
 	shades      = []string{"  ", "░░", "▒▒", "▓▓", "██"}
 	asciiShades = []string{"  ", "..", "::", "++", "##"}
 	shadesFrom  = []float64{0, 0.1, 0.5, 1, 2}
 )
 
-// heat draws how busy the hours of a week are, relative to the mean hour: a row for each day, from Monday, two characters for each hour.
+// heat draws how busy the hours of a week are, relative to the mean hour: a row for each day, from
+// Monday, two characters for each hour.
 func (d drawing) heat(season *[168]float64) (rows []string) {
 	head := "     "
 	for h := 0; h < 24; h += 3 {

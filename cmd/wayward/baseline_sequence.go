@@ -88,7 +88,8 @@ func (v *sequenceView) changes(was *sequenceView) (out []change) {
 	for _, h := range was.Habits {
 		shares[pair{h.Before, h.Call}] = h.Share
 	}
-	full := len(v.Habits) == mostHabits || len(was.Habits) == mostHabits // then what is missing may only be rare
+	// then what is missing may only be rare
+	full := len(v.Habits) == mostHabits || len(was.Habits) == mostHabits
 	for _, h := range v.Habits {
 		k := pair{h.Before, h.Call}
 		share, had := shares[k]

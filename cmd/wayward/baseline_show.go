@@ -63,7 +63,8 @@ type view struct {
 	Waiting  []waitingView `json:"waiting"` // quarantine
 }
 
-// waitingView is something that is not learned until enough agents show it on enough days, or a person says so.
+// waitingView is something that is not learned until enough agents show it on enough days, or a
+// person says so.
 type waitingView struct {
 	Item   string `json:"item"` // names it in approve and reject
 	What   string `json:"what"`
@@ -253,7 +254,8 @@ func shifted(list []change, part, what string, old, now float64) []change {
 	return append(list, c)
 }
 
-// differences are the changes from one snapshot to another; shifts by less than a factor are left out.
+// differences are the changes from one snapshot to another; shifts by less than a factor are left
+// out.
 func differences(old, now *view, least float64) []change {
 	out := []change{}
 	if old.State != now.State || old.Frozen != now.Frozen {

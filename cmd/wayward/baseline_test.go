@@ -24,7 +24,8 @@ import (
 // firstDay is Monday, 2 November 2026.
 const firstDay = 20759
 
-// office is a persona at work: agents with tools, office hours, sessions of some length. It learns as detectors do, by deltas.
+// office is a persona at work: agents with tools, office hours, sessions of some length. It learns
+// as detectors do, by deltas.
 type office struct {
 	key    baselines.Key
 	rng    *rand.Rand
@@ -160,7 +161,8 @@ func TestBaselinesReadWell(t *testing.T) {
 	} {
 		args := strings.Fields(args)
 		code, out, errs := wayward(t, append([]string{"baseline", args[0], "--from", file}, args[1:]...)...)
-		wantCode := map[string]int{"diff.txt": 1, "diff.json": 1, "audit.txt": 1, "audit-tests.txt": 1}[name] // different, loose
+		// different, loose
+		wantCode := map[string]int{"diff.txt": 1, "diff.json": 1, "audit.txt": 1, "audit-tests.txt": 1}[name]
 		if code != wantCode || errs != "" {
 			t.Errorf("%s: exit %d, want %d: %s", name, code, wantCode, errs)
 		}
@@ -326,7 +328,8 @@ func TestASeasonIsDrawnHourByHour(t *testing.T) {
 			}
 		}
 	}
-	want := "Mon  " + strings.Repeat(" ", 4) + strings.Repeat("..", 4) + strings.Repeat("::", 6) + strings.Repeat("++", 11) + "##" // a tenth from hour 2 on, half from 6, all from 12
+	// a tenth from hour 2 on, half from 6, all from 12
+	want := "Mon  " + strings.Repeat(" ", 4) + strings.Repeat("..", 4) + strings.Repeat("::", 6) + strings.Repeat("++", 11) + "##"
 	if got := (drawing{100, true}).heat(&season)[1]; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
@@ -413,7 +416,8 @@ func TestATopicWithoutSnapshotsIsSaidToBeEmpty(t *testing.T) {
 	}
 }
 
-// What a replay has learned can be looked at, and be in force in another replay from its first event on.
+// What a replay has learned can be looked at, and be in force in another replay from its first
+// event on.
 func TestAReplayWritesAndReadsSnapshots(t *testing.T) {
 	var events strings.Builder
 	for day := range int64(4) {

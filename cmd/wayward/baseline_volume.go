@@ -12,8 +12,9 @@ import (
 
 // volumeView is what was learned of how much the agents of a persona do, in units that people use.
 type volumeView struct {
-	Events    float64        `json:"events"` // that it rests on, decaying
-	Season    [7][24]float64 `json:"season"` // by day from Monday and hour on the persona's clock; the mean hour is 1
+	Events float64 `json:"events"` // that it rests on, decaying
+	// by day from Monday and hour on the persona's clock; the mean hour is 1
+	Season    [7][24]float64 `json:"season"`
 	OwnSeason bool           `json:"own_season"`
 	Currency  string         `json:"currency,omitempty"`
 	Features  []featureView  `json:"features"`
@@ -83,7 +84,8 @@ func viewVolume(v *baselines.VolumeModel) *volumeView {
 	return out
 }
 
-// between is how much more an agent of which nothing is known may scatter: agents' rates follow a gamma distribution of shape a0.
+// between is how much more an agent of which nothing is known may scatter: agents' rates follow a
+// gamma distribution of shape a0.
 func between(a0 float64) float64 {
 	if a0 <= 0 {
 		return 1
@@ -230,7 +232,8 @@ func (v *volumeView) changes(was *volumeView) (out []change) {
 		}
 	}
 	if most >= 0.5 {
-		name := "season, " + time.UnixMilli(int64(at-72)*3_600_000).UTC().Format("Mon 15:00") // 1970-01-01 was a Thursday
+		// 1970-01-01 was a Thursday
+		name := "season, " + time.UnixMilli(int64(at-72)*3_600_000).UTC().Format("Mon 15:00")
 		out = shifted(out, "volume", name+" over the mean hour", was.Season[at/24][at%24], v.Season[at/24][at%24])
 	}
 	return out

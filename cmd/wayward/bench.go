@@ -229,7 +229,8 @@ func (o *benchOptions) replay(ctx context.Context, w io.Writer) error {
 	return nil
 }
 
-// warmUp is left out of the latency: the stream's time has just jumped from the backlog's to the present, and what was idle meanwhile is forgotten.
+// warmUp is left out of the latency: the stream's time has just jumped from the backlog's to the
+// present, and what was idle meanwhile is forgotten.
 const warmUp = 15 * time.Second
 
 // live drains a backlog, then measures event to alert at half the rate that came out.
@@ -441,7 +442,8 @@ func await(ctx context.Context, engine <-chan error, done func() bool) error {
 	return nil
 }
 
-// start measures a process: stopped cleanly with the state of many agents and one more event waiting, started again.
+// start measures a process: stopped cleanly with the state of many agents and one more event
+// waiting, started again.
 func (o *benchOptions) start(ctx context.Context, w io.Writer) error {
 	dir, err := os.MkdirTemp("", "wayward-bench-")
 	if err != nil {
@@ -519,7 +521,8 @@ func (o *benchOptions) start(ctx context.Context, w io.Writer) error {
 	return nil
 }
 
-// scraped is the behaviour stage's value of a metric of a process on this machine; 0 if it does not answer.
+// scraped is the behaviour stage's value of a metric of a process on this machine; 0 if it does not
+// answer.
 func scraped(port int, metric string) float64 {
 	r, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/metrics", port))
 	if err != nil {

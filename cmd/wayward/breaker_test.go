@@ -272,7 +272,8 @@ acme agent agt-7731 8 alice restore a new campaign
 	}
 	all := strings.Replace(story, "acme agent agt-7731 7 rule export-volume block for 15m moved 180000 B; the limit is 90000 B\n",
 		"acme agent agt-7731 7 rule export-volume block for 15m moved 180000 B; the limit is 90000 B\nacme session s-1 of agt-9 3 rule export-volume kill for 15m, dry_run moved 180000 B; the limit is 90000 B\n", 1)
-	all = strings.Replace(all, ", of no command that is known", "", 1) // it may be older than what was asked for
+	// it may be older than what was asked for
+	all = strings.Replace(all, ", of no command that is known", "", 1)
 	if diff := cmp.Diff(all, lines(d.done("breaker", "history"))); diff != "" {
 		t.Errorf("history of all (-want +got):\n%s", diff)
 	}
@@ -342,7 +343,8 @@ func signer(t *testing.T, tenants string) (file string, public ed25519.PublicKey
 	return file, k.Public
 }
 
-// answer plays the other side of the wire: it checks what comes on agent.feedback and answers each record.
+// answer plays the other side of the wire: it checks what comes on agent.feedback and answers each
+// record.
 func (d *desk) answer(say func(f event.Feedback, r *kgo.Record)) {
 	cl, err := kgo.NewClient(kgo.SeedBrokers(d.broker), kgo.ConsumeTopics(d.topics.Feedback), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(50*time.Millisecond))
 	if err != nil {
@@ -797,7 +799,8 @@ func TestShellsAreOfferedTheWords(t *testing.T) {
 		out, _, _ := typed(t, append([]string{"__complete"}, strings.Split(args, " ")...)...)
 		var words []string
 		for line := range strings.Lines(out) {
-			if !strings.HasPrefix(line, ":") && !strings.HasPrefix(line, "--") { // flags that are still wanted are offered, too
+			if !strings.HasPrefix(line, ":") && !strings.HasPrefix(line, "--") {
+				// flags that are still wanted are offered, too
 				words = append(words, strings.TrimSpace(line))
 			}
 		}

@@ -21,7 +21,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// The chaos tests: three brokers of a real Kafka, three copies of everything, and while engines die as in the crash test brokers are killed and come back, too.
+// The chaos tests: three brokers of a real Kafka, three copies of everything, and while engines die
+// as in the crash test brokers are killed and come back, too.
 
 // mortals are the brokers of deploy/kafka.sh.
 type mortals struct {
@@ -53,7 +54,8 @@ func (m *mortals) kafka(args ...string) {
 	}
 }
 
-// die kills or freezes one broker after the other and brings it back, until over: one at a time, since with two of three gone nobody could go on.
+// die kills or freezes one broker after the other and brings it back, until over: one at a time,
+// since with two of three gone nobody could go on.
 func (m *mortals) die(rng *rand.Rand, over func() bool) {
 	rest := func(least, more int) {
 		for until := time.Now().Add(time.Duration(least+rng.IntN(more)) * time.Millisecond); time.Now().Before(until) && !over(); {
@@ -94,7 +96,8 @@ func TestKafkaCrashWhileBrokersDie(t *testing.T) {
 	}
 }
 
-// A stream that was consumed by three processes that die, from three brokers that die, tells what a replay of the topic tells: nothing lost, doubled or wrong.
+// A stream that was consumed by three processes that die, from three brokers that die, tells what a
+// replay of the topic tells: nothing lost, doubled or wrong.
 func TestKafkaChaosEqualsAReplayOfTheTopic(t *testing.T) {
 	m := threeBrokers(t)
 	bin, dir := built(t), t.TempDir()
@@ -115,7 +118,8 @@ func TestKafkaChaosEqualsAReplayOfTheTopic(t *testing.T) {
 	}
 	command(t, bin, "topics", "apply", "--config", configs[0])
 	t.Cleanup(func() { deletePrefix(t, m.addrs[0], prefix) })
-	// All of it before the first engine: what was sent when, and how late, must not depend on which broker was down.
+	// All of it before the first engine: what was sent when, and how late, must not depend on which
+	// broker was down.
 	n := produceInStep(t, m.addrs[0], prefix+"agent.events", stream, 400)
 
 	const attack = 30 * time.Second

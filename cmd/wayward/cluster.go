@@ -72,7 +72,8 @@ func (o *lookup) open(ctx context.Context) (*cluster, error) {
 	return &cluster{c, options, client, kadm.NewClient(client)}, nil
 }
 
-// read gives every committed record that a topic has by now, from a time of the broker on (zero: the beginning). Of one key the order is that of the log.
+// read gives every committed record that a topic has by now, from a time of the broker on (zero:
+// the beginning). Of one key the order is that of the log.
 func (c *cluster) read(ctx context.Context, topic string, since time.Time, each func(*kgo.Record)) error {
 	first, err := c.admin.ListStartOffsets(ctx, topic)
 	if !since.IsZero() && err == nil && first.Error() == nil {
@@ -153,8 +154,8 @@ func (u *unread) tell(w io.Writer) {
 	}
 }
 
-// visible is at most so many characters of a text that nobody vouches for: what is no visible character is written as an escape, since a terminal
-// obeys what it is sent.
+// visible is at most so many characters of a text that nobody vouches for: what is no visible
+// character is written as an escape, since a terminal obeys what it is sent.
 func visible(s string, most int) string {
 	if utf8.RuneCountInString(s) > most {
 		s = string([]rune(s)[:most-1]) + "…"

@@ -17,7 +17,8 @@ import (
 	"github.com/wayward-sec/wayward/state"
 )
 
-// config is the config file. Each part is the settings of one component, which lie next to its code; settings.go says what each is for.
+// config is the config file. Each part is the settings of one component, which lie next to its
+// code; settings.go says what each is for.
 type config struct {
 	pipeline.Kafka `yaml:",inline"` // without brokers the embedded one
 
@@ -69,7 +70,8 @@ func defaultConfig() config {
 	return c
 }
 
-// loadConfig reads the config file, strictly; without a name it is what WAYWARD_CONFIG names, else all defaults. The environment comes on top.
+// loadConfig reads the config file, strictly; without a name it is what WAYWARD_CONFIG names, else
+// all defaults. The environment comes on top.
 func loadConfig(name string) (config, error) {
 	r, err := readConfig(configName(name), os.Environ())
 	if err != nil {
@@ -91,7 +93,8 @@ func configName(flag string) string {
 	return os.Getenv("WAYWARD_CONFIG")
 }
 
-// check reports every value that cannot be. Each error begins with the key of its setting, so that its place can be shown.
+// check reports every value that cannot be. Each error begins with the key of its setting, so that
+// its place can be shown.
 func (c *config) check() error {
 	var errs []error
 	bad := func(format string, a ...any) { errs = append(errs, fmt.Errorf(format, a...)) }

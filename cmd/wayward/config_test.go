@@ -127,7 +127,8 @@ func TestEverySettingIsDescribedAndNoneIsMadeUp(t *testing.T) {
 		if parent != "" && !seen[parent] || !strings.HasSuffix(s.doc, ".") {
 			t.Errorf("%s must follow its group, and its text must be sentences", s.key)
 		}
-		// The config is shown, copied and committed: a secret stands in a file or a variable that it names.
+		// The config is shown, copied and committed: a secret stands in a file or a variable that
+		// it names.
 		if regexp.MustCompile(`(password|secret|token)$`).MatchString(s.key) || strings.HasSuffix(s.key, "key") && !s.path {
 			t.Errorf("%s sounds like a secret: name a file or a variable instead", s.key)
 		}

@@ -163,7 +163,8 @@ func showConfig(r *reading) string {
 	return b.String()
 }
 
-// openGroups writes the lines of the groups that a key lies in and the key before it did not, and returns the key's group.
+// openGroups writes the lines of the groups that a key lies in and the key before it did not, and
+// returns the key's group.
 func openGroups(b *strings.Builder, before, key string) string {
 	group := strings.TrimSuffix(strings.TrimSuffix(key, last(key)), ".")
 	if group == "" || group == before || strings.HasPrefix(before, group+".") {
@@ -250,7 +251,8 @@ func configReference() string {
 	return b.String()
 }
 
-// isOff tells whether a group is not set, or everything in it has only an example: then it is commented out as a whole.
+// isOff tells whether a group is not set, or everything in it has only an example: then it is
+// commented out as a whole.
 func isOff(of map[string]reflect.Value, group string) bool {
 	for _, s := range settings {
 		if _, leaf := of[s.key]; leaf && strings.HasPrefix(s.key, group+".") && s.example == "" {

@@ -15,13 +15,15 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// What must be on wayward.baselines after a storm: for each relation shard every day once, in order; on it each persona that did something, with exactly the
-// events that were sent; and every snapshot that is listed, with the hash that it says. The oracle shares no code with the engine.
+// What must be on wayward.baselines after a storm: for each relation shard every day once, in
+// order; on it each persona that did something, with exactly the events that were sent; and every
+// snapshot that is listed, with the hash that it says. The oracle shares no code with the engine.
 
 const dayMS = 86_400_000
 
-// baselineLeap is a place at which event time leaps, in wall time since the traffic began: so that days end within seconds. Where a day is closed (50
-// minutes after its end) and where it comes in force (after an hour) time goes on at its pace.
+// baselineLeap is a place at which event time leaps, in wall time since the traffic began: so that
+// days end within seconds. Where a day is closed (50 minutes after its end) and where it comes in
+// force (after an hour) time goes on at its pace.
 type baselineLeap struct {
 	after float64 // seconds
 	to    int64   // ms since the midnight before the first event

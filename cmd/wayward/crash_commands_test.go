@@ -1,7 +1,9 @@
 package main
 
-// What commands and breakers must be, from the topics and the oracle's rules alone, as EVENTS §3–4 say it. Which commands there are depends on the wall
-// clock (when a duration is over, when an answer is read between two events), so they are not foretold: what is weighed are claims that hold of every run.
+// What commands and breakers must be, from the topics and the oracle's rules alone, as EVENTS §3–4
+// say it. Which commands there are depends on the wall clock (when a duration is over, when an
+// answer is read between two events), so they are not foretold: what is weighed are claims that
+// hold of every run.
 
 import (
 	"cmp"
@@ -18,10 +20,12 @@ import (
 
 // responses are the numbers of what was weighed here.
 type responses struct {
-	commands, ruled, expired, human, softened       int // all, by rules, by the clock, by people; softened: escalate for the guard's sake
+	// all, by rules, by the clock, by people; softened: escalate for the guard's sake
+	commands, ruled, expired, human, softened       int
 	written                                         int // of those by rules: by rules that people write
 	states, open, acks, unenforced, defied, refused int
-	inResponses                                     int // of what is lost, doubled or wrong: in commands and what belongs to them
+	// of what is lost, doubled or wrong: in commands and what belongs to them
+	inResponses int
 }
 
 func (r *responses) String() string {
@@ -43,7 +47,8 @@ func (s oracleScope) key() string {
 	return s.Tenant + "|" + s.Type + "|" + s.ID
 }
 
-// narrow scopes belong to one agent: the finding on a call of that agent and what follows are one transaction.
+// narrow scopes belong to one agent: the finding on a call of that agent and what follows are one
+// transaction.
 func (s oracleScope) narrow() bool { return s.Type == "agent" || s.Type == "session" }
 
 type oracleRate struct {
@@ -67,7 +72,8 @@ type oracleCommand struct {
 	Finding                                string    `json:"finding_uid"`
 	ReplyTo                                string    `json:"reply_to"`
 	at                                     time.Time // when it was produced
-	until                                  time.Time // when its duration is over; zero: somebody must restore
+	// when its duration is over; zero: somebody must restore
+	until time.Time
 }
 
 type oracleState struct {
@@ -111,8 +117,8 @@ type history struct {
 // slack is how far apart the records of one transaction may be stamped.
 const slack = 300 * time.Millisecond
 
-// inForce tells whether by the log a level of least or more held at some moment between from and to. What is over by the clock holds no longer, even if
-// the command that says so comes later.
+// inForce tells whether by the log a level of least or more held at some moment between from and
+// to. What is over by the clock holds no longer, even if the command that says so comes later.
 func (h *history) inForce(from, to, clock time.Time, least int) bool {
 	for i, c := range h.commands {
 		replaced := i+1 < len(h.commands) && h.commands[i+1].at.Before(from)
@@ -275,8 +281,9 @@ func asksFor(rule string) (oracleResponse, bool) {
 	return r, ok && strings.HasPrefix(rule, "rule/")
 }
 
-// wishes notes what one record of the alert topic asks for, and demands that it was done: on a call's own agent or session in the transaction of the alert,
-// unless as much was in force then; else the order went through a log, and was done later, unless as much was in force when it came.
+// wishes notes what one record of the alert topic asks for, and demands that it was done: on a
+// call's own agent or session in the transaction of the alert, unless as much was in force then;
+// else the order went through a log, and was done later, unless as much was in force when it came.
 func (b *balance) wishes(all map[string]*wish, x *alert, r oracleResponse, of func(string) *history) {
 	s := oracleScope{Type: r.scope, Tenant: x.Tenant}
 	switch r.scope {
@@ -304,7 +311,9 @@ func (b *balance) wishes(all map[string]*wish, x *alert, r oracleResponse, of fu
 		w.at = x.at
 	}
 	level := ladder[r.action]
-	if s.narrow() { // a shard may not add a block before the persona's guard has heard of its last one, and asks a human instead
+	if s.narrow() {
+		// a shard may not add a block before the persona's guard has heard of its last one, and
+		// asks a human instead
 		level = min(level, ladder["escalate"])
 	}
 	until := x.at.Add(slack)
@@ -382,7 +391,8 @@ func (b *balance) sequence(key string, h *history, wishes map[string]*wish, feed
 	}
 }
 
-// byRule weighs a command of a rule against the finding that it names, and returns the duration that was asked for.
+// byRule weighs a command of a rule against the finding that it names, and returns the duration
+// that was asked for.
 func (b *balance) byRule(key string, c *oracleCommand, w *wish) string {
 	if w == nil || !w.scope[key] || !strings.HasSuffix(w.rule, "/"+c.Issuer.Rule) || c.at.Before(w.at.Add(-slack)) {
 		b.fault("finding of a command", c)
@@ -411,8 +421,9 @@ func length(iso string) time.Duration {
 	return d
 }
 
-// present weighs what agent.breakers says of one scope, record by record, against its commands and acks: each command has its record and each record its
-// command or ack, in their order, so that the last one is the truth.
+// present weighs what agent.breakers says of one scope, record by record, against its commands and
+// acks: each command has its record and each record its command or ack, in their order, so that the
+// last one is the truth.
 func (b *balance) present(key string, h *history, shown map[string]map[string]bool) {
 	next := 0
 	var now *oracleCommand // what is in force by the records so far
@@ -477,7 +488,8 @@ type enforcement struct {
 	missed bool
 }
 
-// weights of answers: a lighter one takes nothing back, and one of the same weight says nothing new.
+// weights of answers: a lighter one takes nothing back, and one of the same weight says nothing
+// new.
 var weights = map[string]int{"received": 1, "rejected": 2, "failed": 2, "expired": 2, "applied": 3}
 
 // enforcementOf follows the acks of a command.
@@ -507,8 +519,9 @@ func (b *balance) enforced(s *oracleState, c *oracleCommand, e *enforcement) {
 	}
 }
 
-// aboutCommands weighs the findings about commands. One that was refused or not answered is told once, and is what its breaker showed; calls that go
-// against an applied one are told at 1, 2, 4, 8 …
+// aboutCommands weighs the findings about commands. One that was refused or not answered is told
+// once, and is what its breaker showed; calls that go against an applied one are told at 1, 2, 4, 8
+// …
 func (b *balance) aboutCommands(alerts []alert, ids map[string]*oracleCommand, shown map[string]map[string]bool) {
 	unenforced, defied := map[string]int{}, map[string][]alert{}
 	for _, x := range alerts {
@@ -557,13 +570,16 @@ func (b *balance) aboutCommands(alerts []alert, ids map[string]*oracleCommand, s
 	}
 }
 
-// refusals is why feedback is refused, by the first word of its id: the test says in it what is wrong. Nothing is wrong with other words.
+// refusals is why feedback is refused, by the first word of its id: the test says in it what is
+// wrong. Nothing is wrong with other words.
 var refusals = map[string]string{"unsigned": "unsigned", "stranger": "unknown_key", "foreign": "wrong_tenant", "forged": "bad_signature", "stale": "stale_feedback", "broken": "bad_feedback"}
 
-// untilSet is how long the first set of policies may take until it is in force everywhere, kills and all.
+// untilSet is how long the first set of policies may take until it is in force everywhere, kills
+// and all.
 const untilSet = 12 * time.Second
 
-// weighFeedback demands that everything that people sent was done or refused, once each time that it was sent, and nothing twice.
+// weighFeedback demands that everything that people sent was done or refused, once each time that
+// it was sent, and nothing twice.
 func weighFeedback(b *balance, l *left, by map[string][]*oracleCommand, of func(string) *history) map[string]oracleFeedback {
 	sent, letters := map[string]int{}, map[string][]*kgo.Record{}
 	began := time.Now()
@@ -605,7 +621,8 @@ func weighFeedback(b *balance, l *left, by map[string][]*oracleCommand, of func(
 		if !bad {
 			all[f.ID] = f
 		}
-		decided := done // once, whatever is decided: what was refused must not act because somebody sends it again
+		// once, whatever is decided: what was refused must not act because somebody sends it again
+		decided := done
 		for _, r := range letters[value] {
 			if reason := header(r, "reason"); reason == "not_open" || reason == "not_stronger" {
 				decided++
@@ -619,10 +636,13 @@ func weighFeedback(b *balance, l *left, by map[string][]*oracleCommand, of func(
 			from, to, h := r.Timestamp.Add(-slack), r.Timestamp.Add(slack), of(f.Scope.key())
 			clock := r.Timestamp.Add(-2 * time.Second) // a transaction may take so long
 			if f.Scope.Type != "agent" && f.Scope.Type != "session" && f.Time.Before(clock) {
-				clock = f.Time // a relation shard goes by when the record was written for it, and may have been away since
+				// a relation shard goes by when the record was written for it, and may have been
+				// away since
+				clock = f.Time
 			}
 			switch {
-			case reason == "unknown_key" && class != "broken": // nobody has a key before a shard has read which set is in force
+			case reason == "unknown_key" && class != "broken":
+				// nobody has a key before a shard has read which set is in force
 				right = class == "stranger" || r.Timestamp.Before(began.Add(untilSet))
 			case bad:
 				right = reason == refusal

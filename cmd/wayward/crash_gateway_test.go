@@ -18,7 +18,8 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// gateway is who reads commands and answers: a gateway that mostly does what it is told, and people who trip and restore, and some who should not.
+// gateway is who reads commands and answers: a gateway that mostly does what it is told, and people
+// who trip and restore, and some who should not.
 type gateway struct {
 	a      *arena
 	rng    *rand.Rand
@@ -56,7 +57,8 @@ func signers() string {
 
 const peopleEvery = 120 * time.Millisecond
 
-// newGateway starts reading commands. Before that, somebody sends feedback although no engine has ever run.
+// newGateway starts reading commands. Before that, somebody sends feedback although no engine has
+// ever run.
 func newGateway(a *arena, seed uint64) *gateway {
 	g := &gateway{a: a, rng: rand.New(rand.NewPCG(seed, 4)), open: map[string]event.Command{}}
 	for i := range 16 {
@@ -127,7 +129,8 @@ func (g *gateway) produce(topic, key string, value []byte) {
 	})
 }
 
-// answer does what gateways do: most apply, at once, twice or too late; some refuse, some never answer, and some are confused.
+// answer does what gateways do: most apply, at once, twice or too late; some refuse, some never
+// answer, and some are confused.
 func (g *gateway) answer(c event.Command) {
 	if key := c.Scope.Key(); c.Action == event.Restore {
 		delete(g.open, key)

@@ -1,7 +1,8 @@
 package main
 
-// The oracle of the crash test: it says from what was sent, and from nothing else, what must have been found, how often and about whom. It imports
-// nothing of ours, it knows limits by the table below alone, and it keeps all in plain maps: no windows that move, no pages, no shards.
+// The oracle of the crash test: it says from what was sent, and from nothing else, what must have
+// been found, how often and about whom. It imports nothing of ours, it knows limits by the table
+// below alone, and it keeps all in plain maps: no windows that move, no pages, no shards.
 
 import (
 	"cmp"
@@ -26,7 +27,8 @@ type oracleLimit struct {
 	asks                               oracleResponse
 }
 
-// oracleResponse is what whoever breaks a rule brings about: one step of the ladder, on one scope, for a while.
+// oracleResponse is what whoever breaks a rule brings about: one step of the ladder, on one scope,
+// for a while.
 type oracleResponse struct {
 	action, scope string
 	seconds       int // 0: until somebody restores it
@@ -72,8 +74,8 @@ func (r oracleResponse) yaml(indent string) string {
 // ackWithin is how long the gateway may take.
 const ackWithin = 2 * time.Second
 
-// oraclePolicies is the same for the engine to read: files by name. The guard is so wide that it never shuts, and behaviour may be hours old: event time
-// begins hours ago.
+// oraclePolicies is the same for the engine to read: files by name. The guard is so wide that it
+// never shuts, and behaviour may be hours old: event time begins hours ago.
 func oraclePolicies(keys string) map[string]string {
 	var b, c strings.Builder
 	c.WriteString("personas:\n")
@@ -153,7 +155,8 @@ type unit struct {
 	agents     map[string]bool
 }
 
-// expected says what must be found. Events are in the order of each agent; those in aside the engine was made to set aside.
+// expected says what must be found. Events are in the order of each agent; those in aside the
+// engine was made to set aside.
 func expected(sent [][]byte, aside map[string]bool) (findings, drops map[said]int, dead map[string]int) {
 	findings, dead = map[said]int{}, map[string]int{}
 	seen := map[string]bool{}
@@ -199,8 +202,8 @@ func expected(sent [][]byte, aside map[string]bool) (findings, drops map[said]in
 	return findings, expectedOfRules(events, findings), dead
 }
 
-// held fills in what holds in a session until another is said: on whose behalf it is. A session that
-// was idle for half an hour is another one: run tells them apart.
+// held fills in what holds in a session until another is said: on whose behalf it is. A session
+// that was idle for half an hour is another one: run tells them apart.
 func held(events []*oracleEvent) {
 	type session struct{ tenant, agent, id string }
 	type holds struct {
@@ -220,7 +223,8 @@ func held(events []*oracleEvent) {
 			of[k] = h
 		}
 		begins := e.Time-h.last >= 30*60_000
-		if e.Kind != "tool_call" && e.User == "" && e.Persona == "" { // it says nothing that a session could hold
+		if e.Kind != "tool_call" && e.User == "" && e.Persona == "" {
+			// it says nothing that a session could hold
 			if !begins {
 				e.User, e.run = h.user, h.run
 			}
@@ -407,7 +411,8 @@ func readAlert(r *kgo.Record) (x alert, err error) {
 	trigger := ""
 	if n := len(a.FindingInfo.Related); n > 0 {
 		trigger = a.FindingInfo.Related[n-1].UID
-	} else if !strings.HasPrefix(a.FindingInfo.Analytic.UID, "response/") { // what a person has ordered follows from no event
+	} else if !strings.HasPrefix(a.FindingInfo.Analytic.UID, "response/") {
+		// what a person has ordered follows from no event
 		return x, fmt.Errorf("no related events: %s", r.Value)
 	}
 	s := said{Rule: a.FindingInfo.Analytic.UID, Scope: w.Scope.Type, Tenant: a.Metadata.Tenant, ID: w.Scope.ID, Trigger: trigger,
@@ -494,7 +499,8 @@ func compare(sent [][]byte, aside map[string]bool, l *left) balance {
 			continue // about commands, not about events
 		}
 		if detector, _, _ := strings.Cut(s.Rule, "/"); detector == "volume" || detector == "sequence" || detector == "rarity" {
-			// By the third day something may be rare that was made at random. What is, an oracle that has learned nothing cannot say; but few are, and each is told once.
+			// By the third day something may be rare that was made at random. What is, an oracle
+			// that has learned nothing cannot say; but few are, and each is told once.
 			if chance[s.said]++; chance[s.said] > 1 {
 				b.doubled++
 				b.sample("doubled finding by chance", s)
@@ -561,7 +567,8 @@ func header(r *kgo.Record, key string) string {
 	return ""
 }
 
-// journalGaps says where a partition's journal does not go 0, 1, 2 …; a transaction with much control is in several records of the same number.
+// journalGaps says where a partition's journal does not go 0, 1, 2 …; a transaction with much
+// control is in several records of the same number.
 func journalGaps(records []*kgo.Record) (gaps []string) {
 	next, more := map[int32]uint64{}, map[int32]bool{}
 	for _, r := range records {

@@ -1,7 +1,8 @@
 package main
 
-// Rules in the crash test: sequences in both stages, an absence, a window, and a reload of the policies while the engines die. The oracle knows them by the words of the
-// documentation: each agent's events in its own order, and what several agents do in order of time.
+// Rules in the crash test: sequences in both stages, an absence, a window, and a reload of the
+// policies while the engines die. The oracle knows them by the words of the documentation: each
+// agent's events in its own order, and what several agents do in order of time.
 
 import (
 	"cmp"
@@ -61,7 +62,8 @@ suppress: 1s
 where: 'kind == "tool_call" and tool.name == "admin.drop" and result.outcome == "error"'
 `
 
-// oracleRules is what rules ask for that may act: one in the transaction of its alert, two by way of another shard's log.
+// oracleRules is what rules ask for that may act: one in the transaction of its alert, two by way
+// of another shard's log.
 var oracleRules = map[string]oracleResponse{
 	"hand-over":  {action: "escalate", scope: "agent", seconds: 1},
 	"relay":      {action: "block", scope: "user", seconds: 1},
@@ -92,7 +94,8 @@ type matched struct {
 	goes    bool  // it held before
 }
 
-// tellAll says how matches under one key are told: those within suppress of the one before are one finding, told again when their number has doubled.
+// tellAll says how matches under one key are told: those within suppress of the one before are one
+// finding, told again when their number has doubled.
 func tellAll(out map[said]int, s said, suppress int64, all []matched) {
 	var n, next, last int64
 	var trigger *oracleEvent
@@ -117,7 +120,8 @@ func tellAll(out map[said]int, s said, suppress int64, all []matched) {
 	}
 }
 
-// expectedOfRules adds what the rules must have found; drops are what the rule that is replaced by a reload must tell of.
+// expectedOfRules adds what the rules must have found; drops are what the rule that is replaced by
+// a reload must tell of.
 func expectedOfRules(events []*oracleEvent, out map[said]int) (drops map[said]int) {
 	type key struct{ tenant, id, session string }
 	agents, sessions, users := map[key][]*oracleEvent{}, map[key][]*oracleEvent{}, map[key][]*oracleEvent{}
@@ -219,8 +223,9 @@ func expectedOfRules(events []*oracleEvent, out map[said]int) (drops map[said]in
 	return drops
 }
 
-// weighReload wants each failed drop told by exactly one of the two rules, as it was in force. One that closely follows another of its agent may or may not grow the finding of that
-// one, by when the reload came between.
+// weighReload wants each failed drop told by exactly one of the two rules, as it was in force. One
+// that closely follows another of its agent may or may not grow the finding of that one, by when
+// the reload came between.
 func weighReload(b *balance, drops, have map[said]int) {
 	alone := map[string]string{} // agent and time to trigger
 	close := map[string]bool{}
@@ -254,7 +259,8 @@ func weighReload(b *balance, drops, have map[said]int) {
 	}
 }
 
-// reload puts the last rule in another's place, tells the engines that run, and returns how many events had been sent when all had heard, or were dead.
+// reload puts the last rule in another's place, tells the engines that run, and returns how many
+// events had been sent when all had heard, or were dead.
 func (a *arena) reload(str *traffic, during func(over func() bool)) int {
 	writeRules(a.t, a.policies, afterReload)
 	a.mu.Lock()
@@ -283,10 +289,12 @@ func (a *arena) reload(str *traffic, during func(over func() bool)) int {
 	return len(str.sent)
 }
 
-// reloads is what the rule that was replaced has told before and after, and in how many partitions it told something after.
+// reloads is what the rule that was replaced has told before and after, and in how many partitions
+// it told something after.
 type reloads struct{ before, after, partitions int }
 
-// inForce wants that, of the events sent after all engines had heard of the reload, once one of a partition was told by the new rule none is told by the old one, and the last of each is.
+// inForce wants that, of the events sent after all engines had heard of the reload, once one of a
+// partition was told by the new rule none is told by the old one, and the last of each is.
 func (a *arena) inForce(b *balance, sent [][]byte, from int) {
 	rule := map[string]string{} // by agent and trigger
 	n := map[string]int{}

@@ -10,8 +10,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// honestLog is what an honest run leaves of one session and one agent, in seconds since it began: a session is blocked by a rule, applied, and free again when
-// its time is over; an agent is throttled by one limit and paused by another, nobody answers, a person lets it go and somebody sends that once more.
+// honestLog is what an honest run leaves of one session and one agent, in seconds since it began: a
+// session is blocked by a rule, applied, and free again when its time is over; an agent is
+// throttled by one limit and paused by another, nobody answers, a person lets it go and somebody
+// sends that once more.
 func honestLog() *left {
 	at := func(seconds float64) time.Time {
 		return time.Date(2026, 11, 21, 10, 0, 0, 0, time.UTC).Add(time.Duration(seconds * float64(time.Second)))
@@ -79,7 +81,8 @@ func honestLog() *left {
 	return l
 }
 
-// The claims about commands have teeth: whatever is taken out of an honest log, put in twice, swapped or changed is reported.
+// The claims about commands have teeth: whatever is taken out of an honest log, put in twice,
+// swapped or changed is reported.
 func TestWhatIsWrongWithCommandsIsReported(t *testing.T) {
 	without := func(from *[]*kgo.Record, i int) { *from = slices.Delete(*from, i, i+1) }
 	again := func(in *[]*kgo.Record, i int) { *in = append(*in, (*in)[i]) }

@@ -29,9 +29,11 @@ import (
 	"github.com/wayward-sec/wayward/pipeline"
 )
 
-// The crash test: engines as processes that are killed where it hurts, frozen past their session, robbed of their disks and of the broker's answers,
-// while events flow, a gateway answers commands and people send feedback (crash_gateway_test.go); then what is on the topics is compared with oracles
-// that know nothing of the engine (crash_oracle_test.go for findings, crash_commands_test.go for commands and breakers).
+// The crash test: engines as processes that are killed where it hurts, frozen past their session,
+// robbed of their disks and of the broker's answers, while events flow, a gateway answers commands
+// and people send feedback (crash_gateway_test.go); then what is on the topics is compared with
+// oracles that know nothing of the engine (crash_oracle_test.go for findings,
+// crash_commands_test.go for commands and breakers).
 
 const (
 	crashInstances = 3
@@ -40,17 +42,18 @@ const (
 
 // storm is one run of the crash test.
 type storm struct {
-	brokers   []string // none: kfake in a process of its own
-	copies    int      // of each record; 0: one
-	mortal    *mortals // brokers that die, too
-	words     string   // to that broker: which requests to fail
-	attack    time.Duration
-	most      time.Duration // of the attack, if it takes longer to do what must be done
-	drain     time.Duration
-	rate      int // events per second
-	session   time.Duration
-	txn       time.Duration
-	cut       float64 // share of EndTxn requests after which the proxy cuts the connection until the client gives up
+	brokers []string // none: kfake in a process of its own
+	copies  int      // of each record; 0: one
+	mortal  *mortals // brokers that die, too
+	words   string   // to that broker: which requests to fail
+	attack  time.Duration
+	most    time.Duration // of the attack, if it takes longer to do what must be done
+	drain   time.Duration
+	rate    int // events per second
+	session time.Duration
+	txn     time.Duration
+	// share of EndTxn requests after which the proxy cuts the connection until the client gives up
+	cut       float64
 	losses    float64 // share of restarts without the disk
 	ways      []string
 	noUndo    bool
@@ -192,7 +195,8 @@ type engine struct {
 	code   int
 }
 
-// guardWords are what the engine says when one of its own checks has found state or logs to be wrong.
+// guardWords are what the engine says when one of its own checks has found state or logs to be
+// wrong.
 var guardWords = []string{"does not repeat", "journal has a gap", "ahead of the group", "went back", "is damaged", "panic", "wants events", "but the log goes on", "before joff"}
 
 // run starts an engine. mark is called with every line of its log.
@@ -368,8 +372,9 @@ func (a *arena) now() toll {
 	return t
 }
 
-// traffic makes events at an even pace until over says so, and returns what it sent. Event time runs crashSpeed times as fast as the wall clock and
-// starts hours ago: the engine does not believe a stamp from the future.
+// traffic makes events at an even pace until over says so, and returns what it sent. Event time
+// runs crashSpeed times as fast as the wall clock and starts hours ago: the engine does not believe
+// a stamp from the future.
 type traffic struct {
 	a     *arena
 	rng   *rand.Rand
@@ -391,8 +396,9 @@ var (
 
 const crashAgents = 40 // of each tenant
 
-// liveAgents are one for each partition of events, of a tenant of their own. Their events have the wall clock's time, so that they can act against what is
-// in force now. Of two in one partition the engine would believe that hours have passed.
+// liveAgents are one for each partition of events, of a tenant of their own. Their events have the
+// wall clock's time, so that they can act against what is in force now. Of two in one partition the
+// engine would believe that hours have passed.
 var liveAgents = func() []string {
 	out := make([]string, 6)
 	by := kgo.StickyKeyPartitioner(nil).ForTopic("")
@@ -418,7 +424,8 @@ func (s *traffic) time() int64 {
 	return s.start + time.Since(s.began).Milliseconds()*crashSpeed
 }
 
-// overDays makes event time leap over the ends of two days. It begins so long ago that it stays behind the wall clock.
+// overDays makes event time leap over the ends of two days. It begins so long ago that it stays
+// behind the wall clock.
 func (s *traffic) overDays() *traffic {
 	s.leaps = true
 	s.start = (s.began.UnixMilli()/dayMS - 3) * dayMS
@@ -437,7 +444,8 @@ func (s *traffic) send(key, value []byte) {
 // event makes one event of a random agent: a few are busy, most are not.
 func (s *traffic) event() {
 	rng := s.rng
-	if now := time.Now(); now.Sub(s.began) > 3*time.Second && rng.IntN(40) == 0 { // not first: nobody else's time is known then
+	if now := time.Now(); now.Sub(s.began) > 3*time.Second && rng.IntN(40) == 0 {
+		// not first: nobody else's time is known then
 		s.n++
 		id := liveAgents[rng.IntN(len(liveAgents))]
 		s.send([]byte("live|"+id), fmt.Appendf(nil, `{"id":"e%d","time":%d,"kind":"tool_call","tenant":"live","agent":{"id":%q},"session":"s1","user":"user-1","tool":{"name":"search"}}`, s.n, now.UnixMilli(), id))
@@ -454,12 +462,14 @@ func (s *traffic) event() {
 	}
 	t := max(s.time()-rng.Int64N(4000), s.last[string(key)]+1)
 	if last := s.last[string(key)]; last != 0 && t-last > dayMS/2 {
-		s.calls[string(key)] = (s.calls[string(key)]/70 + 1) * 70 // who was idle over a leap begins another session: the engine forgets one after a day
+		// who was idle over a leap begins another session: the engine forgets one after a day
+		s.calls[string(key)] = (s.calls[string(key)]/70 + 1) * 70
 	}
 	s.last[string(key)] = t
 	s.calls[string(key)]++
 	s.n++
-	// Sessions of two agents share names, users are shared by agents, but every fourth agent has one of its own.
+	// Sessions of two agents share names, users are shared by agents, but every fourth agent has
+	// one of its own.
 	user := fmt.Sprintf("user-%d", agent%9)
 	if agent%4 == 2 {
 		user = fmt.Sprintf("lone-%d", agent)
@@ -512,7 +522,8 @@ func (s *traffic) run(rate int, over func() bool) {
 	s.again, s.keys = nil, nil
 }
 
-// finish sends an event far ahead to every partition, so that all windows close at once instead of when idle partitions tick.
+// finish sends an event far ahead to every partition, so that all windows close at once instead of
+// when idle partitions tick.
 func (s *traffic) finish() {
 	t := s.time() + 10*60_000
 	have := map[int32]bool{}
@@ -630,7 +641,9 @@ func (s *storm) rage(t *testing.T) (*arena, balance, []string) {
 	}
 	quiet := a.settle(str.sent, s.drain).lost == 0
 	gate.close()
-	if quiet || s.mortal != nil { // what the gateway had not yet said; where a look takes long it is never seen to be quiet before
+	if quiet || s.mortal != nil {
+		// what the gateway had not yet said; where a look takes long it is never seen to be quiet
+		// before
 		a.settle(str.sent, s.drain)
 	}
 	for _, e := range last {
@@ -647,7 +660,8 @@ func (s *storm) rage(t *testing.T) (*arena, balance, []string) {
 	return a, b, gaps
 }
 
-// fresh starts an engine without a disk, which must be able to build every shard from the logs, and says what it logged as wrong.
+// fresh starts an engine without a disk, which must be able to build every shard from the logs, and
+// says what it logged as wrong.
 func (a *arena) fresh(s *storm, changelog bool) {
 	spec := a.spec(s, fmt.Sprintf("fresh-%v", changelog))
 	spec.Changelog, spec.Proxy, spec.Verbose = changelog, "", true
@@ -774,20 +788,23 @@ func TestKafkaCrash(t *testing.T) {
 	}
 }
 
-// The crash test has teeth: an engine that does not undo what an aborted transaction did must not pass it.
+// The crash test has teeth: an engine that does not undo what an aborted transaction did must not
+// pass it.
 func TestCrashTeethUndo(t *testing.T) {
 	s := &storm{words: "aborts", attack: 6 * time.Second, drain: 4 * time.Second, rate: 1000, session: 1500 * time.Millisecond, txn: 2 * time.Second, ways: []string{"stop"}, noUndo: true}
 	a, b, gaps := s.rage(t)
 	if a.now().aborted == 0 {
 		t.Fatal("no transaction was aborted: nothing to be undone")
 	}
-	// Not what is lost: the drain is short, and an engine that is merely slow must not pass for one that was caught.
+	// Not what is lost: the drain is short, and an engine that is merely slow must not pass for one
+	// that was caught.
 	if b.doubled+b.wrong == 0 && len(a.guards) == 0 {
 		t.Errorf("pages were left as aborted transactions had made them, and nobody saw it (journal gaps %d)", len(gaps))
 	}
 }
 
-// Nor may one that catches up by the logs alone, without the journal that says what was applied between what.
+// Nor may one that catches up by the logs alone, without the journal that says what was applied
+// between what.
 func TestCrashTeethJournal(t *testing.T) {
 	s := &storm{attack: 6 * time.Second, drain: 4 * time.Second, rate: 1000, session: 1500 * time.Millisecond, txn: 2 * time.Second, losses: 0.5, ways: []string{"anywhere", "after End"}, noJournal: true}
 	a, b, gaps := s.rage(t)
@@ -796,7 +813,8 @@ func TestCrashTeethJournal(t *testing.T) {
 	}
 }
 
-// A shard with a damaged page, or with an event that makes it panic, pauses while the others commit, and then recovers with nothing lost.
+// A shard with a damaged page, or with an event that makes it panic, pauses while the others
+// commit, and then recovers with nothing lost.
 func TestPoisonedPage(t *testing.T) {
 	a := newArena(t, nil)
 	a.aside = map[string]bool{"poison-2": true}
@@ -952,8 +970,9 @@ func damage(t *testing.T, dir string, stage byte, p byte) {
 	must(t, w.CommitAt(it.Item().Version(), nil))
 }
 
-// proxy stands between engines and broker. It reads requests, and after an EndTxn it cuts the connection, so that the engine cannot know whether its
-// transaction has been committed; and again at each retry, until the engine gives up.
+// proxy stands between engines and broker. It reads requests, and after an EndTxn it cuts the
+// connection, so that the engine cannot know whether its transaction has been committed; and again
+// at each retry, until the engine gives up.
 type proxy struct {
 	addr, to string
 	share    float64       // of EndTxn requests

@@ -178,7 +178,8 @@ func TestAnInstanceWhoseStateIsRemovedStops(t *testing.T) {
 	}
 }
 
-// Whatever happened to the files of the state, a start works or says what to do, and after state rebuild it works.
+// Whatever happened to the files of the state, a start works or says what to do, and after state
+// rebuild it works.
 func TestRebuildWorksOnAnyDamage(t *testing.T) {
 	dir, listen := filepath.Join(t.TempDir(), "state"), freePort(t)
 	config := embeddedOn(t, dir, listen)

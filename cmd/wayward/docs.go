@@ -57,7 +57,8 @@ func block(b *strings.Builder, text string) {
 	}
 }
 
-// cataloguePage is docs/catalogue.md: of fifty ways to stray what finds each, from the table of scenarios and the use cases that rules name.
+// cataloguePage is docs/catalogue.md: of fifty ways to stray what finds each, from the table of
+// scenarios and the use cases that rules name.
 func cataloguePage(scenarios string, list []*rules.Rule) (page string, carried int) {
 	of := map[string][]string{}
 	for _, r := range list {

@@ -54,7 +54,8 @@ func shellWords(line string) (words []string) {
 	return words
 }
 
-// Examples are tried as far as their flags go: one that is refused helps nobody. So are those in the pages that people write.
+// Examples are tried as far as their flags go: one that is refused helps nobody. So are those in
+// the pages that people write.
 func TestExamplesParse(t *testing.T) {
 	n := 0
 	try := func(where, lines string) {
@@ -178,7 +179,8 @@ func TestLogsAreStructured(t *testing.T) {
 	}
 }
 
-// A newcomer reads keys, so each thing has one name. What is logged must not be built into sentences either.
+// A newcomer reads keys, so each thing has one name. What is logged must not be built into
+// sentences either.
 func TestLogKeysAreTheSameEverywhere(t *testing.T) {
 	known := map[string]bool{}
 	for _, k := range strings.Fields("added addr after ahead brokers cause changed clean dir disk_free_min err facts field findings free from groups instance kind limit limits message metrics offset offsets pages partition personas policies reason records removed retry_in rule rules source stage tenant times took topic topics tries try") {

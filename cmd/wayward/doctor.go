@@ -176,8 +176,8 @@ func (d *doctor) policies() {
 	}
 }
 
-// countsOf says how many definitions of each kind are in force, as the start of the engine does: what was
-// not found shows as a number that is too low.
+// countsOf says how many definitions of each kind are in force, as the start of the engine does:
+// what was not found shows as a number that is too low.
 func countsOf(set *policy.Set) string {
 	var b strings.Builder
 	for i, c := range set.Counts() {
@@ -253,7 +253,8 @@ func cause(err error) error {
 	return err
 }
 
-// state sees whether this binary can go on with the state on disk. It returns what that was cut by, if it can be told.
+// state sees whether this binary can go on with the state on disk. It returns what that was cut by,
+// if it can be told.
 func (d *doctor) state() *pipeline.Layout {
 	dir := d.c.storeDir()
 	if !state.Exists(dir) {
@@ -426,7 +427,8 @@ func (d *doctor) versions(ctx context.Context, adm *kadm.Client) (brokers int, e
 	return len(all), nil
 }
 
-// topics judges the topics as a start does, and returns those that are not stamped by the brokers' clock.
+// topics judges the topics as a start does, and returns those that are not stamped by the brokers'
+// clock.
 func (d *doctor) topics(ctx context.Context, adm *kadm.Client, specs []pipeline.TopicSpec, layout *pipeline.Layout) (foreign []string) {
 	changes, err := pipeline.ReviewTopics(ctx, adm, specs)
 	for _, e := range flat(err) {
@@ -537,7 +539,8 @@ func (d *doctor) permissions(ctx context.Context, cl *kgo.Client, adm *kadm.Clie
 			d.missing("consumer group "+group, have, []kmsg.ACLOperation{read})
 		}
 	}
-	// Nothing tells what one may do with a transactional id but asking for one. Not an instance's: that would end its transaction.
+	// Nothing tells what one may do with a transactional id but asking for one. Not an instance's:
+	// that would end its transaction.
 	id := d.c.Group + "-doctor"
 	req := kmsg.NewPtrInitProducerIDRequest()
 	req.TransactionalID, req.TransactionTimeoutMillis = &id, int32(d.c.Engine.TransactionTimeout.Milliseconds())
@@ -571,8 +574,8 @@ func (d *doctor) missing(what string, have, want []kmsg.ACLOperation) {
 	}
 }
 
-// clock compares the brokers' clocks with this machine's. Kafka does not tell the time; it stamps records of some topics, so the newest of them is a
-// time that its clock has reached.
+// clock compares the brokers' clocks with this machine's. Kafka does not tell the time; it stamps
+// records of some topics, so the newest of them is a time that its clock has reached.
 func (d *doctor) clock(ctx context.Context, adm *kadm.Client, foreign []string) {
 	t := d.c.Topics
 	newest := int64(0)
@@ -629,7 +632,8 @@ func (d *doctor) listen() {
 	}
 }
 
-// files sees whether there are enough file descriptors. Go has raised the soft limit to the hard one already.
+// files sees whether there are enough file descriptors. Go has raised the soft limit to the hard
+// one already.
 func (d *doctor) files() {
 	var r unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &r); err != nil {

@@ -9,10 +9,11 @@ import (
 	"unicode/utf8"
 )
 
-// escaping is standard output or standard error of all commands. A terminal obeys what it is sent, and events are
-// hostile: control characters other than newline and tab, and what turns the direction of text around, are written as
-// \u001b. That is how JSON writes them, so a record stays the record that it was. The few that draw with sequences of
-// our own (colour, progress) ask for the rawOf it, and see to the texts themselves.
+// escaping is standard output or standard error of all commands. A terminal obeys what it is sent,
+// and events are hostile: control characters other than newline and tab, and what turns the
+// direction of text around, are written as \u001b. That is how JSON writes them, so a record stays
+// the record that it was. The few that draw with sequences of our own (colour, progress) ask for
+// the rawOf it, and see to the texts themselves.
 type escaping struct {
 	w io.Writer
 
@@ -53,7 +54,8 @@ func (e *escaping) Write(p []byte) (int, error) {
 		}
 		r, n := utf8.DecodeRune(b[i:])
 		if r == utf8.RuneError && n == 1 {
-			r = rune(b[i]) // a byte that is no text; from 0x80 to 0x9f it is a control character to some terminals
+			// a byte that is no text; from 0x80 to 0x9f it is a control character to some terminals
+			r = rune(b[i])
 		} else if !obeyed(r) {
 			i += n
 			continue
@@ -93,8 +95,9 @@ func (e *escaping) Close() error {
 	return err
 }
 
-// obeyed tells whether a terminal does something other than show the character: control characters of both sets, what
-// turns text around (Trojan Source), and the separators that some take for newlines.
+// obeyed tells whether a terminal does something other than show the character: control characters
+// of both sets, what turns text around (Trojan Source), and the separators that some take for
+// newlines.
 func obeyed(r rune) bool {
 	switch {
 	case r == '\n' || r == '\t':
@@ -112,8 +115,9 @@ func appendEscaped(b []byte, r rune) []byte {
 	return fmt.Appendf(b, `\u%04x`, r)
 }
 
-// onOneLine is a line of ours that holds texts of events, with newlines and all else that is not shown as escapes: no
-// text of an event begins a line that looks like one of ours. Backslashes stay, unlike those of visible.
+// onOneLine is a line of ours that holds texts of events, with newlines and all else that is not
+// shown as escapes: no text of an event begins a line that looks like one of ours. Backslashes
+// stay, unlike those of visible.
 func onOneLine(s string) string {
 	if strings.IndexFunc(s, func(r rune) bool { return !unicode.IsGraphic(r) || r == utf8.RuneError }) < 0 {
 		return s

@@ -17,15 +17,16 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// hostile is a text that an agent, a tool or a user of a tool may be called: it clears lines, sets titles, turns text
-// around, and begins a line of its own.
+// hostile is a text that an agent, a tool or a user of a tool may be called: it clears lines, sets
+// titles, turns text around, and begins a line of its own.
 const hostile = "x\x1b[2K\x1b]0;t\x07\u009b1m\x7f\b\r\nforged: ok\u202e\u2066\u2028y"
 
 // shows reports what in an output a terminal obeys, and lines that an event began.
 func shows(t *testing.T, what, out string) {
 	t.Helper()
 	for i, r := range out {
-		if obeyed(r) || r == utf8.RuneError && !strings.HasPrefix(out[i:], "\ufffd") { // which XML has for what it cannot say
+		if obeyed(r) || r == utf8.RuneError && !strings.HasPrefix(out[i:], "\ufffd") {
+			// which XML has for what it cannot say
 			t.Errorf("%s: %q at %d of …%q…", what, r, i, out[max(0, i-60):min(len(out), i+20)])
 			break
 		}
@@ -166,7 +167,8 @@ suppress: 1s
 		{"tools", "list", "-c", d.config}, {"tools", "list", "-c", d.config, "--servers"},
 		{"explain", "-c", d.config, "--since", "1000000h"},
 		{"baseline", "list", "-c", d.config}, {"doctor", "-c", d.config},
-		{"explain", hostile, "--input", findings}, {"rules", "explain", hostile, "--policies", dir, "--event", events}, // people paste what a finding says
+		// people paste what a finding says
+		{"explain", hostile, "--input", findings}, {"rules", "explain", hostile, "--policies", dir, "--event", events},
 	} {
 		what := strings.Join(args[:2], " ")
 		code, out, errs := wayward(t, args...)
@@ -181,7 +183,8 @@ suppress: 1s
 	}
 }
 
-// Wherever writes are cut, the same comes out; what is plain comes out as it went in, and JSON says the same as before.
+// Wherever writes are cut, the same comes out; what is plain comes out as it went in, and JSON says
+// the same as before.
 func TestWhatIsEscaped(t *testing.T) {
 	through := func(s string, cut func() int) string {
 		var b bytes.Buffer

@@ -158,7 +158,8 @@ func (n *numbers) counts(family string) bool {
 
 func (o *evalOptions) part(name string) bool { return slices.Contains(o.parts, name) }
 
-// policies are those of the flags; else the personas of the streams, which say nothing but that data of other tenants is not theirs.
+// policies are those of the flags; else the personas of the streams, which say nothing but that
+// data of other tenants is not theirs.
 func (o *evalOptions) policies(cmd *cobra.Command) (*policy.Set, error) {
 	if o.dir != "" || cmd.Flags().Changed("config") {
 		c, err := loadConfig(o.config)
@@ -175,7 +176,8 @@ func (o *evalOptions) policies(cmd *cobra.Command) (*policy.Set, error) {
 	return policiesOf(map[string]string{"personas/eval.yaml": b.String(), "limits/none.yaml": noLimits})
 }
 
-// noLimits leaves the built-in ones out: what they find is certain, and nothing is learned from who is found.
+// noLimits leaves the built-in ones out: what they find is certain, and nothing is learned from who
+// is found.
 const noLimits = "builtin: false\n"
 
 // policiesOf loads policies from files that exist only for that.
@@ -211,7 +213,8 @@ type madeUp struct {
 const madeUpChunk = 1 << 20
 
 func newMadeUp(o eval.Options) *madeUp {
-	return &madeUp{stream: eval.New(o), free: make(chan *pipeline.Chunk, 4), at: 1, warmAfter: 25 * 3_600_000} // the first snapshot is in force
+	// the first snapshot is in force
+	return &madeUp{stream: eval.New(o), free: make(chan *pipeline.Chunk, 4), at: 1, warmAfter: 25 * 3_600_000}
 }
 
 // Next implements pipeline.Source.
@@ -273,12 +276,15 @@ type measured struct {
 	book    eval.Book
 	tests   map[string]*testCounts   // by persona, of the days from since on
 	nominal [baselines.Tests]float64 // tests made times the threshold in force, of the same days
-	daily   map[int64][][]byte       // every snapshot by its day, encoded: decoded, 42 days are gigabytes; of a clean run alone
-	noted   bool                     // it stands in the report
-	sum     pipeline.Summary
-	took    time.Duration
-	cpu     float64 // ns for an event, from when the stream has passed warm on, without making it; NaN: other runs ran beside it
-	hash    string  // of all findings as they would stand on the topic
+	// every snapshot by its day, encoded: decoded, 42 days are gigabytes; of a clean run alone
+	daily map[int64][][]byte
+	noted bool // it stands in the report
+	sum   pipeline.Summary
+	took  time.Duration
+	// ns for an event, from when the stream has passed warm on, without making it; NaN: other runs
+	// ran beside it
+	cpu  float64
+	hash string // of all findings as they would stand on the topic
 }
 
 // evaluation is a whole evaluation under way.
@@ -291,7 +297,8 @@ type evaluation struct {
 	tell   func(done, events int64)
 	making float64 // ns of CPU that making an event takes
 	lock   sync.Mutex
-	// clean runs by seed, each made once: false alarms are counted in it, thresholds follow from it, and attacks are judged by what it has learned.
+	// clean runs by seed, each made once: false alarms are counted in it, thresholds follow from
+	// it, and attacks are judged by what it has learned.
 	cleanOf map[uint64]func() (*measured, error)
 }
 
@@ -423,7 +430,8 @@ func (x *evaluation) one(p *planned) (*measured, error) {
 	return x.made(p.Options, 1)
 }
 
-// runs makes runs, as many at a time as there are shards: a stream of 200 agents has too few events in a slice for two to share it.
+// runs makes runs, as many at a time as there are shards: a stream of 200 agents has too few events
+// in a slice for two to share it.
 func (x *evaluation) runs(r *evalReport, list []planned, each func(p *planned, m *measured)) error {
 	results, errs := make([]*measured, len(list)), make([]error, len(list))
 	var next atomic.Int32

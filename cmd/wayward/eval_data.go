@@ -46,7 +46,8 @@ func (m *inMemory) Next(ctx context.Context) (*pipeline.Chunk, error) {
 // Done implements pipeline.Source.
 func (m *inMemory) Done(*pipeline.Chunk) {}
 
-// recorded measures with what nobody here made up: sessions of agents, the baseline learned from one part and frozen, and traces of a log.
+// recorded measures with what nobody here made up: sessions of agents, the baseline learned from
+// one part and frozen, and traces of a log.
 func (x *evaluation) recorded(r *evalReport) error {
 	if x.data == "" {
 		fmt.Fprintln(x.stderr, "no recorded data: give --data or set WAYWARD_DATA; without, the gates on it are not judged")
@@ -88,8 +89,10 @@ func (x *evaluation) recorded(r *evalReport) error {
 	return nil
 }
 
-// sessions learns from the training sessions of protocol p2, freezes what was learned and replays the others. In that protocol other agents than those that were
-// learned run the tasks. If met, half of their benign sessions are learned, too, and the other half is judged: what a persona's own agents would see.
+// sessions learns from the training sessions of protocol p2, freezes what was learned and replays
+// the others. In that protocol other agents than those that were learned run the tasks. If met,
+// half of their benign sessions are learned, too, and the other half is judged: what a persona's
+// own agents would see.
 func (x *evaluation) sessions(r *evalReport, name string, list eval.Recorded, set *policy.Set, met bool) (*evalSession, error) {
 	const seed = 1
 	learns := func(s *eval.RecordedSession) bool { return s.Part == "train" || met && s.FirstHalf() }
@@ -159,8 +162,8 @@ func (x *evaluation) sessions(r *evalReport, name string, list eval.Recorded, se
 	return row, nil
 }
 
-// logs scores the traces of HDFS blocks with the chain of the sequence detector: what it makes of calls it makes of the keys of a log. Each block counts as an
-// agent of its own.
+// logs scores the traces of HDFS blocks with the chain of the sequence detector: what it makes of
+// calls it makes of the keys of a log. Each block counts as an agent of its own.
 func (x *evaluation) logs() (*evalLogs, error) {
 	train, err := eval.OpenTraces(filepath.Join(x.data, "hdfs.train.traces.jsonl.xz"))
 	if err != nil {

@@ -107,8 +107,9 @@ type (
 		Sessions        int    `json:"sessions"` // of the days measured
 		Findings        int64  `json:"findings"`
 		EventsPerSecond number `json:"events_per_second"`
-		CPUPerEvent     number `json:"cpu_ns_per_event"` // decoding and all shards, without making the stream
-		Hash            string `json:"hash"`
+		// decoding and all shards, without making the stream
+		CPUPerEvent number `json:"cpu_ns_per_event"`
+		Hash        string `json:"hash"`
 	}
 	// evalTest says how often a test came out low over how often it should have.
 	evalTest struct {
@@ -142,7 +143,8 @@ type (
 		Events  number             `json:"median_events"`
 		Seconds number             `json:"median_seconds"`
 	}
-	// evalPrecision is one point of the curve of precision and recall: the threshold is a multiple of each test's own.
+	// evalPrecision is one point of the curve of precision and recall: the threshold is a multiple
+	// of each test's own.
 	evalPrecision struct {
 		False     number `json:"false_alarms_per_1000_sessions"`
 		Threshold number `json:"threshold"`

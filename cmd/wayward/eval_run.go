@@ -20,7 +20,8 @@ import (
 	"github.com/wayward-sec/wayward/pipeline"
 )
 
-// attackRuns are which attacks one run holds: few a day, or the runs would measure how detectors fare in a war. What gates ask for comes twice.
+// attackRuns are which attacks one run holds: few a day, or the runs would measure how detectors
+// fare in a war. What gates ask for comes twice.
 var attackRuns = [][]eval.Kind{
 	{eval.Burst50, eval.Burst200, eval.Burst1000, eval.Mark20, eval.Slow20, eval.Runaway},
 	{eval.Enumerate30, eval.Enumerate50, eval.Enumerate70, eval.Enumerate90, eval.Denials, eval.Burst200},
@@ -31,8 +32,9 @@ var attackRuns = [][]eval.Kind{
 // quickRuns are those of a quick look.
 var quickRuns = [][]eval.Kind{{eval.Burst200, eval.Burst1000, eval.Insert6, eval.Enumerate90, eval.NewTool, eval.CrossTenant}}
 
-// rampRuns are streams of one ramp in each persona: of three at once each would hide among the others, since a day's volume is judged against that of peers.
-// They last until the ramp has come to eight times, that of 2 % to four.
+// rampRuns are streams of one ramp in each persona: of three at once each would hide among the
+// others, since a day's volume is judged against that of peers. They last until the ramp has come
+// to eight times, that of 2 % to four.
 var rampRuns = []struct {
 	kind eval.Kind
 	days int
@@ -265,7 +267,8 @@ var rates = [...]float64{0.5, 1, 2, 5}
 // baseRate is the share of sessions that are attacked when precision is reckoned.
 const baseRate = 1e-4
 
-// attacks runs each stream with attacks twice: what is woven in is learned as all else is, and what is woven in is judged by what the clean stream has taught.
+// attacks runs each stream with attacks twice: what is woven in is learned as all else is, and what
+// is woven in is judged by what the clean stream has taught.
 func (x *evaluation) attacks(r *evalReport) error {
 	kinds := attackRuns
 	if x.quick {
@@ -343,7 +346,8 @@ func (x *evaluation) attacks(r *evalReport) error {
 	point(float64(sort.SearchFloat64s(scores, 1))/float64(sessions)*1000, 1) // the budget's own
 	for _, rate := range rates {
 		most, threshold := at(rate)
-		point(float64(min(most, len(scores)))/float64(sessions)*1000, threshold) // no more than were recorded
+		// no more than were recorded
+		point(float64(min(most, len(scores)))/float64(sessions)*1000, threshold)
 	}
 	slices.SortFunc(r.Precision, func(a, b evalPrecision) int {
 		return cmp.Or(cmp.Compare(a.False, b.False), cmp.Compare(a.Threshold, b.Threshold))
@@ -495,7 +499,8 @@ func (x *evaluation) sameForAll(r *evalReport) error {
 	return nil
 }
 
-// cost is what the detectors add to an event, where there are many agents: the same two days with baselines and without.
+// cost is what the detectors add to an event, where there are many agents: the same two days with
+// baselines and without.
 func (x *evaluation) cost(r *evalReport) error {
 	off, err := policiesOf(map[string]string{"baselines/off.yaml": "baselines:\n  - {off: true}\n", "limits/none.yaml": noLimits})
 	if err != nil {
@@ -503,7 +508,8 @@ func (x *evaluation) cost(r *evalReport) error {
 	}
 	o := eval.Options{Seed: x.seed[0], Days: 2, Scale: float64(x.agents) / 200}
 	cpu := map[string]float64{"on": math.Inf(1), "off": math.Inf(1)}
-	for _, which := range [...]string{"on", "off", "on", "off"} { // the better of two: what else the machine does comes on top
+	for _, which := range [...]string{"on", "off", "on", "off"} {
+		// the better of two: what else the machine does comes on top
 		p := pipeline.Replay{Flush: true, Workers: x.shards}
 		if which == "off" {
 			p.Policy = off

@@ -57,14 +57,16 @@ func TestEvalMeasuresInAMinute(t *testing.T) {
 		}
 	}
 	for _, p := range r.Attacks {
-		// Another tenant's data is a matter of policy, not of chance: the control of the whole apparatus.
+		// Another tenant's data is a matter of policy, not of chance: the control of the whole
+		// apparatus.
 		if p.Kind == "cross-tenant" && (p.Made == 0 || p.Rules.Value != 1) {
 			t.Errorf("of %d times that another tenant's data was read %.0f %% were found", p.Made, 100*p.Rules.Value)
 		}
 	}
 }
 
-// What is judged apart is judged as it would be if nothing had been woven in: a stream judged by what it has itself taught gives the same findings.
+// What is judged apart is judged as it would be if nothing had been woven in: a stream judged by
+// what it has itself taught gives the same findings.
 func TestJudgedApartIsJudgedByTheCleanStream(t *testing.T) {
 	x := &evaluation{evalOptions: &evalOptions{days: eval.TestDay + 3, scale: .1, parts: []string{"attacks"}, numbers: numbers{seed: []uint64{7}}}, ctx: t.Context(), stderr: io.Discard,
 		tell: func(_, _ int64) {}}
@@ -93,7 +95,8 @@ func TestJudgedApartIsJudgedByTheCleanStream(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Before the first attack it is the same stream, and whatever is woven in, the snapshots that findings cite are the clean stream's.
+	// Before the first attack it is the same stream, and whatever is woven in, the snapshots that
+	// findings cite are the clean stream's.
 	first := int64(eval.Start + eval.TestDay*baselines.DayMS)
 	before := func(list []eval.Alarm) (out []eval.Alarm) {
 		for _, a := range list {

@@ -163,7 +163,8 @@ func (e *explanations) add(record []byte) {
 // maxPretty bounds a record that stands on several lines.
 const maxPretty = 1 << 20
 
-// eachRecord calls f for each JSON object of a file: one a line, or, as jq prints them, one from a line that is { to a line that is }.
+// eachRecord calls f for each JSON object of a file: one a line, or, as jq prints them, one from a
+// line that is { to a line that is }.
 func eachRecord(ctx context.Context, input string, f func([]byte)) error {
 	src, err := pipeline.OpenLines(input)
 	if err != nil {
@@ -197,7 +198,8 @@ func eachRecord(ctx context.Context, input string, f func([]byte)) error {
 	}
 }
 
-// fromTopics looks for a finding on the alert topic, if it is to be looked for, and for the commands that followed.
+// fromTopics looks for a finding on the alert topic, if it is to be looked for, and for the
+// commands that followed.
 func (o *explainOptions) fromTopics(cmd *cobra.Command, found *explanations, uid string) error {
 	c, err := (&lookup{config: o.config}).open(cmd.Context())
 	if err != nil {
@@ -281,7 +283,8 @@ func (o *explainOptions) print(w io.Writer, list []*explained, one bool) error {
 	return err
 }
 
-// json is the explanation for programs: what the text says that the record does not, and the record.
+// json is the explanation for programs: what the text says that the record does not, and the
+// record.
 func (x *explained) json() any {
 	out := struct {
 		UID      string            `json:"uid"`

@@ -18,10 +18,12 @@ type drawing struct {
 	ascii bool
 }
 
-// mostWide is the width of pictures where there is no terminal, and on wide ones: beyond, eyes lose the line.
+// mostWide is the width of pictures where there is no terminal, and on wide ones: beyond, eyes lose
+// the line.
 const mostWide = 100
 
-// drawingFor fits a writer. A terminal whose locale does not say UTF-8 gets ASCII; a file or pipe gets UTF-8, as all other texts of ours.
+// drawingFor fits a writer. A terminal whose locale does not say UTF-8 gets ASCII; a file or pipe
+// gets UTF-8, as all other texts of ours.
 func drawingFor(w io.Writer, ascii bool) drawing {
 	d := drawing{mostWide, ascii}
 	if f, ok := rawOf(w).(*os.File); ok && isTerminal(w) {
@@ -33,7 +35,8 @@ func drawingFor(w io.Writer, ascii bool) drawing {
 	return d
 }
 
-// utf8Locale tells whether the environment says that the terminal understands UTF-8, by the variables of POSIX in their order.
+// utf8Locale tells whether the environment says that the terminal understands UTF-8, by the
+// variables of POSIX in their order.
 func utf8Locale(env func(string) string) bool {
 	for _, name := range []string{"LC_ALL", "LC_CTYPE", "LANG"} {
 		if v := strings.ToLower(env(name)); v != "" {
@@ -58,7 +61,8 @@ func logScale(v float64) float64 { return math.Copysign(math.Log1p(math.Abs(v)),
 //
 //	1 ├──▒▒▒▓▓┃▓▓▒▒──┤ 96 ········● 212
 //
-// Without shades it is a limit, and all up to it is as good. If nothing was observed (NaN) the band stands alone. It is empty if there is nothing to draw.
+// Without shades it is a limit, and all up to it is as good. If nothing was observed (NaN) the band
+// stands alone. It is empty if there is nothing to draw.
 func (d drawing) band(low, expected, high, observed float64, shaded bool) string {
 	for _, v := range [...]float64{low, expected, high} {
 		if math.IsNaN(v) || math.IsInf(v, 0) {
@@ -76,7 +80,8 @@ func (d drawing) band(low, expected, high, observed float64, shaded bool) string
 	l, e, h, o := logScale(low), logScale(expected), logScale(high), logScale(observed)
 	dot, mark := d.pick("·", "."), d.pick("●", "*")
 
-	room := d.width - len(lowText) - len(highText) - 2 // the band, its two ends included, and the way to what was observed
+	// the band, its two ends included, and the way to what was observed
+	room := d.width - len(lowText) - len(highText) - 2
 	outside := observed < low || observed > high
 	if outside {
 		room -= len(seenText) + 3
@@ -97,7 +102,8 @@ func (d drawing) band(low, expected, high, observed float64, shaded bool) string
 	middle := at(e)
 	var b strings.Builder
 	for i := range cells {
-		// How far from what is expected, as a share of its side: the nearest third is what comes mostly.
+		// How far from what is expected, as a share of its side: the nearest third is what comes
+		// mostly.
 		off := float64(i-middle) / float64(max(cells-1-middle, 1))
 		if i < middle {
 			off = float64(middle-i) / float64(max(middle, 1))
@@ -131,7 +137,8 @@ func (d drawing) band(low, expected, high, observed float64, shaded bool) string
 	return bar
 }
 
-// bar is a share of a width, in eighths of a character where there are such, at least something if there is something.
+// bar is a share of a width, in eighths of a character where there are such, at least something if
+// there is something.
 func (d drawing) bar(share float64, width int) string {
 	if !(share > 0) {
 		return strings.Repeat(" ", width)

@@ -34,7 +34,8 @@ func goldenFile(t *testing.T, name, got string) {
 	}
 }
 
-// Findings that sinks has as records are explained in words and pictures, each of which somebody has looked at.
+// Findings that sinks has as records are explained in words and pictures, each of which somebody
+// has looked at.
 func TestExplanationsReadWell(t *testing.T) {
 	for _, name := range []string{"volume-session", "volume-session-update", "sequence-session", "rarity-destination", "volume-outcome", "limit-agent", "policy-agent", "hostile"} {
 		code, out, errs := wayward(t, "explain", "--input", "../../testdata/findings/"+name+".json")

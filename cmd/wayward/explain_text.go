@@ -149,7 +149,8 @@ const (
 func (p *lines) line(format string, args ...any) { fmt.Fprintf(p.w, format+"\n", args...) }
 
 func (p *lines) field(name, format string, args ...any) {
-	text := strings.ReplaceAll(fmt.Sprintf(format, args...), " %", "\u00a0%") // a number and its percent sign stay together
+	// a number and its percent sign stay together
+	text := strings.ReplaceAll(fmt.Sprintf(format, args...), " %", "\u00a0%")
 	col := leftOf
 	fmt.Fprintf(p.w, "  %s", pad(name, nameWidth))
 	for i, word := range strings.FieldsFunc(text, func(r rune) bool { return r == ' ' || r == '\n' }) {

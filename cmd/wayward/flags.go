@@ -60,7 +60,8 @@ func require(cmd *cobra.Command, flags ...string) {
 	}
 }
 
-// outputFlag is the same flag for all that print either for people or for programs; the first word is the default.
+// outputFlag is the same flag for all that print either for people or for programs; the first word
+// is the default.
 func outputFlag(cmd *cobra.Command, to *string, words ...string) {
 	*to = words[0]
 	choiceFlag(cmd, to, "output", "print as", words...)

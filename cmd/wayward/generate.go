@@ -137,12 +137,14 @@ func (o *generateOptions) run(cmd *cobra.Command) (err error) {
 	return nil
 }
 
-// write makes the events and says how many it wrote. What it wrote when ctx ended is whole records, readable also if compressed.
+// write makes the events and says how many it wrote. What it wrote when ctx ended is whole records,
+// readable also if compressed.
 func (o *generateOptions) write(ctx context.Context, w io.Writer, shown *bar) (n int64, err error) {
 	out := io.WriteCloser(nopCloser{w})
 	switch {
 	case strings.HasSuffix(o.output, ".gz"):
-		// The middle level costs several times what making the records does; such files are read more often than written.
+		// The middle level costs several times what making the records does; such files are read
+		// more often than written.
 		out, err = gzip.NewWriterLevel(w, gzip.BestSpeed)
 	case strings.HasSuffix(o.output, ".zst"):
 		out, err = zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.SpeedFastest))

@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// imports says who may know whom. Interfaces live with the caller; assemble.go of package main alone knows everything.
+// imports says who may know whom. Interfaces live with the caller; assemble.go of package main
+// alone knows everything.
 var imports = map[string][]string{
 	"event":      {},
 	"event/wire": {"event"},

@@ -22,7 +22,8 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// kafkaAddress is the real broker that make test-kafka starts. Under make test there is none; under make test-kafka its absence is a failure.
+// kafkaAddress is the real broker that make test-kafka starts. Under make test there is none; under
+// make test-kafka its absence is a failure.
 func kafkaAddress(t *testing.T) string {
 	t.Helper()
 	a := os.Getenv("WAYWARD_KAFKA")
@@ -53,7 +54,8 @@ func command(t *testing.T, bin string, args ...string) string {
 	return out.String()
 }
 
-// A stream consumed live by three processes and the same stream replayed from its file tell the same findings.
+// A stream consumed live by three processes and the same stream replayed from its file tell the
+// same findings.
 func TestKafkaThreeProcessesEqualReplay(t *testing.T) {
 	broker := kafkaAddress(t)
 	bin, dir := built(t), t.TempDir()
@@ -168,8 +170,9 @@ func produceFile(t *testing.T, broker, topic, name string) int {
 	return produceInStep(t, broker, topic, name, 0)
 }
 
-// produceInStep likewise, and after so many events each time waits until the broker has them: so the partitions stay in step, and a replay of the topic, which puts them
-// together by the broker's stamps, sees about what a replay of the file does. 0: no steps.
+// produceInStep likewise, and after so many events each time waits until the broker has them: so
+// the partitions stay in step, and a replay of the topic, which puts them together by the broker's
+// stamps, sees about what a replay of the file does. 0: no steps.
 func produceInStep(t *testing.T, broker, topic, name string, step int) int {
 	t.Helper()
 	b, err := os.ReadFile(name)

@@ -16,8 +16,8 @@ import (
 	"github.com/wayward-sec/wayward/pipeline"
 )
 
-// eachEvent calls f for every event of a file, one a line; event and line hold until f returns. Lines that do not decode are told on standard error and
-// counted.
+// eachEvent calls f for every event of a file, one a line; event and line hold until f returns.
+// Lines that do not decode are told on standard error and counted.
 func eachEvent(cmd *cobra.Command, input string, quiet bool, f func(line []byte, e *event.Event) error) (bad undecoded, err error) {
 	src, err := pipeline.OpenLines(input)
 	if err != nil {

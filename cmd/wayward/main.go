@@ -23,7 +23,9 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(200) // most of the heap is state that stays: collecting it often buys little, fresh memory for more costs page faults
+		// most of the heap is state that stays: collecting it often buys little, fresh memory for
+		// more costs page faults
+		debug.SetGCPercent(200)
 	}
 	go func() {
 		<-ctx.Done()
@@ -106,7 +108,8 @@ func newRoot() *cobra.Command {
 	return root
 }
 
-// refuseUnknown makes a command that has only subcommands refuse a word that is none of them, which cobra would answer with the help and exit code 0.
+// refuseUnknown makes a command that has only subcommands refuse a word that is none of them, which
+// cobra would answer with the help and exit code 0.
 func refuseUnknown(cmd *cobra.Command) {
 	for _, sub := range cmd.Commands() {
 		refuseUnknown(sub)

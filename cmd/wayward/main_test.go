@@ -64,7 +64,9 @@ type engineSpec struct {
 
 	Verbose     bool          // log what the Kafka clients do
 	SlowCatchUp time.Duration // per transaction
-	Poison      string        // directory; a finding on an event that has a file there makes the encoder panic, once for each byte
+	// directory; a finding on an event that has a file there makes the encoder panic, once for each
+	// byte
+	Poison string
 }
 
 // engineRole is `wayward run`, and dies where it is told to.
@@ -184,7 +186,8 @@ func (p *poisoned) Record(f *event.Finding) (key, value []byte, headers []pipeli
 	return p.Encoder.Record(f)
 }
 
-// brokerRole is a kfake in its own process, which obeys words on its standard input: "on SEED KEY…" injects errors into requests, "off" stops that.
+// brokerRole is a kfake in its own process, which obeys words on its standard input: "on SEED KEY…"
+// injects errors into requests, "off" stops that.
 func brokerRole() int {
 	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.GroupMinSessionTimeout(500*time.Millisecond))
 	if err != nil {
@@ -207,7 +210,8 @@ func brokerRole() int {
 	return 0
 }
 
-// inject fails a request now and then. What kfake answers in spite of having done the work (REQUEST_TIMED_OUT) it does only where Kafka may.
+// inject fails a request now and then. What kfake answers in spite of having done the work
+// (REQUEST_TIMED_OUT) it does only where Kafka may.
 func inject(c *kfake.Cluster, rng *rand.Rand, only []string, stop chan struct{}) {
 	errs := map[kmsg.Key][]*kerr.Error{
 		kmsg.EndTxn:          {kerr.UnknownServerError, kerr.RequestTimedOut, kerr.NotCoordinator, kerr.CoordinatorNotAvailable},
@@ -242,8 +246,9 @@ func inject(c *kfake.Cluster, rng *rand.Rand, only []string, stop chan struct{})
 	}
 }
 
-// eventually asks until something is so, at most for a while, and tells whether it is. What other processes do, nobody can be told of: the pause between
-// two questions is the only wait on the wall clock that a test has, but for what is itself an experiment in time.
+// eventually asks until something is so, at most for a while, and tells whether it is. What other
+// processes do, nobody can be told of: the pause between two questions is the only wait on the wall
+// clock that a test has, but for what is itself an experiment in time.
 func eventually(most time.Duration, ok func() bool) bool {
 	for deadline := time.Now().Add(most); !ok(); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(deadline) {

@@ -9,7 +9,8 @@ import (
 	"github.com/wayward-sec/wayward/pipeline"
 )
 
-// parseMemory reads an amount of memory: 2GiB, 512MiB, "off" (0: no bound), or "" (-1: what the process has).
+// parseMemory reads an amount of memory: 2GiB, 512MiB, "off" (0: no bound), or "" (-1: what the
+// process has).
 func parseMemory(text string) (int64, error) {
 	switch text {
 	case "":
@@ -42,7 +43,8 @@ func sizeOf(n int64) string {
 	return strconv.FormatInt(n>>20, 10) + "MiB"
 }
 
-// memoryOf is how much memory this process may use, 0: as much as it likes; and where that comes from.
+// memoryOf is how much memory this process may use, 0: as much as it likes; and where that comes
+// from.
 func memoryOf(text string) (n int64, from string, err error) {
 	if n, err = parseMemory(text); err != nil || n >= 0 {
 		return n, "as set", err

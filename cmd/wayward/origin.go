@@ -18,8 +18,8 @@ func isLoopback(host string) bool {
 }
 
 // ownOrigin guards what changes something against pages of others in a browser on this machine.
-// Their requests name another origin, which net/http refuses; and where a name of theirs was made to
-// resolve to this machine (DNS rebinding) the request names it as host: only this listener's own
+// Their requests name another origin, which net/http refuses; and where a name of theirs was made
+// to resolve to this machine (DNS rebinding) the request names it as host: only this listener's own
 // names and plain addresses are taken.
 func ownOrigin(addr string, h http.Handler) http.Handler {
 	own, _, _ := net.SplitHostPort(addr)

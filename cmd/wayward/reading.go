@@ -26,8 +26,8 @@ const byteOrderMark = "\ufeff"
 // maxConfig bounds the config file, in bytes: a wrong path must not take the machine down.
 const maxConfig = 1 << 20
 
-// reading is a config being put together: defaults, then the file, then the environment. The YAML library's own decoder gives lines without columns
-// and says nothing of where a value came from.
+// reading is a config being put together: defaults, then the file, then the environment. The YAML
+// library's own decoder gives lines without columns and says nothing of where a value came from.
 type reading struct {
 	config   config
 	file     string
@@ -68,7 +68,8 @@ func (p problem) Error() string {
 	return p.origin.String() + ": " + p.What
 }
 
-// readConfig reads a config file, if there is a name, and the environment. The error is that of a file that cannot be read; all else are problems.
+// readConfig reads a config file, if there is a name, and the environment. The error is that of a
+// file that cannot be read; all else are problems.
 func readConfig(name string, environ []string) (*reading, error) {
 	r := &reading{config: defaultConfig(), file: name, from: map[string]origin{}}
 	if name != "" {
@@ -131,7 +132,8 @@ func flat(err error) []error {
 	return []error{err}
 }
 
-// wrong files an error that begins with a setting's key under the place of that setting, or of the group that should have it.
+// wrong files an error that begins with a setting's key under the place of that setting, or of the
+// group that should have it.
 func (r *reading) wrong(err error) {
 	what := err.Error()
 	end := strings.IndexFunc(what, func(c rune) bool { return c == ' ' || c == ':' })
@@ -255,7 +257,8 @@ func (r *reading) group(n *yaml.Node, key string, v reflect.Value, at func(*yaml
 	}
 }
 
-// elsewhere finds a setting of that name in another group: a wrong indentation is the most common mistake in YAML.
+// elsewhere finds a setting of that name in another group: a wrong indentation is the most common
+// mistake in YAML.
 func elsewhere(name string) string {
 	for _, s := range settings {
 		if strings.HasSuffix("."+s.key, "."+name) {
@@ -374,7 +377,8 @@ func fieldsOf(v reflect.Value) (out []field) {
 	return out
 }
 
-// each calls f for every setting, groups not among them. In a group that is not set the value is not valid.
+// each calls f for every setting, groups not among them. In a group that is not set the value is
+// not valid.
 func (r *reading) each(f func(key string, v reflect.Value)) {
 	eachOf(reflect.ValueOf(&r.config).Elem(), "", true, f)
 }
@@ -398,8 +402,9 @@ func eachOf(v reflect.Value, key string, valid bool, f func(string, reflect.Valu
 	}
 }
 
-// environment applies WAYWARD_A__B, which is setting a.b. Kubernetes makes variables of its own out of a service's name (WAYWARD_PORT), so one that is
-// no setting is only wrong if it has the two underscores, which nothing else has.
+// environment applies WAYWARD_A__B, which is setting a.b. Kubernetes makes variables of its own out
+// of a service's name (WAYWARD_PORT), so one that is no setting is only wrong if it has the two
+// underscores, which nothing else has.
 func (r *reading) environment(environ []string) {
 	for _, kv := range slices.Sorted(slices.Values(environ)) {
 		env, value, _ := strings.Cut(kv, "=")
@@ -451,7 +456,8 @@ func (r *reading) find(key string) (found reflect.Value, group bool) {
 	return v, false
 }
 
-// nodeOf is the text of a variable as YAML would have it: text as it is, lists of texts also with commas.
+// nodeOf is the text of a variable as YAML would have it: text as it is, lists of texts also with
+// commas.
 func nodeOf(v reflect.Value, text string) *yaml.Node {
 	if v.Kind() == reflect.String {
 		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: text}

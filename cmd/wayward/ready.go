@@ -16,8 +16,9 @@ import (
 	"github.com/wayward-sec/wayward/pipeline"
 )
 
-// readiness answers /readyz: 200 once every stage has its partitions, holds their state and can write, 503 until then, with the first thing that
-// it waits for. With ?verbose it says all of them, stage by stage and partition by partition.
+// readiness answers /readyz: 200 once every stage has its partitions, holds their state and can
+// write, 503 until then, with the first thing that it waits for. With ?verbose it says all of them,
+// stage by stage and partition by partition.
 type readiness struct{ health *pipeline.Health }
 
 // ServeHTTP implements http.Handler.
@@ -77,8 +78,8 @@ func describe(ctx context.Context, h *pipeline.Health) (bool, []string) {
 	return ready, lines
 }
 
-// notify tells systemd (Type=notify, sd_notify(3)) when the engine is ready and when it begins to stop. Elsewhere it does nothing. The function it
-// returns waits until all is told.
+// notify tells systemd (Type=notify, sd_notify(3)) when the engine is ready and when it begins to
+// stop. Elsewhere it does nothing. The function it returns waits until all is told.
 func notify(ctx context.Context, h *pipeline.Health, log *slog.Logger) (wait func()) {
 	name := os.Getenv("NOTIFY_SOCKET")
 	if name == "" {

@@ -46,7 +46,8 @@ func untilReady(t testing.TB, addr string) time.Duration {
 	return time.Since(began)
 }
 
-// Two instances are restarted one after the other under load, each when the other is ready, as the README says. Nothing is lost, doubled or wrong.
+// Two instances are restarted one after the other under load, each when the other is ready, as the
+// README says. Nothing is lost, doubled or wrong.
 func TestARollingRestartLosesNothing(t *testing.T) { rollingRestart(t, nil, 3*time.Second) }
 
 func TestKafkaARollingRestartLosesNothing(t *testing.T) {
@@ -56,8 +57,8 @@ func TestKafkaARollingRestartLosesNothing(t *testing.T) {
 func rollingRestart(t *testing.T, brokers []string, session time.Duration) {
 	a := newArena(t, brokers)
 	s := &storm{session: session, txn: 4 * time.Second}
-	// Events first: an engine that has said of every partition that it is idle waits for none of them, and event time runs many times faster here than the
-	// lateness allows for.
+	// Events first: an engine that has said of every partition that it is idle waits for none of
+	// them, and event time runs many times faster here than the lateness allows for.
 	str := newTraffic(a, 1)
 	began := time.Now()
 	str.run(1000, func() bool { return time.Since(began) > time.Second })
@@ -75,7 +76,8 @@ func rollingRestart(t *testing.T, brokers []string, session time.Duration) {
 	sent := make(chan struct{})
 	go func() {
 		defer close(sent)
-		str.run(1000, func() bool { return over.Load() && time.Since(began) > 8*time.Second }) // the oracle wants findings of some minutes of event time
+		// the oracle wants findings of some minutes of event time
+		str.run(1000, func() bool { return over.Load() && time.Since(began) > 8*time.Second })
 	}()
 	for round := range 2 {
 		for i := range specs {

@@ -15,7 +15,8 @@ import (
 	"github.com/wayward-sec/wayward/policy"
 )
 
-// reloader reads the folder of policies anew when it is told to, and hands what it found to the engine. With anything wrong the old policies stay in force.
+// reloader reads the folder of policies anew when it is told to, and hands what it found to the
+// engine. With anything wrong the old policies stay in force.
 type reloader struct {
 	dir     string
 	shadow  string // of rules beside; "": none
@@ -89,7 +90,8 @@ func (r *reloader) tell(err error) {
 	}
 }
 
-// run reloads on SIGHUP and, if watch, when a file in the folder has changed and then kept still for a second, until the context ends.
+// run reloads on SIGHUP and, if watch, when a file in the folder has changed and then kept still
+// for a second, until the context ends.
 func (r *reloader) run(ctx context.Context, watch bool) {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
@@ -128,7 +130,8 @@ func (r *reloader) fingerprint() string {
 	return fingerprint(r.dir) + fingerprint(r.shadow)
 }
 
-// ServeHTTP reloads: POST /-/reload. 200 if the new policies are handed to the engine or are those that it has, else 422 with what is wrong.
+// ServeHTTP reloads: POST /-/reload. 200 if the new policies are handed to the engine or are those
+// that it has, else 422 with what is wrong.
 func (r *reloader) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	err := r.reload(req.Context())
 	r.tell(err)

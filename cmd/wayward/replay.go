@@ -155,8 +155,8 @@ func (i *input) hint() string {
 	return ""
 }
 
-// open opens the file or the range of the topic. back is how far before the range the longest window reaches: what lies there fills the windows and is not
-// reported.
+// open opens the file or the range of the topic. back is how far before the range the longest
+// window reaches: what lies there fills the windows and is not reported.
 func (o *replayOptions) open(cmd *cobra.Command, c *config, back time.Duration) (*input, error) {
 	if o.topic == "" {
 		if o.from != "" || o.to != "" {
@@ -206,7 +206,8 @@ func (o *replayOptions) flagsOfInput(cmd *cobra.Command) {
 	cmd.MarkFlagsOneRequired("input", "from-topic")
 }
 
-// learned replays the file that is known to be good, silently, and returns what was learned from it.
+// learned replays the file that is known to be good, silently, and returns what was learned from
+// it.
 func (o *replayOptions) learned(cmd *cobra.Command, policies *policy.Set, pageCap int, budget *pipeline.Budget) ([]*baselines.Model, error) {
 	lines, err := pipeline.OpenLines(o.learn)
 	if err != nil {
@@ -285,7 +286,8 @@ func (o *replayOptions) sink(cmd *cobra.Command) (deliver func(*event.Finding) e
 	return s.Deliver, func() error { return errors.Join(s.Close(), closeFile()) }, nil
 }
 
-// commandSink is where commands go: a file, as they would stand on the topic; else, beside findings for people, lines; else nowhere.
+// commandSink is where commands go: a file, as they would stand on the topic; else, beside findings
+// for people, lines; else nowhere.
 func (o *replayOptions) commandSink(cmd *cobra.Command) (command func(*event.Command) error, done func() error, err error) {
 	nothing := func() error { return nil }
 	switch {

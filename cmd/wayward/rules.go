@@ -119,7 +119,8 @@ func newRulesLint() *cobra.Command {
 	return cmd
 }
 
-// notCarried says which rules ask for fields that no event of a file carries, after the tool catalogue has filled in what it can.
+// notCarried says which rules ask for fields that no event of a file carries, after the tool
+// catalogue has filled in what it can.
 func notCarried(cmd *cobra.Command, set *policy.Set, file string) (out []*policy.Problem, bad undecoded, err error) {
 	missing := map[*rules.Field]bool{}
 	arguments := map[string]bool{}

@@ -155,7 +155,8 @@ func (s *story) Next(context.Context) (*pipeline.Chunk, error) {
 
 func (s *story) Done(*pipeline.Chunk) {}
 
-// play plays the events of a test and returns what its rule has found, and what is wrong with an event.
+// play plays the events of a test and returns what its rule has found, and what is wrong with an
+// event.
 func play(ctx context.Context, set *policy.Set, t *policy.RuleTest, workers int) (found []*event.Finding, bad string, err error) {
 	src := &story{}
 	for _, e := range t.Events {
@@ -174,7 +175,8 @@ func play(ctx context.Context, set *policy.Set, t *policy.RuleTest, workers int)
 	return found, bad, err
 }
 
-// testRule plays a test and says what is wrong with its outcome, or nothing; and what the rule said.
+// testRule plays a test and says what is wrong with its outcome, or nothing; and what the rule
+// said.
 func testRule(ctx context.Context, set *policy.Set, t *policy.RuleTest) (fault string, said []string, err error) {
 	found, bad, err := play(ctx, set, t, 1)
 	if err != nil {

@@ -11,7 +11,8 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 )
 
-// docs/rules-session.md is a detection engineer at work: every command of it is run here, and what it prints is what it prints.
+// docs/rules-session.md is a detection engineer at work: every command of it is run here, and what
+// it prints is what it prints.
 func TestADetectionEngineersSessionIsCurrent(t *testing.T) {
 	dir := t.TempDir()
 	t.Chdir(dir)

@@ -90,7 +90,8 @@ func TestAFailingTestShowsWhatEachConditionCameTo(t *testing.T) {
 	}
 }
 
-// Where a window or a sequence disappoints, the test shows what has added up, what was captured and what is waited for.
+// Where a window or a sequence disappoints, the test shows what has added up, what was captured and
+// what is waited for.
 func TestAFailingTestShowsWhatHasAddedUp(t *testing.T) {
 	dir := rulesIn(t, map[string]string{"window.yaml": `id: many
 title: Many people
@@ -281,7 +282,8 @@ func TestABacktestTellsNewFromLostAndSame(t *testing.T) {
 	if code != 1 {
 		t.Errorf("exit %d", code)
 	}
-	whole := writeFile(t, "whole.jsonl", strings.Join(lines[:len(lines)-1], "\n")) // a record that does not decode ends it with 1
+	// a record that does not decode ends it with 1
+	whole := writeFile(t, "whole.jsonl", strings.Join(lines[:len(lines)-1], "\n"))
 	if out, code := ran(t, "backtest", "--base", candidate, "--candidate", base, "--input", whole, "--max-lost", "2", "--output", "json"); code != 0 || !strings.Contains(out, `"lost": 2`) {
 		t.Errorf("exit %d:\n%s", code, out)
 	}
@@ -450,7 +452,8 @@ func TestRulesOfAShadowFolderNeverSpeak(t *testing.T) {
 	}
 }
 
-// Workers do not show in what the whole catalogue finds, to the byte: in all of its own stories played at once, and in a day's traffic.
+// Workers do not show in what the whole catalogue finds, to the byte: in all of its own stories
+// played at once, and in a day's traffic.
 func TestWorkersDoNotShowUnderTheCatalogue(t *testing.T) {
 	set, faults := policy.Load("../../configs")
 	if len(faults) > 0 {

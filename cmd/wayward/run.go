@@ -89,8 +89,8 @@ func run(ctx context.Context, c config, log *slog.Logger, print, watch bool, sha
 	return i.end(err, left, log)
 }
 
-// end closes what the engine worked with, within what is left of the time that a stop may take. What
-// does not end is left standing: the process ends, and that is no worse than a crash.
+// end closes what the engine worked with, within what is left of the time that a stop may take.
+// What does not end is left standing: the process ends, and that is no worse than a crash.
 func (i *instance) end(err error, left time.Duration, log *slog.Logger) error {
 	if errors.Is(err, pipeline.ErrStuck) {
 		return err

@@ -121,7 +121,8 @@ func scenarioNames(t *testing.T) (names []string) {
 	return names
 }
 
-// played is what people read of the findings and commands that a file of a scenario causes. It must be the same with one worker and with four.
+// played is what people read of the findings and commands that a file of a scenario causes. It must
+// be the same with one worker and with four.
 func played(t *testing.T, set *policy.Set, dir, name string) string {
 	t.Helper()
 	lines := expand(t, filepath.Join(dir, name+".yaml"))
@@ -191,7 +192,8 @@ func replayed(t *testing.T, set *policy.Set, file string, events, workers int) (
 	return text, records
 }
 
-// small is what the terminal does not say of a finding, and an operator who writes policies wants to know.
+// small is what the terminal does not say of a finding, and an operator who writes policies wants
+// to know.
 func small(f *event.Finding) string {
 	s := "(" + f.Detector + " " + f.Rule + ", " + f.Stage + " stage"
 	if !f.Alert {

@@ -145,8 +145,8 @@ func (p *playing) at(ms int64) time.Time {
 	return p.start.Add(time.Duration(min(max(after, -math.MaxInt64/2), math.MaxInt64/2)))
 }
 
-// retimed is a record with other times: the event's own, and the one until which an approval holds. Nothing else of it changes, not even blanks, since
-// digests are made of bytes.
+// retimed is a record with other times: the event's own, and the one until which an approval holds.
+// Nothing else of it changes, not even blanks, since digests are made of bytes.
 func (p *playing) retimed(record []byte, e *event.Event) []byte {
 	stamp := func(ms int64) []byte { return p.at(ms).UTC().AppendFormat(nil, `"2006-01-02T15:04:05.000Z07:00"`) }
 	record = replaced(record, "time", func([]byte) []byte { return stamp(e.Time) })

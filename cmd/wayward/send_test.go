@@ -67,7 +67,8 @@ func TestSendNowLetsEventsHappenAgain(t *testing.T) {
 	d := newDesk(t)
 	file := writeFile(t, "e.jsonl", strings.Join([]string{
 		call(`"2026-01-05T08:00:00.000Z"`, "a", ""),
-		call("1767600036000", "a", `,"approval":{"id":"x","state":"granted","expires":"2026-01-05T09:00:00Z"}`), // 36 s later
+		// 36 s later
+		call("1767600036000", "a", `,"approval":{"id":"x","state":"granted","expires":"2026-01-05T09:00:00Z"}`),
 		call("1767600072000", "a", ""),
 	}, "\n"))
 	began := time.Now()

@@ -45,8 +45,8 @@ func sessionOf(t *testing.T, heading string) (steps []sessionStep) {
 	return steps
 }
 
-// masked takes away from an output what differs from run to run: times, how long something took, ids, widths of columns; and from which of two topics
-// the gateway learns of a block first.
+// masked takes away from an output what differs from run to run: times, how long something took,
+// ids, widths of columns; and from which of two topics the gateway learns of a block first.
 func masked(lines []string) []string {
 	out := []string{}
 	for _, l := range lines {
@@ -65,7 +65,8 @@ func masked(lines []string) []string {
 	return out
 }
 
-// The session in the README is played as it stands there, by a shell: the same commands print the same lines.
+// The session in the README is played as it stands there, by a shell: the same commands print the
+// same lines.
 func TestTheSessionInTheReadme(t *testing.T) {
 	steps := sessionOf(t, "A refund agent crosses its limit")
 	repo, err := filepath.Abs("../..")

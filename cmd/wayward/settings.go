@@ -1,16 +1,19 @@
 package main
 
-// setting describes one key of the config file, or a group of keys. Its default is what defaultConfig has there.
+// setting describes one key of the config file, or a group of keys. Its default is what
+// defaultConfig has there.
 type setting struct {
 	key  string // levels joined by dots
 	doc  string
 	unit string // of a number
-	// example stands, commented out, where the default cannot: there is none, or it depends on the machine.
+	// example stands, commented out, where the default cannot: there is none, or it depends on the
+	// machine.
 	example string
 	path    bool // a file or directory; relative to the config file that names it
 }
 
-// settings is every key of the config file, in the order of the reference. A test compares it with the fields of config.
+// settings is every key of the config file, in the order of the reference. A test compares it with
+// the fields of config.
 var settings = []setting{
 	{key: "brokers", doc: "Some of the Kafka brokers, as host:port; the others are found. Without any, wayward brings a broker of its own on loopback, for laptops and tests.", example: "[kafka-1:9093, kafka-2:9093]"},
 	{key: "tls", doc: "Encryption towards the brokers. An empty group, tls: {}, trusts what the system trusts. Files are read again for each connection, so they may be rotated."},

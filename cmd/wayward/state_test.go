@@ -53,15 +53,17 @@ func uidsOf(t *testing.T, alerts []*kgo.Record) []string {
 	for _, r := range alerts {
 		x, err := readAlert(r)
 		must(t, err)
-		if !strings.HasPrefix(x.Rule, "response/") { // whether a command is answered in time is the wall clock's
+		if !strings.HasPrefix(x.Rule, "response/") {
+			// whether a command is answered in time is the wall clock's
 			uids[x.UID] = true
 		}
 	}
 	return slices.Sorted(maps.Keys(uids))
 }
 
-// The life of an operator: state is looked at, verified, found damaged, rebuilt on this disk; then the number of partitions changes, everything is
-// rebuilt from the events, and the findings are the same, with equal ids.
+// The life of an operator: state is looked at, verified, found damaged, rebuilt on this disk; then
+// the number of partitions changes, everything is rebuilt from the events, and the findings are the
+// same, with equal ids.
 func TestStateInfoVerifyRebuild(t *testing.T) { stateLife(t, nil, 1500*time.Millisecond) }
 
 func TestKafkaStateInfoVerifyRebuild(t *testing.T) {
@@ -91,8 +93,8 @@ func stateLife(t *testing.T, brokers []string, session time.Duration) {
 	says(3, []string{"there is no state in"}, "state", "verify")
 	says(0, []string{"nothing to do"}, "state", "rebuild", "--yes")
 
-	// Events first: an engine that has said of every partition that it is idle waits for none of them, and event time runs many times faster here than the
-	// lateness allows for.
+	// Events first: an engine that has said of every partition that it is idle waits for none of
+	// them, and event time runs many times faster here than the lateness allows for.
 	str := newTraffic(a, 1)
 	began := time.Now()
 	str.run(1200, func() bool { return time.Since(began) > time.Second })
@@ -195,7 +197,8 @@ func stateLife(t *testing.T, brokers []string, session time.Duration) {
 	t.Logf("%d events, %d findings, each issued again with the same id", len(str.sent), b.findings)
 }
 
-// State that belongs to topics that are gone is not taken for theirs, though offsets and names fit; it is rebuilt for this disk alone.
+// State that belongs to topics that are gone is not taken for theirs, though offsets and names fit;
+// it is rebuilt for this disk alone.
 func TestStateOfTopicsThatAreGoneIsRefused(t *testing.T) {
 	a := newArena(t, nil)
 	s := &storm{session: 1500 * time.Millisecond, txn: 4 * time.Second}

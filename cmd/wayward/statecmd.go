@@ -71,7 +71,8 @@ func inspectState(c config) (*stateReport, error) {
 	return r, nil
 }
 
-// onDisk is what a directory takes on disk. Badger's files are longer than what is in them while it has them open, and its own count comes late.
+// onDisk is what a directory takes on disk. Badger's files are longer than what is in them while it
+// has them open, and its own count comes late.
 func onDisk(dir string) (n int64) {
 	filepath.WalkDir(dir, func(_ string, e fs.DirEntry, err error) error {
 		if err != nil {
@@ -282,7 +283,8 @@ func (o *rebuild) run(cmd *cobra.Command) error {
 	ctx, out, stderr := cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr()
 	dir := c.storeDir()
 
-	// Nobody may have it open. A store that does not open for another reason is one to be thrown away.
+	// Nobody may have it open. A store that does not open for another reason is one to be thrown
+	// away.
 	var then *pipeline.Layout
 	there := state.Exists(dir)
 	if there {
@@ -324,8 +326,8 @@ func (o *rebuild) run(cmd *cobra.Command) error {
 	groups := pipeline.RebuiltGroups(c.Group)
 	if len(specs) > 0 {
 		members, err := pipeline.Members(ctx, adm, groups)
-		// Nobody but this process reaches the broker that it has just started: who is a member there has
-		// died, and leaves after a while.
+		// Nobody but this process reaches the broker that it has just started: who is a member
+		// there has died, and leaves after a while.
 		for until := time.Now().Add(c.Engine.SessionTimeout + 5*time.Second); embedded && err == nil && len(members) > 0 && time.Now().Before(until) && ctx.Err() == nil; {
 			time.Sleep(200 * time.Millisecond)
 			members, err = pipeline.Members(ctx, adm, groups)
@@ -410,7 +412,8 @@ func (o *rebuild) scope(ctx context.Context, adm *kadm.Client, c config, then *p
 	for _, ch := range changes {
 		switch {
 		case ch.Kind == pipeline.ChangePartitions && other[ch.Topic]:
-			return nil, "", errors.New(ch.What) // of events: the config must say what is, before state is cut by it
+			// of events: the config must say what is, before state is cut by it
+			return nil, "", errors.New(ch.What)
 		case ch.Kind == pipeline.ChangeCreate && ch.Topic == c.Topics.Events:
 			return nil, "", errors.New(ch.What)
 		case ch.Kind == pipeline.ChangePartitions:
@@ -426,7 +429,8 @@ func (o *rebuild) scope(ctx context.Context, adm *kadm.Client, c config, then *p
 			return nil, "", errors.New(pipeline.Explain(err))
 		}
 		now := pipeline.LayoutOf(c.Topics, td)
-		// Once facts were made anew, rebuild has emptied the topics for another instance already: only this disk is behind.
+		// Once facts were made anew, rebuild has emptied the topics for another instance already:
+		// only this disk is behind.
 		remade := now.Remade(*then)
 		switch {
 		case slices.Contains(remade, "facts"):

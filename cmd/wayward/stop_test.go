@@ -38,7 +38,8 @@ func fakeBroker(t *testing.T) (addr string, process *os.Process) {
 	return strings.TrimSpace(strings.TrimPrefix(line, "ADDR ")), b.Process
 }
 
-// dumb listens, takes connections and never answers, as a broker that hangs and a firewall that swallows do.
+// dumb listens, takes connections and never answers, as a broker that hangs and a firewall that
+// swallows do.
 func dumb(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -10,22 +10,27 @@ import (
 	"sync"
 )
 
-// streamOptions says what the made-up fleet looks like. The zero value of every field but Disorder, Attacks and Plain means its default.
+// streamOptions says what the made-up fleet looks like. The zero value of every field but Disorder,
+// Attacks and Plain means its default.
 type streamOptions struct {
-	Seed     int64
-	Start    int64   // Unix ms of the first event; default 2026-01-05T08:00:00Z, a Monday
-	Rate     float64 // events per second of event time; default 2000
-	Tenants  int     // default 3
-	Agents   int     // over all tenants; default 60
-	Size     int     // average bytes per record, at least minStreamSize; default 640
-	Disorder int64   // ms: how far records may arrive out of event-time order across agents; each agent's own order is kept
-	Attacks  bool    // weave in attacks
-	// Plain makes a fixed workload for benchmarks: tool calls alone, each exactly Size bytes, one agent drawn per event by Zipf 1.1, no attacks.
+	Seed    int64
+	Start   int64   // Unix ms of the first event; default 2026-01-05T08:00:00Z, a Monday
+	Rate    float64 // events per second of event time; default 2000
+	Tenants int     // default 3
+	Agents  int     // over all tenants; default 60
+	Size    int     // average bytes per record, at least minStreamSize; default 640
+	// ms: how far records may arrive out of event-time order across agents; each agent's own order
+	// is kept
+	Disorder int64
+	Attacks  bool // weave in attacks
+	// Plain makes a fixed workload for benchmarks: tool calls alone, each exactly Size bytes, one
+	// agent drawn per event by Zipf 1.1, no attacks.
 	Plain bool
 }
 
 const (
-	// minStreamSize is what the longest tool call needs when everything optional is left out: below it Plain could not keep its size.
+	// minStreamSize is what the longest tool call needs when everything optional is left out: below
+	// it Plain could not keep its size.
 	minStreamSize = 640
 	maxStreamSize = 256 << 10 // one record reaches twice the average, and 1 MiB is the limit of the wire
 	maxStreamRate = 5e6
@@ -33,13 +38,16 @@ const (
 	defaultStreamStart = 1767600000000 // 2026-01-05T08:00:00Z
 
 	zipfExponent = 1.1
-	thinkTime    = 0.8 // s between two events of one session; with Rate it gives how many sessions are open at once
-	maxOpen      = 1 << 15
+	// s between two events of one session; with Rate it gives how many sessions are open at once
+	thinkTime = 0.8
+	maxOpen   = 1 << 15
 
-	// The default limits of wayward are 50 calls per session, 450 calls and 5000 records per user and sliding hour.
-	// callsPerUser is what one benign user causes in an hour on average. Users come back for 1 to maxVisit sessions in a row and then wait
-	// for their whole pool to pass, so that a busy hour has at most some 18 sessions of 14 calls; the busiest user-hour seen over many seeds had 421.
-	// recordsPerSession bounds the other limit: 18 sessions of it stay below 5000.
+	// The default limits of wayward are 50 calls per session, 450 calls and 5000 records per user
+	// and sliding hour. callsPerUser is what one benign user causes in an hour on average. Users
+	// come back for 1 to maxVisit sessions in a row and then wait for their whole pool to pass, so
+	// that a busy hour has at most some 18 sessions of 14 calls; the busiest user-hour seen over
+	// many seeds had 421. recordsPerSession bounds the other limit: 18 sessions of it stay below
+	// 5000.
 	callsPerUser      = 200
 	maxVisit          = 3
 	recordsPerSession = 220
@@ -49,20 +57,24 @@ const (
 type attackKind uint8
 
 const (
-	noAttack  attackKind = iota
-	export               // a support agent exports far more customers than its task needs: records per user and hour
-	looping              // an agent that goes round in circles: calls per session
-	tampering            // a read-only analyst deletes and writes: policy
-	diversion            // a payments agent pays to an unlisted destination that it read in an invoice: policy, provenance
-	fanOut               // many agents, each modest, work for the same user: calls per user and hour
+	noAttack attackKind = iota
+	// a support agent exports far more customers than its task needs: records per user and hour
+	export
+	looping   // an agent that goes round in circles: calls per session
+	tampering // a read-only analyst deletes and writes: policy
+	// a payments agent pays to an unlisted destination that it read in an invoice: policy,
+	// provenance
+	diversion
+	fanOut // many agents, each modest, work for the same user: calls per user and hour
 )
 
 func (k attackKind) String() string {
 	return [...]string{"", "export", "looping", "tampering", "diversion", "fan-out"}[k]
 }
 
-// streamAgent is one agent. lag is how far its gateway is behind, on its way to goal: it moves by at most half of the time that
-// passed, so that event time (arrival less lag) never runs backwards for one agent and is never more than Disorder behind.
+// streamAgent is one agent. lag is how far its gateway is behind, on its way to goal: it moves by
+// at most half of the time that passed, so that event time (arrival less lag) never runs backwards
+// for one agent and is never more than Disorder behind.
 type streamAgent struct {
 	lag, goal int64 // µs
 	seen      int64 // µs after the start, at which lag was true
@@ -139,7 +151,8 @@ type stream struct {
 	dayText [10]byte
 }
 
-// newStream returns a stream; what is out of range in o is moved into it. Two streams with equal options give equal bytes.
+// newStream returns a stream; what is out of range in o is moved into it. Two streams with equal
+// options give equal bytes.
 func newStream(o streamOptions) *stream {
 	o.Start = or(o.Start, defaultStreamStart)
 	o.Rate = min(max(or(o.Rate, 2000), 0.01), maxStreamRate)
@@ -158,8 +171,9 @@ func newStream(o streamOptions) *stream {
 	}
 	s.open = make([]streamSession, int(min(max(o.Rate*thinkTime, 4), maxOpen)))
 
-	// A cycle of all attacks is some 1,100 events. Below 2,000 events/s a cycle takes 12,000 events, so that attacks stay rare;
-	// above, 6 s, so that a short demo sees each several times, while the lanes never ask for more than 250 events/s.
+	// A cycle of all attacks is some 1,100 events. Below 2,000 events/s a cycle takes 12,000
+	// events, so that attacks stay rare; above, 6 s, so that a short demo sees each several times,
+	// while the lanes never ask for more than 250 events/s.
 	s.period = max(6e6, int64(12000/o.Rate*1e6))
 	s.share = uint32(math.Round(65536 * min(0.125, 250/o.Rate)))
 	for k := range s.lanes {
@@ -193,8 +207,8 @@ func (s *stream) people() {
 		}
 	}
 
-	// Integer weights, so that machines whose math.Pow differs in the last bit agree. Who is busy is drawn, so that
-	// it is not always the first tenant's support.
+	// Integer weights, so that machines whose math.Pow differs in the last bit agree. Who is busy
+	// is drawn, so that it is not always the first tenant's support.
 	rank := make([]int, s.o.Agents)
 	for i := range rank {
 		rank[i] = i
@@ -224,8 +238,9 @@ func (s *stream) people() {
 		busy[group] += float64(weights[i]) / total
 	}
 
-	// configs/limits lets a persona spend 25 dollars an hour. A fleet of thousands of calls a second has its own, cheap models:
-	// 3,300 tokens cost 13 thousandths of a dollar, or so much less that the busiest persona stays at 12 dollars.
+	// configs/limits lets a persona spend 25 dollars an hour. A fleet of thousands of calls a
+	// second has its own, cheap models: 3,300 tokens cost 13 thousandths of a dollar, or so much
+	// less that the busiest persona stays at 12 dollars.
 	hourly := s.o.Rate * slices.Max(busy) / 8 * 3600 * 0.0136
 	s.price = uint64(math.Round(min(1, 12/hourly) * (1 << 20)))
 
@@ -234,7 +249,9 @@ func (s *stream) people() {
 		g := &s.groups[i]
 		rate := s.o.Rate
 		if s.o.Plain {
-			rate = min(rate, 2000) // a fixed fleet, however fast the benchmark sends it: millions of users would be another workload
+			// a fixed fleet, however fast the benchmark sends it: millions of users would be
+			// another workload
+			rate = min(rate, 2000)
 		}
 		g.users = max(uint32(math.Ceil(rate*busy[i]*3600/callsPerUser)), 6)
 		g.base = s.named[g.tenant]
@@ -243,7 +260,8 @@ func (s *stream) people() {
 	}
 }
 
-// next appends one JSON record to dst and tells its key, time and truth in s.key, s.time and s.attack. It allocates nothing if dst has room.
+// next appends one JSON record to dst and tells its key, time and truth in s.key, s.time and
+// s.attack. It allocates nothing if dst has room.
 func (s *stream) next(dst []byte) []byte {
 	start := len(dst)
 	if s.o.Plain {
@@ -272,7 +290,8 @@ func (s *stream) turn() (*streamSession, attackKind) {
 			s.strike(kind, l)
 		}
 		if l.left > 0 {
-			// A session of the fan-out that is over is followed by another one of the same agent for the same user.
+			// A session of the fan-out that is over is followed by another one of the same agent
+			// for the same user.
 			c := &l.crew[s.below(uint32(len(l.crew)))]
 			if c.step == c.calls {
 				s.begin(c, int(c.agent), l.user, nil)
@@ -289,7 +308,8 @@ func (s *stream) turn() (*streamSession, attackKind) {
 	return c, noAttack
 }
 
-// strike starts an attack. Each works for a user of its own, outside the pools, so that no benign user is drawn in.
+// strike starts an attack. Each works for a user of its own, outside the pools, so that no benign
+// user is drawn in.
 func (s *stream) strike(kind attackKind, l *lane) {
 	l.due += s.period
 	if late := s.clock / 1000; l.due < late {
@@ -309,7 +329,8 @@ func (s *stream) strike(kind attackKind, l *lane) {
 	l.crew = l.crew[:0]
 	switch kind {
 	case export:
-		// The customer wants another address; the agent pulls the customer base, 800 to 1,600 records a time.
+		// The customer wants another address; the agent pulls the customer base, 800 to 1,600
+		// records a time.
 		l.crew = append(l.crew, streamSession{})
 		s.begin(&l.crew[0], agent, l.user, &exportFlow)
 		l.left = 8 + int(s.below(6))
@@ -334,7 +355,8 @@ func (s *stream) strike(kind attackKind, l *lane) {
 		l.crew[0].iban = uint32(s.rng.Uint64())
 		l.left = 4 + int(s.below(3))
 	case fanOut:
-		// Up to twelve agents of one tenant do ordinary sessions, all for the same user: only the user's sum gives it away.
+		// Up to twelve agents of one tenant do ordinary sessions, all for the same user: only the
+		// user's sum gives it away.
 		members := s.o.Agents / s.o.Tenants // every tenant has at least so many
 		for i := range min(members, 12) {
 			nth := (agent/s.o.Tenants + i) % members
@@ -364,7 +386,8 @@ func (s *stream) someone(persona int) (int, bool) {
 	return 0, false
 }
 
-// caller returns a user of a pool: one of the few at work now, who come back once or twice, then the next in line.
+// caller returns a user of a pool: one of the few at work now, who come back once or twice, then
+// the next in line.
 func (s *stream) caller(g *streamGroup) uint32 {
 	v := &g.ring[s.below(g.ringed)]
 	if v.left == 0 {
@@ -381,7 +404,8 @@ func (s *stream) caller(g *streamGroup) uint32 {
 func (s *stream) begin(c *streamSession, agent int, user uint32, flow *streamFlow) {
 	if flow == nil {
 		flows := streamPersonas[s.groups[s.agents[agent].group].persona].flows
-		flow = &flows[min(s.below(uint32(len(flows))), s.below(uint32(len(flows))))] // the first are the most common
+		// the first are the most common
+		flow = &flows[min(s.below(uint32(len(flows))), s.below(uint32(len(flows))))]
 	}
 	s.begun++
 	*c = streamSession{
@@ -420,7 +444,8 @@ func (s *stream) event(dst []byte, c *streamSession) []byte {
 	return s.call(dst, a, c, t, lean, start+size)
 }
 
-// plain appends a record of the fixed workload: 20 calls make a session, and each session has the next user.
+// plain appends a record of the fixed workload: 20 calls make a session, and each session has the
+// next user.
 func (s *stream) plain(dst []byte) []byte {
 	start := len(dst)
 	i := s.pick.draw(s.rng.Uint64())
@@ -481,7 +506,8 @@ func (s *stream) opening(dst []byte, kind string, a *streamAgent, c *streamSessi
 	return append(dst, '"')
 }
 
-// message appends what the user asked for. It names what the session is about, so that the values in later calls come from somewhere.
+// message appends what the user asked for. It names what the session is about, so that the values
+// in later calls come from somewhere.
 func (s *stream) message(dst []byte, c *streamSession, end int) []byte {
 	dst = append(dst, `,"message":{"role":"user","text":"`...)
 	dst = append(dst, c.flow.says...)
@@ -537,7 +563,8 @@ func (s *stream) call(dst []byte, a *streamAgent, c *streamSession, t *streamToo
 	}
 	draw >>= 16
 
-	// One call in 64 fails, one in 128 finds nothing, one in 256 is denied by the gateway; tools of attacks have their own odds.
+	// One call in 64 fails, one in 128 finds nothing, one in 256 is denied by the gateway; tools of
+	// attacks have their own odds.
 	records := int32(0)
 	switch chance := uint32(draw&0xff) | s.calm; {
 	case chance < t.fails:
@@ -565,7 +592,8 @@ func (s *stream) call(dst []byte, a *streamAgent, c *streamSession, t *streamToo
 	dst = strconv.AppendUint(dst, t.millis+draw>>28&0xff*t.millis>>8, 10)
 	dst = append(dst, t.args...)
 	dst = appendID(dst, t, c.subject)
-	if c.step > 1 && t.class == "read" && s.attack == noAttack { // who works does not ask the very same again and again
+	if c.step > 1 && t.class == "read" && s.attack == noAttack {
+		// who works does not ask the very same again and again
 		dst = append(dst, `","page":"`...)
 		dst = strconv.AppendUint(dst, uint64(c.step), 10)
 	}
@@ -592,13 +620,15 @@ func (s *stream) fill(dst []byte, n int) []byte {
 	return dst
 }
 
-// appendTime appends s.time as RFC 3339, in quotes. A day's date is kept: it changes seldom and is dear to make.
+// appendTime appends s.time as RFC 3339, in quotes. A day's date is kept: it changes seldom and is
+// dear to make.
 func (s *stream) appendTime(dst []byte) []byte {
 	const dayMS = 24 * 60 * 60 * 1000
 	day := s.time / dayMS
 	if day != s.day {
 		s.day = day
-		// The civil date of a day number, after Howard Hinnant, "chrono-compatible low-level date algorithms".
+		// The civil date of a day number, after Howard Hinnant, "chrono-compatible low-level date
+		// algorithms".
 		z := day + 719468
 		era := z / 146097
 		doe := z - era*146097
@@ -632,7 +662,8 @@ func (s *stream) below(n uint32) uint32 {
 // between returns a number from low to high-1.
 func (s *stream) between(low, high uint32) uint32 { return low + s.below(high-low) }
 
-// mix is the finaliser of splitmix64: a bijection, so that a counter gives numbers that look drawn and never repeat.
+// mix is the finaliser of splitmix64: a bijection, so that a counter gives numbers that look drawn
+// and never repeat.
 func mix(x uint64) uint64 {
 	x += 0x9e3779b97f4a7c15
 	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
@@ -855,7 +886,8 @@ func (t streamTool) ready() *streamTool {
 	if t.denied == 0 {
 		t.fails, t.misses, t.denied = 4, 6, 7
 	}
-	if t.class == "pay" || t.class == "send" { // what moves money or leaves the house is not looked up: it is there or fails
+	if t.class == "pay" || t.class == "send" {
+		// what moves money or leaves the house is not looked up: it is there or fails
 		t.misses = t.fails
 	}
 	switch t.to {

@@ -397,7 +397,8 @@ func TestTheExamplesFindEveryAttackAndSayWhatToDo(t *testing.T) {
 			t.Errorf("the examples switch something off: %v", c)
 		}
 	}
-	if actions["block"] < 5 || actions["throttle"] < 5 || actions["escalate"] == 0 { // the last by the guard, since many agents of one persona stray
+	if actions["block"] < 5 || actions["throttle"] < 5 || actions["escalate"] == 0 {
+		// the last by the guard, since many agents of one persona stray
 		t.Errorf("commands %v", actions)
 	}
 	t.Logf("%v %v", rules, actions)

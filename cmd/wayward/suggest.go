@@ -67,7 +67,8 @@ func (o *usageFlags) usages(cmd *cobra.Command, set *policy.Set) ([]*policy.Usag
 	return list, nil
 }
 
-// surveyFile watches the events of a file. Records that do not decode are counted and left out, as the engine does.
+// surveyFile watches the events of a file. Records that do not decode are counted and left out, as
+// the engine does.
 func (o *usageFlags) surveyFile(cmd *cobra.Command, set *policy.Set, input string) ([]*policy.Usage, error) {
 	lines, err := pipeline.OpenLines(input)
 	if err != nil {
@@ -114,7 +115,8 @@ func (o *usageFlags) surveyFile(cmd *cobra.Command, set *policy.Set, input strin
 	return list, nil
 }
 
-// snapshotUsages reads exported snapshots; of one persona the newest counts, and what its forks show is looked at one by one.
+// snapshotUsages reads exported snapshots; of one persona the newest counts, and what its forks
+// show is looked at one by one.
 func snapshotUsages(name string) ([]*policy.Usage, error) {
 	all, err := readSnapshots(name)
 	if err != nil {
@@ -139,7 +141,8 @@ func snapshotUsages(name string) ([]*policy.Usage, error) {
 	return list, nil
 }
 
-// usageOf is what a snapshot knows of what its persona uses. Names are kept of tools, servers, domains and classes of resources, so of the rest nothing can be said.
+// usageOf is what a snapshot knows of what its persona uses. Names are kept of tools, servers,
+// domains and classes of resources, so of the rest nothing can be said.
 func usageOf(m *baselines.Model) *policy.Usage {
 	v := &m.Rarity
 	u := &policy.Usage{Tenant: m.Tenant, Persona: m.Persona, AgentDays: int64(v.Total), First: m.First, Last: m.Day}
@@ -156,7 +159,8 @@ func usageOf(m *baselines.Model) *policy.Usage {
 			u.Of[d] = append(u.Of[d], policy.Seen{Value: value, First: int64(x.First), Last: int64(x.Last)})
 		}
 		s := &u.Of[d][i]
-		// Of two values that show one name, agents may have shown both on one day: the larger count is certain.
+		// Of two values that show one name, agents may have shown both on one day: the larger count
+		// is certain.
 		s.AgentDays = max(s.AgentDays, int64(x.Count))
 		s.First, s.Last = min(s.First, int64(x.First)), max(s.Last, int64(x.Last))
 	}

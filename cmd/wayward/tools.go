@@ -90,7 +90,8 @@ func newToolsDraft() *cobra.Command {
 				_, err = cmd.OutOrStdout().Write(b.Bytes())
 				return cmp.Or(err, s.bad.code())
 			}
-			f, err := os.OpenFile(output, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644) // what somebody edited must not be lost
+			// what somebody edited must not be lost
+			f, err := os.OpenFile(output, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 			if err != nil {
 				return fmt.Errorf("output: %w; name a new file", err)
 			}
@@ -113,7 +114,8 @@ func (o *toolsOptions) flags(cmd *cobra.Command) {
 	cmd.Flags().BoolVarP(&o.quiet, "quiet", "q", false, "no progress, nothing about lines that did not decode")
 }
 
-// maxSurveyed bounds the tools, and maxEvidence what is said of each, that one survey tells apart: names come from events.
+// maxSurveyed bounds the tools, and maxEvidence what is said of each, that one survey tells apart:
+// names come from events.
 const (
 	maxSurveyed = 20_000
 	maxEvidence = 40
@@ -133,9 +135,10 @@ type surveyed struct {
 	calls        int64
 	class        byClass // what calls are in the end
 	declared     byClass
-	inferred     byClass                    // without what is declared
-	evidence     map[policy.Evidence]*int64 // pointers: adding to an entry would keep the newest key, whose texts alias an event
-	known        map[string]int64           // calls of which a field is known
+	inferred     byClass // without what is declared
+	// pointers: adding to an entry would keep the newest key, whose texts alias an event
+	evidence map[policy.Evidence]*int64
+	known    map[string]int64 // calls of which a field is known
 }
 
 // byClass counts calls by class.
@@ -391,7 +394,8 @@ func (s *survey) json(out io.Writer) error {
 	return err
 }
 
-// draft writes a catalogue. Texts from events stand in quotes, so that they cannot become anything else than texts.
+// draft writes a catalogue. Texts from events stand in quotes, so that they cannot become anything
+// else than texts.
 func (s *survey) draft(w io.Writer) {
 	fmt.Fprintf(w, "# What was seen of %d tools in %d calls, the most called first. Read it, correct it, delete what goes without saying.\n", len(s.tools), s.calls)
 	fmt.Fprintln(w, "# Paths name arguments; what an event declares itself goes before what stands here.")
@@ -410,9 +414,11 @@ func (s *survey) draft(w io.Writer) {
 			}
 			return r[0], true
 		}
-		if v, ok := best("class"); ok && v.Path == "" { // what an argument says may differ from call to call
+		if v, ok := best("class"); ok && v.Path == "" {
+			// what an argument says may differ from call to call
 			fmt.Fprintf(&body, "    class: %s\n", t.class.top())
-			if v, ok := best("side_effect"); ok && !strings.HasPrefix(v.From, "class ") { // more than what goes with the class
+			if v, ok := best("side_effect"); ok && !strings.HasPrefix(v.From, "class ") {
+				// more than what goes with the class
 				fmt.Fprintf(&body, "    side_effect: %s\n", v.Value)
 			}
 		}

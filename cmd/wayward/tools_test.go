@@ -203,7 +203,8 @@ func TestADraftLoadsAndSaysTheSame(t *testing.T) {
 //
 //	WAYWARD_DATA=/path/to/data go test ./cmd/wayward -run ClassesOfRecordedCalls -v
 //
-// For tau the class that each event declares is taken away and asked for; for the others a class must be found at all.
+// For tau the class that each event declares is taken away and asked for; for the others a class
+// must be found at all.
 func TestClassesOfRecordedCalls(t *testing.T) {
 	dir := os.Getenv("WAYWARD_DATA")
 	if dir == "" {

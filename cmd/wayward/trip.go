@@ -349,7 +349,8 @@ func (out *outcome) json() any {
 	return j
 }
 
-// readKey reads an Ed25519 private key, PKCS #8 in PEM. Like ssh it wants nobody else to be able to read it.
+// readKey reads an Ed25519 private key, PKCS #8 in PEM. Like ssh it wants nobody else to be able to
+// read it.
 func readKey(name string) (ed25519.PrivateKey, error) {
 	if name == "" {
 		return nil, fmt.Errorf("no private key: name its file with --key or $%s; wayward breaker keygen makes one", keyEnv)

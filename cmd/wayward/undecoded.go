@@ -11,8 +11,9 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// undecoded counts the records of a file or topic that are no events. A command that met some ends with
-// exit code 1 after it has done what it could: whoever pipes it on must not take a part for the whole.
+// undecoded counts the records of a file or topic that are no events. A command that met some ends
+// with exit code 1 after it has done what it could: whoever pipes it on must not take a part for
+// the whole.
 type undecoded struct {
 	n  int64
 	by map[string]*undecodedReason
@@ -42,7 +43,8 @@ func (u *undecoded) add(at int64, err error) {
 	of.n++
 }
 
-// tell prints how many there were of each reason and where the first of each is; hint is what to do, if that is known.
+// tell prints how many there were of each reason and where the first of each is; hint is what to
+// do, if that is known.
 func (u *undecoded) tell(w io.Writer, place func(at int64) string, hint string) {
 	for _, reason := range slices.SortedFunc(maps.Keys(u.by), func(a, b string) int { return cmp.Or(cmp.Compare(u.by[a].first, u.by[b].first), cmp.Compare(a, b)) }) {
 		of := u.by[reason]

@@ -1,6 +1,7 @@
 // Package wire is the encoding of everything that is kept or sent between shards: varints, counted
 // strings, references to events, and the arithmetic of buckets. It must never know what is encoded.
-// Begin reading at Reader; each owner of state has its own append and read functions beside its type.
+// Begin reading at Reader; each owner of state has its own append and read functions beside its
+// type.
 package wire
 
 import (
@@ -15,11 +16,13 @@ import (
 // ErrShort means that encoded state ends too early or is malformed.
 var ErrShort = errors.New("state is cut short or malformed")
 
-// Reader takes encoded state apart. The first mistake sticks in Err and everything after reads as zero, so callers check once at the end.
+// Reader takes encoded state apart. The first mistake sticks in Err and everything after reads as
+// zero, so callers check once at the end.
 type Reader struct {
 	B   []byte
 	Err error
-	// Alias lets strings share the memory of B, for state that lives no longer than the record it came in.
+	// Alias lets strings share the memory of B, for state that lives no longer than the record it
+	// came in.
 	Alias bool
 }
 
@@ -110,7 +113,8 @@ func (r *Reader) String() string {
 	return string(b)
 }
 
-// Len reads a count of elements that take at least one byte each, so that a bad count cannot ask for the world.
+// Len reads a count of elements that take at least one byte each, so that a bad count cannot ask
+// for the world.
 func (r *Reader) Len() int {
 	n := r.Uvarint()
 	if n > uint64(len(r.B)) {

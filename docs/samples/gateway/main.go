@@ -1,5 +1,6 @@
-// Command gateway shows how a gateway obeys wayward: it knows the present from agent.breakers, follows agent.commands, and answers on agent.acks.
-// Copy it; docs/gateway.md says why each step is there.
+// Command gateway shows how a gateway obeys wayward: it knows the present from agent.breakers,
+// follows agent.commands, and answers on agent.acks. Copy it; docs/gateway.md says why each step is
+// there.
 package main
 
 import (
@@ -31,7 +32,8 @@ func main() {
 	}
 }
 
-// gateway is what a gateway remembers. A call may pass if none of its scopes (its session, agent, persona, tool, server, user, tenant, and global) is held.
+// gateway is what a gateway remembers. A call may pass if none of its scopes (its session, agent,
+// persona, tool, server, user, tenant, and global) is held.
 type gateway struct {
 	name string
 	held map[string]hold  // by the scope's key
@@ -47,13 +49,14 @@ type hold struct {
 
 func (g *gateway) run(ctx context.Context, brokers []string) error {
 	cl, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(),
-		kgo.FetchMaxWait(250*time.Millisecond)) // what is added to a client waits for the fetch that is under way
+		// what is added to a client waits for the fetch that is under way
+		kgo.FetchMaxWait(250*time.Millisecond))
 	if err != nil {
 		return err
 	}
 	defer cl.Close()
-	// First where commands end, then the present: what is commanded in between is seen twice rather than not at all. No consumer group: every
-	// instance of a gateway needs every command.
+	// First where commands end, then the present: what is commanded in between is seen twice rather
+	// than not at all. No consumer group: every instance of a gateway needs every command.
 	adm := kadm.NewClient(cl)
 	commands, err1 := adm.ListCommittedOffsets(ctx, "agent.commands")
 	breakers, err2 := adm.ListCommittedOffsets(ctx, "agent.breakers")
@@ -117,8 +120,8 @@ func (g *gateway) run(ctx context.Context, brokers []string) error {
 	return ctx.Err()
 }
 
-// breaker takes the state of a scope. At the start the last one of each key is the present. Later commands are what counts, and a state only helps where
-// it is ahead of them.
+// breaker takes the state of a scope. At the start the last one of each key is the present. Later
+// commands are what counts, and a state only helps where it is ahead of them.
 func (g *gateway) breaker(r *kgo.Record, started bool, now time.Time) ([]*kgo.Record, error) {
 	key := string(r.Key)
 	if !started {
@@ -130,7 +133,8 @@ func (g *gateway) breaker(r *kgo.Record, started bool, now time.Time) ([]*kgo.Re
 	b, err := event.ParseBreaker(r.Value)
 	switch {
 	case err != nil:
-		return nil, err // it stops something, and this gateway does not know what: it must not let calls pass
+		// it stops something, and this gateway does not know what: it must not let calls pass
+		return nil, err
 	case b.Mode != event.Enforce, started && b.Epoch <= g.last[key]:
 		return nil, nil
 	}
@@ -149,7 +153,9 @@ func (g *gateway) breaker(r *kgo.Record, started bool, now time.Time) ([]*kgo.Re
 func (g *gateway) command(r *kgo.Record, now time.Time) []*kgo.Record {
 	c, err := event.ParseCommand(r.Value)
 	if err != nil {
-		g.say("refused: " + err.Error()) // a type of scope or an action from the future: without an ack wayward reports "not enforced"
+		// a type of scope or an action from the future: without an ack wayward reports "not
+		// enforced"
+		g.say("refused: " + err.Error())
 		return nil
 	}
 	key := c.Scope.Key()
@@ -160,7 +166,8 @@ func (g *gateway) command(r *kgo.Record, now time.Time) []*kgo.Record {
 		return nil
 	case c.Epoch == g.last[key]: // sent again, or known from agent.breakers: done once, answered each time
 		return g.answer(c.ID, c.Scope, c.Epoch, now, event.Applied, "again")
-	case c.Action != event.Restore && c.NotAfter > 0 && now.UnixMilli() > c.NotAfter: // a restore is right however late it comes
+	case c.Action != event.Restore && c.NotAfter > 0 && now.UnixMilli() > c.NotAfter:
+		// a restore is right however late it comes
 		g.last[key] = c.Epoch
 		return g.answer(c.ID, c.Scope, c.Epoch, now, event.Expired, "came after not_after")
 	}

@@ -57,7 +57,8 @@ func TestTheSampleObeysAndAnswers(t *testing.T) {
 		}
 		return c.Append(nil)
 	}
-	// Before it starts: one held, one free again, one in dry run, and a command that was done long ago.
+	// Before it starts: one held, one free again, one in dry run, and a command that was done long
+	// ago.
 	put("agent.breakers", scope("held"), state("held", 4, event.Enforce, ""))
 	put("agent.breakers", scope("known"), state("known", 4, event.Enforce, "applied"))
 	put("agent.breakers", scope("free"), state("free", 2, event.Enforce, "applied"))
@@ -88,20 +89,30 @@ func TestTheSampleObeysAndAnswers(t *testing.T) {
 	}
 
 	later := now + time.Hour.Milliseconds()
-	put("agent.commands", scope("x1"), command("x1", event.Throttle, 1, event.Enforce, later)) // received, applied
+	// received, applied
+	put("agent.commands", scope("x1"), command("x1", event.Throttle, 1, event.Enforce, later))
 	for _, c := range [][]byte{
-		command("x", event.Throttle, 2, event.Enforce, later),                                                                 // received, applied
-		command("x", event.Throttle, 2, event.Enforce, later),                                                                 // again: applied
-		command("x", event.Block, 1, event.Enforce, later),                                                                    // stale: nothing
-		command("x", event.Kill, 9, event.DryRun, later),                                                                      // nothing
-		command("x", event.Kill, 3, event.Enforce, now-60_000),                                                                // expired
-		[]byte(strings.Replace(string(command("x", event.Kill, 4, event.Enforce, later)), `"agent","id"`, `"fleet","id"`, 1)), // refused: nothing
-		command("x", event.Block, 5, event.Enforce, later),                                                                    // received, applied
-		command("x", event.Restore, 6, event.Enforce, now-60_000),                                                             // late and right: received, applied
+		// received, applied
+		command("x", event.Throttle, 2, event.Enforce, later),
+		// again: applied
+		command("x", event.Throttle, 2, event.Enforce, later),
+		// stale: nothing
+		command("x", event.Block, 1, event.Enforce, later),
+		// nothing
+		command("x", event.Kill, 9, event.DryRun, later),
+		// expired
+		command("x", event.Kill, 3, event.Enforce, now-60_000),
+		// refused: nothing
+		[]byte(strings.Replace(string(command("x", event.Kill, 4, event.Enforce, later)), `"agent","id"`, `"fleet","id"`, 1)),
+		// received, applied
+		command("x", event.Block, 5, event.Enforce, later),
+		// late and right: received, applied
+		command("x", event.Restore, 6, event.Enforce, now-60_000),
 	} {
 		put("agent.commands", scope("x"), c)
 	}
-	put("agent.commands", scope("held"), command("held", event.Restore, 5, event.Enforce, later)) // received, applied
+	// received, applied
+	put("agent.commands", scope("held"), command("held", event.Restore, 5, event.Enforce, later))
 	want := map[string]string{
 		"b-held":   "4 applied",
 		"c-x1":     "1 received, 1 applied",

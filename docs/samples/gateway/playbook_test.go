@@ -11,7 +11,8 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// The CACAO playbook is not run here, but it must hold together: steps, agents and variables that it names are there, and its acks are acks.
+// The CACAO playbook is not run here, but it must hold together: steps, agents and variables that
+// it names are there, and its acks are acks.
 func TestTheCACAOPlaybookHoldsTogether(t *testing.T) {
 	text, err := os.ReadFile("../../playbooks/breaker.cacao.json")
 	if err != nil {
