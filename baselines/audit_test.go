@@ -47,7 +47,8 @@ func TestFamiliesDoNotSpendMoreThanTheBudget(t *testing.T) {
 }
 
 func TestSelfAuditLowersTheThresholdOfTestsThatComeOutLowTooOften(t *testing.T) {
-	honest, loose, wild := steady(30, HourTest, 10_000, 0.01), steady(30, HourTest, 10_000, 0.04), steady(30, HourTest, 10_000, 0.5)
+	honest, loose, wild := steady(30, HourTest, 10_000, 0.01), steady(30, HourTest, 10_000, 0.04), steady(30, HourTest,
+		10_000, 0.5)
 	want := honest.Alpha(HourTest, 1)
 	if got := loose.Alpha(HourTest, 1); math.Abs(got*4/want-1) > 0.02 {
 		t.Errorf("four times too often: threshold %g, want a fourth of %g", got, want)

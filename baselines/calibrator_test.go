@@ -25,7 +25,8 @@ func pareto(rng *rand.Rand) float64      { return 0.4 * (math.Pow(rng.Float64(),
 
 func TestCalibratedPValuesAreWhatTheySay(t *testing.T) {
 	for name, draw := range map[string]func(*rand.Rand) float64{"exponential": exponential, "pareto": pareto} {
-		for _, want := range []struct{ p, low, high float64 }{{1e-1, 0.9, 1.1}, {1e-2, 0.8, 1.25}, {1e-3, 0.6, 1.7}, {1e-4, 0.2, 3}} {
+		for _, want := range []struct{ p, low, high float64 }{{1e-1, 0.9, 1.1}, {1e-2, 0.8, 1.25}, {1e-3, 0.6, 1.7},
+			{1e-4, 0.2, 3}} {
 			t.Run(fmt.Sprintf("%s at %g", name, want.p), func(t *testing.T) {
 				below, tests := 0, 0
 				for seed := range uint64(20) {
@@ -51,8 +52,11 @@ func TestCalibratedPValuesAreWhatTheySay(t *testing.T) {
 
 func TestCalibratorFallsWithTheScoreAndIsNeverZero(t *testing.T) {
 	rng := rand.New(rand.NewPCG(7, 7))
-	for name, c := range map[string]*Calibrator{"nothing": {}, "one score": learned(Histogram{0, 1}), "equal scores": learned(Histogram{0, 0, 0, 5000}),
-		"all in the last bin": learned(append(make(Histogram, MaxBins-1), 900)), "heavy": learned(histogram(rng, 3000, pareto)), "light": learned(histogram(rng, 3000, exponential))} {
+	for name, c := range map[string]*Calibrator{"nothing": {}, "one score": learned(Histogram{0, 1}),
+		"equal scores":        learned(Histogram{0, 0, 0, 5000}),
+		"all in the last bin": learned(append(make(Histogram, MaxBins-1), 900)),
+		"heavy":               learned(histogram(rng, 3000, pareto)),
+		"light":               learned(histogram(rng, 3000, exponential))} {
 		last := 1.0
 		for s := -1.0; s < 400; s += 0.013 {
 			p := c.P(s)

@@ -54,7 +54,8 @@ func (m *Met) Learn(day int64, agents HashSet) {
 	}
 	all = slices.DeleteFunc(all, func(a metAgent) bool { return a.day < day-metDays })
 	if len(all) > maxMet {
-		slices.SortFunc(all, func(a, b metAgent) int { return cmp.Or(cmp.Compare(b.day, a.day), cmp.Compare(a.hash, b.hash)) })
+		slices.SortFunc(all,
+			func(a, b metAgent) int { return cmp.Or(cmp.Compare(b.day, a.day), cmp.Compare(a.hash, b.hash)) })
 		all = all[:maxMet]
 		slices.SortFunc(all, func(a, b metAgent) int { return cmp.Compare(a.hash, b.hash) })
 	}

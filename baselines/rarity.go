@@ -376,7 +376,8 @@ func (v *RarityModel) learn(f Field, seen []Sighting, day int32, terms Terms) {
 	var fresh []Value
 	for i := range seen {
 		s := &seen[i]
-		x := Value{Hash: s.Hash, Count: s.Count, First: day, Last: day, Classes: s.Classes, Of: s.Of, Form: s.Form, Name: s.Name}
+		x := Value{Hash: s.Hash, Count: s.Count, First: day, Last: day, Classes: s.Classes, Of: s.Of, Form: s.Form,
+			Name: s.Name}
 		if s.Declared {
 			x.Via, x.Count = Declared, max(x.Count, declaredFor)
 		}
@@ -531,7 +532,8 @@ func (o *Vocabulary) prune(day int32) {
 	}
 	order := slices.Clone(o.Values)
 	slices.SortFunc(order, func(a, b Value) int {
-		return cmp.Or(cmp.Compare(b.Via, a.Via), cmp.Compare(b.Count, a.Count), cmp.Compare(b.Last, a.Last), cmp.Compare(a.Hash, b.Hash))
+		return cmp.Or(cmp.Compare(b.Via, a.Via), cmp.Compare(b.Count, a.Count), cmp.Compare(b.Last, a.Last),
+			cmp.Compare(a.Hash, b.Hash))
 	})
 	for i := range order[maxValues:] {
 		x := &order[maxValues+i]
@@ -776,7 +778,8 @@ func (v *RarityModel) Decode(r *wire.Reader) {
 		q.Sink, q.Rejected, q.settled, q.Judged = flags&1 != 0, flags&2 != 0, flags&4 != 0, r.Byte()
 		q.Value.decode(r, q.Field)
 		q.Agents, q.Most, q.Days = r.Uint64(), r.Uvarint32(), r.Uvarint32()
-		if k := len(v.Quarantine); k > 0 && cmp.Or(cmp.Compare(v.Quarantine[k-1].Field, q.Field), cmp.Compare(v.Quarantine[k-1].Hash, q.Hash)) >= 0 {
+		if k := len(v.Quarantine); k > 0 && cmp.Or(cmp.Compare(v.Quarantine[k-1].Field, q.Field),
+			cmp.Compare(v.Quarantine[k-1].Hash, q.Hash)) >= 0 {
 			r.Fail()
 		}
 		if r.Err != nil {

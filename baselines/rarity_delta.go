@@ -183,7 +183,8 @@ func (d *RarityDelta) Append(b []byte) []byte {
 		for i := range list {
 			s := &list[i]
 			b = binary.BigEndian.AppendUint64(b, s.Hash)
-			flags := byte(b2i(s.Sink)) | byte(b2i(s.Declared))<<1 | byte(b2i(s.Held > 0))<<2 | byte(b2i(s.Name != ""))<<3
+			flags := byte(b2i(s.Sink)) | byte(b2i(s.Declared))<<1 | byte(b2i(s.Held > 0))<<2 | byte(
+				b2i(s.Name != ""))<<3
 			b = append(b, flags)
 			b = binary.AppendUvarint(b, uint64(s.Count))
 			if s.Held > 0 {
@@ -242,7 +243,8 @@ func (d *RarityDelta) Decode(r *wire.Reader) {
 			if flags&8 != 0 {
 				s.Name = r.String()
 			}
-			if flags > 15 || len(s.Name) > maxName || flags&8 != 0 && s.Name == "" || flags&4 != 0 && s.Held == 0 || s.Name != "" && !fieldDefs[f].named || i > 0 && s.Hash <= o.list[i-1].Hash {
+			if flags > 15 || len(s.Name) > maxName || flags&8 != 0 && s.Name == "" || flags&4 != 0 && s.Held == 0 ||
+				s.Name != "" && !fieldDefs[f].named || i > 0 && s.Hash <= o.list[i-1].Hash {
 				r.Fail()
 			}
 			if r.Err != nil {

@@ -124,7 +124,8 @@ func TestRarityModelsRoundTrip(t *testing.T) {
 		rng := rand.New(rand.NewPCG(seed, 2))
 		var m *Model
 		for day := range int64(30) {
-			m = Learn(m, Key{"t", "p", ""}, 20_000+day, &Delta{Events: 1, Learned: 1, AgentDays: 20, Rarity: *aDay(rng)}, Terms{})
+			m = Learn(m, Key{"t", "p", ""}, 20_000+day, &Delta{Events: 1, Learned: 1, AgentDays: 20,
+				Rarity: *aDay(rng)}, Terms{})
 			var back RarityModel
 			b := m.Rarity.Append(nil)
 			r := wire.Reader{B: b}
@@ -272,7 +273,8 @@ func TestGoodTuringPredictsNewValues(t *testing.T) {
 			m = Learn(m, Key{}, int64(20_000+day), d, Terms{})
 		}
 		ratio := values / missing // the estimate is of their number
-		t.Logf("%-12s new %.5f, Good-Turing %.5f, ratio %.2f; days %.5f, with the mean of late %.5f, ratio %.2f", s.name, values/tested, missing/tested, ratio, fresh/tested, predicted/tested, fresh/predicted)
+		t.Logf("%-12s new %.5f, Good-Turing %.5f, ratio %.2f; days %.5f, with the mean of late %.5f, ratio %.2f",
+			s.name, values/tested, missing/tested, ratio, fresh/tested, predicted/tested, fresh/predicted)
 		if s.hi*predicted < fresh {
 			t.Errorf("%s: %g are said to be new and %g are", s.name, predicted, fresh)
 		}
@@ -410,7 +412,8 @@ func TestWhatCalledSomebodyWaitsUntilEnoughAgentsShowIt(t *testing.T) {
 			if n := m.Rarity.Of[DomainField].singles; n > n1 {
 				t.Errorf("%s: counts as seen once", c.name)
 			}
-			if !m.Rarity.Approve("domain:evil.example") || !m.Rarity.Known(DomainField, evil) || len(m.Rarity.Quarantine) != 0 {
+			if !m.Rarity.Approve("domain:evil.example") || !m.Rarity.Known(DomainField, evil) ||
+				len(m.Rarity.Quarantine) != 0 {
 				t.Errorf("%s: not approved", c.name)
 			}
 		} else if v := m.Rarity.Of[DomainField].Find(evil); v.Via != Accepted && !c.terms.Approved {
@@ -449,7 +452,8 @@ func TestDeclaredIsNotNew(t *testing.T) {
 	d := &Delta{Events: 1, Learned: 1}
 	d.Rarity.Declare(ToolField, 5, "refund")
 	m = Learn(m, Key{}, m.Day+1, d, Terms{})
-	if v := m.Rarity.Of[ToolField].Find(5); v == nil || v.Via != Declared || v.Count != declaredFor || v.Name != "refund" {
+	if v := m.Rarity.Of[ToolField].Find(5); v == nil || v.Via != Declared || v.Count != declaredFor ||
+		v.Name != "refund" {
 		t.Errorf("got %+v", v)
 	}
 }
@@ -503,7 +507,8 @@ func TestTenantKnowsToolsServersAndDomainsOfItsPersonas(t *testing.T) {
 	wide.MergeWide(&d)
 	wide.MergeWide(&d)
 	m := Learn(nil, Key{"t", TenantWide, ""}, 20_000, &Delta{Events: 1, Learned: 1, Rarity: wide}, Terms{})
-	if m.Rarity.Days != 6*Unit || !m.Rarity.Known(ToolField, 1) || m.Rarity.Known(DomainField, 2) || m.Rarity.Known(UserField, 3) {
+	if m.Rarity.Days != 6*Unit || !m.Rarity.Known(ToolField, 1) || m.Rarity.Known(DomainField, 2) ||
+		m.Rarity.Known(UserField, 3) {
 		t.Errorf("got %+v", m.Rarity)
 	}
 }

@@ -665,7 +665,8 @@ func (m *SequenceModel) Decode(r *wire.Reader) {
 	for range n {
 		last += r.Uvarint()
 		g := gram{key: last<<32 | uint64(r.Uint32()), n: r.Uvarint32(), u: r.Uvarint32()}
-		if k := len(m.grams); last > math.MaxUint32 || uint32(g.key) == beginSymbol || k > 0 && m.grams[k-1].key >= g.key || g.n == 0 {
+		if k := len(m.grams); last > math.MaxUint32 || uint32(g.key) == beginSymbol || k > 0 &&
+			m.grams[k-1].key >= g.key || g.n == 0 {
 			r.Fail()
 		}
 		if r.Err != nil {
@@ -736,8 +737,10 @@ func readSymbols(r *wire.Reader, most int) []Symbol {
 	}
 	out := make([]Symbol, 0, n)
 	for range n {
-		s := Symbol{ID: r.Uint32(), Class: r.Uint32(), Tool: r.String(), Resource: r.String(), Action: event.Class(r.Byte())}
-		if k := len(out); k > 0 && out[k-1].ID >= s.ID || len(s.Tool) > maxName || len(s.Resource) > maxName || s.Action > event.Delegate || s.ID < symbolHashes || s.Class < symbolHashes {
+		s := Symbol{ID: r.Uint32(), Class: r.Uint32(), Tool: r.String(), Resource: r.String(),
+			Action: event.Class(r.Byte())}
+		if k := len(out); k > 0 && out[k-1].ID >= s.ID || len(s.Tool) > maxName || len(s.Resource) > maxName ||
+			s.Action > event.Delegate || s.ID < symbolHashes || s.Class < symbolHashes {
 			r.Fail()
 		}
 		if r.Err != nil {

@@ -224,7 +224,8 @@ type ChainScore struct {
 
 // Score tells how odd the chain is.
 func (c *Chain) Score(m *SequenceModel) ChainScore {
-	r := ChainScore{Steps: c.Steps(), Max: float64(c.peak) / seqBit, Cusum: float64(c.high) / seqBit, Combined: combined(c.top), P: c.P(m), Each: [seqStats]float64{1, 1, 1}}
+	r := ChainScore{Steps: c.Steps(), Max: float64(c.peak) / seqBit, Cusum: float64(c.high) / seqBit,
+		Combined: combined(c.top), P: c.P(m), Each: [seqStats]float64{1, 1, 1}}
 	if c.scored > 0 {
 		r.Mean = float64(c.sum) / float64(c.scored) / seqBit
 	}
@@ -317,7 +318,9 @@ func (c *Chain) Decode(r *wire.Reader) {
 	c.kinds, c.steps = readSteps(r)
 	want := min(int(c.n), maxSteps+newest)
 	// A sum that no chain comes to would be no number in the end.
-	if flags >= 4<<seqOrder || c.n == 0 || c.exits == nil && c.scored == c.n && passed(c.n) > 0 || len(c.steps) != want || c.scored > c.n || c.cusum < 0 || c.high < c.cusum || c.peak < 0 || c.peak > seqMost || c.cost < 0 || c.cost > seqMost || c.sum < 0 || c.sum > int64(c.scored)*seqClip ||
+	if flags >= 4<<seqOrder || c.n == 0 || c.exits == nil && c.scored == c.n && passed(c.n) > 0 ||
+		len(c.steps) != want || c.scored > c.n || c.cusum < 0 || c.high < c.cusum || c.peak < 0 || c.peak > seqMost ||
+		c.cost < 0 || c.cost > seqMost || c.sum < 0 || c.sum > int64(c.scored)*seqClip ||
 		!(c.top >= 0 && c.top <= math.MaxFloat32) {
 		r.Fail()
 	}

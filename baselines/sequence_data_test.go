@@ -132,7 +132,8 @@ func TestFailedBlocksOfHDFSAreTold(t *testing.T) {
 		}
 		t.Logf("%-8s AUC %.4f, found at 1 %% false alarms %.3f", name, got[i], float64(hit)/float64(n[1]))
 	}
-	t.Logf("%d normal, %d failed; of the normal below 1e-1, 1e-2, 1e-3: %.4f %.4f %.4f", n[0], n[1], float64(over[0])/float64(n[0]), float64(over[1])/float64(n[0]), float64(over[2])/float64(n[0]))
+	t.Logf("%d normal, %d failed; of the normal below 1e-1, 1e-2, 1e-3: %.4f %.4f %.4f", n[0], n[1],
+		float64(over[0])/float64(n[0]), float64(over[1])/float64(n[0]), float64(over[2])/float64(n[0]))
 	if got[3] < 0.99 {
 		t.Errorf("combined AUC %.4f, want at least 0.99", got[3])
 	}

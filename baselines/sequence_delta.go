@@ -85,7 +85,8 @@ const chance = 1e9
 
 // Step is the step of a call, and notes its name if the model does not know it. When there are too
 // many names, it is that of the call's class.
-func (d *SequenceDelta) Step(m *SequenceModel, tool, resource string, class event.Class, outcome event.Outcome, intent string) Step {
+func (d *SequenceDelta) Step(m *SequenceModel, tool, resource string, class event.Class, outcome event.Outcome,
+	intent string) Step {
 	s := StepOf(tool, resource, class, outcome, intent)
 	if m.knows(s.Call) {
 		return s
@@ -118,7 +119,8 @@ func (d *SequenceDelta) Symbol(call uint32) *Symbol {
 // Take learns a chain that is over: the end is pushed if nobody has. agent is a hash of whose it
 // was, today what of the agent was counted already on the day, alpha the p-value below which it
 // would have called somebody; 0: nothing could.
-func (d *SequenceDelta) Take(m *SequenceModel, c *Chain, agent uint64, day int64, today *AgentDay, fate Fate, alpha float64) {
+func (d *SequenceDelta) Take(m *SequenceModel, c *Chain, agent uint64, day int64, today *AgentDay, fate Fate,
+	alpha float64) {
 	c.End(m)
 	if fate == Forget || c.n == 0 {
 		return
@@ -149,7 +151,8 @@ func (d *SequenceDelta) Take(m *SequenceModel, c *Chain, agent uint64, day int64
 	}
 }
 
-func (d *SequenceDelta) learn(m *SequenceModel, w *walk, s Step, agent uint64, today *AgentDay, ordinary bool, fresh uint8) {
+func (d *SequenceDelta) learn(m *SequenceModel, w *walk, s Step, agent uint64, today *AgentDay, ordinary bool,
+	fresh uint8) {
 	cs := w.contexts(s)
 	for i, c := range cs {
 		if c == 0 {
@@ -395,7 +398,8 @@ func (d *SequenceDelta) addSymbol(id uint32, s Symbol) {
 }
 
 func compareSymbols(a, b *Symbol) int {
-	return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.Class, b.Class), cmp.Compare(a.Tool, b.Tool), cmp.Compare(a.Resource, b.Resource),
+	return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.Class, b.Class), cmp.Compare(a.Tool, b.Tool),
+		cmp.Compare(a.Resource, b.Resource),
 		cmp.Compare(a.Action, b.Action))
 }
 

@@ -41,7 +41,8 @@ func (m *SequenceModel) Habits(most int) (out []Habit) {
 	}
 	of := func(before uint32) {
 		context := after(orderSeed, before) & upper
-		i, _ := slices.BinarySearchFunc(m.grams, context, func(g gram, key uint64) int { return cmp.Compare(g.key, key) })
+		i, _ := slices.BinarySearchFunc(m.grams, context,
+			func(g gram, key uint64) int { return cmp.Compare(g.key, key) })
 		first, total := len(out), 0.0
 		for ; i < len(m.grams) && m.grams[i].key&upper == context; i++ {
 			g := &m.grams[i]

@@ -140,7 +140,8 @@ func mergeGrams(a, b []gram) []gram {
 // name takes new symbols' names.
 func (m *SequenceModel) name(names []Symbol) {
 	for _, s := range names {
-		if i, ok := slices.BinarySearchFunc(m.symbols, s.ID, func(s Symbol, id uint32) int { return cmp.Compare(s.ID, id) }); !ok {
+		if i, ok := slices.BinarySearchFunc(m.symbols, s.ID,
+			func(s Symbol, id uint32) int { return cmp.Compare(s.ID, id) }); !ok {
 			m.symbols = slices.Insert(m.symbols, i, s)
 		}
 	}
@@ -217,7 +218,8 @@ func (m *SequenceModel) established(call uint32) bool {
 // said is what a person said of an item or of what it is part of: 1 yes, −1 no, 0 nothing.
 func (m *SequenceModel) said(h *held) (r int) {
 	for _, it := range [...]uint64{item(h.prev, h.symbol), item(newSymbol, h.symbol), item(newSymbol, h.prev)} {
-		if i, ok := slices.BinarySearchFunc(m.words, it, func(w word, it uint64) int { return cmp.Compare(w.item, it) }); ok {
+		if i, ok := slices.BinarySearchFunc(m.words, it,
+			func(w word, it uint64) int { return cmp.Compare(w.item, it) }); ok {
 			if !m.words[i].ok {
 				return -1
 			}
@@ -383,7 +385,8 @@ func (m *SequenceModel) about(it uint64) *Shift {
 	case prev == newSymbol:
 		return &Shift{What: what, Kind: "call", Item: itemName(it)}
 	case prev >= outcomeSymbols && prev < symbolHashes:
-		return &Shift{What: what + " (" + event.Outcome(prev-outcomeSymbols).String() + ")", Kind: "outcome", Item: itemName(it)}
+		return &Shift{What: what + " (" + event.Outcome(prev-outcomeSymbols).String() + ")", Kind: "outcome",
+			Item: itemName(it)}
 	default:
 		return &Shift{What: what + " after " + say(prev), Kind: "order", Item: itemName(it)}
 	}
@@ -429,7 +432,8 @@ func (m *SequenceModel) age() {
 	}
 	m.symbols = slices.DeleteFunc(m.symbols, func(s Symbol) bool { _, ok := used[s.ID]; return !ok })
 	if len(m.symbols) > maxSymbols {
-		slices.SortFunc(m.symbols, func(a, b Symbol) int { return cmp.Or(cmp.Compare(used[b.ID], used[a.ID]), cmp.Compare(a.ID, b.ID)) })
+		slices.SortFunc(m.symbols,
+			func(a, b Symbol) int { return cmp.Or(cmp.Compare(used[b.ID], used[a.ID]), cmp.Compare(a.ID, b.ID)) })
 		gone := map[uint32]bool{}
 		for _, s := range m.symbols[maxSymbols:] {
 			gone[s.ID] = true

@@ -113,7 +113,8 @@ func (l *lab) push(c *Chain, tool int, failed bool, intent string) bool {
 	if failed {
 		outcome = event.Error
 	}
-	return c.Push(l.model(), l.d.Sequence.Step(l.model(), "tool"+strconv.Itoa(tool), "", testClasses[tool%len(testClasses)], outcome, intent))
+	return c.Push(l.model(), l.d.Sequence.Step(l.model(), "tool"+strconv.Itoa(tool), "",
+		testClasses[tool%len(testClasses)], outcome, intent))
 }
 
 // end is what the detector does when a session is over.
@@ -181,7 +182,8 @@ func TestRandomCallsInsertedIntoASessionAreFoundAndOrdinaryOnesAreNot(t *testing
 		for _, kind := range []struct {
 			tools, intents int
 			noise, err     float64
-		}{{14, 8, .01, .02}, {10, 5, .005, .03}, {24, 12, .04, .06}, {20, 10, .03, .12}, {18, 9, .02, .08}, {16, 9, .05, .05}} {
+		}{{14, 8, .01, .02}, {10, 5, .005, .03}, {24, 12, .04, .06}, {20, 10, .03, .12}, {18, 9, .02, .08},
+			{16, 9, .05, .05}} {
 			rng := rand.New(rand.NewPCG(seed, uint64(kind.tools)))
 			w := newWorkload(rng, kind.tools, kind.intents, kind.noise, kind.err)
 			l := newLab()
@@ -252,11 +254,14 @@ func TestRandomCallsInsertedIntoASessionAreFoundAndOrdinaryOnesAreNot(t *testing
 		}
 	}
 	for i, a := range [...]float64{1e-2, 1e-3, 1e-4} {
-		t.Logf("of %d ordinary sessions %d below %g: %.2f times as many as should be", made, below[i], a, float64(below[i])/float64(made)/a)
+		t.Logf("of %d ordinary sessions %d below %g: %.2f times as many as should be", made, below[i], a,
+			float64(below[i])/float64(made)/a)
 	}
 	t.Logf("below 0.01 of those of up to 8, 16, 32 calls and of more: %v", byLength)
 	for _, k := range inserted {
-		t.Logf("%2d calls inserted: %.2f found at 1e-2, %.2f at 1e-3, after %.1f calls", k, float64(hits[k][0])/float64(tries[k]), float64(hits[k][1])/float64(tries[k]), float64(delay[k])/math.Max(1, float64(hits[k][1])))
+		t.Logf("%2d calls inserted: %.2f found at 1e-2, %.2f at 1e-3, after %.1f calls", k,
+			float64(hits[k][0])/float64(tries[k]), float64(hits[k][1])/float64(tries[k]),
+			float64(delay[k])/math.Max(1, float64(hits[k][1])))
 	}
 	if r := float64(below[1]) / float64(made) / 1e-3; r > 2 {
 		t.Errorf("%.2f times too many ordinary sessions are below 1e-3, want at most 2", r)
@@ -331,7 +336,8 @@ func benched() (*SequenceModel, [][]Step) {
 			if rng.Float64() < w.err {
 				outcome = event.Error
 			}
-			steps = append(steps, l.d.Sequence.Step(m, "tool"+strconv.Itoa(tool), "", testClasses[tool%len(testClasses)], outcome, "intent"+strconv.Itoa(in)))
+			steps = append(steps, l.d.Sequence.Step(m, "tool"+strconv.Itoa(tool), "",
+				testClasses[tool%len(testClasses)], outcome, "intent"+strconv.Itoa(in)))
 		}
 		if len(steps) > 0 {
 			sessions = append(sessions, steps)

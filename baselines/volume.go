@@ -41,7 +41,8 @@ const (
 // WindowMS and StepMS are the windows and their steps in milliseconds.
 var (
 	WindowMS = [Windows]int64{60_000, 600_000, 3_600_000, DayMS}
-	StepMS   = [Windows]int64{WindowMS[0] / RingSteps, WindowMS[1] / RingSteps, WindowMS[2] / RingSteps, WindowMS[3] / RingSteps}
+	StepMS   = [Windows]int64{WindowMS[0] / RingSteps, WindowMS[1] / RingSteps, WindowMS[2] / RingSteps,
+		WindowMS[3] / RingSteps}
 )
 
 // Windows by their place.
@@ -351,7 +352,8 @@ func (d *VolumeDelta) Tool(hash uint64) *ToolMarks {
 
 // Intent returns the totals of an intent, or nil if there is no room for it.
 func (d *VolumeDelta) Intent(hash uint64) *IntentTotals {
-	i := find(&d.Intents, maxIntents, func(t *IntentTotals) uint64 { return t.Hash }, hash, func(t *IntentTotals) { t.Hash = hash })
+	i := find(&d.Intents, maxIntents, func(t *IntentTotals) uint64 { return t.Hash }, hash,
+		func(t *IntentTotals) { t.Hash = hash })
 	if i < 0 {
 		return nil
 	}
@@ -366,7 +368,8 @@ func (d *VolumeDelta) Currency(code, n uint64) {
 			return
 		}
 	}
-	if i := find(&d.Currencies, maxCurrencies, func(c *Currency) uint64 { return c.Code }, code, func(c *Currency) { c.Code = code }); i >= 0 {
+	if i := find(&d.Currencies, maxCurrencies, func(c *Currency) uint64 { return c.Code }, code,
+		func(c *Currency) { c.Code = code }); i >= 0 {
 		d.Currencies[i].N += n
 	}
 }
@@ -551,7 +554,8 @@ func (v *VolumeModel) Learn(m *Model, d *VolumeDelta) {
 	v.learnTools(d)
 	v.learnIntents(d)
 	if v.Currency == 0 && len(d.Currencies) > 0 {
-		v.Currency = slices.MaxFunc(d.Currencies, func(a, b Currency) int { return cmp.Or(cmp.Compare(a.N, b.N), cmp.Compare(a.Code, b.Code)) }).Code
+		v.Currency = slices.MaxFunc(d.Currencies,
+			func(a, b Currency) int { return cmp.Or(cmp.Compare(a.N, b.N), cmp.Compare(a.Code, b.Code)) }).Code
 	}
 	for k := range v.Joint {
 		v.Joint[k].Learn(d.Joint[k])
@@ -591,7 +595,8 @@ func (v *VolumeModel) learnTools(d *VolumeDelta) {
 	slices.SortFunc(v.Tools, func(a, b ToolModel) int { return cmp.Compare(a.Hash, b.Hash) })
 	for i := range v.Tools {
 		t := &v.Tools[i]
-		j, ok := slices.BinarySearchFunc(d.Tools, t.Hash, func(x ToolMarks, h uint64) int { return cmp.Compare(x.Hash, h) })
+		j, ok := slices.BinarySearchFunc(d.Tools, t.Hash,
+			func(x ToolMarks, h uint64) int { return cmp.Compare(x.Hash, h) })
 		for m := range t.Of {
 			var day Histogram
 			if ok {
@@ -628,7 +633,8 @@ func (v *VolumeModel) learnIntents(d *VolumeDelta) {
 	for i := range v.Intents {
 		t := &v.Intents[i]
 		var day IntentTotals
-		if j, ok := slices.BinarySearchFunc(d.Intents, t.Hash, func(x IntentTotals, h uint64) int { return cmp.Compare(x.Hash, h) }); ok {
+		if j, ok := slices.BinarySearchFunc(d.Intents, t.Hash,
+			func(x IntentTotals, h uint64) int { return cmp.Compare(x.Hash, h) }); ok {
 			day = d.Intents[j]
 		}
 		t.N = Decayed(t.N, HalfLife14) + min(day.N, 1<<40)*Unit
@@ -656,7 +662,8 @@ func (v *VolumeModel) ToolOf(hash uint64) *ToolModel {
 // IntentOf returns what was learned of an intent, or nil if that is less than 500 sessions (science
 // §2.5).
 func (v *VolumeModel) IntentOf(hash uint64) *IntentModel {
-	i, ok := slices.BinarySearchFunc(v.Intents, hash, func(t IntentModel, h uint64) int { return cmp.Compare(t.Hash, h) })
+	i, ok := slices.BinarySearchFunc(v.Intents, hash,
+		func(t IntentModel, h uint64) int { return cmp.Compare(t.Hash, h) })
 	if !ok || v.Intents[i].N < 500*Unit {
 		return nil
 	}

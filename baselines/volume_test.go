@@ -204,7 +204,8 @@ func TestASeasonIsTheHoursThatWereBusy(t *testing.T) {
 	if s.Of[12] < 100*s.Of[3] || s.Of[12] < 4 || s.Of[12] > 5 {
 		t.Errorf("noon is %v, night %v", s.Of[12], s.Of[3])
 	}
-	if got, want := s.Over(160, 24), s.Of[160]+s.Of[161]+s.Of[162]+s.Of[163]+s.Of[164]+s.Of[165]+s.Of[166]+s.Of[167]+s.Over(0, 16); math.Abs(got-want) > 1e-9 {
+	if got, want := s.Over(160, 24), s.Of[160]+s.Of[161]+s.Of[162]+s.Of[163]+s.Of[164]+s.Of[165]+s.Of[166]+s.Of[167]+
+		s.Over(0, 16); math.Abs(got-want) > 1e-9 {
 		t.Errorf("a day over the end of the week is %v, its hours %v", got, want)
 	}
 	if s.Rare[3] > 0.02 || s.Rare[12] < 0.5 {
@@ -468,7 +469,8 @@ func TestRunsOverIds(t *testing.T) {
 	var up, down, random, same []uint64
 	rng := rand.New(rand.NewPCG(17, 18))
 	for i := range uint64(60) {
-		up, down, random, same = append(up, 1000+i*2), append(down, 1000-i), append(random, rng.Uint64N(1e6)), append(same, 7)
+		up, down, random, same = append(up, 1000+i*2), append(down, 1000-i), append(random,
+			rng.Uint64N(1e6)), append(same, 7)
 	}
 	if run(up...) != RunSteps || run(down...) != RunSteps || run(random...) > 3 || run(same...) != 0 {
 		t.Error(run(up...), run(down...), run(random...), run(same...))

@@ -196,7 +196,8 @@ func (w *Window) each(i int, f func(m int, v *int64)) {
 // whose it is. False: nothing was done, go the longer way.
 func (w *Window) Bump(s Span, index int64, v *Sums, agent uint32) bool {
 	b := &w.newest
-	if b.index != index || b.n == 0 || b.agent != agent && b.agent != 0 || b.n == math.MaxUint32 || s.N == 1 && !w.named {
+	if b.index != index || b.n == 0 || b.agent != agent && b.agent != 0 || b.n == math.MaxUint32 || s.N == 1 &&
+		!w.named {
 		return false
 	}
 	b.n++
@@ -273,7 +274,8 @@ func (w *Window) Add(s Span, index, n int64, v *Sums, first *Contributor, agent 
 	if b == &w.newest {
 		w.sum(v)
 	}
-	if s.N == 1 && !w.named || s.N > 1 && fresh && (s.N <= keptRefs || !w.named || s.Index(p.refs[len(p.refs)-1].Time) <= index-s.N/(keptRefs-event.MaxRefs)) {
+	if s.N == 1 && !w.named || s.N > 1 && fresh &&
+		(s.N <= keptRefs || !w.named || s.Index(p.refs[len(p.refs)-1].Time) <= index-s.N/(keptRefs-event.MaxRefs)) {
 		w.remember(s, first)
 	}
 	return true
@@ -312,7 +314,8 @@ func (w *Window) See(index int64, hashes []uint64, keep int) {
 	p := w.past
 	known := len(p.seen)
 	for _, h := range hashes {
-		i, found := slices.BinarySearchFunc(p.seen[:known], h, func(s sight, h uint64) int { return cmp.Compare(s.hash, h) })
+		i, found := slices.BinarySearchFunc(p.seen[:known], h,
+			func(s sight, h uint64) int { return cmp.Compare(s.hash, h) })
 		switch {
 		case !found && len(hashes) == 1:
 			p.seen = slices.Insert(p.seen, i, sight{h, index})
@@ -334,7 +337,8 @@ func (w *Window) See(index int64, hashes []uint64, keep int) {
 		p.seen = slices.DeleteFunc(p.seen, func(s sight) bool { return !w.holds(s.last) })
 	}
 	if n > keep+keep/4 {
-		slices.SortFunc(p.seen, func(a, b sight) int { return cmp.Or(cmp.Compare(b.last, a.last), cmp.Compare(a.hash, b.hash)) })
+		slices.SortFunc(p.seen,
+			func(a, b sight) int { return cmp.Or(cmp.Compare(b.last, a.last), cmp.Compare(a.hash, b.hash)) })
 		for _, s := range p.seen[keep:] {
 			w.distinct(s.last, -1)
 		}
@@ -524,7 +528,8 @@ func (w *Window) decodeSeen(r *wire.Reader) {
 	}
 	for range n {
 		hash, i := r.Uint64(), r.Uvarint()
-		if i >= uint64(len(left)) || left[i] == 0 || len(w.past.seen) > 0 && w.past.seen[len(w.past.seen)-1].hash >= hash {
+		if i >= uint64(len(left)) || left[i] == 0 || len(w.past.seen) > 0 &&
+			w.past.seen[len(w.past.seen)-1].hash >= hash {
 			r.Fail()
 			return
 		}

@@ -93,7 +93,9 @@ func (m *model) first() []event.Ref {
 func exact(s Span) bool { return s.N <= keptRefs }
 
 func spans() map[string]Span {
-	return map[string]Span{"tumbling": Tumbling(60_000), "sliding": Sliding(60_000, 1000), "sliding in few steps": Sliding(60_000, 5000), "sliding by its length": Sliding(5000, 5000), "lifetime": Lifetime()}
+	return map[string]Span{"tumbling": Tumbling(60_000), "sliding": Sliding(60_000, 1000),
+		"sliding in few steps": Sliding(60_000, 5000), "sliding by its length": Sliding(5000, 5000),
+		"lifetime": Lifetime()}
 }
 
 // same compares windows as they are on disk: that is all that lives on.
@@ -125,7 +127,8 @@ func TestWindowEqualsTheNaiveModelOnAnyStream(t *testing.T) {
 						at -= int64(r.IntN(80_000)) // late, sometimes too late
 					}
 					agent := 1 + uint32(r.IntN(1+int(round%3)))
-					a := added{span.Index(at), int64(1 + r.IntN(3)), Sums{}, event.Ref{Time: at, ID: strconv.Itoa(step), Agent: strconv.Itoa(int(agent))}, nil}
+					a := added{span.Index(at), int64(1 + r.IntN(3)), Sums{},
+						event.Ref{Time: at, ID: strconv.Itoa(step), Agent: strconv.Itoa(int(agent))}, nil}
 					for range r.IntN(3) {
 						a.seen = append(a.seen, r.Uint64N(40))
 					}
@@ -137,8 +140,10 @@ func TestWindowEqualsTheNaiveModelOnAnyStream(t *testing.T) {
 					want := m.add(a)
 					if a.n != 1 || !w.Bump(span, a.index, &a.sums, agent) {
 						w.Move(span, a.index)
-						if got := w.Add(span, a.index, a.n, &a.sums, &Contributor{a.ref, r.IntN(2) == 0}, agent); got != want {
-							t.Fatalf("seed %d/%d step %d: Add to bucket %d (newest %d) = %v, want %v", seed, round, step, a.index, m.newest, got, want)
+						if got := w.Add(span, a.index, a.n, &a.sums, &Contributor{a.ref, r.IntN(2) == 0},
+							agent); got != want {
+							t.Fatalf("seed %d/%d step %d: Add to bucket %d (newest %d) = %v, want %v", seed, round,
+								step, a.index, m.newest, got, want)
 						}
 					}
 					if want {
@@ -147,25 +152,31 @@ func TestWindowEqualsTheNaiveModelOnAnyStream(t *testing.T) {
 					if want := m.total(mask); w.Total != want {
 						t.Fatalf("seed %d/%d step %d: totals %d, want %d", seed, round, step, w.Total, want)
 					}
-					alone := !slices.ContainsFunc(m.in(), func(a added) bool { return a.ref.Agent != strconv.Itoa(int(agent)) })
+					alone := !slices.ContainsFunc(m.in(),
+						func(a added) bool { return a.ref.Agent != strconv.Itoa(int(agent)) })
 					if got := w.Alone(agent); got != alone {
-						t.Fatalf("seed %d/%d step %d: agent %d is alone: %v, want %v", seed, round, step, agent, got, alone)
+						t.Fatalf("seed %d/%d step %d: agent %d is alone: %v, want %v", seed, round, step, agent, got,
+							alone)
 					}
 					if exact(span) {
 						if diff := gocmp.Diff(m.first(), w.First(), cmpopts.EquateEmpty()); diff != "" {
-							t.Fatalf("seed %d/%d step %d: first contributors (-want +got):\n%s", seed, round, step, diff)
+							t.Fatalf("seed %d/%d step %d: first contributors (-want +got):\n%s", seed, round, step,
+								diff)
 						}
 					}
 					for i, ref := range w.First() {
-						if x := span.Index(ref.Time); x <= m.newest-span.N || i > 0 && x < span.Index(w.First()[i-1].Time) || i >= event.MaxRefs {
-							t.Fatalf("seed %d/%d step %d: contributor %d of %v is out of the window or out of order", seed, round, step, i, w.First())
+						if x := span.Index(ref.Time); x <= m.newest-span.N || i > 0 &&
+							x < span.Index(w.First()[i-1].Time) || i >= event.MaxRefs {
+							t.Fatalf("seed %d/%d step %d: contributor %d of %v is out of the window or out of order",
+								seed, round, step, i, w.First())
 						}
 					}
 					if step%10 == 0 { // it may be saved and loaded at any time
 						var back Window
 						in := wire.Reader{B: w.Append(nil)}
 						if back.Decode(&in); in.Err != nil || len(in.B) != 0 || !same(&w, &back) {
-							t.Fatalf("seed %d/%d step %d: decoding: %v, %d bytes left; totals %d, want %d", seed, round, step, in.Err, len(in.B), back.Total, w.Total)
+							t.Fatalf("seed %d/%d step %d: decoding: %v, %d bytes left; totals %d, want %d", seed, round,
+								step, in.Err, len(in.B), back.Total, w.Total)
 						}
 						w = back
 					}
@@ -294,7 +305,8 @@ func TestAWindowKeepsNothingOfTheRecordItCameFrom(t *testing.T) {
 }
 
 func TestFloorDivRoundsTowardsMinusInfinity(t *testing.T) {
-	for _, c := range [][3]int64{{7, 5, 1}, {-1, 5, -1}, {-5, 5, -1}, {-6, 5, -2}, {0, 5, 0}, {math.MinInt64, 5000, -1844674407370956}} {
+	for _, c := range [][3]int64{{7, 5, 1}, {-1, 5, -1}, {-5, 5, -1}, {-6, 5, -2}, {0, 5, 0},
+		{math.MinInt64, 5000, -1844674407370956}} {
 		if got := wire.FloorDiv(c[0], c[1]); got != c[2] {
 			t.Errorf("FloorDiv(%d, %d) = %d, want %d", c[0], c[1], got, c[2])
 		}
@@ -307,7 +319,9 @@ func filled(s Span, mask uint8) *Window {
 	for i := range int64(10) {
 		index := s.Index(i * 700)
 		w.Move(s, index)
-		w.Add(s, index, 1, &Sums{1, i, 1000 * i}, &Contributor{event.Ref{Time: i * 700, ID: "event-" + strconv.Itoa(int(i)), Agent: "a"}, false}, 1+uint32(i%2))
+		w.Add(s, index, 1, &Sums{1, i, 1000 * i},
+			&Contributor{event.Ref{Time: i * 700, ID: "event-" + strconv.Itoa(int(i)), Agent: "a"}, false},
+			1+uint32(i%2))
 		w.See(index, []uint64{uint64(i % 4), 100 + uint64(i)}, 1000)
 	}
 	return w

@@ -12,15 +12,18 @@ import (
 // on, against whom, and what it is worth. The detector adds scope, title, why, what was observed
 // and expected.
 func (x *Scene) stray(detector string, test baselines.Test, feature string, p float64, alert bool) event.Finding {
-	f := event.Finding{Activity: event.Create, Analytic: event.StatisticalAnalytic, Detector: detector, Rule: test.String() + "/" + feature, Alert: alert,
+	f := event.Finding{Activity: event.Create, Analytic: event.StatisticalAnalytic, Detector: detector,
+		Rule: test.String() + "/" + feature, Alert: alert,
 		Severity: x.grade(test, p, alert), Time: x.Time, First: x.Time, Last: x.Time, Count: 1}
 	alpha := x.Alpha(test)
 	// Ten p-values of a million make the most that a detector without certainty may say.
 	f.Risk = int(math.Round(70 * min(1, -math.Log10(p)/8)))
 	m := x.Base
 	f.RuleVersion = m.Hash()[:12]
-	f.Anomaly = &event.Anomaly{P: p, Alpha: alpha, Family: test.Family().String(), Test: test.String(), Feature: feature, Persona: m.Persona, Fork: m.Fork,
-		AgentDays: int64(m.AgentDays / baselines.Unit), Agents: int64(m.Agents), Snapshot: m.Snapshot(), State: m.State.String(),
+	f.Anomaly = &event.Anomaly{P: p, Alpha: alpha, Family: test.Family().String(), Test: test.String(),
+		Feature: feature, Persona: m.Persona, Fork: m.Fork,
+		AgentDays: int64(m.AgentDays / baselines.Unit), Agents: int64(m.Agents), Snapshot: m.Snapshot(),
+		State:    m.State.String(),
 		Stranger: x.stranger(test)}
 	return f
 }

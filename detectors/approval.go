@@ -34,7 +34,8 @@ const (
 	revoked
 )
 
-var steps = map[string]byte{"requested": requested, "granted": granted, "denied": denied, "expired": expired, "revoked": revoked}
+var steps = map[string]byte{"requested": requested, "granted": granted, "denied": denied, "expired": expired,
+	"revoked": revoked}
 
 // grant is one approval, as far as it is known.
 type grant struct {
@@ -275,7 +276,8 @@ const (
 )
 
 func (d *personaPolicy) introduce(x *Scene, e *event.Event) {
-	told := xxhash.Sum64String(e.Agent.Owner) ^ bits.RotateLeft64(xxhash.Sum64String(e.Agent.Credential), 1) ^ uint64(wire.FloorDiv(x.Time, 86_400_000))*0x9e3779b97f4a7c15
+	told := xxhash.Sum64String(e.Agent.Owner) ^ bits.RotateLeft64(xxhash.Sum64String(e.Agent.Credential),
+		1) ^ uint64(wire.FloorDiv(x.Time, 86_400_000))*0x9e3779b97f4a7c15
 	if part, ok := x.Agent.Part(d.slot).(*conduct); ok && part.told == told {
 		return
 	}
@@ -319,8 +321,10 @@ func (d *personaPolicy) Note(x *Closing, n *Note) {
 		} else {
 			f.Rule += "/" + scope
 		}
-		f.Why = actor(role, n.Ref.Agent) + " was approved by " + strconv.Quote(short(by)) + "; that is an agent of the same " + scope + ", " + strconv.Quote(short(n.ID))
-		f.Activity, f.Agent, f.Persona, f.Target, f.Response = event.Create, n.Ref.Agent, persona, by, agentResponse(f.Response)
+		f.Why = actor(role, n.Ref.Agent) + " was approved by " + strconv.Quote(short(by)) +
+			"; that is an agent of the same " + scope + ", " + strconv.Quote(short(n.ID))
+		f.Activity, f.Agent, f.Persona, f.Target, f.Response = event.Create, n.Ref.Agent, persona, by, agentResponse(
+			f.Response)
 		f.Time, f.First, f.Last, f.Count, f.Refs = n.Ref.Time, n.Ref.Time, n.Ref.Time, 1, []event.Ref{n.Ref}
 		x.Find(f)
 	}
@@ -537,7 +541,8 @@ func (g *grant) ownSide(e *event.Event) bool {
 	if g.asker == by {
 		return true
 	}
-	for _, name := range [...]string{e.Agent.ID, e.Agent.Owner, e.Agent.Credential, e.User, e.Delegation.From, e.Delegation.To, e.Approval.RequestedBy} {
+	for _, name := range [...]string{e.Agent.ID, e.Agent.Owner, e.Agent.Credential, e.User, e.Delegation.From,
+		e.Delegation.To, e.Approval.RequestedBy} {
 		if name != "" && nameHash(name) == by {
 			return true
 		}
@@ -586,8 +591,10 @@ func (d *personaPolicy) strays(x *Scene, e *event.Event, fault string, bypassed 
 
 // claims are the last parts of the rules of findings about approvals that were shown.
 var claims = map[string]string{
-	faultOther: "changed", faultExpired: "expired", faultUsed: "used", faultOwn: "own-side", faultRevoked: "revoked", faultDenied: "denied", faultAsked: "pending",
-	faultLater: "later", faultForged: "untrusted", faultUnknown: "unknown", faultForeign: "other-agent", faultDigest: "digest",
+	faultOther: "changed", faultExpired: "expired", faultUsed: "used", faultOwn: "own-side", faultRevoked: "revoked",
+	faultDenied: "denied", faultAsked: "pending",
+	faultLater: "later", faultForged: "untrusted", faultUnknown: "unknown", faultForeign: "other-agent",
+	faultDigest: "digest",
 }
 
 // actor names who shows an approval.
@@ -601,14 +608,17 @@ func actor(role *policy.Persona, agent string) string {
 // finding is one about an approval that was shown; the caller fills in when and how often.
 func finding(role *policy.Persona, persona, agent, fault, tool string, tried bool, count int64) event.Finding {
 	f := event.Finding{
-		Analytic: event.RuleAnalytic, Severity: event.High, Alert: true, Detector: "policy", Rule: "approval/" + claims[fault],
-		Title: "An approval was shown that does not cover the call", Tags: []string{"ASI03"}, ScopeType: "agent", ScopeID: agent, Target: tool,
+		Analytic: event.RuleAnalytic, Severity: event.High, Alert: true, Detector: "policy",
+		Rule:  "approval/" + claims[fault],
+		Title: "An approval was shown that does not cover the call", Tags: []string{"ASI03"}, ScopeType: "agent",
+		ScopeID: agent, Target: tool,
 	}
 	if fault == faultDigest {
 		f.Title = "A digest is not of the arguments beside it"
 	}
 	if role != nil {
-		f.Severity, f.Alert, f.RuleVersion, f.Response = role.Severity, role.Severity > event.Signal, role.Version, role.Respond
+		f.Severity, f.Alert, f.RuleVersion, f.Response = role.Severity, role.Severity > event.Signal, role.Version,
+			role.Respond
 		if len(role.Tags) > 0 {
 			f.Tags = role.Tags
 		}

@@ -51,7 +51,8 @@ func (b *Bucket) Newest() int64 {
 func (b *Bucket) Merge(o *Bucket) {
 	for i := range o.Counted {
 		k := &o.Counted[i]
-		j, found := slices.BinarySearchFunc(b.Counted, k.Meter, func(c Counted, meter uint64) int { return cmp.Compare(c.Meter, meter) })
+		j, found := slices.BinarySearchFunc(b.Counted, k.Meter,
+			func(c Counted, meter uint64) int { return cmp.Compare(c.Meter, meter) })
 		if found {
 			b.Counted[j].merge(k)
 		} else {
@@ -142,7 +143,8 @@ func (p *Partials) Len() int { return len(p.groups) }
 
 // Add adds one event's contributions to one scope. who stands for the event's tenant and agent for
 // its agent: hashes that only need to differ. What it is given must live until Reset, but for id.
-func (p *Partials) Add(slot byte, scope policy.Scope, tenant string, who uint64, id string, agent uint64, ref event.Ref, index int64, list []Contribution) {
+func (p *Partials) Add(slot byte, scope policy.Scope, tenant string, who uint64, id string, agent uint64, ref event.Ref,
+	index int64, list []Contribution) {
 	at := len(p.refs) - 1
 	if at < 0 || p.refs[at] != ref {
 		at++
@@ -217,7 +219,8 @@ func (p *Partials) group(slot byte, scope policy.Scope, tenant string, who uint6
 	p.text = append(p.text, id...)
 	own := p.text[from:]
 	g := &p.groups[n]
-	*g = group{hash: h, slot: slot, scope: scope, tenant: tenant, id: unsafe.String(unsafe.SliceData(own), len(own)), index: index, newest: -1, cells: g.cells[:0]}
+	*g = group{hash: h, slot: slot, scope: scope, tenant: tenant, id: unsafe.String(unsafe.SliceData(own), len(own)),
+		index: index, newest: -1, cells: g.cells[:0]}
 	return g
 }
 
@@ -306,7 +309,8 @@ func (p *Partials) Each(f func(b *Bucket)) {
 		b = Bucket{g.slot, g.scope, g.tenant, g.id, g.index, b.Counted[:0]}
 		for j := range g.cells {
 			c := &g.cells[j]
-			k := Counted{Meter: c.meter, Sums: c.sums, First: p.refs[c.first], Last: p.refs[c.last], Mixed: c.mixed, Keep: c.keep}
+			k := Counted{Meter: c.meter, Sums: c.sums, First: p.refs[c.first], Last: p.refs[c.last], Mixed: c.mixed,
+				Keep: c.keep}
 			if c.set > 0 {
 				k.Seen = p.sets[c.set-1].smallest(int(c.keep))
 			}

@@ -31,7 +31,8 @@ func (d *declaration) Observe(x *Scene, e *event.Event) {
 		return
 	}
 	if e.Tool.OpenWorldHint == event.No && e.Destination.External == event.Yes {
-		d.found(x, e, "closed-world", event.Medium, "declares that it stays inside (open_world_hint false), and reached an external destination")
+		d.found(x, e, "closed-world", event.Medium,
+			"declares that it stays inside (open_world_hint false), and reached an external destination")
 	}
 	claim := "read_only_hint true"
 	if e.Tool.ReadOnlyHint != event.Yes {
@@ -45,7 +46,8 @@ func (d *declaration) Observe(x *Scene, e *event.Event) {
 		d.found(x, e, "effect", event.Medium, "declares "+claim+", and its effect was "+e.Result.Effect.String())
 	case e.Result.Effect == event.NoClass && changes>>x.Tool.Named&1 != 0:
 		// an effect that is known to be a read clears the name
-		d.found(x, e, "name", event.Signal, "declares "+claim+", and its name says "+x.Tool.Named.String()+" ("+strconv.Quote(x.Tool.Verb)+")")
+		d.found(x, e, "name", event.Signal, "declares "+claim+", and its name says "+x.Tool.Named.String()+" ("+
+			strconv.Quote(x.Tool.Verb)+")")
 	}
 }
 
@@ -66,7 +68,8 @@ func (d *declaration) found(x *Scene, e *event.Event, kind string, severity even
 		server = " of " + strconv.Quote(short(e.Tool.Server))
 	}
 	x.Find(event.Finding{
-		Activity: activity, Analytic: event.RuleAnalytic, Severity: severity, Risk: risk(severity), Alert: severity > event.Signal,
+		Activity: activity, Analytic: event.RuleAnalytic, Severity: severity, Risk: risk(severity),
+		Alert:    severity > event.Signal,
 		Detector: "declaration", Rule: kind, Title: "Tool is not what it declares to be",
 		Why:  "tool " + strconv.Quote(short(e.Tool.Name)) + server + " " + what + times(o.count),
 		Tags: []string{"ASI04", "AML.T0110"}, ScopeType: "agent", ScopeID: e.Agent.ID, Target: e.Tool.Name,

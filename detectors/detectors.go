@@ -276,7 +276,8 @@ func (p *Panel) Who(tenant, persona, fork string) *Who {
 		clear(p.who)
 	}
 	key := baselines.Key{Tenant: strings.Clone(tenant), Persona: strings.Clone(persona), Fork: strings.Clone(fork)}
-	w := &Who{Key: key, Role: p.Set.Persona(tenant, persona), Judge: p.Set.Judge(tenant, persona), Hash: xxhash.Sum64String(tenant),
+	w := &Who{Key: key, Role: p.Set.Persona(tenant, persona), Judge: p.Set.Judge(tenant, persona),
+		Hash:  xxhash.Sum64String(tenant),
 		Terms: p.Set.Baseline(tenant, persona), zone: zoned{at: p.Set.ZoneOf(tenant, persona)}}
 	p.who[key] = w
 	return w
@@ -305,7 +306,8 @@ func (p *Panel) tool(tenant string, t *event.Tool) *policy.Tool {
 		if len(p.tools) >= maxTools {
 			clear(p.tools)
 		}
-		k.tenant, k.name, k.server, k.sent = strings.Clone(tenant), strings.Clone(t.Name), strings.Clone(t.Server), strings.Clone(t.Sent)
+		k.tenant, k.name, k.server, k.sent = strings.Clone(tenant), strings.Clone(t.Name), strings.Clone(
+			t.Server), strings.Clone(t.Sent)
 		own := *t
 		own.Name, own.Server, own.Sent = k.name, k.server, k.sent
 		own.DefinitionHash, own.HashVersion = "", ""

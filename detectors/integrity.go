@@ -51,7 +51,8 @@ func (d *integrity) Observe(x *Scene, e *event.Event) {
 	r := &x.Agent.Ensure(d.slot).(*damage).of[content]
 	if activity := r.add(x.Ref(e), uint64(e.Unreadable)); activity != event.Again {
 		d.found(x, e, r, activity, event.Low, "content", "Events of an agent could not be read whole",
-			count(r.open.count, "event", "events")+" said what could not be read as it was sent: "+strings.Join(event.Unreadable(r.marks).Words(), ", ")+"; the rest was judged")
+			count(r.open.count, "event", "events")+" said what could not be read as it was sent: "+
+				strings.Join(event.Unreadable(r.marks).Words(), ", ")+"; the rest was judged")
 	}
 }
 
@@ -75,7 +76,8 @@ func (d *integrity) Broken(x *Scene, e *event.Event, reason string) {
 		}
 	}
 	d.found(x, e, r, activity, event.Medium, "dead-letters", "Records of an agent did not decode",
-		count(r.open.count, "record", "records")+" that name the agent did not decode ("+strings.Join(why, ", ")+"), so what they report was not judged; they are among the dead letters")
+		count(r.open.count, "record", "records")+" that name the agent did not decode ("+strings.Join(why, ", ")+
+			"), so what they report was not judged; they are among the dead letters")
 }
 
 func count(n int64, one, more string) string {
@@ -85,7 +87,8 @@ func count(n int64, one, more string) string {
 	return strconv.FormatInt(n, 10) + " " + more
 }
 
-func (d *integrity) found(x *Scene, e *event.Event, r *repeats, activity event.Activity, severity event.Severity, rule, title, why string) {
+func (d *integrity) found(x *Scene, e *event.Event, r *repeats, activity event.Activity, severity event.Severity, rule,
+	title, why string) {
 	o := &r.open
 	x.Find(event.Finding{
 		Activity: activity, Analytic: event.RuleAnalytic, Severity: severity, Risk: risk(severity), Alert: true,

@@ -88,7 +88,8 @@ func (d *inventory) Observe(x *Scene, e *event.Event) {
 	p := x.Agent.Ensure(d.slot).(*inventoryPart)
 	a := &e.Agent
 	said := byte(a.Tier)
-	if e.Kind == event.ToolCall && e.Phase != event.Attempt && e.Result.Outcome != event.Denied && e.Policy.Verdict != "deny" {
+	if e.Kind == event.ToolCall && e.Phase != event.Attempt && e.Result.Outcome != event.Denied &&
+		e.Policy.Verdict != "deny" {
 		said |= acted
 	}
 	if p.tells(hashed(uint64(policy.AgentScope)<<8|uint64(said), x.Persona, a.Owner, a.Model, a.Version), span) {
@@ -99,7 +100,8 @@ func (d *inventory) Observe(x *Scene, e *event.Event) {
 		return
 	}
 	t := &e.Tool
-	if !p.tells(hashed(uint64(policy.ToolScope)<<8|uint64(t.Class), t.Name, t.Server, t.DefinitionHash, t.HashVersion), span) {
+	if !p.tells(hashed(uint64(policy.ToolScope)<<8|uint64(t.Class), t.Name, t.Server, t.DefinitionHash, t.HashVersion),
+		span) {
 		return
 	}
 	d.say("", t.Name, t.Server, t.DefinitionHash, t.HashVersion)
@@ -176,7 +178,8 @@ func (d *inventory) audited(x *Scene, e *event.Event) {
 		}
 		id = event.ToolID(server, name)
 	}
-	d.say(what, name, server, before.Version, after.Version, before.DefinitionHash, before.HashVersion, after.DefinitionHash, after.HashVersion)
+	d.say(what, name, server, before.Version, after.Version, before.DefinitionHash, before.HashVersion,
+		after.DefinitionHash, after.HashVersion)
 	x.Tell(d.slot, scope, id, d.body)
 }
 
@@ -222,7 +225,8 @@ const (
 func (d *inventory) Note(x *Closing, n *Note) {
 	p := x.Memory.Ensure(d.slot).(*inventoryPart)
 	if p.entry == nil {
-		p.entry = &entry{thing: event.Thing{Kind: n.Scope.String(), Tenant: strings.Clone(n.Tenant), ID: strings.Clone(n.ID), First: n.Ref.Time, Last: n.Ref.Time}}
+		p.entry = &entry{thing: event.Thing{Kind: n.Scope.String(), Tenant: strings.Clone(n.Tenant),
+			ID: strings.Clone(n.ID), First: n.Ref.Time, Last: n.Ref.Time}}
 	}
 	k := p.entry
 	t := &k.thing
@@ -373,7 +377,8 @@ func (d *inventory) definition(x *Closing, n *Note, k *entry, hash, accepted str
 func (k *entry) announce(scope policy.Scope, r *wire.Reader) {
 	for range 2 {
 		if v := r.String(); v != "" && scope == policy.AgentScope && !slices.Contains(k.thing.Versions, v) {
-			if k.thing.Versions = append(k.thing.Versions, strings.Clone(v)); len(k.thing.Versions) > event.MaxVersions {
+			if k.thing.Versions = append(k.thing.Versions,
+				strings.Clone(v)); len(k.thing.Versions) > event.MaxVersions {
 				k.thing.Versions = slices.Delete(k.thing.Versions, 0, 1)
 			}
 		}
@@ -392,7 +397,8 @@ func (k *entry) announce(scope policy.Scope, r *wire.Reader) {
 }
 
 func changed(a, b *event.Thing) bool {
-	return a.Persona != b.Persona || a.Owner != b.Owner || a.Model != b.Model || a.Version != b.Version || a.Tier != b.Tier || a.DefinitionHash != b.DefinitionHash ||
+	return a.Persona != b.Persona || a.Owner != b.Owner || a.Model != b.Model || a.Version != b.Version ||
+		a.Tier != b.Tier || a.DefinitionHash != b.DefinitionHash ||
 		a.Class != b.Class || a.Registered != b.Registered || a.Retired != b.Retired || a.HashVersion != b.HashVersion
 }
 
@@ -428,13 +434,15 @@ func (d *inventory) found(x *Closing, n *Note, k *entry, kind byte, what, value 
 			}
 		}
 	}
-	if full := len(k.open) == maxOpened; o == nil && full && last != nil && n.Ref.Time-k.open[0].trigger.Time < 86_400_000 {
+	if full := len(k.open) == maxOpened; o == nil && full && last != nil &&
+		n.Ref.Time-k.open[0].trigger.Time < 86_400_000 {
 		o = last
 	} else if o == nil {
 		if full {
 			k.open = slices.Delete(k.open, 0, 1)
 		}
-		k.open = append(k.open, opened{kind: kind, value: strings.Clone(value), open: open{trigger: n.Ref.Clone(), next: 1}})
+		k.open = append(k.open, opened{kind: kind, value: strings.Clone(value),
+			open: open{trigger: n.Ref.Clone(), next: 1}})
 		o = &k.open[len(k.open)-1]
 	}
 	activity := event.Create
@@ -451,9 +459,12 @@ func (d *inventory) found(x *Closing, n *Note, k *entry, kind byte, what, value 
 	}
 	r := &inventoryRules[kind]
 	f := event.Finding{
-		Activity: activity, Analytic: event.RuleAnalytic, Severity: d.reg.Severity, Risk: risk(d.reg.Severity), Alert: d.reg.Severity > event.Signal,
-		Detector: "inventory", Rule: r.rule, RuleVersion: "1", Title: r.title, Why: t.Kind + " " + strconv.Quote(short(t.ID)) + " " + what, Tags: r.tags,
-		ScopeType: t.Kind, ScopeID: n.ID, Target: o.value, Time: o.trigger.Time, First: o.trigger.Time, Last: max(n.Ref.Time, o.trigger.Time), Count: o.count, Refs: o.all(),
+		Activity: activity, Analytic: event.RuleAnalytic, Severity: d.reg.Severity, Risk: risk(d.reg.Severity),
+		Alert:    d.reg.Severity > event.Signal,
+		Detector: "inventory", Rule: r.rule, RuleVersion: "1", Title: r.title,
+		Why: t.Kind + " " + strconv.Quote(short(t.ID)) + " " + what, Tags: r.tags,
+		ScopeType: t.Kind, ScopeID: n.ID, Target: o.value, Time: o.trigger.Time, First: o.trigger.Time,
+		Last: max(n.Ref.Time, o.trigger.Time), Count: o.count, Refs: o.all(),
 		Agent: n.Ref.Agent, Persona: t.Persona, Response: d.reg.Response,
 	}
 	if t.Kind == "tool" {
@@ -479,7 +490,8 @@ func (p *inventoryPart) Append(b []byte) []byte {
 	}
 	b = append(b, 1)
 	t := &k.thing
-	for _, s := range []string{t.Kind, t.Tenant, t.ID, t.Server, t.Persona, t.Owner, t.Model, t.Version, t.DefinitionHash, t.HashVersion, t.Registered} {
+	for _, s := range []string{t.Kind, t.Tenant, t.ID, t.Server, t.Persona, t.Owner, t.Model, t.Version,
+		t.DefinitionHash, t.HashVersion, t.Registered} {
 		b = wire.AppendString(b, s)
 	}
 	for _, v := range []int64{t.First, t.Last, t.Tier, k.hour} {
@@ -520,13 +532,15 @@ func (p *inventoryPart) Decode(r *wire.Reader) {
 	k := &entry{}
 	p.entry = k
 	t := &k.thing
-	for _, s := range []*string{&t.Kind, &t.Tenant, &t.ID, &t.Server, &t.Persona, &t.Owner, &t.Model, &t.Version, &t.DefinitionHash, &t.HashVersion, &t.Registered} {
+	for _, s := range []*string{&t.Kind, &t.Tenant, &t.ID, &t.Server, &t.Persona, &t.Owner, &t.Model, &t.Version,
+		&t.DefinitionHash, &t.HashVersion, &t.Registered} {
 		*s = r.String()
 	}
 	for _, v := range []*int64{&t.First, &t.Last, &t.Tier, &k.hour} {
 		*v = r.Varint()
 	}
-	t.Class, t.Retired, k.audited, k.before, k.since = event.Class(r.Byte()), r.Byte() == 1, r.Byte(), r.Byte(), r.Varint()
+	t.Class, t.Retired, k.audited, k.before, k.since = event.Class(
+		r.Byte()), r.Byte() == 1, r.Byte(), r.Byte(), r.Varint()
 	k.blocked = r.Varint()
 	for range min(r.Len(), event.MaxVersions) {
 		t.Versions = append(t.Versions, r.String())

@@ -30,7 +30,8 @@ func newRegistry(t testing.TB, entries ...string) *registryHost {
 // pass tells everything that waits, in order of time.
 func (h *registryHost) pass() {
 	slices.SortStableFunc(h.notes, func(a, b Note) int {
-		return cmp.Or(cmp.Compare(a.Ref.Time, b.Ref.Time), cmp.Compare(a.Ref.ID, b.Ref.ID), cmp.Compare(a.Ref.Agent, b.Ref.Agent))
+		return cmp.Or(cmp.Compare(a.Ref.Time, b.Ref.Time), cmp.Compare(a.Ref.ID, b.Ref.ID),
+			cmp.Compare(a.Ref.Agent, b.Ref.Agent))
 	})
 	told := map[string]bool{}
 	for _, n := range h.notes {
@@ -49,8 +50,11 @@ func (h *registryHost) pass() {
 // told is what was found, thing by thing.
 func (h *registryHost) told() (out []string) {
 	for _, f := range h.found {
-		word := map[event.Activity]string{event.Create: "created", event.Update: "updated", event.Again: "again"}[f.Activity]
-		out = append(out, strings.TrimSpace(fmt.Sprintf("%s %s %s %s ×%d %s", f.Rule, word, f.ScopeType, f.ScopeID, f.Count, f.Target)))
+		word := map[event.Activity]string{event.Create: "created", event.Update: "updated",
+			event.Again: "again"}[f.Activity]
+		out = append(out,
+			strings.TrimSpace(fmt.Sprintf("%s %s %s %s ×%d %s", f.Rule, word, f.ScopeType, f.ScopeID, f.Count,
+				f.Target)))
 	}
 	slices.SortStableFunc(out, func(a, b string) int { return cmp.Compare(thingOf(a), thingOf(b)) })
 	return out
@@ -94,65 +98,132 @@ func TestInventory(t *testing.T) {
 		events  []change
 		want    []string
 	}{
-		"a fleet that was just connected is silent": {nil, []change{agent("a"), agent("b"), version("1"), tool("x", "srv", "h", "1"), tool("y", "", "", "")}, nil},
+		"a fleet that was just connected is silent": {nil, []change{agent("a"), agent("b"), version("1"),
+			tool("x", "srv", "h", "1"), tool("y", "", "", "")}, nil},
 		"a kind with an entry is kept, the others are not": {[]string{`{"kind":"agent","names":["a*"]}`},
 			[]change{agent("a1"), agent("b1"), tool("x", "srv", "", "")}, []string{"unregistered created agent b1 ×1"}},
 		"tools by server": {[]string{`{"kind":"tool","names":["get_*"],"servers":["crm"]}`},
 			[]change{tool("get_x", "crm", "", ""), tool("get_x", "other", "", ""), tool("rm", "crm", "", "")},
 			[]string{"unregistered created tool crm|rm ×1", "unregistered created tool other|get_x ×1"}},
-		"servers":                  {[]string{`{"kind":"server","names":["crm"]}`}, []change{tool("x", "crm", "", ""), tool("x", "evil", "", "")}, []string{"unregistered created server evil ×1"}},
-		"of another tenant's list": {[]string{`{"kind":"agent","tenant":"acme","names":["a1"]}`}, []change{func(e *event.Event) { e.Tenant = "globex" }}, nil},
+		"servers": {[]string{`{"kind":"server","names":["crm"]}`},
+			[]change{tool("x", "crm", "", ""), tool("x", "evil", "", "")},
+			[]string{"unregistered created server evil ×1"}},
+		"of another tenant's list": {[]string{`{"kind":"agent","tenant":"acme","names":["a1"]}`},
+			[]change{func(e *event.Event) { e.Tenant = "globex" }}, nil},
 		"who goes on is told of as the count doubles": {[]string{`{"kind":"agent","names":["z"]}`},
-			[]change{at(0), at(1), at(retell), at(2 * retell), at(3 * retell), at(3*retell + 1)}, []string{"unregistered created agent a1 ×1", "unregistered updated agent a1 ×2", "unregistered updated agent a1 ×4"}},
-		"retired by the config and acts": {[]string{`{"kind":"agent","names":["a1"],"retired":true}`, `{"kind":"agent","names":["b"]}`}, []change{agent("a1"), agent("b")}, []string{"retired created agent a1 ×1"}},
-		"retired by an audit event and acts": {nil, []change{agent("a1"), audit("agent_retired", "a1", event.Yes), both(at(retell), agent("a1"))},
+			[]change{at(0), at(1), at(retell), at(2 * retell), at(3 * retell), at(3*retell + 1)},
+			[]string{"unregistered created agent a1 ×1", "unregistered updated agent a1 ×2",
+				"unregistered updated agent a1 ×4"}},
+		"retired by the config and acts": {[]string{`{"kind":"agent","names":["a1"],"retired":true}`,
+			`{"kind":"agent","names":["b"]}`}, []change{agent("a1"), agent("b")},
 			[]string{"retired created agent a1 ×1"}},
-		"registered after it acted, told before": {[]string{`{"kind":"agent","names":["z"]}`}, []change{both(audit("agent_registered", "a1", event.Yes), at(5)), both(agent("a1"), at(3)), both(agent("a1"), at(5))},
+		"retired by an audit event and acts": {nil, []change{agent("a1"), audit("agent_retired", "a1", event.Yes),
+			both(at(retell), agent("a1"))},
+			[]string{"retired created agent a1 ×1"}},
+		"registered after it acted, told before": {[]string{`{"kind":"agent","names":["z"]}`},
+			[]change{both(audit("agent_registered", "a1", event.Yes), at(5)), both(agent("a1"), at(3)),
+				both(agent("a1"), at(5))},
 			[]string{"unregistered created agent a1 ×1"}},
-		"retired after it acted, told before": {nil, []change{both(audit("agent_retired", "a1", event.Yes), at(5)), both(agent("a1"), at(3))}, nil},
-		"retired, and registered again later": {nil, []change{both(audit("agent_registered", "a1", event.Yes), at(8)), both(audit("agent_retired", "a1", event.Yes), at(5)), both(agent("a1"), at(6))}, []string{"retired created agent a1 ×1"}},
-		"retired and quiet":                   {nil, []change{agent("a1"), audit("agent_retired", "a1", event.Yes)}, nil},
-		"retired and registered again": {nil, []change{agent("a1"), audit("agent_retired", "a1", event.Yes), audit("agent_registered", "a1", event.Yes), both(at(retell), agent("a1"))},
+		"retired after it acted, told before": {nil, []change{both(audit("agent_retired", "a1", event.Yes), at(5)),
+			both(agent("a1"), at(3))}, nil},
+		"retired, and registered again later": {nil, []change{both(audit("agent_registered", "a1", event.Yes), at(8)),
+			both(audit("agent_retired", "a1", event.Yes), at(5)), both(agent("a1"), at(6))},
+			[]string{"retired created agent a1 ×1"}},
+		"retired and quiet": {nil, []change{agent("a1"), audit("agent_retired", "a1", event.Yes)},
 			nil},
-		"blocked and acts":                                 {nil, []change{agent("a1"), both(audit("agent_blocked", "a1", event.Yes), at(1)), both(at(retell), agent("a1"))}, []string{"blocked created agent a1 ×1"}},
-		"blocked and quiet":                                {nil, []change{agent("a1"), audit("agent_blocked", "a1", event.Yes)}, nil},
-		"blocked, and acted before":                        {nil, []change{both(audit("agent_blocked", "a1", event.Yes), at(5)), both(agent("a1"), at(3))}, nil},
-		"blocked, tries and is denied":                     {nil, []change{both(audit("agent_blocked", "a1", event.Yes), at(1)), both(both(at(retell), agent("a1")), func(e *event.Event) { e.Result.Outcome = event.Denied })}, nil},
-		"blocked and let go again":                         {nil, []change{both(audit("agent_blocked", "a1", event.Yes), at(1)), both(at(5), audit("agent_unblocked", "a1", event.Yes)), both(at(retell), agent("a1"))}, nil},
-		"a source that the agent can spoof blocks nobody":  {nil, []change{audit("agent_blocked", "a1", event.No), both(at(retell), agent("a1"))}, nil},
-		"a source that the agent can spoof retires nobody": {nil, []change{agent("a1"), audit("agent_retired", "a1", event.No), both(at(retell), agent("a1"))}, nil},
-		"nor registers anybody":                            {[]string{`{"kind":"agent","names":["z"]}`}, []change{audit("agent_registered", "a1", event.No), agent("a1")}, []string{"unregistered created agent a1 ×1"}},
-		"one that it cannot does": {[]string{`{"kind":"agent","names":["z"]}`, `{"kind":"tool","names":["z"]}`, `{"kind":"server","names":["z"]}`},
-			[]change{audit("agent_registered", "a1", event.Yes), audit("tool_registered", "crm|get", event.Unknown), both(audit("tool_registered", "put", event.Yes), func(e *event.Event) { e.Tool.Server = "crm" }), audit("server_registered", "crm", event.Yes), tool("get", "crm", "", ""), tool("put", "crm", "", "")}, nil},
-		"an announced version is no news": {nil, []change{version("1"), changes("a1", event.Yes, `{"version":"1"}`, `{"version":"2"}`), both(at(retell), version("2")), both(at(2*retell), version("3"))},
+		"retired and registered again": {nil, []change{agent("a1"), audit("agent_retired", "a1", event.Yes),
+			audit("agent_registered", "a1", event.Yes), both(at(retell), agent("a1"))},
+			nil},
+		"blocked and acts": {nil,
+			[]change{agent("a1"), both(audit("agent_blocked", "a1", event.Yes), at(1)), both(at(retell), agent("a1"))},
+			[]string{"blocked created agent a1 ×1"}},
+		"blocked and quiet": {nil,
+			[]change{agent("a1"), audit("agent_blocked", "a1", event.Yes)}, nil},
+		"blocked, and acted before": {nil,
+			[]change{both(audit("agent_blocked", "a1", event.Yes), at(5)), both(agent("a1"), at(3))}, nil},
+		"blocked, tries and is denied": {nil,
+			[]change{both(audit("agent_blocked", "a1", event.Yes), at(1)),
+				both(both(at(retell), agent("a1")), func(e *event.Event) { e.Result.Outcome = event.Denied })}, nil},
+		"blocked and let go again": {nil,
+			[]change{both(audit("agent_blocked", "a1", event.Yes), at(1)),
+				both(at(5), audit("agent_unblocked", "a1", event.Yes)), both(at(retell), agent("a1"))}, nil},
+		"a source that the agent can spoof blocks nobody": {nil,
+			[]change{audit("agent_blocked", "a1", event.No), both(at(retell), agent("a1"))}, nil},
+		"a source that the agent can spoof retires nobody": {nil,
+			[]change{agent("a1"), audit("agent_retired", "a1", event.No), both(at(retell), agent("a1"))}, nil},
+		"nor registers anybody": {[]string{`{"kind":"agent","names":["z"]}`},
+			[]change{audit("agent_registered", "a1", event.No), agent("a1")},
+			[]string{"unregistered created agent a1 ×1"}},
+		"one that it cannot does": {[]string{`{"kind":"agent","names":["z"]}`, `{"kind":"tool","names":["z"]}`,
+			`{"kind":"server","names":["z"]}`},
+			[]change{audit("agent_registered", "a1", event.Yes), audit("tool_registered", "crm|get", event.Unknown),
+				both(audit("tool_registered", "put", event.Yes), func(e *event.Event) { e.Tool.Server = "crm" }),
+				audit("server_registered", "crm", event.Yes), tool("get", "crm", "", ""), tool("put", "crm", "", "")},
+			nil},
+		"an announced version is no news": {nil,
+			[]change{version("1"), changes("a1", event.Yes, `{"version":"1"}`, `{"version":"2"}`),
+				both(at(retell), version("2")), both(at(2*retell), version("3"))},
 			[]string{"new-version created agent a1 ×1 3"}},
-		"announced by an agent for itself it is": {nil, []change{version("1"), both(changes("a1", event.Unknown, "", `{"version":"2"}`), agent("a1")), both(at(retell), version("2"))}, []string{"new-version created agent a1 ×1 2"}},
-		"or by a source that can be spoofed":     {nil, []change{version("1"), changes("a1", event.No, "", `{"version":"2"}`), both(at(retell), version("2"))}, []string{"new-version created agent a1 ×1 2"}},
-		"an announced definition is no change": {nil, []change{tool("x", "srv", "h1", "1"), changes("srv|x", event.Unknown, "", `{"definition_hash":"h2","hash_version":"1"}`), tool("x", "srv", "h2", "1"), tool("x", "srv", "h3", "1")},
+		"announced by an agent for itself it is": {nil,
+			[]change{version("1"), both(changes("a1", event.Unknown, "", `{"version":"2"}`), agent("a1")),
+				both(at(retell), version("2"))}, []string{"new-version created agent a1 ×1 2"}},
+		"or by a source that can be spoofed": {nil,
+			[]change{version("1"), changes("a1", event.No, "", `{"version":"2"}`), both(at(retell), version("2"))},
+			[]string{"new-version created agent a1 ×1 2"}},
+		"an announced definition is no change": {nil,
+			[]change{tool("x", "srv", "h1", "1"),
+				changes("srv|x", event.Unknown, "", `{"definition_hash":"h2","hash_version":"1"}`),
+				tool("x", "srv", "h2", "1"), tool("x", "srv", "h3", "1")},
 			[]string{"definition-changed created tool srv|x ×1 h3"}},
-		"an agent does not register itself":  {[]string{`{"kind":"agent","names":["z"]}`}, []change{both(audit("agent_registered", "a1", event.Unknown), agent("a1")), agent("a1")}, []string{"unregistered created agent a1 ×1"}},
-		"the first version is no news":       {nil, []change{version("1"), version("1")}, nil},
-		"a new version is, once":             {nil, []change{version("1"), version("2"), version("2"), both(at(retell), version("2"))}, []string{"new-version created agent a1 ×1 2"}},
-		"two known versions may take turns":  {nil, []change{version("1"), version("2"), version("1"), version("2"), both(at(retell), version("1")), both(at(retell), version("2"))}, []string{"new-version created agent a1 ×1 2"}},
-		"a third is another finding":         {nil, []change{version("1"), version("2"), version("3")}, []string{"new-version created agent a1 ×1 2", "new-version created agent a1 ×1 3"}},
-		"an event that says none is no news": {[]string{`{"kind":"agent","names":["a1"],"version":"2"}`}, []change{version("1"), version(""), both(at(retell), version(""))}, []string{"new-version created agent a1 ×1 1"}},
-		"the version of the inventory is expected": {[]string{`{"kind":"agent","names":["a1"],"version":"2"}`}, []change{version("2"), version("3"), version("2"), both(at(retell), version("3"))},
+		"an agent does not register itself": {[]string{`{"kind":"agent","names":["z"]}`},
+			[]change{both(audit("agent_registered", "a1", event.Unknown), agent("a1")), agent("a1")},
+			[]string{"unregistered created agent a1 ×1"}},
+		"the first version is no news": {nil, []change{version("1"), version("1")}, nil},
+		"a new version is, once": {nil, []change{version("1"), version("2"), version("2"),
+			both(at(retell), version("2"))}, []string{"new-version created agent a1 ×1 2"}},
+		"two known versions may take turns": {nil, []change{version("1"), version("2"), version("1"), version("2"),
+			both(at(retell), version("1")), both(at(retell), version("2"))},
+			[]string{"new-version created agent a1 ×1 2"}},
+		"a third is another finding": {nil, []change{version("1"), version("2"), version("3")},
+			[]string{"new-version created agent a1 ×1 2", "new-version created agent a1 ×1 3"}},
+		"an event that says none is no news": {[]string{`{"kind":"agent","names":["a1"],"version":"2"}`},
+			[]change{version("1"), version(""), both(at(retell), version(""))},
+			[]string{"new-version created agent a1 ×1 1"}},
+		"the version of the inventory is expected": {[]string{`{"kind":"agent","names":["a1"],"version":"2"}`},
+			[]change{version("2"), version("3"), version("2"), both(at(retell), version("3"))},
 			[]string{"new-version created agent a1 ×1 3", "new-version updated agent a1 ×2 3"}},
 		"of two that are wrong each is one finding": {[]string{`{"kind":"agent","names":["a1"],"version":"9"}`},
-			[]change{version("1"), version("2"), both(at(retell), version("1")), both(at(retell+1), version("2")), both(at(2*retell), version("1")), both(at(2*retell+1), version("2"))},
-			[]string{"new-version created agent a1 ×1 1", "new-version created agent a1 ×1 2", "new-version updated agent a1 ×2 1", "new-version updated agent a1 ×2 2"}},
-		"a changed definition":                            {nil, []change{tool("x", "s", "h1", "1"), tool("x", "s", "h2", "1"), tool("x", "s", "h1", "1"), both(at(retell), tool("x", "s", "h2", "1"))}, []string{"definition-changed created tool s|x ×1 h2"}},
-		"the same tool on another server is another tool": {nil, []change{tool("x", "s", "h1", "1"), tool("x", "t", "h2", "1")}, nil},
-		"a new form of the hash says nothing":             {nil, []change{tool("x", "", "h1", "1"), tool("x", "", "k1", "2")}, nil},
-		"under the new form a change is a change":         {nil, []change{tool("x", "", "h1", "1"), tool("x", "", "k1", "2"), tool("x", "", "k2", "2")}, []string{"definition-changed created tool x ×1 k2"}},
-		"two forms side by side hide no change": {nil, []change{tool("x", "", "h1", "1"), tool("x", "", "k1", "2"), tool("x", "", "h1", "1"), tool("x", "", "k1", "2"), tool("x", "", "h2", "1")},
+			[]change{version("1"), version("2"), both(at(retell), version("1")), both(at(retell+1), version("2")),
+				both(at(2*retell), version("1")), both(at(2*retell+1), version("2"))},
+			[]string{"new-version created agent a1 ×1 1", "new-version created agent a1 ×1 2",
+				"new-version updated agent a1 ×2 1", "new-version updated agent a1 ×2 2"}},
+		"a changed definition": {nil,
+			[]change{tool("x", "s", "h1", "1"), tool("x", "s", "h2", "1"), tool("x", "s", "h1", "1"),
+				both(at(retell), tool("x", "s", "h2", "1"))}, []string{"definition-changed created tool s|x ×1 h2"}},
+		"the same tool on another server is another tool": {nil,
+			[]change{tool("x", "s", "h1", "1"), tool("x", "t", "h2", "1")}, nil},
+		"a new form of the hash says nothing": {nil,
+			[]change{tool("x", "", "h1", "1"), tool("x", "", "k1", "2")}, nil},
+		"under the new form a change is a change": {nil,
+			[]change{tool("x", "", "h1", "1"), tool("x", "", "k1", "2"), tool("x", "", "k2", "2")},
+			[]string{"definition-changed created tool x ×1 k2"}},
+		"two forms side by side hide no change": {nil, []change{tool("x", "", "h1", "1"), tool("x", "", "k1", "2"),
+			tool("x", "", "h1", "1"), tool("x", "", "k1", "2"), tool("x", "", "h2", "1")},
 			[]string{"definition-changed created tool x ×1 h2"}},
-		"a call without a hash says nothing": {[]string{`{"kind":"tool","names":["x"],"definition_hash":"h1"}`}, []change{tool("x", "", "h2", "1"), tool("x", "", "", ""), both(at(retell), tool("x", "", "", ""))},
+		"a call without a hash says nothing": {[]string{`{"kind":"tool","names":["x"],"definition_hash":"h1"}`},
+			[]change{tool("x", "", "h2", "1"), tool("x", "", "", ""), both(at(retell), tool("x", "", "", ""))},
 			[]string{"definition-changed created tool x ×1 h2"}},
-		"a definition that is pinned may come in any form": {[]string{`{"kind":"tool","names":["x"],"definition_hash":"h1"}`}, []change{tool("x", "", "h1", "1"), tool("x", "", "h1", "2")}, nil},
-		"another is found the first time already":          {[]string{`{"kind":"tool","names":["x"],"definition_hash":"h1"}`}, []change{tool("x", "", "h2", "1")}, []string{"definition-changed created tool x ×1 h2"}},
+		"a definition that is pinned may come in any form": {
+			[]string{`{"kind":"tool","names":["x"],"definition_hash":"h1"}`},
+			[]change{tool("x", "", "h1", "1"), tool("x", "", "h1", "2")}, nil},
+		"another is found the first time already": {
+			[]string{`{"kind":"tool","names":["x"],"definition_hash":"h1"}`}, []change{tool("x", "", "h2", "1")},
+			[]string{"definition-changed created tool x ×1 h2"}},
 		"a persona and a tool of one name are two things": {[]string{`{"kind":"tool","names":["z"]}`},
-			[]change{func(e *event.Event) { e.Persona, e.Kind, e.Agent.Tier = "export", event.Message, int64(event.Write) }, both(tool("export", "", "", ""), func(e *event.Event) {
+			[]change{func(e *event.Event) {
+				e.Persona, e.Kind, e.Agent.Tier = "export", event.Message,
+					int64(event.Write)
+			}, both(tool("export", "", "", ""), func(e *event.Event) {
 				e.Persona, e.Agent.Tier, e.Tool.Class = "export", int64(event.Write), event.Write
 			})},
 			[]string{"unregistered created tool export ×1"}},
@@ -198,7 +269,8 @@ func TestInventoryFindingsAreLowUnlessTheConfigSaysOtherwise(t *testing.T) {
 	if f := one(`{"kind":"settings","severity":"informational"}`); f.Severity != event.Signal || f.Alert {
 		t.Errorf("%+v", f)
 	}
-	if f := one(`{"kind":"settings","respond":{"action":"block","duration":"1h"}}`); f.Response == nil || f.Response.Action != event.Block || f.Response.DurationMS != hour {
+	if f := one(`{"kind":"settings","respond":{"action":"block","duration":"1h"}}`); f.Response == nil ||
+		f.Response.Action != event.Block || f.Response.DurationMS != hour {
 		t.Errorf("%+v", f.Response)
 	}
 }
@@ -213,7 +285,8 @@ func TestAThingThatIsSeenAgainAsksForItsResponseAgain(t *testing.T) {
 		h.observe(&e)
 		h.pass()
 	}
-	want := []string{"unregistered created agent a1 ×1", "unregistered updated agent a1 ×2", "unregistered again agent a1 ×3", "unregistered updated agent a1 ×4"}
+	want := []string{"unregistered created agent a1 ×1", "unregistered updated agent a1 ×2",
+		"unregistered again agent a1 ×3", "unregistered updated agent a1 ×4"}
 	if diff := gocmp.Diff(want, h.told()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -271,10 +344,13 @@ func TestTheRecordOfAThing(t *testing.T) {
 	h.pass()
 	first := int64(5*hour + 1000)
 	want := map[string]event.Thing{
-		"acme|agent|a1": {Kind: "agent", Tenant: "acme", ID: "a1", First: first, Last: first, Persona: "clerk", Owner: "o", Model: "m", Version: "7", Versions: []string{"7"}, Tier: 2, Registered: event.Registered},
-		"acme|tool|crm|get%7Cit": {Kind: "tool", Tenant: "acme", ID: "get|it", Server: "crm", First: first, Last: first, DefinitionHash: "h", HashVersion: "1", Class: event.Read,
+		"acme|agent|a1": {Kind: "agent", Tenant: "acme", ID: "a1", First: first, Last: first, Persona: "clerk",
+			Owner: "o", Model: "m", Version: "7", Versions: []string{"7"}, Tier: 2, Registered: event.Registered},
+		"acme|tool|crm|get%7Cit": {Kind: "tool", Tenant: "acme", ID: "get|it", Server: "crm", First: first, Last: first,
+			DefinitionHash: "h", HashVersion: "1", Class: event.Read,
 			Registered: event.Unkept},
-		"acme|server|crm": {Kind: "server", Tenant: "acme", ID: "crm", First: first, Last: first, Registered: event.Unkept},
+		"acme|server|crm": {Kind: "server", Tenant: "acme", ID: "crm", First: first, Last: first,
+			Registered: event.Unkept},
 	}
 	if diff := gocmp.Diff(want, h.things); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -306,7 +382,8 @@ func TestTheRecordOfAThing(t *testing.T) {
 
 // However the notes of one bucket came, and how often: what is known and found is the same.
 func TestTheOrderOfSightingsDoesNotShow(t *testing.T) {
-	entries := []string{`{"kind":"agent","names":["a1"],"version":"1"}`, `{"kind":"tool","names":["x"],"definition_hash":"h1"}`, `{"kind":"settings","respond":{"action":"observe"}}`}
+	entries := []string{`{"kind":"agent","names":["a1"],"version":"1"}`,
+		`{"kind":"tool","names":["x"],"definition_hash":"h1"}`, `{"kind":"settings","respond":{"action":"observe"}}`}
 	for seed := range uint64(20) {
 		var want []string
 		var things map[string]event.Thing
@@ -320,9 +397,11 @@ func TestTheOrderOfSightingsDoesNotShow(t *testing.T) {
 					e := call(int64(len(h.agents))+r.Int64N(20*retell), "")
 					e.ID = fmt.Sprintf("e%d", r.Uint64())
 					e.Agent = event.Agent{ID: fmt.Sprint("a", 1+r.IntN(3)), Version: fmt.Sprint(1 + r.IntN(3))}
-					e.Tool = event.Tool{Name: string("xy"[r.IntN(2)]), Server: "s", DefinitionHash: fmt.Sprint("h", 1+r.IntN(3)), HashVersion: "1"}
+					e.Tool = event.Tool{Name: string("xy"[r.IntN(2)]), Server: "s",
+						DefinitionHash: fmt.Sprint("h", 1+r.IntN(3)), HashVersion: "1"}
 					if r.IntN(10) == 0 {
-						e.Kind, e.Audit.Action, e.Audit.Target = event.Audit, []string{"agent_retired", "agent_registered"}[r.IntN(2)], "a2"
+						e.Kind, e.Audit.Action, e.Audit.Target = event.Audit, []string{"agent_retired",
+							"agent_registered"}[r.IntN(2)], "a2"
 					}
 					h.observe(&e)
 				}
@@ -350,17 +429,20 @@ func TestTheOrderOfSightingsDoesNotShow(t *testing.T) {
 
 // quiet is an event that says nothing new, of an agent with many tools.
 func quiet(t testing.TB) func() {
-	set, err := policy.Parse([]byte(`{"v":1,"inventory":[{"kind":"agent","names":["a*"]},{"kind":"tool","names":["tool-1*"]}]}`))
+	set, err := policy.Parse(
+		[]byte(`{"v":1,"inventory":[{"kind":"agent","names":["a*"]},{"kind":"tool","names":["tool-1*"]}]}`))
 	if err != nil {
 		t.Fatal(err)
 	}
 	d := newInventory(5, set)
-	x := Scene{Host: &bare{}, Delta: &baselines.Delta{}, Agent: &Memory{}, Who: &Who{Key: baselines.Key{Tenant: "acme", Persona: "clerk"}}}
+	x := Scene{Host: &bare{}, Delta: &baselines.Delta{}, Agent: &Memory{},
+		Who: &Who{Key: baselines.Key{Tenant: "acme", Persona: "clerk"}}}
 	events := make([]event.Event, 20)
 	for i := range events {
 		events[i] = call(0, fmt.Sprint("e", i))
 		events[i].Agent.Version, events[i].Agent.Model = "1", "m"
-		events[i].Tool = event.Tool{Name: fmt.Sprint("tool-", i), Server: "crm", Class: event.Read, DefinitionHash: strings.Repeat("a", 64), HashVersion: "1"}
+		events[i].Tool = event.Tool{Name: fmt.Sprint("tool-", i), Server: "crm", Class: event.Read,
+			DefinitionHash: strings.Repeat("a", 64), HashVersion: "1"}
 		d.Observe(&x, &events[i])
 	}
 	i := 0

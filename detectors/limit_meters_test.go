@@ -47,7 +47,8 @@ func newHost(t testing.TB, set string) *host {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &host{panel: New(s), agents: map[string]*Memory{}, sessions: map[string]*Memory{}, scopes: map[string]*Memory{}, buckets: map[string]*Bucket{}}
+	return &host{panel: New(s), agents: map[string]*Memory{}, sessions: map[string]*Memory{},
+		scopes: map[string]*Memory{}, buckets: map[string]*Bucket{}}
 }
 
 func (h *host) memory(of map[string]*Memory, key string) *Memory {
@@ -86,14 +87,17 @@ func (h *host) Settled(*event.Response, event.ScopeType) bool { return false }
 func (h *host) Count(string, string) {}
 
 func (h *host) Tell(slot byte, scope policy.Scope, id string, body []byte) {
-	h.notes = append(h.notes, Note{slot, scope, h.event.Tenant, id, event.Ref{Time: h.time, ID: h.event.ID, Agent: h.event.Agent.ID}, 0, slices.Clone(body)})
+	h.notes = append(h.notes,
+		Note{slot, scope, h.event.Tenant, id, event.Ref{Time: h.time, ID: h.event.ID, Agent: h.event.Agent.ID}, 0,
+			slices.Clone(body)})
 }
 
 // closeNotes tells the notes in order of (time, id), as the relation stage does once the watermark
 // has passed them.
 func (h *host) closeNotes() {
 	slices.SortFunc(h.notes, func(a, b Note) int {
-		return cmp.Or(cmp.Compare(a.Ref.Time, b.Ref.Time), cmp.Compare(a.Ref.ID, b.Ref.ID), cmp.Compare(a.Ref.Agent, b.Ref.Agent))
+		return cmp.Or(cmp.Compare(a.Ref.Time, b.Ref.Time), cmp.Compare(a.Ref.ID, b.Ref.ID),
+			cmp.Compare(a.Ref.Agent, b.Ref.Agent))
 	})
 	for _, n := range h.notes {
 		m := h.memory(h.scopes, fmt.Sprint("note ", n.Slot, n.Scope, n.Tenant, "|", n.ID))
@@ -120,7 +124,8 @@ func (h *host) Contribute(slot byte, scope policy.Scope, id string, list []Contr
 
 func (h *host) observe(e *event.Event) {
 	h.event, h.time = e, e.Time
-	x := Scene{Host: h, Time: e.Time, Agent: h.memory(h.agents, e.Tenant+"|"+e.Agent.ID), Who: h.panel.Who(e.Tenant, e.Persona, ""), Delta: &baselines.Delta{}}
+	x := Scene{Host: h, Time: e.Time, Agent: h.memory(h.agents, e.Tenant+"|"+e.Agent.ID),
+		Who: h.panel.Who(e.Tenant, e.Persona, ""), Delta: &baselines.Delta{}}
 	h.panel.Observe(&x, e)
 }
 
@@ -146,7 +151,8 @@ func limits(list ...string) string {
 }
 
 func call(t int64, id string) event.Event {
-	return event.Event{ID: id, Time: t, Kind: event.ToolCall, Tenant: "acme", Agent: event.Agent{ID: "a1"}, Session: "s1", User: "u1", Persona: "clerk", Tool: event.Tool{Name: "search"}}
+	return event.Event{ID: id, Time: t, Kind: event.ToolCall, Tenant: "acme", Agent: event.Agent{ID: "a1"},
+		Session: "s1", User: "u1", Persona: "clerk", Tool: event.Tool{Name: "search"}}
 }
 
 func records(e event.Event, n int64) event.Event {
@@ -189,25 +195,38 @@ func TestLimits(t *testing.T) {
 		events []event.Event
 		want   []string
 	}{
-		"reaching a limit is not crossing it":                           {limits(three), calls(0, 1, 2), nil},
-		"the event that lifts the sum above the limit crosses it, once": {limits(three), calls(0, 1, 2, 3, 4), []string{"three created by e4: 4 of 3"}},
-		"updated each time the sum doubles, with the first trigger": {limits(three), calls(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12),
+		"reaching a limit is not crossing it": {limits(three), calls(0, 1, 2), nil},
+		"the event that lifts the sum above the limit crosses it, once": {limits(three), calls(0, 1, 2, 3, 4),
+			[]string{"three created by e4: 4 of 3"}},
+		"updated each time the sum doubles, with the first trigger": {limits(three),
+			calls(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12),
 			[]string{"three created by e4: 4 of 3", "three updated by e4: 6 of 3", "three updated by e4: 12 of 3"}},
 		"what has left the window does not count": {limits(three), calls(0, 1, 2, 61, 62, 63), nil},
-		"armed again once below, the next crossing is a new finding": {limits(three), calls(0, 1, 2, 3, 100, 101, 102, 103),
+		"armed again once below, the next crossing is a new finding": {limits(three),
+			calls(0, 1, 2, 3, 100, 101, 102, 103),
 			[]string{"three created by e4: 4 of 3", "three created by e8: 4 of 3"}},
-		"not armed again while the sum stays above":           {limits(three), calls(0, 1, 2, 3, 58, 59, 59, 59, 62), []string{"three created by e4: 4 of 3", "three updated by e4: 6 of 3"}},
-		"a late event counts in a window that still holds it": {limits(three), calls(10, 40, 41, 12), []string{"three created by e4: 4 of 3"}},
-		"a late event that no window holds counts nowhere":    {limits(three), calls(100, 101, 102, 30), nil},
-		"a limit of none is crossed by the first": {limits(`"id":"none","scope":"agent","measure":"count","max":"0","window":"1m"`), calls(0, 1, 2, 3),
+		"not armed again while the sum stays above": {limits(three), calls(0, 1, 2, 3, 58, 59, 59, 59, 62),
+			[]string{"three created by e4: 4 of 3", "three updated by e4: 6 of 3"}},
+		"a late event counts in a window that still holds it": {limits(three), calls(10, 40, 41, 12),
+			[]string{"three created by e4: 4 of 3"}},
+		"a late event that no window holds counts nowhere": {limits(three), calls(100, 101, 102, 30), nil},
+		"a limit of none is crossed by the first": {
+			limits(`"id":"none","scope":"agent","measure":"count","max":"0","window":"1m"`), calls(0, 1, 2, 3),
 			[]string{"none created by e1: 1 of 0", "none updated by e1: 2 of 0", "none updated by e1: 4 of 0"}},
-		"a tumbling window starts anew": {limits(`"id":"t","scope":"agent","measure":"count","max":"1","window":"1m","kind":"tumbling"`), calls(58, 59, 60, 61),
+		"a tumbling window starts anew": {
+			limits(`"id":"t","scope":"agent","measure":"count","max":"1","window":"1m","kind":"tumbling"`),
+			calls(58, 59, 60, 61),
 			[]string{"t created by e2: 2 of 1", "t created by e4: 2 of 1"}},
-		"a session without a window counts for ever": {limits(`"id":"s","scope":"session","measure":"count","max":"1"`), calls(0, 1_000_000), []string{"s created by e2: 2 of 1"}},
-		"one event may cross several limits": {limits(three, `"id":"two","scope":"agent","measure":"count","max":"2","window":"1m"`, `"id":"rows","scope":"agent","measure":"records","max":"9","window":"1m"`),
+		"a session without a window counts for ever": {limits(`"id":"s","scope":"session","measure":"count","max":"1"`),
+			calls(0, 1_000_000), []string{"s created by e2: 2 of 1"}},
+		"one event may cross several limits": {limits(three,
+			`"id":"two","scope":"agent","measure":"count","max":"2","window":"1m"`,
+			`"id":"rows","scope":"agent","measure":"records","max":"9","window":"1m"`),
 			[]event.Event{call(0, "e1"), call(0, "e2"), records(call(0, "e3"), 5), records(call(0, "e4"), 5)},
-			[]string{"two created by e3: 3 of 2", "rows created by e4: 10 of 9", "three created by e4: 4 of 3", "two updated by e3: 4 of 2"}},
-		"currencies are not mixed": {limits(money), []event.Event{amount(call(0, "e1"), 90, "EUR"), amount(call(0, "e2"), 90, "USD"), amount(call(0, "e3"), 11, "EUR")},
+			[]string{"two created by e3: 3 of 2", "rows created by e4: 10 of 9", "three created by e4: 4 of 3",
+				"two updated by e3: 4 of 2"}},
+		"currencies are not mixed": {limits(money), []event.Event{amount(call(0, "e1"), 90, "EUR"),
+			amount(call(0, "e2"), 90, "USD"), amount(call(0, "e3"), 11, "EUR")},
 			[]string{"money created by e3: 101.00 of 100.00"}},
 		"money of a call that failed was not spent": {limits(money), func() []event.Event {
 			var out []event.Event
@@ -218,17 +237,22 @@ func TestLimits(t *testing.T) {
 			}
 			return out
 		}(), []string{"money created by e5: 120.00 of 100.00"}},
-		"an attempt is not counted, its result is": {limits(`"id":"n","scope":"agent","measure":"count","max":"1","window":"1m"`), func() []event.Event {
-			out := calls(0, 0, 1, 1)
-			out[0].Phase, out[1].Phase, out[2].Phase, out[3].Phase = event.Attempt, event.Result, event.Attempt, event.Result
-			return out
-		}(), []string{"n created by e4: 2 of 1"}},
-		"only tool calls count": {limits(`"id":"n","scope":"agent","measure":"count","max":"0","window":"1m"`), func() []event.Event {
-			out := calls(0, 0)
-			out[0].Kind, out[1].Kind = event.ModelCall, event.Message
-			return out
-		}(), nil},
-		"a refund does not lower the sum: what is paid back moves, too": {limits(money), []event.Event{amount(call(0, "e1"), 90, "EUR"), amount(call(0, "e2"), -5, "EUR"), amount(call(0, "e3"), 6, "EUR")},
+		"an attempt is not counted, its result is": {
+			limits(`"id":"n","scope":"agent","measure":"count","max":"1","window":"1m"`), func() []event.Event {
+				out := calls(0, 0, 1, 1)
+				out[0].Phase, out[1].Phase, out[2].Phase, out[3].Phase = event.Attempt, event.Result, event.Attempt,
+					event.Result
+				return out
+			}(), []string{"n created by e4: 2 of 1"}},
+		"only tool calls count": {limits(`"id":"n","scope":"agent","measure":"count","max":"0","window":"1m"`),
+			func() []event.Event {
+				out := calls(0, 0)
+				out[0].Kind, out[1].Kind = event.ModelCall, event.Message
+				return out
+			}(), nil},
+		"a refund does not lower the sum: what is paid back moves, too": {limits(money),
+			[]event.Event{amount(call(0, "e1"), 90, "EUR"), amount(call(0, "e2"), -5, "EUR"),
+				amount(call(0, "e3"), 6, "EUR")},
 			[]string{"money created by e3: 101.00 of 100.00"}},
 		"a batch of several currencies counts in each": {limits(money), func() []event.Event {
 			a, b := amount(call(0, "e1"), 3, "USD"), amount(call(0, "e2"), 0, "XXX")
@@ -236,20 +260,28 @@ func TestLimits(t *testing.T) {
 			b.OtherAmounts = []event.Amount{{Micro: -41_000_000, Currency: "EUR"}}
 			return []event.Event{a, b}
 		}(), []string{"money created by e2: 101.00 of 100.00"}},
-		"where decides what is counted": {limits(`"id":"w","scope":"agent","measure":"count","max":"1","window":"1m","where":{"classes":["delete"],"tools":["sea*"]}`), func() []event.Event {
-			out := calls(0, 0, 0, 0)
-			out[0].Tool.Class, out[1].Tool.Class, out[2].Result.Effect, out[3].Tool.Class = event.Read, event.Delete, event.Delete, event.Delete
-			out[3].Tool.Name = "other"
-			return out
-		}(), []string{"w created by e3: 2 of 1"}},
-		"sums that overflow are found once, not with every event": {limits(`"id":"r","scope":"agent","measure":"records","max":"9","window":"1h"`), []event.Event{
-			records(call(0, "e1"), math.MaxInt64), records(call(0, "e2"), math.MaxInt64), records(call(0, "e3"), 1), call(0, "e4")},
+		"where decides what is counted": {
+			limits(
+				`"id":"w","scope":"agent","measure":"count","max":"1","window":"1m","where":{"classes":["delete"],"tools":["sea*"]}`),
+			func() []event.Event {
+				out := calls(0, 0, 0, 0)
+				out[0].Tool.Class, out[1].Tool.Class, out[2].Result.Effect, out[3].Tool.Class = event.Read,
+					event.Delete,
+					event.Delete, event.Delete
+				out[3].Tool.Name = "other"
+				return out
+			}(), []string{"w created by e3: 2 of 1"}},
+		"sums that overflow are found once, not with every event": {
+			limits(`"id":"r","scope":"agent","measure":"records","max":"9","window":"1h"`), []event.Event{
+				records(call(0, "e1"), math.MaxInt64), records(call(0, "e2"), math.MaxInt64), records(call(0, "e3"), 1),
+				call(0, "e4")},
 			[]string{"r created by e1: 9223372036854775807 of 9"}},
-		"sessions of two agents are two": {limits(`"id":"s","scope":"session","measure":"count","max":"1"`), func() []event.Event {
-			out := calls(0, 0)
-			out[1].Agent.ID = "a2"
-			return out
-		}(), nil},
+		"sessions of two agents are two": {limits(`"id":"s","scope":"session","measure":"count","max":"1"`),
+			func() []event.Event {
+				out := calls(0, 0)
+				out[1].Agent.ID = "a2"
+				return out
+			}(), nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, reload := range []bool{false, true} {
@@ -515,7 +547,8 @@ func anyLimit(r *rand.Rand, id, scope, measure string) string {
 		}
 	}
 	where := map[string]any{}
-	for key, words := range map[string][]string{"tools": {"t1", "t2"}, "classes": {"pay", "read"}, "labels": {"pii"}, "outcomes": {"ok", "error"}, "users": {"u1"}, "resource_types": {"order"}} {
+	for key, words := range map[string][]string{"tools": {"t1", "t2"}, "classes": {"pay", "read"}, "labels": {"pii"},
+		"outcomes": {"ok", "error"}, "users": {"u1"}, "resource_types": {"order"}} {
 		if r.IntN(20) == 0 {
 			where[key] = words
 		}
@@ -537,8 +570,10 @@ func anyCall(r *rand.Rand, at int64, i int) event.Event {
 	e.Has |= event.HasBytes | event.HasCost
 	e.Result.Bytes, e.Cost.MicroUSD = int64(r.IntN(50)), int64(r.IntN(2e6))
 	e.Agent = event.Agent{ID: fmt.Sprint("a", r.IntN(3)), Owner: pick("", "o1", "o2"), Credential: pick("", "c1")}
-	e.User, e.Session, e.Persona, e.Tenant = fmt.Sprint("u", r.IntN(2)), fmt.Sprint("s", r.IntN(3)), fmt.Sprint("p", r.IntN(2)), fmt.Sprint("t", r.IntN(2))
-	e.Tool = event.Tool{Name: fmt.Sprint("t", r.IntN(4)), Server: fmt.Sprint("v", r.IntN(2)), Class: event.Class(r.IntN(7))}
+	e.User, e.Session, e.Persona, e.Tenant = fmt.Sprint("u", r.IntN(2)), fmt.Sprint("s", r.IntN(3)), fmt.Sprint("p",
+		r.IntN(2)), fmt.Sprint("t", r.IntN(2))
+	e.Tool = event.Tool{Name: fmt.Sprint("t", r.IntN(4)), Server: fmt.Sprint("v", r.IntN(2)),
+		Class: event.Class(r.IntN(7))}
 	e.Result.Outcome = event.Outcome(r.IntN(5))
 	if r.IntN(8) == 0 {
 		e.Policy.Verdict = pick("deny", "allow")
@@ -546,8 +581,10 @@ func anyCall(r *rand.Rand, at int64, i int) event.Event {
 	if r.IntN(3) == 0 {
 		e = amount(e, int64(r.IntN(40)), pick("EUR", "EUR", "USD"))
 	}
-	e.Subject, e.Resource = pick("", "x", "y", "z", "w"), event.Resource{Type: pick("order", "user"), ID: pick("", "1", "2", "3", "4"), Labels: [][]string{nil, {"pii"}, {"x", "pii"}}[r.IntN(3)]}
-	e.Destination = event.Destination{Kind: "iban", Value: pick("", "DE89370400440532013000", "de89 3704 0044 0532 0130 00 ", "FR76", "GB29", "NL91")}
+	e.Subject, e.Resource = pick("", "x", "y", "z", "w"), event.Resource{Type: pick("order", "user"),
+		ID: pick("", "1", "2", "3", "4"), Labels: [][]string{nil, {"pii"}, {"x", "pii"}}[r.IntN(3)]}
+	e.Destination = event.Destination{Kind: "iban",
+		Value: pick("", "DE89370400440532013000", "de89 3704 0044 0532 0130 00 ", "FR76", "GB29", "NL91")}
 	e.Args, e.ArgsDigest = []byte(pick("", `{"n":1}`, `{"n":2}`, `{"n":3}`)), pick("", "", "d1")
 	if r.IntN(10) == 0 {
 		e.User, e.Session = "", ""
@@ -557,8 +594,10 @@ func anyCall(r *rand.Rand, at int64, i int) event.Event {
 
 func TestLimitsOfAllScopesMeasuresAndWindowsEqualTheNaiveOracle(t *testing.T) {
 	const seed = 11
-	scopes := []string{"agent", "session", "persona", "user", "tenant", "call", "beneficiary", "user+beneficiary", "owner", "credential", "tool", "server"}
-	measures := []string{"count", "records", "bytes", "amount", "cost", "errors", "denials", "retries", "distinct_subjects", "distinct_resources", "distinct_destinations"}
+	scopes := []string{"agent", "session", "persona", "user", "tenant", "call", "beneficiary", "user+beneficiary",
+		"owner", "credential", "tool", "server"}
+	measures := []string{"count", "records", "bytes", "amount", "cost", "errors", "denials", "retries",
+		"distinct_subjects", "distinct_resources", "distinct_destinations"}
 	berlin, newYork := zone(t, "Europe/Berlin"), zone(t, "America/New_York")
 	crossed := map[string]int{}
 	for round := range uint64(44) {
@@ -573,7 +612,8 @@ func TestLimitsOfAllScopesMeasuresAndWindowsEqualTheNaiveOracle(t *testing.T) {
 				list = append(list, anyLimit(r, fmt.Sprint("l", 2*i+j), scope, measure))
 			}
 		}
-		set := `{"v":1,"tenants":[{"name":"t0","zone":"Europe/Berlin"},{"name":"t1","zone":"America/New_York"}],"limits":[{` + strings.Join(list, `},{`) + `}]}`
+		set := `{"v":1,"tenants":[{"name":"t0","zone":"Europe/Berlin"},{"name":"t1","zone":"America/New_York"}],"limits":[{` +
+			strings.Join(list, `},{`) + `}]}`
 		h := newHost(t, set)
 		h.reload = round%2 == 0
 
@@ -717,7 +757,9 @@ func TestLimitsOfAllScopesMeasuresAndWindowsEqualTheNaiveOracle(t *testing.T) {
 	}
 	for _, scope := range scopes {
 		for _, measure := range measures {
-			if what := measure + " per " + scope; crossed[what] == 0 && scope != "call" && what != "distinct_destinations per beneficiary" && what != "distinct_destinations per user+beneficiary" {
+			if what := measure + " per " + scope; crossed[what] == 0 && scope != "call" &&
+				what != "distinct_destinations per beneficiary" &&
+				what != "distinct_destinations per user+beneficiary" {
 				t.Errorf("%s was never crossed", what)
 			}
 		}
@@ -742,7 +784,9 @@ func TestBucketsMergeInAnyOrder(t *testing.T) {
 	for range 200 {
 		parts := make([]Bucket, 2+r.IntN(5))
 		for i := range parts {
-			a, b := event.Ref{Time: int64(r.IntN(4)), ID: fmt.Sprint("e", i, r.IntN(3)), Agent: fmt.Sprint("a", r.IntN(2))}, event.Ref{Time: int64(r.IntN(4)), ID: fmt.Sprint("f", i), Agent: fmt.Sprint("a", r.IntN(2))}
+			a, b := event.Ref{Time: int64(r.IntN(4)), ID: fmt.Sprint("e", i, r.IntN(3)),
+				Agent: fmt.Sprint("a", r.IntN(2))}, event.Ref{Time: int64(r.IntN(4)), ID: fmt.Sprint("f", i),
+				Agent: fmt.Sprint("a", r.IntN(2))}
 			if b.Before(a) {
 				a, b = b, a
 			}
@@ -751,7 +795,8 @@ func TestBucketsMergeInAnyOrder(t *testing.T) {
 				if r.IntN(2) == 0 && (meter < 2 || list != nil) {
 					continue
 				}
-				c := Counted{Meter: meter, Sums: Sums{1 + r.Int64N(5), r.Int64N(100), math.MaxInt64 / 3 * r.Int64N(3)}, First: a, Last: b, Mixed: a.Agent != b.Agent}
+				c := Counted{Meter: meter, Sums: Sums{1 + r.Int64N(5), r.Int64N(100), math.MaxInt64 / 3 * r.Int64N(3)},
+					First: a, Last: b, Mixed: a.Agent != b.Agent}
 				if meter == 1 {
 					c.Keep = 5
 					for range 1 + r.IntN(5) {
@@ -784,8 +829,9 @@ func TestBucketsMergeInAnyOrder(t *testing.T) {
 
 // remembered is a memory with everything in it.
 func remembered(t testing.TB) *Memory {
-	h := newHost(t, `{"v":1,"personas":[{"name":"clerk","tools":{"deny":["search"]}}],"limits":[{"id":"a","scope":"agent","measure":"count","max":"3","window":"1m"},`+
-		`{"id":"b","scope":"agent","measure":"records","max":"3","window":"1h"},{"id":"c","scope":"agent","measure":"amount","currency":"EUR","max":"3","window":"1d","kind":"tumbling"}]}`)
+	h := newHost(t,
+		`{"v":1,"personas":[{"name":"clerk","tools":{"deny":["search"]}}],"limits":[{"id":"a","scope":"agent","measure":"count","max":"3","window":"1m"},`+
+			`{"id":"b","scope":"agent","measure":"records","max":"3","window":"1h"},{"id":"c","scope":"agent","measure":"amount","currency":"EUR","max":"3","window":"1d","kind":"tumbling"}]}`)
 	for i := range int64(20) {
 		e := amount(records(call(i*700, "e"+strconv.Itoa(int(i))), i), i, "EUR")
 		h.observe(&e)
@@ -843,7 +889,8 @@ func FuzzMemory(f *testing.F) {
 }
 
 func TestQuantity(t *testing.T) {
-	for want, v := range map[string]int64{"0.00": 0, "0.000001": 1, "1.50": 1_500_000, "12.345": 12_345_000, "9223372036854.775807": math.MaxInt64} {
+	for want, v := range map[string]int64{"0.00": 0, "0.000001": 1, "1.50": 1_500_000, "12.345": 12_345_000,
+		"9223372036854.775807": math.MaxInt64} {
 		if got := Quantity(v, policy.Amount); got != want {
 			t.Errorf("Quantity(%d) = %s, want %s", v, got, want)
 		}
@@ -905,7 +952,8 @@ func benchmark(b *testing.B, p *Panel, n int, show func(p *Panel, x *Scene, e *e
 		e := &events[k]
 		e.Agent.ID, e.User = a.id, a.user
 		x.Time, x.Agent, x.Tool = int64(i)/10, &a.memory, tools[k]
-		host.session, host.agent, host.ref = &a.session, uint64(order[i%len(order)]), event.Ref{Time: x.Time, ID: e.ID, Agent: a.id}
+		host.session, host.agent, host.ref = &a.session, uint64(order[i%len(order)]), event.Ref{Time: x.Time, ID: e.ID,
+			Agent: a.id}
 		show(p, &x, e)
 		if i%4000 == 3999 {
 			host.partials.Reset()
@@ -984,8 +1032,10 @@ func (s *bare) Contribute(slot byte, scope policy.Scope, id string, list []Contr
 func (s *bare) Settled(*event.Response, event.ScopeType) bool { return true }
 
 func BenchmarkOwnLimits(b *testing.B) {
-	set, err := policy.Parse([]byte(limits(`"id":"a","scope":"agent","measure":"count","max":"100000000","window":"1m"`, `"id":"b","scope":"agent","measure":"records","max":"100000000","window":"1m"`,
-		`"id":"c","scope":"agent","measure":"count","max":"100000000","window":"1h"`, `"id":"d","scope":"agent","measure":"records","max":"100000000","window":"1d"`)))
+	set, err := policy.Parse([]byte(limits(`"id":"a","scope":"agent","measure":"count","max":"100000000","window":"1m"`,
+		`"id":"b","scope":"agent","measure":"records","max":"100000000","window":"1m"`,
+		`"id":"c","scope":"agent","measure":"count","max":"100000000","window":"1h"`,
+		`"id":"d","scope":"agent","measure":"records","max":"100000000","window":"1d"`)))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -997,7 +1047,8 @@ func TestWhatGoesOnAsksForItsResponseAgain(t *testing.T) {
 		h := newHost(t, `{"v":1,"personas":[{"name":"clerk","default":"allow","tools":{"deny":["x"]}`+respond+`}],
 			"limits":[{"id":"l","scope":"agent","measure":"count","max":"1","window":"1h"`+respond+`}]}`)
 		for i := range 3 { // a persona's finding is told at 1, 2 and 4 calls, a limit's at 2 and 4
-			e := event.Event{ID: fmt.Sprint(i), Time: int64(i), Kind: event.ToolCall, Tenant: "acme", Persona: "clerk", Agent: event.Agent{ID: "a"}, Tool: event.Tool{Name: "x"}}
+			e := event.Event{ID: fmt.Sprint(i), Time: int64(i), Kind: event.ToolCall, Tenant: "acme", Persona: "clerk",
+				Agent: event.Agent{ID: "a"}, Tool: event.Tool{Name: "x"}}
 			h.observe(&e)
 		}
 		count := map[string]int{}
@@ -1006,7 +1057,8 @@ func TestWhatGoesOnAsksForItsResponseAgain(t *testing.T) {
 		}
 		got := fmt.Sprintf("%d and %d", count["policy"], len(h.again))
 		if got != want || count["limit"] != 1 {
-			t.Errorf("with response %q: %s findings of the policy told and going on, want %s; %d of the limit", respond, got, want, count["limit"])
+			t.Errorf("with response %q: %s findings of the policy told and going on, want %s; %d of the limit", respond,
+				got, want, count["limit"])
 		}
 		for _, f := range h.again {
 			if f.Response == nil || f.UID != h.found[0].UID && len(f.Refs) == 0 {

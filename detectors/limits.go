@@ -80,9 +80,12 @@ var traits = [...]struct {
 	trait
 	column uint8
 }{
-	policy.Count: {0, 0}, policy.Records: {0, recordsColumn}, policy.Bytes: {0, bytesColumn}, policy.Cost: {0, costColumn}, policy.Amount: {moved, amountColumn},
+	policy.Count: {0, 0}, policy.Records: {0, recordsColumn}, policy.Bytes: {0, bytesColumn},
+	policy.Cost: {0, costColumn}, policy.Amount: {moved, amountColumn},
 	policy.Errors: {failed, 0}, policy.Denials: {turnedDown, 0}, policy.Retries: {repeated, 0},
-	policy.DistinctSubjects: {aboutSubject, baselines.Distinct}, policy.DistinctResources: {onResource, baselines.Distinct}, policy.DistinctDestinations: {toDestination, baselines.Distinct},
+	policy.DistinctSubjects:     {aboutSubject, baselines.Distinct},
+	policy.DistinctResources:    {onResource, baselines.Distinct},
+	policy.DistinctDestinations: {toDestination, baselines.Distinct},
 }
 
 // Columns of sums, behind the count of calls.
@@ -138,12 +141,14 @@ type line struct {
 }
 
 func newMeters(slot byte, set *policy.Set) Detector {
-	v := &meters{slot: slot, set: set, byHash: map[uint64]*meter{}, plans: map[planKey]*plan{}, clocks: map[string]*clock{}}
+	v := &meters{slot: slot, set: set, byHash: map[uint64]*meter{}, plans: map[planKey]*plan{},
+		clocks: map[string]*clock{}}
 	for _, l := range set.Limits() { // sorted by id, so all that follows is in a fixed order
 		hash, t := meterHash(l), traits[l.Measure]
 		m := v.byHash[hash]
 		if m == nil {
-			m = &meter{hash: hash, scope: l.Scope, cond: l, traits: t.trait, classes: l.Classes(), outcomes: l.Outcomes(), asks: l.Asks(), builtin: l.Builtin}
+			m = &meter{hash: hash, scope: l.Scope, cond: l, traits: t.trait, classes: l.Classes(),
+				outcomes: l.Outcomes(), asks: l.Asks(), builtin: l.Builtin}
 			if m.classes == 0 {
 				m.classes = anyClass
 			}
@@ -291,7 +296,8 @@ func (c *clock) index(unit policy.Calendar, t int64) int64 {
 		if !end.IsZero() {
 			c.to = min(c.to, end.UnixMilli())
 		}
-		c.cur = [...]int64{policy.Day: day, policy.Week: wire.FloorDiv(day+3, 7), policy.Month: int64(local.Year())*12 + int64(local.Month()) - 1}
+		c.cur = [...]int64{policy.Day: day, policy.Week: wire.FloorDiv(day+3, 7),
+			policy.Month: int64(local.Year())*12 + int64(local.Month()) - 1}
 	}
 	return c.cur[unit]
 }
@@ -363,7 +369,8 @@ func (v *meters) newPlan(x *Scene, e *event.Event) *plan {
 		}
 	}
 	p.ids[policy.PersonaScope], p.ids[policy.TenantScope] = x.Persona, x.Tenant
-	p.ids[policy.ServerScope], p.ids[policy.ToolScope] = strings.Clone(e.Tool.Server), event.ToolID(e.Tool.Server, e.Tool.Name)
+	p.ids[policy.ServerScope], p.ids[policy.ToolScope] = strings.Clone(e.Tool.Server), event.ToolID(e.Tool.Server,
+		e.Tool.Name)
 	return p
 }
 
@@ -727,7 +734,8 @@ func (v *meters) Relate(x *Closing, b *Bucket) {
 				}
 				named(&f, b)
 				if share > 1 {
-					f.Why += ", " + Quantity(k.limit.Max/share, k.limit.Measure) + " for each of the " + strconv.FormatInt(share, 10) + " agents that share the user"
+					f.Why += ", " + Quantity(k.limit.Max/share, k.limit.Measure) + " for each of the " +
+						strconv.FormatInt(share, 10) + " agents that share the user"
 				}
 				x.Find(f)
 			})
@@ -891,7 +899,8 @@ func (w *window) judge(s *span, before *Sums, last event.Ref, found func(*line, 
 		switch {
 		case now <= k.max || k.warn && now > k.limit.Max:
 		case was <= k.max:
-			w.open = append(w.open, crossing{k.hash, open{trigger: last.Clone(), refs: w.firstBut(last), next: above(max(k.max, 1), now)}})
+			w.open = append(w.open,
+				crossing{k.hash, open{trigger: last.Clone(), refs: w.firstBut(last), next: above(max(k.max, 1), now)}})
 			found(k, event.Create, &w.open[len(w.open)-1])
 		case i >= 0 && now >= w.open[i].next && now > was && w.open[i].update():
 			// a sum that has overflowed does not grow
@@ -918,7 +927,8 @@ func (w *window) firstBut(trigger event.Ref) []event.Ref {
 
 // finding says what was crossed. keep is how many different things the window can tell apart, if
 // that is what it counts.
-func (w *window) finding(k *line, activity event.Activity, c *crossing, id string, last int64, zone *clock, keep uint32) event.Finding {
+func (w *window) finding(k *line, activity event.Activity, c *crossing, id string, last int64, zone *clock,
+	keep uint32) event.Finding {
 	l := k.limit
 	first := c.trigger.Time
 	if len(c.refs) > 0 {
@@ -932,9 +942,11 @@ func (w *window) finding(k *line, activity event.Activity, c *crossing, id strin
 	f := event.Finding{
 		Activity: activity, Analytic: event.RuleAnalytic, Severity: l.Severity, Alert: l.Severity > event.Signal,
 		Detector: "limit", Rule: l.ID, RuleVersion: l.Version, Title: l.Title,
-		Why:  whose(l.Scope, id) + " reached " + least + observed + " " + unit + over(l, c.trigger.Time, zone) + "; the limit is " + expected,
+		Why: whose(l.Scope, id) + " reached " + least + observed + " " + unit + over(l, c.trigger.Time, zone) +
+			"; the limit is " + expected,
 		Tags: l.Tags, ScopeType: l.Scope.String(), ScopeID: id,
-		Time: c.trigger.Time, First: first, Last: max(last, c.trigger.Time), Count: w.Total[policy.Count], Refs: c.all(),
+		Time: c.trigger.Time, First: first, Last: max(last, c.trigger.Time), Count: w.Total[policy.Count],
+		Refs:    c.all(),
 		Measure: l.Measure.String(), Unit: unit, Observed: observed, Expected: expected, WindowMS: l.WindowMS,
 		Response: l.Respond,
 	}
@@ -953,7 +965,8 @@ func (w *window) finding(k *line, activity event.Activity, c *crossing, id strin
 func whose(s policy.Scope, id string) string {
 	if s == policy.UserBeneficiaryScope {
 		user, payee, _ := strings.Cut(id, "|")
-		return "user " + strconv.Quote(short(event.KeyPart(user))) + " and beneficiary " + strconv.Quote(short(event.KeyPart(payee)))
+		return "user " + strconv.Quote(short(event.KeyPart(user))) + " and beneficiary " +
+			strconv.Quote(short(event.KeyPart(payee)))
 	}
 	return s.String() + " " + strconv.Quote(short(id))
 }

@@ -60,7 +60,8 @@ func TestBuiltinLimitsStepBackWhereABaselineIsOfAge(t *testing.T) {
 		h.close(sharedDayMS)
 		got := []string{}
 		for _, f := range h.found {
-			if f.Activity == event.Create && (strings.HasPrefix(f.Rule, "mine") || strings.HasPrefix(f.Rule, "builtin")) {
+			if f.Activity == event.Create &&
+				(strings.HasPrefix(f.Rule, "mine") || strings.HasPrefix(f.Rule, "builtin")) {
 				got = append(got, f.Rule)
 			}
 		}
@@ -87,14 +88,15 @@ func TestAUserOfAServiceIsNoPerson(t *testing.T) {
 		days []day
 		want string // of the last day
 	}{
-		"on the first days it is a person":          {[]day{{12, 300}, {12, 300}, {12, 500}}, "[450]"},
-		"then it is not":                            {[]day{{12, 300}, {12, 300}, {12, 300}, {12, 5000}}, "[]"},
-		"but no more than so many people":           {[]day{{12, 300}, {15, 300}, {12, 300}, {12, 5500}}, "[5400]"},
-		"the quietest day counts":                   {[]day{{40, 300}, {10, 300}, {40, 300}, {40, 4600}}, "[4500]"},
-		"few agents are a person's":                 {[]day{{9, 300}, {9, 300}, {9, 300}, {9, 500}}, "[450]"},
-		"nor do agents of today count":              {[]day{{1, 300}, {1, 300}, {1, 300}, {30, 500}}, "[450]"},
-		"nor those of a day":                        {[]day{{1, 300}, {1, 300}, {30, 300}, {30, 500}}, "[450]"},
-		"after a week of one agent it is one again": {[]day{{12, 300}, {12, 300}, {12, 300}, {1, 30}, {1, 30}, {1, 30}, {1, 30}, {1, 30}, {1, 30}, {1, 500}}, "[450]"},
+		"on the first days it is a person": {[]day{{12, 300}, {12, 300}, {12, 500}}, "[450]"},
+		"then it is not":                   {[]day{{12, 300}, {12, 300}, {12, 300}, {12, 5000}}, "[]"},
+		"but no more than so many people":  {[]day{{12, 300}, {15, 300}, {12, 300}, {12, 5500}}, "[5400]"},
+		"the quietest day counts":          {[]day{{40, 300}, {10, 300}, {40, 300}, {40, 4600}}, "[4500]"},
+		"few agents are a person's":        {[]day{{9, 300}, {9, 300}, {9, 300}, {9, 500}}, "[450]"},
+		"nor do agents of today count":     {[]day{{1, 300}, {1, 300}, {1, 300}, {30, 500}}, "[450]"},
+		"nor those of a day":               {[]day{{1, 300}, {1, 300}, {30, 300}, {30, 500}}, "[450]"},
+		"after a week of one agent it is one again": {[]day{{12, 300}, {12, 300}, {12, 300}, {1, 30}, {1, 30}, {1, 30},
+			{1, 30}, {1, 30}, {1, 30}, {1, 500}}, "[450]"},
 	} {
 		for _, reload := range []bool{false, true} {
 			h := builtinHost(t, "")
@@ -120,7 +122,8 @@ func TestAUserOfAServiceIsNoPerson(t *testing.T) {
 	for i, d := range []day{{12, 300}, {12, 300}, {12, 300}, {12, 5500}} {
 		work(h, i, d.agents, d.calls)
 	}
-	if last := h.found[len(h.found)-1]; !strings.HasSuffix(last.Why, "the limit is 5400, 450 for each of the 12 agents that share the user") {
+	if last := h.found[len(h.found)-1]; !strings.HasSuffix(last.Why,
+		"the limit is 5400, 450 for each of the 12 agents that share the user") {
 		t.Error(last.Why)
 	}
 }

@@ -86,8 +86,10 @@ func TestASessionThatGrowsIsNotToldWithEveryStep(t *testing.T) {
 		if k.updates++; k.updates > maxUpdates {
 			t.Fatalf("%s: %d updates", f.Rule, k.updates)
 		}
-		if f.Detector == "volume" && f.Severity <= k.severity && !(f.Measure == k.measure && f.Anomaly.Observed >= 2*k.observed) {
-			t.Errorf("%s: an update of %s from %g to %g %s", f.Rule, f.Severity, k.observed, f.Anomaly.Observed, f.Measure)
+		if f.Detector == "volume" && f.Severity <= k.severity &&
+			!(f.Measure == k.measure && f.Anomaly.Observed >= 2*k.observed) {
+			t.Errorf("%s: an update of %s from %g to %g %s", f.Rule, f.Severity, k.observed, f.Anomaly.Observed,
+				f.Measure)
 		}
 		k.severity = max(k.severity, f.Severity)
 		if f.Measure == k.measure {

@@ -120,10 +120,12 @@ func (d *personaPolicy) mismatched(x *Scene, e *event.Event) {
 	day := strconv.FormatInt(wire.FloorDiv(x.Time, baselines.DayMS), 10)
 	what := hashed(uint64(x.Mismatch), "persona_mismatch", day)
 	severity, title := event.Medium, "An agent says another persona than the registry has for it"
-	why := "says that it plays persona " + strconv.Quote(short(e.Persona)) + "; the registry has " + strconv.Quote(short(x.Persona)) + " for it, by which it is judged"
+	why := "says that it plays persona " + strconv.Quote(short(e.Persona)) + "; the registry has " +
+		strconv.Quote(short(x.Persona)) + " for it, by which it is judged"
 	if x.Mismatch == policy.Unlisted {
 		severity, title = event.Low, "An agent plays a persona that nobody declared"
-		why = "persona " + strconv.Quote(short(e.Persona)) + " is not declared and the registry has none for the agent, so nothing says what it may do"
+		why = "persona " + strconv.Quote(short(e.Persona)) +
+			" is not declared and the registry has none for the agent, so nothing says what it may do"
 	}
 	o, activity := x.Agent.Ensure(d.slot).(*conduct).list.add(what, x.Ref(e))
 	if activity == event.Again {
@@ -134,29 +136,36 @@ func (d *personaPolicy) mismatched(x *Scene, e *event.Event) {
 	}
 	x.Find(event.Finding{
 		Activity: activity, Analytic: event.RuleAnalytic, Severity: severity, Risk: risk(severity), Alert: true,
-		Detector: "policy", Rule: "persona_mismatch", RuleVersion: "1", Title: title, Why: why, Tags: []string{"ASI03", "ASI10"},
-		ScopeType: "agent", ScopeID: e.Agent.ID, Target: e.Persona, Time: o.trigger.Time, First: o.first, Last: max(x.Time, o.first), Count: o.count, Refs: o.all(),
+		Detector: "policy", Rule: "persona_mismatch", RuleVersion: "1", Title: title, Why: why,
+		Tags:      []string{"ASI03", "ASI10"},
+		ScopeType: "agent", ScopeID: e.Agent.ID, Target: e.Persona, Time: o.trigger.Time, First: o.first,
+		Last: max(x.Time, o.first), Count: o.count, Refs: o.all(),
 	})
 }
 
 // deeds are the words for what a violation of each kind is.
 var deeds = map[string]struct{ title, did, tried string }{
-	"tool":             {"used a tool it may not use", "used tool", "tried to use tool"},
-	"server":           {"used a server it may not use", "used server", "tried to use server"},
-	"class":            {"used a class it may not use", "used class", "tried to use class"},
-	"resource":         {"touched a resource it may not touch", "touched a resource of type", "tried to touch a resource of type"},
-	"label":            {"touched data it may not touch", "touched data labelled", "tried to touch data labelled"},
-	"environment":      {"acted in an environment it may not act in", "acted in environment", "tried to act in environment"},
-	"destination":      {"used a destination it may not use", "used destination", "tried to use destination"},
-	"destination_kind": {"used a kind of destination it may not use", "used destination kind", "tried to use destination kind"},
-	"intent":           {"served an intent it may not serve", "served intent", "tried to serve intent"},
-	"credential":       {"used a credential it may not use", "used credential", "tried to use credential"},
-	"tenant":           {"touched another tenant's resource", "touched a resource of tenant", "tried to touch a resource of tenant"},
-	"tier":             {"is played by an agent that is not trusted enough", "acted through an agent of tier", "tried to act through an agent of tier"},
-	"hours":            {"acted outside its hours", "acted at", "tried to act at"},
-	"approval":         {"acted without a valid approval", "used tool", "tried to use tool"},
-	"approver":         {"was approved by somebody who may not", "was approved by", "was approved by"},
-	"bypass":           {"acted under a bypass of approvals", "used tool", "tried to use tool"},
+	"tool":   {"used a tool it may not use", "used tool", "tried to use tool"},
+	"server": {"used a server it may not use", "used server", "tried to use server"},
+	"class":  {"used a class it may not use", "used class", "tried to use class"},
+	"resource": {"touched a resource it may not touch", "touched a resource of type",
+		"tried to touch a resource of type"},
+	"label": {"touched data it may not touch", "touched data labelled", "tried to touch data labelled"},
+	"environment": {"acted in an environment it may not act in", "acted in environment",
+		"tried to act in environment"},
+	"destination": {"used a destination it may not use", "used destination", "tried to use destination"},
+	"destination_kind": {"used a kind of destination it may not use", "used destination kind",
+		"tried to use destination kind"},
+	"intent":     {"served an intent it may not serve", "served intent", "tried to serve intent"},
+	"credential": {"used a credential it may not use", "used credential", "tried to use credential"},
+	"tenant": {"touched another tenant's resource", "touched a resource of tenant",
+		"tried to touch a resource of tenant"},
+	"tier": {"is played by an agent that is not trusted enough", "acted through an agent of tier",
+		"tried to act through an agent of tier"},
+	"hours":    {"acted outside its hours", "acted at", "tried to act at"},
+	"approval": {"acted without a valid approval", "used tool", "tried to use tool"},
+	"approver": {"was approved by somebody who may not", "was approved by", "was approved by"},
+	"bypass":   {"acted under a bypass of approvals", "used tool", "tried to use tool"},
 }
 
 // found records a violation; fault is what was wrong with the approval, if it is about one.
@@ -178,7 +187,8 @@ func (d *personaPolicy) found(x *Scene, e *event.Event, v *policy.Violation, fau
 	what := h.Sum64()
 	part := x.Agent.Ensure(d.slot).(*conduct)
 	o, activity := part.list.add(what, x.Ref(e))
-	if activity == event.Again && (x.Role.Respond == nil || v.Kind == "bypass" || x.Settled(x.Role.Respond, event.AgentScope)) {
+	if activity == event.Again && (x.Role.Respond == nil || v.Kind == "bypass" ||
+		x.Settled(x.Role.Respond, event.AgentScope)) {
 		return
 	}
 	deed := deeds[v.Kind]
@@ -212,7 +222,8 @@ func (d *personaPolicy) found(x *Scene, e *event.Event, v *policy.Violation, fau
 		because = "what the event says there could not be read, so no list lets it pass"
 	}
 	f := event.Finding{
-		Activity: activity, Analytic: event.RuleAnalytic, Severity: x.Role.Severity, Risk: risk(x.Role.Severity), Alert: x.Role.Severity > event.Signal,
+		Activity: activity, Analytic: event.RuleAnalytic, Severity: x.Role.Severity, Risk: risk(x.Role.Severity),
+		Alert:    x.Role.Severity > event.Signal,
 		Detector: "policy", Rule: "persona/" + x.Role.Name + "/" + v.Kind, RuleVersion: x.Role.Version,
 		Title: "Persona " + x.Role.Name + " " + deed.title,
 		Why:   "persona " + x.Role.Name + " " + did + " " + value + times(o.count) + "; " + because,

@@ -25,25 +25,42 @@ func TestPersonaPolicy(t *testing.T) {
 		steps []step
 		want  []string
 	}{
-		"what is allowed is not found":              {[]step{do("search"), do("mail")}, nil},
-		"a denied tool is, with the entry that did": {[]step{do("rmall")}, []string{`created tool rmall ×1: persona clerk used tool "rmall"; denied by "rm*"`}},
-		"updated as the count doubles": {[]step{do("x"), do("x"), do("x"), do("x"), do("x"), do("x"), do("x"), do("x"), do("x")},
-			[]string{`created tool x ×1: persona clerk used tool "x"; denied by default`, `updated tool x ×2: persona clerk used tool "x" 2 times; denied by default`,
-				`updated tool x ×4: persona clerk used tool "x" 4 times; denied by default`, `updated tool x ×8: persona clerk used tool "x" 8 times; denied by default`}},
+		"what is allowed is not found": {[]step{do("search"), do("mail")}, nil},
+		"a denied tool is, with the entry that did": {[]step{do("rmall")},
+			[]string{`created tool rmall ×1: persona clerk used tool "rmall"; denied by "rm*"`}},
+		"updated as the count doubles": {[]step{do("x"), do("x"), do("x"), do("x"), do("x"), do("x"), do("x"), do("x"),
+			do("x")},
+			[]string{`created tool x ×1: persona clerk used tool "x"; denied by default`,
+				`updated tool x ×2: persona clerk used tool "x" 2 times; denied by default`,
+				`updated tool x ×4: persona clerk used tool "x" 4 times; denied by default`,
+				`updated tool x ×8: persona clerk used tool "x" 8 times; denied by default`}},
 		"another tool is another finding, a third goes on with the first": {[]step{do("x"), do("y"), do("x")},
-			[]string{`created tool x ×1: persona clerk used tool "x"; denied by default`, `created tool y ×1: persona clerk used tool "y"; denied by default`, `updated tool x ×2: persona clerk used tool "x" 2 times; denied by default`}},
+			[]string{`created tool x ×1: persona clerk used tool "x"; denied by default`,
+				`created tool y ×1: persona clerk used tool "y"; denied by default`,
+				`updated tool x ×2: persona clerk used tool "x" 2 times; denied by default`}},
 		"another session is another finding": {[]step{{tool: "x", session: "s1"}, {tool: "x", session: "s2"}},
-			[]string{`created tool x ×1: persona clerk used tool "x"; denied by default`, `created tool x ×1: persona clerk used tool "x"; denied by default`}},
-		"without a session a day is one": {[]step{{tool: "x", at: 1}, {tool: "x", at: 86_399_999}, {tool: "x", at: 86_400_000}},
-			[]string{`created tool x ×1: persona clerk used tool "x"; denied by default`, `updated tool x ×2: persona clerk used tool "x" 2 times; denied by default`, `created tool x ×1: persona clerk used tool "x"; denied by default`}},
-		"an attempt is not judged, its result is": {[]step{{"x", "s1", 0, func(e *event.Event) { e.Phase = event.Attempt }}, {"x", "s1", 0, func(e *event.Event) { e.Phase = event.Result }}},
+			[]string{`created tool x ×1: persona clerk used tool "x"; denied by default`,
+				`created tool x ×1: persona clerk used tool "x"; denied by default`}},
+		"without a session a day is one": {[]step{{tool: "x", at: 1}, {tool: "x", at: 86_399_999},
+			{tool: "x", at: 86_400_000}},
+			[]string{`created tool x ×1: persona clerk used tool "x"; denied by default`,
+				`updated tool x ×2: persona clerk used tool "x" 2 times; denied by default`,
+				`created tool x ×1: persona clerk used tool "x"; denied by default`}},
+		"an attempt is not judged, its result is": {[]step{{"x", "s1", 0,
+			func(e *event.Event) { e.Phase = event.Attempt }}, {"x", "s1", 0, func(e *event.Event) {
+			e.Phase = event.Result
+		}}},
 			[]string{`created tool x ×1: persona clerk used tool "x"; denied by default`}},
 		"only tool calls are judged": {[]step{{"x", "s1", 0, func(e *event.Event) { e.Kind = event.ModelCall }}}, nil},
-		"a delete behind a tool that calls itself a read is a delete": {[]step{{"search", "s1", 0, func(e *event.Event) { e.Tool.Class, e.Result.Effect = event.Read, event.Delete }}},
+		"a delete behind a tool that calls itself a read is a delete": {[]step{{"search", "s1", 0,
+			func(e *event.Event) { e.Tool.Class, e.Result.Effect = event.Read, event.Delete }}},
 			[]string{`created class delete ×1: persona clerk used class "delete"; denied by "delete"`}},
-		"one call may break two entries": {[]step{{"rm", "s1", 0, func(e *event.Event) { e.Tool.Class = event.Delete }}},
-			[]string{`created tool rm ×1: persona clerk used tool "rm"; denied by "rm*"`, `created class delete ×1: persona clerk used class "delete"; denied by "delete"`}},
-		"without a persona nothing is found": {[]step{{"x", "s1", 0, func(e *event.Event) { e.Persona = "unknown" }}}, nil},
+		"one call may break two entries": {[]step{{"rm", "s1", 0,
+			func(e *event.Event) { e.Tool.Class = event.Delete }}},
+			[]string{`created tool rm ×1: persona clerk used tool "rm"; denied by "rm*"`,
+				`created class delete ×1: persona clerk used class "delete"; denied by "delete"`}},
+		"without a persona nothing is found": {[]step{{"x", "s1", 0, func(e *event.Event) { e.Persona = "unknown" }}},
+			nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, reload := range []bool{false, true} {
@@ -86,7 +103,8 @@ func TestAnUpdateKeepsItsTrigger(t *testing.T) {
 		h.observe(&e)
 	}
 	f := h.found[1]
-	if f.Activity != event.Update || f.Time != 5000 || f.Refs[len(f.Refs)-1].ID != "e0" || f.First > f.Time || f.Last < f.Time {
+	if f.Activity != event.Update || f.Time != 5000 || f.Refs[len(f.Refs)-1].ID != "e0" || f.First > f.Time ||
+		f.Last < f.Time {
 		t.Errorf("got %+v", f)
 	}
 }
@@ -107,7 +125,8 @@ func TestAnAgentIsRememberedForSoManyViolations(t *testing.T) {
 		e.Tool.Name = c.tool
 		h.observe(&e)
 		if len(h.found) != last+1 || h.found[last].Activity != c.want {
-			t.Errorf("%s: found %d times, activity %d, want %d", c.tool, len(h.found)-last, h.found[len(h.found)-1].Activity, c.want)
+			t.Errorf("%s: found %d times, activity %d, want %d", c.tool, len(h.found)-last,
+				h.found[len(h.found)-1].Activity, c.want)
 		}
 		last = len(h.found)
 	}

@@ -122,7 +122,8 @@ func (d *rarity) Observe(x *Scene, e *event.Event) {
 	if e.Kind == event.ToolCall {
 		d.hash(e)
 		showed := learn && p.showed(d.shape.all)
-		if k := &d.known[d.shape.all%uint64(len(d.known))]; m == nil || k.all != d.shape.all || k.model != x.Base.Hash() || learn && !showed {
+		if k := &d.known[d.shape.all%uint64(len(d.known))]; m == nil || k.all != d.shape.all ||
+			k.model != x.Base.Hash() || learn && !showed {
 			d.spread(e)
 			if whole = len(d.values); showed {
 				counted = whole
@@ -281,11 +282,13 @@ func (d *rarity) spread(e *event.Event) {
 	for i, s := range d.domains {
 		domain := k.domain
 		if i > 0 {
-			if domain = domainHash(s, e.Destination.Kind); slices.ContainsFunc(d.values, func(v value) bool { return v.hash == domain }) {
+			if domain = domainHash(s, e.Destination.Kind); slices.ContainsFunc(d.values,
+				func(v value) bool { return v.hash == domain }) {
 				continue
 			}
 		}
-		d.values = append(d.values, value{hash: domain, field: baselines.DomainField, domain: uint8(i)}, value{hash: mixed(domain, k.tool), field: baselines.ToolDomainField, domain: uint8(i)})
+		d.values = append(d.values, value{hash: domain, field: baselines.DomainField, domain: uint8(i)},
+			value{hash: mixed(domain, k.tool), field: baselines.ToolDomainField, domain: uint8(i)})
 	}
 }
 
@@ -485,7 +488,8 @@ func (d *rarity) gather(x *Scene, e *event.Event, p *acquaintance, m, prior *bas
 		case baselines.ServerField:
 			declared = declared || x.Role != nil && x.Role.Declares(policy.Servers, e.Tool.Server)
 		case baselines.DomainField:
-			declared = x.Role != nil && d.domains[v.domain] != "" && x.Role.Declares(policy.Destinations, d.domains[v.domain])
+			declared = x.Role != nil && d.domains[v.domain] != "" &&
+				x.Role.Declares(policy.Destinations, d.domains[v.domain])
 		case baselines.IntentToolField:
 			declared = isNew[baselines.ToolField]
 		case baselines.DefinitionField:
@@ -526,7 +530,8 @@ func (d *rarity) gather(x *Scene, e *event.Event, p *acquaintance, m, prior *bas
 func (d *rarity) changed(x *Scene, e *event.Event, m *baselines.RarityModel) bool {
 	of, form := definitionOf(&e.Tool)
 	same, _ := m.Definition(of, form)
-	return same != nil && d.set.Inventory().Find(policy.ToolThing, x.Tenant, e.Tool.Name, e.Tool.Server).Hash != e.Tool.DefinitionHash
+	return same != nil && d.set.Inventory().Find(policy.ToolThing, x.Tenant, e.Tool.Name,
+		e.Tool.Server).Hash != e.Tool.DefinitionHash
 }
 
 // worsen takes a smaller probability if what is new is also worse.

@@ -34,12 +34,14 @@ var rarities = [baselines.Fields]struct {
 }
 
 // reaches are words for what a call of a class is to its destination.
-var reaches = map[event.Class]string{event.Pay: "payment to", event.Send: "message to", event.Grant: "grant to", event.Delegate: "hand-off to", event.Read: "read from", event.Write: "write to",
+var reaches = map[event.Class]string{event.Pay: "payment to", event.Send: "message to", event.Grant: "grant to",
+	event.Delegate: "hand-off to", event.Read: "read from", event.Write: "write to",
 	event.Delete: "deletion at", event.Exec: "execution at", event.Approve: "approval for"}
 
 // tell records what is new about an event: one finding for each value of an agent. worst is what it
 // is named after.
-func (d *rarity) tell(x *Scene, e *event.Event, p *acquaintance, m *baselines.RarityModel, worst *novelty, joint float64, alert bool) {
+func (d *rarity) tell(x *Scene, e *event.Event, p *acquaintance, m *baselines.RarityModel, worst *novelty,
+	joint float64, alert bool) {
 	if p.more == nil {
 		p.more = &acquaintances{}
 	}
@@ -86,7 +88,8 @@ func (d *rarity) tell(x *Scene, e *event.Event, p *acquaintance, m *baselines.Ra
 		out.Why += "; " + strconv.FormatInt(t.count, 10) + " times so far"
 	}
 	out.ScopeType, out.ScopeID = "agent", e.Agent.ID
-	out.Time, out.First, out.Last, out.Count, out.Refs = t.trigger.Time, t.first, max(x.Time, t.trigger.Time), t.count, t.all()
+	out.Time, out.First, out.Last, out.Count, out.Refs = t.trigger.Time, t.first, max(x.Time,
+		t.trigger.Time), t.count, t.all()
 	out.Target = d.target(e, worst)
 	a := out.Anomaly
 	a.Observed, a.Expected = 1, worst.p
@@ -125,10 +128,13 @@ func (d *rarity) why(x *Scene, e *event.Event, m *baselines.RarityModel, worst *
 		m = &x.Base.Prior.Rarity
 	}
 	o := &m.Of[worst.field]
-	b.WriteString("; " + event.Thousands(int64(m.Support())) + " agent-days" + whose + " know " + strconv.Itoa(len(o.Values)) + " " + rarities[worst.field].many)
+	b.WriteString("; " + event.Thousands(int64(m.Support())) + " agent-days" + whose + " know " +
+		strconv.Itoa(len(o.Values)) + " " + rarities[worst.field].many)
 	b.WriteString(", a new one comes on " + shareOf(m.New(worst.field)) + " of them")
 	if worst.worst < baselines.Circumstances {
-		b.WriteString(", " + [...]string{"and is sent, paid or granted something", "and is sent, paid or granted something by a tool's result", "and sends, pays, deletes or the like"}[worst.worst] +
+		b.WriteString(", " + [...]string{"and is sent, paid or granted something",
+			"and is sent, paid or granted something by a tool's result",
+			"and sends, pays, deletes or the like"}[worst.worst] +
 			" on " + shareOf(m.Happens(worst.worst)))
 	}
 	if worst.wide && whose == "" {
@@ -169,7 +175,8 @@ func (d *rarity) what(x *Scene, e *event.Event, n *novelty) string {
 		of, form := definitionOf(&e.Tool)
 		s := "first use of definition " + q(prefixOf(e.Tool.DefinitionHash)) + " of tool " + q(e.Tool.Name)
 		if same, _ := x.Base.Rarity.Definition(of, form); same != nil {
-			s += " instead of " + q(same.Name) + ", known since " + time.UnixMilli(int64(same.First)*baselines.DayMS).UTC().Format(time.DateOnly) + ","
+			s += " instead of " + q(same.Name) + ", known since " +
+				time.UnixMilli(int64(same.First)*baselines.DayMS).UTC().Format(time.DateOnly) + ","
 		}
 		return s
 	case baselines.DomainField:

@@ -36,13 +36,15 @@ type school struct {
 func newSchool(t testing.TB, set string) *school {
 	h := newHost(t, set)
 	h.panel.list = []Detector{newRarity(8, h.panel.Set)} // the others have tests of their own
-	return &school{host: h, day: math.MinInt64, deltas: map[baselines.Key]*baselines.Delta{}, models: map[baselines.Key]*baselines.Model{}, acted: map[string]bool{}, barred: map[string]bool{}}
+	return &school{host: h, day: math.MinInt64, deltas: map[baselines.Key]*baselines.Delta{},
+		models: map[baselines.Key]*baselines.Model{}, acted: map[string]bool{}, barred: map[string]bool{}}
 }
 
 func (s *school) closeDay() {
 	wide := &baselines.Delta{}
 	tenant := baselines.Key{}
-	for _, k := range slices.SortedFunc(maps.Keys(s.deltas), func(a, b baselines.Key) int { return strings.Compare(a.Persona, b.Persona) }) {
+	for _, k := range slices.SortedFunc(maps.Keys(s.deltas),
+		func(a, b baselines.Key) int { return strings.Compare(a.Persona, b.Persona) }) {
 		d := s.deltas[k]
 		var own baselines.Delta // by way of the wire
 		r := wire.Reader{B: d.Append(nil)}
@@ -89,7 +91,8 @@ func (s *school) observe(e event.Event) {
 	if s.acted[e.Persona+e.Agent.ID] = true; fresh {
 		d.Acts(xxhash.Sum64String(e.Agent.ID))
 	}
-	x := Scene{Host: s.host, Time: e.Time, Agent: s.memory(s.agents, e.Tenant+"|"+e.Agent.ID), Who: w, AgentID: xxhash.Sum64String(e.Agent.ID), Delta: d, Eligible: !s.barred[e.Agent.ID], NewDay: fresh}
+	x := Scene{Host: s.host, Time: e.Time, Agent: s.memory(s.agents, e.Tenant+"|"+e.Agent.ID), Who: w,
+		AgentID: xxhash.Sum64String(e.Agent.ID), Delta: d, Eligible: !s.barred[e.Agent.ID], NewDay: fresh}
 	s.panel.Observe(&x, &e)
 }
 
@@ -107,12 +110,16 @@ const firstDay = 20_500
 
 // work is one call of an agent of a persona that refunds customers.
 func work(day int64, agent int, id string) event.Event {
-	return event.Event{ID: id, Time: (firstDay+day)*baselines.DayMS + 3_600_000, Kind: event.ToolCall, Tenant: "acme", Persona: "refunds", Agent: event.Agent{ID: fmt.Sprint("a", agent)}, Session: "s",
-		Tool: event.Tool{Name: "get_order", Server: "shop", Class: event.Read, DefinitionHash: "sha256:0123456789abcdef", HashVersion: "1"}, Resource: event.Resource{Type: "order", Environment: "prod"}}
+	return event.Event{ID: id, Time: (firstDay+day)*baselines.DayMS + 3_600_000, Kind: event.ToolCall, Tenant: "acme",
+		Persona: "refunds", Agent: event.Agent{ID: fmt.Sprint("a", agent)}, Session: "s",
+		Tool: event.Tool{Name: "get_order", Server: "shop", Class: event.Read,
+			DefinitionHash: "sha256:0123456789abcdef", HashVersion: "1"},
+		Resource: event.Resource{Type: "order", Environment: "prod"}}
 }
 
 func pays(e event.Event, domain string) event.Event {
-	e.Tool = event.Tool{Name: "refund", Server: "bank", Class: event.Pay, DefinitionHash: "sha256:fedcba9876543210", HashVersion: "1"}
+	e.Tool = event.Tool{Name: "refund", Server: "bank", Class: event.Pay, DefinitionHash: "sha256:fedcba9876543210",
+		HashVersion: "1"}
 	e.Destination = event.Destination{Kind: "email", Value: "someone@" + domain, Domain: domain}
 	return e
 }
@@ -124,7 +131,8 @@ func taught(t testing.TB, set string, agents int, days int64) *school {
 	for day := range days {
 		for a := range agents {
 			s.observe(work(day, a, fmt.Sprint("w", day, a)))
-			s.observe(pays(work(day, a, fmt.Sprint("p", day, a)), []string{"one.example", "two.example", "three.example"}[(int64(a)+day)%3]))
+			s.observe(pays(work(day, a, fmt.Sprint("p", day, a)),
+				[]string{"one.example", "two.example", "three.example"}[(int64(a)+day)%3]))
 		}
 	}
 	if n := len(s.rare()); n > 0 {
@@ -143,22 +151,26 @@ func TestFirstPaymentToADomain(t *testing.T) {
 		t.Fatalf("%d findings", len(got))
 	}
 	f := got[0]
-	if f.Rule != "destination/domain" || !f.Alert || f.Severity < event.Medium || f.Target != "evil.example" || f.ScopeID != "a3" || f.Analytic != event.StatisticalAnalytic || f.Refs[0].ID != "evil" {
+	if f.Rule != "destination/domain" || !f.Alert || f.Severity < event.Medium || f.Target != "evil.example" ||
+		f.ScopeID != "a3" || f.Analytic != event.StatisticalAnalytic || f.Refs[0].ID != "evil" {
 		t.Errorf("got %+v", f)
 	}
-	for _, part := range []string{`first payment to domain "evil.example" by persona "refunds"`, "agent-days know 3 domains, a new one comes on 0.1 %", "such a day is 1 in "} {
+	for _, part := range []string{`first payment to domain "evil.example" by persona "refunds"`,
+		"agent-days know 3 domains, a new one comes on 0.1 %", "such a day is 1 in "} {
 		if !strings.Contains(f.Why, part) {
 			t.Errorf("%q lacks %q", f.Why, part)
 		}
 	}
 	a := f.Anomaly
-	if a == nil || !(a.P > 0 && a.P < a.Alpha) || a.Feature != "domain" || a.Family != "rarity" || a.Persona != "refunds" || a.Expected <= 0 || a.Snapshot == "" || len(a.Scores) == 0 {
+	if a == nil || !(a.P > 0 && a.P < a.Alpha) || a.Feature != "domain" || a.Family != "rarity" ||
+		a.Persona != "refunds" || a.Expected <= 0 || a.Snapshot == "" || len(a.Scores) == 0 {
 		t.Errorf("got %+v", a)
 	}
 	t.Log(f.Why)
 
 	s.observe(pays(work(31, 3, "evil2"), "evil.example"))
-	if got = s.rare(); len(got) != 2 || got[1].Activity != event.Update || got[1].Refs[len(got[1].Refs)-1] != f.Refs[0] || got[1].Time != f.Time || got[1].Count != 2 {
+	if got = s.rare(); len(got) != 2 || got[1].Activity != event.Update ||
+		got[1].Refs[len(got[1].Refs)-1] != f.Refs[0] || got[1].Time != f.Time || got[1].Count != 2 {
 		t.Fatalf("the second time is no update: %+v", got[1:])
 	}
 	s.observe(pays(work(31, 3, "evil3"), "evil.example"))
@@ -209,7 +221,8 @@ func TestWorseThanNewIsRarer(t *testing.T) {
 			if a%5 == 0 {
 				n++
 				e := work(day, a, fmt.Sprint("r", day, a))
-				e.Destination = event.Destination{Kind: "url", Value: "https://x", Domain: fmt.Sprint("site", n, ".example")}
+				e.Destination = event.Destination{Kind: "url", Value: "https://x",
+					Domain: fmt.Sprint("site", n, ".example")}
 				s.observe(e)
 			}
 		}
@@ -286,7 +299,8 @@ func TestProvenanceIsThatOfTheDestination(t *testing.T) {
 		{`{"to":`, `{"to":"tool"}`, false},
 		{`{"to":"mallory@evil.example"}`, ``, false},
 	} {
-		e := event.Event{Args: []byte(c.args), Provenance: []byte(c.provenance), Destination: event.Destination{Kind: "email", Value: "mallory@evil.example"}}
+		e := event.Event{Args: []byte(c.args), Provenance: []byte(c.provenance),
+			Destination: event.Destination{Kind: "email", Value: "mallory@evil.example"}}
 		if got := fromTool(&e); got != c.want {
 			t.Errorf("%s with %s: %v", c.args, c.provenance, got)
 		}
@@ -299,10 +313,15 @@ func TestNewChangedAndRehashedDefinitions(t *testing.T) {
 		make func(*event.Tool)
 		want string // rule of the finding; "": none
 	}{
-		{"another definition", func(t *event.Tool) { t.DefinitionHash = "sha256:badbadbadbadbad" }, "definition/definition"},
-		{"the same, hashed in another way", func(t *event.Tool) { t.DefinitionHash, t.HashVersion = "sha256:ffff", "2" }, ""},
+		{"another definition", func(t *event.Tool) { t.DefinitionHash = "sha256:badbadbadbadbad" },
+			"definition/definition"},
+		{"the same, hashed in another way", func(t *event.Tool) {
+			t.DefinitionHash, t.HashVersion = "sha256:ffff",
+				"2"
+		}, ""},
 		{"none", func(t *event.Tool) { t.DefinitionHash, t.HashVersion = "", "" }, ""},
-		{"a new tool with its definition", func(t *event.Tool) { t.Name, t.DefinitionHash = "wipe", "sha256:ffff" }, "tool/tool"},
+		{"a new tool with its definition", func(t *event.Tool) { t.Name, t.DefinitionHash = "wipe", "sha256:ffff" },
+			"tool/tool"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := taught(t, noPolicy, 20, 30)
@@ -316,7 +335,8 @@ func TestNewChangedAndRehashedDefinitions(t *testing.T) {
 			case c.want != "" && (len(got) != 1 || got[0].Rule != c.want):
 				t.Errorf("got %+v", got)
 			case c.want == "definition/definition":
-				if f := got[0]; !strings.Contains(f.Why, `definition "badbadbadbad" of tool "get_order" instead of "0123456789ab", known since 2026-02-16`) {
+				if f := got[0]; !strings.Contains(f.Why,
+					`definition "badbadbadbad" of tool "get_order" instead of "0123456789ab", known since 2026-02-16`) {
 					t.Error(f.Why)
 				}
 			}
@@ -325,7 +345,9 @@ func TestNewChangedAndRehashedDefinitions(t *testing.T) {
 }
 
 func TestPinnedDefinitionIsNoChange(t *testing.T) {
-	s := taught(t, `{"v":1,"inventory":[{"kind":"tool","names":["get_order"],"definition_hash":"sha256:badbadbadbadbad"}]}`, 20, 30)
+	s := taught(t,
+		`{"v":1,"inventory":[{"kind":"tool","names":["get_order"],"definition_hash":"sha256:badbadbadbadbad"}]}`, 20,
+		30)
 	e := work(31, 1, "e")
 	e.Tool.DefinitionHash = "sha256:badbadbadbadbad"
 	s.observe(e)
@@ -357,7 +379,9 @@ func TestOneEventIsOneFinding(t *testing.T) {
 }
 
 func TestWhatThePersonaDeclaresIsNotRare(t *testing.T) {
-	s := taught(t, `{"v":1,"personas":[{"name":"refunds","default":"deny","tools":{"allow":["refund","get_order","wire*"]},"destinations":{"allow":["*","new.example"]}}]}`, 20, 30)
+	s := taught(t,
+		`{"v":1,"personas":[{"name":"refunds","default":"deny","tools":{"allow":["refund","get_order","wire*"]},"destinations":{"allow":["*","new.example"]}}]}`,
+		20, 30)
 	s.observe(pays(work(31, 1, "declared"), "new.example"))
 	e := work(31, 1, "tool")
 	e.Tool = event.Tool{Name: "wire_back", Class: event.Read}
@@ -411,8 +435,11 @@ func TestWhatIsAnnouncedIsNotRare(t *testing.T) {
 		s.observe(e)
 	}
 	registered := event.AuditOf{Action: "tool_registered", Target: "shop|ship"}
-	changed := event.AuditOf{Action: "config_change", Target: "shop|get_order", Before: []byte(`{"definition_hash":"sha256:0123456789abcdef"}`), After: []byte(`{"tool":{"definition_hash":"sha256:aaaaaaaaaaaaaaaa","hash_version":"1"}}`)}
-	other := event.AuditOf{Action: "config_change", Target: "shop|get_order", After: []byte(`{"definition_hash":"sha256:bbbb","hash_version":"1"}`)}
+	changed := event.AuditOf{Action: "config_change", Target: "shop|get_order",
+		Before: []byte(`{"definition_hash":"sha256:0123456789abcdef"}`),
+		After:  []byte(`{"tool":{"definition_hash":"sha256:aaaaaaaaaaaaaaaa","hash_version":"1"}}`)}
+	other := event.AuditOf{Action: "config_change", Target: "shop|get_order",
+		After: []byte(`{"definition_hash":"sha256:bbbb","hash_version":"1"}`)}
 	for name, c := range map[string]struct {
 		by      string
 		audit   event.AuditOf
@@ -427,8 +454,10 @@ func TestWhatIsAnnouncedIsNotRare(t *testing.T) {
 		"a definition, on the same day":      {"refunds", changed, event.Yes, redefined, 0, 0},
 		"a definition, by a source likewise": {"refunds", changed, event.No, redefined, 0, 1},
 		"another definition than comes":      {"refunds", other, event.Yes, redefined, 0, 1},
-		"no definition is said":              {"refunds", event.AuditOf{Action: "config_change", Target: "shop|get_order", After: []byte(`[1]`)}, event.Yes, redefined, 0, 1},
-		"a definition, days later":           {"refunds", changed, event.Yes, redefined, 5, 0},
+		"no definition is said": {"refunds",
+			event.AuditOf{Action: "config_change", Target: "shop|get_order", After: []byte(`[1]`)}, event.Yes,
+			redefined, 0, 1},
+		"a definition, days later": {"refunds", changed, event.Yes, redefined, 5, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := taught(t, noPolicy, 20, 30)
@@ -460,7 +489,8 @@ func TestTriedAndRefusedIsNotLearned(t *testing.T) {
 		}
 		s.observe(work(41, 1, "close"))
 		m := s.models[baselines.Key{Tenant: "acme", Persona: "refunds"}]
-		if d := folded("evil.example"); m.Rarity.Known(baselines.DomainField, d) || m.Rarity.Held(baselines.DomainField, d) != nil {
+		if d := folded("evil.example"); m.Rarity.Known(baselines.DomainField, d) ||
+			m.Rarity.Held(baselines.DomainField, d) != nil {
 			t.Errorf("%s: learned", name)
 		}
 		if len(s.rare()) == 0 {
@@ -489,7 +519,8 @@ func TestEdges(t *testing.T) {
 		t.Fatal(got[0].Why)
 	}
 	hand(31, 1, "root-1")
-	if got := s.rare(); len(got) != 1 || got[0].Rule != "edge/edge" || got[0].Target != "root-1" || !strings.Contains(got[0].Why, `persona "admin"`) {
+	if got := s.rare(); len(got) != 1 || got[0].Rule != "edge/edge" || got[0].Target != "root-1" ||
+		!strings.Contains(got[0].Why, `persona "admin"`) {
 		t.Errorf("got %+v", got)
 	}
 }
@@ -497,7 +528,8 @@ func TestEdges(t *testing.T) {
 func TestAListOfReceiversHidesNobody(t *testing.T) {
 	s := taught(t, noPolicy, 20, 30)
 	e := pays(work(31, 1, "e"), "")
-	e.Destination = event.Destination{Kind: "email", Value: "a@one.example, Jane <j@two.example>; x@evil.example, b@three.example"}
+	e.Destination = event.Destination{Kind: "email",
+		Value: "a@one.example, Jane <j@two.example>; x@evil.example, b@three.example"}
 	s.observe(e)
 	if got := s.rare(); len(got) != 1 || got[0].Target != "evil.example" {
 		t.Errorf("got %+v", got)
@@ -563,7 +595,9 @@ func TestAlertsStayWithinTheBudget(t *testing.T) {
 		name   string
 		agents int
 		fresh  float64 // share of agent-days that bring a new domain
-	}{{"a closed persona", 60, 0}, {"a new domain on 1 of 3,000 agent-days", 60, 1.0 / 3000}, {"on 1 of 300", 60, 1.0 / 300}, {"on 1 of 150, of many agents", 150, 1.0 / 150}, {"on 1 of 30", 60, 1.0 / 30}, {"few agents", 6, 1.0 / 100}} {
+	}{{"a closed persona", 60, 0}, {"a new domain on 1 of 3,000 agent-days", 60, 1.0 / 3000},
+		{"on 1 of 300", 60, 1.0 / 300}, {"on 1 of 150, of many agents", 150, 1.0 / 150}, {"on 1 of 30", 60, 1.0 / 30},
+		{"few agents", 6, 1.0 / 100}} {
 		rng := rand.New(rand.NewPCG(11, 12))
 		s := newSchool(t, noPolicy)
 		n := 0
@@ -591,7 +625,8 @@ func TestAlertsStayWithinTheBudget(t *testing.T) {
 		m := s.models[baselines.Key{Tenant: "acme", Persona: "refunds"}]
 		ratio, hits := m.Audit.Realised(baselines.RarityFamily)
 		budget := 0.25 * (days - warm)
-		t.Logf("%s: %d alerts, %d signals in %d days of a budget of %.1f; %d new; audit %.2f on %.0f hits", c.name, alerts, signals, days-warm, budget, n, ratio, hits)
+		t.Logf("%s: %d alerts, %d signals in %d days of a budget of %.1f; %d new; audit %.2f on %.0f hits", c.name,
+			alerts, signals, days-warm, budget, n, ratio, hits)
 		if float64(alerts) > 2*budget {
 			t.Errorf("%s: %d alerts of %.1f", c.name, alerts, budget)
 		}
@@ -635,16 +670,19 @@ func TestBadInput(t *testing.T) {
 	s := taught(t, noPolicy, 10, 20)
 	rng := rand.New(rand.NewPCG(6, 6))
 	long := strings.Repeat("ä", event.MaxString/2)
-	times := []int64{0, -1, math.MinInt64 / 4, (firstDay + 21) * baselines.DayMS, (firstDay + 5000) * baselines.DayMS, (firstDay + 22) * baselines.DayMS}
+	times := []int64{0, -1, math.MinInt64 / 4, (firstDay + 21) * baselines.DayMS, (firstDay + 5000) * baselines.DayMS,
+		(firstDay + 22) * baselines.DayMS}
 	for i := range 400 {
 		e := work(21, rng.IntN(10), fmt.Sprint("x", i))
 		s.host.event = &e
 		e.Time = times[rng.IntN(len(times))]
 		e.Tool.Name, e.Intent = []string{"get_order", "", long, "a\x00b"}[rng.IntN(4)], []string{"", long}[rng.IntN(2)]
 		e.Kind = event.Kind(1 + rng.IntN(7))
-		e.Destination = event.Destination{Kind: []string{"", "email", "url", "host", "iban"}[rng.IntN(5)], Value: []string{"", long, "@", ";,;", "https://a@b\\c", strings.Repeat("a@b.example,", 80)}[rng.IntN(6)]}
+		e.Destination = event.Destination{Kind: []string{"", "email", "url", "host", "iban"}[rng.IntN(5)],
+			Value: []string{"", long, "@", ";,;", "https://a@b\\c", strings.Repeat("a@b.example,", 80)}[rng.IntN(6)]}
 		e.Tool.Class = event.Class(rng.IntN(10))
-		e.Delegation.To, e.Message.To, e.Audit = []string{"", "a1", long}[rng.IntN(3)], long, event.AuditOf{Action: "tool_registered", Target: long}
+		e.Delegation.To, e.Message.To, e.Audit = []string{"", "a1",
+			long}[rng.IntN(3)], long, event.AuditOf{Action: "tool_registered", Target: long}
 		e.Resource.Labels = []string{long, long}
 		d := baselines.Delta{}
 		w := s.panel.Who("acme", "refunds", "")
@@ -758,7 +796,8 @@ func BenchmarkRarity(b *testing.B) {
 		e.Resource.Labels = []string{"pii"}
 		if rng.IntN(4) == 0 {
 			domain := fmt.Sprint("domain", rng.IntN(15), ".example")
-			e.Destination = event.Destination{Kind: "email", Value: fmt.Sprint("u", rng.IntN(1000), "@", domain), Domain: domain}
+			e.Destination = event.Destination{Kind: "email", Value: fmt.Sprint("u", rng.IntN(1000), "@", domain),
+				Domain: domain}
 		}
 		events[i] = e
 	}
@@ -771,7 +810,8 @@ func BenchmarkRarity(b *testing.B) {
 		calls[agent]++
 		e := &events[(agent%personas*23+(agent*4+n%12)%48)%len(events)]
 		k := agent % personas
-		x := Scene{Host: h, Time: e.Time, Agent: &memories[agent], Who: whos[k], AgentID: uint64(agent), Delta: &deltas[k], Eligible: true}
+		x := Scene{Host: h, Time: e.Time, Agent: &memories[agent], Who: whos[k], AgentID: uint64(agent),
+			Delta: &deltas[k], Eligible: true}
 		d.Observe(&x, e)
 	}
 	order := make([]int, 1<<16)

@@ -78,7 +78,8 @@ const maxFailures = 100
 type hit struct{ rule, part int }
 
 func newRules(slot byte, set *policy.Set) Detector {
-	d := &ruleRunner{slot: slot, around: around{test: set.Supposed()}, byHash: map[uint64]int{}, tools: map[string]*probes{}}
+	d := &ruleRunner{slot: slot, around: around{test: set.Supposed()}, byHash: map[uint64]int{},
+		tools: map[string]*probes{}}
 	for _, r := range set.Rules() {
 		if r.Mode == rules.Off {
 			continue
@@ -512,9 +513,12 @@ func (d *ruleRunner) release(p *rulePart, k *rules.State, now int64, enough func
 
 // scopeOf is the scope whose page a key belongs to.
 func scopeOf(k rules.Key) policy.Scope {
-	return [...]policy.Scope{rules.AgentKey: policy.AgentScope, rules.SessionKey: policy.SessionScope, rules.UserKey: policy.UserScope, rules.PersonaKey: policy.PersonaScope,
-		rules.TenantKey: policy.TenantScope, rules.OwnerKey: policy.OwnerScope, rules.CredentialKey: policy.CredentialScope, rules.ToolKey: policy.ToolScope,
-		rules.ServerKey: policy.ServerScope, rules.ConversationKey: policy.ConversationScope, rules.ResourceKey: policy.ResourceScope,
+	return [...]policy.Scope{rules.AgentKey: policy.AgentScope, rules.SessionKey: policy.SessionScope,
+		rules.UserKey: policy.UserScope, rules.PersonaKey: policy.PersonaScope,
+		rules.TenantKey: policy.TenantScope, rules.OwnerKey: policy.OwnerScope,
+		rules.CredentialKey: policy.CredentialScope, rules.ToolKey: policy.ToolScope,
+		rules.ServerKey: policy.ServerScope, rules.ConversationKey: policy.ConversationScope,
+		rules.ResourceKey:    policy.ResourceScope,
 		rules.DestinationKey: policy.DestinationScope, rules.SubjectKey: policy.SubjectScope}[k]
 }
 
@@ -709,7 +713,8 @@ func (d *ruleRunner) makeRoom(p *rulePart, now int64) {
 func (d *ruleRunner) evict(p *rulePart, now int64) {
 	least := slices.Clone(p.states)
 	slices.SortStableFunc(least, func(a, b *rules.State) int {
-		return cmp.Or(cmp.Compare(a.Open(), b.Open()), cmp.Compare(a.Progress(), b.Progress()), cmp.Compare(a.Newest, b.Newest))
+		return cmp.Or(cmp.Compare(a.Open(), b.Open()), cmp.Compare(a.Progress(), b.Progress()),
+			cmp.Compare(a.Newest, b.Newest))
 	})
 	for _, k := range least[:min(spareStates, len(least))] {
 		i, _ := p.find(k.Rule, k.Sub)
@@ -772,7 +777,8 @@ func (p *rulePart) found(r *rules.Rule, sub uint64, m *rules.Match, count func(w
 	case m.Awaited != 0:
 		why += "; nothing came until " + time.UnixMilli(m.Awaited).UTC().Format("15:04:05")
 	case m.Unfollowed && m.Until != 0:
-		why += "; too much is awaited at once, so nobody sees whether something comes until " + time.UnixMilli(m.Until).UTC().Format("15:04:05")
+		why += "; too much is awaited at once, so nobody sees whether something comes until " +
+			time.UnixMilli(m.Until).UTC().Format("15:04:05")
 	case m.Unfollowed:
 		id += "/unfollowed"
 		why = "too many sequences are under way at once, so nobody sees whether this one goes on: " + why
@@ -784,9 +790,11 @@ func (p *rulePart) found(r *rules.Rule, sub uint64, m *rules.Match, count func(w
 		why += "; " + m.Approx
 	}
 	f := &event.Finding{
-		Activity: activity, Analytic: event.RuleAnalytic, Severity: r.Severity, Risk: cmp.Or(r.Risk, risk(r.Severity)), Alert: r.Severity > event.Signal && r.Mode >= rules.Alert,
+		Activity: activity, Analytic: event.RuleAnalytic, Severity: r.Severity, Risk: cmp.Or(r.Risk, risk(r.Severity)),
+		Alert:    r.Severity > event.Signal && r.Mode >= rules.Alert,
 		Detector: "rule", Rule: id, RuleVersion: r.Version, Title: r.Title, Why: why, Tags: r.Tags,
-		Time: t.trigger.Time, First: t.first, Last: max(t.last, t.trigger.Time), Count: m.Count + t.count - 1, Refs: t.all(), WindowMS: max(r.Window, r.Within), Incomplete: m.Partial,
+		Time: t.trigger.Time, First: t.first, Last: max(t.last, t.trigger.Time), Count: m.Count + t.count - 1,
+		Refs: t.all(), WindowMS: max(r.Window, r.Within), Incomplete: m.Partial,
 	}
 	if r.Mode == rules.Enforce && !m.Unfollowed {
 		f.Response = r.Respond
@@ -799,7 +807,8 @@ func say(r *rules.Rule, m *rules.Match) string {
 	var b strings.Builder
 	switch {
 	case r.Having != nil:
-		b.WriteString(strconv.FormatInt(m.Count, 10) + " events of one " + r.By[0].String() + " within " + policy.FormatSpan(r.Window) + ": " + r.Having.Source)
+		b.WriteString(strconv.FormatInt(m.Count, 10) + " events of one " + r.By[0].String() + " within " +
+			policy.FormatSpan(r.Window) + ": " + r.Having.Source)
 	case len(r.Steps) == 1 && r.Absent == nil && r.Steps[0].Times == 1:
 		b.WriteString(r.Steps[0].Where.Source)
 	default:

@@ -80,7 +80,8 @@ func (a *around) Seen(word string) bool {
 }
 
 // measures are the words for what calls and hours are measured by.
-var measures = map[string]baselines.Feature{"events": baselines.EventCount, "records": baselines.RecordSum, "bytes": baselines.ByteSum, "amount": baselines.AmountSum, "cost": baselines.CostSum}
+var measures = map[string]baselines.Feature{"events": baselines.EventCount, "records": baselines.RecordSum,
+	"bytes": baselines.ByteSum, "amount": baselines.AmountSum, "cost": baselines.CostSum}
 
 // inUnits is a measure as rules see it: money is kept in millionths.
 func inUnits(f baselines.Feature, v float64) float64 {

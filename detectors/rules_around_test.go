@@ -44,7 +44,8 @@ func TestRulesAskTheBaseline(t *testing.T) {
 		{"usual", outside(pays(work(31, 3, "u"), "one.example")), "[]"},
 		{"new, to an outsider", outside(pays(work(31, 3, "evil"), "evil.example")), "[rare-outside unknown-domain]"},
 		{"new, inside", pays(work(31, 4, "inside"), "other.example"), "[unknown-domain]"},
-		{"another resource", func() event.Event { e := work(31, 5, "r"); e.Resource.Type = "salary"; return e }(), "[unknown-resource]"},
+		{"another resource", func() event.Event { e := work(31, 5, "r"); e.Resource.Type = "salary"; return e }(),
+			"[unknown-resource]"},
 	} {
 		ids, whys := ruled(c.e)
 		if got := fmt.Sprint(ids); got != c.want {
@@ -100,12 +101,14 @@ func TestRulesAskThePolicy(t *testing.T) {
 	} {
 		at := len(h.found)
 		h.time += 10_000
-		e := event.Event{ID: fmt.Sprint(h.time), Time: h.time, Kind: event.ToolCall, Tenant: "acme", Persona: c.persona, Agent: event.Agent{ID: "a" + c.persona}, Tool: event.Tool{Name: c.tool}}
+		e := event.Event{ID: fmt.Sprint(h.time), Time: h.time, Kind: event.ToolCall, Tenant: "acme", Persona: c.persona,
+			Agent: event.Agent{ID: "a" + c.persona}, Tool: event.Tool{Name: c.tool}}
 		if c.to != "" {
 			e.Destination = event.Destination{Kind: "email", Value: c.to, Domain: c.to[2:]}
 		}
 		h.event = &e
-		h.panel.Observe(&Scene{Host: h, Time: e.Time, Agent: h.memory(h.agents, "acme|"+e.Agent.ID), Who: h.panel.Who("acme", c.persona, ""), Delta: &baselines.Delta{}}, &e)
+		h.panel.Observe(&Scene{Host: h, Time: e.Time, Agent: h.memory(h.agents, "acme|"+e.Agent.ID),
+			Who: h.panel.Who("acme", c.persona, ""), Delta: &baselines.Delta{}}, &e)
 		var ids []string
 		for _, f := range h.found[at:] {
 			if f.Detector == "rule" {

@@ -13,7 +13,8 @@ import (
 var benchTools = []struct {
 	name  string
 	class event.Class
-}{{"crm.search", event.Read}, {"crm.get", event.Read}, {"crm.update", event.Write}, {"mail.send", event.Send}, {"pay.refund", event.Pay}, {"db.query", event.Read}, {"db.delete", event.Delete},
+}{{"crm.search", event.Read}, {"crm.get", event.Read}, {"crm.update", event.Write}, {"mail.send", event.Send},
+	{"pay.refund", event.Pay}, {"db.query", event.Read}, {"db.delete", event.Delete},
 	{"shell.run", event.Exec}, {"iam.grant", event.Grant}, {"files.read", event.Read}}
 
 // manyRules is a set of n rules on single events and some sequences of three steps. Seven in ten
@@ -29,7 +30,9 @@ func manyRules(t testing.TB, n, sequences int) *policy.Set {
 		case 2:
 			where = fmt.Sprintf(`tool.name in ["pay.refund", "mail.send", "iam.grant"] and result.records > %d`, 5000+i)
 		case 3:
-			where = fmt.Sprintf(`kind == "tool_call" and tool.server startsWith "mcp-" and result.records > %d and amount.value > 3.5`, 5000+i)
+			where = fmt.Sprintf(
+				`kind == "tool_call" and tool.server startsWith "mcp-" and result.records > %d and amount.value > 3.5`,
+				5000+i)
 		case 4:
 			where = fmt.Sprintf(`tool.name == "files.read" and arg("path") matches "^/etc/(passwd|shadow|k%d)"`, i)
 		case 5:
@@ -37,19 +40,25 @@ func manyRules(t testing.TB, n, sequences int) *policy.Set {
 		case 6:
 			where = fmt.Sprintf(`tool.name == %q and hour < 1 and agent.tier > %d`, tool.name, i)
 		case 7:
-			where = fmt.Sprintf(`tool.name == "db.query" and (arg("q") contains "drop table %d" or arg("q") contains "union select")`, i)
+			where = fmt.Sprintf(
+				`tool.name == "db.query" and (arg("q") contains "drop table %d" or arg("q") contains "union select")`,
+				i)
 		case 8:
 			where = fmt.Sprintf(`tool.class == %q and result.outcome == "denied" and intent == "i%d"`, tool.class, i)
 		case 9:
-			where = fmt.Sprintf(`tool.class == "pay" and not domain(destination.domain, "d%d.example") and amount.value > %d`, i, 100_000+i)
+			where = fmt.Sprintf(
+				`tool.class == "pay" and not domain(destination.domain, "d%d.example") and amount.value > %d`, i,
+				100_000+i)
 		}
 		list = append(list, map[string]any{"id": fmt.Sprint("rule-", i), "title": "t", "where": where})
 	}
 	for i := range sequences {
-		list = append(list, map[string]any{"id": fmt.Sprint("sequence-", i), "title": "t", "by": []string{"agent"}, "within": "10m", "steps": []map[string]any{
-			{"name": "a", "where": fmt.Sprintf(`tool.name == "iam.grant" and subject == "s%d"`, i), "capture": map[string]string{"who": "subject"}},
-			{"name": "b", "where": fmt.Sprintf(`tool.name == "db.delete" and subject == "s%d"`, i)},
-			{"name": "c", "where": `tool.name == "mail.send" and subject == a.who`}}})
+		list = append(list, map[string]any{"id": fmt.Sprint("sequence-", i), "title": "t", "by": []string{"agent"},
+			"within": "10m", "steps": []map[string]any{
+				{"name": "a", "where": fmt.Sprintf(`tool.name == "iam.grant" and subject == "s%d"`, i),
+					"capture": map[string]string{"who": "subject"}},
+				{"name": "b", "where": fmt.Sprintf(`tool.name == "db.delete" and subject == "s%d"`, i)},
+				{"name": "c", "where": `tool.name == "mail.send" and subject == a.who`}}})
 	}
 	text, err := json.Marshal(map[string]any{"v": 1, "limits": []any{}, "personas": []any{}, "rules": list})
 	if err != nil {
@@ -68,7 +77,8 @@ func BenchmarkRules(b *testing.B) {
 	for _, c := range []struct {
 		name             string
 		rules, sequences int
-	}{{"100 rules and 20 sequences", 100, 20}, {"100 rules", 100, 0}, {"20 sequences", 0, 20}, {"1000 rules", 1000, 0}} {
+	}{{"100 rules and 20 sequences", 100, 20}, {"100 rules", 100, 0}, {"20 sequences", 0, 20},
+		{"1000 rules", 1000, 0}} {
 		b.Run(c.name, func(b *testing.B) {
 			set := manyRules(b, c.rules, c.sequences)
 			d := newRules(9, set).(*ruleRunner)
@@ -81,9 +91,14 @@ func BenchmarkRules(b *testing.B) {
 			for i := range events {
 				tool := benchTools[r.IntN(len(benchTools))]
 				at[i] = r.IntN(agents)
-				events[i] = event.Event{ID: fmt.Sprint("e", i), Time: int64(i), Kind: event.ToolCall, Tenant: "acme", Persona: "clerk", User: "u", Agent: event.Agent{ID: fmt.Sprint("agent-", at[i])}, Session: "s",
-					Tool: event.Tool{Name: tool.name, Server: "mcp-x", Class: tool.class}, Subject: fmt.Sprint("s", r.IntN(400)), Has: event.HasRecords | event.HasBytes,
-					Result: event.ResultOf{Outcome: event.OK, Records: int64(r.IntN(100)), Bytes: int64(r.IntN(100_000))}, Args: []byte(`{"path":"/var/data/customers/export.csv","q":"select id, name from accounts where region = 'eu'","limit":10}`)}
+				events[i] = event.Event{ID: fmt.Sprint("e", i), Time: int64(i), Kind: event.ToolCall, Tenant: "acme",
+					Persona: "clerk", User: "u", Agent: event.Agent{ID: fmt.Sprint("agent-", at[i])}, Session: "s",
+					Tool:    event.Tool{Name: tool.name, Server: "mcp-x", Class: tool.class},
+					Subject: fmt.Sprint("s", r.IntN(400)), Has: event.HasRecords | event.HasBytes,
+					Result: event.ResultOf{Outcome: event.OK, Records: int64(r.IntN(100)),
+						Bytes: int64(r.IntN(100_000))},
+					Args: []byte(
+						`{"path":"/var/data/customers/export.csv","q":"select id, name from accounts where region = 'eu'","limit":10}`)}
 			}
 			counted := &nobody{}
 			x := Scene{Host: counted, Who: who}

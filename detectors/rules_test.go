@@ -15,14 +15,17 @@ import (
 // Whoever brings ever new keys and fills their windows takes no more of a page than is given, and
 // what was forgotten is marked.
 func TestAPageHoldsNoMoreOfRulesThanItMay(t *testing.T) {
-	set, err := policy.Parse([]byte(`{"v":1,"rules":[{"id":"many","title":"t","by":["agent","subject"],"window":"1h","where":"tool.class == \"read\"","let":{"n":"count()"},"having":"n > 3000"}]}`))
+	set, err := policy.Parse(
+		[]byte(
+			`{"v":1,"rules":[{"id":"many","title":"t","by":["agent","subject"],"window":"1h","where":"tool.class == \"read\"","let":{"n":"count()"},"having":"n > 3000"}]}`))
 	if err != nil {
 		t.Fatal(err)
 	}
 	d := newRules(9, set).(*ruleRunner)
 	var agent Memory
 	x := Scene{Host: &nobody{}, Who: New(set).Who("acme", "p", ""), Agent: &agent}
-	e := event.Event{Kind: event.ToolCall, Tenant: "acme", Agent: event.Agent{ID: "a"}, Tool: event.Tool{Class: event.Read}}
+	e := event.Event{Kind: event.ToolCall, Tenant: "acme", Agent: event.Agent{ID: "a"},
+		Tool: event.Tool{Class: event.Read}}
 	most, states := 0, 0
 	for i := range 400 { // keys
 		for j := range 200 {
@@ -76,13 +79,15 @@ func (p *player) act(at int64, class event.Class, subject string) string {
 	p.n++
 	id := fmt.Sprint("e", p.n)
 	p.x.Time = at
-	p.d.Observe(&p.x, &event.Event{ID: id, Time: at, Kind: event.ToolCall, Tenant: "acme", Agent: event.Agent{ID: "a"}, Tool: event.Tool{Class: class}, Subject: subject, Has: event.HasRecords, Result: event.ResultOf{Records: 1}})
+	p.d.Observe(&p.x, &event.Event{ID: id, Time: at, Kind: event.ToolCall, Tenant: "acme", Agent: event.Agent{ID: "a"},
+		Tool: event.Tool{Class: class}, Subject: subject, Has: event.HasRecords, Result: event.ResultOf{Records: 1}})
 	return id
 }
 
 // However many keys somebody makes up, what adds up under another one goes on adding up.
 func TestDecoyKeysDoNotHideAWindow(t *testing.T) {
-	p := playing(t, `{"id":"many","title":"t","by":["agent","subject"],"window":"1h","suppress":"1s","where":"tool.class == \"read\"","let":{"n":"sum(result.records)"},"having":"n == 300"}`)
+	p := playing(t,
+		`{"id":"many","title":"t","by":["agent","subject"],"window":"1h","suppress":"1s","where":"tool.class == \"read\"","let":{"n":"sum(result.records)"},"having":"n == 300"}`)
 	at := int64(0)
 	act := func(subject string) string { at += 10; return p.act(at, event.Read, subject) }
 	for range 299 {
@@ -120,7 +125,8 @@ func TestWhatIsUnderWayAndMustGoIsTold(t *testing.T) {
 		t.Fatalf("%d findings when there was room", len(p.q.found))
 	}
 	p.act(50_000, event.Read, "one more")
-	if len(p.q.found) == 0 || p.q.found[0].Rule != "s/unfollowed" || p.q.found[0].Refs[0].ID != first || !p.q.found[0].Incomplete || p.q.found[0].Response != nil {
+	if len(p.q.found) == 0 || p.q.found[0].Rule != "s/unfollowed" || p.q.found[0].Refs[0].ID != first ||
+		!p.q.found[0].Incomplete || p.q.found[0].Response != nil {
 		t.Fatalf("%+v", p.q.found)
 	}
 	p.q.found = nil
@@ -138,7 +144,9 @@ func TestTheLargestRuleRuns(t *testing.T) {
 		steps = append(steps, fmt.Sprintf(step, i))
 		nots = append(nots, fmt.Sprintf(step, 100+i))
 	}
-	set, err := policy.Parse([]byte(`{"v":1,"rules":[{"id":"large","title":"t","by":["agent"],"within":"1h","steps":[` + strings.Join(steps, ",") + `],"not":[` + strings.Join(nots, ",") + `],"absent":{"where":"kind == \"tool_call\" and subject == \"200\"","for":"1m"}}]}`))
+	set, err := policy.Parse([]byte(`{"v":1,"rules":[{"id":"large","title":"t","by":["agent"],"within":"1h","steps":[` +
+		strings.Join(steps, ",") + `],"not":[` + strings.Join(nots, ",") +
+		`],"absent":{"where":"kind == \"tool_call\" and subject == \"200\"","for":"1m"}}]}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,14 +182,16 @@ func (q *finder) Find(f event.Finding) { q.found = append(q.found, f) }
 // still two.
 func TestEveryPartOfAKeyCounts(t *testing.T) {
 	for _, by := range []string{`["user","agent"]`, `["agent","user"]`} {
-		set, err := policy.Parse([]byte(`{"v":1,"rules":[{"id":"r","title":"t","by":` + by + `,"within":"1h","steps":[{"where":"tool.class == \"read\""},{"where":"tool.class == \"send\""}]}]}`))
+		set, err := policy.Parse([]byte(`{"v":1,"rules":[{"id":"r","title":"t","by":` + by +
+			`,"within":"1h","steps":[{"where":"tool.class == \"read\""},{"where":"tool.class == \"send\""}]}]}`))
 		if err != nil {
 			t.Fatal(err)
 		}
 		d, q := newRules(9, set).(*ruleRunner), &finder{}
 		x := Scene{Host: q, Who: New(set).Who("acme", "p", ""), Agent: &Memory{}}
 		act := func(id, user string, class event.Class) {
-			d.Observe(&x, &event.Event{ID: id, Kind: event.ToolCall, Tenant: "acme", User: user, Agent: event.Agent{ID: "a"}, Tool: event.Tool{Class: class}})
+			d.Observe(&x, &event.Event{ID: id, Kind: event.ToolCall, Tenant: "acme", User: user,
+				Agent: event.Agent{ID: "a"}, Tool: event.Tool{Class: class}})
 		}
 		act("1", "ann", event.Read)
 		act("2", "bob", event.Send)
@@ -208,7 +218,8 @@ func TestWhatIsExceptedStillEndsASequence(t *testing.T) {
 		user  string
 		class event.Class
 	}{{"ann", event.Read}, {"boss", event.Approve}, {"ann", event.Send}, {"boss", event.Read}, {"ann", event.Send}} {
-		d.Observe(&x, &event.Event{ID: fmt.Sprint(i), Kind: event.ToolCall, Tenant: "acme", User: c.user, Agent: event.Agent{ID: "a"}, Tool: event.Tool{Class: c.class}})
+		d.Observe(&x, &event.Event{ID: fmt.Sprint(i), Kind: event.ToolCall, Tenant: "acme", User: c.user,
+			Agent: event.Agent{ID: "a"}, Tool: event.Tool{Class: c.class}})
 	}
 	if len(q.found) != 0 {
 		t.Errorf("%d findings", len(q.found))
@@ -240,7 +251,8 @@ func TestARuleThatFails(t *testing.T) {
 	act := func(labels ...string) {
 		n++
 		x.Time = n * 10_000
-		d.Observe(&x, &event.Event{ID: fmt.Sprint(n), Time: x.Time, Kind: event.ToolCall, Tenant: "acme", Agent: event.Agent{ID: "a"}, Tool: event.Tool{Class: event.Read}, Resource: event.Resource{Labels: labels}})
+		d.Observe(&x, &event.Event{ID: fmt.Sprint(n), Time: x.Time, Kind: event.ToolCall, Tenant: "acme",
+			Agent: event.Agent{ID: "a"}, Tool: event.Tool{Class: event.Read}, Resource: event.Resource{Labels: labels}})
 	}
 	act("pii", "ok")
 	for range maxFailures - 1 {
@@ -280,7 +292,9 @@ func TestARuleThatFails(t *testing.T) {
 
 // Who asks for what no event carries is named, until one does.
 func TestFieldsThatNoEventCarries(t *testing.T) {
-	set, err := policy.Parse([]byte(`{"v":1,"rules":[{"id":"a","title":"t","where":"subject == \"x\" and kind == \"tool_call\""},{"id":"b","title":"t","where":"subject == \"y\" and amount.value > 3 and hour > 2"}]}`))
+	set, err := policy.Parse(
+		[]byte(
+			`{"v":1,"rules":[{"id":"a","title":"t","where":"subject == \"x\" and kind == \"tool_call\""},{"id":"b","title":"t","where":"subject == \"y\" and amount.value > 3 and hour > 2"}]}`))
 	if err != nil {
 		t.Fatal(err)
 	}

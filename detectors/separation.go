@@ -82,7 +82,8 @@ func (d *separation) of(tenant string) []*policy.Separation {
 }
 
 func (d *separation) Observe(x *Scene, e *event.Event) {
-	if !d.any || e.Kind != event.ToolCall || e.Phase == event.Attempt || e.Result.Outcome != event.OK && e.Result.Outcome != event.NoOutcome {
+	if !d.any || e.Kind != event.ToolCall || e.Phase == event.Attempt || e.Result.Outcome != event.OK &&
+		e.Result.Outcome != event.NoOutcome {
 		return
 	}
 	for _, s := range d.of(e.Tenant) {
@@ -178,7 +179,8 @@ func (d *separation) Note(x *Closing, n *Note) {
 	flags := r.Byte()
 	by := act{is: [2]bool{flags&1 != 0, flags&2 != 0}, deed: deed{own: flags&4 != 0, ref: n.Ref}}
 	by.what[0] = r.Uint64()
-	persona, session, user, tool, server, resource := r.String(), r.String(), r.String(), r.String(), r.String(), r.String()
+	persona, session, user, tool, server, resource := r.String(), r.String(), r.String(), r.String(), r.String(),
+		r.String()
 	if by.what[1] = by.what[0]; len(r.B) > 0 { // what earlier versions told has one for both sides
 		by.what[1] = r.Uint64()
 	}
@@ -269,7 +271,8 @@ func (p *pair) breach(s *policy.Separation, other, by *deed, id string) *event.F
 	} else {
 		activity = event.Again
 	}
-	why := s.Within.String() + " " + strconv.Quote(short(id)) + " did both sides of " + s.Name + ": " + s.Side(0) + ", and " + s.Side(1)
+	why := s.Within.String() + " " + strconv.Quote(short(id)) + " did both sides of " + s.Name + ": " + s.Side(0) +
+		", and " + s.Side(1)
 	if s.Asks() {
 		why += ", " + s.Sameness()
 	}
@@ -284,10 +287,12 @@ func (p *pair) breach(s *policy.Separation, other, by *deed, id string) *event.F
 		response = &agent
 	}
 	return &event.Finding{
-		Activity: activity, Analytic: event.RuleAnalytic, Severity: role.Severity, Risk: risk(role.Severity), Alert: role.Severity > event.Signal,
+		Activity: activity, Analytic: event.RuleAnalytic, Severity: role.Severity, Risk: risk(role.Severity),
+		Alert:    role.Severity > event.Signal,
 		Detector: "separation", Rule: "persona/" + role.Name + "/separation/" + s.Name, RuleVersion: role.Version,
 		Title: "Duties that persona " + role.Name + " keeps apart were combined", Why: why, Tags: role.Tags,
-		Time: o.trigger.Time, First: o.first, Last: max(o.last, o.trigger.Time), Count: o.count + int64(len(o.refs)), Refs: o.all(), WindowMS: s.WindowMS, Response: response,
+		Time: o.trigger.Time, First: o.first, Last: max(o.last, o.trigger.Time), Count: o.count + int64(len(o.refs)),
+		Refs: o.all(), WindowMS: s.WindowMS, Response: response,
 	}
 }
 

@@ -13,7 +13,8 @@ import (
 )
 
 func apart(more string) string {
-	return `{"v":1,"personas":[{"name":"clerk","severity":"high","respond":{"action":"block"},"separate":[{"name":"pay-and-approve","between":[{"classes":["pay"]},{"classes":["approve"],"tools":["app*"]}]` + more + `}]}]}`
+	return `{"v":1,"personas":[{"name":"clerk","severity":"high","respond":{"action":"block"},"separate":[{"name":"pay-and-approve","between":[{"classes":["pay"]},{"classes":["approve"],"tools":["app*"]}]` +
+		more + `}]}]}`
 }
 
 func TestDutiesAreKeptApart(t *testing.T) {
@@ -46,45 +47,99 @@ func TestDutiesAreKeptApart(t *testing.T) {
 		events []event.Event
 		want   []string
 	}{
-		"one agent does both":                  {"", []event.Event{do(event.Approve, 0), do(event.Pay, 1)}, found("agent a1 e0 e1 ×2")},
-		"in either order":                      {"", []event.Event{do(event.Pay, 0), do(event.Approve, 1)}, found("agent a1 e0 e1 ×2")},
-		"also in two sessions":                 {"", []event.Event{do(event.Approve, 0), do(event.Pay, 1, session("s2"))}, found("agent a1 e0 e1 ×2")},
-		"one side alone is fine":               {"", []event.Event{do(event.Pay, 0), do(event.Pay, 1)}, nil},
-		"a side holds as a whole":              {"", []event.Event{do(event.Pay, 0), do(event.Approve, 1, func(e *event.Event) { e.Tool.Name = "sign" })}, nil},
-		"two agents are two":                   {"", []event.Event{do(event.Approve, 0), do(event.Pay, 1, agent("a2"))}, nil},
-		"what failed was not done":             {"", []event.Event{do(event.Approve, 0, failed), do(event.Pay, 1)}, nil},
-		"an attempt neither":                   {"", []event.Event{do(event.Approve, 0, func(e *event.Event) { e.Phase = event.Attempt }), do(event.Pay, 1)}, nil},
-		"another persona's calls do not count": {"", []event.Event{do(event.Approve, 0, as("boss")), do(event.Pay, 1)}, nil},
-		"after the window it is forgotten":     {`,"window":"1d"`, []event.Event{do(event.Approve, 0), do(event.Pay, day+1)}, nil},
-		"within it is not":                     {`,"window":"1d"`, []event.Event{do(event.Approve, 0), do(event.Pay, day)}, found("agent a1 e0 e1 ×2")},
-		"a late event is within it too":        {`,"window":"1d"`, []event.Event{do(event.Approve, day), do(event.Pay, 0)}, found("agent a1 e0 e1 ×2")},
-		"it grows as it doubles":               {"", []event.Event{do(event.Approve, 0), do(event.Pay, 1), do(event.Pay, 2), do(event.Pay, 3), do(event.Pay, 4)}, found("agent a1 e0 e1 ×2", "agent a1 e0 e1 ×3", "agent a1 e0 e1 ×5")},
-		"and is another after the window":      {`,"window":"1d"`, []event.Event{do(event.Approve, 0), do(event.Pay, 1), do(event.Approve, 3*day), do(event.Pay, 3*day+1)}, found("agent a1 e0 e1 ×2", "agent a1 e2 e3 ×2")},
-		"a call that is both is both":          {"", []event.Event{do(event.Approve, 0, func(e *event.Event) { e.Result.Effect = event.Pay })}, found("agent a1 e0 ×1")},
-		"within a session":                     {`,"within":"session"`, []event.Event{do(event.Approve, 0), do(event.Pay, 90*day)}, found("session s1 e0 e1 ×2")},
-		"two sessions are two":                 {`,"within":"session"`, []event.Event{do(event.Approve, 0), do(event.Pay, 1, session("s2"))}, nil},
-		"without a session nothing is known":   {`,"within":"session"`, []event.Event{do(event.Approve, 0, session("")), do(event.Pay, 1, session(""))}, nil},
-		"of the same resource":                 {`,"same":"resource"`, []event.Event{do(event.Approve, 0), do(event.Pay, 1, about("inv-2")), do(event.Pay, 2)}, found("agent a1 e0 e2 ×2")},
-		"an unknown resource is not the same":  {`,"same":"resource"`, []event.Event{do(event.Approve, 0, about("")), do(event.Pay, 1, about(""))}, nil},
-		"about the same subject":               {`,"same":"subject"`, []event.Event{do(event.Approve, 0, subject("v-1")), do(event.Pay, 1, subject("v-2")), do(event.Pay, 2, subject("v-1"))}, found("agent a1 e0 e2 ×2")},
-		"no subject is not the same":           {`,"same":"subject"`, []event.Event{do(event.Approve, 0), do(event.Pay, 1)}, nil},
-		"for the same user, in any case":       {`,"same":"user"`, []event.Event{do(event.Approve, 0, user("Ana@acme.example")), do(event.Pay, 1, user("bob")), do(event.Pay, 2, user(" ana@ACME.example"))}, found("agent a1 e0 e2 ×2")},
-		"for the same beneficiary":             {`,"same":"beneficiary"`, []event.Event{do(event.Approve, 0, iban("DE89370400440532013000"), paid), do(event.Pay, 1, iban("DE02")), do(event.Pay, 2, iban("de89 3704 0044 0532 0130 00"))}, found("agent a1 e0 e2 ×2")},
-		"without money nobody is paid":         {`,"same":"beneficiary"`, []event.Event{do(event.Approve, 0, iban("DE89370400440532013000")), do(event.Pay, 1, iban("DE89370400440532013000"))}, nil},
-		"to the same destination":              {`,"same":"destination"`, []event.Event{do(event.Approve, 0, iban("DE89370400440532013000")), do(event.Pay, 1, iban("DE02")), do(event.Pay, 2, iban("DE89 3704 0044 0532 0130 00"))}, found("agent a1 e0 e2 ×2")},
-		"across two fields":                    {crossed, []event.Event{do(event.Approve, 0, about("V-17")), do(event.Pay, 1, iban("v-18")), do(event.Pay, 2, iban("v-17"))}, found("agent a1 e0 e2 ×2")},
-		"in either order, too":                 {crossed, []event.Event{do(event.Pay, 0, iban("v-17")), do(event.Approve, 1, about("V-17"))}, found("agent a1 e0 e1 ×2")},
-		"but not the fields the other way":     {crossed, []event.Event{do(event.Approve, 0, iban("v-17"), about("x")), do(event.Pay, 1, about("v-17"), iban("y"))}, nil},
-		"nor the same field of both":           {crossed, []event.Event{do(event.Approve, 0, about("v-17")), do(event.Pay, 1, about("v-17"), iban("y"))}, nil},
-		"one call that is both sides of one":   {crossed, []event.Event{do(event.Approve, 0, about("v-17"), iban("v-17"), func(e *event.Event) { e.Result.Effect = event.Pay })}, found("agent a1 e0 ×1")},
-		"one call of two is not":               {crossed, []event.Event{do(event.Approve, 0, about("v-17"), iban("v-18"), func(e *event.Event) { e.Result.Effect = event.Pay })}, nil},
-		"two agents of one owner across them":  {crossed + `,"within":"owner"`, []event.Event{do(event.Approve, 0, about("v-17")), do(event.Pay, 1, agent("a2"), iban("v-17"))}, found("owner team-a a1/e0 a2/e1 ×2 stops a2")},
-		"two agents of one owner":              {`,"within":"owner"`, []event.Event{do(event.Approve, 0), do(event.Pay, 1, agent("a2"))}, found("owner team-a a1/e0 a2/e1 ×2 stops a2")},
-		"one of them of another persona":       {`,"within":"owner"`, []event.Event{do(event.Approve, 0, as("boss")), do(event.Pay, 1, agent("a2"))}, found("owner team-a a1/e0 a2/e1 ×2 stops a2")},
-		"but not both":                         {`,"within":"owner"`, []event.Event{do(event.Approve, 0, as("boss")), do(event.Pay, 1, agent("a2"), as("boss"))}, nil},
-		"two owners are two":                   {`,"within":"owner"`, []event.Event{do(event.Approve, 0), do(event.Pay, 1, agent("a2"), owner("team-b"))}, nil},
-		"an unknown owner is nobody":           {`,"within":"owner"`, []event.Event{do(event.Approve, 0, owner("")), do(event.Pay, 1, owner(""))}, nil},
-		"two agents of one credential":         {`,"within":"credential"`, []event.Event{do(event.Approve, 0), do(event.Pay, 1, agent("a2"), owner("team-b"))}, found("credential cred-a a1/e0 a2/e1 ×2 stops a2")},
+		"one agent does both": {"", []event.Event{do(event.Approve, 0), do(event.Pay, 1)},
+			found("agent a1 e0 e1 ×2")},
+		"in either order": {"", []event.Event{do(event.Pay, 0), do(event.Approve, 1)},
+			found("agent a1 e0 e1 ×2")},
+		"also in two sessions": {"",
+			[]event.Event{do(event.Approve, 0), do(event.Pay, 1, session("s2"))}, found("agent a1 e0 e1 ×2")},
+		"one side alone is fine": {"", []event.Event{do(event.Pay, 0), do(event.Pay, 1)}, nil},
+		"a side holds as a whole": {"",
+			[]event.Event{do(event.Pay, 0), do(event.Approve, 1, func(e *event.Event) { e.Tool.Name = "sign" })}, nil},
+		"two agents are two": {"", []event.Event{do(event.Approve, 0), do(event.Pay, 1, agent("a2"))},
+			nil},
+		"what failed was not done": {"", []event.Event{do(event.Approve, 0, failed), do(event.Pay, 1)},
+			nil},
+		"an attempt neither": {"",
+			[]event.Event{do(event.Approve, 0, func(e *event.Event) { e.Phase = event.Attempt }), do(event.Pay, 1)},
+			nil},
+		"another persona's calls do not count": {"", []event.Event{do(event.Approve, 0, as("boss")), do(event.Pay, 1)},
+			nil},
+		"after the window it is forgotten": {`,"window":"1d"`,
+			[]event.Event{do(event.Approve, 0), do(event.Pay, day+1)}, nil},
+		"within it is not": {`,"window":"1d"`,
+			[]event.Event{do(event.Approve, 0), do(event.Pay, day)}, found("agent a1 e0 e1 ×2")},
+		"a late event is within it too": {`,"window":"1d"`,
+			[]event.Event{do(event.Approve, day), do(event.Pay, 0)}, found("agent a1 e0 e1 ×2")},
+		"it grows as it doubles": {"", []event.Event{do(event.Approve, 0), do(event.Pay, 1),
+			do(event.Pay, 2), do(event.Pay, 3), do(event.Pay, 4)},
+			found("agent a1 e0 e1 ×2", "agent a1 e0 e1 ×3", "agent a1 e0 e1 ×5")},
+		"and is another after the window": {`,"window":"1d"`,
+			[]event.Event{do(event.Approve, 0), do(event.Pay, 1), do(event.Approve, 3*day), do(event.Pay, 3*day+1)},
+			found("agent a1 e0 e1 ×2", "agent a1 e2 e3 ×2")},
+		"a call that is both is both": {"",
+			[]event.Event{do(event.Approve, 0, func(e *event.Event) { e.Result.Effect = event.Pay })},
+			found("agent a1 e0 ×1")},
+		"within a session": {`,"within":"session"`,
+			[]event.Event{do(event.Approve, 0), do(event.Pay, 90*day)}, found("session s1 e0 e1 ×2")},
+		"two sessions are two": {`,"within":"session"`,
+			[]event.Event{do(event.Approve, 0), do(event.Pay, 1, session("s2"))}, nil},
+		"without a session nothing is known": {`,"within":"session"`,
+			[]event.Event{do(event.Approve, 0, session("")), do(event.Pay, 1, session(""))}, nil},
+		"of the same resource": {`,"same":"resource"`,
+			[]event.Event{do(event.Approve, 0), do(event.Pay, 1, about("inv-2")), do(event.Pay, 2)},
+			found("agent a1 e0 e2 ×2")},
+		"an unknown resource is not the same": {`,"same":"resource"`,
+			[]event.Event{do(event.Approve, 0, about("")), do(event.Pay, 1, about(""))}, nil},
+		"about the same subject": {`,"same":"subject"`,
+			[]event.Event{do(event.Approve, 0, subject("v-1")), do(event.Pay, 1, subject("v-2")),
+				do(event.Pay, 2, subject("v-1"))}, found("agent a1 e0 e2 ×2")},
+		"no subject is not the same": {`,"same":"subject"`,
+			[]event.Event{do(event.Approve, 0), do(event.Pay, 1)}, nil},
+		"for the same user, in any case": {`,"same":"user"`,
+			[]event.Event{do(event.Approve, 0, user("Ana@acme.example")), do(event.Pay, 1, user("bob")),
+				do(event.Pay, 2, user(" ana@ACME.example"))}, found("agent a1 e0 e2 ×2")},
+		"for the same beneficiary": {`,"same":"beneficiary"`,
+			[]event.Event{do(event.Approve, 0, iban("DE89370400440532013000"), paid), do(event.Pay, 1, iban("DE02")),
+				do(event.Pay, 2, iban("de89 3704 0044 0532 0130 00"))}, found("agent a1 e0 e2 ×2")},
+		"without money nobody is paid": {`,"same":"beneficiary"`,
+			[]event.Event{do(event.Approve, 0, iban("DE89370400440532013000")),
+				do(event.Pay, 1, iban("DE89370400440532013000"))}, nil},
+		"to the same destination": {`,"same":"destination"`,
+			[]event.Event{do(event.Approve, 0, iban("DE89370400440532013000")), do(event.Pay, 1, iban("DE02")),
+				do(event.Pay, 2, iban("DE89 3704 0044 0532 0130 00"))}, found("agent a1 e0 e2 ×2")},
+		"across two fields": {crossed, []event.Event{do(event.Approve, 0, about("V-17")),
+			do(event.Pay, 1, iban("v-18")), do(event.Pay, 2, iban("v-17"))}, found("agent a1 e0 e2 ×2")},
+		"in either order, too": {crossed, []event.Event{do(event.Pay, 0, iban("v-17")),
+			do(event.Approve, 1, about("V-17"))}, found("agent a1 e0 e1 ×2")},
+		"but not the fields the other way": {crossed, []event.Event{do(event.Approve, 0, iban("v-17"), about("x")),
+			do(event.Pay, 1, about("v-17"), iban("y"))}, nil},
+		"nor the same field of both": {crossed, []event.Event{do(event.Approve, 0, about("v-17")),
+			do(event.Pay, 1, about("v-17"), iban("y"))}, nil},
+		"one call that is both sides of one": {crossed,
+			[]event.Event{do(event.Approve, 0, about("v-17"), iban("v-17"),
+				func(e *event.Event) { e.Result.Effect = event.Pay })}, found("agent a1 e0 ×1")},
+		"one call of two is not": {crossed,
+			[]event.Event{do(event.Approve, 0, about("v-17"), iban("v-18"),
+				func(e *event.Event) { e.Result.Effect = event.Pay })}, nil},
+		"two agents of one owner across them": {crossed + `,"within":"owner"`,
+			[]event.Event{do(event.Approve, 0, about("v-17")), do(event.Pay, 1, agent("a2"), iban("v-17"))},
+			found("owner team-a a1/e0 a2/e1 ×2 stops a2")},
+		"two agents of one owner": {`,"within":"owner"`,
+			[]event.Event{do(event.Approve, 0), do(event.Pay, 1, agent("a2"))},
+			found("owner team-a a1/e0 a2/e1 ×2 stops a2")},
+		"one of them of another persona": {`,"within":"owner"`,
+			[]event.Event{do(event.Approve, 0, as("boss")), do(event.Pay, 1, agent("a2"))},
+			found("owner team-a a1/e0 a2/e1 ×2 stops a2")},
+		"but not both": {`,"within":"owner"`,
+			[]event.Event{do(event.Approve, 0, as("boss")), do(event.Pay, 1, agent("a2"), as("boss"))}, nil},
+		"two owners are two": {`,"within":"owner"`,
+			[]event.Event{do(event.Approve, 0), do(event.Pay, 1, agent("a2"), owner("team-b"))}, nil},
+		"an unknown owner is nobody": {`,"within":"owner"`,
+			[]event.Event{do(event.Approve, 0, owner("")), do(event.Pay, 1, owner(""))}, nil},
+		"two agents of one credential": {`,"within":"credential"`,
+			[]event.Event{do(event.Approve, 0), do(event.Pay, 1, agent("a2"), owner("team-b"))},
+			found("credential cred-a a1/e0 a2/e1 ×2 stops a2")},
 	} {
 		t.Run(claim, func(t *testing.T) {
 			for _, reload := range []bool{false, true} {
@@ -107,7 +162,8 @@ func TestDutiesAreKeptApart(t *testing.T) {
 					if f.Response.Scope == event.AgentScope {
 						s += " stops " + f.Agent
 					}
-					if f.First > f.Time && f.Activity == event.Create || f.Last < f.Time || f.Detector != "separation" || f.Rule != "persona/clerk/separation/pay-and-approve" {
+					if f.First > f.Time && f.Activity == event.Create || f.Last < f.Time ||
+						f.Detector != "separation" || f.Rule != "persona/clerk/separation/pay-and-approve" {
 						t.Errorf("got %+v", f)
 					}
 					got = append(got, s)
@@ -121,7 +177,8 @@ func TestDutiesAreKeptApart(t *testing.T) {
 }
 
 func TestATenantsOwnPersonaKeepsItsOwnDutiesApart(t *testing.T) {
-	h := newHost(t, `{"v":1,"personas":[{"name":"clerk","separate":[{"name":"p","between":[{"tools":["a"]},{"tools":["b"]}]}]},{"name":"clerk","tenant":"globex"}]}`)
+	h := newHost(t,
+		`{"v":1,"personas":[{"name":"clerk","separate":[{"name":"p","between":[{"tools":["a"]},{"tools":["b"]}]}]},{"name":"clerk","tenant":"globex"}]}`)
 	for _, tenant := range []string{"acme", "globex"} {
 		for _, tool := range []string{"a", "b"} {
 			e := call(0, tenant+tool)
@@ -166,7 +223,8 @@ func TestANoteThatCannotBeReadIsSetAside(t *testing.T) {
 	h := newHost(t, apart(`,"within":"owner"`))
 	for i := range 2 {
 		e := call(0, strconv.Itoa(i))
-		e.Tool, e.Agent.Owner = [...]event.Tool{{Name: "approve", Class: event.Approve}, {Name: "pay", Class: event.Pay}}[i], "o"
+		e.Tool, e.Agent.Owner = [...]event.Tool{{Name: "approve", Class: event.Approve},
+			{Name: "pay", Class: event.Pay}}[i], "o"
 		h.observe(&e)
 	}
 	whole := h.notes[1].Body

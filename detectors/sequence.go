@@ -88,7 +88,8 @@ const (
 
 func (d *sequence) Observe(x *Scene, e *event.Event) {
 	ends := e.Kind == event.Session && e.Phase == event.End
-	if !ends && (e.Kind != event.ToolCall || e.Phase == event.Attempt) || e.Session == "" || x.Delta == nil || x.Terms.Off {
+	if !ends && (e.Kind != event.ToolCall || e.Phase == event.Attempt) || e.Session == "" || x.Delta == nil ||
+		x.Terms.Off {
 		// nobody keeps baselines
 		return
 	}
@@ -113,7 +114,8 @@ func (d *sequence) Observe(x *Scene, e *event.Event) {
 	if ends {
 		odder = r.End(m)
 	} else {
-		odder = r.Push(m, x.Delta.Sequence.Step(m, e.Tool.Name, e.Resource.Type, e.Tool.Class, e.Result.Outcome, e.Intent))
+		odder = r.Push(m, x.Delta.Sequence.Step(m, e.Tool.Name, e.Resource.Type, e.Tool.Class, e.Result.Outcome,
+			e.Intent))
 	}
 	switch {
 	case m == nil || r.told != nil && !odder:
@@ -235,8 +237,10 @@ func (d *sequence) explain(x *Scene, r *run, f *event.Finding) {
 		persona = "unknown"
 	}
 	f.Why = calls + " session " + strconv.Quote(short(f.ScopeID)) + verb + " unlike persona " + persona + ": " +
-		short(d.name(m, x.Delta, w.Step.Call, w.Step.Outcome)) + " after " + short(d.name(m, x.Delta, w.Before, event.NoOutcome)) +
-		" (" + event.Thousands(min(m.Support(w), f.Anomaly.AgentDays)) + " of " + event.Thousands(f.Anomaly.AgentDays) + " agent-days" + usual + "); " + event.Odds(f.Anomaly.P) + " sessions"
+		short(d.name(m, x.Delta, w.Step.Call, w.Step.Outcome)) + " after " +
+		short(d.name(m, x.Delta, w.Before, event.NoOutcome)) +
+		" (" + event.Thousands(min(m.Support(w), f.Anomaly.AgentDays)) + " of " + event.Thousands(f.Anomaly.AgentDays) +
+		" agent-days" + usual + "); " + event.Odds(f.Anomaly.P) + " sessions"
 }
 
 // said3 says what is usual.
@@ -246,7 +250,8 @@ func said3(list []event.Usual) string {
 		if u.Share < 0.005 {
 			break
 		}
-		out += [...]string{"; usually ", ", ", ", "}[i] + short(u.What) + " " + strconv.Itoa(int(math.Round(100*u.Share))) + " %"
+		out += [...]string{"; usually ", ", ", ", "}[i] + short(u.What) + " " +
+			strconv.Itoa(int(math.Round(100*u.Share))) + " %"
 	}
 	return out
 }

@@ -43,7 +43,8 @@ func newWard(t testing.TB) *ward {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &ward{d: newSequence(7, set), who: New(set).Who("acme", "coder", ""), delta: &baselines.Delta{}, day: 20_500, agents: map[string]*Memory{}, sessions: map[string]*Memory{}, acted: map[string]bool{}}
+	w := &ward{d: newSequence(7, set), who: New(set).Who("acme", "coder", ""), delta: &baselines.Delta{}, day: 20_500,
+		agents: map[string]*Memory{}, sessions: map[string]*Memory{}, acted: map[string]bool{}}
 	w.scene = Scene{Host: w, Who: w.who}
 	return w
 }
@@ -72,7 +73,8 @@ func (w *ward) Find(f event.Finding) { w.told = append(w.told, f) }
 
 func (w *ward) observe(e *event.Event) {
 	w.event = e
-	w.scene.Time, w.scene.Agent, w.scene.AgentID, w.scene.Delta, w.scene.Eligible = e.Time, w.memory(w.agents, e.Agent.ID), xxhash.Sum64String(e.Agent.ID), w.delta, !w.barred
+	w.scene.Time, w.scene.Agent, w.scene.AgentID, w.scene.Delta, w.scene.Eligible = e.Time, w.memory(w.agents,
+		e.Agent.ID), xxhash.Sum64String(e.Agent.ID), w.delta, !w.barred
 	w.d.Observe(&w.scene, e)
 	w.delta.Events++
 	if !w.acted[e.Agent.ID] {
@@ -84,7 +86,8 @@ func (w *ward) observe(e *event.Event) {
 // call is one call, at a minute of the day; id names the event.
 func (w *ward) call(agent, session, tool string, class event.Class, minute float64) event.Event {
 	w.ids++
-	return event.Event{ID: "e" + strconv.Itoa(w.ids), Time: w.day*baselines.DayMS + int64(minute*60_000), Kind: event.ToolCall, Tenant: "acme", Persona: "coder", Agent: event.Agent{ID: agent}, Session: session,
+	return event.Event{ID: "e" + strconv.Itoa(w.ids), Time: w.day*baselines.DayMS + int64(minute*60_000),
+		Kind: event.ToolCall, Tenant: "acme", Persona: "coder", Agent: event.Agent{ID: agent}, Session: session,
 		Tool: event.Tool{Name: tool, Class: class}, Result: event.ResultOf{Outcome: event.OK}}
 }
 
@@ -96,7 +99,8 @@ func (w *ward) end(agent, session string) {
 		return
 	}
 	w.delta.Sessions++
-	w.d.(Ender).End(&Ending{Who: w.who, Time: w.day*baselines.DayMS + 1, AgentID: xxhash.Sum64String(agent), Memory: m, Agent: w.memory(w.agents, agent), Delta: w.delta, Eligible: !w.barred})
+	w.d.(Ender).End(&Ending{Who: w.who, Time: w.day*baselines.DayMS + 1, AgentID: xxhash.Sum64String(agent), Memory: m,
+		Agent: w.memory(w.agents, agent), Delta: w.delta, Eligible: !w.barred})
 	delete(w.sessions, key)
 }
 
@@ -167,18 +171,23 @@ func TestASessionInAnUnusualOrderIsToldOnceAndSaysWhy(t *testing.T) {
 		t.Fatalf("%d findings of one session, want one and few updates", len(list))
 	}
 	f := list[len(list)-1]
-	if list[0].Activity != event.Create || !f.Alert || f.Detector != "sequence" || f.ScopeType != "session" || f.ScopeID != "s-odd" || f.Analytic != event.StatisticalAnalytic {
+	if list[0].Activity != event.Create || !f.Alert || f.Detector != "sequence" || f.ScopeType != "session" ||
+		f.ScopeID != "s-odd" || f.Analytic != event.StatisticalAnalytic {
 		t.Errorf("the finding is %+v", f)
 	}
 	for i, u := range list[1:] {
-		if u.Activity != event.Update || u.Time != list[0].Time || u.Refs[len(u.Refs)-1] != list[0].Refs[len(list[0].Refs)-1] {
+		if u.Activity != event.Update || u.Time != list[0].Time ||
+			u.Refs[len(u.Refs)-1] != list[0].Refs[len(list[0].Refs)-1] {
 			t.Errorf("update %d is about another trigger: %+v", i, u)
 		}
-		if grew := u.Anomaly.P*grown <= list[i].Anomaly.P && u.Anomaly.P <= list[i].Anomaly.P*list[i].Anomaly.P; !grew && u.Alert == list[i].Alert {
+		if grew := u.Anomaly.P*grown <= list[i].Anomaly.P &&
+			u.Anomaly.P <= list[i].Anomaly.P*list[i].Anomaly.P; !grew && u.Alert == list[i].Alert {
 			t.Errorf("update %d tells nothing new: %g after %g", i, u.Anomaly.P, list[i].Anomaly.P)
 		}
 	}
-	if !strings.Contains(f.Why, `calls of session "s-odd" are unlike persona "coder": `) || !strings.Contains(f.Why, " agent-days; usually tool_") || !strings.Contains(f.Why, "; 1 in ") && !strings.Contains(f.Why, "less than 1 in a billion") {
+	if !strings.Contains(f.Why, `calls of session "s-odd" are unlike persona "coder": `) ||
+		!strings.Contains(f.Why, " agent-days; usually tool_") || !strings.Contains(f.Why, "; 1 in ") &&
+		!strings.Contains(f.Why, "less than 1 in a billion") {
 		t.Errorf("why: %s", f.Why)
 	}
 	t.Log(f.Why)
@@ -277,7 +286,9 @@ func TestWhatManyAgentsShowIsAcceptedAndWhatAFewRepeatIsNot(t *testing.T) {
 	}
 	t.Logf("alerts on the days of a change of work: %v, %d shifts told", perDay, accepted)
 	if perDay[0] < 40 || perDay[3] > 6 || accepted == 0 {
-		t.Errorf("alerts on the days of a change of work: %v, want most on the first two and next to none from the fourth", perDay)
+		t.Errorf(
+			"alerts on the days of a change of work: %v, want most on the first two and next to none from the fourth",
+			perDay)
 	}
 
 	for _, c := range []struct {
@@ -295,9 +306,11 @@ func TestWhatManyAgentsShowIsAcceptedAndWhatAFewRepeatIsNot(t *testing.T) {
 			last = alerts(w)
 			w.close()
 		}
-		t.Logf("%d agents repeat a chain twice a day: on day 14 %d of %d sessions are alerts", c.agents, last, 2*c.agents)
+		t.Logf("%d agents repeat a chain twice a day: on day 14 %d of %d sessions are alerts", c.agents, last,
+			2*c.agents)
 		if c.agents < 5 && last < 2*c.agents || c.agents > 5 && last > 0 {
-			t.Errorf("%d agents repeat a chain twice a day: on day 14 %d of %d sessions are alerts", c.agents, last, 2*c.agents)
+			t.Errorf("%d agents repeat a chain twice a day: on day 14 %d of %d sessions are alerts", c.agents, last,
+				2*c.agents)
 		}
 	}
 }
@@ -379,7 +392,8 @@ func TestBadInputIsBornQuietly(t *testing.T) {
 	odd := func(w *ward) {
 		t.Helper()
 		for _, f := range w.told {
-			if p := f.Anomaly.P; !(p > 0 && p <= 1) || strings.Contains(f.Why, "NaN") || len(f.Anomaly.Steps) > maxTold || len(f.Refs) > 6 {
+			if p := f.Anomaly.P; !(p > 0 && p <= 1) || strings.Contains(f.Why, "NaN") ||
+				len(f.Anomaly.Steps) > maxTold || len(f.Refs) > 6 {
 				t.Errorf("a finding makes no sense: %+v", f)
 			}
 		}
@@ -512,7 +526,8 @@ func TestAnAgentOfOneEventIsCheap(t *testing.T) {
 		session := &Memory{}
 		w.sessions["x|s"] = session
 		w.observe(&e)
-		w.d.(Ender).End(&Ending{Who: w.who, Time: e.Time, AgentID: uint64(i), Memory: session, Agent: &memories[i], Delta: w.delta, Eligible: true})
+		w.d.(Ender).End(&Ending{Who: w.who, Time: e.Time, AgentID: uint64(i), Memory: session, Agent: &memories[i],
+			Delta: w.delta, Eligible: true})
 	}
 	each := float64(held()-before) / n
 	t.Logf("%.0f bytes an agent whose one session of one call is over", each)
@@ -550,7 +565,8 @@ func BenchmarkSequenceDetector(b *testing.B) {
 		a := &agents[i*7919%len(agents)]
 		if a.at == len(a.word) {
 			if a.word != "" {
-				w.d.(Ender).End(&Ending{Who: w.who, Time: x.Time, AgentID: uint64(i * 7919 % len(agents)), Memory: &a.session, Agent: &a.memory, Delta: w.delta, Eligible: true})
+				w.d.(Ender).End(&Ending{Who: w.who, Time: x.Time, AgentID: uint64(i * 7919 % len(agents)),
+					Memory: &a.session, Agent: &a.memory, Delta: w.delta, Eligible: true})
 			}
 			a.word, a.at = habits[rng.IntN(len(habits))], 0
 		}

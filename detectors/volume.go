@@ -88,7 +88,8 @@ const (
 )
 
 func newVolume(slot byte, set *policy.Set) Detector {
-	v := &volume{slot: slot, lenses: map[*baselines.Model]*lens{}, list: make([]addend, 0, baselines.Features), ps: make([]float64, 0, baselines.Features)}
+	v := &volume{slot: slot, lenses: map[*baselines.Model]*lens{}, list: make([]addend, 0, baselines.Features),
+		ps: make([]float64, 0, baselines.Features)}
 	v.set, v.budgets, v.wide = set, budgetsOf(set, policy.AgentScope), wideBudgets(set)
 	return v
 }

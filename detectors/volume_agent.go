@@ -104,7 +104,8 @@ func (v *volume) column(a *agentVolume, first *firsts, f baselines.Feature) {
 			a.rings.Sums(w)[c] += value
 		}
 	}
-	if wire.FloorDiv(index[baselines.HourWindow], baselines.RingSteps) < wire.FloorDiv(a.Head[baselines.HourWindow], baselines.RingSteps) {
+	if wire.FloorDiv(index[baselines.HourWindow], baselines.RingSteps) < wire.FloorDiv(a.Head[baselines.HourWindow],
+		baselines.RingSteps) {
 		a.rings.Row(baselines.CountRow)[c] += value
 	}
 }
@@ -183,7 +184,8 @@ func (v *volume) hours(w int, block int64) float64 {
 	if w == baselines.DayWindow {
 		return v.lens.season.Over(baselines.HourOfWeek(start), 24)
 	}
-	return v.lens.season.Of[baselines.HourOfWeek(start+baselines.WindowMS[w]/2)] * (float64(baselines.WindowMS[w]) / 3_600_000)
+	return v.lens.season.Of[baselines.HourOfWeek(start+
+		baselines.WindowMS[w]/2)] * (float64(baselines.WindowMS[w]) / 3_600_000)
 }
 
 // expected is the distribution of a sum over so many hours of a mean season, in events' worth.
@@ -245,7 +247,8 @@ func (v *volume) look(a *agentVolume, first *firsts, w int) {
 	f := baselines.Feature(a.Features[c])
 	k := v.widest(a, w, c)
 	unit := v.lens.of[f].unit
-	told, alert := v.cross(crossed{p: p, test: baselines.MinuteTest + baselines.Test(w), feature: f, window: w, observed: a.size(c, sums[c])})
+	told, alert := v.cross(crossed{p: p, test: baselines.MinuteTest + baselines.Test(w), feature: f, window: w,
+		observed: a.size(c, sums[c])})
 	if !told {
 		return
 	}

@@ -44,8 +44,10 @@ func benchmarkBaseline(b *testing.B, day, together int) {
 	}
 	all := make([]one, agents)
 	for i := range all {
-		all[i].e = event.Event{ID: "e", Kind: event.ToolCall, Tenant: "acme", Persona: "support", Agent: event.Agent{ID: "a" + strconv.Itoa(i)}, Session: "s" + strconv.Itoa(i),
-			Has: event.HasRecords | event.HasBytes | event.HasCost, Tool: event.Tool{Name: "tool" + strconv.Itoa(i%4)}, Result: event.ResultOf{Outcome: event.OK}}
+		all[i].e = event.Event{ID: "e", Kind: event.ToolCall, Tenant: "acme", Persona: "support",
+			Agent: event.Agent{ID: "a" + strconv.Itoa(i)}, Session: "s" + strconv.Itoa(i),
+			Has: event.HasRecords | event.HasBytes | event.HasCost, Tool: event.Tool{Name: "tool" + strconv.Itoa(i%4)},
+			Result: event.ResultOf{Outcome: event.OK}}
 	}
 	ids := make([]string, 4096)
 	sizes := make([]int64, 4096)

@@ -357,8 +357,10 @@ func (v *volume) peers(a *agentVolume, c int, f baselines.Feature) {
 		a.Peer &^= bit
 	} else if a.Peer&bit == 0 {
 		a.Peer |= bit
-		v.cross(crossed{p: math.Erfc(z/math.Sqrt2) / 2, test: baselines.RampTest, feature: f, window: baselines.DayWindow, what: "peers",
+		v.cross(crossed{p: math.Erfc(z/math.Sqrt2) / 2, test: baselines.RampTest, feature: f,
+			window: baselines.DayWindow, what: "peers",
 			observed: own / a.Exposure * 24 * l.unit, expected: math.Exp(l.peer) * mean * 24 * l.unit,
-			low: math.Exp(l.peer-2.33*l.peerSD) * mean * 24 * l.unit, high: math.Exp(l.peer+3.09*l.peerSD) * mean * 24 * l.unit})
+			low:  math.Exp(l.peer-2.33*l.peerSD) * mean * 24 * l.unit,
+			high: math.Exp(l.peer+3.09*l.peerSD) * mean * 24 * l.unit})
 	}
 }

@@ -73,10 +73,12 @@ func (v *volume) burn(part *volumePart) {
 		switch {
 		case b.feature == baselines.CostSum && e.Has&event.HasCost != 0:
 			money = float64(max(0, e.Cost.MicroUSD))
-		case b.feature == baselines.AmountSum && e.Has&event.HasAmount != 0 && e.Amount.Currency == l.Currency && e.Result.Outcome <= event.OK:
+		case b.feature == baselines.AmountSum && e.Has&event.HasAmount != 0 && e.Amount.Currency == l.Currency &&
+			e.Result.Outcome <= event.OK:
 			money = float64(max(0, e.Amount.Micro))
 		}
-		if money == 0 || !l.Covers(e.Tenant, x.Persona, &e.Tool) || l.Classes() != 0 && l.Classes()&policy.ClassBits(e) == 0 ||
+		if money == 0 || !l.Covers(e.Tenant, x.Persona, &e.Tool) || l.Classes() != 0 &&
+			l.Classes()&policy.ClassBits(e) == 0 ||
 			l.Outcomes() != 0 && l.Outcomes()&(1<<e.Result.Outcome) == 0 || l.Asks() && !l.Suits(e) {
 			continue
 		}
@@ -206,7 +208,8 @@ func (h seasonHours) between(from, to int64) float64 {
 // of it; zero if nothing is known.
 func (v *volume) rest(a *agentVolume, b *budget, from, to int64) (mean, sd float64) {
 	c := int(a.Of[b.feature]) - 1
-	if c < 0 || v.lens == nil || !v.lens.of[b.feature].on || b.feature == baselines.AmountSum && v.lens.currency != currencyCode(b.limit.Currency) {
+	if c < 0 || v.lens == nil || !v.lens.of[b.feature].on || b.feature == baselines.AmountSum &&
+		v.lens.currency != currencyCode(b.limit.Currency) {
 		return 0, 0
 	}
 	k := v.expected(a, baselines.DayWindow, c, v.seasonal().between(from, to))
@@ -247,19 +250,25 @@ func (k *burning) found(b *budget, scope, id string, trigger event.Ref) event.Fi
 	if b.feature == baselines.AmountSum {
 		unit = l.Currency
 	}
-	return event.Finding{Activity: event.Create, Analytic: event.StatisticalAnalytic, Detector: "volume", Rule: "burn/" + burnRules[k.Told] + "/" + l.ID, RuleVersion: l.Version,
-		Title: titles[baselines.BurnTest], Severity: [...]event.Severity{1: event.Signal, 2: event.Low, 3: event.Medium}[k.Told], Tags: []string{"ASI08", "AML.T0034"},
-		ScopeType: scope, ScopeID: id, Time: trigger.Time, First: trigger.Time, Last: trigger.Time, Count: int64(k.Calls), Refs: []event.Ref{trigger.Clone()},
-		Measure: l.Measure.String(), Unit: unit, Observed: Quantity(int64(k.Spent), l.Measure), Expected: Quantity(l.Max, l.Measure), WindowMS: l.WindowMS}
+	return event.Finding{Activity: event.Create, Analytic: event.StatisticalAnalytic, Detector: "volume",
+		Rule: "burn/" + burnRules[k.Told] + "/" + l.ID, RuleVersion: l.Version,
+		Title: titles[baselines.BurnTest], Severity: [...]event.Severity{1: event.Signal, 2: event.Low,
+			3: event.Medium}[k.Told], Tags: []string{"ASI08", "AML.T0034"},
+		ScopeType: scope, ScopeID: id, Time: trigger.Time, First: trigger.Time, Last: trigger.Time,
+		Count: int64(k.Calls), Refs: []event.Ref{trigger.Clone()},
+		Measure: l.Measure.String(), Unit: unit, Observed: Quantity(int64(k.Spent), l.Measure),
+		Expected: Quantity(l.Max, l.Measure), WindowMS: l.WindowMS}
 }
 
 // burnt is the finding about an agent's budget.
-func (v *volume) burnt(k *burning, b *budget, zone *time.Location, burn float64, hours int, rest, sd float64) event.Finding {
+func (v *volume) burnt(k *burning, b *budget, zone *time.Location, burn float64, hours int, rest,
+	sd float64) event.Finding {
 	e, x, l := v.e, v.x, b.limit
 	f, limit := k.found(b, "agent", e.Agent.ID, x.Ref(e)), float64(l.Max)
 	unit := f.Unit
 	f.Alert, f.Risk = f.Severity > event.Signal, risk(f.Severity)
-	spent := "agent " + strconv.Quote(short(e.Agent.ID)) + " has used up " + f.Observed + " of " + f.Expected + " " + unit + over(l, x.Time, &clock{zone: zone})
+	spent := "agent " + strconv.Quote(short(e.Agent.ID)) + " has used up " + f.Observed + " of " + f.Expected + " " +
+		unit + over(l, x.Time, &clock{zone: zone})
 	if burn > 0 {
 		spent += ": in " + lastHours(hours) + " " + figure(burn) + " times as fast as the budget allows"
 		if pace := k.last(hours*12) / float64(hours); pace > 0 {
@@ -273,13 +282,17 @@ func (v *volume) burnt(k *burning, b *budget, zone *time.Location, burn float64,
 	p := 1.0
 	if rest > 0 {
 		p = math.Erfc((k.Spent+rest-limit)/(sd*math.Sqrt2)) / 2
-		spent += "; until its end usually another " + Quantity(int64(min(rest, maxValue)), l.Measure) + " follow, with which it holds in " + event.Percent(p) + " of cases"
+		spent += "; until its end usually another " + Quantity(int64(min(rest, maxValue)), l.Measure) +
+			" follow, with which it holds in " + event.Percent(p) + " of cases"
 	}
 	f.Why = spent
 	if m := x.Base; m != nil {
-		f.Anomaly = &event.Anomaly{P: max(p, 1e-300), Alpha: x.Alpha(baselines.BurnTest), Family: baselines.VolumeFamily.String(), Test: baselines.BurnTest.String(), Feature: b.feature.String(),
-			Unit: strings.Clone(unit), Observed: k.Spent / 1e6, Expected: max(0, limit-rest) / 1e6, High: limit / 1e6, WindowMS: l.WindowMS, Season: x.season(x.Time),
-			Persona: m.Persona, Fork: m.Fork, AgentDays: int64(m.AgentDays / baselines.Unit), Agents: int64(m.Agents), Snapshot: m.Snapshot(), State: m.State.String()}
+		f.Anomaly = &event.Anomaly{P: max(p, 1e-300), Alpha: x.Alpha(baselines.BurnTest),
+			Family: baselines.VolumeFamily.String(), Test: baselines.BurnTest.String(), Feature: b.feature.String(),
+			Unit: strings.Clone(unit), Observed: k.Spent / 1e6, Expected: max(0, limit-rest) / 1e6, High: limit / 1e6,
+			WindowMS: l.WindowMS, Season: x.season(x.Time),
+			Persona: m.Persona, Fork: m.Fork, AgentDays: int64(m.AgentDays / baselines.Unit), Agents: int64(m.Agents),
+			Snapshot: m.Snapshot(), State: m.State.String()}
 	}
 	return f
 }

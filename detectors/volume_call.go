@@ -70,7 +70,8 @@ func (v *volume) call() {
 			continue
 		}
 		sizes[m] = baselines.LogSize(v.values[f])
-		if known == nil || known.of[m] == nil || f == baselines.AmountSum && v.lens.currency != currencyCode(e.Amount.Currency) {
+		if known == nil || known.of[m] == nil || f == baselines.AmountSum &&
+			v.lens.currency != currencyCode(e.Amount.Currency) {
 			continue
 		}
 		judged = true
@@ -104,7 +105,8 @@ func (v *volume) call() {
 		told := false
 		if told, alert = v.cross(best); told && v.best.test == baselines.CallTest {
 			c := known.of[best.feature-baselines.RecordSum]
-			v.best.expected, v.best.low, v.best.high = quantileSize(c, 0.5), quantileSize(c, 0.01), quantileSize(c, 0.999)
+			v.best.expected, v.best.low, v.best.high = quantileSize(c, 0.5), quantileSize(c, 0.01), quantileSize(c,
+				0.999)
 		}
 	}
 	if !v.x.Eligible || alert {
@@ -115,7 +117,8 @@ func (v *volume) call() {
 	}
 	tool := d.Tool(hash)
 	for m := range baselines.Marks {
-		if f := baselines.MarkOf(m); v.has&(1<<f) != 0 && (f != baselines.AmountSum || v.x.Base != nil && v.x.Base.Volume.Currency == currencyCode(e.Amount.Currency)) {
+		if f := baselines.MarkOf(m); v.has&(1<<f) != 0 && (f != baselines.AmountSum || v.x.Base != nil &&
+			v.x.Base.Volume.Currency == currencyCode(e.Amount.Currency)) {
 			d.Calls[m].Add(sizes[m], 1)
 			if tool != nil {
 				tool.Of[m].Add(sizes[m], 1)
@@ -138,7 +141,8 @@ func (v *volume) outcome(a *agentVolume) {
 			a.RunTop = max(a.RunTop, uint8(steps))
 			if steps >= leastRunOf31 && v.lens != nil && v.lens.run != nil {
 				p := v.lens.run.P(baselines.RunScore(steps))
-				if told, alert := v.cross(crossed{p: p, test: baselines.RunTest, feature: baselines.ResourceCount, observed: float64(steps + 1), expected: 2, high: float64(leastRunOf31), what: "run"}); told {
+				if told, alert := v.cross(crossed{p: p, test: baselines.RunTest, feature: baselines.ResourceCount,
+					observed: float64(steps + 1), expected: 2, high: float64(leastRunOf31), what: "run"}); told {
 					a.Hot |= hotRun
 					if alert {
 						a.Alerted |= hotRun
@@ -164,7 +168,8 @@ func (v *volume) outcome(a *agentVolume) {
 	failed := [baselines.Outcomes]bool{
 		baselines.DeniedOutcome:   e.Result.Outcome == event.Denied || e.Policy.Verdict == "deny",
 		baselines.NotFoundOutcome: e.Result.Outcome == event.NotFound,
-		baselines.ErrorOutcome:    e.Result.Outcome == event.Error || e.Result.Outcome == event.NoOutcome && e.Result.Error != "",
+		baselines.ErrorOutcome: e.Result.Outcome == event.Error || e.Result.Outcome == event.NoOutcome &&
+			e.Result.Error != "",
 	}
 	d := &v.x.Delta.Volume
 	for k, bad := range failed {
@@ -185,7 +190,8 @@ func (v *volume) outcome(a *agentVolume) {
 		p := v.lens.outcomeP(o)
 		a.OddsP = min(a.OddsP, p)
 		theta := v.lens.theta[k]
-		if told, alert := v.cross(crossed{p: p, test: baselines.OutcomeTest, feature: baselines.EventCount, what: baselines.Outcome(k).String(),
+		if told, alert := v.cross(crossed{p: p, test: baselines.OutcomeTest, feature: baselines.EventCount,
+			what:     baselines.Outcome(k).String(),
 			observed: math.Exp(float64(o.L)), expected: theta, high: theta}); told {
 			a.Hot |= hotOutcome
 			if alert {

@@ -137,7 +137,8 @@ func newLens(base *baselines.Model) *lens {
 	l.run = of(func(v *baselines.VolumeModel) *baselines.Calibrator { return &v.Run }, 0)
 	l.even = of(func(v *baselines.VolumeModel) *baselines.Calibrator { return &v.Even }, 0)
 	for i := range l.other.of {
-		l.other.of[i] = of(func(v *baselines.VolumeModel) *baselines.Calibrator { return &v.Calls[i] }, baselines.MarkOf(i))
+		l.other.of[i] = of(func(v *baselines.VolumeModel) *baselines.Calibrator { return &v.Calls[i] },
+			baselines.MarkOf(i))
 	}
 	l.other.looks()
 	for i := range m.Tools {

@@ -133,7 +133,8 @@ func (v *volume) End(x *Ending) {
 			}
 		}
 		for f := range baselines.Features {
-			if s.Has&(1<<f) == 0 || f == baselines.AmountSum && (x.Base == nil || x.Base.Volume.Currency != s.Currency) {
+			if s.Has&(1<<f) == 0 || f == baselines.AmountSum &&
+				(x.Base == nil || x.Base.Volume.Currency != s.Currency) {
 				continue
 			}
 			size := baselines.LogSize(s.Totals[f])
@@ -181,7 +182,8 @@ func (v *volume) gap(s *sessionVolume) {
 			p := 1.0
 			if v.lens != nil && v.lens.even != nil {
 				if p = v.lens.even.P(s.Even); p < 0.01 && cv < 0.1 {
-					v.timing(crossed{p: p, test: baselines.TimingTest, what: "gaps", observed: cv, expected: 10 * math.Exp(-v.lens.even.Quantile(0.5))})
+					v.timing(crossed{p: p, test: baselines.TimingTest, what: "gaps", observed: cv,
+						expected: 10 * math.Exp(-v.lens.even.Quantile(0.5))})
 				}
 			}
 			v.x.Delta.Audit.Count(baselines.TimingTest, p)

@@ -113,8 +113,10 @@ func simulate(seed uint64, personas []simPersona, days int) []event.Event {
 							rec = 50 * math.Pow(rng.Float64(), -1/p.pareto)
 						}
 						rec = min(rec, 1e6)
-						e := event.Event{ID: session + "-" + strconv.Itoa(i), Time: t, Kind: event.ToolCall, Tenant: "acme", Persona: p.name, Agent: event.Agent{ID: name}, Session: session,
-							Tool: event.Tool{Name: "tool" + strconv.Itoa(rng.IntN(4))}, Has: event.HasRecords | event.HasBytes | event.HasCost, Subject: subject}
+						e := event.Event{ID: session + "-" + strconv.Itoa(i), Time: t, Kind: event.ToolCall,
+							Tenant: "acme", Persona: p.name, Agent: event.Agent{ID: name}, Session: session,
+							Tool: event.Tool{Name: "tool" + strconv.Itoa(rng.IntN(4))},
+							Has:  event.HasRecords | event.HasBytes | event.HasCost, Subject: subject}
 						e.Resource.ID = "r" + strconv.FormatUint(zipf.Uint64(), 10)
 						e.Result.Records, e.Result.Bytes = int64(rec), int64(rec*200*math.Exp(.3*rng.NormFloat64()))+100
 						e.Cost.MicroUSD = int64(2000 * math.Exp(.6*rng.NormFloat64()))
@@ -165,7 +167,9 @@ type labSession struct {
 
 func newLab(t testing.TB, set string) *lab {
 	h := newHost(t, set)
-	l := &lab{panel: h.panel, agents: map[string]*Memory{}, sessions: map[string]*labSession{}, deltas: map[string]*baselines.Delta{}, models: map[string]*baselines.Model{}, days: map[string]int64{}, eligible: true}
+	l := &lab{panel: h.panel, agents: map[string]*Memory{}, sessions: map[string]*labSession{},
+		deltas: map[string]*baselines.Delta{}, models: map[string]*baselines.Model{}, days: map[string]int64{},
+		eligible: true}
 	for _, d := range l.panel.list {
 		if v, ok := d.(*volume); ok {
 			l.volume = v
@@ -196,7 +200,8 @@ func (l *lab) turn(day int64) {
 		l.deltas[baselines.TenantWide] = tenant
 		for d := l.day; d < min(day, l.day+1); d++ {
 			for _, p := range sortedKeys(l.deltas) {
-				l.models[p] = baselines.Learn(l.models[p], baselines.Key{Tenant: "acme", Persona: p}, d, l.deltas[p], baselines.Terms{Approved: true})
+				l.models[p] = baselines.Learn(l.models[p], baselines.Key{Tenant: "acme", Persona: p}, d, l.deltas[p],
+					baselines.Terms{Approved: true})
 			}
 		}
 	}
@@ -230,7 +235,8 @@ func (l *lab) sweep(t int64) {
 					l.ended(s.who.Persona, p.session)
 				}
 			}
-			l.volume.End(&Ending{Who: s.who, Time: s.seen, AgentID: 1, Memory: &s.memory, Delta: l.delta(s.who.Persona), Eligible: l.eligible})
+			l.volume.End(&Ending{Who: s.who, Time: s.seen, AgentID: 1, Memory: &s.memory, Delta: l.delta(s.who.Persona),
+				Eligible: l.eligible})
 			delete(l.sessions, k)
 		}
 	}
@@ -296,7 +302,8 @@ func (l *lab) observe(e *event.Event) {
 		l.days[e.Agent.ID] = l.day
 		d.Acts(xxhash.Sum64String(e.Agent.ID))
 	}
-	l.x = Scene{Host: l, Who: who, Time: e.Time, Agent: m, AgentID: xxhash.Sum64String(e.Agent.ID), Delta: d, Eligible: l.eligible, NewDay: newDay}
+	l.x = Scene{Host: l, Who: who, Time: e.Time, Agent: m, AgentID: xxhash.Sum64String(e.Agent.ID), Delta: d,
+		Eligible: l.eligible, NewDay: newDay}
 	l.volume.Observe(&l.x, e)
 }
 
@@ -325,7 +332,8 @@ func live(t testing.TB, seed uint64, attack func(l *lab, like []event.Event, n i
 		}
 		for i, k := range d.Audit.Of {
 			s := &m.tallies[i]
-			*s = baselines.Tally{Made: s.Made + k.Made, Below2: s.Below2 + k.Below2, Below3: s.Below3 + k.Below3, Below4: s.Below4 + k.Below4, Alerts: s.Alerts + k.Alerts}
+			*s = baselines.Tally{Made: s.Made + k.Made, Below2: s.Below2 + k.Below2, Below3: s.Below3 + k.Below3,
+				Below4: s.Below4 + k.Below4, Alerts: s.Alerts + k.Alerts}
 		}
 		m.sessions += int(d.Audit.Of[baselines.SessionTest].Made)
 	}
@@ -360,7 +368,8 @@ func (m *month) attack(e *event.Event, acts []event.Event) {
 		a := &acts[i]
 		a.Agent.ID, a.Session, a.ID = e.Agent.ID, "attack", "attack-"+strconv.Itoa(m.attacks)+"-"+strconv.Itoa(i)
 		l.e = a
-		l.x = Scene{Host: l, Who: x.Who, Time: a.Time, Agent: &agent, AgentID: xxhash.Sum64String(e.Agent.ID), Delta: &baselines.Delta{}, Eligible: true}
+		l.x = Scene{Host: l, Who: x.Who, Time: a.Time, Agent: &agent, AgentID: xxhash.Sum64String(e.Agent.ID),
+			Delta: &baselines.Delta{}, Eligible: true}
 		l.volume.Observe(&l.x, a)
 		if n := len(l.found); n > 0 && l.found[n-1].Alert {
 			m.found++
@@ -401,11 +410,13 @@ func TestVolumeTestsComeOutAsOftenAsTheySay(t *testing.T) {
 		m := live(t, seed, burst(200, 600_000))
 		for i, k := range m.tallies {
 			s := &all[i]
-			*s = baselines.Tally{Made: s.Made + k.Made, Below2: s.Below2 + k.Below2, Below3: s.Below3 + k.Below3, Below4: s.Below4 + k.Below4, Alerts: s.Alerts + k.Alerts}
+			*s = baselines.Tally{Made: s.Made + k.Made, Below2: s.Below2 + k.Below2, Below3: s.Below3 + k.Below3,
+				Below4: s.Below4 + k.Below4, Alerts: s.Alerts + k.Alerts}
 		}
 		sessions, alerts, attacks, found = sessions+m.sessions, alerts+m.alerts, attacks+m.attacks, found+m.found
 		slices.Sort(m.events)
-		t.Logf("seed %d: %d of %d bursts found, half of them by event %d; %d alerts in %d sessions", seed, m.found, m.attacks, m.events[len(m.events)/2], m.alerts, m.sessions)
+		t.Logf("seed %d: %d of %d bursts found, half of them by event %d; %d alerts in %d sessions", seed, m.found,
+			m.attacks, m.events[len(m.events)/2], m.alerts, m.sessions)
 	}
 	for i := range baselines.Tests {
 		k := all[i]
@@ -414,7 +425,8 @@ func TestVolumeTestsComeOutAsOftenAsTheySay(t *testing.T) {
 		}
 		n := float64(k.Made)
 		r2, r3 := float64(k.Below2)/n/1e-2, float64(k.Below3)/n/1e-3
-		t.Logf("%-8s %8d tests, realised/nominal 1e-2 %.2f  1e-3 %.2f  1e-4 %.2f", i, k.Made, r2, r3, float64(k.Below4)/n/1e-4)
+		t.Logf("%-8s %8d tests, realised/nominal 1e-2 %.2f  1e-3 %.2f  1e-4 %.2f", i, k.Made, r2, r3,
+			float64(k.Below4)/n/1e-4)
 		// A count may exceed twice the nominal by what chance gives it.
 		if over := float64(k.Below3) - 2*n*1e-3; over > 3*math.Sqrt(2*n*1e-3) {
 			t.Errorf("%s: %d of %d tests came out below 1e-3", i, k.Below3, k.Made)

@@ -27,9 +27,12 @@ func (v *volume) tell(part *volumePart) {
 	activity := event.Update
 	switch {
 	case o == nil:
-		o = &episode{open: open{trigger: x.Ref(v.e).Clone()}, test: c.test, feature: c.feature, what: c.what, hot: x.Time, first: x.Time, count: 1}
-		if part.agent != nil && part.agent.more != nil && c.test >= baselines.MinuteTest && c.test <= baselines.DayTest {
-			o.refs = slices.DeleteFunc(slices.Clone(part.agent.more.watch), func(r event.Ref) bool { return r == o.trigger })
+		o = &episode{open: open{trigger: x.Ref(v.e).Clone()}, test: c.test, feature: c.feature, what: c.what,
+			hot: x.Time, first: x.Time, count: 1}
+		if part.agent != nil && part.agent.more != nil && c.test >= baselines.MinuteTest &&
+			c.test <= baselines.DayTest {
+			o.refs = slices.DeleteFunc(slices.Clone(part.agent.more.watch),
+				func(r event.Ref) bool { return r == o.trigger })
 			if len(o.refs) > 0 {
 				o.first = o.refs[0].Time
 				o.count += int64(len(o.refs))
@@ -41,7 +44,8 @@ func (v *volume) tell(part *volumePart) {
 		o.grade = x.grade(c.test, c.p, c.alert)
 		part.open = o
 		activity = event.Create
-	case !o.regrade(x.grade(c.test, c.p, o.alert || c.alert), c.test == o.test && c.feature == o.feature && c.observed >= 2*o.observed):
+	case !o.regrade(x.grade(c.test, c.p, o.alert || c.alert), c.test == o.test && c.feature == o.feature &&
+		c.observed >= 2*o.observed):
 		return
 	}
 	o.p, o.alert = min(c.p, cmpP(o.p)), o.alert || c.alert
@@ -67,7 +71,8 @@ func (v *volume) finding(o *episode, c *crossed, activity event.Activity) event.
 	f := x.stray("volume", c.test, c.feature.String(), c.p, o.alert)
 	f.Activity = activity
 	f.Rule = o.test.String() + "/" + ruleFeature(o)
-	f.Time, f.First, f.Last, f.Count, f.Refs = o.trigger.Time, min(o.first, o.trigger.Time), max(x.Time, o.trigger.Time), o.count, o.all()
+	f.Time, f.First, f.Last, f.Count, f.Refs = o.trigger.Time, min(o.first, o.trigger.Time), max(x.Time,
+		o.trigger.Time), o.count, o.all()
 	f.ScopeType, f.ScopeID = "agent", e.Agent.ID
 	if o.session != "" {
 		f.ScopeType, f.ScopeID = "session", o.session
@@ -88,7 +93,8 @@ func (v *volume) finding(o *episode, c *crossed, activity event.Activity) event.
 		a.Unit = "bytes"
 	}
 	a.Unit = strings.Clone(a.Unit)
-	a.Observed, a.Expected, a.Low, a.High = finite(c.observed/unit), finite(c.expected/unit), finite(c.low/unit), finite(c.high/unit)
+	a.Observed, a.Expected, a.Low, a.High = finite(c.observed/unit), finite(c.expected/unit), finite(
+		c.low/unit), finite(c.high/unit)
 	f.Unit = a.Unit
 	f.Observed, f.Expected = event.Figure(a.Observed), event.Figure(a.Expected)
 	switch c.test {
@@ -117,8 +123,9 @@ func ruleFeature(o *episode) string {
 // titles have at most 36 characters: what a terminal has for them beside time, severity and scope.
 var titles = [baselines.Tests]string{
 	baselines.CallTest: "One call was unusually large", baselines.SessionTest: "A session did unusually much",
-	baselines.MinuteTest: "Unusually much within a minute", baselines.TenMinuteTest: "Unusually much within ten minutes",
-	baselines.HourTest: "Unusually much within an hour", baselines.DayTest: "Unusually much within a day",
+	baselines.MinuteTest:    "Unusually much within a minute",
+	baselines.TenMinuteTest: "Unusually much within ten minutes",
+	baselines.HourTest:      "Unusually much within an hour", baselines.DayTest: "Unusually much within a day",
 	baselines.OutcomeTest: "Calls fail unusually often", baselines.RunTest: "An agent counts through ids",
 	baselines.RampTest: "Grows, or does more than its peers", baselines.BurnTest: "A budget is used up too fast",
 	baselines.TimingTest: "An unusual hour, or a machine's pace",
@@ -127,7 +134,8 @@ var titles = [baselines.Tests]string{
 // tagsOf are the entries of OWASP's list for agents and of MITRE ATLAS that a test speaks of.
 func tagsOf(c *crossed) []string {
 	switch {
-	case c.test == baselines.OutcomeTest, c.test == baselines.RunTest, c.feature == baselines.SubjectCount, c.feature == baselines.ResourceCount:
+	case c.test == baselines.OutcomeTest, c.test == baselines.RunTest, c.feature == baselines.SubjectCount,
+		c.feature == baselines.ResourceCount:
 		return []string{"ASI02", "AML.T0085"}
 	case c.feature == baselines.CostSum:
 		return []string{"ASI08", "AML.T0034"}
@@ -139,7 +147,8 @@ func tagsOf(c *crossed) []string {
 
 // did are what an agent did of each feature, around the number.
 var did = [baselines.Features][2]string{
-	{"made", "events"}, {"read", "records"}, {"moved", "bytes"}, {"moved an amount of", ""}, {"cost", "USD"}, {"touched", "different subjects"}, {"touched", "different resources"},
+	{"made", "events"}, {"read", "records"}, {"moved", "bytes"}, {"moved an amount of", ""}, {"cost", "USD"},
+	{"touched", "different subjects"}, {"touched", "different resources"},
 }
 
 // why says in one sentence what was observed, what is usual, against whom, and how rare that is.
@@ -156,29 +165,38 @@ func (v *volume) why(c *crossed, a *event.Anomaly) string {
 	amount := func(x float64) string { return strings.TrimRight(figure(x)+" "+noun, " ") }
 	rare := "; " + event.Odds(c.p)
 	usual := func(when, of string) string {
-		return "; usual " + when + "are " + figure(a.Expected) + ", at most " + figure(a.High) + " in 999 of 1,000 " + of + rare
+		return "; usual " + when + "are " + figure(a.Expected) + ", at most " + figure(a.High) + " in 999 of 1,000 " +
+			of + rare
 	}
 	switch c.test {
 	case baselines.CallTest:
-		return "one " + callName(v.e) + " by " + who + " came to " + amount(a.Observed) + usual("", "such calls of "+persona)
+		return "one " + callName(v.e) + " by " + who + " came to " + amount(a.Observed) + usual("",
+			"such calls of "+persona)
 	case baselines.SessionTest:
-		return who + " " + verb + " " + amount(a.Observed) + " in session " + strconv.Quote(short(v.e.Session)) + usual("", "sessions of "+persona)
+		return who + " " + verb + " " + amount(a.Observed) + " in session " + strconv.Quote(short(v.e.Session)) +
+			usual("", "sessions of "+persona)
 	case baselines.OutcomeTest:
-		return who + " meets " + c.what + " on first contacts as one who guesses does, by odds of " + figure(a.Observed) + " to 1; of " + persona + " " + event.Percent(a.Expected) + " of them fail so" + rare
+		return who + " meets " + c.what + " on first contacts as one who guesses does, by odds of " +
+			figure(a.Observed) + " to 1; of " + persona + " " + event.Percent(a.Expected) + " of them fail so" + rare
 	case baselines.RunTest:
-		return who + " counts through ids: " + figure(a.Observed-1) + " of its last 31 steps from one id to the next were the same small step; agents of " + persona + " do not" + rare
+		return who + " counts through ids: " + figure(a.Observed-1) +
+			" of its last 31 steps from one id to the next were the same small step; agents of " + persona + " do not" +
+			rare
 	case baselines.RampTest:
 		if c.what == "peers" {
 			return who + " " + verb + " " + amount(a.Observed) + " on a mean day" + usual("", "agents of "+persona)
 		}
-		return who + " " + verb + " " + amount(a.Observed) + " on a day of the last seven" + usual("by its last sixty days ", "weeks")
+		return who + " " + verb + " " + amount(a.Observed) + " on a day of the last seven" +
+			usual("by its last sixty days ", "weeks")
 	case baselines.TimingTest:
 		if c.what == "hour" {
 			return who + " started a session on " + a.Season + ", an hour in which " + persona + " hardly acts" + rare
 		}
-		return who + " acts as evenly as a clock: the gaps between its events scatter by " + event.Percent(a.Observed) + " of their mean, those of " + persona + " by " + event.Percent(a.Expected) + rare
+		return who + " acts as evenly as a clock: the gaps between its events scatter by " + event.Percent(a.Observed) +
+			" of their mean, those of " + persona + " by " + event.Percent(a.Expected) + rare
 	}
-	return who + " " + verb + " " + amount(a.Observed) + " within " + Span(a.WindowMS) + " (" + a.Season + ")" + usual("then ", "such times of one of "+persona)
+	return who + " " + verb + " " + amount(a.Observed) + " within " + Span(a.WindowMS) + " (" + a.Season + ")" +
+		usual("then ", "such times of one of "+persona)
 }
 
 // figure writes a number for people: whole from a hundred on, else three figures.
@@ -205,6 +223,7 @@ func (v *volume) timing(c crossed) {
 	if tell, _ := v.x.Weigh(baselines.TimingTest, c.p); !tell {
 		return
 	}
-	o := &episode{open: open{trigger: v.x.Ref(v.e).Clone()}, test: c.test, what: c.what, session: strings.Clone(v.e.Session), first: v.x.Time, count: 1}
+	o := &episode{open: open{trigger: v.x.Ref(v.e).Clone()}, test: c.test, what: c.what,
+		session: strings.Clone(v.e.Session), first: v.x.Time, count: 1}
 	v.x.Find(v.finding(o, &c, event.Create))
 }

@@ -78,10 +78,12 @@ func TestABurstIsOneFindingThatExplainsItself(t *testing.T) {
 			t.Errorf("finding %d is %v", i, f.Activity)
 		}
 		a := f.Anomaly
-		if a == nil || a.P <= 0 || a.P >= a.Alpha || a.Observed <= a.High || a.High <= a.Expected || a.Expected < a.Low || a.Persona != "clerk" || a.Snapshot == "" || a.AgentDays == 0 {
+		if a == nil || a.P <= 0 || a.P >= a.Alpha || a.Observed <= a.High || a.High <= a.Expected ||
+			a.Expected < a.Low || a.Persona != "clerk" || a.Snapshot == "" || a.AgentDays == 0 {
 			t.Errorf("%s: %+v", f.Why, a)
 		}
-		if !strings.Contains(f.Why, "clerk-3") || !strings.Contains(f.Why, "1 in ") && !strings.Contains(f.Why, "less than") || !strings.Contains(f.Why, "999 of 1,000") {
+		if !strings.Contains(f.Why, "clerk-3") || !strings.Contains(f.Why, "1 in ") &&
+			!strings.Contains(f.Why, "less than") || !strings.Contains(f.Why, "999 of 1,000") {
 			t.Errorf("it says: %s", f.Why)
 		}
 		if f.Refs[len(f.Refs)-1] != got[0].Refs[len(got[0].Refs)-1] || f.Time != got[0].Time {
@@ -110,11 +112,15 @@ func TestVolumeFindings(t *testing.T) {
 		every           int64
 		change          func(i int, e *event.Event)
 	}{
-		{"one call that brings far more than any", "call/records", "one call of", 1, 1000, func(_ int, e *event.Event) { e.Result.Records = 300_000 }},
-		{"a session about many customers", "session/subjects", "different subjects in session", 20, 3000, func(i int, e *event.Event) { e.Subject = "other" + strconv.Itoa(i) }},
-		{"denials at every door", "outcome/denials", "meets denials on first contacts", 40, 5000, func(i int, e *event.Event) {
-			e.Resource.ID, e.Result.Outcome, e.Session = "x"+strconv.Itoa(i*7919%1000)+"y", event.Denied, "s"+strconv.Itoa(i/5)
-		}},
+		{"one call that brings far more than any", "call/records", "one call of", 1, 1000,
+			func(_ int, e *event.Event) { e.Result.Records = 300_000 }},
+		{"a session about many customers", "session/subjects", "different subjects in session", 20, 3000,
+			func(i int, e *event.Event) { e.Subject = "other" + strconv.Itoa(i) }},
+		{"denials at every door", "outcome/denials", "meets denials on first contacts", 40, 5000,
+			func(i int, e *event.Event) {
+				e.Resource.ID, e.Result.Outcome, e.Session = "x"+strconv.Itoa(i*7919%1000)+"y", event.Denied, "s"+
+					strconv.Itoa(i/5)
+			}},
 		{"counting through ids", "id-run/run", "counts through ids", 80, 20_000, func(i int, e *event.Event) {
 			e.Resource.ID, e.Session = "T-"+strconv.Itoa(4000+i), "s"+strconv.Itoa(i/5)
 		}},
@@ -138,7 +144,8 @@ func TestVolumeFindings(t *testing.T) {
 
 func TestVolumeIsQuietWhileItKnowsNothing(t *testing.T) {
 	l := newLab(t, `{"v":1}`)
-	e := event.Event{Kind: event.ToolCall, Tenant: "acme", Persona: "new", Agent: event.Agent{ID: "a"}, Session: "s", Time: simStart, Tool: event.Tool{Name: "x"}, Has: event.HasRecords}
+	e := event.Event{Kind: event.ToolCall, Tenant: "acme", Persona: "new", Agent: event.Agent{ID: "a"}, Session: "s",
+		Time: simStart, Tool: event.Tool{Name: "x"}, Has: event.HasRecords}
 	l.acts(e, 5000, 50, func(_ int, e *event.Event) { e.Result.Records = 1e6 })
 	if len(l.found) > 0 {
 		t.Errorf("%d findings without a baseline: %s", len(l.found), l.found[0].Why)
@@ -152,10 +159,12 @@ func TestWhatMayNotBeLearnedIsNot(t *testing.T) {
 	l.sweep(noon(8) + baselines.DayMS)
 	d := l.deltas["clerk"]
 	audits := d.Audit
-	if d.Volume.Exposure != 0 || d.Volume.Of[0].X != 0 || d.Volume.Of[0].Session.N() != 0 || d.Volume.Calls[0].N() != 0 || d.Volume.Contacts[0] != 0 {
+	if d.Volume.Exposure != 0 || d.Volume.Of[0].X != 0 || d.Volume.Of[0].Session.N() != 0 ||
+		d.Volume.Calls[0].N() != 0 || d.Volume.Contacts[0] != 0 {
 		t.Error("something of it was learned")
 	}
-	if audits.Of[baselines.MinuteTest].Made == 0 || audits.Of[baselines.CallTest].Made == 0 || audits.Of[baselines.SessionTest].Made == 0 {
+	if audits.Of[baselines.MinuteTest].Made == 0 || audits.Of[baselines.CallTest].Made == 0 ||
+		audits.Of[baselines.SessionTest].Made == 0 {
 		t.Error("the tests were not counted")
 	}
 	// The agent's own rate has not followed either.
@@ -171,7 +180,8 @@ func TestVolumeDoesNotDependOnWhatIsInMemory(t *testing.T) {
 	play := func(copied bool) (string, []event.Finding) {
 		l := newLab(t, `{"v":1}`)
 		l.copied = copied
-		events := simulate(5, []simPersona{{"clerk", 6, 20, .6, true, 1, 1.5, .8, .3, .7, 1.5, [2]int{5, 12}, .1, .25, 50}}, 9)
+		events := simulate(5,
+			[]simPersona{{"clerk", 6, 20, .6, true, 1, 1.5, .8, .3, .7, 1.5, [2]int{5, 12}, .1, .25, 50}}, 9)
 		for i := range events {
 			l.observe(&events[i])
 			if i%500 == 499 {
@@ -209,13 +219,15 @@ func TestOddInputToVolume(t *testing.T) {
 		case 2: // a week of silence now and then
 			e.Time += int64(i/500) * 7 * baselines.DayMS
 		case 3:
-			e.Result.Records, e.Result.Bytes, e.Amount.Micro, e.Cost.MicroUSD = math.MaxInt64, math.MaxInt64, math.MaxInt64, math.MaxInt64
+			e.Result.Records, e.Result.Bytes, e.Amount.Micro, e.Cost.MicroUSD = math.MaxInt64, math.MaxInt64,
+				math.MaxInt64, math.MaxInt64
 		case 4:
 			e.Result.Records, e.Result.Bytes, e.Amount.Micro, e.Cost.MicroUSD = math.MinInt64, -1, -5, math.MinInt64
 		case 5:
 			e.Time = []int64{math.MinInt64 / 4, math.MaxInt64 / 4, 0, -1}[i/7%4]
 		case 6: // different things without end
-			e.Subject, e.Resource.ID, e.Time = strconv.FormatUint(rng.Uint64(), 36), strconv.FormatUint(rng.Uint64(), 10), e.Time+int64(i)*700
+			e.Subject, e.Resource.ID, e.Time = strconv.FormatUint(rng.Uint64(), 36), strconv.FormatUint(rng.Uint64(),
+				10), e.Time+int64(i)*700
 		}
 		d := l.delta(e.Persona)
 		m := l.agents[e.Agent.ID]
@@ -224,7 +236,8 @@ func TestOddInputToVolume(t *testing.T) {
 			l.agents[e.Agent.ID] = m
 		}
 		l.e = &e
-		l.x = Scene{Host: l, Who: l.panel.Who("acme", "clerk", ""), Time: e.Time, Agent: m, AgentID: 1, Delta: d, Eligible: i%11 > 0}
+		l.x = Scene{Host: l, Who: l.panel.Who("acme", "clerk", ""), Time: e.Time, Agent: m, AgentID: 1, Delta: d,
+			Eligible: i%11 > 0}
 		l.volume.Observe(&l.x, &e)
 		if i%97 == 0 { // what was kept can be read again
 			*m = copied(m)
@@ -306,7 +319,8 @@ func TestACostlyModelCallIsFound(t *testing.T) {
 		e.Cost.MicroUSD = 0
 		l.observe(e)
 		m := *e
-		m.ID, m.Kind, m.Tool, m.Has, m.Result, m.Resource.ID = e.ID+"m", event.ModelCall, event.Tool{}, event.HasCost, event.ResultOf{}, ""
+		m.ID, m.Kind, m.Tool, m.Has, m.Result, m.Resource.ID = e.ID+
+			"m", event.ModelCall, event.Tool{}, event.HasCost, event.ResultOf{}, ""
 		m.Agent.Model, m.Cost.MicroUSD = "large", cost()
 		l.observe(&m)
 	}
@@ -329,7 +343,8 @@ func TestACostlyModelCallIsFound(t *testing.T) {
 	l.observe(&last)
 	for _, f := range l.found[n:] {
 		if f.Detector == "volume" && strings.HasPrefix(f.Rule, "call/") {
-			if !f.Alert || !strings.Contains(f.Why, `one call of model "large"`) || f.Anomaly.Observed != 4 || f.Anomaly.Unit != "USD" {
+			if !f.Alert || !strings.Contains(f.Why, `one call of model "large"`) || f.Anomaly.Observed != 4 ||
+				f.Anomaly.Unit != "USD" {
 				t.Errorf("%+v: %s", f.Alert, f.Why)
 			}
 			return
@@ -355,7 +370,8 @@ func TestASlowRampIsFoundBeforeItIsFourfold(t *testing.T) {
 				mean *= factor
 			}
 			for i := range poissonOf(rng, mean) {
-				e := event.Event{ID: fmt.Sprint(name, d, i), Kind: event.ToolCall, Tenant: "acme", Persona: "clerk", Agent: event.Agent{ID: name}, Tool: event.Tool{Name: "read"}, Has: event.HasRecords,
+				e := event.Event{ID: fmt.Sprint(name, d, i), Kind: event.ToolCall, Tenant: "acme", Persona: "clerk",
+					Agent: event.Agent{ID: name}, Tool: event.Tool{Name: "read"}, Has: event.HasRecords,
 					Time: simStart + int64(d)*baselines.DayMS + 7*3_600_000 + rng.Int64N(12*3_600_000)}
 				e.Result.Records = int64(2 * math.Exp(rng.NormFloat64()))
 				events = append(events, e)
@@ -387,7 +403,9 @@ func TestASlowRampIsFoundBeforeItIsFourfold(t *testing.T) {
 }
 
 func TestABudgetThatBurnsIsFoundBeforeItIsGone(t *testing.T) {
-	l, events := trained(t, `{"v":1,"limits":[{"id":"purse","scope":"agent","measure":"cost","max":"10","window":"1d","kind":"calendar"}]}`, 9)
+	l, events := trained(t,
+		`{"v":1,"limits":[{"id":"purse","scope":"agent","measure":"cost","max":"10","window":"1d","kind":"calendar"}]}`,
+		9)
 	cost := func(each int64) func(int, *event.Event) {
 		return func(_ int, e *event.Event) { e.Cost.MicroUSD = each }
 	}
@@ -432,7 +450,8 @@ func TestAnAgentThatActsOnceCostsLittle(t *testing.T) {
 				c.Time += int64(j) * apart
 				c.Resource.ID = "r" + strconv.Itoa(j)
 				l.e = &c
-				l.x = Scene{Host: l, Who: l.panel.Who("acme", "clerk", ""), Time: c.Time, Agent: &all[i], AgentID: 1, Delta: l.delta("clerk"), Eligible: true}
+				l.x = Scene{Host: l, Who: l.panel.Who("acme", "clerk", ""), Time: c.Time, Agent: &all[i], AgentID: 1,
+					Delta: l.delta("clerk"), Eligible: true}
 				l.volume.Observe(&l.x, &c)
 			}
 		}
@@ -447,8 +466,11 @@ func TestAnAgentThatActsOnceCostsLittle(t *testing.T) {
 	all = make([]Memory, 1)
 	act(60, 30_000)
 	p := all[0].Part(l.volume.slot).(*volumePart)
-	active := int(unsafe.Sizeof(*p)+unsafe.Sizeof(*p.agent)) + 4*cap(p.agent.rings.Slab) + p.agent.things[0].Size() + p.agent.things[1].Size() + 2*cap(p.agent.contacts)
-	t.Logf("one event: %.0f bytes, %d encoded; active with records, bytes, cost, subject and sixty resources: %d bytes, %d encoded", once, encoded, active, len(all[0].Append(nil)))
+	active := int(unsafe.Sizeof(*p)+unsafe.Sizeof(*p.agent)) + 4*cap(p.agent.rings.Slab) + p.agent.things[0].Size() +
+		p.agent.things[1].Size() + 2*cap(p.agent.contacts)
+	t.Logf(
+		"one event: %.0f bytes, %d encoded; active with records, bytes, cost, subject and sixty resources: %d bytes, %d encoded",
+		once, encoded, active, len(all[0].Append(nil)))
 	if active > 2800 {
 		t.Errorf("an active agent costs %d bytes", active)
 	}

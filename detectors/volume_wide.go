@@ -73,7 +73,8 @@ func (v *volume) spendWide(x *Closing, b *Bucket, c *Counted, budget *budget, mo
 	}
 	h, base := seasonHours{}, (*baselines.Model)(nil)
 	if b.Scope == policy.PersonaScope && x.Base != nil {
-		if base = x.Base(t); base != nil && base.State != baselines.Learning && base.Volume.Events() >= baselines.SeasonEvents {
+		if base = x.Base(t); base != nil && base.State != baselines.Learning &&
+			base.Volume.Events() >= baselines.SeasonEvents {
 			if at := v.set.ZoneOf(b.Tenant, b.ID); v.zone.at != at {
 				v.zone = zoned{at: at}
 			}
@@ -113,11 +114,14 @@ func forecastOf(k *burning, limit float64, t int64, hours int, h seasonHours) fo
 }
 
 // burntWide is the finding that a budget above one agent will not last.
-func burntWide(b *Bucket, c *Counted, k *burning, budget *budget, zone *time.Location, burn float64, hours int, at *forecast, h seasonHours, base *baselines.Model) event.Finding {
+func burntWide(b *Bucket, c *Counted, k *burning, budget *budget, zone *time.Location, burn float64, hours int,
+	at *forecast, h seasonHours, base *baselines.Model) event.Finding {
 	l := budget.limit
 	f := k.found(budget, l.Scope.String(), b.ID, c.Last)
-	f.Why = whose(l.Scope, b.ID) + " has used up " + f.Observed + " of " + f.Expected + " " + f.Unit + over(l, c.Last.Time, &clock{zone: zone}) + ": in " + lastHours(hours) + " " +
-		figure(burn) + " times as fast as the budget allows; at that pace it is gone by " + time.UnixMilli(at.gone).In(zone).Format("Mon 15:04") + " and comes to " +
+	f.Why = whose(l.Scope, b.ID) + " has used up " + f.Observed + " of " + f.Expected + " " + f.Unit +
+		over(l, c.Last.Time, &clock{zone: zone}) + ": in " + lastHours(hours) + " " +
+		figure(burn) + " times as fast as the budget allows; at that pace it is gone by " +
+		time.UnixMilli(at.gone).In(zone).Format("Mon 15:04") + " and comes to " +
 		Quantity(int64(math.Round(at.total/1e4))*1e4, l.Measure) + " by the end of the " + l.Calendar.String()
 	if h.season != nil {
 		f.Why += ", by the usual hours of the persona (baseline " + base.Snapshot() + ")"

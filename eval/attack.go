@@ -46,8 +46,10 @@ const (
 	Kinds
 )
 
-var kinds = [Kinds]string{"burst-50", "burst-200", "burst-1000", "mark-x20", "slow-20/h", "ramp-2%", "ramp-5%", "ramp-10%", "enumerate-30", "enumerate-50", "enumerate-70",
-	"enumerate-90", "denials", "insert-1", "insert-2", "insert-3", "insert-4", "insert-6", "insert-10", "tail", "repeat-1", "repeat-3", "repeat-6", "new-tool",
+var kinds = [Kinds]string{"burst-50", "burst-200", "burst-1000", "mark-x20", "slow-20/h", "ramp-2%", "ramp-5%",
+	"ramp-10%", "enumerate-30", "enumerate-50", "enumerate-70",
+	"enumerate-90", "denials", "insert-1", "insert-2", "insert-3", "insert-4", "insert-6", "insert-10", "tail",
+	"repeat-1", "repeat-3", "repeat-6", "new-tool",
 	"new-destination", "tool-destination", "redefined", "runaway", "cross-tenant"}
 
 func (k Kind) String() string { return kinds[k] }
@@ -158,8 +160,9 @@ func (s *Stream) arrange() {
 	plan := func(k Kind, w *worker, day, hour int, chain []int) {
 		n++
 		p := planned{w, day}
-		s.plan[p] = append(s.plan[p], &attack{kind: k, hour: hour, after: 1 + s.rng.IntN(4), rng: pcg(s.o.Seed, 21, n), chain: chain,
-			inc: &Incident{Kind: k, Persona: w.role.name, Agent: w.id, Day: day}})
+		s.plan[p] = append(s.plan[p], &attack{kind: k, hour: hour, after: 1 + s.rng.IntN(4), rng: pcg(s.o.Seed, 21, n),
+			chain: chain,
+			inc:   &Incident{Kind: k, Persona: w.role.name, Agent: w.id, Day: day}})
 	}
 	for i, r := range s.roles {
 		free := slices.Clone(r.agents)
@@ -168,7 +171,8 @@ func (s *Stream) arrange() {
 			w := free[0]
 			free = free[1:]
 			w.ramp = k.growth()
-			s.Incidents = append(s.Incidents, &Incident{Kind: k, Persona: r.name, Agent: w.id, Day: TestDay, First: Start + TestDay*dayMS, Last: Start + int64(s.o.Days)*dayMS})
+			s.Incidents = append(s.Incidents, &Incident{Kind: k, Persona: r.name, Agent: w.id, Day: TestDay,
+				First: Start + TestDay*dayMS, Last: Start + int64(s.o.Days)*dayMS})
 		}
 		if len(crews) > 0 {
 			k := crews[(uint64(i)+s.o.Seed)%uint64(len(crews))]

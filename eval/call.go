@@ -114,7 +114,8 @@ func (s *Stream) address(c *call, x *session, r *role, t *tool) {
 // ready prepares what is written of a tool.
 func (r *role) ready(t int) {
 	d := &r.tools[t]
-	r.heads = append(r.heads, []byte(`,"tool":{"name":"`+d.name+`","server":"`+d.server+`","class":"`+d.class+`","definition_hash":"`))
+	r.heads = append(r.heads,
+		[]byte(`,"tool":{"name":"`+d.name+`","server":"`+d.server+`","class":"`+d.class+`","definition_hash":"`))
 }
 
 func definition(t *tool) uint64 { return hash(word(t.server), word(t.name)) }

@@ -38,11 +38,14 @@ func TestRecordedSessionsBecomeStreams(t *testing.T) {
 {"session":"s5","label":"benign","agent":"b","p2":"test"}
 `, false)
 	session := func(id, agent string) string {
-		e := `","time":%,"kind":"tool_call","tenant":"acme","session":"` + id + `","agent":{"id":"` + agent + `"},"tool":{"name":"read"},"result":{"content":"a < b"}}`
-		return `{"session":"` + id + `","agent":"` + agent + `","events":[{"id":"` + id + `-0` + string(bytes.ReplaceAll([]byte(e), []byte("%"), []byte("0"))) + `,{"id":"` + id + `-1` +
+		e := `","time":%,"kind":"tool_call","tenant":"acme","session":"` + id + `","agent":{"id":"` + agent +
+			`"},"tool":{"name":"read"},"result":{"content":"a < b"}}`
+		return `{"session":"` + id + `","agent":"` + agent + `","events":[{"id":"` + id + `-0` +
+			string(bytes.ReplaceAll([]byte(e), []byte("%"), []byte("0"))) + `,{"id":"` + id + `-1` +
 			string(bytes.ReplaceAll([]byte(e), []byte("%"), []byte("1500"))) + "]}\n"
 	}
-	write("lab.sessions.jsonl.xz", session("s1", "a")+session("s2", "b")+session("s3", "b")+session("s4", "b")+session("s5", "b"), true)
+	write("lab.sessions.jsonl.xz", session("s1", "a")+session("s2", "b")+session("s3", "b")+session("s4", "b")+
+		session("s5", "b"), true)
 	r, err := OpenRecorded(dir, "lab")
 	if err != nil {
 		t.Fatal(err)

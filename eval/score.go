@@ -56,7 +56,8 @@ type Book struct {
 
 // Take notes a finding. Nothing of it is kept.
 func (b *Book) Take(f *event.Finding) {
-	a := Alarm{UID: f.UID, Time: f.Time, Detector: strings.Clone(f.Detector), Scope: f.ScopeType, Persona: strings.Clone(f.Persona), Agent: strings.Clone(f.Agent),
+	a := Alarm{UID: f.UID, Time: f.Time, Detector: strings.Clone(f.Detector), Scope: f.ScopeType,
+		Persona: strings.Clone(f.Persona), Agent: strings.Clone(f.Agent),
 		Session: strings.Clone(f.Session), Alert: f.Alert}
 	if f.Activity == event.Update {
 		a.Time = max(f.Time, f.Last)
@@ -72,7 +73,8 @@ func (b *Book) Take(f *event.Finding) {
 		b.Others = append(b.Others, a)
 		return
 	}
-	a.Family, a.Test, a.Feature, a.P, a.Alpha = f.Anomaly.Family, f.Anomaly.Test, strings.Clone(f.Anomaly.Feature), f.Anomaly.P, f.Anomaly.Alpha
+	a.Family, a.Test, a.Feature, a.P, a.Alpha = f.Anomaly.Family, f.Anomaly.Test, strings.Clone(
+		f.Anomaly.Feature), f.Anomaly.P, f.Anomaly.Alpha
 	a.Snapshot = strings.Clone(f.Anomaly.Snapshot)
 	if a.Persona == "" {
 		a.Persona = strings.Clone(f.Anomaly.Persona)

@@ -22,7 +22,8 @@ func TestBoundsAreThoseOfTheTextbook(t *testing.T) {
 	low, high = Share(0, 20)
 	near(t, "lower bound of none in 20", low, 0, 1e-12)
 	near(t, "upper bound of none in 20", high, .1611, .0005)
-	for _, c := range []struct{ k, low, high float64 }{{0, 0, 3.689}, {3, .6187, 8.767}, {20, 12.217, 30.888}, {400, 361.76, 441.19}} {
+	for _, c := range []struct{ k, low, high float64 }{{0, 0, 3.689}, {3, .6187, 8.767}, {20, 12.217, 30.888},
+		{400, 361.76, 441.19}} {
 		low, high := Rate(c.k)
 		near(t, "lower bound of a rate", low, c.low, .02+.002*c.low)
 		near(t, "upper bound of a rate", high, c.high, .02+.01*c.high)
@@ -35,9 +36,11 @@ func TestBoundsAreThoseOfTheTextbook(t *testing.T) {
 }
 
 func TestAlarmsAreMatchedWithIncidents(t *testing.T) {
-	i := &Incident{Kind: Insert4, Agent: "a", Sessions: []string{"a-1"}, Events: []string{"e1", "e2", "e3"}, Times: []int64{1000, 2000, 3000}, First: 1000, Last: 3000}
+	i := &Incident{Kind: Insert4, Agent: "a", Sessions: []string{"a-1"}, Events: []string{"e1", "e2", "e3"},
+		Times: []int64{1000, 2000, 3000}, First: 1000, Last: 3000}
 	finding := func(agent, session, scope string, at int64, alert bool, p float64, refs ...string) *event.Finding {
-		f := &event.Finding{Activity: event.Create, UID: agent + session + scope, Agent: agent, Session: session, ScopeType: scope, Time: at, Alert: alert,
+		f := &event.Finding{Activity: event.Create, UID: agent + session + scope, Agent: agent, Session: session,
+			ScopeType: scope, Time: at, Alert: alert,
 			Anomaly: &event.Anomaly{P: p, Family: "sequence", Test: "sequence"}}
 		for _, id := range refs {
 			f.Refs = append(f.Refs, event.Ref{ID: id})
@@ -72,7 +75,8 @@ func TestAlarmsAreMatchedWithIncidents(t *testing.T) {
 
 func TestASignalThatGrowsCallsOnce(t *testing.T) {
 	b := Book{}
-	f := &event.Finding{UID: "u", Activity: event.Create, Agent: "a", Time: 5, Last: 5, Anomaly: &event.Anomaly{P: 1e-3}}
+	f := &event.Finding{UID: "u", Activity: event.Create, Agent: "a", Time: 5, Last: 5,
+		Anomaly: &event.Anomaly{P: 1e-3}}
 	b.Take(f)
 	f.Activity, f.Alert, f.Last, f.Anomaly.P = event.Update, true, 9, 1e-6
 	b.Take(f)
@@ -89,12 +93,15 @@ func TestThresholdsFollowFromWhatCameOfNothing(t *testing.T) {
 		at       int64
 		p, alpha float64
 	}{{1, 1e-9, 1e-4}, {10, 2e-4, 1e-4}, {11, 3e-4, 1e-4}, {12, 1e-3, 1e-3}, {13, 1e-9, 0}} {
-		b.Take(&event.Finding{UID: string(rune('a' + i)), Activity: event.Create, Time: c.at, Anomaly: &event.Anomaly{P: c.p, Alpha: c.alpha}})
+		b.Take(&event.Finding{UID: string(rune('a' + i)), Activity: event.Create, Time: c.at,
+			Anomaly: &event.Anomaly{P: c.p, Alpha: c.alpha}})
 	}
 	// it has grown
-	b.Take(&event.Finding{UID: "b", Activity: event.Update, Time: 10, Last: 20, Anomaly: &event.Anomaly{P: 5e-5, Alpha: 1e-4}})
+	b.Take(&event.Finding{UID: "b", Activity: event.Update, Time: 10, Last: 20,
+		Anomaly: &event.Anomaly{P: 5e-5, Alpha: 1e-4}})
 	scores := b.Scores(10)
-	if len(scores) != 4 || math.Abs(scores[0]-.5) > 1e-9 || math.Abs(scores[1]-1) > 1e-9 || math.Abs(scores[2]-3) > 1e-9 || !math.IsInf(scores[3], 1) {
+	if len(scores) != 4 || math.Abs(scores[0]-.5) > 1e-9 || math.Abs(scores[1]-1) > 1e-9 ||
+		math.Abs(scores[2]-3) > 1e-9 || !math.IsInf(scores[3], 1) {
 		t.Fatalf("%v", scores)
 	}
 	for most, want := range []float64{.5, 1, 3, math.Inf(1)} {

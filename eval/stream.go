@@ -57,7 +57,8 @@ const (
 var Drifts = []struct {
 	Name  string
 	Drift Drift
-}{{"workflow", Workflow}, {"growth", Growth}, {"rollout", Rollout}, {"holiday", Holiday}, {"outage", Outage}, {"busy", Busy}}
+}{{"workflow", Workflow}, {"growth", Growth}, {"rollout", Rollout}, {"holiday", Holiday}, {"outage", Outage},
+	{"busy", Busy}}
 
 // Options say what a stream is made of. The zero value is 42 quiet days of 200 agents.
 type Options struct {
@@ -197,9 +198,11 @@ func New(o Options) *Stream {
 		r.fresh = workflow(rng, len(p.tools), false)
 		n := max(2, int(math.Round(float64(p.agents)*o.Scale)))
 		for k := range n {
-			w := &worker{role: r, id: p.name + "-" + padded(k+1, 3), activity: math.Exp(p.spread * rng.NormFloat64()), late: rng.Float64()}
+			w := &worker{role: r, id: p.name + "-" + padded(k+1, 3), activity: math.Exp(p.spread * rng.NormFloat64()),
+				late: rng.Float64()}
 			w.rng = pcg(o.Seed, 12, uint64(i), uint64(k))
-			w.head = []byte(`,"kind":"tool_call","tenant":"` + Tenant + `","persona":"` + p.name + `","agent":{"id":"` + w.id + `"},"user":"` + p.name + `-user-`)
+			w.head = []byte(`,"kind":"tool_call","tenant":"` + Tenant + `","persona":"` + p.name + `","agent":{"id":"` +
+				w.id + `"},"user":"` + p.name + `-user-`)
 			r.agents = append(r.agents, w)
 			s.agents = append(s.agents, w)
 		}

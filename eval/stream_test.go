@@ -148,7 +148,8 @@ func TestTruthIsInTheStream(t *testing.T) {
 			continue
 		}
 		if len(i.Events) == 0 || len(i.Events) != len(i.Times) || len(i.Sessions) == 0 {
-			t.Errorf("%s of %s has %d events, %d times and %d sessions", i.Kind, i.Agent, len(i.Events), len(i.Times), len(i.Sessions))
+			t.Errorf("%s of %s has %d events, %d times and %d sessions", i.Kind, i.Agent, len(i.Events), len(i.Times),
+				len(i.Sessions))
 			continue
 		}
 		if i.First != i.Times[0] || i.Last != i.Times[len(i.Times)-1] || i.First < Start+TestDay*dayMS {
@@ -171,7 +172,8 @@ func TestTruthIsInTheStream(t *testing.T) {
 			}
 		}
 		switch {
-		case i.Kind == Enumerate90 && (missed < 60 || missed > 80), i.Kind == Enumerate30 && (missed < 8 || missed > 44):
+		case i.Kind == Enumerate90 && (missed < 60 || missed > 80), i.Kind == Enumerate30 &&
+			(missed < 8 || missed > 44):
 			t.Errorf("%s misses %d of %d", i.Kind, missed, len(i.Events))
 		case i.Kind == Denials && denied < 10:
 			t.Errorf("%s: %d denials", i.Kind, denied)

@@ -97,8 +97,10 @@ type wireCommand struct {
 // Append encodes the command as wayward.command/v1.
 func (c *Command) Append(b []byte) []byte {
 	return appendJSON(b, wireCommand{
-		Schema: CommandSchema, CommandID: c.ID, IdempotencyKey: c.IdempotencyKey(), Action: c.Action.String(), Scope: c.Scope.wire(), Epoch: c.Epoch,
-		Time: stamp(c.Time), IssuedAt: maybe(c.IssuedAt), NotAfter: maybe(c.NotAfter), Duration: isoDuration(c.DurationMS), Limit: c.Rate.wire(),
+		Schema: CommandSchema, CommandID: c.ID, IdempotencyKey: c.IdempotencyKey(), Action: c.Action.String(),
+		Scope: c.Scope.wire(), Epoch: c.Epoch,
+		Time: stamp(c.Time), IssuedAt: maybe(c.IssuedAt), NotAfter: maybe(c.NotAfter),
+		Duration: isoDuration(c.DurationMS), Limit: c.Rate.wire(),
 		Mode: c.Mode, Issuer: c.Issuer, Reason: c.Reason, FindingUID: c.FindingUID, ReplyTo: c.ReplyTo,
 	})
 }
@@ -114,8 +116,10 @@ func ParseCommand(b []byte) (Command, error) {
 	if w.Schema != CommandSchema {
 		return Command{}, fmt.Errorf("command: schema %s, this program reads %q", show(w.Schema), CommandSchema)
 	}
-	c := Command{ID: w.CommandID, Action: p.action(w.Action), Scope: p.scope(w.Scope), Epoch: p.epoch(w.Epoch), Time: p.time("time", w.Time, true),
-		IssuedAt: p.time("issued_at", w.IssuedAt, false), NotAfter: p.time("not_after", w.NotAfter, false), DurationMS: p.duration(w.Duration), Rate: p.rate(w.Limit),
+	c := Command{ID: w.CommandID, Action: p.action(w.Action), Scope: p.scope(w.Scope), Epoch: p.epoch(w.Epoch),
+		Time:     p.time("time", w.Time, true),
+		IssuedAt: p.time("issued_at", w.IssuedAt, false), NotAfter: p.time("not_after", w.NotAfter, false),
+		DurationMS: p.duration(w.Duration), Rate: p.rate(w.Limit),
 		Mode: p.mode(w.Mode), Issuer: w.Issuer, Reason: w.Reason, FindingUID: w.FindingUID, ReplyTo: w.ReplyTo}
 	return c, p.err
 }
@@ -158,8 +162,10 @@ type wireBreaker struct {
 
 // Append encodes the breaker as wayward.breaker/v1.
 func (s *Breaker) Append(b []byte) []byte {
-	return appendJSON(b, wireBreaker{Schema: BreakerSchema, Scope: s.Scope.wire(), State: s.State, Action: s.Action.String(), Epoch: s.Epoch, Since: stamp(s.Since),
-		Until: maybe(s.Until), Limit: s.Rate.wire(), Mode: s.Mode, Enforced: s.Enforced, CommandID: s.CommandID, FindingUID: s.FindingUID, Reason: s.Reason, Issuer: s.Issuer})
+	return appendJSON(b, wireBreaker{Schema: BreakerSchema, Scope: s.Scope.wire(), State: s.State,
+		Action: s.Action.String(), Epoch: s.Epoch, Since: stamp(s.Since),
+		Until: maybe(s.Until), Limit: s.Rate.wire(), Mode: s.Mode, Enforced: s.Enforced, CommandID: s.CommandID,
+		FindingUID: s.FindingUID, Reason: s.Reason, Issuer: s.Issuer})
 }
 
 // ParseBreaker reads what Append wrote.
@@ -172,8 +178,10 @@ func ParseBreaker(b []byte) (Breaker, error) {
 	if w.Schema != BreakerSchema {
 		return Breaker{}, fmt.Errorf("breaker: schema %s, this program reads %q", show(w.Schema), BreakerSchema)
 	}
-	s := Breaker{Scope: p.scope(w.Scope), State: w.State, Action: p.action(w.Action), Epoch: p.epoch(w.Epoch), Since: p.time("since", w.Since, true), Until: p.time("until", w.Until, false),
-		Rate: p.rate(w.Limit), Mode: p.mode(w.Mode), Enforced: w.Enforced, CommandID: w.CommandID, FindingUID: w.FindingUID, Reason: w.Reason, Issuer: w.Issuer}
+	s := Breaker{Scope: p.scope(w.Scope), State: w.State, Action: p.action(w.Action), Epoch: p.epoch(w.Epoch),
+		Since: p.time("since", w.Since, true), Until: p.time("until", w.Until, false),
+		Rate: p.rate(w.Limit), Mode: p.mode(w.Mode), Enforced: w.Enforced, CommandID: w.CommandID,
+		FindingUID: w.FindingUID, Reason: w.Reason, Issuer: w.Issuer}
 	return s, p.err
 }
 
@@ -221,7 +229,8 @@ type wireAck struct {
 
 // Append encodes the ack.
 func (a *Ack) Append(b []byte) []byte {
-	return appendJSON(b, wireAck{a.CommandID, a.Tenant, a.Scope.wire(), a.Epoch, stamp(a.Time), a.Status.String(), a.By, a.Detail})
+	return appendJSON(b, wireAck{a.CommandID, a.Tenant, a.Scope.wire(), a.Epoch, stamp(a.Time), a.Status.String(), a.By,
+		a.Detail})
 }
 
 // ParseAck reads a record of agent.acks. Gateways of others write it: every text is bounded, the
@@ -235,7 +244,8 @@ func ParseAck(b []byte) (Ack, error) {
 	if w.Scope.Tenant == "" && w.Scope.Type != "global" {
 		w.Scope.Tenant = w.Tenant
 	}
-	a := Ack{CommandID: p.text("command_id", w.CommandID, 36), Tenant: w.Tenant, Scope: p.scope(w.Scope), Epoch: p.epoch(w.Epoch), Time: p.time("time", w.Time, true),
+	a := Ack{CommandID: p.text("command_id", w.CommandID, 36), Tenant: w.Tenant, Scope: p.scope(w.Scope),
+		Epoch: p.epoch(w.Epoch), Time: p.time("time", w.Time, true),
 		By: p.text("by", w.By, MaxString), Detail: p.text("detail", w.Detail, MaxString)}
 	for i, word := range ackStatuses[1:] {
 		if word == w.Status {
@@ -344,7 +354,8 @@ func (p *parser) baseline(w *wireBaseline, t FeedbackType, scope Scope) *Baselin
 		}
 		return nil
 	}
-	b := &BaselineOrder{w.Op, p.text("baseline.fork", w.Fork, 64), w.Day, p.text("baseline.hash", w.Hash, 64), p.text("baseline.item", w.Item, MaxString), w.Model}
+	b := &BaselineOrder{w.Op, p.text("baseline.fork", w.Fork, 64), w.Day, p.text("baseline.hash", w.Hash, 64),
+		p.text("baseline.item", w.Item, MaxString), w.Model}
 	_, err := time.Parse(time.DateOnly, w.Day)
 	switch {
 	case t != BaselineFeedback:
@@ -390,7 +401,8 @@ type wireFeedback struct {
 func (f *Feedback) wire() wireFeedback {
 	scope := f.Scope.wire()
 	scope.ID = cmp.Or(f.SignedID, scope.ID)
-	return wireFeedback{1, f.ID, stamp(f.Time), f.Tenant, f.Type.String(), scope, f.FindingUID, f.Verdict, f.Action.String(), isoDuration(f.DurationMS), f.Rate.wire(), f.Baseline.wire(scope.ID), f.By, f.Reason,
+	return wireFeedback{1, f.ID, stamp(f.Time), f.Tenant, f.Type.String(), scope, f.FindingUID, f.Verdict,
+		f.Action.String(), isoDuration(f.DurationMS), f.Rate.wire(), f.Baseline.wire(scope.ID), f.By, f.Reason,
 		base64.StdEncoding.EncodeToString(f.Signature)}
 }
 
@@ -412,7 +424,8 @@ func (f *Feedback) Sign(key ed25519.PrivateKey) { f.Signature = ed25519.Sign(key
 
 // Verify tells whether the key signed exactly this.
 func (f *Feedback) Verify(key ed25519.PublicKey) bool {
-	return len(key) == ed25519.PublicKeySize && len(f.Signature) == ed25519.SignatureSize && ed25519.Verify(key, f.signed(), f.Signature)
+	return len(key) == ed25519.PublicKeySize && len(f.Signature) == ed25519.SignatureSize &&
+		ed25519.Verify(key, f.signed(), f.Signature)
 }
 
 // ParseFeedback reads a record of agent.feedback. It does not look at the signature: Verify does.
@@ -429,8 +442,10 @@ func ParseFeedback(b []byte) (Feedback, error) {
 	if w.Scope.Tenant == "" && w.Scope.Type != "global" {
 		w.Scope.Tenant = w.Tenant
 	}
-	f := Feedback{ID: p.text("id", w.ID, 64), Time: p.time("time", w.Time, true), Tenant: w.Tenant, Scope: p.scope(w.Scope), FindingUID: p.text("finding_uid", w.FindingUID, 64),
-		Verdict: p.text("verdict", w.Verdict, 64), DurationMS: p.duration(w.Duration), Rate: p.rate(w.Limit), By: p.text("by", w.By, 128), Reason: p.text("reason", w.Reason, MaxString)}
+	f := Feedback{ID: p.text("id", w.ID, 64), Time: p.time("time", w.Time, true), Tenant: w.Tenant,
+		Scope: p.scope(w.Scope), FindingUID: p.text("finding_uid", w.FindingUID, 64),
+		Verdict: p.text("verdict", w.Verdict, 64), DurationMS: p.duration(w.Duration), Rate: p.rate(w.Limit),
+		By: p.text("by", w.By, 128), Reason: p.text("reason", w.Reason, MaxString)}
 	if f.Scope.ID != w.Scope.ID {
 		f.SignedID = w.Scope.ID
 	}
@@ -558,7 +573,8 @@ const maxScopeID = 6*MaxString + 1
 
 func (p *parser) scope(w wireScope) Scope {
 	t, ok := ParseScopeType(w.Type)
-	s := Scope{t, p.text("scope.id", w.ID, maxScopeID), w.Tenant, p.text("scope.agent", w.Agent, MaxString)}.Identified()
+	s := Scope{t, p.text("scope.id", w.ID, maxScopeID), w.Tenant,
+		p.text("scope.agent", w.Agent, MaxString)}.Identified()
 	switch {
 	case !ok:
 		p.fail("scope.type %s is unknown; use %s", show(w.Type), strings.Join(ScopeTypes(), ", "))
@@ -654,9 +670,11 @@ func isoDuration(ms int64) string {
 	return s
 }
 
-var errDuration = errors.New("want ISO 8601 of days, hours, minutes and seconds, such as PT15M or P1D, at most 366 days")
+var errDuration = errors.New(
+	"want ISO 8601 of days, hours, minutes and seconds, such as PT15M or P1D, at most 366 days")
 
-var isoForm = regexp.MustCompile(`^P(?:(\d{1,9})W)?(?:(\d{1,9})D)?(?:T(?:(\d{1,9})H)?(?:(\d{1,9})M)?(?:(\d{1,9})(?:\.(\d{1,9}))?S)?)?$`)
+var isoForm = regexp.MustCompile(
+	`^P(?:(\d{1,9})W)?(?:(\d{1,9})D)?(?:T(?:(\d{1,9})H)?(?:(\d{1,9})M)?(?:(\d{1,9})(?:\.(\d{1,9}))?S)?)?$`)
 
 // parseISODuration reads ISO 8601 durations of weeks and smaller, whose length does not depend on a
 // calendar. What is below a millisecond is cut off.
@@ -710,7 +728,8 @@ func show(s string) string {
 
 func isTenant(s string) bool {
 	for i := range len(s) {
-		if c := s[i] | 0x20; (c < 'a' || c > 'z') && (s[i] < '0' || s[i] > '9') && s[i] != '.' && s[i] != '-' && s[i] != '_' {
+		if c := s[i] | 0x20; (c < 'a' || c > 'z') && (s[i] < '0' || s[i] > '9') && s[i] != '.' && s[i] != '-' &&
+			s[i] != '_' {
 			return false
 		}
 	}

@@ -24,8 +24,10 @@ const exampleCommand = `{"schema":"wayward.command/v1","command_id":"0c7a7d9b2f6
 	`"issuer":{"type":"rule","rule":"export-volume","version":"3"},"reason":"moved 180000 B; persona p99 is 90000 B","finding_uid":"5f0e","reply_to":"agent.acks"}`
 
 func theCommand() Command {
-	return Command{ID: "0c7a7d9b2f6e4c2d9c1f", Action: Block, Scope: Scope{AgentScope, "agt-7731", "acme", ""}, Epoch: 7, Time: 1795185184812, IssuedAt: 1795185185000,
-		NotAfter: 1795185245000, DurationMS: 900_000, Mode: Enforce, Issuer: Issuer{Type: "rule", Rule: "export-volume", Version: "3"},
+	return Command{ID: "0c7a7d9b2f6e4c2d9c1f", Action: Block, Scope: Scope{AgentScope, "agt-7731", "acme", ""},
+		Epoch: 7, Time: 1795185184812, IssuedAt: 1795185185000,
+		NotAfter: 1795185245000, DurationMS: 900_000, Mode: Enforce,
+		Issuer: Issuer{Type: "rule", Rule: "export-volume", Version: "3"},
 		Reason: "moved 180000 B; persona p99 is 90000 B", FindingUID: "5f0e", ReplyTo: "agent.acks"}
 }
 
@@ -33,29 +35,37 @@ const exampleFeedback = `{"v":1,"id":"b5c1","time":"2026-11-20T14:40:00.000Z","t
 	`"finding_uid":"5f0e","action":"throttle","duration":"PT15M","limit":{"calls":10,"per_seconds":60,"classes":["pay","send"]},"by":"alice","reason":"slow & steady <until> looked at"`
 
 func theFeedback() Feedback {
-	return Feedback{ID: "b5c1", Time: 1795185600000, Tenant: "acme", Type: TripFeedback, Scope: Scope{SessionScope, "s-1", "acme", "agt-7731"}, FindingUID: "5f0e", Action: Throttle,
-		DurationMS: 900_000, Rate: Rate{10, 60, []Class{Pay, Send}}, By: "alice", Reason: "slow & steady <until> looked at"}
+	return Feedback{ID: "b5c1", Time: 1795185600000, Tenant: "acme", Type: TripFeedback,
+		Scope: Scope{SessionScope, "s-1", "acme", "agt-7731"}, FindingUID: "5f0e", Action: Throttle,
+		DurationMS: 900_000, Rate: Rate{10, 60, []Class{Pay, Send}}, By: "alice",
+		Reason: "slow & steady <until> looked at"}
 }
 
 func TestFormsByteForByte(t *testing.T) {
 	c, f := theCommand(), theFeedback()
-	throttled := Breaker{Scope: Scope{ToolScope, ToolID("pay|1", "refund"), "acme", ""}, State: "throttled", Action: Throttle, Epoch: 2, Since: 1795185184812, Rate: Rate{Calls: 5, PerSeconds: 60},
+	throttled := Breaker{Scope: Scope{ToolScope, ToolID("pay|1", "refund"), "acme", ""}, State: "throttled",
+		Action: Throttle, Epoch: 2, Since: 1795185184812, Rate: Rate{Calls: 5, PerSeconds: 60},
 		Mode: DryRun, CommandID: "c2", Reason: "too many", Issuer: Issuer{Type: "human", Rule: "b5c1", By: "alice"}}
-	acked := Ack{CommandID: "c2", Tenant: "acme", Scope: Scope{TenantScope, "acme", "acme", ""}, Epoch: 2, Time: 1795185185001, Status: Applied, By: "gw-1", Detail: "3 connections closed"}
-	seen := Thing{Kind: "tool", Tenant: "acme", ID: "refund", Server: "pay", First: 1795185184812, Last: 1795185185000, DefinitionHash: "ab", HashVersion: "1", Class: Pay, Registered: Unkept}
+	acked := Ack{CommandID: "c2", Tenant: "acme", Scope: Scope{TenantScope, "acme", "acme", ""}, Epoch: 2,
+		Time: 1795185185001, Status: Applied, By: "gw-1", Detail: "3 connections closed"}
+	seen := Thing{Kind: "tool", Tenant: "acme", ID: "refund", Server: "pay", First: 1795185184812, Last: 1795185185000,
+		DefinitionHash: "ab", HashVersion: "1", Class: Pay, Registered: Unkept}
 	for _, x := range []struct {
 		name string
 		got  []byte
 		want string
 	}{
 		{"command", c.Append(nil), exampleCommand},
-		{"breaker", throttled.Append(nil), `{"schema":"wayward.breaker/v1","scope":{"type":"tool","id":"pay%7C1|refund","tenant":"acme"},"state":"throttled","action":"throttle","epoch":2,` +
-			`"since":"2026-11-20T14:33:04.812Z","limit":{"calls":5,"per_seconds":60},"mode":"dry_run","command_id":"c2","reason":"too many","issuer":{"type":"human","rule":"b5c1","by":"alice"}}`},
-		{"ack", acked.Append(nil), `{"command_id":"c2","tenant":"acme","scope":{"type":"tenant","id":"acme","tenant":"acme"},"epoch":2,"time":"2026-11-20T14:33:05.001Z","status":"applied",` +
-			`"by":"gw-1","detail":"3 connections closed"}`},
+		{"breaker", throttled.Append(nil),
+			`{"schema":"wayward.breaker/v1","scope":{"type":"tool","id":"pay%7C1|refund","tenant":"acme"},"state":"throttled","action":"throttle","epoch":2,` +
+				`"since":"2026-11-20T14:33:04.812Z","limit":{"calls":5,"per_seconds":60},"mode":"dry_run","command_id":"c2","reason":"too many","issuer":{"type":"human","rule":"b5c1","by":"alice"}}`},
+		{"ack", acked.Append(nil),
+			`{"command_id":"c2","tenant":"acme","scope":{"type":"tenant","id":"acme","tenant":"acme"},"epoch":2,"time":"2026-11-20T14:33:05.001Z","status":"applied",` +
+				`"by":"gw-1","detail":"3 connections closed"}`},
 		{"feedback", f.Append([]byte("before ")), "before " + exampleFeedback + "}"},
-		{"thing", seen.Append(nil), `{"schema":"wayward.thing/v1","kind":"tool","tenant":"acme","id":"refund","server":"pay","first_seen":"2026-11-20T14:33:04.812Z",` +
-			`"last_seen":"2026-11-20T14:33:05.000Z","definition_hash":"ab","hash_version":"1","class":"pay","registered":"unkept"}`},
+		{"thing", seen.Append(nil),
+			`{"schema":"wayward.thing/v1","kind":"tool","tenant":"acme","id":"refund","server":"pay","first_seen":"2026-11-20T14:33:04.812Z",` +
+				`"last_seen":"2026-11-20T14:33:05.000Z","definition_hash":"ab","hash_version":"1","class":"pay","registered":"unkept"}`},
 		{"signed", f.signed(), "wayward.feedback/v1\n" + exampleFeedback + "}"},
 	} {
 		if diff := cmp.Diff(x.want, string(x.got)); diff != "" {
@@ -71,14 +81,16 @@ func TestDocumentedSignatureIsRight(t *testing.T) {
 		seed[i] = byte(i)
 	}
 	key := ed25519.NewKeyFromSeed(seed)
-	f := Feedback{ID: "b5c1", Time: 1795185600000, Tenant: "acme", Type: RestoreFeedback, Scope: Scope{AgentScope, "agt-7731", "acme", ""}, By: "alice", Reason: "looked at it: a new campaign"}
+	f := Feedback{ID: "b5c1", Time: 1795185600000, Tenant: "acme", Type: RestoreFeedback,
+		Scope: Scope{AgentScope, "agt-7731", "acme", ""}, By: "alice", Reason: "looked at it: a new campaign"}
 	f.Sign(key)
 	page, err := os.ReadFile("../docs/commands.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for what, text := range map[string]string{
-		"what is signed": string(f.signed()), "the record": string(f.Append(nil)), "the public key": base64.StdEncoding.EncodeToString(key.Public().(ed25519.PublicKey)),
+		"what is signed": string(f.signed()), "the record": string(f.Append(nil)),
+		"the public key": base64.StdEncoding.EncodeToString(key.Public().(ed25519.PublicKey)),
 	} {
 		if !bytes.Contains(page, []byte(text)) {
 			t.Errorf("docs/commands.md lacks %s:\n%s", what, text)
@@ -112,7 +124,8 @@ func (r made) maybe(n int64) int64 {
 }
 
 func (r made) scope() Scope {
-	s := Scope{Type: ScopeType(1 + r.IntN(len(ScopeTypes()))), ID: r.name(40), Tenant: []string{"acme", "a.b-c_9"}[r.IntN(2)]}
+	s := Scope{Type: ScopeType(1 + r.IntN(len(ScopeTypes()))), ID: r.name(40),
+		Tenant: []string{"acme", "a.b-c_9"}[r.IntN(2)]}
 	switch s.Type {
 	case SessionScope:
 		s.Agent = r.name(30)
@@ -147,14 +160,17 @@ func (r made) mode() string { return []string{Enforce, DryRun}[r.IntN(2)] }
 
 func (r made) command() Command {
 	a := Action(1 + r.IntN(6))
-	return Command{r.name(36), a, r.scope(), 1 + r.Int64N(1<<40), r.time() - 1<<40, r.maybe(r.time()), r.maybe(r.time()), r.maybe(1 + r.Int64N(maxDuration.Milliseconds())), r.rate(a), r.mode(), r.issuer(),
+	return Command{r.name(36), a, r.scope(), 1 + r.Int64N(1<<40), r.time() - 1<<40, r.maybe(r.time()),
+		r.maybe(r.time()), r.maybe(1 + r.Int64N(maxDuration.Milliseconds())), r.rate(a), r.mode(), r.issuer(),
 		r.text(100), r.text(64), r.text(40)}
 }
 
 func (r made) breaker() Breaker {
 	a := Action(1 + r.IntN(5))
-	return Breaker{r.scope(), []string{"observed", "throttled", "open"}[r.IntN(3)], a, 1 + r.Int64N(1<<40), r.time(), r.maybe(r.time()), r.rate(a), r.mode(),
-		[]string{"", "received", "applied", "rejected", "failed", "expired", "missed"}[r.IntN(7)], r.name(36), r.text(64), r.text(100), r.issuer()}
+	return Breaker{r.scope(), []string{"observed", "throttled", "open"}[r.IntN(3)], a, 1 + r.Int64N(1<<40), r.time(),
+		r.maybe(r.time()), r.rate(a), r.mode(),
+		[]string{"", "received", "applied", "rejected", "failed", "expired", "missed"}[r.IntN(7)], r.name(36),
+		r.text(64), r.text(100), r.issuer()}
 }
 
 func (r made) ack() Ack {
@@ -164,7 +180,8 @@ func (r made) ack() Ack {
 
 func (r made) feedback() Feedback {
 	s := r.scope()
-	f := Feedback{ID: r.name(64), Time: r.time(), Tenant: s.Tenant, Type: FeedbackType(1 + r.IntN(5)), Scope: s, FindingUID: r.text(64), By: r.name(128), Reason: r.name(100)}
+	f := Feedback{ID: r.name(64), Time: r.time(), Tenant: s.Tenant, Type: FeedbackType(1 + r.IntN(5)), Scope: s,
+		FindingUID: r.text(64), By: r.name(128), Reason: r.name(100)}
 	switch f.Type {
 	case VerdictFeedback:
 		f.Verdict = Verdicts[r.IntN(len(Verdicts))]
@@ -188,8 +205,10 @@ func (r made) feedback() Feedback {
 }
 
 func (r made) thing() Thing {
-	return Thing{Kind: []string{"agent", "tool", "server"}[r.IntN(3)], Tenant: "acme", ID: r.name(40), Server: r.text(20), First: r.time(), Last: r.time(), Persona: r.text(20), Owner: r.text(20),
-		Model: r.text(20), Version: r.text(20), Versions: []string{r.text(9), "2"}, Tier: r.Int64N(4), DefinitionHash: r.text(20), HashVersion: r.text(20), Class: Class(r.IntN(10)),
+	return Thing{Kind: []string{"agent", "tool", "server"}[r.IntN(3)], Tenant: "acme", ID: r.name(40),
+		Server: r.text(20), First: r.time(), Last: r.time(), Persona: r.text(20), Owner: r.text(20),
+		Model: r.text(20), Version: r.text(20), Versions: []string{r.text(9), "2"}, Tier: r.Int64N(4),
+		DefinitionHash: r.text(20), HashVersion: r.text(20), Class: Class(r.IntN(10)),
 		Registered: []string{Registered, Unregistered, Unkept}[r.IntN(3)], Retired: r.IntN(2) == 0}
 }
 
@@ -271,58 +290,93 @@ func paths(prefix string, o map[string]any, seen map[string]bool) {
 type changed struct{ name, form, old, new, why string }
 
 var unreadable = []changed{
-	{"another version of the form", "command", `command/v1`, `command/v2`, `command: schema "wayward.command/v2", this program reads "wayward.command/v1"`},
-	{"a type of scope from the future", "command", `"agent","id"`, `"fleet","id"`, `command: scope.type "fleet" is unknown; use session, agent, persona, tool, server, user, tenant, global`},
-	{"an action from the future", "command", `"block","scope"`, `"melt","scope"`, `command: action "melt" is unknown; use observe, throttle, escalate, block, kill, restore`},
-	{"a mode from the future", "command", `"enforce"`, `"maybe"`, `command: mode "maybe" is unknown; use enforce or dry_run`},
+	{"another version of the form", "command", `command/v1`, `command/v2`,
+		`command: schema "wayward.command/v2", this program reads "wayward.command/v1"`},
+	{"a type of scope from the future", "command", `"agent","id"`, `"fleet","id"`,
+		`command: scope.type "fleet" is unknown; use session, agent, persona, tool, server, user, tenant, global`},
+	{"an action from the future", "command", `"block","scope"`, `"melt","scope"`,
+		`command: action "melt" is unknown; use observe, throttle, escalate, block, kill, restore`},
+	{"a mode from the future", "command", `"enforce"`, `"maybe"`,
+		`command: mode "maybe" is unknown; use enforce or dry_run`},
 	{"no epoch", "command", `"epoch":7`, `"epoch":0`, `command: epoch 0: want 1 or more`},
-	{"a time of no kind", "command", `2026-11-20T14:33:04.812Z`, `yesterday`, `command: time "yesterday" is not RFC 3339 of the years 0001 to 9999`},
+	{"a time of no kind", "command", `2026-11-20T14:33:04.812Z`, `yesterday`,
+		`command: time "yesterday" is not RFC 3339 of the years 0001 to 9999`},
 	{"a duration of a calendar", "command", `PT15M`, `P1Y`, `command: duration "P1Y": want ISO 8601`},
 	{"no id", "command", `"id":"agt-7731"`, `"id":""`, `command: scope.id is missing`},
-	{"an agent that is no session's", "command", `"tenant":"acme"}`, `"tenant":"acme","agent":"a"}`, `command: scope.agent belongs to sessions alone`},
-	{"an ack about another tenant", "ack", `"id":"acme"`, `"id":"globex"`, `ack: scope.id "globex" is not the tenant of the scope, "acme"`},
+	{"an agent that is no session's", "command", `"tenant":"acme"}`, `"tenant":"acme","agent":"a"}`,
+		`command: scope.agent belongs to sessions alone`},
+	{"an ack about another tenant", "ack", `"id":"acme"`, `"id":"globex"`,
+		`ack: scope.id "globex" is not the tenant of the scope, "acme"`},
 	{"half a record", "command", `"reply_to":"agent.acks"}`, `"reply_to":`, `command: unexpected end of JSON input`},
-	{"a number for a text", "command", `"block","scope"`, `4,"scope"`, `command: json: cannot unmarshal number into Go struct field wireCommand.action of type string`},
+	{"a number for a text", "command", `"block","scope"`, `4,"scope"`,
+		`command: json: cannot unmarshal number into Go struct field wireCommand.action of type string`},
 
 	{"no command", "ack", `"command_id":"c2"`, `"command_id":""`, `ack: command_id is missing`},
-	{"an id that is too long", "ack", `"command_id":"c2"`, `"command_id":"` + strings.Repeat("c", 37) + `"`, `ack: command_id is 37 bytes long, at most 36`},
-	{"a status from the future", "ack", `"applied"`, `"done"`, `ack: status "done" is unknown; use received, applied, rejected, failed, expired`},
+	{"an id that is too long", "ack", `"command_id":"c2"`, `"command_id":"` + strings.Repeat("c", 37) + `"`,
+		`ack: command_id is 37 bytes long, at most 36`},
+	{"a status from the future", "ack", `"applied"`, `"done"`,
+		`ack: status "done" is unknown; use received, applied, rejected, failed, expired`},
 	{"an epoch below one", "ack", `"epoch":2`, `"epoch":-1`, `ack: epoch -1: want 1 or more`},
-	{"two tenants", "ack", `"tenant":"acme","scope"`, `"tenant":"globex","scope"`, `ack: tenant "globex" is not that of the scope, "acme"`},
-	{"no tenant at all", "ack", `"tenant":"acme"`, `"tenant":""`, `ack: tenant "": want 1 to 64 letters, digits, dots, hyphens and underscores`},
-	{"a tenant that would break keys", "ack", `"tenant":"acme"`, `"tenant":"a|b"`, `ack: tenant "a|b": want 1 to 64 letters`},
-	{"a session without its agent", "ack", `{"type":"tenant"`, `{"type":"session"`, `ack: scope.agent is missing: a session belongs to an agent`},
-	{"a global scope of a tenant", "ack", `{"type":"tenant"`, `{"type":"global"`, `ack: a global scope has the id * and no tenant`},
-	{"a detail that is too long", "ack", `3 connections`, strings.Repeat("3", 2000), `ack: detail is 2007 bytes long, at most 1024`},
+	{"two tenants", "ack", `"tenant":"acme","scope"`, `"tenant":"globex","scope"`,
+		`ack: tenant "globex" is not that of the scope, "acme"`},
+	{"no tenant at all", "ack", `"tenant":"acme"`, `"tenant":""`,
+		`ack: tenant "": want 1 to 64 letters, digits, dots, hyphens and underscores`},
+	{"a tenant that would break keys", "ack", `"tenant":"acme"`, `"tenant":"a|b"`,
+		`ack: tenant "a|b": want 1 to 64 letters`},
+	{"a session without its agent", "ack", `{"type":"tenant"`, `{"type":"session"`,
+		`ack: scope.agent is missing: a session belongs to an agent`},
+	{"a global scope of a tenant", "ack", `{"type":"tenant"`, `{"type":"global"`,
+		`ack: a global scope has the id * and no tenant`},
+	{"a detail that is too long", "ack", `3 connections`, strings.Repeat("3", 2000),
+		`ack: detail is 2007 bytes long, at most 1024`},
 	{"bytes that are not UTF-8", "ack", `3 connections`, "\xff", `ack: not UTF-8`},
-	{"a year that has no four digits", "ack", `2026-11-20T14:33:05.001Z`, `9999-12-31T23:59:59-23:00`, `ack: time "9999-12-31T23:59:59-23:00" is not RFC 3339 of the years 0001 to 9999`},
+	{"a year that has no four digits", "ack", `2026-11-20T14:33:05.001Z`, `9999-12-31T23:59:59-23:00`,
+		`ack: time "9999-12-31T23:59:59-23:00" is not RFC 3339 of the years 0001 to 9999`},
 
 	{"no id", "feedback", `"id":"b5c1"`, `"id":""`, `feedback: id is missing`},
 	{"a version from the future", "feedback", `"v":1`, `"v":2`, `feedback: version 2; this program reads version 1`},
-	{"a type from the future", "feedback", `"type":"trip"`, `"type":"nuke"`, `feedback: type "nuke" is unknown; use verdict, trip, restore, approve`},
+	{"a type from the future", "feedback", `"type":"trip"`, `"type":"nuke"`,
+		`feedback: type "nuke" is unknown; use verdict, trip, restore, approve`},
 	{"nobody who says it", "feedback", `"by":"alice"`, `"by":""`, `feedback: by is missing: who says it?`},
-	{"a trip without a reason", "feedback", `,"reason":"slow & steady <until> looked at"`, ``, `feedback: a trip needs a reason`},
-	{"a trip without an action", "feedback", `,"action":"throttle"`, ``, `feedback: limit belongs to the action throttle`},
-	{"a trip to restore", "feedback", `"action":"throttle","duration":"PT15M","limit":{"calls":10,"per_seconds":60,"classes":["pay","send"]}`, `"action":"restore"`, `feedback: a trip needs an action: observe, throttle, escalate, block, kill`},
-	{"a limit of a block", "feedback", `"action":"throttle"`, `"action":"block"`, `feedback: limit belongs to the action throttle`},
-	{"a throttle without a limit", "feedback", `,"limit":{"calls":10,"per_seconds":60,"classes":["pay","send"]}`, ``, `feedback: a throttle needs a limit of calls per_seconds`},
-	{"a limit of no calls", "feedback", `"calls":10`, `"calls":0`, `feedback: limit: want at least 1 call per 1 to 86400 seconds`},
-	{"a limit per nothing", "feedback", `"per_seconds":60`, `"per_seconds":-60`, `feedback: limit: want at least 1 call per 1 to 86400 seconds`},
-	{"a class from the future", "feedback", `"pay","send"`, `"pay","steal"`, `feedback: limit: class "steal" is unknown; use read`},
-	{"a restore that kills", "feedback", `"type":"trip"`, `"type":"restore"`, `feedback: action, duration and limit belong to type trip`},
-	{"a verdict without one", "feedback", `"type":"trip"`, `"type":"verdict"`, `feedback: verdict "" is unknown; use true_positive, false_positive, benign_true_positive, unclear`},
-	{"a trip with a verdict", "feedback", `"action"`, `"verdict":"unclear","action"`, `feedback: verdict belongs to type verdict`},
-	{"the tenant of another scope", "feedback", `"tenant":"acme","type"`, `"tenant":"globex","type"`, `feedback: tenant "globex" is not that of the scope, "acme"`},
+	{"a trip without a reason", "feedback", `,"reason":"slow & steady <until> looked at"`, ``,
+		`feedback: a trip needs a reason`},
+	{"a trip without an action", "feedback", `,"action":"throttle"`, ``,
+		`feedback: limit belongs to the action throttle`},
+	{"a trip to restore", "feedback",
+		`"action":"throttle","duration":"PT15M","limit":{"calls":10,"per_seconds":60,"classes":["pay","send"]}`,
+		`"action":"restore"`, `feedback: a trip needs an action: observe, throttle, escalate, block, kill`},
+	{"a limit of a block", "feedback", `"action":"throttle"`, `"action":"block"`,
+		`feedback: limit belongs to the action throttle`},
+	{"a throttle without a limit", "feedback", `,"limit":{"calls":10,"per_seconds":60,"classes":["pay","send"]}`, ``,
+		`feedback: a throttle needs a limit of calls per_seconds`},
+	{"a limit of no calls", "feedback", `"calls":10`, `"calls":0`,
+		`feedback: limit: want at least 1 call per 1 to 86400 seconds`},
+	{"a limit per nothing", "feedback", `"per_seconds":60`, `"per_seconds":-60`,
+		`feedback: limit: want at least 1 call per 1 to 86400 seconds`},
+	{"a class from the future", "feedback", `"pay","send"`, `"pay","steal"`,
+		`feedback: limit: class "steal" is unknown; use read`},
+	{"a restore that kills", "feedback", `"type":"trip"`, `"type":"restore"`,
+		`feedback: action, duration and limit belong to type trip`},
+	{"a verdict without one", "feedback", `"type":"trip"`, `"type":"verdict"`,
+		`feedback: verdict "" is unknown; use true_positive, false_positive, benign_true_positive, unclear`},
+	{"a trip with a verdict", "feedback", `"action"`, `"verdict":"unclear","action"`,
+		`feedback: verdict belongs to type verdict`},
+	{"the tenant of another scope", "feedback", `"tenant":"acme","type"`, `"tenant":"globex","type"`,
+		`feedback: tenant "globex" is not that of the scope, "acme"`},
 	{"too long a duration", "feedback", `PT15M`, `P367D`, `feedback: duration "P367D": want ISO 8601`},
-	{"a signature that is none", "feedback", `"by"`, `"signature":"*","by"`, `feedback: signature is not an Ed25519 signature in base64`},
-	{"a signature that is longer", "feedback", `"by"`, `"signature":"` + strings.Repeat("AAAA", 22) + `","by"`, `feedback: signature is not an Ed25519 signature in base64`},
-	{"a reason that is too long", "feedback", `slow`, strings.Repeat("s", 1100), `feedback: reason is 1127 bytes long, at most 1024`},
+	{"a signature that is none", "feedback", `"by"`, `"signature":"*","by"`,
+		`feedback: signature is not an Ed25519 signature in base64`},
+	{"a signature that is longer", "feedback", `"by"`, `"signature":"` + strings.Repeat("AAAA", 22) + `","by"`,
+		`feedback: signature is not an Ed25519 signature in base64`},
+	{"a reason that is too long", "feedback", `slow`, strings.Repeat("s", 1100),
+		`feedback: reason is 1127 bytes long, at most 1024`},
 	{"64 KiB and more", "feedback", `slow`, strings.Repeat("s", 1<<16), `feedback: 65867 bytes long, at most 64 KiB`},
 }
 
 // An import carries a model, so it may be larger than all else that people write.
 func TestAnImportMayBeLargeAndNothingElse(t *testing.T) {
-	f := Feedback{ID: "b1", Time: 1, Tenant: "acme", Type: BaselineFeedback, Scope: Scope{Type: PersonaScope, ID: "support", Tenant: "acme"}, By: "alice",
+	f := Feedback{ID: "b1", Time: 1, Tenant: "acme", Type: BaselineFeedback,
+		Scope: Scope{Type: PersonaScope, ID: "support", Tenant: "acme"}, By: "alice",
 		Baseline: &BaselineOrder{Op: "import", Hash: "0123456789abcdef", Model: make([]byte, MaxImport)}}
 	got, err := ParseFeedback(f.Append(nil))
 	if diff := cmp.Diff(f, got, cmpopts.EquateEmpty()); err != nil || diff != "" {
@@ -345,8 +399,10 @@ func TestAnImportMayBeLargeAndNothingElse(t *testing.T) {
 }
 
 func TestWhatIsNotRightIsRefused(t *testing.T) {
-	a := Ack{CommandID: "c2", Tenant: "acme", Scope: Scope{TenantScope, "acme", "acme", ""}, Epoch: 2, Time: 1795185185001, Status: Applied, By: "gw-1", Detail: "3 connections closed"}
-	right := map[string]string{"command": exampleCommand, "ack": string(a.Append(nil)), "feedback": exampleFeedback + "}"}
+	a := Ack{CommandID: "c2", Tenant: "acme", Scope: Scope{TenantScope, "acme", "acme", ""}, Epoch: 2,
+		Time: 1795185185001, Status: Applied, By: "gw-1", Detail: "3 connections closed"}
+	right := map[string]string{"command": exampleCommand, "ack": string(a.Append(nil)),
+		"feedback": exampleFeedback + "}"}
 	parse := map[string]func([]byte) error{
 		"command":  func(b []byte) error { _, err := ParseCommand(b); return err },
 		"ack":      func(b []byte) error { _, err := ParseAck(b); return err },
@@ -357,9 +413,12 @@ func TestWhatIsNotRightIsRefused(t *testing.T) {
 			t.Fatalf("the %s itself: %v", form, err)
 		}
 	}
-	schemas := map[string]*jsonschema.Schema{"command": compiledOf(t, "command"), "ack": compiledOf(t, "ack"), "feedback": compiledOf(t, "feedback")}
+	schemas := map[string]*jsonschema.Schema{"command": compiledOf(t, "command"), "ack": compiledOf(t, "ack"),
+		"feedback": compiledOf(t, "feedback")}
 	// What a schema has no words for.
-	beyond := map[string]bool{"two tenants": true, "an ack about another tenant": true, "the tenant of another scope": true, "bytes that are not UTF-8": true, "a year that has no four digits": true, "too long a duration": true}
+	beyond := map[string]bool{"two tenants": true, "an ack about another tenant": true,
+		"the tenant of another scope": true, "bytes that are not UTF-8": true, "a year that has no four digits": true,
+		"too long a duration": true}
 	for _, c := range unreadable {
 		text := strings.ReplaceAll(right[c.form], c.old, c.new)
 		if text == right[c.form] {
@@ -377,7 +436,8 @@ func TestWhatIsNotRightIsRefused(t *testing.T) {
 
 func TestDurationsAreExact(t *testing.T) {
 	for ms, want := range map[int64]string{
-		1: "PT0.001S", 57: "PT0.057S", 1001: "PT1.001S", 1100: "PT1.1S", 60_000: "PT1M", 900_000: "PT15M", 3_600_000: "PT1H", 86_400_000: "P1D", 129_600_000: "P1DT12H",
+		1: "PT0.001S", 57: "PT0.057S", 1001: "PT1.001S", 1100: "PT1.1S", 60_000: "PT1M", 900_000: "PT15M",
+		3_600_000: "PT1H", 86_400_000: "P1D", 129_600_000: "P1DT12H",
 		93_784_005: "P1DT2H3M4.005S", 366 * 86_400_000: "P366D", 0: "", -5: "",
 	} {
 		if got := isoDuration(ms); got != want {
@@ -391,12 +451,14 @@ func TestDurationsAreExact(t *testing.T) {
 			t.Fatalf("%d ms is written %s and read as %d, %v", ms, isoDuration(ms), got, err)
 		}
 	}
-	for s, want := range map[string]int64{"P1W": 604_800_000, "P1W1D": 691_200_000, "PT90M": 5_400_000, "PT36H": 129_600_000, "PT00001.5S": 1500, "PT0.0019S": 1, "P0DT1S": 1000} {
+	for s, want := range map[string]int64{"P1W": 604_800_000, "P1W1D": 691_200_000, "PT90M": 5_400_000,
+		"PT36H": 129_600_000, "PT00001.5S": 1500, "PT0.0019S": 1, "P0DT1S": 1000} {
 		if got, err := parseISODuration(s); err != nil || got != want {
 			t.Errorf("%s: got %d, %v, want %d", s, got, err, want)
 		}
 	}
-	for _, s := range []string{"", "P", "PT", "P1", "1D", "P1Y", "P1M", "P-1D", "P+1D", "P1.5D", "PT1.5M", "P1DT", "PT1H1D", "PT1S1M", "P1D1W", "PT1H1H", "p1d", "P1D ", "PT.5S", "PT1.S", "PT1,5S", "PT0S", "PT0.0001S",
+	for _, s := range []string{"", "P", "PT", "P1", "1D", "P1Y", "P1M", "P-1D", "P+1D", "P1.5D", "PT1.5M", "P1DT",
+		"PT1H1D", "PT1S1M", "P1D1W", "PT1H1H", "p1d", "P1D ", "PT.5S", "PT1.S", "PT1,5S", "PT0S", "PT0.0001S",
 		"P367D", "PT31622400.001S", "PT9999999999S", "P999999999W", "P١D"} {
 		if got, err := parseISODuration(s); err == nil {
 			t.Errorf("%q is %d ms", s, got)
@@ -437,12 +499,15 @@ func TestOnlyTheKeyThatSignedFits(t *testing.T) {
 	if !f.Verify(public) {
 		t.Error("signed feedback does not pass")
 	}
-	for name, key := range map[string]ed25519.PublicKey{"another's": bob.Public().(ed25519.PublicKey), "a short": public[:31], "no": nil, "a long": append(bytes.Clone(public), 0)} {
+	for name, key := range map[string]ed25519.PublicKey{"another's": bob.Public().(ed25519.PublicKey),
+		"a short": public[:31], "no": nil, "a long": append(bytes.Clone(public), 0)} {
 		if f.Verify(key) {
 			t.Errorf("it passes under %s key", name)
 		}
 	}
-	for name, sig := range map[string][]byte{"none": nil, "short": f.Signature[:63], "long": append(bytes.Clone(f.Signature), 0), "zero": make([]byte, 64), "a bare one": ed25519.Sign(alice, f.Append(nil))} {
+	for name, sig := range map[string][]byte{"none": nil, "short": f.Signature[:63],
+		"long": append(bytes.Clone(f.Signature), 0), "zero": make([]byte, 64),
+		"a bare one": ed25519.Sign(alice, f.Append(nil))} {
 		g := f
 		if g.Signature = sig; g.Verify(public) {
 			t.Errorf("it passes with a signature that is %s", name)
@@ -492,7 +557,8 @@ func TestEveryFieldIsSigned(t *testing.T) {
 			v.Set(old)
 			change(path, v.Elem())
 		case reflect.String:
-			for _, s := range []string{v.String() + "x", v.String()[min(1, v.Len()):], strings.ToUpper(v.String()), ""} {
+			for _, s := range []string{v.String() + "x", v.String()[min(1, v.Len()):], strings.ToUpper(v.String()),
+				""} {
 				if v.SetString(s); s != old.String() {
 					check(path)
 				}
@@ -535,7 +601,8 @@ func TestASignedSpellingIsTheSameScope(t *testing.T) {
 	key := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
 	public := key.Public().(ed25519.PublicKey)
 	for _, typ := range []ScopeType{UserScope, PersonaScope} {
-		f := Feedback{ID: "b5c1", Time: 1795185600000, Tenant: "acme", Type: RestoreFeedback, Scope: Scope{typ, " Ana@Acme.example", "acme", ""}, By: "alice"}
+		f := Feedback{ID: "b5c1", Time: 1795185600000, Tenant: "acme", Type: RestoreFeedback,
+			Scope: Scope{typ, " Ana@Acme.example", "acme", ""}, By: "alice"}
 		f.Sign(key)
 		got, err := ParseFeedback(f.Append(nil))
 		if err != nil || got.Scope.ID != "ana@acme.example" || !got.Verify(public) {
@@ -549,7 +616,8 @@ func TestASignedSpellingIsTheSameScope(t *testing.T) {
 			t.Error("the name may be changed")
 		}
 	}
-	a := Ack{CommandID: "c2", Tenant: "acme", Scope: Scope{UserScope, "ANA", "acme", ""}, Epoch: 2, Time: 1795185185001, Status: Applied, By: "gw-1"}
+	a := Ack{CommandID: "c2", Tenant: "acme", Scope: Scope{UserScope, "ANA", "acme", ""}, Epoch: 2, Time: 1795185185001,
+		Status: Applied, By: "gw-1"}
 	if got, err := ParseAck(a.Append(nil)); err != nil || got.Scope.ID != "ana" {
 		t.Errorf("%+v, %v", got, err)
 	}
@@ -607,7 +675,9 @@ func FuzzParseCommand(f *testing.F) {
 }
 
 func FuzzParseAck(f *testing.F) {
-	f.Add([]byte(`{"command_id":"c2","tenant":"acme","scope":{"type":"session","id":"s","agent":"a"},"epoch":2,"time":"2026-11-20T14:33:05.001Z","status":"applied"}`))
+	f.Add(
+		[]byte(
+			`{"command_id":"c2","tenant":"acme","scope":{"type":"session","id":"s","agent":"a"},"epoch":2,"time":"2026-11-20T14:33:05.001Z","status":"applied"}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		a, err := ParseAck(b)
 		if err != nil {
@@ -646,7 +716,8 @@ func FuzzParseFeedback(f *testing.F) {
 func TestVersionsOfThingsAreChecked(t *testing.T) {
 	thing := made{rand.New(rand.NewPCG(1, 1))}.thing()
 	text := string(thing.Append(nil))
-	for old, fresh := range map[string]string{"thing/v1": "thing/v2", `"class":"`: `"class":"un`, `"first_seen":"`: `"first_seen":"x`} {
+	for old, fresh := range map[string]string{"thing/v1": "thing/v2", `"class":"`: `"class":"un`,
+		`"first_seen":"`: `"first_seen":"x`} {
 		if changed := strings.Replace(text, old, fresh, 1); changed == text {
 			t.Fatalf("nothing was changed: %s", text)
 		} else if got, err := ParseThing([]byte(changed)); err == nil {

@@ -69,14 +69,18 @@ func TestDecodeReadsEveryField(t *testing.T) {
 		ID: "e1", Time: time.Date(2026, 11, 20, 14, 33, 4, 812e6, time.UTC).UnixMilli(), Kind: ToolCall, Phase: Result,
 		Has:  HasRecords | HasBytes | HasAmount | HasCost | HasDuration | HasTier | HasSeq | HasSampleRate | HasLimit | HasExpires | HasTokens,
 		Call: "c", Tenant: "acme", Persona: "p",
-		Agent: Agent{ID: "a1", Instance: "a2", Version: "a3", Model: "a4", Owner: "a5", CharterHash: "a6", Credential: "a7", Tier: 3},
-		User:  "u", Session: "s", Conversation: "co", Intent: "in", Trace: Trace{"t1", "t2", "t3"},
+		Agent: Agent{ID: "a1", Instance: "a2", Version: "a3", Model: "a4", Owner: "a5", CharterHash: "a6",
+			Credential: "a7", Tier: 3},
+		User: "u", Session: "s", Conversation: "co", Intent: "in", Trace: Trace{"t1", "t2", "t3"},
 		Delegation: Delegation{"d1", "d2", "d3", "d4", Amount{2500000, "EUR"}}, Origin: Origin{"o1", "o2", "o3"},
-		Tool: Tool{Name: "n", Server: "sv", DefinitionHash: "dh", HashVersion: "hv", Class: Pay, ReadOnlyHint: Yes, OpenWorldHint: No},
+		Tool: Tool{Name: "n", Server: "sv", DefinitionHash: "dh", HashVersion: "hv", Class: Pay, ReadOnlyHint: Yes,
+			OpenWorldHint: No},
 		Args: []byte(`{ "x" : [1] }`), ArgsDigest: "ad", Provenance: []byte(`{"x":"user"}`),
-		Resource: Resource{Type: "r1", ID: "r2", Tenant: "r3", Owner: "r4", Classification: "r5", Visibility: "r6", Environment: "r7", Labels: []string{"l1", "l2"}},
-		Subject:  "su", Destination: Destination{"k1", "k2", "k3", Yes},
-		Result: ResultOf{Error: "er", ContentHash: "ch", Content: []byte(`[null, "x"]`), Bytes: 7, Outcome: NotFound, Untrusted: Yes, Effect: Grant},
+		Resource: Resource{Type: "r1", ID: "r2", Tenant: "r3", Owner: "r4", Classification: "r5", Visibility: "r6",
+			Environment: "r7", Labels: []string{"l1", "l2"}},
+		Subject: "su", Destination: Destination{"k1", "k2", "k3", Yes},
+		Result: ResultOf{Error: "er", ContentHash: "ch", Content: []byte(`[null, "x"]`), Bytes: 7, Outcome: NotFound,
+			Untrusted: Yes, Effect: Grant},
 		Amount: Amount{-1, "CHF"}, Cost: Cost{1250000, 1, 2, 3}, DurationMS: 1.5, Policy: Verdict{"deny", "po"},
 		Approval: ApprovalOf{"p1", "revoked", "p3", "p4", "p5", -1, No},
 		Message:  MessageOf{"m1", "m2", "m3", []byte(`"a\nb"`)}, Audit: AuditOf{"u1", "u2", []byte(`1`), []byte(`"x"`)},
@@ -116,11 +120,15 @@ func TestDecodeAcceptsTheSamples(t *testing.T) {
 func TestDecodeAccepts(t *testing.T) {
 	deep := func(n int) string { return strings.Repeat(`{"x":[`, n/2) + strings.Repeat("]}", n/2) }
 	for name, p := range map[string]string{
-		"space around every token":               " \t\r\n" + strings.NewReplacer(`{`, "{ \n", `:`, " :\t", `,`, "\r,  ", `}`, " } ").Replace(record(`,"amount":{"value":"1"},"attrs":{"a":[],"b":{}}`)) + "\n ",
-		"null for every optional field":          record(`,"v":null,"id":null,"phase":null,"trace":null,"args":null,"amount":{"value":null},"duration_ms":null,"result":{"outcome":null,"bytes":null,"content":null,"untrusted":null},"approval":{"expires":null},"message":{"text":null},"resource":{"labels":null}`),
-		"null for a tool that is not needed":     record(`,"tool":null`),
-		"an empty object in every place":         record(`,"trace":{},"delegation":{"limit":{}},"origin":{},"tool":{},"args":{},"resource":{},"destination":{},"result":{},"amount":{},"cost":{},"policy":{},"approval":{},"message":{},"audit":{},"source":{},"attrs":{}`),
-		"unknown fields at any level":            record(`,"new":{"a":[true,false,null,-0,1.5E+3,"\u00e9"]},"trace":{"new":[]},"delegation":{"limit":{"new":{}}}`),
+		"space around every token": " \t\r\n" + strings.NewReplacer(`{`, "{ \n", `:`, " :\t", `,`,
+			"\r,  ", `}`, " } ").Replace(record(`,"amount":{"value":"1"},"attrs":{"a":[],"b":{}}`)) + "\n ",
+		"null for every optional field": record(
+			`,"v":null,"id":null,"phase":null,"trace":null,"args":null,"amount":{"value":null},"duration_ms":null,"result":{"outcome":null,"bytes":null,"content":null,"untrusted":null},"approval":{"expires":null},"message":{"text":null},"resource":{"labels":null}`),
+		"null for a tool that is not needed": record(`,"tool":null`),
+		"an empty object in every place": record(
+			`,"trace":{},"delegation":{"limit":{}},"origin":{},"tool":{},"args":{},"resource":{},"destination":{},"result":{},"amount":{},"cost":{},"policy":{},"approval":{},"message":{},"audit":{},"source":{},"attrs":{}`),
+		"unknown fields at any level": record(
+			`,"new":{"a":[true,false,null,-0,1.5E+3,"\u00e9"]},"trace":{"new":[]},"delegation":{"limit":{"new":{}}}`),
 		"the same unknown field twice":           record(`,"new":1,"new":2`),
 		"names in other case are unknown":        record(`,"ID":5,"Time":{}`),
 		"an escaped name is the field":           strings.Replace(record(""), `"kind"`, `"\u006bin\u0064"`, 1),
@@ -129,13 +137,14 @@ func TestDecodeAccepts(t *testing.T) {
 		"a short text of 1024 bytes":             record(`,"user":"` + strings.Repeat("é", 512) + `"`),
 		"1024 bytes that were longer in escapes": record(`,"user":"` + strings.Repeat(`\u00e9`, 512) + `"`),
 		"a message of any length":                record(`,"message":{"text":"` + strings.Repeat(`\n`, 5000) + `"}`),
-		"32 labels":                              record(`,"resource":{"labels":["a"` + strings.Repeat(`, "a"`, 31) + `]}`),
-		"a record of exactly 1 MiB":              record("") + strings.Repeat(" ", MaxSize-len(record(""))),
-		"a tenant of 64 bytes":                   strings.Replace(record(""), "acme", strings.Repeat("aZ09._-.", 8), 1),
-		"DEL in a string":                        record(`,"user":"` + "\x7f" + `"`),
-		"the largest integer":                    record(`,"source":{"seq":9223372036854775807}`),
-		"zero with a minus":                      record(`,"source":{"seq":-0,"sample_rate":-0.0}`),
-		"noncharacters, which are valid UTF-8":   record(`,"user":"` + "\uffff\U0010ffff" + `"`),
+		"32 labels": record(`,"resource":{"labels":["a"` + strings.Repeat(`, "a"`, 31) +
+			`]}`),
+		"a record of exactly 1 MiB":            record("") + strings.Repeat(" ", MaxSize-len(record(""))),
+		"a tenant of 64 bytes":                 strings.Replace(record(""), "acme", strings.Repeat("aZ09._-.", 8), 1),
+		"DEL in a string":                      record(`,"user":"` + "\x7f" + `"`),
+		"the largest integer":                  record(`,"source":{"seq":9223372036854775807}`),
+		"zero with a minus":                    record(`,"source":{"seq":-0,"sample_rate":-0.0}`),
+		"noncharacters, which are valid UTF-8": record(`,"user":"` + "\uffff\U0010ffff" + `"`),
 	} {
 		if e, err := strictly(p); err != nil || e.Unreadable != 0 {
 			t.Errorf("%s: %v", name, err)
@@ -186,10 +195,14 @@ var refused = []struct {
 	{"the second half of a pair cut off", record(`,"user":"\ud83d\u12"`), notJSON, "user", false},
 
 	{"more than 1 MiB", record("") + strings.Repeat(" ", MaxSize), tooLarge, "", false},
-	{"33 levels", record(`,"attrs":` + strings.Repeat(`{"a":`, 32) + "1" + strings.Repeat("}", 32)), tooDeep, "attrs", false},
-	{"args nested to 33", record(`,"args":{"a":` + strings.Repeat(`[`, 32) + strings.Repeat("]", 32) + "}"), tooDeep, "args", false},
+	{"33 levels", record(`,"attrs":` + strings.Repeat(`{"a":`, 32) + "1" + strings.Repeat("}", 32)), tooDeep, "attrs",
+		false},
+	{"args nested to 33", record(`,"args":{"a":` + strings.Repeat(`[`, 32) + strings.Repeat("]", 32) + "}"), tooDeep,
+		"args", false},
 	{"33 levels in an unknown field", record(`,"new":` + strings.Repeat(`[`, 500000)), tooDeep, "", false},
-	{"33 levels in a known object", record(`,"result":{"content":` + strings.Repeat(`[`, 31) + strings.Repeat("]", 31) + "}"), tooDeep, "result.content", false},
+	{"33 levels in a known object",
+		record(`,"result":{"content":` + strings.Repeat(`[`, 31) + strings.Repeat("]", 31) + "}"), tooDeep,
+		"result.content", false},
 
 	{"a byte that begins no character", record(",\"user\":\"\xff\""), badUTF8, "user", false},
 	{"a long way of writing a slash", record(",\"user\":\"\xc0\xaf\""), badUTF8, "user", false},
@@ -226,11 +239,14 @@ var refused = []struct {
 	{"an amount that ends in its point", record(`,"amount":{"value":"1."}`), wrongType, "amount.value", true},
 	{"an amount with two points", record(`,"amount":{"value":"1.2.3"}`), wrongType, "amount.value", true},
 	{"an amount with space", record(`,"amount":{"value":" 1"}`), wrongType, "amount.value", true},
-	{"a limit that is true", record(`,"delegation":{"limit":{"value":true}}`), wrongType, "delegation.limit.value", true},
+	{"a limit that is true", record(`,"delegation":{"limit":{"value":true}}`), wrongType, "delegation.limit.value",
+		true},
 	{"labels that are a text", record(`,"resource":{"labels":"pii"}`), wrongType, "resource.labels", true},
 	{"a label that is null", record(`,"resource":{"labels":["a",null]}`), wrongType, "resource.labels", true},
-	{"a time that is true", strings.Replace(record(""), `"time":1767600000000`, `"time":true`, 1), wrongType, "time", true},
-	{"a time with a fraction", strings.Replace(record(""), `"time":1767600000000`, `"time":1767600000000.5`, 1), badTime, "time", true},
+	{"a time that is true", strings.Replace(record(""), `"time":1767600000000`, `"time":true`, 1), wrongType, "time",
+		true},
+	{"a time with a fraction", strings.Replace(record(""), `"time":1767600000000`, `"time":1767600000000.5`, 1),
+		badTime, "time", true},
 	{"a kind that is a number", strings.Replace(record(""), `"message"`, `3`, 1), wrongType, "kind", true},
 	{"a version that is a text", record(`,"v":"1"`), wrongType, "v", true},
 
@@ -245,23 +261,32 @@ var refused = []struct {
 	{"an infinite duration", record(`,"duration_ms":1e999`), outOfRange, "duration_ms", false},
 	{"a seventh place", record(`,"amount":{"value":"0.0000001"}`), outOfRange, "amount.value", true},
 	{"a seventh place in a number", record(`,"cost":{"usd":0.1234567}`), outOfRange, "cost.usd", false},
-	{"an amount beyond 64 bits", record(`,"amount":{"value":"9223372036854.775808"}`), outOfRange, "amount.value", false},
-	{"an amount below 64 bits", record(`,"amount":{"value":"-9223372036854.775809"}`), outOfRange, "amount.value", false},
-	{"an amount far beyond", record(`,"amount":{"value":"99999999999999999999999999"}`), outOfRange, "amount.value", true},
-	{"a number of an amount far beyond", record(`,"amount":{"value":99999999999999}`), outOfRange, "amount.value", true},
+	{"an amount beyond 64 bits", record(`,"amount":{"value":"9223372036854.775808"}`), outOfRange, "amount.value",
+		false},
+	{"an amount below 64 bits", record(`,"amount":{"value":"-9223372036854.775809"}`), outOfRange, "amount.value",
+		false},
+	{"an amount far beyond", record(`,"amount":{"value":"99999999999999999999999999"}`), outOfRange, "amount.value",
+		true},
+	{"a number of an amount far beyond", record(`,"amount":{"value":99999999999999}`), outOfRange, "amount.value",
+		true},
 
 	{"no time", strings.Replace(record(""), `"time":1767600000000,`, ``, 1), missingField, "time", true},
-	{"a time of null", strings.Replace(record(""), `"time":1767600000000`, `"time":null`, 1), missingField, "time", true},
+	{"a time of null", strings.Replace(record(""), `"time":1767600000000`, `"time":null`, 1), missingField, "time",
+		true},
 	{"no kind", strings.Replace(record(""), `"kind":"message",`, ``, 1), missingField, "kind", true},
 	{"no tenant", strings.Replace(record(""), `"tenant":"acme",`, ``, 1), missingField, "tenant", true},
 	{"no agent", strings.Replace(record(""), `,"agent":{"id":"a"}`, ``, 1), missingField, "agent.id", true},
 	{"an agent of null", strings.Replace(record(""), `{"id":"a"}`, `null`, 1), missingField, "agent.id", true},
 	{"an agent without id", strings.Replace(record(""), `{"id":"a"}`, `{}`, 1), missingField, "agent.id", true},
 	{"an agent with an empty id", strings.Replace(record(""), `"a"`, `""`, 1), missingField, "agent.id", true},
-	{"a tool call without tool", strings.Replace(record(""), "message", "tool_call", 1), missingField, "tool.name", true},
-	{"a tool call without the tool's name", strings.Replace(record(`,"tool":{}`), "message", "tool_call", 1), missingField, "tool.name", true},
-	{"a tool call with an empty name", strings.Replace(record(`,"tool":{"name":""}`), "message", "tool_call", 1), missingField, "tool.name", true},
-	{"a tool call with a name of null", strings.Replace(record(`,"tool":{"name":null}`), "message", "tool_call", 1), missingField, "tool.name", true},
+	{"a tool call without tool", strings.Replace(record(""), "message", "tool_call", 1), missingField, "tool.name",
+		true},
+	{"a tool call without the tool's name", strings.Replace(record(`,"tool":{}`), "message", "tool_call", 1),
+		missingField, "tool.name", true},
+	{"a tool call with an empty name", strings.Replace(record(`,"tool":{"name":""}`), "message", "tool_call", 1),
+		missingField, "tool.name", true},
+	{"a tool call with a name of null", strings.Replace(record(`,"tool":{"name":null}`), "message", "tool_call", 1),
+		missingField, "tool.name", true},
 
 	{"an unknown kind", strings.Replace(record(""), "message", "massage", 1), unknownWord, "kind", true},
 	{"an empty kind", strings.Replace(record(""), "message", "", 1), unknownWord, "kind", true},
@@ -273,28 +298,39 @@ var refused = []struct {
 	{"version 2", record(`,"v":2`), unknownVersion, "v", true},
 	{"a version beyond 64 bits", record(`,"v":99999999999999999999`), unknownVersion, "v", true},
 	{"a negative version", record(`,"v":-1`), unknownVersion, "v", true},
-	{"30 February", strings.Replace(record(""), `"time":1767600000000`, `"time":"2024-02-30T00:00:00Z"`, 1), badTime, "time", true},
-	{"year 10000 in milliseconds", strings.Replace(record(""), `"time":1767600000000`, `"time":253402300800000`, 1), badTime, "time", true},
-	{"epoch seconds", strings.Replace(record(""), `"time":1767600000000`, `"time":1767600000`, 1), badTime, "time", true},
-	{"the zero time of Go", strings.Replace(record(""), `"time":1767600000000`, `"time":"0001-01-01T00:00:00Z"`, 1), badTime, "time", true},
+	{"30 February", strings.Replace(record(""), `"time":1767600000000`, `"time":"2024-02-30T00:00:00Z"`, 1), badTime,
+		"time", true},
+	{"year 10000 in milliseconds", strings.Replace(record(""), `"time":1767600000000`, `"time":253402300800000`, 1),
+		badTime, "time", true},
+	{"epoch seconds", strings.Replace(record(""), `"time":1767600000000`, `"time":1767600000`, 1), badTime, "time",
+		true},
+	{"the zero time of Go", strings.Replace(record(""), `"time":1767600000000`, `"time":"0001-01-01T00:00:00Z"`, 1),
+		badTime, "time", true},
 	{"an expiry in epoch seconds", record(`,"approval":{"expires":1767600000}`), badTime, "approval.expires", true},
 	{"an expiry in words", record(`,"approval":{"expires":"tomorrow"}`), badTime, "approval.expires", true},
 	{"an empty tenant", strings.Replace(record(""), "acme", "", 1), badTenant, "tenant", true},
 	{"a tenant with a bar", strings.Replace(record(""), "acme", "a|b", 1), badTenant, "tenant", true},
 	{"a tenant with a line feed", strings.Replace(record(""), "acme", `acme\n`, 1), badTenant, "tenant", true},
 	{"a tenant in Greek", strings.Replace(record(""), "acme", "άκμη", 1), badTenant, "tenant", true},
-	{"a tenant of 65 bytes", strings.Replace(record(""), "acme", strings.Repeat("a", 65), 1), badTenant, "tenant", true},
+	{"a tenant of 65 bytes", strings.Replace(record(""), "acme", strings.Repeat("a", 65), 1), badTenant, "tenant",
+		true},
 	{"a field twice", record(`,"user":"u","user":"u"`), duplicateField, "user", false},
 	{"a field twice, once as null", record(`,"user":null,"user":"u"`), duplicateField, "user", false},
 	{"a field twice, once in escapes", record(`,"user":"u","\u0075ser":"v"`), duplicateField, "user", false},
 	{"an object twice", record(`,"agent":{"id":"b"}`), duplicateField, "agent", false},
-	{"a field twice in an inner object", record(`,"delegation":{"limit":{"value":"1","value":"2"}}`), duplicateField, "delegation.limit.value", false},
+	{"a field twice in an inner object", record(`,"delegation":{"limit":{"value":"1","value":"2"}}`), duplicateField,
+		"delegation.limit.value", false},
 	{"a text of 1025 bytes", record(`,"user":"` + strings.Repeat("a", 1025) + `"`), tooLong, "user", true},
-	{"a text of 1025 bytes after unescaping", record(`,"user":"\u0061` + strings.Repeat("a", 1024) + `"`), tooLong, "user", true},
-	{"a text that no unescaping makes short", record(`,"user":"` + strings.Repeat(`\u0061`, 1025) + `"`), tooLong, "user", true},
-	{"a text of 1026 bytes in 513 characters", record(`,"user":"` + strings.Repeat("é", 513) + `"`), tooLong, "user", false},
-	{"33 labels", record(`,"resource":{"labels":["a"` + strings.Repeat(`,"a"`, 32) + `]}`), tooLong, "resource.labels", true},
-	{"a long label", record(`,"resource":{"labels":["` + strings.Repeat(`a`, 1025) + `"]}`), tooLong, "resource.labels", true},
+	{"a text of 1025 bytes after unescaping", record(`,"user":"\u0061` + strings.Repeat("a", 1024) + `"`), tooLong,
+		"user", true},
+	{"a text that no unescaping makes short", record(`,"user":"` + strings.Repeat(`\u0061`, 1025) + `"`), tooLong,
+		"user", true},
+	{"a text of 1026 bytes in 513 characters", record(`,"user":"` + strings.Repeat("é", 513) + `"`), tooLong, "user",
+		false},
+	{"33 labels", record(`,"resource":{"labels":["a"` + strings.Repeat(`,"a"`, 32) + `]}`), tooLong, "resource.labels",
+		true},
+	{"a long label", record(`,"resource":{"labels":["` + strings.Repeat(`a`, 1025) + `"]}`), tooLong, "resource.labels",
+		true},
 }
 
 func TestDecodeRefuses(t *testing.T) {
@@ -329,7 +365,8 @@ func TestDecodeErrorNamesPlaceAndNoContent(t *testing.T) {
 	if got, want := err.Error(), "wrong_type in result.bytes at byte 108: expected an integer"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	for _, more := range []string{`,"secret":{"secret":"secret\x"}`, `,"args":{"secret":secret}`, `,"phase":"secret"`, `,"secret":secret`, `,"user":"secret` + "\xff\"",
+	for _, more := range []string{`,"secret":{"secret":"secret\x"}`, `,"args":{"secret":secret}`, `,"phase":"secret"`,
+		`,"secret":secret`, `,"user":"secret` + "\xff\"",
 		`,"time":"secret"`, `,"tenant":"secret!"`, `,"trace":{"secret":{"secret":secret}}`} {
 		if _, err := strictly(record(more)); err == nil || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%s: %v", more, err)
@@ -366,7 +403,8 @@ func TestDecodeUnescapes(t *testing.T) {
 			t.Errorf("Unquote %q: got %q, %v", raw, got, ok)
 		}
 	}
-	for _, raw := range []string{``, `"`, `a`, `"a`, `a"`, `"a"b"`, `"a" `, ` "a"`, `"\x"`, `"\"`, `"\ud800"`, "\"\xff\"", "\"\n\"", `'a'`} {
+	for _, raw := range []string{``, `"`, `a`, `"a`, `a"`, `"a"b"`, `"a" `, ` "a"`, `"\x"`, `"\"`, `"\ud800"`,
+		"\"\xff\"", "\"\n\"", `'a'`} {
 		if got, ok := Unquote([]byte("x"), []byte(raw)); ok || string(got) != "x" {
 			t.Errorf("Unquote %q: got %q, %v, want it refused", raw, got, ok)
 		}
@@ -387,9 +425,11 @@ func TestEveryByteAtEveryPlaceOfAStringIsJudgedRight(t *testing.T) {
 
 func TestDecodeReadsNumbers(t *testing.T) {
 	for in, want := range map[string]int64{
-		`"0"`: 0, `0`: 0, `-0`: 0, `"-0.00"`: 0, `"1"`: 1e6, `12.5`: 12500000, `"12.50"`: 12500000, `"0.000001"`: 1, `-0.000001`: -1,
-		`"0.1234560000"`: 123456, `"9223372036854.775807"`: 1<<63 - 1, `-9223372036854.775808`: -1 << 63, `"\u0031.5"`: 1500000,
-		`0.1`: 100000, `"9223372036854.77580"`: 9223372036854775800,
+		`"0"`: 0, `0`: 0, `-0`: 0, `"-0.00"`: 0, `"1"`: 1e6, `12.5`: 12500000, `"12.50"`: 12500000, `"0.000001"`: 1,
+		`-0.000001`:      -1,
+		`"0.1234560000"`: 123456, `"9223372036854.775807"`: 1<<63 - 1, `-9223372036854.775808`: -1 << 63,
+		`"\u0031.5"`: 1500000,
+		`0.1`:        100000, `"9223372036854.77580"`: 9223372036854775800,
 	} {
 		e, err := decode(record(`,"amount":{"value":` + in + `}`))
 		if err != nil || e.Amount.Micro != want || e.Has != HasAmount {
@@ -397,8 +437,10 @@ func TestDecodeReadsNumbers(t *testing.T) {
 		}
 	}
 	for in, want := range map[string]float64{
-		"0": 0, "-0": 0, "-0.0e5": 0, "1.5": 1.5, "0.1": 0.1, "123456789012.34": 123456789012.34, "0.30000000000000004": 0.30000000000000004, "1e3": 1000,
-		"1E-3": 0.001, "1e-999": 0, "1.7976931348623157e308": 1.7976931348623157e308, "9007199254740993": 9007199254740992, "999999999999999": 999999999999999,
+		"0": 0, "-0": 0, "-0.0e5": 0, "1.5": 1.5, "0.1": 0.1, "123456789012.34": 123456789012.34,
+		"0.30000000000000004": 0.30000000000000004, "1e3": 1000,
+		"1E-3": 0.001, "1e-999": 0, "1.7976931348623157e308": 1.7976931348623157e308,
+		"9007199254740993": 9007199254740992, "999999999999999": 999999999999999,
 		"0.0000000000001": 1e-13,
 	} {
 		e, err := decode(record(`,"duration_ms":` + in))
@@ -450,11 +492,16 @@ func TestDecodeReadsTimes(t *testing.T) {
 		}
 	}
 	for _, in := range []string{
-		"", "now", "2026-11-20", "2026-11-20T14:33Z", "2026-11-20 14:33:04Z", "2026-11-20T14:33:04", "2026-11-20T14:33:04.Z", "2026-11-20T14:33:04,5Z",
-		"2026-11-20T14:33:04+1:00", "2026-11-20T14:33:04+0100", "2026-11-20T14:33:04+24:00", "2026-11-20T14:33:04+01:60", "2026-11-20T14:33:04ZZ",
-		"2026-11-20T14:33:04 Z", "2026-11-20T14:33:60Z", "2026-11-20T14:60:00Z", "2026-11-20T24:00:00Z", "2026-13-01T00:00:00Z", "2026-00-01T00:00:00Z",
-		"2026-01-00T00:00:00Z", "2026-01-32T00:00:00Z", "2026-04-31T00:00:00Z", "2023-02-29T00:00:00Z", "1900-02-29T00:00:00Z", "2200-02-29T00:00:00Z", "0000-01-01T00:00:00Z",
-		"0001-01-01T00:00:00+00:01", "9999-12-31T23:59:59-00:01", "+026-11-20T14:33:04Z", "2026-1a-20T14:33:04Z", "12026-11-20T14:33:04Z", "２026-11-20T14:33Z",
+		"", "now", "2026-11-20", "2026-11-20T14:33Z", "2026-11-20 14:33:04Z", "2026-11-20T14:33:04",
+		"2026-11-20T14:33:04.Z", "2026-11-20T14:33:04,5Z",
+		"2026-11-20T14:33:04+1:00", "2026-11-20T14:33:04+0100", "2026-11-20T14:33:04+24:00",
+		"2026-11-20T14:33:04+01:60", "2026-11-20T14:33:04ZZ",
+		"2026-11-20T14:33:04 Z", "2026-11-20T14:33:60Z", "2026-11-20T14:60:00Z", "2026-11-20T24:00:00Z",
+		"2026-13-01T00:00:00Z", "2026-00-01T00:00:00Z",
+		"2026-01-00T00:00:00Z", "2026-01-32T00:00:00Z", "2026-04-31T00:00:00Z", "2023-02-29T00:00:00Z",
+		"1900-02-29T00:00:00Z", "2200-02-29T00:00:00Z", "0000-01-01T00:00:00Z",
+		"0001-01-01T00:00:00+00:01", "9999-12-31T23:59:59-00:01", "+026-11-20T14:33:04Z", "2026-1a-20T14:33:04Z",
+		"12026-11-20T14:33:04Z", "２026-11-20T14:33Z",
 	} {
 		_, err := decode(strings.Replace(record(""), `"time":1767600000000`, fmt.Sprintf(`"time":%q`, in), 1))
 		var fault *DecodeError
@@ -464,19 +511,27 @@ func TestDecodeReadsTimes(t *testing.T) {
 	}
 	// What is no time of an event, whoever wrote it: other units, and the zeros of languages.
 	for in, want := range map[string]string{
-		"1772442000": "epoch seconds; send milliseconds or RFC 3339", "99999999999": "epoch seconds", "1": "epoch seconds", "1772442000.25": "epoch seconds", "1.772442e9": "epoch seconds",
-		"1772442000000000": "microseconds; send milliseconds", "253402300800000": "microseconds", "1772442000000000000": "nanoseconds", "9223372036854775808": "nanoseconds", "99999999999999999999": "nanoseconds",
-		"0": "nobody set", "-0": "nobody set", "-1": "after 1970", "-62135596800000": "after 1970", "-99999999999999999999": "after 1970",
-		`"0001-01-01T00:00:00Z"`: "nobody set", `"1970-01-01T00:00:00Z"`: "nobody set", `"1969-12-31T23:59:59.9999Z"`: "after 1970", `"1970-01-01T00:30:00+01:00"`: "after 1970", `"1772442000"`: "RFC 3339",
+		"1772442000": "epoch seconds; send milliseconds or RFC 3339", "99999999999": "epoch seconds",
+		"1": "epoch seconds", "1772442000.25": "epoch seconds", "1.772442e9": "epoch seconds",
+		"1772442000000000": "microseconds; send milliseconds", "253402300800000": "microseconds",
+		"1772442000000000000": "nanoseconds", "9223372036854775808": "nanoseconds",
+		"99999999999999999999": "nanoseconds",
+		"0":                    "nobody set", "-0": "nobody set", "-1": "after 1970", "-62135596800000": "after 1970",
+		"-99999999999999999999":  "after 1970",
+		`"0001-01-01T00:00:00Z"`: "nobody set", `"1970-01-01T00:00:00Z"`: "nobody set",
+		`"1969-12-31T23:59:59.9999Z"`: "after 1970", `"1970-01-01T00:30:00+01:00"`: "after 1970",
+		`"1772442000"`: "RFC 3339",
 	} {
 		_, err := decode(strings.Replace(record(""), `"time":1767600000000`, `"time":`+in, 1))
 		var fault *DecodeError
-		if !errors.As(err, &fault) || fault.Reason != badTime || fault.Field != "time" || !strings.Contains(fault.Want, want) {
+		if !errors.As(err, &fault) || fault.Reason != badTime || fault.Field != "time" ||
+			!strings.Contains(fault.Want, want) {
 			t.Errorf("%s: got %v, want %s that says %q", in, err, badTime, want)
 		}
 	}
 	// An approval may have expired at any date, but its unit is told as that of time is.
-	for in, want := range map[string]int64{`"0001-01-01T00:00:00Z"`: firstDate, `"1969-12-31T23:59:59Z"`: -1000, "1772442000000": 1772442000000, "1772442000": 0, "0": 0, "-1": 0} {
+	for in, want := range map[string]int64{`"0001-01-01T00:00:00Z"`: firstDate, `"1969-12-31T23:59:59Z"`: -1000,
+		"1772442000000": 1772442000000, "1772442000": 0, "0": 0, "-1": 0} {
 		e, err := strictly(record(`,"approval":{"expires":` + in + `}`))
 		if want == 0 {
 			var fault *DecodeError
@@ -509,7 +564,8 @@ func TestDecodeMakesWhatIsAbsent(t *testing.T) {
 		t.Errorf("id: got %q", e.ID)
 	}
 	ids := map[string]bool{}
-	for _, p := range []string{record(""), record(" "), record(`,"user":"u"`), strings.Replace(record(""), `"a"`, `"b"`, 1)} {
+	for _, p := range []string{record(""), record(" "), record(`,"user":"u"`),
+		strings.Replace(record(""), `"a"`, `"b"`, 1)} {
 		e, err := decode(p)
 		again, _ := decode(p)
 		if err != nil || len(e.ID) != 32 || ids[e.ID] || e.ID != again.ID {
@@ -539,10 +595,13 @@ func TestDecodeKeepsABatchUntilReset(t *testing.T) {
 	for range 2 {
 		events := make([]Event, n)
 		for i := range events {
-			p := record(fmt.Sprintf(`,"user":"\u00fc-%d","session":"s\/%d","resource":{"labels":["\u00e4%d","l%d","x"]}`, i, i, i, i))
+			p := record(
+				fmt.Sprintf(`,"user":"\u00fc-%d","session":"s\/%d","resource":{"labels":["\u00e4%d","l%d","x"]}`, i, i,
+					i, i))
 			if i%3 == 0 {
 				// fails with labels taken
-				p = record(fmt.Sprintf(`,"user":"\u00fc-%d","session":"s\/%d","resource":{"labels":[true]},"phase":5`, i, i))
+				p = record(fmt.Sprintf(`,"user":"\u00fc-%d","session":"s\/%d","resource":{"labels":[true]},"phase":5`,
+					i, i))
 			}
 			if err := d.Decode([]byte(p), &events[i]); (err != nil) != (i%3 == 0) {
 				t.Fatal(err)
@@ -554,7 +613,8 @@ func TestDecodeKeepsABatchUntilReset(t *testing.T) {
 				continue
 			}
 			ids[e.ID] = true
-			want := []string{fmt.Sprintf("ü-%d", i), fmt.Sprintf("s/%d", i), fmt.Sprintf("ä%d", i), fmt.Sprintf("l%d", i), "x"}
+			want := []string{fmt.Sprintf("ü-%d", i), fmt.Sprintf("s/%d", i), fmt.Sprintf("ä%d", i),
+				fmt.Sprintf("l%d", i), "x"}
 			if got := append([]string{e.User, e.Session}, e.Resource.Labels...); !slices.Equal(got, want) {
 				t.Fatalf("event %d: got %q, want %q", i, got, want)
 			}
@@ -591,7 +651,8 @@ func TestResetLetsGoOfAnOddBatch(t *testing.T) {
 }
 
 func TestDecodeDoesNotAllocate(t *testing.T) {
-	for name, records := range map[string][][]byte{"samples": samples(t), "plain": stream(50, false), "escapes": stream(50, true)} {
+	for name, records := range map[string][][]byte{"samples": samples(t), "plain": stream(50, false),
+		"escapes": stream(50, true)} {
 		var d Decoder
 		events := make([]Event, len(records))
 		allocs := testing.AllocsPerRun(100, func() {
@@ -614,7 +675,8 @@ func TestDecodeDoesNotAllocate(t *testing.T) {
 
 func TestAppendKeyKeepsPartsApart(t *testing.T) {
 	for _, c := range [][3]string{
-		{"acme", "agt-7731", "acme|agt-7731"}, {"a|b", "c", "a%7Cb|c"}, {"a", "b|c", "a|b%7Cc"}, {"a%7Cb", "c", "a%257Cb|c"}, {"", "", "|"}, {"a", "ü/ ", "a|ü/ "},
+		{"acme", "agt-7731", "acme|agt-7731"}, {"a|b", "c", "a%7Cb|c"}, {"a", "b|c", "a|b%7Cc"},
+		{"a%7Cb", "c", "a%257Cb|c"}, {"", "", "|"}, {"a", "ü/ ", "a|ü/ "},
 	} {
 		if got := string(AppendKey([]byte(">"), c[0], c[1])); got != ">"+c[2] {
 			t.Errorf("%q %q: got %q, want %q", c[0], c[1], got, c[2])

@@ -42,19 +42,22 @@ func reference(p []byte) (Event, error) {
 	if err := r.object("", p); err != nil {
 		return Event{}, err
 	}
-	if !r.given["time"] || e.Kind == 0 || e.Tenant == "" || e.Agent.ID == "" || e.Kind == ToolCall && e.Tool.Name == "" {
+	if !r.given["time"] || e.Kind == 0 || e.Tenant == "" || e.Agent.ID == "" || e.Kind == ToolCall &&
+		e.Tool.Name == "" {
 		return Event{}, errors.New("missing")
 	}
 	if e.Conversation == "" {
 		e.Conversation = e.Trace.ID
 	}
-	for _, name := range []string{"persona", "user", "agent.owner", "agent.credential", "approval.by", "approval.requested_by", "resource.owner"} {
+	for _, name := range []string{"persona", "user", "agent.owner", "agent.credential", "approval.by",
+		"approval.requested_by", "resource.owner"} {
 		if s := r.slots[name].(*string); *s != "" {
 			*s = Identity(*s)
 		}
 	}
 	if e.ID == "" {
-		e.ID = fmt.Sprintf("%016x%016x", xxhash.Sum64String("wayward.event"+string(p)+e.Agent.ID), xxhash.Sum64String("id"+string(p)+e.Agent.ID))
+		e.ID = fmt.Sprintf("%016x%016x", xxhash.Sum64String("wayward.event"+string(p)+e.Agent.ID),
+			xxhash.Sum64String("id"+string(p)+e.Agent.ID))
 	}
 	return *e, nil
 }
@@ -80,7 +83,10 @@ func (r *referee) object(group string, p []byte) error {
 			return err
 		}
 		path := group + name.(string)
-		i := slices.IndexFunc(fields, func(f field) bool { return f.path == path && !strings.Contains(name.(string), ".") })
+		i := slices.IndexFunc(fields, func(f field) bool {
+			return f.path == path &&
+				!strings.Contains(name.(string), ".")
+		})
 		if i < 0 {
 			continue
 		}
@@ -245,7 +251,8 @@ func (r *referee) value(f field, p []byte) error {
 			return err
 		}
 		at, err := time.Parse(time.RFC3339, strings.ToUpper(s))
-		if err != nil || !timeForm.MatchString(s) || at.UnixMilli() < firstDate || at.UnixMilli() > lastTime || f.path == "time" && at.UnixMilli() < firstTime || strings.HasPrefix(s, "0000") {
+		if err != nil || !timeForm.MatchString(s) || at.UnixMilli() < firstDate || at.UnixMilli() > lastTime ||
+			f.path == "time" && at.UnixMilli() < firstTime || strings.HasPrefix(s, "0000") {
 			return errors.New("time")
 		}
 		*ms = at.UnixMilli()
@@ -318,41 +325,61 @@ func depth(p []byte) (deepest int) {
 }
 
 var flags = map[string]Has{
-	"agent.tier": HasTier, "delegation.limit.value": HasLimit, "result.records": HasRecords, "result.bytes": HasBytes, "amount.value": HasAmount,
-	"cost.usd": HasCost, "cost.input_tokens": HasTokens, "cost.output_tokens": HasTokens, "cost.cached_tokens": HasTokens,
-	"duration_ms": HasDuration, "approval.expires": HasExpires, "source.seq": HasSeq, "source.sample_rate": HasSampleRate,
+	"agent.tier": HasTier, "delegation.limit.value": HasLimit, "result.records": HasRecords, "result.bytes": HasBytes,
+	"amount.value": HasAmount,
+	"cost.usd":     HasCost, "cost.input_tokens": HasTokens, "cost.output_tokens": HasTokens,
+	"cost.cached_tokens": HasTokens,
+	"duration_ms":        HasDuration, "approval.expires": HasExpires, "source.seq": HasSeq,
+	"source.sample_rate": HasSampleRate,
 }
 
 // slots says which part of e each field fills.
 func slots(e *Event) map[string]any {
 	return map[string]any{
-		"id": &e.ID, "time": &e.Time, "kind": &e.Kind, "call": &e.Call, "phase": &e.Phase, "tenant": &e.Tenant, "persona": &e.Persona,
-		"agent.id": &e.Agent.ID, "agent.instance": &e.Agent.Instance, "agent.version": &e.Agent.Version, "agent.model": &e.Agent.Model,
-		"agent.owner": &e.Agent.Owner, "agent.tier": &e.Agent.Tier, "agent.charter_hash": &e.Agent.CharterHash, "agent.credential": &e.Agent.Credential,
-		"user": &e.User, "session": &e.Session, "conversation": &e.Conversation, "intent": &e.Intent,
+		"id": &e.ID, "time": &e.Time, "kind": &e.Kind, "call": &e.Call, "phase": &e.Phase, "tenant": &e.Tenant,
+		"persona":  &e.Persona,
+		"agent.id": &e.Agent.ID, "agent.instance": &e.Agent.Instance, "agent.version": &e.Agent.Version,
+		"agent.model": &e.Agent.Model,
+		"agent.owner": &e.Agent.Owner, "agent.tier": &e.Agent.Tier, "agent.charter_hash": &e.Agent.CharterHash,
+		"agent.credential": &e.Agent.Credential,
+		"user":             &e.User, "session": &e.Session, "conversation": &e.Conversation, "intent": &e.Intent,
 		"trace.id": &e.Trace.ID, "trace.span": &e.Trace.Span, "trace.parent": &e.Trace.Parent,
-		"delegation.id": &e.Delegation.ID, "delegation.parent": &e.Delegation.Parent, "delegation.from": &e.Delegation.From, "delegation.to": &e.Delegation.To,
+		"delegation.id": &e.Delegation.ID, "delegation.parent": &e.Delegation.Parent,
+		"delegation.from": &e.Delegation.From, "delegation.to": &e.Delegation.To,
 		"delegation.limit.value": &e.Delegation.Limit.Micro, "delegation.limit.currency": &e.Delegation.Limit.Currency,
 		"origin.ip": &e.Origin.IP, "origin.host": &e.Origin.Host, "origin.region": &e.Origin.Region,
-		"tool.name": &e.Tool.Name, "tool.server": &e.Tool.Server, "tool.class": &e.Tool.Class, "tool.definition_hash": &e.Tool.DefinitionHash,
-		"tool.hash_version": &e.Tool.HashVersion, "tool.read_only_hint": &e.Tool.ReadOnlyHint, "tool.open_world_hint": &e.Tool.OpenWorldHint,
-		"args": &e.Args, "args_digest": &e.ArgsDigest, "provenance": &e.Provenance,
-		"resource.type": &e.Resource.Type, "resource.id": &e.Resource.ID, "resource.tenant": &e.Resource.Tenant, "resource.owner": &e.Resource.Owner,
-		"resource.labels": &e.Resource.Labels, "resource.classification": &e.Resource.Classification, "resource.visibility": &e.Resource.Visibility,
+		"tool.name": &e.Tool.Name, "tool.server": &e.Tool.Server, "tool.class": &e.Tool.Class,
+		"tool.definition_hash": &e.Tool.DefinitionHash,
+		"tool.hash_version":    &e.Tool.HashVersion, "tool.read_only_hint": &e.Tool.ReadOnlyHint,
+		"tool.open_world_hint": &e.Tool.OpenWorldHint,
+		"args":                 &e.Args, "args_digest": &e.ArgsDigest, "provenance": &e.Provenance,
+		"resource.type": &e.Resource.Type, "resource.id": &e.Resource.ID, "resource.tenant": &e.Resource.Tenant,
+		"resource.owner":  &e.Resource.Owner,
+		"resource.labels": &e.Resource.Labels, "resource.classification": &e.Resource.Classification,
+		"resource.visibility":  &e.Resource.Visibility,
 		"resource.environment": &e.Resource.Environment, "subject": &e.Subject,
-		"destination.kind": &e.Destination.Kind, "destination.value": &e.Destination.Value, "destination.domain": &e.Destination.Domain,
+		"destination.kind": &e.Destination.Kind, "destination.value": &e.Destination.Value,
+		"destination.domain":   &e.Destination.Domain,
 		"destination.external": &e.Destination.External,
-		"result.outcome":       &e.Result.Outcome, "result.records": &e.Result.Records, "result.bytes": &e.Result.Bytes, "result.error": &e.Result.Error,
-		"result.content": &e.Result.Content, "result.content_hash": &e.Result.ContentHash, "result.untrusted": &e.Result.Untrusted, "result.effect": &e.Result.Effect,
+		"result.outcome":       &e.Result.Outcome, "result.records": &e.Result.Records, "result.bytes": &e.Result.Bytes,
+		"result.error":   &e.Result.Error,
+		"result.content": &e.Result.Content, "result.content_hash": &e.Result.ContentHash,
+		"result.untrusted": &e.Result.Untrusted, "result.effect": &e.Result.Effect,
 		"amount.value": &e.Amount.Micro, "amount.currency": &e.Amount.Currency,
-		"cost.usd": &e.Cost.MicroUSD, "cost.input_tokens": &e.Cost.InputTokens, "cost.output_tokens": &e.Cost.OutputTokens, "cost.cached_tokens": &e.Cost.CachedTokens,
+		"cost.usd": &e.Cost.MicroUSD, "cost.input_tokens": &e.Cost.InputTokens,
+		"cost.output_tokens": &e.Cost.OutputTokens, "cost.cached_tokens": &e.Cost.CachedTokens,
 		"duration_ms": &e.DurationMS, "policy.verdict": &e.Policy.Verdict, "policy.id": &e.Policy.ID,
-		"approval.id": &e.Approval.ID, "approval.state": &e.Approval.State, "approval.by": &e.Approval.By, "approval.requested_by": &e.Approval.RequestedBy,
-		"approval.digest": &e.Approval.Digest, "approval.expires": &e.Approval.Expires, "approval.bypass": &e.Approval.Bypass,
-		"message.role": &e.Message.Role, "message.text": &e.Message.Text, "message.text_hash": &e.Message.TextHash, "message.to": &e.Message.To,
-		"audit.action": &e.Audit.Action, "audit.target": &e.Audit.Target, "audit.before": &e.Audit.Before, "audit.after": &e.Audit.After,
-		"source.name": &e.Source.Name, "source.trusted": &e.Source.Trusted, "source.seq": &e.Source.Seq, "source.sample_rate": &e.Source.SampleRate,
-		"attrs": &e.Attrs,
+		"approval.id": &e.Approval.ID, "approval.state": &e.Approval.State, "approval.by": &e.Approval.By,
+		"approval.requested_by": &e.Approval.RequestedBy,
+		"approval.digest":       &e.Approval.Digest, "approval.expires": &e.Approval.Expires,
+		"approval.bypass": &e.Approval.Bypass,
+		"message.role":    &e.Message.Role, "message.text": &e.Message.Text, "message.text_hash": &e.Message.TextHash,
+		"message.to":   &e.Message.To,
+		"audit.action": &e.Audit.Action, "audit.target": &e.Audit.Target, "audit.before": &e.Audit.Before,
+		"audit.after": &e.Audit.After,
+		"source.name": &e.Source.Name, "source.trusted": &e.Source.Trusted, "source.seq": &e.Source.Seq,
+		"source.sample_rate": &e.Source.SampleRate,
+		"attrs":              &e.Attrs,
 	}
 }
 
@@ -367,8 +394,10 @@ func judge(t *testing.T, p []byte) {
 		t.Fatalf("%q: the record was changed", before)
 	}
 	want, judged := reference(p)
-	if whole := err == nil && got.Unreadable == 0; whole != (judged == nil) || whole != (err == nil && d.Mended() == nil) {
-		t.Fatalf("%q: Decode says %v, unreadable %v (%v), the reference %v", p, err, got.Unreadable.Words(), d.Mended(), judged)
+	if whole := err == nil && got.Unreadable == 0; whole != (judged == nil) ||
+		whole != (err == nil && d.Mended() == nil) {
+		t.Fatalf("%q: Decode says %v, unreadable %v (%v), the reference %v", p, err, got.Unreadable.Words(), d.Mended(),
+			judged)
 	}
 	if err == nil {
 		err = d.Mended()
@@ -376,7 +405,8 @@ func judge(t *testing.T, p []byte) {
 	}
 	if err != nil {
 		var fault *DecodeError
-		if !errors.As(err, &fault) || !slices.Contains(Reasons, fault.Reason) || fault.Offset < 0 || fault.Offset > len(p) ||
+		if !errors.As(err, &fault) || !slices.Contains(Reasons, fault.Reason) || fault.Offset < 0 ||
+			fault.Offset > len(p) ||
 			fault.Field != "" && !slices.ContainsFunc(fields, func(f field) bool { return f.path == fault.Field }) {
 			t.Fatalf("%q: a fault with wrong parts: %#v", p, err)
 		}
@@ -416,7 +446,8 @@ func sound(t *testing.T, p []byte, e *Event) {
 			if *v != nil && (!json.Valid(*v) || !utf8.Valid(*v) || halfPair(string(*v)) || depth(*v) >= MaxDepth) {
 				t.Fatalf("%q: %s is %q", p, path, *v)
 			}
-			if object := path == "args" || path == "attrs" || path == "provenance"; *v != nil && (object && (*v)[0] != '{' || path == "message.text" && (*v)[0] != '"') {
+			if object := path == "args" || path == "attrs" || path == "provenance"; *v != nil &&
+				(object && (*v)[0] != '{' || path == "message.text" && (*v)[0] != '"') {
 				t.Fatalf("%q: %s is %q", p, path, *v)
 			}
 		}
@@ -445,8 +476,10 @@ func FuzzDecodeField(f *testing.F) {
 	for i, field := range fields {
 		f.Add(uint8(i), field.example())
 	}
-	for _, value := range []string{`"2024-02-29T23:59:59.9999+01:30"`, `-0.10`, `"9223372036854.775807"`, `1e-5`, `0.30000000000000004`, `9223372036854775807`,
-		`["a","\ud83d\ude80"]`, `{"a":[{},[],null]}`, `"\u0000é"`, `1,"user":"u"`, `null`, `"result"`, `{"limit":{"value":"1"}}`} {
+	for _, value := range []string{`"2024-02-29T23:59:59.9999+01:30"`, `-0.10`, `"9223372036854.775807"`, `1e-5`,
+		`0.30000000000000004`, `9223372036854775807`,
+		`["a","\ud83d\ude80"]`, `{"a":[{},[],null]}`, `"\u0000é"`, `1,"user":"u"`, `null`, `"result"`,
+		`{"limit":{"value":"1"}}`} {
 		for i := range fields {
 			f.Add(uint8(i), value)
 		}
@@ -457,13 +490,15 @@ func FuzzDecodeField(f *testing.F) {
 }
 
 func FuzzUnquote(f *testing.F) {
-	for _, s := range []string{`""`, `"a"`, `"\ud83d\ude80é\n\/"`, `"\ud83d"`, `"01234567\u00e9"`, `"日本語"`, "\"\xff\"", `"\"`, ` "a"`, `null`, "\"a\tb\""} {
+	for _, s := range []string{`""`, `"a"`, `"\ud83d\ude80é\n\/"`, `"\ud83d"`, `"01234567\u00e9"`, `"日本語"`, "\"\xff\"",
+		`"\"`, ` "a"`, `null`, "\"a\tb\""} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		got, ok := Unquote([]byte("x"), raw)
 		var want string
-		valid := len(raw) > 1 && raw[0] == '"' && raw[len(raw)-1] == '"' && utf8.Valid(raw) && json.Unmarshal(raw, &want) == nil && !halfPair(string(raw))
+		valid := len(raw) > 1 && raw[0] == '"' && raw[len(raw)-1] == '"' && utf8.Valid(raw) &&
+			json.Unmarshal(raw, &want) == nil && !halfPair(string(raw))
 		if ok != valid || string(got) != "x"+want && ok || !ok && string(got) != "x" {
 			t.Fatalf("%q: got %q, %v, want %q, %v", raw, got, ok, want, valid)
 		}
@@ -474,7 +509,9 @@ func FuzzUnquote(f *testing.F) {
 // stands: the event must still be read, and name what it named.
 func FuzzContent(f *testing.F) {
 	for i := range content {
-		for _, value := range []string{`"\ud800"`, "\"\xff\"", "\"a\x00b\"", `5`, `NaN`, `{"a":[1}`, `[[[]]]`, `"` + strings.Repeat("é", 700) + `"`, `{"a":1,"a":`, `{"a" 1,,}`, `1e400`, `"a":1`, `["a",null,5]`, `-1`, `"\`, `"true"`} {
+		for _, value := range []string{`"\ud800"`, "\"\xff\"", "\"a\x00b\"", `5`, `NaN`, `{"a":[1}`, `[[[]]]`,
+			`"` + strings.Repeat("é", 700) + `"`, `{"a":1,"a":`, `{"a" 1,,}`, `1e400`, `"a":1`, `["a",null,5]`, `-1`,
+			`"\`, `"true"`} {
 			f.Add(uint8(i), value)
 		}
 	}
@@ -495,7 +532,8 @@ func FuzzContent(f *testing.F) {
 		if err := d.Decode(p, &e); err != nil {
 			t.Fatalf("%q: %v", p, err)
 		}
-		if e.Time != 1767600000000 || e.Kind != ToolCall || e.Tenant != "acme" || e.Agent.ID != "a" || e.Tool.Name != "delete_user" {
+		if e.Time != 1767600000000 || e.Kind != ToolCall || e.Tenant != "acme" || e.Agent.ID != "a" ||
+			e.Tool.Name != "delete_user" {
 			t.Fatalf("%q: names %d %v %s %s %s", p, e.Time, e.Kind, e.Tenant, e.Agent.ID, e.Tool.Name)
 		}
 	})

@@ -19,7 +19,8 @@ const (
 )
 
 // heldNames are the fields, in the order of the bits.
-var heldNames = [...]string{"persona", "agent.owner", "agent.credential", "agent.version", "agent.model", "agent.charter_hash", "agent.tier", "user", "intent", "conversation"}
+var heldNames = [...]string{"persona", "agent.owner", "agent.credential", "agent.version", "agent.model",
+	"agent.charter_hash", "agent.tier", "user", "intent", "conversation"}
 
 // Names are the fields, as events carry them.
 func (h Held) Names() []string {

@@ -283,8 +283,10 @@ func readName(s string) Host {
 
 var (
 	// names maps as the URL Standard says; oldNames as IDNA 2003 did, which many clients still do.
-	names    = idna.New(idna.MapForLookup(), idna.Transitional(false), idna.StrictDomainName(false), idna.CheckHyphens(false), idna.VerifyDNSLength(false))
-	oldNames = idna.New(idna.MapForLookup(), idna.Transitional(true), idna.StrictDomainName(false), idna.CheckHyphens(false), idna.VerifyDNSLength(false))
+	names = idna.New(idna.MapForLookup(), idna.Transitional(false), idna.StrictDomainName(false),
+		idna.CheckHyphens(false), idna.VerifyDNSLength(false))
+	oldNames = idna.New(idna.MapForLookup(), idna.Transitional(true), idna.StrictDomainName(false),
+		idna.CheckHyphens(false), idna.VerifyDNSLength(false))
 )
 
 // isNumber tells whether the last part of a host makes it an IPv4 address.
@@ -433,7 +435,8 @@ func IsScheme(s string) bool {
 		return false
 	}
 	for i := range len(s) {
-		if c := s[i] | 0x20; (c < 'a' || c > 'z') && (i == 0 || (s[i] < '0' || s[i] > '9') && s[i] != '+' && s[i] != '-' && s[i] != '.') {
+		if c := s[i] | 0x20; (c < 'a' || c > 'z') && (i == 0 || (s[i] < '0' || s[i] > '9') && s[i] != '+' &&
+			s[i] != '-' && s[i] != '.') {
 			return false
 		}
 	}

@@ -86,7 +86,8 @@ func TestHostsAreReadAsClientsReadThem(t *testing.T) {
 			t.Errorf("%q: got %+v, want %q, %q, %v", c.url, h, c.name, c.other, c.sure)
 		}
 	}
-	for _, s := range []string{"see https://shop.example", "note: call me", "http: a protocol", "a:b", "C:\\x", "12:30", "// a comment"} {
+	for _, s := range []string{"see https://shop.example", "note: call me", "http: a protocol", "a:b", "C:\\x", "12:30",
+		"// a comment"} {
 		if IsURL(s) {
 			t.Errorf("%q is no URL", s)
 		}
@@ -96,7 +97,8 @@ func TestHostsAreReadAsClientsReadThem(t *testing.T) {
 // FuzzReadURL wants that a host is read once and for all: whoever reads the result again finds the
 // same, and only what can be a host is one.
 func FuzzReadURL(f *testing.F) {
-	for _, s := range []string{"https://a.b/c", `http:\\a@b\c`, "//[::1]:80", "0x7f.1", "a@b@c", "http://ｆ.example／x", "http://%41", "ς 0", "<https://a.b,https://c.d>", "jdbc:x://y", " \ta\n.b"} {
+	for _, s := range []string{"https://a.b/c", `http:\\a@b\c`, "//[::1]:80", "0x7f.1", "a@b@c", "http://ｆ.example／x",
+		"http://%41", "ς 0", "<https://a.b,https://c.d>", "jdbc:x://y", " \ta\n.b"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

@@ -100,7 +100,8 @@ func identitySlow(s string) string {
 
 // shown leaves out what nobody sees: joiners, marks of direction, variation selectors.
 func shown(r rune) rune {
-	if unicode.Is(unicode.Cf, r) || unicode.Is(unicode.Variation_Selector, r) || unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r) {
+	if unicode.Is(unicode.Cf, r) || unicode.Is(unicode.Variation_Selector, r) ||
+		unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r) {
 		return -1
 	}
 	return r

@@ -8,7 +8,10 @@ import (
 
 func TestOneIdentityInEverySpelling(t *testing.T) {
 	for want, spellings := range map[string][]string{
-		"ana@acme.example":  {"Ana@acme.example", "ANA@ACME.EXAMPLE", " ana@acme.example", "ana@acme.example\n", "\tAna@Acme.Example \r\n", "ana\u200b@acme.example", "\ufeffana@acme.example", "\u00a0ana@acme.example\u2003", "\uff21na\uff20acme.example", "ana@acme\u00ad.example", "\u202eana@acme.example", "ana@acme.example\x00"},
+		"ana@acme.example": {"Ana@acme.example", "ANA@ACME.EXAMPLE", " ana@acme.example", "ana@acme.example\n",
+			"\tAna@Acme.Example \r\n", "ana\u200b@acme.example", "\ufeffana@acme.example",
+			"\u00a0ana@acme.example\u2003", "\uff21na\uff20acme.example", "ana@acme\u00ad.example",
+			"\u202eana@acme.example", "ana@acme.example\x00"},
 		"jörg":              {"JÖRG", "Jo\u0308rg", "jörg ", "JO\u0308RG"},
 		"strasse":           {"straße", "STRASSE", "STRAßE", "STRA\u1e9eE"},
 		"σισυφοσ":           {"ΣΊΣΥΦΟΣ"[0:0] + "ΣΙΣΥΦΟΣ", "σισυφος"},
@@ -25,12 +28,16 @@ func TestOneIdentityInEverySpelling(t *testing.T) {
 			if got := Identity(s); got != want {
 				t.Errorf("%q is %q, want %q", s, got, want)
 			}
-			e, err := decode(`{"time":1767225600000,"kind":"approval","tenant":"Acme","agent":{"id":"Bot ","owner":` + quotedText(s) + `,"credential":` + quotedText(s) + `},"persona":` + quotedText(s) + `,"user":` + quotedText(s) +
-				`,"approval":{"by":` + quotedText(s) + `,"requested_by":` + quotedText(s) + `},"resource":{"owner":` + quotedText(s) + `}}`)
+			e, err := decode(`{"time":1767225600000,"kind":"approval","tenant":"Acme","agent":{"id":"Bot ","owner":` +
+				quotedText(s) + `,"credential":` + quotedText(s) + `},"persona":` + quotedText(s) + `,"user":` +
+				quotedText(s) +
+				`,"approval":{"by":` + quotedText(s) + `,"requested_by":` + quotedText(s) + `},"resource":{"owner":` +
+				quotedText(s) + `}}`)
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, got := range []string{e.Persona, e.User, e.Agent.Owner, e.Agent.Credential, e.Approval.By, e.Approval.RequestedBy, e.Resource.Owner} {
+			for _, got := range []string{e.Persona, e.User, e.Agent.Owner, e.Agent.Credential, e.Approval.By,
+				e.Approval.RequestedBy, e.Resource.Owner} {
 				if got != want {
 					t.Errorf("%q is read as %q, want %q", s, got, want)
 				}
@@ -40,7 +47,8 @@ func TestOneIdentityInEverySpelling(t *testing.T) {
 			}
 		}
 	}
-	for _, pair := range [][2]string{{"ana", "anna"}, {"ana", "аna"}, {"a.na", "ana"}, {"ana+1", "ana"}, {"ana 1", "ana1"}} {
+	for _, pair := range [][2]string{{"ana", "anna"}, {"ana", "аna"}, {"a.na", "ana"}, {"ana+1", "ana"},
+		{"ana 1", "ana1"}} {
 		if SameIdentity(pair[0], pair[1]) {
 			t.Errorf("%q and %q are taken for one", pair[0], pair[1])
 		}
@@ -49,7 +57,8 @@ func TestOneIdentityInEverySpelling(t *testing.T) {
 
 // quote writes a text as JSON, nothing but what must be is escaped.
 func quotedText(s string) string {
-	return `"` + strings.NewReplacer(`"`, `\"`, `\`, `\\`, "\n", `\n`, "\r", `\r`, "\t", `\t`, "\x00", `\u0000`).Replace(s) + `"`
+	return `"` + strings.NewReplacer(`"`, `\"`, `\`, `\\`, "\n", `\n`, "\r", `\r`, "\t", `\t`, "\x00",
+		`\u0000`).Replace(s) + `"`
 }
 
 func TestAnOrdinaryIdentityCostsNoMemory(t *testing.T) {
@@ -60,7 +69,8 @@ func TestAnOrdinaryIdentityCostsNoMemory(t *testing.T) {
 	}
 	var d Decoder
 	var e Event
-	p := []byte(`{"time":1767225600000,"kind":"message","tenant":"acme","agent":{"id":"a","owner":"CRM"},"user":" Ana@Acme.Example","persona":"Clerk"}`)
+	p := []byte(
+		`{"time":1767225600000,"kind":"message","tenant":"acme","agent":{"id":"a","owner":"CRM"},"user":" Ana@Acme.Example","persona":"Clerk"}`)
 	if n := testing.AllocsPerRun(1000, func() {
 		d.Reset()
 		if err := d.Decode(p, &e); err != nil {
@@ -72,7 +82,8 @@ func TestAnOrdinaryIdentityCostsNoMemory(t *testing.T) {
 }
 
 func FuzzIdentity(f *testing.F) {
-	for _, s := range []string{"Ana", " ana ", "straße", "Jo\u0308rg", "ﷺ", "\u0345\u03b1", "ŉ", "\u1e9e", "İ", "\u200b\u0301", strings.Repeat("ﷺ", 300)} {
+	for _, s := range []string{"Ana", " ana ", "straße", "Jo\u0308rg", "ﷺ", "\u0345\u03b1", "ŉ", "\u1e9e", "İ",
+		"\u200b\u0301", strings.Repeat("ﷺ", 300)} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

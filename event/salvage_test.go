@@ -11,11 +11,13 @@ func TestWhoseARecordIsThatDidNotDecode(t *testing.T) {
 		record, tenant, agent string
 		time                  int64
 	}{
-		"it breaks off":                 {head + `,"args":{"q":"x`, "acme", "a", 1767600000000},
-		"inside of the agent":           {`{"tenant":"acme","agent":{"id":"a","version":"1`, "acme", "a", 0},
-		"before the agent":              {`{"tenant":"acme","args":{"q":"x`, "", "", 0},
-		"an unknown word":               {head + `,"kind":"tool_call","tool":{"name":"x"},"approval":{"state":"lapsed"}}`, "acme", "a", 1767600000000},
-		"too long":                      {head + `,"attrs":{"x":"` + strings.Repeat("x", MaxSize) + `"}}`, "acme", "a", 1767600000000},
+		"it breaks off":       {head + `,"args":{"q":"x`, "acme", "a", 1767600000000},
+		"inside of the agent": {`{"tenant":"acme","agent":{"id":"a","version":"1`, "acme", "a", 0},
+		"before the agent":    {`{"tenant":"acme","args":{"q":"x`, "", "", 0},
+		"an unknown word": {head +
+			`,"kind":"tool_call","tool":{"name":"x"},"approval":{"state":"lapsed"}}`, "acme", "a", 1767600000000},
+		"too long": {head + `,"attrs":{"x":"` + strings.Repeat("x", MaxSize) + `"}}`, "acme", "a",
+			1767600000000},
 		"no time":                       {`{"tenant":"acme","agent":{"id":"a"}}`, "acme", "a", 0},
 		"a time that is none":           {`{"time":"soon","tenant":"acme","agent":{"id":"a"}}`, "acme", "a", 0},
 		"the time breaks off":           {`{"tenant":"acme","agent":{"id":"a"},"time":1767600`, "acme", "a", 0},
@@ -37,7 +39,8 @@ func TestWhoseARecordIsThatDidNotDecode(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var d Decoder
 			n, ok := d.Salvage([]byte(c.record))
-			if ok != (c.agent != "") || ok && (n.Tenant != c.tenant || n.Agent != c.agent || n.Time != c.time || n.ID == "" || n.Sum == 0) {
+			if ok != (c.agent != "") || ok && (n.Tenant != c.tenant || n.Agent != c.agent || n.Time != c.time ||
+				n.ID == "" || n.Sum == 0) {
 				t.Errorf("%+v, %v", n, ok)
 			}
 			var e Event
@@ -51,13 +54,15 @@ func TestWhoseARecordIsThatDidNotDecode(t *testing.T) {
 // FuzzSalvage: it never breaks, and of a record that decodes, or that one breaks off behind its
 // names, it says what the event says.
 func FuzzSalvage(f *testing.F) {
-	f.Add([]byte(`{"time":1767600000000,"kind":"message","tenant":"acme","agent":{"id":"a"},"args":{"a":[{}]}}`), uint16(60))
+	f.Add([]byte(`{"time":1767600000000,"kind":"message","tenant":"acme","agent":{"id":"a"},"args":{"a":[{}]}}`),
+		uint16(60))
 	f.Add([]byte(`{"tenant":"acme","agent":{"id":"a"`), uint16(9))
 	f.Add([]byte(`{"agent":{"id":"\ud83d\ude00"},"tenant":"acme",,"id":7`), uint16(9))
 	f.Fuzz(func(t *testing.T, p []byte, cut uint16) {
 		var d Decoder
 		n, ok := d.Salvage(p)
-		if ok && (!tenantForm.MatchString(n.Tenant) || n.Agent == "" || len(n.Agent) > MaxString || n.ID == "" || n.Time < 0) {
+		if ok && (!tenantForm.MatchString(n.Tenant) || n.Agent == "" || len(n.Agent) > MaxString || n.ID == "" ||
+			n.Time < 0) {
 			t.Fatalf("%q: %+v", p, n)
 		}
 		var e Event

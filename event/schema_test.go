@@ -138,7 +138,8 @@ func (f field) example() string {
 
 // with is an event in which the field at path has this value and nothing else is optional.
 func with(path, value string) string {
-	members := map[string]string{"time": "1767600000000", "kind": `"message"`, "tenant": `"acme"`, "agent": `{"id":"a"}`}
+	members := map[string]string{"time": "1767600000000", "kind": `"message"`, "tenant": `"acme"`,
+		"agent": `{"id":"a"}`}
 	top, rest, nested := strings.Cut(path, ".")
 	if nested {
 		for parts := strings.Split(rest, "."); len(parts) > 0; parts = parts[:len(parts)-1] {
@@ -187,7 +188,8 @@ func TestTableHoldsEveryFieldOfTheDecoder(t *testing.T) {
 	}
 	leaves("Event", reflect.ValueOf(e), func(name string, v reflect.Value) {
 		// made of others, not on the wire
-		inferred := name == "Event.Inferred" || name == "Event.Held" || name == "Event.SideEffect" || name == "Event.Unreadable" || name == "Event.OtherAmounts" || name == "Event.Tool.Sent"
+		inferred := name == "Event.Inferred" || name == "Event.Held" || name == "Event.SideEffect" ||
+			name == "Event.Unreadable" || name == "Event.OtherAmounts" || name == "Event.Tool.Sent"
 		if v.IsZero() != inferred {
 			t.Errorf("%s: no field of the table fills it", name)
 		}

@@ -78,7 +78,8 @@ type wireThing struct {
 
 // Append encodes the thing as wayward.thing/v1.
 func (t *Thing) Append(b []byte) []byte {
-	return appendJSON(b, wireThing{ThingSchema, t.Kind, t.Tenant, t.ID, t.Server, stamp(t.First), stamp(t.Last), t.Persona, t.Owner, t.Model, t.Version, t.Versions, t.Tier,
+	return appendJSON(b, wireThing{ThingSchema, t.Kind, t.Tenant, t.ID, t.Server, stamp(t.First), stamp(t.Last),
+		t.Persona, t.Owner, t.Model, t.Version, t.Versions, t.Tier,
 		t.DefinitionHash, t.HashVersion, t.Class.String(), t.Registered, t.Retired})
 }
 
@@ -92,8 +93,10 @@ func ParseThing(b []byte) (Thing, error) {
 		return Thing{}, fmt.Errorf("thing: schema %s, this program reads %q", show(w.Schema), ThingSchema)
 	}
 	p := parser{what: "thing"}
-	t := Thing{Kind: w.Kind, Tenant: w.Tenant, ID: w.ID, Server: w.Server, First: p.time("first_seen", w.First, true), Last: p.time("last_seen", w.Last, true), Persona: w.Persona,
-		Owner: w.Owner, Model: w.Model, Version: w.Version, Versions: w.Versions, Tier: w.Tier, DefinitionHash: w.DefinitionHash, HashVersion: w.HashVersion, Registered: w.Registered,
+	t := Thing{Kind: w.Kind, Tenant: w.Tenant, ID: w.ID, Server: w.Server, First: p.time("first_seen", w.First, true),
+		Last: p.time("last_seen", w.Last, true), Persona: w.Persona,
+		Owner: w.Owner, Model: w.Model, Version: w.Version, Versions: w.Versions, Tier: w.Tier,
+		DefinitionHash: w.DefinitionHash, HashVersion: w.HashVersion, Registered: w.Registered,
 		Retired: w.Retired}
 	if w.Class != "" {
 		var ok bool

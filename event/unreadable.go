@@ -66,11 +66,16 @@ const (
 
 // unreadableWords are the words for the bits: the paths of fields, or of their group.
 var unreadableWords = []string{
-	"id", "call", "persona", "agent", "agent.tier", "agent.credential", "user", "session", "conversation", "intent", "trace", "delegation",
-	"delegation.limit", "origin", "tool", "tool.server", "tool.class", "args", "args_digest", "provenance", "resource.type", "resource.id",
-	"resource.tenant", "resource.owner", "resource.labels", "resource.classification", "resource.visibility", "resource.environment", "subject",
-	"destination.kind", "destination.value", "destination.domain", "destination.external", "result.outcome", "result.records", "result.bytes",
-	"result.error", "result.content", "result.untrusted", "result.effect", "amount.value", "amount.currency", "cost", "duration_ms", "policy",
+	"id", "call", "persona", "agent", "agent.tier", "agent.credential", "user", "session", "conversation", "intent",
+	"trace", "delegation",
+	"delegation.limit", "origin", "tool", "tool.server", "tool.class", "args", "args_digest", "provenance",
+	"resource.type", "resource.id",
+	"resource.tenant", "resource.owner", "resource.labels", "resource.classification", "resource.visibility",
+	"resource.environment", "subject",
+	"destination.kind", "destination.value", "destination.domain", "destination.external", "result.outcome",
+	"result.records", "result.bytes",
+	"result.error", "result.content", "result.untrusted", "result.effect", "amount.value", "amount.currency", "cost",
+	"duration_ms", "policy",
 	"approval", "approval.expires", "message", "audit", "source", "attrs", "destination.path", "other",
 }
 

@@ -499,9 +499,11 @@ func (d *Decoder) time(p []byte, i int, ms *int64, first int64) int {
 	case t < firstMillis:
 		return d.fail(badTime, i, "epoch milliseconds: this looks like epoch seconds; send milliseconds or RFC 3339")
 	case t > lastTime*1000:
-		return d.fail(badTime, i, "epoch milliseconds: this looks like epoch nanoseconds; send milliseconds or RFC 3339")
+		return d.fail(badTime, i,
+			"epoch milliseconds: this looks like epoch nanoseconds; send milliseconds or RFC 3339")
 	case t > lastTime:
-		return d.fail(badTime, i, "epoch milliseconds: this looks like epoch microseconds; send milliseconds or RFC 3339")
+		return d.fail(badTime, i,
+			"epoch milliseconds: this looks like epoch microseconds; send milliseconds or RFC 3339")
 	}
 	*ms = t
 	return end
@@ -510,14 +512,16 @@ func (d *Decoder) time(p []byte, i int, ms *int64, first int64) int {
 // rfc3339 reads 2006-01-02T15:04:05.999Z or with ±hh:mm. Leap seconds are refused: Unix time has no
 // place for them.
 func rfc3339(s string) (ms int64, ok bool) {
-	if len(s) < len("2006-01-02T15:04:05Z") || s[4] != '-' || s[7] != '-' || s[10]|0x20 != 't' || s[13] != ':' || s[16] != ':' {
+	if len(s) < len("2006-01-02T15:04:05Z") || s[4] != '-' || s[7] != '-' || s[10]|0x20 != 't' || s[13] != ':' ||
+		s[16] != ':' {
 		return 0, false
 	}
 	var bad int
 	year := two(s, 0, &bad)*100 + two(s, 2, &bad)
 	month, day := two(s, 5, &bad), two(s, 8, &bad)
 	hour, minute, second := two(s, 11, &bad), two(s, 14, &bad), two(s, 17, &bad)
-	if bad != 0 || year == 0 || month < 1 || month > 12 || day < 1 || day > daysIn(year, month) || hour > 23 || minute > 59 || second > 59 {
+	if bad != 0 || year == 0 || month < 1 || month > 12 || day < 1 || day > daysIn(year, month) || hour > 23 ||
+		minute > 59 || second > 59 {
 		return 0, false
 	}
 	i := 19

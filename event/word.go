@@ -9,12 +9,15 @@ import (
 // Words of fields that are texts in an Event. Where a decision hangs on the word, an unknown one is
 // a fault; of the others a known word is read as it is meant, and any other is the producer's own.
 var (
-	states           = []string{"", "requested", "granted", "denied", "expired", "revoked"}
-	verdicts         = []string{"", "allow", "deny", "modify", "escalate"}
-	roles            = []string{"", "user", "agent", "tool", "system"}
-	auditActions     = []string{"", "login", "config_change", "policy_change", "tool_registered", "tool_retired", "server_registered", "server_retired", "agent_registered", "agent_retired", "agent_blocked", "agent_unblocked", "permission_change"}
-	visibilities     = []string{"", "private", "internal", "public"}
-	environments     = []string{"", "production", "prod", "live", "staging", "stage", "preprod", "development", "dev", "test", "testing", "qa", "sandbox", "uat"}
+	states       = []string{"", "requested", "granted", "denied", "expired", "revoked"}
+	verdicts     = []string{"", "allow", "deny", "modify", "escalate"}
+	roles        = []string{"", "user", "agent", "tool", "system"}
+	auditActions = []string{"", "login", "config_change", "policy_change", "tool_registered", "tool_retired",
+		"server_registered", "server_retired", "agent_registered", "agent_retired", "agent_blocked", "agent_unblocked",
+		"permission_change"}
+	visibilities = []string{"", "private", "internal", "public"}
+	environments = []string{"", "production", "prod", "live", "staging", "stage", "preprod", "development", "dev",
+		"test", "testing", "qa", "sandbox", "uat"}
 	destinationKinds = []string{"", "email", "url", "iban", "host", "channel", "repo"}
 )
 

@@ -43,7 +43,8 @@ func TestAPartitionThatIsLateAtTheEndOfADay(t *testing.T) {
 	closing := func(of int64) *Closing {
 		t.Helper()
 		for _, o := range b.out {
-			if name, _, _, err := partOf(o.key); o.to == toBaselines && err == nil && name == fmt.Sprintf("c|1|0|%d|%d", of, of) && o.value != nil {
+			if name, _, _, err := partOf(o.key); o.to == toBaselines && err == nil &&
+				name == fmt.Sprintf("c|1|0|%d|%d", of, of) && o.value != nil {
 				c := &Closing{}
 				if err := json.Unmarshal(o.value, c); err != nil {
 					t.Fatal(err)
@@ -89,7 +90,8 @@ func TestAPartitionThatIsLateAtTheEndOfADay(t *testing.T) {
 		t.Errorf("who brought what to the next day: %+v", next.Sources)
 	}
 	if again := closing(day); again != nil && len(again.LeftOut) != 1 || b.counts.lateDeltas != 1 {
-		t.Errorf("the day before was closed again, or nobody has counted what was late: %+v, %d", again, b.counts.lateDeltas)
+		t.Errorf("the day before was closed again, or nobody has counted what was late: %+v, %d", again,
+			b.counts.lateDeltas)
 	}
 }
 
@@ -155,7 +157,9 @@ func (o *once) Next(context.Context) (*Chunk, error) {
 	}
 	c := &Chunk{At: int64(o.at) + 1}
 	for end := min(o.at+10_000, o.agents); o.at < end; o.at++ {
-		c.Lines = fmt.Appendf(c.Lines, `{"id":"e%d","time":%d,"kind":"tool_call","tenant":"t","agent":{"id":"a%d"},"session":"s","persona":"swarm","tool":{"name":"fetch"},"result":{"outcome":"ok","records":%d}}`+"\n",
+		c.Lines = fmt.Appendf(c.Lines,
+			`{"id":"e%d","time":%d,"kind":"tool_call","tenant":"t","agent":{"id":"a%d"},"session":"s","persona":"swarm","tool":{"name":"fetch"},"result":{"outcome":"ok","records":%d}}`+
+				"\n",
 			o.at, int64(monday)+int64(o.at)*int64(o.step), o.at, o.at%7)
 	}
 	return c, nil
@@ -197,8 +201,10 @@ func TestAMillionAgentsWithOneEventEach(t *testing.T) {
 	_, few, _, _ := size(2000)
 	start := time.Now()
 	s, many, heap, m := size(agents)
-	t.Logf("%d agents in %v, %d bytes of heap each, with their sessions; %d bytes of baseline, of 2,000 agents %d", agents, time.Since(start).Round(time.Millisecond), heap/agents, many, few)
-	if s.Events != int64(agents) || s.Dropped > 0 || len(s.Dead) > 0 || m == nil || m.AgentDays/baselines.Unit < uint64(agents)*9/10 {
+	t.Logf("%d agents in %v, %d bytes of heap each, with their sessions; %d bytes of baseline, of 2,000 agents %d",
+		agents, time.Since(start).Round(time.Millisecond), heap/agents, many, few)
+	if s.Events != int64(agents) || s.Dropped > 0 || len(s.Dead) > 0 || m == nil ||
+		m.AgentDays/baselines.Unit < uint64(agents)*9/10 {
 		t.Fatalf("%+v, %+v", s, m)
 	}
 	if many > 2*few {
@@ -222,7 +228,8 @@ func TestASessionInUseIsNotForgottenWhereClocksAreAhead(t *testing.T) {
 		t.Helper()
 		n++
 		r := record{offset: int64(n), stamp: midnight + 30*baselines.DayMS, value: fmt.Appendf(nil,
-			`{"id":"f%d","time":%d,"kind":"tool_call","tenant":"t","agent":{"id":%q},"session":%q,"persona":"clerk","tool":{"name":"search"}}`, n, at, agent, session)}
+			`{"id":"f%d","time":%d,"kind":"tool_call","tenant":"t","agent":{"id":%q},"session":%q,"persona":"clerk","tool":{"name":"search"}}`,
+			n, at, agent, session)}
 		if err := b.step(mainLog, &r); err != nil {
 			t.Fatal(err)
 		}

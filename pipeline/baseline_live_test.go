@@ -32,7 +32,8 @@ func office(t *testing.T, days int) (l *lab, lines [][]byte) {
 		if err := d.Decode(line, &e); err != nil {
 			t.Fatal(err)
 		}
-		records = append(records, &kgo.Record{Topic: l.topics.Events, Partition: -1, Key: event.AppendKey(nil, e.Tenant, e.Agent.ID), Value: line})
+		records = append(records, &kgo.Record{Topic: l.topics.Events, Partition: -1,
+			Key: event.AppendKey(nil, e.Tenant, e.Agent.ID), Value: line})
 	}
 	if err := l.cl.ProduceSync(t.Context(), records...).FirstErr(); err != nil {
 		t.Fatal(err)
@@ -81,7 +82,8 @@ func (l *lab) shelves() (out []string, days int) {
 			if !books[e.book()] {
 				l.Errorf("day %d lists snapshot %v, which is not there", c.From-midnight/baselines.DayMS, e.book())
 			}
-			out = append(out, fmt.Sprintf("%d %s/%s/%s %s", c.From-midnight/baselines.DayMS, e.Tenant, e.Persona, e.Fork, e.Hash))
+			out = append(out, fmt.Sprintf("%d %s/%s/%s %s", c.From-midnight/baselines.DayMS, e.Tenant, e.Persona,
+				e.Fork, e.Hash))
 		}
 	}
 	slices.Sort(out)
@@ -124,7 +126,8 @@ func TestSnapshotsOfALiveEngineAreThoseOfAReplay(t *testing.T) {
 	if diff := gocmp.Diff(closedBy(t, lines, days-1), got); diff != "" {
 		t.Errorf("(-replay +live):\n%s", diff)
 	}
-	if !strings.Contains(l.text(), "events wait for a baseline") || !strings.Contains(l.text(), "the baseline has come") {
+	if !strings.Contains(l.text(), "events wait for a baseline") ||
+		!strings.Contains(l.text(), "the baseline has come") {
 		t.Error("no event had to wait: the test has lost its teeth")
 	}
 }

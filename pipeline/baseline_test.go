@@ -56,8 +56,11 @@ func workOf(seed uint64, days int, disorder bool) (lines [][]byte) {
 			t -= r.Int64N(3 * hour)
 		}
 		n++
-		lines = append(lines, fmt.Appendf(nil, `{"id":"w%06d","time":%d,"kind":%q,%s"tenant":"t%d","agent":{"id":"agent-%d"%s},"session":"s%d","persona":%q,"tool":{"name":"search"},"result":{"outcome":"ok","records":%d}}`,
-			n, t, kind, phase, agent%2, agent, version, r.IntN(3), []string{"clerk", "porter", ""}[agent%3], r.IntN(9)))
+		lines = append(lines,
+			fmt.Appendf(nil,
+				`{"id":"w%06d","time":%d,"kind":%q,%s"tenant":"t%d","agent":{"id":"agent-%d"%s},"session":"s%d","persona":%q,"tool":{"name":"search"},"result":{"outcome":"ok","records":%d}}`,
+				n, t, kind, phase, agent%2, agent, version, r.IntN(3), []string{"clerk", "porter", ""}[agent%3],
+				r.IntN(9)))
 	}
 	return lines
 }
@@ -80,7 +83,9 @@ func learning(t testing.TB, r Replay, path string, buffer int) (closed, last []s
 		r.Deliver = func(*event.Finding) error { return nil }
 	}
 	r.Closed = func(m *baselines.Model, d *baselines.Delta) {
-		closed = append(closed, fmt.Sprintf("%d %s/%s/%s %s %d events %d sessions %d agents %s %x", m.Day-midnight/baselines.DayMS, m.Tenant, m.Persona, m.Fork, m.State, d.Events, d.Sessions, d.AgentDays, m.Hash(), d.Append(nil)))
+		closed = append(closed, fmt.Sprintf("%d %s/%s/%s %s %d events %d sessions %d agents %s %x",
+			m.Day-midnight/baselines.DayMS, m.Tenant, m.Persona, m.Fork, m.State, d.Events, d.Sessions, d.AgentDays,
+			m.Hash(), d.Append(nil)))
 	}
 	if _, err := r.Run(t.Context(), src); err != nil {
 		t.Fatal(err)
@@ -94,7 +99,8 @@ func learning(t testing.TB, r Replay, path string, buffer int) (closed, last []s
 func TestNeitherWorkersNorChunksShowInSnapshots(t *testing.T) {
 	path := write(t, "events.jsonl", work(1, 9))
 	_, _, learned := learning(t, Replay{Approved: true}, path, 0)
-	for name, r := range map[string]Replay{"learning": {}, "of what is approved": {Approved: true}, "on what was learned": {Learn: learned}, "on what is frozen": {Learn: learned, Freeze: true}} {
+	for name, r := range map[string]Replay{"learning": {}, "of what is approved": {Approved: true},
+		"on what was learned": {Learn: learned}, "on what is frozen": {Learn: learned, Freeze: true}} {
 		t.Run(name, func(t *testing.T) {
 			var want, last []string
 			for i, x := range []struct{ workers, buffer int }{{1, 0}, {8, 0}, {1, 500}, {2, 5000}, {8, 40_000}} {
@@ -110,7 +116,8 @@ func TestNeitherWorkersNorChunksShowInSnapshots(t *testing.T) {
 					t.Fatalf("%d workers, chunks of %d (-one +another):\n%.3000s", x.workers, x.buffer, diff)
 				}
 				if diff := gocmp.Diff(last, end); diff != "" {
-					t.Fatalf("%d workers, chunks of %d, last snapshots (-one +another):\n%.3000s", x.workers, x.buffer, diff)
+					t.Fatalf("%d workers, chunks of %d, last snapshots (-one +another):\n%.3000s", x.workers, x.buffer,
+						diff)
 				}
 			}
 		})
@@ -119,7 +126,9 @@ func TestNeitherWorkersNorChunksShowInSnapshots(t *testing.T) {
 
 // at is one event of an agent of persona clerk, at hours after midnight.
 func at(id int, hours float64, agent string) string {
-	return fmt.Sprintf(`{"id":"e%03d","time":%d,"kind":"tool_call","tenant":"t","agent":{"id":%q},"persona":"clerk","session":"s","tool":{"name":"search"}}`+"\n", id, midnight+int64(hours*hour), agent)
+	return fmt.Sprintf(
+		`{"id":"e%03d","time":%d,"kind":"tool_call","tenant":"t","agent":{"id":%q},"persona":"clerk","session":"s","tool":{"name":"search"}}`+
+			"\n", id, midnight+int64(hours*hour), agent)
 }
 
 func fileWith(t testing.TB, list ...string) string {
@@ -144,9 +153,12 @@ func judged(t testing.TB, r Replay, path string) (out []string) {
 }
 
 func TestWhenASnapshotIsInForce(t *testing.T) {
-	path := fileWith(t, at(1, 10, "a"), at(2, 23.9, "b"), at(3, 24.9, "a"), at(4, 24.99, "b"), at(5, 25, "a"), at(6, 25.1, "b"), at(7, 48.5, "a"), at(8, 49.5, "b"))
-	if got, want := judged(t, Replay{}, path), []string{"e001 -", "e002 -", "e003 -", "e004 -", "e005 0", "e006 0", "e007 0", "e008 1"}; !slices.Equal(got, want) {
-		t.Errorf("an hour after the end of its day, as a function of the event's time alone:\ngot  %v\nwant %v", got, want)
+	path := fileWith(t, at(1, 10, "a"), at(2, 23.9, "b"), at(3, 24.9, "a"), at(4, 24.99, "b"), at(5, 25, "a"),
+		at(6, 25.1, "b"), at(7, 48.5, "a"), at(8, 49.5, "b"))
+	if got, want := judged(t, Replay{}, path), []string{"e001 -", "e002 -", "e003 -", "e004 -", "e005 0", "e006 0",
+		"e007 0", "e008 1"}; !slices.Equal(got, want) {
+		t.Errorf("an hour after the end of its day, as a function of the event's time alone:\ngot  %v\nwant %v", got,
+			want)
 	}
 	_, _, learned := learning(t, Replay{Approved: true}, path, 0)
 	got := judged(t, Replay{Learn: learned}, path)
@@ -171,10 +183,14 @@ func TestWhichDayAnEventCountsFor(t *testing.T) {
 		path string
 		want map[int64]uint64 // events by day
 	}{
-		"its own":                              {fileWith(t, at(1, 10, "a"), at(2, 25, "a"), at(3, 49.5, "a")), map[int64]uint64{0: 1, 1: 1, 2: 1}},
-		"late, up to 50 minutes after the end": {fileWith(t, at(1, 10, "a"), at(2, 24.8, "b"), at(3, 23.5, "a"), at(4, 49, "b")), map[int64]uint64{0: 2, 1: 1, 2: 1}},
-		"later, the day that is open":          {fileWith(t, at(1, 10, "a"), at(2, 24.9, "a"), at(3, 23.5, "a"), at(4, 49, "a")), map[int64]uint64{0: 1, 1: 2, 2: 1}},
-		"its own, though a jump that nobody confirms closes nothing": {fileWith(t, at(1, 10, "a"), at(2, 10.1, "b"), at(3, 100, "a"), at(4, 10.2, "b"), at(5, 10.3, "a")), map[int64]uint64{0: 4, 4: 1}},
+		"its own": {fileWith(t, at(1, 10, "a"), at(2, 25, "a"), at(3, 49.5, "a")),
+			map[int64]uint64{0: 1, 1: 1, 2: 1}},
+		"late, up to 50 minutes after the end": {fileWith(t, at(1, 10, "a"), at(2, 24.8, "b"), at(3, 23.5, "a"),
+			at(4, 49, "b")), map[int64]uint64{0: 2, 1: 1, 2: 1}},
+		"later, the day that is open": {fileWith(t, at(1, 10, "a"), at(2, 24.9, "a"), at(3, 23.5, "a"),
+			at(4, 49, "a")), map[int64]uint64{0: 1, 1: 2, 2: 1}},
+		"its own, though a jump that nobody confirms closes nothing": {fileWith(t, at(1, 10, "a"), at(2, 10.1, "b"),
+			at(3, 100, "a"), at(4, 10.2, "b"), at(5, 10.3, "a")), map[int64]uint64{0: 4, 4: 1}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := map[int64]uint64{}
@@ -183,11 +199,12 @@ func TestWhichDayAnEventCountsFor(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer src.Close()
-			r := Replay{Policy: none, Deliver: func(*event.Finding) error { return nil }, Closed: func(m *baselines.Model, d *baselines.Delta) {
-				if m.Persona == "clerk" && d.Events > 0 {
-					got[m.Day-midnight/baselines.DayMS] += d.Events
-				}
-			}}
+			r := Replay{Policy: none, Deliver: func(*event.Finding) error { return nil },
+				Closed: func(m *baselines.Model, d *baselines.Delta) {
+					if m.Persona == "clerk" && d.Events > 0 {
+						got[m.Day-midnight/baselines.DayMS] += d.Events
+					}
+				}}
 			if _, err := r.Run(t.Context(), src); err != nil {
 				t.Fatal(err)
 			}
@@ -234,13 +251,18 @@ func TestTheOrderOfDeltasDoesNotShowInSnapshots(t *testing.T) {
 			for source := range int32(3) {
 				for _, fork := range []string{"", "a", "b", "c", "d", "e", "f", "g", "h", "i", "j"} {
 					// more than may have a baseline
-					list = append(list, deltaFacts(none, source, keyDay{baselines.Key{Tenant: "t", Persona: "clerk", Fork: fork}, day + d}, uint64(source)+uint64(len(fork)*int(d+1)), 0))
+					list = append(list,
+						deltaFacts(none, source, keyDay{baselines.Key{Tenant: "t", Persona: "clerk", Fork: fork},
+							day + d}, uint64(source)+uint64(len(fork)*int(d+1)), 0))
 				}
 			}
 		}
 		r.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
 		for source := range int32(3) {
-			list = append(list, record{value: appendFactsHead(nil, factsHead{source: source, watermark: (day+3)*baselines.DayMS + closeAfter + r.Int64N(hour), set: none.Hash()})})
+			list = append(list,
+				record{value: appendFactsHead(nil,
+					factsHead{source: source, watermark: (day+3)*baselines.DayMS + closeAfter + r.Int64N(hour),
+						set: none.Hash()})})
 		}
 		b := newRelation(0, engine(t, 3, 1, none), none)
 		b.begin(1, true)
@@ -324,7 +346,8 @@ func TestDaysOfSilence(t *testing.T) {
 		if len(got) < 2000 || step == 2000 && closings > sleepAfter+5 {
 			t.Errorf("%d days in %d closings", len(got), closings)
 		}
-		if got[day-1] != "-" || !strings.HasPrefix(got[day+10], "10 ") || !strings.HasPrefix(got[day+50], fmt.Sprint(sleepAfter, " ")) {
+		if got[day-1] != "-" || !strings.HasPrefix(got[day+10], "10 ") ||
+			!strings.HasPrefix(got[day+50], fmt.Sprint(sleepAfter, " ")) {
 			t.Errorf("before, on the tenth and on the fiftieth day: %q, %q, %q", got[day-1], got[day+10], got[day+50])
 		}
 	}

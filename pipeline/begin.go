@@ -55,7 +55,8 @@ func (p *patient) waits(ctx context.Context, err error) {
 	if needsHelp(err) {
 		level = slog.LevelError
 	}
-	p.log.Log(ctx, level, "waiting for "+p.what, "err", why, "cause", err, "after", now.Sub(p.since).Round(time.Second), "tries", p.tries)
+	p.log.Log(ctx, level, "waiting for "+p.what, "err", why, "cause", err, "after", now.Sub(p.since).Round(time.Second),
+		"tries", p.tries)
 }
 
 // came is called when it is there.
@@ -80,7 +81,8 @@ func passing(err error) bool {
 	if _, ok := errors.AsType[net.Error](err); ok {
 		return true
 	}
-	for _, e := range []error{io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, os.ErrDeadlineExceeded, context.DeadlineExceeded, kgo.ErrRecordRetries, kgo.ErrRecordTimeout} {
+	for _, e := range []error{io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, os.ErrDeadlineExceeded,
+		context.DeadlineExceeded, kgo.ErrRecordRetries, kgo.ErrRecordTimeout} {
 		if errors.Is(err, e) {
 			return true
 		}

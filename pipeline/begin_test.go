@@ -20,8 +20,10 @@ import (
 func TestWhatIsWaitedForIsSaidOnceAndThenEverySoOften(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log logLines
-		refuse := error(&net.OpError{Op: "dial", Net: "tcp", Addr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}, Err: syscall.ECONNREFUSED})
-		cl, err := kgo.NewClient(kgo.SeedBrokers("127.0.0.1:1"), kgo.Dialer(func(context.Context, string, string) (net.Conn, error) { return nil, refuse }))
+		refuse := error(&net.OpError{Op: "dial", Net: "tcp", Addr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1},
+			Err: syscall.ECONNREFUSED})
+		cl, err := kgo.NewClient(kgo.SeedBrokers("127.0.0.1:1"),
+			kgo.Dialer(func(context.Context, string, string) (net.Conn, error) { return nil, refuse }))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -75,7 +77,8 @@ func TestTopicsThatComeOneAfterTheOtherAreWaitedFor(t *testing.T) {
 	c.Changelog = true
 	e := l.start(c)
 	l.until("it says what it waits for", l.says("waiting for its topics"))
-	if err := ApplyTopics(t.Context(), l.adm, planned(t, l.adm, l.topics.Specs(false, 1)), func(Change) {}); err != nil {
+	if err := ApplyTopics(t.Context(), l.adm, planned(t, l.adm, l.topics.Specs(false, 1)),
+		func(Change) {}); err != nil {
 		t.Fatal(err)
 	}
 	l.produce(400)
@@ -91,7 +94,8 @@ func TestTopicsThatComeOneAfterTheOtherAreWaitedFor(t *testing.T) {
 	c.Metrics = l.config("b", nil).Metrics
 	since := time.Now()
 	err := Run(t.Context(), c)
-	if problems, ok := errors.AsType[TopicProblems](err); !ok || len(problems) != 1 || time.Since(since) > 4*fewTopicsFor {
+	if problems, ok := errors.AsType[TopicProblems](err); !ok || len(problems) != 1 ||
+		time.Since(since) > 4*fewTopicsFor {
 		t.Errorf("after %s: %v", time.Since(since), err)
 	}
 }

@@ -109,7 +109,10 @@ const (
 )
 
 func newBehaviour(p int32, r *rules, set *policy.Set, topic string) *behaviour {
-	b := &behaviour{shard: newShard(p, r), home: p, panel: detectors.New(set), topic: topic, gates: map[string]gate{}, said: map[uint64]int32{}, origin: noTime, rulings: map[baselines.Key]ruling{}, ledger: map[keyDay]*page{}, gatheredAt: map[keyDay]int{}, alive: map[*page]bool{}, attributes: map[attributes]*attributes{}, relation: make([]int64, r.facts), facts: make([][]byte, r.facts), hint: make([]int, r.facts)}
+	b := &behaviour{shard: newShard(p, r), home: p, panel: detectors.New(set), topic: topic, gates: map[string]gate{},
+		said: map[uint64]int32{}, origin: noTime, rulings: map[baselines.Key]ruling{}, ledger: map[keyDay]*page{},
+		gatheredAt: map[keyDay]int{}, alive: map[*page]bool{}, attributes: map[attributes]*attributes{},
+		relation: make([]int64, r.facts), facts: make([][]byte, r.facts), hint: make([]int, r.facts)}
 	for i := range b.relation {
 		b.relation[i] = noTime
 	}
@@ -162,7 +165,8 @@ func (b *behaviour) place(r *record) {
 	}
 	if b.counts.misrouted[why]++; b.counts.misrouted[why] == 1 {
 		source := b.e.Source.Name
-		b.counts.misplaced[why] = misplaced{offset: r.offset, home: b.home, source: strings.Clone(source[:min(len(source), 64)])}
+		b.counts.misplaced[why] = misplaced{offset: r.offset, home: b.home,
+			source: strings.Clone(source[:min(len(source), 64)])}
 	}
 }
 
@@ -393,7 +397,8 @@ func (b *behaviour) sessionPage(session string) *page {
 // sessionIf is the page of a session of the agent, if there is one; its key is in b.key else.
 func (b *behaviour) sessionIf(session string) *page {
 	n := len(b.agent.key) + 1 // of agent and separator
-	if pg := b.agent.last; pg != nil && !pg.dead && len(pg.key) == n+len(session) && pg.key[n:] == session && event.Plain(session) {
+	if pg := b.agent.last; pg != nil && !pg.dead && len(pg.key) == n+len(session) && pg.key[n:] == session &&
+		event.Plain(session) {
 		return pg
 	}
 	k := append(b.key[:0], sessionPage)
@@ -442,7 +447,8 @@ func (b *behaviour) Find(f event.Finding) {
 func (b *behaviour) Contribute(slot byte, scope policy.Scope, id string, list []detectors.Contribution) {
 	e := b.current
 	ref := event.Ref{Time: b.scene.Time, ID: e.ID, Agent: e.Agent.ID}
-	b.partials.Add(slot, scope, e.Tenant, b.scene.Who.Hash, id, b.agent.hash, ref, wire.FloorDiv(ref.Time, detectors.BucketMS), list)
+	b.partials.Add(slot, scope, e.Tenant, b.scene.Who.Hash, id, b.agent.hash, ref,
+		wire.FloorDiv(ref.Time, detectors.BucketMS), list)
 }
 
 // Count implements detectors.Host.
@@ -451,7 +457,8 @@ func (b *behaviour) Count(what, rule string) { b.count(ruleMetric+what, rule) }
 // Tell implements detectors.Host.
 func (b *behaviour) Tell(slot byte, scope policy.Scope, id string, body []byte) {
 	e := b.current
-	h := xxhash.Sum64(body) ^ xxhash.Sum64String(id)*0x9e3779b97f4a7c15 ^ uint64(slot)<<56 ^ uint64(scope)<<48 ^ uint64(wire.FloorDiv(b.scene.Time, detectors.BucketMS))
+	h := xxhash.Sum64(body) ^ xxhash.Sum64String(id)*0x9e3779b97f4a7c15 ^ uint64(slot)<<56 ^ uint64(scope)<<48 ^ uint64(
+		wire.FloorDiv(b.scene.Time, detectors.BucketMS))
 	if i, told := b.said[h]; told {
 		n := &b.notes[i]
 		ref := event.Ref{Time: b.scene.Time, ID: e.ID, Agent: e.Agent.ID}
@@ -502,7 +509,8 @@ func (b *behaviour) control(r *record) error {
 	case controlIdle:
 		b.idle = true
 	case controlBroken:
-		b.broken(&event.Named{Tenant: c.Tenant, Agent: c.Agent, ID: c.Finding, Time: c.Time, Sum: c.Sum}, r.stamp, c.Reason)
+		b.broken(&event.Named{Tenant: c.Tenant, Agent: c.Agent, ID: c.Finding, Time: c.Time, Sum: c.Sum}, r.stamp,
+			c.Reason)
 	case controlVerdict:
 		k := append(b.key[:0], agentPage)
 		b.key = event.AppendKey(k, c.Tenant, c.Agent)
@@ -575,7 +583,8 @@ func (b *behaviour) seal() {
 		watermark = *b.replay
 	}
 	head := func(q int32) {
-		b.facts[q] = appendFactsHead(make([]byte, 0, b.hint[q]+256), factsHead{source: b.p, now: b.now, watermark: watermark, idle: b.idle, set: b.panel.Set.Hash()})
+		b.facts[q] = appendFactsHead(make([]byte, 0, b.hint[q]+256),
+			factsHead{source: b.p, now: b.now, watermark: watermark, idle: b.idle, set: b.panel.Set.Hash()})
 	}
 	to := func(tenant string, scope policy.Scope, id string) int32 {
 		q := b.rules.owner(tenant, scope, id)

@@ -20,9 +20,11 @@ func crowd(n, agents int) []event.Event {
 	out := make([]event.Event, n)
 	for i := range out {
 		a := r.IntN(agents)
-		out[i] = event.Event{ID: fmt.Sprintf("01JC%08d", i), Time: day0 + int64(i)/10, Kind: event.ToolCall, Tenant: "acme", Persona: "clerk", User: fmt.Sprint("user-", a%2000),
-			Agent: event.Agent{ID: fmt.Sprintf("agent-%05d", a)}, Session: fmt.Sprint("s", i/(100*agents)), Tool: event.Tool{Name: "crm.search", Class: event.Read},
-			Has: event.HasRecords, Result: event.ResultOf{Outcome: event.OK, Records: int64(r.IntN(5))}}
+		out[i] = event.Event{ID: fmt.Sprintf("01JC%08d", i), Time: day0 + int64(i)/10, Kind: event.ToolCall,
+			Tenant: "acme", Persona: "clerk", User: fmt.Sprint("user-", a%2000),
+			Agent: event.Agent{ID: fmt.Sprintf("agent-%05d", a)}, Session: fmt.Sprint("s", i/(100*agents)),
+			Tool: event.Tool{Name: "crm.search", Class: event.Read},
+			Has:  event.HasRecords, Result: event.ResultOf{Outcome: event.OK, Records: int64(r.IntN(5))}}
 	}
 	return out
 }
@@ -100,7 +102,8 @@ func BenchmarkApply(b *testing.B) { // decode, observe, seal and journal of a tr
 	for i := range 4000 {
 		line, at := g.event()
 		bytes += int64(len(line))
-		slice[mainLog] = append(slice[mainLog], &kgo.Record{Offset: int64(i), Value: line, Timestamp: time.UnixMilli(at)})
+		slice[mainLog] = append(slice[mainLog],
+			&kgo.Record{Offset: int64(i), Value: line, Timestamp: time.UnixMilli(at)})
 	}
 	st := &stage{}
 	b.SetBytes(bytes)
@@ -207,7 +210,8 @@ func journalOf(control int) *journal {
 	return j
 }
 
-var control0 = control{Kind: controlVerdict, Tenant: "acme", Agent: "agent-00001", Finding: "0123456789abcdef0123456789abcdef", Severity: 3, Risk: 50, Time: day0}.encode()
+var control0 = control{Kind: controlVerdict, Tenant: "acme", Agent: "agent-00001",
+	Finding: "0123456789abcdef0123456789abcdef", Severity: 3, Risk: 50, Time: day0}.encode()
 
 func BenchmarkJournal(b *testing.B) {
 	for _, n := range []int{0, 100} {

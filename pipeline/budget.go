@@ -37,7 +37,8 @@ func NewBudget(limit int64) *Budget {
 		return nil
 	}
 	debug.SetMemoryLimit(limit)
-	return &Budget{limit: limit, sample: []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/cycles/total:gc-cycles"}}}
+	return &Budget{limit: limit, sample: []metrics.Sample{{Name: "/gc/heap/live:bytes"},
+		{Name: "/gc/cycles/total:gc-cycles"}}}
 }
 
 // Limit is the limit in bytes; 0: none.
@@ -132,7 +133,8 @@ func DefaultMemory() (limit int64, from string) {
 		if err != nil {
 			continue
 		}
-		if n, err := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64); err == nil && n > 0 && (machine == 0 || n < machine) {
+		if n, err := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64); err == nil && n > 0 &&
+			(machine == 0 || n < machine) {
 			return n / 10 * 7, "seven tenths of the cgroup's limit"
 		}
 	}

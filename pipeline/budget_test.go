@@ -44,7 +44,8 @@ func TestABudgetOfMemoryShowsInNothing(t *testing.T) {
 					}
 					defer src.Close()
 					src.buffer = buffer
-					r := Replay{Policy: setOf(t, strict), PageCap: cap, Flush: true, Workers: workers, Budget: budget, Scratch: t.TempDir()}
+					r := Replay{Policy: setOf(t, strict), PageCap: cap, Flush: true, Workers: workers, Budget: budget,
+						Scratch: t.TempDir()}
 					r.Deliver = func(f *event.Finding) error {
 						found = append(found, string((&sinks.OCSF{}).Append(nil, f)))
 						return nil
@@ -67,7 +68,8 @@ func TestABudgetOfMemoryShowsInNothing(t *testing.T) {
 				for _, want1 := range []int64{1, 1 << 40} {
 					got, sum := run(&Budget{limit: 1, always: want1}, 3000, 2)
 					if diff := gocmp.Diff(want, got); diff != "" {
-						t.Fatalf("with %d bytes too many at any time (-all in memory +next to nothing):\n%.3000s", want1, diff)
+						t.Fatalf("with %d bytes too many at any time (-all in memory +next to nothing):\n%.3000s",
+							want1, diff)
 					}
 					if diff := gocmp.Diff(all, sum); diff != "" {
 						t.Error(diff)
@@ -165,7 +167,8 @@ func TestALostPageEndsAReplayWithAnError(t *testing.T) {
 			})
 			return nil
 		})
-		if err == nil || !strings.Contains(err.Error(), "cannot be read back") || !strings.Contains(err.Error(), "TMPDIR") {
+		if err == nil || !strings.Contains(err.Error(), "cannot be read back") ||
+			!strings.Contains(err.Error(), "TMPDIR") {
 			t.Errorf("%d workers: %v", workers, err)
 		}
 		func() {

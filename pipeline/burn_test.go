@@ -23,7 +23,9 @@ func bureau(days int, hasty bool) []byte {
 	n := 0
 	write := func(t int64, agent int, micro int64) {
 		n++
-		fmt.Fprintf(&b, `{"id":"o%06d","time":%d,"kind":"tool_call","tenant":"t","agent":{"id":"clerk-%d"},"session":"s%d","persona":"clerk","user":"u%d","tool":{"name":"ask"},"result":{"outcome":"ok"},"cost":{"usd":"0.%06d"}}`+"\n",
+		fmt.Fprintf(&b,
+			`{"id":"o%06d","time":%d,"kind":"tool_call","tenant":"t","agent":{"id":"clerk-%d"},"session":"s%d","persona":"clerk","user":"u%d","tool":{"name":"ask"},"result":{"outcome":"ok"},"cost":{"usd":"0.%06d"}}`+
+				"\n",
 			n, t, agent, t/hour, agent%3, micro)
 	}
 	for day := range days {
@@ -84,7 +86,9 @@ func TestABudgetAboveOneAgentBurnsBeforeItIsGone(t *testing.T) {
 			t.Errorf("the persona's hours are known, and an ordinary day burns: %s", f.Why)
 		case f.ScopeType == "tenant":
 			even++
-			if f.Rule != "burn/slow/of-all" || !strings.Contains(f.Why, "if it goes on evenly: at which hours this tenant usually works is not known") {
+			if f.Rule != "burn/slow/of-all" ||
+				!strings.Contains(f.Why,
+					"if it goes on evenly: at which hours this tenant usually works is not known") {
 				t.Errorf("%s: %s", f.Rule, f.Why)
 			}
 		}
@@ -106,15 +110,18 @@ func TestABudgetAboveOneAgentBurnsBeforeItIsGone(t *testing.T) {
 		switch {
 		case f == nil || limit == nil:
 			t.Fatalf("no finding of %s, or of the limit: %v", rule, first)
-		case !f.Alert || f.Severity != event.Medium || f.Expected != "12.00" || f.Unit != "USD" || f.ScopeID == "" || f.Tenant != "t":
+		case !f.Alert || f.Severity != event.Medium || f.Expected != "12.00" || f.Unit != "USD" || f.ScopeID == "" ||
+			f.Tenant != "t":
 			t.Errorf("%s: %+v", rule, f)
 		case f.Time >= limit.Time:
 			t.Errorf("%s is found at %d, and the budget was gone at %d", rule, f.Time, limit.Time)
 		}
 		t.Log(f.Why)
 	}
-	if f := first["burn/fast/of-clerks"]; !strings.Contains(f.Why, `persona "clerk" has used up `) || !strings.Contains(f.Why, " of 12.00 USD on 2023-") ||
-		!strings.Contains(f.Why, "at that pace it is gone by Mon 10:") || !strings.Contains(f.Why, "by the usual hours of the persona (baseline 2023-") {
+	if f := first["burn/fast/of-clerks"]; !strings.Contains(f.Why, `persona "clerk" has used up `) ||
+		!strings.Contains(f.Why, " of 12.00 USD on 2023-") ||
+		!strings.Contains(f.Why, "at that pace it is gone by Mon 10:") ||
+		!strings.Contains(f.Why, "by the usual hours of the persona (baseline 2023-") {
 		t.Errorf("%s", f.Why)
 	}
 	for _, x := range []struct{ workers, buffer int }{{8, 0}, {1, 3000}, {8, 40_000}} {

@@ -162,5 +162,6 @@ func (c *clock) append(b []byte) []byte {
 func (c *clock) decode(r *wire.Reader) {
 	flags := r.Byte()
 	*c = clock{seen: flags&1 != 0, many: flags&2 != 0, newest: r.Varint(), ticked: r.Varint(),
-		risen: r.Varint(), stamp: r.Varint(), first: r.Uint64(), jumpTo: r.Varint(), jumper: r.Uint64(), jumpSeen: r.Varint()}
+		risen: r.Varint(), stamp: r.Varint(), first: r.Uint64(), jumpTo: r.Varint(), jumper: r.Uint64(),
+		jumpSeen: r.Varint()}
 }

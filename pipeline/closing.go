@@ -70,11 +70,14 @@ func (s *Snapshot) Key() baselines.Key {
 // one of agents that overflowed, or else begins from that of the fork that was active last, which
 // fresh says. nil: nothing is known of the persona.
 func (c *Closing) For(k baselines.Key) (s *Snapshot, fresh bool) {
-	i, found := slices.BinarySearchFunc(c.Entries, k, func(s Snapshot, k baselines.Key) int { return compareKeys(s.Key(), k) })
+	i, found := slices.BinarySearchFunc(c.Entries, k, func(s Snapshot, k baselines.Key) int {
+		return compareKeys(s.Key(), k)
+	})
 	if found {
 		return &c.Entries[i], false
 	}
-	first, _ := slices.BinarySearchFunc(c.Entries, baselines.Key{Tenant: k.Tenant, Persona: k.Persona}, func(s Snapshot, k baselines.Key) int { return compareKeys(s.Key(), k) })
+	first, _ := slices.BinarySearchFunc(c.Entries, baselines.Key{Tenant: k.Tenant, Persona: k.Persona},
+		func(s Snapshot, k baselines.Key) int { return compareKeys(s.Key(), k) })
 	var best, other *Snapshot
 	n := 0
 	for i := first; i < len(c.Entries) && c.Entries[i].Tenant == k.Tenant && c.Entries[i].Persona == k.Persona; i++ {
@@ -93,7 +96,8 @@ func (c *Closing) For(k baselines.Key) (s *Snapshot, fresh bool) {
 
 // after tells which of two forks was more recently, and then more, active.
 func (s *Snapshot) after(o *Snapshot) bool {
-	return cmp.Or(cmp.Compare(s.Seen, o.Seen), cmp.Compare(s.AgentDays, o.AgentDays), strings.Compare(o.Fork, s.Fork)) > 0
+	return cmp.Or(cmp.Compare(s.Seen, o.Seen), cmp.Compare(s.AgentDays, o.AgentDays),
+		strings.Compare(o.Fork, s.Fork)) > 0
 }
 
 // lineage is what a relation shard has of one baseline.
@@ -142,7 +146,8 @@ func (b *relation) lineages() (out []*lineage) {
 
 // takeDelta files what one source has learned with what waits for the end of its day.
 func (b *relation) takeDelta(source int32, r *wire.Reader) {
-	k := keyDay{baselines.Key{Tenant: strings.Clone(r.String()), Persona: strings.Clone(r.String()), Fork: strings.Clone(r.String())}, r.Varint()}
+	k := keyDay{baselines.Key{Tenant: strings.Clone(r.String()), Persona: strings.Clone(r.String()),
+		Fork: strings.Clone(r.String())}, r.Varint()}
 	d := &baselines.Delta{}
 	own := wire.Reader{B: r.Bytes()}
 	if r.Err != nil {
@@ -192,7 +197,8 @@ func (b *relation) learnedPage(kind byte, k keyDay) *page {
 	}
 	// What is declared always has room: who makes up personas takes it from others that are made
 	// up.
-	if kind == deltaPage && k.Persona != baselines.TenantWide && b.panel.Set.Persona(k.Tenant, k.Persona) == nil && b.baselinesOf(k.Tenant) >= maxModels*(keptDays+1) {
+	if kind == deltaPage && k.Persona != baselines.TenantWide && b.panel.Set.Persona(k.Tenant, k.Persona) == nil &&
+		b.baselinesOf(k.Tenant) >= maxModels*(keptDays+1) {
 		return nil
 	}
 	pg := &page{key: string(key), learned: &learned{key: k.Key, day: k.day}}
@@ -309,7 +315,8 @@ func (b *relation) closeDay(day int64, list []*lineage) {
 	// The list of a day goes with its snapshots. One that stands for many days has a key of its own
 	// and stays: it is small, and there are few.
 	if !b.replay {
-		b.emit(output{to: toBaselines, key: fmt.Appendf(nil, "c|%d|%d|%d|%d|0|1", b.rules.facts, b.p, day-keptDays, day-keptDays)})
+		b.emit(output{to: toBaselines, key: fmt.Appendf(nil, "c|%d|%d|%d|%d|0|1", b.rules.facts, b.p, day-keptDays,
+			day-keptDays)})
 	}
 }
 
@@ -330,7 +337,8 @@ func (b *relation) closeKey(l *lineage, day int64, came bool, delta *baselines.D
 		var best *Snapshot
 		var parent *lineage
 		for _, o := range list {
-			if s := (&Snapshot{Fork: o.key.Fork, Seen: o.seen()}); o.key.Tenant == l.key.Tenant && o.key.Persona == l.key.Persona && len(o.models) > 0 && o.models[len(o.models)-1].learned.day < day {
+			if s := (&Snapshot{Fork: o.key.Fork, Seen: o.seen()}); o.key.Tenant == l.key.Tenant &&
+				o.key.Persona == l.key.Persona && len(o.models) > 0 && o.models[len(o.models)-1].learned.day < day {
 				s.AgentDays = o.models[len(o.models)-1].learned.agentDays
 				if best == nil || s.after(best) {
 					best, parent = s, o
@@ -359,7 +367,8 @@ func (b *relation) closeKey(l *lineage, day int64, came bool, delta *baselines.D
 // terms are what the set in force says about learning a baseline.
 func (b *relation) terms(k baselines.Key) baselines.Terms {
 	p := b.panel.Set.Baseline(k.Tenant, k.Persona)
-	return baselines.Terms{Approved: b.approved, LearnDays: p.LearnDays, LearnSessions: p.LearnSessions, AcceptAgents: p.AcceptAgents, AcceptPercent: p.AcceptPercent, AcceptDays: p.AcceptDays}
+	return baselines.Terms{Approved: b.approved, LearnDays: p.LearnDays, LearnSessions: p.LearnSessions,
+		AcceptAgents: p.AcceptAgents, AcceptPercent: p.AcceptPercent, AcceptDays: p.AcceptDays}
 }
 
 // shifted makes a finding of what a day has changed for good, or would if somebody approved it.
@@ -370,7 +379,8 @@ func (b *relation) shifted(m *baselines.Model) {
 	waits := 0
 	var accepted, waiting []string
 	for _, s := range m.Shifts {
-		text := fmt.Sprintf("%s %q (%s on %s)", s.Kind, s.What, countOf(int64(s.Agents), "agent", "agents"), countOf(int64(s.Days), "day", "days"))
+		text := fmt.Sprintf("%s %q (%s on %s)", s.Kind, s.What, countOf(int64(s.Agents), "agent", "agents"),
+			countOf(int64(s.Days), "day", "days"))
 		if s.Waits {
 			waits++
 			waiting = append(waiting, text)
@@ -395,9 +405,14 @@ func (b *relation) shifted(m *baselines.Model) {
 	if m.Fork != "" {
 		id += "/" + m.Fork
 	}
-	f := event.Finding{Activity: event.Create, Analytic: event.StatisticalAnalytic, Stage: "relation", Detector: "baseline", Rule: "shift", RuleVersion: m.Hash(), Tenant: m.Tenant, Persona: m.Persona,
-		Title: "Behaviour of persona " + m.Persona + " has shifted", Why: "on " + dateOf(m.Day) + " the baseline of persona " + strconv.Quote(id) + " learned " + strings.Join(why, "; "),
-		ScopeType: event.PersonaScope.String(), ScopeID: m.Persona, Severity: event.Signal, Time: (m.Day + 1) * baselines.DayMS, First: m.Day * baselines.DayMS, Last: (m.Day + 1) * baselines.DayMS, Count: int64(len(m.Shifts))}
+	f := event.Finding{Activity: event.Create, Analytic: event.StatisticalAnalytic, Stage: "relation",
+		Detector: "baseline", Rule: "shift", RuleVersion: m.Hash(), Tenant: m.Tenant, Persona: m.Persona,
+		Title: "Behaviour of persona " + m.Persona + " has shifted",
+		Why: "on " + dateOf(m.Day) + " the baseline of persona " + strconv.Quote(id) + " learned " +
+			strings.Join(why, "; "),
+		ScopeType: event.PersonaScope.String(), ScopeID: m.Persona, Severity: event.Signal,
+		Time: (m.Day + 1) * baselines.DayMS, First: m.Day * baselines.DayMS, Last: (m.Day + 1) * baselines.DayMS,
+		Count: int64(len(m.Shifts))}
 	if waits > 0 {
 		f.Alert, f.Severity = true, event.Low
 	}
@@ -444,7 +459,8 @@ func (b *relation) keep(l *lineage, m *baselines.Model, seen int64, events uint6
 	if !b.replay {
 		b.replace(pg, m.Hash())
 	}
-	pg.learned.seen, pg.learned.events, pg.learned.hash, pg.learned.agentDays, pg.learned.shown = seen, events, m.Hash(), m.AgentDays, shownOf(m)
+	pg.learned.seen, pg.learned.events, pg.learned.hash, pg.learned.agentDays, pg.learned.shown = seen, events,
+		m.Hash(), m.AgentDays, shownOf(m)
 	if b.replay {
 		pg.learned.made = m
 	} else {
@@ -490,10 +506,12 @@ func (b *relation) baseOf(t int64) *baselines.Model {
 	}
 	var best *page
 	for key, pg := range b.pages {
-		if key[0] != modelPage || pg.learned.key.Tenant != k.Tenant || pg.learned.key.Persona != k.Persona || pg.learned.day > k.day {
+		if key[0] != modelPage || pg.learned.key.Tenant != k.Tenant || pg.learned.key.Persona != k.Persona ||
+			pg.learned.day > k.day {
 			continue
 		}
-		if best == nil || pg.learned.day > best.learned.day || pg.learned.day == best.learned.day && pg.snapshot().after(best.snapshot()) {
+		if best == nil || pg.learned.day > best.learned.day || pg.learned.day == best.learned.day &&
+			pg.snapshot().after(best.snapshot()) {
 			best = pg
 		}
 	}
@@ -521,7 +539,8 @@ func (b *relation) admit(day int64, list []*lineage) []*lineage {
 	changed := false
 	for first := 0; first < len(list); {
 		n := first
-		for n < len(list) && list[n].key.Tenant == list[first].key.Tenant && list[n].key.Persona == list[first].key.Persona {
+		for n < len(list) && list[n].key.Tenant == list[first].key.Tenant &&
+			list[n].key.Persona == list[first].key.Persona {
 			n++
 		}
 		if n-first > maxForks {
@@ -604,7 +623,8 @@ func (b *relation) publish(c *Closing, list []*lineage) {
 			continue
 		}
 		pg := l.models[len(l.models)-1]
-		c.Entries = append(c.Entries, Snapshot{Tenant: l.key.Tenant, Persona: l.key.Persona, Fork: l.key.Fork, Day: pg.learned.day, Hash: pg.learned.hash, Seen: pg.learned.seen,
+		c.Entries = append(c.Entries, Snapshot{Tenant: l.key.Tenant, Persona: l.key.Persona, Fork: l.key.Fork,
+			Day: pg.learned.day, Hash: pg.learned.hash, Seen: pg.learned.seen,
 			AgentDays: pg.learned.agentDays, Events: pg.learned.events, model: pg.learned.made})
 	}
 	if b.replay {
@@ -635,7 +655,8 @@ func appendSnapshotKey(key []byte, k baselines.Key, day int64, hash string) []by
 func (b *relation) emitChunks(key, value []byte) {
 	n := piecesOf(len(value))
 	for i := range n {
-		b.emit(output{to: toBaselines, key: fmt.Appendf(slices.Clone(key), "|%d|%d", i, n), value: value[i*modelChunk : min(len(value), (i+1)*modelChunk)]})
+		b.emit(output{to: toBaselines, key: fmt.Appendf(slices.Clone(key), "|%d|%d", i, n),
+			value: value[i*modelChunk : min(len(value), (i+1)*modelChunk)]})
 	}
 }
 

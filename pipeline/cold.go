@@ -55,7 +55,8 @@ const forever = math.MaxInt64
 func (pg *page) plain() bool {
 	switch pg.key[0] {
 	case agentPage, sessionPage, scopePage:
-		return pg.breaker == nil && pg.guard == nil && pg.barred == 0 && (!pg.going || pg.active >= pg.seen) && len(pg.pending)+pg.notes.n == 0
+		return pg.breaker == nil && pg.guard == nil && pg.barred == 0 && (!pg.going || pg.active >= pg.seen) &&
+			len(pg.pending)+pg.notes.n == 0
 	}
 	return false
 }
@@ -70,7 +71,8 @@ func (s *shard) sweep(t int64) {
 		switch until := s.machine.until(pg); {
 		case until < t:
 			s.drop(pg)
-		case until != forever && pg.idleSince() < t-coldAfter && !pg.dirty && !(s.undoable && pg.txn == s.txn) && pg.plain():
+		case until != forever && pg.idleSince() < t-coldAfter && !pg.dirty && !(s.undoable && pg.txn == s.txn) &&
+			pg.plain():
 			s.putBy(pg, until)
 		}
 	}
@@ -176,7 +178,8 @@ func (s *shard) putAway(pg *page) bool {
 func (s *shard) sendAway(key, tenant string, idle, until int64) bool {
 	h := xxhash.Sum64String(key)
 	id, known := s.ids[tenant]
-	if _, taken := s.away[h]; taken || s.machine.untilOf(key[0], idle) != until || idle < 0 || idle >= 1<<idleBits || !known && len(s.names) >= 1<<tenantBits {
+	if _, taken := s.away[h]; taken || s.machine.untilOf(key[0], idle) != until || idle < 0 || idle >= 1<<idleBits ||
+		!known && len(s.names) >= 1<<tenantBits {
 		return false
 	}
 	if !known {
@@ -302,7 +305,8 @@ func (s *shard) shed(want int64) (freed int64, err error) {
 
 // withDoomed adds to the pages of a checkpoint the deletion of those that were on disk alone when
 // they were forgotten, whose keys only the disk knows.
-func withDoomed(store *state.Store, sp state.Space, pages iter.Seq[state.Page], doomed map[uint64]bool) iter.Seq[state.Page] {
+func withDoomed(store *state.Store, sp state.Space, pages iter.Seq[state.Page],
+	doomed map[uint64]bool) iter.Seq[state.Page] {
 	if len(doomed) == 0 {
 		return pages
 	}

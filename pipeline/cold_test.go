@@ -35,7 +35,8 @@ func TestWhatIsPutByDoesNotShow(t *testing.T) {
 			now += r.Int64N(3000)
 			if r.IntN(3) == 0 {
 				pages, _ := cold.takeDirty()
-				if err := store.Checkpoint(cold.space, withDoomed(store, cold.space, slices.Values(pages), cold.takeDoomed()), cold.shard.appendVars(nil)); err != nil {
+				if err := store.Checkpoint(cold.space, withDoomed(store, cold.space, slices.Values(pages),
+					cold.takeDoomed()), cold.shard.appendVars(nil)); err != nil {
 					t.Fatal(err)
 				}
 				if r.IntN(4) == 0 {
@@ -74,7 +75,8 @@ func TestWhatIsPutByDoesNotShow(t *testing.T) {
 			j2, err2 := st.apply(cold.shard, slice, now)
 			what := fmt.Sprintf("seed %d, records to %v", seed, at)
 			if err1 != nil || err2 != nil || j1.digest != j2.digest {
-				t.Fatalf("%s: a shard that puts pages by gives %x (%v), another %x (%v)", what, j2.digest, err2, j1.digest, err1)
+				t.Fatalf("%s: a shard that puts pages by gives %x (%v), another %x (%v)", what, j2.digest, err2,
+					j1.digest, err1)
 			}
 			sameState(t, what, imageOf(warm.shard), imageOf(cold.shard))
 			thawed += max(0, by-len(cold.cold)-len(cold.away))
@@ -92,13 +94,16 @@ func TestWhatIsPutByDoesNotShow(t *testing.T) {
 				cold.kept()
 			}
 			if !maps.Equal(warm.tenants, cold.tenants) || !maps.Equal(warm.crowd, cold.crowd) {
-				t.Fatalf("%s: pages by tenant %v and agent %v, want %v, %v", what, cold.tenants, cold.crowd, warm.tenants, warm.crowd)
+				t.Fatalf("%s: pages by tenant %v and agent %v, want %v, %v", what, cold.tenants, cold.crowd,
+					warm.tenants, warm.crowd)
 			}
 		}
 		store.Close()
 	}
 	if thawed < 500 || gone < 200 || evicted < 20 || stateless < 100 || loads < 20 {
-		t.Errorf("only %d pages came back, %d were on disk, %d made room, %d events found none, %d loads: the test has lost its teeth", thawed, gone, evicted, stateless, loads)
+		t.Errorf(
+			"only %d pages came back, %d were on disk, %d made room, %d events found none, %d loads: the test has lost its teeth",
+			thawed, gone, evicted, stateless, loads)
 	}
 }
 
@@ -124,7 +129,8 @@ func TestOldPagesArePutBy(t *testing.T) {
 	}
 	after := pagesOf(b.shard)
 	for i := range events {
-		if key := string(appendAgentKey(nil, &events[i])); key != string(appendAgentKey(nil, &again)) && after[key] != before[key] {
+		if key := string(appendAgentKey(nil, &events[i])); key != string(appendAgentKey(nil, &again)) &&
+			after[key] != before[key] {
 			t.Fatalf("page %q has changed while it was put by", key)
 		}
 	}

@@ -65,12 +65,16 @@ func TestWhatOthersReadIsPackedAsTheConfigSays(t *testing.T) {
 			s.topics.Compression = name
 			s.run()
 			s.act("a1", "clerk", "rm", 0)
-			s.put(s.topics.Events, []byte("acme|a1"), []byte("not an event, and long enough to be worth packing: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"))
+			s.put(s.topics.Events, []byte("acme|a1"),
+				[]byte(
+					"not an event, and long enough to be worth packing: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"))
 			s.until("a violation blocks", func() bool {
 				a, _, _ := s.state(agentScope("a1"))
-				return a == "block" && len(s.commands(agentScope("a1"))) == 1 && s.alerted("clerk") > 0 && s.dead("not_json") > 0
+				return a == "block" && len(s.commands(agentScope("a1"))) == 1 && s.alerted("clerk") > 0 &&
+					s.dead("not_json") > 0
 			})
-			for _, topic := range []string{s.topics.Alerts, s.topics.Commands, s.topics.Breakers, s.topics.DLQ, s.topics.Journal} {
+			for _, topic := range []string{s.topics.Alerts, s.topics.Commands, s.topics.Breakers, s.topics.DLQ,
+				s.topics.Journal} {
 				got := s.codecs(topic)
 				packed := 0
 				for codec, n := range got {

@@ -41,7 +41,8 @@ func (c *Config) watchDisk(ctx context.Context) error {
 			return fmt.Errorf("stopped: %w", problem)
 		case problem != nil && since.IsZero():
 			since = time.Now()
-			c.Log.Error("nothing is saved any more, and this instance stops after a while unless there is room", "after", diskGrace, "err", problem)
+			c.Log.Error("nothing is saved any more, and this instance stops after a while unless there is room",
+				"after", diskGrace, "err", problem)
 		case problem != nil && time.Since(since) >= diskGrace:
 			return fmt.Errorf("stopped: %w", problem)
 		case problem == nil && !since.IsZero():
@@ -49,7 +50,8 @@ func (c *Config) watchDisk(ctx context.Context) error {
 			c.Log.Info("there is room on the disk again", "dir", r.Dir, "free", r.Free, "disk_free_min", r.Min)
 		case r.Low && (warned.IsZero() || time.Since(warned) >= diskAgain):
 			warned = time.Now()
-			c.Log.Warn("little room on the disk: below disk_free_min this instance stops. Make room", "dir", r.Dir, "free", r.Free, "disk_free_min", r.Min)
+			c.Log.Warn("little room on the disk: below disk_free_min this instance stops. Make room", "dir", r.Dir,
+				"free", r.Free, "disk_free_min", r.Min)
 		}
 		select {
 		case <-ctx.Done():

@@ -19,7 +19,8 @@ import (
 func onDisk(t *testing.T, free *atomic.Int64, log *logLines) (Config, <-chan error, context.CancelFunc) {
 	disk := state.NewDisk(100, t.TempDir())
 	disk.Statfs = func(string) (int64, int64, error) { return free.Load(), 1000, nil }
-	c := Config{Disk: disk, Health: &Health{}, Metrics: NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.NewTextHandler(log, nil))}
+	c := Config{Disk: disk, Health: &Health{}, Metrics: NewMetrics(prometheus.NewRegistry()),
+		Log: slog.New(slog.NewTextHandler(log, nil))}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- c.watchDisk(ctx) }()
@@ -60,7 +61,8 @@ func TestADiskThatFillsUpStopsTheInstanceInTime(t *testing.T) {
 		}
 		free.Store(80)
 		since := time.Now()
-		if err := <-done; !errors.Is(err, state.ErrFull) || time.Since(since) < 9*time.Second || time.Since(since) > 12*time.Second {
+		if err := <-done; !errors.Is(err, state.ErrFull) || time.Since(since) < 9*time.Second ||
+			time.Since(since) > 12*time.Second {
 			t.Errorf("after %s: %v", time.Since(since), err)
 		}
 	})
@@ -78,7 +80,8 @@ func TestADiskThatIsNearlyFullOrABrokerThatCannotWriteWaitsForNobody(t *testing.
 		}
 		cancel()
 		broken := errors.New("batch not written")
-		c := Config{Broken: func() error { return broken }, Health: &Health{}, Metrics: NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler)}
+		c := Config{Broken: func() error { return broken }, Health: &Health{},
+			Metrics: NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler)}
 		if err := c.watchDisk(t.Context()); !errors.Is(err, broken) || !errors.Is(c.Health.Disk(), broken) {
 			t.Errorf("%v, %v", err, c.Health.Disk())
 		}

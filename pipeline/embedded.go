@@ -85,7 +85,9 @@ func StartEmbedded(dir string, port int, log *slog.Logger) (_ *Embedded, err err
 	// clean stop look like a crash.
 	ln, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, fmt.Errorf("embedded broker: port %d is taken, perhaps by another wayward or a Kafka: stop that, choose another port, or name its address in brokers to use it", port)
+		return nil, fmt.Errorf(
+			"embedded broker: port %d is taken, perhaps by another wayward or a Kafka: stop that, choose another port, or name its address in brokers to use it",
+			port)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("embedded broker: %w", err)
@@ -119,7 +121,9 @@ func StartEmbedded(dir string, port int, log *slog.Logger) (_ *Embedded, err err
 	start := time.Now()
 	if e.cluster, err = kfake.NewCluster(opts...); err != nil {
 		if e.dir != "" {
-			return nil, fmt.Errorf("embedded broker: its data in %s cannot be read; move the directory away to start empty: %w", filepath.Join(e.dir, brokerDir), err)
+			return nil, fmt.Errorf(
+				"embedded broker: its data in %s cannot be read; move the directory away to start empty: %w",
+				filepath.Join(e.dir, brokerDir), err)
 		}
 		return nil, fmt.Errorf("embedded broker: %w", err)
 	}
@@ -132,7 +136,8 @@ func StartEmbedded(dir string, port int, log *slog.Logger) (_ *Embedded, err err
 	e.addr = ln.Addr().String()
 	e.loop.Add(1)
 	go e.retain()
-	log.Info("embedded broker started", "addr", e.addr, "dir", e.dir, "clean", e.clean, "took", time.Since(start).Round(time.Millisecond))
+	log.Info("embedded broker started", "addr", e.addr, "dir", e.dir, "clean", e.clean, "took",
+		time.Since(start).Round(time.Millisecond))
 	return e, nil
 }
 
@@ -181,14 +186,18 @@ func (e *Embedded) Close() error {
 // with what it has in memory.
 func (e *Embedded) Broken() error {
 	if first := e.log.trouble.Load(); first != nil {
-		return fmt.Errorf("embedded broker: %s: not everything is on disk in %s, the next start will treat this stop as a crash; see to disk space and permissions", *first, e.dir)
+		return fmt.Errorf(
+			"embedded broker: %s: not everything is on disk in %s, the next start will treat this stop as a crash; see to disk space and permissions",
+			*first, e.dir)
 	}
 	if e.dir == "" {
 		return nil
 	}
 	// kfake makes its directory again when it stops, and that holds next to nothing.
 	if now, err := os.Stat(filepath.Join(e.dir, brokerDir)); err != nil || !os.SameFile(e.was, now) {
-		return fmt.Errorf("embedded broker: %s was removed or replaced while it ran, and the records in it are gone; the next start begins without them", filepath.Join(e.dir, brokerDir))
+		return fmt.Errorf(
+			"embedded broker: %s was removed or replaced while it ran, and the records in it are gone; the next start begins without them",
+			filepath.Join(e.dir, brokerDir))
 	}
 	return nil
 }
@@ -310,13 +319,15 @@ func lockDir(dir string) (*os.File, error) {
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		defer f.Close()
 		if !errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, fmt.Errorf("state directory %s: its file system gives no locks (%w): use a local disk", dir, err)
+			return nil, fmt.Errorf("state directory %s: its file system gives no locks (%w): use a local disk", dir,
+				err)
 		}
 		by := "another process"
 		if b, _ := io.ReadAll(io.LimitReader(f, 32)); len(b) > 0 {
 			by = "pid " + string(bytes.TrimSpace(b))
 		}
-		return nil, fmt.Errorf("%w by %s: %s: stop that process, or give this one another directory", ErrDirInUse, by, dir)
+		return nil, fmt.Errorf("%w by %s: %s: stop that process, or give this one another directory", ErrDirInUse, by,
+			dir)
 	}
 	// For the message above, and for people who look into the directory.
 	if err := cmp.Or(f.Truncate(0), writeAt(f, strconv.Itoa(os.Getpid())+"\n")); err != nil {

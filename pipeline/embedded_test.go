@@ -220,7 +220,8 @@ func TestEmbeddedRefusesWhatIsTaken(t *testing.T) {
 	e := startEmbedded(t, dir)
 	log := slog.New(slog.DiscardHandler)
 	_, err := StartEmbedded(dir, 0, log)
-	if want := fmt.Sprintf("state directory in use by pid %d", os.Getpid()); err == nil || !strings.Contains(err.Error(), want) || !errors.Is(err, ErrDirInUse) {
+	if want := fmt.Sprintf("state directory in use by pid %d", os.Getpid()); err == nil ||
+		!strings.Contains(err.Error(), want) || !errors.Is(err, ErrDirInUse) {
 		t.Errorf("a second broker on the directory: %v, want %q", err, want)
 	}
 	_, port, _ := strings.Cut(e.Addr(), ":")
@@ -240,7 +241,8 @@ func TestEmbeddedInMemoryLeavesNothing(t *testing.T) {
 	e := startEmbedded(t, "")
 	cl, adm := adminOf(t, e.Addr())
 	topics := DefaultTopics()
-	if err := errors.Join(applyTopics(t.Context(), adm, topics.Specs(true, 1)), writeRecords(t.Context(), cl, topics.Events, 1)); err != nil {
+	if err := errors.Join(applyTopics(t.Context(), adm, topics.Specs(true, 1)),
+		writeRecords(t.Context(), cl, topics.Events, 1)); err != nil {
 		t.Fatal(err)
 	}
 	cl.Close()
@@ -269,7 +271,8 @@ func TestEmbeddedAppliesRetentionAfterARestart(t *testing.T) {
 	dir := t.TempDir()
 	e := startEmbedded(t, dir)
 	cl, adm := adminOf(t, e.Addr())
-	spec := TopicSpec{Name: "old", Partitions: 1, Replication: 1, Configs: map[string]string{"retention.ms": "3600000", "cleanup.policy": "compact"}}
+	spec := TopicSpec{Name: "old", Partitions: 1, Replication: 1,
+		Configs: map[string]string{"retention.ms": "3600000", "cleanup.policy": "compact"}}
 	if err := applyTopics(t.Context(), adm, []TopicSpec{spec}); err != nil {
 		t.Fatal(err)
 	}
@@ -278,7 +281,8 @@ func TestEmbeddedAppliesRetentionAfterARestart(t *testing.T) {
 
 	e = startEmbedded(t, dir)
 	cl, adm = adminOf(t, e.Addr())
-	if err := cl.ProduceSync(t.Context(), &kgo.Record{Topic: "old", Timestamp: time.Now().Add(-2 * time.Hour)}).FirstErr(); err != nil {
+	if err := cl.ProduceSync(t.Context(),
+		&kgo.Record{Topic: "old", Timestamp: time.Now().Add(-2 * time.Hour)}).FirstErr(); err != nil {
 		t.Fatal(err)
 	}
 	for end := time.Now().Add(10 * time.Second); heldRecords(t, adm, "old") > 0; {

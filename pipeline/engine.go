@@ -120,7 +120,8 @@ func Run(ctx context.Context, c Config) error {
 	}
 	c.loads = make(chan struct{}, 4)
 	// Nobody else reads what it writes.
-	plain, err := kgo.NewClient(append(slices.Clone(c.Options), kgo.RecordPartitioner(partitioner), kgo.ProducerBatchCompression(kgo.Lz4Compression()))...)
+	plain, err := kgo.NewClient(append(slices.Clone(c.Options), kgo.RecordPartitioner(partitioner),
+		kgo.ProducerBatchCompression(kgo.Lz4Compression()))...)
 	if err != nil {
 		return fmt.Errorf("Kafka client: %w", err)
 	}
@@ -136,7 +137,11 @@ func Run(ctx context.Context, c Config) error {
 		return err
 	}
 	var sources, facts int32
-	err = c.begin(ctx, "its topics", func(ctx context.Context) (err error) { sources, facts, err = c.layout(ctx); return err })
+	err = c.begin(ctx, "its topics", func(ctx context.Context) (err error) {
+		sources, facts,
+			err = c.layout(ctx)
+		return err
+	})
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil
@@ -154,13 +159,16 @@ func Run(ctx context.Context, c Config) error {
 		defer context.AfterFunc(stopped, cancel)() // who loads a shard asks with no context of its own
 		return c.readSets(ctx)
 	}
-	if err := c.begin(ctx, "topic "+c.Topics.Sets, func(ctx context.Context) error { return known.publish(ctx, plain) }); err != nil {
+	if err := c.begin(ctx, "topic "+c.Topics.Sets,
+		func(ctx context.Context) error { return known.publish(ctx, plain) }); err != nil {
 		if ctx.Err() != nil {
 			return nil
 		}
 		return err
 	}
-	shared := &rules{encoder: c.Encoder, budget: c.Budget, store: c.Store, sources: sources, facts: facts, pageCap: c.PageCap, partition: byKey, set: known.get, acks: c.Topics.Acks, feedback: c.Topics.Feedback, noUndo: c.NoUndo}
+	shared := &rules{encoder: c.Encoder, budget: c.Budget, store: c.Store, sources: sources, facts: facts,
+		pageCap: c.PageCap, partition: byKey, set: known.get, acks: c.Topics.Acks, feedback: c.Topics.Feedback,
+		noUndo: c.NoUndo}
 	c.Health.begin(plain, c.Stages)
 	hash := c.Policy.Hash()
 	c.wanted = &atomic.Pointer[string]{}
@@ -173,7 +181,10 @@ func Run(ctx context.Context, c Config) error {
 	for _, name := range c.Stages {
 		switch name {
 		case "ingress":
-			g.Go(work.do("stage ingress", func() error { return (&ingress{cfg: &c, rules: shared, log: c.Log.With("stage", "ingress")}).run(ctx) }))
+			g.Go(work.do("stage ingress",
+				func() error {
+					return (&ingress{cfg: &c, rules: shared, log: c.Log.With("stage", "ingress")}).run(ctx)
+				}))
 		case "behaviour":
 			st := c.stage("behaviour", 'b', shared)
 			st.in = []string{c.Topics.Control, c.Topics.Events}
@@ -255,7 +266,9 @@ func (c *Config) update(ctx context.Context, known *sets) {
 				continue
 			}
 			c.Metrics.ruleOff.WithLabelValues(rule).Set(1)
-			c.Log.Error("rule turned off: an expression of it failed 100 times in a row; try it with wayward rules eval, and reload", "rule", rule)
+			c.Log.Error(
+				"rule turned off: an expression of it failed 100 times in a row; try it with wayward rules eval, and reload",
+				"rule", rule)
 		}
 	}
 }
@@ -280,14 +293,18 @@ func (st *stage) rulesThatFail(sh *shard) {
 }
 
 func (c *Config) stage(name string, kind byte, r *rules) *stage {
-	st := &stage{cfg: c, name: name, kind: kind, rules: r, own: c.Policy.Hash(), log: c.Log.With("stage", name), metrics: c.Metrics.stage(name), failing: map[string]bool{}, complaints: complaints{}, wanting: map[[2]string]bool{}}
+	st := &stage{cfg: c, name: name, kind: kind, rules: r, own: c.Policy.Hash(), log: c.Log.With("stage", name),
+		metrics: c.Metrics.stage(name), failing: map[string]bool{}, complaints: complaints{},
+		wanting: map[[2]string]bool{}}
 	st.topics = topicsOf(c.Topics)
 	return st
 }
 
 func topicsOf(t Topics) (out [toBaselines + 1]string) {
-	out[toAlerts], out[toDLQ], out[toFacts], out[toControl], out[toJournal], out[toEvents] = t.Alerts, t.DLQ, t.Facts, t.Control, t.Journal, t.Events
-	out[toCommands], out[toBreakers], out[toInventory], out[toBaselines] = t.Commands, t.Breakers, t.Inventory, t.Baselines
+	out[toAlerts], out[toDLQ], out[toFacts], out[toControl], out[toJournal], out[toEvents] = t.Alerts, t.DLQ, t.Facts,
+		t.Control, t.Journal, t.Events
+	out[toCommands], out[toBreakers], out[toInventory], out[toBaselines] = t.Commands, t.Breakers, t.Inventory,
+		t.Baselines
 	return out
 }
 
@@ -321,10 +338,13 @@ func (c *Config) layout(ctx context.Context) (sources, facts int32, err error) {
 	switch {
 	case then == nil:
 	case then.Events != now.Events || then.Facts != now.Facts:
-		return 0, 0, fmt.Errorf("%s has %d partitions and %s has %d, but the state was made with %d and %d: entities have moved between partitions. Stop all instances and run wayward state rebuild for each",
+		return 0, 0, fmt.Errorf(
+			"%s has %d partitions and %s has %d, but the state was made with %d and %d: entities have moved between partitions. Stop all instances and run wayward state rebuild for each",
 			c.Topics.Events, now.Events, c.Topics.Facts, now.Facts, then.Events, then.Facts)
 	case len(now.Remade(*then)) > 0:
-		return 0, 0, fmt.Errorf("the topics of %v were deleted and made anew since this state was made, so it belongs to records that are gone. Stop this instance and run wayward state rebuild", now.Remade(*then))
+		return 0, 0, fmt.Errorf(
+			"the topics of %v were deleted and made anew since this state was made, so it belongs to records that are gone. Stop this instance and run wayward state rebuild",
+			now.Remade(*then))
 	}
 	if then == nil || len(then.Topics) < len(now.Topics) {
 		b, err := json.Marshal(now)

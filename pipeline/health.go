@@ -75,7 +75,8 @@ func (h *Health) Check(ctx context.Context) (ready bool, stages []StageHealth, k
 	}
 	h.mu.Unlock()
 	kafka = h.ask(ctx, cl)
-	ready = kafka == nil && h.Disk() == nil && !slices.ContainsFunc(stages, func(s StageHealth) bool { return !s.Ready() })
+	ready = kafka == nil && h.Disk() == nil &&
+		!slices.ContainsFunc(stages, func(s StageHealth) bool { return !s.Ready() })
 	return ready, stages, kafka
 }
 

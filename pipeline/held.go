@@ -61,7 +61,8 @@ func (a *attributes) of(e *event.Event) {
 	cut(&e.Agent.Version)
 	cut(&e.Agent.Model)
 	cut(&e.Agent.CharterHash)
-	*a = attributes{e.Persona, e.Agent.Owner, e.Agent.Credential, e.Agent.Version, e.Agent.Model, e.Agent.CharterHash, 0}
+	*a = attributes{e.Persona, e.Agent.Owner, e.Agent.Credential, e.Agent.Version, e.Agent.Model, e.Agent.CharterHash,
+		0}
 	if e.Has&event.HasTier != 0 {
 		a.tier = e.Agent.Tier
 	}
@@ -124,7 +125,8 @@ func (a *attributes) covers(o *attributes) bool {
 		return *o == attributes{}
 	}
 	says := func(held, said string) bool { return said == "" || said == held }
-	return says(a.persona, o.persona) && says(a.owner, o.owner) && says(a.credential, o.credential) && says(a.version, o.version) &&
+	return says(a.persona, o.persona) && says(a.owner, o.owner) && says(a.credential, o.credential) &&
+		says(a.version, o.version) &&
 		says(a.model, o.model) && says(a.charter, o.charter) && (o.tier == 0 || o.tier == a.tier)
 }
 

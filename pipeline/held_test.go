@@ -22,7 +22,8 @@ func lookAt(t testing.TB, b *behaviour, from int, lines ...string) (out []judged
 	for i, l := range lines {
 		value := fmt.Appendf(nil, `{"time":%d,"id":"e%d","tenant":"acme",%s}`, day0+int64(from+i)*1000, from+i, l)
 		if !strings.Contains(l, `"kind"`) {
-			value = fmt.Appendf(nil, `{"time":%d,"id":"e%d","tenant":"acme","kind":"tool_call","tool":{"name":"x"},%s}`, day0+int64(from+i)*1000, from+i, l)
+			value = fmt.Appendf(nil, `{"time":%d,"id":"e%d","tenant":"acme","kind":"tool_call","tool":{"name":"x"},%s}`,
+				day0+int64(from+i)*1000, from+i, l)
 		}
 		if strings.HasPrefix(l, `{`) {
 			value = []byte(l)
@@ -32,7 +33,8 @@ func lookAt(t testing.TB, b *behaviour, from int, lines ...string) (out []judged
 			t.Fatal(err)
 		}
 		e := &b.e
-		out = append(out, judgedAs{b.scene.Persona, e.Agent.Owner, e.Agent.Credential, e.Agent.Version, e.Agent.Model, e.Agent.CharterHash, e.User, e.Intent, e.Conversation, e.Agent.Tier, b.scene.Fork})
+		out = append(out, judgedAs{b.scene.Persona, e.Agent.Owner, e.Agent.Credential, e.Agent.Version, e.Agent.Model,
+			e.Agent.CharterHash, e.User, e.Intent, e.Conversation, e.Agent.Tier, b.scene.Fork})
 	}
 	return out
 }
@@ -54,16 +56,31 @@ func TestWhatIsAbsentIsNotAnotherValue(t *testing.T) {
 		lines []string
 		want  []judgedAs
 	}{
-		"a session's start says it for the session":          {[]string{start, bare, bare}, []judgedAs{full, full, full}},
-		"of an agent also elsewhere":                         {[]string{start, other, none}, []judgedAs{full, agent, agent}},
-		"another value holds from there":                     {[]string{start, `"session":"s1","user":"bob","agent":{"id":"a","version":"2"}`, bare}, []judgedAs{full, with(full, func(x *judgedAs) { x.version, x.user = "2", "bob" }), with(full, func(x *judgedAs) { x.version, x.user = "2", "bob" })}},
-		"two sessions of two models do not flip each other":  {[]string{start, begins, bare, other, bare, other}, []judgedAs{full, m2, full, m2, full, m2}},
-		"null and empty texts are absent":                    {[]string{start, `"session":"s1","user":null,"persona":"","agent":{"id":"a","model":"","owner":null}`}, []judgedAs{full, full}},
-		"blanks are absent":                                  {[]string{start, `"session":"s1","user":" ","persona":"\t","agent":{"id":"a","owner":" "}`}, []judgedAs{full, full}},
-		"a trace is not a conversation that is said":         {[]string{start, `"session":"s1","trace":{"id":"t9"},"agent":{"id":"a"}`}, []judgedAs{full, full}},
-		"another agent has said nothing":                     {[]string{start, `"session":"s1","agent":{"id":"b"}`}, []judgedAs{full, {}}},
-		"the end of a session ends what is said of it alone": {[]string{start, `"kind":"session","phase":"end","session":"s1","agent":{"id":"a"}`, bare}, []judgedAs{full, full, agent}},
-		"what comes late was said before": {[]string{start, `{"time":` + fmt.Sprint(day0-500) + `,"id":"late","kind":"tool_call","tool":{"name":"x"},"tenant":"acme","session":"s1","agent":{"id":"a","model":"m0"}}`, bare},
+		"a session's start says it for the session": {[]string{start, bare, bare},
+			[]judgedAs{full, full, full}},
+		"of an agent also elsewhere": {[]string{start, other, none},
+			[]judgedAs{full, agent, agent}},
+		"another value holds from there": {[]string{start,
+			`"session":"s1","user":"bob","agent":{"id":"a","version":"2"}`, bare},
+			[]judgedAs{full, with(full, func(x *judgedAs) { x.version, x.user = "2", "bob" }),
+				with(full, func(x *judgedAs) { x.version, x.user = "2", "bob" })}},
+		"two sessions of two models do not flip each other": {[]string{start, begins, bare, other, bare, other},
+			[]judgedAs{full, m2, full, m2, full, m2}},
+		"null and empty texts are absent": {[]string{start,
+			`"session":"s1","user":null,"persona":"","agent":{"id":"a","model":"","owner":null}`},
+			[]judgedAs{full, full}},
+		"blanks are absent": {[]string{start,
+			`"session":"s1","user":" ","persona":"\t","agent":{"id":"a","owner":" "}`}, []judgedAs{full, full}},
+		"a trace is not a conversation that is said": {[]string{start,
+			`"session":"s1","trace":{"id":"t9"},"agent":{"id":"a"}`}, []judgedAs{full, full}},
+		"another agent has said nothing": {[]string{start, `"session":"s1","agent":{"id":"b"}`},
+			[]judgedAs{full, {}}},
+		"the end of a session ends what is said of it alone": {[]string{start,
+			`"kind":"session","phase":"end","session":"s1","agent":{"id":"a"}`, bare}, []judgedAs{full, full, agent}},
+		"what comes late was said before": {[]string{start,
+			`{"time":` + fmt.Sprint(day0-500) +
+				`,"id":"late","kind":"tool_call","tool":{"name":"x"},"tenant":"acme","session":"s1","agent":{"id":"a","model":"m0"}}`,
+			bare},
 			[]judgedAs{full, with(full, func(x *judgedAs) { x.model = "m0" }), full}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -90,7 +107,8 @@ var none2 = policy.Default()
 func TestALongAttributeIsOneValueWhetherSaidOrHeld(t *testing.T) {
 	b := newBehaviour(0, engine(t, 1, 1, none2), none2, "events")
 	long := strings.Repeat("é", 400)
-	got := lookAt(t, b, 0, `"session":"s","user":"`+long+`","persona":"`+long+`","agent":{"id":"a","model":"`+long+`"}`, `"session":"s","agent":{"id":"a"}`, `"session":"s","agent":{"id":"a","model":"`+long+`x"}`)
+	got := lookAt(t, b, 0, `"session":"s","user":"`+long+`","persona":"`+long+`","agent":{"id":"a","model":"`+long+`"}`,
+		`"session":"s","agent":{"id":"a"}`, `"session":"s","agent":{"id":"a","model":"`+long+`x"}`)
 	if got[0] != got[1] || len(got[0].model) > heldBytes || !strings.HasPrefix(got[0].user, "éé") {
 		t.Errorf("said: %+v\nheld: %+v", got[0], got[1])
 	}
@@ -111,8 +129,10 @@ func TestWhatIsHeldFollowsFromTheLogAlone(t *testing.T) {
 			}
 			return fmt.Sprintf(s, r.IntN(3))
 		}
-		l := fmt.Sprintf(`"session":"s%d",`, r.IntN(4)) + maybe(`"user":"u%d",`) + maybe(`"persona":"p%d",`) + maybe(`"intent":"i%d",`) + maybe(`"conversation":"c%d",`) +
-			fmt.Sprintf(`"agent":{"id":"a%d"`, r.IntN(3)) + maybe(`,"model":"m%d"`) + maybe(`,"version":"%d"`) + maybe(`,"owner":"o%d"`) + maybe(`,"credential":"k%d"`) + maybe(`,"charter_hash":"h%d"`) + `}`
+		l := fmt.Sprintf(`"session":"s%d",`, r.IntN(4)) + maybe(`"user":"u%d",`) + maybe(`"persona":"p%d",`) +
+			maybe(`"intent":"i%d",`) + maybe(`"conversation":"c%d",`) +
+			fmt.Sprintf(`"agent":{"id":"a%d"`, r.IntN(3)) + maybe(`,"model":"m%d"`) + maybe(`,"version":"%d"`) +
+			maybe(`,"owner":"o%d"`) + maybe(`,"credential":"k%d"`) + maybe(`,"charter_hash":"h%d"`) + `}`
 		if r.IntN(12) == 0 {
 			l = `"kind":"session","phase":"end",` + l
 		}

@@ -157,7 +157,8 @@ func tickEvery(idle int64) int64 {
 
 // tellControl writes a record that the shard of p will read in its own log.
 func (st *stage) tellControl(ctx context.Context, p int32, c control) {
-	st.cfg.plain.Produce(context.WithoutCancel(ctx), &kgo.Record{Topic: st.topics[toControl], Partition: p, Value: c.encode()}, func(_ *kgo.Record, err error) {
+	st.cfg.plain.Produce(context.WithoutCancel(ctx), &kgo.Record{Topic: st.topics[toControl], Partition: p,
+		Value: c.encode()}, func(_ *kgo.Record, err error) {
 		if err != nil {
 			st.log.Warn("control record not written", "partition", p, "kind", c.Kind, "err", Explain(err))
 		}
@@ -196,11 +197,13 @@ func (st *stage) tell(ctx context.Context, p int32, c control) {
 		st.tellControl(ctx, p, c)
 		return
 	}
-	st.cfg.plain.Produce(context.WithoutCancel(ctx), &kgo.Record{Topic: st.in[0], Partition: p, Value: controlFacts(0, wall(), "", c)}, func(_ *kgo.Record, err error) {
-		if err != nil {
-			st.log.Warn("control record not written", "partition", p, "kind", c.Kind, "err", Explain(err))
-		}
-	})
+	st.cfg.plain.Produce(context.WithoutCancel(ctx),
+		&kgo.Record{Topic: st.in[0], Partition: p, Value: controlFacts(0, wall(), "", c)}, func(_ *kgo.Record,
+			err error) {
+			if err != nil {
+				st.log.Warn("control record not written", "partition", p, "kind", c.Kind, "err", Explain(err))
+			}
+		})
 }
 
 // silentAfter is how long a source may say nothing before the relation stage no longer waits for
@@ -232,9 +235,12 @@ func (st *stage) silent(ctx context.Context) {
 				continue
 			}
 			st.heard[k] = now
-			st.log.Warn("source silent for a minute: no longer waited for, findings made without it are marked incomplete", "source", p, "facts", q)
+			st.log.Warn(
+				"source silent for a minute: no longer waited for, findings made without it are marked incomplete",
+				"source", p, "facts", q)
 			value := appendFactsHead(nil, factsHead{source: int32(p), now: now, out: true, set: b.panel.Set.Hash()})
-			st.cfg.plain.Produce(context.WithoutCancel(ctx), &kgo.Record{Topic: st.in[0], Partition: q, Value: value}, nil)
+			st.cfg.plain.Produce(context.WithoutCancel(ctx), &kgo.Record{Topic: st.in[0], Partition: q, Value: value},
+				nil)
 		}
 	}
 }
@@ -271,7 +277,8 @@ func (st *stage) save(p int32) {
 	st.saved = done
 	go func() {
 		defer close(done)
-		if err := st.cfg.Store.Checkpoint(st.space(p), withDoomed(st.cfg.Store, st.space(p), st.paced(pages), doomed), marker); err != nil {
+		if err := st.cfg.Store.Checkpoint(st.space(p), withDoomed(st.cfg.Store, st.space(p), st.paced(pages), doomed),
+			marker); err != nil {
 			st.saveErr.Store(&err)
 		}
 		st.metrics.checkpoint.Observe(time.Since(start).Seconds())

@@ -45,7 +45,8 @@ const quietPolicies = `{"v":1,"limits":[
 func newStillness(t *testing.T, partitions int) *stillness {
 	q := &stillness{T: t, topics: DefaultTopics(), dir: t.TempDir()}
 	q.topics.Partitions, q.topics.FactsPartitions = partitions, 2
-	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.ListenFn(q.net.Listen), kfake.GroupMinSessionTimeout(100*time.Millisecond),
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.ListenFn(q.net.Listen),
+		kfake.GroupMinSessionTimeout(100*time.Millisecond),
 		kfake.BrokerConfigs(map[string]string{"group.initial.rebalance.delay.ms": "0"}))
 	if err != nil {
 		t.Fatal(err)
@@ -57,7 +58,8 @@ func newStillness(t *testing.T, partitions int) *stillness {
 	}
 	t.Cleanup(q.cl.Close)
 	q.adm = kadm.NewClient(q.cl)
-	if err := ApplyTopics(t.Context(), q.adm, planned(t, q.adm, q.topics.Specs(false, 1)), func(Change) {}); err != nil {
+	if err := ApplyTopics(t.Context(), q.adm, planned(t, q.adm, q.topics.Specs(false, 1)),
+		func(Change) {}); err != nil {
 		t.Fatal(err)
 	}
 	return q
@@ -71,9 +73,11 @@ func (q *stillness) run(instance string) (stop func()) {
 		q.Fatal(err)
 	}
 	log := &labLog{}
-	c := Config{Options: q.opts, Topics: q.topics, Group: "quiet", Instance: instance, Stages: []string{"behaviour", "relation"}, Store: store,
+	c := Config{Options: q.opts, Topics: q.topics, Group: "quiet", Instance: instance,
+		Stages: []string{"behaviour", "relation"}, Store: store,
 		Policy: setOf(q, quietPolicies), Encoder: &short{}, Metrics: NewMetrics(prometheus.NewRegistry()),
-		Log: slog.New(slog.NewTextHandler(log, nil)), TransactionEvery: 200 * time.Millisecond, CheckpointEvery: time.Minute}
+		Log: slog.New(slog.NewTextHandler(log, nil)), TransactionEvery: 200 * time.Millisecond,
+		CheckpointEvery: time.Minute}
 	ctx, cancel := context.WithCancel(q.Context())
 	done := make(chan error, 1)
 	go func() { done <- Run(ctx, c) }()
@@ -95,7 +99,9 @@ func (q *stillness) run(instance string) (stop func()) {
 func (q *stillness) act(agent, user, tool string) {
 	q.n++
 	time.Sleep(time.Millisecond) // of two partitions there is no order within one
-	line := fmt.Appendf(nil, `{"id":"e%05d","time":%d,"kind":"tool_call","tenant":"t","agent":{"id":%q},"user":%q,"tool":{"name":%q}}`, q.n, wall(), agent, user, tool)
+	line := fmt.Appendf(nil,
+		`{"id":"e%05d","time":%d,"kind":"tool_call","tenant":"t","agent":{"id":%q},"user":%q,"tool":{"name":%q}}`, q.n,
+		wall(), agent, user, tool)
 	r := &kgo.Record{Topic: q.topics.Events, Partition: -1, Key: event.AppendKey(nil, "t", agent), Value: line}
 	if err := q.cl.ProduceSync(q.Context(), r).FirstErr(); err != nil {
 		q.Fatal(err)
@@ -105,7 +111,8 @@ func (q *stillness) act(agent, user, tool string) {
 // on is the name of an agent whose events lie in a partition.
 func (q *stillness) on(p int) string {
 	for i := 0; ; i++ {
-		if name := fmt.Sprint("agent-", i); byKey(event.AppendKey(nil, "t", name), int32(q.topics.Partitions)) == int32(p) {
+		if name := fmt.Sprint("agent-", i); byKey(event.AppendKey(nil, "t", name),
+			int32(q.topics.Partitions)) == int32(p) {
 			return name
 		}
 	}
@@ -257,7 +264,8 @@ func TestAnHourWithoutAnEvent(t *testing.T) {
 				// The tick of a partition that sleeps is up to ten seconds old, and a watermark ten
 				// behind.
 				if ahead, behind := q.lead(); ahead > 0 || behind > 2*lateness+tickEvery(60_001)+5000 {
-					t.Errorf("a watermark was %d ms ahead of the wall clock, at the end one is %d ms behind it", ahead, behind)
+					t.Errorf("a watermark was %d ms ahead of the wall clock, at the end one is %d ms behind it", ahead,
+						behind)
 				}
 				want := q.replayed()
 				absences := 0
@@ -283,10 +291,12 @@ func TestTicksFollowFromEventsAlone(t *testing.T) {
 		event func(s int64) (at int64, ok bool) // by the second of the broker's clock
 		ahead int64                             // of the wall clock, at the end of an hour
 	}{
-		"silence":                            {func(s int64) (int64, bool) { return s * second, s == 0 }, 0},
-		"one event every five seconds":       {func(s int64) (int64, bool) { return s * second, s%5 == 0 }, 0},
-		"a gateway that is two seconds late": {func(s int64) (int64, bool) { return (s - 2) * second, s%7 == 0 }, -2 * second},
-		"one fast clock, once":               {func(s int64) (int64, bool) { return s*second + futureTol, s == 0 }, futureTol},
+		"silence":                      {func(s int64) (int64, bool) { return s * second, s == 0 }, 0},
+		"one event every five seconds": {func(s int64) (int64, bool) { return s * second, s%5 == 0 }, 0},
+		"a gateway that is two seconds late": {func(s int64) (int64, bool) { return (s - 2) * second, s%7 == 0 },
+			-2 * second},
+		"one fast clock, once": {func(s int64) (int64, bool) { return s*second + futureTol, s == 0 },
+			futureTol},
 		"one fast clock among others": {func(s int64) (int64, bool) {
 			if s == 1800 {
 				return s*second + futureTol, true

@@ -43,8 +43,10 @@ func TestASnapshotFromElsewhereIsPutInForce(t *testing.T) {
 	if why := r.order(order(there)); why != "" {
 		t.Fatal(why)
 	}
-	if m := r.work(25.2); m.AgentDays != there.AgentDays || m.Sessions != there.Sessions || m.Day != own.Day || m.Day-m.First != there.Day-there.First {
-		t.Errorf("imported: %s with %d agent-days, learned since %s; there it was %s with %d", m.Snapshot(), m.AgentDays, dateOf(m.First), there.Snapshot(), there.AgentDays)
+	if m := r.work(25.2); m.AgentDays != there.AgentDays || m.Sessions != there.Sessions || m.Day != own.Day ||
+		m.Day-m.First != there.Day-there.First {
+		t.Errorf("imported: %s with %d agent-days, learned since %s; there it was %s with %d", m.Snapshot(),
+			m.AgentDays, dateOf(m.First), there.Snapshot(), there.AgentDays)
 	}
 	if why := r.order(order(there)); !strings.Contains(why, "nothing_changes") {
 		t.Errorf("imported twice: %q", why)

@@ -30,8 +30,10 @@ var formats = map[string]func() format{
 // answers are what comes back from gateways and people: always read, never configured.
 func (c *Config) answers(r *rules) map[string]format {
 	return map[string]format{
-		c.Topics.Acks:     answer{r, controlAck, func(b []byte) (event.Scope, error) { a, err := event.ParseAck(b); return a.Scope, err }},
-		c.Topics.Feedback: answer{r, controlFeedback, func(b []byte) (event.Scope, error) { f, err := event.ParseFeedback(b); return f.Scope, err }},
+		c.Topics.Acks: answer{r, controlAck,
+			func(b []byte) (event.Scope, error) { a, err := event.ParseAck(b); return a.Scope, err }},
+		c.Topics.Feedback: answer{r, controlFeedback,
+			func(b []byte) (event.Scope, error) { f, err := event.ParseFeedback(b); return f.Scope, err }},
 	}
 }
 
@@ -90,7 +92,8 @@ func (a answer) convert(r *kgo.Record) (output, error) {
 	if err != nil {
 		return output{}, &event.DecodeError{Reason: "bad_" + a.kind, Want: err.Error()}
 	}
-	return a.rules.route(s, wall(), "", control{Kind: a.kind, Source: r.Partition, Body: r.Value, Offset: r.Offset}), nil
+	return a.rules.route(s, wall(), "", control{Kind: a.kind, Source: r.Partition, Body: r.Value,
+		Offset: r.Offset}), nil
 }
 
 func (a answer) names(*record) *event.Named { return nil }
@@ -104,7 +107,8 @@ func (r *rules) route(s event.Scope, now int64, set string, c control) output {
 	if s.Type == event.AgentScope {
 		agent = s.ID
 	}
-	return output{to: toControl, partition: r.partition(event.AppendKey(nil, s.Tenant, agent), r.sources), value: c.encode()}
+	return output{to: toControl, partition: r.partition(event.AppendKey(nil, s.Tenant, agent), r.sources),
+		value: c.encode()}
 }
 
 // ingress is the stateless stage: raw topics in, agent.events out, in one transaction with the
@@ -125,7 +129,8 @@ func (in *ingress) run(ctx context.Context) error {
 		if errors.Is(err, errFatal) {
 			return err
 		}
-		in.cfg.Health.set(StageHealth{Stage: "ingress", Waiting: "its session ended, another one begins: " + Explain(err)})
+		in.cfg.Health.set(StageHealth{Stage: "ingress", Waiting: "its session ended, another one begins: " +
+			Explain(err)})
 		in.log.Warn("session ended", "err", Explain(err), "retry_in", wait)
 		pause(ctx, wait)
 		wait = min(2*wait, 10*time.Second)
@@ -142,7 +147,8 @@ func (in *ingress) session(ctx context.Context) error {
 	for _, t := range c.Ingress {
 		f := formats[t.Format]
 		if f == nil {
-			return fmt.Errorf("%wingress topic %s: format %q is unknown; there are %v", errFatal, t.Topic, t.Format, Formats())
+			return fmt.Errorf("%wingress topic %s: format %q is unknown; there are %v", errFatal, t.Topic, t.Format,
+				Formats())
 		}
 		topics = append(topics, t.Topic)
 		byTopic[t.Topic] = f()
@@ -153,13 +159,19 @@ func (in *ingress) session(ctx context.Context) error {
 	unwritten := false
 	out := &stage{cfg: c, name: "ingress"}
 	revoked := func(context.Context, *kgo.Client, map[string][]int32) { out.revoked.Store(true) }
-	s, err := kgo.NewGroupTransactSession(append(slices.Clone(c.Options), kgo.WithContext(base), kgo.ConsumerGroup(c.Group+"-ingress"), kgo.ConsumeTopics(topics...),
-		kgo.TransactionalID(id), kgo.InstanceID(id), kgo.BlockRebalanceOnPoll(), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.SessionTimeout(c.SessionTimeout), kgo.HeartbeatInterval(c.SessionTimeout/10), kgo.RebalanceTimeout(3*c.SessionTimeout),
+	s, err := kgo.NewGroupTransactSession(append(slices.Clone(c.Options), kgo.WithContext(base),
+		kgo.ConsumerGroup(c.Group+"-ingress"), kgo.ConsumeTopics(topics...),
+		kgo.TransactionalID(id), kgo.InstanceID(id), kgo.BlockRebalanceOnPoll(),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.SessionTimeout(c.SessionTimeout),
+		kgo.HeartbeatInterval(c.SessionTimeout/10), kgo.RebalanceTimeout(3*c.SessionTimeout),
 		kgo.TransactionTimeout(c.TransactionTimeout), kgo.RetryTimeout(c.TransactionTimeout),
-		kgo.FetchMaxWait(100*time.Millisecond), kgo.BrokerMaxReadBytes(512<<20), kgo.ProducerBatchCompression(c.Topics.Codec()), kgo.ProducerLinger(0),
+		kgo.FetchMaxWait(100*time.Millisecond), kgo.BrokerMaxReadBytes(512<<20),
+		kgo.ProducerBatchCompression(c.Topics.Codec()), kgo.ProducerLinger(0),
 		kgo.RecordPartitioner(partitioner), kgo.MaxBufferedRecords(200_000),
-		kgo.OnPartitionsAssigned(func(context.Context, *kgo.Client, map[string][]int32) { joined.Store(true) }), kgo.OnPartitionsRevoked(revoked), kgo.OnPartitionsLost(revoked), kgo.WithHooks(c.Metrics.hooks("ingress")...))...)
+		kgo.OnPartitionsAssigned(func(context.Context, *kgo.Client, map[string][]int32) { joined.Store(true) }),
+		kgo.OnPartitionsRevoked(revoked), kgo.OnPartitionsLost(revoked),
+		kgo.WithHooks(c.Metrics.hooks("ingress")...))...)
 	if err != nil {
 		abort()
 		return fmt.Errorf("%wingress stage: %w", errFatal, err)
@@ -218,10 +230,14 @@ func (in *ingress) session(ctx context.Context) error {
 				r := asRecord(kr)
 				dead[reasonOf(err)]++
 				whose := byTopic[kr.Topic].names(&r)
-				cl.Produce(end, out.record(deadLetter(kr.Topic, kr.Partition, &r, reasonOf(err), err.Error(), whose)), promise)
+				cl.Produce(end, out.record(deadLetter(kr.Topic, kr.Partition, &r, reasonOf(err), err.Error(), whose)),
+					promise)
 				if whose != nil { // the shard of its agent counts it
-					c := control{Kind: controlBroken, Tenant: whose.Tenant, Agent: whose.Agent, Time: whose.Time, Finding: whose.ID, Reason: reasonOf(err), Sum: whose.Sum}
-					cl.Produce(end, out.record(in.rules.route(event.Scope{Type: event.AgentScope, Tenant: whose.Tenant, ID: whose.Agent}, wall(), "", c)), promise)
+					c := control{Kind: controlBroken, Tenant: whose.Tenant, Agent: whose.Agent, Time: whose.Time,
+						Finding: whose.ID, Reason: reasonOf(err), Sum: whose.Sum}
+					cl.Produce(end,
+						out.record(in.rules.route(event.Scope{Type: event.AgentScope, Tenant: whose.Tenant,
+							ID: whose.Agent}, wall(), "", c)), promise)
 				}
 				return
 			}

@@ -25,7 +25,8 @@ func TestIngressKeysRecordsAndSetsBadOnesAside(t *testing.T) {
 	defer broker.Close()
 	topics := DefaultTopics()
 	opts := []kgo.Opt{kgo.SeedBrokers(broker.Addr())}
-	cl, err := kgo.NewClient(append(opts, kgo.DefaultProduceTopic("raw"), kgo.ConsumeTopics(topics.Events, topics.DLQ), kgo.FetchIsolationLevel(kgo.ReadCommitted()))...)
+	cl, err := kgo.NewClient(append(opts, kgo.DefaultProduceTopic("raw"), kgo.ConsumeTopics(topics.Events, topics.DLQ),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()))...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,13 +50,16 @@ func TestIngressKeysRecordsAndSetsBadOnesAside(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	done := make(chan error, 1)
 	go func() {
-		done <- Run(ctx, Config{Options: opts, Topics: topics, Group: "g", Instance: "0", Stages: []string{"ingress"}, Ingress: []Ingress{{"raw", "native"}},
-			Store: store, Policy: policy.Default(), Metrics: NewMetrics(prometheus.NewRegistry())})
+		done <- Run(ctx, Config{Options: opts, Topics: topics, Group: "g", Instance: "0", Stages: []string{"ingress"},
+			Ingress: []Ingress{{"raw", "native"}},
+			Store:   store, Policy: policy.Default(), Metrics: NewMetrics(prometheus.NewRegistry())})
 	}()
 	line := func(id, agent string) string {
-		return `{"id":"` + id + `","time":1767600000000,"kind":"tool_call","tenant":"acme","agent":{"id":"` + agent + `"},"tool":{"name":"get"}}`
+		return `{"id":"` + id + `","time":1767600000000,"kind":"tool_call","tenant":"acme","agent":{"id":"` + agent +
+			`"},"tool":{"name":"get"}}`
 	}
-	for _, v := range []string{line("1", "a"), "not json", line("2", "a"), line("3", "b|c"), `{"time":1767600000000}`, line("4", "a"), `{"tenant":"acme","agent":{"id":"a"},"time":1767600000000,`} {
+	for _, v := range []string{line("1", "a"), "not json", line("2", "a"), line("3", "b|c"), `{"time":1767600000000}`,
+		line("4", "a"), `{"tenant":"acme","agent":{"id":"a"},"time":1767600000000,`} {
 		cl.Produce(ctx, kgo.StringRecord(v), nil)
 	}
 	if err := cl.Flush(ctx); err != nil {
@@ -70,7 +74,8 @@ func TestIngressKeysRecordsAndSetsBadOnesAside(t *testing.T) {
 				for _, x := range r.Headers {
 					h[x.Key] = string(x.Value)
 				}
-				reasons[h["topic"]+"/"+h["partition"]+"/"+h["offset"]] = strings.TrimSpace(h["reason"] + " " + h["tenant"] + " " + h["agent"])
+				reasons[h["topic"]+"/"+h["partition"]+"/"+h["offset"]] = strings.TrimSpace(h["reason"] + " " +
+					h["tenant"] + " " + h["agent"])
 				return
 			}
 			keys[string(r.Key)]++
@@ -91,7 +96,8 @@ func TestIngressKeysRecordsAndSetsBadOnesAside(t *testing.T) {
 	if keys["acme|a"] != 3 || keys["acme|b%7Cc"] != 1 || len(keys) != 2 {
 		t.Errorf("keys %v", keys)
 	}
-	if reasons["raw/0/1"] != "not_json" || reasons["raw/0/4"] != "missing_field" || reasons["raw/0/6"] != "not_json acme a" || len(reasons) != 3 {
+	if reasons["raw/0/1"] != "not_json" || reasons["raw/0/4"] != "missing_field" ||
+		reasons["raw/0/6"] != "not_json acme a" || len(reasons) != 3 {
 		t.Errorf("dead letters by origin %v", reasons)
 	}
 }

@@ -42,7 +42,8 @@ func StoredLayout(s *state.Store) (*Layout, error) {
 func LayoutOf(topics Topics, td kadm.TopicDetails) Layout {
 	f := topics.Full()
 	l := Layout{Events: len(td[f.Events].Partitions), Facts: len(td[f.Facts].Partitions), Topics: map[string]string{}}
-	for role, name := range map[string]string{"events": f.Events, "control": f.Control, "journal": f.Journal, "facts": f.Facts} {
+	for role, name := range map[string]string{"events": f.Events, "control": f.Control, "journal": f.Journal,
+		"facts": f.Facts} {
 		if id := td[name].ID; id != (kadm.TopicID{}) {
 			l.Topics[role] = hex.EncodeToString(id[:])
 		}
@@ -186,7 +187,8 @@ func inspect(s *state.Store, sp state.Space) PartitionState {
 		d.N = n
 		p.Damage = append(p.Damage, d)
 	}
-	slices.SortFunc(p.Damage, func(a, b Damage) int { return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Why, b.Why)) })
+	slices.SortFunc(p.Damage,
+		func(a, b Damage) int { return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Why, b.Why)) })
 	return p
 }
 

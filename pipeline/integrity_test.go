@@ -26,12 +26,16 @@ func told(findings []*event.Finding) (out []string) {
 
 // brokenLine names an agent and does not decode.
 func brokenLine(agent string, at int64) []byte {
-	return fmt.Appendf(nil, `{"time":%d,"kind":"tool_call","tenant":"t1","agent":{"id":%q},"tool":{"name":"rm"},"policy":{"verdict":"perhaps"}}`, at, agent)
+	return fmt.Appendf(nil,
+		`{"time":%d,"kind":"tool_call","tenant":"t1","agent":{"id":%q},"tool":{"name":"rm"},"policy":{"verdict":"perhaps"}}`,
+		at, agent)
 }
 
 func TestDeadLettersCountAgainstTheAgentThatTheyName(t *testing.T) {
 	good := func(agent string, at int64) []byte {
-		return fmt.Appendf(nil, `{"id":"g%d","time":%d,"kind":"tool_call","tenant":"t1","agent":{"id":%q},"persona":"clerk","tool":{"name":"search"}}`, at, at, agent)
+		return fmt.Appendf(nil,
+			`{"id":"g%d","time":%d,"kind":"tool_call","tenant":"t1","agent":{"id":%q},"persona":"clerk","tool":{"name":"search"}}`,
+			at, at, agent)
 	}
 	const minute = 60_000
 	for name, c := range map[string]struct {
@@ -39,15 +43,24 @@ func TestDeadLettersCountAgainstTheAgentThatTheyName(t *testing.T) {
 		lines [][]byte
 		want  []string
 	}{
-		"two are accidents":                  {"t1|a", [][]byte{brokenLine("a", day0), brokenLine("a", day0+minute)}, nil},
-		"three are told":                     {"t1|a", [][]byte{brokenLine("a", day0), good("b", day0), brokenLine("a", day0+minute), brokenLine("a", day0+2*minute)}, []string{"t1|a dead-letters 3"}},
-		"without a key":                      {"", [][]byte{brokenLine("a", day0), brokenLine("a", day0+minute), brokenLine("a", day0+2*minute)}, []string{"t1|a dead-letters 3"}},
-		"not if the key is another agent's":  {"t1|b", [][]byte{brokenLine("a", day0), brokenLine("a", day0+minute), brokenLine("a", day0+2*minute)}, nil},
-		"not if the key is another tenant's": {"t2|a", [][]byte{brokenLine("a", day0), brokenLine("a", day0+minute), brokenLine("a", day0+2*minute)}, nil},
-		"not if they are far apart":          {"t1|a", [][]byte{brokenLine("a", day0), brokenLine("a", day0+9*minute), brokenLine("a", day0+18*minute)}, nil},
-		"records that break off count, too":  {"t1|a", [][]byte{brokenLine("a", day0)[:90], brokenLine("a", day0)[:95], brokenLine("a", day0)[:97]}, []string{"t1|a dead-letters 3"}},
-		"not those that name two agents": {"t1|a", [][]byte{[]byte(`{"tenant":"t1","agent":{"id":"a"},"agent":{"id":"b"}}`), []byte(`{"tenant":"t1","agent":{"id":"a"},"agent":{"id":"b"},"x":1}`),
-			[]byte(`{"tenant":"t1","agent":{"id":"a"},"agent":{"id":"b"},"x":2}`)}, nil},
+		"two are accidents": {"t1|a", [][]byte{brokenLine("a", day0), brokenLine("a", day0+minute)},
+			nil},
+		"three are told": {"t1|a", [][]byte{brokenLine("a", day0), good("b", day0),
+			brokenLine("a", day0+minute), brokenLine("a", day0+2*minute)}, []string{"t1|a dead-letters 3"}},
+		"without a key": {"", [][]byte{brokenLine("a", day0), brokenLine("a", day0+minute),
+			brokenLine("a", day0+2*minute)}, []string{"t1|a dead-letters 3"}},
+		"not if the key is another agent's": {"t1|b", [][]byte{brokenLine("a", day0), brokenLine("a", day0+minute),
+			brokenLine("a", day0+2*minute)}, nil},
+		"not if the key is another tenant's": {"t2|a", [][]byte{brokenLine("a", day0), brokenLine("a", day0+minute),
+			brokenLine("a", day0+2*minute)}, nil},
+		"not if they are far apart": {"t1|a", [][]byte{brokenLine("a", day0), brokenLine("a", day0+9*minute),
+			brokenLine("a", day0+18*minute)}, nil},
+		"records that break off count, too": {"t1|a", [][]byte{brokenLine("a", day0)[:90], brokenLine("a", day0)[:95],
+			brokenLine("a", day0)[:97]}, []string{"t1|a dead-letters 3"}},
+		"not those that name two agents": {"t1|a",
+			[][]byte{[]byte(`{"tenant":"t1","agent":{"id":"a"},"agent":{"id":"b"}}`),
+				[]byte(`{"tenant":"t1","agent":{"id":"a"},"agent":{"id":"b"},"x":1}`),
+				[]byte(`{"tenant":"t1","agent":{"id":"a"},"agent":{"id":"b"},"x":2}`)}, nil},
 	} {
 		b := newBehaviour(0, engine(t, 1, 1, none), none, "agent.events")
 		b.begin(1, true)
@@ -82,7 +95,8 @@ func TestDeadLettersCountAgainstTheAgentThatTheyName(t *testing.T) {
 					whose += "|" + string(h.Value)
 				}
 			}
-			if named := c.want != nil || c.key == "t1|a" && !strings.HasPrefix(name, "not those"); (whose == "|t1|a") != named {
+			if named := c.want != nil || c.key == "t1|a" &&
+				!strings.HasPrefix(name, "not those"); (whose == "|t1|a") != named {
 				t.Errorf("%s: a dead letter is of %q", name, whose)
 			}
 		}
@@ -99,7 +113,9 @@ func TestAReplayCountsWhatDidNotDecodeAgainstItsAgent(t *testing.T) {
 	var file bytes.Buffer
 	for i := range int64(400) {
 		at := day0 + i*2000
-		fmt.Fprintf(&file, `{"id":"g%d","time":%d,"kind":"tool_call","tenant":"t1","agent":{"id":"agent-%d"},"tool":{"name":"search"},"result":{"content":"x%s"}}`+"\n", i, at, i%5, []string{"", `\ud800`}[i%5/4])
+		fmt.Fprintf(&file,
+			`{"id":"g%d","time":%d,"kind":"tool_call","tenant":"t1","agent":{"id":"agent-%d"},"tool":{"name":"search"},"result":{"content":"x%s"}}`+
+				"\n", i, at, i%5, []string{"", `\ud800`}[i%5/4])
 		if i%3 == 0 {
 			file.Write(append(brokenLine(fmt.Sprint("agent-", i%2), at), '\n'))
 		}
@@ -118,7 +134,8 @@ func TestAReplayCountsWhatDidNotDecodeAgainstItsAgent(t *testing.T) {
 			src.buffer = x.buffer
 		}
 		var all []*event.Finding
-		r := Replay{Policy: none, Workers: x.workers, Flush: true, Deliver: func(f *event.Finding) error { all = append(all, f); return nil }}
+		r := Replay{Policy: none, Workers: x.workers, Flush: true,
+			Deliver: func(f *event.Finding) error { all = append(all, f); return nil }}
 		sum, err := r.Run(t.Context(), src)
 		if src.Close(); err != nil {
 			t.Fatal(err)
@@ -130,7 +147,8 @@ func TestAReplayCountsWhatDidNotDecodeAgainstItsAgent(t *testing.T) {
 		if i == 0 {
 			want = got
 			text := strings.Join(got, "\n")
-			for _, s := range []string{"t1|agent-0 dead-letters 3", "t1|agent-1 dead-letters 48", "t1|agent-4 content 3", "held"} {
+			for _, s := range []string{"t1|agent-0 dead-letters 3", "t1|agent-1 dead-letters 48",
+				"t1|agent-4 content 3", "held"} {
 				if s != "held" && !strings.Contains(text, s) {
 					t.Errorf("no %q in\n%s", s, text)
 				}
@@ -149,10 +167,14 @@ func TestAReplayCountsWhatDidNotDecodeAgainstItsAgent(t *testing.T) {
 // FuzzHostileContent puts anything into content of a call: the call is judged all the same, and
 // nothing of another agent changes.
 func FuzzHostileContent(f *testing.F) {
-	fields := []string{`"result":{"content":%s}`, `"result":{"error":%s}`, `"args":%s`, `"args":{"to":%s}`, `"attrs":%s`, `"destination":%s`, `"destination":{"value":%s}`, `"resource":{"labels":%s}`,
-		`"resource":%s`, `"subject":%s`, `"session":%s`, `"user":%s`, `"message":{"text":%s}`, `"intent":%s`, `"trace":%s`, `"amount":%s`, `"delegation":%s`, `"approval":%s`, `"id":%s`, `"x":%s`, `"provenance":%s`, `"cost":%s`}
+	fields := []string{`"result":{"content":%s}`, `"result":{"error":%s}`, `"args":%s`, `"args":{"to":%s}`,
+		`"attrs":%s`, `"destination":%s`, `"destination":{"value":%s}`, `"resource":{"labels":%s}`,
+		`"resource":%s`, `"subject":%s`, `"session":%s`, `"user":%s`, `"message":{"text":%s}`, `"intent":%s`,
+		`"trace":%s`, `"amount":%s`, `"delegation":%s`, `"approval":%s`, `"id":%s`, `"x":%s`, `"provenance":%s`,
+		`"cost":%s`}
 	for i := range fields {
-		for _, v := range []string{`"\ud800"`, "\"\xff\"", `NaN`, `[[[[`, `{"a" 1}`, `"` + strings.Repeat("x", 1500) + `"`, `5`, `["a",5]`} {
+		for _, v := range []string{`"\ud800"`, "\"\xff\"", `NaN`, `[[[[`, `{"a" 1}`,
+			`"` + strings.Repeat("x", 1500) + `"`, `5`, `["a",5]`} {
 			f.Add(uint8(i), v)
 		}
 	}
@@ -174,7 +196,10 @@ func FuzzHostileContent(f *testing.F) {
 			if i == 3 && hostile != "" {
 				add(hostile)
 			}
-			add(fmt.Sprintf(`{"id":"e%d","time":%d,"kind":"tool_call","tenant":"t1","agent":{"id":"good-%d"},"session":"s","persona":"clerk","user":"u","tool":{"name":"mail"}}`, i, day0+i*1000, i%2))
+			add(
+				fmt.Sprintf(
+					`{"id":"e%d","time":%d,"kind":"tool_call","tenant":"t1","agent":{"id":"good-%d"},"session":"s","persona":"clerk","user":"u","tool":{"name":"mail"}}`,
+					i, day0+i*1000, i%2))
 		}
 		pages := map[string]string{}
 		for key, image := range every(b.shard) {
@@ -187,20 +212,27 @@ func FuzzHostileContent(f *testing.F) {
 	f.Fuzz(func(t *testing.T, i uint8, value string) {
 		value = strings.NewReplacer("\n", " ", "\r", " ").Replace(value)
 		content := fmt.Sprintf(fields[int(i)%len(fields)], value)
-		line := fmt.Sprintf(`{"time":%d,"kind":"tool_call","tenant":"t1","agent":{"id":"bad"},"persona":"clerk","tool":{"name":"rm"},%s}`, day0+2500, content)
+		line := fmt.Sprintf(
+			`{"time":%d,"kind":"tool_call","tenant":"t1","agent":{"id":"bad"},"persona":"clerk","tool":{"name":"rm"},%s}`,
+			day0+2500, content)
 		var d event.Decoder
 		var e event.Event
 		if d.Decode([]byte(line), &e) != nil {
 			// it broke out of its place: then it is a text
 			value = `"` + strings.NewReplacer(`"`, `'`, `\`, `/`).Replace(value) + `"`
-			line = fmt.Sprintf(`{"time":%d,"kind":"tool_call","tenant":"t1","agent":{"id":"bad"},"persona":"clerk","tool":{"name":"rm"},%s}`, day0+2500, fmt.Sprintf(fields[int(i)%len(fields)], value))
+			line = fmt.Sprintf(
+				`{"time":%d,"kind":"tool_call","tenant":"t1","agent":{"id":"bad"},"persona":"clerk","tool":{"name":"rm"},%s}`,
+				day0+2500, fmt.Sprintf(fields[int(i)%len(fields)], value))
 		}
 		with, b := others(t, line)
 		without, _ := others(t, "")
 		if !maps.Equal(with, without) {
 			t.Fatalf("%q: %s", line, gocmp.Diff(without, with))
 		}
-		if !slices.ContainsFunc(b.findings, func(f *event.Finding) bool { return f.Agent == "bad" && f.Rule == "persona/clerk/tool" }) {
+		if !slices.ContainsFunc(b.findings, func(f *event.Finding) bool {
+			return f.Agent == "bad" &&
+				f.Rule == "persona/clerk/tool"
+		}) {
 			t.Fatalf("%q: the call was not judged: %v", line, b.counts.dead)
 		}
 	})

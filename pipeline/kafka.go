@@ -87,8 +87,11 @@ func (k *Kafka) Check() error {
 		if !slices.Contains(saslMechanisms, strings.ToLower(s.Mechanism)) {
 			add("sasl.mechanism %q is not known: use plain, scram-sha-256 or scram-sha-512", s.Mechanism)
 		}
-		if far := k.firstRemote(); far != "" && k.TLS == nil && strings.EqualFold(s.Mechanism, "plain") && !s.AllowPlaintext {
-			add("sasl: mechanism plain would send the password readable to %s: set tls, or use scram-sha-512, or accept it with sasl.allow_plaintext: true", far)
+		if far := k.firstRemote(); far != "" && k.TLS == nil && strings.EqualFold(s.Mechanism, "plain") &&
+			!s.AllowPlaintext {
+			add(
+				"sasl: mechanism plain would send the password readable to %s: set tls, or use scram-sha-512, or accept it with sasl.allow_plaintext: true",
+				far)
 		}
 	}
 	return errors.Join(problems...)
@@ -188,7 +191,10 @@ func (t *TLS) config() (*tls.Config, error) {
 		if err != nil {
 			problems = append(problems, err)
 		} else if c.RootCAs = x509.NewCertPool(); !c.RootCAs.AppendCertsFromPEM(pem) {
-			problems = append(problems, settingf("tls.ca: %s holds no certificate in PEM form: give the certificate of the authority that signed the brokers' certificates", t.CA))
+			problems = append(problems,
+				settingf(
+					"tls.ca: %s holds no certificate in PEM form: give the certificate of the authority that signed the brokers' certificates",
+					t.CA))
 		}
 	}
 	if t.Cert != "" && t.Key != "" {
@@ -211,7 +217,9 @@ func (t *TLS) pair() (*tls.Certificate, error) {
 	}
 	pair, err := tls.X509KeyPair(cert, key)
 	if err != nil {
-		return nil, settingf("tls: certificate %s and key %s do not make a pair (both must be PEM, the key not encrypted): %w", t.Cert, t.Key, err)
+		return nil, settingf(
+			"tls: certificate %s and key %s do not make a pair (both must be PEM, the key not encrypted): %w", t.Cert,
+			t.Key, err)
 	}
 	return &pair, nil
 }
@@ -245,13 +253,16 @@ func (s *SASL) password() (string, error) {
 		// One line end, which editors and echo add; more may be part of the secret.
 		p := strings.TrimSuffix(strings.TrimSuffix(string(b), "\n"), "\r")
 		if p == "" {
-			return "", settingf("sasl.password_file: %s is empty: write the password of %q into it", s.PasswordFile, s.Username)
+			return "", settingf("sasl.password_file: %s is empty: write the password of %q into it", s.PasswordFile,
+				s.Username)
 		}
 		return p, nil
 	}
 	p := os.Getenv(s.PasswordEnv)
 	if p == "" {
-		return "", settingf("sasl.password_env: environment variable %s is not set or empty: put the password of %q there", s.PasswordEnv, s.Username)
+		return "", settingf(
+			"sasl.password_env: environment variable %s is not set or empty: put the password of %q there",
+			s.PasswordEnv, s.Username)
 	}
 	return p, nil
 }
@@ -271,7 +282,8 @@ func readConfigured(setting, path string) ([]byte, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, settingf("%s: there is no file %s: create it or correct the path", setting, path)
 	case errors.Is(err, fs.ErrPermission):
-		return nil, settingf("%s: no permission to read %s: let the user that runs wayward (uid %d) read it", setting, path, os.Getuid())
+		return nil, settingf("%s: no permission to read %s: let the user that runs wayward (uid %d) read it", setting,
+			path, os.Getuid())
 	case err != nil:
 		return nil, settingf("%s: %w", setting, err)
 	}
@@ -322,7 +334,9 @@ func Explain(err error) string {
 		return fmt.Sprintf("the broker says %s: %s", e.Message, e.Description)
 	}
 	if e, ok := errors.AsType[*kgo.ErrDataLoss](err); ok {
-		return fmt.Sprintf("the broker has lost records of %s partition %d from offset %d on, which wayward has read already: its disk was damaged, or a copy that lagged behind became the leader. Stop all instances and run wayward state rebuild --all", e.Topic, e.Partition, e.ResetTo)
+		return fmt.Sprintf(
+			"the broker has lost records of %s partition %d from offset %d on, which wayward has read already: its disk was damaged, or a copy that lagged behind became the leader. Stop all instances and run wayward state rebuild --all",
+			e.Topic, e.Partition, e.ResetTo)
 	}
 	if e, ok := errors.AsType[*kgo.ErrFirstReadEOF](err); ok {
 		switch first := e.Error(); {
@@ -343,7 +357,8 @@ func Explain(err error) string {
 		return "the broker's certificate is signed by an authority we do not know: set tls.ca to the certificate of that authority"
 	}
 	if e, ok := errors.AsType[x509.HostnameError](err); ok {
-		return fmt.Sprintf("the broker's certificate is not for %s: use the name it is for in brokers, or set tls.server_name", e.Host)
+		return fmt.Sprintf(
+			"the broker's certificate is not for %s: use the name it is for in brokers, or set tls.server_name", e.Host)
 	}
 	if e, ok := errors.AsType[x509.CertificateInvalidError](err); ok {
 		if e.Reason == x509.Expired {
@@ -353,12 +368,15 @@ func Explain(err error) string {
 	}
 	if e, ok := errors.AsType[*net.OpError](err); ok && e.Op == "remote error" {
 		if strings.Contains(text, "certificate") {
-			return "the broker refused our certificate (" + e.Err.Error() + "): set tls.cert and tls.key to a pair whose authority the broker trusts"
+			return "the broker refused our certificate (" + e.Err.Error() +
+				"): set tls.cert and tls.key to a pair whose authority the broker trusts"
 		}
-		return "the broker ended the TLS handshake (" + e.Err.Error() + "): it may allow other TLS versions or ciphers only"
+		return "the broker ended the TLS handshake (" + e.Err.Error() +
+			"): it may allow other TLS versions or ciphers only"
 	}
 	if e, ok := errors.AsType[*net.DNSError](err); ok {
-		return fmt.Sprintf("the host name %s cannot be resolved: correct brokers, or the broker's advertised.listeners", e.Name)
+		return fmt.Sprintf("the host name %s cannot be resolved: correct brokers, or the broker's advertised.listeners",
+			e.Name)
 	}
 	at := ""
 	if e, ok := errors.AsType[*net.OpError](err); ok && e.Addr != nil {
@@ -373,9 +391,12 @@ func Explain(err error) string {
 		return "the client is closed already"
 	case errors.Is(err, context.Canceled):
 		return "given up because wayward is stopping"
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, syscall.ETIMEDOUT):
-		return "the broker" + at + " did not answer in time: it may hang, be overloaded, or a firewall may drop the packets"
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, net.ErrClosed):
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded),
+		errors.Is(err, syscall.ETIMEDOUT):
+		return "the broker" + at +
+			" did not answer in time: it may hang, be overloaded, or a firewall may drop the packets"
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET),
+		errors.Is(err, syscall.EPIPE), errors.Is(err, net.ErrClosed):
 		return "the broker" + at + " closed the connection: it may be restarting"
 	}
 	return text
@@ -390,7 +411,9 @@ func (e explained) Unwrap() error { return e.error }
 // needsHelp tells errors that stay until somebody changes a password, a
 // certificate or the config from those that pass when the broker is up.
 func needsHelp(err error) bool {
-	for _, e := range []error{kerr.SaslAuthenticationFailed, kerr.UnsupportedSaslMechanism, kerr.IllegalSaslState, kerr.ClusterAuthorizationFailed, kerr.TopicAuthorizationFailed, kerr.GroupAuthorizationFailed, kerr.TransactionalIDAuthorizationFailed} {
+	for _, e := range []error{kerr.SaslAuthenticationFailed, kerr.UnsupportedSaslMechanism, kerr.IllegalSaslState,
+		kerr.ClusterAuthorizationFailed, kerr.TopicAuthorizationFailed, kerr.GroupAuthorizationFailed,
+		kerr.TransactionalIDAuthorizationFailed} {
 		if errors.Is(err, e) {
 			return true
 		}

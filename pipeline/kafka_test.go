@@ -42,7 +42,8 @@ type authority struct {
 func newAuthority(t *testing.T, name string) *authority {
 	a := &authority{t: t, dir: t.TempDir()}
 	a.key, _ = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, a.key.Public(), a.key)
 	if err != nil {
@@ -64,8 +65,10 @@ func (a *authority) write(name, kind string, der []byte) string {
 // issue makes a certificate and its key, as files.
 func (a *authority) issue(name string) (cert, key string) {
 	k, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	template := &x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}}
+	template := &x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: name},
+		DNSNames: []string{name}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}}
 	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, k.Public(), a.key)
 	if err != nil {
 		a.t.Fatal(err)
@@ -161,23 +164,30 @@ func TestKafkaOverTLSWithSCRAM(t *testing.T) {
 		k    Kafka
 		want string // in Explain; "": it connects
 	}{
-		"password from a file":      {Kafka{brokers, ca, login}, ""},
-		"password from the environ": {Kafka{brokers, ca, &SASL{Mechanism: "scram-sha-256", Username: "wayward", PasswordEnv: "WAYWARD_TEST_PASSWORD"}}, ""},
-		"mTLS":                      {Kafka{mutual, &TLS{CA: ours.file, Cert: cert, Key: key}, login}, ""},
-		"other name in the cert":    {Kafka{brokers, &TLS{CA: ours.file, ServerName: "broker"}, login}, ""},
+		"password from a file": {Kafka{brokers, ca, login}, ""},
+		"password from the environ": {Kafka{brokers, ca, &SASL{Mechanism: "scram-sha-256", Username: "wayward",
+			PasswordEnv: "WAYWARD_TEST_PASSWORD"}}, ""},
+		"mTLS":                   {Kafka{mutual, &TLS{CA: ours.file, Cert: cert, Key: key}, login}, ""},
+		"other name in the cert": {Kafka{brokers, &TLS{CA: ours.file, ServerName: "broker"}, login}, ""},
 		// kfake hangs up where Kafka answers, see TestExplain
-		"wrong password":               {Kafka{brokers, ca, &SASL{Mechanism: "scram-sha-256", Username: "wayward", PasswordFile: secretFile(t, "wrong")}}, "closed the connection"},
-		"wrong mechanism":              {Kafka{brokers, ca, &SASL{Mechanism: "scram-sha-512", Username: "wayward", PasswordFile: login.PasswordFile}}, "closed the connection"},
-		"wrong authority":              {Kafka{brokers, &TLS{CA: other.file}, login}, "set tls.ca"},
-		"wrong name":                   {Kafka{brokers, &TLS{CA: ours.file, ServerName: "elsewhere"}, login}, "not for elsewhere"},
-		"no client certificate":        {Kafka{mutual, ca, login}, "set tls.cert"},
-		"foreign client certificate":   {Kafka{mutual, &TLS{CA: ours.file, Cert: foreignCert, Key: foreignKey}, login}, "set tls.cert"},
-		"TLS where there is none":      {Kafka{plainServer(t, "HTTP/1.1 400 Bad Request\r\n\r\n"), ca, nil}, "remove tls"},
-		"TLS where Kafka speaks none":  {Kafka{plainServer(t, ""), ca, nil}, "remove tls"},
-		"no TLS where there is":        {Kafka{brokers, nil, nil}, "set tls"},
-		"no SASL where there is":       {Kafka{brokers, ca, nil}, "set sasl"},
-		"nothing listens there":        {Kafka{[]string{"127.0.0.1:1"}, nil, nil}, "nothing listens at 127.0.0.1:1"},
-		"no such host":                 {Kafka{[]string{"no-such-host.invalid:9092"}, nil, nil}, "no-such-host.invalid cannot be resolved"},
+		"wrong password": {Kafka{brokers, ca, &SASL{Mechanism: "scram-sha-256", Username: "wayward",
+			PasswordFile: secretFile(t, "wrong")}}, "closed the connection"},
+		"wrong mechanism": {Kafka{brokers, ca, &SASL{Mechanism: "scram-sha-512", Username: "wayward",
+			PasswordFile: login.PasswordFile}}, "closed the connection"},
+		"wrong authority": {Kafka{brokers, &TLS{CA: other.file}, login}, "set tls.ca"},
+		"wrong name": {Kafka{brokers, &TLS{CA: ours.file, ServerName: "elsewhere"}, login},
+			"not for elsewhere"},
+		"no client certificate": {Kafka{mutual, ca, login}, "set tls.cert"},
+		"foreign client certificate": {Kafka{mutual, &TLS{CA: ours.file, Cert: foreignCert, Key: foreignKey}, login},
+			"set tls.cert"},
+		"TLS where there is none": {Kafka{plainServer(t, "HTTP/1.1 400 Bad Request\r\n\r\n"), ca, nil},
+			"remove tls"},
+		"TLS where Kafka speaks none": {Kafka{plainServer(t, ""), ca, nil}, "remove tls"},
+		"no TLS where there is":       {Kafka{brokers, nil, nil}, "set tls"},
+		"no SASL where there is":      {Kafka{brokers, ca, nil}, "set sasl"},
+		"nothing listens there":       {Kafka{[]string{"127.0.0.1:1"}, nil, nil}, "nothing listens at 127.0.0.1:1"},
+		"no such host": {Kafka{[]string{"no-such-host.invalid:9092"}, nil, nil},
+			"no-such-host.invalid cannot be resolved"},
 		"the others are tried in turn": {Kafka{append([]string{"127.0.0.1:1"}, open...), nil, nil}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -196,12 +206,14 @@ func TestKafkaOverTLSWithSCRAM(t *testing.T) {
 }
 
 func TestARotatedPasswordIsReadForTheNextConnection(t *testing.T) {
-	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.EnableSASL(), kfake.Superuser("SCRAM-SHA-512", "wayward", "new"))
+	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.EnableSASL(),
+		kfake.Superuser("SCRAM-SHA-512", "wayward", "new"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	k := Kafka{Brokers: c.ListenAddrs(), SASL: &SASL{Mechanism: "scram-sha-512", Username: "wayward", PasswordFile: secretFile(t, "old")}}
+	k := Kafka{Brokers: c.ListenAddrs(), SASL: &SASL{Mechanism: "scram-sha-512", Username: "wayward",
+		PasswordFile: secretFile(t, "old")}}
 	opts, err := k.Options()
 	if err != nil {
 		t.Fatal(err)
@@ -232,24 +244,37 @@ func TestKafkaOptionsReportWhatIsWrong(t *testing.T) {
 		k    Kafka
 		want []string
 	}{
-		"no broker":            {Kafka{}, []string{"brokers is empty"}},
-		"addresses of a URL":   {Kafka{Brokers: []string{"kafka://a:1", "a:1,b:2", "host", "host:99999", ""}}, []string{"has a scheme", "more than one address", `"host" is not`, "65535", "is empty"}},
-		"missing CA":           {Kafka{local, &TLS{CA: "/no/such.pem"}, nil}, []string{"tls.ca: there is no file /no/such.pem"}},
-		"a key as CA":          {Kafka{local, &TLS{CA: key}, nil}, []string{"holds no certificate"}},
-		"directory as CA":      {Kafka{local, &TLS{CA: t.TempDir()}, nil}, []string{"tls.ca: read"}},
-		"cert without key":     {Kafka{local, &TLS{Cert: cert}, nil}, []string{"tls.key is missing"}},
-		"key without cert":     {Kafka{local, &TLS{Key: key}, nil}, []string{"tls.cert is missing"}},
-		"key of another":       {Kafka{local, &TLS{Cert: cert, Key: otherKey}, nil}, []string{"do not make a pair"}},
-		"empty SASL":           {Kafka{local, nil, &SASL{}}, []string{"username is missing", `mechanism "" is not known`, "password is missing"}},
-		"unknown mechanism":    {Kafka{local, nil, &SASL{Mechanism: "gssapi", Username: "u", PasswordFile: file}}, []string{`"gssapi" is not known: use plain`}},
-		"missing secret":       {Kafka{local, nil, &SASL{Mechanism: "plain", Username: "u", PasswordFile: "/no/such"}}, []string{"sasl.password_file: there is no file /no/such"}},
-		"empty secret":         {Kafka{local, nil, &SASL{Mechanism: "plain", Username: "u", PasswordFile: secretFile(t, "\n")}}, []string{"is empty: write the password"}},
-		"unset variable":       {Kafka{local, nil, &SASL{Mechanism: "plain", Username: "u", PasswordEnv: "WAYWARD_TEST_UNSET"}}, []string{"WAYWARD_TEST_UNSET is not set"}},
-		"two passwords":        {Kafka{local, nil, &SASL{Mechanism: "plain", Username: "u", PasswordEnv: "A", PasswordFile: file}}, []string{"keep one"}},
-		"readable password":    {Kafka{far, nil, &SASL{Mechanism: "plain", Username: "u", PasswordFile: file}}, []string{"readable to kafka.example:9092"}},
-		"allowed to be read":   {Kafka{far, nil, &SASL{Mechanism: "plain", Username: "u", PasswordFile: file, AllowPlaintext: true}}, nil},
-		"PLAIN inside TLS":     {Kafka{far, &TLS{}, &SASL{Mechanism: "PLAIN", Username: "u", PasswordFile: file}}, nil},
-		"PLAIN on one machine": {Kafka{append(local, "[::1]:9092"), nil, &SASL{Mechanism: "plain", Username: "u", PasswordFile: file}}, nil},
+		"no broker": {Kafka{}, []string{"brokers is empty"}},
+		"addresses of a URL": {Kafka{Brokers: []string{"kafka://a:1", "a:1,b:2", "host", "host:99999", ""}},
+			[]string{"has a scheme", "more than one address", `"host" is not`, "65535", "is empty"}},
+		"missing CA": {Kafka{local, &TLS{CA: "/no/such.pem"}, nil},
+			[]string{"tls.ca: there is no file /no/such.pem"}},
+		"a key as CA":      {Kafka{local, &TLS{CA: key}, nil}, []string{"holds no certificate"}},
+		"directory as CA":  {Kafka{local, &TLS{CA: t.TempDir()}, nil}, []string{"tls.ca: read"}},
+		"cert without key": {Kafka{local, &TLS{Cert: cert}, nil}, []string{"tls.key is missing"}},
+		"key without cert": {Kafka{local, &TLS{Key: key}, nil}, []string{"tls.cert is missing"}},
+		"key of another":   {Kafka{local, &TLS{Cert: cert, Key: otherKey}, nil}, []string{"do not make a pair"}},
+		"empty SASL": {Kafka{local, nil, &SASL{}},
+			[]string{"username is missing", `mechanism "" is not known`, "password is missing"}},
+		"unknown mechanism": {Kafka{local, nil, &SASL{Mechanism: "gssapi", Username: "u", PasswordFile: file}},
+			[]string{`"gssapi" is not known: use plain`}},
+		"missing secret": {Kafka{local, nil, &SASL{Mechanism: "plain", Username: "u", PasswordFile: "/no/such"}},
+			[]string{"sasl.password_file: there is no file /no/such"}},
+		"empty secret": {Kafka{local, nil,
+			&SASL{Mechanism: "plain", Username: "u", PasswordFile: secretFile(t, "\n")}},
+			[]string{"is empty: write the password"}},
+		"unset variable": {Kafka{local, nil,
+			&SASL{Mechanism: "plain", Username: "u", PasswordEnv: "WAYWARD_TEST_UNSET"}},
+			[]string{"WAYWARD_TEST_UNSET is not set"}},
+		"two passwords": {Kafka{local, nil, &SASL{Mechanism: "plain", Username: "u", PasswordEnv: "A",
+			PasswordFile: file}}, []string{"keep one"}},
+		"readable password": {Kafka{far, nil, &SASL{Mechanism: "plain", Username: "u", PasswordFile: file}},
+			[]string{"readable to kafka.example:9092"}},
+		"allowed to be read": {Kafka{far, nil, &SASL{Mechanism: "plain", Username: "u", PasswordFile: file,
+			AllowPlaintext: true}}, nil},
+		"PLAIN inside TLS": {Kafka{far, &TLS{}, &SASL{Mechanism: "PLAIN", Username: "u", PasswordFile: file}}, nil},
+		"PLAIN on one machine": {Kafka{append(local, "[::1]:9092"), nil,
+			&SASL{Mechanism: "plain", Username: "u", PasswordFile: file}}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := c.k.Options()
@@ -281,7 +306,8 @@ func TestExplain(t *testing.T) {
 		{kerr.InvalidProducerEpoch, "another process took over"},
 		{&kgo.ErrGroupSession{Err: kerr.FencedInstanceID}, "instance name"},
 		{kerr.GroupMaxSizeReached, "the broker says GROUP_MAX_SIZE_REACHED"},
-		{&kgo.ErrDataLoss{Topic: "agent.events", Partition: 3, ConsumedTo: 90, ResetTo: 7}, "agent.events partition 3 from offset 7 on"},
+		{&kgo.ErrDataLoss{Topic: "agent.events", Partition: 3, ConsumedTo: 90, ResetTo: 7},
+			"agent.events partition 3 from offset 7 on"},
 		{context.DeadlineExceeded, "did not answer in time"},
 		{errors.New("something else"), "something else"},
 	} {
@@ -304,7 +330,8 @@ func (l *logLines) Write(p []byte) (int, error) {
 }
 
 func TestWaitForBrokersWaitsForTheBrokerAndForTheRightPassword(t *testing.T) {
-	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.EnableSASL(), kfake.Superuser("SCRAM-SHA-256", "wayward", "secret"))
+	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.EnableSASL(),
+		kfake.Superuser("SCRAM-SHA-256", "wayward", "secret"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -319,7 +346,8 @@ func TestWaitForBrokersWaitsForTheBrokerAndForTheRightPassword(t *testing.T) {
 		resp.ErrorCode = kerr.SaslAuthenticationFailed.Code
 		return resp, nil, true // as Kafka answers a wrong password; kfake itself hangs up
 	})
-	k := Kafka{Brokers: c.ListenAddrs(), SASL: &SASL{Mechanism: "scram-sha-256", Username: "wayward", PasswordFile: secretFile(t, "secret")}}
+	k := Kafka{Brokers: c.ListenAddrs(), SASL: &SASL{Mechanism: "scram-sha-256", Username: "wayward",
+		PasswordFile: secretFile(t, "secret")}}
 	opts, err := k.Options()
 	if err != nil {
 		t.Fatal(err)
@@ -334,7 +362,8 @@ func TestWaitForBrokersWaitsForTheBrokerAndForTheRightPassword(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := out.buf.String()
-	if !strings.Contains(got, "level=ERROR") || !strings.Contains(got, "refused the user name or the password") || !strings.Contains(got, "is there") || strings.Contains(got, "secret") {
+	if !strings.Contains(got, "level=ERROR") || !strings.Contains(got, "refused the user name or the password") ||
+		!strings.Contains(got, "is there") || strings.Contains(got, "secret") {
 		t.Errorf("log: %s", got)
 	}
 }
@@ -343,10 +372,11 @@ func TestWaitForBrokersBacksOffUntilToldToStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var tries []time.Duration
 		start := time.Now()
-		cl, err := kgo.NewClient(kgo.SeedBrokers("127.0.0.1:1"), kgo.Dialer(func(context.Context, string, string) (net.Conn, error) {
-			tries = append(tries, time.Since(start))
-			return nil, errors.New("no way")
-		}))
+		cl, err := kgo.NewClient(kgo.SeedBrokers("127.0.0.1:1"),
+			kgo.Dialer(func(context.Context, string, string) (net.Conn, error) {
+				tries = append(tries, time.Since(start))
+				return nil, errors.New("no way")
+			}))
 		if err != nil {
 			t.Fatal(err)
 		}

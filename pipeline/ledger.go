@@ -165,7 +165,8 @@ func (k keyDay) compare(o keyDay) int {
 }
 
 func compareKeys(a, b baselines.Key) int {
-	return cmp.Or(strings.Compare(a.Tenant, b.Tenant), strings.Compare(a.Persona, b.Persona), strings.Compare(a.Fork, b.Fork))
+	return cmp.Or(strings.Compare(a.Tenant, b.Tenant), strings.Compare(a.Persona, b.Persona),
+		strings.Compare(a.Fork, b.Fork))
 }
 
 // off tells that nothing is learned of a persona.
@@ -247,7 +248,8 @@ func (b *behaviour) gather(w *detectors.Who, day int64) *baselines.Delta {
 func (b *behaviour) ledgerPage(k keyDay) *page {
 	pg := b.ledger[k]
 	if pg == nil {
-		pg = &page{key: string(appendLearnedKey(nil, deltaPage, k.Key, k.day)), learned: &learned{key: k.Key, day: k.day, delta: &baselines.Delta{}}}
+		pg = &page{key: string(appendLearnedKey(nil, deltaPage, k.Key, k.day)),
+			learned: &learned{key: k.Key, day: k.day, delta: &baselines.Delta{}}}
 		pg.tenant = tenantOf(k.Tenant, pg)
 		b.pages[pg.key] = pg
 		b.enter(pg)
@@ -326,7 +328,8 @@ func (b *behaviour) flush() {
 			whole[k] = &baselines.Delta{}
 		}
 		d := g.delta
-		whole[k].Merge(&baselines.Delta{Events: d.Events, Learned: d.Learned, Sessions: d.Sessions, AgentDays: d.AgentDays, Volume: d.Volume, Audit: d.Audit})
+		whole[k].Merge(&baselines.Delta{Events: d.Events, Learned: d.Learned, Sessions: d.Sessions,
+			AgentDays: d.AgentDays, Volume: d.Volume, Audit: d.Audit})
 		whole[k].Rarity.MergeWide(&d.Rarity)
 		if d.Events > 0 {
 			whole[k].Baselines.Add(xxhash.Sum64String(g.Persona + "\x00" + g.Fork))
@@ -345,7 +348,8 @@ func (b *behaviour) flush() {
 	for _, g := range list {
 		q := b.rules.baselineOwner(g.Key)
 		if out[q] == nil {
-			out[q] = appendFactsHead(nil, factsHead{source: b.p, now: b.now, watermark: noTime, idle: b.idle, set: b.panel.Set.Hash()})
+			out[q] = appendFactsHead(nil, factsHead{source: b.p, now: b.now, watermark: noTime, idle: b.idle,
+				set: b.panel.Set.Hash()})
 		}
 		scratch = g.delta.Append(scratch[:0])
 		out[q] = appendDelta(out[q], g.keyDay, scratch)
@@ -381,7 +385,8 @@ func forkHash(a *event.Agent) uint64 {
 	if a.Version == "" && a.Model == "" && a.CharterHash == "" {
 		return 0
 	}
-	return xxhash.Sum64String(a.Version)*0x9e3779b97f4a7c15 ^ xxhash.Sum64String(a.Model)*0xc2b2ae3d27d4eb4f ^ xxhash.Sum64String(a.CharterHash) | 1
+	return xxhash.Sum64String(a.Version)*0x9e3779b97f4a7c15 ^ xxhash.Sum64String(
+		a.Model)*0xc2b2ae3d27d4eb4f ^ xxhash.Sum64String(a.CharterHash) | 1
 }
 
 // forks remembers forkHashes, of which a fleet has few: hashing three strings costs more than
@@ -478,7 +483,8 @@ func (b *behaviour) eligible(w *detectors.Who, agent *page, e *event.Event, t in
 	case off(w), agent != nil && (t < agent.shady || agent.breaker.Open()):
 		return false
 	case agent != nil && agent.barred > 0 && e.Session != "":
-		if s := b.breakerPage(event.Scope{Type: event.SessionScope, Tenant: e.Tenant, Agent: e.Agent.ID, ID: e.Session}, false); s != nil && s.breaker.Open() {
+		if s := b.breakerPage(event.Scope{Type: event.SessionScope, Tenant: e.Tenant, Agent: e.Agent.ID, ID: e.Session},
+			false); s != nil && s.breaker.Open() {
 			return false
 		}
 	}
@@ -571,12 +577,14 @@ func (b *behaviour) over(s *page) {
 	if b.rest(who, s.day, true); b.err != nil { // by what its last event was judged by
 		return
 	}
-	x := detectors.Ending{Who: who, Time: s.seen, AgentID: hash, Memory: &s.memory, Delta: b.deltaOf(who, dayOf(t, max(t, b.was)))}
+	x := detectors.Ending{Who: who, Time: s.seen, AgentID: hash, Memory: &s.memory,
+		Delta: b.deltaOf(who, dayOf(t, max(t, b.was)))}
 	if agent != nil {
 		b.touch(agent)
 		x.Agent = &agent.memory
 	}
-	x.Eligible = x.Delta != &b.waste && !s.breaker.Open() && b.eligible(who, agent, &event.Event{Tenant: s.tenant}, s.seen)
+	x.Eligible = x.Delta != &b.waste && !s.breaker.Open() && b.eligible(who, agent, &event.Event{Tenant: s.tenant},
+		s.seen)
 	if x.Eligible && s.asked {
 		x.Delta.Sessions++
 	}

@@ -68,8 +68,10 @@ type book struct {
 const shelved = lookBack + 1
 
 func newLibrary(c *Config, r *rules) *library {
-	return &library{topic: c.Topics.Baselines, cfg: c, shards: r.facts, log: c.Log.With("stage", "baselines"), arrived: make(chan struct{}),
-		pieces: pieces{}, closings: map[place][]*Closing{}, first: map[place][]*Closing{}, layouts: []int32{r.facts}, books: map[bookName]*book{}, wanted: noTime}
+	return &library{topic: c.Topics.Baselines, cfg: c, shards: r.facts, log: c.Log.With("stage", "baselines"),
+		arrived: make(chan struct{}),
+		pieces:  pieces{}, closings: map[place][]*Closing{}, first: map[place][]*Closing{}, layouts: []int32{r.facts},
+		books: map[bookName]*book{}, wanted: noTime}
 }
 
 // pieces puts records together that are parts of one value.
@@ -123,7 +125,8 @@ func bookOf(name string) (b bookName, ok bool) {
 		return b, false
 	}
 	day, err := strconv.ParseInt(part[4], 10, 64)
-	return bookName{baselines.Key{Tenant: part[1], Persona: event.KeyPart(part[2]), Fork: event.KeyPart(part[3])}, day, part[5]}, err == nil
+	return bookName{baselines.Key{Tenant: part[1], Persona: event.KeyPart(part[2]), Fork: event.KeyPart(part[3])}, day,
+		part[5]}, err == nil
 }
 
 // take files one record.
@@ -353,7 +356,8 @@ func (l *library) of(k baselines.Key, day int64, rules func(baselines.Key, int64
 	if rule == nil {
 		c, known := l.closing(k, day)
 		if !known {
-			return nil, &missing{fmt.Sprintf("day %s of relation shard %d is not closed yet", dateOf(day), baselineOwner(k, l.shards)), k, day}
+			return nil, &missing{fmt.Sprintf("day %s of relation shard %d is not closed yet", dateOf(day),
+				baselineOwner(k, l.shards)), k, day}
 		}
 		if c == nil {
 			return nil, nil
@@ -376,13 +380,16 @@ func (l *library) of(k baselines.Key, day int64, rules func(baselines.Key, int64
 			l.wanted = min(day, name.day)
 		}
 		l.asked = true
-		return nil, &missing{fmt.Sprintf("snapshot %s/%s of persona %q has not been read yet", dateOf(name.day), name.hash, k.Persona), k, day}
+		return nil, &missing{fmt.Sprintf("snapshot %s/%s of persona %q has not been read yet", dateOf(name.day),
+			name.hash, k.Persona), k, day}
 	}
 	if b.model == nil {
 		m := &baselines.Model{}
 		r := wire.Reader{B: b.raw}
 		if m.Decode(&r); r.Err != nil || m.Hash() != name.hash {
-			return nil, fmt.Errorf("snapshot %s/%s of persona %q on %s is damaged (it has hash %q): restore the topic, or run wayward state rebuild --all", dateOf(name.day), name.hash, k.Persona, l.topic, m.Hash())
+			return nil, fmt.Errorf(
+				"snapshot %s/%s of persona %q on %s is damaged (it has hash %q): restore the topic, or run wayward state rebuild --all",
+				dateOf(name.day), name.hash, k.Persona, l.topic, m.Hash())
 		}
 		b.model, b.raw = m, nil
 	}
@@ -422,7 +429,9 @@ func (l *library) must(k baselines.Key, day int64, rules func(baselines.Key, int
 		select {
 		case <-arrived:
 		case <-ctx.Done():
-			return nil, fmt.Errorf("%w: it was there when the events were judged, and %s no longer has it; bring the topic back, or begin anew with wayward state rebuild --all", err, l.topic)
+			return nil, fmt.Errorf(
+				"%w: it was there when the events were judged, and %s no longer has it; bring the topic back, or begin anew with wayward state rebuild --all",
+				err, l.topic)
 		}
 	}
 }
@@ -444,20 +453,21 @@ func (l *library) search(ctx context.Context) error {
 	found := map[bookName][]byte{}
 	var closed []*Closing
 	have := pieces{}
-	err = scan(ctx, l.cfg.Options, map[string]map[int32]span{l.topic: {0: {start.Offset, end.Offset}}}, func(kr *kgo.Record) {
-		name, whole := have.add(kr.Key, kr.Value)
-		if name == "" {
-			return
-		}
-		if b, ok := bookOf(name); ok {
-			found[b] = bytes.Clone(whole)
-			return
-		}
-		c := &Closing{}
-		if json.Unmarshal(whole, c) == nil && c.Of > 0 && c.From != noTime {
-			closed = append(closed, c)
-		}
-	})
+	err = scan(ctx, l.cfg.Options, map[string]map[int32]span{l.topic: {0: {start.Offset, end.Offset}}},
+		func(kr *kgo.Record) {
+			name, whole := have.add(kr.Key, kr.Value)
+			if name == "" {
+				return
+			}
+			if b, ok := bookOf(name); ok {
+				found[b] = bytes.Clone(whole)
+				return
+			}
+			c := &Closing{}
+			if json.Unmarshal(whole, c) == nil && c.Of > 0 && c.From != noTime {
+				closed = append(closed, c)
+			}
+		})
 	if err != nil {
 		return err
 	}

@@ -22,7 +22,8 @@ import (
 
 // errAhead: the disk knows more than the group. The group's offsets went back, or the directory
 // belongs to another cluster.
-var errAhead = errors.New("the state on disk is ahead of the group's offsets; was the consumer group or a topic reset? Move the state directory away to rebuild from the changelog or the journal")
+var errAhead = errors.New(
+	"the state on disk is ahead of the group's offsets; was the consumer group or a topic reset? Move the state directory away to rebuild from the changelog or the journal")
 
 func (st *stage) load(ctx context.Context, p int32, to [2]int64) (*shard, error) {
 	select {
@@ -38,7 +39,8 @@ func (st *stage) load(ctx context.Context, p int32, to [2]int64) (*shard, error)
 		err = sh.guarded(func() error { return st.catchUp(ctx, sh, to) })
 	}
 	if errors.Is(err, kerr.OffsetOutOfRange) && st.changelog != "" && !errors.Is(err, errAhead) {
-		st.log.Warn("the journal no longer reaches back to this instance's checkpoint, taking the changelog", "partition", p)
+		st.log.Warn("the journal no longer reaches back to this instance's checkpoint, taking the changelog",
+			"partition", p)
 		if err = st.cfg.Store.Forget(st.space(p)); err == nil {
 			if sh, err = st.read(ctx, p, to); err == nil {
 				err = sh.guarded(func() error { return st.catchUp(ctx, sh, to) })
@@ -50,7 +52,8 @@ func (st *stage) load(ctx context.Context, p int32, to [2]int64) (*shard, error)
 	}
 	sh.loadedAt = wall()
 	st.metrics.load.Observe(time.Since(start).Seconds())
-	st.log.Info("shard loaded", "partition", p, "pages", sh.pageCount(), "offsets", sh.next, "took", time.Since(start).Round(time.Millisecond))
+	st.log.Info("shard loaded", "partition", p, "pages", sh.pageCount(), "offsets", sh.next, "took",
+		time.Since(start).Round(time.Millisecond))
 	return sh, nil
 }
 
@@ -136,7 +139,8 @@ func (st *stage) catchUp(ctx context.Context, sh *shard, to [2]int64) error {
 		}
 		saved = time.Now()
 		pages, _ := sh.takeDirty()
-		if err := st.cfg.Store.Checkpoint(st.space(sh.p), withDoomed(st.cfg.Store, st.space(sh.p), slices.Values(pages), sh.takeDoomed()), sh.appendVars(nil)); err != nil {
+		if err := st.cfg.Store.Checkpoint(st.space(sh.p), withDoomed(st.cfg.Store, st.space(sh.p), slices.Values(pages),
+			sh.takeDoomed()), sh.appendVars(nil)); err != nil {
 			return err
 		}
 		_, err := st.cfg.Budget.shed([]*shard{sh})
@@ -150,7 +154,9 @@ func (st *stage) catchUp(ctx context.Context, sh *shard, to [2]int64) error {
 				return fmt.Errorf("%s: %w", main, err)
 			}
 			if start, _ := starts.Lookup(main, sh.p); start.Offset > 0 {
-				return fmt.Errorf("%s no longer reaches back to its beginning but to offset %d, and there is no state on this disk: bring the state directory back, keep a changelog, or reset the consumer group to begin anew: %w", main, start.Offset, kerr.OffsetOutOfRange)
+				return fmt.Errorf(
+					"%s no longer reaches back to its beginning but to offset %d, and there is no state on this disk: bring the state directory back, keep a changelog, or reset the consumer group to begin anew: %w",
+					main, start.Offset, kerr.OffsetOutOfRange)
 			}
 		}
 		for sh.next != to {
@@ -186,7 +192,8 @@ func (st *stage) catchUp(ctx context.Context, sh *shard, to [2]int64) error {
 			return err
 		}
 		if j.seq != sh.seq {
-			return fmt.Errorf("journal at offset %d has transaction %d, expected %d: the journal has a gap", sh.joff, j.seq, sh.seq)
+			return fmt.Errorf("journal at offset %d has transaction %d, expected %d: the journal has a gap", sh.joff,
+				j.seq, sh.seq)
 		}
 		sh.begin(j.now, false)
 		for i := range j.control {
@@ -200,7 +207,8 @@ func (st *stage) catchUp(ctx context.Context, sh *shard, to [2]int64) error {
 				return fmt.Errorf("%s from offset %d: %w", main, sh.next[mainLog], err)
 			}
 			if i == 0 && r.offset != j.first || r.offset >= j.next[mainLog] {
-				return fmt.Errorf("journal transaction %d wants events from offset %d to %d, the log gives %d", j.seq, j.first, j.next[mainLog], r.offset)
+				return fmt.Errorf("journal transaction %d wants events from offset %d to %d, the log gives %d", j.seq,
+					j.first, j.next[mainLog], r.offset)
 			}
 			if err := sh.step(mainLog, &r); err != nil {
 				return err
@@ -209,7 +217,9 @@ func (st *stage) catchUp(ctx context.Context, sh *shard, to [2]int64) error {
 		sh.machine.seal()
 		b := sh.machine.(*behaviour)
 		if sh.next != j.next || b.clock.watermark() != j.watermark || sh.digest.Sum64() != j.digest {
-			return fmt.Errorf("journal transaction %d does not repeat: offsets %v, watermark %d, outputs %x; it says %v, %d, %x", j.seq, sh.next, b.clock.watermark(), sh.digest.Sum64(), j.next, j.watermark, j.digest)
+			return fmt.Errorf(
+				"journal transaction %d does not repeat: offsets %v, watermark %d, outputs %x; it says %v, %d, %x",
+				j.seq, sh.next, b.clock.watermark(), sh.digest.Sum64(), j.next, j.watermark, j.digest)
 		}
 		sh.seq++
 		sh.machine.kept()
@@ -281,8 +291,10 @@ func (st *stage) reader(topic string, p int32, from int64) *reader {
 	if from == 0 {
 		o = kgo.NewOffset().AtStart()
 	}
-	cl, err := kgo.NewClient(append(slices.Clone(st.cfg.Options), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxWait(100*time.Millisecond), kgo.BrokerMaxReadBytes(512<<20),
-		kgo.FetchMaxPartitionBytes(4<<20), kgo.ConsumeResetOffset(kgo.NoResetOffset()), kgo.KeepControlRecords(), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: {p: o}}))...)
+	cl, err := kgo.NewClient(append(slices.Clone(st.cfg.Options), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.FetchMaxWait(100*time.Millisecond), kgo.BrokerMaxReadBytes(512<<20),
+		kgo.FetchMaxPartitionBytes(4<<20), kgo.ConsumeResetOffset(kgo.NoResetOffset()), kgo.KeepControlRecords(),
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: {p: o}}))...)
 	if err != nil {
 		panic(err) // the same options made a client before
 	}
@@ -348,11 +360,14 @@ func (st *stage) collect(p int32) {
 	}
 }
 
-func (st *stage) produceChangelog(ctx context.Context, cl *kgo.Client, p int32, c *copied, promise func(*kgo.Record, error)) {
+func (st *stage) produceChangelog(ctx context.Context, cl *kgo.Client, p int32, c *copied,
+	promise func(*kgo.Record, error)) {
 	for _, pg := range c.pages {
-		cl.Produce(ctx, &kgo.Record{Topic: st.changelog, Partition: p, Key: append([]byte{changelogPage}, pg.Key...), Value: pg.Value}, promise)
+		cl.Produce(ctx, &kgo.Record{Topic: st.changelog, Partition: p, Key: append([]byte{changelogPage}, pg.Key...),
+			Value: pg.Value}, promise)
 	}
-	cl.Produce(ctx, &kgo.Record{Topic: st.changelog, Partition: p, Key: []byte{changelogMarker}, Value: c.marker}, promise)
+	cl.Produce(ctx, &kgo.Record{Topic: st.changelog, Partition: p, Key: []byte{changelogMarker}, Value: c.marker},
+		promise)
 }
 
 // restore fills an empty partition from the changelog; false: it has nothing. The whole log is

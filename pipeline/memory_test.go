@@ -19,12 +19,15 @@ func BenchmarkKnownAgents(b *testing.B) {
 	shared := engine(b, 1, 1, set)
 	shared.pageCap = 1 << 30
 	s, q := newBehaviour(0, shared, set, "events"), newRelation(0, shared, set)
-	e := event.Event{Kind: event.ToolCall, Tenant: "acme", Persona: "clerk", Tool: event.Tool{Name: "crm.search", Class: event.Read}, Has: event.HasRecords | event.HasBytes}
+	e := event.Event{Kind: event.ToolCall, Tenant: "acme", Persona: "clerk",
+		Tool: event.Tool{Name: "crm.search", Class: event.Read}, Has: event.HasRecords | event.HasBytes}
 	n := 0
 	act := func(agent int, t int64) {
 		n++
-		e.ID, e.Agent.ID, e.Session, e.User = fmt.Sprintf("01JC%022d", n), fmt.Sprintf("support-agent-%07d", agent), fmt.Sprintf("session-%08d", n/each), fmt.Sprint("user-", agent%2000)
-		e.Subject, e.Resource = fmt.Sprint("customer-", n%5000), event.Resource{Type: "customer", ID: fmt.Sprint("customer-", n%5000)}
+		e.ID, e.Agent.ID, e.Session, e.User = fmt.Sprintf("01JC%022d", n), fmt.Sprintf("support-agent-%07d",
+			agent), fmt.Sprintf("session-%08d", n/each), fmt.Sprint("user-", agent%2000)
+		e.Subject, e.Resource = fmt.Sprint("customer-", n%5000), event.Resource{Type: "customer",
+			ID: fmt.Sprint("customer-", n%5000)}
 		e.Time, e.Result = t, event.ResultOf{Outcome: event.OK, Records: int64(1 + n%7), Bytes: int64(100 * (1 + n%13))}
 		s.observe(&e, t)
 		if n%4000 != 0 {

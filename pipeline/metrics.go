@@ -24,16 +24,25 @@ import (
 type Metrics struct {
 	reg *prometheus.Registry
 
-	events, late, repeated, future, misrouted, dropped, evicted, stateless, badControl, verdicts, facts, lateBuckets *prometheus.CounterVec
-	dead, findings, txns, sessions, failures, damaged, shed                                                          *prometheus.CounterVec
-	commands, breakers, rules, unmeasured                                                                            *prometheus.CounterVec
-	attributes, waits, deltas, snapshots, leftOut                                                                    *prometheus.CounterVec
-	newest, realised, realisedMax, states                                                                            *prometheus.GaugeVec
-	ruleLooked                                                                                                       *prometheus.CounterVec
-	open, ruleMatched, ruleOff, ruleUnseen                                                                           *prometheus.GaugeVec
-	pages, cold, away, shards, paused, lag, delay, ahead, held                                                       *prometheus.GaugeVec
-	diskFree, diskMin                                                                                                *prometheus.GaugeVec
-	txn, checkpoint, load, latency                                                                                   *prometheus.HistogramVec
+	events, late, repeated, future, misrouted, dropped, evicted, stateless, badControl, verdicts, facts,
+	lateBuckets *prometheus.CounterVec
+	dead, findings, txns, sessions, failures, damaged,
+	shed *prometheus.CounterVec
+	commands, breakers, rules,
+	unmeasured *prometheus.CounterVec
+	attributes, waits, deltas, snapshots,
+	leftOut *prometheus.CounterVec
+	newest, realised, realisedMax,
+	states *prometheus.GaugeVec
+	ruleLooked *prometheus.CounterVec
+	open, ruleMatched, ruleOff,
+	ruleUnseen *prometheus.GaugeVec
+	pages, cold, away, shards, paused, lag, delay, ahead,
+	held *prometheus.GaugeVec
+	diskFree,
+	diskMin *prometheus.GaugeVec
+	txn, checkpoint, load,
+	latency *prometheus.HistogramVec
 
 	mu     sync.Mutex
 	client map[string]*kprom.Metrics
@@ -53,63 +62,121 @@ func NewMetrics(reg *prometheus.Registry) *Metrics {
 		return g
 	}
 	histogram := func(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
-		h := prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "wayward", Name: name, Help: help, Buckets: buckets}, labels)
+		h := prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "wayward", Name: name, Help: help,
+			Buckets: buckets}, labels)
 		reg.MustRegister(h)
 		return h
 	}
-	m.events = counter("records_total", "Records applied by committed transactions: events of the behaviour stage, facts of the relation stage.", "stage")
-	m.late = counter("late_events_total", "Events more than 10 s behind their agent's newest: counted in windows that still hold them.", "stage")
-	m.repeated = counter("repeated_events_total", "Events with the id and the bytes of a recent event of the same agent: not observed again.", "stage")
-	m.future = counter("future_events_total", "Events stamped more than a minute ahead of the broker: their time was replaced.", "stage")
-	m.misrouted = counter("misrouted_events_total", "Events in another partition than that of their key tenant|agent.id, by reason: what one agent does is seen in pieces. wayward doctor says what to do.", "stage", "reason")
-	m.dropped = counter("state_dropped_total", "Times that an agent, session or scope was not remembered because its tenant, or of a session its agent, has used up its share of the state; and notes that were left out.", "stage")
-	m.evicted = counter("state_evicted_total", "Agents, sessions and scopes idle for an hour that were forgotten to make room for others of their tenant: it has used up its share of the state (engine.page_cap).", "stage")
-	m.stateless = counter("stateless_events_total", "Events that were judged without memory of their agent, since there was no room for it: only what needs none (persona, limits of a call, rules on single events) was looked at. Their findings say so.", "stage")
-	m.badControl = counter("unreadable_internal_records_total", "Control and facts records that could not be read and were left out.", "stage")
+	m.events = counter("records_total",
+		"Records applied by committed transactions: events of the behaviour stage, facts of the relation stage.",
+		"stage")
+	m.late = counter("late_events_total",
+		"Events more than 10 s behind their agent's newest: counted in windows that still hold them.", "stage")
+	m.repeated = counter("repeated_events_total",
+		"Events with the id and the bytes of a recent event of the same agent: not observed again.", "stage")
+	m.future = counter("future_events_total",
+		"Events stamped more than a minute ahead of the broker: their time was replaced.", "stage")
+	m.misrouted = counter("misrouted_events_total",
+		"Events in another partition than that of their key tenant|agent.id, by reason: what one agent does is seen in pieces. wayward doctor says what to do.",
+		"stage", "reason")
+	m.dropped = counter("state_dropped_total",
+		"Times that an agent, session or scope was not remembered because its tenant, or of a session its agent, has used up its share of the state; and notes that were left out.",
+		"stage")
+	m.evicted = counter("state_evicted_total",
+		"Agents, sessions and scopes idle for an hour that were forgotten to make room for others of their tenant: it has used up its share of the state (engine.page_cap).",
+		"stage")
+	m.stateless = counter("stateless_events_total",
+		"Events that were judged without memory of their agent, since there was no room for it: only what needs none (persona, limits of a call, rules on single events) was looked at. Their findings say so.",
+		"stage")
+	m.badControl = counter("unreadable_internal_records_total",
+		"Control and facts records that could not be read and were left out.", "stage")
 	m.verdicts = counter("verdicts_total", "Verdicts of the relation stage applied to their agents.", "stage")
 	m.facts = counter("facts_total", "Facts records written (behaviour), parts of buckets taken (relation).", "stage")
-	m.lateBuckets = counter("late_buckets_total", "Parts of buckets that came after the watermark had passed them.", "stage")
-	m.dead = counter("dead_letters_total", "Records that did not decode, by reason: they are on the dead-letter topic.", "stage", "reason")
+	m.lateBuckets = counter("late_buckets_total", "Parts of buckets that came after the watermark had passed them.",
+		"stage")
+	m.dead = counter("dead_letters_total", "Records that did not decode, by reason: they are on the dead-letter topic.",
+		"stage", "reason")
 	m.findings = counter("findings_total", "Findings and updates, by detector.", "stage", "detector")
-	m.commands = counter("commands_total", "Commands issued, by action, mode (enforce, dry_run) and issuer (rule, human, expiry).", "stage", "action", "mode", "issuer")
-	m.rules = counter("rule_events_total", "What came of rules: match, excepted (by an exception of the rule), error (an expression failed, and did not count as true), failing (it did so 100 times in a row), dropped (something was forgotten for want of room).", "stage", "rule", "what")
-	m.unmeasured = counter("unmeasured_total", "Calls that a limit is about and that it cannot measure, or not for certain: money without a currency under a limit in one, an amount or a number that could not be read.", "stage", "limit")
-	m.ruleLooked = counter("rule_conditions_total", "Conditions of rules that were looked at: those that an event of this kind, class or tool may meet.", "stage", "rule")
-	m.ruleMatched = gauge("rule_last_match_timestamp_seconds", "When a rule last matched, by the wall clock.", "stage", "rule")
-	m.ruleUnseen = gauge("rule_unseen_fields", "Fields that a rule asks for and that no event of this instance has carried since its policies took effect: if it stays so, the rule never matches.", "rule")
-	m.ruleOff = gauge("rule_off", "1: the rule was turned off here, because an expression of it failed too often.", "rule")
-	m.breakers = counter("breaker_events_total", "What came of commands: acks by status (also unknown, stale, missed), feedback taken by type, feedback and expiries refused by reason, orders that the mass-trip guard turned into escalate.", "stage", "kind", "what")
-	m.attributes = counter("attribute_changes_total", "Times that an agent, or of user, intent and conversation a session, said another value of an attribute than it had: what is absent is not another value. Many: two gateways disagree.", "stage", "attribute")
-	m.waits = counter("baseline_waits_total", "Times that events of a partition had to wait until a day of baselines was closed: in backlogs, and at the very first start.", "stage")
-	m.deltas = counter("baseline_deltas_total", "What behaviour shards told of what they learned: taken, late (its day was closed, so it counts for the next), known (learned before the logs were made anew).", "stage", "what")
-	m.snapshots = counter("baseline_snapshots_total", "Snapshots of personas made: one for each persona, fork and day.", "stage")
-	m.leftOut = counter("baseline_sources_left_out_total", "Behaviour shards that were silent when a day was closed: what they had learned counts for the next day.", "stage")
-	m.newest = gauge("baseline_newest_age_seconds", "Wall clock less the end of the newest day that is closed (relation) or known here (behaviour), of the shard that is furthest behind.", "stage")
-	m.realised = gauge("baseline_realised_ratio", "How often tests came out below 1 in 100, over how often they should, by tenant, persona and family of tests: above 2 its alarms are too many. At most 200 personas.", "tenant", "persona", "family")
-	m.realisedMax = gauge("baseline_realised_ratio_max", "The largest baseline_realised_ratio of a family, over all personas.", "family")
+	m.commands = counter("commands_total",
+		"Commands issued, by action, mode (enforce, dry_run) and issuer (rule, human, expiry).", "stage", "action",
+		"mode", "issuer")
+	m.rules = counter("rule_events_total",
+		"What came of rules: match, excepted (by an exception of the rule), error (an expression failed, and did not count as true), failing (it did so 100 times in a row), dropped (something was forgotten for want of room).",
+		"stage", "rule", "what")
+	m.unmeasured = counter("unmeasured_total",
+		"Calls that a limit is about and that it cannot measure, or not for certain: money without a currency under a limit in one, an amount or a number that could not be read.",
+		"stage", "limit")
+	m.ruleLooked = counter("rule_conditions_total",
+		"Conditions of rules that were looked at: those that an event of this kind, class or tool may meet.", "stage",
+		"rule")
+	m.ruleMatched = gauge("rule_last_match_timestamp_seconds", "When a rule last matched, by the wall clock.", "stage",
+		"rule")
+	m.ruleUnseen = gauge("rule_unseen_fields",
+		"Fields that a rule asks for and that no event of this instance has carried since its policies took effect: if it stays so, the rule never matches.",
+		"rule")
+	m.ruleOff = gauge("rule_off", "1: the rule was turned off here, because an expression of it failed too often.",
+		"rule")
+	m.breakers = counter("breaker_events_total",
+		"What came of commands: acks by status (also unknown, stale, missed), feedback taken by type, feedback and expiries refused by reason, orders that the mass-trip guard turned into escalate.",
+		"stage", "kind", "what")
+	m.attributes = counter("attribute_changes_total",
+		"Times that an agent, or of user, intent and conversation a session, said another value of an attribute than it had: what is absent is not another value. Many: two gateways disagree.",
+		"stage", "attribute")
+	m.waits = counter("baseline_waits_total",
+		"Times that events of a partition had to wait until a day of baselines was closed: in backlogs, and at the very first start.",
+		"stage")
+	m.deltas = counter("baseline_deltas_total",
+		"What behaviour shards told of what they learned: taken, late (its day was closed, so it counts for the next), known (learned before the logs were made anew).",
+		"stage", "what")
+	m.snapshots = counter("baseline_snapshots_total", "Snapshots of personas made: one for each persona, fork and day.",
+		"stage")
+	m.leftOut = counter("baseline_sources_left_out_total",
+		"Behaviour shards that were silent when a day was closed: what they had learned counts for the next day.",
+		"stage")
+	m.newest = gauge("baseline_newest_age_seconds",
+		"Wall clock less the end of the newest day that is closed (relation) or known here (behaviour), of the shard that is furthest behind.",
+		"stage")
+	m.realised = gauge("baseline_realised_ratio",
+		"How often tests came out below 1 in 100, over how often they should, by tenant, persona and family of tests: above 2 its alarms are too many. At most 200 personas.",
+		"tenant", "persona", "family")
+	m.realisedMax = gauge("baseline_realised_ratio_max",
+		"The largest baseline_realised_ratio of a family, over all personas.", "family")
 	m.states = gauge("baseline_state", "Personas and their forks by the state of their baseline.", "state")
-	m.open = gauge("breakers_open", "Scopes on which something is in force, by action and mode.", "stage", "action", "mode")
-	m.txns = counter("transactions_total", "Transactions by outcome: committed, aborted, unknown; and why they did not commit: "+strings.Join(whyNot, ", ")+".", "stage", "outcome", "reason")
+	m.open = gauge("breakers_open", "Scopes on which something is in force, by action and mode.", "stage", "action",
+		"mode")
+	m.txns = counter("transactions_total",
+		"Transactions by outcome: committed, aborted, unknown; and why they did not commit: "+strings.Join(whyNot,
+			", ")+".", "stage", "outcome", "reason")
 	m.sessions = counter("sessions_ended_total", "Sessions that ended with an error and were begun anew.", "stage")
 	m.failures = counter("shard_failures_total", "Times a shard was paused after an error.", "stage")
 	m.damaged = counter("state_damaged_total", "Partitions rebuilt because a page or marker was damaged.", "stage")
 	m.pages = gauge("pages", "Entities remembered: agents, sessions, scopes.", "stage")
-	m.cold = gauge("pages_cold", "Those of them that are put by, since nobody has asked for them within an hour of event time.", "stage")
-	m.away = gauge("pages_on_disk", "Those of them that are on disk alone, since memory is short (memory): they are read when they are asked for.", "stage")
-	m.shed = counter("memory_shed_bytes_total", "Memory freed by putting pages on disk, roughly: a budget that is too small shows as a high rate.", "stage")
+	m.cold = gauge("pages_cold",
+		"Those of them that are put by, since nobody has asked for them within an hour of event time.", "stage")
+	m.away = gauge("pages_on_disk",
+		"Those of them that are on disk alone, since memory is short (memory): they are read when they are asked for.",
+		"stage")
+	m.shed = counter("memory_shed_bytes_total",
+		"Memory freed by putting pages on disk, roughly: a budget that is too small shows as a high rate.", "stage")
 	m.shards = gauge("shards", "Partitions whose state this instance holds.", "stage")
 	m.paused = gauge("shards_paused", "Shards paused after an error.", "stage")
-	m.held = gauge("shards_held", "Behaviour shards paused because they are too far ahead of the relation stage.", "stage")
+	m.held = gauge("shards_held", "Behaviour shards paused because they are too far ahead of the relation stage.",
+		"stage")
 	m.lag = gauge("lag_records", "Records waiting in the main log, over the partitions of this instance.", "stage")
 	m.delay = gauge("watermark_delay_seconds", "Wall clock less watermark of the slowest shard.", "stage")
-	m.ahead = gauge("watermark_ahead_seconds", "Watermark of the fastest shard less wall clock, 0 if behind it. More than 50: a clock is wrong, or the topic of events keeps stamps of producers (wayward doctor).", "stage")
-	m.diskFree = gauge("disk_free_bytes", "Room for this user on the file system of the state directory, or of the embedded broker's if that has less to spare.")
+	m.ahead = gauge("watermark_ahead_seconds",
+		"Watermark of the fastest shard less wall clock, 0 if behind it. More than 50: a clock is wrong, or the topic of events keeps stamps of producers (wayward doctor).",
+		"stage")
+	m.diskFree = gauge("disk_free_bytes",
+		"Room for this user on the file system of the state directory, or of the embedded broker's if that has less to spare.")
 	m.diskMin = gauge("disk_free_min_bytes", "Below this much room nothing is saved, and the instance stops.")
 	fine := prometheus.ExponentialBuckets(0.001, 2, 15)
 	m.txn = histogram("transaction_seconds", "From Begin to End of a committed transaction.", fine, "stage")
 	m.checkpoint = histogram("checkpoint_seconds", "Writing the dirty pages of all shards.", fine, "stage")
 	m.load = histogram("load_seconds", "Bringing a partition's state into memory, catch-up included.", fine, "stage")
-	m.latency = histogram("event_to_alert_seconds", "From the broker's stamp of the newest event of a slice with findings to the commit that carries them.", fine, "stage")
+	m.latency = histogram("event_to_alert_seconds",
+		"From the broker's stamp of the newest event of a slice with findings to the commit that carries them.", fine,
+		"stage")
 	return m
 }
 
@@ -118,7 +185,8 @@ func (m *Metrics) hooks(name string) []kgo.Hook {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.client[name] == nil {
-		m.client[name] = kprom.NewMetrics("wayward_kafka_"+name, kprom.Registerer(m.reg), kprom.FetchAndProduceDetail(kprom.Batches, kprom.Records, kprom.CompressedBytes))
+		m.client[name] = kprom.NewMetrics("wayward_kafka_"+name, kprom.Registerer(m.reg),
+			kprom.FetchAndProduceDetail(kprom.Batches, kprom.Records, kprom.CompressedBytes))
 	}
 	return []kgo.Hook{m.client[name]}
 }
@@ -136,9 +204,12 @@ type stageMetrics struct {
 
 func (m *Metrics) stage(name string) *stageMetrics {
 	s := &stageMetrics{m: m, name: name,
-		sessions: m.sessions.WithLabelValues(name), failures: m.failures.WithLabelValues(name), damaged: m.damaged.WithLabelValues(name), shed: m.shed.WithLabelValues(name),
-		paused: m.paused.WithLabelValues(name), duration: m.txn.WithLabelValues(name), checkpoint: m.checkpoint.WithLabelValues(name),
-		load: m.load.WithLabelValues(name), latency: m.latency.WithLabelValues(name), outcome: map[[2]string]prometheus.Counter{}}
+		sessions: m.sessions.WithLabelValues(name), failures: m.failures.WithLabelValues(name),
+		damaged: m.damaged.WithLabelValues(name), shed: m.shed.WithLabelValues(name),
+		paused: m.paused.WithLabelValues(name), duration: m.txn.WithLabelValues(name),
+		checkpoint: m.checkpoint.WithLabelValues(name),
+		load:       m.load.WithLabelValues(name), latency: m.latency.WithLabelValues(name),
+		outcome: map[[2]string]prometheus.Counter{}}
 	s.outcome[[2]string{"committed", ""}] = m.txns.WithLabelValues(name, "committed", "")
 	for _, o := range []string{"aborted", "unknown"} {
 		for _, why := range whyNot {
@@ -148,7 +219,8 @@ func (m *Metrics) stage(name string) *stageMetrics {
 	for _, d := range append(detectors.Names(), response.Detector, "baseline") {
 		m.findings.WithLabelValues(name, d)
 	}
-	for _, c := range []*prometheus.CounterVec{m.events, m.late, m.repeated, m.future, m.dropped, m.evicted, m.stateless, m.badControl, m.verdicts, m.facts, m.lateBuckets} {
+	for _, c := range []*prometheus.CounterVec{m.events, m.late, m.repeated, m.future, m.dropped, m.evicted,
+		m.stateless, m.badControl, m.verdicts, m.facts, m.lateBuckets} {
 		c.WithLabelValues(name)
 	}
 	if name == "behaviour" {
@@ -239,7 +311,9 @@ func (s *stageMetrics) gauges(st *stage) {
 	pages, cold, away, lag, low, high := 0, 0, 0, int64(0), int64(never), int64(noTime)
 	open := map[[2]string]float64{}
 	for p, sh := range st.shards {
-		sh.machine.watchers().Looked(func(rule string, n int64) { s.m.ruleLooked.WithLabelValues(s.name, rule).Add(float64(n)) })
+		sh.machine.watchers().Looked(func(rule string, n int64) {
+			s.m.ruleLooked.WithLabelValues(s.name, rule).Add(float64(n))
+		})
 		for pg := range sh.open {
 			if k := pg.breaker; !pg.dead && k.Open() {
 				open[[2]string{k.Action.String(), k.Mode}]++
@@ -278,7 +352,9 @@ func (s *stageMetrics) gauges(st *stage) {
 		s.m.ahead.WithLabelValues(s.name).Set(float64(ahead) / 1000)
 		if ahead > MostAhead.Milliseconds() && time.Since(st.aheadSaid) > 10*time.Minute {
 			st.aheadSaid = time.Now()
-			st.log.Warn("event time is ahead of the wall clock: a clock is wrong, or the topic of events keeps stamps of producers; wayward doctor says which", "ahead", time.Duration(ahead)*time.Millisecond)
+			st.log.Warn(
+				"event time is ahead of the wall clock: a clock is wrong, or the topic of events keeps stamps of producers; wayward doctor says which",
+				"ahead", time.Duration(ahead)*time.Millisecond)
 		}
 	}
 }
@@ -347,7 +423,8 @@ func (s *stageMetrics) baselines(st *stage) {
 	s.m.realised.Reset()
 	keys := slices.SortedFunc(maps.Keys(worst), func(a, b pair) int {
 		// the worst of all stay when there are too many
-		return cmp.Or(cmp.Compare(slices.Max(sliceOf(worst[b])), slices.Max(sliceOf(worst[a]))), strings.Compare(a.tenant, b.tenant), strings.Compare(a.persona, b.persona))
+		return cmp.Or(cmp.Compare(slices.Max(sliceOf(worst[b])), slices.Max(sliceOf(worst[a]))),
+			strings.Compare(a.tenant, b.tenant), strings.Compare(a.persona, b.persona))
 	})
 	for _, k := range keys[:min(len(keys), mostShown)] {
 		for f, r := range worst[k] {

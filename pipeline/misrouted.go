@@ -58,8 +58,10 @@ func (st *stage) misroutes(sh *shard) {
 		}
 		st.misrouted[why] = true
 		m := sh.counts.misplaced[why]
-		st.log.Warn("events lie in partitions that are not their keys': what one agent does is seen in pieces; "+misroutedRemedy[why]+"; "+ingressRemedy,
-			"reason", misroutedWhy[why], "topic", st.in[1], "partition", sh.p, "offset", m.offset, "belongs_in", m.home, "source", fmt.Sprintf("%q", m.source))
+		st.log.Warn("events lie in partitions that are not their keys': what one agent does is seen in pieces; "+
+			misroutedRemedy[why]+"; "+ingressRemedy,
+			"reason", misroutedWhy[why], "topic", st.in[1], "partition", sh.p, "offset", m.offset, "belongs_in", m.home,
+			"source", fmt.Sprintf("%q", m.source))
 	}
 }
 
@@ -76,7 +78,8 @@ func (st *stage) unmeasured(sh *shard) {
 			st.bare = map[string]bool{}
 		}
 		st.bare[k[1]] = true
-		st.log.Warn("a limit is about calls that it cannot measure: an amount without a currency, or a number that could not be read; let the producer send both, see wayward_unmeasured_total",
+		st.log.Warn(
+			"a limit is about calls that it cannot measure: an amount without a currency, or a number that could not be read; let the producer send both, see wayward_unmeasured_total",
 			"limit", k[1], "partition", sh.p)
 	}
 }
@@ -149,7 +152,8 @@ func SampleRouting(ctx context.Context, opts []kgo.Opt, topic string, most int64
 				m.Remedy = append(m.Remedy, misroutedRemedy[why])
 			}
 			if m.Example == "" {
-				m.Example = fmt.Sprintf("%s partition %d offset %d belongs in partition %d", topic, p, kr.Offset, byKey(key, n))
+				m.Example = fmt.Sprintf("%s partition %d offset %d belongs in partition %d", topic, p, kr.Offset,
+					byKey(key, n))
 			}
 		}
 		r.close()
@@ -170,12 +174,14 @@ func (m Misrouted) String() string {
 			parts = append(parts, fmt.Sprintf("%d %s", n, why))
 		}
 	}
-	return fmt.Sprintf("%d of the newest %d events lie in a partition that is not their key's (%s; %s)", total, m.Looked, strings.Join(parts, ", "), m.Example)
+	return fmt.Sprintf("%d of the newest %d events lie in a partition that is not their key's (%s; %s)", total,
+		m.Looked, strings.Join(parts, ", "), m.Example)
 }
 
 // Ahead looks at the newest journal record of each partition and returns by how much the watermark
 // of the fastest was ahead of the clock of the instance that wrote it; ok: there is one.
-func Ahead(ctx context.Context, opts []kgo.Opt, journalTopic string) (ahead time.Duration, p int32, ok bool, err error) {
+func Ahead(ctx context.Context, opts []kgo.Opt, journalTopic string) (ahead time.Duration, p int32, ok bool,
+	err error) {
 	cl, err := kgo.NewClient(opts...)
 	if err != nil {
 		return 0, 0, false, err

@@ -27,7 +27,9 @@ func TestTheBreakerOfAMisroutedAgentIsOne(t *testing.T) {
 		act := func(n int) {
 			for i := range n {
 				c.now += 1000
-				line := fmt.Appendf(nil, `{"id":"e%d-%d","time":%d,"kind":"tool_call","tenant":"t1","agent":{"id":"agent-1"},"persona":"clerk","tool":{"name":"rm"}}`, c.now, i, c.now)
+				line := fmt.Appendf(nil,
+					`{"id":"e%d-%d","time":%d,"kind":"tool_call","tenant":"t1","agent":{"id":"agent-1"},"persona":"clerk","tool":{"name":"rm"}}`,
+					c.now, i, c.now)
 				p := c.IntN(4)
 				if int32(p) != home {
 					wrong++

@@ -94,7 +94,8 @@ func (w *notes) bucket(index int64) (int, bool) {
 	if n := len(w.buckets); n > 0 && w.buckets[n-1].index == index { // mostly
 		return n - 1, true
 	}
-	return slices.BinarySearchFunc(w.buckets, index, func(k noteBucket, index int64) int { return cmp.Compare(k.index, index) })
+	return slices.BinarySearchFunc(w.buckets, index,
+		func(k noteBucket, index int64) int { return cmp.Compare(k.index, index) })
 }
 
 // takeBucket removes the notes of a bucket.
@@ -279,7 +280,9 @@ func (w *notes) without(f *event.Finding) {
 		return
 	}
 	f.Incomplete = true
-	f.Full = fmt.Sprintf("state is full: of what was told of this scope %d fell out before it was looked at, the newest of it of %s", w.lost, time.UnixMilli(w.lostAt).UTC().Format(time.DateTime))
+	f.Full = fmt.Sprintf(
+		"state is full: of what was told of this scope %d fell out before it was looked at, the newest of it of %s",
+		w.lost, time.UnixMilli(w.lostAt).UTC().Format(time.DateTime))
 	f.Why += "; " + f.Full
 }
 

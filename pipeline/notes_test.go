@@ -12,7 +12,8 @@ import (
 )
 
 func noteOf(agent, body string, t int64) *detectors.Note {
-	return &detectors.Note{Slot: 9, Scope: policy.TenantScope, Tenant: "acme", ID: "acme", Ref: event.Ref{Time: t, ID: fmt.Sprint("e-", body), Agent: agent}, Body: []byte(body)}
+	return &detectors.Note{Slot: 9, Scope: policy.TenantScope, Tenant: "acme", ID: "acme",
+		Ref: event.Ref{Time: t, ID: fmt.Sprint("e-", body), Agent: agent}, Body: []byte(body)}
 }
 
 func waitingOf(b *relation) (pg *page, of map[string][]int64) {
@@ -63,8 +64,10 @@ func TestAFloodOfNotesPushesOutItsOwn(t *testing.T) {
 			t.Errorf("the newest of a flood is %d ms after its beginning", slices.Max(times)-day0)
 		}
 	}
-	if pg.notes.n > maxNotes || pg.notes.n != b.noted || sum != pg.notes.n-50*noteLeast || pg.notes.lost != int64(len(all)-pg.notes.n) || b.counts.dropped != pg.notes.lost {
-		t.Errorf("%d notes wait (%d counted, %d of the flood), %d fell out, %d were dropped", pg.notes.n, b.noted, sum, pg.notes.lost, b.counts.dropped)
+	if pg.notes.n > maxNotes || pg.notes.n != b.noted || sum != pg.notes.n-50*noteLeast ||
+		pg.notes.lost != int64(len(all)-pg.notes.n) || b.counts.dropped != pg.notes.lost {
+		t.Errorf("%d notes wait (%d counted, %d of the flood), %d fell out, %d were dropped", pg.notes.n, b.noted, sum,
+			pg.notes.lost, b.counts.dropped)
 	}
 	// It is told on what is found about the scope, and forgotten after a day.
 	f := event.Finding{Why: "why", Last: pg.notes.lostAt + 1000}

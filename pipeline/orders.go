@@ -59,7 +59,8 @@ func (b *relation) order(f *event.Feedback) (reason, detail string) {
 			}
 		}
 		if m == nil {
-			return "no_snapshot", "there is no such snapshot of this persona and fork: those of the last eight days are kept"
+			return "no_snapshot",
+				"there is no such snapshot of this persona and fork: those of the last eight days are kept"
 		}
 	default:
 		decided := false
@@ -94,7 +95,8 @@ func (b *relation) imported(l *lineage, k baselines.Key, o *event.BaselineOrder)
 	case m.Hash() != o.Hash:
 		return "bad_hash", "the hash is not that of the model"
 	case b.closed == noTime:
-		return "no_day_closed", "no day has been closed yet: import again an hour after the end of the first UTC day of events"
+		return "no_day_closed",
+			"no day has been closed yet: import again an hour after the end of the first UTC day of events"
 	case l == nil && b.baselinesOf(k.Tenant) >= maxModels*(keptDays+1):
 		return "no_room", "the tenant has as many baselines as it may have"
 	}
@@ -121,7 +123,8 @@ func (b *relation) forgetPending(l *lineage) {
 // ruled tells every behaviour shard.
 func (b *relation) ruled(k baselines.Key, r ruling) {
 	for p := range b.rules.sources {
-		b.emit(output{to: toControl, partition: p, value: control{Kind: controlBaseline, Source: b.p, Tenant: k.Tenant, Persona: k.Persona, Fork: k.Fork, Ruling: &r}.encode()})
+		b.emit(output{to: toControl, partition: p, value: control{Kind: controlBaseline, Source: b.p, Tenant: k.Tenant,
+			Persona: k.Persona, Fork: k.Fork, Ruling: &r}.encode()})
 	}
 }
 
@@ -138,7 +141,8 @@ func shownOf(m *baselines.Model) shown {
 	for f := range s.realised {
 		s.realised[f] = unknown
 		// From 100 tests on, of which one should have come out below 1 in 100.
-		if ratio, _ := m.Audit.Realised(baselines.Family(f)); ratio == ratio && m.Audit.Made(baselines.Family(f)) >= 100 {
+		if ratio, _ := m.Audit.Realised(baselines.Family(f)); ratio == ratio &&
+			m.Audit.Made(baselines.Family(f)) >= 100 {
 			s.realised[f] = uint32(min(ratio*1000, 1e9))
 		}
 	}

@@ -43,7 +43,9 @@ func (r *registry) work(hours float64) *baselines.Model {
 	r.Helper()
 	r.n++
 	r.now = midnight + int64(hours*hour)
-	r.send(fmt.Appendf(nil, `{"id":"e%d","time":%d,"kind":"message","tenant":"t1","agent":{"id":"agent-0"},"session":"s%d","persona":"clerk"}`, r.n, r.now, r.n))
+	r.send(fmt.Appendf(nil,
+		`{"id":"e%d","time":%d,"kind":"message","tenant":"t1","agent":{"id":"agent-0"},"session":"s%d","persona":"clerk"}`,
+		r.n, r.now, r.n))
 	r.settle()
 	return r.behaviours[0].scene.Base
 }
@@ -60,7 +62,8 @@ func (r *registry) order(o event.BaselineOrder) (refused string) {
 	r.Helper()
 	r.n++
 	before := fmt.Sprint(r.dead)
-	f := event.Feedback{ID: fmt.Sprint("o", r.n), Time: r.now, Tenant: "t1", Type: event.BaselineFeedback, Scope: event.Scope{Type: event.PersonaScope, ID: "clerk", Tenant: "t1"}, Baseline: &o, By: "alice"}
+	f := event.Feedback{ID: fmt.Sprint("o", r.n), Time: r.now, Tenant: "t1", Type: event.BaselineFeedback,
+		Scope: event.Scope{Type: event.PersonaScope, ID: "clerk", Tenant: "t1"}, Baseline: &o, By: "alice"}
 	f.Sign(keyOf("alice"))
 	r.answer("agent.feedback", f.Append(nil))
 	r.settle()
@@ -104,7 +107,8 @@ func TestWhatPeopleOrderAboutABaseline(t *testing.T) {
 	if why := r.order(event.BaselineOrder{Op: "rollback", Day: day(-1)}); !strings.Contains(why, "no_snapshot") {
 		t.Errorf("back to a day without a snapshot: %q", why)
 	}
-	if why := r.order(event.BaselineOrder{Op: "rollback", Day: day(2), Hash: "0123"}); !strings.Contains(why, "no_snapshot:2") {
+	if why := r.order(event.BaselineOrder{Op: "rollback", Day: day(2), Hash: "0123"}); !strings.Contains(why,
+		"no_snapshot:2") {
 		t.Errorf("back to another snapshot: %q", why)
 	}
 	if why := r.order(event.BaselineOrder{Op: "rollback", Day: day(1)}); why != "" {
@@ -163,14 +167,16 @@ func TestAnEventWaitsForTheDayThatItNeeds(t *testing.T) {
 	r.work(25.1)
 	b := r.behaviours[0]
 	r.now = midnight + 50*hour
-	value := fmt.Appendf(nil, `{"id":"late","time":%d,"kind":"message","tenant":"t1","agent":{"id":"agent-0"},"persona":"clerk"}`, r.now)
+	value := fmt.Appendf(nil,
+		`{"id":"late","time":%d,"kind":"message","tenant":"t1","agent":{"id":"agent-0"},"persona":"clerk"}`, r.now)
 	want := imageOf(b.shard)
 	r.send(value)
 	at := r.at[0]
 	slice := r.logs[0].take(&r.at[0], 0, 9)
 	_, err := (&stage{}).apply(b.shard, slice, r.now)
 	gap, step := (*missing)(nil), (*stepError)(nil)
-	if !errors.As(err, &gap) || !errors.As(err, &step) || step.log != mainLog || step.index != 0 || gap.day != midnight/baselines.DayMS+1 {
+	if !errors.As(err, &gap) || !errors.As(err, &step) || step.log != mainLog || step.index != 0 ||
+		gap.day != midnight/baselines.DayMS+1 {
 		t.Fatalf("it does not wait for its day: %v", err)
 	}
 	w := (&stage{shards: map[int32]*shard{0: b.shard}}).awaits(0, err)
@@ -216,12 +222,16 @@ func TestASessionOfAWrongClockEnds(t *testing.T) {
 	// Then the session is stopped, or begins anew.
 	for i, h := range []float64{25.2, 30, 100, 26, 26.1} {
 		r.now = midnight + int64(h*hour)
-		r.send(fmt.Appendf(nil, `{"id":"wrong%d","time":%d,"kind":"tool_call","tenant":"t1","agent":{"id":"agent-1"},"session":"s","persona":"clerk","tool":{"name":"search"}}`, i, r.now))
+		r.send(fmt.Appendf(nil,
+			`{"id":"wrong%d","time":%d,"kind":"tool_call","tenant":"t1","agent":{"id":"agent-1"},"session":"s","persona":"clerk","tool":{"name":"search"}}`,
+			i, r.now))
 		r.settle()
 		r.work(25.3 + float64(i)/10)
 	}
 	r.now = midnight + int64(100.1*hour)
-	r.send(fmt.Appendf(nil, `{"id":"end","time":%d,"kind":"session","phase":"end","tenant":"t1","agent":{"id":"agent-1"},"session":"s","persona":"clerk"}`, r.now))
+	r.send(fmt.Appendf(nil,
+		`{"id":"end","time":%d,"kind":"session","phase":"end","tenant":"t1","agent":{"id":"agent-1"},"session":"s","persona":"clerk"}`,
+		r.now))
 	r.settle()
 	ended := 0
 	for _, pg := range every(b.shard) {
@@ -250,7 +260,8 @@ func TestWhatAPersonReplacedGoesFromTheTopicWithItsDay(t *testing.T) {
 		r.day(n)
 	}
 	for i := range maxReplaced + 8 {
-		if why := r.order(event.BaselineOrder{Op: []string{"freeze", "suspect", "unfreeze"}[i%3]}); why != "" && !strings.Contains(why, "nothing_changes") {
+		if why := r.order(event.BaselineOrder{Op: []string{"freeze", "suspect", "unfreeze"}[i%3]}); why != "" &&
+			!strings.Contains(why, "nothing_changes") {
 			t.Fatal(why)
 		}
 	}

@@ -27,7 +27,8 @@ const (
 	forOther       = "other"
 )
 
-var whyNot = []string{forBaseline, forShard, forRecord, forRebalance, forConcurrent, forOffsets, forFenced, forCoordinator, forTimeout, forRefused, forOther}
+var whyNot = []string{forBaseline, forShard, forRecord, forRebalance, forConcurrent, forOffsets, forFenced,
+	forCoordinator, forTimeout, forRefused, forOther}
 
 // whyOf is the reason that an error of the Kafka client stands for.
 func whyOf(err error) string {
@@ -48,11 +49,14 @@ func whyOf(err error) string {
 		return forRebalance
 	case is(kerr.CoordinatorNotAvailable, kerr.CoordinatorLoadInProgress, kerr.NotCoordinator):
 		return forCoordinator
-	case is(kerr.TopicAuthorizationFailed, kerr.GroupAuthorizationFailed, kerr.TransactionalIDAuthorizationFailed, kerr.ClusterAuthorizationFailed):
+	case is(kerr.TopicAuthorizationFailed, kerr.GroupAuthorizationFailed, kerr.TransactionalIDAuthorizationFailed,
+		kerr.ClusterAuthorizationFailed):
 		return forRefused
-	case is(kerr.MessageTooLarge, kerr.RecordListTooLarge, kerr.InvalidRecord, kerr.UnknownTopicOrPartition, kerr.UnknownTopicID, kerr.InvalidTimestamp, kerr.PolicyViolation):
+	case is(kerr.MessageTooLarge, kerr.RecordListTooLarge, kerr.InvalidRecord, kerr.UnknownTopicOrPartition,
+		kerr.UnknownTopicID, kerr.InvalidTimestamp, kerr.PolicyViolation):
 		return forRecord
-	case is(kerr.RequestTimedOut), errors.Is(err, kgo.ErrRecordTimeout), errors.Is(err, kgo.ErrRecordRetries), errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
+	case is(kerr.RequestTimedOut), errors.Is(err, kgo.ErrRecordTimeout), errors.Is(err, kgo.ErrRecordRetries),
+		errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
 		return forTimeout
 	}
 	return forOther

@@ -40,7 +40,8 @@ func TestBrokerPosition(t *testing.T) {
 	if at, err := ask(); err != nil || at[0][mainLog] != 7 || at[1][mainLog] != 0 {
 		t.Errorf("one partition committed: %v, %v", at, err)
 	}
-	c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetFetch}, Topic: "facts", Err: kerr.TopicAuthorizationFailed, Count: 1})
+	c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetFetch}, Topic: "facts", Err: kerr.TopicAuthorizationFailed,
+		Count: 1})
 	if at, err := ask(); err == nil {
 		t.Errorf("the broker left the topic out, and that was read as %v", at)
 	}
@@ -62,7 +63,8 @@ func TestBrokerPosition(t *testing.T) {
 		t.Fatal(err, kerr.ErrorForCode(resp.ErrorCode))
 	}
 	commit := kmsg.NewPtrTxnOffsetCommitRequest()
-	commit.TransactionalID, commit.ProducerID, commit.ProducerEpoch, commit.Group, commit.Generation = "x", id, epoch, "g-relation", -1
+	commit.TransactionalID, commit.ProducerID, commit.ProducerEpoch, commit.Group, commit.Generation = "x", id, epoch,
+		"g-relation", -1
 	topic, p := kmsg.NewTxnOffsetCommitRequestTopic(), kmsg.NewTxnOffsetCommitRequestTopicPartition()
 	listed, err := kadm.NewClient(cl).ListTopics(ctx, "facts")
 	if err != nil {

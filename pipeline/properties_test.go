@@ -83,12 +83,13 @@ func engine(t testing.TB, sources, facts int32, list ...*policy.Set) *rules {
 	for _, s := range list {
 		known[s.Hash()] = s
 	}
-	return &rules{encoder: &ocsf{}, sources: sources, facts: facts, pageCap: 1000 * int(max(sources, facts)), partition: byKey, acks: "agent.acks", feedback: "agent.feedback", set: func(h string) (*policy.Set, error) {
-		if known[h] == nil {
-			return nil, fmt.Errorf("set %s is not known", h)
-		}
-		return known[h], nil
-	}}
+	return &rules{encoder: &ocsf{}, sources: sources, facts: facts, pageCap: 1000 * int(max(sources, facts)),
+		partition: byKey, acks: "agent.acks", feedback: "agent.feedback", set: func(h string) (*policy.Set, error) {
+			if known[h] == nil {
+				return nil, fmt.Errorf("set %s is not known", h)
+			}
+			return known[h], nil
+		}}
 }
 
 const day0 = 1_700_000_000_000
@@ -127,8 +128,11 @@ func (g *traffic) event() (line []byte, at int64) {
 		persona = g.roles[agent%len(g.roles)]
 	}
 	tool := []string{"search", "search", "mail", "rm"}[g.IntN(4)]
-	return fmt.Appendf(nil, `{"id":"e%06d","time":%d,"kind":"tool_call","tenant":"t%d","agent":{"id":"agent-%d"},"user":%q,"session":"s%d","persona":%q,"tool":{"name":%q},`+
-		`"result":{"outcome":"ok","records":%d},"amount":{"value":"%d","currency":"EUR"}}`, g.n, at, g.IntN(2), agent, user, g.IntN(2), persona, tool, g.IntN(15), g.IntN(20)), at
+	return fmt.Appendf(nil,
+		`{"id":"e%06d","time":%d,"kind":"tool_call","tenant":"t%d","agent":{"id":"agent-%d"},"user":%q,"session":"s%d","persona":%q,"tool":{"name":%q},`+
+			`"result":{"outcome":"ok","records":%d},"amount":{"value":"%d","currency":"EUR"}}`, g.n, at, g.IntN(2),
+		agent,
+		user, g.IntN(2), persona, tool, g.IntN(15), g.IntN(20)), at
 }
 
 func stream(seed uint64, behind, agents int) *traffic {
@@ -222,7 +226,8 @@ type logs struct {
 }
 
 func (l *logs) add(log int, value []byte, stamp int64) {
-	l.records[log] = append(l.records[log], &kgo.Record{Offset: l.next[log], Value: value, Timestamp: time.UnixMilli(stamp)})
+	l.records[log] = append(l.records[log], &kgo.Record{Offset: l.next[log], Value: value,
+		Timestamp: time.UnixMilli(stamp)})
 	l.next[log]++
 }
 
@@ -236,7 +241,8 @@ func busy(seed uint64, n int, behind int, sets []*policy.Set) *logs {
 		switch g.IntN(60) {
 		case 0:
 			// no event, but somebody's
-			l.add(mainLog, fmt.Appendf(nil, `{"tenant":"t%d","agent":{"id":"agent-%d"},"time":%d,"n":%d,`, g.IntN(2), g.IntN(4), g.now, g.n), g.now)
+			l.add(mainLog, fmt.Appendf(nil, `{"tenant":"t%d","agent":{"id":"agent-%d"},"time":%d,"n":%d,`, g.IntN(2),
+				g.IntN(4), g.now, g.n), g.now)
 		case 1:
 			l.gap(mainLog)
 		case 2:
@@ -244,7 +250,8 @@ func busy(seed uint64, n int, behind int, sets []*policy.Set) *logs {
 		case 3:
 			line, at := g.event()
 			// from the future
-			l.add(mainLog, bytes.Replace(line, []byte(strconv.FormatInt(at, 10)), []byte(strconv.FormatInt(at+500_000_000, 10)), 1), at)
+			l.add(mainLog, bytes.Replace(line, []byte(strconv.FormatInt(at, 10)),
+				[]byte(strconv.FormatInt(at+500_000_000, 10)), 1), at)
 		case 4:
 			line, at := g.event()
 			l.add(mainLog, line, at)
@@ -253,10 +260,14 @@ func busy(seed uint64, n int, behind int, sets []*policy.Set) *logs {
 		line, at := g.event()
 		l.add(mainLog, line, at+100)
 		if len(sets) > 0 && g.IntN(8) == 0 {
-			c := []control{{Kind: controlTick, Time: g.now + 5000, IdleMS: g.Int64N(20_000)}, {Kind: controlIdle}, {Kind: "of a later version"},
-				{Kind: controlVerdict, Tenant: "t0", Agent: fmt.Sprint("agent-", g.IntN(9)), Time: at}, {Kind: controlRelation, Source: int32(g.IntN(3)), Time: at - 20_000},
-				{Kind: controlSkip, Offset: l.next[mainLog] + g.Int64N(3)}, {Kind: controlActivate, Set: sets[g.IntN(len(sets))].Hash()},
-				{Kind: controlBroken, Tenant: "t1", Agent: fmt.Sprint("agent-", g.IntN(4)), Time: at, Finding: fmt.Sprint("x", g.n), Sum: uint64(g.n), Reason: "not_json"}}[g.IntN(8)]
+			c := []control{{Kind: controlTick, Time: g.now + 5000, IdleMS: g.Int64N(20_000)}, {Kind: controlIdle},
+				{Kind: "of a later version"},
+				{Kind: controlVerdict, Tenant: "t0", Agent: fmt.Sprint("agent-", g.IntN(9)), Time: at},
+				{Kind: controlRelation, Source: int32(g.IntN(3)), Time: at - 20_000},
+				{Kind: controlSkip, Offset: l.next[mainLog] + g.Int64N(3)},
+				{Kind: controlActivate, Set: sets[g.IntN(len(sets))].Hash()},
+				{Kind: controlBroken, Tenant: "t1", Agent: fmt.Sprint("agent-", g.IntN(4)), Time: at,
+					Finding: fmt.Sprint("x", g.n), Sum: uint64(g.n), Reason: "not_json"}}[g.IntN(8)]
 			l.add(controlLog, c.encode(), at)
 			if g.IntN(4) == 0 {
 				l.gap(controlLog)
@@ -329,11 +340,14 @@ func TestAnUndoneSliceLeavesNoTrace(t *testing.T) {
 			j1, err1 := st.apply(b.shard, slice, now)
 			j2, err2 := st.apply(first.shard, slice, now)
 			if err1 != nil || err2 != nil || j1.digest != j2.digest {
-				t.Fatalf("seed %d, records %v to %v: after the undo the slice gives %x (%v), on a fresh shard of the same state %x (%v)", seed, before, at, j1.digest, err1, j2.digest, err2)
+				t.Fatalf(
+					"seed %d, records %v to %v: after the undo the slice gives %x (%v), on a fresh shard of the same state %x (%v)",
+					seed, before, at, j1.digest, err1, j2.digest, err2)
 			}
 			b.kept()
 			first.kept()
-			sameState(t, fmt.Sprintf("seed %d, records %v to %v, done again", seed, before, at), imageOf(first.shard), imageOf(b.shard))
+			sameState(t, fmt.Sprintf("seed %d, records %v to %v, done again", seed, before, at), imageOf(first.shard),
+				imageOf(b.shard))
 		}
 		if dropped == 0 && seed == 0 {
 			t.Error("no slice dropped pages: the test has lost its teeth")
@@ -415,7 +429,9 @@ func factsOf(t testing.TB, shared *rules, set *policy.Set, seed uint64, n int) [
 				flush()
 			}
 		}
-		out[p] = append(out[p], record{value: appendFactsHead(nil, factsHead{source: int32(p), now: now, watermark: day0 + 40*86_400_000, set: set.Hash()})})
+		out[p] = append(out[p],
+			record{value: appendFactsHead(nil, factsHead{source: int32(p), now: now, watermark: day0 + 40*86_400_000,
+				set: set.Hash()})})
 	}
 	return out
 }
@@ -475,12 +491,14 @@ func TestTheOrderOfSourcesDoesNotShow(t *testing.T) {
 				}
 				for _, f := range b.findings[found:] {
 					if end := (wire.FloorDiv(f.Last, detectors.BucketMS) + 1) * detectors.BucketMS; end > low {
-						t.Fatalf("seed %d/%d: a bucket that ends at %d was closed while a source was at %d", seed, try, end, low)
+						t.Fatalf("seed %d/%d: a bucket that ends at %d was closed while a source was at %d", seed, try,
+							end, low)
 					}
 				}
 			}
 			if b.counts.lateBuckets != 0 {
-				t.Fatalf("seed %d/%d: %d late parts of a stream that is never later than L", seed, try, b.counts.lateBuckets)
+				t.Fatalf("seed %d/%d: %d late parts of a stream that is never later than L", seed, try,
+					b.counts.lateBuckets)
 			}
 			got := lines(b.findings)
 			if try == 0 {
@@ -508,7 +526,8 @@ func tell(set *policy.Set, meter uint64, source int32, watermark, at int64, chan
 	b := appendFactsHead(nil, h)
 	if at != 0 {
 		ref := event.Ref{Time: at, ID: fmt.Sprint("e", at), Agent: "a1"}
-		b = appendBucket(b, &detectors.Bucket{Slot: 2, Scope: policy.UserScope, Tenant: "acme", ID: "u1", Index: wire.FloorDiv(at, detectors.BucketMS),
+		b = appendBucket(b, &detectors.Bucket{Slot: 2, Scope: policy.UserScope, Tenant: "acme", ID: "u1",
+			Index:   wire.FloorDiv(at, detectors.BucketMS),
 			Counted: []detectors.Counted{{Meter: meter, Sums: detectors.Sums{1}, First: ref, Last: ref}}})
 	}
 	return &record{value: b}
@@ -520,7 +539,8 @@ func meterOf(t testing.TB, set *policy.Set) uint64 {
 	t.Helper()
 	b := newBehaviour(0, engine(t, 1, 1, set), set, "")
 	b.begin(0, true)
-	b.observe(&event.Event{ID: "e", Time: day0, Kind: event.ToolCall, Tenant: "acme", Agent: event.Agent{ID: "a"}, User: "u1"}, day0)
+	b.observe(&event.Event{ID: "e", Time: day0, Kind: event.ToolCall, Tenant: "acme", Agent: event.Agent{ID: "a"},
+		User: "u1"}, day0)
 	if b.partials.Len() != 2 { // of the limit and of the persona's guard
 		t.Fatalf("%d buckets", b.partials.Len())
 	}
@@ -544,17 +564,27 @@ func TestWhichSourcesAreWaitedFor(t *testing.T) {
 		found      int
 		incomplete bool
 	}{
-		"a source that was never heard holds everything back":     {[]*record{tell(set, meter, 0, at+60_000, at, nil)}, 0, false},
-		"the bucket closes when the last source has passed it":    {[]*record{tell(set, meter, 0, at+60_000, at, nil), tell(set, meter, 1, at+5000, 0, nil)}, 1, false},
-		"and not a moment before":                                 {[]*record{tell(set, meter, 0, at+60_000, at, nil), tell(set, meter, 1, at+4999, 0, nil)}, 0, false},
-		"an idle source is not waited for":                        {[]*record{tell(set, meter, 1, noTime, 0, idle), tell(set, meter, 0, at+60_000, at, nil)}, 1, false},
-		"nor is one that has been left out, and the finding says": {[]*record{tell(set, meter, 0, at+60_000, at, nil), tell(set, meter, 1, 0, 0, out)}, 1, true},
-		"an idle source that goes on is waited for again":         {[]*record{tell(set, meter, 1, at-60_000, 0, idle), tell(set, meter, 1, at-60_000, 0, nil), tell(set, meter, 0, at+60_000, at, nil)}, 0, false},
-		"a source that was out and comes back is waited for, and later findings are whole": {[]*record{tell(set, meter, 1, 0, 0, out), tell(set, meter, 1, at-60_000, 0, nil), tell(set, meter, 0, at+60_000, at, nil),
+		"a source that was never heard holds everything back": {[]*record{tell(set, meter, 0, at+60_000, at, nil)},
+			0, false},
+		"the bucket closes when the last source has passed it": {[]*record{tell(set, meter, 0, at+60_000, at, nil),
+			tell(set, meter, 1, at+5000, 0, nil)}, 1, false},
+		"and not a moment before": {[]*record{tell(set, meter, 0, at+60_000, at, nil),
+			tell(set, meter, 1, at+4999, 0, nil)}, 0, false},
+		"an idle source is not waited for": {[]*record{tell(set, meter, 1, noTime, 0, idle),
+			tell(set, meter, 0, at+60_000, at, nil)}, 1, false},
+		"nor is one that has been left out, and the finding says": {[]*record{tell(set, meter, 0, at+60_000, at, nil),
+			tell(set, meter, 1, 0, 0, out)}, 1, true},
+		"an idle source that goes on is waited for again": {[]*record{tell(set, meter, 1, at-60_000, 0, idle),
+			tell(set, meter, 1, at-60_000, 0, nil), tell(set, meter, 0, at+60_000, at, nil)}, 0, false},
+		"a source that was out and comes back is waited for, and later findings are whole": {[]*record{tell(set, meter,
+			1, 0, 0, out), tell(set, meter, 1, at-60_000, 0, nil), tell(set, meter, 0, at+60_000, at, nil),
 			tell(set, meter, 1, at+60_000, 0, nil)}, 1, false},
-		"when all are idle the newest of them counts": {[]*record{tell(set, meter, 0, at-60_000, at, idle), tell(set, meter, 1, at+60_000, 0, idle)}, 1, false},
-		"a late part is counted at once":              {[]*record{tell(set, meter, 0, at+600_000, 0, nil), tell(set, meter, 1, at+600_000, 0, nil), tell(set, meter, 0, at+600_000, at, nil)}, 1, false},
-		"watermarks do not go back":                   {[]*record{tell(set, meter, 0, at+60_000, 0, nil), tell(set, meter, 0, at-60_000, at, nil), tell(set, meter, 1, at+60_000, 0, nil)}, 1, false},
+		"when all are idle the newest of them counts": {[]*record{tell(set, meter, 0, at-60_000, at, idle),
+			tell(set, meter, 1, at+60_000, 0, idle)}, 1, false},
+		"a late part is counted at once": {[]*record{tell(set, meter, 0, at+600_000, 0, nil),
+			tell(set, meter, 1, at+600_000, 0, nil), tell(set, meter, 0, at+600_000, at, nil)}, 1, false},
+		"watermarks do not go back": {[]*record{tell(set, meter, 0, at+60_000, 0, nil),
+			tell(set, meter, 0, at-60_000, at, nil), tell(set, meter, 1, at+60_000, 0, nil)}, 1, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newRelation(0, engine(t, 2, 1, set), none)
@@ -596,7 +626,8 @@ func mergedFacts(t *testing.T, into map[string]*detectors.Bucket, outs []output)
 				if body.Err != nil {
 					t.Fatal(body.Err)
 				}
-				key := fmt.Sprintf("note %d %d %d %s|%s %x %d", o.partition, n.Slot, n.Scope, n.Tenant, n.ID, n.Body, wire.FloorDiv(n.Ref.Time, detectors.BucketMS))
+				key := fmt.Sprintf("note %d %d %d %s|%s %x %d", o.partition, n.Slot, n.Scope, n.Tenant, n.ID, n.Body,
+					wire.FloorDiv(n.Ref.Time, detectors.BucketMS))
 				if old := into[key]; old == nil || n.Ref.Before(old.Counted[0].First) {
 					into[key] = &detectors.Bucket{Counted: []detectors.Counted{{First: n.Ref}}}
 				}
@@ -618,7 +649,8 @@ func mergedFacts(t *testing.T, into map[string]*detectors.Bucket, outs []output)
 
 func readDelta(t *testing.T, r *wire.Reader) (keyDay, *baselines.Delta) {
 	t.Helper()
-	k := keyDay{baselines.Key{Tenant: strings.Clone(r.String()), Persona: strings.Clone(r.String()), Fork: strings.Clone(r.String())}, r.Varint()}
+	k := keyDay{baselines.Key{Tenant: strings.Clone(r.String()), Persona: strings.Clone(r.String()),
+		Fork: strings.Clone(r.String())}, r.Varint()}
 	d, own := &baselines.Delta{}, wire.Reader{B: r.Bytes()}
 	if d.Decode(&own); r.Err != nil || own.Err != nil || len(own.B) > 0 {
 		t.Fatal(r.Err, own.Err, len(own.B))
@@ -697,7 +729,8 @@ func TestWhereALogIsCutDoesNotShow(t *testing.T) {
 			if try == 0 {
 				want, pages, facts, learned = got, withoutDeltas(pagesOf(b.shard)), sum, encoded(deltas)
 				if len(want) < 50 || len(facts) < 50 || len(learned) < 8 {
-					t.Fatalf("seed %d: only %d findings, %d buckets and %d deltas: the test has lost its teeth", seed, len(want), len(facts), len(learned))
+					t.Fatalf("seed %d: only %d findings, %d buckets and %d deltas: the test has lost its teeth", seed,
+						len(want), len(facts), len(learned))
 				}
 				continue
 			}
@@ -718,7 +751,10 @@ func TestWhereALogIsCutDoesNotShow(t *testing.T) {
 // loadFrom reads a shard from a store as load.go does.
 func loadFrom(t *testing.T, s *state.Store, sp state.Space, sh *shard) {
 	t.Helper()
-	st := &stage{cfg: &Config{Store: s}, log: slog.New(slog.NewTextHandler(t.Output(), nil)), metrics: NewMetrics(prometheus.NewRegistry()).stage("behaviour"), kind: sp.Stage, newShard: func(int32) *shard { return sh }}
+	st := &stage{cfg: &Config{Store: s}, log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		metrics: NewMetrics(prometheus.NewRegistry()).stage("behaviour"), kind: sp.Stage, newShard: func(int32) *shard {
+			return sh
+		}}
 	if _, err := st.read(t.Context(), sp.Partition, [2]int64{}); err != nil {
 		t.Fatal(err)
 	}
@@ -772,7 +808,8 @@ func TestCatchUpFromAnyMarkerEqualsTheLiveShard(t *testing.T) {
 		back := newBehaviour(1, shared, none, "events")
 		loadFrom(t, store, sp, back.shard)
 		behind := live.seq - back.seq
-		event := slices.IndexFunc(l.records[mainLog], func(k *kgo.Record) bool { return k.Offset >= back.next[mainLog] })
+		event := slices.IndexFunc(l.records[mainLog],
+			func(k *kgo.Record) bool { return k.Offset >= back.next[mainLog] })
 		for back.joff < int64(len(journal)) {
 			j, err := readJournal(journal[back.joff])
 			if err != nil || j.seq != back.seq {
@@ -787,7 +824,8 @@ func TestCatchUpFromAnyMarkerEqualsTheLiveShard(t *testing.T) {
 			for i := range j.events {
 				rec := asRecord(l.records[mainLog][event])
 				if event++; i == 0 && rec.offset != j.first {
-					t.Fatalf("seed %d: transaction %d begins at %d, the journal says %d", seed, j.seq, rec.offset, j.first)
+					t.Fatalf("seed %d: transaction %d begins at %d, the journal says %d", seed, j.seq, rec.offset,
+						j.first)
 				}
 				if err := back.step(mainLog, &rec); err != nil {
 					t.Fatal(err)
@@ -795,7 +833,8 @@ func TestCatchUpFromAnyMarkerEqualsTheLiveShard(t *testing.T) {
 			}
 			back.machine.seal()
 			if back.next != j.next || back.clock.watermark() != j.watermark || back.digest.Sum64() != j.digest {
-				t.Fatalf("seed %d: transaction %d does not repeat: offsets %v, want %v; outputs %x, want %x", seed, j.seq, back.next, j.next, back.digest.Sum64(), j.digest)
+				t.Fatalf("seed %d: transaction %d does not repeat: offsets %v, want %v; outputs %x, want %x", seed,
+					j.seq, back.next, j.next, back.digest.Sum64(), j.digest)
 			}
 			if len(back.out)+len(back.findings) != 0 {
 				t.Fatalf("seed %d: catching up is not silent: %d outputs", seed, len(back.out))
@@ -805,7 +844,8 @@ func TestCatchUpFromAnyMarkerEqualsTheLiveShard(t *testing.T) {
 			back.joff++
 		}
 		if behind == 0 || seed == 0 && saves == 0 {
-			t.Errorf("seed %d: %d checkpoints, %d transactions behind: the test has lost its teeth", seed, saves, behind)
+			t.Errorf("seed %d: %d checkpoints, %d transactions behind: the test has lost its teeth", seed, saves,
+				behind)
 		}
 		sameState(t, fmt.Sprintf("seed %d", seed), imageOf(live.shard), imageOf(back.shard))
 		if !maps.Equal(live.tenants, back.tenants) {
@@ -823,10 +863,12 @@ func TestOnlyDamagedStateIsThrownAway(t *testing.T) {
 		spoil func(page, marker []byte) ([]byte, []byte)
 		load  string // error; "": it is rebuilt
 	}{
-		"a page cut short":      {func(p, m []byte) ([]byte, []byte) { return p[:len(p)-3], m }, ""},
-		"a marker cut short":    {func(p, m []byte) ([]byte, []byte) { return p, m[:len(m)-3] }, ""},
-		"a page of a newer":     {func(p, m []byte) ([]byte, []byte) { p[0]++; return p, m }, "run the binary that wrote it"},
-		"a marker of a newer":   {func(p, m []byte) ([]byte, []byte) { m[0]++; return p, m }, "run the binary that wrote it"},
+		"a page cut short":   {func(p, m []byte) ([]byte, []byte) { return p[:len(p)-3], m }, ""},
+		"a marker cut short": {func(p, m []byte) ([]byte, []byte) { return p, m[:len(m)-3] }, ""},
+		"a page of a newer": {func(p, m []byte) ([]byte, []byte) { p[0]++; return p, m },
+			"run the binary that wrote it"},
+		"a marker of a newer": {func(p, m []byte) ([]byte, []byte) { m[0]++; return p, m },
+			"run the binary that wrote it"},
 		"a set not found (yet)": {func(p, m []byte) ([]byte, []byte) { m[len(m)-1] ^= 1; return p, m }, "is not known"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -846,7 +888,8 @@ func TestOnlyDamagedStateIsThrownAway(t *testing.T) {
 			if err := store.Checkpoint(sp, slices.Values(pages), marker); err != nil {
 				t.Fatal(err)
 			}
-			st := &stage{cfg: &Config{Store: store}, kind: 'b', log: slog.New(slog.DiscardHandler), metrics: NewMetrics(prometheus.NewRegistry()).stage("behaviour"),
+			st := &stage{cfg: &Config{Store: store}, kind: 'b', log: slog.New(slog.DiscardHandler),
+				metrics:  NewMetrics(prometheus.NewRegistry()).stage("behaviour"),
 				newShard: func(p int32) *shard { return newBehaviour(p, shared, none, "events").shard }}
 			sh, err := st.read(t.Context(), 1, [2]int64{})
 			if c.load == "" {
@@ -902,7 +945,8 @@ func TestTheRelationStageCatchesUpFromAnyMarker(t *testing.T) {
 			}
 		}
 		sameState(t, fmt.Sprintf("seed %d", seed), pagesOf(live.shard), pagesOf(back.shard))
-		if got, want := string(back.machine.appendVars(nil)), string(live.machine.appendVars(nil)); got != want || back.next != live.next {
+		if got, want := string(back.machine.appendVars(nil)), string(live.machine.appendVars(nil)); got != want ||
+			back.next != live.next {
 			t.Errorf("seed %d: variables %x, want %x", seed, got, want)
 		}
 		store.Close()
@@ -933,15 +977,20 @@ func TestClock(t *testing.T) {
 	}{
 		"an hour ahead is believed":                         {[]see{{0, 1}, {1, 2}, {1 + hour, 1}}, 1 + hour},
 		"more than an hour is not, of one agent among many": {[]see{{0, 1}, {0, 2}, {hour + 1, 1}}, 0},
-		"a second agent beyond it confirms it":              {[]see{{0, 1}, {0, 2}, {9 * hour, 1}, {9*hour + 5, 2}}, 9*hour + 5},
-		"of two that disagree the lower is believed":        {[]see{{0, 1}, {0, 2}, {90 * hour, 1}, {9 * hour, 2}}, 9 * hour},
-		"the only agent there is needs nobody":              {run(1, 0, 50*hour, 99*hour), 99 * hour},
-		"an agent that goes on alone confirms itself":       {append([]see{{0, 1}, {0, 2}}, alone(loneRun)...), 20*hour + loneRun - 1},
-		"but not before so many events":                     {append([]see{{0, 1}, {0, 2}}, alone(loneRun-1)...), 0},
-		"nor if others interrupt it":                        {append(append(append([]see{{0, 1}, {0, 2}}, alone(loneRun-1)...), see{5, 1}), alone(loneRun-1)...), 5},
-		"others go on while a jump waits":                   {[]see{{0, 1}, {0, 2}, {9 * hour, 1}, {1000, 2}, {2000, 2}}, 2000},
-		"and reach it in the end":                           {[]see{{0, 1}, {0, 2}, {hour + 5, 1}, {10, 2}}, hour + 5},
-		"it never goes back":                                {[]see{{5000, 1}, {0, 2}, {100, 1}}, 5000},
+		"a second agent beyond it confirms it": {[]see{{0, 1}, {0, 2}, {9 * hour, 1}, {9*hour + 5, 2}},
+			9*hour + 5},
+		"of two that disagree the lower is believed": {[]see{{0, 1}, {0, 2}, {90 * hour, 1}, {9 * hour, 2}},
+			9 * hour},
+		"the only agent there is needs nobody": {run(1, 0, 50*hour, 99*hour), 99 * hour},
+		"an agent that goes on alone confirms itself": {append([]see{{0, 1}, {0, 2}}, alone(loneRun)...),
+			20*hour + loneRun - 1},
+		"but not before so many events": {append([]see{{0, 1}, {0, 2}}, alone(loneRun-1)...), 0},
+		"nor if others interrupt it": {append(append(append([]see{{0, 1}, {0, 2}},
+			alone(loneRun-1)...), see{5, 1}), alone(loneRun-1)...), 5},
+		"others go on while a jump waits": {[]see{{0, 1}, {0, 2}, {9 * hour, 1}, {1000, 2},
+			{2000, 2}}, 2000},
+		"and reach it in the end": {[]see{{0, 1}, {0, 2}, {hour + 5, 1}, {10, 2}}, hour + 5},
+		"it never goes back":      {[]see{{5000, 1}, {0, 2}, {100, 1}}, 5000},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var k clock
@@ -997,7 +1046,9 @@ func replayFile(t testing.TB, name string, set *policy.Set, workers, buffer int,
 	enc := &sinks.OCSF{}
 	r := Replay{Policy: set, Workers: workers, Flush: flush,
 		Deliver: func(f *event.Finding) error { b = append(enc.Append(b, f), '\n'); return nil },
-		Bad:     func(at int64, reason string, err error) { out.bad = append(out.bad, fmt.Sprintf("%d %s", at, reason)) }}
+		Bad: func(at int64, reason string, err error) {
+			out.bad = append(out.bad, fmt.Sprintf("%d %s", at, reason))
+		}}
 	out.sum, out.err = r.Run(t.Context(), src)
 	out.findings = string(b)
 	return out
@@ -1036,7 +1087,8 @@ func TestNeitherWorkersNorChunksShowInAReplay(t *testing.T) {
 			path := write(t, "events.jsonl", file(17, 6000, behind, 8))
 			for _, flush := range []bool{false, true} {
 				var want replayed
-				for i, c := range []struct{ workers, buffer int }{{1, 0}, {2, 0}, {8, 0}, {1, 300}, {2, 5000}, {8, 40_000}, {2, 700_000}} {
+				for i, c := range []struct{ workers, buffer int }{{1, 0}, {2, 0}, {8, 0}, {1, 300}, {2, 5000},
+					{8, 40_000}, {2, 700_000}} {
 					got := replayFile(t, path, set, c.workers, c.buffer, flush)
 					if got.err != nil {
 						t.Fatal(got.err)
@@ -1054,10 +1106,13 @@ func TestNeitherWorkersNorChunksShowInAReplay(t *testing.T) {
 						for n < min(len(a), len(b)) && a[n] == b[n] {
 							n++
 						}
-						t.Errorf("flush %v, %d workers, chunks of %d: finding %d of %d (%d) is another:\n%.600s\n%.600s", flush, c.workers, c.buffer, n, len(a), len(b), a[n], b[n])
+						t.Errorf(
+							"flush %v, %d workers, chunks of %d: finding %d of %d (%d) is another:\n%.600s\n%.600s",
+							flush, c.workers, c.buffer, n, len(a), len(b), a[n], b[n])
 					}
 					if diff := gocmp.Diff(want.sum, got.sum); diff != "" {
-						t.Errorf("flush %v, %d workers, chunks of %d (-want +got):\n%s", flush, c.workers, c.buffer, diff)
+						t.Errorf("flush %v, %d workers, chunks of %d (-want +got):\n%s", flush, c.workers, c.buffer,
+							diff)
 					}
 				}
 			}
@@ -1071,7 +1126,9 @@ func TestAnEventFromTheFutureDoesNotMakeAllOthersLate(t *testing.T) {
 	var want replayed
 	for i, where := range []string{"nowhere", "first", "in the middle"} {
 		t.Run(where, func(t *testing.T) {
-			future := []byte(`{"id":"future","time":"2099-01-01T00:00:00Z","kind":"message","tenant":"acme","agent":{"id":"wrong-clock"}}` + "\n")
+			future := []byte(
+				`{"id":"future","time":"2099-01-01T00:00:00Z","kind":"message","tenant":"acme","agent":{"id":"wrong-clock"}}` +
+					"\n")
 			b := plain
 			switch where {
 			case "first":
@@ -1089,7 +1146,8 @@ func TestAnEventFromTheFutureDoesNotMakeAllOthersLate(t *testing.T) {
 				return
 			}
 			if got.sum.Future != 1 || got.sum.Watermark != want.sum.Watermark || got.findings != want.findings {
-				t.Errorf("future %d, watermark %d; without the event it is %d; %d findings, want %d", got.sum.Future, got.sum.Watermark, want.sum.Watermark, got.sum.Findings, want.sum.Findings)
+				t.Errorf("future %d, watermark %d; without the event it is %d; %d findings, want %d", got.sum.Future,
+					got.sum.Watermark, want.sum.Watermark, got.sum.Findings, want.sum.Findings)
 			}
 		})
 	}
@@ -1097,7 +1155,9 @@ func TestAnEventFromTheFutureDoesNotMakeAllOthersLate(t *testing.T) {
 
 func TestAReplaySaysWhichLineIsBad(t *testing.T) {
 	good := func(i int) string {
-		return fmt.Sprintf(`{"id":"e%d","time":%d,"kind":"tool_call","tenant":"acme","agent":{"id":"a"},"tool":{"name":"x"}}`, i, day0+i*1000)
+		return fmt.Sprintf(
+			`{"id":"e%d","time":%d,"kind":"tool_call","tenant":"acme","agent":{"id":"a"},"tool":{"name":"x"}}`, i,
+			day0+i*1000)
 	}
 	long := `{"id":"` + strings.Repeat("x", 3<<20) + `"}`
 	for name, c := range map[string]struct {
@@ -1110,9 +1170,11 @@ func TestAReplaySaysWhichLineIsBad(t *testing.T) {
 		"an unterminated last line counts": {good(1) + "\n" + good(2), 2, nil},
 		"and is numbered":                  {good(1) + "\n{", 1, []string{"2 not_json"}},
 		"lines end with CRLF, too":         {good(1) + "\r\n\r\n" + good(2) + "\r\nx\r\n", 2, []string{"4 not_json"}},
-		"a line of 3 MB is one bad record": {good(1) + "\n" + long + "\n" + good(2) + "\nx\n" + good(3) + "\n", 3, []string{"2 too_large", "4 not_json"}},
-		"two of them are two":              {long + "\n" + long + "\n" + good(1) + "\nx", 1, []string{"1 too_large", "2 too_large", "4 not_json"}},
-		"also at the end":                  {good(1) + "\n" + long, 1, []string{"2 too_large"}},
+		"a line of 3 MB is one bad record": {good(1) + "\n" + long + "\n" + good(2) + "\nx\n" + good(3) + "\n", 3,
+			[]string{"2 too_large", "4 not_json"}},
+		"two of them are two": {long + "\n" + long + "\n" + good(1) + "\nx", 1,
+			[]string{"1 too_large", "2 too_large", "4 not_json"}},
+		"also at the end": {good(1) + "\n" + long, 1, []string{"2 too_large"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := write(t, "events", []byte(c.input))
@@ -1153,11 +1215,13 @@ func TestCompressedInput(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			whole := pack(open, plain)
-			if got := replayFile(t, write(t, "events", whole), set, 2, 0, false); got.err != nil || got.findings != want.findings {
+			if got := replayFile(t, write(t, "events", whole), set, 2, 0, false); got.err != nil ||
+				got.findings != want.findings {
 				t.Errorf("%d events, %v", got.sum.Events, got.err)
 			}
 			half := len(plain) / 3
-			if got := replayFile(t, write(t, "events", pack(open, plain[:half], plain[half:])), set, 2, 0, false); got.err != nil || got.findings != want.findings {
+			if got := replayFile(t, write(t, "events", pack(open, plain[:half], plain[half:])), set, 2, 0,
+				false); got.err != nil || got.findings != want.findings {
 				t.Errorf("in two pieces, one after the other: %d events, %v", got.sum.Events, got.err)
 			}
 			for _, cut := range []int{len(whole) - 3, len(whole) / 2, 20, 7} {
@@ -1198,9 +1262,11 @@ func TestReplayStopsWhenToldTo(t *testing.T) {
 
 func bucketOf(r *rand.Rand) detectors.Bucket {
 	ref := func() event.Ref {
-		return event.Ref{Time: r.Int64() - r.Int64(), ID: fmt.Sprint("e", r.IntN(99)), Agent: fmt.Sprint("a", r.IntN(9))}
+		return event.Ref{Time: r.Int64() - r.Int64(), ID: fmt.Sprint("e", r.IntN(99)),
+			Agent: fmt.Sprint("a", r.IntN(9))}
 	}
-	k := detectors.Bucket{Slot: byte(1 + r.IntN(9)), Scope: policy.Scope(r.IntN(6)), Tenant: "t", ID: fmt.Sprint("u|", r.IntN(9)), Index: r.Int64N(1e9) - 5e8}
+	k := detectors.Bucket{Slot: byte(1 + r.IntN(9)), Scope: policy.Scope(r.IntN(6)), Tenant: "t",
+		ID: fmt.Sprint("u|", r.IntN(9)), Index: r.Int64N(1e9) - 5e8}
 	meter := uint64(0)
 	for range 1 + r.IntN(4) {
 		meter += 1 + r.Uint64N(1<<60)
@@ -1229,7 +1295,9 @@ func bucketOf(r *rand.Rand) detectors.Bucket {
 func TestFactsComeBackAsTheyWere(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 1))
 	for range 300 {
-		h := factsHead{source: int32(r.IntN(4096)), now: r.Int64(), watermark: []int64{noTime, r.Int64(), -5}[r.IntN(3)], idle: r.IntN(2) == 0, out: r.IntN(2) == 0, activate: r.IntN(2) == 0, set: none.Hash(), format: factsFormat}
+		h := factsHead{source: int32(r.IntN(4096)), now: r.Int64(),
+			watermark: []int64{noTime, r.Int64(), -5}[r.IntN(3)], idle: r.IntN(2) == 0, out: r.IntN(2) == 0,
+			activate: r.IntN(2) == 0, set: none.Hash(), format: factsFormat}
 		b := appendFactsHead(nil, h)
 		var want, got []detectors.Bucket
 		for range r.IntN(5) {
@@ -1255,9 +1323,11 @@ func TestFactsComeBackAsTheyWere(t *testing.T) {
 
 func TestAJournalOfALongSliceIsSplitAndComesBack(t *testing.T) {
 	for _, n := range []int{0, 1, 100, 3000} {
-		j := journal{seq: 7, now: day0, next: [2]int64{int64(n), 99}, first: 90, events: 9, watermark: noTime, digest: math.MaxUint64}
+		j := journal{seq: 7, now: day0, next: [2]int64{int64(n), 99}, first: 90, events: 9, watermark: noTime,
+			digest: math.MaxUint64}
 		for i := range n {
-			j.control = append(j.control, record{offset: int64(i), stamp: day0 + int64(i), key: []byte("k"), value: bytes.Repeat([]byte{byte(i)}, 700)})
+			j.control = append(j.control, record{offset: int64(i), stamp: day0 + int64(i), key: []byte("k"),
+				value: bytes.Repeat([]byte{byte(i)}, 700)})
 		}
 		var control []record
 		parts := j.encode()
@@ -1287,11 +1357,16 @@ func TestAJournalOfALongSliceIsSplitAndComesBack(t *testing.T) {
 }
 
 func TestControlComesBackAsItWas(t *testing.T) {
-	want := control{Kind: controlVerdict, Source: 3, Time: day0, IdleMS: 5, Tenant: "acme", Agent: "a|%", Finding: "f", Severity: 4, Risk: 75, Set: "x", Offset: 9,
-		Persona: "p", Hash: 1 << 63, Open: true, Scope: event.Scope{Type: event.SessionScope, ID: "s", Tenant: "acme", Agent: "a"}, Epoch: 3, Body: []byte(`{"a":1}`), State: []byte{0, 255},
-		Trip: &order{Scope: event.Scope{Type: event.UserScope, ID: "u", Tenant: "acme"}, Persona: "p", Order: response.Order{Action: event.Throttle, DurationMS: 7,
-			Rate: event.Rate{Calls: 1, PerSeconds: 2, Classes: []event.Class{event.Read}}, Time: day0, FindingUID: "f", Reason: "r", Issuer: event.Issuer{Type: "rule", Rule: "x", Version: "1", By: "b"},
-			Trigger: event.Ref{Time: 1, ID: "i", Agent: "a"}, Guarded: true}}}
+	want := control{Kind: controlVerdict, Source: 3, Time: day0, IdleMS: 5, Tenant: "acme", Agent: "a|%", Finding: "f",
+		Severity: 4, Risk: 75, Set: "x", Offset: 9,
+		Persona: "p", Hash: 1 << 63, Open: true, Scope: event.Scope{Type: event.SessionScope, ID: "s", Tenant: "acme",
+			Agent: "a"}, Epoch: 3, Body: []byte(`{"a":1}`), State: []byte{0, 255},
+		Trip: &order{Scope: event.Scope{Type: event.UserScope, ID: "u", Tenant: "acme"}, Persona: "p",
+			Order: response.Order{Action: event.Throttle, DurationMS: 7,
+				Rate: event.Rate{Calls: 1, PerSeconds: 2, Classes: []event.Class{event.Read}}, Time: day0,
+				FindingUID: "f",
+				Reason:     "r", Issuer: event.Issuer{Type: "rule", Rule: "x", Version: "1", By: "b"},
+				Trigger: event.Ref{Time: 1, ID: "i", Agent: "a"}, Guarded: true}}}
 	if got, err := readControl(want.encode()); err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v comes back as %+v, %v", want, got, err)
 	}
@@ -1308,7 +1383,8 @@ func TestPagesComeBackAsTheyWere(t *testing.T) {
 	for k, pg := range every(b.shard) {
 		want := pg.appendTo(nil)
 		back := &page{key: k}
-		if err := back.decode(want); err != nil || string(back.appendTo(nil)) != string(want) || back.tenant != pg.tenant {
+		if err := back.decode(want); err != nil || string(back.appendTo(nil)) != string(want) ||
+			back.tenant != pg.tenant {
 			t.Errorf("page %q comes back as another: %v", k, err)
 		}
 		for n := range want {
@@ -1317,7 +1393,8 @@ func TestPagesComeBackAsTheyWere(t *testing.T) {
 			}
 		}
 		want[0]++
-		if err := (&page{key: k}).decode(want); err == nil || !strings.Contains(err.Error(), fmt.Sprint("format ", pageFormat+1)) {
+		if err := (&page{key: k}).decode(want); err == nil ||
+			!strings.Contains(err.Error(), fmt.Sprint("format ", pageFormat+1)) {
 			t.Errorf("a page of a newer format: %v", err)
 		}
 	}
@@ -1369,7 +1446,8 @@ func FuzzFacts(f *testing.F) {
 			t.Fatal(err)
 		}
 		for p := range int32(2) { // everything closes
-			if err := s.step(mainLog, tell(set, 0, p, math.MaxInt64/2, 0, nil)); err != nil && !strings.Contains(err.Error(), "went back") {
+			if err := s.step(mainLog, tell(set, 0, p, math.MaxInt64/2, 0, nil)); err != nil &&
+				!strings.Contains(err.Error(), "went back") {
 				t.Fatal(err)
 			}
 		}
@@ -1383,7 +1461,8 @@ func FuzzFacts(f *testing.F) {
 }
 
 func FuzzJournal(f *testing.F) {
-	j := journal{seq: 7, next: [2]int64{1, 2}, first: -1, control: []record{{offset: 1, stamp: 2, key: []byte("k"), value: []byte("v")}}}
+	j := journal{seq: 7, next: [2]int64{1, 2}, first: -1,
+		control: []record{{offset: 1, stamp: 2, key: []byte("k"), value: []byte("v")}}}
 	f.Add(j.append(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		j, err := readJournal(b)
@@ -1400,7 +1479,8 @@ func FuzzJournal(f *testing.F) {
 // FuzzControl: whatever lies on the control topic, the behaviour stage goes on.
 func FuzzControl(f *testing.F) {
 	set := setOf(f, strict)
-	for _, k := range []string{controlTick, controlIdle, controlVerdict, controlRelation, controlSkip, controlActivate, controlBroken, "?"} {
+	for _, k := range []string{controlTick, controlIdle, controlVerdict, controlRelation, controlSkip, controlActivate,
+		controlBroken, "?"} {
 		f.Add(control{Kind: k, Source: 1, Time: day0, Tenant: "acme", Agent: "a", Set: set.Hash(), Offset: 5}.encode())
 	}
 	f.Add([]byte(`{"kind":"relation","source":-1,"time":-9223372036854775808}`))
@@ -1410,11 +1490,14 @@ func FuzzControl(f *testing.F) {
 	}
 	armed := setOf(f, armed(true, ""))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		s, q := newBehaviour(0, engine(t, 2, 1, set, armed), armed, "events"), newRelation(0, engine(t, 2, 1, set, armed), armed)
+		s, q := newBehaviour(0, engine(t, 2, 1, set, armed), armed, "events"), newRelation(0,
+			engine(t, 2, 1, set, armed), armed)
 		s.begin(1, true)
 		q.begin(1, true)
 		for i := range int64(2) { // twice: the second time there is something to change
-			err := errors.Join(s.step(controlLog, &record{offset: i, value: b}), q.step(mainLog, &record{offset: i, value: append(appendFactsHead(nil, factsHead{now: 1, control: true}), b...)}))
+			err := errors.Join(s.step(controlLog, &record{offset: i, value: b}),
+				q.step(mainLog,
+					&record{offset: i, value: append(appendFactsHead(nil, factsHead{now: 1, control: true}), b...)}))
 			if err != nil && !strings.Contains(err.Error(), "is not known") {
 				t.Fatal(err)
 			}
@@ -1443,11 +1526,14 @@ func TestADeadLetterIsCutAt900KiB(t *testing.T) {
 	}
 	for _, n := range []int{0, 10, 900 << 10, 900<<10 + 1, 3 << 20} {
 		value := bytes.Repeat([]byte{'x'}, n)
-		o := deadLetter("agent.events", 3, &record{offset: 77, key: bytes.Repeat([]byte{'k'}, 5000), value: value}, "too_large", "at most 1 MiB", nil)
-		if o.to != toDLQ || len(o.value) != min(n, 900<<10) || !bytes.Equal(o.value, value[:len(o.value)]) || len(o.key) != 4096 {
+		o := deadLetter("agent.events", 3, &record{offset: 77, key: bytes.Repeat([]byte{'k'}, 5000), value: value},
+			"too_large", "at most 1 MiB", nil)
+		if o.to != toDLQ || len(o.value) != min(n, 900<<10) || !bytes.Equal(o.value, value[:len(o.value)]) ||
+			len(o.key) != 4096 {
 			t.Errorf("%d bytes: a value of %d, a key of %d", n, len(o.value), len(o.key))
 		}
-		for k, want := range map[string]string{"reason": "too_large", "detail": "at most 1 MiB", "topic": "agent.events", "partition": "3", "offset": "77"} {
+		for k, want := range map[string]string{"reason": "too_large", "detail": "at most 1 MiB",
+			"topic": "agent.events", "partition": "3", "offset": "77"} {
 			if got := header(&o, k); got != want {
 				t.Errorf("%d bytes: header %s is %q, want %q", n, k, got, want)
 			}
@@ -1458,7 +1544,8 @@ func TestADeadLetterIsCutAt900KiB(t *testing.T) {
 			length, sum = strconv.Itoa(n), hex.EncodeToString(h[:])
 		}
 		if header(&o, "length") != length || header(&o, "sha256") != sum {
-			t.Errorf("%d bytes: length %q and sha256 %q, want %q and %q", n, header(&o, "length"), header(&o, "sha256"), length, sum)
+			t.Errorf("%d bytes: length %q and sha256 %q, want %q and %q", n, header(&o, "length"), header(&o, "sha256"),
+				length, sum)
 		}
 	}
 }
@@ -1470,9 +1557,11 @@ func TestATenantThatUsesUpItsPagesHarmsNobodyElse(t *testing.T) {
 	b := newBehaviour(0, shared, set, "events")
 	b.begin(0, true)
 	for i := range 100 {
-		b.observe(&event.Event{ID: fmt.Sprint(i), Time: day0, Kind: event.ToolCall, Tenant: "greedy", Agent: event.Agent{ID: fmt.Sprint("a", i)}}, day0)
+		b.observe(&event.Event{ID: fmt.Sprint(i), Time: day0, Kind: event.ToolCall, Tenant: "greedy",
+			Agent: event.Agent{ID: fmt.Sprint("a", i)}}, day0)
 	}
-	b.observe(&event.Event{ID: "x", Time: day0, Kind: event.ToolCall, Tenant: "modest", Agent: event.Agent{ID: "a"}}, day0)
+	b.observe(&event.Event{ID: "x", Time: day0, Kind: event.ToolCall, Tenant: "modest", Agent: event.Agent{ID: "a"}},
+		day0)
 	if b.tenants["greedy"] != 20 || b.tenants["modest"] != 1 || b.counts.dropped != 80 {
 		t.Errorf("pages %v, %d dropped", b.tenants, b.counts.dropped)
 	}

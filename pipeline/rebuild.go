@@ -91,7 +91,8 @@ func BeginAnew(ctx context.Context, adm *kadm.Client, specs []TopicSpec, groups 
 			copies = -1 // the broker's default
 		}
 		if r, err := adm.CreateTopic(ctx, s.Partitions, copies, configs, s.Name); err != nil {
-			return fmt.Errorf("creating topic %s%s: %w; run wayward state rebuild --all again", s.Name, brokerDetail(r.ErrMessage), explained{err})
+			return fmt.Errorf("creating topic %s%s: %w; run wayward state rebuild --all again", s.Name,
+				brokerDetail(r.ErrMessage), explained{err})
 		}
 	}
 	return awaitTopics(ctx, adm, specs)
@@ -127,7 +128,8 @@ func awaitGone(ctx context.Context, adm *kadm.Client, names []string) error {
 	if len(names) == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("not all within a minute; run wayward state rebuild --all again"))
+	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute,
+		errors.New("not all within a minute; run wayward state rebuild --all again"))
 	defer cancel()
 	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		details, err := listFresh(ctx, adm, names)

@@ -68,7 +68,8 @@ type source struct {
 const tellAhead = 120_000
 
 func newRelation(p int32, r *rules, set *policy.Set) *relation {
-	b := &relation{shard: newShard(p, r), panel: detectors.New(set), sources: make([]source, r.sources), mark: noTime, told: noTime, closed: noTime, learnedTo: noTime, due: map[int64][]*page{}, waiting: map[*page]int64{}}
+	b := &relation{shard: newShard(p, r), panel: detectors.New(set), sources: make([]source, r.sources), mark: noTime,
+		told: noTime, closed: noTime, learnedTo: noTime, due: map[int64][]*page{}, waiting: map[*page]int64{}}
 	for i := range b.sources {
 		b.sources[i].watermark = noTime
 	}
@@ -355,7 +356,8 @@ func (b *relation) advanceTo(t int64) {
 	if !b.replay && (b.told == noTime || t-b.told >= tellAhead) {
 		b.told = t
 		for p := range b.rules.sources {
-			b.emit(output{to: toControl, partition: p, value: control{Kind: controlRelation, Source: b.p, Time: t}.encode()})
+			b.emit(output{to: toControl, partition: p, value: control{Kind: controlRelation, Source: b.p,
+				Time: t}.encode()})
 		}
 	}
 	if h := wire.FloorDiv(t, 3_600_000); h > b.swept {
@@ -453,16 +455,19 @@ func (b *relation) reuse(k *detectors.Bucket) {
 // memory.
 func (b *relation) report() {
 	slices.SortStableFunc(b.round, func(x, y event.Finding) int {
-		return cmp.Or(strings.Compare(x.Tenant, y.Tenant), strings.Compare(x.Rule, y.Rule), strings.Compare(x.ScopeID, y.ScopeID))
+		return cmp.Or(strings.Compare(x.Tenant, y.Tenant), strings.Compare(x.Rule, y.Rule),
+			strings.Compare(x.ScopeID, y.ScopeID))
 	})
 	for i := range b.round {
 		f := b.round[i]
 		b.find(&f)
 		b.respond(&f)
 		if f.Activity != event.Again && f.Agent != "" {
-			c := control{Kind: controlVerdict, Source: b.p, Tenant: f.Tenant, Agent: f.Agent, Finding: f.UID, Severity: int(f.Severity), Risk: f.Risk, Time: f.Last}
+			c := control{Kind: controlVerdict, Source: b.p, Tenant: f.Tenant, Agent: f.Agent, Finding: f.UID,
+				Severity: int(f.Severity), Risk: f.Risk, Time: f.Last}
 			key := event.AppendKey(nil, f.Tenant, f.Agent)
-			b.emit(output{to: toControl, partition: b.rules.partition(key, b.rules.sources), key: key, value: c.encode()})
+			b.emit(output{to: toControl, partition: b.rules.partition(key, b.rules.sources), key: key,
+				value: c.encode()})
 		}
 	}
 	clear(b.round)

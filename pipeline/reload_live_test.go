@@ -20,7 +20,8 @@ import (
 func TestAnotherSetTakesEffectWhileTheEngineRuns(t *testing.T) {
 	const kept = `{"id":"kept","title":"x","by":["agent"],"within":"10m","steps":[{"name":"a","where":"tool.name == \"search\""},{"name":"b","where":"tool.name == \"mail\""}]}`
 	const aside = `{"id":"by-user","title":"x","by":["user"],"within":"10m","steps":[{"name":"a","where":"tool.name == \"search\""},{"name":"b","where":"tool.name == \"mail\""}]}`
-	s := newStreet(t, setOf(t, `{"v":1,"rules":[`+kept+`,`+aside+`,{"id":"gone","title":"x","where":"tool.name == \"rm\""}]}`))
+	s := newStreet(t,
+		setOf(t, `{"v":1,"rules":[`+kept+`,`+aside+`,{"id":"gone","title":"x","where":"tool.name == \"rm\""}]}`))
 	s.run()
 	count := func(rule string) (n int) {
 		for _, r := range s.read {
@@ -33,7 +34,8 @@ func TestAnotherSetTakesEffectWhileTheEngineRuns(t *testing.T) {
 	s.act("agent-1", "clerk", "search", 0)
 	s.act("agent-2", "clerk", "rm", 0)
 	s.until("the first set finds", func() bool { return count("gone") == 1 })
-	s.updates <- setOf(t, `{"v":1,"rules":[`+kept+`,`+aside+`,{"id":"come","title":"x","where":"tool.name == \"rm\"","suppress":"1s"}]}`)
+	s.updates <- setOf(t,
+		`{"v":1,"rules":[`+kept+`,`+aside+`,{"id":"come","title":"x","where":"tool.name == \"rm\"","suppress":"1s"}]}`)
 	goOn := s.busy("agent-2", "rm")
 	s.until("the second set takes effect", func() bool { return count("come") > 0 })
 	goOn()
@@ -49,7 +51,9 @@ func TestAnotherSetTakesEffectWhileTheEngineRuns(t *testing.T) {
 // A rule that fails with every event is turned off, by a record like any other change, and the
 // others go on.
 func TestARuleThatFailsIsTurnedOff(t *testing.T) {
-	s := newStreet(t, setOf(t, `{"v":1,"rules":[{"id":"bad","title":"x","suppress":"1s","where":"tool.name == \"search\" and resource.labels[0] == \"pii\""},{"id":"good","title":"x","suppress":"1s","where":"tool.name == \"search\""}]}`))
+	s := newStreet(t,
+		setOf(t,
+			`{"v":1,"rules":[{"id":"bad","title":"x","suppress":"1s","where":"tool.name == \"search\" and resource.labels[0] == \"pii\""},{"id":"good","title":"x","suppress":"1s","where":"tool.name == \"search\""}]}`))
 	s.run()
 	off := func() bool { return s.metric("wayward_rule_off", "bad") == 1 }
 	goOn := s.busy("agent-1", "search")
@@ -67,7 +71,8 @@ func TestARuleThatFailsIsTurnedOff(t *testing.T) {
 	if n := s.metric("wayward_rule_events_total", "behaviour", "bad", "error"); n < 100 {
 		t.Errorf("%v errors are counted", n)
 	}
-	if at := s.metric("wayward_rule_last_match_timestamp_seconds", "behaviour", "good"); time.Since(time.Unix(int64(at), 0)) > time.Minute {
+	if at := s.metric("wayward_rule_last_match_timestamp_seconds", "behaviour",
+		"good"); time.Since(time.Unix(int64(at), 0)) > time.Minute {
 		t.Errorf("the last match was at %v", at)
 	}
 	s.log.mu.Lock()
@@ -112,8 +117,11 @@ func (s *street) busy(agent, tool string) (stop func()) {
 	var done sync.WaitGroup
 	done.Go(func() {
 		for n := 0; ctx.Err() == nil; n++ {
-			b := fmt.Appendf(nil, `{"id":"%s-%s-%d","time":%d,"kind":"tool_call","tenant":"acme","agent":{"id":%q},"tool":{"name":%q}}`, agent, tool, n, time.Now().UnixMilli(), agent, tool)
-			s.cl.ProduceSync(ctx, &kgo.Record{Topic: s.topics.Events, Partition: -1, Key: event.AppendKey(nil, "acme", agent), Value: b})
+			b := fmt.Appendf(nil,
+				`{"id":"%s-%s-%d","time":%d,"kind":"tool_call","tenant":"acme","agent":{"id":%q},"tool":{"name":%q}}`,
+				agent, tool, n, time.Now().UnixMilli(), agent, tool)
+			s.cl.ProduceSync(ctx, &kgo.Record{Topic: s.topics.Events, Partition: -1,
+				Key: event.AppendKey(nil, "acme", agent), Value: b})
 			pause(ctx, 50*time.Millisecond)
 		}
 	})

@@ -261,7 +261,9 @@ func orLost(do func() error) (err error) {
 		switch p := recover().(type) {
 		case nil:
 		case lostPage:
-			err = fmt.Errorf("what did not fit into memory cannot be read back: %w; see to the disk of TMPDIR, or give --memory more", p)
+			err = fmt.Errorf(
+				"what did not fit into memory cannot be read back: %w; see to the disk of TMPDIR, or give --memory more",
+				p)
 		default:
 			panic(p)
 		}
@@ -530,7 +532,8 @@ func (x *replaying) run() {
 		}
 		for _, it := range x.queues[p] {
 			if it.broken != "" {
-				b.broken(&event.Named{Tenant: it.e.Tenant, Agent: it.e.Agent.ID, ID: it.e.ID, Time: it.e.Time, Sum: it.sum}, it.stamp, it.broken)
+				b.broken(&event.Named{Tenant: it.e.Tenant, Agent: it.e.Agent.ID, ID: it.e.ID, Time: it.e.Time,
+					Sum: it.sum}, it.stamp, it.broken)
 				continue
 			}
 			b.was, b.newest, b.order, b.content = b.newest, it.newest, it.order, it.content
@@ -760,7 +763,8 @@ func inOrder(commands []event.Command) []*event.Command {
 			b.when = max(a.when, b.when)
 		}
 	}
-	slices.SortStableFunc(list, func(a, b timed) int { return cmp.Or(cmp.Compare(a.when, b.when), cmp.Compare(a.key, b.key)) })
+	slices.SortStableFunc(list,
+		func(a, b timed) int { return cmp.Or(cmp.Compare(a.when, b.when), cmp.Compare(a.key, b.key)) })
 	out := make([]*event.Command, len(list))
 	for i := range list {
 		out[i] = list[i].Command

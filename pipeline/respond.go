@@ -78,8 +78,10 @@ func orderOf(f *event.Finding, at int64) (o order, ok bool) {
 	if s.ID == "" {
 		return o, false
 	}
-	return order{Scope: s, Persona: f.Persona, Order: response.Order{Action: r.Action, DurationMS: r.DurationMS, Rate: r.Rate, Time: at, FindingUID: f.UID, Reason: f.Why,
-		Issuer: event.Issuer{Type: "rule", Rule: f.Rule, Version: f.RuleVersion}, Trigger: trigger, Guarded: r.Action >= event.Block && s.Type.Narrow(), Again: f.Activity == event.Again}}, true
+	return order{Scope: s, Persona: f.Persona, Order: response.Order{Action: r.Action, DurationMS: r.DurationMS,
+		Rate: r.Rate, Time: at, FindingUID: f.UID, Reason: f.Why,
+		Issuer: event.Issuer{Type: "rule", Rule: f.Rule, Version: f.RuleVersion}, Trigger: trigger,
+		Guarded: r.Action >= event.Block && s.Type.Narrow(), Again: f.Activity == event.Again}}, true
 }
 
 // wallNow is the wall clock as the logs tell it; in a replay the event time takes its place.
@@ -231,7 +233,8 @@ func (s *shard) answer(c *control, r *record) {
 	case controlFeedback:
 		if reason, detail := s.feedback(c, r); reason != "" {
 			s.count("refused", reason)
-			s.deadLetter(s.rules.feedback, c.Source, &record{offset: c.Offset, stamp: r.stamp, value: c.Body}, reason, detail, nil)
+			s.deadLetter(s.rules.feedback, c.Source, &record{offset: c.Offset, stamp: r.stamp, value: c.Body}, reason,
+				detail, nil)
 		}
 	case controlResume:
 		s.resume(c, r)
@@ -292,9 +295,11 @@ func (s *shard) feedback(c *control, r *record) (reason, detail string) {
 	case !f.Verify(key.Public):
 		return "bad_signature", "the signature is not that of the key over this record"
 	case s.resumed != 0 && f.Time <= s.resumed:
-		return "before_resume", "it was signed before state was made anew, so nobody knows whether it was taken: sign it again"
+		return "before_resume",
+			"it was signed before state was made anew, so nobody knows whether it was taken: sign it again"
 	case f.Time < r.stamp-feedbackTol || f.Time > r.stamp+feedbackTol:
-		return "stale_feedback", "its time and the broker's differ by more than ten minutes: it is old, or a clock is wrong"
+		return "stale_feedback",
+			"its time and the broker's differ by more than ten minutes: it is old, or a clock is wrong"
 	case len(s.taken) >= maxTaken:
 		return "too_much_feedback", "more than 4096 records in twenty minutes"
 	}
@@ -313,7 +318,8 @@ func (s *shard) feedback(c *control, r *record) (reason, detail string) {
 		if pg == nil {
 			return "no_room", "the tenant has used up its share of the state"
 		}
-		o := order{Scope: f.Scope, Order: response.Order{Action: f.Action, DurationMS: f.DurationMS, Rate: f.Rate, Time: f.Time, FindingUID: f.FindingUID, Reason: f.Reason, Issuer: issuer}}
+		o := order{Scope: f.Scope, Order: response.Order{Action: f.Action, DurationMS: f.DurationMS, Rate: f.Rate,
+			Time: f.Time, FindingUID: f.FindingUID, Reason: f.Reason, Issuer: issuer}}
 		if !s.trip(pg, o) {
 			return "not_stronger", "as much is in force already"
 		}
@@ -439,7 +445,8 @@ func (r *rules) owner(tenant string, scope policy.Scope, id string) int32 {
 // wideOwner is the facts partition of a breaker's scope above agents: that of what is counted for
 // the same scope.
 func (r *rules) wideOwner(s event.Scope) int32 {
-	kinds := map[event.ScopeType]policy.Scope{event.PersonaScope: policy.PersonaScope, event.UserScope: policy.UserScope, event.TenantScope: policy.TenantScope,
+	kinds := map[event.ScopeType]policy.Scope{event.PersonaScope: policy.PersonaScope,
+		event.UserScope: policy.UserScope, event.TenantScope: policy.TenantScope,
 		event.ToolScope: policy.ToolScope, event.ServerScope: policy.ServerScope}
 	return r.owner(s.Tenant, kinds[s.Type], s.ID)
 }
@@ -509,7 +516,8 @@ func (b *behaviour) turned(pg *page, open bool) {
 	}
 	// The agent's page says how many of its sessions are stopped, so that an event need not look
 	// for its session otherwise.
-	if agent := b.breakerPage(event.Scope{Type: event.AgentScope, Tenant: k.Scope.Tenant, ID: k.Scope.Agent}, true); agent != nil {
+	if agent := b.breakerPage(event.Scope{Type: event.AgentScope, Tenant: k.Scope.Tenant, ID: k.Scope.Agent},
+		true); agent != nil {
 		if open {
 			agent.barred++
 		} else {
@@ -524,13 +532,15 @@ func (b *behaviour) stated(*page) {}
 // defied looks whether a call that went through goes against what is in force on its agent, its
 // session, or a wider scope.
 func (b *behaviour) defied(pg *page, e *event.Event) {
-	if e.Kind != event.ToolCall || e.Phase == event.Attempt || e.Result.Outcome == event.Denied || e.Result.Outcome == event.NoOutcome && (e.Policy.Verdict == "deny" || e.Policy.Verdict == "escalate") {
+	if e.Kind != event.ToolCall || e.Phase == event.Attempt || e.Result.Outcome == event.Denied ||
+		e.Result.Outcome == event.NoOutcome && (e.Policy.Verdict == "deny" || e.Policy.Verdict == "escalate") {
 		return
 	}
 	ref := event.Ref{Time: b.scene.Time, ID: e.ID, Agent: e.Agent.ID}
 	look := func(k *response.Breaker) {
 		if f := k.Defied(ref); f.Activity != 0 {
-			f.Agent, f.Persona, f.Session, f.User = strings.Clone(e.Agent.ID), b.scene.Persona, strings.Clone(e.Session), strings.Clone(e.User)
+			f.Agent, f.Persona, f.Session, f.User = strings.Clone(e.Agent.ID), b.scene.Persona, strings.Clone(
+				e.Session), strings.Clone(e.User)
 			f.Tool, f.Server, f.Class = strings.Clone(e.Tool.Name), strings.Clone(e.Tool.Server), e.Tool.Class
 			b.noted(f)
 		}
@@ -539,7 +549,8 @@ func (b *behaviour) defied(pg *page, e *event.Event) {
 		look(pg.breaker)
 	}
 	if pg.barred > 0 && e.Session != "" {
-		if s := b.breakerPage(event.Scope{Type: event.SessionScope, Tenant: e.Tenant, Agent: e.Agent.ID, ID: e.Session}, false); s != nil && s.breaker.Open() {
+		if s := b.breakerPage(event.Scope{Type: event.SessionScope, Tenant: e.Tenant, Agent: e.Agent.ID, ID: e.Session},
+			false); s != nil && s.breaker.Open() {
 			look(s.breaker)
 		}
 	}
@@ -563,7 +574,8 @@ func covers(s *event.Scope, persona string, e *event.Event) bool {
 	case event.ServerScope:
 		return s.ID == e.Tool.Server
 	case event.ToolScope:
-		return s.ID == event.ToolID("", e.Tool.Name) || e.Tool.Sent != "" && s.ID == event.ToolID("", e.Tool.Sent) || e.Tool.Server != "" && s.ID == event.ToolID(e.Tool.Server, e.Tool.Name)
+		return s.ID == event.ToolID("", e.Tool.Name) || e.Tool.Sent != "" && s.ID == event.ToolID("", e.Tool.Sent) ||
+			e.Tool.Server != "" && s.ID == event.ToolID(e.Tool.Server, e.Tool.Name)
 	}
 	return true
 }
@@ -632,7 +644,8 @@ func (b *relation) turned(*page, bool) {}
 func (b *relation) stated(pg *page) {
 	state := pg.breaker.Append(nil)
 	for p := range b.rules.sources {
-		b.emit(output{to: toControl, partition: p, value: control{Kind: controlWide, Source: b.p, State: state}.encode()})
+		b.emit(output{to: toControl, partition: p, value: control{Kind: controlWide, Source: b.p,
+			State: state}.encode()})
 	}
 }
 
@@ -658,7 +671,8 @@ func (b *relation) guarded(tenant, persona string, change func(*response.Guard))
 			b.count("guarded", "shut")
 		}
 		for p := range b.rules.sources {
-			b.emit(output{to: toControl, partition: p, value: control{Kind: controlGate, Source: b.p, Tenant: tenant, Persona: persona, Open: room}.encode()})
+			b.emit(output{to: toControl, partition: p, value: control{Kind: controlGate, Source: b.p, Tenant: tenant,
+				Persona: persona, Open: room}.encode()})
 		}
 	}
 	return pg.guard
@@ -673,7 +687,9 @@ func (b *relation) control(c *control, r *record) {
 			return
 		}
 		if g := b.guarded(c.Tenant, c.Persona, func(g *response.Guard) { g.Blocked(c.Hash) }); g != nil {
-			b.emit(output{to: toControl, partition: c.Source, value: control{Kind: controlGate, Source: b.p, Tenant: c.Tenant, Persona: c.Persona, Hash: c.Hash, Open: !g.Shut()}.encode()})
+			b.emit(output{to: toControl, partition: c.Source,
+				value: control{Kind: controlGate, Source: b.p, Tenant: c.Tenant, Persona: c.Persona, Hash: c.Hash,
+					Open: !g.Shut()}.encode()})
 		}
 	case controlFreed:
 		b.guarded(c.Tenant, c.Persona, func(g *response.Guard) { g.Freed(c.Hash) })

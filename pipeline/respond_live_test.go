@@ -40,10 +40,12 @@ type street struct {
 
 func newStreet(t *testing.T, set *policy.Set) *street {
 	t.Parallel()
-	s := &street{T: t, broker: startEmbedded(t, t.TempDir()), topics: DefaultTopics(), set: set, stop: func() {}, updates: make(chan *policy.Set)}
+	s := &street{T: t, broker: startEmbedded(t, t.TempDir()), topics: DefaultTopics(), set: set, stop: func() {},
+		updates: make(chan *policy.Set)}
 	s.topics.Partitions, s.topics.FactsPartitions = 3, 2
 	var err error
-	if s.cl, err = kgo.NewClient(kgo.SeedBrokers(s.broker.Addr()), kgo.RecordPartitioner(partitioner), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxWait(50*time.Millisecond),
+	if s.cl, err = kgo.NewClient(kgo.SeedBrokers(s.broker.Addr()), kgo.RecordPartitioner(partitioner),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxWait(50*time.Millisecond),
 		kgo.ConsumeTopics(s.topics.Commands, s.topics.Breakers, s.topics.Alerts, s.topics.DLQ)); err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +77,8 @@ func (s *street) run() {
 	done := make(chan error, 1)
 	s.registry = prometheus.NewRegistry()
 	go func() {
-		done <- Run(ctx, Config{Options: s.options(), Topics: s.topics, Group: "street", Instance: "0", Store: store, Policy: s.set, Encoder: &ocsf{}, Metrics: NewMetrics(s.registry),
+		done <- Run(ctx, Config{Options: s.options(), Topics: s.topics, Group: "street", Instance: "0", Store: store,
+			Policy: s.set, Encoder: &ocsf{}, Metrics: NewMetrics(s.registry),
 			Log: slog.New(slog.NewTextHandler(&s.log, nil)), TransactionEvery: time.Millisecond, Updates: s.updates})
 	}()
 	s.stop = func() {
@@ -104,7 +107,8 @@ func (s *street) until(what string, ok func() bool) {
 
 func (s *street) put(topic string, key, value []byte) {
 	s.Helper()
-	if err := s.cl.ProduceSync(s.Context(), &kgo.Record{Topic: topic, Partition: -1, Key: key, Value: value}).FirstErr(); err != nil {
+	if err := s.cl.ProduceSync(s.Context(), &kgo.Record{Topic: topic, Partition: -1, Key: key,
+		Value: value}).FirstErr(); err != nil {
 		s.Fatal(err)
 	}
 }
@@ -113,8 +117,10 @@ func (s *street) put(topic string, key, value []byte) {
 func (s *street) act(agent, persona, tool string, later time.Duration) {
 	s.Helper()
 	s.n++
-	s.put(s.topics.Events, event.AppendKey(nil, "acme", agent), fmt.Appendf(nil, `{"id":"e%d","time":%d,"kind":"tool_call","tenant":"acme","agent":{"id":%q},"user":"u-%s","session":"s1","persona":%q,"tool":{"name":%q}}`,
-		s.n, time.Now().Add(later).UnixMilli(), agent, agent, persona, tool))
+	s.put(s.topics.Events, event.AppendKey(nil, "acme", agent),
+		fmt.Appendf(nil,
+			`{"id":"e%d","time":%d,"kind":"tool_call","tenant":"acme","agent":{"id":%q},"user":"u-%s","session":"s1","persona":%q,"tool":{"name":%q}}`,
+			s.n, time.Now().Add(later).UnixMilli(), agent, agent, persona, tool))
 }
 
 // commands are those about a scope, in the order of the topic.
@@ -160,14 +166,16 @@ func (s *street) state(scope event.Scope) (action, enforced string, epoch int64)
 
 func (s *street) ack(c event.Command, status event.AckStatus) {
 	s.Helper()
-	a := event.Ack{CommandID: c.ID, Scope: c.Scope, Epoch: c.Epoch, Time: time.Now().UnixMilli(), Status: status, By: "gateway"}
+	a := event.Ack{CommandID: c.ID, Scope: c.Scope, Epoch: c.Epoch, Time: time.Now().UnixMilli(), Status: status,
+		By: "gateway"}
 	s.put(s.topics.Acks, nil, a.Append(nil))
 }
 
 func (s *street) feedback(kind event.FeedbackType, scope event.Scope, sign bool) []byte {
 	s.Helper()
 	s.n++
-	f := event.Feedback{ID: fmt.Sprint("f", s.n), Time: time.Now().UnixMilli(), Tenant: scope.Tenant, Type: kind, Scope: scope, By: "alice", Reason: "looked at it"}
+	f := event.Feedback{ID: fmt.Sprint("f", s.n), Time: time.Now().UnixMilli(), Tenant: scope.Tenant, Type: kind,
+		Scope: scope, By: "alice", Reason: "looked at it"}
 	if kind == event.TripFeedback {
 		f.Action = event.Kill
 	}
@@ -192,7 +200,11 @@ func (s *street) alerted(rule string) (n int) {
 // dead counts dead letters of a reason.
 func (s *street) dead(reason string) (n int) {
 	for _, r := range s.read {
-		if r.Topic == s.topics.DLQ && slices.ContainsFunc(r.Headers, func(h kgo.RecordHeader) bool { return h.Key == "reason" && string(h.Value) == reason }) {
+		if r.Topic == s.topics.DLQ &&
+			slices.ContainsFunc(r.Headers, func(h kgo.RecordHeader) bool {
+				return h.Key == "reason" &&
+					string(h.Value) == reason
+			}) {
 			n++
 		}
 	}
@@ -224,16 +236,22 @@ func TestAViolationIsStoppedAndReleased(t *testing.T) {
 		scope          event.Scope
 	}{{"a1", "clerk", agentScope("a1")}, {"a2", "porter", userScope("u-a2")}} {
 		s.act(x.agent, x.persona, "rm", 0)
-		s.until("a violation blocks", func() bool { a, _, _ := s.state(x.scope); return a == "block" && len(s.commands(x.scope)) == 1 })
+		s.until("a violation blocks", func() bool {
+			a, _, _ := s.state(x.scope)
+			return a == "block" &&
+				len(s.commands(x.scope)) == 1
+		})
 		block := s.commands(x.scope)[0]
-		if block.Epoch != 1 || block.Mode != event.Enforce || block.DurationMS != 3_600_000 || block.NotAfter <= block.IssuedAt || block.ReplyTo != s.topics.Acks {
+		if block.Epoch != 1 || block.Mode != event.Enforce || block.DurationMS != 3_600_000 ||
+			block.NotAfter <= block.IssuedAt || block.ReplyTo != s.topics.Acks {
 			t.Errorf("%+v", block)
 		}
 		s.ack(block, event.Applied)
 		s.until("an ack is seen in the state", func() bool { _, e, _ := s.state(x.scope); return e == "applied" })
 		before := s.alerted("acts-after-applied")
 		s.act(x.agent, x.persona, "search", 10*time.Second)
-		s.until("who acts after an applied block is found", func() bool { return s.alerted("acts-after-applied") > before })
+		s.until("who acts after an applied block is found",
+			func() bool { return s.alerted("acts-after-applied") > before })
 
 		dead := s.dead("unsigned")
 		s.feedback(event.RestoreFeedback, x.scope, false)
@@ -244,7 +262,8 @@ func TestAViolationIsStoppedAndReleased(t *testing.T) {
 		replays := s.dead("replayed")
 		s.put(s.topics.Feedback, nil, signed)
 		s.until("it is taken once", func() bool { return s.dead("replayed") > replays })
-		if diff := gocmp.Diff([]string{"1 block rule enforce", "2 restore human enforce"}, said(s.commands(x.scope))); diff != "" {
+		if diff := gocmp.Diff([]string{"1 block rule enforce", "2 restore human enforce"},
+			said(s.commands(x.scope))); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", x.scope.Key(), diff)
 		}
 	}
@@ -260,7 +279,8 @@ func TestTheClockEndsBreakersAndMissesAcks(t *testing.T) {
 	s.act("b1", "brief", "rm", 0)
 	s.until("it ends by itself", func() bool { return len(s.commands(agentScope("b1"))) == 2 })
 	s.until("and the state with it", func() bool { a, _, _ := s.state(agentScope("b1")); return a == "" })
-	if diff := gocmp.Diff([]string{"1 block rule enforce", "2 restore expiry enforce"}, said(s.commands(agentScope("b1")))); diff != "" {
+	if diff := gocmp.Diff([]string{"1 block rule enforce", "2 restore expiry enforce"},
+		said(s.commands(agentScope("b1")))); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	missed := s.alerted("not-enforced") // the brief one may have been missed, too
@@ -271,7 +291,8 @@ func TestTheClockEndsBreakersAndMissesAcks(t *testing.T) {
 		s.until("and seen in the state", func() bool { _, e, _ := s.state(scope); return e == "missed" })
 	}
 	s.ack(s.commands(agentScope("a1"))[0], event.Applied)
-	s.until("a late one is taken all the same", func() bool { _, e, _ := s.state(agentScope("a1")); return e == "applied" })
+	s.until("a late one is taken all the same",
+		func() bool { _, e, _ := s.state(agentScope("a1")); return e == "applied" })
 }
 
 // committed is what the behaviour stage has judged, against what there is.
@@ -304,7 +325,8 @@ func (s *street) crash(torn func()) *Resume {
 	if err != nil {
 		s.Fatal(err)
 	}
-	if err := s.broker.DiscardInternal(s.Context(), s.topics.Discardable(), []string{"street-ingress", "street-behaviour", "street-relation"}); err != nil {
+	if err := s.broker.DiscardInternal(s.Context(), s.topics.Discardable(),
+		[]string{"street-ingress", "street-behaviour", "street-relation"}); err != nil {
 		s.Fatal(err)
 	}
 	return r
@@ -322,7 +344,8 @@ func TestBreakersOutliveEverythingBehindThem(t *testing.T) {
 	s.act("a4", "clerk", "mail", 0) // nothing
 	restored := []byte(nil)
 	s.until("blocks", func() bool {
-		return len(s.commands(agentScope("a1"))) == 1 && len(s.commands(agentScope("a2"))) == 1 && len(s.commands(userScope("u-a3"))) == 1
+		return len(s.commands(agentScope("a1"))) == 1 && len(s.commands(agentScope("a2"))) == 1 &&
+			len(s.commands(userScope("u-a3"))) == 1
 	})
 	s.ack(s.commands(agentScope("a1"))[0], event.Applied)
 	restored = s.feedback(event.RestoreFeedback, agentScope("a2"), true)
@@ -354,11 +377,17 @@ func TestBreakersOutliveEverythingBehindThem(t *testing.T) {
 			if round == 1 {
 				// a torn transaction: the state was told, the command was not, and the other way
 				// round
-				b := event.Breaker{Scope: agentScope("a9"), State: "open", Action: event.Block, Epoch: 4, Since: time.Now().UnixMilli(), Mode: event.Enforce, CommandID: idOf(agentScope("a9"), 4), Reason: "torn", Issuer: event.Issuer{Type: "rule", Rule: "x"}}
-				c := event.Command{ID: idOf(agentScope("a9"), 3), Action: event.Restore, Scope: b.Scope, Epoch: 3, Time: b.Since, IssuedAt: b.Since, Mode: event.Enforce, Issuer: event.Issuer{Type: "expiry"}, Reason: "over"}
+				b := event.Breaker{Scope: agentScope("a9"), State: "open", Action: event.Block, Epoch: 4,
+					Since: time.Now().UnixMilli(), Mode: event.Enforce, CommandID: idOf(agentScope("a9"), 4),
+					Reason: "torn", Issuer: event.Issuer{Type: "rule", Rule: "x"}}
+				c := event.Command{ID: idOf(agentScope("a9"), 3), Action: event.Restore, Scope: b.Scope, Epoch: 3,
+					Time: b.Since, IssuedAt: b.Since, Mode: event.Enforce, Issuer: event.Issuer{Type: "expiry"},
+					Reason: "over"}
 				s.put(s.topics.Breakers, []byte(b.Scope.Key()), b.Append(nil))
 				s.put(s.topics.Commands, []byte(b.Scope.Key()), c.Append(nil))
-				c = event.Command{ID: idOf(agentScope("a8"), 7), Action: event.Kill, Scope: agentScope("a8"), Epoch: 7, Time: b.Since, IssuedAt: b.Since, Mode: event.Enforce, Issuer: event.Issuer{Type: "rule"}, Reason: "torn"}
+				c = event.Command{ID: idOf(agentScope("a8"), 7), Action: event.Kill, Scope: agentScope("a8"), Epoch: 7,
+					Time: b.Since, IssuedAt: b.Since, Mode: event.Enforce, Issuer: event.Issuer{Type: "rule"},
+					Reason: "torn"}
 				s.put(s.topics.Commands, []byte(c.Scope.Key()), c.Append(nil))
 			}
 		})
@@ -395,7 +424,8 @@ func TestBreakersOutliveEverythingBehindThem(t *testing.T) {
 			t.Fatalf("round %d (-before +after):\n%s", round, diff)
 		}
 		if round == 1 {
-			if diff := gocmp.Diff([]string{"3 restore expiry enforce", "4 block rule enforce"}, said(s.commands(agentScope("a9")))); diff != "" {
+			if diff := gocmp.Diff([]string{"3 restore expiry enforce", "4 block rule enforce"},
+				said(s.commands(agentScope("a9")))); diff != "" {
 				t.Errorf("a lost command (-want +got):\n%s", diff)
 			}
 			if a, _, epoch := s.state(agentScope("a8")); a != "kill" || epoch != 7 {
@@ -416,7 +446,8 @@ func TestBreakersOutliveEverythingBehindThem(t *testing.T) {
 		}
 	}
 	s.act("a2", "clerk", "rm", 0)
-	s.until("who was restored and does it anew is stopped anew", func() bool { return len(s.commands(agentScope("a2"))) == 3 })
+	s.until("who was restored and does it anew is stopped anew",
+		func() bool { return len(s.commands(agentScope("a2"))) == 3 })
 	if c := s.commands(agentScope("a2"))[2]; c.Epoch != 3 || c.Action != event.Block {
 		t.Errorf("%+v", c)
 	}
@@ -426,7 +457,8 @@ func TestThereMayBeNothingToResume(t *testing.T) {
 	for name, make := range map[string]func(s *street){
 		"nothing was ever done": func(*street) {},
 		"an older installation without topics for commands": func(s *street) {
-			if _, err := kadm.NewClient(s.cl).DeleteTopics(t.Context(), s.topics.Commands, s.topics.Breakers, s.topics.Control); err != nil {
+			if _, err := kadm.NewClient(s.cl).DeleteTopics(t.Context(), s.topics.Commands, s.topics.Breakers,
+				s.topics.Control); err != nil {
 				s.Fatal(err)
 			}
 		},

@@ -80,8 +80,10 @@ type city struct {
 }
 
 func newCity(t testing.TB, seed uint64, sources, facts int32, set *policy.Set) *city {
-	c := &city{TB: t, Rand: rand.New(rand.NewPCG(seed, 5)), rules: engine(t, sources, facts, set), set: set, now: day0, at: make([][2]int, sources), facts: make([][]record, facts), heard: make([]int, facts),
-		commands: map[string][]event.Command{}, breakers: map[string][]byte{}, dead: map[string]int{}, counted: map[[2]string]int64{}}
+	c := &city{TB: t, Rand: rand.New(rand.NewPCG(seed, 5)), rules: engine(t, sources, facts, set), set: set, now: day0,
+		at: make([][2]int, sources), facts: make([][]record, facts), heard: make([]int, facts),
+		commands: map[string][]event.Command{}, breakers: map[string][]byte{}, dead: map[string]int{},
+		counted: map[[2]string]int64{}}
 	cfg := &Config{Topics: DefaultTopics()}
 	c.answers = cfg.answers(c.rules)
 	for p := range sources {
@@ -107,7 +109,8 @@ func (c *city) send(e []byte) {
 
 // answer brings an ack or feedback in, as the ingress does.
 func (c *city) answer(topic string, value []byte) {
-	o, err := c.answers[topic].convert(&kgo.Record{Topic: topic, Partition: 3, Offset: 77, Value: value, Timestamp: time.UnixMilli(c.now)})
+	o, err := c.answers[topic].convert(&kgo.Record{Topic: topic, Partition: 3, Offset: 77, Value: value,
+		Timestamp: time.UnixMilli(c.now)})
 	if err != nil {
 		c.dead[reasonOf(err)]++
 		return
@@ -129,7 +132,8 @@ func (c *city) deliver(outs []output) {
 		case toControl:
 			c.logs[o.partition].add(controlLog, bytes.Clone(o.value), c.now)
 		case toFacts:
-			c.facts[o.partition] = append(c.facts[o.partition], record{offset: int64(len(c.facts[o.partition])), stamp: c.now, value: bytes.Clone(o.value)})
+			c.facts[o.partition] = append(c.facts[o.partition],
+				record{offset: int64(len(c.facts[o.partition])), stamp: c.now, value: bytes.Clone(o.value)})
 		case toDLQ:
 			for _, h := range o.headers {
 				if h.Key == "reason" {
@@ -297,7 +301,9 @@ func (c *city) wind(wrong bool) {
 // gateway answers the commands from n on, and makes things up.
 func (c *city) gateway(n int) {
 	for _, k := range c.all[n:] {
-		a := event.Ack{CommandID: k.ID, Scope: k.Scope, Epoch: k.Epoch, Time: c.now + c.Int64N(9000) - 4000, Status: []event.AckStatus{event.Received, event.Applied, event.Applied, event.Rejected, event.Failed}[c.IntN(5)], By: "gw"}
+		a := event.Ack{CommandID: k.ID, Scope: k.Scope, Epoch: k.Epoch, Time: c.now + c.Int64N(9000) - 4000,
+			Status: []event.AckStatus{event.Received, event.Applied, event.Applied, event.Rejected,
+				event.Failed}[c.IntN(5)], By: "gw"}
 		for range c.IntN(3) { // or not at all, or twice
 			c.answer("agent.acks", a.Append(nil))
 		}
@@ -381,7 +387,8 @@ func (c *city) consistent() {
 		if err != nil {
 			c.Fatalf("%s: %s: %v", key, state, err)
 		}
-		want := event.Breaker{Scope: last.Scope, State: s.State, Action: last.Action, Epoch: last.Epoch, Since: s.Since, Rate: last.Rate, Mode: last.Mode, Enforced: s.Enforced, CommandID: last.ID, FindingUID: last.FindingUID,
+		want := event.Breaker{Scope: last.Scope, State: s.State, Action: last.Action, Epoch: last.Epoch, Since: s.Since,
+			Rate: last.Rate, Mode: last.Mode, Enforced: s.Enforced, CommandID: last.ID, FindingUID: last.FindingUID,
 			Reason: last.Reason, Issuer: last.Issuer}
 		if last.DurationMS > 0 {
 			want.Until = last.IssuedAt + last.DurationMS
@@ -453,7 +460,9 @@ func TestWhateverHappensCommandsAndBreakersAgree(t *testing.T) {
 				c.wind(true)
 			}
 			if c.IntN(5) == 0 {
-				f := event.Feedback{Type: event.TripFeedback, Scope: event.Scope{Type: event.AgentScope, Tenant: fmt.Sprint("t", c.IntN(2)), ID: fmt.Sprint("agent-", c.IntN(12))}}
+				f := event.Feedback{Type: event.TripFeedback,
+					Scope: event.Scope{Type: event.AgentScope, Tenant: fmt.Sprint("t", c.IntN(2)),
+						ID: fmt.Sprint("agent-", c.IntN(12))}}
 				switch c.IntN(4) {
 				case 0:
 					f.Scope.Type, f.Scope.ID = event.UserScope, fmt.Sprint("user-", c.IntN(3))
@@ -485,7 +494,8 @@ func TestWhateverHappensCommandsAndBreakersAgree(t *testing.T) {
 		for reason, n := range c.dead {
 			refusals[reason] += n
 		}
-		for _, reason := range []string{"unsigned", "unknown_key", "bad_signature", "stale_feedback", "wrong_tenant", "replayed"} {
+		for _, reason := range []string{"unsigned", "unknown_key", "bad_signature", "stale_feedback", "wrong_tenant",
+			"replayed"} {
 			if c.dead[reason] != expected[reason] {
 				t.Errorf("seed %d: %d dead letters of %s, want %d", seed, c.dead[reason], reason, expected[reason])
 			}
@@ -494,23 +504,28 @@ func TestWhateverHappensCommandsAndBreakersAgree(t *testing.T) {
 			acks[k] += n
 		}
 		for key, list := range c.commands {
-			if last := list[len(list)-1]; last.Action != event.Restore && last.DurationMS > 0 && last.IssuedAt+last.DurationMS <= c.now {
+			if last := list[len(list)-1]; last.Action != event.Restore && last.DurationMS > 0 &&
+				last.IssuedAt+last.DurationMS <= c.now {
 				t.Errorf("seed %d: %s was to end: %+v", seed, key, last)
 			}
 		}
 	}
-	for _, want := range []string{"block agent rule", "kill session rule", "block user rule", "throttle tool rule", "throttle agent rule", "kill user rule", "escalate agent rule", "block agent human", "block session human", "block global human", "block user human", "restore agent human",
+	for _, want := range []string{"block agent rule", "kill session rule", "block user rule", "throttle tool rule",
+		"throttle agent rule", "kill user rule", "escalate agent rule", "block agent human", "block session human",
+		"block global human", "block user human", "restore agent human",
 		"restore agent expiry", "restore user expiry", "restore tool expiry", "restore session human"} {
 		if acted[want] < 5 {
 			t.Errorf("%q happened %d times: the test has lost its teeth", want, acted[want])
 		}
 	}
-	for _, want := range []string{"unsigned", "unknown_key", "bad_signature", "stale_feedback", "wrong_tenant", "replayed", "not_open", "not_stronger"} {
+	for _, want := range []string{"unsigned", "unknown_key", "bad_signature", "stale_feedback", "wrong_tenant",
+		"replayed", "not_open", "not_stronger"} {
 		if refusals[want] == 0 {
 			t.Errorf("nothing was refused as %s: the test has lost its teeth", want)
 		}
 	}
-	for _, want := range [][2]string{{"acks", "unknown"}, {"acks", "stale"}, {"acks", "repeated"}, {"acks", "missed"}, {"acks", "applied"}, {"acks", "rejected"}, {"refused", "clock"}, {"guarded", "block"}, {"guarded", "shut"}} {
+	for _, want := range [][2]string{{"acks", "unknown"}, {"acks", "stale"}, {"acks", "repeated"}, {"acks", "missed"},
+		{"acks", "applied"}, {"acks", "rejected"}, {"refused", "clock"}, {"guarded", "block"}, {"guarded", "shut"}} {
 		if acks[want] == 0 {
 			t.Errorf("%v was never counted: the test has lost its teeth", want)
 		}
@@ -541,7 +556,9 @@ func TestAThousandAgentsThatMisbehaveAreNotAllBlocked(t *testing.T) {
 			c := newCity(t, 1, 4, 2, setOf(t, def))
 			send := func(agent, persona, tool string) {
 				c.now++
-				c.send(fmt.Appendf(nil, `{"id":"e%d","time":%d,"kind":"tool_call","tenant":"t1","agent":{"id":%q},"session":"s1","persona":%q,"tool":{"name":%q},"result":{"outcome":"ok"}}`, c.now, c.now, agent, persona, tool))
+				c.send(fmt.Appendf(nil,
+					`{"id":"e%d","time":%d,"kind":"tool_call","tenant":"t1","agent":{"id":%q},"session":"s1","persona":%q,"tool":{"name":%q},"result":{"outcome":"ok"}}`,
+					c.now, c.now, agent, persona, tool))
 				if !x.atOnce && c.IntN(3) == 0 {
 					c.step()
 				}
@@ -604,7 +621,9 @@ func TestAGuardOpensAgainWhenBlocksEnd(t *testing.T) {
 	c := newCity(t, 1, 3, 2, setOf(t, armed(true, `,"guard":{"percent":"0"}`)))
 	bad := func(i int) {
 		c.now++
-		c.send(fmt.Appendf(nil, `{"id":"e%d","time":%d,"kind":"tool_call","tenant":"t1","agent":{"id":"agent-0-%d"},"session":"s1","persona":"clerk","tool":{"name":"rm"}}`, c.now, c.now, i))
+		c.send(fmt.Appendf(nil,
+			`{"id":"e%d","time":%d,"kind":"tool_call","tenant":"t1","agent":{"id":"agent-0-%d"},"session":"s1","persona":"clerk","tool":{"name":"rm"}}`,
+			c.now, c.now, i))
 		c.settle()
 	}
 	blocks := func() (n int) {
@@ -651,11 +670,13 @@ func TestNewsForAllIsNoAnswerToABlock(t *testing.T) {
 	b := newBehaviour(0, engine(t, 2, 1, set), set, "events")
 	b.begin(day0, true)
 	bad := func(i int) {
-		b.observe(&event.Event{ID: fmt.Sprint("e", i), Time: day0, Kind: event.ToolCall, Tenant: "t1", Persona: "clerk", Agent: event.Agent{ID: fmt.Sprint("agent-0-", i)}, Tool: event.Tool{Name: "rm"}}, day0)
+		b.observe(&event.Event{ID: fmt.Sprint("e", i), Time: day0, Kind: event.ToolCall, Tenant: "t1", Persona: "clerk",
+			Agent: event.Agent{ID: fmt.Sprint("agent-0-", i)}, Tool: event.Tool{Name: "rm"}}, day0)
 	}
 	last := func() event.Action { return b.commands[len(b.commands)-1].Action }
 	gate := func(hash uint64, open bool) {
-		if err := b.control(&record{value: control{Kind: controlGate, Tenant: "t1", Persona: "clerk", Hash: hash, Open: open}.encode()}); err != nil {
+		if err := b.control(&record{value: control{Kind: controlGate, Tenant: "t1", Persona: "clerk", Hash: hash,
+			Open: open}.encode()}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -693,7 +714,9 @@ func TestAWideOrderOutOfABacklogEscalates(t *testing.T) {
 	}{"at once": {100, event.Block}, "an hour later": {hour, event.Escalate}} {
 		t.Run(name, func(t *testing.T) {
 			x := newCity(t, 1, 2, 2, setOf(t, armed(true, "")))
-			x.send(fmt.Appendf(nil, `{"id":"e","time":%d,"kind":"tool_call","tenant":"t1","agent":{"id":"agent-2"},"user":"u","persona":"porter","tool":{"name":"rm"}}`, day0))
+			x.send(fmt.Appendf(nil,
+				`{"id":"e","time":%d,"kind":"tool_call","tenant":"t1","agent":{"id":"agent-2"},"user":"u","persona":"porter","tool":{"name":"rm"}}`,
+				day0))
 			for p := range x.behaviours {
 				for x.at[p] != [2]int{len(x.logs[p].records[0]), len(x.logs[p].records[1])} {
 					x.behave(p)
@@ -712,12 +735,15 @@ func TestAWideOrderOutOfABacklogEscalates(t *testing.T) {
 // Orders on one scope come from many shards, and from findings about other scopes; one shard owns
 // it.
 func TestEveryScopeHasOneOwner(t *testing.T) {
-	set := setOf(t, `{"v":1,"personas":[{"name":"p","default":"deny","tools":{"allow":["good"]},"respond":{"action":"block","scope":"server","duration":"1m"}}],"inventory":[{"kind":"tool","names":["known"]},{"kind":"settings","respond":{"action":"kill","scope":"server","duration":"2m"}}],"response":[{"enforce":true}]}`)
+	set := setOf(t,
+		`{"v":1,"personas":[{"name":"p","default":"deny","tools":{"allow":["good"]},"respond":{"action":"block","scope":"server","duration":"1m"}}],"inventory":[{"kind":"tool","names":["known"]},{"kind":"settings","respond":{"action":"kill","scope":"server","duration":"2m"}}],"response":[{"enforce":true}]}`)
 	for seed := range uint64(10) {
 		c := newCity(t, seed, 3, 4, set)
 		for i := range 60 {
 			c.now += 1000
-			c.send(fmt.Appendf(nil, `{"id":"e%d","time":%d,"kind":"tool_call","tenant":"t1","agent":{"id":"agent-%d"},"persona":"p","tool":{"name":"tool|%d","server":"srv-%d"}}`, i, c.now, i%7, i%5, i%3))
+			c.send(fmt.Appendf(nil,
+				`{"id":"e%d","time":%d,"kind":"tool_call","tenant":"t1","agent":{"id":"agent-%d"},"persona":"p","tool":{"name":"tool|%d","server":"srv-%d"}}`,
+				i, c.now, i%7, i%5, i%3))
 			c.step()
 		}
 		c.settle()
@@ -782,13 +808,16 @@ func TestActingAgainstAnAppliedBreakerIsFound(t *testing.T) {
 			var found []string
 			act := func(more string) {
 				c.now += 5000
-				c.send(fmt.Appendf(nil, `{"id":"e%d","time":%d,"tenant":"t1","agent":{"id":"agent-1"},"user":"u1","session":"s1","persona":"clerk","tool":{"name":"search","server":"crm"},%s}`, c.now, c.now, more))
+				c.send(fmt.Appendf(nil,
+					`{"id":"e%d","time":%d,"tenant":"t1","agent":{"id":"agent-1"},"user":"u1","session":"s1","persona":"clerk","tool":{"name":"search","server":"crm"},%s}`,
+					c.now, c.now, more))
 				for p, b := range c.behaviours {
 					for c.at[p] != [2]int{len(c.logs[p].records[0]), len(c.logs[p].records[1])} {
 						c.behave(p)
 						for _, f := range b.findings {
 							if f.Detector == response.Detector {
-								found = append(found, fmt.Sprintf("%s %d ×%d by %s", f.Rule, f.Activity, f.Count, f.Agent))
+								found = append(found, fmt.Sprintf("%s %d ×%d by %s", f.Rule, f.Activity, f.Count,
+									f.Agent))
 							}
 						}
 					}
@@ -808,7 +837,8 @@ func TestActingAgainstAnAppliedBreakerIsFound(t *testing.T) {
 			if s, err := event.ParseBreaker(c.breakers[scope.Key()]); err != nil || s.Enforced != "applied" {
 				t.Fatalf("%+v %v", s, err)
 			}
-			for _, quiet := range []string{call + `,"result":{"outcome":"denied"}`, call + `,"phase":"attempt","call":"c"`, `"kind":"message"`, call + `,"policy":{"verdict":"deny"}`} {
+			for _, quiet := range []string{call + `,"result":{"outcome":"denied"}`,
+				call + `,"phase":"attempt","call":"c"`, `"kind":"message"`, call + `,"policy":{"verdict":"deny"}`} {
 				act(quiet)
 			}
 			if len(found) != 0 {
@@ -820,7 +850,8 @@ func TestActingAgainstAnAppliedBreakerIsFound(t *testing.T) {
 			c.person(0, f)
 			c.settle()
 			act(call)
-			if diff := gocmp.Diff([]string{"acts-after-applied 1 ×1 by agent-1", "acts-after-applied 2 ×2 by agent-1"}, found); diff != "" {
+			if diff := gocmp.Diff([]string{"acts-after-applied 1 ×1 by agent-1", "acts-after-applied 2 ×2 by agent-1"},
+				found); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 			if c.breakers[scope.Key()] != nil {
@@ -837,7 +868,8 @@ func busyResponding(seed uint64, n int) (l *logs, sequence []int) {
 	g.roles = roles
 	l = &logs{}
 	scope := func() event.Scope {
-		s := event.Scope{Type: event.AgentScope, Tenant: fmt.Sprint("t", g.IntN(2)), ID: fmt.Sprint("agent-", g.IntN(6))}
+		s := event.Scope{Type: event.AgentScope, Tenant: fmt.Sprint("t", g.IntN(2)),
+			ID: fmt.Sprint("agent-", g.IntN(6))}
 		if g.IntN(3) == 0 {
 			s = event.Scope{Type: event.SessionScope, Tenant: s.Tenant, Agent: s.ID, ID: fmt.Sprint("s", g.IntN(2))}
 		}
@@ -854,13 +886,16 @@ func busyResponding(seed uint64, n int) (l *logs, sequence []int) {
 			continue
 		}
 		s, epoch := scope(), 1+g.Int64N(6)
-		wide := response.Breaker{Scope: event.Scope{Type: event.UserScope, Tenant: s.Tenant, ID: fmt.Sprint("user-", g.IntN(3))}, Epoch: g.Int64N(3)}
-		wide.Trip(response.Order{Action: event.Block, Time: g.now, Issuer: event.Issuer{Type: "human"}}, setOfResponse, g.now)
+		wide := response.Breaker{Scope: event.Scope{Type: event.UserScope, Tenant: s.Tenant,
+			ID: fmt.Sprint("user-", g.IntN(3))}, Epoch: g.Int64N(3)}
+		wide.Trip(response.Order{Action: event.Block, Time: g.now, Issuer: event.Issuer{Type: "human"}}, setOfResponse,
+			g.now)
 		wide.TakeAck(&event.Ack{CommandID: wide.Command, Epoch: wide.Epoch, Time: g.now, Status: event.Applied}, g.now)
 		if g.IntN(3) == 0 {
 			wide.Restore(event.Issuer{}, "", g.now, setOfResponse, g.now)
 		}
-		fb := event.Feedback{ID: fmt.Sprint("f", g.IntN(40)), Time: at, Tenant: s.Tenant, Type: event.TripFeedback, Scope: s, Action: event.Action(1 + g.IntN(5)), By: "alice", Reason: "x"}
+		fb := event.Feedback{ID: fmt.Sprint("f", g.IntN(40)), Time: at, Tenant: s.Tenant, Type: event.TripFeedback,
+			Scope: s, Action: event.Action(1 + g.IntN(5)), By: "alice", Reason: "x"}
 		if fb.Action == event.Throttle {
 			fb.Rate = event.Rate{Calls: 1, PerSeconds: 1}
 		}
@@ -870,10 +905,16 @@ func busyResponding(seed uint64, n int) (l *logs, sequence []int) {
 		if g.IntN(4) > 0 {
 			fb.Sign(keyOf("alice"))
 		}
-		ack := event.Ack{CommandID: idOf(s, epoch), Scope: s, Epoch: epoch, Time: at, Status: event.AckStatus(1 + g.IntN(5))}
-		o := &order{Scope: s, Persona: "clerk", Order: response.Order{Action: event.Action(1 + g.IntN(5)), DurationMS: g.Int64N(2) * 60_000, Time: at, Issuer: event.Issuer{Type: "rule"}, Trigger: event.Ref{Time: at, ID: "e"}, Guarded: true}}
-		c := []control{{Kind: controlTrip, Trip: o}, {Kind: controlGate, Tenant: s.Tenant, Persona: "clerk", Open: g.IntN(3) > 0}, {Kind: controlWide, State: wide.Append(nil)}, {Kind: controlAck, Body: ack.Append(nil)},
-			{Kind: controlFeedback, Body: fb.Append(nil)}, {Kind: controlExpire, Scope: s, Epoch: epoch, Time: day0 + 99*86_400_000}, {Kind: controlMissed, Scope: s, Epoch: epoch, Time: day0 + 99*86_400_000},
+		ack := event.Ack{CommandID: idOf(s, epoch), Scope: s, Epoch: epoch, Time: at,
+			Status: event.AckStatus(1 + g.IntN(5))}
+		o := &order{Scope: s, Persona: "clerk", Order: response.Order{Action: event.Action(1 + g.IntN(5)),
+			DurationMS: g.Int64N(2) * 60_000, Time: at, Issuer: event.Issuer{Type: "rule"},
+			Trigger: event.Ref{Time: at, ID: "e"}, Guarded: true}}
+		c := []control{{Kind: controlTrip, Trip: o}, {Kind: controlGate, Tenant: s.Tenant, Persona: "clerk",
+			Open: g.IntN(3) > 0}, {Kind: controlWide, State: wide.Append(nil)},
+			{Kind: controlAck, Body: ack.Append(nil)},
+			{Kind: controlFeedback, Body: fb.Append(nil)}, {Kind: controlExpire, Scope: s, Epoch: epoch,
+				Time: day0 + 99*86_400_000}, {Kind: controlMissed, Scope: s, Epoch: epoch, Time: day0 + 99*86_400_000},
 			{Kind: controlTick, Time: at}}[g.IntN(8)]
 		l.add(controlLog, c.encode(), at)
 		sequence = append(sequence, controlLog)
@@ -909,7 +950,8 @@ func TestWhereALogIsCutDoesNotShowInCommands(t *testing.T) {
 				b.kept()
 				found = append(found, lines(b.findings)...)
 				for _, o := range b.out {
-					if o.to == toCommands || o.to == toBreakers || o.to == toDLQ || o.to == toFacts && isControlFacts(o.value) {
+					if o.to == toCommands || o.to == toBreakers || o.to == toDLQ || o.to == toFacts &&
+						isControlFacts(o.value) {
 						got = append(got, fmt.Sprintf("%d %d %s %s", o.to, o.partition, o.key, o.value))
 					}
 				}
@@ -962,9 +1004,11 @@ func TestAnUndoneSliceOfCommandsLeavesNoTrace(t *testing.T) {
 			at = before
 			again, err := (&stage{}).apply(b.shard, l.take(&at, n, m), now)
 			if err != nil || again.digest != j.digest || len(b.commands) != commands {
-				t.Fatalf("seed %d, records %v to %v: done again it gives %x, not %x: %v", seed, before, at, again.digest, j.digest, err)
+				t.Fatalf("seed %d, records %v to %v: done again it gives %x, not %x: %v", seed, before, at,
+					again.digest, j.digest, err)
 			}
-			sameState(t, fmt.Sprintf("seed %d, records %v to %v, done again", seed, before, at), after, imageOf(b.shard))
+			sameState(t, fmt.Sprintf("seed %d, records %v to %v, done again", seed, before, at), after,
+				imageOf(b.shard))
 			b.kept()
 			undone += commands
 		}
@@ -1032,13 +1076,16 @@ func TestWhatWasStoppedIsNotForgotten(t *testing.T) {
 	c := newCity(t, 1, 1, 1, set)
 	bad := func(agent, role string) {
 		c.now++
-		c.send(fmt.Appendf(nil, `{"id":"e%d","time":%d,"kind":"tool_call","tenant":"t1","agent":{"id":%q},"user":"u","session":"s1","persona":%q,"tool":{"name":"rm"}}`, c.now, c.now, agent, role))
+		c.send(fmt.Appendf(nil,
+			`{"id":"e%d","time":%d,"kind":"tool_call","tenant":"t1","agent":{"id":%q},"user":"u","session":"s1","persona":%q,"tool":{"name":"rm"}}`,
+			c.now, c.now, agent, role))
 		c.settle()
 	}
 	pass := func(days int64) {
 		for range days {
 			c.now += day
-			c.send(fmt.Appendf(nil, `{"id":"e%d","time":%d,"kind":"message","tenant":"other","agent":{"id":"x"}}`, c.now, c.now))
+			c.send(fmt.Appendf(nil, `{"id":"e%d","time":%d,"kind":"message","tenant":"other","agent":{"id":"x"}}`,
+				c.now, c.now))
 			c.settle()
 			c.wind(false)
 			c.settle()
@@ -1049,7 +1096,8 @@ func TestWhatWasStoppedIsNotForgotten(t *testing.T) {
 	}
 	bad("agent-2", "porter")
 	pass(70) // the user's block has ended long ago
-	if g := c.behaviours[0].gates["t1|courier"]; !g.shut || c.relations[0].pages[scopeKeyOf(t, c.relations[0], "courier")] == nil {
+	if g := c.behaviours[0].gates["t1|courier"]; !g.shut ||
+		c.relations[0].pages[scopeKeyOf(t, c.relations[0], "courier")] == nil {
 		t.Fatalf("the guard of blocks that still hold was forgotten: gate %+v", g)
 	}
 	barred := int64(0)
@@ -1108,28 +1156,31 @@ func TestControlThatIsNotUnderstoodIsCounted(t *testing.T) {
 		c                   control
 		behaviour, relation int64 // bad control records
 	}{
-		"an order that is none":          {control{Kind: controlTrip}, 1, 1},
-		"an action that is none":         {bad, 1, 1},
-		"a class that is none":           {class, 1, 1},
-		"an agent's order":               {ordered(controlTrip, agent), 0, 1},
-		"a user's order":                 {ordered(controlTrip, user), 1, 0},
-		"a question":                     {ordered(controlAsk, user), 1, 0},
-		"a block of a shard that is not": {control{Kind: controlBlocked, Source: 99, Tenant: "t1", Persona: "clerk", Hash: 1}, 1, 1},
-		"an ack that is none":            {control{Kind: controlAck, Body: []byte(`{"x":1}`)}, 1, 1},
-		"a state that is none":           {control{Kind: controlWide, State: []byte{1, 2, 3}}, 1, 1},
-		"a kind of a later version":      {control{Kind: "later"}, 1, 1},
-		"an end of nothing":              {control{Kind: controlExpire, Scope: agent, Epoch: 1, Time: day0}, 0, 0},
-		"a scope that is none":           {control{Kind: controlExpire, Scope: event.Scope{Type: 99}}, 1, 1},
+		"an order that is none":  {control{Kind: controlTrip}, 1, 1},
+		"an action that is none": {bad, 1, 1},
+		"a class that is none":   {class, 1, 1},
+		"an agent's order":       {ordered(controlTrip, agent), 0, 1},
+		"a user's order":         {ordered(controlTrip, user), 1, 0},
+		"a question":             {ordered(controlAsk, user), 1, 0},
+		"a block of a shard that is not": {control{Kind: controlBlocked, Source: 99, Tenant: "t1", Persona: "clerk",
+			Hash: 1}, 1, 1},
+		"an ack that is none":       {control{Kind: controlAck, Body: []byte(`{"x":1}`)}, 1, 1},
+		"a state that is none":      {control{Kind: controlWide, State: []byte{1, 2, 3}}, 1, 1},
+		"a kind of a later version": {control{Kind: "later"}, 1, 1},
+		"an end of nothing":         {control{Kind: controlExpire, Scope: agent, Epoch: 1, Time: day0}, 0, 0},
+		"a scope that is none":      {control{Kind: controlExpire, Scope: event.Scope{Type: 99}}, 1, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b, q := newBehaviour(0, engine(t, 2, 1, set), set, "events"), newRelation(0, engine(t, 2, 1, set), set)
 			b.begin(day0, true)
 			q.begin(day0, true)
-			if err := errors.Join(b.step(controlLog, &record{value: c.c.encode(), stamp: day0}), q.step(mainLog, &record{value: controlFacts(0, day0, "", c.c), stamp: day0})); err != nil {
+			if err := errors.Join(b.step(controlLog, &record{value: c.c.encode(), stamp: day0}),
+				q.step(mainLog, &record{value: controlFacts(0, day0, "", c.c), stamp: day0})); err != nil {
 				t.Fatal(err)
 			}
 			if b.counts.badControl != c.behaviour || q.counts.badControl != c.relation {
-				t.Errorf("behaviour %d, want %d; relation %d, want %d", b.counts.badControl, c.behaviour, q.counts.badControl, c.relation)
+				t.Errorf("behaviour %d, want %d; relation %d, want %d", b.counts.badControl, c.behaviour,
+					q.counts.badControl, c.relation)
 			}
 		})
 	}
@@ -1137,7 +1188,8 @@ func TestControlThatIsNotUnderstoodIsCounted(t *testing.T) {
 
 // The dead letter of feedback says where it came from: not from the shard's own log.
 func TestRefusedFeedbackNamesItsOrigin(t *testing.T) {
-	for name, s := range map[string]event.Scope{"agent": {Type: event.AgentScope, Tenant: "t1", ID: "a"}, "user": {Type: event.UserScope, Tenant: "t1", ID: "u"}} {
+	for name, s := range map[string]event.Scope{"agent": {Type: event.AgentScope, Tenant: "t1", ID: "a"},
+		"user": {Type: event.UserScope, Tenant: "t1", ID: "u"}} {
 		t.Run(name, func(t *testing.T) {
 			c := newCity(t, 1, 2, 2, setOf(t, armed(true, "")))
 			var got map[string]string
@@ -1153,7 +1205,8 @@ func TestRefusedFeedbackNamesItsOrigin(t *testing.T) {
 			}
 			c.person(1, event.Feedback{Type: event.TripFeedback, Scope: s})
 			c.settle()
-			if got["topic"] != "agent.feedback" || got["partition"] != "3" || got["offset"] != "77" || got["reason"] != "unsigned" || got["detail"] == "" || !strings.Contains(got["value"], `"because"`) {
+			if got["topic"] != "agent.feedback" || got["partition"] != "3" || got["offset"] != "77" ||
+				got["reason"] != "unsigned" || got["detail"] == "" || !strings.Contains(got["value"], `"because"`) {
 				t.Errorf("%v", got)
 			}
 		})
@@ -1199,14 +1252,20 @@ func TestAResumedShardGoesOn(t *testing.T) {
 	c := newCity(t, 1, 2, 2, set)
 	put := func(s event.Scope, k control) { c.deliver([]output{c.rules.route(s, c.now, "", k)}) }
 	stopped := func(s event.Scope, a event.Action, guard string) {
-		k := event.Command{ID: idOf(s, 5), Action: a, Scope: s, Epoch: 5, Time: c.now, IssuedAt: c.now, Mode: event.Enforce, Issuer: event.Issuer{Type: "rule"}, Reason: "x"}
-		put(s, control{Kind: controlResume, State: response.Resumed(&k, &event.Breaker{CommandID: k.ID, Since: c.now, Enforced: "applied"}, guard, none.Response(), c.now).Append(nil)})
+		k := event.Command{ID: idOf(s, 5), Action: a, Scope: s, Epoch: 5, Time: c.now, IssuedAt: c.now,
+			Mode: event.Enforce, Issuer: event.Issuer{Type: "rule"}, Reason: "x"}
+		put(s,
+			control{Kind: controlResume,
+				State: response.Resumed(&k, &event.Breaker{CommandID: k.ID, Since: c.now, Enforced: "applied"}, guard,
+					none.Response(), c.now).Append(nil)})
 		c.commands[s.Key()] = slices.Repeat([]event.Command{k}, 5) // as the topic has it
 		for i := range c.commands[s.Key()] {
 			c.commands[s.Key()][i].Epoch, c.commands[s.Key()][i].ID = int64(i+1), idOf(s, int64(i+1))
 		}
 	}
-	agent, session, user := event.Scope{Type: event.AgentScope, Tenant: "t1", ID: "agent-0"}, event.Scope{Type: event.SessionScope, Tenant: "t1", Agent: "agent-1", ID: "s1"}, event.Scope{Type: event.UserScope, Tenant: "t1", ID: "u1"}
+	agent, session, user := event.Scope{Type: event.AgentScope, Tenant: "t1",
+		ID: "agent-0"}, event.Scope{Type: event.SessionScope, Tenant: "t1", Agent: "agent-1", ID: "s1"},
+		event.Scope{Type: event.UserScope, Tenant: "t1", ID: "u1"}
 	for p := range c.behaviours {
 		c.logs[p].add(controlLog, control{Kind: controlResume, Time: c.now + 60_000}.encode(), c.now)
 	}
@@ -1217,7 +1276,9 @@ func TestAResumedShardGoesOn(t *testing.T) {
 	c.consistent()
 	act := func(agent, tool string, after int64) {
 		c.now += 1000
-		c.send(fmt.Appendf(nil, `{"id":"e%d","time":%d,"kind":"tool_call","tenant":"t1","agent":{"id":%q},"user":"u9","session":"s1","persona":"clerk","tool":{"name":%q}}`, c.now, c.now+after, agent, tool))
+		c.send(fmt.Appendf(nil,
+			`{"id":"e%d","time":%d,"kind":"tool_call","tenant":"t1","agent":{"id":%q},"user":"u9","session":"s1","persona":"clerk","tool":{"name":%q}}`,
+			c.now, c.now+after, agent, tool))
 		c.settle()
 	}
 	act("agent-5", "rm", 0) // judged before
@@ -1249,7 +1310,8 @@ func TestAResumedShardGoesOn(t *testing.T) {
 		t.Errorf("%+v", list)
 	}
 	c.consistent()
-	old := event.Feedback{ID: "old", Time: day0, Tenant: "t1", Type: event.TripFeedback, Scope: agent, Action: event.Kill, By: "alice", Reason: "x"}
+	old := event.Feedback{ID: "old", Time: day0, Tenant: "t1", Type: event.TripFeedback, Scope: agent,
+		Action: event.Kill, By: "alice", Reason: "x"}
 	old.Sign(keyOf("alice"))
 	c.answer("agent.feedback", old.Append(nil))
 	c.settle()
@@ -1264,7 +1326,9 @@ func TestTheClockOfABreakerKeepsNoSessionGoing(t *testing.T) {
 	c := newCity(t, 1, 1, 1, setOf(t, armed(true, "")))
 	c.now = day0 + 10*3_600_000
 	act := func(at int64) *page {
-		c.send(fmt.Appendf(nil, `{"id":"e%d","time":%d,"kind":"tool_call","tenant":"t1","agent":{"id":"agent-1"},"session":"s1","persona":"clerk","tool":{"name":"search"}}`, at, at))
+		c.send(fmt.Appendf(nil,
+			`{"id":"e%d","time":%d,"kind":"tool_call","tenant":"t1","agent":{"id":"agent-1"},"session":"s1","persona":"clerk","tool":{"name":"search"}}`,
+			at, at))
 		c.settle()
 		for key, pg := range c.behaviours[0].pages {
 			if key[0] == sessionPage {

@@ -194,7 +194,8 @@ func (r *Resume) learned(ctx context.Context, options []kgo.Opt, topic string, w
 // judge finds out up to which event time each partition was judged: the newest of the last thousand
 // events before the group's offset, or what an earlier Resume said, if it is later: the engine may
 // have stopped while it was still reading again.
-func (r *Resume) judge(ctx context.Context, options []kgo.Opt, adm *kadm.Client, t Topics, group string, starts, ends kadm.ListedOffsets) error {
+func (r *Resume) judge(ctx context.Context, options []kgo.Opt, adm *kadm.Client, t Topics, group string, starts,
+	ends kadm.ListedOffsets) error {
 	const enough = 1000
 	committed, err := adm.FetchOffsets(ctx, group+"-behaviour")
 	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
@@ -244,7 +245,8 @@ func (r *Resume) Write(ctx context.Context, options []kgo.Opt, t Topics) error {
 	if err != nil {
 		return fmt.Errorf("topics: %s", Explain(err))
 	}
-	shared := &rules{sources: int32(len(details[t.Events].Partitions)), facts: int32(len(details[t.Facts].Partitions)), partition: byKey}
+	shared := &rules{sources: int32(len(details[t.Events].Partitions)), facts: int32(len(details[t.Facts].Partitions)),
+		partition: byKey}
 	if shared.sources == 0 || shared.facts == 0 {
 		return fmt.Errorf("topic %s or %s is not there: run wayward topics apply", t.Events, t.Facts)
 	}
@@ -255,7 +257,9 @@ func (r *Resume) Write(ctx context.Context, options []kgo.Opt, t Topics) error {
 	var records []*kgo.Record
 	tell := func(scope event.Scope, c control) {
 		o := shared.route(scope, r.now, "", c)
-		records = append(records, &kgo.Record{Topic: map[Destination]string{toControl: t.Control, toFacts: t.Facts}[o.to], Partition: o.partition, Value: o.value})
+		records = append(records,
+			&kgo.Record{Topic: map[Destination]string{toControl: t.Control, toFacts: t.Facts}[o.to],
+				Partition: o.partition, Value: o.value})
 	}
 	// First of all how far behaviour was judged: the next Resume looks for it there.
 	for p := range shared.sources {
@@ -263,10 +267,14 @@ func (r *Resume) Write(ctx context.Context, options []kgo.Opt, t Topics) error {
 		if len(r.judged) != int(shared.sources) {
 			at = newest // agents have moved between partitions, or nothing is known of this one
 		}
-		records = append(records, &kgo.Record{Topic: t.Control, Partition: p, Value: control{Kind: controlResume, Time: at, Closing: len(r.closed) > 0}.encode()})
+		records = append(records,
+			&kgo.Record{Topic: t.Control, Partition: p, Value: control{Kind: controlResume, Time: at,
+				Closing: len(r.closed) > 0}.encode()})
 	}
 	for q := range shared.facts {
-		records = append(records, &kgo.Record{Topic: t.Facts, Partition: q, Value: controlFacts(0, r.now, "", control{Kind: controlResume, Time: newest})})
+		records = append(records,
+			&kgo.Record{Topic: t.Facts, Partition: q,
+				Value: controlFacts(0, r.now, "", control{Kind: controlResume, Time: newest})})
 	}
 	fact := func(q int32, c control) {
 		records = append(records, &kgo.Record{Topic: t.Facts, Partition: q, Value: controlFacts(0, r.now, "", c)})
@@ -298,7 +306,8 @@ func (r *Resume) Write(ctx context.Context, options []kgo.Opt, t Topics) error {
 			c := response.CommandOf(s.state, none.Response(), r.now)
 			c.ReplyTo = t.Acks
 			s.command = &c
-			records = append(records, &kgo.Record{Topic: t.Commands, Partition: -1, Key: []byte(key), Value: c.Append(nil)})
+			records = append(records, &kgo.Record{Topic: t.Commands, Partition: -1, Key: []byte(key),
+				Value: c.Append(nil)})
 		}
 		b := response.Resumed(s.command, s.state, s.guard, none.Response(), r.now)
 		tell(b.Scope, control{Kind: controlResume, State: b.Append(nil)})
@@ -385,7 +394,8 @@ type span struct{ from, to int64 }
 
 // closedOffsets lists where topics begin and end, once no transaction is open on them: what lies
 // behind an open one cannot be read.
-func closedOffsets(ctx context.Context, adm *kadm.Client, topics ...string) (starts, ends kadm.ListedOffsets, err error) {
+func closedOffsets(ctx context.Context, adm *kadm.Client, topics ...string) (starts, ends kadm.ListedOffsets,
+	err error) {
 	if starts, err = adm.ListStartOffsets(ctx, topics...); err == nil {
 		err = present(starts)
 	}
@@ -422,7 +432,9 @@ func closedOffsets(ctx context.Context, adm *kadm.Client, topics ...string) (sta
 // present leaves out what is not there: an installation may be older than a topic.
 func present(list kadm.ListedOffsets) error {
 	for _, parts := range list {
-		maps.DeleteFunc(parts, func(_ int32, o kadm.ListedOffset) bool { return errors.Is(o.Err, kerr.UnknownTopicOrPartition) })
+		maps.DeleteFunc(parts, func(_ int32, o kadm.ListedOffset) bool {
+			return errors.Is(o.Err, kerr.UnknownTopicOrPartition)
+		})
 	}
 	return list.Error()
 }
@@ -442,7 +454,8 @@ func scan(ctx context.Context, options []kgo.Opt, want map[string]map[int32]span
 	if left == 0 {
 		return nil
 	}
-	cl, err := kgo.NewClient(append(slices.Clone(options), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(), kgo.FetchMaxWait(100*time.Millisecond), kgo.ConsumeResetOffset(kgo.NoResetOffset()),
+	cl, err := kgo.NewClient(append(slices.Clone(options), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.KeepControlRecords(), kgo.FetchMaxWait(100*time.Millisecond), kgo.ConsumeResetOffset(kgo.NoResetOffset()),
 		kgo.BrokerMaxReadBytes(512<<20), kgo.ConsumePartitions(from))...)
 	if err != nil {
 		return err

@@ -66,7 +66,10 @@ func (s *shard) hasRoom(key []byte, tenant string) bool {
 		agent := agentOf(key)
 		if of := s.crowd[agent]; of >= s.crowded(tenant) {
 			name := string(binary.BigEndian.AppendUint64([]byte{sessionPage}, agent))
-			if !s.makeRoom(name, max(1, of/roomShare), func(k string, _ string) bool { return k[0] == sessionPage && agentOf(k) == agent }, func(a *away) bool { return a.kind() == sessionPage && a.agent == agent }) {
+			if !s.makeRoom(name, max(1, of/roomShare), func(k string, _ string) bool {
+				return k[0] == sessionPage &&
+					agentOf(k) == agent
+			}, func(a *away) bool { return a.kind() == sessionPage && a.agent == agent }) {
 				return false
 			}
 		}
@@ -75,7 +78,10 @@ func (s *shard) hasRoom(key []byte, tenant string) bool {
 		return true
 	}
 	name := string(append([]byte{agentPage}, tenant...))
-	return s.makeRoom(name, max(1, s.share(tenant)/roomShare), func(_ string, owner string) bool { return owner == tenant }, func(a *away) bool { return s.names[a.tenant()] == tenant })
+	return s.makeRoom(name, max(1, s.share(tenant)/roomShare),
+		func(_ string, owner string) bool { return owner == tenant }, func(a *away) bool {
+			return s.names[a.tenant()] == tenant
+		})
 }
 
 // reserved is a page for a breaker: it has room beyond the tenant's share. nil: that is used up,
@@ -111,7 +117,8 @@ func (s *shard) makeRoom(name string, n int, mine func(key, tenant string) bool,
 	}
 	var list []idler
 	for key, pg := range s.pages {
-		if pg != s.holding && pg.idleSince() <= now-roomIdle && mine(key, pg.tenant) && pg.plain() && !pg.going && s.machine.until(pg) != forever {
+		if pg != s.holding && pg.idleSince() <= now-roomIdle && mine(key, pg.tenant) && pg.plain() && !pg.going &&
+			s.machine.until(pg) != forever {
 			list = append(list, idler{pg.idleSince(), xxhash.Sum64String(key), key})
 		}
 	}
@@ -241,7 +248,8 @@ func (b *behaviour) passing(key []byte, tenant string) *page {
 func (b *behaviour) without(f *event.Finding) {
 	switch {
 	case b.stateless:
-		h := xxhash.Sum64String(fmt.Sprintf("%q %q %q %q %q %q", f.Tenant, f.Agent, f.Detector, f.Rule, f.ScopeType, f.Why))
+		h := xxhash.Sum64String(fmt.Sprintf("%q %q %q %q %q %q", f.Tenant, f.Agent, f.Detector, f.Rule, f.ScopeType,
+			f.Why))
 		switch {
 		case f.ScopeType == "call": // each is another one
 		case slices.Contains(b.passed, h):
@@ -252,11 +260,17 @@ func (b *behaviour) without(f *event.Finding) {
 			}
 			b.passed = append(b.passed, h)
 		}
-		f.Full = fmt.Sprintf("state is full: tenant %s remembers %d agents, sessions and scopes here, its share, and nothing of this agent; it was judged by single events alone", f.Tenant, b.tenants[f.Tenant])
+		f.Full = fmt.Sprintf(
+			"state is full: tenant %s remembers %d agents, sessions and scopes here, its share, and nothing of this agent; it was judged by single events alone",
+			f.Tenant, b.tenants[f.Tenant])
 	case b.sessionless && b.full(f.Tenant):
-		f.Full = fmt.Sprintf("state is full: tenant %s remembers %d agents, sessions and scopes here, its share, and nothing of this session", f.Tenant, b.tenants[f.Tenant])
+		f.Full = fmt.Sprintf(
+			"state is full: tenant %s remembers %d agents, sessions and scopes here, its share, and nothing of this session",
+			f.Tenant, b.tenants[f.Tenant])
 	case b.sessionless:
-		f.Full = fmt.Sprintf("state is full: %d sessions of this agent are remembered, its share, and nothing of this one", b.crowded(f.Tenant))
+		f.Full = fmt.Sprintf(
+			"state is full: %d sessions of this agent are remembered, its share, and nothing of this one",
+			b.crowded(f.Tenant))
 	default:
 		return
 	}

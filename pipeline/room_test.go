@@ -23,8 +23,10 @@ const forbids = `{"v":1,"personas":[{"name":"clerk","default":"allow","tools":{"
 "rules":[{"id":"odd-hour","title":"x","where":"tool.name == \"odd\""}]}`
 
 func act(agent, session, tool string, n int, t int64, records int64) *event.Event {
-	return &event.Event{ID: fmt.Sprint("e", n), Time: t, Kind: event.ToolCall, Tenant: "acme", Persona: "clerk", Agent: event.Agent{ID: agent}, Session: session,
-		Tool: event.Tool{Name: tool, Class: event.Read}, Has: event.HasRecords, Result: event.ResultOf{Outcome: event.OK, Records: records}}
+	return &event.Event{ID: fmt.Sprint("e", n), Time: t, Kind: event.ToolCall, Tenant: "acme", Persona: "clerk",
+		Agent: event.Agent{ID: agent}, Session: session,
+		Tool: event.Tool{Name: tool, Class: event.Read}, Has: event.HasRecords,
+		Result: event.ResultOf{Outcome: event.OK, Records: records}}
 }
 
 // At a full state whoever is new is held against everything that needs no memory, and its findings
@@ -59,7 +61,8 @@ func TestWhoFindsNoRoomIsJudgedWithoutMemory(t *testing.T) {
 			t.Errorf("%s: %q ends without %q", f.Rule, f.Why, f.Full)
 		}
 	}
-	want := []string{"new policy/persona/clerk/tool", "new rule/odd-hour", "new limit/rows-of-a-call", "new limit/rows-of-a-call", "new limit/rows-of-a-call", "another policy/persona/clerk/tool"}
+	want := []string{"new policy/persona/clerk/tool", "new rule/odd-hour", "new limit/rows-of-a-call",
+		"new limit/rows-of-a-call", "new limit/rows-of-a-call", "another policy/persona/clerk/tool"}
 	if !slices.Equal(rules, want) {
 		t.Errorf("found %q, want %q", rules, want)
 	}
@@ -190,7 +193,8 @@ func TestOneAgentsSessionsLeaveRoomForOthers(t *testing.T) {
 
 // Of a full tenant, too, an agent is stopped.
 func TestAFullStateStopsWhomItShould(t *testing.T) {
-	set := setOf(t, `{"v":1,"response":[{"enforce":true}],"personas":[{"name":"clerk","default":"allow","tools":{"deny":["rm"]},"respond":{"action":"block","scope":"agent","duration":"15m"}}]}`)
+	set := setOf(t,
+		`{"v":1,"response":[{"enforce":true}],"personas":[{"name":"clerk","default":"allow","tools":{"deny":["rm"]},"respond":{"action":"block","scope":"agent","duration":"15m"}}]}`)
 	shared := engine(t, 1, 1, set)
 	shared.pageCap = 8
 	b := newBehaviour(0, shared, set, "events")

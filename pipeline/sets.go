@@ -80,7 +80,9 @@ func (s *sets) get(hash string) (*policy.Set, error) {
 			return s.keep(hash, b, true)
 		}
 	}
-	return nil, fmt.Errorf("the set of policies %.12s, under which the state was made, is neither on this disk nor on %s; was the topic deleted?", hash, s.topic)
+	return nil, fmt.Errorf(
+		"the set of policies %.12s, under which the state was made, is neither on this disk nor on %s; was the topic deleted?",
+		hash, s.topic)
 }
 
 func (s *sets) keep(hash string, b []byte, write bool) (*policy.Set, error) {
@@ -89,7 +91,8 @@ func (s *sets) keep(hash string, b []byte, write bool) (*policy.Set, error) {
 		return nil, fmt.Errorf("set of policies %.12s: %w", hash, err)
 	}
 	if set.Hash() != hash {
-		return nil, fmt.Errorf("set of policies %.12s is stored under another hash than its own, %.12s", hash, set.Hash())
+		return nil, fmt.Errorf("set of policies %.12s is stored under another hash than its own, %.12s", hash,
+			set.Hash())
 	}
 	if write && s.store != nil {
 		if err := s.store.SetMeta("set/"+hash, b); err != nil {
@@ -132,7 +135,8 @@ func (s *sets) write(ctx context.Context, cl *kgo.Client, set *policy.Set) error
 	chunks := slices.Collect(slices.Chunk(set.Bytes(), setChunk))
 	var records []*kgo.Record
 	for i, c := range chunks {
-		records = append(records, &kgo.Record{Topic: s.topic, Key: fmt.Appendf(nil, "%s/%d/%d", set.Hash(), i, len(chunks)), Value: c})
+		records = append(records,
+			&kgo.Record{Topic: s.topic, Key: fmt.Appendf(nil, "%s/%d/%d", set.Hash(), i, len(chunks)), Value: c})
 	}
 	if err := cl.ProduceSync(ctx, records...).FirstErr(); err != nil {
 		return fmt.Errorf("writing %s: %w", s.topic, err)

@@ -186,21 +186,22 @@ type before struct {
 
 // counts are what a transaction adds to the metrics if it commits.
 type counts struct {
-	records, events, late, repeated, future, findings, updates, verdicts, facts, buckets, notes, lateBuckets int64
-	dropped, evicted, stateless, badControl                                                                  int64
-	misrouted                                                                                                [len(misroutedWhy)]int64
-	// the first of each
-	misplaced                                        [len(misroutedWhy)]misplaced
-	deltas, lateDeltas, knownDeltas, closed, leftOut int64
-	// by reason
-	dead       map[string]int64
+	records, events, late, repeated, future, findings, updates, verdicts int64
+	facts, buckets, notes, lateBuckets                                   int64
+	dropped, evicted, stateless, badControl                              int64
+	deltas, lateDeltas, knownDeltas, closed, leftOut                     int64
+
+	misrouted  [len(misroutedWhy)]int64
+	misplaced  [len(misroutedWhy)]misplaced // the first of each
+	dead       map[string]int64             // by reason
 	byDetector map[string]int64
-	// by metric and label
-	other map[[2]string]int64
+	other      map[[2]string]int64 // by metric and label
 }
 
 func newShard(p int32, r *rules) *shard {
-	return &shard{p: p, rules: r, pages: map[string]*page{}, cold: map[string]cold{}, away: map[uint64]away{}, doomed: map[uint64]bool{}, ids: map[string]uint32{}, near: make([]*page, nearby), tenants: map[string]int{}, crowd: map[uint64]int{}, room: map[string]int64{}, open: map[*page]bool{}, digest: xxhash.New()}
+	return &shard{p: p, rules: r, pages: map[string]*page{}, cold: map[string]cold{}, away: map[uint64]away{},
+		doomed: map[uint64]bool{}, ids: map[string]uint32{}, near: make([]*page, nearby), tenants: map[string]int{},
+		crowd: map[uint64]int{}, room: map[string]int64{}, open: map[*page]bool{}, digest: xxhash.New()}
 }
 
 // machineOf is the machine of a shard that may not be there.
@@ -416,14 +417,18 @@ func (s *shard) panelOf(r *wire.Reader, have *detectors.Panel) *detectors.Panel 
 }
 
 func errFormat(f byte) error {
-	return fmt.Errorf("state has format %d, this binary knows %d; run the binary that wrote it, or begin anew with wayward state rebuild --all", f, pageFormat)
+	return fmt.Errorf(
+		"state has format %d, this binary knows %d; run the binary that wrote it, or begin anew with wayward state rebuild --all",
+		f, pageFormat)
 }
 
 // step applies one record. Offsets may only grow: a log that went back under us (lost by the
 // broker, another topic) must stop the shard.
 func (s *shard) step(log int, r *record) error {
 	if r.offset < s.next[log] {
-		return fmt.Errorf("log went back: record at offset %d, but everything before %d is applied; has the topic been deleted or restored?", r.offset, s.next[log])
+		return fmt.Errorf(
+			"log went back: record at offset %d, but everything before %d is applied; has the topic been deleted or restored?",
+			r.offset, s.next[log])
 	}
 	s.counts.records++
 	if err := s.machine.apply(log, r); err != nil {

@@ -20,7 +20,8 @@ type shelf struct {
 func closingOf(list []*baselines.Model) *Closing {
 	c := &Closing{From: noTime}
 	for _, m := range list {
-		c.Entries = append(c.Entries, Snapshot{Tenant: m.Tenant, Persona: m.Persona, Fork: m.Fork, Day: m.Day, Hash: m.Hash(), Seen: m.Seen, AgentDays: m.AgentDays, model: m})
+		c.Entries = append(c.Entries, Snapshot{Tenant: m.Tenant, Persona: m.Persona, Fork: m.Fork, Day: m.Day,
+			Hash: m.Hash(), Seen: m.Seen, AgentDays: m.AgentDays, model: m})
 	}
 	slices.SortFunc(c.Entries, func(a, b Snapshot) int { return compareKeys(a.Key(), b.Key()) })
 	return c

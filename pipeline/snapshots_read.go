@@ -79,7 +79,8 @@ func partOf(key []byte) (name string, i, n int, err error) {
 	name, number, ok2 := cutLast(rest)
 	i, err1 := strconv.Atoi(number)
 	n, err2 := strconv.Atoi(total)
-	if !ok1 || !ok2 || err1 != nil || err2 != nil || n < 1 || n > mostPieces || i < 0 || i >= n || !strings.HasPrefix(name, "s|") && !strings.HasPrefix(name, "c|") {
+	if !ok1 || !ok2 || err1 != nil || err2 != nil || n < 1 || n > mostPieces || i < 0 || i >= n ||
+		!strings.HasPrefix(name, "s|") && !strings.HasPrefix(name, "c|") {
 		return "", 0, 0, fmt.Errorf("key %.100q names no snapshot or closing", key)
 	}
 	return name, i, n, nil
@@ -121,7 +122,8 @@ func (p *valueParts) join() ([]byte, error) {
 // which was then written anew. What does not decode, or is not what its key says, is told to bad
 // and left out.
 func (s *Snapshots) Models(present bool, bad func(error)) (out []Stored) {
-	names := slices.SortedFunc(maps.Keys(s.values), func(a, b string) int { return cmp.Compare(s.values[b].last, s.values[a].last) })
+	names := slices.SortedFunc(maps.Keys(s.values),
+		func(a, b string) int { return cmp.Compare(s.values[b].last, s.values[a].last) })
 	done := map[baselines.Key]bool{}
 	for _, name := range names {
 		k, _, _ := snapshotOf(name)
@@ -145,7 +147,8 @@ func (s *Snapshots) Models(present bool, bad func(error)) (out []Stored) {
 		bad(fmt.Errorf("snapshot %.100q: %w", name, err))
 	}
 	slices.SortFunc(out, func(a, b Stored) int {
-		return cmp.Or(compareKeys(a.Model.Key, b.Model.Key), cmp.Compare(a.Model.Day, b.Model.Day), strings.Compare(a.Model.Hash(), b.Model.Hash()))
+		return cmp.Or(compareKeys(a.Model.Key, b.Model.Key), cmp.Compare(a.Model.Day, b.Model.Day),
+			strings.Compare(a.Model.Hash(), b.Model.Hash()))
 	})
 	return out
 }

@@ -16,14 +16,16 @@ import (
 func pieced(key, value []byte, size int) (out [][2][]byte) {
 	n := max(1, (len(value)+size-1)/size)
 	for i := range n {
-		out = append(out, [2][]byte{fmt.Appendf(nil, "%s|%d|%d", key, i, n), value[i*size : min(len(value), (i+1)*size)]})
+		out = append(out, [2][]byte{fmt.Appendf(nil, "%s|%d|%d", key, i, n),
+			value[i*size : min(len(value), (i+1)*size)]})
 	}
 	return out
 }
 
 func modelOfDay(persona string, day int64) *baselines.Model {
 	d := &baselines.Delta{Events: uint64(day), Learned: uint64(day), Sessions: 1, AgentDays: 1}
-	return baselines.Learn(nil, baselines.Key{Tenant: "acme", Persona: persona, Fork: "v|1%"}, day, d, baselines.Terms{})
+	return baselines.Learn(nil, baselines.Key{Tenant: "acme", Persona: persona, Fork: "v|1%"}, day, d,
+		baselines.Terms{})
 }
 
 func TestSnapshotsAreWholeInWhateverOrderTheirPiecesCome(t *testing.T) {
@@ -32,7 +34,8 @@ func TestSnapshotsAreWholeInWhateverOrderTheirPiecesCome(t *testing.T) {
 	want := map[string]bool{}
 	for day := range int64(9) {
 		m := modelOfDay(fmt.Sprint("p", day%3), 20_000+day)
-		if key := string(appendSnapshotKey(nil, m.Key, m.Day, m.Hash())); !strings.HasPrefix(key, SnapshotPrefix(m.Key)) {
+		if key := string(appendSnapshotKey(nil, m.Key, m.Day, m.Hash())); !strings.HasPrefix(key,
+			SnapshotPrefix(m.Key)) {
 			t.Errorf("%s does not begin with %s", key, SnapshotPrefix(m.Key))
 		}
 		want[m.Snapshot()] = true
@@ -126,7 +129,8 @@ func TestWhatIsNotWholeOrNotWhatItsKeySaysIsLeftOut(t *testing.T) {
 	if got := s.Models(false, func(err error) { t.Errorf("deleted: %v", err) }); len(got) != 0 {
 		t.Errorf("%d snapshots after all their pieces were deleted", len(got))
 	}
-	for _, key := range []string{"", "|", "||", "s|a|b|c|1|x|0|0", "s|a|b|c|1|x|-1|2", "s|a|b|c|1|x|2|2", "s|a|b|c|1|x|0|1000000000", "x|0|1", "s|a|b|0|1", "s|a|b|c|one|x|0|1"} {
+	for _, key := range []string{"", "|", "||", "s|a|b|c|1|x|0|0", "s|a|b|c|1|x|-1|2", "s|a|b|c|1|x|2|2",
+		"s|a|b|c|1|x|0|1000000000", "x|0|1", "s|a|b|0|1", "s|a|b|c|one|x|0|1"} {
 		want := Snapshots{Want: func(baselines.Key, int64) bool { return true }}
 		if err := want.Add([]byte(key), []byte("v")); err == nil {
 			t.Errorf("key %q is taken", key)
@@ -202,7 +206,8 @@ func TestALargeSnapshotTravelsInPieces(t *testing.T) {
 	if len(models) != 1 || models[0].Model.Hash() != m.Hash() || models[0].Bytes != len(value) {
 		t.Errorf("readers put %d snapshots together", len(models))
 	}
-	if got, err := l.find(key, day, func(baselines.Key, int64) *ruling { return nil }); err != nil || got == nil || got.Hash() != m.Hash() {
+	if got, err := l.find(key, day, func(baselines.Key, int64) *ruling { return nil }); err != nil || got == nil ||
+		got.Hash() != m.Hash() {
 		t.Errorf("the library finds %v, %v", got != nil, err)
 	}
 	at := len(b.out)

@@ -226,7 +226,8 @@ func (l *Lines) Next(ctx context.Context) (*Chunk, error) {
 		buf = l.begin(buf)
 	}
 	if l.err != nil && !errors.Is(l.err, io.EOF) {
-		l.err = fmt.Errorf("input: after line %d: %w; is the file cut off?", l.at+int64(bytes.Count(buf, []byte{'\n'}))-1, l.err)
+		l.err = fmt.Errorf("input: after line %d: %w; is the file cut off?",
+			l.at+int64(bytes.Count(buf, []byte{'\n'}))-1, l.err)
 		if len(buf) == 0 {
 			return nil, l.err
 		}
@@ -310,8 +311,11 @@ func OpenRange(ctx context.Context, opts []kgo.Opt, topic string, from, to time.
 		}
 	})
 	slices.SortFunc(r.parts, func(a, b *rangePart) int { return int(a.p - b.p) })
-	r.cl, err = kgo.NewClient(append(slices.Clone(opts), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: assign}), kgo.ConsumeResetOffset(kgo.NoResetOffset()),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(), kgo.FetchMaxWait(200*time.Millisecond), kgo.BrokerMaxReadBytes(512<<20))...)
+	r.cl, err = kgo.NewClient(append(slices.Clone(opts),
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: assign}),
+		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(), kgo.FetchMaxWait(200*time.Millisecond),
+		kgo.BrokerMaxReadBytes(512<<20))...)
 	if err != nil {
 		return nil, err
 	}
@@ -385,7 +389,8 @@ func (r *Range) fill(ctx context.Context) error {
 			err = ends.Error()
 		}
 		if err != nil {
-			return fmt.Errorf("topic %s: the brokers bring no more records and do not answer, %d were read: %s", r.topic, r.read, Explain(err))
+			return fmt.Errorf("topic %s: the brokers bring no more records and do not answer, %d were read: %s",
+				r.topic, r.read, Explain(err))
 		}
 		for _, p := range r.parts {
 			p.at = p.end

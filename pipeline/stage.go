@@ -126,7 +126,8 @@ func (st *stage) run(ctx context.Context) error {
 			return err
 		}
 		st.metrics.sessions.Inc()
-		st.cfg.Health.set(StageHealth{Stage: st.name, Waiting: "its session ended, another one begins: " + Explain(err)})
+		st.cfg.Health.set(StageHealth{Stage: st.name, Waiting: "its session ended, another one begins: " +
+			Explain(err)})
 		if time.Since(start) > time.Minute {
 			wait = 100 * time.Millisecond
 		}
@@ -146,10 +147,13 @@ func (st *stage) open(ctx context.Context) (*kgo.GroupTransactSession, error) {
 	base, abort := context.WithCancel(context.Background())
 	st.abort = abort
 	opts := append(slices.Clone(c.Options), kgo.WithContext(base),
-		kgo.ConsumerGroup(c.Group+"-"+st.name), kgo.ConsumeTopics(st.in...), kgo.TransactionalID(id), kgo.InstanceID(id),
+		kgo.ConsumerGroup(c.Group+"-"+st.name), kgo.ConsumeTopics(st.in...), kgo.TransactionalID(id),
+		kgo.InstanceID(id),
 		kgo.Balancers(kgo.RangeBalancer()), // keeps p of both logs together
-		kgo.BlockRebalanceOnPoll(), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
-		kgo.SessionTimeout(c.SessionTimeout), kgo.HeartbeatInterval(c.SessionTimeout/10), kgo.RebalanceTimeout(3*c.SessionTimeout),
+		kgo.BlockRebalanceOnPoll(), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		kgo.SessionTimeout(c.SessionTimeout), kgo.HeartbeatInterval(c.SessionTimeout/10),
+		kgo.RebalanceTimeout(3*c.SessionTimeout),
 		kgo.TransactionTimeout(c.TransactionTimeout), kgo.FetchMaxWait(100*time.Millisecond),
 		kgo.FetchMaxBytes(16<<20), kgo.FetchMaxPartitionBytes(2<<20), kgo.BrokerMaxReadBytes(512<<20),
 		kgo.ProducerBatchCompression(c.Topics.Codec()), kgo.ProducerLinger(0), kgo.MaxBufferedRecords(200_000),
@@ -242,7 +246,8 @@ func (st *stage) session(ctx context.Context) error {
 			st.leave()
 		}
 		if clean && st.cfg.Store.Short() {
-			st.log.Warn("no last checkpoint: the next start reads again what came since the one before", "err", st.cfg.Disk.Look().Problem())
+			st.log.Warn("no last checkpoint: the next start reads again what came since the one before", "err",
+				st.cfg.Disk.Look().Problem())
 		} else if clean { // the next start finds everything on disk
 			for p := range st.shards {
 				st.save(p)
@@ -280,7 +285,9 @@ func (st *stage) session(ctx context.Context) error {
 		f := st.poll(ctx, s)
 		if st.split.Load() {
 			s.AllowRebalance()
-			return fmt.Errorf("%wthe group gave this instance partition p of %v without its pair: all instances must run the same stages and the range assignor, and the topics must have equal partition counts (wayward topics check)", errFatal, st.in)
+			return fmt.Errorf(
+				"%wthe group gave this instance partition p of %v without its pair: all instances must run the same stages and the range assignor, and the topics must have equal partition counts (wayward topics check)",
+				errFatal, st.in)
 		}
 		if err := f.Err0(); err != nil && ctx.Err() == nil && !errors.Is(err, context.DeadlineExceeded) {
 			s.AllowRebalance()
@@ -490,7 +497,8 @@ func (st *stage) slices(f kgo.Fetches) (map[int32]*[2][]*kgo.Record, []int32) {
 // complain logs an error of a fetch that does not mend itself, at most every ten seconds: a fetch
 // is tried again many times a second.
 func complain(log *slog.Logger, last *time.Time, topic string, p int32, err error) {
-	if err == nil || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) || time.Since(*last) < 10*time.Second {
+	if err == nil || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) ||
+		time.Since(*last) < 10*time.Second {
 		return
 	}
 	if kerr.IsRetriable(err) && !errors.Is(err, kerr.UnknownTopicOrPartition) {
@@ -621,14 +629,16 @@ func (st *stage) fail(p int32, err error, offset int64) {
 	delete(st.copies, p)
 	st.metrics.paused.Set(float64(len(st.failed)))
 	st.metrics.failures.Inc()
-	st.log.Error("shard paused, the others go on", "partition", p, "err", err, "offset", offset, "tries", fl.tries, "retry_in", wait)
+	st.log.Error("shard paused, the others go on", "partition", p, "err", err, "offset", offset, "tries", fl.tries,
+		"retry_in", wait)
 }
 
 func asRecord(r *kgo.Record) record {
 	return record{offset: r.Offset, stamp: r.Timestamp.UnixMilli(), key: r.Key, value: r.Value}
 }
 
-func (st *stage) offsets(ctx context.Context, cl *kgo.Client, req *kmsg.OffsetFetchRequest, n int32) (map[int32][2]int64, error) {
+func (st *stage) offsets(ctx context.Context, cl *kgo.Client, req *kmsg.OffsetFetchRequest,
+	n int32) (map[int32][2]int64, error) {
 	resp, err := req.RequestWith(ctx, cl)
 	if err != nil {
 		return nil, err
@@ -686,7 +696,8 @@ func (st *stage) leave() {
 	c, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
 	id := st.transactionalID()
-	_, err := kadm.NewClient(st.cfg.plain).LeaveGroup(c, kadm.LeaveGroup(st.cfg.Group+"-"+st.name).InstanceIDs(id).Reason("stopped"))
+	_, err := kadm.NewClient(st.cfg.plain).LeaveGroup(c,
+		kadm.LeaveGroup(st.cfg.Group+"-"+st.name).InstanceIDs(id).Reason("stopped"))
 	if err != nil {
 		st.log.Debug("leaving the group", "err", err)
 	}

@@ -87,7 +87,8 @@ func (a *atWork) wait(ctx context.Context, all func() error) error {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	stuck := fmt.Errorf("%s %w within %s; nothing is lost, the next start goes on from the last checkpoint", strings.Join(a.what, ", "), ErrStuck, StopWithin)
+	stuck := fmt.Errorf("%s %w within %s; nothing is lost, the next start goes on from the last checkpoint",
+		strings.Join(a.what, ", "), ErrStuck, StopWithin)
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
 		return fmt.Errorf("%w; and on the way out %w", cause, stuck)
 	}

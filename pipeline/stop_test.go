@@ -32,7 +32,9 @@ func TestAPartThatDoesNotEndIsNamed(t *testing.T) {
 				time.Sleep(time.Hour)
 				stop()
 				err := work.wait(ctx, g.Wait)
-				if !errors.Is(err, ErrStuck) || why != nil && !errors.Is(err, why) || !strings.Contains(err.Error(), "stage two did not end") || strings.Contains(err.Error(), "stage one") {
+				if !errors.Is(err, ErrStuck) || why != nil && !errors.Is(err, why) ||
+					!strings.Contains(err.Error(), "stage two did not end") ||
+					strings.Contains(err.Error(), "stage one") {
 					t.Error(err)
 				}
 				close(let)

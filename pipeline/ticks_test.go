@@ -60,15 +60,19 @@ func TestTicks(t *testing.T) {
 		{"the end stands still, only a transaction's marker is left", 11, func(*stage) {}, 1},
 		{"the end stands still, and records wait that a slow broker has not brought", 8, func(*stage) {}, 0},
 		{"held: it does not read what is there, but says how far it is", 8, func(st *stage) { st.held[0] = true }, 1},
-		{"an event waits for a day, once those before it are done", 8, func(st *stage) { st.awaited[0] = &awaited{at: newest + 600_000, before: 2} }, 0},
-		{"an event waits for a day, and those before it are done", 8, func(st *stage) { st.awaited[0] = &awaited{at: newest + 600_000} }, 1},
+		{"an event waits for a day, once those before it are done", 8,
+			func(st *stage) { st.awaited[0] = &awaited{at: newest + 600_000, before: 2} }, 0},
+		{"an event waits for a day, and those before it are done", 8,
+			func(st *stage) { st.awaited[0] = &awaited{at: newest + 600_000} }, 1},
 		{"waits for a set", 8, func(st *stage) { st.waiting[0] = true }, 0},
 		{"failed, only control is read", 8, func(st *stage) { st.failed[0] = &failure{skip: true} }, 0},
 		{"reads, but its transactions do not commit", 8, func(st *stage) { st.polled[0] = now - 1000 }, 0},
 		{"held long ago", 12, func(st *stage) { st.polled[0] = now - 5000 }, 1},
 	} {
-		st := &stage{cfg: &Config{plain: cl, Options: options}, in: []string{"control", "events"}, journal: "journal", log: slog.New(slog.DiscardHandler),
-			held: map[int32]bool{}, waiting: map[int32]bool{}, failed: map[int32]*failure{}, polled: map[int32]int64{}, awaited: map[int32]*awaited{}}
+		st := &stage{cfg: &Config{plain: cl, Options: options}, in: []string{"control", "events"}, journal: "journal",
+			log:  slog.New(slog.DiscardHandler),
+			held: map[int32]bool{}, waiting: map[int32]bool{}, failed: map[int32]*failure{}, polled: map[int32]int64{},
+			awaited: map[int32]*awaited{}}
 		st.topics[toControl] = "control"
 		b := newBehaviour(0, &rules{facts: 1, sources: 1}, none, "events")
 		b.next[mainLog], b.stamp, b.end, b.endAt = x.next, now-20_000, 12, now-10_000
@@ -105,7 +109,8 @@ func TestTicks(t *testing.T) {
 			}
 			continue
 		}
-		if got, err := readControl(r.value); err != nil || got.Kind != controlTick || st.held[0] != (got.Time == newest && got.IdleMS == 0) {
+		if got, err := readControl(r.value); err != nil || got.Kind != controlTick ||
+			st.held[0] != (got.Time == newest && got.IdleMS == 0) {
 			t.Errorf("%s: %s", x.name, r.value)
 		}
 	}

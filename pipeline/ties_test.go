@@ -28,8 +28,11 @@ func tied(n int) (lines [][]byte, want []string) {
 		user := g.IntN(5)
 		for range 1 + g.IntN(4) {
 			class, id := []string{"read", "send", "write"}[g.IntN(3)], fmt.Sprintf("%08x", g.Uint32())
-			lines = append(lines, fmt.Appendf(nil, `{"time":%d,"id":%q,"kind":"tool_call","tenant":"acme","agent":{"id":"a%d"},"user":"u%d","tool":{"name":"x","class":%q},"result":{"outcome":"ok"}}`+"\n",
-				day0+int64(i)*2000, id, g.IntN(20), user, class))
+			lines = append(lines,
+				fmt.Appendf(nil,
+					`{"time":%d,"id":%q,"kind":"tool_call","tenant":"acme","agent":{"id":"a%d"},"user":"u%d","tool":{"name":"x","class":%q},"result":{"outcome":"ok"}}`+
+						"\n",
+					day0+int64(i)*2000, id, g.IntN(20), user, class))
 			switch {
 			case class == "read":
 				armed[user] = true
@@ -91,7 +94,8 @@ func TestEventsOfOneMillisecondKeepTheirPartitionsOrder(t *testing.T) {
 		st, now := &stage{}, int64(day0)
 		var records []*kgo.Record
 		for i, line := range all {
-			records = append(records, &kgo.Record{Offset: int64(100 + 2*i), Value: line, Timestamp: time.UnixMilli(day0 + 30*86_400_000)})
+			records = append(records, &kgo.Record{Offset: int64(100 + 2*i), Value: line,
+				Timestamp: time.UnixMilli(day0 + 30*86_400_000)})
 			if g.IntN(4) > 0 && i < len(all)-1 {
 				continue
 			}
@@ -128,9 +132,11 @@ func TestEventsOfOneMillisecondKeepTheirPartitionsOrder(t *testing.T) {
 
 func TestNotesAreInOrder(t *testing.T) {
 	note := func(at, order int64, id string) *detectors.Note {
-		return &detectors.Note{Slot: 9, Scope: policy.UserScope, Tenant: "acme", ID: "u", Ref: event.Ref{Time: at, ID: id, Agent: "a"}, Order: order}
+		return &detectors.Note{Slot: 9, Scope: policy.UserScope, Tenant: "acme", ID: "u",
+			Ref: event.Ref{Time: at, ID: id, Agent: "a"}, Order: order}
 	}
-	list := []*detectors.Note{note(1, 9, "z"), note(2, 3, "y"), note(2, 4, "b"), note(2, 4, "c"), note(2, 11, "a"), note(3, 1, "0")}
+	list := []*detectors.Note{note(1, 9, "z"), note(2, 3, "y"), note(2, 4, "b"), note(2, 4, "c"), note(2, 11, "a"),
+		note(3, 1, "0")}
 	for i := range list {
 		for j := range list {
 			if list[i].Before(list[j]) != (i < j) {
@@ -155,7 +161,9 @@ func TestWindowsOfManyEventsInBothStages(t *testing.T) {
 		for i := range 9000 {
 			at, records := day0+int64(i)*100, g.Int64N(41)
 			id := fmt.Sprint("e", i)
-			lines = fmt.Appendf(lines, `{"time":%d,"id":%q,"kind":"tool_call","tenant":"acme","agent":{"id":"a"},"user":"u","tool":{"name":"x"},"result":{"outcome":"ok","records":%d}}`+"\n", at, id, records)
+			lines = fmt.Appendf(lines,
+				`{"time":%d,"id":%q,"kind":"tool_call","tenant":"acme","agent":{"id":"a"},"user":"u","tool":{"name":"x"},"result":{"outcome":"ok","records":%d}}`+
+					"\n", at, id, records)
 			in, sum = append(in, one{at, records}), sum+records
 			for in[0].at <= at-window {
 				in, sum = in[1:], sum-in[0].records

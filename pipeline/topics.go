@@ -87,7 +87,8 @@ func DefaultTopics() Topics {
 		Partitions:         6,
 		FactsPartitions:    4,
 		Compression:        "gzip",
-		Retention:          Retention{Events: 7 * day, Alerts: 14 * day, DLQ: 14 * day, Commands: 7 * day, Feedback: 30 * day, Internal: 2 * day},
+		Retention: Retention{Events: 7 * day, Alerts: 14 * day, DLQ: 14 * day, Commands: 7 * day,
+			Feedback: 30 * day, Internal: 2 * day},
 	}
 }
 
@@ -95,9 +96,11 @@ func DefaultTopics() Topics {
 func (t *Topics) names() []namedTopic {
 	return []namedTopic{
 		{"events", &t.Events}, {"alerts", &t.Alerts}, {"dlq", &t.DLQ},
-		{"commands", &t.Commands}, {"breakers", &t.Breakers}, {"acks", &t.Acks}, {"feedback", &t.Feedback}, {"inventory", &t.Inventory},
+		{"commands", &t.Commands}, {"breakers", &t.Breakers}, {"acks", &t.Acks}, {"feedback", &t.Feedback},
+		{"inventory", &t.Inventory},
 		{"control", &t.Control}, {"journal", &t.Journal},
-		{"facts", &t.Facts}, {"sets", &t.Sets}, {"baselines", &t.Baselines}, {"changelog_behaviour", &t.ChangelogBehaviour}, {"changelog_relation", &t.ChangelogRelation},
+		{"facts", &t.Facts}, {"sets", &t.Sets}, {"baselines", &t.Baselines},
+		{"changelog_behaviour", &t.ChangelogBehaviour}, {"changelog_relation", &t.ChangelogRelation},
 	}
 }
 
@@ -168,12 +171,15 @@ func (t *Topics) Check() error {
 		case name == t.Prefix:
 			add("%s: the name is missing", n.key)
 		case !topicName.MatchString(name), name == ".", name == "..":
-			add("%s: %q is no name for a Kafka topic: use up to 249 letters, digits, dots, dashes and underscores", n.key, name)
+			add("%s: %q is no name for a Kafka topic: use up to 249 letters, digits, dots, dashes and underscores",
+				n.key, name)
 		default:
 			// Kafka's metrics cannot tell them apart, so it refuses both
 			same := strings.ReplaceAll(name, ".", "_")
 			if other, ok := seen[same]; ok {
-				add("%s: %q is also the name of topics.%s (a dot and an underscore count as the same): give each its own", n.key, name, other)
+				add(
+					"%s: %q is also the name of topics.%s (a dot and an underscore count as the same): give each its own",
+					n.key, name, other)
 			}
 			seen[same] = n.key
 		}
@@ -249,25 +255,38 @@ func (t *Topics) Specs(embedded bool, brokers int) []TopicSpec {
 		mib        int           // on the embedded broker's disk, all partitions together; 0: no bound
 		why        string
 	}{
-		{f.Events, main, true, keep.Events, true, plainRecords, 1024, "what agents do, keyed tenant|agent.id; LogAppendTime bounds how far ahead an event may claim to be; " +
-			"state is rebuilt from it, so it must be kept at least twice the changelog's interval, and as long as the engine may be away"},
+		{f.Events, main, true, keep.Events, true, plainRecords, 1024,
+			"what agents do, keyed tenant|agent.id; LogAppendTime bounds how far ahead an event may claim to be; " +
+				"state is rebuilt from it, so it must be kept at least twice the changelog's interval, and as long as the engine may be away"},
 		{f.Alerts, main, false, keep.Alerts, false, plainRecords, 256, "findings, for the SIEM"},
 		{f.DLQ, main, false, keep.DLQ, false, plainRecords, 128, "what could not be decoded, with the reason"},
-		{f.Commands, main, false, keep.Commands, false, plainRecords, 128, "what gateways and playbooks are told to do, keyed by scope, so that the commands about one keep their order"},
-		{f.Breakers, main, false, 0, false, plainRecords, 0, "the present state of every scope that is not free, keyed by scope, a tombstone when it is: a gateway that starts late reads the truth, " +
-			"so nothing may be dropped"},
-		{f.Acks, main, false, keep.Commands, true, plainRecords, 64, "what gateways say became of the commands; kept like them"},
-		{f.Feedback, main, false, keep.Feedback, true, plainRecords, 64, "what people say: verdicts, and signed trips and restores; who may write here is told by the key that signed"},
-		{f.Inventory, main, false, 0, false, plainRecords, 64, "agents, tools and servers as seen, keyed tenant|kind|id"},
-		{f.Control, main, true, keep.Internal, true, plainRecords, 128, "what the behaviour shard of the same number of events is told; kept like the journal, which refers to it"},
-		{f.Journal, main, true, keep.Internal, true, largeRecords, 256, "which events and which control records each transaction took: with events the state of a behaviour shard; " +
-			"must be kept at least twice the changelog's interval"},
-		{f.Facts, facts, true, keep.Internal, true, largeRecords, 256, "what behaviour shards tell relation shards, whose state it is; must be kept at least twice the changelog's interval"},
-		{f.Sets, 1, true, 0, false, plainRecords, 64, "policies and rule sets by their hash, which state and logs refer to; one partition, so that all is read in order"},
-		{f.Baselines, 1, true, 0, false, plainRecords, 1024, "what was learned of each persona by the end of each day, and a record for each day that lists it; every instance reads all of it, " +
-			"and needs the last eight days to bring state back; one partition, so that a list comes after what it lists"},
-		{f.ChangelogBehaviour, main, true, 0, false, plainRecords, 64, "pages of behaviour shards at each checkpoint, for an instance on a new machine"},
-		{f.ChangelogRelation, facts, true, 0, false, plainRecords, 64, "pages of relation shards at each checkpoint, for an instance on a new machine"},
+		{f.Commands, main, false, keep.Commands, false, plainRecords, 128,
+			"what gateways and playbooks are told to do, keyed by scope, so that the commands about one keep their order"},
+		{f.Breakers, main, false, 0, false, plainRecords, 0,
+			"the present state of every scope that is not free, keyed by scope, a tombstone when it is: a gateway that starts late reads the truth, " +
+				"so nothing may be dropped"},
+		{f.Acks, main, false, keep.Commands, true, plainRecords, 64,
+			"what gateways say became of the commands; kept like them"},
+		{f.Feedback, main, false, keep.Feedback, true, plainRecords, 64,
+			"what people say: verdicts, and signed trips and restores; who may write here is told by the key that signed"},
+		{f.Inventory, main, false, 0, false, plainRecords, 64,
+			"agents, tools and servers as seen, keyed tenant|kind|id"},
+		{f.Control, main, true, keep.Internal, true, plainRecords, 128,
+			"what the behaviour shard of the same number of events is told; kept like the journal, which refers to it"},
+		{f.Journal, main, true, keep.Internal, true, largeRecords, 256,
+			"which events and which control records each transaction took: with events the state of a behaviour shard; " +
+				"must be kept at least twice the changelog's interval"},
+		{f.Facts, facts, true, keep.Internal, true, largeRecords, 256,
+			"what behaviour shards tell relation shards, whose state it is; must be kept at least twice the changelog's interval"},
+		{f.Sets, 1, true, 0, false, plainRecords, 64,
+			"policies and rule sets by their hash, which state and logs refer to; one partition, so that all is read in order"},
+		{f.Baselines, 1, true, 0, false, plainRecords, 1024,
+			"what was learned of each persona by the end of each day, and a record for each day that lists it; every instance reads all of it, " +
+				"and needs the last eight days to bring state back; one partition, so that a list comes after what it lists"},
+		{f.ChangelogBehaviour, main, true, 0, false, plainRecords, 64,
+			"pages of behaviour shards at each checkpoint, for an instance on a new machine"},
+		{f.ChangelogRelation, facts, true, 0, false, plainRecords, 64,
+			"pages of relation shards at each checkpoint, for an instance on a new machine"},
 	} {
 		// 12: what Kafka adds to a round number
 		c := map[string]string{"max.message.bytes": strconv.Itoa(r.largest + 12)}
@@ -311,7 +330,8 @@ func (t *Topics) Specs(embedded bool, brokers int) []TopicSpec {
 				c["compression.type"] = f.brokerCompression()
 			}
 		}
-		specs = append(specs, TopicSpec{Name: r.name, Partitions: r.partitions, Replication: copies, Configs: c, Exact: r.exact, Why: r.why})
+		specs = append(specs, TopicSpec{Name: r.name, Partitions: r.partitions, Replication: copies, Configs: c,
+			Exact: r.exact, Why: r.why})
 	}
 	return specs
 }
@@ -450,8 +470,10 @@ func PlanTopics(ctx context.Context, adm *kadm.Client, specs []TopicSpec) ([]Cha
 			if key == "min.insync.replicas" && configNumber(want) > int64(p.replicas) {
 				continue // nothing could be written any more
 			}
-			changes = append(changes, Change{Topic: s.Name, Kind: ChangeConfig, Setting: key, Have: have, Want: want, Spec: s,
-				What: fmt.Sprintf("set %s of topic %s to %s, it is %s", key, s.Name, readableSetting(key, want), readableSetting(key, have))})
+			changes = append(changes, Change{Topic: s.Name, Kind: ChangeConfig, Setting: key, Have: have, Want: want,
+				Spec: s,
+				What: fmt.Sprintf("set %s of topic %s to %s, it is %s", key, s.Name, readableSetting(key, want),
+					readableSetting(key, have))})
 		}
 	}
 	return changes, nil
@@ -459,7 +481,8 @@ func PlanTopics(ctx context.Context, adm *kadm.Client, specs []TopicSpec) ([]Cha
 
 func (s *TopicSpec) layout() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s, %s", countOf(int64(s.Partitions), "partition", "partitions"), countOf(int64(s.Replication), "copy", "copies"))
+	fmt.Fprintf(&b, "%s, %s", countOf(int64(s.Partitions), "partition", "partitions"),
+		countOf(int64(s.Replication), "copy", "copies"))
 	for _, key := range slices.Sorted(maps.Keys(s.Configs)) {
 		fmt.Fprintf(&b, ", %s=%s", key, readableSetting(key, s.Configs[key]))
 	}
@@ -472,8 +495,10 @@ func (s *TopicSpec) wrongPartitions(p topicPresent) (Change, bool) {
 	}
 	return Change{Topic: s.Name, Kind: ChangePartitions, Setting: "partitions", Fatal: true, Spec: *s,
 		Have: strconv.Itoa(p.partitions), Want: strconv.Itoa(int(s.Partitions)),
-		What: fmt.Sprintf("topic %s has %s, the config says %d, and state is cut by them: change topics.partitions or topics.facts_partitions to fit; "+
-			"if nothing in the topic is needed, delete it and run wayward topics apply; if wayward has run with another number before, stop all instances and delete the internal topics, the consumer groups and the state directories too", s.Name, countOf(int64(p.partitions), "partition", "partitions"), s.Partitions),
+		What: fmt.Sprintf(
+			"topic %s has %s, the config says %d, and state is cut by them: change topics.partitions or topics.facts_partitions to fit; "+
+				"if nothing in the topic is needed, delete it and run wayward topics apply; if wayward has run with another number before, stop all instances and delete the internal topics, the consumer groups and the state directories too",
+			s.Name, countOf(int64(p.partitions), "partition", "partitions"), s.Partitions),
 	}, true
 }
 
@@ -483,7 +508,9 @@ func (s *TopicSpec) fewCopies(p topicPresent) (Change, bool) {
 	}
 	return Change{Topic: s.Name, Kind: ChangeWrong, Setting: "replication", Spec: *s,
 		Have: strconv.Itoa(p.replicas), Want: strconv.Itoa(int(s.Replication)),
-		What: fmt.Sprintf("topic %s has %s, the config says %d: records may be lost with a broker; add copies with kafka-reassign-partitions, or set topics.replication", s.Name, countOf(int64(p.replicas), "copy", "copies"), s.Replication),
+		What: fmt.Sprintf(
+			"topic %s has %s, the config says %d: records may be lost with a broker; add copies with kafka-reassign-partitions, or set topics.replication",
+			s.Name, countOf(int64(p.replicas), "copy", "copies"), s.Replication),
 	}, true
 }
 
@@ -594,7 +621,8 @@ func awaitTopics(ctx context.Context, adm *kadm.Client, specs []TopicSpec) error
 	if len(specs) == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, 30*time.Second, errors.New("not all within 30 s; they may still come, run wayward topics check"))
+	ctx, cancel := context.WithTimeoutCause(ctx, 30*time.Second,
+		errors.New("not all within 30 s; they may still come, run wayward topics check"))
 	defer cancel()
 	names := make([]string, len(specs))
 	for i, s := range specs {
@@ -659,7 +687,8 @@ func ReviewTopics(ctx context.Context, adm *kadm.Client, specs []TopicSpec) ([]C
 		p, ok := found[s.Name]
 		if !ok {
 			changes = append(changes, Change{Topic: s.Name, Kind: ChangeCreate, Fatal: true, Spec: s,
-				What: fmt.Sprintf("topic %s is missing: run wayward topics apply, or correct topics in the config", s.Name)})
+				What: fmt.Sprintf("topic %s is missing: run wayward topics apply, or correct topics in the config",
+					s.Name)})
 			continue
 		}
 		if c, ok := s.wrongPartitions(p); ok {
@@ -670,26 +699,34 @@ func ReviewTopics(ctx context.Context, adm *kadm.Client, specs []TopicSpec) ([]C
 		}
 		if p.configErr != nil {
 			changes = append(changes, Change{Topic: s.Name, Kind: ChangeWrong, Spec: s,
-				What: fmt.Sprintf("the settings of topic %s cannot be read, so they are not checked (%v): grant DescribeConfigs on it", s.Name, p.configErr)})
+				What: fmt.Sprintf(
+					"the settings of topic %s cannot be read, so they are not checked (%v): grant DescribeConfigs on it",
+					s.Name, p.configErr)})
 			continue
 		}
 		differs := func(key, format string, fatal bool) {
 			have, want := p.configs[key], s.Configs[key]
-			changes = append(changes, Change{Topic: s.Name, Kind: ChangeConfig, Setting: key, Have: have, Want: want, Fatal: fatal, Spec: s,
-				What: fmt.Sprintf(format, s.Name, readableSetting(key, have), readableSetting(key, want)) + ": run wayward topics apply"})
+			changes = append(changes, Change{Topic: s.Name, Kind: ChangeConfig, Setting: key, Have: have, Want: want,
+				Fatal: fatal, Spec: s,
+				What: fmt.Sprintf(format, s.Name, readableSetting(key, have), readableSetting(key, want)) +
+					": run wayward topics apply"})
 		}
 		if want := s.Configs["cleanup.policy"]; want != "" && p.configs["cleanup.policy"] != want {
-			differs("cleanup.policy", "topic %s has cleanup.policy %s and needs %s, else records that state depends on are deleted", true)
+			differs("cleanup.policy",
+				"topic %s has cleanup.policy %s and needs %s, else records that state depends on are deleted", true)
 		}
 		if want := s.Configs["message.timestamp.type"]; want != "" && p.configs["message.timestamp.type"] != want {
-			differs("message.timestamp.type", "topic %s has message.timestamp.type %s and should have %s, else a producer's wrong clock is believed", false)
+			differs("message.timestamp.type",
+				"topic %s has message.timestamp.type %s and should have %s, else a producer's wrong clock is believed",
+				false)
 		}
 		have, want := configNumber(p.configs["retention.ms"]), configNumber(s.Configs["retention.ms"])
 		if s.Configs["retention.ms"] != "" && have >= 0 && (want < 0 || have < want) {
 			differs("retention.ms", "topic %s keeps records for %s, the config says %s", false)
 		}
 		if configNumber(p.configs["max.message.bytes"]) < configNumber(s.Configs["max.message.bytes"]) {
-			differs("max.message.bytes", "topic %s takes records up to %s and should take %s, else a busy transaction may not fit", false)
+			differs("max.message.bytes",
+				"topic %s takes records up to %s and should take %s, else a busy transaction may not fit", false)
 		}
 	}
 	return changes, nil

@@ -51,9 +51,11 @@ func TestPlanThenApplyThenNothingIsLeft(t *testing.T) {
 	}
 	want := []string{
 		"create acme.agent.events", "create acme.agent.alerts", "create acme.agent.events.dlq",
-		"create acme.agent.commands", "create acme.agent.breakers", "create acme.agent.acks", "create acme.agent.feedback", "create acme.wayward.inventory",
+		"create acme.agent.commands", "create acme.agent.breakers", "create acme.agent.acks",
+		"create acme.agent.feedback", "create acme.wayward.inventory",
 		"create acme.wayward.control", "create acme.wayward.journal",
-		"create acme.wayward.facts", "create acme.wayward.sets", "create acme.wayward.baselines", "create acme.wayward.changelog.behaviour", "create acme.wayward.changelog.relation",
+		"create acme.wayward.facts", "create acme.wayward.sets", "create acme.wayward.baselines",
+		"create acme.wayward.changelog.behaviour", "create acme.wayward.changelog.relation",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("plan on an empty cluster (-want +got):\n%s", diff)
@@ -82,12 +84,14 @@ func TestPlanThenApplyThenNothingIsLeft(t *testing.T) {
 }
 
 func TestAWrongNumberOfPartitionsIsForPeople(t *testing.T) {
-	_, adm := fakeCluster(t, kfake.NumBrokers(1), kfake.SeedTopics(12, "agent.events"), kfake.SeedTopics(1, "agent.alerts"))
+	_, adm := fakeCluster(t, kfake.NumBrokers(1), kfake.SeedTopics(12, "agent.events"),
+		kfake.SeedTopics(1, "agent.alerts"))
 	topics := DefaultTopics()
 	specs := topics.Specs(false, 1)
 	changes := planned(t, adm, specs)
 	err := ApplyTopics(t.Context(), adm, changes, func(c Change) { t.Errorf("applied %v beside a fatal change", c) })
-	if err == nil || !strings.Contains(err.Error(), "topic agent.events has 12 partitions, the config says 6") || strings.Contains(err.Error(), "agent.alerts") {
+	if err == nil || !strings.Contains(err.Error(), "topic agent.events has 12 partitions, the config says 6") ||
+		strings.Contains(err.Error(), "agent.alerts") {
 		t.Errorf("apply: %v", err)
 	}
 
@@ -108,7 +112,8 @@ func TestASettingThatDiffersIsSetAndOthersStay(t *testing.T) {
 		t.Fatal(err)
 	}
 	set := func(topic, key, value string) {
-		if _, err := adm.AlterTopicConfigs(t.Context(), []kadm.AlterConfig{{Op: kadm.SetConfig, Name: key, Value: &value}}, topic); err != nil {
+		if _, err := adm.AlterTopicConfigs(t.Context(),
+			[]kadm.AlterConfig{{Op: kadm.SetConfig, Name: key, Value: &value}}, topic); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -135,7 +140,8 @@ func TestASettingThatDiffersIsSetAndOthersStay(t *testing.T) {
 	maps.DeleteFunc(got, func(k, _ string) bool {
 		return !slices.Contains([]string{"compression.type", "max.message.bytes", "retention.ms"}, k)
 	})
-	if diff := cmp.Diff(map[string]string{"compression.type": "zstd", "max.message.bytes": "10485760", "retention.ms": "259200000"}, got); diff != "" {
+	if diff := cmp.Diff(map[string]string{"compression.type": "zstd", "max.message.bytes": "10485760",
+		"retention.ms": "259200000"}, got); diff != "" {
 		t.Errorf("settings (-want +got):\n%s", diff)
 	}
 }
@@ -148,7 +154,8 @@ func TestCheckSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 		t.Fatal(err)
 	}
 	set := func(topic, key, value string) {
-		if _, err := adm.AlterTopicConfigs(t.Context(), []kadm.AlterConfig{{Op: kadm.SetConfig, Name: key, Value: &value}}, topic); err != nil {
+		if _, err := adm.AlterTopicConfigs(t.Context(),
+			[]kadm.AlterConfig{{Op: kadm.SetConfig, Name: key, Value: &value}}, topic); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -202,16 +209,19 @@ func TestTooFewCopiesAreToldAndDoNotBlockWriting(t *testing.T) {
 
 func TestARefusedTopicIsNamed(t *testing.T) {
 	acl := func(topic string) kfake.ACL {
-		return kfake.ACL{Resource: kmsg.ACLResourceTypeTopic, Name: topic, Pattern: kmsg.ACLResourcePatternTypeLiteral, Operation: kmsg.ACLOperationAll, Allow: true}
+		return kfake.ACL{Resource: kmsg.ACLResourceTypeTopic, Name: topic, Pattern: kmsg.ACLResourcePatternTypeLiteral,
+			Operation: kmsg.ACLOperationAll, Allow: true}
 	}
-	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.EnableSASL(), kfake.EnableACLs(), kfake.SeedTopics(6, "agent.events", "agent.alerts"),
+	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.EnableSASL(), kfake.EnableACLs(),
+		kfake.SeedTopics(6, "agent.events", "agent.alerts"),
 		kfake.User("PLAIN", "wayward", "secret", acl("agent.alerts")), kfake.Superuser("PLAIN", "admin", "secret"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
 	t.Setenv("WAYWARD_TEST_PASSWORD", "secret")
-	k := Kafka{Brokers: c.ListenAddrs(), SASL: &SASL{Mechanism: "plain", Username: "wayward", PasswordEnv: "WAYWARD_TEST_PASSWORD"}}
+	k := Kafka{Brokers: c.ListenAddrs(), SASL: &SASL{Mechanism: "plain", Username: "wayward",
+		PasswordEnv: "WAYWARD_TEST_PASSWORD"}}
 	opts, err := k.Options()
 	if err != nil {
 		t.Fatal(err)
@@ -223,7 +233,8 @@ func TestARefusedTopicIsNamed(t *testing.T) {
 	defer cl.Close()
 	topics := DefaultTopics()
 	err = CheckTopics(t.Context(), kadm.NewClient(cl), topics.Specs(true, 1)[:2])
-	if err == nil || !strings.Contains(err.Error(), "topic agent.events: the user may not use this topic") || strings.Contains(err.Error(), "agent.alerts") {
+	if err == nil || !strings.Contains(err.Error(), "topic agent.events: the user may not use this topic") ||
+		strings.Contains(err.Error(), "agent.alerts") {
 		t.Errorf("check: %v", err)
 	}
 }
@@ -232,14 +243,16 @@ func TestSpecsForTheEmbeddedBroker(t *testing.T) {
 	topics := DefaultTopics()
 	topics.Replication = 3
 	for _, s := range topics.Specs(true, 1) {
-		if s.Configs["cleanup.policy"] == "compact" || s.Configs["retention.bytes"] == "" || s.Configs["retention.ms"] == "" || s.Replication != 1 || s.Why == "" {
+		if s.Configs["cleanup.policy"] == "compact" || s.Configs["retention.bytes"] == "" ||
+			s.Configs["retention.ms"] == "" || s.Replication != 1 || s.Why == "" {
 			t.Errorf("%+v: kfake's compaction loses records, and only size bounds its memory", s)
 		}
 		if s.Configs["retention.bytes"] == "-1" != (s.Name == "agent.breakers") {
 			t.Errorf("%s keeps %s bytes: breakers alone are kept whole", s.Name, s.Configs["retention.bytes"])
 		}
 		if who := s.Name == "agent.acks" || s.Name == "agent.feedback"; who && s.Configs["retention.ms"] != "-1" {
-			t.Errorf("%s is kept for %s: others write it, and their clocks must not delete it", s.Name, s.Configs["retention.ms"])
+			t.Errorf("%s is kept for %s: others write it, and their clocks must not delete it", s.Name,
+				s.Configs["retention.ms"])
 		}
 	}
 }
@@ -257,11 +270,13 @@ func TestWhatOthersReadIsNotDiscarded(t *testing.T) {
 		}
 	}
 	read := []string{topics.Alerts, topics.DLQ, topics.Commands, topics.Breakers, topics.Inventory}
-	for codec, want := range map[string]string{"": "gzip", "gzip": "gzip", "zstd": "zstd", "snappy": "snappy", "lz4": "lz4", "none": "uncompressed"} {
+	for codec, want := range map[string]string{"": "gzip", "gzip": "gzip", "zstd": "zstd", "snappy": "snappy",
+		"lz4": "lz4", "none": "uncompressed"} {
 		topics := DefaultTopics()
 		topics.Compression = codec
 		for _, s := range topics.Specs(false, 1) {
-			if got := s.Configs["compression.type"]; slices.Contains(read, s.Name) && got != want || !slices.Contains(read, s.Name) && got != "" {
+			if got := s.Configs["compression.type"]; slices.Contains(read, s.Name) && got != want ||
+				!slices.Contains(read, s.Name) && got != "" {
 				t.Errorf("compression %q: %s has compression.type %q, and others read %v", codec, s.Name, got, read)
 			}
 		}
@@ -279,13 +294,15 @@ func TestTopicsCheck(t *testing.T) {
 	topics.FactsPartitions = 0
 	topics.Retention.Internal = time.Minute
 	err := topics.Check()
-	for _, want := range []string{`topics.events: "a/agent.events" is no name`, "topics.dlq: the name is missing", "topics.facts_partitions: 0", "topics.retention.internal: 1m0s"} {
+	for _, want := range []string{`topics.events: "a/agent.events" is no name`, "topics.dlq: the name is missing",
+		"topics.facts_partitions: 0", "topics.retention.internal: 1m0s"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v does not say %q", err, want)
 		}
 	}
 	topics.Prefix = ""
-	if err := topics.Check(); err == nil || !strings.Contains(err.Error(), `topics.sets: "wayward_facts" is also the name of topics.facts`) {
+	if err := topics.Check(); err == nil ||
+		!strings.Contains(err.Error(), `topics.sets: "wayward_facts" is also the name of topics.facts`) {
 		t.Errorf("names that Kafka takes for the same: %v", err)
 	}
 }
@@ -340,7 +357,8 @@ func TestTopicsOnApacheKafka(t *testing.T) {
 	if err := applyTopics(t.Context(), adm, specs); err != nil {
 		t.Fatal(err)
 	}
-	if err := cl.ProduceSync(t.Context(), &kgo.Record{Topic: specs[0].Name, Timestamp: time.Unix(0, 0), Value: []byte("x")}).FirstErr(); err != nil {
+	if err := cl.ProduceSync(t.Context(), &kgo.Record{Topic: specs[0].Name, Timestamp: time.Unix(0, 0),
+		Value: []byte("x")}).FirstErr(); err != nil {
 		t.Fatal(err)
 	}
 	cl.AddConsumeTopics(specs[0].Name)

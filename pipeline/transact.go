@@ -16,7 +16,8 @@ import (
 )
 
 // transact applies the slices of the partitions in one transaction.
-func (st *stage) transact(ctx context.Context, s *kgo.GroupTransactSession, in map[int32]*[2][]*kgo.Record, order []int32) error {
+func (st *stage) transact(ctx context.Context, s *kgo.GroupTransactSession, in map[int32]*[2][]*kgo.Record,
+	order []int32) error {
 	cl := s.Client()
 	start := time.Now()
 	now := wall()
@@ -144,7 +145,8 @@ func (st *stage) transact(ctx context.Context, s *kgo.GroupTransactSession, in m
 			if fl := st.failed[p]; fl.same >= 3 && !fl.skip && len(st.in) == 2 {
 				fl.skip = true
 				st.tellControl(ctx, p, control{Kind: controlSkip, Offset: offset})
-				st.log.Error("event set aside after three failures", "topic", st.in[1], "partition", p, "offset", offset)
+				st.log.Error("event set aside after three failures", "topic", st.in[1], "partition", p, "offset",
+					offset)
 			}
 			continue
 		}
@@ -166,7 +168,9 @@ func (st *stage) transact(ctx context.Context, s *kgo.GroupTransactSession, in m
 	mine := cl.CommittedOffsets()
 	for i, p := range order {
 		if _, have := mine[st.in[0]][p]; have && at[p] != was[i] {
-			return fmt.Errorf("the transaction was said to be aborted, but the group is at %v of partition %d instead of %v", at[p], p, was[i])
+			return fmt.Errorf(
+				"the transaction was said to be aborted, but the group is at %v of partition %d instead of %v", at[p],
+				p, was[i])
 		}
 	}
 	return nil
@@ -272,7 +276,8 @@ func (st *stage) committed(ctx context.Context, cl *kgo.Client, p int32, sh *sha
 	case ahead > st.cfg.MaxAhead.Milliseconds() && !st.held[p]:
 		st.held[p] = true
 		cl.PauseFetchPartitions(map[string][]int32{st.in[1]: {p}})
-		st.log.Info("events paused: too far ahead of the relation stage", "partition", p, "ahead", time.Duration(ahead)*time.Millisecond)
+		st.log.Info("events paused: too far ahead of the relation stage", "partition", p, "ahead",
+			time.Duration(ahead)*time.Millisecond)
 	case ahead < st.cfg.MaxAhead.Milliseconds()*9/10 && st.held[p]:
 		delete(st.held, p)
 		if w := st.awaited[p]; w == nil || w.before > 0 {

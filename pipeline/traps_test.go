@@ -65,12 +65,15 @@ func newLabOf(t *testing.T, partitions, facts int) *lab {
 	t.Parallel()
 	l := &lab{T: t, topics: DefaultTopics(), set: setOf(t, strict), g: stream(1, 5000, 12)}
 	l.topics.Partitions, l.topics.FactsPartitions = partitions, facts
-	l.cluster, l.adm = fakeCluster(t, kfake.NumBrokers(1), kfake.GroupMinSessionTimeout(100*time.Millisecond), kfake.BrokerConfigs(map[string]string{"group.initial.rebalance.delay.ms": "0"}))
-	if err := ApplyTopics(t.Context(), l.adm, planned(t, l.adm, l.topics.Specs(false, 1)), func(Change) {}); err != nil {
+	l.cluster, l.adm = fakeCluster(t, kfake.NumBrokers(1), kfake.GroupMinSessionTimeout(100*time.Millisecond),
+		kfake.BrokerConfigs(map[string]string{"group.initial.rebalance.delay.ms": "0"}))
+	if err := ApplyTopics(t.Context(), l.adm, planned(t, l.adm, l.topics.Specs(false, 1)),
+		func(Change) {}); err != nil {
 		t.Fatal(err)
 	}
 	var err error
-	if l.cl, err = kgo.NewClient(kgo.SeedBrokers(l.cluster.ListenAddrs()...), kgo.RecordPartitioner(partitioner)); err != nil {
+	if l.cl, err = kgo.NewClient(kgo.SeedBrokers(l.cluster.ListenAddrs()...),
+		kgo.RecordPartitioner(partitioner)); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(l.cl.Close)
@@ -110,9 +113,12 @@ func (l *lab) store(dir string) *state.Store {
 }
 
 func (l *lab) config(instance string, store *state.Store) Config {
-	return Config{Options: []kgo.Opt{kgo.SeedBrokers(l.cluster.ListenAddrs()...)}, Topics: l.topics, Group: "lab", Instance: instance, Stages: []string{"behaviour"},
-		Store: store, Policy: l.set, Encoder: &short{}, Metrics: NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.NewTextHandler(&l.log, &slog.HandlerOptions{Level: slog.LevelInfo})),
-		MaxPoll: 40, TransactionEvery: time.Millisecond, SessionTimeout: trapSession, TransactionTimeout: 5 * time.Second, CheckpointEvery: 300 * time.Millisecond}
+	return Config{Options: []kgo.Opt{kgo.SeedBrokers(l.cluster.ListenAddrs()...)}, Topics: l.topics, Group: "lab",
+		Instance: instance, Stages: []string{"behaviour"},
+		Store: store, Policy: l.set, Encoder: &short{}, Metrics: NewMetrics(prometheus.NewRegistry()),
+		Log:     slog.New(slog.NewTextHandler(&l.log, &slog.HandlerOptions{Level: slog.LevelInfo})),
+		MaxPoll: 40, TransactionEvery: time.Millisecond, SessionTimeout: trapSession,
+		TransactionTimeout: 5 * time.Second, CheckpointEvery: 300 * time.Millisecond}
 }
 
 // life is an engine that runs.
@@ -158,7 +164,8 @@ func (l *lab) events(n int) (out []*kgo.Record) {
 		if err := d.Decode(line, &e); err != nil {
 			l.Fatal(err)
 		}
-		out = append(out, &kgo.Record{Topic: l.topics.Events, Partition: -1, Key: event.AppendKey(nil, e.Tenant, e.Agent.ID), Value: line})
+		out = append(out, &kgo.Record{Topic: l.topics.Events, Partition: -1,
+			Key: event.AppendKey(nil, e.Tenant, e.Agent.ID), Value: line})
 	}
 	l.n += n
 	return out
@@ -290,7 +297,8 @@ func (l *lab) journals() (n int) {
 				l.Fatal(err)
 			}
 			if j.seq != seq || j.events > 0 && j.first < next || j.next[mainLog] < next {
-				l.Errorf("journal[%d] at %d: transaction %d from %d to %d, want %d from %d on", p, r.Offset, j.seq, j.first, j.next[mainLog], seq, next)
+				l.Errorf("journal[%d] at %d: transaction %d from %d to %d, want %d from %d on", p, r.Offset, j.seq,
+					j.first, j.next[mainLog], seq, next)
 				return
 			}
 			if j.more {
@@ -354,7 +362,8 @@ func (c *wireConn) Read(b []byte) (int, error) {
 		if err := full(body); err != nil {
 			return 0, err
 		}
-		if _, ok := c.end.LoadAndDelete(binary.BigEndian.Uint32(body)); ok && c.w.lies.Load() > 0 && c.w.lies.Add(-1) >= 0 {
+		if _, ok := c.end.LoadAndDelete(binary.BigEndian.Uint32(body)); ok && c.w.lies.Load() > 0 &&
+			c.w.lies.Add(-1) >= 0 {
 			// behind correlation id, tags and throttle: the error
 			binary.BigEndian.PutUint16(body[9:], 0xffff)
 			c.w.told.Add(1)
@@ -458,7 +467,8 @@ func TestJ5AZombieCannotCommit(t *testing.T) {
 func TestJ6ACatchUpOverMarkersAndAbortedRecordsEnds(t *testing.T) {
 	// there is no "first live offset" to wait for
 	l := newLab(t)
-	x, err := kgo.NewClient(kgo.SeedBrokers(l.cluster.ListenAddrs()...), kgo.TransactionalID("producer"), kgo.RecordPartitioner(partitioner))
+	x, err := kgo.NewClient(kgo.SeedBrokers(l.cluster.ListenAddrs()...), kgo.TransactionalID("producer"),
+		kgo.RecordPartitioner(partitioner))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -497,7 +507,8 @@ func TestJ6ACatchUpOverMarkersAndAbortedRecordsEnds(t *testing.T) {
 
 func TestJ7ACatchUpWaitsForTheJournalsEnd(t *testing.T) {
 	l := newLab(t)
-	x, err := kgo.NewClient(kgo.SeedBrokers(l.cluster.ListenAddrs()...), kgo.TransactionalID("somebody"), kgo.TransactionTimeout(time.Minute), kgo.RecordPartitioner(partitioner))
+	x, err := kgo.NewClient(kgo.SeedBrokers(l.cluster.ListenAddrs()...), kgo.TransactionalID("somebody"),
+		kgo.TransactionTimeout(time.Minute), kgo.RecordPartitioner(partitioner))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -506,7 +517,8 @@ func TestJ7ACatchUpWaitsForTheJournalsEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	for p := range int32(2) { // an open transaction: read_committed sees nothing behind these
-		if err := x.ProduceSync(t.Context(), &kgo.Record{Topic: l.topics.Journal, Partition: p, Value: []byte("never committed")}).FirstErr(); err != nil {
+		if err := x.ProduceSync(t.Context(), &kgo.Record{Topic: l.topics.Journal, Partition: p,
+			Value: []byte("never committed")}).FirstErr(); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -542,7 +554,8 @@ func TestJ7ACatchUpWaitsForTheJournalsEnd(t *testing.T) {
 func TestJ8APartitionTornApartStopsTheEngine(t *testing.T) {
 	l := newLab(t)
 	l.produce(50)
-	other, err := kgo.NewClient(kgo.SeedBrokers(l.cluster.ListenAddrs()...), kgo.ConsumerGroup("lab-behaviour"), kgo.ConsumeTopics(l.topics.Events), kgo.Balancers(kgo.RangeBalancer()),
+	other, err := kgo.NewClient(kgo.SeedBrokers(l.cluster.ListenAddrs()...), kgo.ConsumerGroup("lab-behaviour"),
+		kgo.ConsumeTopics(l.topics.Events), kgo.Balancers(kgo.RangeBalancer()),
 		kgo.DisableAutoCommit(), kgo.HeartbeatInterval(100*time.Millisecond), kgo.SessionTimeout(trapSession))
 	if err != nil {
 		t.Fatal(err)
@@ -560,7 +573,8 @@ func TestJ8APartitionTornApartStopsTheEngine(t *testing.T) {
 	select {
 	case err := <-e.done:
 		e.done <- err
-		if err == nil || !strings.Contains(err.Error(), "without its pair") || !strings.Contains(err.Error(), l.topics.Control) {
+		if err == nil || !strings.Contains(err.Error(), "without its pair") ||
+			!strings.Contains(err.Error(), l.topics.Control) {
 			t.Errorf("%v does not say what is wrong", err)
 		}
 	case <-time.After(15 * time.Second):
@@ -574,7 +588,8 @@ func TestJ8APartitionTornApartStopsTheEngine(t *testing.T) {
 }
 
 func TestJ10AJournalCutBehindTheMarkerIsNoJump(t *testing.T) {
-	for name, changelog := range map[string]bool{"without a changelog the shard stops and says so": false, "with one it goes on from there": true} {
+	for name, changelog := range map[string]bool{"without a changelog the shard stops and says so": false,
+		"with one it goes on from there": true} {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t)
 			old := l.store(t.TempDir())
@@ -600,7 +615,8 @@ func TestJ10AJournalCutBehindTheMarkerIsNoJump(t *testing.T) {
 						done := target[p]
 						if !slices.ContainsFunc(l.read(l.topics.ChangelogBehaviour, p), func(r *kgo.Record) bool {
 							sh := newBehaviour(p, engine(t, 2, 1, l.set), none, "").shard
-							return r.Key[0] == changelogMarker && sh.decodeVars(r.Value) == nil && sh.next[mainLog] >= done
+							return r.Key[0] == changelogMarker && sh.decodeVars(r.Value) == nil &&
+								sh.next[mainLog] >= done
 						}) {
 							l.produce(1) // copies travel with transactions
 							return false
@@ -700,7 +716,8 @@ func TestF1AHeartbeatThatFailsBetweenPollAndEndDoesNotHang(t *testing.T) {
 	left.Store(3)
 	c.At = func(point string) {
 		if point == "behaviour: open transaction" && left.Add(-1) >= 0 {
-			h := l.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Heartbeat}, Err: kerr.UnknownMemberID, TopLevel: true})
+			h := l.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Heartbeat}, Err: kerr.UnknownMemberID,
+				TopLevel: true})
 			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 			defer cancel()
 			if err := h.Wait(ctx, 1); err != nil {

@@ -32,7 +32,9 @@ func TestALimitTellsWhatItCannotMeasure(t *testing.T) {
 		"a number that is none":      {`"result":{"records":"many"}`, map[string]int64{"rows": 1}},
 		"an attempt is not measured": {`"phase":"attempt","amount":{"value":"5"}`, nil},
 	} {
-		line := fmt.Sprintf(`{"time":%d,"kind":"tool_call","tenant":"t","agent":{"id":"a"},"user":"u","session":"s","tool":{"name":"pay"},"destination":{"kind":"iban","value":"DE1"},%s}`+"\n", int64(day0), c.says)
+		line := fmt.Sprintf(
+			`{"time":%d,"kind":"tool_call","tenant":"t","agent":{"id":"a"},"user":"u","session":"s","tool":{"name":"pay"},"destination":{"kind":"iban","value":"DE1"},%s}`+
+				"\n", int64(day0), c.says)
 		path := write(t, "events.jsonl", []byte(line))
 		if got := replayFile(t, path, set, 1, 0, true).sum; got.Events != 1 || !maps.Equal(got.Unmeasured, c.want) {
 			t.Errorf("%s: %d events, %v, want %v", name, got.Events, got.Unmeasured, c.want)
@@ -42,19 +44,24 @@ func TestALimitTellsWhatItCannotMeasure(t *testing.T) {
 
 // What could not be read is told with whatever else is found of the event.
 func TestAFindingNamesWhatCouldNotBeRead(t *testing.T) {
-	path := write(t, "events.jsonl", fmt.Appendf(nil, `{"time":%d,"kind":"tool_call","tenant":"t1","agent":{"id":"a"},"persona":"clerk","tool":{"name":"rm"},"args":{"q":"\ud800"},"result":{"error":7}}`+"\n", int64(day0)))
+	path := write(t, "events.jsonl",
+		fmt.Appendf(nil,
+			`{"time":%d,"kind":"tool_call","tenant":"t1","agent":{"id":"a"},"persona":"clerk","tool":{"name":"rm"},"args":{"q":"\ud800"},"result":{"error":7}}`+
+				"\n", int64(day0)))
 	src, err := OpenLines(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer src.Close()
 	n := 0
-	r := Replay{Policy: setOf(t, `{"v":1,"personas":[{"name":"clerk","default":"allow","tools":{"deny":["rm"]}}]}`), Workers: 1, Flush: true, Deliver: func(f *event.Finding) error {
-		if n++; f.Unreadable != "args, result.error" || !strings.HasSuffix(f.Why, "; of the event could not be read: args, result.error") {
-			t.Errorf("%s: %q, %q", f.Rule, f.Unreadable, f.Why)
-		}
-		return nil
-	}}
+	r := Replay{Policy: setOf(t, `{"v":1,"personas":[{"name":"clerk","default":"allow","tools":{"deny":["rm"]}}]}`),
+		Workers: 1, Flush: true, Deliver: func(f *event.Finding) error {
+			if n++; f.Unreadable != "args, result.error" ||
+				!strings.HasSuffix(f.Why, "; of the event could not be read: args, result.error") {
+				t.Errorf("%s: %q, %q", f.Rule, f.Unreadable, f.Why)
+			}
+			return nil
+		}}
 	if _, err := r.Run(t.Context(), src); err != nil || n == 0 {
 		t.Errorf("%d findings, %v", n, err)
 	}

@@ -92,7 +92,8 @@ func (c control) encode() []byte {
 }
 
 func readControl(b []byte) (c control, err error) {
-	if err = json.Unmarshal(b, &c); err == nil && (!c.Scope.Type.Known() && c.Scope.Type != 0 || c.Trip != nil && !c.Trip.known()) {
+	if err = json.Unmarshal(b, &c); err == nil && (!c.Scope.Type.Known() && c.Scope.Type != 0 || c.Trip != nil &&
+		!c.Trip.known()) {
 		err = errors.New("an unknown scope or action")
 	}
 	return c, err
@@ -144,7 +145,9 @@ func readFactsHead(b []byte) (h factsHead, body wire.Reader, err error) {
 		return h, r, fmt.Errorf("facts record of format %d, this binary knows %d", format, factsFormat)
 	}
 	flags := r.Byte()
-	h = factsHead{format: format, idle: flags&1 != 0, out: flags&2 != 0, activate: flags&4 != 0, control: flags&factsControl != 0, source: int32(r.Varint()), now: r.Varint(), watermark: r.Varint(), set: r.String()}
+	h = factsHead{format: format, idle: flags&1 != 0, out: flags&2 != 0, activate: flags&4 != 0,
+		control: flags&factsControl != 0, source: int32(r.Varint()), now: r.Varint(), watermark: r.Varint(),
+		set: r.String()}
 	return h, r, r.Err
 }
 
@@ -251,7 +254,8 @@ func deadLetter(topic string, p int32, r *record, reason, detail string, whose *
 	if len(r.value) > maxDeadLetter {
 		sum := sha256.Sum256(r.value)
 		o.value = r.value[:maxDeadLetter]
-		o.headers = append(o.headers, Header{"length", strconv.AppendInt(nil, int64(len(r.value)), 10)}, Header{"sha256", []byte(hex.EncodeToString(sum[:]))})
+		o.headers = append(o.headers, Header{"length", strconv.AppendInt(nil, int64(len(r.value)), 10)},
+			Header{"sha256", []byte(hex.EncodeToString(sum[:]))})
 	}
 	if len(r.key) > 4096 {
 		o.key = r.key[:4096]

@@ -165,7 +165,8 @@ func (a *acts) run(k *look) {
 	}
 	last := a.argvOf.words[len(a.argvOf.words)-1]
 	// Several lines, or one line in words: who names a list commands means the first.
-	lines := last != singular(last) && last != "args" || len(argv) > 1 && strings.ContainsAny(strings.TrimSpace(argv[0]), " \t\n;|&")
+	lines := last != singular(last) && last != "args" || len(argv) > 1 &&
+		strings.ContainsAny(strings.TrimSpace(argv[0]), " \t\n;|&")
 	if len(argv) == 1 && len(a.rest) == 0 || lines {
 		for _, line := range argv {
 			c, word := a.shell.line(line)

@@ -49,7 +49,8 @@ func (d approvalsDef) IsZero() bool {
 
 func (d approvalsDef) compile(bad report) Approvals {
 	checkEntries(bad, "approvals.by", d.By)
-	a := Approvals{By: d.By, NotSelf: d.NotSelf == nil || *d.NotSelf, Once: d.Once == nil || *d.Once, by: compileIdentities(d.By)}
+	a := Approvals{By: d.By, NotSelf: d.NotSelf == nil || *d.NotSelf, Once: d.Once == nil || *d.Once,
+		by: compileIdentities(d.By)}
 	if d.Digest != nil {
 		a.Digest = event.No
 		if *d.Digest {

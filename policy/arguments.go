@@ -200,7 +200,8 @@ func (k *look) find(at *arg, name []byte) (*arg, int) {
 	}
 	// Some of them are learned all the same: most tools have few, and nothing is compared faster
 	// than what is known.
-	if (k.t.learned >= maxLearned/2 || len(name) > maxKey || at == &k.t.dull) && at.dull && (len(name) > maxKey || !k.t.means(name)) {
+	if (k.t.learned >= maxLearned/2 || len(name) > maxKey || at == &k.t.dull) && at.dull &&
+		(len(name) > maxKey || !k.t.means(name)) {
 		if at.fixed {
 			return &silent, -1
 		}

@@ -27,7 +27,8 @@ type Baseline struct {
 }
 
 func defaultBaseline() Baseline {
-	return Baseline{AlertsPerDay: 1, TenantAlertsPerDay: 20, LearnDays: 7, LearnSessions: 200, AcceptAgents: 5, AcceptPercent: 10, AcceptDays: 2}
+	return Baseline{AlertsPerDay: 1, TenantAlertsPerDay: 20, LearnDays: 7, LearnSessions: 200, AcceptAgents: 5,
+		AcceptPercent: 10, AcceptDays: 2}
 }
 
 // baselineDef is an entry as written. What it leaves out it takes from the entry for every persona
@@ -61,7 +62,8 @@ func (c *collector) baseline(d baselineDef, src *source, path string) {
 	bad := src.reporter(path)
 	key := [3]string{"baseline", d.Tenant, event.Identity(d.Persona)}
 	if first, dup := c.places[key]; dup {
-		bad("persona", "the baseline of persona %s %s is already at %s; keep one of them", quote(d.Persona), ofTenant(d.Tenant), first)
+		bad("persona", "the baseline of persona %s %s is already at %s; keep one of them", quote(d.Persona),
+			ofTenant(d.Tenant), first)
 		return
 	}
 	c.places[key] = src.place(path)

@@ -15,7 +15,8 @@ baselines:
   - {tenant_alerts_per_day: 7, learn_sessions: 11}
   - {persona: batch, off: true}
 `})
-	base := Baseline{AlertsPerDay: 1, TenantAlertsPerDay: 7, LearnDays: 7, LearnSessions: 11, AcceptAgents: 5, AcceptPercent: 10, AcceptDays: 2}
+	base := Baseline{AlertsPerDay: 1, TenantAlertsPerDay: 7, LearnDays: 7, LearnSessions: 11, AcceptAgents: 5,
+		AcceptPercent: 10, AcceptDays: 2}
 	with := func(tenant, persona string, change func(*Baseline)) Baseline {
 		b := base
 		b.Tenant, b.Persona = tenant, persona

@@ -97,7 +97,8 @@ func (c *Catalogue) Tool(tenant string, t *event.Tool) *Tool {
 		x.shells = x.shells || slices.ContainsFunc(segment, func(w string) bool { return shellWords[w] })
 	}
 	x.shells = x.shells || x.class == event.Exec && !x.database
-	x.database = x.database || (r.class == event.Exec || r.class == event.Read) && r.head() == "query" && r.verb != "search"
+	x.database = x.database || (r.class == event.Exec || r.class == event.Read) && r.head() == "query" &&
+		r.verb != "search"
 	x.want = wantResource | wantSubject | wantDestination | wantAmount | wantEnvironment
 	if x.changeable {
 		x.want |= wantOperation
@@ -163,7 +164,8 @@ var (
 	databases = nounsOf(`sql database databases db table tables warehouse lakehouse postgres postgresql pg psql mysql mariadb mssql sqlserver sqlite duckdb clickhouse cockroach
 		oracle db2 presto trino hive spark databricks snowflake bigquery redshift athena`)
 	// shellWords are words of tools that run command lines.
-	shellWords = nounsOf(`shell bash sh zsh terminal console exec execute command commands cmd powershell pwsh ssh repl sandbox interpreter`)
+	shellWords = nounsOf(
+		`shell bash sh zsh terminal console exec execute command commands cmd powershell pwsh ssh repl sandbox interpreter`)
 )
 
 // merge gathers what the entries that fit the tool say.
@@ -219,7 +221,8 @@ func (c *Catalogue) entries(tenant string, t *event.Tool) []*entryOfTool {
 	}
 	for _, o := range owners {
 		for i := range c.patterns[o] {
-			if p := &c.patterns[o][i]; p.match(t.Name) || (t.Sent != "" || event.NamesServer(p.pattern)) && p.match(full) {
+			if p := &c.patterns[o][i]; p.match(t.Name) || (t.Sent != "" || event.NamesServer(p.pattern)) &&
+				p.match(full) {
 				add(p.entryOfTool)
 			}
 		}
@@ -395,7 +398,8 @@ func (t *Tool) fill(e *event.Event, x *Scratch, ask want) (*Tool, labelBits) {
 	if s := acts.shell; s != nil {
 		reached = s.reached
 		k.labels |= s.labels
-		if k.more = k.more || s.more; k.resource.score == 0 && ask&wantResource != 0 && len(s.paths) > 0 && (e.Resource.Type == "" || e.Resource.Type == "file") {
+		if k.more = k.more || s.more; k.resource.score == 0 && ask&wantResource != 0 && len(s.paths) > 0 &&
+			(e.Resource.Type == "" || e.Resource.Type == "file") {
 			if id := s.paths[0]; len(id) <= maxValue {
 				e.Resource.ID, e.Resource.Type = k.masked(id), "file"
 				e.Inferred |= event.InferredResource
@@ -486,13 +490,15 @@ func (k *look) destination(d *event.Destination, reached []string) {
 		v, target = k.text(k.to.span), k.to.arg.target
 		if at := plainEmail(v); at > 0 && k.targets == 1 && len(reached) == 0 && len(v) <= event.MaxString && !k.more {
 			// most are
-			*d = event.Destination{Kind: cmp.Or(k.t.entry.Destination.Kind, "email"), Value: v, Domain: k.x.lowered(v[at+1:]), External: d.External}
+			*d = event.Destination{Kind: cmp.Or(k.t.entry.Destination.Kind, "email"), Value: v,
+				Domain: k.x.lowered(v[at+1:]), External: d.External}
 			return
 		}
 		shape = k.shape(k.to.arg, v)
 	}
 	switch {
-	case k.targets == 1 && len(reached) == 0 && !k.more && len(v) > event.MaxString && (shape == urlShape || event.IsURL(v)):
+	case k.targets == 1 && len(reached) == 0 && !k.more && len(v) > event.MaxString &&
+		(shape == urlShape || event.IsURL(v)):
 		// what was cut off is no part of the host, or there would be none
 		v, shape = clip(v, event.MaxString), urlShape
 	case k.targets+len(reached) > 1 || k.targets == 0 || k.more || len(v) > event.MaxString:
@@ -501,7 +507,8 @@ func (k *look) destination(d *event.Destination, reached []string) {
 	switch {
 	case k.t.entry.Destination.Kind != "":
 		d.Kind = k.t.entry.Destination.Kind
-	case shape == emailShape, shape == urlShape, shape == ibanShape, shape == cardShape, shape == hostShape, shape == phoneShape, shape == channelShape:
+	case shape == emailShape, shape == urlShape, shape == ibanShape, shape == cardShape, shape == hostShape,
+		shape == phoneShape, shape == channelShape:
 		d.Kind = shapeKinds[shape]
 	default:
 		d.Kind = target
@@ -749,11 +756,13 @@ func (c *collector) tool(d toolDef, src *source, path string) {
 	}
 	if d.SideEffect != "" {
 		if _, ok := event.ParseSideEffect(d.SideEffect); !ok {
-			bad("side_effect", "unknown side effect %s; %s", quote(d.SideEffect), choose(d.SideEffect, event.SideEffects()))
+			bad("side_effect", "unknown side effect %s; %s", quote(d.SideEffect),
+				choose(d.SideEffect, event.SideEffects()))
 		}
 	}
 	for _, w := range []struct{ path, text, whose string }{
-		{"resource.type", d.Resource.Type, "a type"}, {"resource.environment", d.Resource.Environment, "an environment"}, {"destination.kind", d.Destination.Kind, "a kind"},
+		{"resource.type", d.Resource.Type, "a type"}, {"resource.environment", d.Resource.Environment,
+			"an environment"}, {"destination.kind", d.Destination.Kind, "a kind"},
 	} {
 		if w.text != "" {
 			checkName(bad, w.path, w.whose, w.text)
@@ -764,10 +773,12 @@ func (c *collector) tool(d toolDef, src *source, path string) {
 		currency = ""
 	}
 	if d.Amount.Currency != "" && d.Amount.Value == "" {
-		bad("amount", "there is a currency but no value; add value: with the path of the argument that holds the amount")
+		bad("amount",
+			"there is a currency but no value; add value: with the path of the argument that holds the amount")
 	}
 	for _, p := range []struct{ path, arg string }{
-		{"resource.id", d.Resource.ID}, {"subject", d.Subject}, {"destination.value", d.Destination.Value}, {"amount.value", d.Amount.Value}, {"amount.currency", currency},
+		{"resource.id", d.Resource.ID}, {"subject", d.Subject}, {"destination.value", d.Destination.Value},
+		{"amount.value", d.Amount.Value}, {"amount.currency", currency},
 	} {
 		checkArgument(bad, p.path, p.arg)
 	}
@@ -785,7 +796,8 @@ func (c *collector) tool(d toolDef, src *source, path string) {
 	for _, n := range d.Names {
 		key := [4]string{"tool", d.Tenant, n, strings.Join(d.Servers, "\x00")}
 		if first, dup := c.places[key]; dup {
-			bad("names", "tool %s %s is already at %s; make one entry of them, or tell them apart by servers", quote(n), ofTenant(d.Tenant), first)
+			bad("names", "tool %s %s is already at %s; make one entry of them, or tell them apart by servers", quote(n),
+				ofTenant(d.Tenant), first)
 			return
 		}
 		c.places[key] = src.place(path)
@@ -833,7 +845,8 @@ func newCatalogue(entries []*entryOfTool) ([]toolDef, *Catalogue) {
 	}
 	for _, list := range c.patterns {
 		slices.SortStableFunc(list, func(a, b patternOfTool) int {
-			return cmp.Or(tame(b.pattern)-tame(a.pattern), servers(a.entryOfTool)-servers(b.entryOfTool), strings.Compare(a.pattern, b.pattern))
+			return cmp.Or(tame(b.pattern)-tame(a.pattern), servers(a.entryOfTool)-servers(b.entryOfTool),
+				strings.Compare(a.pattern, b.pattern))
 		})
 	}
 	return defs, c
@@ -891,7 +904,8 @@ func (t *Tool) Explain(e *event.Event) []Evidence {
 		add("class", c.String(), t.from["class"], "")
 	}
 	if done.SideEffect != event.UnknownEffect {
-		add("side_effect", done.SideEffect.String(), cmp.Or(t.from["side_effect"], "class "+done.Tool.Class.String()), "")
+		add("side_effect", done.SideEffect.String(), cmp.Or(t.from["side_effect"], "class "+done.Tool.Class.String()),
+			"")
 	}
 	switch {
 	case e.Resource.Type != "" || e.Resource.ID != "":

@@ -52,8 +52,10 @@ func compileConditions(bad report, defs []needsDef) (all []*Condition, tools []s
 			list []string
 			to   **globs
 			fold bool
-		}{{"tools", d.Tools, &c.tools, false}, {"servers", d.Servers, &c.servers, false}, {"resource_types", d.ResourceTypes, &c.types, true},
-			{"labels", d.Labels, &c.labels, true}, {"environments", d.Environments, &c.environments, true}, {"destinations", d.Destinations, nil, true}} {
+		}{{"tools", d.Tools, &c.tools, false}, {"servers", d.Servers, &c.servers, false},
+			{"resource_types", d.ResourceTypes, &c.types, true},
+			{"labels", d.Labels, &c.labels, true}, {"environments", d.Environments, &c.environments, true},
+			{"destinations", d.Destinations, nil, true}} {
 			checkEntries(bad, path+"."+l.path, l.list)
 			n += len(l.list)
 			if l.to != nil {
@@ -77,7 +79,8 @@ func compileConditions(bad report, defs []needsDef) (all []*Condition, tools []s
 			c.limit(bad, path+".above", d.Above)
 		}
 		if n+len(d.Classes) == 0 && !c.above {
-			bad(path, "an entry without a condition is every call; give it tools, classes, environments, labels, destinations or above, or write default: needs_approval")
+			bad(path,
+				"an entry without a condition is every call; give it tools, classes, environments, labels, destinations or above, or write default: needs_approval")
 		}
 		c.text = d.String()
 		for _, s := range d.Tools {
@@ -97,7 +100,8 @@ func (c *Condition) limit(bad report, path string, d aboveDef) {
 	case d.Currency == "":
 		bad(path, "above needs a currency, since amounts of two cannot be compared; add currency: EUR, say")
 	case !isCurrency(d.Currency):
-		bad(path+".currency", "%s is no currency; use its three capital letters as in ISO 4217, such as EUR", quote(d.Currency))
+		bad(path+".currency", "%s is no currency; use its three capital letters as in ISO 4217, such as EUR",
+			quote(d.Currency))
 	}
 	if d.Amount != "" {
 		var what string
@@ -114,7 +118,8 @@ func (d needsDef) String() string {
 	for _, l := range []struct {
 		word string
 		list []string
-	}{{"", d.Tools}, {"on ", d.Servers}, {"", d.Classes}, {"of ", d.ResourceTypes}, {"labelled ", d.Labels}, {"in ", d.Environments}, {"to ", d.Destinations}} {
+	}{{"", d.Tools}, {"on ", d.Servers}, {"", d.Classes}, {"of ", d.ResourceTypes}, {"labelled ", d.Labels},
+		{"in ", d.Environments}, {"to ", d.Destinations}} {
 		if len(l.list) > 0 {
 			parts = append(parts, l.word+or(l.list))
 		}
@@ -128,11 +133,13 @@ func (d needsDef) String() string {
 // holds tells whether the call needs an approval by the entry. It does not allocate.
 func (c *Condition) holds(e *event.Event) bool {
 	r := &e.Resource
-	if !c.tools.passesTool(&e.Tool) || !c.servers.passes(e.Tool.Server) || c.classes != 0 && c.classes&classBits(e) == 0 ||
+	if !c.tools.passesTool(&e.Tool) || !c.servers.passes(e.Tool.Server) || c.classes != 0 &&
+		c.classes&classBits(e) == 0 ||
 		!passesFolded(c.types, r.Type) || !passesFolded(c.environments, r.Environment) {
 		return false
 	}
-	if c.labels != nil && !passesFolded(c.labels, r.Classification) && !slices.ContainsFunc(r.Labels, func(l string) bool { return passesFolded(c.labels, l) }) {
+	if c.labels != nil && !passesFolded(c.labels, r.Classification) &&
+		!slices.ContainsFunc(r.Labels, func(l string) bool { return passesFolded(c.labels, l) }) {
 		return false
 	}
 	if c.destinations != nil {
@@ -160,7 +167,8 @@ func (c *Condition) exceeds(e *event.Event) bool {
 	if micro < 0 { // whoever is paid back moves as much
 		micro = -micro
 	}
-	return micro > c.micro || micro < 0 || len(e.OtherAmounts) > 0 || !strings.EqualFold(strings.TrimSpace(e.Amount.Currency), c.currency)
+	return micro > c.micro || micro < 0 || len(e.OtherAmounts) > 0 ||
+		!strings.EqualFold(strings.TrimSpace(e.Amount.Currency), c.currency)
 }
 
 func passesFolded(g *globs, s string) bool {

@@ -87,7 +87,8 @@ func (j *Judge) Explain(e *event.Event, t *Tool) (Verdict, []Judgement) {
 	for i, s := range p.Separate {
 		for k, is := range s.Sides(e) {
 			if is {
-				say("separation", s.Name, Allow.String(), "never with "+s.Side(1-k)+" by one "+s.Within.String(), at("separate", i))
+				say("separation", s.Name, Allow.String(), "never with "+s.Side(1-k)+" by one "+s.Within.String(),
+					at("separate", i))
 			}
 		}
 	}

@@ -42,7 +42,8 @@ func TestGlob(t *testing.T) {
 func TestGlobIsLinearOnHostileText(t *testing.T) {
 	text := strings.Repeat("a", 1<<20)
 	start := time.Now()
-	for _, p := range []string{"*a*a*a*b", strings.Repeat("*a", 100) + "*b", strings.Repeat("*?a", 80) + "*b", "*" + strings.Repeat("a?", 100) + "b*"} {
+	for _, p := range []string{"*a*a*a*b", strings.Repeat("*a", 100) + "*b", strings.Repeat("*?a", 80) + "*b",
+		"*" + strings.Repeat("a?", 100) + "b*"} {
 		g := compileGlob(p)
 		if g.match(text) {
 			t.Errorf("%q matches", p)
@@ -55,7 +56,8 @@ func TestGlobIsLinearOnHostileText(t *testing.T) {
 }
 
 func FuzzGlob(f *testing.F) {
-	for _, s := range [][2]string{{"a*b", "axb"}, {"*a*a*a*b", "aaaaab"}, {"?é*", "xéy"}, {"*?*", ""}, {"a?*?b", "a\xe2\x82b"}, {"*€?", "\xe2€\xac"}} {
+	for _, s := range [][2]string{{"a*b", "axb"}, {"*a*a*a*b", "aaaaab"}, {"?é*", "xéy"}, {"*?*", ""},
+		{"a?*?b", "a\xe2\x82b"}, {"*€?", "\xe2€\xac"}} {
 		f.Add(s[0], s[1])
 	}
 	f.Fuzz(func(t *testing.T, pattern, text string) {
@@ -80,7 +82,8 @@ func naive(pattern, text []string, failed map[[2]int]bool) bool {
 		return len(text) == 0
 	case pattern[0] == "*" && (naive(pattern[1:], text, failed) || len(text) > 0 && naive(pattern, text[1:], failed)):
 		return true
-	case pattern[0] != "*" && len(text) > 0 && (pattern[0] == "?" || pattern[0] == text[0]) && naive(pattern[1:], text[1:], failed):
+	case pattern[0] != "*" && len(text) > 0 && (pattern[0] == "?" || pattern[0] == text[0]) &&
+		naive(pattern[1:], text[1:], failed):
 		return true
 	}
 	failed[at] = true

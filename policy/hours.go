@@ -47,7 +47,9 @@ func compileHours(bad report, defs []hoursDef) *Hours {
 			bad(path+".to", `%s is no time of day; write "18:00", in quotes, 00:00 to 24:00`, quote(d.To))
 		}
 		if ok1 && ok2 && from == to {
-			bad(path, `from and to are both %s, so these hours never begin; write from: "00:00" and to: "24:00" for the whole day`, d.From)
+			bad(path,
+				`from and to are both %s, so these hours never begin; write from: "00:00" and to: "24:00" for the whole day`,
+				d.From)
 		}
 		days := d.Days
 		if len(days) == 0 {

@@ -52,7 +52,8 @@ func TestHoursFollowTheClockOnTheWall(t *testing.T) {
 			if (len(vs) == 0) != c.open {
 				t.Errorf("got %v", vs)
 			}
-			if !c.open && (vs[0].Kind != "hours" || vs[0].Value != at.In(s.Persona("", "p").Zone).Format("Mon 15:04 ")+c.zone) {
+			if !c.open &&
+				(vs[0].Kind != "hours" || vs[0].Value != at.In(s.Persona("", "p").Zone).Format("Mon 15:04 ")+c.zone) {
 				t.Errorf("got %v", vs)
 			}
 		})
@@ -61,7 +62,8 @@ func TestHoursFollowTheClockOnTheWall(t *testing.T) {
 
 // The remembered offset must not show: any moments, in any order, are what package time says.
 func TestAWallClockIsTheZones(t *testing.T) {
-	for _, name := range []string{"UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe", "Africa/Casablanca", "Pacific/Apia"} {
+	for _, name := range []string{"UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe",
+		"Africa/Casablanca", "Pacific/Apia"} {
 		zone, err := time.LoadLocation(name)
 		if err != nil {
 			t.Fatal(err)

@@ -72,7 +72,8 @@ func (c *collector) persona(def personaDef, src *source, path string) {
 	if def.Name != "" {
 		place := name{def.Tenant, event.Identity(def.Name)} // two that differ in case would be one
 		if first, dup := c.places[place]; dup {
-			d.report("name", "persona %s %s is already at %s; rename or remove one", quote(def.Name), ofTenant(def.Tenant), first)
+			d.report("name", "persona %s %s is already at %s; rename or remove one", quote(def.Name),
+				ofTenant(def.Tenant), first)
 			d.twice = true
 			return
 		}
@@ -83,7 +84,8 @@ func (c *collector) persona(def personaDef, src *source, path string) {
 		if other, dup := c.agents[name{def.Tenant, a}]; !dup {
 			c.agents[name{def.Tenant, a}] = claim
 		} else if other.persona != d.key && a != "" {
-			d.report(at("agents", i), "agent %s already plays %s at %s; keep it in one of them", quote(a), quote(other.persona.name), other.where)
+			d.report(at("agents", i), "agent %s already plays %s at %s; keep it in one of them", quote(a),
+				quote(other.persona.name), other.where)
 		}
 	}
 }
@@ -158,14 +160,20 @@ func (c *collector) merge(d *draft, byName map[name]*draft, below []*draft) {
 				names = append(names, o.key.name)
 			}
 		}
-		i := slices.IndexFunc(c.drafts, func(o *draft) bool { return o.key.name == d.def.Extends && o.key.tenant != d.key.tenant })
+		i := slices.IndexFunc(c.drafts, func(o *draft) bool {
+			return o.key.name == d.def.Extends &&
+				o.key.tenant != d.key.tenant
+		})
 		switch {
 		case i >= 0:
-			d.report("extends", "persona %s at %s is tenant %s's own, and nobody else may extend it; extend one for every tenant, or of the same tenant", quote(d.def.Extends), c.drafts[i].src.place(c.drafts[i].path), quote(c.drafts[i].key.tenant))
+			d.report("extends",
+				"persona %s at %s is tenant %s's own, and nobody else may extend it; extend one for every tenant, or of the same tenant",
+				quote(d.def.Extends), c.drafts[i].src.place(c.drafts[i].path), quote(c.drafts[i].key.tenant))
 		case len(names) == 0:
 			d.report("extends", "there is no persona %s to extend; define it, or remove extends", quote(d.def.Extends))
 		default:
-			d.report("extends", "there is no persona %s to extend; %s", quote(d.def.Extends), choose(d.def.Extends, sorted(names)))
+			d.report("extends", "there is no persona %s to extend; %s", quote(d.def.Extends),
+				choose(d.def.Extends, sorted(names)))
 		}
 		return
 	case slices.Contains(below, parent):
@@ -174,12 +182,15 @@ func (c *collector) merge(d *draft, byName map[name]*draft, below []*draft) {
 		for _, o := range circle {
 			steps = append(steps, quote(o.key.name)+" ("+o.of("extends").place().String()+")")
 		}
-		d.report("extends", "personas extend each other in a circle: %s and back to %s; remove extends from one of them", strings.Join(steps, " extends "), quote(parent.key.name))
+		d.report("extends",
+			"personas extend each other in a circle: %s and back to %s; remove extends from one of them",
+			strings.Join(steps, " extends "), quote(parent.key.name))
 		return
 	}
 	c.merge(parent, byName, below)
 	if d.above = parent.above + 1; d.above == maxGenerations+1 {
-		d.report("extends", "more than %d personas stand above %s; let it extend one that is nearer to the top", maxGenerations, quote(d.key.name))
+		d.report("extends", "more than %d personas stand above %s; let it extend one that is nearer to the top",
+			maxGenerations, quote(d.key.name))
 	}
 	d.take(parent)
 }
@@ -247,7 +258,9 @@ func (d *draft) take(parent *draft) {
 	for i, s := range up.Separate {
 		theirs := parent.of(at("separate", i))
 		if k := slices.IndexFunc(m.Separate, func(o separationDef) bool { return o.Name == s.Name }); k >= 0 {
-			d.report(at("separate", k)+".name", "the pair %s is taken over from %s already and cannot be changed; rename it", quote(s.Name), theirs.place())
+			d.report(at("separate", k)+".name",
+				"the pair %s is taken over from %s already and cannot be changed; rename it", quote(s.Name),
+				theirs.place())
 			continue
 		}
 		d.from[at("separate", len(m.Separate))] = theirs
@@ -290,8 +303,11 @@ func (d *draft) takeLists(parent *draft, dim Dimension, own, up *listsDef) {
 				if j >= 0 {
 					skip[(*o.list)[j]] = true
 					where := parent.of(at(info.path+"."+o.key, j))
-					d.report(at(info.path+"."+n.key, k), "%s is %s here, but %s by %s of %s at %s; %s wins, so remove one", quote(s), n.verdict.said(), o.verdict.said(),
-						quote((*o.list)[j]), quote(parent.key.name), where.place(), strings.ReplaceAll(o.verdict.String(), "_", " "))
+					d.report(at(info.path+"."+n.key, k),
+						"%s is %s here, but %s by %s of %s at %s; %s wins, so remove one", quote(s), n.verdict.said(),
+						o.verdict.said(),
+						quote((*o.list)[j]), quote(parent.key.name), where.place(),
+						strings.ReplaceAll(o.verdict.String(), "_", " "))
 				}
 			}
 		}
@@ -326,11 +342,14 @@ func (c *collector) personaLimits(d *draft) {
 	for i, l := range d.merged.Limits {
 		o := d.of(at("limits", i))
 		if len(l.Where.Personas)+len(l.Where.Tenants) > 0 {
-			o.src.reporter(o.path)("where", "a persona's limit counts its own calls alone; remove personas and tenants, or move the limit to limits/")
+			o.src.reporter(o.path)("where",
+				"a persona's limit counts its own calls alone; remove personas and tenants, or move the limit to limits/")
 		}
 		if l.ID != "" {
 			if !isID(d.key.name) {
-				d.report("name", "a persona with limits gives them its name, so %s must be of letters, digits, dots, hyphens and underscores; rename it", quote(d.key.name))
+				d.report("name",
+					"a persona with limits gives them its name, so %s must be of letters, digits, dots, hyphens and underscores; rename it",
+					quote(d.key.name))
 				return
 			}
 			l.ID = prefix + l.ID

@@ -81,7 +81,8 @@ func TestLimitsOfAPersonaCountItAlone(t *testing.T) {
 		got = append(got, fmt.Sprintf("%s %d %v %v", l.ID, l.Max, l.Where.Personas, l.Where.Tenants))
 	}
 	// The tenant's own adds none: those of the persona that it stands in place of hold by its name.
-	if diff := cmp.Diff([]string{"persona.base.calls 10 [base] []", "persona.base.rows 10 [base] []", "persona.support.calls 20 [support] []", "persona.support.rows 10 [support] []"}, got); diff != "" {
+	if diff := cmp.Diff([]string{"persona.base.calls 10 [base] []", "persona.base.rows 10 [base] []",
+		"persona.support.calls 20 [support] []", "persona.support.rows 10 [support] []"}, got); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -123,14 +124,16 @@ func TestAChildIsNeverLooserThanItsParents(t *testing.T) {
 			return strings.Join(out, ", ")
 		}
 		up, down := list(entries[0], entries[1]), list(entries[next(4)], entries[next(4)])
-		s, errs := load("personas:\n- {name: up, default: allow, tools: {"+up+"}}\n- {name: down, default: allow, extends: up, tools: {"+down+"}}\n", "")
+		s, errs := load("personas:\n- {name: up, default: allow, tools: {"+up+
+			"}}\n- {name: down, default: allow, extends: up, tools: {"+down+"}}\n", "")
 		if len(errs) > 0 {
 			continue
 		}
 		loaded++
 		for _, tool := range []string{"get_a", "get_b", "x_a", "b"} {
 			e := call(tool, event.NoClass)
-			above, below := Strongest(s.Persona("", "up").Check(&e, nil)), Strongest(s.Persona("", "down").Check(&e, nil))
+			above, below := Strongest(s.Persona("", "up").Check(&e, nil)), Strongest(s.Persona("", "down").Check(&e,
+				nil))
 			if below < above {
 				t.Errorf("%s: up {%s} says %v, down {%s} says %v", tool, up, above, down, below)
 			}

@@ -117,7 +117,8 @@ func (c *collector) register(d inventoryDef, src *source, path string) {
 			return
 		}
 		c.places[section("inventory")] = src.place(path)
-		if d.Tenant != "" || len(d.Names) > 0 || len(d.Servers) > 0 || d.Retired != nil || d.Hash != "" || d.Version != "" {
+		if d.Tenant != "" || len(d.Names) > 0 || len(d.Servers) > 0 || d.Retired != nil || d.Hash != "" ||
+			d.Version != "" {
 			bad("kind", "settings have only severity and respond; put the rest into an entry of its own")
 		}
 		parseSeverity(bad, &d.Severity, event.Low)
@@ -154,11 +155,13 @@ func newInventory(defs []inventoryDef) *Inventory {
 	for _, d := range defs {
 		if d.Kind == "settings" {
 			v.Severity = parseSeverity(mute, &d.Severity, event.Low)
-			v.Response = d.Respond.compile(mute, "respond", event.AgentScope, event.SessionScope, event.ToolScope, event.ServerScope)
+			v.Response = d.Respond.compile(mute, "respond", event.AgentScope, event.SessionScope, event.ToolScope,
+				event.ServerScope)
 			continue
 		}
 		kind, _ := ParseThingKind(d.Kind)
-		v.entries = append(v.entries, entry{kind: kind, tenant: d.Tenant, names: compileGlobs(d.Names, false), server: compileGlobs(d.Servers, false),
+		v.entries = append(v.entries, entry{kind: kind, tenant: d.Tenant, names: compileGlobs(d.Names, false),
+			server:  compileGlobs(d.Servers, false),
 			retired: d.Retired != nil && *d.Retired, hash: d.Hash, version: d.Version})
 	}
 	return v

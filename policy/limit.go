@@ -41,8 +41,9 @@ const (
 )
 
 var (
-	allScopes = []string{"", "agent", "session", "persona", "user", "tenant", "call", "beneficiary", "user+beneficiary", "owner", "credential", "tool", "server", "conversation", "resource", "destination", "subject"}
-	scopes    = allScopes[:Scopes] // of limits
+	allScopes = []string{"", "agent", "session", "persona", "user", "tenant", "call", "beneficiary", "user+beneficiary",
+		"owner", "credential", "tool", "server", "conversation", "resource", "destination", "subject"}
+	scopes = allScopes[:Scopes] // of limits
 )
 
 func (s Scope) String() string { return allScopes[s] }
@@ -76,7 +77,8 @@ const (
 	DistinctDestinations
 )
 
-var measures = []string{"count", "records", "bytes", "amount", "cost", "errors", "denials", "retries", "distinct_subjects", "distinct_resources", "distinct_destinations"}
+var measures = []string{"count", "records", "bytes", "amount", "cost", "errors", "denials", "retries",
+	"distinct_subjects", "distinct_resources", "distinct_destinations"}
 
 func (m Measure) String() string { return measures[m] }
 
@@ -172,7 +174,8 @@ type Where struct {
 // Covers tells whether the limit counts calls of this tool by agents of this persona, as far as
 // these decide. Callers that ask often remember.
 func (l *Limit) Covers(tenant, persona string, tool *event.Tool) bool {
-	return l.tenants.passes(tenant) && l.personas.passes(persona) && l.tools.passesTool(tool) && l.servers.passes(tool.Server)
+	return l.tenants.passes(tenant) && l.personas.passes(persona) && l.tools.passesTool(tool) &&
+		l.servers.passes(tool.Server)
 }
 
 // Classes are the classes that the limit counts, one bit each; 0: all, also the unknown.
@@ -183,7 +186,8 @@ func (l *Limit) Outcomes() uint8 { return l.outcomes }
 
 // Asks tells whether Suits has anything to look at.
 func (l *Limit) Asks() bool {
-	return l.users != nil || l.resourceTypes != nil || l.labels != nil || l.environments != nil || l.intents != nil || l.Where.External != event.Unknown
+	return l.users != nil || l.resourceTypes != nil || l.labels != nil || l.environments != nil || l.intents != nil ||
+		l.Where.External != event.Unknown
 }
 
 // Suits tells whether the call meets the conditions that are neither in Covers nor in Classes nor
@@ -195,7 +199,8 @@ func (l *Limit) Suits(e *event.Event) bool {
 	if l.labels != nil && !slices.ContainsFunc(e.Resource.Labels, l.labels.passes) {
 		return false
 	}
-	return l.users.passes(e.User) && l.resourceTypes.passes(e.Resource.Type) && l.environments.passes(e.Resource.Environment) && l.intents.passes(e.Intent)
+	return l.users.passes(e.User) && l.resourceTypes.passes(e.Resource.Type) &&
+		l.environments.passes(e.Resource.Environment) && l.intents.passes(e.Intent)
 }
 
 // ClassBits is what a call claims to do and what it really did, one bit for each class.
@@ -300,8 +305,10 @@ func (l *Limit) quantity() string {
 	case Cost:
 		return formatMicro(l.Max) + " USD"
 	}
-	unit := [...]string{Count: "call", Records: "record", Bytes: "byte", Errors: "error", Denials: "denial", Retries: "retry",
-		DistinctSubjects: "distinct subject", DistinctResources: "distinct resource", DistinctDestinations: "distinct destination"}[l.Measure]
+	unit := [...]string{Count: "call", Records: "record", Bytes: "byte", Errors: "error", Denials: "denial",
+		Retries:          "retry",
+		DistinctSubjects: "distinct subject", DistinctResources: "distinct resource",
+		DistinctDestinations: "distinct destination"}[l.Measure]
 	if l.Max != 1 {
 		if unit += "s"; l.Measure == Retries {
 			unit = "retries"
@@ -344,7 +351,8 @@ type whereDef struct {
 }
 
 func (w whereDef) IsZero() bool {
-	return len(w.Tenants)+len(w.Personas)+len(w.Users)+len(w.Tools)+len(w.Servers)+len(w.Classes)+len(w.ResourceTypes)+len(w.Labels)+len(w.Environments)+
+	return len(w.Tenants)+len(w.Personas)+len(w.Users)+len(w.Tools)+len(w.Servers)+len(w.Classes)+len(w.ResourceTypes)+
+		len(w.Labels)+len(w.Environments)+
 		len(w.Intents)+len(w.Outcomes) == 0 && w.External == nil
 }
 
@@ -409,7 +417,9 @@ func (d *limitDef) numbers(bad report, l *Limit) {
 	if l.Max, what = parse(d.Max); what != "" {
 		bad("max", "%s", what)
 	} else if d.Max = format(l.Max); l.Measure.Distinct() && l.Max > MaxDistinct {
-		bad("max", "%s is too large for %s: every one must be remembered; use at most %d, a shorter window, or measure: count", d.Max, d.Measure, MaxDistinct)
+		bad("max",
+			"%s is too large for %s: every one must be remembered; use at most %d, a shorter window, or measure: count",
+			d.Max, d.Measure, MaxDistinct)
 	}
 	if d.Warn != "" && what == "" {
 		l.Warns = true
@@ -429,7 +439,8 @@ func (d *limitDef) numbers(bad report, l *Limit) {
 	case l.Measure == Amount && d.Currency == "":
 		bad("currency", "a limit of amount needs a currency, since sums of two mean nothing; add currency: EUR, say")
 	case l.Measure == Amount && !isCurrency(d.Currency):
-		bad("currency", "%s is no currency; use its three capital letters as in ISO 4217, such as EUR", quote(d.Currency))
+		bad("currency", "%s is no currency; use its three capital letters as in ISO 4217, such as EUR",
+			quote(d.Currency))
 	case l.Measure == Cost && d.Currency != "":
 		bad("currency", "cost is always in USD; remove currency, or use measure: amount")
 	case l.Measure != Amount && d.Currency != "":
@@ -452,12 +463,15 @@ func (d *limitDef) window(bad report, l *Limit, known bool) {
 			bad("window", "a call is over at once; remove window and kind, or use another scope")
 		}
 		if d.Measure != "" && l.Measure > Cost || d.Measure == Count.String() {
-			bad("measure", "one call has no %s to add up; use records, bytes, amount or cost, or another scope", d.Measure)
+			bad("measure", "one call has no %s to add up; use records, bytes, amount or cost, or another scope",
+				d.Measure)
 		}
 	case d.Window == "" && d.Kind == "calendar":
 		bad("kind", "a calendar limit needs a window; add window: 1d, 1w (from Monday) or 1mo")
 	case d.Window == "" && known && l.Scope != SessionScope:
-		bad("window", "a limit per %s needs a window, 1s to 31d; add window: 1h, say (only session and call can do without)", d.Scope)
+		bad("window",
+			"a limit per %s needs a window, 1s to 31d; add window: 1h, say (only session and call can do without)",
+			d.Scope)
 	case d.Window == "" && slices.Contains(kinds, d.Kind):
 		bad("kind", "a limit of a whole session has no window to be %s; remove kind, or add a window", d.Kind)
 	case d.Window == "":
@@ -476,8 +490,11 @@ func (d *limitDef) window(bad report, l *Limit, known bool) {
 			bad("window", "%s", what)
 		}
 		l.WindowMS = w.Milliseconds()
-		if own := l.Scope == AgentScope || l.Scope == SessionScope; what == "" && known && !own && l.WindowMS%BucketMS != 0 {
-			bad("window", "what is counted above one agent moves by 5s, so %s cannot be kept exactly; use a multiple of 5s", d.Window)
+		if own := l.Scope == AgentScope || l.Scope == SessionScope; what == "" && known && !own &&
+			l.WindowMS%BucketMS != 0 {
+			bad("window",
+				"what is counted above one agent moves by 5s, so %s cannot be kept exactly; use a multiple of 5s",
+				d.Window)
 		}
 		if d.Window = FormatSpan(l.WindowMS); d.Kind == "" {
 			d.Kind = "sliding"
@@ -493,8 +510,10 @@ func (d *limitDef) where(bad report, l *Limit) {
 		path string
 		list *[]string
 		to   **globs
-	}{{"where.tenants", &w.Tenants, &l.tenants}, {"where.personas", &w.Personas, &l.personas}, {"where.users", &w.Users, &l.users}, {"where.tools", &w.Tools, &l.tools},
-		{"where.servers", &w.Servers, &l.servers}, {"where.resource_types", &w.ResourceTypes, &l.resourceTypes}, {"where.labels", &w.Labels, &l.labels},
+	}{{"where.tenants", &w.Tenants, &l.tenants}, {"where.personas", &w.Personas, &l.personas},
+		{"where.users", &w.Users, &l.users}, {"where.tools", &w.Tools, &l.tools},
+		{"where.servers", &w.Servers, &l.servers}, {"where.resource_types", &w.ResourceTypes, &l.resourceTypes},
+		{"where.labels", &w.Labels, &l.labels},
 		{"where.environments", &w.Environments, &l.environments}, {"where.intents", &w.Intents, &l.intents}} {
 		checkEntries(bad, list.path, *list.list)
 		*list.list = sorted(*list.list)
@@ -541,8 +560,10 @@ func (d *limitDef) where(bad report, l *Limit) {
 			l.Where.External = event.Yes
 		}
 	}
-	l.Where.Tenants, l.Where.Personas, l.Where.Users, l.Where.Tools, l.Where.Servers = w.Tenants, w.Personas, w.Users, w.Tools, w.Servers
-	l.Where.ResourceTypes, l.Where.Labels, l.Where.Environments, l.Where.Intents = w.ResourceTypes, w.Labels, w.Environments, w.Intents
+	l.Where.Tenants, l.Where.Personas, l.Where.Users, l.Where.Tools, l.Where.Servers = w.Tenants, w.Personas, w.Users,
+		w.Tools, w.Servers
+	l.Where.ResourceTypes, l.Where.Labels, l.Where.Environments, l.Where.Intents = w.ResourceTypes, w.Labels,
+		w.Environments, w.Intents
 }
 
 // stoppable are the scopes whose breaker a limit of scope s may open: itself if it can be stopped

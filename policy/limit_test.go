@@ -41,7 +41,8 @@ func TestLimitSaysItself(t *testing.T) {
 }
 
 func TestLimitReadsNumbersExactly(t *testing.T) {
-	for text, want := range map[string]int64{"5000.00": 5000e6, "0": 0, "0.1": 100_000, "007": 7e6, "1.100000000": 1_100_000, "9223372036854.775807": math.MaxInt64} {
+	for text, want := range map[string]int64{"5000.00": 5000e6, "0": 0, "0.1": 100_000, "007": 7e6,
+		"1.100000000": 1_100_000, "9223372036854.775807": math.MaxInt64} {
 		if got, what := parseMicro(text); got != want || what != "" {
 			t.Errorf("%s: got %d %s", text, got, what)
 		}
@@ -51,7 +52,8 @@ func TestLimitReadsNumbersExactly(t *testing.T) {
 			t.Errorf("%d: got %s", micro, got)
 		}
 	}
-	for text, want := range map[string]int64{"1s": 1e3, "90s": 90e3, "1h30m": 5400e3, "1d": 86400e3, "1d12h": 129600e3, "1500ms": 1500, "31d": 31 * 86400e3} {
+	for text, want := range map[string]int64{"1s": 1e3, "90s": 90e3, "1h30m": 5400e3, "1d": 86400e3, "1d12h": 129600e3,
+		"1500ms": 1500, "31d": 31 * 86400e3} {
 		d, what := parseWindow(text)
 		if d.Milliseconds() != want || what != "" {
 			t.Errorf("%s: got %v %s", text, d, what)
@@ -64,7 +66,8 @@ func TestLimitReadsNumbersExactly(t *testing.T) {
 
 func TestLimitMatches(t *testing.T) {
 	where := func(w string) *Limit { return limit(t, "scope: session, measure: count, max: 1, where: {"+w+"}") }
-	e := event.Event{Kind: event.ToolCall, Tenant: "acme", Tool: event.Tool{Name: "refund_order", Server: "shop", Class: event.Pay}}
+	e := event.Event{Kind: event.ToolCall, Tenant: "acme", Tool: event.Tool{Name: "refund_order", Server: "shop",
+		Class: event.Pay}}
 	for _, c := range []struct {
 		claim, where string
 		want         bool
@@ -74,7 +77,8 @@ func TestLimitMatches(t *testing.T) {
 		{"another tool", "tools: [pay_*]", false},
 		{"one of several", "tools: [pay_*, refund_order]", true},
 		{"all conditions must hold", "tools: [refund_*], servers: [crm]", false},
-		{"all do", `tools: [refund_*], servers: ["sh?p"], tenants: [acme], personas: [pay*], classes: [pay, write]`, true},
+		{"all do", `tools: [refund_*], servers: ["sh?p"], tenants: [acme], personas: [pay*], classes: [pay, write]`,
+			true},
 		{"another persona", "personas: [support]", false},
 		{"another tenant", "tenants: [ACME]", false},
 		{"another class", "classes: [read]", false},
@@ -151,8 +155,11 @@ func TestLimitHashNamesWhatIsCounted(t *testing.T) {
 
 func TestWarnIsAShareOfMaxOrANumberBelowIt(t *testing.T) {
 	for yaml, want := range map[string]int64{
-		`measure: count, max: 50, warn: 80%`: 40, `measure: count, max: 1, warn: 80%`: 0, `measure: count, max: 9223372036854775807, warn: 99%`: 9131138316486228048, `measure: count, max: 50, warn: 49`: 49,
-		`measure: amount, currency: EUR, max: "50.01", warn: 50%`: 25_005_000, `measure: cost, max: 1, warn: "0.5"`: 500_000,
+		`measure: count, max: 50, warn: 80%`: 40, `measure: count, max: 1, warn: 80%`: 0,
+		`measure: count, max: 9223372036854775807, warn: 99%`:     9131138316486228048,
+		`measure: count, max: 50, warn: 49`:                       49,
+		`measure: amount, currency: EUR, max: "50.01", warn: 50%`: 25_005_000,
+		`measure: cost, max: 1, warn: "0.5"`:                      500_000,
 	} {
 		if l := limit(t, "scope: session, "+yaml); !l.Warns || l.Warn != want {
 			t.Errorf("%s: %d", yaml, l.Warn)
@@ -189,20 +196,23 @@ func TestABeneficiaryIsOneHoweverItIsWritten(t *testing.T) {
 		{"an IBAN", "iban", "DE89370400440532013000", "de89370400440532013000", event.Pay, 0},
 		{"with spaces", "iban", " DE89 3704 0044 0532 0130 00\t", "de89370400440532013000", event.Pay, 0},
 		{"that nobody calls one", "", "DE89-3704-0044-0532-0130-00", "de89370400440532013000", event.Pay, 0},
-		{"with what cannot be seen", "iban", "DE89\u200b3704\u00a0004405320130 00", "de89370400440532013000", event.Pay, 0},
+		{"with what cannot be seen", "iban", "DE89\u200b3704\u00a0004405320130 00", "de89370400440532013000", event.Pay,
+			0},
 		{"an address", "email", "Jane.Doe@X.example ", "jane.doe@x.example", event.NoClass, event.HasAmount},
 		{"a name keeps its spaces", "", "Jane Doe", "jane doe", event.Pay, 0},
 		{"other letters", "", "ÄÖ-Haus", "äö-haus", event.Pay, 0},
 		{"nobody is paid by a read", "iban", "DE89370400440532013000", "", event.Read, 0},
 		{"nor by a payment to nobody", "", "", "", event.Pay, event.HasAmount},
 	} {
-		e := event.Event{Has: c.has, Tool: event.Tool{Class: c.class}, Destination: event.Destination{Kind: c.kind, Value: c.value}}
+		e := event.Event{Has: c.has, Tool: event.Tool{Class: c.class},
+			Destination: event.Destination{Kind: c.kind, Value: c.value}}
 		if got := string(AppendBeneficiary([]byte("x"), &e)); got != "x"+c.want {
 			t.Errorf("%s: got %q", c.claim, got)
 		}
 	}
 	for _, c := range []struct{ kind, value, domain, want string }{
-		{"url", "https://X.example/a?b", "", "x.example"}, {"url", "https://x.example/a", "Y.example", "y.example"}, {"url", "not a url", "", "not a url"}, {"email", "A@x.example", "x.example", "a@x.example"},
+		{"url", "https://X.example/a?b", "", "x.example"}, {"url", "https://x.example/a", "Y.example", "y.example"},
+		{"url", "not a url", "", "not a url"}, {"email", "A@x.example", "x.example", "a@x.example"},
 		{"", "", "x.example", "x.example"}, {"", "", "", ""},
 	} {
 		if got := string(AppendDestination(nil, &event.Destination{Kind: c.kind, Value: c.value, Domain: c.domain})); got != c.want {
@@ -214,7 +224,8 @@ func TestABeneficiaryIsOneHoweverItIsWritten(t *testing.T) {
 func TestLimitHashIsForever(t *testing.T) {
 	// The hash names state on disk. If this changes, every limit of every installation starts to
 	// count anew.
-	if got := limit(t, `scope: user, measure: records, max: 1000, window: 1h, where: {tools: ["*.read"], classes: [read]}`).Hash; got != 0x9ac24ccbc33b59d9 {
+	if got := limit(t,
+		`scope: user, measure: records, max: 1000, window: 1h, where: {tools: ["*.read"], classes: [read]}`).Hash; got != 0x9ac24ccbc33b59d9 {
 		t.Errorf("got %#x", got)
 	}
 }
@@ -236,7 +247,8 @@ func TestWordsOfScopesAndMeasures(t *testing.T) {
 }
 
 func BenchmarkMatches(b *testing.B) {
-	e := event.Event{Kind: event.ToolCall, Tenant: "acme", Tool: event.Tool{Name: "crm.read_customer", Server: "crm", Class: event.Read}}
+	e := event.Event{Kind: event.ToolCall, Tenant: "acme", Tool: event.Tool{Name: "crm.read_customer", Server: "crm",
+		Class: event.Read}}
 	for _, c := range []struct{ name, where string }{
 		{"everything", ""},
 		{"class-fails", "classes: [pay], tools: [\"*refund*\"]"},

@@ -32,7 +32,8 @@ func (p *Persona) lint(s *Set, bad report) {
 		info := dimensionDefs[d]
 		for _, n := range (&listsDef{p.Lists[d].Allow, p.Lists[d].Deny, p.Lists[d].Needs}).named() {
 			for i, entry := range *n.list {
-				if isGlob(entry) || n.verdict == Deny || d == Destinations && (lower(entry) == external || lower(entry) == internal) {
+				if isGlob(entry) || n.verdict == Deny || d == Destinations &&
+					(lower(entry) == external || lower(entry) == internal) {
 					continue
 				}
 				plain := entry
@@ -40,7 +41,9 @@ func (p *Persona) lint(s *Set, bad report) {
 					plain = lower(entry)
 				}
 				if r := p.ruling(d, plain); r.Verdict > n.verdict {
-					bad(at(info.path+"."+n.key, i), "%s is %s here, but %s by %s, so this entry does nothing; remove one", quote(entry), n.verdict.said(), r.Verdict.said(), quote(r.Rule))
+					bad(at(info.path+"."+n.key, i),
+						"%s is %s here, but %s by %s, so this entry does nothing; remove one", quote(entry),
+						n.verdict.said(), r.Verdict.said(), quote(r.Rule))
 				}
 			}
 		}
@@ -48,7 +51,9 @@ func (p *Persona) lint(s *Set, bad report) {
 	for i, c := range p.def.Needs {
 		for k, entry := range c.Tools {
 			if r := p.ruling(Tools, entry); !isGlob(entry) && r.Verdict != Allow {
-				bad(at(at("needs_approval", i)+".tools", k), "%s needs an approval under conditions here, but is %s by %s whatever they are, so this entry does nothing; remove one", quote(entry), r.Verdict.said(), quote(r.Rule))
+				bad(at(at("needs_approval", i)+".tools", k),
+					"%s needs an approval under conditions here, but is %s by %s whatever they are, so this entry does nothing; remove one",
+					quote(entry), r.Verdict.said(), quote(r.Rule))
 			}
 		}
 	}
@@ -61,7 +66,9 @@ func (p *Persona) lint(s *Set, bad report) {
 	}
 	for i, pair := range p.Separate {
 		if p.forbids(&pair.sides[0]) && p.forbids(&pair.sides[1]) {
-			bad(at("separate", i), "both sides of %s are forbidden anyway, so the pair is never found; remove it, or allow one side", quote(pair.Name))
+			bad(at("separate", i),
+				"both sides of %s are forbidden anyway, so the pair is never found; remove it, or allow one side",
+				quote(pair.Name))
 		}
 	}
 	if p.Extends != "" {
@@ -70,7 +77,9 @@ func (p *Persona) lint(s *Set, bad report) {
 			parent = s.byName[name{"", event.Identity(p.Extends)}]
 		}
 		if parent != nil && p.Default < parent.Default {
-			bad("default", "the default is %s, but that of %s is %s, so all that no list names is let go; name what is meant under allow instead", p.Default, quote(parent.Name), parent.Default)
+			bad("default",
+				"the default is %s, but that of %s is %s, so all that no list names is let go; name what is meant under allow instead",
+				p.Default, quote(parent.Name), parent.Default)
 		}
 	}
 }
@@ -88,7 +97,11 @@ func (p *Persona) forbids(d *side) bool {
 		}
 	}
 	denied := func(dim Dimension, list *globs) bool {
-		return list != nil && !slices.ContainsFunc(list.entries, func(entry string) bool { return isGlob(entry) || p.ruling(dim, entry).Verdict != Deny })
+		return list != nil &&
+			!slices.ContainsFunc(list.entries, func(entry string) bool {
+				return isGlob(entry) ||
+					p.ruling(dim, entry).Verdict != Deny
+			})
 	}
 	return denied(Tools, d.tools) || denied(Servers, d.servers)
 }

@@ -286,7 +286,8 @@ func (f *file) documents() []*yaml.Node {
 
 // parserFault is what YAML's parser says, as opposed to its scanner. The library counts the
 // parser's lines from 0, the scanner's from 1.
-var parserFault = regexp.MustCompile(`^(did not find expected (<|node content|'-'|key|',')|found (undefined tag|duplicate|incompatible))`)
+var parserFault = regexp.MustCompile(
+	`^(did not find expected (<|node content|'-'|key|',')|found (undefined tag|duplicate|incompatible))`)
 
 // syntax reports what the YAML library said. It names no line where it means the first, and none
 // for an unknown anchor.
@@ -384,7 +385,8 @@ func (s *source) reporter(path string) report {
 // forgets where each value stood. Scalars are taken as written: 5000.00 must not pass through a
 // float, nor a tool named null or 0x10 become something else.
 func (f *file) decode(doc *yaml.Node, into any) *source {
-	s := &source{file: f.file, fields: map[string]place{}, broken: map[string]bool{}, texts: map[string]written{}, rules: f.rules, lines: f.lines}
+	s := &source{file: f.file, fields: map[string]place{}, broken: map[string]bool{}, texts: map[string]written{},
+		rules: f.rules, lines: f.lines}
 	d := decoder{source: s, left: &f.left}
 	d.value(doc, "", reflect.ValueOf(into).Elem())
 	return s
@@ -419,7 +421,8 @@ func (d *decoder) value(n *yaml.Node, path string, v reflect.Value) {
 	}
 	if v.Type() == reflect.TypeFor[json.RawMessage]() {
 		if text, ok := d.json(nil, n, 0); !ok {
-			wrong("%s is nested deeper than %d, or has more entries than a file may have; shorten it", label, event.MaxDepth)
+			wrong("%s is nested deeper than %d, or has more entries than a file may have; shorten it", label,
+				event.MaxDepth)
 		} else {
 			v.SetBytes(text)
 		}
@@ -559,7 +562,8 @@ func (d *decoder) mapping(n *yaml.Node, path string, v reflect.Value) {
 	if def, ok := v.Addr().Interface().(*personaDef); ok {
 		for _, n := range d.hoisted {
 			def.Needs = append(def.Needs, needsDef{})
-			d.value(n, at(strings.TrimPrefix(path+".needs_approval", "."), len(def.Needs)-1), reflect.ValueOf(&def.Needs[len(def.Needs)-1]).Elem())
+			d.value(n, at(strings.TrimPrefix(path+".needs_approval", "."), len(def.Needs)-1),
+				reflect.ValueOf(&def.Needs[len(def.Needs)-1]).Elem())
 		}
 		d.hoisted = nil
 	}

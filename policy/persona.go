@@ -68,8 +68,10 @@ type dimensionDef struct {
 // dimensionDefs say how each dimension is written.
 var dimensionDefs = [dimensions]dimensionDef{
 	{"tool", "tools", false}, {"server", "servers", false}, {"class", "classes", false},
-	{"resource", "resources.types", true}, {"label", "resources.labels", true}, {"environment", "resources.environments", true},
-	{"destination", "destinations", true}, {"destination_kind", "destination_kinds", true}, {"intent", "intents", false}, {"credential", "credentials", false},
+	{"resource", "resources.types", true}, {"label", "resources.labels", true},
+	{"environment", "resources.environments", true},
+	{"destination", "destinations", true}, {"destination_kind", "destination_kinds", true},
+	{"intent", "intents", false}, {"credential", "credentials", false},
 }
 
 // Persona is a role that agents play, and what that role may do. It is made by Load and Parse,
@@ -182,7 +184,8 @@ func (p *Persona) rest(e *event.Event, dst []Violation) []Violation {
 	if bad := classBits(e) & p.badClasses; bad != 0 {
 		for c := event.Read; c <= event.Delegate; c++ {
 			if bad&(1<<c) != 0 {
-				dst = append(dst, Violation{Classes.String(), c.String(), p.classRules[c].Rule, p.classRules[c].Verdict})
+				dst = append(dst, Violation{Classes.String(), c.String(), p.classRules[c].Rule,
+					p.classRules[c].Verdict})
 			}
 		}
 	}
@@ -213,7 +216,8 @@ func (p *Persona) rest(e *event.Event, dst []Violation) []Violation {
 		}
 	}
 	if p.MaxTier > 0 && e.Has&event.HasTier != 0 && e.Agent.Tier > p.MaxTier {
-		dst = append(dst, Violation{tierKind, strconv.FormatInt(e.Agent.Tier, 10), "at most " + strconv.FormatInt(p.MaxTier, 10), Deny})
+		dst = append(dst, Violation{tierKind, strconv.FormatInt(e.Agent.Tier, 10),
+			"at most " + strconv.FormatInt(p.MaxTier, 10), Deny})
 	}
 	if e.Unreadable != 0 {
 		dst = p.unreadable(e, dst)
@@ -224,9 +228,11 @@ func (p *Persona) rest(e *event.Event, dst []Violation) []Violation {
 // doubtful are the marks that make the value of a dimension unknown, whatever was kept of it. A
 // damaged destination.value is none where its domain is declared, since that is judged.
 var doubtful = [dimensions]event.Unreadable{
-	Servers: event.UnreadableServer, Classes: event.UnreadableClass | event.UnreadableEffect, ResourceTypes: event.UnreadableResourceType,
-	Labels: event.UnreadableLabels | event.UnreadableClassification, Environments: event.UnreadableEnvironment,
-	Destinations: event.UnreadableDestination | event.UnreadableDomain, DestinationKinds: event.UnreadableDestinationKind, Intents: event.UnreadableIntent,
+	Servers: event.UnreadableServer, Classes: event.UnreadableClass | event.UnreadableEffect,
+	ResourceTypes: event.UnreadableResourceType,
+	Labels:        event.UnreadableLabels | event.UnreadableClassification, Environments: event.UnreadableEnvironment,
+	Destinations:     event.UnreadableDestination | event.UnreadableDomain,
+	DestinationKinds: event.UnreadableDestinationKind, Intents: event.UnreadableIntent,
 	Credentials: event.UnreadableCredential,
 }
 
@@ -235,7 +241,10 @@ var doubtful = [dimensions]event.Unreadable{
 // name that.
 func (p *Persona) unreadable(e *event.Event, dst []Violation) []Violation {
 	add := func(kind string, v Verdict) {
-		if !slices.ContainsFunc(dst, func(x Violation) bool { return x.Kind == kind && x.Verdict >= v && x.Verdict != Allow }) {
+		if !slices.ContainsFunc(dst, func(x Violation) bool {
+			return x.Kind == kind && x.Verdict >= v &&
+				x.Verdict != Allow
+		}) {
 			dst = append(dst, Violation{kind, Unreadable, Unreadable, v})
 		}
 	}
@@ -383,7 +392,8 @@ func (p *Persona) compileRules() {
 			p.used |= 1 << d
 		}
 	}
-	p.needs = p.Default == NeedsApproval || len(p.Conditions) > 0 || slices.ContainsFunc(p.Lists[:], func(l Lists) bool { return len(l.Needs) > 0 })
+	p.needs = p.Default == NeedsApproval || len(p.Conditions) > 0 ||
+		slices.ContainsFunc(p.Lists[:], func(l Lists) bool { return len(l.Needs) > 0 })
 	for c := event.Read; c <= event.Delegate; c++ {
 		if p.classRules[c] = p.ruling(Classes, c.String()); p.classRules[c].Verdict != Allow {
 			p.badClasses |= 1 << c
@@ -442,7 +452,8 @@ type tierDef struct {
 
 // lists are the definition's lists by dimension.
 func (d *personaDef) lists() [dimensions]*listsDef {
-	return [dimensions]*listsDef{&d.Tools, &d.Servers, &d.Classes, &d.Resources.Types, &d.Resources.Labels, &d.Resources.Environments,
+	return [dimensions]*listsDef{&d.Tools, &d.Servers, &d.Classes, &d.Resources.Types, &d.Resources.Labels,
+		&d.Resources.Environments,
 		&d.Destinations, &d.DestinationKinds, &d.Intents, &d.Credentials}
 }
 
@@ -455,7 +466,8 @@ type namedList struct {
 
 // named are the lists of a dimension, strongest first.
 func (l *listsDef) named() [3]namedList {
-	return [3]namedList{{Deny, "deny", &l.Deny}, {NeedsApproval, "needs_approval", &l.Needs}, {Allow, "allow", &l.Allow}}
+	return [3]namedList{{Deny, "deny", &l.Deny}, {NeedsApproval, "needs_approval", &l.Needs},
+		{Allow, "allow", &l.Allow}}
 }
 
 // compile makes the persona and reports what is wrong with its definition; with anything wrong the
@@ -464,7 +476,8 @@ func (l *listsDef) named() [3]namedList {
 func (d personaDef) compile(bad report, base bool) *Persona {
 	checkName(bad, "name", "a persona", d.Name)
 	if isGlob(d.Name) {
-		bad("name", "%s has * or ? in it, which stand for other characters wherever personas are listed; rename it", quote(d.Name))
+		bad("name", "%s has * or ? in it, which stand for other characters wherever personas are listed; rename it",
+			quote(d.Name))
 	}
 	checkTenant(bad, "tenant", d.Tenant)
 	checkText(bad, "description", d.Description, maxProse)
@@ -472,7 +485,8 @@ func (d personaDef) compile(bad report, base bool) *Persona {
 	d.Agents = sorted(d.Agents)
 	checkTags(bad, d.Tags)
 
-	p := &Persona{Name: d.Name, Tenant: d.Tenant, Extends: d.Extends, Description: d.Description, Agents: d.Agents, Tags: d.Tags}
+	p := &Persona{Name: d.Name, Tenant: d.Tenant, Extends: d.Extends, Description: d.Description, Agents: d.Agents,
+		Tags: d.Tags}
 	// A violation of policy is certain, not a guess: high unless said otherwise.
 	p.Severity = parseSeverity(bad, &d.Severity, event.High)
 	p.compileDefault(bad, &d, base)
@@ -483,8 +497,10 @@ func (d personaDef) compile(bad report, base bool) *Persona {
 	var named []string
 	p.Conditions, named = compileConditions(bad, d.Needs)
 	p.rules[Tools].named = compileGlobs(named, false)
-	if p.Default == Deny && !base && len(d.Tools.Allow)+len(d.Tools.Needs)+len(named) == 0 && !slices.Contains(d.Tools.Deny, "*") {
-		bad("tools", `default is deny and no tool is allowed, so every call would be a violation; list tools under allow, or write deny: ["*"] if that is meant`)
+	if p.Default == Deny && !base && len(d.Tools.Allow)+len(d.Tools.Needs)+len(named) == 0 &&
+		!slices.Contains(d.Tools.Deny, "*") {
+		bad("tools",
+			`default is deny and no tool is allowed, so every call would be a violation; list tools under allow, or write deny: ["*"] if that is meant`)
 	}
 	words := append(event.Classes(), "*")
 	for _, l := range d.Classes.named() {
@@ -496,8 +512,10 @@ func (d personaDef) compile(bad report, base bool) *Persona {
 	}
 	for i, s := range d.Destinations.Allow {
 		// *acme.com lets notacme.com pass, which anybody may register.
-		if len(s) > 1 && s[0] == '*' && !strings.ContainsRune("*?.-_", rune(s[1])) && strings.Contains(s, ".") && !isGlob(s[1:]) {
-			bad(at("destinations.allow", i), "%s also allows any other domain that ends so; write %q and %q", quote(s), s[1:], "*."+s[1:])
+		if len(s) > 1 && s[0] == '*' && !strings.ContainsRune("*?.-_", rune(s[1])) && strings.Contains(s, ".") &&
+			!isGlob(s[1:]) {
+			bad(at("destinations.allow", i), "%s also allows any other domain that ends so; write %q and %q", quote(s),
+				s[1:], "*."+s[1:])
 		}
 	}
 	p.compileTenants(bad, d.Resources.Tenants)
@@ -512,7 +530,8 @@ func (d personaDef) compile(bad report, base bool) *Persona {
 	p.Hours = compileHours(bad, d.Hours)
 	p.Approvals = d.Approvals.compile(bad)
 	p.Separate = compileSeparations(bad, p, d.Separate)
-	p.Respond = d.Respond.compile(bad, "respond", event.AgentScope, event.SessionScope, event.UserScope, event.ToolScope, event.ServerScope)
+	p.Respond = d.Respond.compile(bad, "respond", event.AgentScope, event.SessionScope, event.UserScope,
+		event.ToolScope, event.ServerScope)
 	p.Tests = compileTests(bad, p, d.Tests)
 	d.Tests = nil
 
@@ -530,7 +549,8 @@ func (p *Persona) compileDefault(bad report, d *personaDef, base bool) {
 	switch d.Default {
 	case "":
 		if allows > 0 && !base {
-			bad("default", "there is an allow list but no default; add default: deny if all else is forbidden, or default: allow if not")
+			bad("default",
+				"there is an allow list but no default; add default: deny if all else is forbidden, or default: allow if not")
 		}
 		d.Default = "allow"
 	default:
@@ -553,7 +573,8 @@ func checkLists(bad report, path string, l *listsDef, fold bool) {
 				s = lower(s)
 			}
 			if first, twice := said[s]; twice && first != n.verdict {
-				bad(at(path+"."+n.key, i), "%s is both %s and %s; %s wins, so remove one", quote(s), n.verdict.said(), first.said(), strings.ReplaceAll(first.String(), "_", " "))
+				bad(at(path+"."+n.key, i), "%s is both %s and %s; %s wins, so remove one", quote(s), n.verdict.said(),
+					first.said(), strings.ReplaceAll(first.String(), "_", " "))
 			} else {
 				said[s] = n.verdict
 			}

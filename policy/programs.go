@@ -176,9 +176,11 @@ func wrapped(s *shell, name string, args []word, in stdin) act {
 	case "env":
 		letters, long = "uC", "unset chdir"
 		for i, x := range args {
-			if x.text == "-S" || x.text == "--split-string" || strings.HasPrefix(x.text, "-S") || strings.HasPrefix(x.text, "--split-string=") {
+			if x.text == "-S" || x.text == "--split-string" || strings.HasPrefix(x.text, "-S") ||
+				strings.HasPrefix(x.text, "--split-string=") {
 				line, _ := joined(args[i:])
-				line = strings.TrimPrefix(strings.TrimPrefix(strings.TrimPrefix(line, "--split-string="), "--split-string"), "-S")
+				line = strings.TrimPrefix(strings.TrimPrefix(strings.TrimPrefix(line, "--split-string="),
+					"--split-string"), "-S")
 				return s.script(line)
 			}
 		}
@@ -247,7 +249,8 @@ func wrapped(s *shell, name string, args []word, in stdin) act {
 	}
 	if name == "xargs" || name == "parallel" { // its words come from elsewhere
 		in = stdin{piped: true}
-		if base := lower(rest[0].text[strings.LastIndexByte(rest[0].text, '/')+1:]); len(rest) > 1 && (base == "sh" || base == "bash") && text(rest, 1) == "-c" {
+		if base := lower(rest[0].text[strings.LastIndexByte(rest[0].text, '/')+1:]); len(rest) > 1 &&
+			(base == "sh" || base == "bash") && text(rest, 1) == "-c" {
 			return s.command(rest, in)
 		}
 	}
@@ -336,7 +339,8 @@ func interpreters(s *shell, name string, args []word, in stdin) act {
 		if v == "-V" || v == "-v" && len(args) == 1 {
 			return act{event.Read, name}
 		}
-		if strings.HasPrefix(v, "-") && !strings.HasPrefix(v, "--") && len(v) <= 4 && strings.ContainsAny(v[len(v)-1:], "ceErnp") || v == "--eval" || v == "--print" || v == "eval" && i == 0 {
+		if strings.HasPrefix(v, "-") && !strings.HasPrefix(v, "--") && len(v) <= 4 &&
+			strings.ContainsAny(v[len(v)-1:], "ceErnp") || v == "--eval" || v == "--print" || v == "eval" && i == 0 {
 			if i+1 < len(args) {
 				s.code(args[i+1].text)
 				s.scan(args[i+2:])
@@ -382,7 +386,8 @@ func screens(s *shell, name string, args []word, in stdin) act {
 		switch {
 		case strings.ContainsAny(x.text, " \t\n"):
 			a.add(s.script(x.text))
-		case name == "screen" && !strings.HasPrefix(x.text, "-") && i > 0 && strings.HasPrefix(args[i-1].text, "-") && strings.ContainsAny(args[i-1].text, "dm"):
+		case name == "screen" && !strings.HasPrefix(x.text, "-") && i > 0 && strings.HasPrefix(args[i-1].text, "-") &&
+			strings.ContainsAny(args[i-1].text, "dm"):
 			a.add(s.command(args[i:], in))
 			return a
 		}
@@ -413,7 +418,8 @@ func (s *shell) sent(v string) {
 	s.token(v)
 }
 
-var tokens = regexp.MustCompile(`AKIA[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{30,}|xox[abprs]-[A-Za-z0-9-]{10,}|-----BEGIN [A-Z ]*PRIVATE KEY-----|eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.`)
+var tokens = regexp.MustCompile(
+	`AKIA[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{30,}|xox[abprs]-[A-Za-z0-9-]{10,}|-----BEGIN [A-Z ]*PRIVATE KEY-----|eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.`)
 
 // token looks for keys and tokens in what is sent, by the forms that their makers gave them to be
 // found by.
@@ -431,7 +437,8 @@ func curls(s *shell, name string, args []word, in stdin) (a act) {
 	for _, o := range options {
 		v := o[1]
 		switch o[0] {
-		case "d", "data", "data-raw", "data-binary", "data-ascii", "data-urlencode", "json", "F", "form", "form-string", "url-query", "expand-data":
+		case "d", "data", "data-raw", "data-binary", "data-ascii", "data-urlencode", "json", "F", "form", "form-string",
+			"url-query", "expand-data":
 			s.sent(v)
 			a.add(act{event.Send, name})
 		case "T", "upload-file":
@@ -488,10 +495,12 @@ func curls(s *shell, name string, args []word, in stdin) (a act) {
 }
 
 func wgets(s *shell, name string, args []word, in stdin) (a act) {
-	rest, options := operands(args, "OoaiBtTwQPUeAR", `output-document output-file append-output input-file post-data post-file body-data body-file method header user password timeout tries wait user-agent referer directory-prefix load-cookies save-cookies execute`)
+	rest, options := operands(args, "OoaiBtTwQPUeAR",
+		`output-document output-file append-output input-file post-data post-file body-data body-file method header user password timeout tries wait user-agent referer directory-prefix load-cookies save-cookies execute`)
 	a = act{event.Write, name}
 	out, to := option(options, "O", "output-document")
-	if _, spider := option(options, "spider"); spider || to && (out == "-" || out == "/dev/null" || out == "/dev/stdout") {
+	if _, spider := option(options, "spider"); spider || to &&
+		(out == "-" || out == "/dev/null" || out == "/dev/stdout") {
 		a = act{event.Read, name}
 	} else if to {
 		a = s.writes(out, name)
@@ -540,7 +549,8 @@ func httpies(s *shell, name string, args []word, in stdin) (a act) {
 		s.reach(rest[0].text)
 		for _, x := range rest[1:] {
 			s.sent(x.text)
-			if !strings.Contains(x.text, "==") && !strings.Contains(x.text, ":") || strings.Contains(x.text, ":=") || strings.Contains(x.text, "@") {
+			if !strings.Contains(x.text, "==") && !strings.Contains(x.text, ":") || strings.Contains(x.text, ":=") ||
+				strings.Contains(x.text, "@") {
 				a.add(act{event.Send, name})
 			}
 		}
@@ -613,7 +623,8 @@ func remote(v string) bool {
 func copies(s *shell, name string, args []word, in stdin) act {
 	letters, long := "cFiJloPSX", ""
 	if name == "rsync" {
-		letters, long = "efBTM", "rsh exclude include exclude-from include-from files-from filter port password-file log-file backup-dir temp-dir bwlimit timeout chmod chown rsync-path out-format"
+		letters, long = "efBTM",
+			"rsh exclude include exclude-from include-from files-from filter port password-file log-file backup-dir temp-dir bwlimit timeout chmod chown rsync-path out-format"
 	}
 	rest, options := operands(args, letters, long)
 	a := act{event.Write, name}
@@ -696,7 +707,8 @@ func sockets(s *shell, name string, args []word, in stdin) act {
 // targets are the hosts among words.
 func (s *shell) targets(args []word) {
 	for _, x := range args {
-		if v := strings.TrimPrefix(x.text, "@"); !strings.HasPrefix(v, "-") && !strings.HasPrefix(v, "+") && (strings.ContainsAny(v, ".:") || v == "localhost") {
+		if v := strings.TrimPrefix(x.text, "@"); !strings.HasPrefix(v, "-") && !strings.HasPrefix(v, "+") &&
+			(strings.ContainsAny(v, ".:") || v == "localhost") {
 			s.reach(v)
 		}
 	}
@@ -707,7 +719,8 @@ func openssls(s *shell, name string, args []word, in stdin) act {
 	switch text(args, 0) {
 	case "s_client":
 		a = act{event.Send, name}
-	case "x509", "dgst", "rand", "version", "verify", "ciphers", "asn1parse", "crl", "sha256", "md5", "prime", "speed", "list":
+	case "x509", "dgst", "rand", "version", "verify", "ciphers", "asn1parse", "crl", "sha256", "md5", "prime", "speed",
+		"list":
 		a = act{event.Read, name}
 	case "enc", "genrsa", "genpkey", "req", "pkcs12", "rsa", "rsautl", "pkeyutl", "pkey", "ca", "cms", "smime":
 		a = act{event.Write, name}
@@ -726,7 +739,8 @@ func openssls(s *shell, name string, args []word, in stdin) act {
 func lookups(s *shell, name string, args []word, in stdin) act {
 	rest, _ := operands(args, "cWwitsIkpQbfyxmlhq", "")
 	for _, x := range rest {
-		if v := strings.TrimPrefix(x.text, "@"); strings.Contains(v, ".") || strings.HasPrefix(x.text, "@") || strings.Contains(v, ":") || strings.Contains(v, "$") {
+		if v := strings.TrimPrefix(x.text, "@"); strings.Contains(v, ".") || strings.HasPrefix(x.text, "@") ||
+			strings.Contains(v, ":") || strings.Contains(v, "$") {
 			s.reach(v)
 		}
 	}
@@ -803,10 +817,14 @@ func filters(s *shell, name string, args []word, in stdin) (a act) {
 	}
 	for _, p := range programs {
 		switch {
-		case sed && sedExec.MatchString(p), !sed && (strings.Contains(p, "system(") || strings.Contains(p, "system (") || strings.Contains(p, `| "`) || strings.Contains(p, `|"`) || strings.Contains(p, `" |`) || strings.Contains(p, `"|`) || strings.Contains(p, "|&")):
+		case sed && sedExec.MatchString(p), !sed &&
+			(strings.Contains(p, "system(") || strings.Contains(p, "system (") || strings.Contains(p, `| "`) ||
+				strings.Contains(p, `|"`) || strings.Contains(p, `" |`) || strings.Contains(p, `"|`) ||
+				strings.Contains(p, "|&")):
 			s.code(p)
 			a.add(act{event.Exec, "runs commands"})
-		case sed && sedWrite.MatchString(p), !sed && (strings.Contains(p, `> "`) || strings.Contains(p, `>"`) || strings.Contains(p, `>> `)):
+		case sed && sedWrite.MatchString(p), !sed && (strings.Contains(p, `> "`) || strings.Contains(p, `>"`) ||
+			strings.Contains(p, `>> `)):
 			a.add(act{event.Write, name})
 		}
 		if strings.Contains(p, "/inet") {
@@ -823,14 +841,16 @@ func archives(s *shell, name string, args []word, in stdin) (a act) {
 	a = act{event.Write, name}
 	mode := text(args, 0)
 	switch {
-	case strings.HasSuffix(name, "tar") && mode != "" && strings.Contains(mode, "t") && !strings.HasPrefix(mode, "--") && !strings.ContainsAny(mode, "cx/"),
+	case strings.HasSuffix(name, "tar") && mode != "" && strings.Contains(mode, "t") &&
+		!strings.HasPrefix(mode, "--") && !strings.ContainsAny(mode, "cx/"),
 		mode == "--list", mode == "-l", mode == "l":
 		a = act{event.Read, name}
 	}
 	for i, x := range args {
 		v := x.text
 		switch {
-		case strings.HasPrefix(v, "--to-command"), strings.HasPrefix(v, "--checkpoint-action"), strings.HasPrefix(v, "--use-compress-program"), v == "-I":
+		case strings.HasPrefix(v, "--to-command"), strings.HasPrefix(v, "--checkpoint-action"),
+			strings.HasPrefix(v, "--use-compress-program"), v == "-I":
 			a.add(act{event.Exec, v})
 		case v == "--delete" || v == "--remove-files":
 			a.add(act{event.Delete, v})
@@ -883,7 +903,8 @@ func modes(s *shell, name string, args []word, in stdin) act {
 	rest, _ := operands(args, "", "reference from")
 	mode := ""
 	for i, x := range args { // chmod -x is a mode, not an option
-		if i == 0 && strings.HasPrefix(x.text, "-") && strings.Trim(x.text, "-rwxst") == "" && len(x.text) > 1 && x.text != "-R" {
+		if i == 0 && strings.HasPrefix(x.text, "-") && strings.Trim(x.text, "-rwxst") == "" && len(x.text) > 1 &&
+			x.text != "-R" {
 			return act{event.Write, name}
 		}
 	}
@@ -900,7 +921,8 @@ func modes(s *shell, name string, args []word, in stdin) act {
 		if last := mode[len(mode)-1]; last&2 != 0 || len(mode) > 3 && mode[len(mode)-4] >= '2' {
 			return act{event.Grant, name}
 		}
-	case strings.ContainsAny(mode, "s"), strings.ContainsAny(mode, "oa") && strings.ContainsAny(mode, "w") && strings.ContainsAny(mode, "+="):
+	case strings.ContainsAny(mode, "s"), strings.ContainsAny(mode, "oa") && strings.ContainsAny(mode, "w") &&
+		strings.ContainsAny(mode, "+="):
 		return act{event.Grant, name}
 	}
 	return act{event.Write, name}
@@ -910,7 +932,8 @@ func gits(s *shell, name string, args []word, in stdin) act {
 	rest := behind(args, "Cc", "git-dir work-tree namespace exec-path config-env")
 	for i, x := range args {
 		if x.text == "-c" && i+1 < len(args) {
-			if k := lower(args[i+1].text); strings.HasPrefix(k, "core.sshcommand=") || strings.HasPrefix(k, "alias.") || strings.Contains(k, "helper=") || strings.HasPrefix(k, "core.pager=!") {
+			if k := lower(args[i+1].text); strings.HasPrefix(k, "core.sshcommand=") || strings.HasPrefix(k, "alias.") ||
+				strings.Contains(k, "helper=") || strings.HasPrefix(k, "core.pager=!") {
 				return act{event.Exec, "an option that runs commands"}
 			}
 		}
@@ -923,13 +946,17 @@ func gits(s *shell, name string, args []word, in stdin) act {
 	has := func(names ...string) bool { _, ok := option(options, names...); return ok }
 	url := func() {
 		for _, x := range ops {
-			if event.IsURL(x.text) || remote(x.text) && (strings.Contains(x.text, "@") || strings.Contains(hostIn(x.text), ".")) {
+			if event.IsURL(x.text) || remote(x.text) &&
+				(strings.Contains(x.text, "@") || strings.Contains(hostIn(x.text), ".")) {
 				s.reach(hostOrURL(x.text))
 			}
 		}
 	}
 	switch verb {
-	case "status", "log", "diff", "show", "blame", "annotate", "rev-parse", "rev-list", "ls-files", "ls-tree", "cat-file", "grep", "shortlog", "describe", "reflog", "name-rev", "merge-base", "show-ref", "for-each-ref", "count-objects", "fsck", "whatchanged", "cherry", "range-diff", "help", "version", "check-ignore", "var", "verify-commit", "verify-tag", "diff-tree", "show-branch", "symbolic-ref":
+	case "status", "log", "diff", "show", "blame", "annotate", "rev-parse", "rev-list", "ls-files", "ls-tree",
+		"cat-file", "grep", "shortlog", "describe", "reflog", "name-rev", "merge-base", "show-ref", "for-each-ref",
+		"count-objects", "fsck", "whatchanged", "cherry", "range-diff", "help", "version", "check-ignore", "var",
+		"verify-commit", "verify-tag", "diff-tree", "show-branch", "symbolic-ref":
 		if has("output") {
 			return act{event.Write, verb}
 		}
@@ -961,11 +988,17 @@ func gits(s *shell, name string, args []word, in stdin) act {
 		return act{event.Write, verb}
 	case "branch", "tag", "stash", "worktree", "config", "notes", "bisect", "sparse-checkout", "lfs":
 		switch {
-		case has("D", "d", "delete", "unset", "unset-all", "remove-section"), text(ops, 0) == "drop" || text(ops, 0) == "clear" || text(ops, 0) == "remove" || text(ops, 0) == "prune":
+		case has("D", "d", "delete", "unset", "unset-all", "remove-section"), text(ops, 0) == "drop" ||
+			text(ops, 0) == "clear" || text(ops, 0) == "remove" || text(ops, 0) == "prune":
 			return act{event.Delete, verb}
-		case len(ops) == 0 && verb != "stash", text(ops, 0) == "list" || text(ops, 0) == "show", verb == "config" && (has("get", "list", "l", "get-all") || len(ops) == 1), has("list", "l", "a", "r", "v", "vv", "all", "remotes", "contains", "merged", "no-merged", "show-current", "points-at") && (verb == "branch" || verb == "tag"):
+		case len(ops) == 0 && verb != "stash", text(ops, 0) == "list" || text(ops, 0) == "show", verb == "config" &&
+			(has("get", "list", "l", "get-all") || len(ops) == 1),
+			has("list", "l", "a", "r", "v", "vv", "all", "remotes", "contains", "merged", "no-merged", "show-current",
+				"points-at") && (verb == "branch" || verb == "tag"):
 			return act{event.Read, verb}
-		case verb == "config" && len(ops) > 1 && (strings.Contains(ops[1].text, "!") || strings.Contains(lower(ops[0].text), "sshcommand") || strings.Contains(lower(ops[0].text), "helper") || strings.Contains(lower(ops[0].text), "hookspath")):
+		case verb == "config" && len(ops) > 1 &&
+			(strings.Contains(ops[1].text, "!") || strings.Contains(lower(ops[0].text), "sshcommand") ||
+				strings.Contains(lower(ops[0].text), "helper") || strings.Contains(lower(ops[0].text), "hookspath")):
 			return act{event.Exec, verb}
 		}
 		return act{event.Write, verb}
@@ -982,7 +1015,9 @@ func gits(s *shell, name string, args []word, in stdin) act {
 			return act{event.Delete, "reset --hard"}
 		}
 		return act{event.Write, verb}
-	case "add", "commit", "checkout", "switch", "restore", "merge", "rebase", "cherry-pick", "revert", "mv", "init", "am", "apply", "update-index", "update-ref", "write-tree", "commit-tree", "read-tree", "archive", "bundle", "format-patch", "pack-refs", "repack", "maintenance", "replace", "hash-object", "unpack-objects":
+	case "add", "commit", "checkout", "switch", "restore", "merge", "rebase", "cherry-pick", "revert", "mv", "init",
+		"am", "apply", "update-index", "update-ref", "write-tree", "commit-tree", "read-tree", "archive", "bundle",
+		"format-patch", "pack-refs", "repack", "maintenance", "replace", "hash-object", "unpack-objects":
 		for _, x := range ops {
 			if isSecretFile(x.text) {
 				s.path(x.text)
@@ -1009,7 +1044,8 @@ func dockers(s *shell, name string, args []word, in stdin) (a act) {
 	}
 	verb := text(rest, 0)
 	switch verb {
-	case "container", "image", "volume", "network", "system", "builder", "buildx", "secret", "config", "stack", "swarm", "node", "plugin", "manifest", "trust":
+	case "container", "image", "volume", "network", "system", "builder", "buildx", "secret", "config", "stack", "swarm",
+		"node", "plugin", "manifest", "trust":
 		if len(rest) > 1 {
 			rest = rest[1:]
 			verb = rest[0].text
@@ -1029,13 +1065,15 @@ func dockers(s *shell, name string, args []word, in stdin) (a act) {
 			return s.command(inner[1:], in)
 		}
 	case "run", "create":
-		inner := behind(words, "aceehlmpuvwP", "add-host attach cap-add cap-drop cidfile cpus cpuset-cpus device dns entrypoint env env-file expose gpus hostname label link log-driver memory mount name net network pid platform publish pull restart runtime security-opt shm-size stop-signal tmpfs ulimit user userns volume volumes-from workdir ipc group-add")
+		inner := behind(words, "aceehlmpuvwP",
+			"add-host attach cap-add cap-drop cidfile cpus cpuset-cpus device dns entrypoint env env-file expose gpus hostname label link log-driver memory mount name net network pid platform publish pull restart runtime security-opt shm-size stop-signal tmpfs ulimit user userns volume volumes-from workdir ipc group-add")
 		a = act{event.Exec, verb}
 		if len(inner) > 1 {
 			a.add(s.command(inner[1:], in))
 		}
 		return a
-	case "ps", "ls", "list", "images", "logs", "inspect", "stats", "top", "version", "info", "port", "diff", "history", "events", "search", "df":
+	case "ps", "ls", "list", "images", "logs", "inspect", "stats", "top", "version", "info", "port", "diff", "history",
+		"events", "search", "df":
 		return act{event.Read, verb}
 	case "rm", "rmi", "prune", "remove", "down":
 		return act{event.Delete, verb}
@@ -1049,7 +1087,8 @@ func dockers(s *shell, name string, args []word, in stdin) (a act) {
 			return act{event.Send, verb}
 		}
 		return act{event.Write, verb}
-	case "pull", "cp", "tag", "commit", "load", "import", "login", "logout", "rename", "update", "connect", "disconnect":
+	case "pull", "cp", "tag", "commit", "load", "import", "login", "logout", "rename", "update", "connect",
+		"disconnect":
 		for _, x := range words {
 			if isPath(x.text) {
 				s.path(x.text)
@@ -1089,7 +1128,8 @@ func kubectls(s *shell, name string, args []word, in stdin) (a act) {
 	}
 	verb, words := rest[0].text, rest[1:]
 	for _, x := range words {
-		if v := lower(x.text); v == "secret" || v == "secrets" || strings.HasPrefix(v, "secret/") || strings.HasPrefix(v, "secrets/") {
+		if v := lower(x.text); v == "secret" || v == "secrets" || strings.HasPrefix(v, "secret/") ||
+			strings.HasPrefix(v, "secrets/") {
 			s.labels |= secretLabel
 		}
 	}
@@ -1099,7 +1139,8 @@ func kubectls(s *shell, name string, args []word, in stdin) (a act) {
 		}
 	}
 	switch verb {
-	case "get", "describe", "logs", "log", "top", "explain", "api-resources", "api-versions", "version", "cluster-info", "diff", "wait", "events", "completion", "options":
+	case "get", "describe", "logs", "log", "top", "explain", "api-resources", "api-versions", "version", "cluster-info",
+		"diff", "wait", "events", "completion", "options":
 		return act{event.Read, verb}
 	case "auth":
 		if text(words, 0) == "can-i" || text(words, 0) == "whoami" {
@@ -1128,11 +1169,13 @@ func kubectls(s *shell, name string, args []word, in stdin) (a act) {
 		return act{event.Exec, verb}
 	case "create", "set":
 		kind := lower(text(words, 0))
-		if strings.HasPrefix(kind, "role") || strings.HasPrefix(kind, "clusterrole") || kind == "serviceaccount" || kind == "token" || kind == "subject" {
+		if strings.HasPrefix(kind, "role") || strings.HasPrefix(kind, "clusterrole") || kind == "serviceaccount" ||
+			kind == "token" || kind == "subject" {
 			return act{event.Grant, verb}
 		}
 		return act{event.Write, verb}
-	case "apply", "patch", "edit", "replace", "annotate", "label", "rollout", "expose", "autoscale", "cordon", "uncordon", "taint", "scale", "cp", "certificate", "kustomize":
+	case "apply", "patch", "edit", "replace", "annotate", "label", "rollout", "expose", "autoscale", "cordon",
+		"uncordon", "taint", "scale", "cp", "certificate", "kustomize":
 		if verb == "rollout" && (text(words, 0) == "status" || text(words, 0) == "history") {
 			return act{event.Read, verb}
 		}
@@ -1148,7 +1191,8 @@ func kubectls(s *shell, name string, args []word, in stdin) (a act) {
 
 // stores copy files to and from object stores.
 func stores(s *shell, name string, args []word, in stdin) act {
-	rest, _ := operands(args, "", "region profile endpoint-url output query config exclude include acl storage-class expires-in cli-input-json")
+	rest, _ := operands(args, "",
+		"region profile endpoint-url output query config exclude include acl storage-class expires-in cli-input-json")
 	if h, ok := option2(args, "--endpoint-url", "--endpoint", "--host"); ok {
 		s.reach(h)
 	}
@@ -1176,7 +1220,8 @@ func stores(s *shell, name string, args []word, in stdin) act {
 		}
 	}
 	switch verb := text(rest, i); verb {
-	case "cp", "mv", "sync", "copy", "move", "copyto", "moveto", "bisync", "put", "rsync", "mirror", "upload", "upload-file", "upload_file":
+	case "cp", "mv", "sync", "copy", "move", "copyto", "moveto", "bisync", "put", "rsync", "mirror", "upload",
+		"upload-file", "upload_file":
 		for _, x := range args {
 			if strings.HasPrefix(x.text, "--delete") || verb == "rsync" && x.text == "-d" {
 				return act{event.Delete, x.text}
@@ -1188,7 +1233,8 @@ func stores(s *shell, name string, args []word, in stdin) act {
 		return act{event.Write, verb}
 	case "rm", "rb", "del", "delete", "purge", "deletefile", "rmdir", "rmdirs", "remove", "cleanup":
 		return act{event.Delete, verb}
-	case "ls", "lsl", "lsd", "lsf", "lsjson", "size", "cat", "stat", "du", "tree", "check", "md5sum", "hash", "info", "head", "find", "diff":
+	case "ls", "lsl", "lsd", "lsf", "lsjson", "size", "cat", "stat", "du", "tree", "check", "md5sum", "hash", "info",
+		"head", "find", "diff":
 		return act{event.Read, verb}
 	case "mb", "mkdir", "get", "touch", "make-bucket":
 		return act{event.Write, verb}
@@ -1202,22 +1248,38 @@ func stores(s *shell, name string, args []word, in stdin) act {
 
 var (
 	// nounFirst are programs that say the thing before what is done with it.
-	nounFirst = nounsOf(`gh glab gcloud az aws doctl hcloud linode-cli oci ibmcloud stripe heroku fly flyctl vercel netlify wrangler firebase supabase railway render openstack jira linear op vault consul nomad argocd gog notion`)
+	nounFirst = nounsOf(
+		`gh glab gcloud az aws doctl hcloud linode-cli oci ibmcloud stripe heroku fly flyctl vercel netlify wrangler firebase supabase railway render openstack jira linear op vault consul nomad argocd gog notion`)
 	// verbsOfTools are words of programs that other names of tools do not have, or not in that
 	// sense.
 	verbsOfTools = map[string]event.Class{
-		"plan": event.Read, "status": event.Read, "info": event.Read, "version": event.Read, "whoami": event.Read, "outdated": event.Read, "why": event.Read, "ls": event.Read, "list": event.Read, "ll": event.Read, "logs": event.Read, "output": event.Read,
-		"history": event.Read, "describe": event.Read, "policy": event.Read, "depends": event.Read, "freeze": event.Read, "is-active": event.Read, "is-enabled": event.Read, "is-failed": event.Read, "list-units": event.Read, "list-unit-files": event.Read, "doctor": event.Read, "vet": event.Exec,
-		"install": event.Exec, "i": event.Exec, "ci": event.Exec, "add": event.Exec, "update": event.Exec, "upgrade": event.Exec, "dist-upgrade": event.Exec, "full-upgrade": event.Exec, "run": event.Exec, "exec": event.Exec, "test": event.Exec, "build": event.Exec, "start": event.Exec, "stop": event.Exec, "restart": event.Exec, "reload": event.Exec,
-		"publish": event.Send, "uninstall": event.Delete, "un": event.Delete, "remove": event.Delete, "rm": event.Delete, "purge": event.Delete, "autoremove": event.Delete, "destroy": event.Delete, "delete": event.Delete, "unpublish": event.Delete,
-		"login": event.Write, "logout": event.Write, "init": event.Write, "apply": event.Write, "import": event.Write, "enable": event.Write, "disable": event.Write, "mask": event.Write, "config": event.Write, "fmt": event.Write, "mod": event.Write, "rollback": event.Exec, "env": event.Read, "up": event.Exec, "down": event.Delete, "view": event.Read, "show": event.Read, "search": event.Read, "template": event.Read, "lint": event.Read, "validate": event.Read, "repo": event.Write,
+		"plan": event.Read, "status": event.Read, "info": event.Read, "version": event.Read, "whoami": event.Read,
+		"outdated": event.Read, "why": event.Read, "ls": event.Read, "list": event.Read, "ll": event.Read,
+		"logs": event.Read, "output": event.Read,
+		"history": event.Read, "describe": event.Read, "policy": event.Read, "depends": event.Read,
+		"freeze": event.Read, "is-active": event.Read, "is-enabled": event.Read, "is-failed": event.Read,
+		"list-units": event.Read, "list-unit-files": event.Read, "doctor": event.Read, "vet": event.Exec,
+		"install": event.Exec, "i": event.Exec, "ci": event.Exec, "add": event.Exec, "update": event.Exec,
+		"upgrade": event.Exec, "dist-upgrade": event.Exec, "full-upgrade": event.Exec, "run": event.Exec,
+		"exec": event.Exec, "test": event.Exec, "build": event.Exec, "start": event.Exec, "stop": event.Exec,
+		"restart": event.Exec, "reload": event.Exec,
+		"publish": event.Send, "uninstall": event.Delete, "un": event.Delete, "remove": event.Delete,
+		"rm": event.Delete, "purge": event.Delete, "autoremove": event.Delete, "destroy": event.Delete,
+		"delete": event.Delete, "unpublish": event.Delete,
+		"login": event.Write, "logout": event.Write, "init": event.Write, "apply": event.Write, "import": event.Write,
+		"enable": event.Write, "disable": event.Write, "mask": event.Write, "config": event.Write, "fmt": event.Write,
+		"mod": event.Write, "rollback": event.Exec, "env": event.Read, "up": event.Exec, "down": event.Delete,
+		"view": event.Read, "show": event.Read, "search": event.Read, "template": event.Read, "lint": event.Read,
+		"validate": event.Read, "repo": event.Write,
 	}
-	managers = nounsOf(`npm pnpm yarn pip pip3 pipx uv poetry conda mamba gem bundle cargo go composer apt apt-get aptitude dnf yum apk pacman zypper brew port choco scoop winget dotnet nuget snap flatpak systemctl service launchctl supervisorctl pm2 rc-service terraform tofu terragrunt pulumi helm ansible-vault`)
+	managers = nounsOf(
+		`npm pnpm yarn pip pip3 pipx uv poetry conda mamba gem bundle cargo go composer apt apt-get aptitude dnf yum apk pacman zypper brew port choco scoop winget dotnet nuget snap flatpak systemctl service launchctl supervisorctl pm2 rc-service terraform tofu terragrunt pulumi helm ansible-vault`)
 )
 
 // verbal are programs whose words say what they do, as names of tools do.
 func verbal(s *shell, name string, args []word, in stdin) act {
-	ops, options := operands(args, "XRoqnHfFpmtbBlae", "namespace repo project profile region output query format title body method header field raw-field input jq template hostname subscription resource-group account endpoint-url cwd prefix workspace filename context kubeconfig target var var-file server")
+	ops, options := operands(args, "XRoqnHfFpmtbBlae",
+		"namespace repo project profile region output query format title body method header field raw-field input jq template hostname subscription resource-group account endpoint-url cwd prefix workspace filename context kubeconfig target var var-file server")
 	for _, x := range args {
 		v := x.text
 		if _, value, ok := strings.Cut(v, "="); ok && strings.HasPrefix(v, "-") {
@@ -1278,7 +1340,8 @@ func verbal(s *shell, name string, args []word, in stdin) act {
 	}
 	best := act{}
 	for i, x := range ops {
-		if i == 3 || i > 0 && !nounFirst[name] && best.class != event.NoClass || strings.ContainsAny(x.text, "/.:@=$ ") {
+		if i == 3 || i > 0 && !nounFirst[name] && best.class != event.NoClass ||
+			strings.ContainsAny(x.text, "/.:@=$ ") {
 			break
 		}
 		w := lower(x.text)
@@ -1305,7 +1368,8 @@ func verbal(s *shell, name string, args []word, in stdin) act {
 		}
 	}
 	if best.class == event.NoClass && len(ops) > 1 && nounFirst[name] { // gh issue comment
-		if r := phraseOf(ops[1].text, "").read(); r.class != event.NoClass && !strings.ContainsAny(ops[1].text, "/.:@=$ ") {
+		if r := phraseOf(ops[1].text, "").read(); r.class != event.NoClass &&
+			!strings.ContainsAny(ops[1].text, "/.:@=$ ") {
 			best = act{r.class, r.verb}
 		}
 	}
@@ -1332,8 +1396,10 @@ func verbal(s *shell, name string, args []word, in stdin) act {
 
 // clients of databases carry SQL.
 func clients(s *shell, name string, args []word, in stdin) (a act) {
-	ops, options := operands(args, "hHpPUudcefQSDtTLRoOv", "host port username user dbname command execute file query server port password database eval output host")
-	if h, ok := option(options, "h", "host", "server", "S", "H"); ok && (strings.ContainsAny(h, ".:$") || h != "" && !isPath(h)) {
+	ops, options := operands(args, "hHpPUudcefQSDtTLRoOv",
+		"host port username user dbname command execute file query server port password database eval output host")
+	if h, ok := option(options, "h", "host", "server", "S", "H"); ok &&
+		(strings.ContainsAny(h, ".:$") || h != "" && !isPath(h)) {
 		if !(name == "sqlite3" || name == "duckdb") {
 			s.reach(h)
 		}
@@ -1351,7 +1417,8 @@ func clients(s *shell, name string, args []word, in stdin) (a act) {
 			switch lower(x.text) {
 			case "del", "unlink", "flushall", "flushdb":
 				return act{event.Delete, x.text}
-			case "get", "keys", "scan", "info", "ttl", "type", "exists", "hgetall", "lrange", "smembers", "ping", "dbsize", "mget", "hget":
+			case "get", "keys", "scan", "info", "ttl", "type", "exists", "hgetall", "lrange", "smembers", "ping",
+				"dbsize", "mget", "hget":
 				return act{event.Read, x.text}
 			case "set", "hset", "lpush", "rpush", "sadd", "expire", "incr", "mset":
 				return act{event.Write, x.text}
@@ -1462,10 +1529,12 @@ func keys(s *shell, name string, args []word, in stdin) (a act) {
 	for _, x := range args {
 		v := x.text
 		switch {
-		case strings.HasPrefix(v, "--export-secret"), v == "find-generic-password", v == "find-internet-password", v == "dump-keychain":
+		case strings.HasPrefix(v, "--export-secret"), v == "find-generic-password", v == "find-internet-password",
+			v == "dump-keychain":
 			s.labels |= secretLabel
 			a = act{event.Read, name}
-		case v == "--list-keys" || v == "-k" || v == "-K" || v == "--list-secret-keys" || v == "-l" || v == "--verify" || v == "--fingerprint" || v == "-L" || v == "-lf":
+		case v == "--list-keys" || v == "-k" || v == "-K" || v == "--list-secret-keys" || v == "-l" ||
+			v == "--verify" || v == "--fingerprint" || v == "-L" || v == "-lf":
 			a = act{event.Read, name}
 		case v == "--delete-keys" || v == "--delete-secret-keys" || v == "-R" || v == "-D":
 			a = act{event.Delete, name}

@@ -153,7 +153,9 @@ func (d responseDef) read(bad report) Settings {
 		}
 		for j, t := range k.Tenants {
 			if t != "*" && (!isID(t) || len(t) > 64) {
-				bad(at(path+".tenants", j), `%s is no tenant; use at most 64 letters, digits, dots, hyphens and underscores, or "*" for every tenant`, quote(t))
+				bad(at(path+".tenants", j),
+					`%s is no tenant; use at most 64 letters, digits, dots, hyphens and underscores, or "*" for every tenant`,
+					quote(t))
 			}
 		}
 		public, err := base64.StdEncoding.DecodeString(strings.TrimSpace(k.Public))

@@ -30,7 +30,10 @@ const aliceKey = "A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg="
 
 func TestWithoutSettingsNothingIsEnforced(t *testing.T) {
 	want := Settings{GuardLeast: 2, GuardShare: 5, StaleMS: 600_000, AckMS: 30_000, StartMS: 60_000}
-	for name, s := range map[string]*Set{"no file": Default(), "no key": loaded(t, map[string]string{"response/a.yaml": "# later\n"}), "an empty one": loaded(t, map[string]string{"response/a.yaml": "response: {}\n"}), "false": loaded(t, map[string]string{"response/a.yaml": "response: {enforce: false}\n"})} {
+	for name, s := range map[string]*Set{"no file": Default(),
+		"no key":       loaded(t, map[string]string{"response/a.yaml": "# later\n"}),
+		"an empty one": loaded(t, map[string]string{"response/a.yaml": "response: {}\n"}),
+		"false":        loaded(t, map[string]string{"response/a.yaml": "response: {enforce: false}\n"})} {
 		if diff := cmp.Diff(want, *s.Response()); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
@@ -57,7 +60,8 @@ response:
 	if !bytes.HasPrefix(public, []byte{0x03, 0xa1, 0x07, 0xbf}) {
 		t.Errorf("the key is %x", public)
 	}
-	want := Settings{true, 0, 100, 300_000, 2_000, 86_400_000, []Key{{"alice", []string{"acme", "globex"}, public}, {"bob", []string{"*"}, public}}}
+	want := Settings{true, 0, 100, 300_000, 2_000, 86_400_000,
+		[]Key{{"alice", []string{"acme", "globex"}, public}, {"bob", []string{"*"}, public}}}
 	if diff := cmp.Diff(want, *s.Response()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -67,7 +71,8 @@ response:
 	for _, c := range []struct {
 		key, tenant string
 		serves      bool
-	}{{"alice", "acme", true}, {"alice", "globex", true}, {"alice", "initech", false}, {"alice", "", false}, {"alice", "*", false}, {"bob", "initech", true}, {"bob", "", true}} {
+	}{{"alice", "acme", true}, {"alice", "globex", true}, {"alice", "initech", false}, {"alice", "", false},
+		{"alice", "*", false}, {"bob", "initech", true}, {"bob", "", true}} {
 		if got := s.Response().Key(c.key).Serves(c.tenant); got != c.serves {
 			t.Errorf("%s acts on %q: %t", c.key, c.tenant, got)
 		}
@@ -87,7 +92,8 @@ response:
 }
 
 func TestTheOrderOfKeysMakesNoOtherSet(t *testing.T) {
-	const alice, bob = "{name: alice, tenants: [a], public: " + aliceKey + "}", "{name: bob, tenants: [b], public: " + aliceKey + "}"
+	const alice, bob = "{name: alice, tenants: [a], public: " + aliceKey + "}", "{name: bob, tenants: [b], public: " +
+		aliceKey + "}"
 	hash := func(text string) string { return loaded(t, map[string]string{"response/a.yaml": text}).Hash() }
 	first := hash("response: {keys: [" + alice + ", " + bob + "]}")
 	if hash("# for you\nresponse:\n  keys:\n  - "+bob+"\n  - "+alice+"\n") != first {
@@ -99,8 +105,9 @@ func TestTheOrderOfKeysMakesNoOtherSet(t *testing.T) {
 }
 
 func TestALimitMayBeCalledResponse(t *testing.T) {
-	s := loaded(t, map[string]string{"response/a.yaml": "response: {enforce: true}", "inventory/a.yaml": "inventory: [{kind: settings, severity: high}]",
-		"limits/a.yaml": "limits: [{id: response, scope: session, measure: count, max: 1}, {id: inventory, scope: session, measure: count, max: 1}]"})
+	s := loaded(t, map[string]string{"response/a.yaml": "response: {enforce: true}",
+		"inventory/a.yaml": "inventory: [{kind: settings, severity: high}]",
+		"limits/a.yaml":    "limits: [{id: response, scope: session, measure: count, max: 1}, {id: inventory, scope: session, measure: count, max: 1}]"})
 	if len(s.Limits()) != 2 || !s.Response().Enforce || s.Inventory().Severity != event.High {
 		t.Errorf("%d limits, %+v", len(s.Limits()), s.Response())
 	}
@@ -109,8 +116,11 @@ func TestALimitMayBeCalledResponse(t *testing.T) {
 // A set comes over Kafka as well: whoever can write there must not get a key in that Load would
 // refuse.
 func TestABadKeyIsRefusedOverTheWireToo(t *testing.T) {
-	good := string(loaded(t, map[string]string{"response/a.yaml": "response: {keys: [{name: alice, tenants: [a], public: " + aliceKey + "}]}"}).Bytes())
-	for old, fresh := range map[string]string{aliceKey: "AAAA", `"tenants":["a"]`: `"tenants":[]`, `"name":"alice"`: `"name":""`, `"response":[{`: `"response":[{},{`, `"keys"`: `"key"`} {
+	good := string(loaded(t,
+		map[string]string{"response/a.yaml": "response: {keys: [{name: alice, tenants: [a], public: " + aliceKey +
+			"}]}"}).Bytes())
+	for old, fresh := range map[string]string{aliceKey: "AAAA", `"tenants":["a"]`: `"tenants":[]`,
+		`"name":"alice"`: `"name":""`, `"response":[{`: `"response":[{},{`, `"keys"`: `"key"`} {
 		text := strings.Replace(good, old, fresh, 1)
 		if text == good {
 			t.Fatalf("nothing was changed in %s", good)
@@ -136,14 +146,21 @@ func TestWhatAViolationMayAskFor(t *testing.T) {
 		def   respondDef
 		want  event.Response
 	}{
-		{"a block holds for a quarter of an hour", respondDef{Action: "block"}, event.Response{Action: event.Block, DurationMS: 900_000}},
+		{"a block holds for a quarter of an hour", respondDef{Action: "block"},
+			event.Response{Action: event.Block, DurationMS: 900_000}},
 		{"a kill until somebody looks", respondDef{Action: "kill"}, event.Response{Action: event.Kill}},
-		{"unless it says how long", respondDef{Action: "kill", Duration: "1h"}, event.Response{Action: event.Kill, DurationMS: 3_600_000}},
-		{"anything may hold until it is restored", respondDef{Action: "block", Duration: "until_restored"}, event.Response{Action: event.Block}},
-		{"a wider scope that the violation knows", respondDef{Action: "escalate", Scope: "agent", Duration: "1d"}, event.Response{Action: event.Escalate, Scope: event.AgentScope, DurationMS: 86_400_000}},
-		{"a throttle has a rate", respondDef{Action: "throttle", Calls: "10", Per: "1m", Classes: []string{"pay", "send"}},
-			event.Response{Action: event.Throttle, DurationMS: 900_000, Rate: event.Rate{Calls: 10, PerSeconds: 60, Classes: []event.Class{event.Pay, event.Send}}}},
-		{"to observe is an answer, too", respondDef{Action: "observe"}, event.Response{Action: event.Observe, DurationMS: 900_000}},
+		{"unless it says how long", respondDef{Action: "kill", Duration: "1h"},
+			event.Response{Action: event.Kill, DurationMS: 3_600_000}},
+		{"anything may hold until it is restored", respondDef{Action: "block", Duration: "until_restored"},
+			event.Response{Action: event.Block}},
+		{"a wider scope that the violation knows", respondDef{Action: "escalate", Scope: "agent", Duration: "1d"},
+			event.Response{Action: event.Escalate, Scope: event.AgentScope, DurationMS: 86_400_000}},
+		{"a throttle has a rate", respondDef{Action: "throttle", Calls: "10", Per: "1m",
+			Classes: []string{"pay", "send"}},
+			event.Response{Action: event.Throttle, DurationMS: 900_000,
+				Rate: event.Rate{Calls: 10, PerSeconds: 60, Classes: []event.Class{event.Pay, event.Send}}}},
+		{"to observe is an answer, too", respondDef{Action: "observe"},
+			event.Response{Action: event.Observe, DurationMS: 900_000}},
 	} {
 		got, said := compile(c.def)
 		if diff := cmp.Diff(&c.want, got); diff != "" || said != "" {
@@ -166,7 +183,8 @@ func TestWhatAViolationMayAskFor(t *testing.T) {
 		{"a throttle to nothing", respondDef{Action: "throttle", Calls: "0", Per: "1m"}, "respond.calls"},
 		{"a throttle per fractions", respondDef{Action: "throttle", Calls: "1", Per: "1500ms"}, "respond.per"},
 		{"a throttle per week", respondDef{Action: "throttle", Calls: "1", Per: "7d"}, "respond.per"},
-		{"a throttle of an unknown class", respondDef{Action: "throttle", Calls: "1", Per: "1m", Classes: []string{"pay", "steal"}}, "respond.classes[1]"},
+		{"a throttle of an unknown class", respondDef{Action: "throttle", Calls: "1", Per: "1m",
+			Classes: []string{"pay", "steal"}}, "respond.classes[1]"},
 	} {
 		if _, said := compile(c.def); said != c.at {
 			t.Errorf("%s: reported at %q, want %q", c.claim, said, c.at)
@@ -178,12 +196,15 @@ func TestWhatAViolationMayAskFor(t *testing.T) {
 }
 
 func TestKeysFitWhatTheCommandLineMakes(t *testing.T) {
-	public := loaded(t, map[string]string{"response/a.yaml": "response: {keys: [{name: alice, tenants: [acme], public: " + aliceKey + "}]}"}).Response().Key("alice").Public
+	public := loaded(t,
+		map[string]string{"response/a.yaml": "response: {keys: [{name: alice, tenants: [acme], public: " + aliceKey +
+			"}]}"}).Response().Key("alice").Public
 	seed := make([]byte, ed25519.SeedSize)
 	for i := range seed {
 		seed[i] = byte(i)
 	}
-	f := event.Feedback{ID: "b5c1", Time: 1, Tenant: "acme", Type: event.RestoreFeedback, Scope: event.Scope{Type: event.AgentScope, ID: "a", Tenant: "acme"}, By: "alice"}
+	f := event.Feedback{ID: "b5c1", Time: 1, Tenant: "acme", Type: event.RestoreFeedback,
+		Scope: event.Scope{Type: event.AgentScope, ID: "a", Tenant: "acme"}, By: "alice"}
 	f.Sign(ed25519.NewKeyFromSeed(seed))
 	if !f.Verify(public) {
 		t.Error("signed by alice, and it does not pass")
@@ -192,7 +213,8 @@ func TestKeysFitWhatTheCommandLineMakes(t *testing.T) {
 
 func FuzzSettings(f *testing.F) {
 	for _, kind := range []string{"response", "inventory", "tenants"} {
-		for _, pattern := range []string{"../testdata/bad-configs/policy/" + kind + "-*.yaml", "../configs/" + kind + "/*.yaml"} {
+		for _, pattern := range []string{"../testdata/bad-configs/policy/" + kind + "-*.yaml",
+			"../configs/" + kind + "/*.yaml"} {
 			files, _ := filepath.Glob(pattern)
 			for _, path := range files {
 				text, err := os.ReadFile(path)
@@ -204,7 +226,8 @@ func FuzzSettings(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		for _, read := range []func(*collector, []*file){(*collector).loadTenants, (*collector).loadInventory, (*collector).loadResponse} {
+		for _, read := range []func(*collector, []*file){(*collector).loadTenants, (*collector).loadInventory,
+			(*collector).loadResponse} {
 			c, one := newCollector(), &file{source: source{file: "f.yaml"}, left: maxEntries, text: []byte(text)}
 			c.use(&one.source)
 			read(c, []*file{one})

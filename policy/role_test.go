@@ -39,7 +39,9 @@ personas:
 			t.Errorf("%s: judged as %q, mismatch %d; want %q, %d", name, got, m, c.want, c.mismatch)
 		}
 	}
-	few := parse(t, "personas:\n- {name: clerk, agents: [\"clerk-*\"], default: allow}\n- {name: theirs, tenant: other, default: allow}\n", "")
+	few := parse(t,
+		"personas:\n- {name: clerk, agents: [\"clerk-*\"], default: allow}\n- {name: theirs, tenant: other, default: allow}\n",
+		"")
 	if got, m := few.Role("acme", "a", "root"); got != "root" || m != Unlisted {
 		t.Errorf("a persona that nobody declared, of an agent that no list has: %q, %d", got, m)
 	}

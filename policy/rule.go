@@ -152,8 +152,10 @@ func ruleCode(field string) string {
 
 // codedKeys are the keys of a rule in the order of their codes, which never change: R010 is the
 // first; a new key goes to the end.
-var codedKeys = []string{"id", "title", "why", "version", "status", "mode", "severity", "risk", "tags", "authors", "references", "false_positives", "response", "tune", "use_cases", "by", "where", "window",
-	"let", "having", "within", "select", "steps", "not", "absent", "params", "lists", "explain", "suppress", "exceptions", "respond", "tests"}
+var codedKeys = []string{"id", "title", "why", "version", "status", "mode", "severity", "risk", "tags", "authors",
+	"references", "false_positives", "response", "tune", "use_cases", "by", "where", "window",
+	"let", "having", "within", "select", "steps", "not", "absent", "params", "lists", "explain", "suppress",
+	"exceptions", "respond", "tests"}
 
 var dated = regexp.MustCompile(`^\d{4}-\d{2}-\d{2}$`)
 
@@ -166,7 +168,8 @@ func (c *collector) rule(d ruleDef, src *source, path string) {
 		}
 		return path + "." + field
 	}
-	r := &rules.Rule{ID: d.ID, Title: d.Title, Why: d.Why, Tags: d.Tags, FalsePositives: d.FalsePositives, Response: d.Response, Tune: d.Tune, UseCases: d.UseCases, References: d.References, Suppress: 15 * 60_000}
+	r := &rules.Rule{ID: d.ID, Title: d.Title, Why: d.Why, Tags: d.Tags, FalsePositives: d.FalsePositives,
+		Response: d.Response, Tune: d.Tune, UseCases: d.UseCases, References: d.References, Suppress: 15 * 60_000}
 	switch {
 	case d.ID == "":
 		bad("id", "a rule needs an id; name it, for example refund-to-new-account")
@@ -226,7 +229,8 @@ func (c *collector) rule(d ruleDef, src *source, path string) {
 	if d.Suppress != "" {
 		r.Suppress = span("suppress", d.Suppress)
 	}
-	s := &rules.Source{Where: d.Where, Window: span("window", d.Window), Within: span("within", d.Within), Having: d.Having, Explain: d.Explain, For: span("absent.for", d.Absent.For),
+	s := &rules.Source{Where: d.Where, Window: span("window", d.Window), Within: span("within", d.Within),
+		Having: d.Having, Explain: d.Explain, For: span("absent.for", d.Absent.For),
 		Params: map[string]rules.Param{}, Lists: map[string][]string{}}
 	s.Select = rules.Select(max(0, slices.Index(rules.Selects(), word("select", d.Select, "latest", rules.Selects()))))
 	for i, w := range d.By {
@@ -268,13 +272,15 @@ func (c *collector) rule(d ruleDef, src *source, path string) {
 				st.Name = fmt.Sprint("step", i+1)
 			}
 			if !isID(st.Name) || strings.ContainsAny(st.Name, ".-") {
-				bad(where+".name", "%s cannot be used in expressions; use letters, digits and underscores", quote(st.Name))
+				bad(where+".name", "%s cannot be used in expressions; use letters, digits and underscores",
+					quote(st.Name))
 			}
 			if seen[st.Name] {
 				bad(where+".name", "there are two steps %s; rename one", quote(st.Name))
 			}
 			seen[st.Name] = true
-			out = append(out, rules.StepSource{Name: st.Name, Where: st.Where, Capture: pairs(bad, where+".capture", st.Capture), Times: times, Distinct: st.Distinct, After: st.After,
+			out = append(out, rules.StepSource{Name: st.Name, Where: st.Where,
+				Capture: pairs(bad, where+".capture", st.Capture), Times: times, Distinct: st.Distinct, After: st.After,
 				Lets: pairs(bad, where+".let", st.Let), Having: st.Having})
 		}
 		return out
@@ -295,7 +301,8 @@ func (c *collector) rule(d ruleDef, src *source, path string) {
 	case len(d.Steps) > rules.MaxSteps || len(d.Not) > rules.MaxSteps:
 		bad("steps", "more than %d steps; split the rule", rules.MaxSteps)
 	case len(d.Steps) > 0 && (d.Where != "" || d.Window != "" || d.Having != "" || len(s.Lets) > 0):
-		bad("steps", "a rule is either a condition (where, window, let, having) or a sequence (steps, within); take one of them out")
+		bad("steps",
+			"a rule is either a condition (where, window, let, having) or a sequence (steps, within); take one of them out")
 	case len(d.Steps) == 0 && (len(d.Not) > 0 || s.Absent != nil || d.Within != ""):
 		bad("not", "not, absent and within belong to steps; add steps:")
 	case len(d.Steps) > 0 && (len(d.Steps) > 1 || s.Steps[0].Times > 1 || s.Steps[0].Having != "") && s.Within == 0:
@@ -350,7 +357,8 @@ type compiledRule struct {
 
 // stoppedBy are the scopes whose breaker a rule may open, by the first part of its key.
 func stoppedBy(k rules.Key) []event.ScopeType {
-	scope, ok := map[rules.Key]Scope{rules.AgentKey: AgentScope, rules.SessionKey: SessionScope, rules.UserKey: UserScope, rules.PersonaKey: PersonaScope, rules.TenantKey: TenantScope,
+	scope, ok := map[rules.Key]Scope{rules.AgentKey: AgentScope, rules.SessionKey: SessionScope,
+		rules.UserKey: UserScope, rules.PersonaKey: PersonaScope, rules.TenantKey: TenantScope,
 		rules.ToolKey: ToolScope, rules.ServerKey: ServerScope}[k]
 	if !ok {
 		return []event.ScopeType{event.AgentScope}
@@ -458,11 +466,14 @@ func (c *collector) lists(bad report, src *source, raw json.RawMessage, into map
 			}
 			entries := listEntries(string(text))
 			if len(entries) == 0 {
-				c.warn(src, "R210", "lists."+m.name, "%s has no entry, so nothing is in the list; write one a line", quote(file))
+				c.warn(src, "R210", "lists."+m.name, "%s has no entry, so nothing is in the list; write one a line",
+					quote(file))
 			}
 			for _, e := range entries {
 				if before, _, found := strings.Cut(e, " #"); found {
-					c.warn(src, "R210", "lists."+m.name, "the # in %s of %s is part of the entry, not a comment; if %s is meant, put the comment on a line of its own", quote(e), quote(file), quote(strings.TrimSpace(before)))
+					c.warn(src, "R210", "lists."+m.name,
+						"the # in %s of %s is part of the entry, not a comment; if %s is meant, put the comment on a line of its own",
+						quote(e), quote(file), quote(strings.TrimSpace(before)))
 					break
 				}
 			}
@@ -498,7 +509,8 @@ const byteOrderMark = "\ufeff"
 // warn notes what is not wrong and still suspicious, for lint.
 func (c *collector) warn(src *source, code, path, format string, args ...any) {
 	p := src.place(path)
-	c.warnings = append(c.warnings, &Problem{File: p.file, Line: p.line, Column: p.col, Code: code, What: fmt.Sprintf(format, args...)})
+	c.warnings = append(c.warnings, &Problem{File: p.file, Line: p.line, Column: p.col, Code: code,
+		What: fmt.Sprintf(format, args...)})
 }
 
 // fault reports what is wrong with an expression, with its line and a caret.
@@ -546,7 +558,8 @@ func (c *collector) ruleTest(d ruleDef, src *source, path string, bad report) {
 		where := at("tests", i)
 		checkName(bad, where+".name", "a test", t.Name)
 		p := src.place(where)
-		test := RuleTest{Rule: d.ID, Name: t.Name, Todo: t.Todo, Why: t.Expect.Why, Scope: t.Expect.Scope, File: p.file, Line: p.line}
+		test := RuleTest{Rule: d.ID, Name: t.Name, Todo: t.Todo, Why: t.Expect.Why, Scope: t.Expect.Scope, File: p.file,
+			Line: p.line}
 		if t.Expect.Findings == "" {
 			bad(where+".expect", "say how many findings are expected; add findings: 1, or 0 if it must stay quiet")
 		} else if n, err := strconv.Atoi(t.Expect.Findings); err != nil || n < 0 {
@@ -565,7 +578,9 @@ func (c *collector) ruleTest(d ruleDef, src *source, path string, bad report) {
 			d := json.NewDecoder(bytes.NewReader(t.Learned))
 			d.DisallowUnknownFields()
 			if err := d.Decode(&test.Learned); err != nil {
-				bad(where+".baseline", "%v; write it as {seen: {destination: false}, p: {rarity: 0.001}, quantile: {records: 20}, expected: {events: 3}}", err)
+				bad(where+".baseline",
+					"%v; write it as {seen: {destination: false}, p: {rarity: 0.001}, quantile: {records: 20}, expected: {events: 3}}",
+					err)
 			} else if word, known := test.Learned.Fault(); word != "" {
 				bad(where+".baseline", "no baseline knows %s; %s", quote(word), choose(word, known))
 			}
@@ -606,7 +621,8 @@ func (s *Set) LintRules(now time.Time) []*Problem {
 	}
 	for _, r := range s.rules {
 		warn := func(code, format string, args ...any) {
-			all = append(all, &Problem{File: s.ruleFiles[r.ID], Code: code, What: "rule " + r.ID + ": " + fmt.Sprintf(format, args...)})
+			all = append(all, &Problem{File: s.ruleFiles[r.ID], Code: code,
+				What: "rule " + r.ID + ": " + fmt.Sprintf(format, args...)})
 		}
 		if r.Why == "" {
 			warn("R201", "does not say why it matters; add why:")
@@ -620,26 +636,32 @@ func (s *Set) LintRules(now time.Time) []*Problem {
 		for _, p := range r.Args() {
 			if shown := carried[r.ID]; !shown[p] && (len(shown) == 0 || strings.ContainsAny(p, ".[")) {
 				// of plain names that stand for each other one is enough
-				warn("R211", "asks for the argument %s, which no event of its tests has; add a test with it, or look at recorded events with --sample: an argument that no call has is never seen", p)
+				warn("R211",
+					"asks for the argument %s, which no event of its tests has; add a test with it, or look at recorded events with --sample: an argument that no call has is never seen",
+					p)
 			}
 		}
 		for where, x := range r.Expressions() {
 			if x.VM != "" {
-				warn("R204", "%s runs on expr's machine, which is slow: closures do not cover %s; write it another way", where, x.VM)
+				warn("R204", "%s runs on expr's machine, which is slow: closures do not cover %s; write it another way",
+					where, x.VM)
 			}
 		}
 		for i, part := range r.Parts() {
 			if g := part.Where.Guard; g.Tools == nil && g.Classes == 0 && g.Kinds == 0 {
-				warn("R205", "%s is looked at with every event; say what kind, class or tool it is about", r.PartName(i))
+				warn("R205", "%s is looked at with every event; say what kind, class or tool it is about",
+					r.PartName(i))
 			}
 		}
 		for _, e := range r.Exceptions {
 			if e.Expires != 0 && now.UnixMilli() >= e.Expires {
-				warn("R206", "exception %s has expired and lets go of nothing; remove it, or give it a new date", e.Name)
+				warn("R206", "exception %s has expired and lets go of nothing; remove it, or give it a new date",
+					e.Name)
 			}
 		}
 		if r.Respond != nil && (r.Mode == rules.Signal || r.Mode == rules.Alert) {
-			warn("R209", "has respond: and mode: %s, so it asks for nothing; set mode: enforce, or take respond out", r.Mode)
+			warn("R209", "has respond: and mode: %s, so it asks for nothing; set mode: enforce, or take respond out",
+				r.Mode)
 		}
 		if r.Status == "deprecated" && r.Mode > rules.Shadow {
 			warn("R207", "is deprecated and still speaks; set mode: off, or give it another status")
@@ -695,24 +717,40 @@ func RuleSchema() any {
 		}
 		return o
 	}
-	expression := object{"type": []string{"string", "boolean", "number"}, "description": "an expression: wayward rules fields lists what it may use"}
+	expression := object{"type": []string{"string", "boolean", "number"},
+		"description": "an expression: wayward rules fields lists what it may use"}
 	names := object{"type": "object", "additionalProperties": expression}
-	span := object{"type": "string", "pattern": `^(\d+d)?(\d+(\.\d+)?(h|m|s|ms))*$`, "description": "90s, 10m, 1h30m, 2d"}
-	step := closed(object{"name": text, "where": expression, "capture": names, "times": text, "distinct": expression, "let": names, "having": expression, "after": text}, "where")
+	span := object{"type": "string", "pattern": `^(\d+d)?(\d+(\.\d+)?(h|m|s|ms))*$`,
+		"description": "90s, 10m, 1h30m, 2d"}
+	step := closed(object{"name": text, "where": expression, "capture": names, "times": text, "distinct": expression,
+		"let": names, "having": expression, "after": text}, "where")
 	var severities []string
 	for s := event.Signal; s <= event.Critical; s++ {
 		severities = append(severities, s.String())
 	}
 	s := closed(object{
-		"id": object{"type": "string", "pattern": `^[A-Za-z0-9._-]{1,128}$`}, "title": text, "why": text, "version": text, "status": words(rules.Statuses), "mode": words(rules.Modes()),
-		"severity": words(severities), "risk": object{"type": "integer", "minimum": 0, "maximum": 100}, "tags": texts, "authors": texts, "references": texts,
-		"false_positives": texts, "response": text, "tune": text, "use_cases": texts, "by": object{"type": "array", "items": words(rules.Keys())}, "where": expression, "window": span, "let": names, "having": expression,
-		"within": span, "select": words(rules.Selects()), "steps": object{"type": "array", "items": step, "maxItems": rules.MaxSteps}, "not": object{"type": "array", "items": step},
-		"absent": closed(object{"where": expression, "for": span}, "where", "for"), "params": open, "lists": open, "explain": expression, "suppress": span,
-		"exceptions": object{"type": "array", "items": closed(object{"name": text, "when": expression, "reason": text, "owner": text, "expires": text}, "name", "when", "reason", "owner")},
-		"respond":    closed(object{"action": words(event.Actions()), "scope": words(event.ScopeTypes()), "duration": text, "calls": text, "per": span, "classes": texts}, "action"),
-		"tests": object{"type": "array", "items": closed(object{"name": text, "todo": text, "all": open, "baseline": closed(object{"seen": open, "p": open, "quantile": open, "expected": open}), "events": object{"type": "array", "items": open},
-			"expect": closed(object{"findings": object{"type": "integer", "minimum": 0}, "why": text, "scope": text, "at": texts}, "findings")}, "name", "events", "expect")},
+		"id": object{"type": "string", "pattern": `^[A-Za-z0-9._-]{1,128}$`}, "title": text, "why": text,
+		"version": text, "status": words(rules.Statuses), "mode": words(rules.Modes()),
+		"severity": words(severities), "risk": object{"type": "integer", "minimum": 0, "maximum": 100}, "tags": texts,
+		"authors": texts, "references": texts,
+		"false_positives": texts, "response": text, "tune": text, "use_cases": texts,
+		"by": object{"type": "array", "items": words(rules.Keys())}, "where": expression, "window": span, "let": names,
+		"having": expression,
+		"within": span, "select": words(rules.Selects()), "steps": object{"type": "array", "items": step,
+			"maxItems": rules.MaxSteps}, "not": object{"type": "array", "items": step},
+		"absent": closed(object{"where": expression, "for": span}, "where", "for"), "params": open, "lists": open,
+		"explain": expression, "suppress": span,
+		"exceptions": object{"type": "array",
+			"items": closed(object{"name": text, "when": expression, "reason": text, "owner": text, "expires": text},
+				"name", "when", "reason", "owner")},
+		"respond": closed(object{"action": words(event.Actions()), "scope": words(event.ScopeTypes()),
+			"duration": text, "calls": text, "per": span, "classes": texts}, "action"),
+		"tests": object{"type": "array",
+			"items": closed(object{"name": text, "todo": text, "all": open,
+				"baseline": closed(object{"seen": open, "p": open, "quantile": open, "expected": open}),
+				"events":   object{"type": "array", "items": open},
+				"expect": closed(object{"findings": object{"type": "integer", "minimum": 0}, "why": text, "scope": text,
+					"at": texts}, "findings")}, "name", "events", "expect")},
 	}, "id", "title")
 	s["$schema"], s["title"] = "https://json-schema.org/draft/2020-12/schema", "A rule of wayward"
 	return s

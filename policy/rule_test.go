@@ -27,12 +27,18 @@ where: 'tool.class == "pay" and amount.value > 5'
 		text string
 		want []string
 	}{
-		"sound":                           {sound + tests, nil},
-		"no why, no tags, no tests":       {"id: r\ntitle: t\nwhere: 'tool.class == \"pay\"'\n", []string{"R201", "R202", "R203"}},
-		"needs the machine":               {sound[:len(sound)-2] + " and resource.labels[0] == \"x\"'\n" + tests, []string{"R204"}},
-		"looked at with every event":      {"id: r\ntitle: t\nwhy: w\ntags: [ASI02]\nwhere: amount.value > 5\n" + tests, []string{"R205"}},
-		"an exception that has expired":   {sound + tests + "exceptions: [{name: x, when: 'user == \"u\"', reason: r, owner: o, expires: 2026-01-31}]\n", []string{"R206"}},
-		"one that has not":                {sound + tests + "exceptions: [{name: x, when: 'user == \"u\"', reason: r, owner: o, expires: 2026-03-02}]\n", nil},
+		"sound": {sound + tests, nil},
+		"no why, no tags, no tests": {"id: r\ntitle: t\nwhere: 'tool.class == \"pay\"'\n",
+			[]string{"R201", "R202", "R203"}},
+		"needs the machine": {sound[:len(sound)-2] + " and resource.labels[0] == \"x\"'\n" + tests,
+			[]string{"R204"}},
+		"looked at with every event": {"id: r\ntitle: t\nwhy: w\ntags: [ASI02]\nwhere: amount.value > 5\n" + tests,
+			[]string{"R205"}},
+		"an exception that has expired": {sound + tests +
+			"exceptions: [{name: x, when: 'user == \"u\"', reason: r, owner: o, expires: 2026-01-31}]\n",
+			[]string{"R206"}},
+		"one that has not": {sound + tests +
+			"exceptions: [{name: x, when: 'user == \"u\"', reason: r, owner: o, expires: 2026-03-02}]\n", nil},
 		"deprecated":                      {sound + tests + "status: deprecated\n", []string{"R207"}},
 		"deprecated and off":              {sound + tests + "status: deprecated\nmode: off\n", nil},
 		"a response that nobody asks for": {sound + tests + respond, []string{"R209"}},
@@ -53,7 +59,9 @@ where: 'tool.class == "pay" and amount.value > 5'
 
 // A rule that is turned off is the same but for its mode, and so are all others.
 func TestWithout(t *testing.T) {
-	set, err := Parse([]byte(`{"v":1,"personas":[{"name":"p","default":"allow"}],"rules":[{"id":"a","title":"t","where":"kind == \"tool_call\"","params":{"x":1}},{"id":"b","title":"t","where":"kind == \"message\""}]}`))
+	set, err := Parse(
+		[]byte(
+			`{"v":1,"personas":[{"name":"p","default":"allow"}],"rules":[{"id":"a","title":"t","where":"kind == \"tool_call\"","params":{"x":1}},{"id":"b","title":"t","where":"kind == \"message\""}]}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +70,8 @@ func TestWithout(t *testing.T) {
 		t.Fatal(err)
 	}
 	was, is := set.Rules(), off.Rules()
-	if is[0].Mode.String() != "off" || is[1].Mode != was[1].Mode || is[0].Hash != was[0].Hash || len(off.Personas()) != 1 || off.Hash() == set.Hash() {
+	if is[0].Mode.String() != "off" || is[1].Mode != was[1].Mode || is[0].Hash != was[0].Hash ||
+		len(off.Personas()) != 1 || off.Hash() == set.Hash() {
 		t.Errorf("got %+v, %+v", is[0], is[1])
 	}
 	if again, err := off.Without("a"); err != nil || again.Hash() != off.Hash() {
@@ -88,14 +97,16 @@ func TestWhatATestSupposes(t *testing.T) {
 		if err := os.Mkdir(filepath.Join(dir, "rules"), 0o700); err != nil {
 			t.Fatal(err)
 		}
-		rule := "id: r\ntitle: x\nwhere: 'kind == \"tool_call\"'\ntests:\n  - {name: a, baseline: " + text + ", events: [{at: 0s, agent: {id: a}, tool: {name: x}}], expect: {findings: 1}}\n"
+		rule := "id: r\ntitle: x\nwhere: 'kind == \"tool_call\"'\ntests:\n  - {name: a, baseline: " + text +
+			", events: [{at: 0s, agent: {id: a}, tool: {name: x}}], expect: {findings: 1}}\n"
 		if err := os.WriteFile(filepath.Join(dir, "rules", "r.yaml"), []byte(rule), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		_, faults := Load(dir)
 		switch {
 		case want == "" && len(faults) == 0:
-		case len(faults) != 1 || want == "" || !strings.Contains(faults[0].Error(), want) || !strings.Contains(faults[0].Error(), "R041"):
+		case len(faults) != 1 || want == "" || !strings.Contains(faults[0].Error(), want) ||
+			!strings.Contains(faults[0].Error(), "R041"):
 			t.Errorf("%s: %v, want %q", text, faults, want)
 		}
 	}
@@ -201,7 +212,8 @@ func TestWhatIsOddInTheFileOfAListIsTold(t *testing.T) {
 		}
 	}
 	write("r.yaml", "\ufeffid: r\r\ntitle: t\r\nwhere: 'user in lists.who'\r\nlists: {who: '@who.txt'}\r\n")
-	for text, want := range map[string]string{"ann\n": "", "#general\na#b\n": "", "# nobody\n": "no entry", "ann # the boss\n": `if "ann" is meant`, "\xff\xfea\x00": "not UTF-8"} {
+	for text, want := range map[string]string{"ann\n": "", "#general\na#b\n": "", "# nobody\n": "no entry",
+		"ann # the boss\n": `if "ann" is meant`, "\xff\xfea\x00": "not UTF-8"} {
 		write("who.txt", text)
 		set, errs := Load(dir)
 		said := fmt.Sprint(errs)
@@ -212,7 +224,8 @@ func TestWhatIsOddInTheFileOfAListIsTold(t *testing.T) {
 				}
 			}
 		}
-		if said = strings.TrimPrefix(said, "[]"); want == "" && said != "" || !strings.Contains(said, want) || (want != "") != strings.Contains(said, "r.yaml:4") {
+		if said = strings.TrimPrefix(said, "[]"); want == "" && said != "" || !strings.Contains(said, want) ||
+			(want != "") != strings.Contains(said, "r.yaml:4") {
 			t.Errorf("%q: got %q, want %q", text, said, want)
 		}
 	}

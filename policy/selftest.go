@@ -58,7 +58,8 @@ func compileTests(bad report, p *Persona, defs []testDef) (all []Test) {
 		if tenant == "" {
 			tenant = "example"
 		}
-		for key, value := range map[string]any{"time": time.Date(2026, time.January, 5, 12, 0, 0, 0, zone).Format(time.RFC3339),
+		for key, value := range map[string]any{"time": time.Date(2026, time.January, 5, 12, 0, 0, 0,
+			zone).Format(time.RFC3339),
 			"kind": "tool_call", "tenant": tenant, "persona": p.Name, "id": "test"} {
 			if _, said := fields[key]; !said {
 				fields[key] = canonical(value)

@@ -142,7 +142,8 @@ func (s *Separation) Sameness() string {
 	case !s.Asks():
 		return ""
 	case s.Same[0] == s.Same[1]:
-		return [...]string{SameResource: "on one resource", SameSubject: "about one subject", SameBeneficiary: "for one beneficiary",
+		return [...]string{SameResource: "on one resource", SameSubject: "about one subject",
+			SameBeneficiary: "for one beneficiary",
 			SameDestination: "to one destination", SameUser: "for one user"}[s.Same[0]]
 	}
 	return "where the " + s.Same[0].String() + " of the first is the " + s.Same[1].String() + " of the second"
@@ -163,7 +164,9 @@ func compileSeparations(bad report, p *Persona, defs []separationDef) (all []*Se
 		path := at("separate", i)
 		s := &Separation{Name: d.Name, Persona: p, Within: AgentScope}
 		if !isID(d.Name) {
-			bad(path+".name", "%s is no name for a pair of duties; use letters, digits, dots, hyphens and underscores, such as pay-and-approve", quote(d.Name))
+			bad(path+".name",
+				"%s is no name for a pair of duties; use letters, digits, dots, hyphens and underscores, such as pay-and-approve",
+				quote(d.Name))
 		}
 		for _, o := range all {
 			if o.Name == d.Name && d.Name != "" {
@@ -198,7 +201,8 @@ func compileSeparations(bad report, p *Persona, defs []separationDef) (all []*Se
 			case same < 0:
 				bad(path+".same", "unknown word %s; %s, or leave same out", quote(word), choose(word, samenesses[1:]))
 			case word == "" && d.Same != sameDef{}:
-				bad(path+".same", "a pair needs a word for each side; write same: {first: resource, second: beneficiary}, say")
+				bad(path+".same",
+					"a pair needs a word for each side; write same: {first: resource, second: beneficiary}, say")
 			}
 			s.Same[k] = Sameness(max(same, 0))
 			if d.Same.First == d.Same.Second {
@@ -207,7 +211,9 @@ func compileSeparations(bad report, p *Persona, defs []separationDef) (all []*Se
 			}
 		}
 		if len(d.Between) != 2 {
-			bad(path+".between", "a pair has two sides, not %d; write between: [{classes: [approve]}, {classes: [pay]}], say", len(d.Between))
+			bad(path+".between",
+				"a pair has two sides, not %d; write between: [{classes: [approve]}, {classes: [pay]}], say",
+				len(d.Between))
 		} else {
 			for k := range s.sides {
 				s.sides[k] = d.Between[k].compile(bad, at(path+".between", k))
@@ -243,7 +249,8 @@ func (d sideDef) compile(bad report, path string) side {
 func (s *Separation) Sides(e *event.Event) (is [2]bool) {
 	for i := range s.sides {
 		d := &s.sides[i]
-		is[i] = (d.classes == 0 || d.classes&classBits(e) != 0) && d.tools.passesTool(&e.Tool) && d.servers.passes(e.Tool.Server)
+		is[i] = (d.classes == 0 || d.classes&classBits(e) != 0) && d.tools.passesTool(&e.Tool) &&
+			d.servers.passes(e.Tool.Server)
 	}
 	return is
 }

@@ -71,8 +71,10 @@ type Tally struct {
 
 // Counts are all of them, so that people see whether what they wrote was found.
 func (s *Set) Counts() []Tally {
-	return []Tally{{"rules", len(s.rules)}, {"personas", len(s.personas)}, {"limits", len(s.limits)}, {"tools", s.catalogue.n}, {"inventory entries", len(s.inventory.entries)},
-		{"tenants", len(s.tenants)}, {"response keys", len(s.response.Keys)}, {"baseline settings", len(s.learning.defs)}}
+	return []Tally{{"rules", len(s.rules)}, {"personas", len(s.personas)}, {"limits", len(s.limits)},
+		{"tools", s.catalogue.n}, {"inventory entries", len(s.inventory.entries)},
+		{"tenants", len(s.tenants)}, {"response keys", len(s.response.Keys)},
+		{"baseline settings", len(s.learning.defs)}}
 }
 
 // Inventory is what is registered and what to say about what is not.
@@ -230,12 +232,15 @@ func Default() *Set {
 
 // builtins are the limits that hold until somebody writes others.
 var builtins = []limitDef{
-	{ID: "builtin-session-calls", Title: "Very many calls in one session", Scope: "session", Measure: "count", Max: "50",
+	{ID: "builtin-session-calls", Title: "Very many calls in one session", Scope: "session", Measure: "count",
+		Max:      "50",
 		Severity: "medium", Tags: []string{"ASI02", "ASI08", "AML.T0034.002"}}, // a loop
-	{ID: "builtin-user-calls-hour", Title: "Very many calls for one user", Scope: "user", Measure: "count", Max: "450", Window: "1h",
+	{ID: "builtin-user-calls-hour", Title: "Very many calls for one user", Scope: "user", Measure: "count", Max: "450",
+		Window: "1h",
 		// also when spread over agents and sessions
 		Severity: "medium", Tags: []string{"ASI02", "AML.T0053"}},
-	{ID: "builtin-user-records-hour", Title: "Very many records read for one user", Scope: "user", Measure: "records", Max: "5000", Window: "1h",
+	{ID: "builtin-user-records-hour", Title: "Very many records read for one user", Scope: "user", Measure: "records",
+		Max: "5000", Window: "1h",
 		Severity: "medium", Tags: []string{"ASI02", "AML.T0085.001"}}, // over-pull
 }
 
@@ -281,7 +286,8 @@ type taken struct {
 }
 
 func newCollector() *collector {
-	return &collector{rulesAt: map[string]place{}, personas: map[name]*Persona{}, limits: map[string]*Limit{}, ofPersonas: map[string]bool{}, tenants: map[string]*Tenant{}, agents: map[name]taken{}, places: map[any]place{}}
+	return &collector{rulesAt: map[string]place{}, personas: map[name]*Persona{}, limits: map[string]*Limit{},
+		ofPersonas: map[string]bool{}, tenants: map[string]*Tenant{}, agents: map[name]taken{}, places: map[any]place{}}
 }
 
 func (c *collector) use(src *source) {
@@ -339,7 +345,8 @@ func (c *collector) problems() []error {
 
 func sortProblems(all []*Problem) {
 	slices.SortStableFunc(all, func(a, b *Problem) int {
-		return cmp.Or(strings.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), strings.Compare(a.What, b.What))
+		return cmp.Or(strings.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column),
+			strings.Compare(a.What, b.What))
 	})
 }
 

@@ -40,7 +40,8 @@ func folder(t testing.TB, files map[string]string) string {
 func texts(errs []error, dir string) string {
 	var b strings.Builder
 	for _, err := range errs {
-		fmt.Fprintln(&b, strings.ReplaceAll(strings.ReplaceAll(err.Error(), dir+string(filepath.Separator), ""), dir, "DIR"))
+		fmt.Fprintln(&b, strings.ReplaceAll(strings.ReplaceAll(err.Error(), dir+string(filepath.Separator), ""), dir,
+			"DIR"))
 	}
 	return b.String()
 }
@@ -107,44 +108,78 @@ func TestFoldersAndFiles(t *testing.T) {
 		limits []string
 		errs   string
 	}{
-		{claim: "nothing at all is a mistake", errs: "DIR: no policies found; wayward looks for " + looks + ": put some there, or name no folder and the built-in limits apply\n"},
-		{claim: "so is nothing that is read", files: map[string]string{"limits/README.md": "{"}, errs: "DIR: no policies found; wayward looks for " + looks + ": put some there, or name no folder and the built-in limits apply\n"},
-		{claim: "so does a file without a limit", files: map[string]string{"limits/a.yaml": "# later\n", "limits/b.yaml": "limits: []\n"}, limits: builtin},
-		{claim: "so do personas alone", files: map[string]string{"personas/a.yaml": "personas: [{name: p}]\n"}, limits: builtin},
-		{claim: "a limit of one's own replaces them", files: map[string]string{"limits/a.yaml": one}, limits: []string{"mine"}},
-		{claim: "unless a file keeps them", files: map[string]string{"limits/a.yaml": one, "limits/b.yml": "builtin: true\n"}, limits: append(slices.Clone(builtin), "mine")},
+		{claim: "nothing at all is a mistake", errs: "DIR: no policies found; wayward looks for " + looks +
+			": put some there, or name no folder and the built-in limits apply\n"},
+		{claim: "so is nothing that is read", files: map[string]string{"limits/README.md": "{"},
+			errs: "DIR: no policies found; wayward looks for " + looks +
+				": put some there, or name no folder and the built-in limits apply\n"},
+		{claim: "so does a file without a limit", files: map[string]string{"limits/a.yaml": "# later\n",
+			"limits/b.yaml": "limits: []\n"}, limits: builtin},
+		{claim: "so do personas alone", files: map[string]string{"personas/a.yaml": "personas: [{name: p}]\n"},
+			limits: builtin},
+		{claim: "a limit of one's own replaces them", files: map[string]string{"limits/a.yaml": one},
+			limits: []string{"mine"}},
+		{claim: "unless a file keeps them", files: map[string]string{"limits/a.yaml": one,
+			"limits/b.yml": "builtin: true\n"}, limits: append(slices.Clone(builtin), "mine")},
 		{claim: "they can be turned off", files: map[string]string{"limits/a.yaml": "builtin: false\n"}},
-		{claim: "other files are not read", files: map[string]string{"limits/README.md": "{", "limits/.a.yaml": "{", "limits/..data/a.yaml": "{",
-			"limits/a.yaml~": "{", "limits/a.yaml.bak": "{", "limits/names.txt": "{", "limits/b.yaml": "builtin: true\n", "wayward.yaml": "policies: .\n", ".old/limits/a.yaml": "{", "ci/build.yaml": "jobs: 1\n", "rules/lists/a.txt": "a", "candidate/limits/a.yaml": one}, limits: builtin},
-		{claim: "a folder of one kind is not the folder", files: map[string]string{"policies/limits/a.yaml": one}, errs: "DIR: no policies found; wayward looks for " + looks + ": did you mean policies?\n"},
-		{claim: "what lies in a folder of a name that is misspelt is told", files: map[string]string{"limits/a.yaml": one, "rule/a.yaml": "", "Personas/deep/b.yml": "", "tool/README.md": "x"},
-			errs: "Personas: Personas/deep/b.yml is not read, for its folder is none of policies; did you mean personas/? wayward looks for " + looks + "\n" +
-				"rule: rule/a.yaml is not read, for its folder is none of policies; did you mean rules/? wayward looks for " + looks + "\n" +
-				"tool: tool/README.md is not read, for its folder is none of policies; did you mean tools/? wayward looks for " + looks + "\n"},
-		{claim: "what reads like a policy elsewhere is told", files: map[string]string{"limits/a.yaml": one, "more/deep/a.yaml": one, "a.yaml": one, "r.YML": "id: x\nwhere: 'true'\n"},
-			errs: "a.yaml: not read, for it lies in none of the folders; wayward looks for " + looks + ": move it there\n" +
-				"more: more/deep/a.yaml is not read, for its folder is none of policies; wayward looks for " + looks + ": move it, or let the folder's name begin with a dot\n" +
-				"r.YML: not read, for it lies in none of the folders; wayward looks for " + looks + ": move it there\n"},
-		{claim: "what lies deeper is told", files: map[string]string{"rules/cloud/aws/b.yaml": "", "limits/a.yaml": one},
+		{claim: "other files are not read", files: map[string]string{"limits/README.md": "{", "limits/.a.yaml": "{",
+			"limits/..data/a.yaml": "{",
+			"limits/a.yaml~":       "{", "limits/a.yaml.bak": "{", "limits/names.txt": "{",
+			"limits/b.yaml": "builtin: true\n", "wayward.yaml": "policies: .\n", ".old/limits/a.yaml": "{",
+			"ci/build.yaml": "jobs: 1\n", "rules/lists/a.txt": "a", "candidate/limits/a.yaml": one}, limits: builtin},
+		{claim: "a folder of one kind is not the folder", files: map[string]string{"policies/limits/a.yaml": one},
+			errs: "DIR: no policies found; wayward looks for " + looks + ": did you mean policies?\n"},
+		{claim: "what lies in a folder of a name that is misspelt is told",
+			files: map[string]string{"limits/a.yaml": one, "rule/a.yaml": "", "Personas/deep/b.yml": "",
+				"tool/README.md": "x"},
+			errs: "Personas: Personas/deep/b.yml is not read, for its folder is none of policies; did you mean personas/? wayward looks for " +
+				looks + "\n" +
+				"rule: rule/a.yaml is not read, for its folder is none of policies; did you mean rules/? wayward looks for " +
+				looks + "\n" +
+				"tool: tool/README.md is not read, for its folder is none of policies; did you mean tools/? wayward looks for " +
+				looks + "\n"},
+		{claim: "what reads like a policy elsewhere is told",
+			files: map[string]string{"limits/a.yaml": one, "more/deep/a.yaml": one, "a.yaml": one,
+				"r.YML": "id: x\nwhere: 'true'\n"},
+			errs: "a.yaml: not read, for it lies in none of the folders; wayward looks for " + looks +
+				": move it there\n" +
+				"more: more/deep/a.yaml is not read, for its folder is none of policies; wayward looks for " + looks +
+				": move it, or let the folder's name begin with a dot\n" +
+				"r.YML: not read, for it lies in none of the folders; wayward looks for " + looks +
+				": move it there\n"},
+		{claim: "what lies deeper is told", files: map[string]string{"rules/cloud/aws/b.yaml": "",
+			"limits/a.yaml": one},
 			errs: "rules/cloud/aws/b.yaml: not read, for wayward looks for *.yaml and *.yml in rules itself and not in folders below; move it up, or let the name of rules/cloud begin with a dot\n"},
-		{claim: "other ends of names are told", files: map[string]string{"limits/A.YAML": one, "limits/b.Yml": one, "limits/c.yaml.txt": one, "limits/d.yalm": one, "limits/e": one, "limits/f.json": "{\"limits\": []}", "limits/g.json": "{\"user\": 1}", "limits/h": "x"},
-			errs: "limits/A.YAML: " + other + "A.yaml" + dotted + "limits/b.Yml: " + other + "b.yaml" + dotted + "limits/c.yaml.txt: " + other + "c.yaml" + dotted +
-				"limits/d.yalm: " + other + "d.yaml" + dotted + "limits/e: " + other + "e.yaml" + dotted + "limits/f.json: " + other + "f.yaml" + dotted},
-		{claim: "two files may not define one limit", files: map[string]string{"limits/a.yaml": one, "limits/b.yaml": "\n" + one},
+		{claim: "other ends of names are told", files: map[string]string{"limits/A.YAML": one, "limits/b.Yml": one,
+			"limits/c.yaml.txt": one, "limits/d.yalm": one, "limits/e": one, "limits/f.json": "{\"limits\": []}",
+			"limits/g.json": "{\"user\": 1}", "limits/h": "x"},
+			errs: "limits/A.YAML: " + other + "A.yaml" + dotted + "limits/b.Yml: " + other + "b.yaml" + dotted +
+				"limits/c.yaml.txt: " + other + "c.yaml" + dotted +
+				"limits/d.yalm: " + other + "d.yaml" + dotted + "limits/e: " + other + "e.yaml" + dotted +
+				"limits/f.json: " + other + "f.yaml" + dotted},
+		{claim: "two files may not define one limit", files: map[string]string{"limits/a.yaml": one,
+			"limits/b.yaml": "\n" + one},
 			errs: "limits/b.yaml:3:8: limit \"mine\" is already at limits/a.yaml:2:3; rename or remove one\n"},
-		{claim: "nor one persona", files: map[string]string{"personas/a.yaml": "personas: [{name: p}]\n", "personas/b.yaml": "personas: [{name: p, tenant: t}, {name: p}]\n"},
+		{claim: "nor one persona", files: map[string]string{"personas/a.yaml": "personas: [{name: p}]\n",
+			"personas/b.yaml": "personas: [{name: p, tenant: t}, {name: p}]\n"},
 			errs: "personas/b.yaml:1:41: persona \"p\" of every tenant is already at personas/a.yaml:1:12; rename or remove one\n"},
-		{claim: "files must agree on the built-in limits", files: map[string]string{"limits/a.yaml": "builtin: true\n", "limits/b.yaml": "builtin: false\n"},
+		{claim: "files must agree on the built-in limits", files: map[string]string{"limits/a.yaml": "builtin: true\n",
+			"limits/b.yaml": "builtin: false\n"},
 			errs: "limits/b.yaml:1:10: builtin is false here and true at limits/a.yaml:1:10; keep one of them\n"},
-		{claim: "faults of all files are told at once", files: map[string]string{"limits/a.yaml": "limit: 1\n", "limits/b.yaml": "x: [\n", "personas/a.yaml": "personas: 1\n"},
+		{claim: "faults of all files are told at once", files: map[string]string{"limits/a.yaml": "limit: 1\n",
+			"limits/b.yaml": "x: [\n", "personas/a.yaml": "personas: 1\n"},
 			errs: `limits/a.yaml:1:1: unknown key "limit"; did you mean "limits"? (builtin or limits)
 limits/b.yaml:2: did not find expected node content; correct the YAML here or on the line before
 personas/a.yaml:1:11: personas is a list; write it as ["1"]
 `},
-		{claim: "a file has a bound", files: map[string]string{"limits/a.yaml": big}, errs: "limits/a.yaml: larger than 1 MiB; split it\n"},
-		{claim: "a file is UTF-8", files: map[string]string{"limits/a.yaml": "# \n# \xff\n"}, errs: "limits/a.yaml:2: not UTF-8; save the file as UTF-8\n"},
-		{claim: "a folder is no file", files: map[string]string{"limits/a.yaml/b": ""}, errs: "limits/a.yaml: not a regular file; make it a file that can be read, or remove it\n"},
-		{claim: "a file is no folder", files: map[string]string{"limits": ""}, errs: "limits: not a directory; make it a folder that can be read\n"},
+		{claim: "a file has a bound", files: map[string]string{"limits/a.yaml": big},
+			errs: "limits/a.yaml: larger than 1 MiB; split it\n"},
+		{claim: "a file is UTF-8", files: map[string]string{"limits/a.yaml": "# \n# \xff\n"},
+			errs: "limits/a.yaml:2: not UTF-8; save the file as UTF-8\n"},
+		{claim: "a folder is no file", files: map[string]string{"limits/a.yaml/b": ""},
+			errs: "limits/a.yaml: not a regular file; make it a file that can be read, or remove it\n"},
+		{claim: "a file is no folder", files: map[string]string{"limits": ""},
+			errs: "limits: not a directory; make it a folder that can be read\n"},
 	} {
 		t.Run(c.claim, func(t *testing.T) {
 			dir := folder(t, c.files)
@@ -175,10 +210,12 @@ personas:
 	for i := range 5000 {
 		bomb += fmt.Sprintf("- {name: p%d, tags: *t}\n", i+1)
 	}
-	if _, errs := load(bomb, ""); len(errs) == 0 || !strings.Contains(errs[0].Error(), "more than 10000 entries in one file; split it") {
+	if _, errs := load(bomb, ""); len(errs) == 0 ||
+		!strings.Contains(errs[0].Error(), "more than 10000 entries in one file; split it") {
 		t.Errorf("got %v", errs[:min(1, len(errs))])
 	}
-	for _, circle := range []string{"personas: &a [*a]", "personas: &a\n- *a", "personas:\n- &p {name: p, tools: *p}", "personas:\n- {name: p, tags: &t [*t]}"} {
+	for _, circle := range []string{"personas: &a [*a]", "personas: &a\n- *a", "personas:\n- &p {name: p, tools: *p}",
+		"personas:\n- {name: p, tags: &t [*t]}"} {
 		if _, errs := load(circle, ""); len(errs) == 0 {
 			t.Errorf("%s passes", circle)
 		}
@@ -264,7 +301,8 @@ func TestHashIsOfTheDefinitions(t *testing.T) {
 			f["personas/a.yaml"] = strings.Replace(f["personas/a.yaml"], "- {name: b", "---\npersonas:\n- {name: b", 1)
 		},
 		"defaults written out": func(f map[string]string) {
-			f["personas/a.yaml"] = strings.Replace(f["personas/a.yaml"], "name: b", "name: b, default: allow, severity: high", 1)
+			f["personas/a.yaml"] = strings.Replace(f["personas/a.yaml"], "name: b",
+				"name: b, default: allow, severity: high", 1)
 		},
 	} {
 		f := base()
@@ -366,9 +404,11 @@ func anyEvent(r *rand.Rand) event.Event {
 	e.Tenant = pick("t1", "t2", "t3")
 	e.Agent.ID = pick("a", "get_order", "get_x", "b.read", "xyz")
 	e.Intent, e.Tool.Server, e.Agent.Credential = pick("", "a", "b.read"), pick("", "get_order"), pick("", "xyz")
-	e.Resource = event.Resource{Type: pick("", "Customer"), Classification: pick("", "secret", "finance"), Environment: pick("", "PROD"), Tenant: pick("", "t1")}
+	e.Resource = event.Resource{Type: pick("", "Customer"), Classification: pick("", "secret", "finance"),
+		Environment: pick("", "PROD"), Tenant: pick("", "t1")}
 	e.Agent.Tier, e.Has = int64(r.IntN(4)), event.Has(r.IntN(2))*event.HasTier
-	e.Destination = event.Destination{Kind: pick("", "email", "url"), Value: pick("", "a@acme.com", "https://x.acme.com"), External: event.Tri(r.IntN(3))}
+	e.Destination = event.Destination{Kind: pick("", "email", "url"),
+		Value: pick("", "a@acme.com", "https://x.acme.com"), External: event.Tri(r.IntN(3))}
 	return e
 }
 
@@ -393,36 +433,52 @@ func anySet(t *testing.T, r *rand.Rand) *Set {
 	c := newCollector()
 	src := &source{file: "any"}
 	for i := range r.IntN(5) {
-		d := personaDef{Name: fmt.Sprintf("p%d", i), Description: pick("", "line\nline"), Default: pick("allow", "deny"),
-			Tools: split(someNames...), Classes: split(event.Classes()...), Destinations: split(append([]string{"internal", "External", "EVIL.com"}, someNames...)...),
-			Severity: pick("", "low"), Tags: some("ASI02", "x")}
+		d := personaDef{Name: fmt.Sprintf("p%d", i), Description: pick("", "line\nline"),
+			Default: pick("allow", "deny"),
+			Tools:   split(someNames...), Classes: split(event.Classes()...),
+			Destinations: split(append([]string{"internal", "External", "EVIL.com"}, someNames...)...),
+			Severity:     pick("", "low"), Tags: some("ASI02", "x")}
 		if i > 0 { // the first is everybody's to extend
 			d.Tenant = pick("", "t1", "t2")
 		}
 		d.Tools.Allow = append(d.Tools.Allow, fmt.Sprint("own", i))
 		if r.IntN(2) == 0 {
-			d.Servers, d.Intents, d.Credentials, d.DestinationKinds = split(someNames...), split(someNames...), split(someNames...), split("email", "URL", "*")
-			d.Resources = resourcesDef{split("customer", "Ticket"), split("pii", "SECRET", "fin*"), split("prod", "dev"), []oneOrMore{nil, {"own"}, {"any"}, {"own", "public-kb", "shared-*"}}[r.IntN(4)]}
-			d.Needs = []needsDef{{Tools: some(someNames...), Classes: []string{"pay"}, Above: aboveDef{pick("5", "500.00"), "EUR"}}, {Environments: []string{"Prod"}, Labels: some("pii"), Destinations: some("external", "*.EVIL.com")}}[r.IntN(3):]
+			d.Servers, d.Intents, d.Credentials, d.DestinationKinds = split(someNames...), split(someNames...), split(
+				someNames...), split("email", "URL", "*")
+			d.Resources = resourcesDef{split("customer", "Ticket"), split("pii", "SECRET", "fin*"),
+				split("prod", "dev"), []oneOrMore{nil, {"own"}, {"any"}, {"own", "public-kb", "shared-*"}}[r.IntN(4)]}
+			d.Needs = []needsDef{{Tools: some(someNames...), Classes: []string{"pay"},
+				Above: aboveDef{pick("5", "500.00"), "EUR"}},
+				{Environments: []string{"Prod"}, Labels: some("pii"),
+					Destinations: some("external", "*.EVIL.com")}}[r.IntN(3):]
 			d.Tier.AtMost, d.Zone = pick("", "1", "3"), pick("", "Europe/Berlin", "Asia/Kolkata")
 			d.Hours = []hoursDef{{some("mon", "sun"), "22:00", "06:30"}, {nil, "09:00", "24:00"}}[r.IntN(2):]
 			yes := r.IntN(2) == 0
 			d.Approvals = approvalsDef{some("lead-*", "*@Acme.example"), &yes, pick("", "1h"), nil, &yes}
-			d.Separate = []separationDef{{"pair", []sideDef{{Tools: []string{"a"}}, {Classes: []string{"pay"}}}, pick("", "session", "owner"), pick("", "1d"), []sameDef{{}, {"resource", "resource"}, {"resource", "beneficiary"}, {"user", "user"}}[r.IntN(4)]}}
+			d.Separate = []separationDef{{"pair", []sideDef{{Tools: []string{"a"}}, {Classes: []string{"pay"}}},
+				pick("", "session", "owner"), pick("", "1d"),
+				[]sameDef{{}, {"resource", "resource"}, {"resource", "beneficiary"}, {"user", "user"}}[r.IntN(4)]}}
 			d.Limits = []limitDef{{ID: "own", Scope: "agent", Measure: "count", Max: "5", Window: "60m"}}
 			d.Respond = respondDef{Action: "block", Scope: pick("", "session")}
 		}
 		if i > 0 && r.IntN(2) == 0 { // a child says nothing that could contradict its parent
-			d = personaDef{Name: d.Name, Tenant: d.Tenant, Extends: "p0", Tools: listsDef{Deny: some(someNames...)}, Zone: d.Zone, Tags: some("y")}
+			d = personaDef{Name: d.Name, Tenant: d.Tenant, Extends: "p0", Tools: listsDef{Deny: some(someNames...)},
+				Zone: d.Zone, Tags: some("y")}
 		}
-		d.Agents = append(some("*"+strings.Repeat("?", i), fmt.Sprint("get_*", strings.Repeat("?", i))), fmt.Sprint("agent", i))
+		d.Agents = append(some("*"+strings.Repeat("?", i), fmt.Sprint("get_*", strings.Repeat("?", i))),
+			fmt.Sprint("agent", i))
 		c.persona(d, src, at("personas", i))
 	}
 	c.inherit()
 	for i := range r.IntN(5) {
-		d := limitDef{ID: fmt.Sprintf("l%d", i), Scope: pick(scopes[1:]...), Measure: pick("count", "records", "bytes", "errors", "retries", "distinct_subjects"), Max: fmt.Sprint(1 + r.IntN(1e4)), Window: pick("5s", "90m", "31d"),
-			Kind: pick("", "sliding", "tumbling", "calendar"), Warn: pick("", "80%"), Where: whereDef{Tenants: some("t1", "t*"), Personas: some("p1", "p?"), Tools: some(someNames...), Servers: some(someNames...), Classes: some(event.Classes()...),
-				ResourceTypes: some(someNames...), Labels: some(someNames...), Environments: some("prod", "*"), Intents: some("x*"), Users: some("u?"), Outcomes: some(event.Outcomes()...)},
+		d := limitDef{ID: fmt.Sprintf("l%d", i), Scope: pick(scopes[1:]...),
+			Measure: pick("count", "records", "bytes", "errors", "retries", "distinct_subjects"),
+			Max:     fmt.Sprint(1 + r.IntN(1e4)), Window: pick("5s", "90m", "31d"),
+			Kind: pick("", "sliding", "tumbling", "calendar"), Warn: pick("", "80%"),
+			Where: whereDef{Tenants: some("t1", "t*"), Personas: some("p1", "p?"), Tools: some(someNames...),
+				Servers: some(someNames...), Classes: some(event.Classes()...),
+				ResourceTypes: some(someNames...), Labels: some(someNames...), Environments: some("prod", "*"),
+				Intents: some("x*"), Users: some("u?"), Outcomes: some(event.Outcomes()...)},
 			Severity: pick("", "critical"), Title: pick("", "T"), Tags: some("ASI02", "x")}
 		if r.IntN(2) == 0 {
 			d.Measure, d.Currency, d.Max = "amount", "EUR", fmt.Sprintf("%d.%02d", r.IntN(1e6), r.IntN(100))
@@ -497,7 +553,8 @@ func TestExamplesDoWhatTheySay(t *testing.T) {
 	for _, p := range s.Personas() {
 		names = append(names, p.Name)
 	}
-	if diff := cmp.Diff([]string{"analyst", "base-agent", "devops", "payments", "support", "support"}, names); diff != "" {
+	if diff := cmp.Diff([]string{"analyst", "base-agent", "devops", "payments", "support", "support"},
+		names); diff != "" {
 		t.Error(diff)
 	}
 	if got := len(s.Limits()); got != 11 {
@@ -518,17 +575,21 @@ func TestExamplesDoWhatTheySay(t *testing.T) {
 		want           int
 	}{
 		{"support reads", "support", call("crm.read_customer", event.Read), 0},
-		{"support answers anybody", "support", to(call("send_reply", event.Send), "email", "jane@customer.example", event.Yes), 0},
+		{"support answers anybody", "support", to(call("send_reply", event.Send), "email", "jane@customer.example",
+			event.Yes), 0},
 		{"support exports nothing", "support", call("ticket.export_all", event.Read), 1},
-		{"support uses no drop", "support", to(call("send_reply", event.Send), "url", "https://abc.webhook.site/x", event.Yes), 1},
+		{"support uses no drop", "support", to(call("send_reply", event.Send), "url", "https://abc.webhook.site/x",
+			event.Yes), 1},
 		{"payments refunds", "payments", to(refund(80), "iban", "DE89370400440532013000", event.Yes), 0},
 		{"payments asks for large ones", "payments", to(refund(800), "iban", "DE89370400440532013000", event.Yes), 1},
-		{"payments pays no stranger", "payments", to(call("pay_invoice", event.Pay), "iban", "GB29NWBK60161331926819", event.Yes), 1},
+		{"payments pays no stranger", "payments", to(call("pay_invoice", event.Pay), "iban", "GB29NWBK60161331926819",
+			event.Yes), 1},
 		{"payments does not approve", "payments", call("approve_invoice", event.Approve), 2},
 		{"devops deploys", "devops", call("k8s.rollout", event.Exec), 0},
 		{"devops keeps logs in", "devops", to(call("logs.ship", event.Send), "host", "paste.example", event.Yes), 1},
 		{"analyst queries", "analyst", call("warehouse.query", event.Read), 0},
-		{"analyst sends nothing out", "analyst", to(call("report.share", event.Write), "email", "x@y.example", event.Yes), 1},
+		{"analyst sends nothing out", "analyst", to(call("report.share", event.Write), "email", "x@y.example",
+			event.Yes), 1},
 	} {
 		if got := s.Persona("acme", c.persona).Check(&c.event, nil); len(got) != c.want {
 			t.Errorf("%s: got %v", c.claim, got)
@@ -578,8 +639,11 @@ func TestWhatExamplesLeaveOutLoadsToo(t *testing.T) {
 		files[name] = strings.Replace(left.ReplaceAllString(string(text), "$1$2"), "tenants: []\n", "tenants:\n", 1)
 	}
 	s := loaded(t, files)
-	if n < 18 || s.Response().Key("alice") == nil || s.Tenant("acme").Pages != 200_000 || s.Inventory().Response.Action != event.Escalate || !s.Inventory().Find(AgentThing, "globex", "billing-0", "").Retired ||
-		s.Inventory().Find(ToolThing, "acme", "get_customer", "crm").Hash == "" || !s.Inventory().Find(ServerThing, "acme", "payments-eu", "").Known {
+	if n < 18 || s.Response().Key("alice") == nil || s.Tenant("acme").Pages != 200_000 ||
+		s.Inventory().Response.Action != event.Escalate || !s.Inventory().Find(AgentThing, "globex", "billing-0",
+		"").Retired ||
+		s.Inventory().Find(ToolThing, "acme", "get_customer", "crm").Hash == "" ||
+		!s.Inventory().Find(ServerThing, "acme", "payments-eu", "").Known {
 		t.Errorf("%d lines: %s", n, s.Bytes())
 	}
 }
@@ -599,17 +663,22 @@ limits:
 - {id: of-ana, scope: user, measure: count, max: 3, window: 1h, where: {users: ["Ana@*"], personas: [CLERK]}}
 `)
 	p := s.Persona("acme", "CLERK")
-	if p == nil || s.PersonaOf("acme", "bot-1") != "clerk" || s.PersonaOf("acme", "Bot") != "clerk" || s.PersonaOf("acme", "BOT-1") != "" {
+	if p == nil || s.PersonaOf("acme", "bot-1") != "clerk" || s.PersonaOf("acme", "Bot") != "clerk" ||
+		s.PersonaOf("acme", "BOT-1") != "" {
 		t.Fatalf("%v, %q", p, s.PersonaOf("acme", "bot-1"))
 	}
-	for by, want := range map[string]bool{"joe@fin.example": true, "JOE@FIN.EXAMPLE ": true, "ann": true, "ANN": true, "bob": false} {
+	for by, want := range map[string]bool{"joe@fin.example": true, "JOE@FIN.EXAMPLE ": true, "ann": true, "ANN": true,
+		"bob": false} {
 		if got := p.Approvals.MayApprove(by); got != want {
 			t.Errorf("%q may approve: %t", by, got)
 		}
 	}
 	for user, want := range map[string]bool{"Ana@acme": true, "ANA@acme": true, "bob": false} {
 		e := &event.Event{}
-		err := new(event.Decoder).Decode([]byte(`{"time":1767225600000,"kind":"tool_call","tenant":"acme","agent":{"id":"a","credential":"KEY-7"},"persona":"clerk","user":"`+user+`","tool":{"name":"x"}}`), e)
+		err := new(event.Decoder).Decode(
+			[]byte(
+				`{"time":1767225600000,"kind":"tool_call","tenant":"acme","agent":{"id":"a","credential":"KEY-7"},"persona":"clerk","user":"`+
+					user+`","tool":{"name":"x"}}`), e)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -29,7 +29,8 @@ const (
 )
 
 // shapeNames are the words of evidence.
-var shapeNames = [...]string{"", "an e-mail address", "a URL", "an IBAN", "a card number", "a phone number", "a host", "a channel", "a path", "an id"}
+var shapeNames = [...]string{"", "an e-mail address", "a URL", "an IBAN", "a card number", "a phone number", "a host",
+	"a channel", "a path", "an id"}
 
 // shapeKinds are the words of destination.kind.
 var shapeKinds = [...]string{"", "email", "url", "iban", "card", "phone", "host", "channel", "", ""}
@@ -229,11 +230,13 @@ func isPhone(s string) bool {
 		}
 	}
 	// 2026-11-20 has three groups as well, but of four digits first.
-	return digits >= 7 && digits <= 15 && (s[0] == '+' || s[0] == '(' || groups >= 3 && !(len(s) > 4 && isDigits(s[:4]) && !isDigit(s[4])))
+	return digits >= 7 && digits <= 15 && (s[0] == '+' || s[0] == '(' || groups >= 3 &&
+		!(len(s) > 4 && isDigits(s[:4]) && !isDigit(s[4])))
 }
 
 func isPath(s string) bool {
-	return strings.HasPrefix(s, "/") || strings.HasPrefix(s, "./") || strings.HasPrefix(s, "../") || strings.HasPrefix(s, "~/") ||
+	return strings.HasPrefix(s, "/") || strings.HasPrefix(s, "./") || strings.HasPrefix(s, "../") ||
+		strings.HasPrefix(s, "~/") ||
 		len(s) > 3 && s[1] == ':' && (s[2] == '\\' || s[2] == '/')
 }
 
@@ -299,7 +302,8 @@ func maskCard(dst []byte, s string) []byte {
 // currencySigns are signs that mean one currency. $ is many, but written without more it is taken
 // as the US one only next to "US".
 var currencySigns = []struct{ sign, code string }{
-	{"US$", "USD"}, {"€", "EUR"}, {"£", "GBP"}, {"₹", "INR"}, {"₩", "KRW"}, {"₽", "RUB"}, {"₺", "TRY"}, {"₪", "ILS"}, {"₫", "VND"}, {"₴", "UAH"}, {"฿", "THB"},
+	{"US$", "USD"}, {"€", "EUR"}, {"£", "GBP"}, {"₹", "INR"}, {"₩", "KRW"}, {"₽", "RUB"}, {"₺", "TRY"}, {"₪", "ILS"},
+	{"₫", "VND"}, {"₴", "UAH"}, {"฿", "THB"},
 }
 
 // parseAmount reads 12.50, 1,234.56, 1.234,56, EUR 12,50, 12.50 EUR, €12.50 and 1.25e3 into
@@ -388,7 +392,8 @@ func plainDigit(r rune) rune {
 // currencyWord is the currency that three letters of s say from i on, whatever their case; "" if
 // they are none.
 func currencyWord(s string, i int) string {
-	if i < 0 || len(s) <= 3 || i > 0 && isWordByte(s[i-1]) && !isDigit(s[i-1]) || i == 0 && isWordByte(s[3]) && !isDigit(s[3]) {
+	if i < 0 || len(s) <= 3 || i > 0 && isWordByte(s[i-1]) && !isDigit(s[i-1]) || i == 0 && isWordByte(s[3]) &&
+		!isDigit(s[3]) {
 		return ""
 	}
 	c := s[i : i+3]
@@ -531,7 +536,8 @@ type role struct {
 }
 
 func (r *role) none() bool {
-	return r.resource|r.subject|r.destination|r.amount|r.currency|r.env == 0 && r.operation == noOperation && r.labels == 0
+	return r.resource|r.subject|r.destination|r.amount|r.currency|r.env == 0 && r.operation == noOperation &&
+		r.labels == 0
 }
 
 type shapeSet uint16
@@ -557,7 +563,8 @@ const (
 
 // labelLists has the words of every set of labels, so that an event costs no memory.
 var labelLists = [...][]string{
-	nil, {"secret"}, {"financial"}, {"financial", "secret"}, {"pii"}, {"pii", "secret"}, {"financial", "pii"}, {"financial", "pii", "secret"},
+	nil, {"secret"}, {"financial"}, {"financial", "secret"}, {"pii"}, {"pii", "secret"}, {"financial", "pii"},
+	{"financial", "pii", "secret"},
 }
 
 func labelsOf(words []string) (b labelBits) {
@@ -581,7 +588,8 @@ var (
 	// Numbers of the exchange itself, not of what it is about.
 	plumbing = nounsOf(`request trace span correlation idempotency session page cursor call run transaction_token thread parent client context
 		next previous prev start end limit offset max min sort order_by zip postal country area promo discount coupon language color status error room_type`)
-	wrappers   = nounsOf(`data body payload param parameter params input args argument request req options option fields field properties item record object attributes json`)
+	wrappers = nounsOf(
+		`data body payload param parameter params input args argument request req options option fields field properties item record object attributes json`)
 	paths      = nounsOf(`path file filename filepath directory dir folder folderpath pathname`)
 	receivers  = nounsOf(`to recipient receiver addressee dest destination cc bcc`)
 	payees     = nounsOf(`beneficiary payee creditor iban`)
@@ -593,14 +601,16 @@ var (
 	senders    = nounsOf(`from source sender src old previous current reply`)
 	amounts    = nounsOf(`amount sum total`)
 	prices     = nounsOf(`price cost payment value fee`)
-	notAmounts = nounsOf(`max min maximum minimum limit discount percent percentage count tax tip range threshold below above from to size token`)
+	notAmounts = nounsOf(
+		`max min maximum minimum limit discount percent percentage count tax tip range threshold below above from to size token`)
 	environs   = nounsOf(`env environment stage`)
 	operations = nounsOf(`action operation op verb act task subcommand`)
 	methods    = nounsOf(`method`)
 	// querie: what singular makes of queries
-	queries     = nounsOf(`query querie q statement stmt graphql mutation document`)
-	statements  = nounsOf(`sql statement stmt query querie q command script text input code expression body content`)
-	shellArgs   = nounsOf(`cmd cmdline commandline shell bash sh zsh powershell script terminal cmd1 exec program executable binary keystroke run entrypoint`)
+	queries    = nounsOf(`query querie q statement stmt graphql mutation document`)
+	statements = nounsOf(`sql statement stmt query querie q command script text input code expression body content`)
+	shellArgs  = nounsOf(
+		`cmd cmdline commandline shell bash sh zsh powershell script terminal cmd1 exec program executable binary keystroke run entrypoint`)
 	codes       = nounsOf(`code source snippet cell program notebook python javascript js expression`)
 	argumentss  = nounsOf(`args arg argv argument arguments parameter param`)
 	languages   = nounsOf(`language lang interpreter runtime kernel`)
@@ -661,13 +671,15 @@ func classifyArg(words []string, own int, class event.Class, acts *reading, t *T
 			}
 		case invitees[first] || invitees[last]:
 			r.destination, r.needs = 8, reachable
-		case (class == event.Send || class == event.Grant) && (last == "email" || last == "mail" || of == "email" && last == "address"):
+		case (class == event.Send || class == event.Grant) &&
+			(last == "email" || last == "mail" || of == "email" && last == "address"):
 			r.destination, r.needs = 7, shapes(emailShape)
 		case class == event.Send && (last == "phone" || last == "mobile" || of == "phone" && last == "number"):
 			r.destination, r.target = 6, "phone"
 		case (class == event.Send || class == event.Grant) && (last == "channel" || of == "channel"):
 			r.destination, r.target = 7, "channel"
-		case class == event.Pay && (last == "account" || of == "account" || last == "iban" || last == "wallet" || of == "wallet"):
+		case class == event.Pay && (last == "account" || of == "account" || last == "iban" || last == "wallet" ||
+			of == "wallet"):
 			r.destination = 6
 		case (class == event.Send || class == event.Grant) && (persons[last] || persons[of] || last == "username"):
 			r.destination, r.target = 5, "user"
@@ -738,7 +750,9 @@ func classifyArg(words []string, own int, class event.Class, acts *reading, t *T
 		r.env = 9
 	}
 	r.operation = operationArg(words, own, first, last, of, t)
-	if secrets[last] && !(last == "token" && plumbing[of]) && !(last == "token" && of == "") || (last == "key") && (of == "api" || of == "private" || of == "access" || of == "secret" || of == "ssh") || last == "cvv" || last == "pin" {
+	if secrets[last] && !(last == "token" && plumbing[of]) && !(last == "token" && of == "") || (last == "key") &&
+		(of == "api" || of == "private" || of == "access" || of == "secret" || of == "ssh") || last == "cvv" ||
+		last == "pin" {
 		r.labels |= secretLabel
 	}
 	if last == "cvv" || of == "card" || last == "card" || last == "iban" {
@@ -763,13 +777,16 @@ func operationArg(words []string, own int, first, last, of string, t *Tool) oper
 	switch {
 	case first == "sql", last == "sql", (last == "statement" || last == "stmt") && t.database:
 		return bySQL
-	case single && operations[last], last == "action" || last == "operation", of == "action" && (last == "type" || last == "name"), of == "operation" && (last == "type" || last == "name"):
+	case single && operations[last], last == "action" || last == "operation", of == "action" &&
+		(last == "type" || last == "name"), of == "operation" && (last == "type" || last == "name"):
 		return byWord
-	case methods[last] && (len(words) == 1 || of == "http" || of == "request" || of == "rpc"), of == "method" && last == "name":
+	case methods[last] && (len(words) == 1 || of == "http" || of == "request" || of == "rpc"), of == "method" &&
+		last == "name":
 		return byMethod
 	case single && last == "mode" && t.class == event.NoClass:
 		return byWord
-	case t.database && own == 1 && statements[last], queries[last] && own == 1 && (!asking[t.reading.verb] || t.reading.verb == "query"):
+	case t.database && own == 1 && statements[last], queries[last] && own == 1 &&
+		(!asking[t.reading.verb] || t.reading.verb == "query"):
 		return byQuery
 	case last == "command" || of == "command" && last == "line":
 		if len(words) == 1 {
@@ -784,7 +801,8 @@ func operationArg(words []string, own int, first, last, of string, t *Tool) oper
 		return byShell
 	case t.shells && own == 1 && (codes[last] || last == "input" || last == "text" || last == "content"):
 		return byCode
-	case own == 1 && last == "code" && (t.class == event.Exec || t.class == event.NoClass && t.reading.verb == "" && t.reading.has(runners)):
+	case own == 1 && last == "code" && (t.class == event.Exec || t.class == event.NoClass && t.reading.verb == "" &&
+		t.reading.has(runners)):
 		return byCode
 	}
 	return noOperation
@@ -820,7 +838,8 @@ func resourceArg(last, of string, acts *reading, words []string) (score uint8, k
 		return 7, of
 	case weakIDs[last] && things[of] && !(of == "phone" || of == "test"):
 		return 3, of
-	case paths[last] && (of == "" || of == "file" || of == "folder" || of == "local" || of == "full" || of == "absolute" || of == "relative"):
+	case paths[last] && (of == "" || of == "file" || of == "folder" || of == "local" || of == "full" ||
+		of == "absolute" || of == "relative"):
 		if last == "folder" || head == "folder" {
 			return 6, "folder"
 		}
@@ -829,7 +848,8 @@ func resourceArg(last, of string, acts *reading, words []string) (score uint8, k
 		return 6, last
 	case (last == "name" || last == "title") && len(words) == 1 && head != "":
 		return 2, head
-	case things[last] && (len(words) == 1 || last == head) && !messages[last], things[last] && senders[words[0]] && last != "email":
+	case things[last] && (len(words) == 1 || last == head) && !messages[last], things[last] && senders[words[0]] &&
+		last != "email":
 		return 3, last
 	}
 	return 0, ""
@@ -866,13 +886,16 @@ func subjectArg(last, of, head string, class event.Class) uint8 {
 // mean nothing.
 var vocabulary = func() nouns {
 	all := nouns{}
-	for _, set := range []nouns{strongIDs, weakIDs, plumbing, paths, receivers, payees, invitees, handlers, links, hooks, hosts, senders, amounts, prices, notAmounts,
-		environs, operations, methods, queries, statements, shellArgs, codes, argumentss, languages, idents, persons, things, secrets, currencyWords, nounsOfChannel} {
+	for _, set := range []nouns{strongIDs, weakIDs, plumbing, paths, receivers, payees, invitees, handlers, links,
+		hooks, hosts, senders, amounts, prices, notAmounts,
+		environs, operations, methods, queries, statements, shellArgs, codes, argumentss, languages, idents, persons,
+		things, secrets, currencyWords, nounsOfChannel} {
 		for w := range set {
 			all[w] = true
 		}
 	}
-	for w := range nounsOf(`target email mail phone mobile username userid cent pence amount value minor unit currency iso line mode type http request rpc key cvv pin card iban wallet date birth args queries`) {
+	for w := range nounsOf(
+		`target email mail phone mobile username userid cent pence amount value minor unit currency iso line mode type http request rpc key cvv pin card iban wallet date birth args queries`) {
 		all[w] = true
 	}
 	return all

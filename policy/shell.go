@@ -62,7 +62,11 @@ type word struct {
 // line reads a command line, or a script.
 func (s *shell) line(text string) (event.Class, string) {
 	a := s.script(text)
-	if a.class == event.Read && s.labels&secretLabel != 0 && slices.ContainsFunc(s.reached, func(to string) bool { return strings.LastIndexByte(to, '$') > 0 || strings.HasPrefix(to, "$.") }) {
+	if a.class == event.Read && s.labels&secretLabel != 0 &&
+		slices.ContainsFunc(s.reached, func(to string) bool {
+			return strings.LastIndexByte(to, '$') > 0 ||
+				strings.HasPrefix(to, "$.")
+		}) {
 		return event.Send, "a secret is read, and where the line goes is worked out"
 	}
 	return a.class, a.word
@@ -88,7 +92,8 @@ func (s *shell) script(text string) (a act) {
 	}
 	defer func() { s.inner-- }()
 	nests := 0
-	for _, sign := range [...]string{"(", "{", "`", "if", "while", "until", "for", "case", "!", "select", "function", "coproc", "time"} {
+	for _, sign := range [...]string{"(", "{", "`", "if", "while", "until", "for", "case", "!", "select", "function",
+		"coproc", "time"} {
 		nests += strings.Count(text, sign)
 	}
 	if len(text) > maxLine || nests > maxDeep {
@@ -120,7 +125,8 @@ func (s *shell) byLine(text string) (a act) {
 			s.short = true
 			break
 		}
-		if l == "" || l[0] == '#' || len(l) > maxLine || strings.Count(l, "(")+strings.Count(l, "{")+strings.Count(l, "`")+strings.Count(l, "if")+strings.Count(l, "!")+strings.Count(l, "while") > maxDeep/4 {
+		if l == "" || l[0] == '#' || len(l) > maxLine || strings.Count(l, "(")+strings.Count(l, "{")+
+			strings.Count(l, "`")+strings.Count(l, "if")+strings.Count(l, "!")+strings.Count(l, "while") > maxDeep/4 {
 			continue
 		}
 		if f, err := parseLine(l); err == nil {
@@ -358,7 +364,8 @@ func (s *shell) writes(file, by string) act {
 	switch {
 	case base == "authorized_keys" || base == "sudoers" || strings.Contains(file, "/sudoers.d/"):
 		return act{event.Grant, by}
-	case strings.HasPrefix(file, "/dev/sd") || strings.HasPrefix(file, "/dev/nvme") || strings.HasPrefix(file, "/dev/disk") || strings.HasPrefix(file, "/dev/vd"):
+	case strings.HasPrefix(file, "/dev/sd") || strings.HasPrefix(file, "/dev/nvme") ||
+		strings.HasPrefix(file, "/dev/disk") || strings.HasPrefix(file, "/dev/vd"):
 		return act{event.Delete, by}
 	}
 	return act{event.Write, by}
@@ -400,16 +407,21 @@ func isSecretFile(p string) bool {
 	p = lower(p)
 	base := path.Base(p)
 	switch {
-	case strings.HasSuffix(base, ".pub"), base == "known_hosts", base == "authorized_keys", strings.HasSuffix(base, ".example"), strings.HasSuffix(base, ".sample"), strings.HasSuffix(base, ".template"):
+	case strings.HasSuffix(base, ".pub"), base == "known_hosts", base == "authorized_keys",
+		strings.HasSuffix(base, ".example"), strings.HasSuffix(base, ".sample"), strings.HasSuffix(base, ".template"):
 		return false
-	case base == "shadow", base == "gshadow", base == "kubeconfig", base == "environ" && strings.HasPrefix(p, "/proc/"), base == "master.key", strings.HasPrefix(base, ".env") && (len(base) == 4 || base[4] == '.'), strings.HasSuffix(base, ".env"):
+	case base == "shadow", base == "gshadow", base == "kubeconfig", base == "environ" && strings.HasPrefix(p, "/proc/"),
+		base == "master.key", strings.HasPrefix(base, ".env") && (len(base) == 4 || base[4] == '.'),
+		strings.HasSuffix(base, ".env"):
 		return true
 	}
 	for part := range strings.SplitSeq(p, "/") {
 		switch part {
-		case ".ssh", ".aws", ".gnupg", ".kube", ".azure", "gcloud", ".password-store", "secrets", ".vault-token", "keychains":
+		case ".ssh", ".aws", ".gnupg", ".kube", ".azure", "gcloud", ".password-store", "secrets", ".vault-token",
+			"keychains":
 			return base != part || strings.HasPrefix(part, ".") || part == "secrets"
-		case ".netrc", "_netrc", ".pgpass", ".my.cnf", ".npmrc", ".pypirc", ".git-credentials", ".htpasswd", ".dockercfg", ".docker":
+		case ".netrc", "_netrc", ".pgpass", ".my.cnf", ".npmrc", ".pypirc", ".git-credentials", ".htpasswd",
+			".dockercfg", ".docker":
 			return true
 		}
 	}
@@ -417,7 +429,8 @@ func isSecretFile(p string) bool {
 	case ".pem", ".key", ".p12", ".pfx", ".jks", ".kdbx", ".keystore", ".ppk", ".asc", ".gpg", ".ovpn":
 		return true
 	}
-	if strings.HasPrefix(base, "id_rsa") || strings.HasPrefix(base, "id_ed25519") || strings.HasPrefix(base, "id_ecdsa") || strings.HasPrefix(base, "id_dsa") {
+	if strings.HasPrefix(base, "id_rsa") || strings.HasPrefix(base, "id_ed25519") ||
+		strings.HasPrefix(base, "id_ecdsa") || strings.HasPrefix(base, "id_dsa") {
 		return true
 	}
 	switch path.Ext(base) {
@@ -445,7 +458,8 @@ func (s *shell) code(text string) {
 		}
 		n += i
 		from := n
-		for from > 0 && n-from < 64 && (isWordByte(text[from-1]) && text[from-1] < 0x80 || strings.IndexByte("+-.", text[from-1]) >= 0) {
+		for from > 0 && n-from < 64 && (isWordByte(text[from-1]) && text[from-1] < 0x80 ||
+			strings.IndexByte("+-.", text[from-1]) >= 0) {
 			from--
 		}
 		end := n + 3
@@ -477,7 +491,8 @@ func (s *shell) code(text string) {
 			continue
 		case isPath(v) && len(v) > 1, isSecretFile(v):
 			s.path(v)
-		case isHostName(v) && (isDigits(hostPort(v)) || !strings.ContainsAny(v, "_") && strings.Count(v, ".") > 0 && looksLikeDomain(v)):
+		case isHostName(v) && (isDigits(hostPort(v)) || !strings.ContainsAny(v, "_") && strings.Count(v, ".") > 0 &&
+			looksLikeDomain(v)):
 			s.reach(v)
 		}
 		i += end + 1
@@ -491,7 +506,8 @@ func looksLikeDomain(v string) bool {
 	return commonDomains[lower(last)] || strings.Count(h, ".") >= 1 && strings.Contains(v, ":")
 }
 
-var commonDomains = nounsOf(`com org net io dev app ai co example test invalid info biz cloud online site xyz me ru cn de uk eu fr nl in us jp br au ca ch it es pl se no internal local localhost onion`)
+var commonDomains = nounsOf(
+	`com org net io dev app ai co example test invalid info biz cloud online site xyz me ru cn de uk eu fr nl in us jp br au ca ch it es pl se no internal local localhost onion`)
 
 // looksLikeShell tells a script of a shell from other code by its first line or word.
 func looksLikeShell(code string) bool {
@@ -506,11 +522,13 @@ func looksLikeShell(code string) bool {
 		first, _, _ = strings.Cut(code, "\n")
 	}
 	w, rest, _ := strings.Cut(first, " ")
-	if strings.ContainsAny(w, "(=:\"',;") || strings.HasPrefix(strings.TrimLeft(rest, " "), "=") || strings.HasPrefix(rest, "(") {
+	if strings.ContainsAny(w, "(=:\"',;") || strings.HasPrefix(strings.TrimLeft(rest, " "), "=") ||
+		strings.HasPrefix(rest, "(") {
 		return false
 	}
 	switch w {
-	case "import", "from", "def", "class", "print", "const", "let", "var", "function", "return", "package", "use", "if", "for", "while", "with", "try", "async", "await":
+	case "import", "from", "def", "class", "print", "const", "let", "var", "function", "return", "package", "use", "if",
+		"for", "while", "with", "try", "async", "await":
 		return false
 	}
 	base := path.Base(w)
@@ -555,7 +573,8 @@ func (s *shell) command(w []word, in stdin) (a act) {
 			if strings.HasPrefix(x.text, "-") || name == "echo" || name == "printf" || strings.Contains(x.text, "://") {
 				continue
 			}
-			if contents[name] || isPath(x.text) || strings.Contains(x.text, "/") && !strings.ContainsAny(x.text, " |*^$") || isSecretFile(x.text) {
+			if contents[name] || isPath(x.text) || strings.Contains(x.text, "/") &&
+				!strings.ContainsAny(x.text, " |*^$") || isSecretFile(x.text) {
 				s.path(x.text)
 			}
 		}
@@ -630,7 +649,8 @@ func (s *shell) scan(args []word) {
 
 var (
 	// neutral are builtins that neither tell nor change anything outside of the line.
-	neutral = nounsOf(`cd pushd popd true false : exit return set unset export local declare typeset readonly shift wait jobs bg fg umask ulimit getopts test [ [[ break continue sleep let shopt setopt unalias hash bind complete disown times logout history`)
+	neutral = nounsOf(
+		`cd pushd popd true false : exit return set unset export local declare typeset readonly shift wait jobs bg fg umask ulimit getopts test [ [[ break continue sleep let shopt setopt unalias hash bind complete disown times logout history`)
 	// readers only tell something.
 	readers = nounsOf(`ls dir ll cat head tail less more grep egrep fgrep rg ag ack wc uniq cut tr diff cmp comm file stat du df ps top htop free uptime uname hostname whoami id groups who w date cal printenv
 		echo printf pwd dirs which whereis type basename dirname realpath readlink jq xxd od hexdump strings md5sum sha1sum sha224sum sha256sum sha384sum sha512sum cksum b2sum sum base64 base32 tree lsof netstat ss ifconfig man help column paste join fold
@@ -640,7 +660,9 @@ var (
 	contents = nounsOf(`cat head tail less more xxd od hexdump strings base64 base32 nl tac rev bat zcat bzcat xzcat`)
 	writers  = nounsOf(`touch mkdir cp mv ln install mktemp mkfifo mknod split csplit patch gzip gunzip bzip2 bunzip2 xz unxz zstd unzstd zip lz4 compress uncompress ar cpio convert mogrify ffmpeg useradd adduser groupadd addgroup mount umount swapon swapoff
 		hostnamectl timedatectl localectl ufw iptables ip6tables nft chattr nano vi vim emacs ed ex code sudoedit update-alternatives ldconfig depmod modprobe insmod sysctl renice setterm stty notify-send xdg-open open screen-capture pbcopy xclip tee2 dos2unix unix2dos mkswap logrotate`)
-	deleters = nounsOf(`rm rmdir unlink shred srm truncate wipe wipefs userdel deluser groupdel delgroup trash trash-put gio-trash mkfs mkfs.ext4 mkfs.xfs mkfs.btrfs mkfs.vfat mke2fs fdisk sfdisk parted gdisk sgdisk rmmod del erase rd dropdb dropuser tmpreaper`)
+	deleters = nounsOf(
+		`rm rmdir unlink shred srm truncate wipe wipefs userdel deluser groupdel delgroup trash trash-put gio-trash mkfs mkfs.ext4 mkfs.xfs mkfs.btrfs mkfs.vfat mke2fs fdisk sfdisk parted gdisk sgdisk rmmod del erase rd dropdb dropuser tmpreaper`)
 	grants   = nounsOf(`chown setfacl usermod gpasswd groupmod passwd chpasswd visudo setcap chage newgrp createuser`)
-	senders2 = nounsOf(`mail mailx mutt neomutt sendmail msmtp ssmtp nail s-nail swaks sendemail himalaya wall write telnet ftp tftp lftp ncftpput croc wormhole twine talk magic-wormhole xmpp-send sendxmpp`)
+	senders2 = nounsOf(
+		`mail mailx mutt neomutt sendmail msmtp ssmtp nail s-nail swaks sendemail himalaya wall write telnet ftp tftp lftp ncftpput croc wormhole twine talk magic-wormhole xmpp-send sendxmpp`)
 )

@@ -42,7 +42,8 @@ func (p *Persona) YAML() ([]byte, error) {
 	var lines []Line
 	own := p.node(reflect.ValueOf(p.def), "", &lines)
 	list := &yaml.Node{Kind: yaml.SequenceNode, Content: []*yaml.Node{own}}
-	return yaml.Marshal(&yaml.Node{Kind: yaml.MappingNode, Content: []*yaml.Node{{Kind: yaml.ScalarNode, Value: "personas"}, list}})
+	return yaml.Marshal(&yaml.Node{Kind: yaml.MappingNode,
+		Content: []*yaml.Node{{Kind: yaml.ScalarNode, Value: "personas"}, list}})
 }
 
 // JSON is the persona with all that it inherits.
@@ -68,7 +69,8 @@ func (p *Persona) node(v reflect.Value, path string, lines *[]Line) *yaml.Node {
 			if empty(f) || key == "extends" { // it is all in here
 				continue
 			}
-			n.Content = append(n.Content, &yaml.Node{Kind: yaml.ScalarNode, Value: key}, p.node(f, strings.TrimPrefix(path+"."+key, "."), lines))
+			n.Content = append(n.Content, &yaml.Node{Kind: yaml.ScalarNode, Value: key},
+				p.node(f, strings.TrimPrefix(path+"."+key, "."), lines))
 		}
 		return n
 	case reflect.Slice:

@@ -14,7 +14,8 @@ import (
 // it is exec, never read.
 
 // strength orders classes by what is worse. What is unknown beats only what is known to read.
-var strength = [...]uint8{event.NoClass: 0, event.Read: 1, event.Exec: 2, event.Write: 3, event.Delegate: 4, event.Approve: 5, event.Grant: 6, event.Pay: 7, event.Send: 8, event.Delete: 9}
+var strength = [...]uint8{event.NoClass: 0, event.Read: 1, event.Exec: 2, event.Write: 3, event.Delegate: 4,
+	event.Approve: 5, event.Grant: 6, event.Pay: 7, event.Send: 8, event.Delete: 9}
 
 func stronger(a, b event.Class) bool { return strength[a] > strength[b] }
 
@@ -117,7 +118,8 @@ func (r *sqlReader) next() token {
 		switch {
 		case c <= ' ':
 			r.i++
-		case c >= utf8.RuneSelf && strings.HasPrefix(rest, "\u00a0"), strings.HasPrefix(rest, "\u3000"), strings.HasPrefix(rest, "\ufeff"):
+		case c >= utf8.RuneSelf && strings.HasPrefix(rest, "\u00a0"), strings.HasPrefix(rest, "\u3000"),
+			strings.HasPrefix(rest, "\ufeff"):
 			_, n := utf8.DecodeRuneInString(rest)
 			r.i += n
 		case strings.HasPrefix(rest, "--") && (!r.dashBlank || len(rest) == 2 || rest[2] <= ' '), c == '#' && r.hash:
@@ -150,7 +152,8 @@ func (r *sqlReader) next() token {
 			return r.quoted(']', 'n', false)
 		case c == '$':
 			// MySQL has names with dollars: as an alias, $$ may be one.
-			if end := dollarTag(rest); end > 0 && (r.dollar || r.before != "as" && strings.Contains(rest[end:], rest[:end])) {
+			if end := dollarTag(rest); end > 0 &&
+				(r.dollar || r.before != "as" && strings.Contains(rest[end:], rest[:end])) {
 				tag := rest[:end]
 				n := strings.Index(rest[end:], tag)
 				if n < 0 {
@@ -162,7 +165,8 @@ func (r *sqlReader) next() token {
 			}
 			r.i++
 			return token{'$', "$", r.depth}
-		case (c|0x20 == 'e' && !r.backslash || c|0x20 == 'n' || c|0x20 == 'x' || c|0x20 == 'b' || c|0x20 == 'r') && len(rest) > 1 && rest[1] == '\'':
+		case (c|0x20 == 'e' && !r.backslash || c|0x20 == 'n' || c|0x20 == 'x' || c|0x20 == 'b' || c|0x20 == 'r') &&
+			len(rest) > 1 && rest[1] == '\'':
 			r.i += 2
 			return r.quoted('\'', 't', r.backslash && c|0x20 != 'r' || c|0x20 == 'e')
 		case isDigit(c):
@@ -341,7 +345,8 @@ func (r *sqlReader) judge(t []token) (event.Class, string) {
 	kindOfThing := func(i int) bool { return sqlObjects[w(i)] || sqlModifiers[w(i)] }
 	switch first {
 	case "select", "values", "with", "from", "table":
-		if first == "with" && !(named && (has("as") || has("select"))) || first == "values" && sign(1) != '(' || first == "from" && !has("select") || first == "table" && (!named || len(t) > 2) {
+		if first == "with" && !(named && (has("as") || has("select"))) || first == "values" && sign(1) != '(' ||
+			first == "from" && !has("select") || first == "table" && (!named || len(t) > 2) {
 			return unsure(first)
 		}
 		return r.query(t)
@@ -380,7 +385,8 @@ func (r *sqlReader) judge(t []token) (event.Class, string) {
 			return event.Delete, first
 		}
 		return form(kindOfThing(1), event.Delete, first)
-	case "purge", "undrop", "reindex", "vacuum", "cluster", "optimize", "repair", "refresh", "rename", "checkpoint", "discard", "reset", "flush":
+	case "purge", "undrop", "reindex", "vacuum", "cluster", "optimize", "repair", "refresh", "rename", "checkpoint",
+		"discard", "reset", "flush":
 		c := event.Write
 		if first == "purge" {
 			c = event.Delete
@@ -400,7 +406,8 @@ func (r *sqlReader) judge(t []token) (event.Class, string) {
 			}
 			return form(w(1) == "into" || named && has("using"), event.Write, first)
 		}
-		c, word := form(w(1) == "into" || named && (has("values") || has("select") || w(1) == "overwrite"), event.Write, first)
+		c, word := form(w(1) == "into" || named && (has("values") || has("select") || w(1) == "overwrite"), event.Write,
+			first)
 		if inner, by := r.query(t[1:]); c != event.NoClass && stronger(inner, c) {
 			return inner, by
 		}
@@ -408,7 +415,8 @@ func (r *sqlReader) judge(t []token) (event.Class, string) {
 	case "create", "alter":
 		c := event.Write
 		for i := 1; i < min(len(t), 5); i++ {
-			if x := w(i); x == "user" || x == "role" || x == "login" || x == "privileges" || x == "policy" && first == "create" || x == "grant" || x == "default" && w(i+1) == "privileges" {
+			if x := w(i); x == "user" || x == "role" || x == "login" || x == "privileges" || x == "policy" &&
+				first == "create" || x == "grant" || x == "default" && w(i+1) == "privileges" {
 				c = event.Grant
 				break
 			} else if sqlObjects[x] {
@@ -428,7 +436,8 @@ func (r *sqlReader) judge(t []token) (event.Class, string) {
 		}
 		return form(kindOfThing(1) || c == event.Grant && sqlObjects[w(1)], c, first)
 	case "grant", "revoke", "deny":
-		return form(has("to") && has("on") || has("from") && has("on") || named && (has("to") || has("from")) && len(t) <= 5, event.Grant, first)
+		return form(has("to") && has("on") || has("from") && has("on") || named && (has("to") || has("from")) &&
+			len(t) <= 5, event.Grant, first)
 	case "reassign":
 		return form(w(1) == "owned", event.Grant, first)
 	case "comment", "label":
@@ -444,7 +453,8 @@ func (r *sqlReader) judge(t []token) (event.Class, string) {
 				return event.Grant, first
 			}
 		}
-		return form(sign(2) == '=' || w(2) == "to" || w(1) == "global" || w(1) == "session" || w(1) == "local" || w(1) == "transaction" || w(1) == "names" || strings.HasPrefix(w(1), "@"), event.Write, first)
+		return form(sign(2) == '=' || w(2) == "to" || w(1) == "global" || w(1) == "session" || w(1) == "local" ||
+			w(1) == "transaction" || w(1) == "names" || strings.HasPrefix(w(1), "@"), event.Write, first)
 	case "lock", "unlock":
 		return form(w(1) == "table" || w(1) == "tables" || named && has("mode"), event.Write, first)
 	case "analyze", "analyse":
@@ -455,9 +465,11 @@ func (r *sqlReader) judge(t []token) (event.Class, string) {
 		}
 		return form(w(1) == "table", event.Write, first)
 	case "call":
-		return form(named && (len(t) == 2 && strings.ContainsAny(w(1), "_$") || sign(2) == '(' || sign(2) == '.'), event.Exec, first)
+		return form(named && (len(t) == 2 && strings.ContainsAny(w(1), "_$") || sign(2) == '(' || sign(2) == '.'),
+			event.Exec, first)
 	case "exec", "execute":
-		return form(named && (len(t) == 2 || sign(2) == '(' || sign(2) == '.' || sign(2) == 't' || sign(2) == 'd' || strings.HasPrefix(w(2), "@") || w(1) == "immediate") || sign(1) == '(', event.Exec, first)
+		return form(named && (len(t) == 2 || sign(2) == '(' || sign(2) == '.' || sign(2) == 't' || sign(2) == 'd' ||
+			strings.HasPrefix(w(2), "@") || w(1) == "immediate") || sign(1) == '(', event.Exec, first)
 	case "do":
 		return form(sign(1) == 't' || w(1) == "language" || sign(2) == '(', event.Exec, first)
 	case "prepare", "deallocate", "handler", "kill", "shutdown", "attach", "detach", "signal":
@@ -468,8 +480,10 @@ func (r *sqlReader) judge(t []token) (event.Class, string) {
 				}
 			}
 		}
-		return form(first == "attach" && (w(1) == "database" || sign(1) == 't') || first == "prepare" && (has("as") || has("from")), event.Exec, first)
-	case "declare", "begin", "if", "while", "loop", "for", "end", "else", "return", "open", "fetch", "close", "start", "commit", "rollback", "savepoint", "release", "abort", "use", "go", "listen", "unlisten", "notify":
+		return form(first == "attach" && (w(1) == "database" || sign(1) == 't') || first == "prepare" &&
+			(has("as") || has("from")), event.Exec, first)
+	case "declare", "begin", "if", "while", "loop", "for", "end", "else", "return", "open", "fetch", "close", "start",
+		"commit", "rollback", "savepoint", "release", "abort", "use", "go", "listen", "unlisten", "notify":
 		// A block: what is done in it counts.
 		c, by := r.blocks(t)
 		if c != event.NoClass || !r.firm && first != "begin" && first != "declare" {
@@ -517,7 +531,8 @@ func (r *sqlReader) blocks(t []token) (c event.Class, word string) {
 }
 
 // move judges statements that carry data in or out.
-func (r *sqlReader) move(t []token, form func(bool, event.Class, string) (event.Class, string), w func(int) string, has func(string) bool) (event.Class, string) {
+func (r *sqlReader) move(t []token, form func(bool, event.Class, string) (event.Class, string), w func(int) string,
+	has func(string) bool) (event.Class, string) {
 	first := t[0].text
 	inner, by := event.NoClass, ""
 	if len(t) > 1 && t[1].kind == '(' {
@@ -547,13 +562,16 @@ func (r *sqlReader) move(t []token, form func(bool, event.Class, string) (event.
 			if !r.firm && t[min(to+1, len(t)-1)].kind == 'w' && w(to+1) != "stdout" && w(to+1) != "program" {
 				ok = false // "copy the file to me"
 			}
-		case into > 0 && into+1 < len(t) && (t[into+1].kind == 't' || t[into+1].kind == '@' || t[into+1].kind == 'w' && strings.HasPrefix(t[into+1].text, "@")):
+		case into > 0 && into+1 < len(t) && (t[into+1].kind == 't' || t[into+1].kind == '@' || t[into+1].kind == 'w' &&
+			strings.HasPrefix(t[into+1].text, "@")):
 			c = event.Send
 		case from > 0 && !r.firm:
-			ok = ok && from+1 < len(t) && (t[from+1].kind == 't' || w(from+1) == "stdin" || w(from+1) == "program" || strings.HasPrefix(w(from+1), "@"))
+			ok = ok && from+1 < len(t) && (t[from+1].kind == 't' || w(from+1) == "stdin" || w(from+1) == "program" ||
+				strings.HasPrefix(w(from+1), "@"))
 		}
 	case "unload", "export", "backup":
-		c, ok = event.Send, (has("to") || w(1) == "data" && has("as")) && len(t) > 1 && (t[1].kind == '(' || w(1) == "data" || w(1) == "database" || w(1) == "table")
+		c, ok = event.Send, (has("to") || w(1) == "data" && has("as")) && len(t) > 1 &&
+			(t[1].kind == '(' || w(1) == "data" || w(1) == "database" || w(1) == "table")
 	case "load":
 		ok = w(1) == "data" || w(1) == "xml"
 		if !ok {
@@ -584,7 +602,8 @@ func (r *sqlReader) query(t []token) (c event.Class, word string) {
 	for i := range t {
 		x := &t[i]
 		if x.kind != 'w' {
-			if x.kind == 'n' && i+1 < len(t) && t[i+1].kind == '(' && (i == 0 || !beforeNames[t[i-1].text]) && !r.list(t, i) {
+			if x.kind == 'n' && i+1 < len(t) && t[i+1].kind == '(' && (i == 0 || !beforeNames[t[i-1].text]) &&
+				!r.list(t, i) {
 				add(event.Exec, "function")
 			}
 			continue
@@ -598,7 +617,9 @@ func (r *sqlReader) query(t []token) (c event.Class, word string) {
 			after, next = t[i+1].kind, t[i+1].text
 		}
 		// A statement begins behind a bracket, or behind the brackets of WITH.
-		start := i == 0 || before == "(" || before == ")" || before == "as" || before == "then" || before == "materialized" || before == "begin" || before == "do" || before == "else" || before == "each" || before == "row"
+		start := i == 0 || before == "(" || before == ")" || before == "as" || before == "then" ||
+			before == "materialized" || before == "begin" || before == "do" || before == "else" || before == "each" ||
+			before == "row"
 		switch x.text {
 		case "delete":
 			if start && after != '(' && (next == "from" || t[0].text == "with" || before == "(") {
@@ -661,23 +682,28 @@ func (r *sqlReader) list(t []token, i int) bool {
 	depth := t[i+1].depth
 	for j := i + 2; j < min(len(t), i+maxAhead); j++ {
 		if t[j].kind == ')' && t[j].depth == depth {
-			return j+2 < len(t) && t[j+1].text == "as" && (t[j+2].kind == '(' || t[j+2].text == "materialized" || t[j+2].text == "not") && (i == 1 || t[i-1].kind == ',' || t[i-1].text == "recursive")
+			return j+2 < len(t) && t[j+1].text == "as" && (t[j+2].kind == '(' || t[j+2].text == "materialized" ||
+				t[j+2].text == "not") && (i == 1 || t[i-1].kind == ',' || t[i-1].text == "recursive")
 		}
 	}
 	return false
 }
 
 var (
-	sqlStarts = nounsOf(`select with values table insert update delete merge replace upsert truncate drop create alter grant revoke deny copy unload call exec execute do set lock explain load`)
+	sqlStarts = nounsOf(
+		`select with values table insert update delete merge replace upsert truncate drop create alter grant revoke deny copy unload call exec execute do set lock explain load`)
 	// sqlAlone begin no question that people ask.
-	sqlAlone = nounsOf(`select truncate vacuum alter drop grant revoke exec execute reindex merge upsert attach detach pragma prepare deallocate shutdown declare begin`)
+	sqlAlone = nounsOf(
+		`select truncate vacuum alter drop grant revoke exec execute reindex merge upsert attach detach pragma prepare deallocate shutdown declare begin`)
 	// sqlObjects are what statements create and drop.
 	sqlObjects = nounsOf(`table database schema view index user role login function procedure trigger sequence type domain extension policy materialized
 		column constraint keyspace warehouse stage pipe stream task share catalog collation conversion cast aggregate operator rule server language
 		publication subscription tablespace event package synonym credential certificate key partition statistics group tables owned profile resource
 		external virtual foreign dictionary quota collection class system session privileges default privilege user_defined assembly queue service logfile instance fulltext spatial`)
-	sqlModifiers = nounsOf(`or temp temporary unique global local unlogged if concurrently clustered nonclustered recursive force editionable transient dynamic hybrid bitmap only secure aggregate definer algorithm`)
-	readPragmas  = nounsOf(`table_info table_xinfo table_list index_list index_info index_xinfo foreign_key_list database_list function_list integrity_check quick_check foreign_key_check compile_options collation_list module_list pragma_list`)
+	sqlModifiers = nounsOf(
+		`or temp temporary unique global local unlogged if concurrently clustered nonclustered recursive force editionable transient dynamic hybrid bitmap only secure aggregate definer algorithm`)
+	readPragmas = nounsOf(
+		`table_info table_xinfo table_list index_list index_info index_xinfo foreign_key_list database_list function_list integrity_check quick_check foreign_key_check compile_options collation_list module_list pragma_list`)
 	// sqlKeywords stand before brackets and call nothing.
 	sqlKeywords = nounsOf(`select from where and or not in exists any all some as on using join inner outer left right full cross lateral natural having by order group
 		limit offset fetch union intersect except minus distinct case when then else end over partition within filter values row rows range between like ilike rlike regexp similar is

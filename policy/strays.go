@@ -28,7 +28,8 @@ func Folders() []string {
 
 // lookedFor says what is read in a folder of policies.
 func lookedFor() string {
-	return "*.yaml and *.yml in " + strings.Join(Folders()[:len(sections)-1], "/, ") + "/ and " + sections[len(sections)-1].folder + "/"
+	return "*.yaml and *.yml in " + strings.Join(Folders()[:len(sections)-1], "/, ") + "/ and " +
+		sections[len(sections)-1].folder + "/"
 }
 
 // root looks through the folder itself: for folders of another name, and for files beside them.
@@ -37,7 +38,8 @@ func (c *collector) root(dir string, folders []string) {
 	c.use(src)
 	info, err := os.Stat(dir)
 	if err == nil && !info.IsDir() {
-		src.problem(place{file: dir}, "a file, and policies are a folder, in which wayward looks for %s; name that folder", lookedFor())
+		src.problem(place{file: dir},
+			"a file, and policies are a folder, in which wayward looks for %s; name that folder", lookedFor())
 		return
 	}
 	entries, err := os.ReadDir(dir)
@@ -67,12 +69,17 @@ func (c *collector) root(dir string, folders []string) {
 			switch {
 			case found == "":
 			case meant != "":
-				src.problem(place{file: path}, "%s is not read, for its folder is none of policies; did you mean %s/? wayward looks for %s", found, meant, lookedFor())
+				src.problem(place{file: path},
+					"%s is not read, for its folder is none of policies; did you mean %s/? wayward looks for %s", found,
+					meant, lookedFor())
 			default:
-				src.problem(place{file: path}, "%s is not read, for its folder is none of policies; wayward looks for %s: move it, or let the folder's name begin with a dot", found, lookedFor())
+				src.problem(place{file: path},
+					"%s is not read, for its folder is none of policies; wayward looks for %s: move it, or let the folder's name begin with a dot",
+					found, lookedFor())
 			}
 		case info.Mode().IsRegular() && misnamed(name) && looksLikePolicy(path):
-			src.problem(place{file: path}, "not read, for it lies in none of the folders; wayward looks for %s: move it there", lookedFor())
+			src.problem(place{file: path},
+				"not read, for it lies in none of the folders; wayward looks for %s: move it there", lookedFor())
 		}
 	}
 }
@@ -84,20 +91,25 @@ func (c *collector) nothing(dir string) {
 	}
 	src := &source{file: dir}
 	c.use(src)
-	if name := filepath.Base(dir); slices.Contains(Folders(), name) && below(dir, 0, func(f string) bool { return isPolicyFile(f) }) != "" {
-		src.problem(place{file: dir}, "no policies found; wayward looks for %s: name the folder above %s", lookedFor(), name)
+	if name := filepath.Base(dir); slices.Contains(Folders(), name) &&
+		below(dir, 0, func(f string) bool { return isPolicyFile(f) }) != "" {
+		src.problem(place{file: dir}, "no policies found; wayward looks for %s: name the folder above %s", lookedFor(),
+			name)
 		return
 	}
 	if c.other != "" {
 		src.problem(place{file: dir}, "no policies found; wayward looks for %s: did you mean %s?", lookedFor(), c.other)
 		return
 	}
-	src.problem(place{file: dir}, "no policies found; wayward looks for %s: put some there, or name no folder and the built-in limits apply", lookedFor())
+	src.problem(place{file: dir},
+		"no policies found; wayward looks for %s: put some there, or name no folder and the built-in limits apply",
+		lookedFor())
 }
 
 // isSet tells whether a folder is one of policies.
 func isSet(dir string) bool {
-	return slices.ContainsFunc(Folders(), func(of string) bool { return below(filepath.Join(dir, of), 0, isPolicyFile) != "" })
+	return slices.ContainsFunc(Folders(),
+		func(of string) bool { return below(filepath.Join(dir, of), 0, isPolicyFile) != "" })
 }
 
 // stray reports an entry of a folder of one kind that is not read and was perhaps meant to be.
@@ -108,10 +120,15 @@ func stray(whole *source, dir string, e fs.DirEntry) {
 	case err != nil:
 	case info.IsDir():
 		if found := below(path, 0, func(f string) bool { return misnamed(filepath.Base(f)) }); found != "" {
-			whole.problem(place{file: found}, "not read, for wayward looks for *.yaml and *.yml in %s itself and not in folders below; move it up, or let the name of %s begin with a dot", dir, path)
+			whole.problem(place{file: found},
+				"not read, for wayward looks for *.yaml and *.yml in %s itself and not in folders below; move it up, or let the name of %s begin with a dot",
+				dir, path)
 		}
-	case misnamed(e.Name()), slices.Contains([]string{"", ".json", ".jsonc", ".json5"}, filepath.Ext(e.Name())) && looksLikePolicy(path):
-		whole.problem(place{file: path}, "not read, for wayward looks for *.yaml and *.yml, in these letters; name it %s.yaml, or let its name begin with a dot", stem(e.Name()))
+	case misnamed(e.Name()), slices.Contains([]string{"", ".json", ".jsonc", ".json5"}, filepath.Ext(e.Name())) &&
+		looksLikePolicy(path):
+		whole.problem(place{file: path},
+			"not read, for wayward looks for *.yaml and *.yml, in these letters; name it %s.yaml, or let its name begin with a dot",
+			stem(e.Name()))
 	}
 }
 

@@ -110,19 +110,24 @@ func (s *Survey) Add(e *event.Event) {
 	if persona == "" {
 		return
 	}
-	k := toolOf{e.Tenant, e.Tool.Name, e.Tool.Server, e.Tool.ReadOnlyHint, e.Tool.OpenWorldHint, e.Tool.Class, e.Tool.Sent}
+	k := toolOf{e.Tenant, e.Tool.Name, e.Tool.Server, e.Tool.ReadOnlyHint, e.Tool.OpenWorldHint, e.Tool.Class,
+		e.Tool.Sent}
 	t := s.tools[k]
 	if t == nil {
-		k.tenant, k.name, k.server, k.sent = strings.Clone(k.tenant), strings.Clone(k.name), strings.Clone(k.server), strings.Clone(k.sent)
-		own := event.Tool{Name: k.name, Server: k.server, ReadOnlyHint: k.readOnly, OpenWorldHint: k.openWorld, Class: k.class, Sent: k.sent}
+		k.tenant, k.name, k.server, k.sent = strings.Clone(k.tenant), strings.Clone(k.name), strings.Clone(
+			k.server), strings.Clone(k.sent)
+		own := event.Tool{Name: k.name, Server: k.server, ReadOnlyHint: k.readOnly, OpenWorldHint: k.openWorld,
+			Class: k.class, Sent: k.sent}
 		t = s.set.Catalogue().Tool(k.tenant, &own)
 		s.tools[k] = t
 	}
 	t.Complete(e, &s.scratch)
 	v := s.of[name{e.Tenant, persona}]
 	if v == nil {
-		v = &surveyed{shown: map[shown]struct{}{}, agents: map[string]int32{}, sessions: map[string]*[3]int64{}, days: map[[2]int64]*[2]int64{}}
-		v.u = Usage{Tenant: strings.Clone(e.Tenant), Persona: strings.Clone(persona), First: math.MaxInt64, Last: math.MinInt64}
+		v = &surveyed{shown: map[shown]struct{}{}, agents: map[string]int32{}, sessions: map[string]*[3]int64{},
+			days: map[[2]int64]*[2]int64{}}
+		v.u = Usage{Tenant: strings.Clone(e.Tenant), Persona: strings.Clone(persona), First: math.MaxInt64,
+			Last: math.MinInt64}
 		for d := range dimensions {
 			v.u.Watched[d], v.place[d] = true, map[string]int{}
 		}
@@ -245,7 +250,8 @@ func (s *Survey) Usages() []*Usage {
 			}
 			slices.Sort(of)
 			if top := of[min(len(of)-1, len(of)*999/1000)]; top > 0 {
-				u.Limits = append(u.Limits, Level{Scope: scope, Measure: m, WindowMS: window, Reached: top, Units: int64(len(of))})
+				u.Limits = append(u.Limits, Level{Scope: scope, Measure: m, WindowMS: window, Reached: top,
+					Units: int64(len(of))})
 			}
 		}
 		level(SessionScope, Count, 0, calls)
@@ -321,7 +327,8 @@ func DestinationEntries(d *event.Destination) []string {
 			return []string{external}
 		}
 		return nil
-	case strings.EqualFold(d.Kind, "email"), strings.EqualFold(d.Kind, "url") && len(v) > 7 && strings.EqualFold(v[:7], "mailto:"):
+	case strings.EqualFold(d.Kind, "email"), strings.EqualFold(d.Kind, "url") && len(v) > 7 &&
+		strings.EqualFold(v[:7], "mailto:"):
 		if !strings.EqualFold(d.Kind, "email") {
 			v = v[7:]
 		}
@@ -368,7 +375,9 @@ type ErrUnsupported struct {
 }
 
 func (e *ErrUnsupported) Error() string {
-	return fmt.Sprintf("persona %s: no tool was seen on %d agent-days, the most used one on %d; ask for fewer with --min-agent-days, or record for longer", quote(e.Persona), e.Least, e.Most)
+	return fmt.Sprintf(
+		"persona %s: no tool was seen on %d agent-days, the most used one on %d; ask for fewer with --min-agent-days, or record for longer",
+		quote(e.Persona), e.Least, e.Most)
 }
 
 // Suggest drafts a persona that may do what was seen and nothing else, as YAML that Load reads,
@@ -376,8 +385,11 @@ func (e *ErrUnsupported) Error() string {
 // there as a comment, for whoever reads it to decide; what cannot be listed is let through, and
 // said to be.
 func (u *Usage) Suggest(least int64) ([]byte, error) {
-	if isGlob(u.Persona) || len(u.Persona) > maxName || !isClean(u.Persona) || strings.TrimSpace(u.Persona) != u.Persona || u.Persona == "" {
-		return nil, fmt.Errorf("persona %s: no persona can be defined under this name; rename it where the events come from", quote(u.Persona))
+	if isGlob(u.Persona) || len(u.Persona) > maxName || !isClean(u.Persona) ||
+		strings.TrimSpace(u.Persona) != u.Persona || u.Persona == "" {
+		return nil, fmt.Errorf(
+			"persona %s: no persona can be defined under this name; rename it where the events come from",
+			quote(u.Persona))
 	}
 	top := int64(0)
 	for i := range u.Of[Tools] {
@@ -388,9 +400,13 @@ func (u *Usage) Suggest(least int64) ([]byte, error) {
 	}
 	var b bytes.Buffer
 	p := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
-	p("# A draft, from %s: %s of persona %s%s from %s to %s.", oneLine(u.From), countOf(u.AgentDays, "agent-day"), quote(u.Persona), agentsOf(u), dateOf(u.First), dateOf(u.Last))
-	p("# Each line says on how many agent-days it rests, on what share of all, and when it was first and last seen. What stands behind a # was seen on fewer")
-	p("# than %d: decide whether it is meant. What agents did is not what they should do: read every line before you use it.", least)
+	p("# A draft, from %s: %s of persona %s%s from %s to %s.", oneLine(u.From), countOf(u.AgentDays, "agent-day"),
+		quote(u.Persona), agentsOf(u), dateOf(u.First), dateOf(u.Last))
+	p(
+		"# Each line says on how many agent-days it rests, on what share of all, and when it was first and last seen. What stands behind a # was seen on fewer")
+	p(
+		"# than %d: decide whether it is meant. What agents did is not what they should do: read every line before you use it.",
+		least)
 	p("personas:")
 	p("  - name: %s", yamlText(u.Persona))
 	if u.Tenant != "" {
@@ -516,8 +532,10 @@ func (u *Usage) limits(b *bytes.Buffer) {
 		if l.Estimated {
 			guess = ", estimated"
 		}
-		p("%s  - {id: %s, title: %s, scope: %s, measure: %s, max: %d%s} # %d %s%s, from %s", mark, yamlText(strings.ReplaceAll(id, "--", "-")), yamlText("More "+what+" than usual in one "+unit),
-			l.Scope, l.Measure, roundUp(l.Reached+l.Reached/2+1), window, l.Reached, what, guess, countOf(l.Units, unit))
+		p("%s  - {id: %s, title: %s, scope: %s, measure: %s, max: %d%s} # %d %s%s, from %s", mark,
+			yamlText(strings.ReplaceAll(id, "--", "-")), yamlText("More "+what+" than usual in one "+unit),
+			l.Scope, l.Measure, roundUp(l.Reached+l.Reached/2+1), window, l.Reached, what, guess,
+			countOf(l.Units, unit))
 	}
 }
 
@@ -562,7 +580,8 @@ var plainText = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_./-]*$`)
 
 // yamlText is a text as a scalar of YAML.
 func yamlText(s string) string {
-	if plainText.MatchString(s) && !slices.Contains([]string{"true", "false", "null", "yes", "no", "on", "off", "y", "n"}, strings.ToLower(s)) {
+	if plainText.MatchString(s) &&
+		!slices.Contains([]string{"true", "false", "null", "yes", "no", "on", "off", "y", "n"}, strings.ToLower(s)) {
 		return s
 	}
 	var b bytes.Buffer
@@ -607,7 +626,8 @@ func (p *Persona) Compare(u *Usage, least int64) []Difference {
 			s := &u.Of[d][i]
 			r := p.allows(d, s)
 			used[r.Rule] = true
-			x := Difference{Dimension: d.String(), Value: s.Value, AgentDays: s.AgentDays, First: dateOf(s.First), Last: dateOf(s.Last)}
+			x := Difference{Dimension: d.String(), Value: s.Value, AgentDays: s.AgentDays, First: dateOf(s.First),
+				Last: dateOf(s.Last)}
 			switch {
 			case r.Verdict != Allow:
 				x.Kind, x.Verdict, x.Rule = Undeclared, r.Verdict.String(), r.Rule
@@ -627,7 +647,8 @@ func (p *Persona) Compare(u *Usage, least int64) []Difference {
 			out = append(out, x)
 		}
 		for _, e := range p.Lists[d].Allow {
-			if used[e] || u.Hidden[d] || d == Destinations && (e == external || e == internal) || slices.ContainsFunc(u.Of[d], func(s Seen) bool { return names(d, e, s.Value) }) {
+			if used[e] || u.Hidden[d] || d == Destinations && (e == external || e == internal) ||
+				slices.ContainsFunc(u.Of[d], func(s Seen) bool { return names(d, e, s.Value) }) {
 				continue
 			}
 			x := Difference{Kind: Unused, Dimension: d.String(), Value: e, First: dateOf(u.First)}

@@ -14,13 +14,21 @@ import (
 )
 
 // odd values are what producers send on a bad day.
-var oddValues = []string{"", "get_order", "*", "a*b", "what?", "true", "null", "~", "12", "0x10", " spaces ", "tab\tin", "zero\x00", "ÄÖ", "evil\u202etxt", "- dash", "#hash", "a: b", "[x]", `"quoted"`, "back\\slash",
-	strings.Repeat("long", 100), strings.Repeat("ü", 300), "external", "internal", "\u00a0", "line\nbreak", "*.example", "UPPER"}
+var oddValues = []string{"", "get_order", "*", "a*b", "what?", "true", "null", "~", "12", "0x10", " spaces ", "tab\tin",
+	"zero\x00", "ÄÖ", "evil\u202etxt", "- dash", "#hash", "a: b", "[x]", `"quoted"`, "back\\slash",
+	strings.Repeat("long", 100), strings.Repeat("ü", 300), "external", "internal", "\u00a0", "line\nbreak", "*.example",
+	"UPPER"}
 
-var oddDestinations = []event.Destination{{}, {Kind: "email", Value: "jane@Acme.example", Domain: "acme.example"}, {Kind: "email", Value: "a@one.example, \"x@y\" <b@two.example>;c@three.example"}, {Kind: "email", Value: "nobody"},
-	{Kind: "url", Value: "https://Shop.example:8443/x?y=1"}, {Kind: "url", Value: "https://a@b\\c/"}, {Kind: "url", Value: "mailto:x@mail.example"}, {Kind: "host", Value: "10.0.0.1:22"}, {Kind: "host", Value: "external"},
-	{Kind: "iban", Value: "DE02120300000000202051"}, {Kind: "channel", Value: "#general"}, {Kind: "repo", Value: "org/repo*"}, {External: event.Yes}, {External: event.No, Kind: "x"}, {Kind: "channel", Value: "internal"},
-	{Domain: "bad domain", Value: "v"}, {Domain: "x.example", External: event.Yes}, {Value: "*acme.com", External: event.No}, {Domain: "[::1]"}, {Domain: "xn--80ak6aa92e.example."}}
+var oddDestinations = []event.Destination{{}, {Kind: "email", Value: "jane@Acme.example", Domain: "acme.example"},
+	{Kind: "email", Value: "a@one.example, \"x@y\" <b@two.example>;c@three.example"}, {Kind: "email", Value: "nobody"},
+	{Kind: "url", Value: "https://Shop.example:8443/x?y=1"}, {Kind: "url", Value: "https://a@b\\c/"},
+	{Kind: "url", Value: "mailto:x@mail.example"}, {Kind: "host", Value: "10.0.0.1:22"},
+	{Kind: "host", Value: "external"},
+	{Kind: "iban", Value: "DE02120300000000202051"}, {Kind: "channel", Value: "#general"},
+	{Kind: "repo", Value: "org/repo*"}, {External: event.Yes}, {External: event.No, Kind: "x"},
+	{Kind: "channel", Value: "internal"},
+	{Domain: "bad domain", Value: "v"}, {Domain: "x.example", External: event.Yes},
+	{Value: "*acme.com", External: event.No}, {Domain: "[::1]"}, {Domain: "xn--80ak6aa92e.example."}}
 
 func oddEvents(rng *rand.Rand, n int) []*event.Event {
 	var list []*event.Event
@@ -32,12 +40,15 @@ func oddEvents(rng *rand.Rand, n int) []*event.Event {
 		return pick()
 	}
 	for i := range n {
-		e := &event.Event{ID: fmt.Sprint("e", i), Time: 1_767_600_000_000 + int64(rng.IntN(20*86_400_000)), Kind: event.ToolCall, Tenant: "acme", Persona: "clerk", Agent: event.Agent{ID: fmt.Sprint("a", rng.IntN(6))}, Session: fmt.Sprint("s", rng.IntN(9))}
+		e := &event.Event{ID: fmt.Sprint("e", i), Time: 1_767_600_000_000 + int64(rng.IntN(20*86_400_000)),
+			Kind: event.ToolCall, Tenant: "acme", Persona: "clerk",
+			Agent: event.Agent{ID: fmt.Sprint("a", rng.IntN(6))}, Session: fmt.Sprint("s", rng.IntN(9))}
 		e.Tool = event.Tool{Name: seldom(), Server: pick(), Class: event.Class(rng.IntN(10))}
 		if e.Tool.Name == "" {
 			e.Tool.Name = "nameless"
 		}
-		e.Resource = event.Resource{Type: seldom(), Environment: pick(), Classification: pick(), Labels: []string{pick(), seldom()}, Tenant: []string{"", "acme"}[rng.IntN(2)]}
+		e.Resource = event.Resource{Type: seldom(), Environment: pick(), Classification: pick(),
+			Labels: []string{pick(), seldom()}, Tenant: []string{"", "acme"}[rng.IntN(2)]}
 		e.Destination = oddDestinations[rng.IntN(len(oddDestinations))]
 		e.Intent, e.Agent.Credential = pick(), pick()
 		e.Result.Effect = event.Class(rng.IntN(10))
@@ -112,7 +123,8 @@ func TestADraftLoadsAndAdmitsWhatItWasMadeFrom(t *testing.T) {
 						t.Fatalf("seed %d: the draft refuses %+v of %+v\n%s", seed, v, own, text)
 					}
 					if !seldomSeen(u, v, &own, least) {
-						t.Fatalf("seed %d: the draft refuses %+v, which was seen on %d agent-days\n%s", seed, v, least, text)
+						t.Fatalf("seed %d: the draft refuses %+v, which was seen on %d agent-days\n%s", seed, v, least,
+							text)
 					}
 				}
 			}
@@ -143,8 +155,10 @@ func TestADraftSaysWhatEachLineRestsOn(t *testing.T) {
 	var events []*event.Event
 	for day := range int64(5) {
 		for a := range 2 {
-			e := &event.Event{ID: "e", Time: (20_454 + day) * 86_400_000, Kind: event.ToolCall, Tenant: "acme", Persona: "refunds", Agent: event.Agent{ID: fmt.Sprint("a", a)}, Session: fmt.Sprint("s", day),
-				Tool: event.Tool{Name: "get_order", Server: "shop", Class: event.Read}, Resource: event.Resource{Type: "Order", Tenant: "acme"}}
+			e := &event.Event{ID: "e", Time: (20_454 + day) * 86_400_000, Kind: event.ToolCall, Tenant: "acme",
+				Persona: "refunds", Agent: event.Agent{ID: fmt.Sprint("a", a)}, Session: fmt.Sprint("s", day),
+				Tool:     event.Tool{Name: "get_order", Server: "shop", Class: event.Read},
+				Resource: event.Resource{Type: "Order", Tenant: "acme"}}
 			if day == 4 && a == 0 {
 				e.Tool.Name = "drop_table"
 			}
@@ -185,7 +199,8 @@ func TestWhereBehaviourAndDeclarationPart(t *testing.T) {
 	var events []*event.Event
 	for day := range int64(5) {
 		for _, tool := range []string{"get_order", "send", "pay", "drop"} {
-			e := &event.Event{Time: (20_454 + day) * 86_400_000, Kind: event.ToolCall, Tenant: "acme", Persona: "clerk", Agent: event.Agent{ID: "a"}, Tool: event.Tool{Name: tool, Class: event.Read}}
+			e := &event.Event{Time: (20_454 + day) * 86_400_000, Kind: event.ToolCall, Tenant: "acme", Persona: "clerk",
+				Agent: event.Agent{ID: "a"}, Tool: event.Tool{Name: tool, Class: event.Read}}
 			if tool == "send" {
 				e.Tool.Class, e.Destination = event.Send, event.Destination{Domain: "Acme.example"}
 			}
@@ -195,12 +210,16 @@ func TestWhereBehaviourAndDeclarationPart(t *testing.T) {
 			events = append(events, e)
 		}
 	}
-	events = append(events, &event.Event{Time: 20_454 * 86_400_000, Kind: event.ToolCall, Tenant: "acme", Persona: "clerk", Agent: event.Agent{ID: "a"}, Tool: event.Tool{Name: "get_rare"}, Destination: event.Destination{Domain: "evil.example"}})
+	events = append(events, &event.Event{Time: 20_454 * 86_400_000, Kind: event.ToolCall, Tenant: "acme",
+		Persona: "clerk", Agent: event.Agent{ID: "a"}, Tool: event.Tool{Name: "get_rare"},
+		Destination: event.Destination{Domain: "evil.example"}})
 	var got []string
 	for _, d := range p.Compare(surveyOf(set, events)[0], 3) {
 		got = append(got, fmt.Sprintf("%s %s %s %s:%d", d.Kind, d.Dimension, d.Value, d.Rule, d.Line))
 	}
-	want := []string{"undeclared tool drop default:0", "undeclared destination evil.example default:0", "unused tool never_* :8", "unused class pay :10", "unused destination *.old.example :11", "rare tool get_rare get_*:6"}
+	want := []string{"undeclared tool drop default:0", "undeclared destination evil.example default:0",
+		"unused tool never_* :8", "unused class pay :10", "unused destination *.old.example :11",
+		"rare tool get_rare get_*:6"}
 	if !slices.Equal(got, want) {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}
@@ -229,7 +248,8 @@ func TestDomainsOfADestination(t *testing.T) {
 		want []string
 	}{
 		{event.Destination{Domain: "a.example", Kind: "email", Value: "x@b.example"}, []string{"a.example"}},
-		{event.Destination{Kind: "email", Value: "x@b.example; Jane <y@c.example>"}, []string{"b.example", "c.example"}},
+		{event.Destination{Kind: "email", Value: "x@b.example; Jane <y@c.example>"},
+			[]string{"b.example", "c.example"}},
 		{event.Destination{Kind: "url", Value: "https://d.example/x"}, []string{"d.example"}},
 		{event.Destination{Kind: "URL", Value: "MailTo:x@e.example"}, []string{"e.example"}},
 		{event.Destination{Kind: "host", Value: "f.example:22"}, []string{"f.example"}},
@@ -256,7 +276,8 @@ func TestWhatAPersonaDeclares(t *testing.T) {
 			t.Errorf("tool %s: %v", s, !want)
 		}
 	}
-	for s, want := range map[string]bool{"ACME.example": true, "x.b.example": true, "evil.example": false, "external": false} {
+	for s, want := range map[string]bool{"ACME.example": true, "x.b.example": true, "evil.example": false,
+		"external": false} {
 		if p.Declares(Destinations, s) != want {
 			t.Errorf("destination %s: %v", s, !want)
 		}

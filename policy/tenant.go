@@ -82,9 +82,12 @@ func (p *Persona) compileTenants(bad report, list oneOrMore) {
 		case word == "own":
 			p.OwnTenant = true
 		case !isID(strings.NewReplacer("*", "a", "?", "a").Replace(word)) || len(word) > 64:
-			bad(where, "%s is no tenant; use own, for resources of the agent's own tenant, beside it names and patterns of others, or any", quote(word))
+			bad(where,
+				"%s is no tenant; use own, for resources of the agent's own tenant, beside it names and patterns of others, or any",
+				quote(word))
 		case len(list) == 1:
-			bad(where, "%s alone would forbid the agent's own tenant; write [own, %s], or own or any", quote(word), word)
+			bad(where, "%s alone would forbid the agent's own tenant; write [own, %s], or own or any", quote(word),
+				word)
 		default:
 			p.SharedBy = append(p.SharedBy, word)
 		}

@@ -54,7 +54,8 @@ func TestNoAllowListLetsTheUnreadablePass(t *testing.T) {
 			p := persona(t, "default: "+def+", "+lists)
 			var got []string
 			for _, v := range p.Check(&e, nil) {
-				if want := verdict; v.Rule != Unreadable || v.Verdict != want && v.Kind != "tenant" && v.Kind != "tier" {
+				if want := verdict; v.Rule != Unreadable || v.Verdict != want && v.Kind != "tenant" &&
+					v.Kind != "tier" {
 					t.Errorf("%.120s under %s: %+v", c.more, def, v)
 				}
 				got = append(got, v.Kind)
@@ -78,15 +79,18 @@ func TestNoAllowListLetsTheUnreadablePass(t *testing.T) {
 func TestADenyListNamesWhatWasKept(t *testing.T) {
 	p := persona(t, "default: allow, resources: {labels: {deny: [secret]}}, destinations: {deny: [evil.example]}")
 	for more, kind := range map[string]string{
-		`"resource":{"labels":["a"` + strings.Repeat(`,"b"`, 40) + `," Secret"]}`:                                       "label",
-		`"resource":{"labels":"secret"}`:                                                                                "label",
-		`"destination":{"kind":"url","value":"https://evil.example/` + strings.Repeat("x", 2000) + `"}`:                 "destination",
+		`"resource":{"labels":["a"` + strings.Repeat(`,"b"`, 40) +
+			`," Secret"]}`: "label",
+		`"resource":{"labels":"secret"}`: "label",
+		`"destination":{"kind":"url","value":"https://evil.example/` + strings.Repeat("x", 2000) +
+			`"}`: "destination",
 		`"resource":{"labels":["secret"],"labels":["public"]}`:                                                          "label",
 		`"resource":{"labels":["secret"]},"resource":{"type":"doc"}`:                                                    "label",
 		`"destination":{"kind":"url","value":"https://evil.example/","external":"false"},"result":{"content":"\ud800"}`: "destination",
 	} {
 		var e event.Event
-		record := `{"time":1767600000000,"kind":"tool_call","tenant":"acme","agent":{"id":"a"},"tool":{"name":"get_x"},` + more + "}"
+		record := `{"time":1767600000000,"kind":"tool_call","tenant":"acme","agent":{"id":"a"},"tool":{"name":"get_x"},` +
+			more + "}"
 		if err := new(event.Decoder).Decode([]byte(record), &e); err != nil || e.Unreadable == 0 {
 			t.Fatal(err)
 		}

@@ -156,13 +156,16 @@ func reach(s string, bare bool) valueShape {
 	last := name[strings.LastIndexByte(name, '.')+1:]
 	_, port, _ := strings.Cut(strings.TrimSpace(s), ":")
 	switch {
-	case strings.IndexByte(name, ':') >= 0, strings.HasPrefix(strings.TrimSpace(s), "["), strings.EqualFold(name, "localhost"):
+	case strings.IndexByte(name, ':') >= 0, strings.HasPrefix(strings.TrimSpace(s), "["),
+		strings.EqualFold(name, "localhost"):
 		return to
 	case isDigits(name): // an IPv4 address
-		if strings.HasPrefix(strings.ToLower(strings.TrimSpace(s)), "0x") || strings.Count(s, ".") == 3 || bare && (name[0] != '0' || name[1] != '.') {
+		if strings.HasPrefix(strings.ToLower(strings.TrimSpace(s)), "0x") || strings.Count(s, ".") == 3 || bare &&
+			(name[0] != '0' || name[1] != '.') {
 			return to
 		}
-	case strings.IndexByte(name, '.') > 0 && len(last) > 1 && !isNumbered(last) && (!fileEndings[lower(last)] || to == urlShape):
+	case strings.IndexByte(name, '.') > 0 && len(last) > 1 && !isNumbered(last) &&
+		(!fileEndings[lower(last)] || to == urlShape):
 		return to
 	case bare && port != "" && isDigits(port[:hostEnd(port)]):
 		return to

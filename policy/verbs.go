@@ -29,8 +29,10 @@ type verb struct {
 
 // effects are what calls of a class usually leave behind.
 var effects = [...]event.SideEffect{
-	event.Read: event.NoSideEffect, event.Write: event.Reversible, event.Delete: event.Irreversible, event.Send: event.Irreversible,
-	event.Exec: event.UnknownEffect, event.Pay: event.Irreversible, event.Approve: event.UnknownEffect, event.Grant: event.Reversible,
+	event.Read: event.NoSideEffect, event.Write: event.Reversible, event.Delete: event.Irreversible,
+	event.Send: event.Irreversible,
+	event.Exec: event.UnknownEffect, event.Pay: event.Irreversible, event.Approve: event.UnknownEffect,
+	event.Grant:    event.Reversible,
 	event.Delegate: event.Reversible,
 }
 
@@ -62,10 +64,12 @@ func init() {
 		{event.Delete, sure, `delete remove destroy purge erase wipe truncate terminate discard expunge decommission offboard uninstall rmdir
 			forget cleanup`},
 		{event.Delete, mostly, `drop clear rm del prune evict trash unregister deregister`},
-		{event.Send, sure, `send publish notify broadcast announce respond deliver transmit tweet retweet resend remind emit speak`},
+		{event.Send, sure,
+			`send publish notify broadcast announce respond deliver transmit tweet retweet resend remind emit speak`},
 		{event.Send, mostly, `share forward invite reply answer dispatch say`},
 		{event.Send, seldom, `post email mail message dm text sms fax page alert call report contact chat`},
-		{event.Exec, sure, `invoke launch spawn restart reboot shutdown rerun deploy redeploy undeploy rollback provision install compile sudo`},
+		{event.Exec, sure,
+			`invoke launch spawn restart reboot shutdown rerun deploy redeploy undeploy rollback provision install compile sudo`},
 		{event.Exec, mostly, `execute run exec eval start stop kill scale trigger build test debug rebuild`},
 		{event.Exec, seldom, `bash shell powershell terminal cmd python ssh repl command script`},
 		{event.Pay, sure, `buy rebuy repurchase withdraw disburse remit reimburse donate repay prepay payout`},
@@ -84,9 +88,12 @@ func init() {
 		}
 	}
 	for word, effect := range map[string]event.SideEffect{
-		"cancel": event.Irreversible, "trash": event.Reversible, "uninstall": event.Reversible, "unregister": event.Reversible,
-		"deregister": event.Reversible, "submit": event.UnknownEffect, "do": event.UnknownEffect, "process": event.UnknownEffect,
-		"apply": event.UnknownEffect, "commit": event.UnknownEffect, "evaluate": event.UnknownEffect, "confirm": event.UnknownEffect,
+		"cancel": event.Irreversible, "trash": event.Reversible, "uninstall": event.Reversible,
+		"unregister": event.Reversible,
+		"deregister": event.Reversible, "submit": event.UnknownEffect, "do": event.UnknownEffect,
+		"process": event.UnknownEffect,
+		"apply":   event.UnknownEffect, "commit": event.UnknownEffect, "evaluate": event.UnknownEffect,
+		"confirm": event.UnknownEffect,
 	} {
 		v := verbs[word]
 		v.effect = effect
@@ -107,7 +114,8 @@ func nounsOf(words string) nouns {
 
 var (
 	// Places that a verb does not reach across: what follows says by what, for whom, from where.
-	prepositions = nounsOf(`by for from with in on of to at via and or without per about using as into onto within between after before through`)
+	prepositions = nounsOf(
+		`by for from with in on of to at via and or without per about using as into onto within between after before through`)
 	// Particles that make one verb of two words: look up, log in, hand off.
 	particles = nounsOf(`up in out off over back down on`)
 	// Verbs that leave it to the next word to say what is done.
@@ -129,16 +137,21 @@ var (
 		resident owner author colleague friend traveler traveller donor voter holder`)
 	moves = nounsOf(`payment transfer transaction refund payout withdrawal deposit charge purchase donation disbursement remittance reimbursement
 		payroll trade bid`)
-	money    = nounsOf(`money fund cash payment`)
-	rights   = nounsOf(`permission role access acl privilege membership entitlement admin administrator collaborator member ownership grant iam`)
-	spaces   = nounsOf(`channel group team workspace org organization organisation repo repository project role company room server guild club space`)
-	agents   = nounsOf(`agent subagent human operator representative rep department support queue assistant supervisor team desk person specialist`)
+	money  = nounsOf(`money fund cash payment`)
+	rights = nounsOf(
+		`permission role access acl privilege membership entitlement admin administrator collaborator member ownership grant iam`)
+	spaces = nounsOf(
+		`channel group team workspace org organization organisation repo repository project role company room server guild club space`)
+	agents = nounsOf(
+		`agent subagent human operator representative rep department support queue assistant supervisor team desk person specialist`)
 	machines = nounsOf(`function api tool endpoint method procedure lambda service webhook url http`)
 	events   = nounsOf(`meeting event call appointment interview webinar party conference`)
 	talks    = nounsOf(`ticket issue case comment review`)
-	readable = nounsOf(`file document doc url page webpage link folder image website site tab browser pdf email message attachment`)
-	symbols  = nounsOf(`dns domain host hostname name url path reference address symbol type library`)
-	states   = nounsOf(`conversation chat session trial subscription return timer meeting order ticket case claim dispute project task`)
+	readable = nounsOf(
+		`file document doc url page webpage link folder image website site tab browser pdf email message attachment`)
+	symbols = nounsOf(`dns domain host hostname name url path reference address symbol type library`)
+	states  = nounsOf(
+		`conversation chat session trial subscription return timer meeting order ticket case claim dispute project task`)
 
 	secrets = nounsOf(`password passwd secret credential passphrase apikey vault otp token`)
 	wealth  = nounsOf(`payment refund invoice transaction iban balance bank card billing payroll salary payout ledger loan expense money fund
@@ -179,7 +192,10 @@ func phraseOf(s, server string) phrase {
 	var p phrase
 	left := maxWords
 	rest := strings.ReplaceAll(s, "__", "/")
-	for part := range strings.FieldsFuncSeq(rest, func(r rune) bool { return r == '.' || r == '/' || r == ':' || r == '#' }) {
+	for part := range strings.FieldsFuncSeq(rest, func(r rune) bool {
+		return r == '.' || r == '/' || r == ':' ||
+			r == '#'
+	}) {
 		words := splitWords(part, left)
 		left -= len(words)
 		if len(words) > 1 && len(words[0]) > 2 && strings.Contains(lower(server), words[0]) {
@@ -232,7 +248,8 @@ func singular(w string) string {
 		return w
 	case strings.HasSuffix(w, "ies") && len(w) > 4:
 		return w[:len(w)-3] + "y"
-	case strings.HasSuffix(w, "sses"), strings.HasSuffix(w, "xes"), strings.HasSuffix(w, "ches"), strings.HasSuffix(w, "shes"):
+	case strings.HasSuffix(w, "sses"), strings.HasSuffix(w, "xes"), strings.HasSuffix(w, "ches"),
+		strings.HasSuffix(w, "shes"):
 		return w[:len(w)-2]
 	case strings.HasSuffix(w, "s"):
 		return w[:len(w)-1]
@@ -241,7 +258,8 @@ func singular(w string) string {
 }
 
 // sameNouns are nouns that are one thing.
-var sameNouns = map[string]string{"repository": "repo", "directory": "folder", "dir": "folder", "doc": "document", "mail": "email", "organisation": "organization", "org": "organization"}
+var sameNouns = map[string]string{"repository": "repo", "directory": "folder", "dir": "folder", "doc": "document",
+	"mail": "email", "organisation": "organization", "org": "organization"}
 
 // noun is a word as the type of a thing.
 func noun(w string) string {
@@ -287,7 +305,8 @@ func (p phrase) read() reading {
 		if r, ok := readSegment(p.segments[i]); ok {
 			if len(r.nouns) == 0 { // git.merge, users.list
 				for j := len(p.segments) - 1; j >= 0; j-- {
-					if n := nounsIn(p.segments[j]); j != i && len(n) > 0 && (things[n[len(n)-1]] || persons[n[len(n)-1]]) {
+					if n := nounsIn(p.segments[j]); j != i && len(n) > 0 &&
+						(things[n[len(n)-1]] || persons[n[len(n)-1]]) {
 						r.nouns = n
 						break
 					}
@@ -302,7 +321,8 @@ func (p phrase) read() reading {
 		last := singular(words[len(words)-1])
 		switch {
 		case last == "post" && slices.ContainsFunc(words, func(w string) bool { return protocols[w] }):
-			return reading{class: event.Write, effect: effects[event.Write], verb: last, nouns: subject(nounsIn(words[:len(words)-1]))}
+			return reading{class: event.Write, effect: effects[event.Write], verb: last,
+				nouns: subject(nounsIn(words[:len(words)-1]))}
 		case runners[last]:
 			return reading{class: event.Exec, verb: last}
 		case telling[last]:
@@ -433,7 +453,8 @@ func refine(r *reading, tail []string) {
 	}
 	none := func() { r.class, r.effect, r.firm = event.NoClass, event.UnknownEffect, false }
 	switch r.verb {
-	case "make", "create", "do", "issue", "process", "schedule", "initiate", "submit", "execute", "perform", "place", "complete", "start", "trigger", "run",
+	case "make", "create", "do", "issue", "process", "schedule", "initiate", "submit", "execute", "perform", "place",
+		"complete", "start", "trigger", "run",
 		"request":
 		switch {
 		case r.verb != "request" && moves[head] && !(r.verb == "run" && head != "payroll"):
@@ -444,11 +465,13 @@ func refine(r *reading, tail []string) {
 			none()
 		case r.verb == "make" && head == "call":
 			become(event.Send, head)
-		case (r.verb == "execute" || r.verb == "run" || r.verb == "start") && agents[head] && head != "person" && head != "queue" && head != "team":
+		case (r.verb == "execute" || r.verb == "run" || r.verb == "start") && agents[head] && head != "person" &&
+			head != "queue" && head != "team":
 			become(event.Delegate, head)
 		case r.verb == "start" && states[head]:
 			become(event.Write, head)
-		case rights[head] && r.class == event.Write && (r.verb == "create" || r.verb == "make") && head != "member" && head != "role":
+		case rights[head] && r.class == event.Write && (r.verb == "create" || r.verb == "make") && head != "member" &&
+			head != "role":
 			become(event.Grant, head)
 		}
 	case "send":
@@ -459,7 +482,8 @@ func refine(r *reading, tail []string) {
 		if money[head] {
 			become(event.Pay, head)
 		}
-	case "update", "set", "change", "add", "modify", "edit", "insert", "put", "alter", "adjust", "register", "configure", "enable":
+	case "update", "set", "change", "add", "modify", "edit", "insert", "put", "alter", "adjust", "register",
+		"configure", "enable":
 		switch {
 		case rights[head]:
 			become(event.Grant, head)
@@ -476,14 +500,16 @@ func refine(r *reading, tail []string) {
 		switch {
 		case rights[head]:
 			become(event.Grant, head)
-		case head == "label" || head == "tag" || head == "category" || head == "seat" || head == "value" || head == "priority":
+		case head == "label" || head == "tag" || head == "category" || head == "seat" || head == "value" ||
+			head == "priority":
 			become(event.Write, head)
 		}
 	case "transfer":
 		switch {
 		case head == "ownership" || head == "admin":
 			become(event.Grant, head)
-		case r.has(agents) || to.has(agents) || head == "call" || head == "chat" || head == "conversation" || head == "ticket":
+		case r.has(agents) || to.has(agents) || head == "call" || head == "chat" || head == "conversation" ||
+			head == "ticket":
 			become(event.Delegate, "")
 		case readable[head] || head == "data":
 			become(event.Send, head)
@@ -507,7 +533,8 @@ func refine(r *reading, tail []string) {
 		switch {
 		case readable[head]:
 			become(event.Read, head)
-		case !states[head] && head != "account" && head != "issue" && head != "pr" && head != "request" && head != "position":
+		case !states[head] && head != "account" && head != "issue" && head != "pr" && head != "request" &&
+			head != "position":
 			none()
 		}
 	case "resolve":
@@ -523,7 +550,8 @@ func refine(r *reading, tail []string) {
 			become(event.Write, head)
 		}
 	case "accept":
-		if head == "offer" || head == "quote" || head == "request" || head == "term" || head == "proposal" || head == "bid" {
+		if head == "offer" || head == "quote" || head == "request" || head == "term" || head == "proposal" ||
+			head == "bid" {
 			become(event.Approve, head)
 		}
 	case "promote":
@@ -534,7 +562,8 @@ func refine(r *reading, tail []string) {
 		if head == "notification" || head == "message" || head == "alert" {
 			become(event.Send, head)
 		}
-	case "settle", "credit", "debit", "sell", "invest", "trade", "tip", "bid", "deposit", "wire", "charge", "refund", "pay":
+	case "settle", "credit", "debit", "sell", "invest", "trade", "tip", "bid", "deposit", "wire", "charge", "refund",
+		"pay":
 		if telling[head] {
 			become(event.Read, head)
 		}

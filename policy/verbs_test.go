@@ -57,9 +57,11 @@ func TestNamesSayWhatCallsDo(t *testing.T) {
 
 func TestNamesSayWhatCallsTouch(t *testing.T) {
 	for name, want := range map[string]string{
-		"get_order_details": "order", "listUsers": "user", "ticket.read": "ticket", "update_customer_address": "address", "search_all_products": "product",
-		"list_product_types": "product", "create_dir": "folder", "get_repository": "repo", "order_status": "order", "delete_repositories": "repo",
-		"reply_to_ticket": "ticket", "get_policies": "policy", "read": "", "get_boxes": "box", "close": "",
+		"get_order_details": "order", "listUsers": "user", "ticket.read": "ticket",
+		"update_customer_address": "address", "search_all_products": "product",
+		"list_product_types": "product", "create_dir": "folder", "get_repository": "repo", "order_status": "order",
+		"delete_repositories": "repo",
+		"reply_to_ticket":     "ticket", "get_policies": "policy", "read": "", "get_boxes": "box", "close": "",
 	} {
 		r := phraseOf(name, "").read()
 		if got := r.head(); got != want {
@@ -70,7 +72,8 @@ func TestNamesSayWhatCallsTouch(t *testing.T) {
 
 func TestAServersNameIsNoPartOfWhatIsDone(t *testing.T) {
 	for _, c := range []struct{ name, server, want string }{
-		{"git_star", "github", "write"}, {"mail_delete", "mail", "delete"}, {"order_list", "order", "read"}, {"mail", "mail", "send"}, {"git_star", "", ""},
+		{"git_star", "github", "write"}, {"mail_delete", "mail", "delete"}, {"order_list", "order", "read"},
+		{"mail", "mail", "send"}, {"git_star", "", ""},
 	} {
 		r := phraseOf(c.name, c.server).read()
 		if got := r.class.String(); got != c.want {

@@ -42,7 +42,9 @@ func checkName(bad report, path, whose, s string) {
 
 func checkTenant(bad report, path, s string) {
 	if s != "" && (!isID(s) || len(s) > 64) {
-		bad(path, "%s is no tenant; use at most 64 letters, digits, dots, hyphens and underscores, or leave tenant out for every tenant", quote(s))
+		bad(path,
+			"%s is no tenant; use at most 64 letters, digits, dots, hyphens and underscores, or leave tenant out for every tenant",
+			quote(s))
 	}
 }
 
@@ -69,7 +71,9 @@ func checkEntries(bad report, path string, list []string) {
 		case len(s) > maxPattern:
 			bad(at(path, i), "%s is %d bytes long; shorten it to %d", quote(s), len(s), maxPattern)
 		case !isClean(s) || strings.TrimSpace(s) != s:
-			bad(at(path, i), "%s has spaces around it or characters that cannot be seen, so it would never match; remove them", quote(s))
+			bad(at(path, i),
+				"%s has spaces around it or characters that cannot be seen, so it would never match; remove them",
+				quote(s))
 		}
 	}
 }
@@ -98,7 +102,8 @@ func isClean(s string) bool {
 // isID is for what becomes part of keys and labels.
 func isID(s string) bool {
 	for i := range len(s) {
-		if c := s[i] | 0x20; (c < 'a' || c > 'z') && (s[i] < '0' || s[i] > '9') && s[i] != '.' && s[i] != '-' && s[i] != '_' {
+		if c := s[i] | 0x20; (c < 'a' || c > 'z') && (s[i] < '0' || s[i] > '9') && s[i] != '.' && s[i] != '-' &&
+			s[i] != '_' {
 			return false
 		}
 	}

@@ -102,7 +102,8 @@ func (b *Breaker) Trip(o Order, set *policy.Settings, now int64) (event.Command,
 		}
 		since = b.Since
 	}
-	*b = Breaker{Scope: b.Scope, Epoch: b.Epoch + 1, Action: o.Action, Mode: mode, Since: since, At: o.Time, Until: until, Rate: o.Rate, Finding: o.FindingUID, Reason: short(o.Reason),
+	*b = Breaker{Scope: b.Scope, Epoch: b.Epoch + 1, Action: o.Action, Mode: mode, Since: since, At: o.Time,
+		Until: until, Rate: o.Rate, Finding: o.FindingUID, Reason: short(o.Reason),
 		Issuer: o.Issuer, Persona: b.Persona, trigger: o.Trigger.Clone()}
 	if until != 0 {
 		b.Length = until - now
@@ -139,11 +140,13 @@ func (b *Breaker) Expire(epoch int64, set *policy.Settings, now int64) (event.Co
 }
 
 // Restore closes the breaker.
-func (b *Breaker) Restore(issuer event.Issuer, reason string, time int64, set *policy.Settings, now int64) (event.Command, bool) {
+func (b *Breaker) Restore(issuer event.Issuer, reason string, time int64, set *policy.Settings,
+	now int64) (event.Command, bool) {
 	if !b.Open() {
 		return event.Command{}, false
 	}
-	*b = Breaker{Scope: b.Scope, Epoch: b.Epoch + 1, Mode: b.Mode, At: time, Finding: b.Finding, Reason: short(reason), Issuer: issuer, Persona: b.Persona, trigger: b.trigger}
+	*b = Breaker{Scope: b.Scope, Epoch: b.Epoch + 1, Mode: b.Mode, At: time, Finding: b.Finding, Reason: short(reason),
+		Issuer: issuer, Persona: b.Persona, trigger: b.trigger}
 	return b.command(event.Restore, set, now), true
 }
 
@@ -152,7 +155,8 @@ func (b *Breaker) command(a event.Action, set *policy.Settings, now int64) event
 	if b.Mode == event.Enforce && a != event.Observe {
 		b.AckBy = now + set.AckMS
 	}
-	return event.Command{ID: b.Command, Action: a, Scope: b.Scope, Epoch: b.Epoch, Time: b.At, IssuedAt: now, NotAfter: now + set.StartMS, DurationMS: b.Length,
+	return event.Command{ID: b.Command, Action: a, Scope: b.Scope, Epoch: b.Epoch, Time: b.At, IssuedAt: now,
+		NotAfter: now + set.StartMS, DurationMS: b.Length,
 		Rate: b.Rate, Mode: b.Mode, Issuer: b.Issuer, Reason: b.Reason, FindingUID: b.Finding}
 }
 
@@ -227,7 +231,8 @@ func (b *Breaker) State() *event.Breaker {
 	if !b.Open() {
 		return nil
 	}
-	s := &event.Breaker{Scope: b.Scope, State: "open", Action: b.Action, Epoch: b.Epoch, Since: b.Since, Until: b.Until, Rate: b.Rate, Mode: b.Mode, CommandID: b.Command, FindingUID: b.Finding,
+	s := &event.Breaker{Scope: b.Scope, State: "open", Action: b.Action, Epoch: b.Epoch, Since: b.Since, Until: b.Until,
+		Rate: b.Rate, Mode: b.Mode, CommandID: b.Command, FindingUID: b.Finding,
 		Reason: b.Reason, Issuer: b.Issuer, Enforced: b.Ack.String()}
 	switch {
 	case b.Action == event.Observe:
@@ -257,7 +262,8 @@ func (b *Breaker) NotEnforced() event.Finding {
 	scope := b.Scope
 	f := b.finding(ruleUnenforced, b.Command, b.At)
 	f.Title = "A command was not enforced"
-	f.Why = b.Action.String() + " of " + scope.Type.String() + " " + strconv.Quote(short(scope.ID)) + " (epoch " + strconv.FormatInt(b.Epoch, 10) + ") " + what
+	f.Why = b.Action.String() + " of " + scope.Type.String() + " " + strconv.Quote(short(scope.ID)) + " (epoch " +
+		strconv.FormatInt(b.Epoch, 10) + ") " + what
 	if b.trigger.ID != "" { // a person's order has none
 		f.Refs = []event.Ref{b.trigger}
 	}
@@ -274,7 +280,8 @@ const maxUpdates = 8
 // Defied tells whether a call of an agent that went through goes against what is in force, and what
 // to say of it; Activity 0 is nothing.
 func (b *Breaker) Defied(ref event.Ref) (f event.Finding) {
-	if b.Action < event.Escalate || b.Mode != event.Enforce || b.Applied == 0 || ref.Time <= b.Applied+grace || b.Until != 0 && ref.Time >= b.Until-grace {
+	if b.Action < event.Escalate || b.Mode != event.Enforce || b.Applied == 0 || ref.Time <= b.Applied+grace ||
+		b.Until != 0 && ref.Time >= b.Until-grace {
 		return f
 	}
 	b.acts++
@@ -294,7 +301,8 @@ func (b *Breaker) Defied(ref event.Ref) (f event.Finding) {
 	}
 	f.Severity, f.Risk = event.Critical, 95
 	f.Title = "Acts after an applied " + b.Action.String()
-	f.Why = scope.Type.String() + " " + strconv.Quote(short(scope.ID)) + " made " + strconv.FormatInt(b.acts, 10) + " calls after the gateway had applied " + b.Action.String() + " (epoch " + strconv.FormatInt(b.Epoch, 10) + ")"
+	f.Why = scope.Type.String() + " " + strconv.Quote(short(scope.ID)) + " made " + strconv.FormatInt(b.acts, 10) +
+		" calls after the gateway had applied " + b.Action.String() + " (epoch " + strconv.FormatInt(b.Epoch, 10) + ")"
 	f.Last, f.Count, f.Refs = ref.Time, b.acts, []event.Ref{b.first}
 	return f
 }
@@ -308,8 +316,10 @@ func (b *Breaker) KeepActs(old *Breaker) {
 
 func (b *Breaker) finding(rule, trigger string, at int64) event.Finding {
 	scope := b.Scope
-	f := event.Finding{Activity: event.Create, Analytic: event.RuleAnalytic, Severity: event.High, Risk: 75, Alert: true, Tenant: scope.Tenant, Detector: Detector, Rule: rule, RuleVersion: "1",
-		Tags: []string{"ASI10"}, ScopeType: scope.Type.String(), ScopeID: scope.ID, Agent: scope.Agent, Time: at, First: at, Last: at, Count: 1, Target: b.Command,
+	f := event.Finding{Activity: event.Create, Analytic: event.RuleAnalytic, Severity: event.High, Risk: 75,
+		Alert: true, Tenant: scope.Tenant, Detector: Detector, Rule: rule, RuleVersion: "1",
+		Tags: []string{"ASI10"}, ScopeType: scope.Type.String(), ScopeID: scope.ID, Agent: scope.Agent, Time: at,
+		First: at, Last: at, Count: 1, Target: b.Command,
 		UID: event.UID(scope.Tenant, Detector+"/"+rule, scope.Type.String(), scope.Agent+"|"+scope.ID, trigger)}
 	if scope.Type == event.AgentScope {
 		f.Agent = scope.ID
@@ -321,7 +331,8 @@ func (b *Breaker) finding(rule, trigger string, at int64) event.Finding {
 // is one (of the same epoch), and whose guard counts it. now is when: an ack that is missing is
 // waited for from then on, and only what happens later goes against one that was applied.
 func Resumed(c *event.Command, s *event.Breaker, persona string, set *policy.Settings, now int64) *Breaker {
-	b := &Breaker{Scope: c.Scope, Epoch: c.Epoch, Mode: c.Mode, At: c.Time, Finding: c.FindingUID, Reason: short(c.Reason), Issuer: c.Issuer, Command: c.ID, Issued: c.IssuedAt}
+	b := &Breaker{Scope: c.Scope, Epoch: c.Epoch, Mode: c.Mode, At: c.Time, Finding: c.FindingUID,
+		Reason: short(c.Reason), Issuer: c.Issuer, Command: c.ID, Issued: c.IssuedAt}
 	if c.Action == event.Restore {
 		return b
 	}
@@ -349,7 +360,8 @@ func Resumed(c *event.Command, s *event.Breaker, persona string, set *policy.Set
 
 // CommandOf is the command that led to a state: for when the command itself was lost.
 func CommandOf(s *event.Breaker, set *policy.Settings, now int64) event.Command {
-	c := event.Command{ID: s.CommandID, Action: s.Action, Scope: s.Scope, Epoch: s.Epoch, Time: s.Since, IssuedAt: now, NotAfter: now + set.StartMS, Rate: s.Rate, Mode: s.Mode, Issuer: s.Issuer, Reason: s.Reason,
+	c := event.Command{ID: s.CommandID, Action: s.Action, Scope: s.Scope, Epoch: s.Epoch, Time: s.Since, IssuedAt: now,
+		NotAfter: now + set.StartMS, Rate: s.Rate, Mode: s.Mode, Issuer: s.Issuer, Reason: s.Reason,
 		FindingUID: s.FindingUID}
 	if s.Until != 0 {
 		c.DurationMS = max(1, s.Until-now)
@@ -380,14 +392,16 @@ func (b *Breaker) Append(d []byte) []byte {
 		flags |= 2
 	}
 	d = append(d, byte(b.Action), flags, byte(b.Ack))
-	for _, v := range []int64{b.Since, b.At, b.Until, b.Length, b.Rate.Calls, b.Rate.PerSeconds, b.Issued, b.AckBy, b.Applied, b.acts, b.told} {
+	for _, v := range []int64{b.Since, b.At, b.Until, b.Length, b.Rate.Calls, b.Rate.PerSeconds, b.Issued, b.AckBy,
+		b.Applied, b.acts, b.told} {
 		d = binary.AppendVarint(d, v)
 	}
 	d = binary.AppendUvarint(d, uint64(len(b.Rate.Classes)))
 	for _, c := range b.Rate.Classes {
 		d = append(d, byte(c))
 	}
-	for _, s := range []string{b.Scope.ID, b.Scope.Tenant, b.Scope.Agent, b.Finding, b.Reason, b.Issuer.Type, b.Issuer.Rule, b.Issuer.Version, b.Issuer.By, b.Persona, b.Command} {
+	for _, s := range []string{b.Scope.ID, b.Scope.Tenant, b.Scope.Agent, b.Finding, b.Reason, b.Issuer.Type,
+		b.Issuer.Rule, b.Issuer.Version, b.Issuer.By, b.Persona, b.Command} {
 		d = wire.AppendString(d, s)
 	}
 	return wire.AppendRef(wire.AppendRef(d, b.trigger), b.first)
@@ -395,14 +409,16 @@ func (b *Breaker) Append(d []byte) []byte {
 
 // Decode reads what Append wrote.
 func (b *Breaker) Decode(r *wire.Reader) {
-	*b = Breaker{Scope: event.Scope{Type: event.ScopeType(r.Byte())}, Epoch: int64(r.Uvarint()), Action: event.Action(r.Byte()), Mode: event.DryRun}
+	*b = Breaker{Scope: event.Scope{Type: event.ScopeType(r.Byte())}, Epoch: int64(r.Uvarint()),
+		Action: event.Action(r.Byte()), Mode: event.DryRun}
 	flags := r.Byte()
 	if flags&1 != 0 {
 		b.Mode = event.Enforce
 	}
 	b.Missed = flags&2 != 0
 	b.Ack = event.AckStatus(r.Byte())
-	for _, v := range []*int64{&b.Since, &b.At, &b.Until, &b.Length, &b.Rate.Calls, &b.Rate.PerSeconds, &b.Issued, &b.AckBy, &b.Applied, &b.acts, &b.told} {
+	for _, v := range []*int64{&b.Since, &b.At, &b.Until, &b.Length, &b.Rate.Calls, &b.Rate.PerSeconds, &b.Issued,
+		&b.AckBy, &b.Applied, &b.acts, &b.told} {
 		*v = r.Varint()
 	}
 	unknown := false
@@ -411,7 +427,8 @@ func (b *Breaker) Decode(r *wire.Reader) {
 		unknown = unknown || c > event.Delegate
 		b.Rate.Classes = append(b.Rate.Classes, c)
 	}
-	for _, s := range []*string{&b.Scope.ID, &b.Scope.Tenant, &b.Scope.Agent, &b.Finding, &b.Reason, &b.Issuer.Type, &b.Issuer.Rule, &b.Issuer.Version, &b.Issuer.By, &b.Persona, &b.Command} {
+	for _, s := range []*string{&b.Scope.ID, &b.Scope.Tenant, &b.Scope.Agent, &b.Finding, &b.Reason, &b.Issuer.Type,
+		&b.Issuer.Rule, &b.Issuer.Version, &b.Issuer.By, &b.Persona, &b.Command} {
 		*s = r.String()
 	}
 	b.trigger, b.first = wire.ReadRef(r), wire.ReadRef(r)

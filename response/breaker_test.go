@@ -30,7 +30,8 @@ var (
 func agent(id string) event.Scope { return event.Scope{Type: event.AgentScope, Tenant: "acme", ID: id} }
 
 func order(a event.Action, at, duration int64) Order {
-	return Order{Action: a, DurationMS: duration, Time: at, FindingUID: "f", Reason: "why", Issuer: event.Issuer{Type: "rule", Rule: "r"}, Trigger: event.Ref{Time: at, ID: "e1", Agent: "a"}}
+	return Order{Action: a, DurationMS: duration, Time: at, FindingUID: "f", Reason: "why",
+		Issuer: event.Issuer{Type: "rule", Rule: "r"}, Trigger: event.Ref{Time: at, ID: "e1", Agent: "a"}}
 }
 
 func byHand(o Order) Order {
@@ -63,21 +64,36 @@ func TestTheLadderOnlyRises(t *testing.T) {
 		want     event.Action // 0: nothing happens
 		duration int64
 	}{
-		{"a stronger order is carried out", order(event.Throttle, t0, minute), enforced, order(event.Block, t0, 5*minute), enforced, 0, event.Block, 5 * minute},
-		{"a weaker one is not", order(event.Block, t0, minute), enforced, order(event.Throttle, t0, 5*minute), enforced, 0, 0, 0},
-		{"nor is an equal one", order(event.Block, t0, minute), enforced, order(event.Block, t0, 5*minute), enforced, 0, 0, 0},
-		{"nor is a weaker one of a person", order(event.Kill, t0, minute), enforced, byHand(order(event.Block, t0, 0)), enforced, 0, 0, 0},
-		{"a person may prolong what is in force", order(event.Block, t0, minute), enforced, byHand(order(event.Block, t0, 0)), enforced, 0, event.Block, 0},
-		{"but not shorten it", order(event.Block, t0, 0), enforced, byHand(order(event.Block, t0, minute)), enforced, 0, 0, 0},
-		{"nor repeat it", order(event.Block, t0, minute), enforced, byHand(order(event.Block, t0, minute)), enforced, 0, 0, 0},
-		{"a short kill does not end a long block early", order(event.Block, t0, 60*minute), enforced, order(event.Kill, t0, minute), enforced, 10 * minute, event.Kill, 50 * minute},
-		{"nor one that waits for a person", order(event.Block, t0, 0), enforced, order(event.Kill, t0, minute), enforced, 0, event.Kill, 0},
-		{"after its end a weaker one is carried out, told of the end or not", order(event.Kill, t0, minute), enforced, order(event.Throttle, t0, minute), enforced, minute, event.Throttle, minute},
-		{"and not a moment before", order(event.Kill, t0, minute), enforced, order(event.Throttle, t0, minute), enforced, minute - 1, 0, 0},
-		{"what was a dry run is issued anew when it is meant", order(event.Block, t0, 60*minute), dry, order(event.Block, t0, minute), enforced, 0, event.Block, minute},
-		{"also if it is weaker: nothing was in force", order(event.Kill, t0, 0), dry, order(event.Throttle, t0, minute), enforced, 0, event.Throttle, minute},
-		{"a dry run does not replace what is enforced", order(event.Throttle, t0, minute), enforced, order(event.Kill, t0, minute), dry, 0, 0, 0},
-		{"a dry run rises, too", order(event.Throttle, t0, minute), dry, order(event.Kill, t0, 2*minute), dry, 0, event.Kill, 2 * minute},
+		{"a stronger order is carried out", order(event.Throttle, t0, minute), enforced,
+			order(event.Block, t0, 5*minute), enforced, 0, event.Block, 5 * minute},
+		{"a weaker one is not", order(event.Block, t0, minute), enforced, order(event.Throttle, t0, 5*minute), enforced,
+			0, 0, 0},
+		{"nor is an equal one", order(event.Block, t0, minute), enforced, order(event.Block, t0, 5*minute), enforced, 0,
+			0, 0},
+		{"nor is a weaker one of a person", order(event.Kill, t0, minute), enforced, byHand(order(event.Block, t0, 0)),
+			enforced, 0, 0, 0},
+		{"a person may prolong what is in force", order(event.Block, t0, minute), enforced,
+			byHand(order(event.Block, t0, 0)), enforced, 0, event.Block, 0},
+		{"but not shorten it", order(event.Block, t0, 0), enforced, byHand(order(event.Block, t0, minute)), enforced, 0,
+			0, 0},
+		{"nor repeat it", order(event.Block, t0, minute), enforced, byHand(order(event.Block, t0, minute)), enforced, 0,
+			0, 0},
+		{"a short kill does not end a long block early", order(event.Block, t0, 60*minute), enforced,
+			order(event.Kill, t0, minute), enforced, 10 * minute, event.Kill, 50 * minute},
+		{"nor one that waits for a person", order(event.Block, t0, 0), enforced, order(event.Kill, t0, minute),
+			enforced, 0, event.Kill, 0},
+		{"after its end a weaker one is carried out, told of the end or not", order(event.Kill, t0, minute), enforced,
+			order(event.Throttle, t0, minute), enforced, minute, event.Throttle, minute},
+		{"and not a moment before", order(event.Kill, t0, minute), enforced, order(event.Throttle, t0, minute),
+			enforced, minute - 1, 0, 0},
+		{"what was a dry run is issued anew when it is meant", order(event.Block, t0, 60*minute), dry,
+			order(event.Block, t0, minute), enforced, 0, event.Block, minute},
+		{"also if it is weaker: nothing was in force", order(event.Kill, t0, 0), dry, order(event.Throttle, t0, minute),
+			enforced, 0, event.Throttle, minute},
+		{"a dry run does not replace what is enforced", order(event.Throttle, t0, minute), enforced,
+			order(event.Kill, t0, minute), dry, 0, 0, 0},
+		{"a dry run rises, too", order(event.Throttle, t0, minute), dry, order(event.Kill, t0, 2*minute), dry, 0,
+			event.Kill, 2 * minute},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			b := &Breaker{Scope: agent("a")}
@@ -87,7 +103,8 @@ func TestTheLadderOnlyRises(t *testing.T) {
 			}
 			before := *b
 			got, ok := b.Trip(c.then, c.in, t0+c.after)
-			if ok != (c.want != 0) || ok && (got.Action != c.want || got.DurationMS != c.duration || got.Epoch != 2 || got.Mode != c.in.Mode()) {
+			if ok != (c.want != 0) || ok && (got.Action != c.want || got.DurationMS != c.duration || got.Epoch != 2 ||
+				got.Mode != c.in.Mode()) {
 				t.Errorf("got %+v, %v", got, ok)
 			}
 			if !ok && !reflect.DeepEqual(before, *b) {
@@ -115,7 +132,8 @@ func TestAnOrderOutOfABacklogAsksAHuman(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			b := &Breaker{Scope: agent("a")}
 			got, ok := b.Trip(c.o, enforced, t0+c.age)
-			if !ok || got.Action != c.want || b.Action != c.want || strings.HasPrefix(got.Reason, "stale: ") != (c.want != c.o.Action) {
+			if !ok || got.Action != c.want || b.Action != c.want ||
+				strings.HasPrefix(got.Reason, "stale: ") != (c.want != c.o.Action) {
 				t.Errorf("got %s %q, want %s", got.Action, got.Reason, c.want)
 			}
 		})
@@ -150,8 +168,11 @@ func TestEpochsAndIdsNeverRepeat(t *testing.T) {
 		}
 	}
 	ids := map[string]string{}
-	for _, s := range []event.Scope{agent("a"), agent("A"), {Type: event.UserScope, Tenant: "acme", ID: "a"}, {Type: event.AgentScope, Tenant: "other", ID: "a"}, agent("a|1"), agent("a%7C1"),
-		{Type: event.SessionScope, Tenant: "acme", Agent: "a", ID: "s"}, {Type: event.SessionScope, Tenant: "acme", Agent: "b", ID: "s"}, {Type: event.SessionScope, Tenant: "acme", Agent: "a|s", ID: ""},
+	for _, s := range []event.Scope{agent("a"), agent("A"), {Type: event.UserScope, Tenant: "acme", ID: "a"},
+		{Type: event.AgentScope, Tenant: "other", ID: "a"}, agent("a|1"), agent("a%7C1"),
+		{Type: event.SessionScope, Tenant: "acme", Agent: "a", ID: "s"},
+		{Type: event.SessionScope, Tenant: "acme", Agent: "b", ID: "s"},
+		{Type: event.SessionScope, Tenant: "acme", Agent: "a|s", ID: ""},
 		{Type: event.GlobalScope, ID: "*"}} {
 		for epoch := range int64(30) {
 			id := commandID(s, epoch)
@@ -184,7 +205,8 @@ func TestABreakerExpiresOnlyWhenItsOwnTimeIsOver(t *testing.T) {
 			if ok != c.want || b.Open() == c.want {
 				t.Fatalf("got %v", ok)
 			}
-			if ok && (got.Action != event.Restore || got.Epoch != 2 || got.Time != t0+c.duration || got.Issuer.Type != "expiry" || got.Mode != event.Enforce || b.State() != nil) {
+			if ok && (got.Action != event.Restore || got.Epoch != 2 || got.Time != t0+c.duration ||
+				got.Issuer.Type != "expiry" || got.Mode != event.Enforce || b.State() != nil) {
 				t.Errorf("got %+v", got)
 			}
 			if _, again := b.Expire(c.epoch, enforced, c.now); again {
@@ -213,16 +235,24 @@ func TestAcks(t *testing.T) {
 		state   string
 		applied bool
 	}{
-		"applied":                                   {[]said{{event.Received, AckTaken}, {event.Applied, AckTaken}}, "applied", true},
-		"a late received takes nothing back":        {[]said{{event.Applied, AckTaken}, {event.Received, AckKnown}}, "applied", true},
-		"applied twice is once":                     {[]said{{event.Applied, AckTaken}, {event.Applied, AckKnown}}, "applied", true},
-		"one gateway's no after another's yes":      {[]said{{event.Applied, AckTaken}, {event.Failed, AckKnown}}, "applied", true},
-		"rejected is not enforced":                  {[]said{{event.Rejected, AckRefused}}, "rejected", false},
-		"so is failed":                              {[]said{{event.Received, AckTaken}, {event.Failed, AckRefused}}, "failed", false},
-		"so is expired":                             {[]said{{event.Expired, AckRefused}}, "expired", false},
-		"that is news once":                         {[]said{{event.Rejected, AckRefused}, {event.Rejected, AckKnown}, {event.Failed, AckKnown}}, "rejected", false},
-		"a late received does not hide a rejection": {[]said{{event.Rejected, AckRefused}, {event.Received, AckKnown}}, "rejected", false},
-		"it may work in the end":                    {[]said{{event.Failed, AckRefused}, {event.Applied, AckTaken}}, "applied", true},
+		"applied": {[]said{{event.Received, AckTaken}, {event.Applied, AckTaken}},
+			"applied", true},
+		"a late received takes nothing back": {[]said{{event.Applied, AckTaken}, {event.Received, AckKnown}},
+			"applied", true},
+		"applied twice is once": {[]said{{event.Applied, AckTaken}, {event.Applied, AckKnown}},
+			"applied", true},
+		"one gateway's no after another's yes": {[]said{{event.Applied, AckTaken}, {event.Failed, AckKnown}},
+			"applied", true},
+		"rejected is not enforced": {[]said{{event.Rejected, AckRefused}}, "rejected", false},
+		"so is failed": {[]said{{event.Received, AckTaken}, {event.Failed, AckRefused}},
+			"failed", false},
+		"so is expired": {[]said{{event.Expired, AckRefused}}, "expired", false},
+		"that is news once": {[]said{{event.Rejected, AckRefused}, {event.Rejected, AckKnown},
+			{event.Failed, AckKnown}}, "rejected", false},
+		"a late received does not hide a rejection": {[]said{{event.Rejected, AckRefused}, {event.Received, AckKnown}},
+			"rejected", false},
+		"it may work in the end": {[]said{{event.Failed, AckRefused}, {event.Applied, AckTaken}},
+			"applied", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := blocked(t, 0)
@@ -249,14 +279,18 @@ func TestAcksThatAreNotAboutTheLastCommand(t *testing.T) {
 		change func(*event.Ack)
 		want   AckResult
 	}{
-		"an epoch that is over":            {func(a *event.Ack) { *a = *old }, AckStale},
-		"an epoch from the future":         {func(a *event.Ack) { a.Epoch = 3 }, AckUnknown},
-		"its id, and the id is right":      {func(a *event.Ack) { a.Epoch, a.CommandID = 3, commandID(b.Scope, 3) }, AckUnknown},
-		"another command's id":             {func(a *event.Ack) { a.CommandID = commandID(agent("b"), a.Epoch) }, AckUnknown},
-		"an old epoch with a wrong id":     {func(a *event.Ack) { a.Epoch = 1 }, AckUnknown},
-		"the epoch before the first":       {func(a *event.Ack) { a.Epoch, a.CommandID = 0, commandID(b.Scope, 0) }, AckUnknown},
-		"no epoch at all, and no id":       {func(a *event.Ack) { a.Epoch, a.CommandID = 0, "" }, AckUnknown},
-		"a negative epoch":                 {func(a *event.Ack) { a.Epoch, a.CommandID = -1, commandID(b.Scope, -1) }, AckUnknown},
+		"an epoch that is over":    {func(a *event.Ack) { *a = *old }, AckStale},
+		"an epoch from the future": {func(a *event.Ack) { a.Epoch = 3 }, AckUnknown},
+		"its id, and the id is right": {func(a *event.Ack) { a.Epoch, a.CommandID = 3, commandID(b.Scope, 3) },
+			AckUnknown},
+		"another command's id": {func(a *event.Ack) { a.CommandID = commandID(agent("b"), a.Epoch) },
+			AckUnknown},
+		"an old epoch with a wrong id": {func(a *event.Ack) { a.Epoch = 1 }, AckUnknown},
+		"the epoch before the first": {func(a *event.Ack) { a.Epoch, a.CommandID = 0, commandID(b.Scope, 0) },
+			AckUnknown},
+		"no epoch at all, and no id": {func(a *event.Ack) { a.Epoch, a.CommandID = 0, "" }, AckUnknown},
+		"a negative epoch": {func(a *event.Ack) { a.Epoch, a.CommandID = -1, commandID(b.Scope, -1) },
+			AckUnknown},
 		"the last command, for comparison": {func(*event.Ack) {}, AckTaken},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -299,7 +333,8 @@ func TestAMissedDeadline(t *testing.T) {
 	if !b.Miss(1, by) || b.State().Enforced != "missed" {
 		t.Errorf("not missed, the state says %q", b.State().Enforced)
 	}
-	if f := b.NotEnforced(); !strings.Contains(f.Why, "not acknowledged in time") || f.ScopeID != "a" || f.Agent != "a" || f.Severity != event.High || f.Refs[0].ID != "e1" {
+	if f := b.NotEnforced(); !strings.Contains(f.Why, "not acknowledged in time") || f.ScopeID != "a" ||
+		f.Agent != "a" || f.Severity != event.High || f.Refs[0].ID != "e1" {
 		t.Errorf("%+v", f)
 	}
 	if b.Miss(1, by+minute) {
@@ -378,7 +413,8 @@ func TestActingAfterAnAppliedBlockIsFound(t *testing.T) {
 	for name, c := range map[string]struct {
 		o   Order
 		set *policy.Settings
-	}{"a throttle": {order(event.Throttle, t0, 0), enforced}, "an observation": {order(event.Observe, t0, 0), enforced}, "a dry run": {order(event.Kill, t0, 0), dry}} {
+	}{"a throttle": {order(event.Throttle, t0, 0), enforced}, "an observation": {order(event.Observe, t0, 0), enforced},
+		"a dry run": {order(event.Kill, t0, 0), dry}} {
 		b := &Breaker{Scope: agent("a")}
 		b.Trip(c.o, c.set, t0)
 		b.TakeAck(ack(b, event.Applied, t0), t0)
@@ -451,7 +487,9 @@ func (w *gateway) wants(o Order, set *policy.Settings, now int64) (event.Command
 	if o.Issuer.Type != "human" && o.Action >= event.Block && o.Time < now-set.StaleMS {
 		o.Action, o.Reason = event.Escalate, "stale: "+o.Reason
 	}
-	l, c := w.last(), event.Command{Action: o.Action, Epoch: w.last().Epoch + 1, Time: o.Time, IssuedAt: now, NotAfter: now + set.StartMS, DurationMS: o.DurationMS, Rate: o.Rate, Mode: set.Mode(), Issuer: o.Issuer, Reason: o.Reason,
+	l, c := w.last(), event.Command{Action: o.Action, Epoch: w.last().Epoch + 1, Time: o.Time, IssuedAt: now,
+		NotAfter: now + set.StartMS, DurationMS: o.DurationMS, Rate: o.Rate, Mode: set.Mode(), Issuer: o.Issuer,
+		Reason:     o.Reason,
 		FindingUID: o.FindingUID}
 	live := w.open() && now < end(l)
 	switch have, got := rank(l.Mode, l.Action), rank(c.Mode, c.Action); {
@@ -489,7 +527,8 @@ func TestABreakerDoesWhatItsCommandsSay(t *testing.T) {
 	seen := map[string]int{}
 	for seed := range uint64(400) {
 		r := rand.New(rand.NewPCG(seed, 7))
-		b := &Breaker{Scope: []event.Scope{agent("a|%é"), {Type: event.SessionScope, Tenant: "acme", Agent: "a", ID: "s"}, {Type: event.GlobalScope, ID: "*"}}[r.IntN(3)]}
+		b := &Breaker{Scope: []event.Scope{agent("a|%é"), {Type: event.SessionScope, Tenant: "acme", Agent: "a",
+			ID: "s"}, {Type: event.GlobalScope, ID: "*"}}[r.IntN(3)]}
 		w := &gateway{}
 		now := t0
 		for step := range 120 {
@@ -524,9 +563,11 @@ func TestABreakerDoesWhatItsCommandsSay(t *testing.T) {
 			}
 			switch r.IntN(8) {
 			case 0, 1, 2:
-				o := order(event.Action(1+r.IntN(5)), now-r.Int64N(12*minute), []int64{0, minute, 5 * minute, 30 * minute}[r.IntN(4)])
+				o := order(event.Action(1+r.IntN(5)), now-r.Int64N(12*minute),
+					[]int64{0, minute, 5 * minute, 30 * minute}[r.IntN(4)])
 				if o.Action == event.Throttle {
-					o.Rate = event.Rate{Calls: 1 + r.Int64N(9), PerSeconds: 60, Classes: [][]event.Class{nil, {event.Read}, {event.Read, event.Pay}}[r.IntN(3)]}
+					o.Rate = event.Rate{Calls: 1 + r.Int64N(9), PerSeconds: 60,
+						Classes: [][]event.Class{nil, {event.Read}, {event.Read, event.Pay}}[r.IntN(3)]}
 				}
 				if r.IntN(4) == 0 {
 					o = byHand(o)
@@ -538,17 +579,22 @@ func TestABreakerDoesWhatItsCommandsSay(t *testing.T) {
 				epoch := w.last().Epoch - int64(r.IntN(2))
 				l := w.last()
 				got, did := b.Expire(epoch, set, now)
-				check("expire", got, did, event.Command{Action: event.Restore, Epoch: l.Epoch + 1, Time: l.Time + l.DurationMS, IssuedAt: now, NotAfter: now + set.StartMS, Mode: l.Mode,
-					Issuer: event.Issuer{Type: "expiry"}, Reason: "its duration is over", FindingUID: l.FindingUID}, w.open() && epoch == l.Epoch && now >= end(l))
+				check("expire", got, did, event.Command{Action: event.Restore, Epoch: l.Epoch + 1,
+					Time: l.Time + l.DurationMS, IssuedAt: now, NotAfter: now + set.StartMS, Mode: l.Mode,
+					Issuer: event.Issuer{Type: "expiry"}, Reason: "its duration is over", FindingUID: l.FindingUID},
+					w.open() && epoch == l.Epoch && now >= end(l))
 			case 4:
 				l, who := w.last(), event.Issuer{Type: "human", By: "bob"}
 				got, did := b.Restore(who, "done", now, set, now)
-				check("restore", got, did, event.Command{Action: event.Restore, Epoch: l.Epoch + 1, Time: now, IssuedAt: now, NotAfter: now + set.StartMS, Mode: l.Mode, Issuer: who, Reason: "done",
+				check("restore", got, did, event.Command{Action: event.Restore, Epoch: l.Epoch + 1, Time: now,
+					IssuedAt: now, NotAfter: now + set.StartMS, Mode: l.Mode, Issuer: who, Reason: "done",
 					FindingUID: l.FindingUID}, w.open())
 			case 5, 6:
 				l := w.last()
-				a := &event.Ack{CommandID: l.ID, Scope: b.Scope, Epoch: l.Epoch - int64(r.IntN(2)), Time: now + r.Int64N(5000), Status: event.AckStatus(1 + r.IntN(5))}
-				weight := map[event.AckStatus]int{event.Received: 1, event.Rejected: 2, event.Failed: 2, event.Expired: 2, event.Applied: 3}[a.Status]
+				a := &event.Ack{CommandID: l.ID, Scope: b.Scope, Epoch: l.Epoch - int64(r.IntN(2)),
+					Time: now + r.Int64N(5000), Status: event.AckStatus(1 + r.IntN(5))}
+				weight := map[event.AckStatus]int{event.Received: 1, event.Rejected: 2, event.Failed: 2,
+					event.Expired: 2, event.Applied: 3}[a.Status]
 				want := AckTaken
 				switch {
 				case len(w.commands) == 0 || a.Epoch != l.Epoch:
@@ -567,7 +613,8 @@ func TestABreakerDoesWhatItsCommandsSay(t *testing.T) {
 				}
 			case 7:
 				l := w.last()
-				due := len(w.commands) > 0 && l.Mode == event.Enforce && l.Action != event.Observe && w.weight < 2 && !w.missed && now >= l.IssuedAt+enforced.AckMS
+				due := len(w.commands) > 0 && l.Mode == event.Enforce && l.Action != event.Observe && w.weight < 2 &&
+					!w.missed && now >= l.IssuedAt+enforced.AckMS
 				got := b.Miss(l.Epoch, now)
 				seen[fmt.Sprint("missed", got)]++
 				if got != (due && w.open()) {
@@ -578,8 +625,10 @@ func TestABreakerDoesWhatItsCommandsSay(t *testing.T) {
 			b = reload(t, b)
 			var want *event.Breaker
 			if l := w.last(); w.open() {
-				want = &event.Breaker{Scope: b.Scope, State: []string{"", "observed", "throttled", "open", "open", "open"}[l.Action], Action: l.Action, Epoch: l.Epoch, Since: w.since, Rate: l.Rate, Mode: l.Mode,
-					Enforced: w.status.String(), CommandID: l.ID, FindingUID: l.FindingUID, Reason: l.Reason, Issuer: l.Issuer}
+				want = &event.Breaker{Scope: b.Scope, State: []string{"", "observed", "throttled", "open", "open",
+					"open"}[l.Action], Action: l.Action, Epoch: l.Epoch, Since: w.since, Rate: l.Rate, Mode: l.Mode,
+					Enforced: w.status.String(), CommandID: l.ID, FindingUID: l.FindingUID, Reason: l.Reason,
+					Issuer: l.Issuer}
 				if l.DurationMS > 0 {
 					want.Until = end(l)
 				}
@@ -595,7 +644,9 @@ func TestABreakerDoesWhatItsCommandsSay(t *testing.T) {
 			}
 		}
 	}
-	for _, what := range []string{"triptrue", "tripfalse", "expiretrue", "expirefalse", "restoretrue", "restorefalse", "missedtrue", "missedfalse", fmt.Sprint("ack", AckTaken), fmt.Sprint("ack", AckKnown), fmt.Sprint("ack", AckUnknown), fmt.Sprint("ack", AckRefused)} {
+	for _, what := range []string{"triptrue", "tripfalse", "expiretrue", "expirefalse", "restoretrue", "restorefalse",
+		"missedtrue", "missedfalse", fmt.Sprint("ack", AckTaken), fmt.Sprint("ack", AckKnown),
+		fmt.Sprint("ack", AckUnknown), fmt.Sprint("ack", AckRefused)} {
 		if seen[what] < 20 {
 			t.Errorf("%s happened %d times: the test has lost its teeth", what, seen[what])
 		}
@@ -603,7 +654,8 @@ func TestABreakerDoesWhatItsCommandsSay(t *testing.T) {
 }
 
 func TestAReasonIsCutBetweenLetters(t *testing.T) {
-	for _, s := range []string{"", strings.Repeat("x", maxReason), strings.Repeat("x", maxReason+1), strings.Repeat("é", 300), "x" + strings.Repeat("é", 300), strings.Repeat("語", 300)} {
+	for _, s := range []string{"", strings.Repeat("x", maxReason), strings.Repeat("x", maxReason+1),
+		strings.Repeat("é", 300), "x" + strings.Repeat("é", 300), strings.Repeat("語", 300)} {
 		got := short(s)
 		if len(got) > maxReason || !utf8.ValidString(got) || (got == s) != (len(s) <= maxReason) {
 			t.Errorf("%.10s… of %d bytes becomes %d bytes", s, len(s), len(got))

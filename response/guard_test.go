@@ -15,17 +15,25 @@ func TestAGuardAllowsTheLargerOfANumberAndAShare(t *testing.T) {
 		acted [][2]int64 // hour, agents
 		want  int64
 	}{
-		"nobody has acted":                      {policy.Settings{GuardLeast: 2, GuardShare: 5}, nil, 2},
-		"a small persona":                       {policy.Settings{GuardLeast: 2, GuardShare: 5}, [][2]int64{{7, 30}}, 2},
-		"a large one":                           {policy.Settings{GuardLeast: 2, GuardShare: 5}, [][2]int64{{7, 999}}, 49},
-		"parts add up":                          {policy.Settings{GuardLeast: 2, GuardShare: 5}, [][2]int64{{7, 50}, {7, 50}}, 5},
-		"the hour before counts while this one": {policy.Settings{GuardLeast: 2, GuardShare: 5}, [][2]int64{{7, 1000}, {8, 10}}, 50},
-		"is young, and late parts of it, too":   {policy.Settings{GuardLeast: 2, GuardShare: 5}, [][2]int64{{7, 500}, {8, 10}, {7, 500}}, 50},
-		"two hours later it is forgotten":       {policy.Settings{GuardLeast: 2, GuardShare: 5}, [][2]int64{{7, 1000}, {8, 10}, {9, 10}}, 2},
-		"also if nobody acted between":          {policy.Settings{GuardLeast: 2, GuardShare: 5}, [][2]int64{{7, 1000}, {9, 10}}, 2},
-		"a part from long ago changes nothing":  {policy.Settings{GuardLeast: 2, GuardShare: 5}, [][2]int64{{7, 10}, {2, 9999}}, 2},
-		"no block at all":                       {policy.Settings{}, [][2]int64{{7, 1000}}, 0},
-		"everybody":                             {policy.Settings{GuardShare: 100}, [][2]int64{{7, 1000}}, 1000},
+		"nobody has acted": {policy.Settings{GuardLeast: 2, GuardShare: 5}, nil, 2},
+		"a small persona": {policy.Settings{GuardLeast: 2, GuardShare: 5}, [][2]int64{{7, 30}},
+			2},
+		"a large one": {policy.Settings{GuardLeast: 2, GuardShare: 5}, [][2]int64{{7, 999}},
+			49},
+		"parts add up": {policy.Settings{GuardLeast: 2, GuardShare: 5},
+			[][2]int64{{7, 50}, {7, 50}}, 5},
+		"the hour before counts while this one": {policy.Settings{GuardLeast: 2, GuardShare: 5},
+			[][2]int64{{7, 1000}, {8, 10}}, 50},
+		"is young, and late parts of it, too": {policy.Settings{GuardLeast: 2, GuardShare: 5},
+			[][2]int64{{7, 500}, {8, 10}, {7, 500}}, 50},
+		"two hours later it is forgotten": {policy.Settings{GuardLeast: 2, GuardShare: 5},
+			[][2]int64{{7, 1000}, {8, 10}, {9, 10}}, 2},
+		"also if nobody acted between": {policy.Settings{GuardLeast: 2, GuardShare: 5},
+			[][2]int64{{7, 1000}, {9, 10}}, 2},
+		"a part from long ago changes nothing": {policy.Settings{GuardLeast: 2, GuardShare: 5},
+			[][2]int64{{7, 10}, {2, 9999}}, 2},
+		"no block at all": {policy.Settings{}, [][2]int64{{7, 1000}}, 0},
+		"everybody":       {policy.Settings{GuardShare: 100}, [][2]int64{{7, 1000}}, 1000},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := &Guard{}

@@ -149,7 +149,8 @@ func CheckPath(path string, levels, index, key int) string {
 			return "has a quote or a backslash in a name"
 		case strings.Contains(name, "]"):
 			return "has a bracket that was not opened"
-		case len(name) > key || !utf8.ValidString(name) || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }):
+		case len(name) > key || !utf8.ValidString(name) ||
+			strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }):
 			return "has a name that is longer than " + strconv.Itoa(key) + " bytes or cannot be seen"
 		}
 		for list {
@@ -161,7 +162,8 @@ func CheckPath(path string, levels, index, key int) string {
 			if !list {
 				return "has a bracket that is not closed"
 			}
-			if at, err := strconv.Atoi(number); number != "*" && (err != nil || at < 0 || at > index || strconv.Itoa(at) != number) {
+			if at, err := strconv.Atoi(number); number != "*" &&
+				(err != nil || at < 0 || at > index || strconv.Itoa(at) != number) {
 				return "has something else than a number up to " + strconv.Itoa(index) + " or * in brackets"
 			}
 			if rest == "" {

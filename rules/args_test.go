@@ -120,7 +120,8 @@ func TestArguments(t *testing.T) {
 		{`{"": {"": "x"}}`, ".", "x"},
 	} {
 		if got := argumentOf([]byte(c.raw), c.path); got != c.want || got != looked([]byte(c.raw), c.path) {
-			t.Errorf("%s of %s: %q, want %q (encoding/json: %q)", c.path, c.raw, got, c.want, looked([]byte(c.raw), c.path))
+			t.Errorf("%s of %s: %q, want %q (encoding/json: %q)", c.path, c.raw, got, c.want,
+				looked([]byte(c.raw), c.path))
 		}
 	}
 }
@@ -132,7 +133,8 @@ func FuzzArguments(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw []byte, path string) {
 		// The decoder lets nothing else through. Halves of surrogates readers of JSON take for
 		// different things.
-		if !json.Valid(raw) || !utf8.Valid(raw) || !utf8.ValidString(path) || bytes.Contains(bytes.ToLower(raw), []byte(`\ud`)) {
+		if !json.Valid(raw) || !utf8.Valid(raw) || !utf8.ValidString(path) ||
+			bytes.Contains(bytes.ToLower(raw), []byte(`\ud`)) {
 			return
 		}
 		if got, want := argumentOf(raw, path), looked(raw, path); got != want {
@@ -186,7 +188,8 @@ func TestTheWorstExpressionsStayBounded(t *testing.T) {
 }
 
 func TestNumbersInTexts(t *testing.T) {
-	for text, want := range map[string]float64{"12": 12, " 12.5 ": 12.5, "-3": -3, "+3": 3, "1e6": 1e6, "1E+2": 100, "1.00000000000000000000000000000000000000001": 1, "1e999": math.MaxFloat64, "-1e999": -math.MaxFloat64,
+	for text, want := range map[string]float64{"12": 12, " 12.5 ": 12.5, "-3": -3, "+3": 3, "1e6": 1e6, "1E+2": 100,
+		"1.00000000000000000000000000000000000000001": 1, "1e999": math.MaxFloat64, "-1e999": -math.MaxFloat64,
 		"": 0, "x": 0, "0x10": 0, "NaN": 0, "inf": 0, "1_000": 0, "1.2.3": 0, "--1": 0, "e": 0} {
 		if got := toNumber(text); got != want {
 			t.Errorf("%q: %v, want %v", text, got, want)
@@ -199,16 +202,20 @@ func TestNumbersInTexts(t *testing.T) {
 
 func TestPathsOfArguments(t *testing.T) {
 	for p, want := range map[string]string{
-		"id": "", "order.items[0].id": "", "items[*].to[1]": "", "a[0][1]": "", "id_2-x": "", "größe": "", "items[9999]": "",
-		"": "empty name", ".a": "empty name", "a.": "empty name", "a..b": "empty name", "[0]": "empty name", "items[0": "not closed", "items0]": "not opened",
-		"items[x].id": "in brackets", "items[].id": "in brackets", "items[-1]": "in brackets", "items[01]": "in brackets", "items[10000]": "in brackets",
+		"id": "", "order.items[0].id": "", "items[*].to[1]": "", "a[0][1]": "", "id_2-x": "", "größe": "",
+		"items[9999]": "",
+		"":            "empty name", ".a": "empty name", "a.": "empty name", "a..b": "empty name", "[0]": "empty name",
+		"items[0": "not closed", "items0]": "not opened",
+		"items[x].id": "in brackets", "items[].id": "in brackets", "items[-1]": "in brackets",
+		"items[01]": "in brackets", "items[10000]": "in brackets",
 		"items[0]id": "next dot", `a"b`: "quote", "a\x00b": "cannot be seen", strings.Repeat("a.", 40) + "a": "deeper",
 	} {
 		got := CheckPath(p, event.MaxDepth, maxIndex, maxPathKey)
 		if want == "" && got != "" || !strings.Contains(got, want) {
 			t.Errorf("%q: %q, want %q", p, got, want)
 		}
-		_, err := Compile(`user == "x" and arg("`+strings.NewReplacer(`"`, `\"`, "\x00", `\x00`).Replace(p)+`") == "y"`, scope(), Bool)
+		_, err := Compile(`user == "x" and arg("`+strings.NewReplacer(`"`, `\"`, "\x00", `\x00`).Replace(p)+`") == "y"`,
+			scope(), Bool)
 		var f *Fault
 		if is := errors.As(err, &f); is != (want != "") || is && (f.Code != "R109" || f.Column != 21) {
 			t.Errorf("%q: the rule says %v", p, err)

@@ -215,7 +215,8 @@ func (k closer) binary(n *ast.BinaryNode) boolOf {
 			}
 		}
 		a, b := k.text(n.Left), k.text(n.Right)
-		f := map[string]func(s, t string) bool{"contains": strings.Contains, "startsWith": strings.HasPrefix, "endsWith": strings.HasSuffix}[n.Operator]
+		f := map[string]func(s, t string) bool{"contains": strings.Contains, "startsWith": strings.HasPrefix,
+			"endsWith": strings.HasSuffix}[n.Operator]
 		return func(c *Context) bool { return f(a(c), b(c)) }
 	case "matches":
 		if s, ok := n.Right.(*ast.StringNode); ok {
@@ -236,7 +237,8 @@ func (k closer) binary(n *ast.BinaryNode) boolOf {
 // told; "": not known.
 func anchored(pattern string) string {
 	re, err := syntax.Parse(pattern, syntax.Perl)
-	if err != nil || re.Op != syntax.OpConcat || len(re.Sub) < 2 || re.Sub[0].Op != syntax.OpBeginText || re.Sub[1].Op != syntax.OpLiteral || re.Sub[1].Flags&syntax.FoldCase != 0 {
+	if err != nil || re.Op != syntax.OpConcat || len(re.Sub) < 2 || re.Sub[0].Op != syntax.OpBeginText ||
+		re.Sub[1].Op != syntax.OpLiteral || re.Sub[1].Flags&syntax.FoldCase != 0 {
 		return ""
 	}
 	return string(re.Sub[1].Rune)
@@ -450,12 +452,14 @@ func (k closer) text(n ast.Node) textOf {
 	case *ast.BuiltinNode:
 		if n.Name == "lower" || n.Name == "upper" || n.Name == "trim" && len(n.Arguments) == 1 {
 			a := k.text(n.Arguments[0])
-			f := map[string]func(string) string{"lower": strings.ToLower, "upper": strings.ToUpper, "trim": strings.TrimSpace}[n.Name]
+			f := map[string]func(string) string{"lower": strings.ToLower, "upper": strings.ToUpper,
+				"trim": strings.TrimSpace}[n.Name]
 			return func(c *Context) string { return f(a(c)) }
 		}
 		if (n.Name == "trimPrefix" || n.Name == "trimSuffix") && len(n.Arguments) == 2 {
 			a, b := k.text(n.Arguments[0]), k.text(n.Arguments[1])
-			f := map[string]func(s, t string) string{"trimPrefix": strings.TrimPrefix, "trimSuffix": strings.TrimSuffix}[n.Name]
+			f := map[string]func(s, t string) string{"trimPrefix": strings.TrimPrefix,
+				"trimSuffix": strings.TrimSuffix}[n.Name]
 			return func(c *Context) string { return f(a(c), b(c)) }
 		}
 	case *ast.CallNode:
@@ -590,7 +594,8 @@ func (k closer) builtinNumber(n *ast.BuiltinNode) numberOf {
 		}
 	case "abs", "ceil", "floor", "round":
 		a := k.number(n.Arguments[0])
-		f := map[string]func(float64) float64{"abs": math.Abs, "ceil": math.Ceil, "floor": math.Floor, "round": math.Round}[n.Name]
+		f := map[string]func(float64) float64{"abs": math.Abs, "ceil": math.Ceil, "floor": math.Floor,
+			"round": math.Round}[n.Name]
 		return func(c *Context) float64 { return f(a(c)) }
 	case "max", "min":
 		var all []numberOf
@@ -704,5 +709,6 @@ func indexed(g Guard) string {
 // looked at.
 func answers(n ast.Node, field string, s *Scope) bool {
 	b, ok := n.(*ast.BinaryNode)
-	return ok && (b.Operator == "==" || b.Operator == "in") && path(b.Left) == field && s.field(field) != nil && constTexts(b.Right) != nil
+	return ok && (b.Operator == "==" || b.Operator == "in") && path(b.Left) == field && s.field(field) != nil &&
+		constTexts(b.Right) != nil
 }

@@ -82,7 +82,8 @@ var learned = map[string][]string{
 // Fault is a word that Supposed has and no baseline knows, and those that one knows; "" if there is
 // none.
 func (s *Supposed) Fault() (word string, known []string) {
-	for of, words := range map[string][]string{"baseline.seen": slices.Sorted(maps.Keys(s.Seen)), "baseline.quantile": slices.Sorted(maps.Keys(s.Quantile)),
+	for of, words := range map[string][]string{"baseline.seen": slices.Sorted(maps.Keys(s.Seen)),
+		"baseline.quantile": slices.Sorted(maps.Keys(s.Quantile)),
 		"baseline.expected": slices.Sorted(maps.Keys(s.Expected)), "baseline.p": slices.Sorted(maps.Keys(s.P))} {
 		for _, w := range words {
 			if !slices.Contains(learned[of], w) {
@@ -172,17 +173,22 @@ func fault(code string, at file.Location, src, format string, args ...any) *Faul
 
 // builtins of expr that an expression may use: none that reads a clock, makes text grow, or builds
 // lists.
-var builtins = []string{"all", "any", "none", "one", "count", "len", "abs", "ceil", "floor", "round", "lower", "upper", "trim", "trimPrefix", "trimSuffix", "max", "min"}
+var builtins = []string{"all", "any", "none", "one", "count", "len", "abs", "ceil", "floor", "round", "lower", "upper",
+	"trim", "trimPrefix", "trimSuffix", "max", "min"}
 
 // Compile checks an expression and compiles it. want 0: any type but lists.
 func Compile(src string, scope *Scope, want Type) (*Expr, error) {
 	switch {
 	case strings.TrimSpace(src) == "":
-		return nil, &Fault{Code: "R100", What: "the expression is empty; write a condition, such as tool.class == \"pay\""}
+		return nil, &Fault{Code: "R100",
+			What: "the expression is empty; write a condition, such as tool.class == \"pay\""}
 	case len(src) > MaxSource:
-		return nil, &Fault{Code: "R120", What: fmt.Sprintf("the expression is longer than %d bytes; split it, or put long lists into lists:", MaxSource)}
+		return nil, &Fault{Code: "R120",
+			What: fmt.Sprintf("the expression is longer than %d bytes; split it, or put long lists into lists:",
+				MaxSource)}
 	}
-	options := []expr.Option{expr.Env(scope.types()), expr.DisableAllBuiltins(), expr.MaxNodes(maxNodes), expr.Patch(byFullName{scope}), expr.Patch(byIdentity{scope})}
+	options := []expr.Option{expr.Env(scope.types()), expr.DisableAllBuiltins(), expr.MaxNodes(maxNodes),
+		expr.Patch(byFullName{scope}), expr.Patch(byIdentity{scope})}
 	for _, b := range builtins {
 		options = append(options, expr.EnableBuiltin(b))
 	}
@@ -197,9 +203,12 @@ func Compile(src string, scope *Scope, want Type) (*Expr, error) {
 	x.Type = typeOf(x.node)
 	switch {
 	case x.Type == 0 || x.Type == Texts:
-		return nil, &Fault{Code: "R103", What: "the expression has no single value; compare it with something, or use in, any, all or len"}
+		return nil, &Fault{Code: "R103",
+			What: "the expression has no single value; compare it with something, or use in, any, all or len"}
 	case want != 0 && want != x.Type:
-		return nil, &Fault{Code: "R102", What: fmt.Sprintf("the expression is a %s, and a %s is wanted here; %s", x.Type, want, map[Type]string{Bool: "compare it with something", Number: "use a count or a sum", Text: "use string(…)"}[want])}
+		return nil, &Fault{Code: "R102", What: fmt.Sprintf("the expression is a %s, and a %s is wanted here; %s",
+			x.Type, want, map[Type]string{Bool: "compare it with something", Number: "use a count or a sum",
+				Text: "use string(…)"}[want])}
 	}
 	uses := map[string]bool{}
 	walk(x.node, func(n ast.Node) bool {
@@ -396,7 +405,8 @@ func (s *Scope) types() types.Map {
 			m, name = next, rest
 		}
 	}
-	of := map[Type]types.Type{Bool: types.Bool, Number: types.Float64, Text: types.String, Texts: types.Array(types.String)}
+	of := map[Type]types.Type{Bool: types.Bool, Number: types.Float64, Text: types.String,
+		Texts: types.Array(types.String)}
 	if s.Event {
 		for _, f := range Fields() {
 			put(f.Name, of[f.Type])
@@ -566,7 +576,8 @@ func (x *Expr) cost() *Fault {
 		switch n := n.(type) {
 		case *ast.PredicateNode:
 			if depth++; depth > maxNested {
-				refuse(n, "R121", "predicates are nested more than %d deep, and each multiplies the work; take one apart", maxNested)
+				refuse(n, "R121",
+					"predicates are nested more than %d deep, and each multiplies the work; take one apart", maxNested)
 			}
 		case *ast.BinaryNode:
 			switch n.Operator {
@@ -574,7 +585,8 @@ func (x *Expr) cost() *Fault {
 				if f := x.scope.field(path(n.Left)); f != nil && f.words != nil {
 					for _, w := range constTexts(n.Right) {
 						if w != "" && !slices.Contains(f.words, w) {
-							refuse(n.Right, "R107", "no event has %s %s; use one of %s", f.Name, quote(w), strings.Join(f.words, ", "))
+							refuse(n.Right, "R107", "no event has %s %s; use one of %s", f.Name, quote(w),
+								strings.Join(f.words, ", "))
 						}
 					}
 				}
@@ -582,7 +594,8 @@ func (x *Expr) cost() *Fault {
 				refuse(n, "R122", "a range builds a list; compare with both of its ends")
 			case "matches":
 				if s, ok := n.Right.(*ast.StringNode); !ok {
-					refuse(n, "R123", "matches needs a pattern that is written out, since one that events bring may be anything; use contains, or glob(…)")
+					refuse(n, "R123",
+						"matches needs a pattern that is written out, since one that events bring may be anything; use contains, or glob(…)")
 				} else if len(s.Value) > maxRegexp {
 					refuse(n, "R123", "the pattern is longer than %d bytes; use a list, or several rules", maxRegexp)
 				}
@@ -600,7 +613,9 @@ func (x *Expr) cost() *Fault {
 			if path(n.Callee) == "arg" && len(n.Arguments) == 1 {
 				if p, ok := x.constText(n.Arguments[0]); ok {
 					if what := CheckPath(p, event.MaxDepth, maxIndex, maxPathKey); what != "" {
-						refuse(n.Arguments[0], "R109", "argument path %s %s; write names with dots between them, as in order.items[0].id", quote(p), what)
+						refuse(n.Arguments[0], "R109",
+							"argument path %s %s; write names with dots between them, as in order.items[0].id",
+							quote(p), what)
 					} else if !slices.Contains(x.Args, p) {
 						x.Args = append(x.Args, p)
 					}
@@ -613,9 +628,11 @@ func (x *Expr) cost() *Fault {
 				word, ok := n.Arguments[0].(*ast.StringNode)
 				switch {
 				case !ok:
-					refuse(n.Arguments[0], "R106", "%s needs a word that is written out; use one of %s", path(n.Callee), strings.Join(known, ", "))
+					refuse(n.Arguments[0], "R106", "%s needs a word that is written out; use one of %s", path(n.Callee),
+						strings.Join(known, ", "))
 				case !slices.Contains(known, word.Value):
-					refuse(word, "R106", "%s knows no %s; use one of %s", path(n.Callee), quote(word.Value), strings.Join(known, ", "))
+					refuse(word, "R106", "%s knows no %s; use one of %s", path(n.Callee), quote(word.Value),
+						strings.Join(known, ", "))
 				}
 			}
 		case *ast.MapNode, *ast.VariableDeclaratorNode, *ast.SequenceNode, *ast.SliceNode:

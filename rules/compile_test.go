@@ -21,15 +21,22 @@ func scope() *Scope {
 	limit := Value{N: 500}
 	return &Scope{Event: true, Names: map[string]Name{
 		"params.max": {Type: Number, Const: &limit}, "lists.admin": {Type: Texts, List: &admins},
-		"total": {Type: Number, Slot: 0}, "who": {Type: Text, Slot: 1}, "first.agent": {Type: Text, Slot: 2}, "calm": {Type: Bool, Slot: 3}}}
+		"total": {Type: Number, Slot: 0}, "who": {Type: Text, Slot: 1}, "first.agent": {Type: Text, Slot: 2},
+		"calm": {Type: Bool, Slot: 3}}}
 }
 
 func refund() *Context {
-	e := &event.Event{Kind: event.ToolCall, Tenant: "acme", User: "u-1", Session: "s", Tool: event.Tool{Name: "pay.refund", Server: "mcp-pay", Class: event.Pay},
-		Resource: event.Resource{Type: "order", ID: "o-1", Labels: []string{"pii", "eu"}}, Destination: event.Destination{Value: "a@evil.example", Domain: "mail.evil.example", External: event.Yes},
-		Result: event.ResultOf{Outcome: event.OK, Records: 12}, Has: event.HasRecords | event.HasAmount, Amount: event.Amount{Micro: 750_500_000, Currency: "EUR"},
-		Origin: event.Origin{IP: "10.1.2.3"}, Agent: event.Agent{ID: "a-7"}, Args: []byte(`{"path": "/etc/passwd", "deep": {"n": 12.5, "t": true}, "q": "say \"hi\"", "list": [1, {"x": 2}], "z": null}`)}
-	return &Context{E: e, Persona: "clerk", Local: 1_767_600_000_000 + 14*hourMS, Vars: []Value{{N: 620}, {S: "bob"}, {S: "a-1"}, {N: 1}}}
+	e := &event.Event{Kind: event.ToolCall, Tenant: "acme", User: "u-1", Session: "s",
+		Tool:        event.Tool{Name: "pay.refund", Server: "mcp-pay", Class: event.Pay},
+		Resource:    event.Resource{Type: "order", ID: "o-1", Labels: []string{"pii", "eu"}},
+		Destination: event.Destination{Value: "a@evil.example", Domain: "mail.evil.example", External: event.Yes},
+		Result:      event.ResultOf{Outcome: event.OK, Records: 12}, Has: event.HasRecords | event.HasAmount,
+		Amount: event.Amount{Micro: 750_500_000, Currency: "EUR"},
+		Origin: event.Origin{IP: "10.1.2.3"}, Agent: event.Agent{ID: "a-7"},
+		Args: []byte(
+			`{"path": "/etc/passwd", "deep": {"n": 12.5, "t": true}, "q": "say \"hi\"", "list": [1, {"x": 2}], "z": null}`)}
+	return &Context{E: e, Persona: "clerk", Local: 1_767_600_000_000 + 14*hourMS,
+		Vars: []Value{{N: 620}, {S: "bob"}, {S: "a-1"}, {N: 1}}}
 }
 
 // hearsay is what a test wants to be known beside the event.
@@ -47,7 +54,8 @@ func (h *hearsay) Role() *Role                          { return &h.role }
 
 func TestWhatIsKnownBesideTheEvent(t *testing.T) {
 	c := refund()
-	c.Around = &hearsay{n: 40, role: Role{Known: true, Default: "deny", Tags: []string{"kyc"}, Forbids: []string{"tool", "destination"}, NeedsApproval: true}}
+	c.Around = &hearsay{n: 40, role: Role{Known: true, Default: "deny", Tags: []string{"kyc"},
+		Forbids: []string{"tool", "destination"}, NeedsApproval: true}}
 	for src, want := range map[string]any{
 		`baseline.seen("tool") and not baseline.seen("user")`:  true,
 		`baseline.quantile("records", 0.5)`:                    20.0,
@@ -208,7 +216,8 @@ func TestFaultsSayWhereAndWhatToDo(t *testing.T) {
 			t.Errorf("%.60s: %v, want a fault", src, err)
 			continue
 		}
-		if got := fmt.Sprintf("%s %d:%d %s", f.Code, f.Line, f.Column, f.What); !strings.HasPrefix(got, strings.Join(strings.Fields(want)[:1], " ")) || !follows(got, want) {
+		if got := fmt.Sprintf("%s %d:%d %s", f.Code, f.Line, f.Column, f.What); !strings.HasPrefix(got,
+			strings.Join(strings.Fields(want)[:1], " ")) || !follows(got, want) {
 			t.Errorf("%.60s: %s, want %s", src, got, want)
 		}
 		if !strings.Contains(f.What, "; ") && f.Code != "R100" {
@@ -235,13 +244,14 @@ func TestGuards(t *testing.T) {
 	}
 	for src, want := range map[string]Guard{
 		`tool.class == "pay"`: {Classes: class(event.Pay)},
-		`kind == "tool_call" and tool.class in ["send", "pay"] and total > 1`: {Kinds: 1 << event.ToolCall, Classes: class(event.Send, event.Pay)},
-		`tool.class == "pay" or tool.class == "send"`:                         {Classes: class(event.Send, event.Pay)},
-		`tool.class == "pay" or total > 5`:                                    {},
-		`tool.name in ["b", "a"] and tool.name != "c"`:                        {Tools: []string{"a", "b"}},
-		`tool.name == "a" and tool.name == "b"`:                               {Tools: []string{}},
-		`not (tool.class == "pay")`:                                           {},
-		`tool.class == "pay" and tool.class == "send"`:                        {Classes: 1 << 15},
+		`kind == "tool_call" and tool.class in ["send", "pay"] and total > 1`: {Kinds: 1 << event.ToolCall,
+			Classes: class(event.Send, event.Pay)},
+		`tool.class == "pay" or tool.class == "send"`:  {Classes: class(event.Send, event.Pay)},
+		`tool.class == "pay" or total > 5`:             {},
+		`tool.name in ["b", "a"] and tool.name != "c"`: {Tools: []string{"a", "b"}},
+		`tool.name == "a" and tool.name == "b"`:        {Tools: []string{}},
+		`not (tool.class == "pay")`:                    {},
+		`tool.class == "pay" and tool.class == "send"`: {Classes: 1 << 15},
 	} {
 		x, err := Compile(src, scope(), Bool)
 		if err != nil {
@@ -260,7 +270,8 @@ func (m maker) one(list ...string) string { return list[m.IntN(len(list))] }
 
 func (m maker) text(d int) string {
 	if d <= 0 {
-		return m.one(`tool.name`, `user`, `persona`, `destination.domain`, `"a"`, `"pay.refund"`, `"Ä b "`, `who`, `first.agent`, `arg("path")`, `arg("deep.n")`, `role.default`)
+		return m.one(`tool.name`, `user`, `persona`, `destination.domain`, `"a"`, `"pay.refund"`, `"Ä b "`, `who`,
+			`first.agent`, `arg("path")`, `arg("deep.n")`, `role.default`)
 	}
 	switch m.IntN(5) {
 	case 0:
@@ -277,7 +288,9 @@ func (m maker) text(d int) string {
 
 func (m maker) number(d int) string {
 	if d <= 0 {
-		return m.one(`1`, `0`, `2.5`, `1000000`, `total`, `amount.value`, `result.records`, `hour`, `weekday`, `params.max`, `duration_ms`, `baseline.p("rarity")`, `baseline.quantile("bytes", 0.99)`, `baseline.expected("events")`)
+		return m.one(`1`, `0`, `2.5`, `1000000`, `total`, `amount.value`, `result.records`, `hour`, `weekday`,
+			`params.max`, `duration_ms`, `baseline.p("rarity")`, `baseline.quantile("bytes", 0.99)`,
+			`baseline.expected("events")`)
 	}
 	switch m.IntN(7) {
 	case 0, 1:
@@ -296,7 +309,11 @@ func (m maker) number(d int) string {
 
 func (m maker) bool(d int) string {
 	if d <= 0 {
-		return m.one(`(tool.name in ["vault.read", "x"] and calm)`, `(tool.class == "pay" and kind == "tool_call" and has.records)`, `calm`, `destination.external`, `has.records`, `true`, `false`, `(tool.name in lists.admin)`, `("pii" in resource.labels)`, `(tool.class in ["pay", "send"])`, `(result.records in [1, 2, 12])`, `role.known`, `("tool" in role.forbids)`, `baseline.seen("user")`)
+		return m.one(`(tool.name in ["vault.read", "x"] and calm)`,
+			`(tool.class == "pay" and kind == "tool_call" and has.records)`, `calm`, `destination.external`,
+			`has.records`, `true`, `false`, `(tool.name in lists.admin)`, `("pii" in resource.labels)`,
+			`(tool.class in ["pay", "send"])`, `(result.records in [1, 2, 12])`, `role.known`,
+			`("tool" in role.forbids)`, `baseline.seen("user")`)
 	}
 	switch m.IntN(9) {
 	case 0:
@@ -306,11 +323,14 @@ func (m maker) bool(d int) string {
 	case 2, 3:
 		return "(" + m.number(d-1) + m.one(" < ", " <= ", " > ", " >= ", " == ", " != ") + m.number(d-1) + ")"
 	case 4:
-		return "(" + m.text(d-1) + m.one(" < ", " >= ", " == ", " != ", " contains ", " startsWith ", " endsWith ") + m.text(d-1) + ")"
+		return "(" + m.text(d-1) + m.one(" < ", " >= ", " == ", " != ", " contains ", " startsWith ", " endsWith ") +
+			m.text(d-1) + ")"
 	case 5:
-		return m.one("any", "all", "none", "one") + `(resource.labels, ` + m.one(`# == "pii"`, `# startsWith `+m.text(0), `len(#) > 2`, `# in lists.admin`) + ")"
+		return m.one("any", "all", "none", "one") + `(resource.labels, ` + m.one(`# == "pii"`,
+			`# startsWith `+m.text(0), `len(#) > 2`, `# in lists.admin`) + ")"
 	case 6:
-		return m.one("glob", "domain", "cidr") + "(" + m.text(d-1) + ", " + m.one(`"a*"`, `"10.0.0.0/8"`, `"example"`) + ")"
+		return m.one("glob", "domain", "cidr") + "(" + m.text(d-1) + ", " + m.one(`"a*"`, `"10.0.0.0/8"`, `"example"`) +
+			")"
 	case 7:
 		return "(" + m.text(d-1) + ` matches "^[a-z]+\\.")`
 	}
@@ -326,7 +346,8 @@ func FuzzClosuresAgreeWithTheMachine(f *testing.F) {
 		src := []func(int) string{m.bool, m.number, m.text}[m.IntN(3)](m.IntN(5))
 		x, err := Compile(src, scope(), 0)
 		if err != nil {
-			if f := (*Fault)(nil); errors.As(err, &f) && (f.Code == "R120" || f.Code == "R108" || f.Code == "R104" && strings.Contains(f.What, "zero")) {
+			if f := (*Fault)(nil); errors.As(err, &f) && (f.Code == "R120" || f.Code == "R108" || f.Code == "R104" &&
+				strings.Contains(f.What, "zero")) {
 				return
 			}
 			t.Fatalf("%s: %v", src, err)
@@ -336,10 +357,13 @@ func FuzzClosuresAgreeWithTheMachine(f *testing.F) {
 		}
 		c := refund()
 		for range 4 {
-			c.E.Result.Records, c.E.Amount.Micro, c.Vars[0].N = int64(m.IntN(15)), m.Int64N(2e9), float64(m.IntN(2000))/2
+			c.E.Result.Records, c.E.Amount.Micro, c.Vars[0].N = int64(m.IntN(15)), m.Int64N(2e9), float64(
+				m.IntN(2000))/2
 			c.E.Resource.Labels = [][]string{nil, {"pii"}, {"a", "pii", "pii"}}[m.IntN(3)]
-			c.E.Tool.Name, c.E.Args = m.one("vault.read", "pay.refund", ""), [][]byte{nil, []byte(`{}`), []byte(`{"path":"10.0.0.1"}`)}[m.IntN(3)]
-			c.Around = []Around{nil, &hearsay{seen: m.IntN(2) == 0, n: float64(m.IntN(300)), role: Role{Known: true, Default: "allow", Forbids: []string{"tool"}}}}[m.IntN(2)]
+			c.E.Tool.Name, c.E.Args = m.one("vault.read", "pay.refund", ""), [][]byte{nil, []byte(`{}`),
+				[]byte(`{"path":"10.0.0.1"}`)}[m.IntN(3)]
+			c.Around = []Around{nil, &hearsay{seen: m.IntN(2) == 0, n: float64(m.IntN(300)),
+				role: Role{Known: true, Default: "allow", Forbids: []string{"tool"}}}}[m.IntN(2)]
 			same(t, x, c)
 		}
 	})
@@ -361,7 +385,9 @@ func FuzzCompile(f *testing.F) {
 }
 
 func TestClosuresDoNotAllocate(t *testing.T) {
-	x, err := Compile(`kind == "tool_call" and tool.name in lists.admin or arg("path") startsWith "/etc" and amount.value > params.max and any(resource.labels, # == "eu")`, scope(), Bool)
+	x, err := Compile(
+		`kind == "tool_call" and tool.name in lists.admin or arg("path") startsWith "/etc" and amount.value > params.max and any(resource.labels, # == "eu")`,
+		scope(), Bool)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -384,7 +410,8 @@ func (x *Expr) found(e *event.Event) bool {
 }
 
 func TestAnchored(t *testing.T) {
-	for pattern, want := range map[string]string{"^/etc/(a|b)": "/etc/", "^/etc": "/etc", "^abc*": "ab", "(?i)^/etc": "", "/etc": "", "^(a|b)": "", "(?m)^x": "", "^a|b": "", "^": "", "^\\.x": ".x"} {
+	for pattern, want := range map[string]string{"^/etc/(a|b)": "/etc/", "^/etc": "/etc", "^abc*": "ab",
+		"(?i)^/etc": "", "/etc": "", "^(a|b)": "", "(?m)^x": "", "^a|b": "", "^": "", "^\\.x": ".x"} {
 		if got := anchored(pattern); got != want {
 			t.Errorf("%s: %q, want %q", pattern, got, want)
 		}
@@ -395,7 +422,8 @@ func TestNamesOfToolsWithTheirServer(t *testing.T) {
 	decoded := func(tool string) *Context {
 		var d event.Decoder
 		e := &event.Event{}
-		if err := d.Decode([]byte(`{"time":1767600000000,"kind":"tool_call","tenant":"acme","agent":{"id":"a"},"tool":`+tool+`}`), e); err != nil {
+		if err := d.Decode([]byte(`{"time":1767600000000,"kind":"tool_call","tenant":"acme","agent":{"id":"a"},"tool":`+
+			tool+`}`), e); err != nil {
 			t.Fatal(err)
 		}
 		return &Context{E: e}

@@ -126,7 +126,8 @@ func (t *Tracer) Event(e *event.Event, persona string, local int64, around Aroun
 	for _, k := range r.By {
 		key = append(key, keyText(k, e, persona))
 		if key[len(key)-1] == "" {
-			return append(t.lines, "the event has no "+k.String()+", by which the rule keeps events apart: it does not count")
+			return append(t.lines,
+				"the event has no "+k.String()+", by which the rule keeps events apart: it does not count")
 		}
 	}
 	for _, x := range r.Exceptions {
@@ -169,7 +170,9 @@ func (t *Tracer) Event(e *event.Event, persona string, local int64, around Aroun
 	for _, w := range k.open {
 		if !w.answered {
 			x := run{stage: len(r.Steps), caps: w.caps}
-			t.lines = append(t.lines, fmt.Sprintf("    under way: all steps are done, and what must not come is awaited until %s", time.UnixMilli(w.until).UTC().Format("15:04:05"))+t.captured(&x))
+			t.lines = append(t.lines,
+				fmt.Sprintf("    under way: all steps are done, and what must not come is awaited until %s",
+					time.UnixMilli(w.until).UTC().Format("15:04:05"))+t.captured(&x))
 		}
 	}
 	return t.lines
@@ -218,6 +221,7 @@ func keyText(k Key, e *event.Event, persona string) string {
 	case DestinationKey:
 		return cmp.Or(e.Destination.Value, e.Destination.Domain, e.Destination.Kind)
 	}
-	return map[Key]string{AgentKey: e.Agent.ID, SessionKey: e.Session, UserKey: e.User, OwnerKey: e.Agent.Owner, CredentialKey: e.Agent.Credential, ToolKey: e.Tool.Name,
+	return map[Key]string{AgentKey: e.Agent.ID, SessionKey: e.Session, UserKey: e.User, OwnerKey: e.Agent.Owner,
+		CredentialKey: e.Agent.Credential, ToolKey: e.Tool.Name,
 		ServerKey: e.Tool.Server, ConversationKey: e.Conversation, SubjectKey: e.Subject}[k]
 }

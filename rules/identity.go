@@ -10,7 +10,8 @@ import (
 
 // identityFields hold the names of users and the like, which events carry in one form
 // (event.Identity).
-var identityFields = map[string]bool{"persona": true, "user": true, "agent.owner": true, "agent.credential": true, "approval.by": true, "approval.requested_by": true, "resource.owner": true}
+var identityFields = map[string]bool{"persona": true, "user": true, "agent.owner": true, "agent.credential": true,
+	"approval.by": true, "approval.requested_by": true, "resource.owner": true}
 
 // byIdentity lets a rule write such a name in any spelling: what is compared with one of those
 // fields is brought into their form, a text when the rule is compiled, anything else when it runs.

@@ -12,7 +12,9 @@ func TestARuleNamesPeopleInAnySpelling(t *testing.T) {
 	decoded := func(user string) *event.Event {
 		var d event.Decoder
 		e := &event.Event{}
-		p := fmt.Appendf(nil, `{"time":1767225600000,"kind":"message","tenant":"acme","agent":{"id":"a","owner":%[1]q,"credential":%[1]q},"user":%[1]q,"persona":%[1]q,"resource":{"owner":%[1]q},"approval":{"by":%[1]q,"requested_by":%[1]q},"subject":"ANA ","intent":"Ana"}`, user)
+		p := fmt.Appendf(nil,
+			`{"time":1767225600000,"kind":"message","tenant":"acme","agent":{"id":"a","owner":%[1]q,"credential":%[1]q},"user":%[1]q,"persona":%[1]q,"resource":{"owner":%[1]q},"approval":{"by":%[1]q,"requested_by":%[1]q},"subject":"ANA ","intent":"Ana"}`,
+			user)
 		if err := d.Decode(p, e); err != nil {
 			t.Fatal(err)
 		}
@@ -23,7 +25,8 @@ func TestARuleNamesPeopleInAnySpelling(t *testing.T) {
 	for i := range 600 {
 		long = append(long, fmt.Sprint("Name", i))
 	}
-	scope := &Scope{Event: true, Names: map[string]Name{"lists.people": {Type: Texts, List: &list}, "lists.long": {Type: Texts, List: &long}, "params.who": {Type: Text, Const: &Value{S: "ANA"}}}}
+	scope := &Scope{Event: true, Names: map[string]Name{"lists.people": {Type: Texts, List: &list},
+		"lists.long": {Type: Texts, List: &long}, "params.who": {Type: Text, Const: &Value{S: "ANA"}}}}
 	for src, want := range map[string]bool{
 		`user == "Ana"`:                          true,
 		`"ANA" == user`:                          true,

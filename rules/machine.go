@@ -60,7 +60,8 @@ type Taken struct {
 
 // Begin sets the event that is looked at next.
 func (m *Runner) Begin(e *event.Event, persona string, local int64, around Around) {
-	m.c.E, m.c.Persona, m.c.Local, m.c.Around, m.c.args, m.c.digest = e, persona, local, around, m.c.args[:0], m.c.digest[:0]
+	m.c.E, m.c.Persona, m.c.Local, m.c.Around, m.c.args, m.c.digest = e, persona, local, around, m.c.args[:0],
+		m.c.digest[:0]
 }
 
 // Passes tells whether the event meets a condition by itself.
@@ -229,7 +230,10 @@ func (m *Runner) sequence(r *Rule, k *State, ref event.Ref, t *Taken, late bool,
 	k.runs = slices.DeleteFunc(k.runs, func(x run) bool { return x.stage > 0 && !x.alive(r, k.Newest-Late) })
 	for j, s := range r.Nots {
 		if bit := n + j; t.Mask&(1<<bit) != 0 {
-			k.runs = slices.DeleteFunc(k.runs, func(x run) bool { return x.ends(s, ref.Time) && m.join(s, t.Rows[bit], x.caps) })
+			k.runs = slices.DeleteFunc(k.runs, func(x run) bool {
+				return x.ends(s, ref.Time) &&
+					m.join(s, t.Rows[bit], x.caps)
+			})
 		}
 	}
 	if bit := n + len(r.Nots); r.Absent != nil && t.Mask&(1<<bit) != 0 {
@@ -252,7 +256,8 @@ func (m *Runner) sequence(r *Rule, k *State, ref event.Ref, t *Taken, late bool,
 		stay := k.runs[:0]
 		for _, x := range k.runs {
 			// What happened before a step does not follow it, whenever it is told.
-			if x.stage == i && ref.Time >= x.since() && x.alive(r, ref.Time) && m.join(s, row, x.caps) && x.counts(s, row) {
+			if x.stage == i && ref.Time >= x.since() && x.alive(r, ref.Time) && m.join(s, row, x.caps) &&
+				x.counts(s, row) {
 				x.note(ref)
 				x.newest = max(x.newest, ref.Time)
 				if lets, whole := m.whole(&x, s, ref, row, math.MinInt64); whole {
@@ -376,7 +381,8 @@ func (m *Runner) Release(r *Rule, k *State, t int64, out []Match) []Match {
 	}
 	if len(k.open) > 0 {
 		w := k.oldest(r)
-		out = append(out, Match{Time: t, Refs: w.refs, Count: int64(len(w.refs)), Why: m.explain(r, nil, w.caps, nil), Partial: true, Unfollowed: true, Until: w.until})
+		out = append(out, Match{Time: t, Refs: w.refs, Count: int64(len(w.refs)), Why: m.explain(r, nil, w.caps, nil),
+			Partial: true, Unfollowed: true, Until: w.until})
 	}
 	return out
 }
@@ -531,12 +537,14 @@ func (m *Runner) step(r *Rule, k *State, x run, ref event.Ref, row []Value, out 
 	x.stage, x.count, x.seen, x.win = x.stage+1, 0, nil, nil
 	if x.stage == len(r.Steps) {
 		if r.Absent == nil {
-			return append(out, Match{Time: ref.Time, Refs: x.refs, Count: int64(len(x.refs)), Why: m.explain(r, row, x.caps, nil), Partial: k.Dropped})
+			return append(out, Match{Time: ref.Time, Refs: x.refs, Count: int64(len(x.refs)),
+				Why: m.explain(r, row, x.caps, nil), Partial: k.Dropped})
 		}
 		for len(k.open)-k.answered >= MaxOpen {
 			m.forget(k)
 			w := k.oldest(r)
-			out = append(out, Match{Time: ref.Time, Refs: w.refs, Count: int64(len(w.refs)), Why: m.explain(r, nil, w.caps, nil), Partial: true, Unfollowed: true, Until: w.until})
+			out = append(out, Match{Time: ref.Time, Refs: w.refs, Count: int64(len(w.refs)),
+				Why: m.explain(r, nil, w.caps, nil), Partial: true, Unfollowed: true, Until: w.until})
 		}
 		k.await(r, &wait{since: x.newest, until: x.newest + r.AbsentFor, caps: x.caps, refs: slices.Clip(x.refs)})
 		return out
@@ -553,7 +561,8 @@ func (m *Runner) step(r *Rule, k *State, x run, ref event.Ref, row []Value, out 
 		if same >= MaxRuns {
 			if o := &k.runs[oldest]; o.alive(r, k.Newest) {
 				m.forget(k)
-				out = append(out, Match{Time: ref.Time, Refs: o.refs, Count: int64(len(o.refs)), Partial: true, Unfollowed: true})
+				out = append(out, Match{Time: ref.Time, Refs: o.refs, Count: int64(len(o.refs)), Partial: true,
+					Unfollowed: true})
 			}
 			k.runs = slices.Delete(k.runs, oldest, oldest+1)
 		}
@@ -605,14 +614,16 @@ func (m *Runner) Expire(r *Rule, k *State, t int64, out []Match) []Match {
 	}
 	for k.Due() <= t {
 		w := k.oldest(r)
-		out = append(out, Match{Time: w.until, Refs: w.refs, Count: int64(len(w.refs)), Why: m.explain(r, nil, w.caps, nil), Awaited: w.until, Partial: k.Dropped})
+		out = append(out, Match{Time: w.until, Refs: w.refs, Count: int64(len(w.refs)),
+			Why: m.explain(r, nil, w.caps, nil), Awaited: w.until, Partial: k.Dropped})
 	}
 	return out
 }
 
 // Single is the match of a rule that is one event and no more.
 func (m *Runner) Single(r *Rule, ref event.Ref, t *Taken) Match {
-	return Match{Time: ref.Time, Refs: []event.Ref{ref}, Count: 1, Why: m.explain(r, t.Rows[0], nil, m.lets(r, t.Rows[0]))}
+	return Match{Time: ref.Time, Refs: []event.Ref{ref}, Count: 1,
+		Why: m.explain(r, t.Rows[0], nil, m.lets(r, t.Rows[0]))}
 }
 
 // lets are the names of a rule without a window.

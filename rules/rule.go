@@ -74,7 +74,8 @@ const (
 	SubjectKey
 )
 
-var keys = []string{"agent", "session", "user", "persona", "tenant", "owner", "credential", "tool", "server", "conversation", "resource", "destination", "subject"}
+var keys = []string{"agent", "session", "user", "persona", "tenant", "owner", "credential", "tool", "server",
+	"conversation", "resource", "destination", "subject"}
 
 func (k Key) String() string { return keys[k] }
 
@@ -353,7 +354,8 @@ func Build(r *Rule, src *Source, bad Report) {
 		c.sequence(r)
 	}
 	for i, when := range src.When {
-		if x := c.compile(fmt.Sprintf("exceptions[%d].when", i), when, c.events(), Bool); x != nil && i < len(r.Exceptions) {
+		if x := c.compile(fmt.Sprintf("exceptions[%d].when", i), when, c.events(), Bool); x != nil &&
+			i < len(r.Exceptions) {
 			r.Exceptions[i].When = x
 		}
 	}
@@ -365,7 +367,9 @@ func Build(r *Rule, src *Source, bad Report) {
 		for i, s := range r.Parts() {
 			for _, x := range s.row {
 				if x.shows() {
-					c.bad(c.placeOf(i, len(r.Steps)), &Fault{Code: "R135", What: "what an argument says is not remembered, since it may be anything; take hash(arg(…)) and compare hashes, or its len"})
+					c.bad(c.placeOf(i, len(r.Steps)),
+						&Fault{Code: "R135",
+							What: "what an argument says is not remembered, since it may be anything; take hash(arg(…)) and compare hashes, or its len"})
 					break
 				}
 			}
@@ -465,7 +469,9 @@ func (c *compiler) later(at, src string, s *Step, more map[string]Name, want Typ
 	scope := c.take(s, x, more)
 	y, err := Compile(src, scope, want)
 	if err != nil {
-		c.bad(at, &Fault{Code: "R130", What: "arg, baseline.… and lists of the event can be asked in where alone, or under a name in capture: or let:; give it one"})
+		c.bad(at,
+			&Fault{Code: "R130",
+				What: "arg, baseline.… and lists of the event can be asked in where alone, or under a name in capture: or let:; give it one"})
 		return nil
 	}
 	return y
@@ -488,7 +494,8 @@ func behind(names map[string]Name, more int) map[string]Name {
 
 // letsOf compiles names of what adds up over events of a step; captured lies before them. adds
 // tells whether there is anything to add up over.
-func (c *compiler) letsOf(at string, src []Pair, s *Step, captured map[string]Name, adds bool) (lets []*Let, names map[string]Name) {
+func (c *compiler) letsOf(at string, src []Pair, s *Step, captured map[string]Name, adds bool) (lets []*Let,
+	names map[string]Name) {
 	names = map[string]Name{}
 	for _, l := range src {
 		at := at + l.Name
@@ -512,7 +519,9 @@ func (c *compiler) letsOf(at string, src []Pair, s *Step, captured map[string]Na
 					inner = inner[:i]
 				}
 				if !(let.q > 0 && let.q < 1) {
-					c.bad(at, &Fault{Code: "R133", What: "quantile needs an expression and a share, such as quantile(result.bytes, 0.95)"})
+					c.bad(at,
+						&Fault{Code: "R133",
+							What: "quantile needs an expression and a share, such as quantile(result.bytes, 0.95)"})
 					continue
 				}
 			}
@@ -573,7 +582,9 @@ func (c *compiler) window(r *Rule, s *Step) {
 
 func (c *compiler) room(s *Step, at string) {
 	if len(s.row) > rowRoom {
-		c.bad(at, &Fault{Code: "R134", What: fmt.Sprintf("more than %d things are remembered of one event; ask for fewer fields", rowRoom)})
+		c.bad(at,
+			&Fault{Code: "R134",
+				What: fmt.Sprintf("more than %d things are remembered of one event; ask for fewer fields", rowRoom)})
 	}
 }
 
@@ -619,7 +630,8 @@ func (c *compiler) sequence(r *Rule) {
 		}
 		if s.After != "" {
 			if st.After = slices.IndexFunc(c.src.Steps, func(o StepSource) bool { return o.Name == s.After }); st.After < 0 {
-				c.bad(fmt.Sprintf("not[%d].after", i), &Fault{Code: "R140", What: "there is no step " + quote(s.After) + "; use the name of one"})
+				c.bad(fmt.Sprintf("not[%d].after", i),
+					&Fault{Code: "R140", What: "there is no step " + quote(s.After) + "; use the name of one"})
 			}
 		}
 		r.Nots = append(r.Nots, st)
@@ -673,7 +685,9 @@ func (c *compiler) step(at string, s StepSource, capturing bool) *Step {
 	case len(joined) == 0:
 		st.Where = whole
 	case len(alone) == 0:
-		c.bad(at+".where", &Fault{Code: "R141", What: "nothing here is of the event alone, so every event would have to be remembered; also say what kind of event, class or tool it is"})
+		c.bad(at+".where",
+			&Fault{Code: "R141",
+				What: "nothing here is of the event alone, so every event would have to be remembered; also say what kind of event, class or tool it is"})
 		return nil
 	default:
 		st.Where = c.compile(at+".where", strings.Join(alone, " and "), c.events(), Bool)
@@ -692,13 +706,17 @@ func (c *compiler) step(at string, s StepSource, capturing bool) *Step {
 	}
 	if !capturing {
 		if s.Times > 1 || s.Distinct != "" || len(s.Capture)+len(s.Lets) > 0 || s.Having != "" {
-			c.bad(at, &Fault{Code: "R143", What: "one event is enough here, and nothing goes on from it; take times, distinct, capture, let and having out"})
+			c.bad(at,
+				&Fault{Code: "R143",
+					What: "one event is enough here, and nothing goes on from it; take times, distinct, capture, let and having out"})
 		}
 		return st
 	}
 	kept := func(at, name string, from capture, t Type) {
 		if len(c.caps) == MaxCaptures {
-			c.bad(at, &Fault{Code: "R142", What: fmt.Sprintf("more than %d things are captured; leave some out", MaxCaptures)})
+			c.bad(at,
+				&Fault{Code: "R142", What: fmt.Sprintf("more than %d things are captured; leave some out",
+					MaxCaptures)})
 			return
 		}
 		if _, twice := c.caps[s.Name+"."+name]; twice {
@@ -711,7 +729,9 @@ func (c *compiler) step(at string, s StepSource, capturing bool) *Step {
 	}
 	switch {
 	case s.Having != "" && (s.Times > 1 || s.Distinct != ""):
-		c.bad(at+".having", &Fault{Code: "R144", What: "having says when the step is done, so times and distinct have nothing to say; use count() and distinct(…) under let"})
+		c.bad(at+".having",
+			&Fault{Code: "R144",
+				What: "having says when the step is done, so times and distinct have nothing to say; use count() and distinct(…) under let"})
 	case s.Having != "":
 		var names map[string]Name
 		before := maps.Clone(c.caps)
@@ -723,7 +743,9 @@ func (c *compiler) step(at string, s StepSource, capturing bool) *Step {
 			kept(at+".let."+l.Name, l.Name, capture{row: -1, let: i}, names[l.Name].Type)
 		}
 	case len(s.Lets) > 0:
-		c.bad(at+".let", &Fault{Code: "R144", What: "what adds up in a step says when it is done; add having: total > 500, say, or put what is taken from one event under capture"})
+		c.bad(at+".let",
+			&Fault{Code: "R144",
+				What: "what adds up in a step says when it is done; add having: total > 500, say, or put what is taken from one event under capture"})
 	}
 	for _, p := range s.Capture {
 		where := at + ".capture." + p.Name

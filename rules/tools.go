@@ -52,7 +52,8 @@ func (b byFullName) Visit(n *ast.Node) {
 		}
 		b.join(n, join, &other)
 	case *ast.CallNode:
-		if path(x.Callee) == "glob" && len(x.Arguments) == 2 && path(x.Arguments[0]) == "tool.name" && b.names(x.Arguments[1]) {
+		if path(x.Callee) == "glob" && len(x.Arguments) == 2 && path(x.Arguments[0]) == "tool.name" &&
+			b.names(x.Arguments[1]) {
 			b.join(n, "or", &ast.CallNode{Callee: x.Callee, Arguments: []ast.Node{fullName(), x.Arguments[1]}})
 		}
 	}
@@ -73,7 +74,8 @@ func (b byFullName) names(n ast.Node) bool {
 		return event.NamesServer(s.Value) || len(s.Value) > 5 && s.Value[0] == '^' && event.NamesServer(s.Value[1:])
 	}
 	if name, ok := b.scope.find(path(n)); ok {
-		return name.List != nil && slices.ContainsFunc(*name.List, event.NamesServer) || name.Const != nil && name.Type == Text && event.NamesServer(name.Const.S)
+		return name.List != nil && slices.ContainsFunc(*name.List, event.NamesServer) || name.Const != nil &&
+			name.Type == Text && event.NamesServer(name.Const.S)
 	}
 	return slices.ContainsFunc(constTexts(n), event.NamesServer)
 }

@@ -81,7 +81,8 @@ func (m *Runner) window(r *Rule, k *State, ref event.Ref, row []Value, out []Mat
 	if k.holds = holds; !holds {
 		return out
 	}
-	return append(out, Match{Time: ref.Time, Refs: w.refs(), Count: w.n, Why: m.explain(r, row, nil, lets), Goes: was, Partial: k.Dropped, Approx: w.approx(r.Lets, edge)})
+	return append(out, Match{Time: ref.Time, Refs: w.refs(), Count: w.n, Why: m.explain(r, row, nil, lets), Goes: was,
+		Partial: k.Dropped, Approx: w.approx(r.Lets, edge)})
 }
 
 // having reckons what adds up in a window, whose event under observation has taken row, and tells
@@ -159,7 +160,8 @@ func (w *window) begin(lets []*Let, shape [histKind + 1]int) {
 	w.totals = make([]wide, shape[sumKind])
 	w.sorted = make([][]float64, shape[histKind])
 	if !w.folded {
-		w.sights, w.peaks, w.hists = make([]*sights, shape[seenKind]), make([][]peak, shape[peakKind]), make([]*hist, shape[histKind])
+		w.sights, w.peaks, w.hists = make([]*sights, shape[seenKind]), make([][]peak, shape[peakKind]), make([]*hist,
+			shape[histKind])
 		for i := range w.sights {
 			w.sights[i] = newSights()
 		}
@@ -850,7 +852,8 @@ func (h *hist) add(at int64, place int32, n uint32) {
 	at = wire.FloorDiv(at, h.width) * h.width
 	i, found := len(h.list), false
 	if i > 0 && h.list[i-1].at >= at {
-		i, found = slices.BinarySearchFunc(h.list, bin{at: at, place: place}, func(a, b bin) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.place, b.place)) })
+		i, found = slices.BinarySearchFunc(h.list, bin{at: at, place: place},
+			func(a, b bin) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.place, b.place)) })
 	}
 	if found {
 		h.list[i].n += n
@@ -886,7 +889,8 @@ func (h *hist) widen() {
 	for i := range h.list {
 		h.list[i].at = wire.FloorDiv(h.list[i].at, h.width) * h.width
 	}
-	slices.SortFunc(h.list, func(a, b bin) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.place, b.place)) })
+	slices.SortFunc(h.list,
+		func(a, b bin) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.place, b.place)) })
 	n := 0
 	for _, b := range h.list {
 		if n > 0 && h.list[n-1].at == b.at && h.list[n-1].place == b.place {

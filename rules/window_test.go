@@ -13,14 +13,16 @@ import (
 	"github.com/wayward-sec/wayward/event/wire"
 )
 
-var allLets = []Pair{{"n", "count()"}, {"some", "count(amount.value > 5)"}, {"people", "distinct(subject)"}, {"sum", "sum(amount.value)"}, {"top", "max(amount.value)"},
+var allLets = []Pair{{"n", "count()"}, {"some", "count(amount.value > 5)"}, {"people", "distinct(subject)"},
+	{"sum", "sum(amount.value)"}, {"top", "max(amount.value)"},
 	{"low", "min(amount.value)"}, {"mean", "avg(amount.value)"}, {"q", "quantile(amount.value, 0.9)"}}
 
 // dense are so many events of one key, one a few milliseconds after the other, some of them late.
 func dense(r *rand.Rand, n, apart, late, people int) []*event.Event {
 	list := make([]*event.Event, n)
 	for i := range list {
-		list[i] = &event.Event{ID: fmt.Sprint("e", i), Time: 1_000_000 + int64(i*apart-r.IntN(late+1)), Kind: event.ToolCall, Tool: event.Tool{Class: event.Read}, Subject: fmt.Sprint(r.IntN(people)),
+		list[i] = &event.Event{ID: fmt.Sprint("e", i), Time: 1_000_000 + int64(i*apart-r.IntN(late+1)),
+			Kind: event.ToolCall, Tool: event.Tool{Class: event.Read}, Subject: fmt.Sprint(r.IntN(people)),
 			Has: event.HasAmount, Amount: event.Amount{Micro: r.Int64N(20_000_000) - 1_000_000}}
 	}
 	return list
@@ -130,7 +132,8 @@ func TestWindowsOfManyEventsAreExact(t *testing.T) {
 				if !reflect.DeepEqual(got, v) {
 					t.Fatalf("event %d: %v, want %v", i, got, v)
 				}
-				if matches[0].Count != int64(len(sorted)) || (len(sorted) > 1000) != strings.Contains(matches[0].Approx, "q approximately") || matches[0].Partial {
+				if matches[0].Count != int64(len(sorted)) || (len(sorted) > 1000) != strings.Contains(matches[0].Approx,
+					"q approximately") || matches[0].Partial {
 					t.Fatalf("event %d: %+v of %d events", i, matches[0], len(sorted))
 				}
 			}
@@ -138,7 +141,9 @@ func TestWindowsOfManyEventsAreExact(t *testing.T) {
 				t.Errorf("%d events were checked", checked)
 			}
 			// When the flood has left, all is kept one by one again.
-			got, matches := m.play(rule, &kept, &event.Event{ID: "z", Time: kept.Newest + c.window, Kind: event.ToolCall, Tool: event.Tool{Class: event.Read}, Subject: "z", Has: event.HasAmount, Amount: event.Amount{Micro: 3e6}})
+			got, matches := m.play(rule, &kept, &event.Event{ID: "z", Time: kept.Newest + c.window,
+				Kind: event.ToolCall, Tool: event.Tool{Class: event.Read}, Subject: "z", Has: event.HasAmount,
+				Amount: event.Amount{Micro: 3e6}})
 			if got["n"] != 1 || got["q"] != 3 || got["people"] != 1 || matches[0].Approx != "" || kept.win.folded {
 				t.Errorf("afterwards: %v, %+v", got, matches)
 			}
@@ -151,7 +156,8 @@ func TestTheOrderOfArrivalDoesNotShow(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 3))
 	rule := build(t, &Source{Window: 9_000, Where: `tool.class == "read"`, Lets: allLets, Having: "n > 0"})
 	list := dense(r, 6000, 3, 0, 700)
-	end := &event.Event{ID: "z", Time: list[len(list)-1].Time + 1, Kind: event.ToolCall, Tool: event.Tool{Class: event.Read}, Has: event.HasAmount}
+	end := &event.Event{ID: "z", Time: list[len(list)-1].Time + 1, Kind: event.ToolCall,
+		Tool: event.Tool{Class: event.Read}, Has: event.HasAmount}
 	var first map[string]float64
 	for round := range 4 {
 		k, m := State{Rule: rule.Hash}, Runner{}
@@ -189,7 +195,8 @@ func TestAWindowOfAHundredThousandEvents(t *testing.T) {
 		}
 		reload(t, rule, &k)
 		v, sorted := want.values()
-		if math.Abs(got["people"]-v["people"]) > 0.1*v["people"] || i > 50_000 && !strings.Contains(matches[0].Approx, "people, q approximately") {
+		if math.Abs(got["people"]-v["people"]) > 0.1*v["people"] || i > 50_000 &&
+			!strings.Contains(matches[0].Approx, "people, q approximately") {
 			t.Errorf("event %d: %v people, want %v; %q", i, got["people"], v["people"], matches[0].Approx)
 		}
 		q := sorted[min(int(0.9*float64(len(sorted))), len(sorted)-1)]
@@ -211,7 +218,10 @@ func TestAWindowOfAHundredThousandEvents(t *testing.T) {
 // said.
 func TestAWindowOfTooManyMilliseconds(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 5))
-	rule := build(t, &Source{Window: 100_000, Where: `tool.class == "read"`, Lets: []Pair{{"sum", "sum(amount.value)"}, {"top", "max(amount.value)"}, {"q", "quantile(amount.value, 0.9)"}}, Having: "sum != 0"})
+	rule := build(t, &Source{Window: 100_000, Where: `tool.class == "read"`,
+		Lets: []Pair{{"sum", "sum(amount.value)"}, {"top", "max(amount.value)"},
+			{"q", "quantile(amount.value, 0.9)"}},
+		Having: "sum != 0"})
 	k, m, want := State{Rule: rule.Hash}, Runner{}, naive{window: 100_000}
 	for i, e := range dense(r, 150_000, 1, 0, 10) {
 		want.newest = e.Time
@@ -222,7 +232,8 @@ func TestAWindowOfTooManyMilliseconds(t *testing.T) {
 		}
 		want.all = slices.DeleteFunc(want.all, func(e *event.Event) bool { return e.Time <= want.newest-want.window })
 		v, _ := want.values()
-		if math.Abs(got["sum"]-v["sum"]) > 0.001*v["sum"] || got["top"] < v["top"] || k.win.width < 2 || k.win.width > 64 || !strings.Contains(matches[0].Approx, "far edge") {
+		if math.Abs(got["sum"]-v["sum"]) > 0.001*v["sum"] || got["top"] < v["top"] || k.win.width < 2 ||
+			k.win.width > 64 || !strings.Contains(matches[0].Approx, "far edge") {
 			t.Errorf("event %d: %v, want %v; steps of %d ms, %q", i, got, v, k.win.width, matches[0].Approx)
 		}
 		reload(t, rule, &k)
@@ -233,15 +244,19 @@ func TestAWindowOfTooManyMilliseconds(t *testing.T) {
 func TestAStepAddsUpManyEvents(t *testing.T) {
 	for _, first := range []bool{false, true} {
 		s := &Source{Within: 600_000, Steps: []StepSource{
-			{Name: "read", Where: `tool.class == "read"`, Lets: []Pair{{"sum", "sum(result.records)"}, {"n", "count()"}, {"people", "distinct(subject)"}}, Having: "sum >= 30000"},
-			{Name: "sent", Where: `tool.class == "send"`}}, Explain: `string(read.sum) + " in " + string(read.n) + " of " + string(read.people)`}
+			{Name: "read", Where: `tool.class == "read"`, Lets: []Pair{{"sum", "sum(result.records)"}, {"n", "count()"},
+				{"people", "distinct(subject)"}}, Having: "sum >= 30000"},
+			{Name: "sent", Where: `tool.class == "send"`}},
+			Explain: `string(read.sum) + " in " + string(read.n) + " of " + string(read.people)`}
 		if !first {
 			s.Steps = append([]StepSource{{Name: "begin", Where: `tool.class == "write"`}}, s.Steps...)
 		}
 		b := on(t, s)
 		at := func(i int, c event.Class) {
 			b.n++
-			b.event(&event.Event{ID: fmt.Sprint("e", b.n), Time: int64(i * 100), Kind: event.ToolCall, Tool: event.Tool{Class: c}, Subject: fmt.Sprint(i % 333), Has: event.HasRecords, Result: event.ResultOf{Records: 20}})
+			b.event(&event.Event{ID: fmt.Sprint("e", b.n), Time: int64(i * 100), Kind: event.ToolCall,
+				Tool: event.Tool{Class: c}, Subject: fmt.Sprint(i % 333), Has: event.HasRecords,
+				Result: event.ResultOf{Records: 20}})
 		}
 		at(0, event.Write)
 		for i := range 1499 {
@@ -307,7 +322,9 @@ func FuzzWindowState(f *testing.F) {
 			return
 		}
 		for i := range 20 {
-			m.play(rule, &k, &event.Event{ID: "f", Time: k.Newest + int64(i), Kind: event.ToolCall, Tool: event.Tool{Class: event.Read}, Subject: "s", Has: event.HasAmount, Amount: event.Amount{Micro: 1}})
+			m.play(rule, &k, &event.Event{ID: "f", Time: k.Newest + int64(i), Kind: event.ToolCall,
+				Tool: event.Tool{Class: event.Read}, Subject: "s", Has: event.HasAmount,
+				Amount: event.Amount{Micro: 1}})
 		}
 		k.Tighten(rule)
 		if b := k.Append(nil); len(b) == 0 {

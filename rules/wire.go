@@ -179,7 +179,8 @@ func (w *window) append(b []byte) []byte {
 	if !w.folded {
 		return b
 	}
-	b = binary.AppendUvarint(append(b, w.tight, byte(len(w.sights)), byte(len(w.peaks)), byte(len(w.hists))), uint64(w.width))
+	b = binary.AppendUvarint(append(b, w.tight, byte(len(w.sights)), byte(len(w.peaks)), byte(len(w.hists))),
+		uint64(w.width))
 	b = binary.AppendUvarint(b, uint64(len(w.steps)))
 	k, at := 0, int64(0)
 	if len(w.steps) > 0 {
@@ -253,7 +254,8 @@ func readWindow(r *wire.Reader, keep int) *window {
 	w.width = int64(r.Uvarint())
 	n = r.Len()
 	k := int(r.Byte())
-	if w.tight > maxTight || w.width <= 0 || w.width&(w.width-1) != 0 || n == 0 || n*(k+1) > MaxNumbers || max(k, int(sights), int(peaks), int(hists)) > maxLets {
+	if w.tight > maxTight || w.width <= 0 || w.width&(w.width-1) != 0 || n == 0 || n*(k+1) > MaxNumbers ||
+		max(k, int(sights), int(peaks), int(hists)) > maxLets {
 		r.Fail()
 		return nil
 	}
@@ -307,7 +309,8 @@ func readWindow(r *wire.Reader, keep int) *window {
 		var list []peak
 		for i := range min(r.Len(), MaxNumbers) {
 			ascending(i == 0, 1)
-			if list = append(list, peak{at, numberOfBits(r.Uvarint())}); r.Err != nil || i > 0 && !(list[i-1].v > list[i].v) {
+			if list = append(list, peak{at, numberOfBits(r.Uvarint())}); r.Err != nil || i > 0 &&
+				!(list[i-1].v > list[i].v) {
 				r.Fail()
 				return nil
 			}
@@ -349,7 +352,8 @@ func (w *window) fits(lets []*Let, row int) bool {
 	if len(lets) > 0 {
 		of = lets[0].shape
 	}
-	return !w.folded || len(w.sums) == len(w.steps)*of[sumKind] && len(w.sights) == of[seenKind] && len(w.peaks) == of[peakKind] && len(w.hists) == of[histKind]
+	return !w.folded || len(w.sums) == len(w.steps)*of[sumKind] && len(w.sights) == of[seenKind] &&
+		len(w.peaks) == of[peakKind] && len(w.hists) == of[histKind]
 }
 
 // Decode reads what Append wrote.

@@ -44,7 +44,8 @@ func Read(record []byte) (f event.Finding, truncated bool, err error) {
 		}
 		Unmapped struct {
 			Wayward struct {
-				Schema, Detector, Rule, Stage, Agent, Persona, Session, User, Tool, Server, Class, Target, Measure, Unit, Observed, Expected string
+				Schema, Detector, Rule, Stage, Agent, Persona, Session, User, Tool, Server, Class, Target, Measure,
+				Unit, Observed, Expected string
 
 				RuleVersion string `json:"rule_version"`
 				Scope       struct{ Type, ID string }
@@ -83,11 +84,16 @@ func Read(record []byte) (f event.Finding, truncated bool, err error) {
 	}
 	class, _ := event.ParseClass(w.Class)
 	f = event.Finding{
-		UID: r.Info.UID, Activity: event.Activity(known(r.ActivityID, activities[:])), Analytic: event.Analytic(known(r.Info.Analytic.TypeID, analytics[:])),
-		Severity: event.Severity(known(r.SeverityID, severities[:])), Risk: r.Risk, Alert: r.Alert, Incomplete: w.Incomplete, Full: w.Full, Unreadable: w.Unreadable, Tenant: r.Metadata.Tenant,
-		Detector: w.Detector, Rule: w.Rule, RuleVersion: w.RuleVersion, Title: r.Info.Title, Why: r.Info.Desc, Tags: w.Tags, ScopeType: w.Scope.Type, ScopeID: w.Scope.ID,
-		Agent: w.Agent, Persona: w.Persona, Session: w.Session, User: w.User, Tool: w.Tool, Server: w.Server, Class: class, Target: w.Target, Time: r.Time, First: r.Start,
-		Last: r.End, Now: r.Metadata.Now, Count: r.Count, Measure: w.Measure, Unit: w.Unit, Observed: w.Observed, Expected: w.Expected, WindowMS: w.WindowMS, Stage: w.Stage,
+		UID: r.Info.UID, Activity: event.Activity(known(r.ActivityID, activities[:])),
+		Analytic: event.Analytic(known(r.Info.Analytic.TypeID, analytics[:])),
+		Severity: event.Severity(known(r.SeverityID, severities[:])), Risk: r.Risk, Alert: r.Alert,
+		Incomplete: w.Incomplete, Full: w.Full, Unreadable: w.Unreadable, Tenant: r.Metadata.Tenant,
+		Detector: w.Detector, Rule: w.Rule, RuleVersion: w.RuleVersion, Title: r.Info.Title, Why: r.Info.Desc,
+		Tags: w.Tags, ScopeType: w.Scope.Type, ScopeID: w.Scope.ID,
+		Agent: w.Agent, Persona: w.Persona, Session: w.Session, User: w.User, Tool: w.Tool, Server: w.Server,
+		Class: class, Target: w.Target, Time: r.Time, First: r.Start,
+		Last: r.End, Now: r.Metadata.Now, Count: r.Count, Measure: w.Measure, Unit: w.Unit, Observed: w.Observed,
+		Expected: w.Expected, WindowMS: w.WindowMS, Stage: w.Stage,
 	}
 	for _, e := range r.Info.Events {
 		ref := event.Ref{Time: e.Time, ID: e.UID, Agent: w.Agent}
@@ -97,8 +103,10 @@ func Read(record []byte) (f event.Finding, truncated bool, err error) {
 		f.Refs = append(f.Refs, ref)
 	}
 	if a := w.Anomaly; a != nil {
-		f.Anomaly = &event.Anomaly{P: a.P, Alpha: a.Alpha, Family: a.Family, Test: a.Test, Feature: a.Feature, Unit: a.Unit, Observed: a.Observed, Expected: a.Expected, Low: a.Low,
-			High: a.High, WindowMS: a.WindowMS, Season: a.Season, Persona: a.Persona, Fork: a.Fork, AgentDays: a.Support.AgentDays, Agents: a.Support.Agents, Snapshot: a.Snapshot,
+		f.Anomaly = &event.Anomaly{P: a.P, Alpha: a.Alpha, Family: a.Family, Test: a.Test, Feature: a.Feature,
+			Unit: a.Unit, Observed: a.Observed, Expected: a.Expected, Low: a.Low,
+			High: a.High, WindowMS: a.WindowMS, Season: a.Season, Persona: a.Persona, Fork: a.Fork,
+			AgentDays: a.Support.AgentDays, Agents: a.Support.Agents, Snapshot: a.Snapshot,
 			State: a.State, Stranger: a.Stranger, Scores: a.Scores, Steps: a.Steps}
 	}
 	return f, r.Metadata.Truncated, nil

@@ -28,7 +28,8 @@ type Format struct {
 
 // Formats are all there are, the default first. A new one is one file and one line here.
 var Formats = []Format{
-	{"ocsf", "OCSF 1.8.0 Detection Finding, one JSON object per line", func(s Settings) Encoder { return &OCSF{Version: s.Version} }},
+	{"ocsf", "OCSF 1.8.0 Detection Finding, one JSON object per line",
+		func(s Settings) Encoder { return &OCSF{Version: s.Version} }},
 	{"text", "short lines for people", func(s Settings) Encoder { return &Text{Colour: s.Colour} }},
 }
 

@@ -17,7 +17,8 @@ func TestFormats(t *testing.T) {
 			t.Errorf("%s: %v", want.Name, err)
 		}
 	}
-	if _, err := FormatOf("xml"); err == nil || !strings.Contains(err.Error(), `"xml": unknown, use one of ocsf, text`) {
+	if _, err := FormatOf("xml"); err == nil ||
+		!strings.Contains(err.Error(), `"xml": unknown, use one of ocsf, text`) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -74,11 +75,13 @@ func TestErrorsNameWhatFailed(t *testing.T) {
 	if err := s.Close(); !errors.Is(err, errFull) || !strings.Contains(err.Error(), "write findings") {
 		t.Errorf("Sorted: %v", err)
 	}
-	if err := NewTerminal(&none, false).Deliver(&export); !errors.Is(err, errFull) || !strings.Contains(err.Error(), export.UID) {
+	if err := NewTerminal(&none, false).Deliver(&export); !errors.Is(err, errFull) ||
+		!strings.Contains(err.Error(), export.UID) {
 		t.Errorf("Terminal: %v", err)
 	}
 	t.Setenv("TMPDIR", t.TempDir()+"/gone")
-	if err := NewSorted(&none, &OCSF{}).Deliver(&export); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), "sorting") {
+	if err := NewSorted(&none, &OCSF{}).Deliver(&export); !errors.Is(err, os.ErrNotExist) ||
+		!strings.Contains(err.Error(), "sorting") {
 		t.Errorf("Sorted without a place: %v", err)
 	}
 }
@@ -89,7 +92,9 @@ func TestSortedByTimeThenUIDThenArrival(t *testing.T) {
 	var out bytes.Buffer
 	s := NewSorted(&out, &Text{})
 	for _, f := range []event.Finding{
-		{Time: 2000, UID: "a", Title: "four"}, {Time: 1000, UID: "b", Title: "two"}, {Time: 1000, UID: "b", Title: "three"}, {Time: 3000, UID: "0", Title: "five"}, {Time: 1000, UID: "a", Title: "one"},
+		{Time: 2000, UID: "a", Title: "four"}, {Time: 1000, UID: "b", Title: "two"},
+		{Time: 1000, UID: "b", Title: "three"}, {Time: 3000, UID: "0", Title: "five"},
+		{Time: 1000, UID: "a", Title: "one"},
 	} {
 		if err := s.Deliver(&f); err != nil {
 			t.Fatal(err)

@@ -41,7 +41,8 @@ func TestTextIsReadableAt100Columns(t *testing.T) {
 var ansi = regexp.MustCompile(`\x1b\[(0|1|2|31|33|36|1;97;41)?m`)
 
 func TestNoEscapeSequenceGetsThrough(t *testing.T) {
-	for _, bad := range []string{"\x1b[2J", "\x1b]0;title\x07", "\x1b]52;c;aGk=\x07", "\u009b2J", "\x9b2J", "\rfake", "\b\b\b", "\nfake line", "\u202egnp", "\u2028", "\U000e0041", "\x00", "\x7f"} {
+	for _, bad := range []string{"\x1b[2J", "\x1b]0;title\x07", "\x1b]52;c;aGk=\x07", "\u009b2J", "\x9b2J", "\rfake",
+		"\b\b\b", "\nfake line", "\u202egnp", "\u2028", "\U000e0041", "\x00", "\x7f"} {
 		f := export
 		f.Tags = nil
 		for _, s := range texts(&f) {

@@ -171,7 +171,8 @@ func TestDamageIsAnErrorOrNoDamage(t *testing.T) {
 		s, err := OpenOn(dir, smallOn(dir, plenty))
 		if err != nil {
 			refused++
-			if !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), dir) || !strings.Contains(err.Error(), "state rebuild") {
+			if !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), dir) ||
+				!strings.Contains(err.Error(), "state rebuild") {
 				t.Errorf("%s: the error does not say where and what to do: %v", what, err)
 			}
 		} else {
@@ -268,7 +269,8 @@ func TestNothingIsWrittenWithoutRoom(t *testing.T) {
 		"forget":     func() error { return s.Forget(sp) },
 		"close":      s.Close,
 	} {
-		if err := write(); !errors.Is(err, ErrFull) || !strings.Contains(err.Error(), dir) || !strings.Contains(err.Error(), "3.0 MiB free") {
+		if err := write(); !errors.Is(err, ErrFull) || !strings.Contains(err.Error(), dir) ||
+			!strings.Contains(err.Error(), "3.0 MiB free") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -307,7 +309,9 @@ func TestRemovedFilesAreNoticed(t *testing.T) {
 			}
 			return err
 		},
-		"replaced by another": func(dir string) error { return errors.Join(os.Rename(dir, dir+".old"), os.Mkdir(dir, 0o700)) },
+		"replaced by another": func(dir string) error {
+			return errors.Join(os.Rename(dir, dir+".old"), os.Mkdir(dir, 0o700))
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "store")
@@ -321,7 +325,8 @@ func TestRemovedFilesAreNoticed(t *testing.T) {
 			if err := remove(dir); err != nil {
 				t.Fatal(err)
 			}
-			for what, err := range map[string]error{"checkpoint": s.Checkpoint(Space{'b', 0}, generation(2), []byte("2")), "close": s.Close()} {
+			for what, err := range map[string]error{"checkpoint": s.Checkpoint(Space{'b', 0}, generation(2),
+				[]byte("2")), "close": s.Close()} {
 				if !errors.Is(err, ErrGone) || !strings.Contains(err.Error(), dir) {
 					t.Errorf("%s: %v", what, err)
 				}
@@ -368,7 +373,8 @@ func TestTheNewestLogHasItsBlocks(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := blocks(info); got < s.memtable {
-			t.Errorf("%s has %d bytes on disk, want at least %d: writing beyond them on a full disk is SIGBUS", info.Name(), got, s.memtable)
+			t.Errorf("%s has %d bytes on disk, want at least %d: writing beyond them on a full disk is SIGBUS",
+				info.Name(), got, s.memtable)
 		}
 	}
 	check()

@@ -101,8 +101,9 @@ func (d *Disk) look(dir string) Room {
 		}
 	case errors.Is(err, fs.ErrNotExist) && was == nil:
 	case errors.Is(err, fs.ErrNotExist), err == nil && (!os.SameFile(was, info) || empty(dir)):
-		r.Err = fmt.Errorf("%s was removed or replaced while this instance runs: %w; nothing more can be saved there. Stop what removes it, and start wayward again: "+
-			"state is made anew from Kafka; what an embedded broker held is lost", dir, ErrGone)
+		r.Err = fmt.Errorf(
+			"%s was removed or replaced while this instance runs: %w; nothing more can be saved there. Stop what removes it, and start wayward again: "+
+				"state is made anew from Kafka; what an embedded broker held is lost", dir, ErrGone)
 		return r
 	case err != nil:
 		r.Err = fmt.Errorf("%s cannot be looked at: %w; see to its permissions and the mount", dir, err)
@@ -146,7 +147,8 @@ func (r Room) Problem() error {
 	case r.Err != nil:
 		return r.Err
 	case r.Short:
-		return fmt.Errorf("%s has %s free and needs %s (disk_free_min): %w. Make room there, or set state to a larger disk; nothing is lost, the next start goes on from the last checkpoint and Kafka",
+		return fmt.Errorf(
+			"%s has %s free and needs %s (disk_free_min): %w. Make room there, or set state to a larger disk; nothing is lost, the next start goes on from the last checkpoint and Kafka",
 			r.Dir, mebibytes(r.Free), mebibytes(r.Min), ErrFull)
 	}
 	return nil

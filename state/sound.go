@@ -37,7 +37,8 @@ const (
 
 func layoutOf(dir string) badger.Options {
 	return badger.DefaultOptions(dir).WithLogger(nil).WithDetectConflicts(false).WithCompression(0).
-		WithMemTableSize(memtable).WithNumMemtables(2).WithBlockCacheSize(0).WithSyncWrites(true).WithMetricsEnabled(false).
+		WithMemTableSize(memtable).WithNumMemtables(2).WithBlockCacheSize(0).WithSyncWrites(true).WithMetricsEnabled(
+		false).
 		// a damaged table is an error of Open, not a panic of a compaction later
 		WithChecksumVerificationMode(options.OnTableRead)
 }
@@ -54,7 +55,8 @@ func sized(o badger.Options, dir string, disk *Disk) badger.Options {
 				size = min(max(size, info.Size()), memtable)
 			}
 		}
-		o = o.WithValueThreshold(256 << 10).WithValueLogFileSize(64 << 20).WithBaseTableSize(1 << 20).WithNumCompactors(2)
+		o = o.WithValueThreshold(256 << 10).WithValueLogFileSize(64 << 20).WithBaseTableSize(1 << 20).WithNumCompactors(
+			2)
 	}
 	disk.mu.Lock()
 	// A memtable that is full becomes a table, while the next one is filled: both, and a little.
@@ -166,7 +168,8 @@ func soundTable(o badger.Options, name string, c options.CompressionType) error 
 			f.Close(-1)
 		}
 	}()
-	t, err := table.OpenTable(f, table.Options{BlockSize: o.BlockSize, Compression: c, BloomFalsePositive: o.BloomFalsePositive, TableSize: uint64(o.BaseTableSize), ChkMode: options.OnTableRead})
+	t, err := table.OpenTable(f, table.Options{BlockSize: o.BlockSize, Compression: c,
+		BloomFalsePositive: o.BloomFalsePositive, TableSize: uint64(o.BaseTableSize), ChkMode: options.OnTableRead})
 	if err != nil {
 		closed = strings.Contains(err.Error(), "checksum")
 		return err
@@ -241,6 +244,8 @@ func (s *Store) Close() error {
 	case err := <-done:
 		return err
 	case <-t.C:
-		return fmt.Errorf("state in %s was not closed within %s and is left as it is: the next start goes on from the last checkpoint; see to the disk", s.dir, closing)
+		return fmt.Errorf(
+			"state in %s was not closed within %s and is left as it is: the next start goes on from the last checkpoint; see to the disk",
+			s.dir, closing)
 	}
 }

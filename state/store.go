@@ -113,7 +113,8 @@ func OpenOn(dir string, disk *Disk) (*Store, error) {
 	} else if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("state directory: %w; give --state a directory that this user may write", err)
 	} else if f, err := os.CreateTemp(dir, ".writable-*"); err != nil {
-		return nil, fmt.Errorf("state directory %s cannot be written: %w; check its owner, the mount and the free space", dir, err)
+		return nil, fmt.Errorf(
+			"state directory %s cannot be written: %w; check its owner, the mount and the free space", dir, err)
 	} else {
 		f.Close()
 		os.Remove(f.Name())
@@ -122,7 +123,9 @@ func OpenOn(dir string, disk *Disk) (*Store, error) {
 		disk.begin(dir)
 		o = sized(o, dir, disk)
 		if pid := holder(dir); pid != "" { // before anything is looked into: its files change
-			return nil, because{fmt.Errorf("state directory %s is in use by process %s; every instance needs a directory of its own", dir, pid), ErrInUse}
+			return nil, because{
+				fmt.Errorf("state directory %s is in use by process %s; every instance needs a directory of its own",
+					dir, pid), ErrInUse}
 		}
 		if err := disk.Look().Problem(); err != nil {
 			return nil, fmt.Errorf("state directory: %w", err)
@@ -134,14 +137,17 @@ func OpenOn(dir string, disk *Disk) (*Store, error) {
 	db, err := openBadger(o)
 	if err != nil {
 		if pid, e := os.ReadFile(filepath.Join(dir, "LOCK")); e == nil && len(pid) > 0 && isLocked(err) {
-			return nil, because{fmt.Errorf("state directory %s is in use by process %s; every instance needs a directory of its own", dir, string(trim(pid))), ErrInUse}
+			return nil, because{
+				fmt.Errorf("state directory %s is in use by process %s; every instance needs a directory of its own",
+					dir, string(trim(pid))), ErrInUse}
 		}
 		if dir != "" && disk.Look().Problem() != nil {
 			return nil, fmt.Errorf("state directory: %w", disk.Look().Problem())
 		}
 		return nil, because{fmt.Errorf("state in %s does not open: %w; %s", dir, err, whatToDo), ErrCorrupt}
 	}
-	s := &Store{db: db, dir: dir, disk: disk, memtable: o.MemTableSize, version: db.MaxVersion(), markers: map[Space]uint64{}, copied: map[Space]uint64{}}
+	s := &Store{db: db, dir: dir, disk: disk, memtable: o.MemTableSize, version: db.MaxVersion(),
+		markers: map[Space]uint64{}, copied: map[Space]uint64{}}
 	if dir != "" {
 		err = s.reserve()
 	}
@@ -176,7 +182,10 @@ func (s *Store) start() error {
 	} else if len(b) != 1 {
 		return fmt.Errorf("format of the state in %s: %w", s.dir, ErrCorrupt)
 	} else if b[0] > Format {
-		return because{fmt.Errorf("state in %s has format %d, this binary knows up to %d; run the newer binary, or move the directory away to rebuild", s.dir, b[0], Format), ErrNewer}
+		return because{
+			fmt.Errorf(
+				"state in %s has format %d, this binary knows up to %d; run the newer binary, or move the directory away to rebuild",
+				s.dir, b[0], Format), ErrNewer}
 	}
 	tx := s.db.NewTransactionAt(math.MaxUint64, false)
 	defer tx.Discard()
@@ -239,7 +248,8 @@ func (s *Store) Changes(sp Space) (pages []Page, marker []byte, version uint64, 
 		return nil, nil, 0, fmt.Errorf("marker of partition %d: %w", sp.Partition, err)
 	}
 	prefix := sp.prefix(kindPage)
-	all := tx.NewIterator(badger.IteratorOptions{Prefix: prefix, SinceTs: since, AllVersions: true, PrefetchValues: true, PrefetchSize: 100})
+	all := tx.NewIterator(badger.IteratorOptions{Prefix: prefix, SinceTs: since, AllVersions: true,
+		PrefetchValues: true, PrefetchSize: 100})
 	defer all.Close()
 	last := ""
 	for all.Rewind(); all.Valid(); all.Next() {
@@ -443,9 +453,11 @@ func Scratch(dir string) (*Store, error) {
 	db, err := badger.OpenManaged(layoutOf(dir).WithSyncWrites(false).WithMemTableSize(memtable).WithNumCompactors(2))
 	if err != nil {
 		os.RemoveAll(dir)
-		return nil, fmt.Errorf("store for what does not fit into memory, in %s: %w; set TMPDIR to a directory with room", dir, err)
+		return nil, fmt.Errorf(
+			"store for what does not fit into memory, in %s: %w; set TMPDIR to a directory with room", dir, err)
 	}
-	return &Store{db: db, dir: dir, disk: disk, memtable: memtable, scratch: true, markers: map[Space]uint64{}, copied: map[Space]uint64{}}, nil
+	return &Store{db: db, dir: dir, disk: disk, memtable: memtable, scratch: true, markers: map[Space]uint64{},
+		copied: map[Space]uint64{}}, nil
 }
 
 // discard lets Badger forget versions behind every marker. A marker of a partition that went away

@@ -149,7 +149,8 @@ func attack(t *testing.T, read loader, logs int) (wrong, tears int) {
 		log := make([]op, 400)
 		pages := 8 + r.IntN(150) // some checkpoints take several batches
 		for i := range log {
-			log[i] = op{fmt.Sprint("page-", r.IntN(pages)), fmt.Sprint("page-", r.IntN(pages)), r.Uint64N(1000), r.IntN(6) == 0}
+			log[i] = op{fmt.Sprint("page-", r.IntN(pages)), fmt.Sprint("page-", r.IntN(pages)), r.Uint64N(1000),
+				r.IntN(6) == 0}
 		}
 		want := &world{pages: map[string]uint64{}, dirty: map[string]bool{}}
 		want.run(log, len(log))
@@ -193,14 +194,18 @@ func TestTornCheckpointsNeverHappened(t *testing.T) {
 
 func TestTornCheckpointsShowWithoutVersions(t *testing.T) { // trap J1: positions by page, or none
 	if wrong, tears := attack(t, at(func(uint64) uint64 { return math.MaxUint64 }), 100); wrong < 30 {
-		t.Errorf("the newest value of each page is wrong in %d of 100 logs only (%d checkpoints torn): the attack is too weak to prove anything", wrong, tears)
+		t.Errorf(
+			"the newest value of each page is wrong in %d of 100 logs only (%d checkpoints torn): the attack is too weak to prove anything",
+			wrong, tears)
 	}
 }
 
 func TestTornCheckpointsShowWithoutTheRollBack(t *testing.T) {
 	// trap J2: the next marker makes them visible
 	if wrong, tears := attack(t, at(func(marker uint64) uint64 { return marker }), 100); wrong < 30 {
-		t.Errorf("without the roll-back %d of 100 logs are wrong only (%d checkpoints torn): the attack is too weak to prove anything", wrong, tears)
+		t.Errorf(
+			"without the roll-back %d of 100 logs are wrong only (%d checkpoints torn): the attack is too weak to prove anything",
+			wrong, tears)
 	}
 }
 
@@ -383,7 +388,8 @@ func TestAStoreRestoredFromTheChangelogEqualsTheOriginal(t *testing.T) {
 			put(t, s, other, strconv.Itoa(i), map[string]string{"page-1": "of another stage"})
 			switch r.IntN(6) {
 			case 0: // a checkpoint that is torn and rolled back is none of the changelog's business
-				w := &world{pages: map[string]uint64{"page-1": 1, "page-2": 2}, dirty: map[string]bool{"page-1": true, "page-2": true, "page-3": true}}
+				w := &world{pages: map[string]uint64{"page-1": 1, "page-2": 2},
+					dirty: map[string]bool{"page-1": true, "page-2": true, "page-3": true}}
 				if w.checkpoint(s, sp, 1) == nil {
 					t.Fatal("not torn")
 				}
@@ -399,7 +405,8 @@ func TestAStoreRestoredFromTheChangelogEqualsTheOriginal(t *testing.T) {
 }
 
 func TestADeletionIsKeptUntilTheChangelogHasIt(t *testing.T) { // J9, the other half
-	for name, crashed := range map[string]bool{"after a copy": false, "after a copy that the store did not learn of": true} {
+	for name, crashed := range map[string]bool{"after a copy": false,
+		"after a copy that the store did not learn of": true} {
 		t.Run(name, func(t *testing.T) {
 			s := open(t, t.TempDir())
 			sp := Space{'b', 1}
@@ -515,7 +522,8 @@ func TestANewerFormatIsRefused(t *testing.T) {
 
 func TestADirectoryInUseNamesItsUser(t *testing.T) {
 	s := open(t, t.TempDir())
-	if _, err := Open(s.dir); err == nil || !strings.Contains(err.Error(), "in use by process "+strconv.Itoa(os.Getpid())) {
+	if _, err := Open(s.dir); err == nil ||
+		!strings.Contains(err.Error(), "in use by process "+strconv.Itoa(os.Getpid())) {
 		t.Errorf("%v does not name process %d", err, os.Getpid())
 	}
 	put(t, s, Space{'b', 1}, "1", numbered(3, "v")) // and the owner goes on
@@ -550,7 +558,8 @@ func TestADirectoryThatCannotBeWrittenIsSaidToBe(t *testing.T) {
 		if err := os.WriteFile(file, nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Open(file); err == nil || !strings.Contains(err.Error(), "state directory") || !strings.Contains(err.Error(), file) {
+		if _, err := Open(file); err == nil || !strings.Contains(err.Error(), "state directory") ||
+			!strings.Contains(err.Error(), file) {
 			t.Errorf("%v does not say what is wrong with %s", err, file)
 		}
 		return
@@ -559,7 +568,8 @@ func TestADirectoryThatCannotBeWrittenIsSaidToBe(t *testing.T) {
 	if err := os.Chmod(dir, 0o500); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(dir); err == nil || !strings.Contains(err.Error(), "cannot be written") || !strings.Contains(err.Error(), dir) {
+	if _, err := Open(dir); err == nil || !strings.Contains(err.Error(), "cannot be written") ||
+		!strings.Contains(err.Error(), dir) {
 		t.Errorf("%v does not say what is wrong with %s", err, dir)
 	}
 }

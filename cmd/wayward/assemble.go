@@ -68,7 +68,8 @@ func assemble(ctx context.Context, c config, w wiring, log *slog.Logger) (_ *ins
 			err = errors.Join(err, i.Close())
 		}
 	}()
-	i.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	i.registry.MustRegister(collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
 	policies, err := loadShadowed(c.Policies, w.shadow)
 	if err != nil {
@@ -145,10 +146,13 @@ func assemble(ctx context.Context, c config, w wiring, log *slog.Logger) (_ *ins
 
 	i.cfg = pipeline.Config{
 		Options: options, Topics: c.Topics, Group: c.Group, Instance: c.Instance, Stages: c.Stages, Ingress: c.Ingress,
-		Store: store, Disk: disk, Policy: policies, Encoder: encoder{&sinks.OCSF{Version: versionOf()}}, Metrics: pipeline.NewMetrics(i.registry), Log: log,
+		Store: store, Disk: disk, Policy: policies, Encoder: encoder{&sinks.OCSF{Version: versionOf()}},
+		Metrics: pipeline.NewMetrics(i.registry), Log: log,
 		Changelog: !embedded, Found: found, Issued: w.issued, Health: &pipeline.Health{},
-		MaxPoll: c.Engine.MaxPoll, TransactionEvery: c.Engine.TransactionEvery, TransactionTimeout: c.Engine.TransactionTimeout, SessionTimeout: c.Engine.SessionTimeout,
-		CheckpointEvery: c.Engine.CheckpointEvery, ChangelogEvery: c.Engine.ChangelogEvery, MaxAhead: c.Engine.MaxAhead, PageCap: c.Engine.PageCap,
+		MaxPoll: c.Engine.MaxPoll, TransactionEvery: c.Engine.TransactionEvery,
+		TransactionTimeout: c.Engine.TransactionTimeout, SessionTimeout: c.Engine.SessionTimeout,
+		CheckpointEvery: c.Engine.CheckpointEvery, ChangelogEvery: c.Engine.ChangelogEvery, MaxAhead: c.Engine.MaxAhead,
+		PageCap: c.Engine.PageCap,
 	}
 	if i.broker != nil {
 		i.cfg.Broken = i.broker.Broken
@@ -172,7 +176,8 @@ func assemble(ctx context.Context, c config, w wiring, log *slog.Logger) (_ *ins
 // prepareEmbedded creates the topics of the embedded broker. After an unclean stop its transactions
 // cannot be trusted to be whole, so all that the engine wrote to itself is thrown away and made
 // again from agent.events; findings may then repeat, with equal ids. Breakers stay as they are.
-func prepareEmbedded(ctx context.Context, c *config, options []kgo.Opt, broker *pipeline.Embedded, storeDir string, log *slog.Logger) error {
+func prepareEmbedded(ctx context.Context, c *config, options []kgo.Opt, broker *pipeline.Embedded, storeDir string,
+	log *slog.Logger) error {
 	cl, err := kgo.NewClient(options...)
 	if err != nil {
 		return err
@@ -180,7 +185,8 @@ func prepareEmbedded(ctx context.Context, c *config, options []kgo.Opt, broker *
 	defer cl.Close()
 	var resume *pipeline.Resume
 	if !broker.Clean() {
-		log.Warn("the last stop was not clean: state is rebuilt from " + c.Topics.Events + ", findings may repeat with equal ids")
+		log.Warn("the last stop was not clean: state is rebuilt from " + c.Topics.Events +
+			", findings may repeat with equal ids")
 		groups := []string{c.Group + "-ingress", c.Group + "-behaviour", c.Group + "-relation"}
 		if resume, err = pipeline.ReadResume(ctx, options, c.Topics, c.Group); err != nil {
 			return err
@@ -217,7 +223,9 @@ func (i *instance) serve(addr string, log *slog.Logger) error {
 	mux.Handle("GET /readyz", readiness{i.cfg.Health})
 	mux.Handle("POST /-/reload", ownOrigin(addr, i.reloader))
 	if !onLoopback(addr) {
-		log.Warn("listen is not loopback alone: whoever reaches it can read the metrics and have policies read anew, without a password; use 127.0.0.1, or a network that is closed", "addr", addr)
+		log.Warn(
+			"listen is not loopback alone: whoever reaches it can read the metrics and have policies read anew, without a password; use 127.0.0.1, or a network that is closed",
+			"addr", addr)
 	}
 	s := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	done := make(chan struct{})

@@ -111,7 +111,8 @@ func (o *backtestOptions) run(cmd *cobra.Command) error {
 			return err
 		}
 		found := map[string]*event.Finding{}
-		r := pipeline.Replay{Policy: set, Workers: o.shards, Flush: true, PageCap: c.Engine.PageCap, Freeze: o.freeze, Since: in.since, Budget: budget,
+		r := pipeline.Replay{Policy: set, Workers: o.shards, Flush: true, PageCap: c.Engine.PageCap, Freeze: o.freeze,
+			Since: in.since, Budget: budget,
 			Deliver: func(f *event.Finding) error {
 				if f.Activity == event.Create && (o.only == "" || f.Rule == o.only) {
 					found[f.UID] = f
@@ -167,7 +168,8 @@ func (r *backtestReport) compare(samples int) {
 		return rules[name]
 	}
 	inOrder := func(m map[string]*event.Finding) []*event.Finding {
-		return slices.SortedFunc(maps.Values(m), func(a, b *event.Finding) int { return cmp.Or(cmp.Compare(a.Time, b.Time), cmp.Compare(a.UID, b.UID)) })
+		return slices.SortedFunc(maps.Values(m),
+			func(a, b *event.Finding) int { return cmp.Or(cmp.Compare(a.Time, b.Time), cmp.Compare(a.UID, b.UID)) })
 	}
 	sample := func(list []backtestSample, f *event.Finding) []backtestSample {
 		if len(list) < samples {
@@ -222,10 +224,12 @@ func (r *backtestReport) print(w io.Writer, base, candidate string) error {
 	}
 	for _, k := range r.Rules {
 		for _, s := range k.NewSamples {
-			fmt.Fprintf(w, "%s+ %s  %s  %s: %s%s\n", green, s.Time, visible(k.Rule, 100), visible(s.Scope, 100), visible(s.Why, 140), plain)
+			fmt.Fprintf(w, "%s+ %s  %s  %s: %s%s\n", green, s.Time, visible(k.Rule, 100), visible(s.Scope, 100),
+				visible(s.Why, 140), plain)
 		}
 		for _, s := range k.LostSamples {
-			fmt.Fprintf(w, "%s- %s  %s  %s: %s%s\n", red, s.Time, visible(k.Rule, 100), visible(s.Scope, 100), visible(s.Why, 140), plain)
+			fmt.Fprintf(w, "%s- %s  %s  %s: %s%s\n", red, s.Time, visible(k.Rule, 100), visible(s.Scope, 100),
+				visible(s.Why, 140), plain)
 		}
 	}
 	return nil

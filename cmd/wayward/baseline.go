@@ -35,7 +35,8 @@ func newBaseline() *cobra.Command {
 			"  wayward baseline audit --config wayward.yaml\n" +
 			"  wayward baseline rollback support --tenant acme --day 2026-11-18 --reason 'learned from an incident' --by alice --key alice.pem",
 	}
-	cmd.AddCommand(newBaselineList(), newBaselineShow(), newBaselineDiff(), newBaselineAudit(), newBaselineExport(), newBaselineImport())
+	cmd.AddCommand(newBaselineList(), newBaselineShow(), newBaselineDiff(), newBaselineAudit(), newBaselineExport(),
+		newBaselineImport())
 	cmd.AddCommand(newBaselineActs()...)
 	return cmd
 }
@@ -52,9 +53,11 @@ type snapshots struct {
 func (o *snapshots) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	configFlag(cmd, &o.config)
-	f.StringVar(&o.from, "from", "", "`file` of snapshots, or folder of such files, as export and replay --snapshots write them, instead of the topic")
+	f.StringVar(&o.from, "from", "",
+		"`file` of snapshots, or folder of such files, as export and replay --snapshots write them, instead of the topic")
 	f.StringVar(&o.tenant, "tenant", "", "of this `tenant`")
-	f.StringVar(&o.fork, "fork", "", "of this `fork` of the persona; - is the one whose agents say neither version nor model")
+	f.StringVar(&o.fork, "fork", "",
+		"of this `fork` of the persona; - is the one whose agents say neither version nor model")
 	cmd.MarkFlagsMutuallyExclusive("config", "from")
 }
 
@@ -79,7 +82,8 @@ func parseDay(s string) (int64, error) {
 // concerns tells whether a snapshot is of the tenant, persona (empty: any) and fork that was asked
 // for.
 func (o *snapshots) concerns(k baselines.Key, persona string) bool {
-	return (o.tenant == "" || k.Tenant == o.tenant) && (persona == "" || k.Persona == event.Identity(persona)) && (o.fork == "" || k.Fork == o.fork || o.fork == "-" && k.Fork == "")
+	return (o.tenant == "" || k.Tenant == o.tenant) && (persona == "" || k.Persona == event.Identity(persona)) &&
+		(o.fork == "" || k.Fork == o.fork || o.fork == "-" && k.Fork == "")
 }
 
 // read gives the snapshots that were asked for, by tenant, persona, fork and day. None at all is
@@ -101,7 +105,10 @@ func (o *snapshots) read(cmd *cobra.Command, persona string) ([]snapshot, error)
 			return nil, fmt.Errorf("--day %w", err)
 		}
 	}
-	some := slices.DeleteFunc(slices.Clone(all), func(s snapshot) bool { return !o.concerns(s.m.Key, persona) || day >= 0 && s.m.Day != day })
+	some := slices.DeleteFunc(slices.Clone(all), func(s snapshot) bool {
+		return !o.concerns(s.m.Key, persona) ||
+			day >= 0 && s.m.Day != day
+	})
 	if len(some) > 0 {
 		return some, nil
 	}
@@ -119,7 +126,8 @@ func (o *snapshots) read(cmd *cobra.Command, persona string) ([]snapshot, error)
 	case o.from != "":
 		fmt.Fprintf(stderr, "%s holds no snapshots\n", o.from)
 	default:
-		fmt.Fprintln(stderr, "there are no snapshots yet: the first is made an hour after the end of the first UTC day of events")
+		fmt.Fprintln(stderr,
+			"there are no snapshots yet: the first is made an hour after the end of the first UTC day of events")
 	}
 	return nil, errSilent{3}
 }
@@ -153,7 +161,8 @@ func (o *snapshots) topic(cmd *cobra.Command, persona string) ([]snapshot, error
 }
 
 // snapshots reads the topic of baselines.
-func (c *cluster) snapshots(ctx context.Context, stderr io.Writer, want func(k baselines.Key, day int64) bool) (*pipeline.Snapshots, error) {
+func (c *cluster) snapshots(ctx context.Context, stderr io.Writer,
+	want func(k baselines.Key, day int64) bool) (*pipeline.Snapshots, error) {
 	s := &pipeline.Snapshots{Want: want}
 	bad := unread{topic: c.Topics.Baselines}
 	defer bad.tell(stderr)
@@ -197,7 +206,8 @@ func oneOfAnd(words []string) string {
 
 func sortSnapshots(list []snapshot) {
 	slices.SortStableFunc(list, func(a, b snapshot) int {
-		return cmp.Or(cmp.Compare(a.m.Tenant, b.m.Tenant), cmp.Compare(a.m.Persona, b.m.Persona), cmp.Compare(a.m.Fork, b.m.Fork), cmp.Compare(a.m.Day, b.m.Day))
+		return cmp.Or(cmp.Compare(a.m.Tenant, b.m.Tenant), cmp.Compare(a.m.Persona, b.m.Persona),
+			cmp.Compare(a.m.Fork, b.m.Fork), cmp.Compare(a.m.Day, b.m.Day))
 	})
 }
 
@@ -250,7 +260,8 @@ func (o *snapshots) one(cmd *cobra.Command, persona string) (snapshot, error) {
 			names = append(names, name)
 		}
 	}
-	return snapshot{}, fmt.Errorf("there are %d baselines of %s: say which with %s %s", len(list), visible(persona, 100), flag, oneOf(names))
+	return snapshot{}, fmt.Errorf("there are %d baselines of %s: say which with %s %s", len(list),
+		visible(persona, 100), flag, oneOf(names))
 }
 
 // snapshotFile tells files of snapshots in a folder by their names.
@@ -286,13 +297,17 @@ func readSnapshots(name string) ([]snapshot, error) {
 	}
 	sortSnapshots(list)
 	// The same snapshot of two files is one.
-	return slices.CompactFunc(list, func(a, b snapshot) bool { return a.m.Key == b.m.Key && a.m.Snapshot() == b.m.Snapshot() }), nil
+	return slices.CompactFunc(list, func(a, b snapshot) bool {
+		return a.m.Key == b.m.Key &&
+			a.m.Snapshot() == b.m.Snapshot()
+	}), nil
 }
 
 func newBaselineList() *cobra.Command {
 	var o snapshots
 	var all bool
-	cmd := &cobra.Command{Use: "list [PERSONA]", Short: "List the baselines with their state and support", Args: cobra.MaximumNArgs(1),
+	cmd := &cobra.Command{Use: "list [PERSONA]", Short: "List the baselines with their state and support",
+		Args: cobra.MaximumNArgs(1),
 		Long: "list shows of each baseline the newest snapshot, or with --all every one that the topic or the files still have. STATE is learning, active, stale or\n" +
 			"suspect, with frozen if a person stopped its learning. SUPPORT is the agents that acted, summed over days with a half-life of 14 days; DAYS is how many\n" +
 			"days it has learned; SIZE that of the snapshot.",
@@ -347,7 +362,8 @@ type head struct {
 
 func headOf(s snapshot) head {
 	m := s.m
-	return head{m.Tenant, m.Persona, m.Fork, dayOf(m.Day), m.Hash(), m.State.String(), m.Frozen, dayOf(m.First), dayOf(m.Seen), m.Day - m.First + 1, m.Sessions,
+	return head{m.Tenant, m.Persona, m.Fork, dayOf(m.Day), m.Hash(), m.State.String(), m.Frozen, dayOf(m.First),
+		dayOf(m.Seen), m.Day - m.First + 1, m.Sessions,
 		rounded(float64(m.AgentDays) / baselines.Unit), m.Agents, s.size}
 }
 
@@ -364,8 +380,10 @@ func printList(w io.Writer, list []snapshot) error {
 	fmt.Fprintln(t, "TENANT\tPERSONA\tFORK\tDAY\tSTATE\tSUPPORT\tAGENTS\tSESSIONS\tDAYS\tSIZE\tHASH")
 	for _, s := range list {
 		m := s.m
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", dash(m.Tenant), visible(m.Persona, 60), dash(m.Fork), dayOf(m.Day), stateText(m), rough(float64(m.AgentDays)/baselines.Unit),
-			event.Thousands(int64(m.Agents)), event.Thousands(int64(m.Sessions)), m.Day-m.First+1, kib(s.size), m.Hash())
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", dash(m.Tenant), visible(m.Persona, 60),
+			dash(m.Fork), dayOf(m.Day), stateText(m), rough(float64(m.AgentDays)/baselines.Unit),
+			event.Thousands(int64(m.Agents)), event.Thousands(int64(m.Sessions)), m.Day-m.First+1, kib(s.size),
+			m.Hash())
 	}
 	return t.Flush()
 }

@@ -30,15 +30,20 @@ var baselineActs = []baselineAct{
 		"  wayward baseline freeze support --tenant acme --config wayward.yaml" + signedBy},
 	{"unfreeze", "Let a baseline learn again", "It is also the way back from suspect.",
 		"  wayward baseline unfreeze support --tenant acme --config wayward.yaml" + signedBy},
-	{"suspect", "Say that a baseline may be poisoned", "It scores, learns nothing and calls nobody until somebody unfreezes it, resets it or rolls it back.",
+	{"suspect", "Say that a baseline may be poisoned",
+		"It scores, learns nothing and calls nobody until somebody unfreezes it, resets it or rolls it back.",
 		"  wayward baseline suspect support --tenant acme --config wayward.yaml" + signedBy},
-	{"reset", "Forget what a baseline has learned", "It begins anew and is learning for a week or so. What was declared in policies holds as before.",
+	{"reset", "Forget what a baseline has learned",
+		"It begins anew and is learning for a week or so. What was declared in policies holds as before.",
 		"  wayward baseline reset support --tenant acme --config wayward.yaml" + signedBy},
-	{"rollback", "Go back to an earlier snapshot", "What was learned after --day is forgotten, and learning goes on from there. The snapshots of the last eight days are kept.",
+	{"rollback", "Go back to an earlier snapshot",
+		"What was learned after --day is forgotten, and learning goes on from there. The snapshots of the last eight days are kept.",
 		"  wayward baseline rollback support --tenant acme --day 2026-11-18 --config wayward.yaml" + signedBy},
-	{"approve", "Let something that waits in quarantine be learned", "ITEM is what wayward baseline show lists under WAITING, and what a finding of a baseline shift names.",
+	{"approve", "Let something that waits in quarantine be learned",
+		"ITEM is what wayward baseline show lists under WAITING, and what a finding of a baseline shift names.",
 		"  wayward baseline approve support tool:bank.transfer --tenant acme --config wayward.yaml" + signedBy},
-	{"reject", "Keep something in quarantine for good", "ITEM is what wayward baseline show lists under WAITING, and what a finding of a baseline shift names. It stays new, and calls somebody each time.",
+	{"reject", "Keep something in quarantine for good",
+		"ITEM is what wayward baseline show lists under WAITING, and what a finding of a baseline shift names. It stays new, and calls somebody each time.",
 		"  wayward baseline reject support tool:bank.transfer --tenant acme --config wayward.yaml" + signedBy},
 }
 
@@ -51,18 +56,21 @@ func newBaselineActs() (out []*cobra.Command) {
 			use, args = a.op+" PERSONA ITEM", cobra.ExactArgs(2)
 		}
 		cmd := &cobra.Command{Use: use, Short: a.short, Args: args, Example: a.example,
-			Long: a.long + "\n" + a.op + " writes signed feedback to agent.feedback and waits for what the engine makes of it: the changed snapshot is in force at once. Exit 1 if it\n" +
+			Long: a.long + "\n" + a.op +
+				" writes signed feedback to agent.feedback and waits for what the engine makes of it: the changed snapshot is in force at once. Exit 1 if it\n" +
 				"was refused, or if nothing came.",
 			RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd, a.op, args) }}
 		o.flags(cmd)
 		require(cmd, "tenant", "reason", "by")
 		f := cmd.Flags()
-		f.StringVar(&o.fork, "fork", "", "`fork` of the persona, as list shows it; without, the agents that say neither version nor model")
+		f.StringVar(&o.fork, "fork", "",
+			"`fork` of the persona, as list shows it; without, the agents that say neither version nor model")
 		f.BoolVar(&o.dry, "dry-run", false, "print the signed record and send nothing")
 		f.BoolVar(&o.yes, "yes", false, "do not ask before the baseline of a whole tenant")
 		if a.op == "rollback" {
 			cmd.Flags().StringVar(&o.day, "day", "", "UTC `day` of the snapshot to go back to, such as 2026-11-18")
-			cmd.Flags().StringVar(&o.hash, "hash", "", "`hash` that this snapshot must have, as findings and list cite it")
+			cmd.Flags().StringVar(&o.hash, "hash", "",
+				"`hash` that this snapshot must have, as findings and list cite it")
 			require(cmd, "day")
 		}
 		out = append(out, cmd)
@@ -114,7 +122,8 @@ func (o *baselineOrder) run(cmd *cobra.Command, op string, args []string) error 
 		return err
 	}
 	if args[0] == baselines.TenantWide && !o.yes {
-		if err := confirm(cmd, "This is about the baseline of the whole tenant "+visible(o.tenant, 60)+", from which its young personas borrow."); err != nil {
+		if err := confirm(cmd, "This is about the baseline of the whole tenant "+visible(o.tenant, 60)+
+			", from which its young personas borrow."); err != nil {
 			return err
 		}
 	}
@@ -128,8 +137,10 @@ func (o *baselineOrder) run(cmd *cobra.Command, op string, args []string) error 
 }
 
 // order is the signed feedback: what the engine would refuse by its form is refused here.
-func (o *baselineOrder) order(tenant, persona string, b *event.BaselineOrder, key ed25519.PrivateKey) (*event.Feedback, error) {
-	f := &event.Feedback{ID: randomID(), Time: time.Now().UnixMilli(), Tenant: tenant, Type: event.BaselineFeedback, Scope: event.Scope{Type: event.PersonaScope, ID: persona, Tenant: tenant}.Identified(),
+func (o *baselineOrder) order(tenant, persona string, b *event.BaselineOrder, key ed25519.PrivateKey) (*event.Feedback,
+	error) {
+	f := &event.Feedback{ID: randomID(), Time: time.Now().UnixMilli(), Tenant: tenant, Type: event.BaselineFeedback,
+		Scope:    event.Scope{Type: event.PersonaScope, ID: persona, Tenant: tenant}.Identified(),
 		Baseline: b, By: o.by, Reason: strings.TrimSpace(o.reason)}
 	if f.Reason == "" {
 		return nil, errors.New("--reason is empty: say why, for those who look later")
@@ -145,9 +156,12 @@ func newBaselineImport() *cobra.Command {
 	cmd := &cobra.Command{Use: "import FILE", Short: "Put exported snapshots in force", Args: cobra.ExactArgs(1),
 		Long: "import sends the snapshots of a file, as export and replay --snapshots write them, as signed feedback: of each baseline the newest, or that of --day. Each takes\n" +
 			"the place of what is known of the same tenant, persona and fork, as of the last day that was closed, and learning goes on from there. A baseline that is not\n" +
-			fmt.Sprintf("known yet begins with it. A snapshot may have %d KiB. Exit 1 if one was refused, or if nothing came.", event.MaxImport>>10),
+			fmt.Sprintf(
+				"known yet begins with it. A snapshot may have %d KiB. Exit 1 if one was refused, or if nothing came.",
+				event.MaxImport>>10),
 		Example: "  wayward baseline import snapshots.jsonl --config wayward.yaml --reason 'learned on the old cluster' --by alice --key alice.pem\n" +
-			"  wayward baseline import snapshots.jsonl --persona support --tenant acme --day 2026-11-20 --config wayward.yaml" + signedBy,
+			"  wayward baseline import snapshots.jsonl --persona support --tenant acme --day 2026-11-20 --config wayward.yaml" +
+			signedBy,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			key, err := readKey(cmp.Or(o.key, os.Getenv(keyEnv)))
 			if err != nil {
@@ -161,9 +175,11 @@ func newBaselineImport() *cobra.Command {
 			var orders []*event.Feedback
 			for _, s := range newestEach(list) {
 				if s.size > event.MaxImport {
-					return fmt.Errorf("%s %s %s has %s, more than the %d KiB that can be sent", visible(s.m.Tenant, 60), visible(s.m.Persona, 60), s.m.Snapshot(), kib(s.size), event.MaxImport>>10)
+					return fmt.Errorf("%s %s %s has %s, more than the %d KiB that can be sent", visible(s.m.Tenant, 60),
+						visible(s.m.Persona, 60), s.m.Snapshot(), kib(s.size), event.MaxImport>>10)
 				}
-				f, err := o.order(s.m.Tenant, s.m.Persona, &event.BaselineOrder{Op: "import", Fork: s.m.Fork, Hash: s.m.Hash(), Model: s.m.Append(nil)}, key)
+				f, err := o.order(s.m.Tenant, s.m.Persona, &event.BaselineOrder{Op: "import", Fork: s.m.Fork,
+					Hash: s.m.Hash(), Model: s.m.Append(nil)}, key)
 				if err != nil {
 					return err
 				}
@@ -218,7 +234,8 @@ func (out *ruled) follow(ctx context.Context, cl *kgo.Client, c *config, f *even
 					out.Refused = refusal(r)
 				}
 			case r.Value == nil:
-				out.Reset = out.Reset || f.Baseline.Op == "reset" && strings.HasPrefix(string(r.Key), pipeline.SnapshotPrefix(k))
+				out.Reset = out.Reset || f.Baseline.Op == "reset" &&
+					strings.HasPrefix(string(r.Key), pipeline.SnapshotPrefix(k))
 			default:
 				if snapshots.Add(r.Key, r.Value) != nil {
 					return
@@ -247,8 +264,9 @@ func (out *ruled) text(c *config, f *event.Feedback, waited time.Duration) strin
 		}
 		return text
 	}
-	return fmt.Sprintf("nothing came within %v. See whether wayward run is up (/readyz), whether %s has the feedback with a reason why it was refused, "+
-		"and whether policies/response has the key %s for this tenant", waited, c.Topics.DLQ, visible(f.By, 60))
+	return fmt.Sprintf(
+		"nothing came within %v. See whether wayward run is up (/readyz), whether %s has the feedback with a reason why it was refused, "+
+			"and whether policies/response has the key %s for this tenant", waited, c.Topics.DLQ, visible(f.By, 60))
 }
 
 func (o *baselineOrder) send(cmd *cobra.Command, c *cluster, f *event.Feedback, value []byte) error {
@@ -263,7 +281,8 @@ func (o *baselineOrder) send(cmd *cobra.Command, c *cluster, f *event.Feedback, 
 	}
 	send, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	if err := c.client.ProduceSync(send, &kgo.Record{Topic: c.Topics.Feedback, Key: f.Scope.AppendKey(nil), Value: value}).FirstErr(); err != nil {
+	if err := c.client.ProduceSync(send, &kgo.Record{Topic: c.Topics.Feedback, Key: f.Scope.AppendKey(nil),
+		Value: value}).FirstErr(); err != nil {
 		return missing(c.Topics.Feedback, err)
 	}
 	out := ruled{Feedback: f.ID}

@@ -19,7 +19,8 @@ func newBaselineAudit() *cobra.Command {
 	var o snapshots
 	var policies string
 	var tests bool
-	cmd := &cobra.Command{Use: "audit [PERSONA]", Short: "Say whether the detectors keep within their alert budget", Args: cobra.MaximumNArgs(1),
+	cmd := &cobra.Command{Use: "audit [PERSONA]", Short: "Say whether the detectors keep within their alert budget",
+		Args: cobra.MaximumNArgs(1),
 		Long: "audit compares how often the statistical tests of each persona came out low over the last 14 days or so with how often they should have: of tests of\n" +
 			"ordinary behaviour 1 in 100 comes out below 1 in 100. RATIO is realised over nominal, with the interval that holds the truth in 95 of 100 cases.\n" +
 			"  calibrated  between half and twice as often as it should, as far as can be told\n" +
@@ -122,14 +123,17 @@ func auditModel(m *baselines.Model, terms *policy.Baseline, each bool) (rows []a
 	days := float64(m.Audit.Days) / baselines.Unit
 	// alpha is the threshold of a test, or of a family the mean of its tests' thresholds.
 	row := func(f baselines.Family, name string, t baselines.Tally, alpha, share float64) auditRow {
-		r := auditRow{Tenant: m.Tenant, Persona: m.Persona, Fork: m.Fork, Snapshot: m.Snapshot(), State: m.State.String(), Family: f.String(), Test: name,
-			Tests: rounded(float64(t.Made) / baselines.Unit), Alpha: rounded(alpha), Budget: rounded(terms.AlertsPerDay * share)}
+		r := auditRow{Tenant: m.Tenant, Persona: m.Persona, Fork: m.Fork, Snapshot: m.Snapshot(),
+			State: m.State.String(), Family: f.String(), Test: name,
+			Tests: rounded(float64(t.Made) / baselines.Unit), Alpha: rounded(alpha),
+			Budget: rounded(terms.AlertsPerDay * share)}
 		if days > 0 {
 			r.TestsPerDay = rounded(float64(t.Made) / baselines.Unit / days)
 			r.AlertsPerDay = rounded(float64(t.Alerts) / baselines.Unit / days)
 		}
 		for i, below := range [...]uint64{t.Below2, t.Below3, t.Below4} {
-			l := auditLevel{Level: auditLevels[i], Nominal: rounded(auditLevels[i] * float64(t.Made) / baselines.Unit), Realised: rounded(float64(below) / baselines.Unit)}
+			l := auditLevel{Level: auditLevels[i], Nominal: rounded(auditLevels[i] * float64(t.Made) / baselines.Unit),
+				Realised: rounded(float64(below) / baselines.Unit)}
 			if nominal := auditLevels[i] * float64(t.Made) / baselines.Unit; nominal > 0 {
 				k := float64(below) / baselines.Unit
 				low, high := poisson95(k)
@@ -148,7 +152,8 @@ func auditModel(m *baselines.Model, terms *policy.Baseline, each bool) (rows []a
 				continue
 			}
 			a := &m.Audit.Of[t]
-			sum = baselines.Tally{Made: sum.Made + a.Made, Below2: sum.Below2 + a.Below2, Below3: sum.Below3 + a.Below3, Below4: sum.Below4 + a.Below4, Alerts: sum.Alerts + a.Alerts}
+			sum = baselines.Tally{Made: sum.Made + a.Made, Below2: sum.Below2 + a.Below2, Below3: sum.Below3 + a.Below3,
+				Below4: sum.Below4 + a.Below4, Alerts: sum.Alerts + a.Alerts}
 			alpha := m.Audit.Alpha(t, terms.AlertsPerDay)
 			nominal += alpha * float64(a.Made)
 			if each && a.Made > 0 {
@@ -218,15 +223,19 @@ func printAudit(w io.Writer, rows []auditRow, each bool) error {
 	if each {
 		name = "TEST"
 	}
-	fmt.Fprintf(t, "TENANT\tPERSONA\tFORK\t%s\tTESTS/DAY\tRATIO AT 1/100\t1/1,000\t1/10,000\tALPHA\tALERTS/DAY\tBUDGET\tVERDICT\n", name)
+	fmt.Fprintf(t,
+		"TENANT\tPERSONA\tFORK\t%s\tTESTS/DAY\tRATIO AT 1/100\t1/1,000\t1/10,000\tALPHA\tALERTS/DAY\tBUDGET\tVERDICT\n",
+		name)
 	for i := range rows {
 		r := &rows[i]
 		alpha := "-"
 		if r.Alpha > 0 {
 			alpha = strconv.FormatFloat(r.Alpha, 'g', 2, 64)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", dash(r.Tenant), visible(r.Persona, 60), dash(r.Fork), cmp.Or(r.Test, r.Family), rough(r.TestsPerDay),
-			ratioText(&r.Levels[0]), ratioText(&r.Levels[1]), ratioText(&r.Levels[2]), alpha, rough(r.AlertsPerDay), rough(r.Budget), r.Verdict)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", dash(r.Tenant), visible(r.Persona, 60),
+			dash(r.Fork), cmp.Or(r.Test, r.Family), rough(r.TestsPerDay),
+			ratioText(&r.Levels[0]), ratioText(&r.Levels[1]), ratioText(&r.Levels[2]), alpha, rough(r.AlertsPerDay),
+			rough(r.Budget), r.Verdict)
 	}
 	return t.Flush()
 }

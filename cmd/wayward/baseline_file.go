@@ -42,9 +42,13 @@ func (e *envelope) open() (*baselines.Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	if m.Hash() != e.Summary.Hash || dayOf(m.Day) != e.Summary.Day || m.Tenant != e.Summary.Tenant || m.Persona != e.Summary.Persona || m.Fork != e.Summary.Fork {
-		return nil, fmt.Errorf("the model is %s of %s %s, and its summary says %s/%s of %s %s: the file was changed; export it anew", m.Snapshot(), visible(m.Tenant, 60), visible(m.Persona, 60),
-			visible(e.Summary.Day, 20), visible(e.Summary.Hash, 20), visible(e.Summary.Tenant, 60), visible(e.Summary.Persona, 60))
+	if m.Hash() != e.Summary.Hash || dayOf(m.Day) != e.Summary.Day || m.Tenant != e.Summary.Tenant ||
+		m.Persona != e.Summary.Persona || m.Fork != e.Summary.Fork {
+		return nil, fmt.Errorf(
+			"the model is %s of %s %s, and its summary says %s/%s of %s %s: the file was changed; export it anew",
+			m.Snapshot(), visible(m.Tenant, 60), visible(m.Persona, 60),
+			visible(e.Summary.Day, 20), visible(e.Summary.Hash, 20), visible(e.Summary.Tenant, 60),
+			visible(e.Summary.Persona, 60))
 	}
 	return m, nil
 }
@@ -77,7 +81,9 @@ func readSnapshotFile(name string) ([]snapshot, error) {
 		case errors.Is(err, io.EOF):
 			return list, nil
 		case err != nil:
-			return nil, fmt.Errorf("snapshots: %s, object %d: %w; wayward baseline export and wayward replay --snapshots write such files", name, n, err)
+			return nil, fmt.Errorf(
+				"snapshots: %s, object %d: %w; wayward baseline export and wayward replay --snapshots write such files",
+				name, n, err)
 		}
 		m, err := e.open()
 		if err != nil {

@@ -51,9 +51,13 @@ func newWard(t *testing.T) *ward {
 	}
 	broker, listen := freePort(t), freePort(t)
 	_, port, _ := strings.Cut(broker, ":")
-	c := &ward{desk: &desk{T: t, broker: broker, config: filepath.Join(dir, "wayward.yaml")}, key: file, seen: map[string]straying{}}
-	must(t, os.WriteFile(c.config, fmt.Appendf(nil, "embedded: {port: %s}\nlisten: %q\nstate: %q\npolicies: %q\ntopics: {partitions: 2, facts_partitions: 2}\n",
-		port, listen, filepath.Join(dir, "state"), filepath.Join(dir, "policies")), 0o600))
+	c := &ward{desk: &desk{T: t, broker: broker, config: filepath.Join(dir, "wayward.yaml")}, key: file,
+		seen: map[string]straying{}}
+	must(t,
+		os.WriteFile(c.config,
+			fmt.Appendf(nil,
+				"embedded: {port: %s}\nlisten: %q\nstate: %q\npolicies: %q\ntopics: {partitions: 2, facts_partitions: 2}\n",
+				port, listen, filepath.Join(dir, "state"), filepath.Join(dir, "policies")), 0o600))
 	loaded, err := loadConfig(c.config)
 	must(t, err)
 	c.topics = loaded.Topics
@@ -77,7 +81,8 @@ func newWard(t *testing.T) *ward {
 	c.client, err = kgo.NewClient(kgo.SeedBrokers(broker))
 	must(t, err)
 	t.Cleanup(c.client.Close)
-	c.reader, err = kgo.NewClient(kgo.SeedBrokers(broker), kgo.ConsumeTopics(c.topics.Alerts), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(20*time.Millisecond),
+	c.reader, err = kgo.NewClient(kgo.SeedBrokers(broker), kgo.ConsumeTopics(c.topics.Alerts),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(20*time.Millisecond),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()))
 	must(t, err)
 	t.Cleanup(c.reader.Close)
@@ -89,12 +94,15 @@ func newWard(t *testing.T) *ward {
 		for k := range 40 * 6 { // forty sessions of six calls, of eight agents
 			session, call := k/6, k%6
 			at := day + int64(9*60+session*11)*60_000 + int64(call)*7000
-			events = append(events, c.call(at, fmt.Sprintf("support-%d", session%8), fmt.Sprintf("s%d-%d", day/dayMS, session), []string{"search", "read", "read", "note", "reply", "close"}[call], 1+(k*7)%5))
+			events = append(events, c.call(at, fmt.Sprintf("support-%d", session%8),
+				fmt.Sprintf("s%d-%d", day/dayMS, session), []string{"search", "read", "read", "note", "reply",
+					"close"}[call], 1+(k*7)%5))
 		}
 		must(t, c.client.ProduceSync(t.Context(), events...).FirstErr())
 	}
 	for k := range 8 {
-		must(t, c.client.ProduceSync(t.Context(), c.call(c.day+2*3_600_000, fmt.Sprintf("support-%d", k), fmt.Sprint("morning", k), "search", 1)).FirstErr())
+		must(t, c.client.ProduceSync(t.Context(), c.call(c.day+2*3_600_000, fmt.Sprintf("support-%d", k),
+			fmt.Sprint("morning", k), "search", 1)).FirstErr())
 	}
 	last := dayOf(c.day/dayMS - 1)
 	if !eventually(60*time.Second, func() bool {
@@ -164,7 +172,8 @@ func (c *ward) alerts() {
 // order types a command and returns what is in force then.
 func (c *ward) order(args ...string) (r ruled, code int) {
 	c.Helper()
-	out, errs, code := c.run(append([]string{"baseline"}, append(args, "--reason", "drill", "--by", "alice", "--key", c.key, "--output", "json", "--wait", "30s")...)...)
+	out, errs, code := c.run(append([]string{"baseline"}, append(args, "--reason", "drill", "--by", "alice", "--key",
+		c.key, "--output", "json", "--wait", "30s")...)...)
 	if err := json.Unmarshal([]byte(out), &r); err != nil {
 		c.Fatalf("%v: exit %d, %v\n%s%s", args, code, err, out, errs)
 	}
@@ -195,7 +204,8 @@ func TestOrdersAboutBaselinesReachALiveEngine(t *testing.T) {
 	must := func(what string, want ruled, args []string) ruled {
 		t.Helper()
 		r, code := c.order(args...)
-		if code != 0 || r.Refused != "" || want.State != "" && r.State != want.State || r.Frozen != want.Frozen || r.Reset != want.Reset {
+		if code != 0 || r.Refused != "" || want.State != "" && r.State != want.State || r.Frozen != want.Frozen ||
+			r.Reset != want.Reset {
 			t.Fatalf("%s: exit %d, %+v, want %+v", what, code, r, want)
 		}
 		return r
@@ -206,7 +216,8 @@ func TestOrdersAboutBaselinesReachALiveEngine(t *testing.T) {
 	judgedBy("unfreeze", must("unfreeze", ruled{State: "active"}, support("unfreeze")), true)
 	back := must("rollback", ruled{State: "active"}, support("rollback", "--day", dayOf(c.day/dayMS-3)))
 	judgedBy("rollback", back, true)
-	if r, code := c.order(support("approve", "tool:nothing")...); code != 1 || !strings.Contains(r.Refused, "nothing_waits") {
+	if r, code := c.order(support("approve", "tool:nothing")...); code != 1 ||
+		!strings.Contains(r.Refused, "nothing_waits") {
 		t.Errorf("approving what does not wait: exit %d, %+v", code, r)
 	}
 
@@ -234,10 +245,12 @@ func TestWhatWaitsInALiveEngineIsDecided(t *testing.T) {
 	waiting := func() string {
 		return c.done("baseline", "show", "support", "--tenant", "acme", "--fork", "v4")
 	}
-	if out := waiting(); !strings.Contains(out, "tool:bank.transfer") || !strings.Contains(out, "domain:pastebin.example") {
+	if out := waiting(); !strings.Contains(out, "tool:bank.transfer") ||
+		!strings.Contains(out, "domain:pastebin.example") {
 		t.Fatalf("what waits is not shown:\n%s", out)
 	}
-	for _, args := range [][]string{{"approve", "support", "tool:bank.transfer"}, {"reject", "support", "domain:pastebin.example"}} {
+	for _, args := range [][]string{{"approve", "support", "tool:bank.transfer"},
+		{"reject", "support", "domain:pastebin.example"}} {
 		r, code := c.order(append(args, "--tenant", "acme", "--fork", "v4")...)
 		if code != 0 || r.Snapshot == "" {
 			t.Errorf("%v: exit %d, %+v", args, code, r)
@@ -246,7 +259,8 @@ func TestWhatWaitsInALiveEngineIsDecided(t *testing.T) {
 			t.Errorf("%v again: exit %d, %+v", args, code, r)
 		}
 	}
-	if out := waiting(); strings.Contains(out, "tool:bank.transfer") || !strings.Contains(out, "rejected: never, unless somebody approves it") {
+	if out := waiting(); strings.Contains(out, "tool:bank.transfer") ||
+		!strings.Contains(out, "rejected: never, unless somebody approves it") {
 		t.Errorf("what was decided is not so:\n%s", out)
 	}
 }

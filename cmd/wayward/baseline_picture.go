@@ -37,5 +37,6 @@ func (d drawing) heat(season *[168]float64) (rows []string) {
 		}
 		rows = append(rows, b.String())
 	}
-	return append(rows, fmt.Sprintf("     from, of the mean hour: %s a tenth, %s half, %s all, %s twice", of[1][:len(of[1])/2], of[2][:len(of[2])/2], of[3][:len(of[3])/2], of[4][:len(of[4])/2]))
+	return append(rows, fmt.Sprintf("     from, of the mean hour: %s a tenth, %s half, %s all, %s twice",
+		of[1][:len(of[1])/2], of[2][:len(of[2])/2], of[3][:len(of[3])/2], of[4][:len(of[4])/2]))
 }

@@ -49,13 +49,15 @@ type quarantinedView struct {
 }
 
 func viewRarity(v *baselines.RarityModel) *rarityView {
-	out := &rarityView{AgentDays: rounded(v.Support()), Ready: v.Ready(), Fields: []fieldView{}, Quarantine: []quarantinedView{}}
+	out := &rarityView{AgentDays: rounded(v.Support()), Ready: v.Ready(), Fields: []fieldView{},
+		Quarantine: []quarantinedView{}}
 	for f := range baselines.Fields {
 		o := &v.Of[f]
 		if len(o.Values) == 0 && o.Days == 0 {
 			continue
 		}
-		fv := fieldView{Field: f.String(), Values: len(o.Values), Estimate: rounded(o.Size()), Open: o.Open, AgentDays: rounded(float64(o.Days) / baselines.Unit), New: rounded(v.New(f)), Tested: v.Tested(f)}
+		fv := fieldView{Field: f.String(), Values: len(o.Values), Estimate: rounded(o.Size()), Open: o.Open,
+			AgentDays: rounded(float64(o.Days) / baselines.Unit), New: rounded(v.New(f)), Tested: v.Tested(f)}
 		if f.Named() {
 			list := slices.Clone(o.Values)
 			slices.SortFunc(list, func(a, b baselines.Value) int {
@@ -63,14 +65,17 @@ func viewRarity(v *baselines.RarityModel) *rarityView {
 			})
 			for i := range list {
 				x := &list[i]
-				fv.Named = append(fv.Named, valueView{cmp.Or(strings.TrimRight(x.Name, "|"), fmt.Sprintf("#%016x", x.Hash)), x.Count, dayOf(int64(x.First)), dayOf(int64(x.Last)), x.Via.String()})
+				fv.Named = append(fv.Named,
+					valueView{cmp.Or(strings.TrimRight(x.Name, "|"), fmt.Sprintf("#%016x", x.Hash)), x.Count,
+						dayOf(int64(x.First)), dayOf(int64(x.Last)), x.Via.String()})
 			}
 		}
 		out.Fields = append(out.Fields, fv)
 	}
 	for i := range v.Quarantine {
 		q := &v.Quarantine[i]
-		out.Quarantine = append(out.Quarantine, quarantinedView{q.Item(), q.Sink, q.Rejected, max(bits.OnesCount64(q.Agents), int(q.Most)), q.Days, dayOf(int64(q.First)), dayOf(int64(q.Last))})
+		out.Quarantine = append(out.Quarantine, quarantinedView{q.Item(), q.Sink, q.Rejected,
+			max(bits.OnesCount64(q.Agents), int(q.Most)), q.Days, dayOf(int64(q.First)), dayOf(int64(q.Last))})
 	}
 	return out
 }
@@ -95,7 +100,8 @@ func (v *rarityView) print(p *lines, top int) {
 		if f.New > 0 {
 			novel = event.Percent(f.New) + " of agent-days"
 		}
-		rows = append(rows, []string{f.Field, values, rough(f.Estimate), novel, map[bool]string{true: "yes", false: "no"}[f.Tested]})
+		rows = append(rows, []string{f.Field, values, rough(f.Estimate), novel,
+			map[bool]string{true: "yes", false: "no"}[f.Tested]})
 	}
 	if len(rows) > 1 {
 		p.table(rows)
@@ -108,7 +114,8 @@ func (v *rarityView) print(p *lines, top int) {
 		p.line("\n    %s, most used first", f.Field)
 		rows := [][]string{{"NAME", "AGENT-DAYS", "FIRST", "LAST", "KNOWN BY"}}
 		for _, x := range f.Named[:min(top, len(f.Named))] {
-			rows = append(rows, []string{visible(x.Name, 60), event.Thousands(int64(x.AgentDays)), x.First, x.Last, x.Via})
+			rows = append(rows, []string{visible(x.Name, 60), event.Thousands(int64(x.AgentDays)), x.First, x.Last,
+				x.Via})
 		}
 		p.table(rows)
 		if more := len(f.Named) - top; more > 0 {
@@ -139,13 +146,15 @@ func (v *rarityView) changes(was *rarityView) (out []change) {
 		}
 		for _, x := range now.Named {
 			if !names[x.Name] {
-				out = append(out, change{"new", "known", f.String() + " " + visible(x.Name, 80), "", plural(int64(x.AgentDays), "agent-day") + ", " + x.Via, nil})
+				out = append(out, change{"new", "known", f.String() + " " + visible(x.Name, 80), "",
+					plural(int64(x.AgentDays), "agent-day") + ", " + x.Via, nil})
 			}
 			delete(names, x.Name)
 		}
 		for _, x := range before.Named {
 			if names[x.Name] {
-				out = append(out, change{"gone", "known", f.String() + " " + visible(x.Name, 80), plural(int64(x.AgentDays), "agent-day"), "", nil})
+				out = append(out, change{"gone", "known", f.String() + " " + visible(x.Name, 80),
+					plural(int64(x.AgentDays), "agent-day"), "", nil})
 			}
 		}
 		out = shifted(out, "known", "something new: "+f.String()+", share of agent-days", before.New, now.New)
@@ -156,7 +165,8 @@ func (v *rarityView) changes(was *rarityView) (out []change) {
 	}
 	for _, q := range v.Quarantine {
 		if !names[q.Item] {
-			out = append(out, change{"new", "quarantine", visible(q.Item, 100), "", fmt.Sprintf("%d agents on %d days", q.Agents, q.Days), nil})
+			out = append(out, change{"new", "quarantine", visible(q.Item, 100), "",
+				fmt.Sprintf("%d agents on %d days", q.Agents, q.Days), nil})
 		}
 	}
 	return out

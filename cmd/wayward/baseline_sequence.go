@@ -40,13 +40,15 @@ func viewSequence(m *baselines.SequenceModel) *sequenceView {
 		if s.Waits {
 			why = "for a person"
 		}
-		out.Waiting = append(out.Waiting, waitingView{Item: s.Item, What: s.Kind + " " + s.What, Agents: s.Agents, Days: s.Days, Why: why})
+		out.Waiting = append(out.Waiting, waitingView{Item: s.Item, What: s.Kind + " " + s.What, Agents: s.Agents,
+			Days: s.Days, Why: why})
 	}
 	return out
 }
 
 func (v *sequenceView) print(p *lines, d drawing, top int) {
-	p.line("\n  ORDER      %s, %s n-grams; a step costs %s bits on average", plural(int64(len(v.Calls)), "different call"), event.Thousands(int64(v.Grams)), rough(v.Bits))
+	p.line("\n  ORDER      %s, %s n-grams; a step costs %s bits on average",
+		plural(int64(len(v.Calls)), "different call"), event.Thousands(int64(v.Grams)), rough(v.Bits))
 	if len(v.Habits) == 0 {
 		p.line("    nothing yet")
 		return
@@ -59,7 +61,8 @@ func (v *sequenceView) print(p *lines, d drawing, top int) {
 		before = max(before, len([]rune(visible(h.Before, 40))))
 	}
 	for _, h := range v.Habits[:min(top, len(v.Habits))] {
-		p.line("    %s  %s", pad(visible(h.Before, 40), before), strings.TrimSpace(d.bar(h.Share, 10)+" "+pad(event.Percent(h.Share), 5)+"  "+visible(h.Call, 60)))
+		p.line("    %s  %s", pad(visible(h.Before, 40), before),
+			strings.TrimSpace(d.bar(h.Share, 10)+" "+pad(event.Percent(h.Share), 5)+"  "+visible(h.Call, 60)))
 	}
 	if more := len(v.Habits) - top; more > 0 {
 		p.line("    and more: --top shows them")

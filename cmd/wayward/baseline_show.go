@@ -23,7 +23,8 @@ func newBaselineShow() *cobra.Command {
 	var o snapshots
 	var ascii bool
 	top := 10
-	cmd := &cobra.Command{Use: "show PERSONA", Short: "Show and draw what was learned of a persona", Args: cobra.ExactArgs(1),
+	cmd := &cobra.Command{Use: "show PERSONA", Short: "Show and draw what was learned of a persona",
+		Args: cobra.ExactArgs(1),
 		Long: "show says what one snapshot holds: its state and support; how much an agent does in each window, and when, as a picture of the week; what sessions come to,\n" +
 			"as bands; the order of calls; what is known of tools, servers, destinations and resources, and with how much support; and what waits in quarantine until\n" +
 			"enough agents show it or a person says that it is fine (wayward baseline approve).",
@@ -50,7 +51,8 @@ func newBaselineShow() *cobra.Command {
 	outputFlag(cmd, &o.output, "text", "json")
 	cmd.Flags().StringVar(&o.day, "day", "", "of this UTC `day`, such as 2026-11-20; the newest without")
 	cmd.Flags().IntVar(&top, "top", top, "so many tools, servers, destinations … of each")
-	cmd.Flags().BoolVar(&ascii, "ascii", false, "draw with ASCII alone, as is done on terminals that do not say they understand UTF-8")
+	cmd.Flags().BoolVar(&ascii, "ascii", false,
+		"draw with ASCII alone, as is done on terminals that do not say they understand UTF-8")
 	return cmd
 }
 
@@ -76,7 +78,8 @@ type waitingView struct {
 
 func viewOf(s snapshot) *view {
 	m := s.m
-	v := &view{head: headOf(s), Volume: viewVolume(&m.Volume), Sequence: viewSequence(&m.Sequence), Rarity: viewRarity(&m.Rarity), Waiting: []waitingView{}}
+	v := &view{head: headOf(s), Volume: viewVolume(&m.Volume), Sequence: viewSequence(&m.Sequence),
+		Rarity: viewRarity(&m.Rarity), Waiting: []waitingView{}}
 	v.Waiting = append(append(v.Waiting, v.Rarity.waiting()...), v.Sequence.Waiting...)
 	return v
 }
@@ -101,18 +104,21 @@ func (v *view) print(w io.Writer, d drawing, top int) {
 	}
 	p.field("state", "%s", state)
 	p.field("learned", "%s to %s, %s; last learned something on %s", v.First, v.Day, plural(v.Days, "day"), v.Seen)
-	p.field("support", "%s agent-days, %s agents on the newest day, %s sessions", rough(v.AgentDays), event.Thousands(int64(v.Agents)), event.Thousands(int64(v.Sessions)))
+	p.field("support", "%s agent-days, %s agents on the newest day, %s sessions", rough(v.AgentDays),
+		event.Thousands(int64(v.Agents)), event.Thousands(int64(v.Sessions)))
 	v.Volume.print(&p, d)
 	v.Sequence.print(&p, d, top)
 	v.Rarity.print(&p, top)
-	p.line("\n  WAITING    in quarantine: not learned until enough agents show it on enough days, or a person says that it is fine")
+	p.line(
+		"\n  WAITING    in quarantine: not learned until enough agents show it on enough days, or a person says that it is fine")
 	if len(v.Waiting) == 0 {
 		p.line("    nothing")
 		return
 	}
 	rows := [][]string{{"ITEM", "WHAT", "AGENTS", "DAYS", "LAST", "WAITS"}}
 	for _, x := range v.Waiting {
-		rows = append(rows, []string{visible(x.Item, 100), visible(x.What, 60), fmt.Sprint(x.Agents), fmt.Sprint(x.Days), cmp.Or(x.Last, "-"), x.Why})
+		rows = append(rows, []string{visible(x.Item, 100), visible(x.What, 60), fmt.Sprint(x.Agents),
+			fmt.Sprint(x.Days), cmp.Or(x.Last, "-"), x.Why})
 	}
 	p.table(rows)
 }
@@ -136,7 +142,8 @@ func newBaselineDiff() *cobra.Command {
 	var o snapshots
 	var least float64
 	var persona string
-	cmd := &cobra.Command{Use: "diff OLD NEW", Short: "Say what changed between two snapshots", Args: cobra.ExactArgs(2),
+	cmd := &cobra.Command{Use: "diff OLD NEW", Short: "Say what changed between two snapshots",
+		Args: cobra.ExactArgs(2),
 		Long: "diff says what is new, what is gone and what has shifted by how much from one snapshot to another. OLD and NEW are files with one snapshot each, or UTC\n" +
 			"days of --persona on the topic or in --from; a day may be followed by the beginning of the snapshot's hash, as findings cite it. Exit 1 if there is any\n" +
 			"difference in what was learned.",
@@ -197,7 +204,9 @@ func (o *snapshots) named(cmd *cobra.Command, arg, persona string, list *[]snaps
 		}
 		all = slices.DeleteFunc(all, func(s snapshot) bool { return !o.concerns(s.m.Key, persona) })
 		if len(all) != 1 {
-			return snapshot{}, fmt.Errorf("%s holds %s of what was asked for, one is needed: say --persona, --tenant and --fork, or name a day and --from %s", arg, plural(int64(len(all)), "snapshot"), arg)
+			return snapshot{}, fmt.Errorf(
+				"%s holds %s of what was asked for, one is needed: say --persona, --tenant and --fork, or name a day and --from %s",
+				arg, plural(int64(len(all)), "snapshot"), arg)
 		}
 		return all[0], nil
 	}
@@ -225,9 +234,11 @@ func (o *snapshots) named(cmd *cobra.Command, arg, persona string, list *[]snaps
 				days = append(days, day)
 			}
 		}
-		return snapshot{}, fmt.Errorf("there is no snapshot %s of %s; there are %s", arg, visible(persona, 60), oneOfAnd(days))
+		return snapshot{}, fmt.Errorf("there is no snapshot %s of %s; there are %s", arg, visible(persona, 60),
+			oneOfAnd(days))
 	case len(found) > 1:
-		return snapshot{}, fmt.Errorf("%d snapshots are of %s: say --tenant and --fork, or give the beginning of the hash", len(found), arg)
+		return snapshot{}, fmt.Errorf(
+			"%d snapshots are of %s: say --tenant and --fork, or give the beginning of the hash", len(found), arg)
 	}
 	return found[0], nil
 }
@@ -267,12 +278,16 @@ func differences(old, now *view, least float64) []change {
 	out = append(out, now.Volume.changes(old.Volume)...)
 	out = append(out, now.Sequence.changes(old.Sequence)...)
 	out = append(out, now.Rarity.changes(old.Rarity)...)
-	return slices.DeleteFunc(out, func(c change) bool { return c.Factor != nil && *c.Factor < least && *c.Factor > 1/least })
+	return slices.DeleteFunc(out, func(c change) bool {
+		return c.Factor != nil && *c.Factor < least &&
+			*c.Factor > 1/least
+	})
 }
 
 func printDifferences(w io.Writer, old, now *view, changes []change) {
 	name := func(v *view) string {
-		return strings.TrimSpace(fmt.Sprintf("%s %s %s/%s %s", visible(v.Tenant, 60), visible(v.Persona, 60), v.Day, v.Hash, visible(v.Fork, 60)))
+		return strings.TrimSpace(fmt.Sprintf("%s %s %s/%s %s", visible(v.Tenant, 60), visible(v.Persona, 60), v.Day,
+			v.Hash, visible(v.Fork, 60)))
 	}
 	fmt.Fprintf(w, "from %s\n  to %s\n", name(old), name(now))
 	if len(changes) == 0 {
@@ -286,7 +301,8 @@ func printDifferences(w io.Writer, old, now *view, changes []change) {
 		if c.Factor != nil {
 			factor = "×" + rough(*c.Factor)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", c.Kind, c.Part, visible(c.What, 120), cmp.Or(c.Old, "-"), cmp.Or(c.New, "-"), factor)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", c.Kind, c.Part, visible(c.What, 120), cmp.Or(c.Old, "-"),
+			cmp.Or(c.New, "-"), factor)
 	}
 	t.Flush()
 }

@@ -38,7 +38,8 @@ type office struct {
 }
 
 func newOffice(tenant, persona, fork string, agents int, tools ...string) *office {
-	return &office{key: baselines.Key{Tenant: tenant, Persona: persona, Fork: fork}, rng: rand.New(rand.NewPCG(7, 7)), agents: agents, tools: tools, today: map[uint64]*baselines.AgentDay{}}
+	return &office{key: baselines.Key{Tenant: tenant, Persona: persona, Fork: fork}, rng: rand.New(rand.NewPCG(7, 7)),
+		agents: agents, tools: tools, today: map[uint64]*baselines.AgentDay{}}
 }
 
 // work is a day: sessions of each agent, busier in the middle of working days.
@@ -188,7 +189,8 @@ func TestASnapshotComesBackFromAFile(t *testing.T) {
 	}
 	list, err := readSnapshots(dir) // a folder
 	must(t, err)
-	if len(list) != 1 || string(list[0].m.Append(nil)) != string(o.days[3].Append(nil)) || list[0].m.Hash() != o.days[3].Hash() {
+	if len(list) != 1 || string(list[0].m.Append(nil)) != string(o.days[3].Append(nil)) ||
+		list[0].m.Hash() != o.days[3].Hash() {
 		t.Errorf("%d snapshots, not the one of the day", len(list))
 	}
 	if info, err := os.Stat(out); err != nil || info.Mode().Perm() != 0o600 {
@@ -219,11 +221,14 @@ func TestASnapshotThatWasChangedIsRefused(t *testing.T) {
 		b, err := json.Marshal(e)
 		must(t, err)
 		file := writeFile(t, "changed.json", string(b))
-		if code, out, errs := wayward(t, "baseline", "list", "--from", file); code != 2 || !strings.Contains(errs, "object 1") {
+		if code, out, errs := wayward(t, "baseline", "list", "--from", file); code != 2 ||
+			!strings.Contains(errs, "object 1") {
 			t.Errorf("%s: exit %d: %s%s", what, code, out, errs)
 		}
 	}
-	if code, _, errs := wayward(t, "baseline", "list", "--from", writeFile(t, "events.jsonl", `{"time":1767600000000,"kind":"session"}`)); code != 2 || !strings.Contains(errs, "schema") {
+	if code, _, errs := wayward(t, "baseline", "list", "--from",
+		writeFile(t, "events.jsonl", `{"time":1767600000000,"kind":"session"}`)); code != 2 ||
+		!strings.Contains(errs, "schema") {
 		t.Errorf("events instead of snapshots: exit %d: %s", code, errs)
 	}
 }
@@ -251,7 +256,8 @@ func TestWhatIsMeantIsFoundOrAskedFor(t *testing.T) {
 		{"diff 2026-11-02 2026-11-03 --persona support", 2, "say --tenant and --fork"},
 		{"diff 2026-11-02 2026-12-03 --persona support --fork v4", 2, "there is no snapshot 2026-12-03"},
 		{"diff 2026-11-02 2026-11-02 --persona support --fork v4", 0, "nothing has changed"},
-		{"diff 2026-11-02/" + o.days[0].Hash()[:4] + " 2026-11-02 --persona support --fork v4", 0, "nothing has changed"},
+		{"diff 2026-11-02/" + o.days[0].Hash()[:4] + " 2026-11-02 --persona support --fork v4", 0,
+			"nothing has changed"},
 		{"diff neither nor", 2, "neither a file nor a day"},
 		{"diff 2026-11-02 2026-11-03 --persona support --least 1", 2, "--least"},
 	} {
@@ -265,7 +271,8 @@ func TestWhatIsMeantIsFoundOrAskedFor(t *testing.T) {
 	if code, out, errs := wayward(t, "baseline", "diff", a, b); code != 1 || !strings.Contains(out, "kb.lookup") {
 		t.Errorf("two files: exit %d: %s%s", code, out, errs)
 	}
-	if code, _, errs := wayward(t, "baseline", "list", "--from", t.TempDir()); code != 3 || !strings.Contains(errs, "holds no snapshots") {
+	if code, _, errs := wayward(t, "baseline", "list", "--from", t.TempDir()); code != 3 ||
+		!strings.Contains(errs, "holds no snapshots") {
 		t.Errorf("an empty folder: exit %d: %s", code, errs)
 	}
 }
@@ -304,7 +311,8 @@ func TestAnAuditSaysWhatTheCountsShow(t *testing.T) {
 
 func TestPoissonBoundsHoldTheTruth(t *testing.T) {
 	// The exact bounds of Garwood 1936.
-	for k, want := range map[float64][2]float64{0: {0, 3.69}, 1: {.0253, 5.57}, 3: {.619, 8.77}, 10: {4.80, 18.39}, 30: {20.24, 42.83}, 100: {81.36, 121.63}} {
+	for k, want := range map[float64][2]float64{0: {0, 3.69}, 1: {.0253, 5.57}, 3: {.619, 8.77}, 10: {4.80, 18.39},
+		30: {20.24, 42.83}, 100: {81.36, 121.63}} {
 		low, high := poisson95(k)
 		if math.Abs(low-want[0]) > .1 || math.Abs(high-want[1]) > .1*max(1, want[1]/10) {
 			t.Errorf("%v: %.3f to %.3f, want %v", k, low, high, want)
@@ -329,7 +337,8 @@ func TestASeasonIsDrawnHourByHour(t *testing.T) {
 		}
 	}
 	// a tenth from hour 2 on, half from 6, all from 12
-	want := "Mon  " + strings.Repeat(" ", 4) + strings.Repeat("..", 4) + strings.Repeat("::", 6) + strings.Repeat("++", 11) + "##"
+	want := "Mon  " + strings.Repeat(" ", 4) + strings.Repeat("..", 4) + strings.Repeat("::", 6) + strings.Repeat("++",
+		11) + "##"
 	if got := (drawing{100, true}).heat(&season)[1]; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
@@ -351,7 +360,8 @@ func TestBaselinesAreReadFromTheTopic(t *testing.T) {
 	o, other := support(), newOffice("globex", "payer", "", 3, "a")
 	other.work(firstDay, 1)
 	put := func(key string, value []byte) {
-		must(t, d.client.ProduceSync(t.Context(), &kgo.Record{Topic: d.topics.Baselines, Key: []byte(key), Value: value}).FirstErr())
+		must(t, d.client.ProduceSync(t.Context(), &kgo.Record{Topic: d.topics.Baselines, Key: []byte(key),
+			Value: value}).FirstErr())
 	}
 	for _, m := range append(slices.Clone(o.days[10:]), other.m) {
 		keys, values := stored(m, 1000)
@@ -367,14 +377,16 @@ func TestBaselinesAreReadFromTheTopic(t *testing.T) {
 	put("nonsense", []byte("x"))
 
 	_, errs, _ := d.run("baseline", "list")
-	for _, want := range []string{"records of wayward.baselines that cannot be read, and are left out: 1; the first: key", "first: snapshot"} {
+	for _, want := range []string{
+		"records of wayward.baselines that cannot be read, and are left out: 1; the first: key", "first: snapshot"} {
 		if !strings.Contains(errs, want) {
 			t.Errorf("standard error does not say %q: %s", want, errs)
 		}
 	}
 	list := func(args ...string) (days []string) {
 		var heads []head
-		must(t, json.Unmarshal([]byte(d.done(append([]string{"baseline", "list", "--output", "json"}, args...)...)), &heads))
+		must(t, json.Unmarshal([]byte(d.done(append([]string{"baseline", "list", "--output", "json"}, args...)...)),
+			&heads))
 		for _, h := range heads {
 			days = append(days, h.Tenant+" "+h.Day)
 		}
@@ -383,7 +395,8 @@ func TestBaselinesAreReadFromTheTopic(t *testing.T) {
 	if diff := cmp.Diff([]string{"acme 2026-11-15", "globex 2026-11-02"}, list()); diff != "" {
 		t.Error(diff)
 	}
-	if diff := cmp.Diff([]string{"acme 2026-11-13", "acme 2026-11-14", "acme 2026-11-15"}, list("--all", "--tenant", "acme")); diff != "" {
+	if diff := cmp.Diff([]string{"acme 2026-11-13", "acme 2026-11-14", "acme 2026-11-15"},
+		list("--all", "--tenant", "acme")); diff != "" {
 		t.Error(diff)
 	}
 
@@ -399,7 +412,8 @@ func TestBaselinesAreReadFromTheTopic(t *testing.T) {
 	if out := d.done("baseline", "show", "support"); !strings.Contains(out, "2026-11-14/"+o.days[12].Hash()) {
 		t.Errorf("show: %.300s", out)
 	}
-	if _, errs, code := d.run("baseline", "show", "suport"); code != 3 || !strings.Contains(errs, "there are acme support and globex payer") {
+	if _, errs, code := d.run("baseline", "show", "suport"); code != 3 ||
+		!strings.Contains(errs, "there are acme support and globex payer") {
 		t.Errorf("exit %d: %s", code, errs)
 	}
 	out := filepath.Join(t.TempDir(), "out.jsonl")
@@ -422,17 +436,21 @@ func TestAReplayWritesAndReadsSnapshots(t *testing.T) {
 	var events strings.Builder
 	for day := range int64(4) {
 		for i := range int64(30) {
-			fmt.Fprintf(&events, `{"id":"e%d-%d","time":%d,"kind":"tool_call","tenant":"acme","persona":"support","agent":{"id":"a%d"},"session":"s%d-%d","tool":{"name":"crm.search"},"result":{"outcome":"ok","records":3}}`+"\n",
+			fmt.Fprintf(&events,
+				`{"id":"e%d-%d","time":%d,"kind":"tool_call","tenant":"acme","persona":"support","agent":{"id":"a%d"},"session":"s%d-%d","tool":{"name":"crm.search"},"result":{"outcome":"ok","records":3}}`+
+					"\n",
 				day, i, (firstDay+day)*baselines.DayMS+9*3_600_000+i*60_000, i%5, day, i%10)
 		}
 	}
 	input, out := writeFile(t, "events.jsonl", events.String()), filepath.Join(t.TempDir(), "snapshots.jsonl")
-	if code, _, errs := wayward(t, "replay", "--input", input, "--snapshots", out, "--output", os.DevNull, "--quiet"); code != 0 {
+	if code, _, errs := wayward(t, "replay", "--input", input, "--snapshots", out, "--output", os.DevNull,
+		"--quiet"); code != 0 {
 		t.Fatalf("exit %d: %s", code, errs)
 	}
 	list, err := readSnapshots(out)
 	must(t, err)
-	if len(list) != 2 || list[0].m.Persona != baselines.TenantWide || list[1].m.Persona != "support" || list[1].m.Day != firstDay+2 || list[1].m.AgentDays == 0 {
+	if len(list) != 2 || list[0].m.Persona != baselines.TenantWide || list[1].m.Persona != "support" ||
+		list[1].m.Day != firstDay+2 || list[1].m.AgentDays == 0 {
 		t.Fatalf("%d snapshots: %v", len(list), list)
 	}
 	code, shown, errs := wayward(t, "baseline", "show", "support", "--from", out)
@@ -440,7 +458,8 @@ func TestAReplayWritesAndReadsSnapshots(t *testing.T) {
 		t.Errorf("exit %d: %s%s", code, shown, errs)
 	}
 	again := filepath.Join(t.TempDir(), "again.jsonl")
-	code, _, errs = wayward(t, "replay", "--input", input, "--baselines", out, "--freeze", "--snapshots", again, "--output", os.DevNull, "--quiet")
+	code, _, errs = wayward(t, "replay", "--input", input, "--baselines", out, "--freeze", "--snapshots", again,
+		"--output", os.DevNull, "--quiet")
 	if code != 0 {
 		t.Fatalf("exit %d: %s", code, errs)
 	}
@@ -448,7 +467,8 @@ func TestAReplayWritesAndReadsSnapshots(t *testing.T) {
 	var first []byte
 	for _, shards := range []string{"1", "8"} {
 		found, learned := filepath.Join(t.TempDir(), "found.jsonl"), filepath.Join(t.TempDir(), "learned.jsonl")
-		if code, _, errs := wayward(t, "replay", "--learn", input, "--input", input, "--shards", shards, "--snapshots", learned, "--output", found, "--quiet"); code != 0 {
+		if code, _, errs := wayward(t, "replay", "--learn", input, "--input", input, "--shards", shards, "--snapshots",
+			learned, "--output", found, "--quiet"); code != 0 {
 			t.Fatalf("exit %d: %s", code, errs)
 		}
 		one, err := os.ReadFile(found)
@@ -467,7 +487,8 @@ func TestAReplayWritesAndReadsSnapshots(t *testing.T) {
 		"--baselines " + out + " --learn " + input:             "none of the others can be",
 		"--snapshots /does/not/exist/x --output " + os.DevNull: "no such file",
 	} {
-		if code, _, errs := wayward(t, append([]string{"replay", "--input", input, "--quiet"}, strings.Fields(args)...)...); code != 2 || !strings.Contains(errs, want) {
+		if code, _, errs := wayward(t, append([]string{"replay", "--input", input, "--quiet"},
+			strings.Fields(args)...)...); code != 2 || !strings.Contains(errs, want) {
 			t.Errorf("%s: exit %d, want %q: %s", args, code, want, errs)
 		}
 	}

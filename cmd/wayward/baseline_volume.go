@@ -53,7 +53,8 @@ type outcomeView struct {
 }
 
 func viewVolume(v *baselines.VolumeModel) *volumeView {
-	out := &volumeView{Events: rounded(v.Events()), OwnSeason: v.Events() >= baselines.SeasonEvents, Features: []featureView{}}
+	out := &volumeView{Events: rounded(v.Events()), OwnSeason: v.Events() >= baselines.SeasonEvents,
+		Features: []featureView{}}
 	for h, s := range v.Hours.Of {
 		out.Season[h/24][h%24] = rounded(s)
 	}
@@ -69,8 +70,10 @@ func viewVolume(v *baselines.VolumeModel) *volumeView {
 		fv := featureView{Feature: f.String(), Unit: unit, PerHour: rounded(m.Rate * scale), Windows: []windowView{}}
 		for w := range baselines.Windows {
 			h := m.Hyper[w]
-			c := baselines.Count{M: m.Rate * float64(baselines.WindowMS[w]) / 3_600_000 * h.Factor / m.Unit, Phi: h.Phi, K: 1 / (h.Kappa + between(m.A0))}
-			fv.Windows = append(fv.Windows, windowView{windowNames[w], rounded(c.M * m.Unit * scale), rounded(c.Quantile(1e-3) * m.Unit * scale), rounded(m.Block[w].N()), h.Fitted})
+			c := baselines.Count{M: m.Rate * float64(baselines.WindowMS[w]) / 3_600_000 * h.Factor / m.Unit, Phi: h.Phi,
+				K: 1 / (h.Kappa + between(m.A0))}
+			fv.Windows = append(fv.Windows, windowView{windowNames[w], rounded(c.M * m.Unit * scale),
+				rounded(c.Quantile(1e-3) * m.Unit * scale), rounded(m.Block[w].N()), h.Fitted})
 		}
 		if m.Session.Ready() {
 			size := func(q float64) float64 { return rounded(math.Expm1(m.Session.Quantile(q)) * scale) }
@@ -79,7 +82,8 @@ func viewVolume(v *baselines.VolumeModel) *volumeView {
 		out.Features = append(out.Features, fv)
 	}
 	for k := range baselines.Outcomes {
-		out.Outcomes = append(out.Outcomes, outcomeView{k.String(), rounded(v.Theta[k]), rounded(float64(v.Contacts[k]) / baselines.Unit)})
+		out.Outcomes = append(out.Outcomes, outcomeView{k.String(), rounded(v.Theta[k]),
+			rounded(float64(v.Contacts[k]) / baselines.Unit)})
 	}
 	return out
 }
@@ -136,7 +140,8 @@ func (v *volumeView) print(p *lines, d drawing) {
 	for _, row := range inner.heat(&flat) {
 		p.line("    %s", strings.TrimRight(row, " "))
 	}
-	p.line("\n    an agent in a mean hour of the week: expected, and what 1 in 1,000 windows reaches (~ a guess, too few windows to fit)")
+	p.line(
+		"\n    an agent in a mean hour of the week: expected, and what 1 in 1,000 windows reaches (~ a guess, too few windows to fit)")
 	rows := [][]string{{"FEATURE", "PER HOUR"}}
 	for w := range baselines.Windows {
 		rows[0] = append(rows[0], "IN "+strings.ToUpper(windowNames[w]))
@@ -160,7 +165,8 @@ func (v *volumeView) print(p *lines, d drawing) {
 		f := &v.Features[i]
 		text := fmt.Sprintf("too few sessions to tell (%d are needed)", baselines.MinReference)
 		if s := f.Session; s != nil {
-			text = drawing{inner.width - name - 2, d.ascii}.band(threeFigures(s.Low), threeFigures(s.Median), threeFigures(s.High), math.NaN(), true)
+			text = drawing{inner.width - name - 2, d.ascii}.band(threeFigures(s.Low), threeFigures(s.Median),
+				threeFigures(s.High), math.NaN(), true)
 		}
 		p.line("    %s  %s", pad(featureText(f), name), text)
 	}
@@ -205,8 +211,10 @@ func (v *volumeView) changes(was *volumeView) (out []change) {
 		}
 		out = shifted(out, "volume", featureText(now)+" per hour", before.PerHour, now.PerHour)
 		if before.Session != nil && now.Session != nil {
-			out = shifted(out, "volume", featureText(now)+" of the middle session", before.Session.Median, now.Session.Median)
-			out = shifted(out, "volume", featureText(now)+" that 1 in 1,000 sessions reaches", before.Session.High, now.Session.High)
+			out = shifted(out, "volume", featureText(now)+" of the middle session", before.Session.Median,
+				now.Session.Median)
+			out = shifted(out, "volume", featureText(now)+" that 1 in 1,000 sessions reaches", before.Session.High,
+				now.Session.High)
 		}
 	}
 	for i := range was.Features {
@@ -221,7 +229,8 @@ func (v *volumeView) changes(was *volumeView) (out []change) {
 	}
 	for i := range v.Outcomes {
 		if i < len(was.Outcomes) {
-			out = shifted(out, "volume", v.Outcomes[i].Outcome+", share of first contacts", was.Outcomes[i].Share, v.Outcomes[i].Share)
+			out = shifted(out, "volume", v.Outcomes[i].Outcome+", share of first contacts", was.Outcomes[i].Share,
+				v.Outcomes[i].Share)
 		}
 	}
 	// The hour whose weight has moved most says more than 168 numbers.

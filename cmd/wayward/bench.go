@@ -70,7 +70,8 @@ func newBench() *cobra.Command {
 				defer pprof.StopCPUProfile()
 			}
 			w := cmd.OutOrStdout()
-			fmt.Fprintf(w, "# wayward %s, %s, %s/%s, GOMAXPROCS %d, %s\n", versionOf(), runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.GOMAXPROCS(0), cpuModel())
+			fmt.Fprintf(w, "# wayward %s, %s, %s/%s, GOMAXPROCS %d, %s\n", versionOf(), runtime.Version(), runtime.GOOS,
+				runtime.GOARCH, runtime.GOMAXPROCS(0), cpuModel())
 			for _, a := range args {
 				var err error
 				switch a {
@@ -268,7 +269,8 @@ func (o *benchOptions) liveOnce(ctx context.Context, f *figures, name string, br
 		return err
 	}
 	defer func() { err = errors.Join(err, i.Close()) }()
-	cl, err := kgo.NewClient(append(slices.Clone(i.cfg.Options), kgo.DefaultProduceTopic(c.Topics.Events), kgo.ProducerBatchCompression(kgo.Lz4Compression()), kgo.MaxBufferedRecords(50_000))...)
+	cl, err := kgo.NewClient(append(slices.Clone(i.cfg.Options), kgo.DefaultProduceTopic(c.Topics.Events),
+		kgo.ProducerBatchCompression(kgo.Lz4Compression()), kgo.MaxBufferedRecords(50_000))...)
 	if err != nil {
 		return err
 	}
@@ -326,7 +328,8 @@ func (o *benchOptions) liveOnce(ctx context.Context, f *figures, name string, br
 	f.since(u, name, o.events)
 
 	// Half load: events carry the present, and each finding its trigger's time.
-	alerts, err := kgo.NewClient(append(slices.Clone(i.cfg.Options), kgo.ConsumeTopics(c.Topics.Alerts, c.Topics.Commands), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+	alerts, err := kgo.NewClient(append(slices.Clone(i.cfg.Options),
+		kgo.ConsumeTopics(c.Topics.Alerts, c.Topics.Commands), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtEnd()), kgo.FetchMaxWait(10*time.Millisecond))...)
 	if err != nil {
 		return err
@@ -343,7 +346,8 @@ func (o *benchOptions) liveOnce(ctx context.Context, f *figures, name string, br
 			alerts.PollFetches(actx).EachRecord(func(r *kgo.Record) {
 				if r.Topic == c.Topics.Commands {
 					cmd, err := event.ParseCommand(r.Value)
-					if since := counted.Load(); err == nil && cmd.Issuer.Type == "rule" && since > 0 && cmd.Time > since {
+					if since := counted.Load(); err == nil && cmd.Issuer.Type == "rule" && since > 0 &&
+						cmd.Time > since {
 						orders = append(orders, float64(time.Now().UnixMilli()-cmd.Time))
 					}
 					return
@@ -366,7 +370,8 @@ func (o *benchOptions) liveOnce(ctx context.Context, f *figures, name string, br
 			})
 		}
 	}()
-	half := newStream(streamOptions{Seed: 2, Agents: o.agents, Tenants: 3, Plain: true, Rate: rate * o.load, Start: time.Now().UnixMilli()})
+	half := newStream(streamOptions{Seed: 2, Agents: o.agents, Tenants: 3, Plain: true, Rate: rate * o.load,
+		Start: time.Now().UnixMilli()})
 	start := time.Now()
 	counted.Store(start.UnixMilli() + warmUp.Milliseconds())
 	for time.Since(start) < warmUp+time.Duration(o.seconds)*time.Second {
@@ -491,7 +496,9 @@ func (o *benchOptions) start(ctx context.Context, w io.Writer) error {
 		}
 		file := filepath.Join(dir, "wayward.yaml")
 		port := 29100 + os.Getpid()%500
-		if err := os.WriteFile(file, fmt.Appendf(nil, "state: %s\ninstance: bench\nlisten: 127.0.0.1:%d\nembedded: {port: %d}\n", dir, port, port+600), 0o600); err != nil {
+		if err := os.WriteFile(file,
+			fmt.Appendf(nil, "state: %s\ninstance: bench\nlisten: 127.0.0.1:%d\nembedded: {port: %d}\n", dir, port,
+				port+600), 0o600); err != nil {
 			return err
 		}
 		self, err := os.Executable()

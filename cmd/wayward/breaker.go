@@ -55,7 +55,10 @@ func newBreakerList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			open = slices.DeleteFunc(open, func(b event.Breaker) bool { return action != "" && b.Action.String() != action })
+			open = slices.DeleteFunc(open, func(b event.Breaker) bool {
+				return action != "" &&
+					b.Action.String() != action
+			})
 			dry := 0
 			for _, b := range open {
 				if b.Mode != event.Enforce {
@@ -69,9 +72,12 @@ func newBreakerList() *cobra.Command {
 				return err
 			}
 			if dry > 0 && all {
-				fmt.Fprintf(cmd.ErrOrStderr(), "%d of them are dry_run: no gateway acts on them (enforce: true in policies/response turns it on)\n", dry)
+				fmt.Fprintf(cmd.ErrOrStderr(),
+					"%d of them are dry_run: no gateway acts on them (enforce: true in policies/response turns it on)\n",
+					dry)
 			} else if dry > 0 {
-				fmt.Fprintf(cmd.ErrOrStderr(), "%d more are dry_run, on which no gateway acts: --all-modes shows them\n", dry)
+				fmt.Fprintf(cmd.ErrOrStderr(),
+					"%d more are dry_run, on which no gateway acts: --all-modes shows them\n", dry)
 			}
 			return nil
 		}}
@@ -88,7 +94,8 @@ func (o *lookup) concerns(s event.Scope) bool {
 }
 
 // breakers are the present states of scopes, by key.
-func (c *cluster) breakers(ctx context.Context, stderr io.Writer, want func(event.Scope) bool) ([]event.Breaker, error) {
+func (c *cluster) breakers(ctx context.Context, stderr io.Writer, want func(event.Scope) bool) ([]event.Breaker,
+	error) {
 	open := map[string]event.Breaker{}
 	bad := unread{topic: c.Topics.Breakers}
 	err := c.read(ctx, c.Topics.Breakers, time.Time{}, func(r *kgo.Record) {
@@ -127,7 +134,8 @@ func printBreakers(w io.Writer, open []event.Breaker, format string) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "SCOPE\tSTATE\tACTION\tEPOCH\tSINCE\tUNTIL\tMODE\tENFORCED\tREASON")
 	for _, b := range open {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\n", scopeText(b.Scope), visible(b.State, 20), actionText(b.Action, b.Rate), b.Epoch, utc(b.Since), until(b.Until, time.Now()), b.Mode,
+		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\n", scopeText(b.Scope), visible(b.State, 20),
+			actionText(b.Action, b.Rate), b.Epoch, utc(b.Since), until(b.Until, time.Now()), b.Mode,
 			cmp.Or(visible(b.Enforced, 20), "no ack yet"), visible(b.Reason, 80))
 	}
 	return t.Flush()
@@ -212,7 +220,8 @@ func completeScope(_ *cobra.Command, args []string, _ string) ([]string, cobra.S
 func newBreakerShow() *cobra.Command {
 	var o lookup
 	var agent string
-	cmd := &cobra.Command{Use: "show TYPE ID", Short: "Show one breaker with its commands and what became of them", Args: cobra.RangeArgs(1, 2), ValidArgsFunction: completeScope,
+	cmd := &cobra.Command{Use: "show TYPE ID", Short: "Show one breaker with its commands and what became of them",
+		Args: cobra.RangeArgs(1, 2), ValidArgsFunction: completeScope,
 		Long:    "show says what state a scope is in, and lists the commands, acks and feedback about it that the topics still have.",
 		Example: "  wayward breaker show agent agt-7731 --tenant acme\n  wayward breaker show session s-1 --agent agt-7731 --tenant acme",
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -266,8 +275,10 @@ func printBreaker(w io.Writer, b *event.Breaker) {
 		mode += ": no gateway acts on it"
 	}
 	for _, line := range [][2]string{
-		{"action", actionText(b.Action, b.Rate)}, {"mode", mode}, {"epoch", fmt.Sprint(b.Epoch)}, {"since", utc(b.Since)}, {"until", until(b.Until, time.Now())},
-		{"enforced", cmp.Or(visible(b.Enforced, 20), "no ack yet")}, {"by", issuerText(b.Issuer)}, {"reason", visible(b.Reason, 1000)}, {"command", visible(b.CommandID, 36)},
+		{"action", actionText(b.Action, b.Rate)}, {"mode", mode}, {"epoch", fmt.Sprint(b.Epoch)},
+		{"since", utc(b.Since)}, {"until", until(b.Until, time.Now())},
+		{"enforced", cmp.Or(visible(b.Enforced, 20), "no ack yet")}, {"by", issuerText(b.Issuer)},
+		{"reason", visible(b.Reason, 1000)}, {"command", visible(b.CommandID, 36)},
 		{"finding", cmp.Or(visible(b.FindingUID, 64), "none")},
 	} {
 		fmt.Fprintf(t, "  %s\t%s\n", line[0], line[1])
@@ -299,7 +310,8 @@ type step struct {
 }
 
 // history are commands, acks and feedback since a time, in the order of their time.
-func (c *cluster) history(ctx context.Context, stderr io.Writer, since time.Time, want func(event.Scope) bool) ([]step, error) {
+func (c *cluster) history(ctx context.Context, stderr io.Writer, since time.Time, want func(event.Scope) bool) ([]step,
+	error) {
 	steps := []step{}
 	sent := map[string]time.Time{} // commands
 	add := func(topic string, parse func(r *kgo.Record) (step, error)) error {
@@ -344,7 +356,9 @@ func (c *cluster) history(ctx context.Context, stderr io.Writer, since time.Time
 			if _, again := sent[x.ID]; !again {
 				sent[x.ID] = r.Timestamp
 			}
-			s := step{Type: "command", scope: x.Scope, who: issuerText(x.Issuer), what: actionText(x.Action, x.Rate) + lasting(x.DurationMS), why: x.Reason, epoch: x.Epoch, Record: r.Value}
+			s := step{Type: "command", scope: x.Scope, who: issuerText(x.Issuer),
+				what: actionText(x.Action, x.Rate) + lasting(x.DurationMS), why: x.Reason, epoch: x.Epoch,
+				Record: r.Value}
 			if x.Mode != event.Enforce {
 				s.what += ", " + x.Mode
 			}
@@ -355,7 +369,8 @@ func (c *cluster) history(ctx context.Context, stderr io.Writer, since time.Time
 			if err != nil {
 				return step{}, err
 			}
-			s := step{Type: "ack", scope: a.Scope, who: cmp.Or(a.By, "a gateway"), what: a.Status.String(), why: a.Detail, epoch: a.Epoch, Record: r.Value}
+			s := step{Type: "ack", scope: a.Scope, who: cmp.Or(a.By, "a gateway"), what: a.Status.String(),
+				why: a.Detail, epoch: a.Epoch, Record: r.Value}
 			if at, ok := sent[a.CommandID]; ok {
 				ms := r.Timestamp.Sub(at).Milliseconds()
 				s.Latency = &ms
@@ -383,7 +398,8 @@ func newBreakerHistory() *cobra.Command {
 	var o lookup
 	var agent string
 	var since time.Duration
-	cmd := &cobra.Command{Use: "history [TYPE ID]", Short: "Show who did what, and what gateways answered", Args: cobra.MaximumNArgs(2), ValidArgsFunction: completeScope,
+	cmd := &cobra.Command{Use: "history [TYPE ID]", Short: "Show who did what, and what gateways answered",
+		Args: cobra.MaximumNArgs(2), ValidArgsFunction: completeScope,
 		Long:    "history shows feedback, commands and acks in the order of the brokers' time stamps. AFTER is the time from a command to its ack.",
 		Example: "  wayward breaker history --tenant acme --since 24h\n  wayward breaker history agent agt-7731 --tenant acme",
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -433,7 +449,8 @@ func printHistory(w io.Writer, steps []step, format string) error {
 		if s.Latency != nil {
 			after = short(time.Duration(*s.Latency) * time.Millisecond)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", s.Time.Format(clock), scopeText(s.scope), epoch, visible(s.who, 60), visible(s.what, 120), after, visible(s.why, 80))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", s.Time.Format(clock), scopeText(s.scope), epoch,
+			visible(s.who, 60), visible(s.what, 120), after, visible(s.why, 80))
 	}
 	return t.Flush()
 }

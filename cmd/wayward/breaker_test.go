@@ -44,7 +44,8 @@ func newDesk(t *testing.T) *desk {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { broker.Close() })
-	d := &desk{T: t, broker: broker.Addr(), topics: pipeline.DefaultTopics(), config: filepath.Join(t.TempDir(), "wayward.yaml")}
+	d := &desk{T: t, broker: broker.Addr(), topics: pipeline.DefaultTopics(),
+		config: filepath.Join(t.TempDir(), "wayward.yaml")}
 	d.topics.Partitions, d.topics.FactsPartitions = 3, 1
 	if err := os.WriteFile(d.config, fmt.Appendf(nil, "brokers: [%q]\n", broker.Addr()), 0o600); err != nil {
 		t.Fatal(err)
@@ -68,7 +69,8 @@ func newDesk(t *testing.T) *desk {
 // put writes one record under the scope's key; no value is a tombstone. at is the time of the log.
 func (d *desk) put(topic string, s event.Scope, value []byte, at time.Time) {
 	d.Helper()
-	if err := d.client.ProduceSync(d.Context(), &kgo.Record{Topic: topic, Key: s.AppendKey(nil), Value: value, Timestamp: at}).FirstErr(); err != nil {
+	if err := d.client.ProduceSync(d.Context(), &kgo.Record{Topic: topic, Key: s.AppendKey(nil), Value: value,
+		Timestamp: at}).FirstErr(); err != nil {
 		d.Fatal(err)
 	}
 }
@@ -110,13 +112,17 @@ func breakerOf(s event.Scope, a event.Action, epoch int64, mode string) event.Br
 	if state == "" {
 		state = "open"
 	}
-	return event.Breaker{Scope: s, State: state, Action: a, Epoch: epoch, Since: opened.UnixMilli(), Mode: mode, CommandID: fmt.Sprintf("c%d", epoch), FindingUID: "f00d",
-		Reason: "moved 180000 B; the limit is 90000 B", Issuer: event.Issuer{Type: "rule", Rule: "export-volume", Version: "ab12"}}
+	return event.Breaker{Scope: s, State: state, Action: a, Epoch: epoch, Since: opened.UnixMilli(), Mode: mode,
+		CommandID: fmt.Sprintf("c%d", epoch), FindingUID: "f00d",
+		Reason: "moved 180000 B; the limit is 90000 B", Issuer: event.Issuer{Type: "rule", Rule: "export-volume",
+			Version: "ab12"}}
 }
 
 func commandOf(s event.Scope, a event.Action, epoch int64, mode string) event.Command {
-	return event.Command{ID: fmt.Sprintf("c%d", epoch), Action: a, Scope: s, Epoch: epoch, Time: opened.UnixMilli(), DurationMS: 900_000, Mode: mode,
-		Issuer: event.Issuer{Type: "rule", Rule: "export-volume", Version: "ab12"}, Reason: "moved 180000 B; the limit is 90000 B", FindingUID: "f00d", ReplyTo: "agent.acks"}
+	return event.Command{ID: fmt.Sprintf("c%d", epoch), Action: a, Scope: s, Epoch: epoch, Time: opened.UnixMilli(),
+		DurationMS: 900_000, Mode: mode,
+		Issuer: event.Issuer{Type: "rule", Rule: "export-volume", Version: "ab12"},
+		Reason: "moved 180000 B; the limit is 90000 B", FindingUID: "f00d", ReplyTo: "agent.acks"}
 }
 
 func TestBreakerListShowsThePresentOfEveryScope(t *testing.T) {
@@ -135,7 +141,8 @@ func TestBreakerListShowsThePresentOfEveryScope(t *testing.T) {
 	gone := event.Scope{Type: event.UserScope, ID: "u-1", Tenant: "acme"}
 	put(breakerOf(gone, event.Block, 3, event.Enforce))
 	d.put(d.topics.Breakers, gone, nil, time.Time{})
-	d.put(d.topics.Breakers, event.Scope{Type: event.UserScope, ID: "u-2", Tenant: "acme"}, []byte(`{"schema":"wayward.breaker/v9"}`), time.Time{})
+	d.put(d.topics.Breakers, event.Scope{Type: event.UserScope, ID: "u-2", Tenant: "acme"},
+		[]byte(`{"schema":"wayward.breaker/v9"}`), time.Time{})
 
 	// A transaction that is not committed is not the present.
 	txn, err := kgo.NewClient(kgo.SeedBrokers(d.broker), kgo.TransactionalID("t"))
@@ -147,7 +154,8 @@ func TestBreakerListShowsThePresentOfEveryScope(t *testing.T) {
 	if err := txn.BeginTransaction(); err != nil {
 		t.Fatal(err)
 	}
-	if err := txn.ProduceSync(t.Context(), &kgo.Record{Topic: d.topics.Breakers, Key: theAgent.AppendKey(nil), Value: aborted.Append(nil)}).FirstErr(); err != nil {
+	if err := txn.ProduceSync(t.Context(), &kgo.Record{Topic: d.topics.Breakers, Key: theAgent.AppendKey(nil),
+		Value: aborted.Append(nil)}).FirstErr(); err != nil {
 		t.Fatal(err)
 	}
 	if err := txn.EndTransaction(t.Context(), kgo.TryAbort); err != nil {
@@ -179,7 +187,8 @@ globex tool crm|export  throttled  throttle to 10 in 1m of send  1      2026-11-
 	} {
 		var got []event.Breaker
 		var records []json.RawMessage
-		if err := json.Unmarshal([]byte(d.done(append([]string{"breaker", "list", "--output", "json"}, strings.Fields(args)...)...)), &records); err != nil {
+		if err := json.Unmarshal([]byte(d.done(append([]string{"breaker", "list", "--output", "json"},
+			strings.Fields(args)...)...)), &records); err != nil {
 			t.Fatal(err)
 		}
 		var ids []string
@@ -200,10 +209,12 @@ globex tool crm|export  throttled  throttle to 10 in 1m of send  1      2026-11-
 			}
 		}
 	}
-	if out, errs, _ := d.run("breaker", "list", "--type", "session"); out != "nothing is stopped\n" || !strings.Contains(errs, "1 more are dry_run") {
+	if out, errs, _ := d.run("breaker", "list", "--type", "session"); out != "nothing is stopped\n" ||
+		!strings.Contains(errs, "1 more are dry_run") {
 		t.Errorf("a dry run alone: %s%s", out, errs)
 	}
-	if _, errs, _ := d.run("breaker", "list", "--all-modes"); !strings.Contains(errs, "2 of them are dry_run: no gateway acts on them") {
+	if _, errs, _ := d.run("breaker", "list", "--all-modes"); !strings.Contains(errs,
+		"2 of them are dry_run: no gateway acts on them") {
 		t.Errorf("a dry run among others: %s", errs)
 	}
 }
@@ -215,22 +226,27 @@ func TestBreakerShowAndHistoryTellWhoDidWhat(t *testing.T) {
 	state := breakerOf(theAgent, event.Block, 7, event.Enforce)
 	state.Enforced = "applied"
 	d.put(d.topics.Breakers, theAgent, state.Append(nil), at(0))
-	first, second := commandOf(theAgent, event.Block, 7, event.Enforce), commandOf(theSession, event.Kill, 3, event.DryRun)
+	first, second := commandOf(theAgent, event.Block, 7, event.Enforce), commandOf(theSession, event.Kill, 3,
+		event.DryRun)
 	d.put(d.topics.Commands, theAgent, first.Append(nil), at(0))
 	d.put(d.topics.Commands, theSession, second.Append(nil), at(10))
 	d.put(d.topics.Commands, theAgent, first.Append(nil), at(20)) // sent again: acks count from the first
 	for i, status := range []event.AckStatus{event.Received, event.Applied} {
-		a := event.Ack{CommandID: "c7", Tenant: "acme", Scope: theAgent, Epoch: 7, Time: 1, Status: status, By: "gw-1", Detail: "3 connections closed"}
+		a := event.Ack{CommandID: "c7", Tenant: "acme", Scope: theAgent, Epoch: 7, Time: 1, Status: status, By: "gw-1",
+			Detail: "3 connections closed"}
 		d.put(d.topics.Acks, theAgent, a.Append(nil), at(40+100*i))
 	}
 	unknown := event.Ack{CommandID: "c0", Tenant: "acme", Scope: theAgent, Epoch: 1, Time: 1, Status: event.Failed}
 	d.put(d.topics.Acks, theAgent, unknown.Append(nil), at(300))
-	said := event.Feedback{ID: "b1", Time: 1, Tenant: "acme", Type: event.VerdictFeedback, Scope: theAgent, FindingUID: "f00d", Verdict: "false_positive", By: "bob", Reason: "a new campaign"}
+	said := event.Feedback{ID: "b1", Time: 1, Tenant: "acme", Type: event.VerdictFeedback, Scope: theAgent,
+		FindingUID: "f00d", Verdict: "false_positive", By: "bob", Reason: "a new campaign"}
 	d.put(d.topics.Feedback, theAgent, said.Append(nil), at(60_000))
-	asked := event.Feedback{ID: "b2", Time: 1, Tenant: "acme", Type: event.RestoreFeedback, Scope: theAgent, By: "alice", Reason: "a new campaign"}
+	asked := event.Feedback{ID: "b2", Time: 1, Tenant: "acme", Type: event.RestoreFeedback, Scope: theAgent,
+		By: "alice", Reason: "a new campaign"}
 	d.put(d.topics.Feedback, theAgent, asked.Append(nil), at(61_000))
 	restored := commandOf(theAgent, event.Restore, 8, event.Enforce)
-	restored.Issuer, restored.DurationMS, restored.Reason = event.Issuer{Type: "human", By: "alice", Rule: "b2"}, 0, "a new campaign"
+	restored.Issuer, restored.DurationMS, restored.Reason = event.Issuer{Type: "human", By: "alice",
+		Rule: "b2"}, 0, "a new campaign"
 	d.put(d.topics.Commands, theAgent, restored.Append(nil), at(61_050))
 
 	lines := func(s string) string { // without the column of times, and with one blank for many
@@ -270,8 +286,10 @@ acme agent agt-7731 8 alice restore a new campaign
 	if diff := cmp.Diff(story, lines(rest)); diff != "" {
 		t.Errorf("history of one (-want +got):\n%s", diff)
 	}
-	all := strings.Replace(story, "acme agent agt-7731 7 rule export-volume block for 15m moved 180000 B; the limit is 90000 B\n",
-		"acme agent agt-7731 7 rule export-volume block for 15m moved 180000 B; the limit is 90000 B\nacme session s-1 of agt-9 3 rule export-volume kill for 15m, dry_run moved 180000 B; the limit is 90000 B\n", 1)
+	all := strings.Replace(story,
+		"acme agent agt-7731 7 rule export-volume block for 15m moved 180000 B; the limit is 90000 B\n",
+		"acme agent agt-7731 7 rule export-volume block for 15m moved 180000 B; the limit is 90000 B\nacme session s-1 of agt-9 3 rule export-volume kill for 15m, dry_run moved 180000 B; the limit is 90000 B\n",
+		1)
 	// it may be older than what was asked for
 	all = strings.Replace(all, ", of no command that is known", "", 1)
 	if diff := cmp.Diff(all, lines(d.done("breaker", "history"))); diff != "" {
@@ -280,7 +298,8 @@ acme agent agt-7731 8 alice restore a new campaign
 	if out := d.done("breaker", "history", "--since", "1s"); out != "no commands, acks or feedback\n" {
 		t.Errorf("of the last second: %s", out)
 	}
-	if out := d.done("breaker", "history", "session", "s-1", "--agent", "agt-9", "--tenant", "acme"); strings.Count(out, "\n") != 2 || !strings.Contains(out, "kill for 15m, dry_run") {
+	if out := d.done("breaker", "history", "session", "s-1", "--agent", "agt-9", "--tenant", "acme"); strings.Count(out,
+		"\n") != 2 || !strings.Contains(out, "kill for 15m, dry_run") {
 		t.Errorf("of a session: %s", out)
 	}
 
@@ -292,16 +311,20 @@ acme agent agt-7731 8 alice restore a new campaign
 			Record  struct{ Status string }
 		}
 	}
-	if err := json.Unmarshal([]byte(d.done("breaker", "show", "agent", "agt-7731", "--tenant", "acme", "--output", "json")), &shown); err != nil {
+	if err := json.Unmarshal([]byte(d.done("breaker", "show", "agent", "agt-7731", "--tenant", "acme", "--output",
+		"json")), &shown); err != nil {
 		t.Fatal(err)
 	}
-	if h := shown.History; shown.Breaker == nil || shown.Breaker.Epoch != 7 || len(h) != 8 || h[3].Type != "ack" || *h[3].Latency != 140 || h[3].Record.Status != "applied" || h[0].Latency != nil {
+	if h := shown.History; shown.Breaker == nil || shown.Breaker.Epoch != 7 || len(h) != 8 || h[3].Type != "ack" ||
+		*h[3].Latency != 140 || h[3].Record.Status != "applied" || h[0].Latency != nil {
 		t.Errorf("got %+v", shown)
 	}
-	if out := d.done("breaker", "show", "user", "u-1", "--tenant", "acme"); out != "acme user u-1 is free: its breaker is closed\n\nno commands, acks or feedback\n" {
+	if out := d.done("breaker", "show", "user", "u-1", "--tenant",
+		"acme"); out != "acme user u-1 is free: its breaker is closed\n\nno commands, acks or feedback\n" {
 		t.Errorf("one that was never tripped: %s", out)
 	}
-	if out := d.done("breaker", "show", "user", "u-1", "--tenant", "acme", "--output", "json"); !strings.Contains(out, `"breaker": null`) || !strings.Contains(out, `"history": []`) {
+	if out := d.done("breaker", "show", "user", "u-1", "--tenant", "acme", "--output", "json"); !strings.Contains(out,
+		`"breaker": null`) || !strings.Contains(out, `"history": []`) {
 		t.Errorf("one that was never tripped: %s", out)
 	}
 }
@@ -346,7 +369,8 @@ func signer(t *testing.T, tenants string) (file string, public ed25519.PublicKey
 // answer plays the other side of the wire: it checks what comes on agent.feedback and answers each
 // record.
 func (d *desk) answer(say func(f event.Feedback, r *kgo.Record)) {
-	cl, err := kgo.NewClient(kgo.SeedBrokers(d.broker), kgo.ConsumeTopics(d.topics.Feedback), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(50*time.Millisecond))
+	cl, err := kgo.NewClient(kgo.SeedBrokers(d.broker), kgo.ConsumeTopics(d.topics.Feedback),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(50*time.Millisecond))
 	if err != nil {
 		d.Fatal(err)
 	}
@@ -386,7 +410,8 @@ func TestTripAndRestoreFollowWhatBecomesOfThem(t *testing.T) {
 			x.DurationMS, x.Rate, x.Issuer = f.DurationMS, f.Rate, event.Issuer{Type: "human", By: f.By, Rule: f.ID}
 			d.put(d.topics.Commands, f.Scope, x.Append(nil), time.Time{})
 			for _, status := range statuses {
-				a := event.Ack{CommandID: x.ID, Tenant: f.Tenant, Scope: f.Scope, Epoch: 7, Time: 1, Status: status, By: "gw-1", Detail: "told"}
+				a := event.Ack{CommandID: x.ID, Tenant: f.Tenant, Scope: f.Scope, Epoch: 7, Time: 1, Status: status,
+					By: "gw-1", Detail: "told"}
 				d.put(d.topics.Acks, f.Scope, a.Append(nil), time.Time{})
 			}
 		}
@@ -396,8 +421,10 @@ func TestTripAndRestoreFollowWhatBecomesOfThem(t *testing.T) {
 	reply["not answered"] = obey(event.Enforce)
 	reply["dry"] = obey(event.DryRun)
 	reply["refused"] = func(f event.Feedback, r *kgo.Record) {
-		err := d.client.ProduceSync(d.Context(), &kgo.Record{Topic: d.topics.DLQ, Key: r.Key, Value: r.Value, Headers: []kgo.RecordHeader{
-			{Key: "reason", Value: []byte("signature")}, {Key: "detail", Value: []byte("key alice did not sign this")}}}).FirstErr()
+		err := d.client.ProduceSync(d.Context(), &kgo.Record{Topic: d.topics.DLQ, Key: r.Key, Value: r.Value,
+			Headers: []kgo.RecordHeader{
+				{Key: "reason", Value: []byte("signature")},
+				{Key: "detail", Value: []byte("key alice did not sign this")}}}).FirstErr()
 		if err != nil {
 			d.Error(err)
 		}
@@ -416,16 +443,25 @@ func TestTripAndRestoreFollowWhatBecomesOfThem(t *testing.T) {
 		code int
 		want string // after the first line
 	}{
-		{append(trip, "--action", "block", "--duration", "15m", "--reason", "applied"), 0, "command: block, epoch 7 for 15m\ngw-1: received, told\ngw-1: applied, told\n"},
-		{append(trip, "--action", "throttle", "--calls", "10", "--per", "1m", "--class", "pay,send", "--reason", "applied"), 0, "command: throttle to 10 in 1m of pay,send, epoch 7\ngw-1: received, told\ngw-1: applied, told\n"},
-		{append(trip, "--action", "kill", "--reason", "failed"), 1, "command: kill, epoch 7\ngw-1: received, told\ngw-1: failed, told\n"},
-		{append(trip, "--action", "kill", "--wait", "1s", "--reason", "not answered"), 0, "command: kill, epoch 7\nno gateway has answered within 1s; look again with wayward breaker show\n"},
-		{append(trip, "--action", "block", "--reason", "dry"), 0, "command: block, epoch 7, dry_run: no gateway acts on it (enforce: true in policies/response turns it on)\n"},
-		{append(trip, "--action", "block", "--reason", "refused"), 1, "refused: signature: key alice did not sign this\n"},
-		{append(trip, "--action", "block", "--wait", "500ms", "--reason", "silence"), 1, "no command came within 500ms. See whether wayward run is up (/readyz), whether agent.events.dlq has the feedback with a reason why " +
-			"it was refused, whether policies/response has the key alice for this tenant, and whether the scope is under a stronger action already (wayward breaker show)\n"},
+		{append(trip, "--action", "block", "--duration", "15m", "--reason", "applied"), 0,
+			"command: block, epoch 7 for 15m\ngw-1: received, told\ngw-1: applied, told\n"},
+		{append(trip, "--action", "throttle", "--calls", "10", "--per", "1m", "--class", "pay,send", "--reason",
+			"applied"), 0,
+			"command: throttle to 10 in 1m of pay,send, epoch 7\ngw-1: received, told\ngw-1: applied, told\n"},
+		{append(trip, "--action", "kill", "--reason", "failed"), 1,
+			"command: kill, epoch 7\ngw-1: received, told\ngw-1: failed, told\n"},
+		{append(trip, "--action", "kill", "--wait", "1s", "--reason", "not answered"), 0,
+			"command: kill, epoch 7\nno gateway has answered within 1s; look again with wayward breaker show\n"},
+		{append(trip, "--action", "block", "--reason", "dry"), 0,
+			"command: block, epoch 7, dry_run: no gateway acts on it (enforce: true in policies/response turns it on)\n"},
+		{append(trip, "--action", "block", "--reason", "refused"), 1,
+			"refused: signature: key alice did not sign this\n"},
+		{append(trip, "--action", "block", "--wait", "500ms", "--reason", "silence"), 1,
+			"no command came within 500ms. See whether wayward run is up (/readyz), whether agent.events.dlq has the feedback with a reason why " +
+				"it was refused, whether policies/response has the key alice for this tenant, and whether the scope is under a stronger action already (wayward breaker show)\n"},
 		{append(trip, "--action", "block", "--wait", "0", "--reason", "silence"), 0, ""},
-		{[]string{"breaker", "restore", "session", "s-1", "--agent", "agt-9", "--tenant", "acme", "--by", "alice", "--key", file, "--reason", "applied"}, 0,
+		{[]string{"breaker", "restore", "session", "s-1", "--agent", "agt-9", "--tenant", "acme", "--by", "alice",
+			"--key", file, "--reason", "applied"}, 0,
 			"command: restore, epoch 7\ngw-1: received, told\ngw-1: applied, told\n"},
 	} {
 		out, errs, code := d.run(c.args...)
@@ -441,7 +477,8 @@ func TestTripAndRestoreFollowWhatBecomesOfThem(t *testing.T) {
 		Command  struct{ Epoch int64 }
 		Acks     []struct{ Status string }
 	}
-	if err := json.Unmarshal([]byte(out), &got); err != nil || code != 0 || len(got.Feedback) != 32 || got.Command.Epoch != 7 || len(got.Acks) != 2 || got.Acks[1].Status != "applied" {
+	if err := json.Unmarshal([]byte(out), &got); err != nil || code != 0 || len(got.Feedback) != 32 ||
+		got.Command.Epoch != 7 || len(got.Acks) != 2 || got.Acks[1].Status != "applied" {
 		t.Errorf("%v, exit %d: %s", err, code, out)
 	}
 }
@@ -449,7 +486,8 @@ func TestTripAndRestoreFollowWhatBecomesOfThem(t *testing.T) {
 func TestADryRunOfATripPrintsASignedRecordAndSendsNothing(t *testing.T) {
 	file, public := signer(t, "")
 	t.Setenv(keyEnv, file)
-	out, errs, code := typed(t, "breaker", "trip", "tool", "crm|export", "--tenant", "acme", "--action", "throttle", "--calls", "5", "--per", "10s", "--reason", " looked <odd> ", "--by", "alice", "--dry-run",
+	out, errs, code := typed(t, "breaker", "trip", "tool", "crm|export", "--tenant", "acme", "--action", "throttle",
+		"--calls", "5", "--per", "10s", "--reason", " looked <odd> ", "--by", "alice", "--dry-run",
 		"--finding", "f00d", "--config", "/does/not/exist")
 	if code != 0 {
 		t.Fatalf("exit %d: %s", code, errs)
@@ -462,8 +500,10 @@ func TestADryRunOfATripPrintsASignedRecordAndSendsNothing(t *testing.T) {
 		t.Errorf("made %v ago, id %s", age, f.ID)
 	}
 	f.ID, f.Time, f.Signature = "", 0, nil
-	want := event.Feedback{Tenant: "acme", Type: event.TripFeedback, Scope: event.Scope{Type: event.ToolScope, ID: "crm|export", Tenant: "acme"}, FindingUID: "f00d", Action: event.Throttle,
-		Rate: event.Rate{Calls: 5, PerSeconds: 10}, By: "alice", Reason: "looked <odd>"}
+	want := event.Feedback{Tenant: "acme", Type: event.TripFeedback,
+		Scope: event.Scope{Type: event.ToolScope, ID: "crm|export", Tenant: "acme"}, FindingUID: "f00d",
+		Action: event.Throttle,
+		Rate:   event.Rate{Calls: 5, PerSeconds: 10}, By: "alice", Reason: "looked <odd>"}
 	if diff := cmp.Diff(want, f); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -493,33 +533,47 @@ func TestWhatCannotBeSentIsSaidBeforeAnythingIs(t *testing.T) {
 	}
 	shared := write("shared.pem", text, 0o644)
 	other := write("other.pem", pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600)
-	base := map[string]string{"--tenant": "acme", "--action": "block", "--reason": "x", "--by": "alice", "--key": file, "--config": "/does/not/exist"}
+	base := map[string]string{"--tenant": "acme", "--action": "block", "--reason": "x", "--by": "alice", "--key": file,
+		"--config": "/does/not/exist"}
 	for _, c := range []struct {
 		name  string
 		scope string
 		flags map[string]string // "": leave the flag out
 		want  string
 	}{
-		{"no key", "agent a", map[string]string{"--key": ""}, "no private key: name its file with --key or $WAYWARD_KEY_FILE; wayward breaker keygen makes one"},
-		{"no such key", "agent a", map[string]string{"--key": dir + "/none.pem"}, "none.pem: no such file or directory; wayward breaker keygen makes one"},
-		{"a key that others may read", "agent a", map[string]string{"--key": shared}, "others may read it (-rw-r--r--); run chmod 600 " + shared},
-		{"no key in the file", "agent a", map[string]string{"--key": write("notes.txt", []byte("hunter2"), 0o600)}, "notes.txt: want an Ed25519 private key as PKCS #8 in PEM"},
-		{"another kind of key", "agent a", map[string]string{"--key": other}, "other.pem: want an Ed25519 private key as PKCS #8 in PEM"},
+		{"no key", "agent a", map[string]string{"--key": ""},
+			"no private key: name its file with --key or $WAYWARD_KEY_FILE; wayward breaker keygen makes one"},
+		{"no such key", "agent a", map[string]string{"--key": dir + "/none.pem"},
+			"none.pem: no such file or directory; wayward breaker keygen makes one"},
+		{"a key that others may read", "agent a", map[string]string{"--key": shared},
+			"others may read it (-rw-r--r--); run chmod 600 " + shared},
+		{"no key in the file", "agent a", map[string]string{"--key": write("notes.txt", []byte("hunter2"), 0o600)},
+			"notes.txt: want an Ed25519 private key as PKCS #8 in PEM"},
+		{"another kind of key", "agent a", map[string]string{"--key": other},
+			"other.pem: want an Ed25519 private key as PKCS #8 in PEM"},
 		{"a folder", "agent a", map[string]string{"--key": dir}, "not a regular file"},
 		{"no reason", "agent a", map[string]string{"--reason": "  "}, "--reason is empty"},
-		{"too long a reason", "agent a", map[string]string{"--reason": strings.Repeat("x", 2000)}, "reason is 2000 bytes long, at most 1024"},
-		{"an unknown action", "agent a", map[string]string{"--action": "melt"}, `"melt" for "--action" flag: use observe, throttle, escalate, block or kill`},
+		{"too long a reason", "agent a", map[string]string{"--reason": strings.Repeat("x", 2000)},
+			"reason is 2000 bytes long, at most 1024"},
+		{"an unknown action", "agent a", map[string]string{"--action": "melt"},
+			`"melt" for "--action" flag: use observe, throttle, escalate, block or kill`},
 		{"restore as a trip", "agent a", map[string]string{"--action": "restore"}, `"restore" for "--action" flag`},
 		{"a throttle without a rate", "agent a", map[string]string{"--action": "throttle"}, "a throttle needs --calls"},
-		{"a rate of a block", "agent a", map[string]string{"--calls": "3"}, "--calls, --per and --class belong to --action throttle"},
-		{"an odd rate", "agent a", map[string]string{"--action": "throttle", "--calls": "3", "--per": "1500ms"}, "whole seconds"},
-		{"an unknown class", "agent a", map[string]string{"--action": "throttle", "--calls": "3", "--per": "1m", "--class": "steal"}, `--class "steal" is unknown; use read`},
-		{"too long a duration", "agent a", map[string]string{"--duration": "9000h"}, "feedback: duration \"P375D\": want ISO 8601"},
-		{"a negative duration", "agent a", map[string]string{"--duration": "-1s"}, "--duration -1s: use a time such as 15m"},
+		{"a rate of a block", "agent a", map[string]string{"--calls": "3"},
+			"--calls, --per and --class belong to --action throttle"},
+		{"an odd rate", "agent a", map[string]string{"--action": "throttle", "--calls": "3", "--per": "1500ms"},
+			"whole seconds"},
+		{"an unknown class", "agent a", map[string]string{"--action": "throttle", "--calls": "3", "--per": "1m",
+			"--class": "steal"}, `--class "steal" is unknown; use read`},
+		{"too long a duration", "agent a", map[string]string{"--duration": "9000h"},
+			"feedback: duration \"P375D\": want ISO 8601"},
+		{"a negative duration", "agent a", map[string]string{"--duration": "-1s"},
+			"--duration -1s: use a time such as 15m"},
 		{"an unknown scope", "fleet a", nil, `there is no type of scope "fleet"; use session, agent, persona`},
 		{"no id", "agent", nil, "which agent? give its id"},
 		{"no tenant", "agent a", map[string]string{"--tenant": ""}, "whose agent? give --tenant"},
-		{"a tenant that cannot be", "agent a", map[string]string{"--tenant": "a|b"}, `feedback: tenant "a|b": want 1 to 64 letters`},
+		{"a tenant that cannot be", "agent a", map[string]string{"--tenant": "a|b"},
+			`feedback: tenant "a|b": want 1 to 64 letters`},
 		{"a session of nobody", "session s", nil, "whose session? give --agent"},
 		{"an agent of an agent", "agent a", map[string]string{"--agent": "b"}, "--agent is for sessions alone"},
 		{"two tenants", "tenant globex", nil, "tenant globex is not --tenant acme; give one of them"},
@@ -550,8 +604,10 @@ func TestWhatCannotBeSentIsSaidBeforeAnythingIs(t *testing.T) {
 			t.Errorf("%s: says what is in the file", c.name)
 		}
 	}
-	if _, errs, code := typedWith(t, "yes\n", "breaker", "trip", "tenant", "acme", "--action", "block", "--reason", "x", "--by", "alice", "--key", file, "--config", "/does/not/exist"); code != 2 ||
-		!strings.Contains(errs, "This is about acme tenant acme: all of its agents at once. Type yes to go on: ") || !strings.Contains(errs, "open /does/not/exist") {
+	if _, errs, code := typedWith(t, "yes\n", "breaker", "trip", "tenant", "acme", "--action", "block", "--reason", "x",
+		"--by", "alice", "--key", file, "--config", "/does/not/exist"); code != 2 ||
+		!strings.Contains(errs, "This is about acme tenant acme: all of its agents at once. Type yes to go on: ") ||
+		!strings.Contains(errs, "open /does/not/exist") {
 		t.Errorf("a yes: exit %d %s", code, errs)
 	}
 }
@@ -581,10 +637,12 @@ func TestKeygenNeverWritesOverAKey(t *testing.T) {
 	}
 	out, errs, code := typed(t, "breaker", "keygen", "--name", "alice", "--out", file)
 	after, err := os.ReadFile(file)
-	if code != 2 || out != "" || !strings.Contains(errs, "is there already: name another file with --out") || err != nil || !bytes.Equal(before, after) {
+	if code != 2 || out != "" || !strings.Contains(errs, "is there already: name another file with --out") ||
+		err != nil || !bytes.Equal(before, after) {
 		t.Errorf("exit %d %s%s, changed: %t", code, out, errs, !bytes.Equal(before, after))
 	}
-	if _, errs, code := typed(t, "breaker", "keygen", "--name", "../alice"); code != 2 || !strings.Contains(errs, `--name "../alice": use up to 64 letters`) {
+	if _, errs, code := typed(t, "breaker", "keygen", "--name", "../alice"); code != 2 ||
+		!strings.Contains(errs, `--name "../alice": use up to 64 letters`) {
 		t.Errorf("exit %d %s", code, errs)
 	}
 }
@@ -597,7 +655,8 @@ func TestASignerThatTheEngineWillRefuseIsWarned(t *testing.T) {
 		t.Fatal(err)
 	}
 	know := func(text string) {
-		if err := os.WriteFile(filepath.Join(policies, "response", "r.yaml"), []byte("response:\n  keys:\n"+text), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(policies, "response", "r.yaml"), []byte("response:\n  keys:\n"+text),
+			0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -624,7 +683,8 @@ func TestASignerThatTheEngineWillRefuseIsWarned(t *testing.T) {
 		{entry("alice", "globex", right), "does not let alice act on acme agent a"},
 	} {
 		know(c.keys)
-		_, errs, code := d.run("breaker", "trip", "agent", "a", "--tenant", "acme", "--action", "block", "--reason", "x", "--by", "alice", "--key", file, "--wait", "0")
+		_, errs, code := d.run("breaker", "trip", "agent", "a", "--tenant", "acme", "--action", "block", "--reason",
+			"x", "--by", "alice", "--key", file, "--wait", "0")
 		if code != 0 || !strings.Contains(errs, c.want) || (errs == "") != (c.want == "") {
 			t.Errorf("exit %d %s, want %s", code, errs, c.want)
 		}
@@ -645,19 +705,25 @@ func TestWithoutABrokerOrItsTopicsItSaysWhatToDo(t *testing.T) {
 		}
 	}
 	key, _ := signer(t, "")
-	commands := [][]string{{"breaker", "list"}, {"breaker", "show", "agent", "a", "--tenant", "acme"}, {"breaker", "history"}, {"agents", "list"}, {"agents", "show", "a"},
-		{"breaker", "trip", "agent", "a", "--tenant", "acme", "--action", "block", "--reason", "x", "--by", "alice", "--key", key},
-		{"breaker", "restore", "agent", "a", "--tenant", "acme", "--reason", "x", "--by", "alice", "--key", key, "--wait", "0"}}
+	commands := [][]string{{"breaker", "list"}, {"breaker", "show", "agent", "a", "--tenant", "acme"},
+		{"breaker", "history"}, {"agents", "list"}, {"agents", "show", "a"},
+		{"breaker", "trip", "agent", "a", "--tenant", "acme", "--action", "block", "--reason", "x", "--by", "alice",
+			"--key", key},
+		{"breaker", "restore", "agent", "a", "--tenant", "acme", "--reason", "x", "--by", "alice", "--key", key,
+			"--wait", "0"}}
 	write(fmt.Sprintf("embedded: {port: %d}\n", port))
 	start := time.Now()
 	for _, args := range commands[:3] {
 		_, errs, code := typed(t, append(args, "--config", file)...)
-		if code != 2 || !strings.Contains(errs, fmt.Sprintf("no embedded broker: nothing listens at 127.0.0.1:%d", port)) || !strings.Contains(errs, "start wayward run, or name the brokers of your Kafka") {
+		if code != 2 ||
+			!strings.Contains(errs, fmt.Sprintf("no embedded broker: nothing listens at 127.0.0.1:%d", port)) ||
+			!strings.Contains(errs, "start wayward run, or name the brokers of your Kafka") {
 			t.Errorf("%v: exit %d %s", args, code, errs)
 		}
 	}
 	write(fmt.Sprintf("brokers: [%q]\n", fmt.Sprintf("127.0.0.1:%d", port)))
-	if _, errs, code := typed(t, "breaker", "list", "--config", file); code != 2 || !strings.Contains(errs, "nothing listens at 127.0.0.1") || strings.Contains(errs, "embedded") {
+	if _, errs, code := typed(t, "breaker", "list", "--config", file); code != 2 ||
+		!strings.Contains(errs, "nothing listens at 127.0.0.1") || strings.Contains(errs, "embedded") {
 		t.Errorf("exit %d %s", code, errs)
 	}
 	if took := time.Since(start); took > 20*time.Second {
@@ -676,8 +742,11 @@ func TestWithoutABrokerOrItsTopicsItSaysWhatToDo(t *testing.T) {
 			t.Errorf("%v: exit %d %s", args, code, errs)
 		}
 	}
-	for _, args := range [][]string{{"breaker", "list", "--output", "xml"}, {"breaker", "list", "--type", "fleet"}, {"breaker", "list", "--action", "restore"}, {"breaker", "history", "--since", "-1h"}, {"agents", "list", "--since", "-1h"}} {
-		if _, errs, code := typed(t, append(args, "--config", file)...); code != 2 || !strings.Contains(errs, args[2]) || !strings.Contains(errs, "use ") {
+	for _, args := range [][]string{{"breaker", "list", "--output", "xml"}, {"breaker", "list", "--type", "fleet"},
+		{"breaker", "list", "--action", "restore"}, {"breaker", "history", "--since", "-1h"},
+		{"agents", "list", "--since", "-1h"}} {
+		if _, errs, code := typed(t, append(args, "--config", file)...); code != 2 ||
+			!strings.Contains(errs, args[2]) || !strings.Contains(errs, "use ") {
 			t.Errorf("%v: exit %d %s", args, code, errs)
 		}
 	}
@@ -700,16 +769,22 @@ func TestTheEmbeddedBrokerIsFoundByItsPort(t *testing.T) {
 func TestInventoryIsShown(t *testing.T) {
 	d := newDesk(t)
 	put := func(x event.Thing) {
-		if err := d.client.ProduceSync(t.Context(), &kgo.Record{Topic: d.topics.Inventory, Key: x.AppendKey(nil), Value: x.Append(nil)}).FirstErr(); err != nil {
+		if err := d.client.ProduceSync(t.Context(), &kgo.Record{Topic: d.topics.Inventory, Key: x.AppendKey(nil),
+			Value: x.Append(nil)}).FirstErr(); err != nil {
 			t.Fatal(err)
 		}
 	}
 	old, now := opened.UnixMilli(), time.Now().UnixMilli()
 	put(event.Thing{Kind: "agent", Tenant: "acme", ID: "agt-1", First: old, Last: old, Registered: event.Unregistered})
-	put(event.Thing{Kind: "agent", Tenant: "acme", ID: "agt-1", First: old, Last: old + 60_000, Persona: "support", Owner: "team-a", Model: "m-1", Version: "1.2", Versions: []string{"1.1", "1.2"}, Tier: 2, Registered: event.Registered})
-	put(event.Thing{Kind: "agent", Tenant: "acme", ID: "agt-2\x1b[2J", First: old, Last: now, Registered: event.Unregistered})
-	put(event.Thing{Kind: "agent", Tenant: "globex", ID: "agt-1", First: old, Last: old, Registered: event.Registered, Retired: true})
-	put(event.Thing{Kind: "tool", Tenant: "acme", ID: "export", Server: "crm", First: old, Last: old, DefinitionHash: "0123456789abcdef", Class: event.Send, Registered: event.Unkept})
+	put(event.Thing{Kind: "agent", Tenant: "acme", ID: "agt-1", First: old, Last: old + 60_000, Persona: "support",
+		Owner: "team-a", Model: "m-1", Version: "1.2", Versions: []string{"1.1", "1.2"}, Tier: 2,
+		Registered: event.Registered})
+	put(event.Thing{Kind: "agent", Tenant: "acme", ID: "agt-2\x1b[2J", First: old, Last: now,
+		Registered: event.Unregistered})
+	put(event.Thing{Kind: "agent", Tenant: "globex", ID: "agt-1", First: old, Last: old, Registered: event.Registered,
+		Retired: true})
+	put(event.Thing{Kind: "tool", Tenant: "acme", ID: "export", Server: "crm", First: old, Last: old,
+		DefinitionHash: "0123456789abcdef", Class: event.Send, Registered: event.Unkept})
 	put(event.Thing{Kind: "server", Tenant: "acme", ID: "crm", First: old, Last: old, Registered: event.Unkept})
 
 	if diff := cmp.Diff(`TENANT  AGENT         PERSONA  VERSION  FIRST SEEN           LAST SEEN            INVENTORY
@@ -750,7 +825,9 @@ globex  agt-1         -        -        2026-11-20 14:33:04  2026-11-20 14:33:04
 `, d.done("agents", "show", "agt-1", "--tenant", "acme")); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	for args, want := range map[string]string{"agents show agt-1": "agents of several tenants have this id: give --tenant", "agents show agt-9": `no agent "agt-9" was seen`} {
+	for args, want := range map[string]string{
+		"agents show agt-1": "agents of several tenants have this id: give --tenant",
+		"agents show agt-9": `no agent "agt-9" was seen`} {
 		if _, errs, code := d.run(strings.Fields(args)...); code != 2 || !strings.Contains(errs, want) {
 			t.Errorf("%s: exit %d %s", args, code, errs)
 		}
@@ -772,7 +849,8 @@ acme    export  crm     send   0123456789ab…  2026-11-20 14:33:04  2026-11-20 
 `, tools()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if got := tools("--servers"); !strings.HasPrefix(got, "TENANT  SERVER  FIRST SEEN ") || !strings.Contains(got, "\nacme    crm     2026-11-20 14:33:04") {
+	if got := tools("--servers"); !strings.HasPrefix(got, "TENANT  SERVER  FIRST SEEN ") ||
+		!strings.Contains(got, "\nacme    crm     2026-11-20 14:33:04") {
 		t.Errorf("servers: %s", got)
 	}
 	if got := tools("--unregistered"); got != "none seen\n" {
@@ -820,14 +898,17 @@ func TestSchemasArePrinted(t *testing.T) {
 			t.Errorf("%s: exit %d %s", name, code, errs)
 		}
 	}
-	if _, errs, code := typed(t, "schema", "commands"); code != 2 || !strings.Contains(errs, `there is no schema "commands"; use event, command, breaker, ack, feedback`) {
+	if _, errs, code := typed(t, "schema", "commands"); code != 2 ||
+		!strings.Contains(errs, `there is no schema "commands"; use event, command, breaker, ack, feedback`) {
 		t.Errorf("exit %d %s", code, errs)
 	}
 }
 
 func TestDurationsForPeople(t *testing.T) {
-	for d, want := range map[time.Duration]string{0: "0s", 1500 * time.Microsecond: "2ms", 1234 * time.Millisecond: "1.2s", 10 * time.Second: "10s", time.Minute: "1m", 90 * time.Second: "1m30s",
-		10 * time.Minute: "10m", time.Hour: "1h", 80 * time.Minute: "1h20m", 10 * time.Hour: "10h", 36*time.Hour + time.Second: "36h0m1s", 72 * time.Hour: "3d"} {
+	for d, want := range map[time.Duration]string{0: "0s", 1500 * time.Microsecond: "2ms",
+		1234 * time.Millisecond: "1.2s", 10 * time.Second: "10s", time.Minute: "1m", 90 * time.Second: "1m30s",
+		10 * time.Minute: "10m", time.Hour: "1h", 80 * time.Minute: "1h20m", 10 * time.Hour: "10h",
+		36*time.Hour + time.Second: "36h0m1s", 72 * time.Hour: "3d"} {
 		if got := short(d); got != want {
 			t.Errorf("%v: got %s, want %s", d, got, want)
 		}

@@ -58,7 +58,8 @@ func (m *mortals) kafka(args ...string) {
 // since with two of three gone nobody could go on.
 func (m *mortals) die(rng *rand.Rand, over func() bool) {
 	rest := func(least, more int) {
-		for until := time.Now().Add(time.Duration(least+rng.IntN(more)) * time.Millisecond); time.Now().Before(until) && !over(); {
+		for until := time.Now().Add(time.Duration(least+rng.IntN(more)) * time.Millisecond); time.Now().Before(until) &&
+			!over(); {
 			time.Sleep(50 * time.Millisecond)
 		}
 	}
@@ -82,7 +83,8 @@ func (m *mortals) die(rng *rand.Rand, over func() bool) {
 
 func TestKafkaCrashWhileBrokersDie(t *testing.T) {
 	m := threeBrokers(t)
-	s := &storm{brokers: m.addrs, copies: 3, mortal: m, attack: 35 * time.Second, most: 60 * time.Second, drain: 15 * time.Second, rate: 500, session: 6 * time.Second, txn: 6 * time.Second,
+	s := &storm{brokers: m.addrs, copies: 3, mortal: m, attack: 35 * time.Second, most: 60 * time.Second,
+		drain: 15 * time.Second, rate: 500, session: 6 * time.Second, txn: 6 * time.Second,
 		losses: 0.2, ways: crashWays,
 		enough: func(n *toll) bool {
 			return n.kills >= 8 && n.losses >= 1 && m.kills.Load() >= 2 && m.kills.Load()+m.freezes.Load() >= 3
@@ -102,7 +104,8 @@ func TestKafkaChaosEqualsAReplayOfTheTopic(t *testing.T) {
 	m := threeBrokers(t)
 	bin, dir := built(t), t.TempDir()
 	stream := filepath.Join(dir, "stream.jsonl")
-	command(t, bin, "generate", "--events", "40000", "--seed", "11", "--rate", "400", "--agents", "120", "--disorder", "2s", "--attacks=true", "--output", stream)
+	command(t, bin, "generate", "--events", "40000", "--seed", "11", "--rate", "400", "--agents", "120", "--disorder",
+		"2s", "--attacks=true", "--output", stream)
 	prefix := fmt.Sprintf("chaos-%d.", time.Now().UnixNano())
 	policies, err := filepath.Abs("../../configs")
 	must(t, err)
@@ -174,7 +177,8 @@ func TestKafkaChaosEqualsAReplayOfTheTopic(t *testing.T) {
 		}
 	}
 	replayed := filepath.Join(dir, "replayed.jsonl")
-	command(t, bin, "replay", "--config", configs[0], "--from-topic", prefix+"agent.events", "--flush", "--policies", policies, "--output", replayed)
+	command(t, bin, "replay", "--config", configs[0], "--from-topic", prefix+"agent.events", "--flush", "--policies",
+		policies, "--output", replayed)
 	f, err := os.Open(replayed)
 	must(t, err)
 	defer f.Close()
@@ -183,7 +187,8 @@ func TestKafkaChaosEqualsAReplayOfTheTopic(t *testing.T) {
 	got, seen, doubled := map[string]string{}, map[string]bool{}, 0
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	cl, err := kgo.NewClient(kgo.SeedBrokers(m.addrs...), kgo.ConsumeTopics(prefix+"agent.alerts"), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	cl, err := kgo.NewClient(kgo.SeedBrokers(m.addrs...), kgo.ConsumeTopics(prefix+"agent.alerts"),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	must(t, err)
 	defer cl.Close()
 	for !maps.Equal(got, want) && ctx.Err() == nil {
@@ -216,9 +221,12 @@ func TestKafkaChaosEqualsAReplayOfTheTopic(t *testing.T) {
 			wrong++
 		}
 	}
-	t.Logf("%d events, %d findings, lost %d, doubled %d, wrong %d, %d engines and %d brokers killed", n, len(want), lost, doubled, wrong, kills.Load(), m.kills.Load())
+	t.Logf("%d events, %d findings, lost %d, doubled %d, wrong %d, %d engines and %d brokers killed", n, len(want),
+		lost, doubled, wrong, kills.Load(), m.kills.Load())
 	if lost+doubled+wrong > 0 {
-		t.Errorf("last state of each finding, replay of the topic against live (-replay +live):\n%.4000s\nlog:\n%.6000s", cmp.Diff(want, got), logs.String())
+		t.Errorf(
+			"last state of each finding, replay of the topic against live (-replay +live):\n%.4000s\nlog:\n%.6000s",
+			cmp.Diff(want, got), logs.String())
 	}
 	if len(want) < 25 || kills.Load() < 6 || m.kills.Load() < 1 || m.kills.Load()+m.freezes.Load() < 3 {
 		t.Errorf("%d findings, %d engines and %d brokers killed: too tame", len(want), kills.Load(), m.kills.Load())

@@ -65,7 +65,9 @@ func (o *lookup) open(ctx context.Context) (*cluster, error) {
 	if err := client.Ping(ping); err != nil {
 		client.Close()
 		if embedded {
-			return nil, fmt.Errorf("no embedded broker: %s; start wayward run, or name the brokers of your Kafka in a file for --config", pipeline.Explain(err))
+			return nil, fmt.Errorf(
+				"no embedded broker: %s; start wayward run, or name the brokers of your Kafka in a file for --config",
+				pipeline.Explain(err))
 		}
 		return nil, errors.New(pipeline.Explain(err))
 	}
@@ -96,7 +98,8 @@ func (c *cluster) read(ctx context.Context, topic string, since time.Time, each 
 		return nil
 	}
 	// Markers of transactions are kept, since the last record before the end mostly is one.
-	cl, err := kgo.NewClient(append(slices.Clone(c.options), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: at}), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+	cl, err := kgo.NewClient(append(slices.Clone(c.options),
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: at}), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.KeepControlRecords(), kgo.FetchMaxWait(200*time.Millisecond))...)
 	if err != nil {
 		return err
@@ -130,7 +133,9 @@ func (c *cluster) read(ctx context.Context, topic string, since time.Time, each 
 
 func missing(topic string, err error) error {
 	if errors.Is(err, kerr.UnknownTopicOrPartition) {
-		return fmt.Errorf("topic %s is missing: run wayward topics apply (the embedded broker makes it when wayward run starts), or correct topics in the config", topic)
+		return fmt.Errorf(
+			"topic %s is missing: run wayward topics apply (the embedded broker makes it when wayward run starts), or correct topics in the config",
+			topic)
 	}
 	return fmt.Errorf("topic %s: %s", topic, pipeline.Explain(err))
 }
@@ -150,7 +155,8 @@ func (u *unread) add(err error) {
 
 func (u *unread) tell(w io.Writer) {
 	if u.n > 0 {
-		fmt.Fprintf(w, "records of %s that cannot be read, and are left out: %d; the first: %s\n", u.topic, u.n, visible(u.first.Error(), 300))
+		fmt.Fprintf(w, "records of %s that cannot be read, and are left out: %d; the first: %s\n", u.topic, u.n,
+			visible(u.first.Error(), 300))
 	}
 }
 

@@ -55,7 +55,8 @@ type config struct {
 }
 
 func defaultConfig() config {
-	c := config{Group: "wayward", State: "wayward-state", DiskFree: "auto", Listen: "127.0.0.1:9464", Topics: pipeline.DefaultTopics()}
+	c := config{Group: "wayward", State: "wayward-state", DiskFree: "auto", Listen: "127.0.0.1:9464",
+		Topics: pipeline.DefaultTopics()}
 	c.Embedded.Port = 29092
 	c.Instance = "0"
 	if h, err := os.Hostname(); err == nil && h != "" {
@@ -65,7 +66,8 @@ func defaultConfig() config {
 	p.Defaults()
 	e := &c.Engine
 	e.MaxPoll, e.PageCap = p.MaxPoll, p.PageCap
-	e.TransactionEvery, e.TransactionTimeout, e.SessionTimeout = p.TransactionEvery, p.TransactionTimeout, p.SessionTimeout
+	e.TransactionEvery, e.TransactionTimeout, e.SessionTimeout = p.TransactionEvery, p.TransactionTimeout,
+		p.SessionTimeout
 	e.CheckpointEvery, e.ChangelogEvery, e.MaxAhead = p.CheckpointEvery, p.ChangelogEvery, p.MaxAhead
 	return c
 }
@@ -132,7 +134,8 @@ func (c *config) check() error {
 		case in.Topic == "":
 			bad("ingress[%d]: topic is missing", i)
 		case in.Topic == full.Events:
-			bad("ingress[%d].topic: %s is what the ingress writes to: name the topic that producers write to", i, in.Topic)
+			bad("ingress[%d].topic: %s is what the ingress writes to: name the topic that producers write to", i,
+				in.Topic)
 		}
 		if !slices.Contains(pipeline.Formats(), in.Format) {
 			bad("ingress[%d].format: %q is unknown; there are %v", i, in.Format, pipeline.Formats())
@@ -150,8 +153,10 @@ func (c *config) check() error {
 	for _, d := range []struct {
 		name string
 		d    time.Duration
-	}{{"transaction_every", c.Engine.TransactionEvery}, {"transaction_timeout", c.Engine.TransactionTimeout}, {"session_timeout", c.Engine.SessionTimeout},
-		{"checkpoint_every", c.Engine.CheckpointEvery}, {"changelog_every", c.Engine.ChangelogEvery}, {"max_ahead", c.Engine.MaxAhead}} {
+	}{{"transaction_every", c.Engine.TransactionEvery}, {"transaction_timeout", c.Engine.TransactionTimeout},
+		{"session_timeout", c.Engine.SessionTimeout},
+		{"checkpoint_every", c.Engine.CheckpointEvery}, {"changelog_every", c.Engine.ChangelogEvery},
+		{"max_ahead", c.Engine.MaxAhead}} {
 		if d.d <= 0 {
 			bad("engine.%s: %s must be above 0", d.name, showDuration(d.d))
 		}
@@ -160,7 +165,9 @@ func (c *config) check() error {
 		errs = append(errs, err)
 	}
 	if r := c.Topics.Retention.Internal; r < 2*c.Engine.ChangelogEvery {
-		bad("topics.retention.internal: %s is less than twice engine.changelog_every, %s: what lies between two copies of the state would be lost", showDuration(r), showDuration(c.Engine.ChangelogEvery))
+		bad(
+			"topics.retention.internal: %s is less than twice engine.changelog_every, %s: what lies between two copies of the state would be lost",
+			showDuration(r), showDuration(c.Engine.ChangelogEvery))
 	}
 	return errors.Join(errs...)
 }
@@ -170,7 +177,8 @@ func parseRoom(s string) (int64, error) {
 	if s == "auto" {
 		return 0, nil
 	}
-	for unit, bytes := range map[string]int64{"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40, "KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12} {
+	for unit, bytes := range map[string]int64{"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40, "KB": 1e3,
+		"MB": 1e6, "GB": 1e9, "TB": 1e12} {
 		if n, ok := strings.CutSuffix(s, unit); ok {
 			x, err := strconv.ParseFloat(strings.TrimSpace(n), 64)
 			if err != nil || !(x > 0) || x*float64(bytes) > 1<<50 {

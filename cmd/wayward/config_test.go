@@ -129,7 +129,8 @@ func TestEverySettingIsDescribedAndNoneIsMadeUp(t *testing.T) {
 		}
 		// The config is shown, copied and committed: a secret stands in a file or a variable that
 		// it names.
-		if regexp.MustCompile(`(password|secret|token)$`).MatchString(s.key) || strings.HasSuffix(s.key, "key") && !s.path {
+		if regexp.MustCompile(`(password|secret|token)$`).MatchString(s.key) || strings.HasSuffix(s.key, "key") &&
+			!s.path {
 			t.Errorf("%s sounds like a secret: name a file or a variable instead", s.key)
 		}
 	}
@@ -141,40 +142,72 @@ func TestConfigCheckReportsEveryMistakeWithItsPlace(t *testing.T) {
 		env  []string
 		want []string // file:line:col: and a piece of the text
 	}{
-		"a setting misspelt":             {"grup: x\n", nil, []string{`:1:1: there is no setting "grup"; did you mean "group"?`}},
-		"a setting of a group misspelt":  {"engine:\n  max_pol: 3\n", nil, []string{`:2:3: there is no setting "engine.max_pol"; did you mean "engine.max_poll"?`}},
-		"a setting one level too high":   {"partitions: 3\n", nil, []string{`:1:1: there is no setting "partitions"; there is "topics.partitions"`}},
-		"nothing like it":                {"frobnicate: 3\n", nil, []string{`:1:1: there is no setting "frobnicate"; wayward config reference`}},
-		"a text for a number":            {"topics: {partitions: many}\n", nil, []string{`:1:22: topics.partitions must be a whole number, it is "many"`}},
-		"a fraction for a number":        {"topics: {partitions: 2.5}\n", nil, []string{`:1:22: topics.partitions must be a whole number`}},
-		"a list for a text":              {"group: [a]\n", nil, []string{`:1:8: group must be a text, it is a list`}},
-		"a text for a list":              {"brokers: a:1\n", nil, []string{`:1:10: brokers must be a list`}},
-		"a text for a group":             {"engine: fast\n", nil, []string{`:1:9: engine must be a group of settings`}},
-		"a duration without unit":        {"engine:\n  max_ahead: 10\n", nil, []string{`:2:14: engine.max_ahead: "10" is not a duration: it needs a unit`}},
-		"no duration at all":             {"engine:\n  max_ahead: soon\n", nil, []string{`:2:14: engine.max_ahead: "soon" is not a duration: write it as`}},
-		"no boolean":                     {"sasl: {mechanism: plain, username: u, password_env: P, allow_plaintext: perhaps}\n", nil, []string{`sasl.allow_plaintext must be true or false`}},
-		"a duration of nothing":          {"engine: {changelog_every: 0s}\n", nil, []string{`:1:27: engine.changelog_every: 0s must be above 0`}},
-		"an address that is a URL":       {"brokers:\n  - kafka://a:1\n", nil, []string{`:2:3: brokers: "kafka://a:1" has a scheme`}},
-		"half a pair":                    {"tls:\n  cert: a.pem\n", nil, []string{`:2:9: tls.cert is`}},
-		"no mechanism":                   {"sasl:\n  username: u\n  password_env: P\n", nil, []string{`:2:3: sasl.mechanism "" is not known`}},
-		"an unknown stage":               {"stages: [behaviour, other]\n", nil, []string{`:1:21: stages[1]: "other" is unknown`}},
-		"an ingress that bites its tail": {"ingress:\n  - {topic: agent.events, format: xml}\n", nil, []string{`:2:13: ingress[0].topic: agent.events is what`, `:2:35: ingress[0].format: "xml" is unknown`}},
-		"an ingress with a typo":         {"ingress:\n  - topics: a\n", nil, []string{`there is no setting "ingress[0].topics"; did you mean "ingress[0].topic"?`, `ingress[0]: topic is missing`, `ingress[0].format: "" is unknown`}},
-		"two topics of one name":         {"topics:\n  dlq: agent.alerts\n", nil, []string{`:2:8: topics.dlq: "agent.alerts" is also the name of topics.alerts`}},
-		"too short a retention":          {"topics: {retention: {internal: 1h}}\nengine: {changelog_every: 40m}\n", nil, []string{`:1:32: topics.retention.internal: 1h is less than twice`}},
-		"a listener without port":        {"listen: localhost\n", nil, []string{`:1:9: listen: "localhost" is not host:port`}},
-		"a setting twice":                {"group: a\ngroup: b\n", nil, []string{`:2:1: group is set twice, first in line 1`}},
-		"an alias":                       {"group: &a x\ninstance: *a\n", nil, []string{`:1:8: group: anchors`, `:2:11: instance: anchors`}},
-		"a bomb of aliases":              {"a: &a [x,x]\nb: &b [*a,*a]\n", nil, []string{`:1:1: there is no setting "a"`, `:2:1: there is no setting "b"`}},
-		"two documents":                  {"group: a\n---\ngroup: b\n", nil, []string{`a config is one document`}},
-		"a list at the top":              {"- group\n", nil, []string{`:1:1: a config must be a group of settings`}},
-		"no YAML":                        {"group: a\n\tstate: b\n", nil, []string{`:2:1: this is not YAML: found a tab character`}},
-		"mistakes of all kinds at once":  {"grup: x\nlisten: here\nengine: {max_poll: 0, nothing: 1}\n", nil, []string{`:1:1: there is no`, `:2:9: listen`, `:3:20: engine.max_poll: 0`, `:3:23: there is no setting "engine.nothing"`}},
-		"a variable of no setting":       {"group: a\n", []string{"WAYWARD_ENGINE__MAX_POL=3"}, []string{`environment WAYWARD_ENGINE__MAX_POL: there is no setting "engine.max_pol"; did you mean WAYWARD_ENGINE__MAX_POLL?`}},
-		"a variable with a wrong value":  {"group: a\n", []string{"WAYWARD_ENGINE__MAX_POLL=many", "WAYWARD_LISTEN=here"}, []string{`environment WAYWARD_ENGINE__MAX_POLL: engine.max_poll must be a whole number, it is "many"`, `environment WAYWARD_LISTEN: listen: "here" is not`}},
-		"variables that Kubernetes sets": {"group: a\n", []string{"WAYWARD_PORT=tcp://10.0.0.1:9464", "WAYWARD_SERVICE_HOST=10.0.0.1", "WAYWARD_PORT_9464_TCP_ADDR=10.0.0.1", "HOME=/"}, nil},
-		"an empty file":                  {"", nil, nil},
-		"groups left empty":              {"engine:\nbrokers:\ntls: {}\n", nil, nil},
+		"a setting misspelt": {"grup: x\n", nil,
+			[]string{`:1:1: there is no setting "grup"; did you mean "group"?`}},
+		"a setting of a group misspelt": {"engine:\n  max_pol: 3\n", nil,
+			[]string{`:2:3: there is no setting "engine.max_pol"; did you mean "engine.max_poll"?`}},
+		"a setting one level too high": {"partitions: 3\n", nil,
+			[]string{`:1:1: there is no setting "partitions"; there is "topics.partitions"`}},
+		"nothing like it": {"frobnicate: 3\n", nil,
+			[]string{`:1:1: there is no setting "frobnicate"; wayward config reference`}},
+		"a text for a number": {"topics: {partitions: many}\n", nil,
+			[]string{`:1:22: topics.partitions must be a whole number, it is "many"`}},
+		"a fraction for a number": {"topics: {partitions: 2.5}\n", nil,
+			[]string{`:1:22: topics.partitions must be a whole number`}},
+		"a list for a text":  {"group: [a]\n", nil, []string{`:1:8: group must be a text, it is a list`}},
+		"a text for a list":  {"brokers: a:1\n", nil, []string{`:1:10: brokers must be a list`}},
+		"a text for a group": {"engine: fast\n", nil, []string{`:1:9: engine must be a group of settings`}},
+		"a duration without unit": {"engine:\n  max_ahead: 10\n", nil,
+			[]string{`:2:14: engine.max_ahead: "10" is not a duration: it needs a unit`}},
+		"no duration at all": {"engine:\n  max_ahead: soon\n", nil,
+			[]string{`:2:14: engine.max_ahead: "soon" is not a duration: write it as`}},
+		"no boolean": {
+			"sasl: {mechanism: plain, username: u, password_env: P, allow_plaintext: perhaps}\n", nil,
+			[]string{`sasl.allow_plaintext must be true or false`}},
+		"a duration of nothing": {"engine: {changelog_every: 0s}\n", nil,
+			[]string{`:1:27: engine.changelog_every: 0s must be above 0`}},
+		"an address that is a URL": {"brokers:\n  - kafka://a:1\n", nil,
+			[]string{`:2:3: brokers: "kafka://a:1" has a scheme`}},
+		"half a pair": {"tls:\n  cert: a.pem\n", nil, []string{`:2:9: tls.cert is`}},
+		"no mechanism": {"sasl:\n  username: u\n  password_env: P\n", nil,
+			[]string{`:2:3: sasl.mechanism "" is not known`}},
+		"an unknown stage": {"stages: [behaviour, other]\n", nil,
+			[]string{`:1:21: stages[1]: "other" is unknown`}},
+		"an ingress that bites its tail": {"ingress:\n  - {topic: agent.events, format: xml}\n", nil,
+			[]string{`:2:13: ingress[0].topic: agent.events is what`, `:2:35: ingress[0].format: "xml" is unknown`}},
+		"an ingress with a typo": {"ingress:\n  - topics: a\n", nil,
+			[]string{`there is no setting "ingress[0].topics"; did you mean "ingress[0].topic"?`,
+				`ingress[0]: topic is missing`, `ingress[0].format: "" is unknown`}},
+		"two topics of one name": {"topics:\n  dlq: agent.alerts\n", nil,
+			[]string{`:2:8: topics.dlq: "agent.alerts" is also the name of topics.alerts`}},
+		"too short a retention": {"topics: {retention: {internal: 1h}}\nengine: {changelog_every: 40m}\n", nil,
+			[]string{`:1:32: topics.retention.internal: 1h is less than twice`}},
+		"a listener without port": {"listen: localhost\n", nil,
+			[]string{`:1:9: listen: "localhost" is not host:port`}},
+		"a setting twice": {"group: a\ngroup: b\n", nil,
+			[]string{`:2:1: group is set twice, first in line 1`}},
+		"an alias": {"group: &a x\ninstance: *a\n", nil,
+			[]string{`:1:8: group: anchors`, `:2:11: instance: anchors`}},
+		"a bomb of aliases": {"a: &a [x,x]\nb: &b [*a,*a]\n", nil,
+			[]string{`:1:1: there is no setting "a"`, `:2:1: there is no setting "b"`}},
+		"two documents":     {"group: a\n---\ngroup: b\n", nil, []string{`a config is one document`}},
+		"a list at the top": {"- group\n", nil, []string{`:1:1: a config must be a group of settings`}},
+		"no YAML": {"group: a\n\tstate: b\n", nil,
+			[]string{`:2:1: this is not YAML: found a tab character`}},
+		"mistakes of all kinds at once": {"grup: x\nlisten: here\nengine: {max_poll: 0, nothing: 1}\n", nil,
+			[]string{`:1:1: there is no`, `:2:9: listen`, `:3:20: engine.max_poll: 0`,
+				`:3:23: there is no setting "engine.nothing"`}},
+		"a variable of no setting": {"group: a\n", []string{"WAYWARD_ENGINE__MAX_POL=3"},
+			[]string{
+				`environment WAYWARD_ENGINE__MAX_POL: there is no setting "engine.max_pol"; did you mean WAYWARD_ENGINE__MAX_POLL?`}},
+		"a variable with a wrong value": {"group: a\n",
+			[]string{"WAYWARD_ENGINE__MAX_POLL=many", "WAYWARD_LISTEN=here"},
+			[]string{`environment WAYWARD_ENGINE__MAX_POLL: engine.max_poll must be a whole number, it is "many"`,
+				`environment WAYWARD_LISTEN: listen: "here" is not`}},
+		"variables that Kubernetes sets": {"group: a\n", []string{"WAYWARD_PORT=tcp://10.0.0.1:9464",
+			"WAYWARD_SERVICE_HOST=10.0.0.1", "WAYWARD_PORT_9464_TCP_ADDR=10.0.0.1", "HOME=/"}, nil},
+		"an empty file":     {"", nil, nil},
+		"groups left empty": {"engine:\nbrokers:\ntls: {}\n", nil, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := readText(t, c.text, c.env...)
@@ -215,7 +248,8 @@ func FuzzReadConfig(f *testing.F) {
 
 func TestConfigPrecedence(t *testing.T) {
 	text := "group: of-file\nengine: {max_poll: 7}\nstate: s\nbrokers: [a:1]\n"
-	r := readText(t, text, "WAYWARD_GROUP=of-env", "WAYWARD_BROKERS=b:1, c:2", "WAYWARD_TLS__CA=ca.pem", "WAYWARD_ENGINE__MAX_AHEAD=1d", `WAYWARD_INGRESS=[{topic: raw, format: native}]`)
+	r := readText(t, text, "WAYWARD_GROUP=of-env", "WAYWARD_BROKERS=b:1, c:2", "WAYWARD_TLS__CA=ca.pem",
+		"WAYWARD_ENGINE__MAX_AHEAD=1d", `WAYWARD_INGRESS=[{topic: raw, format: native}]`)
 	if err := r.err(); err != nil {
 		t.Fatal(err)
 	}
@@ -248,13 +282,16 @@ func TestConfigPrecedence(t *testing.T) {
 }
 
 func TestConfigShowSaysWhereEachValueCameFrom(t *testing.T) {
-	file := writeFile(t, "c.yaml", "group: g\ntopics:\n  retention: {dlq: 36h}\nsasl:\n  mechanism: plain\n  username: u\n  password_file: /run/secret\n")
+	file := writeFile(t, "c.yaml",
+		"group: g\ntopics:\n  retention: {dlq: 36h}\nsasl:\n  mechanism: plain\n  username: u\n  password_file: /run/secret\n")
 	t.Setenv("WAYWARD_ENGINE__MAX_POLL", "9")
 	code, out, errs := wayward(t, "config", "show", "-c", file)
 	if code != 0 {
 		t.Fatal(code, errs)
 	}
-	for _, want := range []string{"group: g  # " + file + ":1:8\n", "  retention:\n    events: 7d  # default\n", "    dlq: 36h  # " + file + ":3:20\n", "  max_poll: 9  # environment WAYWARD_ENGINE__MAX_POLL\n", "  password_file: /run/secret  #"} {
+	for _, want := range []string{"group: g  # " + file + ":1:8\n", "  retention:\n    events: 7d  # default\n",
+		"    dlq: 36h  # " + file + ":3:20\n", "  max_poll: 9  # environment WAYWARD_ENGINE__MAX_POLL\n",
+		"  password_file: /run/secret  #"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("show does not say %q:\n%s", want, out)
 		}
@@ -273,7 +310,8 @@ func TestConfigShowSaysWhereEachValueCameFrom(t *testing.T) {
 		t.Fatal(err)
 	}
 	i := slices.IndexFunc(values, func(v value) bool { return v.Key == "engine.max_poll" })
-	if i < 0 || fmt.Sprint(values[i].Value) != "9" || values[i].From != "environment" || values[i].Env != "WAYWARD_ENGINE__MAX_POLL" {
+	if i < 0 || fmt.Sprint(values[i].Value) != "9" || values[i].From != "environment" ||
+		values[i].Env != "WAYWARD_ENGINE__MAX_POLL" {
 		t.Errorf("JSON has no engine.max_poll of the environment:\n%s", js)
 	}
 }
@@ -302,7 +340,8 @@ func TestConfigCheckExitCodes(t *testing.T) {
 }
 
 func TestDurationsComeBackAsTheyWere(t *testing.T) {
-	for _, d := range []time.Duration{0, time.Millisecond, 20 * time.Millisecond, 90 * time.Second, 10 * time.Minute, time.Hour, 36 * time.Hour, 24 * time.Hour, 168 * time.Hour, time.Hour + time.Second} {
+	for _, d := range []time.Duration{0, time.Millisecond, 20 * time.Millisecond, 90 * time.Second, 10 * time.Minute,
+		time.Hour, 36 * time.Hour, 24 * time.Hour, 168 * time.Hour, time.Hour + time.Second} {
 		back, err := parseDuration(showDuration(d))
 		if err != nil || back != d {
 			t.Errorf("%v is shown as %q, which reads as %v, %v", d, showDuration(d), back, err)

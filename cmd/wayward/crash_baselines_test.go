@@ -31,8 +31,10 @@ type baselineLeap struct {
 
 const minuteMS = 60_000
 
-var baselineLeaps = []baselineLeap{{0, 22 * 60 * minuteMS}, {2.5, dayMS - minuteMS}, {5, dayMS + 48*minuteMS}, {6.5, dayMS + 52*minuteMS}, {8, dayMS + 62*minuteMS}, {9.5, dayMS + 12*60*minuteMS},
-	{10.5, 2*dayMS - minuteMS/2}, {12.5, 2*dayMS + 49*minuteMS}, {14, 2*dayMS + 53*minuteMS}, {15.5, 2*dayMS + 63*minuteMS}}
+var baselineLeaps = []baselineLeap{{0, 22 * 60 * minuteMS}, {2.5, dayMS - minuteMS}, {5, dayMS + 48*minuteMS},
+	{6.5, dayMS + 52*minuteMS}, {8, dayMS + 62*minuteMS}, {9.5, dayMS + 12*60*minuteMS},
+	{10.5, 2*dayMS - minuteMS/2}, {12.5, 2*dayMS + 49*minuteMS}, {14, 2*dayMS + 53*minuteMS},
+	{15.5, 2*dayMS + 63*minuteMS}}
 
 // leap is event time since that midnight.
 func leap(seconds float64) int64 {
@@ -118,7 +120,8 @@ func weighBaselines(b *balance, sent [][]byte, aside map[string]bool, through in
 			continue
 		}
 		leftOut = leftOut || len(c.LeftOut) > 0
-		if last, ok := next[c.Owner]; c.From != math.MinInt64 && (!ok || c.From != last) || c.From == math.MinInt64 && ok {
+		if last, ok := next[c.Owner]; c.From != math.MinInt64 && (!ok || c.From != last) || c.From == math.MinInt64 &&
+			ok {
 			b.wrong++
 			b.sample("days out of order", fmt.Sprint(c.Owner, " from ", c.From, ", want ", last))
 		}
@@ -145,7 +148,8 @@ func weighBaselines(b *balance, sent [][]byte, aside map[string]bool, through in
 			b.sample("a closed day", fmt.Sprint("of shard ", owner, ", which got to ", next[owner]))
 		}
 	}
-	for _, k := range slices.SortedFunc(maps.Keys(want), func(x, y learnedOf) int { return strings.Compare(fmt.Sprint(x), fmt.Sprint(y)) }) {
+	for _, k := range slices.SortedFunc(maps.Keys(want),
+		func(x, y learnedOf) int { return strings.Compare(fmt.Sprint(x), fmt.Sprint(y)) }) {
 		if k.day > through {
 			continue
 		}
@@ -178,12 +182,17 @@ func TestTheOracleOfBaselinesHasTeeth(t *testing.T) {
 	rec := func(key, value string) *kgo.Record { return &kgo.Record{Key: []byte(key), Value: []byte(value)} }
 	var good []*kgo.Record
 	for owner := range 4 {
-		good = append(good, rec(fmt.Sprintf("c|4|%d|-9223372036854775808|4|0|1", owner), fmt.Sprintf(`{"owner":%d,"of":4,"from":-9223372036854775808,"to":4}`, owner)))
+		good = append(good, rec(fmt.Sprintf("c|4|%d|-9223372036854775808|4|0|1", owner),
+			fmt.Sprintf(`{"owner":%d,"of":4,"from":-9223372036854775808,"to":4}`, owner)))
 	}
-	good = append(good, rec("s|acme|clerk||5|"+hash+"|0|1", "a snapshot"), rec("s|acme|*||5|"+hash+"|0|1", "a snapshot"),
-		rec("c|4|0|5|5|0|1", `{"owner":0,"of":4,"from":5,"to":5,"snapshots":[{"tenant":"acme","persona":"*","day":5,"hash":"`+hash+`","events":2},{"tenant":"acme","persona":"clerk","day":5,"hash":"`+hash+`","events":2}]}`))
+	good = append(good, rec("s|acme|clerk||5|"+hash+"|0|1", "a snapshot"),
+		rec("s|acme|*||5|"+hash+"|0|1", "a snapshot"),
+		rec("c|4|0|5|5|0|1",
+			`{"owner":0,"of":4,"from":5,"to":5,"snapshots":[{"tenant":"acme","persona":"*","day":5,"hash":"`+hash+
+				`","events":2},{"tenant":"acme","persona":"clerk","day":5,"hash":"`+hash+`","events":2}]}`))
 	for owner := 1; owner < 4; owner++ {
-		good = append(good, rec(fmt.Sprintf("c|4|%d|5|5|0|1", owner), fmt.Sprintf(`{"owner":%d,"of":4,"from":5,"to":5}`, owner)))
+		good = append(good,
+			rec(fmt.Sprintf("c|4|%d|5|5|0|1", owner), fmt.Sprintf(`{"owner":%d,"of":4,"from":5,"to":5}`, owner)))
 	}
 	weigh := func(records []*kgo.Record) balance {
 		var b balance
@@ -194,11 +203,14 @@ func TestTheOracleOfBaselinesHasTeeth(t *testing.T) {
 		t.Fatalf("what is right: %+v", b)
 	}
 	for name, change := range map[string]func(l []*kgo.Record) []*kgo.Record{
-		"a snapshot is missing":  func(l []*kgo.Record) []*kgo.Record { return slices.Delete(l, 4, 5) },
-		"a snapshot came twice":  func(l []*kgo.Record) []*kgo.Record { return slices.Insert(l, 4, l[4]) },
-		"a snapshot was changed": func(l []*kgo.Record) []*kgo.Record { l[4] = rec(string(l[4].Key), "another one"); return l },
-		"a day is missing":       func(l []*kgo.Record) []*kgo.Record { return l[:len(l)-1] },
-		"a day came twice":       func(l []*kgo.Record) []*kgo.Record { return append(l, l[len(l)-1]) },
+		"a snapshot is missing": func(l []*kgo.Record) []*kgo.Record { return slices.Delete(l, 4, 5) },
+		"a snapshot came twice": func(l []*kgo.Record) []*kgo.Record { return slices.Insert(l, 4, l[4]) },
+		"a snapshot was changed": func(l []*kgo.Record) []*kgo.Record {
+			l[4] = rec(string(l[4].Key), "another one")
+			return l
+		},
+		"a day is missing": func(l []*kgo.Record) []*kgo.Record { return l[:len(l)-1] },
+		"a day came twice": func(l []*kgo.Record) []*kgo.Record { return append(l, l[len(l)-1]) },
 		"an event was lost": func(l []*kgo.Record) []*kgo.Record {
 			l[6] = rec(string(l[6].Key), strings.Replace(string(l[6].Value), `"events":2`, `"events":1`, 1))
 			return l
@@ -211,7 +223,10 @@ func TestTheOracleOfBaselinesHasTeeth(t *testing.T) {
 			l[6] = rec(string(l[6].Key), strings.Replace(string(l[6].Value), `clerk`, `clark`, 1))
 			return l
 		},
-		"a list that is no list": func(l []*kgo.Record) []*kgo.Record { l[6] = rec(string(l[6].Key), "nothing"); return l },
+		"a list that is no list": func(l []*kgo.Record) []*kgo.Record {
+			l[6] = rec(string(l[6].Key), "nothing")
+			return l
+		},
 		"a shard that says nothing": func(l []*kgo.Record) []*kgo.Record {
 			return slices.DeleteFunc(l, func(r *kgo.Record) bool { return strings.HasPrefix(string(r.Key), "c|4|2|") })
 		},

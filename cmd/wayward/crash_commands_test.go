@@ -29,7 +29,10 @@ type responses struct {
 }
 
 func (r *responses) String() string {
-	return fmt.Sprintf("commands=%d (rules %d, %d of them written, people %d, clock %d, softened %d) states=%d open=%d acks=%d unenforced=%d defied=%d refused=%d (bad in these %d)", r.commands, r.ruled, r.written, r.human, r.expired, r.softened, r.states, r.open, r.acks, r.unenforced, r.defied, r.refused, r.inResponses)
+	return fmt.Sprintf(
+		"commands=%d (rules %d, %d of them written, people %d, clock %d, softened %d) states=%d open=%d acks=%d unenforced=%d defied=%d refused=%d (bad in these %d)",
+		r.commands, r.ruled, r.written, r.human, r.expired, r.softened, r.states, r.open, r.acks, r.unenforced,
+		r.defied, r.refused, r.inResponses)
 }
 
 type oracleScope struct {
@@ -105,7 +108,8 @@ type oracleFeedback struct {
 // ladder, weakest first; 0 is closed.
 var ladder = map[string]int{"restore": 0, "observe": 1, "throttle": 2, "escalate": 3, "block": 4, "kill": 5}
 
-var stateWords = map[string]string{"observe": "observed", "throttle": "throttled", "escalate": "open", "block": "open", "kill": "open"}
+var stateWords = map[string]string{"observe": "observed", "throttle": "throttled", "escalate": "open", "block": "open",
+	"kill": "open"}
 
 // history is everything about one scope, each in the order of its topic.
 type history struct {
@@ -203,7 +207,8 @@ func weighCommands(b *balance, l *left) {
 		}
 		ids[c.ID], said[c.Idempotency] = c, true
 		_, known := ladder[c.Action]
-		if string(r.Key) != key || c.Idempotency != key+"|"+c.Action+"|"+strconv.FormatInt(c.Epoch, 10) || c.ID == "" || len(c.ID) > 36 || !known || c.Schema != "wayward.command/v1" ||
+		if string(r.Key) != key || c.Idempotency != key+"|"+c.Action+"|"+strconv.FormatInt(c.Epoch, 10) || c.ID == "" ||
+			len(c.ID) > 36 || !known || c.Schema != "wayward.command/v1" ||
 			c.Mode != "enforce" || !c.NotAfter.After(c.Issued) || !strings.HasSuffix(c.ReplyTo, "agent.acks") {
 			b.fault("form of a command", string(r.Value))
 		}
@@ -321,7 +326,8 @@ func (b *balance) wishes(all map[string]*wish, x *alert, r oracleResponse, of fu
 		until = time.Now().Add(time.Hour)
 	}
 	if !of(key).inForce(x.at.Add(-slack), until, x.Processed, level) {
-		b.miss("command of a finding", fmt.Sprintf("%s on %s of finding %s (%s) at %v", r.action, key, x.UID, x.Rule, x.at.Format(time.StampMilli)))
+		b.miss("command of a finding", fmt.Sprintf("%s on %s of finding %s (%s) at %v", r.action, key, x.UID, x.Rule,
+			x.at.Format(time.StampMilli)))
 	}
 }
 
@@ -350,7 +356,8 @@ func (b *balance) sequence(key string, h *history, wishes map[string]*wish, feed
 			b.human++
 			f, ok := feedback[c.Issuer.Rule]
 			asked = f.Duration
-			if !ok || f.Scope.key() != key || c.Action != f.Action && (f.Type != "restore" || lift) || c.Issuer.By != f.By {
+			if !ok || f.Scope.key() != key || c.Action != f.Action && (f.Type != "restore" || lift) ||
+				c.Issuer.By != f.By {
 				b.fault("command of a person", c)
 			}
 		case "expiry":
@@ -368,7 +375,8 @@ func (b *balance) sequence(key string, h *history, wishes map[string]*wish, feed
 			b.fault("form of a restore", []*oracleCommand{last, c})
 		case (c.Limit != nil) != (c.Action == "throttle"):
 			b.fault("limit of a command", c)
-		case held && lift && ladder[c.Action] <= ladder[last.Action] && (c.Issuer.Type != "human" || c.Action != last.Action || !outlasts(c.until, last.until)):
+		case held && lift && ladder[c.Action] <= ladder[last.Action] &&
+			(c.Issuer.Type != "human" || c.Action != last.Action || !outlasts(c.until, last.until)):
 			b.fault("step down the ladder", []*oracleCommand{last, c})
 		case lift: // it holds as long as was asked for, but not shorter than that above which it rose
 			until := time.Time{}
@@ -387,7 +395,8 @@ func (b *balance) sequence(key string, h *history, wishes map[string]*wish, feed
 		}
 	}
 	if last != nil && !last.until.IsZero() {
-		b.miss("expiry", fmt.Sprintf("%s epoch %d of %v for %s", key, last.Epoch, last.Issued.Format(time.StampMilli), last.Duration))
+		b.miss("expiry", fmt.Sprintf("%s epoch %d of %v for %s", key, last.Epoch, last.Issued.Format(time.StampMilli),
+			last.Duration))
 	}
 }
 
@@ -398,7 +407,8 @@ func (b *balance) byRule(key string, c *oracleCommand, w *wish) string {
 		b.fault("finding of a command", c)
 		return c.Duration
 	}
-	soft := strings.HasPrefix(c.Reason, "guard: ") && c.Action == "escalate" && c.Scope.narrow() && ladder[w.asks.action] > ladder["escalate"]
+	soft := strings.HasPrefix(c.Reason, "guard: ") && c.Action == "escalate" && c.Scope.narrow() &&
+		ladder[w.asks.action] > ladder["escalate"]
 	if soft {
 		b.softened++
 	}
@@ -436,11 +446,14 @@ func (b *balance) present(key string, h *history, shown map[string]map[string]bo
 			continue
 		}
 		at := next
-		for at < len(h.commands) && (s.gone != (h.commands[at].Action == "restore") || !s.gone && s.Epoch != h.commands[at].Epoch) {
+		for at < len(h.commands) && (s.gone != (h.commands[at].Action == "restore") || !s.gone &&
+			s.Epoch != h.commands[at].Epoch) {
 			at++
 		}
 		if at != next || at == len(h.commands) {
-			b.fault("breaker out of order", fmt.Sprintf("%s: record (tombstone %v, epoch %d) is due for command %d of %d", key, s.gone, s.Epoch, next+1, len(h.commands)))
+			b.fault("breaker out of order",
+				fmt.Sprintf("%s: record (tombstone %v, epoch %d) is due for command %d of %d", key, s.gone, s.Epoch,
+					next+1, len(h.commands)))
 		}
 		if at == len(h.commands) {
 			continue
@@ -468,15 +481,21 @@ func (b *balance) present(key string, h *history, shown map[string]map[string]bo
 	case e.at < len(e.steps):
 		b.miss("ack in the breaker", fmt.Sprintf("%s epoch %d: %v, shown %v", key, now.Epoch, e.steps, e.steps[:e.at]))
 	case e.waits() && !e.missed && now.Action != "observe":
-		b.miss("deadline of an ack", fmt.Sprintf("%s epoch %d of %v", key, now.Epoch, now.Issued.Format(time.StampMilli)))
+		b.miss("deadline of an ack", fmt.Sprintf("%s epoch %d of %v", key, now.Epoch,
+			now.Issued.Format(time.StampMilli)))
 	}
 }
 
 // same demands that a breaker says what the command said.
 func (b *balance) same(s *oracleState, c *oracleCommand, h *history) {
 	rate := s.Limit == nil && c.Limit == nil || s.Limit != nil && c.Limit != nil && *s.Limit == *c.Limit
-	since := slices.ContainsFunc(h.commands, func(o *oracleCommand) bool { return o.Epoch <= c.Epoch && o.Time.Equal(s.Since) })
-	if s.State != stateWords[c.Action] || s.Action != c.Action || s.Mode != c.Mode || s.Command != c.ID || s.Finding != c.Finding || s.Reason != c.Reason || s.Issuer != c.Issuer || !rate || !since || !s.Until.Equal(c.until) {
+	since := slices.ContainsFunc(h.commands, func(o *oracleCommand) bool {
+		return o.Epoch <= c.Epoch &&
+			o.Time.Equal(s.Since)
+	})
+	if s.State != stateWords[c.Action] || s.Action != c.Action || s.Mode != c.Mode || s.Command != c.ID ||
+		s.Finding != c.Finding || s.Reason != c.Reason || s.Issuer != c.Issuer || !rate || !since ||
+		!s.Until.Equal(c.until) {
 		b.fault("breaker against its command", []any{s, c})
 	}
 }
@@ -512,10 +531,13 @@ func (b *balance) enforced(s *oracleState, c *oracleCommand, e *enforcement) {
 	switch due := e.at < len(e.steps); {
 	case due && (s.Enforced == e.steps[e.at] || s.Enforced == "missed" && e.missed && e.steps[e.at] == "received"):
 		e.at++
-	case s.Enforced == "missed" && !e.missed && e.waits() && c.Action != "observe" && !s.at.Before(c.Issued.Add(ackWithin)):
+	case s.Enforced == "missed" && !e.missed && e.waits() && c.Action != "observe" &&
+		!s.at.Before(c.Issued.Add(ackWithin)):
 		e.missed = true
 	default:
-		b.fault("enforced", fmt.Sprintf("%s epoch %d: %q at %v, issued %v, acks %v of which %d are shown, missed %v", c.Scope.key(), c.Epoch, s.Enforced, s.at.Format(time.StampMilli), c.Issued.Format(time.StampMilli), e.steps, e.at, e.missed))
+		b.fault("enforced", fmt.Sprintf("%s epoch %d: %q at %v, issued %v, acks %v of which %d are shown, missed %v",
+			c.Scope.key(), c.Epoch, s.Enforced, s.at.Format(time.StampMilli), c.Issued.Format(time.StampMilli), e.steps,
+			e.at, e.missed))
 	}
 }
 
@@ -529,7 +551,8 @@ func (b *balance) aboutCommands(alerts []alert, ids map[string]*oracleCommand, s
 			continue
 		}
 		c := ids[x.Target]
-		if c == nil || c.Scope.Type != x.Scope || c.Scope.ID != x.ID || c.Scope.Tenant != x.Tenant || c.Action == "restore" {
+		if c == nil || c.Scope.Type != x.Scope || c.Scope.ID != x.ID || c.Scope.Tenant != x.Tenant ||
+			c.Action == "restore" {
 			b.fault("finding about a command", x)
 			continue
 		}
@@ -572,7 +595,8 @@ func (b *balance) aboutCommands(alerts []alert, ids map[string]*oracleCommand, s
 
 // refusals is why feedback is refused, by the first word of its id: the test says in it what is
 // wrong. Nothing is wrong with other words.
-var refusals = map[string]string{"unsigned": "unsigned", "stranger": "unknown_key", "foreign": "wrong_tenant", "forged": "bad_signature", "stale": "stale_feedback", "broken": "bad_feedback"}
+var refusals = map[string]string{"unsigned": "unsigned", "stranger": "unknown_key", "foreign": "wrong_tenant",
+	"forged": "bad_signature", "stale": "stale_feedback", "broken": "bad_feedback"}
 
 // untilSet is how long the first set of policies may take until it is in force everywhere, kills
 // and all.
@@ -580,7 +604,8 @@ const untilSet = 12 * time.Second
 
 // weighFeedback demands that everything that people sent was done or refused, once each time that
 // it was sent, and nothing twice.
-func weighFeedback(b *balance, l *left, by map[string][]*oracleCommand, of func(string) *history) map[string]oracleFeedback {
+func weighFeedback(b *balance, l *left, by map[string][]*oracleCommand,
+	of func(string) *history) map[string]oracleFeedback {
 	sent, letters := map[string]int{}, map[string][]*kgo.Record{}
 	began := time.Now()
 	for _, r := range l.feedback {
@@ -614,7 +639,8 @@ func weighFeedback(b *balance, l *left, by map[string][]*oracleCommand, of func(
 		case done > 1 || done+refused > times:
 			b.twice("feedback", fmt.Sprintf("%d commands and %d refusals of %s", done, refused, value))
 		case done+refused < times:
-			b.miss("feedback", fmt.Sprintf("sent %d times, %d commands and %d refusals of %s", times, done, refused, value))
+			b.miss("feedback", fmt.Sprintf("sent %d times, %d commands and %d refusals of %s", times, done, refused,
+				value))
 		case bad && done > 0:
 			b.fault("feedback that was taken", value)
 		}

@@ -52,7 +52,9 @@ func signers() string {
 	public := func(k ed25519.PrivateKey) string {
 		return base64.StdEncoding.EncodeToString(k.Public().(ed25519.PublicKey))
 	}
-	return fmt.Sprintf("    - {name: ana, tenants: [acme, globex], public: %q}\n    - {name: root, tenants: [\"*\"], public: %q}\n", public(anaKey), public(rootKey))
+	return fmt.Sprintf(
+		"    - {name: ana, tenants: [acme, globex], public: %q}\n    - {name: root, tenants: [\"*\"], public: %q}\n",
+		public(anaKey), public(rootKey))
 }
 
 const peopleEvery = 120 * time.Millisecond
@@ -62,10 +64,12 @@ const peopleEvery = 120 * time.Millisecond
 func newGateway(a *arena, seed uint64) *gateway {
 	g := &gateway{a: a, rng: rand.New(rand.NewPCG(seed, 4)), open: map[string]event.Command{}}
 	for i := range 16 {
-		g.feedback("early", event.Feedback{Type: event.TripFeedback, Scope: g.scope(), Action: event.Action(1 + i%5), By: "root"}, rootKey)
+		g.feedback("early", event.Feedback{Type: event.TripFeedback, Scope: g.scope(), Action: event.Action(1 + i%5),
+			By: "root"}, rootKey)
 	}
 	var err error
-	g.cl, err = kgo.NewClient(kgo.SeedBrokers(a.brokers...), kgo.ConsumeTopics(a.topics.Commands), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+	g.cl, err = kgo.NewClient(kgo.SeedBrokers(a.brokers...), kgo.ConsumeTopics(a.topics.Commands),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.FetchMaxWait(50*time.Millisecond), kgo.ProducerLinger(0))
 	must(a.t, err)
 	a.t.Cleanup(g.close)
@@ -122,11 +126,12 @@ func (g *gateway) ack(a event.Ack) {
 }
 
 func (g *gateway) produce(topic, key string, value []byte) {
-	g.a.cl.Produce(context.Background(), &kgo.Record{Topic: topic, Key: []byte(key), Value: value}, func(_ *kgo.Record, err error) {
-		if err != nil {
-			g.a.t.Errorf("%s: not produced: %v", topic, err)
-		}
-	})
+	g.a.cl.Produce(context.Background(), &kgo.Record{Topic: topic, Key: []byte(key), Value: value},
+		func(_ *kgo.Record, err error) {
+			if err != nil {
+				g.a.t.Errorf("%s: not produced: %v", topic, err)
+			}
+		})
 }
 
 // answer does what gateways do: most apply, at once, twice or too late; some refuse, some never
@@ -137,7 +142,8 @@ func (g *gateway) answer(c event.Command) {
 	} else {
 		g.open[key] = c
 	}
-	a := event.Ack{CommandID: c.ID, Tenant: c.Scope.Tenant, Scope: c.Scope, Epoch: c.Epoch, Time: time.Now().UnixMilli(), By: "gateway"}
+	a := event.Ack{CommandID: c.ID, Tenant: c.Scope.Tenant, Scope: c.Scope, Epoch: c.Epoch,
+		Time: time.Now().UnixMilli(), By: "gateway"}
 	say := func(words ...event.AckStatus) {
 		for _, w := range words {
 			a.Status = w
@@ -183,13 +189,16 @@ func (g *gateway) answer(c event.Command) {
 		if len(g.old) > 50 {
 			o := g.old[0]
 			g.old = g.old[1:]
-			g.ack(event.Ack{CommandID: o.ID, Scope: o.Scope, Epoch: o.Epoch, Time: time.Now().UnixMilli(), Status: event.Rejected})
+			g.ack(event.Ack{CommandID: o.ID, Scope: o.Scope, Epoch: o.Epoch, Time: time.Now().UnixMilli(),
+				Status: event.Rejected})
 		}
 	case 1: // of an epoch that has not been
-		g.ack(event.Ack{CommandID: "made-up", Scope: c.Scope, Epoch: c.Epoch + 7, Time: time.Now().UnixMilli(), Status: event.Failed})
+		g.ack(event.Ack{CommandID: "made-up", Scope: c.Scope, Epoch: c.Epoch + 7, Time: time.Now().UnixMilli(),
+			Status: event.Failed})
 	case 2: // the id of another command
 		if len(g.old) > 0 {
-			g.ack(event.Ack{CommandID: g.old[0].ID, Scope: c.Scope, Epoch: c.Epoch, Time: time.Now().UnixMilli(), Status: event.Failed})
+			g.ack(event.Ack{CommandID: g.old[0].ID, Scope: c.Scope, Epoch: c.Epoch, Time: time.Now().UnixMilli(),
+				Status: event.Failed})
 		}
 	case 3:
 		g.n++
@@ -223,7 +232,9 @@ func (g *gateway) scope() event.Scope {
 // live makes a scope of agents that go on although they are stopped.
 func (g *gateway) live() event.Scope {
 	agent := liveAgents[g.rng.IntN(len(liveAgents))]
-	return []event.Scope{{Type: event.AgentScope, Tenant: "live", ID: agent}, {Type: event.SessionScope, Tenant: "live", ID: "s1", Agent: agent}, {Type: event.UserScope, Tenant: "live", ID: "user-1"},
+	return []event.Scope{{Type: event.AgentScope, Tenant: "live", ID: agent},
+		{Type: event.SessionScope, Tenant: "live", ID: "s1", Agent: agent},
+		{Type: event.UserScope, Tenant: "live", ID: "user-1"},
 		{Type: event.ToolScope, Tenant: "live", ID: "search"}}[g.rng.IntN(4)]
 }
 
@@ -259,7 +270,8 @@ func (g *gateway) send(s event.Scope, b []byte) { g.produce(g.a.topics.Feedback,
 
 // somebody wants something.
 func (g *gateway) somebody() {
-	f := event.Feedback{Type: event.TripFeedback, Scope: g.scope(), Action: event.Action(1 + g.rng.IntN(5)), DurationMS: int64(g.rng.IntN(5)) * 500, By: "root"}
+	f := event.Feedback{Type: event.TripFeedback, Scope: g.scope(), Action: event.Action(1 + g.rng.IntN(5)),
+		DurationMS: int64(g.rng.IntN(5)) * 500, By: "root"}
 	key := rootKey
 	if t := f.Scope.Tenant; g.rng.IntN(2) == 0 && (t == "acme" || t == "globex") {
 		f.By, key = "ana", anaKey
@@ -279,7 +291,8 @@ func (g *gateway) somebody() {
 			return
 		}
 		slices.Sort(keys)
-		f.Type, f.Action, f.DurationMS, f.Scope, f.By = event.RestoreFeedback, 0, 0, g.open[keys[g.rng.IntN(len(keys))]].Scope, "root"
+		f.Type, f.Action, f.DurationMS, f.Scope, f.By = event.RestoreFeedback, 0, 0,
+			g.open[keys[g.rng.IntN(len(keys))]].Scope, "root"
 		g.feedback("fine", f, rootKey)
 	case 12, 13: // somebody has recorded it, and sends it again
 		b := g.sent[g.rng.IntN(len(g.sent))]
@@ -307,7 +320,8 @@ func (g *gateway) somebody() {
 			g.feedback("broken", f, key)
 			return
 		}
-		f.Type, f.Action, f.DurationMS, f.Verdict = event.VerdictFeedback, 0, 0, event.Verdicts[g.rng.IntN(len(event.Verdicts))]
+		f.Type, f.Action, f.DurationMS, f.Verdict = event.VerdictFeedback, 0, 0, event.Verdicts[g.rng.IntN(
+			len(event.Verdicts))]
 		g.feedback("verdict", f, nil)
 	}
 }

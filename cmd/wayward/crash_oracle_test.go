@@ -36,13 +36,20 @@ type oracleResponse struct {
 }
 
 var oracleLimits = []oracleLimit{
-	{id: "agent-tumbling", scope: "agent", measure: "count", tool: "db.", max: 14, window: 60_000, tumbling: true, asks: oracleResponse{"throttle", "agent", 1, 5, 1}},
-	{id: "agent-sliding", scope: "agent", measure: "bytes", tool: "db.", max: 70_000, window: 90_000, asks: oracleResponse{action: "escalate", scope: "agent", seconds: 2}},
-	{id: "session-calls", scope: "session", measure: "count", max: 45, asks: oracleResponse{action: "kill", scope: "session", seconds: 1}},
-	{id: "user-tumbling", scope: "user", measure: "count", max: 25, window: 60_000, tumbling: true, asks: oracleResponse{action: "block", scope: "user", seconds: 2}},
-	{id: "user-sliding", scope: "user", measure: "records", max: 900, window: 60_000, asks: oracleResponse{"throttle", "agent", 1, 3, 1}},
-	{id: "persona-sliding", scope: "persona", measure: "count", tool: "mail.", max: 60, window: 30_000, asks: oracleResponse{action: "escalate", scope: "persona", seconds: 1}},
-	{id: "tenant-amount", scope: "tenant", measure: "amount", currency: "EUR", tool: "pay.", max: 400_00, window: 60_000, asks: oracleResponse{action: "observe", scope: "tenant"}},
+	{id: "agent-tumbling", scope: "agent", measure: "count", tool: "db.", max: 14, window: 60_000, tumbling: true,
+		asks: oracleResponse{"throttle", "agent", 1, 5, 1}},
+	{id: "agent-sliding", scope: "agent", measure: "bytes", tool: "db.", max: 70_000, window: 90_000,
+		asks: oracleResponse{action: "escalate", scope: "agent", seconds: 2}},
+	{id: "session-calls", scope: "session", measure: "count", max: 45,
+		asks: oracleResponse{action: "kill", scope: "session", seconds: 1}},
+	{id: "user-tumbling", scope: "user", measure: "count", max: 25, window: 60_000, tumbling: true,
+		asks: oracleResponse{action: "block", scope: "user", seconds: 2}},
+	{id: "user-sliding", scope: "user", measure: "records", max: 900, window: 60_000,
+		asks: oracleResponse{"throttle", "agent", 1, 3, 1}},
+	{id: "persona-sliding", scope: "persona", measure: "count", tool: "mail.", max: 60, window: 30_000,
+		asks: oracleResponse{action: "escalate", scope: "persona", seconds: 1}},
+	{id: "tenant-amount", scope: "tenant", measure: "amount", currency: "EUR", tool: "pay.", max: 400_00,
+		window: 60_000, asks: oracleResponse{action: "observe", scope: "tenant"}},
 }
 
 // oraclePersona is a role that must not use some tools.
@@ -59,7 +66,8 @@ var oraclePersonas = []oraclePersona{
 
 // yaml is `respond:` at a depth.
 func (r oracleResponse) yaml(indent string) string {
-	s := indent + "respond:\n" + indent + "  action: " + r.action + "\n" + indent + "  scope: " + r.scope + "\n" + indent + "  duration: "
+	s := indent + "respond:\n" + indent + "  action: " + r.action + "\n" + indent + "  scope: " + r.scope + "\n" +
+		indent + "  duration: "
 	if r.seconds > 0 {
 		s += fmt.Sprintf("%ds\n", r.seconds)
 	} else {
@@ -80,7 +88,8 @@ func oraclePolicies(keys string) map[string]string {
 	var b, c strings.Builder
 	c.WriteString("personas:\n")
 	for _, p := range oraclePersonas {
-		fmt.Fprintf(&c, "  - name: %s\n    default: allow\n    tools:\n      deny: [%q]\n    severity: high\n%s", p.name, p.tool+"*", p.asks.yaml("    "))
+		fmt.Fprintf(&c, "  - name: %s\n    default: allow\n    tools:\n      deny: [%q]\n    severity: high\n%s",
+			p.name, p.tool+"*", p.asks.yaml("    "))
 	}
 	b.WriteString("limits:\n")
 	for _, l := range oracleLimits {
@@ -91,7 +100,8 @@ func oraclePolicies(keys string) map[string]string {
 			fmt.Fprintf(&b, "    max: %d\n", l.max)
 		}
 		if l.window > 0 {
-			fmt.Fprintf(&b, "    window: %ds\n    kind: %s\n", l.window/1000, map[bool]string{true: "tumbling", false: "sliding"}[l.tumbling])
+			fmt.Fprintf(&b, "    window: %ds\n    kind: %s\n", l.window/1000,
+				map[bool]string{true: "tumbling", false: "sliding"}[l.tumbling])
 		}
 		b.WriteString("    where:\n      tenants: [acme, globex, initech]\n")
 		if l.tool != "" {
@@ -100,7 +110,9 @@ func oraclePolicies(keys string) map[string]string {
 		b.WriteString(l.asks.yaml("    "))
 	}
 	return map[string]string{"limits/limits.yaml": b.String(), "personas/personas.yaml": c.String(),
-		"response/response.yaml": fmt.Sprintf("response:\n  enforce: true\n  guard: {least: 1000000}\n  stale_after: 30d\n  ack_within: %v\n  keys:\n%s", ackWithin, keys)}
+		"response/response.yaml": fmt.Sprintf(
+			"response:\n  enforce: true\n  guard: {least: 1000000}\n  stale_after: 30d\n  ack_within: %v\n  keys:\n%s",
+			ackWithin, keys)}
 }
 
 func cents(v int64) string { return fmt.Sprintf("%d.%02d", v/100, v%100) }
@@ -183,14 +195,18 @@ func expected(sent [][]byte, aside map[string]bool) (findings, drops map[said]in
 	}
 	first, count := map[what]*oracleEvent{}, map[what]int64{}
 	for _, e := range events {
-		denied := slices.ContainsFunc(oraclePersonas, func(p oraclePersona) bool { return p.name == e.Persona && strings.HasPrefix(e.Tool.Name, p.tool) })
+		denied := slices.ContainsFunc(oraclePersonas, func(p oraclePersona) bool {
+			return p.name == e.Persona &&
+				strings.HasPrefix(e.Tool.Name, p.tool)
+		})
 		if e.Kind != "tool_call" || e.Phase == "attempt" || !denied {
 			continue
 		}
 		w := what{e.Tenant, e.Agent.ID, e.Session, e.Tool.Name, e.run}
 		count[w]++
 		n := count[w]
-		s := said{Rule: "policy/persona/" + e.Persona + "/tool", Scope: "agent", Tenant: e.Tenant, ID: e.Agent.ID, Activity: 2, Value: "", Count: n, Last: e.Time, Agent: e.Agent.ID, Key: e.Tenant + "|" + e.Agent.ID}
+		s := said{Rule: "policy/persona/" + e.Persona + "/tool", Scope: "agent", Tenant: e.Tenant, ID: e.Agent.ID,
+			Activity: 2, Value: "", Count: n, Last: e.Time, Agent: e.Agent.ID, Key: e.Tenant + "|" + e.Agent.ID}
 		if n == 1 {
 			first[w], s.Activity = e, 1
 		}
@@ -259,10 +275,12 @@ func crossings(l *oracleLimit, events []*oracleEvent, out map[said]int) {
 	units := map[key][]*unit{}
 	grains := map[key]map[int64]*unit{}
 	for _, e := range events {
-		if e.Kind != "tool_call" || e.Phase == "attempt" || !strings.HasPrefix(e.Tool.Name, l.tool) || !slices.Contains([]string{"acme", "globex", "initech"}, e.Tenant) {
+		if e.Kind != "tool_call" || e.Phase == "attempt" || !strings.HasPrefix(e.Tool.Name, l.tool) ||
+			!slices.Contains([]string{"acme", "globex", "initech"}, e.Tenant) {
 			continue
 		}
-		k := key{tenant: e.Tenant, id: map[string]string{"agent": e.Agent.ID, "session": e.Session, "user": e.User, "persona": e.Persona, "tenant": e.Tenant}[l.scope]}
+		k := key{tenant: e.Tenant, id: map[string]string{"agent": e.Agent.ID, "session": e.Session, "user": e.User,
+			"persona": e.Persona, "tenant": e.Tenant}[l.scope]}
 		if k.id == "" {
 			continue
 		}
@@ -337,7 +355,8 @@ func crossings(l *oracleLimit, events []*oracleEvent, out map[said]int) {
 			default:
 				continue
 			}
-			s := said{Rule: "limit/" + l.id, Scope: l.scope, Tenant: k.tenant, ID: k.id, Trigger: trigger.ID, Activity: activity, Value: strconv.FormatInt(sum, 10), Count: n, Time: trigger.Time, Last: u.last.Time}
+			s := said{Rule: "limit/" + l.id, Scope: l.scope, Tenant: k.tenant, ID: k.id, Trigger: trigger.ID,
+				Activity: activity, Value: strconv.FormatInt(sum, 10), Count: n, Time: trigger.Time, Last: u.last.Time}
 			if l.measure == "amount" {
 				s.Value = cents(sum)
 			}
@@ -415,8 +434,10 @@ func readAlert(r *kgo.Record) (x alert, err error) {
 		// what a person has ordered follows from no event
 		return x, fmt.Errorf("no related events: %s", r.Value)
 	}
-	s := said{Rule: a.FindingInfo.Analytic.UID, Scope: w.Scope.Type, Tenant: a.Metadata.Tenant, ID: w.Scope.ID, Trigger: trigger,
-		Activity: a.Activity, Value: w.Observed, Count: a.Count, Time: a.Time, Last: a.End, Agent: w.Agent, Key: string(r.Key)}
+	s := said{Rule: a.FindingInfo.Analytic.UID, Scope: w.Scope.Type, Tenant: a.Metadata.Tenant, ID: w.Scope.ID,
+		Trigger:  trigger,
+		Activity: a.Activity, Value: w.Observed, Count: a.Count, Time: a.Time, Last: a.End, Agent: w.Agent,
+		Key: string(r.Key)}
 	if w.Incomplete {
 		s.Rule += " (incomplete)"
 	}
@@ -424,7 +445,8 @@ func readAlert(r *kgo.Record) (x alert, err error) {
 	if len(a.Evidences) > 0 { // the trigger comes first
 		crosser = a.Evidences[0].Actor.Agent
 	}
-	return alert{s, a.FindingInfo.UID, w.Stage, w.Session, w.User, w.Tool, w.Persona, w.Target, crosser, time.UnixMilli(a.Metadata.Processed), r.Timestamp}, nil
+	return alert{s, a.FindingInfo.UID, w.Stage, w.Session, w.User, w.Tool, w.Persona, w.Target, crosser,
+		time.UnixMilli(a.Metadata.Processed), r.Timestamp}, nil
 }
 
 // balance is what the oracle thinks of a run.
@@ -498,7 +520,8 @@ func compare(sent [][]byte, aside map[string]bool, l *left) balance {
 		if strings.HasPrefix(s.Rule, "response/") {
 			continue // about commands, not about events
 		}
-		if detector, _, _ := strings.Cut(s.Rule, "/"); detector == "volume" || detector == "sequence" || detector == "rarity" {
+		if detector, _, _ := strings.Cut(s.Rule, "/"); detector == "volume" || detector == "sequence" ||
+			detector == "rarity" {
 			// By the third day something may be rare that was made at random. What is, an oracle
 			// that has learned nothing cannot say; but few are, and each is told once.
 			if chance[s.said]++; chance[s.said] > 1 {
@@ -513,12 +536,14 @@ func compare(sent [][]byte, aside map[string]bool, l *left) balance {
 		}
 		have[s.said]++
 		first, known := uids[s.UID]
-		if known && (first.Rule != s.Rule || first.Trigger != s.Trigger || first.ID != s.ID || first.Tenant != s.Tenant) {
+		if known && (first.Rule != s.Rule || first.Trigger != s.Trigger || first.ID != s.ID ||
+			first.Tenant != s.Tenant) {
 			b.wrong++
 			b.sample("two findings of one uid", []alert{first, s})
 		}
 		uids[s.UID] = s
-		if above := s.Scope != "agent" && s.Scope != "session" || s.Rule == "rule/unanswered"; above != (s.Stage == "relation") {
+		if above := s.Scope != "agent" && s.Scope != "session" ||
+			s.Rule == "rule/unanswered"; above != (s.Stage == "relation") {
 			b.wrong++
 			b.sample("stage", s)
 		} else if above && s.Agent != "" && want[s.said] > 0 && have[s.said] == 1 {
@@ -578,7 +603,8 @@ func journalGaps(records []*kgo.Record) (gaps []string) {
 		}
 		seq, _ := binary.Uvarint(r.Value[2:])
 		if seq != next[r.Partition] {
-			gaps = append(gaps, fmt.Sprintf("partition %d offset %d: transaction %d, expected %d", r.Partition, r.Offset, seq, next[r.Partition]))
+			gaps = append(gaps, fmt.Sprintf("partition %d offset %d: transaction %d, expected %d", r.Partition,
+				r.Offset, seq, next[r.Partition]))
 			next[r.Partition] = seq
 		}
 		if more[r.Partition] = r.Value[1] == 1; !more[r.Partition] {

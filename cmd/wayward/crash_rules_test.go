@@ -112,7 +112,8 @@ func tellAll(out map[said]int, s said, suppress int64, all []matched) {
 		for next <= n {
 			next *= 2
 		}
-		s.Trigger, s.Time, s.Last, s.Count, s.Agent = trigger.ID, trigger.Time, max(last, trigger.Time), m.count+n-1, trigger.Agent.ID
+		s.Trigger, s.Time, s.Last, s.Count, s.Agent = trigger.ID, trigger.Time, max(last, trigger.Time), m.count+
+			n-1, trigger.Agent.ID
 		if s.Scope != "user" {
 			s.Key = s.Tenant + "|" + trigger.Agent.ID
 		}
@@ -218,7 +219,8 @@ func expectedOfRules(events []*oracleEvent, out map[said]int) (drops map[said]in
 				taken = e
 			}
 		}
-		tellAll(out, said{Rule: "rule/relay", Scope: "user", Tenant: k.tenant, ID: k.id, Key: k.tenant + "|user:" + k.id}, 30_000, sent)
+		tellAll(out, said{Rule: "rule/relay", Scope: "user", Tenant: k.tenant, ID: k.id,
+			Key: k.tenant + "|user:" + k.id}, 30_000, sent)
 	}
 	return drops
 }
@@ -241,7 +243,8 @@ func weighReload(b *balance, drops, have map[said]int) {
 	for s, n := range have {
 		s.Rule = "rule/" + beforeReload
 		told[at(s)] += n
-		if trigger, known := alone[at(s)]; known && trigger == s.Trigger && s.Activity == 1 && s.Count == 1 || s.Count > 1 && close[at(s)] || s.Count == 1 && !known {
+		if trigger, known := alone[at(s)]; known && trigger == s.Trigger && s.Activity == 1 && s.Count == 1 ||
+			s.Count > 1 && close[at(s)] || s.Count == 1 && !known {
 			continue
 		}
 		b.wrong += n
@@ -299,7 +302,8 @@ func (a *arena) inForce(b *balance, sent [][]byte, from int) {
 	rule := map[string]string{} // by agent and trigger
 	n := map[string]int{}
 	for _, r := range a.read(a.topics.Alerts) {
-		if s, err := readAlert(r); err == nil && s.Activity == 1 && (s.Rule == "rule/"+beforeReload || s.Rule == "rule/"+afterReload) {
+		if s, err := readAlert(r); err == nil && s.Activity == 1 &&
+			(s.Rule == "rule/"+beforeReload || s.Rule == "rule/"+afterReload) {
 			rule[s.Tenant+"|"+s.ID+"|"+s.Trigger] = s.Rule
 			n[s.Rule]++
 		}

@@ -21,23 +21,33 @@ func honestLog() *left {
 	stamp := func(seconds float64) string { return at(seconds).Format("2006-01-02T15:04:05.000Z") }
 	l := &left{}
 	put := func(to *[]*kgo.Record, seconds float64, key, format string, args ...any) {
-		*to = append(*to, &kgo.Record{Timestamp: at(seconds), Key: []byte(key), Value: fmt.Appendf(nil, format, args...)})
+		*to = append(*to, &kgo.Record{Timestamp: at(seconds), Key: []byte(key),
+			Value: fmt.Appendf(nil, format, args...)})
 	}
-	const session, agent = `{"type":"session","id":"s1","tenant":"acme","agent":"a1"}`, `{"type":"agent","id":"a2","tenant":"acme"}`
+	const session, agent = `{"type":"session","id":"s1","tenant":"acme","agent":"a1"}`,
+		`{"type":"agent","id":"a2","tenant":"acme"}`
 	alert := func(seconds float64, uid, rule, scope, who string) {
-		put(&l.alerts, seconds, "", `{"activity_id":1,"time":1,"end_time":1,"count":1,"finding_info":{"uid":%q,"analytic":{"uid":%q},"related_events":[{"uid":"e1"}]},"metadata":{"tenant_uid":"acme","processed_time":%d},`+
-			`"unmapped":{"wayward":{"stage":"behaviour","agent":%q,"session":"s1","scope":{"type":%q,"id":%q}}}}`, uid, rule, at(seconds).UnixMilli(), who, scope, who)
+		put(&l.alerts, seconds, "",
+			`{"activity_id":1,"time":1,"end_time":1,"count":1,"finding_info":{"uid":%q,"analytic":{"uid":%q},"related_events":[{"uid":"e1"}]},"metadata":{"tenant_uid":"acme","processed_time":%d},`+
+				`"unmapped":{"wayward":{"stage":"behaviour","agent":%q,"session":"s1","scope":{"type":%q,"id":%q}}}}`,
+			uid,
+			rule, at(seconds).UnixMilli(), who, scope, who)
 	}
 	about := func(seconds float64, rule, command, scope, id string, count, activity int) {
-		put(&l.alerts, seconds, "", `{"activity_id":%d,"count":%d,"finding_info":{"uid":"of %s","analytic":{"uid":"response/%s"}},"metadata":{"tenant_uid":"acme"},`+
-			`"unmapped":{"wayward":{"stage":"behaviour","scope":{"type":%q,"id":%q},"target":%q}}}`, activity, count, command+rule, rule, scope, id, command)
+		put(&l.alerts, seconds, "",
+			`{"activity_id":%d,"count":%d,"finding_info":{"uid":"of %s","analytic":{"uid":"response/%s"}},"metadata":{"tenant_uid":"acme"},`+
+				`"unmapped":{"wayward":{"stage":"behaviour","scope":{"type":%q,"id":%q},"target":%q}}}`, activity,
+			count,
+			command+rule, rule, scope, id, command)
 	}
 	command := func(seconds float64, key, scope, id, action string, epoch int, more string) {
-		put(&l.commands, seconds, key, `{"schema":"wayward.command/v1","command_id":%q,"idempotency_key":"%s|%s|%d","action":%q,"scope":%s,"epoch":%d,"time":%q,"issued_at":%q,"not_after":%q,"mode":"enforce","reason":"","reply_to":"agent.acks",%s}`,
+		put(&l.commands, seconds, key,
+			`{"schema":"wayward.command/v1","command_id":%q,"idempotency_key":"%s|%s|%d","action":%q,"scope":%s,"epoch":%d,"time":%q,"issued_at":%q,"not_after":%q,"mode":"enforce","reason":"","reply_to":"agent.acks",%s}`,
 			id, key, action, epoch, action, scope, epoch, stamp(0), stamp(seconds), stamp(seconds+60), more)
 	}
 	state := func(seconds float64, key, scope, id, word, action string, epoch int, enforced, more string) {
-		put(&l.breakers, seconds, key, `{"schema":"wayward.breaker/v1","scope":%s,"state":%q,"action":%q,"epoch":%d,"since":%q,"mode":"enforce","enforced":%q,"command_id":%q,"reason":"",%s}`,
+		put(&l.breakers, seconds, key,
+			`{"schema":"wayward.breaker/v1","scope":%s,"state":%q,"action":%q,"epoch":%d,"since":%q,"mode":"enforce","enforced":%q,"command_id":%q,"reason":"",%s}`,
 			scope, word, action, epoch, stamp(0), enforced, id, more)
 	}
 	gone := func(seconds float64, key string) {
@@ -47,7 +57,9 @@ func honestLog() *left {
 		put(&l.acks, 0, "", `{"command_id":%q,"scope":%s,"epoch":%d,"status":%q}`, id, scope, epoch, status)
 	}
 	const s, a = "acme|session|a1|s1", "acme|agent|a2"
-	const clerk, tumbling, sliding = `"issuer":{"type":"rule","rule":"persona/clerk/tool"},"finding_uid":"f1"`, `"issuer":{"type":"rule","rule":"agent-tumbling"},"finding_uid":"f2"`, `"issuer":{"type":"rule","rule":"agent-sliding"},"finding_uid":"f3"`
+	const clerk, tumbling, sliding = `"issuer":{"type":"rule","rule":"persona/clerk/tool"},"finding_uid":"f1"`,
+		`"issuer":{"type":"rule","rule":"agent-tumbling"},"finding_uid":"f2"`,
+		`"issuer":{"type":"rule","rule":"agent-sliding"},"finding_uid":"f3"`
 	const ana = `"issuer":{"type":"human","rule":"fine-1","by":"ana"},"finding_uid":"f3"`
 
 	alert(1, "f1", "policy/persona/clerk/tool", "agent", "a1")
@@ -65,7 +77,8 @@ func honestLog() *left {
 
 	alert(1, "f2", "limit/agent-tumbling", "agent", "a2")
 	command(1, a, agent, "c3", "throttle", 1, tumbling+`,"duration":"PT1S","limit":{"calls":5,"per_seconds":1}`)
-	state(1, a, agent, "c3", "throttled", "throttle", 1, "", tumbling+`,"until":"`+stamp(2)+`","limit":{"calls":5,"per_seconds":1}`)
+	state(1, a, agent, "c3", "throttled", "throttle", 1, "",
+		tumbling+`,"until":"`+stamp(2)+`","limit":{"calls":5,"per_seconds":1}`)
 	alert(1.5, "f3", "limit/agent-sliding", "agent", "a2")
 	command(1.5, a, agent, "c4", "escalate", 2, sliding+`,"duration":"PT2S"`)
 	state(1.5, a, agent, "c4", "open", "escalate", 2, "", sliding+`,"until":"`+stamp(3.5)+`"`)
@@ -77,7 +90,8 @@ func honestLog() *left {
 	command(3.7, a, agent, "c5", "restore", 3, ana)
 	gone(3.7, a)
 	put(&l.dlq, 4.5, "", "%s", restore)
-	l.dlq[0].Headers = []kgo.RecordHeader{{Key: "topic", Value: []byte("agent.feedback")}, {Key: "reason", Value: []byte("replayed")}}
+	l.dlq[0].Headers = []kgo.RecordHeader{{Key: "topic", Value: []byte("agent.feedback")},
+		{Key: "reason", Value: []byte("replayed")}}
 	return l
 }
 
@@ -101,15 +115,22 @@ func TestWhatIsWrongWithCommandsIsReported(t *testing.T) {
 		{"a command is missing", func(l *left) { without(&l.commands, 2) }, "lost command of a finding"},
 		{"a gap of epochs", func(l *left) { without(&l.commands, 2) }, "wrong epoch"},
 		{"the last command is missing", func(l *left) { without(&l.commands, 4) }, "wrong breaker out of order"},
-		{"command and breaker are missing", func(l *left) { without(&l.commands, 0); l.breakers = l.breakers[3:] }, "lost command of a finding"},
+		{"command and breaker are missing", func(l *left) { without(&l.commands, 0); l.breakers = l.breakers[3:] },
+			"lost command of a finding"},
 		{"a command twice", func(l *left) { again(&l.commands, 1) }, "doubled epoch"},
-		{"commands swapped", func(l *left) { l.commands[0], l.commands[1] = l.commands[1], l.commands[0] }, "wrong restore of what is closed"},
-		{"a step down", func(l *left) { l.commands[2], l.commands[3] = l.commands[3], l.commands[2] }, "wrong step down the ladder"},
+		{"commands swapped", func(l *left) { l.commands[0], l.commands[1] = l.commands[1], l.commands[0] },
+			"wrong restore of what is closed"},
+		{"a step down", func(l *left) { l.commands[2], l.commands[3] = l.commands[3], l.commands[2] },
+			"wrong step down the ladder"},
 		{"a command of nobody", func(l *left) { change(l.commands[0], "f1", "f9") }, "wrong finding of a command"},
-		{"a command about another", func(l *left) { change(l.commands[0], `"rule":"persona`, `"rule":"other`) }, "wrong finding of a command"},
-		{"more than was asked for", func(l *left) { change(l.commands[0], "PT2S", "PT9S") }, "wrong duration of a command"},
-		{"another action", func(l *left) { change(l.commands[3], `"action":"escalate"`, `"action":"kill"`) }, "wrong command of a rule"},
-		{"an idempotency key of another epoch", func(l *left) { change(l.commands[3], "|escalate|2", "|escalate|1") }, "wrong form of a command"},
+		{"a command about another", func(l *left) { change(l.commands[0], `"rule":"persona`, `"rule":"other`) },
+			"wrong finding of a command"},
+		{"more than was asked for", func(l *left) { change(l.commands[0], "PT2S", "PT9S") },
+			"wrong duration of a command"},
+		{"another action", func(l *left) { change(l.commands[3], `"action":"escalate"`, `"action":"kill"`) },
+			"wrong command of a rule"},
+		{"an idempotency key of another epoch", func(l *left) { change(l.commands[3], "|escalate|2", "|escalate|1") },
+			"wrong form of a command"},
 		{"let go too early", func(l *left) {
 			change(l.commands[1], `"issued_at":"2026-11-21T10:00:03.500Z"`, `"issued_at":"2026-11-21T10:00:02.500Z"`)
 		}, "wrong expiry"},
@@ -117,19 +138,30 @@ func TestWhatIsWrongWithCommandsIsReported(t *testing.T) {
 		{"a breaker is missing", func(l *left) { without(&l.breakers, 4) }, "wrong breaker out of order"},
 		{"a tombstone is missing", func(l *left) { without(&l.breakers, 3) }, "wrong breaker: "},
 		{"a tombstone too many", func(l *left) { again(&l.breakers, 3) }, "wrong breaker out of order"},
-		{"a breaker twice", func(l *left) { l.breakers = slices.Insert(l.breakers, 1, l.breakers[0]) }, "wrong enforced"},
-		{"breakers swapped", func(l *left) { l.breakers[4], l.breakers[5] = l.breakers[5], l.breakers[4] }, "wrong breaker out of order"},
-		{"another until", func(l *left) { change(l.breakers[0], "10:00:03.000", "10:00:04.000") }, "wrong breaker against its command"},
-		{"a breaker of no command", func(l *left) { l.breakers[0].Key = []byte("acme|agent|a9") }, "wrong breaker without a command"},
+		{"a breaker twice", func(l *left) { l.breakers = slices.Insert(l.breakers, 1, l.breakers[0]) },
+			"wrong enforced"},
+		{"breakers swapped", func(l *left) { l.breakers[4], l.breakers[5] = l.breakers[5], l.breakers[4] },
+			"wrong breaker out of order"},
+		{"another until", func(l *left) { change(l.breakers[0], "10:00:03.000", "10:00:04.000") },
+			"wrong breaker against its command"},
+		{"a breaker of no command", func(l *left) { l.breakers[0].Key = []byte("acme|agent|a9") },
+			"wrong breaker without a command"},
 		{"applied of which no ack spoke", func(l *left) { without(&l.acks, 1) }, "wrong enforced"},
-		{"an ack that does not show", func(l *left) { l.commands, l.breakers = l.commands[:1], l.breakers[:2] }, "lost ack in the breaker"},
-		{"a deadline that does not show", func(l *left) { l.commands, l.breakers = l.commands[:4], l.breakers[:6] }, "lost deadline of an ack"},
-		{"missed before the deadline", func(l *left) { l.breakers[6].Timestamp = l.breakers[5].Timestamp }, "wrong enforced"},
-		{"not enforced is not told", func(l *left) { without(&l.alerts, 6) }, "lost finding that a command was not enforced"},
-		{"not enforced is told twice", func(l *left) { again(&l.alerts, 6) }, "doubled finding that a command was not enforced"},
-		{"acts are told twice", func(l *left) { l.alerts = slices.Insert(l.alerts, 2, l.alerts[1]) }, "doubled act after an applied command"},
+		{"an ack that does not show", func(l *left) { l.commands, l.breakers = l.commands[:1], l.breakers[:2] },
+			"lost ack in the breaker"},
+		{"a deadline that does not show", func(l *left) { l.commands, l.breakers = l.commands[:4], l.breakers[:6] },
+			"lost deadline of an ack"},
+		{"missed before the deadline", func(l *left) { l.breakers[6].Timestamp = l.breakers[5].Timestamp },
+			"wrong enforced"},
+		{"not enforced is not told", func(l *left) { without(&l.alerts, 6) },
+			"lost finding that a command was not enforced"},
+		{"not enforced is told twice", func(l *left) { again(&l.alerts, 6) },
+			"doubled finding that a command was not enforced"},
+		{"acts are told twice", func(l *left) { l.alerts = slices.Insert(l.alerts, 2, l.alerts[1]) },
+			"doubled act after an applied command"},
 		{"acts are not told", func(l *left) { without(&l.alerts, 2) }, "wrong count of acts"},
-		{"feedback is done twice", func(l *left) { l.commands = append(l.commands, l.commands[4]) }, "doubled feedback"},
+		{"feedback is done twice", func(l *left) { l.commands = append(l.commands, l.commands[4]) },
+			"doubled feedback"},
 		{"feedback sent again is not refused", func(l *left) { l.dlq = nil }, "lost feedback"},
 		{"feedback is refused without a reason", func(l *left) {
 			l.dlq[0].Headers[1].Value = []byte("not_open")

@@ -70,7 +70,8 @@ type toll struct {
 }
 
 func (t *toll) String() string {
-	return fmt.Sprintf("kills=%d freezes=%d stops=%d diskloss=%d cuts=%d committed=%d aborted=%d unknown=%d", t.kills, t.freezes, t.stops, t.losses, t.cuts, t.committed, t.aborted, t.unknown)
+	return fmt.Sprintf("kills=%d freezes=%d stops=%d diskloss=%d cuts=%d committed=%d aborted=%d unknown=%d", t.kills,
+		t.freezes, t.stops, t.losses, t.cuts, t.committed, t.aborted, t.unknown)
 }
 
 // arena is where a storm rages: broker, topics, policies, processes.
@@ -103,7 +104,8 @@ type arena struct {
 func newArena(t testing.TB, brokers []string) *arena { return newArenaOf(t, brokers, 1) }
 
 func newArenaOf(t testing.TB, brokers []string, copies int) *arena {
-	a := &arena{t: t, dir: t.TempDir(), brokers: brokers, prefix: fmt.Sprintf("crash-%d-%d.", os.Getpid(), time.Now().UnixMilli()%1_000_000_000), say: func(string) {}}
+	a := &arena{t: t, dir: t.TempDir(), brokers: brokers, prefix: fmt.Sprintf("crash-%d-%d.", os.Getpid(),
+		time.Now().UnixMilli()%1_000_000_000), say: func(string) {}}
 	a.tally.by = map[string]int{}
 	if len(brokers) == 0 {
 		a.startBroker()
@@ -181,7 +183,8 @@ func (a *arena) spec(s *storm, name string) engineSpec {
 	if len(a.brokers) > 1 {
 		through = "" // it stands before one broker
 	}
-	return engineSpec{Brokers: a.brokers, Proxy: through, Prefix: a.prefix, Instance: name, State: filepath.Join(a.dir, "state-"+name), Policies: a.policies,
+	return engineSpec{Brokers: a.brokers, Proxy: through, Prefix: a.prefix, Instance: name,
+		State: filepath.Join(a.dir, "state-"+name), Policies: a.policies,
 		Session: s.session, Txn: s.txn, Changelog: true, NoUndo: s.noUndo, NoJournal: s.noJournal}
 }
 
@@ -197,13 +200,15 @@ type engine struct {
 
 // guardWords are what the engine says when one of its own checks has found state or logs to be
 // wrong.
-var guardWords = []string{"does not repeat", "journal has a gap", "ahead of the group", "went back", "is damaged", "panic", "wants events", "but the log goes on", "before joff"}
+var guardWords = []string{"does not repeat", "journal has a gap", "ahead of the group", "went back", "is damaged",
+	"panic", "wants events", "but the log goes on", "before joff"}
 
 // run starts an engine. mark is called with every line of its log.
 func (a *arena) run(spec engineSpec, mark func(line string)) *engine {
 	b, err := json.Marshal(spec)
 	must(a.t, err)
-	e := &engine{cmd: role("engine", "WAYWARD_SPEC="+string(b), "GOMAXPROCS=2"), frozen: make(chan string, 1), done: make(chan struct{})}
+	e := &engine{cmd: role("engine", "WAYWARD_SPEC="+string(b), "GOMAXPROCS=2"), frozen: make(chan string, 1),
+		done: make(chan struct{})}
 	in, err := e.cmd.StdinPipe()
 	must(a.t, err)
 	out, err := e.cmd.StdoutPipe()
@@ -391,7 +396,8 @@ type traffic struct {
 
 var (
 	crashTenants = []string{"acme", "globex", "initech"}
-	crashTools   = []string{"db.query", "db.export", "mail.send", "mail.read", "pay.refund", "pay.transfer", "admin.drop", "admin.grant", "search"}
+	crashTools   = []string{"db.query", "db.export", "mail.send", "mail.read", "pay.refund", "pay.transfer",
+		"admin.drop", "admin.grant", "search"}
 )
 
 const crashAgents = 40 // of each tenant
@@ -414,7 +420,8 @@ var liveAgents = func() []string {
 
 func newTraffic(a *arena, seed uint64) *traffic {
 	now := time.Now()
-	return &traffic{a: a, rng: rand.New(rand.NewPCG(seed, 2)), began: now, start: now.Add(-3 * time.Hour).UnixMilli(), last: map[string]int64{}, calls: map[string]int{}}
+	return &traffic{a: a, rng: rand.New(rand.NewPCG(seed, 2)), began: now, start: now.Add(-3 * time.Hour).UnixMilli(),
+		last: map[string]int64{}, calls: map[string]int{}}
 }
 
 func (s *traffic) time() int64 {
@@ -434,11 +441,12 @@ func (s *traffic) overDays() *traffic {
 
 func (s *traffic) send(key, value []byte) {
 	s.sent = append(s.sent, value)
-	s.a.cl.Produce(context.Background(), &kgo.Record{Topic: s.a.topics.Events, Key: key, Value: value}, func(_ *kgo.Record, err error) {
-		if err != nil {
-			s.a.t.Errorf("event not produced: %v", err)
-		}
-	})
+	s.a.cl.Produce(context.Background(), &kgo.Record{Topic: s.a.topics.Events, Key: key, Value: value},
+		func(_ *kgo.Record, err error) {
+			if err != nil {
+				s.a.t.Errorf("event not produced: %v", err)
+			}
+		})
 }
 
 // event makes one event of a random agent: a few are busy, most are not.
@@ -448,7 +456,10 @@ func (s *traffic) event() {
 		// not first: nobody else's time is known then
 		s.n++
 		id := liveAgents[rng.IntN(len(liveAgents))]
-		s.send([]byte("live|"+id), fmt.Appendf(nil, `{"id":"e%d","time":%d,"kind":"tool_call","tenant":"live","agent":{"id":%q},"session":"s1","user":"user-1","tool":{"name":"search"}}`, s.n, now.UnixMilli(), id))
+		s.send([]byte("live|"+id),
+			fmt.Appendf(nil,
+				`{"id":"e%d","time":%d,"kind":"tool_call","tenant":"live","agent":{"id":%q},"session":"s1","user":"user-1","tool":{"name":"search"}}`,
+				s.n, now.UnixMilli(), id))
 		return
 	}
 	tenant := crashTenants[rng.IntN(len(crashTenants))]
@@ -474,9 +485,12 @@ func (s *traffic) event() {
 	if agent%4 == 2 {
 		user = fmt.Sprintf("lone-%d", agent)
 	}
-	e := map[string]any{"v": 1, "id": fmt.Sprintf("e%d", s.n), "time": t, "kind": "tool_call", "tenant": tenant, "agent": map[string]any{"id": id},
-		"session": fmt.Sprintf("s%d", s.calls[string(key)]/70), "tool": map[string]any{"name": crashTools[min(rng.IntN(len(crashTools)), rng.IntN(len(crashTools)))]},
-		"result": map[string]any{"outcome": []string{"ok", "ok", "ok", "error"}[rng.IntN(4)], "records": rng.IntN(60), "bytes": rng.IntN(9000)}}
+	e := map[string]any{"v": 1, "id": fmt.Sprintf("e%d", s.n), "time": t, "kind": "tool_call", "tenant": tenant,
+		"agent":   map[string]any{"id": id},
+		"session": fmt.Sprintf("s%d", s.calls[string(key)]/70),
+		"tool":    map[string]any{"name": crashTools[min(rng.IntN(len(crashTools)), rng.IntN(len(crashTools)))]},
+		"result": map[string]any{"outcome": []string{"ok", "ok", "ok", "error"}[rng.IntN(4)], "records": rng.IntN(60),
+			"bytes": rng.IntN(9000)}}
 	switch rng.IntN(12) {
 	case 0:
 		e["kind"] = "model_call"
@@ -494,7 +508,8 @@ func (s *traffic) event() {
 		e["persona"] = "temp"
 	}
 	if strings.HasPrefix(e["tool"].(map[string]any)["name"].(string), "pay.") {
-		e["amount"] = map[string]any{"value": fmt.Sprintf("%d.%02d", rng.IntN(40), rng.IntN(100)), "currency": []string{"EUR", "EUR", "USD"}[rng.IntN(3)]}
+		e["amount"] = map[string]any{"value": fmt.Sprintf("%d.%02d", rng.IntN(40), rng.IntN(100)),
+			"currency": []string{"EUR", "EUR", "USD"}[rng.IntN(3)]}
 	}
 	b, err := json.Marshal(e)
 	must(s.a.t, err)
@@ -532,7 +547,9 @@ func (s *traffic) finish() {
 		key := fmt.Appendf(nil, "nobody|last-%d", i)
 		if p := int32(by.Partition(&kgo.Record{Key: key}, 6)); !have[p] {
 			have[p] = true
-			s.send(key, fmt.Appendf(nil, `{"id":"last-%d","time":%d,"kind":"session","tenant":"nobody","agent":{"id":"last-%d"}}`, i, t, i))
+			s.send(key,
+				fmt.Appendf(nil,
+					`{"id":"last-%d","time":%d,"kind":"session","tenant":"nobody","agent":{"id":"last-%d"}}`, i, t, i))
 		}
 	}
 	must(s.a.t, s.a.cl.Flush(context.Background()))
@@ -551,7 +568,9 @@ func (a *arena) read(topic string) (out []*kgo.Record) {
 			left[o.Partition] = o.Offset
 		}
 	})
-	cl, err := kgo.NewClient(kgo.SeedBrokers(a.brokers...), kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords())
+	cl, err := kgo.NewClient(kgo.SeedBrokers(a.brokers...), kgo.ConsumeTopics(topic),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.KeepControlRecords())
 	must(a.t, err)
 	defer cl.Close()
 	for len(left) > 0 {
@@ -572,7 +591,8 @@ func (a *arena) read(topic string) (out []*kgo.Record) {
 }
 
 func (a *arena) compare(sent [][]byte) balance {
-	l := &left{alerts: a.read(a.topics.Alerts), dlq: a.read(a.topics.DLQ), control: a.read(a.topics.Control), commands: a.read(a.topics.Commands),
+	l := &left{alerts: a.read(a.topics.Alerts), dlq: a.read(a.topics.DLQ), control: a.read(a.topics.Control),
+		commands: a.read(a.topics.Commands),
 		breakers: a.read(a.topics.Breakers), acks: a.read(a.topics.Acks), feedback: a.read(a.topics.Feedback)}
 	b := compare(sent, a.aside, l)
 	weighCommands(&b, l)
@@ -656,7 +676,10 @@ func (s *storm) rage(t *testing.T) (*arena, balance, []string) {
 	a.inForce(&b, str.sent, heard)
 	gaps := journalGaps(a.read(a.topics.Journal))
 	now := a.now()
-	t.Logf("crash: %v events=%d findings=%d verdicts=%d baselines=%d days=%d lost=%d doubled=%d wrong=%d gaps=%d guards=%d %v took=%v", &now, len(str.sent), b.findings, b.verdicts, b.baselines, b.days, b.lost, b.doubled, b.wrong, len(gaps), len(a.guards), &b.responses, time.Since(began).Round(time.Second))
+	t.Logf(
+		"crash: %v events=%d findings=%d verdicts=%d baselines=%d days=%d lost=%d doubled=%d wrong=%d gaps=%d guards=%d %v took=%v",
+		&now, len(str.sent), b.findings, b.verdicts, b.baselines, b.days, b.lost, b.doubled, b.wrong, len(gaps),
+		len(a.guards), &b.responses, time.Since(began).Round(time.Second))
 	return a, b, gaps
 }
 
@@ -697,7 +720,8 @@ func (a *arena) fresh(s *storm, changelog bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if len(loaded) != 10 || e.code != 0 {
-		a.t.Errorf("an engine with an empty disk (changelog %v) built %d of 10 shards, exit code %d", changelog, len(loaded), e.code)
+		a.t.Errorf("an engine with an empty disk (changelog %v) built %d of 10 shards, exit code %d", changelog,
+			len(loaded), e.code)
 	}
 	for _, line := range a.errors[before:] {
 		a.t.Errorf("an engine with an empty disk (changelog %v): %s", changelog, line)
@@ -750,10 +774,12 @@ func (a *arena) verify(t *testing.T, b balance, gaps []string) {
 	}
 }
 
-var crashWays = []string{"open transaction", "before End", "after End", "checkpoint", "catch-up", "anywhere", "freeze", "freeze", "stop"}
+var crashWays = []string{"open transaction", "before End", "after End", "checkpoint", "catch-up", "anywhere", "freeze",
+	"freeze", "stop"}
 
 func TestCrashKfake(t *testing.T) {
-	s := &storm{attack: 24 * time.Second, most: 40 * time.Second, drain: 20 * time.Second, rate: 1200, session: 1500 * time.Millisecond, txn: 2 * time.Second,
+	s := &storm{attack: 24 * time.Second, most: 40 * time.Second, drain: 20 * time.Second, rate: 1200,
+		session: 1500 * time.Millisecond, txn: 2 * time.Second,
 		cut: 0.004, losses: 0.2, ways: crashWays,
 		enough: func(n *toll) bool {
 			return n.kills >= 12 && n.freezes >= 1 && n.losses >= 1 && n.aborted+n.unknown >= 3
@@ -771,7 +797,8 @@ func TestCrashKfake(t *testing.T) {
 }
 
 func TestKafkaCrash(t *testing.T) {
-	s := &storm{brokers: strings.Split(kafkaAddress(t), ","), attack: 110 * time.Second, most: 180 * time.Second, drain: 45 * time.Second, rate: 600, session: 6 * time.Second, txn: 4 * time.Second,
+	s := &storm{brokers: strings.Split(kafkaAddress(t), ","), attack: 110 * time.Second, most: 180 * time.Second,
+		drain: 45 * time.Second, rate: 600, session: 6 * time.Second, txn: 4 * time.Second,
 		cut: 0.004, losses: 0.2, ways: crashWays,
 		enough: func(n *toll) bool {
 			return n.kills >= 25 && n.freezes >= 2 && n.losses >= 2 && n.unknown >= 5
@@ -791,7 +818,8 @@ func TestKafkaCrash(t *testing.T) {
 // The crash test has teeth: an engine that does not undo what an aborted transaction did must not
 // pass it.
 func TestCrashTeethUndo(t *testing.T) {
-	s := &storm{words: "aborts", attack: 6 * time.Second, drain: 4 * time.Second, rate: 1000, session: 1500 * time.Millisecond, txn: 2 * time.Second, ways: []string{"stop"}, noUndo: true}
+	s := &storm{words: "aborts", attack: 6 * time.Second, drain: 4 * time.Second, rate: 1000,
+		session: 1500 * time.Millisecond, txn: 2 * time.Second, ways: []string{"stop"}, noUndo: true}
 	a, b, gaps := s.rage(t)
 	if a.now().aborted == 0 {
 		t.Fatal("no transaction was aborted: nothing to be undone")
@@ -799,14 +827,16 @@ func TestCrashTeethUndo(t *testing.T) {
 	// Not what is lost: the drain is short, and an engine that is merely slow must not pass for one
 	// that was caught.
 	if b.doubled+b.wrong == 0 && len(a.guards) == 0 {
-		t.Errorf("pages were left as aborted transactions had made them, and nobody saw it (journal gaps %d)", len(gaps))
+		t.Errorf("pages were left as aborted transactions had made them, and nobody saw it (journal gaps %d)",
+			len(gaps))
 	}
 }
 
 // Nor may one that catches up by the logs alone, without the journal that says what was applied
 // between what.
 func TestCrashTeethJournal(t *testing.T) {
-	s := &storm{attack: 6 * time.Second, drain: 4 * time.Second, rate: 1000, session: 1500 * time.Millisecond, txn: 2 * time.Second, losses: 0.5, ways: []string{"anywhere", "after End"}, noJournal: true}
+	s := &storm{attack: 6 * time.Second, drain: 4 * time.Second, rate: 1000, session: 1500 * time.Millisecond,
+		txn: 2 * time.Second, losses: 0.5, ways: []string{"anywhere", "after End"}, noJournal: true}
 	a, b, gaps := s.rage(t)
 	if b.doubled+b.wrong == 0 && len(gaps) == 0 && len(a.guards) == 0 {
 		t.Error("shards caught up without the journal, and nobody saw it")
@@ -918,7 +948,8 @@ func TestPoisonedPage(t *testing.T) {
 		}
 		t.Logf("partition %d paused for %v, %d of 5 others went on", p, hi.Sub(lo).Round(time.Millisecond), moved)
 		if first.next[p] != last.next[p] {
-			t.Errorf("partition %d committed from %d to %d although it should have paused", p, first.next[p], last.next[p])
+			t.Errorf("partition %d committed from %d to %d although it should have paused", p, first.next[p],
+				last.next[p])
 		}
 		if moved < 4 {
 			t.Errorf("only %d other partitions went on while %d was paused", moved, p)
@@ -927,7 +958,10 @@ func TestPoisonedPage(t *testing.T) {
 	str.run(s.rate, wait(4*time.Second))
 	send := func(id string) (p int32) {
 		tm := str.time()
-		str.send([]byte("acme|"+id), fmt.Appendf(nil, `{"id":%q,"time":%d,"kind":"tool_call","tenant":"acme","persona":"clerk","session":"s","agent":{"id":%q},"tool":{"name":"admin.drop"}}`, id, tm, id))
+		str.send([]byte("acme|"+id),
+			fmt.Appendf(nil,
+				`{"id":%q,"time":%d,"kind":"tool_call","tenant":"acme","persona":"clerk","session":"s","agent":{"id":%q},"tool":{"name":"admin.drop"}}`,
+				id, tm, id))
 		return int32(kgo.StickyKeyPartitioner(nil).ForTopic("").Partition(&kgo.Record{Key: []byte("acme|" + id)}, 6))
 	}
 	p1, p2 := send("poison-1"), send("poison-2")
@@ -944,7 +978,8 @@ func TestPoisonedPage(t *testing.T) {
 		t.Error("the damaged page of the relation stage was not noticed")
 	}
 	b = a.compare(str.sent)
-	t.Logf("poison: events=%d findings=%d lost=%d doubled=%d wrong=%d", len(str.sent), b.findings, b.lost, b.doubled, b.wrong)
+	t.Logf("poison: events=%d findings=%d lost=%d doubled=%d wrong=%d", len(str.sent), b.findings, b.lost, b.doubled,
+		b.wrong)
 	a.guards = nil // it must complain
 	a.verify(t, b, journalGaps(a.read(a.topics.Journal)))
 }
@@ -990,7 +1025,8 @@ const endTxn = 26
 func newProxy(t testing.TB, to string) *proxy {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
-	p := &proxy{addr: l.Addr().String(), to: to, rng: rand.New(rand.NewPCG(uint64(os.Getpid()), 3)), cut: map[string]time.Time{}}
+	p := &proxy{addr: l.Addr().String(), to: to, rng: rand.New(rand.NewPCG(uint64(os.Getpid()), 3)),
+		cut: map[string]time.Time{}}
 	t.Cleanup(func() { l.Close() })
 	go func() {
 		for {

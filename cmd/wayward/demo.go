@@ -33,7 +33,8 @@ func newDemo() *cobra.Command {
 			if rate < 1 || rate > 200_000 {
 				return fmt.Errorf("--rate %v: use 1 to 200000 events a second", rate)
 			}
-			return demo(cmd.Context(), time.Duration(seconds)*time.Second, rate, seed, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return demo(cmd.Context(), time.Duration(seconds)*time.Second, rate, seed, cmd.OutOrStdout(),
+				cmd.ErrOrStderr())
 		},
 	}
 	cmd.Flags().IntVar(&seconds, "seconds", 0, "end by itself after so many `seconds`; 0: on Ctrl-C")
@@ -65,7 +66,8 @@ func demo(ctx context.Context, length time.Duration, rate float64, seed int64, s
 		return err
 	}
 	defer i.Close()
-	fmt.Fprintf(stdout, "wayward %s: %d personas, %d limits, embedded broker %s, metrics http://%s/metrics\n\n", versionOf(), len(i.cfg.Policy.Personas()), len(i.cfg.Policy.Limits()), i.broker.Addr(), i.addr)
+	fmt.Fprintf(stdout, "wayward %s: %d personas, %d limits, embedded broker %s, metrics http://%s/metrics\n\n",
+		versionOf(), len(i.cfg.Policy.Personas()), len(i.cfg.Policy.Limits()), i.broker.Addr(), i.addr)
 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -86,7 +88,8 @@ func demo(ctx context.Context, length time.Duration, rate float64, seed int64, s
 		events = m["wayward_records_total"]
 		per := (events - last) / max(time.Since(at).Seconds(), 0.001)
 		last, at = events, time.Now()
-		return fmt.Sprintf("%5.0fs  %8.0f events  %7.0f/s  lag %.0f  findings %d  commands %d", time.Since(start).Seconds(), events, per, m["wayward_lag_records"], n.findings.Load(), n.commands.Load())
+		return fmt.Sprintf("%5.0fs  %8.0f events  %7.0f/s  lag %.0f  findings %d  commands %d",
+			time.Since(start).Seconds(), events, per, m["wayward_lag_records"], n.findings.Load(), n.commands.Load())
 	}
 	for {
 		select {
@@ -101,7 +104,8 @@ func demo(ctx context.Context, length time.Duration, rate float64, seed int64, s
 			ferr := <-fed
 			term.Status("")
 			m := values(i.registry)
-			fmt.Fprintf(stdout, "\n%.0f events in %v, %d findings, %d commands (dry run)\n", m["wayward_records_total"], time.Since(start).Round(time.Second), n.findings.Load(), n.commands.Load())
+			fmt.Fprintf(stdout, "\n%.0f events in %v, %d findings, %d commands (dry run)\n", m["wayward_records_total"],
+				time.Since(start).Round(time.Second), n.findings.Load(), n.commands.Load())
 			if err == nil && ctx.Err() == nil {
 				err = ferr
 			}
@@ -112,23 +116,26 @@ func demo(ctx context.Context, length time.Duration, rate float64, seed int64, s
 
 // feed produces the made-up fleet's events at a rate, stamped with the present.
 func feed(ctx context.Context, options []kgo.Opt, topic string, rate float64, seed int64) error {
-	cl, err := kgo.NewClient(append([]kgo.Opt{kgo.DefaultProduceTopic(topic), kgo.ProducerBatchCompression(kgo.Lz4Compression())}, options...)...)
+	cl, err := kgo.NewClient(append([]kgo.Opt{kgo.DefaultProduceTopic(topic),
+		kgo.ProducerBatchCompression(kgo.Lz4Compression())}, options...)...)
 	if err != nil {
 		return err
 	}
 	defer cl.Close()
 	start := time.Now()
-	s := newStream(streamOptions{Seed: seed, Start: start.UnixMilli(), Rate: rate, Attacks: true, Disorder: 300, Agents: 200})
+	s := newStream(streamOptions{Seed: seed, Start: start.UnixMilli(), Rate: rate, Attacks: true, Disorder: 300,
+		Agents: 200})
 	var failed atomic.Pointer[error]
 	for ctx.Err() == nil && failed.Load() == nil {
 		behind := time.Since(start).Milliseconds()
 		for s.time-start.UnixMilli() <= behind && ctx.Err() == nil {
 			value := s.next(make([]byte, 0, 1024))
-			cl.Produce(ctx, &kgo.Record{Key: append([]byte(nil), s.key...), Value: value}, func(_ *kgo.Record, err error) {
-				if err != nil && ctx.Err() == nil {
-					failed.CompareAndSwap(nil, &err)
-				}
-			})
+			cl.Produce(ctx, &kgo.Record{Key: append([]byte(nil), s.key...), Value: value},
+				func(_ *kgo.Record, err error) {
+					if err != nil && ctx.Err() == nil {
+						failed.CompareAndSwap(nil, &err)
+					}
+				})
 		}
 		select {
 		case <-ctx.Done():

@@ -81,7 +81,8 @@ func (p *running) ends(most time.Duration, code int, says ...string) {
 
 // embeddedOn is a config with everything in a directory.
 func embeddedOn(t *testing.T, dir, listen string) string {
-	return writeFile(t, "c.yaml", fmt.Sprintf("state: %s\nembedded: {port: 0}\nlisten: %q\nengine: {checkpoint_every: 200ms}\n", dir, listen))
+	return writeFile(t, "c.yaml",
+		fmt.Sprintf("state: %s\nembedded: {port: 0}\nlisten: %q\nengine: {checkpoint_every: 200ms}\n", dir, listen))
 }
 
 // ready waits until an instance is.
@@ -248,7 +249,8 @@ func TestRebuildWorksOnAnyDamage(t *testing.T) {
 }
 
 func TestSizesOfRoom(t *testing.T) {
-	for s, want := range map[string]int64{"auto": 0, "512MiB": 512 << 20, "2GiB": 2 << 30, "1.5 GiB": 3 << 29, "10MB": 10e6, "1TiB": 1 << 40,
+	for s, want := range map[string]int64{"auto": 0, "512MiB": 512 << 20, "2GiB": 2 << 30, "1.5 GiB": 3 << 29,
+		"10MB": 10e6, "1TiB": 1 << 40,
 		"": -1, "0": -1, "512": -1, "MiB": -1, "-1MiB": -1, "0MiB": -1, "NaNMiB": -1, "1e99GiB": -1, "5mib": -1} {
 		got, err := parseRoom(s)
 		if (err != nil) != (want < 0) || err == nil && got != want {

@@ -34,13 +34,15 @@ func TestEveryCommandSaysWhatItIsForAndHowItIsUsed(t *testing.T) {
 		if cmd.Short == "" || cmd.Long == "" || cmd.Example == "" {
 			t.Errorf("%s lacks Short, Long or Example", path)
 		}
-		if strings.HasSuffix(cmd.Short, ".") || !strings.HasSuffix(strings.TrimSpace(cmd.Long), ".") && cmd.HasParent() {
+		if strings.HasSuffix(cmd.Short, ".") || !strings.HasSuffix(strings.TrimSpace(cmd.Long), ".") &&
+			cmd.HasParent() {
 			t.Errorf("%s: Short is a title, Long is sentences:\n%s\n%s", path, cmd.Short, cmd.Long)
 		}
 		if cmd.HasParent() && !strings.Contains(cmd.Example, path) {
 			t.Errorf("%s: its example does not show it:\n%s", path, cmd.Example)
 		}
-		for _, silent := range regexp.MustCompile(`(?m)^ +(?:-\w, )?--[\w-]+(?: \w+)? *$`).FindAllString(cmd.LocalFlags().FlagUsages(), -1) {
+		for _, silent := range regexp.MustCompile(`(?m)^ +(?:-\w, )?--[\w-]+(?: \w+)? *$`).FindAllString(
+			cmd.LocalFlags().FlagUsages(), -1) {
 			t.Errorf("%s: a flag says nothing: %s", path, silent)
 		}
 	})
@@ -65,7 +67,8 @@ func TestExamplesParse(t *testing.T) {
 				if i < 0 {
 					continue
 				}
-				words := shellWords(regexp.MustCompile(`(   +| >>? ).*`).ReplaceAllString(strings.TrimSpace(part[i:]), ""))
+				words := shellWords(regexp.MustCompile(`(   +| >>? ).*`).ReplaceAllString(strings.TrimSpace(part[i:]),
+					""))
 				root := newRoot()
 				found, rest, err := root.Find(words[1:])
 				if err == nil {
@@ -82,7 +85,8 @@ func TestExamplesParse(t *testing.T) {
 		}
 	}
 	commands(newRoot(), func(cmd *cobra.Command) { try(cmd.CommandPath(), cmd.Example) })
-	for _, page := range []string{"../../README.md", "../../docs/policies.md", "../../docs/gateway.md", "../../docs/commands.md", "../../docs/baselines.md"} {
+	for _, page := range []string{"../../README.md", "../../docs/policies.md", "../../docs/gateway.md",
+		"../../docs/commands.md", "../../docs/baselines.md"} {
 		text, err := os.ReadFile(page)
 		must(t, err)
 		try(page, strings.Join(regexp.MustCompile(`(?m)^(    |\$ )wayward .*`).FindAllString(string(text), -1), "\n"))
@@ -148,7 +152,9 @@ func TestExitCodes(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if code, _, errs := waywardContext(ctx, "replay", "--input", writeFile(t, "one.jsonl", `{"time":1,"kind":"session","tenant":"a","agent":{"id":"b"}}`+"\n")); code != 130 || !strings.Contains(errs, "interrupted") {
+	if code, _, errs := waywardContext(ctx, "replay", "--input",
+		writeFile(t, "one.jsonl", `{"time":1,"kind":"session","tenant":"a","agent":{"id":"b"}}`+"\n")); code != 130 ||
+		!strings.Contains(errs, "interrupted") {
 		t.Errorf("an interrupted replay: exit %d: %s", code, errs)
 	}
 }
@@ -156,7 +162,8 @@ func TestExitCodes(t *testing.T) {
 func TestVersionForPrograms(t *testing.T) {
 	_, out, _ := wayward(t, "version", "--output", "json")
 	var v versionReport
-	if err := json.Unmarshal([]byte(out), &v); err != nil || v.Version != versionOf() || v.Go == "" || v.StateFormat == 0 {
+	if err := json.Unmarshal([]byte(out), &v); err != nil || v.Version != versionOf() || v.Go == "" ||
+		v.StateFormat == 0 {
 		t.Errorf("%v: %s", err, out)
 	}
 }
@@ -166,7 +173,8 @@ func TestLogsAreStructured(t *testing.T) {
 	f, err := os.Create(name)
 	must(t, err)
 	defer f.Close()
-	for format, want := range map[string]string{"auto": `"msg":"hello","partition":3}`, "json": `"msg":"hello","partition":3}`, "text": `msg=hello partition=3`} {
+	for format, want := range map[string]string{"auto": `"msg":"hello","partition":3}`,
+		"json": `"msg":"hello","partition":3}`, "text": `msg=hello partition=3`} {
 		must(t, f.Truncate(0))
 		l := logOptions{level: "warn", format: format}.logger(f) // a file is no terminal
 		l.Info("not this")
@@ -183,7 +191,8 @@ func TestLogsAreStructured(t *testing.T) {
 // sentences either.
 func TestLogKeysAreTheSameEverywhere(t *testing.T) {
 	known := map[string]bool{}
-	for _, k := range strings.Fields("added addr after ahead brokers cause changed clean dir disk_free_min err facts field findings free from groups instance kind limit limits message metrics offset offsets pages partition personas policies reason records removed retry_in rule rules source stage tenant times took topic topics tries try") {
+	for _, k := range strings.Fields(
+		"added addr after ahead brokers cause changed clean dir disk_free_min err facts field findings free from groups instance kind limit limits message metrics offset offsets pages partition personas policies reason records removed retry_in rule rules source stage tenant times took topic topics tries try") {
 		known[k] = true
 	}
 	call := regexp.MustCompile(`(?:[lL]og)\.(?:Debug|Info|Warn|Error)\((.*)\)`)
@@ -202,7 +211,8 @@ func TestLogKeysAreTheSameEverywhere(t *testing.T) {
 				n++
 				for _, k := range key.FindAllStringSubmatch(m[1]+", ", -1) {
 					if !known[k[1]] {
-						t.Errorf("%s logs under the key %q, which nothing else uses: %s", name, k[1], fmt.Sprintf("%.100s", m[0]))
+						t.Errorf("%s logs under the key %q, which nothing else uses: %s", name, k[1],
+							fmt.Sprintf("%.100s", m[0]))
 					}
 				}
 			}

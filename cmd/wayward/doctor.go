@@ -134,7 +134,8 @@ func (d *doctor) config(name string) bool {
 		d.say("config", problemStatus, "%v", p)
 	}
 	if len(r.problems) > 0 {
-		d.say("config", unknownStatus, "nothing else was looked at: correct these first, wayward config reference explains every setting")
+		d.say("config", unknownStatus,
+			"nothing else was looked at: correct these first, wayward config reference explains every setting")
 		return false
 	}
 	d.c = r.config
@@ -150,7 +151,8 @@ func (d *doctor) config(name string) bool {
 // leaves are the keys of settings, without those of groups and of entries of lists.
 func leaves(from map[string]origin) (out []string) {
 	for key := range from {
-		if s, ok := settingOf(key); ok && !slices.ContainsFunc(settings, func(x setting) bool { return strings.HasPrefix(x.key, s.key+".") }) {
+		if s, ok := settingOf(key); ok &&
+			!slices.ContainsFunc(settings, func(x setting) bool { return strings.HasPrefix(x.key, s.key+".") }) {
 			out = append(out, key)
 		}
 	}
@@ -171,7 +173,8 @@ func (d *doctor) policies() {
 	}
 	d.say("policies", fineStatus, "%s: %s", where, countsOf(set))
 	if w := longest(set); w > d.c.Topics.Retention.Events {
-		d.say("policies", warningStatus, "the longest window is %s and events are kept for %s: if state has to be made anew that window begins with less; raise topics.retention.events",
+		d.say("policies", warningStatus,
+			"the longest window is %s and events are kept for %s: if state has to be made anew that window begins with less; raise topics.retention.events",
 			showDuration(w), showDuration(d.c.Topics.Retention.Events))
 	}
 }
@@ -216,7 +219,9 @@ func (d *doctor) disk() {
 		}
 		up := filepath.Dir(at)
 		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) || up == at {
-			d.say("disk", problemStatus, "%s cannot be looked at (%v): let the user that runs wayward (uid %d) read its parents", at, err, os.Getuid())
+			d.say("disk", problemStatus,
+				"%s cannot be looked at (%v): let the user that runs wayward (uid %d) read its parents", at, err,
+				os.Getuid())
 			return
 		}
 		at = up
@@ -238,11 +243,15 @@ func (d *doctor) disk() {
 	case r.Err != nil:
 		d.say("disk", unknownStatus, "%v", r.Err)
 	case r.Short:
-		d.say("disk", problemStatus, "%s has only %s free, and an instance stops below %s (disk_free_min): make room", dir, size(r.Free), size(r.Min))
+		d.say("disk", problemStatus, "%s has only %s free, and an instance stops below %s (disk_free_min): make room",
+			dir, size(r.Free), size(r.Min))
 	case r.Low:
-		d.say("disk", warningStatus, "%s has only %s free, and an instance stops below %s (disk_free_min): make room before it is used up", dir, size(r.Free), size(r.Min))
+		d.say("disk", warningStatus,
+			"%s has only %s free, and an instance stops below %s (disk_free_min): make room before it is used up", dir,
+			size(r.Free), size(r.Min))
 	default:
-		d.say("disk", fineStatus, "%s, %s free; an instance stops below %s (disk_free_min)", dir, size(r.Free), size(r.Min))
+		d.say("disk", fineStatus, "%s, %s free; an instance stops below %s (disk_free_min)", dir, size(r.Free),
+			size(r.Min))
 	}
 }
 
@@ -290,7 +299,9 @@ func (d *doctor) state() *pipeline.Layout {
 		}
 	}
 	for _, stage := range slices.Sorted(maps.Keys(damaged)) {
-		d.say("state", problemStatus, "%d pages of the %s stage are damaged: its partitions are rebuilt when they are loaded; wayward state verify says which, wayward state rebuild does it at once; see to the disk", damaged[stage], stage)
+		d.say("state", problemStatus,
+			"%d pages of the %s stage are damaged: its partitions are rebuilt when they are loaded; wayward state verify says which, wayward state rebuild does it at once; see to the disk",
+			damaged[stage], stage)
 	}
 	if len(damaged) == 0 {
 		d.say("state", fineStatus, "format %d, %d pages, %s on disk", state.Format, pages, size(onDisk(dir)))
@@ -308,7 +319,8 @@ func (d *doctor) embedded() {
 	case d.running:
 		d.say("broker", fineStatus, "the embedded one, at work on %s", addr)
 	default:
-		d.say("broker", problemStatus, "the embedded one cannot listen on %s (%v): set embedded.port, or name a Kafka in brokers", addr, err)
+		d.say("broker", problemStatus,
+			"the embedded one cannot listen on %s (%v): set embedded.port, or name a Kafka in brokers", addr, err)
 	}
 }
 
@@ -363,7 +375,8 @@ func (d *doctor) routing(ctx context.Context, options []kgo.Opt) {
 	case m.Looked == 0:
 		d.say("routing", unknownStatus, "there is no event yet: ask again once producers write")
 	case len(m.Reasons) > 0:
-		d.say("routing", problemStatus, "%s: what one agent does is seen in pieces. At the producer:\n%s", m, strings.Join(m.Remedy, "\n"))
+		d.say("routing", problemStatus, "%s: what one agent does is seen in pieces. At the producer:\n%s", m,
+			strings.Join(m.Remedy, "\n"))
 	default:
 		d.say("routing", fineStatus, "the newest %d events lie in the partitions of their keys", m.Looked)
 	}
@@ -379,10 +392,12 @@ func (d *doctor) eventTime(ctx context.Context, options []kgo.Opt) {
 	case !ok:
 		d.say("event time", unknownStatus, "no instance has judged an event yet")
 	case ahead > pipeline.MostAhead:
-		d.say("event time", problemStatus, "the watermark of partition %d is %s ahead of the wall clock: windows and days close before their events come. A producer's or an instance's clock is wrong, or %s keeps its producers' stamps (message.timestamp.type must be LogAppendTime)",
+		d.say("event time", problemStatus,
+			"the watermark of partition %d is %s ahead of the wall clock: windows and days close before their events come. A producer's or an instance's clock is wrong, or %s keeps its producers' stamps (message.timestamp.type must be LogAppendTime)",
 			p, showDuration(ahead.Round(time.Second)), d.c.Topics.Events)
 	default:
-		d.say("event time", fineStatus, "no watermark is ahead of the wall clock by more than %s", showDuration(pipeline.MostAhead))
+		d.say("event time", fineStatus, "no watermark is ahead of the wall clock by more than %s",
+			showDuration(pipeline.MostAhead))
 	}
 }
 
@@ -392,8 +407,10 @@ var needed = []struct {
 	version int16
 	what    string
 }{
-	{kmsg.Metadata, 10, "topic ids"}, {kmsg.JoinGroup, 5, "static membership"}, {kmsg.OffsetFetch, 7, "stable offsets"}, {kmsg.InitProducerID, 1, "transactions"},
-	{kmsg.AddPartitionsToTxn, 0, "transactions"}, {kmsg.EndTxn, 0, "transactions"}, {kmsg.TxnOffsetCommit, 3, "transactions fenced by the group's generation"},
+	{kmsg.Metadata, 10, "topic ids"}, {kmsg.JoinGroup, 5, "static membership"}, {kmsg.OffsetFetch, 7, "stable offsets"},
+	{kmsg.InitProducerID, 1, "transactions"},
+	{kmsg.AddPartitionsToTxn, 0, "transactions"}, {kmsg.EndTxn, 0, "transactions"},
+	{kmsg.TxnOffsetCommit, 3, "transactions fenced by the group's generation"},
 	{kmsg.Produce, 7, "zstd and lz4 batches"},
 }
 
@@ -420,16 +437,20 @@ func (d *doctor) versions(ctx context.Context, adm *kadm.Client) (brokers int, e
 		}
 	}
 	if len(lacking) > 0 {
-		d.say("versions", problemStatus, "%s: wayward needs Apache Kafka 2.8 or newer, or what speaks its protocol as fully", strings.Join(slices.Sorted(maps.Keys(lacking)), ", "))
+		d.say("versions", problemStatus,
+			"%s: wayward needs Apache Kafka 2.8 or newer, or what speaks its protocol as fully",
+			strings.Join(slices.Sorted(maps.Keys(lacking)), ", "))
 	} else {
-		d.say("versions", fineStatus, "%d brokers with all that is needed: %s", len(all), strings.Join(slices.Sorted(maps.Keys(guesses)), ", "))
+		d.say("versions", fineStatus, "%d brokers with all that is needed: %s", len(all),
+			strings.Join(slices.Sorted(maps.Keys(guesses)), ", "))
 	}
 	return len(all), nil
 }
 
 // topics judges the topics as a start does, and returns those that are not stamped by the brokers'
 // clock.
-func (d *doctor) topics(ctx context.Context, adm *kadm.Client, specs []pipeline.TopicSpec, layout *pipeline.Layout) (foreign []string) {
+func (d *doctor) topics(ctx context.Context, adm *kadm.Client, specs []pipeline.TopicSpec,
+	layout *pipeline.Layout) (foreign []string) {
 	changes, err := pipeline.ReviewTopics(ctx, adm, specs)
 	for _, e := range flat(err) {
 		d.say("topics", problemStatus, "%v", e)
@@ -459,12 +480,15 @@ func (d *doctor) topics(ctx context.Context, adm *kadm.Client, specs []pipeline.
 	switch remade := now.Remade(*layout); {
 	case now.Events == 0 || now.Facts == 0: // missing, which has been said
 	case now.Events != layout.Events || now.Facts != layout.Facts:
-		d.say("layout", problemStatus, "the state was made with %d and %d partitions of events and facts, there are %d and %d: stop all instances and run wayward state rebuild for each",
+		d.say("layout", problemStatus,
+			"the state was made with %d and %d partitions of events and facts, there are %d and %d: stop all instances and run wayward state rebuild for each",
 			layout.Events, layout.Facts, now.Events, now.Facts)
 	case len(remade) > 0:
-		d.say("layout", problemStatus, "the topics of %v were deleted and made anew since the state was made: run wayward state rebuild", remade)
+		d.say("layout", problemStatus,
+			"the topics of %v were deleted and made anew since the state was made: run wayward state rebuild", remade)
 	default:
-		d.say("layout", fineStatus, "%d partitions of events and %d of facts, as the state was made with", now.Events, now.Facts)
+		d.say("layout", fineStatus, "%d partitions of events and %d of facts, as the state was made with", now.Events,
+			now.Facts)
 	}
 	return foreign
 }
@@ -504,7 +528,8 @@ func (d *doctor) permissions(ctx context.Context, cl *kgo.Client, adm *kadm.Clie
 		switch {
 		case errors.Is(err, kerr.UnknownTopicOrPartition):
 			if slices.ContainsFunc(d.c.Ingress, func(in pipeline.Ingress) bool { return in.Topic == r.topic }) {
-				d.say("permissions", problemStatus, "topic %s of the ingress is missing: create it, or correct ingress", r.topic)
+				d.say("permissions", problemStatus, "topic %s of the ingress is missing: create it, or correct ingress",
+					r.topic)
 			}
 			continue // topics has said so
 		case err != nil:
@@ -552,13 +577,18 @@ func (d *doctor) permissions(ctx context.Context, cl *kgo.Client, adm *kadm.Clie
 		d.say("permissions", problemStatus, "transactional id %s: %s", id, pipeline.Explain(err))
 	}
 	if len(d.checks) == before {
-		d.say("permissions", fineStatus, "may use %d topics, consumer groups and transactional ids, as far as the brokers say", len(rights))
+		d.say("permissions", fineStatus,
+			"may use %d topics, consumer groups and transactional ids, as far as the brokers say", len(rights))
 	}
 	if len(absent) > 0 {
-		d.say("permissions", unknownStatus, "consumer groups %s do not exist yet, and of such Kafka does not say who may read them: grant Read on the prefix %s-", strings.Join(absent, ", "), d.c.Group)
+		d.say("permissions", unknownStatus,
+			"consumer groups %s do not exist yet, and of such Kafka does not say who may read them: grant Read on the prefix %s-",
+			strings.Join(absent, ", "), d.c.Group)
 	}
 	if silent > 0 {
-		d.say("permissions", unknownStatus, "the brokers do not say what this user may do with %d topics and groups: look for errors in the log of wayward run", silent)
+		d.say("permissions", unknownStatus,
+			"the brokers do not say what this user may do with %d topics and groups: look for errors in the log of wayward run",
+			silent)
 	}
 }
 
@@ -570,7 +600,8 @@ func (d *doctor) missing(what string, have, want []kmsg.ACLOperation) {
 		}
 	}
 	if len(lacks) > 0 {
-		d.say("permissions", problemStatus, "%s: this user may not %s: grant it on the broker", what, strings.Join(lacks, " and "))
+		d.say("permissions", problemStatus, "%s: this user may not %s: grant it on the broker", what,
+			strings.Join(lacks, " and "))
 	}
 }
 
@@ -585,7 +616,8 @@ func (d *doctor) clock(ctx context.Context, adm *kadm.Client, foreign []string) 
 		}
 		stamps, err := adm.ListMaxTimestampOffsets(ctx, topic)
 		if err != nil {
-			d.say("clock", unknownStatus, "the brokers do not say when their newest records came: %s", pipeline.Explain(err))
+			d.say("clock", unknownStatus, "the brokers do not say when their newest records came: %s",
+				pipeline.Explain(err))
 			return
 		}
 		stamps.Each(func(o kadm.ListedOffset) {
@@ -595,19 +627,27 @@ func (d *doctor) clock(ctx context.Context, adm *kadm.Client, foreign []string) 
 		})
 	}
 	if newest == 0 {
-		d.say("clock", unknownStatus, "cannot be compared yet: the brokers have stamped no record; ask again while an instance runs")
+		d.say("clock", unknownStatus,
+			"cannot be compared yet: the brokers have stamped no record; ask again while an instance runs")
 		return
 	}
 	behind := time.Since(time.UnixMilli(newest)).Round(100 * time.Millisecond)
 	switch {
 	case behind < -time.Minute:
-		d.say("clock", problemStatus, "a broker's clock is at least %s ahead of this machine's: let both follow one time service (chrony, systemd-timesyncd)", showDuration(-behind))
+		d.say("clock", problemStatus,
+			"a broker's clock is at least %s ahead of this machine's: let both follow one time service (chrony, systemd-timesyncd)",
+			showDuration(-behind))
 	case behind < -time.Second:
-		d.say("clock", warningStatus, "a broker's clock is at least %s ahead of this machine's: let both follow one time service (chrony, systemd-timesyncd)", showDuration(-behind))
+		d.say("clock", warningStatus,
+			"a broker's clock is at least %s ahead of this machine's: let both follow one time service (chrony, systemd-timesyncd)",
+			showDuration(-behind))
 	case behind < 5*time.Second:
-		d.say("clock", fineStatus, "the brokers' newest record was stamped %s ago by their clock", showDuration(max(0, behind)))
+		d.say("clock", fineStatus, "the brokers' newest record was stamped %s ago by their clock",
+			showDuration(max(0, behind)))
 	default:
-		d.say("clock", unknownStatus, "the brokers' newest record was stamped %s ago, so their clocks are not ahead; whether they are behind shows while an instance runs", showDuration(behind.Round(time.Second)))
+		d.say("clock", unknownStatus,
+			"the brokers' newest record was stamped %s ago, so their clocks are not ahead; whether they are behind shows while an instance runs",
+			showDuration(behind.Round(time.Second)))
 	}
 }
 
@@ -618,7 +658,9 @@ func (d *doctor) listen() {
 	}
 	host, _, _ := net.SplitHostPort(d.c.Listen)
 	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		d.say("listen", warningStatus, "%s is not loopback alone: whoever reaches it can read the metrics, which ask for no password; use 127.0.0.1, or a network that is closed", d.c.Listen)
+		d.say("listen", warningStatus,
+			"%s is not loopback alone: whoever reaches it can read the metrics, which ask for no password; use 127.0.0.1, or a network that is closed",
+			d.c.Listen)
 	}
 	l, err := net.Listen("tcp", d.c.Listen)
 	switch {
@@ -641,7 +683,8 @@ func (d *doctor) files() {
 		return
 	}
 	if r.Cur < 4096 {
-		d.say("files", warningStatus, "only %d open files are allowed: raise it to 4096 or more (ulimit -n, LimitNOFILE of systemd)", r.Cur)
+		d.say("files", warningStatus,
+			"only %d open files are allowed: raise it to 4096 or more (ulimit -n, LimitNOFILE of systemd)", r.Cur)
 		return
 	}
 	d.say("files", fineStatus, "%d may be open", r.Cur)

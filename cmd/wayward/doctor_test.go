@@ -45,7 +45,8 @@ func newClinic(t *testing.T, opts ...kfake.Opt) *clinic {
 
 // client talks to the broker as the test does: as root, where there are users.
 func (c *clinic) client(opts ...kgo.Opt) (*kgo.Client, *kadm.Client) {
-	cl, err := kgo.NewClient(append(opts, kgo.SeedBrokers(c.brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
+	cl, err := kgo.NewClient(append(opts, kgo.SeedBrokers(c.brokers...),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
 	must(c.t, err)
 	c.t.Cleanup(cl.Close)
 	return cl, kadm.NewClient(cl)
@@ -71,7 +72,8 @@ func (c *clinic) file(name, text string) string {
 // visit runs doctor and returns its exit code and its lines.
 func (c *clinic) visit() (code int, lines []string) {
 	c.t.Helper()
-	conf := c.file("wayward.yaml", fmt.Sprintf("brokers: [%s]\nstate: %s\nlisten: %q\n%s", strings.Join(c.brokers, ", "), c.state, c.listen, c.config))
+	conf := c.file("wayward.yaml", fmt.Sprintf("brokers: [%s]\nstate: %s\nlisten: %q\n%s",
+		strings.Join(c.brokers, ", "), c.state, c.listen, c.config))
 	code, out, errs := wayward(c.t, "doctor", "-c", conf, "--output", "json")
 	var report struct{ Checks []checkup }
 	if err := json.Unmarshal([]byte(out), &report); err != nil {
@@ -104,8 +106,12 @@ func TestDoctorFindsWhatIsBroken(t *testing.T) {
 		want  []string // lines begin so, or hold what follows …
 	}{
 		"nothing": {func(t *testing.T) *clinic { return newClinic(t).apply(nil) }, 0, []string{
-			"fine config: …settings are set", "fine policies: built-in: 0 rules, 0 personas, 3 limits, 0 tools, 0 inventory entries", "fine disk: … free", "fine state: none yet", "fine versions: 1 brokers with all that is needed",
-			fmt.Sprintf("fine topics: %d, as they should be", topics), fmt.Sprintf("fine permissions: may use %d topics", topics), "unknown clock: cannot be compared yet", "fine listen: ", "fine files: "}},
+			"fine config: …settings are set",
+			"fine policies: built-in: 0 rules, 0 personas, 3 limits, 0 tools, 0 inventory entries", "fine disk: … free",
+			"fine state: none yet", "fine versions: 1 brokers with all that is needed",
+			fmt.Sprintf("fine topics: %d, as they should be", topics),
+			fmt.Sprintf("fine permissions: may use %d topics", topics), "unknown clock: cannot be compared yet",
+			"fine listen: ", "fine files: "}},
 		"the embedded broker": {func(t *testing.T) *clinic {
 			c := newClinic(t)
 			c.brokers, c.config = nil, "embedded: {port: 0}"
@@ -122,7 +128,8 @@ func TestDoctorFindsWhatIsBroken(t *testing.T) {
 			c.brokers = []string{freePort(t)}
 			return c
 		}, 1, []string{"problem broker: nothing listens at 127.0.0.1:…start the broker"}},
-		"TLS left out": {func(t *testing.T) *clinic { return newClinic(t, kfake.TLS(certificate(t, nil))) }, 1, []string{"problem broker: …set tls"}},
+		"TLS left out": {func(t *testing.T) *clinic { return newClinic(t, kfake.TLS(certificate(t, nil))) }, 1,
+			[]string{"problem broker: …set tls"}},
 		"an unknown authority": {func(t *testing.T) *clinic {
 			c := newClinic(t, kfake.TLS(certificate(t, nil)))
 			c.config = "tls: {}"
@@ -144,7 +151,8 @@ func TestDoctorFindsWhatIsBroken(t *testing.T) {
 		}, 1, []string{"problem broker: …set sasl"}},
 		"a wrong password": {func(t *testing.T) *clinic {
 			c := newClinic(t, kfake.EnableSASL(), kfake.Superuser("SCRAM-SHA-256", "root", "pw"))
-			c.config = "sasl: {mechanism: scram-sha-256, username: root, password_file: " + c.file("pw", "hunter2") + "}"
+			c.config = "sasl: {mechanism: scram-sha-256, username: root, password_file: " + c.file("pw", "hunter2") +
+				"}"
 			return c
 		}, 1, []string{"problem broker: "}},
 		"a password that is not there": {func(t *testing.T) *clinic {
@@ -153,11 +161,15 @@ func TestDoctorFindsWhatIsBroken(t *testing.T) {
 			return c
 		}, 1, []string{"problem broker: sasl.password_env: environment variable WAYWARD_TEST_NONE is not set"}},
 		"rights": {func(t *testing.T) *clinic { return restricted(t) }, 1, []string{
-			"problem permissions: topic agent.alerts: this user may not WRITE: grant it", "problem permissions: topic wayward.facts: …may not use this topic",
-			"problem permissions: topic agent.commands: this user may not WRITE: grant it", "problem permissions: topic agent.acks: this user may not READ: grant it",
+			"problem permissions: topic agent.alerts: this user may not WRITE: grant it",
+			"problem permissions: topic wayward.facts: …may not use this topic",
+			"problem permissions: topic agent.commands: this user may not WRITE: grant it",
+			"problem permissions: topic agent.acks: this user may not READ: grant it",
 			"problem permissions: consumer group wayward-ingress: …may not use this consumer group",
-			"problem permissions: consumer group wayward-relation: …may not use this consumer group", "problem permissions: transactional id wayward-doctor: …may not use this transactional id"}},
-		"an old broker": {func(t *testing.T) *clinic { return newClinic(t, kfake.MaxVersions(kversion.V2_4_0())) }, 1, []string{"problem versions: broker 0 lacks …wayward needs Apache Kafka 2.8"}},
+			"problem permissions: consumer group wayward-relation: …may not use this consumer group",
+			"problem permissions: transactional id wayward-doctor: …may not use this transactional id"}},
+		"an old broker": {func(t *testing.T) *clinic { return newClinic(t, kfake.MaxVersions(kversion.V2_4_0())) }, 1,
+			[]string{"problem versions: broker 0 lacks …wayward needs Apache Kafka 2.8"}},
 		"a topic that is missing": {func(t *testing.T) *clinic {
 			c := newClinic(t).apply(nil)
 			_, adm := c.client()
@@ -165,10 +177,14 @@ func TestDoctorFindsWhatIsBroken(t *testing.T) {
 			must(t, err)
 			return c
 		}, 1, []string{"problem topics: topic wayward.journal is missing: run wayward topics apply"}},
-		"a number of partitions": {func(t *testing.T) *clinic { return newClinic(t).apply(func(x *pipeline.Topics) { x.Partitions = 3 }) }, 1, []string{"problem topics: topic agent.events has 3 partitions, the config says 6"}},
+		"a number of partitions": {func(t *testing.T) *clinic {
+			return newClinic(t).apply(func(x *pipeline.Topics) { x.Partitions = 3 })
+		}, 1, []string{"problem topics: topic agent.events has 3 partitions, the config says 6"}},
 		"a setting of a topic": {func(t *testing.T) *clinic {
 			return newClinic(t).apply(func(x *pipeline.Topics) { x.Retention.Events = time.Hour })
-		}, 0, []string{"warning topics: topic agent.events keeps records for 1h0m0s, the config says 7 days: run wayward topics apply"}},
+		}, 0,
+			[]string{
+				"warning topics: topic agent.events keeps records for 1h0m0s, the config says 7 days: run wayward topics apply"}},
 		"a state directory that cannot be made": {func(t *testing.T) *clinic {
 			c := newClinic(t).apply(nil)
 			c.state = filepath.Join(c.file("file", ""), "state")
@@ -203,11 +219,15 @@ func TestDoctorFindsWhatIsBroken(t *testing.T) {
 			c := newClinic(t).apply(nil)
 			c.store(func(s *state.Store) { must(t, s.SetMeta("layout", []byte(`{"events":3,"facts":2}`))) })
 			return c
-		}, 1, []string{"problem layout: the state was made with 3 and 2 partitions of events and facts, there are 6 and 4: …wayward state rebuild"}},
+		}, 1,
+			[]string{
+				"problem layout: the state was made with 3 and 2 partitions of events and facts, there are 6 and 4: …wayward state rebuild"}},
 		"state of topics that are gone": {func(t *testing.T) *clinic {
 			c := newClinic(t).apply(nil)
 			c.store(func(s *state.Store) {
-				must(t, s.SetMeta("layout", []byte(`{"events":6,"facts":4,"topics":{"facts":"00112233445566778899aabbccddeeff"}}`)))
+				must(t,
+					s.SetMeta("layout",
+						[]byte(`{"events":6,"facts":4,"topics":{"facts":"00112233445566778899aabbccddeeff"}}`)))
 			})
 			return c
 		}, 1, []string{"problem layout: the topics of [facts] were deleted and made anew"}},
@@ -226,7 +246,8 @@ func TestDoctorFindsWhatIsBroken(t *testing.T) {
 			c := newClinic(t)
 			c.config = "grup: x\nengine: {max_poll: 0}"
 			return c
-		}, 1, []string{`problem config: …wayward.yaml:4:1: there is no setting "grup"; did you mean "group"?`, "problem config: …:5:20: engine.max_poll", "unknown config: nothing else was looked at"}},
+		}, 1, []string{`problem config: …wayward.yaml:4:1: there is no setting "grup"; did you mean "group"?`,
+			"problem config: …:5:20: engine.max_poll", "unknown config: nothing else was looked at"}},
 		"a policy": {func(t *testing.T) *clinic {
 			c := newClinic(t).apply(nil)
 			must(t, os.MkdirAll(filepath.Join(c.dir, "policies", "limits"), 0o700))
@@ -252,10 +273,14 @@ func TestDoctorFindsWhatIsBroken(t *testing.T) {
 			c.listen = c.brokers[0]
 			return c
 		}, 1, []string{"problem listen: …address already in use: set another address"}},
-		"a clock":                         {func(t *testing.T) *clinic { return stamped(t, 2*time.Hour) }, 1, []string{"problem clock: a broker's clock is at least …ahead of this machine's"}},
-		"a clock a little":                {func(t *testing.T) *clinic { return stamped(t, 20*time.Second) }, 0, []string{"warning clock: a broker's clock is at least "}},
-		"no clock":                        {func(t *testing.T) *clinic { return stamped(t, 0) }, 0, []string{"fine clock: the brokers' newest record was stamped "}},
-		"no clock, as far as can be told": {func(t *testing.T) *clinic { return stamped(t, -time.Hour) }, 0, []string{"unknown clock: the brokers' newest record was stamped 1h ago, so their clocks are not ahead"}},
+		"a clock": {func(t *testing.T) *clinic { return stamped(t, 2*time.Hour) }, 1,
+			[]string{"problem clock: a broker's clock is at least …ahead of this machine's"}},
+		"a clock a little": {func(t *testing.T) *clinic { return stamped(t, 20*time.Second) }, 0,
+			[]string{"warning clock: a broker's clock is at least "}},
+		"no clock": {func(t *testing.T) *clinic { return stamped(t, 0) }, 0,
+			[]string{"fine clock: the brokers' newest record was stamped "}},
+		"no clock, as far as can be told": {func(t *testing.T) *clinic { return stamped(t, -time.Hour) }, 0,
+			[]string{"unknown clock: the brokers' newest record was stamped 1h ago, so their clocks are not ahead"}},
 		"an ingress without its topic": {func(t *testing.T) *clinic {
 			c := newClinic(t).apply(nil)
 			c.config = "ingress: [{topic: raw, format: native}]"
@@ -269,12 +294,16 @@ func TestDoctorFindsWhatIsBroken(t *testing.T) {
 			}
 			for _, want := range x.want {
 				head, tail, _ := strings.Cut(want, "…")
-				if !slices.ContainsFunc(lines, func(l string) bool { return strings.HasPrefix(l, head) && strings.Contains(l[len(head):], tail) }) {
+				if !slices.ContainsFunc(lines, func(l string) bool {
+					return strings.HasPrefix(l, head) &&
+						strings.Contains(l[len(head):], tail)
+				}) {
 					t.Errorf("no line says %q", want)
 				}
 			}
 			for _, l := range lines {
-				enough := regexp.MustCompile(`agent.feedback|agent.breakers|wayward.inventory`).MatchString(l) && strings.HasPrefix(l, "problem permissions")
+				enough := regexp.MustCompile(`agent.feedback|agent.breakers|wayward.inventory`).MatchString(l) &&
+					strings.HasPrefix(l, "problem permissions")
 				if x.code == 0 && strings.HasPrefix(l, "problem") || strings.Contains(l, "hunter2") || enough {
 					t.Errorf("a line that should not be: %s", l)
 				}
@@ -290,13 +319,17 @@ func TestDoctorPrintsForPeople(t *testing.T) {
 	c := newClinic(t)
 	conf := c.file("c.yaml", "brokers: ["+c.brokers[0]+"]\nlisten: \"off\"\n")
 	code, out, _ := wayward(t, "doctor", "-c", conf)
-	if code != 1 || !strings.Contains(out, "problem  topics       topic agent.events is missing: run wayward topics apply") || !strings.Contains(out, "fine     versions     1 brokers") {
+	if code != 1 ||
+		!strings.Contains(out, "problem  topics       topic agent.events is missing: run wayward topics apply") ||
+		!strings.Contains(out, "fine     versions     1 brokers") {
 		t.Errorf("exit %d\n%s", code, out)
 	}
-	if code, _, errs := wayward(t, "doctor", "--output", "xml"); code != 2 || !strings.Contains(errs, "use text or json") {
+	if code, _, errs := wayward(t, "doctor", "--output", "xml"); code != 2 ||
+		!strings.Contains(errs, "use text or json") {
 		t.Errorf("exit %d: %s", code, errs)
 	}
-	if code, out, _ := wayward(t, "doctor", "-c", filepath.Join(t.TempDir(), "none.yaml")); code != 1 || !strings.Contains(out, "no such file") {
+	if code, out, _ := wayward(t, "doctor", "-c", filepath.Join(t.TempDir(), "none.yaml")); code != 1 ||
+		!strings.Contains(out, "no such file") {
 		t.Errorf("exit %d\n%s", code, out)
 	}
 }
@@ -316,16 +349,20 @@ func certificate(t *testing.T, ca *[]byte) *tls.Config {
 func stamped(t *testing.T, ahead time.Duration) *clinic {
 	c := newClinic(t).apply(nil)
 	cl, _ := c.client()
-	must(t, cl.ProduceSync(t.Context(), &kgo.Record{Topic: "wayward.control", Value: []byte("{}"), Timestamp: time.Now().Add(ahead)}).FirstErr())
+	must(t,
+		cl.ProduceSync(t.Context(), &kgo.Record{Topic: "wayward.control", Value: []byte("{}"),
+			Timestamp: time.Now().Add(ahead)}).FirstErr())
 	return c
 }
 
 // restricted has a user who may not do all that wayward does.
 func restricted(t *testing.T) *clinic {
 	allow := func(r kmsg.ACLResourceType, name string, op kmsg.ACLOperation) kfake.ACL {
-		return kfake.ACL{Resource: r, Name: name, Pattern: kmsg.ACLResourcePatternTypeLiteral, Operation: op, Allow: true}
+		return kfake.ACL{Resource: r, Name: name, Pattern: kmsg.ACLResourcePatternTypeLiteral, Operation: op,
+			Allow: true}
 	}
-	acls := []kfake.ACL{allow(kmsg.ACLResourceTypeTopic, "agent.alerts", kmsg.ACLOperationRead), allow(kmsg.ACLResourceTypeGroup, "wayward-behaviour", kmsg.ACLOperationRead)}
+	acls := []kfake.ACL{allow(kmsg.ACLResourceTypeTopic, "agent.alerts", kmsg.ACLOperationRead),
+		allow(kmsg.ACLResourceTypeGroup, "wayward-behaviour", kmsg.ACLOperationRead)}
 	for _, s := range specs() {
 		op := kmsg.ACLOperationAll
 		switch s.Name {
@@ -338,8 +375,10 @@ func restricted(t *testing.T) *clinic {
 		}
 		acls = append(acls, allow(kmsg.ACLResourceTypeTopic, s.Name, op))
 	}
-	c := newClinic(t, kfake.EnableSASL(), kfake.EnableACLs(), kfake.Superuser("PLAIN", "root", "pw"), kfake.User("PLAIN", "wayward", "hunter2", acls...))
-	root := pipeline.Kafka{Brokers: c.brokers, SASL: &pipeline.SASL{Mechanism: "plain", Username: "root", PasswordFile: c.file("root", "pw")}}
+	c := newClinic(t, kfake.EnableSASL(), kfake.EnableACLs(), kfake.Superuser("PLAIN", "root", "pw"),
+		kfake.User("PLAIN", "wayward", "hunter2", acls...))
+	root := pipeline.Kafka{Brokers: c.brokers, SASL: &pipeline.SASL{Mechanism: "plain", Username: "root",
+		PasswordFile: c.file("root", "pw")}}
 	opts, err := root.Options()
 	must(t, err)
 	c.apply(nil, opts...)

@@ -45,7 +45,8 @@ func hostileEvents() string {
 	at := int64(1767600000000)
 	add := func(change func(e, tool, agent map[string]any)) {
 		tool, agent := map[string]any{"name": "del", "class": "delete"}, map[string]any{"id": "a"}
-		e := map[string]any{"id": fmt.Sprint("e", at), "time": at, "kind": "tool_call", "tenant": "acme", "persona": "clerk", "session": "s", "user": "u", "agent": agent, "tool": tool}
+		e := map[string]any{"id": fmt.Sprint("e", at), "time": at, "kind": "tool_call", "tenant": "acme",
+			"persona": "clerk", "session": "s", "user": "u", "agent": agent, "tool": tool}
 		change(e, tool, agent)
 		j, _ := json.Marshal(e)
 		// encoding/json escapes what is below blank; some of the rest goes as it is
@@ -125,9 +126,12 @@ suppress: 1s
 	d := newDesk(t)
 	scope := event.Scope{Type: event.AgentScope, ID: hostile, Tenant: "acme"}
 	breaker, command := breakerOf(scope, event.Block, 1, event.Enforce), commandOf(scope, event.Block, 1, event.Enforce)
-	breaker.Reason, command.Reason, command.Issuer.Rule, command.ID, command.FindingUID = hostile, hostile, hostile, hostile[:20], hostile
-	ack := event.Ack{CommandID: hostile[:20], Scope: scope, Epoch: 1, Time: opened.UnixMilli(), Status: event.Rejected, By: hostile, Detail: hostile}
-	verdict := event.Feedback{ID: hostile, Time: opened.UnixMilli(), Tenant: "acme", Type: event.VerdictFeedback, Scope: scope, Verdict: "unclear", By: hostile, Reason: hostile}
+	breaker.Reason, command.Reason, command.Issuer.Rule, command.ID, command.FindingUID = hostile, hostile, hostile,
+		hostile[:20], hostile
+	ack := event.Ack{CommandID: hostile[:20], Scope: scope, Epoch: 1, Time: opened.UnixMilli(), Status: event.Rejected,
+		By: hostile, Detail: hostile}
+	verdict := event.Feedback{ID: hostile, Time: opened.UnixMilli(), Tenant: "acme", Type: event.VerdictFeedback,
+		Scope: scope, Verdict: "unclear", By: hostile, Reason: hostile}
 	now := time.Now()
 	d.put(d.topics.Breakers, scope, breaker.Append(nil), now)
 	d.put(d.topics.Commands, scope, command.Append(nil), now)
@@ -138,7 +142,9 @@ suppress: 1s
 		d.put(d.topics.Alerts, scope, line, now)
 	}
 	for _, kind := range []string{"agent", "tool", "server"} {
-		thing := event.Thing{Kind: kind, Tenant: "acme", ID: hostile, Server: hostile, First: 1, Last: 2, Persona: hostile, Owner: hostile, Model: hostile, Version: hostile, Versions: []string{hostile}, Registered: event.Unregistered}
+		thing := event.Thing{Kind: kind, Tenant: "acme", ID: hostile, Server: hostile, First: 1, Last: 2,
+			Persona: hostile, Owner: hostile, Model: hostile, Version: hostile, Versions: []string{hostile},
+			Registered: event.Unregistered}
 		d.put(d.topics.Inventory, scope, thing.Append(nil), now)
 	}
 
@@ -146,24 +152,33 @@ suppress: 1s
 		{"rules", "explain", "del", "--policies", dir, "--event", events},
 		{"rules", "eval", "-e", "tool.name", "--event", events},
 		{"rules", "eval", "-e", "agent.id", "--event", events},
-		{"rules", "test", failing}, {"rules", "test", failing, "--output", "json"}, {"rules", "test", failing, "--output", "junit"},
+		{"rules", "test", failing}, {"rules", "test", failing, "--output", "json"},
+		{"rules", "test", failing, "--output", "junit"},
 		{"rules", "list", "--policies", dir}, {"rules", "show", "del", "--policies", dir},
 		{"backtest", "--input", events, "--base", other, "--candidate", dir},
 		{"backtest", "--input", events, "--base", other, "--candidate", dir, "--output", "json"},
 		{"personas", "explain", "--policies", dir, "--event", events},
 		{"personas", "explain", "--policies", dir, "--event", events, "--output", "json"},
-		{"personas", "suggest", "--input", events}, {"personas", "diff", "--policies", dir, "--input", events}, {"personas", "diff", "--policies", dir, "--snapshots", snapshots}, {"personas", "suggest", "--snapshots", snapshots},
+		{"personas", "suggest", "--input", events}, {"personas", "diff", "--policies", dir, "--input", events},
+		{"personas", "diff", "--policies", dir, "--snapshots", snapshots},
+		{"personas", "suggest", "--snapshots", snapshots},
 		{"tools", "classify", events}, {"tools", "classify", events, "--output", "json"}, {"tools", "draft", events},
 		{"replay", "--input", events, "--policies", dir, "--flush", "-o", "-", "--commands", "-"},
 		{"replay", "--input", events, "--policies", dir, "--flush"},
 		{"explain", "--input", findings}, {"explain", "--input", findings, "--output", "json"},
-		{"baseline", "list", "--from", snapshots}, {"baseline", "show", hostile, "--from", snapshots}, {"baseline", "show", hostile, "--from", snapshots, "--output", "json"},
-		{"baseline", "show", "nobody", "--from", snapshots}, {"baseline", "audit", "--from", snapshots}, {"baseline", "diff", dayOf(firstDay), dayOf(firstDay + 9), "--persona", hostile, "--from", snapshots}, {"baseline", "export", "--from", snapshots, "--out", "-"},
+		{"baseline", "list", "--from", snapshots}, {"baseline", "show", hostile, "--from", snapshots},
+		{"baseline", "show", hostile, "--from", snapshots, "--output", "json"},
+		{"baseline", "show", "nobody", "--from", snapshots}, {"baseline", "audit", "--from", snapshots},
+		{"baseline", "diff", dayOf(firstDay), dayOf(firstDay + 9), "--persona", hostile, "--from", snapshots},
+		{"baseline", "export", "--from", snapshots, "--out", "-"},
 		{"send", events, "-c", d.config},
-		{"breaker", "list", "-c", d.config}, {"breaker", "history", "-c", d.config}, {"breaker", "show", "agent", hostile, "--tenant", "acme", "-c", d.config},
-		{"breaker", "list", "-c", d.config, "--output", "json"}, {"breaker", "history", "-c", d.config, "--output", "json"},
+		{"breaker", "list", "-c", d.config}, {"breaker", "history", "-c", d.config},
+		{"breaker", "show", "agent", hostile, "--tenant", "acme", "-c", d.config},
+		{"breaker", "list", "-c", d.config, "--output", "json"},
+		{"breaker", "history", "-c", d.config, "--output", "json"},
 		{"breaker", "show", "agent", hostile + "?", "--tenant", "acme", "-c", d.config},
-		{"agents", "list", "-c", d.config}, {"agents", "show", hostile, "--tenant", "acme", "-c", d.config}, {"agents", "list", "-c", d.config, "--output", "json"},
+		{"agents", "list", "-c", d.config}, {"agents", "show", hostile, "--tenant", "acme", "-c", d.config},
+		{"agents", "list", "-c", d.config, "--output", "json"},
 		{"tools", "list", "-c", d.config}, {"tools", "list", "-c", d.config, "--servers"},
 		{"explain", "-c", d.config, "--since", "1000000h"},
 		{"baseline", "list", "-c", d.config}, {"doctor", "-c", d.config},
@@ -172,7 +187,8 @@ suppress: 1s
 	} {
 		what := strings.Join(args[:2], " ")
 		code, out, errs := wayward(t, args...)
-		if strings.Contains(errs, "unknown flag") || strings.Contains(errs, "unknown command") || strings.Contains(errs, "arg(s)") {
+		if strings.Contains(errs, "unknown flag") || strings.Contains(errs, "unknown command") ||
+			strings.Contains(errs, "arg(s)") {
 			t.Errorf("%s: %s", what, errs)
 		}
 		shows(t, what, out)

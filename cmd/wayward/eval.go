@@ -87,7 +87,8 @@ func newEval() *cobra.Command {
 	o.policiesFlags.flags(cmd)
 	f.IntVar(&o.shards, "shards", runtime.GOMAXPROCS(0), "workers; the findings do not depend on it")
 	f.Lookup("shards").DefValue = "the number of CPUs"
-	f.BoolVar(&o.quick, "quick", false, "a look in less than a minute: one seed, a quarter of the agents, 35 days, only clean, attacks and shards; gates are not judged but shards")
+	f.BoolVar(&o.quick, "quick", false,
+		"a look in less than a minute: one seed, a quarter of the agents, 35 days, only clean, attacks and shards; gates are not judged but shards")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "no progress")
 	return cmd
 }
@@ -398,7 +399,9 @@ func (x *evaluation) cleanRuns() {
 			daily := map[int64][][]byte{}
 			r := pipeline.Replay{Workers: 1, Flush: true}
 			if x.part("attacks") {
-				r.Closed = func(b *baselines.Model, _ *baselines.Delta) { daily[b.Day] = append(daily[b.Day], b.Append(nil)) }
+				r.Closed = func(b *baselines.Model, _ *baselines.Delta) {
+					daily[b.Day] = append(daily[b.Day], b.Append(nil))
+				}
 			}
 			m, err := x.replay(newMadeUp(x.quietly(seed)), r, testDay)
 			m.daily = daily
@@ -416,16 +419,17 @@ func (x *evaluation) one(p *planned) (*measured, error) {
 		if err != nil {
 			return nil, err
 		}
-		return x.replay(newMadeUp(p.Options), pipeline.Replay{Workers: 1, Flush: true, Daily: func(day int64) (out []*baselines.Model) {
-			for _, b := range c.daily[day] {
-				m, err := decodeModel(b)
-				if err != nil {
-					panic(err) // encoded by this process
+		return x.replay(newMadeUp(p.Options),
+			pipeline.Replay{Workers: 1, Flush: true, Daily: func(day int64) (out []*baselines.Model) {
+				for _, b := range c.daily[day] {
+					m, err := decodeModel(b)
+					if err != nil {
+						panic(err) // encoded by this process
+					}
+					out = append(out, m)
 				}
-				out = append(out, m)
-			}
-			return
-		}}, testDay)
+				return
+			}}, testDay)
 	}
 	return x.made(p.Options, 1)
 }

@@ -50,7 +50,8 @@ func (m *inMemory) Done(*pipeline.Chunk) {}
 // one part and frozen, and traces of a log.
 func (x *evaluation) recorded(r *evalReport) error {
 	if x.data == "" {
-		fmt.Fprintln(x.stderr, "no recorded data: give --data or set WAYWARD_DATA; without, the gates on it are not judged")
+		fmt.Fprintln(x.stderr,
+			"no recorded data: give --data or set WAYWARD_DATA; without, the gates on it are not judged")
 		return nil
 	}
 	set, err := policiesOf(map[string]string{"limits/none.yaml": noLimits})
@@ -93,7 +94,8 @@ func (x *evaluation) recorded(r *evalReport) error {
 // the others. In that protocol other agents than those that were learned run the tasks. If met,
 // half of their benign sessions are learned, too, and the other half is judged: what a persona's
 // own agents would see.
-func (x *evaluation) sessions(r *evalReport, name string, list eval.Recorded, set *policy.Set, met bool) (*evalSession, error) {
+func (x *evaluation) sessions(r *evalReport, name string, list eval.Recorded, set *policy.Set, met bool) (*evalSession,
+	error) {
 	const seed = 1
 	learns := func(s *eval.RecordedSession) bool { return s.Part == "train" || met && s.FirstHalf() }
 	judges := func(s *eval.RecordedSession) bool { return s.Part == "test" && !learns(s) }
@@ -101,12 +103,16 @@ func (x *evaluation) sessions(r *evalReport, name string, list eval.Recorded, se
 		name += ", agents met"
 	}
 	train, _ := list.Lines(0, seed, func(s *eval.RecordedSession) bool { return learns(s) && s.Label == "benign" })
-	learn := pipeline.Replay{Policy: set, Workers: x.shards, Flush: true, Approved: true, Deliver: func(*event.Finding) error { return nil }}
+	learn := pipeline.Replay{Policy: set, Workers: x.shards, Flush: true, Approved: true,
+		Deliver: func(*event.Finding) error { return nil }}
 	if _, err := learn.Run(x.ctx, &inMemory{rest: train}); err != nil {
 		return nil, err
 	}
 	// The benign alone: what is nominal is counted where nothing else is.
-	benign, n := list.Lines(eval.RecordedDays, seed, func(s *eval.RecordedSession) bool { return judges(s) && s.Label == "benign" })
+	benign, n := list.Lines(eval.RecordedDays, seed, func(s *eval.RecordedSession) bool {
+		return judges(s) &&
+			s.Label == "benign"
+	})
 	frozen := pipeline.Replay{Policy: set, Workers: x.shards, Flush: true, Learn: learn.Snapshots, Freeze: true}
 	m, err := x.replay(&inMemory{rest: benign}, frozen, 0)
 	if err != nil {
@@ -130,7 +136,8 @@ func (x *evaluation) sessions(r *evalReport, name string, list eval.Recorded, se
 	for t := range baselines.Tests {
 		if made := counts[t].Made; x.counts(t.Family().String()) && made > 0 {
 			nominal += m.nominal[t]
-			row.Tests = append(row.Tests, evalCalled{t.String(), made, alerts[t.String()], number(m.nominal[t]), rate(alerts[t.String()], m.nominal[t])})
+			row.Tests = append(row.Tests, evalCalled{t.String(), made, alerts[t.String()], number(m.nominal[t]),
+				rate(alerts[t.String()], m.nominal[t])})
 		}
 	}
 	row.Nominal, row.Ratio = number(nominal), rate(row.Alerts, nominal)
@@ -158,7 +165,8 @@ func (x *evaluation) sessions(r *evalReport, name string, list eval.Recorded, se
 		}
 	}
 	row.Attacked = made["attack"]
-	row.Recall, row.Unseen = share(found["attack"], made["attack"]), share(found["exposed_unseen"], made["exposed_unseen"])
+	row.Recall, row.Unseen = share(found["attack"], made["attack"]), share(found["exposed_unseen"],
+		made["exposed_unseen"])
 	return row, nil
 }
 
@@ -186,7 +194,8 @@ func (x *evaluation) logs() (*evalLogs, error) {
 		var today baselines.AgentDay
 		d.Take(nil, &c, uint64(i)+1, 0, &today, baselines.LearnFrom, 0)
 	}
-	m := &baselines.Learn(nil, baselines.Key{Tenant: "lab", Persona: "hdfs"}, 0, &day, baselines.Terms{Approved: true}).Sequence
+	m := &baselines.Learn(nil, baselines.Key{Tenant: "lab", Persona: "hdfs"}, 0, &day,
+		baselines.Terms{Approved: true}).Sequence
 	var scores [2][]float64 // normal, failed
 	for _, t := range test {
 		c := push(m, t.Keys)

@@ -26,11 +26,13 @@ var attackRuns = [][]eval.Kind{
 	{eval.Burst50, eval.Burst200, eval.Burst1000, eval.Mark20, eval.Slow20, eval.Runaway},
 	{eval.Enumerate30, eval.Enumerate50, eval.Enumerate70, eval.Enumerate90, eval.Denials, eval.Burst200},
 	{eval.Insert1, eval.Insert2, eval.Insert3, eval.Insert4, eval.Insert6, eval.Insert10},
-	{eval.Tail, eval.NewTool, eval.NewDestination, eval.ToolDestination, eval.Redefined, eval.CrossTenant, eval.Insert6},
+	{eval.Tail, eval.NewTool, eval.NewDestination, eval.ToolDestination, eval.Redefined, eval.CrossTenant,
+		eval.Insert6},
 }
 
 // quickRuns are those of a quick look.
-var quickRuns = [][]eval.Kind{{eval.Burst200, eval.Burst1000, eval.Insert6, eval.Enumerate90, eval.NewTool, eval.CrossTenant}}
+var quickRuns = [][]eval.Kind{{eval.Burst200, eval.Burst1000, eval.Insert6, eval.Enumerate90, eval.NewTool,
+	eval.CrossTenant}}
 
 // rampRuns are streams of one ramp in each persona: of three at once each would hide among the
 // others, since a day's volume is judged against that of peers. They last until the ramp has come
@@ -48,7 +50,8 @@ func (o *evalOptions) run(cmd *cobra.Command) error {
 		return err
 	}
 	perSeed := 0.0 // days of 40,000 events
-	for part, days := range map[string]float64{"clean": float64(o.days), "attacks": 8.6 * float64(o.days), "ramps": 66 / 2 * 2, "repeats": 36, "drift": 3 * float64(o.days)} {
+	for part, days := range map[string]float64{"clean": float64(o.days), "attacks": 8.6 * float64(o.days),
+		"ramps": 66 / 2 * 2, "repeats": 36, "drift": 3 * float64(o.days)} {
 		if o.part(part) {
 			perSeed += days * o.scale
 		}
@@ -100,11 +103,13 @@ func (x *evaluation) measureMaking() {
 }
 
 func (x *evaluation) all() (*evalReport, error) {
-	r := &evalReport{Version: versionOf(), Machine: fmt.Sprintf("%s, %d CPUs", cpuModel(), runtime.NumCPU()), Seeds: x.seed, Days: x.days, Scale: x.scale, Families: x.families}
+	r := &evalReport{Version: versionOf(), Machine: fmt.Sprintf("%s, %d CPUs", cpuModel(), runtime.NumCPU()),
+		Seeds: x.seed, Days: x.days, Scale: x.scale, Families: x.families}
 	for _, part := range []struct {
 		name string
 		run  func(*evalReport) error
-	}{{"clean", x.clean}, {"attacks", x.attacks}, {"ramps", x.ramps}, {"repeats", x.repeats}, {"drift", x.drift}, {"shards", x.sameForAll}, {"cost", x.cost}, {"data", x.recorded}} {
+	}{{"clean", x.clean}, {"attacks", x.attacks}, {"ramps", x.ramps}, {"repeats", x.repeats}, {"drift", x.drift},
+		{"shards", x.sameForAll}, {"cost", x.cost}, {"data", x.recorded}} {
 		if !x.part(part.name) {
 			continue
 		}
@@ -219,9 +224,11 @@ func (x *evaluation) clean(r *evalReport) error {
 		if !x.counts(t.Family().String()) {
 			continue
 		}
-		for _, k := range slices.SortedFunc(mapKeys(sums), func(a, b key) int { return cmp.Or(cmp.Compare(a.persona, b.persona), cmp.Compare(a.seed, b.seed)) }) {
+		for _, k := range slices.SortedFunc(mapKeys(sums),
+			func(a, b key) int { return cmp.Or(cmp.Compare(a.persona, b.persona), cmp.Compare(a.seed, b.seed)) }) {
 			if c := sums[k][t]; c.Made > 0 {
-				row := evalTest{Test: t.String(), Family: t.Family().String(), Persona: k.persona, Seed: k.seed, Counts: c, Ratio: ratios(&c)}
+				row := evalTest{Test: t.String(), Family: t.Family().String(), Persona: k.persona, Seed: k.seed,
+					Counts: c, Ratio: ratios(&c)}
 				if k == (key{}) {
 					row.Alerts, row.Nominal = alerts[t.String()], number(nominal[t])
 				}
@@ -235,7 +242,8 @@ func (x *evaluation) clean(r *evalReport) error {
 			if c == nil || seed != 0 && (what != "all" || len(x.seed) == 1) {
 				continue
 			}
-			f := evalFalse{What: what, Seed: seed, Alerts: c.alerts, Daily: rate(c.alerts, float64(c.days)), Thousand: bounded{number(math.NaN()), number(math.NaN()), number(math.NaN())}}
+			f := evalFalse{What: what, Seed: seed, Alerts: c.alerts, Daily: rate(c.alerts, float64(c.days)),
+				Thousand: bounded{number(math.NaN()), number(math.NaN()), number(math.NaN())}}
 			if c.sessions > 0 {
 				f.Thousand = rate(c.alerts, float64(c.sessions)/1000)
 			}
@@ -286,7 +294,8 @@ func (x *evaluation) attacks(r *evalReport) error {
 			o := x.quietly(seed)
 			o.Attacks = some
 			name := fmt.Sprintf("attacks %d", i+1)
-			list = append(list, planned{name: name, Options: o}, planned{name: name + ", apart", Options: o, apart: true})
+			list = append(list, planned{name: name, Options: o},
+				planned{name: name + ", apart", Options: o, apart: true})
 		}
 	}
 	err := x.runs(r, list, func(p *planned, m *measured) {
@@ -320,8 +329,10 @@ func (x *evaluation) attacks(r *evalReport) error {
 			if p == nil {
 				continue
 			}
-			row := evalPower{Kind: k.String(), Made: p.Made, Alert: share(p.Alert, p.Made), Low: share(p.Low, p.Made), Once: share(p.Below(once), p.Made), Often: share(p.Below(often), p.Made),
-				Rules: share(p.Other, p.Made), Half: share(p.Half, p.Long), Events: number(eval.Median(p.Events)), Seconds: number(eval.Median(p.Seconds)), Family: map[string]bounded{}}
+			row := evalPower{Kind: k.String(), Made: p.Made, Alert: share(p.Alert, p.Made), Low: share(p.Low, p.Made),
+				Once: share(p.Below(once), p.Made), Often: share(p.Below(often), p.Made),
+				Rules: share(p.Other, p.Made), Half: share(p.Half, p.Long), Events: number(eval.Median(p.Events)),
+				Seconds: number(eval.Median(p.Seconds)), Family: map[string]bounded{}}
 			for f := range baselines.Families {
 				row.Family[f.String()] = share(p.Family[f.String()], p.Made)
 			}
@@ -340,7 +351,8 @@ func (x *evaluation) attacks(r *evalReport) error {
 	}
 	point := func(rate, threshold float64) {
 		learned, apart := recall(power[false], threshold), recall(power[true], threshold)
-		r.Precision = append(r.Precision, evalPrecision{number(rate), number(threshold), number(learned), number(eval.Precision(baseRate, learned, rate/1000)),
+		r.Precision = append(r.Precision, evalPrecision{number(rate), number(threshold), number(learned),
+			number(eval.Precision(baseRate, learned, rate/1000)),
 			number(apart), number(eval.Precision(baseRate, apart, rate/1000))})
 	}
 	point(float64(sort.SearchFloat64s(scores, 1))/float64(sessions)*1000, 1) // the budget's own
@@ -361,7 +373,9 @@ func (x *evaluation) ramps(r *evalReport) error {
 	var list []planned
 	for _, run := range rampRuns {
 		for _, seed := range x.seed[:min(run.most, len(x.seed))] {
-			list = append(list, planned{name: run.kind.String(), Options: eval.Options{Seed: seed, Days: run.days, Scale: x.scale / 2, Attacks: []eval.Kind{run.kind}}})
+			list = append(list,
+				planned{name: run.kind.String(), Options: eval.Options{Seed: seed, Days: run.days, Scale: x.scale / 2,
+					Attacks: []eval.Kind{run.kind}}})
 		}
 	}
 	err := x.runs(r, list, func(p *planned, m *measured) {
@@ -378,7 +392,8 @@ func (x *evaluation) ramps(r *evalReport) error {
 		}
 		for _, a := range x.calls(m) {
 			// As many days as 5 % a day take to four times.
-			if (a.Test == "ramp" || a.Test == "1d") && a.Agent != "" && !ramped[a.Agent] && a.Time < eval.Start+(eval.TestDay+28)*baselines.DayMS {
+			if (a.Test == "ramp" || a.Test == "1d") && a.Agent != "" && !ramped[a.Agent] &&
+				a.Time < eval.Start+(eval.TestDay+28)*baselines.DayMS {
 				called[a.Agent] = true
 			}
 		}
@@ -391,7 +406,8 @@ func (x *evaluation) ramps(r *evalReport) error {
 	for _, run := range rampRuns {
 		k := run.kind
 		p := power[k]
-		r.Ramps = append(r.Ramps, evalRamp{Kind: k.String(), Made: p.Made, Found: share(p.Alert, p.Made), Before: share(p.Before(4), p.Made), Size: number(eval.Median(p.Size)),
+		r.Ramps = append(r.Ramps, evalRamp{Kind: k.String(), Made: p.Made, Found: share(p.Alert, p.Made),
+			Before: share(p.Before(4), p.Made), Size: number(eval.Median(p.Size)),
 			Days: number(eval.Median(days[k])), Others: share(others[k], agents[k])})
 	}
 	return nil
@@ -406,7 +422,9 @@ func (x *evaluation) repeats(r *evalReport) error {
 	cells := map[eval.Kind]map[int]*cell{}
 	var list []planned
 	for _, seed := range x.seed {
-		list = append(list, planned{name: "repeats", Options: eval.Options{Seed: seed, Days: eval.TestDay + 15, Scale: x.scale, Attacks: kinds}})
+		list = append(list,
+			planned{name: "repeats", Options: eval.Options{Seed: seed, Days: eval.TestDay + 15, Scale: x.scale,
+				Attacks: kinds}})
 	}
 	err := x.runs(r, list, func(_ *planned, m *measured) {
 		for _, v := range x.judged(m) {
@@ -434,7 +452,8 @@ func (x *evaluation) repeats(r *evalReport) error {
 		row := evalRepeat{Kind: k.String()}
 		for _, d := range repeatDays {
 			if c := cells[k][d]; c != nil {
-				row.Days, row.Alert, row.Low = append(row.Days, d), append(row.Alert, share(c.alert, c.made)), append(row.Low, share(c.low, c.made))
+				row.Days, row.Alert, row.Low = append(row.Days, d), append(row.Alert,
+					share(c.alert, c.made)), append(row.Low, share(c.low, c.made))
 			}
 		}
 		r.Repeats = append(r.Repeats, row)
@@ -453,7 +472,9 @@ func (x *evaluation) drift(r *evalReport) error {
 	for _, d := range all {
 		weeks[d.Drift] = &[3]week{}
 		for _, seed := range x.seed[:min(3, len(x.seed))] { // seven streams each: time is bounded
-			list = append(list, planned{name: "drift " + d.Name, Options: eval.Options{Seed: seed, Days: eval.Days, Scale: x.scale / 2, Drift: d.Drift}})
+			list = append(list,
+				planned{name: "drift " + d.Name, Options: eval.Options{Seed: seed, Days: eval.Days, Scale: x.scale / 2,
+					Drift: d.Drift}})
 		}
 	}
 	err := x.runs(r, list, func(p *planned, m *measured) {
@@ -484,7 +505,8 @@ func (x *evaluation) drift(r *evalReport) error {
 func (x *evaluation) sameForAll(r *evalReport) error {
 	var hashes []string
 	for _, workers := range []int{1, 8} {
-		m, err := x.made(eval.Options{Seed: x.seed[0], Days: eval.TestDay + 3, Scale: min(x.scale, .25), Attacks: quickRuns[0]}, workers)
+		m, err := x.made(eval.Options{Seed: x.seed[0], Days: eval.TestDay + 3, Scale: min(x.scale, .25),
+			Attacks: quickRuns[0]}, workers)
 		if err != nil {
 			return err
 		}
@@ -502,7 +524,8 @@ func (x *evaluation) sameForAll(r *evalReport) error {
 // cost is what the detectors add to an event, where there are many agents: the same two days with
 // baselines and without.
 func (x *evaluation) cost(r *evalReport) error {
-	off, err := policiesOf(map[string]string{"baselines/off.yaml": "baselines:\n  - {off: true}\n", "limits/none.yaml": noLimits})
+	off, err := policiesOf(map[string]string{"baselines/off.yaml": "baselines:\n  - {off: true}\n",
+		"limits/none.yaml": noLimits})
 	if err != nil {
 		return err
 	}
@@ -523,7 +546,8 @@ func (x *evaluation) cost(r *evalReport) error {
 	}
 	added := cpu["on"] - cpu["off"]
 	if len(x.families) == 0 {
-		r.Gates = append(r.Gates, evalGate{fmt.Sprintf("CPU of the detectors for an event, %d agents", x.agents), fmt.Sprintf("%.0f ns", added), "< 1100 ns", added < 1100})
+		r.Gates = append(r.Gates, evalGate{fmt.Sprintf("CPU of the detectors for an event, %d agents", x.agents),
+			fmt.Sprintf("%.0f ns", added), "< 1100 ns", added < 1100})
 	}
 	return nil
 }
@@ -537,7 +561,8 @@ func (x *evaluation) judge(r *evalReport) {
 			continue
 		}
 		v := float64(t.Ratio[1].Value)
-		gate(v <= within && v >= 1/within, t.Test+": realised over nominal at 1e-3", t.Ratio[1].String(), fmt.Sprintf("%.2f to %.1f", 1/within, within))
+		gate(v <= within && v >= 1/within, t.Test+": realised over nominal at 1e-3", t.Ratio[1].String(),
+			fmt.Sprintf("%.2f to %.1f", 1/within, within))
 	}
 	for _, f := range r.False {
 		if f.What == "all" && f.Seed == 0 {
@@ -558,11 +583,13 @@ func (x *evaluation) judge(r *evalReport) {
 	}
 	for _, p := range r.Ramps {
 		if p.Kind == eval.Ramp5.String() && x.counts("volume") {
-			gate(p.Size < 4 && 2*p.Found.Value > 1, "ramp of 5 % a day: median found at", brief(p.Size)+"x, "+p.Before.percent()+" before 4x", "< 4x")
+			gate(p.Size < 4 && 2*p.Found.Value > 1, "ramp of 5 % a day: median found at",
+				brief(p.Size)+"x, "+p.Before.percent()+" before 4x", "< 4x")
 		}
 	}
 	if r.Logs != nil {
-		gate(r.Logs.AUC.Value >= .99, "HDFS: AUC", fmt.Sprintf("%.4f (%.4f–%.4f)", r.Logs.AUC.Value, r.Logs.AUC.Low, r.Logs.AUC.High), ">= 0.99")
+		gate(r.Logs.AUC.Value >= .99, "HDFS: AUC", fmt.Sprintf("%.4f (%.4f–%.4f)", r.Logs.AUC.Value, r.Logs.AUC.Low,
+			r.Logs.AUC.High), ">= 0.99")
 	}
 	for _, s := range r.Recorded {
 		gate(s.Ratio.Value <= 2, s.Name+": alerts on benign sessions over nominal", s.Ratio.String(), "<= 2")

@@ -18,7 +18,8 @@ import (
 func TestEvalMeasuresInAMinute(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "report.json")
 	var out, errs strings.Builder
-	if code := execute(context.Background(), []string{"eval", "--quick", "--quiet", "--json", file}, &out, &errs); code != 0 {
+	if code := execute(context.Background(), []string{"eval", "--quick", "--quiet", "--json", file}, &out,
+		&errs); code != 0 {
 		t.Fatalf("exit %d: %s\n%s", code, errs.String(), out.String())
 	}
 	b, err := os.ReadFile(file)
@@ -43,7 +44,8 @@ func TestEvalMeasuresInAMinute(t *testing.T) {
 		}
 	}
 	if len(r.Apart) != len(r.Attacks) || len(r.Precision) < 3 {
-		t.Errorf("%d kinds of attacks, %d apart, %d points of precision", len(r.Attacks), len(r.Apart), len(r.Precision))
+		t.Errorf("%d kinds of attacks, %d apart, %d points of precision", len(r.Attacks), len(r.Apart),
+			len(r.Precision))
 	}
 	for i, p := range r.Attacks {
 		a := &r.Apart[i]
@@ -52,7 +54,8 @@ func TestEvalMeasuresInAMinute(t *testing.T) {
 		}
 	}
 	for i := 1; i < len(r.Precision); i++ {
-		if a, b := r.Precision[i-1], r.Precision[i]; a.False > b.False || a.Recall > b.Recall || a.Apart > b.Apart || a.Threshold > b.Threshold {
+		if a, b := r.Precision[i-1], r.Precision[i]; a.False > b.False || a.Recall > b.Recall || a.Apart > b.Apart ||
+			a.Threshold > b.Threshold {
 			t.Errorf("more false alarms, and less is found: %+v, %+v", a, b)
 		}
 	}
@@ -68,7 +71,8 @@ func TestEvalMeasuresInAMinute(t *testing.T) {
 // What is judged apart is judged as it would be if nothing had been woven in: a stream judged by
 // what it has itself taught gives the same findings.
 func TestJudgedApartIsJudgedByTheCleanStream(t *testing.T) {
-	x := &evaluation{evalOptions: &evalOptions{days: eval.TestDay + 3, scale: .1, parts: []string{"attacks"}, numbers: numbers{seed: []uint64{7}}}, ctx: t.Context(), stderr: io.Discard,
+	x := &evaluation{evalOptions: &evalOptions{days: eval.TestDay + 3, scale: .1, parts: []string{"attacks"},
+		numbers: numbers{seed: []uint64{7}}}, ctx: t.Context(), stderr: io.Discard,
 		tell: func(_, _ int64) {}}
 	var err error
 	if x.set, err = x.policies(newEval()); err != nil {
@@ -131,11 +135,13 @@ func TestJudgedApartIsJudgedByTheCleanStream(t *testing.T) {
 
 func TestEvalRefusesWhatItCannotMeasure(t *testing.T) {
 	for _, c := range []struct{ args, want string }{
-		{"--seeds 5-1", "--seeds 5-1"}, {"--seeds x", "--seeds x"}, {"--only speed", "no family of tests"}, {"--days 22", "--days 22"}, {"--scale 0", "--scale 0"},
+		{"--seeds 5-1", "--seeds 5-1"}, {"--seeds x", "--seeds x"}, {"--only speed", "no family of tests"},
+		{"--days 22", "--days 22"}, {"--scale 0", "--scale 0"},
 		{"--agents 3", "--agents 3"}, {"--shards 0", "--shards 0"}, {"everything", "everything"},
 	} {
 		var out, errs strings.Builder
-		if code := execute(context.Background(), append([]string{"eval"}, strings.Fields(c.args)...), &out, &errs); code != 2 || !strings.Contains(errs.String(), c.want) {
+		if code := execute(context.Background(), append([]string{"eval"}, strings.Fields(c.args)...), &out,
+			&errs); code != 2 || !strings.Contains(errs.String(), c.want) {
 			t.Errorf("eval %s: exit %d, %s", c.args, code, errs.String())
 		}
 	}

@@ -35,13 +35,16 @@ func newExplain() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd, args) },
 	}
 	f := cmd.Flags()
-	f.StringVarP(&o.input, "input", "i", "-", "`file` of findings as replay writes them, plain or .gz, .zst, .xz; - is standard input")
+	f.StringVarP(&o.input, "input", "i", "-",
+		"`file` of findings as replay writes them, plain or .gz, .zst, .xz; - is standard input")
 	f.StringVarP(&o.config, "config", "c", "", "config `file`: read the alert topic of that wayward instead")
 	cmd.MarkFlagFilename("config", "yaml", "yml")
-	f.StringVar(&o.commands, "commands", "", "`file` of commands as replay writes them; with --config they come from their topic")
+	f.StringVar(&o.commands, "commands", "",
+		"`file` of commands as replay writes them; with --config they come from their topic")
 	f.DurationVar(&o.since, "since", 7*24*time.Hour, "with --config: how far back")
 	outputFlag(cmd, &o.output, "text", "json")
-	f.BoolVar(&o.ascii, "ascii", false, "draw with ASCII alone, as is done on terminals that do not say they understand UTF-8")
+	f.BoolVar(&o.ascii, "ascii", false,
+		"draw with ASCII alone, as is done on terminals that do not say they understand UTF-8")
 	cmd.MarkFlagsMutuallyExclusive("input", "config")
 	cmd.MarkFlagsMutuallyExclusive("commands", "config")
 	return cmd
@@ -106,7 +109,8 @@ func (o *explainOptions) run(cmd *cobra.Command, args []string) error {
 		for _, x := range found.list[:min(len(found.list), 5)] {
 			uids = append(uids, visible(x.f.UID, 64))
 		}
-		return fmt.Errorf("%s begins the uids of %d findings, such as %s: give more of it", arg, len(found.list), oneOf(uids))
+		return fmt.Errorf("%s begins the uids of %d findings, such as %s: give more of it", arg, len(found.list),
+			oneOf(uids))
 	}
 	if len(found.list) == 0 {
 		what := "no findings"
@@ -114,7 +118,8 @@ func (o *explainOptions) run(cmd *cobra.Command, args []string) error {
 			what = "no finding " + visible(arg, 64)
 		}
 		if found.foreign > 0 {
-			what += fmt.Sprintf(" (%d records are none of wayward; the first: %s)", found.foreign, visible(found.first.Error(), 200))
+			what += fmt.Sprintf(" (%d records are none of wayward; the first: %s)", found.foreign,
+				visible(found.first.Error(), 200))
 		}
 		fmt.Fprintln(cmd.ErrOrStderr(), what)
 		return errSilent{3}

@@ -37,7 +37,8 @@ func goldenFile(t *testing.T, name, got string) {
 // Findings that sinks has as records are explained in words and pictures, each of which somebody
 // has looked at.
 func TestExplanationsReadWell(t *testing.T) {
-	for _, name := range []string{"volume-session", "volume-session-update", "sequence-session", "rarity-destination", "volume-outcome", "limit-agent", "policy-agent", "hostile"} {
+	for _, name := range []string{"volume-session", "volume-session-update", "sequence-session", "rarity-destination",
+		"volume-outcome", "limit-agent", "policy-agent", "hostile"} {
 		code, out, errs := wayward(t, "explain", "--input", "../../testdata/findings/"+name+".json")
 		if code != 0 || errs != "" {
 			t.Errorf("%s: exit %d: %s", name, code, errs)
@@ -76,7 +77,8 @@ func TestABandFitsAndShowsOnWhichSideTheObservedLies(t *testing.T) {
 		switch {
 		case mark < 0 || strings.Count(got, d.pick("●", "*")) != 1 || begin > end:
 			t.Fatalf("%v in %v to %v: %s", seen, low, high, got)
-		case seen > high && mark < end, seen < low && mark > begin, seen >= low && seen <= high && (mark < begin || mark > end):
+		case seen > high && mark < end, seen < low && mark > begin, seen >= low && seen <= high &&
+			(mark < begin || mark > end):
 			t.Fatalf("%v in %v to %v stands on the wrong side: %s", seen, low, high, got)
 		}
 	}
@@ -94,7 +96,8 @@ func TestABandFitsAndShowsOnWhichSideTheObservedLies(t *testing.T) {
 			}
 		}
 	}
-	for _, v := range [][4]float64{{}, {1, 1, 1, 1}, {5, 5, 5, 6}, {0, 0, 0, 1e308}, {-1e308, 0, 1e308, 0}, {3, 9, 1, 2}} {
+	for _, v := range [][4]float64{{}, {1, 1, 1, 1}, {5, 5, 5, 6}, {0, 0, 0, 1e308}, {-1e308, 0, 1e308, 0},
+		{3, 9, 1, 2}} {
 		if got := (drawing{1, false}).band(v[0], v[1], v[2], v[3], true); got == "" || strings.Contains(got, "NaN") {
 			t.Errorf("%v: %q", v, got)
 		}
@@ -150,10 +153,13 @@ func TestEachOutcomeIsExplained(t *testing.T) {
 	}{
 		{event.Finding{Alert: true}, "certain"},
 		{event.Finding{}, "nobody is called"},
-		{event.Finding{Alert: true, Anomaly: &event.Anomaly{P: 1e-6, Alpha: 1e-3}}, "1 in 1,000,000 is rarer than the budget's 1 in 1,000"},
+		{event.Finding{Alert: true, Anomaly: &event.Anomaly{P: 1e-6, Alpha: 1e-3}},
+			"1 in 1,000,000 is rarer than the budget's 1 in 1,000"},
 		{event.Finding{Anomaly: &event.Anomaly{P: 1e-6, Alpha: 1e-3, State: "learning"}}, "still learning"},
-		{event.Finding{Anomaly: &event.Anomaly{P: 1e-6, Alpha: 1e-3, State: "suspect"}}, "approves it or rolls it back"},
-		{event.Finding{Anomaly: &event.Anomaly{P: 1e-2, Alpha: 1e-3, State: "active"}}, "not rarer than the budget's 1 in 1,000"},
+		{event.Finding{Anomaly: &event.Anomaly{P: 1e-6, Alpha: 1e-3, State: "suspect"}},
+			"approves it or rolls it back"},
+		{event.Finding{Anomaly: &event.Anomaly{P: 1e-2, Alpha: 1e-3, State: "active"}},
+			"not rarer than the budget's 1 in 1,000"},
 		{event.Finding{Anomaly: &event.Anomaly{P: 1e-2, State: "active"}}, "nothing for"},
 		{event.Finding{Anomaly: &event.Anomaly{P: 1e-6, Alpha: 1e-3, State: "active"}}, "of this kind alone"},
 	} {
@@ -166,13 +172,16 @@ func TestEachOutcomeIsExplained(t *testing.T) {
 func recordOf(f event.Finding) string { return string((&sinks.OCSF{Version: "0.1.0"}).Append(nil, &f)) }
 
 func TestExplainFindsWhatIsAskedFor(t *testing.T) {
-	f := event.Finding{UID: "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", Activity: event.Create, Severity: event.High, Title: "First title", Tenant: "acme", Count: 1}
+	f := event.Finding{UID: "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", Activity: event.Create, Severity: event.High,
+		Title: "First title", Tenant: "acme", Count: 1}
 	grown := f
 	grown.Activity, grown.Count, grown.Title = event.Update, 9, "Grown title"
 	near, other := f, f
 	near.UID, near.Title = "aaaaaaaaaaaaaaaabbbbbbbbbbbbbbbb", "Near title"
 	other.UID, other.Title = "cccccccccccccccccccccccccccccccc", "Other title"
-	file := writeFile(t, "findings.jsonl", strings.Join([]string{recordOf(grown), recordOf(f), recordOf(near), "{bad", `{"class_uid":2004}`, "", recordOf(other)}, "\n"))
+	file := writeFile(t, "findings.jsonl",
+		strings.Join([]string{recordOf(grown), recordOf(f), recordOf(near), "{bad", `{"class_uid":2004}`, "",
+			recordOf(other)}, "\n"))
 	command := commandOf(theAgent, event.Block, 7, event.DryRun)
 	command.FindingUID = grown.UID
 	commands := writeFile(t, "commands.jsonl", string(command.Append(nil))+"\n"+string(command.Append(nil))+"\n{}\n")
@@ -184,7 +193,9 @@ func TestExplainFindsWhatIsAskedFor(t *testing.T) {
 	}{
 		{"", 0, []string{"Grown title", "Near title", "Other title"}, "First title"},
 		{grown.UID, 0, []string{"Grown title"}, "Near title"},
-		{grown.UID + " --commands " + commands, 0, []string{"block acme agent agt-7731 for 15m, epoch 7, dry_run: no gateway acts on it", "cannot be read, and are left out: 1"}, "commands   none"},
+		{grown.UID + " --commands " + commands, 0,
+			[]string{"block acme agent agt-7731 for 15m, epoch 7, dry_run: no gateway acts on it",
+				"cannot be read, and are left out: 1"}, "commands   none"},
 		{other.UID + " --commands " + commands, 0, []string{"commands   none"}, ""},
 		{"cccccccc", 0, []string{"Other title"}, "Near title"},
 		{"aaaaaaaa", 2, []string{"begins the uids of 2 findings"}, ""},
@@ -202,7 +213,8 @@ func TestExplainFindsWhatIsAskedFor(t *testing.T) {
 			t.Errorf("%s: exit %d, want %d:\n%s%s", c.args, code, c.code, out, errs)
 		}
 	}
-	if code, _, errs := wayward(t, "explain", "--input", writeFile(t, "x", `{"class_uid":2004}`)); code != 3 || !strings.Contains(errs, "1 records are none of wayward") {
+	if code, _, errs := wayward(t, "explain", "--input", writeFile(t, "x", `{"class_uid":2004}`)); code != 3 ||
+		!strings.Contains(errs, "1 records are none of wayward") {
 		t.Errorf("exit %d: %s", code, errs)
 	}
 	if code, out, errs := wayward(t, "explain", recordOf(near)); code != 0 || !strings.Contains(out, "Near title") {
@@ -218,7 +230,8 @@ func TestExplainFindsWhatIsAskedFor(t *testing.T) {
 		Commands     []json.RawMessage
 		Record       struct{ Count int }
 	}
-	if err := json.Unmarshal([]byte(out), &got); err != nil || got.UID != grown.UID || len(got.Commands) != 1 || got.Record.Count != 9 || got.Outcome == "" {
+	if err := json.Unmarshal([]byte(out), &got); err != nil || got.UID != grown.UID || len(got.Commands) != 1 ||
+		got.Record.Count != 9 || got.Outcome == "" {
 		t.Errorf("%v: %s", err, out)
 	}
 	_, out, _ = wayward(t, "explain", "--input", file, "--output", "json")
@@ -230,18 +243,23 @@ func TestExplainFindsWhatIsAskedFor(t *testing.T) {
 
 func TestExplainReadsTheTopics(t *testing.T) {
 	d := newDesk(t)
-	f := event.Finding{UID: "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", Activity: event.Create, Severity: event.High, Title: "A title", Tenant: "acme", Count: 1}
+	f := event.Finding{UID: "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", Activity: event.Create, Severity: event.High,
+		Title: "A title", Tenant: "acme", Count: 1}
 	for i := range 3 {
 		g := f
 		g.UID = fmt.Sprintf("%032x", i)
-		must(t, d.client.ProduceSync(t.Context(), &kgo.Record{Topic: d.topics.Alerts, Value: []byte(recordOf(g))}).FirstErr())
+		must(t,
+			d.client.ProduceSync(t.Context(),
+				&kgo.Record{Topic: d.topics.Alerts, Value: []byte(recordOf(g))}).FirstErr())
 	}
-	must(t, d.client.ProduceSync(t.Context(), &kgo.Record{Topic: d.topics.Alerts, Value: []byte(recordOf(f))}).FirstErr())
+	must(t,
+		d.client.ProduceSync(t.Context(), &kgo.Record{Topic: d.topics.Alerts, Value: []byte(recordOf(f))}).FirstErr())
 	command := commandOf(theAgent, event.Block, 7, event.Enforce)
 	command.FindingUID = f.UID
 	d.put(d.topics.Commands, theAgent, command.Append(nil), time.Now())
 	out := d.done("explain", "aaaaaaaaaa")
-	if !strings.Contains(out, "A title") || !strings.Contains(out, "commands   block acme agent agt-7731 for 15m, epoch 7, 2026-11-20 14:33:04") {
+	if !strings.Contains(out, "A title") ||
+		!strings.Contains(out, "commands   block acme agent agt-7731 for 15m, epoch 7, 2026-11-20 14:33:04") {
 		t.Errorf("%s", out)
 	}
 	if out := d.done("explain", recordOf(f)); !strings.Contains(out, "commands   block") {

@@ -31,9 +31,12 @@ func outcomeText(f *event.Finding) string {
 	case a.State == "suspect":
 		return "a signal: the baseline is suspect (it may be poisoned) and calls nobody until somebody approves it or rolls it back"
 	case a.Stranger:
-		return fmt.Sprintf("a signal: the agent is as new as what it brings, and the baseline rests on fewer than %d others, too few to say what newcomers bring", baselines.MetEnough)
+		return fmt.Sprintf(
+			"a signal: the agent is as new as what it brings, and the baseline rests on fewer than %d others, too few to say what newcomers bring",
+			baselines.MetEnough)
 	case a.Alpha <= 0:
-		return fmt.Sprintf("a signal: the alert budget has nothing for %s tests, or none were made yet", visible(a.Family, 40))
+		return fmt.Sprintf("a signal: the alert budget has nothing for %s tests, or none were made yet",
+			visible(a.Family, 40))
 	case a.P >= a.Alpha:
 		return fmt.Sprintf("a signal: %s is not rarer than the budget's %s", event.Odds(a.P), event.Odds(a.Alpha))
 	}
@@ -55,12 +58,14 @@ func printFinding(w io.Writer, x *explained, d drawing) {
 		p.measured(f, d)
 	}
 	if f.Detector == "limit" && strings.HasPrefix(f.Rule, "builtin-") {
-		p.field("limit", "built in: it holds for everybody alike. It steps back for a persona whose baseline is active, which says what is usual instead, and for a user whom "+
-			"many agents have shared on days before it is as high as for as many people. Limits of your own take its place")
+		p.field("limit",
+			"built in: it holds for everybody alike. It steps back for a persona whose baseline is active, which says what is usual instead, and for a user whom "+
+				"many agents have shared on days before it is as high as for as many people. Limits of your own take its place")
 	}
 	p.field("outcome", "%s", outcomeText(f))
 	if f.Incomplete {
-		p.field("", "incomplete: a source was left out or state had been dropped when it was made, so more may be behind it")
+		p.field("",
+			"incomplete: a source was left out or state had been dropped when it was made, so more may be behind it")
 	}
 	p.events(f)
 	for i, c := range x.commands {
@@ -72,7 +77,8 @@ func printFinding(w io.Writer, x *explained, d drawing) {
 		if c.Mode != event.Enforce {
 			mode = ", " + visible(c.Mode, 20) + ": no gateway acts on it"
 		}
-		p.field(name, "%s %s%s, epoch %d%s, %s", actionText(c.Action, c.Rate), scopeText(c.Scope), lasting(c.DurationMS), c.Epoch, mode, utc(c.Time))
+		p.field(name, "%s %s%s, epoch %d%s, %s", actionText(c.Action, c.Rate), scopeText(c.Scope),
+			lasting(c.DurationMS), c.Epoch, mode, utc(c.Time))
 	}
 	if x.commandsRead && len(x.commands) == 0 {
 		p.field("commands", "none")
@@ -201,13 +207,15 @@ func (p *lines) anomaly(a *event.Anomaly, f *event.Finding, d drawing) {
 		p.field("observed", "%s%s", withUnit(a.Observed, measureOf(a)), over)
 		band := ""
 		if a.High != 0 {
-			band = fmt.Sprintf("; usual are %s to %s: 1 in 100 is below, 1 in 1,000 above", event.Figure(a.Low), event.Figure(a.High))
+			band = fmt.Sprintf("; usual are %s to %s: 1 in 100 is below, 1 in 1,000 above", event.Figure(a.Low),
+				event.Figure(a.High))
 		}
 		p.field("expected", "%s%s", withUnit(a.Expected, measureOf(a)), band)
 		p.field("how rare", "%s", rare)
 		if a.High != 0 {
 			if picture := inner.band(a.Low, a.Expected, a.High, a.Observed, true); picture != "" {
-				p.figure("", picture, inner.pick("log scale: ├ ┤ usual, ┃ expected, ● observed", "log scale: [ ] usual, | expected, * observed"), "")
+				p.figure("", picture, inner.pick("log scale: ├ ┤ usual, ┃ expected, ● observed",
+					"log scale: [ ] usual, | expected, * observed"), "")
 			}
 		}
 	case len(a.Steps) > 0:
@@ -216,7 +224,8 @@ func (p *lines) anomaly(a *event.Anomaly, f *event.Finding, d drawing) {
 		p.field("expected", "%s", orNothing(usualText(last.Usual, 3)))
 		p.field("how rare", "%s", rare)
 	case a.Test == "outcome":
-		p.field("observed", "%s as somebody has who guesses: the odds for that are %s to 1", visible(a.Feature, 40), rough(a.Observed))
+		p.field("observed", "%s as somebody has who guesses: the odds for that are %s to 1", visible(a.Feature, 40),
+			rough(a.Observed))
 		p.field("expected", "%s of first contacts", event.Percent(a.Expected))
 		p.field("how rare", "%s", rare)
 	case a.Family == "rarity":
@@ -226,7 +235,8 @@ func (p *lines) anomaly(a *event.Anomaly, f *event.Finding, d drawing) {
 		if !(share > 0) {
 			share = a.P
 		}
-		p.figure("", "["+inner.bar(share, 40)+"] "+event.Percent(min(share, 1))+" of agent-days bring something new of this kind", "")
+		p.figure("", "["+inner.bar(share, 40)+"] "+event.Percent(min(share, 1))+
+			" of agent-days bring something new of this kind", "")
 	default:
 		p.field("observed", "%s", visible(cmp.Or(a.Season, a.Feature), 60))
 		p.field("how rare", "%s", rare)
@@ -245,11 +255,13 @@ func (p *lines) anomaly(a *event.Anomaly, f *event.Finding, d drawing) {
 	if a.Fork != "" {
 		against += ", fork " + visible(a.Fork, 100)
 	}
-	p.field("against", "%s: %s agent-days, %s agents on the last day", against, event.Thousands(a.AgentDays), event.Thousands(a.Agents))
+	p.field("against", "%s: %s agent-days, %s agents on the last day", against, event.Thousands(a.AgentDays),
+		event.Thousands(a.Agents))
 	p.field("baseline", "%s, %s", visible(a.Snapshot, 60), visible(a.State, 20))
 	p.field("test", "%s of %s, family %s", visible(a.Test, 40), visible(a.Feature, 40), visible(a.Family, 40))
 	if a.Alpha > 0 {
-		p.field("budget", "a %s test of this persona calls somebody below %s (alpha %s)", visible(a.Family, 40), event.Odds(a.Alpha), strconv.FormatFloat(a.Alpha, 'g', 2, 64))
+		p.field("budget", "a %s test of this persona calls somebody below %s (alpha %s)", visible(a.Family, 40),
+			event.Odds(a.Alpha), strconv.FormatFloat(a.Alpha, 'g', 2, 64))
 	}
 }
 
@@ -296,7 +308,8 @@ func (d drawing) steps(steps []event.Step) []string {
 			}
 			usual = append(usual, event.Percent(u.Share)+" "+u.What)
 		}
-		rows = append(rows, fmt.Sprintf("%5.1f  %s  %s  %s", s.Bits, d.bar(s.Bits/most, barWidth), pad(d.cut(s.What, wide), wide), d.cut(strings.Join(usual, ", "), left)))
+		rows = append(rows, fmt.Sprintf("%5.1f  %s  %s  %s", s.Bits, d.bar(s.Bits/most, barWidth),
+			pad(d.cut(s.What, wide), wide), d.cut(strings.Join(usual, ", "), left)))
 	}
 	return rows
 }

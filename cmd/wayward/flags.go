@@ -69,7 +69,8 @@ func outputFlag(cmd *cobra.Command, to *string, words ...string) {
 
 // configFlag adds -c, --config.
 func configFlag(cmd *cobra.Command, name *string) {
-	cmd.Flags().StringVarP(name, "config", "c", "", "config `file`; without, the one that WAYWARD_CONFIG names, else the defaults")
+	cmd.Flags().StringVarP(name, "config", "c", "",
+		"config `file`; without, the one that WAYWARD_CONFIG names, else the defaults")
 	cmd.MarkFlagFilename("config", "yaml", "yml")
 }
 
@@ -88,7 +89,8 @@ type logOptions struct{ level, format string }
 func logFlags(cmd *cobra.Command, o *logOptions) {
 	o.level, o.format = "info", "auto"
 	choiceFlag(cmd, &o.level, "log-level", "log from this level on", "info", "debug", "warn", "error")
-	choiceFlag(cmd, &o.format, "log-format", "text for people, json for programs, auto for text on a terminal and json elsewhere", "auto", "text", "json")
+	choiceFlag(cmd, &o.format, "log-format",
+		"text for people, json for programs, auto for text on a terminal and json elsewhere", "auto", "text", "json")
 }
 
 // logger writes structured lines.

@@ -48,13 +48,17 @@ func newGenerate() *cobra.Command {
 	f.Int64Var(&o.stream.Seed, "seed", 1, "`number` that all that is drawn follows from")
 	f.Float64Var(&o.stream.Rate, "rate", 2000, "`events` per second of event time")
 	f.IntVar(&o.stream.Tenants, "tenants", 3, "`number` of tenants")
-	f.IntVar(&o.stream.Agents, "agents", 60, "`number` of agents over all tenants; a few are much busier than the others (Zipf 1.1)")
+	f.IntVar(&o.stream.Agents, "agents", 60,
+		"`number` of agents over all tenants; a few are much busier than the others (Zipf 1.1)")
 	f.IntVar(&o.stream.Size, "size", 640, "average `bytes` of a record")
-	f.DurationVar(&o.disorder, "disorder", 0, "`time` by which records may come out of order, agent against agent, as 2s; each agent's own stay in order")
+	f.DurationVar(&o.disorder, "disorder", 0,
+		"`time` by which records may come out of order, agent against agent, as 2s; each agent's own stay in order")
 	f.BoolVar(&o.stream.Attacks, "attacks", true, "weave attacks in")
-	f.BoolVar(&o.stream.Plain, "plain", false, "a fixed workload for benchmarks: tool calls alone, of exactly --size bytes, no attacks")
+	f.BoolVar(&o.stream.Plain, "plain", false,
+		"a fixed workload for benchmarks: tool calls alone, of exactly --size bytes, no attacks")
 	f.StringVar(&o.start, "start", "2026-01-05T08:00:00Z", "event `time` of the first event, RFC 3339")
-	f.StringVarP(&o.output, "output", "o", "-", "`file` to write, compressed if it ends in .gz or .zst; - is standard output")
+	f.StringVarP(&o.output, "output", "o", "-",
+		"`file` to write, compressed if it ends in .gz or .zst; - is standard output")
 	return cmd
 }
 
@@ -70,7 +74,8 @@ func (o *generateOptions) check(attacksGiven bool) error {
 	if !(s.Rate >= 0.01 && s.Rate <= maxStreamRate) { // so written, NaN is out as well
 		bad("--rate %v: use 0.01 to %d events per second", s.Rate, int(maxStreamRate))
 	} else if float64(o.events)/s.Rate > years {
-		bad("--events %d at --rate %v last longer than a hundred years; raise --rate or lower --events", o.events, s.Rate)
+		bad("--events %d at --rate %v last longer than a hundred years; raise --rate or lower --events", o.events,
+			s.Rate)
 	}
 	if s.Tenants < 1 || s.Tenants > 10_000 {
 		bad("--tenants %d: use 1 to 10000", s.Tenants)
@@ -102,7 +107,8 @@ func (o *generateOptions) check(attacksGiven bool) error {
 		}
 		s.Attacks = false
 	}
-	if most := len(streamPersonas); s.Attacks && s.Tenants >= 1 && s.Agents >= s.Tenants && (s.Agents+s.Tenants-1)/s.Tenants < most {
+	if most := len(streamPersonas); s.Attacks && s.Tenants >= 1 && s.Agents >= s.Tenants &&
+		(s.Agents+s.Tenants-1)/s.Tenants < most {
 		bad("--agents %d for --tenants %d: attacks need agents of all %d personas; use at least %d, or --attacks=false",
 			s.Agents, s.Tenants, most, most*s.Tenants)
 	}
@@ -126,7 +132,8 @@ func (o *generateOptions) run(cmd *cobra.Command) (err error) {
 	if f, ok := rawOf(cmd.ErrOrStderr()).(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		shown.w = f
 		length := time.Duration(float64(o.events) / o.stream.Rate * float64(time.Second))
-		shown.say("%d events, some %s before compression, %v of event time", o.events, bytesOf(o.events*int64(o.stream.Size)), length.Round(time.Millisecond))
+		shown.say("%d events, some %s before compression, %v of event time", o.events,
+			bytesOf(o.events*int64(o.stream.Size)), length.Round(time.Millisecond))
 		fmt.Fprintln(f)
 	}
 	n, err := o.write(cmd.Context(), w, &shown)

@@ -40,13 +40,15 @@ func TestImportsGoOneWay(t *testing.T) {
 			continue
 		}
 		if !listed {
-			t.Errorf("package %s is new: say in this test whom it may import, and in ARCHITECTURE.md what it is for", pkg)
+			t.Errorf("package %s is new: say in this test whom it may import, and in ARCHITECTURE.md what it is for",
+				pkg)
 		}
 		for _, i := range words[1:] {
 			if ours, ok := strings.CutPrefix(i, module); ok && !slices.Contains(may, ours) {
 				t.Errorf("%s imports %s: it may import only %v", pkg, ours, may)
 			}
-			if strings.HasPrefix(pkg, "docs/samples/") && strings.Contains(i, ".") && !strings.HasPrefix(i, module) && !strings.HasPrefix(i, "github.com/twmb/franz-go/") {
+			if strings.HasPrefix(pkg, "docs/samples/") && strings.Contains(i, ".") && !strings.HasPrefix(i, module) &&
+				!strings.HasPrefix(i, "github.com/twmb/franz-go/") {
 				t.Errorf("%s imports %s: a sample shows the wire with a Kafka client and package event alone", pkg, i)
 			}
 			if strings.Contains(i, "dgraph-io/badger") && pkg != "state" {

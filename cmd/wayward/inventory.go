@@ -60,12 +60,14 @@ func (o *things) list(cmd *cobra.Command, kind string) ([]event.Thing, error) {
 		after = time.Now().Add(-o.since).UnixMilli()
 	}
 	return c.inventory(cmd.Context(), cmd.ErrOrStderr(), func(t *event.Thing) bool {
-		return t.Kind == kind && (o.tenant == "" || t.Tenant == o.tenant) && t.Last >= after && (!o.unregistered || t.Registered == event.Unregistered || t.Retired)
+		return t.Kind == kind && (o.tenant == "" || t.Tenant == o.tenant) && t.Last >= after &&
+			(!o.unregistered || t.Registered == event.Unregistered || t.Retired)
 	})
 }
 
 // inventory is what was seen, by key.
-func (c *cluster) inventory(ctx context.Context, stderr io.Writer, want func(*event.Thing) bool) ([]event.Thing, error) {
+func (c *cluster) inventory(ctx context.Context, stderr io.Writer, want func(*event.Thing) bool) ([]event.Thing,
+	error) {
 	seen := map[string]event.Thing{}
 	bad := unread{topic: c.Topics.Inventory}
 	err := c.read(ctx, c.Topics.Inventory, time.Time{}, func(r *kgo.Record) {
@@ -135,9 +137,11 @@ func newAgentsList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return printThings(cmd.OutOrStdout(), list, o.output, "TENANT\tAGENT\tPERSONA\tVERSION\tFIRST SEEN\tLAST SEEN\tINVENTORY", func(t *event.Thing) []string {
-				return []string{visible(t.Tenant, 64), visible(t.ID, 100), dash(t.Persona), dash(t.Version), utc(t.First), utc(t.Last), registration(t)}
-			})
+			return printThings(cmd.OutOrStdout(), list, o.output,
+				"TENANT\tAGENT\tPERSONA\tVERSION\tFIRST SEEN\tLAST SEEN\tINVENTORY", func(t *event.Thing) []string {
+					return []string{visible(t.Tenant, 64), visible(t.ID, 100), dash(t.Persona), dash(t.Version),
+						utc(t.First), utc(t.Last), registration(t)}
+				})
 		}}
 	o.flags(cmd)
 	return cmd
@@ -177,7 +181,8 @@ func newAgentsShow() *cobra.Command {
 				tier = fmt.Sprint(a.Tier)
 			}
 			for _, line := range [][2]string{
-				{"inventory", registration(a)}, {"first seen", utc(a.First)}, {"last seen", utc(a.Last)}, {"persona", dash(a.Persona)}, {"owner", dash(a.Owner)}, {"model", dash(a.Model)},
+				{"inventory", registration(a)}, {"first seen", utc(a.First)}, {"last seen", utc(a.Last)},
+				{"persona", dash(a.Persona)}, {"owner", dash(a.Owner)}, {"model", dash(a.Model)},
 				{"version", dash(a.Version)}, {"versions", dash(strings.Join(a.Versions, ", "))}, {"tier", tier},
 			} {
 				fmt.Fprintf(t, "  %s\t%s\n", line[0], line[1])
@@ -192,18 +197,21 @@ func newAgentsShow() *cobra.Command {
 func newToolsList() *cobra.Command {
 	var o things
 	var servers bool
-	cmd := &cobra.Command{Use: "list", Short: "List the tools that were called, or the servers that offer them", Args: cobra.NoArgs,
+	cmd := &cobra.Command{Use: "list", Short: "List the tools that were called, or the servers that offer them",
+		Args:    cobra.NoArgs,
 		Long:    "list shows a line for each tool that was called while wayward ran, as its topics have it; wayward tools classify reads a file instead.",
 		Example: "  wayward tools list --config wayward.yaml --unregistered\n  wayward tools list --servers",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			kind, heading := "tool", "TENANT\tTOOL\tSERVER\tCLASS\tDEFINITION\tFIRST SEEN\tLAST SEEN\tINVENTORY"
 			columns := func(t *event.Thing) []string {
-				return []string{visible(t.Tenant, 64), visible(t.ID, 100), dash(t.Server), dash(t.Class.String()), cmp.Or(visible(t.DefinitionHash, 13), "-"), utc(t.First), utc(t.Last), registration(t)}
+				return []string{visible(t.Tenant, 64), visible(t.ID, 100), dash(t.Server), dash(t.Class.String()),
+					cmp.Or(visible(t.DefinitionHash, 13), "-"), utc(t.First), utc(t.Last), registration(t)}
 			}
 			if servers {
 				kind, heading = "server", "TENANT\tSERVER\tFIRST SEEN\tLAST SEEN\tINVENTORY"
 				columns = func(t *event.Thing) []string {
-					return []string{visible(t.Tenant, 64), visible(t.ID, 100), utc(t.First), utc(t.Last), registration(t)}
+					return []string{visible(t.Tenant, 64), visible(t.ID, 100), utc(t.First), utc(t.Last),
+						registration(t)}
 				}
 			}
 			list, err := o.list(cmd, kind)

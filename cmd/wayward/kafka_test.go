@@ -60,7 +60,8 @@ func TestKafkaThreeProcessesEqualReplay(t *testing.T) {
 	broker := kafkaAddress(t)
 	bin, dir := built(t), t.TempDir()
 	stream := filepath.Join(dir, "stream.jsonl")
-	command(t, bin, "generate", "--events", "60000", "--seed", "7", "--rate", "500", "--agents", "120", "--disorder", "2s", "--attacks=true", "--output", stream)
+	command(t, bin, "generate", "--events", "60000", "--seed", "7", "--rate", "500", "--agents", "120", "--disorder",
+		"2s", "--attacks=true", "--output", stream)
 	prefix := fmt.Sprintf("three-%d.", time.Now().UnixNano())
 	config := func(i int) string {
 		name := filepath.Join(dir, fmt.Sprintf("wayward-%d.yaml", i))
@@ -68,7 +69,8 @@ func TestKafkaThreeProcessesEqualReplay(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		text := fmt.Sprintf("brokers: [%q]\ngroup: %sgroup\ninstance: i%d\nstate: state-%d\npolicies: %s\nlisten: \"off\"\ntopics: {prefix: %q}\nengine: {session_timeout: 6s, checkpoint_every: 1s, changelog_every: 2s}\n",
+		text := fmt.Sprintf(
+			"brokers: [%q]\ngroup: %sgroup\ninstance: i%d\nstate: state-%d\npolicies: %s\nlisten: \"off\"\ntopics: {prefix: %q}\nengine: {session_timeout: 6s, checkpoint_every: 1s, changelog_every: 2s}\n",
 			broker, prefix, i, i, policies, prefix)
 		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -127,7 +129,8 @@ func TestKafkaThreeProcessesEqualReplay(t *testing.T) {
 	got := map[string]string{}
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	cl, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.ConsumeTopics(prefix+"agent.alerts"), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	cl, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.ConsumeTopics(prefix+"agent.alerts"),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,7 +182,8 @@ func produceInStep(t *testing.T, broker, topic, name string, step int) int {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cl, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.DefaultProduceTopic(topic), kgo.ProducerBatchCompression(kgo.Lz4Compression()))
+	cl, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.DefaultProduceTopic(topic),
+		kgo.ProducerBatchCompression(kgo.Lz4Compression()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -193,11 +197,12 @@ func produceInStep(t *testing.T, broker, topic, name string, step int) int {
 		if err := d.Decode(line, &e); err != nil {
 			t.Fatalf("line %d: %v", n+1, err)
 		}
-		cl.Produce(t.Context(), &kgo.Record{Key: event.AppendKey(nil, e.Tenant, e.Agent.ID), Value: line}, func(_ *kgo.Record, err error) {
-			if err != nil {
-				t.Errorf("produce: %v", err)
-			}
-		})
+		cl.Produce(t.Context(), &kgo.Record{Key: event.AppendKey(nil, e.Tenant, e.Agent.ID), Value: line},
+			func(_ *kgo.Record, err error) {
+				if err != nil {
+					t.Errorf("produce: %v", err)
+				}
+			})
 		if n++; step > 0 && n%step == 0 {
 			if err := cl.Flush(t.Context()); err != nil {
 				t.Fatal(err)

@@ -18,7 +18,8 @@ import (
 
 // eachEvent calls f for every event of a file, one a line; event and line hold until f returns.
 // Lines that do not decode are told on standard error and counted.
-func eachEvent(cmd *cobra.Command, input string, quiet bool, f func(line []byte, e *event.Event) error) (bad undecoded, err error) {
+func eachEvent(cmd *cobra.Command, input string, quiet bool, f func(line []byte, e *event.Event) error) (bad undecoded,
+	err error) {
 	src, err := pipeline.OpenLines(input)
 	if err != nil {
 		return bad, err
@@ -83,7 +84,8 @@ func progress(w io.Writer, quiet bool, total int64, unit string) (tell func(done
 	if unit == "bytes" {
 		counters = decor.CountersKibiByte("% .1f / % .1f")
 	}
-	bar := p.AddBar(total, mpb.PrependDecorators(counters), mpb.AppendDecorators(decor.Percentage(), rate, decor.OnComplete(decor.AverageETA(decor.ET_STYLE_GO), "")))
+	bar := p.AddBar(total, mpb.PrependDecorators(counters), mpb.AppendDecorators(decor.Percentage(), rate,
+		decor.OnComplete(decor.AverageETA(decor.ET_STYLE_GO), "")))
 	return func(done, n int64) {
 			events = n
 			bar.SetCurrent(done)

@@ -32,7 +32,8 @@ func main() {
 		stop() // a second signal ends the process at once
 		// run says more, and sooner: this is for what hangs before or behind it.
 		time.Sleep(stopWithin + time.Second)
-		fmt.Fprintf(os.Stderr, "wayward: %s did not end within %s of being told to stop\n", strings.Join(os.Args[1:min(len(os.Args), 2)], ""), stopWithin+time.Second)
+		fmt.Fprintf(os.Stderr, "wayward: %s did not end within %s of being told to stop\n",
+			strings.Join(os.Args[1:min(len(os.Args), 2)], ""), stopWithin+time.Second)
 		os.Exit(2)
 	}()
 	os.Exit(execute(ctx, os.Args[1:], os.Stdout, os.Stderr))
@@ -101,7 +102,9 @@ func newRoot() *cobra.Command {
 		SilenceUsage:  true,
 	}
 	root.SetVersionTemplate("wayward {{.Version}}\n")
-	root.AddCommand(newRun(), newReplay(), newBacktest(), newSend(), newDemo(), newTopics(), newGenerate(), newBench(), newEval(), newSchema(), newConfig(), newState(), newDoctor(), newVersion(), newTools(), newPersonas(), newRules(), newBreaker(), newAgents(), newExplain(), newBaseline())
+	root.AddCommand(newRun(), newReplay(), newBacktest(), newSend(), newDemo(), newTopics(), newGenerate(), newBench(),
+		newEval(), newSchema(), newConfig(), newState(), newDoctor(), newVersion(), newTools(), newPersonas(),
+		newRules(), newBreaker(), newAgents(), newExplain(), newBaseline())
 	for _, cmd := range root.Commands() {
 		refuseUnknown(cmd)
 	}

@@ -101,9 +101,10 @@ func engineRole() int {
 	i.cfg.Changelog = spec.Changelog
 	i.cfg.NoUndo, i.cfg.NoJournal = spec.NoUndo, spec.NoJournal
 	if spec.Proxy != "" {
-		i.cfg.Options = append(i.cfg.Options, kgo.Dialer(func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, network, spec.Proxy)
-		}))
+		i.cfg.Options = append(i.cfg.Options,
+			kgo.Dialer(func(ctx context.Context, network, _ string) (net.Conn, error) {
+				return new(net.Dialer).DialContext(ctx, network, spec.Proxy)
+			}))
 	}
 	if spec.Verbose {
 		i.cfg.Options = append(i.cfg.Options, kgo.WithLogger(kgo.BasicLogger(os.Stderr, kgo.LogLevelInfo, nil)))
@@ -214,13 +215,16 @@ func brokerRole() int {
 // (REQUEST_TIMED_OUT) it does only where Kafka may.
 func inject(c *kfake.Cluster, rng *rand.Rand, only []string, stop chan struct{}) {
 	errs := map[kmsg.Key][]*kerr.Error{
-		kmsg.EndTxn:          {kerr.UnknownServerError, kerr.RequestTimedOut, kerr.NotCoordinator, kerr.CoordinatorNotAvailable},
-		kmsg.TxnOffsetCommit: {kerr.CoordinatorLoadInProgress, kerr.RebalanceInProgress, kerr.IllegalGeneration, kerr.RequestTimedOut},
-		kmsg.Produce:         {kerr.NotLeaderForPartition, kerr.RequestTimedOut},
-		kmsg.Heartbeat:       {kerr.RebalanceInProgress, kerr.UnknownMemberID},
-		kmsg.OffsetFetch:     {kerr.UnstableOffsetCommit, kerr.NotCoordinator},
+		kmsg.EndTxn: {kerr.UnknownServerError, kerr.RequestTimedOut, kerr.NotCoordinator,
+			kerr.CoordinatorNotAvailable},
+		kmsg.TxnOffsetCommit: {kerr.CoordinatorLoadInProgress, kerr.RebalanceInProgress, kerr.IllegalGeneration,
+			kerr.RequestTimedOut},
+		kmsg.Produce:     {kerr.NotLeaderForPartition, kerr.RequestTimedOut},
+		kmsg.Heartbeat:   {kerr.RebalanceInProgress, kerr.UnknownMemberID},
+		kmsg.OffsetFetch: {kerr.UnstableOffsetCommit, kerr.NotCoordinator},
 	}
-	keys := []kmsg.Key{kmsg.EndTxn, kmsg.EndTxn, kmsg.TxnOffsetCommit, kmsg.TxnOffsetCommit, kmsg.Produce, kmsg.Heartbeat, kmsg.OffsetFetch}
+	keys := []kmsg.Key{kmsg.EndTxn, kmsg.EndTxn, kmsg.TxnOffsetCommit, kmsg.TxnOffsetCommit, kmsg.Produce,
+		kmsg.Heartbeat, kmsg.OffsetFetch}
 	every := 400
 	if len(only) > 0 {
 		every = 100
@@ -239,10 +243,12 @@ func inject(c *kfake.Cluster, rng *rand.Rand, only []string, stop chan struct{})
 		if len(only) > 0 {
 			k = kmsg.TxnOffsetCommit // the one word there is
 		}
-		armed = append(armed, c.Fault(kfake.Fault{Keys: []kmsg.Key{k}, Err: errs[k][rng.IntN(len(errs[k]))], TopLevel: rng.IntN(2) == 0, Count: 1, When: func(r kmsg.Request) bool {
-			p, ok := r.(*kmsg.ProduceRequest)
-			return !ok || p.TransactionID != nil // not the test's own
-		}}))
+		armed = append(armed,
+			c.Fault(kfake.Fault{Keys: []kmsg.Key{k}, Err: errs[k][rng.IntN(len(errs[k]))], TopLevel: rng.IntN(2) == 0,
+				Count: 1, When: func(r kmsg.Request) bool {
+					p, ok := r.(*kmsg.ProduceRequest)
+					return !ok || p.TransactionID != nil // not the test's own
+				}}))
 	}
 }
 

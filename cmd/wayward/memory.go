@@ -28,7 +28,8 @@ func parseMemory(text string) (int64, error) {
 			break
 		}
 		if n*factor < pipeline.LeastMemory {
-			return 0, fmt.Errorf("%s is too little; give it at least %s, or off", quoted(text), sizeOf(pipeline.LeastMemory))
+			return 0, fmt.Errorf("%s is too little; give it at least %s, or off", quoted(text),
+				sizeOf(pipeline.LeastMemory))
 		}
 		return int64(n * factor), nil
 	}
@@ -69,9 +70,13 @@ func (d *doctor) memory() {
 	case n == 0:
 		d.say("memory", warningStatus, "without a bound (%s): whoever invents agents fills it; set memory", from)
 	case n < pipeline.LeastMemory:
-		d.say("memory", warningStatus, "%s (%s) is little: pages are read from disk again and again; give it at least %s", sizeOf(n), from, sizeOf(pipeline.LeastMemory))
+		d.say("memory", warningStatus,
+			"%s (%s) is little: pages are read from disk again and again; give it at least %s", sizeOf(n), from,
+			sizeOf(pipeline.LeastMemory))
 	default:
-		d.say("memory", fineStatus, "%s (%s); a tenant may have %d agents, sessions and scopes remembered in each stage, about %s of it while all are at work and of disk beyond", sizeOf(n), from,
+		d.say("memory", fineStatus,
+			"%s (%s); a tenant may have %d agents, sessions and scopes remembered in each stage, about %s of it while all are at work and of disk beyond",
+			sizeOf(n), from,
 			d.c.Engine.PageCap, sizeOf(int64(d.c.Engine.PageCap)*pipeline.PageBytes))
 	}
 }

@@ -31,7 +31,8 @@ func ownOrigin(addr string, h http.Handler) http.Handler {
 		}
 		plain := strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
 		if !isLoopback(host) && net.ParseIP(plain) == nil && (own == "" || !strings.EqualFold(host, own)) {
-			http.Error(w, "refused: the request names a host that is not this listener's; ask by its address", http.StatusForbidden)
+			http.Error(w, "refused: the request names a host that is not this listener's; ask by its address",
+				http.StatusForbidden)
 			return
 		}
 		checked.ServeHTTP(w, r)

@@ -27,7 +27,8 @@ func newPersonas() *cobra.Command {
 			"  wayward personas test policies\n" +
 			"  wayward personas explain --policies policies --event call.json",
 	}
-	cmd.AddCommand(newPersonasLint(), newPersonasShow(), newPersonasTest(), newPersonasExplain(), newPersonasSuggest(), newPersonasDiff())
+	cmd.AddCommand(newPersonasLint(), newPersonasShow(), newPersonasTest(), newPersonasExplain(), newPersonasSuggest(),
+		newPersonasDiff())
 	return cmd
 }
 
@@ -89,7 +90,8 @@ func newPersonasLint() *cobra.Command {
 			for _, p := range warnings {
 				fmt.Fprintf(w, "%v (warning)\n", p)
 			}
-			fmt.Fprintf(w, "%d personas, %d limits; 0 problems, %d warnings\n", len(set.Personas()), len(set.Limits()), len(warnings))
+			fmt.Fprintf(w, "%d personas, %d limits; 0 problems, %d warnings\n", len(set.Personas()), len(set.Limits()),
+				len(warnings))
 			if failOn == "warning" && len(warnings) > 0 {
 				return errSilent{1}
 			}
@@ -129,7 +131,8 @@ func newPersonasShow() *cobra.Command {
 			for _, p := range personasOf(set, tenant) {
 				names = append(names, p.Name)
 			}
-			return fmt.Errorf("there is no persona %q%s; there are: %s", args[0], ofTenant(tenant), strings.Join(names, ", "))
+			return fmt.Errorf("there is no persona %q%s; there are: %s", args[0], ofTenant(tenant),
+				strings.Join(names, ", "))
 		}
 		return showPersona(cmd.OutOrStdout(), p, output)
 	}
@@ -171,7 +174,8 @@ func listPersonas(w io.Writer, set *policy.Set, tenant, output string) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "NAME\tTENANT\tEXTENDS\tDEFAULT\tAGENTS\tTESTS\tWHERE")
 	for _, p := range list {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%d\t%s:%d\n", p.Name, dash(p.Tenant), dash(p.Extends), p.Default, dash(strings.Join(p.Agents, " ")), len(p.Tests), p.File, p.Line)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%d\t%s:%d\n", p.Name, dash(p.Tenant), dash(p.Extends), p.Default,
+			dash(strings.Join(p.Agents, " ")), len(p.Tests), p.File, p.Line)
 	}
 	return t.Flush()
 }
@@ -238,9 +242,12 @@ func newPersonasTest() *cobra.Command {
 				switch {
 				case least == 0 || p.Base():
 				case len(p.Tests) < least:
-					fail("%s:%d: persona %s has %d tests of %d; add some under tests", p.File, p.Line, p.Name, len(p.Tests), least)
+					fail("%s:%d: persona %s has %d tests of %d; add some under tests", p.File, p.Line, p.Name,
+						len(p.Tests), least)
 				case allowed == 0 || refused == 0:
-					fail("%s:%d: persona %s has %d tests of calls that are allowed and %d of calls that are not; add one of the other kind", p.File, p.Line, p.Name, allowed, refused)
+					fail(
+						"%s:%d: persona %s has %d tests of calls that are allowed and %d of calls that are not; add one of the other kind",
+						p.File, p.Line, p.Name, allowed, refused)
 				}
 			}
 			fmt.Fprintf(w, "%d tests of %d personas, %d failed\n", ran, len(set.Personas()), wrong)
@@ -276,7 +283,8 @@ func newPersonasExplain() *cobra.Command {
 		return explain(cmd, set, input, output)
 	}
 	o.flags(cmd)
-	cmd.Flags().StringVar(&input, "event", "", "`file` of events, one a line, plain or .gz, .zst, .xz; - is standard input")
+	cmd.Flags().StringVar(&input, "event", "",
+		"`file` of events, one a line, plain or .gz, .zst, .xz; - is standard input")
 	require(cmd, "event")
 	return cmd
 }
@@ -338,7 +346,8 @@ func (r *linesReader) Read(p []byte) (int, error) {
 
 func explainOne(set *policy.Set, e *event.Event, scratch *policy.Scratch) explanation {
 	persona, mismatch := set.Role(e.Tenant, e.Agent.ID, e.Persona)
-	x := explanation{Event: e.ID, Agent: e.Agent.ID, Persona: persona, Tool: e.Tool.Name, Verdict: "not judged", Because: []policy.Judgement{}}
+	x := explanation{Event: e.ID, Agent: e.Agent.ID, Persona: persona, Tool: e.Tool.Name, Verdict: "not judged",
+		Because: []policy.Judgement{}}
 	j := set.Judge(e.Tenant, persona)
 	switch {
 	case e.Kind != event.ToolCall:
@@ -357,13 +366,15 @@ func explainOne(set *policy.Set, e *event.Event, scratch *policy.Scratch) explan
 		x.Verdict, x.Because = verdict.String(), because
 	}
 	if mismatch == policy.Otherwise && x.Note == "" {
-		x.Note = fmt.Sprintf("the event says persona %s, but the lists of agents have %s for the agent", visible(e.Persona, 60), visible(persona, 60))
+		x.Note = fmt.Sprintf("the event says persona %s, but the lists of agents have %s for the agent",
+			visible(e.Persona, 60), visible(persona, 60))
 	}
 	return x
 }
 
 func printExplanation(w io.Writer, x *explanation) error {
-	fmt.Fprintf(w, "%s: agent %s as %s, tool %s: %s\n", visible(x.Event, 100), visible(x.Agent, 100), dash(x.Persona), dash(x.Tool), x.Verdict)
+	fmt.Fprintf(w, "%s: agent %s as %s, tool %s: %s\n", visible(x.Event, 100), visible(x.Agent, 100), dash(x.Persona),
+		dash(x.Tool), x.Verdict)
 	if x.Note != "" {
 		fmt.Fprintln(w, "  "+x.Note)
 	}

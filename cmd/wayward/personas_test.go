@@ -74,9 +74,11 @@ personas/p.yaml:15:14: the default is allow, but that of "clerk" is deny, so all
 		{"lint fails on problems", []string{"lint", broken}, 1, `
 personas/p.yaml:3:24: personas extend each other in a circle: "a" (personas/p.yaml:2:24) extends "b" (personas/p.yaml:3:24) and back to "a"; remove extends from one of them
 1 problems`},
-		{"a word that is none", []string{"lint", dir, "--fail-on", "x"}, 2, `wayward: invalid argument "x" for "--fail-on" flag: use problem or warning`},
+		{"a word that is none", []string{"lint", dir, "--fail-on", "x"}, 2,
+			`wayward: invalid argument "x" for "--fail-on" flag: use problem or warning`},
 		{"a folder that is none", []string{"lint", dir + "x"}, 2, "..."},
-		{"nor any at all", []string{"lint"}, 2, "wayward: no policies: name their directory, or give --config with policies in it"},
+		{"nor any at all", []string{"lint"}, 2,
+			"wayward: no policies: name their directory, or give --config with policies in it"},
 		{"test says what failed", []string{"test", dir}, 1, `
 FAIL  personas/p.yaml:16: clerk: "reads" is allow, expected deny
 3 tests of 3 personas, 1 failed`},
@@ -104,7 +106,8 @@ personas:
         allow:
             - get_* # personas/p.yaml:4
       severity: high # by default`},
-		{"of none there is nothing to show", []string{"show", "clark", "--policies", dir, "--tenant", "acme"}, 2, `wayward: there is no persona "clark" for tenant acme; there are: base, clerk`},
+		{"of none there is nothing to show", []string{"show", "clark", "--policies", dir, "--tenant", "acme"}, 2,
+			`wayward: there is no persona "clark" for tenant acme; there are: base, clerk`},
 		{"explain says what decided, and escapes what would draw on the terminal", []string{"explain", "--policies", dir, "--event", event}, 0, `
 e1: agent bot as clerk, tool pay: deny
   tool         pay               needs_approval  pay               personas/p.yaml:8
@@ -126,7 +129,8 @@ e2: agent bot as clerk, tool -: not judged
 	}
 	_, out := waywardIn(t, dir, "personas", "explain", "--policies", dir, "--event", event, "--output", "json")
 	var all []explanation
-	if err := json.Unmarshal([]byte(out), &all); err != nil || len(all) != 2 || all[0].Verdict != "deny" || all[0].Because[0].Line != 8 {
+	if err := json.Unmarshal([]byte(out), &all); err != nil || len(all) != 2 || all[0].Verdict != "deny" ||
+		all[0].Because[0].Line != 8 {
 		t.Errorf("%v %s", err, out)
 	}
 }

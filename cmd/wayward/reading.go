@@ -349,7 +349,8 @@ func wantOf(v reflect.Value) string {
 		return "true or false"
 	case reflect.String:
 		return "a text"
-	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64, reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64, reflect.Uint, reflect.Uint8,
+		reflect.Uint16, reflect.Uint32, reflect.Uint64:
 		return "a whole number"
 	case reflect.Float32, reflect.Float64:
 		return "a number"
@@ -462,7 +463,8 @@ func nodeOf(v reflect.Value, text string) *yaml.Node {
 	if v.Kind() == reflect.String {
 		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: text}
 	}
-	if v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.String && !strings.HasPrefix(strings.TrimSpace(text), "[") {
+	if v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.String &&
+		!strings.HasPrefix(strings.TrimSpace(text), "[") {
 		list := &yaml.Node{Kind: yaml.SequenceNode, Tag: "!!seq"}
 		for _, s := range strings.Split(text, ",") {
 			if s = strings.TrimSpace(s); s != "" {

@@ -88,7 +88,8 @@ func rollingRestart(t *testing.T, brokers []string, session time.Duration) {
 			engines[i] = a.run(specs[i], nil)
 			took := untilReady(t, specs[i].Listen)
 			other := untilReady(t, specs[1-i].Listen)
-			t.Logf("round %d: instance %d ready %v after its start, the other one %v later", round, i, took.Round(time.Millisecond), other.Round(time.Millisecond))
+			t.Logf("round %d: instance %d ready %v after its start, the other one %v later", round, i,
+				took.Round(time.Millisecond), other.Round(time.Millisecond))
 		}
 	}
 	over.Store(true)
@@ -103,7 +104,8 @@ func rollingRestart(t *testing.T, brokers []string, session time.Duration) {
 	if n := a.now(); n.committed == 0 || n.unknown > 0 || len(a.errors) > 0 {
 		t.Errorf("an orderly restart must not leave an outcome unknown or log an error: %v, %q", &n, a.errors)
 	}
-	t.Logf("%d events, %d findings, lost %d, doubled %d, wrong %d", len(str.sent), b.findings, b.lost, b.doubled, b.wrong)
+	t.Logf("%d events, %d findings, lost %d, doubled %d, wrong %d", len(str.sent), b.findings, b.lost, b.doubled,
+		b.wrong)
 }
 
 func TestSystemdIsToldWhenItIsReadyAndWhenItStops(t *testing.T) {
@@ -136,7 +138,9 @@ func TestSystemdIsToldWhenItIsReadyAndWhenItStops(t *testing.T) {
 		t.Errorf("first told %q", got)
 	}
 	code, body := ask(listen)
-	if code != 200 || !strings.HasPrefix(body, "ready\nkafka: answers\ningress: ready\nbehaviour: ready\nbehaviour partition 0: ready\n") {
+	if code != 200 ||
+		!strings.HasPrefix(body,
+			"ready\nkafka: answers\ningress: ready\nbehaviour: ready\nbehaviour partition 0: ready\n") {
 		t.Errorf("systemd was told that it is ready, /readyz says %d:\n%s", code, body)
 	}
 	stop()

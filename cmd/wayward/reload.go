@@ -63,7 +63,8 @@ func (r *reloader) reload(ctx context.Context) error {
 			changed++
 		}
 	}
-	r.log.Info("policies read anew", "policies", set.Hash()[:12], "rules", len(set.Rules()), "added", added, "removed", removed, "changed", changed)
+	r.log.Info("policies read anew", "policies", set.Hash()[:12], "rules", len(set.Rules()), "added", added, "removed",
+		removed, "changed", changed)
 	r.last = set
 	return nil
 }
@@ -71,7 +72,8 @@ func (r *reloader) reload(ctx context.Context) error {
 // told hears what the engine made of a set.
 func (r *reloader) told(set *policy.Set, err error) {
 	if err != nil {
-		r.log.Error("the new policies do not take effect, the old ones stay in force", "policies", set.Hash()[:12], "err", err)
+		r.log.Error("the new policies do not take effect, the old ones stay in force", "policies", set.Hash()[:12],
+			"err", err)
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		if r.last.Hash() == set.Hash() {

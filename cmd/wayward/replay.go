@@ -41,17 +41,24 @@ func newReplay() *cobra.Command {
 	}
 	f := cmd.Flags()
 	o.flagsOfInput(cmd)
-	f.StringVarP(&o.output, "output", "o", "", "write findings to `file`, OCSF, one a line, sorted by time and uid; - is standard output")
-	f.StringVar(&o.commands, "commands", "", "write the commands that a live engine would have issued to `file`, one a line, sorted; - is standard output")
+	f.StringVarP(&o.output, "output", "o", "",
+		"write findings to `file`, OCSF, one a line, sorted by time and uid; - is standard output")
+	f.StringVar(&o.commands, "commands", "",
+		"write the commands that a live engine would have issued to `file`, one a line, sorted; - is standard output")
 	o.policiesFlags.flags(cmd)
-	f.StringVar(&o.learn, "learn", "", "`file` of events that are known to be good: baselines are learned from it, and are in force from the first event of the input")
-	f.StringVar(&o.baselines, "baselines", "", "`file` of snapshots, as wayward baseline export writes them, that are in force from the first event of the input, whatever their day")
-	f.StringVar(&o.snapshots, "snapshots", "", "write the baselines as they were last closed to `file`, one a line; wayward baseline --from and import read it; - is standard output")
-	f.BoolVar(&o.freeze, "freeze", false, "learn nothing from the input: the baselines of --learn or --baselines stay in force")
+	f.StringVar(&o.learn, "learn", "",
+		"`file` of events that are known to be good: baselines are learned from it, and are in force from the first event of the input")
+	f.StringVar(&o.baselines, "baselines", "",
+		"`file` of snapshots, as wayward baseline export writes them, that are in force from the first event of the input, whatever their day")
+	f.StringVar(&o.snapshots, "snapshots", "",
+		"write the baselines as they were last closed to `file`, one a line; wayward baseline --from and import read it; - is standard output")
+	f.BoolVar(&o.freeze, "freeze", false,
+		"learn nothing from the input: the baselines of --learn or --baselines stay in force")
 	f.BoolVar(&o.flush, "flush", false, "at the end, close what still waits for the watermark")
 	f.IntVar(&o.shards, "shards", runtime.GOMAXPROCS(0), "workers; the findings do not depend on it")
 	f.Lookup("shards").DefValue = "the number of CPUs"
-	f.StringVar(&o.memory, "memory", "", "`amount` of memory, as 2GiB: what does not fit is put into a temporary directory (TMPDIR); the findings do not depend on it; off: no bound; without, what the config says")
+	f.StringVar(&o.memory, "memory", "",
+		"`amount` of memory, as 2GiB: what does not fit is put into a temporary directory (TMPDIR); the findings do not depend on it; off: no bound; without, what the config says")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "no progress, no summary")
 	cmd.MarkFlagsMutuallyExclusive("learn", "baselines")
 	return cmd
@@ -84,7 +91,8 @@ func (o *replayOptions) run(cmd *cobra.Command) (err error) {
 	if err != nil {
 		return fmt.Errorf("--memory: %w", err)
 	}
-	r := pipeline.Replay{Policy: policies, Workers: o.shards, Flush: o.flush, PageCap: c.Engine.PageCap, Freeze: o.freeze, Budget: budget}
+	r := pipeline.Replay{Policy: policies, Workers: o.shards, Flush: o.flush, PageCap: c.Engine.PageCap,
+		Freeze: o.freeze, Budget: budget}
 	if o.learn != "" {
 		if r.Learn, err = o.learned(cmd, policies, c.Engine.PageCap, budget); err != nil {
 			return err
@@ -198,7 +206,8 @@ func (o *replayOptions) open(cmd *cobra.Command, c *config, back time.Duration) 
 // flagsOfInput adds what says where events come from.
 func (o *replayOptions) flagsOfInput(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringVarP(&o.input, "input", "i", "", "`file` of events, one a line, plain or .gz, .zst, .xz; - is standard input")
+	f.StringVarP(&o.input, "input", "i", "",
+		"`file` of events, one a line, plain or .gz, .zst, .xz; - is standard input")
 	f.StringVar(&o.topic, "from-topic", "", "`topic` to read instead of a file")
 	f.StringVar(&o.from, "from", "", "first broker `time` of the topic, RFC 3339; its beginning without")
 	f.StringVar(&o.to, "to", "", "broker `time` to stop at; its end without")
@@ -208,14 +217,16 @@ func (o *replayOptions) flagsOfInput(cmd *cobra.Command) {
 
 // learned replays the file that is known to be good, silently, and returns what was learned from
 // it.
-func (o *replayOptions) learned(cmd *cobra.Command, policies *policy.Set, pageCap int, budget *pipeline.Budget) ([]*baselines.Model, error) {
+func (o *replayOptions) learned(cmd *cobra.Command, policies *policy.Set, pageCap int,
+	budget *pipeline.Budget) ([]*baselines.Model, error) {
 	lines, err := pipeline.OpenLines(o.learn)
 	if err != nil {
 		return nil, err
 	}
 	defer lines.Close()
 	stderr := cmd.ErrOrStderr()
-	r := pipeline.Replay{Policy: policies, Workers: o.shards, PageCap: pageCap, Budget: budget, Approved: true, Deliver: func(*event.Finding) error { return nil }}
+	r := pipeline.Replay{Policy: policies, Workers: o.shards, PageCap: pageCap, Budget: budget, Approved: true,
+		Deliver: func(*event.Finding) error { return nil }}
 	tell, finish := progress(stderr, o.quiet, lines.Size, "bytes")
 	r.Progress = tell
 	var bad undecoded
@@ -288,7 +299,8 @@ func (o *replayOptions) sink(cmd *cobra.Command) (deliver func(*event.Finding) e
 
 // commandSink is where commands go: a file, as they would stand on the topic; else, beside findings
 // for people, lines; else nowhere.
-func (o *replayOptions) commandSink(cmd *cobra.Command) (command func(*event.Command) error, done func() error, err error) {
+func (o *replayOptions) commandSink(cmd *cobra.Command) (command func(*event.Command) error, done func() error,
+	err error) {
 	nothing := func() error { return nil }
 	switch {
 	case o.commands == "" && o.output == "":
@@ -297,7 +309,8 @@ func (o *replayOptions) commandSink(cmd *cobra.Command) (command func(*event.Com
 	case o.commands == "":
 		return nil, nothing, nil
 	case o.commands == o.output && o.output == "-":
-		return nil, nil, errors.New("--output and --commands cannot both be standard output: name a file for one of them")
+		return nil, nil, errors.New(
+			"--output and --commands cannot both be standard output: name a file for one of them")
 	}
 	var w io.Writer = cmd.OutOrStdout()
 	closeFile := nothing
@@ -318,9 +331,11 @@ func (o *replayOptions) commandSink(cmd *cobra.Command) (command func(*event.Com
 func summarize(w io.Writer, s pipeline.Summary, took time.Duration, flushed bool) {
 	fmt.Fprintf(w, "%d events in %v (%.0f/s)", s.Events, took.Round(time.Millisecond), float64(s.Events)/took.Seconds())
 	if s.Events > 0 {
-		fmt.Fprintf(w, ", from %s to %s", time.UnixMilli(s.First).UTC().Format(time.RFC3339), time.UnixMilli(s.Last).UTC().Format(time.RFC3339))
+		fmt.Fprintf(w, ", from %s to %s", time.UnixMilli(s.First).UTC().Format(time.RFC3339),
+			time.UnixMilli(s.Last).UTC().Format(time.RFC3339))
 	}
-	fmt.Fprintf(w, "\n%d findings, %d updates of findings, %d commands; %d agents, sessions and scopes remembered\n", s.Findings, s.Updates, s.Commands, s.Pages)
+	fmt.Fprintf(w, "\n%d findings, %d updates of findings, %d commands; %d agents, sessions and scopes remembered\n",
+		s.Findings, s.Updates, s.Commands, s.Pages)
 	for _, c := range []struct {
 		n    int64
 		what string
@@ -328,19 +343,26 @@ func summarize(w io.Writer, s pipeline.Summary, took time.Duration, flushed bool
 		{s.Repeated, "events came again (same id, same agent) and were counted once"},
 		{s.Late, "events were more than 10 s behind their agent's newest"},
 		{s.Future, "events were stamped in the future; their time was replaced"},
-		{s.Dropped, "times an agent, session or scope was not remembered: its tenant has used up its share of the state (engine.page_cap)"},
-		{s.Evicted, "agents, sessions and scopes idle for an hour were forgotten to make room for others of their tenant"},
-		{s.Stateless, "events were judged without memory of their agent, since there was no room for it: by persona, limits of a call and rules on single events alone"},
+		{s.Dropped,
+			"times an agent, session or scope was not remembered: its tenant has used up its share of the state (engine.page_cap)"},
+		{s.Evicted,
+			"agents, sessions and scopes idle for an hour were forgotten to make room for others of their tenant"},
+		{s.Stateless,
+			"events were judged without memory of their agent, since there was no room for it: by persona, limits of a call and rules on single events alone"},
 	} {
 		if c.n > 0 {
 			fmt.Fprintf(w, "%d %s\n", c.n, c.what)
 		}
 	}
 	for _, limit := range slices.Sorted(maps.Keys(s.Unmeasured)) {
-		fmt.Fprintf(w, "limit %s: %d calls could not be measured: an amount without a currency, or a number that could not be read\n", limit, s.Unmeasured[limit])
+		fmt.Fprintf(w,
+			"limit %s: %d calls could not be measured: an amount without a currency, or a number that could not be read\n",
+			limit, s.Unmeasured[limit])
 	}
 	for _, rule := range slices.Sorted(maps.Keys(s.RuleErrors)) {
-		fmt.Fprintf(w, "rule %s: an expression failed %d times, and counted as not true; try it with wayward rules eval\n", rule, s.RuleErrors[rule])
+		fmt.Fprintf(w,
+			"rule %s: an expression failed %d times, and counted as not true; try it with wayward rules eval\n", rule,
+			s.RuleErrors[rule])
 	}
 	if s.Pending > 0 && !flushed {
 		fmt.Fprintf(w, "%d buckets above one agent still wait for the watermark: --flush closes them\n", s.Pending)

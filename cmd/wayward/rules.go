@@ -30,7 +30,8 @@ func newRules() *cobra.Command {
 			"  wayward rules test policies --watch\n" +
 			"  wayward rules explain refund-to-new-account --policies policies --event call.json",
 	}
-	cmd.AddCommand(newRulesLint(), newRulesTest(), newRulesList(), newRulesShow(), newRulesNew(), newRulesExplain(), newRulesEval(), newRulesFields(), newRulesSchema(), newRulesFmt(), newRulesLock(), newRulesDiff())
+	cmd.AddCommand(newRulesLint(), newRulesTest(), newRulesList(), newRulesShow(), newRulesNew(), newRulesExplain(),
+		newRulesEval(), newRulesFields(), newRulesSchema(), newRulesFmt(), newRulesLock(), newRulesDiff())
 	return cmd
 }
 
@@ -95,7 +96,8 @@ func newRulesLint() *cobra.Command {
 				for _, f := range all {
 					fmt.Fprintln(w, f.text)
 				}
-				_, err := fmt.Fprintf(w, "%d rules; %d problems, %d warnings\n", n, len(problems), len(all)-len(problems))
+				_, err := fmt.Fprintf(w, "%d rules; %d problems, %d warnings\n", n, len(problems),
+					len(all)-len(problems))
 				return err
 			},
 			"json":  func(w io.Writer) error { return printJSON(w, map[string]any{"rules": n, "findings": all}) },
@@ -114,8 +116,10 @@ func newRulesLint() *cobra.Command {
 	o.flags(cmd)
 	failOn = "problem"
 	choiceFlag(cmd, &failOn, "fail-on", "exit with 1 on these, and on what is worse", "problem", "warning")
-	cmd.Flags().StringVar(&sample, "sample", "", "`file` of events as they really come, one a line, plain or .gz, .zst, .xz")
-	cmd.Flags().StringArrayVar(&reports, "report", nil, "also write `FORMAT=FILE`: table, json or sarif; may be given several times")
+	cmd.Flags().StringVar(&sample, "sample", "",
+		"`file` of events as they really come, one a line, plain or .gz, .zst, .xz")
+	cmd.Flags().StringArrayVar(&reports, "report", nil,
+		"also write `FORMAT=FILE`: table, json or sarif; may be given several times")
 	return cmd
 }
 
@@ -158,12 +162,18 @@ func notCarried(cmd *cobra.Command, set *policy.Set, file string) (out []*policy
 	for _, r := range set.Rules() {
 		for _, p := range r.Args() {
 			if arguments[p] {
-				out = append(out, &policy.Problem{File: set.RuleFile(r.ID), Code: "R208", What: fmt.Sprintf("rule %s: none of %d events has the argument %s; look at how its calls really name it", r.ID, n, p)})
+				out = append(out, &policy.Problem{File: set.RuleFile(r.ID), Code: "R208",
+					What: fmt.Sprintf(
+						"rule %s: none of %d events has the argument %s; look at how its calls really name it", r.ID, n,
+						p)})
 			}
 		}
 		for _, f := range r.Fields() {
 			if missing[f] {
-				out = append(out, &policy.Problem{File: set.RuleFile(r.ID), Code: "R208", What: fmt.Sprintf("rule %s: none of %d events carries %s; ask the gateway to send it, or do without", r.ID, n, f.Name)})
+				out = append(out, &policy.Problem{File: set.RuleFile(r.ID), Code: "R208",
+					What: fmt.Sprintf(
+						"rule %s: none of %d events carries %s; ask the gateway to send it, or do without", r.ID, n,
+						f.Name)})
 			}
 		}
 	}
@@ -227,11 +237,15 @@ func sarif(all []lintFinding) any {
 		if f.Column > 0 {
 			region["startColumn"] = f.Column
 		}
-		results = append(results, object{"ruleId": cmp.Or(f.Code, "policy"), "level": f.Level, "message": object{"text": f.What},
-			"locations": []object{{"physicalLocation": object{"artifactLocation": object{"uri": filepath.ToSlash(f.File)}, "region": region}}}})
+		results = append(results, object{"ruleId": cmp.Or(f.Code, "policy"), "level": f.Level,
+			"message": object{"text": f.What},
+			"locations": []object{
+				{"physicalLocation": object{"artifactLocation": object{"uri": filepath.ToSlash(f.File)},
+					"region": region}}}})
 	}
 	return object{"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0",
-		"runs": []object{{"tool": object{"driver": object{"name": "wayward rules lint", "version": version}}, "results": results}}}
+		"runs": []object{{"tool": object{"driver": object{"name": "wayward rules lint", "version": version}},
+			"results": results}}}
 }
 
 func newRulesList() *cobra.Command {
@@ -264,7 +278,8 @@ func newRulesList() *cobra.Command {
 		t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(t, "ID\tMODE\tSTATUS\tSEVERITY\tSTAGE\tBY\tTESTS\tTITLE")
 		for _, v := range all {
-			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\n", v.ID, v.Mode, v.Status, v.Severity, v.Stage, strings.Join(v.By, " "), v.Tests, v.Title)
+			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\n", v.ID, v.Mode, v.Status, v.Severity, v.Stage,
+				strings.Join(v.By, " "), v.Tests, v.Title)
 		}
 		return t.Flush()
 	}
@@ -294,8 +309,10 @@ type ruleView struct {
 }
 
 func viewOfRule(set *policy.Set, r *rules.Rule) ruleView {
-	v := ruleView{ID: r.ID, Title: r.Title, Version: r.Version, Status: r.Status, Mode: r.Mode.String(), Severity: r.Severity.String(), Stage: "behaviour", Why: r.Why,
-		Tags: r.Tags, File: set.RuleFile(r.ID), FalsePos: r.FalsePositives, Response: r.Response, Tune: r.Tune, Form: "event", Machine: map[string]string{}}
+	v := ruleView{ID: r.ID, Title: r.Title, Version: r.Version, Status: r.Status, Mode: r.Mode.String(),
+		Severity: r.Severity.String(), Stage: "behaviour", Why: r.Why,
+		Tags: r.Tags, File: set.RuleFile(r.ID), FalsePos: r.FalsePositives, Response: r.Response, Tune: r.Tune,
+		Form: "event", Machine: map[string]string{}}
 	if r.Above() {
 		v.Stage = "relation"
 	}
@@ -377,7 +394,8 @@ func newRulesShow() *cobra.Command {
 		line("severity", v.Severity)
 		line("tags", strings.Join(v.Tags, " "))
 		line("form", v.Form+", by "+strings.Join(v.By, " and "))
-		line("stage", v.Stage+map[string]string{"behaviour": ": the key is one agent's", "relation": ": events are told there, and looked at in order of time"}[v.Stage])
+		line("stage", v.Stage+map[string]string{"behaviour": ": the key is one agent's",
+			"relation": ": events are told there, and looked at in order of time"}[v.Stage])
 		for i, p := range r.Parts() {
 			name := "step " + p.Name
 			if i >= len(r.Steps) {

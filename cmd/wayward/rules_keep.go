@@ -70,19 +70,24 @@ func newRulesLock() *cobra.Command {
 				switch {
 				case !known && check:
 					wrong++
-					fmt.Fprintf(w, "%s: rule %s is not in %s; run wayward rules lock\n", set.RuleFile(r.ID), r.ID, lockName)
+					fmt.Fprintf(w, "%s: rule %s is not in %s; run wayward rules lock\n", set.RuleFile(r.ID), r.ID,
+						lockName)
 				case known && before.SHA256 != l.SHA256 && before.Version == l.Version:
 					wrong++
-					fmt.Fprintf(w, "%s: rule %s has changed and still is version %s; raise version to %s\n", set.RuleFile(r.ID), r.ID, l.Version, nextVersion(l.Version))
+					fmt.Fprintf(w, "%s: rule %s has changed and still is version %s; raise version to %s\n",
+						set.RuleFile(r.ID), r.ID, l.Version, nextVersion(l.Version))
 				case known && before != l && check:
 					wrong++
-					fmt.Fprintf(w, "%s: rule %s is version %s, %s has %s; run wayward rules lock\n", set.RuleFile(r.ID), r.ID, l.Version, lockName, before.Version)
+					fmt.Fprintf(w, "%s: rule %s is version %s, %s has %s; run wayward rules lock\n", set.RuleFile(r.ID),
+						r.ID, l.Version, lockName, before.Version)
 				}
 			}
 			for _, id := range slices.Sorted(maps.Keys(was)) {
 				if _, there := now[id]; !there && check {
 					wrong++
-					fmt.Fprintf(w, "rule %s is in %s and not in the policies; set it to status: deprecated first, or run wayward rules lock\n", id, lockName)
+					fmt.Fprintf(w,
+						"rule %s is in %s and not in the policies; set it to status: deprecated first, or run wayward rules lock\n",
+						id, lockName)
 				}
 			}
 			if wrong > 0 {
@@ -162,9 +167,11 @@ func newRulesDiff() *cobra.Command {
 			err = printJSON(w, all)
 		} else {
 			for _, d := range all {
-				fmt.Fprintf(w, "%s %s%s\n", map[string]string{"added": "+", "removed": "-", "changed": "~"}[d.What], d.Rule, map[bool]string{true: "  (state is kept)"}[d.KeepsState && d.What == "changed"])
+				fmt.Fprintf(w, "%s %s%s\n", map[string]string{"added": "+", "removed": "-", "changed": "~"}[d.What],
+					d.Rule, map[bool]string{true: "  (state is kept)"}[d.KeepsState && d.What == "changed"])
 				for _, c := range d.Changes {
-					fmt.Fprintf(w, "    %s: %s -> %s\n", c.Key, cmp.Or(visible(c.From, 200), "none"), cmp.Or(visible(c.To, 200), "none"))
+					fmt.Fprintf(w, "    %s: %s -> %s\n", c.Key, cmp.Or(visible(c.From, 200), "none"),
+						cmp.Or(visible(c.To, 200), "none"))
 				}
 			}
 			if len(all) == 0 {
@@ -200,7 +207,8 @@ func diffRules(a, b *policy.Set) []ruleDiff {
 			hashes[i][r.ID] = r.Hash
 		}
 	}
-	ids := slices.Compact(slices.Sorted(slices.Values(append(slices.Collect(maps.Keys(hashes[0])), slices.Collect(maps.Keys(hashes[1]))...))))
+	ids := slices.Compact(slices.Sorted(slices.Values(append(slices.Collect(maps.Keys(hashes[0])),
+		slices.Collect(maps.Keys(hashes[1]))...))))
 	for _, id := range ids {
 		was, before := hashes[0][id]
 		is, now := hashes[1][id]

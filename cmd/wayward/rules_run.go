@@ -80,7 +80,8 @@ func newRulesTest() *cobra.Command {
 	f.IntVar(&least, "min-tests", 2, "tests that every stable rule needs, at least one of each kind; 0: none")
 	f.BoolVar(&failed, "only-failed", false, "leave out what passes")
 	f.BoolVar(&watch, "watch", false, "run again when a file changes, until interrupted")
-	f.StringArrayVar(&reports, "report", nil, "also write `FORMAT=FILE`: table, json, ndjson or junit; may be given several times")
+	f.StringArrayVar(&reports, "report", nil,
+		"also write `FORMAT=FILE`: table, json, ndjson or junit; may be given several times")
 	return cmd
 }
 
@@ -133,7 +134,9 @@ func testRules(ctx context.Context, set *policy.Set, only *regexp.Regexp, least 
 		}
 		if f, q := fires[r.ID], quiet[r.ID]; f+q < least || f == 0 || q == 0 {
 			out = append(out, testResult{Rule: r.ID, Test: "has its tests", File: set.RuleFile(r.ID),
-				Fault: fmt.Sprintf("has %d tests that fire and %d that stay quiet; a stable rule needs %d, one of each kind", f, q, least)})
+				Fault: fmt.Sprintf(
+					"has %d tests that fire and %d that stay quiet; a stable rule needs %d, one of each kind", f, q,
+					least)})
 		}
 	}
 	return out, nil
@@ -157,7 +160,8 @@ func (s *story) Done(*pipeline.Chunk) {}
 
 // play plays the events of a test and returns what its rule has found, and what is wrong with an
 // event.
-func play(ctx context.Context, set *policy.Set, t *policy.RuleTest, workers int) (found []*event.Finding, bad string, err error) {
+func play(ctx context.Context, set *policy.Set, t *policy.RuleTest, workers int) (found []*event.Finding, bad string,
+	err error) {
 	src := &story{}
 	for _, e := range t.Events {
 		src.lines = append(append(src.lines, e.Record...), '\n')
@@ -271,7 +275,8 @@ func reportTests(w io.Writer, results []testResult, output string, reports []str
 					fmt.Fprintf(w, "      %s\n", onOneLine(s))
 				}
 			}
-			_, err := fmt.Fprintf(w, "%d tests: %d passed, %d failed, %d todo\n", passed+wrong+todo, passed, wrong, todo)
+			_, err := fmt.Fprintf(w, "%d tests: %d passed, %d failed, %d todo\n", passed+wrong+todo, passed, wrong,
+				todo)
 			return err
 		},
 		"json": func(w io.Writer) error { return printJSON(w, results) },
@@ -399,7 +404,8 @@ func newRulesExplain() *cobra.Command {
 		fmt.Fprintf(w, "%s: %s, by %s, %s stage\n", v.ID, v.Form, strings.Join(v.By, " and "), v.Stage)
 		tracer, panel := rules.NewTracer(r), detectors.New(set)
 		return eventsOf(cmd.Context(), input, func(e *event.Event) error {
-			fmt.Fprintf(w, "%s %s %s\n", time.UnixMilli(e.Time).UTC().Format(time.RFC3339), visible(e.Agent.ID, 100), visible(e.Tool.Name, 100))
+			fmt.Fprintf(w, "%s %s %s\n", time.UnixMilli(e.Time).UTC().Format(time.RFC3339), visible(e.Agent.ID, 100),
+				visible(e.Tool.Name, 100))
 			persona, local, beside := panel.Beside(e)
 			for _, line := range tracer.Event(e, persona, local, beside) {
 				fmt.Fprintln(w, "  "+onOneLine(line))
@@ -408,7 +414,8 @@ func newRulesExplain() *cobra.Command {
 		})
 	}
 	o.flags(cmd)
-	cmd.Flags().StringVar(&input, "event", "", "`file` of events, one a line, plain or .gz, .zst, .xz; - is standard input")
+	cmd.Flags().StringVar(&input, "event", "",
+		"`file` of events, one a line, plain or .gz, .zst, .xz; - is standard input")
 	require(cmd, "event")
 	return cmd
 }
@@ -431,7 +438,8 @@ func newRulesEval() *cobra.Command {
 				if !ok {
 					return err
 				}
-				return fmt.Errorf("%d:%d: %s %s\n    %s\n    %s^", f.Line, f.Column, f.Code, f.What, source, strings.Repeat(" ", max(0, f.Column-1)))
+				return fmt.Errorf("%d:%d: %s %s\n    %s\n    %s^", f.Line, f.Column, f.Code, f.What, source,
+					strings.Repeat(" ", max(0, f.Column-1)))
 			}
 			set := policy.Default()
 			if o.dir != "" || o.config != "" {
@@ -461,7 +469,8 @@ func newRulesEval() *cobra.Command {
 	}
 	o.flags(cmd)
 	cmd.Flags().StringVarP(&source, "expr", "e", "", "the `expression`")
-	cmd.Flags().StringVar(&input, "event", "", "`file` of events, one a line, plain or .gz, .zst, .xz; - is standard input")
+	cmd.Flags().StringVar(&input, "event", "",
+		"`file` of events, one a line, plain or .gz, .zst, .xz; - is standard input")
 	require(cmd, "expr", "event")
 	return cmd
 }

@@ -53,10 +53,12 @@ func TestARuleToBeginWithPassesLintAndItsTests(t *testing.T) {
 	if out, code := ran(t, "rules", "lint", dir, "--fail-on", "warning"); code != 0 {
 		t.Errorf("exit %d:\n%s", code, out)
 	}
-	if out, code := ran(t, "rules", "test", dir); code != 0 || !strings.Contains(out, "8 tests: 8 passed, 0 failed, 0 todo") {
+	if out, code := ran(t, "rules", "test", dir); code != 0 ||
+		!strings.Contains(out, "8 tests: 8 passed, 0 failed, 0 todo") {
 		t.Errorf("exit %d:\n%s", code, out)
 	}
-	if out, code := ran(t, "rules", "list", dir); code != 0 || !strings.Contains(out, "my-absence   shadow  experimental  medium    relation") {
+	if out, code := ran(t, "rules", "list", dir); code != 0 ||
+		!strings.Contains(out, "my-absence   shadow  experimental  medium    relation") {
 		t.Errorf("exit %d:\n%s", code, out)
 	}
 }
@@ -66,8 +68,10 @@ func TestAFailingTestShowsWhatEachConditionCameTo(t *testing.T) {
 	text = strings.Replace(text, "{id}", "big-payment", 1)
 	dir := rulesIn(t, map[string]string{"r.yaml": text})
 	out, code := ran(t, "rules", "test", dir, "--report", "junit="+filepath.Join(dir, "tests.xml"))
-	for _, want := range []string{"ok    big-payment: fires above the limit", "FAIL  big-payment: stays quiet below it", "0 findings, expected 1",
-		"no  event: amount.value > params.max   (amount.value is 400, params.max is 500)", "2 tests: 1 passed, 1 failed"} {
+	for _, want := range []string{"ok    big-payment: fires above the limit", "FAIL  big-payment: stays quiet below it",
+		"0 findings, expected 1",
+		"no  event: amount.value > params.max   (amount.value is 400, params.max is 500)",
+		"2 tests: 1 passed, 1 failed"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q is missing in\n%s", want, out)
 		}
@@ -85,7 +89,8 @@ func TestAFailingTestShowsWhatEachConditionCameTo(t *testing.T) {
 			Failures int    `xml:"failures,attr"`
 		} `xml:"testsuite"`
 	}
-	if err := xml.Unmarshal(report, &suites); err != nil || len(suites.Suites) != 1 || suites.Suites[0].Failures != 1 || suites.Suites[0].Name != "big-payment" {
+	if err := xml.Unmarshal(report, &suites); err != nil || len(suites.Suites) != 1 || suites.Suites[0].Failures != 1 ||
+		suites.Suites[0].Name != "big-payment" {
 		t.Errorf("%+v, %v", suites, err)
 	}
 }
@@ -125,8 +130,10 @@ tests:
     expect: {findings: 1}
 `})
 	out, code := ran(t, "rules", "test", dir)
-	for _, want := range []string{"no  having: people >= 3 and share > 0.5   (people is 1, share is 0.25)", "no  having: all > 10   (all is 6)", "yes having: all > 10   (all is 12)",
-		`under way: waits for sent, has 0 of 2   (taken.n is 2, taken.all is 12, user of taken is "ann")`, `no  sent: user != taken.who   (taken.who is "ann", user is "ann")`, `has 1 of 2`} {
+	for _, want := range []string{"no  having: people >= 3 and share > 0.5   (people is 1, share is 0.25)",
+		"no  having: all > 10   (all is 6)", "yes having: all > 10   (all is 12)",
+		`under way: waits for sent, has 0 of 2   (taken.n is 2, taken.all is 12, user of taken is "ann")`,
+		`no  sent: user != taken.who   (taken.who is "ann", user is "ann")`, `has 1 of 2`} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q is missing in\n%s", want, out)
 		}
@@ -141,7 +148,8 @@ func TestAStableRuleNeedsBothKindsOfTests(t *testing.T) {
 	text = strings.Replace(text, "status: experimental", "status: stable", 1)
 	text = text[:strings.Index(text, "  - name: stays quiet")]
 	dir := rulesIn(t, map[string]string{"r.yaml": text})
-	if out, code := ran(t, "rules", "test", dir); code != 1 || !strings.Contains(out, "has 1 tests that fire and 0 that stay quiet") {
+	if out, code := ran(t, "rules", "test", dir); code != 1 ||
+		!strings.Contains(out, "has 1 tests that fire and 0 that stay quiet") {
 		t.Errorf("exit %d:\n%s", code, out)
 	}
 	if out, code := ran(t, "rules", "test", dir, "--min-tests", "0"); code != 0 {
@@ -158,23 +166,39 @@ func TestMistakesInRules(t *testing.T) {
 		"typo": {"id: r\ntitle: t\nwhere: tool.nmae == \"x\"\n", `r.yaml:3:13: R101 unknown field "nmae"; did you mean tool.name?
     tool.nmae == "x"
          ^`},
-		"quoted":         {"id: r\ntitle: t\nwhere: 'tool.name > 5'\n", "r.yaml:3:19: R102"},
-		"block":          {"id: r\ntitle: t\nwhere: |\n  tool.class == \"pay\" and\n  usr == \"x\"\n", "r.yaml:5: R101 unknown field \"usr\"; did you mean user?"},
-		"in a step":      {"id: r\ntitle: t\nby: [agent]\nwithin: 1m\nsteps:\n  - {where: 'kind == \"tool_call\"'}\n  - {where: 'nothing'}\n", "r.yaml:7:14: R101"},
-		"in a let":       {"id: r\ntitle: t\nby: [agent]\nwindow: 1m\nwhere: 'kind == \"tool_call\"'\nlet: {n: sum(user)}\nhaving: n > 1\n", "r.yaml:6:10: R102"},
-		"unknown key":    {"id: r\ntitle: t\nwhen: true\n", "r.yaml:3:1: R001 unknown key \"when\"; use id, title, why"},
-		"no window":      {"id: r\ntitle: t\nwhere: 'true'\nhaving: 'true'\n", "window and having belong together"},
-		"no within":      {"id: r\ntitle: t\nby: [agent]\nsteps: [{where: 'true'}, {where: 'true'}]\n", "a sequence needs a time"},
-		"no by":          {"id: r\ntitle: t\nwithin: 1m\nsteps: [{where: 'true'}, {where: 'true'}]\n", "say whose events belong together"},
-		"unknown by":     {"id: r\ntitle: t\nby: [agnt]\nwhere: 'true'\n", "unknown key \"agnt\"; did you mean \"agent\"?"},
-		"unknown mode":   {"id: r\ntitle: t\nmode: loud\nwhere: 'true'\n", "unknown mode \"loud\""},
-		"an exception":   {"id: r\ntitle: t\nwhere: 'true'\nexceptions: [{name: x, when: 'true'}]\n", "an exception needs a reason and an owner"},
-		"a test":         {"id: r\ntitle: t\nwhere: 'true'\ntests: [{name: x, events: [{at: 0s, tol: {}}], expect: {findings: 1}}]\n", "event 1: an event has no tol"},
-		"deep nesting":   {"id: r\ntitle: t\nwhere: 'any(resource.labels, any(resource.labels, any(resource.labels, # == \"a\")))'\n", "R121"},
-		"memory growth":  {"id: r\ntitle: t\nwhere: 'reduce(1..1000000, #acc + #acc, \"a\") == \"\"'\n", "R122"},
-		"a bad regexp":   {"id: r\ntitle: t\nwhere: 'tool.name matches \"(a{1000}){1000}\"'\n", "R104"},
-		"two of one id":  {"id: r\ntitle: t\nwhere: 'true'\n---\nid: r\ntitle: t\nwhere: 'true'\n", "rule \"r\" is already at"},
-		"a file outside": {"id: r\ntitle: t\nwhere: 'user in lists.x'\nlists: {x: '@../../etc/passwd'}\n", "is not beside the rule"},
+		"quoted": {"id: r\ntitle: t\nwhere: 'tool.name > 5'\n", "r.yaml:3:19: R102"},
+		"block": {"id: r\ntitle: t\nwhere: |\n  tool.class == \"pay\" and\n  usr == \"x\"\n",
+			"r.yaml:5: R101 unknown field \"usr\"; did you mean user?"},
+		"in a step": {
+			"id: r\ntitle: t\nby: [agent]\nwithin: 1m\nsteps:\n  - {where: 'kind == \"tool_call\"'}\n  - {where: 'nothing'}\n",
+			"r.yaml:7:14: R101"},
+		"in a let": {
+			"id: r\ntitle: t\nby: [agent]\nwindow: 1m\nwhere: 'kind == \"tool_call\"'\nlet: {n: sum(user)}\nhaving: n > 1\n",
+			"r.yaml:6:10: R102"},
+		"unknown key": {"id: r\ntitle: t\nwhen: true\n",
+			"r.yaml:3:1: R001 unknown key \"when\"; use id, title, why"},
+		"no window": {"id: r\ntitle: t\nwhere: 'true'\nhaving: 'true'\n", "window and having belong together"},
+		"no within": {"id: r\ntitle: t\nby: [agent]\nsteps: [{where: 'true'}, {where: 'true'}]\n",
+			"a sequence needs a time"},
+		"no by": {"id: r\ntitle: t\nwithin: 1m\nsteps: [{where: 'true'}, {where: 'true'}]\n",
+			"say whose events belong together"},
+		"unknown by": {"id: r\ntitle: t\nby: [agnt]\nwhere: 'true'\n",
+			"unknown key \"agnt\"; did you mean \"agent\"?"},
+		"unknown mode": {"id: r\ntitle: t\nmode: loud\nwhere: 'true'\n", "unknown mode \"loud\""},
+		"an exception": {"id: r\ntitle: t\nwhere: 'true'\nexceptions: [{name: x, when: 'true'}]\n",
+			"an exception needs a reason and an owner"},
+		"a test": {
+			"id: r\ntitle: t\nwhere: 'true'\ntests: [{name: x, events: [{at: 0s, tol: {}}], expect: {findings: 1}}]\n",
+			"event 1: an event has no tol"},
+		"deep nesting": {
+			"id: r\ntitle: t\nwhere: 'any(resource.labels, any(resource.labels, any(resource.labels, # == \"a\")))'\n",
+			"R121"},
+		"memory growth": {"id: r\ntitle: t\nwhere: 'reduce(1..1000000, #acc + #acc, \"a\") == \"\"'\n", "R122"},
+		"a bad regexp":  {"id: r\ntitle: t\nwhere: 'tool.name matches \"(a{1000}){1000}\"'\n", "R104"},
+		"two of one id": {"id: r\ntitle: t\nwhere: 'true'\n---\nid: r\ntitle: t\nwhere: 'true'\n",
+			"rule \"r\" is already at"},
+		"a file outside": {"id: r\ntitle: t\nwhere: 'user in lists.x'\nlists: {x: '@../../etc/passwd'}\n",
+			"is not beside the rule"},
 	} {
 		dir := rulesIn(t, map[string]string{"r.yaml": c.text})
 		out, code := ran(t, "rules", "lint", dir)
@@ -200,7 +224,8 @@ func TestLintWritesSARIF(t *testing.T) {
 			}
 		}
 	}
-	if err := json.Unmarshal([]byte(out), &s); err != nil || s.Version != "2.1.0" || len(s.Runs) != 1 || len(s.Runs[0].Results) != 1 {
+	if err := json.Unmarshal([]byte(out), &s); err != nil || s.Version != "2.1.0" || len(s.Runs) != 1 ||
+		len(s.Runs[0].Results) != 1 {
 		t.Fatalf("%v: %s", err, out)
 	}
 	r := s.Runs[0].Results[0]
@@ -210,9 +235,12 @@ func TestLintWritesSARIF(t *testing.T) {
 }
 
 func TestListsFromFiles(t *testing.T) {
-	dir := rulesIn(t, map[string]string{"r.yaml": strings.Join([]string{"id: r", "title: t", "where: user in lists.vips", "lists: {vips: [zoe, '@vips.txt']}", "tests:",
-		"  - {name: fires, events: [{at: 0s, user: bob, agent: {id: a}, tool: {name: x}}, {at: 1s, user: zoe, agent: {id: b}, tool: {name: x}}], expect: {findings: 2}}",
-		"  - {name: quiet, events: [{at: 0s, user: eve, agent: {id: a}, tool: {name: x}}], expect: {findings: 0}}"}, "\n"), "vips.txt": "\ufeff# who matters\r\nann\r\n\t bob \r\n#\r\n\r\n"})
+	dir := rulesIn(t,
+		map[string]string{"r.yaml": strings.Join([]string{"id: r", "title: t", "where: user in lists.vips",
+			"lists: {vips: [zoe, '@vips.txt']}", "tests:",
+			"  - {name: fires, events: [{at: 0s, user: bob, agent: {id: a}, tool: {name: x}}, {at: 1s, user: zoe, agent: {id: b}, tool: {name: x}}], expect: {findings: 2}}",
+			"  - {name: quiet, events: [{at: 0s, user: eve, agent: {id: a}, tool: {name: x}}], expect: {findings: 0}}"},
+			"\n"), "vips.txt": "\ufeff# who matters\r\nann\r\n\t bob \r\n#\r\n\r\n"})
 	if out, code := ran(t, "rules", "test", dir); code != 0 {
 		t.Errorf("exit %d:\n%s", code, out)
 	}
@@ -227,13 +255,15 @@ func TestAnExpressionCanBeTried(t *testing.T) {
 	for source, want := range map[string]struct {
 		out  string
 		code int
-	}{`amount.value * 2`: {"1501", 0}, `tool.name`: {`"refund"`, 0}, `amount.value > 1000`: {"false", 1}, `amount.valu`: {"2", 2}} {
+	}{`amount.value * 2`: {"1501", 0}, `tool.name`: {`"refund"`, 0}, `amount.value > 1000`: {"false", 1},
+		`amount.valu`: {"2", 2}} {
 		out, code := ran(t, "rules", "eval", "-e", source, "--event", file)
 		if code != want.code || code < 2 && strings.TrimSpace(out) != want.out {
 			t.Errorf("%s: exit %d, %q; want %d, %q", source, code, out, want.code, want.out)
 		}
 	}
-	if out, _ := ran(t, "rules", "eval", "-e", "amount.valu", "--event", file); !strings.Contains(out, "did you mean amount.value?") || !strings.Contains(out, "       ^") {
+	if out, _ := ran(t, "rules", "eval", "-e", "amount.valu", "--event", file); !strings.Contains(out,
+		"did you mean amount.value?") || !strings.Contains(out, "       ^") {
 		t.Errorf("%s", out)
 	}
 }
@@ -257,13 +287,19 @@ func TestWatchRunsAgainWhenAFileChanges(t *testing.T) {
 
 func TestABacktestTellsNewFromLostAndSame(t *testing.T) {
 	rule := func(above string) string {
-		return strings.NewReplacer("{id}", "big-payment", "mode: shadow", "mode: alert", "max: 500", "max: "+above).Replace(ruleForms["event"])
+		return strings.NewReplacer("{id}", "big-payment", "mode: shadow", "mode: alert", "max: 500",
+			"max: "+above).Replace(ruleForms["event"])
 	}
-	base, candidate := rulesIn(t, map[string]string{"r.yaml": rule("500")}), rulesIn(t, map[string]string{"r.yaml": rule("300"),
-		"s.yaml": strings.NewReplacer("{id}", "very-big", "mode: shadow", "mode: alert", "max: 500", "max: 1000").Replace(ruleForms["event"])})
+	base, candidate := rulesIn(t, map[string]string{"r.yaml": rule("500")}), rulesIn(t,
+		map[string]string{"r.yaml": rule("300"),
+			"s.yaml": strings.NewReplacer("{id}", "very-big", "mode: shadow", "mode: alert", "max: 500",
+				"max: 1000").Replace(ruleForms["event"])})
 	var lines []string
 	for i, amount := range []string{"400", "600", "2000"} {
-		lines = append(lines, `{"id":"e`+amount+`","time":`+string(rune('1'+i))+`767600000000,"kind":"tool_call","tenant":"acme","agent":{"id":"a`+amount+`"},"tool":{"name":"pay_invoice","class":"pay"},"destination":{"kind":"iban","value":"DE02","external":true},"amount":{"value":`+amount+`,"currency":"EUR"}}`)
+		lines = append(lines, `{"id":"e`+amount+`","time":`+string(rune('1'+i))+
+			`767600000000,"kind":"tool_call","tenant":"acme","agent":{"id":"a`+amount+
+			`"},"tool":{"name":"pay_invoice","class":"pay"},"destination":{"kind":"iban","value":"DE02","external":true},"amount":{"value":`+
+			amount+`,"currency":"EUR"}}`)
 	}
 	file := filepath.Join(t.TempDir(), "e.jsonl")
 	if err := os.WriteFile(file, []byte(strings.Join(lines, "\n")), 0o644); err != nil {
@@ -274,7 +310,8 @@ func TestABacktestTellsNewFromLostAndSame(t *testing.T) {
 		t.Fatal(err)
 	}
 	out, code := ran(t, "backtest", "--base", base, "--candidate", candidate, "--input", file)
-	for _, want := range []string{"3 events, 1 records that do not decode", "line 4: ", "rule/big-payment  1    0     2", "rule/very-big     1    0     0", "agent a400: paid 400 EUR to DE02"} {
+	for _, want := range []string{"3 events, 1 records that do not decode", "line 4: ",
+		"rule/big-payment  1    0     2", "rule/very-big     1    0     0", "agent a400: paid 400 EUR to DE02"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q is missing in\n%s", want, out)
 		}
@@ -284,7 +321,8 @@ func TestABacktestTellsNewFromLostAndSame(t *testing.T) {
 	}
 	// a record that does not decode ends it with 1
 	whole := writeFile(t, "whole.jsonl", strings.Join(lines[:len(lines)-1], "\n"))
-	if out, code := ran(t, "backtest", "--base", candidate, "--candidate", base, "--input", whole, "--max-lost", "2", "--output", "json"); code != 0 || !strings.Contains(out, `"lost": 2`) {
+	if out, code := ran(t, "backtest", "--base", candidate, "--candidate", base, "--input", whole, "--max-lost", "2",
+		"--output", "json"); code != 0 || !strings.Contains(out, `"lost": 2`) {
 		t.Errorf("exit %d:\n%s", code, out)
 	}
 }
@@ -299,7 +337,8 @@ func TestARuleThatChangesNeedsANewVersion(t *testing.T) {
 	}
 	want := func(code int, words string, args ...string) {
 		t.Helper()
-		if out, got := ran(t, append([]string{"rules", "lock", dir}, args...)...); got != code || !strings.Contains(out, words) {
+		if out, got := ran(t, append([]string{"rules", "lock", dir}, args...)...); got != code ||
+			!strings.Contains(out, words) {
 			t.Errorf("exit %d, want %d and %q:\n%s", got, code, words, out)
 		}
 	}
@@ -317,12 +356,15 @@ func TestARuleThatChangesNeedsANewVersion(t *testing.T) {
 
 func TestADiffOfRulesIsOfWhatTheySay(t *testing.T) {
 	text := strings.Replace(ruleForms["window"], "{id}", "r", 1)
-	other := strings.NewReplacer("# yaml-language-server: $schema=rule.schema.json\n", "", "severity: medium", `severity: "high"`).Replace(text)
-	a, b := rulesIn(t, map[string]string{"r.yaml": text}), rulesIn(t, map[string]string{"r.yaml": other, "s.yaml": strings.Replace(ruleForms["event"], "{id}", "s", 1)})
+	other := strings.NewReplacer("# yaml-language-server: $schema=rule.schema.json\n", "", "severity: medium",
+		`severity: "high"`).Replace(text)
+	a, b := rulesIn(t, map[string]string{"r.yaml": text}), rulesIn(t,
+		map[string]string{"r.yaml": other, "s.yaml": strings.Replace(ruleForms["event"], "{id}", "s", 1)})
 	if out, code := ran(t, "rules", "diff", a, a); code != 0 {
 		t.Errorf("exit %d: %s", code, out)
 	}
-	if out, code := ran(t, "rules", "diff", a, b); code != 1 || out != "~ r  (state is kept)\n    severity: medium -> high\n+ s\n" {
+	if out, code := ran(t, "rules", "diff", a, b); code != 1 ||
+		out != "~ r  (state is kept)\n    severity: medium -> high\n+ s\n" {
 		t.Errorf("exit %d: %q", code, out)
 	}
 }
@@ -427,8 +469,12 @@ func TestARuleThatAsksForWhatNobodySendsIsReported(t *testing.T) {
 
 // Rules in shadow run beside the live ones, whatever they say, and are told apart.
 func TestRulesOfAShadowFolderNeverSpeak(t *testing.T) {
-	live := rulesIn(t, map[string]string{"r.yaml": strings.NewReplacer("{id}", "r", "mode: shadow", "mode: alert").Replace(ruleForms["event"])})
-	beside := rulesIn(t, map[string]string{"r.yaml": strings.NewReplacer("{id}", "r", "mode: shadow", "mode: enforce", "max: 500", "max: 10").Replace(ruleForms["event"])})
+	live := rulesIn(t,
+		map[string]string{"r.yaml": strings.NewReplacer("{id}", "r", "mode: shadow",
+			"mode: alert").Replace(ruleForms["event"])})
+	beside := rulesIn(t,
+		map[string]string{"r.yaml": strings.NewReplacer("{id}", "r", "mode: shadow", "mode: enforce", "max: 500",
+			"max: 10").Replace(ruleForms["event"])})
 	set, err := loadShadowed(live, beside)
 	if err != nil {
 		t.Fatal(err)
@@ -444,7 +490,8 @@ func TestRulesOfAShadowFolderNeverSpeak(t *testing.T) {
 	if err != nil || back.Hash() != set.Hash() || back.Rules()[1].Mode != rules.Shadow {
 		t.Errorf("the set does not travel: %v", err)
 	}
-	if _, err := loadShadowed(live, t.TempDir()); err == nil || !strings.Contains(err.Error(), "no rules for the shadow") {
+	if _, err := loadShadowed(live, t.TempDir()); err == nil ||
+		!strings.Contains(err.Error(), "no rules for the shadow") {
 		t.Errorf("a shadow without rules: %v", err)
 	}
 	if _, err := loadShadowed("", beside); err == nil {
@@ -483,11 +530,13 @@ func TestWorkersDoNotShowUnderTheCatalogue(t *testing.T) {
 	if code, _, errs := wayward(t, "generate", "--events", "40000", "--output", traffic); code != 0 {
 		t.Fatal(errs)
 	}
-	for name, input := range map[string]string{"stories": writeFile(t, "stories.jsonl", stories.String()), "traffic": traffic} {
+	for name, input := range map[string]string{"stories": writeFile(t, "stories.jsonl", stories.String()),
+		"traffic": traffic} {
 		var found [2][]byte
 		for i, shards := range []string{"1", "8"} {
 			out := filepath.Join(t.TempDir(), "found.jsonl")
-			if code, _, errs := wayward(t, "replay", "--policies", "../../configs", "--input", input, "--shards", shards, "--flush", "--output", out, "--quiet"); code != 0 {
+			if code, _, errs := wayward(t, "replay", "--policies", "../../configs", "--input", input, "--shards",
+				shards, "--flush", "--output", out, "--quiet"); code != 0 {
 				t.Fatal(errs)
 			}
 			var err error

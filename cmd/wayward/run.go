@@ -50,7 +50,8 @@ func newRun() *cobra.Command {
 	f.StringSliceVar(&stages, "stage", nil, "run these `stages` only: "+strings.Join(pipeline.Stages, ", "))
 	f.BoolVar(&print, "print", false, "print findings and commands on standard output, too")
 	f.BoolVar(&watch, "watch", false, "read the policies anew when a file in their folder changes")
-	f.StringVar(&shadow, "shadow", "", "count what the rules of this `directory` match beside those that are live, as wayward_rule_events_total{rule=\"shadow.ID\"}; they never act")
+	f.StringVar(&shadow, "shadow", "",
+		"count what the rules of this `directory` match beside those that are live, as wayward_rule_events_total{rule=\"shadow.ID\"}; they never act")
 	cmd.MarkFlagDirname("shadow")
 	logFlags(cmd, &logs)
 	cmd.RegisterFlagCompletionFunc("stage", cobra.FixedCompletions(pipeline.Stages, cobra.ShellCompDirectiveNoFileComp))
@@ -71,7 +72,9 @@ func run(ctx context.Context, c config, log *slog.Logger, print, watch bool, sha
 	if i.broker != nil {
 		where = "embedded " + i.broker.Addr()
 	}
-	log.Info("wayward "+versionOf(), append(append([]any{"brokers", where, "instance", c.Instance, "policies", i.cfg.Policy.Hash()[:12]}, counted(i.cfg.Policy)...), "metrics", i.addr)...)
+	log.Info("wayward "+versionOf(),
+		append(append([]any{"brokers", where, "instance", c.Instance, "policies", i.cfg.Policy.Hash()[:12]},
+			counted(i.cfg.Policy)...), "metrics", i.addr)...)
 	reloading, stop := context.WithCancel(ctx)
 	var done sync.WaitGroup
 	done.Go(func() { i.reloader.run(reloading, watch) })
@@ -108,7 +111,8 @@ func (i *instance) end(err error, left time.Duration, log *slog.Logger) error {
 		return err
 	case <-t.C:
 	}
-	stuck := fmt.Errorf("%s %w closing within %s; nothing is lost, the next start goes on from the last checkpoint", i.closing.Load(), pipeline.ErrStuck, left.Round(time.Second))
+	stuck := fmt.Errorf("%s %w closing within %s; nothing is lost, the next start goes on from the last checkpoint",
+		i.closing.Load(), pipeline.ErrStuck, left.Round(time.Second))
 	if err != nil {
 		return fmt.Errorf("%w; and on the way out %w", err, stuck)
 	}

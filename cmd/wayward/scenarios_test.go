@@ -25,7 +25,8 @@ import (
 	"github.com/wayward-sec/wayward/sinks"
 )
 
-var writeEvents = flag.String("events", "", "write the events of each scenario to `dir`/<scenario>/{fires,quiet}.jsonl, for wayward replay")
+var writeEvents = flag.String("events", "",
+	"write the events of each scenario to `dir`/<scenario>/{fires,quiet}.jsonl, for wayward replay")
 
 const scenarios = "../../testdata/scenarios"
 
@@ -65,7 +66,8 @@ func TestScenariosFireAsTheySayAndStayQuietAsTheySay(t *testing.T) {
 			if got := played(t, set, dir, "quiet"); got != "" {
 				t.Errorf("quiet.yaml is not:\n%s", got)
 			}
-			if story, err := os.ReadFile(filepath.Join(dir, "README.md")); err != nil || !bytes.HasPrefix(story, []byte("# ")) {
+			if story, err := os.ReadFile(filepath.Join(dir, "README.md")); err != nil ||
+				!bytes.HasPrefix(story, []byte("# ")) {
 				t.Errorf("README.md tells no story: %v", err)
 			}
 		})

@@ -88,7 +88,8 @@ func (o *sendOptions) run(cmd *cobra.Command, input string) error {
 		if err := wait(ctx, due); err != nil {
 			return err
 		}
-		r := &kgo.Record{Topic: c.Topics.Events, Key: event.AppendKey(nil, e.Tenant, e.Agent.ID), Value: bytes.Clone(line)}
+		r := &kgo.Record{Topic: c.Topics.Events, Key: event.AppendKey(nil, e.Tenant, e.Agent.ID),
+			Value: bytes.Clone(line)}
 		c.client.Produce(ctx, r, func(_ *kgo.Record, err error) {
 			if err != nil {
 				cancel(missing(c.Topics.Events, err))
@@ -102,7 +103,8 @@ func (o *sendOptions) run(cmd *cobra.Command, input string) error {
 		err = ferr
 	}
 	if n > 0 && !o.quiet {
-		fmt.Fprintf(cmd.ErrOrStderr(), "%d events sent to %s in %v\n", taken.Load(), c.Topics.Events, time.Since(start).Round(time.Millisecond))
+		fmt.Fprintf(cmd.ErrOrStderr(), "%d events sent to %s in %v\n", taken.Load(), c.Topics.Events,
+			time.Since(start).Round(time.Millisecond))
 	}
 	switch {
 	case cmd.Context().Err() == nil && ctx.Err() != nil:

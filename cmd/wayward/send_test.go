@@ -22,7 +22,8 @@ func (d *desk) events() map[string][]*kgo.Record {
 	must(d, err)
 	var left int64
 	ends.Each(func(o kadm.ListedOffset) { left += o.Offset })
-	cl, err := kgo.NewClient(kgo.SeedBrokers(d.broker), kgo.ConsumeTopics(d.topics.Events), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	cl, err := kgo.NewClient(kgo.SeedBrokers(d.broker), kgo.ConsumeTopics(d.topics.Events),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	must(d, err)
 	defer cl.Close()
 	out := map[string][]*kgo.Record{}
@@ -38,15 +39,18 @@ func (d *desk) events() map[string][]*kgo.Record {
 }
 
 func call(at, agent, rest string) string {
-	return fmt.Sprintf(`{"time":%s,"kind":"tool_call","tenant":"acme","agent":{"id":%q},"tool":{"name":"get_order"}%s}`, at, agent, rest)
+	return fmt.Sprintf(`{"time":%s,"kind":"tool_call","tenant":"acme","agent":{"id":%q},"tool":{"name":"get_order"}%s}`,
+		at, agent, rest)
 }
 
 func TestSendWritesEventsAsTheyAreUnderTheirKeys(t *testing.T) {
 	d := newDesk(t)
-	good := []string{call("1767600000001", "a|b", ""), call(`"2026-01-05T08:00:00Z"`, "c", `, "args" : { "x":1.50 }`), call("1767600000003", "a|b", "")}
+	good := []string{call("1767600000001", "a|b", ""), call(`"2026-01-05T08:00:00Z"`, "c", `, "args" : { "x":1.50 }`),
+		call("1767600000003", "a|b", "")}
 	file := writeFile(t, "e.jsonl", good[0]+"\n\n{\"time\":1}\r\n"+good[1]+"\r\nnothing\n"+good[2])
 	_, errs, code := d.run("send", file)
-	if code != 1 || !strings.Contains(errs, file+" line 3: ") || !strings.Contains(errs, file+" line 5: ") || !strings.Contains(errs, "3 events sent to agent.events in ") {
+	if code != 1 || !strings.Contains(errs, file+" line 3: ") || !strings.Contains(errs, file+" line 5: ") ||
+		!strings.Contains(errs, "3 events sent to agent.events in ") {
 		t.Errorf("exit %d: %s", code, errs)
 	}
 	got := map[string][]string{}
@@ -103,12 +107,16 @@ func TestSendNowLetsEventsHappenAgain(t *testing.T) {
 func TestNothingButTimesChanges(t *testing.T) {
 	p := playing{start: time.Date(2026, 1, 5, 8, 0, 0, 0, time.UTC), first: 1767600000005, speed: 1}
 	for _, x := range [][2]string{
-		{`{"time":1767600000005,"args":{"time":5, "amount" : 1.50}, "attrs":{"x":"<&>\u00e9"}}`, `{"time":"2026-01-05T08:00:00.000Z","args":{"time":5, "amount" : 1.50}, "attrs":{"x":"<&>\u00e9"}}`},
-		{`{ "approval" : { "expires": 1767600001005 ,"id":"x" } , "time" : 1767600000006 }`, `{ "approval" : { "expires": "2026-01-05T08:00:01.000Z" ,"id":"x" } , "time" : "2026-01-05T08:00:00.001Z" }`},
+		{`{"time":1767600000005,"args":{"time":5, "amount" : 1.50}, "attrs":{"x":"<&>\u00e9"}}`,
+			`{"time":"2026-01-05T08:00:00.000Z","args":{"time":5, "amount" : 1.50}, "attrs":{"x":"<&>\u00e9"}}`},
+		{`{ "approval" : { "expires": 1767600001005 ,"id":"x" } , "time" : 1767600000006 }`,
+			`{ "approval" : { "expires": "2026-01-05T08:00:01.000Z" ,"id":"x" } , "time" : "2026-01-05T08:00:00.001Z" }`},
 		{`{"args":{},"\u0074ime":"2026-01-05T08:00:00.004Z"}`, `{"args":{},"\u0074ime":"2026-01-05T07:59:59.999Z"}`},
 	} {
-		line := strings.Replace(x[0], "{", `{"kind":"tool_call","tenant":"a","agent":{"id":"b"},"tool":{"name":"c"},`, 1)
-		want := strings.Replace(x[1], "{", `{"kind":"tool_call","tenant":"a","agent":{"id":"b"},"tool":{"name":"c"},`, 1)
+		line := strings.Replace(x[0], "{", `{"kind":"tool_call","tenant":"a","agent":{"id":"b"},"tool":{"name":"c"},`,
+			1)
+		want := strings.Replace(x[1], "{", `{"kind":"tool_call","tenant":"a","agent":{"id":"b"},"tool":{"name":"c"},`,
+			1)
 		var e event.Event
 		must(t, (&event.Decoder{}).Decode([]byte(line), &e))
 		if got := p.retimed([]byte(line), &e); string(got) != want {
@@ -125,7 +133,8 @@ func TestSendKeepsToARate(t *testing.T) {
 	d := newDesk(t)
 	file := writeFile(t, "e.jsonl", strings.Repeat(call("1767600000001", "a", "")+"\n", 11))
 	began := time.Now()
-	if _, errs, code := d.run("send", file, "--rate", "50"); code != 0 || time.Since(began) < 200*time.Millisecond || len(d.events()["acme|a"]) != 11 {
+	if _, errs, code := d.run("send", file, "--rate", "50"); code != 0 || time.Since(began) < 200*time.Millisecond ||
+		len(d.events()["acme|a"]) != 11 {
 		t.Errorf("exit %d after %v: %s", code, time.Since(began), errs)
 	}
 }
@@ -146,7 +155,8 @@ func TestSendSaysWhatItCannotDo(t *testing.T) {
 		{writeFile(t, "empty.jsonl", "\n"), 3, "there is no event in "},
 		{writeFile(t, "bad.jsonl", strings.Repeat("x\n", 7)), 1, "7 records did not decode: not_json; the first is "},
 	} {
-		if _, errs, code := d.run(append([]string{"send"}, strings.Fields(x.args)...)...); code != x.code || !strings.Contains(errs, x.says) {
+		if _, errs, code := d.run(append([]string{"send"}, strings.Fields(x.args)...)...); code != x.code ||
+			!strings.Contains(errs, x.says) {
 			t.Errorf("%s: exit %d, want %d saying %q: %s", x.args, code, x.code, x.says, errs)
 		}
 	}
@@ -155,7 +165,8 @@ func TestSendSaysWhatItCannotDo(t *testing.T) {
 	}
 	_, err := kadm.NewClient(d.client).DeleteTopic(t.Context(), d.topics.Events)
 	must(t, err)
-	if _, errs, code := d.run("send", one); code != 2 || !strings.Contains(errs, "topic agent.events is missing: run wayward topics apply") {
+	if _, errs, code := d.run("send", one); code != 2 ||
+		!strings.Contains(errs, "topic agent.events is missing: run wayward topics apply") {
 		t.Errorf("without the topic: exit %d: %s", code, errs)
 	}
 	none := writeFile(t, "none.yaml", "brokers: ["+freePort(t)+"]\n")

@@ -51,14 +51,16 @@ func masked(lines []string) []string {
 	out := []string{}
 	for _, l := range lines {
 		for _, m := range [][2]string{
-			{`\d{4}-\d\d-\d\d \d\d:\d\d:\d\d`, "<time>"}, {`\([\dhms.]+ left\)`, "(<time> left)"}, {`\b[0-9a-f]{6,}…?`, "<id>"}, {`\b[\d.]+m?s\b`, "<took>"},
+			{`\d{4}-\d\d-\d\d \d\d:\d\d:\d\d`, "<time>"}, {`\([\dhms.]+ left\)`, "(<time> left)"},
+			{`\b[0-9a-f]{6,}…?`, "<id>"}, {`\b[\d.]+m?s\b`, "<took>"},
 			{`port=\d+|127\.0\.0\.1:\d+`, "<address>"}, {` +`, " "},
 			{`(gateway-sample applied <took>) (from agent.breakers|again)`, "$1"},
 		} {
 			l = regexp.MustCompile(m[0]).ReplaceAllString(l, m[1])
 		}
 		l = strings.TrimSpace(l)
-		if l != "" && !strings.Contains(l, "gateway-sample received <took>") && !(len(out) > 0 && out[len(out)-1] == l) {
+		if l != "" && !strings.Contains(l, "gateway-sample received <took>") &&
+			!(len(out) > 0 && out[len(out)-1] == l) {
 			out = append(out, l)
 		}
 	}
@@ -81,7 +83,8 @@ func TestTheSessionInTheReadme(t *testing.T) {
 	}
 	listen, broker := freePort(t), freePort(t)
 	_, port, _ := strings.Cut(broker, ":")
-	environ := append(os.Environ(), "WAYWARD_ROLE=wayward", "WAYWARD_LISTEN="+listen, "WAYWARD_EMBEDDED__PORT="+port, "PATH="+bin+":"+os.Getenv("PATH"))
+	environ := append(os.Environ(), "WAYWARD_ROLE=wayward", "WAYWARD_LISTEN="+listen, "WAYWARD_EMBEDDED__PORT="+port,
+		"PATH="+bin+":"+os.Getenv("PATH"))
 	shell := func(command string) *exec.Cmd {
 		in := dir
 		if _, err := os.Stat(dir); err != nil {
@@ -150,7 +153,8 @@ func TestTheSessionInTheReadme(t *testing.T) {
 	}
 	for _, p := range running {
 		want := masked(p.step.prints)
-		eventually(20*time.Second, func() bool { return len(masked(strings.Split(p.prints.String(), "\n"))) >= len(want) })
+		eventually(20*time.Second,
+			func() bool { return len(masked(strings.Split(p.prints.String(), "\n"))) >= len(want) })
 		must(t, p.cmd.Process.Signal(syscall.SIGINT))
 		if err := p.cmd.Wait(); err != nil {
 			t.Errorf("%s: %v\n%s%s", p.step.command, err, p.prints, p.logs)

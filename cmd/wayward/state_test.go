@@ -30,8 +30,11 @@ func (a *arena) conf(spec engineSpec) string {
 		facts = fmt.Sprintf(", facts_partitions: %d", spec.Facts)
 	}
 	name := filepath.Join(a.dir, fmt.Sprintf("%s-%d.yaml", spec.Instance, time.Now().UnixNano()))
-	must(a.t, os.WriteFile(name, fmt.Appendf(nil, "brokers: [%q]\ngroup: %swayward\ninstance: %q\nstate: %s\npolicies: %s\ntopics: {prefix: %q%s}\n",
-		a.brokers[0], a.prefix, spec.Instance, spec.State, a.policies, a.prefix, facts), 0o600))
+	must(a.t,
+		os.WriteFile(name,
+			fmt.Appendf(nil,
+				"brokers: [%q]\ngroup: %swayward\ninstance: %q\nstate: %s\npolicies: %s\ntopics: {prefix: %q%s}\n",
+				a.brokers[0], a.prefix, spec.Instance, spec.State, a.policies, a.prefix, facts), 0o600))
 	return name
 }
 
@@ -104,7 +107,8 @@ func stateLife(t *testing.T, brokers []string, session time.Duration) {
 	if b := a.settle(str.sent, 20*time.Second); b.bad() > 0 {
 		a.mu.Lock()
 		defer a.mu.Unlock()
-		t.Fatalf("lost %d, doubled %d, wrong %d before anything was done:\n%s\n%s", b.lost, b.doubled, b.wrong, strings.Join(b.samples, "\n"), a.log.String())
+		t.Fatalf("lost %d, doubled %d, wrong %d before anything was done:\n%s\n%s", b.lost, b.doubled, b.wrong,
+			strings.Join(b.samples, "\n"), a.log.String())
 	}
 	says(2, []string{"is in use by process", "needs a directory of its own"}, "state", "info")
 	says(2, []string{"is in use by process"}, "state", "verify")
@@ -114,7 +118,8 @@ func stateLife(t *testing.T, brokers []string, session time.Duration) {
 	other.Instance, other.State = "1", filepath.Join(a.dir, "state-1")
 	mine := conf
 	conf = a.conf(other)
-	says(2, []string{"instances are at work", "wayward-behaviour-0", "Stop all of them first"}, "state", "rebuild", "--all", "--yes")
+	says(2, []string{"instances are at work", "wayward-behaviour-0", "Stop all of them first"}, "state", "rebuild",
+		"--all", "--yes")
 	conf = mine
 	e.stop(t)
 
@@ -130,7 +135,9 @@ func stateLife(t *testing.T, brokers []string, session time.Duration) {
 			t.Errorf("info leaves something out: %+v", p)
 		}
 	}
-	if len(report.Partitions) != 10 || pages["behaviour agents"] < 100 || pages["behaviour sessions"] < 100 || pages["relation scopes"] < 10 || pages["relation breakers"] < 10 || len(report.Sets) != 2 || report.Bytes < 10_000 {
+	if len(report.Partitions) != 10 || pages["behaviour agents"] < 100 || pages["behaviour sessions"] < 100 ||
+		pages["relation scopes"] < 10 || pages["relation breakers"] < 10 || len(report.Sets) != 2 ||
+		report.Bytes < 10_000 {
 		t.Errorf("%d partitions, %v, %d sets", len(report.Partitions), pages, len(report.Sets))
 	}
 	says(0, []string{"10 partitions", ": 0 damaged"}, "state", "verify")
@@ -138,7 +145,8 @@ func stateLife(t *testing.T, brokers []string, session time.Duration) {
 	// A flipped bit, and a page whose checksum is right and whose content is cut short.
 	damage(t, filepath.Join(spec.State, "store"), 'b', 2)
 	cutShort(t, filepath.Join(spec.State, "store"), 'r', 1)
-	out := says(1, []string{"behaviour partition 2: agents: 1 damaged: its checksum is wrong", "relation partition 1: ", ": 1 damaged: it does not decode", ": 2 damaged"}, "state", "verify")
+	out := says(1, []string{"behaviour partition 2: agents: 1 damaged: its checksum is wrong", "relation partition 1: ",
+		": 1 damaged: it does not decode", ": 2 damaged"}, "state", "verify")
 	for _, tenant := range crashTenants {
 		if strings.Contains(out, tenant) {
 			t.Errorf("verify shows what is in a page:\n%s", out)
@@ -171,24 +179,29 @@ func stateLife(t *testing.T, brokers []string, session time.Duration) {
 	if e.code != 2 {
 		t.Errorf("an engine started over a wrong number of partitions, exit code %d", e.code)
 	}
-	out = says(0, []string{"wayward.facts has 4 partitions and should have 3", "empty topic " + a.topics.Journal, "forget consumer groups", "issued again, with equal ids"}, "state", "rebuild", "--dry-run")
+	out = says(0, []string{"wayward.facts has 4 partitions and should have 3", "empty topic " + a.topics.Journal,
+		"forget consumer groups", "issued again, with equal ids"}, "state", "rebuild", "--dry-run")
 	for _, never := range []string{a.topics.Events, a.topics.Alerts, a.topics.DLQ, a.topics.Sets} {
 		if strings.Contains(out, "empty topic "+never) {
 			t.Errorf("rebuild would empty %s", never)
 		}
 	}
-	says(0, []string{"deleting topic " + a.topics.Journal, "creating topic " + a.topics.Facts, "done"}, "state", "rebuild", "--yes")
+	says(0, []string{"deleting topic " + a.topics.Journal, "creating topic " + a.topics.Facts, "done"}, "state",
+		"rebuild", "--yes")
 	e = a.run(spec, nil)
 	var b balance
 	eventually(30*time.Second, func() bool {
-		b = compare(str.sent, nil, &left{alerts: a.since(a.topics.Alerts, before), dlq: a.since(a.topics.DLQ, dead), control: a.read(a.topics.Control)})
+		b = compare(str.sent, nil, &left{alerts: a.since(a.topics.Alerts, before), dlq: a.since(a.topics.DLQ, dead),
+			control: a.read(a.topics.Control)})
 		return b.lost == 0
 	})
 	untilReady(t, spec.Listen)
 	e.stop(t)
-	b = compare(str.sent, nil, &left{alerts: a.since(a.topics.Alerts, before), dlq: a.since(a.topics.DLQ, dead), control: a.read(a.topics.Control)})
+	b = compare(str.sent, nil, &left{alerts: a.since(a.topics.Alerts, before), dlq: a.since(a.topics.DLQ, dead),
+		control: a.read(a.topics.Control)})
 	if b.bad() > 0 || b.findings < 100 {
-		t.Errorf("after the rebuild: lost %d, doubled %d, wrong %d of %d findings", b.lost, b.doubled, b.wrong, b.findings)
+		t.Errorf("after the rebuild: lost %d, doubled %d, wrong %d of %d findings", b.lost, b.doubled, b.wrong,
+			b.findings)
 	}
 	if diff := cmp.Diff(first, uidsOf(t, a.since(a.topics.Alerts, before))); diff != "" {
 		t.Errorf("ids of findings before and after the rebuild:\n%s", diff)
@@ -239,7 +252,8 @@ func TestStateOfTopicsThatAreGoneIsRefused(t *testing.T) {
 func TestEmbeddedStateIsRebuilt(t *testing.T) {
 	dir := t.TempDir()
 	listen := freePort(t)
-	conf := writeFile(t, filepath.Join(dir, "c.yaml"), fmt.Sprintf("embedded: {port: 0}\nlisten: %q\nstate: s\n", listen))
+	conf := writeFile(t, filepath.Join(dir, "c.yaml"), fmt.Sprintf("embedded: {port: 0}\nlisten: %q\nstate: s\n",
+		listen))
 	live := func() {
 		t.Helper()
 		ctx, stop := context.WithCancel(t.Context())
@@ -249,7 +263,8 @@ func TestEmbeddedStateIsRebuilt(t *testing.T) {
 			done <- fmt.Sprint(code, errs)
 		}()
 		untilReady(t, listen)
-		if code, _, errs := wayward(t, "state", "rebuild", "--all", "--yes", "-c", conf); code != 2 || !strings.Contains(errs, "in use by") {
+		if code, _, errs := wayward(t, "state", "rebuild", "--all", "--yes", "-c", conf); code != 2 ||
+			!strings.Contains(errs, "in use by") {
 			t.Errorf("rebuild under a running instance: exit %d: %s", code, errs)
 		}
 		stop()
@@ -258,7 +273,8 @@ func TestEmbeddedStateIsRebuilt(t *testing.T) {
 		}
 	}
 	live()
-	if code, out, errs := wayward(t, "state", "rebuild", "--all", "--yes", "-c", conf); code != 0 || !strings.Contains(errs, "creating topic wayward.journal") {
+	if code, out, errs := wayward(t, "state", "rebuild", "--all", "--yes", "-c", conf); code != 0 ||
+		!strings.Contains(errs, "creating topic wayward.journal") {
 		t.Errorf("exit %d\n%s%s", code, out, errs)
 	}
 	if code, _, _ := wayward(t, "state", "info", "-c", conf); code != 3 {
@@ -275,7 +291,8 @@ func TestStateOfANewerBinaryIsRefused(t *testing.T) {
 	conf := writeFile(t, filepath.Join(dir, "c.yaml"), "state: s\n")
 	newerState(t, filepath.Join(dir, "s", "store"))
 	for _, verb := range []string{"info", "verify"} {
-		if code, _, errs := wayward(t, "state", verb, "-c", conf); code != 2 || !strings.Contains(errs, "run the newer binary") {
+		if code, _, errs := wayward(t, "state", verb, "-c", conf); code != 2 ||
+			!strings.Contains(errs, "run the newer binary") {
 			t.Errorf("state %s: exit %d: %s", verb, code, errs)
 		}
 	}

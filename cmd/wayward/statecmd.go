@@ -63,7 +63,8 @@ func inspectState(c config) (*stateReport, error) {
 		return nil, err
 	}
 	defer s.Close()
-	r := &stateReport{Directory: dir, Bytes: onDisk(dir), Format: state.Format, Partitions: append([]pipeline.PartitionState{}, pipeline.Inspect(s)...)}
+	r := &stateReport{Directory: dir, Bytes: onDisk(dir), Format: state.Format,
+		Partitions: append([]pipeline.PartitionState{}, pipeline.Inspect(s)...)}
 	if r.Layout, err = pipeline.StoredLayout(s); err != nil {
 		return nil, err
 	}
@@ -144,7 +145,8 @@ func (r *stateReport) table(w io.Writer, now time.Time) error {
 	}
 	fmt.Fprintf(w, "sets       %d known\n\n", len(r.Sets))
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "STAGE\tPARTITION\tAGENTS\tSESSIONS\tSCOPES\tOTHER\tSIZE\tTRANSACTIONS\tCONTROL AT\tMAIN LOG AT\tWATERMARK\tSAVED\tPOLICIES\t")
+	fmt.Fprintln(t,
+		"STAGE\tPARTITION\tAGENTS\tSESSIONS\tSCOPES\tOTHER\tSIZE\tTRANSACTIONS\tCONTROL AT\tMAIN LOG AT\tWATERMARK\tSAVED\tPOLICIES\t")
 	for _, p := range r.Partitions {
 		agents, sessions, scopes, other := p.Pages["agents"], p.Pages["sessions"], p.Pages["scopes"], 0
 		for _, n := range p.Pages {
@@ -157,7 +159,8 @@ func (r *stateReport) table(w io.Writer, now time.Time) error {
 		if p.Saved != 0 {
 			saved = age(now.Sub(time.UnixMilli(p.Saved))) + " ago"
 		}
-		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\t%s\t%d\t%d\t%d\t%s\t%s\t%.12s\t\n", p.Stage, p.Partition, agents, sessions, scopes, other-agents-sessions-scopes, size(p.Bytes), p.Seq, p.Control, p.Main, mark, saved, p.Set)
+		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\t%s\t%d\t%d\t%d\t%s\t%s\t%.12s\t\n", p.Stage, p.Partition, agents,
+			sessions, scopes, other-agents-sessions-scopes, size(p.Bytes), p.Seq, p.Control, p.Main, mark, saved, p.Set)
 	}
 	return t.Flush()
 }
@@ -328,7 +331,8 @@ func (o *rebuild) run(cmd *cobra.Command) error {
 		members, err := pipeline.Members(ctx, adm, groups)
 		// Nobody but this process reaches the broker that it has just started: who is a member
 		// there has died, and leaves after a while.
-		for until := time.Now().Add(c.Engine.SessionTimeout + 5*time.Second); embedded && err == nil && len(members) > 0 && time.Now().Before(until) && ctx.Err() == nil; {
+		for until := time.Now().Add(c.Engine.SessionTimeout + 5*time.Second); embedded && err == nil &&
+			len(members) > 0 && time.Now().Before(until) && ctx.Err() == nil; {
 			time.Sleep(200 * time.Millisecond)
 			members, err = pipeline.Members(ctx, adm, groups)
 		}
@@ -336,7 +340,9 @@ func (o *rebuild) run(cmd *cobra.Command) error {
 			return err
 		}
 		if len(members) > 0 {
-			return fmt.Errorf("instances are at work: %s. Stop all of them first; one that has died leaves after engine.session_timeout (%s)", strings.Join(members, ", "), showDuration(c.Engine.SessionTimeout))
+			return fmt.Errorf(
+				"instances are at work: %s. Stop all of them first; one that has died leaves after engine.session_timeout (%s)",
+				strings.Join(members, ", "), showDuration(c.Engine.SessionTimeout))
 		}
 	}
 	if !there && len(specs) == 0 {
@@ -352,9 +358,12 @@ func (o *rebuild) run(cmd *cobra.Command) error {
 			fmt.Fprintf(out, "  empty topic %s and make it with %d partitions\n", s.Name, s.Partitions)
 		}
 		fmt.Fprintf(out, "  forget consumer groups %s\n", strings.Join(groups, " and "))
-		fmt.Fprintf(out, "because %s.\nThe next start makes everything anew from the beginning of %s. Findings on these events are issued again, with equal ids.\nBreakers stay as they are, and no command is issued for what was judged before.\n", why, c.Topics.Events)
+		fmt.Fprintf(out,
+			"because %s.\nThe next start makes everything anew from the beginning of %s. Findings on these events are issued again, with equal ids.\nBreakers stay as they are, and no command is issued for what was judged before.\n",
+			why, c.Topics.Events)
 	} else {
-		fmt.Fprintln(out, "The next start makes it anew from the changelog, or from journal and events. No finding is issued again.")
+		fmt.Fprintln(out,
+			"The next start makes it anew from the changelog, or from journal and events. No finding is issued again.")
 	}
 	if o.dry {
 		return nil
@@ -394,7 +403,8 @@ func (o *rebuild) run(cmd *cobra.Command) error {
 }
 
 // scope returns the topics to be emptied, and why; none: this disk's state alone is at fault.
-func (o *rebuild) scope(ctx context.Context, adm *kadm.Client, c config, then *pipeline.Layout, all []pipeline.TopicSpec) (specs []pipeline.TopicSpec, why string, err error) {
+func (o *rebuild) scope(ctx context.Context, adm *kadm.Client, c config, then *pipeline.Layout,
+	all []pipeline.TopicSpec) (specs []pipeline.TopicSpec, why string, err error) {
 	mine := c.Topics.Discardable()
 	other := map[string]bool{}
 	for _, s := range all {
@@ -417,7 +427,8 @@ func (o *rebuild) scope(ctx context.Context, adm *kadm.Client, c config, then *p
 		case ch.Kind == pipeline.ChangeCreate && ch.Topic == c.Topics.Events:
 			return nil, "", errors.New(ch.What)
 		case ch.Kind == pipeline.ChangePartitions:
-			differs = append(differs, fmt.Sprintf("topic %s has %s partitions and should have %s", ch.Topic, ch.Have, ch.Want))
+			differs = append(differs, fmt.Sprintf("topic %s has %s partitions and should have %s", ch.Topic, ch.Have,
+				ch.Want))
 		}
 	}
 	if len(differs) > 0 {
@@ -435,7 +446,9 @@ func (o *rebuild) scope(ctx context.Context, adm *kadm.Client, c config, then *p
 		switch {
 		case slices.Contains(remade, "facts"):
 		case now.Events != then.Events || now.Facts != then.Facts:
-			return specs, fmt.Sprintf("the state was made with %d and %d partitions of events and facts, and there are %d and %d", then.Events, then.Facts, now.Events, now.Facts), nil
+			return specs, fmt.Sprintf(
+				"the state was made with %d and %d partitions of events and facts, and there are %d and %d",
+				then.Events, then.Facts, now.Events, now.Facts), nil
 		case slices.Contains(remade, "events"):
 			return specs, "topic " + c.Topics.Events + " was deleted and made anew", nil
 		}

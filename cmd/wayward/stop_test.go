@@ -59,7 +59,8 @@ func dumb(t *testing.T) string {
 
 func onBrokers(t *testing.T, addr, listen string, more ...string) string {
 	t.Helper()
-	return writeFile(t, "c.yaml", fmt.Sprintf("brokers: [%q]\nstate: %s\nlisten: %q\n%s", addr, filepath.Join(t.TempDir(), "state"), listen, strings.Join(more, "\n")))
+	return writeFile(t, "c.yaml", fmt.Sprintf("brokers: [%q]\nstate: %s\nlisten: %q\n%s", addr,
+		filepath.Join(t.TempDir(), "state"), listen, strings.Join(more, "\n")))
 }
 
 // most is how long a stop may take, and a little for a machine that is busy.
@@ -104,7 +105,8 @@ func TestAStopWhileTheBrokerIsAwayEndsInTime(t *testing.T) {
 				}
 				p := runWayward(t, "run", "-c", config)
 				p.ready(listen)
-				cl, err := kgo.NewClient(kgo.SeedBrokers(addr), kgo.DefaultProduceTopic("agent.events"), kgo.ProducerLinger(0))
+				cl, err := kgo.NewClient(kgo.SeedBrokers(addr), kgo.DefaultProduceTopic("agent.events"),
+					kgo.ProducerLinger(0))
 				must(t, err)
 				defer cl.Close()
 				s := newStream(streamOptions{Seed: 4, Start: time.Now().UnixMilli(), Rate: 1000, Agents: 50})
@@ -119,7 +121,8 @@ func TestAStopWhileTheBrokerIsAwayEndsInTime(t *testing.T) {
 						time.Sleep(10 * time.Millisecond) // the broker's clock runs, too
 					}
 				}()
-				eventually(10*time.Second, func() bool { return p.metric(listen, `wayward_records_total{stage="behaviour"}`) > 300 })
+				eventually(10*time.Second,
+					func() bool { return p.metric(listen, `wayward_records_total{stage="behaviour"}`) > 300 })
 				must(t, broker.Signal(away))
 				time.Sleep(time.Second)
 				p.signal(syscall.SIGTERM)
@@ -142,7 +145,8 @@ func TestABrokerThatIsDownAtTheStartIsWaitedFor(t *testing.T) {
 	config := onBrokers(t, addr, listen)
 	p := runWayward(t, "run", "-c", config)
 	untilSaid(t, listen, http.StatusServiceUnavailable, "nothing listens at "+addr)
-	if code, _, errs := wayward(t, "breaker", "list", "-c", config); code != 2 || !strings.Contains(errs, "nothing listens") {
+	if code, _, errs := wayward(t, "breaker", "list", "-c", config); code != 2 ||
+		!strings.Contains(errs, "nothing listens") {
 		t.Errorf("a command that somebody waits for: exit code %d, %s", code, errs)
 	}
 	_, port, err := net.SplitHostPort(addr)

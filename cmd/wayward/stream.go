@@ -315,7 +315,8 @@ func (s *stream) strike(kind attackKind, l *lane) {
 	if late := s.clock / 1000; l.due < late {
 		l.due = late + s.period/2
 	}
-	persona := [...]int{export: supportPersona, looping: devopsPersona, tampering: analystPersona, diversion: paymentsPersona, fanOut: supportPersona}[kind]
+	persona := [...]int{export: supportPersona, looping: devopsPersona, tampering: analystPersona,
+		diversion: paymentsPersona, fanOut: supportPersona}[kind]
 	if kind == looping && s.below(2) == 0 {
 		persona = supportPersona
 	}
@@ -572,7 +573,8 @@ func (s *stream) call(dst []byte, a *streamAgent, c *streamSession, t *streamToo
 	case chance < t.misses:
 		dst = append(dst, `,"result":{"outcome":"not_found","records":0,"bytes":0}`...)
 	case chance < t.denied:
-		dst = append(dst, `,"result":{"outcome":"denied","error":"scope missing"},"policy":{"verdict":"deny","id":"gw-scope"}`...)
+		dst = append(dst,
+			`,"result":{"outcome":"denied","error":"scope missing"},"policy":{"verdict":"deny","id":"gw-scope"}`...)
 	default:
 		dst = append(dst, `,"result":{"outcome":"ok"`...)
 		if t.most > 0 {
@@ -761,9 +763,12 @@ func (a *alias) draw(random uint64) int {
 
 // fillerText is the words that stand for what people and models write. None needs escaping.
 var fillerText = sync.OnceValue(func() string {
-	words := [...]string{"account", "after", "again", "agreed", "amount", "and", "answer", "at", "before", "best", "call", "check", "confirmed",
-		"contract", "customer", "date", "delivery", "details", "for", "from", "has", "in", "invoice", "is", "last", "line", "month", "next",
-		"note", "of", "on", "open", "order", "our", "please", "previous", "price", "region", "reply", "report", "request", "review", "sent",
+	words := [...]string{"account", "after", "again", "agreed", "amount", "and", "answer", "at", "before", "best",
+		"call", "check", "confirmed",
+		"contract", "customer", "date", "delivery", "details", "for", "from", "has", "in", "invoice", "is", "last",
+		"line", "month", "next",
+		"note", "of", "on", "open", "order", "our", "please", "previous", "price", "region", "reply", "report",
+		"request", "review", "sent",
 		"service", "status", "sum", "team", "thanks", "the", "to", "total", "update", "was", "week", "with", "year"}
 	rng := rand.NewPCG(1, 2)
 	var text []byte
@@ -778,9 +783,11 @@ var fillerText = sync.OnceValue(func() string {
 var (
 	streamTenants = [...]string{"acme", "globex", "initech", "umbra", "stark-retail", "wonka", "hooli", "vandelay"}
 
-	firstNames = [...]string{"ana", "ben", "carla", "dmitri", "elena", "farid", "grace", "hugo", "ines", "jonas", "keiko", "liam", "maria", "noor",
+	firstNames = [...]string{"ana", "ben", "carla", "dmitri", "elena", "farid", "grace", "hugo", "ines", "jonas",
+		"keiko", "liam", "maria", "noor",
 		"olga", "paul", "quinn", "rosa", "sven", "tara", "umar", "vera", "wei", "yusuf"}
-	lastNames = [...]string{"adler", "bauer", "costa", "dubois", "eriksen", "fischer", "garcia", "haas", "ito", "jansen", "kaya", "lopez", "meyer",
+	lastNames = [...]string{"adler", "bauer", "costa", "dubois", "eriksen", "fischer", "garcia", "haas", "ito",
+		"jansen", "kaya", "lopez", "meyer",
 		"novak", "okafor", "petit", "quist", "rossi", "silva", "tanaka", "urban", "vidal", "weber", "yilmaz", "zhang"}
 )
 
@@ -875,7 +882,8 @@ const (
 func (t streamTool) ready() *streamTool {
 	prefix, kind, _ := strings.Cut(t.resource, ":")
 	t.prefix = prefix
-	t.head = []byte(`,"tool":{"name":"` + t.name + `","server":"` + t.server + `","class":"` + t.class + `"},"resource":{"type":"` + kind + `","id":"`)
+	t.head = []byte(`,"tool":{"name":"` + t.name + `","server":"` + t.server + `","class":"` + t.class +
+		`"},"resource":{"type":"` + kind + `","id":"`)
 	t.labels = []byte(`"}`)
 	if t.label != "" {
 		t.labels = []byte(`","labels":["` + t.label + `"],"classification":"confidential"}`)
@@ -892,13 +900,17 @@ func (t streamTool) ready() *streamTool {
 	}
 	switch t.to {
 	case toCustomer:
-		t.destinationHead, t.destinationTail = []byte(`,"destination":{"kind":"email","value":"`), []byte(`","domain":"mailbox.example","external":true}`)
+		t.destinationHead, t.destinationTail = []byte(`,"destination":{"kind":"email","value":"`), []byte(
+			`","domain":"mailbox.example","external":true}`)
 	case toChannel:
-		t.destinationHead, t.destinationTail = []byte(`,"destination":{"kind":"channel","value":"`), []byte(`","external":false}`)
+		t.destinationHead, t.destinationTail = []byte(`,"destination":{"kind":"channel","value":"`), []byte(
+			`","external":false}`)
 	case toVendor:
-		t.destinationHead, t.destinationTail = []byte(`,"destination":{"kind":"iban","value":"`), []byte(`","domain":"payouts.psp.example","external":true}`)
+		t.destinationHead, t.destinationTail = []byte(`,"destination":{"kind":"iban","value":"`), []byte(
+			`","domain":"payouts.psp.example","external":true}`)
 	case toStranger:
-		t.destinationHead, t.destinationTail = []byte(`,"destination":{"kind":"iban","value":"`), []byte(`","domain":"quickpay.example","external":true}`)
+		t.destinationHead, t.destinationTail = []byte(`,"destination":{"kind":"iban","value":"`), []byte(
+			`","domain":"quickpay.example","external":true}`)
 	}
 	return &t
 }
@@ -957,47 +969,83 @@ func (t *streamTool) appendContent(dst []byte, c *streamSession, tenant string) 
 
 // The names fit the personas in configs/personas: benign work violates none of them.
 var (
-	ticketRead      = streamTool{name: "ticket.read", class: "read", server: "helpdesk", resource: "tic_:ticket", customer: true, least: 1, most: 1}.ready()
-	ticketUpdate    = streamTool{name: "ticket.update", class: "write", server: "helpdesk", resource: "tic_:ticket", customer: true, text: "comment"}.ready()
-	ticketClose     = streamTool{name: "ticket.close", class: "write", server: "helpdesk", resource: "tic_:ticket", customer: true, text: "reason"}.ready()
-	searchCustomers = streamTool{name: "search_customers", class: "read", server: "crm", resource: "cus_:customer", label: "pii", customer: true, least: 1, most: 8, millis: 90, text: "query"}.ready()
-	getCustomer     = streamTool{name: "get_customer", class: "read", server: "crm", resource: "cus_:customer", label: "pii", customer: true, least: 1, most: 1, tells: mailbox}.ready()
-	listCustomers   = streamTool{name: "list_customers", class: "read", server: "crm", resource: "cus_:customer", label: "pii", customer: true, least: 1, most: 20, millis: 200, text: "filter"}.ready()
-	listOrders      = streamTool{name: "list_orders", class: "read", server: "shop", resource: "ord_:order", customer: true, least: 1, most: 12, text: "query"}.ready()
-	getOrder        = streamTool{name: "get_order", class: "read", server: "shop", resource: "ord_:order", customer: true, least: 1, most: 1}.ready()
-	searchArticles  = streamTool{name: "search_articles", class: "read", server: "wiki", resource: "kb_:article", ids: 300, least: 1, most: 6, millis: 60, arg: "section", text: "query"}.ready()
-	sendReply       = streamTool{name: "send_reply", class: "send", server: "mail", resource: "tic_:ticket", customer: true, to: toCustomer, millis: 120, text: "body"}.ready()
+	ticketRead = streamTool{name: "ticket.read", class: "read", server: "helpdesk", resource: "tic_:ticket",
+		customer: true, least: 1, most: 1}.ready()
+	ticketUpdate = streamTool{name: "ticket.update", class: "write", server: "helpdesk", resource: "tic_:ticket",
+		customer: true, text: "comment"}.ready()
+	ticketClose = streamTool{name: "ticket.close", class: "write", server: "helpdesk", resource: "tic_:ticket",
+		customer: true, text: "reason"}.ready()
+	searchCustomers = streamTool{name: "search_customers", class: "read", server: "crm", resource: "cus_:customer",
+		label: "pii", customer: true, least: 1, most: 8, millis: 90, text: "query"}.ready()
+	getCustomer = streamTool{name: "get_customer", class: "read", server: "crm", resource: "cus_:customer",
+		label: "pii", customer: true, least: 1, most: 1, tells: mailbox}.ready()
+	listCustomers = streamTool{name: "list_customers", class: "read", server: "crm", resource: "cus_:customer",
+		label: "pii", customer: true, least: 1, most: 20, millis: 200, text: "filter"}.ready()
+	listOrders = streamTool{name: "list_orders", class: "read", server: "shop", resource: "ord_:order",
+		customer: true, least: 1, most: 12, text: "query"}.ready()
+	getOrder = streamTool{name: "get_order", class: "read", server: "shop", resource: "ord_:order",
+		customer: true, least: 1, most: 1}.ready()
+	searchArticles = streamTool{name: "search_articles", class: "read", server: "wiki", resource: "kb_:article",
+		ids: 300, least: 1, most: 6, millis: 60, arg: "section", text: "query"}.ready()
+	sendReply = streamTool{name: "send_reply", class: "send", server: "mail", resource: "tic_:ticket",
+		customer: true, to: toCustomer, millis: 120, text: "body"}.ready()
 
-	searchOrders = streamTool{name: "search_orders", class: "read", server: "shop", resource: "ord_:order", customer: true, least: 1, most: 12, text: "query"}.ready()
-	getInvoice   = streamTool{name: "get_invoice", class: "read", server: "ledger", resource: "inv_:invoice", label: "financial", least: 1, most: 1, tells: vendorIBAN}.ready()
-	payInvoice   = streamTool{name: "pay_invoice", class: "pay", server: "bank", resource: "inv_:invoice", label: "financial", to: toVendor, centsFrom: 2000, cents: 45000, millis: 300, text: "memo"}.ready()
+	searchOrders = streamTool{name: "search_orders", class: "read", server: "shop", resource: "ord_:order",
+		customer: true, least: 1, most: 12, text: "query"}.ready()
+	getInvoice = streamTool{name: "get_invoice", class: "read", server: "ledger", resource: "inv_:invoice",
+		label: "financial", least: 1, most: 1, tells: vendorIBAN}.ready()
+	payInvoice = streamTool{name: "pay_invoice", class: "pay", server: "bank", resource: "inv_:invoice",
+		label: "financial", to: toVendor, centsFrom: 2000, cents: 45000, millis: 300, text: "memo"}.ready()
 	// 5 to 65 euros: a user's refunds of a day stay below the 5000 of configs/limits.
-	createRefund = streamTool{name: "create_refund", class: "pay", server: "bank", resource: "ord_:order", label: "financial", customer: true, centsFrom: 500, cents: 6000, millis: 250, text: "reason"}.ready()
+	createRefund = streamTool{name: "create_refund", class: "pay", server: "bank", resource: "ord_:order",
+		label: "financial", customer: true, centsFrom: 500, cents: 6000, millis: 250, text: "reason"}.ready()
 
-	alertsGet    = streamTool{name: "alerts.get", class: "read", server: "pager", resource: "alr_:alert", least: 1, most: 1}.ready()
-	metricsQuery = streamTool{name: "metrics.query", class: "read", server: "metrics", resource: "svc-:service", ids: 30, least: 1, most: 30, millis: 70, arg: "service", text: "query"}.ready()
-	k8sPods      = streamTool{name: "k8s.get_pods", class: "read", server: "k8s", resource: "svc-:service", ids: 30, least: 1, most: 8, arg: "service"}.ready()
-	k8sLogs      = streamTool{name: "k8s.logs", class: "read", server: "k8s", resource: "svc-:service", ids: 30, least: 1, most: 40, millis: 80, arg: "service", text: "grep"}.ready()
-	k8sRestart   = streamTool{name: "k8s.restart", class: "exec", server: "k8s", resource: "svc-:service", ids: 30, millis: 900, arg: "service", text: "reason"}.ready()
-	ciRun        = streamTool{name: "ci.run", class: "exec", server: "ci", resource: "svc-:service", ids: 30, millis: 4000, arg: "service"}.ready()
-	ciStatus     = streamTool{name: "ci.status", class: "read", server: "ci", resource: "svc-:service", ids: 30, least: 1, most: 1, arg: "service"}.ready()
-	gitDiff      = streamTool{name: "git.diff", class: "read", server: "git", resource: "repo-:repo", ids: 30, least: 1, most: 15, arg: "repo", text: "paths"}.ready()
-	gitMerge     = streamTool{name: "git.merge", class: "write", server: "git", resource: "repo-:repo", ids: 30, millis: 200, arg: "repo", text: "message"}.ready()
-	chatPost     = streamTool{name: "chat.post", class: "send", server: "chat", resource: "alr_:alert", to: toChannel, text: "body"}.ready()
+	alertsGet = streamTool{name: "alerts.get", class: "read", server: "pager", resource: "alr_:alert", least: 1,
+		most: 1}.ready()
+	metricsQuery = streamTool{name: "metrics.query", class: "read", server: "metrics", resource: "svc-:service",
+		ids: 30, least: 1, most: 30, millis: 70, arg: "service", text: "query"}.ready()
+	k8sPods = streamTool{name: "k8s.get_pods", class: "read", server: "k8s", resource: "svc-:service", ids: 30,
+		least: 1, most: 8, arg: "service"}.ready()
+	k8sLogs = streamTool{name: "k8s.logs", class: "read", server: "k8s", resource: "svc-:service", ids: 30,
+		least: 1, most: 40, millis: 80, arg: "service", text: "grep"}.ready()
+	k8sRestart = streamTool{name: "k8s.restart", class: "exec", server: "k8s", resource: "svc-:service", ids: 30,
+		millis: 900, arg: "service", text: "reason"}.ready()
+	ciRun = streamTool{name: "ci.run", class: "exec", server: "ci", resource: "svc-:service", ids: 30,
+		millis: 4000, arg: "service"}.ready()
+	ciStatus = streamTool{name: "ci.status", class: "read", server: "ci", resource: "svc-:service", ids: 30,
+		least: 1, most: 1, arg: "service"}.ready()
+	gitDiff = streamTool{name: "git.diff", class: "read", server: "git", resource: "repo-:repo", ids: 30, least: 1,
+		most: 15, arg: "repo", text: "paths"}.ready()
+	gitMerge = streamTool{name: "git.merge", class: "write", server: "git", resource: "repo-:repo", ids: 30,
+		millis: 200, arg: "repo", text: "message"}.ready()
+	chatPost = streamTool{name: "chat.post", class: "send", server: "chat", resource: "alr_:alert", to: toChannel,
+		text: "body"}.ready()
 
-	listTables    = streamTool{name: "list_tables", class: "read", server: "warehouse", resource: "schema_:schema", ids: 5, least: 5, most: 25, arg: "schema"}.ready()
-	sqlQuery      = streamTool{name: "sql.query", class: "read", server: "warehouse", resource: "tbl_:table", ids: 60, least: 1, most: 40, millis: 350, arg: "table", text: "sql", lead: "select sum(total) from t -- "}.ready()
-	describeTable = streamTool{name: "describe_table", class: "read", server: "warehouse", resource: "tbl_:table", ids: 60, least: 1, most: 1, arg: "table"}.ready()
-	getDashboard  = streamTool{name: "get_dashboard", class: "read", server: "dashboards", resource: "dash_:dashboard", ids: 25, least: 1, most: 1}.ready()
+	listTables = streamTool{name: "list_tables", class: "read", server: "warehouse", resource: "schema_:schema",
+		ids: 5, least: 5, most: 25, arg: "schema"}.ready()
+	sqlQuery = streamTool{name: "sql.query", class: "read", server: "warehouse", resource: "tbl_:table", ids: 60,
+		least: 1, most: 40, millis: 350, arg: "table", text: "sql", lead: "select sum(total) from t -- "}.ready()
+	describeTable = streamTool{name: "describe_table", class: "read", server: "warehouse", resource: "tbl_:table",
+		ids: 60, least: 1, most: 1, arg: "table"}.ready()
+	getDashboard = streamTool{name: "get_dashboard", class: "read", server: "dashboards", resource: "dash_:dashboard",
+		ids: 25, least: 1, most: 1}.ready()
 
 	// Tools as attackers use them. denied 1 with fails 0 means: next to never refused.
-	listEverybody = streamTool{name: "list_customers", class: "read", server: "crm", resource: "cus_:customer", label: "pii", customer: true, least: 800, most: 1600, millis: 2500, text: "filter", denied: 1}.ready()
-	retrySearch   = streamTool{name: "search_customers", class: "read", server: "crm", resource: "cus_:customer", label: "pii", customer: true, least: 1, most: 1, text: "query", fails: 80, misses: 200, denied: 201}.ready()
-	retryRestart  = streamTool{name: "k8s.restart", class: "exec", server: "k8s", resource: "svc-:service", ids: 30, arg: "service", text: "reason", fails: 150, misses: 151, denied: 152}.ready()
-	sqlDelete     = streamTool{name: "sql.query", class: "delete", server: "warehouse", resource: "tbl_:table", ids: 60, millis: 350, arg: "table", text: "sql", lead: "delete from t where true -- ", denied: 1}.ready()
-	sqlWrite      = streamTool{name: "sql.execute", class: "write", server: "warehouse", resource: "tbl_:table", ids: 60, millis: 350, arg: "table", text: "sql", lead: "update t set total = 0 -- ", denied: 1}.ready()
-	forgedInvoice = streamTool{name: "get_invoice", class: "read", server: "ledger", resource: "inv_:invoice", label: "financial", least: 1, most: 1, tells: foreignIBAN, denied: 1}.ready()
-	payStranger   = streamTool{name: "pay_invoice", class: "pay", server: "bank", resource: "inv_:invoice", label: "financial", to: toStranger, centsFrom: 490000, cents: 4000000, millis: 300, text: "memo", denied: 1}.ready()
+	listEverybody = streamTool{name: "list_customers", class: "read", server: "crm", resource: "cus_:customer",
+		label: "pii", customer: true, least: 800, most: 1600, millis: 2500, text: "filter", denied: 1}.ready()
+	retrySearch = streamTool{name: "search_customers", class: "read", server: "crm", resource: "cus_:customer",
+		label: "pii", customer: true, least: 1, most: 1, text: "query", fails: 80, misses: 200, denied: 201}.ready()
+	retryRestart = streamTool{name: "k8s.restart", class: "exec", server: "k8s", resource: "svc-:service", ids: 30,
+		arg: "service", text: "reason", fails: 150, misses: 151, denied: 152}.ready()
+	sqlDelete = streamTool{name: "sql.query", class: "delete", server: "warehouse", resource: "tbl_:table", ids: 60,
+		millis: 350, arg: "table", text: "sql", lead: "delete from t where true -- ", denied: 1}.ready()
+	sqlWrite = streamTool{name: "sql.execute", class: "write", server: "warehouse", resource: "tbl_:table",
+		ids: 60, millis: 350, arg: "table", text: "sql", lead: "update t set total = 0 -- ", denied: 1}.ready()
+	forgedInvoice = streamTool{name: "get_invoice", class: "read", server: "ledger", resource: "inv_:invoice",
+		label: "financial", least: 1, most: 1, tells: foreignIBAN, denied: 1}.ready()
+	payStranger = streamTool{name: "pay_invoice", class: "pay", server: "bank", resource: "inv_:invoice",
+		label: "financial", to: toStranger, centsFrom: 490000, cents: 4000000, millis: 300, text: "memo",
+		denied: 1}.ready()
 
 	exportFlow = streamFlow{intent: "address_change", says: "A customer has moved, please change the address of",
 		open: []*streamTool{getCustomer}, body: []*streamTool{listEverybody}}
@@ -1011,35 +1059,58 @@ var (
 		open: []*streamTool{forgedInvoice}, body: []*streamTool{payStranger}}
 
 	streamPersonas = [...]streamPersona{
-		supportPersona: {name: "support", agent: []byte(`","version":"3.2.0","model":"gen-large-2","owner":"customer-care","tier":2},"user":"`), flows: []streamFlow{
-			{intent: "order_status", says: "A customer asks where the parcel is, see", open: []*streamTool{ticketRead, searchCustomers},
-				body: []*streamTool{listOrders, getOrder, getCustomer, searchArticles, ticketUpdate}, close: []*streamTool{sendReply, ticketClose}},
-			{intent: "complaint", says: "Please look into the complaint about", open: []*streamTool{ticketRead, getCustomer},
-				body: []*streamTool{getOrder, searchArticles, listOrders, ticketUpdate}, close: []*streamTool{sendReply}},
-			{intent: "address_change", says: "A customer has moved, please change the address of", open: []*streamTool{ticketRead, getCustomer},
-				body: []*streamTool{searchCustomers, getCustomer, searchArticles, ticketUpdate}, close: []*streamTool{sendReply, ticketClose}},
-			{intent: "duplicate_accounts", says: "Somebody has several accounts, please find them, first", open: []*streamTool{ticketRead, getCustomer},
-				body: []*streamTool{listCustomers, getCustomer, listOrders, ticketUpdate}, close: []*streamTool{sendReply}},
-		}},
-		paymentsPersona: {name: "payments", agent: []byte(`","version":"1.9.4","model":"gen-large-2","owner":"treasury","tier":1},"user":"`), flows: []streamFlow{
-			{intent: "invoice_payment", says: "Please pay what is due on", open: []*streamTool{getInvoice},
-				body: []*streamTool{getInvoice, searchOrders, getOrder}, close: []*streamTool{getInvoice, payInvoice}},
-			{intent: "reconciliation", says: "Please bring the books in line, starting at", open: []*streamTool{searchOrders},
-				body: []*streamTool{getOrder, getInvoice, getOrder, searchOrders}},
-			{intent: "refund_review", says: "Please go over the refunds that wait, first", open: []*streamTool{searchOrders},
-				body: []*streamTool{getOrder, getCustomer, getInvoice}, close: []*streamTool{createRefund}},
-		}},
-		devopsPersona: {name: "devops", agent: []byte(`","version":"0.14.1","model":"gen-code-1","owner":"platform","tier":2},"user":"`), flows: []streamFlow{
-			{intent: "incident", says: "Something is slow, please look at", open: []*streamTool{alertsGet, metricsQuery},
-				body: []*streamTool{k8sLogs, k8sPods, metricsQuery, k8sRestart}, close: []*streamTool{chatPost}},
-			{intent: "deploy", says: "Please bring out the new version of", open: []*streamTool{gitDiff, ciRun},
-				body: []*streamTool{ciStatus, gitDiff, metricsQuery, k8sPods}, close: []*streamTool{gitMerge, chatPost}},
-		}},
-		analystPersona: {name: "analyst", agent: []byte(`","version":"2.0.7","model":"gen-large-2","owner":"insights","tier":3},"user":"`), flows: []streamFlow{
-			{intent: "ad_hoc_question", says: "How did the figures move last week in", open: []*streamTool{listTables},
-				body: []*streamTool{sqlQuery, describeTable, sqlQuery, getDashboard}},
-			{intent: "monthly_report", says: "Please make the monthly figures from", open: []*streamTool{listTables, getDashboard},
-				body: []*streamTool{sqlQuery, sqlQuery, describeTable}},
-		}},
+		supportPersona: {name: "support",
+			agent: []byte(`","version":"3.2.0","model":"gen-large-2","owner":"customer-care","tier":2},"user":"`),
+			flows: []streamFlow{
+				{intent: "order_status", says: "A customer asks where the parcel is, see",
+					open:  []*streamTool{ticketRead, searchCustomers},
+					body:  []*streamTool{listOrders, getOrder, getCustomer, searchArticles, ticketUpdate},
+					close: []*streamTool{sendReply, ticketClose}},
+				{intent: "complaint", says: "Please look into the complaint about",
+					open:  []*streamTool{ticketRead, getCustomer},
+					body:  []*streamTool{getOrder, searchArticles, listOrders, ticketUpdate},
+					close: []*streamTool{sendReply}},
+				{intent: "address_change", says: "A customer has moved, please change the address of",
+					open:  []*streamTool{ticketRead, getCustomer},
+					body:  []*streamTool{searchCustomers, getCustomer, searchArticles, ticketUpdate},
+					close: []*streamTool{sendReply, ticketClose}},
+				{intent: "duplicate_accounts", says: "Somebody has several accounts, please find them, first",
+					open:  []*streamTool{ticketRead, getCustomer},
+					body:  []*streamTool{listCustomers, getCustomer, listOrders, ticketUpdate},
+					close: []*streamTool{sendReply}},
+			}},
+		paymentsPersona: {name: "payments",
+			agent: []byte(`","version":"1.9.4","model":"gen-large-2","owner":"treasury","tier":1},"user":"`),
+			flows: []streamFlow{
+				{intent: "invoice_payment", says: "Please pay what is due on", open: []*streamTool{getInvoice},
+					body:  []*streamTool{getInvoice, searchOrders, getOrder},
+					close: []*streamTool{getInvoice, payInvoice}},
+				{intent: "reconciliation", says: "Please bring the books in line, starting at",
+					open: []*streamTool{searchOrders},
+					body: []*streamTool{getOrder, getInvoice, getOrder, searchOrders}},
+				{intent: "refund_review", says: "Please go over the refunds that wait, first",
+					open: []*streamTool{searchOrders},
+					body: []*streamTool{getOrder, getCustomer, getInvoice}, close: []*streamTool{createRefund}},
+			}},
+		devopsPersona: {name: "devops",
+			agent: []byte(`","version":"0.14.1","model":"gen-code-1","owner":"platform","tier":2},"user":"`),
+			flows: []streamFlow{
+				{intent: "incident", says: "Something is slow, please look at",
+					open: []*streamTool{alertsGet, metricsQuery},
+					body: []*streamTool{k8sLogs, k8sPods, metricsQuery, k8sRestart}, close: []*streamTool{chatPost}},
+				{intent: "deploy", says: "Please bring out the new version of", open: []*streamTool{gitDiff, ciRun},
+					body:  []*streamTool{ciStatus, gitDiff, metricsQuery, k8sPods},
+					close: []*streamTool{gitMerge, chatPost}},
+			}},
+		analystPersona: {name: "analyst",
+			agent: []byte(`","version":"2.0.7","model":"gen-large-2","owner":"insights","tier":3},"user":"`),
+			flows: []streamFlow{
+				{intent: "ad_hoc_question", says: "How did the figures move last week in",
+					open: []*streamTool{listTables},
+					body: []*streamTool{sqlQuery, describeTable, sqlQuery, getDashboard}},
+				{intent: "monthly_report", says: "Please make the monthly figures from",
+					open: []*streamTool{listTables, getDashboard},
+					body: []*streamTool{sqlQuery, sqlQuery, describeTable}},
+			}},
 	}
 )

@@ -89,7 +89,8 @@ func TestStreamRecordsAreWhatTheWireAsksFor(t *testing.T) {
 				if e.V != 1 || e.ID == "" || e.Kind == "" || e.Persona == "" || e.User == "" || e.Session == "" {
 					t.Fatalf("something is missing in %s", record)
 				}
-				if e.Kind == "tool_call" && (e.Tool.Name == "" || e.Tool.Class == "" || e.Result.Outcome == "" || len(e.Args) < 2 || e.Duration == 0) {
+				if e.Kind == "tool_call" && (e.Tool.Name == "" || e.Tool.Class == "" || e.Result.Outcome == "" ||
+					len(e.Args) < 2 || e.Duration == 0) {
 					t.Fatalf("something is missing in %s", record)
 				}
 				if ids[e.ID] {
@@ -262,19 +263,20 @@ func TestStreamShowsEachAttack(t *testing.T) {
 	truth := map[attackKind]int{}
 	kindOf := map[string]attackKind{} // by session, and by tenant and user
 	var found []policy.Violation
-	sessions, users := count(t, streamOptions{Seed: 1, Attacks: true, Disorder: 1000}, 120_000, func(s *stream, e *event.Event) {
-		truth[s.attack]++
-		if s.attack != noAttack {
-			// The decoder's strings live in the record.
-			kindOf[strings.Clone(e.Session)], kindOf[e.Tenant+"|"+e.User] = s.attack, s.attack
-		}
-		if found = policies.Persona(e.Tenant, e.Persona).Check(e, found[:0]); len(found) > 0 {
-			broken[s.attack]++
-			if s.attack == noAttack {
-				t.Fatalf("benign work breaks %+v with %s of %s", found, e.Tool.Name, s.key)
+	sessions, users := count(t, streamOptions{Seed: 1, Attacks: true, Disorder: 1000}, 120_000,
+		func(s *stream, e *event.Event) {
+			truth[s.attack]++
+			if s.attack != noAttack {
+				// The decoder's strings live in the record.
+				kindOf[strings.Clone(e.Session)], kindOf[e.Tenant+"|"+e.User] = s.attack, s.attack
 			}
-		}
-	})
+			if found = policies.Persona(e.Tenant, e.Persona).Check(e, found[:0]); len(found) > 0 {
+				broken[s.attack]++
+				if s.attack == noAttack {
+					t.Fatalf("benign work breaks %+v with %s of %s", found, e.Tool.Name, s.key)
+				}
+			}
+		})
 	long, crowded, pulled := map[attackKind]int{}, map[attackKind]int{}, map[attackKind]int{}
 	for id, s := range sessions {
 		if s.calls > 200 {
@@ -317,11 +319,12 @@ func TestStreamAttacksShowInAShortDemo(t *testing.T) {
 		for k := export; k <= fanOut; k++ {
 			starts[k] = map[string]bool{}
 		}
-		count(t, streamOptions{Seed: 9, Rate: rate, Attacks: true, Agents: 200, Disorder: 300}, int(20*rate), func(s *stream, e *event.Event) {
-			if s.attack != noAttack {
-				starts[s.attack][e.Tenant+"|"+e.User] = true
-			}
-		})
+		count(t, streamOptions{Seed: 9, Rate: rate, Attacks: true, Agents: 200, Disorder: 300}, int(20*rate),
+			func(s *stream, e *event.Event) {
+				if s.attack != noAttack {
+					starts[s.attack][e.Tenant+"|"+e.User] = true
+				}
+			})
 		for k, users := range starts {
 			if len(users) < 3 {
 				t.Errorf("at %v/s: %d of %v in 20 s, want 3", rate, len(users), k)
@@ -337,7 +340,8 @@ func judged(t *testing.T, generate string) (findings, commands []map[string]any)
 	stream, fs, cs := filepath.Join(dir, "e.jsonl.zst"), filepath.Join(dir, "f.jsonl"), filepath.Join(dir, "c.jsonl")
 	for _, args := range [][]string{
 		append([]string{"generate", "--output", stream}, strings.Fields(generate)...),
-		{"replay", "--input", stream, "--flush", "--quiet", "--policies", "../../configs", "--output", fs, "--commands", cs},
+		{"replay", "--input", stream, "--flush", "--quiet", "--policies", "../../configs", "--output", fs, "--commands",
+			cs},
 	} {
 		if code, _, errs := wayward(t, args...); code != 0 {
 			t.Fatalf("%v: exit %d: %s", args, code, errs)
@@ -383,7 +387,8 @@ func TestTheExamplesFindEveryAttackAndSayWhatToDo(t *testing.T) {
 		}
 	}
 	for rule, least := range map[string]int{
-		"limit/builtin-user-records-hour": 8, "limit/builtin-session-calls": 8, "limit/builtin-user-calls-hour": 8, "policy/persona/analyst/class": 8,
+		"limit/builtin-user-records-hour": 8, "limit/builtin-session-calls": 8, "limit/builtin-user-calls-hour": 8,
+		"policy/persona/analyst/class":        8,
 		"policy/persona/payments/destination": 8, "limit/retries-per-session": 8,
 	} {
 		if rules[rule] < least {

@@ -33,7 +33,8 @@ type usageFlags struct {
 func (o *usageFlags) flags(cmd *cobra.Command, least string) {
 	o.policiesFlags.flags(cmd)
 	f := cmd.Flags()
-	f.StringVarP(&o.input, "input", "i", "", "`file` of events, one a line, plain or .gz, .zst, .xz; - is standard input")
+	f.StringVarP(&o.input, "input", "i", "",
+		"`file` of events, one a line, plain or .gz, .zst, .xz; - is standard input")
 	f.StringVar(&o.snapshots, "snapshots", "", "`file` of snapshots, as wayward baseline export writes them")
 	f.StringVar(&o.tenant, "tenant", "", "of this `tenant` alone")
 	f.StringVar(&o.persona, "persona", "", "of this `persona` alone")
@@ -146,7 +147,8 @@ func snapshotUsages(name string) ([]*policy.Usage, error) {
 func usageOf(m *baselines.Model) *policy.Usage {
 	v := &m.Rarity
 	u := &policy.Usage{Tenant: m.Tenant, Persona: m.Persona, AgentDays: int64(v.Total), First: m.First, Last: m.Day}
-	for _, d := range []policy.Dimension{policy.Tools, policy.Servers, policy.Classes, policy.ResourceTypes, policy.Labels, policy.Environments, policy.Destinations} {
+	for _, d := range []policy.Dimension{policy.Tools, policy.Servers, policy.Classes, policy.ResourceTypes,
+		policy.Labels, policy.Environments, policy.Destinations} {
 		u.Watched[d] = true
 	}
 	add := func(d policy.Dimension, value string, x *baselines.Value) {
@@ -211,7 +213,8 @@ func usageOf(m *baselines.Model) *policy.Usage {
 		}
 	})
 	for d := range u.Of {
-		u.Hidden[d] = u.Hidden[d] || policy.Dimension(d) == policy.Tools && v.Of[baselines.ToolField].Open || policy.Dimension(d) == policy.Destinations && v.Of[baselines.DomainField].Open
+		u.Hidden[d] = u.Hidden[d] || policy.Dimension(d) == policy.Tools && v.Of[baselines.ToolField].Open ||
+			policy.Dimension(d) == policy.Destinations && v.Of[baselines.DomainField].Open
 		slices.SortFunc(u.Of[d], func(a, b policy.Seen) int {
 			if a.AgentDays != b.AgentDays {
 				return int(min(max(b.AgentDays-a.AgentDays, -1), 1))
@@ -219,10 +222,12 @@ func usageOf(m *baselines.Model) *policy.Usage {
 			return strings.Compare(a.Value, b.Value)
 		})
 	}
-	for f, measure := range map[baselines.Feature]policy.Measure{baselines.EventCount: policy.Count, baselines.RecordSum: policy.Records} {
+	for f, measure := range map[baselines.Feature]policy.Measure{baselines.EventCount: policy.Count,
+		baselines.RecordSum: policy.Records} {
 		if c := &m.Volume.Of[f].Session; c.Ready() {
 			if top := math.Expm1(c.Quantile(0.999)); top >= 1 && top < 1e15 {
-				u.Limits = append(u.Limits, policy.Level{Scope: policy.SessionScope, Measure: measure, Reached: int64(top), Units: int64(c.N()), Estimated: true})
+				u.Limits = append(u.Limits, policy.Level{Scope: policy.SessionScope, Measure: measure,
+					Reached: int64(top), Units: int64(c.N()), Estimated: true})
 			}
 		}
 	}
@@ -336,7 +341,8 @@ func newPersonasDiff() *cobra.Command {
 		all := []comparison{}
 		differ := false
 		for _, u := range list {
-			c := comparison{u.Tenant, u.Persona, u.From, u.AgentDays, isoDay(u.First), isoDay(u.Last), false, []policy.Difference{}}
+			c := comparison{u.Tenant, u.Persona, u.From, u.AgentDays, isoDay(u.First), isoDay(u.Last), false,
+				[]policy.Difference{}}
 			if p := set.Persona(u.Tenant, u.Persona); p != nil {
 				c.Declared = true
 				c.Differences = append(c.Differences, p.Compare(u, o.least)...)
@@ -365,7 +371,8 @@ func isoDay(day int64) string {
 func printComparisons(w io.Writer, all []comparison) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, c := range all {
-		fmt.Fprintf(t, "%s of %s: %d agent-days from %s to %s (%s)\n", visible(c.Persona, 100), visible(c.Tenant, 100), c.AgentDays, c.First, c.Last, visible(c.From, 100))
+		fmt.Fprintf(t, "%s of %s: %d agent-days from %s to %s (%s)\n", visible(c.Persona, 100), visible(c.Tenant, 100),
+			c.AgentDays, c.First, c.Last, visible(c.From, 100))
 		switch {
 		case !c.Declared:
 			fmt.Fprintln(t, "  no persona of that name is declared; wayward personas suggest drafts one")
@@ -381,7 +388,8 @@ func printComparisons(w io.Writer, all []comparison) error {
 			said := ""
 			switch d.Kind {
 			case policy.Undeclared:
-				said = fmt.Sprintf("used, not declared (%s: %s)\t%d agent-days, %s to %s", d.Verdict, visible(d.Rule, 60), d.AgentDays, d.First, d.Last)
+				said = fmt.Sprintf("used, not declared (%s: %s)\t%d agent-days, %s to %s", d.Verdict,
+					visible(d.Rule, 60), d.AgentDays, d.First, d.Last)
 			case policy.Unused:
 				said = "declared, never used\tnot since " + d.First
 			case policy.Rare:

@@ -23,12 +23,17 @@ func atWork(n int) []byte {
 	var b bytes.Buffer
 	for i := range n {
 		persona := []string{"support", "refunds"}[rng.IntN(2)]
-		e := map[string]any{"id": fmt.Sprint("e", i), "time": 1_767_600_000_000 + int64(i)*12*86_400_000/int64(n), "kind": "tool_call", "tenant": "acme", "persona": persona, "session": fmt.Sprint("s", i/7),
-			"agent": map[string]any{"id": fmt.Sprint(persona, "-", rng.IntN(5)), "tier": 2}, "tool": map[string]any{"name": fmt.Sprint(persona, "_tool_", rng.IntN(4)), "server": "srv"},
-			"resource": map[string]any{"type": "customer", "tenant": "acme", "labels": []string{"pii"}, "classification": "internal", "environment": "prod"}, "result": map[string]any{"outcome": "ok", "records": rng.IntN(9)}}
+		e := map[string]any{"id": fmt.Sprint("e", i), "time": 1_767_600_000_000 + int64(i)*12*86_400_000/int64(n),
+			"kind": "tool_call", "tenant": "acme", "persona": persona, "session": fmt.Sprint("s", i/7),
+			"agent": map[string]any{"id": fmt.Sprint(persona, "-", rng.IntN(5)), "tier": 2},
+			"tool":  map[string]any{"name": fmt.Sprint(persona, "_tool_", rng.IntN(4)), "server": "srv"},
+			"resource": map[string]any{"type": "customer", "tenant": "acme", "labels": []string{"pii"},
+				"classification": "internal", "environment": "prod"},
+			"result": map[string]any{"outcome": "ok", "records": rng.IntN(9)}}
 		if persona == "refunds" {
 			e["tool"] = map[string]any{"name": "pay", "class": "pay"}
-			e["destination"] = map[string]any{"kind": "email", "value": fmt.Sprintf("u%d@d%d.example", i, rng.IntN(3)), "external": rng.IntN(2) == 0}
+			e["destination"] = map[string]any{"kind": "email", "value": fmt.Sprintf("u%d@d%d.example", i, rng.IntN(3)),
+				"external": rng.IntN(2) == 0}
 		}
 		line, _ := json.Marshal(e)
 		b.Write(append(line, '\n'))
@@ -66,10 +71,12 @@ func TestSuggestedPersonasAdmitTheEventsTheyWereMadeFrom(t *testing.T) {
 			t.Fatalf("%+v", x)
 		}
 	}
-	if code, out := waywardIn(t, dir, "replay", "--policies", policies, "--input", events, "--flush", "--output", "-", "--quiet"); strings.Contains(out, `"policy"`) && strings.Contains(out, "draft-") {
+	if code, out := waywardIn(t, dir, "replay", "--policies", policies, "--input", events, "--flush", "--output", "-",
+		"--quiet"); strings.Contains(out, `"policy"`) && strings.Contains(out, "draft-") {
 		t.Errorf("exit %d: the engine finds violations: %s", code, out)
 	}
-	if code, out := waywardIn(t, dir, "personas", "diff", "--policies", policies, "--input", events); code != 0 || strings.Count(out, "agree") != 2 {
+	if code, out := waywardIn(t, dir, "personas", "diff", "--policies", policies, "--input", events); code != 0 ||
+		strings.Count(out, "agree") != 2 {
 		t.Errorf("exit %d: %s", code, out)
 	}
 	other := strings.Replace(string(atWork(3000)), `"name":"pay"`, `"name":"drop"`, 1)
@@ -77,12 +84,15 @@ func TestSuggestedPersonasAdmitTheEventsTheyWereMadeFrom(t *testing.T) {
 		t.Fatal(err)
 	}
 	code, out = waywardIn(t, dir, "personas", "diff", "--policies", policies, "--input", events)
-	if code != 1 || !strings.Contains(out, "drop") || !strings.Contains(out, "used, not declared (deny: default)") || !strings.Contains(out, "1 record did not decode: not_json; the first is events.jsonl line ") {
+	if code != 1 || !strings.Contains(out, "drop") || !strings.Contains(out, "used, not declared (deny: default)") ||
+		!strings.Contains(out, "1 record did not decode: not_json; the first is events.jsonl line ") {
 		t.Errorf("exit %d: %s", code, out)
 	}
-	code, out = waywardIn(t, dir, "personas", "diff", "--policies", policies, "--input", events, "--persona", "support", "--output", "json")
+	code, out = waywardIn(t, dir, "personas", "diff", "--policies", policies, "--input", events, "--persona", "support",
+		"--output", "json")
 	var all []comparison
-	if err := json.Unmarshal([]byte(out[strings.Index(out, "["):]), &all); code != 1 || err != nil || len(all) != 1 || !all[0].Declared || all[0].AgentDays == 0 {
+	if err := json.Unmarshal([]byte(out[strings.Index(out, "["):]), &all); code != 1 || err != nil || len(all) != 1 ||
+		!all[0].Declared || all[0].AgentDays == 0 {
 		t.Errorf("exit %d, %v: %s", code, err, out)
 	}
 }
@@ -104,7 +114,8 @@ func TestSuggestSaysWhatItCannotDo(t *testing.T) {
 	}{
 		{[]string{"suggest"}, 2, "at least one of the flags"},
 		{[]string{"suggest", "--input", events, "--min-agent-days", "500"}, 2, "ask for fewer with --min-agent-days"},
-		{[]string{"suggest", "--input", events, "--min-agent-days", "500", "--persona", "refunds"}, 2, "was seen on 500 agent-days"},
+		{[]string{"suggest", "--input", events, "--min-agent-days", "500", "--persona", "refunds"}, 2,
+			"was seen on 500 agent-days"},
 		{[]string{"suggest", "--input", events, "--min-agent-days", "0"}, 2, "use 1 or more"},
 		{[]string{"suggest", "--input", empty}, 3, "no tool call"},
 		{[]string{"suggest", "--input", events, "--tenant", "other"}, 3, "no tool call"},
@@ -114,7 +125,8 @@ func TestSuggestSaysWhatItCannotDo(t *testing.T) {
 		{[]string{"diff", "--input", events}, 2, "no policies"},
 		{[]string{"diff", "--input", events, "--policies", policies}, 1, "no persona of that name is declared"},
 	} {
-		if code, out := waywardIn(t, dir, append([]string{"personas"}, c.args...)...); code != c.code || !strings.Contains(out, c.want) {
+		if code, out := waywardIn(t, dir, append([]string{"personas"}, c.args...)...); code != c.code ||
+			!strings.Contains(out, c.want) {
 			t.Errorf("%v: exit %d: %s", c.args, code, out)
 		}
 	}
@@ -163,7 +175,8 @@ func TestASnapshotIsDraftedToo(t *testing.T) {
 		}
 		deltas[e.Persona].Events++
 		deltas[e.Persona].Learned++
-		x := detectors.Scene{Host: nobody{}, Who: panel.Who("acme", e.Persona, ""), Time: e.Time, Agent: memories[e.Agent.ID], Delta: deltas[e.Persona], Eligible: true}
+		x := detectors.Scene{Host: nobody{}, Who: panel.Who("acme", e.Persona, ""), Time: e.Time,
+			Agent: memories[e.Agent.ID], Delta: deltas[e.Persona], Eligible: true}
 		own := e
 		panel.Observe(&x, &own)
 	}
@@ -193,7 +206,8 @@ func TestASnapshotIsDraftedToo(t *testing.T) {
 			t.Fatalf("%+v\n%s", vs, out)
 		}
 	}
-	for _, want := range []string{"- d0.example # ", "- support_tool_1 # ", "        - internal # ", "          - prod # "} {
+	for _, want := range []string{"- d0.example # ", "- support_tool_1 # ", "        - internal # ",
+		"          - prod # "} {
 		if !strings.Contains(out, want) {
 			t.Errorf("lacks %q:\n%s", want, out)
 		}

@@ -61,7 +61,8 @@ func newToolsClassify() *cobra.Command {
 	}
 	o.flags(cmd)
 	outputFlag(cmd, &output, "table", "json")
-	cmd.Flags().BoolVar(&o.ignore, "ignore-declared", false, "leave out what the events say of class, resource, subject, destination and amount")
+	cmd.Flags().BoolVar(&o.ignore, "ignore-declared", false,
+		"leave out what the events say of class, resource, subject, destination and amount")
 	return cmd
 }
 
@@ -200,8 +201,10 @@ func (c *cataloguer) tool(e *event.Event) *policy.Tool {
 	if len(c.tools) > maxSurveyed {
 		clear(c.tools)
 	}
-	k.tenant, k.name, k.server, k.sent = strings.Clone(k.tenant), strings.Clone(k.name), strings.Clone(k.server), strings.Clone(k.sent)
-	t := c.Tool(k.tenant, &event.Tool{Name: k.name, Server: k.server, Class: k.class, ReadOnlyHint: k.readOnly, Sent: k.sent})
+	k.tenant, k.name, k.server, k.sent = strings.Clone(k.tenant), strings.Clone(k.name), strings.Clone(
+		k.server), strings.Clone(k.sent)
+	t := c.Tool(k.tenant, &event.Tool{Name: k.name, Server: k.server, Class: k.class, ReadOnlyHint: k.readOnly,
+		Sent: k.sent})
 	c.tools[k] = t
 	return t
 }
@@ -219,7 +222,8 @@ func (s *survey) add(c *cataloguer, e *event.Event, ignore bool) {
 			s.over++
 			return
 		}
-		t = &surveyed{name: strings.Clone(e.Tool.Name), server: strings.Clone(e.Tool.Server), evidence: map[policy.Evidence]*int64{}, known: map[string]int64{}}
+		t = &surveyed{name: strings.Clone(e.Tool.Name), server: strings.Clone(e.Tool.Server),
+			evidence: map[policy.Evidence]*int64{}, known: map[string]int64{}}
 		s.tools[[2]string{t.server, t.name}] = t
 	}
 	t.calls++
@@ -227,7 +231,8 @@ func (s *survey) add(c *cataloguer, e *event.Event, ignore bool) {
 	own := *e
 	own.Tool.Class = event.NoClass
 	if ignore {
-		own.Resource, own.Subject, own.Destination, own.Amount = event.Resource{}, "", event.Destination{}, event.Amount{}
+		own.Resource, own.Subject, own.Destination, own.Amount = event.Resource{}, "", event.Destination{},
+			event.Amount{}
 		own.Has &^= event.HasAmount
 		*e = own
 	}
@@ -270,7 +275,8 @@ func (s *survey) empty(cmd *cobra.Command, input string) error {
 // sorted are the tools by calls, then by name.
 func (s *survey) sorted() []*surveyed {
 	return slices.SortedFunc(maps.Values(s.tools), func(a, b *surveyed) int {
-		return cmp.Or(cmp.Compare(b.calls, a.calls), strings.Compare(a.name, b.name), strings.Compare(a.server, b.server))
+		return cmp.Or(cmp.Compare(b.calls, a.calls), strings.Compare(a.name, b.name),
+			strings.Compare(a.server, b.server))
 	})
 }
 
@@ -283,7 +289,8 @@ func (t *surveyed) reasons(field string) []policy.Evidence {
 		}
 	}
 	slices.SortFunc(out, func(a, b policy.Evidence) int {
-		return cmp.Or(strings.Compare(a.Field, b.Field), cmp.Compare(*t.evidence[b], *t.evidence[a]), strings.Compare(a.From, b.From), strings.Compare(a.Value, b.Value))
+		return cmp.Or(strings.Compare(a.Field, b.Field), cmp.Compare(*t.evidence[b], *t.evidence[a]),
+			strings.Compare(a.From, b.From), strings.Compare(a.Value, b.Value))
 	})
 	return out
 }
@@ -325,7 +332,8 @@ func (s *survey) table(out io.Writer) error {
 			}
 			return strings.TrimPrefix(text, "yes ")
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\n", visible(t.name, 200), visible(t.server, 100), word, t.calls, percent(t.calls, s.calls),
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\n", visible(t.name, 200), visible(t.server, 100), word,
+			t.calls, percent(t.calls, s.calls),
 			part("resource"), part("subject"), part("destination"), part("amount"), from)
 	}
 	if err := w.Flush(); err != nil {
@@ -335,12 +343,16 @@ func (s *survey) table(out io.Writer) error {
 	for _, t := range s.tools {
 		known -= t.class[event.NoClass]
 	}
-	fmt.Fprintf(out, "\n%d tools, %d calls; the class of %s of the calls is known\n", len(s.tools), s.calls, percent(known, s.calls))
+	fmt.Fprintf(out, "\n%d tools, %d calls; the class of %s of the calls is known\n", len(s.tools), s.calls,
+		percent(known, s.calls))
 	for _, t := range differ {
-		fmt.Fprintf(out, "declared %s, but the catalogue says %s: %s, %d calls\n", t.declared.top(), t.inferred.top(), visible(t.name, 200), t.calls)
+		fmt.Fprintf(out, "declared %s, but the catalogue says %s: %s, %d calls\n", t.declared.top(), t.inferred.top(),
+			visible(t.name, 200), t.calls)
 	}
 	if len(unknown) > 0 {
-		fmt.Fprintf(out, "%d tools are not known; name them in tools/*.yaml of the policies (wayward tools draft writes one to edit):\n", len(unknown))
+		fmt.Fprintf(out,
+			"%d tools are not known; name them in tools/*.yaml of the policies (wayward tools draft writes one to edit):\n",
+			len(unknown))
 		for _, t := range unknown {
 			fmt.Fprintf(out, "  %s, %d calls\n", visible(t.name, 200), t.calls)
 		}
@@ -374,8 +386,10 @@ type evidenceLine struct {
 func (s *survey) json(out io.Writer) error {
 	lines := []toolLine{}
 	for _, t := range s.sorted() {
-		l := toolLine{Name: t.name, Server: t.server, Class: t.class.top().String(), Declared: t.declared.top().String(), Inferred: t.inferred.top().String(),
-			Calls: t.calls, Share: float64(t.calls) / float64(s.calls), Classes: map[string]int64{}, Known: t.known, Evidence: []evidenceLine{}}
+		l := toolLine{Name: t.name, Server: t.server, Class: t.class.top().String(),
+			Declared: t.declared.top().String(), Inferred: t.inferred.top().String(),
+			Calls: t.calls, Share: float64(t.calls) / float64(s.calls), Classes: map[string]int64{}, Known: t.known,
+			Evidence: []evidenceLine{}}
 		for c, n := range t.class {
 			if n > 0 {
 				l.Classes[event.Class(c).String()] = n
@@ -397,14 +411,17 @@ func (s *survey) json(out io.Writer) error {
 // draft writes a catalogue. Texts from events stand in quotes, so that they cannot become anything
 // else than texts.
 func (s *survey) draft(w io.Writer) {
-	fmt.Fprintf(w, "# What was seen of %d tools in %d calls, the most called first. Read it, correct it, delete what goes without saying.\n", len(s.tools), s.calls)
+	fmt.Fprintf(w,
+		"# What was seen of %d tools in %d calls, the most called first. Read it, correct it, delete what goes without saying.\n",
+		len(s.tools), s.calls)
 	fmt.Fprintln(w, "# Paths name arguments; what an event declares itself goes before what stands here.")
 	fmt.Fprintln(w, "tools:")
 	some := false
 	for _, t := range s.sorted() {
 		fmt.Fprintf(w, "\n  # %d calls, %s\n", t.calls, percent(t.calls, s.calls))
 		for _, v := range t.reasons("") {
-			fmt.Fprintf(w, "  #   %s: %s (%d)\n", v.Field, onOneLine(strings.TrimSpace(v.Value+" · "+v.From)), *t.evidence[v])
+			fmt.Fprintf(w, "  #   %s: %s (%d)\n", v.Field, onOneLine(strings.TrimSpace(v.Value+" · "+v.From)),
+				*t.evidence[v])
 		}
 		var body bytes.Buffer
 		best := func(field string) (policy.Evidence, bool) {
@@ -465,7 +482,8 @@ func (s *survey) draft(w io.Writer) {
 			fmt.Fprintln(w, "  # its name or server is too long or cannot be written in a catalogue")
 		case body.Len() == 0 || t.class.top() == event.NoClass:
 			fmt.Fprintln(w, "  # its class is not known: say it and take the marks away")
-			for line := range strings.Lines(head + "    class: read write delete send exec pay approve grant or delegate\n" + body.String()) {
+			for line := range strings.Lines(head +
+				"    class: read write delete send exec pay approve grant or delegate\n" + body.String()) {
 				fmt.Fprint(w, "  # "+strings.TrimPrefix(line, "  "))
 			}
 		default:

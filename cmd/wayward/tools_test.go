@@ -25,7 +25,8 @@ func recorded(t *testing.T, calls ...string) string {
 	t.Helper()
 	var b bytes.Buffer
 	for i, c := range calls {
-		fmt.Fprintf(&b, `{"time":%d,"kind":"tool_call","tenant":"acme","agent":{"id":"a"},%s}`+"\n", 1_767_600_000_000+i, c)
+		fmt.Fprintf(&b, `{"time":%d,"kind":"tool_call","tenant":"acme","agent":{"id":"a"},%s}`+"\n",
+			1_767_600_000_000+i, c)
 	}
 	name := filepath.Join(t.TempDir(), "events.jsonl")
 	if err := os.WriteFile(name, b.Bytes(), 0o600); err != nil {
@@ -75,10 +76,12 @@ func TestToolsClassifyInJSON(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(dir, "tools"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "tools", "t.yaml"), []byte("tools:\n- {names: [\"frob*\"], class: exec}\n"), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "tools", "t.yaml"),
+		[]byte("tools:\n- {names: [\"frob*\"], class: exec}\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	code, out, errs := wayward(t, "tools", "classify", recorded(t, someCalls...), "--output", "json", "--ignore-declared", "--policies", dir)
+	code, out, errs := wayward(t, "tools", "classify", recorded(t, someCalls...), "--output", "json",
+		"--ignore-declared", "--policies", dir)
 	if code != 0 {
 		t.Fatal(code, errs)
 	}
@@ -88,7 +91,8 @@ func TestToolsClassifyInJSON(t *testing.T) {
 	}
 	var brief []string
 	for _, l := range got {
-		brief = append(brief, fmt.Sprintf("%q %s class=%s declared=%s inferred=%s calls=%d %v %d", l.Name, l.Server, l.Class, l.Declared, l.Inferred, l.Calls, l.Classes, len(l.Evidence)))
+		brief = append(brief, fmt.Sprintf("%q %s class=%s declared=%s inferred=%s calls=%d %v %d", l.Name, l.Server,
+			l.Class, l.Declared, l.Inferred, l.Calls, l.Classes, len(l.Evidence)))
 	}
 	want := []string{
 		`"get_customer" crm class=read declared= inferred=read calls=2 map[read:2] 5`,
@@ -101,7 +105,8 @@ func TestToolsClassifyInJSON(t *testing.T) {
 	if v := got[1].Evidence[0]; v.From != filepath.Join(dir, "tools", "t.yaml")+":2:3" {
 		t.Errorf("evidence without its place: %+v", v)
 	}
-	if _, again, _ := wayward(t, "tools", "classify", recorded(t, someCalls...), "--output", "json", "--ignore-declared", "--policies", dir); again != out {
+	if _, again, _ := wayward(t, "tools", "classify", recorded(t, someCalls...), "--output", "json",
+		"--ignore-declared", "--policies", dir); again != out {
 		t.Error("another order")
 	}
 }
@@ -113,7 +118,9 @@ func TestWhatIsSaidOfToolsOutlivesTheirEvents(t *testing.T) {
 		if i%2 == 1 {
 			kind = "parcel"
 		}
-		calls = append(calls, fmt.Sprintf(`"resource":{"type":%q,"id":"%d"},"tool":{"name":"look_%s"},"attrs":{"filler":%q}`, kind, i, kind, strings.Repeat(kind, i%7)))
+		calls = append(calls,
+			fmt.Sprintf(`"resource":{"type":%q,"id":"%d"},"tool":{"name":"look_%s"},"attrs":{"filler":%q}`, kind, i,
+				kind, strings.Repeat(kind, i%7)))
 	}
 	_, out, _ := wayward(t, "tools", "classify", recorded(t, calls...), "--output", "json")
 	var got []toolLine
@@ -121,7 +128,8 @@ func TestWhatIsSaidOfToolsOutlivesTheirEvents(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, l := range got {
-		if len(l.Evidence) != 1 || l.Evidence[0].Value != strings.TrimPrefix(l.Name, "look_") || l.Evidence[0].Calls != 15_000 {
+		if len(l.Evidence) != 1 || l.Evidence[0].Value != strings.TrimPrefix(l.Name, "look_") ||
+			l.Evidence[0].Calls != 15_000 {
 			t.Errorf("%s: %+v", l.Name, l.Evidence)
 		}
 	}
@@ -129,7 +137,9 @@ func TestWhatIsSaidOfToolsOutlivesTheirEvents(t *testing.T) {
 
 func TestToolsWithoutACallSaySo(t *testing.T) {
 	empty := filepath.Join(t.TempDir(), "x")
-	if err := os.WriteFile(empty, []byte(`{"time":1767600000000,"kind":"session","phase":"start","tenant":"t","agent":{"id":"a"}}`+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(empty,
+		[]byte(`{"time":1767600000000,"kind":"session","phase":"start","tenant":"t","agent":{"id":"a"}}`+"\n"),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	code, out, errs := wayward(t, "tools", "classify", empty, "--output", "json")
@@ -139,7 +149,8 @@ func TestToolsWithoutACallSaySo(t *testing.T) {
 	if code, out, _ := wayward(t, "tools", "draft", empty); code != 3 || out != "" {
 		t.Errorf("%d %q", code, out)
 	}
-	if code, _, errs := wayward(t, "tools", "classify", empty, "--output", "xml"); code != 2 || !strings.Contains(errs, "use table or json") {
+	if code, _, errs := wayward(t, "tools", "classify", empty, "--output", "xml"); code != 2 ||
+		!strings.Contains(errs, "use table or json") {
 		t.Errorf("%d %q", code, errs)
 	}
 	if code, _, _ := wayward(t, "tools", "classify", empty+"x"); code != 2 {
@@ -166,7 +177,8 @@ func TestADraftLoadsAndSaysTheSame(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if bytes.Contains(text, []byte("secret value")) || bytes.Contains(text, []byte("c-17")) || bytes.Contains(text, []byte("\x1b")) {
+	if bytes.Contains(text, []byte("secret value")) || bytes.Contains(text, []byte("c-17")) ||
+		bytes.Contains(text, []byte("\x1b")) {
 		t.Errorf("values of arguments are written:\n%s", text)
 	}
 	set, errs := policy.Load(dir)
@@ -194,7 +206,8 @@ func TestADraftLoadsAndSaysTheSame(t *testing.T) {
 			t.Errorf("%s: %s\n%s", line, diff, text)
 		}
 	}
-	if code, _, errs := wayward(t, "tools", "draft", file, "-o", draft); code != 2 || !strings.Contains(errs, "name a new file") {
+	if code, _, errs := wayward(t, "tools", "draft", file, "-o", draft); code != 2 ||
+		!strings.Contains(errs, "name a new file") {
 		t.Errorf("an edited file is written over: %d %s", code, errs)
 	}
 }
@@ -257,8 +270,10 @@ func TestClassesOfRecordedCalls(t *testing.T) {
 					}
 					tool.Complete(&e, &cat.scratch)
 					calls++
-					cancelled := strings.Contains(strings.ToLower(e.Tool.Name), "cancel") && (e.Tool.Class == event.Write || e.Tool.Class == event.Delete)
-					if e.Tool.Class != event.NoClass && (recorded == event.NoClass || recorded == e.Tool.Class || cancelled) {
+					cancelled := strings.Contains(strings.ToLower(e.Tool.Name), "cancel") &&
+						(e.Tool.Class == event.Write || e.Tool.Class == event.Delete)
+					if e.Tool.Class != event.NoClass && (recorded == event.NoClass || recorded == e.Tool.Class ||
+						cancelled) {
 						right++
 					} else {
 						wrong[fmt.Sprintf("%s: recorded %q, found %q", e.Tool.Name, recorded, e.Tool.Class)]++

@@ -25,15 +25,18 @@ func newTopics() *cobra.Command {
 			"  wayward topics check --config wayward.yaml     for scripts: exit 1 if something is wrong",
 	}
 	cmd.AddCommand(
-		topicsVerb("plan", "Show what apply would do", "plan lists every topic that is missing and every setting that differs, and changes nothing.", func(ctx context.Context, w io.Writer, adm *kadm.Client, specs []pipeline.TopicSpec, format string) error {
-			changes, err := pipeline.PlanTopics(ctx, adm, specs)
-			if err != nil {
-				return err
-			}
-			return printChanges(w, changes, format)
-		}),
+		topicsVerb("plan", "Show what apply would do",
+			"plan lists every topic that is missing and every setting that differs, and changes nothing.",
+			func(ctx context.Context, w io.Writer, adm *kadm.Client, specs []pipeline.TopicSpec, format string) error {
+				changes, err := pipeline.PlanTopics(ctx, adm, specs)
+				if err != nil {
+					return err
+				}
+				return printChanges(w, changes, format)
+			}),
 		topicsVerb("apply", "Create topics and set what differs",
-			"apply creates what is missing and sets what differs. It changes nothing if a topic has a wrong number of partitions: that must be decided first.", func(ctx context.Context, w io.Writer, adm *kadm.Client, specs []pipeline.TopicSpec, format string) error {
+			"apply creates what is missing and sets what differs. It changes nothing if a topic has a wrong number of partitions: that must be decided first.",
+			func(ctx context.Context, w io.Writer, adm *kadm.Client, specs []pipeline.TopicSpec, format string) error {
 				changes, err := pipeline.PlanTopics(ctx, adm, specs)
 				if err != nil {
 					return err
@@ -44,7 +47,8 @@ func newTopics() *cobra.Command {
 				return pipeline.ApplyTopics(ctx, adm, changes, func(pipeline.Change) {})
 			}),
 		topicsVerb("check", "Verify the topics",
-			"check judges the topics as a start of the engine does. Exit 0: it would start; 1: it would not, and why.", func(ctx context.Context, w io.Writer, adm *kadm.Client, specs []pipeline.TopicSpec, _ string) error {
+			"check judges the topics as a start of the engine does. Exit 0: it would start; 1: it would not, and why.",
+			func(ctx context.Context, w io.Writer, adm *kadm.Client, specs []pipeline.TopicSpec, _ string) error {
 				if err := pipeline.CheckTopics(ctx, adm, specs); err != nil {
 					fmt.Fprintln(w, err)
 					return errSilent{1}
@@ -56,9 +60,11 @@ func newTopics() *cobra.Command {
 	return cmd
 }
 
-func topicsVerb(verb, short, long string, do func(context.Context, io.Writer, *kadm.Client, []pipeline.TopicSpec, string) error) *cobra.Command {
+func topicsVerb(verb, short, long string, do func(context.Context, io.Writer, *kadm.Client, []pipeline.TopicSpec,
+	string) error) *cobra.Command {
 	var name, format string
-	cmd := &cobra.Command{Use: verb, Short: short, Long: long, Args: cobra.NoArgs, Example: "  wayward topics " + verb + " --config wayward.yaml",
+	cmd := &cobra.Command{Use: verb, Short: short, Long: long, Args: cobra.NoArgs,
+		Example: "  wayward topics " + verb + " --config wayward.yaml",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := loadConfig(name)
 			if err != nil {

@@ -35,7 +35,8 @@ func newTrip() *cobra.Command {
 	var action string
 	var classes []string
 	var duration, per time.Duration
-	cmd := &cobra.Command{Use: "trip TYPE ID", Short: "Stop or slow down a scope by hand", Args: cobra.RangeArgs(1, 2), ValidArgsFunction: completeScope,
+	cmd := &cobra.Command{Use: "trip TYPE ID", Short: "Stop or slow down a scope by hand", Args: cobra.RangeArgs(1, 2),
+		ValidArgsFunction: completeScope,
 		Long: "trip writes signed feedback to agent.feedback, and waits for the command that the engine makes of it and for the answer of a gateway.\n" +
 			"What the scope is under already is only ever made stronger: observe < throttle < escalate < block < kill.",
 		Example: "  wayward breaker trip agent agt-7731 --tenant acme --action block --duration 15m --reason 'exports at night' --by alice --key alice.pem\n" +
@@ -47,8 +48,10 @@ func newTrip() *cobra.Command {
 			switch {
 			case f.Action != event.Throttle && throttle:
 				return errors.New("--calls, --per and --class belong to --action throttle")
-			case f.Action == event.Throttle && (o.calls < 1 || per < time.Second || per > 24*time.Hour || per%time.Second != 0):
-				return errors.New("a throttle needs --calls of at least 1 and --per of whole seconds up to a day, such as --calls 10 --per 1m")
+			case f.Action == event.Throttle && (o.calls < 1 || per < time.Second || per > 24*time.Hour ||
+				per%time.Second != 0):
+				return errors.New(
+					"a throttle needs --calls of at least 1 and --per of whole seconds up to a day, such as --calls 10 --per 1m")
 			case f.Action == event.Throttle:
 				f.Rate = event.Rate{Calls: o.calls, PerSeconds: int64(per / time.Second)}
 			}
@@ -60,7 +63,8 @@ func newTrip() *cobra.Command {
 				f.Rate.Classes = append(f.Rate.Classes, c)
 			}
 			if duration < 0 || duration%time.Millisecond != 0 {
-				return fmt.Errorf("--duration %v: use a time such as 15m, or leave it out for until somebody restores it", duration)
+				return fmt.Errorf(
+					"--duration %v: use a time such as 15m, or leave it out for until somebody restores it", duration)
 			}
 			return o.run(cmd, args, f)
 		}}
@@ -78,9 +82,10 @@ func newTrip() *cobra.Command {
 
 func newRestore() *cobra.Command {
 	var o order
-	cmd := &cobra.Command{Use: "restore TYPE ID", Short: "Let a scope go on", Args: cobra.RangeArgs(1, 2), ValidArgsFunction: completeScope,
-		Long:    "restore writes signed feedback to agent.feedback, and waits for the command that the engine makes of it and for the answer of a gateway.",
-		Example: "  wayward breaker restore agent agt-7731 --tenant acme --reason 'a new campaign' --by alice --key alice.pem",
+	cmd := &cobra.Command{Use: "restore TYPE ID", Short: "Let a scope go on", Args: cobra.RangeArgs(1, 2),
+		ValidArgsFunction: completeScope,
+		Long:              "restore writes signed feedback to agent.feedback, and waits for the command that the engine makes of it and for the answer of a gateway.",
+		Example:           "  wayward breaker restore agent agt-7731 --tenant acme --reason 'a new campaign' --by alice --key alice.pem",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return o.run(cmd, args, event.Feedback{Type: event.RestoreFeedback})
 		}}
@@ -121,7 +126,8 @@ func (o *order) run(cmd *cobra.Command, args []string, f event.Feedback) error {
 	if err != nil {
 		return err
 	}
-	f.Tenant, f.FindingUID, f.By, f.Reason, f.Time = f.Scope.Tenant, o.finding, o.by, strings.TrimSpace(o.reason), time.Now().UnixMilli()
+	f.Tenant, f.FindingUID, f.By, f.Reason, f.Time = f.Scope.Tenant, o.finding, o.by, strings.TrimSpace(
+		o.reason), time.Now().UnixMilli()
 	f.ID = randomID()
 	f.Sign(key)
 	value := f.Append(nil)
@@ -183,9 +189,11 @@ func (c *cluster) checkSigner(stderr io.Writer, f *event.Feedback, key ed25519.P
 	case k == nil:
 		fmt.Fprintf(stderr, "warning: policies/response in %s has no key %s\n", c.Policies, visible(f.By, 60))
 	case !key.Public().(ed25519.PublicKey).Equal(k.Public):
-		fmt.Fprintf(stderr, "warning: policies/response in %s has another public key for %s\n", c.Policies, visible(f.By, 60))
+		fmt.Fprintf(stderr, "warning: policies/response in %s has another public key for %s\n", c.Policies,
+			visible(f.By, 60))
 	case !k.Serves(f.Tenant):
-		fmt.Fprintf(stderr, "warning: policies/response in %s does not let %s act on %s\n", c.Policies, visible(f.By, 60), scopeText(f.Scope))
+		fmt.Fprintf(stderr, "warning: policies/response in %s does not let %s act on %s\n", c.Policies,
+			visible(f.By, 60), scopeText(f.Scope))
 	}
 }
 
@@ -201,7 +209,8 @@ func (o *order) send(cmd *cobra.Command, c *cluster, f *event.Feedback, value []
 	}
 	send, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	err := c.client.ProduceSync(send, &kgo.Record{Topic: c.Topics.Feedback, Key: f.Scope.AppendKey(nil), Value: value}).FirstErr()
+	err := c.client.ProduceSync(send, &kgo.Record{Topic: c.Topics.Feedback, Key: f.Scope.AppendKey(nil),
+		Value: value}).FirstErr()
 	if err != nil {
 		return missing(c.Topics.Feedback, err)
 	}
@@ -244,7 +253,8 @@ func (c *cluster) from(ctx context.Context, topics ...string) (*kgo.Client, erro
 		at[topic] = map[int32]kgo.Offset{}
 		ends.Each(func(o kadm.ListedOffset) { at[topic][o.Partition] = kgo.NewOffset().At(o.Offset) })
 	}
-	return kgo.NewClient(append(slices.Clone(c.options), kgo.ConsumePartitions(at), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxWait(100*time.Millisecond))...)
+	return kgo.NewClient(append(slices.Clone(c.options), kgo.ConsumePartitions(at),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxWait(100*time.Millisecond))...)
 }
 
 // outcome is what became of an order.
@@ -264,7 +274,8 @@ func (out *outcome) follow(ctx context.Context, cl *kgo.Client, c *config, f *ev
 			switch r.Topic {
 			case c.Topics.Commands:
 				x, err := event.ParseCommand(r.Value)
-				if err == nil && x.Scope == f.Scope && x.Issuer.Type == "human" && x.Issuer.By == f.By && x.Issuer.Rule == f.ID {
+				if err == nil && x.Scope == f.Scope && x.Issuer.Type == "human" && x.Issuer.By == f.By &&
+					x.Issuer.Rule == f.ID {
 					out.Command = &x
 				}
 			case c.Topics.Acks:
@@ -300,7 +311,8 @@ func (out *outcome) done() bool {
 	if out.Command == nil {
 		return false
 	}
-	return out.Command.Mode != event.Enforce || slices.ContainsFunc(out.Acks, func(a event.Ack) bool { return a.Status != event.Received })
+	return out.Command.Mode != event.Enforce ||
+		slices.ContainsFunc(out.Acks, func(a event.Ack) bool { return a.Status != event.Received })
 }
 
 func (out *outcome) failed() bool {
@@ -313,8 +325,10 @@ func (out *outcome) text(c *config, f *event.Feedback, waited time.Duration) str
 	case out.Refused != "":
 		return "refused: " + out.Refused
 	case out.Command == nil:
-		return fmt.Sprintf("no command came within %v. See whether wayward run is up (/readyz), whether %s has the feedback with a reason why it was refused, "+
-			"whether policies/response has the key %s for this tenant, and whether the scope is under a stronger action already (wayward breaker show)", waited, c.Topics.DLQ, visible(f.By, 60))
+		return fmt.Sprintf(
+			"no command came within %v. See whether wayward run is up (/readyz), whether %s has the feedback with a reason why it was refused, "+
+				"whether policies/response has the key %s for this tenant, and whether the scope is under a stronger action already (wayward breaker show)",
+			waited, c.Topics.DLQ, visible(f.By, 60))
 	}
 	x := out.Command
 	text := fmt.Sprintf("command: %s, epoch %d%s", actionText(x.Action, x.Rate), x.Epoch, lasting(x.DurationMS))
@@ -353,7 +367,8 @@ func (out *outcome) json() any {
 // read it.
 func readKey(name string) (ed25519.PrivateKey, error) {
 	if name == "" {
-		return nil, fmt.Errorf("no private key: name its file with --key or $%s; wayward breaker keygen makes one", keyEnv)
+		return nil, fmt.Errorf("no private key: name its file with --key or $%s; wayward breaker keygen makes one",
+			keyEnv)
 	}
 	file, err := os.Open(name)
 	if err != nil {
@@ -367,7 +382,9 @@ func readKey(name string) (ed25519.PrivateKey, error) {
 	case !info.Mode().IsRegular():
 		return nil, fmt.Errorf("key %s: not a regular file", name)
 	case info.Mode().Perm()&0o077 != 0:
-		return nil, fmt.Errorf("key %s: others may read it (%v); run chmod 600 %s, and make a new key if somebody may have", name, info.Mode().Perm(), name)
+		return nil, fmt.Errorf(
+			"key %s: others may read it (%v); run chmod 600 %s, and make a new key if somebody may have", name,
+			info.Mode().Perm(), name)
 	}
 	text, err := io.ReadAll(io.LimitReader(file, 64<<10))
 	if err != nil {
@@ -414,15 +431,19 @@ func newKeygen() *cobra.Command {
 			} else if err != nil {
 				return err
 			}
-			if err := errors.Join(pem.Encode(f, &pem.Block{Type: "PRIVATE KEY", Bytes: der}), f.Sync(), f.Close()); err != nil {
+			if err := errors.Join(pem.Encode(f, &pem.Block{Type: "PRIVATE KEY", Bytes: der}), f.Sync(),
+				f.Close()); err != nil {
 				return err
 			}
 			who := "[" + strings.Join(tenants, ", ") + "]"
 			if len(tenants) == 0 {
 				who = `["*"]   # all; name those that ` + name + ` may act on`
 			}
-			fmt.Fprintf(cmd.ErrOrStderr(), "the private key is in %s; put this into policies/response/response.yaml and restart the instances:\n", file)
-			fmt.Fprintf(cmd.OutOrStdout(), "response:\n  keys:\n    - name: %s\n      tenants: %s\n      public: %s\n", name, who, base64.StdEncoding.EncodeToString(public))
+			fmt.Fprintf(cmd.ErrOrStderr(),
+				"the private key is in %s; put this into policies/response/response.yaml and restart the instances:\n",
+				file)
+			fmt.Fprintf(cmd.OutOrStdout(), "response:\n  keys:\n    - name: %s\n      tenants: %s\n      public: %s\n",
+				name, who, base64.StdEncoding.EncodeToString(public))
 			return nil
 		}}
 	f := cmd.Flags()

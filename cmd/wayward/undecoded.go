@@ -46,13 +46,15 @@ func (u *undecoded) add(at int64, err error) {
 // tell prints how many there were of each reason and where the first of each is; hint is what to
 // do, if that is known.
 func (u *undecoded) tell(w io.Writer, place func(at int64) string, hint string) {
-	for _, reason := range slices.SortedFunc(maps.Keys(u.by), func(a, b string) int { return cmp.Or(cmp.Compare(u.by[a].first, u.by[b].first), cmp.Compare(a, b)) }) {
+	for _, reason := range slices.SortedFunc(maps.Keys(u.by),
+		func(a, b string) int { return cmp.Or(cmp.Compare(u.by[a].first, u.by[b].first), cmp.Compare(a, b)) }) {
 		of := u.by[reason]
 		what := "records did not decode"
 		if of.n == 1 {
 			what = "record did not decode"
 		}
-		fmt.Fprintf(w, "%d %s: %s; the first is %s: %v\n", of.n, what, reason, place(of.first), onOneLine(of.err.Error()))
+		fmt.Fprintf(w, "%d %s: %s; the first is %s: %v\n", of.n, what, reason, place(of.first),
+			onOneLine(of.err.Error()))
 	}
 	if u.n > 0 && hint != "" {
 		fmt.Fprintln(w, hint)

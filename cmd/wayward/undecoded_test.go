@@ -9,14 +9,16 @@ import (
 
 func TestRecordsThatDoNotDecode(t *testing.T) {
 	const good = `{"id":"1","time":"2026-03-02T09:00:00Z","kind":"tool_call","tenant":"acme","persona":"p","agent":{"id":"a"},"session":"s","tool":{"name":"get_x"}}`
-	bad := strings.Join([]string{good, `{"time":1772442000,"kind":"session","tenant":"a","agent":{"id":"b"}}`, `nonsense`, strings.Replace(good, `"1"`, `"2"`, 1), `more nonsense`}, "\n") + "\n"
+	bad := strings.Join([]string{good, `{"time":1772442000,"kind":"session","tenant":"a","agent":{"id":"b"}}`,
+		`nonsense`, strings.Replace(good, `"1"`, `"2"`, 1), `more nonsense`}, "\n") + "\n"
 	whole := writeFile(t, "whole.jsonl", "\ufeff"+good+"\n")
 	part := writeFile(t, "part.jsonl", bad)
 	none := writeFile(t, "none.jsonl", "nonsense\n")
 	array := writeFile(t, "array.json", "["+good+","+good+"]")
 	spread := writeFile(t, "spread.json", strings.ReplaceAll(good, ",", ",\n")+"\n")
 	empty := writeFile(t, "empty.jsonl", "")
-	rules := tree(t, map[string]string{"rules/r.yaml": "id: r\ntitle: t\nwhere: 'tool.name == \"get_x\"'\n", "personas/p.yaml": "personas: [{name: p}]\n"})
+	rules := tree(t, map[string]string{"rules/r.yaml": "id: r\ntitle: t\nwhere: 'tool.name == \"get_x\"'\n",
+		"personas/p.yaml": "personas: [{name: p}]\n"})
 	for name, args := range map[string][]string{
 		"replay":     {"replay", "--flush", "--input", "FILE"},
 		"replay -o":  {"replay", "--flush", "-o", filepath.Join(t.TempDir(), "f.jsonl"), "--input", "FILE"},
@@ -49,10 +51,13 @@ func TestRecordsThatDoNotDecode(t *testing.T) {
 		if code, _, errs := try(spread); code == 0 || code == 3 || !strings.Contains(errs, "jq -c . FILE") {
 			t.Errorf("%s, an event on several lines: exit code %d: %s", name, code, errs)
 		}
-		if code, _, errs := try(part); code != 1 || !strings.Contains(errs, "1 record did not decode: bad_time; the first is "+part+" line 2: ") || !strings.Contains(errs, "2 records did not decode: not_json; the first is "+part+" line 3: ") {
+		if code, _, errs := try(part); code != 1 ||
+			!strings.Contains(errs, "1 record did not decode: bad_time; the first is "+part+" line 2: ") ||
+			!strings.Contains(errs, "2 records did not decode: not_json; the first is "+part+" line 3: ") {
 			t.Errorf("%s, a part: exit code %d: %s", name, code, errs)
 		}
-		if code, _, errs := try(none); code == 0 || code == 3 || !strings.Contains(errs, "1 record did not decode: not_json") {
+		if code, _, errs := try(none); code == 0 || code == 3 ||
+			!strings.Contains(errs, "1 record did not decode: not_json") {
 			t.Errorf("%s, none: exit code %d: %s", name, code, errs)
 		}
 		if code, _, errs := try(empty); code == 0 || code == 1 || strings.Contains(errs, "decode") {
@@ -61,7 +66,8 @@ func TestRecordsThatDoNotDecode(t *testing.T) {
 	}
 	// What could be done is done.
 	out := filepath.Join(t.TempDir(), "f.jsonl")
-	if code, _, errs := wayward(t, "replay", "-q", "--input", part, "--flush", "--policies", rules, "-o", out); code != 1 || errs != "" {
+	if code, _, errs := wayward(t, "replay", "-q", "--input", part, "--flush", "--policies", rules, "-o",
+		out); code != 1 || errs != "" {
 		t.Errorf("quiet: exit code %d: %q", code, errs)
 	}
 	if text, err := os.ReadFile(out); err != nil || !strings.Contains(string(text), `"rule":"r"`) {

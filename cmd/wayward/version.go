@@ -30,7 +30,8 @@ func newVersion() *cobra.Command {
 		Example: "  wayward version\n  wayward version --output json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			v := versionReport{Version: versionOf(), Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH, StateFormat: state.Format}
+			v := versionReport{Version: versionOf(), Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH,
+				StateFormat: state.Format}
 			if info, ok := debug.ReadBuildInfo(); ok {
 				for _, s := range info.Settings {
 					switch s.Key {
@@ -44,7 +45,8 @@ func newVersion() *cobra.Command {
 			if format == "json" {
 				return printJSON(cmd.OutOrStdout(), v)
 			}
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "wayward %s, %s %s/%s, state format %d\n", v.Version, v.Go, v.OS, v.Arch, v.StateFormat)
+			_, err := fmt.Fprintf(cmd.OutOrStdout(), "wayward %s, %s %s/%s, state format %d\n", v.Version, v.Go, v.OS,
+				v.Arch, v.StateFormat)
 			return err
 		},
 	}

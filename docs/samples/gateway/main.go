@@ -25,7 +25,8 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	g := &gateway{name: *name, held: map[string]hold{}, last: map[string]int64{}, say: func(what string) { fmt.Println(what) }}
+	g := &gateway{name: *name, held: map[string]hold{}, last: map[string]int64{},
+		say: func(what string) { fmt.Println(what) }}
 	if err := g.run(ctx, strings.Split(*brokers, ",")); err != nil && ctx.Err() == nil {
 		fmt.Fprintln(os.Stderr, "gateway:", err)
 		os.Exit(1)
@@ -48,7 +49,8 @@ type hold struct {
 }
 
 func (g *gateway) run(ctx context.Context, brokers []string) error {
-	cl, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(),
+	cl, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.KeepControlRecords(),
 		// what is added to a client waits for the fetch that is under way
 		kgo.FetchMaxWait(250*time.Millisecond))
 	if err != nil {
@@ -202,7 +204,9 @@ func (g *gateway) expire(now time.Time) {
 	}
 }
 
-func (g *gateway) answer(command string, s event.Scope, epoch int64, now time.Time, status event.AckStatus, detail string) []*kgo.Record {
-	a := event.Ack{CommandID: command, Tenant: s.Tenant, Scope: s, Epoch: epoch, Time: now.UnixMilli(), Status: status, By: g.name, Detail: detail}
+func (g *gateway) answer(command string, s event.Scope, epoch int64, now time.Time, status event.AckStatus,
+	detail string) []*kgo.Record {
+	a := event.Ack{CommandID: command, Tenant: s.Tenant, Scope: s, Epoch: epoch, Time: now.UnixMilli(), Status: status,
+		By: g.name, Detail: detail}
 	return []*kgo.Record{{Topic: "agent.acks", Key: s.AppendKey(nil), Value: a.Append(nil)}}
 }

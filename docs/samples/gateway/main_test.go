@@ -22,7 +22,8 @@ func TestTheSampleObeysAndAnswers(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer broker.Close()
-	cl, err := kgo.NewClient(kgo.SeedBrokers(broker.Addr()), kgo.ConsumeTopics("agent.acks"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	cl, err := kgo.NewClient(kgo.SeedBrokers(broker.Addr()), kgo.ConsumeTopics("agent.acks"),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +40,8 @@ func TestTheSampleObeysAndAnswers(t *testing.T) {
 	}
 	put := func(topic string, s event.Scope, value []byte) {
 		t.Helper()
-		if err := cl.ProduceSync(t.Context(), &kgo.Record{Topic: topic, Key: s.AppendKey(nil), Value: value}).FirstErr(); err != nil {
+		if err := cl.ProduceSync(t.Context(), &kgo.Record{Topic: topic, Key: s.AppendKey(nil),
+			Value: value}).FirstErr(); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -47,11 +49,13 @@ func TestTheSampleObeysAndAnswers(t *testing.T) {
 	issuer := event.Issuer{Type: "rule", Rule: "r"}
 	now := time.Now().UnixMilli()
 	state := func(id string, epoch int64, mode, enforced string) []byte {
-		b := event.Breaker{Scope: scope(id), State: "open", Action: event.Block, Epoch: epoch, Since: now, Mode: mode, Enforced: enforced, CommandID: "b-" + id, Reason: "x", Issuer: issuer}
+		b := event.Breaker{Scope: scope(id), State: "open", Action: event.Block, Epoch: epoch, Since: now, Mode: mode,
+			Enforced: enforced, CommandID: "b-" + id, Reason: "x", Issuer: issuer}
 		return b.Append(nil)
 	}
 	command := func(id string, a event.Action, epoch int64, mode string, notAfter int64) []byte {
-		c := event.Command{ID: "c-" + id, Action: a, Scope: scope(id), Epoch: epoch, Time: now, IssuedAt: now, NotAfter: notAfter, Mode: mode, Reason: "x", Issuer: issuer}
+		c := event.Command{ID: "c-" + id, Action: a, Scope: scope(id), Epoch: epoch, Time: now, IssuedAt: now,
+			NotAfter: notAfter, Mode: mode, Reason: "x", Issuer: issuer}
 		if a == event.Throttle {
 			c.Rate = event.Rate{Calls: 1, PerSeconds: 1}
 		}
@@ -103,7 +107,8 @@ func TestTheSampleObeysAndAnswers(t *testing.T) {
 		// expired
 		command("x", event.Kill, 3, event.Enforce, now-60_000),
 		// refused: nothing
-		[]byte(strings.Replace(string(command("x", event.Kill, 4, event.Enforce, later)), `"agent","id"`, `"fleet","id"`, 1)),
+		[]byte(strings.Replace(string(command("x", event.Kill, 4, event.Enforce, later)), `"agent","id"`,
+			`"fleet","id"`, 1)),
 		// received, applied
 		command("x", event.Block, 5, event.Enforce, later),
 		// late and right: received, applied
@@ -132,7 +137,8 @@ func TestTheSampleObeysAndAnswers(t *testing.T) {
 				t.Errorf("%v in %s", err, r.Value)
 			}
 			n++
-			got[a.CommandID] = strings.TrimPrefix(got[a.CommandID]+", "+strings.Join([]string{string(rune('0' + a.Epoch)), a.Status.String()}, " "), ", ")
+			got[a.CommandID] = strings.TrimPrefix(got[a.CommandID]+", "+
+				strings.Join([]string{string(rune('0' + a.Epoch)), a.Status.String()}, " "), ", ")
 		})
 	}
 	for id, w := range want {
@@ -142,7 +148,8 @@ func TestTheSampleObeysAndAnswers(t *testing.T) {
 	}
 	cancel()
 	<-ended
-	holds := map[string]hold{"acme|agent|known": {action: event.Block}, "acme|agent|x1": {action: event.Throttle, rate: event.Rate{Calls: 1, PerSeconds: 1}}}
+	holds := map[string]hold{"acme|agent|known": {action: event.Block},
+		"acme|agent|x1": {action: event.Throttle, rate: event.Rate{Calls: 1, PerSeconds: 1}}}
 	if !reflect.DeepEqual(g.held, holds) {
 		t.Errorf("held are %v", g.held)
 	}
@@ -168,7 +175,8 @@ func TestAHoldEndsByItself(t *testing.T) {
 
 func TestAStateThatCannotBeReadStopsTheGateway(t *testing.T) {
 	g := &gateway{held: map[string]hold{}, last: map[string]int64{}, say: func(string) {}}
-	if _, err := g.breaker(&kgo.Record{Key: []byte("acme|fleet|x"), Value: []byte(`{"schema":"wayward.breaker/v2"}`)}, false, time.Now()); err == nil {
+	if _, err := g.breaker(&kgo.Record{Key: []byte("acme|fleet|x"), Value: []byte(`{"schema":"wayward.breaker/v2"}`)},
+		false, time.Now()); err == nil {
 		t.Error("it lets calls pass")
 	}
 }

@@ -86,7 +86,9 @@ func TestTheCACAOPlaybookHoldsTogether(t *testing.T) {
 					t.Errorf("%s: there is no variable %s", name, m)
 				}
 			}
-			for variable, value := range map[string]string{"scope": `{"type":"agent","id":"a","tenant":"acme"}`, "epoch": "7", "command_id": "c", "tenant": "acme", "now": "2026-11-20T14:33:05.120Z", "action": "block"} {
+			for variable, value := range map[string]string{"scope": `{"type":"agent","id":"a","tenant":"acme"}`,
+				"epoch": "7", "command_id": "c", "tenant": "acme", "now": "2026-11-20T14:33:05.120Z",
+				"action": "block"} {
 				content = strings.ReplaceAll(content, "__"+variable+"__:value", value)
 			}
 			if content != "" && !json.Valid([]byte(content)) {
