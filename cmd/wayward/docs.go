@@ -69,7 +69,7 @@ func cataloguePage(scenarios string, list []*rules.Rule) (page string, carried i
 		}
 	}
 	learned := map[string]string{"4": "baselines: rarity of tool, server and pair",
-		"5":  "baselines: rarity of destinations, weakly (README, Numbers)",
+		"5":  "baselines: rarity of destinations, weakly (docs/numbers.md)",
 		"14": "baselines: calls per minute and evenness of gaps",
 		"30": "baselines: rarity of edges between personas", "38": "baselines: cost, budgets and their burn rate",
 		"41": "baselines: hours of the week, as weak evidence"}

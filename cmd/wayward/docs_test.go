@@ -86,7 +86,8 @@ func TestExamplesParse(t *testing.T) {
 	}
 	commands(newRoot(), func(cmd *cobra.Command) { try(cmd.CommandPath(), cmd.Example) })
 	for _, page := range []string{"../../README.md", "../../docs/policies.md", "../../docs/gateway.md",
-		"../../docs/commands.md", "../../docs/baselines.md"} {
+		"../../docs/commands.md", "../../docs/baselines.md",
+		"../../docs/operations.md", "../../docs/numbers.md"} {
 		text, err := os.ReadFile(page)
 		must(t, err)
 		try(page, strings.Join(regexp.MustCompile(`(?m)^(    |\$ )wayward .*`).FindAllString(string(text), -1), "\n"))
