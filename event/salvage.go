@@ -97,3 +97,13 @@ func (d *Decoder) members(p []byte, i int, f func(key string, at, end int)) {
 		}
 	}
 }
+
+// SalvageKeyed is Salvage of a record with a key. Where there is a key, it must name the same agent:
+// what one tenant sends must not count against the agent of another, and keys are the gateway's.
+func (d *Decoder) SalvageKeyed(key, value []byte) (n Named, ok bool) {
+	n, ok = d.Salvage(value)
+	if len(key) > 0 && string(AppendKey(nil, n.Tenant, n.Agent)) != string(key) {
+		return Named{}, false
+	}
+	return n, ok
+}

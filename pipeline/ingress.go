@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/formats"
 )
 
 // Ingress names a topic whose records are brought into the native form and given the key
@@ -21,15 +22,9 @@ type Ingress struct {
 	Format string `yaml:"format"`
 }
 
-// formats are the input formats by name: what comes in, to its key and native value. One file and
-// one line for a new one.
-var formats = map[string]func() format{
-	"native": func() format { return &native{} },
-}
-
 // answers are what comes back from gateways and people: always read, never configured.
-func (c *Config) answers(r *rules) map[string]format {
-	return map[string]format{
+func (c *Config) answers(r *rules) map[string]converter {
+	return map[string]converter{
 		c.Topics.Acks: answer{r, controlAck,
 			func(b []byte) (event.Scope, error) { a, err := event.ParseAck(b); return a.Scope, err }},
 		c.Topics.Feedback: answer{r, controlFeedback,
@@ -37,47 +32,36 @@ func (c *Config) answers(r *rules) map[string]format {
 	}
 }
 
-// Formats are the names of the input formats.
-func Formats() []string {
-	var out []string
-	for k := range formats {
-		out = append(out, k)
+// converter turns a record of an input topic into those that shards read.
+type converter interface {
+	// convert calls emit for each; what could not be converted is an error.
+	convert(r *kgo.Record, emit func(output)) error
+	// salvage says whose event a record is that did not convert; nil: nobody's that is known.
+	salvage(r *kgo.Record) *event.Named
+}
+
+// converted brings the events of a producer to their agents' partitions.
+type converted struct{ formats.Format }
+
+func (f converted) convert(r *kgo.Record, emit func(output)) error {
+	return f.Convert(r.Key, r.Value, func(e formats.Event) {
+		emit(output{to: toEvents, partition: -1, key: event.AppendKey(nil, e.Tenant, e.Agent), value: e.Value})
+	})
+}
+
+func (f converted) salvage(r *kgo.Record) *event.Named {
+	if n, ok := f.Salvage(r.Key, r.Value); ok {
+		return &n
 	}
-	slices.Sort(out)
-	return out
+	return nil
 }
 
-// format turns a record of an input topic into one that a shard reads.
-type format interface {
-	convert(r *kgo.Record) (output, error)
-	// names says whose event a record is that did not convert; nil: nobody's that is known.
-	names(r *record) *event.Named
-}
-
-// native records need only their key.
-type native struct {
-	decoder event.Decoder
-	e       event.Event
-}
-
-func (n *native) convert(r *kgo.Record) (output, error) {
-	n.decoder.Reset()
-	if err := n.decoder.Decode(r.Value, &n.e); err != nil {
-		return output{}, err
-	}
-	return output{to: toEvents, partition: -1, key: event.AppendKey(nil, n.e.Tenant, n.e.Agent.ID), value: r.Value}, nil
-}
-
-func (n *native) names(r *record) *event.Named { return whose(&n.decoder, r) }
-
-// whose says which agent a record names that did not decode. Where it has a key, that must say so,
-// too: what one tenant sends must not count against the agent of another. Keys are the gateway's.
+// whose says which agent a record names that did not decode.
 func whose(d *event.Decoder, r *record) *event.Named {
-	n, ok := d.Salvage(r.value)
-	if !ok || len(r.key) > 0 && string(event.AppendKey(nil, n.Tenant, n.Agent)) != string(r.key) {
-		return nil
+	if n, ok := d.SalvageKeyed(r.key, r.value); ok {
+		return &n
 	}
-	return &n
+	return nil
 }
 
 // answer routes an ack or feedback to the shard that owns its scope.
@@ -87,16 +71,16 @@ type answer struct {
 	scope func([]byte) (event.Scope, error)
 }
 
-func (a answer) convert(r *kgo.Record) (output, error) {
+func (a answer) convert(r *kgo.Record, emit func(output)) error {
 	s, err := a.scope(r.Value)
 	if err != nil {
-		return output{}, &event.DecodeError{Reason: "bad_" + a.kind, Want: err.Error()}
+		return &event.DecodeError{Reason: "bad_" + a.kind, Want: err.Error()}
 	}
-	return a.rules.route(s, wall(), "", control{Kind: a.kind, Source: r.Partition, Body: r.Value,
-		Offset: r.Offset}), nil
+	emit(a.rules.route(s, wall(), "", control{Kind: a.kind, Source: r.Partition, Body: r.Value, Offset: r.Offset}))
+	return nil
 }
 
-func (a answer) names(*record) *event.Named { return nil }
+func (a answer) salvage(*kgo.Record) *event.Named { return nil }
 
 // route brings a control record to the shard that owns a scope. set is as controlFacts has it.
 func (r *rules) route(s event.Scope, now int64, set string, c control) output {
@@ -145,13 +129,13 @@ func (in *ingress) session(ctx context.Context) error {
 		topics = append(topics, t)
 	}
 	for _, t := range c.Ingress {
-		f := formats[t.Format]
+		f := formats.New(t.Format)
 		if f == nil {
 			return fmt.Errorf("%wingress topic %s: format %q is unknown; there are %v", errFatal, t.Topic, t.Format,
-				Formats())
+				formats.Names())
 		}
 		topics = append(topics, t.Topic)
-		byTopic[t.Topic] = f()
+		byTopic[t.Topic] = converted{f}
 	}
 	id := c.Group + "-ingress-" + c.Instance
 	base, abort := context.WithCancel(context.Background())
@@ -225,23 +209,21 @@ func (in *ingress) session(ctx context.Context) error {
 		n := 0
 		f.EachRecord(func(kr *kgo.Record) {
 			n++
-			o, err := byTopic[kr.Topic].convert(kr)
-			if err != nil {
-				r := asRecord(kr)
-				dead[reasonOf(err)]++
-				whose := byTopic[kr.Topic].names(&r)
-				cl.Produce(end, out.record(deadLetter(kr.Topic, kr.Partition, &r, reasonOf(err), err.Error(), whose)),
-					promise)
-				if whose != nil { // the shard of its agent counts it
-					c := control{Kind: controlBroken, Tenant: whose.Tenant, Agent: whose.Agent, Time: whose.Time,
-						Finding: whose.ID, Reason: reasonOf(err), Sum: whose.Sum}
-					cl.Produce(end,
-						out.record(in.rules.route(event.Scope{Type: event.AgentScope, Tenant: whose.Tenant,
-							ID: whose.Agent}, wall(), "", c)), promise)
-				}
+			produce := func(o output) { cl.Produce(end, out.record(o), promise) }
+			err := byTopic[kr.Topic].convert(kr, produce)
+			if err == nil {
 				return
 			}
-			cl.Produce(end, out.record(o), promise)
+			r, reason := asRecord(kr), reasonOf(err)
+			dead[reason]++
+			agent := byTopic[kr.Topic].salvage(kr)
+			produce(deadLetter(kr.Topic, kr.Partition, &r, reason, err.Error(), agent))
+			if agent != nil { // its shard counts it
+				c := control{Kind: controlBroken, Tenant: agent.Tenant, Agent: agent.Agent, Time: agent.Time,
+					Finding: agent.ID, Reason: reason, Sum: agent.Sum}
+				produce(in.rules.route(event.Scope{Type: event.AgentScope, Tenant: agent.Tenant, ID: agent.Agent},
+					wall(), "", c))
+			}
 		})
 		out.at("open transaction")
 		err := cl.Flush(end)

@@ -110,6 +110,8 @@ type Chunk struct {
 	Stamp   int64    // of lines: an event time that the file is about; 0: not known
 	Read    int64    // bytes of the source read so far, for progress
 
+	Undecoded []Undecoded // what the source itself could make no event of
+
 	blocks []*block
 }
 
@@ -122,7 +124,7 @@ type block struct {
 	stamp   int64
 	decoder event.Decoder
 	items   []item
-	bad     []badRecord
+	bad     []Undecoded
 }
 
 type item struct {
@@ -136,10 +138,20 @@ type item struct {
 	sum     uint64 // of the bytes of one that did not
 }
 
-type badRecord struct {
-	at     int64
-	reason string
-	err    error
+// Undecoded is a record of which no event could be made.
+type Undecoded struct {
+	At     int64 // number of its line, or offset
+	Reason string
+	Err    error
+	Whose  *event.Named // nil: it names nobody
+}
+
+// Sum is the hash of what it was made of, if it names an agent.
+func (u *Undecoded) Sum() uint64 {
+	if u.Whose == nil {
+		return 0
+	}
+	return u.Whose.Sum
 }
 
 const blockBytes = 128 << 10
@@ -332,15 +344,48 @@ func (x *replaying) decode(c *Chunk) {
 	}
 	c.blocks = c.blocks[:n]
 	x.parallel(n, func(i int) { c.blocks[i].decode() })
+	if len(c.Undecoded) > 0 {
+		b := &block{stamp: c.Stamp}
+		if len(c.Records) == 0 {
+			b.lines = []byte{} // these were lines, too
+		}
+		for _, bad := range c.Undecoded {
+			b.dead(bad, c.Stamp, bad.Sum())
+		}
+		c.blocks = slices.Insert(c.blocks, 0, b)
+	}
 	for _, b := range c.blocks { // lines are numbered once all are counted
 		if b.at < 0 {
 			for i := range b.bad {
-				b.bad[i].at += at
+				b.bad[i].At += at
 			}
 			b.first = at
 			at += b.counted()
 		}
 	}
+}
+
+// add makes room for an item, in memory that the chunk has used before.
+func (b *block) add() *item {
+	if len(b.items) < cap(b.items) {
+		b.items = b.items[:len(b.items)+1]
+	} else {
+		b.items = append(b.items, item{})
+	}
+	return &b.items[len(b.items)-1]
+}
+
+// dead notes a record that did not decode; if it names an agent, that counts.
+func (b *block) dead(bad Undecoded, stamp int64, content uint64) {
+	b.bad = append(b.bad, bad)
+	n := bad.Whose
+	if n == nil {
+		return
+	}
+	it := b.add()
+	it.e = event.Event{ID: n.ID, Time: n.Time, Tenant: n.Tenant, Agent: event.Agent{ID: n.Agent}}
+	it.broken, it.sum, it.stamp, it.order, it.content = bad.Reason, n.Sum, stamp, bad.At, content
+	it.hash = xxhash.Sum64(event.AppendKey(nil, n.Tenant, n.Agent))
 }
 
 func (b *block) counted() int64 {
@@ -352,24 +397,14 @@ func (b *block) decode() {
 	b.items, b.bad = b.items[:0], b.bad[:0]
 	var key [256]byte
 	one := func(recordKey, value []byte, stamp, at int64) {
-		if len(b.items) < cap(b.items) {
-			b.items = b.items[:len(b.items)+1]
-		} else {
-			b.items = append(b.items, item{})
-		}
-		it := &b.items[len(b.items)-1]
+		it := b.add()
 		if err := b.decoder.Decode(value, &it.e); err != nil {
-			b.bad = append(b.bad, badRecord{at, reasonOf(err), err})
-			n := whose(&b.decoder, &record{key: recordKey, value: value})
-			if n == nil {
-				b.items = b.items[:len(b.items)-1]
-				return
-			}
-			it.e = event.Event{ID: n.ID, Time: n.Time, Tenant: n.Tenant, Agent: event.Agent{ID: n.Agent}}
-			it.broken, it.sum = reasonOf(err), n.Sum
-		} else {
-			it.broken = ""
+			b.items = b.items[:len(b.items)-1]
+			bad := Undecoded{at, reasonOf(err), err, whose(&b.decoder, &record{key: recordKey, value: value})}
+			b.dead(bad, stamp, xxhash.Sum64(value))
+			return
 		}
+		it.broken = ""
 		it.stamp, it.order, it.content = stamp, at, xxhash.Sum64(value)
 		it.hash = xxhash.Sum64(event.AppendKey(key[:0], it.e.Tenant, it.e.Agent.ID))
 	}
@@ -397,9 +432,9 @@ func (b *block) decode() {
 func (x *replaying) chunk(c *Chunk) error {
 	for _, b := range c.blocks {
 		for _, bad := range b.bad {
-			x.sum.Dead[bad.reason]++
+			x.sum.Dead[bad.Reason]++
 			if x.Bad != nil {
-				x.Bad(bad.at, bad.reason, bad.err)
+				x.Bad(bad.At, bad.Reason, bad.Err)
 			}
 		}
 		for i := range b.items {

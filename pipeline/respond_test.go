@@ -17,6 +17,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/formats"
 	"github.com/wayward-sec/wayward/policy"
 	"github.com/wayward-sec/wayward/response"
 )
@@ -68,7 +69,7 @@ type city struct {
 	at         [][2]int
 	facts      [][]record
 	heard      []int // facts that each relation has applied
-	answers    map[string]format
+	answers    map[string]converter
 
 	commands  map[string][]event.Command // by scope's key
 	breakers  map[string][]byte
@@ -98,9 +99,8 @@ func newCity(t testing.TB, seed uint64, sources, facts int32, set *policy.Set) *
 
 // send is a producer or the ingress.
 func (c *city) send(e []byte) {
-	var n native
-	o, err := n.convert(&kgo.Record{Value: e})
-	if err != nil {
+	var o output
+	if err := (converted{formats.NewNative()}).convert(&kgo.Record{Value: e}, func(x output) { o = x }); err != nil {
 		c.Fatal(err)
 	}
 	p := byKey(o.key, c.rules.sources)
@@ -109,8 +109,9 @@ func (c *city) send(e []byte) {
 
 // answer brings an ack or feedback in, as the ingress does.
 func (c *city) answer(topic string, value []byte) {
-	o, err := c.answers[topic].convert(&kgo.Record{Topic: topic, Partition: 3, Offset: 77, Value: value,
-		Timestamp: time.UnixMilli(c.now)})
+	var o output
+	err := c.answers[topic].convert(&kgo.Record{Topic: topic, Partition: 3, Offset: 77, Value: value,
+		Timestamp: time.UnixMilli(c.now)}, func(x output) { o = x })
 	if err != nil {
 		c.dead[reasonOf(err)]++
 		return

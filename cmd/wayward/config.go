@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/wayward-sec/wayward/formats"
 	"github.com/wayward-sec/wayward/pipeline"
 	"github.com/wayward-sec/wayward/policy"
 	"github.com/wayward-sec/wayward/state"
@@ -137,8 +138,8 @@ func (c *config) check() error {
 			bad("ingress[%d].topic: %s is what the ingress writes to: name the topic that producers write to", i,
 				in.Topic)
 		}
-		if !slices.Contains(pipeline.Formats(), in.Format) {
-			bad("ingress[%d].format: %q is unknown; there are %v", i, in.Format, pipeline.Formats())
+		if !slices.Contains(formats.Names(), in.Format) {
+			bad("ingress[%d].format: %q is unknown; there are %v", i, in.Format, formats.Names())
 		}
 	}
 	if c.Embedded.Port < 0 || c.Embedded.Port > 65535 {

@@ -17,11 +17,12 @@ var imports = map[string][]string{
 	"rules":      {"event", "event/wire"},
 	"policy":     {"event", "rules"},
 	"baselines":  {"event", "event/wire"},
+	"formats":    {"event"},
 	"sinks":      {"event"},
 	"eval":       {"event"},
 	"detectors":  {"baselines", "event", "event/wire", "policy", "rules"},
 	"response":   {"event", "event/wire", "policy"},
-	"pipeline":   {"baselines", "detectors", "event", "event/wire", "policy", "response", "state"},
+	"pipeline":   {"baselines", "detectors", "event", "event/wire", "formats", "policy", "response", "state"},
 
 	"docs/samples/gateway": {"event"},
 }

@@ -1,0 +1,66 @@
+package pipeline
+
+import (
+	"bytes"
+	"context"
+
+	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/formats"
+)
+
+// Converted is a source whose records are of another format than the native one. Events are
+// numbered as they come out of it, what could not be converted by its place in the source.
+func Converted(src Source, f formats.Format) Source {
+	if _, native := f.(*formats.Native); native {
+		return src
+	}
+	return &converting{Source: src, format: f, line: 1}
+}
+
+type converting struct {
+	Source
+	format formats.Format
+	line   int64 // number of the next event that comes out
+	from   map[*Chunk]*Chunk
+}
+
+// Next implements Source.
+func (c *converting) Next(ctx context.Context) (*Chunk, error) {
+	in, err := c.Source.Next(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Source.Done(in)
+	out := &Chunk{At: c.line, Stamp: in.Stamp, Read: in.Read}
+	one := func(key, value []byte, at int64, emit func(formats.Event)) {
+		if err := c.format.Convert(key, value, emit); err != nil {
+			bad := Undecoded{At: at, Reason: reasonOf(err), Err: err}
+			if n, ok := c.format.Salvage(key, value); ok {
+				bad.Whose = &n
+			}
+			out.Undecoded = append(out.Undecoded, bad)
+		}
+	}
+	at := in.At
+	for line := range bytes.Lines(in.Lines) {
+		if value := bytes.TrimRight(line, "\r\n"); len(value) > 0 {
+			one(nil, value, at, func(e formats.Event) {
+				out.Lines = append(append(out.Lines, e.Value...), '\n')
+				c.line++
+			})
+		}
+		at++
+	}
+	for i := range in.Records {
+		r := &in.Records[i]
+		one(r.key, r.value, r.offset, func(e formats.Event) {
+			out.Records = append(out.Records, record{offset: c.line, stamp: r.stamp,
+				key: event.AppendKey(nil, e.Tenant, e.Agent), value: bytes.Clone(e.Value)})
+			c.line++
+		})
+	}
+	return out, nil
+}
+
+// Done implements Source.
+func (c *converting) Done(*Chunk) {}
