@@ -29,7 +29,7 @@ func (pairs) Convert(_, value []byte, emit func(formats.Event)) error {
 			continue
 		}
 		b, _ := json.Marshal(map[string]any{"id": fmt.Sprint(tool, i), "time": 1767600000000 + 1000*i,
-			"kind":   "tool_call",
+			"kind": "tool_call", "session": "s", "user": "u",
 			"tenant": tenant, "agent": map[string]string{"id": agent}, "tool": map[string]string{"name": tool}})
 		emit(formats.Event{Tenant: tenant, Agent: agent, Value: b})
 	}
