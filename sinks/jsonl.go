@@ -34,6 +34,15 @@ func (j *JSONL) Deliver(f *event.Finding) error {
 	return nil
 }
 
+// command writes a command as it stands on its topic, likewise.
+func (j *JSONL) command(c *event.Command) error {
+	j.buf = append(c.Append(j.buf[:0]), '\n')
+	if _, err := j.w.Write(j.buf); err != nil {
+		return fmt.Errorf("write command %q: %w", c.ID, err)
+	}
+	return nil
+}
+
 // Flush writes what is in the buffer: a live engine calls it after each batch, so that a reader of
 // the pipe need not wait for 64 KiB.
 func (j *JSONL) Flush() error {

@@ -14,12 +14,6 @@ type Encoder interface {
 	Append(dst []byte, f *event.Finding) []byte
 }
 
-// Settings are what a format may want to know.
-type Settings struct {
-	Version string // of wayward
-	Colour  bool
-}
-
 // Format is a way to write findings that a user can ask for by name.
 type Format struct {
 	Name, Help string

@@ -436,3 +436,26 @@ func (t *Terminal) Close() error {
 	t.Status("")
 	return nil
 }
+
+// openTerminal is the sink of a running instance: standard output of its process.
+func openTerminal(s Settings) (Sink, error) { return NewTerminal(s.Out, s.Colour), nil }
+
+// Findings implements Sink.
+func (t *Terminal) Findings(fs []*event.Finding) error {
+	for _, f := range fs {
+		if err := t.Deliver(f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Commands implements Sink.
+func (t *Terminal) Commands(cs []event.Command) error {
+	for i := range cs {
+		if err := t.Command(&cs[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}

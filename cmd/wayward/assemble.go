@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -55,8 +57,7 @@ func (i *instance) Close() error {
 type wiring struct {
 	memory bool // broker and state in memory: the demo
 	shadow string
-	found  func([]*event.Finding)
-	issued func([]event.Command)
+	sinks  *sinks.Fan // besides those of the config; nil: none
 }
 
 // assemble opens what the config asks for: broker, topics, policies, state, sinks, metrics. It is
@@ -119,28 +120,11 @@ func assemble(ctx context.Context, c config, w wiring, log *slog.Logger) (_ *ins
 	}
 	i.close = append(i.close, closer{"the state in " + storeDir, store.Close})
 
-	found := w.found
-	if c.Findings.File != "" {
-		f, err := os.OpenFile(c.Findings.File, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
-		if err != nil {
-			return nil, fmt.Errorf("findings file: %w", err)
-		}
-		lines := sinks.NewJSONL(f, &sinks.OCSF{Version: versionOf()})
-		tap := newTap(func(batch []*event.Finding) error {
-			for _, x := range batch {
-				if err := lines.Deliver(x); err != nil {
-					return err
-				}
-			}
-			return lines.Flush()
-		}, log)
-		i.close = append(i.close, closer{"the findings file", f.Close}, closer{"the findings file", tap.Close})
-		next := found
-		found = func(fs []*event.Finding) {
-			tap.take(fs)
-			if next != nil {
-				next(fs)
-			}
+	fan := cmp.Or(w.sinks, &sinks.Fan{})
+	i.close = append(i.close, closer{"the sinks", fan.Close})
+	for _, x := range c.beside(os.Stdout) {
+		if err := fan.Open(x, log); err != nil {
+			return nil, err
 		}
 	}
 
@@ -148,7 +132,7 @@ func assemble(ctx context.Context, c config, w wiring, log *slog.Logger) (_ *ins
 		Options: options, Topics: c.Topics, Group: c.Group, Instance: c.Instance, Stages: c.Stages, Ingress: c.Ingress,
 		Store: store, Disk: disk, Policy: policies, Encoder: encoder{&sinks.OCSF{Version: versionOf()}},
 		Metrics: pipeline.NewMetrics(i.registry), Log: log,
-		Changelog: !embedded, Found: found, Issued: w.issued, Health: &pipeline.Health{},
+		Changelog: !embedded, Found: fan.Findings, Issued: fan.Commands, Health: &pipeline.Health{},
 		MaxPoll: c.Engine.MaxPoll, TransactionEvery: c.Engine.TransactionEvery,
 		TransactionTimeout: c.Engine.TransactionTimeout, SessionTimeout: c.Engine.SessionTimeout,
 		CheckpointEvery: c.Engine.CheckpointEvery, ChangelogEvery: c.Engine.ChangelogEvery, MaxAhead: c.Engine.MaxAhead,
@@ -255,74 +239,9 @@ func (e encoder) Record(f *event.Finding) (key, value []byte, headers []pipeline
 	return e.Key(nil, f), e.Append(nil, f), headers
 }
 
-// tap hands committed findings or commands to a slow sink of this process without holding up the
-// engine. What does not fit is left out and said: the topic has it.
-type tap[T any] struct {
-	in   chan []T
-	done chan struct{}
-	log  *slog.Logger
-}
-
-func newTap[T any](deliver func([]T) error, log *slog.Logger) *tap[T] {
-	t := &tap[T]{in: make(chan []T, 1024), done: make(chan struct{}), log: log}
-	go func() {
-		defer close(t.done)
-		for batch := range t.in {
-			if err := deliver(batch); err != nil {
-				log.Error("sink", "err", err)
-			}
-		}
-	}()
-	return t
-}
-
-func (t *tap[T]) take(all []T) {
-	batch := append([]T(nil), all...)
-	select {
-	case t.in <- batch:
-	default:
-		t.log.Warn("a sink of this process is too slow: left out, the topic has them", "records", len(batch))
-	}
-}
-
-// printed counts what is printed: findings without their updates, and commands.
-type printed struct{ findings, commands atomic.Int64 }
-
-// printing taps findings and commands to a terminal, in the order in which they are committed.
-func printing(w *wiring, term *sinks.Terminal, log *slog.Logger) (n *printed, close func() error) {
-	n = &printed{}
-	t := newTap(func(prints []func() error) error {
-		for _, print := range prints {
-			if err := print(); err != nil {
-				return err
-			}
-		}
-		return nil
-	}, log)
-	w.found = func(fs []*event.Finding) {
-		var prints []func() error
-		for _, f := range fs {
-			if f.Activity == event.Create {
-				n.findings.Add(1)
-			}
-			prints = append(prints, func() error { return term.Deliver(f) })
-		}
-		t.take(prints)
-	}
-	w.issued = func(cs []event.Command) {
-		n.commands.Add(int64(len(cs)))
-		var prints []func() error
-		for _, c := range cs {
-			prints = append(prints, func() error { return term.Command(&c) })
-		}
-		t.take(prints)
-	}
-	return n, t.Close
-}
-
-// Close delivers what is waiting.
-func (t *tap[T]) Close() error {
-	close(t.in)
-	<-t.done
-	return nil
+// terminalSink prints findings and commands on standard output.
+func terminalSink(stdout io.Writer) (*sinks.Terminal, sinks.Settings) {
+	out := rawOf(stdout)
+	return sinks.NewTerminal(out, sinks.Colour(out)), sinks.Settings{Type: "terminal",
+		Records: []string{"findings", "commands"}}
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 	"github.com/wayward-sec/wayward/formats"
 	"github.com/wayward-sec/wayward/pipeline"
 	"github.com/wayward-sec/wayward/policy"
+	"github.com/wayward-sec/wayward/sinks"
 	"github.com/wayward-sec/wayward/state"
 )
 
@@ -53,6 +55,7 @@ type config struct {
 	Findings struct {
 		File string `yaml:"file"`
 	} `yaml:"findings"`
+	Sinks []sinks.Settings `yaml:"sinks"`
 }
 
 func defaultConfig() config {
@@ -142,6 +145,11 @@ func (c *config) check() error {
 			bad("ingress[%d].format: %q is unknown; there are %v", i, in.Format, formats.Names())
 		}
 	}
+	for i := range c.Sinks {
+		for _, err := range flat(c.Sinks[i].Check()) {
+			bad("sinks[%d]: %w", i, err)
+		}
+	}
 	if c.Embedded.Port < 0 || c.Embedded.Port > 65535 {
 		bad("embedded.port: %d is not between 0 and 65535", c.Embedded.Port)
 	}
@@ -189,6 +197,18 @@ func parseRoom(s string) (int64, error) {
 		}
 	}
 	return 0, errors.New("write it as 512MiB or 2GiB, or auto")
+}
+
+// beside are the sinks beside the topics. findings.file is the short form of a file.
+func (c *config) beside(stdout io.Writer) []sinks.Settings {
+	all := slices.Clone(c.Sinks)
+	if c.Findings.File != "" {
+		all = append(all, sinks.Settings{Type: "file", Path: c.Findings.File})
+	}
+	for i := range all {
+		all[i].Version, all[i].Out, all[i].Colour = versionOf(), stdout, sinks.Colour(stdout)
+	}
+	return all
 }
 
 // disk watches what an instance writes to.

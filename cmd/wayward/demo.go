@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/wayward-sec/wayward/configs"
+	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/pipeline"
 	"github.com/wayward-sec/wayward/sinks"
 )
@@ -56,11 +57,10 @@ func demo(ctx context.Context, length time.Duration, rate float64, seed int64, s
 	c := defaultConfig()
 	c.Policies, c.Listen, c.Embedded.Port = dir, "127.0.0.1:0", 0
 	c.Group, c.Instance = "demo", "0"
-	term := sinks.NewTerminal(rawOf(stdout), sinks.Colour(rawOf(stdout)))
-	defer term.Close()
-	w := wiring{memory: true}
-	n, done := printing(&w, term, log)
-	defer done()
+	term, settings := terminalSink(stdout)
+	n := &countedTerminal{Terminal: term}
+	w := wiring{memory: true, sinks: &sinks.Fan{}}
+	w.sinks.Add(n, settings, log)
 	i, err := assemble(ctx, c, w, log)
 	if err != nil {
 		return err
@@ -167,4 +167,26 @@ func values(g prometheus.Gatherer) map[string]float64 {
 		}
 	}
 	return out
+}
+
+// countedTerminal counts what it prints: findings without their updates, and commands.
+type countedTerminal struct {
+	*sinks.Terminal
+	findings, commands atomic.Int64
+}
+
+// Findings implements sinks.Sink.
+func (t *countedTerminal) Findings(fs []*event.Finding) error {
+	for _, f := range fs {
+		if f.Activity == event.Create {
+			t.findings.Add(1)
+		}
+	}
+	return t.Terminal.Findings(fs)
+}
+
+// Commands implements sinks.Sink.
+func (t *countedTerminal) Commands(cs []event.Command) error {
+	t.commands.Add(int64(len(cs)))
+	return t.Terminal.Commands(cs)
 }

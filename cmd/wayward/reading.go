@@ -85,6 +85,11 @@ func readConfig(name string, environ []string) (*reading, error) {
 				v.SetString(filepath.Join(dir, v.String()))
 			}
 		})
+		for i := range r.config.Sinks {
+			if s := &r.config.Sinks[i]; s.Path != "" && !filepath.IsAbs(s.Path) {
+				s.Path = filepath.Join(dir, s.Path)
+			}
+		}
 	}
 	r.environment(environ)
 	for _, err := range flat(r.config.check()) {

@@ -61,8 +61,9 @@ func newRun() *cobra.Command {
 func run(ctx context.Context, c config, log *slog.Logger, print, watch bool, shadow string, stdout io.Writer) error {
 	w := wiring{shadow: shadow}
 	if print {
-		_, done := printing(&w, sinks.NewTerminal(rawOf(stdout), sinks.Colour(rawOf(stdout))), log)
-		defer done()
+		term, settings := terminalSink(stdout)
+		w.sinks = &sinks.Fan{}
+		w.sinks.Add(term, settings, log)
 	}
 	i, err := assemble(ctx, c, w, log)
 	if err != nil {

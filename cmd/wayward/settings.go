@@ -124,6 +124,9 @@ var settings = []setting{
 	{key: "findings", doc: "Findings beside the topic."},
 	{key: "findings.file", doc: "Append committed findings to this file, OCSF, one a line.", example: "findings.jsonl",
 		path: true},
+	{key: "sinks",
+		doc:     "Where committed records go beside the topics, each of a type: file (with its path) or terminal. format: ocsf or text; records: findings, commands, or both; findings alone without. A sink that is too slow holds up nothing: the log says what it missed, and the topics have it.",
+		example: "[{type: file, path: commands.jsonl, records: [commands]}]"},
 }
 
 // settingOf finds a setting by its key.
