@@ -26,6 +26,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/fleet"
 	"github.com/wayward-sec/wayward/pipeline"
 )
 
@@ -176,8 +177,8 @@ func (f *figures) print(w io.Writer) {
 	}
 }
 
-func (o *benchOptions) stream() *stream {
-	return newStream(streamOptions{Seed: 1, Agents: o.agents, Tenants: 3, Plain: true, Rate: 2000})
+func (o *benchOptions) stream() *fleet.Traffic {
+	return fleet.NewTraffic(fleet.TrafficOptions{Seed: 1, Agents: o.agents, Tenants: 3, Plain: true, Rate: 2000})
 }
 
 func (o *benchOptions) replay(ctx context.Context, w io.Writer) error {
@@ -193,7 +194,7 @@ func (o *benchOptions) replay(ctx context.Context, w io.Writer) error {
 	s := o.stream()
 	var buf []byte
 	for range o.events {
-		if buf = append(s.next(buf), '\n'); len(buf) > 1<<20 {
+		if buf = append(s.Next(buf), '\n'); len(buf) > 1<<20 {
 			if _, err := file.Write(buf); err != nil {
 				return err
 			}
@@ -302,8 +303,8 @@ func (o *benchOptions) liveOnce(ctx context.Context, f *figures, name string, br
 	}
 	s := o.stream()
 	produce := func() {
-		value := s.next(make([]byte, 0, 704)) // first: it sets the key
-		cl.Produce(ctx, &kgo.Record{Key: append([]byte(nil), s.key...), Value: value}, promise)
+		value := s.Next(make([]byte, 0, 704)) // first: it sets the key
+		cl.Produce(ctx, &kgo.Record{Key: append([]byte(nil), s.Key...), Value: value}, promise)
 	}
 	for range o.events {
 		produce()
@@ -370,14 +371,14 @@ func (o *benchOptions) liveOnce(ctx context.Context, f *figures, name string, br
 			})
 		}
 	}()
-	half := newStream(streamOptions{Seed: 2, Agents: o.agents, Tenants: 3, Plain: true, Rate: rate * o.load,
+	half := fleet.NewTraffic(fleet.TrafficOptions{Seed: 2, Agents: o.agents, Tenants: 3, Plain: true, Rate: rate * o.load,
 		Start: time.Now().UnixMilli()})
 	start := time.Now()
 	counted.Store(start.UnixMilli() + warmUp.Milliseconds())
 	for time.Since(start) < warmUp+time.Duration(o.seconds)*time.Second {
-		for half.time-start.UnixMilli() <= time.Since(start).Milliseconds() {
-			value := half.next(make([]byte, 0, 704))
-			cl.Produce(ctx, &kgo.Record{Key: append([]byte(nil), half.key...), Value: value}, promise)
+		for half.Time-start.UnixMilli() <= time.Since(start).Milliseconds() {
+			value := half.Next(make([]byte, 0, 704))
+			cl.Produce(ctx, &kgo.Record{Key: append([]byte(nil), half.Key...), Value: value}, promise)
 		}
 		time.Sleep(time.Millisecond)
 	}
@@ -468,11 +469,11 @@ func (o *benchOptions) start(ctx context.Context, w io.Writer) error {
 		if err != nil {
 			return err
 		}
-		s := newStream(streamOptions{Seed: int64(run + 1), Agents: o.agents, Tenants: 3, Plain: true, Rate: 2000})
+		s := fleet.NewTraffic(fleet.TrafficOptions{Seed: int64(run + 1), Agents: o.agents, Tenants: 3, Plain: true, Rate: 2000})
 		produce := func(n int) error {
 			for range n {
-				value := s.next(make([]byte, 0, 704))
-				cl.Produce(ctx, &kgo.Record{Key: append([]byte(nil), s.key...), Value: value}, nil)
+				value := s.Next(make([]byte, 0, 704))
+				cl.Produce(ctx, &kgo.Record{Key: append([]byte(nil), s.Key...), Value: value}, nil)
 			}
 			return cl.Flush(ctx)
 		}

@@ -25,6 +25,7 @@ import (
 	"github.com/wayward-sec/wayward/detectors"
 	"github.com/wayward-sec/wayward/eval"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/fleet"
 	"github.com/wayward-sec/wayward/pipeline"
 	"github.com/wayward-sec/wayward/policy"
 	"github.com/wayward-sec/wayward/sinks"
@@ -77,7 +78,7 @@ func newEval() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.seeds, "seeds", "1-5", "`seeds` of the streams: 3, 1-5 or 1,4")
-	f.IntVar(&o.days, "days", eval.Days, "`number` of days of a stream; from day 21 on it is measured")
+	f.IntVar(&o.days, "days", fleet.Days, "`number` of days of a stream; from day 21 on it is measured")
 	f.Float64Var(&o.scale, "scale", 1, "`factor` on the number of agents")
 	f.IntVar(&o.agents, "agents", 20_000, "`number` of agents of the part cost")
 	f.StringVar(&o.only, "only", "", "look at these `families` alone: volume, sequence, rarity, timing")
@@ -137,8 +138,8 @@ func (o *evalOptions) check(given func(string) bool) error {
 			o.families = append(o.families, word)
 		}
 	}
-	if o.days < eval.TestDay+2 || o.days > 365 {
-		bad("--days %d: use %d to 365: what is measured begins on day %d", o.days, eval.TestDay+2, eval.TestDay)
+	if o.days < fleet.TestDay+2 || o.days > 365 {
+		bad("--days %d: use %d to 365: what is measured begins on day %d", o.days, fleet.TestDay+2, fleet.TestDay)
 	}
 	if !(o.scale >= .05 && o.scale <= 100) {
 		bad("--scale %v: use 0.05 to 100", o.scale)
@@ -171,7 +172,7 @@ func (o *evalOptions) policies(cmd *cobra.Command) (*policy.Set, error) {
 	}
 	b := &strings.Builder{}
 	b.WriteString("personas:\n")
-	for _, name := range eval.Personas() {
+	for _, name := range fleet.Personas() {
 		fmt.Fprintf(b, "  - {name: %s, resources: {tenants: own}}\n", name)
 	}
 	return policiesOf(map[string]string{"personas/eval.yaml": b.String(), "limits/none.yaml": noLimits})
@@ -202,7 +203,7 @@ func policiesOf(files map[string]string) (*policy.Set, error) {
 
 // madeUp is a source that makes a stream while it is read.
 type madeUp struct {
-	stream *eval.Stream
+	stream *fleet.Weeks
 	free   chan *pipeline.Chunk
 	at     int64
 	over   bool
@@ -213,9 +214,9 @@ type madeUp struct {
 
 const madeUpChunk = 1 << 20
 
-func newMadeUp(o eval.Options) *madeUp {
+func newMadeUp(o fleet.WeeksOptions) *madeUp {
 	// the first snapshot is in force
-	return &madeUp{stream: eval.New(o), free: make(chan *pipeline.Chunk, 4), at: 1, warmAfter: 25 * 3_600_000}
+	return &madeUp{stream: fleet.NewWeeks(o), free: make(chan *pipeline.Chunk, 4), at: 1, warmAfter: 25 * 3_600_000}
 }
 
 // Next implements pipeline.Source.
@@ -237,7 +238,7 @@ func (m *madeUp) Next(ctx context.Context) (*pipeline.Chunk, error) {
 	for ok && len(b) < madeUpChunk {
 		b, ok = m.stream.Next(b)
 	}
-	if m.warm.Load() == 0 && m.stream.Now() >= eval.Start+m.warmAfter {
+	if m.warm.Load() == 0 && m.stream.Now() >= fleet.Start+m.warmAfter {
 		m.warm.Store(m.stream.Events)
 	}
 	m.over = !ok
@@ -273,7 +274,7 @@ func (t *testCounts) add(o *testCounts) {
 
 // measured is one run.
 type measured struct {
-	stream  *eval.Stream
+	stream  *fleet.Weeks
 	book    eval.Book
 	tests   map[string]*testCounts   // by persona, of the days from since on
 	nominal [baselines.Tests]float64 // tests made times the threshold in force, of the same days
@@ -371,24 +372,24 @@ func (x *evaluation) replay(src pipeline.Source, r pipeline.Replay, since int64)
 }
 
 // testDay is the day from which on is measured, since 1970.
-const testDay = eval.Start/baselines.DayMS + eval.TestDay
+const testDay = fleet.Start/baselines.DayMS + fleet.TestDay
 
 // made runs a made-up stream.
-func (x *evaluation) made(o eval.Options, workers int) (*measured, error) {
+func (x *evaluation) made(o fleet.WeeksOptions, workers int) (*measured, error) {
 	return x.replay(newMadeUp(o), pipeline.Replay{Workers: workers, Flush: true}, testDay)
 }
 
 // planned is a run to be made: of a stream, which is learned from while it is judged.
 type planned struct {
 	name string
-	eval.Options
+	fleet.WeeksOptions
 	clean bool // the seed's clean run, which parts share
 	apart bool // it is judged by what the seed's clean run has learned, and nothing is learned from it
 }
 
 // quietly are the options of a seed's clean run.
-func (x *evaluation) quietly(seed uint64) eval.Options {
-	return eval.Options{Seed: seed, Days: x.days, Scale: x.scale}
+func (x *evaluation) quietly(seed uint64) fleet.WeeksOptions {
+	return fleet.WeeksOptions{Seed: seed, Days: x.days, Scale: x.scale}
 }
 
 // cleanRuns makes each seed's clean run to be had, once.
@@ -419,7 +420,7 @@ func (x *evaluation) one(p *planned) (*measured, error) {
 		if err != nil {
 			return nil, err
 		}
-		return x.replay(newMadeUp(p.Options),
+		return x.replay(newMadeUp(p.WeeksOptions),
 			pipeline.Replay{Workers: 1, Flush: true, Daily: func(day int64) (out []*baselines.Model) {
 				for _, b := range c.daily[day] {
 					m, err := decodeModel(b)
@@ -431,7 +432,7 @@ func (x *evaluation) one(p *planned) (*measured, error) {
 				return
 			}}, testDay)
 	}
-	return x.made(p.Options, 1)
+	return x.made(p.WeeksOptions, 1)
 }
 
 // runs makes runs, as many at a time as there are shards: a stream of 200 agents has too few events

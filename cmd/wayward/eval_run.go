@@ -17,31 +17,32 @@ import (
 
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/eval"
+	"github.com/wayward-sec/wayward/fleet"
 	"github.com/wayward-sec/wayward/pipeline"
 )
 
 // attackRuns are which attacks one run holds: few a day, or the runs would measure how detectors
 // fare in a war. What gates ask for comes twice.
-var attackRuns = [][]eval.Kind{
-	{eval.Burst50, eval.Burst200, eval.Burst1000, eval.Mark20, eval.Slow20, eval.Runaway},
-	{eval.Enumerate30, eval.Enumerate50, eval.Enumerate70, eval.Enumerate90, eval.Denials, eval.Burst200},
-	{eval.Insert1, eval.Insert2, eval.Insert3, eval.Insert4, eval.Insert6, eval.Insert10},
-	{eval.Tail, eval.NewTool, eval.NewDestination, eval.ToolDestination, eval.Redefined, eval.CrossTenant,
-		eval.Insert6},
+var attackRuns = [][]fleet.Kind{
+	{fleet.Burst50, fleet.Burst200, fleet.Burst1000, fleet.Mark20, fleet.Slow20, fleet.Runaway},
+	{fleet.Enumerate30, fleet.Enumerate50, fleet.Enumerate70, fleet.Enumerate90, fleet.Denials, fleet.Burst200},
+	{fleet.Insert1, fleet.Insert2, fleet.Insert3, fleet.Insert4, fleet.Insert6, fleet.Insert10},
+	{fleet.Tail, fleet.NewTool, fleet.NewDestination, fleet.ToolDestination, fleet.Redefined, fleet.CrossTenant,
+		fleet.Insert6},
 }
 
 // quickRuns are those of a quick look.
-var quickRuns = [][]eval.Kind{{eval.Burst200, eval.Burst1000, eval.Insert6, eval.Enumerate90, eval.NewTool,
-	eval.CrossTenant}}
+var quickRuns = [][]fleet.Kind{{fleet.Burst200, fleet.Burst1000, fleet.Insert6, fleet.Enumerate90, fleet.NewTool,
+	fleet.CrossTenant}}
 
 // rampRuns are streams of one ramp in each persona: of three at once each would hide among the
 // others, since a day's volume is judged against that of peers. They last until the ramp has come
 // to eight times, that of 2 % to four.
 var rampRuns = []struct {
-	kind eval.Kind
+	kind fleet.Kind
 	days int
 	most int // seeds: time is bounded
-}{{eval.Ramp2, 94, 3}, {eval.Ramp5, 66, 100}, {eval.Ramp10, 46, 3}}
+}{{fleet.Ramp2, 94, 3}, {fleet.Ramp5, 66, 100}, {fleet.Ramp10, 46, 3}}
 
 func (o *evalOptions) run(cmd *cobra.Command) error {
 	x := &evaluation{evalOptions: o, ctx: cmd.Context(), stderr: cmd.ErrOrStderr()}
@@ -95,7 +96,7 @@ func writeReport(w io.Writer, name string, r *evalReport) error {
 
 // measureMaking finds out what making a stream costs, so that it can be taken off.
 func (x *evaluation) measureMaking() {
-	s, b, before := eval.New(eval.Options{Seed: 1, Days: 3}), []byte(nil), used()
+	s, b, before := fleet.NewWeeks(fleet.WeeksOptions{Seed: 1, Days: 3}), []byte(nil), used()
 	for ok := true; ok; {
 		b, ok = s.Next(b[:0])
 	}
@@ -127,12 +128,12 @@ func (x *evaluation) note(r *evalReport, name string, seed uint64, m *measured) 
 	run := evalRun{Name: name, Seed: seed, Events: m.sum.Events, Findings: m.sum.Findings, Hash: m.hash,
 		EventsPerSecond: number(float64(m.sum.Events) / m.took.Seconds()), CPUPerEvent: number(m.cpu)}
 	if m.stream != nil {
-		run.Sessions = sessionsOf(m.stream, eval.TestDay, len(m.stream.Sessions))
+		run.Sessions = sessionsOf(m.stream, fleet.TestDay, len(m.stream.Sessions))
 	}
 	r.Runs = append(r.Runs, run)
 }
 
-func sessionsOf(s *eval.Stream, from, to int) (n int) {
+func sessionsOf(s *fleet.Weeks, from, to int) (n int) {
 	for _, k := range s.Sessions[min(from, len(s.Sessions)):min(to, len(s.Sessions))] {
 		n += k
 	}
@@ -142,7 +143,7 @@ func sessionsOf(s *eval.Stream, from, to int) (n int) {
 // calls are the alerts of a run's measured days, of the families looked at.
 func (x *evaluation) calls(m *measured) []eval.Alarm {
 	return slices.DeleteFunc(m.book.Calls(), func(a eval.Alarm) bool {
-		return a.Time < eval.Start+eval.TestDay*baselines.DayMS || !x.counts(a.Family)
+		return a.Time < fleet.Start+fleet.TestDay*baselines.DayMS || !x.counts(a.Family)
 	})
 }
 
@@ -184,10 +185,10 @@ func (x *evaluation) clean(r *evalReport) error {
 			c.alerts, c.sessions, c.days = c.alerts+alerts, c.sessions+sessions, c.days+days
 		}
 	}
-	names := eval.Personas()
+	names := fleet.Personas()
 	var list []planned
 	for _, seed := range x.seed {
-		list = append(list, planned{name: "clean", Options: x.quietly(seed), clean: true})
+		list = append(list, planned{name: "clean", WeeksOptions: x.quietly(seed), clean: true})
 	}
 	err := x.runs(r, list, func(p *planned, m *measured) {
 		seed := p.Seed
@@ -196,7 +197,7 @@ func (x *evaluation) clean(r *evalReport) error {
 			add(key{"", seed}, t)
 			add(key{persona, 0}, t)
 		}
-		sessions, days := sessionsOf(m.stream, eval.TestDay, x.days), x.days-eval.TestDay
+		sessions, days := sessionsOf(m.stream, fleet.TestDay, x.days), x.days-fleet.TestDay
 		of := map[string]int{}
 		for _, a := range x.calls(m) {
 			of["all"]++
@@ -284,25 +285,25 @@ func (x *evaluation) attacks(r *evalReport) error {
 	}
 	var scores []float64
 	sessions := 0
-	power := map[bool]map[eval.Kind]*eval.Power{false: {}, true: {}}
+	power := map[bool]map[fleet.Kind]*eval.Power{false: {}, true: {}}
 	var list []planned
 	for _, seed := range x.seed {
-		list = append(list, planned{name: "clean", Options: x.quietly(seed), clean: true})
+		list = append(list, planned{name: "clean", WeeksOptions: x.quietly(seed), clean: true})
 	}
 	for _, seed := range x.seed {
 		for i, some := range kinds {
 			o := x.quietly(seed)
 			o.Attacks = some
 			name := fmt.Sprintf("attacks %d", i+1)
-			list = append(list, planned{name: name, Options: o},
-				planned{name: name + ", apart", Options: o, apart: true})
+			list = append(list, planned{name: name, WeeksOptions: o},
+				planned{name: name + ", apart", WeeksOptions: o, apart: true})
 		}
 	}
 	err := x.runs(r, list, func(p *planned, m *measured) {
 		if p.clean {
 			m.book.Alarms = slices.DeleteFunc(m.book.Alarms, func(a eval.Alarm) bool { return !x.counts(a.Family) })
-			scores = append(scores, m.book.Scores(eval.Start+eval.TestDay*baselines.DayMS)...)
-			sessions += sessionsOf(m.stream, eval.TestDay, x.days)
+			scores = append(scores, m.book.Scores(fleet.Start+fleet.TestDay*baselines.DayMS)...)
+			sessions += sessionsOf(m.stream, fleet.TestDay, x.days)
 			return
 		}
 		for _, v := range x.judged(m) {
@@ -323,8 +324,8 @@ func (x *evaluation) attacks(r *evalReport) error {
 	}
 	_, once := at(1)
 	_, often := at(5)
-	rows := func(of map[eval.Kind]*eval.Power) (out []evalPower) {
-		for k := range eval.Kinds {
+	rows := func(of map[fleet.Kind]*eval.Power) (out []evalPower) {
+		for k := range fleet.Kinds {
 			p := of[k]
 			if p == nil {
 				continue
@@ -342,7 +343,7 @@ func (x *evaluation) attacks(r *evalReport) error {
 	}
 	r.Attacks, r.Apart = rows(power[false]), rows(power[true])
 	// All kinds count alike, however often each was made.
-	recall := func(of map[eval.Kind]*eval.Power, threshold float64) (sum float64) {
+	recall := func(of map[fleet.Kind]*eval.Power, threshold float64) (sum float64) {
 		for _, k := range slices.Sorted(maps.Keys(of)) { // in one order: sums of floats depend on it
 			p := of[k]
 			sum += float64(p.Below(threshold)) / float64(p.Made)
@@ -368,14 +369,15 @@ func (x *evaluation) attacks(r *evalReport) error {
 }
 
 func (x *evaluation) ramps(r *evalReport) error {
-	power, others, agents := map[eval.Kind]*eval.Power{}, map[eval.Kind]int{}, map[eval.Kind]int{}
-	days := map[eval.Kind][]float64{}
+	power, others, agents := map[fleet.Kind]*eval.Power{}, map[fleet.Kind]int{}, map[fleet.Kind]int{}
+	days := map[fleet.Kind][]float64{}
 	var list []planned
 	for _, run := range rampRuns {
 		for _, seed := range x.seed[:min(run.most, len(x.seed))] {
 			list = append(list,
-				planned{name: run.kind.String(), Options: eval.Options{Seed: seed, Days: run.days, Scale: x.scale / 2,
-					Attacks: []eval.Kind{run.kind}}})
+				planned{name: run.kind.String(), WeeksOptions: fleet.WeeksOptions{Seed: seed, Days: run.days,
+					Scale:   x.scale / 2,
+					Attacks: []fleet.Kind{run.kind}}})
 		}
 	}
 	err := x.runs(r, list, func(p *planned, m *measured) {
@@ -393,7 +395,7 @@ func (x *evaluation) ramps(r *evalReport) error {
 		for _, a := range x.calls(m) {
 			// As many days as 5 % a day take to four times.
 			if (a.Test == "ramp" || a.Test == "1d") && a.Agent != "" && !ramped[a.Agent] &&
-				a.Time < eval.Start+(eval.TestDay+28)*baselines.DayMS {
+				a.Time < fleet.Start+(fleet.TestDay+28)*baselines.DayMS {
 				called[a.Agent] = true
 			}
 		}
@@ -417,13 +419,14 @@ func (x *evaluation) ramps(r *evalReport) error {
 var repeatDays = []int{1, 2, 3, 5, 7, 10, 14}
 
 func (x *evaluation) repeats(r *evalReport) error {
-	kinds := []eval.Kind{eval.Repeat1, eval.Repeat3, eval.Repeat6}
+	kinds := []fleet.Kind{fleet.Repeat1, fleet.Repeat3, fleet.Repeat6}
 	type cell struct{ made, alert, low int }
-	cells := map[eval.Kind]map[int]*cell{}
+	cells := map[fleet.Kind]map[int]*cell{}
 	var list []planned
 	for _, seed := range x.seed {
 		list = append(list,
-			planned{name: "repeats", Options: eval.Options{Seed: seed, Days: eval.TestDay + 15, Scale: x.scale,
+			planned{name: "repeats", WeeksOptions: fleet.WeeksOptions{Seed: seed, Days: fleet.TestDay + 15,
+				Scale:   x.scale,
 				Attacks: kinds}})
 	}
 	err := x.runs(r, list, func(_ *planned, m *measured) {
@@ -431,10 +434,10 @@ func (x *evaluation) repeats(r *evalReport) error {
 			if cells[v.Kind] == nil {
 				cells[v.Kind] = map[int]*cell{}
 			}
-			c := cells[v.Kind][v.Day-eval.TestDay+1]
+			c := cells[v.Kind][v.Day-fleet.TestDay+1]
 			if c == nil {
 				c = &cell{}
-				cells[v.Kind][v.Day-eval.TestDay+1] = c
+				cells[v.Kind][v.Day-fleet.TestDay+1] = c
 			}
 			c.made++
 			if v.Alert.Found {
@@ -465,27 +468,28 @@ func (x *evaluation) drift(r *evalReport) error {
 	type week struct{ alerts, sessions int }
 	all := append([]struct {
 		Name  string
-		Drift eval.Drift
-	}{{"none", 0}}, eval.Drifts...)
-	weeks := map[eval.Drift]*[3]week{}
+		Drift fleet.Drift
+	}{{"none", 0}}, fleet.Drifts...)
+	weeks := map[fleet.Drift]*[3]week{}
 	var list []planned
 	for _, d := range all {
 		weeks[d.Drift] = &[3]week{}
 		for _, seed := range x.seed[:min(3, len(x.seed))] { // seven streams each: time is bounded
 			list = append(list,
-				planned{name: "drift " + d.Name, Options: eval.Options{Seed: seed, Days: eval.Days, Scale: x.scale / 2,
+				planned{name: "drift " + d.Name, WeeksOptions: fleet.WeeksOptions{Seed: seed, Days: fleet.Days,
+					Scale: x.scale / 2,
 					Drift: d.Drift}})
 		}
 	}
 	err := x.runs(r, list, func(p *planned, m *measured) {
 		of := weeks[p.Drift]
 		for _, a := range x.calls(m) {
-			if w := int((a.Time-eval.Start)/baselines.DayMS-eval.TestDay) / 7; w < len(of) {
+			if w := int((a.Time-fleet.Start)/baselines.DayMS-fleet.TestDay) / 7; w < len(of) {
 				of[w].alerts++
 			}
 		}
 		for w := range of {
-			of[w].sessions += sessionsOf(m.stream, eval.TestDay+7*w, eval.TestDay+7*w+7)
+			of[w].sessions += sessionsOf(m.stream, fleet.TestDay+7*w, fleet.TestDay+7*w+7)
 		}
 	})
 	if err != nil {
@@ -505,7 +509,7 @@ func (x *evaluation) drift(r *evalReport) error {
 func (x *evaluation) sameForAll(r *evalReport) error {
 	var hashes []string
 	for _, workers := range []int{1, 8} {
-		m, err := x.made(eval.Options{Seed: x.seed[0], Days: eval.TestDay + 3, Scale: min(x.scale, .25),
+		m, err := x.made(fleet.WeeksOptions{Seed: x.seed[0], Days: fleet.TestDay + 3, Scale: min(x.scale, .25),
 			Attacks: quickRuns[0]}, workers)
 		if err != nil {
 			return err
@@ -529,7 +533,7 @@ func (x *evaluation) cost(r *evalReport) error {
 	if err != nil {
 		return err
 	}
-	o := eval.Options{Seed: x.seed[0], Days: 2, Scale: float64(x.agents) / 200}
+	o := fleet.WeeksOptions{Seed: x.seed[0], Days: 2, Scale: float64(x.agents) / 200}
 	cpu := map[string]float64{"on": math.Inf(1), "off": math.Inf(1)}
 	for _, which := range [...]string{"on", "off", "on", "off"} {
 		// the better of two: what else the machine does comes on top
@@ -571,18 +575,18 @@ func (x *evaluation) judge(r *evalReport) {
 	}
 	for _, p := range r.Attacks {
 		switch p.Kind {
-		case eval.Burst200.String():
+		case fleet.Burst200.String():
 			if x.counts("volume") {
 				gate(p.Alert.Value >= .98, "burst of 200 found", p.Alert.percent(), ">= 98 %")
 			}
-		case eval.Insert6.String():
+		case fleet.Insert6.String():
 			if x.counts("sequence") {
 				gate(p.Low.Value >= .75, "six calls inserted, at 1e-3", p.Low.percent(), ">= 75 %")
 			}
 		}
 	}
 	for _, p := range r.Ramps {
-		if p.Kind == eval.Ramp5.String() && x.counts("volume") {
+		if p.Kind == fleet.Ramp5.String() && x.counts("volume") {
 			gate(p.Size < 4 && 2*p.Found.Value > 1, "ramp of 5 % a day: median found at",
 				brief(p.Size)+"x, "+p.Before.percent()+" before 4x", "< 4x")
 		}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/eval"
+	"github.com/wayward-sec/wayward/fleet"
 )
 
 func TestEvalMeasuresInAMinute(t *testing.T) {
@@ -71,7 +72,7 @@ func TestEvalMeasuresInAMinute(t *testing.T) {
 // What is judged apart is judged as it would be if nothing had been woven in: a stream judged by
 // what it has itself taught gives the same findings.
 func TestJudgedApartIsJudgedByTheCleanStream(t *testing.T) {
-	x := &evaluation{evalOptions: &evalOptions{days: eval.TestDay + 3, scale: .1, parts: []string{"attacks"},
+	x := &evaluation{evalOptions: &evalOptions{days: fleet.TestDay + 3, scale: .1, parts: []string{"attacks"},
 		numbers: numbers{seed: []uint64{7}}}, ctx: t.Context(), stderr: io.Discard,
 		tell: func(_, _ int64) {}}
 	var err error
@@ -79,11 +80,11 @@ func TestJudgedApartIsJudgedByTheCleanStream(t *testing.T) {
 		t.Fatal(err)
 	}
 	x.cleanRuns()
-	clean, err := x.one(&planned{Options: x.quietly(7), clean: true})
+	clean, err := x.one(&planned{WeeksOptions: x.quietly(7), clean: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	apart, err := x.one(&planned{Options: x.quietly(7), apart: true})
+	apart, err := x.one(&planned{WeeksOptions: x.quietly(7), apart: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,13 +96,13 @@ func TestJudgedApartIsJudgedByTheCleanStream(t *testing.T) {
 	}
 	o := x.quietly(7)
 	o.Attacks = quickRuns[0]
-	attacked, err := x.one(&planned{Options: o, apart: true})
+	attacked, err := x.one(&planned{WeeksOptions: o, apart: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	// Before the first attack it is the same stream, and whatever is woven in, the snapshots that
 	// findings cite are the clean stream's.
-	first := int64(eval.Start + eval.TestDay*baselines.DayMS)
+	first := int64(fleet.Start + fleet.TestDay*baselines.DayMS)
 	before := func(list []eval.Alarm) (out []eval.Alarm) {
 		for _, a := range list {
 			if a.Time < first {
