@@ -1,8 +1,3 @@
-// Package eval measures the detectors: it matches the alarms of a run with the truth about what was
-// woven into the made-up weeks of package fleet, or with the labels of recorded sessions.
-//
-// It must never know how a detector comes to its findings: it sees findings alone. Begin with
-// Book.Take and Book.Judge.
 package eval
 
 import (

@@ -20,7 +20,7 @@ var imports = map[string][]string{
 	"formats":    {"event"},
 	"sinks":      {"event"},
 	"fleet":      {},
-	"eval":       {"event", "fleet"},
+	"eval":       {"baselines", "detectors", "event", "event/wire", "fleet", "pipeline", "policy", "sinks"},
 	"detectors":  {"baselines", "event", "event/wire", "policy", "rules"},
 	"response":   {"event", "event/wire", "policy"},
 	"pipeline":   {"baselines", "detectors", "event", "event/wire", "formats", "policy", "response", "state"},
