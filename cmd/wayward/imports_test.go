@@ -19,6 +19,7 @@ var imports = map[string][]string{
 	"baselines":  {"event", "event/wire"},
 	"formats":    {"event"},
 	"sinks":      {"event"},
+	"suggest":    {"baselines", "event", "policy"},
 	"fleet":      {},
 	"eval":       {"baselines", "detectors", "event", "event/wire", "fleet", "pipeline", "policy", "sinks"},
 	"detectors":  {"baselines", "event", "event/wire", "policy", "rules"},

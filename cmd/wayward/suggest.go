@@ -6,12 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"slices"
 	"strings"
-	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -19,6 +16,7 @@ import (
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/pipeline"
 	"github.com/wayward-sec/wayward/policy"
+	"github.com/wayward-sec/wayward/suggest"
 )
 
 // usageFlags say whose usage is looked at, and where it was seen.
@@ -129,7 +127,7 @@ func snapshotUsages(name string) ([]*policy.Usage, error) {
 		if m.Persona == baselines.TenantWide {
 			continue
 		}
-		u := usageOf(m)
+		u := suggest.FromModel(m)
 		u.From = "snapshot " + m.Snapshot()
 		if m.Fork != "" {
 			u.From += " of fork " + m.Fork
@@ -140,99 +138,6 @@ func snapshotUsages(name string) ([]*policy.Usage, error) {
 		return strings.Compare(a.Tenant+"\x00"+a.Persona+"\x00"+a.From, b.Tenant+"\x00"+b.Persona+"\x00"+b.From)
 	})
 	return list, nil
-}
-
-// usageOf is what a snapshot knows of what its persona uses. Names are kept of tools, servers,
-// domains and classes of resources, so of the rest nothing can be said.
-func usageOf(m *baselines.Model) *policy.Usage {
-	v := &m.Rarity
-	u := &policy.Usage{Tenant: m.Tenant, Persona: m.Persona, AgentDays: int64(v.Total), First: m.First, Last: m.Day}
-	for _, d := range []policy.Dimension{policy.Tools, policy.Servers, policy.Classes, policy.ResourceTypes,
-		policy.Labels, policy.Environments, policy.Destinations} {
-		u.Watched[d] = true
-	}
-	add := func(d policy.Dimension, value string, x *baselines.Value) {
-		if value == "" {
-			return
-		}
-		i := slices.IndexFunc(u.Of[d], func(s policy.Seen) bool { return s.Value == value })
-		if i < 0 {
-			i = len(u.Of[d])
-			u.Of[d] = append(u.Of[d], policy.Seen{Value: value, First: int64(x.First), Last: int64(x.Last)})
-		}
-		s := &u.Of[d][i]
-		// Of two values that show one name, agents may have shown both on one day: the larger count
-		// is certain.
-		s.AgentDays = max(s.AgentDays, int64(x.Count))
-		s.First, s.Last = min(s.First, int64(x.First)), max(s.Last, int64(x.Last))
-	}
-	known := func(f baselines.Field, each func(x *baselines.Value)) {
-		o := &v.Of[f]
-		for i := range o.Values {
-			each(&o.Values[i])
-		}
-		for i := range v.Quarantine {
-			if q := &v.Quarantine[i]; q.Field == f && !q.Rejected {
-				each(&q.Value)
-			}
-		}
-	}
-	known(baselines.ToolField, func(x *baselines.Value) {
-		add(policy.Tools, policy.EntryFor(x.Name, policy.Tools), x)
-		u.Hidden[policy.Tools] = u.Hidden[policy.Tools] || x.Name == ""
-		for c := event.Read; c <= event.Delegate; c++ {
-			if x.Classes&(1<<c) != 0 {
-				add(policy.Classes, c.String(), x)
-			}
-		}
-	})
-	known(baselines.ServerField, func(x *baselines.Value) {
-		add(policy.Servers, policy.EntryFor(x.Name, policy.Servers), x)
-		u.Hidden[policy.Servers] = u.Hidden[policy.Servers] || x.Name == ""
-	})
-	known(baselines.ResourceField, func(x *baselines.Value) {
-		// A name is type|environment|labels; one that was cut is cut in its labels at least.
-		parts := strings.SplitN(x.Name, "|", 3)
-		if len(parts) < 3 || len(x.Name) >= 120 || strings.Count(x.Name, "|") > 2 {
-			u.Hidden[policy.ResourceTypes], u.Hidden[policy.Environments], u.Hidden[policy.Labels] = true, true, true
-			return
-		}
-		add(policy.ResourceTypes, policy.EntryFor(parts[0], policy.ResourceTypes), x)
-		add(policy.Environments, policy.EntryFor(parts[1], policy.Environments), x)
-		for l := range strings.SplitSeq(parts[2], ",") {
-			add(policy.Labels, policy.EntryFor(l, policy.Labels), x)
-		}
-	})
-	known(baselines.DomainField, func(x *baselines.Value) {
-		if x.Name == "" || strings.HasSuffix(x.Name, ":") {
-			u.Hidden[policy.Destinations] = true
-			return
-		}
-		for _, s := range policy.DestinationEntries(&event.Destination{Domain: x.Name}) {
-			add(policy.Destinations, s, x)
-		}
-	})
-	for d := range u.Of {
-		u.Hidden[d] = u.Hidden[d] || policy.Dimension(d) == policy.Tools && v.Of[baselines.ToolField].Open ||
-			policy.Dimension(d) == policy.Destinations && v.Of[baselines.DomainField].Open
-		slices.SortFunc(u.Of[d], func(a, b policy.Seen) int {
-			if a.AgentDays != b.AgentDays {
-				return int(min(max(b.AgentDays-a.AgentDays, -1), 1))
-			}
-			return strings.Compare(a.Value, b.Value)
-		})
-	}
-	for f, measure := range map[baselines.Feature]policy.Measure{baselines.EventCount: policy.Count,
-		baselines.RecordSum: policy.Records} {
-		if c := &m.Volume.Of[f].Session; c.Ready() {
-			if top := math.Expm1(c.Quantile(0.999)); top >= 1 && top < 1e15 {
-				u.Limits = append(u.Limits, policy.Level{Scope: policy.SessionScope, Measure: measure,
-					Reached: int64(top), Units: int64(c.N()), Estimated: true})
-			}
-		}
-	}
-	slices.SortFunc(u.Limits, func(a, b policy.Level) int { return int(a.Measure) - int(b.Measure) })
-	return u
 }
 
 func newPersonasSuggest() *cobra.Command {
@@ -301,102 +206,4 @@ func (o *usageFlags) declared() (*policy.Set, error) {
 		dir = c.Policies
 	}
 	return loadPolicies(dir)
-}
-
-// comparison is one persona as declared, against what its agents were seen to do.
-type comparison struct {
-	Tenant      string              `json:"tenant"`
-	Persona     string              `json:"persona"`
-	From        string              `json:"from"`
-	AgentDays   int64               `json:"agent_days"`
-	First       string              `json:"first_day"`
-	Last        string              `json:"last_day"`
-	Declared    bool                `json:"declared"`
-	Differences []policy.Difference `json:"differences"`
-}
-
-func newPersonasDiff() *cobra.Command {
-	var o usageFlags
-	var output string
-	cmd := &cobra.Command{
-		Use:   "diff",
-		Short: "Show where what agents do and what their persona declares part",
-		Long: "diff compares declared personas with what was seen, in recorded events or exported snapshots: what was used and is not declared, which would be a\n" +
-			"violation; what is declared and was never used; and what was used on fewer than --min-agent-days. Exit 0 if they agree, 1 if not, 3 if there was no\n" +
-			"tool call.",
-		Example: "  wayward personas diff --policies policies --input events.jsonl.zst\n" +
-			"  wayward personas diff -c wayward.yaml --snapshots snapshots.jsonl --persona support --output json",
-		Args: cobra.NoArgs,
-	}
-	outputFlag(cmd, &output, "text", "json")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		set, err := o.load(nil)
-		if err != nil {
-			return err
-		}
-		list, err := o.usages(cmd, set)
-		if err != nil {
-			return err
-		}
-		all := []comparison{}
-		differ := false
-		for _, u := range list {
-			c := comparison{u.Tenant, u.Persona, u.From, u.AgentDays, isoDay(u.First), isoDay(u.Last), false,
-				[]policy.Difference{}}
-			if p := set.Persona(u.Tenant, u.Persona); p != nil {
-				c.Declared = true
-				c.Differences = append(c.Differences, p.Compare(u, o.least)...)
-			}
-			differ = differ || !c.Declared || len(c.Differences) > 0
-			all = append(all, c)
-		}
-		if output == "json" {
-			err = printJSON(cmd.OutOrStdout(), all)
-		} else {
-			err = printComparisons(cmd.OutOrStdout(), all)
-		}
-		if err == nil && differ {
-			return errSilent{1}
-		}
-		return cmp.Or(err, o.bad.code())
-	}
-	o.flags(cmd, "agent-days below which something is used rarely")
-	return cmd
-}
-
-func isoDay(day int64) string {
-	return time.UnixMilli(day * baselines.DayMS).UTC().Format(time.DateOnly)
-}
-
-func printComparisons(w io.Writer, all []comparison) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for _, c := range all {
-		fmt.Fprintf(t, "%s of %s: %d agent-days from %s to %s (%s)\n", visible(c.Persona, 100), visible(c.Tenant, 100),
-			c.AgentDays, c.First, c.Last, visible(c.From, 100))
-		switch {
-		case !c.Declared:
-			fmt.Fprintln(t, "  no persona of that name is declared; wayward personas suggest drafts one")
-			continue
-		case len(c.Differences) == 0:
-			fmt.Fprintln(t, "  what is declared and what was seen agree")
-		}
-		for _, d := range c.Differences {
-			where := ""
-			if d.Line > 0 {
-				where = fmt.Sprintf("%s:%d", d.File, d.Line)
-			}
-			said := ""
-			switch d.Kind {
-			case policy.Undeclared:
-				said = fmt.Sprintf("used, not declared (%s: %s)\t%d agent-days, %s to %s", d.Verdict,
-					visible(d.Rule, 60), d.AgentDays, d.First, d.Last)
-			case policy.Unused:
-				said = "declared, never used\tnot since " + d.First
-			case policy.Rare:
-				said = fmt.Sprintf("used rarely\t%d agent-days, %s to %s", d.AgentDays, d.First, d.Last)
-			}
-			fmt.Fprintf(t, "  %s\t%s\t%s\t%s\n", d.Dimension, dash(d.Value), said, where)
-		}
-	}
-	return t.Flush()
 }
