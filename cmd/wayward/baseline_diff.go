@@ -13,6 +13,8 @@ import (
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
+
+	"github.com/wayward-sec/wayward/baselines/audit"
 )
 
 func newBaselineDiff() *cobra.Command {
@@ -137,7 +139,7 @@ func shifted(list []change, part, what string, old, now float64) []change {
 	}
 	c := change{Kind: "shifted", Part: part, What: what, Old: rough(old), New: rough(now)}
 	if old != 0 {
-		c.Factor = ptr(rounded(now / old))
+		c.Factor = ptr(audit.Rounded(now / old))
 	}
 	return append(list, c)
 }
@@ -183,3 +185,5 @@ func printDifferences(w io.Writer, old, now *view, changes []change) {
 	}
 	t.Flush()
 }
+
+func ptr[T any](v T) *T { return &v }

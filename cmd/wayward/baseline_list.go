@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/baselines/audit"
 	"github.com/wayward-sec/wayward/event"
 )
 
@@ -65,7 +66,7 @@ func headOf(s snapshot) head {
 	m := s.m
 	return head{m.Tenant, m.Persona, m.Fork, dayOf(m.Day), m.Hash(), m.State.String(), m.Frozen, dayOf(m.First),
 		dayOf(m.Seen), m.Day - m.First + 1, m.Sessions,
-		rounded(float64(m.AgentDays) / baselines.Unit), m.Agents, s.size}
+		audit.Rounded(float64(m.AgentDays) / baselines.Unit), m.Agents, s.size}
 }
 
 func stateText(m *baselines.Model) string {
