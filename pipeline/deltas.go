@@ -23,13 +23,13 @@ import (
 // close that day.
 
 const (
-	flushEvery = 600_000 // ms of event time between two flushes of the ledger
+	flushEvery = 600_000 // ms of event time between two flushes of the deltas
 	// shadow is how long nothing is learned from an agent after an alert about it, event time.
 	shadow = 30 * 60_000
 
-	maxTold     = 32   // forks of a persona and day in a ledger
-	maxLedger   = 1024 // baselines of a tenant in a ledger
-	maxRoleName = 128  // bytes of a persona that has a baseline
+	maxForkDeltas = 32   // forks of a persona and day in the deltas
+	maxDeltas     = 1024 // baselines of a tenant in the deltas
+	maxRoleName   = 128  // bytes of a persona that has a baseline
 )
 
 // learned is the part of a page that belongs to a baseline.
@@ -125,7 +125,7 @@ func learnedKey(page string) (k baselines.Key, day int64) {
 	return k, int64(binary.BigEndian.Uint64([]byte(number)) ^ 1<<63)
 }
 
-// gathered is a delta of the slice under way, or of the ledger.
+// gathered is a delta of the slice under way, or of a page.
 type gathered struct {
 	keyDay
 	delta *baselines.Delta
@@ -184,7 +184,7 @@ func (b *behaviour) gather(w *detectors.Who, day int64) *baselines.Delta {
 	if i, have := b.gatheredAt[k]; have {
 		return b.gathered[i].delta
 	}
-	if b.ledger[k] == nil {
+	if b.deltas[k] == nil {
 		baselinesOf, forks := 0, 0
 		count := func(o keyDay) {
 			if o.Tenant == k.Tenant {
@@ -196,13 +196,13 @@ func (b *behaviour) gather(w *detectors.Who, day int64) *baselines.Delta {
 		for i := range b.gathered {
 			count(b.gathered[i].keyDay)
 		}
-		for o := range b.ledger {
+		for o := range b.deltas {
 			count(o)
 		}
 		switch {
-		case k.Fork != "" && forks >= maxTold:
+		case k.Fork != "" && forks >= maxForkDeltas:
 			k.Fork = otherFork
-		case baselinesOf >= maxLedger && w.Role == nil:
+		case baselinesOf >= maxDeltas && w.Role == nil:
 			// who makes up personas takes no room from those that are declared
 			b.counts.dropped++
 			return &b.waste
@@ -212,44 +212,44 @@ func (b *behaviour) gather(w *detectors.Who, day int64) *baselines.Delta {
 		}
 	}
 	if b.replay != nil { // nothing is undone
-		return b.ledgerPage(k).learned.delta
+		return b.deltaPageOf(k).learned.delta
 	}
 	b.gatheredAt[k] = len(b.gathered)
 	b.gathered = append(b.gathered, gathered{k, &baselines.Delta{}})
 	return b.gathered[len(b.gathered)-1].delta
 }
 
-// ledgerPage is the page of the ledger for a baseline and day. It changes between slices alone, so
+// deltaPageOf is the delta page of a baseline and day. It changes between slices alone, so
 // there is nothing to undo.
-func (b *behaviour) ledgerPage(k keyDay) *page {
-	pg := b.ledger[k]
+func (b *behaviour) deltaPageOf(k keyDay) *page {
+	pg := b.deltas[k]
 	if pg == nil {
 		pg = &page{key: string(appendLearnedKey(nil, deltaPage, k.Key, k.day)),
 			learned: &learned{key: k.Key, day: k.day, delta: &baselines.Delta{}}}
 		pg.tenant = tenantOf(k.Tenant, pg)
 		b.pages[pg.key] = pg
 		b.enter(pg)
-		b.ledger[k] = pg
+		b.deltas[k] = pg
 	}
 	b.soil(pg)
 	return pg
 }
 
-// kept implements machine: what the slice gathered goes to the ledger, or has gone to the relation
-// stage with all that was there.
+// kept implements machine: what the slice gathered goes to the delta pages, or has gone to the
+// relation stage with all that was there.
 func (b *behaviour) kept() {
 	if b.flushing {
-		for _, pg := range b.ledger {
+		for _, pg := range b.deltas {
 			b.soil(pg)
 			pg.dead = true
 			delete(b.pages, pg.key)
 			b.leave(pg)
 		}
-		clear(b.ledger)
+		clear(b.deltas)
 	} else {
 		for i := range b.gathered {
 			g := &b.gathered[i]
-			b.ledgerPage(g.keyDay).learned.delta.Merge(g.delta)
+			b.deltaPageOf(g.keyDay).learned.delta.Merge(g.delta)
 		}
 	}
 	if b.flushing || b.replay == nil {
@@ -269,7 +269,7 @@ func (b *behaviour) forgetSlice() {
 	b.holders, b.gathered = b.holders[:0], b.gathered[:0]
 }
 
-// due tells whether it is time to send the ledger: ten minutes of event time have begun, or nobody
+// due tells whether it is time to send the deltas: ten minutes of event time have begun, or nobody
 // waits for this shard any more.
 func (b *behaviour) due() bool {
 	if !b.clock.seen || b.replay != nil {
@@ -279,14 +279,14 @@ func (b *behaviour) due() bool {
 		b.flushed = m
 		return true
 	}
-	return b.idle && len(b.ledger)+len(b.gathered) > 0
+	return b.idle && len(b.deltas)+len(b.gathered) > 0
 }
 
-// flush writes the ledger and what the slice has gathered to the relation stage, in records of
+// flush writes the deltas and what the slice has gathered to the relation stage, in records of
 // their own that tell no time: the day must not be closed by the first of several records.
 func (b *behaviour) flush() {
 	var list []gathered
-	for k, pg := range b.ledger {
+	for k, pg := range b.deltas {
 		list = append(list, gathered{k, pg.learned.delta})
 	}
 	list = append(list, b.gathered...)

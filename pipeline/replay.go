@@ -172,13 +172,13 @@ type replaying struct {
 	facts      [virtual][]record // for each relation shard
 	// likewise, control records: applied at the end of the slice, sorted, so that where chunks end
 	// does not show
-	told     [virtual][]record
-	verdicts [virtual][]record // for the next slice
-	shelf    shelf
-	ended    int64 // ten minutes of the watermark in which idle sessions were last looked for
-	closed   int64 // newest day that may be closed
-	given    int64 // and up to which Daily was asked
-	sum      Summary
+	told      [virtual][]record
+	verdicts  [virtual][]record // for the next slice
+	snapshots replaySnapshots
+	ended     int64 // ten minutes of the watermark in which idle sessions were last looked for
+	closed    int64 // newest day that may be closed
+	given     int64 // and up to which Daily was asked
+	sum       Summary
 }
 
 // Run replays a source to its end, or until ctx is done.
@@ -201,21 +201,21 @@ func (r *Replay) Run(ctx context.Context, src Source) (_ Summary, err error) {
 			err = errors.Join(err, shared.store.Close())
 		}
 	}()
-	x.shelf = shelf{owner: shared.baselineOwner}
+	x.snapshots = replaySnapshots{owner: shared.baselineOwner}
 	switch {
 	case r.Daily != nil:
-		x.shelf.given = []Closing{}
+		x.snapshots.given = []Closing{}
 	case r.Freeze:
-		x.shelf.given = []Closing{*closingOf(r.Learn)}
+		x.snapshots.given = []Closing{*closingOf(r.Learn)}
 	}
 	x.sum.Dead = map[string]int64{}
 	for p := range x.behaviours {
 		x.behaviours[p] = newBehaviour(int32(p), shared, r.Policy, "")
 		x.behaviours[p].replay = &x.watermark
 		x.relations[p] = newRelation(int32(p), shared, r.Policy)
-		x.behaviours[p].models, x.behaviours[p].begun = &x.shelf, true
+		x.behaviours[p].models, x.behaviours[p].begun = &x.snapshots, true
 		x.behaviours[p].approved, x.relations[p].approved = r.Approved, r.Approved
-		x.relations[p].replay, x.relations[p].freeze = true, x.shelf.given != nil
+		x.relations[p].replay, x.relations[p].freeze = true, x.snapshots.given != nil
 		x.behaviours[p].begin(0, true)
 		x.relations[p].begin(0, true)
 		x.behaviours[p].undoable, x.relations[p].undoable = false, false
