@@ -16,8 +16,8 @@ import (
 type registry struct {
 	*city
 	snapshotCache *snapshotCache
-	n       int
-	topic   map[string]bool // keys of snapshots that a compacted topic of baselines still has
+	n             int
+	topic         map[string]bool // keys of snapshots that a compacted topic of baselines still has
 }
 
 func newRegistry(t *testing.T) *registry {
