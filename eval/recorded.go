@@ -15,6 +15,13 @@ import (
 	"strconv"
 
 	"github.com/ulikunitz/xz"
+
+	"github.com/wayward-sec/wayward/fleet"
+)
+
+const (
+	hourMS = 3_600_000
+	dayMS  = 24 * hourMS
 )
 
 // RecordedSession is one recorded run of an agent, with its label.
@@ -27,7 +34,7 @@ type RecordedSession struct {
 }
 
 // FirstHalf puts half of all sessions into one part, by their names.
-func (s *RecordedSession) FirstHalf() bool { return word(s.Session)>>32&1 == 0 }
+func (s *RecordedSession) FirstHalf() bool { return fleet.HashText(s.Session)>>32&1 == 0 }
 
 type recordedEvent struct {
 	after int64 // ms since the session's beginning
@@ -131,9 +138,9 @@ func (r Recorded) Lines(day int, seed uint64, keep func(*RecordedSession) bool) 
 		line []byte
 	}
 	var all []placed
-	first := Start + int64(day)*dayMS
+	first := fleet.Start + int64(day)*dayMS
 	for _, agent := range agents {
-		p := pcg(seed, 30, word(agent))
+		p := fleet.PCG(seed, 30, fleet.HashText(agent))
 		rng := rand.New(&p)
 		mine := byAgent[agent]
 		rng.Shuffle(len(mine), func(a, b int) { mine[a], mine[b] = mine[b], mine[a] })

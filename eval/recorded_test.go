@@ -9,6 +9,7 @@ import (
 	"github.com/ulikunitz/xz"
 
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/fleet"
 )
 
 func TestRecordedSessionsBecomeStreams(t *testing.T) {
@@ -58,13 +59,13 @@ func TestRecordedSessionsBecomeStreams(t *testing.T) {
 		t.Errorf("%d sessions of the test", n)
 	}
 	var d event.Decoder
-	last, ids := int64(Start+14*dayMS), map[string]int64{}
+	last, ids := int64(fleet.Start+14*dayMS), map[string]int64{}
 	for line := range bytes.Lines(lines) {
 		var e event.Event
 		if err := d.Decode(bytes.TrimSpace(line), &e); err != nil {
 			t.Fatalf("%v: %s", err, line)
 		}
-		if e.Time < last || e.Time > Start+28*dayMS {
+		if e.Time < last || e.Time > fleet.Start+28*dayMS {
 			t.Errorf("event %s at %d", e.ID, e.Time)
 		}
 		last = e.Time

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/fleet"
 )
 
 // Alarm is what a finding said at one time: when it was made, and each time that it grew.
@@ -133,7 +134,7 @@ type Hit struct {
 
 // Verdict is what became of an incident.
 type Verdict struct {
-	*Incident
+	*fleet.Incident
 	Alert  Hit            // by what called somebody
 	Low    Hit            // by what had p <= 1e-3, whether it called or not
 	Family map[string]Hit // by what called, of each family
@@ -143,14 +144,14 @@ type Verdict struct {
 
 // slackMS is how long after its last event an alarm about an agent still is about an incident:
 // windows look back, and an hour's is the longest that would not be another day's.
-const slackMS = 15 * minuteMS
+const slackMS = 15 * 60_000
 
-// about tells whether an alarm is about an incident.
-func (i *Incident) about(a *Alarm) bool {
+// about tells whether the alarm is about an incident.
+func (a *Alarm) about(i *fleet.Incident) bool {
 	if a.Agent != i.Agent || a.Time < i.First {
 		return false
 	}
-	if i.Kind.growth() > 0 { // all else is too likely to be chance in so many days
+	if i.Kind.Growth() > 0 { // all else is too likely to be chance in so many days
 		return a.Test == "ramp" || a.Test == "1d"
 	}
 	if a.Session != "" && slices.Contains(i.Sessions, a.Session) {
@@ -162,30 +163,30 @@ func (i *Incident) about(a *Alarm) bool {
 	return slices.ContainsFunc(a.Refs, func(id string) bool { return slices.Contains(i.Events, id) })
 }
 
-func (i *Incident) hit(a *Alarm) Hit {
+func (a *Alarm) hit(i *fleet.Incident) Hit {
 	h := Hit{Found: true, At: a.Time, Seconds: float64(a.Time-i.First) / 1000, By: a.Test}
 	h.Events = sort.Search(len(i.Times), func(k int) bool { return i.Times[k] > a.Time })
 	return h
 }
 
 // Judge says what became of incidents. Alarms must have come in the order of time but for a little.
-func (b *Book) Judge(incidents []*Incident) []Verdict {
+func (b *Book) Judge(incidents []*fleet.Incident) []Verdict {
 	byAgent := map[string][]int{}
 	out := make([]Verdict, len(incidents))
 	for n, i := range incidents {
 		byAgent[i.Agent] = append(byAgent[i.Agent], n)
 		out[n] = Verdict{Incident: i, Family: map[string]Hit{}, Best: math.Inf(1)}
 	}
-	first := func(h *Hit, i *Incident, a *Alarm) {
+	first := func(h *Hit, i *fleet.Incident, a *Alarm) {
 		if !h.Found || a.Time < h.At {
-			*h = i.hit(a)
+			*h = a.hit(i)
 		}
 	}
 	for k := range b.Alarms {
 		a := &b.Alarms[k]
 		for _, n := range byAgent[a.Agent] {
 			v := &out[n]
-			if !v.about(a) {
+			if !a.about(v.Incident) {
 				continue
 			}
 			v.Best = min(v.Best, a.Score())
@@ -203,7 +204,7 @@ func (b *Book) Judge(incidents []*Incident) []Verdict {
 	for k := range b.Others {
 		a := &b.Others[k]
 		for _, n := range byAgent[a.Agent] {
-			if v := &out[n]; v.about(a) {
+			if v := &out[n]; a.about(v.Incident) {
 				first(&v.Other, v.Incident, a)
 			}
 		}
@@ -259,7 +260,7 @@ func (p *Power) Add(v *Verdict) {
 	if 2*v.Alert.Events <= len(v.Incident.Events) {
 		p.Half++
 	}
-	if v.Kind.growth() > 0 {
+	if v.Kind.Growth() > 0 {
 		p.Size = append(p.Size, v.Multiple(v.Alert.At))
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/fleet"
 )
 
 func near(t *testing.T, what string, got, want, within float64) {
@@ -36,7 +37,7 @@ func TestBoundsAreThoseOfTheTextbook(t *testing.T) {
 }
 
 func TestAlarmsAreMatchedWithIncidents(t *testing.T) {
-	i := &Incident{Kind: Insert4, Agent: "a", Sessions: []string{"a-1"}, Events: []string{"e1", "e2", "e3"},
+	i := &fleet.Incident{Kind: fleet.Insert4, Agent: "a", Sessions: []string{"a-1"}, Events: []string{"e1", "e2", "e3"},
 		Times: []int64{1000, 2000, 3000}, First: 1000, Last: 3000}
 	finding := func(agent, session, scope string, at int64, alert bool, p float64, refs ...string) *event.Finding {
 		f := &event.Finding{Activity: event.Create, UID: agent + session + scope, Agent: agent, Session: session,
@@ -66,7 +67,7 @@ func TestAlarmsAreMatchedWithIncidents(t *testing.T) {
 	} {
 		b := Book{}
 		b.Take(c.f)
-		v := b.Judge([]*Incident{i})[0]
+		v := b.Judge([]*fleet.Incident{i})[0]
 		if v.Alert.Found != c.alert || v.Low.Found != c.low || v.Alert.Events != c.events {
 			t.Errorf("%s: %+v, %+v", c.name, v.Alert, v.Low)
 		}
@@ -121,9 +122,9 @@ func TestThresholdsFollowFromWhatCameOfNothing(t *testing.T) {
 	}
 	near(t, "precision of 1 false in 1,000", Precision(1e-4, .8, 1e-3), 8e-5/(8e-5+.9999e-3), 1e-12)
 	p := Power{}
-	p.Add(&Verdict{Incident: &Incident{Events: []string{"a"}}, Alert: Hit{Found: true, Events: 1}, Best: .2})
-	p.Add(&Verdict{Incident: &Incident{Events: []string{"a", "b"}}, Alert: Hit{Found: true, Events: 1}, Best: .7})
-	p.Add(&Verdict{Incident: &Incident{Events: []string{"a", "b"}}, Best: math.Inf(1)})
+	p.Add(&Verdict{Incident: &fleet.Incident{Events: []string{"a"}}, Alert: Hit{Found: true, Events: 1}, Best: .2})
+	p.Add(&Verdict{Incident: &fleet.Incident{Events: []string{"a", "b"}}, Alert: Hit{Found: true, Events: 1}, Best: .7})
+	p.Add(&Verdict{Incident: &fleet.Incident{Events: []string{"a", "b"}}, Best: math.Inf(1)})
 	if p.Below(.5) != 1 || p.Below(1) != 2 || p.Below(math.Inf(1)) != 2 || p.Long != 2 || p.Half != 1 {
 		t.Errorf("%+v", p)
 	}

@@ -82,7 +82,7 @@ type behaviour struct {
 	gathered   []gathered
 	gatheredAt map[keyDay]int
 	holders    []*detectors.Who // that have a delta at hand
-	ledger     map[keyDay]*page // what the relation stage has not been told. Derived: these are pages
+	deltas     map[keyDay]*page // what the relation stage has not been told. Derived: these are pages
 	flushing   bool             // the slice under way tells it
 	flushed    int64            // ten minutes of event time for which it was last told
 	ended      int64            // ten minutes of event time in which idle sessions were last looked for
@@ -110,7 +110,7 @@ const (
 
 func newBehaviour(p int32, r *rules, set *policy.Set, topic string) *behaviour {
 	b := &behaviour{shard: newShard(p, r), home: p, panel: detectors.New(set), topic: topic, gates: map[string]gate{},
-		said: map[uint64]int32{}, origin: noTime, rulings: map[baselines.Key]ruling{}, ledger: map[keyDay]*page{},
+		said: map[uint64]int32{}, origin: noTime, rulings: map[baselines.Key]ruling{}, deltas: map[keyDay]*page{},
 		gatheredAt: map[keyDay]int{}, alive: map[*page]bool{}, attributes: map[attributes]*attributes{},
 		relation: make([]int64, r.facts), facts: make([][]byte, r.facts), hint: make([]int, r.facts)}
 	for i := range b.relation {
@@ -752,7 +752,7 @@ func (b *behaviour) decodeVars(r *wire.Reader) {
 func (b *behaviour) indexed(pg *page) {
 	switch pg.key[0] {
 	case deltaPage:
-		b.ledger[keyDay{pg.learned.key, pg.learned.day}] = pg
+		b.deltas[keyDay{pg.learned.key, pg.learned.day}] = pg
 	case sessionPage:
 		if pg.going {
 			b.alive[pg] = true

@@ -192,15 +192,15 @@ func Run(ctx context.Context, c Config) error {
 			if c.Changelog {
 				st.changelog = c.Topics.ChangelogBehaviour
 			}
-			st.library = newLibrary(&c, shared)
-			st.library.stopped = ctx
+			st.snapshotCache = newSnapshotCache(&c, shared)
+			st.snapshotCache.stopped = ctx
 			st.newShard = func(p int32) *shard {
 				b := newBehaviour(p, shared, none, c.Topics.Events)
-				b.models = st.library
+				b.models = st.snapshotCache
 				return b.shard
 			}
 			ready := make(chan struct{})
-			g.Go(work.do("reading baselines", func() error { st.library.run(ctx, ready); return nil }))
+			g.Go(work.do("reading baselines", func() error { st.snapshotCache.run(ctx, ready); return nil }))
 			g.Go(work.do("stage behaviour", func() error {
 				select {
 				case <-ready:

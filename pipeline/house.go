@@ -13,8 +13,8 @@ import (
 // house is done once a second: ticks of idle partitions, sources that fell silent, gauges.
 func (st *stage) house(ctx context.Context, cl *kgo.Client) {
 	st.metrics.gauges(st)
-	if st.library != nil {
-		st.metrics.age(st.library.newest())
+	if st.snapshotCache != nil {
+		st.metrics.age(st.snapshotCache.newest())
 	} else if st.journal == "" && time.Since(st.summed) > 30*time.Second {
 		st.summed = time.Now()
 		st.metrics.baselines(st)
@@ -32,8 +32,8 @@ func (st *stage) house(ctx context.Context, cl *kgo.Client) {
 		}
 	}
 	st.wind(ctx)
-	if st.library != nil && len(st.loading)+len(st.awaited) == 0 {
-		st.library.forgetWanted()
+	if st.snapshotCache != nil && len(st.loading)+len(st.awaited) == 0 {
+		st.snapshotCache.forgetWanted()
 	}
 	if st.journal != "" {
 		st.ticks(ctx, cl)

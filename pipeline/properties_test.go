@@ -725,7 +725,7 @@ func TestWhereALogIsCutDoesNotShow(t *testing.T) {
 				mergedFacts(t, sum, b.out)
 				mergedDeltas(t, deltas, b.out, nil)
 			}
-			mergedDeltas(t, deltas, nil, b.ledger)
+			mergedDeltas(t, deltas, nil, b.deltas)
 			if try == 0 {
 				want, pages, facts, learned = got, withoutDeltas(pagesOf(b.shard)), sum, encoded(deltas)
 				if len(want) < 50 || len(facts) < 50 || len(learned) < 8 {

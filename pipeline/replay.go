@@ -172,13 +172,13 @@ type replaying struct {
 	facts      [virtual][]record // for each relation shard
 	// likewise, control records: applied at the end of the slice, sorted, so that where chunks end
 	// does not show
-	told     [virtual][]record
-	verdicts [virtual][]record // for the next slice
-	shelf    shelf
-	ended    int64 // ten minutes of the watermark in which idle sessions were last looked for
-	closed   int64 // newest day that may be closed
-	given    int64 // and up to which Daily was asked
-	sum      Summary
+	told      [virtual][]record
+	verdicts  [virtual][]record // for the next slice
+	snapshots replaySnapshots
+	ended     int64 // ten minutes of the watermark in which idle sessions were last looked for
+	closed    int64 // newest day that may be closed
+	given     int64 // and up to which Daily was asked
+	sum       Summary
 }
 
 // Run replays a source to its end, or until ctx is done.
@@ -201,21 +201,21 @@ func (r *Replay) Run(ctx context.Context, src Source) (_ Summary, err error) {
 			err = errors.Join(err, shared.store.Close())
 		}
 	}()
-	x.shelf = shelf{owner: shared.baselineOwner}
+	x.snapshots = replaySnapshots{owner: shared.baselineOwner}
 	switch {
 	case r.Daily != nil:
-		x.shelf.given = []Closing{}
+		x.snapshots.given = []Closing{}
 	case r.Freeze:
-		x.shelf.given = []Closing{*closingOf(r.Learn)}
+		x.snapshots.given = []Closing{*closingOf(r.Learn)}
 	}
 	x.sum.Dead = map[string]int64{}
 	for p := range x.behaviours {
 		x.behaviours[p] = newBehaviour(int32(p), shared, r.Policy, "")
 		x.behaviours[p].replay = &x.watermark
 		x.relations[p] = newRelation(int32(p), shared, r.Policy)
-		x.behaviours[p].models, x.behaviours[p].begun = &x.shelf, true
+		x.behaviours[p].models, x.behaviours[p].begun = &x.snapshots, true
 		x.behaviours[p].approved, x.relations[p].approved = r.Approved, r.Approved
-		x.relations[p].replay, x.relations[p].freeze = true, x.shelf.given != nil
+		x.relations[p].replay, x.relations[p].freeze = true, x.snapshots.given != nil
 		x.behaviours[p].begin(0, true)
 		x.relations[p].begin(0, true)
 		x.behaviours[p].undoable, x.relations[p].undoable = false, false
@@ -309,122 +309,6 @@ func (x *replaying) parallel(n int, f func(i int)) {
 	wg.Wait()
 	if p := broken.Load(); p != nil {
 		panic(*p)
-	}
-}
-
-func (x *replaying) decode(c *Chunk) {
-	n := 0
-	add := func() *block {
-		if n == len(c.blocks) {
-			c.blocks = append(c.blocks, &block{})
-		}
-		n++
-		b := c.blocks[n-1]
-		b.lines, b.records, b.stamp, b.first = nil, nil, c.Stamp, 0
-		return b
-	}
-	at := c.At
-	for rest := c.Lines; len(rest) > 0; {
-		cut := len(rest)
-		if cut > blockBytes {
-			cut = blockBytes
-			for cut < len(rest) && rest[cut-1] != '\n' {
-				cut++
-			}
-		}
-		b := add()
-		b.lines, b.at = rest[:cut], -1
-		rest = rest[cut:]
-	}
-	for rest := c.Records; len(rest) > 0; {
-		cut := min(len(rest), 512)
-		b := add()
-		b.records = rest[:cut]
-		rest = rest[cut:]
-	}
-	c.blocks = c.blocks[:n]
-	x.parallel(n, func(i int) { c.blocks[i].decode() })
-	if len(c.Undecoded) > 0 {
-		b := &block{stamp: c.Stamp}
-		if len(c.Records) == 0 {
-			b.lines = []byte{} // these were lines, too
-		}
-		for _, bad := range c.Undecoded {
-			b.dead(bad, c.Stamp, bad.Sum())
-		}
-		c.blocks = slices.Insert(c.blocks, 0, b)
-	}
-	for _, b := range c.blocks { // lines are numbered once all are counted
-		if b.at < 0 {
-			for i := range b.bad {
-				b.bad[i].At += at
-			}
-			b.first = at
-			at += b.counted()
-		}
-	}
-}
-
-// add makes room for an item, in memory that the chunk has used before.
-func (b *block) add() *item {
-	if len(b.items) < cap(b.items) {
-		b.items = b.items[:len(b.items)+1]
-	} else {
-		b.items = append(b.items, item{})
-	}
-	return &b.items[len(b.items)-1]
-}
-
-// dead notes a record that did not decode; if it names an agent, that counts.
-func (b *block) dead(bad Undecoded, stamp int64, content uint64) {
-	b.bad = append(b.bad, bad)
-	n := bad.Whose
-	if n == nil {
-		return
-	}
-	it := b.add()
-	it.e = event.Event{ID: n.ID, Time: n.Time, Tenant: n.Tenant, Agent: event.Agent{ID: n.Agent}}
-	it.broken, it.sum, it.stamp, it.order, it.content = bad.Reason, n.Sum, stamp, bad.At, content
-	it.hash = xxhash.Sum64(event.AppendKey(nil, n.Tenant, n.Agent))
-}
-
-func (b *block) counted() int64 {
-	return int64(bytes.Count(b.lines, []byte{'\n'}))
-}
-
-func (b *block) decode() {
-	b.decoder.Reset()
-	b.items, b.bad = b.items[:0], b.bad[:0]
-	var key [256]byte
-	one := func(recordKey, value []byte, stamp, at int64) {
-		it := b.add()
-		if err := b.decoder.Decode(value, &it.e); err != nil {
-			b.items = b.items[:len(b.items)-1]
-			bad := Undecoded{at, reasonOf(err), err, whose(&b.decoder, &record{key: recordKey, value: value})}
-			b.dead(bad, stamp, xxhash.Sum64(value))
-			return
-		}
-		it.broken = ""
-		it.stamp, it.order, it.content = stamp, at, xxhash.Sum64(value)
-		it.hash = xxhash.Sum64(event.AppendKey(key[:0], it.e.Tenant, it.e.Agent.ID))
-	}
-	line := int64(0)
-	for rest := b.lines; len(rest) > 0; line++ {
-		n := bytes.IndexByte(rest, '\n')
-		if n < 0 {
-			n = len(rest)
-		}
-		value := rest[:n]
-		rest = rest[min(n+1, len(rest)):]
-		if len(value) > 0 && value[len(value)-1] == '\r' {
-			value = value[:len(value)-1]
-		}
-		if len(value) > 0 {
-			one(nil, value, b.stamp, line)
-		}
-	}
-	for i := range b.records {
-		one(b.records[i].key, b.records[i].value, b.records[i].stamp, b.records[i].offset)
 	}
 }
 
@@ -715,96 +599,6 @@ func (x *replaying) expire() {
 			x.told[p] = append(x.told[p], record{value: controlFacts(0, 0, "", c)})
 		}
 	}
-}
-
-func (x *replaying) deliver() error {
-	if x.Approved {
-		for p := range virtual {
-			for _, s := range []*shard{x.behaviours[p].shard, x.relations[p].shard} {
-				s.findings, s.commands = s.findings[:0], s.commands[:0]
-			}
-		}
-		x.pass()
-		return nil
-	}
-	var all []*event.Finding
-	var commands []event.Command
-	take := func(s *shard) {
-		all = append(all, s.findings...)
-		clear(s.findings)
-		s.findings = s.findings[:0]
-		commands = append(commands, s.commands...)
-		clear(s.commands)
-		s.commands = s.commands[:0]
-	}
-	for _, b := range x.behaviours {
-		take(b.shard)
-	}
-	for _, b := range x.relations {
-		take(b.shard)
-	}
-	x.pass()
-	slices.SortStableFunc(all, func(a, b *event.Finding) int {
-		return cmp.Or(cmp.Compare(a.Time, b.Time), cmp.Compare(a.UID, b.UID))
-	})
-	for _, f := range all {
-		if f.Time < x.Since {
-			continue
-		}
-		if f.Activity == event.Create {
-			x.sum.Findings++
-		} else {
-			x.sum.Updates++
-		}
-		if err := x.Deliver(f); err != nil {
-			return err
-		}
-	}
-	if len(commands) == 0 {
-		return nil
-	}
-	for _, c := range inOrder(commands) {
-		if c.Time < x.Since {
-			continue
-		}
-		x.sum.Commands++
-		if x.Command != nil {
-			if err := x.Command(c); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// inOrder sorts commands by time and scope, but never before an earlier epoch of their scope: a
-// late event may come after an end.
-func inOrder(commands []event.Command) []*event.Command {
-	type timed struct {
-		*event.Command
-		key  string
-		when int64
-	}
-	list := make([]timed, len(commands))
-	for i := range commands {
-		c := &commands[i]
-		list[i] = timed{c, c.Scope.Key(), c.Time}
-	}
-	slices.SortFunc(list, func(a, b timed) int {
-		return cmp.Or(cmp.Compare(a.key, b.key), cmp.Compare(a.Epoch, b.Epoch))
-	})
-	for i := range list[1:] {
-		if a, b := &list[i], &list[i+1]; a.key == b.key {
-			b.when = max(a.when, b.when)
-		}
-	}
-	slices.SortStableFunc(list,
-		func(a, b timed) int { return cmp.Or(cmp.Compare(a.when, b.when), cmp.Compare(a.key, b.key)) })
-	out := make([]*event.Command, len(list))
-	for i := range list {
-		out[i] = list[i].Command
-	}
-	return out
 }
 
 func (x *replaying) end() error {

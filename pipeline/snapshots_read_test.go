@@ -155,7 +155,7 @@ func FuzzSnapshots(f *testing.F) {
 }
 
 // A snapshot larger than a broker takes at once travels in pieces: through the topic it comes to
-// the library and to those who read, and goes as it came.
+// the snapshot cache and to those who read, and goes as it came.
 func TestALargeSnapshotTravelsInPieces(t *testing.T) {
 	day, key := int64(midnight/baselines.DayMS), baselines.Key{Tenant: "t", Persona: "clerk"}
 	d := baselines.Delta{Events: 1, AgentDays: 400}
@@ -180,7 +180,7 @@ func TestALargeSnapshotTravelsInPieces(t *testing.T) {
 	b.closed = day
 	b.keep(&lineage{key: key}, m, day, 1)
 	b.publish(&Closing{From: day, To: day}, b.lineages())
-	l := newLibrary(&Config{Topics: DefaultTopics(), Log: slog.New(slog.DiscardHandler)}, b.rules)
+	l := newSnapshotCache(&Config{Topics: DefaultTopics(), Log: slog.New(slog.DiscardHandler)}, b.rules)
 	read := Snapshots{}
 	pieces, topic := 0, map[string]bool{}
 	for _, o := range b.out {
@@ -208,7 +208,7 @@ func TestALargeSnapshotTravelsInPieces(t *testing.T) {
 	}
 	if got, err := l.find(key, day, func(baselines.Key, int64) *ruling { return nil }); err != nil || got == nil ||
 		got.Hash() != m.Hash() {
-		t.Errorf("the library finds %v, %v", got != nil, err)
+		t.Errorf("the snapshot cache finds %v, %v", got != nil, err)
 	}
 	at := len(b.out)
 	b.forgetModel(b.lineages()[0].models[0])

@@ -55,14 +55,14 @@ type stage struct {
 	failing map[string]bool    // rules of which it was said that they fail
 	held    map[int32]bool     // events paused: too far ahead of the relation stage
 	// events paused until the shard has read in its own log which set is in force
-	waiting map[int32]bool
-	awaited map[int32]*awaited // events that wait for a day to be closed
-	library *library
-	lag     map[int32]int64
-	polled  map[int32]int64 // wall clock at which records of the main log were last polled
-	heard   map[int32]int64 // wall clock at which each source was last heard (relation)
-	copies  map[int32]*copied
-	abort   func() // ends the client's requests, whatever they wait for
+	waiting       map[int32]bool
+	awaited       map[int32]*awaited // events that wait for a day to be closed
+	snapshotCache *snapshotCache
+	lag           map[int32]int64
+	polled        map[int32]int64 // wall clock at which records of the main log were last polled
+	heard         map[int32]int64 // wall clock at which each source was last heard (relation)
+	copies        map[int32]*copied
+	abort         func() // ends the client's requests, whatever they wait for
 	// of transactions: done some time after the session's, so that a stop tears none that can end
 	last       context.Context
 	reported   time.Time               // to Health
@@ -459,7 +459,7 @@ func (st *stage) arrived(cl *kgo.Client) {
 			continue
 		}
 		gap := (*missing)(nil)
-		if _, err := st.library.find(w.key, w.day, b.ruling); errors.As(err, &gap) {
+		if _, err := st.snapshotCache.find(w.key, w.day, b.ruling); errors.As(err, &gap) {
 			continue
 		}
 		delete(st.awaited, p)

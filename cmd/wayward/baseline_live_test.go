@@ -43,7 +43,7 @@ func newWard(t *testing.T) *ward {
 		"response/response.yaml":   public,
 		"personas/support.yaml":    "personas:\n  - {name: support}\n",
 		"baselines/baselines.yaml": "baselines:\n  - {learn_days: 3, learn_sessions: 100}\n",
-		"limits/none.yaml":         noLimits,
+		"limits/none.yaml":         "builtin: false\n",
 	} {
 		name = filepath.Join(dir, "policies", name)
 		must(t, os.MkdirAll(filepath.Dir(name), 0o755))

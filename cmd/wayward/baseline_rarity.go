@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/baselines/audit"
 	"github.com/wayward-sec/wayward/event"
 )
 
@@ -49,15 +50,16 @@ type quarantinedView struct {
 }
 
 func viewRarity(v *baselines.RarityModel) *rarityView {
-	out := &rarityView{AgentDays: rounded(v.Support()), Ready: v.Ready(), Fields: []fieldView{},
+	out := &rarityView{AgentDays: audit.Rounded(v.Support()), Ready: v.Ready(), Fields: []fieldView{},
 		Quarantine: []quarantinedView{}}
 	for f := range baselines.Fields {
 		o := &v.Of[f]
 		if len(o.Values) == 0 && o.Days == 0 {
 			continue
 		}
-		fv := fieldView{Field: f.String(), Values: len(o.Values), Estimate: rounded(o.Size()), Open: o.Open,
-			AgentDays: rounded(float64(o.Days) / baselines.Unit), New: rounded(v.New(f)), Tested: v.Tested(f)}
+		fv := fieldView{Field: f.String(), Values: len(o.Values), Estimate: audit.Rounded(o.Size()), Open: o.Open,
+			AgentDays: audit.Rounded(float64(o.Days) / baselines.Unit), New: audit.Rounded(v.New(f)),
+			Tested: v.Tested(f)}
 		if f.Named() {
 			list := slices.Clone(o.Values)
 			slices.SortFunc(list, func(a, b baselines.Value) int {

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/baselines/audit"
 	"github.com/wayward-sec/wayward/event"
 )
 
@@ -30,10 +31,10 @@ type habitView struct {
 const mostHabits = 200
 
 func viewSequence(m *baselines.SequenceModel) *sequenceView {
-	out := &sequenceView{Bits: rounded(m.Mean()), Calls: m.Calls(), Habits: []habitView{}}
+	out := &sequenceView{Bits: audit.Rounded(m.Mean()), Calls: m.Calls(), Habits: []habitView{}}
 	_, out.Grams, out.Held = m.Size()
 	for _, h := range m.Habits(mostHabits) {
-		out.Habits = append(out.Habits, habitView{h.Before, h.Call, rounded(h.Share), h.Sessions, h.AgentDays})
+		out.Habits = append(out.Habits, habitView{h.Before, h.Call, audit.Rounded(h.Share), h.Sessions, h.AgentDays})
 	}
 	for _, s := range m.Waiting() {
 		why := "until more agents show it"

@@ -277,49 +277,6 @@ func TestWhatIsMeantIsFoundOrAskedFor(t *testing.T) {
 	}
 }
 
-// An audit judges by bounds: a set too small to show something shows nothing.
-func TestAnAuditSaysWhatTheCountsShow(t *testing.T) {
-	for _, c := range []struct {
-		made, below2, below3 uint64
-		budget               string
-		want                 string
-	}{
-		{0, 0, 0, "", "blind"},
-		{100, 1, 0, "", "few"},
-		{100, 20, 0, "", "loose"},
-		{10_000, 100, 10, "", "calibrated"},
-		{10_000, 400, 10, "", "loose"},
-		{10_000, 100, 60, "", "loose"},
-		{10_000, 10, 1, "", "blind"},
-		{299, 0, 0, "", "few"},
-	} {
-		m := &baselines.Model{}
-		var d baselines.AuditDelta
-		d.Of[baselines.SessionTest] = baselines.Tally{Made: c.made, Below2: c.below2, Below3: c.below3}
-		m.Audit.Learn(&d)
-		set, err := loadPolicies("")
-		must(t, err)
-		rows := auditModel(m, set.Baseline("acme", "support"), false)
-		if len(rows) != int(baselines.Families) || rows[0].Verdict != c.want {
-			t.Errorf("%d tests, %d and %d below: %s, want %s", c.made, c.below2, c.below3, rows[0].Verdict, c.want)
-		}
-		if _, err := json.Marshal(rows); err != nil {
-			t.Errorf("%v: %v", c, err) // NaN and infinity are not JSON
-		}
-	}
-}
-
-func TestPoissonBoundsHoldTheTruth(t *testing.T) {
-	// The exact bounds of Garwood 1936.
-	for k, want := range map[float64][2]float64{0: {0, 3.69}, 1: {.0253, 5.57}, 3: {.619, 8.77}, 10: {4.80, 18.39},
-		30: {20.24, 42.83}, 100: {81.36, 121.63}} {
-		low, high := poisson95(k)
-		if math.Abs(low-want[0]) > .1 || math.Abs(high-want[1]) > .1*max(1, want[1]/10) {
-			t.Errorf("%v: %.3f to %.3f, want %v", k, low, high, want)
-		}
-	}
-}
-
 func TestASeasonIsDrawnHourByHour(t *testing.T) {
 	var season [168]float64
 	for h := range season {

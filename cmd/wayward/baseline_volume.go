@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/baselines/audit"
 	"github.com/wayward-sec/wayward/event"
 )
 
@@ -53,10 +54,10 @@ type outcomeView struct {
 }
 
 func viewVolume(v *baselines.VolumeModel) *volumeView {
-	out := &volumeView{Events: rounded(v.Events()), OwnSeason: v.Events() >= baselines.SeasonEvents,
+	out := &volumeView{Events: audit.Rounded(v.Events()), OwnSeason: v.Events() >= baselines.SeasonEvents,
 		Features: []featureView{}}
 	for h, s := range v.Hours.Of {
-		out.Season[h/24][h%24] = rounded(s)
+		out.Season[h/24][h%24] = audit.Rounded(s)
 	}
 	if v.Currency != 0 {
 		out.Currency = currencyOf(v.Currency)
@@ -67,23 +68,24 @@ func viewVolume(v *baselines.VolumeModel) *volumeView {
 			continue
 		}
 		scale, unit := scaleOf(f, out.Currency)
-		fv := featureView{Feature: f.String(), Unit: unit, PerHour: rounded(m.Rate * scale), Windows: []windowView{}}
+		fv := featureView{Feature: f.String(), Unit: unit, PerHour: audit.Rounded(m.Rate * scale),
+			Windows: []windowView{}}
 		for w := range baselines.Windows {
 			h := m.Hyper[w]
 			c := baselines.Count{M: m.Rate * float64(baselines.WindowMS[w]) / 3_600_000 * h.Factor / m.Unit, Phi: h.Phi,
 				K: 1 / (h.Kappa + between(m.A0))}
-			fv.Windows = append(fv.Windows, windowView{windowNames[w], rounded(c.M * m.Unit * scale),
-				rounded(c.Quantile(1e-3) * m.Unit * scale), rounded(m.Block[w].N()), h.Fitted})
+			fv.Windows = append(fv.Windows, windowView{windowNames[w], audit.Rounded(c.M * m.Unit * scale),
+				audit.Rounded(c.Quantile(1e-3) * m.Unit * scale), audit.Rounded(m.Block[w].N()), h.Fitted})
 		}
 		if m.Session.Ready() {
-			size := func(q float64) float64 { return rounded(math.Expm1(m.Session.Quantile(q)) * scale) }
-			fv.Session = &bandView{size(.01), size(.5), size(.999), rounded(m.Session.N())}
+			size := func(q float64) float64 { return audit.Rounded(math.Expm1(m.Session.Quantile(q)) * scale) }
+			fv.Session = &bandView{size(.01), size(.5), size(.999), audit.Rounded(m.Session.N())}
 		}
 		out.Features = append(out.Features, fv)
 	}
 	for k := range baselines.Outcomes {
-		out.Outcomes = append(out.Outcomes, outcomeView{k.String(), rounded(v.Theta[k]),
-			rounded(float64(v.Contacts[k]) / baselines.Unit)})
+		out.Outcomes = append(out.Outcomes, outcomeView{k.String(), audit.Rounded(v.Theta[k]),
+			audit.Rounded(float64(v.Contacts[k]) / baselines.Unit)})
 	}
 	return out
 }

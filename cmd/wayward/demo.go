@@ -15,6 +15,7 @@ import (
 
 	"github.com/wayward-sec/wayward/configs"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/fleet"
 	"github.com/wayward-sec/wayward/pipeline"
 	"github.com/wayward-sec/wayward/sinks"
 )
@@ -123,14 +124,14 @@ func feed(ctx context.Context, options []kgo.Opt, topic string, rate float64, se
 	}
 	defer cl.Close()
 	start := time.Now()
-	s := newStream(streamOptions{Seed: seed, Start: start.UnixMilli(), Rate: rate, Attacks: true, Disorder: 300,
+	s := fleet.NewTraffic(fleet.TrafficOptions{Seed: seed, Start: start.UnixMilli(), Rate: rate, Attacks: true, Disorder: 300,
 		Agents: 200})
 	var failed atomic.Pointer[error]
 	for ctx.Err() == nil && failed.Load() == nil {
 		behind := time.Since(start).Milliseconds()
-		for s.time-start.UnixMilli() <= behind && ctx.Err() == nil {
-			value := s.next(make([]byte, 0, 1024))
-			cl.Produce(ctx, &kgo.Record{Key: append([]byte(nil), s.key...), Value: value},
+		for s.Time-start.UnixMilli() <= behind && ctx.Err() == nil {
+			value := s.Next(make([]byte, 0, 1024))
+			cl.Produce(ctx, &kgo.Record{Key: append([]byte(nil), s.Key...), Value: value},
 				func(_ *kgo.Record, err error) {
 					if err != nil && ctx.Err() == nil {
 						failed.CompareAndSwap(nil, &err)

@@ -3,15 +3,11 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
-	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/eval"
 )
 
@@ -26,7 +22,7 @@ func TestEvalMeasuresInAMinute(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var r evalReport
+	var r eval.Report
 	if err := json.Unmarshal(b, &r); err != nil {
 		t.Fatal(err)
 	}
@@ -64,71 +60,6 @@ func TestEvalMeasuresInAMinute(t *testing.T) {
 		// apparatus.
 		if p.Kind == "cross-tenant" && (p.Made == 0 || p.Rules.Value != 1) {
 			t.Errorf("of %d times that another tenant's data was read %.0f %% were found", p.Made, 100*p.Rules.Value)
-		}
-	}
-}
-
-// What is judged apart is judged as it would be if nothing had been woven in: a stream judged by
-// what it has itself taught gives the same findings.
-func TestJudgedApartIsJudgedByTheCleanStream(t *testing.T) {
-	x := &evaluation{evalOptions: &evalOptions{days: eval.TestDay + 3, scale: .1, parts: []string{"attacks"},
-		numbers: numbers{seed: []uint64{7}}}, ctx: t.Context(), stderr: io.Discard,
-		tell: func(_, _ int64) {}}
-	var err error
-	if x.set, err = x.policies(newEval()); err != nil {
-		t.Fatal(err)
-	}
-	x.cleanRuns()
-	clean, err := x.one(&planned{Options: x.quietly(7), clean: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	apart, err := x.one(&planned{Options: x.quietly(7), apart: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(clean.book.Alarms) < 30 {
-		t.Fatalf("only %d findings: the test has lost its teeth", len(clean.book.Alarms))
-	}
-	if diff := cmp.Diff(clean.book.Alarms, apart.book.Alarms); diff != "" {
-		t.Errorf("(-learning +apart):\n%.3000s", diff)
-	}
-	o := x.quietly(7)
-	o.Attacks = quickRuns[0]
-	attacked, err := x.one(&planned{Options: o, apart: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	// Before the first attack it is the same stream, and whatever is woven in, the snapshots that
-	// findings cite are the clean stream's.
-	first := int64(eval.Start + eval.TestDay*baselines.DayMS)
-	before := func(list []eval.Alarm) (out []eval.Alarm) {
-		for _, a := range list {
-			if a.Time < first {
-				out = append(out, a)
-			}
-		}
-		return
-	}
-	if diff := cmp.Diff(before(clean.book.Alarms), before(attacked.book.Alarms)); diff != "" {
-		t.Errorf("before the first attack (-clean +attacked):\n%.3000s", diff)
-	}
-	if len(attacked.book.Alarms) <= len(clean.book.Alarms) {
-		t.Errorf("%d findings with attacks, %d without", len(attacked.book.Alarms), len(clean.book.Alarms))
-	}
-	taught := map[string]bool{}
-	for _, day := range clean.daily {
-		for _, b := range day {
-			m, err := decodeModel(b)
-			if err != nil {
-				t.Fatal(err)
-			}
-			taught[m.Snapshot()] = true
-		}
-	}
-	for _, a := range attacked.book.Alarms {
-		if !taught[a.Snapshot] {
-			t.Errorf("%s at %d is judged by %q, which the clean stream has not taught", a.Test, a.Time, a.Snapshot)
 		}
 	}
 }

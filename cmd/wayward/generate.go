@@ -13,10 +13,12 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
+
+	"github.com/wayward-sec/wayward/fleet"
 )
 
 type generateOptions struct {
-	stream        streamOptions
+	stream        fleet.TrafficOptions
 	events        int64
 	disorder      time.Duration
 	start, output string
@@ -71,8 +73,8 @@ func (o *generateOptions) check(attacksGiven bool) error {
 		bad("--events %d: use at least 1", o.events)
 	}
 	const years = 100 * 365 * 24 * 3600
-	if !(s.Rate >= 0.01 && s.Rate <= maxStreamRate) { // so written, NaN is out as well
-		bad("--rate %v: use 0.01 to %d events per second", s.Rate, int(maxStreamRate))
+	if !(s.Rate >= 0.01 && s.Rate <= fleet.MaxRate) { // so written, NaN is out as well
+		bad("--rate %v: use 0.01 to %d events per second", s.Rate, int(fleet.MaxRate))
 	} else if float64(o.events)/s.Rate > years {
 		bad("--events %d at --rate %v last longer than a hundred years; raise --rate or lower --events", o.events,
 			s.Rate)
@@ -85,8 +87,8 @@ func (o *generateOptions) check(attacksGiven bool) error {
 	} else if s.Agents < s.Tenants {
 		bad("--agents %d for --tenants %d: every tenant needs one", s.Agents, s.Tenants)
 	}
-	if s.Size < minStreamSize || s.Size > maxStreamSize {
-		bad("--size %d: use %d to %d bytes", s.Size, minStreamSize, maxStreamSize)
+	if s.Size < fleet.MinSize || s.Size > fleet.MaxSize {
+		bad("--size %d: use %d to %d bytes", s.Size, fleet.MinSize, fleet.MaxSize)
 	}
 	if o.disorder < 0 || o.disorder > time.Hour {
 		bad("--disorder %v: use 0s to 1h", o.disorder)
@@ -107,7 +109,7 @@ func (o *generateOptions) check(attacksGiven bool) error {
 		}
 		s.Attacks = false
 	}
-	if most := len(streamPersonas); s.Attacks && s.Tenants >= 1 && s.Agents >= s.Tenants &&
+	if most := fleet.TrafficPersonas; s.Attacks && s.Tenants >= 1 && s.Agents >= s.Tenants &&
 		(s.Agents+s.Tenants-1)/s.Tenants < most {
 		bad("--agents %d for --tenants %d: attacks need agents of all %d personas; use at least %d, or --attacks=false",
 			s.Agents, s.Tenants, most, most*s.Tenants)
@@ -162,11 +164,11 @@ func (o *generateOptions) write(ctx context.Context, w io.Writer, shown *bar) (n
 	defer func() { err = errors.Join(err, out.Close()) }()
 
 	const chunk = 256 << 10
-	s := newStream(o.stream)
+	s := fleet.NewTraffic(o.stream)
 	buf := make([]byte, 0, chunk+4*o.stream.Size)
 	for made := int64(0); made < o.events; {
 		for buf = buf[:0]; len(buf) < chunk && made < o.events; made++ {
-			buf = append(s.next(buf), '\n')
+			buf = append(s.Next(buf), '\n')
 		}
 		if _, err := out.Write(buf); err != nil {
 			return n, err
@@ -183,42 +185,3 @@ func (o *generateOptions) write(ctx context.Context, w io.Writer, shown *bar) (n
 type nopCloser struct{ io.Writer }
 
 func (nopCloser) Close() error { return nil }
-
-// bar shows on a terminal how far a long run is; without one it is silent.
-type bar struct {
-	w           io.Writer
-	total       int64
-	start, last time.Time
-}
-
-func (b *bar) say(format string, args ...any) {
-	fmt.Fprintf(b.w, "\r\x1b[K"+format, args...)
-}
-
-func (b *bar) at(n int64) {
-	if b.w == nil || time.Since(b.last) < 200*time.Millisecond {
-		return
-	}
-	b.last = time.Now()
-	took := time.Since(b.start)
-	left := time.Duration(float64(took) / float64(n) * float64(b.total-n))
-	b.say("%3d %%  %d events  %.0f/s  %v left", n*100/b.total, n, float64(n)/took.Seconds(), left.Round(time.Second))
-}
-
-func (b *bar) end(n int64) {
-	if b.w == nil {
-		return
-	}
-	took := time.Since(b.start)
-	b.say("%d events in %v (%.0f/s)\n", n, took.Round(time.Millisecond), float64(n)/took.Seconds())
-}
-
-func bytesOf(n int64) string {
-	switch {
-	case n >= 1<<30:
-		return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30))
-	case n >= 1<<20:
-		return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
-	}
-	return fmt.Sprintf("%.1f KiB", float64(n)/(1<<10))
-}

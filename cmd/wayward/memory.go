@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"math"
 	"strconv"
@@ -79,4 +80,13 @@ func (d *doctor) memory() {
 			sizeOf(n), from,
 			d.c.Engine.PageCap, sizeOf(int64(d.c.Engine.PageCap)*pipeline.PageBytes))
 	}
+}
+
+// quoted writes a text as JSON does.
+func quoted(s string) string {
+	b, err := json.Marshal(s)
+	if err != nil {
+		panic(err) // our bug: a string always can be
+	}
+	return string(b)
 }

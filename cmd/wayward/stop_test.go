@@ -16,6 +16,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/wayward-sec/wayward/fleet"
 )
 
 // fakeBroker is a kfake in a process of its own, that can be frozen and killed.
@@ -109,14 +111,14 @@ func TestAStopWhileTheBrokerIsAwayEndsInTime(t *testing.T) {
 					kgo.ProducerLinger(0))
 				must(t, err)
 				defer cl.Close()
-				s := newStream(streamOptions{Seed: 4, Start: time.Now().UnixMilli(), Rate: 1000, Agents: 50})
+				s := fleet.NewTraffic(fleet.TrafficOptions{Seed: 4, Start: time.Now().UnixMilli(), Rate: 1000, Agents: 50})
 				feeding, enough := context.WithCancel(t.Context())
 				defer enough()
 				go func() {
 					for feeding.Err() == nil {
 						for range 20 {
-							value := s.next(nil)
-							cl.Produce(feeding, &kgo.Record{Key: append([]byte(nil), s.key...), Value: value}, nil)
+							value := s.Next(nil)
+							cl.Produce(feeding, &kgo.Record{Key: append([]byte(nil), s.Key...), Value: value}, nil)
 						}
 						time.Sleep(10 * time.Millisecond) // the broker's clock runs, too
 					}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/policy"
+	"github.com/wayward-sec/wayward/suggest"
 )
 
 // recorded writes a stream of tool calls, each given as its part of the event.
@@ -185,7 +186,7 @@ func TestADraftLoadsAndSaysTheSame(t *testing.T) {
 	if len(errs) > 0 {
 		t.Fatalf("%v\n%s", errs, text)
 	}
-	before, after := newCataloguer(policy.Default().Catalogue()), newCataloguer(set.Catalogue())
+	before, after := suggest.NewToolCache(policy.Default().Catalogue()), suggest.NewToolCache(set.Catalogue())
 	b, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -200,8 +201,8 @@ func TestADraftLoadsAndSaysTheSame(t *testing.T) {
 		if err := errors.Join(decoder.Decode(line, &x), decoder.Decode(line, &y)); err != nil {
 			t.Fatal(err)
 		}
-		before.tool(&x).Complete(&x, &before.scratch)
-		after.tool(&y).Complete(&y, &after.scratch)
+		before.Of(&x).Complete(&x, &before.Scratch)
+		after.Of(&y).Complete(&y, &after.Scratch)
 		if diff := cmp.Diff(x, y); diff != "" {
 			t.Errorf("%s: %s\n%s", line, diff, text)
 		}
@@ -237,7 +238,7 @@ func TestClassesOfRecordedCalls(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			cat := newCataloguer(policy.Default().Catalogue())
+			cat := suggest.NewToolCache(policy.Default().Catalogue())
 			var decoder event.Decoder
 			calls, right := 0, 0
 			from, wrong := map[string]int{}, map[string]int{}
@@ -261,14 +262,14 @@ func TestClassesOfRecordedCalls(t *testing.T) {
 					}
 					recorded := e.Tool.Class
 					e.Tool.Class = event.NoClass
-					tool := cat.tool(&e)
+					tool := cat.Of(&e)
 					for _, v := range tool.Explain(&e) {
 						if v.Field == "class" {
 							kind, _, _ := strings.Cut(v.From, " ")
 							from[kind]++
 						}
 					}
-					tool.Complete(&e, &cat.scratch)
+					tool.Complete(&e, &cat.Scratch)
 					calls++
 					cancelled := strings.Contains(strings.ToLower(e.Tool.Name), "cancel") &&
 						(e.Tool.Class == event.Write || e.Tool.Class == event.Delete)
@@ -280,7 +281,7 @@ func TestClassesOfRecordedCalls(t *testing.T) {
 					}
 				}
 				decoder.Reset()
-				cat.scratch.Reset()
+				cat.Scratch.Reset()
 			}
 			rate := float64(right) / float64(calls)
 			t.Logf("%d of %d calls, %.2f %%; known from %v", right, calls, 100*rate, from)

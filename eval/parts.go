@@ -1,113 +1,56 @@
-package main
+package eval
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
-	"io"
 	"maps"
 	"math"
-	"os"
-	"runtime"
 	"slices"
 	"sort"
-	"sync"
-
-	"github.com/spf13/cobra"
 
 	"github.com/wayward-sec/wayward/baselines"
-	"github.com/wayward-sec/wayward/eval"
+	"github.com/wayward-sec/wayward/fleet"
 	"github.com/wayward-sec/wayward/pipeline"
 )
 
 // attackRuns are which attacks one run holds: few a day, or the runs would measure how detectors
 // fare in a war. What gates ask for comes twice.
-var attackRuns = [][]eval.Kind{
-	{eval.Burst50, eval.Burst200, eval.Burst1000, eval.Mark20, eval.Slow20, eval.Runaway},
-	{eval.Enumerate30, eval.Enumerate50, eval.Enumerate70, eval.Enumerate90, eval.Denials, eval.Burst200},
-	{eval.Insert1, eval.Insert2, eval.Insert3, eval.Insert4, eval.Insert6, eval.Insert10},
-	{eval.Tail, eval.NewTool, eval.NewDestination, eval.ToolDestination, eval.Redefined, eval.CrossTenant,
-		eval.Insert6},
+var attackRuns = [][]fleet.Kind{
+	{fleet.Burst50, fleet.Burst200, fleet.Burst1000, fleet.Mark20, fleet.Slow20, fleet.Runaway},
+	{fleet.Enumerate30, fleet.Enumerate50, fleet.Enumerate70, fleet.Enumerate90, fleet.Denials, fleet.Burst200},
+	{fleet.Insert1, fleet.Insert2, fleet.Insert3, fleet.Insert4, fleet.Insert6, fleet.Insert10},
+	{fleet.Tail, fleet.NewTool, fleet.NewDestination, fleet.ToolDestination, fleet.Redefined, fleet.CrossTenant,
+		fleet.Insert6},
 }
 
 // quickRuns are those of a quick look.
-var quickRuns = [][]eval.Kind{{eval.Burst200, eval.Burst1000, eval.Insert6, eval.Enumerate90, eval.NewTool,
-	eval.CrossTenant}}
+var quickRuns = [][]fleet.Kind{{fleet.Burst200, fleet.Burst1000, fleet.Insert6, fleet.Enumerate90, fleet.NewTool,
+	fleet.CrossTenant}}
 
 // rampRuns are streams of one ramp in each persona: of three at once each would hide among the
 // others, since a day's volume is judged against that of peers. They last until the ramp has come
 // to eight times, that of 2 % to four.
 var rampRuns = []struct {
-	kind eval.Kind
+	kind fleet.Kind
 	days int
 	most int // seeds: time is bounded
-}{{eval.Ramp2, 94, 3}, {eval.Ramp5, 66, 100}, {eval.Ramp10, 46, 3}}
-
-func (o *evalOptions) run(cmd *cobra.Command) error {
-	x := &evaluation{evalOptions: o, ctx: cmd.Context(), stderr: cmd.ErrOrStderr()}
-	var err error
-	if x.set, err = o.policies(cmd); err != nil {
-		return err
-	}
-	perSeed := 0.0 // days of 40,000 events
-	for part, days := range map[string]float64{"clean": float64(o.days), "attacks": 8.6 * float64(o.days),
-		"ramps": 66 / 2 * 2, "repeats": 36, "drift": 3 * float64(o.days)} {
-		if o.part(part) {
-			perSeed += days * o.scale
-		}
-	}
-	tell, finish := progress(x.stderr, o.quiet, int64(40_000*perSeed*float64(len(o.seed))), "events")
-	x.tell, finish = tell, sync.OnceFunc(finish)
-	defer finish()
-	x.measureMaking()
-	x.cleanRuns()
-	r, err := x.all()
-	finish()
-	if err != nil {
-		return err
-	}
-	if o.json != "-" {
-		r.write(cmd.OutOrStdout())
-	}
-	if o.json != "" {
-		if err := writeReport(cmd.OutOrStdout(), o.json, r); err != nil {
-			return err
-		}
-	}
-	if slices.ContainsFunc(r.Gates, func(g evalGate) bool { return !g.Holds }) {
-		return errSilent{1}
-	}
-	return nil
-}
-
-func writeReport(w io.Writer, name string, r *evalReport) error {
-	b, err := json.MarshalIndent(r, "", " ")
-	if err != nil {
-		return err
-	}
-	b = append(b, '\n')
-	if name == "-" {
-		_, err = w.Write(b)
-		return err
-	}
-	return os.WriteFile(name, b, 0o644)
-}
+}{{fleet.Ramp2, 94, 3}, {fleet.Ramp5, 66, 100}, {fleet.Ramp10, 46, 3}}
 
 // measureMaking finds out what making a stream costs, so that it can be taken off.
 func (x *evaluation) measureMaking() {
-	s, b, before := eval.New(eval.Options{Seed: 1, Days: 3}), []byte(nil), used()
+	s, b, before := fleet.NewWeeks(fleet.WeeksOptions{Seed: 1, Days: 3}), []byte(nil), cpuTime()
 	for ok := true; ok; {
 		b, ok = s.Next(b[:0])
 	}
-	x.making = float64(used().cpu-before.cpu) / float64(s.Events)
+	x.making = float64(cpuTime()-before) / float64(s.Events)
 }
 
-func (x *evaluation) all() (*evalReport, error) {
-	r := &evalReport{Version: versionOf(), Machine: fmt.Sprintf("%s, %d CPUs", cpuModel(), runtime.NumCPU()),
-		Seeds: x.seed, Days: x.days, Scale: x.scale, Families: x.families}
+func (x *evaluation) all() (*Report, error) {
+	r := &Report{Version: x.Version, Machine: x.Machine,
+		Seeds: x.Seeds, Days: x.Days, Scale: x.Scale, Families: x.Families}
 	for _, part := range []struct {
 		name string
-		run  func(*evalReport) error
+		run  func(*Report) error
 	}{{"clean", x.clean}, {"attacks", x.attacks}, {"ramps", x.ramps}, {"repeats", x.repeats}, {"drift", x.drift},
 		{"shards", x.sameForAll}, {"cost", x.cost}, {"data", x.recorded}} {
 		if !x.part(part.name) {
@@ -117,22 +60,22 @@ func (x *evaluation) all() (*evalReport, error) {
 			return nil, fmt.Errorf("eval %s: %w", part.name, err)
 		}
 	}
-	if !x.quick {
+	if !x.Quick {
 		x.judge(r)
 	}
 	return r, nil
 }
 
-func (x *evaluation) note(r *evalReport, name string, seed uint64, m *measured) {
-	run := evalRun{Name: name, Seed: seed, Events: m.sum.Events, Findings: m.sum.Findings, Hash: m.hash,
+func (x *evaluation) note(r *Report, name string, seed uint64, m *measured) {
+	run := RunRow{Name: name, Seed: seed, Events: m.sum.Events, Findings: m.sum.Findings, Hash: m.hash,
 		EventsPerSecond: number(float64(m.sum.Events) / m.took.Seconds()), CPUPerEvent: number(m.cpu)}
 	if m.stream != nil {
-		run.Sessions = sessionsOf(m.stream, eval.TestDay, len(m.stream.Sessions))
+		run.Sessions = sessionsOf(m.stream, fleet.TestDay, len(m.stream.Sessions))
 	}
 	r.Runs = append(r.Runs, run)
 }
 
-func sessionsOf(s *eval.Stream, from, to int) (n int) {
+func sessionsOf(s *fleet.Weeks, from, to int) (n int) {
 	for _, k := range s.Sessions[min(from, len(s.Sessions)):min(to, len(s.Sessions))] {
 		n += k
 	}
@@ -140,21 +83,21 @@ func sessionsOf(s *eval.Stream, from, to int) (n int) {
 }
 
 // calls are the alerts of a run's measured days, of the families looked at.
-func (x *evaluation) calls(m *measured) []eval.Alarm {
-	return slices.DeleteFunc(m.book.Calls(), func(a eval.Alarm) bool {
-		return a.Time < eval.Start+eval.TestDay*baselines.DayMS || !x.counts(a.Family)
+func (x *evaluation) calls(m *measured) []Alarm {
+	return slices.DeleteFunc(m.book.Calls(), func(a Alarm) bool {
+		return a.Time < fleet.Start+fleet.TestDay*baselines.DayMS || !x.counts(a.Family)
 	})
 }
 
 func ratios(t *baselines.Tally) (out [3]bounded) {
 	for i, below := range [...]uint64{t.Below2, t.Below3, t.Below4} {
-		v, low, high := eval.Ratio(below, t.Made, [...]float64{1e-2, 1e-3, 1e-4}[i])
+		v, low, high := Ratio(below, t.Made, [...]float64{1e-2, 1e-3, 1e-4}[i])
 		out[i] = bounded{number(v), number(low), number(high)}
 	}
 	return
 }
 
-func (x *evaluation) clean(r *evalReport) error {
+func (x *evaluation) clean(r *Report) error {
 	type key struct {
 		persona string
 		seed    uint64
@@ -184,10 +127,10 @@ func (x *evaluation) clean(r *evalReport) error {
 			c.alerts, c.sessions, c.days = c.alerts+alerts, c.sessions+sessions, c.days+days
 		}
 	}
-	names := eval.Personas()
+	names := fleet.Personas()
 	var list []planned
-	for _, seed := range x.seed {
-		list = append(list, planned{name: "clean", Options: x.quietly(seed), clean: true})
+	for _, seed := range x.Seeds {
+		list = append(list, planned{name: "clean", WeeksOptions: x.quietly(seed), clean: true})
 	}
 	err := x.runs(r, list, func(p *planned, m *measured) {
 		seed := p.Seed
@@ -196,7 +139,7 @@ func (x *evaluation) clean(r *evalReport) error {
 			add(key{"", seed}, t)
 			add(key{persona, 0}, t)
 		}
-		sessions, days := sessionsOf(m.stream, eval.TestDay, x.days), x.days-eval.TestDay
+		sessions, days := sessionsOf(m.stream, fleet.TestDay, x.Days), x.Days-fleet.TestDay
 		of := map[string]int{}
 		for _, a := range x.calls(m) {
 			of["all"]++
@@ -227,7 +170,7 @@ func (x *evaluation) clean(r *evalReport) error {
 		for _, k := range slices.SortedFunc(mapKeys(sums),
 			func(a, b key) int { return cmp.Or(cmp.Compare(a.persona, b.persona), cmp.Compare(a.seed, b.seed)) }) {
 			if c := sums[k][t]; c.Made > 0 {
-				row := evalTest{Test: t.String(), Family: t.Family().String(), Persona: k.persona, Seed: k.seed,
+				row := TestRow{Test: t.String(), Family: t.Family().String(), Persona: k.persona, Seed: k.seed,
 					Counts: c, Ratio: ratios(&c)}
 				if k == (key{}) {
 					row.Alerts, row.Nominal = alerts[t.String()], number(nominal[t])
@@ -237,12 +180,12 @@ func (x *evaluation) clean(r *evalReport) error {
 		}
 	}
 	for _, what := range order {
-		for _, seed := range append([]uint64{0}, x.seed...) {
+		for _, seed := range append([]uint64{0}, x.Seeds...) {
 			c := false1[what][seed]
-			if c == nil || seed != 0 && (what != "all" || len(x.seed) == 1) {
+			if c == nil || seed != 0 && (what != "all" || len(x.Seeds) == 1) {
 				continue
 			}
-			f := evalFalse{What: what, Seed: seed, Alerts: c.alerts, Daily: rate(c.alerts, float64(c.days)),
+			f := FalseRow{What: what, Seed: seed, Alerts: c.alerts, Daily: rate(c.alerts, float64(c.days)),
 				Thousand: bounded{number(math.NaN()), number(math.NaN()), number(math.NaN())}}
 			if c.sessions > 0 {
 				f.Thousand = rate(c.alerts, float64(c.sessions)/1000)
@@ -264,8 +207,8 @@ func mapKeys[K comparable, V any](m map[K]V) func(func(K) bool) {
 }
 
 // judged are the verdicts of a run, of the families looked at.
-func (x *evaluation) judged(m *measured) []eval.Verdict {
-	m.book.Alarms = slices.DeleteFunc(m.book.Alarms, func(a eval.Alarm) bool { return !x.counts(a.Family) })
+func (x *evaluation) judged(m *measured) []Verdict {
+	m.book.Alarms = slices.DeleteFunc(m.book.Alarms, func(a Alarm) bool { return !x.counts(a.Family) })
 	return m.book.Judge(m.stream.Incidents)
 }
 
@@ -277,38 +220,38 @@ const baseRate = 1e-4
 
 // attacks runs each stream with attacks twice: what is woven in is learned as all else is, and what
 // is woven in is judged by what the clean stream has taught.
-func (x *evaluation) attacks(r *evalReport) error {
+func (x *evaluation) attacks(r *Report) error {
 	kinds := attackRuns
-	if x.quick {
+	if x.Quick {
 		kinds = quickRuns
 	}
 	var scores []float64
 	sessions := 0
-	power := map[bool]map[eval.Kind]*eval.Power{false: {}, true: {}}
+	power := map[bool]map[fleet.Kind]*Power{false: {}, true: {}}
 	var list []planned
-	for _, seed := range x.seed {
-		list = append(list, planned{name: "clean", Options: x.quietly(seed), clean: true})
+	for _, seed := range x.Seeds {
+		list = append(list, planned{name: "clean", WeeksOptions: x.quietly(seed), clean: true})
 	}
-	for _, seed := range x.seed {
+	for _, seed := range x.Seeds {
 		for i, some := range kinds {
 			o := x.quietly(seed)
 			o.Attacks = some
 			name := fmt.Sprintf("attacks %d", i+1)
-			list = append(list, planned{name: name, Options: o},
-				planned{name: name + ", apart", Options: o, apart: true})
+			list = append(list, planned{name: name, WeeksOptions: o},
+				planned{name: name + ", apart", WeeksOptions: o, apart: true})
 		}
 	}
 	err := x.runs(r, list, func(p *planned, m *measured) {
 		if p.clean {
-			m.book.Alarms = slices.DeleteFunc(m.book.Alarms, func(a eval.Alarm) bool { return !x.counts(a.Family) })
-			scores = append(scores, m.book.Scores(eval.Start+eval.TestDay*baselines.DayMS)...)
-			sessions += sessionsOf(m.stream, eval.TestDay, x.days)
+			m.book.Alarms = slices.DeleteFunc(m.book.Alarms, func(a Alarm) bool { return !x.counts(a.Family) })
+			scores = append(scores, m.book.Scores(fleet.Start+fleet.TestDay*baselines.DayMS)...)
+			sessions += sessionsOf(m.stream, fleet.TestDay, x.Days)
 			return
 		}
 		for _, v := range x.judged(m) {
 			of := power[p.apart]
 			if of[v.Kind] == nil {
-				of[v.Kind] = &eval.Power{}
+				of[v.Kind] = &Power{}
 			}
 			of[v.Kind].Add(&v)
 		}
@@ -319,20 +262,20 @@ func (x *evaluation) attacks(r *evalReport) error {
 	slices.Sort(scores)
 	at := func(rate float64) (most int, threshold float64) {
 		most = int(rate * float64(sessions) / 1000)
-		return most, eval.Threshold(scores, most)
+		return most, Threshold(scores, most)
 	}
 	_, once := at(1)
 	_, often := at(5)
-	rows := func(of map[eval.Kind]*eval.Power) (out []evalPower) {
-		for k := range eval.Kinds {
+	rows := func(of map[fleet.Kind]*Power) (out []PowerRow) {
+		for k := range fleet.Kinds {
 			p := of[k]
 			if p == nil {
 				continue
 			}
-			row := evalPower{Kind: k.String(), Made: p.Made, Alert: share(p.Alert, p.Made), Low: share(p.Low, p.Made),
+			row := PowerRow{Kind: k.String(), Made: p.Made, Alert: share(p.Alert, p.Made), Low: share(p.Low, p.Made),
 				Once: share(p.Below(once), p.Made), Often: share(p.Below(often), p.Made),
-				Rules: share(p.Other, p.Made), Half: share(p.Half, p.Long), Events: number(eval.Median(p.Events)),
-				Seconds: number(eval.Median(p.Seconds)), Family: map[string]bounded{}}
+				Rules: share(p.Other, p.Made), Half: share(p.Half, p.Long), Events: number(Median(p.Events)),
+				Seconds: number(Median(p.Seconds)), Family: map[string]bounded{}}
 			for f := range baselines.Families {
 				row.Family[f.String()] = share(p.Family[f.String()], p.Made)
 			}
@@ -342,7 +285,7 @@ func (x *evaluation) attacks(r *evalReport) error {
 	}
 	r.Attacks, r.Apart = rows(power[false]), rows(power[true])
 	// All kinds count alike, however often each was made.
-	recall := func(of map[eval.Kind]*eval.Power, threshold float64) (sum float64) {
+	recall := func(of map[fleet.Kind]*Power, threshold float64) (sum float64) {
 		for _, k := range slices.Sorted(maps.Keys(of)) { // in one order: sums of floats depend on it
 			p := of[k]
 			sum += float64(p.Below(threshold)) / float64(p.Made)
@@ -351,9 +294,9 @@ func (x *evaluation) attacks(r *evalReport) error {
 	}
 	point := func(rate, threshold float64) {
 		learned, apart := recall(power[false], threshold), recall(power[true], threshold)
-		r.Precision = append(r.Precision, evalPrecision{number(rate), number(threshold), number(learned),
-			number(eval.Precision(baseRate, learned, rate/1000)),
-			number(apart), number(eval.Precision(baseRate, apart, rate/1000))})
+		r.Precision = append(r.Precision, PrecisionRow{number(rate), number(threshold), number(learned),
+			number(Precision(baseRate, learned, rate/1000)),
+			number(apart), number(Precision(baseRate, apart, rate/1000))})
 	}
 	point(float64(sort.SearchFloat64s(scores, 1))/float64(sessions)*1000, 1) // the budget's own
 	for _, rate := range rates {
@@ -361,21 +304,22 @@ func (x *evaluation) attacks(r *evalReport) error {
 		// no more than were recorded
 		point(float64(min(most, len(scores)))/float64(sessions)*1000, threshold)
 	}
-	slices.SortFunc(r.Precision, func(a, b evalPrecision) int {
+	slices.SortFunc(r.Precision, func(a, b PrecisionRow) int {
 		return cmp.Or(cmp.Compare(a.False, b.False), cmp.Compare(a.Threshold, b.Threshold))
 	})
 	return nil
 }
 
-func (x *evaluation) ramps(r *evalReport) error {
-	power, others, agents := map[eval.Kind]*eval.Power{}, map[eval.Kind]int{}, map[eval.Kind]int{}
-	days := map[eval.Kind][]float64{}
+func (x *evaluation) ramps(r *Report) error {
+	power, others, agents := map[fleet.Kind]*Power{}, map[fleet.Kind]int{}, map[fleet.Kind]int{}
+	days := map[fleet.Kind][]float64{}
 	var list []planned
 	for _, run := range rampRuns {
-		for _, seed := range x.seed[:min(run.most, len(x.seed))] {
+		for _, seed := range x.Seeds[:min(run.most, len(x.Seeds))] {
 			list = append(list,
-				planned{name: run.kind.String(), Options: eval.Options{Seed: seed, Days: run.days, Scale: x.scale / 2,
-					Attacks: []eval.Kind{run.kind}}})
+				planned{name: run.kind.String(), WeeksOptions: fleet.WeeksOptions{Seed: seed, Days: run.days,
+					Scale:   x.Scale / 2,
+					Attacks: []fleet.Kind{run.kind}}})
 		}
 	}
 	err := x.runs(r, list, func(p *planned, m *measured) {
@@ -383,7 +327,7 @@ func (x *evaluation) ramps(r *evalReport) error {
 		for _, v := range x.judged(m) {
 			ramped[v.Agent] = true
 			if power[v.Kind] == nil {
-				power[v.Kind] = &eval.Power{}
+				power[v.Kind] = &Power{}
 			}
 			power[v.Kind].Add(&v)
 			if v.Alert.Found {
@@ -393,7 +337,7 @@ func (x *evaluation) ramps(r *evalReport) error {
 		for _, a := range x.calls(m) {
 			// As many days as 5 % a day take to four times.
 			if (a.Test == "ramp" || a.Test == "1d") && a.Agent != "" && !ramped[a.Agent] &&
-				a.Time < eval.Start+(eval.TestDay+28)*baselines.DayMS {
+				a.Time < fleet.Start+(fleet.TestDay+28)*baselines.DayMS {
 				called[a.Agent] = true
 			}
 		}
@@ -406,9 +350,9 @@ func (x *evaluation) ramps(r *evalReport) error {
 	for _, run := range rampRuns {
 		k := run.kind
 		p := power[k]
-		r.Ramps = append(r.Ramps, evalRamp{Kind: k.String(), Made: p.Made, Found: share(p.Alert, p.Made),
-			Before: share(p.Before(4), p.Made), Size: number(eval.Median(p.Size)),
-			Days: number(eval.Median(days[k])), Others: share(others[k], agents[k])})
+		r.Ramps = append(r.Ramps, RampRow{Kind: k.String(), Made: p.Made, Found: share(p.Alert, p.Made),
+			Before: share(p.Before(4), p.Made), Size: number(Median(p.Size)),
+			Days: number(Median(days[k])), Others: share(others[k], agents[k])})
 	}
 	return nil
 }
@@ -416,14 +360,15 @@ func (x *evaluation) ramps(r *evalReport) error {
 // repeatDays are the days, from the first on, on which the share found is told.
 var repeatDays = []int{1, 2, 3, 5, 7, 10, 14}
 
-func (x *evaluation) repeats(r *evalReport) error {
-	kinds := []eval.Kind{eval.Repeat1, eval.Repeat3, eval.Repeat6}
+func (x *evaluation) repeats(r *Report) error {
+	kinds := []fleet.Kind{fleet.Repeat1, fleet.Repeat3, fleet.Repeat6}
 	type cell struct{ made, alert, low int }
-	cells := map[eval.Kind]map[int]*cell{}
+	cells := map[fleet.Kind]map[int]*cell{}
 	var list []planned
-	for _, seed := range x.seed {
+	for _, seed := range x.Seeds {
 		list = append(list,
-			planned{name: "repeats", Options: eval.Options{Seed: seed, Days: eval.TestDay + 15, Scale: x.scale,
+			planned{name: "repeats", WeeksOptions: fleet.WeeksOptions{Seed: seed, Days: fleet.TestDay + 15,
+				Scale:   x.Scale,
 				Attacks: kinds}})
 	}
 	err := x.runs(r, list, func(_ *planned, m *measured) {
@@ -431,10 +376,10 @@ func (x *evaluation) repeats(r *evalReport) error {
 			if cells[v.Kind] == nil {
 				cells[v.Kind] = map[int]*cell{}
 			}
-			c := cells[v.Kind][v.Day-eval.TestDay+1]
+			c := cells[v.Kind][v.Day-fleet.TestDay+1]
 			if c == nil {
 				c = &cell{}
-				cells[v.Kind][v.Day-eval.TestDay+1] = c
+				cells[v.Kind][v.Day-fleet.TestDay+1] = c
 			}
 			c.made++
 			if v.Alert.Found {
@@ -449,7 +394,7 @@ func (x *evaluation) repeats(r *evalReport) error {
 		return err
 	}
 	for _, k := range kinds {
-		row := evalRepeat{Kind: k.String()}
+		row := RepeatRow{Kind: k.String()}
 		for _, d := range repeatDays {
 			if c := cells[k][d]; c != nil {
 				row.Days, row.Alert, row.Low = append(row.Days, d), append(row.Alert,
@@ -461,38 +406,39 @@ func (x *evaluation) repeats(r *evalReport) error {
 	return nil
 }
 
-func (x *evaluation) drift(r *evalReport) error {
+func (x *evaluation) drift(r *Report) error {
 	type week struct{ alerts, sessions int }
 	all := append([]struct {
 		Name  string
-		Drift eval.Drift
-	}{{"none", 0}}, eval.Drifts...)
-	weeks := map[eval.Drift]*[3]week{}
+		Drift fleet.Drift
+	}{{"none", 0}}, fleet.Drifts...)
+	weeks := map[fleet.Drift]*[3]week{}
 	var list []planned
 	for _, d := range all {
 		weeks[d.Drift] = &[3]week{}
-		for _, seed := range x.seed[:min(3, len(x.seed))] { // seven streams each: time is bounded
+		for _, seed := range x.Seeds[:min(3, len(x.Seeds))] { // seven streams each: time is bounded
 			list = append(list,
-				planned{name: "drift " + d.Name, Options: eval.Options{Seed: seed, Days: eval.Days, Scale: x.scale / 2,
+				planned{name: "drift " + d.Name, WeeksOptions: fleet.WeeksOptions{Seed: seed, Days: fleet.Days,
+					Scale: x.Scale / 2,
 					Drift: d.Drift}})
 		}
 	}
 	err := x.runs(r, list, func(p *planned, m *measured) {
 		of := weeks[p.Drift]
 		for _, a := range x.calls(m) {
-			if w := int((a.Time-eval.Start)/baselines.DayMS-eval.TestDay) / 7; w < len(of) {
+			if w := int((a.Time-fleet.Start)/baselines.DayMS-fleet.TestDay) / 7; w < len(of) {
 				of[w].alerts++
 			}
 		}
 		for w := range of {
-			of[w].sessions += sessionsOf(m.stream, eval.TestDay+7*w, eval.TestDay+7*w+7)
+			of[w].sessions += sessionsOf(m.stream, fleet.TestDay+7*w, fleet.TestDay+7*w+7)
 		}
 	})
 	if err != nil {
 		return err
 	}
 	for _, d := range all {
-		row := evalDrift{Name: d.Name}
+		row := DriftRow{Name: d.Name}
 		for _, w := range weeks[d.Drift] {
 			row.Weeks = append(row.Weeks, rate(w.alerts, float64(w.sessions)/1000))
 		}
@@ -502,38 +448,38 @@ func (x *evaluation) drift(r *evalReport) error {
 }
 
 // sameForAll compares one worker with eight.
-func (x *evaluation) sameForAll(r *evalReport) error {
+func (x *evaluation) sameForAll(r *Report) error {
 	var hashes []string
 	for _, workers := range []int{1, 8} {
-		m, err := x.made(eval.Options{Seed: x.seed[0], Days: eval.TestDay + 3, Scale: min(x.scale, .25),
+		m, err := x.made(fleet.WeeksOptions{Seed: x.Seeds[0], Days: fleet.TestDay + 3, Scale: min(x.Scale, .25),
 			Attacks: quickRuns[0]}, workers)
 		if err != nil {
 			return err
 		}
-		x.note(r, fmt.Sprintf("%d shards", workers), x.seed[0], m)
+		x.note(r, fmt.Sprintf("%d shards", workers), x.Seeds[0], m)
 		hashes = append(hashes, fmt.Sprintf("%s of %d", m.hash, m.sum.Findings))
 	}
 	got := hashes[0]
 	if hashes[0] != hashes[1] {
 		got += ", " + hashes[1]
 	}
-	r.Gates = append(r.Gates, evalGate{"findings for 1 and 8 shards", got, "the same hash", hashes[0] == hashes[1]})
+	r.Gates = append(r.Gates, Gate{"findings for 1 and 8 shards", got, "the same hash", hashes[0] == hashes[1]})
 	return nil
 }
 
 // cost is what the detectors add to an event, where there are many agents: the same two days with
 // baselines and without.
-func (x *evaluation) cost(r *evalReport) error {
+func (x *evaluation) cost(r *Report) error {
 	off, err := policiesOf(map[string]string{"baselines/off.yaml": "baselines:\n  - {off: true}\n",
 		"limits/none.yaml": noLimits})
 	if err != nil {
 		return err
 	}
-	o := eval.Options{Seed: x.seed[0], Days: 2, Scale: float64(x.agents) / 200}
+	o := fleet.WeeksOptions{Seed: x.Seeds[0], Days: 2, Scale: float64(x.Agents) / 200}
 	cpu := map[string]float64{"on": math.Inf(1), "off": math.Inf(1)}
 	for _, which := range [...]string{"on", "off", "on", "off"} {
 		// the better of two: what else the machine does comes on top
-		p := pipeline.Replay{Flush: true, Workers: x.shards}
+		p := pipeline.Replay{Flush: true, Workers: x.Workers}
 		if which == "off" {
 			p.Policy = off
 		}
@@ -541,20 +487,20 @@ func (x *evaluation) cost(r *evalReport) error {
 		if err != nil {
 			return err
 		}
-		x.note(r, fmt.Sprintf("%d agents, baselines %s", x.agents, which), x.seed[0], m)
+		x.note(r, fmt.Sprintf("%d agents, baselines %s", x.Agents, which), x.Seeds[0], m)
 		cpu[which] = min(cpu[which], m.cpu)
 	}
 	added := cpu["on"] - cpu["off"]
-	if len(x.families) == 0 {
-		r.Gates = append(r.Gates, evalGate{fmt.Sprintf("CPU of the detectors for an event, %d agents", x.agents),
+	if len(x.Families) == 0 {
+		r.Gates = append(r.Gates, Gate{fmt.Sprintf("CPU of the detectors for an event, %d agents", x.Agents),
 			fmt.Sprintf("%.0f ns", added), "< 1100 ns", added < 1100})
 	}
 	return nil
 }
 
 // judge compares with the numbers of the issue what was measured.
-func (x *evaluation) judge(r *evalReport) {
-	gate := func(holds bool, name, got, want string) { r.Gates = append(r.Gates, evalGate{name, got, want, holds}) }
+func (x *evaluation) judge(r *Report) {
+	gate := func(holds bool, name, got, want string) { r.Gates = append(r.Gates, Gate{name, got, want, holds}) }
 	for _, t := range r.Tests {
 		within := map[string]float64{"call": 2, "session": 2, "1m": 2, "10m": 2, "1h": 2, "1d": 1.5}[t.Test]
 		if t.Persona != "" || t.Seed != 0 || within == 0 {
@@ -571,18 +517,18 @@ func (x *evaluation) judge(r *evalReport) {
 	}
 	for _, p := range r.Attacks {
 		switch p.Kind {
-		case eval.Burst200.String():
+		case fleet.Burst200.String():
 			if x.counts("volume") {
 				gate(p.Alert.Value >= .98, "burst of 200 found", p.Alert.percent(), ">= 98 %")
 			}
-		case eval.Insert6.String():
+		case fleet.Insert6.String():
 			if x.counts("sequence") {
 				gate(p.Low.Value >= .75, "six calls inserted, at 1e-3", p.Low.percent(), ">= 75 %")
 			}
 		}
 	}
 	for _, p := range r.Ramps {
-		if p.Kind == eval.Ramp5.String() && x.counts("volume") {
+		if p.Kind == fleet.Ramp5.String() && x.counts("volume") {
 			gate(p.Size < 4 && 2*p.Found.Value > 1, "ramp of 5 % a day: median found at",
 				brief(p.Size)+"x, "+p.Before.percent()+" before 4x", "< 4x")
 		}

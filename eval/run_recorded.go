@@ -1,11 +1,8 @@
-package main
+package eval
 
 import (
-	"bytes"
-	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"math/rand/v2"
 	"path/filepath"
@@ -13,45 +10,16 @@ import (
 	"strings"
 
 	"github.com/wayward-sec/wayward/baselines"
-	"github.com/wayward-sec/wayward/eval"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/pipeline"
 	"github.com/wayward-sec/wayward/policy"
 )
 
-// inMemory is a source of lines that are at hand.
-type inMemory struct {
-	rest []byte
-	at   int64
-}
-
-// Next implements pipeline.Source.
-func (m *inMemory) Next(ctx context.Context) (*pipeline.Chunk, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	if len(m.rest) == 0 {
-		return nil, io.EOF
-	}
-	cut := len(m.rest)
-	if cut > madeUpChunk {
-		cut = madeUpChunk + bytes.IndexByte(m.rest[madeUpChunk:], '\n') + 1
-	}
-	c := &pipeline.Chunk{Lines: m.rest[:cut:cut], At: m.at + 1}
-	m.at += int64(bytes.Count(c.Lines, []byte{'\n'}))
-	m.rest = m.rest[cut:]
-	return c, nil
-}
-
-// Done implements pipeline.Source.
-func (m *inMemory) Done(*pipeline.Chunk) {}
-
 // recorded measures with what nobody here made up: sessions of agents, the baseline learned from
 // one part and frozen, and traces of a log.
-func (x *evaluation) recorded(r *evalReport) error {
-	if x.data == "" {
-		fmt.Fprintln(x.stderr,
-			"no recorded data: give --data or set WAYWARD_DATA; without, the gates on it are not judged")
+func (x *evaluation) recorded(r *Report) error {
+	if x.Data == "" {
+		x.Warn("no recorded data: give --data or set WAYWARD_DATA; without, the gates on it are not judged")
 		return nil
 	}
 	set, err := policiesOf(map[string]string{"limits/none.yaml": noLimits})
@@ -60,9 +28,9 @@ func (x *evaluation) recorded(r *evalReport) error {
 	}
 	some := false
 	for _, name := range []string{"tau.dev", "agentdyn.dev", "agentdojo.dev"} {
-		list, err := eval.OpenRecorded(x.data, name)
+		list, err := OpenRecorded(x.Data, name)
 		if errors.Is(err, fs.ErrNotExist) {
-			fmt.Fprintf(x.stderr, "%s has no %s\n", x.data, name)
+			x.Warn(fmt.Sprintf("%s has no %s", x.Data, name))
 			continue
 		}
 		if err != nil {
@@ -85,7 +53,7 @@ func (x *evaluation) recorded(r *evalReport) error {
 		r.Logs = logs
 	}
 	if !some && r.Logs == nil {
-		return fmt.Errorf("%s holds no recorded data: give the directory with agentdyn.dev.truth.jsonl in it", x.data)
+		return fmt.Errorf("%s holds no recorded data: give the directory with agentdyn.dev.truth.jsonl in it", x.Data)
 	}
 	return nil
 }
@@ -94,32 +62,32 @@ func (x *evaluation) recorded(r *evalReport) error {
 // the others. In that protocol other agents than those that were learned run the tasks. If met,
 // half of their benign sessions are learned, too, and the other half is judged: what a persona's
 // own agents would see.
-func (x *evaluation) sessions(r *evalReport, name string, list eval.Recorded, set *policy.Set, met bool) (*evalSession,
+func (x *evaluation) sessions(r *Report, name string, list Recorded, set *policy.Set, met bool) (*SessionRow,
 	error) {
 	const seed = 1
-	learns := func(s *eval.RecordedSession) bool { return s.Part == "train" || met && s.FirstHalf() }
-	judges := func(s *eval.RecordedSession) bool { return s.Part == "test" && !learns(s) }
+	learns := func(s *RecordedSession) bool { return s.Part == "train" || met && s.FirstHalf() }
+	judges := func(s *RecordedSession) bool { return s.Part == "test" && !learns(s) }
 	if met {
 		name += ", agents met"
 	}
-	train, _ := list.Lines(0, seed, func(s *eval.RecordedSession) bool { return learns(s) && s.Label == "benign" })
-	learn := pipeline.Replay{Policy: set, Workers: x.shards, Flush: true, Approved: true,
+	train, _ := list.Lines(0, seed, func(s *RecordedSession) bool { return learns(s) && s.Label == "benign" })
+	learn := pipeline.Replay{Policy: set, Workers: x.Workers, Flush: true, Approved: true,
 		Deliver: func(*event.Finding) error { return nil }}
 	if _, err := learn.Run(x.ctx, &inMemory{rest: train}); err != nil {
 		return nil, err
 	}
 	// The benign alone: what is nominal is counted where nothing else is.
-	benign, n := list.Lines(eval.RecordedDays, seed, func(s *eval.RecordedSession) bool {
+	benign, n := list.Lines(RecordedDays, seed, func(s *RecordedSession) bool {
 		return judges(s) &&
 			s.Label == "benign"
 	})
-	frozen := pipeline.Replay{Policy: set, Workers: x.shards, Flush: true, Learn: learn.Snapshots, Freeze: true}
+	frozen := pipeline.Replay{Policy: set, Workers: x.Workers, Flush: true, Learn: learn.Snapshots, Freeze: true}
 	m, err := x.replay(&inMemory{rest: benign}, frozen, 0)
 	if err != nil {
 		return nil, err
 	}
 	x.note(r, name+", benign", seed, m)
-	row := &evalSession{Name: name, Sessions: n}
+	row := &SessionRow{Name: name, Sessions: n}
 	alerts, alarmed := map[string]int{}, map[string]bool{}
 	for _, a := range m.book.Calls() {
 		if x.counts(a.Family) {
@@ -136,15 +104,15 @@ func (x *evaluation) sessions(r *evalReport, name string, list eval.Recorded, se
 	for t := range baselines.Tests {
 		if made := counts[t].Made; x.counts(t.Family().String()) && made > 0 {
 			nominal += m.nominal[t]
-			row.Tests = append(row.Tests, evalCalled{t.String(), made, alerts[t.String()], number(m.nominal[t]),
+			row.Tests = append(row.Tests, CalledRow{t.String(), made, alerts[t.String()], number(m.nominal[t]),
 				rate(alerts[t.String()], m.nominal[t])})
 		}
 	}
 	row.Nominal, row.Ratio = number(nominal), rate(row.Alerts, nominal)
 	row.Alarmed = share(len(alarmed), n)
 
-	all, _ := list.Lines(eval.RecordedDays, seed, judges)
-	frozen = pipeline.Replay{Policy: set, Workers: x.shards, Flush: true, Learn: learn.Snapshots, Freeze: true}
+	all, _ := list.Lines(RecordedDays, seed, judges)
+	frozen = pipeline.Replay{Policy: set, Workers: x.Workers, Flush: true, Learn: learn.Snapshots, Freeze: true}
 	if m, err = x.replay(&inMemory{rest: all}, frozen, 0); err != nil {
 		return nil, err
 	}
@@ -172,12 +140,12 @@ func (x *evaluation) sessions(r *evalReport, name string, list eval.Recorded, se
 
 // logs scores the traces of HDFS blocks with the chain of the sequence detector: what it makes of
 // calls it makes of the keys of a log. Each block counts as an agent of its own.
-func (x *evaluation) logs() (*evalLogs, error) {
-	train, err := eval.OpenTraces(filepath.Join(x.data, "hdfs.train.traces.jsonl.xz"))
+func (x *evaluation) logs() (*LogsRow, error) {
+	train, err := OpenTraces(filepath.Join(x.Data, "hdfs.train.traces.jsonl.xz"))
 	if err != nil {
 		return nil, err
 	}
-	test, err := eval.OpenTraces(filepath.Join(x.data, "hdfs.dev.traces.jsonl.xz"))
+	test, err := OpenTraces(filepath.Join(x.Data, "hdfs.dev.traces.jsonl.xz"))
 	if err != nil {
 		return nil, err
 	}
@@ -206,7 +174,7 @@ func (x *evaluation) logs() (*evalLogs, error) {
 		}
 		scores[k] = append(scores[k], c.Score(m).Combined)
 	}
-	l := &evalLogs{Train: len(train), Normal: len(scores[0]), Failed: len(scores[1])}
+	l := &LogsRow{Train: len(train), Normal: len(scores[0]), Failed: len(scores[1])}
 	// The bounds are those of a bootstrap over traces.
 	rng := rand.New(rand.NewPCG(1, 2))
 	sample := func(list []float64) []float64 {
@@ -218,9 +186,9 @@ func (x *evaluation) logs() (*evalLogs, error) {
 	}
 	var aucs []float64
 	for range 400 {
-		aucs = append(aucs, eval.AUC(sample(scores[1]), sample(scores[0])))
+		aucs = append(aucs, AUC(sample(scores[1]), sample(scores[0])))
 	}
 	slices.Sort(aucs)
-	l.AUC = bounded{number(eval.AUC(scores[1], scores[0])), number(aucs[10]), number(aucs[389])}
+	l.AUC = bounded{number(AUC(scores[1], scores[0])), number(aucs[10]), number(aucs[389])}
 	return l, nil
 }

@@ -15,19 +15,19 @@ import (
 // registry is a city whose baselines are published and read, one agent of which works every day.
 type registry struct {
 	*city
-	library *library
-	n       int
-	topic   map[string]bool // keys of snapshots that a compacted topic of baselines still has
+	snapshotCache *snapshotCache
+	n             int
+	topic         map[string]bool // keys of snapshots that a compacted topic of baselines still has
 }
 
 func newRegistry(t *testing.T) *registry {
 	r := &registry{topic: map[string]bool{}, city: newCity(t, 1, 1, 1, setOf(t, armed(true, "")))}
-	r.library = newLibrary(&Config{Topics: DefaultTopics(), Log: slog.New(slog.DiscardHandler)}, r.rules)
-	r.behaviours[0].models = r.library
+	r.snapshotCache = newSnapshotCache(&Config{Topics: DefaultTopics(), Log: slog.New(slog.DiscardHandler)}, r.rules)
+	r.behaviours[0].models = r.snapshotCache
 	r.committed = func(outs []output) {
 		for _, o := range outs {
 			if o.to == toBaselines {
-				r.library.take(o.key, o.value)
+				r.snapshotCache.take(o.key, o.value)
 				if delete(r.topic, string(o.key)); o.value != nil && o.key[0] == 's' {
 					r.topic[string(o.key)] = true
 				}
@@ -120,7 +120,7 @@ func TestWhatPeopleOrderAboutABaseline(t *testing.T) {
 	}
 	// It is state: a shard that comes back from its pages judges as before.
 	again := newBehaviour(0, r.rules, none, "events")
-	again.models = r.library
+	again.models = r.snapshotCache
 	for k, v := range pagesOf(r.behaviours[0].shard) {
 		pg := &page{key: k}
 		if err := pg.decode([]byte(v)); err != nil {
@@ -197,9 +197,9 @@ func TestAnEventWaitsForTheDayThatItNeeds(t *testing.T) {
 	}
 }
 
-// sure is a library that must have what it is said to have had.
+// sure is a snapshot cache that must have what it is said to have had.
 type sure struct {
-	*library
+	*snapshotCache
 	t *testing.T
 }
 
@@ -216,7 +216,7 @@ func TestASessionOfAWrongClockEnds(t *testing.T) {
 	r := newRegistry(t)
 	r.day(0)
 	b := r.behaviours[0]
-	b.models = sure{r.library, t}
+	b.models = sure{r.snapshotCache, t}
 	r.work(25.1)
 	// One agent among others says that it is days later: nobody confirms it, and no day is over.
 	// Then the session is stopped, or begins anew.

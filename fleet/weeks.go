@@ -1,12 +1,8 @@
-// Package eval makes the streams on which the detectors are judged: agents of six personas at work
-// for weeks, without and with attacks whose truth is known. The same options give the same bytes.
-// Nothing here knows a detector, and no detector knows what is made here.
-package eval
+package fleet
 
 import (
 	"math"
 	"math/rand/v2"
-	"strconv"
 )
 
 // The days of a stream: what is learned first, what thresholds rest on, and from TestDay on what is
@@ -60,8 +56,8 @@ var Drifts = []struct {
 }{{"workflow", Workflow}, {"growth", Growth}, {"rollout", Rollout}, {"holiday", Holiday}, {"outage", Outage},
 	{"busy", Busy}}
 
-// Options say what a stream is made of. The zero value is 42 quiet days of 200 agents.
-type Options struct {
+// WeeksOptions say what a stream is made of. The zero value is 42 quiet days of 200 agents.
+type WeeksOptions struct {
 	Seed  uint64
 	Days  int     // 0: Days
 	Scale float64 // of the number of agents; 0: 1
@@ -74,14 +70,14 @@ type Options struct {
 
 // Stream is a stream under way. It holds the sessions that are open and the truth so far, whatever
 // its length.
-type Stream struct {
+type Weeks struct {
 	// Sessions are the sessions begun on each day, attacks' own left out; Events the events so far.
 	Sessions []int
 	Events   int64
 	// Incidents is the truth about what was woven in: complete at the end of the stream.
 	Incidents []*Incident
 
-	o      Options
+	o      WeeksOptions
 	src    pointed
 	rng    *rand.Rand // draws from src
 	roles  []*role
@@ -160,34 +156,18 @@ const (
 // longest is how many calls a session makes at most.
 const longest = 400
 
-// hash mixes numbers into one (splitmix64).
-func hash(list ...uint64) uint64 {
-	h := uint64(0x9e3779b97f4a7c15)
-	for _, v := range list {
-		h += v + 0x9e3779b97f4a7c15
-		h = (h ^ h>>30) * 0xbf58476d1ce4e5b9
-		h = (h ^ h>>27) * 0x94d049bb133111eb
-		h ^= h >> 31
-	}
-	return h
-}
-
-func pcg(list ...uint64) rand.PCG {
-	return *rand.NewPCG(hash(append(list, 1)...), hash(append(list, 2)...))
-}
-
-// New returns a stream at its beginning.
-func New(o Options) *Stream {
+// NewWeeks returns a stream at its beginning.
+func NewWeeks(o WeeksOptions) *Weeks {
 	if o.Days == 0 {
 		o.Days = Days
 	}
 	if o.Scale == 0 {
 		o.Scale = 1
 	}
-	s := &Stream{o: o, Sessions: make([]int, o.Days)}
+	s := &Weeks{o: o, Sessions: make([]int, o.Days)}
 	s.rng = rand.New(&s.src)
 	for i, p := range personas() {
-		own := pcg(o.Seed, 11, uint64(i))
+		own := PCG(o.Seed, 11, uint64(i))
 		rng := rand.New(&own)
 		r := &role{persona: p, known: len(p.tools), hours: p.hours()}
 		for k := range p.intents {
@@ -198,15 +178,16 @@ func New(o Options) *Stream {
 		r.fresh = workflow(rng, len(p.tools), false)
 		n := max(2, int(math.Round(float64(p.agents)*o.Scale)))
 		for k := range n {
-			w := &worker{role: r, id: p.name + "-" + padded(k+1, 3), activity: math.Exp(p.spread * rng.NormFloat64()),
-				late: rng.Float64()}
-			w.rng = pcg(o.Seed, 12, uint64(i), uint64(k))
+			w := &worker{role: r, id: p.name + "-" + string(appendPadded(nil, uint64(k+1), 3)),
+				activity: math.Exp(p.spread * rng.NormFloat64()),
+				late:     rng.Float64()}
+			w.rng = PCG(o.Seed, 12, uint64(i), uint64(k))
 			w.head = []byte(`,"kind":"tool_call","tenant":"` + Tenant + `","persona":"` + p.name + `","agent":{"id":"` +
 				w.id + `"},"user":"` + p.name + `-user-`)
 			r.agents = append(r.agents, w)
 			s.agents = append(s.agents, w)
 		}
-		own = pcg(o.Seed, 13, uint64(i)) // so that the length of the stream changes no agent
+		own = PCG(o.Seed, 13, uint64(i)) // so that the length of the stream changes no agent
 		for range o.Days {
 			k := 1 / (p.busy * p.busy)
 			r.days = append(r.days, gamma(rng, k)/k)
@@ -228,16 +209,8 @@ func New(o Options) *Stream {
 	return s
 }
 
-func padded(n, width int) string {
-	t := strconv.Itoa(n)
-	for len(t) < width {
-		t = "0" + t
-	}
-	return t
-}
-
 // Next appends the next event as a line of JSON, and tells whether there was one.
-func (s *Stream) Next(b []byte) ([]byte, bool) {
+func (s *Weeks) Next(b []byte) ([]byte, bool) {
 	for len(s.open) == 0 || s.open[0].at >= Start+int64(s.hour)*hourMS {
 		if s.hour == s.o.Days*24 {
 			if len(s.open) == 0 {
@@ -264,7 +237,7 @@ func (s *Stream) Next(b []byte) ([]byte, bool) {
 }
 
 // begin opens the sessions of the next hour.
-func (s *Stream) begin() {
+func (s *Weeks) begin() {
 	h := s.hour
 	s.hour++
 	day := h / 24
@@ -281,7 +254,7 @@ func (s *Stream) begin() {
 }
 
 // pace is by how much a day has more of an agent's work than others.
-func (s *Stream) pace(w *worker, day int) float64 {
+func (s *Weeks) pace(w *worker, day int) float64 {
 	f := 1.0
 	if s.o.Drift&Growth != 0 {
 		f = math.Pow(1.01, float64(day))
@@ -303,7 +276,7 @@ func (s *Stream) pace(w *worker, day int) float64 {
 }
 
 // take returns a session to fill.
-func (s *Stream) take(w *worker, at int64) *session {
+func (s *Weeks) take(w *worker, at int64) *session {
 	x := &session{}
 	if n := len(s.free); n > 0 {
 		x = s.free[n-1]
@@ -315,12 +288,12 @@ func (s *Stream) take(w *worker, at int64) *session {
 }
 
 // start opens a session.
-func (s *Stream) start(w *worker, at int64) {
+func (s *Weeks) start(w *worker, at int64) {
 	r := w.role
 	x := s.take(w, at)
 	w.serial++
 	x.serial = w.serial
-	x.rng = pcg(s.o.Seed, 14, word(w.id), uint64(x.serial))
+	x.rng = PCG(s.o.Seed, 14, HashText(w.id), uint64(x.serial))
 	s.src.at = &x.rng
 	day := int((at - Start) / dayMS)
 	u := s.rng.Float64() * r.sum
@@ -348,18 +321,9 @@ func (s *Stream) start(w *worker, at int64) {
 	s.enlist(x)
 }
 
-// word hashes a text (FNV-1a).
-func word(t string) uint64 {
-	h := uint64(14695981039346656037)
-	for i := range len(t) {
-		h = (h ^ uint64(t[i])) * 1099511628211
-	}
-	return h
-}
-
 // resolve brings a session to its next call, and tells whether there is one: x.phase is then
 // acting, or wandering for a call of any tool.
-func (s *Stream) resolve(x *session) bool {
+func (s *Weeks) resolve(x *session) bool {
 	for x.step < len(x.flow) && x.made < longest {
 		st := &x.flow[x.step]
 		switch x.phase {
@@ -398,7 +362,7 @@ func (s *Stream) resolve(x *session) bool {
 }
 
 // proceed moves a session to its next call, its own or an attack's, and tells whether there is one.
-func (s *Stream) proceed(x *session) bool {
+func (s *Weeks) proceed(x *session) bool {
 	a := x.attack
 	if a != nil && a.on {
 		a.next(s, x)
@@ -430,15 +394,15 @@ func (s *Stream) proceed(x *session) bool {
 }
 
 // pause is the time to the next call, at least a millisecond.
-func (s *Stream) pause(r *role) int64 {
+func (s *Weeks) pause(r *role) int64 {
 	return max(1, int64(1000*math.Exp(r.think[0]+r.think[1]*s.rng.NormFloat64())))
 }
 
-func (s *Stream) before(a, b *session) bool {
+func (s *Weeks) before(a, b *session) bool {
 	return a.at < b.at || a.at == b.at && a.order < b.order
 }
 
-func (s *Stream) push(x *session) {
+func (s *Weeks) push(x *session) {
 	s.open = append(s.open, x)
 	for i := len(s.open) - 1; i > 0; {
 		up := (i - 1) / 2
@@ -451,7 +415,7 @@ func (s *Stream) push(x *session) {
 }
 
 // sink restores the order of the heap after its first has changed.
-func (s *Stream) sink() {
+func (s *Weeks) sink() {
 	for i := 0; ; {
 		least := i
 		for c := 2*i + 1; c <= 2*i+2 && c < len(s.open); c++ {
@@ -468,7 +432,7 @@ func (s *Stream) sink() {
 }
 
 // Agents is how many agents there are.
-func (s *Stream) Agents() int { return len(s.agents) }
+func (s *Weeks) Agents() int { return len(s.agents) }
 
 // Now is the time up to which sessions have begun, in Unix milliseconds.
-func (s *Stream) Now() int64 { return Start + int64(s.hour)*hourMS }
+func (s *Weeks) Now() int64 { return Start + int64(s.hour)*hourMS }

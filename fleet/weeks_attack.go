@@ -1,4 +1,4 @@
-package eval
+package fleet
 
 import (
 	"cmp"
@@ -58,7 +58,7 @@ func (k Kind) String() string { return kinds[k] }
 const rampTop = 8
 
 // growth of a ramp a day; 0: the kind is no ramp.
-func (k Kind) growth() float64 {
+func (k Kind) Growth() float64 {
 	switch k {
 	case Ramp2:
 		return .02
@@ -100,7 +100,7 @@ type Incident struct {
 // Multiple is by how much an agent of a ramp does more than at its beginning, at a time.
 func (i *Incident) Multiple(t int64) float64 {
 	day := (t - Start) / dayMS
-	return min(math.Pow(1+i.Kind.growth(), float64(day-TestDay)), rampTop)
+	return min(math.Pow(1+i.Kind.Growth(), float64(day-TestDay)), rampTop)
 }
 
 // attack is an incident that waits for a session, or goes on in one.
@@ -125,7 +125,7 @@ type planned struct {
 }
 
 // arrange draws when, by whom and after how much honest work each attack happens.
-func (s *Stream) arrange() {
+func (s *Weeks) arrange() {
 	for _, r := range s.roles {
 		for _, f := range r.flows {
 			for _, st := range f {
@@ -143,12 +143,12 @@ func (s *Stream) arrange() {
 	if len(s.o.Attacks) == 0 {
 		return
 	}
-	own := pcg(s.o.Seed, 20)
+	own := PCG(s.o.Seed, 20)
 	s.src.at = &own
 	var single, ramps, crews []Kind
 	for _, k := range s.o.Attacks {
 		switch {
-		case k.growth() > 0:
+		case k.Growth() > 0:
 			ramps = append(ramps, k)
 		case k.crew() > 0:
 			crews = append(crews, k)
@@ -160,7 +160,7 @@ func (s *Stream) arrange() {
 	plan := func(k Kind, w *worker, day, hour int, chain []int) {
 		n++
 		p := planned{w, day}
-		s.plan[p] = append(s.plan[p], &attack{kind: k, hour: hour, after: 1 + s.rng.IntN(4), rng: pcg(s.o.Seed, 21, n),
+		s.plan[p] = append(s.plan[p], &attack{kind: k, hour: hour, after: 1 + s.rng.IntN(4), rng: PCG(s.o.Seed, 21, n),
 			chain: chain,
 			inc:   &Incident{Kind: k, Persona: w.role.name, Agent: w.id, Day: day}})
 	}
@@ -170,7 +170,7 @@ func (s *Stream) arrange() {
 		for _, k := range ramps[:min(len(ramps), len(free)-1)] { // somebody stays honest
 			w := free[0]
 			free = free[1:]
-			w.ramp = k.growth()
+			w.ramp = k.Growth()
 			s.Incidents = append(s.Incidents, &Incident{Kind: k, Persona: r.name, Agent: w.id, Day: TestDay,
 				First: Start + TestDay*dayMS, Last: Start + int64(s.o.Days)*dayMS})
 		}
@@ -206,7 +206,7 @@ func (s *Stream) arrange() {
 }
 
 // enlist lets a session that begins carry the attack that waits for one.
-func (s *Stream) enlist(x *session) {
+func (s *Weeks) enlist(x *session) {
 	day := int((x.at - Start) / dayMS)
 	p := planned{x.agent, day}
 	list := s.plan[p]
@@ -231,7 +231,7 @@ func (s *Stream) enlist(x *session) {
 }
 
 // begin decides what an attack is made of.
-func (a *attack) begin(s *Stream, x *session) {
+func (a *attack) begin(s *Weeks, x *session) {
 	s.src.at = &a.rng
 	r := x.agent.role
 	pick := func(list []int) int { return list[s.rng.IntN(len(list))] }
@@ -288,7 +288,7 @@ func (a *attack) begin(s *Stream, x *session) {
 }
 
 // fill draws the attack's next call.
-func (a *attack) fill(s *Stream, c *call, x *session) {
+func (a *attack) fill(s *Weeks, c *call, x *session) {
 	r := x.agent.role
 	if a.other != nil {
 		r = a.other
@@ -331,11 +331,11 @@ func (a *attack) fill(s *Stream, c *call, x *session) {
 			c.outcome, c.records, c.bytes = "denied", -1, 120
 		}
 	case NewTool:
-		c.name = "tool_" + strconv.FormatUint(hash(s.o.Seed, word(a.inc.Agent), uint64(x.at)), 36)
+		c.name = "tool_" + strconv.FormatUint(hash(s.o.Seed, HashText(a.inc.Agent), uint64(x.at)), 36)
 		c.outcome = "ok"
 	case NewDestination, ToolDestination:
 		c.outcome, c.external = "ok", true
-		c.domain = "host-" + strconv.FormatUint(hash(s.o.Seed, word(a.inc.Agent), uint64(x.at)), 36) + ".example"
+		c.domain = "host-" + strconv.FormatUint(hash(s.o.Seed, HashText(a.inc.Agent), uint64(x.at)), 36) + ".example"
 		c.address = "inbox"
 		if c.provenance = "user"; a.kind == ToolDestination {
 			c.provenance = "tool"
@@ -363,7 +363,7 @@ func (a *attack) note(at int64, session, id string) {
 }
 
 // next brings the session to the attack's next call, or to what comes after the last.
-func (a *attack) next(s *Stream, x *session) {
+func (a *attack) next(s *Weeks, x *session) {
 	s.src.at = &a.rng
 	a.left--
 	if a.gap > 0 {

@@ -3,7 +3,6 @@ package pipeline
 import (
 	"cmp"
 	"encoding/binary"
-	"encoding/hex"
 	"maps"
 	"slices"
 	"strings"
@@ -17,33 +16,20 @@ import (
 	"github.com/wayward-sec/wayward/policy"
 )
 
-// What a behaviour shard learns. Detectors write into deltas, one for each baseline and day. Those
-// of a slice are added to the shard's ledger when the slice counts, so that an abort leaves no
-// trace; the ledger goes to the relation stage every ten minutes of event time, and with the slice
-// in which the shard's clock passes the end of a day by closeAfter: before the watermark that lets
-// the relation stage close that day.
-
-// Times of a snapshot, in milliseconds after the end of its day: when it is closed, and from when
-// on it is in force, so that nobody waits for it as long as the relation stage is less than the
-// difference behind.
-const (
-	closeAfter = 50 * 60_000
-	inForce    = 60 * 60_000
-)
+// Deltas are what a behaviour shard learns, one for each baseline and day. Those of a slice are
+// merged into the pages of the shard when the slice counts, so that an abort leaves no trace. They
+// go to the relation stage every ten minutes of event time, and with the slice in which the shard's
+// clock passes the end of a day by closeAfter: before the watermark that lets the relation stage
+// close that day.
 
 const (
-	flushEvery = 600_000 // ms of event time between two flushes of the ledger
+	flushEvery = 600_000 // ms of event time between two flushes of the deltas
 	// shadow is how long nothing is learned from an agent after an alert about it, event time.
 	shadow = 30 * 60_000
-	// lookBack is by how many days the snapshot that a late event is judged by may be older than
-	// that of the shard's time.
-	lookBack = 2
 
-	maxForks    = 8    // of a persona that have a baseline of their own
-	maxTold     = 32   // forks of a persona and day in a ledger
-	maxLedger   = 1024 // baselines of a tenant in a ledger
-	otherFork   = "other"
-	maxRoleName = 128 // bytes of a persona that has a baseline
+	maxForkDeltas = 32   // forks of a persona and day in the deltas
+	maxDeltas     = 1024 // baselines of a tenant in the deltas
+	maxRoleName   = 128  // bytes of a persona that has a baseline
 )
 
 // learned is the part of a page that belongs to a baseline.
@@ -139,17 +125,7 @@ func learnedKey(page string) (k baselines.Key, day int64) {
 	return k, int64(binary.BigEndian.Uint64([]byte(number)) ^ 1<<63)
 }
 
-// models gives the snapshots that are in force.
-type models interface {
-	// find returns what is known of a key at the end of a day, nil if nothing is; a *missing if
-	// whoever closes that day has not said so yet, and the event must wait. What a person has ruled
-	// goes before what was closed.
-	find(key baselines.Key, day int64, rules func(baselines.Key, int64) *ruling) (*baselines.Model, error)
-	// must waits for what was found before.
-	must(key baselines.Key, day int64, rules func(baselines.Key, int64) *ruling) (*baselines.Model, error)
-}
-
-// gathered is a delta of the slice under way, or of the ledger.
+// gathered is a delta of the slice under way, or of a page.
 type gathered struct {
 	keyDay
 	delta *baselines.Delta
@@ -208,7 +184,7 @@ func (b *behaviour) gather(w *detectors.Who, day int64) *baselines.Delta {
 	if i, have := b.gatheredAt[k]; have {
 		return b.gathered[i].delta
 	}
-	if b.ledger[k] == nil {
+	if b.deltas[k] == nil {
 		baselinesOf, forks := 0, 0
 		count := func(o keyDay) {
 			if o.Tenant == k.Tenant {
@@ -220,13 +196,13 @@ func (b *behaviour) gather(w *detectors.Who, day int64) *baselines.Delta {
 		for i := range b.gathered {
 			count(b.gathered[i].keyDay)
 		}
-		for o := range b.ledger {
+		for o := range b.deltas {
 			count(o)
 		}
 		switch {
-		case k.Fork != "" && forks >= maxTold:
+		case k.Fork != "" && forks >= maxForkDeltas:
 			k.Fork = otherFork
-		case baselinesOf >= maxLedger && w.Role == nil:
+		case baselinesOf >= maxDeltas && w.Role == nil:
 			// who makes up personas takes no room from those that are declared
 			b.counts.dropped++
 			return &b.waste
@@ -236,44 +212,44 @@ func (b *behaviour) gather(w *detectors.Who, day int64) *baselines.Delta {
 		}
 	}
 	if b.replay != nil { // nothing is undone
-		return b.ledgerPage(k).learned.delta
+		return b.deltaPageOf(k).learned.delta
 	}
 	b.gatheredAt[k] = len(b.gathered)
 	b.gathered = append(b.gathered, gathered{k, &baselines.Delta{}})
 	return b.gathered[len(b.gathered)-1].delta
 }
 
-// ledgerPage is the page of the ledger for a baseline and day. It changes between slices alone, so
+// deltaPageOf is the delta page of a baseline and day. It changes between slices alone, so
 // there is nothing to undo.
-func (b *behaviour) ledgerPage(k keyDay) *page {
-	pg := b.ledger[k]
+func (b *behaviour) deltaPageOf(k keyDay) *page {
+	pg := b.deltas[k]
 	if pg == nil {
 		pg = &page{key: string(appendLearnedKey(nil, deltaPage, k.Key, k.day)),
 			learned: &learned{key: k.Key, day: k.day, delta: &baselines.Delta{}}}
 		pg.tenant = tenantOf(k.Tenant, pg)
 		b.pages[pg.key] = pg
 		b.enter(pg)
-		b.ledger[k] = pg
+		b.deltas[k] = pg
 	}
 	b.soil(pg)
 	return pg
 }
 
-// kept implements machine: what the slice gathered goes to the ledger, or has gone to the relation
-// stage with all that was there.
+// kept implements machine: what the slice gathered goes to the delta pages, or has gone to the
+// relation stage with all that was there.
 func (b *behaviour) kept() {
 	if b.flushing {
-		for _, pg := range b.ledger {
+		for _, pg := range b.deltas {
 			b.soil(pg)
 			pg.dead = true
 			delete(b.pages, pg.key)
 			b.leave(pg)
 		}
-		clear(b.ledger)
+		clear(b.deltas)
 	} else {
 		for i := range b.gathered {
 			g := &b.gathered[i]
-			b.ledgerPage(g.keyDay).learned.delta.Merge(g.delta)
+			b.deltaPageOf(g.keyDay).learned.delta.Merge(g.delta)
 		}
 	}
 	if b.flushing || b.replay == nil {
@@ -293,7 +269,7 @@ func (b *behaviour) forgetSlice() {
 	b.holders, b.gathered = b.holders[:0], b.gathered[:0]
 }
 
-// due tells whether it is time to send the ledger: ten minutes of event time have begun, or nobody
+// due tells whether it is time to send the deltas: ten minutes of event time have begun, or nobody
 // waits for this shard any more.
 func (b *behaviour) due() bool {
 	if !b.clock.seen || b.replay != nil {
@@ -303,14 +279,14 @@ func (b *behaviour) due() bool {
 		b.flushed = m
 		return true
 	}
-	return b.idle && len(b.ledger)+len(b.gathered) > 0
+	return b.idle && len(b.deltas)+len(b.gathered) > 0
 }
 
-// flush writes the ledger and what the slice has gathered to the relation stage, in records of
+// flush writes the deltas and what the slice has gathered to the relation stage, in records of
 // their own that tell no time: the day must not be closed by the first of several records.
 func (b *behaviour) flush() {
 	var list []gathered
-	for k, pg := range b.ledger {
+	for k, pg := range b.deltas {
 		list = append(list, gathered{k, pg.learned.delta})
 	}
 	list = append(list, b.gathered...)
@@ -379,101 +355,6 @@ func baselineOwner(k baselines.Key, facts int32) int32 {
 
 func (r *rules) baselineOwner(k baselines.Key) int32 { return baselineOwner(k, r.facts) }
 
-// forkHash is a hash of what makes an agent another one though it plays the same persona; 0 if it
-// says nothing of the kind.
-func forkHash(a *event.Agent) uint64 {
-	if a.Version == "" && a.Model == "" && a.CharterHash == "" {
-		return 0
-	}
-	return xxhash.Sum64String(a.Version)*0x9e3779b97f4a7c15 ^ xxhash.Sum64String(
-		a.Model)*0xc2b2ae3d27d4eb4f ^ xxhash.Sum64String(a.CharterHash) | 1
-}
-
-// forks remembers forkHashes, of which a fleet has few: hashing three strings costs more than
-// comparing them.
-type forks [16]struct {
-	version, model, charter string
-	hash                    uint64
-}
-
-func (f *forks) of(a *event.Agent) uint64 {
-	at := len(a.Version) + 3*len(a.Model)
-	if n := len(a.CharterHash); n > 0 {
-		at += int(a.CharterHash[n-1])
-	}
-	if n := len(a.Version); n > 0 {
-		at += int(a.Version[n-1])
-	}
-	k := &f[at%len(f)]
-	if k.version != a.Version || k.model != a.Model || k.charter != a.CharterHash {
-		k.version, k.model, k.charter = strings.Clone(a.Version), strings.Clone(a.Model), strings.Clone(a.CharterHash)
-		k.hash = forkHash(a)
-	}
-	return k.hash
-}
-
-// forkName is the fork of a forkHash.
-func forkName(h uint64) string {
-	if h == 0 {
-		return ""
-	}
-	var b [4]byte
-	binary.BigEndian.PutUint32(b[:], uint32(h>>32))
-	return hex.EncodeToString(b[:])
-}
-
-// judgedBy is the day whose snapshot is in force at time t.
-func judgedBy(t int64) int64 { return wire.FloorDiv(t-inForce, baselines.DayMS) - 1 }
-
-// rest makes sure that a persona is judged by the snapshot of a day, or notes in b.err why that
-// cannot be. known says that it was so before.
-func (b *behaviour) rest(w *detectors.Who, day int64, known bool) {
-	since := (day+1)*baselines.DayMS + inForce
-	if w.Since == since && w.Until != 0 {
-		return
-	}
-	var base *baselines.Model
-	if b.models != nil && !off(w) && day > b.origin {
-		find := b.models.find
-		if known || !b.live {
-			find = b.models.must
-		}
-		var err error
-		if base, err = find(w.Key, day, b.ruling); err != nil {
-			b.err = cmp.Or(b.err, err)
-			return
-		}
-	}
-	w.Approved = b.approved
-	w.Rest(base, since, since+baselines.DayMS)
-}
-
-// ruling is what a person has decided about a baseline, if it holds for a day.
-func (b *behaviour) ruling(k baselines.Key, day int64) *ruling {
-	if r, ok := b.rulings[k]; ok && day <= r.Day {
-		return &r
-	}
-	return nil
-}
-
-// rule takes what a person has decided, as a relation shard tells it. From here on it is in force.
-func (b *behaviour) rule(k baselines.Key, r ruling) {
-	for o, old := range b.rulings { // what closings have overtaken
-		if k.Tenant == o.Tenant && old.Day < r.Day-keptDays {
-			delete(b.rulings, o)
-		}
-	}
-	if _, known := b.rulings[k]; !known && len(b.rulings) >= maxRulings {
-		b.count("refused", "no_room")
-		return
-	}
-	b.rulings[k] = r
-	b.panel.Each(func(w *detectors.Who) { w.Rest(nil, 0, 0) })
-}
-
-// maxRulings bounds the baselines of a shard about which a person's word is remembered.
-const maxRulings = 1000
-
 // eligible tells whether what an agent does may be learned: nothing is in force that covers it, and
 // nobody has just been called because of it.
 func (b *behaviour) eligible(w *detectors.Who, agent *page, e *event.Event, t int64) bool {
@@ -538,100 +419,3 @@ func (b *behaviour) learn(pg *page, e *event.Event, t int64) {
 
 // shade notes an alert about an agent.
 func shade(agent *page, t int64) { agent.shady = max(agent.shady, t+shadow) }
-
-// before ends the session that an event goes by the name of, if that has been idle for so long that
-// the event begins another one.
-func (b *behaviour) before(e *event.Event, t int64) {
-	if e.Session == "" {
-		return
-	}
-	b.met = b.sessionIf(e.Session)
-	if s := b.met; s != nil && s.going && t-s.seen >= detectors.SessionIdleMS {
-		b.over(s)
-	}
-}
-
-// after ends a session that says so.
-func (b *behaviour) after(e *event.Event) {
-	if e.Kind == event.Session && e.Phase == event.End && e.Session != "" {
-		if s := b.sessionIf(e.Session); s != nil && !s.closed {
-			if s.going {
-				b.over(s)
-			}
-			b.touch(s)
-			s.closed = true
-		}
-	}
-}
-
-// over shows a session that is over to the detectors.
-func (b *behaviour) over(s *page) {
-	b.touch(s)
-	s.going = false
-	delete(b.alive, s)
-	agentKey := s.key[:strings.LastIndexByte(s.key, '|')]
-	name := append(append(b.key[:0], agentPage), agentKey[1:]...)
-	b.key = name
-	agent, hash := b.pageIf(name), xxhash.Sum64(name)
-	who, t := b.whoOf(s), s.seen
-	if b.rest(who, s.day, true); b.err != nil { // by what its last event was judged by
-		return
-	}
-	x := detectors.Ending{Who: who, Time: s.seen, AgentID: hash, Memory: &s.memory,
-		Delta: b.deltaOf(who, dayOf(t, max(t, b.was)))}
-	if agent != nil {
-		b.touch(agent)
-		x.Agent = &agent.memory
-	}
-	x.Eligible = x.Delta != &b.waste && !s.breaker.Open() && b.eligible(who, agent, &event.Event{Tenant: s.tenant},
-		s.seen)
-	if x.Eligible && s.asked {
-		x.Delta.Sessions++
-	}
-	b.panel.End(&x)
-}
-
-// whoOf is who had the session, as of its newest event.
-func (b *behaviour) whoOf(s *page) *detectors.Who {
-	if s.who == nil || s.set != b.panel.Set {
-		persona, fork, _ := strings.Cut(s.sent, "\x00")
-		if s.who != nil {
-			persona, fork = s.who.Persona, s.who.Fork
-		}
-		s.who, s.set = b.panel.Who(s.tenant, persona, fork), b.panel.Set
-	}
-	return s.who
-}
-
-// endIdle ends the sessions that have been idle for long at a time, once in ten minutes of it: at
-// the event that brings the time, wherever slices are cut.
-func (b *behaviour) endIdle(now int64) {
-	m := wire.FloorDiv(now, flushEvery)
-	if m <= b.ended {
-		return
-	}
-	b.ended = m
-	b.endAll(func(active int64) bool { return now-active >= detectors.SessionIdleMS })
-}
-
-// endAll ends sessions, in the order of their names. Of those that are put by it is known since
-// when they are idle: the newest time at which they were active.
-func (b *behaviour) endAll(ended func(active int64) bool) {
-	for key, c := range b.cold {
-		if c.going && ended(c.idle) {
-			b.thaw([]byte(key))
-		}
-	}
-	var list []*page
-	for s := range b.alive {
-		if s.dead || !s.going {
-			delete(b.alive, s)
-		} else if ended(s.active) {
-			list = append(list, s)
-		}
-	}
-	slices.SortFunc(list, func(x, y *page) int { return strings.Compare(x.key, y.key) })
-	for _, s := range list {
-		b.over(s)
-	}
-}

@@ -22,11 +22,11 @@ import (
 	"github.com/wayward-sec/wayward/event/wire"
 )
 
-// library has the snapshots of an instance: what wayward.baselines says, read without a group from
-// its beginning and then on and on. All behaviour shards of the process look at it. Snapshots never
-// change, so what a shard finds depends on what it asks for alone; what is not there yet it has to
-// wait for.
-type library struct {
+// snapshotCache keeps every baseline snapshot in memory. It tails wayward.baselines without a
+// consumer group, from its beginning. All behaviour shards of the process share it. Snapshots never
+// change, so what a shard finds depends on what it asks for alone. What is not there yet, it waits
+// for.
+type snapshotCache struct {
 	stopped context.Context // done when the engine stops; nil: never
 	topic   string
 	cfg     *Config
@@ -67,8 +67,8 @@ type book struct {
 // kept in memory.
 const shelved = lookBack + 1
 
-func newLibrary(c *Config, r *rules) *library {
-	return &library{topic: c.Topics.Baselines, cfg: c, shards: r.facts, log: c.Log.With("stage", "baselines"),
+func newSnapshotCache(c *Config, r *rules) *snapshotCache {
+	return &snapshotCache{topic: c.Topics.Baselines, cfg: c, shards: r.facts, log: c.Log.With("stage", "baselines"),
 		arrived: make(chan struct{}),
 		pieces:  pieces{}, closings: map[place][]*Closing{}, first: map[place][]*Closing{}, layouts: []int32{r.facts},
 		books: map[bookName]*book{}, wanted: noTime}
@@ -130,7 +130,7 @@ func bookOf(name string) (b bookName, ok bool) {
 }
 
 // take files one record.
-func (l *library) take(key, value []byte) {
+func (l *snapshotCache) take(key, value []byte) {
 	name, whole := l.pieces.add(key, value)
 	switch {
 	case name == "":
@@ -157,7 +157,7 @@ func (l *library) take(key, value []byte) {
 }
 
 // prune forgets the snapshots that are too old to be asked for in ordinary running.
-func (l *library) prune(at place) {
+func (l *snapshotCache) prune(at place) {
 	if n := len(l.closings[at]) - 4*keptDays; n > 0 {
 		l.closings[at] = slices.Delete(l.closings[at], 0, n)
 	}
@@ -195,7 +195,7 @@ func (s *Snapshot) book() bookName { return bookName{s.Key(), s.Day, s.Hash} }
 
 // run reads the topic until ctx is done. ready is closed when what was there at the beginning is
 // read.
-func (l *library) run(ctx context.Context, ready chan<- struct{}) {
+func (l *snapshotCache) run(ctx context.Context, ready chan<- struct{}) {
 	var searching sync.WaitGroup
 	defer searching.Wait()
 	searching.Go(func() {
@@ -234,7 +234,7 @@ func (l *library) run(ctx context.Context, ready chan<- struct{}) {
 
 // follow reads on from where it was; caught is called when the end, as it was when follow began, is
 // reached.
-func (l *library) follow(ctx context.Context, caught func()) error {
+func (l *snapshotCache) follow(ctx context.Context, caught func()) error {
 	ends, err := kadm.NewClient(l.cfg.plain).ListCommittedOffsets(ctx, l.topic)
 	if err != nil {
 		return err
@@ -295,7 +295,7 @@ var errNoPartition = errors.New("the topic has no partition: run wayward topics 
 
 // closing is what was said of a persona's day; known is false if nobody has said it yet. l.mu is
 // held.
-func (l *library) closing(k baselines.Key, day int64) (c *Closing, known bool) {
+func (l *snapshotCache) closing(k baselines.Key, day int64) (c *Closing, known bool) {
 	var first *Closing
 	later := false
 	for i := len(l.layouts) - 1; i >= 0; i-- {
@@ -336,7 +336,7 @@ type ruling struct {
 }
 
 // find implements models.
-func (l *library) find(k baselines.Key, day int64, rules func(baselines.Key, int64) *ruling) (*baselines.Model, error) {
+func (l *snapshotCache) find(k baselines.Key, day int64, rules func(baselines.Key, int64) *ruling) (*baselines.Model, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	base, err := l.of(k, day, rules)
@@ -350,7 +350,7 @@ func (l *library) find(k baselines.Key, day int64, rules func(baselines.Key, int
 	return &m, nil
 }
 
-func (l *library) of(k baselines.Key, day int64, rules func(baselines.Key, int64) *ruling) (*baselines.Model, error) {
+func (l *snapshotCache) of(k baselines.Key, day int64, rules func(baselines.Key, int64) *ruling) (*baselines.Model, error) {
 	of, fresh := k, false
 	name, rule := bookName{}, rules(k, day)
 	if rule == nil {
@@ -405,7 +405,7 @@ func dateOf(day int64) string {
 
 // must finds what was there when the log that is being read again was written: it waits until it
 // has been read, and reads the topic anew for what lies further back than what is kept in memory.
-func (l *library) must(k baselines.Key, day int64, rules func(baselines.Key, int64) *ruling) (*baselines.Model, error) {
+func (l *snapshotCache) must(k baselines.Key, day int64, rules func(baselines.Key, int64) *ruling) (*baselines.Model, error) {
 	const patience = 30 * time.Second
 	ctx, cancel := context.WithTimeout(cmp.Or(l.stopped, context.Background()), patience)
 	defer cancel()
@@ -439,7 +439,7 @@ func (l *library) must(k baselines.Key, day int64, rules func(baselines.Key, int
 // search reads the topic from its beginning for snapshots that are not in memory any more but are
 // asked for. Tombstones do not count: until the broker has compacted them away, what they stand on
 // can be read.
-func (l *library) search(ctx context.Context) error {
+func (l *snapshotCache) search(ctx context.Context) error {
 	ends, err := kadm.NewClient(l.cfg.plain).ListCommittedOffsets(ctx, l.topic)
 	if err != nil {
 		return err
@@ -501,7 +501,7 @@ func (l *library) search(ctx context.Context) error {
 }
 
 // newest is the newest day that every relation shard has closed, as far as is known here.
-func (l *library) newest() int64 {
+func (l *snapshotCache) newest() int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	day := never
@@ -516,7 +516,7 @@ func (l *library) newest() int64 {
 }
 
 // forgetWanted lets go what was read again for a shard that has caught up.
-func (l *library) forgetWanted() {
+func (l *snapshotCache) forgetWanted() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.wanted = noTime

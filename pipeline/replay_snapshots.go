@@ -7,9 +7,9 @@ import (
 	"github.com/wayward-sec/wayward/event/wire"
 )
 
-// shelf has the snapshots of a replay. It changes between slices alone, so that the behaviour
-// shards may all look at it.
-type shelf struct {
+// replaySnapshots keeps the baseline snapshots of a replay. It changes between slices alone, so
+// that all behaviour shards may read it at once.
+type replaySnapshots struct {
 	owner func(baselines.Key) int32
 	// ascending: these are in force, whatever the replay closes; nil: what it closes is
 	given    []Closing
@@ -28,7 +28,7 @@ func closingOf(list []*baselines.Model) *Closing {
 }
 
 // find implements models. The relation stage is never behind in a replay.
-func (s *shelf) find(k baselines.Key, day int64, _ func(baselines.Key, int64) *ruling) (*baselines.Model, error) {
+func (s *replaySnapshots) find(k baselines.Key, day int64, _ func(baselines.Key, int64) *ruling) (*baselines.Model, error) {
 	base := s.of(k, day)
 	if base == nil {
 		return nil, nil
@@ -39,11 +39,11 @@ func (s *shelf) find(k baselines.Key, day int64, _ func(baselines.Key, int64) *r
 }
 
 // must implements models.
-func (s *shelf) must(k baselines.Key, day int64, rules func(baselines.Key, int64) *ruling) (*baselines.Model, error) {
+func (s *replaySnapshots) must(k baselines.Key, day int64, rules func(baselines.Key, int64) *ruling) (*baselines.Model, error) {
 	return s.find(k, day, rules)
 }
 
-func (s *shelf) of(k baselines.Key, day int64) *baselines.Model {
+func (s *replaySnapshots) of(k baselines.Key, day int64) *baselines.Model {
 	list := s.given
 	if list == nil {
 		list = s.closings[s.owner(k)]
@@ -66,7 +66,7 @@ func (s *shelf) of(k baselines.Key, day int64) *baselines.Model {
 }
 
 // add takes what relation shards have closed.
-func (s *shelf) add(q int32, list []*Closing) {
+func (s *replaySnapshots) add(q int32, list []*Closing) {
 	for _, c := range list {
 		s.closings[q] = append(s.closings[q], *c)
 	}
@@ -74,7 +74,7 @@ func (s *shelf) add(q int32, list []*Closing) {
 }
 
 // give takes what somebody else has closed.
-func (s *shelf) give(c Closing) { s.given = newestOf(append(s.given, c)) }
+func (s *replaySnapshots) give(c Closing) { s.given = newestOf(append(s.given, c)) }
 
 func newestOf(list []Closing) []Closing {
 	return slices.Delete(list, 0, max(0, len(list)-2*keptDays))
@@ -110,7 +110,7 @@ func (x *replaying) seed() {
 	}
 	var by [virtual][]*baselines.Model
 	for _, m := range x.Learn {
-		q := x.shelf.owner(m.Key)
+		q := x.snapshots.owner(m.Key)
 		by[q] = append(by[q], m)
 	}
 	for q, b := range x.relations {
@@ -134,13 +134,13 @@ func (x *replaying) shelve() {
 		for ; x.given < x.closed; x.given++ {
 			if c := closingOf(x.Daily(x.given + 1)); len(c.Entries) > 0 {
 				c.From = x.given + 1
-				x.shelf.give(*c)
+				x.snapshots.give(*c)
 			}
 		}
 	}
 	var made []closedKey
 	for q, b := range x.relations {
-		x.shelf.add(int32(q), b.closings)
+		x.snapshots.add(int32(q), b.closings)
 		clear(b.closings)
 		b.closings = b.closings[:0]
 		made = append(made, b.made...)

@@ -1,4 +1,4 @@
-package eval
+package fleet
 
 import (
 	"bytes"
@@ -16,8 +16,8 @@ import (
 )
 
 // all reads a stream to its end.
-func all(o Options) ([]byte, *Stream) {
-	s := New(o)
+func all(o WeeksOptions) ([]byte, *Weeks) {
+	s := NewWeeks(o)
 	var b []byte
 	for ok := true; ok; {
 		b, ok = s.Next(b)
@@ -26,9 +26,9 @@ func all(o Options) ([]byte, *Stream) {
 }
 
 // each decodes a stream to its end; an event holds until f returns.
-func each(t *testing.T, o Options, f func(e *event.Event)) *Stream {
+func each(t *testing.T, o WeeksOptions, f func(e *event.Event)) *Weeks {
 	t.Helper()
-	s := New(o)
+	s := NewWeeks(o)
 	var d event.Decoder
 	for line, ok := s.Next(nil); ok; line, ok = s.Next(line[:0]) {
 		var e event.Event
@@ -49,7 +49,7 @@ var everyKind = func() (list []Kind) {
 }()
 
 func TestEqualOptionsGiveEqualBytes(t *testing.T) {
-	o := Options{Seed: 3, Days: 26, Scale: .2, Attacks: everyKind}
+	o := WeeksOptions{Seed: 3, Days: 26, Scale: .2, Attacks: everyKind}
 	a, _ := all(o)
 	b, _ := all(o)
 	if !bytes.Equal(a, b) {
@@ -67,7 +67,7 @@ func TestWorkloadStaysWhatItIs(t *testing.T) {
 	if runtime.GOARCH != "amd64" {
 		t.Skip("the last bits of floating point are another machine's own")
 	}
-	b, _ := all(Options{Seed: 1, Days: 24, Scale: .1, Attacks: everyKind})
+	b, _ := all(WeeksOptions{Seed: 1, Days: 24, Scale: .1, Attacks: everyKind})
 	sum := sha256.Sum256(b)
 	if got, want := hex.EncodeToString(sum[:8]), "4579487a69d81d52"; got != want {
 		t.Errorf("the stream's hash is %s, and was %s", got, want)
@@ -76,7 +76,7 @@ func TestWorkloadStaysWhatItIs(t *testing.T) {
 
 func TestEventsComeInOrderOfTimeEachOnce(t *testing.T) {
 	last, n, seen := int64(Start), int64(0), map[string]bool{}
-	s := each(t, Options{Seed: 1, Days: 28, Scale: .2, Attacks: everyKind}, func(e *event.Event) {
+	s := each(t, WeeksOptions{Seed: 1, Days: 28, Scale: .2, Attacks: everyKind}, func(e *event.Event) {
 		if e.Time < last {
 			t.Fatalf("event %s is before the one before", e.ID)
 		}
@@ -97,14 +97,14 @@ func TestEventsComeInOrderOfTimeEachOnce(t *testing.T) {
 // What is woven in changes nothing else but the times of what follows in the sessions that carry
 // it, so that runs with and without can be compared.
 func TestAttacksLeaveTheRestAlone(t *testing.T) {
-	kinds := slices.DeleteFunc(slices.Clone(everyKind), func(k Kind) bool { return k.growth() > 0 || k == Tail })
-	ids := func(o Options) (out map[string]string, s *Stream) {
+	kinds := slices.DeleteFunc(slices.Clone(everyKind), func(k Kind) bool { return k.Growth() > 0 || k == Tail })
+	ids := func(o WeeksOptions) (out map[string]string, s *Weeks) {
 		out = map[string]string{}
 		s = each(t, o, func(e *event.Event) { out[strings.Clone(e.ID)] = e.Tool.Name + " " + e.Resource.ID })
 		return
 	}
-	clean, quiet := ids(Options{Seed: 2, Days: 27, Scale: .3})
-	mixed, busy := ids(Options{Seed: 2, Days: 27, Scale: .3, Attacks: kinds})
+	clean, quiet := ids(WeeksOptions{Seed: 2, Days: 27, Scale: .3})
+	mixed, busy := ids(WeeksOptions{Seed: 2, Days: 27, Scale: .3, Attacks: kinds})
 	if len(quiet.Incidents) != 0 || len(busy.Incidents) < 30 {
 		t.Fatalf("%d and %d incidents", len(quiet.Incidents), len(busy.Incidents))
 	}
@@ -125,7 +125,7 @@ func TestTruthIsInTheStream(t *testing.T) {
 		e              event.Event
 	}
 	events := map[string]seen{}
-	s := each(t, Options{Seed: 5, Days: 40, Scale: .4, Attacks: everyKind}, func(e *event.Event) {
+	s := each(t, WeeksOptions{Seed: 5, Days: 40, Scale: .4, Attacks: everyKind}, func(e *event.Event) {
 		if strings.Contains(e.ID, "-a") {
 			k := seen{time: e.Time, agent: strings.Clone(e.Agent.ID), session: strings.Clone(e.Session)}
 			k.e.Result.Outcome, k.e.Resource.Tenant = e.Result.Outcome, strings.Clone(e.Resource.Tenant)
@@ -140,11 +140,11 @@ func TestTruthIsInTheStream(t *testing.T) {
 	met := map[day]Kind{}
 	for _, i := range s.Incidents {
 		count[i.Kind]++
-		if k, twice := met[day{i.Agent, i.Day}]; twice && !(k == i.Kind && k.crew() > 0) && i.Kind.growth() == 0 {
+		if k, twice := met[day{i.Agent, i.Day}]; twice && !(k == i.Kind && k.crew() > 0) && i.Kind.Growth() == 0 {
 			t.Errorf("agent %s has %s and %s on day %d", i.Agent, k, i.Kind, i.Day)
 		}
 		met[day{i.Agent, i.Day}] = i.Kind
-		if i.Kind.growth() > 0 {
+		if i.Kind.Growth() > 0 {
 			continue
 		}
 		if len(i.Events) == 0 || len(i.Events) != len(i.Times) || len(i.Sessions) == 0 {
@@ -196,7 +196,7 @@ func TestRatesFollowTheParameters(t *testing.T) {
 		hours                        [24]float64
 	}
 	of := map[string]*tally{}
-	s := each(t, Options{Seed: 1, Days: days}, func(e *event.Event) {
+	s := each(t, WeeksOptions{Seed: 1, Days: days}, func(e *event.Event) {
 		k := of[e.Persona]
 		if k == nil {
 			k = &tally{agents: map[string]bool{}, sessions: map[string]bool{}, subjects: map[string]map[string]bool{}}
@@ -267,14 +267,14 @@ func TestRatesFollowTheParameters(t *testing.T) {
 }
 
 func TestDriftsDriftWhenTheySay(t *testing.T) {
-	_, quiet := all(Options{Seed: 1, Days: 35, Scale: .2})
+	_, quiet := all(WeeksOptions{Seed: 1, Days: 35, Scale: .2})
 	fresh := map[string]bool{}
 	for _, p := range personas() {
 		fresh[p.name+"-"+strconv.Itoa(p.intents)] = true
 	}
 	for _, d := range Drifts {
-		o := Options{Seed: 1, Days: 35, Scale: .2, Drift: d.Drift}
-		var s *Stream
+		o := WeeksOptions{Seed: 1, Days: 35, Scale: .2, Drift: d.Drift}
+		var s *Weeks
 		switch d.Drift {
 		case Growth, Holiday, Busy:
 			_, s = all(o)
@@ -329,8 +329,8 @@ func TestDriftsDriftWhenTheySay(t *testing.T) {
 	}
 }
 
-func BenchmarkStream(b *testing.B) {
-	s := New(Options{Seed: 1, Days: 10_000})
+func BenchmarkWeeks(b *testing.B) {
+	s := NewWeeks(WeeksOptions{Seed: 1, Days: 10_000})
 	buf := make([]byte, 0, 2048)
 	size := 0
 	b.ReportAllocs()

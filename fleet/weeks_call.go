@@ -1,4 +1,4 @@
-package eval
+package fleet
 
 import (
 	"math"
@@ -26,7 +26,7 @@ type call struct {
 }
 
 // read draws the records of a read.
-func (s *Stream) read(r *role) float64 {
+func (s *Weeks) read(r *role) float64 {
 	v := math.Exp(r.records[0] + r.records[1]*s.rng.NormFloat64())
 	if r.pareto > 0 && s.rng.Float64() < .03 {
 		v = 50 * math.Pow(s.rng.Float64(), -1/r.pareto)
@@ -39,7 +39,7 @@ func (s *Stream) read(r *role) float64 {
 func scattered(rank uint64) uint64 { return hash(rank) % 100_000_000 }
 
 // fill draws all of a call but what it calls, from s.rng.
-func (s *Stream) fill(c *call, x *session, r *role, tool int) {
+func (s *Weeks) fill(c *call, x *session, r *role, tool int) {
 	t := &r.tools[tool]
 	*c = call{role: r, tool: tool, outcome: "ok", records: -1}
 	if r.subjects {
@@ -81,7 +81,7 @@ func (s *Stream) fill(c *call, x *session, r *role, tool int) {
 
 // address draws where a call sends: within the house, to the customer whom the session is about, or
 // to somebody else.
-func (s *Stream) address(c *call, x *session, r *role, t *tool) {
+func (s *Weeks) address(c *call, x *session, r *role, t *tool) {
 	u := s.rng.Float64()
 	switch {
 	case u < .75:
@@ -97,7 +97,7 @@ func (s *Stream) address(c *call, x *session, r *role, t *tool) {
 	}
 	rank := uint64(0)
 	if c.subject != 0 { // a customer's address stays what it is
-		own := pcg(17, c.subject)
+		own := PCG(17, c.subject)
 		before := s.src.at
 		s.src.at = &own
 		rank = r.domains.Uint64()
@@ -108,7 +108,7 @@ func (s *Stream) address(c *call, x *session, r *role, t *tool) {
 		c.address = "p" + strconv.Itoa(s.rng.IntN(1000))
 	}
 	c.external = true
-	c.domain = "site-" + strconv.FormatUint(hash(rank, word(r.name))%100_000_000, 36) + ".example"
+	c.domain = "site-" + strconv.FormatUint(hash(rank, HashText(r.name))%100_000_000, 36) + ".example"
 }
 
 // ready prepares what is written of a tool.
@@ -118,10 +118,10 @@ func (r *role) ready(t int) {
 		[]byte(`,"tool":{"name":"`+d.name+`","server":"`+d.server+`","class":"`+d.class+`","definition_hash":"`))
 }
 
-func definition(t *tool) uint64 { return hash(word(t.server), word(t.name)) }
+func definition(t *tool) uint64 { return hash(HashText(t.server), HashText(t.name)) }
 
 // write appends the call that is a session's turn.
-func (s *Stream) write(b []byte, x *session) []byte {
+func (s *Weeks) write(b []byte, x *session) []byte {
 	c, w, a := &s.call, x.agent, x.attack
 	attacked := a != nil && a.on
 	if attacked {
@@ -169,12 +169,12 @@ func (s *Stream) write(b []byte, x *session) []byte {
 		b = append(b, `","server":"`...)
 		b = append(b, t.server...)
 		b = append(b, `","class":"write","definition_hash":"`...)
-		hashed = word(c.name)
+		hashed = HashText(c.name)
 	} else {
 		b = append(b, c.role.heads[c.tool]...)
 	}
 	if c.redefined {
-		hashed = hash(hashed, word(x.agent.id))
+		hashed = hash(hashed, HashText(x.agent.id))
 	}
 	b = appendHex(b, hashed)
 	b = append(b, `"},"resource":{"type":"`...)
@@ -207,17 +207,17 @@ func (s *Stream) write(b []byte, x *session) []byte {
 	b = append(b, '}')
 	if c.amount > 0 {
 		b = append(b, `,"amount":{"value":"`...)
-		b = appendDecimal(b, c.amount, 2)
+		b = appendDecimal(b, uint64(c.amount), 2)
 		b = append(b, `","currency":"EUR"}`...)
 	}
 	b = append(b, `,"cost":{"usd":"`...)
-	b = appendDecimal(b, c.cost, 6)
+	b = appendDecimal(b, uint64(c.cost), 6)
 	return append(b, "\"}}\n"...)
 }
 
 // taken is the tool that a step calls: since a roll-out, half of what was written with others goes
 // through the new tool, which not all have at once.
-func (s *Stream) taken(x *session, tool int) int {
+func (s *Weeks) taken(x *session, tool int) int {
 	r := x.agent.role
 	if s.o.Drift&Rollout == 0 || r.tools[tool].class != "write" || x.at < Start+WorkflowDay*dayMS {
 		return tool
@@ -278,28 +278,4 @@ func (c *call) appendDestination(b []byte, t *tool) []byte {
 	b = append(b, `":"`...)
 	b = append(b, c.provenance...)
 	return append(b, `"}`...)
-}
-
-func appendHex(b []byte, v uint64) []byte {
-	const digits = "0123456789abcdef"
-	for i := 60; i >= 0; i -= 4 {
-		b = append(b, digits[v>>i&15])
-	}
-	return b
-}
-
-// appendDecimal appends v with its last places behind the point.
-func appendDecimal(b []byte, v int64, places int) []byte {
-	unit := int64(1)
-	for range places {
-		unit *= 10
-	}
-	b = strconv.AppendInt(b, v/unit, 10)
-	b = append(b, '.')
-	for v %= unit; places > 0; places-- {
-		unit /= 10
-		b = append(b, byte('0'+v/unit))
-		v %= unit
-	}
-	return b
 }

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/wayward-sec/wayward/event"
+)
+
+func newAgents() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "agents",
+		Short: "Show which agents were seen, and which of them are registered",
+		Long: "agents shows agents as their events describe them: when they were first and last seen, as what persona, and what policies/inventory says of them\n" +
+			"(registered, unregistered, retired, or - if no agents are registered at all). It takes some 15 s until a call shows here, and of an agent that goes on\n" +
+			"LAST SEEN may be five minutes behind.",
+		Example: "  wayward agents list --config wayward.yaml --unregistered\n" +
+			"  wayward agents show agt-7731 --tenant acme",
+	}
+	cmd.AddCommand(newAgentsList(), newAgentsShow())
+	return cmd
+}
+
+func newAgentsList() *cobra.Command {
+	var o things
+	cmd := &cobra.Command{Use: "list", Short: "List the agents that were seen", Args: cobra.NoArgs,
+		Long:    "list shows a line for each agent that was seen, by tenant and id.",
+		Example: "  wayward agents list --tenant acme --since 24h\n  wayward agents list --unregistered --output json",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			list, err := o.list(cmd, "agent")
+			if err != nil {
+				return err
+			}
+			return printThings(cmd.OutOrStdout(), list, o.output,
+				"TENANT\tAGENT\tPERSONA\tVERSION\tFIRST SEEN\tLAST SEEN\tINVENTORY", func(t *event.Thing) []string {
+					return []string{visible(t.Tenant, 64), visible(t.ID, 100), dash(t.Persona), dash(t.Version),
+						utc(t.First), utc(t.Last), registration(t)}
+				})
+		}}
+	o.flags(cmd)
+	return cmd
+}
+
+func newAgentsShow() *cobra.Command {
+	var o lookup
+	cmd := &cobra.Command{Use: "show ID", Short: "Show one agent", Args: cobra.ExactArgs(1),
+		Long:    "show says what is known of one agent: its owner, persona, tier, model and the versions that it was seen with.",
+		Example: "  wayward agents show agt-7731 --tenant acme",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := o.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer c.client.Close()
+			list, err := c.inventory(cmd.Context(), cmd.ErrOrStderr(), func(t *event.Thing) bool {
+				return t.Kind == "agent" && t.ID == args[0] && (o.tenant == "" || t.Tenant == o.tenant)
+			})
+			if err != nil {
+				return err
+			}
+			w := cmd.OutOrStdout()
+			switch {
+			case o.output == "json":
+				return printThings(w, list, "json", "", nil)
+			case len(list) == 0:
+				return fmt.Errorf("no agent %q was seen; wayward agents list shows those that were", args[0])
+			case len(list) > 1:
+				return errors.New("agents of several tenants have this id: give --tenant")
+			}
+			a := &list[0]
+			fmt.Fprintf(w, "agent %s of %s\n", visible(a.ID, 200), visible(a.Tenant, 64))
+			t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+			tier := "-"
+			if a.Tier > 0 {
+				tier = fmt.Sprint(a.Tier)
+			}
+			for _, line := range [][2]string{
+				{"inventory", registration(a)}, {"first seen", utc(a.First)}, {"last seen", utc(a.Last)},
+				{"persona", dash(a.Persona)}, {"owner", dash(a.Owner)}, {"model", dash(a.Model)},
+				{"version", dash(a.Version)}, {"versions", dash(strings.Join(a.Versions, ", "))}, {"tier", tier},
+			} {
+				fmt.Fprintf(t, "  %s\t%s\n", line[0], line[1])
+			}
+			return t.Flush()
+		}}
+	o.flags(cmd)
+	return cmd
+}

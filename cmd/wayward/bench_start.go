@@ -1,0 +1,123 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/wayward-sec/wayward/fleet"
+	"github.com/wayward-sec/wayward/pipeline"
+)
+
+// start measures a process: stopped cleanly with the state of many agents and one more event
+// waiting, started again.
+func (o *benchOptions) start(ctx context.Context, w io.Writer) error {
+	dir, err := os.MkdirTemp("", "wayward-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	c := defaultConfig()
+	c.State, c.Embedded.Port, c.Listen, c.Instance = dir, 0, "off", "bench"
+	log := slog.New(slog.DiscardHandler)
+	var f figures
+	for run := range o.runs {
+		i, err := assemble(ctx, c, wiring{}, log)
+		if err != nil {
+			return err
+		}
+		cl, err := kgo.NewClient(append(slices.Clone(i.cfg.Options), kgo.DefaultProduceTopic(c.Topics.Events))...)
+		if err != nil {
+			return err
+		}
+		s := fleet.NewTraffic(fleet.TrafficOptions{Seed: int64(run + 1), Agents: o.agents, Tenants: 3, Plain: true, Rate: 2000})
+		produce := func(n int) error {
+			for range n {
+				value := s.Next(make([]byte, 0, 704))
+				cl.Produce(ctx, &kgo.Record{Key: append([]byte(nil), s.Key...), Value: value}, nil)
+			}
+			return cl.Flush(ctx)
+		}
+		ectx, cancel := context.WithCancel(ctx)
+		engine := make(chan error, 1)
+		go func() { engine <- pipeline.Run(ectx, i.cfg) }()
+		if err = produce(30 * o.agents); err == nil {
+			before := 0.0
+			err = await(ectx, engine, func() bool {
+				now := values(i.registry)["wayward_records_total"]
+				done := now > 0 && now == before && now >= float64(30*o.agents)
+				before = now
+				return done
+			})
+		}
+		cancel()
+		err = errors.Join(err, <-engine, produce(1000))
+		cl.Close()
+		if err = errors.Join(err, i.Close()); err != nil {
+			return err
+		}
+		file := filepath.Join(dir, "wayward.yaml")
+		port := 29100 + os.Getpid()%500
+		if err := os.WriteFile(file,
+			fmt.Appendf(nil, "state: %s\ninstance: bench\nlisten: 127.0.0.1:%d\nembedded: {port: %d}\n", dir, port,
+				port+600), 0o600); err != nil {
+			return err
+		}
+		self, err := os.Executable()
+		if err != nil {
+			return err
+		}
+		child := exec.Command(self, "run", "--config", file, "--log-level", "error")
+		child.Stderr = os.Stderr
+		start := time.Now()
+		if err := child.Start(); err != nil {
+			return err
+		}
+		var took time.Duration
+		for took = time.Since(start); took < 30*time.Second; took = time.Since(start) {
+			if scraped(port, "wayward_records_total") > 0 {
+				break
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+		child.Process.Signal(syscall.SIGTERM)
+		if err := child.Wait(); err != nil {
+			return fmt.Errorf("the engine process: %w", err)
+		}
+		f.add("start_to_first_event", float64(took.Milliseconds()), "ms")
+	}
+	f.print(w)
+	return nil
+}
+
+// scraped is the behaviour stage's value of a metric of a process on this machine; 0 if it does not
+// answer.
+func scraped(port int, metric string) float64 {
+	r, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/metrics", port))
+	if err != nil {
+		return 0
+	}
+	defer r.Body.Close()
+	lines := bufio.NewScanner(r.Body)
+	for lines.Scan() {
+		if v, ok := strings.CutPrefix(lines.Text(), metric+`{stage="behaviour"} `); ok {
+			n, _ := strconv.ParseFloat(v, 64)
+			return n
+		}
+	}
+	return 0
+}

@@ -1,0 +1,41 @@
+package main
+
+import (
+	"cmp"
+
+	"github.com/spf13/cobra"
+
+	"github.com/wayward-sec/wayward/event"
+)
+
+// newToolsList is `wayward tools list`.
+func newToolsList() *cobra.Command {
+	var o things
+	var servers bool
+	cmd := &cobra.Command{Use: "list", Short: "List the tools that were called, or the servers that offer them",
+		Args:    cobra.NoArgs,
+		Long:    "list shows a line for each tool that was called while wayward ran, as its topics have it; wayward tools classify reads a file instead.",
+		Example: "  wayward tools list --config wayward.yaml --unregistered\n  wayward tools list --servers",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			kind, heading := "tool", "TENANT\tTOOL\tSERVER\tCLASS\tDEFINITION\tFIRST SEEN\tLAST SEEN\tINVENTORY"
+			columns := func(t *event.Thing) []string {
+				return []string{visible(t.Tenant, 64), visible(t.ID, 100), dash(t.Server), dash(t.Class.String()),
+					cmp.Or(visible(t.DefinitionHash, 13), "-"), utc(t.First), utc(t.Last), registration(t)}
+			}
+			if servers {
+				kind, heading = "server", "TENANT\tSERVER\tFIRST SEEN\tLAST SEEN\tINVENTORY"
+				columns = func(t *event.Thing) []string {
+					return []string{visible(t.Tenant, 64), visible(t.ID, 100), utc(t.First), utc(t.Last),
+						registration(t)}
+				}
+			}
+			list, err := o.list(cmd, kind)
+			if err != nil {
+				return err
+			}
+			return printThings(cmd.OutOrStdout(), list, o.output, heading, columns)
+		}}
+	o.flags(cmd)
+	cmd.Flags().BoolVar(&servers, "servers", false, "list servers instead")
+	return cmd
+}

@@ -1,0 +1,153 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/pipeline"
+	"github.com/wayward-sec/wayward/policy"
+	"github.com/wayward-sec/wayward/suggest"
+)
+
+// usageFlags say whose usage is looked at, and where it was seen.
+type usageFlags struct {
+	policiesFlags
+	input, snapshots string
+	tenant, persona  string
+	least            int64
+	bad              undecoded // of input
+}
+
+func (o *usageFlags) flags(cmd *cobra.Command, least string) {
+	o.policiesFlags.flags(cmd)
+	f := cmd.Flags()
+	f.StringVarP(&o.input, "input", "i", "",
+		"`file` of events, one a line, plain or .gz, .zst, .xz; - is standard input")
+	f.StringVar(&o.snapshots, "snapshots", "", "`file` of snapshots, as wayward baseline export writes them")
+	f.StringVar(&o.tenant, "tenant", "", "of this `tenant` alone")
+	f.StringVar(&o.persona, "persona", "", "of this `persona` alone")
+	f.Int64Var(&o.least, "min-agent-days", 3, least)
+	cmd.MarkFlagsMutuallyExclusive("input", "snapshots")
+	cmd.MarkFlagsOneRequired("input", "snapshots")
+}
+
+// usages are what was seen of each persona that is asked for.
+func (o *usageFlags) usages(cmd *cobra.Command, set *policy.Set) ([]*policy.Usage, error) {
+	if o.least < 1 {
+		return nil, fmt.Errorf("--min-agent-days %d: use 1 or more", o.least)
+	}
+	var list []*policy.Usage
+	var err error
+	if o.input != "" {
+		list, err = o.surveyFile(cmd, set, o.input)
+	} else {
+		list, err = snapshotUsages(o.snapshots)
+	}
+	if err != nil {
+		return nil, err
+	}
+	list = slices.DeleteFunc(list, func(u *policy.Usage) bool {
+		return o.tenant != "" && u.Tenant != o.tenant || o.persona != "" && u.Persona != event.Identity(o.persona)
+	})
+	if len(list) == 0 {
+		fmt.Fprintln(cmd.ErrOrStderr(), "wayward: no tool call of such a persona")
+		return nil, cmp.Or(o.bad.code(), error(errSilent{3}))
+	}
+	return list, nil
+}
+
+// surveyFile watches the events of a file. Records that do not decode are counted and left out, as
+// the engine does.
+func (o *usageFlags) surveyFile(cmd *cobra.Command, set *policy.Set, input string) ([]*policy.Usage, error) {
+	lines, err := pipeline.OpenLines(input)
+	if err != nil {
+		return nil, err
+	}
+	defer lines.Close()
+	survey := policy.NewSurvey(set)
+	var decoder event.Decoder
+	var e event.Event
+	bad := &o.bad
+	for {
+		c, err := lines.Next(cmd.Context())
+		if errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			return nil, fmt.Errorf("%s: %w", input, err)
+		}
+		at := c.At - 1
+		for rest := c.Lines; len(rest) > 0; {
+			at++
+			line := rest
+			if i := bytes.IndexByte(rest, '\n'); i >= 0 {
+				line, rest = rest[:i], rest[i+1:]
+			} else {
+				rest = nil
+			}
+			if len(strings.TrimSpace(string(line))) == 0 {
+				continue
+			}
+			if err := decoder.Decode(line, &e); err != nil {
+				bad.add(at, err)
+				continue
+			}
+			survey.Add(&e)
+			decoder.Reset()
+		}
+		lines.Done(c)
+	}
+	bad.tell(cmd.ErrOrStderr(), func(at int64) string { return fmt.Sprintf("%s line %d", input, at) }, lines.Hint())
+	list := survey.Usages()
+	for _, u := range list {
+		u.From = input
+	}
+	return list, nil
+}
+
+// snapshotUsages reads exported snapshots; of one persona the newest counts, and what its forks
+// show is looked at one by one.
+func snapshotUsages(name string) ([]*policy.Usage, error) {
+	all, err := readSnapshots(name)
+	if err != nil {
+		return nil, err
+	}
+	var list []*policy.Usage
+	for _, s := range newestEach(all) {
+		m := s.m
+		if m.Persona == baselines.TenantWide {
+			continue
+		}
+		u := suggest.FromModel(m)
+		u.From = "snapshot " + m.Snapshot()
+		if m.Fork != "" {
+			u.From += " of fork " + m.Fork
+		}
+		list = append(list, u)
+	}
+	slices.SortFunc(list, func(a, b *policy.Usage) int {
+		return strings.Compare(a.Tenant+"\x00"+a.Persona+"\x00"+a.From, b.Tenant+"\x00"+b.Persona+"\x00"+b.From)
+	})
+	return list, nil
+}
+
+// declared are the policies that are named, if any: their tool catalogue completes events.
+func (o *usageFlags) declared() (*policy.Set, error) {
+	dir := o.dir
+	if dir == "" {
+		c, err := loadConfig(o.config)
+		if err != nil {
+			return nil, err
+		}
+		dir = c.Policies
+	}
+	return loadPolicies(dir)
+}

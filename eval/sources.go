@@ -1,0 +1,95 @@
+package eval
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"sync/atomic"
+
+	"github.com/wayward-sec/wayward/fleet"
+	"github.com/wayward-sec/wayward/pipeline"
+)
+
+// madeUp is a source that makes a stream while it is read.
+type madeUp struct {
+	stream *fleet.Weeks
+	free   chan *pipeline.Chunk
+	at     int64
+	over   bool
+	// warm is how many events there were when warmAfter of the stream had passed; 0: not yet.
+	warm      atomic.Int64
+	warmAfter int64 // ms
+}
+
+const madeUpChunk = 1 << 20
+
+func newMadeUp(o fleet.WeeksOptions) *madeUp {
+	// the first snapshot is in force
+	return &madeUp{stream: fleet.NewWeeks(o), free: make(chan *pipeline.Chunk, 4), at: 1, warmAfter: 25 * 3_600_000}
+}
+
+// Next implements pipeline.Source.
+func (m *madeUp) Next(ctx context.Context) (*pipeline.Chunk, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if m.over {
+		return nil, io.EOF
+	}
+	var c *pipeline.Chunk
+	select {
+	case c = <-m.free:
+	default:
+		c = &pipeline.Chunk{Lines: make([]byte, 0, madeUpChunk+4096)}
+	}
+	before := m.stream.Events
+	b, ok := c.Lines[:0], true
+	for ok && len(b) < madeUpChunk {
+		b, ok = m.stream.Next(b)
+	}
+	if m.warm.Load() == 0 && m.stream.Now() >= fleet.Start+m.warmAfter {
+		m.warm.Store(m.stream.Events)
+	}
+	m.over = !ok
+	c.Lines, c.At, c.Read = b, m.at, m.stream.Events
+	m.at += m.stream.Events - before
+	if len(b) == 0 {
+		return nil, io.EOF
+	}
+	return c, nil
+}
+
+// Done implements pipeline.Source.
+func (m *madeUp) Done(c *pipeline.Chunk) {
+	select {
+	case m.free <- c:
+	default:
+	}
+}
+
+// inMemory is a source of lines that are at hand.
+type inMemory struct {
+	rest []byte
+	at   int64
+}
+
+// Next implements pipeline.Source.
+func (m *inMemory) Next(ctx context.Context) (*pipeline.Chunk, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if len(m.rest) == 0 {
+		return nil, io.EOF
+	}
+	cut := len(m.rest)
+	if cut > madeUpChunk {
+		cut = madeUpChunk + bytes.IndexByte(m.rest[madeUpChunk:], '\n') + 1
+	}
+	c := &pipeline.Chunk{Lines: m.rest[:cut:cut], At: m.at + 1}
+	m.at += int64(bytes.Count(c.Lines, []byte{'\n'}))
+	m.rest = m.rest[cut:]
+	return c, nil
+}
+
+// Done implements pipeline.Source.
+func (m *inMemory) Done(*pipeline.Chunk) {}

@@ -1,0 +1,86 @@
+package pipeline
+
+import (
+	"cmp"
+
+	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/detectors"
+	"github.com/wayward-sec/wayward/event/wire"
+)
+
+// The judging day is the day whose snapshot an event is judged by. It follows from the event's
+// time alone, so that a replay decides the same.
+
+// Times of a snapshot, in milliseconds after the end of its day: when it is closed, and from when
+// on it is in force, so that nobody waits for it as long as the relation stage is less than the
+// difference behind.
+const (
+	closeAfter = 50 * 60_000
+	inForce    = 60 * 60_000
+)
+
+// lookBack is by how many days the snapshot that a late event is judged by may be older than that
+// of the shard's time.
+const lookBack = 2
+
+// models gives the snapshots that are in force.
+type models interface {
+	// find returns what is known of a key at the end of a day, nil if nothing is; a *missing if
+	// whoever closes that day has not said so yet, and the event must wait. What a person has ruled
+	// goes before what was closed.
+	find(key baselines.Key, day int64, rules func(baselines.Key, int64) *ruling) (*baselines.Model, error)
+	// must waits for what was found before.
+	must(key baselines.Key, day int64, rules func(baselines.Key, int64) *ruling) (*baselines.Model, error)
+}
+
+// judgedBy is the day whose snapshot is in force at time t.
+func judgedBy(t int64) int64 { return wire.FloorDiv(t-inForce, baselines.DayMS) - 1 }
+
+// rest makes sure that a persona is judged by the snapshot of a day, or notes in b.err why that
+// cannot be. known says that it was so before.
+func (b *behaviour) rest(w *detectors.Who, day int64, known bool) {
+	since := (day+1)*baselines.DayMS + inForce
+	if w.Since == since && w.Until != 0 {
+		return
+	}
+	var base *baselines.Model
+	if b.models != nil && !off(w) && day > b.origin {
+		find := b.models.find
+		if known || !b.live {
+			find = b.models.must
+		}
+		var err error
+		if base, err = find(w.Key, day, b.ruling); err != nil {
+			b.err = cmp.Or(b.err, err)
+			return
+		}
+	}
+	w.Approved = b.approved
+	w.Rest(base, since, since+baselines.DayMS)
+}
+
+// maxRulings bounds the baselines of a shard about which a person's word is remembered.
+const maxRulings = 1000
+
+// ruling is what a person has decided about a baseline, if it holds for a day.
+func (b *behaviour) ruling(k baselines.Key, day int64) *ruling {
+	if r, ok := b.rulings[k]; ok && day <= r.Day {
+		return &r
+	}
+	return nil
+}
+
+// rule takes what a person has decided, as a relation shard tells it. From here on it is in force.
+func (b *behaviour) rule(k baselines.Key, r ruling) {
+	for o, old := range b.rulings { // what closings have overtaken
+		if k.Tenant == o.Tenant && old.Day < r.Day-keptDays {
+			delete(b.rulings, o)
+		}
+	}
+	if _, known := b.rulings[k]; !known && len(b.rulings) >= maxRulings {
+		b.count("refused", "no_room")
+		return
+	}
+	b.rulings[k] = r
+	b.panel.Each(func(w *detectors.Who) { w.Rest(nil, 0, 0) })
+}

@@ -1,0 +1,98 @@
+package pipeline
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/event"
+)
+
+// Publishing writes closings and snapshots to wayward.baselines, in pieces where they are large.
+
+// publish writes a closing. In a replay it is kept for the other stage.
+func (b *relation) publish(c *Closing, list []*lineage) {
+	c.Owner, c.Of = b.p, b.rules.facts
+	for _, l := range list {
+		if len(l.models) == 0 {
+			continue
+		}
+		pg := l.models[len(l.models)-1]
+		c.Entries = append(c.Entries, Snapshot{Tenant: l.key.Tenant, Persona: l.key.Persona, Fork: l.key.Fork,
+			Day: pg.learned.day, Hash: pg.learned.hash, Seen: pg.learned.seen,
+			AgentDays: pg.learned.agentDays, Events: pg.learned.events, model: pg.learned.made})
+	}
+	if b.replay {
+		b.closings = append(b.closings, c)
+		return
+	}
+	value, err := json.Marshal(c)
+	if err != nil {
+		panic(err) // strings and integers always encode
+	}
+	b.emitChunks(fmt.Appendf(nil, "c|%d|%d|%d|%d", c.Of, b.p, c.From, c.To), value)
+}
+
+// publishModel writes a snapshot.
+func (b *relation) publishModel(m *baselines.Model, value []byte) {
+	b.emitChunks(appendSnapshotKey(nil, m.Key, m.Day, m.Hash()), value)
+}
+
+func appendSnapshotKey(key []byte, k baselines.Key, day int64, hash string) []byte {
+	key = append(append(key, "s|"...), k.Tenant...)
+	key = event.AppendKeyPart(append(key, '|'), k.Persona)
+	key = event.AppendKeyPart(append(key, '|'), k.Fork)
+	return fmt.Appendf(key, "|%d|%s", day, hash)
+}
+
+// emitChunks writes a value in pieces that every broker takes, or, if there is none, that the
+// pieces of size bytes are gone.
+func (b *relation) emitChunks(key, value []byte) {
+	n := piecesOf(len(value))
+	for i := range n {
+		b.emit(output{to: toBaselines, key: fmt.Appendf(slices.Clone(key), "|%d|%d", i, n),
+			value: value[i*modelChunk : min(len(value), (i+1)*modelChunk)]})
+	}
+}
+
+// forgetModel drops a snapshot, here and on the topic.
+func (b *relation) forgetModel(pg *page) {
+	b.drop(pg)
+	b.bases = nil
+	if b.replay {
+		return
+	}
+	for _, v := range append(pg.learned.replaced, version{pg.learned.hash, piecesOf(len(pg.learned.model))}) {
+		b.bury(pg, v)
+	}
+}
+
+func piecesOf(size int) int { return max(1, (size+modelChunk-1)/modelChunk) }
+
+// bury writes that a version of a snapshot is gone.
+func (b *relation) bury(pg *page, v version) {
+	key := appendSnapshotKey(nil, pg.learned.key, pg.learned.day, v.hash)
+	for i := range v.pieces {
+		b.emit(output{to: toBaselines, key: fmt.Appendf(slices.Clone(key), "|%d|%d", i, v.pieces)})
+	}
+}
+
+// maxReplaced bounds how many versions of a day are remembered.
+const maxReplaced = 32
+
+// replace notes that a page is about to hold another version. The one before has a key of its own
+// on the topic, and whoever has not yet read of the change is still judged by it, so it goes with
+// its day.
+func (b *relation) replace(pg *page, by string) {
+	l := pg.learned
+	l.replaced = slices.DeleteFunc(l.replaced, func(v version) bool { return v.hash == by })
+	if l.hash == "" || l.hash == by {
+		return
+	}
+	l.replaced = append(l.replaced, version{l.hash, piecesOf(len(l.model))})
+	if len(l.replaced) > maxReplaced {
+		b.bury(pg, l.replaced[0])
+		l.replaced = l.replaced[1:]
+	}
+}

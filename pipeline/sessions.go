@@ -1,0 +1,111 @@
+package pipeline
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/wayward-sec/wayward/detectors"
+	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/wire"
+)
+
+// Sessions of a behaviour shard: when one is over, and what its detectors are shown then.
+
+// before ends the session that an event goes by the name of, if that has been idle for so long that
+// the event begins another one.
+func (b *behaviour) before(e *event.Event, t int64) {
+	if e.Session == "" {
+		return
+	}
+	b.met = b.sessionIf(e.Session)
+	if s := b.met; s != nil && s.going && t-s.seen >= detectors.SessionIdleMS {
+		b.over(s)
+	}
+}
+
+// after ends a session that says so.
+func (b *behaviour) after(e *event.Event) {
+	if e.Kind == event.Session && e.Phase == event.End && e.Session != "" {
+		if s := b.sessionIf(e.Session); s != nil && !s.closed {
+			if s.going {
+				b.over(s)
+			}
+			b.touch(s)
+			s.closed = true
+		}
+	}
+}
+
+// over shows a session that is over to the detectors.
+func (b *behaviour) over(s *page) {
+	b.touch(s)
+	s.going = false
+	delete(b.alive, s)
+	agentKey := s.key[:strings.LastIndexByte(s.key, '|')]
+	name := append(append(b.key[:0], agentPage), agentKey[1:]...)
+	b.key = name
+	agent, hash := b.pageIf(name), xxhash.Sum64(name)
+	who, t := b.whoOf(s), s.seen
+	if b.rest(who, s.day, true); b.err != nil { // by what its last event was judged by
+		return
+	}
+	x := detectors.Ending{Who: who, Time: s.seen, AgentID: hash, Memory: &s.memory,
+		Delta: b.deltaOf(who, dayOf(t, max(t, b.was)))}
+	if agent != nil {
+		b.touch(agent)
+		x.Agent = &agent.memory
+	}
+	x.Eligible = x.Delta != &b.waste && !s.breaker.Open() && b.eligible(who, agent, &event.Event{Tenant: s.tenant},
+		s.seen)
+	if x.Eligible && s.asked {
+		x.Delta.Sessions++
+	}
+	b.panel.End(&x)
+}
+
+// whoOf is who had the session, as of its newest event.
+func (b *behaviour) whoOf(s *page) *detectors.Who {
+	if s.who == nil || s.set != b.panel.Set {
+		persona, fork, _ := strings.Cut(s.sent, "\x00")
+		if s.who != nil {
+			persona, fork = s.who.Persona, s.who.Fork
+		}
+		s.who, s.set = b.panel.Who(s.tenant, persona, fork), b.panel.Set
+	}
+	return s.who
+}
+
+// endIdle ends the sessions that have been idle for long at a time, once in ten minutes of it: at
+// the event that brings the time, wherever slices are cut.
+func (b *behaviour) endIdle(now int64) {
+	m := wire.FloorDiv(now, flushEvery)
+	if m <= b.ended {
+		return
+	}
+	b.ended = m
+	b.endAll(func(active int64) bool { return now-active >= detectors.SessionIdleMS })
+}
+
+// endAll ends sessions, in the order of their names. Of those that are put by it is known since
+// when they are idle: the newest time at which they were active.
+func (b *behaviour) endAll(ended func(active int64) bool) {
+	for key, c := range b.cold {
+		if c.going && ended(c.idle) {
+			b.thaw([]byte(key))
+		}
+	}
+	var list []*page
+	for s := range b.alive {
+		if s.dead || !s.going {
+			delete(b.alive, s)
+		} else if ended(s.active) {
+			list = append(list, s)
+		}
+	}
+	slices.SortFunc(list, func(x, y *page) int { return strings.Compare(x.key, y.key) })
+	for _, s := range list {
+		b.over(s)
+	}
+}
