@@ -187,7 +187,19 @@ var fields = []field{
 	{"source.seq", aCount, nil, "The gateway's own running number: gaps are shown."},
 	{"source.sample_rate", aMeasure, nil, "Share of events that is sent, if not all."},
 
-	{"attrs", anObject, nil, "Anything else; rules may read it."},
+	{"attrs", anObject, nil, "Anything else. Nothing reads it yet."},
+}
+
+// FieldNames are the fields of wayward.event/v1 by their dotted names, groups left out, in the order
+// of the table. What is made of fields elsewhere is checked against it.
+func FieldNames() []string {
+	var names []string
+	for _, f := range fields {
+		if f.shape != aGroup {
+			names = append(names, f.path)
+		}
+	}
+	return names
 }
 
 // Schema returns the JSON Schema (2020-12) of wayward.event/v1 for producers: what is as it says is

@@ -21,7 +21,7 @@ type converting struct {
 	Source
 	format formats.Format
 	line   int64 // number of the next event that comes out
-	from   map[*Chunk]*Chunk
+	stamp  int64 // see Chunk.Stamp: of the first chunk's events, since the source itself cannot tell
 }
 
 // Next implements Source.
@@ -31,7 +31,7 @@ func (c *converting) Next(ctx context.Context) (*Chunk, error) {
 		return nil, err
 	}
 	defer c.Source.Done(in)
-	out := &Chunk{At: c.line, Stamp: in.Stamp, Read: in.Read}
+	out := &Chunk{At: c.line, Read: in.Read}
 	one := func(key, value []byte, at int64, emit func(formats.Event)) {
 		if err := c.format.Convert(key, value, emit); err != nil {
 			bad := Undecoded{At: at, Reason: reasonOf(err), Err: err}
@@ -59,6 +59,10 @@ func (c *converting) Next(ctx context.Context) (*Chunk, error) {
 			c.line++
 		})
 	}
+	if c.stamp == 0 {
+		c.stamp = middleOf(out.Lines[:min(len(out.Lines), headBytes)])
+	}
+	out.Stamp = c.stamp
 	return out, nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/wayward-sec/wayward/formats"
 	"github.com/wayward-sec/wayward/policy"
 	"github.com/wayward-sec/wayward/state"
 )
@@ -18,6 +19,7 @@ import (
 // The ingress gives records their key and keeps their order; what does not decode goes to the dead
 // letters with reason and origin.
 func TestIngressKeysRecordsAndSetsBadOnesAside(t *testing.T) {
+	addFormat(t, formats.Kind{Name: "pairs", About: "for a test", New: func() formats.Format { return pairs{} }})
 	broker, err := StartEmbedded("", 0, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
@@ -39,7 +41,7 @@ func TestIngressKeysRecordsAndSetsBadOnesAside(t *testing.T) {
 	if err := ApplyTopics(t.Context(), adm, changes, nil); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := adm.CreateTopic(t.Context(), 1, 1, nil, "raw"); err != nil {
+	if _, err := adm.CreateTopics(t.Context(), 1, 1, nil, "raw", "pairs"); err != nil {
 		t.Fatal(err)
 	}
 	store, err := state.Open("")
@@ -51,7 +53,7 @@ func TestIngressKeysRecordsAndSetsBadOnesAside(t *testing.T) {
 	done := make(chan error, 1)
 	go func() {
 		done <- Run(ctx, Config{Options: opts, Topics: topics, Group: "g", Instance: "0", Stages: []string{"ingress"},
-			Ingress: []Ingress{{"raw", "native"}},
+			Ingress: []Ingress{{"raw", "native"}, {"pairs", "pairs"}},
 			Store:   store, Policy: policy.Default(), Metrics: NewMetrics(prometheus.NewRegistry())})
 	}()
 	line := func(id, agent string) string {
@@ -62,12 +64,13 @@ func TestIngressKeysRecordsAndSetsBadOnesAside(t *testing.T) {
 		line("4", "a"), `{"tenant":"acme","agent":{"id":"a"},"time":1767600000000,`} {
 		cl.Produce(ctx, kgo.StringRecord(v), nil)
 	}
+	cl.Produce(ctx, &kgo.Record{Topic: "pairs", Value: []byte("acme p: read ? write")}, nil) // two events, one bad part
 	if err := cl.Flush(ctx); err != nil {
 		t.Fatal(err)
 	}
 	var ids []string
 	keys, reasons := map[string]int{}, map[string]string{}
-	for len(ids)+len(reasons) < 7 && ctx.Err() == nil {
+	for len(ids)+len(reasons) < 10 && ctx.Err() == nil {
 		cl.PollFetches(ctx).EachRecord(func(r *kgo.Record) {
 			if r.Topic == topics.DLQ {
 				h := map[string]string{}
@@ -93,11 +96,11 @@ func TestIngressKeysRecordsAndSetsBadOnesAside(t *testing.T) {
 	if got := strings.Join(ids, ""); got != "124" {
 		t.Errorf("events of acme|a in order %q, want 1 2 4", got)
 	}
-	if keys["acme|a"] != 3 || keys["acme|b%7Cc"] != 1 || len(keys) != 2 {
+	if keys["acme|a"] != 3 || keys["acme|b%7Cc"] != 1 || keys["acme|p"] != 2 || len(keys) != 3 {
 		t.Errorf("keys %v", keys)
 	}
 	if reasons["raw/0/1"] != "not_json" || reasons["raw/0/4"] != "missing_field" ||
-		reasons["raw/0/6"] != "not_json acme a" || len(reasons) != 3 {
+		reasons["raw/0/6"] != "not_json acme a" || reasons["pairs/0/0"] != "not_json acme p" || len(reasons) != 4 {
 		t.Errorf("dead letters by origin %v", reasons)
 	}
 }

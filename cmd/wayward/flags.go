@@ -11,6 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
+
+	"github.com/wayward-sec/wayward/formats"
 )
 
 // choice is a flag of a few words: others are refused, and a shell completes them.
@@ -65,6 +67,12 @@ func require(cmd *cobra.Command, flags ...string) {
 func outputFlag(cmd *cobra.Command, to *string, words ...string) {
 	*to = words[0]
 	choiceFlag(cmd, to, "output", "print as", words...)
+}
+
+// formatFlag says what events are written in.
+func formatFlag(cmd *cobra.Command, to *string) {
+	*to = formats.All[0].Name
+	choiceFlag(cmd, to, "format", "what the events are written in", formats.Names()...)
 }
 
 // configFlag adds -c, --config.

@@ -13,20 +13,22 @@ import (
 	"github.com/vbauerster/mpb/v8/decor"
 
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/formats"
 	"github.com/wayward-sec/wayward/pipeline"
 )
 
 // eachEvent calls f for every event of a file, one a line; event and line hold until f returns.
 // Lines that do not decode are told on standard error and counted.
-func eachEvent(cmd *cobra.Command, input string, quiet bool, f func(line []byte, e *event.Event) error) (bad undecoded,
-	err error) {
-	src, err := pipeline.OpenLines(input)
+func eachEvent(cmd *cobra.Command, input, format string, quiet bool,
+	f func(line []byte, e *event.Event) error) (bad undecoded, err error) {
+	lines, err := pipeline.OpenLines(input)
 	if err != nil {
 		return bad, err
 	}
-	defer src.Close()
+	defer lines.Close()
+	src := pipeline.Converted(lines, formats.New(format))
 	stderr := cmd.ErrOrStderr()
-	tell, finish := progress(stderr, quiet || src.Size == 0, src.Size, "bytes")
+	tell, finish := progress(stderr, quiet || lines.Size == 0, lines.Size, "bytes")
 	finish = sync.OnceFunc(finish)
 	defer finish()
 	var decoder event.Decoder
@@ -38,6 +40,9 @@ func eachEvent(cmd *cobra.Command, input string, quiet bool, f func(line []byte,
 		}
 		if err != nil {
 			return bad, err
+		}
+		for _, u := range chunk.Undecoded {
+			bad.add(u.At, u.Err)
 		}
 		at, passed := chunk.At-1, int64(0)
 		for line := range bytes.Lines(chunk.Lines) {
@@ -67,7 +72,7 @@ func eachEvent(cmd *cobra.Command, input string, quiet bool, f func(line []byte,
 	}
 	finish()
 	if !quiet {
-		bad.tell(stderr, func(at int64) string { return fmt.Sprintf("%s line %d", input, at) }, src.Hint())
+		bad.tell(stderr, func(at int64) string { return fmt.Sprintf("%s line %d", input, at) }, lines.Hint())
 	}
 	return bad, nil
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/formats"
 	"github.com/wayward-sec/wayward/pipeline"
 	"github.com/wayward-sec/wayward/policy"
 	"github.com/wayward-sec/wayward/sinks"
@@ -66,11 +67,12 @@ func newReplay() *cobra.Command {
 
 type replayOptions struct {
 	policiesFlags
-	input, topic, from, to, output, commands, learn string
-	baselines, snapshots, memory                    string
-	flush, quiet, freeze                            bool
-	badLearn                                        undecoded // of --learn
-	shards                                          int
+	input, format, topic, from, to string
+	output, commands, learn        string
+	baselines, snapshots, memory   string
+	flush, quiet, freeze           bool
+	badLearn                       undecoded // of --learn
+	shards                         int
 }
 
 func (o *replayOptions) run(cmd *cobra.Command) (err error) {
@@ -153,14 +155,7 @@ type input struct {
 	unit  string
 	since int64 // event time before which nothing is reported
 	close func()
-}
-
-// hint says what to do if records do not decode.
-func (i *input) hint() string {
-	if l, ok := i.Source.(*pipeline.Lines); ok {
-		return l.Hint()
-	}
-	return ""
+	hint  func() string // what to do if records do not decode
 }
 
 // open opens the file or the range of the topic. back is how far before the range the longest
@@ -174,7 +169,8 @@ func (o *replayOptions) open(cmd *cobra.Command, c *config, back time.Duration) 
 		if err != nil {
 			return nil, err
 		}
-		return &input{Source: lines, total: lines.Size, unit: "bytes", close: lines.Close}, nil
+		return &input{Source: pipeline.Converted(lines, formats.New(o.format)), hint: lines.Hint, total: lines.Size,
+			unit: "bytes", close: lines.Close}, nil
 	}
 	from, err := moment("--from", o.from)
 	if err != nil {
@@ -200,7 +196,7 @@ func (o *replayOptions) open(cmd *cobra.Command, c *config, back time.Duration) 
 	if err != nil {
 		return nil, err
 	}
-	return &input{Source: rng, total: rng.Total, unit: "records", since: since, close: func() { rng.Close() }}, nil
+	return &input{Source: pipeline.Converted(rng, formats.New(o.format)), hint: func() string { return "" }, total: rng.Total, unit: "records", since: since, close: func() { rng.Close() }}, nil
 }
 
 // flagsOfInput adds what says where events come from.
@@ -208,6 +204,7 @@ func (o *replayOptions) flagsOfInput(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVarP(&o.input, "input", "i", "",
 		"`file` of events, one a line, plain or .gz, .zst, .xz; - is standard input")
+	formatFlag(cmd, &o.format)
 	f.StringVar(&o.topic, "from-topic", "", "`topic` to read instead of a file")
 	f.StringVar(&o.from, "from", "", "first broker `time` of the topic, RFC 3339; its beginning without")
 	f.StringVar(&o.to, "to", "", "broker `time` to stop at; its end without")
@@ -231,7 +228,7 @@ func (o *replayOptions) learned(cmd *cobra.Command, policies *policy.Set, pageCa
 	r.Progress = tell
 	var bad undecoded
 	r.Bad = func(at int64, _ string, err error) { bad.add(at, err) }
-	sum, err := r.Run(cmd.Context(), lines)
+	sum, err := r.Run(cmd.Context(), pipeline.Converted(lines, formats.New(o.format)))
 	finish()
 	bad.tell(stderr, func(at int64) string { return fmt.Sprintf("%s line %d", o.learn, at) }, lines.Hint())
 	o.badLearn = bad

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/formats"
 	"github.com/wayward-sec/wayward/policy"
 	"github.com/wayward-sec/wayward/rules"
 )
@@ -138,7 +139,7 @@ func notCarried(cmd *cobra.Command, set *policy.Set, file string) (out []*policy
 	}
 	var scratch policy.Scratch
 	n := 0
-	bad, err = eachEvent(cmd, file, false, func(_ []byte, e *event.Event) error {
+	bad, err = eachEvent(cmd, file, formats.All[0].Name, false, func(_ []byte, e *event.Event) error {
 		n++
 		if e.Kind == event.ToolCall {
 			set.Catalogue().Tool(e.Tenant, &e.Tool).Complete(e, &scratch)

@@ -35,6 +35,7 @@ func newSend() *cobra.Command {
 	}
 	configFlag(cmd, &o.config)
 	f := cmd.Flags()
+	formatFlag(cmd, &o.format)
 	f.BoolVar(&o.now, "now", false, "let them happen now")
 	f.Float64Var(&o.speed, "speed", 1, "with --now: so many `times` as fast as they happened")
 	f.Float64Var(&o.rate, "rate", 0, "at most so many `events` a second; 0: no bound")
@@ -44,6 +45,7 @@ func newSend() *cobra.Command {
 
 type sendOptions struct {
 	lookup
+	format      string
 	now, quiet  bool
 	speed, rate float64
 }
@@ -70,7 +72,7 @@ func (o *sendOptions) run(cmd *cobra.Command, input string) error {
 	p := playing{start: start, speed: o.speed}
 	n := 0
 	var taken atomic.Int64
-	bad, err := eachEvent(cmd, input, o.quiet, func(line []byte, e *event.Event) error {
+	bad, err := eachEvent(cmd, input, o.format, o.quiet, func(line []byte, e *event.Event) error {
 		due := start
 		if o.rate > 0 {
 			due = start.Add(time.Duration(float64(n) / o.rate * float64(time.Second)))

@@ -91,7 +91,7 @@ sinks:
 	cmd := newRoot()
 	cmd.SetContext(ctx)
 	cmd.SetErr(io.Discard)
-	_, err = eachEvent(cmd, filepath.Join(dir, "events.jsonl"), true, func(line []byte, e *event.Event) error {
+	_, err = eachEvent(cmd, filepath.Join(dir, "events.jsonl"), "native", true, func(line []byte, e *event.Event) error {
 		if play.first == 0 {
 			play.first = e.Time
 		}

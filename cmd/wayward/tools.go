@@ -100,11 +100,13 @@ func newToolsDraft() *cobra.Command {
 
 type toolsOptions struct {
 	policiesFlags
+	format        string
 	ignore, quiet bool
 }
 
 func (o *toolsOptions) flags(cmd *cobra.Command) {
 	o.policiesFlags.flags(cmd)
+	formatFlag(cmd, &o.format)
 	cmd.Flags().BoolVarP(&o.quiet, "quiet", "q", false, "no progress, nothing about lines that did not decode")
 }
 
@@ -125,7 +127,7 @@ func (o *toolsOptions) survey(cmd *cobra.Command, input string) (*survey, error)
 		return nil, err
 	}
 	s := &survey{Survey: suggest.NewSurvey(set.Catalogue())}
-	s.bad, err = eachEvent(cmd, input, o.quiet, func(_ []byte, e *event.Event) error {
+	s.bad, err = eachEvent(cmd, input, o.format, o.quiet, func(_ []byte, e *event.Event) error {
 		s.Add(e, o.ignore)
 		return nil
 	})

@@ -1,11 +1,8 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
-	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 
@@ -13,7 +10,6 @@ import (
 
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
-	"github.com/wayward-sec/wayward/pipeline"
 	"github.com/wayward-sec/wayward/policy"
 	"github.com/wayward-sec/wayward/suggest"
 )
@@ -21,10 +17,10 @@ import (
 // usageFlags say whose usage is looked at, and where it was seen.
 type usageFlags struct {
 	policiesFlags
-	input, snapshots string
-	tenant, persona  string
-	least            int64
-	bad              undecoded // of input
+	input, format, snapshots string
+	tenant, persona          string
+	least                    int64
+	bad                      undecoded // of input
 }
 
 func (o *usageFlags) flags(cmd *cobra.Command, least string) {
@@ -32,6 +28,7 @@ func (o *usageFlags) flags(cmd *cobra.Command, least string) {
 	f := cmd.Flags()
 	f.StringVarP(&o.input, "input", "i", "",
 		"`file` of events, one a line, plain or .gz, .zst, .xz; - is standard input")
+	formatFlag(cmd, &o.format)
 	f.StringVar(&o.snapshots, "snapshots", "", "`file` of snapshots, as wayward baseline export writes them")
 	f.StringVar(&o.tenant, "tenant", "", "of this `tenant` alone")
 	f.StringVar(&o.persona, "persona", "", "of this `persona` alone")
@@ -68,44 +65,15 @@ func (o *usageFlags) usages(cmd *cobra.Command, set *policy.Set) ([]*policy.Usag
 // surveyFile watches the events of a file. Records that do not decode are counted and left out, as
 // the engine does.
 func (o *usageFlags) surveyFile(cmd *cobra.Command, set *policy.Set, input string) ([]*policy.Usage, error) {
-	lines, err := pipeline.OpenLines(input)
-	if err != nil {
-		return nil, err
-	}
-	defer lines.Close()
 	survey := policy.NewSurvey(set)
-	var decoder event.Decoder
-	var e event.Event
-	bad := &o.bad
-	for {
-		c, err := lines.Next(cmd.Context())
-		if errors.Is(err, io.EOF) {
-			break
-		} else if err != nil {
-			return nil, fmt.Errorf("%s: %w", input, err)
-		}
-		at := c.At - 1
-		for rest := c.Lines; len(rest) > 0; {
-			at++
-			line := rest
-			if i := bytes.IndexByte(rest, '\n'); i >= 0 {
-				line, rest = rest[:i], rest[i+1:]
-			} else {
-				rest = nil
-			}
-			if len(strings.TrimSpace(string(line))) == 0 {
-				continue
-			}
-			if err := decoder.Decode(line, &e); err != nil {
-				bad.add(at, err)
-				continue
-			}
-			survey.Add(&e)
-			decoder.Reset()
-		}
-		lines.Done(c)
+	var err error
+	o.bad, err = eachEvent(cmd, input, o.format, false, func(_ []byte, e *event.Event) error {
+		survey.Add(e)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", input, err)
 	}
-	bad.tell(cmd.ErrOrStderr(), func(at int64) string { return fmt.Sprintf("%s line %d", input, at) }, lines.Hint())
 	list := survey.Usages()
 	for _, u := range list {
 		u.From = input
