@@ -17,7 +17,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/wayward-sec/wayward/policy"
+	"github.com/wayward-sec/wayward/event/spelling"
 )
 
 // byteOrderMark is what editors on Windows write in front of UTF-8.
@@ -262,7 +262,7 @@ func (r *Reading) group(n *yaml.Node, key string, v reflect.Value, at func(*yaml
 			r.set(value, full, fields[where].v, at)
 		default:
 			what := fmt.Sprintf("there is no setting %q", full)
-			if near := policy.Nearest(k.Value, names); near != "" {
+			if near := spelling.Nearest(k.Value, names); near != "" {
 				what += fmt.Sprintf("; did you mean %q?", under(key, near))
 			} else if home := elsewhere(k.Value); home != "" {
 				what += fmt.Sprintf("; there is %q", home)
@@ -443,7 +443,7 @@ func (r *Reading) environment(environ []string) {
 			for _, s := range settings {
 				keys = append(keys, s.key)
 			}
-			if near := policy.Nearest(key, keys); near != "" {
+			if near := spelling.Nearest(key, keys); near != "" {
 				what += fmt.Sprintf("; did you mean WAYWARD_%s?", strings.ToUpper(strings.ReplaceAll(near, ".", "__")))
 			}
 			r.bad(at, "%s", what)

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/glob"
 )
 
 // Approvals say which approvals count, of the calls that a persona may make only with one.
@@ -27,7 +28,7 @@ type Approvals struct {
 	// they must agree; No: not looked at
 	Digest event.Tri
 	Once   bool // for one call only
-	by     *globs
+	by     *glob.List
 }
 
 // Shown is what holds of an approval that a call shows though its policy asks for none, or though
@@ -50,7 +51,7 @@ func (d approvalsDef) IsZero() bool {
 func (d approvalsDef) compile(bad report) Approvals {
 	checkEntries(bad, "approvals.by", d.By)
 	a := Approvals{By: d.By, NotSelf: d.NotSelf == nil || *d.NotSelf, Once: d.Once == nil || *d.Once,
-		by: compileIdentities(d.By)}
+		by: glob.NewIdentities(d.By)}
 	if d.Digest != nil {
 		a.Digest = event.No
 		if *d.Digest {
@@ -69,7 +70,7 @@ func (d approvalsDef) compile(bad report) Approvals {
 
 // MayApprove tells whether the list of approvers has somebody, in any case of letters. Without a
 // list anybody may.
-func (a *Approvals) MayApprove(name string) bool { return a.by.passes(event.Identity(name)) }
+func (a *Approvals) MayApprove(name string) bool { return a.by.Passes(event.Identity(name)) }
 
 // Algorithm is how a digest of arguments was made.
 type Algorithm uint8

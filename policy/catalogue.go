@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/glob"
 )
 
 // Catalogue says what calls are: what operators wrote in tools/*.yaml, and for the rest what names
@@ -203,7 +204,7 @@ func (c *Catalogue) entries(tenant string, t *event.Tool) []*entryOfTool {
 	full := string(t.AppendFull(nil))
 	var out []*entryOfTool
 	add := func(e *entryOfTool) {
-		if e.servers.passes(t.Server) && !slices.Contains(out, e) {
+		if e.servers.Passes(t.Server) && !slices.Contains(out, e) {
 			out = append(out, e)
 		}
 	}
@@ -221,8 +222,8 @@ func (c *Catalogue) entries(tenant string, t *event.Tool) []*entryOfTool {
 	}
 	for _, o := range owners {
 		for i := range c.patterns[o] {
-			if p := &c.patterns[o][i]; p.match(t.Name) || (t.Sent != "" || event.NamesServer(p.pattern)) &&
-				p.match(full) {
+			if p := &c.patterns[o][i]; p.Match(t.Name) || (t.Sent != "" || event.NamesServer(p.pattern)) &&
+				p.Match(full) {
 				add(p.entryOfTool)
 			}
 		}
@@ -683,12 +684,12 @@ func (k *look) plainIBAN(v string) string {
 // entryOfTool is one entry of tools/*.yaml.
 type entryOfTool struct {
 	toolDef
-	servers *globs
+	servers *glob.List
 	where   place
 }
 
 type patternOfTool struct {
-	glob
+	glob.Pattern
 	pattern string
 	*entryOfTool
 }
@@ -792,7 +793,7 @@ func (c *collector) tool(d toolDef, src *source, path string) {
 		checkName(bad, at("labels", i), "a label", l)
 	}
 	d.Names, d.Servers, d.Labels, d.Ignore = sorted(d.Names), sorted(d.Servers), sorted(d.Labels), sorted(d.Ignore)
-	e := &entryOfTool{toolDef: d, servers: compileGlobs(d.Servers, false), where: src.place(path)}
+	e := &entryOfTool{toolDef: d, servers: glob.NewList(d.Servers, false), where: src.place(path)}
 	for _, n := range d.Names {
 		key := [4]string{"tool", d.Tenant, n, strings.Join(d.Servers, "\x00")}
 		if first, dup := c.places[key]; dup {
@@ -827,8 +828,8 @@ func newCatalogue(entries []*entryOfTool) ([]toolDef, *Catalogue) {
 	for _, e := range entries {
 		defs = append(defs, e.toolDef)
 		for _, n := range e.Names {
-			if isGlob(n) {
-				c.patterns[e.Tenant] = append(c.patterns[e.Tenant], patternOfTool{compileGlob(n), n, e})
+			if glob.Is(n) {
+				c.patterns[e.Tenant] = append(c.patterns[e.Tenant], patternOfTool{glob.Compile(n), n, e})
 			} else {
 				c.plain[name{e.Tenant, n}] = append(c.plain[name{e.Tenant, n}], e)
 			}

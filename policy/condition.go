@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/glob"
 )
 
 // Condition is when a call needs an approval: an entry of needs_approval that says more than a
@@ -14,7 +15,7 @@ import (
 // The tools that it names are named by the persona: where the conditions do not hold, the default
 // does not forbid them. A bare "*" names none.
 type Condition struct {
-	tools, servers, types, labels, environments *globs
+	tools, servers, types, labels, environments *glob.List
 	destinations                                *Persona // nil: anywhere
 	classes                                     uint16
 	above                                       bool
@@ -50,7 +51,7 @@ func compileConditions(bad report, defs []needsDef) (all []*Condition, tools []s
 		for _, l := range []struct {
 			path string
 			list []string
-			to   **globs
+			to   **glob.List
 			fold bool
 		}{{"tools", d.Tools, &c.tools, false}, {"servers", d.Servers, &c.servers, false},
 			{"resource_types", d.ResourceTypes, &c.types, true},
@@ -59,7 +60,7 @@ func compileConditions(bad report, defs []needsDef) (all []*Condition, tools []s
 			checkEntries(bad, path+"."+l.path, l.list)
 			n += len(l.list)
 			if l.to != nil {
-				*l.to = compileGlobs(l.list, l.fold)
+				*l.to = glob.NewList(l.list, l.fold)
 			}
 		}
 		for k, word := range d.Classes {
@@ -133,7 +134,7 @@ func (d needsDef) String() string {
 // holds tells whether the call needs an approval by the entry. It does not allocate.
 func (c *Condition) holds(e *event.Event) bool {
 	r := &e.Resource
-	if !c.tools.passesTool(&e.Tool) || !c.servers.passes(e.Tool.Server) || c.classes != 0 &&
+	if !c.tools.PassesTool(&e.Tool) || !c.servers.Passes(e.Tool.Server) || c.classes != 0 &&
 		c.classes&classBits(e) == 0 ||
 		!passesFolded(c.types, r.Type) || !passesFolded(c.environments, r.Environment) {
 		return false
@@ -160,7 +161,7 @@ func (c *Condition) exceeds(e *event.Event) bool {
 		if bits&(1<<event.Pay) != 0 {
 			return true
 		}
-		named := c.classes != 0 || c.tools != nil && c.tools.find("*") < 0
+		named := c.classes != 0 || c.tools != nil && c.tools.Find("*") < 0
 		return named && bits != 1<<event.Read
 	}
 	micro := e.Amount.Micro
@@ -171,7 +172,7 @@ func (c *Condition) exceeds(e *event.Event) bool {
 		!strings.EqualFold(strings.TrimSpace(e.Amount.Currency), c.currency)
 }
 
-func passesFolded(g *globs, s string) bool {
+func passesFolded(g *glob.List, s string) bool {
 	if g == nil {
 		return true
 	}
@@ -179,7 +180,7 @@ func passesFolded(g *globs, s string) bool {
 	if hasUpper(s) {
 		s = lowerInto(buf[:], s)
 	}
-	return s != "" && g.find(s) >= 0
+	return s != "" && g.Find(s) >= 0
 }
 
 // conditions appends the entries by which the call needs an approval.

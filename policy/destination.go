@@ -131,14 +131,14 @@ func (p *Persona) goesTo(s string, ext event.Tri) Ruling {
 	if word := r.words.find(Deny, ext); word != "" {
 		return Ruling{Deny, word}
 	}
-	if i := r.deny.find(s); i >= 0 {
-		return Ruling{Deny, r.deny.entries[i]}
+	if i := r.deny.Find(s); i >= 0 {
+		return Ruling{Deny, r.deny.Entries[i]}
 	}
 	if word := r.words.find(NeedsApproval, ext); word != "" {
 		return Ruling{NeedsApproval, word}
 	}
-	if i := r.needs.find(s); i >= 0 {
-		return Ruling{NeedsApproval, r.needs.entries[i]}
+	if i := r.needs.Find(s); i >= 0 {
+		return Ruling{NeedsApproval, r.needs.Entries[i]}
 	}
 	if r.open {
 		return Ruling{Allow, byDefault}
@@ -146,8 +146,8 @@ func (p *Persona) goesTo(s string, ext event.Tri) Ruling {
 	if word := r.words.find(Allow, ext); word != "" {
 		return Ruling{Allow, word}
 	}
-	if i := r.allow.find(s); i >= 0 {
-		return Ruling{Allow, r.allow.entries[i]}
+	if i := r.allow.Find(s); i >= 0 {
+		return Ruling{Allow, r.allow.Entries[i]}
 	}
 	return Ruling{p.Default, byDefault}
 }

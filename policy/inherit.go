@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/glob"
 )
 
 // A persona may take over from one other: `extends: base`. What both list is united. Of what has
@@ -287,15 +288,15 @@ func (d *draft) takeLists(parent *draft, dim Dimension, own, up *listsDef) {
 	// What the parent says more strictly than the child is a contradiction.
 	for i, n := range lists {
 		for _, o := range theirs[:i] {
-			strict := compileGlobs(*o.list, info.fold)
+			strict := glob.NewList(*o.list, info.fold)
 			for k, s := range *n.list {
 				plain := s
 				if info.fold {
 					plain = lower(s)
 				}
 				j := slices.Index(*o.list, s)
-				if j < 0 && !isGlob(s) {
-					j = strict.find(plain)
+				if j < 0 && !glob.Is(s) {
+					j = strict.Find(plain)
 				}
 				if j < 0 {
 					j = slices.Index(*o.list, "*")

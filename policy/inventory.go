@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/glob"
 )
 
 // Inventory is what is registered: agents, tools and servers, and how much is made of what is not.
@@ -40,8 +41,8 @@ func ParseThingKind(word string) (ThingKind, bool) {
 type entry struct {
 	kind    ThingKind
 	tenant  string // "" = every tenant
-	names   *globs
-	server  *globs // of a tool
+	names   *glob.List
+	server  *glob.List // of a tool
 	retired bool
 	hash    string // of a tool: the only definition that is accepted
 	version string // of an agent
@@ -67,7 +68,7 @@ func (v *Inventory) Find(kind ThingKind, tenant, name, server string) Registered
 			continue
 		}
 		r.Kept = true
-		if own && e.tenant == "" || !e.called(name, &tool) || !e.server.passes(server) {
+		if own && e.tenant == "" || !e.called(name, &tool) || !e.server.Passes(server) {
 			continue
 		}
 		own = e.tenant != ""
@@ -79,9 +80,9 @@ func (v *Inventory) Find(kind ThingKind, tenant, name, server string) Registered
 // called tells whether the entry names the thing.
 func (e *entry) called(name string, tool *event.Tool) bool {
 	if e.kind == ToolThing {
-		return e.names.findTool(tool) >= 0
+		return e.names.FindTool(tool) >= 0
 	}
-	return e.names.find(name) >= 0
+	return e.names.Find(name) >= 0
 }
 
 type inventoryDef struct {
@@ -160,8 +161,8 @@ func newInventory(defs []inventoryDef) *Inventory {
 			continue
 		}
 		kind, _ := ParseThingKind(d.Kind)
-		v.entries = append(v.entries, entry{kind: kind, tenant: d.Tenant, names: compileGlobs(d.Names, false),
-			server:  compileGlobs(d.Servers, false),
+		v.entries = append(v.entries, entry{kind: kind, tenant: d.Tenant, names: glob.NewList(d.Names, false),
+			server:  glob.NewList(d.Servers, false),
 			retired: d.Retired != nil && *d.Retired, hash: d.Hash, version: d.Version})
 	}
 	return v

@@ -14,6 +14,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/glob"
 )
 
 // Scope says whose events a limit adds up.
@@ -152,8 +153,8 @@ type Limit struct {
 	Hash    uint64
 	Version string // first 12 hex digits of the SHA-256 of the whole definition
 
-	tenants, personas, users, tools, servers     *globs
-	resourceTypes, labels, environments, intents *globs
+	tenants, personas, users, tools, servers     *glob.List
+	resourceTypes, labels, environments, intents *glob.List
 	classes                                      uint16
 	outcomes                                     uint8
 
@@ -174,8 +175,8 @@ type Where struct {
 // Covers tells whether the limit counts calls of this tool by agents of this persona, as far as
 // these decide. Callers that ask often remember.
 func (l *Limit) Covers(tenant, persona string, tool *event.Tool) bool {
-	return l.tenants.passes(tenant) && l.personas.passes(persona) && l.tools.passesTool(tool) &&
-		l.servers.passes(tool.Server)
+	return l.tenants.Passes(tenant) && l.personas.Passes(persona) && l.tools.PassesTool(tool) &&
+		l.servers.Passes(tool.Server)
 }
 
 // Classes are the classes that the limit counts, one bit each; 0: all, also the unknown.
@@ -196,11 +197,11 @@ func (l *Limit) Suits(e *event.Event) bool {
 	if x := l.Where.External; x != event.Unknown && x != e.Destination.External {
 		return false
 	}
-	if l.labels != nil && !slices.ContainsFunc(e.Resource.Labels, l.labels.passes) {
+	if l.labels != nil && !slices.ContainsFunc(e.Resource.Labels, l.labels.Passes) {
 		return false
 	}
-	return l.users.passes(e.User) && l.resourceTypes.passes(e.Resource.Type) &&
-		l.environments.passes(e.Resource.Environment) && l.intents.passes(e.Intent)
+	return l.users.Passes(e.User) && l.resourceTypes.Passes(e.Resource.Type) &&
+		l.environments.Passes(e.Resource.Environment) && l.intents.Passes(e.Intent)
 }
 
 // ClassBits is what a call claims to do and what it really did, one bit for each class.
@@ -509,7 +510,7 @@ func (d *limitDef) where(bad report, l *Limit) {
 	for _, list := range []struct {
 		path string
 		list *[]string
-		to   **globs
+		to   **glob.List
 	}{{"where.tenants", &w.Tenants, &l.tenants}, {"where.personas", &w.Personas, &l.personas},
 		{"where.users", &w.Users, &l.users}, {"where.tools", &w.Tools, &l.tools},
 		{"where.servers", &w.Servers, &l.servers}, {"where.resource_types", &w.ResourceTypes, &l.resourceTypes},
@@ -518,10 +519,10 @@ func (d *limitDef) where(bad report, l *Limit) {
 		checkEntries(bad, list.path, *list.list)
 		*list.list = sorted(*list.list)
 		if list.to == &l.personas || list.to == &l.users {
-			*list.to = compileIdentities(*list.list)
+			*list.to = glob.NewIdentities(*list.list)
 			continue
 		}
-		*list.to = compileGlobs(*list.list, false)
+		*list.to = glob.NewList(*list.list, false)
 	}
 	for i, word := range w.Classes {
 		c, ok := event.ParseClass(word)

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/glob"
 )
 
 // Lint says what is suspicious about the personas, though it is not wrong.
@@ -32,7 +33,7 @@ func (p *Persona) lint(s *Set, bad report) {
 		info := dimensionDefs[d]
 		for _, n := range (&listsDef{p.Lists[d].Allow, p.Lists[d].Deny, p.Lists[d].Needs}).named() {
 			for i, entry := range *n.list {
-				if isGlob(entry) || n.verdict == Deny || d == Destinations &&
+				if glob.Is(entry) || n.verdict == Deny || d == Destinations &&
 					(lower(entry) == external || lower(entry) == internal) {
 					continue
 				}
@@ -50,7 +51,7 @@ func (p *Persona) lint(s *Set, bad report) {
 	}
 	for i, c := range p.def.Needs {
 		for k, entry := range c.Tools {
-			if r := p.ruling(Tools, entry); !isGlob(entry) && r.Verdict != Allow {
+			if r := p.ruling(Tools, entry); !glob.Is(entry) && r.Verdict != Allow {
 				bad(at(at("needs_approval", i)+".tools", k),
 					"%s needs an approval under conditions here, but is %s by %s whatever they are, so this entry does nothing; remove one",
 					quote(entry), r.Verdict.said(), quote(r.Rule))
@@ -96,10 +97,10 @@ func (p *Persona) forbids(d *side) bool {
 			return true
 		}
 	}
-	denied := func(dim Dimension, list *globs) bool {
+	denied := func(dim Dimension, list *glob.List) bool {
 		return list != nil &&
-			!slices.ContainsFunc(list.entries, func(entry string) bool {
-				return isGlob(entry) ||
+			!slices.ContainsFunc(list.Entries, func(entry string) bool {
+				return glob.Is(entry) ||
 					p.ruling(dim, entry).Verdict != Deny
 			})
 	}

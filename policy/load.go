@@ -19,6 +19,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/spelling"
 )
 
 // Bounds of what Load reads, so that a wrong path or a bad file cannot take the machine down.
@@ -541,7 +542,7 @@ func (d *decoder) mapping(n *yaml.Node, path string, v reflect.Value) {
 				d.broken[path] = true
 				continue
 			}
-			meant := nearest(key.Value, keys)
+			meant := spelling.Nearest(key.Value, keys)
 			if path == "" && meant == "" && !d.rules {
 				d.problem(here, "unknown key %s; put everything under %s", quote(key.Value), root(v.Type()))
 				continue

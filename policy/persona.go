@@ -8,6 +8,7 @@ import (
 	"unsafe"
 
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/glob"
 )
 
 // Verdict is what a persona says of a call, or of one thing about it.
@@ -117,8 +118,8 @@ type Persona struct {
 	Line    int
 	Tests   []Test // not part of its identity
 
-	shared     *globs // SharedBy
-	tenantRule string // own, and what SharedBy adds
+	shared     *glob.List // SharedBy
+	tenantRule string     // own, and what SharedBy adds
 	rules      [dimensions]ruling
 	used       uint16 // bit per dimension that has something to judge
 	badClasses uint16 // bit per event.Class
@@ -150,10 +151,10 @@ type Violation struct {
 
 // ruling is the lists of one dimension, compiled.
 type ruling struct {
-	deny, needs, allow *globs
-	named              *globs // by conditions, of Tools: fine where they do not hold
-	open               bool   // what no list names is fine
-	words              words  // of Destinations
+	deny, needs, allow *glob.List
+	named              *glob.List // by conditions, of Tools: fine where they do not hold
+	open               bool       // what no list names is fine
+	words              words      // of Destinations
 }
 
 // Check appends to dst what the call does that the persona may not, its hours left aside: those
@@ -195,7 +196,7 @@ func (p *Persona) rest(e *event.Event, dst []Violation) []Violation {
 	if len(p.Conditions) > 0 {
 		dst = p.conditions(e, dst)
 	}
-	if p.OwnTenant && e.Resource.Tenant != "" && e.Resource.Tenant != e.Tenant && p.shared.find(e.Resource.Tenant) < 0 {
+	if p.OwnTenant && e.Resource.Tenant != "" && e.Resource.Tenant != e.Tenant && p.shared.Find(e.Resource.Tenant) < 0 {
 		dst = append(dst, Violation{tenantKind, e.Resource.Tenant, p.tenantRule, Deny})
 	}
 	if p.used&(1<<Destinations) != 0 {
@@ -323,20 +324,20 @@ func lowerInto(buf []byte, s string) string {
 // toolRuling is ruling for the name of a tool.
 func (p *Persona) toolRuling(t *event.Tool) Ruling {
 	r := &p.rules[Tools]
-	if i := r.deny.findTool(t); i >= 0 {
-		return Ruling{Deny, r.deny.entries[i]}
+	if i := r.deny.FindTool(t); i >= 0 {
+		return Ruling{Deny, r.deny.Entries[i]}
 	}
-	if i := r.needs.findTool(t); i >= 0 {
-		return Ruling{NeedsApproval, r.needs.entries[i]}
+	if i := r.needs.FindTool(t); i >= 0 {
+		return Ruling{NeedsApproval, r.needs.Entries[i]}
 	}
 	if r.open {
 		return Ruling{Allow, byDefault}
 	}
-	if i := r.allow.findTool(t); i >= 0 {
-		return Ruling{Allow, r.allow.entries[i]}
+	if i := r.allow.FindTool(t); i >= 0 {
+		return Ruling{Allow, r.allow.Entries[i]}
 	}
-	if i := r.named.findTool(t); i >= 0 {
-		return Ruling{Allow, r.named.entries[i]}
+	if i := r.named.FindTool(t); i >= 0 {
+		return Ruling{Allow, r.named.Entries[i]}
 	}
 	return Ruling{p.Default, byDefault}
 }
@@ -344,20 +345,20 @@ func (p *Persona) toolRuling(t *event.Tool) Ruling {
 // ruling is what the lists of a dimension say of a value.
 func (p *Persona) ruling(d Dimension, s string) Ruling {
 	r := &p.rules[d]
-	if i := r.deny.find(s); i >= 0 {
-		return Ruling{Deny, r.deny.entries[i]}
+	if i := r.deny.Find(s); i >= 0 {
+		return Ruling{Deny, r.deny.Entries[i]}
 	}
-	if i := r.needs.find(s); i >= 0 {
-		return Ruling{NeedsApproval, r.needs.entries[i]}
+	if i := r.needs.Find(s); i >= 0 {
+		return Ruling{NeedsApproval, r.needs.Entries[i]}
 	}
 	if r.open {
 		return Ruling{Allow, byDefault}
 	}
-	if i := r.allow.find(s); i >= 0 {
-		return Ruling{Allow, r.allow.entries[i]}
+	if i := r.allow.Find(s); i >= 0 {
+		return Ruling{Allow, r.allow.Entries[i]}
 	}
-	if i := r.named.find(s); i >= 0 {
-		return Ruling{Allow, r.named.entries[i]}
+	if i := r.named.Find(s); i >= 0 {
+		return Ruling{Allow, r.named.Entries[i]}
 	}
 	return Ruling{p.Default, byDefault}
 }
@@ -380,10 +381,10 @@ func (p *Persona) compileRules() {
 			l.Needs, w.external[NeedsApproval], w.internal[NeedsApproval] = withoutWords(l.Needs)
 			l.Deny, w.external[Deny], w.internal[Deny] = withoutWords(l.Deny)
 		}
-		compile := func(l []string) *globs { return compileGlobs(l, dimensionDefs[d].fold) }
+		compile := func(l []string) *glob.List { return glob.NewList(l, dimensionDefs[d].fold) }
 		switch d {
 		case Credentials:
-			compile = compileIdentities
+			compile = glob.NewIdentities
 		case Destinations:
 			compile = compileHosts
 		}
@@ -475,7 +476,7 @@ func (l *listsDef) named() [3]namedList {
 // not asked that it could be used alone.
 func (d personaDef) compile(bad report, base bool) *Persona {
 	checkName(bad, "name", "a persona", d.Name)
-	if isGlob(d.Name) {
+	if glob.Is(d.Name) {
 		bad("name", "%s has * or ? in it, which stand for other characters wherever personas are listed; rename it",
 			quote(d.Name))
 	}
@@ -496,7 +497,7 @@ func (d personaDef) compile(bad report, base bool) *Persona {
 	}
 	var named []string
 	p.Conditions, named = compileConditions(bad, d.Needs)
-	p.rules[Tools].named = compileGlobs(named, false)
+	p.rules[Tools].named = glob.NewList(named, false)
 	if p.Default == Deny && !base && len(d.Tools.Allow)+len(d.Tools.Needs)+len(named) == 0 &&
 		!slices.Contains(d.Tools.Deny, "*") {
 		bad("tools",
@@ -513,7 +514,7 @@ func (d personaDef) compile(bad report, base bool) *Persona {
 	for i, s := range d.Destinations.Allow {
 		// *acme.com lets notacme.com pass, which anybody may register.
 		if len(s) > 1 && s[0] == '*' && !strings.ContainsRune("*?.-_", rune(s[1])) && strings.Contains(s, ".") &&
-			!isGlob(s[1:]) {
+			!glob.Is(s[1:]) {
 			bad(at("destinations.allow", i), "%s also allows any other domain that ends so; write %q and %q", quote(s),
 				s[1:], "*."+s[1:])
 		}

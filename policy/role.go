@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/glob"
 )
 
 // Mismatch is how the persona that an agent says it plays disagrees with what is declared.
@@ -32,7 +33,7 @@ func (s *Set) Role(tenant, agent, said string) (persona string, m Mismatch) {
 		return known, Otherwise
 	case own == nil && s.declares(tenant):
 		return said, Unlisted
-	case known == "" || by == "*" || isGlob(by) && own.lists(agent):
+	case known == "" || by == "*" || glob.Is(by) && own.lists(agent):
 		return said, Agreed
 	}
 	return known, Otherwise
@@ -49,10 +50,10 @@ func (p *Persona) lists(agent string) bool {
 		if a == "*" { // of everybody, so it says nothing of this one
 			return false
 		}
-		if !isGlob(a) {
+		if !glob.Is(a) {
 			return a == agent
 		}
-		g := compileGlob(a)
-		return g.match(agent)
+		g := glob.Compile(a)
+		return g.Match(agent)
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/glob"
 )
 
 // Separation is a segregation of duties: two kinds of call of which the same session, agent, owner
@@ -29,7 +30,7 @@ type Separation struct {
 }
 
 type side struct {
-	tools, servers *globs
+	tools, servers *glob.List
 	classes        uint16
 	text           string
 }
@@ -231,7 +232,7 @@ func (d sideDef) compile(bad report, path string) side {
 	}
 	checkEntries(bad, path+".tools", d.Tools)
 	checkEntries(bad, path+".servers", d.Servers)
-	s := side{tools: compileGlobs(d.Tools, false), servers: compileGlobs(d.Servers, false)}
+	s := side{tools: glob.NewList(d.Tools, false), servers: glob.NewList(d.Servers, false)}
 	for i, word := range d.Classes {
 		c, ok := event.ParseClass(word)
 		if !ok {
@@ -249,8 +250,8 @@ func (d sideDef) compile(bad report, path string) side {
 func (s *Separation) Sides(e *event.Event) (is [2]bool) {
 	for i := range s.sides {
 		d := &s.sides[i]
-		is[i] = (d.classes == 0 || d.classes&classBits(e) != 0) && d.tools.passesTool(&e.Tool) &&
-			d.servers.passes(e.Tool.Server)
+		is[i] = (d.classes == 0 || d.classes&classBits(e) != 0) && d.tools.PassesTool(&e.Tool) &&
+			d.servers.Passes(e.Tool.Server)
 	}
 	return is
 }

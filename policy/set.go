@@ -21,6 +21,7 @@ import (
 	"sync"
 
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/glob"
 	"github.com/wayward-sec/wayward/rules"
 )
 
@@ -50,7 +51,7 @@ type Set struct {
 type name struct{ tenant, name string }
 
 type player struct {
-	glob
+	glob.Pattern
 	pattern, persona string
 }
 
@@ -112,7 +113,7 @@ func (s *Set) player(tenant, agent string) (persona, entry string) {
 	}
 	for _, t := range [...]string{tenant, ""} {
 		for i := range s.patterns[t] {
-			if p := &s.patterns[t][i]; p.match(agent) {
+			if p := &s.patterns[t][i]; p.Match(agent) {
 				return p.persona, p.pattern
 			}
 		}
@@ -364,8 +365,8 @@ func (c *collector) set() *Set {
 	for _, p := range s.personas {
 		def.Personas = append(def.Personas, p.written)
 		for _, a := range p.Agents {
-			if isGlob(a) {
-				s.patterns[p.Tenant] = append(s.patterns[p.Tenant], player{compileGlob(a), a, event.Identity(p.Name)})
+			if glob.Is(a) {
+				s.patterns[p.Tenant] = append(s.patterns[p.Tenant], player{glob.Compile(a), a, event.Identity(p.Name)})
 			} else {
 				s.agents[name{p.Tenant, a}] = event.Identity(p.Name)
 			}

@@ -10,6 +10,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/wayward-sec/wayward/event/spelling"
 )
 
 // What lies in a folder of policies and is not read is the worst kind of mistake: a rule that
@@ -57,7 +59,7 @@ func (c *collector) root(dir string, folders []string) {
 		switch {
 		case err != nil:
 		case info.IsDir():
-			meant := nearest(name, folders)
+			meant := spelling.Nearest(name, folders)
 			if meant == "" && isSet(path) { // another one, such as a candidate's; or the one that was meant
 				c.other = path
 				continue

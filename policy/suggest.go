@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/glob"
 )
 
 // Seen is one thing that agents of a persona used or reached.
@@ -280,7 +281,7 @@ func entryFor(s string, fold bool) string {
 	if fold {
 		s = lower(s)
 	}
-	if s == "" || len(s) <= maxPattern && isClean(s) && strings.TrimSpace(s) == s && !isGlob(s) {
+	if s == "" || len(s) <= maxPattern && isClean(s) && strings.TrimSpace(s) == s && !glob.Is(s) {
 		return s
 	}
 	var b strings.Builder
@@ -385,7 +386,7 @@ func (e *ErrUnsupported) Error() string {
 // there as a comment, for whoever reads it to decide; what cannot be listed is let through, and
 // said to be.
 func (u *Usage) Suggest(least int64) ([]byte, error) {
-	if isGlob(u.Persona) || len(u.Persona) > maxName || !isClean(u.Persona) ||
+	if glob.Is(u.Persona) || len(u.Persona) > maxName || !isClean(u.Persona) ||
 		strings.TrimSpace(u.Persona) != u.Persona || u.Persona == "" {
 		return nil, fmt.Errorf(
 			"persona %s: no persona can be defined under this name; rename it where the events come from",
@@ -696,8 +697,8 @@ func names(d Dimension, e, value string) bool {
 	if dimensionDefs[d].fold {
 		e = lower(e)
 	}
-	g := compileGlob(e)
-	return g.match(value)
+	g := glob.Compile(e)
+	return g.Match(value)
 }
 
 // placeOf is where an entry of a dimension was written.

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/glob"
 )
 
 // maxDomains bounds the receivers of one call whose domains are looked at.
@@ -64,8 +65,8 @@ func (p *Persona) Declares(d Dimension, s string) bool {
 	if dimensionDefs[d].fold || d == Destinations {
 		s = lower(s)
 	}
-	for _, g := range [...]*globs{r.allow, r.needs} {
-		if i := g.find(s); i >= 0 && tame(g.entries[i]) > 0 {
+	for _, g := range [...]*glob.List{r.allow, r.needs} {
+		if i := g.Find(s); i >= 0 && tame(g.Entries[i]) > 0 {
 			return true
 		}
 	}

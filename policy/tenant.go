@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 	_ "time/tzdata" // for machines that have no zones installed
+
+	"github.com/wayward-sec/wayward/event/glob"
 )
 
 // Tenant is what differs between tenants. A tenant that is not listed has the defaults.
@@ -95,7 +97,7 @@ func (p *Persona) compileTenants(bad report, list oneOrMore) {
 	if len(p.SharedBy) > 0 && !p.OwnTenant && !slices.Contains(list, "any") {
 		bad(path, "own is not among the tenants, so the agent's own would be forbidden; add own")
 	}
-	p.shared = compileGlobs(p.SharedBy, false)
+	p.shared = glob.NewList(p.SharedBy, false)
 	p.tenantRule = "own"
 	if len(p.SharedBy) > 0 {
 		p.tenantRule += ", " + strings.Join(p.SharedBy, ", ")

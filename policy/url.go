@@ -8,6 +8,7 @@ import (
 	"golang.org/x/net/idna"
 
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/glob"
 )
 
 // Who asks for the host of a destination asks here, and event.ReadURL answers: lists of personas,
@@ -89,7 +90,7 @@ func nextURL(list string) (first, rest string) {
 func separates(r rune) bool { return unicode.IsSpace(r) || r == ',' || r == ';' || r == '|' }
 
 // compileHosts compiles a list of destinations. Its entries are shown as they are written.
-func compileHosts(entries []string) *globs {
+func compileHosts(entries []string) *glob.List {
 	if len(entries) == 0 {
 		return nil
 	}
@@ -97,18 +98,18 @@ func compileHosts(entries []string) *globs {
 	for i, e := range entries {
 		hosts[i] = canonicalHost(e)
 	}
-	g := compileGlobs(hosts, true)
-	g.entries = entries
+	g := glob.NewList(hosts, true)
+	g.Entries = entries
 	return g
 }
 
 // canonicalHost is an entry of a list of destinations in the spelling that hosts are read in.
 // Patterns keep their stars, and what is no host stays as it is written.
 func canonicalHost(entry string) string {
-	if isGlob(entry) {
+	if glob.Is(entry) {
 		labels := strings.Split(entry, ".")
 		for i, l := range labels {
-			if !isGlob(l) && strings.ContainsFunc(l, func(r rune) bool { return r > unicode.MaxASCII }) {
+			if !glob.Is(l) && strings.ContainsFunc(l, func(r rune) bool { return r > unicode.MaxASCII }) {
 				if a, err := idna.Lookup.ToASCII(l); err == nil {
 					labels[i] = a
 				}

@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/spelling"
 )
 
 // Bounds of texts in a definition, in bytes. Names and tags travel in keys, findings and metrics.
@@ -146,52 +147,16 @@ func or(words []string) string {
 
 // choose says which word was likely meant, or which there are.
 func choose(word string, words []string) string {
-	if w := nearest(word, words); w != "" {
+	if w := spelling.Nearest(word, words); w != "" {
 		return fmt.Sprintf("did you mean %q? (%s)", w, or(words))
 	}
 	return "use " + or(words)
 }
 
-// Nearest returns the word that was likely meant, or "" if none is near: for "did you mean"
-// wherever people write names.
-func Nearest(word string, words []string) string { return nearest(word, words) }
+// lower lowers ASCII letters alone.
+func lower(s string) string { return event.Lower(s) }
 
-// nearest returns the word that is the fewest edits away, or "" if none is near.
-func nearest(word string, words []string) string {
-	if len(word) > maxName {
-		return ""
-	}
-	best, least := "", 1+max(1, len(word)/3)
-	for _, w := range words {
-		if d := edits(lower(word), w); d < least {
-			best, least = w, d
-		}
-	}
-	return best
-}
-
-// edits is Levenshtein's distance, with two swapped neighbours as one edit.
-func edits(a, b string) int {
-	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		before, last, row = last, row, before
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			d := 1
-			if a[i-1] == b[j-1] {
-				d = 0
-			}
-			row[j] = min(last[j-1]+d, last[j]+1, row[j-1]+1)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				row[j] = min(row[j], before[j-2]+1)
-			}
-		}
-	}
-	return row[len(b)]
-}
+func hasUpper(s string) bool { return event.HasUpper(s) }
 
 // version names a whole definition.
 func version(def any) string {

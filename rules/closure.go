@@ -16,6 +16,8 @@ import (
 	"github.com/expr-lang/expr/ast"
 
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/glob"
+	"github.com/wayward-sec/wayward/event/spelling"
 )
 
 // closures makes closures of the checked tree, or says what they do not cover. They agree with
@@ -390,8 +392,13 @@ func (k closer) callBool(n *ast.CallNode) boolOf {
 	switch path(n.Callee) {
 	case "glob":
 		a := k.args(n, 2)
-		s, p := k.text(a[0]), k.text(a[1])
-		return func(c *Context) bool { return glob(s(c), p(c)) }
+		s := k.text(a[0])
+		if lit, ok := a[1].(*ast.StringNode); ok {
+			p := glob.Compile(lit.Value)
+			return func(c *Context) bool { return p.Match(s(c)) }
+		}
+		p := k.text(a[1])
+		return func(c *Context) bool { return glob.Match(s(c), p(c)) }
 	case "domain":
 		a := k.args(n, 2)
 		s, p := k.text(a[0]), k.text(a[1])
@@ -547,7 +554,7 @@ func (k closer) number(n ast.Node) numberOf {
 		case "distance":
 			a := k.args(n, 2)
 			s, t := k.text(a[0]), k.text(a[1])
-			return func(c *Context) float64 { return float64(distance(s(c), t(c))) }
+			return func(c *Context) float64 { return float64(spelling.Distance(s(c), t(c))) }
 		case "number":
 			a := k.text(k.args(n, 1)[0])
 			return func(c *Context) float64 { return toNumber(a(c)) }

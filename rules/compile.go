@@ -16,6 +16,7 @@ import (
 	"github.com/expr-lang/expr/vm"
 
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/spelling"
 )
 
 // Bounds of an expression.
@@ -322,7 +323,7 @@ func quote(s string) string { return fmt.Sprintf("%q", s) }
 func (s *Scope) suggest(head, name string) string {
 	best, least := "", 2*min(3, len(name)/2+1)+1
 	try := func(part, meant string) {
-		d := 2 * distance(name, part)
+		d := 2 * spelling.Distance(name, part)
 		if head == "" && part != meant {
 			d++
 		}

@@ -6,11 +6,12 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/cespare/xxhash/v2"
 
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/glob"
+	"github.com/wayward-sec/wayward/event/spelling"
 )
 
 // function is a helper that expressions may call.
@@ -24,7 +25,7 @@ type function struct {
 
 var functions = []function{
 	{"glob", `glob(tool.name, "crm.*")`, "whether a text fits a pattern: * is anything, ? one character", false,
-		func(*Context) any { return glob }},
+		func(*Context) any { return glob.Match }},
 	{"domain", `domain(destination.domain, "example.com")`,
 		"whether a host, or that of a URL, is that domain or lies in it, however either is written", false,
 		func(*Context) any { return inDomain }},
@@ -34,7 +35,7 @@ var functions = []function{
 	{"entropy", `entropy(arg("q"))`, "bits for each character (Shannon); random text has 4 and more", false,
 		func(*Context) any { return entropy }},
 	{"distance", `distance(subject, user)`, "edits from one text to another (Levenshtein), at most 64", false,
-		func(*Context) any { return func(a, b string) float64 { return float64(distance(a, b)) } }},
+		func(*Context) any { return func(a, b string) float64 { return float64(spelling.Distance(a, b)) } }},
 	{"string", `string(result.records)`, "a number as people write it", false,
 		func(*Context) any { return formatNumber }},
 	{"arg", `arg("path")`,
@@ -109,36 +110,6 @@ func hashText(s string) string {
 	return strconv.FormatUint(xxhash.Sum64String(s), 16)
 }
 
-// glob matches a pattern; it takes time in proportion to the lengths' product at worst, and both
-// are bounded.
-func glob(s, pattern string) bool {
-	star, mark := -1, 0
-	i, j := 0, 0
-	for i < len(s) {
-		switch {
-		case j < len(pattern) && pattern[j] == '*':
-			star, mark = j, i
-			j++
-		case j < len(pattern) && pattern[j] == '?':
-			_, n := utf8.DecodeRuneInString(s[i:])
-			i += n
-			j++
-		case j < len(pattern) && pattern[j] == s[i]:
-			i++
-			j++
-		case star >= 0:
-			mark++
-			i, j = mark, star+1
-		default:
-			return false
-		}
-	}
-	for j < len(pattern) && pattern[j] == '*' {
-		j++
-	}
-	return j == len(pattern)
-}
-
 // inDomain compares hosts as clients read them, however they are written. What readers of URLs
 // could disagree on lies in no domain.
 func inDomain(host, domain string) bool { return below(host, hostName(domain)) }
@@ -193,29 +164,6 @@ func entropy(s string) float64 {
 		}
 	}
 	return h
-}
-
-const maxDistance = 64
-
-// distance is Levenshtein's, in bytes; of texts longer than 64 bytes the first 64 are compared.
-func distance(a, b string) int {
-	a, b = a[:min(len(a), maxDistance)], b[:min(len(b), maxDistance)]
-	var row [maxDistance + 1]int
-	for j := range len(b) + 1 {
-		row[j] = j
-	}
-	for i := range len(a) {
-		before := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			d := before
-			if a[i] != b[j] {
-				d = 1 + min(before, row[j], row[j+1])
-			}
-			before, row[j+1] = row[j+1], d
-		}
-	}
-	return row[len(b)]
 }
 
 // toNumber reads a number as JSON and people write it, exponents too: a limit is not got round by

@@ -11,11 +11,13 @@ import (
 // alone knows everything.
 var imports = map[string][]string{
 	"event":           {},
+	"event/glob":      {"event"},
+	"event/spelling":  {"event"},
 	"event/wire":      {"event"},
 	"state":           {},
 	"configs":         {},
-	"rules":           {"event", "event/wire"},
-	"policy":          {"event", "rules"},
+	"rules":           {"event", "event/glob", "event/spelling", "event/wire"},
+	"policy":          {"event", "event/glob", "event/spelling", "rules"},
 	"baselines":       {"event", "event/wire"},
 	"formats":         {"event"},
 	"sinks":           {"event"},

@@ -1,4 +1,4 @@
-package policy
+package glob
 
 import (
 	"strings"
@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-func TestGlob(t *testing.T) {
+func TestMatch(t *testing.T) {
 	for _, c := range []struct {
 		claim, pattern, text string
 		want                 bool
@@ -32,20 +32,23 @@ func TestGlob(t *testing.T) {
 		{"brackets are themselves", "[ab]", "a", false},
 		{"a byte that is no character counts as one", "a?b", "a\xffb", true},
 	} {
-		g := compileGlob(c.pattern)
-		if got := g.match(c.text); got != c.want {
+		g := Compile(c.pattern)
+		if got := g.Match(c.text); got != c.want {
 			t.Errorf("%s: %q on %q: got %t", c.claim, c.pattern, c.text, got)
+		}
+		if got := Match(c.text, c.pattern); got != c.want {
+			t.Errorf("%s: %q on %q, not compiled: got %t", c.claim, c.pattern, c.text, got)
 		}
 	}
 }
 
-func TestGlobIsLinearOnHostileText(t *testing.T) {
+func TestMatchIsLinearOnHostileText(t *testing.T) {
 	text := strings.Repeat("a", 1<<20)
 	start := time.Now()
 	for _, p := range []string{"*a*a*a*b", strings.Repeat("*a", 100) + "*b", strings.Repeat("*?a", 80) + "*b",
 		"*" + strings.Repeat("a?", 100) + "b*"} {
-		g := compileGlob(p)
-		if g.match(text) {
+		g := Compile(p)
+		if g.Match(text) {
 			t.Errorf("%q matches", p)
 		}
 	}
@@ -55,18 +58,20 @@ func TestGlobIsLinearOnHostileText(t *testing.T) {
 	}
 }
 
-func FuzzGlob(f *testing.F) {
+func FuzzMatch(f *testing.F) {
 	for _, s := range [][2]string{{"a*b", "axb"}, {"*a*a*a*b", "aaaaab"}, {"?é*", "xéy"}, {"*?*", ""},
-		{"a?*?b", "a\xe2\x82b"}, {"*€?", "\xe2€\xac"}} {
+		{"a?*?b", "a\xe2\x82b"}, {"*€?", "\xe2€\xac"}, {"*??.d", "€.d"}} {
 		f.Add(s[0], s[1])
 	}
 	f.Fuzz(func(t *testing.T, pattern, text string) {
 		if !utf8.ValidString(pattern) || len(pattern) > 64 || len(text) > 128 {
 			t.Skip()
 		}
-		g := compileGlob(pattern)
-		if got, want := g.match(text), naive(characters(pattern), characters(text), map[[2]int]bool{}); got != want {
+		g := Compile(pattern)
+		if got, want := g.Match(text), naive(characters(pattern), characters(text), map[[2]int]bool{}); got != want {
 			t.Errorf("%q on %q: got %t, want %t", pattern, text, got, want)
+		} else if got := Match(text, pattern); got != want {
+			t.Errorf("%q on %q, not compiled: got %t, want %t", pattern, text, got, want)
 		}
 	})
 }
@@ -99,14 +104,14 @@ func characters(s string) []string {
 	return cs
 }
 
-func TestGlobsPreferPlainNamesThenTheOrderOfTheList(t *testing.T) {
-	g := compileGlobs([]string{"get_*", "*", "get_order"}, false)
+func TestListsPreferPlainNamesThenTheOrderOfTheList(t *testing.T) {
+	g := NewList([]string{"get_*", "*", "get_order"}, false)
 	for text, want := range map[string]int{"get_order": 2, "get_x": 0, "x": 1} {
-		if got := g.find(text); got != want {
+		if got := g.Find(text); got != want {
 			t.Errorf("%s: entry %d, want %d", text, got, want)
 		}
 	}
-	if compileGlobs(nil, false).find("x") != -1 {
+	if NewList(nil, false).Find("x") != -1 {
 		t.Error("an empty list holds something")
 	}
 }
