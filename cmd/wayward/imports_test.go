@@ -27,7 +27,7 @@ var imports = map[string][]string{
 	"eval":            {"baselines", "detectors", "event", "event/wire", "fleet", "pipeline", "policy", "sinks"},
 	"detectors":       {"baselines", "event", "event/wire", "policy", "rules"},
 	"response":        {"event", "event/wire", "policy"},
-	"config":          {"formats", "pipeline", "policy", "sinks", "state"},
+	"config":          {"event/spelling", "formats", "pipeline", "policy", "sinks", "state"},
 	"pipeline":        {"baselines", "detectors", "event", "event/wire", "formats", "policy", "response", "state"},
 
 	"docs/samples/gateway": {"event"},
