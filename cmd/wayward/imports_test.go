@@ -29,6 +29,7 @@ var imports = map[string][]string{
 	"detectors":       {"baselines", "event", "policy", "rules"},
 	"response":        {"event", "policy"},
 	"pipeline":        {"baselines", "detectors", "event", "formats", "policy", "response", "state"},
+	"config":          {"event/spelling", "formats", "pipeline", "policy", "sinks", "state"},
 
 	"docs/samples/gateway": {"event"},
 }
