@@ -27,7 +27,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/wayward-sec/wayward/pipeline"
+	"github.com/wayward-sec/wayward/pipeline/broker"
 )
 
 // The crash test: engines as processes that are killed where it hurts, frozen past their session,
@@ -81,7 +81,7 @@ type arena struct {
 	dir      string
 	brokers  []string
 	prefix   string
-	topics   pipeline.Topics
+	topics   broker.Topics
 	policies string
 	cl       *kgo.Client
 	adm      *kadm.Client
@@ -125,14 +125,14 @@ func newArenaOf(t testing.TB, brokers []string, copies int) *arena {
 	must(t, err)
 	t.Cleanup(a.cl.Close)
 	a.adm = kadm.NewClient(a.cl)
-	a.topics = pipeline.DefaultTopics()
+	a.topics = broker.DefaultTopics()
 	a.topics.Prefix, a.topics.Partitions, a.topics.FactsPartitions = a.prefix, 6, 4
 	a.topics = a.topics.Full()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	changes, err := pipeline.PlanTopics(ctx, a.adm, a.topics.Specs(false, copies))
+	changes, err := broker.PlanTopics(ctx, a.adm, a.topics.Specs(false, copies))
 	must(t, err)
-	must(t, pipeline.ApplyTopics(ctx, a.adm, changes, nil))
+	must(t, broker.ApplyTopics(ctx, a.adm, changes, nil))
 	if len(brokers) > 0 {
 		t.Cleanup(func() {
 			ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
