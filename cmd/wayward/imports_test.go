@@ -28,6 +28,7 @@ var imports = map[string][]string{
 	"detectors":       {"baselines", "event", "event/wire", "policy", "rules"},
 	"response":        {"event", "event/wire", "policy"},
 	"config":          {"event/spelling", "formats", "pipeline", "policy", "sinks", "state"},
+	"doctor":          {"config", "pipeline", "policy", "state"},
 	"pipeline":        {"baselines", "detectors", "event", "event/wire", "formats", "policy", "response", "state"},
 
 	"docs/samples/gateway": {"event"},
