@@ -1,4 +1,4 @@
-package policy
+package catalogue
 
 import (
 	"slices"
@@ -249,7 +249,7 @@ func (t *Tool) means(name []byte) bool {
 		if from == to || to-from > maxKey {
 			return false
 		}
-		w := lowerInto(buf[:], alias(name[from:to]))
+		w := event.LowerInto(buf[:], alias(name[from:to]))
 		if vocabulary[w] {
 			return true
 		}
@@ -481,10 +481,10 @@ func (k *look) target(a *arg, s span) {
 func domainMark(v string) uint64 {
 	if i := strings.LastIndexByte(v, '@'); i >= 0 && !event.IsURL(v) {
 		v = strings.TrimRight(v[i+1:], "> .")
-	} else if h := hostOf(clip(v, event.MaxString)); h != "" {
+	} else if h := HostOfURL(clip(v, event.MaxString)); h != "" {
 		v = h
 	}
-	return xxhash.Sum64String(lower(v))
+	return xxhash.Sum64String(event.Lower(v))
 }
 
 // shape is what a destination looks like, given what its argument may hold.
@@ -608,7 +608,7 @@ func (a *arg) written() string {
 			return ""
 		}
 	}
-	if p := a.path(); p != "" && checkPath(p) == "" {
+	if p := a.path(); p != "" && CheckPath(p) == "" {
 		return p
 	}
 	return ""
@@ -639,5 +639,5 @@ func (t *Tool) insert(path string) *arg {
 	return at
 }
 
-// checkPath says what is wrong with an argument path, or "".
-func checkPath(path string) string { return rules.CheckPath(path, maxLevels, maxIndex, maxKey) }
+// CheckPath says what is wrong with an argument path, or "".
+func CheckPath(path string) string { return rules.CheckPath(path, maxLevels, maxIndex, maxKey) }
