@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/wayward-sec/wayward/config"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/pipeline"
 	"github.com/wayward-sec/wayward/sinks"
@@ -62,7 +64,7 @@ type wiring struct {
 
 // assemble opens what the config asks for: broker, topics, policies, state, sinks, metrics. It is
 // the only place that knows them all.
-func assemble(ctx context.Context, c config, w wiring, log *slog.Logger) (_ *instance, err error) {
+func assemble(ctx context.Context, c config.Config, w wiring, log *slog.Logger) (_ *instance, err error) {
 	i := &instance{registry: prometheus.NewRegistry()}
 	defer func() {
 		if err != nil {
@@ -72,7 +74,7 @@ func assemble(ctx context.Context, c config, w wiring, log *slog.Logger) (_ *ins
 	i.registry.MustRegister(collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
-	policies, err := loadShadowed(c.Policies, w.shadow)
+	policies, err := config.LoadShadowed(c.Policies, w.shadow)
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +85,7 @@ func assemble(ctx context.Context, c config, w wiring, log *slog.Logger) (_ *ins
 	embedded := c.Kafka.Embedded()
 	var disk *state.Disk
 	if dir != "" {
-		disk = c.disk()
+		disk = c.Disk()
 		if err := disk.Look().Problem(); err != nil { // before anybody begins to write
 			return nil, err
 		}
@@ -107,7 +109,7 @@ func assemble(ctx context.Context, c config, w wiring, log *slog.Logger) (_ *ins
 	}
 	storeDir := ""
 	if dir != "" {
-		storeDir = c.storeDir()
+		storeDir = c.StoreDir()
 	}
 	if embedded {
 		if err := prepareEmbedded(ctx, &c, options, i.broker, storeDir, log); err != nil {
@@ -122,7 +124,7 @@ func assemble(ctx context.Context, c config, w wiring, log *slog.Logger) (_ *ins
 
 	fan := cmp.Or(w.sinks, &sinks.Fan{})
 	i.close = append(i.close, closer{"the sinks", fan.Close})
-	for _, x := range c.beside(os.Stdout) {
+	for _, x := range sinksOf(&c, os.Stdout) {
 		if err := fan.Open(x, log); err != nil {
 			return nil, err
 		}
@@ -141,12 +143,12 @@ func assemble(ctx context.Context, c config, w wiring, log *slog.Logger) (_ *ins
 	if i.broker != nil {
 		i.cfg.Broken = i.broker.Broken
 	}
-	budget, from, err := budgetOf(c.Memory)
+	budget, from, err := config.Budget(c.Memory)
 	if err != nil {
 		return nil, err
 	}
 	i.cfg.Budget = budget
-	log.Info("memory", "limit", sizeOf(budget.Limit()), "from", from)
+	log.Info("memory", "limit", config.FormatMemory(budget.Limit()), "from", from)
 	i.reloader = newReloader(c.Policies, w.shadow, policies, log)
 	i.cfg.Updates, i.cfg.Told = i.reloader.updates, i.reloader.told
 	if c.Listen != "off" && c.Listen != "" {
@@ -160,7 +162,7 @@ func assemble(ctx context.Context, c config, w wiring, log *slog.Logger) (_ *ins
 // prepareEmbedded creates the topics of the embedded broker. After an unclean stop its transactions
 // cannot be trusted to be whole, so all that the engine wrote to itself is thrown away and made
 // again from agent.events; findings may then repeat, with equal ids. Breakers stay as they are.
-func prepareEmbedded(ctx context.Context, c *config, options []kgo.Opt, broker *pipeline.Embedded, storeDir string,
+func prepareEmbedded(ctx context.Context, c *config.Config, options []kgo.Opt, broker *pipeline.Embedded, storeDir string,
 	log *slog.Logger) error {
 	cl, err := kgo.NewClient(options...)
 	if err != nil {
@@ -244,4 +246,16 @@ func terminalSink(stdout io.Writer) (*sinks.Terminal, sinks.Settings) {
 	out := rawOf(stdout)
 	return sinks.NewTerminal(out, sinks.Colour(out)), sinks.Settings{Type: "terminal",
 		Records: []string{"findings", "commands"}}
+}
+
+// sinksOf are the sinks that the config asks for. findings.file is the short form of a file.
+func sinksOf(c *config.Config, stdout io.Writer) []sinks.Settings {
+	all := slices.Clone(c.Sinks)
+	if c.Findings.File != "" {
+		all = append(all, sinks.Settings{Type: "file", Path: c.Findings.File})
+	}
+	for i := range all {
+		all[i].Version, all[i].Out, all[i].Colour = versionOf(), stdout, sinks.Colour(stdout)
+	}
+	return all
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/wayward-sec/wayward/config"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/fleet"
 	"github.com/wayward-sec/wayward/pipeline"
@@ -44,7 +45,7 @@ func (o *benchOptions) liveOnce(ctx context.Context, f *figures, name string, br
 		return err
 	}
 	defer os.RemoveAll(dir)
-	c := defaultConfig()
+	c := config.Default()
 	c.State, c.Listen, c.Embedded.Port, c.Brokers = dir, "off", 0, brokers
 	c.Group = fmt.Sprintf("bench-%d-%d", os.Getpid(), run)
 	if brokers != nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/wayward-sec/wayward/config"
 	"github.com/wayward-sec/wayward/pipeline"
 )
 
@@ -34,7 +35,7 @@ func (o *lookup) flags(cmd *cobra.Command) {
 
 // cluster is a running wayward as its topics show it.
 type cluster struct {
-	config
+	config.Config
 	options []kgo.Opt
 	client  *kgo.Client
 	admin   *kadm.Client
@@ -42,7 +43,7 @@ type cluster struct {
 
 // open finds the brokers, the embedded one if the config names none.
 func (o *lookup) open(ctx context.Context) (*cluster, error) {
-	c, err := loadConfig(o.config)
+	c, err := config.Load(o.config)
 	if err != nil {
 		return nil, err
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/wayward-sec/wayward/config"
 	"github.com/wayward-sec/wayward/configs"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/fleet"
@@ -55,7 +56,7 @@ func demo(ctx context.Context, length time.Duration, rate float64, seed int64, s
 		return fmt.Errorf("example policies: %w", err)
 	}
 	log := logOptions{level: "warn", format: "auto"}.logger(stderr)
-	c := defaultConfig()
+	c := config.Default()
 	c.Policies, c.Listen, c.Embedded.Port = dir, "127.0.0.1:0", 0
 	c.Group, c.Instance = "demo", "0"
 	term, settings := terminalSink(stdout)

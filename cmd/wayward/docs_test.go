@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/wayward-sec/wayward/config"
 	"github.com/wayward-sec/wayward/policy"
 )
 
@@ -255,11 +256,13 @@ func TestYAMLInTheDocsIsValid(t *testing.T) {
 			if slices.Contains(kinds, key) {
 				must(t, os.MkdirAll(filepath.Join(dir, key), 0o700))
 				writeFile(t, filepath.Join(dir, key, "x.yaml"), block[1])
-			} else if r := readText(t, block[1]); r.err() != nil {
-				t.Errorf("%s: %v", page, r.err())
+			} else if r, err := config.Read(writeFile(t, "c.yaml", block[1]), nil); err != nil {
+				t.Fatal(err)
+			} else if r.Err() != nil {
+				t.Errorf("%s: %v", page, r.Err())
 			}
 		}
-		if _, err := loadPolicies(dir); err != nil {
+		if _, err := config.LoadPolicies(dir); err != nil {
 			t.Errorf("%s: %v", page, err)
 		}
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/wayward-sec/wayward/config"
 	"github.com/wayward-sec/wayward/pipeline"
 	"github.com/wayward-sec/wayward/state"
 )
@@ -38,9 +39,6 @@ func newState() *cobra.Command {
 	return cmd
 }
 
-// storeDir is where the pages are; what else is in the state directory is the embedded broker's.
-func (c *config) storeDir() string { return filepath.Join(c.State, "store") }
-
 // stateReport is what state info and verify print.
 type stateReport struct {
 	Directory  string                    `json:"directory"`
@@ -53,8 +51,8 @@ type stateReport struct {
 }
 
 // inspectState reads all of a store.
-func inspectState(c config) (*stateReport, error) {
-	dir := c.storeDir()
+func inspectState(c config.Config) (*stateReport, error) {
+	dir := c.StoreDir()
 	if !state.Exists(dir) {
 		return nil, nil
 	}
@@ -126,13 +124,13 @@ func newStateInfo() *cobra.Command {
 
 // examine reads the state that a config names, and ends with exit code 3 if there is none.
 func examine(cmd *cobra.Command, name string) (*stateReport, error) {
-	c, err := loadConfig(name)
+	c, err := config.Load(name)
 	if err != nil {
 		return nil, err
 	}
 	r, err := inspectState(c)
 	if err == nil && r == nil {
-		fmt.Fprintf(cmd.ErrOrStderr(), "there is no state in %s: the next start makes it\n", c.storeDir())
+		fmt.Fprintf(cmd.ErrOrStderr(), "there is no state in %s: the next start makes it\n", c.StoreDir())
 		return nil, errSilent{3}
 	}
 	return r, err
@@ -279,12 +277,12 @@ type rebuild struct {
 }
 
 func (o *rebuild) run(cmd *cobra.Command) error {
-	c, err := loadConfig(o.name)
+	c, err := config.Load(o.name)
 	if err != nil {
 		return err
 	}
 	ctx, out, stderr := cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr()
-	dir := c.storeDir()
+	dir := c.StoreDir()
 
 	// Nobody may have it open. A store that does not open for another reason is one to be thrown
 	// away.
@@ -342,7 +340,7 @@ func (o *rebuild) run(cmd *cobra.Command) error {
 		if len(members) > 0 {
 			return fmt.Errorf(
 				"instances are at work: %s. Stop all of them first; one that has died leaves after engine.session_timeout (%s)",
-				strings.Join(members, ", "), showDuration(c.Engine.SessionTimeout))
+				strings.Join(members, ", "), config.FormatDuration(c.Engine.SessionTimeout))
 		}
 	}
 	if !there && len(specs) == 0 {
@@ -403,7 +401,7 @@ func (o *rebuild) run(cmd *cobra.Command) error {
 }
 
 // scope returns the topics to be emptied, and why; none: this disk's state alone is at fault.
-func (o *rebuild) scope(ctx context.Context, adm *kadm.Client, c config, then *pipeline.Layout,
+func (o *rebuild) scope(ctx context.Context, adm *kadm.Client, c config.Config, then *pipeline.Layout,
 	all []pipeline.TopicSpec) (specs []pipeline.TopicSpec, why string, err error) {
 	mine := c.Topics.Discardable()
 	other := map[string]bool{}
@@ -460,7 +458,7 @@ func (o *rebuild) scope(ctx context.Context, adm *kadm.Client, c config, then *p
 }
 
 // dial connects to the brokers of a config.
-func dial(ctx context.Context, c config) (*kgo.Client, *kadm.Client, int, error) {
+func dial(ctx context.Context, c config.Config) (*kgo.Client, *kadm.Client, int, error) {
 	options, err := c.Kafka.Options()
 	if err != nil {
 		return nil, nil, 0, err

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
 
+	"github.com/wayward-sec/wayward/config"
 	"github.com/wayward-sec/wayward/pipeline"
 )
 
@@ -66,7 +67,7 @@ func topicsVerb(verb, short, long string, do func(context.Context, io.Writer, *k
 	cmd := &cobra.Command{Use: verb, Short: short, Long: long, Args: cobra.NoArgs,
 		Example: "  wayward topics " + verb + " --config wayward.yaml",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := loadConfig(name)
+			c, err := config.Load(name)
 			if err != nil {
 				return err
 			}
