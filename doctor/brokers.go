@@ -17,6 +17,7 @@ import (
 
 	"github.com/wayward-sec/wayward/config"
 	"github.com/wayward-sec/wayward/pipeline"
+	"github.com/wayward-sec/wayward/pipeline/broker"
 )
 
 // checkBroker sees whether a broker answers. Without one in the config it is the embedded one.
@@ -40,7 +41,7 @@ func (x *examination) checkBroker(ctx context.Context) {
 	ping, stop := context.WithTimeout(ctx, 10*time.Second)
 	defer stop()
 	if err := x.client.Ping(ping); err != nil {
-		x.problem("%s", pipeline.Explain(err))
+		x.problem("%s", broker.Explain(err))
 		return
 	}
 	x.options, x.admin = options, kadm.NewClient(x.client)
@@ -77,7 +78,7 @@ var needed = []struct {
 func (x *examination) checkVersions(ctx context.Context) {
 	all, err := x.admin.ApiVersions(ctx)
 	if err != nil {
-		x.add("broker", Problem, "%s", pipeline.Explain(err))
+		x.add("broker", Problem, "%s", broker.Explain(err))
 		x.admin = nil // the others that ask the brokers would learn no more
 		return
 	}
@@ -85,7 +86,7 @@ func (x *examination) checkVersions(ctx context.Context) {
 	guesses, lacking := map[string]bool{}, map[string]bool{}
 	for _, b := range all.Sorted() {
 		if b.Err != nil {
-			x.add("broker", Warning, "broker %d: %s", b.NodeID, pipeline.Explain(b.Err))
+			x.add("broker", Warning, "broker %d: %s", b.NodeID, broker.Explain(b.Err))
 			continue
 		}
 		guess := b.VersionGuess()
@@ -110,7 +111,7 @@ func (x *examination) checkVersions(ctx context.Context) {
 
 // checkTopics judges the topics as a start does.
 func (x *examination) checkTopics(ctx context.Context) {
-	changes, err := pipeline.ReviewTopics(ctx, x.admin, x.specs)
+	changes, err := broker.ReviewTopics(ctx, x.admin, x.specs)
 	for _, e := range config.Flatten(err) {
 		x.problem("%v", e)
 	}
@@ -140,7 +141,7 @@ func (x *examination) checkLayout(ctx context.Context) {
 	td, err := x.admin.ListTopics(ctx, x.config.Topics.Events, x.config.Topics.Control, x.config.Topics.Journal,
 		x.config.Topics.Facts)
 	if err != nil {
-		x.unknown("%s", pipeline.Explain(err))
+		x.unknown("%s", broker.Explain(err))
 		return
 	}
 	now := pipeline.LayoutOf(x.config.Topics, td)
@@ -171,7 +172,7 @@ func (x *examination) checkClock(ctx context.Context) {
 		stamps, err := x.admin.ListMaxTimestampOffsets(ctx, topic)
 		if err != nil {
 			x.unknown("the brokers do not say when their newest records came: %s",
-				pipeline.Explain(err))
+				broker.Explain(err))
 			return
 		}
 		stamps.Each(func(o kadm.ListedOffset) {
@@ -213,7 +214,7 @@ func (x *examination) checkRouting(ctx context.Context) {
 	switch {
 	case errors.Is(err, kerr.UnknownTopicOrPartition): // checkTopics has said so
 	case err != nil:
-		x.unknown("the newest events cannot be read: %s", pipeline.Explain(err))
+		x.unknown("the newest events cannot be read: %s", broker.Explain(err))
 	case m.Looked == 0:
 		x.unknown("there is no event yet: ask again once producers write")
 	case len(m.Reasons) > 0:
@@ -230,7 +231,7 @@ func (x *examination) checkEventTime(ctx context.Context) {
 	switch {
 	case errors.Is(err, kerr.UnknownTopicOrPartition): // checkTopics has said so
 	case err != nil:
-		x.unknown("the journal cannot be read: %s", pipeline.Explain(err))
+		x.unknown("the journal cannot be read: %s", broker.Explain(err))
 	case !ok:
 		x.unknown("no instance has judged an event yet")
 	case ahead > pipeline.MostAhead:

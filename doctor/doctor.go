@@ -18,6 +18,7 @@ import (
 
 	"github.com/wayward-sec/wayward/config"
 	"github.com/wayward-sec/wayward/pipeline"
+	"github.com/wayward-sec/wayward/pipeline/broker"
 )
 
 // Result is one line of the report.
@@ -78,7 +79,7 @@ type examination struct {
 	client   *kgo.Client
 	admin    *kadm.Client
 	deadline time.Time // for all checks of the brokers together
-	specs    []pipeline.TopicSpec
+	specs    []broker.TopicSpec
 	foreign  []string // topics that the brokers' clock does not stamp
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/wayward-sec/wayward/pipeline"
+	"github.com/wayward-sec/wayward/pipeline/broker"
 )
 
 // checkPermissions asks what this user may do, without doing it.
@@ -54,7 +55,7 @@ func (x *examination) checkPermissions(ctx context.Context) {
 			}
 			continue // checkTopics has said so
 		case err != nil:
-			x.problem("topic %s: %s", r.topic, pipeline.Explain(err))
+			x.problem("topic %s: %s", r.topic, broker.Explain(err))
 			continue
 		}
 		have := td[r.topic].AuthorizedOperations
@@ -78,7 +79,7 @@ func (x *examination) checkPermissions(ctx context.Context) {
 		case errors.Is(err, kerr.GroupIDNotFound):
 			absent = append(absent, group)
 		case err != nil:
-			x.problem("consumer group %s: %s", group, pipeline.Explain(err))
+			x.problem("consumer group %s: %s", group, broker.Explain(err))
 		case len(have) == 0:
 			silent++
 		default:
@@ -95,7 +96,7 @@ func (x *examination) checkPermissions(ctx context.Context) {
 		err = kerr.ErrorForCode(resp.ErrorCode)
 	}
 	if err != nil {
-		x.problem("transactional id %s: %s", id, pipeline.Explain(err))
+		x.problem("transactional id %s: %s", id, broker.Explain(err))
 	}
 	if len(x.results) == before {
 		x.fine("may use %d topics, consumer groups and transactional ids, as far as the brokers say", len(rights))
