@@ -22,6 +22,7 @@ import (
 
 	"github.com/wayward-sec/wayward/formats"
 	"github.com/wayward-sec/wayward/pipeline"
+	"github.com/wayward-sec/wayward/pipeline/broker"
 	"github.com/wayward-sec/wayward/sinks"
 	"github.com/wayward-sec/wayward/state"
 )
@@ -29,7 +30,7 @@ import (
 // Config is everything that can be set. Each part is the settings of one component, which lie next
 // to its code; settings.go says what each is for.
 type Config struct {
-	pipeline.Kafka `yaml:",inline"` // without brokers the embedded one
+	broker.Kafka `yaml:",inline"` // without brokers the embedded one
 
 	Group    string   `yaml:"group"`
 	Instance string   `yaml:"instance"`
@@ -40,7 +41,7 @@ type Config struct {
 	Listen   string   `yaml:"listen"`
 	Memory   string   `yaml:"memory"`
 
-	Topics  pipeline.Topics    `yaml:"topics"`
+	Topics  broker.Topics      `yaml:"topics"`
 	Ingress []pipeline.Ingress `yaml:"ingress"`
 
 	Embedded struct {
@@ -67,7 +68,7 @@ type Config struct {
 // Default is the config of an empty file.
 func Default() Config {
 	c := Config{Group: "wayward", State: "wayward-state", DiskFree: "auto", Listen: "127.0.0.1:9464",
-		Topics: pipeline.DefaultTopics()}
+		Topics: broker.DefaultTopics()}
 	c.Embedded.Port = 29092
 	c.Instance = "0"
 	if h, err := os.Hostname(); err == nil && h != "" {

@@ -25,6 +25,7 @@ import (
 
 	"github.com/wayward-sec/wayward/config"
 	"github.com/wayward-sec/wayward/pipeline"
+	"github.com/wayward-sec/wayward/pipeline/broker"
 	"github.com/wayward-sec/wayward/policy"
 	"github.com/wayward-sec/wayward/state"
 )
@@ -335,13 +336,13 @@ func (d *doctor) kafka(ctx context.Context, layout *pipeline.Layout) {
 	err = cl.Ping(ping)
 	stop()
 	if err != nil {
-		d.say("broker", problemStatus, "%s", pipeline.Explain(err))
+		d.say("broker", problemStatus, "%s", broker.Explain(err))
 		return
 	}
 	adm := kadm.NewClient(cl)
 	brokers, err := d.versions(ctx, adm)
 	if err != nil {
-		d.say("broker", problemStatus, "%s", pipeline.Explain(err))
+		d.say("broker", problemStatus, "%s", broker.Explain(err))
 		return
 	}
 	specs := d.c.Topics.Specs(false, brokers)
@@ -361,7 +362,7 @@ func (d *doctor) routing(ctx context.Context, options []kgo.Opt) {
 	switch {
 	case errors.Is(err, kerr.UnknownTopicOrPartition): // topics has said so
 	case err != nil:
-		d.say("routing", unknownStatus, "the newest events cannot be read: %s", pipeline.Explain(err))
+		d.say("routing", unknownStatus, "the newest events cannot be read: %s", broker.Explain(err))
 	case m.Looked == 0:
 		d.say("routing", unknownStatus, "there is no event yet: ask again once producers write")
 	case len(m.Reasons) > 0:
@@ -378,7 +379,7 @@ func (d *doctor) eventTime(ctx context.Context, options []kgo.Opt) {
 	switch {
 	case errors.Is(err, kerr.UnknownTopicOrPartition): // topics has said so
 	case err != nil:
-		d.say("event time", unknownStatus, "the journal cannot be read: %s", pipeline.Explain(err))
+		d.say("event time", unknownStatus, "the journal cannot be read: %s", broker.Explain(err))
 	case !ok:
 		d.say("event time", unknownStatus, "no instance has judged an event yet")
 	case ahead > pipeline.MostAhead:
@@ -412,7 +413,7 @@ func (d *doctor) versions(ctx context.Context, adm *kadm.Client) (brokers int, e
 	guesses, lacking := map[string]bool{}, map[string]bool{}
 	for _, b := range all.Sorted() {
 		if b.Err != nil {
-			d.say("broker", warningStatus, "broker %d: %s", b.NodeID, pipeline.Explain(b.Err))
+			d.say("broker", warningStatus, "broker %d: %s", b.NodeID, broker.Explain(b.Err))
 			continue
 		}
 		guess := b.VersionGuess()
@@ -439,9 +440,9 @@ func (d *doctor) versions(ctx context.Context, adm *kadm.Client) (brokers int, e
 
 // topics judges the topics as a start does, and returns those that are not stamped by the brokers'
 // clock.
-func (d *doctor) topics(ctx context.Context, adm *kadm.Client, specs []pipeline.TopicSpec,
+func (d *doctor) topics(ctx context.Context, adm *kadm.Client, specs []broker.TopicSpec,
 	layout *pipeline.Layout) (foreign []string) {
-	changes, err := pipeline.ReviewTopics(ctx, adm, specs)
+	changes, err := broker.ReviewTopics(ctx, adm, specs)
 	for _, e := range config.Flatten(err) {
 		d.say("topics", problemStatus, "%v", e)
 	}
@@ -463,7 +464,7 @@ func (d *doctor) topics(ctx context.Context, adm *kadm.Client, specs []pipeline.
 	}
 	td, err := adm.ListTopics(ctx, d.c.Topics.Events, d.c.Topics.Control, d.c.Topics.Journal, d.c.Topics.Facts)
 	if err != nil {
-		d.say("layout", unknownStatus, "%s", pipeline.Explain(err))
+		d.say("layout", unknownStatus, "%s", broker.Explain(err))
 		return foreign
 	}
 	now := pipeline.LayoutOf(d.c.Topics, td)
@@ -484,7 +485,7 @@ func (d *doctor) topics(ctx context.Context, adm *kadm.Client, specs []pipeline.
 }
 
 // permissions asks what this user may do, without doing it.
-func (d *doctor) permissions(ctx context.Context, cl *kgo.Client, adm *kadm.Client, specs []pipeline.TopicSpec) {
+func (d *doctor) permissions(ctx context.Context, cl *kgo.Client, adm *kadm.Client, specs []broker.TopicSpec) {
 	before := len(d.checks)
 	read, write := kmsg.ACLOperationRead, kmsg.ACLOperationWrite
 	type right struct {
@@ -523,7 +524,7 @@ func (d *doctor) permissions(ctx context.Context, cl *kgo.Client, adm *kadm.Clie
 			}
 			continue // topics has said so
 		case err != nil:
-			d.say("permissions", problemStatus, "topic %s: %s", r.topic, pipeline.Explain(err))
+			d.say("permissions", problemStatus, "topic %s: %s", r.topic, broker.Explain(err))
 			continue
 		}
 		have := td[r.topic].AuthorizedOperations
@@ -547,7 +548,7 @@ func (d *doctor) permissions(ctx context.Context, cl *kgo.Client, adm *kadm.Clie
 		case errors.Is(err, kerr.GroupIDNotFound):
 			absent = append(absent, group)
 		case err != nil:
-			d.say("permissions", problemStatus, "consumer group %s: %s", group, pipeline.Explain(err))
+			d.say("permissions", problemStatus, "consumer group %s: %s", group, broker.Explain(err))
 		case len(have) == 0:
 			silent++
 		default:
@@ -564,7 +565,7 @@ func (d *doctor) permissions(ctx context.Context, cl *kgo.Client, adm *kadm.Clie
 		err = kerr.ErrorForCode(resp.ErrorCode)
 	}
 	if err != nil {
-		d.say("permissions", problemStatus, "transactional id %s: %s", id, pipeline.Explain(err))
+		d.say("permissions", problemStatus, "transactional id %s: %s", id, broker.Explain(err))
 	}
 	if len(d.checks) == before {
 		d.say("permissions", fineStatus,
@@ -607,7 +608,7 @@ func (d *doctor) clock(ctx context.Context, adm *kadm.Client, foreign []string) 
 		stamps, err := adm.ListMaxTimestampOffsets(ctx, topic)
 		if err != nil {
 			d.say("clock", unknownStatus, "the brokers do not say when their newest records came: %s",
-				pipeline.Explain(err))
+				broker.Explain(err))
 			return
 		}
 		stamps.Each(func(o kadm.ListedOffset) {
