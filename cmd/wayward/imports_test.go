@@ -10,8 +10,9 @@ import (
 // imports says who may know whom. Interfaces live with the caller; assemble.go of package main
 // alone knows everything. Whoever may import event may import the packages below it.
 var imports = map[string][]string{
-	"event":           {},
+	"event":           {"event/jsonscan"},
 	"event/glob":      {"event"},
+	"event/jsonscan":  {},
 	"event/localtime": {"event"},
 	"event/spelling":  {"event"},
 	"event/wire":      {"event"},
