@@ -15,6 +15,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/catalogue"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/event/localtime"
 	"github.com/wayward-sec/wayward/event/wire"
@@ -127,12 +128,12 @@ type Panel struct {
 	// of tools, by a few bytes of the name: hashing three names costs more than all that the
 	// catalogue does with most calls
 	recent  [256]*knownTool
-	scratch policy.Scratch
+	scratch catalogue.Scratch
 }
 
 type knownTool struct {
 	toolKey
-	*policy.Tool
+	*catalogue.Tool
 }
 
 // Who is a tenant and a persona that its agents play, in one fork: one for each, so that its
@@ -267,7 +268,7 @@ func (p *Panel) Each(f func(*Who)) {
 }
 
 // tool returns what the catalogue knows of the event's tool.
-func (p *Panel) tool(tenant string, t *event.Tool) *policy.Tool {
+func (p *Panel) tool(tenant string, t *event.Tool) *catalogue.Tool {
 	k := toolKey{tenant, t.Name, t.Server, t.ReadOnlyHint, t.OpenWorldHint, t.Class, t.Sent}
 	n := len(t.Name)
 	slot := byte(n) + byte(t.Class)
@@ -581,7 +582,7 @@ type Scene struct {
 	// event time at which the event's session began; 0: not known. With its name it tells a session
 	// from others that had the name
 	Began int64
-	Tool  *policy.Tool
+	Tool  *catalogue.Tool
 
 	AgentID uint64 // hash of the tenant and the agent's id
 	// Delta gathers what the day adds to the persona's baseline. Counts of tests go there always,

@@ -13,6 +13,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/catalogue"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/event/localtime"
 	"github.com/wayward-sec/wayward/event/wire"
@@ -298,7 +299,7 @@ type plan struct {
 
 type planKey struct {
 	who  *Who
-	tool *policy.Tool
+	tool *catalogue.Tool
 }
 
 // kase is a plan for calls that are alike: which of its meters count them. Of one tool most are.

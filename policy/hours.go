@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/wayward-sec/wayward/event"
 )
 
 // Hours are the minutes of a week at which a persona works, by the wall clock of its zone. In the
@@ -40,10 +42,10 @@ func compileHours(bad report, defs []hoursDef) *Hours {
 		from, ok1 := minuteOf(d.From)
 		to, ok2 := minuteOf(d.To)
 		if !ok1 || from == minutesADay {
-			bad(path+".from", `%s is no time of day; write "08:00", in quotes, 00:00 to 23:59`, quote(d.From))
+			bad(path+".from", `%s is no time of day; write "08:00", in quotes, 00:00 to 23:59`, event.Quote(d.From))
 		}
 		if !ok2 {
-			bad(path+".to", `%s is no time of day; write "18:00", in quotes, 00:00 to 24:00`, quote(d.To))
+			bad(path+".to", `%s is no time of day; write "18:00", in quotes, 00:00 to 24:00`, event.Quote(d.To))
 		}
 		if ok1 && ok2 && from == to {
 			bad(path,
@@ -61,7 +63,7 @@ func compileHours(bad report, defs []hoursDef) *Hours {
 		for j, word := range days {
 			day := slices.Index(weekdays, word)
 			if day < 0 {
-				bad(at(path+".days", j), "unknown day %s; %s", quote(word), choose(word, weekdays))
+				bad(at(path+".days", j), "unknown day %s; %s", event.Quote(word), choose(word, weekdays))
 				continue
 			}
 			for m := range length {

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/wayward-sec/wayward/catalogue"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/event/localtime"
 )
@@ -15,7 +16,7 @@ type Judge struct {
 	*Persona
 	zone  *time.Location
 	clock *localtime.Clock // nil: no hours
-	tools map[*Tool][]Violation
+	tools map[*catalogue.Tool][]Violation
 }
 
 // rememberedTools bounds the tools that a judge remembers; beyond, it starts anew.
@@ -31,7 +32,7 @@ func (s *Set) Judge(tenant, persona string) *Judge {
 }
 
 func (s *Set) judge(tenant string, p *Persona) *Judge {
-	j := &Judge{Persona: p, zone: p.Zone, tools: map[*Tool][]Violation{}}
+	j := &Judge{Persona: p, zone: p.Zone, tools: map[*catalogue.Tool][]Violation{}}
 	if j.zone == nil {
 		j.zone = s.Zone(tenant)
 	}
@@ -43,7 +44,7 @@ func (s *Set) judge(tenant string, p *Persona) *Judge {
 
 // Check is Persona.Check with the persona's hours. t is what the catalogue knows of the event's
 // tool, if it is known; now is event time made sane, Unix milliseconds.
-func (j *Judge) Check(e *event.Event, t *Tool, now int64, dst []Violation) []Violation {
+func (j *Judge) Check(e *event.Event, t *catalogue.Tool, now int64, dst []Violation) []Violation {
 	if e.Kind != event.ToolCall || e.Phase == event.Attempt {
 		return dst
 	}
@@ -65,7 +66,7 @@ func (j *Judge) Check(e *event.Event, t *Tool, now int64, dst []Violation) []Vio
 	return dst
 }
 
-func (j *Judge) remember(e *event.Event, t *Tool) []Violation {
+func (j *Judge) remember(e *event.Event, t *catalogue.Tool) []Violation {
 	if len(j.tools) >= rememberedTools {
 		clear(j.tools)
 	}

@@ -1,33 +1,30 @@
-package policy
+package catalogue
 
 import (
 	"cmp"
 	"strings"
 	"unicode"
 
-	"golang.org/x/net/idna"
-
 	"github.com/wayward-sec/wayward/event"
-	"github.com/wayward-sec/wayward/event/glob"
 )
 
 // Who asks for the host of a destination asks here, and event.ReadURL answers: lists of personas,
 // limits, rarity, drafts and the catalogue. What readers could disagree on has no host.
 
 // hostOf returns the host of a URL, or "" if readers of URLs could disagree on it.
-func hostOf(url string) string {
-	if _, rest := nextURL(url); rest != "" {
+func HostOfURL(url string) string {
+	if _, rest := NextURL(url); rest != "" {
 		return "" // of several
 	}
 	return sureName(event.ReadURL(url))
 }
 
 // hostPort returns host without port, brackets and the root's dot, or "" if it is no host.
-func hostPort(s string) string { return sureName(event.ReadHost(s)) }
+func HostName(s string) string { return sureName(event.ReadHost(s)) }
 
 // domainOf returns the domain of one address, with or without a display name, or "" if it is not
 // plain.
-func domainOf(address string) string { return sureName(hostOfAddress(address)) }
+func DomainOf(address string) string { return sureName(HostOfAddress(address)) }
 
 func sureName(h event.Host) string {
 	if h.Sure {
@@ -37,7 +34,7 @@ func sureName(h event.Host) string {
 }
 
 // hostOfAddress reads the domain of one address, with or without a display name.
-func hostOfAddress(address string) event.Host {
+func HostOfAddress(address string) event.Host {
 	s := strings.TrimSpace(address)
 	if i := strings.LastIndexByte(s, '<'); i >= 0 {
 		inner, ok := strings.CutSuffix(s[i+1:], ">")
@@ -58,12 +55,12 @@ func hostOfAddress(address string) event.Host {
 	return event.ReadHost(domain)
 }
 
-func isMailto(s string) bool { return len(s) > 7 && strings.EqualFold(s[:7], "mailto:") }
+func IsMailto(s string) bool { return len(s) > 7 && strings.EqualFold(s[:7], "mailto:") }
 
 // nextURL takes the first URL off a list: URLs, //host and mailto: with blanks between them, or
 // URLs with a comma, a semicolon or a bar. A blank that no URL follows belongs to the one before
 // it: clients send it on as %20.
-func nextURL(list string) (first, rest string) {
+func NextURL(list string) (first, rest string) {
 	for i := 0; i < len(list); {
 		n := strings.IndexFunc(list[i:], separates)
 		if n < 0 {
@@ -76,7 +73,7 @@ func nextURL(list string) (first, rest string) {
 		if end := strings.IndexFunc(word, separates); end >= 0 {
 			word = word[:end]
 		}
-		if blank && isMailto(word) || (blank || strings.Contains(word, "://")) && event.IsURL(word) {
+		if blank && IsMailto(word) || (blank || strings.Contains(word, "://")) && event.IsURL(word) {
 			if first = strings.TrimSpace(list[:i]); first != "" {
 				return strings.TrimRight(first, ",;|"), list[at:]
 			}
@@ -89,42 +86,55 @@ func nextURL(list string) (first, rest string) {
 // separates tells what may stand between the URLs of a list.
 func separates(r rune) bool { return unicode.IsSpace(r) || r == ',' || r == ';' || r == '|' }
 
-// compileHosts compiles a list of destinations. Its entries are shown as they are written.
-func compileHosts(entries []string) *glob.List {
-	if len(entries) == 0 {
-		return nil
-	}
-	hosts := make([]string, len(entries))
-	for i, e := range entries {
-		hosts[i] = canonicalHost(e)
-	}
-	g := glob.NewList(hosts, true)
-	g.Entries = entries
-	return g
-}
+// maxDomains bounds the receivers of one call whose domains are looked at.
+const maxDomains = 64
 
-// canonicalHost is an entry of a list of destinations in the spelling that hosts are read in.
-// Patterns keep their stars, and what is no host stays as it is written.
-func canonicalHost(entry string) string {
-	if glob.Is(entry) {
-		labels := strings.Split(entry, ".")
-		for i, l := range labels {
-			if !glob.Is(l) && strings.ContainsFunc(l, func(r rune) bool { return r > unicode.MaxASCII }) {
-				if a, err := idna.Lookup.ToASCII(l); err == nil {
-					labels[i] = a
+// Domains appends the domains that a destination names, in one spelling: of a list of addresses
+// that of each. What cannot be read for certain has none.
+func Domains(dst []string, d *event.Destination) []string {
+	v := d.Value
+	host := func(s string) {
+		if s != "" && len(dst) < maxDomains {
+			dst = append(dst, s)
+		}
+	}
+	switch {
+	case d.Domain != "":
+		host(cmp.Or(HostName(d.Domain), d.Domain))
+		return dst
+	case v == "":
+		return dst
+	case strings.EqualFold(d.Kind, "url") && !IsMailto(v):
+		for v != "" {
+			var part string
+			part, v = NextURL(v)
+			if IsMailto(part) {
+				host(DomainOf(part[7:]))
+			} else {
+				if h := event.ReadURL(part); h.Sure {
+					host(h.Name)
 				}
 			}
 		}
-		return strings.TrimSuffix(strings.Join(labels, "."), ".")
+		return dst
+	case strings.EqualFold(d.Kind, "host"):
+		host(HostName(v))
+		return dst
+	case strings.EqualFold(d.Kind, "url"):
+		v = v[7:]
+	case !strings.EqualFold(d.Kind, "email"):
+		return dst
 	}
-	h := event.ReadHost(entry)
-	if h.Name == "" || !strings.ContainsAny(h.Name, ".:") || strings.IndexAny(entry, ".:。．｡[") < 0 {
-		return entry // a channel, an account
+	for v != "" {
+		part := v
+		if i := strings.IndexAny(v, ",;"); i >= 0 {
+			part, v = v[:i], v[i+1:]
+		} else {
+			v = ""
+		}
+		host(DomainOf(part))
 	}
-	if strings.Count(entry, ":") == 1 {
-		return entry // with a port
-	}
-	return h.Name
+	return dst
 }
 
 // reach is the shape of a destination whose argument says that it is a URL or a host: clients also
@@ -166,7 +176,7 @@ func reach(s string, bare bool) valueShape {
 			return to
 		}
 	case strings.IndexByte(name, '.') > 0 && len(last) > 1 && !isNumbered(last) &&
-		(!fileEndings[lower(last)] || to == urlShape):
+		(!fileEndings[event.Lower(last)] || to == urlShape):
 		return to
 	case bare && port != "" && isDigits(port[:hostEnd(port)]):
 		return to
@@ -176,5 +186,5 @@ func reach(s string, bare bool) valueShape {
 
 // isNumbered tells whether there is a digit in a word that is no Punycode.
 func isNumbered(s string) bool {
-	return strings.ContainsAny(s, "0123456789") && !strings.HasPrefix(lower(s), "xn--")
+	return strings.ContainsAny(s, "0123456789") && !strings.HasPrefix(event.Lower(s), "xn--")
 }

@@ -1,4 +1,4 @@
-package policy
+package catalogue
 
 import (
 	"fmt"
@@ -404,7 +404,7 @@ func (s *shell) path(p string) {
 // isSecretFile tells files that hold keys, tokens and passwords by where they mostly lie and how
 // they are mostly named.
 func isSecretFile(p string) bool {
-	p = lower(p)
+	p = event.Lower(p)
 	base := path.Base(p)
 	switch {
 	case strings.HasSuffix(base, ".pub"), base == "known_hosts", base == "authorized_keys",
@@ -466,7 +466,7 @@ func (s *shell) code(text string) {
 		for end < len(text) && strings.IndexByte(" \t\r\n\"'`<>(){}|;,", text[end]) < 0 {
 			end++
 		}
-		if from < n && end > n+3 && lower(text[from:n]) != "file" {
+		if from < n && end > n+3 && event.Lower(text[from:n]) != "file" {
 			s.reach(strings.TrimRight(text[from:end], `\].`))
 		}
 		i = end
@@ -491,7 +491,7 @@ func (s *shell) code(text string) {
 			continue
 		case isPath(v) && len(v) > 1, isSecretFile(v):
 			s.path(v)
-		case isHostName(v) && (isDigits(hostPort(v)) || !strings.ContainsAny(v, "_") && strings.Count(v, ".") > 0 &&
+		case isHostName(v) && (isDigits(HostName(v)) || !strings.ContainsAny(v, "_") && strings.Count(v, ".") > 0 &&
 			looksLikeDomain(v)):
 			s.reach(v)
 		}
@@ -501,9 +501,9 @@ func (s *shell) code(text string) {
 
 // looksLikeDomain tells evil.example from os.path: code has many names with dots.
 func looksLikeDomain(v string) bool {
-	h := hostPort(v)
+	h := HostName(v)
 	last := h[strings.LastIndexByte(h, '.')+1:]
-	return commonDomains[lower(last)] || strings.Count(h, ".") >= 1 && strings.Contains(v, ":")
+	return commonDomains[event.Lower(last)] || strings.Count(h, ".") >= 1 && strings.Contains(v, ":")
 }
 
 var commonDomains = nounsOf(
@@ -549,7 +549,7 @@ func (s *shell) command(w []word, in stdin) (a act) {
 		return act{event.Exec, "a variable for a program"}
 	}
 	name := path.Base(w[0].text)
-	name = strings.TrimSuffix(strings.TrimSuffix(lower(name), ".exe"), ".cmd")
+	name = strings.TrimSuffix(strings.TrimSuffix(event.Lower(name), ".exe"), ".cmd")
 	args := w[1:]
 	if s.funcs[w[0].text] {
 		s.scan(args)
@@ -641,7 +641,7 @@ func (s *shell) scan(args []word) {
 			s.code(v)
 		case isPath(v) || isSecretFile(v):
 			s.path(v)
-		case isHostName(v) && strings.Contains(v, ":"), isHostName(v) && isDigits(hostPort(v)):
+		case isHostName(v) && strings.Contains(v, ":"), isHostName(v) && isDigits(HostName(v)):
 			s.reach(v)
 		}
 	}

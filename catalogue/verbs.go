@@ -1,4 +1,4 @@
-package policy
+package catalogue
 
 import (
 	"slices"
@@ -198,7 +198,7 @@ func phraseOf(s, server string) phrase {
 	}) {
 		words := splitWords(part, left)
 		left -= len(words)
-		if len(words) > 1 && len(words[0]) > 2 && strings.Contains(lower(server), words[0]) {
+		if len(words) > 1 && len(words[0]) > 2 && strings.Contains(event.Lower(server), words[0]) {
 			words = words[1:]
 		}
 		if len(words) > 0 {
@@ -214,7 +214,7 @@ func splitWords(s string, most int) []string {
 	var words []string
 	add := func(w string) {
 		if w != "" && len(words) < most {
-			words = append(words, lower(w))
+			words = append(words, event.Lower(w))
 		}
 	}
 	start := 0

@@ -1,4 +1,4 @@
-package policy
+package catalogue
 
 import (
 	"strings"
@@ -109,7 +109,7 @@ func (a *acts) take(k *look, by *arg, s span) {
 			k.short = true
 		}
 	case byLanguage:
-		switch lower(strings.TrimSpace(k.text(s))) {
+		switch event.Lower(strings.TrimSpace(k.text(s))) {
 		case "sh", "bash", "shell", "zsh", "dash", "ksh", "console", "shellscript":
 			a.shells = true
 		case "":
@@ -130,7 +130,7 @@ func onlySQL(s string) bool {
 	if end < 0 {
 		end = len(s)
 	}
-	return sqlAlone[lower(s[:end])]
+	return sqlAlone[event.Lower(s[:end])]
 }
 
 // words gathers command lines, or the words of one.
@@ -214,7 +214,7 @@ func wordOf(v string, method bool) (event.Class, string) {
 		return event.Delete, v
 	}
 	if method {
-		switch lower(v) {
+		switch event.Lower(v) {
 		case "get", "head", "options", "trace":
 			return event.Read, v
 		case "post", "put", "patch":

@@ -1,4 +1,4 @@
-package policy
+package catalogue
 
 import (
 	"testing"
@@ -34,7 +34,7 @@ func BenchmarkComplete(b *testing.B) {
 				`{"to":["a@mailbox.example","b@mailbox.example"],"subject":"Re: \"Order\"","body":"Dear Jane,\n\nthe parcel is on its way.\n\nKind regards"}`)}},
 	} {
 		b.Run(c.name, func(b *testing.B) {
-			t := Default().Catalogue().Tool("acme", &c.e.Tool)
+			t := New(nil).Tool("acme", &c.e.Tool)
 			var x Scratch
 			b.ReportAllocs()
 			for b.Loop() {

@@ -1,11 +1,9 @@
-package policy
+package catalogue
 
 import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -14,16 +12,6 @@ import (
 
 	"github.com/wayward-sec/wayward/event"
 )
-
-// catalogue compiles entries written as YAML.
-func catalogue(t testing.TB, text string) *Catalogue {
-	t.Helper()
-	set, errs := Load(folder(t, map[string]string{"tools/t.yaml": text}))
-	if len(errs) > 0 {
-		t.Fatal(errs)
-	}
-	return set.Catalogue()
-}
 
 // described is what is known of an event, in one line.
 func described(e *event.Event) string {
@@ -174,51 +162,11 @@ func TestCallsAreUnderstoodFromNameAndArguments(t *testing.T) {
 		{"a new member of a group", "add_user_to_group", `{"user_id":"u1","group_id":"g1"}`,
 			"class=grant resource=group:g1 to=user:u1 labels=pii effect=reversible"},
 	} {
-		e := complete(Default().Catalogue(), event.Event{Kind: event.ToolCall, Tool: event.Tool{Name: c.tool},
+		e := complete(New(nil), event.Event{Kind: event.ToolCall, Tool: event.Tool{Name: c.tool},
 			Args: []byte(c.args)})
 		if got := described(&e); got != c.want {
 			t.Errorf("%s: %s %.80s\n got %s\nwant %s", c.claim, c.tool, c.args, got, c.want)
 		}
-	}
-}
-
-func TestWhatTheProducerDeclaresWins(t *testing.T) {
-	c := catalogue(t, `
-tools:
-- names: [create_refund]
-  class: delete
-  resource: {type: x, id: amount, environment: dev}
-  subject: order_id
-  destination: {kind: x, value: order_id, external: true}
-  amount: {value: amount, currency: EUR}
-  labels: [x]
-`)
-	declared := event.Event{Tool: event.Tool{Name: "create_refund", Class: event.Read},
-		Resource: event.Resource{Type: "cow", ID: "7", Environment: "barn", Labels: []string{"brown"}},
-		Subject:  "s", Destination: event.Destination{Kind: "host", Value: "h", Domain: "h", External: event.No},
-		Has: event.HasAmount, Amount: event.Amount{Micro: 1, Currency: "USD"},
-		Args: []byte(`{"order_id":"o1","amount":"5"}`)}
-	e := complete(c, declared)
-	if e.Inferred != 0 {
-		t.Errorf("inferred %b", e.Inferred)
-	}
-	e.SideEffect = 0
-	if diff := cmp.Diff(declared, e); diff != "" {
-		t.Error(diff)
-	}
-	part := complete(c, event.Event{Tool: event.Tool{Name: "get_order"}, Resource: event.Resource{Type: "invoice"},
-		Args: []byte(`{"order_id":"o1","customer_id":"c1"}`)})
-	if part.Resource.ID != "o1" || part.Resource.Type != "invoice" {
-		// what the tool is about, under the producer's word for it
-		t.Error(described(&part))
-	}
-	part = complete(c, event.Event{Tool: event.Tool{Name: "update_address"}, Resource: event.Resource{Type: "address"},
-		Args: []byte(`{"order_id":"o1"}`)})
-	if part.Resource.ID != "" { // an order is not that address
-		t.Error(described(&part))
-	}
-	if part.Inferred != event.InferredClass {
-		t.Errorf("inferred %b", part.Inferred)
 	}
 }
 
@@ -232,116 +180,9 @@ func TestHintsAreClaims(t *testing.T) {
 		{"order_pizza", event.Yes, event.Read}, {"delete_user", event.Yes, event.Delete},
 		{"get_x", event.No, event.Read},
 	} {
-		e := complete(Default().Catalogue(), event.Event{Tool: event.Tool{Name: c.tool, ReadOnlyHint: c.hint}})
+		e := complete(New(nil), event.Event{Tool: event.Tool{Name: c.tool, ReadOnlyHint: c.hint}})
 		if e.Tool.Class != c.want {
 			t.Errorf("%s, read only %d: got %v, want %v", c.tool, c.hint, e.Tool.Class, c.want)
-		}
-	}
-}
-
-func TestTheMoreTellingEntryGoesFirst(t *testing.T) {
-	c := catalogue(t, `
-tools:
-- {names: ["*"], labels: [any], class: read}
-- {names: ["do_*"], class: write, subject: who}
-- {names: ["do_it*"], class: delete}
-- {names: [do_it], class: send}
-- {names: [do_it], servers: [bank], class: pay}
-- {names: ["do_*"], tenant: acme, class: exec}
-- {names: [do_that], tenant: acme, class: grant}
-- {names: [do_that], class: approve}
-- {servers: ["crm*"], resource: {environment: crm}}
-- {names: [merge], class: write}
-`)
-	for _, k := range []struct{ claim, tenant, tool, server, want string }{
-		{"a plain name before a pattern", "t", "do_it", "", "class=send subject=me labels=any effect=irreversible"},
-		{"one with the server before one without", "t", "do_it", "bank",
-			"class=pay subject=me labels=any effect=irreversible"},
-		{"the longer pattern before the shorter", "t", "do_items", "",
-			"class=delete subject=me labels=any effect=irreversible"},
-		{"the tenant's own before the common one", "acme", "do_items", "", "class=exec subject=me labels=any"},
-		{"but a plain name for all before a pattern of one's own", "acme", "do_it", "",
-			"class=send subject=me labels=any effect=irreversible"},
-		{"of plain names the tenant's own", "acme", "do_that", "",
-			"class=grant subject=me labels=any effect=reversible"},
-		{"another tenant's does not count", "t", "do_that", "", "class=approve subject=me labels=any"},
-		{"a server alone", "t", "x", "crm-1", "class=read env=crm labels=any effect=none"},
-		{"a name that carries its server is found without it", "t", "mcp__bank__do_it", "",
-			"class=pay subject=me labels=any effect=irreversible"},
-	} {
-		e := complete(c, event.Event{Tenant: k.tenant, Tool: event.Tool{Name: k.tool, Server: k.server},
-			Args: []byte(`{"who":"me"}`)})
-		e.Resource.Type, e.Resource.ID = "", ""
-		if got := described(&e); got != k.want {
-			t.Errorf("%s: got %s, want %s", k.claim, got, k.want)
-		}
-	}
-}
-
-func TestEntriesNameArguments(t *testing.T) {
-	c := catalogue(t, `
-tools:
-- names: [settle]
-  class: pay
-  side_effect: reversible
-  resource: {type: claim, id: "claim.refs[1]"}
-  subject: claim.holder
-  destination: {kind: account, value: "legs[*].account", external: true}
-  amount: {value: legs.sum, currency: unit}
-  labels: [medical, financial]
-  ignore: [customer_id]
-- {names: [fee], amount: {value: sum, currency: EUR}, ignore: [meta]}
-- {names: [wire_it], destination: {value: note}}
-`)
-	for _, k := range []struct{ claim, tool, args, want string }{
-		{"paths", "settle",
-			`{"customer_id":"c","claim":{"refs":["a","b","c"],"holder":"h"},"legs":[{"account":"x","sum":"1"},{"account":"y","sum":"2"}],"unit":"EUR","to":"z","amount":"9"}`,
-			"class=pay resource=claim:b subject=h to=account:x,y external yes amount=3000000 EUR labels=financial+medical effect=reversible"},
-		{"what the entry names and the call has not is not guessed from elsewhere", "settle",
-			`{"customer_id":"c","to":"z","amount":"9","order_id":"o"}`,
-			"class=pay resource=claim: to=: external yes labels=financial+medical effect=reversible"},
-		{"a constant currency", "fee", `{"sum":"3","meta":{"customer_id":"c"}}`, "amount=3000000 EUR"},
-		{"unless the text says another", "fee", `{"sum":"3 USD"}`, "amount=3000000 USD"},
-		{"any text, if the entry says so", "wire_it", `{"note":"a b","to":"x@y.com"}`,
-			"class=pay to=:a b effect=irreversible"},
-	} {
-		e := complete(c, event.Event{Tool: event.Tool{Name: k.tool}, Args: []byte(k.args)})
-		if got := described(&e); got != k.want {
-			t.Errorf("%s:\n got %s\nwant %s", k.claim, got, k.want)
-		}
-	}
-}
-
-func TestTooManyReceiversAreNotForgotten(t *testing.T) {
-	list := func(n int) string {
-		var all []string
-		for i := range n {
-			all = append(all, fmt.Sprintf(`"a%d@acme.com"`, i))
-		}
-		return strings.Join(all, ",")
-	}
-	deny := parse(t,
-		"personas:\n- {name: p, default: deny, tools: {allow: [send_email]}, destinations: {allow: [acme.com]}}\n",
-		"").Persona("", "p")
-	for claim, c := range map[string]struct {
-		args string
-		bad  bool
-	}{
-		"a few":                         {`{"to":[` + list(maxTargets) + `]}`, false},
-		"one too many":                  {`{"to":[` + list(maxTargets+1) + `]}`, true},
-		"a thousand":                    {`{"to":[` + list(1000) + `]}`, true},
-		"a thousand in one text":        {`{"to":"` + strings.ReplaceAll(list(1000), `"`, "") + `"}`, true},
-		"a stranger behind a long list": {`{"to":"` + strings.Repeat("a@acme.com,", 100) + `evil@x.com"}`, true},
-		"a stranger in the middle":      {`{"to":["a@acme.com","b@evil.com","c@acme.com"]}`, true},
-		"the same in two fields":        {`{"to":"a@acme.com","bcc":"b@evil.com"}`, true},
-	} {
-		e := complete(Default().Catalogue(), event.Event{Kind: event.ToolCall, Tool: event.Tool{Name: "send_email"},
-			Args: []byte(c.args)})
-		if len(e.Destination.Value) > event.MaxString {
-			t.Errorf("%s: %d bytes", claim, len(e.Destination.Value))
-		}
-		if got := len(deny.Check(&e, nil)) > 0; got != c.bad {
-			t.Errorf("%s: a violation is %v: %.200q", claim, got, e.Destination)
 		}
 	}
 }
@@ -349,7 +190,7 @@ func TestTooManyReceiversAreNotForgotten(t *testing.T) {
 // TestWhatWasSeenBeforeDoesNotShow holds a tool that has seen much against one that is new: after a
 // restart every tool is new.
 func TestWhatWasSeenBeforeDoesNotShow(t *testing.T) {
-	c := Default().Catalogue()
+	c := New(nil)
 	old := c.Tool("", &event.Tool{Name: "send_order"})
 	var x Scratch
 	for i := range 2 * maxLearned {
@@ -371,7 +212,7 @@ func TestWhatWasSeenBeforeDoesNotShow(t *testing.T) {
 }
 
 func TestTextsLiveUntilReset(t *testing.T) {
-	tool := Default().Catalogue().Tool("", &event.Tool{Name: "send_email"})
+	tool := New(nil).Tool("", &event.Tool{Name: "send_email"})
 	var x Scratch
 	var got []event.Event
 	for i := range 3000 { // more than a block holds
@@ -392,7 +233,7 @@ func TestCompleteAllocatesNothing(t *testing.T) {
 		`{"to":["a@x.com","b@y.com"],"body":{"a":[1,2,{"b":"c"}]}}`,
 		`{"iban":"de89 3704 0044 0532 0130 00","card":"4111 1111 1111 1111","nested":{"id":"a\u0062"}}`} {
 		for _, name := range []string{"send_email", "pay_order", "get_customer", "frobnicate", "query_database"} {
-			tool := Default().Catalogue().Tool("", &event.Tool{Name: name})
+			tool := New(nil).Tool("", &event.Tool{Name: name})
 			var x Scratch
 			if n := testing.AllocsPerRun(100, func() {
 				e := event.Event{Args: []byte(args)}
@@ -401,75 +242,6 @@ func TestCompleteAllocatesNothing(t *testing.T) {
 			}); n > 1 { // the bytes of the arguments themselves
 				t.Errorf("%s %s: %v allocations", name, args, n)
 			}
-		}
-	}
-}
-
-func TestEvidence(t *testing.T) {
-	set, errs := Load(folder(t,
-		map[string]string{"tools/t.yaml": "tools:\n- {names: [zap], class: delete, subject: who.id}\n"}))
-	if len(errs) > 0 {
-		t.Fatal(errs)
-	}
-	explain := func(e event.Event) string {
-		var lines []string
-		before := e
-		for _, v := range set.Catalogue().Tool("", &e.Tool).Explain(&e) {
-			lines = append(lines, strings.TrimSpace(v.Field+" "+v.Value)+": "+
-				v.From[strings.LastIndexByte(v.From, filepath.Separator)+1:])
-		}
-		if diff := cmp.Diff(before, e); diff != "" {
-			t.Error("the event is another: ", diff)
-		}
-		return strings.Join(lines, "; ")
-	}
-	for _, c := range []struct {
-		e    event.Event
-		want string
-	}{
-		{event.Event{Tool: event.Tool{Name: "zap"}, Args: []byte(`{"who":{"id":"u1"}}`)},
-			`class delete: t.yaml:2:3; side_effect irreversible: class delete; resource who: argument "who.id", an id; subject: t.yaml:2:3`},
-		{event.Event{Tool: event.Tool{Name: "send_money"}, Args: []byte(`{"to":"DE89370400440532013000","amount":5}`)},
-			`class pay: verb "send" with "money" in the name; side_effect irreversible: class pay; destination iban: argument "to", an IBAN; amount: argument "amount"; labels financial: nouns of the name`},
-		{event.Event{Tool: event.Tool{Name: "x", Class: event.Read}, Subject: "s"},
-			"class read: declared; side_effect none: class read; subject: declared"},
-		{event.Event{Tool: event.Tool{Name: "x", ReadOnlyHint: event.Yes}},
-			"class read: hint read_only_hint; side_effect none: class read"},
-		{event.Event{Tool: event.Tool{Name: "manage"}, Args: []byte(`{"action":"remove"}`)},
-			`class delete: argument "action", "remove"; side_effect irreversible: class delete`},
-		{event.Event{Tool: event.Tool{Name: "x"}}, ""},
-	} {
-		if got := explain(c.e); got != c.want {
-			t.Errorf("\n got %s\nwant %s", got, c.want)
-		}
-	}
-}
-
-func TestEntriesKeepTheirMeaningOverTheWire(t *testing.T) {
-	text := "tools:\n- {names: [b, \"a*\"], class: pay, resource: {id: x.y}, destination: {external: false}, amount: {value: v, currency: EUR}, labels: [z, a], ignore: [q]}\n- {servers: [s], subject: who}\n"
-	set, errs := Load(folder(t, map[string]string{"tools/t.yaml": text}))
-	if len(errs) > 0 {
-		t.Fatal(errs)
-	}
-	again, err := Parse(set.Bytes())
-	if err != nil {
-		t.Fatal(err)
-	}
-	lines := strings.SplitAfter(text, "\n")
-	slices.Reverse(lines[1:3])
-	other, errs := Load(folder(t, map[string]string{"tools/a.yaml": strings.Join(lines[:2], ""),
-		"tools/b.yaml": lines[0] + lines[2]}))
-	if len(errs) > 0 {
-		t.Fatal(errs)
-	}
-	if set.Hash() != again.Hash() || set.Hash() != other.Hash() {
-		t.Error("another hash")
-	}
-	for _, s := range []*Set{again, other} {
-		e := event.Event{Tool: event.Tool{Name: "abc", Server: "s"}, Args: []byte(`{"x":{"y":"1"},"v":"2","who":"w"}`)}
-		want, got := complete(set.Catalogue(), e), complete(s.Catalogue(), e)
-		if diff := cmp.Diff(want, got); diff != "" || got.Subject != "w" {
-			t.Error(diff, got.Subject)
 		}
 	}
 }
@@ -485,8 +257,8 @@ func FuzzComplete(f *testing.F) {
 			f.Add(name, args)
 		}
 	}
-	c := catalogue(f,
-		"tools:\n- {names: [pay], destination: {value: \"to[1]\"}, subject: a.b, amount: {value: amount, currency: cur}}\n")
+	c := declared(f,
+		"- {names: [pay], destination: {value: \"to[1]\"}, subject: a.b, amount: {value: amount, currency: cur}}\n")
 	f.Fuzz(func(t *testing.T, name, args string) {
 		if !utf8.ValidString(args) || !utf8.ValidString(name) {
 			return // the decoder lets none through
@@ -523,7 +295,7 @@ func FuzzArguments(f *testing.F) {
 		`{"k":[],"j":{}}`, `{ "k" : "a" , "k" : "b" }`, `{"k":["a","b"]}`, `{"":"","k":""}`} {
 		f.Add([]byte(args))
 	}
-	c := catalogue(f, "tools:\n- {names: [x], subject: k}\n")
+	c := declared(f, "- {names: [x], subject: k}\n")
 	f.Fuzz(func(t *testing.T, args []byte) {
 		var members map[string]json.RawMessage
 		if !utf8.Valid(args) || json.Unmarshal(args, &members) != nil {
@@ -562,4 +334,39 @@ func FuzzArguments(f *testing.F) {
 			t.Fatalf("%s: got %q, want %q", args, e.Subject, want)
 		}
 	})
+}
+
+func TestEvidence(t *testing.T) {
+	c := New([]Entry{{Definition{Names: []string{"zap"}, Class: "delete", Subject: "who.id"}, "t.yaml:2:3"}})
+	explain := func(e event.Event) string {
+		var lines []string
+		before := e
+		for _, v := range c.Tool("", &e.Tool).Explain(&e) {
+			lines = append(lines, strings.TrimSpace(v.Field+" "+v.Value)+": "+v.From)
+		}
+		if diff := cmp.Diff(before, e); diff != "" {
+			t.Error("the event is another: ", diff)
+		}
+		return strings.Join(lines, "; ")
+	}
+	for _, k := range []struct {
+		e    event.Event
+		want string
+	}{
+		{event.Event{Tool: event.Tool{Name: "zap"}, Args: []byte(`{"who":{"id":"u1"}}`)},
+			`class delete: t.yaml:2:3; side_effect irreversible: class delete; resource who: argument "who.id", an id; subject: t.yaml:2:3`},
+		{event.Event{Tool: event.Tool{Name: "send_money"}, Args: []byte(`{"to":"DE89370400440532013000","amount":5}`)},
+			`class pay: verb "send" with "money" in the name; side_effect irreversible: class pay; destination iban: argument "to", an IBAN; amount: argument "amount"; labels financial: nouns of the name`},
+		{event.Event{Tool: event.Tool{Name: "x", Class: event.Read}, Subject: "s"},
+			"class read: declared; side_effect none: class read; subject: declared"},
+		{event.Event{Tool: event.Tool{Name: "x", ReadOnlyHint: event.Yes}},
+			"class read: hint read_only_hint; side_effect none: class read"},
+		{event.Event{Tool: event.Tool{Name: "manage"}, Args: []byte(`{"action":"remove"}`)},
+			`class delete: argument "action", "remove"; side_effect irreversible: class delete`},
+		{event.Event{Tool: event.Tool{Name: "x"}}, ""},
+	} {
+		if got := explain(k.e); got != k.want {
+			t.Errorf("\n got %s\nwant %s", got, k.want)
+		}
+	}
 }

@@ -1,4 +1,4 @@
-package policy
+package catalogue
 
 import (
 	"regexp"
@@ -249,7 +249,7 @@ func wrapped(s *shell, name string, args []word, in stdin) act {
 	}
 	if name == "xargs" || name == "parallel" { // its words come from elsewhere
 		in = stdin{piped: true}
-		if base := lower(rest[0].text[strings.LastIndexByte(rest[0].text, '/')+1:]); len(rest) > 1 &&
+		if base := event.Lower(rest[0].text[strings.LastIndexByte(rest[0].text, '/')+1:]); len(rest) > 1 &&
 			(base == "sh" || base == "bash") && text(rest, 1) == "-c" {
 			return s.command(rest, in)
 		}
@@ -323,7 +323,7 @@ func otherShells(s *shell, name string, args []word, in stdin) act {
 	}
 	a := act{event.Exec, "a shell that is not read"}
 	for i, x := range args {
-		switch lower(x.text) {
+		switch event.Lower(x.text) {
 		case "/c", "/k", "-c", "-command", "-commandwithargs":
 			rest, _ := joined(args[i+1:])
 			a.add(s.script(rest)) // what it has in common with a shell of POSIX counts
@@ -487,7 +487,7 @@ func curls(s *shell, name string, args []word, in stdin) (a act) {
 	}
 	for _, x := range rest {
 		s.reach(x.text)
-		if strings.HasPrefix(lower(x.text), "file://") {
+		if strings.HasPrefix(event.Lower(x.text), "file://") {
 			s.path(x.text[7:])
 		}
 	}
@@ -584,7 +584,7 @@ func sshs(s *shell, name string, args []word, in stdin) act {
 				s.reach(hostIn(hop))
 			}
 		}
-		if strings.HasPrefix(lower(x.text), "proxycommand=") || strings.HasPrefix(lower(x.text), "-oproxycommand=") {
+		if strings.HasPrefix(event.Lower(x.text), "proxycommand=") || strings.HasPrefix(event.Lower(x.text), "-oproxycommand=") {
 			_, line, _ := strings.Cut(x.text, "=")
 			s.script(line)
 		}
@@ -932,7 +932,7 @@ func gits(s *shell, name string, args []word, in stdin) act {
 	rest := behind(args, "Cc", "git-dir work-tree namespace exec-path config-env")
 	for i, x := range args {
 		if x.text == "-c" && i+1 < len(args) {
-			if k := lower(args[i+1].text); strings.HasPrefix(k, "core.sshcommand=") || strings.HasPrefix(k, "alias.") ||
+			if k := event.Lower(args[i+1].text); strings.HasPrefix(k, "core.sshcommand=") || strings.HasPrefix(k, "alias.") ||
 				strings.Contains(k, "helper=") || strings.HasPrefix(k, "core.pager=!") {
 				return act{event.Exec, "an option that runs commands"}
 			}
@@ -997,8 +997,8 @@ func gits(s *shell, name string, args []word, in stdin) act {
 				"points-at") && (verb == "branch" || verb == "tag"):
 			return act{event.Read, verb}
 		case verb == "config" && len(ops) > 1 &&
-			(strings.Contains(ops[1].text, "!") || strings.Contains(lower(ops[0].text), "sshcommand") ||
-				strings.Contains(lower(ops[0].text), "helper") || strings.Contains(lower(ops[0].text), "hookspath")):
+			(strings.Contains(ops[1].text, "!") || strings.Contains(event.Lower(ops[0].text), "sshcommand") ||
+				strings.Contains(event.Lower(ops[0].text), "helper") || strings.Contains(event.Lower(ops[0].text), "hookspath")):
 			return act{event.Exec, verb}
 		}
 		return act{event.Write, verb}
@@ -1128,7 +1128,7 @@ func kubectls(s *shell, name string, args []word, in stdin) (a act) {
 	}
 	verb, words := rest[0].text, rest[1:]
 	for _, x := range words {
-		if v := lower(x.text); v == "secret" || v == "secrets" || strings.HasPrefix(v, "secret/") ||
+		if v := event.Lower(x.text); v == "secret" || v == "secrets" || strings.HasPrefix(v, "secret/") ||
 			strings.HasPrefix(v, "secrets/") {
 			s.labels |= secretLabel
 		}
@@ -1168,7 +1168,7 @@ func kubectls(s *shell, name string, args []word, in stdin) (a act) {
 		}
 		return act{event.Exec, verb}
 	case "create", "set":
-		kind := lower(text(words, 0))
+		kind := event.Lower(text(words, 0))
 		if strings.HasPrefix(kind, "role") || strings.HasPrefix(kind, "clusterrole") || kind == "serviceaccount" ||
 			kind == "token" || kind == "subject" {
 			return act{event.Grant, verb}
@@ -1344,7 +1344,7 @@ func verbal(s *shell, name string, args []word, in stdin) act {
 			strings.ContainsAny(x.text, "/.:@=$ ") {
 			break
 		}
-		w := lower(x.text)
+		w := event.Lower(x.text)
 		if managers[name] {
 			if c, ok := verbsOfTools[w]; ok {
 				best = act{c, w}
@@ -1362,7 +1362,7 @@ func verbal(s *shell, name string, args []word, in stdin) act {
 		}
 		best = act{r.class, w}
 		if i > 0 && nounFirst[name] { // refunds create is create_refund
-			if r := phraseOf(w+"_"+singular(lower(ops[i-1].text)), "").read(); stronger(r.class, best.class) {
+			if r := phraseOf(w+"_"+singular(event.Lower(ops[i-1].text)), "").read(); stronger(r.class, best.class) {
 				best = act{r.class, r.verb}
 			}
 		}
@@ -1376,7 +1376,7 @@ func verbal(s *shell, name string, args []word, in stdin) act {
 	things := ""
 	for i, x := range ops {
 		if i < 3 {
-			things += " " + lower(x.text)
+			things += " " + event.Lower(x.text)
 		}
 	}
 	for _, w := range splitWords(things, maxWords) {
@@ -1414,7 +1414,7 @@ func clients(s *shell, name string, args []word, in stdin) (a act) {
 	}
 	if name == "redis-cli" {
 		for _, x := range ops {
-			switch lower(x.text) {
+			switch event.Lower(x.text) {
 			case "del", "unlink", "flushall", "flushdb":
 				return act{event.Delete, x.text}
 			case "get", "keys", "scan", "info", "ttl", "type", "exists", "hgetall", "lrange", "smembers", "ping",

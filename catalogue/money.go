@@ -1,4 +1,4 @@
-package policy
+package catalogue
 
 import (
 	"math"
@@ -153,7 +153,7 @@ func (k *look) add(a *arg, s span) {
 // code reads a currency without its case and without blanks, or as a sign; "" if it is none.
 func (k *look) code(s span) string {
 	c := strings.TrimSpace(k.text(s))
-	if isCurrency(c) {
+	if IsCurrency(c) {
 		return c
 	}
 	for _, sign := range currencySigns {
@@ -170,7 +170,7 @@ func (k *look) code(s span) string {
 			b[i] -= 'a' - 'A'
 		}
 	}
-	if c = alias(b); isCurrency(c) {
+	if c = alias(b); IsCurrency(c) {
 		return c
 	}
 	return ""

@@ -1,4 +1,4 @@
-package policy
+package catalogue
 
 import (
 	"math"
@@ -120,7 +120,7 @@ func isEmail(s string) bool {
 		if strings.IndexByte(part, '@') < 0 {
 			continue // half of "Doe, Jane" <jane@acme.com>
 		}
-		if d := domainOf(part); d == "" || strings.IndexByte(d, '.') <= 0 {
+		if d := DomainOf(part); d == "" || strings.IndexByte(d, '.') <= 0 {
 			return false
 		}
 		local := strings.TrimSpace(part)
@@ -243,10 +243,10 @@ func isPath(s string) bool {
 // isHostName wants at least one dot and a last label that is no file's ending we know of, or four
 // numbers.
 func isHostName(s string) bool {
-	if strings.IndexByte(s, '.') <= 0 || hostPort(s) == "" || strings.Contains(s, "..") || s[len(s)-1] == '.' {
+	if strings.IndexByte(s, '.') <= 0 || HostName(s) == "" || strings.Contains(s, "..") || s[len(s)-1] == '.' {
 		return false
 	}
-	host := hostPort(s)
+	host := HostName(s)
 	last := host[strings.LastIndexByte(host, '.')+1:]
 	if isDigits(host) {
 		return strings.Count(s, ".") == 3
@@ -256,7 +256,7 @@ func isHostName(s string) bool {
 			return false
 		}
 	}
-	return len(last) >= 2 && !fileEndings[lower(last)]
+	return len(last) >= 2 && !fileEndings[event.Lower(last)]
 }
 
 var fileEndings = nounsOf(`txt md pdf doc docx xls xlsx csv tsv json yaml yml xml html htm png jpg jpeg gif svg zip gz tar py js ts go rs java c h cpp
@@ -397,10 +397,10 @@ func currencyWord(s string, i int) string {
 		return ""
 	}
 	c := s[i : i+3]
-	if isCurrency(c) {
+	if IsCurrency(c) {
 		return c
 	}
-	if c = strings.ToUpper(c); isCurrency(c) {
+	if c = strings.ToUpper(c); IsCurrency(c) {
 		return c
 	}
 	return ""

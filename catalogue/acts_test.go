@@ -1,4 +1,4 @@
-package policy
+package catalogue
 
 import (
 	"fmt"
@@ -12,7 +12,7 @@ import (
 func understood(tool, server, args string) event.Event {
 	var x Scratch
 	e := event.Event{Tool: event.Tool{Name: tool, Server: server}, Args: []byte(args)}
-	Default().Catalogue().Tool("t", &e.Tool).Complete(&e, &x)
+	New(nil).Tool("t", &e.Tool).Complete(&e, &x)
 	return e
 }
 
@@ -75,7 +75,7 @@ func TestWhatIsNotReadIsSaid(t *testing.T) {
 		if e.Inferred&event.ArgsIncomplete == 0 {
 			t.Errorf("%s: not said", claim)
 		}
-		if d := e.Destination; d.Value == "" || d.Domain != "" || domainOf(d.Value) != "" &&
+		if d := e.Destination; d.Value == "" || d.Domain != "" || DomainOf(d.Value) != "" &&
 			!strings.HasSuffix(d.Value, more) {
 			t.Errorf("%s: a list could take %+v for a known destination", claim, d)
 		}
@@ -203,7 +203,7 @@ func TestCommandLinesFillInTheCall(t *testing.T) {
 	e = event.Event{Tool: event.Tool{Name: "exec"},
 		Args: []byte(`{"command":"eval \"$X\"; curl https://other.example"}`)}
 	var said []string
-	for _, v := range Default().Catalogue().Tool("t", &e.Tool).Explain(&e) {
+	for _, v := range New(nil).Tool("t", &e.Tool).Explain(&e) {
 		said = append(said, v.Field+" "+v.Value+": "+v.From)
 	}
 	if got := strings.Join(said, "\n"); !strings.Contains(got, `class exec: argument "command", "eval"`) ||

@@ -1,4 +1,4 @@
-package policy
+package catalogue
 
 import (
 	"strings"
@@ -180,7 +180,7 @@ func (r *sqlReader) next() token {
 			for r.i < len(s) && (isWordByte(s[r.i]) || s[r.i] == '_' || s[r.i] == '$' || s[r.i] == '@') {
 				r.i++
 			}
-			return token{'w', lower(s[from:r.i]), r.depth}
+			return token{'w', event.Lower(s[from:r.i]), r.depth}
 		case c == '(':
 			r.i++
 			r.depth++
@@ -315,7 +315,7 @@ func (r *sqlReader) judge(t []token) (event.Class, string) {
 	first := t[0].text
 	w := func(i int) string {
 		if i < len(t) && (t[i].kind == 'w' || t[i].kind == 'n') {
-			return lower(t[i].text)
+			return event.Lower(t[i].text)
 		}
 		return ""
 	}
