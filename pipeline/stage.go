@@ -448,6 +448,30 @@ func (st *stage) arrived(cl *kgo.Client) {
 	}
 }
 
+// paused says which logs of a partition the next poll has to leave out.
+func (st *stage) paused(p int32) (control, main bool) {
+	switch w, fl := st.awaited[p], st.failed[p]; {
+	case st.shards[p] == nil:
+		return true, true
+	case fl != nil && fl.skip && !st.skips(st.shards[p], fl.offset):
+		return false, true // the record that sets the event aside must be read before the event
+	case st.waiting[p], w != nil && w.before == 0, st.held[p]:
+		return false, true
+	}
+	return false, false
+}
+
+// resume lets those logs of a partition go on that nothing holds back any more.
+func (st *stage) resume(cl *kgo.Client, p int32) {
+	control, main := st.paused(p)
+	if !main {
+		cl.ResumeFetchPartitions(map[string][]int32{st.in[len(st.in)-1]: {p}})
+	}
+	if !control && len(st.in) == 2 {
+		cl.ResumeFetchPartitions(map[string][]int32{st.in[0]: {p}})
+	}
+}
+
 // slices sorts what was polled by partition: the control slice and the main slice of each.
 func (st *stage) slices(f kgo.Fetches) (map[int32]*[2][]*kgo.Record, []int32) {
 	in := map[int32]*[2][]*kgo.Record{}

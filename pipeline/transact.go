@@ -262,7 +262,7 @@ func (st *stage) committed(ctx context.Context, cl *kgo.Client, p int32, sh *sha
 	}
 	if st.waiting[p] && sh.policies().Hash() == st.own {
 		delete(st.waiting, p)
-		cl.ResumeFetchPartitions(st.both(p))
+		st.resume(cl, p)
 	}
 	if w := st.awaited[p]; w != nil && w.before > 0 {
 		if w.before -= taken; w.before <= 0 { // it is the next one now
