@@ -27,11 +27,11 @@ func newOnePartition(t *testing.T) *onePartition {
 		t.Fatal(err)
 	}
 	t.Cleanup(cl.Close)
-	c := Config{Metrics: NewMetrics(prometheus.NewRegistry()), plain: cl}
+	c := Config{Metrics: NewMetrics(prometheus.NewRegistry()), plain: cl, Log: slog.New(slog.DiscardHandler)}
 	c.Defaults()
 	b := newBehaviour(0, engine(t, 1, 1), none, "events")
 	return &onePartition{T: t, cl: cl, b: b, st: &stage{cfg: &c, name: "behaviour", kind: 'b', journal: "journal",
-		in: []string{"control", "events"}, own: b.policies().Hash(), log: slog.New(slog.DiscardHandler),
+		in: []string{"control", "events"}, own: b.policies().Hash(), log: c.Log,
 		metrics: c.Metrics.stage("behaviour"), failing: map[string]bool{}, rules: b.rules,
 		shards: map[int32]*shard{0: b.shard}, loading: map[int32]bool{}, failed: map[int32]*failure{},
 		held: map[int32]bool{}, waiting: map[int32]bool{}, awaited: map[int32]*awaited{}, copies: map[int32]*copied{},
@@ -60,4 +60,34 @@ func TestPoliciesInForceDoNotEndOtherWaits(t *testing.T) {
 	o.st.awaited[0] = &awaited{missing: missing{key: baselines.Key{Tenant: "t"}}}
 	o.commit()
 	o.want("the set is in force, a baseline is still missing", false, true)
+}
+
+func TestTheEndOfOneWaitIsNotTheEndOfAll(t *testing.T) {
+	events := map[string][]int32{"events": {0}}
+	t.Run("the relation stage is near again, the set is not in force", func(t *testing.T) {
+		o := newOnePartition(t)
+		o.cl.PauseFetchPartitions(events)
+		o.st.held[0], o.st.waiting[0], o.st.own = true, true, "another"
+		o.commit()
+		o.want("not held any more", false, true)
+	})
+	t.Run("the event is set aside, the set is not in force", func(t *testing.T) {
+		o := newOnePartition(t)
+		o.cl.PauseFetchPartitions(events)
+		o.st.waiting[0], o.st.own = true, "another"
+		o.st.failed[0] = &failure{offset: 7, skip: true}
+		o.b.skip = append(o.b.skip, 7)
+		o.commit()
+		o.want("the skip record is read", false, true)
+	})
+	t.Run("the baseline has come to a shard that failed before and is back", func(t *testing.T) {
+		o := newOnePartition(t)
+		o.cl.PauseFetchPartitions(events)
+		o.st.failed[0] = &failure{offset: 7} // until the event is behind it
+		o.st.awaited[0] = &awaited{missing: missing{day: 1}}
+		o.st.snapshotCache = newSnapshotCache(o.st.cfg, o.st.rules)
+		o.st.snapshotCache.closings[place{1, 0}] = []*Closing{{Of: 1, To: 1}}
+		o.st.arrived(o.cl)
+		o.want("nothing holds it back", false, false)
+	})
 }

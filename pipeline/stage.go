@@ -442,9 +442,7 @@ func (st *stage) arrived(cl *kgo.Client) {
 		}
 		delete(st.awaited, p)
 		st.log.Info("the baseline has come", "partition", p, "after", time.Since(w.since).Round(time.Millisecond))
-		if !st.held[p] && !st.waiting[p] && st.failed[p] == nil {
-			cl.ResumeFetchPartitions(map[string][]int32{st.in[1]: {p}})
-		}
+		st.resume(cl, p)
 	}
 }
 
