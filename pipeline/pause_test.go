@@ -91,3 +91,21 @@ func TestTheEndOfOneWaitIsNotTheEndOfAll(t *testing.T) {
 		o.want("nothing holds it back", false, false)
 	})
 }
+
+// Invariant 9: events stay paused until the shard has read in its own log that this instance's set
+// is in force, also when a record that sets an event aside has to be read first.
+func TestAnEventSetAsideDoesNotSkipThePolicies(t *testing.T) {
+	o := newOnePartition(t)
+	o.cl.PauseFetchPartitions(map[string][]int32{"control": {0}, "events": {0}})
+	o.st.own = "another"
+	o.st.failed[0] = &failure{offset: 7, skip: true}
+	delete(o.st.shards, 0)
+	o.st.finish(o.cl, loaded{p: 0, s: o.b.shard})
+	o.want("loaded, the skip record is not read", false, true)
+	o.b.skip = append(o.b.skip, 7)
+	o.commit()
+	o.want("the skip record is read, the set is not in force", false, true)
+	o.st.own = o.b.policies().Hash() // as if it had read the activation
+	o.commit()
+	o.want("both are read", false, false)
+}

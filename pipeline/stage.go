@@ -565,11 +565,6 @@ func (st *stage) finish(cl *kgo.Client, l loaded) {
 	l.s.copiedAt = wall()
 	st.heard = map[int32]int64{}
 	if fl := st.failed[l.p]; fl != nil {
-		if fl.skip && !st.skips(l.s, fl.offset) {
-			// Control first: the record that sets the event aside must be read before the event.
-			cl.ResumeFetchPartitions(map[string][]int32{st.in[0]: {l.p}})
-			return
-		}
 		if fl.offset < 0 {
 			delete(st.failed, l.p)
 			st.metrics.paused.Set(float64(len(st.failed)))
@@ -584,11 +579,9 @@ func (st *stage) finish(cl *kgo.Client, l loaded) {
 			// Control first, so that no event is judged by a set that is no longer, or not yet, in
 			// force.
 			st.waiting[l.p] = true
-			cl.ResumeFetchPartitions(map[string][]int32{st.in[0]: {l.p}})
-			return
 		}
 	}
-	cl.ResumeFetchPartitions(st.both(l.p))
+	st.resume(cl, l.p)
 }
 
 // activate writes into a shard's own log that this instance's set takes effect.
