@@ -10,6 +10,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/catalogue"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/event/wire"
 	"github.com/wayward-sec/wayward/policy"
@@ -229,7 +230,7 @@ func (d *rarity) hash(e *event.Event) {
 		k.domain = folded(to.Domain)
 		all = mixed(all, k.domain^3)
 	} else if to.Value != "" || to.Kind != "" {
-		if d.domains = policy.Domains(d.domains, to); len(d.domains) == 0 {
+		if d.domains = catalogue.Domains(d.domains, to); len(d.domains) == 0 {
 			d.domains = append(d.domains, "")
 		}
 		for i, s := range d.domains {

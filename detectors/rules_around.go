@@ -7,6 +7,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/catalogue"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/policy"
 	"github.com/wayward-sec/wayward/rules"
@@ -66,7 +67,7 @@ func (a *around) Seen(word string) bool {
 	case "destination":
 		return known(baselines.AddressField, e.Destination.Value, folded(e.Destination.Value))
 	case "domain":
-		for _, s := range append(policy.Domains(nil, &e.Destination), e.Destination.Domain) {
+		for _, s := range append(catalogue.Domains(nil, &e.Destination), e.Destination.Domain) {
 			if s != "" && !m.Known(baselines.DomainField, folded(s)) {
 				return false
 			}
