@@ -10,8 +10,9 @@ import (
 // imports says who may know whom. Interfaces live with the caller; assemble.go of package main
 // alone knows everything. Whoever may import event may import the packages below it.
 var imports = map[string][]string{
-	"event":           {},
+	"event":           {"event/jsonscan"},
 	"event/glob":      {"event"},
+	"event/jsonscan":  {},
 	"event/localtime": {"event"},
 	"event/spelling":  {"event"},
 	"event/wire":      {"event"},
@@ -31,7 +32,9 @@ var imports = map[string][]string{
 	"response":        {"event", "policy"},
 	"pipeline":        {"baselines", "detectors", "event", "formats", "pipeline/broker", "policy", "response", "state"},
 	"pipeline/broker": {},
-	"config":          {"event/spelling", "formats", "pipeline", "pipeline/broker", "policy", "sinks", "state"},
+
+	"config": {"event/spelling", "formats", "pipeline", "pipeline/broker", "policy", "sinks", "state"},
+	"doctor": {"config", "pipeline", "pipeline/broker", "policy", "state"},
 
 	"docs/samples/gateway": {"event"},
 }

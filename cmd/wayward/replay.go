@@ -107,7 +107,7 @@ func (o *replayOptions) run(cmd *cobra.Command) (err error) {
 		}
 	}
 
-	in, err := o.open(cmd, &c, longest(policies))
+	in, err := o.open(cmd, &c, policies.LongestWindow())
 	if err != nil {
 		return err
 	}
@@ -251,18 +251,6 @@ func (o *replayOptions) place(at int64) string {
 		return fmt.Sprintf("%s offset %d", o.topic, at)
 	}
 	return fmt.Sprintf("%s line %d", o.input, at)
-}
-
-// longest is the length of the longest window.
-func longest(set *policy.Set) time.Duration {
-	ms := int64(0)
-	for _, l := range set.Limits() {
-		ms = max(ms, l.WindowMS)
-	}
-	for _, r := range set.Rules() {
-		ms = max(ms, r.Window, r.Within+r.AbsentFor)
-	}
-	return time.Duration(ms) * time.Millisecond
 }
 
 func moment(flag, s string) (time.Time, error) {

@@ -1,29 +1,38 @@
-package event
+// Package jsonscan reads JSON where it lies: offsets in, offsets out, nothing allocated. It knows
+// the grammar and no meaning: which fields there are, how deep they may nest and what a fault is
+// called belongs to whoever asks. Three floors: the tokens of right JSON (scan.go), walking through
+// a value that was checked before (walk.go), and making the best of what is broken (broken.go).
+// Begin reading at String.
+package jsonscan
 
 import (
 	"encoding/binary"
 	"math/bits"
-	"strings"
 	"unicode/utf8"
-	"unsafe"
 )
 
-func alias(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+// Reasons why a string is none, as package event names them in its dead letters.
+const (
+	NotJSON = "not_json"
+	BadUTF8 = "bad_utf8" // also half a pair of surrogates
+)
 
-func space(p []byte, i int) int {
+// Space returns the offset of the first byte at or after i that is no white space.
+func Space(p []byte, i int) int {
 	for i < len(p) && (p[i] == ' ' || p[i] == '\n' || p[i] == '\r' || p[i] == '\t') {
 		i++
 	}
 	return i
 }
 
-func literal(p []byte, i int, w string) bool {
-	return len(p)-i >= len(w) && string(p[i:i+len(w)]) == w && ends(p, i+len(w))
+// Literal tells whether the word w (true, false, null) is the value at i.
+func Literal(p []byte, i int, w string) bool {
+	return len(p)-i >= len(w) && string(p[i:i+len(w)]) == w && Ends(p, i+len(w))
 }
 
-// ends tells whether a number or literal may end before i: what goes on there (nullx, 00) is one
+// Ends tells whether a number or literal may end before i: what goes on there (nullx, 00) is one
 // value that is misspelt, not two.
-func ends(p []byte, i int) bool {
+func Ends(p []byte, i int) bool {
 	if i >= len(p) {
 		return true
 	}
@@ -31,10 +40,10 @@ func ends(p []byte, i int) bool {
 	return c <= ' ' || c == ',' || c == '}' || c == ']'
 }
 
-// number returns the offset behind the number at i and whether it has neither fraction nor
+// Number returns the offset behind the number at i and whether it has neither fraction nor
 // exponent; -1 if no number begins there, -2 if one breaks off or is misspelt.
-func number(p []byte, i int) (end int, plain bool) {
-	if end, plain = digits(p, i); end >= 0 && !ends(p, end) {
+func Number(p []byte, i int) (end int, plain bool) {
+	if end, plain = digits(p, i); end >= 0 && !Ends(p, end) {
 		return -2, false
 	}
 	return end, plain
@@ -98,9 +107,9 @@ func stops(w uint64) uint64 {
 	return ((w - ones*' ') | (quote - ones) | (slash - ones)) &^ w & highs
 }
 
-// scan checks the string whose text begins at i and returns the offset of its closing quote and
+// String checks the string whose text begins at i and returns the offset of its closing quote and
 // whether it holds escapes; or the reason why it is none and where.
-func scan(p []byte, i int) (end int, escaped bool, reason string) {
+func String(p []byte, i int) (end int, escaped bool, reason string) {
 	// marks bytes outside ASCII, and a few behind the end of the string, which costs a check too
 	// many at worst
 	var high uint64
@@ -116,12 +125,12 @@ func scan(p []byte, i int) (end int, escaped bool, reason string) {
 			return k, false, ""
 		}
 	}
-	return scanOn(p, i)
+	return stringSlow(p, i)
 }
 
-// scanOn is scan for strings that hold escapes or more than ASCII, or stand in the last bytes of
-// the record.
-func scanOn(p []byte, i int) (end int, escaped bool, reason string) {
+// stringSlow is String for strings that hold escapes or more than ASCII, or stand in the last bytes
+// of the record.
+func stringSlow(p []byte, i int) (end int, escaped bool, reason string) {
 	start := i
 	ascii := true
 	for {
@@ -135,7 +144,7 @@ func scanOn(p []byte, i int) (end int, escaped bool, reason string) {
 		}
 		for ; ; i++ {
 			if i >= len(p) {
-				return i, false, notJSON
+				return i, false, NotJSON
 			}
 			c := p[i]
 			if c < ' ' || c == '"' || c == '\\' {
@@ -146,56 +155,56 @@ func scanOn(p []byte, i int) (end int, escaped bool, reason string) {
 		switch p[i] {
 		case '"':
 			if !ascii && !utf8.Valid(p[start:i]) {
-				return start, false, badUTF8
+				return start, false, BadUTF8
 			}
 			return i, escaped, ""
 		case '\\':
 			escaped = true
-			n, reason := escape(p[i:])
+			n, reason := Escape(p[i:])
 			if reason != "" {
 				return i, false, reason
 			}
 			i += n
 		default:
-			return i, false, notJSON
+			return i, false, NotJSON
 		}
 	}
 }
 
-// escape returns the length of the escape at the start of p; a pair of surrogates is one. Half a
+// Escape returns the length of the escape at the start of p; a pair of surrogates is one. Half a
 // pair is no character: readers replace it each in their way, so it is refused.
-func escape(p []byte) (n int, reason string) {
+func Escape(p []byte) (n int, reason string) {
 	if len(p) < 2 {
-		return 0, notJSON
+		return 0, NotJSON
 	}
 	switch p[1] {
 	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
 		return 2, ""
 	case 'u':
 	default:
-		return 0, notJSON
+		return 0, NotJSON
 	}
-	r := hex4(p, 2)
+	r := Hex4(p, 2)
 	switch {
 	case r < 0:
-		return 0, notJSON
+		return 0, NotJSON
 	case r&0xf800 != 0xd800:
 		return 6, ""
 	case r >= 0xdc00 || len(p) >= 8 && (p[6] != '\\' || p[7] != 'u'):
-		return 0, badUTF8
+		return 0, BadUTF8
 	}
-	low := hex4(p, 8)
+	low := Hex4(p, 8)
 	switch {
 	case low < 0:
-		return 0, notJSON
+		return 0, NotJSON
 	case low&0xfc00 != 0xdc00:
-		return 0, badUTF8
+		return 0, BadUTF8
 	}
 	return 12, ""
 }
 
-// hex4 reads four hexadecimal digits, or returns -1.
-func hex4(p []byte, i int) rune {
+// Hex4 reads four hexadecimal digits, or returns -1.
+func Hex4(p []byte, i int) rune {
 	if len(p) < i+4 {
 		return -1
 	}
@@ -213,8 +222,8 @@ func hex4(p []byte, i int) rune {
 	return r
 }
 
-// unescape appends the text of a string that scan has passed.
-func unescape(dst, raw []byte) []byte {
+// Unescape appends the text of a string that String has passed.
+func Unescape(dst, raw []byte) []byte {
 	for i := 0; i < len(raw); i++ {
 		c := raw[i]
 		if c != '\\' {
@@ -234,10 +243,10 @@ func unescape(dst, raw []byte) []byte {
 		case 't':
 			c = '\t'
 		case 'u':
-			r := hex4(raw, i+1)
+			r := Hex4(raw, i+1)
 			i += 4
 			if r&0xf800 == 0xd800 {
-				r = 0x10000 + (r-0xd800)<<10 + hex4(raw, i+3) - 0xdc00
+				r = 0x10000 + (r-0xd800)<<10 + Hex4(raw, i+3) - 0xdc00
 				i += 6
 			}
 			dst = utf8.AppendRune(dst, r)
@@ -254,52 +263,20 @@ func Unquote(dst, raw []byte) ([]byte, bool) {
 	if len(raw) < 2 || raw[0] != '"' {
 		return dst, false
 	}
-	end, escaped, reason := scan(raw, 1)
+	end, escaped, reason := String(raw, 1)
 	switch {
 	case reason != "" || end != len(raw)-1:
 		return dst, false
 	case escaped:
-		return unescape(dst, raw[1:end]), true
+		return Unescape(dst, raw[1:end]), true
 	}
 	return append(dst, raw[1:end]...), true
-}
-
-// AppendKey appends the key of an agent's records, tenant|agent.id, with | and % inside the parts
-// percent-encoded: no two agents share one.
-func AppendKey(dst []byte, tenant, agent string) []byte {
-	return AppendKeyPart(append(AppendKeyPart(dst, tenant), '|'), agent)
-}
-
-// Plain tells whether a part of a key stands in it as it is.
-func Plain(s string) bool { return strings.IndexByte(s, '|') < 0 && strings.IndexByte(s, '%') < 0 }
-
-// AppendKeyPart appends one part of a key, with | and % percent-encoded (EVENTS §1).
-func AppendKeyPart(dst []byte, s string) []byte {
-	if Plain(s) {
-		return append(dst, s...)
-	}
-	for i := range len(s) {
-		switch c := s[i]; c {
-		case '|':
-			dst = append(dst, "%7C"...)
-		case '%':
-			dst = append(dst, "%25"...)
-		default:
-			dst = append(dst, c)
-		}
-	}
-	return dst
-}
-
-// KeyPart reads what AppendKeyPart wrote.
-func KeyPart(s string) string {
-	return strings.NewReplacer("%7C", "|", "%25", "%").Replace(s)
 }
 
 // EndOfString returns the offset of the quote that closes the JSON string whose text begins at i,
 // and whether the text holds escapes; -1 if it is no string.
 func EndOfString(p []byte, i int) (end int, escaped bool) {
-	end, escaped, reason := scan(p, i)
+	end, escaped, reason := String(p, i)
 	if reason != "" {
 		return -1, false
 	}
