@@ -229,7 +229,7 @@ func traceRule(set *policy.Set, t *policy.RuleTest) (out []string) {
 			return append(out, err.Error())
 		}
 		out = append(out, fmt.Sprintf("at %v %s:", told.At, e.ID))
-		persona, local, beside := panel.Beside(&e)
+		persona, local, beside := detectors.Beside(panel, &e)
 		for _, line := range tracer.Event(&e, persona, local, beside) {
 			out = append(out, "  "+line)
 		}
@@ -408,7 +408,7 @@ func newRulesExplain() *cobra.Command {
 		return eventsOf(cmd.Context(), input, func(e *event.Event) error {
 			fmt.Fprintf(w, "%s %s %s\n", time.UnixMilli(e.Time).UTC().Format(time.RFC3339), visible(e.Agent.ID, 100),
 				visible(e.Tool.Name, 100))
-			persona, local, beside := panel.Beside(e)
+			persona, local, beside := detectors.Beside(panel, e)
 			for _, line := range tracer.Event(e, persona, local, beside) {
 				fmt.Fprintln(w, "  "+onOneLine(line))
 			}
@@ -454,7 +454,7 @@ func newRulesEval() *cobra.Command {
 				fmt.Fprintf(cmd.ErrOrStderr(), "runs on expr's machine: closures do not cover %s\n", x.VM)
 			}
 			err = eventsOf(cmd.Context(), input, func(e *event.Event) error {
-				persona, local, beside := panel.Beside(e)
+				persona, local, beside := detectors.Beside(panel, e)
 				text, holds, err := rules.Try(x, e, persona, local, beside)
 				some = some || holds || x.Type != rules.Bool
 				if err != nil {
