@@ -243,7 +243,7 @@ func (st *stage) committed(ctx context.Context, cl *kgo.Client, p int32, sh *sha
 		b, ok := sh.machine.(*behaviour)
 		switch {
 		case ok && fl.skip && slices.Contains(b.skip, fl.offset) && sh.next[mainLog] <= fl.offset:
-			cl.ResumeFetchPartitions(map[string][]int32{st.in[1]: {p}})
+			st.resume(cl, p)
 		case fl.offset < 0 || sh.next[mainLog] > fl.offset:
 			delete(st.failed, p)
 			st.metrics.paused.Set(float64(len(st.failed)))
@@ -261,7 +261,7 @@ func (st *stage) committed(ctx context.Context, cl *kgo.Client, p int32, sh *sha
 	}
 	if st.waiting[p] && sh.policies().Hash() == st.own {
 		delete(st.waiting, p)
-		cl.ResumeFetchPartitions(st.both(p))
+		st.resume(cl, p)
 	}
 	if w := st.awaited[p]; w != nil && w.before > 0 {
 		if w.before -= taken; w.before <= 0 { // it is the next one now
@@ -281,9 +281,7 @@ func (st *stage) committed(ctx context.Context, cl *kgo.Client, p int32, sh *sha
 			time.Duration(ahead)*time.Millisecond)
 	case ahead < st.cfg.MaxAhead.Milliseconds()*9/10 && st.held[p]:
 		delete(st.held, p)
-		if w := st.awaited[p]; w == nil || w.before > 0 {
-			cl.ResumeFetchPartitions(map[string][]int32{st.in[1]: {p}})
-		}
+		st.resume(cl, p)
 	}
 }
 

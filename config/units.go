@@ -2,13 +2,68 @@ package config
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/wayward-sec/wayward/pipeline"
 )
+
+// parseDuration reads 20ms, 10s, 1h30m or 7d.
+func parseDuration(s string) (time.Duration, error) {
+	if days, ok := strings.CutSuffix(s, "d"); ok {
+		if n, err := strconv.ParseUint(days, 10, 16); err == nil && n <= 36500 {
+			return time.Duration(n) * 24 * time.Hour, nil
+		}
+	}
+	d, err := time.ParseDuration(s)
+	if err == nil && s == "0" {
+		return 0, nil
+	}
+	if _, bare := strconv.ParseFloat(s, 64); bare == nil {
+		return 0, errors.New("it needs a unit, as 20ms, 10s, 5m, 12h or 7d")
+	}
+	if err != nil {
+		return 0, errors.New("write it as 20ms, 10s, 5m, 12h or 7d")
+	}
+	return d, nil
+}
+
+// FormatDuration writes a duration as parseDuration reads it, without the zeros that Go writes.
+func FormatDuration(d time.Duration) string {
+	if d > 0 && d%(24*time.Hour) == 0 {
+		return strconv.FormatInt(int64(d/(24*time.Hour)), 10) + "d"
+	}
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
+
+// parseRoom reads 512MiB or 2GiB in bytes; 0 is auto.
+func parseRoom(s string) (int64, error) {
+	if s == "auto" {
+		return 0, nil
+	}
+	for unit, bytes := range map[string]int64{"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40, "KB": 1e3,
+		"MB": 1e6, "GB": 1e9, "TB": 1e12} {
+		if n, ok := strings.CutSuffix(s, unit); ok {
+			x, err := strconv.ParseFloat(strings.TrimSpace(n), 64)
+			if err != nil || !(x > 0) || x*float64(bytes) > 1<<50 {
+				break
+			}
+			return int64(x * float64(bytes)), nil
+		}
+	}
+	return 0, errors.New("write it as 512MiB or 2GiB, or auto")
+}
 
 // parseMemory reads an amount of memory: 2GiB, 512MiB, "off" (0: no bound), or "" (-1: what the
 // process has).
@@ -71,4 +126,19 @@ func quoted(s string) string {
 		panic(err) // our bug: a string always can be
 	}
 	return string(b)
+}
+
+// FormatBytes writes a number of bytes for people.
+func FormatBytes(n int64) string {
+	f, unit := float64(n), "B"
+	for _, u := range []string{"KiB", "MiB", "GiB", "TiB"} {
+		if f < 1024 {
+			break
+		}
+		f, unit = f/1024, u
+	}
+	if unit == "B" {
+		return fmt.Sprintf("%d B", n)
+	}
+	return fmt.Sprintf("%.1f %s", f, unit)
 }
