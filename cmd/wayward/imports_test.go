@@ -33,8 +33,10 @@ var imports = map[string][]string{
 	"pipeline":        {"baselines", "detectors", "event", "formats", "pipeline/broker", "policy", "response", "state"},
 	"pipeline/broker": {},
 
-	"config": {"event/spelling", "formats", "pipeline", "pipeline/broker", "policy", "sinks", "state"},
-	"doctor": {"config", "pipeline", "pipeline/broker", "policy", "state"},
+	"config":   {"event/spelling", "formats", "pipeline", "pipeline/broker", "policy", "sinks", "state"},
+	"explain":  {"baselines", "event", "sinks", "terminal"},
+	"terminal": {"event"},
+	"doctor":   {"config", "pipeline", "pipeline/broker", "policy", "state"},
 
 	"docs/samples/gateway": {"event"},
 }
