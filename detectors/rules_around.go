@@ -57,7 +57,7 @@ func (a *around) Seen(word string) bool {
 	if a.x.Base == nil {
 		return true
 	}
-	e, m := a.e, &a.x.Base.Rarity
+	e, m := a.e, baselines.RarityOf(a.x.Base)
 	known := func(f baselines.Field, s string, hash uint64) bool { return s == "" || m.Known(f, hash) }
 	switch word {
 	case "tool":
@@ -101,7 +101,7 @@ func (a *around) Quantile(measure string, q float64) float64 {
 	if a.x.Base == nil || !ok || !(q > 0 && q < 1) {
 		return math.Inf(1)
 	}
-	t := a.x.Base.Volume.ToolOf(callKind(a.e))
+	t := baselines.VolumeOf(a.x.Base).ToolOf(callKind(a.e))
 	if t == nil {
 		return math.Inf(1)
 	}
@@ -122,7 +122,7 @@ func (a *around) Expected(measure string) float64 {
 	if a.x.Base == nil || !ok {
 		return math.Inf(1)
 	}
-	m := &a.x.Base.Volume
+	m := baselines.VolumeOf(a.x.Base)
 	return inUnits(f, m.Of[f].Rate*m.Hours.Of[baselines.HourOfWeek(a.x.Local(a.x.Time))])
 }
 

@@ -23,12 +23,15 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/detectors"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/event/wire"
 	"github.com/wayward-sec/wayward/fleet"
 	"github.com/wayward-sec/wayward/pipeline"
+	"github.com/wayward-sec/wayward/pipeline/history"
 	"github.com/wayward-sec/wayward/policy"
 	"github.com/wayward-sec/wayward/sinks"
 )
@@ -163,7 +166,7 @@ type evaluation struct {
 }
 
 // replay runs a source and counts tests from a day on (days since 1970).
-func (x *evaluation) replay(src pipeline.Source, r pipeline.Replay, since int64) (*measured, error) {
+func (x *evaluation) replay(src history.Source, r pipeline.Replay, since int64) (*measured, error) {
 	m := &measured{tests: map[string]*testCounts{}, cpu: math.NaN()}
 	encoder, hash, line := &sinks.OCSF{Version: "eval"}, sha256.New(), []byte(nil)
 	r.Deliver = func(f *event.Finding) error {
@@ -297,19 +300,18 @@ func (x *evaluation) one(p *planned) (*measured, error) {
 // in a slice for two to share it.
 func (x *evaluation) runs(r *Report, list []planned, each func(p *planned, m *measured)) error {
 	results, errs := make([]*measured, len(list)), make([]error, len(list))
-	var next atomic.Int32
-	var wg sync.WaitGroup
-	for range min(x.Workers, len(list)) {
-		wg.Go(func() {
-			for i := int(next.Add(1)) - 1; i < len(list); i = int(next.Add(1)) - 1 {
-				m, err := x.one(&list[i])
-				if results[i], errs[i] = m, err; m != nil && x.Workers > 1 {
-					m.cpu = math.NaN()
-				}
+	var workers errgroup.Group
+	workers.SetLimit(max(1, x.Workers))
+	for i := range list {
+		workers.Go(func() error {
+			m, err := x.one(&list[i])
+			if results[i], errs[i] = m, err; m != nil && x.Workers > 1 {
+				m.cpu = math.NaN()
 			}
+			return nil // all are run, and all errors are told
 		})
 	}
-	wg.Wait()
+	workers.Wait()
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}

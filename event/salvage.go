@@ -1,6 +1,7 @@
 package event
 
 import (
+	"errors"
 	"math"
 
 	"github.com/cespare/xxhash/v2"
@@ -109,4 +110,12 @@ func (d *Decoder) SalvageKeyed(key, value []byte) (n Named, ok bool) {
 		return Named{}, false
 	}
 	return n, ok
+}
+
+// ReasonOf is the word for an error of decoding in metrics and headers.
+func ReasonOf(err error) string {
+	if d := (*DecodeError)(nil); errors.As(err, &d) {
+		return d.Reason
+	}
+	return "not_json"
 }

@@ -136,9 +136,9 @@ func (b *behaviour) apply(log int, r *record) error {
 	}
 	if err := b.decoder.Decode(r.value, &b.e); err != nil {
 		n := whose(&b.decoder, r)
-		b.deadLetter(b.topic, b.p, r, reasonOf(err), err.Error(), n)
+		b.deadLetter(b.topic, b.p, r, event.ReasonOf(err), err.Error(), n)
 		if n != nil {
-			b.broken(n, r.stamp, reasonOf(err))
+			b.broken(n, r.stamp, event.ReasonOf(err))
 		}
 		return b.err
 	}

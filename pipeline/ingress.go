@@ -215,7 +215,7 @@ func (in *ingress) session(ctx context.Context) error {
 			if err == nil {
 				return
 			}
-			r, reason := asRecord(kr), reasonOf(err)
+			r, reason := asRecord(kr), event.ReasonOf(err)
 			dead[reason]++
 			agent := byTopic[kr.Topic].salvage(kr)
 			produce(deadLetter(kr.Topic, kr.Partition, &r, reason, err.Error(), agent))

@@ -442,9 +442,31 @@ func (st *stage) arrived(cl *kgo.Client) {
 		}
 		delete(st.awaited, p)
 		st.log.Info("the baseline has come", "partition", p, "after", time.Since(w.since).Round(time.Millisecond))
-		if !st.held[p] && !st.waiting[p] && st.failed[p] == nil {
-			cl.ResumeFetchPartitions(map[string][]int32{st.in[1]: {p}})
-		}
+		st.resume(cl, p)
+	}
+}
+
+// paused says which logs of a partition the next poll has to leave out.
+func (st *stage) paused(p int32) (control, main bool) {
+	switch w, fl := st.awaited[p], st.failed[p]; {
+	case st.shards[p] == nil:
+		return true, true
+	case fl != nil && fl.skip && !st.skips(st.shards[p], fl.offset):
+		return false, true // the record that sets the event aside must be read before the event
+	case st.waiting[p], w != nil && w.before == 0, st.held[p]:
+		return false, true
+	}
+	return false, false
+}
+
+// resume lets those logs of a partition go on that nothing holds back any more.
+func (st *stage) resume(cl *kgo.Client, p int32) {
+	control, main := st.paused(p)
+	if !main {
+		cl.ResumeFetchPartitions(map[string][]int32{st.in[len(st.in)-1]: {p}})
+	}
+	if !control && len(st.in) == 2 {
+		cl.ResumeFetchPartitions(map[string][]int32{st.in[0]: {p}})
 	}
 }
 
@@ -543,11 +565,6 @@ func (st *stage) finish(cl *kgo.Client, l loaded) {
 	l.s.copiedAt = wall()
 	st.heard = map[int32]int64{}
 	if fl := st.failed[l.p]; fl != nil {
-		if fl.skip && !st.skips(l.s, fl.offset) {
-			// Control first: the record that sets the event aside must be read before the event.
-			cl.ResumeFetchPartitions(map[string][]int32{st.in[0]: {l.p}})
-			return
-		}
 		if fl.offset < 0 {
 			delete(st.failed, l.p)
 			st.metrics.paused.Set(float64(len(st.failed)))
@@ -562,11 +579,9 @@ func (st *stage) finish(cl *kgo.Client, l loaded) {
 			// Control first, so that no event is judged by a set that is no longer, or not yet, in
 			// force.
 			st.waiting[l.p] = true
-			cl.ResumeFetchPartitions(map[string][]int32{st.in[0]: {l.p}})
-			return
 		}
 	}
-	cl.ResumeFetchPartitions(st.both(l.p))
+	st.resume(cl, l.p)
 }
 
 // activate writes into a shard's own log that this instance's set takes effect.

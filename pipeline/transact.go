@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/wayward-sec/wayward/pipeline/broker"
 )
@@ -41,13 +41,12 @@ func (st *stage) transact(ctx context.Context, s *kgo.GroupTransactSession, in m
 	}
 	journals := make([]journal, len(order))
 	errs := make([]error, len(order))
-	var next atomic.Int32
-	var workers sync.WaitGroup
-	for range min(runtime.GOMAXPROCS(0), len(order)) {
-		workers.Go(func() {
-			for i := int(next.Add(1)) - 1; i < len(order); i = int(next.Add(1)) - 1 {
-				journals[i], errs[i] = st.apply(st.shards[order[i]], in[order[i]], now)
-			}
+	var workers errgroup.Group
+	workers.SetLimit(runtime.GOMAXPROCS(0))
+	for i, p := range order {
+		workers.Go(func() error {
+			journals[i], errs[i] = st.apply(st.shards[p], in[p], now)
+			return nil // all are applied, and all errors are looked at below
 		})
 	}
 	workers.Wait()
@@ -244,7 +243,7 @@ func (st *stage) committed(ctx context.Context, cl *kgo.Client, p int32, sh *sha
 		b, ok := sh.machine.(*behaviour)
 		switch {
 		case ok && fl.skip && slices.Contains(b.skip, fl.offset) && sh.next[mainLog] <= fl.offset:
-			cl.ResumeFetchPartitions(map[string][]int32{st.in[1]: {p}})
+			st.resume(cl, p)
 		case fl.offset < 0 || sh.next[mainLog] > fl.offset:
 			delete(st.failed, p)
 			st.metrics.paused.Set(float64(len(st.failed)))
@@ -262,7 +261,7 @@ func (st *stage) committed(ctx context.Context, cl *kgo.Client, p int32, sh *sha
 	}
 	if st.waiting[p] && sh.policies().Hash() == st.own {
 		delete(st.waiting, p)
-		cl.ResumeFetchPartitions(st.both(p))
+		st.resume(cl, p)
 	}
 	if w := st.awaited[p]; w != nil && w.before > 0 {
 		if w.before -= taken; w.before <= 0 { // it is the next one now
@@ -282,9 +281,7 @@ func (st *stage) committed(ctx context.Context, cl *kgo.Client, p int32, sh *sha
 			time.Duration(ahead)*time.Millisecond)
 	case ahead < st.cfg.MaxAhead.Milliseconds()*9/10 && st.held[p]:
 		delete(st.held, p)
-		if w := st.awaited[p]; w == nil || w.before > 0 {
-			cl.ResumeFetchPartitions(map[string][]int32{st.in[1]: {p}})
-		}
+		st.resume(cl, p)
 	}
 }
 

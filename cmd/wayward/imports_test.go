@@ -27,10 +27,13 @@ var imports = map[string][]string{
 	"baselines/audit": {"baselines", "policy"},
 	"suggest":         {"baselines", "catalogue", "event", "policy"},
 	"fleet":           {},
-	"eval":            {"baselines", "detectors", "event", "fleet", "pipeline", "policy", "sinks"},
+	"eval":            {"baselines", "detectors", "event", "fleet", "pipeline", "pipeline/history", "policy", "sinks"},
 	"detectors":       {"baselines", "catalogue", "event", "policy", "rules"},
 	"response":        {"event", "policy"},
-	"pipeline":        {"baselines", "detectors", "event", "formats", "pipeline/broker", "policy", "response", "state"},
+	"pipeline":        {"baselines", "detectors", "event", "formats", "pipeline/broker", "pipeline/history", "policy", "response", "state"},
+
+	"pipeline/history": {"event", "formats", "pipeline/broker"},
+
 	"pipeline/broker": {},
 
 	"config":   {"event/spelling", "formats", "pipeline", "pipeline/broker", "policy", "sinks", "state"},

@@ -10,7 +10,7 @@ import (
 
 	"github.com/wayward-sec/wayward/catalogue"
 	"github.com/wayward-sec/wayward/event"
-	"github.com/wayward-sec/wayward/pipeline"
+	"github.com/wayward-sec/wayward/pipeline/history"
 	"github.com/wayward-sec/wayward/policy"
 	"github.com/wayward-sec/wayward/terminal"
 )
@@ -75,8 +75,8 @@ func explainCalls(cmd *cobra.Command, set *policy.Set, input, output string) err
 // linesReader reads what a source of lines brings.
 type linesReader struct {
 	ctx   context.Context
-	lines *pipeline.Lines
-	chunk *pipeline.Chunk
+	lines *history.Lines
+	chunk *history.Chunk
 	rest  []byte
 }
 

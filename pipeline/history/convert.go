@@ -1,4 +1,4 @@
-package pipeline
+package history
 
 import (
 	"bytes"
@@ -34,7 +34,7 @@ func (c *converting) Next(ctx context.Context) (*Chunk, error) {
 	out := &Chunk{At: c.line, Read: in.Read}
 	one := func(key, value []byte, at int64, emit func(formats.Event)) {
 		if err := c.format.Convert(key, value, emit); err != nil {
-			bad := Undecoded{At: at, Reason: reasonOf(err), Err: err}
+			bad := Undecoded{At: at, Reason: event.ReasonOf(err), Err: err}
 			if n, ok := c.format.Salvage(key, value); ok {
 				bad.Whose = &n
 			}
@@ -53,9 +53,9 @@ func (c *converting) Next(ctx context.Context) (*Chunk, error) {
 	}
 	for i := range in.Records {
 		r := &in.Records[i]
-		one(r.key, r.value, r.offset, func(e formats.Event) {
-			out.Records = append(out.Records, record{offset: c.line, stamp: r.stamp,
-				key: event.AppendKey(nil, e.Tenant, e.Agent), value: bytes.Clone(e.Value)})
+		one(r.Key, r.Value, r.Offset, func(e formats.Event) {
+			out.Records = append(out.Records, Record{Offset: c.line, Stamp: r.Stamp,
+				Key: event.AppendKey(nil, e.Tenant, e.Agent), Value: bytes.Clone(e.Value)})
 			c.line++
 		})
 	}
