@@ -300,6 +300,14 @@ func (v *RarityModel) Definition(of, form uint64) (same *Value, any bool) {
 	return same, any
 }
 
+// Decide takes a person's decision about a quarantined item.
+func (v *RarityModel) Decide(item string, accept bool, _ int64) bool {
+	if accept {
+		return v.Approve(item)
+	}
+	return v.Reject(item)
+}
+
 // Approve makes a quarantined item known, Reject keeps it from ever being accepted. False: there is
 // none of that name. Models are shared: call them on a copy that nobody has yet.
 func (v *RarityModel) Approve(item string) bool {
@@ -341,8 +349,8 @@ func (o *Vocabulary) insert(x Value) {
 }
 
 // Learn closes a day.
-func (v *RarityModel) Learn(m *Model, d *RarityDelta, terms Terms) {
-	day := int32(m.Day)
+func (v *RarityModel) Learn(m *Model, part DeltaPart, terms Terms) {
+	d, day := part.(*RarityDelta), int32(m.Day)
 	v.Days = Decayed(v.Days, halfLife60) + min(d.Days, maxDay)*Unit
 	v.Total = min(v.Total+min(d.Days, maxDay), 1<<56)
 	for c := range v.Worse {
@@ -823,4 +831,25 @@ func readCount(r *wire.Reader) uint64 {
 		return 0
 	}
 	return n
+}
+
+// raritySlot is the slot of the parts.
+const raritySlot = 8
+
+var emptyRarity RarityModel
+
+// RarityOf is the part of a model; never nil, and not to be changed.
+func RarityOf(m *Model) *RarityModel {
+	if p, ok := m.parts[raritySlot].(*RarityModel); ok {
+		return p
+	}
+	return &emptyRarity
+}
+
+// RarityDeltaOf is the part of a delta.
+func RarityDeltaOf(d *Delta) *RarityDelta {
+	if p, ok := d.parts[raritySlot].(*RarityDelta); ok {
+		return p
+	}
+	return d.Ensure(raritySlot).(*RarityDelta)
 }

@@ -750,3 +750,24 @@ func readSymbols(r *wire.Reader, most int) []Symbol {
 	}
 	return out
 }
+
+// sequenceSlot is the slot of the parts.
+const sequenceSlot = 7
+
+var emptySequence SequenceModel
+
+// SequenceOf is the part of a model; never nil, and not to be changed.
+func SequenceOf(m *Model) *SequenceModel {
+	if p, ok := m.parts[sequenceSlot].(*SequenceModel); ok {
+		return p
+	}
+	return &emptySequence
+}
+
+// SequenceDeltaOf is the part of a delta.
+func SequenceDeltaOf(d *Delta) *SequenceDelta {
+	if p, ok := d.parts[sequenceSlot].(*SequenceDelta); ok {
+		return p
+	}
+	return d.Ensure(sequenceSlot).(*SequenceDelta)
+}

@@ -95,8 +95,8 @@ func TestVolumeModelsReadWhatTheyWrote(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	var m *Model
 	for day := range int64(10) {
-		m = Learn(m, Key{"acme", "clerk", ""}, day, &Delta{Events: 1, Volume: *someVolume(rng)}, Terms{})
-		b := m.Volume.Append(nil)
+		m = Learn(m, Key{"acme", "clerk", ""}, day, with(&Delta{Events: 1}, volumeSlot, someVolume(rng)), Terms{})
+		b := VolumeOf(m).Append(nil)
 		var again VolumeModel
 		r := wire.Reader{B: b}
 		if again.Decode(&r); r.Err != nil || len(r.B) > 0 {
@@ -105,13 +105,13 @@ func TestVolumeModelsReadWhatTheyWrote(t *testing.T) {
 		if !bytes.Equal(again.Append(nil), b) {
 			t.Fatal("a model reads otherwise than it wrote")
 		}
-		for f := range m.Volume.Of {
-			if m.Volume.Of[f].Hyper != again.Of[f].Hyper || m.Volume.Of[f].Rate != again.Of[f].Rate {
+		for f := range VolumeOf(m).Of {
+			if VolumeOf(m).Of[f].Hyper != again.Of[f].Hyper || VolumeOf(m).Of[f].Rate != again.Of[f].Rate {
 				t.Fatal("what is derived differs after a reading")
 			}
 		}
 	}
-	if n := len(m.Volume.Append(nil)); n > 256<<10 {
+	if n := len(VolumeOf(m).Append(nil)); n > 256<<10 {
 		t.Errorf("a model of whatever is %d bytes", n)
 	}
 }
@@ -133,8 +133,8 @@ func hostile(t *testing.T, b []byte) {
 	if d.Decode(&r); r.Err == nil {
 		var sum VolumeDelta
 		sum.Merge(&d)
-		m := Learn(nil, Key{}, 1, &Delta{Events: 1, Volume: sum}, Terms{})
-		sound(t, &m.Volume)
+		m := Learn(nil, Key{}, 1, with(&Delta{Events: 1}, volumeSlot, &sum), Terms{})
+		sound(t, VolumeOf(m))
 	}
 	var m VolumeModel
 	r = wire.Reader{B: b}
@@ -146,8 +146,8 @@ func hostile(t *testing.T, b []byte) {
 func TestSpoiltVolumeBytes(t *testing.T) {
 	rng := rand.New(rand.NewPCG(5, 6))
 	d := someVolume(rng)
-	m := Learn(nil, Key{}, 1, &Delta{Events: 1, Volume: *d}, Terms{})
-	for _, good := range [][]byte{d.Append(nil), m.Volume.Append(nil)} {
+	m := Learn(nil, Key{}, 1, with(&Delta{Events: 1}, volumeSlot, d), Terms{})
+	for _, good := range [][]byte{d.Append(nil), VolumeOf(m).Append(nil)} {
 		for range 300 {
 			b := bytes.Clone(good)
 			for range 1 + rng.IntN(3) {

@@ -16,12 +16,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/wayward-sec/wayward/formats"
 	"github.com/wayward-sec/wayward/pipeline"
+	"github.com/wayward-sec/wayward/pipeline/broker"
 	"github.com/wayward-sec/wayward/sinks"
 	"github.com/wayward-sec/wayward/state"
 )
@@ -29,7 +28,7 @@ import (
 // Config is everything that can be set. Each part is the settings of one component, which lie next
 // to its code; settings.go says what each is for.
 type Config struct {
-	pipeline.Kafka `yaml:",inline"` // without brokers the embedded one
+	broker.Kafka `yaml:",inline"` // without brokers the embedded one
 
 	Group    string   `yaml:"group"`
 	Instance string   `yaml:"instance"`
@@ -40,7 +39,7 @@ type Config struct {
 	Listen   string   `yaml:"listen"`
 	Memory   string   `yaml:"memory"`
 
-	Topics  pipeline.Topics    `yaml:"topics"`
+	Topics  broker.Topics      `yaml:"topics"`
 	Ingress []pipeline.Ingress `yaml:"ingress"`
 
 	Embedded struct {
@@ -67,7 +66,7 @@ type Config struct {
 // Default is the config of an empty file.
 func Default() Config {
 	c := Config{Group: "wayward", State: "wayward-state", DiskFree: "auto", Listen: "127.0.0.1:9464",
-		Topics: pipeline.DefaultTopics()}
+		Topics: broker.DefaultTopics()}
 	c.Embedded.Port = 29092
 	c.Instance = "0"
 	if h, err := os.Hostname(); err == nil && h != "" {
@@ -187,24 +186,6 @@ func (c *Config) check() error {
 			FormatDuration(r), FormatDuration(c.Engine.ChangelogEvery))
 	}
 	return errors.Join(errs...)
-}
-
-// parseRoom reads 512MiB or 2GiB in bytes; 0 is auto.
-func parseRoom(s string) (int64, error) {
-	if s == "auto" {
-		return 0, nil
-	}
-	for unit, bytes := range map[string]int64{"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40, "KB": 1e3,
-		"MB": 1e6, "GB": 1e9, "TB": 1e12} {
-		if n, ok := strings.CutSuffix(s, unit); ok {
-			x, err := strconv.ParseFloat(strings.TrimSpace(n), 64)
-			if err != nil || !(x > 0) || x*float64(bytes) > 1<<50 {
-				break
-			}
-			return int64(x * float64(bytes)), nil
-		}
-	}
-	return 0, errors.New("write it as 512MiB or 2GiB, or auto")
 }
 
 // Disk watches what an instance writes to.

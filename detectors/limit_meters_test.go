@@ -19,6 +19,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/catalogue"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/event/wire"
 	"github.com/wayward-sec/wayward/policy"
@@ -928,7 +929,7 @@ func benchmarkVolume(b *testing.B, set *policy.Set, n int) {
 
 func benchmark(b *testing.B, p *Panel, n int, show func(p *Panel, x *Scene, e *event.Event)) {
 	events := calls(200)
-	tools := make([]*policy.Tool, len(events))
+	tools := make([]*catalogue.Tool, len(events))
 	for i := range events {
 		tools[i] = p.tool("acme", &events[i].Tool)
 	}

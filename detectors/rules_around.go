@@ -7,6 +7,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/catalogue"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/policy"
 	"github.com/wayward-sec/wayward/rules"
@@ -56,7 +57,7 @@ func (a *around) Seen(word string) bool {
 	if a.x.Base == nil {
 		return true
 	}
-	e, m := a.e, &a.x.Base.Rarity
+	e, m := a.e, baselines.RarityOf(a.x.Base)
 	known := func(f baselines.Field, s string, hash uint64) bool { return s == "" || m.Known(f, hash) }
 	switch word {
 	case "tool":
@@ -66,7 +67,7 @@ func (a *around) Seen(word string) bool {
 	case "destination":
 		return known(baselines.AddressField, e.Destination.Value, folded(e.Destination.Value))
 	case "domain":
-		for _, s := range append(policy.Domains(nil, &e.Destination), e.Destination.Domain) {
+		for _, s := range append(catalogue.Domains(nil, &e.Destination), e.Destination.Domain) {
 			if s != "" && !m.Known(baselines.DomainField, folded(s)) {
 				return false
 			}
@@ -100,7 +101,7 @@ func (a *around) Quantile(measure string, q float64) float64 {
 	if a.x.Base == nil || !ok || !(q > 0 && q < 1) {
 		return math.Inf(1)
 	}
-	t := a.x.Base.Volume.ToolOf(callKind(a.e))
+	t := baselines.VolumeOf(a.x.Base).ToolOf(callKind(a.e))
 	if t == nil {
 		return math.Inf(1)
 	}
@@ -121,7 +122,7 @@ func (a *around) Expected(measure string) float64 {
 	if a.x.Base == nil || !ok {
 		return math.Inf(1)
 	}
-	m := &a.x.Base.Volume
+	m := baselines.VolumeOf(a.x.Base)
 	return inUnits(f, m.Of[f].Rate*m.Hours.Of[baselines.HourOfWeek(a.x.Local(a.x.Time))])
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/localtime"
 	"github.com/wayward-sec/wayward/policy"
 )
 
@@ -30,7 +31,7 @@ type volume struct {
 	budgets []*budget
 	set     *policy.Set
 	wide    map[uint64][]*budget
-	zone    zoned // of the persona whose budget was last looked at
+	zone    *localtime.Clock // of the persona whose budget was last looked at
 	args    policy.Arguments
 
 	// Of the event under observation.
@@ -146,7 +147,7 @@ func (v *volume) measure(part *volumePart) {
 		// money of a call that failed was not spent
 		code := currencyCode(e.Amount.Currency)
 		if v.x.Eligible {
-			v.x.Delta.Volume.Currency(code, 1)
+			baselines.VolumeDeltaOf(v.x.Delta).Currency(code, 1)
 		}
 		if part.first.Currency == 0 {
 			part.first.Currency = code
@@ -186,7 +187,7 @@ func (v *volume) knows(f baselines.Feature, currency uint64) bool {
 // learns likewise, of what may be learned: of amounts only those of the persona's own currency,
 // once it has one.
 func (v *volume) learns(f baselines.Feature, currency uint64) bool {
-	return f != baselines.AmountSum || v.x.Base != nil && v.x.Base.Volume.Currency == currency
+	return f != baselines.AmountSum || v.x.Base != nil && baselines.VolumeOf(v.x.Base).Currency == currency
 }
 
 // cross notes a test that came out low: the oddest of an event speaks.

@@ -29,6 +29,7 @@ import (
 	"github.com/wayward-sec/wayward/event/wire"
 	"github.com/wayward-sec/wayward/fleet"
 	"github.com/wayward-sec/wayward/pipeline"
+	"github.com/wayward-sec/wayward/pipeline/history"
 	"github.com/wayward-sec/wayward/policy"
 	"github.com/wayward-sec/wayward/sinks"
 )
@@ -163,7 +164,7 @@ type evaluation struct {
 }
 
 // replay runs a source and counts tests from a day on (days since 1970).
-func (x *evaluation) replay(src pipeline.Source, r pipeline.Replay, since int64) (*measured, error) {
+func (x *evaluation) replay(src history.Source, r pipeline.Replay, since int64) (*measured, error) {
 	m := &measured{tests: map[string]*testCounts{}, cpu: math.NaN()}
 	encoder, hash, line := &sinks.OCSF{Version: "eval"}, sha256.New(), []byte(nil)
 	r.Deliver = func(f *event.Finding) error {

@@ -1,5 +1,10 @@
 package event
 
+import (
+	"strconv"
+	"unsafe"
+)
+
 // Lower lowers ASCII letters and leaves the rest alone, so that it cannot change a text's length.
 // It allocates only where there is a capital letter.
 func Lower(s string) string {
@@ -23,4 +28,27 @@ func HasUpper(s string) bool {
 		}
 	}
 	return false
+}
+
+// LowerInto is Lower without an allocation where s fits into buf. The result may lie in buf: it
+// must live no longer, and nothing may write to buf meanwhile.
+func LowerInto(buf []byte, s string) string {
+	if len(s) > len(buf) {
+		return Lower(s)
+	}
+	n := copy(buf, s)
+	for i, c := range buf[:n] {
+		if 'A' <= c && c <= 'Z' {
+			buf[i] = c + 'a' - 'A'
+		}
+	}
+	return unsafe.String(unsafe.SliceData(buf), n)
+}
+
+// Quote quotes a text of somebody else's, cut so that it does not fill the screen.
+func Quote(s string) string {
+	if len(s) > 64 {
+		s = s[:61] + "..."
+	}
+	return strconv.Quote(s)
 }

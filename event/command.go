@@ -114,7 +114,7 @@ func ParseCommand(b []byte) (Command, error) {
 		return Command{}, p.err
 	}
 	if w.Schema != CommandSchema {
-		return Command{}, fmt.Errorf("command: schema %s, this program reads %q", show(w.Schema), CommandSchema)
+		return Command{}, fmt.Errorf("command: schema %s, this program reads %q", Quote(w.Schema), CommandSchema)
 	}
 	c := Command{ID: w.CommandID, Action: p.action(w.Action), Scope: p.scope(w.Scope), Epoch: p.epoch(w.Epoch),
 		Time:     p.time("time", w.Time, true),
@@ -176,7 +176,7 @@ func ParseBreaker(b []byte) (Breaker, error) {
 		return Breaker{}, p.err
 	}
 	if w.Schema != BreakerSchema {
-		return Breaker{}, fmt.Errorf("breaker: schema %s, this program reads %q", show(w.Schema), BreakerSchema)
+		return Breaker{}, fmt.Errorf("breaker: schema %s, this program reads %q", Quote(w.Schema), BreakerSchema)
 	}
 	s := Breaker{Scope: p.scope(w.Scope), State: w.State, Action: p.action(w.Action), Epoch: p.epoch(w.Epoch),
 		Since: p.time("since", w.Since, true), Until: p.time("until", w.Until, false),
@@ -257,9 +257,9 @@ func ParseAck(b []byte) (Ack, error) {
 	case w.CommandID == "":
 		p.fail("command_id is missing")
 	case a.Status == 0:
-		p.fail("status %s is unknown; use %s", show(w.Status), strings.Join(ackStatuses[1:], ", "))
+		p.fail("status %s is unknown; use %s", Quote(w.Status), strings.Join(ackStatuses[1:], ", "))
 	case w.Tenant != "" && w.Tenant != w.Scope.Tenant:
-		p.fail("tenant %s is not that of the scope, %s", show(w.Tenant), show(w.Scope.Tenant))
+		p.fail("tenant %s is not that of the scope, %s", Quote(w.Tenant), Quote(w.Scope.Tenant))
 	}
 	return a, p.err
 }
@@ -361,11 +361,11 @@ func (p *parser) baseline(w *wireBaseline, t FeedbackType, scope Scope) *Baselin
 	case t != BaselineFeedback:
 		p.fail("baseline belongs to type baseline")
 	case !slices.Contains(BaselineOps, w.Op):
-		p.fail("baseline.op %s is unknown; use %s", show(w.Op), strings.Join(BaselineOps, ", "))
+		p.fail("baseline.op %s is unknown; use %s", Quote(w.Op), strings.Join(BaselineOps, ", "))
 	case scope.Type != PersonaScope || scope.ID != Identity(w.Persona):
-		p.fail("baseline.persona %s is not the persona that is the scope", show(w.Persona))
+		p.fail("baseline.persona %s is not the persona that is the scope", Quote(w.Persona))
 	case w.Op == "rollback" && err != nil:
-		p.fail("baseline.day %s: want the day of the snapshot to go back to, such as 2026-11-20", show(w.Day))
+		p.fail("baseline.day %s: want the day of the snapshot to go back to, such as 2026-11-20", Quote(w.Day))
 	case w.Op != "rollback" && w.Day != "" || w.Op != "rollback" && w.Op != "import" && w.Hash != "":
 		p.fail("baseline.day belongs to rollback, baseline.hash to rollback and import")
 	case (w.Op == "import") != (len(w.Model) > 0):
@@ -467,15 +467,15 @@ func ParseFeedback(b []byte) (Feedback, error) {
 	case w.ID == "":
 		p.fail("id is missing")
 	case f.Type == 0:
-		p.fail("type %s is unknown; use %s", show(w.Type), strings.Join(feedbackTypes[1:], ", "))
+		p.fail("type %s is unknown; use %s", Quote(w.Type), strings.Join(feedbackTypes[1:], ", "))
 	case err != nil || len(sig) > ed25519.SignatureSize:
 		p.fail("signature is not an Ed25519 signature in base64")
 	case w.Tenant != w.Scope.Tenant:
-		p.fail("tenant %s is not that of the scope, %s", show(w.Tenant), show(w.Scope.Tenant))
+		p.fail("tenant %s is not that of the scope, %s", Quote(w.Tenant), Quote(w.Scope.Tenant))
 	case w.By == "":
 		p.fail("by is missing: who says it?")
 	case f.Type == VerdictFeedback && !slices.Contains(Verdicts, f.Verdict):
-		p.fail("verdict %s is unknown; use %s", show(f.Verdict), strings.Join(Verdicts, ", "))
+		p.fail("verdict %s is unknown; use %s", Quote(f.Verdict), strings.Join(Verdicts, ", "))
 	case f.Type != VerdictFeedback && f.Verdict != "":
 		p.fail("verdict belongs to type verdict")
 	case f.Type != TripFeedback && (f.Action != 0 || f.DurationMS != 0 || f.Rate.Calls != 0):
@@ -555,7 +555,7 @@ func (p *parser) epoch(n int64) int64 {
 
 func (p *parser) mode(word string) string {
 	if word != Enforce && word != DryRun {
-		p.fail("mode %s is unknown; use %s or %s", show(word), Enforce, DryRun)
+		p.fail("mode %s is unknown; use %s or %s", Quote(word), Enforce, DryRun)
 	}
 	return word
 }
@@ -563,7 +563,7 @@ func (p *parser) mode(word string) string {
 func (p *parser) action(word string) Action {
 	a, ok := ParseAction(word)
 	if !ok {
-		p.fail("action %s is unknown; use %s", show(word), strings.Join(actions[1:], ", "))
+		p.fail("action %s is unknown; use %s", Quote(word), strings.Join(actions[1:], ", "))
 	}
 	return a
 }
@@ -577,15 +577,15 @@ func (p *parser) scope(w wireScope) Scope {
 		p.text("scope.agent", w.Agent, MaxString)}.Identified()
 	switch {
 	case !ok:
-		p.fail("scope.type %s is unknown; use %s", show(w.Type), strings.Join(ScopeTypes(), ", "))
+		p.fail("scope.type %s is unknown; use %s", Quote(w.Type), strings.Join(ScopeTypes(), ", "))
 	case s.ID == "":
 		p.fail("scope.id is missing")
 	case t == GlobalScope && (w.ID != "*" || w.Tenant != ""):
 		p.fail("a global scope has the id * and no tenant")
 	case t != GlobalScope && !isTenant(w.Tenant):
-		p.fail("tenant %s: want 1 to 64 letters, digits, dots, hyphens and underscores", show(w.Tenant))
+		p.fail("tenant %s: want 1 to 64 letters, digits, dots, hyphens and underscores", Quote(w.Tenant))
 	case t == TenantScope && w.ID != w.Tenant: // who may act on the one must not name the other
-		p.fail("scope.id %s is not the tenant of the scope, %s", show(w.ID), show(w.Tenant))
+		p.fail("scope.id %s is not the tenant of the scope, %s", Quote(w.ID), Quote(w.Tenant))
 	case t == SessionScope && w.Agent == "":
 		p.fail("scope.agent is missing: a session belongs to an agent")
 	case t != SessionScope && w.Agent != "":
@@ -606,7 +606,7 @@ func (p *parser) rate(w *wireRate) Rate {
 	for _, word := range w.Classes {
 		c, ok := ParseClass(word)
 		if !ok {
-			p.fail("limit: class %s is unknown; use %s", show(word), strings.Join(Classes(), ", "))
+			p.fail("limit: class %s is unknown; use %s", Quote(word), strings.Join(Classes(), ", "))
 		}
 		r.Classes = append(r.Classes, c)
 	}
@@ -623,7 +623,7 @@ func (p *parser) time(name, s string, required bool) int64 {
 	t, err := time.Parse(time.RFC3339Nano, s)
 	ms := t.UnixMilli()
 	if err != nil || ms < firstDate || ms > lastTime {
-		p.fail("%s %s is not RFC 3339 of the years 0001 to 9999", name, show(s))
+		p.fail("%s %s is not RFC 3339 of the years 0001 to 9999", name, Quote(s))
 	}
 	return ms
 }
@@ -637,7 +637,7 @@ func (p *parser) duration(s string) int64 {
 	}
 	ms, err := parseISODuration(s)
 	if err != nil {
-		p.fail("duration %s: %w", show(s), err)
+		p.fail("duration %s: %w", Quote(s), err)
 	}
 	return ms
 }
@@ -716,14 +716,6 @@ func appendJSON(b []byte, v any) []byte {
 		panic(err)
 	}
 	return bytes.TrimSuffix(w.Bytes(), []byte("\n"))
-}
-
-// show quotes a text of somebody else's, cut short.
-func show(s string) string {
-	if len(s) > 64 {
-		s = s[:61] + "..."
-	}
-	return strconv.Quote(s)
 }
 
 func isTenant(s string) bool {

@@ -5,6 +5,8 @@ import (
 	"strconv"
 
 	"github.com/cespare/xxhash/v2"
+
+	"github.com/wayward-sec/wayward/event/jsonscan"
 )
 
 // Reasons are the words a DecodeError can carry: few and fixed, so that they can label a metric and
@@ -15,10 +17,10 @@ var Reasons = []string{
 }
 
 const (
-	notJSON        = "not_json"
+	notJSON        = jsonscan.NotJSON
 	tooLarge       = "too_large"
 	tooDeep        = "too_deep"
-	badUTF8        = "bad_utf8"
+	badUTF8        = jsonscan.BadUTF8
 	wrongType      = "wrong_type"
 	outOfRange     = "out_of_range"
 	missingField   = "missing_field"
@@ -55,13 +57,13 @@ type Decoder struct {
 	fault  DecodeError   // of the record in hand
 
 	// Of mend.go, for the record in hand; not looked at while all can be read.
-	e       *Event
-	strict  bool // the fault is in what must be right: nobody further out may mend it
-	mended  int
-	noted   DecodeError // the first that was mended
-	about   uint16      // a bit per Kind that has a fault if the event is of it:
-	faults  [Session + 1]DecodeError
-	nesting []uint64 // scratch: a bit per open bracket
+	e        *Event
+	strict   bool // the fault is in what must be right: nobody further out may mend it
+	mended   int
+	noted    DecodeError // the first that was mended
+	about    uint16      // a bit per Kind that has a fault if the event is of it:
+	faults   [Session + 1]DecodeError
+	brackets jsonscan.Brackets // scratch
 }
 
 // Reset forgets the scratch: events decoded since the last Reset become invalid.
@@ -119,7 +121,7 @@ func (d *Decoder) event(p []byte, e *Event) int {
 	if len(p) > MaxSize {
 		return d.fail(tooLarge, MaxSize, "at most 1 MiB")
 	}
-	i := space(p, 0)
+	i := jsonscan.Space(p, 0)
 	if i >= len(p) || p[i] != '{' {
 		return d.fail(notJSON, i, "an object")
 	}
@@ -212,7 +214,7 @@ func (d *Decoder) event(p []byte, e *Event) int {
 		}
 		seen |= bit
 	}
-	if i = space(p, i); i != len(p) {
+	if i = jsonscan.Space(p, i); i != len(p) {
 		return d.fail(notJSON, i, "nothing behind the object")
 	}
 
@@ -784,7 +786,7 @@ func (d *Decoder) member(p []byte, i int) (key []byte, at int, more bool) {
 	// others
 	first := p[i-1] == '{'
 	if i < len(p) && p[i] <= ' ' {
-		i = space(p, i)
+		i = jsonscan.Space(p, i)
 	}
 	if i < len(p) && p[i] == '}' {
 		return nil, i + 1, false
@@ -794,13 +796,13 @@ func (d *Decoder) member(p []byte, i int) (key []byte, at int, more bool) {
 			return nil, d.fail(notJSON, i, "a comma or a closing brace"), false
 		}
 		if i++; i < len(p) && p[i] <= ' ' {
-			i = space(p, i)
+			i = jsonscan.Space(p, i)
 		}
 	}
 	if i >= len(p) || p[i] != '"' {
 		return nil, d.fail(notJSON, i, "a field name"), false
 	}
-	end, escaped, reason := scan(p, i+1)
+	end, escaped, reason := jsonscan.String(p, i+1)
 	if reason != "" {
 		if end = d.brokenName(p, i, end, reason); end < 0 {
 			return nil, end, false
@@ -810,13 +812,13 @@ func (d *Decoder) member(p []byte, i int) (key []byte, at int, more bool) {
 	}
 	i = end + 1
 	if i < len(p) && p[i] <= ' ' {
-		i = space(p, i)
+		i = jsonscan.Space(p, i)
 	}
 	if i >= len(p) || p[i] != ':' {
 		return nil, d.fail(notJSON, i, "a colon"), false
 	}
 	if i++; i < len(p) && p[i] <= ' ' {
-		i = space(p, i)
+		i = jsonscan.Space(p, i)
 	}
 	return key, i, true
 }
@@ -828,7 +830,7 @@ func (d *Decoder) name(raw []byte) []byte {
 		return nil
 	}
 	b := d.text.take(len(raw))
-	n := len(unescape(b[:0], raw))
+	n := len(jsonscan.Unescape(b[:0], raw))
 	d.text.giveBack(len(raw) - n)
 	return b[:n:n]
 }
@@ -836,7 +838,7 @@ func (d *Decoder) name(raw []byte) []byte {
 // absent passes over null, which counts as an absent field, and refuses any other value, which is
 // not what was wanted.
 func (d *Decoder) absent(p []byte, i int, want string) int {
-	if literal(p, i, "null") {
+	if jsonscan.Literal(p, i, "null") {
 		return i + 4
 	}
 	if i < len(p) {

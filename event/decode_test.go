@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/wayward-sec/wayward/event/jsonscan"
 )
 
 // samples are the lines of testdata/events/sample.jsonl.
@@ -398,14 +400,14 @@ func TestDecodeUnescapes(t *testing.T) {
 		if err != nil || e.Intent != want {
 			t.Errorf("%q: got %q, %v, want %q", raw, e.Intent, err, want)
 		}
-		got, ok := Unquote([]byte("before "), e.Message.Text)
+		got, ok := jsonscan.Unquote([]byte("before "), e.Message.Text)
 		if !ok || string(got) != "before "+want {
 			t.Errorf("Unquote %q: got %q, %v", raw, got, ok)
 		}
 	}
 	for _, raw := range []string{``, `"`, `a`, `"a`, `a"`, `"a"b"`, `"a" `, ` "a"`, `"\x"`, `"\"`, `"\ud800"`,
 		"\"\xff\"", "\"\n\"", `'a'`} {
-		if got, ok := Unquote([]byte("x"), []byte(raw)); ok || string(got) != "x" {
+		if got, ok := jsonscan.Unquote([]byte("x"), []byte(raw)); ok || string(got) != "x" {
 			t.Errorf("Unquote %q: got %q, %v, want it refused", raw, got, ok)
 		}
 	}

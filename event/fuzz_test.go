@@ -19,6 +19,8 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/wayward-sec/wayward/event/jsonscan"
 )
 
 // reference is a second decoder, slow and from other parts (encoding/json, regexp, math/big, time
@@ -495,7 +497,7 @@ func FuzzUnquote(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		got, ok := Unquote([]byte("x"), raw)
+		got, ok := jsonscan.Unquote([]byte("x"), raw)
 		var want string
 		valid := len(raw) > 1 && raw[0] == '"' && raw[len(raw)-1] == '"' && utf8.Valid(raw) &&
 			json.Unmarshal(raw, &want) == nil && !halfPair(string(raw))
@@ -518,7 +520,8 @@ func FuzzContent(f *testing.F) {
 	f.Fuzz(func(t *testing.T, i uint8, value string) {
 		path := content[int(i)%len(content)]
 		var d Decoder
-		if end := d.delimit([]byte(value), 0); end != len(value) { // it is no one value: then it is a text
+		if end := d.brackets.EndOfValue([]byte(value), 0); end != len(value) {
+			// it is no one value: then it is a text
 			value = strings.NewReplacer(`"`, `'`, `\`, `/`).Replace(value)
 			value = `"` + value + `"`
 		}

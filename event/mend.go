@@ -2,13 +2,14 @@ package event
 
 import (
 	"bytes"
-	"encoding/json"
 	"math"
 	"strconv"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/cespare/xxhash/v2"
+
+	"github.com/wayward-sec/wayward/event/jsonscan"
 )
 
 // What an event says must not hide it: an agent, or a page that it reads, chooses what stands in
@@ -231,7 +232,7 @@ func (d *Decoder) mend(p []byte, i, at int, group string, key []byte, bit uint64
 	}
 	end, fault := i, d.fault
 	if i < 0 {
-		if end = d.delimit(p, at); end < 0 {
+		if end = d.brackets.EndOfValue(p, at); end < 0 {
 			d.fault, d.strict = fault, true // nobody can tell where it ends
 			return d.refuse(i, at, key, bit)
 		}
@@ -291,85 +292,12 @@ func (d *Decoder) note(fault DecodeError, marks Unreadable) {
 // brokenName passes over a field name that cannot be read: nobody knows that field. start is where
 // its quote stands, fault where it breaks. It returns the offset of the closing quote.
 func (d *Decoder) brokenName(p []byte, start, fault int, reason string) int {
-	end := quote(p, start+1)
+	end := jsonscan.ClosingQuote(p, start+1)
 	if end < 0 {
 		return d.fail(reason, fault, "a string")
 	}
 	d.note(DecodeError{Reason: reason, Offset: fault, Want: "a string"}, UnreadableOther)
 	return end
-}
-
-// quote returns the offset of the quote that closes the string whose text begins at i, whatever
-// stands in it; -1: none does.
-func quote(p []byte, i int) int {
-	for i < len(p) {
-		switch p[i] {
-		case '"':
-			return i
-		case '\\':
-			i++
-		}
-		i++
-	}
-	return -1
-}
-
-// delimit returns the offset behind the value at i by its quotes and brackets alone, however deep,
-// or -1 if they do not match.
-func (d *Decoder) delimit(p []byte, i int) int {
-	if i >= len(p) {
-		return -1
-	}
-	depth := 0
-	for start := i; i < len(p); {
-		switch c := p[i]; c {
-		case '"':
-			if i = quote(p, i+1); i < 0 {
-				return -1
-			}
-			i++
-		case '{', '[':
-			if depth>>6 == len(d.nesting) {
-				d.nesting = append(d.nesting, 0)
-			}
-			word, bit := &d.nesting[depth>>6], uint64(1)<<(depth&63)
-			if *word &^= bit; c == '{' {
-				*word |= bit
-			}
-			depth++
-			i++
-			continue
-		case '}', ']':
-			if depth == 0 {
-				return -1
-			}
-			depth--
-			if (c == '}') != (d.nesting[depth>>6]>>(depth&63)&1 == 1) {
-				return -1
-			}
-			i++
-		default:
-			if depth > 0 {
-				i++
-				continue
-			}
-			if i = bare(p, i); i == start {
-				return -1
-			}
-		}
-		if depth == 0 {
-			return i
-		}
-	}
-	return -1
-}
-
-// bare returns the offset behind what stands at i without quotes: a number, a literal, NaN.
-func bare(p []byte, i int) int {
-	for i < len(p) && p[i] > ' ' && strings.IndexByte(`,:{}[]"`, p[i]) < 0 {
-		i++
-	}
-	return i
 }
 
 // kept is what can be kept of the value from at to end as a text: valid UTF-8 of at most MaxString
@@ -389,7 +317,7 @@ func (d *Decoder) kept(p []byte, at, end int, hashed bool) string {
 	for i := 0; i < len(raw); {
 		r, n := utf8.DecodeRune(raw[i:]) // U+FFFD for what is none
 		if quoted && raw[i] == '\\' {
-			r, n = character(raw[i:])
+			r, n = jsonscan.EscapedRune(raw[i:])
 		}
 		if len(b)+utf8.RuneLen(r) > MaxString {
 			const mark = len("…") + 16
@@ -417,19 +345,6 @@ func hex16(b []byte, v uint64) []byte {
 	return b
 }
 
-// character reads the escape at the start of raw; what is none is U+FFFD.
-func character(raw []byte) (r rune, n int) {
-	if n, reason := escape(raw); reason == "" {
-		var b [4]byte
-		r, _ = utf8.DecodeRune(unescape(b[:0], raw[:n]))
-		return r, n
-	}
-	if len(raw) >= 6 && raw[1] == 'u' && hex4(raw, 2) >= 0 {
-		return utf8.RuneError, 6
-	}
-	return utf8.RuneError, min(2, len(raw))
-}
-
 // Ways of keeping.
 
 type place[T any] func(e *Event) *T
@@ -453,7 +368,7 @@ func keepNothing(at place[string]) func(*Decoder, []byte, int, int) {
 func keepNumber(at place[string]) func(*Decoder, []byte, int, int) {
 	return func(d *Decoder, p []byte, from, end int) {
 		*at(d.e) = ""
-		if n, _ := number(p, from); n == end {
+		if n, _ := jsonscan.Number(p, from); n == end {
 			*at(d.e) = d.kept(p, from, end, true)
 		}
 	}
@@ -562,11 +477,11 @@ func (d *Decoder) looseLabels(p []byte, at, end int) {
 				i++
 				continue
 			}
-			next := d.delimit(p, i)
+			next := d.brackets.EndOfValue(p, i)
 			if next < 0 {
 				break
 			}
-			if !literal(p[:next], i, "null") {
+			if !jsonscan.Literal(p[:next], i, "null") {
 				add(i, next)
 			}
 			i = next
@@ -581,15 +496,15 @@ func (d *Decoder) looseLabels(p []byte, at, end int) {
 // reads them further in need not know of any of this.
 
 func keepValue(at place[[]byte]) func(*Decoder, []byte, int, int) {
-	return func(d *Decoder, p []byte, from, end int) { *at(d.e) = anew(nil, p[from:end], 1) }
+	return func(d *Decoder, p []byte, from, end int) { *at(d.e) = jsonscan.Rewrite(nil, p[from:end], MaxDepth-1) }
 }
 
 func keepText(at place[[]byte]) func(*Decoder, []byte, int, int) {
 	return func(d *Decoder, p []byte, from, end int) {
-		if b := anew(nil, p[from:end], 1); b[0] == '"' {
+		if b := jsonscan.Rewrite(nil, p[from:end], MaxDepth-1); b[0] == '"' {
 			*at(d.e) = b
 		} else {
-			*at(d.e) = quoteRaw(nil, p[from:end], false) // {"parts": …}: its words are in it
+			*at(d.e) = jsonscan.QuoteRaw(nil, p[from:end], false) // {"parts": …}: its words are in it
 		}
 	}
 }
@@ -598,12 +513,12 @@ func keepText(at place[[]byte]) func(*Decoder, []byte, int, int) {
 // else lies under the name "value".
 func keepObject(at place[[]byte]) func(*Decoder, []byte, int, int) {
 	return func(d *Decoder, p []byte, from, end int) {
-		b := anew(nil, p[from:end], 1)
+		b := jsonscan.Rewrite(nil, p[from:end], MaxDepth-1)
 		if b[0] == '"' {
-			if text, ok := Unquote(nil, b); ok {
+			if text, ok := jsonscan.Unquote(nil, b); ok {
 				inner := bytes.TrimSpace(text)
-				if len(inner) > 1 && inner[0] == '{' && d.delimit(inner, 0) == len(inner) {
-					b = anew(nil, inner, 1)
+				if len(inner) > 1 && inner[0] == '{' && d.brackets.EndOfValue(inner, 0) == len(inner) {
+					b = jsonscan.Rewrite(nil, inner, MaxDepth-1)
 				}
 			}
 		}
@@ -612,155 +527,4 @@ func keepObject(at place[[]byte]) func(*Decoder, []byte, int, int) {
 		}
 		*at(d.e) = b
 	}
-}
-
-// anew appends the value that p is, whose brackets match, as JSON to the letter. level is how many
-// containers it stands in.
-func anew(dst, p []byte, level int) []byte {
-	w := writer{p: p, dst: dst}
-	w.value(level)
-	return w.dst
-}
-
-type writer struct {
-	p   []byte
-	i   int
-	dst []byte
-}
-
-func (w *writer) skip(punctuation string) {
-	for w.i < len(w.p) && (w.p[w.i] <= ' ' || strings.IndexByte(punctuation, w.p[w.i]) >= 0) {
-		w.i++
-	}
-}
-
-func (w *writer) value(level int) {
-	if w.skip(""); w.i >= len(w.p) {
-		w.dst = append(w.dst, "null"...)
-		return
-	}
-	switch c := w.p[w.i]; c {
-	case '"':
-		w.text()
-	case '{', '[':
-		if level >= MaxDepth {
-			w.i += enclosed(w.p[w.i:])
-			w.dst = append(w.dst, "null"...)
-			return
-		}
-		w.container(c, level)
-	default:
-		end := bare(w.p, w.i)
-		if end == w.i { // a comma or colon where a value was due
-			w.dst = append(w.dst, "null"...)
-			return
-		}
-		if token := w.p[w.i:end]; json.Valid(token) {
-			w.dst = append(w.dst, token...)
-		} else {
-			w.dst = quoteRaw(w.dst, token, false)
-		}
-		w.i = end
-	}
-}
-
-func (w *writer) text() {
-	end := quote(w.p, w.i+1)
-	if end < 0 {
-		end = len(w.p)
-	}
-	w.dst = quoteRaw(w.dst, w.p[w.i+1:end], true)
-	w.i = min(end+1, len(w.p))
-}
-
-func (w *writer) container(open byte, level int) {
-	end := byte('}')
-	if open == '[' {
-		end = ']'
-	}
-	w.dst = append(w.dst, open)
-	w.i++
-	for first := true; ; first = false {
-		w.skip(",:")
-		if w.i >= len(w.p) || w.p[w.i] == '}' || w.p[w.i] == ']' {
-			w.i = min(w.i+1, len(w.p))
-			w.dst = append(w.dst, end)
-			return
-		}
-		if !first {
-			w.dst = append(w.dst, ',')
-		}
-		if open == '{' {
-			switch w.p[w.i] {
-			case '"':
-				w.text()
-			case '{', '[': // without a name
-				w.dst = append(w.dst, `""`...)
-			default:
-				end := bare(w.p, w.i)
-				w.dst = quoteRaw(w.dst, w.p[w.i:end], false)
-				w.i = end
-			}
-			w.dst = append(w.dst, ':')
-			if w.skip(":"); w.i < len(w.p) && (w.p[w.i] == '}' || w.p[w.i] == ']') {
-				w.dst = append(w.dst, "null"...)
-				continue
-			}
-		}
-		w.value(level + 1)
-	}
-}
-
-// enclosed is the length of the container at the start of p, whose brackets match.
-func enclosed(p []byte) int {
-	depth := 0
-	for i := 0; i < len(p); i++ {
-		switch p[i] {
-		case '"':
-			if i = quote(p, i+1); i < 0 {
-				return len(p)
-			}
-		case '{', '[':
-			depth++
-		case '}', ']':
-			if depth--; depth == 0 {
-				return i + 1
-			}
-		}
-	}
-	return len(p)
-}
-
-// quoteRaw appends a JSON string to the letter. Escapes of raw are kept if escaped and right.
-func quoteRaw(dst, raw []byte, escaped bool) []byte {
-	dst = append(dst, '"')
-	for i := 0; i < len(raw); {
-		c := raw[i]
-		switch {
-		case c == '\\' && escaped:
-			n, reason := escape(raw[i:])
-			if reason != "" {
-				_, n = character(raw[i:])
-				dst = append(dst, `\ufffd`...)
-			} else {
-				dst = append(dst, raw[i:i+n]...)
-			}
-			i += n
-		case c == '\\' || c == '"':
-			dst = append(dst, '\\', c)
-			i++
-		case c < ' ':
-			dst = append(dst, `\u00`...)
-			dst = append(dst, "0123456789abcdef"[c>>4], "0123456789abcdef"[c&15])
-			i++
-		case c < utf8.RuneSelf:
-			dst = append(dst, c)
-			i++
-		default:
-			r, n := utf8.DecodeRune(raw[i:])
-			dst = utf8.AppendRune(dst, r)
-			i += n
-		}
-	}
-	return append(dst, '"')
 }

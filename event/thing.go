@@ -90,7 +90,7 @@ func ParseThing(b []byte) (Thing, error) {
 		return Thing{}, fmt.Errorf("thing: %w", err)
 	}
 	if w.Schema != ThingSchema {
-		return Thing{}, fmt.Errorf("thing: schema %s, this program reads %q", show(w.Schema), ThingSchema)
+		return Thing{}, fmt.Errorf("thing: schema %s, this program reads %q", Quote(w.Schema), ThingSchema)
 	}
 	p := parser{what: "thing"}
 	t := Thing{Kind: w.Kind, Tenant: w.Tenant, ID: w.ID, Server: w.Server, First: p.time("first_seen", w.First, true),
@@ -101,7 +101,7 @@ func ParseThing(b []byte) (Thing, error) {
 	if w.Class != "" {
 		var ok bool
 		if t.Class, ok = ParseClass(w.Class); !ok {
-			p.fail("class %s is unknown; use %s", show(w.Class), strings.Join(Classes(), ", "))
+			p.fail("class %s is unknown; use %s", Quote(w.Class), strings.Join(Classes(), ", "))
 		}
 	}
 	return t, p.err

@@ -115,9 +115,9 @@ func (b *behaviour) apply(log int, r *record) error {
 	x.order = r.offset
 	if err := b.decoder.Decode(r.value, &b.e); err != nil {
 		n := whose(&b.decoder, r)
-		b.deadLetter(b.topic, b.p, r, reasonOf(err), err.Error(), n)
+		b.deadLetter(b.topic, b.p, r, event.ReasonOf(err), err.Error(), n)
 		if n != nil {
-			x.undecoded(n, r.stamp, reasonOf(err))
+			x.undecoded(n, r.stamp, event.ReasonOf(err))
 		}
 		return nil
 	}

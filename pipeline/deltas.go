@@ -295,9 +295,7 @@ func (b *behaviour) flush() {
 			whole[k] = &baselines.Delta{}
 		}
 		d := g.delta
-		whole[k].Merge(&baselines.Delta{Events: d.Events, Learned: d.Learned, Sessions: d.Sessions,
-			AgentDays: d.AgentDays, Volume: d.Volume, Audit: d.Audit})
-		whole[k].Rarity.MergeWide(&d.Rarity)
+		whole[k].MergeWide(d)
 		if d.Events > 0 {
 			whole[k].Baselines.Add(xxhash.Sum64String(g.Persona + "\x00" + g.Fork))
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/wayward-sec/wayward/detectors"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/event/wire"
+	"github.com/wayward-sec/wayward/pipeline/broker"
 	"github.com/wayward-sec/wayward/policy"
 )
 
@@ -47,7 +48,7 @@ func (x *eventContext) place(r *record) {
 	b := x.b
 	b.key = event.AppendKey(b.key[:0], b.e.Tenant, b.e.Agent.ID)
 	b.keyed.Key = b.key
-	if x.home = homeOf(&b.keyed, b.rules.sources); x.home == b.p {
+	if x.home = broker.KeyPartition(&b.keyed, b.rules.sources); x.home == b.p {
 		return
 	}
 	why := wrongPartitioner
@@ -170,7 +171,7 @@ func (x *eventContext) undecoded(n *event.Named, stamp int64, reason string) {
 	x.home = b.p
 	if b.replay == nil {
 		b.keyed.Key = event.AppendKey(nil, n.Tenant, n.Agent)
-		x.home = homeOf(&b.keyed, b.rules.sources)
+		x.home = broker.KeyPartition(&b.keyed, b.rules.sources)
 	}
 	x.event = e
 	x.agent, x.session, x.looked, x.found, x.stateless, x.sessionless = pg, nil, true, nil, false, false

@@ -18,6 +18,7 @@ import (
 	"github.com/wayward-sec/wayward/detectors"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/event/wire"
+	"github.com/wayward-sec/wayward/pipeline/history"
 	"github.com/wayward-sec/wayward/policy"
 	"github.com/wayward-sec/wayward/state"
 )
@@ -94,37 +95,16 @@ type Summary struct {
 	Pages   int
 }
 
-// Source gives a replay its records, chunk by chunk.
-type Source interface {
-	// Next returns the next chunk, io.EOF at the end. The chunk is the caller's until Done.
-	Next(ctx context.Context) (*Chunk, error)
-	// Done gives a chunk back for reuse.
-	Done(*Chunk)
-}
-
-// Chunk is a run of records.
-type Chunk struct {
-	Lines   []byte   // whole lines; or
-	Records []record // records
-	At      int64    // number of the first line, from 1
-	Stamp   int64    // of lines: an event time that the file is about; 0: not known
-	Read    int64    // bytes of the source read so far, for progress
-
-	Undecoded []Undecoded // what the source itself could make no event of
-
-	blocks []*block
-}
-
 // block is a part of a chunk that one worker decodes.
 type block struct {
 	lines   []byte
-	records []record
+	records []history.Record
 	at      int64
 	first   int64 // number of its first line; 0: these are records
 	stamp   int64
 	decoder event.Decoder
 	items   []item
-	bad     []Undecoded
+	bad     []history.Undecoded
 }
 
 type item struct {
@@ -138,27 +118,18 @@ type item struct {
 	sum     uint64 // of the bytes of one that did not
 }
 
-// Undecoded is a record of which no event could be made.
-type Undecoded struct {
-	At     int64 // number of its line, or offset
-	Reason string
-	Err    error
-	Whose  *event.Named // nil: it names nobody
-}
-
-// Sum is the hash of what it was made of, if it names an agent.
-func (u *Undecoded) Sum() uint64 {
-	if u.Whose == nil {
-		return 0
-	}
-	return u.Whose.Sum
-}
-
 const blockBytes = 128 << 10
+
+// decodedChunk is a chunk with its events.
+type decodedChunk struct {
+	*history.Chunk
+	blocks []*block
+}
 
 // replaying is a replay under way.
 type replaying struct {
 	*Replay
+	free       chan []*block // blocks of chunks that are done, for reuse
 	behaviours [virtual]*behaviour
 	relations  [virtual]*relation
 	shared     *rules
@@ -182,7 +153,7 @@ type replaying struct {
 }
 
 // Run replays a source to its end, or until ctx is done.
-func (r *Replay) Run(ctx context.Context, src Source) (_ Summary, err error) {
+func (r *Replay) Run(ctx context.Context, src history.Source) (_ Summary, err error) {
 	if r.Workers <= 0 {
 		r.Workers = runtime.GOMAXPROCS(0)
 	}
@@ -224,8 +195,9 @@ func (r *Replay) Run(ctx context.Context, src Source) (_ Summary, err error) {
 	}
 	// One chunk is decoded while the one before it is applied: no worker waits for the other kind
 	// of work.
-	decoded := make(chan *Chunk, 1)
+	decoded := make(chan *decodedChunk, 1)
 	failed := make(chan error, 1)
+	x.free = make(chan []*block, 4)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go func() {
@@ -236,9 +208,8 @@ func (r *Replay) Run(ctx context.Context, src Source) (_ Summary, err error) {
 				failed <- err
 				return
 			}
-			x.decode(c)
 			select {
-			case decoded <- c:
+			case decoded <- x.decode(c):
 			case <-ctx.Done():
 				failed <- ctx.Err()
 				return
@@ -255,7 +226,8 @@ func (r *Replay) Run(ctx context.Context, src Source) (_ Summary, err error) {
 		if r.Progress != nil {
 			r.Progress(c.Read, x.sum.Events)
 		}
-		src.Done(c)
+		src.Done(c.Chunk)
+		x.free <- c.blocks
 	}
 	if err := <-failed; !errors.Is(err, io.EOF) {
 		return x.summary(), err
@@ -313,7 +285,7 @@ func (x *replaying) parallel(n int, f func(i int)) {
 }
 
 // chunk applies the events of a chunk in order, cutting slices where the watermark crosses them.
-func (x *replaying) chunk(c *Chunk) error {
+func (x *replaying) chunk(c *decodedChunk) error {
 	for _, b := range c.blocks {
 		for _, bad := range b.bad {
 			x.sum.Dead[bad.Reason]++

@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/wayward-sec/wayward/pipeline/broker"
 	"github.com/wayward-sec/wayward/state"
 )
 
@@ -127,11 +128,11 @@ func (st *stage) run(ctx context.Context) error {
 		}
 		st.metrics.sessions.Inc()
 		st.cfg.Health.set(StageHealth{Stage: st.name, Waiting: "its session ended, another one begins: " +
-			Explain(err)})
+			broker.Explain(err)})
 		if time.Since(start) > time.Minute {
 			wait = 100 * time.Millisecond
 		}
-		st.log.Warn("session ended, state is loaded anew", "err", Explain(err), "retry_in", wait)
+		st.log.Warn("session ended, state is loaded anew", "err", broker.Explain(err), "retry_in", wait)
 		select {
 		case <-ctx.Done():
 			return nil
@@ -157,7 +158,7 @@ func (st *stage) open(ctx context.Context) (*kgo.GroupTransactSession, error) {
 		kgo.TransactionTimeout(c.TransactionTimeout), kgo.FetchMaxWait(100*time.Millisecond),
 		kgo.FetchMaxBytes(16<<20), kgo.FetchMaxPartitionBytes(2<<20), kgo.BrokerMaxReadBytes(512<<20),
 		kgo.ProducerBatchCompression(c.Topics.Codec()), kgo.ProducerLinger(0), kgo.MaxBufferedRecords(200_000),
-		kgo.RecordPartitioner(partitioner), kgo.RetryTimeout(c.TransactionTimeout),
+		kgo.RecordPartitioner(broker.Partitioner), kgo.RetryTimeout(c.TransactionTimeout),
 		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, a map[string][]int32) {
 			first := slices.Sorted(slices.Values(a[st.in[0]])) // eager: the whole assignment, every time
 			if !slices.Equal(first, slices.Sorted(slices.Values(a[st.in[len(st.in)-1]]))) {
@@ -174,7 +175,7 @@ func (st *stage) open(ctx context.Context) (*kgo.GroupTransactSession, error) {
 		abort()
 		return nil, fmt.Errorf("%w%s stage: %w", errFatal, st.name, err)
 	}
-	if err := waitForBrokers(ctx, s.Client(), st.log, func(why string) {
+	if err := broker.WaitForBrokers(ctx, s.Client(), st.log, func(why string) {
 		if why != "" {
 			st.cfg.Health.set(StageHealth{Stage: st.name, Waiting: why})
 		}
@@ -192,20 +193,6 @@ func (st *stage) open(ctx context.Context) (*kgo.GroupTransactSession, error) {
 	}
 	return s, nil
 }
-
-// partitioner sends what has a partition there, and the rest where every Kafka client would by its
-// key.
-var partitioner = kgo.BasicConsistentPartitioner(func(string) func(*kgo.Record, int) int {
-	return func(r *kgo.Record, n int) int {
-		if r.Partition >= 0 {
-			return int(r.Partition)
-		}
-		if r.Key == nil {
-			return 0
-		}
-		return keyed.Partition(r, n)
-	}
-})
 
 func (st *stage) session(ctx context.Context) error {
 	// Before open: the group may give us partitions before open returns.
@@ -329,7 +316,7 @@ func (st *stage) session(ctx context.Context) error {
 		// One transaction per interval, not per poll: each costs the broker the same whatever it
 		// carries.
 		if rest := st.cfg.TransactionEvery - time.Since(began); rest > 0 && len(ready) > 0 {
-			pause(ctx, rest)
+			broker.Pause(ctx, rest)
 		}
 	}
 	clean = true
@@ -384,15 +371,6 @@ func (st *stage) settle(ctx context.Context, cl *kgo.Client, load func(p int32, 
 			cl.PauseFetchPartitions(st.both(p))
 			load(p, [2]int64{})
 		}
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
 	}
 }
 
@@ -464,9 +442,31 @@ func (st *stage) arrived(cl *kgo.Client) {
 		}
 		delete(st.awaited, p)
 		st.log.Info("the baseline has come", "partition", p, "after", time.Since(w.since).Round(time.Millisecond))
-		if !st.held[p] && !st.waiting[p] && st.failed[p] == nil {
-			cl.ResumeFetchPartitions(map[string][]int32{st.in[1]: {p}})
-		}
+		st.resume(cl, p)
+	}
+}
+
+// paused says which logs of a partition the next poll has to leave out.
+func (st *stage) paused(p int32) (control, main bool) {
+	switch w, fl := st.awaited[p], st.failed[p]; {
+	case st.shards[p] == nil:
+		return true, true
+	case fl != nil && fl.skip && !st.skips(st.shards[p], fl.offset):
+		return false, true // the record that sets the event aside must be read before the event
+	case st.waiting[p], w != nil && w.before == 0, st.held[p]:
+		return false, true
+	}
+	return false, false
+}
+
+// resume lets those logs of a partition go on that nothing holds back any more.
+func (st *stage) resume(cl *kgo.Client, p int32) {
+	control, main := st.paused(p)
+	if !main {
+		cl.ResumeFetchPartitions(map[string][]int32{st.in[len(st.in)-1]: {p}})
+	}
+	if !control && len(st.in) == 2 {
+		cl.ResumeFetchPartitions(map[string][]int32{st.in[0]: {p}})
 	}
 }
 
@@ -505,7 +505,7 @@ func complain(log *slog.Logger, last *time.Time, topic string, p int32, err erro
 		return
 	}
 	*last = time.Now()
-	log.Error("reading", "topic", topic, "partition", p, "err", Explain(err))
+	log.Error("reading", "topic", topic, "partition", p, "err", broker.Explain(err))
 }
 
 func (st *stage) logOf(topic string) int {
@@ -565,11 +565,6 @@ func (st *stage) finish(cl *kgo.Client, l loaded) {
 	l.s.copiedAt = wall()
 	st.heard = map[int32]int64{}
 	if fl := st.failed[l.p]; fl != nil {
-		if fl.skip && !st.skips(l.s, fl.offset) {
-			// Control first: the record that sets the event aside must be read before the event.
-			cl.ResumeFetchPartitions(map[string][]int32{st.in[0]: {l.p}})
-			return
-		}
 		if fl.offset < 0 {
 			delete(st.failed, l.p)
 			st.metrics.paused.Set(float64(len(st.failed)))
@@ -584,11 +579,9 @@ func (st *stage) finish(cl *kgo.Client, l loaded) {
 			// Control first, so that no event is judged by a set that is no longer, or not yet, in
 			// force.
 			st.waiting[l.p] = true
-			cl.ResumeFetchPartitions(map[string][]int32{st.in[0]: {l.p}})
-			return
 		}
 	}
-	cl.ResumeFetchPartitions(st.both(l.p))
+	st.resume(cl, l.p)
 }
 
 // activate writes into a shard's own log that this instance's set takes effect.

@@ -13,6 +13,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/wayward-sec/wayward/pipeline/broker"
 )
 
 // transact applies the slices of the partitions in one transaction.
@@ -125,7 +127,7 @@ func (st *stage) transact(ctx context.Context, s *kgo.GroupTransactSession, in m
 	}
 	st.aborted(st.whyAborted(order, errs, lost.Load(), inTime))
 	if perr := lost.Load(); perr != nil {
-		st.log.Warn("a record could not be written, the transaction is aborted", "err", Explain(*perr))
+		st.log.Warn("a record could not be written, the transaction is aborted", "err", broker.Explain(*perr))
 	}
 	for i, p := range order {
 		if w := st.awaits(p, errs[i]); w != nil {
@@ -242,7 +244,7 @@ func (st *stage) committed(ctx context.Context, cl *kgo.Client, p int32, sh *sha
 		b, ok := sh.machine.(*behaviour)
 		switch {
 		case ok && fl.skip && slices.Contains(b.skip, fl.offset) && sh.next[mainLog] <= fl.offset:
-			cl.ResumeFetchPartitions(map[string][]int32{st.in[1]: {p}})
+			st.resume(cl, p)
 		case fl.offset < 0 || sh.next[mainLog] > fl.offset:
 			delete(st.failed, p)
 			st.metrics.paused.Set(float64(len(st.failed)))
@@ -260,7 +262,7 @@ func (st *stage) committed(ctx context.Context, cl *kgo.Client, p int32, sh *sha
 	}
 	if st.waiting[p] && sh.policies().Hash() == st.own {
 		delete(st.waiting, p)
-		cl.ResumeFetchPartitions(st.both(p))
+		st.resume(cl, p)
 	}
 	if w := st.awaited[p]; w != nil && w.before > 0 {
 		if w.before -= taken; w.before <= 0 { // it is the next one now
@@ -280,9 +282,7 @@ func (st *stage) committed(ctx context.Context, cl *kgo.Client, p int32, sh *sha
 			time.Duration(ahead)*time.Millisecond)
 	case ahead < st.cfg.MaxAhead.Milliseconds()*9/10 && st.held[p]:
 		delete(st.held, p)
-		if w := st.awaited[p]; w == nil || w.before > 0 {
-			cl.ResumeFetchPartitions(map[string][]int32{st.in[1]: {p}})
-		}
+		st.resume(cl, p)
 	}
 }
 
@@ -317,6 +317,6 @@ func (st *stage) brokerPosition(ctx context.Context, cl *kgo.Client) (map[int32]
 		if !errors.Is(err, kerr.UnstableOffsetCommit) || ctx.Err() != nil {
 			return at, err
 		}
-		pause(ctx, 20*time.Millisecond)
+		broker.Pause(ctx, 20*time.Millisecond)
 	}
 }

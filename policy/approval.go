@@ -157,7 +157,7 @@ func digestOf(b []byte, by Algorithm) string {
 // its length tells. What is none of them stays as it is, without blanks around it.
 func PlainDigest(s string) (plain string, by Algorithm) {
 	s = strings.TrimSpace(s)
-	low := lower(s)
+	low := event.Lower(s)
 	for alg, a := range algorithms {
 		if a.size == 0 {
 			continue

@@ -62,7 +62,7 @@ func (c *collector) baseline(d baselineDef, src *source, path string) {
 	bad := src.reporter(path)
 	key := [3]string{"baseline", d.Tenant, event.Identity(d.Persona)}
 	if first, dup := c.places[key]; dup {
-		bad("persona", "the baseline of persona %s %s is already at %s; keep one of them", quote(d.Persona),
+		bad("persona", "the baseline of persona %s %s is already at %s; keep one of them", event.Quote(d.Persona),
 			ofTenant(d.Tenant), first)
 		return
 	}
@@ -83,7 +83,7 @@ func (d *baselineDef) over(b *Baseline, bad report) {
 		}
 		v, err := strconv.ParseFloat(text, 64)
 		if err != nil || !(v >= 0) || v > 1e6 {
-			bad(path, "%s is no number of alerts per day; use 0 to 1000000, such as 1 or 0.5", quote(text))
+			bad(path, "%s is no number of alerts per day; use 0 to 1000000, such as 1 or 0.5", event.Quote(text))
 			return
 		}
 		*into = v
@@ -91,7 +91,7 @@ func (d *baselineDef) over(b *Baseline, bad report) {
 	whole := func(path, text string, most uint64) uint64 {
 		v, err := strconv.ParseUint(text, 10, 32)
 		if err != nil || v < 1 || v > most {
-			bad(path, "%s is no number from 1 to %d; correct it, or leave it out", quote(text), most)
+			bad(path, "%s is no number from 1 to %d; correct it, or leave it out", event.Quote(text), most)
 			return 0
 		}
 		return v

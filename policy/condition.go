@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/wayward-sec/wayward/catalogue"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/event/glob"
 )
@@ -66,7 +67,7 @@ func compileConditions(bad report, defs []needsDef) (all []*Condition, tools []s
 		for k, word := range d.Classes {
 			cl, ok := event.ParseClass(word)
 			if !ok {
-				bad(at(path+".classes", k), "unknown class %s; %s", quote(word), choose(word, event.Classes()))
+				bad(at(path+".classes", k), "unknown class %s; %s", event.Quote(word), choose(word, event.Classes()))
 				continue
 			}
 			c.classes |= 1 << cl
@@ -100,9 +101,9 @@ func (c *Condition) limit(bad report, path string, d aboveDef) {
 		bad(path, `above needs an amount; write above: {amount: "500.00", currency: EUR}, say`)
 	case d.Currency == "":
 		bad(path, "above needs a currency, since amounts of two cannot be compared; add currency: EUR, say")
-	case !isCurrency(d.Currency):
+	case !catalogue.IsCurrency(d.Currency):
 		bad(path+".currency", "%s is no currency; use its three capital letters as in ISO 4217, such as EUR",
-			quote(d.Currency))
+			event.Quote(d.Currency))
 	}
 	if d.Amount != "" {
 		var what string
@@ -177,8 +178,8 @@ func passesFolded(g *glob.List, s string) bool {
 		return true
 	}
 	var buf [maxName]byte
-	if hasUpper(s) {
-		s = lowerInto(buf[:], s)
+	if event.HasUpper(s) {
+		s = event.LowerInto(buf[:], s)
 	}
 	return s != "" && g.Find(s) >= 0
 }

@@ -3,6 +3,7 @@ package policy
 import (
 	"strings"
 
+	"github.com/wayward-sec/wayward/catalogue"
 	"github.com/wayward-sec/wayward/event"
 )
 
@@ -41,9 +42,9 @@ func (p *Persona) urls(list string, ext event.Tri, dst []Violation) []Violation 
 	first := len(dst)
 	for rest := list; rest != ""; {
 		var part string
-		part, rest = nextURL(rest)
+		part, rest = catalogue.NextURL(rest)
 		n := len(dst)
-		if isMailto(part) {
+		if catalogue.IsMailto(part) {
 			dst = p.recipients(part[7:], ext, dst)
 		} else {
 			dst = p.host(event.ReadURL(part), part, ext, dst)
@@ -78,7 +79,7 @@ func (p *Persona) host(h event.Host, raw string, ext event.Tri, dst []Violation)
 		if name == "" {
 			continue
 		}
-		if r := p.goesTo(lower(name), ext); r.Verdict == Deny && r.Rule != byDefault {
+		if r := p.goesTo(event.Lower(name), ext); r.Verdict == Deny && r.Rule != byDefault {
 			return append(dst, Violation{Destinations.String(), name, r.Rule, r.Verdict})
 		}
 	}
@@ -100,7 +101,7 @@ func (p *Persona) recipients(list string, ext event.Tri, dst []Violation) []Viol
 		}
 		seen = true
 		n := len(dst)
-		dst = p.host(hostOfAddress(part), strings.TrimSpace(part), ext, dst)
+		dst = p.host(catalogue.HostOfAddress(part), strings.TrimSpace(part), ext, dst)
 		dst = once(dst, first, n)
 	}
 	if !seen {
@@ -112,9 +113,9 @@ func (p *Persona) recipients(list string, ext event.Tri, dst []Violation) []Viol
 // target judges what was made of a destination; shown is what the violation says.
 func (p *Persona) target(s, shown string, ext event.Tri, dst []Violation) []Violation {
 	var r Ruling
-	if hasUpper(s) {
+	if event.HasUpper(s) {
 		var buf [event.MaxString]byte
-		r = p.goesTo(lowerInto(buf[:], s), ext)
+		r = p.goesTo(event.LowerInto(buf[:], s), ext)
 	} else {
 		r = p.goesTo(s, ext)
 	}

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/wayward-sec/wayward/catalogue"
 	"github.com/wayward-sec/wayward/event"
 )
 
@@ -21,7 +22,7 @@ type Judgement struct {
 // Explain says of everything about a call what the judge makes of it, and of the whole. It goes the
 // way that Check goes. Approvals and pairs of duties depend on what came before, so it can only
 // name them.
-func (j *Judge) Explain(e *event.Event, t *Tool) (Verdict, []Judgement) {
+func (j *Judge) Explain(e *event.Event, t *catalogue.Tool) (Verdict, []Judgement) {
 	p := j.Persona
 	vs := j.Check(e, t, e.Time, nil)
 	verdict := Strongest(vs)
@@ -127,7 +128,7 @@ func (p *Persona) explained(v Violation) Judgement {
 			continue
 		}
 		i := slices.IndexFunc(*n.list, func(s string) bool {
-			return s == v.Rule || lower(s) == v.Rule && (v.Rule == external || v.Rule == internal)
+			return s == v.Rule || event.Lower(s) == v.Rule && (v.Rule == external || v.Rule == internal)
 		})
 		j.File, j.Line = p.Place(at(dimensionDefs[d].path+"."+n.key, max(i, 0)))
 	}

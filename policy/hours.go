@@ -1,11 +1,12 @@
 package policy
 
 import (
-	"math"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/wayward-sec/wayward/event"
 )
 
 // Hours are the minutes of a week at which a persona works, by the wall clock of its zone. In the
@@ -41,10 +42,10 @@ func compileHours(bad report, defs []hoursDef) *Hours {
 		from, ok1 := minuteOf(d.From)
 		to, ok2 := minuteOf(d.To)
 		if !ok1 || from == minutesADay {
-			bad(path+".from", `%s is no time of day; write "08:00", in quotes, 00:00 to 23:59`, quote(d.From))
+			bad(path+".from", `%s is no time of day; write "08:00", in quotes, 00:00 to 23:59`, event.Quote(d.From))
 		}
 		if !ok2 {
-			bad(path+".to", `%s is no time of day; write "18:00", in quotes, 00:00 to 24:00`, quote(d.To))
+			bad(path+".to", `%s is no time of day; write "18:00", in quotes, 00:00 to 24:00`, event.Quote(d.To))
 		}
 		if ok1 && ok2 && from == to {
 			bad(path,
@@ -62,7 +63,7 @@ func compileHours(bad report, defs []hoursDef) *Hours {
 		for j, word := range days {
 			day := slices.Index(weekdays, word)
 			if day < 0 {
-				bad(at(path+".days", j), "unknown day %s; %s", quote(word), choose(word, weekdays))
+				bad(at(path+".days", j), "unknown day %s; %s", event.Quote(word), choose(word, weekdays))
 				continue
 			}
 			for m := range length {
@@ -85,35 +86,6 @@ func minuteOf(s string) (minute int, ok bool) {
 	m, err2 := strconv.ParseUint(s[3:], 10, 8)
 	minute = int(h*60 + m)
 	return minute, err1 == nil && err2 == nil && m < 60 && minute <= minutesADay
-}
-
-// WallClock tells the time of day in a zone. It remembers from when to when the present offset from
-// UTC holds, which spares the search for it; so it belongs to one goroutine.
-type WallClock struct {
-	zone     *time.Location
-	from, to int64 // Unix milliseconds
-	offset   int64 // ms east of UTC
-}
-
-// NewWallClock returns the clock of a zone.
-func NewWallClock(zone *time.Location) *WallClock { return &WallClock{zone: zone} }
-
-// Local returns a moment as the zone's clocks show it, in milliseconds since Thursday, 1 January
-// 1970, 00:00 there.
-func (c *WallClock) Local(ms int64) int64 {
-	if ms < c.from || ms >= c.to {
-		t := time.UnixMilli(ms).In(c.zone)
-		_, offset := t.Zone()
-		start, end := t.ZoneBounds()
-		c.from, c.to, c.offset = math.MinInt64, math.MaxInt64, int64(offset)*1000
-		if !start.IsZero() {
-			c.from = start.UnixMilli()
-		}
-		if !end.IsZero() {
-			c.to = end.UnixMilli()
-		}
-	}
-	return ms + c.offset
 }
 
 const dayMS = 86_400_000

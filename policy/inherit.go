@@ -73,7 +73,7 @@ func (c *collector) persona(def personaDef, src *source, path string) {
 	if def.Name != "" {
 		place := name{def.Tenant, event.Identity(def.Name)} // two that differ in case would be one
 		if first, dup := c.places[place]; dup {
-			d.report("name", "persona %s %s is already at %s; rename or remove one", quote(def.Name),
+			d.report("name", "persona %s %s is already at %s; rename or remove one", event.Quote(def.Name),
 				ofTenant(def.Tenant), first)
 			d.twice = true
 			return
@@ -85,8 +85,8 @@ func (c *collector) persona(def personaDef, src *source, path string) {
 		if other, dup := c.agents[name{def.Tenant, a}]; !dup {
 			c.agents[name{def.Tenant, a}] = claim
 		} else if other.persona != d.key && a != "" {
-			d.report(at("agents", i), "agent %s already plays %s at %s; keep it in one of them", quote(a),
-				quote(other.persona.name), other.where)
+			d.report(at("agents", i), "agent %s already plays %s at %s; keep it in one of them", event.Quote(a),
+				event.Quote(other.persona.name), other.where)
 		}
 	}
 }
@@ -169,11 +169,11 @@ func (c *collector) merge(d *draft, byName map[name]*draft, below []*draft) {
 		case i >= 0:
 			d.report("extends",
 				"persona %s at %s is tenant %s's own, and nobody else may extend it; extend one for every tenant, or of the same tenant",
-				quote(d.def.Extends), c.drafts[i].src.place(c.drafts[i].path), quote(c.drafts[i].key.tenant))
+				event.Quote(d.def.Extends), c.drafts[i].src.place(c.drafts[i].path), event.Quote(c.drafts[i].key.tenant))
 		case len(names) == 0:
-			d.report("extends", "there is no persona %s to extend; define it, or remove extends", quote(d.def.Extends))
+			d.report("extends", "there is no persona %s to extend; define it, or remove extends", event.Quote(d.def.Extends))
 		default:
-			d.report("extends", "there is no persona %s to extend; %s", quote(d.def.Extends),
+			d.report("extends", "there is no persona %s to extend; %s", event.Quote(d.def.Extends),
 				choose(d.def.Extends, sorted(names)))
 		}
 		return
@@ -181,17 +181,17 @@ func (c *collector) merge(d *draft, byName map[name]*draft, below []*draft) {
 		circle := below[slices.Index(below, parent):]
 		var steps []string
 		for _, o := range circle {
-			steps = append(steps, quote(o.key.name)+" ("+o.of("extends").place().String()+")")
+			steps = append(steps, event.Quote(o.key.name)+" ("+o.of("extends").place().String()+")")
 		}
 		d.report("extends",
 			"personas extend each other in a circle: %s and back to %s; remove extends from one of them",
-			strings.Join(steps, " extends "), quote(parent.key.name))
+			strings.Join(steps, " extends "), event.Quote(parent.key.name))
 		return
 	}
 	c.merge(parent, byName, below)
 	if d.above = parent.above + 1; d.above == maxGenerations+1 {
 		d.report("extends", "more than %d personas stand above %s; let it extend one that is nearer to the top",
-			maxGenerations, quote(d.key.name))
+			maxGenerations, event.Quote(d.key.name))
 	}
 	d.take(parent)
 }
@@ -260,7 +260,7 @@ func (d *draft) take(parent *draft) {
 		theirs := parent.of(at("separate", i))
 		if k := slices.IndexFunc(m.Separate, func(o separationDef) bool { return o.Name == s.Name }); k >= 0 {
 			d.report(at("separate", k)+".name",
-				"the pair %s is taken over from %s already and cannot be changed; rename it", quote(s.Name),
+				"the pair %s is taken over from %s already and cannot be changed; rename it", event.Quote(s.Name),
 				theirs.place())
 			continue
 		}
@@ -292,7 +292,7 @@ func (d *draft) takeLists(parent *draft, dim Dimension, own, up *listsDef) {
 			for k, s := range *n.list {
 				plain := s
 				if info.fold {
-					plain = lower(s)
+					plain = event.Lower(s)
 				}
 				j := slices.Index(*o.list, s)
 				if j < 0 && !glob.Is(s) {
@@ -305,9 +305,9 @@ func (d *draft) takeLists(parent *draft, dim Dimension, own, up *listsDef) {
 					skip[(*o.list)[j]] = true
 					where := parent.of(at(info.path+"."+o.key, j))
 					d.report(at(info.path+"."+n.key, k),
-						"%s is %s here, but %s by %s of %s at %s; %s wins, so remove one", quote(s), n.verdict.said(),
+						"%s is %s here, but %s by %s of %s at %s; %s wins, so remove one", event.Quote(s), n.verdict.said(),
 						o.verdict.said(),
-						quote((*o.list)[j]), quote(parent.key.name), where.place(),
+						event.Quote((*o.list)[j]), event.Quote(parent.key.name), where.place(),
 						strings.ReplaceAll(o.verdict.String(), "_", " "))
 				}
 			}
@@ -350,7 +350,7 @@ func (c *collector) personaLimits(d *draft) {
 			if !isID(d.key.name) {
 				d.report("name",
 					"a persona with limits gives them its name, so %s must be of letters, digits, dots, hyphens and underscores; rename it",
-					quote(d.key.name))
+					event.Quote(d.key.name))
 				return
 			}
 			l.ID = prefix + l.ID

@@ -129,7 +129,7 @@ func (c *collector) register(d inventoryDef, src *source, path string) {
 	}
 	kind, ok := ParseThingKind(d.Kind)
 	if !ok {
-		bad("kind", "unknown kind %s; %s", quote(d.Kind), choose(d.Kind, append(slices.Clone(thingKinds), "settings")))
+		bad("kind", "unknown kind %s; %s", event.Quote(d.Kind), choose(d.Kind, append(slices.Clone(thingKinds), "settings")))
 	}
 	checkTenant(bad, "tenant", d.Tenant)
 	if len(d.Names) == 0 {

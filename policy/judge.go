@@ -4,7 +4,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/wayward-sec/wayward/catalogue"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/localtime"
 )
 
 // Judge applies a persona to the calls of one tenant. It remembers what it said of tools and which
@@ -13,8 +15,8 @@ import (
 type Judge struct {
 	*Persona
 	zone  *time.Location
-	clock *WallClock // nil: no hours
-	tools map[*Tool][]Violation
+	clock *localtime.Clock // nil: no hours
+	tools map[*catalogue.Tool][]Violation
 }
 
 // rememberedTools bounds the tools that a judge remembers; beyond, it starts anew.
@@ -30,19 +32,19 @@ func (s *Set) Judge(tenant, persona string) *Judge {
 }
 
 func (s *Set) judge(tenant string, p *Persona) *Judge {
-	j := &Judge{Persona: p, zone: p.Zone, tools: map[*Tool][]Violation{}}
+	j := &Judge{Persona: p, zone: p.Zone, tools: map[*catalogue.Tool][]Violation{}}
 	if j.zone == nil {
 		j.zone = s.Zone(tenant)
 	}
 	if p.Hours != nil {
-		j.clock = NewWallClock(j.zone)
+		j.clock = localtime.In(j.zone)
 	}
 	return j
 }
 
 // Check is Persona.Check with the persona's hours. t is what the catalogue knows of the event's
 // tool, if it is known; now is event time made sane, Unix milliseconds.
-func (j *Judge) Check(e *event.Event, t *Tool, now int64, dst []Violation) []Violation {
+func (j *Judge) Check(e *event.Event, t *catalogue.Tool, now int64, dst []Violation) []Violation {
 	if e.Kind != event.ToolCall || e.Phase == event.Attempt {
 		return dst
 	}
@@ -64,7 +66,7 @@ func (j *Judge) Check(e *event.Event, t *Tool, now int64, dst []Violation) []Vio
 	return dst
 }
 
-func (j *Judge) remember(e *event.Event, t *Tool) []Violation {
+func (j *Judge) remember(e *event.Event, t *catalogue.Tool) []Violation {
 	if len(j.tools) >= rememberedTools {
 		clear(j.tools)
 	}

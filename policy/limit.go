@@ -13,6 +13,7 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 
+	"github.com/wayward-sec/wayward/catalogue"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/event/glob"
 )
@@ -228,10 +229,10 @@ func AppendBeneficiary(dst []byte, e *event.Event) []byte {
 // AppendDestination appends what tells one destination from another: of a URL its host, else the
 // value in one spelling.
 func AppendDestination(dst []byte, d *event.Destination) []byte {
-	host := cmp.Or(hostPort(d.Domain), d.Domain)
+	host := cmp.Or(catalogue.HostName(d.Domain), d.Domain)
 	switch {
 	case strings.EqualFold(d.Kind, "url") && host == "":
-		host = hostOf(d.Value)
+		host = catalogue.HostOfURL(d.Value)
 	case !strings.EqualFold(d.Kind, "url") && d.Value != "":
 		host = ""
 	}
@@ -364,7 +365,7 @@ func (d limitDef) compile(bad report) *Limit {
 	if d.ID == "" {
 		bad("id", "a limit needs an id; name it, for example refunds-per-user-day")
 	} else if !isID(d.ID) {
-		bad("id", "%s is no id; use letters, digits, dots, hyphens and underscores, at most %d", quote(d.ID), maxName)
+		bad("id", "%s is no id; use letters, digits, dots, hyphens and underscores, at most %d", event.Quote(d.ID), maxName)
 	}
 	checkText(bad, "title", d.Title, maxTitle)
 	checkTags(bad, d.Tags)
@@ -374,14 +375,14 @@ func (d limitDef) compile(bad report) *Limit {
 	if l.Scope, ok = ParseScope(d.Scope); d.Scope == "" {
 		bad("scope", "a limit needs a scope; use %s", or(scopes[1:]))
 	} else if !ok {
-		bad("scope", "unknown scope %s; %s", quote(d.Scope), choose(d.Scope, scopes[1:]))
+		bad("scope", "unknown scope %s; %s", event.Quote(d.Scope), choose(d.Scope, scopes[1:]))
 	}
 	measure := slices.Index(measures, d.Measure)
 	switch {
 	case d.Measure == "":
 		bad("measure", "a limit needs a measure; use %s", or(measures))
 	case measure < 0:
-		bad("measure", "unknown measure %s; %s", quote(d.Measure), choose(d.Measure, measures))
+		bad("measure", "unknown measure %s; %s", event.Quote(d.Measure), choose(d.Measure, measures))
 	default:
 		l.Measure = Measure(measure)
 	}
@@ -427,7 +428,7 @@ func (d *limitDef) numbers(bad report, l *Limit) {
 		if percent, ok := strings.CutSuffix(d.Warn, "%"); ok {
 			p, err := strconv.ParseInt(percent, 10, 64)
 			if err != nil || p < 1 || p > 99 {
-				bad("warn", "%s is no share of max; use 1%% to 99%%, such as 80%%", quote(d.Warn))
+				bad("warn", "%s is no share of max; use 1%% to 99%%, such as 80%%", event.Quote(d.Warn))
 			}
 			l.Warn = l.Max/100*p + l.Max%100*p/100
 		} else if l.Warn, what = parse(d.Warn); what != "" {
@@ -439,9 +440,9 @@ func (d *limitDef) numbers(bad report, l *Limit) {
 	switch {
 	case l.Measure == Amount && d.Currency == "":
 		bad("currency", "a limit of amount needs a currency, since sums of two mean nothing; add currency: EUR, say")
-	case l.Measure == Amount && !isCurrency(d.Currency):
+	case l.Measure == Amount && !catalogue.IsCurrency(d.Currency):
 		bad("currency", "%s is no currency; use its three capital letters as in ISO 4217, such as EUR",
-			quote(d.Currency))
+			event.Quote(d.Currency))
 	case l.Measure == Cost && d.Currency != "":
 		bad("currency", "cost is always in USD; remove currency, or use measure: amount")
 	case l.Measure != Amount && d.Currency != "":
@@ -453,7 +454,7 @@ func (d *limitDef) numbers(bad report, l *Limit) {
 func (d *limitDef) window(bad report, l *Limit, known bool) {
 	kinds := []string{"sliding", "tumbling", "calendar"}
 	if d.Kind != "" && !slices.Contains(kinds, d.Kind) {
-		bad("kind", "unknown kind %s; %s", quote(d.Kind), choose(d.Kind, kinds))
+		bad("kind", "unknown kind %s; %s", event.Quote(d.Kind), choose(d.Kind, kinds))
 	}
 	if l.Zone = parseZone(bad, "zone", d.Zone); d.Zone != "" && d.Kind != "calendar" {
 		bad("zone", "only days, weeks and months of the calendar have a zone; add kind: calendar, or remove zone")
@@ -483,7 +484,7 @@ func (d *limitDef) window(bad report, l *Limit, known bool) {
 			}
 		}
 		if l.Calendar == NoCalendar {
-			bad("window", "%s is no part of the calendar; use 1d, 1w (from Monday) or 1mo", quote(d.Window))
+			bad("window", "%s is no part of the calendar; use 1d, 1w (from Monday) or 1mo", event.Quote(d.Window))
 		}
 	default:
 		w, what := parseWindow(d.Window)
@@ -527,7 +528,7 @@ func (d *limitDef) where(bad report, l *Limit) {
 	for i, word := range w.Classes {
 		c, ok := event.ParseClass(word)
 		if !ok {
-			bad(at("where.classes", i), "unknown class %s; %s", quote(word), choose(word, event.Classes()))
+			bad(at("where.classes", i), "unknown class %s; %s", event.Quote(word), choose(word, event.Classes()))
 			continue
 		}
 		if l.classes&(1<<c) == 0 {
@@ -538,7 +539,7 @@ func (d *limitDef) where(bad report, l *Limit) {
 	for i, word := range w.Outcomes {
 		o, ok := event.ParseOutcome(word)
 		if !ok {
-			bad(at("where.outcomes", i), "unknown outcome %s; %s", quote(word), choose(word, event.Outcomes()))
+			bad(at("where.outcomes", i), "unknown outcome %s; %s", event.Quote(word), choose(word, event.Outcomes()))
 			continue
 		}
 		if l.outcomes&(1<<o) == 0 {
@@ -697,9 +698,9 @@ func numeral(s string, decimal bool) string {
 		case c == '.' && decimal && dots == 0 && digits > 0 && i+1 < len(s):
 			dots++
 		case c == '-' && i == 0:
-			return quote(s) + " is negative; " + want + " (0 allows none at all)"
+			return event.Quote(s) + " is negative; " + want + " (0 allows none at all)"
 		default:
-			return quote(s) + " is no number that can be used here; " + want
+			return event.Quote(s) + " is no number that can be used here; " + want
 		}
 	}
 	return ""
@@ -720,19 +721,19 @@ func parseWindow(s string) (d time.Duration, what string) {
 	if days, after, ok := strings.Cut(s, "d"); ok {
 		n, err := strconv.ParseUint(days, 10, 16)
 		if err != nil {
-			return 0, quote(s) + " is no duration; " + want
+			return 0, event.Quote(s) + " is no duration; " + want
 		}
 		d, rest = time.Duration(n)*24*time.Hour, after
 	}
 	if rest != "" {
 		r, err := time.ParseDuration(rest)
 		switch {
-		case err != nil && isDigits(rest):
-			return 0, quote(s) + " has no unit; " + want
+		case err != nil && strings.Trim(rest, "0123456789.") == "":
+			return 0, event.Quote(s) + " has no unit; " + want
 		case err != nil:
-			return 0, quote(s) + " is no duration; " + want
+			return 0, event.Quote(s) + " is no duration; " + want
 		case d > 0 && r < 0:
-			return 0, quote(s) + " is no duration; " + want
+			return 0, event.Quote(s) + " is no duration; " + want
 		}
 		if d += min(r, maxWindow+time.Second); r < 0 {
 			d = r
@@ -740,11 +741,11 @@ func parseWindow(s string) (d time.Duration, what string) {
 	}
 	switch {
 	case d < minWindow:
-		return 0, quote(s) + " is too short; windows are 1s to 31d"
+		return 0, event.Quote(s) + " is too short; windows are 1s to 31d"
 	case d > maxWindow:
-		return 0, quote(s) + " is too long; windows are 1s to 31d"
+		return 0, event.Quote(s) + " is too long; windows are 1s to 31d"
 	case d%time.Millisecond != 0:
-		return 0, quote(s) + " is finer than a millisecond; event time is not"
+		return 0, event.Quote(s) + " is finer than a millisecond; event time is not"
 	}
 	return d, ""
 }

@@ -34,17 +34,17 @@ func (p *Persona) lint(s *Set, bad report) {
 		for _, n := range (&listsDef{p.Lists[d].Allow, p.Lists[d].Deny, p.Lists[d].Needs}).named() {
 			for i, entry := range *n.list {
 				if glob.Is(entry) || n.verdict == Deny || d == Destinations &&
-					(lower(entry) == external || lower(entry) == internal) {
+					(event.Lower(entry) == external || event.Lower(entry) == internal) {
 					continue
 				}
 				plain := entry
 				if info.fold {
-					plain = lower(entry)
+					plain = event.Lower(entry)
 				}
 				if r := p.ruling(d, plain); r.Verdict > n.verdict {
 					bad(at(info.path+"."+n.key, i),
-						"%s is %s here, but %s by %s, so this entry does nothing; remove one", quote(entry),
-						n.verdict.said(), r.Verdict.said(), quote(r.Rule))
+						"%s is %s here, but %s by %s, so this entry does nothing; remove one", event.Quote(entry),
+						n.verdict.said(), r.Verdict.said(), event.Quote(r.Rule))
 				}
 			}
 		}
@@ -54,7 +54,7 @@ func (p *Persona) lint(s *Set, bad report) {
 			if r := p.ruling(Tools, entry); !glob.Is(entry) && r.Verdict != Allow {
 				bad(at(at("needs_approval", i)+".tools", k),
 					"%s needs an approval under conditions here, but is %s by %s whatever they are, so this entry does nothing; remove one",
-					quote(entry), r.Verdict.said(), quote(r.Rule))
+					event.Quote(entry), r.Verdict.said(), event.Quote(r.Rule))
 			}
 		}
 	}
@@ -69,7 +69,7 @@ func (p *Persona) lint(s *Set, bad report) {
 		if p.forbids(&pair.sides[0]) && p.forbids(&pair.sides[1]) {
 			bad(at("separate", i),
 				"both sides of %s are forbidden anyway, so the pair is never found; remove it, or allow one side",
-				quote(pair.Name))
+				event.Quote(pair.Name))
 		}
 	}
 	if p.Extends != "" {
@@ -80,7 +80,7 @@ func (p *Persona) lint(s *Set, bad report) {
 		if parent != nil && p.Default < parent.Default {
 			bad("default",
 				"the default is %s, but that of %s is %s, so all that no list names is let go; name what is meant under allow instead",
-				p.Default, quote(parent.Name), parent.Default)
+				p.Default, event.Quote(parent.Name), parent.Default)
 		}
 	}
 }

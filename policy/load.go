@@ -469,7 +469,7 @@ func (d *decoder) value(n *yaml.Node, path string, v reflect.Value) {
 		}
 		if n.Kind != yaml.SequenceNode {
 			if n.Kind == yaml.ScalarNode {
-				wrong("%s is a list; write it as [%s]", label, quote(n.Value))
+				wrong("%s is a list; write it as [%s]", label, event.Quote(n.Value))
 			} else {
 				wrong("%s is a list; begin each of its entries with -", label)
 			}
@@ -499,7 +499,7 @@ func (d *decoder) value(n *yaml.Node, path string, v reflect.Value) {
 		case n.Kind != yaml.ScalarNode:
 			wrong("%s is a single text or number; write it on one line", label)
 		case !slices.Contains([]string{"!!str", "!!int", "!!float", "!!bool", "!!timestamp", "!!merge"}, n.ShortTag()):
-			wrong("%s has the tag %s; write plain text", label, quote(n.ShortTag()))
+			wrong("%s has the tag %s; write plain text", label, event.Quote(n.ShortTag()))
 		case n.Value == "":
 			wrong("%s is empty; give it a value, or remove it", label)
 		default:
@@ -544,17 +544,17 @@ func (d *decoder) mapping(n *yaml.Node, path string, v reflect.Value) {
 			}
 			meant := spelling.Nearest(key.Value, keys)
 			if path == "" && meant == "" && !d.rules {
-				d.problem(here, "unknown key %s; put everything under %s", quote(key.Value), root(v.Type()))
+				d.problem(here, "unknown key %s; put everything under %s", event.Quote(key.Value), root(v.Type()))
 				continue
 			}
-			d.problem(here, "unknown key %s; %s", quote(key.Value), choose(key.Value, keys))
+			d.problem(here, "unknown key %s; %s", event.Quote(key.Value), choose(key.Value, keys))
 			if meant != "" { // do not also say that it is missing
 				d.broken[strings.TrimSuffix(field, key.Value)+meant] = true
 			}
 			continue
 		}
 		if before, dup := first[key.Value]; dup {
-			d.problem(here, "%s is already at %s; keep one of them", quote(key.Value), before)
+			d.problem(here, "%s is already at %s; keep one of them", event.Quote(key.Value), before)
 			continue
 		}
 		first[key.Value] = here

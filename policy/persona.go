@@ -5,7 +5,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unsafe"
 
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/event/glob"
@@ -296,29 +295,14 @@ func (p *Persona) one(d Dimension, s string, dst []Violation) []Violation {
 // folded judges one value in any case. It lowers it on the stack, in a buffer that is small since
 // it has to be cleared first: an event without fault must not cost an allocation for its letters.
 func (p *Persona) folded(d Dimension, s string, dst []Violation) []Violation {
-	if !hasUpper(s) {
+	if !event.HasUpper(s) {
 		return p.one(d, s, dst)
 	}
 	var buf [maxName]byte
-	if r := p.ruling(d, lowerInto(buf[:], s)); r.Verdict != Allow || p.all {
+	if r := p.ruling(d, event.LowerInto(buf[:], s)); r.Verdict != Allow || p.all {
 		return append(dst, Violation{d.String(), s, r.Rule, r.Verdict})
 	}
 	return dst
-}
-
-// lowerInto lowers s into buf, or into new memory if it does not fit. The string over the buffer
-// must live no longer than the buffer, and nothing may write to it meanwhile.
-func lowerInto(buf []byte, s string) string {
-	if len(s) > len(buf) {
-		return lower(s)
-	}
-	n := copy(buf[:], s)
-	for i, c := range buf[:n] {
-		if 'A' <= c && c <= 'Z' {
-			buf[i] = c + 'a' - 'A'
-		}
-	}
-	return unsafe.String(&buf[0], n)
 }
 
 // toolRuling is ruling for the name of a tool.
@@ -478,7 +462,7 @@ func (d personaDef) compile(bad report, base bool) *Persona {
 	checkName(bad, "name", "a persona", d.Name)
 	if glob.Is(d.Name) {
 		bad("name", "%s has * or ? in it, which stand for other characters wherever personas are listed; rename it",
-			quote(d.Name))
+			event.Quote(d.Name))
 	}
 	checkTenant(bad, "tenant", d.Tenant)
 	checkText(bad, "description", d.Description, maxProse)
@@ -507,7 +491,7 @@ func (d personaDef) compile(bad report, base bool) *Persona {
 	for _, l := range d.Classes.named() {
 		for i, s := range *l.list {
 			if !slices.Contains(words, s) {
-				bad(at("classes."+l.key, i), "unknown class %s; %s", quote(s), choose(s, words))
+				bad(at("classes."+l.key, i), "unknown class %s; %s", event.Quote(s), choose(s, words))
 			}
 		}
 	}
@@ -515,7 +499,7 @@ func (d personaDef) compile(bad report, base bool) *Persona {
 		// *acme.com lets notacme.com pass, which anybody may register.
 		if len(s) > 1 && s[0] == '*' && !strings.ContainsRune("*?.-_", rune(s[1])) && strings.Contains(s, ".") &&
 			!glob.Is(s[1:]) {
-			bad(at("destinations.allow", i), "%s also allows any other domain that ends so; write %q and %q", quote(s),
+			bad(at("destinations.allow", i), "%s also allows any other domain that ends so; write %q and %q", event.Quote(s),
 				s[1:], "*."+s[1:])
 		}
 	}
@@ -523,7 +507,7 @@ func (d personaDef) compile(bad report, base bool) *Persona {
 	if s := d.Tier.AtMost; s != "" {
 		n, err := strconv.Atoi(s)
 		if err != nil || n < 1 || n > 1000 {
-			bad("tier.at_most", "%s is no tier; use a number from 1, the most trusted, such as 2", quote(s))
+			bad("tier.at_most", "%s is no tier; use a number from 1, the most trusted, such as 2", event.Quote(s))
 		}
 		p.MaxTier = int64(n)
 	}
@@ -557,7 +541,7 @@ func (p *Persona) compileDefault(bad report, d *personaDef, base bool) {
 	default:
 		v := slices.Index(verdicts, d.Default)
 		if v < 0 {
-			bad("default", "unknown default %s; %s", quote(d.Default), choose(d.Default, verdicts))
+			bad("default", "unknown default %s; %s", event.Quote(d.Default), choose(d.Default, verdicts))
 			return
 		}
 		p.Default = Verdict(v)
@@ -571,10 +555,10 @@ func checkLists(bad report, path string, l *listsDef, fold bool) {
 		checkEntries(bad, path+"."+n.key, *n.list)
 		for i, s := range *n.list {
 			if fold {
-				s = lower(s)
+				s = event.Lower(s)
 			}
 			if first, twice := said[s]; twice && first != n.verdict {
-				bad(at(path+"."+n.key, i), "%s is both %s and %s; %s wins, so remove one", quote(s), n.verdict.said(),
+				bad(at(path+"."+n.key, i), "%s is both %s and %s; %s wins, so remove one", event.Quote(s), n.verdict.said(),
 					first.said(), strings.ReplaceAll(first.String(), "_", " "))
 			} else {
 				said[s] = n.verdict
@@ -589,7 +573,7 @@ func (v Verdict) said() string { return [...]string{"allowed", "in need of appro
 // withoutWords takes external and internal out of a list of destinations.
 func withoutWords(list []string) (rest []string, ext, in bool) {
 	for _, s := range list {
-		switch lower(s) {
+		switch event.Lower(s) {
 		case external:
 			ext = true
 		case internal:

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/wayward-sec/wayward/catalogue"
 	"github.com/wayward-sec/wayward/event"
 )
 
@@ -319,7 +320,7 @@ func FuzzHost(f *testing.F) {
 			e := call("x", event.NoClass)
 			e.Destination = event.Destination{Kind: kind, Value: s}
 			vs := p.Check(&e, nil)
-			if kind != "" && kind != "iban" && s != "" && len(vs) == 0 && !strings.Contains(lower(s), "acme.com") {
+			if kind != "" && kind != "iban" && s != "" && len(vs) == 0 && !strings.Contains(event.Lower(s), "acme.com") {
 				t.Errorf("%s %q passes", kind, s)
 			}
 			for _, v := range vs {
@@ -345,7 +346,7 @@ func twenty(t testing.TB) *Persona {
 }
 
 // everything is a persona that uses all there is, and a call that breaks nothing of it.
-func everything(t testing.TB) (*Judge, *Tool, event.Event) {
+func everything(t testing.TB) (*Judge, *catalogue.Tool, event.Event) {
 	s := parse(t, `
 personas:
 - name: p

@@ -122,7 +122,7 @@ func (d responseDef) read(bad report) Settings {
 		}
 		n, err := strconv.ParseInt(text, 10, 64)
 		if err != nil || n < 0 || n > most {
-			bad(path, "%s is no number from 0 to %d; correct it, or leave it out", quote(text), most)
+			bad(path, "%s is no number from 0 to %d; correct it, or leave it out", event.Quote(text), most)
 			return
 		}
 		*into = n
@@ -146,7 +146,7 @@ func (d responseDef) read(bad report) Settings {
 		path := at("keys", i)
 		checkName(bad, path+".name", "a key", k.Name)
 		if s.Key(k.Name) != nil {
-			bad(path+".name", "key %s is already above; name each key once", quote(k.Name))
+			bad(path+".name", "key %s is already above; name each key once", event.Quote(k.Name))
 		}
 		if len(k.Tenants) == 0 {
 			bad(path+".tenants", `a key needs the tenants it may act on; list them, or write ["*"] for all`)
@@ -155,7 +155,7 @@ func (d responseDef) read(bad report) Settings {
 			if t != "*" && (!isID(t) || len(t) > 64) {
 				bad(at(path+".tenants", j),
 					`%s is no tenant; use at most 64 letters, digits, dots, hyphens and underscores, or "*" for every tenant`,
-					quote(t))
+					event.Quote(t))
 			}
 		}
 		public, err := base64.StdEncoding.DecodeString(strings.TrimSpace(k.Public))
@@ -194,7 +194,7 @@ func (d *respondDef) compile(bad report, path string, own ...event.ScopeType) *e
 	r := &event.Response{}
 	var ok bool
 	if r.Action, ok = event.ParseAction(d.Action); !ok || r.Action == event.Restore {
-		bad(path+".action", "unknown action %s; %s", quote(d.Action), choose(d.Action, event.Actions()))
+		bad(path+".action", "unknown action %s; %s", event.Quote(d.Action), choose(d.Action, event.Actions()))
 		return r // what else belongs here depends on it
 	}
 	if d.Scope != "" {
@@ -203,7 +203,7 @@ func (d *respondDef) compile(bad report, path string, own ...event.ScopeType) *e
 			words = append(words, s.String())
 		}
 		if r.Scope, ok = event.ParseScopeType(d.Scope); !ok || !slices.Contains(own, r.Scope) {
-			bad(path+".scope", "%s cannot be stopped by this; %s", quote(d.Scope), choose(d.Scope, words))
+			bad(path+".scope", "%s cannot be stopped by this; %s", event.Quote(d.Scope), choose(d.Scope, words))
 		}
 	}
 	if d.Duration != "" && d.Duration != "until_restored" {
@@ -227,7 +227,7 @@ func (d *respondDef) compile(bad report, path string, own ...event.ScopeType) *e
 	case throttle:
 		n, err := strconv.ParseInt(d.Calls, 10, 64)
 		if err != nil || n < 1 {
-			bad(path+".calls", "%s is no number of calls; use 1 or more", quote(d.Calls))
+			bad(path+".calls", "%s is no number of calls; use 1 or more", event.Quote(d.Calls))
 		}
 		w, what := parseWindow(d.Per)
 		if what == "" && (w < time.Second || w > 24*time.Hour || w%time.Second != 0) {
@@ -240,7 +240,7 @@ func (d *respondDef) compile(bad report, path string, own ...event.ScopeType) *e
 		for i, word := range d.Classes {
 			c, ok := event.ParseClass(word)
 			if !ok {
-				bad(at(path+".classes", i), "unknown class %s; %s", quote(word), choose(word, event.Classes()))
+				bad(at(path+".classes", i), "unknown class %s; %s", event.Quote(word), choose(word, event.Classes()))
 			}
 			r.Rate.Classes = append(r.Rate.Classes, c)
 		}

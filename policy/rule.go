@@ -175,7 +175,7 @@ func (c *collector) rule(d ruleDef, src *source, path string) {
 		bad("id", "a rule needs an id; name it, for example refund-to-new-account")
 		return
 	case !isID(d.ID):
-		bad("id", "%s is no id; use letters, digits, dots, hyphens and underscores, at most %d", quote(d.ID), maxName)
+		bad("id", "%s is no id; use letters, digits, dots, hyphens and underscores, at most %d", event.Quote(d.ID), maxName)
 		return
 	case d.Title == "":
 		bad("title", "a rule needs a title; say in a few words what it finds")
@@ -184,7 +184,7 @@ func (c *collector) rule(d ruleDef, src *source, path string) {
 		d.ID, d.Mode, r.ID = ShadowPrefix+d.ID, "shadow", ShadowPrefix+d.ID
 	}
 	if first, dup := c.rulesAt[d.ID]; dup {
-		bad("id", "rule %s is already at %s; rename or remove one", quote(d.ID), first)
+		bad("id", "rule %s is already at %s; rename or remove one", event.Quote(d.ID), first)
 		return
 	}
 	c.rulesAt[d.ID] = src.place(under("id"))
@@ -199,7 +199,7 @@ func (c *collector) rule(d ruleDef, src *source, path string) {
 			return unset
 		}
 		if !slices.Contains(words, s) {
-			bad(field, "unknown %s %s; %s", field, quote(s), choose(s, words))
+			bad(field, "unknown %s %s; %s", field, event.Quote(s), choose(s, words))
 		}
 		return s
 	}
@@ -212,7 +212,7 @@ func (c *collector) rule(d ruleDef, src *source, path string) {
 	if d.Risk != "" {
 		n, err := strconv.Atoi(d.Risk)
 		if err != nil || n < 0 || n > 100 {
-			bad("risk", "%s is no risk; use 0 to 100", quote(d.Risk))
+			bad("risk", "%s is no risk; use 0 to 100", event.Quote(d.Risk))
 		}
 		r.Risk = n
 	}
@@ -236,7 +236,7 @@ func (c *collector) rule(d ruleDef, src *source, path string) {
 	for i, w := range d.By {
 		k, ok := rules.ParseKey(w)
 		if !ok {
-			bad(at("by", i), "unknown key %s; %s", quote(w), choose(w, rules.Keys()))
+			bad(at("by", i), "unknown key %s; %s", event.Quote(w), choose(w, rules.Keys()))
 		}
 		s.By = append(s.By, k)
 	}
@@ -264,7 +264,7 @@ func (c *collector) rule(d ruleDef, src *source, path string) {
 			if st.Times != "" {
 				n, err := strconv.Atoi(st.Times)
 				if err != nil || n < 1 || n > rules.MaxTimes {
-					bad(where+".times", "%s is no number of times; use 1 to %d", quote(st.Times), rules.MaxTimes)
+					bad(where+".times", "%s is no number of times; use 1 to %d", event.Quote(st.Times), rules.MaxTimes)
 				}
 				times = n
 			}
@@ -273,10 +273,10 @@ func (c *collector) rule(d ruleDef, src *source, path string) {
 			}
 			if !isID(st.Name) || strings.ContainsAny(st.Name, ".-") {
 				bad(where+".name", "%s cannot be used in expressions; use letters, digits and underscores",
-					quote(st.Name))
+					event.Quote(st.Name))
 			}
 			if seen[st.Name] {
-				bad(where+".name", "there are two steps %s; rename one", quote(st.Name))
+				bad(where+".name", "there are two steps %s; rename one", event.Quote(st.Name))
 			}
 			seen[st.Name] = true
 			out = append(out, rules.StepSource{Name: st.Name, Where: st.Where,
@@ -325,7 +325,7 @@ func (c *collector) rule(d ruleDef, src *source, path string) {
 		if e.Expires != "" {
 			t, err := time.Parse(time.DateOnly, e.Expires)
 			if err != nil || !dated.MatchString(e.Expires) {
-				bad(where+".expires", "%s is no date; write it as 2027-01-31", quote(e.Expires))
+				bad(where+".expires", "%s is no date; write it as 2027-01-31", event.Quote(e.Expires))
 			}
 			x.Expires = t.AddDate(0, 0, 1).UnixMilli() // the day itself is the last
 		}
@@ -390,11 +390,11 @@ func members(bad report, path string, raw json.RawMessage) (out []member) {
 			return out
 		}
 		if !isID(name) || strings.ContainsAny(name, ".-") {
-			bad(path+"."+name, "%s cannot be used in expressions; use letters, digits and underscores", quote(name))
+			bad(path+"."+name, "%s cannot be used in expressions; use letters, digits and underscores", event.Quote(name))
 			continue
 		}
 		if slices.ContainsFunc(out, func(e member) bool { return e.name == name }) {
-			bad(path+"."+name, "%s is there twice; keep one", quote(name))
+			bad(path+"."+name, "%s is there twice; keep one", event.Quote(name))
 			continue
 		}
 		out = append(out, member{name, v})
@@ -445,7 +445,7 @@ func (c *collector) lists(bad report, src *source, raw json.RawMessage, into map
 				continue
 			}
 			if src.folder == "" || filepath.IsAbs(file) || strings.Contains(file, "..") {
-				bad("lists."+m.name, "%s is not beside the rule; use a file in its folder or below", quote(file))
+				bad("lists."+m.name, "%s is not beside the rule; use a file in its folder or below", event.Quote(file))
 				continue
 			}
 			info, err := os.Stat(filepath.Join(src.folder, file))
@@ -457,23 +457,23 @@ func (c *collector) lists(bad report, src *source, raw json.RawMessage, into map
 				text, err = os.ReadFile(filepath.Join(src.folder, file))
 			}
 			if err != nil {
-				bad("lists."+m.name, "%s: %v; make it a file that can be read", quote(file), cause(err))
+				bad("lists."+m.name, "%s: %v; make it a file that can be read", event.Quote(file), cause(err))
 				continue
 			}
 			if !utf8.Valid(text) {
-				bad("lists."+m.name, "%s is not UTF-8; save the file as UTF-8", quote(file))
+				bad("lists."+m.name, "%s is not UTF-8; save the file as UTF-8", event.Quote(file))
 				continue
 			}
 			entries := listEntries(string(text))
 			if len(entries) == 0 {
 				c.warn(src, "R210", "lists."+m.name, "%s has no entry, so nothing is in the list; write one a line",
-					quote(file))
+					event.Quote(file))
 			}
 			for _, e := range entries {
 				if before, _, found := strings.Cut(e, " #"); found {
 					c.warn(src, "R210", "lists."+m.name,
 						"the # in %s of %s is part of the entry, not a comment; if %s is meant, put the comment on a line of its own",
-						quote(e), quote(file), quote(strings.TrimSpace(before)))
+						event.Quote(e), event.Quote(file), event.Quote(strings.TrimSpace(before)))
 					break
 				}
 			}
@@ -563,14 +563,14 @@ func (c *collector) ruleTest(d ruleDef, src *source, path string, bad report) {
 		if t.Expect.Findings == "" {
 			bad(where+".expect", "say how many findings are expected; add findings: 1, or 0 if it must stay quiet")
 		} else if n, err := strconv.Atoi(t.Expect.Findings); err != nil || n < 0 {
-			bad(where+".expect.findings", "%s is no number; use 0 or more", quote(t.Expect.Findings))
+			bad(where+".expect.findings", "%s is no number; use 0 or more", event.Quote(t.Expect.Findings))
 		} else {
 			test.Findings = n
 		}
 		for j, s := range t.Expect.At {
 			d, err := time.ParseDuration(s)
 			if err != nil {
-				bad(at(where+".expect.at", j), "%s is no time since the start; write 90s or 1h30m", quote(s))
+				bad(at(where+".expect.at", j), "%s is no time since the start; write 90s or 1h30m", event.Quote(s))
 			}
 			test.At = append(test.At, d)
 		}
@@ -582,7 +582,7 @@ func (c *collector) ruleTest(d ruleDef, src *source, path string, bad report) {
 					"%v; write it as {seen: {destination: false}, p: {rarity: 0.001}, quantile: {records: 20}, expected: {events: 3}}",
 					err)
 			} else if word, known := test.Learned.Fault(); word != "" {
-				bad(where+".baseline", "no baseline knows %s; %s", quote(word), choose(word, known))
+				bad(where+".baseline", "no baseline knows %s; %s", event.Quote(word), choose(word, known))
 			}
 		}
 		told, err := event.Tell(t.All, t.Events, TestStart)

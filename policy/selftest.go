@@ -37,12 +37,12 @@ func compileTests(bad report, p *Persona, defs []testDef) (all []Test) {
 		t := Test{Name: d.Name, Kinds: sorted(d.Kinds)}
 		v := slices.Index(verdicts, d.Expect)
 		if v < 0 {
-			bad(path+".expect", "unknown verdict %s; %s", quote(d.Expect), choose(d.Expect, verdicts))
+			bad(path+".expect", "unknown verdict %s; %s", event.Quote(d.Expect), choose(d.Expect, verdicts))
 		}
 		t.Expect = Verdict(max(v, 0))
 		for k, word := range d.Kinds {
 			if !slices.Contains(kinds, word) {
-				bad(at(path+".kinds", k), "unknown kind %s; %s", quote(word), choose(word, kinds))
+				bad(at(path+".kinds", k), "unknown kind %s; %s", event.Quote(word), choose(word, kinds))
 			}
 		}
 		fields := map[string]json.RawMessage{}
@@ -101,7 +101,7 @@ func (s *Set) RunTest(p *Persona, t *Test) (fault string) {
 	var kinds, said []string
 	for _, v := range vs {
 		kinds = append(kinds, v.Kind)
-		said = append(said, v.Verdict.String()+" of "+v.Kind+" "+quote(v.Value)+" by "+v.Rule)
+		said = append(said, v.Verdict.String()+" of "+v.Kind+" "+event.Quote(v.Value)+" by "+v.Rule)
 	}
 	because := ""
 	if len(said) > 0 {

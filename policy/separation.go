@@ -167,11 +167,11 @@ func compileSeparations(bad report, p *Persona, defs []separationDef) (all []*Se
 		if !isID(d.Name) {
 			bad(path+".name",
 				"%s is no name for a pair of duties; use letters, digits, dots, hyphens and underscores, such as pay-and-approve",
-				quote(d.Name))
+				event.Quote(d.Name))
 		}
 		for _, o := range all {
 			if o.Name == d.Name && d.Name != "" {
-				bad(path+".name", "separate has two pairs named %s; rename or remove one", quote(d.Name))
+				bad(path+".name", "separate has two pairs named %s; rename or remove one", event.Quote(d.Name))
 			}
 		}
 		if d.Within != "" {
@@ -184,7 +184,7 @@ func compileSeparations(bad report, p *Persona, defs []separationDef) (all []*Se
 				}
 			}
 			if !found {
-				bad(path+".within", "unknown word %s; %s", quote(d.Within), choose(d.Within, words))
+				bad(path+".within", "unknown word %s; %s", event.Quote(d.Within), choose(d.Within, words))
 			}
 		}
 		if d.Window != "" {
@@ -200,7 +200,7 @@ func compileSeparations(bad report, p *Persona, defs []separationDef) (all []*Se
 			same := slices.Index(samenesses, word)
 			switch {
 			case same < 0:
-				bad(path+".same", "unknown word %s; %s, or leave same out", quote(word), choose(word, samenesses[1:]))
+				bad(path+".same", "unknown word %s; %s, or leave same out", event.Quote(word), choose(word, samenesses[1:]))
 			case word == "" && d.Same != sameDef{}:
 				bad(path+".same",
 					"a pair needs a word for each side; write same: {first: resource, second: beneficiary}, say")
@@ -236,7 +236,7 @@ func (d sideDef) compile(bad report, path string) side {
 	for i, word := range d.Classes {
 		c, ok := event.ParseClass(word)
 		if !ok {
-			bad(at(path+".classes", i), "unknown class %s; %s", quote(word), choose(word, event.Classes()))
+			bad(at(path+".classes", i), "unknown class %s; %s", event.Quote(word), choose(word, event.Classes()))
 			continue
 		}
 		s.classes |= 1 << c

@@ -1,10 +1,14 @@
-// Package policy holds what operators say outright: the tool catalogue, what a call is; personas,
-// the roles that agents play and what each may touch; limits, how much anybody may do in a span of
-// time; the inventory of what is known; and what is done about violations. What breaks them is
-// certain: nothing is learned, and no statistics excuse it.
+// Package policy is what people declare: personas and what each may do, limits, rules, the
+// inventory, tenants, approvals, separated duties, response and baseline settings, and what tools
+// do. What breaks a persona is certain: nothing is learned, and no statistics excuse it.
 //
-// Load reads YAML and reports every problem; what it returns is compiled and never changes, so that
-// any number of shards may share it.
+// Load reads YAML and reports every problem. The Set that it returns is compiled and never changes,
+// so any number of shards may share it.
+//
+// It must never know detectors, statistics, Kafka or how events came. What the names, arguments and
+// values of a call mean is package catalogue's to say.
+//
+// Begin reading with Set in this file, Load in load.go and Persona.Check in persona.go.
 package policy
 
 import (
@@ -19,7 +23,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
+	"github.com/wayward-sec/wayward/catalogue"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/event/glob"
 	"github.com/wayward-sec/wayward/rules"
@@ -30,7 +36,7 @@ type Set struct {
 	personas  []*Persona // by tenant and name
 	limits    []*Limit   // by id
 	tenants   []*Tenant  // by name
-	catalogue *Catalogue
+	catalogue *catalogue.Catalogue
 	inventory *Inventory
 	response  Settings
 	learning  learning
@@ -62,7 +68,7 @@ func (s *Set) Personas() []*Persona { return slices.Clone(s.personas) }
 func (s *Set) Limits() []*Limit { return slices.Clone(s.limits) }
 
 // Catalogue is what is known about tools.
-func (s *Set) Catalogue() *Catalogue { return s.catalogue }
+func (s *Set) Catalogue() *catalogue.Catalogue { return s.catalogue }
 
 // Tally is how many definitions of a kind a set has.
 type Tally struct {
@@ -73,9 +79,21 @@ type Tally struct {
 // Counts are all of them, so that people see whether what they wrote was found.
 func (s *Set) Counts() []Tally {
 	return []Tally{{"rules", len(s.rules)}, {"personas", len(s.personas)}, {"limits", len(s.limits)},
-		{"tools", s.catalogue.n}, {"inventory entries", len(s.inventory.entries)},
+		{"tools", s.catalogue.Len()}, {"inventory entries", len(s.inventory.entries)},
 		{"tenants", len(s.tenants)}, {"response keys", len(s.response.Keys)},
 		{"baseline settings", len(s.learning.defs)}}
+}
+
+// LongestWindow is the length of the longest window of a limit or a rule.
+func (s *Set) LongestWindow() time.Duration {
+	ms := int64(0)
+	for _, l := range s.limits {
+		ms = max(ms, l.WindowMS)
+	}
+	for _, r := range s.rules {
+		ms = max(ms, r.Window, r.Within+r.AbsentFor)
+	}
+	return time.Duration(ms) * time.Millisecond
 }
 
 // Inventory is what is registered and what to say about what is not.
@@ -164,15 +182,15 @@ func (s *Set) Without(rule string) (*Set, error) {
 
 // setDef is a set as it is written in JSON.
 type setDef struct {
-	V         int            `json:"v"`
-	Tenants   []tenantDef    `json:"tenants,omitempty"`
-	Tools     []toolDef      `json:"tools,omitempty"`
-	Personas  []personaDef   `json:"personas"`
-	Limits    []limitDef     `json:"limits"`
-	Inventory []inventoryDef `json:"inventory,omitempty"`
-	Response  []responseDef  `json:"response,omitempty"`
-	Baselines []baselineDef  `json:"baselines,omitempty"`
-	Rules     []ruleDef      `json:"rules,omitempty"`
+	V         int                    `json:"v"`
+	Tenants   []tenantDef            `json:"tenants,omitempty"`
+	Tools     []catalogue.Definition `json:"tools,omitempty"`
+	Personas  []personaDef           `json:"personas"`
+	Limits    []limitDef             `json:"limits"`
+	Inventory []inventoryDef         `json:"inventory,omitempty"`
+	Response  []responseDef          `json:"response,omitempty"`
+	Baselines []baselineDef          `json:"baselines,omitempty"`
+	Rules     []ruleDef              `json:"rules,omitempty"`
 }
 
 // Parse reads what Bytes wrote. Sets travel over Kafka, so it trusts nothing and checks what Load
@@ -264,7 +282,7 @@ type collector struct {
 	// ids of limits that stand in a persona, and not by themselves in the canonical JSON
 	ofPersonas map[string]bool
 	tenants    map[string]*Tenant
-	tools      []*entryOfTool
+	tools      []catalogue.Entry
 	inventory  []inventoryDef
 	response   []responseDef
 	baselines  []baselineDef
@@ -301,7 +319,7 @@ func ofTenant(tenant string) string {
 	if tenant == "" {
 		return "of every tenant"
 	}
-	return "of tenant " + quote(tenant)
+	return "of tenant " + event.Quote(tenant)
 }
 
 func (c *collector) limit(d limitDef, src *source, path string) {
@@ -312,7 +330,7 @@ func (c *collector) limit(d limitDef, src *source, path string) {
 		return
 	}
 	if first, dup := c.places[l.ID]; dup {
-		src.reporter(path)("id", "limit %s is already at %s; rename or remove one", quote(l.ID), first)
+		src.reporter(path)("id", "limit %s is already at %s; rename or remove one", event.Quote(l.ID), first)
 		return
 	}
 	c.places[l.ID] = src.place(path)
@@ -374,7 +392,7 @@ func (c *collector) set() *Set {
 	}
 	for _, ps := range s.patterns {
 		slices.SortFunc(ps, func(a, b player) int {
-			return cmp.Or(tame(b.pattern)-tame(a.pattern), strings.Compare(a.pattern, b.pattern))
+			return cmp.Or(glob.Fixed(b.pattern)-glob.Fixed(a.pattern), strings.Compare(a.pattern, b.pattern))
 		})
 	}
 	for _, t := range c.tenants {
@@ -410,9 +428,4 @@ func (c *collector) set() *Set {
 	sum := sha256.Sum256(s.bytes)
 	s.hash = hex.EncodeToString(sum[:16])
 	return s
-}
-
-// tame counts the characters of a pattern that are not wild.
-func tame(pattern string) int {
-	return len(pattern) - strings.Count(pattern, "*") - strings.Count(pattern, "?")
 }

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/event/spelling"
 )
 
@@ -143,7 +144,7 @@ func isPolicyFile(name string) bool {
 // misnamed tells whether a name is that of a policy, with its end or another: D.YAML, d.yaml.txt,
 // d.yalm.
 func misnamed(name string) bool {
-	name = lower(name)
+	name = event.Lower(name)
 	ext := strings.TrimPrefix(filepath.Ext(name), ".")
 	switch ext {
 	case "yaml", "yml":
@@ -159,7 +160,7 @@ func misnamed(name string) bool {
 // stem is a name without what follows the first dot of its end.
 func stem(name string) string {
 	for _, ext := range []string{".yaml", ".yml"} {
-		if i := strings.Index(lower(name), ext); i > 0 {
+		if i := strings.Index(event.Lower(name), ext); i > 0 {
 			return name[:i]
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/wayward-sec/wayward/catalogue"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/event/glob"
 )
@@ -58,8 +59,8 @@ type Level struct {
 // of events.
 type Survey struct {
 	set     *Set
-	scratch Scratch
-	tools   map[toolOf]*Tool
+	scratch catalogue.Scratch
+	tools   map[toolOf]*catalogue.Tool
 	of      map[name]*surveyed
 }
 
@@ -95,7 +96,7 @@ const anything = dimensions
 // NewSurvey returns a survey that completes events by the set's catalogue and looks personas up in
 // its registry, as the engine does.
 func NewSurvey(set *Set) *Survey {
-	return &Survey{set: set, tools: map[toolOf]*Tool{}, of: map[name]*surveyed{}}
+	return &Survey{set: set, tools: map[toolOf]*catalogue.Tool{}, of: map[name]*surveyed{}}
 }
 
 // Add notes an event. Only what personas judge counts: tool calls, and of a call in two records the
@@ -279,7 +280,7 @@ func (s *Survey) Usages() []*Usage {
 // stand for something else, is a ? there.
 func entryFor(s string, fold bool) string {
 	if fold {
-		s = lower(s)
+		s = event.Lower(s)
 	}
 	if s == "" || len(s) <= maxPattern && isClean(s) && strings.TrimSpace(s) == s && !glob.Is(s) {
 		return s
@@ -314,7 +315,7 @@ func DestinationEntries(d *event.Destination) []string {
 		if h == "" {
 			return everything
 		}
-		if h = lower(h); h == external || h == internal { // a host of that name would be read as the word
+		if h = event.Lower(h); h == external || h == internal { // a host of that name would be read as the word
 			return h[:len(h)-1] + "?"
 		}
 		return entryFor(h, true)
@@ -322,7 +323,7 @@ func DestinationEntries(d *event.Destination) []string {
 	v := d.Value
 	switch {
 	case d.Domain != "":
-		return []string{host(hostPort(d.Domain))}
+		return []string{host(catalogue.HostName(d.Domain))}
 	case v == "":
 		if d.External == event.Yes {
 			return []string{external}
@@ -336,7 +337,7 @@ func DestinationEntries(d *event.Destination) []string {
 		var out []string
 		for part := range strings.FieldsFuncSeq(v, func(r rune) bool { return r == ',' || r == ';' }) {
 			if strings.Contains(part, "@") {
-				if e := host(domainOf(part)); !slices.Contains(out, e) {
+				if e := host(catalogue.DomainOf(part)); !slices.Contains(out, e) {
 					out = append(out, e)
 				}
 			}
@@ -347,7 +348,7 @@ func DestinationEntries(d *event.Destination) []string {
 		return out
 	case strings.EqualFold(d.Kind, "url"):
 		var out []string
-		for _, h := range Domains(nil, d) {
+		for _, h := range catalogue.Domains(nil, d) {
 			if e := host(h); !slices.Contains(out, e) {
 				out = append(out, e)
 			}
@@ -357,7 +358,7 @@ func DestinationEntries(d *event.Destination) []string {
 		}
 		return out
 	case strings.EqualFold(d.Kind, "host"):
-		return []string{host(hostPort(v))}
+		return []string{host(catalogue.HostName(v))}
 	}
 	return []string{host(v)}
 }
@@ -378,7 +379,7 @@ type ErrUnsupported struct {
 func (e *ErrUnsupported) Error() string {
 	return fmt.Sprintf(
 		"persona %s: no tool was seen on %d agent-days, the most used one on %d; ask for fewer with --min-agent-days, or record for longer",
-		quote(e.Persona), e.Least, e.Most)
+		event.Quote(e.Persona), e.Least, e.Most)
 }
 
 // Suggest drafts a persona that may do what was seen and nothing else, as YAML that Load reads,
@@ -390,7 +391,7 @@ func (u *Usage) Suggest(least int64) ([]byte, error) {
 		strings.TrimSpace(u.Persona) != u.Persona || u.Persona == "" {
 		return nil, fmt.Errorf(
 			"persona %s: no persona can be defined under this name; rename it where the events come from",
-			quote(u.Persona))
+			event.Quote(u.Persona))
 	}
 	top := int64(0)
 	for i := range u.Of[Tools] {
@@ -402,7 +403,7 @@ func (u *Usage) Suggest(least int64) ([]byte, error) {
 	var b bytes.Buffer
 	p := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	p("# A draft, from %s: %s of persona %s%s from %s to %s.", oneLine(u.From), countOf(u.AgentDays, "agent-day"),
-		quote(u.Persona), agentsOf(u), dateOf(u.First), dateOf(u.Last))
+		event.Quote(u.Persona), agentsOf(u), dateOf(u.First), dateOf(u.Last))
 	p(
 		"# Each line says on how many agent-days it rests, on what share of all, and when it was first and last seen. What stands behind a # was seen on fewer")
 	p(
@@ -695,7 +696,7 @@ func (p *Persona) allows(d Dimension, s *Seen) Ruling {
 // names tells whether an entry of a dimension names a value.
 func names(d Dimension, e, value string) bool {
 	if dimensionDefs[d].fold {
-		e = lower(e)
+		e = event.Lower(e)
 	}
 	g := glob.Compile(e)
 	return g.Match(value)

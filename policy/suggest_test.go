@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/wayward-sec/wayward/catalogue"
 	"github.com/wayward-sec/wayward/event"
 )
 
@@ -117,7 +118,7 @@ func TestADraftLoadsAndAdmitsWhatItWasMadeFrom(t *testing.T) {
 			for _, e := range events {
 				own := *e
 				tool := set.Catalogue().Tool(own.Tenant, &own.Tool)
-				tool.Complete(&own, &Scratch{})
+				tool.Complete(&own, &catalogue.Scratch{})
 				for _, v := range j.Check(&own, tool, own.Time, nil) {
 					if least == 1 {
 						t.Fatalf("seed %d: the draft refuses %+v of %+v\n%s", seed, v, own, text)
@@ -257,7 +258,7 @@ func TestDomainsOfADestination(t *testing.T) {
 		{event.Destination{Kind: "url", Value: `https://a@b\c`}, nil},
 		{event.Destination{}, nil},
 	} {
-		if got := Domains(nil, &c.d); !slices.Equal(got, c.want) {
+		if got := catalogue.Domains(nil, &c.d); !slices.Equal(got, c.want) {
 			t.Errorf("%+v: got %q, want %q", c.d, got, c.want)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 	_ "time/tzdata" // for machines that have no zones installed
 
+	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/event/glob"
 )
 
@@ -86,9 +87,9 @@ func (p *Persona) compileTenants(bad report, list oneOrMore) {
 		case !isID(strings.NewReplacer("*", "a", "?", "a").Replace(word)) || len(word) > 64:
 			bad(where,
 				"%s is no tenant; use own, for resources of the agent's own tenant, beside it names and patterns of others, or any",
-				quote(word))
+				event.Quote(word))
 		case len(list) == 1:
-			bad(where, "%s alone would forbid the agent's own tenant; write [own, %s], or own or any", quote(word),
+			bad(where, "%s alone would forbid the agent's own tenant; write [own, %s], or own or any", event.Quote(word),
 				word)
 		default:
 			p.SharedBy = append(p.SharedBy, word)
@@ -126,7 +127,7 @@ func (c *collector) tenant(d tenantDef, src *source, path string) {
 	checkTenant(bad, "name", d.Name)
 	key := [2]string{"tenant", d.Name}
 	if first, dup := c.places[key]; dup {
-		bad("name", "tenant %s is already at %s; remove one", quote(d.Name), first)
+		bad("name", "tenant %s is already at %s; remove one", event.Quote(d.Name), first)
 		return
 	}
 	c.places[key] = src.place(path)
@@ -134,7 +135,7 @@ func (c *collector) tenant(d tenantDef, src *source, path string) {
 	if d.Pages != "" {
 		n, err := strconv.Atoi(d.Pages)
 		if err != nil || n < 100 || n > 100_000_000 {
-			bad("pages", "%s is no number of pages; use 100 to 100000000, or leave it out", quote(d.Pages))
+			bad("pages", "%s is no number of pages; use 100 to 100000000, or leave it out", event.Quote(d.Pages))
 		}
 		t.Pages = n
 	}
@@ -149,7 +150,7 @@ func parseZone(bad report, path, name string) *time.Location {
 	}
 	z, err := time.LoadLocation(name)
 	if err != nil || name == "Local" {
-		bad(path, "%s is no time zone; use a name of the IANA database, such as Europe/Berlin or UTC", quote(name))
+		bad(path, "%s is no time zone; use a name of the IANA database, such as Europe/Berlin or UTC", event.Quote(name))
 		return nil
 	}
 	return z

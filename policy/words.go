@@ -35,9 +35,9 @@ func checkName(bad report, path, whose, s string) {
 	case s == "":
 		bad(path, "%s needs a name; add one", whose)
 	case len(s) > maxName:
-		bad(path, "%s is %d bytes long; shorten it to %d", quote(s), len(s), maxName)
+		bad(path, "%s is %d bytes long; shorten it to %d", event.Quote(s), len(s), maxName)
 	case !isClean(s) || strings.TrimSpace(s) != s:
-		bad(path, "%s has spaces around it or characters that cannot be seen; remove them", quote(s))
+		bad(path, "%s has spaces around it or characters that cannot be seen; remove them", event.Quote(s))
 	}
 }
 
@@ -45,7 +45,7 @@ func checkTenant(bad report, path, s string) {
 	if s != "" && (!isID(s) || len(s) > 64) {
 		bad(path,
 			"%s is no tenant; use at most 64 letters, digits, dots, hyphens and underscores, or leave tenant out for every tenant",
-			quote(s))
+			event.Quote(s))
 	}
 }
 
@@ -70,11 +70,11 @@ func checkEntries(bad report, path string, list []string) {
 		case s == "":
 			bad(at(path, i), "an empty entry matches nothing; write a name or a pattern")
 		case len(s) > maxPattern:
-			bad(at(path, i), "%s is %d bytes long; shorten it to %d", quote(s), len(s), maxPattern)
+			bad(at(path, i), "%s is %d bytes long; shorten it to %d", event.Quote(s), len(s), maxPattern)
 		case !isClean(s) || strings.TrimSpace(s) != s:
 			bad(at(path, i),
 				"%s has spaces around it or characters that cannot be seen, so it would never match; remove them",
-				quote(s))
+				event.Quote(s))
 		}
 	}
 }
@@ -90,7 +90,7 @@ func parseSeverity(bad report, word *string, unset event.Severity) event.Severit
 		for s := event.Signal; s <= event.Critical; s++ {
 			words = append(words, s.String())
 		}
-		bad("severity", "unknown severity %s; %s", quote(*word), choose(*word, words))
+		bad("severity", "unknown severity %s; %s", event.Quote(*word), choose(*word, words))
 	}
 	return s
 }
@@ -111,30 +111,11 @@ func isID(s string) bool {
 	return s != "" && len(s) <= maxName
 }
 
-func isCurrency(s string) bool {
-	for i := range len(s) {
-		if s[i] < 'A' || s[i] > 'Z' {
-			return false
-		}
-	}
-	return len(s) == 3
-}
-
-func isDigits(s string) bool { return s != "" && strings.Trim(s, "0123456789.") == "" }
-
 // sorted is the list as a set.
 func sorted(list []string) []string {
 	list = slices.Clone(list)
 	slices.Sort(list)
 	return slices.Compact(list)
-}
-
-// quote shows a text of the user's without letting it fill the screen.
-func quote(s string) string {
-	if len(s) > 64 {
-		s = s[:61] + "..."
-	}
-	return strconv.Quote(s)
 }
 
 // or lists words: a, b or c.
@@ -152,11 +133,6 @@ func choose(word string, words []string) string {
 	}
 	return "use " + or(words)
 }
-
-// lower lowers ASCII letters alone.
-func lower(s string) string { return event.Lower(s) }
-
-func hasUpper(s string) bool { return event.HasUpper(s) }
 
 // version names a whole definition.
 func version(def any) string {

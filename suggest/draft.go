@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/wayward-sec/wayward/catalogue"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/policy"
 )
@@ -27,10 +28,10 @@ func (s *Survey) Draft(w io.Writer, onOneLine func(string) string) {
 				*t.evidence[v])
 		}
 		var body bytes.Buffer
-		best := func(field string) (policy.Evidence, bool) {
+		best := func(field string) (catalogue.Evidence, bool) {
 			r := t.Reasons(field)
 			if len(r) == 0 {
-				return policy.Evidence{}, false
+				return catalogue.Evidence{}, false
 			}
 			return r[0], true
 		}

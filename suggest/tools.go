@@ -12,8 +12,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/wayward-sec/wayward/catalogue"
 	"github.com/wayward-sec/wayward/event"
-	"github.com/wayward-sec/wayward/policy"
 )
 
 // MaxTools bounds the tools, and maxEvidence what is said of each, that one survey tells apart:
@@ -40,7 +40,7 @@ type Tool struct {
 	Declared     ByClass
 	Inferred     ByClass // without what is declared
 	// pointers: adding to an entry would keep the newest key, whose texts alias an event
-	evidence map[policy.Evidence]*int64
+	evidence map[catalogue.Evidence]*int64
 	Known    map[string]int64 // calls of which a field is known
 }
 
@@ -60,9 +60,9 @@ func (t *ByClass) Top() event.Class {
 
 // ToolCache remembers tools, as a shard does.
 type ToolCache struct {
-	*policy.Catalogue
-	Scratch policy.Scratch
-	tools   map[toolName]*policy.Tool
+	*catalogue.Catalogue
+	Scratch catalogue.Scratch
+	tools   map[toolName]*catalogue.Tool
 }
 
 type toolName struct {
@@ -73,17 +73,17 @@ type toolName struct {
 }
 
 // NewToolCache returns an empty cache.
-func NewToolCache(c *policy.Catalogue) *ToolCache {
-	return &ToolCache{Catalogue: c, tools: map[toolName]*policy.Tool{}}
+func NewToolCache(c *catalogue.Catalogue) *ToolCache {
+	return &ToolCache{Catalogue: c, tools: map[toolName]*catalogue.Tool{}}
 }
 
 // NewSurvey returns a survey of calls that a catalogue reads.
-func NewSurvey(c *policy.Catalogue) *Survey {
+func NewSurvey(c *catalogue.Catalogue) *Survey {
 	return &Survey{Tools: map[[2]string]*Tool{}, cache: NewToolCache(c)}
 }
 
 // Of returns the compiled tool of a call.
-func (c *ToolCache) Of(e *event.Event) *policy.Tool {
+func (c *ToolCache) Of(e *event.Event) *catalogue.Tool {
 	k := toolName{e.Tenant, e.Tool.Name, e.Tool.Server, e.Tool.Class, e.Tool.ReadOnlyHint, e.Tool.Sent}
 	if t := c.tools[k]; t != nil {
 		return t
@@ -115,7 +115,7 @@ func (s *Survey) Add(e *event.Event, ignore bool) {
 			return
 		}
 		t = &Tool{Name: strings.Clone(e.Tool.Name), Server: strings.Clone(e.Tool.Server),
-			evidence: map[policy.Evidence]*int64{}, Known: map[string]int64{}}
+			evidence: map[catalogue.Evidence]*int64{}, Known: map[string]int64{}}
 		s.Tools[[2]string{t.Server, t.Name}] = t
 	}
 	t.Calls++
@@ -161,14 +161,14 @@ func (s *Survey) Sorted() []*Tool {
 }
 
 // Reasons are what is known of a tool, by field and then by how often.
-func (t *Tool) Reasons(field string) []policy.Evidence {
-	var out []policy.Evidence
+func (t *Tool) Reasons(field string) []catalogue.Evidence {
+	var out []catalogue.Evidence
 	for v := range t.evidence {
 		if field == "" || v.Field == field {
 			out = append(out, v)
 		}
 	}
-	slices.SortFunc(out, func(a, b policy.Evidence) int {
+	slices.SortFunc(out, func(a, b catalogue.Evidence) int {
 		return cmp.Or(strings.Compare(a.Field, b.Field), cmp.Compare(*t.evidence[b], *t.evidence[a]),
 			strings.Compare(a.From, b.From), strings.Compare(a.Value, b.Value))
 	})
@@ -176,7 +176,7 @@ func (t *Tool) Reasons(field string) []policy.Evidence {
 }
 
 // Seen is of how many calls a piece of evidence was seen.
-func (t *Tool) Seen(v policy.Evidence) int64 { return *t.evidence[v] }
+func (t *Tool) Seen(v catalogue.Evidence) int64 { return *t.evidence[v] }
 
 // Percent writes a share.
 func Percent(n, of int64) string {

@@ -23,6 +23,7 @@ import (
 	"github.com/wayward-sec/wayward/config"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/pipeline"
+	"github.com/wayward-sec/wayward/pipeline/broker"
 	"github.com/wayward-sec/wayward/sinks"
 	"github.com/wayward-sec/wayward/state"
 )
@@ -32,7 +33,7 @@ type instance struct {
 	cfg      pipeline.Config
 	registry *prometheus.Registry
 	addr     string // of the metrics, once they are served
-	broker   *pipeline.Embedded
+	broker   *broker.Embedded
 	reloader *reloader
 	close    []closer
 	closing  atomic.Value // string: what is being closed
@@ -95,13 +96,13 @@ func assemble(ctx context.Context, c config.Config, w wiring, log *slog.Logger) 
 		if dir != "" {
 			brokerDir = dir // it takes dir/broker and dir/lock
 		}
-		broker, err := pipeline.StartEmbedded(brokerDir, c.Embedded.Port, log)
+		own, err := broker.StartEmbedded(brokerDir, c.Embedded.Port, log)
 		if err != nil {
 			return nil, err
 		}
-		i.broker = broker
-		i.close = append(i.close, closer{"the embedded broker", broker.Close})
-		c.Kafka = pipeline.Kafka{Brokers: []string{broker.Addr()}}
+		i.broker = own
+		i.close = append(i.close, closer{"the embedded broker", own.Close})
+		c.Kafka = broker.Kafka{Brokers: []string{own.Addr()}}
 	}
 	options, err := c.Kafka.Options()
 	if err != nil {
@@ -162,7 +163,7 @@ func assemble(ctx context.Context, c config.Config, w wiring, log *slog.Logger) 
 // prepareEmbedded creates the topics of the embedded broker. After an unclean stop its transactions
 // cannot be trusted to be whole, so all that the engine wrote to itself is thrown away and made
 // again from agent.events; findings may then repeat, with equal ids. Breakers stay as they are.
-func prepareEmbedded(ctx context.Context, c *config.Config, options []kgo.Opt, broker *pipeline.Embedded, storeDir string,
+func prepareEmbedded(ctx context.Context, c *config.Config, options []kgo.Opt, own *broker.Embedded, storeDir string,
 	log *slog.Logger) error {
 	cl, err := kgo.NewClient(options...)
 	if err != nil {
@@ -170,7 +171,7 @@ func prepareEmbedded(ctx context.Context, c *config.Config, options []kgo.Opt, b
 	}
 	defer cl.Close()
 	var resume *pipeline.Resume
-	if !broker.Clean() {
+	if !own.Clean() {
 		log.Warn("the last stop was not clean: state is rebuilt from " + c.Topics.Events +
 			", findings may repeat with equal ids")
 		groups := []string{c.Group + "-ingress", c.Group + "-behaviour", c.Group + "-relation"}
@@ -182,16 +183,16 @@ func prepareEmbedded(ctx context.Context, c *config.Config, options []kgo.Opt, b
 				return fmt.Errorf("discarding state: %w", err)
 			}
 		}
-		if err := broker.DiscardInternal(ctx, c.Topics.Discardable(), groups); err != nil {
+		if err := own.DiscardInternal(ctx, c.Topics.Discardable(), groups); err != nil {
 			return err
 		}
 	}
 	adm := kadm.NewClient(cl)
-	changes, err := pipeline.PlanTopics(ctx, adm, c.Topics.Specs(true, 1))
+	changes, err := broker.PlanTopics(ctx, adm, c.Topics.Specs(true, 1))
 	if err != nil {
 		return err
 	}
-	if err := pipeline.ApplyTopics(ctx, adm, changes, func(pipeline.Change) {}); err != nil || resume == nil {
+	if err := broker.ApplyTopics(ctx, adm, changes, func(broker.Change) {}); err != nil || resume == nil {
 		return err
 	}
 	return resume.Write(ctx, options, c.Topics)

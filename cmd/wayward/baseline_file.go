@@ -13,7 +13,7 @@ import (
 
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event/wire"
-	"github.com/wayward-sec/wayward/pipeline"
+	"github.com/wayward-sec/wayward/pipeline/history"
 )
 
 // snapshotSchema names the form of an exported snapshot.
@@ -68,7 +68,7 @@ func decodeModel(b []byte) (*baselines.Model, error) {
 
 // readSnapshotFile reads the snapshots of one file, one JSON object after the other.
 func readSnapshotFile(name string) ([]snapshot, error) {
-	lines, err := pipeline.OpenLines(name) // it knows compressed files
+	lines, err := history.OpenLines(name) // it knows compressed files
 	if err != nil {
 		return nil, fmt.Errorf("snapshots: %w", err)
 	}
@@ -95,7 +95,7 @@ func readSnapshotFile(name string) ([]snapshot, error) {
 
 // lineReader gives the lines of a source as a stream.
 type lineReader struct {
-	src  *pipeline.Lines
+	src  *history.Lines
 	rest []byte
 	n    int
 }

@@ -73,8 +73,8 @@ type waitingView struct {
 
 func viewOf(s snapshot) *view {
 	m := s.m
-	v := &view{head: headOf(s), Volume: viewVolume(&m.Volume), Sequence: viewSequence(&m.Sequence),
-		Rarity: viewRarity(&m.Rarity), Waiting: []waitingView{}}
+	v := &view{head: headOf(s), Volume: viewVolume(baselines.VolumeOf(m)), Sequence: viewSequence(baselines.SequenceOf(m)),
+		Rarity: viewRarity(baselines.RarityOf(m)), Waiting: []waitingView{}}
 	v.Waiting = append(append(v.Waiting, v.Rarity.waiting()...), v.Sequence.Waiting...)
 	return v
 }

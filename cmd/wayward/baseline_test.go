@@ -51,9 +51,9 @@ func (o *office) work(day int64, busy float64) {
 	}
 	for f := range baselines.Fields {
 		if f == baselines.ToolField || f == baselines.DomainField {
-			d.Rarity.Days = uint64(o.agents)
+			baselines.RarityDeltaOf(d).Days = uint64(o.agents)
 			for range o.agents {
-				d.Rarity.Appear(f)
+				baselines.RarityDeltaOf(d).Appear(f)
 			}
 		}
 	}
@@ -67,14 +67,14 @@ func (o *office) work(day int64, busy float64) {
 			records := 0.0
 			for i := range 3 + o.rng.IntN(5) {
 				tool := o.tools[min(i%3+o.rng.IntN(2), len(o.tools)-1)]
-				chain.Push(nil, d.Sequence.Step(nil, tool, "ticket", event.Read, event.OK, ""))
+				chain.Push(nil, baselines.SequenceDeltaOf(d).Step(nil, tool, "ticket", event.Read, event.OK, ""))
 				seen[tool] = true
 				records += float64(1 + o.rng.IntN(4))
 				d.Events++
 				d.Learned++
-				d.Volume.Season[24*weekday+hour].X += baselines.Unit
-				d.Volume.Of[baselines.EventCount].X += baselines.Unit
-				d.Volume.Of[baselines.RecordSum].X += 2 * baselines.Unit
+				baselines.VolumeDeltaOf(d).Season[24*weekday+hour].X += baselines.Unit
+				baselines.VolumeDeltaOf(d).Of[baselines.EventCount].X += baselines.Unit
+				baselines.VolumeDeltaOf(d).Of[baselines.RecordSum].X += 2 * baselines.Unit
 			}
 			chain.End(nil)
 			t := o.today[uint64(agent)]
@@ -82,33 +82,33 @@ func (o *office) work(day int64, busy float64) {
 				t = &baselines.AgentDay{}
 				o.today[uint64(agent)] = t
 			}
-			d.Sequence.Take(nil, &chain, uint64(agent+1), day, t, baselines.LearnFrom, 0)
-			d.Volume.Of[baselines.EventCount].Session.Add(math.Log1p(5), 1)
-			d.Volume.Of[baselines.RecordSum].Session.Add(math.Log1p(records), 1)
+			baselines.SequenceDeltaOf(d).Take(nil, &chain, uint64(agent+1), day, t, baselines.LearnFrom, 0)
+			baselines.VolumeDeltaOf(d).Of[baselines.EventCount].Session.Add(math.Log1p(5), 1)
+			baselines.VolumeDeltaOf(d).Of[baselines.RecordSum].Session.Add(math.Log1p(records), 1)
 			d.Audit.Count(baselines.SessionTest, o.rng.Float64())
 			d.Audit.Count(baselines.SequenceTest, o.rng.Float64()*.3) // comes out low too often
 		}
 		for h := range 24 {
-			d.Volume.Season[24*weekday+h].E += 1 << 16
+			baselines.VolumeDeltaOf(d).Season[24*weekday+h].E += 1 << 16
 		}
-		d.Volume.Exposure += 24 << 16
+		baselines.VolumeDeltaOf(d).Exposure += 24 << 16
 		for _, tool := range o.tools {
 			if seen[tool] {
-				s := d.Rarity.See(baselines.ToolField, xxhash.Sum64String(tool), false)
+				s := baselines.RarityDeltaOf(d).See(baselines.ToolField, xxhash.Sum64String(tool), false)
 				s.Name = tool
 			}
 		}
 	}
 	if day >= firstDay+12 { // three agents do what somebody is called for
 		for agent := range 3 {
-			s := d.Rarity.See(baselines.ToolField, xxhash.Sum64String("bank.transfer"), true)
+			s := baselines.RarityDeltaOf(d).See(baselines.ToolField, xxhash.Sum64String("bank.transfer"), true)
 			s.Name, s.Sink, s.Agents = "bank.transfer", true, s.Agents|1<<agent
 		}
-		s := d.Rarity.See(baselines.DomainField, xxhash.Sum64String("pastebin.example"), true)
+		s := baselines.RarityDeltaOf(d).See(baselines.DomainField, xxhash.Sum64String("pastebin.example"), true)
 		s.Name, s.Agents = "pastebin.example", s.Agents|1
 	}
-	d.Volume.Contacts = [baselines.Outcomes]uint64{100, 100, 100}
-	d.Volume.Failed = [baselines.Outcomes]uint64{2, 5, 9}
+	baselines.VolumeDeltaOf(d).Contacts = [baselines.Outcomes]uint64{100, 100, 100}
+	baselines.VolumeDeltaOf(d).Failed = [baselines.Outcomes]uint64{2, 5, 9}
 	o.m = baselines.Learn(o.m, o.key, day, d, o.terms)
 	o.days = append(o.days, o.m)
 }

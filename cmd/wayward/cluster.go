@@ -19,7 +19,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/wayward-sec/wayward/config"
-	"github.com/wayward-sec/wayward/pipeline"
+	"github.com/wayward-sec/wayward/pipeline/broker"
 )
 
 // lookup are the flags of commands that look at the topics of a running wayward.
@@ -49,7 +49,7 @@ func (o *lookup) open(ctx context.Context) (*cluster, error) {
 	}
 	embedded := c.Kafka.Embedded()
 	if embedded {
-		c.Kafka = pipeline.Kafka{Brokers: []string{net.JoinHostPort("127.0.0.1", strconv.Itoa(c.Embedded.Port))}}
+		c.Kafka = broker.Kafka{Brokers: []string{net.JoinHostPort("127.0.0.1", strconv.Itoa(c.Embedded.Port))}}
 	}
 	options, err := c.Kafka.Options()
 	if err != nil {
@@ -68,9 +68,9 @@ func (o *lookup) open(ctx context.Context) (*cluster, error) {
 		if embedded {
 			return nil, fmt.Errorf(
 				"no embedded broker: %s; start wayward run, or name the brokers of your Kafka in a file for --config",
-				pipeline.Explain(err))
+				broker.Explain(err))
 		}
-		return nil, errors.New(pipeline.Explain(err))
+		return nil, errors.New(broker.Explain(err))
 	}
 	return &cluster{c, options, client, kadm.NewClient(client)}, nil
 }
@@ -138,7 +138,7 @@ func missing(topic string, err error) error {
 			"topic %s is missing: run wayward topics apply (the embedded broker makes it when wayward run starts), or correct topics in the config",
 			topic)
 	}
-	return fmt.Errorf("topic %s: %s", topic, pipeline.Explain(err))
+	return fmt.Errorf("topic %s: %s", topic, broker.Explain(err))
 }
 
 // unread counts records that cannot be read and says so once: they may be of a newer wayward.

@@ -18,6 +18,7 @@ import (
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/fleet"
 	"github.com/wayward-sec/wayward/pipeline"
+	"github.com/wayward-sec/wayward/pipeline/broker"
 	"github.com/wayward-sec/wayward/sinks"
 )
 
@@ -145,7 +146,7 @@ func feed(ctx context.Context, options []kgo.Opt, topic string, rate float64, se
 		}
 	}
 	if err := failed.Load(); err != nil {
-		return fmt.Errorf("producing events: %s", pipeline.Explain(*err))
+		return fmt.Errorf("producing events: %s", broker.Explain(*err))
 	}
 	return nil
 }

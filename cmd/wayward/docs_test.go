@@ -200,7 +200,7 @@ func TestLogKeysAreTheSameEverywhere(t *testing.T) {
 	call := regexp.MustCompile(`(?:[lL]og)\.(?:Debug|Info|Warn|Error)\((.*)\)`)
 	key := regexp.MustCompile(`, "([^"]*)", `)
 	n := 0
-	for _, dir := range []string{".", "../../pipeline"} {
+	for _, dir := range []string{".", "../../pipeline", "../../pipeline/broker"} {
 		files, err := filepath.Glob(filepath.Join(dir, "*.go"))
 		must(t, err)
 		for _, name := range files {

@@ -14,7 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/wayward-sec/wayward/event"
-	"github.com/wayward-sec/wayward/pipeline"
+	"github.com/wayward-sec/wayward/pipeline/history"
 	"github.com/wayward-sec/wayward/sinks"
 )
 
@@ -171,7 +171,7 @@ const maxPretty = 1 << 20
 // eachRecord calls f for each JSON object of a file: one a line, or, as jq prints them, one from a
 // line that is { to a line that is }.
 func eachRecord(ctx context.Context, input string, f func([]byte)) error {
-	src, err := pipeline.OpenLines(input)
+	src, err := history.OpenLines(input)
 	if err != nil {
 		return err
 	}

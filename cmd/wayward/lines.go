@@ -14,19 +14,19 @@ import (
 
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/formats"
-	"github.com/wayward-sec/wayward/pipeline"
+	"github.com/wayward-sec/wayward/pipeline/history"
 )
 
 // eachEvent calls f for every event of a file, one a line; event and line hold until f returns.
 // Lines that do not decode are told on standard error and counted.
 func eachEvent(cmd *cobra.Command, input, format string, quiet bool,
 	f func(line []byte, e *event.Event) error) (bad undecoded, err error) {
-	lines, err := pipeline.OpenLines(input)
+	lines, err := history.OpenLines(input)
 	if err != nil {
 		return bad, err
 	}
 	defer lines.Close()
-	src := pipeline.Converted(lines, formats.New(format))
+	src := history.Converted(lines, formats.New(format))
 	stderr := cmd.ErrOrStderr()
 	tell, finish := progress(stderr, quiet || lines.Size == 0, lines.Size, "bytes")
 	finish = sync.OnceFunc(finish)

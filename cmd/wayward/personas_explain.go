@@ -8,8 +8,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/wayward-sec/wayward/catalogue"
 	"github.com/wayward-sec/wayward/event"
-	"github.com/wayward-sec/wayward/pipeline"
+	"github.com/wayward-sec/wayward/pipeline/history"
 	"github.com/wayward-sec/wayward/policy"
 )
 
@@ -53,7 +54,7 @@ type explanation struct {
 
 func explain(cmd *cobra.Command, set *policy.Set, input, output string) error {
 	w := cmd.OutOrStdout()
-	var scratch policy.Scratch
+	var scratch catalogue.Scratch
 	all := []explanation{}
 	err := eventsOf(cmd.Context(), input, func(e *event.Event) error {
 		defer scratch.Reset()
@@ -73,8 +74,8 @@ func explain(cmd *cobra.Command, set *policy.Set, input, output string) error {
 // linesReader reads what a source of lines brings.
 type linesReader struct {
 	ctx   context.Context
-	lines *pipeline.Lines
-	chunk *pipeline.Chunk
+	lines *history.Lines
+	chunk *history.Chunk
 	rest  []byte
 }
 
@@ -95,7 +96,7 @@ func (r *linesReader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-func explainOne(set *policy.Set, e *event.Event, scratch *policy.Scratch) explanation {
+func explainOne(set *policy.Set, e *event.Event, scratch *catalogue.Scratch) explanation {
 	persona, mismatch := set.Role(e.Tenant, e.Agent.ID, e.Persona)
 	x := explanation{Event: e.ID, Agent: e.Agent.ID, Persona: persona, Tool: e.Tool.Name, Verdict: "not judged",
 		Because: []policy.Judgement{}}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/wayward-sec/wayward/catalogue"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/formats"
 	"github.com/wayward-sec/wayward/policy"
@@ -137,7 +138,7 @@ func notCarried(cmd *cobra.Command, set *policy.Set, file string) (out []*policy
 			missing[f] = true
 		}
 	}
-	var scratch policy.Scratch
+	var scratch catalogue.Scratch
 	n := 0
 	bad, err = eachEvent(cmd, file, formats.All[0].Name, false, func(_ []byte, e *event.Event) error {
 		n++

@@ -21,6 +21,7 @@ import (
 	"github.com/wayward-sec/wayward/detectors"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/pipeline"
+	"github.com/wayward-sec/wayward/pipeline/history"
 	"github.com/wayward-sec/wayward/policy"
 	"github.com/wayward-sec/wayward/rules"
 )
@@ -149,15 +150,15 @@ type story struct {
 	done  bool
 }
 
-func (s *story) Next(context.Context) (*pipeline.Chunk, error) {
+func (s *story) Next(context.Context) (*history.Chunk, error) {
 	if s.done {
 		return nil, io.EOF
 	}
 	s.done = true
-	return &pipeline.Chunk{Lines: s.lines, At: 1}, nil
+	return &history.Chunk{Lines: s.lines, At: 1}, nil
 }
 
-func (s *story) Done(*pipeline.Chunk) {}
+func (s *story) Done(*history.Chunk) {}
 
 // play plays the events of a test and returns what its rule has found, and what is wrong with an
 // event.
@@ -478,7 +479,7 @@ func newRulesEval() *cobra.Command {
 
 // eventsOf reads a file of events.
 func eventsOf(ctx context.Context, input string, do func(*event.Event) error) error {
-	lines, err := pipeline.OpenLines(input)
+	lines, err := history.OpenLines(input)
 	if err != nil {
 		return err
 	}

@@ -5,13 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -21,6 +19,7 @@ import (
 
 	"github.com/wayward-sec/wayward/config"
 	"github.com/wayward-sec/wayward/pipeline"
+	"github.com/wayward-sec/wayward/pipeline/broker"
 	"github.com/wayward-sec/wayward/state"
 )
 
@@ -61,30 +60,13 @@ func inspectState(c config.Config) (*stateReport, error) {
 		return nil, err
 	}
 	defer s.Close()
-	r := &stateReport{Directory: dir, Bytes: onDisk(dir), Format: state.Format,
+	r := &stateReport{Directory: dir, Bytes: state.OnDisk(dir), Format: state.Format,
 		Partitions: append([]pipeline.PartitionState{}, pipeline.Inspect(s)...)}
 	if r.Layout, err = pipeline.StoredLayout(s); err != nil {
 		return nil, err
 	}
 	r.Sets, r.BadSets = pipeline.InspectSets(s)
 	return r, nil
-}
-
-// onDisk is what a directory takes on disk. Badger's files are longer than what is in them while it
-// has them open, and its own count comes late.
-func onDisk(dir string) (n int64) {
-	filepath.WalkDir(dir, func(_ string, e fs.DirEntry, err error) error {
-		if err != nil {
-			return nil // gone meanwhile
-		}
-		if info, err := e.Info(); err == nil {
-			if s, ok := info.Sys().(*syscall.Stat_t); ok {
-				n += s.Blocks * 512
-			}
-		}
-		return nil
-	})
-	return n
 }
 
 func (r *stateReport) damaged() (n int) {
@@ -137,7 +119,7 @@ func examine(cmd *cobra.Command, name string) (*stateReport, error) {
 }
 
 func (r *stateReport) table(w io.Writer, now time.Time) error {
-	fmt.Fprintf(w, "directory  %s, %s on disk, format %d\n", r.Directory, size(r.Bytes), r.Format)
+	fmt.Fprintf(w, "directory  %s, %s on disk, format %d\n", r.Directory, config.FormatBytes(r.Bytes), r.Format)
 	if r.Layout != nil {
 		fmt.Fprintf(w, "layout     %d partitions of events, %d of facts\n", r.Layout.Events, r.Layout.Facts)
 	}
@@ -158,24 +140,9 @@ func (r *stateReport) table(w io.Writer, now time.Time) error {
 			saved = age(now.Sub(time.UnixMilli(p.Saved))) + " ago"
 		}
 		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\t%s\t%d\t%d\t%d\t%s\t%s\t%.12s\t\n", p.Stage, p.Partition, agents,
-			sessions, scopes, other-agents-sessions-scopes, size(p.Bytes), p.Seq, p.Control, p.Main, mark, saved, p.Set)
+			sessions, scopes, other-agents-sessions-scopes, config.FormatBytes(p.Bytes), p.Seq, p.Control, p.Main, mark, saved, p.Set)
 	}
 	return t.Flush()
-}
-
-// size writes bytes for people.
-func size(n int64) string {
-	f, unit := float64(n), "B"
-	for _, u := range []string{"KiB", "MiB", "GiB", "TiB"} {
-		if f < 1024 {
-			break
-		}
-		f, unit = f/1024, u
-	}
-	if unit == "B" {
-		return fmt.Sprintf("%d B", n)
-	}
-	return fmt.Sprintf("%.1f %s", f, unit)
 }
 
 // age writes how long ago something was, for people.
@@ -308,12 +275,12 @@ func (o *rebuild) run(cmd *cobra.Command) error {
 		return nil
 	}
 	if embedded {
-		broker, err := pipeline.StartEmbedded(c.State, 0, slog.New(slog.DiscardHandler))
+		own, err := broker.StartEmbedded(c.State, 0, slog.New(slog.DiscardHandler))
 		if err != nil {
 			return err
 		}
-		defer broker.Close()
-		c.Kafka = pipeline.Kafka{Brokers: []string{broker.Addr()}}
+		defer own.Close()
+		c.Kafka = broker.Kafka{Brokers: []string{own.Addr()}}
 	}
 	cl, adm, brokers, err := dial(ctx, c)
 	if err != nil {
@@ -324,15 +291,15 @@ func (o *rebuild) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	groups := pipeline.RebuiltGroups(c.Group)
+	groups := broker.RebuiltGroups(c.Group)
 	if len(specs) > 0 {
-		members, err := pipeline.Members(ctx, adm, groups)
+		members, err := broker.Members(ctx, adm, groups)
 		// Nobody but this process reaches the broker that it has just started: who is a member
 		// there has died, and leaves after a while.
 		for until := time.Now().Add(c.Engine.SessionTimeout + 5*time.Second); embedded && err == nil &&
 			len(members) > 0 && time.Now().Before(until) && ctx.Err() == nil; {
 			time.Sleep(200 * time.Millisecond)
-			members, err = pipeline.Members(ctx, adm, groups)
+			members, err = broker.Members(ctx, adm, groups)
 		}
 		if err != nil {
 			return err
@@ -388,7 +355,7 @@ func (o *rebuild) run(cmd *cobra.Command) error {
 		if err != nil {
 			return err
 		}
-		if err := pipeline.BeginAnew(ctx, adm, specs, groups, say); err != nil {
+		if err := broker.BeginAnew(ctx, adm, specs, groups, say); err != nil {
 			return err
 		}
 		say(fmt.Sprintf("writing breakers of %d scopes into the new topics", resume.Scopes()))
@@ -402,7 +369,7 @@ func (o *rebuild) run(cmd *cobra.Command) error {
 
 // scope returns the topics to be emptied, and why; none: this disk's state alone is at fault.
 func (o *rebuild) scope(ctx context.Context, adm *kadm.Client, c config.Config, then *pipeline.Layout,
-	all []pipeline.TopicSpec) (specs []pipeline.TopicSpec, why string, err error) {
+	all []broker.TopicSpec) (specs []broker.TopicSpec, why string, err error) {
 	mine := c.Topics.Discardable()
 	other := map[string]bool{}
 	for _, s := range all {
@@ -412,19 +379,19 @@ func (o *rebuild) scope(ctx context.Context, adm *kadm.Client, c config.Config, 
 			other[s.Name] = true
 		}
 	}
-	changes, err := pipeline.ReviewTopics(ctx, adm, all)
+	changes, err := broker.ReviewTopics(ctx, adm, all)
 	if err != nil {
 		return nil, "", err
 	}
 	var differs []string
 	for _, ch := range changes {
 		switch {
-		case ch.Kind == pipeline.ChangePartitions && other[ch.Topic]:
+		case ch.Kind == broker.ChangePartitions && other[ch.Topic]:
 			// of events: the config must say what is, before state is cut by it
 			return nil, "", errors.New(ch.What)
-		case ch.Kind == pipeline.ChangeCreate && ch.Topic == c.Topics.Events:
+		case ch.Kind == broker.ChangeCreate && ch.Topic == c.Topics.Events:
 			return nil, "", errors.New(ch.What)
-		case ch.Kind == pipeline.ChangePartitions:
+		case ch.Kind == broker.ChangePartitions:
 			differs = append(differs, fmt.Sprintf("topic %s has %s partitions and should have %s", ch.Topic, ch.Have,
 				ch.Want))
 		}
@@ -435,7 +402,7 @@ func (o *rebuild) scope(ctx context.Context, adm *kadm.Client, c config.Config, 
 	if then != nil {
 		td, err := adm.ListTopics(ctx, c.Topics.Events, c.Topics.Control, c.Topics.Journal, c.Topics.Facts)
 		if err != nil {
-			return nil, "", errors.New(pipeline.Explain(err))
+			return nil, "", errors.New(broker.Explain(err))
 		}
 		now := pipeline.LayoutOf(c.Topics, td)
 		// Once facts were made anew, rebuild has emptied the topics for another instance already:
@@ -473,7 +440,7 @@ func dial(ctx context.Context, c config.Config) (*kgo.Client, *kadm.Client, int,
 	brokers, err := adm.ListBrokers(ctx)
 	if err != nil {
 		cl.Close()
-		return nil, nil, 0, errors.New(pipeline.Explain(err))
+		return nil, nil, 0, errors.New(broker.Explain(err))
 	}
 	return cl, adm, len(brokers), nil
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/catalogue"
 	"github.com/wayward-sec/wayward/detectors"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/policy"
@@ -201,7 +202,7 @@ func TestASnapshotIsDraftedToo(t *testing.T) {
 	for i := range events {
 		e := &events[i]
 		tool := set.Catalogue().Tool(e.Tenant, &e.Tool)
-		tool.Complete(e, &policy.Scratch{})
+		tool.Complete(e, &catalogue.Scratch{})
 		if vs := set.Judge("acme", e.Persona).Check(e, tool, e.Time, nil); len(vs) > 0 {
 			t.Fatalf("%+v\n%s", vs, out)
 		}

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"github.com/wayward-sec/wayward/catalogue"
 	"github.com/wayward-sec/wayward/event"
-	"github.com/wayward-sec/wayward/policy"
 	"github.com/wayward-sec/wayward/suggest"
 )
 
@@ -90,7 +90,7 @@ type toolLine struct {
 }
 
 type evidenceLine struct {
-	policy.Evidence
+	catalogue.Evidence
 	Argument string `json:"argument,omitempty"`
 	Calls    int64  `json:"calls"`
 }

@@ -192,3 +192,9 @@ func Match(s, pattern string) bool {
 	}
 	return j == len(pattern)
 }
+
+// Fixed counts the characters of a pattern that are not wild: of two patterns the one with more is
+// the more telling.
+func Fixed(pattern string) int {
+	return len(pattern) - strings.Count(pattern, "*") - strings.Count(pattern, "?")
+}

@@ -1,0 +1,117 @@
+package catalogue
+
+import (
+	"cmp"
+	"strings"
+
+	"github.com/wayward-sec/wayward/event"
+)
+
+// Evidence is why a field of a call is what it is.
+type Evidence struct {
+	Field string `json:"field"`           // such as class or destination
+	Value string `json:"value,omitempty"` // of fields that are words, never a text of the arguments
+	// declared, file and line of the catalogue, or what the name or an argument tells
+	From string `json:"from"`
+	Path string `json:"-"` // of the argument, if one tells
+}
+
+// Explain says where each field that is known of a call comes from. The event is as the producer
+// sent it, and stays so.
+func (t *Tool) Explain(e *event.Event) []Evidence {
+	done := *e
+	var x Scratch
+	t.Complete(&done, &x)
+	k := look{t: t, p: e.Args, x: &x, left: maxWork, want: t.want}
+	var said acts
+	if len(e.Args) > 2 {
+		k.read()
+		said = k.acts
+		if own := t.of(t.decide(&said)); own != t && e.Tool.Class == event.NoClass {
+			k = look{t: own, p: e.Args, x: &x, left: maxWork, want: own.want}
+			k.read()
+		}
+	}
+	var out []Evidence
+	add := func(field, value, from, path string) {
+		out = append(out, Evidence{Field: field, Value: value, From: from, Path: path})
+	}
+	argument := func(a *arg, what string) string {
+		from := "argument " + event.Quote(a.path())
+		if what != "" {
+			from += ", " + what
+		}
+		return from
+	}
+	named := func(field string, c *pick, what string) (from, path string) {
+		if where, ok := t.from[field]; ok && c.score == given {
+			return where, c.arg.written()
+		}
+		return argument(c.arg, what), c.arg.written()
+	}
+	switch c := done.Tool.Class; {
+	case c == event.NoClass:
+	case done.Inferred&event.InferredClass == 0:
+		add("class", c.String(), "declared", "")
+	case said.arg != nil && (c != t.class || said.class == c && said.shell != nil):
+		add("class", c.String(), argument(said.arg, event.Quote(said.word)), said.arg.path())
+	default:
+		add("class", c.String(), t.from["class"], "")
+	}
+	if done.SideEffect != event.UnknownEffect {
+		add("side_effect", done.SideEffect.String(), cmp.Or(t.from["side_effect"], "class "+done.Tool.Class.String()),
+			"")
+	}
+	switch {
+	case e.Resource.Type != "" || e.Resource.ID != "":
+		add("resource", done.Resource.Type, "declared", "")
+	case done.Resource.ID != "" && k.resource.score == 0 && said.shell != nil:
+		add("resource", done.Resource.Type, argument(said.by(), "a path in it"), "")
+	case done.Resource.ID != "":
+		from, path := named("resource.id", &k.resource, shapeOf(k.text(k.resource.span)).String())
+		add("resource", done.Resource.Type, from, path)
+	case done.Resource.Type != "":
+		add("resource", done.Resource.Type, t.from["resource.type"], "")
+	}
+	switch {
+	case e.Subject != "":
+		add("subject", "", "declared", "")
+	case done.Subject != "":
+		from, path := named("subject", &k.subject, shapeOf(k.text(k.subject.span)).String())
+		add("subject", "", from, path)
+	}
+	switch d := &done.Destination; {
+	case e.Destination != event.Destination{}:
+		add("destination", d.Kind, "declared", "")
+	case d.Value != "" && k.targets == 0 && said.shell != nil && len(said.shell.reached) > 0:
+		add("destination", d.Kind, argument(said.by(), "a host in it"), "")
+	case d.Value != "" && k.targets == 0:
+		add("destination", d.Kind, "arguments that were not all read", "")
+	case d.Value != "":
+		from, path := named("destination.value", &k.to, k.shape(k.to.arg, k.text(k.to.span)).String())
+		add("destination", d.Kind, from, path)
+	}
+	switch {
+	case e.Has&event.HasAmount != 0:
+		add("amount", done.Amount.Currency, "declared", "")
+	case done.Has&event.HasAmount != 0:
+		from, path := named("amount.value", &k.amount, "")
+		add("amount", done.Amount.Currency, from, path)
+	}
+	switch {
+	case e.Resource.Labels != nil:
+		add("labels", strings.Join(done.Resource.Labels, " "), "declared", "")
+	case done.Resource.Labels != nil:
+		add("labels", strings.Join(done.Resource.Labels, " "), cmp.Or(t.from["labels"], "names of arguments"), "")
+	}
+	return out
+}
+
+// why says which word of the name decided.
+func (r *reading) why() string {
+	s := "verb " + event.Quote(r.verb)
+	if r.with != "" {
+		s += " with " + event.Quote(r.with)
+	}
+	return s + " in the name"
+}

@@ -1,0 +1,401 @@
+package catalogue
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/wayward-sec/wayward/event"
+)
+
+// Tool is what the catalogue makes of the calls of one tool. It learns the names of the tool's
+// arguments as it sees them, so it belongs to one goroutine; what it makes of a call does not
+// depend on what it saw before.
+type Tool struct {
+	Name, Server string
+	// Named is the class that the tool's name alone says, if it says one plainly: what a
+	// declaration may contradict.
+	Named event.Class
+	// Verb is the word of the name that says so.
+	Verb string
+
+	class      event.Class // declared, of the catalogue, or inferred
+	effect     event.SideEffect
+	entry      Definition        // what the entries of the catalogue say together
+	from       map[string]string // which of them, by the path of the field; and where the rest comes from
+	reading    reading
+	noun       string   // what is acted on: the type of the resource
+	labels     []string // of the catalogue; or
+	labelBits  labelBits
+	external   event.Tri
+	currency   string
+	changeable bool // the arguments may say another class
+	database   bool // its arguments may be SQL under a common name
+	shells     bool // they may be command lines
+	want       want // parts that the arguments may hold
+	args       arg  // its kids are the arguments
+	dull       arg  // stands for arguments whose names say nothing
+	learned    int
+	as         map[event.Class]*Tool // what it is where its arguments say another class
+}
+
+// Tool compiles what is known of the event's tool: what the producer declares, else the catalogue's
+// entries, the most telling first, each filling in what those before it leave open, else its hints
+// and its name. A plain name goes before a pattern, then the tenant's own entry before one for
+// every tenant, then the pattern with more characters that are not wild, then an entry with servers
+// before one without. An entry may name the tool with its server (mcp__server__tool), too.
+func (c *Catalogue) Tool(tenant string, t *event.Tool) *Tool {
+	own := *t
+	own.Normalise()
+	t = &own
+	x := &Tool{Name: t.Name, Server: t.Server, from: map[string]string{}}
+	c.merge(x, tenant, t)
+	words := phraseOf(clip(t.Name, 256), clip(t.Server, 256))
+	x.reading = words.read()
+	r := &x.reading
+	if r.firm {
+		x.Named, x.Verb = r.class, r.verb
+	}
+	switch {
+	case t.Class != event.NoClass:
+		x.class, x.from["class"] = t.Class, "declared"
+	case x.entry.Class != "":
+		x.class, _ = event.ParseClass(x.entry.Class)
+	case t.ReadOnlyHint == event.Yes && !(r.firm && r.class > event.Read):
+		x.class, x.from["class"] = event.Read, "hint read_only_hint"
+		x.changeable = true
+	case r.class != event.NoClass:
+		x.class, x.from["class"] = r.class, r.why()
+		x.changeable = true
+	default:
+		x.changeable = true
+	}
+	x.finishClass()
+	if x.labels = x.entry.Labels; x.labels == nil {
+		if x.labelBits = labelsOf(r.nouns); x.labelBits != 0 {
+			x.from["labels"] = "nouns of the name"
+		}
+	}
+	if ext := x.entry.Destination.External; ext != nil {
+		x.external = event.No
+		if *ext {
+			x.external = event.Yes
+		}
+	}
+	server := splitWords(clip(t.Server, 256), maxWords)
+	for _, segment := range append(words.segments, server) {
+		x.database = x.database || slices.ContainsFunc(segment, func(w string) bool { return databases[w] })
+		x.shells = x.shells || slices.ContainsFunc(segment, func(w string) bool { return shellWords[w] })
+	}
+	x.shells = x.shells || x.class == event.Exec && !x.database
+	x.database = x.database || (r.class == event.Exec || r.class == event.Read) && r.head() == "query" &&
+		r.verb != "search"
+	x.want = wantResource | wantSubject | wantDestination | wantAmount | wantEnvironment
+	if x.changeable {
+		x.want |= wantOperation
+	}
+	if x.labels == nil {
+		x.want |= wantLabels
+	}
+	x.enter()
+	return x
+}
+
+// finishClass works out what follows from the class.
+func (x *Tool) finishClass() {
+	r := &x.reading
+	switch {
+	case x.entry.SideEffect != "":
+		x.effect, _ = event.ParseSideEffect(x.entry.SideEffect)
+	case x.class == r.class:
+		if x.effect = r.effect; x.effect != effects[x.class] {
+			x.from["side_effect"] = r.why()
+		}
+	default:
+		x.effect = effects[x.class]
+	}
+	if x.noun = x.entry.Resource.Type; x.noun == "" {
+		switch x.class {
+		case event.Read, event.Write, event.Delete, event.Approve, event.Grant:
+			// Without a verb any word could be a noun: only those count that are known as one.
+			if x.noun = r.head(); x.noun != "" && r.verb == "" && !things[x.noun] && !persons[x.noun] {
+				x.noun = ""
+			}
+			if x.noun != "" {
+				x.from["resource.type"] = "noun " + event.Quote(x.noun) + " in the name"
+			}
+		}
+	}
+}
+
+// of is the tool where the arguments of a call say another class: other arguments then say where it
+// goes.
+func (t *Tool) of(c event.Class) *Tool {
+	if c == t.class {
+		return t
+	}
+	if x := t.as[c]; x != nil {
+		return x
+	}
+	x := *t
+	x.from = maps.Clone(t.from)
+	x.class, x.changeable, x.as, x.learned = c, false, nil, 0
+	x.want &^= wantOperation
+	x.args, x.dull = arg{}, arg{}
+	x.finishClass()
+	x.enter()
+	if t.as == nil {
+		t.as = map[event.Class]*Tool{}
+	}
+	t.as[c] = &x
+	return &x
+}
+
+var (
+	databases = nounsOf(`sql database databases db table tables warehouse lakehouse postgres postgresql pg psql mysql mariadb mssql sqlserver sqlite duckdb clickhouse cockroach
+		oracle db2 presto trino hive spark databricks snowflake bigquery redshift athena`)
+	// shellWords are words of tools that run command lines.
+	shellWords = nounsOf(
+		`shell bash sh zsh terminal console exec execute command commands cmd powershell pwsh ssh repl sandbox interpreter`)
+)
+
+// given is the score of an argument that the catalogue names: no guess comes near.
+const given = 100
+
+// enter marks the arguments that the catalogue names.
+func (t *Tool) enter() {
+	t.args.index, t.args.dull = -1, true
+	t.dull = arg{up: &t.args, key: dullKey, index: -1, idle: true, dull: true, words: []string{dullKey}}
+	for _, p := range t.entry.Ignore {
+		a := t.insert(p)
+		a.role, a.idle, a.fixed = role{}, true, true
+	}
+	at := func(path string, part func(*role)) {
+		if path != "" {
+			a := t.insert(path)
+			part(&a.role)
+			a.idle = false
+		}
+	}
+	at(t.entry.Resource.ID, func(r *role) { r.resource, r.kind = given, t.noun })
+	at(t.entry.Subject, func(r *role) { r.subject = given })
+	at(t.entry.Destination.Value, func(r *role) { r.destination, r.needs, r.target = given, 0, "" })
+	at(t.entry.Amount.Value, func(r *role) { r.amount = given })
+	if c := t.entry.Amount.Currency; IsCurrency(c) {
+		t.currency = c
+	} else {
+		at(c, func(r *role) { r.currency = given })
+	}
+}
+
+// meaning says what part an argument plays, given the words of its name and how many are its own.
+// Where the catalogue names the argument, no other plays the part.
+func (t *Tool) meaning(words []string, own int) role {
+	r := classifyArg(words, own, t.class, &t.reading, t)
+	d := &t.entry
+	if d.Resource.ID != "" {
+		r.resource = 0
+	}
+	if d.Subject != "" {
+		r.subject = 0
+	}
+	if d.Destination.Value != "" {
+		r.destination = 0
+	}
+	if d.Amount.Value != "" {
+		r.amount = 0
+	}
+	if d.Amount.Currency != "" {
+		r.currency = 0
+	}
+	return r
+}
+
+// Complete fills in what the producer left out of a tool call: class, resource, subject,
+// destination, amount, labels, side effect. What it cannot tell stays unknown. The texts live until
+// the Scratch is reset and as long as the event's own.
+func (t *Tool) Complete(e *event.Event, x *Scratch) {
+	var ask want
+	if e.Tool.Class == event.NoClass {
+		if t.class != event.NoClass {
+			e.Tool.Class = t.class
+			e.Inferred |= event.InferredClass
+		}
+		ask |= wantOperation
+	}
+	if e.Resource.ID == "" {
+		ask |= wantResource
+	}
+	if e.Resource.Environment == "" {
+		if ask |= wantEnvironment; t.entry.Resource.Environment != "" {
+			e.Resource.Environment = t.entry.Resource.Environment
+			e.Inferred |= event.InferredResource
+			ask &^= wantEnvironment
+		}
+	}
+	if e.Subject == "" {
+		ask |= wantSubject
+	}
+	d := &e.Destination
+	if d.Kind == "" && d.Value == "" && d.Domain == "" {
+		ask |= wantDestination
+	} else {
+		x.named(d)
+	}
+	if d.External == event.Unknown && t.external != event.Unknown {
+		d.External = t.external
+		e.Inferred |= event.InferredDestination
+	}
+	if e.Has&event.HasAmount == 0 {
+		ask |= wantAmount
+	}
+	bits := t.labelBits
+	if e.Resource.Labels == nil {
+		ask |= wantLabels
+	}
+	if ask &= t.want; ask != 0 && len(e.Args) > 2 {
+		var found labelBits
+		t, found = t.fill(e, x, ask)
+		bits = t.labelBits | found
+	}
+	if e.Resource.Type == "" && t.noun != "" {
+		e.Resource.Type = t.noun
+		e.Inferred |= event.InferredResource
+	}
+	if e.Resource.Labels == nil {
+		if e.Resource.Labels = t.labels; t.labels == nil {
+			e.Resource.Labels = labelLists[bits]
+		}
+		if e.Resource.Labels != nil {
+			e.Inferred |= event.InferredLabels
+		}
+	}
+	if e.SideEffect = t.effect; e.Tool.Class != t.class {
+		e.SideEffect = effects[e.Tool.Class]
+	}
+}
+
+// named fills in the host that a declared destination names, in one spelling.
+func (x *Scratch) named(d *event.Destination) {
+	switch {
+	case d.Domain != "":
+		if h := HostName(d.Domain); h != "" {
+			d.Domain = x.lowered(h)
+		}
+	case strings.EqualFold(d.Kind, "url") && !IsMailto(d.Value):
+		d.Domain = x.lowered(HostOfURL(d.Value))
+	case strings.EqualFold(d.Kind, "host"):
+		d.Domain = x.lowered(HostName(d.Value))
+	}
+}
+
+// lowered is a host in lower case.
+func (x *Scratch) lowered(s string) string {
+	if !event.HasUpper(s) {
+		return s
+	}
+	b := x.room(len(s))
+	for i := range len(s) {
+		c := s[i]
+		if isUpper(c) {
+			c += 'a' - 'A'
+		}
+		b = append(b, c)
+	}
+	return alias(x.keep(b))
+}
+
+// fill takes out of the arguments what is asked for. It returns the tool as what the arguments make
+// of it.
+func (t *Tool) fill(e *event.Event, x *Scratch, ask want) (*Tool, labelBits) {
+	k := look{t: t, p: e.Args, x: x, left: maxWork, want: ask}
+	k.read()
+	acts := &k.acts
+	if c := t.decide(acts); ask&wantOperation != 0 && c != t.class {
+		e.Tool.Class = c
+		e.Inferred |= event.InferredClass
+		short, said := k.short, k.acts
+		t = t.of(c)
+		k = look{t: t, p: e.Args, x: x, left: maxWork, want: ask &^ wantOperation, short: short, acts: said}
+		k.read()
+		acts = &k.acts
+	}
+	if k.short {
+		e.Inferred |= event.ArgsIncomplete
+	}
+	var reached []string
+	if s := acts.shell; s != nil {
+		reached = s.reached
+		k.labels |= s.labels
+		if k.more = k.more || s.more; k.resource.score == 0 && ask&wantResource != 0 && len(s.paths) > 0 &&
+			(e.Resource.Type == "" || e.Resource.Type == "file") {
+			if id := s.paths[0]; len(id) <= maxValue {
+				e.Resource.ID, e.Resource.Type = k.masked(id), "file"
+				e.Inferred |= event.InferredResource
+			}
+		}
+	}
+	if k.resource.score > 0 && k.fits(e.Resource.Type) {
+		if id := k.id(k.resource.span); id != "" {
+			e.Resource.ID = id
+			if e.Resource.Type == "" {
+				e.Resource.Type = k.resource.arg.kind
+			}
+			e.Inferred |= event.InferredResource
+		}
+	}
+	if k.env.score > 0 {
+		if s := k.text(k.env.span); len(s) <= maxKey && environment[s] {
+			e.Resource.Environment = s
+			e.Inferred |= event.InferredResource
+		}
+	}
+	if k.subject.score > 0 {
+		if id := k.id(k.subject.span); id != "" {
+			e.Subject = id
+			e.Inferred |= event.InferredSubject
+		}
+	}
+	if ask&wantDestination != 0 && (k.targets > 0 || len(reached) > 0 || k.short) {
+		k.destination(&e.Destination, reached)
+		e.Inferred |= event.InferredDestination
+	}
+	if k.amount.score > 0 && ask&wantAmount != 0 {
+		if a, others, ok := k.money(); ok {
+			e.Amount, e.OtherAmounts = a, others
+			e.Has |= event.HasAmount
+			e.Inferred |= event.InferredAmount
+		}
+	}
+	return t, k.labels
+}
+
+// fits tells whether the resource found is of the type that the producer declared.
+func (k *look) fits(declared string) bool {
+	return declared == "" || k.resource.score >= 8 || k.resource.arg.kind == declared
+}
+
+// id is a value as an identifier; "" if it is too long or more than one line. A card number is
+// shown as cards may be shown.
+func (k *look) id(s span) string {
+	if s.to-s.from > 6*maxValue {
+		return ""
+	}
+	v := k.text(s)
+	if len(v) > maxValue {
+		return ""
+	}
+	for i := range len(v) {
+		if v[i] < ' ' || v[i] == 0x7f {
+			return ""
+		}
+	}
+	return k.masked(v)
+}
+
+func (k *look) masked(v string) string {
+	if len(v) >= 13 && isCard(v) {
+		return alias(k.x.keep(maskCard(k.x.room(len(v)), v)))
+	}
+	return v
+}

@@ -1,0 +1,190 @@
+package catalogue
+
+import (
+	"cmp"
+	"strings"
+	"unicode"
+
+	"github.com/wayward-sec/wayward/event"
+)
+
+// Who asks for the host of a destination asks here, and event.ReadURL answers: lists of personas,
+// limits, rarity, drafts and the catalogue. What readers could disagree on has no host.
+
+// hostOf returns the host of a URL, or "" if readers of URLs could disagree on it.
+func HostOfURL(url string) string {
+	if _, rest := NextURL(url); rest != "" {
+		return "" // of several
+	}
+	return sureName(event.ReadURL(url))
+}
+
+// hostPort returns host without port, brackets and the root's dot, or "" if it is no host.
+func HostName(s string) string { return sureName(event.ReadHost(s)) }
+
+// domainOf returns the domain of one address, with or without a display name, or "" if it is not
+// plain.
+func DomainOf(address string) string { return sureName(HostOfAddress(address)) }
+
+func sureName(h event.Host) string {
+	if h.Sure {
+		return h.Name
+	}
+	return ""
+}
+
+// hostOfAddress reads the domain of one address, with or without a display name.
+func HostOfAddress(address string) event.Host {
+	s := strings.TrimSpace(address)
+	if i := strings.LastIndexByte(s, '<'); i >= 0 {
+		inner, ok := strings.CutSuffix(s[i+1:], ">")
+		if !ok {
+			return event.Host{}
+		}
+		// Mail programs show an address as its own name; another address there is one that a
+		// careless mailer may use.
+		if name := strings.Trim(s[:i], ` "'`); strings.Contains(name, "@") && name != inner {
+			return event.Host{}
+		}
+		s = inner
+	}
+	_, domain, ok := strings.Cut(s, "@")
+	if !ok || strings.ContainsAny(domain, ":/\\@?#% \t\r\n") && !strings.HasPrefix(domain, "[") {
+		return event.Host{}
+	}
+	return event.ReadHost(domain)
+}
+
+func IsMailto(s string) bool { return len(s) > 7 && strings.EqualFold(s[:7], "mailto:") }
+
+// nextURL takes the first URL off a list: URLs, //host and mailto: with blanks between them, or
+// URLs with a comma, a semicolon or a bar. A blank that no URL follows belongs to the one before
+// it: clients send it on as %20.
+func NextURL(list string) (first, rest string) {
+	for i := 0; i < len(list); {
+		n := strings.IndexFunc(list[i:], separates)
+		if n < 0 {
+			break
+		}
+		i += n
+		word := strings.TrimLeftFunc(list[i:], separates)
+		at := len(list) - len(word)
+		blank := strings.ContainsFunc(list[i:at], unicode.IsSpace)
+		if end := strings.IndexFunc(word, separates); end >= 0 {
+			word = word[:end]
+		}
+		if blank && IsMailto(word) || (blank || strings.Contains(word, "://")) && event.IsURL(word) {
+			if first = strings.TrimSpace(list[:i]); first != "" {
+				return strings.TrimRight(first, ",;|"), list[at:]
+			}
+		}
+		i = at
+	}
+	return list, ""
+}
+
+// separates tells what may stand between the URLs of a list.
+func separates(r rune) bool { return unicode.IsSpace(r) || r == ',' || r == ';' || r == '|' }
+
+// maxDomains bounds the receivers of one call whose domains are looked at.
+const maxDomains = 64
+
+// Domains appends the domains that a destination names, in one spelling: of a list of addresses
+// that of each. What cannot be read for certain has none.
+func Domains(dst []string, d *event.Destination) []string {
+	v := d.Value
+	host := func(s string) {
+		if s != "" && len(dst) < maxDomains {
+			dst = append(dst, s)
+		}
+	}
+	switch {
+	case d.Domain != "":
+		host(cmp.Or(HostName(d.Domain), d.Domain))
+		return dst
+	case v == "":
+		return dst
+	case strings.EqualFold(d.Kind, "url") && !IsMailto(v):
+		for v != "" {
+			var part string
+			part, v = NextURL(v)
+			if IsMailto(part) {
+				host(DomainOf(part[7:]))
+			} else {
+				if h := event.ReadURL(part); h.Sure {
+					host(h.Name)
+				}
+			}
+		}
+		return dst
+	case strings.EqualFold(d.Kind, "host"):
+		host(HostName(v))
+		return dst
+	case strings.EqualFold(d.Kind, "url"):
+		v = v[7:]
+	case !strings.EqualFold(d.Kind, "email"):
+		return dst
+	}
+	for v != "" {
+		part := v
+		if i := strings.IndexAny(v, ",;"); i >= 0 {
+			part, v = v[:i], v[i+1:]
+		} else {
+			v = ""
+		}
+		host(DomainOf(part))
+	}
+	return dst
+}
+
+// reach is the shape of a destination whose argument says that it is a URL or a host: clients also
+// take evil.example/path, an address as one number, a name with a port. bare tells that the
+// argument can be nothing else, so that a number is a host.
+func reach(s string, bare bool) valueShape {
+	shape := shapeOf(s)
+	switch shape {
+	case urlShape, hostShape:
+		return shape
+	case anyShape, idShape, pathShape, phoneShape:
+	default:
+		return shape
+	}
+	if len(s) > event.MaxString {
+		s = clip(s, event.MaxString)
+		if event.IsURL(s) {
+			return urlShape
+		}
+	}
+	h := event.ReadURL(s)
+	name := cmp.Or(h.Name, h.Other)
+	if name == "" {
+		return shape
+	}
+	to := hostShape
+	if strings.IndexAny(s, "/?#") >= 0 {
+		to = urlShape
+	}
+	last := name[strings.LastIndexByte(name, '.')+1:]
+	_, port, _ := strings.Cut(strings.TrimSpace(s), ":")
+	switch {
+	case strings.IndexByte(name, ':') >= 0, strings.HasPrefix(strings.TrimSpace(s), "["),
+		strings.EqualFold(name, "localhost"):
+		return to
+	case isDigits(name): // an IPv4 address
+		if strings.HasPrefix(strings.ToLower(strings.TrimSpace(s)), "0x") || strings.Count(s, ".") == 3 || bare &&
+			(name[0] != '0' || name[1] != '.') {
+			return to
+		}
+	case strings.IndexByte(name, '.') > 0 && len(last) > 1 && !isNumbered(last) &&
+		(!fileEndings[event.Lower(last)] || to == urlShape):
+		return to
+	case bare && port != "" && isDigits(port[:hostEnd(port)]):
+		return to
+	}
+	return shape
+}
+
+// isNumbered tells whether there is a digit in a word that is no Punycode.
+func isNumbered(s string) bool {
+	return strings.ContainsAny(s, "0123456789") && !strings.HasPrefix(event.Lower(s), "xn--")
+}
