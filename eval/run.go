@@ -23,6 +23,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/detectors"
 	"github.com/wayward-sec/wayward/event"
@@ -298,19 +300,18 @@ func (x *evaluation) one(p *planned) (*measured, error) {
 // in a slice for two to share it.
 func (x *evaluation) runs(r *Report, list []planned, each func(p *planned, m *measured)) error {
 	results, errs := make([]*measured, len(list)), make([]error, len(list))
-	var next atomic.Int32
-	var wg sync.WaitGroup
-	for range min(x.Workers, len(list)) {
-		wg.Go(func() {
-			for i := int(next.Add(1)) - 1; i < len(list); i = int(next.Add(1)) - 1 {
-				m, err := x.one(&list[i])
-				if results[i], errs[i] = m, err; m != nil && x.Workers > 1 {
-					m.cpu = math.NaN()
-				}
+	var workers errgroup.Group
+	workers.SetLimit(max(1, x.Workers))
+	for i := range list {
+		workers.Go(func() error {
+			m, err := x.one(&list[i])
+			if results[i], errs[i] = m, err; m != nil && x.Workers > 1 {
+				m.cpu = math.NaN()
 			}
+			return nil // all are run, and all errors are told
 		})
 	}
-	wg.Wait()
+	workers.Wait()
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}

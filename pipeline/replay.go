@@ -9,10 +9,10 @@ import (
 	"io"
 	"runtime"
 	"slices"
-	"sync"
 	"sync/atomic"
 
 	"github.com/cespare/xxhash/v2"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/detectors"
@@ -263,22 +263,21 @@ func (x *replaying) parallel(n int, f func(i int)) {
 		}
 		return
 	}
-	var next atomic.Int32
-	var wg sync.WaitGroup
+	var workers errgroup.Group
 	var broken atomic.Pointer[any]
-	for range min(x.Workers, n) {
-		wg.Go(func() {
+	workers.SetLimit(x.Workers)
+	for i := range n {
+		workers.Go(func() error {
 			defer func() {
 				if p := recover(); p != nil {
 					broken.CompareAndSwap(nil, &p)
 				}
 			}()
-			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
-				f(i)
-			}
+			f(i)
+			return nil
 		})
 	}
-	wg.Wait()
+	workers.Wait()
 	if p := broken.Load(); p != nil {
 		panic(*p)
 	}
