@@ -111,10 +111,10 @@ type trafficSession struct {
 
 // runningAttack is the attack of one kind that is under way: there is one at a time of each.
 type runningAttack struct {
-	due  int64 // µs after the start, of the next one
+	due      int64 // µs after the start, of the next one
 	sessions []trafficSession
-	user uint32
-	left int // calls to make over all its sessions
+	user     uint32
+	left     int // calls to make over all its sessions
 }
 
 // stream makes a deterministic, endless sequence of agent events.
@@ -139,7 +139,7 @@ type Traffic struct {
 	groups  []trafficGroup
 	pick    alias
 	open    []trafficSession
-	running   [fanOut + 1]runningAttack
+	running [fanOut + 1]runningAttack
 	period  int64  // µs between two attacks of one kind
 	price   uint64 // of 2^20, the part of the list price that a call of the model costs
 	share   uint32 // of 65536 records, how many the lanes are asked for
