@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/wayward-sec/wayward/pipeline/broker"
 )
@@ -41,13 +41,12 @@ func (st *stage) transact(ctx context.Context, s *kgo.GroupTransactSession, in m
 	}
 	journals := make([]journal, len(order))
 	errs := make([]error, len(order))
-	var next atomic.Int32
-	var workers sync.WaitGroup
-	for range min(runtime.GOMAXPROCS(0), len(order)) {
-		workers.Go(func() {
-			for i := int(next.Add(1)) - 1; i < len(order); i = int(next.Add(1)) - 1 {
-				journals[i], errs[i] = st.apply(st.shards[order[i]], in[order[i]], now)
-			}
+	var workers errgroup.Group
+	workers.SetLimit(runtime.GOMAXPROCS(0))
+	for i, p := range order {
+		workers.Go(func() error {
+			journals[i], errs[i] = st.apply(st.shards[p], in[p], now)
+			return nil // all are applied, and all errors are looked at below
 		})
 	}
 	workers.Wait()
@@ -186,7 +185,7 @@ func (st *stage) awaits(p int32, err error) *awaited {
 	if !ok || !errors.As(err, &gap) || !errors.As(err, &at) || at.log != mainLog {
 		return nil
 	}
-	return &awaited{missing: *gap, before: at.index, at: b.reached(), agent: b.agent.hash}
+	return &awaited{missing: *gap, before: at.index, at: b.clock.reached(), agent: b.event.agent.hash}
 }
 
 // apply runs one slice on a shard and returns its journal.
