@@ -315,3 +315,20 @@ func (c *Calibrator) Decode(r *wire.Reader) {
 	}
 	c.Fit()
 }
+
+// meanSize is the mean of a reference of logarithms, without the largest thousandth: what one event
+// brings, in spite of a few that bring absurdly much.
+func (c *Calibrator) meanSize() float64 {
+	n, sum := 0.0, 0.0
+	for i, k := range c.counts {
+		if c.above[i+1] < c.total/1000 && n > 0 {
+			break
+		}
+		n += float64(k)
+		sum += float64(k) * math.Expm1((float64(i)+0.5)*BinWidth)
+	}
+	if !(sum > 0) {
+		return 1
+	}
+	return max(sum/n, 1e-3)
+}

@@ -314,3 +314,17 @@ func (d *Different) Decode(r *wire.Reader) {
 	}
 	r.B = r.B[2*n:]
 }
+
+// Windows are the lengths over which an agent's features are added up: a ring of RingSteps steps
+// each, so that one covers between 11/12 of its length and all of it.
+const (
+	Windows   = 4
+	RingSteps = 12
+)
+
+// WindowMS and StepMS are the windows and their steps in milliseconds.
+var (
+	WindowMS = [Windows]int64{60_000, 600_000, 3_600_000, DayMS}
+	StepMS   = [Windows]int64{WindowMS[0] / RingSteps, WindowMS[1] / RingSteps, WindowMS[2] / RingSteps,
+		WindowMS[3] / RingSteps}
+)

@@ -72,3 +72,9 @@ func (s *Season) Over(cell, n int) float64 {
 	n %= HoursOfWeek
 	return weeks*HoursOfWeek + s.Sum[cell+n] - s.Sum[cell]
 }
+
+// Cell is one hour of the week.
+type Cell struct {
+	X int64 // events, in Units
+	E int64 // exposure: agent-hours, each weighed by how busy the agent is, in 65,536ths
+}

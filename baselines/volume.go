@@ -31,20 +31,6 @@ func (f Feature) String() string { return features[f] }
 // Distinct tells whether the feature counts what is different.
 func (f Feature) Distinct() bool { return f >= SubjectCount }
 
-// Windows are the lengths over which an agent's features are added up: a ring of RingSteps steps
-// each, so that one covers between 11/12 of its length and all of it.
-const (
-	Windows   = 4
-	RingSteps = 12
-)
-
-// WindowMS and StepMS are the windows and their steps in milliseconds.
-var (
-	WindowMS = [Windows]int64{60_000, 600_000, 3_600_000, DayMS}
-	StepMS   = [Windows]int64{WindowMS[0] / RingSteps, WindowMS[1] / RingSteps, WindowMS[2] / RingSteps,
-		WindowMS[3] / RingSteps}
-)
-
 // Windows by their place.
 const (
 	MinuteWindow = iota
@@ -61,45 +47,6 @@ func MarkOf(mark int) Feature { return RecordSum + Feature(mark) }
 
 // Joined is how many tests join several features: those up to DayTest.
 const Joined = int(DayTest) + 1
-
-// fixed is how many parts one has in sums that merge: a float is rounded once, when it is added.
-const fixed = 1 << 16
-
-// Fixed is a number in 65,536ths, kept within bounds that no sum of a billion of them leaves.
-func Fixed(x float64) int64 {
-	switch {
-	case !(x > 0):
-		return 0
-	case x >= 1<<32:
-		return 1 << 48
-	}
-	return int64(x*fixed + 0.5)
-}
-
-// Whole is a count that may be a fraction, in Units. Beyond 2^46 it is cut off: nobody does so
-// much.
-func Whole(x float64) int64 {
-	switch {
-	case !(x > 0):
-		return 0
-	case x >= 1<<46:
-		return 1 << 54
-	}
-	return int64(x*Unit + 0.5)
-}
-
-func plus(a, b int64) int64 {
-	if s := a + b; s >= a {
-		return s
-	}
-	return math.MaxInt64
-}
-
-// Cell is one hour of the week.
-type Cell struct {
-	X int64 // events, in Units
-	E int64 // exposure: agent-hours, each weighed by how busy the agent is, in 65,536ths
-}
 
 // RateSums are what one day says of how agents differ: of each agent that acted its rate over the
 // persona's mean, once a day.
@@ -731,23 +678,6 @@ func (v *VolumeModel) fit() {
 			v.Busy = min(max(float64(v.Days.X2)/fixed/e/(mean*mean)-1, 0), 1)
 		}
 	}
-}
-
-// meanSize is the mean of a reference of logarithms, without the largest thousandth: what one event
-// brings, in spite of a few that bring absurdly much.
-func (c *Calibrator) meanSize() float64 {
-	n, sum := 0.0, 0.0
-	for i, k := range c.counts {
-		if c.above[i+1] < c.total/1000 && n > 0 {
-			break
-		}
-		n += float64(k)
-		sum += float64(k) * math.Expm1((float64(i)+0.5)*BinWidth)
-	}
-	if !(sum > 0) {
-		return 1
-	}
-	return max(sum/n, 1e-3)
 }
 
 // fit gives the shape of the agents' rates, and mean and deviation of their logarithms.

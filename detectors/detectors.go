@@ -230,6 +230,16 @@ func (p *Panel) Who(tenant, persona, fork string) *Who {
 	return w
 }
 
+// Detector returns the detector of a slot, or nil.
+func (p *Panel) Detector(slot byte) Detector {
+	for i := range registered {
+		if registered[i].Slot == slot {
+			return p.list[i]
+		}
+	}
+	return nil
+}
+
 // Each shows every Who.
 func (p *Panel) Each(f func(*Who)) {
 	for _, w := range p.who {
@@ -410,6 +420,9 @@ func (m *Memory) Begin(ended, started bool) {
 		}
 	}
 }
+
+// Set puts a part in its slot.
+func (m *Memory) Set(slot byte, p Part) { m.parts[slot] = p }
 
 // Drop forgets the part of a slot.
 func (m *Memory) Drop(slot byte) { m.parts[slot] = nil }

@@ -4,169 +4,20 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"math"
-	mathrand "math/rand"
 	"math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
-	"github.com/cespare/xxhash/v2"
 	gocmp "github.com/google/go-cmp/cmp"
 
-	"github.com/wayward-sec/wayward/baselines"
-	"github.com/wayward-sec/wayward/catalogue"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/event/wire"
 	"github.com/wayward-sec/wayward/policy"
 )
-
-// host is a shard of the test's own: pages are maps, and buckets above one agent close when the
-// test says so.
-type host struct {
-	panel    *Panel
-	agents   map[string]*Memory
-	sessions map[string]*Memory
-	scopes   map[string]*Memory
-	buckets  map[string]*Bucket
-	event    *event.Event
-	time     int64
-	notes    []Note
-	found    []event.Finding
-	again    []event.Finding
-	all      bool // what goes on is found like the rest
-	reload   bool // every page goes through its encoding before each use
-}
-
-func newHost(t testing.TB, set string) *host {
-	t.Helper()
-	s, err := policy.Parse([]byte(set))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &host{panel: New(s), agents: map[string]*Memory{}, sessions: map[string]*Memory{},
-		scopes: map[string]*Memory{}, buckets: map[string]*Bucket{}}
-}
-
-func (h *host) memory(of map[string]*Memory, key string) *Memory {
-	m := of[key]
-	if m == nil {
-		m = &Memory{}
-	}
-	if h.reload {
-		r := wire.Reader{B: m.Append(nil)}
-		m = &Memory{}
-		if m.Decode(&r); r.Err != nil || len(r.B) != 0 {
-			panic(fmt.Sprint(r.Err, len(r.B), " bytes left"))
-		}
-	}
-	of[key] = m
-	return m
-}
-
-func (h *host) Session() *Memory {
-	if h.event.Session == "" {
-		return nil
-	}
-	return h.memory(h.sessions, h.event.Tenant+"|"+h.event.Agent.ID+"|"+h.event.Session)
-}
-
-func (h *host) Find(f event.Finding) {
-	if f.Activity == event.Again && !h.all { // goes on without being told: for the breaker alone
-		h.again = append(h.again, f)
-		return
-	}
-	h.found = append(h.found, f)
-}
-
-func (h *host) Settled(*event.Response, event.ScopeType) bool { return false }
-
-func (h *host) Count(string, string) {}
-
-func (h *host) Tell(slot byte, scope policy.Scope, id string, body []byte) {
-	h.notes = append(h.notes,
-		Note{slot, scope, h.event.Tenant, id, event.Ref{Time: h.time, ID: h.event.ID, Agent: h.event.Agent.ID}, 0,
-			slices.Clone(body)})
-}
-
-// closeNotes tells the notes in order of (time, id), as the relation stage does once the watermark
-// has passed them.
-func (h *host) closeNotes() {
-	slices.SortFunc(h.notes, func(a, b Note) int {
-		return cmp.Or(cmp.Compare(a.Ref.Time, b.Ref.Time), cmp.Compare(a.Ref.ID, b.Ref.ID),
-			cmp.Compare(a.Ref.Agent, b.Ref.Agent))
-	})
-	for _, n := range h.notes {
-		m := h.memory(h.scopes, fmt.Sprint("note ", n.Slot, n.Scope, n.Tenant, "|", n.ID))
-		h.panel.Note(&Closing{Tenant: n.Tenant, ID: n.ID, Memory: m, Find: h.Find}, &n)
-	}
-	h.notes = nil
-}
-
-func (h *host) Contribute(slot byte, scope policy.Scope, id string, list []Contribution) {
-	ref := event.Ref{Time: h.time, ID: h.event.ID, Agent: h.event.Agent.ID}
-	var p Partials // of one event, so that all depends on merging
-	p.Add(slot, scope, h.event.Tenant, 1, id, xxhash.Sum64String(ref.Agent), ref, wire.FloorDiv(h.time, BucketMS), list)
-	p.Each(func(b *Bucket) {
-		key := fmt.Sprint(slot, scope, b.Tenant, "|", id, "|", b.Index)
-		if old := h.buckets[key]; old != nil {
-			old.Merge(b)
-		} else {
-			own := *b
-			own.ID, own.Counted = strings.Clone(b.ID), slices.Clone(b.Counted)
-			h.buckets[key] = &own
-		}
-	})
-}
-
-func (h *host) observe(e *event.Event) {
-	h.event, h.time = e, e.Time
-	x := Scene{Host: h, Time: e.Time, Agent: h.memory(h.agents, e.Tenant+"|"+e.Agent.ID),
-		Who: h.panel.Who(e.Tenant, e.Persona, ""), Delta: &baselines.Delta{}}
-	h.panel.Observe(&x, e)
-}
-
-// close closes every bucket that ends by a time, in order of time.
-func (h *host) close(until int64) {
-	keys := slices.SortedFunc(maps.Keys(h.buckets), func(a, b string) int {
-		return cmp.Or(cmp.Compare(h.buckets[a].Index, h.buckets[b].Index), cmp.Compare(a, b))
-	})
-	for _, k := range keys {
-		b := h.buckets[k]
-		if (b.Index+1)*BucketMS > until {
-			continue
-		}
-		delete(h.buckets, k)
-		x := Closing{Find: h.Find, Memory: h.memory(h.scopes, fmt.Sprint(b.Slot, b.Scope, b.Tenant, "|", b.ID))}
-		h.panel.Relate(&x, b)
-	}
-}
-
-// limits writes a set of limits, each given as JSON without its braces.
-func limits(list ...string) string {
-	return `{"v":1,"limits":[{` + strings.Join(list, `},{`) + `}]}`
-}
-
-func call(t int64, id string) event.Event {
-	return event.Event{ID: id, Time: t, Kind: event.ToolCall, Tenant: "acme", Agent: event.Agent{ID: "a1"},
-		Session: "s1", User: "u1", Persona: "clerk", Tool: event.Tool{Name: "search"}}
-}
-
-func records(e event.Event, n int64) event.Event {
-	e.Has |= event.HasRecords
-	e.Result.Records = n
-	return e
-}
-
-func amount(e event.Event, units int64, currency string) event.Event {
-	e.Has |= event.HasAmount
-	e.Amount = event.Amount{Micro: units * 1_000_000, Currency: currency}
-	return e
-}
 
 // counted tells whether the limit's where counts the call.
 func counted(l *policy.Limit, persona string, e *event.Event) bool {
@@ -770,15 +621,6 @@ func TestLimitsOfAllScopesMeasuresAndWindowsEqualTheNaiveOracle(t *testing.T) {
 	}
 }
 
-func zone(t testing.TB, name string) *time.Location {
-	t.Helper()
-	z, err := time.LoadLocation(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return z
-}
-
 func TestBucketsMergeInAnyOrder(t *testing.T) {
 	const seed = 5
 	r := rand.New(rand.NewPCG(seed, 0))
@@ -828,67 +670,6 @@ func TestBucketsMergeInAnyOrder(t *testing.T) {
 	}
 }
 
-// remembered is a memory with everything in it.
-func remembered(t testing.TB) *Memory {
-	h := newHost(t,
-		`{"v":1,"personas":[{"name":"clerk","tools":{"deny":["search"]}}],"limits":[{"id":"a","scope":"agent","measure":"count","max":"3","window":"1m"},`+
-			`{"id":"b","scope":"agent","measure":"records","max":"3","window":"1h"},{"id":"c","scope":"agent","measure":"amount","currency":"EUR","max":"3","window":"1d","kind":"tumbling"}]}`)
-	for i := range int64(20) {
-		e := amount(records(call(i*700, "e"+strconv.Itoa(int(i))), i), i, "EUR")
-		h.observe(&e)
-	}
-	if len(h.found) < 6 {
-		t.Fatalf("only %d findings", len(h.found))
-	}
-	return h.agents["acme|a1"]
-}
-
-func TestMemoryComesBackAsItWas(t *testing.T) {
-	want := remembered(t).Append(nil)
-	var m Memory
-	r := wire.Reader{B: want}
-	if m.Decode(&r); r.Err != nil || len(r.B) != 0 {
-		t.Fatalf("%v, %d bytes left", r.Err, len(r.B))
-	}
-	if got := m.Append(nil); string(got) != string(want) {
-		t.Errorf("%d bytes come back as %d others", len(want), len(got))
-	}
-	for n := range want {
-		r := wire.Reader{B: want[:n]}
-		if (&Memory{}).Decode(&r); r.Err == nil {
-			t.Fatalf("%d of %d bytes decode without an error", n, len(want))
-		}
-	}
-}
-
-func TestThePartOfAnUnknownDetectorIsLeftOut(t *testing.T) {
-	b := append([]byte{200, 0, 0, 0, 3, 'x', 'y', 'z'}, remembered(t).Append(nil)...)
-	var m Memory
-	r := wire.Reader{B: b}
-	if m.Decode(&r); r.Err != nil || string(m.Append(nil)) != string(b[8:]) {
-		t.Errorf("the rest is not as it was: %v", r.Err)
-	}
-}
-
-func FuzzMemory(f *testing.F) {
-	f.Add(remembered(f).Append(nil))
-	f.Add([]byte{1, 0, 0, 0, 1, 5, 0})
-	f.Add([]byte{2, 255, 255, 255, 255})
-	f.Fuzz(func(t *testing.T, b []byte) {
-		var m Memory
-		r := wire.Reader{B: b}
-		if m.Decode(&r); r.Err != nil {
-			return
-		}
-		once := m.Append(nil)
-		var back Memory
-		again := wire.Reader{B: once}
-		if back.Decode(&again); again.Err != nil || string(back.Append(nil)) != string(once) {
-			t.Fatalf("%x comes back as %x, %v", once, back.Append(nil), again.Err)
-		}
-	})
-}
-
 func TestQuantity(t *testing.T) {
 	for want, v := range map[string]int64{"0.00": 0, "0.000001": 1, "1.50": 1_500_000, "12.345": 12_345_000,
 		"9223372036854.775807": math.MaxInt64} {
@@ -901,24 +682,6 @@ func TestQuantity(t *testing.T) {
 	}
 }
 
-// calls are events at honest work: a tenth pays, a twentieth fails.
-func calls(n int) (events []event.Event) {
-	for i := range n {
-		e := records(call(0, "event-"+strconv.Itoa(i)), 3)
-		e.Tool.Class, e.Result.Outcome, e.Subject = event.Read, event.OK, "customer-"+strconv.Itoa(i)
-		if i%10 == 9 {
-			e = amount(e, 3, "EUR")
-			e.Tool.Name, e.Tool.Class = "refund_order", event.Pay
-			e.Destination = event.Destination{Kind: "iban", Value: fmt.Sprintf("DE89 3704 0044 0532 01%02d 00", i%100)}
-		}
-		if i%20 == 3 {
-			e.Result.Outcome = event.Error
-		}
-		events = append(events, e)
-	}
-	return events
-}
-
 // benchmarkVolume shows calls of n agents to the detector, who act by Zipf 1.1 as in wayward bench.
 // An event has just been decoded when it comes here, so there are few of them and what is cold is
 // what is remembered of the agents. Ten events come in a millisecond; every 4,000 the slice ends.
@@ -927,110 +690,13 @@ func benchmarkVolume(b *testing.B, set *policy.Set, n int) {
 	benchmark(b, New(set), n, func(_ *Panel, x *Scene, e *event.Event) { v.Observe(x, e) })
 }
 
-func benchmark(b *testing.B, p *Panel, n int, show func(p *Panel, x *Scene, e *event.Event)) {
-	events := calls(200)
-	tools := make([]*catalogue.Tool, len(events))
-	for i := range events {
-		tools[i] = p.tool("acme", &events[i].Tool)
-	}
-	host := &bare{partials: &Partials{}}
-	type agent struct {
-		id, user        string
-		memory, session Memory
-	}
-	agents := make([]agent, n)
-	for i := range agents {
-		agents[i].id, agents[i].user = "agent-"+strconv.Itoa(i), "user-"+strconv.Itoa(i/5)
-	}
-	order := make([]int32, 1<<18)
-	zipf := mathrand.NewZipf(mathrand.New(mathrand.NewSource(1)), 1.1, 1, uint64(n-1))
-	for i := range order {
-		order[i] = int32(zipf.Uint64())
-	}
-	x := Scene{Host: host, Who: p.Who("acme", "clerk", ""), Delta: &baselines.Delta{}}
-	observe := func(i int) {
-		k, a := i%len(events), &agents[order[i%len(order)]]
-		e := &events[k]
-		e.Agent.ID, e.User = a.id, a.user
-		x.Time, x.Agent, x.Tool = int64(i)/10, &a.memory, tools[k]
-		host.session, host.agent, host.ref = &a.session, uint64(order[i%len(order)]), event.Ref{Time: x.Time, ID: e.ID,
-			Agent: a.id}
-		show(p, &x, e)
-		if i%4000 == 3999 {
-			host.partials.Reset()
-			p.Reset()
-		}
-	}
-	for i := range order {
-		observe(i)
-	}
-	b.ReportAllocs()
-	b.ResetTimer()
-	before := cpu()
-	for i := range b.N {
-		observe(len(order) + i)
-	}
-	if host.found > 0 {
-		b.Fatalf("%d findings: the benchmark is of events that violate nothing", host.found)
-	}
-	b.ReportMetric(float64(cpu()-before)/float64(b.N), "cpu-ns/op") // others share the machine
-}
-
-// cpu is the processor time of this process so far, in nanoseconds.
-func cpu() int64 {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		panic(err)
-	}
-	return u.Utime.Nano() + u.Stime.Nano()
-}
-
 func BenchmarkVolume(b *testing.B) { benchmarkVolume(b, policy.Default(), 1000) }
-
-// fifty are limits as an operator might have them.
-func fifty(t testing.TB) *policy.Set {
-	set, errs := policy.Load("../testdata/bench")
-	if len(errs) > 0 || len(set.Limits()) != 50 {
-		t.Fatal(len(set.Limits()), errs)
-	}
-	return set
-}
 
 func BenchmarkFiftyLimits(b *testing.B) {
 	for _, n := range []int{1, 100, 1000, 10_000} {
 		b.Run(fmt.Sprint(n, " agents"), func(b *testing.B) { benchmarkVolume(b, fifty(b), n) })
 	}
 }
-
-// BenchmarkCatalogueAndFiftyLimits is all that an event costs between the decoder and the shard,
-// when it violates nothing: catalogue, persona policy, fifty limits, duties, declarations and
-// inventory.
-func BenchmarkCatalogueAndFiftyLimits(b *testing.B) {
-	for _, n := range []int{1, 100, 1000, 10_000} {
-		b.Run(fmt.Sprint(n, " agents"), func(b *testing.B) {
-			fresh := new(event.Event) // the catalogue fills in
-			benchmark(b, New(fifty(b)), n, func(p *Panel, x *Scene, e *event.Event) {
-				*fresh = *e
-				p.Observe(x, fresh)
-			})
-		})
-	}
-}
-
-// bare measures a detector without a shard.
-type bare struct {
-	nobody
-	partials *Partials
-	agent    uint64
-	ref      event.Ref
-	found    int
-}
-
-func (s *bare) Find(event.Finding) { s.found++ }
-func (s *bare) Contribute(slot byte, scope policy.Scope, id string, list []Contribution) {
-	s.partials.Add(slot, scope, "acme", 1, id, s.agent, s.ref, s.ref.Time/BucketMS, list)
-}
-func (s *bare) Settled(*event.Response, event.ScopeType) bool { return true }
 
 func BenchmarkOwnLimits(b *testing.B) {
 	set, err := policy.Parse([]byte(limits(`"id":"a","scope":"agent","measure":"count","max":"100000000","window":"1m"`,
@@ -1041,30 +707,4 @@ func BenchmarkOwnLimits(b *testing.B) {
 		b.Fatal(err)
 	}
 	benchmarkVolume(b, set, 1)
-}
-
-func TestWhatGoesOnAsksForItsResponseAgain(t *testing.T) {
-	for respond, want := range map[string]string{"": "2 and 0", `,"respond":{"action":"block"}`: "2 and 2"} {
-		h := newHost(t, `{"v":1,"personas":[{"name":"clerk","default":"allow","tools":{"deny":["x"]}`+respond+`}],
-			"limits":[{"id":"l","scope":"agent","measure":"count","max":"1","window":"1h"`+respond+`}]}`)
-		for i := range 3 { // a persona's finding is told at 1, 2 and 4 calls, a limit's at 2 and 4
-			e := event.Event{ID: fmt.Sprint(i), Time: int64(i), Kind: event.ToolCall, Tenant: "acme", Persona: "clerk",
-				Agent: event.Agent{ID: "a"}, Tool: event.Tool{Name: "x"}}
-			h.observe(&e)
-		}
-		count := map[string]int{}
-		for _, f := range h.found {
-			count[f.Detector]++
-		}
-		got := fmt.Sprintf("%d and %d", count["policy"], len(h.again))
-		if got != want || count["limit"] != 1 {
-			t.Errorf("with response %q: %s findings of the policy told and going on, want %s; %d of the limit", respond,
-				got, want, count["limit"])
-		}
-		for _, f := range h.again {
-			if f.Response == nil || f.UID != h.found[0].UID && len(f.Refs) == 0 {
-				t.Errorf("%+v asks for nothing", f)
-			}
-		}
-	}
 }

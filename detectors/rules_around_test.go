@@ -17,7 +17,6 @@ func TestRulesAskTheBaseline(t *testing.T) {
 		{"id":"rare-outside","title":"t","suppress":"1s","where":"kind == \"tool_call\" and baseline.p(\"rarity\") < 0.01 and destination.external","let":{"often":"baseline.expected(\"events\")"},"explain":"\"expected \" + string(often)"},
 		{"id":"unknown-domain","title":"t","suppress":"1s","where":"kind == \"tool_call\" and not baseline.seen(\"domain\")"},
 		{"id":"unknown-resource","title":"t","suppress":"1s","where":"kind == \"tool_call\" and not baseline.seen(\"resource\")"}]}`, 20, 30)
-	s.panel.list = append(s.panel.list, newRules(9, s.panel.Set))
 	s.observe(work(31, 0, "first")) // closes the days before
 	for _, m := range s.models {
 		baselines.VolumeOf(m).Of[baselines.EventCount].Rate = 4
@@ -65,6 +64,7 @@ func TestRulesAskTheBaseline(t *testing.T) {
 // Quantile and Expected are in the units of the fields that they are compared with.
 func TestWhatIsUsualIsInTheUnitsOfEvents(t *testing.T) {
 	m := &baselines.Model{}
+	m.SetPart(baselines.VolumeSlot, new(baselines.VolumeModel))
 	baselines.VolumeOf(m).Of[baselines.AmountSum].Rate, baselines.VolumeOf(m).Of[baselines.RecordSum].Rate = 40e6, 7
 	for i := range baselines.VolumeOf(m).Hours.Of {
 		baselines.VolumeOf(m).Hours.Of[i] = 2

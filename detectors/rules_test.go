@@ -100,7 +100,7 @@ func TestDecoyKeysDoNotHideAWindow(t *testing.T) {
 			b := part.Append(nil)
 			back := newRulePart()
 			back.Decode(&wire.Reader{B: b})
-			p.x.Agent.parts[9] = back
+			p.x.Agent.Set(9, back)
 			held, weight := back.sums()
 			if held != part.held || weight != part.weight || string(back.Append(nil)) != string(b) {
 				t.Fatalf("%d numbers, %d bytes come back; %d and %d were counted", held, weight, part.held, part.weight)

@@ -8,18 +8,7 @@ import (
 
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
-	"github.com/wayward-sec/wayward/policy"
 )
-
-// nobody is a host that forgets.
-type nobody struct{ session *Memory }
-
-func (q *nobody) Session() *Memory                                    { return q.session }
-func (*nobody) Find(event.Finding)                                    {}
-func (*nobody) Settled(*event.Response, event.ScopeType) bool         { return false }
-func (*nobody) Tell(byte, policy.Scope, string, []byte)               {}
-func (*nobody) Contribute(byte, policy.Scope, string, []Contribution) {}
-func (*nobody) Count(string, string)                                  {}
 
 // BenchmarkBaselineVolume is what volume costs an event: of 20,000 agents with Zipf 1.1 and
 // sessions of twenty events, after days that were learned. In sessions: two million events a day,

@@ -145,11 +145,7 @@ func newLab(t testing.TB, set string) *lab {
 	l := &lab{panel: h.panel, agents: map[string]*Memory{}, sessions: map[string]*labSession{},
 		deltas: map[string]*baselines.Delta{}, models: map[string]*baselines.Model{}, days: map[string]int64{},
 		eligible: true}
-	for _, d := range l.panel.list {
-		if v, ok := d.(*volume); ok {
-			l.volume = v
-		}
-	}
+	l.volume = l.panel.Detector(baselines.VolumeSlot).(*volume)
 	return l
 }
 

@@ -496,3 +496,47 @@ func TestTitlesOfVolumeFitATerminal(t *testing.T) {
 		}
 	}
 }
+
+// A session that grows and grows, in every measure, is one finding and a few updates, each of twice
+// as much or of a higher severity.
+func TestASessionThatGrowsIsNotToldWithEveryStep(t *testing.T) {
+	l, events := trained(t, `{"v":1}`, 12)
+	records := int64(1)
+	l.acts(aClerk(events, "clerk-3", noon(12)), 6000, 200, func(i int, e *event.Event) {
+		if i%20 == 0 {
+			records += records/10 + 1
+		}
+		e.Has |= event.HasRecords
+		e.Result.Records = min(records, 1<<40)
+	})
+	type last struct {
+		updates  int
+		severity event.Severity
+		observed float64
+		measure  string
+	}
+	of := map[string]*last{}
+	for _, f := range l.found {
+		uid := event.TriggeredUID("acme", f.Detector+"/"+f.Rule, f.ScopeType, f.ScopeID, f.Refs[len(f.Refs)-1])
+		k := of[uid]
+		if k == nil {
+			of[uid] = &last{0, f.Severity, f.Anomaly.Observed, f.Measure}
+			continue
+		}
+		if k.updates++; k.updates > maxUpdates {
+			t.Fatalf("%s: %d updates", f.Rule, k.updates)
+		}
+		if f.Detector == "volume" && f.Severity <= k.severity &&
+			!(f.Measure == k.measure && f.Anomaly.Observed >= 2*k.observed) {
+			t.Errorf("%s: an update of %s from %g to %g %s", f.Rule, f.Severity, k.observed, f.Anomaly.Observed,
+				f.Measure)
+		}
+		k.severity = max(k.severity, f.Severity)
+		if f.Measure == k.measure {
+			k.observed = f.Anomaly.Observed
+		}
+	}
+	if len(of) == 0 {
+		t.Error("nothing was found")
+	}
+}
