@@ -36,7 +36,7 @@ func (h *Histogram) Add(score float64, n uint32) {
 	if i >= len(*h) {
 		*h = append(*h, make([]uint32, i+1-len(*h))...)
 	}
-	(*h)[i] = addSaturating32((*h)[i], n)
+	(*h)[i] = AddSaturating32((*h)[i], n)
 }
 
 // Merge adds what another counted.
@@ -45,7 +45,7 @@ func (h *Histogram) Merge(o Histogram) {
 		*h = append(*h, make([]uint32, len(o)-len(*h))...)
 	}
 	for i, n := range o {
-		(*h)[i] = addSaturating32((*h)[i], n)
+		(*h)[i] = AddSaturating32((*h)[i], n)
 	}
 }
 
@@ -98,7 +98,7 @@ func (h *Histogram) Decode(r *wire.Reader) {
 	}
 }
 
-func addSaturating32(a, b uint32) uint32 {
+func AddSaturating32(a, b uint32) uint32 {
 	if s := a + b; s >= a {
 		return s
 	}
@@ -125,8 +125,8 @@ func Decayed(n uint64, factor uint64) uint64 { return n/65536*factor + n%65536*f
 // Counts are integers in Units; what is derived from them is not stored. The zero value knows
 // nothing.
 type Calibrator struct {
-	counts []uint64
-	total  uint64
+	Counts []uint64
+	Total  uint64
 
 	// Derived by Fit.
 	above     []uint64 // observations in bin i and above
@@ -148,52 +148,52 @@ const (
 
 // Learn decays the reference by one day and adds the day's scores.
 func (c *Calibrator) Learn(day Histogram) {
-	if len(day) > len(c.counts) {
-		c.counts = append(c.counts, make([]uint64, len(day)-len(c.counts))...)
+	if len(day) > len(c.Counts) {
+		c.Counts = append(c.Counts, make([]uint64, len(day)-len(c.Counts))...)
 	}
-	c.total = 0
-	for i := range c.counts {
-		c.counts[i] = Decayed(c.counts[i], HalfLife14)
+	c.Total = 0
+	for i := range c.Counts {
+		c.Counts[i] = Decayed(c.Counts[i], HalfLife14)
 		if i < len(day) {
-			c.counts[i] += uint64(day[i]) * Unit
+			c.Counts[i] += uint64(day[i]) * Unit
 		}
-		c.total += c.counts[i]
+		c.Total += c.Counts[i]
 	}
-	for len(c.counts) > 0 && c.counts[len(c.counts)-1] == 0 {
-		c.counts = c.counts[:len(c.counts)-1]
+	for len(c.Counts) > 0 && c.Counts[len(c.Counts)-1] == 0 {
+		c.Counts = c.Counts[:len(c.Counts)-1]
 	}
 	c.Fit()
 }
 
 // N is the decayed number of observations.
-func (c *Calibrator) N() float64 { return float64(c.total) / Unit }
+func (c *Calibrator) N() float64 { return float64(c.Total) / Unit }
 
 // Ready tells whether there is enough of its own to make p-values from.
-func (c *Calibrator) Ready() bool { return c.total >= MinReference*Unit }
+func (c *Calibrator) Ready() bool { return c.Total >= MinReference*Unit }
 
 // Fit derives the tail from the counts.
 func (c *Calibrator) Fit() {
-	n := len(c.counts)
+	n := len(c.Counts)
 	c.above = make([]uint64, n+1)
 	for i := n - 1; i >= 0; i-- {
-		c.above[i] = c.above[i+1] + c.counts[i]
+		c.above[i] = c.above[i+1] + c.Counts[i]
 	}
 	c.threshold, c.zeta, c.scale, c.shape = 0, 1, BinWidth, shape0
-	if c.total == 0 {
+	if c.Total == 0 {
 		return
 	}
 	cut := n
-	for cut > 0 && float64(c.above[cut-1]) <= (1-tailLevel)*float64(c.total) {
+	for cut > 0 && float64(c.above[cut-1]) <= (1-tailLevel)*float64(c.Total) {
 		cut--
 	}
 	c.threshold = float64(cut) * BinWidth
 	excess := float64(c.above[cut])
-	c.zeta = (excess + Unit/2) / (float64(c.total) + Unit)
+	c.zeta = (excess + Unit/2) / (float64(c.Total) + Unit)
 	// Probability-weighted moments of the excesses y: a0 = E y, a1 = E y(1−F(y)); within a bin all
 	// lie at its middle.
 	a0, a1 := 0.0, 0.0
 	for i := cut; i < n; i++ {
-		w := float64(c.counts[i])
+		w := float64(c.Counts[i])
 		y := (float64(i)+0.5)*BinWidth - c.threshold
 		beyond := float64(c.above[i+1]) + w/2
 		a0 += w * y
@@ -223,7 +223,7 @@ func (c *Calibrator) Fit() {
 // P is the probability that a reference score reaches the score; 1 if nothing is known. It is never
 // 0 and quantised to a millionth of its logarithm, so that machines which round differently agree.
 func (c *Calibrator) P(score float64) float64 {
-	if c.total == 0 || !(score > 0) {
+	if c.Total == 0 || !(score > 0) {
 		return 1
 	}
 	if score < c.threshold {
@@ -231,7 +231,7 @@ func (c *Calibrator) P(score float64) float64 {
 		i := BinOf(score)
 		f := score/BinWidth - float64(i)
 		a := float64(c.above[i])*(1-f) + float64(c.above[i+1])*f
-		return quantised((a + Unit/2) / (float64(c.total) + Unit))
+		return Quantised((a + Unit/2) / (float64(c.Total) + Unit))
 	}
 	y := score - c.threshold
 	var tail float64
@@ -240,16 +240,16 @@ func (c *Calibrator) P(score float64) float64 {
 	} else {
 		tail = math.Pow(1+c.shape*y/c.scale, -1/c.shape)
 	}
-	return quantised(c.zeta * tail)
+	return Quantised(c.zeta * tail)
 }
 
 // Quantile is the score that a share q of the reference does not reach, within a bin's width: for
 // what is shown, not for decisions.
 func (c *Calibrator) Quantile(q float64) float64 {
-	if c.total == 0 {
+	if c.Total == 0 {
 		return 0
 	}
-	want := (1 - q) * float64(c.total)
+	want := (1 - q) * float64(c.Total)
 	if 1-q < c.zeta && c.threshold > 0 {
 		r := c.zeta / max(1-q, 1e-12)
 		if c.shape < 1e-6 {
@@ -257,7 +257,7 @@ func (c *Calibrator) Quantile(q float64) float64 {
 		}
 		return c.threshold + c.scale/c.shape*(math.Pow(r, c.shape)-1)
 	}
-	for i := len(c.counts) - 1; i >= 0; i-- {
+	for i := len(c.Counts) - 1; i >= 0; i-- {
 		if float64(c.above[i]) >= want {
 			return (float64(i) + 0.5) * BinWidth
 		}
@@ -267,7 +267,7 @@ func (c *Calibrator) Quantile(q float64) float64 {
 
 // quantised rounds a probability to a millionth of its decimal logarithm and keeps it within
 // [1e-300, 1].
-func quantised(p float64) float64 {
+func Quantised(p float64) float64 {
 	switch {
 	case !(p > 1e-300):
 		return 1e-300
@@ -279,14 +279,14 @@ func quantised(p float64) float64 {
 
 // Append encodes the reference.
 func (c *Calibrator) Append(b []byte) []byte {
-	b = binary.AppendUvarint(b, uint64(len(c.counts)))
-	for i := 0; i < len(c.counts); {
+	b = binary.AppendUvarint(b, uint64(len(c.Counts)))
+	for i := 0; i < len(c.Counts); {
 		run := i
-		for run < len(c.counts)-1 && c.counts[run] == 0 {
+		for run < len(c.Counts)-1 && c.Counts[run] == 0 {
 			run++
 		}
 		b = binary.AppendUvarint(b, uint64(run-i))
-		b = binary.AppendUvarint(b, c.counts[run])
+		b = binary.AppendUvarint(b, c.Counts[run])
 		i = run + 1
 	}
 	return b
@@ -301,7 +301,7 @@ func (c *Calibrator) Decode(r *wire.Reader) {
 	}
 	*c = Calibrator{}
 	if n > 0 {
-		c.counts = make([]uint64, n)
+		c.Counts = make([]uint64, n)
 	}
 	for i := uint64(0); i < n && r.Err == nil; i++ {
 		i += r.Uvarint()
@@ -310,18 +310,18 @@ func (c *Calibrator) Decode(r *wire.Reader) {
 			r.Fail()
 			return
 		}
-		c.counts[i] = v
-		c.total += v
+		c.Counts[i] = v
+		c.Total += v
 	}
 	c.Fit()
 }
 
 // meanSize is the mean of a reference of logarithms, without the largest thousandth: what one event
 // brings, in spite of a few that bring absurdly much.
-func (c *Calibrator) meanSize() float64 {
+func (c *Calibrator) MeanSize() float64 {
 	n, sum := 0.0, 0.0
-	for i, k := range c.counts {
-		if c.above[i+1] < c.total/1000 && n > 0 {
+	for i, k := range c.Counts {
+		if c.above[i+1] < c.Total/1000 && n > 0 {
 			break
 		}
 		n += float64(k)
@@ -331,4 +331,12 @@ func (c *Calibrator) meanSize() float64 {
 		return 1
 	}
 	return max(sum/n, 1e-3)
+}
+
+// AddBin counts one in a bin.
+func (h *Histogram) AddBin(i int) {
+	if i >= len(*h) {
+		*h = append(*h, make([]uint32, i+1-len(*h))...)
+	}
+	(*h)[i] = AddSaturating32((*h)[i], 1)
 }

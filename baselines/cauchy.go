@@ -4,7 +4,7 @@ import "math"
 
 // maxCauchy truncates p-values from above, which keeps one boring test from hiding an odd one
 // (arXiv 2103.12967).
-const maxCauchy = 0.99
+const MaxCauchy = 0.99
 
 // Cauchy joins p-values of tests that may depend on each other (Liu & Xie 2020, arXiv 1808.09011):
 // T = Σ w tan((½ − p)π), p = ½ − atan(T)/π, with equal weights. Without tests it is 1.
@@ -14,8 +14,8 @@ func Cauchy(p ...float64) float64 {
 	}
 	t := 0.0
 	for _, x := range p {
-		if !(x <= maxCauchy) {
-			x = maxCauchy
+		if !(x <= MaxCauchy) {
+			x = MaxCauchy
 		}
 		if x < 1e-15 {
 			t += 1 / (x * math.Pi) // tan((½ − x)π) → 1/(πx); the subtraction would lose it
@@ -25,7 +25,7 @@ func Cauchy(p ...float64) float64 {
 	}
 	t /= float64(len(p))
 	if t > 1e9 {
-		return quantised(1 / (t * math.Pi)) // likewise ½ − atan(t)/π → 1/(πt)
+		return Quantised(1 / (t * math.Pi)) // likewise ½ − atan(t)/π → 1/(πt)
 	}
-	return quantised(0.5 - math.Atan(t)/math.Pi)
+	return Quantised(0.5 - math.Atan(t)/math.Pi)
 }

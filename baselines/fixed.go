@@ -3,7 +3,7 @@ package baselines
 import "math"
 
 // fixed is how many parts one has in sums that merge: a float is rounded once, when it is added.
-const fixed = 1 << 16
+const FixedOne = 1 << 16
 
 // Fixed is a number in 65,536ths, kept within bounds that no sum of a billion of them leaves.
 func Fixed(x float64) int64 {
@@ -13,7 +13,7 @@ func Fixed(x float64) int64 {
 	case x >= 1<<32:
 		return 1 << 48
 	}
-	return int64(x*fixed + 0.5)
+	return int64(x*FixedOne + 0.5)
 }
 
 // Whole is a count that may be a fraction, in Units. Beyond 2^46 it is cut off: nobody does so
@@ -28,7 +28,7 @@ func Whole(x float64) int64 {
 	return int64(x*Unit + 0.5)
 }
 
-func plus(a, b int64) int64 {
+func Plus(a, b int64) int64 {
 	if s := a + b; s >= a {
 		return s
 	}

@@ -6,13 +6,13 @@ package baselines
 import "strings"
 
 // maxName bounds names of tools, servers, domains and the like in state, in bytes.
-const maxName = 128
+const MaxName = 128
 
 // Name bounds a name that is kept: 128 bytes. What is longer keeps its hash apart and its
 // beginning.
 func Name(s string) string {
-	if len(s) > maxName {
-		s = strings.ToValidUTF8(s[:maxName], "")
+	if len(s) > MaxName {
+		s = strings.ToValidUTF8(s[:MaxName], "")
 	}
 	return strings.Clone(s)
 }

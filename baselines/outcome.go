@@ -40,7 +40,7 @@ func (o *Odds) Add(failed bool, failure, success float64) {
 // P is about the probability that the persona's own outcomes ever lead there: Ville's inequality
 // from the start at 0, and anew from each time at the floor.
 func (o *Odds) P() float64 {
-	return quantised((1 + float64(o.Held)*math.Exp(oddsFloor)) * math.Exp(-float64(o.L)))
+	return Quantised((1 + float64(o.Held)*math.Exp(oddsFloor)) * math.Exp(-float64(o.L)))
 }
 
 // IDRun looks for runs over ids: the share of the last 31 steps from one id to the next that are

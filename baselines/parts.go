@@ -45,11 +45,7 @@ type ModelPart interface {
 const Slots = 12
 
 // kinds are what is learned, in the order of slots.
-var kinds = []PartKind{
-	{6, func() DeltaPart { return new(VolumeDelta) }, func() ModelPart { return new(VolumeModel) }, true},
-	{7, func() DeltaPart { return new(SequenceDelta) }, func() ModelPart { return new(SequenceModel) }, true},
-	{8, func() DeltaPart { return new(RarityDelta) }, func() ModelPart { return new(RarityModel) }, true},
-}
+var kinds []PartKind
 
 // Register says which parts deltas and models have. It replaces what was registered before, and is
 // called before the first delta or model is made.

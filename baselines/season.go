@@ -31,18 +31,18 @@ const (
 
 // fit makes the factors from what was counted in each hour of the week: shrunk towards 1, smoothed
 // around the circle by [1 2 1]/4, at least 0.01, mean 1.
-func (s *Season) fit(cells *[HoursOfWeek]Cell) {
+func (s *Season) Fit(cells *[HoursOfWeek]Cell) {
 	x, e := 0.0, 0.0
 	for i := range cells {
 		x += float64(cells[i].X) / Unit
-		e += float64(cells[i].E) / fixed
+		e += float64(cells[i].E) / FixedOne
 	}
 	var f [HoursOfWeek]float64
 	for i := range f {
 		f[i] = 1
 		if x > 0 && e > 0 {
 			g, c := x/e, seasonPrior*e/HoursOfWeek
-			f[i] = (float64(cells[i].X)/Unit + c*g) / (float64(cells[i].E)/fixed + c) / g
+			f[i] = (float64(cells[i].X)/Unit + c*g) / (float64(cells[i].E)/FixedOne + c) / g
 		}
 	}
 	sum := 0.0

@@ -15,8 +15,8 @@ type announced struct {
 }
 
 // announcement reads audit.before or audit.after. What is of another type is left out.
-func announcement(raw []byte) (a announced) {
-	if len(raw) == 0 || len(raw) > maxLooked {
+func Announcement(raw []byte) (a announced) {
+	if len(raw) == 0 || len(raw) > MaxLooked {
 		return a
 	}
 	var x struct {
@@ -44,6 +44,9 @@ func announcement(raw []byte) (a announced) {
 // mayAnnounce tells whether an audit event may vouch for an agent, or with "" for something else:
 // its source must not be one that the agent can spoof, and an agent does not vouch for itself. What
 // comes from a gateway about the agent under whose name it stands must say that it is trusted.
-func mayAnnounce(e *event.Event, agent string) bool {
+func MayAnnounce(e *event.Event, agent string) bool {
 	return e.Source.Trusted != event.No && (agent != e.Agent.ID || e.Source.Trusted == event.Yes)
 }
+
+// MaxLooked bounds what is parsed of one event, in bytes.
+const MaxLooked = 64 << 10

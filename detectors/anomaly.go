@@ -11,10 +11,10 @@ import (
 // stray begins a finding of a statistical detector about the event under observation: what it rests
 // on, against whom, and what it is worth. The detector adds scope, title, why, what was observed
 // and expected.
-func (x *Scene) stray(detector string, test baselines.Test, feature string, p float64, alert bool) event.Finding {
+func (x *Scene) NewAnomaly(detector string, test baselines.Test, feature string, p float64, alert bool) event.Finding {
 	f := event.Finding{Activity: event.Create, Analytic: event.StatisticalAnalytic, Detector: detector,
 		Rule: test.String() + "/" + feature, Alert: alert,
-		Severity: x.grade(test, p, alert), Time: x.Time, First: x.Time, Last: x.Time, Count: 1}
+		Severity: x.Grade(test, p, alert), Time: x.Time, First: x.Time, Last: x.Time, Count: 1}
 	alpha := x.Alpha(test)
 	// Ten p-values of a million make the most that a detector without certainty may say.
 	f.Risk = int(math.Round(70 * min(1, -math.Log10(p)/8)))
@@ -29,7 +29,7 @@ func (x *Scene) stray(detector string, test baselines.Test, feature string, p fl
 }
 
 // grade is the severity of a finding.
-func (x *Scene) grade(test baselines.Test, p float64, alert bool) event.Severity {
+func (x *Scene) Grade(test baselines.Test, p float64, alert bool) event.Severity {
 	switch {
 	case !alert:
 		return event.Signal
@@ -40,6 +40,6 @@ func (x *Scene) grade(test baselines.Test, p float64, alert bool) event.Severity
 }
 
 // season is the persona's own clock at a time, as an analyst reads it.
-func (w *Who) season(t int64) string {
-	return time.UnixMilli(w.Local(t)).UTC().Format("Mon 15:00 ") + w.zone.Zone().String()
+func (w *Who) Season(t int64) string {
+	return time.UnixMilli(w.Local(t)).UTC().Format("Mon 15:00 ") + w.Zone.Zone().String()
 }

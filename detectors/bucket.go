@@ -63,7 +63,7 @@ func (b *Bucket) Merge(o *Bucket) {
 
 func (c *Counted) merge(o *Counted) {
 	for i := range c.Sums {
-		c.Sums[i] = addSaturating(c.Sums[i], o.Sums[i])
+		c.Sums[i] = AddSaturating(c.Sums[i], o.Sums[i])
 	}
 	c.Mixed = c.Mixed || o.Mixed || c.First.Agent != o.First.Agent
 	if o.First.Before(c.First) {
@@ -80,7 +80,7 @@ func (c *Counted) merge(o *Counted) {
 	}
 }
 
-func addSaturating(a, b int64) int64 {
+func AddSaturating(a, b int64) int64 {
 	if s := a + b; s >= a {
 		return s
 	}
@@ -182,7 +182,7 @@ func (p *Partials) Add(slot byte, scope policy.Scope, tenant string, who uint64,
 		}
 		for m := 1; m < len(c.sums); m++ {
 			if k.Mask&(1<<m) != 0 {
-				c.sums[m] = addSaturating(c.sums[m], k.Sums[m])
+				c.sums[m] = AddSaturating(c.sums[m], k.Sums[m])
 			}
 		}
 	}

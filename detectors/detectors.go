@@ -91,7 +91,7 @@ type Ending struct {
 // remembers needs no lock; it remembers only what follows from the set.
 type Panel struct {
 	Set     *policy.Set
-	list    []Detector
+	List    []Detector
 	waiters []Waiter // of them
 	who     map[baselines.Key]*Who
 	tools   map[toolKey]*knownTool
@@ -114,7 +114,7 @@ type Who struct {
 	Judge *policy.Judge   // of Role
 	Hash  uint64          // of the tenant
 	Terms *policy.Baseline
-	zone  *localtime.Clock
+	Zone  *localtime.Clock
 
 	// Base is what was learned of the persona by the day in force; nil: nothing. Since and Until
 	// are the event times for which it is in force, so that it need not be asked for with each
@@ -186,7 +186,7 @@ func (x *Scene) stranger(t baselines.Test) bool {
 }
 
 // Local is a time on the persona's own clock: Unix milliseconds plus the offset of its zone then.
-func (w *Who) Local(t int64) int64 { return w.zone.Local(t) }
+func (w *Who) Local(t int64) int64 { return w.Zone.Local(t) }
 
 type toolKey struct {
 	tenant, name, server string
@@ -197,7 +197,7 @@ type toolKey struct {
 
 // Bounds of what a panel remembers by names that events bring; beyond, it starts anew.
 const (
-	maxNames = 20_000
+	MaxNames = 20_000
 	maxTools = 5_000 // each with the names of its arguments
 )
 
@@ -206,7 +206,7 @@ func New(set *policy.Set) *Panel {
 	p := &Panel{Set: set, who: map[baselines.Key]*Who{}, tools: map[toolKey]*knownTool{}}
 	for i := range registered {
 		d := registered[i].New(registered[i].Slot, set)
-		p.list = append(p.list, d)
+		p.List = append(p.List, d)
 		if w, ok := d.(Waiter); ok {
 			p.waiters = append(p.waiters, w)
 		}
@@ -219,13 +219,13 @@ func (p *Panel) Who(tenant, persona, fork string) *Who {
 	if w := p.who[baselines.Key{Tenant: tenant, Persona: persona, Fork: fork}]; w != nil {
 		return w
 	}
-	if len(p.who) >= maxNames {
+	if len(p.who) >= MaxNames {
 		clear(p.who)
 	}
 	key := baselines.Key{Tenant: strings.Clone(tenant), Persona: strings.Clone(persona), Fork: strings.Clone(fork)}
 	w := &Who{Key: key, Role: p.Set.Persona(tenant, persona), Judge: p.Set.Judge(tenant, persona),
 		Hash:  xxhash.Sum64String(tenant),
-		Terms: p.Set.Baseline(tenant, persona), zone: localtime.In(p.Set.ZoneOf(tenant, persona))}
+		Terms: p.Set.Baseline(tenant, persona), Zone: localtime.In(p.Set.ZoneOf(tenant, persona))}
 	p.who[key] = w
 	return w
 }
@@ -234,7 +234,7 @@ func (p *Panel) Who(tenant, persona, fork string) *Who {
 func (p *Panel) Detector(slot byte) Detector {
 	for i := range registered {
 		if registered[i].Slot == slot {
-			return p.list[i]
+			return p.List[i]
 		}
 	}
 	return nil
@@ -248,7 +248,7 @@ func (p *Panel) Each(f func(*Who)) {
 }
 
 // tool returns what the catalogue knows of the event's tool.
-func (p *Panel) tool(tenant string, t *event.Tool) *catalogue.Tool {
+func (p *Panel) Tool(tenant string, t *event.Tool) *catalogue.Tool {
 	k := toolKey{tenant, t.Name, t.Server, t.ReadOnlyHint, t.OpenWorldHint, t.Class, t.Sent}
 	n := len(t.Name)
 	slot := byte(n) + byte(t.Class)
@@ -277,7 +277,7 @@ func (p *Panel) tool(tenant string, t *event.Tool) *catalogue.Tool {
 
 // End shows a session that is over to the detectors that keep something of sessions.
 func (p *Panel) End(x *Ending) {
-	for _, d := range p.list {
+	for _, d := range p.List {
 		if e, ok := d.(Ender); ok {
 			e.End(x)
 		}
@@ -288,11 +288,12 @@ func (p *Panel) End(x *Ending) {
 // before must be done with.
 func (p *Panel) Reset() { p.scratch.Reset() }
 
-// Complete begins a scene: it fills in what the tool catalogue knows, and clears what detectors found.
+// Complete begins a scene: it fills in what the tool catalogue knows, and clears what detectors
+// found.
 func (p *Panel) Complete(x *Scene, e *event.Event) {
 	x.Tool, x.Violations, x.Odd = nil, nil, nothingOdd
 	if e.Kind == event.ToolCall {
-		x.Tool = p.tool(e.Tenant, &e.Tool)
+		x.Tool = p.Tool(e.Tenant, &e.Tool)
 		x.Tool.Complete(e, &p.scratch)
 	}
 }
@@ -300,7 +301,7 @@ func (p *Panel) Complete(x *Scene, e *event.Event) {
 // Observe completes an event from the tool catalogue and shows it to every detector.
 func (p *Panel) Observe(x *Scene, e *event.Event) {
 	p.Complete(x, e)
-	for _, d := range p.list {
+	for _, d := range p.List {
 		d.Observe(x, e)
 	}
 }
@@ -309,7 +310,7 @@ func (p *Panel) Observe(x *Scene, e *event.Event) {
 // and nothing else.
 func (p *Panel) Broken(x *Scene, e *event.Event, reason string) {
 	x.Tool, x.Violations, x.Odd = nil, nil, nothingOdd
-	for _, d := range p.list {
+	for _, d := range p.List {
 		if b, ok := d.(interface {
 			Broken(x *Scene, e *event.Event, reason string)
 		}); ok {
@@ -321,7 +322,7 @@ func (p *Panel) Broken(x *Scene, e *event.Event, reason string) {
 // Looked reports for each rule how many of its conditions were looked at since the last call, where
 // there were any.
 func (p *Panel) Looked(report func(rule string, n int64)) {
-	for _, d := range p.list {
+	for _, d := range p.List {
 		if d, ok := d.(RuleCounter); ok {
 			d.Looked(report)
 		}
@@ -331,7 +332,7 @@ func (p *Panel) Looked(report func(rule string, n int64)) {
 // Unseen reports which fields some rule asks for that no event carried so far, of one in 32 events;
 // it returns how many events there were in all.
 func (p *Panel) Unseen(report func(rule, field string)) (events int64) {
-	for _, d := range p.list {
+	for _, d := range p.List {
 		if d, ok := d.(RuleCounter); ok {
 			events += d.Unseen(report)
 		}
@@ -343,13 +344,13 @@ func (p *Panel) Unseen(report func(rule, field string)) (events int64) {
 func (p *Panel) Relate(x *Closing, b *Bucket) {
 	for i := range registered {
 		if registered[i].Slot == b.Slot {
-			if r, ok := p.list[i].(Relater); ok {
+			if r, ok := p.List[i].(Relater); ok {
 				r.Relate(x, b)
 			}
 			break
 		}
 	}
-	for _, d := range p.list {
+	for _, d := range p.List {
 		if f, ok := d.(Follower); ok {
 			f.Follow(x, b)
 		}
@@ -376,7 +377,7 @@ func (p *Panel) Ring(x *Closing, t int64) {
 func (p *Panel) Note(x *Closing, n *Note) {
 	for i := range registered {
 		if registered[i].Slot == n.Slot {
-			if r, ok := p.list[i].(Noter); ok {
+			if r, ok := p.List[i].(Noter); ok {
 				r.Note(x, n)
 			}
 			return
@@ -551,7 +552,8 @@ type Scene struct {
 
 	// What detectors have said of the event so far, for those behind them.
 	Violations []policy.Violation // of its persona's policy; they live as long as the event is looked at
-	// Odd is, by slot, the smallest p-value that a detector came to with the event; 1: nothing is odd.
+	// Odd is, by slot, the smallest p-value that a detector came to with the event; 1: nothing is
+	// odd.
 	Odd [Slots]float64
 }
 
@@ -575,6 +577,6 @@ type Closing struct {
 }
 
 // risk is the risk score of a finding by severity, until detectors weigh their own.
-func risk(s event.Severity) int {
+func Risk(s event.Severity) int {
 	return [...]int{0, 10, 25, 50, 75, 95}[s]
 }

@@ -7,7 +7,7 @@ import (
 )
 
 // short cuts a text of an event for a sentence.
-func short(s string) string {
+func Short(s string) string {
 	if len(s) > 100 {
 		return s[:100] + "…"
 	}
@@ -15,7 +15,7 @@ func short(s string) string {
 }
 
 // times says how often something happened; once needs no word.
-func times(n int64) string {
+func Times(n int64) string {
 	if n == 1 {
 		return ""
 	}
@@ -24,7 +24,7 @@ func times(n int64) string {
 
 // hashed is a hash of texts in their order. Almost every event has said before what it says, so
 // nothing is written down to find that out.
-func hashed(h uint64, texts ...string) uint64 {
+func Hashed(h uint64, texts ...string) uint64 {
 	for _, s := range texts {
 		h = h*0x9e3779b97f4a7c15 + xxhash.Sum64String(s)
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/detectors/sequence"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/pipeline"
 	"github.com/wayward-sec/wayward/policy"
@@ -150,8 +151,8 @@ func (x *evaluation) logs() (*LogsRow, error) {
 		return nil, err
 	}
 	day := baselines.Delta{Events: 1, Sessions: uint64(len(train)), AgentDays: uint64(len(train))}
-	d := baselines.SequenceDeltaOf(&day)
-	push := func(m *baselines.SequenceModel, keys []string) (c baselines.Chain) {
+	d := sequence.DeltaOf(&day)
+	push := func(m *sequence.Model, keys []string) (c sequence.Chain) {
 		for _, key := range keys {
 			c.Push(m, d.Step(m, key, "", event.NoClass, event.NoOutcome, ""))
 		}
@@ -159,10 +160,10 @@ func (x *evaluation) logs() (*LogsRow, error) {
 	}
 	for i, t := range train {
 		c := push(nil, t.Keys)
-		var today baselines.AgentDay
-		d.Take(nil, &c, uint64(i)+1, 0, &today, baselines.LearnFrom, 0)
+		var today sequence.AgentDay
+		d.Take(nil, &c, uint64(i)+1, 0, &today, sequence.LearnFrom, 0)
 	}
-	m := baselines.SequenceOf(baselines.Learn(nil, baselines.Key{Tenant: "lab", Persona: "hdfs"}, 0, &day,
+	m := sequence.ModelOf(baselines.Learn(nil, baselines.Key{Tenant: "lab", Persona: "hdfs"}, 0, &day,
 		baselines.Terms{Approved: true}))
 	var scores [2][]float64 // normal, failed
 	for _, t := range test {

@@ -10,6 +10,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/detectors/rarity"
 	"github.com/wayward-sec/wayward/pipeline/broker"
 )
 
@@ -160,10 +161,10 @@ func FuzzSnapshots(f *testing.F) {
 func TestALargeSnapshotTravelsInPieces(t *testing.T) {
 	day, key := int64(midnight/baselines.DayMS), baselines.Key{Tenant: "t", Persona: "clerk"}
 	d := baselines.Delta{Events: 1, AgentDays: 400}
-	for f := range baselines.Fields {
-		baselines.RarityDeltaOf(&d).Days = 400
+	for f := range rarity.Fields {
+		rarity.DeltaOf(&d).Days = 400
 		for i := range 20_000 {
-			s := baselines.RarityDeltaOf(&d).See(f, xxhash.Sum64String(fmt.Sprint(f, i)), false)
+			s := rarity.DeltaOf(&d).See(f, xxhash.Sum64String(fmt.Sprint(f, i)), false)
 			if s == nil {
 				break
 			}

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/detectors/rarity"
+	"github.com/wayward-sec/wayward/detectors/volume"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/policy"
 )
@@ -13,13 +15,13 @@ import (
 // FromModel is what a snapshot knows of what its persona uses. Names are kept of tools, servers,
 // domains and classes of resources, so of the rest nothing can be said.
 func FromModel(m *baselines.Model) *policy.Usage {
-	v := baselines.RarityOf(m)
+	v := rarity.ModelOf(m)
 	u := &policy.Usage{Tenant: m.Tenant, Persona: m.Persona, AgentDays: int64(v.Total), First: m.First, Last: m.Day}
 	for _, d := range []policy.Dimension{policy.Tools, policy.Servers, policy.Classes, policy.ResourceTypes,
 		policy.Labels, policy.Environments, policy.Destinations} {
 		u.Watched[d] = true
 	}
-	add := func(d policy.Dimension, value string, x *baselines.Value) {
+	add := func(d policy.Dimension, value string, x *rarity.Value) {
 		if value == "" {
 			return
 		}
@@ -34,7 +36,7 @@ func FromModel(m *baselines.Model) *policy.Usage {
 		s.AgentDays = max(s.AgentDays, int64(x.Count))
 		s.First, s.Last = min(s.First, int64(x.First)), max(s.Last, int64(x.Last))
 	}
-	known := func(f baselines.Field, each func(x *baselines.Value)) {
+	known := func(f rarity.Field, each func(x *rarity.Value)) {
 		o := &v.Of[f]
 		for i := range o.Values {
 			each(&o.Values[i])
@@ -45,7 +47,7 @@ func FromModel(m *baselines.Model) *policy.Usage {
 			}
 		}
 	}
-	known(baselines.ToolField, func(x *baselines.Value) {
+	known(rarity.ToolField, func(x *rarity.Value) {
 		add(policy.Tools, policy.EntryFor(x.Name, policy.Tools), x)
 		u.Hidden[policy.Tools] = u.Hidden[policy.Tools] || x.Name == ""
 		for c := event.Read; c <= event.Delegate; c++ {
@@ -54,11 +56,11 @@ func FromModel(m *baselines.Model) *policy.Usage {
 			}
 		}
 	})
-	known(baselines.ServerField, func(x *baselines.Value) {
+	known(rarity.ServerField, func(x *rarity.Value) {
 		add(policy.Servers, policy.EntryFor(x.Name, policy.Servers), x)
 		u.Hidden[policy.Servers] = u.Hidden[policy.Servers] || x.Name == ""
 	})
-	known(baselines.ResourceField, func(x *baselines.Value) {
+	known(rarity.ResourceField, func(x *rarity.Value) {
 		// A name is type|environment|labels; one that was cut is cut in its labels at least.
 		parts := strings.SplitN(x.Name, "|", 3)
 		if len(parts) < 3 || len(x.Name) >= 120 || strings.Count(x.Name, "|") > 2 {
@@ -71,7 +73,7 @@ func FromModel(m *baselines.Model) *policy.Usage {
 			add(policy.Labels, policy.EntryFor(l, policy.Labels), x)
 		}
 	})
-	known(baselines.DomainField, func(x *baselines.Value) {
+	known(rarity.DomainField, func(x *rarity.Value) {
 		if x.Name == "" || strings.HasSuffix(x.Name, ":") {
 			u.Hidden[policy.Destinations] = true
 			return
@@ -81,8 +83,8 @@ func FromModel(m *baselines.Model) *policy.Usage {
 		}
 	})
 	for d := range u.Of {
-		u.Hidden[d] = u.Hidden[d] || policy.Dimension(d) == policy.Tools && v.Of[baselines.ToolField].Open ||
-			policy.Dimension(d) == policy.Destinations && v.Of[baselines.DomainField].Open
+		u.Hidden[d] = u.Hidden[d] || policy.Dimension(d) == policy.Tools && v.Of[rarity.ToolField].Open ||
+			policy.Dimension(d) == policy.Destinations && v.Of[rarity.DomainField].Open
 		slices.SortFunc(u.Of[d], func(a, b policy.Seen) int {
 			if a.AgentDays != b.AgentDays {
 				return int(min(max(b.AgentDays-a.AgentDays, -1), 1))
@@ -90,9 +92,9 @@ func FromModel(m *baselines.Model) *policy.Usage {
 			return strings.Compare(a.Value, b.Value)
 		})
 	}
-	for f, measure := range map[baselines.Feature]policy.Measure{baselines.EventCount: policy.Count,
-		baselines.RecordSum: policy.Records} {
-		if c := &baselines.VolumeOf(m).Of[f].Session; c.Ready() {
+	for f, measure := range map[volume.Feature]policy.Measure{volume.EventCount: policy.Count,
+		volume.RecordSum: policy.Records} {
+		if c := &volume.ModelOf(m).Of[f].Session; c.Ready() {
 			if top := math.Expm1(c.Quantile(0.999)); top >= 1 && top < 1e15 {
 				u.Limits = append(u.Limits, policy.Level{Scope: policy.SessionScope, Measure: measure,
 					Reached: int64(top), Units: int64(c.N()), Estimated: true})

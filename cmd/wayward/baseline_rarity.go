@@ -9,6 +9,7 @@ import (
 
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/baselines/audit"
+	"github.com/wayward-sec/wayward/detectors/rarity"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/terminal"
 )
@@ -50,10 +51,10 @@ type quarantinedView struct {
 	Last     string `json:"last_day"`
 }
 
-func viewRarity(v *baselines.RarityModel) *rarityView {
+func viewRarity(v *rarity.Model) *rarityView {
 	out := &rarityView{AgentDays: audit.Rounded(v.Support()), Ready: v.Ready(), Fields: []fieldView{},
 		Quarantine: []quarantinedView{}}
-	for f := range baselines.Fields {
+	for f := range rarity.Fields {
 		o := &v.Of[f]
 		if len(o.Values) == 0 && o.Days == 0 {
 			continue
@@ -63,7 +64,7 @@ func viewRarity(v *baselines.RarityModel) *rarityView {
 			Tested: v.Tested(f)}
 		if f.Named() {
 			list := slices.Clone(o.Values)
-			slices.SortFunc(list, func(a, b baselines.Value) int {
+			slices.SortFunc(list, func(a, b rarity.Value) int {
 				return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Hash, b.Hash))
 			})
 			for i := range list {
@@ -86,7 +87,7 @@ func viewRarity(v *baselines.RarityModel) *rarityView {
 func (v *rarityView) print(p *terminal.Report, top int) {
 	young := ""
 	if !v.Ready {
-		young = fmt.Sprintf("; below %d what is new calls nobody", baselines.YoungDays)
+		young = fmt.Sprintf("; below %d what is new calls nobody", rarity.YoungDays)
 	}
 	p.Line("\n  KNOWN      from %s agent-days, decaying with 60 days%s", terminal.Rough(v.AgentDays), young)
 	if len(v.Fields) == 0 {
@@ -138,7 +139,7 @@ func (v *rarityView) changes(was *rarityView) (out []change) {
 		return &fieldView{Field: name}
 	}
 	names := map[string]bool{}
-	for f := range baselines.Fields {
+	for f := range rarity.Fields {
 		now, before := field(v, f.String()), field(was, f.String())
 		if !f.Named() {
 			out = shifted(out, "known", "number of "+f.String()+"s", float64(before.Values), float64(now.Values))

@@ -3,8 +3,8 @@ package main
 import (
 	"strings"
 
-	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/baselines/audit"
+	"github.com/wayward-sec/wayward/detectors/sequence"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/terminal"
 )
@@ -31,7 +31,7 @@ type habitView struct {
 // mostHabits bounds a view: a persona may have thousands of pairs.
 const mostHabits = 200
 
-func viewSequence(m *baselines.SequenceModel) *sequenceView {
+func viewSequence(m *sequence.Model) *sequenceView {
 	out := &sequenceView{Bits: audit.Rounded(m.Mean()), Calls: m.Calls(), Habits: []habitView{}}
 	_, out.Grams, out.Held = m.Size()
 	for _, h := range m.Habits(mostHabits) {

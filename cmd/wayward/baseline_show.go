@@ -9,6 +9,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/detectors/rarity"
+	"github.com/wayward-sec/wayward/detectors/sequence"
+	"github.com/wayward-sec/wayward/detectors/volume"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/terminal"
 )
@@ -72,8 +75,8 @@ type waitingView struct {
 
 func viewOf(s snapshot) *view {
 	m := s.m
-	v := &view{head: headOf(s), Volume: viewVolume(baselines.VolumeOf(m)), Sequence: viewSequence(baselines.SequenceOf(m)),
-		Rarity: viewRarity(baselines.RarityOf(m)), Waiting: []waitingView{}}
+	v := &view{head: headOf(s), Volume: viewVolume(volume.ModelOf(m)), Sequence: viewSequence(sequence.ModelOf(m)),
+		Rarity: viewRarity(rarity.ModelOf(m)), Waiting: []waitingView{}}
 	v.Waiting = append(append(v.Waiting, v.Rarity.waiting()...), v.Sequence.Waiting...)
 	return v
 }

@@ -18,6 +18,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/detectors/rarity"
+	"github.com/wayward-sec/wayward/detectors/sequence"
+	"github.com/wayward-sec/wayward/detectors/volume"
 	"github.com/wayward-sec/wayward/event"
 )
 
@@ -33,13 +36,13 @@ type office struct {
 	tools  []string
 	m      *baselines.Model
 	days   []*baselines.Model
-	today  map[uint64]*baselines.AgentDay
+	today  map[uint64]*sequence.AgentDay
 	terms  baselines.Terms
 }
 
 func newOffice(tenant, persona, fork string, agents int, tools ...string) *office {
 	return &office{key: baselines.Key{Tenant: tenant, Persona: persona, Fork: fork}, rng: rand.New(rand.NewPCG(7, 7)),
-		agents: agents, tools: tools, today: map[uint64]*baselines.AgentDay{}}
+		agents: agents, tools: tools, today: map[uint64]*sequence.AgentDay{}}
 }
 
 // work is a day: sessions of each agent, busier in the middle of working days.
@@ -49,11 +52,11 @@ func (o *office) work(day int64, busy float64) {
 	if weekday > 4 {
 		busy *= .1
 	}
-	for f := range baselines.Fields {
-		if f == baselines.ToolField || f == baselines.DomainField {
-			baselines.RarityDeltaOf(d).Days = uint64(o.agents)
+	for f := range rarity.Fields {
+		if f == rarity.ToolField || f == rarity.DomainField {
+			rarity.DeltaOf(d).Days = uint64(o.agents)
 			for range o.agents {
-				baselines.RarityDeltaOf(d).Appear(f)
+				rarity.DeltaOf(d).Appear(f)
 			}
 		}
 	}
@@ -63,52 +66,52 @@ func (o *office) work(day int64, busy float64) {
 		for range max(1, int(4*busy)) {
 			d.Sessions++
 			hour := 8 + o.rng.IntN(10)
-			var chain baselines.Chain
+			var chain sequence.Chain
 			records := 0.0
 			for i := range 3 + o.rng.IntN(5) {
 				tool := o.tools[min(i%3+o.rng.IntN(2), len(o.tools)-1)]
-				chain.Push(nil, baselines.SequenceDeltaOf(d).Step(nil, tool, "ticket", event.Read, event.OK, ""))
+				chain.Push(nil, sequence.DeltaOf(d).Step(nil, tool, "ticket", event.Read, event.OK, ""))
 				seen[tool] = true
 				records += float64(1 + o.rng.IntN(4))
 				d.Events++
 				d.Learned++
-				baselines.VolumeDeltaOf(d).Season[24*weekday+hour].X += baselines.Unit
-				baselines.VolumeDeltaOf(d).Of[baselines.EventCount].X += baselines.Unit
-				baselines.VolumeDeltaOf(d).Of[baselines.RecordSum].X += 2 * baselines.Unit
+				volume.DeltaOf(d).Season[24*weekday+hour].X += baselines.Unit
+				volume.DeltaOf(d).Of[volume.EventCount].X += baselines.Unit
+				volume.DeltaOf(d).Of[volume.RecordSum].X += 2 * baselines.Unit
 			}
 			chain.End(nil)
 			t := o.today[uint64(agent)]
 			if t == nil {
-				t = &baselines.AgentDay{}
+				t = &sequence.AgentDay{}
 				o.today[uint64(agent)] = t
 			}
-			baselines.SequenceDeltaOf(d).Take(nil, &chain, uint64(agent+1), day, t, baselines.LearnFrom, 0)
-			baselines.VolumeDeltaOf(d).Of[baselines.EventCount].Session.Add(math.Log1p(5), 1)
-			baselines.VolumeDeltaOf(d).Of[baselines.RecordSum].Session.Add(math.Log1p(records), 1)
+			sequence.DeltaOf(d).Take(nil, &chain, uint64(agent+1), day, t, sequence.LearnFrom, 0)
+			volume.DeltaOf(d).Of[volume.EventCount].Session.Add(math.Log1p(5), 1)
+			volume.DeltaOf(d).Of[volume.RecordSum].Session.Add(math.Log1p(records), 1)
 			d.Audit.Count(baselines.SessionTest, o.rng.Float64())
 			d.Audit.Count(baselines.SequenceTest, o.rng.Float64()*.3) // comes out low too often
 		}
 		for h := range 24 {
-			baselines.VolumeDeltaOf(d).Season[24*weekday+h].E += 1 << 16
+			volume.DeltaOf(d).Season[24*weekday+h].E += 1 << 16
 		}
-		baselines.VolumeDeltaOf(d).Exposure += 24 << 16
+		volume.DeltaOf(d).Exposure += 24 << 16
 		for _, tool := range o.tools {
 			if seen[tool] {
-				s := baselines.RarityDeltaOf(d).See(baselines.ToolField, xxhash.Sum64String(tool), false)
+				s := rarity.DeltaOf(d).See(rarity.ToolField, xxhash.Sum64String(tool), false)
 				s.Name = tool
 			}
 		}
 	}
 	if day >= firstDay+12 { // three agents do what somebody is called for
 		for agent := range 3 {
-			s := baselines.RarityDeltaOf(d).See(baselines.ToolField, xxhash.Sum64String("bank.transfer"), true)
+			s := rarity.DeltaOf(d).See(rarity.ToolField, xxhash.Sum64String("bank.transfer"), true)
 			s.Name, s.Sink, s.Agents = "bank.transfer", true, s.Agents|1<<agent
 		}
-		s := baselines.RarityDeltaOf(d).See(baselines.DomainField, xxhash.Sum64String("pastebin.example"), true)
+		s := rarity.DeltaOf(d).See(rarity.DomainField, xxhash.Sum64String("pastebin.example"), true)
 		s.Name, s.Agents = "pastebin.example", s.Agents|1
 	}
-	baselines.VolumeDeltaOf(d).Contacts = [baselines.Outcomes]uint64{100, 100, 100}
-	baselines.VolumeDeltaOf(d).Failed = [baselines.Outcomes]uint64{2, 5, 9}
+	volume.DeltaOf(d).Contacts = [volume.Outcomes]uint64{100, 100, 100}
+	volume.DeltaOf(d).Failed = [volume.Outcomes]uint64{2, 5, 9}
 	o.m = baselines.Learn(o.m, o.key, day, d, o.terms)
 	o.days = append(o.days, o.m)
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/baselines/audit"
+	"github.com/wayward-sec/wayward/detectors/volume"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/terminal"
 )
@@ -54,7 +55,7 @@ type outcomeView struct {
 	Of      float64 `json:"first_contacts"`
 }
 
-func viewVolume(v *baselines.VolumeModel) *volumeView {
+func viewVolume(v *volume.Model) *volumeView {
 	out := &volumeView{Events: audit.Rounded(v.Events()), OwnSeason: v.Events() >= baselines.SeasonEvents,
 		Features: []featureView{}}
 	for h, s := range v.Hours.Of {
@@ -63,7 +64,7 @@ func viewVolume(v *baselines.VolumeModel) *volumeView {
 	if v.Currency != 0 {
 		out.Currency = currencyOf(v.Currency)
 	}
-	for f := range baselines.Features {
+	for f := range volume.Features {
 		m := &v.Of[f]
 		if m.Rate <= 0 && m.Session.N() == 0 {
 			continue
@@ -73,7 +74,7 @@ func viewVolume(v *baselines.VolumeModel) *volumeView {
 			Windows: []windowView{}}
 		for w := range baselines.Windows {
 			h := m.Hyper[w]
-			c := baselines.Count{M: m.Rate * float64(baselines.WindowMS[w]) / 3_600_000 * h.Factor / m.Unit, Phi: h.Phi,
+			c := volume.Count{M: m.Rate * float64(baselines.WindowMS[w]) / 3_600_000 * h.Factor / m.Unit, Phi: h.Phi,
 				K: 1 / (h.Kappa + between(m.A0))}
 			fv.Windows = append(fv.Windows, windowView{windowNames[w], audit.Rounded(c.M * m.Unit * scale),
 				audit.Rounded(c.Quantile(1e-3) * m.Unit * scale), audit.Rounded(m.Block[w].N()), h.Fitted})
@@ -84,7 +85,7 @@ func viewVolume(v *baselines.VolumeModel) *volumeView {
 		}
 		out.Features = append(out.Features, fv)
 	}
-	for k := range baselines.Outcomes {
+	for k := range volume.Outcomes {
 		out.Outcomes = append(out.Outcomes, outcomeView{k.String(), audit.Rounded(v.Theta[k]),
 			audit.Rounded(float64(v.Contacts[k]) / baselines.Unit)})
 	}
@@ -103,11 +104,11 @@ func between(a0 float64) float64 {
 var windowNames = [baselines.Windows]string{"1m", "10m", "1h", "1d"}
 
 // scaleOf turns what is stored into what is shown: money is kept in millionths.
-func scaleOf(f baselines.Feature, currency string) (scale float64, unit string) {
+func scaleOf(f volume.Feature, currency string) (scale float64, unit string) {
 	switch f {
-	case baselines.AmountSum:
+	case volume.AmountSum:
 		return 1e-6, currency
-	case baselines.CostSum:
+	case volume.CostSum:
 		return 1e-6, "USD"
 	}
 	return 1, ""

@@ -19,6 +19,7 @@ import (
 
 	"github.com/wayward-sec/wayward/config"
 	"github.com/wayward-sec/wayward/detectors"
+	"github.com/wayward-sec/wayward/detectors/rule"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/pipeline"
 	"github.com/wayward-sec/wayward/pipeline/history"
@@ -230,7 +231,7 @@ func traceRule(set *policy.Set, t *policy.RuleTest) (out []string) {
 			return append(out, err.Error())
 		}
 		out = append(out, fmt.Sprintf("at %v %s:", told.At, e.ID))
-		persona, local, beside := detectors.Beside(panel, &e)
+		persona, local, beside := rule.Beside(panel, &e)
 		for _, line := range tracer.Event(&e, persona, local, beside) {
 			out = append(out, "  "+line)
 		}
@@ -409,7 +410,7 @@ func newRulesExplain() *cobra.Command {
 		return eventsOf(cmd.Context(), input, func(e *event.Event) error {
 			fmt.Fprintf(w, "%s %s %s\n", time.UnixMilli(e.Time).UTC().Format(time.RFC3339), terminal.Visible(e.Agent.ID, 100),
 				terminal.Visible(e.Tool.Name, 100))
-			persona, local, beside := detectors.Beside(panel, e)
+			persona, local, beside := rule.Beside(panel, e)
 			for _, line := range tracer.Event(e, persona, local, beside) {
 				fmt.Fprintln(w, "  "+terminal.OneLine(line))
 			}
@@ -455,7 +456,7 @@ func newRulesEval() *cobra.Command {
 				fmt.Fprintf(cmd.ErrOrStderr(), "runs on expr's machine: closures do not cover %s\n", x.VM)
 			}
 			err = eventsOf(cmd.Context(), input, func(e *event.Event) error {
-				persona, local, beside := detectors.Beside(panel, e)
+				persona, local, beside := rule.Beside(panel, e)
 				text, holds, err := rules.Try(x, e, persona, local, beside)
 				some = some || holds || x.Type != rules.Bool
 				if err != nil {

@@ -1,0 +1,8 @@
+package rarity
+
+import (
+	"github.com/wayward-sec/wayward/detectors"
+)
+
+// The others have tests of their own.
+var _ = detectors.Register(Kind)

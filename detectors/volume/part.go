@@ -1,0 +1,518 @@
+package volume
+
+import (
+	"encoding/binary"
+	"math"
+	"math/bits"
+	"unsafe"
+
+	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/detectors"
+	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/wire"
+)
+
+// volumePart is what volume remembers of an agent or of a session.
+type volumePart struct {
+	agent   *agentVolume
+	session *sessionVolume
+	open    *episode
+	first   firsts
+}
+
+// firsts are the first values of the agent's features, in seconds and as they came. A feature gets
+// a column when it occurs again: most agents of a million act once.
+type firsts struct {
+	Currency uint64 // of the agent's amounts
+	Value    [Features]float32
+	At       [Features]uint32 // 0: did not occur
+	Things   [2]uint32
+}
+
+// inSeconds is a time in seconds, never 0.
+func inSeconds(t int64) uint32 { return uint32(min(max(t/1000, 1), math.MaxUint32)) }
+
+func seconds(s uint32) int64 { return int64(s) * 1000 }
+
+// agentVolume are an agent's windows, rates and running tests.
+type agentVolume struct {
+	agentNumbers
+	rings    baselines.Rings
+	things   [2]baselines.Different
+	contacts []uint16 // hashes of the newest first contacts, the oldest at Contact
+	more     *agentMore
+}
+
+// agentMore is what few agents have.
+type agentMore struct {
+	watch   []event.Ref // events since a sum passed what is usual
+	budgets []burning
+}
+
+// rare returns what few agents have, and makes it.
+func (a *agentVolume) rare() *agentMore {
+	if a.more == nil {
+		a.more = &agentMore{}
+	}
+	return a.more
+}
+
+// agentNumbers is the part without pointers and without gaps, which is saved by copying it.
+type agentNumbers struct {
+	Head     [baselines.Windows]int64
+	Exposure float64 // seasonal hours, decayed with 14 days
+	Anchored float64 // likewise of the anchor: with 60 days, up to a week ago
+	OddsP    float64
+	Least    [baselines.Windows]float64 // p-value of the block that goes on
+	Run      runNumbers
+	Hours    [baselines.Windows]float32 // seasonal hours of the block
+	Odds     [Outcomes]baselines.Odds
+	OddsTop  float32
+	Of       [Features]uint8 // column + 1; 0: none
+	Features [Features]uint8 // of each column
+	Active   [2]uint8        // blocks of 1 m and 10 m in this hour
+	Hot      uint8           // what is crossed
+	Alerted  uint8           // what of it called somebody, by block: not learned
+	Refs     uint8
+	Peer     uint8
+	Days     uint8
+	Lost     uint8
+	RunTop   uint8
+	Contact  uint8
+	// bit for each of the last seven days that counts: on the others the agent was away, or not
+	// there yet
+	Week uint8
+	_    [3]uint8
+}
+
+type runNumbers = baselines.IDRun
+
+// Bits of Hot beside those of the windows.
+const (
+	hotOutcome = 1 << (4 + iota)
+	hotRun
+	hotRamp
+)
+
+const maxContacts = 32
+
+func (a *agentVolume) start(t int64) {
+	indexes(t, &a.Head)
+	for w := range a.Least {
+		a.Least[w] = 1
+	}
+	a.OddsP = 1
+}
+
+// restart begins the windows anew at a time: the clock was wrong.
+func (a *agentVolume) restart(t int64) {
+	indexes(t, &a.Head)
+	a.rings.Reset()
+	a.things[0].Reset()
+	a.things[1].Reset()
+	a.Lost, a.Hot, a.Alerted, a.Active = 0, 0, 0, [2]uint8{}
+	for c := range a.rings.Columns() {
+		for w := range baselines.Windows {
+			a.rings.Limits(w)[c] = math.MaxFloat32
+		}
+	}
+	for w := range a.Least {
+		a.Least[w] = 1
+	}
+}
+
+// indexes are the steps of a time.
+func indexes(t int64, index *[baselines.Windows]int64) {
+	index[0] = wire.FloorDiv(t, 5000)
+	index[1] = wire.FloorDiv(index[0], 10)
+	index[2] = wire.FloorDiv(index[0], 60)
+	index[3] = wire.FloorDiv(index[0], 1440)
+}
+
+// inStep is the step of a window in which a step of the shortest lies.
+func inStep(w int, step int64) int64 {
+	return wire.FloorDiv(step, [baselines.Windows]int64{1, 10, 60, 1440}[w])
+}
+
+// size is a sum as it is judged: of what is different an estimate.
+func (a *agentVolume) size(c int, sum float32) float64 {
+	if f := Feature(a.Features[c]); f.Distinct() {
+		return a.things[f-SubjectCount].Estimate(sum)
+	}
+	return float64(sum)
+}
+
+// above tells whether some sum of a window is above what is usual.
+func (a *agentVolume) above(w int) bool {
+	sums, limits := a.rings.Sums(w), a.rings.Limits(w)
+	for c := range sums {
+		if sums[c] > limits[c] {
+			return true
+		}
+	}
+	return false
+}
+
+// touch notes a thing in the rings of a column, each of which holds what was last seen in a step.
+func (a *agentVolume) touch(i, c int, hash uint32, now int64) (closely uint8) {
+	d := &a.things[i]
+	leave := func(was int64) {
+		for w := range baselines.Windows {
+			if at := inStep(w, was); at > a.Head[w]-baselines.RingSteps && at <= a.Head[w] {
+				if row := a.rings.Steps(w, at); row[c] >= 1 {
+					row[c]--
+					a.rings.Sums(w)[c] = max(0, a.rings.Sums(w)[c]-1)
+				}
+			}
+		}
+	}
+	if d.Full() {
+		d.Forget(now)
+		if d.Full() {
+			d.Spread(now, leave)
+		}
+	}
+	d.See(hash, now, func(was int64, ok bool) {
+		if ok {
+			leave(was)
+		}
+	})
+	for w := range baselines.Windows {
+		at := inStep(w, now)
+		if at <= a.Head[w]-baselines.RingSteps || at > a.Head[w] {
+			continue
+		}
+		a.rings.Steps(w, at)[c]++
+		sums, tops := a.rings.Sums(w), a.rings.Tops(w)
+		if sums[c]++; sums[c] > tops[c] {
+			if tops[c] = sums[c]; sums[c] > a.rings.Limits(w)[c] {
+				closely |= 1 << w
+			}
+		}
+	}
+	return closely
+}
+
+// forget drops things that were last seen a day ago.
+func (a *agentVolume) forget(now int64) {
+	for i := range a.things {
+		a.things[i].Forget(now)
+	}
+}
+
+// contact tells whether a call is the first of its kind among the newest.
+func (a *agentVolume) contact(hash uint16) bool {
+	for _, h := range a.contacts {
+		if h == hash {
+			return false
+		}
+	}
+	if len(a.contacts) < maxContacts {
+		a.contacts = append(a.contacts, hash)
+		return true
+	}
+	// 16 bits: one new contact in two thousand is taken for a known one
+	a.contacts[a.Contact%maxContacts] = hash
+	a.Contact = (a.Contact + 1) % maxContacts
+	return true
+}
+
+// sessionVolume are the running totals of a session.
+type sessionVolume struct {
+	sessionNumbers
+	things [2]smallSet
+}
+
+// sessionNumbers is the part without pointers and without gaps.
+type sessionNumbers struct {
+	Totals     [Features]float64
+	Last       int64
+	Intent     uint64
+	Currency   uint64
+	Even       float64
+	Limits     [Features]float32 // totals at which to look closely: next, and at all
+	Looks      [Features]float32
+	GapSum     float32
+	GapSquares float32
+	Base       int32 // of which baseline the limits are
+	Events     uint32
+	Has        uint8
+	Gaps       uint8
+	Hot        bool // something is crossed
+	Alerted    bool // and called somebody: not learned
+	_          [4]uint8
+}
+
+// few counts what is different: up to 32 things by 32 bits of their hashes, more by a linear
+// counter.
+type smallSet struct{ words []uint32 }
+
+const (
+	fewExact = 32
+	fewBits  = 2048
+)
+
+// see notes a thing; fresh tells whether the count has changed.
+func (d *smallSet) see(hash uint32) (n float64, fresh bool) {
+	if len(d.words) <= fewExact {
+		for _, h := range d.words {
+			if h == hash {
+				return 0, false
+			}
+		}
+		if len(d.words) < fewExact {
+			d.words = append(d.words, hash)
+			return float64(len(d.words)), true
+		}
+		old := d.words
+		d.words = make([]uint32, fewBits/32)
+		for _, h := range old {
+			d.words[h%fewBits/32] |= 1 << (h % 32)
+		}
+	}
+	word := &d.words[hash%fewBits/32]
+	if *word&(1<<(hash%32)) != 0 {
+		return 0, false
+	}
+	*word |= 1 << (hash % 32)
+	set := 0
+	for _, w := range d.words {
+		set += bits.OnesCount32(w)
+	}
+	return -fewBits * math.Log(1-float64(min(set, fewBits-1))/fewBits), true
+}
+
+// episode is the open finding of an agent: one for all that is crossed until all has been calm for
+// an hour.
+type episode struct {
+	detectors.OpenFinding
+	test     baselines.Test
+	feature  Feature
+	what     string
+	session  string // of a finding about a session
+	p        float64
+	observed float64
+	alert    bool
+	hot      int64 // newest time at which something was crossed
+	first    int64
+	count    int64
+}
+
+// little tells whether numbers lie in memory as they are written.
+var little = func() bool { one := uint16(1); return *(*byte)(unsafe.Pointer(&one)) == 1 }()
+
+// appendNumbers appends a struct of numbers without gaps, in the order of its fields, little end
+// first.
+func appendNumbers[T any](b []byte, v *T) []byte {
+	if little {
+		return append(b, unsafe.Slice((*byte)(unsafe.Pointer(v)), unsafe.Sizeof(*v))...)
+	}
+	b, err := binary.Append(b, binary.LittleEndian, v)
+	if err != nil {
+		panic(err) // our bug: something without a fixed size
+	}
+	return b
+}
+
+func readNumbers[T any](r *wire.Reader, v *T) {
+	n := int(unsafe.Sizeof(*v))
+	if len(r.B) < n {
+		r.Fail()
+		return
+	}
+	if _, err := binary.Decode(r.B[:n], binary.LittleEndian, v); err != nil {
+		r.Fail()
+		return
+	}
+	r.B = r.B[n:]
+}
+
+func appendWords(b []byte, words []uint32) []byte {
+	b = binary.AppendUvarint(b, uint64(len(words)))
+	if little {
+		return append(b, unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(words))), 4*len(words))...)
+	}
+	for _, w := range words {
+		b = binary.LittleEndian.AppendUint32(b, w)
+	}
+	return b
+}
+
+func readWords(r *wire.Reader, most int) []uint32 {
+	n := r.Uvarint()
+	if n > uint64(most) || 4*n > uint64(len(r.B)) {
+		r.Fail()
+		return nil
+	}
+	if n == 0 {
+		return nil
+	}
+	words := make([]uint32, n)
+	for i := range words {
+		words[i] = binary.LittleEndian.Uint32(r.B[4*i:])
+	}
+	r.B = r.B[4*n:]
+	return words
+}
+
+// Parts of a volumePart that are there.
+const (
+	hasFirsts = 1 << iota
+	hasAgent
+	hasSession
+	hasEpisode
+)
+
+// Append encodes the part: copies, no sorting.
+func (p *volumePart) Append(b []byte) []byte {
+	at := len(b)
+	b = append(b, 0)
+	if p.first != (firsts{}) {
+		b[at] |= hasFirsts
+		b = appendNumbers(b, &p.first)
+	}
+	if a := p.agent; a != nil {
+		b[at] |= hasAgent
+		b = append(b, byte(a.rings.Columns()))
+		b = appendNumbers(b, &a.agentNumbers)
+		b = a.rings.Append(b)
+		b = a.things[1].Append(a.things[0].Append(b))
+		b = append(b, byte(len(a.contacts)))
+		for _, c := range a.contacts {
+			b = binary.LittleEndian.AppendUint16(b, c)
+		}
+		if m := a.more; m == nil {
+			b = append(b, 0, 0)
+		} else {
+			b = append(b, byte(len(m.watch)))
+			for _, r := range m.watch {
+				b = wire.AppendRef(b, r)
+			}
+			b = append(b, byte(len(m.budgets)))
+			for i := range m.budgets {
+				b = appendNumbers(b, &m.budgets[i])
+			}
+		}
+	}
+	if s := p.session; s != nil {
+		b[at] |= hasSession
+		b = appendNumbers(b, &s.sessionNumbers)
+		b = appendWords(appendWords(b, s.things[0].words), s.things[1].words)
+	}
+	if o := p.open; o != nil {
+		b[at] |= hasEpisode
+		b = o.append(b)
+	}
+	if b[at] == 0 {
+		return b[:at]
+	}
+	return b
+}
+
+// Decode reads what Append wrote.
+func (p *volumePart) Decode(r *wire.Reader) {
+	*p = volumePart{}
+	if len(r.B) == 0 && r.Err == nil {
+		return
+	}
+	flags := r.Byte()
+	if flags&hasFirsts != 0 {
+		readNumbers(r, &p.first)
+	}
+	if flags&hasAgent != 0 {
+		a := &agentVolume{}
+		columns := int(r.Byte())
+		if columns > int(Features) {
+			r.Fail()
+			return
+		}
+		readNumbers(r, &a.agentNumbers)
+		a.rings.Decode(r, columns)
+		a.things[0].Decode(r)
+		a.things[1].Decode(r)
+		for range min(int(r.Byte()), maxContacts) {
+			lo := r.Byte()
+			a.contacts = append(a.contacts, uint16(lo)|uint16(r.Byte())<<8)
+		}
+		for range min(int(r.Byte()), event.MaxRefs) {
+			a.rare().watch = append(a.rare().watch, wire.ReadRef(r))
+		}
+		for range min(int(r.Byte()), maxBudgets) {
+			var k burning
+			readNumbers(r, &k)
+			a.rare().budgets = append(a.rare().budgets, k)
+		}
+		if r.Err != nil || !a.sound(columns) {
+			r.Fail()
+			return
+		}
+		p.agent = a
+	}
+	if flags&hasSession != 0 {
+		s := &sessionVolume{}
+		readNumbers(r, &s.sessionNumbers)
+		s.things[0].words = readWords(r, fewBits/32)
+		s.things[1].words = readWords(r, fewBits/32)
+		for i := range s.things {
+			if n := len(s.things[i].words); n > fewExact && n != fewBits/32 {
+				r.Fail()
+			}
+		}
+		p.session = s
+	}
+	if flags&hasEpisode != 0 {
+		p.open = &episode{}
+		p.open.decode(r)
+	}
+	if r.Err != nil {
+		*p = volumePart{}
+	}
+}
+
+// sound tells whether what was read can be worked with.
+func (a *agentVolume) sound(columns int) bool {
+	for f, c := range a.Of {
+		if int(c) > columns || c > 0 && int(a.Features[c-1]) != f {
+			return false
+		}
+	}
+	for c := range columns {
+		if f := a.Features[c]; f >= uint8(Features) || int(a.Of[f]) != c+1 {
+			return false
+		}
+	}
+	for _, v := range [...]float64{a.Exposure, a.Anchored, a.OddsP, a.Least[0], a.Least[1], a.Least[2], a.Least[3]} {
+		if !(v >= 0) || math.IsInf(v, 1) {
+			return false
+		}
+	}
+	return a.Run.N <= baselines.RunSteps
+}
+
+func (o *episode) append(b []byte) []byte {
+	alert := byte(0)
+	if o.alert {
+		alert = 1
+	}
+	b = append(b, byte(o.test), byte(o.feature), alert)
+	b = wire.AppendString(wire.AppendString(b, o.what), o.session)
+	b = binary.BigEndian.AppendUint64(b, math.Float64bits(o.p))
+	b = binary.BigEndian.AppendUint64(b, math.Float64bits(o.observed))
+	b = binary.AppendVarint(b, o.hot)
+	b = binary.AppendVarint(b, o.first)
+	b = binary.AppendVarint(b, o.count)
+	return o.OpenFinding.Append(b)
+}
+
+func (o *episode) decode(r *wire.Reader) {
+	o.test, o.feature = baselines.Test(r.Byte()), Feature(r.Byte())
+	o.alert = r.Byte() == 1
+	if o.test >= baselines.Tests || o.feature >= Features {
+		r.Fail()
+		return
+	}
+	o.what, o.session = r.String(), r.String()
+	o.p, o.observed = math.Float64frombits(r.Uint64()), math.Float64frombits(r.Uint64())
+	o.hot, o.first, o.count = r.Varint(), r.Varint(), r.Varint()
+	o.OpenFinding.Decode(r)
+}
