@@ -232,6 +232,9 @@ func TestANoteThatCannotBeReadIsSetAside(t *testing.T) {
 	}
 	whole := h.Notes[1].Body
 	for n := range len(whole) {
+		if n == len(whole)-8 { // as earlier versions wrote it
+			continue
+		}
 		h.Notes = h.Notes[:2]
 		h.Notes[1].Body = whole[:n]
 		notes := h.Notes
