@@ -225,7 +225,7 @@ func traceRule(set *policy.Set, t *policy.RuleTest) (out []string) {
 			return append(out, "…")
 		}
 		var e event.Event
-		if err := new(event.Decoder).Strictly(told.Record, &e); err != nil {
+		if err := new(event.Decoder).DecodeStrict(told.Record, &e); err != nil {
 			return append(out, err.Error())
 		}
 		out = append(out, fmt.Sprintf("at %v %s:", told.At, e.ID))
