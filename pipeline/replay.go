@@ -343,7 +343,9 @@ func (x *replaying) chunk(c *decodedChunk) error {
 			x.queued++
 		}
 	}
-	x.apply() // partial sums alias the chunk: they become facts before it is reused
+	if err := x.apply(); err != nil { // partial sums alias the chunk: they become facts before it is reused
+		return err
+	}
 	return x.relieve()
 }
 
@@ -404,48 +406,60 @@ func (x *replaying) stampBroken(it *item) {
 
 // apply runs what is queued through the behaviour stage and files its facts with the relation
 // stage.
-func (x *replaying) apply() {
-	if x.queued > 0 {
-		x.run()
+func (x *replaying) apply() error {
+	if x.queued == 0 {
+		return nil
 	}
+	return x.run()
 }
 
 // run does it, and applies what the relation stage has told the behaviour stage, in any case.
-func (x *replaying) run() {
-	run := func(p int) {
+func (x *replaying) run() error {
+	run := func(p int) error {
 		b := x.behaviours[p]
 		if len(x.queues[p]) == 0 && len(x.verdicts[p]) == 0 {
-			return
+			return nil
 		}
 		for i := range x.verdicts[p] {
-			b.control(&x.verdicts[p][i])
+			if err := b.control(&x.verdicts[p][i]); err != nil {
+				return err
+			}
 		}
 		for _, it := range x.queues[p] {
 			if it.broken != "" {
-				b.broken(&event.Named{Tenant: it.e.Tenant, Agent: it.e.Agent.ID, ID: it.e.ID, Time: it.e.Time,
+				b.event.undecoded(&event.Named{Tenant: it.e.Tenant, Agent: it.e.Agent.ID, ID: it.e.ID, Time: it.e.Time,
 					Sum: it.sum}, it.stamp, it.broken)
 				continue
 			}
-			b.was, b.newest, b.order, b.content = b.newest, it.newest, it.order, it.content
-			b.observe(&it.e, it.stamp)
+			e := &b.event
+			e.before, e.reached, e.order, e.content = e.reached, it.newest, it.order, it.content
+			if err := b.observe(&it.e, it.stamp); err != nil {
+				return err
+			}
 			if x.observed != nil {
-				x.observed(&b.scene, &it.e)
+				x.observed(&e.scene, &it.e)
 			}
 		}
 		b.seal()
 		b.kept()
 		clear(x.queues[p])
 		x.queues[p], x.verdicts[p] = x.queues[p][:0], x.verdicts[p][:0]
+		return nil
 	}
+	var errs [virtual]error
 	if x.queued < smallRun {
 		for p := range virtual {
-			run(p)
+			errs[p] = run(p)
 		}
 	} else {
-		x.parallel(virtual, run)
+		x.parallel(virtual, func(p int) { errs[p] = run(p) })
+	}
+	if err := errors.Join(errs[:]...); err != nil {
+		return err
 	}
 	x.file(x.queued)
 	x.queued = 0
+	return nil
 }
 
 // file brings what the behaviour stage has written to the relation stage.
@@ -480,13 +494,17 @@ func (x *replaying) file(events int) {
 // cut ends a slice: the relation stage closes what the watermark has passed, and its verdicts wait
 // for the next slice.
 func (x *replaying) cut() error {
-	x.apply()
+	if err := x.apply(); err != nil {
+		return err
+	}
 	if err := x.relieve(); err != nil {
 		return err
 	}
 	was := x.watermark
 	x.watermark = x.slice * sliceMS
-	x.learned(was)
+	if err := x.learned(was); err != nil {
+		return err
+	}
 	x.hear()
 	x.expire() // also what was ordered late enough to be over already
 	x.hear()
@@ -573,8 +591,12 @@ func (x *replaying) expire() {
 }
 
 func (x *replaying) end() error {
-	x.apply()
-	x.learnRest()
+	if err := x.apply(); err != nil {
+		return err
+	}
+	if err := x.learnRest(); err != nil {
+		return err
+	}
 	x.hear()
 	x.expire()
 	x.hear()
@@ -593,7 +615,9 @@ func (x *replaying) end() error {
 		return slices.ContainsFunc(told[:], func(r []record) bool { return len(r) > 0 })
 	}
 	for waits(x.verdicts) || waits(x.told) {
-		x.run()
+		if err := x.run(); err != nil {
+			return err
+		}
 		x.hear()
 		if err := x.deliver(); err != nil {
 			return err

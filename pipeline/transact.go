@@ -185,7 +185,7 @@ func (st *stage) awaits(p int32, err error) *awaited {
 	if !ok || !errors.As(err, &gap) || !errors.As(err, &at) || at.log != mainLog {
 		return nil
 	}
-	return &awaited{missing: *gap, before: at.index, at: b.reached(), agent: b.agent.hash}
+	return &awaited{missing: *gap, before: at.index, at: b.clock.reached(), agent: b.event.agent.hash}
 }
 
 // apply runs one slice on a shard and returns its journal.

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wayward-sec/wayward/baselines/audit"
+	"github.com/wayward-sec/wayward/terminal"
 )
 
 func newBaselineDiff() *cobra.Command {
@@ -75,7 +76,7 @@ func (o *snapshots) named(cmd *cobra.Command, arg, persona string, list *[]snaps
 	m := dayAndHash.FindStringSubmatch(arg)
 	if m == nil {
 		if _, err := os.Stat(arg); err != nil {
-			return snapshot{}, fmt.Errorf("%s is neither a file nor a day such as 2026-11-20", visible(arg, 100))
+			return snapshot{}, fmt.Errorf("%s is neither a file nor a day such as 2026-11-20", terminal.Visible(arg, 100))
 		}
 		all, err := readSnapshots(arg)
 		if err != nil {
@@ -85,7 +86,7 @@ func (o *snapshots) named(cmd *cobra.Command, arg, persona string, list *[]snaps
 		if len(all) != 1 {
 			return snapshot{}, fmt.Errorf(
 				"%s holds %s of what was asked for, one is needed: say --persona, --tenant and --fork, or name a day and --from %s",
-				arg, plural(int64(len(all)), "snapshot"), arg)
+				arg, terminal.Plural(int64(len(all)), "snapshot"), arg)
 		}
 		return all[0], nil
 	}
@@ -113,7 +114,7 @@ func (o *snapshots) named(cmd *cobra.Command, arg, persona string, list *[]snaps
 				days = append(days, day)
 			}
 		}
-		return snapshot{}, fmt.Errorf("there is no snapshot %s of %s; there are %s", arg, visible(persona, 60),
+		return snapshot{}, fmt.Errorf("there is no snapshot %s of %s; there are %s", arg, terminal.Visible(persona, 60),
 			oneOfAnd(days))
 	case len(found) > 1:
 		return snapshot{}, fmt.Errorf(
@@ -137,7 +138,7 @@ func shifted(list []change, part, what string, old, now float64) []change {
 	if old == now {
 		return list
 	}
-	c := change{Kind: "shifted", Part: part, What: what, Old: rough(old), New: rough(now)}
+	c := change{Kind: "shifted", Part: part, What: what, Old: terminal.Rough(old), New: terminal.Rough(now)}
 	if old != 0 {
 		c.Factor = ptr(audit.Rounded(now / old))
 	}
@@ -165,8 +166,8 @@ func differences(old, now *view, least float64) []change {
 
 func printDifferences(w io.Writer, old, now *view, changes []change) {
 	name := func(v *view) string {
-		return strings.TrimSpace(fmt.Sprintf("%s %s %s/%s %s", visible(v.Tenant, 60), visible(v.Persona, 60), v.Day,
-			v.Hash, visible(v.Fork, 60)))
+		return strings.TrimSpace(fmt.Sprintf("%s %s %s/%s %s", terminal.Visible(v.Tenant, 60), terminal.Visible(v.Persona, 60), v.Day,
+			v.Hash, terminal.Visible(v.Fork, 60)))
 	}
 	fmt.Fprintf(w, "from %s\n  to %s\n", name(old), name(now))
 	if len(changes) == 0 {
@@ -178,9 +179,9 @@ func printDifferences(w io.Writer, old, now *view, changes []change) {
 	for _, c := range changes {
 		factor := ""
 		if c.Factor != nil {
-			factor = "×" + rough(*c.Factor)
+			factor = "×" + terminal.Rough(*c.Factor)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", c.Kind, c.Part, visible(c.What, 120), cmp.Or(c.Old, "-"),
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", c.Kind, c.Part, terminal.Visible(c.What, 120), cmp.Or(c.Old, "-"),
 			cmp.Or(c.New, "-"), factor)
 	}
 	t.Flush()

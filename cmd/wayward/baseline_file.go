@@ -14,6 +14,7 @@ import (
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event/wire"
 	"github.com/wayward-sec/wayward/pipeline/history"
+	"github.com/wayward-sec/wayward/terminal"
 )
 
 // snapshotSchema names the form of an exported snapshot.
@@ -36,7 +37,7 @@ func envelopeOf(s snapshot) envelope { return envelope{snapshotSchema, headOf(s)
 // edited is found out.
 func (e *envelope) open() (*baselines.Model, error) {
 	if e.Schema != snapshotSchema {
-		return nil, fmt.Errorf("schema %q, this program reads %q", visible(e.Schema, 60), snapshotSchema)
+		return nil, fmt.Errorf("schema %q, this program reads %q", terminal.Visible(e.Schema, 60), snapshotSchema)
 	}
 	m, err := decodeModel(e.Model)
 	if err != nil {
@@ -46,9 +47,9 @@ func (e *envelope) open() (*baselines.Model, error) {
 		m.Persona != e.Summary.Persona || m.Fork != e.Summary.Fork {
 		return nil, fmt.Errorf(
 			"the model is %s of %s %s, and its summary says %s/%s of %s %s: the file was changed; export it anew",
-			m.Snapshot(), visible(m.Tenant, 60), visible(m.Persona, 60),
-			visible(e.Summary.Day, 20), visible(e.Summary.Hash, 20), visible(e.Summary.Tenant, 60),
-			visible(e.Summary.Persona, 60))
+			m.Snapshot(), terminal.Visible(m.Tenant, 60), terminal.Visible(m.Persona, 60),
+			terminal.Visible(e.Summary.Day, 20), terminal.Visible(e.Summary.Hash, 20), terminal.Visible(e.Summary.Tenant, 60),
+			terminal.Visible(e.Summary.Persona, 60))
 	}
 	return m, nil
 }
@@ -174,7 +175,7 @@ func newBaselineExport() *cobra.Command {
 				return err
 			}
 			if out != "-" {
-				fmt.Fprintf(cmd.ErrOrStderr(), "%s in %s\n", plural(int64(len(list)), "snapshot"), out)
+				fmt.Fprintf(cmd.ErrOrStderr(), "%s in %s\n", terminal.Plural(int64(len(list)), "snapshot"), out)
 			}
 			return nil
 		}}

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/terminal"
 )
 
 func newBaselineImport() *cobra.Command {
@@ -36,8 +37,8 @@ func newBaselineImport() *cobra.Command {
 			var orders []*event.Feedback
 			for _, s := range newestEach(list) {
 				if s.size > event.MaxImport {
-					return fmt.Errorf("%s %s %s has %s, more than the %d KiB that can be sent", visible(s.m.Tenant, 60),
-						visible(s.m.Persona, 60), s.m.Snapshot(), kib(s.size), event.MaxImport>>10)
+					return fmt.Errorf("%s %s %s has %s, more than the %d KiB that can be sent", terminal.Visible(s.m.Tenant, 60),
+						terminal.Visible(s.m.Persona, 60), s.m.Snapshot(), kib(s.size), event.MaxImport>>10)
 				}
 				f, err := o.order(s.m.Tenant, s.m.Persona, &event.BaselineOrder{Op: "import", Fork: s.m.Fork,
 					Hash: s.m.Hash(), Model: s.m.Append(nil)}, key)

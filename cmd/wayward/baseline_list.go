@@ -10,6 +10,7 @@ import (
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/baselines/audit"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/terminal"
 )
 
 func newBaselineList() *cobra.Command {
@@ -82,8 +83,8 @@ func printList(w io.Writer, list []snapshot) error {
 	fmt.Fprintln(t, "TENANT\tPERSONA\tFORK\tDAY\tSTATE\tSUPPORT\tAGENTS\tSESSIONS\tDAYS\tSIZE\tHASH")
 	for _, s := range list {
 		m := s.m
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", dash(m.Tenant), visible(m.Persona, 60),
-			dash(m.Fork), dayOf(m.Day), stateText(m), rough(float64(m.AgentDays)/baselines.Unit),
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", terminal.Dash(m.Tenant), terminal.Visible(m.Persona, 60),
+			terminal.Dash(m.Fork), dayOf(m.Day), stateText(m), terminal.Rough(float64(m.AgentDays)/baselines.Unit),
 			event.Thousands(int64(m.Agents)), event.Thousands(int64(m.Sessions)), m.Day-m.First+1, kib(s.size),
 			m.Hash())
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/baselines/audit"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/terminal"
 )
 
 // rarityView is what the agents of a persona are known to use and touch.
@@ -82,14 +83,14 @@ func viewRarity(v *baselines.RarityModel) *rarityView {
 	return out
 }
 
-func (v *rarityView) print(p *lines, top int) {
+func (v *rarityView) print(p *terminal.Report, top int) {
 	young := ""
 	if !v.Ready {
 		young = fmt.Sprintf("; below %d what is new calls nobody", baselines.YoungDays)
 	}
-	p.line("\n  KNOWN      from %s agent-days, decaying with 60 days%s", rough(v.AgentDays), young)
+	p.Line("\n  KNOWN      from %s agent-days, decaying with 60 days%s", terminal.Rough(v.AgentDays), young)
 	if len(v.Fields) == 0 {
-		p.line("    nothing yet")
+		p.Line("    nothing yet")
 	}
 	rows := [][]string{{"FIELD", "VALUES", "ESTIMATED", "SOMETHING NEW", "TESTED"}}
 	for i := range v.Fields {
@@ -102,26 +103,26 @@ func (v *rarityView) print(p *lines, top int) {
 		if f.New > 0 {
 			novel = event.Percent(f.New) + " of agent-days"
 		}
-		rows = append(rows, []string{f.Field, values, rough(f.Estimate), novel,
+		rows = append(rows, []string{f.Field, values, terminal.Rough(f.Estimate), novel,
 			map[bool]string{true: "yes", false: "no"}[f.Tested]})
 	}
 	if len(rows) > 1 {
-		p.table(rows)
+		p.Table(rows)
 	}
 	for i := range v.Fields {
 		f := &v.Fields[i]
 		if len(f.Named) == 0 || top == 0 {
 			continue
 		}
-		p.line("\n    %s, most used first", f.Field)
+		p.Line("\n    %s, most used first", f.Field)
 		rows := [][]string{{"NAME", "AGENT-DAYS", "FIRST", "LAST", "KNOWN BY"}}
 		for _, x := range f.Named[:min(top, len(f.Named))] {
-			rows = append(rows, []string{visible(x.Name, 60), event.Thousands(int64(x.AgentDays)), x.First, x.Last,
+			rows = append(rows, []string{terminal.Visible(x.Name, 60), event.Thousands(int64(x.AgentDays)), x.First, x.Last,
 				x.Via})
 		}
-		p.table(rows)
+		p.Table(rows)
 		if more := len(f.Named) - top; more > 0 {
-			p.line("    and %d more: --top shows them", more)
+			p.Line("    and %d more: --top shows them", more)
 		}
 	}
 }
@@ -148,15 +149,15 @@ func (v *rarityView) changes(was *rarityView) (out []change) {
 		}
 		for _, x := range now.Named {
 			if !names[x.Name] {
-				out = append(out, change{"new", "known", f.String() + " " + visible(x.Name, 80), "",
-					plural(int64(x.AgentDays), "agent-day") + ", " + x.Via, nil})
+				out = append(out, change{"new", "known", f.String() + " " + terminal.Visible(x.Name, 80), "",
+					terminal.Plural(int64(x.AgentDays), "agent-day") + ", " + x.Via, nil})
 			}
 			delete(names, x.Name)
 		}
 		for _, x := range before.Named {
 			if names[x.Name] {
-				out = append(out, change{"gone", "known", f.String() + " " + visible(x.Name, 80),
-					plural(int64(x.AgentDays), "agent-day"), "", nil})
+				out = append(out, change{"gone", "known", f.String() + " " + terminal.Visible(x.Name, 80),
+					terminal.Plural(int64(x.AgentDays), "agent-day"), "", nil})
 			}
 		}
 		out = shifted(out, "known", "something new: "+f.String()+", share of agent-days", before.New, now.New)
@@ -167,7 +168,7 @@ func (v *rarityView) changes(was *rarityView) (out []change) {
 	}
 	for _, q := range v.Quarantine {
 		if !names[q.Item] {
-			out = append(out, change{"new", "quarantine", visible(q.Item, 100), "",
+			out = append(out, change{"new", "quarantine", terminal.Visible(q.Item, 100), "",
 				fmt.Sprintf("%d agents on %d days", q.Agents, q.Days), nil})
 		}
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/pipeline"
+	"github.com/wayward-sec/wayward/terminal"
 )
 
 // snapshots are the flags that say which snapshots are looked at, and where they are read from.
@@ -54,7 +55,7 @@ func dayOf(n int64) string { return time.UnixMilli(n * baselines.DayMS).UTC().Fo
 func parseDay(s string) (int64, error) {
 	t, err := time.Parse(time.DateOnly, s)
 	if err != nil {
-		return 0, fmt.Errorf("%q is no day; write it as 2026-11-20", visible(s, 40))
+		return 0, fmt.Errorf("%q is no day; write it as 2026-11-20", terminal.Visible(s, 40))
 	}
 	return t.UnixMilli() / baselines.DayMS, nil
 }
@@ -97,7 +98,7 @@ func (o *snapshots) read(cmd *cobra.Command, persona string) ([]snapshot, error)
 	case len(all) > 0 || len(o.others) > 0:
 		what := "no such baseline"
 		if persona != "" {
-			what = "no baseline of " + visible(persona, 100)
+			what = "no baseline of " + terminal.Visible(persona, 100)
 		}
 		if day >= 0 {
 			what += " of " + o.day
@@ -153,7 +154,7 @@ func (c *cluster) snapshots(ctx context.Context, stderr io.Writer,
 	})
 }
 
-func nameOf(k baselines.Key) string { return visible(k.Tenant+" "+k.Persona, 100) }
+func nameOf(k baselines.Key) string { return terminal.Visible(k.Tenant+" "+k.Persona, 100) }
 
 // theirNames lists some of what there is, for whoever mistyped.
 func theirNames(all []snapshot, names []string) string {
@@ -236,12 +237,12 @@ func (o *snapshots) one(cmd *cobra.Command, persona string) (snapshot, error) {
 		if flag == "--fork" {
 			name = cmp.Or(s.m.Fork, "-")
 		}
-		if name = visible(name, 100); !slices.Contains(names, name) {
+		if name = terminal.Visible(name, 100); !slices.Contains(names, name) {
 			names = append(names, name)
 		}
 	}
 	return snapshot{}, fmt.Errorf("there are %d baselines of %s: say which with %s %s", len(list),
-		visible(persona, 100), flag, oneOf(names))
+		terminal.Visible(persona, 100), flag, oneOf(names))
 }
 
 // snapshotFile tells files of snapshots in a folder by their names.

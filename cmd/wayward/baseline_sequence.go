@@ -6,6 +6,7 @@ import (
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/baselines/audit"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/terminal"
 )
 
 // sequenceView is what was learned of the order of calls.
@@ -47,11 +48,11 @@ func viewSequence(m *baselines.SequenceModel) *sequenceView {
 	return out
 }
 
-func (v *sequenceView) print(p *lines, d drawing, top int) {
-	p.line("\n  ORDER      %s, %s n-grams; a step costs %s bits on average",
-		plural(int64(len(v.Calls)), "different call"), event.Thousands(int64(v.Grams)), rough(v.Bits))
+func (v *sequenceView) print(p *terminal.Report, d terminal.Drawing, top int) {
+	p.Line("\n  ORDER      %s, %s n-grams; a step costs %s bits on average",
+		terminal.Plural(int64(len(v.Calls)), "different call"), event.Thousands(int64(v.Grams)), terminal.Rough(v.Bits))
 	if len(v.Habits) == 0 {
-		p.line("    nothing yet")
+		p.Line("    nothing yet")
 		return
 	}
 	if top == 0 {
@@ -59,14 +60,14 @@ func (v *sequenceView) print(p *lines, d drawing, top int) {
 	}
 	before := 0
 	for _, h := range v.Habits[:min(top, len(v.Habits))] {
-		before = max(before, len([]rune(visible(h.Before, 40))))
+		before = max(before, len([]rune(terminal.Visible(h.Before, 40))))
 	}
 	for _, h := range v.Habits[:min(top, len(v.Habits))] {
-		p.line("    %s  %s", pad(visible(h.Before, 40), before),
-			strings.TrimSpace(d.bar(h.Share, 10)+" "+pad(event.Percent(h.Share), 5)+"  "+visible(h.Call, 60)))
+		p.Line("    %s  %s", terminal.Pad(terminal.Visible(h.Before, 40), before),
+			strings.TrimSpace(d.Bar(h.Share, 10)+" "+terminal.Pad(event.Percent(h.Share), 5)+"  "+terminal.Visible(h.Call, 60)))
 	}
 	if more := len(v.Habits) - top; more > 0 {
-		p.line("    and more: --top shows them")
+		p.Line("    and more: --top shows them")
 	}
 }
 
@@ -78,13 +79,13 @@ func (v *sequenceView) changes(was *sequenceView) (out []change) {
 	}
 	for _, c := range v.Calls {
 		if !known[c] {
-			out = append(out, change{"new", "order", "call " + visible(c, 100), "", "", nil})
+			out = append(out, change{"new", "order", "call " + terminal.Visible(c, 100), "", "", nil})
 		}
 		delete(known, c)
 	}
 	for _, c := range was.Calls {
 		if known[c] {
-			out = append(out, change{"gone", "order", "call " + visible(c, 100), "", "", nil})
+			out = append(out, change{"gone", "order", "call " + terminal.Visible(c, 100), "", "", nil})
 		}
 	}
 	type pair struct{ before, call string }
@@ -99,12 +100,12 @@ func (v *sequenceView) changes(was *sequenceView) (out []change) {
 		share, had := shares[k]
 		delete(shares, k)
 		if had || !full {
-			out = shifted(out, "order", visible(h.Call, 60)+" after "+visible(h.Before, 60)+", share", share, h.Share)
+			out = shifted(out, "order", terminal.Visible(h.Call, 60)+" after "+terminal.Visible(h.Before, 60)+", share", share, h.Share)
 		}
 	}
 	for _, h := range was.Habits {
 		if share, gone := shares[pair{h.Before, h.Call}]; gone && !full {
-			out = shifted(out, "order", visible(h.Call, 60)+" after "+visible(h.Before, 60)+", share", share, 0)
+			out = shifted(out, "order", terminal.Visible(h.Call, 60)+" after "+terminal.Visible(h.Before, 60)+", share", share, 0)
 		}
 	}
 	return shifted(out, "order", "bits of a step", was.Bits, v.Bits)

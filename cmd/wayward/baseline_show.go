@@ -5,13 +5,12 @@ import (
 	"cmp"
 	"fmt"
 	"io"
-	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/terminal"
 )
 
 func newBaselineShow() *cobra.Command {
@@ -38,7 +37,7 @@ func newBaselineShow() *cobra.Command {
 				return printJSON(cmd.OutOrStdout(), v)
 			}
 			var b bytes.Buffer
-			v.print(&b, drawingFor(cmd.OutOrStdout(), ascii), top)
+			v.print(&b, terminal.DrawingFor(cmd.OutOrStdout(), ascii), top)
 			_, err = cmd.OutOrStdout().Write(b.Bytes())
 			return err
 		}}
@@ -79,17 +78,17 @@ func viewOf(s snapshot) *view {
 	return v
 }
 
-func (v *view) print(w io.Writer, d drawing, top int) {
-	p := lines{w, d.width}
-	name := visible(v.Persona, 100)
+func (v *view) print(w io.Writer, d terminal.Drawing, top int) {
+	p := terminal.NewReport(w, d.Width)
+	name := terminal.Visible(v.Persona, 100)
 	if v.Persona == baselines.TenantWide {
 		name = "* (the tenant as a whole)"
 	}
-	p.line("%s %s", visible(v.Tenant, 60), name)
+	p.Line("%s %s", terminal.Visible(v.Tenant, 60), name)
 	if v.Fork != "" {
-		p.field("fork", "%s", visible(v.Fork, 100))
+		p.Field("fork", "%s", terminal.Visible(v.Fork, 100))
 	}
-	p.field("snapshot", "%s/%s, %s", v.Day, v.Hash, kib(v.Bytes))
+	p.Field("snapshot", "%s/%s, %s", v.Day, v.Hash, kib(v.Bytes))
 	state := v.State
 	if v.Frozen {
 		state += ", frozen by a person: it learns nothing"
@@ -97,38 +96,29 @@ func (v *view) print(w io.Writer, d drawing, top int) {
 	if text := stateMeans[v.State]; text != "" {
 		state += ": " + text
 	}
-	p.field("state", "%s", state)
-	p.field("learned", "%s to %s, %s; last learned something on %s", v.First, v.Day, plural(v.Days, "day"), v.Seen)
-	p.field("support", "%s agent-days, %s agents on the newest day, %s sessions", rough(v.AgentDays),
+	p.Field("state", "%s", state)
+	p.Field("learned", "%s to %s, %s; last learned something on %s", v.First, v.Day, terminal.Plural(v.Days, "day"), v.Seen)
+	p.Field("support", "%s agent-days, %s agents on the newest day, %s sessions", terminal.Rough(v.AgentDays),
 		event.Thousands(int64(v.Agents)), event.Thousands(int64(v.Sessions)))
-	v.Volume.print(&p, d)
-	v.Sequence.print(&p, d, top)
-	v.Rarity.print(&p, top)
-	p.line(
+	v.Volume.print(p, d)
+	v.Sequence.print(p, d, top)
+	v.Rarity.print(p, top)
+	p.Line(
 		"\n  WAITING    in quarantine: not learned until enough agents show it on enough days, or a person says that it is fine")
 	if len(v.Waiting) == 0 {
-		p.line("    nothing")
+		p.Line("    nothing")
 		return
 	}
 	rows := [][]string{{"ITEM", "WHAT", "AGENTS", "DAYS", "LAST", "WAITS"}}
 	for _, x := range v.Waiting {
-		rows = append(rows, []string{visible(x.Item, 100), visible(x.What, 60), fmt.Sprint(x.Agents),
+		rows = append(rows, []string{terminal.Visible(x.Item, 100), terminal.Visible(x.What, 60), fmt.Sprint(x.Agents),
 			fmt.Sprint(x.Days), cmp.Or(x.Last, "-"), x.Why})
 	}
-	p.table(rows)
+	p.Table(rows)
 }
 
 var stateMeans = map[string]string{
 	"learning": "too young to call anybody, statistical findings are signals",
 	"stale":    "nothing was learned of late",
 	"suspect":  "it may be poisoned; it scores, learns nothing and calls nobody until somebody approves it or rolls it back",
-}
-
-// table prints rows in columns, indented under their heading.
-func (p *lines) table(rows [][]string) {
-	t := tabwriter.NewWriter(p.w, 0, 0, 2, ' ', 0)
-	for _, row := range rows {
-		fmt.Fprintf(t, "    %s\n", strings.Join(row, "\t"))
-	}
-	t.Flush()
 }

@@ -277,30 +277,6 @@ func TestWhatIsMeantIsFoundOrAskedFor(t *testing.T) {
 	}
 }
 
-func TestASeasonIsDrawnHourByHour(t *testing.T) {
-	var season [168]float64
-	for h := range season {
-		season[h] = float64(h%24) / 11.5
-	}
-	for _, d := range []drawing{{100, false}, {100, true}} {
-		rows := d.heat(&season)
-		if len(rows) != 9 {
-			t.Fatalf("%d rows", len(rows))
-		}
-		for _, row := range rows[1:8] {
-			if n := len([]rune(row)); n != 5+48 {
-				t.Errorf("%d columns: %q", n, row)
-			}
-		}
-	}
-	// a tenth from hour 2 on, half from 6, all from 12
-	want := "Mon  " + strings.Repeat(" ", 4) + strings.Repeat("..", 4) + strings.Repeat("::", 6) + strings.Repeat("++",
-		11) + "##"
-	if got := (drawing{100, true}).heat(&season)[1]; got != want {
-		t.Errorf("%q, want %q", got, want)
-	}
-}
-
 // stored are the records of a snapshot as a relation shard writes them, in pieces of so many bytes.
 func stored(m *baselines.Model, size int) (keys []string, values [][]byte) {
 	b := m.Append(nil)

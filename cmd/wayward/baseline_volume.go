@@ -9,6 +9,7 @@ import (
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/baselines/audit"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/terminal"
 )
 
 // volumeView is what was learned of how much the agents of a persona do, in units that people use.
@@ -123,26 +124,26 @@ func currencyOf(code uint64) string {
 	return string(b)
 }
 
-func (v *volumeView) print(p *lines, d drawing) {
-	inner := drawing{d.width - 4, d.ascii}
-	p.line("\n  VOLUME     %s events, decaying with 14 days", rough(v.Events))
+func (v *volumeView) print(p *terminal.Report, d terminal.Drawing) {
+	inner := terminal.Drawing{Width: d.Width - 4, ASCII: d.ASCII}
+	p.Line("\n  VOLUME     %s events, decaying with 14 days", terminal.Rough(v.Events))
 	if len(v.Features) == 0 {
-		p.line("    nothing yet")
+		p.Line("    nothing yet")
 		return
 	}
 	season := "hours of the week on the persona's own clock"
 	if !v.OwnSeason {
 		season += fmt.Sprintf(" (below %d events the tenant's season is used)", baselines.SeasonEvents)
 	}
-	p.line("\n    %s", season)
+	p.Line("\n    %s", season)
 	var flat [168]float64
 	for i := range flat {
 		flat[i] = v.Season[i/24][i%24]
 	}
-	for _, row := range inner.heat(&flat) {
-		p.line("    %s", strings.TrimRight(row, " "))
+	for _, row := range inner.Week(&flat) {
+		p.Line("    %s", strings.TrimRight(row, " "))
 	}
-	p.line(
+	p.Line(
 		"\n    an agent in a mean hour of the week: expected, and what 1 in 1,000 windows reaches (~ a guess, too few windows to fit)")
 	rows := [][]string{{"FEATURE", "PER HOUR"}}
 	for w := range baselines.Windows {
@@ -150,15 +151,15 @@ func (v *volumeView) print(p *lines, d drawing) {
 	}
 	for i := range v.Features {
 		f := &v.Features[i]
-		row := []string{featureText(f), rough(f.PerHour)}
+		row := []string{featureText(f), terminal.Rough(f.PerHour)}
 		for _, w := range f.Windows {
 			guess := map[bool]string{false: "~"}[w.Fitted]
-			row = append(row, fmt.Sprintf("%s, %s%s", rough(w.Expected), guess, rough(w.High)))
+			row = append(row, fmt.Sprintf("%s, %s%s", terminal.Rough(w.Expected), guess, terminal.Rough(w.High)))
 		}
 		rows = append(rows, row)
 	}
-	p.table(rows)
-	p.line("\n    a session by its end: 1 %%, the middle, and 99.9 %% of sessions")
+	p.Table(rows)
+	p.Line("\n    a session by its end: 1 %%, the middle, and 99.9 %% of sessions")
 	name := 0
 	for i := range v.Features {
 		name = max(name, len(featureText(&v.Features[i])))
@@ -167,34 +168,25 @@ func (v *volumeView) print(p *lines, d drawing) {
 		f := &v.Features[i]
 		text := fmt.Sprintf("too few sessions to tell (%d are needed)", baselines.MinReference)
 		if s := f.Session; s != nil {
-			text = drawing{inner.width - name - 2, d.ascii}.band(threeFigures(s.Low), threeFigures(s.Median),
-				threeFigures(s.High), math.NaN(), true)
+			text = terminal.Drawing{Width: inner.Width - name - 2, ASCII: d.ASCII}.Band(terminal.ThreeFigures(s.Low),
+				terminal.ThreeFigures(s.Median),
+				terminal.ThreeFigures(s.High), math.NaN(), true)
 		}
-		p.line("    %s  %s", pad(featureText(f), name), text)
+		p.Line("    %s  %s", terminal.Pad(featureText(f), name), text)
 	}
 	var failing []string
 	for _, o := range v.Outcomes {
 		failing = append(failing, event.Percent(o.Share)+" "+o.Outcome)
 	}
-	p.line("\n    of first contacts: %s", strings.Join(failing, ", "))
+	p.Line("\n    of first contacts: %s", strings.Join(failing, ", "))
 }
 
 // rough is a number in three figures: what was learned is not known better.
-func rough(v float64) string { return event.Figure(threeFigures(v)) }
-
-func threeFigures(v float64) float64 {
-	if v == 0 || math.IsNaN(v) || math.IsInf(v, 0) {
-		return v
-	}
-	unit := math.Pow(10, math.Floor(math.Log10(math.Abs(v)))-2)
-	return math.Round(v/unit) * unit
-}
-
 func featureText(f *featureView) string {
 	if f.Unit == "" {
 		return f.Feature
 	}
-	return f.Feature + " " + visible(f.Unit, 10)
+	return f.Feature + " " + terminal.Visible(f.Unit, 10)
 }
 
 // changes says what differs from an earlier view.
@@ -208,7 +200,8 @@ func (v *volumeView) changes(was *volumeView) (out []change) {
 			}
 		}
 		if before == nil {
-			out = append(out, change{"new", "volume", featureText(now), "", rough(now.PerHour) + " per hour", nil})
+			out = append(out, change{"new", "volume", featureText(now), "", terminal.Rough(now.PerHour) + " per hour",
+				nil})
 			continue
 		}
 		out = shifted(out, "volume", featureText(now)+" per hour", before.PerHour, now.PerHour)
@@ -226,7 +219,8 @@ func (v *volumeView) changes(was *volumeView) (out []change) {
 			gone = gone && v.Features[j].Feature != f.Feature
 		}
 		if gone {
-			out = append(out, change{"gone", "volume", featureText(f), rough(f.PerHour) + " per hour", "", nil})
+			out = append(out, change{"gone", "volume", featureText(f), terminal.Rough(f.PerHour) + " per hour", "",
+				nil})
 		}
 	}
 	for i := range v.Outcomes {

@@ -36,8 +36,10 @@ var imports = map[string][]string{
 
 	"pipeline/broker": {},
 
-	"config": {"event/spelling", "formats", "pipeline", "pipeline/broker", "policy", "sinks", "state"},
-	"doctor": {"config", "pipeline", "pipeline/broker", "policy", "state"},
+	"config":   {"event/spelling", "formats", "pipeline", "pipeline/broker", "policy", "sinks", "state"},
+	"explain":  {"baselines", "event", "sinks", "terminal"},
+	"terminal": {"event"},
+	"doctor":   {"config", "pipeline", "pipeline/broker", "policy", "state"},
 
 	"docs/samples/gateway": {"event"},
 }

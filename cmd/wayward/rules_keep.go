@@ -22,6 +22,7 @@ import (
 
 	"github.com/wayward-sec/wayward/config"
 	"github.com/wayward-sec/wayward/policy"
+	"github.com/wayward-sec/wayward/terminal"
 )
 
 // lockName is the file in a folder of policies that remembers versions of rules.
@@ -171,8 +172,8 @@ func newRulesDiff() *cobra.Command {
 				fmt.Fprintf(w, "%s %s%s\n", map[string]string{"added": "+", "removed": "-", "changed": "~"}[d.What],
 					d.Rule, map[bool]string{true: "  (state is kept)"}[d.KeepsState && d.What == "changed"])
 				for _, c := range d.Changes {
-					fmt.Fprintf(w, "    %s: %s -> %s\n", c.Key, cmp.Or(visible(c.From, 200), "none"),
-						cmp.Or(visible(c.To, 200), "none"))
+					fmt.Fprintf(w, "    %s: %s -> %s\n", c.Key, cmp.Or(terminal.Visible(c.From, 200), "none"),
+						cmp.Or(terminal.Visible(c.To, 200), "none"))
 				}
 			}
 			if len(all) == 0 {

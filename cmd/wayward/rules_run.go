@@ -24,6 +24,7 @@ import (
 	"github.com/wayward-sec/wayward/pipeline/history"
 	"github.com/wayward-sec/wayward/policy"
 	"github.com/wayward-sec/wayward/rules"
+	"github.com/wayward-sec/wayward/terminal"
 )
 
 func newRulesTest() *cobra.Command {
@@ -229,7 +230,7 @@ func traceRule(set *policy.Set, t *policy.RuleTest) (out []string) {
 			return append(out, err.Error())
 		}
 		out = append(out, fmt.Sprintf("at %v %s:", told.At, e.ID))
-		persona, local, beside := panel.Beside(&e)
+		persona, local, beside := detectors.Beside(panel, &e)
 		for _, line := range tracer.Event(&e, persona, local, beside) {
 			out = append(out, "  "+line)
 		}
@@ -269,12 +270,12 @@ func reportTests(w io.Writer, results []testResult, output string, reports []str
 				if r.Pass {
 					continue
 				}
-				fmt.Fprintf(w, "      %s:%d: %s\n", r.File, r.Line, onOneLine(r.Fault))
+				fmt.Fprintf(w, "      %s:%d: %s\n", r.File, r.Line, terminal.OneLine(r.Fault))
 				for _, s := range r.Said {
-					fmt.Fprintf(w, "      said: %s\n", onOneLine(s))
+					fmt.Fprintf(w, "      said: %s\n", terminal.OneLine(s))
 				}
 				for _, s := range r.Trace {
-					fmt.Fprintf(w, "      %s\n", onOneLine(s))
+					fmt.Fprintf(w, "      %s\n", terminal.OneLine(s))
 				}
 			}
 			_, err := fmt.Fprintf(w, "%d tests: %d passed, %d failed, %d todo\n", passed+wrong+todo, passed, wrong,
@@ -406,11 +407,11 @@ func newRulesExplain() *cobra.Command {
 		fmt.Fprintf(w, "%s: %s, by %s, %s stage\n", v.ID, v.Form, strings.Join(v.By, " and "), v.Stage)
 		tracer, panel := rules.NewTracer(r), detectors.New(set)
 		return eventsOf(cmd.Context(), input, func(e *event.Event) error {
-			fmt.Fprintf(w, "%s %s %s\n", time.UnixMilli(e.Time).UTC().Format(time.RFC3339), visible(e.Agent.ID, 100),
-				visible(e.Tool.Name, 100))
-			persona, local, beside := panel.Beside(e)
+			fmt.Fprintf(w, "%s %s %s\n", time.UnixMilli(e.Time).UTC().Format(time.RFC3339), terminal.Visible(e.Agent.ID, 100),
+				terminal.Visible(e.Tool.Name, 100))
+			persona, local, beside := detectors.Beside(panel, e)
 			for _, line := range tracer.Event(e, persona, local, beside) {
-				fmt.Fprintln(w, "  "+onOneLine(line))
+				fmt.Fprintln(w, "  "+terminal.OneLine(line))
 			}
 			return nil
 		})
@@ -454,13 +455,13 @@ func newRulesEval() *cobra.Command {
 				fmt.Fprintf(cmd.ErrOrStderr(), "runs on expr's machine: closures do not cover %s\n", x.VM)
 			}
 			err = eventsOf(cmd.Context(), input, func(e *event.Event) error {
-				persona, local, beside := panel.Beside(e)
+				persona, local, beside := detectors.Beside(panel, e)
 				text, holds, err := rules.Try(x, e, persona, local, beside)
 				some = some || holds || x.Type != rules.Bool
 				if err != nil {
 					return err
 				}
-				fmt.Fprintln(w, onOneLine(text))
+				fmt.Fprintln(w, terminal.OneLine(text))
 				return nil
 			})
 			if err == nil && !some {

@@ -1,4 +1,4 @@
-package main
+package terminal
 
 import (
 	"io"
@@ -12,25 +12,25 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// drawing is how pictures of text are drawn: how wide, and with which characters.
-type drawing struct {
-	width int
-	ascii bool
+// Drawing is how pictures of text are drawn: how wide, and with which characters.
+type Drawing struct {
+	Width int
+	ASCII bool
 }
 
 // mostWide is the width of pictures where there is no terminal, and on wide ones: beyond, eyes lose
 // the line.
 const mostWide = 100
 
-// drawingFor fits a writer. A terminal whose locale does not say UTF-8 gets ASCII; a file or pipe
+// DrawingFor fits a writer. A terminal whose locale does not say UTF-8 gets ASCII; a file or pipe
 // gets UTF-8, as all other texts of ours.
-func drawingFor(w io.Writer, ascii bool) drawing {
-	d := drawing{mostWide, ascii}
-	if f, ok := rawOf(w).(*os.File); ok && isTerminal(w) {
+func DrawingFor(w io.Writer, ascii bool) Drawing {
+	d := Drawing{mostWide, ascii}
+	if f, ok := Raw(w).(*os.File); ok && Is(w) {
 		if n, _, err := term.GetSize(int(f.Fd())); err == nil && n > 0 {
-			d.width = min(max(n, 40), mostWide)
+			d.Width = min(max(n, 40), mostWide)
 		}
-		d.ascii = ascii || !utf8Locale(os.Getenv)
+		d.ASCII = ascii || !utf8Locale(os.Getenv)
 	}
 	return d
 }
@@ -46,9 +46,9 @@ func utf8Locale(env func(string) string) bool {
 	return false
 }
 
-// pick is the first text, or the second where only ASCII is understood.
-func (d drawing) pick(text, ascii string) string {
-	if d.ascii {
+// Pick is the first text, or the second where only ASCII is understood.
+func (d Drawing) Pick(text, ascii string) string {
+	if d.ASCII {
 		return ascii
 	}
 	return text
@@ -57,13 +57,13 @@ func (d drawing) pick(text, ascii string) string {
 // logScale puts amounts of all sizes and both signs on one axis.
 func logScale(v float64) float64 { return math.Copysign(math.Log1p(math.Abs(v)), v) }
 
-// band draws what is usual, what was expected and what was observed on one logarithmic axis:
+// Band draws what is usual, what was expected and what was observed on one logarithmic axis:
 //
 //	1 ├──▒▒▒▓▓┃▓▓▒▒──┤ 96 ········● 212
 //
 // Without shades it is a limit, and all up to it is as good. If nothing was observed (NaN) the band
 // stands alone. It is empty if there is nothing to draw.
-func (d drawing) band(low, expected, high, observed float64, shaded bool) string {
+func (d Drawing) Band(low, expected, high, observed float64, shaded bool) string {
 	for _, v := range [...]float64{low, expected, high} {
 		if math.IsNaN(v) || math.IsInf(v, 0) {
 			return ""
@@ -78,10 +78,10 @@ func (d drawing) band(low, expected, high, observed float64, shaded bool) string
 	expected = min(max(expected, low), high)
 	lowText, highText, seenText := event.Figure(low), event.Figure(high), event.Figure(observed)
 	l, e, h, o := logScale(low), logScale(expected), logScale(high), logScale(observed)
-	dot, mark := d.pick("·", "."), d.pick("●", "*")
+	dot, mark := d.Pick("·", "."), d.Pick("●", "*")
 
 	// the band, its two ends included, and the way to what was observed
-	room := d.width - len(lowText) - len(highText) - 2
+	room := d.Width - len(lowText) - len(highText) - 2
 	outside := observed < low || observed > high
 	if outside {
 		room -= len(seenText) + 3
@@ -112,19 +112,19 @@ func (d drawing) band(low, expected, high, observed float64, shaded bool) string
 		case !outside && !math.IsNaN(o) && i == at(o):
 			b.WriteString(mark)
 		case i == 0:
-			b.WriteString(d.pick("├", "["))
+			b.WriteString(d.Pick("├", "["))
 		case i == cells-1:
-			b.WriteString(d.pick("┤", "]"))
+			b.WriteString(d.Pick("┤", "]"))
 		case !shaded:
-			b.WriteString(d.pick("─", "-"))
+			b.WriteString(d.Pick("─", "-"))
 		case i == middle:
-			b.WriteString(d.pick("┃", "|"))
+			b.WriteString(d.Pick("┃", "|"))
 		case off < 1./3:
-			b.WriteString(d.pick("▓", "#"))
+			b.WriteString(d.Pick("▓", "#"))
 		case off < 2./3:
-			b.WriteString(d.pick("▒", ":"))
+			b.WriteString(d.Pick("▒", ":"))
 		default:
-			b.WriteString(d.pick("─", "-"))
+			b.WriteString(d.Pick("─", "-"))
 		}
 	}
 	bar := lowText + " " + b.String() + " " + highText
@@ -137,14 +137,14 @@ func (d drawing) band(low, expected, high, observed float64, shaded bool) string
 	return bar
 }
 
-// bar is a share of a width, in eighths of a character where there are such, at least something if
+// Bar is a share of a width, in eighths of a character where there are such, at least something if
 // there is something.
-func (d drawing) bar(share float64, width int) string {
+func (d Drawing) Bar(share float64, width int) string {
 	if !(share > 0) {
 		return strings.Repeat(" ", width)
 	}
 	share = min(share, 1)
-	if d.ascii {
+	if d.ASCII {
 		n := max(int(math.Round(share*float64(width))), 1)
 		return strings.Repeat("#", n) + strings.Repeat(" ", width-n)
 	}
@@ -156,17 +156,17 @@ func (d drawing) bar(share float64, width int) string {
 	return text + strings.Repeat(" ", width-utf8.RuneCountInString(text))
 }
 
-// cut is a text that nobody vouches for in at most so many characters.
-func (d drawing) cut(s string, most int) string {
-	s = visible(s, 1000)
+// Cut is a text that nobody vouches for in at most so many characters.
+func (d Drawing) Cut(s string, most int) string {
+	s = Visible(s, 1000)
 	if utf8.RuneCountInString(s) <= most {
 		return s
 	}
-	end := d.pick("…", "..")
+	end := d.Pick("…", "..")
 	return string([]rune(s)[:max(0, most-utf8.RuneCountInString(end))]) + end
 }
 
-// pad fills a text up to a width.
-func pad(s string, width int) string {
+// Pad fills a text up to a width.
+func Pad(s string, width int) string {
 	return s + strings.Repeat(" ", max(0, width-utf8.RuneCountInString(s)))
 }

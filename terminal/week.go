@@ -1,4 +1,4 @@
-package main
+package terminal
 
 import (
 	"fmt"
@@ -13,16 +13,16 @@ var (
 	shadesFrom  = []float64{0, 0.1, 0.5, 1, 2}
 )
 
-// heat draws how busy the hours of a week are, relative to the mean hour: a row for each day, from
+// Week draws how busy the hours of a week are, relative to the mean hour: a row for each day, from
 // Monday, two characters for each hour.
-func (d drawing) heat(season *[168]float64) (rows []string) {
+func (d Drawing) Week(season *[168]float64) (rows []string) {
 	head := "     "
 	for h := 0; h < 24; h += 3 {
 		head += fmt.Sprintf("%-6d", h)
 	}
 	rows = append(rows, head)
 	of := shades
-	if d.ascii {
+	if d.ASCII {
 		of = asciiShades
 	}
 	for day, name := range [...]string{"Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"} {

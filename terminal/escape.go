@@ -1,20 +1,27 @@
-package main
+// Package terminal prints for people: texts that nobody vouches for without what a terminal would
+// obey, numbers and times, reports in two columns, and pictures made of characters.
+//
+// It knows no command and nothing of what it prints. Begin reading at Writer, then Report and
+// Drawing.
+package terminal
 
 import (
 	"fmt"
 	"io"
-	"strings"
+	"os"
 	"sync"
 	"unicode"
 	"unicode/utf8"
+
+	"golang.org/x/term"
 )
 
-// escaping is standard output or standard error of all commands. A terminal obeys what it is sent,
-// and events are hostile: control characters other than newline and tab, and what turns the
+// Writer is standard output or standard error of all commands. A terminal obeys what it is sent,
+// and events are hostile. So control characters other than newline and tab, and what turns the
 // direction of text around, are written as \u001b. That is how JSON writes them, so a record stays
-// the record that it was. The few that draw with sequences of our own (colour, progress) ask for
-// the rawOf it, and see to the texts themselves.
-type escaping struct {
+// the record that it was. Who draws with sequences of our own (colour, progress) asks for Raw, and
+// escapes the texts itself.
+type Writer struct {
 	w io.Writer
 
 	mu   sync.Mutex
@@ -22,16 +29,28 @@ type escaping struct {
 	buf  []byte
 }
 
-// rawOf is the file behind w, for what draws on terminals.
-func rawOf(w io.Writer) io.Writer {
-	if e, ok := w.(*escaping); ok {
+// Raw is the file behind w, for what draws on terminals.
+func Raw(w io.Writer) io.Writer {
+	if e, ok := w.(*Writer); ok {
 		return e.w
 	}
 	return w
 }
 
+// NewWriter escapes what is written to w. Close it at the end.
+func NewWriter(w io.Writer) *Writer { return &Writer{w: w} }
+
+// Is tells whether w is a terminal.
+func Is(w any) bool {
+	if e, ok := w.(*Writer); ok {
+		w = e.w
+	}
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
 // Write implements io.Writer.
-func (e *escaping) Write(p []byte) (int, error) {
+func (e *Writer) Write(p []byte) (int, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	b := p
@@ -56,7 +75,7 @@ func (e *escaping) Write(p []byte) (int, error) {
 		if r == utf8.RuneError && n == 1 {
 			// a byte that is no text; from 0x80 to 0x9f it is a control character to some terminals
 			r = rune(b[i])
-		} else if !obeyed(r) {
+		} else if !Obeyed(r) {
 			i += n
 			continue
 		}
@@ -81,7 +100,7 @@ func (e *escaping) Write(p []byte) (int, error) {
 }
 
 // Close writes what of a character was left without its end.
-func (e *escaping) Close() error {
+func (e *Writer) Close() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	var b []byte
@@ -95,10 +114,10 @@ func (e *escaping) Close() error {
 	return err
 }
 
-// obeyed tells whether a terminal does something other than show the character: control characters
+// Obeyed tells whether a terminal does something other than show the character: control characters
 // of both sets, what turns text around (Trojan Source), and the separators that some take for
 // newlines.
-func obeyed(r rune) bool {
+func Obeyed(r rune) bool {
 	switch {
 	case r == '\n' || r == '\t':
 		return false
@@ -113,27 +132,4 @@ func appendEscaped(b []byte, r rune) []byte {
 		return fmt.Appendf(b, `\u%04x\u%04x`, 0xd800+(r-0x10000)>>10, 0xdc00+(r-0x10000)&0x3ff)
 	}
 	return fmt.Appendf(b, `\u%04x`, r)
-}
-
-// onOneLine is a line of ours that holds texts of events, with newlines and all else that is not
-// shown as escapes: no text of an event begins a line that looks like one of ours. Backslashes
-// stay, unlike those of visible.
-func onOneLine(s string) string {
-	if strings.IndexFunc(s, func(r rune) bool { return !unicode.IsGraphic(r) || r == utf8.RuneError }) < 0 {
-		return s
-	}
-	var b []byte
-	for i := 0; i < len(s); {
-		r, n := utf8.DecodeRuneInString(s[i:])
-		switch {
-		case r == utf8.RuneError && n == 1:
-			b = appendEscaped(b, rune(s[i]))
-		case !unicode.IsGraphic(r):
-			b = appendEscaped(b, r)
-		default:
-			b = append(b, s[i:i+n]...)
-		}
-		i += n
-	}
-	return string(b)
 }
