@@ -165,11 +165,11 @@ func traceRule(set *policy.Set, t *policy.RuleTest) (out []string) {
 			return append(out, "…")
 		}
 		var e event.Event
-		if err := new(event.Decoder).Strictly(told.Record, &e); err != nil {
+		if err := new(event.Decoder).DecodeStrict(told.Record, &e); err != nil {
 			return append(out, err.Error())
 		}
 		out = append(out, fmt.Sprintf("at %v %s:", told.At, e.ID))
-		persona, local, beside := panel.Beside(&e)
+		persona, local, beside := detectors.Beside(panel, &e)
 		for _, line := range tracer.Event(&e, persona, local, beside) {
 			out = append(out, "  "+line)
 		}

@@ -97,7 +97,7 @@ func TestVolumeModelsReadWhatTheyWrote(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	var m *Model
 	for day := range int64(10) {
-		m = Learn(m, Key{"acme", "clerk", ""}, day, with(&Delta{Events: 1}, volumeSlot, someVolume(rng)), Terms{})
+		m = Learn(m, Key{"acme", "clerk", ""}, day, with(&Delta{Events: 1}, VolumeSlot, someVolume(rng)), Terms{})
 		b := VolumeOf(m).Append(nil)
 		var again VolumeModel
 		r := wire.Reader{B: b}
@@ -135,7 +135,7 @@ func hostile(t *testing.T, b []byte) {
 	if d.Decode(&r); r.Err == nil {
 		var sum VolumeDelta
 		sum.Merge(&d)
-		m := Learn(nil, Key{}, 1, with(&Delta{Events: 1}, volumeSlot, &sum), Terms{})
+		m := Learn(nil, Key{}, 1, with(&Delta{Events: 1}, VolumeSlot, &sum), Terms{})
 		sound(t, VolumeOf(m))
 	}
 	var m VolumeModel
@@ -148,7 +148,7 @@ func hostile(t *testing.T, b []byte) {
 func TestSpoiltVolumeBytes(t *testing.T) {
 	rng := rand.New(rand.NewPCG(5, 6))
 	d := someVolume(rng)
-	m := Learn(nil, Key{}, 1, with(&Delta{Events: 1}, volumeSlot, d), Terms{})
+	m := Learn(nil, Key{}, 1, with(&Delta{Events: 1}, VolumeSlot, d), Terms{})
 	for _, good := range [][]byte{d.Append(nil), VolumeOf(m).Append(nil)} {
 		for range 300 {
 			b := bytes.Clone(good)

@@ -1,6 +1,8 @@
-// Package event is the vocabulary of wayward: what comes in (Event), what goes out (Finding), and
-// the decoder between bytes and Event. It imports nothing of ours, so that every other package can
-// speak it.
+// Package event is what is on the wire: Event comes in, Finding and Command go out, Ack and
+// Feedback come back. The decoder makes an Event of a record without allocating. The package knows
+// no policy, no state and no Kafka, and imports nothing of ours but packages below itself, so that
+// every other package, and a gateway written in Go, can use it. Begin reading at Event, then
+// Decoder.Decode; the schema of every form is in forms.go.
 package event
 
 // MaxSize is how many bytes a record may have. A larger one does not decode and goes to the

@@ -41,6 +41,9 @@ type Ref struct {
 	Agent string
 }
 
+// MaxRefs is how many first contributors a finding names besides its trigger (EVENTS §2).
+const MaxRefs = 5
+
 // Before orders references by (time, id), and by agent where two agents use one id.
 func (r Ref) Before(o Ref) bool {
 	if r.Time != o.Time {

@@ -44,7 +44,7 @@ func newRulesExplain() *cobra.Command {
 			fmt.Fprintf(w, "%s %s %s\n", time.UnixMilli(e.Time).UTC().Format(time.RFC3339),
 				terminal.Visible(e.Agent.ID, 100),
 				terminal.Visible(e.Tool.Name, 100))
-			persona, local, beside := panel.Beside(e)
+			persona, local, beside := detectors.Beside(panel, e)
 			for _, line := range tracer.Event(e, persona, local, beside) {
 				fmt.Fprintln(w, "  "+terminal.OneLine(line))
 			}
@@ -90,7 +90,7 @@ func newRulesEval() *cobra.Command {
 				fmt.Fprintf(cmd.ErrOrStderr(), "runs on expr's machine: closures do not cover %s\n", x.VM)
 			}
 			err = eventsOf(cmd.Context(), input, func(e *event.Event) error {
-				persona, local, beside := panel.Beside(e)
+				persona, local, beside := detectors.Beside(panel, e)
 				text, holds, err := rules.Try(x, e, persona, local, beside)
 				some = some || holds || x.Type != rules.Bool
 				if err != nil {

@@ -14,12 +14,12 @@ import (
 
 // What an event says must not hide it: an agent, or a page that it reads, chooses what stands in
 // content, and a half surrogate there is enough for a strict reader to know nothing of the call. So
-// a value that cannot be read as it was sent is mended: its end is found by quotes and brackets
+// a value that cannot be read as it was sent is repaired: its end is found by quotes and brackets
 // alone, what can be kept is kept, the field is marked in Event.Unreadable, and reading goes on
 // behind it. None of this is reached by a record without fault.
 
-// A mending says what is kept of a field that could not be read, and how it is marked.
-type mending struct {
+// A repair says what is kept of a field that could not be read, and how it is marked.
+type repair struct {
 	marks Unreadable
 	take  func(d *Decoder, p []byte, at, end int) // of the value; nil: nothing is kept
 	// distrust: a value that came twice is not kept either.
@@ -38,9 +38,9 @@ const (
 	marksAmount      = UnreadableAmount | UnreadableCurrency
 )
 
-// mendings are the fields that are mended, by path. What is not here must be right: what names the
+// repairs are the fields that are repaired, by path. What is not here must be right: what names the
 // event, and words on which a decision hangs.
-var mendings = map[string]mending{
+var repairs = map[string]repair{
 	// absent: made of the bytes
 	"id":   {marks: UnreadableID, take: keepNumber(func(e *Event) *string { return &e.ID }), distrust: true},
 	"call": {marks: UnreadableCall, take: keepCut(func(e *Event) *string { return &e.Call })},
@@ -218,13 +218,13 @@ var mendings = map[string]mending{
 // distrustSource: a claim to be trusted that cannot be read is none.
 func distrustSource(d *Decoder, _ []byte, _, _ int) { d.e.Source.Trusted = No }
 
-// mend goes on behind the member with this key whose value at at was at fault (i < 0) or came
+// repair goes on behind the member with this key whose value at at was at fault (i < 0) or came
 // twice; group is the path of the object that it stands in, with a dot behind. It returns the
 // offset behind the value, or -1 where the fault stands.
-func (d *Decoder) mend(p []byte, i, at int, group string, key []byte, bit uint64) int {
-	m, known := mendings[group+string(key)]
+func (d *Decoder) repair(p []byte, i, at int, group string, key []byte, bit uint64) int {
+	m, known := repairs[group+string(key)]
 	if bit == 0 { // a field that nobody knows
-		m, known = mending{marks: UnreadableOther}, true
+		m, known = repair{marks: UnreadableOther}, true
 	}
 	if d.strict || !known {
 		d.strict = true
@@ -282,10 +282,10 @@ func (d *Decoder) later(kind Kind, fault DecodeError) {
 }
 
 func (d *Decoder) note(fault DecodeError, marks Unreadable) {
-	if d.mended == 0 {
+	if d.repaired == 0 {
 		d.noted = fault
 	}
-	d.mended++
+	d.repaired++
 	d.e.Unreadable |= marks
 }
 
