@@ -20,7 +20,7 @@ func Lower(s string) string {
 	return string(b)
 }
 
-// HasUpper tells whether an ASCII letter of s is a capital one.
+// HasUpper reports whether an ASCII letter of s is a capital one.
 func HasUpper(s string) bool {
 	for i := range len(s) {
 		if c := s[i]; 'A' <= c && c <= 'Z' {
