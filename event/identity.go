@@ -89,11 +89,7 @@ func identitySlow(s string) string {
 	if len(s) > MaxString { // some characters are many once they are in one form
 		var sum [8]byte
 		binary.BigEndian.PutUint64(sum[:], xxhash.Sum64String(s))
-		end := MaxString - 17
-		for end > 0 && s[end]&0xc0 == 0x80 {
-			end--
-		}
-		s = strings.TrimRight(s[:end], " ") + "~" + hex.EncodeToString(sum[:])
+		s = strings.TrimRight(Clip(s, MaxString-17), " ") + "~" + hex.EncodeToString(sum[:])
 	}
 	return s
 }

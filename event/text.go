@@ -52,3 +52,14 @@ func Quote(s string) string {
 	}
 	return strconv.Quote(s)
 }
+
+// Clip returns at most so many bytes of a text, cut between characters.
+func Clip(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	for most > 0 && s[most]&0xc0 == 0x80 {
+		most--
+	}
+	return s[:most]
+}
