@@ -36,10 +36,11 @@ var imports = map[string][]string{
 
 	"pipeline/broker": {},
 
-	"config":   {"event/spelling", "formats", "pipeline", "pipeline/broker", "policy", "sinks", "state"},
-	"explain":  {"baselines", "event", "sinks", "terminal"},
-	"terminal": {"event"},
-	"doctor":   {"config", "pipeline", "pipeline/broker", "policy", "state"},
+	"config":    {"event/spelling", "formats", "pipeline", "pipeline/broker", "policy", "sinks", "state"},
+	"explain":   {"baselines", "event", "sinks", "terminal"},
+	"terminal":  {"event"},
+	"authoring": {"catalogue", "detectors", "event", "pipeline", "pipeline/history", "policy", "rules", "terminal"},
+	"doctor":    {"config", "pipeline", "pipeline/broker", "policy", "state"},
 
 	"docs/samples/gateway": {"event"},
 }
