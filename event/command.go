@@ -37,7 +37,7 @@ type Command struct {
 	ReplyTo    string // topic for acks
 }
 
-// Issuer says on whose word: a rule, a person or the clock.
+// Issuer is who gave the command: a rule, a person or the clock.
 type Issuer struct {
 	Type    string `json:"type"` // rule, human or expiry
 	Rule    string `json:"rule,omitempty"`
@@ -113,7 +113,7 @@ func ParseCommand(b []byte) (Command, error) {
 	return c, p.err
 }
 
-// Breaker is the present state of a scope as agent.breakers tells it; when it closes, its key gets
+// Breaker is the present state of a scope, as on agent.breakers; when it closes, its key gets
 // a tombstone.
 type Breaker struct {
 	Scope  Scope
@@ -124,7 +124,7 @@ type Breaker struct {
 	Until  int64 // wall clock at which it expires; 0: when somebody restores it
 	Rate   Rate
 	Mode   string
-	// what the last ack said: received, applied, rejected, failed, expired, missed; empty: none yet
+	// status of the last ack: received, applied, rejected, failed, expired, missed; empty: none yet
 	Enforced   string
 	CommandID  string
 	FindingUID string

@@ -309,7 +309,7 @@ func (d *Decoder) amount(p []byte, i int, a *Amount, has *Has, flag Has, depth i
 		case "value":
 			was, had := a.Micro, *has&flag != 0
 			bit, i = 1<<0, d.money(p, at, &a.Micro, has, flag)
-			if had && larger(was, a.Micro) { // of what is said twice the larger counts
+			if had && larger(was, a.Micro) { // of two values the larger counts
 				a.Micro = was
 			}
 		case "currency":

@@ -43,7 +43,7 @@ type Feedback struct {
 	DurationMS int64  // of a trip; 0: until restored
 	Rate       Rate   // of a throttle
 	Baseline   *BaselineOrder
-	By         string // whose key signed it
+	By         string // the person or key that signed it
 	Reason     string
 	Signature  []byte
 }
@@ -52,7 +52,7 @@ type Feedback struct {
 // scope; "*" is the tenant as a whole.
 type BaselineOrder struct {
 	Op string // one of BaselineOps
-	// Fork of the persona; "": the agents that tell no version.
+	// Fork of the persona; "": agents without a version.
 	Fork string
 	// Day, as 2006-01-02, is the UTC day of the snapshot to go back to, and Hash, which may be left
 	// out, which one it must be. Of rollback alone.
@@ -167,7 +167,7 @@ func (f *Feedback) signed() []byte {
 // Sign signs the feedback with Ed25519 (RFC 8032).
 func (f *Feedback) Sign(key ed25519.PrivateKey) { f.Signature = ed25519.Sign(key, f.signed()) }
 
-// Verify tells whether the key signed exactly this.
+// Verify reports whether the key signed exactly this.
 func (f *Feedback) Verify(key ed25519.PublicKey) bool {
 	return len(key) == ed25519.PublicKeySize && len(f.Signature) == ed25519.SignatureSize &&
 		ed25519.Verify(key, f.signed(), f.Signature)

@@ -9,7 +9,7 @@ import (
 
 // Changes returns what a checkpointed partition has changed since the changelog last had it: pages
 // (nil: deleted), the marker, and the version to give to Copied once they are committed there.
-// Badger's own versions tell, so nothing need be remembered beside them.
+// Badger's own versions say so; nothing is remembered beside them.
 func (s *Store) Changes(sp Space) (pages []Page, marker []byte, version uint64, err error) {
 	s.mu.Lock()
 	version = s.markers[sp]

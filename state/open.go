@@ -26,7 +26,8 @@ type because struct {
 
 func (b because) Unwrap() error { return b.why }
 
-// Exists tells whether there is a store in a directory, or what is left of one, without making one.
+// Exists reports whether there is a store in a directory, or what is left of one, without making
+// one.
 func Exists(dir string) bool {
 	for _, pattern := range []string{"MANIFEST", "KEYREGISTRY", "*.sst", "*.mem", "*.vlog"} {
 		if found, _ := filepath.Glob(filepath.Join(dir, pattern)); len(found) > 0 {
@@ -45,7 +46,7 @@ func Open(dir string) (*Store, error) {
 	return OpenOn(dir, NewDisk(1, dir)) // what opening and a write need, and no more
 }
 
-// OpenOn opens a store whose room somebody watches.
+// OpenOn opens a store on a watched disk.
 func OpenOn(dir string, disk *Disk) (*Store, error) {
 	o := layoutOf(dir)
 	if dir == "" {
