@@ -833,14 +833,14 @@ func readCount(r *wire.Reader) uint64 {
 	return n
 }
 
-// raritySlot is the slot of the parts.
-const raritySlot = 8
+// RaritySlot is the slot of the parts.
+const RaritySlot = 8
 
 var emptyRarity RarityModel
 
 // RarityOf is the part of a model; never nil, and not to be changed.
 func RarityOf(m *Model) *RarityModel {
-	if p, ok := m.parts[raritySlot].(*RarityModel); ok {
+	if p, ok := m.parts[RaritySlot].(*RarityModel); ok {
 		return p
 	}
 	return &emptyRarity
@@ -848,8 +848,8 @@ func RarityOf(m *Model) *RarityModel {
 
 // RarityDeltaOf is the part of a delta.
 func RarityDeltaOf(d *Delta) *RarityDelta {
-	if p, ok := d.parts[raritySlot].(*RarityDelta); ok {
+	if p, ok := d.parts[RaritySlot].(*RarityDelta); ok {
 		return p
 	}
-	return d.Ensure(raritySlot).(*RarityDelta)
+	return d.Ensure(RaritySlot).(*RarityDelta)
 }

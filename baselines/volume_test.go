@@ -7,6 +7,8 @@ import (
 	"slices"
 	"testing"
 
+	"gonum.org/v1/gonum/stat/distuv"
+
 	"github.com/wayward-sec/wayward/event/wire"
 )
 
@@ -95,7 +97,7 @@ func TestVolumeModelsReadWhatTheyWrote(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	var m *Model
 	for day := range int64(10) {
-		m = Learn(m, Key{"acme", "clerk", ""}, day, with(&Delta{Events: 1}, volumeSlot, someVolume(rng)), Terms{})
+		m = Learn(m, Key{"acme", "clerk", ""}, day, with(&Delta{Events: 1}, VolumeSlot, someVolume(rng)), Terms{})
 		b := VolumeOf(m).Append(nil)
 		var again VolumeModel
 		r := wire.Reader{B: b}
@@ -133,7 +135,7 @@ func hostile(t *testing.T, b []byte) {
 	if d.Decode(&r); r.Err == nil {
 		var sum VolumeDelta
 		sum.Merge(&d)
-		m := Learn(nil, Key{}, 1, with(&Delta{Events: 1}, volumeSlot, &sum), Terms{})
+		m := Learn(nil, Key{}, 1, with(&Delta{Events: 1}, VolumeSlot, &sum), Terms{})
 		sound(t, VolumeOf(m))
 	}
 	var m VolumeModel
@@ -146,7 +148,7 @@ func hostile(t *testing.T, b []byte) {
 func TestSpoiltVolumeBytes(t *testing.T) {
 	rng := rand.New(rand.NewPCG(5, 6))
 	d := someVolume(rng)
-	m := Learn(nil, Key{}, 1, with(&Delta{Events: 1}, volumeSlot, d), Terms{})
+	m := Learn(nil, Key{}, 1, with(&Delta{Events: 1}, VolumeSlot, d), Terms{})
 	for _, good := range [][]byte{d.Append(nil), VolumeOf(m).Append(nil)} {
 		for range 300 {
 			b := bytes.Clone(good)
@@ -236,9 +238,9 @@ func TestDispersionIsFoundAgain(t *testing.T) {
 		s = SpreadSums{}
 		for range 20_000 {
 			mu := math.Exp(2*rng.NormFloat64() - 1)
-			g := gamma(rng, 1/kappa) * kappa
+			g := distuv.Gamma{Alpha: 1 / kappa, Beta: 1 / kappa, Src: rng}.Rand()
 			x := 0.0
-			for range poisson(rng, mu*g/clump) {
+			for range int(distuv.Poisson{Lambda: mu * g / clump, Src: rng}.Rand()) {
 				x += float64(1 + rng.IntN(15))
 			}
 			s.Add(x, Count{mu, h.Phi, 1 / h.Kappa}, mu)
@@ -250,25 +252,6 @@ func TestDispersionIsFoundAgain(t *testing.T) {
 	want := 10.33 // E n² / E n of 1 … 15
 	if math.Abs(h.Phi-want) > 1.5 || math.Abs(h.Kappa-kappa) > 0.12 || math.Abs(h.Factor-1) > 0.03 {
 		t.Errorf("φ %.2f (want %.2f), κ %.3f (want %.2f), factor %.3f", h.Phi, want, h.Kappa, kappa, h.Factor)
-	}
-}
-
-func gamma(rng *rand.Rand, shape float64) float64 {
-	d := shape - 1.0/3
-	for {
-		x := rng.NormFloat64()
-		v := 1 + x/math.Sqrt(9*d)
-		if v = v * v * v; v > 0 && math.Log(rng.Float64()) < .5*x*x+d-d*v+d*math.Log(v) {
-			return d * v
-		}
-	}
-}
-
-func poisson(rng *rand.Rand, mean float64) (k int) {
-	for p, limit := 1.0, math.Exp(-mean); ; k++ {
-		if p *= rng.Float64(); p <= limit {
-			return k
-		}
 	}
 }
 

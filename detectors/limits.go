@@ -1075,3 +1075,9 @@ func (p *meterPart) Decode(r *wire.Reader) {
 		p.calls.hashes = append(p.calls.hashes, r.Uint32())
 	}
 }
+
+// limitKind registers the detector of limits.
+var limitKind = Kind{Name: "limit", Slot: meterSlot, New: newMeters, Part: func() Part { return new(meterPart) }}
+
+// meterSlot is the slot of what limits count.
+const meterSlot = 2

@@ -12,6 +12,7 @@ import (
 	"unsafe"
 
 	gocmp "github.com/google/go-cmp/cmp"
+	"gonum.org/v1/gonum/stat/distuv"
 
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
@@ -369,7 +370,7 @@ func TestASlowRampIsFoundBeforeItIsFourfold(t *testing.T) {
 			if a == 0 {
 				mean *= factor
 			}
-			for i := range poissonOf(rng, mean) {
+			for i := range int(distuv.Poisson{Lambda: mean, Src: rng}.Rand()) {
 				e := event.Event{ID: fmt.Sprint(name, d, i), Kind: event.ToolCall, Tenant: "acme", Persona: "clerk",
 					Agent: event.Agent{ID: name}, Tool: event.Tool{Name: "read"}, Has: event.HasRecords,
 					Time: simStart + int64(d)*baselines.DayMS + 7*3_600_000 + rng.Int64N(12*3_600_000)}

@@ -1,6 +1,7 @@
 package event
 
 import (
+	"errors"
 	"math"
 
 	"github.com/cespare/xxhash/v2"
@@ -8,7 +9,7 @@ import (
 	"github.com/wayward-sec/wayward/event/jsonscan"
 )
 
-// Named is what a record that did not decode says of itself.
+// Named is what can be read of a record that did not decode.
 type Named struct {
 	Tenant, Agent string
 	ID            string // its own, else made of its bytes
@@ -16,9 +17,9 @@ type Named struct {
 	Sum           uint64 // of its bytes: a record that is sent again is no other one
 }
 
-// Salvage reads of a record that did not decode whose it is: tenant and agent.id, where they
-// plainly stand in the outer object, before the place where it breaks off. False: it names nobody,
-// or more than one. It looks at no more than MaxSize bytes. The texts live as those of an event.
+// Salvage reads tenant and agent.id of a record that did not decode, if they stand in the outer
+// object before the place where it breaks off. False: it names no agent, or more than one. It looks
+// at no more than MaxSize bytes. The texts live as those of an event.
 func (d *Decoder) Salvage(p []byte) (n Named, ok bool) {
 	whole := p
 	n.Sum = xxhash.Sum64(whole)
@@ -109,4 +110,12 @@ func (d *Decoder) SalvageKeyed(key, value []byte) (n Named, ok bool) {
 		return Named{}, false
 	}
 	return n, ok
+}
+
+// ReasonOf is the word for an error of decoding in metrics and headers.
+func ReasonOf(err error) string {
+	if d := (*DecodeError)(nil); errors.As(err, &d) {
+		return d.Reason
+	}
+	return "not_json"
 }

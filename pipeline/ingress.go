@@ -242,7 +242,7 @@ func (in *ingress) convert(kr *kgo.Record, produce func(output)) (reason string)
 		return ""
 	}
 	r, agent := asRecord(kr), c.salvage(kr)
-	reason = reasonOf(err)
+	reason = event.ReasonOf(err)
 	produce(deadLetter(kr.Topic, kr.Partition, &r, reason, err.Error(), agent))
 	if agent != nil { // its shard counts it
 		c := control{Kind: controlBroken, Tenant: agent.Tenant, Agent: agent.Agent, Time: agent.Time,

@@ -382,7 +382,7 @@ func awaitsBaseline(sh *shard, err error) *awaited {
 	if !ok || !errors.As(err, &gap) || !errors.As(err, &at) || at.log != mainLog {
 		return nil
 	}
-	return &awaited{missing: *gap, before: at.index, at: b.reached(), agent: b.agent.hash}
+	return &awaited{missing: *gap, before: at.index, at: b.clock.reached(), agent: b.event.agent.hash}
 }
 
 // health is what Health says of the partition.

@@ -34,6 +34,7 @@ import (
 	"github.com/wayward-sec/wayward/detectors"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/event/wire"
+	"github.com/wayward-sec/wayward/pipeline/history"
 	"github.com/wayward-sec/wayward/policy"
 	"github.com/wayward-sec/wayward/response"
 	"github.com/wayward-sec/wayward/sinks"
@@ -1034,13 +1035,13 @@ type replayed struct {
 
 func replayFile(t testing.TB, name string, set *policy.Set, workers, buffer int, flush bool) (out replayed) {
 	t.Helper()
-	src, err := OpenLines(name)
+	src, err := history.OpenLines(name)
 	if err != nil {
 		return replayed{err: err}
 	}
 	defer src.Close()
 	if buffer > 0 {
-		src.buffer = buffer
+		src.Buffer = buffer
 	}
 	var b []byte
 	enc := &sinks.OCSF{}
@@ -1238,18 +1239,18 @@ func TestCompressedInput(t *testing.T) {
 
 func TestReplayStopsWhenToldTo(t *testing.T) {
 	path := write(t, "events.jsonl", file(1, 5000, 0, 10))
-	src, err := OpenLines(path)
+	src, err := history.OpenLines(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer src.Close()
-	src.buffer = 1000
+	src.Buffer = 1000
 	ctx, cancel := context.WithCancel(t.Context())
 	r := Replay{Policy: setOf(t, strict), Workers: 2, Deliver: func(*event.Finding) error { cancel(); return nil }}
 	if _, err := r.Run(ctx, src); err == nil || ctx.Err() == nil {
 		t.Errorf("got %v", err)
 	}
-	src2, err := OpenLines(path)
+	src2, err := history.OpenLines(path)
 	if err != nil {
 		t.Fatal(err)
 	}

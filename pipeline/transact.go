@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/wayward-sec/wayward/pipeline/broker"
 )
@@ -96,14 +96,13 @@ func (st *stage) applyAll(all []slice) (broken bool) {
 	now := wall()
 	// The longest slice first, so that no worker is left alone with it at the end.
 	slices.SortStableFunc(all, func(a, b slice) int { return len(b.in[mainLog]) - len(a.in[mainLog]) })
-	var next atomic.Int32
-	var workers sync.WaitGroup
-	for range min(runtime.GOMAXPROCS(0), len(all)) {
-		workers.Go(func() {
-			for i := int(next.Add(1)) - 1; i < len(all); i = int(next.Add(1)) - 1 {
-				sl := &all[i]
-				sl.journal, sl.err = st.apply(sl.shard, sl.in, now)
-			}
+	var workers errgroup.Group
+	workers.SetLimit(runtime.GOMAXPROCS(0))
+	for i := range all {
+		workers.Go(func() error {
+			sl := &all[i]
+			sl.journal, sl.err = st.apply(sl.shard, sl.in, now)
+			return nil // all are applied, and all errors are looked at below
 		})
 	}
 	workers.Wait()
