@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/wayward-sec/wayward/event/wire"
+	"github.com/wayward-sec/wayward/sketch"
 )
 
 // DayMS is the length of the period that a snapshot closes: one UTC day.
@@ -88,6 +89,9 @@ type Model struct {
 	hash   string
 }
 
+// maxHashes bounds the hashes of agents and baselines that a day keeps.
+const maxHashes = 1024
+
 // Delta is what the events of one day add to a baseline: integers that merge in any order, from any
 // number of shards. The zero value is empty.
 type Delta struct {
@@ -97,18 +101,21 @@ type Delta struct {
 	AgentDays uint64 // agents that acted on the day, each counted once by the shard that has it
 	// Baselines are, for the tenant as a whole, the hashes of the baselines that had events: what
 	// its alert budget is shared out over.
-	Baselines HashSet
-	Met       HashSet // agents that acted, of the baseline itself
+	Baselines sketch.Smallest
+	Met       sketch.Smallest // agents that acted, of the baseline itself
 	Volume    VolumeDelta
 	Sequence  SequenceDelta
 	Rarity    RarityDelta
 	Audit     AuditDelta
 }
 
+// AddBaseline notes, in the delta of a tenant as a whole, that a baseline had events.
+func (d *Delta) AddBaseline(hash uint64) { d.Baselines.Add(hash, maxHashes) }
+
 // Acts counts an agent, by its hash, on the first event of its day.
 func (d *Delta) Acts(agent uint64) {
 	d.AgentDays++
-	d.Met.Add(agent)
+	d.Met.Add(agent, maxHashes)
 }
 
 const modelFormat = 2
@@ -119,8 +126,8 @@ func (d *Delta) Merge(o *Delta) {
 	d.Learned += o.Learned
 	d.Sessions += o.Sessions
 	d.AgentDays += o.AgentDays
-	d.Baselines.Merge(o.Baselines)
-	d.Met.Merge(o.Met)
+	d.Baselines.Merge(o.Baselines, maxHashes)
+	d.Met.Merge(o.Met, maxHashes)
 	d.Volume.Merge(&o.Volume)
 	d.Sequence.Merge(&o.Sequence)
 	d.Rarity.Merge(&o.Rarity)
@@ -147,8 +154,8 @@ func (d *Delta) Decode(r *wire.Reader) {
 		r.Fail()
 	}
 	d.Events, d.Learned, d.Sessions, d.AgentDays = r.Uvarint(), r.Uvarint(), r.Uvarint(), r.Uvarint()
-	d.Baselines.Decode(r)
-	d.Met.Decode(r)
+	d.Baselines.Decode(r, maxHashes)
+	d.Met.Decode(r, maxHashes)
 	d.Volume.Decode(r)
 	d.Sequence.Decode(r)
 	d.Rarity.Decode(r)
@@ -255,7 +262,7 @@ func Rebase(m *Model, day int64) *Model {
 		n.Forked += by
 	}
 	for i := range n.Met {
-		n.Met[i].day += by
+		n.Met[i].Last += by
 	}
 	n.sign()
 	return n

@@ -308,7 +308,7 @@ func (b *behaviour) flush() {
 			AgentDays: d.AgentDays, Volume: d.Volume, Audit: d.Audit})
 		whole[k].Rarity.MergeWide(&d.Rarity)
 		if d.Events > 0 {
-			whole[k].Baselines.Add(xxhash.Sum64String(g.Persona + "\x00" + g.Fork))
+			whole[k].AddBaseline(xxhash.Sum64String(g.Persona + "\x00" + g.Fork))
 		}
 	}
 	for _, k := range slices.SortedFunc(maps.Keys(whole), keyDay.compare) {
