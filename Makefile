@@ -33,7 +33,7 @@ kafka-down:
 	deploy/kafka.sh down
 
 test-kafka: kafka ## the integration suite against it, then against three brokers that die; fails if they cannot start
-	WAYWARD_KAFKA=$(KAFKA) $(GO) test -count=1 -timeout 15m -run 'Kafka' -v ./pipeline ./cmd/wayward
+	WAYWARD_KAFKA=$(KAFKA) $(GO) test -count=1 -timeout 15m -run 'Kafka' -v ./pipeline/... ./cmd/wayward
 	deploy/kafka.sh down
 	mkdir -p .kafka3 && ln -sfn ../.kafka/libs .kafka3/libs
 	export WAYWARD_KAFKA_DIR=$(CURDIR)/.kafka3; deploy/kafka.sh up 3 && \

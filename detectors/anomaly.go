@@ -41,5 +41,5 @@ func (x *Scene) grade(test baselines.Test, p float64, alert bool) event.Severity
 
 // season is the persona's own clock at a time, as an analyst reads it.
 func (w *Who) season(t int64) string {
-	return time.UnixMilli(w.Local(t)).UTC().Format("Mon 15:00 ") + w.zone.at.String()
+	return time.UnixMilli(w.Local(t)).UTC().Format("Mon 15:00 ") + w.zone.Zone().String()
 }

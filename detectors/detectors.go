@@ -11,12 +11,12 @@ import (
 	"fmt"
 	"math"
 	"strings"
-	"time"
 
 	"github.com/cespare/xxhash/v2"
 
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/localtime"
 	"github.com/wayward-sec/wayward/event/wire"
 	"github.com/wayward-sec/wayward/policy"
 )
@@ -143,7 +143,7 @@ type Who struct {
 	Judge *policy.Judge   // of Role
 	Hash  uint64          // of the tenant
 	Terms *policy.Baseline
-	zone  zoned
+	zone  *localtime.Clock
 
 	// Base is what was learned of the persona by the day in force; nil: nothing. Since and Until
 	// are the event times for which it is in force, so that it need not be asked for with each
@@ -215,31 +215,7 @@ func (x *Scene) stranger(t baselines.Test) bool {
 }
 
 // Local is a time on the persona's own clock: Unix milliseconds plus the offset of its zone then.
-func (w *Who) Local(t int64) int64 { return w.zone.local(t) }
-
-// zoned tells the local time of a place; the last offset mostly serves again.
-type zoned struct {
-	at       *time.Location
-	from, to int64
-	offset   int64
-}
-
-func (z *zoned) local(t int64) int64 {
-	if t < z.from || t >= z.to {
-		local := time.UnixMilli(t).In(z.at)
-		_, offset := local.Zone()
-		z.offset = int64(offset) * 1000
-		start, end := local.ZoneBounds()
-		z.from, z.to = math.MinInt64, math.MaxInt64
-		if !start.IsZero() {
-			z.from = start.UnixMilli()
-		}
-		if !end.IsZero() {
-			z.to = end.UnixMilli()
-		}
-	}
-	return t + z.offset
-}
+func (w *Who) Local(t int64) int64 { return w.zone.Local(t) }
 
 type toolKey struct {
 	tenant, name, server string
@@ -278,7 +254,7 @@ func (p *Panel) Who(tenant, persona, fork string) *Who {
 	key := baselines.Key{Tenant: strings.Clone(tenant), Persona: strings.Clone(persona), Fork: strings.Clone(fork)}
 	w := &Who{Key: key, Role: p.Set.Persona(tenant, persona), Judge: p.Set.Judge(tenant, persona),
 		Hash:  xxhash.Sum64String(tenant),
-		Terms: p.Set.Baseline(tenant, persona), zone: zoned{at: p.Set.ZoneOf(tenant, persona)}}
+		Terms: p.Set.Baseline(tenant, persona), zone: localtime.In(p.Set.ZoneOf(tenant, persona))}
 	p.who[key] = w
 	return w
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/localtime"
 	"github.com/wayward-sec/wayward/event/wire"
 	"github.com/wayward-sec/wayward/policy"
 	"github.com/wayward-sec/wayward/sketch"
@@ -44,7 +45,7 @@ type meters struct {
 	plans map[planKey]*plan
 	// the last plans used, by a few bits of their keys: a map costs more than most of what follows
 	near   [256]*plan
-	clocks map[string]*clock // by zone
+	clocks map[string]*localtime.Calendar // by zone
 
 	// Of the event under observation; a panel belongs to one shard.
 	sums    Sums   // calls, records, bytes and cost
@@ -124,8 +125,8 @@ const (
 type span struct {
 	baselines.Span
 	calendar policy.Calendar
-	clock    *clock // of calendar, if the limit names a zone
-	hash     uint64 // names its window on disk
+	clock    *localtime.Calendar // of calendar, if the limit names a zone
+	hash     uint64              // names its window on disk
 	mask     uint8
 	lines    []line
 	from, to int64 // the times of which cur is the index, as last asked
@@ -143,7 +144,7 @@ type line struct {
 
 func newMeters(slot byte, set *policy.Set) Detector {
 	v := &meters{slot: slot, set: set, byHash: map[uint64]*meter{}, plans: map[planKey]*plan{},
-		clocks: map[string]*clock{}}
+		clocks: map[string]*localtime.Calendar{}}
 	for _, l := range set.Limits() { // sorted by id, so all that follows is in a fixed order
 		hash, t := meterHash(l), traits[l.Measure]
 		m := v.byHash[hash]
@@ -242,10 +243,10 @@ func spanOf(l *policy.Limit) baselines.Span {
 
 // at is the bucket of a time. Times come in much the same order, so the last answer mostly serves
 // again.
-func (s *span) at(t int64, zone *clock) int64 {
+func (s *span) at(t int64, zone *localtime.Calendar) int64 {
 	switch {
 	case s.calendar != policy.NoCalendar:
-		return s.zone(zone).index(s.calendar, t)
+		return indexOf(s.calendar, s.zone(zone).On(t))
 	case s.StepMS == 0:
 		return 0
 	case t < s.from || t >= s.to:
@@ -257,50 +258,32 @@ func (s *span) at(t int64, zone *clock) int64 {
 }
 
 // zone is the limit's own, else that of whom it is about.
-func (s *span) zone(of *clock) *clock {
+func (s *span) zone(of *localtime.Calendar) *localtime.Calendar {
 	if s.clock != nil {
 		return s.clock
 	}
 	return of
 }
 
-// clock tells the days, weeks and months of a zone.
-type clock struct {
-	zone     *time.Location
-	from, to int64 // the times of which cur are the indexes
-	cur      [policy.Month + 1]int64
-}
-
-// clockOf returns the clock of a zone.
-func (v *meters) clockOf(zone *time.Location) *clock {
+// clockOf returns the calendar of a zone.
+func (v *meters) clockOf(zone *time.Location) *localtime.Calendar {
 	c := v.clocks[zone.String()]
 	if c == nil {
-		c = &clock{zone: zone}
+		c = localtime.CalendarIn(zone)
 		v.clocks[zone.String()] = c
 	}
 	return c
 }
 
-// index numbers the days since 1970-01-01 as the zone's calendar has them, the weeks from Monday to
-// Monday, the months. A day is as long as the zone's daylight saving makes it.
-func (c *clock) index(unit policy.Calendar, t int64) int64 {
-	if t < c.from || t >= c.to {
-		local := time.UnixMilli(t).In(c.zone)
-		_, offset := local.Zone()
-		day := wire.FloorDiv(t+int64(offset)*1000, 86_400_000)
-		c.from = day*86_400_000 - int64(offset)*1000
-		c.to = c.from + 86_400_000
-		start, end := local.ZoneBounds() // the offset holds no longer than this
-		if !start.IsZero() {
-			c.from = max(c.from, start.UnixMilli())
-		}
-		if !end.IsZero() {
-			c.to = min(c.to, end.UnixMilli())
-		}
-		c.cur = [...]int64{policy.Day: day, policy.Week: wire.FloorDiv(day+3, 7),
-			policy.Month: int64(local.Year())*12 + int64(local.Month()) - 1}
+// indexOf numbers the days, weeks or months of a calendar.
+func indexOf(unit policy.Calendar, day localtime.Day) int64 {
+	switch unit {
+	case policy.Week:
+		return day.Week
+	case policy.Month:
+		return day.Month
 	}
-	return c.cur[unit]
+	return day.Day
 }
 
 // plan is which meters look at the calls of one tool by agents of one persona: all that need not be
@@ -310,7 +293,7 @@ type plan struct {
 	needs  trait // what of an event is worth finding out
 	covers [policy.Scopes][]*meter
 	ids    [policy.Scopes]string // of scopes that persona and tool decide
-	zone   *clock                // of the persona
+	zone   *localtime.Calendar   // of the persona
 	cases  []*kase
 }
 
@@ -583,7 +566,7 @@ func (v *meters) call(x *Scene, e *event.Event, m *meter) {
 }
 
 // own counts the call in windows of its agent or its session.
-func (v *meters) own(x *Scene, e *event.Event, meters []*meter, mem *Memory, id string, zone *clock) {
+func (v *meters) own(x *Scene, e *event.Event, meters []*meter, mem *Memory, id string, zone *localtime.Calendar) {
 	var part *meterPart
 	next := 0
 	for _, m := range meters {
@@ -689,7 +672,7 @@ func alias(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) 
 // set does not have is counted by nobody.
 func (v *meters) Relate(x *Closing, b *Bucket) {
 	var part *meterPart
-	var zone *clock
+	var zone *localtime.Calendar
 	next := 0
 	for i := range b.Counted {
 		c := &b.Counted[i]
@@ -916,7 +899,7 @@ func (w *window) firstBut(trigger event.Ref) []event.Ref {
 
 // finding says what was crossed. keep is how many different things the window can tell apart, if
 // that is what it counts.
-func (w *window) finding(k *line, activity event.Activity, c *crossing, id string, last int64, zone *clock,
+func (w *window) finding(k *line, activity event.Activity, c *crossing, id string, last int64, zone *localtime.Calendar,
 	keep uint32) event.Finding {
 	l := k.limit
 	first := c.trigger.Time
@@ -961,11 +944,11 @@ func whose(s policy.Scope, id string) string {
 }
 
 // over says in which time.
-func over(l *policy.Limit, t int64, zone *clock) string {
+func over(l *policy.Limit, t int64, zone *localtime.Calendar) string {
 	switch {
 	case l.Calendar != policy.NoCalendar:
-		day := time.UnixMilli(t).In(zone.zone)
-		in := " (" + zone.zone.String() + ")"
+		day := time.UnixMilli(t).In(zone.Zone())
+		in := " (" + zone.Zone().String() + ")"
 		switch l.Calendar {
 		case policy.Week:
 			return " in the week from " + day.AddDate(0, 0, -(int(day.Weekday())+6)%7).Format(time.DateOnly) + in

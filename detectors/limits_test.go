@@ -15,6 +15,7 @@ import (
 
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/localtime"
 	"github.com/wayward-sec/wayward/policy"
 )
 
@@ -33,11 +34,11 @@ func TestADayIsAsLongAsItsZoneMakesIt(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		k := &clock{zone: z}
+		k := localtime.CalendarIn(z)
 		mid := day.Add(12 * time.Hour).UnixMilli()
-		index, n := k.index(policy.Day, mid), int64(0)
+		index, n := indexOf(policy.Day, k.On(mid)), int64(0)
 		for at := mid - 30*3_600_000; at < mid+30*3_600_000; at += 900_000 {
-			if k.index(policy.Day, at) == index {
+			if indexOf(policy.Day, k.On(at)) == index {
 				n += 900_000
 			}
 		}
@@ -52,7 +53,7 @@ func TestClocksAgreeWithTheCalendarWhateverTheyWereAskedBefore(t *testing.T) {
 	for _, name := range []string{"Europe/Berlin", "America/New_York", "Africa/Cairo", "Australia/Lord_Howe",
 		"Asia/Kathmandu", "Pacific/Chatham", "Pacific/Apia", "America/Santiago", "UTC"} {
 		z := zone(t, name)
-		k, fresh := &clock{zone: z}, func() *clock { return &clock{zone: z} }
+		k, fresh := localtime.CalendarIn(z), func() *localtime.Calendar { return localtime.CalendarIn(z) }
 		at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).UnixMilli()
 		type seen struct{ day, week, month string }
 		named := map[[3]int64]seen{}
@@ -61,9 +62,9 @@ func TestClocksAgreeWithTheCalendarWhateverTheyWereAskedBefore(t *testing.T) {
 			local := time.UnixMilli(at).In(z)
 			year, week := local.ISOWeek()
 			want := seen{local.Format(time.DateOnly), fmt.Sprint(year, week), local.Format("2006-01")}
-			got := [3]int64{k.index(policy.Day, at), k.index(policy.Week, at), k.index(policy.Month, at)}
-			if other := (&[3]int64{fresh().index(policy.Day, at), fresh().index(policy.Week, at),
-				fresh().index(policy.Month, at)}); got != *other {
+			got := [3]int64{indexOf(policy.Day, k.On(at)), indexOf(policy.Week, k.On(at)), indexOf(policy.Month, k.On(at))}
+			if other := (&[3]int64{indexOf(policy.Day, fresh().On(at)), indexOf(policy.Week, fresh().On(at)),
+				indexOf(policy.Month, fresh().On(at))}); got != *other {
 				t.Fatalf("%s: %v: %v after other questions, %v at first", name, local, got, *other)
 			}
 			if was, known := named[got]; known && was != want {

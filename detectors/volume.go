@@ -7,6 +7,7 @@ import (
 
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/localtime"
 	"github.com/wayward-sec/wayward/policy"
 )
 
@@ -30,7 +31,7 @@ type volume struct {
 	budgets []*budget
 	set     *policy.Set
 	wide    map[uint64][]*budget
-	zone    zoned // of the persona whose budget was last looked at
+	zone    *localtime.Clock // of the persona whose budget was last looked at
 	args    policy.Arguments
 
 	// Of the event under observation.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/localtime"
 	"github.com/wayward-sec/wayward/event/wire"
 	"github.com/wayward-sec/wayward/policy"
 )
@@ -135,7 +136,7 @@ func (k *burning) last(steps int) (sum float64) {
 func (v *volume) spend(a *agentVolume, k *burning, b *budget, money float64) {
 	t, zone := v.x.Time, b.limit.Zone
 	if zone == nil {
-		zone = v.x.zone.at
+		zone = v.x.zone.Zone()
 	}
 	if t < k.From {
 		return // of a period that is over
@@ -178,7 +179,7 @@ func (k *burning) pace(limit float64, t int64, margin float64, h seasonHours) (l
 // alike.
 type seasonHours struct {
 	season *baselines.Season
-	zone   *zoned
+	zone   *localtime.Clock
 }
 
 // seasonal are the hours of the persona under observation.
@@ -186,7 +187,7 @@ func (v *volume) seasonal() seasonHours {
 	if v.lens == nil {
 		return seasonHours{}
 	}
-	return seasonHours{v.lens.season, &v.x.zone}
+	return seasonHours{v.lens.season, v.x.zone}
 }
 
 // between is how many hours of a mean season lie between two times.
@@ -194,7 +195,7 @@ func (h seasonHours) between(from, to int64) float64 {
 	if h.season == nil {
 		return float64(to-from) / 3_600_000
 	}
-	from, to = h.zone.local(from), h.zone.local(to)
+	from, to = h.zone.Local(from), h.zone.Local(to)
 	at := func(t int64) float64 { // from the first hour of from's week on
 		hour := wire.FloorDiv(t, 3_600_000)
 		cell := baselines.HourOfWeek(t)
@@ -268,7 +269,7 @@ func (v *volume) burnt(k *burning, b *budget, zone *time.Location, burn float64,
 	unit := f.Unit
 	f.Alert, f.Risk = f.Severity > event.Signal, risk(f.Severity)
 	spent := "agent " + strconv.Quote(short(e.Agent.ID)) + " has used up " + f.Observed + " of " + f.Expected + " " +
-		unit + over(l, x.Time, &clock{zone: zone})
+		unit + over(l, x.Time, localtime.CalendarIn(zone))
 	if burn > 0 {
 		spent += ": in " + lastHours(hours) + " " + figure(burn) + " times as fast as the budget allows"
 		if pace := k.last(hours*12) / float64(hours); pace > 0 {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/localtime"
 	"github.com/wayward-sec/wayward/event/wire"
 	"github.com/wayward-sec/wayward/policy"
 )
@@ -75,10 +76,10 @@ func (v *volume) spendWide(x *Closing, b *Bucket, c *Counted, budget *budget, mo
 	if b.Scope == policy.PersonaScope && x.Base != nil {
 		if base = x.Base(t); base != nil && base.State != baselines.Learning &&
 			base.Volume.Events() >= baselines.SeasonEvents {
-			if at := v.set.ZoneOf(b.Tenant, b.ID); v.zone.at != at {
-				v.zone = zoned{at: at}
+			if at := v.set.ZoneOf(b.Tenant, b.ID); v.zone == nil || v.zone.Zone() != at {
+				v.zone = localtime.In(at)
 			}
-			h = seasonHours{&base.Volume.Hours, &v.zone}
+			h = seasonHours{&base.Volume.Hours, v.zone}
 		}
 	}
 	// A few large payments are no pace: of n calls the rate is known to within 1/√n of itself.
@@ -119,7 +120,7 @@ func burntWide(b *Bucket, c *Counted, k *burning, budget *budget, zone *time.Loc
 	l := budget.limit
 	f := k.found(budget, l.Scope.String(), b.ID, c.Last)
 	f.Why = whose(l.Scope, b.ID) + " has used up " + f.Observed + " of " + f.Expected + " " + f.Unit +
-		over(l, c.Last.Time, &clock{zone: zone}) + ": in " + lastHours(hours) + " " +
+		over(l, c.Last.Time, localtime.CalendarIn(zone)) + ": in " + lastHours(hours) + " " +
 		figure(burn) + " times as fast as the budget allows; at that pace it is gone by " +
 		time.UnixMilli(at.gone).In(zone).Format("Mon 15:04") + " and comes to " +
 		Quantity(int64(math.Round(at.total/1e4))*1e4, l.Measure) + " by the end of the " + l.Calendar.String()

@@ -15,6 +15,7 @@ import (
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/event/wire"
+	"github.com/wayward-sec/wayward/pipeline/broker"
 	"github.com/wayward-sec/wayward/state"
 )
 
@@ -210,13 +211,14 @@ func TestWhatWasLearnedOutlivesTheLogs(t *testing.T) {
 				t.Fatal(err)
 			}
 			l.topics.FactsPartitions = facts
-			var anew []TopicSpec
+			var anew []broker.TopicSpec
 			for _, s := range l.topics.Specs(false, 1) {
 				if slices.Contains(l.topics.Discardable(), s.Name) {
 					anew = append(anew, s)
 				}
 			}
-			if err := BeginAnew(t.Context(), l.adm, anew, RebuiltGroups("lab"), func(string) {}); err != nil {
+			if err := broker.BeginAnew(t.Context(), l.adm, anew, broker.RebuiltGroups("lab"),
+				func(string) {}); err != nil {
 				t.Fatal(err)
 			}
 			if err := r.Write(t.Context(), options, l.topics); err != nil {

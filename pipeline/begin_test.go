@@ -1,72 +1,12 @@
 package pipeline
 
 import (
-	"context"
 	"errors"
-	"fmt"
-	"io"
-	"log/slog"
-	"net"
-	"strings"
-	"syscall"
 	"testing"
-	"testing/synctest"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kerr"
-	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/wayward-sec/wayward/pipeline/broker"
 )
-
-func TestWhatIsWaitedForIsSaidOnceAndThenEverySoOften(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var log logLines
-		refuse := error(&net.OpError{Op: "dial", Net: "tcp", Addr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1},
-			Err: syscall.ECONNREFUSED})
-		cl, err := kgo.NewClient(kgo.SeedBrokers("127.0.0.1:1"),
-			kgo.Dialer(func(context.Context, string, string) (net.Conn, error) { return nil, refuse }))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer cl.Close()
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
-		defer cancel()
-		told := ""
-		err = waitForBrokers(ctx, cl, slog.New(slog.NewTextHandler(&log, nil)), func(s string) { told = s })
-		if !errors.Is(err, context.DeadlineExceeded) {
-			t.Fatal(err)
-		}
-		text := log.buf.String()
-		if n := strings.Count(text, "waiting for kafka at 127.0.0.1:1"); n < 10 || n > 22 {
-			t.Errorf("said %d times in ten minutes: %s", n, text)
-		}
-		if !strings.Contains(told, "nothing listens at 127.0.0.1:1") || !strings.Contains(told, "9m") {
-			t.Errorf("/readyz is told %q", told)
-		}
-	})
-}
-
-func TestWhatPassesAtAStart(t *testing.T) {
-	for _, c := range []struct {
-		err  error
-		want bool
-	}{
-		{fmt.Errorf("listing topics: %w", explained{kerr.CoordinatorNotAvailable}), true},
-		{fmt.Errorf("writing: %w", kerr.NotLeaderForPartition), true},
-		{kerr.UnknownTopicOrPartition, true}, // retriable: a broker that has not heard of it yet
-		{&net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}, true},
-		{io.EOF, true},
-		{context.DeadlineExceeded, true},
-		{kerr.TopicAuthorizationFailed, false},
-		{kerr.SaslAuthenticationFailed, false},
-		{kerr.InvalidReplicationFactor, false},
-		{TopicProblems{{Topic: "x", Kind: ChangePartitions}}, false},
-		{errors.New("the state was made with 6 and 4 partitions"), false},
-	} {
-		if got := passing(c.err); got != c.want {
-			t.Errorf("%v: %v, want %v", c.err, got, c.want)
-		}
-	}
-}
 
 func TestTopicsThatComeOneAfterTheOtherAreWaitedFor(t *testing.T) {
 	l := newLab(t)
@@ -77,8 +17,8 @@ func TestTopicsThatComeOneAfterTheOtherAreWaitedFor(t *testing.T) {
 	c.Changelog = true
 	e := l.start(c)
 	l.until("it says what it waits for", l.says("waiting for its topics"))
-	if err := ApplyTopics(t.Context(), l.adm, planned(t, l.adm, l.topics.Specs(false, 1)),
-		func(Change) {}); err != nil {
+	if err := broker.ApplyTopics(t.Context(), l.adm, planned(t, l.adm, l.topics.Specs(false, 1)),
+		func(broker.Change) {}); err != nil {
 		t.Fatal(err)
 	}
 	l.produce(400)
@@ -94,8 +34,8 @@ func TestTopicsThatComeOneAfterTheOtherAreWaitedFor(t *testing.T) {
 	c.Metrics = l.config("b", nil).Metrics
 	since := time.Now()
 	err := Run(t.Context(), c)
-	if problems, ok := errors.AsType[TopicProblems](err); !ok || len(problems) != 1 ||
-		time.Since(since) > 4*fewTopicsFor {
+	if problems, ok := errors.AsType[broker.TopicProblems](err); !ok || len(problems) != 1 ||
+		time.Since(since) > 4*broker.SomeTopicsMissing {
 		t.Errorf("after %s: %v", time.Since(since), err)
 	}
 }

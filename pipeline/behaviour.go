@@ -16,6 +16,7 @@ import (
 	"github.com/wayward-sec/wayward/detectors"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/event/wire"
+	"github.com/wayward-sec/wayward/pipeline/broker"
 	"github.com/wayward-sec/wayward/policy"
 	"github.com/wayward-sec/wayward/response"
 	"github.com/wayward-sec/wayward/state"
@@ -153,7 +154,7 @@ func (b *behaviour) apply(log int, r *record) error {
 func (b *behaviour) place(r *record) {
 	b.key = event.AppendKey(b.key[:0], b.e.Tenant, b.e.Agent.ID)
 	b.keyed.Key = b.key
-	if b.home = homeOf(&b.keyed, b.rules.sources); b.home == b.p {
+	if b.home = broker.KeyPartition(&b.keyed, b.rules.sources); b.home == b.p {
 		return
 	}
 	why := wrongPartitioner
@@ -268,7 +269,7 @@ func (b *behaviour) broken(n *event.Named, stamp int64, reason string) {
 	b.home = b.p
 	if b.replay == nil {
 		b.keyed.Key = event.AppendKey(nil, n.Tenant, n.Agent)
-		b.home = homeOf(&b.keyed, b.rules.sources)
+		b.home = broker.KeyPartition(&b.keyed, b.rules.sources)
 	}
 	b.current = e
 	b.agent, b.session, b.sessions, b.met, b.stateless, b.sessionless = pg, nil, true, nil, false, false

@@ -613,3 +613,10 @@ func (b *relation) admitOf(day int64, forks []*lineage) (changed bool) {
 	}
 	return changed
 }
+
+func countOf(n int64, one, more string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return strconv.FormatInt(n, 10) + " " + more
+}

@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/pipeline/broker"
 	"github.com/wayward-sec/wayward/policy"
 	"github.com/wayward-sec/wayward/state"
 )
@@ -29,7 +30,7 @@ import (
 // Config is what an instance of the engine needs. Durations that are zero take their defaults.
 type Config struct {
 	Options  []kgo.Opt // how to reach the brokers
-	Topics   Topics
+	Topics   broker.Topics
 	Group    string // prefix of consumer groups and transactional ids
 	Instance string // unique among the group's instances, the same after a restart
 	Stages   []string
@@ -120,7 +121,7 @@ func Run(ctx context.Context, c Config) error {
 	}
 	c.loads = make(chan struct{}, 4)
 	// Nobody else reads what it writes.
-	plain, err := kgo.NewClient(append(slices.Clone(c.Options), kgo.RecordPartitioner(partitioner),
+	plain, err := kgo.NewClient(append(slices.Clone(c.Options), kgo.RecordPartitioner(broker.Partitioner),
 		kgo.ProducerBatchCompression(kgo.Lz4Compression()))...)
 	if err != nil {
 		return fmt.Errorf("Kafka client: %w", err)
@@ -130,14 +131,14 @@ func Run(ctx context.Context, c Config) error {
 	if c.Health == nil {
 		c.Health = &Health{}
 	}
-	if err := waitForBrokers(ctx, plain, c.Log, c.Health.wait); err != nil {
+	if err := broker.WaitForBrokers(ctx, plain, c.Log, c.Health.wait); err != nil {
 		if ctx.Err() != nil {
 			return nil
 		}
 		return err
 	}
 	var sources, facts int32
-	err = c.begin(ctx, "its topics", func(ctx context.Context) (err error) {
+	err = broker.Retry(ctx, c.Log, c.Health.wait, "its topics", func(ctx context.Context) (err error) {
 		sources, facts,
 			err = c.layout(ctx)
 		return err
@@ -159,7 +160,7 @@ func Run(ctx context.Context, c Config) error {
 		defer context.AfterFunc(stopped, cancel)() // who loads a shard asks with no context of its own
 		return c.readSets(ctx)
 	}
-	if err := c.begin(ctx, "topic "+c.Topics.Sets,
+	if err := broker.Retry(ctx, c.Log, c.Health.wait, "topic "+c.Topics.Sets,
 		func(ctx context.Context) error { return known.publish(ctx, plain) }); err != nil {
 		if ctx.Err() != nil {
 			return nil
@@ -300,7 +301,7 @@ func (c *Config) stage(name string, kind byte, r *rules) *stage {
 	return st
 }
 
-func topicsOf(t Topics) (out [toBaselines + 1]string) {
+func topicsOf(t broker.Topics) (out [toBaselines + 1]string) {
 	out[toAlerts], out[toDLQ], out[toFacts], out[toControl], out[toJournal], out[toEvents] = t.Alerts, t.DLQ, t.Facts,
 		t.Control, t.Journal, t.Events
 	out[toCommands], out[toBreakers], out[toInventory], out[toBaselines] = t.Commands, t.Breakers, t.Inventory,
@@ -316,19 +317,20 @@ func (c *Config) layout(ctx context.Context) (sources, facts int32, err error) {
 	for i := range specs {
 		specs[i].Replication = 0
 	}
-	found, err := ReviewTopics(ctx, adm, specs)
+	found, err := broker.ReviewTopics(ctx, adm, specs)
 	if err != nil {
 		return 0, 0, err
 	}
-	if err := fatal(found); err != nil {
+	if err := broker.Fatal(found); err != nil {
 		return 0, 0, err
 	}
 	for _, f := range found {
 		c.Log.Warn(f.What)
 	}
-	td, err := listFresh(ctx, adm, []string{c.Topics.Events, c.Topics.Control, c.Topics.Journal, c.Topics.Facts})
+	td, err := broker.ListTopics(ctx, adm, []string{c.Topics.Events, c.Topics.Control, c.Topics.Journal,
+		c.Topics.Facts})
 	if err != nil {
-		return 0, 0, fmt.Errorf("topics: %w", explained{err})
+		return 0, 0, fmt.Errorf("topics: %w", broker.Explained(err))
 	}
 	now := LayoutOf(c.Topics, td)
 	then, err := StoredLayout(c.Store)
@@ -363,11 +365,11 @@ func (c *Config) readSets(ctx context.Context) (map[string][]byte, error) {
 	adm := kadm.NewClient(c.plain)
 	ends, err := adm.ListEndOffsets(ctx, c.Topics.Sets)
 	if err != nil {
-		return nil, explained{err}
+		return nil, broker.Explained(err)
 	}
 	starts, err := adm.ListStartOffsets(ctx, c.Topics.Sets)
 	if err != nil {
-		return nil, explained{err}
+		return nil, broker.Explained(err)
 	}
 	end, _ := ends.Lookup(c.Topics.Sets, 0)
 	start, _ := starts.Lookup(c.Topics.Sets, 0)

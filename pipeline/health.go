@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/wayward-sec/wayward/pipeline/broker"
 )
 
 // Health is what a running engine says of itself: whether each stage has its partitions, holds
@@ -101,7 +103,7 @@ func (h *Health) ask(ctx context.Context, cl *kgo.Client) error {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 		defer cancel()
 		if h.answer = cl.Ping(ctx); h.answer != nil {
-			h.answer = explained{h.answer}
+			h.answer = broker.Explained(h.answer)
 		}
 		h.asked = time.Now()
 	}

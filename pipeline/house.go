@@ -7,6 +7,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/wayward-sec/wayward/pipeline/broker"
 	"github.com/wayward-sec/wayward/state"
 )
 
@@ -160,7 +161,7 @@ func (st *stage) tellControl(ctx context.Context, p int32, c control) {
 	st.cfg.plain.Produce(context.WithoutCancel(ctx), &kgo.Record{Topic: st.topics[toControl], Partition: p,
 		Value: c.encode()}, func(_ *kgo.Record, err error) {
 		if err != nil {
-			st.log.Warn("control record not written", "partition", p, "kind", c.Kind, "err", Explain(err))
+			st.log.Warn("control record not written", "partition", p, "kind", c.Kind, "err", broker.Explain(err))
 		}
 	})
 }
@@ -201,7 +202,7 @@ func (st *stage) tell(ctx context.Context, p int32, c control) {
 		&kgo.Record{Topic: st.in[0], Partition: p, Value: controlFacts(0, wall(), "", c)}, func(_ *kgo.Record,
 			err error) {
 			if err != nil {
-				st.log.Warn("control record not written", "partition", p, "kind", c.Kind, "err", Explain(err))
+				st.log.Warn("control record not written", "partition", p, "kind", c.Kind, "err", broker.Explain(err))
 			}
 		})
 }

@@ -20,6 +20,7 @@ import (
 
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/event/wire"
+	"github.com/wayward-sec/wayward/pipeline/broker"
 	"github.com/wayward-sec/wayward/state"
 )
 
@@ -28,7 +29,7 @@ import (
 type stillness struct {
 	*testing.T
 	net    kfake.VirtualNetwork
-	topics Topics
+	topics broker.Topics
 	opts   []kgo.Opt
 	cl     *kgo.Client
 	adm    *kadm.Client
@@ -43,7 +44,7 @@ const quietPolicies = `{"v":1,"limits":[
 {"id":"many","title":"x","by":["user"],"window":"30m","where":"tool.name == \"rm\"","let":{"n":"count()"},"having":"n > 2","explain":"string(n)"}]}`
 
 func newStillness(t *testing.T, partitions int) *stillness {
-	q := &stillness{T: t, topics: DefaultTopics(), dir: t.TempDir()}
+	q := &stillness{T: t, topics: broker.DefaultTopics(), dir: t.TempDir()}
 	q.topics.Partitions, q.topics.FactsPartitions = partitions, 2
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.ListenFn(q.net.Listen),
 		kfake.GroupMinSessionTimeout(100*time.Millisecond),
@@ -53,13 +54,13 @@ func newStillness(t *testing.T, partitions int) *stillness {
 	}
 	t.Cleanup(cluster.Close)
 	q.opts = []kgo.Opt{kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.Dialer(q.net.DialContext)}
-	if q.cl, err = kgo.NewClient(append(q.opts, kgo.RecordPartitioner(partitioner))...); err != nil {
+	if q.cl, err = kgo.NewClient(append(q.opts, kgo.RecordPartitioner(broker.Partitioner))...); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(q.cl.Close)
 	q.adm = kadm.NewClient(q.cl)
-	if err := ApplyTopics(t.Context(), q.adm, planned(t, q.adm, q.topics.Specs(false, 1)),
-		func(Change) {}); err != nil {
+	if err := broker.ApplyTopics(t.Context(), q.adm, planned(t, q.adm, q.topics.Specs(false, 1)),
+		func(broker.Change) {}); err != nil {
 		t.Fatal(err)
 	}
 	return q

@@ -13,6 +13,7 @@ import (
 
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/formats"
+	"github.com/wayward-sec/wayward/pipeline/broker"
 )
 
 // Ingress names a topic whose records are brought into the native form and given the key
@@ -114,9 +115,9 @@ func (in *ingress) run(ctx context.Context) error {
 			return err
 		}
 		in.cfg.Health.set(StageHealth{Stage: "ingress", Waiting: "its session ended, another one begins: " +
-			Explain(err)})
-		in.log.Warn("session ended", "err", Explain(err), "retry_in", wait)
-		pause(ctx, wait)
+			broker.Explain(err)})
+		in.log.Warn("session ended", "err", broker.Explain(err), "retry_in", wait)
+		broker.Pause(ctx, wait)
 		wait = min(2*wait, 10*time.Second)
 	}
 }
@@ -152,7 +153,7 @@ func (in *ingress) session(ctx context.Context) error {
 		kgo.TransactionTimeout(c.TransactionTimeout), kgo.RetryTimeout(c.TransactionTimeout),
 		kgo.FetchMaxWait(100*time.Millisecond), kgo.BrokerMaxReadBytes(512<<20),
 		kgo.ProducerBatchCompression(c.Topics.Codec()), kgo.ProducerLinger(0),
-		kgo.RecordPartitioner(partitioner), kgo.MaxBufferedRecords(200_000),
+		kgo.RecordPartitioner(broker.Partitioner), kgo.MaxBufferedRecords(200_000),
 		kgo.OnPartitionsAssigned(func(context.Context, *kgo.Client, map[string][]int32) { joined.Store(true) }),
 		kgo.OnPartitionsRevoked(revoked), kgo.OnPartitionsLost(revoked),
 		kgo.WithHooks(c.Metrics.hooks("ingress")...))...)
@@ -249,7 +250,7 @@ func (in *ingress) session(ctx context.Context) error {
 		default:
 			out.aborted(out.whyAborted(nil, nil, lost.Load(), true))
 			if perr := lost.Load(); perr != nil {
-				in.log.Warn("a record could not be written, the transaction is aborted", "err", Explain(*perr))
+				in.log.Warn("a record could not be written, the transaction is aborted", "err", broker.Explain(*perr))
 			}
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/wayward-sec/wayward/formats"
+	"github.com/wayward-sec/wayward/pipeline/broker"
 	"github.com/wayward-sec/wayward/policy"
 	"github.com/wayward-sec/wayward/state"
 )
@@ -20,13 +21,13 @@ import (
 // letters with reason and origin.
 func TestIngressKeysRecordsAndSetsBadOnesAside(t *testing.T) {
 	addFormat(t, formats.Kind{Name: "pairs", About: "for a test", New: func() formats.Format { return pairs{} }})
-	broker, err := StartEmbedded("", 0, slog.New(slog.DiscardHandler))
+	b, err := broker.StartEmbedded("", 0, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer broker.Close()
-	topics := DefaultTopics()
-	opts := []kgo.Opt{kgo.SeedBrokers(broker.Addr())}
+	defer b.Close()
+	topics := broker.DefaultTopics()
+	opts := []kgo.Opt{kgo.SeedBrokers(b.Addr())}
 	cl, err := kgo.NewClient(append(opts, kgo.DefaultProduceTopic("raw"), kgo.ConsumeTopics(topics.Events, topics.DLQ),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()))...)
 	if err != nil {
@@ -34,11 +35,11 @@ func TestIngressKeysRecordsAndSetsBadOnesAside(t *testing.T) {
 	}
 	defer cl.Close()
 	adm := kadm.NewClient(cl)
-	changes, err := PlanTopics(t.Context(), adm, topics.Specs(true, 1))
+	changes, err := broker.PlanTopics(t.Context(), adm, topics.Specs(true, 1))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := ApplyTopics(t.Context(), adm, changes, nil); err != nil {
+	if err := broker.ApplyTopics(t.Context(), adm, changes, nil); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := adm.CreateTopics(t.Context(), 1, 1, nil, "raw", "pairs"); err != nil {

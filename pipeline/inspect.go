@@ -11,6 +11,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 
+	"github.com/wayward-sec/wayward/pipeline/broker"
 	"github.com/wayward-sec/wayward/policy"
 	"github.com/wayward-sec/wayward/state"
 )
@@ -39,7 +40,7 @@ func StoredLayout(s *state.Store) (*Layout, error) {
 }
 
 // LayoutOf is the layout of topics as they are.
-func LayoutOf(topics Topics, td kadm.TopicDetails) Layout {
+func LayoutOf(topics broker.Topics, td kadm.TopicDetails) Layout {
 	f := topics.Full()
 	l := Layout{Events: len(td[f.Events].Partitions), Facts: len(td[f.Facts].Partitions), Topics: map[string]string{}}
 	for role, name := range map[string]string{"events": f.Events, "control": f.Control, "journal": f.Journal,

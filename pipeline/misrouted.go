@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/pipeline/broker"
 )
 
 // Why an event lies in another partition than that of its agent's key.
@@ -41,14 +42,8 @@ type misplaced struct {
 	source string // as the event says; hostile text
 }
 
-// keyed is Kafka's default partitioner (murmur2). It keeps nothing of a record that has a key.
-var keyed = kgo.StickyKeyPartitioner(nil).ForTopic("")
-
-// homeOf is the partition of a record's key.
-func homeOf(r *kgo.Record, n int32) int32 { return int32(keyed.Partition(r, int(n))) }
-
 // byKey is the partition of a key by Kafka's default partitioner (murmur2).
-func byKey(key []byte, n int32) int32 { return homeOf(&kgo.Record{Key: key}, n) }
+func byKey(key []byte, n int32) int32 { return broker.KeyPartition(&kgo.Record{Key: key}, n) }
 
 // misroutes says once of each reason that events lie in partitions that are not their keys'.
 func (st *stage) misroutes(sh *shard) {

@@ -9,6 +9,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/wayward-sec/wayward/pipeline/broker"
 )
 
 // Why a transaction did not commit: the label "reason" of transactions_total. A committed one has
@@ -122,7 +124,7 @@ func (st *stage) finished(ctx context.Context, cl *kgo.Client) bool {
 		if s := resp.TransactionStates[0].State; s != "PrepareCommit" && s != "PrepareAbort" {
 			return true
 		}
-		pause(ctx, wait)
+		broker.Pause(ctx, wait)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/pipeline/broker"
 )
 
 // A sequence that was begun under one set of policies ends under the next, and what the next one
@@ -64,7 +65,7 @@ func TestARuleThatFailsIsTurnedOff(t *testing.T) {
 	goOn = s.busy("agent-2", "search")
 	s.until("nobody asks the rule any more", func() bool {
 		bad, good := looked("bad"), looked("good")
-		pause(t.Context(), 2500*time.Millisecond) // it is told once a second
+		broker.Pause(t.Context(), 2500*time.Millisecond) // it is told once a second
 		return looked("bad") == bad && looked("good") > good
 	})
 	goOn()
@@ -122,7 +123,7 @@ func (s *street) busy(agent, tool string) (stop func()) {
 				agent, tool, n, time.Now().UnixMilli(), agent, tool)
 			s.cl.ProduceSync(ctx, &kgo.Record{Topic: s.topics.Events, Partition: -1,
 				Key: event.AppendKey(nil, "acme", agent), Value: b})
-			pause(ctx, 50*time.Millisecond)
+			broker.Pause(ctx, 50*time.Millisecond)
 		}
 	})
 	return func() {

@@ -28,7 +28,8 @@ func closingOf(list []*baselines.Model) *Closing {
 }
 
 // find implements models. The relation stage is never behind in a replay.
-func (s *replaySnapshots) find(k baselines.Key, day int64, _ func(baselines.Key, int64) *ruling) (*baselines.Model, error) {
+func (s *replaySnapshots) find(k baselines.Key, day int64, _ func(baselines.Key, int64) *ruling) (*baselines.Model,
+	error) {
 	base := s.of(k, day)
 	if base == nil {
 		return nil, nil
@@ -39,7 +40,8 @@ func (s *replaySnapshots) find(k baselines.Key, day int64, _ func(baselines.Key,
 }
 
 // must implements models.
-func (s *replaySnapshots) must(k baselines.Key, day int64, rules func(baselines.Key, int64) *ruling) (*baselines.Model, error) {
+func (s *replaySnapshots) must(k baselines.Key, day int64, rules func(baselines.Key, int64) *ruling) (*baselines.Model,
+	error) {
 	return s.find(k, day, rules)
 }
 

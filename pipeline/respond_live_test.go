@@ -17,6 +17,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/pipeline/broker"
 	"github.com/wayward-sec/wayward/policy"
 	"github.com/wayward-sec/wayward/state"
 )
@@ -25,8 +26,8 @@ import (
 // says.
 type street struct {
 	*testing.T
-	broker *Embedded
-	topics Topics
+	broker *broker.Embedded
+	topics broker.Topics
 	set    *policy.Set
 	cl     *kgo.Client
 	read   []*kgo.Record
@@ -40,11 +41,11 @@ type street struct {
 
 func newStreet(t *testing.T, set *policy.Set) *street {
 	t.Parallel()
-	s := &street{T: t, broker: startEmbedded(t, t.TempDir()), topics: DefaultTopics(), set: set, stop: func() {},
+	s := &street{T: t, broker: startEmbedded(t, t.TempDir()), topics: broker.DefaultTopics(), set: set, stop: func() {},
 		updates: make(chan *policy.Set)}
 	s.topics.Partitions, s.topics.FactsPartitions = 3, 2
 	var err error
-	if s.cl, err = kgo.NewClient(kgo.SeedBrokers(s.broker.Addr()), kgo.RecordPartitioner(partitioner),
+	if s.cl, err = kgo.NewClient(kgo.SeedBrokers(s.broker.Addr()), kgo.RecordPartitioner(broker.Partitioner),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxWait(50*time.Millisecond),
 		kgo.ConsumeTopics(s.topics.Commands, s.topics.Breakers, s.topics.Alerts, s.topics.DLQ)); err != nil {
 		t.Fatal(err)

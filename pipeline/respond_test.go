@@ -18,6 +18,7 @@ import (
 
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/formats"
+	"github.com/wayward-sec/wayward/pipeline/broker"
 	"github.com/wayward-sec/wayward/policy"
 	"github.com/wayward-sec/wayward/response"
 )
@@ -85,7 +86,7 @@ func newCity(t testing.TB, seed uint64, sources, facts int32, set *policy.Set) *
 		at: make([][2]int, sources), facts: make([][]record, facts), heard: make([]int, facts),
 		commands: map[string][]event.Command{}, breakers: map[string][]byte{}, dead: map[string]int{},
 		counted: map[[2]string]int64{}}
-	cfg := &Config{Topics: DefaultTopics()}
+	cfg := &Config{Topics: broker.DefaultTopics()}
 	c.answers = cfg.answers(c.rules)
 	for p := range sources {
 		c.behaviours = append(c.behaviours, newBehaviour(p, c.rules, set, "agent.events"))

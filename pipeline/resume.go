@@ -18,6 +18,7 @@ import (
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/event/wire"
+	"github.com/wayward-sec/wayward/pipeline/broker"
 	"github.com/wayward-sec/wayward/response"
 )
 
@@ -66,7 +67,7 @@ const quiet = time.Second
 
 // ReadResume reads what is there. Call it while no engine runs, before topics and groups are
 // deleted.
-func ReadResume(ctx context.Context, options []kgo.Opt, t Topics, group string) (*Resume, error) {
+func ReadResume(ctx context.Context, options []kgo.Opt, t broker.Topics, group string) (*Resume, error) {
 	t = t.Full()
 	cl, err := kgo.NewClient(options...)
 	if err != nil {
@@ -194,12 +195,12 @@ func (r *Resume) learned(ctx context.Context, options []kgo.Opt, topic string, w
 // judge finds out up to which event time each partition was judged: the newest of the last thousand
 // events before the group's offset, or what an earlier Resume said, if it is later: the engine may
 // have stopped while it was still reading again.
-func (r *Resume) judge(ctx context.Context, options []kgo.Opt, adm *kadm.Client, t Topics, group string, starts,
+func (r *Resume) judge(ctx context.Context, options []kgo.Opt, adm *kadm.Client, t broker.Topics, group string, starts,
 	ends kadm.ListedOffsets) error {
 	const enough = 1000
 	committed, err := adm.FetchOffsets(ctx, group+"-behaviour")
 	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
-		return explained{err}
+		return broker.Explained(err)
 	}
 	tail, first := map[int32]span{}, map[int32]span{}
 	for p, end := range ends[t.Events] {
@@ -234,16 +235,16 @@ func (r *Resume) judge(ctx context.Context, options []kgo.Opt, adm *kadm.Client,
 func (r *Resume) Scopes() int { return len(r.scopes) }
 
 // Write puts it into the new logs. Call it when the topics are there again, before an engine runs.
-func (r *Resume) Write(ctx context.Context, options []kgo.Opt, t Topics) error {
+func (r *Resume) Write(ctx context.Context, options []kgo.Opt, t broker.Topics) error {
 	t = t.Full()
-	cl, err := kgo.NewClient(append(slices.Clone(options), kgo.RecordPartitioner(partitioner))...)
+	cl, err := kgo.NewClient(append(slices.Clone(options), kgo.RecordPartitioner(broker.Partitioner))...)
 	if err != nil {
 		return fmt.Errorf("Kafka client: %w", err)
 	}
 	defer cl.Close()
-	details, err := listFresh(ctx, kadm.NewClient(cl), []string{t.Events, t.Facts})
+	details, err := broker.ListTopics(ctx, kadm.NewClient(cl), []string{t.Events, t.Facts})
 	if err != nil {
-		return fmt.Errorf("topics: %s", Explain(err))
+		return fmt.Errorf("topics: %s", broker.Explain(err))
 	}
 	shared := &rules{sources: int32(len(details[t.Events].Partitions)), facts: int32(len(details[t.Facts].Partitions)),
 		partition: byKey}
@@ -316,7 +317,7 @@ func (r *Resume) Write(ctx context.Context, options []kgo.Opt, t Topics) error {
 		}
 	}
 	if err := cl.ProduceSync(ctx, records...).FirstErr(); err != nil {
-		return fmt.Errorf("writing what outlives the logs: %w", explained{err})
+		return fmt.Errorf("writing what outlives the logs: %w", broker.Explained(err))
 	}
 	return nil
 }
@@ -423,10 +424,10 @@ func closedOffsets(ctx context.Context, adm *kadm.Client, topics ...string) (sta
 		if time.Now().After(deadline) {
 			return nil, nil, fmt.Errorf("a transaction has been open on %s for a minute: stop who writes there", open)
 		}
-		pause(ctx, 100*time.Millisecond)
+		broker.Pause(ctx, 100*time.Millisecond)
 		err = ctx.Err()
 	}
-	return nil, nil, fmt.Errorf("offsets of %v: %w", topics, explained{err})
+	return nil, nil, fmt.Errorf("offsets of %v: %w", topics, broker.Explained(err))
 }
 
 // present leaves out what is not there: an installation may be older than a topic.
@@ -470,7 +471,7 @@ func scan(ctx context.Context, options []kgo.Opt, want map[string]map[int32]span
 		}
 		for _, e := range f.Errors() {
 			if !kerr.IsRetriable(e.Err) && !errors.Is(e.Err, context.DeadlineExceeded) {
-				return explained{e.Err}
+				return broker.Explained(e.Err)
 			}
 		}
 		if f.NumRecords() == 0 {
@@ -478,7 +479,7 @@ func scan(ctx context.Context, options []kgo.Opt, want map[string]map[int32]span
 				return nil // records at the end that were aborted or compacted away
 			}
 			if err := cl.Ping(ctx); err != nil {
-				return explained{err}
+				return broker.Explained(err)
 			}
 			continue
 		}

@@ -20,6 +20,7 @@ import (
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/event/wire"
+	"github.com/wayward-sec/wayward/pipeline/broker"
 )
 
 // snapshotCache keeps every baseline snapshot in memory. It tails wayward.baselines without a
@@ -200,7 +201,7 @@ func (l *snapshotCache) run(ctx context.Context, ready chan<- struct{}) {
 	defer searching.Wait()
 	searching.Go(func() {
 		for ctx.Err() == nil {
-			pause(ctx, 500*time.Millisecond)
+			broker.Pause(ctx, 500*time.Millisecond)
 			l.mu.Lock()
 			asked := l.asked
 			l.asked = false
@@ -209,7 +210,7 @@ func (l *snapshotCache) run(ctx context.Context, ready chan<- struct{}) {
 				continue
 			}
 			if err := l.search(ctx); err != nil && ctx.Err() == nil {
-				l.log.Warn("reading baselines again", "topic", l.topic, "err", Explain(err))
+				l.log.Warn("reading baselines again", "topic", l.topic, "err", broker.Explain(err))
 			}
 		}
 	})
@@ -227,8 +228,8 @@ func (l *snapshotCache) run(ctx context.Context, ready chan<- struct{}) {
 		l.mu.Lock()
 		l.failed = err
 		l.mu.Unlock()
-		l.log.Warn("reading baselines", "topic", l.topic, "err", Explain(err))
-		pause(ctx, time.Second)
+		l.log.Warn("reading baselines", "topic", l.topic, "err", broker.Explain(err))
+		broker.Pause(ctx, time.Second)
 	}
 }
 
@@ -336,7 +337,8 @@ type ruling struct {
 }
 
 // find implements models.
-func (l *snapshotCache) find(k baselines.Key, day int64, rules func(baselines.Key, int64) *ruling) (*baselines.Model, error) {
+func (l *snapshotCache) find(k baselines.Key, day int64, rules func(baselines.Key, int64) *ruling) (*baselines.Model,
+	error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	base, err := l.of(k, day, rules)
@@ -350,7 +352,8 @@ func (l *snapshotCache) find(k baselines.Key, day int64, rules func(baselines.Ke
 	return &m, nil
 }
 
-func (l *snapshotCache) of(k baselines.Key, day int64, rules func(baselines.Key, int64) *ruling) (*baselines.Model, error) {
+func (l *snapshotCache) of(k baselines.Key, day int64, rules func(baselines.Key, int64) *ruling) (*baselines.Model,
+	error) {
 	of, fresh := k, false
 	name, rule := bookName{}, rules(k, day)
 	if rule == nil {
@@ -405,7 +408,8 @@ func dateOf(day int64) string {
 
 // must finds what was there when the log that is being read again was written: it waits until it
 // has been read, and reads the topic anew for what lies further back than what is kept in memory.
-func (l *snapshotCache) must(k baselines.Key, day int64, rules func(baselines.Key, int64) *ruling) (*baselines.Model, error) {
+func (l *snapshotCache) must(k baselines.Key, day int64, rules func(baselines.Key, int64) *ruling) (*baselines.Model,
+	error) {
 	const patience = 30 * time.Second
 	ctx, cancel := context.WithTimeout(cmp.Or(l.stopped, context.Background()), patience)
 	defer cancel()

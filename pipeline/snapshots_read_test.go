@@ -10,6 +10,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/pipeline/broker"
 )
 
 // pieced are the records of a value as emitChunks writes them, but in smaller pieces.
@@ -180,7 +181,7 @@ func TestALargeSnapshotTravelsInPieces(t *testing.T) {
 	b.closed = day
 	b.keep(&lineage{key: key}, m, day, 1)
 	b.publish(&Closing{From: day, To: day}, b.lineages())
-	l := newSnapshotCache(&Config{Topics: DefaultTopics(), Log: slog.New(slog.DiscardHandler)}, b.rules)
+	l := newSnapshotCache(&Config{Topics: broker.DefaultTopics(), Log: slog.New(slog.DiscardHandler)}, b.rules)
 	read := Snapshots{}
 	pieces, topic := 0, map[string]bool{}
 	for _, o := range b.out {

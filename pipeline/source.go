@@ -19,6 +19,7 @@ import (
 	"github.com/ulikunitz/xz"
 
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/pipeline/broker"
 )
 
 // Lines is a source of JSONL: one event a line, plain or compressed with gzip, zstd or xz (told by
@@ -291,14 +292,14 @@ func OpenRange(ctx context.Context, opts []kgo.Opt, topic string, from, to time.
 		err = first.Error()
 	}
 	if err != nil {
-		return nil, fmt.Errorf("topic %s: %s", topic, Explain(err))
+		return nil, fmt.Errorf("topic %s: %s", topic, broker.Explain(err))
 	}
 	last, err := offsets(to, false)
 	if err == nil {
 		err = last.Error()
 	}
 	if err != nil {
-		return nil, fmt.Errorf("topic %s: %s", topic, Explain(err))
+		return nil, fmt.Errorf("topic %s: %s", topic, broker.Explain(err))
 	}
 	r := &Range{topic: topic}
 	assign := map[int32]kgo.Offset{}
@@ -390,7 +391,7 @@ func (r *Range) fill(ctx context.Context) error {
 		}
 		if err != nil {
 			return fmt.Errorf("topic %s: the brokers bring no more records and do not answer, %d were read: %s",
-				r.topic, r.read, Explain(err))
+				r.topic, r.read, broker.Explain(err))
 		}
 		for _, p := range r.parts {
 			p.at = p.end
@@ -400,7 +401,7 @@ func (r *Range) fill(ctx context.Context) error {
 	var err error
 	f.EachPartition(func(fp kgo.FetchTopicPartition) {
 		if fp.Err != nil && err == nil {
-			err = fmt.Errorf("topic %s partition %d: %s", r.topic, fp.Partition, Explain(fp.Err))
+			err = fmt.Errorf("topic %s partition %d: %s", r.topic, fp.Partition, broker.Explain(fp.Err))
 		}
 		i := slices.IndexFunc(r.parts, func(p *rangePart) bool { return p.p == fp.Partition })
 		if i < 0 {

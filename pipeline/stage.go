@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/wayward-sec/wayward/pipeline/broker"
 	"github.com/wayward-sec/wayward/state"
 )
 
@@ -127,11 +128,11 @@ func (st *stage) run(ctx context.Context) error {
 		}
 		st.metrics.sessions.Inc()
 		st.cfg.Health.set(StageHealth{Stage: st.name, Waiting: "its session ended, another one begins: " +
-			Explain(err)})
+			broker.Explain(err)})
 		if time.Since(start) > time.Minute {
 			wait = 100 * time.Millisecond
 		}
-		st.log.Warn("session ended, state is loaded anew", "err", Explain(err), "retry_in", wait)
+		st.log.Warn("session ended, state is loaded anew", "err", broker.Explain(err), "retry_in", wait)
 		select {
 		case <-ctx.Done():
 			return nil
@@ -157,7 +158,7 @@ func (st *stage) open(ctx context.Context) (*kgo.GroupTransactSession, error) {
 		kgo.TransactionTimeout(c.TransactionTimeout), kgo.FetchMaxWait(100*time.Millisecond),
 		kgo.FetchMaxBytes(16<<20), kgo.FetchMaxPartitionBytes(2<<20), kgo.BrokerMaxReadBytes(512<<20),
 		kgo.ProducerBatchCompression(c.Topics.Codec()), kgo.ProducerLinger(0), kgo.MaxBufferedRecords(200_000),
-		kgo.RecordPartitioner(partitioner), kgo.RetryTimeout(c.TransactionTimeout),
+		kgo.RecordPartitioner(broker.Partitioner), kgo.RetryTimeout(c.TransactionTimeout),
 		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, a map[string][]int32) {
 			first := slices.Sorted(slices.Values(a[st.in[0]])) // eager: the whole assignment, every time
 			if !slices.Equal(first, slices.Sorted(slices.Values(a[st.in[len(st.in)-1]]))) {
@@ -174,7 +175,7 @@ func (st *stage) open(ctx context.Context) (*kgo.GroupTransactSession, error) {
 		abort()
 		return nil, fmt.Errorf("%w%s stage: %w", errFatal, st.name, err)
 	}
-	if err := waitForBrokers(ctx, s.Client(), st.log, func(why string) {
+	if err := broker.WaitForBrokers(ctx, s.Client(), st.log, func(why string) {
 		if why != "" {
 			st.cfg.Health.set(StageHealth{Stage: st.name, Waiting: why})
 		}
@@ -192,20 +193,6 @@ func (st *stage) open(ctx context.Context) (*kgo.GroupTransactSession, error) {
 	}
 	return s, nil
 }
-
-// partitioner sends what has a partition there, and the rest where every Kafka client would by its
-// key.
-var partitioner = kgo.BasicConsistentPartitioner(func(string) func(*kgo.Record, int) int {
-	return func(r *kgo.Record, n int) int {
-		if r.Partition >= 0 {
-			return int(r.Partition)
-		}
-		if r.Key == nil {
-			return 0
-		}
-		return keyed.Partition(r, n)
-	}
-})
 
 func (st *stage) session(ctx context.Context) error {
 	// Before open: the group may give us partitions before open returns.
@@ -329,7 +316,7 @@ func (st *stage) session(ctx context.Context) error {
 		// One transaction per interval, not per poll: each costs the broker the same whatever it
 		// carries.
 		if rest := st.cfg.TransactionEvery - time.Since(began); rest > 0 && len(ready) > 0 {
-			pause(ctx, rest)
+			broker.Pause(ctx, rest)
 		}
 	}
 	clean = true
@@ -384,15 +371,6 @@ func (st *stage) settle(ctx context.Context, cl *kgo.Client, load func(p int32, 
 			cl.PauseFetchPartitions(st.both(p))
 			load(p, [2]int64{})
 		}
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
 	}
 }
 
@@ -505,7 +483,7 @@ func complain(log *slog.Logger, last *time.Time, topic string, p int32, err erro
 		return
 	}
 	*last = time.Now()
-	log.Error("reading", "topic", topic, "partition", p, "err", Explain(err))
+	log.Error("reading", "topic", topic, "partition", p, "err", broker.Explain(err))
 }
 
 func (st *stage) logOf(topic string) int {

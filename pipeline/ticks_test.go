@@ -10,6 +10,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/wayward-sec/wayward/pipeline/broker"
 )
 
 // A tick says that nothing is waiting: the relation stage then closes what the partition's next
@@ -21,7 +23,7 @@ func TestTicks(t *testing.T) {
 	}
 	defer c.Close()
 	options := []kgo.Opt{kgo.SeedBrokers(c.ListenAddrs()...)}
-	cl, err := kgo.NewClient(append(options, kgo.RecordPartitioner(partitioner))...)
+	cl, err := kgo.NewClient(append(options, kgo.RecordPartitioner(broker.Partitioner))...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,7 +35,7 @@ func TestTicks(t *testing.T) {
 		}
 	}
 	// And a transaction, whose marker has an offset of its own.
-	txn, err := kgo.NewClient(append(options, kgo.RecordPartitioner(partitioner), kgo.TransactionalID("t"))...)
+	txn, err := kgo.NewClient(append(options, kgo.RecordPartitioner(broker.Partitioner), kgo.TransactionalID("t"))...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/wayward-sec/wayward/pipeline/broker"
 )
 
 // transact applies the slices of the partitions in one transaction.
@@ -125,7 +127,7 @@ func (st *stage) transact(ctx context.Context, s *kgo.GroupTransactSession, in m
 	}
 	st.aborted(st.whyAborted(order, errs, lost.Load(), inTime))
 	if perr := lost.Load(); perr != nil {
-		st.log.Warn("a record could not be written, the transaction is aborted", "err", Explain(*perr))
+		st.log.Warn("a record could not be written, the transaction is aborted", "err", broker.Explain(*perr))
 	}
 	for i, p := range order {
 		if w := st.awaits(p, errs[i]); w != nil {
@@ -317,6 +319,6 @@ func (st *stage) brokerPosition(ctx context.Context, cl *kgo.Client) (map[int32]
 		if !errors.Is(err, kerr.UnstableOffsetCommit) || ctx.Err() != nil {
 			return at, err
 		}
-		pause(ctx, 20*time.Millisecond)
+		broker.Pause(ctx, 20*time.Millisecond)
 	}
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/pipeline/broker"
 	"github.com/wayward-sec/wayward/policy"
 	"github.com/wayward-sec/wayward/state"
 )
@@ -40,7 +41,7 @@ type lab struct {
 	cluster *kfake.Cluster
 	cl      *kgo.Client
 	adm     *kadm.Client
-	topics  Topics
+	topics  broker.Topics
 	set     *policy.Set
 	g       *traffic
 	n       int // events produced
@@ -63,17 +64,17 @@ func newLab(t *testing.T) *lab { return newLabOf(t, 2, 1) }
 
 func newLabOf(t *testing.T, partitions, facts int) *lab {
 	t.Parallel()
-	l := &lab{T: t, topics: DefaultTopics(), set: setOf(t, strict), g: stream(1, 5000, 12)}
+	l := &lab{T: t, topics: broker.DefaultTopics(), set: setOf(t, strict), g: stream(1, 5000, 12)}
 	l.topics.Partitions, l.topics.FactsPartitions = partitions, facts
 	l.cluster, l.adm = fakeCluster(t, kfake.NumBrokers(1), kfake.GroupMinSessionTimeout(100*time.Millisecond),
 		kfake.BrokerConfigs(map[string]string{"group.initial.rebalance.delay.ms": "0"}))
-	if err := ApplyTopics(t.Context(), l.adm, planned(t, l.adm, l.topics.Specs(false, 1)),
-		func(Change) {}); err != nil {
+	if err := broker.ApplyTopics(t.Context(), l.adm, planned(t, l.adm, l.topics.Specs(false, 1)),
+		func(broker.Change) {}); err != nil {
 		t.Fatal(err)
 	}
 	var err error
 	if l.cl, err = kgo.NewClient(kgo.SeedBrokers(l.cluster.ListenAddrs()...),
-		kgo.RecordPartitioner(partitioner)); err != nil {
+		kgo.RecordPartitioner(broker.Partitioner)); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(l.cl.Close)
@@ -468,7 +469,7 @@ func TestJ6ACatchUpOverMarkersAndAbortedRecordsEnds(t *testing.T) {
 	// there is no "first live offset" to wait for
 	l := newLab(t)
 	x, err := kgo.NewClient(kgo.SeedBrokers(l.cluster.ListenAddrs()...), kgo.TransactionalID("producer"),
-		kgo.RecordPartitioner(partitioner))
+		kgo.RecordPartitioner(broker.Partitioner))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -508,7 +509,7 @@ func TestJ6ACatchUpOverMarkersAndAbortedRecordsEnds(t *testing.T) {
 func TestJ7ACatchUpWaitsForTheJournalsEnd(t *testing.T) {
 	l := newLab(t)
 	x, err := kgo.NewClient(kgo.SeedBrokers(l.cluster.ListenAddrs()...), kgo.TransactionalID("somebody"),
-		kgo.TransactionTimeout(time.Minute), kgo.RecordPartitioner(partitioner))
+		kgo.TransactionTimeout(time.Minute), kgo.RecordPartitioner(broker.Partitioner))
 	if err != nil {
 		t.Fatal(err)
 	}

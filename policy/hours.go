@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -85,35 +84,6 @@ func minuteOf(s string) (minute int, ok bool) {
 	m, err2 := strconv.ParseUint(s[3:], 10, 8)
 	minute = int(h*60 + m)
 	return minute, err1 == nil && err2 == nil && m < 60 && minute <= minutesADay
-}
-
-// WallClock tells the time of day in a zone. It remembers from when to when the present offset from
-// UTC holds, which spares the search for it; so it belongs to one goroutine.
-type WallClock struct {
-	zone     *time.Location
-	from, to int64 // Unix milliseconds
-	offset   int64 // ms east of UTC
-}
-
-// NewWallClock returns the clock of a zone.
-func NewWallClock(zone *time.Location) *WallClock { return &WallClock{zone: zone} }
-
-// Local returns a moment as the zone's clocks show it, in milliseconds since Thursday, 1 January
-// 1970, 00:00 there.
-func (c *WallClock) Local(ms int64) int64 {
-	if ms < c.from || ms >= c.to {
-		t := time.UnixMilli(ms).In(c.zone)
-		_, offset := t.Zone()
-		start, end := t.ZoneBounds()
-		c.from, c.to, c.offset = math.MinInt64, math.MaxInt64, int64(offset)*1000
-		if !start.IsZero() {
-			c.from = start.UnixMilli()
-		}
-		if !end.IsZero() {
-			c.to = end.UnixMilli()
-		}
-	}
-	return ms + c.offset
 }
 
 const dayMS = 86_400_000

@@ -60,26 +60,6 @@ func TestHoursFollowTheClockOnTheWall(t *testing.T) {
 	}
 }
 
-// The remembered offset must not show: any moments, in any order, are what package time says.
-func TestAWallClockIsTheZones(t *testing.T) {
-	for _, name := range []string{"UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe",
-		"Africa/Casablanca", "Pacific/Apia"} {
-		zone, err := time.LoadLocation(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		c := NewWallClock(zone)
-		year := int64(365 * dayMS)
-		for i := range int64(20_000) {
-			ms := (i*7_919_333_777)%(120*year) - 40*year // back and forth, 1930 to 2050
-			_, offset := time.UnixMilli(ms).In(zone).Zone()
-			if got, want := c.Local(ms), ms+int64(offset)*1000; got != want {
-				t.Fatalf("%s at %d: got %d, want %d", name, ms, got, want)
-			}
-		}
-	}
-}
-
 func TestHoursAreTheTenantsWherePersonaNamesNoZone(t *testing.T) {
 	s, errs := Load(folder(t, map[string]string{
 		"tenants/a.yaml":  "tenants: [{name: acme, zone: Asia/Tokyo}]\n",

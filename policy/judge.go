@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/localtime"
 )
 
 // Judge applies a persona to the calls of one tenant. It remembers what it said of tools and which
@@ -13,7 +14,7 @@ import (
 type Judge struct {
 	*Persona
 	zone  *time.Location
-	clock *WallClock // nil: no hours
+	clock *localtime.Clock // nil: no hours
 	tools map[*Tool][]Violation
 }
 
@@ -35,7 +36,7 @@ func (s *Set) judge(tenant string, p *Persona) *Judge {
 		j.zone = s.Zone(tenant)
 	}
 	if p.Hours != nil {
-		j.clock = NewWallClock(j.zone)
+		j.clock = localtime.In(j.zone)
 	}
 	return j
 }

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -19,8 +20,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/wayward-sec/wayward/config"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/pipeline"
+	"github.com/wayward-sec/wayward/pipeline/broker"
 	"github.com/wayward-sec/wayward/sinks"
 	"github.com/wayward-sec/wayward/state"
 )
@@ -30,7 +33,7 @@ type instance struct {
 	cfg      pipeline.Config
 	registry *prometheus.Registry
 	addr     string // of the metrics, once they are served
-	broker   *pipeline.Embedded
+	broker   *broker.Embedded
 	reloader *reloader
 	close    []closer
 	closing  atomic.Value // string: what is being closed
@@ -62,7 +65,7 @@ type wiring struct {
 
 // assemble opens what the config asks for: broker, topics, policies, state, sinks, metrics. It is
 // the only place that knows them all.
-func assemble(ctx context.Context, c config, w wiring, log *slog.Logger) (_ *instance, err error) {
+func assemble(ctx context.Context, c config.Config, w wiring, log *slog.Logger) (_ *instance, err error) {
 	i := &instance{registry: prometheus.NewRegistry()}
 	defer func() {
 		if err != nil {
@@ -72,7 +75,7 @@ func assemble(ctx context.Context, c config, w wiring, log *slog.Logger) (_ *ins
 	i.registry.MustRegister(collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
-	policies, err := loadShadowed(c.Policies, w.shadow)
+	policies, err := config.LoadShadowed(c.Policies, w.shadow)
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +86,7 @@ func assemble(ctx context.Context, c config, w wiring, log *slog.Logger) (_ *ins
 	embedded := c.Kafka.Embedded()
 	var disk *state.Disk
 	if dir != "" {
-		disk = c.disk()
+		disk = c.Disk()
 		if err := disk.Look().Problem(); err != nil { // before anybody begins to write
 			return nil, err
 		}
@@ -93,13 +96,13 @@ func assemble(ctx context.Context, c config, w wiring, log *slog.Logger) (_ *ins
 		if dir != "" {
 			brokerDir = dir // it takes dir/broker and dir/lock
 		}
-		broker, err := pipeline.StartEmbedded(brokerDir, c.Embedded.Port, log)
+		own, err := broker.StartEmbedded(brokerDir, c.Embedded.Port, log)
 		if err != nil {
 			return nil, err
 		}
-		i.broker = broker
-		i.close = append(i.close, closer{"the embedded broker", broker.Close})
-		c.Kafka = pipeline.Kafka{Brokers: []string{broker.Addr()}}
+		i.broker = own
+		i.close = append(i.close, closer{"the embedded broker", own.Close})
+		c.Kafka = broker.Kafka{Brokers: []string{own.Addr()}}
 	}
 	options, err := c.Kafka.Options()
 	if err != nil {
@@ -107,7 +110,7 @@ func assemble(ctx context.Context, c config, w wiring, log *slog.Logger) (_ *ins
 	}
 	storeDir := ""
 	if dir != "" {
-		storeDir = c.storeDir()
+		storeDir = c.StoreDir()
 	}
 	if embedded {
 		if err := prepareEmbedded(ctx, &c, options, i.broker, storeDir, log); err != nil {
@@ -122,7 +125,7 @@ func assemble(ctx context.Context, c config, w wiring, log *slog.Logger) (_ *ins
 
 	fan := cmp.Or(w.sinks, &sinks.Fan{})
 	i.close = append(i.close, closer{"the sinks", fan.Close})
-	for _, x := range c.beside(os.Stdout) {
+	for _, x := range sinksOf(&c, os.Stdout) {
 		if err := fan.Open(x, log); err != nil {
 			return nil, err
 		}
@@ -141,12 +144,12 @@ func assemble(ctx context.Context, c config, w wiring, log *slog.Logger) (_ *ins
 	if i.broker != nil {
 		i.cfg.Broken = i.broker.Broken
 	}
-	budget, from, err := budgetOf(c.Memory)
+	budget, from, err := config.Budget(c.Memory)
 	if err != nil {
 		return nil, err
 	}
 	i.cfg.Budget = budget
-	log.Info("memory", "limit", sizeOf(budget.Limit()), "from", from)
+	log.Info("memory", "limit", config.FormatMemory(budget.Limit()), "from", from)
 	i.reloader = newReloader(c.Policies, w.shadow, policies, log)
 	i.cfg.Updates, i.cfg.Told = i.reloader.updates, i.reloader.told
 	if c.Listen != "off" && c.Listen != "" {
@@ -160,7 +163,7 @@ func assemble(ctx context.Context, c config, w wiring, log *slog.Logger) (_ *ins
 // prepareEmbedded creates the topics of the embedded broker. After an unclean stop its transactions
 // cannot be trusted to be whole, so all that the engine wrote to itself is thrown away and made
 // again from agent.events; findings may then repeat, with equal ids. Breakers stay as they are.
-func prepareEmbedded(ctx context.Context, c *config, options []kgo.Opt, broker *pipeline.Embedded, storeDir string,
+func prepareEmbedded(ctx context.Context, c *config.Config, options []kgo.Opt, own *broker.Embedded, storeDir string,
 	log *slog.Logger) error {
 	cl, err := kgo.NewClient(options...)
 	if err != nil {
@@ -168,7 +171,7 @@ func prepareEmbedded(ctx context.Context, c *config, options []kgo.Opt, broker *
 	}
 	defer cl.Close()
 	var resume *pipeline.Resume
-	if !broker.Clean() {
+	if !own.Clean() {
 		log.Warn("the last stop was not clean: state is rebuilt from " + c.Topics.Events +
 			", findings may repeat with equal ids")
 		groups := []string{c.Group + "-ingress", c.Group + "-behaviour", c.Group + "-relation"}
@@ -180,16 +183,16 @@ func prepareEmbedded(ctx context.Context, c *config, options []kgo.Opt, broker *
 				return fmt.Errorf("discarding state: %w", err)
 			}
 		}
-		if err := broker.DiscardInternal(ctx, c.Topics.Discardable(), groups); err != nil {
+		if err := own.DiscardInternal(ctx, c.Topics.Discardable(), groups); err != nil {
 			return err
 		}
 	}
 	adm := kadm.NewClient(cl)
-	changes, err := pipeline.PlanTopics(ctx, adm, c.Topics.Specs(true, 1))
+	changes, err := broker.PlanTopics(ctx, adm, c.Topics.Specs(true, 1))
 	if err != nil {
 		return err
 	}
-	if err := pipeline.ApplyTopics(ctx, adm, changes, func(pipeline.Change) {}); err != nil || resume == nil {
+	if err := broker.ApplyTopics(ctx, adm, changes, func(broker.Change) {}); err != nil || resume == nil {
 		return err
 	}
 	return resume.Write(ctx, options, c.Topics)
@@ -244,4 +247,16 @@ func terminalSink(stdout io.Writer) (*sinks.Terminal, sinks.Settings) {
 	out := rawOf(stdout)
 	return sinks.NewTerminal(out, sinks.Colour(out)), sinks.Settings{Type: "terminal",
 		Records: []string{"findings", "commands"}}
+}
+
+// sinksOf are the sinks that the config asks for. findings.file is the short form of a file.
+func sinksOf(c *config.Config, stdout io.Writer) []sinks.Settings {
+	all := slices.Clone(c.Sinks)
+	if c.Findings.File != "" {
+		all = append(all, sinks.Settings{Type: "file", Path: c.Findings.File})
+	}
+	for i := range all {
+		all[i].Version, all[i].Out, all[i].Colour = versionOf(), stdout, sinks.Colour(stdout)
+	}
+	return all
 }

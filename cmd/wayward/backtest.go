@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/wayward-sec/wayward/config"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/pipeline"
 )
@@ -58,18 +59,18 @@ func (o *backtestOptions) run(cmd *cobra.Command) error {
 	if o.input == "-" {
 		return errors.New("--input -: the events are read twice; write them to a file")
 	}
-	c, err := loadConfig(o.config)
+	c, err := config.Load(o.config)
 	if err != nil {
 		return err
 	}
-	budget, _, err := budgetOf(c.Memory)
+	budget, _, err := config.Budget(c.Memory)
 	if err != nil {
 		return fmt.Errorf("memory: %w", err)
 	}
 	var rep backtestReport
 	var bad undecoded
 	for i, dir := range []string{o.base, o.candidate} {
-		set, err := loadPolicies(dir)
+		set, err := config.LoadPolicies(dir)
 		if err != nil {
 			return err
 		}

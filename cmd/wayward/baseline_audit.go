@@ -12,6 +12,7 @@ import (
 
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/baselines/audit"
+	"github.com/wayward-sec/wayward/config"
 	"github.com/wayward-sec/wayward/policy"
 )
 
@@ -73,15 +74,15 @@ func newBaselineAudit() *cobra.Command {
 }
 
 // auditPolicies are the policies with the alert budgets.
-func auditPolicies(dir, config string) (*policy.Set, error) {
+func auditPolicies(dir, file string) (*policy.Set, error) {
 	if dir == "" {
-		c, err := loadConfig(config)
+		c, err := config.Load(file)
 		if err != nil {
 			return nil, err
 		}
 		dir = c.Policies
 	}
-	return loadPolicies(dir)
+	return config.LoadPolicies(dir)
 }
 
 func printAudit(w io.Writer, rows []audit.Row, each bool) error {

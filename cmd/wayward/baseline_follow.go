@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/config"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/pipeline"
 )
@@ -25,7 +26,7 @@ type ruled struct {
 }
 
 // follow reads until the order is refused, or the baseline has changed, or the time is over.
-func (out *ruled) follow(ctx context.Context, cl *kgo.Client, c *config, f *event.Feedback) {
+func (out *ruled) follow(ctx context.Context, cl *kgo.Client, c *config.Config, f *event.Feedback) {
 	k := baselines.Key{Tenant: f.Scope.Tenant, Persona: f.Scope.ID, Fork: f.Baseline.Fork}
 	snapshots := pipeline.Snapshots{Want: func(o baselines.Key, _ int64) bool { return o == k }}
 	for ctx.Err() == nil && out.Refused == "" && out.Snapshot == "" && !out.Reset {
@@ -53,7 +54,7 @@ func (out *ruled) follow(ctx context.Context, cl *kgo.Client, c *config, f *even
 
 func (out *ruled) done() bool { return out.Refused == "" && (out.Snapshot != "" || out.Reset) }
 
-func (out *ruled) text(c *config, f *event.Feedback, waited time.Duration) string {
+func (out *ruled) text(c *config.Config, f *event.Feedback, waited time.Duration) string {
 	switch {
 	case out.Refused != "":
 		return "refused: " + out.Refused
@@ -94,7 +95,7 @@ func (o *baselineOrder) send(cmd *cobra.Command, c *cluster, f *event.Feedback, 
 	if o.wait > 0 {
 		wait, cancel := context.WithTimeout(ctx, o.wait)
 		defer cancel()
-		out.follow(wait, answers, &c.config, f)
+		out.follow(wait, answers, &c.Config, f)
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -104,7 +105,7 @@ func (o *baselineOrder) send(cmd *cobra.Command, c *cluster, f *event.Feedback, 
 			return err
 		}
 	} else if o.wait > 0 {
-		fmt.Fprintln(stdout, out.text(&c.config, f, o.wait))
+		fmt.Fprintln(stdout, out.text(&c.Config, f, o.wait))
 	}
 	if o.wait > 0 && !out.done() {
 		return errSilent{1}

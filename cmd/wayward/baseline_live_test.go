@@ -13,6 +13,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/wayward-sec/wayward/config"
 	"github.com/wayward-sec/wayward/event"
 )
 
@@ -58,7 +59,7 @@ func newWard(t *testing.T) *ward {
 			fmt.Appendf(nil,
 				"embedded: {port: %s}\nlisten: %q\nstate: %q\npolicies: %q\ntopics: {partitions: 2, facts_partitions: 2}\n",
 				port, listen, filepath.Join(dir, "state"), filepath.Join(dir, "policies")), 0o600))
-	loaded, err := loadConfig(c.config)
+	loaded, err := config.Load(c.config)
 	must(t, err)
 	c.topics = loaded.Topics
 	self, err := os.Executable()

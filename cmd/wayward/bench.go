@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/wayward-sec/wayward/config"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/fleet"
 	"github.com/wayward-sec/wayward/pipeline"
@@ -98,7 +99,7 @@ func (o *benchOptions) stream() *fleet.Traffic {
 }
 
 func (o *benchOptions) replay(ctx context.Context, w io.Writer) error {
-	policies, err := loadPolicies(o.policies)
+	policies, err := config.LoadPolicies(o.policies)
 	if err != nil {
 		return err
 	}

@@ -17,9 +17,11 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/wayward-sec/wayward/config"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/fleet"
 	"github.com/wayward-sec/wayward/pipeline"
+	"github.com/wayward-sec/wayward/pipeline/broker"
 )
 
 // warmUp is left out of the latency: the stream's time has just jumped from the backlog's to the
@@ -44,7 +46,7 @@ func (o *benchOptions) liveOnce(ctx context.Context, f *figures, name string, br
 		return err
 	}
 	defer os.RemoveAll(dir)
-	c := defaultConfig()
+	c := config.Default()
 	c.State, c.Listen, c.Embedded.Port, c.Brokers = dir, "off", 0, brokers
 	c.Group = fmt.Sprintf("bench-%d-%d", os.Getpid(), run)
 	if brokers != nil {
@@ -70,11 +72,11 @@ func (o *benchOptions) liveOnce(ctx context.Context, f *figures, name string, br
 	if brokers != nil {
 		adm := kadm.NewClient(cl)
 		specs := c.Topics.Specs(false, 1)
-		changes, err := pipeline.PlanTopics(ctx, adm, specs)
+		changes, err := broker.PlanTopics(ctx, adm, specs)
 		if err != nil {
 			return err
 		}
-		if err := pipeline.ApplyTopics(ctx, adm, changes, func(pipeline.Change) {}); err != nil {
+		if err := broker.ApplyTopics(ctx, adm, changes, func(broker.Change) {}); err != nil {
 			return err
 		}
 		defer func() {

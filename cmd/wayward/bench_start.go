@@ -19,6 +19,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/wayward-sec/wayward/config"
 	"github.com/wayward-sec/wayward/fleet"
 	"github.com/wayward-sec/wayward/pipeline"
 )
@@ -31,7 +32,7 @@ func (o *benchOptions) start(ctx context.Context, w io.Writer) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	c := defaultConfig()
+	c := config.Default()
 	c.State, c.Embedded.Port, c.Listen, c.Instance = dir, 0, "off", "bench"
 	log := slog.New(slog.DiscardHandler)
 	var f figures

@@ -24,7 +24,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/wayward-sec/wayward/event"
-	"github.com/wayward-sec/wayward/pipeline"
+	"github.com/wayward-sec/wayward/pipeline/broker"
 	"github.com/wayward-sec/wayward/policy"
 )
 
@@ -33,32 +33,32 @@ type desk struct {
 	*testing.T
 	broker string // address
 	config string // file that names it
-	topics pipeline.Topics
+	topics broker.Topics
 	client *kgo.Client
 }
 
 func newDesk(t *testing.T) *desk {
 	t.Helper()
-	broker, err := pipeline.StartEmbedded("", 0, slog.New(slog.DiscardHandler))
+	b, err := broker.StartEmbedded("", 0, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { broker.Close() })
-	d := &desk{T: t, broker: broker.Addr(), topics: pipeline.DefaultTopics(),
+	t.Cleanup(func() { b.Close() })
+	d := &desk{T: t, broker: b.Addr(), topics: broker.DefaultTopics(),
 		config: filepath.Join(t.TempDir(), "wayward.yaml")}
 	d.topics.Partitions, d.topics.FactsPartitions = 3, 1
-	if err := os.WriteFile(d.config, fmt.Appendf(nil, "brokers: [%q]\n", broker.Addr()), 0o600); err != nil {
+	if err := os.WriteFile(d.config, fmt.Appendf(nil, "brokers: [%q]\n", b.Addr()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	d.client, err = kgo.NewClient(kgo.SeedBrokers(broker.Addr()))
+	d.client, err = kgo.NewClient(kgo.SeedBrokers(b.Addr()))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(d.client.Close)
 	adm := kadm.NewClient(d.client)
-	changes, err := pipeline.PlanTopics(t.Context(), adm, d.topics.Specs(true, 1))
+	changes, err := broker.PlanTopics(t.Context(), adm, d.topics.Specs(true, 1))
 	if err == nil {
-		err = pipeline.ApplyTopics(t.Context(), adm, changes, func(pipeline.Change) {})
+		err = broker.ApplyTopics(t.Context(), adm, changes, func(broker.Change) {})
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -730,12 +730,12 @@ func TestWithoutABrokerOrItsTopicsItSaysWhatToDo(t *testing.T) {
 		t.Errorf("four commands took %v to say that there is nobody", took)
 	}
 
-	broker, err := pipeline.StartEmbedded("", 0, slog.New(slog.DiscardHandler))
+	b, err := broker.StartEmbedded("", 0, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer broker.Close()
-	write(fmt.Sprintf("brokers: [%q]\n", broker.Addr()))
+	defer b.Close()
+	write(fmt.Sprintf("brokers: [%q]\n", b.Addr()))
 	for _, args := range commands {
 		_, errs, code := typed(t, append(args, "--config", file)...)
 		if code != 2 || !strings.Contains(errs, "is missing: run wayward topics apply") {

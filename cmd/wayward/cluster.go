@@ -18,7 +18,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/wayward-sec/wayward/pipeline"
+	"github.com/wayward-sec/wayward/config"
+	"github.com/wayward-sec/wayward/pipeline/broker"
 )
 
 // lookup are the flags of commands that look at the topics of a running wayward.
@@ -34,7 +35,7 @@ func (o *lookup) flags(cmd *cobra.Command) {
 
 // cluster is a running wayward as its topics show it.
 type cluster struct {
-	config
+	config.Config
 	options []kgo.Opt
 	client  *kgo.Client
 	admin   *kadm.Client
@@ -42,13 +43,13 @@ type cluster struct {
 
 // open finds the brokers, the embedded one if the config names none.
 func (o *lookup) open(ctx context.Context) (*cluster, error) {
-	c, err := loadConfig(o.config)
+	c, err := config.Load(o.config)
 	if err != nil {
 		return nil, err
 	}
 	embedded := c.Kafka.Embedded()
 	if embedded {
-		c.Kafka = pipeline.Kafka{Brokers: []string{net.JoinHostPort("127.0.0.1", strconv.Itoa(c.Embedded.Port))}}
+		c.Kafka = broker.Kafka{Brokers: []string{net.JoinHostPort("127.0.0.1", strconv.Itoa(c.Embedded.Port))}}
 	}
 	options, err := c.Kafka.Options()
 	if err != nil {
@@ -67,9 +68,9 @@ func (o *lookup) open(ctx context.Context) (*cluster, error) {
 		if embedded {
 			return nil, fmt.Errorf(
 				"no embedded broker: %s; start wayward run, or name the brokers of your Kafka in a file for --config",
-				pipeline.Explain(err))
+				broker.Explain(err))
 		}
-		return nil, errors.New(pipeline.Explain(err))
+		return nil, errors.New(broker.Explain(err))
 	}
 	return &cluster{c, options, client, kadm.NewClient(client)}, nil
 }
@@ -137,7 +138,7 @@ func missing(topic string, err error) error {
 			"topic %s is missing: run wayward topics apply (the embedded broker makes it when wayward run starts), or correct topics in the config",
 			topic)
 	}
-	return fmt.Errorf("topic %s: %s", topic, pipeline.Explain(err))
+	return fmt.Errorf("topic %s: %s", topic, broker.Explain(err))
 }
 
 // unread counts records that cannot be read and says so once: they may be of a newer wayward.

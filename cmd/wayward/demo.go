@@ -13,10 +13,12 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/wayward-sec/wayward/config"
 	"github.com/wayward-sec/wayward/configs"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/fleet"
 	"github.com/wayward-sec/wayward/pipeline"
+	"github.com/wayward-sec/wayward/pipeline/broker"
 	"github.com/wayward-sec/wayward/sinks"
 )
 
@@ -55,7 +57,7 @@ func demo(ctx context.Context, length time.Duration, rate float64, seed int64, s
 		return fmt.Errorf("example policies: %w", err)
 	}
 	log := logOptions{level: "warn", format: "auto"}.logger(stderr)
-	c := defaultConfig()
+	c := config.Default()
 	c.Policies, c.Listen, c.Embedded.Port = dir, "127.0.0.1:0", 0
 	c.Group, c.Instance = "demo", "0"
 	term, settings := terminalSink(stdout)
@@ -144,7 +146,7 @@ func feed(ctx context.Context, options []kgo.Opt, topic string, rate float64, se
 		}
 	}
 	if err := failed.Load(); err != nil {
-		return fmt.Errorf("producing events: %s", pipeline.Explain(*err))
+		return fmt.Errorf("producing events: %s", broker.Explain(*err))
 	}
 	return nil
 }

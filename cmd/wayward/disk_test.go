@@ -248,15 +248,7 @@ func TestRebuildWorksOnAnyDamage(t *testing.T) {
 	}
 }
 
-func TestSizesOfRoom(t *testing.T) {
-	for s, want := range map[string]int64{"auto": 0, "512MiB": 512 << 20, "2GiB": 2 << 30, "1.5 GiB": 3 << 29,
-		"10MB": 10e6, "1TiB": 1 << 40,
-		"": -1, "0": -1, "512": -1, "MiB": -1, "-1MiB": -1, "0MiB": -1, "NaNMiB": -1, "1e99GiB": -1, "5mib": -1} {
-		got, err := parseRoom(s)
-		if (err != nil) != (want < 0) || err == nil && got != want {
-			t.Errorf("%q: %d, %v", s, got, err)
-		}
-	}
+func TestConfigCheckRefusesRoomThatIsNoSize(t *testing.T) {
 	if code, out, _ := wayward(t, "config", "check", "-c", writeFile(t, "c.yaml", "disk_free_min: lots\n")); code != 1 || !strings.Contains(out, "disk_free_min: \"lots\" is no size") {
 		t.Errorf("exit code %d: %s", code, out)
 	}

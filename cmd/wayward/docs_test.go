@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/wayward-sec/wayward/config"
 	"github.com/wayward-sec/wayward/policy"
 )
 
@@ -199,7 +200,7 @@ func TestLogKeysAreTheSameEverywhere(t *testing.T) {
 	call := regexp.MustCompile(`(?:[lL]og)\.(?:Debug|Info|Warn|Error)\((.*)\)`)
 	key := regexp.MustCompile(`, "([^"]*)", `)
 	n := 0
-	for _, dir := range []string{".", "../../pipeline"} {
+	for _, dir := range []string{".", "../../pipeline", "../../pipeline/broker"} {
 		files, err := filepath.Glob(filepath.Join(dir, "*.go"))
 		must(t, err)
 		for _, name := range files {
@@ -255,11 +256,13 @@ func TestYAMLInTheDocsIsValid(t *testing.T) {
 			if slices.Contains(kinds, key) {
 				must(t, os.MkdirAll(filepath.Join(dir, key), 0o700))
 				writeFile(t, filepath.Join(dir, key, "x.yaml"), block[1])
-			} else if r := readText(t, block[1]); r.err() != nil {
-				t.Errorf("%s: %v", page, r.err())
+			} else if r, err := config.Read(writeFile(t, "c.yaml", block[1]), nil); err != nil {
+				t.Fatal(err)
+			} else if r.Err() != nil {
+				t.Errorf("%s: %v", page, r.Err())
 			}
 		}
-		if _, err := loadPolicies(dir); err != nil {
+		if _, err := config.LoadPolicies(dir); err != nil {
 			t.Errorf("%s: %v", page, err)
 		}
 	}

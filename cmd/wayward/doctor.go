@@ -23,7 +23,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"golang.org/x/sys/unix"
 
+	"github.com/wayward-sec/wayward/config"
 	"github.com/wayward-sec/wayward/pipeline"
+	"github.com/wayward-sec/wayward/pipeline/broker"
 	"github.com/wayward-sec/wayward/policy"
 	"github.com/wayward-sec/wayward/state"
 )
@@ -42,7 +44,7 @@ func newDoctor() *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			d := &doctor{}
-			d.examine(cmd.Context(), configName(name))
+			d.examine(cmd.Context(), config.Path(name))
 			if err := cmd.Context().Err(); err != nil {
 				return err
 			}
@@ -83,7 +85,7 @@ const (
 )
 
 type doctor struct {
-	c       config
+	c       config.Config
 	checks  []checkup
 	running bool // an instance has the state open
 }
@@ -125,44 +127,33 @@ func (d *doctor) examine(ctx context.Context, name string) {
 }
 
 func (d *doctor) config(name string) bool {
-	r, err := readConfig(name, os.Environ())
+	r, err := config.Read(name, os.Environ())
 	if err != nil {
 		d.say("config", problemStatus, "%v: correct the path or the permissions. Nothing else was looked at", err)
 		return false
 	}
-	for _, p := range r.problems {
+	for _, p := range r.Problems {
 		d.say("config", problemStatus, "%v", p)
 	}
-	if len(r.problems) > 0 {
+	if len(r.Problems) > 0 {
 		d.say("config", unknownStatus,
 			"nothing else was looked at: correct these first, wayward config reference explains every setting")
 		return false
 	}
-	d.c = r.config
+	d.c = r.Config
 	d.c.Topics = d.c.Topics.Full()
 	what := "no file: all defaults"
 	if name != "" {
 		what = name
 	}
-	d.say("config", fineStatus, "%s, %d settings are set", what, len(leaves(r.from)))
+	d.say("config", fineStatus, "%s, %d settings are set", what, r.Count())
 	return true
 }
 
-// leaves are the keys of settings, without those of groups and of entries of lists.
-func leaves(from map[string]origin) (out []string) {
-	for key := range from {
-		if s, ok := settingOf(key); ok &&
-			!slices.ContainsFunc(settings, func(x setting) bool { return strings.HasPrefix(x.key, s.key+".") }) {
-			out = append(out, key)
-		}
-	}
-	return out
-}
-
 func (d *doctor) policies() {
-	set, err := loadPolicies(d.c.Policies)
+	set, err := config.LoadPolicies(d.c.Policies)
 	if err != nil {
-		for _, e := range flat(errors.Unwrap(err)) {
+		for _, e := range config.Flatten(errors.Unwrap(err)) {
 			d.say("policies", problemStatus, "%v", e)
 		}
 		return
@@ -175,7 +166,7 @@ func (d *doctor) policies() {
 	if w := longest(set); w > d.c.Topics.Retention.Events {
 		d.say("policies", warningStatus,
 			"the longest window is %s and events are kept for %s: if state has to be made anew that window begins with less; raise topics.retention.events",
-			showDuration(w), showDuration(d.c.Topics.Retention.Events))
+			config.FormatDuration(w), config.FormatDuration(d.c.Topics.Retention.Events))
 	}
 }
 
@@ -238,7 +229,7 @@ func (d *doctor) disk() {
 		d.say("disk", problemStatus, "%s cannot be made: %s is not writable for uid %d (%v)", dir, at, os.Getuid(), err)
 		return
 	}
-	r := d.c.disk().Look()
+	r := d.c.Disk().Look()
 	switch {
 	case r.Err != nil:
 		d.say("disk", unknownStatus, "%v", r.Err)
@@ -265,7 +256,7 @@ func cause(err error) error {
 // state sees whether this binary can go on with the state on disk. It returns what that was cut by,
 // if it can be told.
 func (d *doctor) state() *pipeline.Layout {
-	dir := d.c.storeDir()
+	dir := d.c.StoreDir()
 	if !state.Exists(dir) {
 		d.say("state", fineStatus, "none yet: the first start makes it")
 		return nil
@@ -327,7 +318,7 @@ func (d *doctor) embedded() {
 // kafka asks the brokers everything that a start depends on.
 func (d *doctor) kafka(ctx context.Context, layout *pipeline.Layout) {
 	options, err := d.c.Kafka.Options()
-	for _, e := range flat(err) {
+	for _, e := range config.Flatten(err) {
 		d.say("broker", problemStatus, "%v", e)
 	}
 	if err != nil {
@@ -345,13 +336,13 @@ func (d *doctor) kafka(ctx context.Context, layout *pipeline.Layout) {
 	err = cl.Ping(ping)
 	stop()
 	if err != nil {
-		d.say("broker", problemStatus, "%s", pipeline.Explain(err))
+		d.say("broker", problemStatus, "%s", broker.Explain(err))
 		return
 	}
 	adm := kadm.NewClient(cl)
 	brokers, err := d.versions(ctx, adm)
 	if err != nil {
-		d.say("broker", problemStatus, "%s", pipeline.Explain(err))
+		d.say("broker", problemStatus, "%s", broker.Explain(err))
 		return
 	}
 	specs := d.c.Topics.Specs(false, brokers)
@@ -371,7 +362,7 @@ func (d *doctor) routing(ctx context.Context, options []kgo.Opt) {
 	switch {
 	case errors.Is(err, kerr.UnknownTopicOrPartition): // topics has said so
 	case err != nil:
-		d.say("routing", unknownStatus, "the newest events cannot be read: %s", pipeline.Explain(err))
+		d.say("routing", unknownStatus, "the newest events cannot be read: %s", broker.Explain(err))
 	case m.Looked == 0:
 		d.say("routing", unknownStatus, "there is no event yet: ask again once producers write")
 	case len(m.Reasons) > 0:
@@ -388,16 +379,16 @@ func (d *doctor) eventTime(ctx context.Context, options []kgo.Opt) {
 	switch {
 	case errors.Is(err, kerr.UnknownTopicOrPartition): // topics has said so
 	case err != nil:
-		d.say("event time", unknownStatus, "the journal cannot be read: %s", pipeline.Explain(err))
+		d.say("event time", unknownStatus, "the journal cannot be read: %s", broker.Explain(err))
 	case !ok:
 		d.say("event time", unknownStatus, "no instance has judged an event yet")
 	case ahead > pipeline.MostAhead:
 		d.say("event time", problemStatus,
 			"the watermark of partition %d is %s ahead of the wall clock: windows and days close before their events come. A producer's or an instance's clock is wrong, or %s keeps its producers' stamps (message.timestamp.type must be LogAppendTime)",
-			p, showDuration(ahead.Round(time.Second)), d.c.Topics.Events)
+			p, config.FormatDuration(ahead.Round(time.Second)), d.c.Topics.Events)
 	default:
 		d.say("event time", fineStatus, "no watermark is ahead of the wall clock by more than %s",
-			showDuration(pipeline.MostAhead))
+			config.FormatDuration(pipeline.MostAhead))
 	}
 }
 
@@ -422,7 +413,7 @@ func (d *doctor) versions(ctx context.Context, adm *kadm.Client) (brokers int, e
 	guesses, lacking := map[string]bool{}, map[string]bool{}
 	for _, b := range all.Sorted() {
 		if b.Err != nil {
-			d.say("broker", warningStatus, "broker %d: %s", b.NodeID, pipeline.Explain(b.Err))
+			d.say("broker", warningStatus, "broker %d: %s", b.NodeID, broker.Explain(b.Err))
 			continue
 		}
 		guess := b.VersionGuess()
@@ -449,10 +440,10 @@ func (d *doctor) versions(ctx context.Context, adm *kadm.Client) (brokers int, e
 
 // topics judges the topics as a start does, and returns those that are not stamped by the brokers'
 // clock.
-func (d *doctor) topics(ctx context.Context, adm *kadm.Client, specs []pipeline.TopicSpec,
+func (d *doctor) topics(ctx context.Context, adm *kadm.Client, specs []broker.TopicSpec,
 	layout *pipeline.Layout) (foreign []string) {
-	changes, err := pipeline.ReviewTopics(ctx, adm, specs)
-	for _, e := range flat(err) {
+	changes, err := broker.ReviewTopics(ctx, adm, specs)
+	for _, e := range config.Flatten(err) {
 		d.say("topics", problemStatus, "%v", e)
 	}
 	for _, c := range changes {
@@ -473,7 +464,7 @@ func (d *doctor) topics(ctx context.Context, adm *kadm.Client, specs []pipeline.
 	}
 	td, err := adm.ListTopics(ctx, d.c.Topics.Events, d.c.Topics.Control, d.c.Topics.Journal, d.c.Topics.Facts)
 	if err != nil {
-		d.say("layout", unknownStatus, "%s", pipeline.Explain(err))
+		d.say("layout", unknownStatus, "%s", broker.Explain(err))
 		return foreign
 	}
 	now := pipeline.LayoutOf(d.c.Topics, td)
@@ -494,7 +485,7 @@ func (d *doctor) topics(ctx context.Context, adm *kadm.Client, specs []pipeline.
 }
 
 // permissions asks what this user may do, without doing it.
-func (d *doctor) permissions(ctx context.Context, cl *kgo.Client, adm *kadm.Client, specs []pipeline.TopicSpec) {
+func (d *doctor) permissions(ctx context.Context, cl *kgo.Client, adm *kadm.Client, specs []broker.TopicSpec) {
 	before := len(d.checks)
 	read, write := kmsg.ACLOperationRead, kmsg.ACLOperationWrite
 	type right struct {
@@ -533,7 +524,7 @@ func (d *doctor) permissions(ctx context.Context, cl *kgo.Client, adm *kadm.Clie
 			}
 			continue // topics has said so
 		case err != nil:
-			d.say("permissions", problemStatus, "topic %s: %s", r.topic, pipeline.Explain(err))
+			d.say("permissions", problemStatus, "topic %s: %s", r.topic, broker.Explain(err))
 			continue
 		}
 		have := td[r.topic].AuthorizedOperations
@@ -557,7 +548,7 @@ func (d *doctor) permissions(ctx context.Context, cl *kgo.Client, adm *kadm.Clie
 		case errors.Is(err, kerr.GroupIDNotFound):
 			absent = append(absent, group)
 		case err != nil:
-			d.say("permissions", problemStatus, "consumer group %s: %s", group, pipeline.Explain(err))
+			d.say("permissions", problemStatus, "consumer group %s: %s", group, broker.Explain(err))
 		case len(have) == 0:
 			silent++
 		default:
@@ -574,7 +565,7 @@ func (d *doctor) permissions(ctx context.Context, cl *kgo.Client, adm *kadm.Clie
 		err = kerr.ErrorForCode(resp.ErrorCode)
 	}
 	if err != nil {
-		d.say("permissions", problemStatus, "transactional id %s: %s", id, pipeline.Explain(err))
+		d.say("permissions", problemStatus, "transactional id %s: %s", id, broker.Explain(err))
 	}
 	if len(d.checks) == before {
 		d.say("permissions", fineStatus,
@@ -617,7 +608,7 @@ func (d *doctor) clock(ctx context.Context, adm *kadm.Client, foreign []string) 
 		stamps, err := adm.ListMaxTimestampOffsets(ctx, topic)
 		if err != nil {
 			d.say("clock", unknownStatus, "the brokers do not say when their newest records came: %s",
-				pipeline.Explain(err))
+				broker.Explain(err))
 			return
 		}
 		stamps.Each(func(o kadm.ListedOffset) {
@@ -636,18 +627,18 @@ func (d *doctor) clock(ctx context.Context, adm *kadm.Client, foreign []string) 
 	case behind < -time.Minute:
 		d.say("clock", problemStatus,
 			"a broker's clock is at least %s ahead of this machine's: let both follow one time service (chrony, systemd-timesyncd)",
-			showDuration(-behind))
+			config.FormatDuration(-behind))
 	case behind < -time.Second:
 		d.say("clock", warningStatus,
 			"a broker's clock is at least %s ahead of this machine's: let both follow one time service (chrony, systemd-timesyncd)",
-			showDuration(-behind))
+			config.FormatDuration(-behind))
 	case behind < 5*time.Second:
 		d.say("clock", fineStatus, "the brokers' newest record was stamped %s ago by their clock",
-			showDuration(max(0, behind)))
+			config.FormatDuration(max(0, behind)))
 	default:
 		d.say("clock", unknownStatus,
 			"the brokers' newest record was stamped %s ago, so their clocks are not ahead; whether they are behind shows while an instance runs",
-			showDuration(behind.Round(time.Second)))
+			config.FormatDuration(behind.Round(time.Second)))
 	}
 }
 
@@ -688,4 +679,22 @@ func (d *doctor) files() {
 		return
 	}
 	d.say("files", fineStatus, "%d may be open", r.Cur)
+}
+
+func (d *doctor) memory() {
+	n, from, err := config.Memory(d.c.Memory)
+	switch {
+	case err != nil: // the config's check has said so
+	case n == 0:
+		d.say("memory", warningStatus, "without a bound (%s): whoever invents agents fills it; set memory", from)
+	case n < pipeline.LeastMemory:
+		d.say("memory", warningStatus,
+			"%s (%s) is little: pages are read from disk again and again; give it at least %s", config.FormatMemory(n), from,
+			config.FormatMemory(pipeline.LeastMemory))
+	default:
+		d.say("memory", fineStatus,
+			"%s (%s); a tenant may have %d agents, sessions and scopes remembered in each stage, about %s of it while all are at work and of disk beyond",
+			config.FormatMemory(n), from,
+			d.c.Engine.PageCap, config.FormatMemory(int64(d.c.Engine.PageCap)*pipeline.PageBytes))
+	}
 }

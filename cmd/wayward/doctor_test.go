@@ -21,7 +21,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/pkg/kversion"
 
-	"github.com/wayward-sec/wayward/pipeline"
+	"github.com/wayward-sec/wayward/pipeline/broker"
 	"github.com/wayward-sec/wayward/state"
 )
 
@@ -53,15 +53,15 @@ func (c *clinic) client(opts ...kgo.Opt) (*kgo.Client, *kadm.Client) {
 }
 
 // apply makes the topics.
-func (c *clinic) apply(change func(*pipeline.Topics), opts ...kgo.Opt) *clinic {
-	topics := pipeline.DefaultTopics()
+func (c *clinic) apply(change func(*broker.Topics), opts ...kgo.Opt) *clinic {
+	topics := broker.DefaultTopics()
 	if change != nil {
 		change(&topics)
 	}
 	_, adm := c.client(opts...)
-	changes, err := pipeline.PlanTopics(c.t.Context(), adm, topics.Specs(false, 1))
+	changes, err := broker.PlanTopics(c.t.Context(), adm, topics.Specs(false, 1))
 	must(c.t, err)
-	must(c.t, pipeline.ApplyTopics(c.t.Context(), adm, changes, nil))
+	must(c.t, broker.ApplyTopics(c.t.Context(), adm, changes, nil))
 	return c
 }
 
@@ -93,8 +93,8 @@ func (c *clinic) store(fill func(*state.Store)) {
 	must(c.t, s.Close())
 }
 
-func specs() []pipeline.TopicSpec {
-	topics := pipeline.DefaultTopics()
+func specs() []broker.TopicSpec {
+	topics := broker.DefaultTopics()
 	return topics.Specs(false, 1)
 }
 
@@ -178,10 +178,10 @@ func TestDoctorFindsWhatIsBroken(t *testing.T) {
 			return c
 		}, 1, []string{"problem topics: topic wayward.journal is missing: run wayward topics apply"}},
 		"a number of partitions": {func(t *testing.T) *clinic {
-			return newClinic(t).apply(func(x *pipeline.Topics) { x.Partitions = 3 })
+			return newClinic(t).apply(func(x *broker.Topics) { x.Partitions = 3 })
 		}, 1, []string{"problem topics: topic agent.events has 3 partitions, the config says 6"}},
 		"a setting of a topic": {func(t *testing.T) *clinic {
-			return newClinic(t).apply(func(x *pipeline.Topics) { x.Retention.Events = time.Hour })
+			return newClinic(t).apply(func(x *broker.Topics) { x.Retention.Events = time.Hour })
 		}, 0,
 			[]string{
 				"warning topics: topic agent.events keeps records for 1h0m0s, the config says 7 days: run wayward topics apply"}},
@@ -256,7 +256,7 @@ func TestDoctorFindsWhatIsBroken(t *testing.T) {
 			return c
 		}, 1, []string{"problem policies: …l.yaml:3:5: "}},
 		"a policy longer than events are kept": {func(t *testing.T) *clinic {
-			c := newClinic(t).apply(func(x *pipeline.Topics) { x.Retention.Events = 30 * time.Minute })
+			c := newClinic(t).apply(func(x *broker.Topics) { x.Retention.Events = 30 * time.Minute })
 			c.config = "topics: {retention: {events: 1h}}"
 			must(t, os.MkdirAll(filepath.Join(c.dir, "policies", "limits"), 0o700))
 			c.file("policies/limits/l.yaml", "limits:\n  - {id: x, scope: user, measure: count, max: 3, window: 1d}\n")
@@ -377,7 +377,7 @@ func restricted(t *testing.T) *clinic {
 	}
 	c := newClinic(t, kfake.EnableSASL(), kfake.EnableACLs(), kfake.Superuser("PLAIN", "root", "pw"),
 		kfake.User("PLAIN", "wayward", "hunter2", acls...))
-	root := pipeline.Kafka{Brokers: c.brokers, SASL: &pipeline.SASL{Mechanism: "plain", Username: "root",
+	root := broker.Kafka{Brokers: c.brokers, SASL: &broker.SASL{Mechanism: "plain", Username: "root",
 		PasswordFile: c.file("root", "pw")}}
 	opts, err := root.Options()
 	must(t, err)

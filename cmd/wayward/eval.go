@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/config"
 	"github.com/wayward-sec/wayward/eval"
 	"github.com/wayward-sec/wayward/fleet"
 	"github.com/wayward-sec/wayward/policy"
@@ -132,11 +133,11 @@ func (o *evalOptions) check(given func(string) bool) error {
 // load returns the policies of the flags; else the personas of the streams.
 func (o *evalOptions) load(cmd *cobra.Command) (*policy.Set, error) {
 	if o.dir != "" || cmd.Flags().Changed("config") {
-		c, err := loadConfig(o.config)
+		c, err := config.Load(o.config)
 		if err != nil {
 			return nil, err
 		}
-		return loadPolicies(cmp.Or(o.dir, c.Policies))
+		return config.LoadPolicies(cmp.Or(o.dir, c.Policies))
 	}
 	return eval.DefaultPolicies()
 }

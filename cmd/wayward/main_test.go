@@ -25,6 +25,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/wayward-sec/wayward/config"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/pipeline"
 )
@@ -82,7 +83,7 @@ func engineRole() int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	c := defaultConfig()
+	c := config.Default()
 	c.Brokers, c.State, c.Policies, c.Listen = spec.Brokers, spec.State, spec.Policies, cmp.Or(spec.Listen, "off")
 	c.Group, c.Instance = spec.Prefix+"wayward", spec.Instance
 	c.Stages = pipeline.Stages

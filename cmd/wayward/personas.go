@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/wayward-sec/wayward/config"
 	"github.com/wayward-sec/wayward/policy"
 )
 
@@ -32,7 +33,7 @@ func (o *policiesFlags) where(args []string) (string, error) {
 		dir = args[0]
 	}
 	if dir == "" {
-		c, err := loadConfig(o.config)
+		c, err := config.Load(o.config)
 		if err != nil {
 			return "", err
 		}
@@ -51,7 +52,7 @@ func (o *policiesFlags) load(args []string) (*policy.Set, error) {
 	if err != nil {
 		return nil, err
 	}
-	return loadPolicies(dir)
+	return config.LoadPolicies(dir)
 }
 
 func newPersonasLint() *cobra.Command {

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/wayward-sec/wayward/config"
 	"github.com/wayward-sec/wayward/policy"
 )
 
@@ -40,7 +41,7 @@ func (r *reloader) reload(ctx context.Context) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	set, err := loadShadowed(r.dir, r.shadow)
+	set, err := config.LoadShadowed(r.dir, r.shadow)
 	if err != nil {
 		return err
 	}

@@ -14,13 +14,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wayward-sec/wayward/config"
 	"github.com/wayward-sec/wayward/policy"
 )
 
 func TestPoliciesAreReadAnewAllOrNothing(t *testing.T) {
 	text := strings.Replace(ruleForms["event"], "{id}", "r", 1)
 	dir := rulesIn(t, map[string]string{"r.yaml": text})
-	set, err := loadPolicies(dir)
+	set, err := config.LoadPolicies(dir)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/config"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/formats"
 	"github.com/wayward-sec/wayward/pipeline"
@@ -79,17 +80,17 @@ func (o *replayOptions) run(cmd *cobra.Command) (err error) {
 	if o.shards < 1 || o.shards > 1024 {
 		return fmt.Errorf("--shards %d: use 1 to 1024", o.shards)
 	}
-	c, err := loadConfig(o.config)
+	c, err := config.Load(o.config)
 	if err != nil {
 		return err
 	}
-	policies, err := loadPolicies(cmp.Or(o.dir, c.Policies))
+	policies, err := config.LoadPolicies(cmp.Or(o.dir, c.Policies))
 	if err != nil {
 		return err
 	}
 	stderr := cmd.ErrOrStderr()
 	start := time.Now()
-	budget, _, err := budgetOf(cmp.Or(o.memory, c.Memory))
+	budget, _, err := config.Budget(cmp.Or(o.memory, c.Memory))
 	if err != nil {
 		return fmt.Errorf("--memory: %w", err)
 	}
@@ -160,7 +161,7 @@ type input struct {
 
 // open opens the file or the range of the topic. back is how far before the range the longest
 // window reaches: what lies there fills the windows and is not reported.
-func (o *replayOptions) open(cmd *cobra.Command, c *config, back time.Duration) (*input, error) {
+func (o *replayOptions) open(cmd *cobra.Command, c *config.Config, back time.Duration) (*input, error) {
 	if o.topic == "" {
 		if o.from != "" || o.to != "" {
 			return nil, errors.New("--from and --to are times of a topic: give --from-topic")

@@ -20,6 +20,7 @@ import (
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/wayward-sec/wayward/config"
 	"github.com/wayward-sec/wayward/policy"
 )
 
@@ -48,7 +49,7 @@ func newRulesLock() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			set, err := loadPolicies(dir)
+			set, err := config.LoadPolicies(dir)
 			if err != nil {
 				return err
 			}
@@ -153,11 +154,11 @@ func newRulesDiff() *cobra.Command {
 	}
 	outputFlag(cmd, &output, "table", "json")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		a, err := loadPolicies(args[0])
+		a, err := config.LoadPolicies(args[0])
 		if err != nil {
 			return err
 		}
-		b, err := loadPolicies(args[1])
+		b, err := config.LoadPolicies(args[1])
 		if err != nil {
 			return err
 		}
@@ -291,7 +292,7 @@ func newRulesFmt() *cobra.Command {
 
 // formatRules writes rules in one way. What they mean does not change.
 func formatRules(text []byte) ([]byte, error) {
-	d := yaml.NewDecoder(bytes.NewReader(bytes.TrimPrefix(text, []byte(byteOrderMark))))
+	d := yaml.NewDecoder(bytes.NewReader(bytes.TrimPrefix(text, []byte("\ufeff"))))
 	var b bytes.Buffer
 	e := yaml.NewEncoder(&b)
 	e.SetIndent(2)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/wayward-sec/wayward/config"
 	"github.com/wayward-sec/wayward/detectors"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/pipeline"
@@ -52,7 +53,7 @@ func newRulesTest() *cobra.Command {
 			return fmt.Errorf("--run: %w", err)
 		}
 		once := func() error {
-			set, err := loadPolicies(dir)
+			set, err := config.LoadPolicies(dir)
 			if err != nil {
 				return err
 			}

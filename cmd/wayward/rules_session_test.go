@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	gocmp "github.com/google/go-cmp/cmp"
+
+	"github.com/wayward-sec/wayward/config"
 )
 
 // docs/rules-session.md is a detection engineer at work: every command of it is run here, and what
@@ -125,7 +127,7 @@ var testsAt = func() string {
 
 // The whole catalogue says the same with one worker and with eight.
 func TestTheCatalogueSaysTheSameWithOneWorkerAndEight(t *testing.T) {
-	set, err := loadPolicies("../../configs")
+	set, err := config.LoadPolicies("../../configs")
 	if err != nil {
 		t.Fatal(err)
 	}

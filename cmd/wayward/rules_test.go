@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/wayward-sec/wayward/config"
 	"github.com/wayward-sec/wayward/policy"
 	"github.com/wayward-sec/wayward/rules"
 )
@@ -391,7 +392,7 @@ func TestFmtChangesTheTextAndNotTheRule(t *testing.T) {
 }
 
 func TestTheCatalogueIsCurrentAndLarge(t *testing.T) {
-	set, err := loadPolicies("../../configs")
+	set, err := config.LoadPolicies("../../configs")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -475,7 +476,7 @@ func TestRulesOfAShadowFolderNeverSpeak(t *testing.T) {
 	beside := rulesIn(t,
 		map[string]string{"r.yaml": strings.NewReplacer("{id}", "r", "mode: shadow", "mode: enforce", "max: 500",
 			"max: 10").Replace(ruleForms["event"])})
-	set, err := loadShadowed(live, beside)
+	set, err := config.LoadShadowed(live, beside)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -490,11 +491,11 @@ func TestRulesOfAShadowFolderNeverSpeak(t *testing.T) {
 	if err != nil || back.Hash() != set.Hash() || back.Rules()[1].Mode != rules.Shadow {
 		t.Errorf("the set does not travel: %v", err)
 	}
-	if _, err := loadShadowed(live, t.TempDir()); err == nil ||
+	if _, err := config.LoadShadowed(live, t.TempDir()); err == nil ||
 		!strings.Contains(err.Error(), "no rules for the shadow") {
 		t.Errorf("a shadow without rules: %v", err)
 	}
-	if _, err := loadShadowed("", beside); err == nil {
+	if _, err := config.LoadShadowed("", beside); err == nil {
 		t.Error("rules in shadow of nothing")
 	}
 }

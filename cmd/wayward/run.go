@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/wayward-sec/wayward/config"
 	"github.com/wayward-sec/wayward/pipeline"
 	"github.com/wayward-sec/wayward/sinks"
 )
@@ -35,7 +36,7 @@ func newRun() *cobra.Command {
 			"  wayward run --config wayward.yaml --stage behaviour   one stage alone",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := loadConfig(name)
+			c, err := config.Load(name)
 			if err != nil {
 				return err
 			}
@@ -58,7 +59,7 @@ func newRun() *cobra.Command {
 	return cmd
 }
 
-func run(ctx context.Context, c config, log *slog.Logger, print, watch bool, shadow string, stdout io.Writer) error {
+func run(ctx context.Context, c config.Config, log *slog.Logger, print, watch bool, shadow string, stdout io.Writer) error {
 	w := wiring{shadow: shadow}
 	if print {
 		term, settings := terminalSink(stdout)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/wayward-sec/wayward/config"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/pipeline"
 	"github.com/wayward-sec/wayward/sinks"
@@ -74,7 +75,7 @@ sinks:
   - {type: file, path: commands.jsonl, records: [commands]}
   - {type: file, path: findings.txt, format: text}
 `)
-	c, err := loadConfig(filepath.Join(dir, "sinks.yaml"))
+	c, err := config.Load(filepath.Join(dir, "sinks.yaml"))
 	must(t, err)
 	i, err := assemble(t.Context(), c, wiring{memory: true}, slog.New(slog.DiscardHandler))
 	must(t, err)

@@ -19,7 +19,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/wayward-sec/wayward/config"
 	"github.com/wayward-sec/wayward/pipeline"
+	"github.com/wayward-sec/wayward/pipeline/broker"
 	"github.com/wayward-sec/wayward/state"
 )
 
@@ -38,9 +40,6 @@ func newState() *cobra.Command {
 	return cmd
 }
 
-// storeDir is where the pages are; what else is in the state directory is the embedded broker's.
-func (c *config) storeDir() string { return filepath.Join(c.State, "store") }
-
 // stateReport is what state info and verify print.
 type stateReport struct {
 	Directory  string                    `json:"directory"`
@@ -53,8 +52,8 @@ type stateReport struct {
 }
 
 // inspectState reads all of a store.
-func inspectState(c config) (*stateReport, error) {
-	dir := c.storeDir()
+func inspectState(c config.Config) (*stateReport, error) {
+	dir := c.StoreDir()
 	if !state.Exists(dir) {
 		return nil, nil
 	}
@@ -126,13 +125,13 @@ func newStateInfo() *cobra.Command {
 
 // examine reads the state that a config names, and ends with exit code 3 if there is none.
 func examine(cmd *cobra.Command, name string) (*stateReport, error) {
-	c, err := loadConfig(name)
+	c, err := config.Load(name)
 	if err != nil {
 		return nil, err
 	}
 	r, err := inspectState(c)
 	if err == nil && r == nil {
-		fmt.Fprintf(cmd.ErrOrStderr(), "there is no state in %s: the next start makes it\n", c.storeDir())
+		fmt.Fprintf(cmd.ErrOrStderr(), "there is no state in %s: the next start makes it\n", c.StoreDir())
 		return nil, errSilent{3}
 	}
 	return r, err
@@ -279,12 +278,12 @@ type rebuild struct {
 }
 
 func (o *rebuild) run(cmd *cobra.Command) error {
-	c, err := loadConfig(o.name)
+	c, err := config.Load(o.name)
 	if err != nil {
 		return err
 	}
 	ctx, out, stderr := cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr()
-	dir := c.storeDir()
+	dir := c.StoreDir()
 
 	// Nobody may have it open. A store that does not open for another reason is one to be thrown
 	// away.
@@ -310,12 +309,12 @@ func (o *rebuild) run(cmd *cobra.Command) error {
 		return nil
 	}
 	if embedded {
-		broker, err := pipeline.StartEmbedded(c.State, 0, slog.New(slog.DiscardHandler))
+		own, err := broker.StartEmbedded(c.State, 0, slog.New(slog.DiscardHandler))
 		if err != nil {
 			return err
 		}
-		defer broker.Close()
-		c.Kafka = pipeline.Kafka{Brokers: []string{broker.Addr()}}
+		defer own.Close()
+		c.Kafka = broker.Kafka{Brokers: []string{own.Addr()}}
 	}
 	cl, adm, brokers, err := dial(ctx, c)
 	if err != nil {
@@ -326,15 +325,15 @@ func (o *rebuild) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	groups := pipeline.RebuiltGroups(c.Group)
+	groups := broker.RebuiltGroups(c.Group)
 	if len(specs) > 0 {
-		members, err := pipeline.Members(ctx, adm, groups)
+		members, err := broker.Members(ctx, adm, groups)
 		// Nobody but this process reaches the broker that it has just started: who is a member
 		// there has died, and leaves after a while.
 		for until := time.Now().Add(c.Engine.SessionTimeout + 5*time.Second); embedded && err == nil &&
 			len(members) > 0 && time.Now().Before(until) && ctx.Err() == nil; {
 			time.Sleep(200 * time.Millisecond)
-			members, err = pipeline.Members(ctx, adm, groups)
+			members, err = broker.Members(ctx, adm, groups)
 		}
 		if err != nil {
 			return err
@@ -342,7 +341,7 @@ func (o *rebuild) run(cmd *cobra.Command) error {
 		if len(members) > 0 {
 			return fmt.Errorf(
 				"instances are at work: %s. Stop all of them first; one that has died leaves after engine.session_timeout (%s)",
-				strings.Join(members, ", "), showDuration(c.Engine.SessionTimeout))
+				strings.Join(members, ", "), config.FormatDuration(c.Engine.SessionTimeout))
 		}
 	}
 	if !there && len(specs) == 0 {
@@ -390,7 +389,7 @@ func (o *rebuild) run(cmd *cobra.Command) error {
 		if err != nil {
 			return err
 		}
-		if err := pipeline.BeginAnew(ctx, adm, specs, groups, say); err != nil {
+		if err := broker.BeginAnew(ctx, adm, specs, groups, say); err != nil {
 			return err
 		}
 		say(fmt.Sprintf("writing breakers of %d scopes into the new topics", resume.Scopes()))
@@ -403,8 +402,8 @@ func (o *rebuild) run(cmd *cobra.Command) error {
 }
 
 // scope returns the topics to be emptied, and why; none: this disk's state alone is at fault.
-func (o *rebuild) scope(ctx context.Context, adm *kadm.Client, c config, then *pipeline.Layout,
-	all []pipeline.TopicSpec) (specs []pipeline.TopicSpec, why string, err error) {
+func (o *rebuild) scope(ctx context.Context, adm *kadm.Client, c config.Config, then *pipeline.Layout,
+	all []broker.TopicSpec) (specs []broker.TopicSpec, why string, err error) {
 	mine := c.Topics.Discardable()
 	other := map[string]bool{}
 	for _, s := range all {
@@ -414,19 +413,19 @@ func (o *rebuild) scope(ctx context.Context, adm *kadm.Client, c config, then *p
 			other[s.Name] = true
 		}
 	}
-	changes, err := pipeline.ReviewTopics(ctx, adm, all)
+	changes, err := broker.ReviewTopics(ctx, adm, all)
 	if err != nil {
 		return nil, "", err
 	}
 	var differs []string
 	for _, ch := range changes {
 		switch {
-		case ch.Kind == pipeline.ChangePartitions && other[ch.Topic]:
+		case ch.Kind == broker.ChangePartitions && other[ch.Topic]:
 			// of events: the config must say what is, before state is cut by it
 			return nil, "", errors.New(ch.What)
-		case ch.Kind == pipeline.ChangeCreate && ch.Topic == c.Topics.Events:
+		case ch.Kind == broker.ChangeCreate && ch.Topic == c.Topics.Events:
 			return nil, "", errors.New(ch.What)
-		case ch.Kind == pipeline.ChangePartitions:
+		case ch.Kind == broker.ChangePartitions:
 			differs = append(differs, fmt.Sprintf("topic %s has %s partitions and should have %s", ch.Topic, ch.Have,
 				ch.Want))
 		}
@@ -437,7 +436,7 @@ func (o *rebuild) scope(ctx context.Context, adm *kadm.Client, c config, then *p
 	if then != nil {
 		td, err := adm.ListTopics(ctx, c.Topics.Events, c.Topics.Control, c.Topics.Journal, c.Topics.Facts)
 		if err != nil {
-			return nil, "", errors.New(pipeline.Explain(err))
+			return nil, "", errors.New(broker.Explain(err))
 		}
 		now := pipeline.LayoutOf(c.Topics, td)
 		// Once facts were made anew, rebuild has emptied the topics for another instance already:
@@ -460,7 +459,7 @@ func (o *rebuild) scope(ctx context.Context, adm *kadm.Client, c config, then *p
 }
 
 // dial connects to the brokers of a config.
-func dial(ctx context.Context, c config) (*kgo.Client, *kadm.Client, int, error) {
+func dial(ctx context.Context, c config.Config) (*kgo.Client, *kadm.Client, int, error) {
 	options, err := c.Kafka.Options()
 	if err != nil {
 		return nil, nil, 0, err
@@ -475,7 +474,7 @@ func dial(ctx context.Context, c config) (*kgo.Client, *kadm.Client, int, error)
 	brokers, err := adm.ListBrokers(ctx)
 	if err != nil {
 		cl.Close()
-		return nil, nil, 0, errors.New(pipeline.Explain(err))
+		return nil, nil, 0, errors.New(broker.Explain(err))
 	}
 	return cl, adm, len(brokers), nil
 }

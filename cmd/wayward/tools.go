@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/wayward-sec/wayward/config"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/suggest"
 )
@@ -118,11 +119,11 @@ type survey struct {
 
 // survey reads a stream.
 func (o *toolsOptions) survey(cmd *cobra.Command, input string) (*survey, error) {
-	c, err := loadConfig(o.config)
+	c, err := config.Load(o.config)
 	if err != nil {
 		return nil, err
 	}
-	set, err := loadPolicies(cmp.Or(o.dir, c.Policies))
+	set, err := config.LoadPolicies(cmp.Or(o.dir, c.Policies))
 	if err != nil {
 		return nil, err
 	}

@@ -11,7 +11,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
 
-	"github.com/wayward-sec/wayward/pipeline"
+	"github.com/wayward-sec/wayward/config"
+	"github.com/wayward-sec/wayward/pipeline/broker"
 )
 
 func newTopics() *cobra.Command {
@@ -27,8 +28,8 @@ func newTopics() *cobra.Command {
 	cmd.AddCommand(
 		topicsVerb("plan", "Show what apply would do",
 			"plan lists every topic that is missing and every setting that differs, and changes nothing.",
-			func(ctx context.Context, w io.Writer, adm *kadm.Client, specs []pipeline.TopicSpec, format string) error {
-				changes, err := pipeline.PlanTopics(ctx, adm, specs)
+			func(ctx context.Context, w io.Writer, adm *kadm.Client, specs []broker.TopicSpec, format string) error {
+				changes, err := broker.PlanTopics(ctx, adm, specs)
 				if err != nil {
 					return err
 				}
@@ -36,20 +37,20 @@ func newTopics() *cobra.Command {
 			}),
 		topicsVerb("apply", "Create topics and set what differs",
 			"apply creates what is missing and sets what differs. It changes nothing if a topic has a wrong number of partitions: that must be decided first.",
-			func(ctx context.Context, w io.Writer, adm *kadm.Client, specs []pipeline.TopicSpec, format string) error {
-				changes, err := pipeline.PlanTopics(ctx, adm, specs)
+			func(ctx context.Context, w io.Writer, adm *kadm.Client, specs []broker.TopicSpec, format string) error {
+				changes, err := broker.PlanTopics(ctx, adm, specs)
 				if err != nil {
 					return err
 				}
 				if err := printChanges(w, changes, format); err != nil {
 					return err
 				}
-				return pipeline.ApplyTopics(ctx, adm, changes, func(pipeline.Change) {})
+				return broker.ApplyTopics(ctx, adm, changes, func(broker.Change) {})
 			}),
 		topicsVerb("check", "Verify the topics",
 			"check judges the topics as a start of the engine does. Exit 0: it would start; 1: it would not, and why.",
-			func(ctx context.Context, w io.Writer, adm *kadm.Client, specs []pipeline.TopicSpec, _ string) error {
-				if err := pipeline.CheckTopics(ctx, adm, specs); err != nil {
+			func(ctx context.Context, w io.Writer, adm *kadm.Client, specs []broker.TopicSpec, _ string) error {
+				if err := broker.CheckTopics(ctx, adm, specs); err != nil {
 					fmt.Fprintln(w, err)
 					return errSilent{1}
 				}
@@ -60,13 +61,13 @@ func newTopics() *cobra.Command {
 	return cmd
 }
 
-func topicsVerb(verb, short, long string, do func(context.Context, io.Writer, *kadm.Client, []pipeline.TopicSpec,
+func topicsVerb(verb, short, long string, do func(context.Context, io.Writer, *kadm.Client, []broker.TopicSpec,
 	string) error) *cobra.Command {
 	var name, format string
 	cmd := &cobra.Command{Use: verb, Short: short, Long: long, Args: cobra.NoArgs,
 		Example: "  wayward topics " + verb + " --config wayward.yaml",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := loadConfig(name)
+			c, err := config.Load(name)
 			if err != nil {
 				return err
 			}
@@ -87,10 +88,10 @@ func topicsVerb(verb, short, long string, do func(context.Context, io.Writer, *k
 	return cmd
 }
 
-func printChanges(w io.Writer, changes []pipeline.Change, format string) error {
+func printChanges(w io.Writer, changes []broker.Change, format string) error {
 	if format == "json" {
 		if changes == nil {
-			changes = []pipeline.Change{}
+			changes = []broker.Change{}
 		}
 		return printJSON(w, changes)
 	}

@@ -24,6 +24,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/wayward-sec/wayward/config"
 	"github.com/wayward-sec/wayward/event"
 )
 
@@ -180,7 +181,7 @@ func (c *cluster) checkSigner(stderr io.Writer, f *event.Feedback, key ed25519.P
 	if c.Policies == "" {
 		return
 	}
-	set, err := loadPolicies(c.Policies)
+	set, err := config.LoadPolicies(c.Policies)
 	if err != nil {
 		return // not our business: the engine says so
 	}
@@ -221,7 +222,7 @@ func (o *order) send(cmd *cobra.Command, c *cluster, f *event.Feedback, value []
 	if o.wait > 0 {
 		wait, cancel := context.WithTimeout(ctx, o.wait)
 		defer cancel()
-		out.follow(wait, answers, &c.config, f)
+		out.follow(wait, answers, &c.Config, f)
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -231,7 +232,7 @@ func (o *order) send(cmd *cobra.Command, c *cluster, f *event.Feedback, value []
 			return err
 		}
 	} else if o.wait > 0 {
-		fmt.Fprintln(stdout, out.text(&c.config, f, o.wait))
+		fmt.Fprintln(stdout, out.text(&c.Config, f, o.wait))
 	}
 	if o.wait > 0 && out.failed() {
 		return errSilent{1}
@@ -267,7 +268,7 @@ type outcome struct {
 }
 
 // follow reads until the command is answered for good, or the time is over.
-func (out *outcome) follow(ctx context.Context, cl *kgo.Client, c *config, f *event.Feedback) {
+func (out *outcome) follow(ctx context.Context, cl *kgo.Client, c *config.Config, f *event.Feedback) {
 	acks := map[string][]event.Ack{} // an ack may be read before its command: they are on two topics
 	for ctx.Err() == nil && !out.done() {
 		cl.PollFetches(ctx).EachRecord(func(r *kgo.Record) {
@@ -320,7 +321,7 @@ func (out *outcome) failed() bool {
 	return out.Command == nil || last >= 0 && out.Acks[last].Status > event.Applied
 }
 
-func (out *outcome) text(c *config, f *event.Feedback, waited time.Duration) string {
+func (out *outcome) text(c *config.Config, f *event.Feedback, waited time.Duration) string {
 	switch {
 	case out.Refused != "":
 		return "refused: " + out.Refused

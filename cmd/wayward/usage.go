@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/config"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/policy"
 	"github.com/wayward-sec/wayward/suggest"
@@ -111,11 +112,11 @@ func snapshotUsages(name string) ([]*policy.Usage, error) {
 func (o *usageFlags) declared() (*policy.Set, error) {
 	dir := o.dir
 	if dir == "" {
-		c, err := loadConfig(o.config)
+		c, err := config.Load(o.config)
 		if err != nil {
 			return nil, err
 		}
 		dir = c.Policies
 	}
-	return loadPolicies(dir)
+	return config.LoadPolicies(dir)
 }

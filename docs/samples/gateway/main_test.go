@@ -13,27 +13,27 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/wayward-sec/wayward/event"
-	"github.com/wayward-sec/wayward/pipeline"
+	"github.com/wayward-sec/wayward/pipeline/broker"
 )
 
 func TestTheSampleObeysAndAnswers(t *testing.T) {
-	broker, err := pipeline.StartEmbedded("", 0, slog.New(slog.DiscardHandler))
+	b, err := broker.StartEmbedded("", 0, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer broker.Close()
-	cl, err := kgo.NewClient(kgo.SeedBrokers(broker.Addr()), kgo.ConsumeTopics("agent.acks"),
+	defer b.Close()
+	cl, err := kgo.NewClient(kgo.SeedBrokers(b.Addr()), kgo.ConsumeTopics("agent.acks"),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer cl.Close()
-	topics := pipeline.DefaultTopics()
+	topics := broker.DefaultTopics()
 	topics.Partitions, topics.FactsPartitions = 2, 1
 	adm := kadm.NewClient(cl)
-	changes, err := pipeline.PlanTopics(t.Context(), adm, topics.Specs(true, 1))
+	changes, err := broker.PlanTopics(t.Context(), adm, topics.Specs(true, 1))
 	if err == nil {
-		err = pipeline.ApplyTopics(t.Context(), adm, changes, func(pipeline.Change) {})
+		err = broker.ApplyTopics(t.Context(), adm, changes, func(broker.Change) {})
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -82,7 +82,7 @@ func TestTheSampleObeysAndAnswers(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	ended := make(chan error, 1)
-	go func() { ended <- g.run(ctx, []string{broker.Addr()}) }()
+	go func() { ended <- g.run(ctx, []string{b.Addr()}) }()
 	for what := range heard {
 		if strings.HasPrefix(what, "started") {
 			if what != "started: 2 scopes are held" {

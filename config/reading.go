@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"bytes"
@@ -26,24 +26,25 @@ const byteOrderMark = "\ufeff"
 // maxConfig bounds the config file, in bytes: a wrong path must not take the machine down.
 const maxConfig = 1 << 20
 
-// reading is a config being put together: defaults, then the file, then the environment. The YAML
-// library's own decoder gives lines without columns and says nothing of where a value came from.
-type reading struct {
-	config   config
+// Reading is a config, where each of its values came from, and everything that is wrong with it.
+// The YAML library's own decoder gives lines without columns, and no origin of a value, so its
+// nodes are decoded here.
+type Reading struct {
+	Config   Config
 	file     string
-	from     map[string]origin // of each key that is not a default
-	problems []problem
+	from     map[string]Origin // of each key that is not a default
+	Problems []Problem
 }
 
-// origin is where a value was written.
-type origin struct {
+// Origin is where a value was written.
+type Origin struct {
 	File   string `json:"file,omitempty"`
 	Line   int    `json:"line,omitempty"`
 	Column int    `json:"column,omitempty"`
 	Env    string `json:"environment,omitempty"`
 }
 
-func (o origin) String() string {
+func (o Origin) String() string {
 	switch {
 	case o.Env != "":
 		return "environment " + o.Env
@@ -55,23 +56,23 @@ func (o origin) String() string {
 	return "default"
 }
 
-// problem is something wrong with a config, where, and what to do.
-type problem struct {
-	origin
+// Problem is something wrong with a config, where, and what to do.
+type Problem struct {
+	Origin
 	What string `json:"what"`
 }
 
-func (p problem) Error() string {
-	if p.origin == (origin{}) {
+func (p Problem) Error() string {
+	if p.Origin == (Origin{}) {
 		return "config: " + p.What
 	}
-	return p.origin.String() + ": " + p.What
+	return p.Origin.String() + ": " + p.What
 }
 
-// readConfig reads a config file, if there is a name, and the environment. The error is that of a
-// file that cannot be read; all else are problems.
-func readConfig(name string, environ []string) (*reading, error) {
-	r := &reading{config: defaultConfig(), file: name, from: map[string]origin{}}
+// Read reads the defaults, then the file, if there is a name, then the environment. The error is
+// that of a file that cannot be read; all else are problems.
+func Read(name string, environ []string) (*Reading, error) {
+	r := &Reading{Config: Default(), file: name, from: map[string]Origin{}}
 	if name != "" {
 		text, err := readBounded(name)
 		if err != nil {
@@ -85,17 +86,17 @@ func readConfig(name string, environ []string) (*reading, error) {
 				v.SetString(filepath.Join(dir, v.String()))
 			}
 		})
-		for i := range r.config.Sinks {
-			if s := &r.config.Sinks[i]; s.Path != "" && !filepath.IsAbs(s.Path) {
+		for i := range r.Config.Sinks {
+			if s := &r.Config.Sinks[i]; s.Path != "" && !filepath.IsAbs(s.Path) {
 				s.Path = filepath.Join(dir, s.Path)
 			}
 		}
 	}
 	r.environment(environ)
-	for _, err := range flat(r.config.check()) {
+	for _, err := range Flatten(r.Config.check()) {
 		r.wrong(err)
 	}
-	slices.SortStableFunc(r.problems, func(a, b problem) int {
+	slices.SortStableFunc(r.Problems, func(a, b Problem) int {
 		return cmp.Or(cmp.Compare(a.Env, b.Env), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
 	return r, nil
@@ -114,23 +115,35 @@ func readBounded(name string) ([]byte, error) {
 	return text, err
 }
 
-func (r *reading) err() error {
+// Err is all problems as one error.
+func (r *Reading) Err() error {
 	var errs []error
-	for _, p := range r.problems {
+	for _, p := range r.Problems {
 		errs = append(errs, p)
 	}
 	return errors.Join(errs...)
 }
 
-// flat undoes errors.Join.
-func flat(err error) []error {
+// Count is the number of settings that are set: groups and entries of lists do not count.
+func (r *Reading) Count() (n int) {
+	for key := range r.from {
+		_, known := settingOf(key)
+		if known && !slices.ContainsFunc(settings, func(s setting) bool { return strings.HasPrefix(s.key, key+".") }) {
+			n++
+		}
+	}
+	return n
+}
+
+// Flatten undoes errors.Join.
+func Flatten(err error) []error {
 	if err == nil {
 		return nil
 	}
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		var out []error
 		for _, e := range joined.Unwrap() {
-			out = append(out, flat(e)...)
+			out = append(out, Flatten(e)...)
 		}
 		return out
 	}
@@ -139,28 +152,28 @@ func flat(err error) []error {
 
 // wrong files an error that begins with a setting's key under the place of that setting, or of the
 // group that should have it.
-func (r *reading) wrong(err error) {
+func (r *Reading) wrong(err error) {
 	what := err.Error()
 	end := strings.IndexFunc(what, func(c rune) bool { return c == ' ' || c == ':' })
 	key := what[:max(end, 0)]
 	for key != "" {
 		if at, ok := r.from[key]; ok {
-			r.problems = append(r.problems, problem{at, what})
+			r.Problems = append(r.Problems, Problem{at, what})
 			return
 		}
 		key = key[:max(0, strings.LastIndexAny(key, ".["))]
 	}
-	r.problems = append(r.problems, problem{origin{File: r.file}, what})
+	r.Problems = append(r.Problems, Problem{Origin{File: r.file}, what})
 }
 
-func (r *reading) bad(at origin, format string, args ...any) {
-	r.problems = append(r.problems, problem{at, fmt.Sprintf(format, args...)})
+func (r *Reading) bad(at Origin, format string, args ...any) {
+	r.Problems = append(r.Problems, Problem{at, fmt.Sprintf(format, args...)})
 }
 
 // yamlLine is how the YAML library says where a file is no YAML.
 var yamlLine = regexp.MustCompile(`^(?:yaml: )?(?:line (\d+): )?(.*)$`)
 
-func (r *reading) parse(text []byte) {
+func (r *Reading) parse(text []byte) {
 	d := yaml.NewDecoder(strings.NewReader(string(text)))
 	var doc yaml.Node
 	if err := d.Decode(&doc); errors.Is(err, io.EOF) {
@@ -168,7 +181,7 @@ func (r *reading) parse(text []byte) {
 	} else if err != nil {
 		m := yamlLine.FindStringSubmatch(err.Error())
 		line, _ := strconv.Atoi(m[1])
-		at := origin{File: r.file, Line: line}
+		at := Origin{File: r.file, Line: line}
 		if line > 0 {
 			at.Column = 1
 		}
@@ -179,15 +192,15 @@ func (r *reading) parse(text []byte) {
 	if err := d.Decode(&more); !errors.Is(err, io.EOF) {
 		r.bad(r.at(&more), "a config is one document: remove what follows ---")
 	}
-	r.set(doc.Content[0], "", reflect.ValueOf(&r.config).Elem(), r.at)
+	r.set(doc.Content[0], "", reflect.ValueOf(&r.Config).Elem(), r.at)
 }
 
-func (r *reading) at(n *yaml.Node) origin {
-	return origin{File: r.file, Line: max(n.Line, 1), Column: max(n.Column, 1)}
+func (r *Reading) at(n *yaml.Node) Origin {
+	return Origin{File: r.file, Line: max(n.Line, 1), Column: max(n.Column, 1)}
 }
 
 // set decodes a node into a value and reports everything that is wrong with it.
-func (r *reading) set(n *yaml.Node, key string, v reflect.Value, at func(*yaml.Node) origin) {
+func (r *Reading) set(n *yaml.Node, key string, v reflect.Value, at func(*yaml.Node) Origin) {
 	name := key
 	if name == "" {
 		name = "a config"
@@ -231,7 +244,7 @@ func (r *reading) set(n *yaml.Node, key string, v reflect.Value, at func(*yaml.N
 	}
 }
 
-func (r *reading) group(n *yaml.Node, key string, v reflect.Value, at func(*yaml.Node) origin) {
+func (r *Reading) group(n *yaml.Node, key string, v reflect.Value, at func(*yaml.Node) Origin) {
 	fields := fieldsOf(v)
 	var names []string
 	for _, f := range fields {
@@ -280,7 +293,7 @@ func under(key, name string) string {
 	return key + "." + name
 }
 
-func (r *reading) scalar(n *yaml.Node, key string, v reflect.Value, at func(*yaml.Node) origin) {
+func (r *Reading) scalar(n *yaml.Node, key string, v reflect.Value, at func(*yaml.Node) Origin) {
 	switch v.Interface().(type) {
 	case time.Duration:
 		d, err := parseDuration(n.Value)
@@ -320,8 +333,8 @@ func parseDuration(s string) (time.Duration, error) {
 	return d, nil
 }
 
-// showDuration writes a duration as parseDuration reads it, without the zeros that Go writes.
-func showDuration(d time.Duration) string {
+// FormatDuration writes a duration as parseDuration reads it, without the zeros that Go writes.
+func FormatDuration(d time.Duration) string {
 	if d > 0 && d%(24*time.Hour) == 0 {
 		return strconv.FormatInt(int64(d/(24*time.Hour)), 10) + "d"
 	}
@@ -385,8 +398,8 @@ func fieldsOf(v reflect.Value) (out []field) {
 
 // each calls f for every setting, groups not among them. In a group that is not set the value is
 // not valid.
-func (r *reading) each(f func(key string, v reflect.Value)) {
-	eachOf(reflect.ValueOf(&r.config).Elem(), "", true, f)
+func (r *Reading) each(f func(key string, v reflect.Value)) {
+	eachOf(reflect.ValueOf(&r.Config).Elem(), "", true, f)
 }
 
 func eachOf(v reflect.Value, key string, valid bool, f func(string, reflect.Value)) {
@@ -411,19 +424,19 @@ func eachOf(v reflect.Value, key string, valid bool, f func(string, reflect.Valu
 // environment applies WAYWARD_A__B, which is setting a.b. Kubernetes makes variables of its own out
 // of a service's name (WAYWARD_PORT), so one that is no setting is only wrong if it has the two
 // underscores, which nothing else has.
-func (r *reading) environment(environ []string) {
+func (r *Reading) environment(environ []string) {
 	for _, kv := range slices.Sorted(slices.Values(environ)) {
 		env, value, _ := strings.Cut(kv, "=")
 		name, ours := strings.CutPrefix(env, "WAYWARD_")
 		if !ours {
 			continue
 		}
-		at := origin{Env: env}
+		at := Origin{Env: env}
 		key := strings.ReplaceAll(strings.ToLower(name), "__", ".")
 		v, group := r.find(key)
 		switch {
 		case v.IsValid():
-			r.set(nodeOf(v, value), key, v, func(*yaml.Node) origin { return at })
+			r.set(nodeOf(v, value), key, v, func(*yaml.Node) Origin { return at })
 		case strings.Contains(name, "__") && !group:
 			what := fmt.Sprintf("there is no setting %q", key)
 			var keys []string
@@ -439,7 +452,7 @@ func (r *reading) environment(environ []string) {
 }
 
 // find returns a setting to be set, making the groups it lies in. Of a group there is none.
-func (r *reading) find(key string) (found reflect.Value, group bool) {
+func (r *Reading) find(key string) (found reflect.Value, group bool) {
 	known := false
 	r.each(func(k string, _ reflect.Value) {
 		known = known || k == key
@@ -448,7 +461,7 @@ func (r *reading) find(key string) (found reflect.Value, group bool) {
 	if !known {
 		return reflect.Value{}, group
 	}
-	v := reflect.ValueOf(&r.config).Elem()
+	v := reflect.ValueOf(&r.Config).Elem()
 	for name := range strings.SplitSeq(key, ".") {
 		if v.Kind() == reflect.Pointer {
 			if v.IsNil() {

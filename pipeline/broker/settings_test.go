@@ -1,4 +1,4 @@
-package pipeline
+package broker
 
 import (
 	"bytes"
@@ -358,7 +358,7 @@ func TestWaitForBrokersWaitsForTheBrokerAndForTheRightPassword(t *testing.T) {
 	}
 	defer cl.Close()
 	var out logLines
-	if err := WaitForBrokers(t.Context(), cl, slog.New(slog.NewTextHandler(&out, nil))); err != nil {
+	if err := WaitForBrokers(t.Context(), cl, slog.New(slog.NewTextHandler(&out, nil)), nil); err != nil {
 		t.Fatal(err)
 	}
 	got := out.buf.String()
@@ -383,7 +383,8 @@ func TestWaitForBrokersBacksOffUntilToldToStop(t *testing.T) {
 		defer cl.Close()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		if err := WaitForBrokers(ctx, cl, slog.New(slog.DiscardHandler)); !errors.Is(err, context.DeadlineExceeded) {
+		if err := WaitForBrokers(ctx, cl, slog.New(slog.DiscardHandler), nil); !errors.Is(err,
+			context.DeadlineExceeded) {
 			t.Errorf("got %v", err)
 		}
 		if time.Since(start) != time.Minute || len(tries) < 9 || len(tries) > 30 {

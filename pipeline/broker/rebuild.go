@@ -1,4 +1,4 @@
-package pipeline
+package broker
 
 import (
 	"context"
@@ -21,12 +21,12 @@ func RebuiltGroups(group string) []string { return []string{group + "-behaviour"
 func Members(ctx context.Context, adm *kadm.Client, groups []string) ([]string, error) {
 	described, err := adm.DescribeGroups(ctx, groups...)
 	if err != nil {
-		return nil, fmt.Errorf("describing consumer groups: %w", explained{err})
+		return nil, fmt.Errorf("describing consumer groups: %w", Explained(err))
 	}
 	members := map[string]bool{}
 	for _, g := range described {
 		if g.Err != nil && !errors.Is(g.Err, kerr.GroupIDNotFound) {
-			return nil, fmt.Errorf("describing consumer group %s: %w", g.Group, explained{g.Err})
+			return nil, fmt.Errorf("describing consumer group %s: %w", g.Group, Explained(g.Err))
 		}
 		for _, m := range g.Members {
 			name := m.MemberID
@@ -47,9 +47,9 @@ func BeginAnew(ctx context.Context, adm *kadm.Client, specs []TopicSpec, groups 
 	for _, s := range specs {
 		names = append(names, s.Name)
 	}
-	details, err := listFresh(ctx, adm, names)
+	details, err := ListTopics(ctx, adm, names)
 	if err != nil {
-		return fmt.Errorf("listing topics: %w", explained{err})
+		return fmt.Errorf("listing topics: %w", Explained(err))
 	}
 	var there []string
 	for _, name := range names {
@@ -65,13 +65,13 @@ func BeginAnew(ctx context.Context, adm *kadm.Client, specs []TopicSpec, groups 
 		say("deleting topic " + name)
 		r, err := adm.DeleteTopic(ctx, name)
 		if err != nil && !errors.Is(err, kerr.UnknownTopicOrPartition) {
-			return fmt.Errorf("deleting topic %s%s: %w", name, brokerDetail(r.ErrMessage), explained{err})
+			return fmt.Errorf("deleting topic %s%s: %w", name, brokerDetail(r.ErrMessage), Explained(err))
 		}
 	}
 	for _, g := range groups {
 		say("deleting consumer group " + g)
 		if _, err := adm.DeleteGroup(ctx, g); err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
-			return fmt.Errorf("deleting consumer group %s: %w", g, explained{err})
+			return fmt.Errorf("deleting consumer group %s: %w", g, Explained(err))
 		}
 	}
 	if err := awaitGone(ctx, adm, there); err != nil {
@@ -92,7 +92,7 @@ func BeginAnew(ctx context.Context, adm *kadm.Client, specs []TopicSpec, groups 
 		}
 		if r, err := adm.CreateTopic(ctx, s.Partitions, copies, configs, s.Name); err != nil {
 			return fmt.Errorf("creating topic %s%s: %w; run wayward state rebuild --all again", s.Name,
-				brokerDetail(r.ErrMessage), explained{err})
+				brokerDetail(r.ErrMessage), Explained(err))
 		}
 	}
 	return awaitTopics(ctx, adm, specs)
@@ -106,11 +106,11 @@ func ownSettings(ctx context.Context, adm *kadm.Client, names []string) (map[str
 	}
 	configs, err := adm.DescribeTopicConfigs(ctx, names...)
 	if err != nil {
-		return nil, fmt.Errorf("reading the settings of topics: %w", explained{err})
+		return nil, fmt.Errorf("reading the settings of topics: %w", Explained(err))
 	}
 	for _, r := range configs {
 		if r.Err != nil {
-			return nil, fmt.Errorf("reading the settings of topic %s: %w", r.Name, explained{r.Err})
+			return nil, fmt.Errorf("reading the settings of topic %s: %w", r.Name, Explained(r.Err))
 		}
 		own[r.Name] = map[string]*string{}
 		for _, c := range r.Configs {
@@ -132,7 +132,7 @@ func awaitGone(ctx context.Context, adm *kadm.Client, names []string) error {
 		errors.New("not all within a minute; run wayward state rebuild --all again"))
 	defer cancel()
 	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
-		details, err := listFresh(ctx, adm, names)
+		details, err := ListTopics(ctx, adm, names)
 		gone := err == nil
 		for _, name := range names {
 			gone = gone && errors.Is(details[name].Err, kerr.UnknownTopicOrPartition)

@@ -1,4 +1,4 @@
-package pipeline
+package broker
 
 import (
 	"context"
@@ -324,7 +324,7 @@ func TestTopicsOnApacheKafka(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer cl.Close()
-	if err := WaitForBrokers(t.Context(), cl, slog.New(slog.DiscardHandler)); err != nil {
+	if err := WaitForBrokers(t.Context(), cl, slog.New(slog.DiscardHandler), nil); err != nil {
 		t.Fatal(err)
 	}
 	adm := kadm.NewClient(cl)

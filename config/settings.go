@@ -1,7 +1,7 @@
-package main
+package config
 
 // setting describes one key of the config file, or a group of keys. Its default is what
-// defaultConfig has there.
+// Default has there.
 type setting struct {
 	key  string // levels joined by dots
 	doc  string

@@ -1,0 +1,33 @@
+package config
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/wayward-sec/wayward/policy"
+)
+
+// LoadPolicies reads a folder of policies; without a directory the built-in limits apply.
+func LoadPolicies(dir string) (*policy.Set, error) { return LoadShadowed(dir, "") }
+
+// LoadShadowed likewise, and the rules of a second folder beside them, in shadow.
+func LoadShadowed(dir, shadow string) (*policy.Set, error) {
+	if dir == "" && shadow == "" {
+		return policy.Default(), nil
+	}
+	if dir == "" {
+		return nil, errors.New("rules in shadow need policies to be beside: set policies in the config")
+	}
+	for _, d := range []string{dir, cmp.Or(shadow, dir)} {
+		if _, err := os.Stat(d); err != nil {
+			return nil, fmt.Errorf("policies: %w", err)
+		}
+	}
+	set, errs := policy.LoadShadow(dir, shadow)
+	if len(errs) > 0 {
+		return nil, fmt.Errorf("policies:\n%w", errors.Join(errs...))
+	}
+	return set, nil
+}
