@@ -148,3 +148,31 @@ func FuzzReader(f *testing.F) {
 		}
 	})
 }
+
+func TestNumbersAreCopiedAsTheyAreWrittenOneByOne(t *testing.T) {
+	type few struct {
+		A uint32
+		B float32
+		C int64
+	}
+	v, words := few{1 << 24, 1.5, -2}, []float32{0, 1, -2.5}
+	b := AppendNumbers(AppendStruct(nil, &v), words)
+	if slow := appendSlowly(appendSlowly(nil, &v), words); string(b) != string(slow) {
+		t.Errorf("copied\n%x, one by one\n%x", b, slow)
+	}
+	r := &Reader{B: b}
+	var back few
+	ReadStruct(r, &back)
+	if d := cmp.Diff(words, ReadNumbers[float32](r, 3)); d != "" || back != v || r.Err != nil || len(r.B) > 0 {
+		t.Errorf("%v, %v %s", back, r.Err, d)
+	}
+	r.B = b[:7]
+	if got := ReadNumbers[float32](r, 2); got != nil || r.Err != ErrShort {
+		t.Errorf("out of seven bytes: %v, %v", got, r.Err)
+	}
+	if r = (&Reader{B: b[:15]}); true {
+		if ReadStruct(r, &back); r.Err != ErrShort {
+			t.Error("a struct is read out of too few bytes")
+		}
+	}
+}
