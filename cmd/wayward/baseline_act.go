@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/baselines/inspect"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/terminal"
 )
@@ -102,7 +103,7 @@ func (o *baselineOrder) run(cmd *cobra.Command, op string, args []string) error 
 		return err
 	}
 	if o.day != "" {
-		if _, err := parseDay(o.day); err != nil {
+		if _, err := inspect.ParseDay(o.day); err != nil {
 			return fmt.Errorf("--day %w", err)
 		}
 	}

@@ -71,7 +71,8 @@ func (out *ruled) text(c *config.Config, f *event.Feedback, waited time.Duration
 	}
 	return fmt.Sprintf(
 		"nothing came within %v. See whether wayward run is up (/readyz), whether %s has the feedback with a reason why it was refused, "+
-			"and whether policies/response has the key %s for this tenant", waited, c.Topics.DLQ, terminal.Visible(f.By, 60))
+			"and whether policies/response has the key %s for this tenant", waited, c.Topics.DLQ,
+		terminal.Visible(f.By, 60))
 }
 
 func (o *baselineOrder) send(cmd *cobra.Command, c *cluster, f *event.Feedback, value []byte) error {

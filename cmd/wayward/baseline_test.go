@@ -18,6 +18,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/baselines/inspect"
 	"github.com/wayward-sec/wayward/detectors/rarity"
 	"github.com/wayward-sec/wayward/detectors/sequence"
 	"github.com/wayward-sec/wayward/detectors/volume"
@@ -134,7 +135,7 @@ func (o *office) file(t *testing.T, days ...*baselines.Model) string {
 	t.Helper()
 	var b strings.Builder
 	for _, m := range days {
-		line, err := json.Marshal(envelopeOf(snapshot{m, len(m.Append(nil)), ""}))
+		line, err := json.Marshal(inspect.EnvelopeOf(inspect.Snapshot{Model: m, Bytes: len(m.Append(nil))}))
 		must(t, err)
 		b.Write(append(line, '\n'))
 	}
@@ -190,10 +191,10 @@ func TestASnapshotComesBackFromAFile(t *testing.T) {
 	if code != 0 || !strings.Contains(errs, "1 snapshot in "+out) {
 		t.Fatalf("exit %d: %s", code, errs)
 	}
-	list, err := readSnapshots(dir) // a folder
+	list, err := inspect.Read(dir) // a folder
 	must(t, err)
-	if len(list) != 1 || string(list[0].m.Append(nil)) != string(o.days[3].Append(nil)) ||
-		list[0].m.Hash() != o.days[3].Hash() {
+	if len(list) != 1 || string(list[0].Model.Append(nil)) != string(o.days[3].Append(nil)) ||
+		list[0].Model.Hash() != o.days[3].Hash() {
 		t.Errorf("%d snapshots, not the one of the day", len(list))
 	}
 	if info, err := os.Stat(out); err != nil || info.Mode().Perm() != 0o600 {
@@ -320,7 +321,7 @@ func TestBaselinesAreReadFromTheTopic(t *testing.T) {
 		}
 	}
 	list := func(args ...string) (days []string) {
-		var heads []head
+		var heads []inspect.Head
 		must(t, json.Unmarshal([]byte(d.done(append([]string{"baseline", "list", "--output", "json"}, args...)...)),
 			&heads))
 		for _, h := range heads {
@@ -354,7 +355,7 @@ func TestBaselinesAreReadFromTheTopic(t *testing.T) {
 	}
 	out := filepath.Join(t.TempDir(), "out.jsonl")
 	d.done("baseline", "export", "support", "--all", "--out", out)
-	if all, err := readSnapshots(out); err != nil || len(all) != 3 {
+	if all, err := inspect.Read(out); err != nil || len(all) != 3 {
 		t.Errorf("%d snapshots exported: %v", len(all), err)
 	}
 }
@@ -383,10 +384,10 @@ func TestAReplayWritesAndReadsSnapshots(t *testing.T) {
 		"--quiet"); code != 0 {
 		t.Fatalf("exit %d: %s", code, errs)
 	}
-	list, err := readSnapshots(out)
+	list, err := inspect.Read(out)
 	must(t, err)
-	if len(list) != 2 || list[0].m.Persona != baselines.TenantWide || list[1].m.Persona != "support" ||
-		list[1].m.Day != firstDay+2 || list[1].m.AgentDays == 0 {
+	if len(list) != 2 || list[0].Model.Persona != baselines.TenantWide || list[1].Model.Persona != "support" ||
+		list[1].Model.Day != firstDay+2 || list[1].Model.AgentDays == 0 {
 		t.Fatalf("%d snapshots: %v", len(list), list)
 	}
 	code, shown, errs := wayward(t, "baseline", "show", "support", "--from", out)

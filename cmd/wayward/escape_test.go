@@ -13,6 +13,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/wayward-sec/wayward/baselines/inspect"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/terminal"
 )
@@ -169,7 +170,7 @@ suppress: 1s
 		{"baseline", "list", "--from", snapshots}, {"baseline", "show", hostile, "--from", snapshots},
 		{"baseline", "show", hostile, "--from", snapshots, "--output", "json"},
 		{"baseline", "show", "nobody", "--from", snapshots}, {"baseline", "audit", "--from", snapshots},
-		{"baseline", "diff", dayOf(firstDay), dayOf(firstDay + 9), "--persona", hostile, "--from", snapshots},
+		{"baseline", "diff", inspect.Day(firstDay), inspect.Day(firstDay + 9), "--persona", hostile, "--from", snapshots},
 		{"baseline", "export", "--from", snapshots, "--out", "-"},
 		{"send", events, "-c", d.config},
 		{"breaker", "list", "-c", d.config}, {"breaker", "history", "-c", d.config},

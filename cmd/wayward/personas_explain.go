@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -10,7 +9,6 @@ import (
 
 	"github.com/wayward-sec/wayward/catalogue"
 	"github.com/wayward-sec/wayward/event"
-	"github.com/wayward-sec/wayward/pipeline/history"
 	"github.com/wayward-sec/wayward/policy"
 	"github.com/wayward-sec/wayward/terminal"
 )
@@ -70,31 +68,6 @@ func explainCalls(cmd *cobra.Command, set *policy.Set, input, output string) err
 		err = printJSON(w, all)
 	}
 	return err
-}
-
-// linesReader reads what a source of lines brings.
-type linesReader struct {
-	ctx   context.Context
-	lines *history.Lines
-	chunk *history.Chunk
-	rest  []byte
-}
-
-func (r *linesReader) Read(p []byte) (int, error) {
-	for len(r.rest) == 0 {
-		if r.chunk != nil {
-			r.lines.Done(r.chunk)
-		}
-		var err error
-		if r.chunk, err = r.lines.Next(r.ctx); err != nil {
-			r.chunk = nil
-			return 0, err
-		}
-		r.rest = r.chunk.Lines
-	}
-	n := copy(p, r.rest)
-	r.rest = r.rest[n:]
-	return n, nil
 }
 
 func explainOne(set *policy.Set, e *event.Event, scratch *catalogue.Scratch) explanation {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event/wire"
+	"github.com/wayward-sec/wayward/sketch"
 )
 
 // Field is one thing about a call that may be seen for the first time.
@@ -516,17 +517,10 @@ func b2i(b bool) int {
 	return 0
 }
 
-// agents is how many agents have shown it: from the bits that are set (linear counting, Whang et
-// al. 1990), and at least as many as on its fullest day.
+// agents is how many agents have shown it, by its bitmap, and at least as many as on its fullest
+// day.
 func (q *Quarantined) agents() uint64 {
-	n := uint64(q.Most)
-	switch set := bits.OnesCount64(q.Agents); {
-	case set == 64:
-		n = max(n, 266) // 64 ln 64: more cannot be told
-	default:
-		n = max(n, uint64(64*math.Log(64/float64(64-set))))
-	}
-	return n
+	return max(uint64(q.Most), uint64(sketch.LinearCount(64, float64(bits.OnesCount64(q.Agents)))))
 }
 
 // prune forgets values that nobody shows any more, and those that are too many: the rarest first.

@@ -30,7 +30,7 @@ func (v *volume) session(part, own *volumePart) {
 			continue
 		}
 		if f.Distinct() {
-			if n, fresh := s.things[f-SubjectCount].see(v.things[f-SubjectCount]); fresh {
+			if n, fresh := s.things[f-SubjectCount].Add(v.things[f-SubjectCount]); fresh {
 				s.Totals[f] = n
 			}
 		} else {

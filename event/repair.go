@@ -12,14 +12,14 @@ import (
 	"github.com/wayward-sec/wayward/event/jsonscan"
 )
 
-// What an event says must not hide it: an agent, or a page that it reads, chooses what stands in
-// content, and a half surrogate there is enough for a strict reader to know nothing of the call. So
-// a value that cannot be read as it was sent is mended: its end is found by quotes and brackets
-// alone, what can be kept is kept, the field is marked in Event.Unreadable, and reading goes on
-// behind it. None of this is reached by a record without fault.
+// Content must not hide an event. An agent, or a page that it reads, chooses the content, and with
+// a strict reader half a surrogate in it would be enough for the call to go unseen. So a value that
+// cannot be read as it was sent is repaired: its end is found by quotes and brackets alone, what
+// can be kept is kept, the field is marked in Event.Unreadable, and reading goes on behind it. A
+// record without faults never comes here.
 
-// A mending says what is kept of a field that could not be read, and how it is marked.
-type mending struct {
+// A repair is what is kept of a field that could not be read, and how it is marked.
+type repair struct {
 	marks Unreadable
 	take  func(d *Decoder, p []byte, at, end int) // of the value; nil: nothing is kept
 	// distrust: a value that came twice is not kept either.
@@ -38,9 +38,9 @@ const (
 	marksAmount      = UnreadableAmount | UnreadableCurrency
 )
 
-// mendings are the fields that are mended, by path. What is not here must be right: what names the
-// event, and words on which a decision hangs.
-var mendings = map[string]mending{
+// repairs are the fields that can be repaired, by path. The others must be right: those that name
+// the event, and words on which a decision depends.
+var repairs = map[string]repair{
 	// absent: made of the bytes
 	"id":   {marks: UnreadableID, take: keepNumber(func(e *Event) *string { return &e.ID }), distrust: true},
 	"call": {marks: UnreadableCall, take: keepCut(func(e *Event) *string { return &e.Call })},
@@ -218,13 +218,13 @@ var mendings = map[string]mending{
 // distrustSource: a claim to be trusted that cannot be read is none.
 func distrustSource(d *Decoder, _ []byte, _, _ int) { d.e.Source.Trusted = No }
 
-// mend goes on behind the member with this key whose value at at was at fault (i < 0) or came
-// twice; group is the path of the object that it stands in, with a dot behind. It returns the
-// offset behind the value, or -1 where the fault stands.
-func (d *Decoder) mend(p []byte, i, at int, group string, key []byte, bit uint64) int {
-	m, known := mendings[group+string(key)]
+// repair keeps what it can of the member with this key, whose value at at was at fault (i < 0) or
+// came twice, and goes on behind it; group is the path of the object that it stands in, with a dot
+// behind. It returns the offset behind the value, or -1 where the fault stands.
+func (d *Decoder) repair(p []byte, i, at int, group string, key []byte, bit uint64) int {
+	m, known := repairs[group+string(key)]
 	if bit == 0 { // a field that nobody knows
-		m, known = mending{marks: UnreadableOther}, true
+		m, known = repair{marks: UnreadableOther}, true
 	}
 	if d.strict || !known {
 		d.strict = true
@@ -259,7 +259,7 @@ func (d *Decoder) mend(p []byte, i, at int, group string, key []byte, bit uint64
 	return end
 }
 
-// hostIsWhole tells whether a text that is too long is a URL that will be cut behind its host:
+// hostIsWhole reports whether a text that is too long is a URL that will be cut behind its host:
 // where it goes is known.
 func (d *Decoder) hostIsWhole(p []byte, at, end int) bool {
 	s := d.kept(p, at, end, true)
@@ -282,10 +282,10 @@ func (d *Decoder) later(kind Kind, fault DecodeError) {
 }
 
 func (d *Decoder) note(fault DecodeError, marks Unreadable) {
-	if d.mended == 0 {
+	if d.repaired == 0 {
 		d.noted = fault
 	}
-	d.mended++
+	d.repaired++
 	d.e.Unreadable |= marks
 }
 
@@ -349,7 +349,7 @@ func hex16(b []byte, v uint64) []byte {
 
 type place[T any] func(e *Event) *T
 
-// keepCut keeps what tells things apart.
+// keepCut keeps an identifier: of one that is too long the beginning and a hash of the whole.
 func keepCut(at place[string]) func(*Decoder, []byte, int, int) {
 	return func(d *Decoder, p []byte, from, end int) { *at(d.e) = d.kept(p, from, end, true) }
 }
@@ -450,7 +450,7 @@ func keepMoney(at place[int64], has Has) func(*Decoder, []byte, int, int) {
 	}
 }
 
-// larger tells whether an amount is larger than another, whichever way the money goes.
+// larger reports whether an amount is larger than another, whichever way the money goes.
 func larger(a, b int64) bool { return uint64(max(a, -a)) > uint64(max(b, -b)) }
 
 // looseLabels keeps the labels of a list that is too long or holds what is none, each once; a text

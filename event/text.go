@@ -20,7 +20,7 @@ func Lower(s string) string {
 	return string(b)
 }
 
-// HasUpper tells whether an ASCII letter of s is a capital one.
+// HasUpper reports whether an ASCII letter of s is a capital one.
 func HasUpper(s string) bool {
 	for i := range len(s) {
 		if c := s[i]; 'A' <= c && c <= 'Z' {
@@ -51,4 +51,15 @@ func Quote(s string) string {
 		s = s[:61] + "..."
 	}
 	return strconv.Quote(s)
+}
+
+// Clip returns at most so many bytes of a text, cut between characters.
+func Clip(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	for most > 0 && s[most]&0xc0 == 0x80 {
+		most--
+	}
+	return s[:most]
 }

@@ -1,4 +1,4 @@
-package main
+package inspect
 
 import (
 	"cmp"
@@ -71,7 +71,7 @@ func viewRarity(v *rarity.Model) *rarityView {
 				x := &list[i]
 				fv.Named = append(fv.Named,
 					valueView{cmp.Or(strings.TrimRight(x.Name, "|"), fmt.Sprintf("#%016x", x.Hash)), x.Count,
-						dayOf(int64(x.First)), dayOf(int64(x.Last)), x.Via.String()})
+						Day(int64(x.First)), Day(int64(x.Last)), x.Via.String()})
 			}
 		}
 		out.Fields = append(out.Fields, fv)
@@ -79,7 +79,7 @@ func viewRarity(v *rarity.Model) *rarityView {
 	for i := range v.Quarantine {
 		q := &v.Quarantine[i]
 		out.Quarantine = append(out.Quarantine, quarantinedView{q.Item(), q.Sink, q.Rejected,
-			max(bits.OnesCount64(q.Agents), int(q.Most)), q.Days, dayOf(int64(q.First)), dayOf(int64(q.Last))})
+			max(bits.OnesCount64(q.Agents), int(q.Most)), q.Days, Day(int64(q.First)), Day(int64(q.Last))})
 	}
 	return out
 }
@@ -118,7 +118,8 @@ func (v *rarityView) print(p *terminal.Report, top int) {
 		p.Line("\n    %s, most used first", f.Field)
 		rows := [][]string{{"NAME", "AGENT-DAYS", "FIRST", "LAST", "KNOWN BY"}}
 		for _, x := range f.Named[:min(top, len(f.Named))] {
-			rows = append(rows, []string{terminal.Visible(x.Name, 60), event.Thousands(int64(x.AgentDays)), x.First, x.Last,
+			rows = append(rows, []string{terminal.Visible(x.Name, 60), event.Thousands(int64(x.AgentDays)), x.First,
+				x.Last,
 				x.Via})
 		}
 		p.Table(rows)
@@ -129,7 +130,7 @@ func (v *rarityView) print(p *terminal.Report, top int) {
 }
 
 // changes says what is known now and was not, and the other way round.
-func (v *rarityView) changes(was *rarityView) (out []change) {
+func (v *rarityView) changes(was *rarityView) (out []Change) {
 	field := func(r *rarityView, name string) *fieldView {
 		for i := range r.Fields {
 			if r.Fields[i].Field == name {
@@ -150,14 +151,14 @@ func (v *rarityView) changes(was *rarityView) (out []change) {
 		}
 		for _, x := range now.Named {
 			if !names[x.Name] {
-				out = append(out, change{"new", "known", f.String() + " " + terminal.Visible(x.Name, 80), "",
+				out = append(out, Change{"new", "known", f.String() + " " + terminal.Visible(x.Name, 80), "",
 					terminal.Plural(int64(x.AgentDays), "agent-day") + ", " + x.Via, nil})
 			}
 			delete(names, x.Name)
 		}
 		for _, x := range before.Named {
 			if names[x.Name] {
-				out = append(out, change{"gone", "known", f.String() + " " + terminal.Visible(x.Name, 80),
+				out = append(out, Change{"gone", "known", f.String() + " " + terminal.Visible(x.Name, 80),
 					terminal.Plural(int64(x.AgentDays), "agent-day"), "", nil})
 			}
 		}
@@ -169,7 +170,7 @@ func (v *rarityView) changes(was *rarityView) (out []change) {
 	}
 	for _, q := range v.Quarantine {
 		if !names[q.Item] {
-			out = append(out, change{"new", "quarantine", terminal.Visible(q.Item, 100), "",
+			out = append(out, Change{"new", "quarantine", terminal.Visible(q.Item, 100), "",
 				fmt.Sprintf("%d agents on %d days", q.Agents, q.Days), nil})
 		}
 	}

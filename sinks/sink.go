@@ -32,7 +32,7 @@ type Settings struct {
 	Out     io.Writer `yaml:"-"` // standard output
 }
 
-// Wants tells whether a kind of record is to be delivered.
+// Wants reports whether a kind of record is to be delivered.
 func (s *Settings) Wants(record string) bool {
 	if len(s.Records) == 0 {
 		return record == "findings"

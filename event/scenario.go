@@ -12,29 +12,30 @@ import (
 	"time"
 )
 
-// Told is an event of a story, as tests tell them: by the time since the start, and what every
-// event says, unless it says otherwise.
-type Told struct {
+// ScenarioEvent is one event of a scenario: a test of rules or of the whole engine that lists
+// events by the time since its start.
+type ScenarioEvent struct {
 	At     time.Duration // since the start
 	Record []byte        // wayward.event/v1
 }
 
-const maxTold = 100_000
+const maxScenario = 100_000
 
-// Tell makes events out of a story, sorted by time. all is a JSON object that every event begins
-// with, events a JSON array of objects: at is the time since the start, such as 90s or 2d3h; every
-// and times make several of one, and {n} in a text is which of them. kind tool_call, tenant acme
-// and ids (e1, or e2.3 of several) go without saying; objects are merged field by field. A field
-// that no event has is an error.
-func Tell(all, events json.RawMessage, start time.Time) ([]Told, error) {
+// ParseScenario makes the events of a scenario, sorted by time. all is a JSON object with the
+// fields that every event begins with, events a JSON array of objects that are merged over it,
+// field by field. Besides the fields of an event an object may have: at, the time since the start,
+// such as 90s or 2d3h; every and times, which make several events of one, with {n} in a text for
+// the number of each. Without them kind is tool_call, tenant acme, and id e1, e2 or, of several,
+// e2.3. A field that no event has is an error.
+func ParseScenario(all, events json.RawMessage, start time.Time) ([]ScenarioEvent, error) {
 	var base map[string]any
 	if len(all) > 0 {
-		if err := numbersKept(all, &base); err != nil {
+		if err := decodeNumbers(all, &base); err != nil {
 			return nil, fmt.Errorf("all: %w; write it as the fields of an event", err)
 		}
 	}
 	var list []map[string]any
-	if err := numbersKept(events, &list); err != nil {
+	if err := decodeNumbers(events, &list); err != nil {
 		return nil, fmt.Errorf("events: %w; begin each with -", err)
 	}
 	if len(list) == 0 {
@@ -44,13 +45,13 @@ func Tell(all, events json.RawMessage, start time.Time) ([]Told, error) {
 	if err := json.Unmarshal(SchemaOf("event"), &schema); err != nil {
 		return nil, err
 	}
-	var out []Told
+	var out []ScenarioEvent
 	for i, e := range list {
-		fail := func(format string, args ...any) ([]Told, error) {
+		fail := func(format string, args ...any) ([]ScenarioEvent, error) {
 			return nil, fmt.Errorf("event %d: %s", i+1, fmt.Sprintf(format, args...))
 		}
 		at, every, times := e["at"], e["every"], 1
-		if n, said := e["times"]; said {
+		if n, given := e["times"]; given {
 			var err error
 			if times, err = strconv.Atoi(fmt.Sprint(n)); err != nil || times < 2 || every == nil {
 				return fail("times: %v needs a number from 2 and every", n)
@@ -64,8 +65,8 @@ func Tell(all, events json.RawMessage, start time.Time) ([]Told, error) {
 		if err1 != nil || err2 != nil {
 			return fail("at: %v, every: %v are no durations; write 90s or 2d3h", at, every)
 		}
-		if len(out)+times > maxTold {
-			return fail("more than %d events in all; tell a shorter story", maxTold)
+		if len(out)+times > maxScenario {
+			return fail("more than %d events in all; tell a shorter story", maxScenario)
 		}
 		for n := 1; n <= times; n++ {
 			x := merged(map[string]any{"kind": "tool_call", "tenant": "acme", "id": fmt.Sprint("e", i+1)}, base)
@@ -82,15 +83,15 @@ func Tell(all, events json.RawMessage, start time.Time) ([]Told, error) {
 			if err != nil {
 				return fail("%v", err)
 			}
-			out = append(out, Told{when, line})
+			out = append(out, ScenarioEvent{when, line})
 		}
 	}
-	slices.SortStableFunc(out, func(a, b Told) int { return cmp.Compare(a.At, b.At) })
+	slices.SortStableFunc(out, func(a, b ScenarioEvent) int { return cmp.Compare(a.At, b.At) })
 	return out, nil
 }
 
-// numbersKept reads JSON with numbers as they are written.
-func numbersKept(b []byte, into any) error {
+// decodeNumbers reads JSON with numbers as they are written.
+func decodeNumbers(b []byte, into any) error {
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.UseNumber()
 	return d.Decode(into)
@@ -111,7 +112,7 @@ func span(v any) (time.Duration, error) {
 	return time.Duration(days)*24*time.Hour + d, err
 }
 
-// merged is a with what b says over it, object by object.
+// merged is a with the fields of b over it, object by object.
 func merged(a, b map[string]any) map[string]any {
 	out := map[string]any{}
 	maps.Copy(out, a)

@@ -1,4 +1,4 @@
-package main
+package inspect
 
 import (
 	"strings"
@@ -64,7 +64,8 @@ func (v *sequenceView) print(p *terminal.Report, d terminal.Drawing, top int) {
 	}
 	for _, h := range v.Habits[:min(top, len(v.Habits))] {
 		p.Line("    %s  %s", terminal.Pad(terminal.Visible(h.Before, 40), before),
-			strings.TrimSpace(d.Bar(h.Share, 10)+" "+terminal.Pad(event.Percent(h.Share), 5)+"  "+terminal.Visible(h.Call, 60)))
+			strings.TrimSpace(d.Bar(h.Share, 10)+" "+terminal.Pad(event.Percent(h.Share), 5)+"  "+
+				terminal.Visible(h.Call, 60)))
 	}
 	if more := len(v.Habits) - top; more > 0 {
 		p.Line("    and more: --top shows them")
@@ -72,20 +73,20 @@ func (v *sequenceView) print(p *terminal.Report, d terminal.Drawing, top int) {
 }
 
 // changes says which calls are new and gone, and what comes after which at another rate.
-func (v *sequenceView) changes(was *sequenceView) (out []change) {
+func (v *sequenceView) changes(was *sequenceView) (out []Change) {
 	known := map[string]bool{}
 	for _, c := range was.Calls {
 		known[c] = true
 	}
 	for _, c := range v.Calls {
 		if !known[c] {
-			out = append(out, change{"new", "order", "call " + terminal.Visible(c, 100), "", "", nil})
+			out = append(out, Change{"new", "order", "call " + terminal.Visible(c, 100), "", "", nil})
 		}
 		delete(known, c)
 	}
 	for _, c := range was.Calls {
 		if known[c] {
-			out = append(out, change{"gone", "order", "call " + terminal.Visible(c, 100), "", "", nil})
+			out = append(out, Change{"gone", "order", "call " + terminal.Visible(c, 100), "", "", nil})
 		}
 	}
 	type pair struct{ before, call string }
@@ -100,12 +101,14 @@ func (v *sequenceView) changes(was *sequenceView) (out []change) {
 		share, had := shares[k]
 		delete(shares, k)
 		if had || !full {
-			out = shifted(out, "order", terminal.Visible(h.Call, 60)+" after "+terminal.Visible(h.Before, 60)+", share", share, h.Share)
+			out = shifted(out, "order", terminal.Visible(h.Call, 60)+" after "+terminal.Visible(h.Before, 60)+", share",
+				share, h.Share)
 		}
 	}
 	for _, h := range was.Habits {
 		if share, gone := shares[pair{h.Before, h.Call}]; gone && !full {
-			out = shifted(out, "order", terminal.Visible(h.Call, 60)+" after "+terminal.Visible(h.Before, 60)+", share", share, 0)
+			out = shifted(out, "order", terminal.Visible(h.Call, 60)+" after "+terminal.Visible(h.Before, 60)+", share",
+				share, 0)
 		}
 	}
 	return shifted(out, "order", "bits of a step", was.Bits, v.Bits)

@@ -1,4 +1,4 @@
-package main
+package inspect
 
 import (
 	"fmt"
@@ -191,7 +191,7 @@ func featureText(f *featureView) string {
 }
 
 // changes says what differs from an earlier view.
-func (v *volumeView) changes(was *volumeView) (out []change) {
+func (v *volumeView) changes(was *volumeView) (out []Change) {
 	for i := range v.Features {
 		now := &v.Features[i]
 		var before *featureView
@@ -201,7 +201,7 @@ func (v *volumeView) changes(was *volumeView) (out []change) {
 			}
 		}
 		if before == nil {
-			out = append(out, change{"new", "volume", featureText(now), "", terminal.Rough(now.PerHour) + " per hour",
+			out = append(out, Change{"new", "volume", featureText(now), "", terminal.Rough(now.PerHour) + " per hour",
 				nil})
 			continue
 		}
@@ -220,7 +220,7 @@ func (v *volumeView) changes(was *volumeView) (out []change) {
 			gone = gone && v.Features[j].Feature != f.Feature
 		}
 		if gone {
-			out = append(out, change{"gone", "volume", featureText(f), terminal.Rough(f.PerHour) + " per hour", "",
+			out = append(out, Change{"gone", "volume", featureText(f), terminal.Rough(f.PerHour) + " per hour", "",
 				nil})
 		}
 	}
