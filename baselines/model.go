@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/wayward-sec/wayward/event/wire"
+	"github.com/wayward-sec/wayward/sketch"
 )
 
 // DayMS is the length of the period that a snapshot closes: one UTC day.
@@ -85,6 +86,9 @@ type Model struct {
 	hash   string
 }
 
+// maxHashes bounds the hashes of agents and baselines that a day keeps.
+const maxHashes = 1024
+
 // Delta is what the events of one day add to a baseline: integers that merge in any order, from any
 // number of shards. The zero value is empty.
 type Delta struct {
@@ -94,16 +98,19 @@ type Delta struct {
 	AgentDays uint64 // agents that acted on the day, each counted once by the shard that has it
 	// Baselines are, for the tenant as a whole, the hashes of the baselines that had events: what
 	// its alert budget is shared out over.
-	Baselines HashSet
-	Met       HashSet // agents that acted, of the baseline itself
+	Baselines sketch.Smallest
+	Met       sketch.Smallest // agents that acted, of the baseline itself
 	Audit     AuditDelta
 	parts     parts[DeltaPart] // what each detector gathers
 }
 
+// AddBaseline notes, in the delta of a tenant as a whole, that a baseline had events.
+func (d *Delta) AddBaseline(hash uint64) { d.Baselines.Add(hash, maxHashes) }
+
 // Acts counts an agent, by its hash, on the first event of its day.
 func (d *Delta) Acts(agent uint64) {
 	d.AgentDays++
-	d.Met.Add(agent)
+	d.Met.Add(agent, maxHashes)
 }
 
 // Merge adds another delta of the same key. What it is given is not kept.
@@ -112,8 +119,8 @@ func (d *Delta) Merge(o *Delta) {
 	d.Learned += o.Learned
 	d.Sessions += o.Sessions
 	d.AgentDays += o.AgentDays
-	d.Baselines.Merge(o.Baselines)
-	d.Met.Merge(o.Met)
+	d.Baselines.Merge(o.Baselines, maxHashes)
+	d.Met.Merge(o.Met, maxHashes)
 	d.Audit.Merge(&o.Audit)
 	d.mergeParts(o, DeltaPart.Merge)
 }
@@ -144,8 +151,8 @@ func (d *Delta) Append(b []byte) []byte {
 func (d *Delta) Decode(r *wire.Reader) {
 	framed := readFormat(r)
 	d.Events, d.Learned, d.Sessions, d.AgentDays = r.Uvarint(), r.Uvarint(), r.Uvarint(), r.Uvarint()
-	d.Baselines.Decode(r)
-	d.Met.Decode(r)
+	d.Baselines.Decode(r, maxHashes)
+	d.Met.Decode(r, maxHashes)
 	d.parts.readUnframed(r, emptyDelta)
 	d.Audit.Decode(r)
 	if framed {
@@ -251,7 +258,7 @@ func Rebase(m *Model, day int64) *Model {
 		n.Forked += by
 	}
 	for i := range n.Met {
-		n.Met[i].day += by
+		n.Met[i].Last += by
 	}
 	n.sign()
 	return n

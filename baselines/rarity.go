@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/wayward-sec/wayward/event/wire"
+	"github.com/wayward-sec/wayward/sketch"
 )
 
 // Field is one thing about a call that may be seen for the first time.
@@ -515,17 +516,10 @@ func b2i(b bool) int {
 	return 0
 }
 
-// agents is how many agents have shown it: from the bits that are set (linear counting, Whang et
-// al. 1990), and at least as many as on its fullest day.
+// agents is how many agents have shown it, by its bitmap, and at least as many as on its fullest
+// day.
 func (q *Quarantined) agents() uint64 {
-	n := uint64(q.Most)
-	switch set := bits.OnesCount64(q.Agents); {
-	case set == 64:
-		n = max(n, 266) // 64 ln 64: more cannot be told
-	default:
-		n = max(n, uint64(64*math.Log(64/float64(64-set))))
-	}
-	return n
+	return max(uint64(q.Most), uint64(sketch.LinearCount(64, float64(bits.OnesCount64(q.Agents)))))
 }
 
 // prune forgets values that nobody shows any more, and those that are too many: the rarest first.
@@ -833,14 +827,14 @@ func readCount(r *wire.Reader) uint64 {
 	return n
 }
 
-// raritySlot is the slot of the parts.
-const raritySlot = 8
+// RaritySlot is the slot of the parts.
+const RaritySlot = 8
 
 var emptyRarity RarityModel
 
 // RarityOf is the part of a model; never nil, and not to be changed.
 func RarityOf(m *Model) *RarityModel {
-	if p, ok := m.parts[raritySlot].(*RarityModel); ok {
+	if p, ok := m.parts[RaritySlot].(*RarityModel); ok {
 		return p
 	}
 	return &emptyRarity
@@ -848,8 +842,8 @@ func RarityOf(m *Model) *RarityModel {
 
 // RarityDeltaOf is the part of a delta.
 func RarityDeltaOf(d *Delta) *RarityDelta {
-	if p, ok := d.parts[raritySlot].(*RarityDelta); ok {
+	if p, ok := d.parts[RaritySlot].(*RarityDelta); ok {
 		return p
 	}
-	return d.Ensure(raritySlot).(*RarityDelta)
+	return d.Ensure(RaritySlot).(*RarityDelta)
 }

@@ -112,7 +112,7 @@ func TestRarityDeltaKeepsSmallestHashesWhateverTheOrder(t *testing.T) {
 			t.Fatal("not bounded")
 		}
 		var m Model
-		m.SetPart(raritySlot, new(RarityModel))
+		m.SetPart(RaritySlot, new(RarityModel))
 		RarityOf(&m).Learn(&m, &all, Terms{}.Defaults())
 		if !RarityOf(&m).Of[UserField].Open {
 			t.Error("more than is kept does not show")
@@ -125,7 +125,7 @@ func TestRarityModelsRoundTrip(t *testing.T) {
 		rng := rand.New(rand.NewPCG(seed, 2))
 		var m *Model
 		for day := range int64(30) {
-			m = Learn(m, Key{"t", "p", ""}, 20_000+day, with(&Delta{Events: 1, Learned: 1, AgentDays: 20}, raritySlot, aDay(rng)), Terms{})
+			m = Learn(m, Key{"t", "p", ""}, 20_000+day, with(&Delta{Events: 1, Learned: 1, AgentDays: 20}, RaritySlot, aDay(rng)), Terms{})
 			var back RarityModel
 			b := RarityOf(m).Append(nil)
 			r := wire.Reader{B: b}
@@ -145,7 +145,7 @@ func TestRarityModelsRoundTrip(t *testing.T) {
 func FuzzRarity(f *testing.F) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	f.Add(encoded(aDay(rng)))
-	m := Learn(nil, Key{}, 20_000, with(&Delta{Events: 1, Learned: 1, AgentDays: 300}, raritySlot, aDay(rng)), Terms{})
+	m := Learn(nil, Key{}, 20_000, with(&Delta{Events: 1, Learned: 1, AgentDays: 300}, RaritySlot, aDay(rng)), Terms{})
 	f.Add(RarityOf(m).Append(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var d RarityDelta
@@ -157,7 +157,7 @@ func FuzzRarity(f *testing.F) {
 			if back.Decode(&r); r.Err != nil || !bytes.Equal(encoded(&back), again) {
 				t.Fatal("a delta does not come back", r.Err)
 			}
-			next := Learn(m, Key{}, 20_001, with(&Delta{Events: 1, Learned: 1, AgentDays: 3}, raritySlot, &d), Terms{})
+			next := Learn(m, Key{}, 20_001, with(&Delta{Events: 1, Learned: 1, AgentDays: 3}, RaritySlot, &d), Terms{})
 			Learn(next, Key{}, 20_002, &Delta{}, Terms{})
 		}
 		var v RarityModel
@@ -241,7 +241,7 @@ func TestGoodTuringPredictsNewValues(t *testing.T) {
 		var m *Model
 		missing, predicted, values, fresh, tested := 0.0, 0.0, 0.0, 0.0, 0.0
 		for day := range days {
-			d := with(&Delta{Events: 1, Learned: 1, AgentDays: agents}, raritySlot, &RarityDelta{Days: agents})
+			d := with(&Delta{Events: 1, Learned: 1, AgentDays: agents}, RaritySlot, &RarityDelta{Days: agents})
 			for range agents {
 				seen := map[uint64]bool{}
 				isNew := 0.0
@@ -288,7 +288,7 @@ func TestGoodTuringPredictsNewValues(t *testing.T) {
 func knowing(f Field, agentDays uint64, values ...uint64) *Model {
 	var m *Model
 	for day := range int64(10) {
-		d := with(&Delta{Events: 1, Learned: 1, AgentDays: agentDays / 10}, raritySlot, &RarityDelta{Days: agentDays / 10})
+		d := with(&Delta{Events: 1, Learned: 1, AgentDays: agentDays / 10}, RaritySlot, &RarityDelta{Days: agentDays / 10})
 		for _, h := range values {
 			RarityDeltaOf(d).See(f, h, false)
 			RarityDeltaOf(d).Appear(f)
@@ -325,7 +325,7 @@ func TestUpperBoundHoldsWhileYoung(t *testing.T) {
 		var m *Model
 		seen := map[uint64]bool{}
 		for day := range int64(15) {
-			d := with(&Delta{Events: 1, Learned: 1, AgentDays: 10}, raritySlot, &RarityDelta{Days: 10})
+			d := with(&Delta{Events: 1, Learned: 1, AgentDays: 10}, RaritySlot, &RarityDelta{Days: 10})
 			for range 10 {
 				h := draw(rng, 0)
 				seen[h] = true
@@ -353,7 +353,7 @@ func TestFloodOfNoveltiesRaisesTheirProbabilityByTwoADay(t *testing.T) {
 	m := knowing(DomainField, 5000, 1, 2)
 	before := RarityOf(m).New(DomainField)
 	for day := range int64(5) {
-		d := with(&Delta{Events: 1, Learned: 1, AgentDays: 500}, raritySlot, &RarityDelta{Days: 500})
+		d := with(&Delta{Events: 1, Learned: 1, AgentDays: 500}, RaritySlot, &RarityDelta{Days: 500})
 		for i := range uint64(2000) {
 			RarityDeltaOf(d).See(DomainField, (i+2000*uint64(day))*0x9e3779b97f4a7c15+77, false)
 		}
@@ -372,7 +372,7 @@ func TestFloodOfNoveltiesRaisesTheirProbabilityByTwoADay(t *testing.T) {
 func TestWhatCalledSomebodyWaitsUntilEnoughAgentsShowIt(t *testing.T) {
 	const evil = 99
 	show := func(m *Model, agents int, sink, held bool, terms Terms) *Model {
-		d := with(&Delta{Events: 1, Learned: 1, AgentDays: 100}, raritySlot, &RarityDelta{Days: 100})
+		d := with(&Delta{Events: 1, Learned: 1, AgentDays: 100}, RaritySlot, &RarityDelta{Days: 100})
 		for a := range agents {
 			s := RarityDeltaOf(d).See(DomainField, evil, held)
 			s.Agents |= 1 << a
@@ -435,7 +435,7 @@ func TestWhatCalledSomebodyWaitsUntilEnoughAgentsShowIt(t *testing.T) {
 func TestFewAgentsNeedMoreDays(t *testing.T) {
 	var m *Model
 	for day := range int64(200) {
-		d := with(&Delta{Events: 1, Learned: 1, AgentDays: 1}, raritySlot, &RarityDelta{Days: 1})
+		d := with(&Delta{Events: 1, Learned: 1, AgentDays: 1}, RaritySlot, &RarityDelta{Days: 1})
 		RarityDeltaOf(d).See(ToolField, 1, false)
 		if day >= 190 {
 			RarityDeltaOf(d).See(ToolField, 2, day == 190).Agents = 1
@@ -462,7 +462,7 @@ func TestVocabularyIsBoundedAndForgets(t *testing.T) {
 	var m *Model
 	next := uint64(0)
 	for day := range int64(20) {
-		d := with(&Delta{Events: 1, Learned: 1, AgentDays: 100}, raritySlot, &RarityDelta{Days: 100})
+		d := with(&Delta{Events: 1, Learned: 1, AgentDays: 100}, RaritySlot, &RarityDelta{Days: 100})
 		for range 1000 {
 			next++
 			RarityDeltaOf(d).See(AddressField, next*0x9e3779b97f4a7c15, false)
@@ -506,7 +506,7 @@ func TestTenantKnowsToolsServersAndDomainsOfItsPersonas(t *testing.T) {
 	d.See(UserField, 3, false)
 	wide.MergeWide(&d)
 	wide.MergeWide(&d)
-	m := Learn(nil, Key{"t", TenantWide, ""}, 20_000, with(&Delta{Events: 1, Learned: 1}, raritySlot, &wide), Terms{})
+	m := Learn(nil, Key{"t", TenantWide, ""}, 20_000, with(&Delta{Events: 1, Learned: 1}, RaritySlot, &wide), Terms{})
 	if RarityOf(m).Days != 6*Unit || !RarityOf(m).Known(ToolField, 1) || RarityOf(m).Known(DomainField, 2) ||
 		RarityOf(m).Known(UserField, 3) {
 		t.Errorf("got %+v", *RarityOf(m))

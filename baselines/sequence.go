@@ -751,14 +751,14 @@ func readSymbols(r *wire.Reader, most int) []Symbol {
 	return out
 }
 
-// sequenceSlot is the slot of the parts.
-const sequenceSlot = 7
+// SequenceSlot is the slot of the parts.
+const SequenceSlot = 7
 
 var emptySequence SequenceModel
 
 // SequenceOf is the part of a model; never nil, and not to be changed.
 func SequenceOf(m *Model) *SequenceModel {
-	if p, ok := m.parts[sequenceSlot].(*SequenceModel); ok {
+	if p, ok := m.parts[SequenceSlot].(*SequenceModel); ok {
 		return p
 	}
 	return &emptySequence
@@ -766,8 +766,8 @@ func SequenceOf(m *Model) *SequenceModel {
 
 // SequenceDeltaOf is the part of a delta.
 func SequenceDeltaOf(d *Delta) *SequenceDelta {
-	if p, ok := d.parts[sequenceSlot].(*SequenceDelta); ok {
+	if p, ok := d.parts[SequenceSlot].(*SequenceDelta); ok {
 		return p
 	}
-	return d.Ensure(sequenceSlot).(*SequenceDelta)
+	return d.Ensure(SequenceSlot).(*SequenceDelta)
 }

@@ -97,7 +97,7 @@ func TestFailedBlocksOfHDFSAreTold(t *testing.T) {
 		var today AgentDay
 		d.Take(nil, &c, uint64(i)+1, 0, &today, LearnAll, 0)
 	}
-	day := *with(&Delta{Events: 1, Sessions: uint64(len(train)), AgentDays: uint64(len(train))}, sequenceSlot, &d)
+	day := *with(&Delta{Events: 1, Sessions: uint64(len(train)), AgentDays: uint64(len(train))}, SequenceSlot, &d)
 	m := SequenceOf(Learn(nil, Key{"lab", "hdfs", ""}, 0, &day, Terms{Approved: true}))
 	var scores [4][2][]float64
 	over, n := [3]int{}, [2]int{}

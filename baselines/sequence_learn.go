@@ -12,6 +12,7 @@ import (
 
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/event/wire"
+	"github.com/wayward-sec/wayward/sketch"
 )
 
 // Of quarantine (science §3.4).
@@ -187,13 +188,12 @@ func begun(h held, today int64) held {
 	return h
 }
 
-// crowd is how many agents showed it: linear counting on the bitmap, and no fewer than were counted
-// on the best day.
+// crowd is how many agents showed it, by its bitmap, and no fewer than were counted on the best
+// day. A full bitmap says nothing.
 func (h *held) crowd() uint64 {
-	free := 64 - bits.OnesCount64(h.agents)
 	n := uint64(h.most)
-	if free > 0 {
-		n = max(n, uint64(math.Round(64*math.Log(64/float64(free)))))
+	if taken := bits.OnesCount64(h.agents); taken < 64 {
+		n = max(n, uint64(math.Round(sketch.LinearCount(64, float64(taken)))))
 	}
 	return n
 }

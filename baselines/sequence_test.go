@@ -479,7 +479,7 @@ func FuzzSequenceState(f *testing.F) {
 					t.Fatal("a delta is not read as it was written")
 				}
 			}
-			Learn(nil, Key{}, 1, with(&Delta{Events: 1, AgentDays: 9}, sequenceSlot, &d), Terms{})
+			Learn(nil, Key{}, 1, with(&Delta{Events: 1, AgentDays: 9}, SequenceSlot, &d), Terms{})
 		}
 		var m SequenceModel
 		r = wire.Reader{B: b}
@@ -566,7 +566,7 @@ func TestAFloodOfNamesStaysWithinBounds(t *testing.T) {
 	}
 	var m *Model
 	for day := range int64(3) {
-		m = Learn(m, Key{}, day, with(&Delta{Events: 1, AgentDays: 100}, sequenceSlot, &a), Terms{Approved: true})
+		m = Learn(m, Key{}, day, with(&Delta{Events: 1, AgentDays: 100}, SequenceSlot, &a), Terms{Approved: true})
 		if symbols, grams, _ := SequenceOf(m).Size(); symbols > maxSymbols || grams > maxGrams {
 			t.Errorf("%d symbols, %d n-grams", symbols, grams)
 		}

@@ -796,14 +796,14 @@ func (s SpreadSums) fit() Hyper {
 	return h
 }
 
-// volumeSlot is the slot of the parts.
-const volumeSlot = 6
+// VolumeSlot is the slot of the parts.
+const VolumeSlot = 6
 
 var emptyVolume VolumeModel
 
 // VolumeOf is the part of a model; never nil, and not to be changed.
 func VolumeOf(m *Model) *VolumeModel {
-	if p, ok := m.parts[volumeSlot].(*VolumeModel); ok {
+	if p, ok := m.parts[VolumeSlot].(*VolumeModel); ok {
 		return p
 	}
 	return &emptyVolume
@@ -811,8 +811,8 @@ func VolumeOf(m *Model) *VolumeModel {
 
 // VolumeDeltaOf is the part of a delta.
 func VolumeDeltaOf(d *Delta) *VolumeDelta {
-	if p, ok := d.parts[volumeSlot].(*VolumeDelta); ok {
+	if p, ok := d.parts[VolumeSlot].(*VolumeDelta); ok {
 		return p
 	}
-	return d.Ensure(volumeSlot).(*VolumeDelta)
+	return d.Ensure(VolumeSlot).(*VolumeDelta)
 }

@@ -97,7 +97,7 @@ func TestVolumeModelsReadWhatTheyWrote(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	var m *Model
 	for day := range int64(10) {
-		m = Learn(m, Key{"acme", "clerk", ""}, day, with(&Delta{Events: 1}, volumeSlot, someVolume(rng)), Terms{})
+		m = Learn(m, Key{"acme", "clerk", ""}, day, with(&Delta{Events: 1}, VolumeSlot, someVolume(rng)), Terms{})
 		b := VolumeOf(m).Append(nil)
 		var again VolumeModel
 		r := wire.Reader{B: b}
@@ -135,7 +135,7 @@ func hostile(t *testing.T, b []byte) {
 	if d.Decode(&r); r.Err == nil {
 		var sum VolumeDelta
 		sum.Merge(&d)
-		m := Learn(nil, Key{}, 1, with(&Delta{Events: 1}, volumeSlot, &sum), Terms{})
+		m := Learn(nil, Key{}, 1, with(&Delta{Events: 1}, VolumeSlot, &sum), Terms{})
 		sound(t, VolumeOf(m))
 	}
 	var m VolumeModel
@@ -148,7 +148,7 @@ func hostile(t *testing.T, b []byte) {
 func TestSpoiltVolumeBytes(t *testing.T) {
 	rng := rand.New(rand.NewPCG(5, 6))
 	d := someVolume(rng)
-	m := Learn(nil, Key{}, 1, with(&Delta{Events: 1}, volumeSlot, d), Terms{})
+	m := Learn(nil, Key{}, 1, with(&Delta{Events: 1}, VolumeSlot, d), Terms{})
 	for _, good := range [][]byte{d.Append(nil), VolumeOf(m).Append(nil)} {
 		for range 300 {
 			b := bytes.Clone(good)
@@ -357,56 +357,6 @@ func TestRingsAddUpTheirWindow(t *testing.T) {
 			}
 		}
 	}
-}
-
-func TestDifferentThingsAreCountedInAWindow(t *testing.T) {
-	for _, c := range []struct {
-		n     int
-		error float64 // of the mean, relative
-	}{{5, 0}, {15, 0}, {16, 0.05}, {50, 0.05}, {200, 0.05}, {500, 0.06}} {
-		sum := 0.0
-		for round := range 30 {
-			rng := rand.New(rand.NewPCG(13, uint64(round)))
-			hashes := make([]uint32, c.n)
-			for i := range hashes {
-				hashes[i] = rng.Uint32()
-			}
-			var d Different
-			occupied := float32(0)
-			for i := range 4 * c.n {
-				hash := hashes[rng.IntN(c.n)]
-				if i < c.n {
-					hash = hashes[i] // each at least once
-				}
-				now := int64(i / 10)
-				if d.Full() {
-					d.Spread(now, func(int64) { occupied-- })
-				}
-				d.See(hash, now, func(_ int64, ok bool) {
-					if !ok {
-						occupied++
-					}
-				})
-			}
-			sum += d.Estimate(occupied)
-		}
-		if got := sum / 30; math.Abs(got-float64(c.n)) > c.error*float64(c.n) {
-			t.Errorf("%d things are counted as %.1f", c.n, got)
-		}
-	}
-	var d Different
-	d.See(7, 0, func(int64, bool) {})
-	d.Forget(DayMS / 5000)
-	d.See(7, DayMS/5000, func(_ int64, ok bool) {
-		if ok {
-			t.Error("a thing of a day ago is remembered")
-		}
-	})
-	d.See(7, DayMS/5000+9, func(was int64, ok bool) {
-		if !ok || was != DayMS/5000 {
-			t.Error("a thing of just now was seen", was, ok)
-		}
-	})
 }
 
 func TestFailuresInSequence(t *testing.T) {

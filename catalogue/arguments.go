@@ -453,7 +453,7 @@ func (k *look) target(a *arg, s span) {
 func domainMark(v string) uint64 {
 	if i := strings.LastIndexByte(v, '@'); i >= 0 && !event.IsURL(v) {
 		v = strings.TrimRight(v[i+1:], "> .")
-	} else if h := HostOfURL(clip(v, event.MaxString)); h != "" {
+	} else if h := HostOfURL(event.Clip(v, event.MaxString)); h != "" {
 		v = h
 	}
 	return xxhash.Sum64String(event.Lower(v))
@@ -544,17 +544,6 @@ func (x *Scratch) unescape(raw []byte) []byte {
 		return nil
 	}
 	return x.keep(append(quoted[:0], text...))
-}
-
-// clip cuts a text to what an event's texts may have, between characters.
-func clip(s string, most int) string {
-	if len(s) <= most {
-		return s
-	}
-	for most > 0 && s[most]&0xc0 == 0x80 {
-		most--
-	}
-	return s[:most]
 }
 
 // path is where an argument lies, as the catalogue writes it.

@@ -446,7 +446,7 @@ func (d *rarity) judge(x *Scene, e *event.Event, p *acquaintance, m *baselines.R
 		if joint = d.ps[0]; len(d.ps) > 1 {
 			joint = baselines.Cauchy(d.ps...)
 		}
-		x.Odd.Rarity = joint
+		x.Odd[d.slot] = joint
 		tell, alert = x.Weigh(d.fresh[worst].field.Test(), joint)
 		alert = alert && m.Ready()
 	}
@@ -960,3 +960,10 @@ func (p *acquaintance) Decode(r *wire.Reader) {
 		}
 	}
 }
+
+// rarityKind registers the detector of what is new.
+var rarityKind = Kind{Name: "rarity", Slot: baselines.RaritySlot, New: newRarity, Part: func() Part { return new(acquaintance) },
+	Learns: baselines.PartKind{Unframed: true,
+		Delta: func() baselines.DeltaPart { return new(baselines.RarityDelta) },
+		Model: func() baselines.ModelPart { return new(baselines.RarityModel) }},
+	Oddity: true}

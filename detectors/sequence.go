@@ -132,7 +132,7 @@ func (d *sequence) Observe(x *Scene, e *event.Event) {
 // judge tells of a session that has become odder than it was.
 func (d *sequence) judge(x *Scene, e *event.Event, r *run) {
 	p := r.P(baselines.SequenceOf(x.Base))
-	x.Odd.Sequence = p
+	x.Odd[d.slot] = p
 	tell, alert := x.Weigh(baselines.SequenceTest, p)
 	if !tell {
 		return
@@ -372,3 +372,10 @@ func (p *sequencePart) Decode(r *wire.Reader) {
 	}
 	p.run.Chain.Decode(r)
 }
+
+// sequenceKind registers the detector of the order of calls.
+var sequenceKind = Kind{Name: "sequence", Slot: baselines.SequenceSlot, New: newSequence, Part: func() Part { return new(sequencePart) },
+	Learns: baselines.PartKind{Unframed: true,
+		Delta: func() baselines.DeltaPart { return new(baselines.SequenceDelta) },
+		Model: func() baselines.ModelPart { return new(baselines.SequenceModel) }},
+	Oddity: true}

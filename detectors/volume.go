@@ -195,7 +195,7 @@ func (v *volume) cross(c crossed) (told, alert bool) {
 	if v.x.Base == nil {
 		return false, false
 	}
-	v.x.Odd.Volume = min(v.x.Odd.Volume, c.p)
+	v.x.Odd[v.slot] = min(v.x.Odd[v.slot], c.p)
 	told, alert = v.x.Weigh(c.test, c.p)
 	if !told {
 		return false, false
@@ -213,3 +213,10 @@ func (a *agentVolume) remember(r event.Ref) {
 		m.watch = append(m.watch, r.Clone())
 	}
 }
+
+// volumeKind registers the detector of how much is done.
+var volumeKind = Kind{Name: "volume", Slot: baselines.VolumeSlot, New: newVolume, Part: func() Part { return new(volumePart) },
+	Learns: baselines.PartKind{Unframed: true,
+		Delta: func() baselines.DeltaPart { return new(baselines.VolumeDelta) },
+		Model: func() baselines.ModelPart { return new(baselines.VolumeModel) }},
+	Oddity: true}

@@ -29,7 +29,7 @@ func (v *volume) session(part, own *volumePart) {
 			continue
 		}
 		if f.Distinct() {
-			if n, fresh := s.things[f-baselines.SubjectCount].see(v.things[f-baselines.SubjectCount]); fresh {
+			if n, fresh := s.things[f-baselines.SubjectCount].Add(v.things[f-baselines.SubjectCount]); fresh {
 				s.Totals[f] = n
 			}
 		} else {

@@ -4,7 +4,7 @@
 //
 // It must never know how a detector comes to its findings: it reads findings, and the audits of
 // baselines. No other package but the command imports it. Begin with Settings.Run in this file; the
-// parts of an evaluation are in parts.go, the matching is Book.Judge in score.go.
+// parts of an evaluation are in parts.go, the matching is AlarmLog.Judge in score.go.
 package eval
 
 import (
@@ -139,7 +139,7 @@ func (t *testCounts) add(o *testCounts) {
 // measured is one run.
 type measured struct {
 	stream  *fleet.Weeks
-	book    Book
+	book    AlarmLog
 	tests   map[string]*testCounts   // by persona, of the days from since on
 	nominal [baselines.Tests]float64 // tests made times the threshold in force, of the same days
 	// every snapshot by its day, encoded: decoded, 42 days are gigabytes; of a clean run alone

@@ -303,8 +303,8 @@ func (c *Canonical) number(p []byte) bool {
 	return true
 }
 
-// held tells whether the double says what the digits say: up to 15 of them always do, of more they
-// must be the ones that the double is written with.
+// held reports whether the double is the number that the digits write. Up to 15 digits it always
+// is; more must be the digits with which the double itself is written.
 func held(p []byte, f float64) bool {
 	var buf [64]byte
 	digits, zeros := buf[:0], 0

@@ -397,12 +397,13 @@ func judge(t *testing.T, p []byte) {
 	}
 	want, judged := reference(p)
 	if whole := err == nil && got.Unreadable == 0; whole != (judged == nil) ||
-		whole != (err == nil && d.Mended() == nil) {
-		t.Fatalf("%q: Decode says %v, unreadable %v (%v), the reference %v", p, err, got.Unreadable.Words(), d.Mended(),
+		whole != (err == nil && d.Repaired() == nil) {
+		t.Fatalf("%q: Decode says %v, unreadable %v (%v), the reference %v", p, err, got.Unreadable.Words(),
+			d.Repaired(),
 			judged)
 	}
 	if err == nil {
-		err = d.Mended()
+		err = d.Repaired()
 		sound(t, p, &got)
 	}
 	if err != nil {
@@ -544,7 +545,7 @@ func FuzzContent(f *testing.F) {
 
 // content are the fields that do not name an event and on whose words nothing hangs.
 var content = func() (out []string) {
-	for path := range mendings {
+	for path := range repairs {
 		if !strings.HasPrefix(path, "tool") || path == "tool.server" || path == "tool.class" {
 			out = append(out, path)
 		}

@@ -14,7 +14,7 @@ func AppendKey(dst []byte, tenant, agent string) []byte {
 	return AppendKeyPart(append(AppendKeyPart(dst, tenant), '|'), agent)
 }
 
-// Plain tells whether a part of a key stands in it as it is.
+// Plain reports whether a part of a key stands in it as it is.
 func Plain(s string) bool { return strings.IndexByte(s, '|') < 0 && strings.IndexByte(s, '%') < 0 }
 
 // AppendKeyPart appends one part of a key, with | and % percent-encoded (EVENTS §1).

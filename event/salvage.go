@@ -9,7 +9,7 @@ import (
 	"github.com/wayward-sec/wayward/event/jsonscan"
 )
 
-// Named is what a record that did not decode says of itself.
+// Named is what can be read of a record that did not decode.
 type Named struct {
 	Tenant, Agent string
 	ID            string // its own, else made of its bytes
@@ -17,9 +17,9 @@ type Named struct {
 	Sum           uint64 // of its bytes: a record that is sent again is no other one
 }
 
-// Salvage reads of a record that did not decode whose it is: tenant and agent.id, where they
-// plainly stand in the outer object, before the place where it breaks off. False: it names nobody,
-// or more than one. It looks at no more than MaxSize bytes. The texts live as those of an event.
+// Salvage reads tenant and agent.id of a record that did not decode, if they stand in the outer
+// object before the place where it breaks off. False: it names no agent, or more than one. It looks
+// at no more than MaxSize bytes. The texts live as those of an event.
 func (d *Decoder) Salvage(p []byte) (n Named, ok bool) {
 	whole := p
 	n.Sum = xxhash.Sum64(whole)

@@ -130,7 +130,7 @@ func (d *Decoder) string(p []byte, i int, s *string) int {
 	return end + 1
 }
 
-// noLabels are the labels of what is said to have none: nothing is added to them.
+// noLabels is an explicitly empty list of labels, which the catalogue does not add to.
 var noLabels = []string{}
 
 func (d *Decoder) strings(p []byte, i int, list *[]string) int {
@@ -167,7 +167,7 @@ func (d *Decoder) strings(p []byte, i int, list *[]string) int {
 			return d.fail(notJSON, i, "a comma or an end")
 		}
 		d.labels.giveBack(MaxLabels - n)
-		if len(*list) > 0 { // said twice: a label must not be lost to the second saying
+		if len(*list) > 0 { // of a list that came twice no label may be lost
 			*list = append((*list)[:len(*list):len(*list)], all[:n]...)
 		} else {
 			*list = all[:n:n]
@@ -239,7 +239,7 @@ func (d *Decoder) count(p []byte, i int, n *int64, has *Has, flag Has) int {
 	if v < 0 {
 		return d.fail(outOfRange, i, "an integer of at least 0")
 	}
-	*n = max(*n, v) // of what is said twice the larger counts
+	*n = max(*n, v) // of two values the larger counts
 	*has |= flag
 	return end
 }
@@ -445,7 +445,7 @@ const (
 	// zero of some language that nobody set. Time runs forward, so one such event would be late for
 	// ever.
 	firstTime = 1
-	// A number has no unit, so its size must tell. Below 10^11 (as milliseconds, before 3 March
+	// A number has no unit, so its size decides. Below 10^11 (as milliseconds, before 3 March
 	// 1973) it is epoch seconds, since those stay below it until the year 5138. Microseconds and
 	// nanoseconds of any time since 1978 lie above lastTime. What is refused so cannot put an
 	// hour's calls into four seconds.

@@ -181,7 +181,7 @@ func TestAnEventWaitsForTheDayThatItNeeds(t *testing.T) {
 		gap.day != midnight/baselines.DayMS+1 {
 		t.Fatalf("it does not wait for its day: %v", err)
 	}
-	w := (&stage{shards: map[int32]*shard{0: b.shard}}).awaits(0, err)
+	w := awaitsBaseline(b.shard, err)
 	if err := b.rollback(); err != nil {
 		t.Fatal(err)
 	}

@@ -118,7 +118,7 @@ func BenchmarkApply(b *testing.B) { // decode, observe, seal and journal of a tr
 		j.encode()
 		for _, pg := range s.pages {
 			if a, ok := pg.content.(*agentPage); ok {
-				a.ring = a.ring[:0] // so that the ids are new
+				a.recent.Ring = a.recent.Ring[:0] // so that the ids are new
 			}
 		}
 	}

@@ -234,7 +234,7 @@ func (b *behaviour) flush() {
 		d := g.delta
 		whole[k].MergeWide(d)
 		if d.Events > 0 {
-			whole[k].Baselines.Add(xxhash.Sum64String(g.Persona + "\x00" + g.Fork))
+			whole[k].AddBaseline(xxhash.Sum64String(g.Persona + "\x00" + g.Fork))
 		}
 	}
 	for _, k := range slices.SortedFunc(maps.Keys(whole), keyDay.compare) {

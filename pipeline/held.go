@@ -53,11 +53,7 @@ func cut(s *string) {
 func cutTo(s string) string {
 	var sum [8]byte
 	binary.BigEndian.PutUint64(sum[:], xxhash.Sum64String(s))
-	end := heldBytes - 1 - 2*len(sum)
-	for end > 0 && s[end]&0xc0 == 0x80 { // not within a character
-		end--
-	}
-	return s[:end] + "~" + hex.EncodeToString(sum[:])
+	return event.Clip(s, heldBytes-1-2*len(sum)) + "~" + hex.EncodeToString(sum[:])
 }
 
 // of takes what an event says itself, cut to what can be held.

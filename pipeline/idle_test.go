@@ -127,7 +127,7 @@ func (q *stillness) read(topic string) (out []*kgo.Record) {
 		q.Fatal(err)
 	}
 	ends.Each(func(end kadm.ListedOffset) {
-		r := (&stage{cfg: &Config{Options: q.opts}}).reader(topic, end.Partition, 0)
+		r := newReader(q.opts, topic, end.Partition, 0)
 		defer r.close()
 		for at := int64(0); at < end.Offset; {
 			kr, err := r.any(q.Context())

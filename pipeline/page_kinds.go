@@ -11,6 +11,7 @@ import (
 	"github.com/wayward-sec/wayward/event/wire"
 	"github.com/wayward-sec/wayward/policy"
 	"github.com/wayward-sec/wayward/response"
+	"github.com/wayward-sec/wayward/sketch"
 )
 
 // The kinds of pages. A behaviour shard has those of agents and sessions and, until the relation
@@ -34,16 +35,15 @@ type agentPage struct {
 	hash     uint64          // of its key
 
 	heldAttributes
-	barred   int64    // sessions of it that are stopped
-	verdicts int64    // of the relation stage about it
-	ringAt   int      // where the next one goes
-	ring     []uint64 // hashes of its newest events, see repeated
+	barred   int64                 // sessions of it that are stopped
+	verdicts int64                 // of the relation stage about it
+	recent   sketch.Recent[uint64] // hashes of its newest events, see repeated
 	memory   detectors.Memory
 }
 
-// ringMax is the most that a ring holds: an agent that acts once pays for one id, an active one is
-// protected over so many events.
-const ringMax = 32
+// maxRecent bounds them: an agent that acts once pays for one id, an active one is protected over
+// maxRecent events.
+const maxRecent = 32
 
 // repeated notes an event, by hashes of its id and of its record, and tells whether it is among the
 // agent's newest. Another record under an id is another event: agents count from 1 after a restart,
@@ -51,15 +51,10 @@ const ringMax = 32
 // both must be those of one of a few events; and the page stays as small.
 func (a *agentPage) repeated(id, record uint64) bool {
 	id = id&^math.MaxUint32 | record>>32
-	if slices.Contains(a.ring, id) {
+	if a.recent.Has(id) {
 		return true
 	}
-	if len(a.ring) < ringMax {
-		a.ring = append(a.ring, id)
-	} else {
-		a.ring[a.ringAt] = id
-		a.ringAt = (a.ringAt + 1) % ringMax
-	}
+	a.recent.Add(id, maxRecent)
 	return false
 }
 
@@ -72,8 +67,8 @@ func (a *agentPage) appendContent(b []byte) []byte {
 	b = binary.AppendVarint(b, a.barred)
 	b = binary.AppendVarint(b, a.baselineDay)
 	b = binary.AppendVarint(b, a.quarantined)
-	b = append(b, byte(len(a.ring)), byte(a.ringAt))
-	for _, h := range a.ring {
+	b = append(b, byte(len(a.recent.Ring)), byte(a.recent.Next))
+	for _, h := range a.recent.Ring {
 		b = binary.BigEndian.AppendUint64(b, h)
 	}
 	b = a.heldAttributes.append(b)
@@ -86,14 +81,14 @@ func (a *agentPage) decodeContent(r *wire.Reader) {
 	a.barred = r.Varint()
 	a.baselineDay, a.quarantined = r.Varint(), r.Varint()
 	n, at := int(r.Byte()), int(r.Byte())
-	if n > ringMax || at >= ringMax {
+	if n > maxRecent || at >= maxRecent {
 		r.Fail()
 		return
 	}
-	a.ringAt = at
-	a.ring = a.ring[:0]
+	a.recent.Next = at
+	a.recent.Ring = a.recent.Ring[:0]
 	for range n {
-		a.ring = append(a.ring, r.Uint64())
+		a.recent.Ring = append(a.recent.Ring, r.Uint64())
 	}
 	a.heldAttributes.decode(r)
 	a.decodeRest(r, &a.memory)

@@ -17,6 +17,7 @@ import (
 type onePartition struct {
 	*testing.T
 	st *stage
+	pt *partition
 	cl *kgo.Client
 	b  *behaviour
 }
@@ -30,12 +31,11 @@ func newOnePartition(t *testing.T) *onePartition {
 	c := Config{Metrics: NewMetrics(prometheus.NewRegistry()), plain: cl, Log: slog.New(slog.DiscardHandler)}
 	c.Defaults()
 	b := newBehaviour(0, engine(t, 1, 1), none, "events")
-	return &onePartition{T: t, cl: cl, b: b, st: &stage{cfg: &c, name: "behaviour", kind: 'b', journal: "journal",
-		in: []string{"control", "events"}, own: b.policies().Hash(), log: c.Log,
-		metrics: c.Metrics.stage("behaviour"), failing: map[string]bool{}, rules: b.rules,
-		shards: map[int32]*shard{0: b.shard}, loading: map[int32]bool{}, failed: map[int32]*failure{},
-		held: map[int32]bool{}, waiting: map[int32]bool{}, awaited: map[int32]*awaited{}, copies: map[int32]*copied{},
-		polled: map[int32]int64{}, lag: map[int32]int64{}, heard: map[int32]int64{}}}
+	st := &stage{member: c.member("behaviour"), kind: 'b', journal: "journal", in: []string{"control", "events"},
+		rules: b.rules, own: b.policies().Hash()}
+	pt := &partition{shard: b.shard, heardAt: map[int32]int64{}}
+	st.partitions = map[int32]*partition{0: pt}
+	return &onePartition{T: t, cl: cl, b: b, st: st, pt: pt}
 }
 
 // paused says what of the partition the next poll leaves out.
@@ -46,18 +46,19 @@ func (o *onePartition) paused() (control, events bool) {
 
 func (o *onePartition) want(what string, control, events bool) {
 	o.Helper()
+	o.st.applyPauses(o.cl)
 	if c, e := o.paused(); c != control || e != events {
 		o.Errorf("%s: control paused %v, events paused %v; want %v, %v", what, c, e, control, events)
 	}
 }
 
-func (o *onePartition) commit() { o.st.committed(context.Background(), o.cl, 0, o.b.shard, 0) }
+func (o *onePartition) commit() { o.st.moveOn(context.Background(), o.pt, 0) }
 
 func TestPoliciesInForceDoNotEndOtherWaits(t *testing.T) {
 	o := newOnePartition(t)
 	o.cl.PauseFetchPartitions(map[string][]int32{"events": {0}})
-	o.st.waiting[0] = true
-	o.st.awaited[0] = &awaited{missing: missing{key: baselines.Key{Tenant: "t"}}}
+	o.pt.policies = true
+	o.pt.baseline = &awaited{missing: missing{key: baselines.Key{Tenant: "t"}}}
 	o.commit()
 	o.want("the set is in force, a baseline is still missing", false, true)
 }
@@ -67,15 +68,15 @@ func TestTheEndOfOneWaitIsNotTheEndOfAll(t *testing.T) {
 	t.Run("the relation stage is near again, the set is not in force", func(t *testing.T) {
 		o := newOnePartition(t)
 		o.cl.PauseFetchPartitions(events)
-		o.st.held[0], o.st.waiting[0], o.st.own = true, true, "another"
+		o.pt.ahead, o.pt.policies, o.st.own = true, true, "another"
 		o.commit()
 		o.want("not held any more", false, true)
 	})
 	t.Run("the event is set aside, the set is not in force", func(t *testing.T) {
 		o := newOnePartition(t)
 		o.cl.PauseFetchPartitions(events)
-		o.st.waiting[0], o.st.own = true, "another"
-		o.st.failed[0] = &failure{offset: 7, skip: true}
+		o.pt.policies, o.st.own = true, "another"
+		o.pt.failure = &failure{offset: 7, skip: true}
 		o.b.skip = append(o.b.skip, 7)
 		o.commit()
 		o.want("the skip record is read", false, true)
@@ -83,11 +84,11 @@ func TestTheEndOfOneWaitIsNotTheEndOfAll(t *testing.T) {
 	t.Run("the baseline has come to a shard that failed before and is back", func(t *testing.T) {
 		o := newOnePartition(t)
 		o.cl.PauseFetchPartitions(events)
-		o.st.failed[0] = &failure{offset: 7} // until the event is behind it
-		o.st.awaited[0] = &awaited{missing: missing{day: 1}}
+		o.pt.failure = &failure{offset: 7} // until the event is behind it
+		o.pt.baseline = &awaited{missing: missing{day: 1}}
 		o.st.snapshotCache = newSnapshotCache(o.st.cfg, o.st.rules)
 		o.st.snapshotCache.closings[place{1, 0}] = []*Closing{{Of: 1, To: 1}}
-		o.st.arrived(o.cl)
+		o.st.takeBaselines()
 		o.want("nothing holds it back", false, false)
 	})
 }
@@ -98,9 +99,9 @@ func TestAnEventSetAsideDoesNotSkipThePolicies(t *testing.T) {
 	o := newOnePartition(t)
 	o.cl.PauseFetchPartitions(map[string][]int32{"control": {0}, "events": {0}})
 	o.st.own = "another"
-	o.st.failed[0] = &failure{offset: 7, skip: true}
-	delete(o.st.shards, 0)
-	o.st.finish(o.cl, loaded{p: 0, s: o.b.shard})
+	o.pt.failure = &failure{offset: 7, skip: true}
+	o.pt.shard = nil
+	o.st.begin(o.pt, o.b.shard)
 	o.want("loaded, the skip record is not read", false, true)
 	o.b.skip = append(o.b.skip, 7)
 	o.commit()

@@ -752,10 +752,10 @@ func TestWhereALogIsCutDoesNotShow(t *testing.T) {
 // loadFrom reads a shard from a store as load.go does.
 func loadFrom(t *testing.T, s *state.Store, sp state.Space, sh *shard) {
 	t.Helper()
-	st := &stage{cfg: &Config{Store: s}, log: slog.New(slog.NewTextHandler(t.Output(), nil)),
-		metrics: NewMetrics(prometheus.NewRegistry()).stage("behaviour"), kind: sp.Stage, newShard: func(int32) *shard {
-			return sh
-		}}
+	st := &stage{member: member{cfg: &Config{Store: s}, log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		metrics: NewMetrics(prometheus.NewRegistry()).stage("behaviour")}, kind: sp.Stage, newShard: func(int32) *shard {
+		return sh
+	}}
 	if _, err := st.read(t.Context(), sp.Partition, [2]int64{}); err != nil {
 		t.Fatal(err)
 	}
@@ -773,7 +773,7 @@ func TestCatchUpFromAnyMarkerEqualsTheLiveShard(t *testing.T) {
 		}
 		sp := state.Space{Stage: 'b', Partition: 1}
 		live := newBehaviour(1, shared, none, "events")
-		st := &stage{cfg: &Config{Store: store}}
+		st := &stage{member: member{cfg: &Config{Store: store}}}
 		var journal [][]byte // the topic
 		var at [2]int
 		now, saves := int64(day0), 0
@@ -889,8 +889,8 @@ func TestOnlyDamagedStateIsThrownAway(t *testing.T) {
 			if err := store.Checkpoint(sp, slices.Values(pages), marker); err != nil {
 				t.Fatal(err)
 			}
-			st := &stage{cfg: &Config{Store: store}, kind: 'b', log: slog.New(slog.DiscardHandler),
-				metrics:  NewMetrics(prometheus.NewRegistry()).stage("behaviour"),
+			st := &stage{member: member{cfg: &Config{Store: store}, log: slog.New(slog.DiscardHandler),
+				metrics: NewMetrics(prometheus.NewRegistry()).stage("behaviour")}, kind: 'b',
 				newShard: func(p int32) *shard { return newBehaviour(p, shared, none, "events").shard }}
 			sh, err := st.read(t.Context(), 1, [2]int64{})
 			if c.load == "" {

@@ -130,7 +130,7 @@ func (d *Disk) look(dir string) Room {
 	return r
 }
 
-// empty tells whether there is nothing in a directory: that is how a removal leaves one that is a
+// empty reports whether there is nothing in a directory: that is how a removal leaves one that is a
 // mount point.
 func empty(dir string) bool {
 	f, err := os.Open(dir)

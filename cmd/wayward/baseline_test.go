@@ -18,6 +18,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/baselines/inspect"
 	"github.com/wayward-sec/wayward/event"
 )
 
@@ -131,7 +132,7 @@ func (o *office) file(t *testing.T, days ...*baselines.Model) string {
 	t.Helper()
 	var b strings.Builder
 	for _, m := range days {
-		line, err := json.Marshal(envelopeOf(snapshot{m, len(m.Append(nil)), ""}))
+		line, err := json.Marshal(inspect.EnvelopeOf(inspect.Snapshot{Model: m, Bytes: len(m.Append(nil))}))
 		must(t, err)
 		b.Write(append(line, '\n'))
 	}
@@ -187,10 +188,10 @@ func TestASnapshotComesBackFromAFile(t *testing.T) {
 	if code != 0 || !strings.Contains(errs, "1 snapshot in "+out) {
 		t.Fatalf("exit %d: %s", code, errs)
 	}
-	list, err := readSnapshots(dir) // a folder
+	list, err := inspect.Read(dir) // a folder
 	must(t, err)
-	if len(list) != 1 || string(list[0].m.Append(nil)) != string(o.days[3].Append(nil)) ||
-		list[0].m.Hash() != o.days[3].Hash() {
+	if len(list) != 1 || string(list[0].Model.Append(nil)) != string(o.days[3].Append(nil)) ||
+		list[0].Model.Hash() != o.days[3].Hash() {
 		t.Errorf("%d snapshots, not the one of the day", len(list))
 	}
 	if info, err := os.Stat(out); err != nil || info.Mode().Perm() != 0o600 {
@@ -277,30 +278,6 @@ func TestWhatIsMeantIsFoundOrAskedFor(t *testing.T) {
 	}
 }
 
-func TestASeasonIsDrawnHourByHour(t *testing.T) {
-	var season [168]float64
-	for h := range season {
-		season[h] = float64(h%24) / 11.5
-	}
-	for _, d := range []drawing{{100, false}, {100, true}} {
-		rows := d.heat(&season)
-		if len(rows) != 9 {
-			t.Fatalf("%d rows", len(rows))
-		}
-		for _, row := range rows[1:8] {
-			if n := len([]rune(row)); n != 5+48 {
-				t.Errorf("%d columns: %q", n, row)
-			}
-		}
-	}
-	// a tenth from hour 2 on, half from 6, all from 12
-	want := "Mon  " + strings.Repeat(" ", 4) + strings.Repeat("..", 4) + strings.Repeat("::", 6) + strings.Repeat("++",
-		11) + "##"
-	if got := (drawing{100, true}).heat(&season)[1]; got != want {
-		t.Errorf("%q, want %q", got, want)
-	}
-}
-
 // stored are the records of a snapshot as a relation shard writes them, in pieces of so many bytes.
 func stored(m *baselines.Model, size int) (keys []string, values [][]byte) {
 	b := m.Append(nil)
@@ -341,7 +318,7 @@ func TestBaselinesAreReadFromTheTopic(t *testing.T) {
 		}
 	}
 	list := func(args ...string) (days []string) {
-		var heads []head
+		var heads []inspect.Head
 		must(t, json.Unmarshal([]byte(d.done(append([]string{"baseline", "list", "--output", "json"}, args...)...)),
 			&heads))
 		for _, h := range heads {
@@ -375,7 +352,7 @@ func TestBaselinesAreReadFromTheTopic(t *testing.T) {
 	}
 	out := filepath.Join(t.TempDir(), "out.jsonl")
 	d.done("baseline", "export", "support", "--all", "--out", out)
-	if all, err := readSnapshots(out); err != nil || len(all) != 3 {
+	if all, err := inspect.Read(out); err != nil || len(all) != 3 {
 		t.Errorf("%d snapshots exported: %v", len(all), err)
 	}
 }
@@ -404,10 +381,10 @@ func TestAReplayWritesAndReadsSnapshots(t *testing.T) {
 		"--quiet"); code != 0 {
 		t.Fatalf("exit %d: %s", code, errs)
 	}
-	list, err := readSnapshots(out)
+	list, err := inspect.Read(out)
 	must(t, err)
-	if len(list) != 2 || list[0].m.Persona != baselines.TenantWide || list[1].m.Persona != "support" ||
-		list[1].m.Day != firstDay+2 || list[1].m.AgentDays == 0 {
+	if len(list) != 2 || list[0].Model.Persona != baselines.TenantWide || list[1].Model.Persona != "support" ||
+		list[1].Model.Day != firstDay+2 || list[1].Model.AgentDays == 0 {
 		t.Fatalf("%d snapshots: %v", len(list), list)
 	}
 	code, shown, errs := wayward(t, "baseline", "show", "support", "--from", out)

@@ -15,6 +15,7 @@ import (
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/formats"
 	"github.com/wayward-sec/wayward/pipeline/history"
+	"github.com/wayward-sec/wayward/terminal"
 )
 
 // eachEvent calls f for every event of a file, one a line; event and line hold until f returns.
@@ -79,10 +80,10 @@ func eachEvent(cmd *cobra.Command, input, format string, quiet bool,
 
 // progress draws how far a long reading is, if somebody watches.
 func progress(w io.Writer, quiet bool, total int64, unit string) (tell func(done, events int64), finish func()) {
-	if quiet || !isTerminal(w) {
+	if quiet || !terminal.Is(w) {
 		return func(int64, int64) {}, func() {}
 	}
-	p := mpb.New(mpb.WithOutput(rawOf(w)), mpb.WithWidth(40))
+	p := mpb.New(mpb.WithOutput(terminal.Raw(w)), mpb.WithWidth(40))
 	var events int64
 	rate := decor.Any(func(s decor.Statistics) string { return fmt.Sprintf("  %d events", events) })
 	counters := decor.CountersNoUnit("%d / %d")

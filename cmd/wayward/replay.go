@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/baselines/inspect"
 	"github.com/wayward-sec/wayward/config"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/formats"
@@ -103,7 +104,7 @@ func (o *replayOptions) run(cmd *cobra.Command) (err error) {
 		}
 	}
 	if o.baselines != "" {
-		if r.Learn, err = readModels(o.baselines); err != nil {
+		if r.Learn, err = inspect.ReadModels(o.baselines); err != nil {
 			return err
 		}
 	}
@@ -133,7 +134,7 @@ func (o *replayOptions) run(cmd *cobra.Command) (err error) {
 	finish()
 	err = errors.Join(err, done(), flush())
 	if err == nil && o.snapshots != "" {
-		err = writeModels(cmd.OutOrStdout(), o.snapshots, r.Snapshots)
+		err = inspect.WriteModels(cmd.OutOrStdout(), o.snapshots, r.Snapshots)
 	}
 	if !o.quiet {
 		summarize(stderr, sum, time.Since(start), o.flush)

@@ -237,7 +237,7 @@ func expand(t *testing.T, file string) []string {
 	if err := cmp.Or(err1, err2); err != nil {
 		t.Fatalf("%s: %v", file, err)
 	}
-	told, err := event.Tell(all, events, start)
+	told, err := event.ParseScenario(all, events, start)
 	if err != nil {
 		t.Fatalf("%s: %v", file, err)
 	}

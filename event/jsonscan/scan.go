@@ -25,12 +25,12 @@ func Space(p []byte, i int) int {
 	return i
 }
 
-// Literal tells whether the word w (true, false, null) is the value at i.
+// Literal reports whether the word w (true, false, null) is the value at i.
 func Literal(p []byte, i int, w string) bool {
 	return len(p)-i >= len(w) && string(p[i:i+len(w)]) == w && Ends(p, i+len(w))
 }
 
-// Ends tells whether a number or literal may end before i: what goes on there (nullx, 00) is one
+// Ends reports whether a number or literal may end before i: what goes on there (nullx, 00) is one
 // value that is misspelt, not two.
 func Ends(p []byte, i int) bool {
 	if i >= len(p) {

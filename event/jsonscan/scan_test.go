@@ -38,7 +38,8 @@ func FuzzTokensAreThoseOfEncodingJSON(f *testing.F) {
 			t.Fatalf("%q: a number up to %d", p, end)
 		}
 		if right(p) && len(p) > 0 && (p[0] == '-' || p[0]-'0' <= 9) {
-			if number := bytes.TrimRight(p, " \t\r\n"); end != len(number) || plain == bytes.ContainsAny(number, ".eE") {
+			if number := bytes.TrimRight(p, " \t\r\n"); end != len(number) ||
+				plain == bytes.ContainsAny(number, ".eE") {
 				t.Errorf("%q: a number up to %d, plain %t", p, end, plain)
 			}
 		}
