@@ -37,7 +37,7 @@ test-kafka: kafka ## the integration suite against it, then against three broker
 	deploy/kafka.sh down
 	mkdir -p .kafka3 && ln -sfn ../.kafka/libs .kafka3/libs
 	export WAYWARD_KAFKA_DIR=$(CURDIR)/.kafka3; deploy/kafka.sh up 3 && \
-	  WAYWARD_KAFKA3=$(KAFKA3) $(GO) test -count=1 -timeout 10m -run 'KafkaCrashWhileBrokersDie|KafkaChaos' -v ./cmd/wayward; \
+	  WAYWARD_KAFKA3=$(KAFKA3) $(GO) test -count=1 -timeout 20m -run 'KafkaCrashWhileBrokersDie|KafkaChaos' -v ./cmd/wayward; \
 	  s=$$?; deploy/kafka.sh down; exit $$s
 
 bench: build ## Go benchmarks, then whole paths

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/wayward-sec/wayward/event/wire"
+	"github.com/wayward-sec/wayward/sketch"
 )
 
 // DayMS is the length of the period that a snapshot closes: one UTC day.
@@ -74,11 +75,8 @@ type Model struct {
 	// Baselines is, for the tenant as a whole, how many baselines had events on Seen; else 0.
 	Baselines uint64
 	Met       Met
-
-	Volume   VolumeModel
-	Sequence SequenceModel
-	Rarity   RarityModel
-	Audit    Audit
+	Audit     Audit
+	parts     parts[ModelPart] // what each detector learned
 
 	// Prior is the tenant's own model of the same day, from which this one borrows while it is
 	// young; nil: none. Not stored.
@@ -87,6 +85,9 @@ type Model struct {
 	Shifts []Shift
 	hash   string
 }
+
+// maxHashes bounds the hashes of agents and baselines that a day keeps.
+const maxHashes = 1024
 
 // Delta is what the events of one day add to a baseline: integers that merge in any order, from any
 // number of shards. The zero value is empty.
@@ -97,21 +98,20 @@ type Delta struct {
 	AgentDays uint64 // agents that acted on the day, each counted once by the shard that has it
 	// Baselines are, for the tenant as a whole, the hashes of the baselines that had events: what
 	// its alert budget is shared out over.
-	Baselines HashSet
-	Met       HashSet // agents that acted, of the baseline itself
-	Volume    VolumeDelta
-	Sequence  SequenceDelta
-	Rarity    RarityDelta
+	Baselines sketch.Smallest
+	Met       sketch.Smallest // agents that acted, of the baseline itself
 	Audit     AuditDelta
+	parts     parts[DeltaPart] // what each detector gathers
 }
+
+// AddBaseline notes, in the delta of a tenant as a whole, that a baseline had events.
+func (d *Delta) AddBaseline(hash uint64) { d.Baselines.Add(hash, maxHashes) }
 
 // Acts counts an agent, by its hash, on the first event of its day.
 func (d *Delta) Acts(agent uint64) {
 	d.AgentDays++
-	d.Met.Add(agent)
+	d.Met.Add(agent, maxHashes)
 }
-
-const modelFormat = 2
 
 // Merge adds another delta of the same key. What it is given is not kept.
 func (d *Delta) Merge(o *Delta) {
@@ -119,40 +119,45 @@ func (d *Delta) Merge(o *Delta) {
 	d.Learned += o.Learned
 	d.Sessions += o.Sessions
 	d.AgentDays += o.AgentDays
-	d.Baselines.Merge(o.Baselines)
-	d.Met.Merge(o.Met)
-	d.Volume.Merge(&o.Volume)
-	d.Sequence.Merge(&o.Sequence)
-	d.Rarity.Merge(&o.Rarity)
+	d.Baselines.Merge(o.Baselines, maxHashes)
+	d.Met.Merge(o.Met, maxHashes)
 	d.Audit.Merge(&o.Audit)
+	d.mergeParts(o, DeltaPart.Merge)
+}
+
+// MergeWide adds what a persona's delta adds to that of the tenant as a whole.
+func (d *Delta) MergeWide(o *Delta) {
+	d.Events += o.Events
+	d.Learned += o.Learned
+	d.Sessions += o.Sessions
+	d.AgentDays += o.AgentDays
+	d.Audit.Merge(&o.Audit)
+	d.mergeParts(o, DeltaPart.MergeWide)
 }
 
 // Append encodes the delta: the same content gives the same bytes.
 func (d *Delta) Append(b []byte) []byte {
-	b = append(b, modelFormat)
+	b = append(b, d.parts.format())
 	b = binary.AppendUvarint(b, d.Events)
 	b = binary.AppendUvarint(b, d.Learned)
 	b = binary.AppendUvarint(b, d.Sessions)
 	b = binary.AppendUvarint(b, d.AgentDays)
 	b = d.Met.Append(d.Baselines.Append(b))
-	b = d.Volume.Append(b)
-	b = d.Sequence.Append(b)
-	b = d.Rarity.Append(b)
-	return d.Audit.Append(b)
+	b = d.parts.appendUnframed(b, emptyDelta)
+	return d.parts.appendFramed(d.Audit.Append(b))
 }
 
 // Decode reads what Append wrote, into memory of its own.
 func (d *Delta) Decode(r *wire.Reader) {
-	if r.Byte() != modelFormat && r.Err == nil {
-		r.Fail()
-	}
+	framed := readFormat(r)
 	d.Events, d.Learned, d.Sessions, d.AgentDays = r.Uvarint(), r.Uvarint(), r.Uvarint(), r.Uvarint()
-	d.Baselines.Decode(r)
-	d.Met.Decode(r)
-	d.Volume.Decode(r)
-	d.Sequence.Decode(r)
-	d.Rarity.Decode(r)
+	d.Baselines.Decode(r, maxHashes)
+	d.Met.Decode(r, maxHashes)
+	d.parts.readUnframed(r, emptyDelta)
 	d.Audit.Decode(r)
+	if framed {
+		d.parts.readFramed(r, emptyDelta)
+	}
 }
 
 // Terms are what an operator says about learning, as far as closing a day needs it.
@@ -199,9 +204,7 @@ func Learn(before *Model, key Key, day int64, d *Delta, terms Terms) *Model {
 		m.Sessions += d.Sessions
 		m.AgentDays = Decayed(m.AgentDays, HalfLife14) + d.AgentDays*Unit
 		m.Met.Learn(day, d.Met)
-		m.Volume.Learn(m, &d.Volume)
-		m.Sequence.Learn(m, &d.Sequence, terms)
-		m.Rarity.Learn(m, &d.Rarity, terms)
+		m.learnParts(d, terms)
 	}
 	if m.State != Suspect {
 		m.settle(terms)
@@ -255,7 +258,7 @@ func Rebase(m *Model, day int64) *Model {
 		n.Forked += by
 	}
 	for i := range n.Met {
-		n.Met[i].day += by
+		n.Met[i].Last += by
 	}
 	n.sign()
 	return n
@@ -275,13 +278,13 @@ func Changed(m *Model, terms Terms, change func(*Model)) *Model {
 
 // Decide takes a person's word on what waits for it in quarantine: item is a name as Shift has it.
 // False: nothing of that name waits.
-func (m *Model) Decide(item string, accept bool) bool {
-	if accept {
-		bySequence := m.Sequence.Approve(item, m.Day)
-		return m.Rarity.Approve(item) || bySequence
+func (m *Model) Decide(item string, accept bool) (found bool) {
+	for _, p := range m.parts {
+		if p != nil && p.Decide(item, accept, m.Day) {
+			found = true
+		}
 	}
-	bySequence := m.Sequence.Reject(item, m.Day)
-	return m.Rarity.Reject(item) || bySequence
+	return found
 }
 
 // clone is a deep copy by way of the encoding, or a new model.
@@ -301,7 +304,7 @@ func (m *Model) clone(key Key, day int64) *Model {
 
 // Append encodes the model: the same content gives the same bytes.
 func (m *Model) Append(b []byte) []byte {
-	b = append(b, modelFormat)
+	b = append(b, m.parts.format())
 	b = wire.AppendString(wire.AppendString(wire.AppendString(b, m.Tenant), m.Persona), m.Fork)
 	b = binary.AppendVarint(b, m.Day)
 	b = binary.AppendVarint(b, m.First)
@@ -319,17 +322,13 @@ func (m *Model) Append(b []byte) []byte {
 	b = binary.AppendUvarint(b, m.Agents)
 	b = binary.AppendUvarint(b, m.Baselines)
 	b = m.Met.Append(b)
-	b = m.Volume.Append(b)
-	b = m.Sequence.Append(b)
-	b = m.Rarity.Append(b)
-	return m.Audit.Append(b)
+	b = m.parts.appendUnframed(b, emptyModel)
+	return m.parts.appendFramed(m.Audit.Append(b))
 }
 
 // Decode reads what Append wrote, into memory of its own, and derives the rest.
 func (m *Model) Decode(r *wire.Reader) {
-	if r.Byte() != modelFormat && r.Err == nil {
-		r.Fail()
-	}
+	framed := readFormat(r)
 	m.Tenant, m.Persona, m.Fork = r.String(), r.String(), r.String()
 	m.Day, m.First, m.Seen = r.Varint(), r.Varint(), r.Varint()
 	m.State = State(r.Byte())
@@ -341,10 +340,11 @@ func (m *Model) Decode(r *wire.Reader) {
 	m.Parent, m.Forked, m.Inherited = r.String(), r.Varint(), r.Uvarint()
 	m.AgentDays, m.Agents, m.Baselines = r.Uvarint(), r.Uvarint(), r.Uvarint()
 	m.Met.Decode(r)
-	m.Volume.Decode(r)
-	m.Sequence.Decode(r)
-	m.Rarity.Decode(r)
+	m.parts.readUnframed(r, emptyModel)
 	m.Audit.Decode(r)
+	if framed {
+		m.parts.readFramed(r, emptyModel)
+	}
 	if r.Err == nil {
 		m.sign()
 	}

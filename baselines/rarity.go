@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/wayward-sec/wayward/event/wire"
+	"github.com/wayward-sec/wayward/sketch"
 )
 
 // Field is one thing about a call that may be seen for the first time.
@@ -300,6 +301,14 @@ func (v *RarityModel) Definition(of, form uint64) (same *Value, any bool) {
 	return same, any
 }
 
+// Decide takes a person's decision about a quarantined item.
+func (v *RarityModel) Decide(item string, accept bool, _ int64) bool {
+	if accept {
+		return v.Approve(item)
+	}
+	return v.Reject(item)
+}
+
 // Approve makes a quarantined item known, Reject keeps it from ever being accepted. False: there is
 // none of that name. Models are shared: call them on a copy that nobody has yet.
 func (v *RarityModel) Approve(item string) bool {
@@ -341,8 +350,8 @@ func (o *Vocabulary) insert(x Value) {
 }
 
 // Learn closes a day.
-func (v *RarityModel) Learn(m *Model, d *RarityDelta, terms Terms) {
-	day := int32(m.Day)
+func (v *RarityModel) Learn(m *Model, part DeltaPart, terms Terms) {
+	d, day := part.(*RarityDelta), int32(m.Day)
 	v.Days = Decayed(v.Days, halfLife60) + min(d.Days, maxDay)*Unit
 	v.Total = min(v.Total+min(d.Days, maxDay), 1<<56)
 	for c := range v.Worse {
@@ -507,17 +516,10 @@ func b2i(b bool) int {
 	return 0
 }
 
-// agents is how many agents have shown it: from the bits that are set (linear counting, Whang et
-// al. 1990), and at least as many as on its fullest day.
+// agents is how many agents have shown it, by its bitmap, and at least as many as on its fullest
+// day.
 func (q *Quarantined) agents() uint64 {
-	n := uint64(q.Most)
-	switch set := bits.OnesCount64(q.Agents); {
-	case set == 64:
-		n = max(n, 266) // 64 ln 64: more cannot be told
-	default:
-		n = max(n, uint64(64*math.Log(64/float64(64-set))))
-	}
-	return n
+	return max(uint64(q.Most), uint64(sketch.LinearCount(64, float64(bits.OnesCount64(q.Agents)))))
 }
 
 // prune forgets values that nobody shows any more, and those that are too many: the rarest first.
@@ -823,4 +825,25 @@ func readCount(r *wire.Reader) uint64 {
 		return 0
 	}
 	return n
+}
+
+// RaritySlot is the slot of the parts.
+const RaritySlot = 8
+
+var emptyRarity RarityModel
+
+// RarityOf is the part of a model; never nil, and not to be changed.
+func RarityOf(m *Model) *RarityModel {
+	if p, ok := m.parts[RaritySlot].(*RarityModel); ok {
+		return p
+	}
+	return &emptyRarity
+}
+
+// RarityDeltaOf is the part of a delta.
+func RarityDeltaOf(d *Delta) *RarityDelta {
+	if p, ok := d.parts[RaritySlot].(*RarityDelta); ok {
+		return p
+	}
+	return d.Ensure(RaritySlot).(*RarityDelta)
 }

@@ -131,7 +131,8 @@ func (s *Sighting) merge(o *Sighting) {
 }
 
 // Merge adds another's.
-func (d *RarityDelta) Merge(o *RarityDelta) {
+func (d *RarityDelta) Merge(from DeltaPart) {
+	o := from.(*RarityDelta)
 	d.Days += o.Days
 	for c := range d.Worse {
 		d.Worse[c] += o.Worse[c]
@@ -150,7 +151,8 @@ func (d *RarityDelta) Merge(o *RarityDelta) {
 // MergeWide adds what a persona's day adds to the tenant's vocabulary: tools, servers and domains
 // that may be learned. A young persona is judged by it, and what is new to the whole tenant is
 // worth more than what is new to a persona.
-func (d *RarityDelta) MergeWide(o *RarityDelta) {
+func (d *RarityDelta) MergeWide(from DeltaPart) {
+	o := from.(*RarityDelta)
 	d.Days += o.Days
 	for f := range d.of {
 		if !fieldDefs[f].wide {

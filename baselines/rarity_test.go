@@ -112,8 +112,9 @@ func TestRarityDeltaKeepsSmallestHashesWhateverTheOrder(t *testing.T) {
 			t.Fatal("not bounded")
 		}
 		var m Model
-		m.Rarity.Learn(&m, &all, Terms{}.Defaults())
-		if !m.Rarity.Of[UserField].Open {
+		m.SetPart(RaritySlot, new(RarityModel))
+		RarityOf(&m).Learn(&m, &all, Terms{}.Defaults())
+		if !RarityOf(&m).Of[UserField].Open {
 			t.Error("more than is kept does not show")
 		}
 	}
@@ -124,10 +125,9 @@ func TestRarityModelsRoundTrip(t *testing.T) {
 		rng := rand.New(rand.NewPCG(seed, 2))
 		var m *Model
 		for day := range int64(30) {
-			m = Learn(m, Key{"t", "p", ""}, 20_000+day, &Delta{Events: 1, Learned: 1, AgentDays: 20,
-				Rarity: *aDay(rng)}, Terms{})
+			m = Learn(m, Key{"t", "p", ""}, 20_000+day, with(&Delta{Events: 1, Learned: 1, AgentDays: 20}, RaritySlot, aDay(rng)), Terms{})
 			var back RarityModel
-			b := m.Rarity.Append(nil)
+			b := RarityOf(m).Append(nil)
 			r := wire.Reader{B: b}
 			if back.Decode(&r); r.Err != nil || len(r.B) > 0 {
 				t.Fatal(r.Err, len(r.B))
@@ -135,7 +135,7 @@ func TestRarityModelsRoundTrip(t *testing.T) {
 			if !bytes.Equal(back.Append(nil), b) {
 				t.Fatal("it does not come back as it was")
 			}
-			if d := cmp.Diff(m.Rarity, back, cmp.AllowUnexported(RarityModel{}, Vocabulary{}, Quarantined{})); d != "" {
+			if d := cmp.Diff(*RarityOf(m), back, cmp.AllowUnexported(RarityModel{}, Vocabulary{}, Quarantined{})); d != "" {
 				t.Fatal(d)
 			}
 		}
@@ -145,8 +145,8 @@ func TestRarityModelsRoundTrip(t *testing.T) {
 func FuzzRarity(f *testing.F) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	f.Add(encoded(aDay(rng)))
-	m := Learn(nil, Key{}, 20_000, &Delta{Events: 1, Learned: 1, AgentDays: 300, Rarity: *aDay(rng)}, Terms{})
-	f.Add(m.Rarity.Append(nil))
+	m := Learn(nil, Key{}, 20_000, with(&Delta{Events: 1, Learned: 1, AgentDays: 300}, RaritySlot, aDay(rng)), Terms{})
+	f.Add(RarityOf(m).Append(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var d RarityDelta
 		r := wire.Reader{B: b}
@@ -157,7 +157,7 @@ func FuzzRarity(f *testing.F) {
 			if back.Decode(&r); r.Err != nil || !bytes.Equal(encoded(&back), again) {
 				t.Fatal("a delta does not come back", r.Err)
 			}
-			next := Learn(m, Key{}, 20_001, &Delta{Events: 1, Learned: 1, AgentDays: 3, Rarity: d}, Terms{})
+			next := Learn(m, Key{}, 20_001, with(&Delta{Events: 1, Learned: 1, AgentDays: 3}, RaritySlot, &d), Terms{})
 			Learn(next, Key{}, 20_002, &Delta{}, Terms{})
 		}
 		var v RarityModel
@@ -241,7 +241,7 @@ func TestGoodTuringPredictsNewValues(t *testing.T) {
 		var m *Model
 		missing, predicted, values, fresh, tested := 0.0, 0.0, 0.0, 0.0, 0.0
 		for day := range days {
-			d := &Delta{Events: 1, Learned: 1, AgentDays: agents, Rarity: RarityDelta{Days: agents}}
+			d := with(&Delta{Events: 1, Learned: 1, AgentDays: agents}, RaritySlot, &RarityDelta{Days: agents})
 			for range agents {
 				seen := map[uint64]bool{}
 				isNew := 0.0
@@ -251,23 +251,23 @@ func TestGoodTuringPredictsNewValues(t *testing.T) {
 						continue
 					}
 					seen[h] = true
-					if m != nil && !m.Rarity.Known(DomainField, h) {
+					if m != nil && !RarityOf(m).Known(DomainField, h) {
 						isNew = 1
 						if day >= warm {
 							values++
 						}
 					}
-					d.Rarity.See(DomainField, h, false)
+					RarityDeltaOf(d).See(DomainField, h, false)
 				}
-				if isNew > 0 && m.Rarity.Ready() {
-					d.Rarity.Novel(DomainField)
+				if isNew > 0 && RarityOf(m).Ready() {
+					RarityDeltaOf(d).Novel(DomainField)
 				}
-				d.Rarity.Appear(DomainField)
+				RarityDeltaOf(d).Appear(DomainField)
 				if day >= warm {
 					tested++
 					fresh += isNew
-					predicted += m.Rarity.New(DomainField)
-					missing += (float64(m.Rarity.Of[DomainField].singles) + Unit/2) / (float64(m.Rarity.Days) + Unit)
+					predicted += RarityOf(m).New(DomainField)
+					missing += (float64(RarityOf(m).Of[DomainField].singles) + Unit/2) / (float64(RarityOf(m).Days) + Unit)
 				}
 			}
 			m = Learn(m, Key{}, int64(20_000+day), d, Terms{})
@@ -288,10 +288,10 @@ func TestGoodTuringPredictsNewValues(t *testing.T) {
 func knowing(f Field, agentDays uint64, values ...uint64) *Model {
 	var m *Model
 	for day := range int64(10) {
-		d := &Delta{Events: 1, Learned: 1, AgentDays: agentDays / 10, Rarity: RarityDelta{Days: agentDays / 10}}
+		d := with(&Delta{Events: 1, Learned: 1, AgentDays: agentDays / 10}, RaritySlot, &RarityDelta{Days: agentDays / 10})
 		for _, h := range values {
-			d.Rarity.See(f, h, false)
-			d.Rarity.Appear(f)
+			RarityDeltaOf(d).See(f, h, false)
+			RarityDeltaOf(d).Appear(f)
 		}
 		m = Learn(m, Key{}, 20_000+day, d, Terms{})
 	}
@@ -302,7 +302,7 @@ func TestNewIsRarerTheMoreAgentDaysSayNothingNew(t *testing.T) {
 	last := 1.0
 	for _, n := range []uint64{200, 400, 1000, 5000, 50_000} {
 		m := knowing(DomainField, n, 1, 2)
-		p := m.Rarity.New(DomainField)
+		p := RarityOf(m).New(DomainField)
 		if p <= 0 || p >= last {
 			t.Errorf("%d agent-days: %g after %g", n, p, last)
 		}
@@ -311,7 +311,7 @@ func TestNewIsRarerTheMoreAgentDaysSayNothingNew(t *testing.T) {
 		}
 		last = p
 	}
-	if m := knowing(DomainField, 50, 1); m.Rarity.Ready() || m.Rarity.New(DomainField) != 0 {
+	if m := knowing(DomainField, 50, 1); RarityOf(m).Ready() || RarityOf(m).New(DomainField) != 0 {
 		t.Error("so young a vocabulary has a probability")
 	}
 }
@@ -325,11 +325,11 @@ func TestUpperBoundHoldsWhileYoung(t *testing.T) {
 		var m *Model
 		seen := map[uint64]bool{}
 		for day := range int64(15) {
-			d := &Delta{Events: 1, Learned: 1, AgentDays: 10, Rarity: RarityDelta{Days: 10}}
+			d := with(&Delta{Events: 1, Learned: 1, AgentDays: 10}, RaritySlot, &RarityDelta{Days: 10})
 			for range 10 {
 				h := draw(rng, 0)
 				seen[h] = true
-				d.Rarity.See(DomainField, h, false)
+				RarityDeltaOf(d).See(DomainField, h, false)
 			}
 			m = Learn(m, Key{}, 20_000+day, d, Terms{})
 		}
@@ -339,7 +339,7 @@ func TestUpperBoundHoldsWhileYoung(t *testing.T) {
 				missing++
 			}
 		}
-		if missing/2000 > m.Rarity.New(DomainField) {
+		if missing/2000 > RarityOf(m).New(DomainField) {
 			over++
 		}
 	}
@@ -351,17 +351,17 @@ func TestUpperBoundHoldsWhileYoung(t *testing.T) {
 
 func TestFloodOfNoveltiesRaisesTheirProbabilityByTwoADay(t *testing.T) {
 	m := knowing(DomainField, 5000, 1, 2)
-	before := m.Rarity.New(DomainField)
+	before := RarityOf(m).New(DomainField)
 	for day := range int64(5) {
-		d := &Delta{Events: 1, Learned: 1, AgentDays: 500, Rarity: RarityDelta{Days: 500}}
+		d := with(&Delta{Events: 1, Learned: 1, AgentDays: 500}, RaritySlot, &RarityDelta{Days: 500})
 		for i := range uint64(2000) {
-			d.Rarity.See(DomainField, (i+2000*uint64(day))*0x9e3779b97f4a7c15+77, false)
+			RarityDeltaOf(d).See(DomainField, (i+2000*uint64(day))*0x9e3779b97f4a7c15+77, false)
 		}
 		for range 400 {
-			d.Rarity.Novel(DomainField)
+			RarityDeltaOf(d).Novel(DomainField)
 		}
 		m = Learn(m, Key{}, m.Day+1, d, Terms{})
-		after := m.Rarity.New(DomainField)
+		after := RarityOf(m).New(DomainField)
 		if after > 2*before || after < before {
 			t.Errorf("day %d: from %g to %g", day, before, after)
 		}
@@ -372,9 +372,9 @@ func TestFloodOfNoveltiesRaisesTheirProbabilityByTwoADay(t *testing.T) {
 func TestWhatCalledSomebodyWaitsUntilEnoughAgentsShowIt(t *testing.T) {
 	const evil = 99
 	show := func(m *Model, agents int, sink, held bool, terms Terms) *Model {
-		d := &Delta{Events: 1, Learned: 1, AgentDays: 100, Rarity: RarityDelta{Days: 100}}
+		d := with(&Delta{Events: 1, Learned: 1, AgentDays: 100}, RaritySlot, &RarityDelta{Days: 100})
 		for a := range agents {
-			s := d.Rarity.See(DomainField, evil, held)
+			s := RarityDeltaOf(d).See(DomainField, evil, held)
 			s.Agents |= 1 << a
 			s.Sink = sink
 			s.Name = "evil.example"
@@ -396,12 +396,12 @@ func TestWhatCalledSomebodyWaitsUntilEnoughAgentsShowIt(t *testing.T) {
 		{"three if three are enough", 3, false, 4, Terms{AcceptAgents: 2, AcceptPercent: 3, AcceptDays: 4}},
 	} {
 		m := knowing(DomainField, 1000, 1, 2)
-		n1 := m.Rarity.Of[DomainField].singles
+		n1 := RarityOf(m).Of[DomainField].singles
 		got := 0
 		for day := 1; day <= 20 && got == 0; day++ {
-			if m = show(m, c.agents, c.sink, day == 1, c.terms); m.Rarity.Known(DomainField, evil) {
+			if m = show(m, c.agents, c.sink, day == 1, c.terms); RarityOf(m).Known(DomainField, evil) {
 				got = day
-			} else if m.Rarity.Held(DomainField, evil) == nil {
+			} else if RarityOf(m).Held(DomainField, evil) == nil {
 				t.Fatalf("%s: day %d: neither known nor in quarantine", c.name, day)
 			}
 		}
@@ -409,24 +409,24 @@ func TestWhatCalledSomebodyWaitsUntilEnoughAgentsShowIt(t *testing.T) {
 			t.Errorf("%s: accepted on day %d, want %d", c.name, got, c.days)
 		}
 		if got == 0 {
-			if n := m.Rarity.Of[DomainField].singles; n > n1 {
+			if n := RarityOf(m).Of[DomainField].singles; n > n1 {
 				t.Errorf("%s: counts as seen once", c.name)
 			}
-			if !m.Rarity.Approve("domain:evil.example") || !m.Rarity.Known(DomainField, evil) ||
-				len(m.Rarity.Quarantine) != 0 {
+			if !RarityOf(m).Approve("domain:evil.example") || !RarityOf(m).Known(DomainField, evil) ||
+				len(RarityOf(m).Quarantine) != 0 {
 				t.Errorf("%s: not approved", c.name)
 			}
-		} else if v := m.Rarity.Of[DomainField].Find(evil); v.Via != Accepted && !c.terms.Approved {
+		} else if v := RarityOf(m).Of[DomainField].Find(evil); v.Via != Accepted && !c.terms.Approved {
 			t.Errorf("%s: known as %v", c.name, v.Via)
 		}
 	}
 
 	m := show(knowing(DomainField, 1000, 1), 10, false, true, Terms{})
-	if !m.Rarity.Reject("domain:evil.example") || m.Rarity.Reject("domain:other") {
+	if !RarityOf(m).Reject("domain:evil.example") || RarityOf(m).Reject("domain:other") {
 		t.Fatal("rejected something else")
 	}
 	for range 20 {
-		if m = show(m, 50, false, false, Terms{}); m.Rarity.Known(DomainField, evil) {
+		if m = show(m, 50, false, false, Terms{}); RarityOf(m).Known(DomainField, evil) {
 			t.Fatal("accepted against a person's word")
 		}
 	}
@@ -435,13 +435,13 @@ func TestWhatCalledSomebodyWaitsUntilEnoughAgentsShowIt(t *testing.T) {
 func TestFewAgentsNeedMoreDays(t *testing.T) {
 	var m *Model
 	for day := range int64(200) {
-		d := &Delta{Events: 1, Learned: 1, AgentDays: 1, Rarity: RarityDelta{Days: 1}}
-		d.Rarity.See(ToolField, 1, false)
+		d := with(&Delta{Events: 1, Learned: 1, AgentDays: 1}, RaritySlot, &RarityDelta{Days: 1})
+		RarityDeltaOf(d).See(ToolField, 1, false)
 		if day >= 190 {
-			d.Rarity.See(ToolField, 2, day == 190).Agents = 1
+			RarityDeltaOf(d).See(ToolField, 2, day == 190).Agents = 1
 		}
 		m = Learn(m, Key{}, 20_000+day, d, Terms{})
-		if got, want := m.Rarity.Known(ToolField, 2), day >= 194; got != want {
+		if got, want := RarityOf(m).Known(ToolField, 2), day >= 194; got != want {
 			t.Fatalf("day %d of a single agent: known %v", day-189, got)
 		}
 	}
@@ -450,9 +450,9 @@ func TestFewAgentsNeedMoreDays(t *testing.T) {
 func TestDeclaredIsNotNew(t *testing.T) {
 	m := knowing(ToolField, 1000, 1)
 	d := &Delta{Events: 1, Learned: 1}
-	d.Rarity.Declare(ToolField, 5, "refund")
+	RarityDeltaOf(d).Declare(ToolField, 5, "refund")
 	m = Learn(m, Key{}, m.Day+1, d, Terms{})
-	if v := m.Rarity.Of[ToolField].Find(5); v == nil || v.Via != Declared || v.Count != declaredFor ||
+	if v := RarityOf(m).Of[ToolField].Find(5); v == nil || v.Via != Declared || v.Count != declaredFor ||
 		v.Name != "refund" {
 		t.Errorf("got %+v", v)
 	}
@@ -462,17 +462,17 @@ func TestVocabularyIsBoundedAndForgets(t *testing.T) {
 	var m *Model
 	next := uint64(0)
 	for day := range int64(20) {
-		d := &Delta{Events: 1, Learned: 1, AgentDays: 100, Rarity: RarityDelta{Days: 100}}
+		d := with(&Delta{Events: 1, Learned: 1, AgentDays: 100}, RaritySlot, &RarityDelta{Days: 100})
 		for range 1000 {
 			next++
-			d.Rarity.See(AddressField, next*0x9e3779b97f4a7c15, false)
+			RarityDeltaOf(d).See(AddressField, next*0x9e3779b97f4a7c15, false)
 		}
 		for range 5 {
-			d.Rarity.See(AddressField, 1<<60, false)
+			RarityDeltaOf(d).See(AddressField, 1<<60, false)
 		}
 		m = Learn(m, Key{}, 20_000+day, d, Terms{})
 	}
-	o := &m.Rarity.Of[AddressField]
+	o := &RarityOf(m).Of[AddressField]
 	if len(o.Values) != maxValues || !o.Open {
 		t.Fatalf("%d values, open %v", len(o.Values), o.Open)
 	}
@@ -480,20 +480,20 @@ func TestVocabularyIsBoundedAndForgets(t *testing.T) {
 		t.Error("what is used most was let go")
 	}
 	for i := range next {
-		if !m.Rarity.Known(AddressField, (i+1)*0x9e3779b97f4a7c15) {
+		if !RarityOf(m).Known(AddressField, (i+1)*0x9e3779b97f4a7c15) {
 			t.Fatal("what is not kept is new again")
 		}
 	}
-	if p := m.Rarity.New(AddressField); p < .5 {
+	if p := RarityOf(m).New(AddressField); p < .5 {
 		t.Errorf("probability of something new where all is new: %g", p)
 	}
 	for range forgetDays + 2 {
 		m = Learn(m, Key{}, m.Day+1, &Delta{}, Terms{})
 	}
-	if len(o.Values) == 0 || len(m.Rarity.Of[AddressField].Values) != 0 || m.Rarity.Known(AddressField, 1<<60) {
+	if len(o.Values) == 0 || len(RarityOf(m).Of[AddressField].Values) != 0 || RarityOf(m).Known(AddressField, 1<<60) {
 		t.Error("what nobody shows is remembered for ever, or the model before was changed")
 	}
-	if math.IsNaN(m.Rarity.Of[AddressField].Size()) {
+	if math.IsNaN(RarityOf(m).Of[AddressField].Size()) {
 		t.Error("the size of nothing is no number")
 	}
 }
@@ -506,10 +506,10 @@ func TestTenantKnowsToolsServersAndDomainsOfItsPersonas(t *testing.T) {
 	d.See(UserField, 3, false)
 	wide.MergeWide(&d)
 	wide.MergeWide(&d)
-	m := Learn(nil, Key{"t", TenantWide, ""}, 20_000, &Delta{Events: 1, Learned: 1, Rarity: wide}, Terms{})
-	if m.Rarity.Days != 6*Unit || !m.Rarity.Known(ToolField, 1) || m.Rarity.Known(DomainField, 2) ||
-		m.Rarity.Known(UserField, 3) {
-		t.Errorf("got %+v", m.Rarity)
+	m := Learn(nil, Key{"t", TenantWide, ""}, 20_000, with(&Delta{Events: 1, Learned: 1}, RaritySlot, &wide), Terms{})
+	if RarityOf(m).Days != 6*Unit || !RarityOf(m).Known(ToolField, 1) || RarityOf(m).Known(DomainField, 2) ||
+		RarityOf(m).Known(UserField, 3) {
+		t.Errorf("got %+v", *RarityOf(m))
 	}
 }
 
@@ -517,7 +517,7 @@ func TestDefinitionsOfOtherFormsAreApart(t *testing.T) {
 	var d Delta
 	d.Events, d.Learned = 1, 1
 	for h, form := range map[uint64]uint64{10: 1, 20: 2} {
-		s := d.Rarity.See(DefinitionField, h, false)
+		s := RarityDeltaOf(&d).See(DefinitionField, h, false)
 		s.Of, s.Form, s.Name = 7, form, fmt.Sprint("hash", h)
 	}
 	m := Learn(nil, Key{}, 20_000, &d, Terms{})
@@ -526,7 +526,7 @@ func TestDefinitionsOfOtherFormsAreApart(t *testing.T) {
 		same     string
 		any      bool
 	}{{7, 1, "hash10", true}, {7, 2, "hash20", true}, {7, 3, "", true}, {8, 1, "", false}} {
-		same, any := m.Rarity.Definition(c.of, c.form)
+		same, any := RarityOf(m).Definition(c.of, c.form)
 		name := ""
 		if same != nil {
 			name = same.Name
@@ -540,13 +540,13 @@ func TestDefinitionsOfOtherFormsAreApart(t *testing.T) {
 func BenchmarkRarityKnown(b *testing.B) {
 	d := &Delta{Events: 1, Learned: 1}
 	for i := range uint64(200) {
-		d.Rarity.See(Field(i%uint64(Fields)), i*0x9e3779b97f4a7c15, false)
+		RarityDeltaOf(d).See(Field(i%uint64(Fields)), i*0x9e3779b97f4a7c15, false)
 	}
 	m := Learn(nil, Key{}, 20_000, d, Terms{})
 	b.ReportAllocs()
 	i := uint64(0)
 	for b.Loop() {
-		m.Rarity.Known(Field(i%uint64(Fields)), i*0x9e3779b97f4a7c15)
+		RarityOf(m).Known(Field(i%uint64(Fields)), i*0x9e3779b97f4a7c15)
 		i = (i + 1) % 200
 	}
 }

@@ -750,3 +750,24 @@ func readSymbols(r *wire.Reader, most int) []Symbol {
 	}
 	return out
 }
+
+// SequenceSlot is the slot of the parts.
+const SequenceSlot = 7
+
+var emptySequence SequenceModel
+
+// SequenceOf is the part of a model; never nil, and not to be changed.
+func SequenceOf(m *Model) *SequenceModel {
+	if p, ok := m.parts[SequenceSlot].(*SequenceModel); ok {
+		return p
+	}
+	return &emptySequence
+}
+
+// SequenceDeltaOf is the part of a delta.
+func SequenceDeltaOf(d *Delta) *SequenceDelta {
+	if p, ok := d.parts[SequenceSlot].(*SequenceDelta); ok {
+		return p
+	}
+	return d.Ensure(SequenceSlot).(*SequenceDelta)
+}

@@ -97,8 +97,8 @@ func TestFailedBlocksOfHDFSAreTold(t *testing.T) {
 		var today AgentDay
 		d.Take(nil, &c, uint64(i)+1, 0, &today, LearnAll, 0)
 	}
-	day := Delta{Events: 1, Sessions: uint64(len(train)), AgentDays: uint64(len(train)), Sequence: d}
-	m := &Learn(nil, Key{"lab", "hdfs", ""}, 0, &day, Terms{Approved: true}).Sequence
+	day := *with(&Delta{Events: 1, Sessions: uint64(len(train)), AgentDays: uint64(len(train))}, SequenceSlot, &d)
+	m := SequenceOf(Learn(nil, Key{"lab", "hdfs", ""}, 0, &day, Terms{Approved: true}))
 	var scores [4][2][]float64
 	over, n := [3]int{}, [2]int{}
 	for _, tr := range traces(t, "hdfs.dev.traces.jsonl.xz") {

@@ -348,8 +348,12 @@ func insertSample(list []sample, s sample) []sample {
 	return list[:min(len(list), maxSamples)]
 }
 
+// MergeWide adds nothing: the order of calls is a persona's own.
+func (d *SequenceDelta) MergeWide(DeltaPart) {}
+
 // Merge adds another's.
-func (d *SequenceDelta) Merge(o *SequenceDelta) {
+func (d *SequenceDelta) Merge(from DeltaPart) {
+	o := from.(*SequenceDelta)
 	for _, k := range o.counts {
 		if k.key == 0 {
 			continue

@@ -12,6 +12,7 @@ import (
 
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/event/wire"
+	"github.com/wayward-sec/wayward/sketch"
 )
 
 // Of quarantine (science §3.4).
@@ -50,7 +51,8 @@ func readWord(r *wire.Reader) word {
 }
 
 // Learn closes a day.
-func (m *SequenceModel) Learn(of *Model, d *SequenceDelta, terms Terms) {
+func (m *SequenceModel) Learn(of *Model, day DeltaPart, terms Terms) {
+	d := day.(*SequenceDelta)
 	scored := m.ready()
 	m.grams = mergeGrams(m.grams, d.grams())
 	m.name(d.names())
@@ -186,13 +188,12 @@ func begun(h held, today int64) held {
 	return h
 }
 
-// crowd is how many agents showed it: linear counting on the bitmap, and no fewer than were counted
-// on the best day.
+// crowd is how many agents showed it, by its bitmap, and no fewer than were counted on the best
+// day. A full bitmap says nothing.
 func (h *held) crowd() uint64 {
-	free := 64 - bits.OnesCount64(h.agents)
 	n := uint64(h.most)
-	if free > 0 {
-		n = max(n, uint64(math.Round(64*math.Log(64/float64(free)))))
+	if taken := bits.OnesCount64(h.agents); taken < 64 {
+		n = max(n, uint64(math.Round(sketch.LinearCount(64, float64(taken)))))
 	}
 	return n
 }
@@ -318,12 +319,13 @@ func (m *SequenceModel) Waiting() (out []Shift) {
 
 // Approve takes an item into the counts, and what belongs to it later as soon as enough agents show
 // it. False: nothing is known of the item.
-func (m *SequenceModel) Approve(name string, day int64) bool { return m.say(name, day, true) }
+func (m *SequenceModel) Approve(name string, day int64) bool { return m.Decide(name, true, day) }
 
 // Reject keeps an item in quarantine for good.
-func (m *SequenceModel) Reject(name string, day int64) bool { return m.say(name, day, false) }
+func (m *SequenceModel) Reject(name string, day int64) bool { return m.Decide(name, false, day) }
 
-func (m *SequenceModel) say(name string, day int64, ok bool) bool {
+// Decide takes a person's decision about an item; see Approve and Reject.
+func (m *SequenceModel) Decide(name string, ok bool, day int64) bool {
 	it, valid := parseItem(name)
 	if !valid || !slices.ContainsFunc(m.held, func(h held) bool { return m.item(&h) == it }) {
 		return false

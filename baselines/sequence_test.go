@@ -105,7 +105,7 @@ func (l *lab) model() *SequenceModel {
 	if l.m == nil {
 		return nil
 	}
-	return &l.m.Sequence
+	return SequenceOf(l.m)
 }
 
 func (l *lab) push(c *Chain, tool int, failed bool, intent string) bool {
@@ -113,7 +113,7 @@ func (l *lab) push(c *Chain, tool int, failed bool, intent string) bool {
 	if failed {
 		outcome = event.Error
 	}
-	return c.Push(l.model(), l.d.Sequence.Step(l.model(), "tool"+strconv.Itoa(tool), "",
+	return c.Push(l.model(), SequenceDeltaOf(&l.d).Step(l.model(), "tool"+strconv.Itoa(tool), "",
 		testClasses[tool%len(testClasses)], outcome, intent))
 }
 
@@ -146,7 +146,7 @@ func (l *lab) end(c *Chain, agent uint64) float64 {
 	if l.m == nil || l.m.State == Learning {
 		alpha = 0
 	}
-	l.d.Sequence.Take(l.model(), c, agent, l.day, t, fate, alpha)
+	SequenceDeltaOf(&l.d).Take(l.model(), c, agent, l.day, t, fate, alpha)
 	return p
 }
 
@@ -288,7 +288,7 @@ func TestDeltasMergeInAnyOrderToTheSameBytes(t *testing.T) {
 		}
 		l.d = Delta{}
 		l.work(rng, w, 60, 20, nil)
-		parts = append(parts, l.d.Sequence)
+		parts = append(parts, *SequenceDeltaOf(&l.d))
 	}
 	var want []byte
 	for range 20 {
@@ -336,7 +336,7 @@ func benched() (*SequenceModel, [][]Step) {
 			if rng.Float64() < w.err {
 				outcome = event.Error
 			}
-			steps = append(steps, l.d.Sequence.Step(m, "tool"+strconv.Itoa(tool), "",
+			steps = append(steps, SequenceDeltaOf(&l.d).Step(m, "tool"+strconv.Itoa(tool), "",
 				testClasses[tool%len(testClasses)], outcome, "intent"+strconv.Itoa(in)))
 		}
 		if len(steps) > 0 {
@@ -436,7 +436,7 @@ func TestAChainIsTheSameAfterARestartAtAnyStep(t *testing.T) {
 			again(l.today[agent], &today)
 		}
 		var d SequenceDelta
-		again(&l.d.Sequence, &d)
+		again(SequenceDeltaOf(&l.d), &d)
 		l.close()
 		var m SequenceModel
 		again(l.model(), &m)
@@ -451,14 +451,14 @@ func FuzzSequenceState(f *testing.F) {
 	l := newLab()
 	for range 2 {
 		l.work(rng, w, 220, 10, nil)
-		f.Add(l.d.Sequence.Append(nil))
+		f.Add(SequenceDeltaOf(&l.d).Append(nil))
 		l.close()
 		f.Add(l.model().Append(nil))
 	}
 	l.m.State = Active
 	l.alpha = 1e-4
 	l.work(rng, newWorkload(rng, 60, 4, .5, .05), 100, 10, nil)
-	f.Add(l.d.Sequence.Append(nil))
+	f.Add(SequenceDeltaOf(&l.d).Append(nil))
 	l.close()
 	f.Add(l.model().Append(nil))
 	var c Chain
@@ -479,7 +479,7 @@ func FuzzSequenceState(f *testing.F) {
 					t.Fatal("a delta is not read as it was written")
 				}
 			}
-			Learn(nil, Key{}, 1, &Delta{Sequence: d, Events: 1, AgentDays: 9}, Terms{})
+			Learn(nil, Key{}, 1, with(&Delta{Events: 1, AgentDays: 9}, SequenceSlot, &d), Terms{})
 		}
 		var m SequenceModel
 		r = wire.Reader{B: b}
@@ -519,7 +519,7 @@ func TestOneAgentCountsOnceADay(t *testing.T) {
 		l.end(&c, 7)
 	}
 	n := 0
-	for _, g := range l.d.Sequence.grams() {
+	for _, g := range SequenceDeltaOf(&l.d).grams() {
 		if n++; g.u > 1 || g.n != 50 {
 			t.Fatalf("an n-gram of one agent has %d agent-days and %d sessions", g.u, g.n)
 		}
@@ -534,7 +534,7 @@ func TestOneAgentCountsOnceADay(t *testing.T) {
 		}
 		l.end(&c, 100+agent)
 	}
-	for _, g := range l.d.Sequence.grams() {
+	for _, g := range SequenceDeltaOf(&l.d).grams() {
 		if g.u > 41 || g.u < 36 { // a Bloom filter may lose some, never make any
 			t.Fatalf("an n-gram of 41 agents has %d agent-days", g.u)
 		}
@@ -554,7 +554,7 @@ func TestAFloodOfNamesStaysWithinBounds(t *testing.T) {
 			}
 			l.end(&c, rng.Uint64())
 		}
-		parts = append(parts, &l.d.Sequence)
+		parts = append(parts, SequenceDeltaOf(&l.d))
 	}
 	var a, b SequenceDelta
 	for i := range parts {
@@ -566,11 +566,11 @@ func TestAFloodOfNamesStaysWithinBounds(t *testing.T) {
 	}
 	var m *Model
 	for day := range int64(3) {
-		m = Learn(m, Key{}, day, &Delta{Sequence: a, Events: 1, AgentDays: 100}, Terms{Approved: true})
-		if symbols, grams, _ := m.Sequence.Size(); symbols > maxSymbols || grams > maxGrams {
+		m = Learn(m, Key{}, day, with(&Delta{Events: 1, AgentDays: 100}, SequenceSlot, &a), Terms{Approved: true})
+		if symbols, grams, _ := SequenceOf(m).Size(); symbols > maxSymbols || grams > maxGrams {
 			t.Errorf("%d symbols, %d n-grams", symbols, grams)
 		}
-		if n := len(m.Sequence.Append(nil)); n > 1<<20 {
+		if n := len(SequenceOf(m).Append(nil)); n > 1<<20 {
 			t.Errorf("a model takes %d bytes", n)
 		}
 	}

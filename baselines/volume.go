@@ -375,7 +375,8 @@ func (d *VolumeDelta) Currency(code, n uint64) {
 }
 
 // Merge adds another's.
-func (d *VolumeDelta) Merge(o *VolumeDelta) {
+func (d *VolumeDelta) Merge(from DeltaPart) {
+	o := from.(*VolumeDelta)
 	for i := range d.Season {
 		d.Season[i].X = plus(d.Season[i].X, o.Season[i].X)
 		d.Season[i].E = plus(d.Season[i].E, o.Season[i].E)
@@ -425,6 +426,12 @@ func (d *VolumeDelta) Merge(o *VolumeDelta) {
 	d.Run.Merge(o.Run)
 	d.Even.Merge(o.Even)
 }
+
+// MergeWide adds all of another's.
+func (d *VolumeDelta) MergeWide(o DeltaPart) { d.Merge(o) }
+
+// Decide finds nothing: no volume waits in quarantine.
+func (v *VolumeModel) Decide(string, bool, int64) bool { return false }
 
 func add(into, from []*int64) {
 	for i := range into {
@@ -516,7 +523,8 @@ func decay(list ...*int64) {
 }
 
 // Learn closes a day.
-func (v *VolumeModel) Learn(m *Model, d *VolumeDelta) {
+func (v *VolumeModel) Learn(_ *Model, day DeltaPart, _ Terms) {
+	d := day.(*VolumeDelta)
 	for i := range v.Season {
 		c := &v.Season[i]
 		decay(&c.X, &c.E)
@@ -786,4 +794,25 @@ func (s SpreadSums) fit() Hyper {
 		h.Factor = min(max(float64(s.X)/float64(s.E), 0.02), 5)
 	}
 	return h
+}
+
+// VolumeSlot is the slot of the parts.
+const VolumeSlot = 6
+
+var emptyVolume VolumeModel
+
+// VolumeOf is the part of a model; never nil, and not to be changed.
+func VolumeOf(m *Model) *VolumeModel {
+	if p, ok := m.parts[VolumeSlot].(*VolumeModel); ok {
+		return p
+	}
+	return &emptyVolume
+}
+
+// VolumeDeltaOf is the part of a delta.
+func VolumeDeltaOf(d *Delta) *VolumeDelta {
+	if p, ok := d.parts[VolumeSlot].(*VolumeDelta); ok {
+		return p
+	}
+	return d.Ensure(VolumeSlot).(*VolumeDelta)
 }

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"testing"
 
+	"gonum.org/v1/gonum/stat/distuv"
+
 	"github.com/wayward-sec/wayward/event/wire"
 )
 
@@ -95,8 +97,8 @@ func TestVolumeModelsReadWhatTheyWrote(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	var m *Model
 	for day := range int64(10) {
-		m = Learn(m, Key{"acme", "clerk", ""}, day, &Delta{Events: 1, Volume: *someVolume(rng)}, Terms{})
-		b := m.Volume.Append(nil)
+		m = Learn(m, Key{"acme", "clerk", ""}, day, with(&Delta{Events: 1}, VolumeSlot, someVolume(rng)), Terms{})
+		b := VolumeOf(m).Append(nil)
 		var again VolumeModel
 		r := wire.Reader{B: b}
 		if again.Decode(&r); r.Err != nil || len(r.B) > 0 {
@@ -105,13 +107,13 @@ func TestVolumeModelsReadWhatTheyWrote(t *testing.T) {
 		if !bytes.Equal(again.Append(nil), b) {
 			t.Fatal("a model reads otherwise than it wrote")
 		}
-		for f := range m.Volume.Of {
-			if m.Volume.Of[f].Hyper != again.Of[f].Hyper || m.Volume.Of[f].Rate != again.Of[f].Rate {
+		for f := range VolumeOf(m).Of {
+			if VolumeOf(m).Of[f].Hyper != again.Of[f].Hyper || VolumeOf(m).Of[f].Rate != again.Of[f].Rate {
 				t.Fatal("what is derived differs after a reading")
 			}
 		}
 	}
-	if n := len(m.Volume.Append(nil)); n > 256<<10 {
+	if n := len(VolumeOf(m).Append(nil)); n > 256<<10 {
 		t.Errorf("a model of whatever is %d bytes", n)
 	}
 }
@@ -133,8 +135,8 @@ func hostile(t *testing.T, b []byte) {
 	if d.Decode(&r); r.Err == nil {
 		var sum VolumeDelta
 		sum.Merge(&d)
-		m := Learn(nil, Key{}, 1, &Delta{Events: 1, Volume: sum}, Terms{})
-		sound(t, &m.Volume)
+		m := Learn(nil, Key{}, 1, with(&Delta{Events: 1}, VolumeSlot, &sum), Terms{})
+		sound(t, VolumeOf(m))
 	}
 	var m VolumeModel
 	r = wire.Reader{B: b}
@@ -146,8 +148,8 @@ func hostile(t *testing.T, b []byte) {
 func TestSpoiltVolumeBytes(t *testing.T) {
 	rng := rand.New(rand.NewPCG(5, 6))
 	d := someVolume(rng)
-	m := Learn(nil, Key{}, 1, &Delta{Events: 1, Volume: *d}, Terms{})
-	for _, good := range [][]byte{d.Append(nil), m.Volume.Append(nil)} {
+	m := Learn(nil, Key{}, 1, with(&Delta{Events: 1}, VolumeSlot, d), Terms{})
+	for _, good := range [][]byte{d.Append(nil), VolumeOf(m).Append(nil)} {
 		for range 300 {
 			b := bytes.Clone(good)
 			for range 1 + rng.IntN(3) {
@@ -236,9 +238,9 @@ func TestDispersionIsFoundAgain(t *testing.T) {
 		s = SpreadSums{}
 		for range 20_000 {
 			mu := math.Exp(2*rng.NormFloat64() - 1)
-			g := gamma(rng, 1/kappa) * kappa
+			g := distuv.Gamma{Alpha: 1 / kappa, Beta: 1 / kappa, Src: rng}.Rand()
 			x := 0.0
-			for range poisson(rng, mu*g/clump) {
+			for range int(distuv.Poisson{Lambda: mu * g / clump, Src: rng}.Rand()) {
 				x += float64(1 + rng.IntN(15))
 			}
 			s.Add(x, Count{mu, h.Phi, 1 / h.Kappa}, mu)
@@ -250,25 +252,6 @@ func TestDispersionIsFoundAgain(t *testing.T) {
 	want := 10.33 // E n² / E n of 1 … 15
 	if math.Abs(h.Phi-want) > 1.5 || math.Abs(h.Kappa-kappa) > 0.12 || math.Abs(h.Factor-1) > 0.03 {
 		t.Errorf("φ %.2f (want %.2f), κ %.3f (want %.2f), factor %.3f", h.Phi, want, h.Kappa, kappa, h.Factor)
-	}
-}
-
-func gamma(rng *rand.Rand, shape float64) float64 {
-	d := shape - 1.0/3
-	for {
-		x := rng.NormFloat64()
-		v := 1 + x/math.Sqrt(9*d)
-		if v = v * v * v; v > 0 && math.Log(rng.Float64()) < .5*x*x+d-d*v+d*math.Log(v) {
-			return d * v
-		}
-	}
-}
-
-func poisson(rng *rand.Rand, mean float64) (k int) {
-	for p, limit := 1.0, math.Exp(-mean); ; k++ {
-		if p *= rng.Float64(); p <= limit {
-			return k
-		}
 	}
 }
 
@@ -374,56 +357,6 @@ func TestRingsAddUpTheirWindow(t *testing.T) {
 			}
 		}
 	}
-}
-
-func TestDifferentThingsAreCountedInAWindow(t *testing.T) {
-	for _, c := range []struct {
-		n     int
-		error float64 // of the mean, relative
-	}{{5, 0}, {15, 0}, {16, 0.05}, {50, 0.05}, {200, 0.05}, {500, 0.06}} {
-		sum := 0.0
-		for round := range 30 {
-			rng := rand.New(rand.NewPCG(13, uint64(round)))
-			hashes := make([]uint32, c.n)
-			for i := range hashes {
-				hashes[i] = rng.Uint32()
-			}
-			var d Different
-			occupied := float32(0)
-			for i := range 4 * c.n {
-				hash := hashes[rng.IntN(c.n)]
-				if i < c.n {
-					hash = hashes[i] // each at least once
-				}
-				now := int64(i / 10)
-				if d.Full() {
-					d.Spread(now, func(int64) { occupied-- })
-				}
-				d.See(hash, now, func(_ int64, ok bool) {
-					if !ok {
-						occupied++
-					}
-				})
-			}
-			sum += d.Estimate(occupied)
-		}
-		if got := sum / 30; math.Abs(got-float64(c.n)) > c.error*float64(c.n) {
-			t.Errorf("%d things are counted as %.1f", c.n, got)
-		}
-	}
-	var d Different
-	d.See(7, 0, func(int64, bool) {})
-	d.Forget(DayMS / 5000)
-	d.See(7, DayMS/5000, func(_ int64, ok bool) {
-		if ok {
-			t.Error("a thing of a day ago is remembered")
-		}
-	})
-	d.See(7, DayMS/5000+9, func(was int64, ok bool) {
-		if !ok || was != DayMS/5000 {
-			t.Error("a thing of just now was seen", was, ok)
-		}
-	})
 }
 
 func TestFailuresInSequence(t *testing.T) {

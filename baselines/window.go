@@ -9,6 +9,7 @@ import (
 
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/event/wire"
+	"github.com/wayward-sec/wayward/sketch"
 )
 
 // Span is the shape of a window: n buckets of step milliseconds. A tumbling window is one bucket as
@@ -71,19 +72,13 @@ type past struct {
 	buckets []bucket // before the newest, ascending, non-empty ones only
 	sums    []int64  // of each of them, one for each bit of mask
 	refs    []event.Ref
-	seen    []sight // ascending by hash; may also hold what has left the window
+	seen    sketch.LastSeen // by bucket; may also hold what has left the window
 }
 
 type bucket struct {
 	index int64
 	n     uint32
 	agent uint32 // hash of the one agent that contributed, 0 if there are several
-}
-
-// sight is a hash and the bucket in which it was last seen.
-type sight struct {
-	hash uint64
-	last int64
 }
 
 // CountDistinct is the mask of a window that counts different hashes.
@@ -314,40 +309,31 @@ func (w *Window) See(index int64, hashes []uint64, keep int) {
 	p := w.past
 	known := len(p.seen)
 	for _, h := range hashes {
-		i, found := slices.BinarySearchFunc(p.seen[:known], h,
-			func(s sight, h uint64) int { return cmp.Compare(s.hash, h) })
+		i, found := p.seen[:known].Find(h)
 		switch {
 		case !found && len(hashes) == 1:
-			p.seen = slices.Insert(p.seen, i, sight{h, index})
+			p.seen = slices.Insert(p.seen, i, sketch.Sighting{Hash: h, Last: index})
 		case !found:
-			p.seen = append(p.seen, sight{h, index})
-		case p.seen[i].last >= index:
+			p.seen = append(p.seen, sketch.Sighting{Hash: h, Last: index})
+		case p.seen[i].Last >= index:
 			continue
 		default:
-			w.distinct(p.seen[i].last, -1)
-			p.seen[i].last = index
+			w.distinct(p.seen[i].Last, -1)
+			p.seen[i].Last = index
 		}
 		w.distinct(index, 1)
 	}
 	if len(hashes) > 1 && len(p.seen) > known {
-		slices.SortFunc(p.seen, byHash)
+		p.seen.Sort()
 	}
 	n := int(w.Total[Distinct])
 	if len(p.seen) > 2*n+16 || n > keep+keep/4 {
-		p.seen = slices.DeleteFunc(p.seen, func(s sight) bool { return !w.holds(s.last) })
+		p.seen = slices.DeleteFunc(p.seen, func(s sketch.Sighting) bool { return !w.holds(s.Last) })
 	}
 	if n > keep+keep/4 {
-		slices.SortFunc(p.seen,
-			func(a, b sight) int { return cmp.Or(cmp.Compare(b.last, a.last), cmp.Compare(a.hash, b.hash)) })
-		for _, s := range p.seen[keep:] {
-			w.distinct(s.last, -1)
-		}
-		p.seen = p.seen[:keep]
-		slices.SortFunc(p.seen, byHash)
+		p.seen.Newest(keep, func(s sketch.Sighting) { w.distinct(s.Last, -1) })
 	}
 }
-
-func byHash(a, b sight) int { return cmp.Compare(a.hash, b.hash) }
 
 // distinct adds to the column Distinct of a bucket, if the window still holds it.
 func (w *Window) distinct(index, n int64) {
@@ -437,8 +423,8 @@ func (w *Window) Append(b []byte) []byte {
 	if w.mask == CountDistinct {
 		b = binary.AppendUvarint(b, uint64(w.Total[Distinct]))
 		for _, s := range p.seen {
-			if i := w.place(s.last); i >= 0 {
-				b = binary.BigEndian.AppendUint64(b, s.hash)
+			if i := w.place(s.Last); i >= 0 {
+				b = binary.BigEndian.AppendUint64(b, s.Hash)
 				b = binary.AppendUvarint(b, uint64(i))
 			}
 		}
@@ -529,7 +515,7 @@ func (w *Window) decodeSeen(r *wire.Reader) {
 	for range n {
 		hash, i := r.Uint64(), r.Uvarint()
 		if i >= uint64(len(left)) || left[i] == 0 || len(w.past.seen) > 0 &&
-			w.past.seen[len(w.past.seen)-1].hash >= hash {
+			w.past.seen[len(w.past.seen)-1].Hash >= hash {
 			r.Fail()
 			return
 		}
@@ -538,6 +524,6 @@ func (w *Window) decodeSeen(r *wire.Reader) {
 		if i < uint64(len(w.past.buckets)) {
 			at = w.past.buckets[i].index
 		}
-		w.past.seen = append(w.past.seen, sight{hash, at})
+		w.past.seen = append(w.past.seen, sketch.Sighting{Hash: hash, Last: at})
 	}
 }

@@ -283,7 +283,7 @@ func graphQL(s string) (c event.Class, word string) {
 	}
 	depth, operations := 0, 0
 	mutation, brackets := false, 0
-	s = clip(s, maxSQL)
+	s = event.Clip(s, maxSQL)
 	for i < len(s) {
 		switch ch := s[i]; {
 		case ch == '#':

@@ -9,6 +9,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/jsonscan"
 	"github.com/wayward-sec/wayward/rules"
 )
 
@@ -98,7 +99,7 @@ type look struct {
 
 // read goes through the arguments once. What is not JSON ends it; what was found until then stands.
 func (k *look) read() {
-	if i := skipSpace(k.p, 0); i < len(k.p) && k.p[i] == '{' {
+	if i := jsonscan.Space(k.p, 0); i < len(k.p) && k.p[i] == '{' {
 		if k.object(i+1, &k.t.args, 0) < 0 {
 			k.short = true
 		}
@@ -117,13 +118,6 @@ func (k *look) spend(n int) bool {
 	return true
 }
 
-func skipSpace(p []byte, i int) int {
-	for i < len(p) && (p[i] == ' ' || p[i] == '\n' || p[i] == '\r' || p[i] == '\t') {
-		i++
-	}
-	return i
-}
-
 // object reads an object from behind its brace and returns the place behind it, or -1. Amounts in
 // it are of the currency that it names.
 func (k *look) object(i int, at *arg, level int) int {
@@ -137,7 +131,7 @@ func (k *look) members(i int, at *arg, level int) int {
 	p := k.p
 	next := 0 // arguments mostly come in the order of the last time
 	for {
-		i = skipSpace(p, i)
+		i = jsonscan.Space(p, i)
 		if i >= len(p) {
 			return -1
 		}
@@ -161,7 +155,7 @@ func (k *look) members(i int, at *arg, level int) int {
 			}
 		}
 		if a == nil {
-			end, escaped := event.EndOfString(p, i)
+			end, escaped := jsonscan.EndOfString(p, i)
 			if end < 0 {
 				return -1
 			}
@@ -176,7 +170,7 @@ func (k *look) members(i int, at *arg, level int) int {
 			}
 			i = end + 1
 		}
-		i = skipSpace(p, i)
+		i = jsonscan.Space(p, i)
 		if i >= len(p) || p[i] != ':' {
 			return -1
 		}
@@ -294,13 +288,13 @@ var silent = arg{index: -1, idle: true, dull: true, fixed: true}
 // value reads one value and returns the place behind it, or -1.
 func (k *look) value(i int, at *arg, level int) int {
 	p := k.p
-	i = skipSpace(p, i)
+	i = jsonscan.Space(p, i)
 	if i >= len(p) {
 		return -1
 	}
 	switch p[i] {
 	case '"':
-		end, escaped := event.EndOfString(p, i+1)
+		end, escaped := jsonscan.EndOfString(p, i+1)
 		if end < 0 {
 			return -1
 		}
@@ -311,17 +305,17 @@ func (k *look) value(i int, at *arg, level int) int {
 	case '{':
 		if level+1 >= maxNested || at == &silent {
 			k.short = k.short || at != &silent
-			return skipNested(p, i)
+			return jsonscan.EndOfValue(p, i)
 		}
 		return k.object(i+1, at, level+1)
 	case '[':
 		if at == &silent || level+1 >= maxNested {
 			k.short = k.short || at != &silent
-			return skipNested(p, i)
+			return jsonscan.EndOfValue(p, i)
 		}
 		i++
 		for n := 0; ; n++ {
-			i = skipSpace(p, i)
+			i = jsonscan.Space(p, i)
 			if i >= len(p) {
 				return -1
 			}
@@ -374,28 +368,6 @@ func (a *arg) element(n int) *arg {
 		}
 	}
 	return a
-}
-
-// skipNested passes over an object or a list without looking into it.
-func skipNested(p []byte, i int) int {
-	depth := 0
-	for ; i < len(p); i++ {
-		switch p[i] {
-		case '{', '[':
-			depth++
-		case '}', ']':
-			if depth--; depth == 0 {
-				return i + 1
-			}
-		case '"':
-			end, _ := event.EndOfString(p, i+1)
-			if end < 0 {
-				return -1
-			}
-			i = end
-		}
-	}
-	return -1
 }
 
 // unseen keeps in mind that a list of receivers goes on.
@@ -481,7 +453,7 @@ func (k *look) target(a *arg, s span) {
 func domainMark(v string) uint64 {
 	if i := strings.LastIndexByte(v, '@'); i >= 0 && !event.IsURL(v) {
 		v = strings.TrimRight(v[i+1:], "> .")
-	} else if h := HostOfURL(clip(v, event.MaxString)); h != "" {
+	} else if h := HostOfURL(event.Clip(v, event.MaxString)); h != "" {
 		v = h
 	}
 	return xxhash.Sum64String(event.Lower(v))
@@ -513,7 +485,7 @@ func (k *look) whole(s span) string {
 	if len(raw) <= 6*event.MaxString {
 		return k.text(s)
 	}
-	text, ok := event.Unquote(nil, k.p[s.from-1:s.to+1])
+	text, ok := jsonscan.Unquote(nil, k.p[s.from-1:s.to+1])
 	if !ok {
 		k.short = true
 		return k.text(s)
@@ -566,23 +538,12 @@ func (x *Scratch) unescape(raw []byte) []byte {
 		// the cut may have gone through an escape, of at most twelve bytes
 		whole := quoted[:len(quoted)-cut]
 		whole[len(whole)-1] = '"'
-		text, ok = event.Unquote(whole[len(whole):len(whole)], whole)
+		text, ok = jsonscan.Unquote(whole[len(whole):len(whole)], whole)
 	}
 	if !ok {
 		return nil
 	}
 	return x.keep(append(quoted[:0], text...))
-}
-
-// clip cuts a text to what an event's texts may have, between characters.
-func clip(s string, most int) string {
-	if len(s) <= most {
-		return s
-	}
-	for most > 0 && s[most]&0xc0 == 0x80 {
-		most--
-	}
-	return s[:most]
 }
 
 // path is where an argument lies, as the catalogue writes it.

@@ -37,7 +37,7 @@ func (k *look) destination(d *event.Destination, reached []string) {
 	case k.targets == 1 && len(reached) == 0 && !k.more && len(v) > event.MaxString &&
 		(shape == urlShape || event.IsURL(v)):
 		// what was cut off is no part of the host, or there would be none
-		v, shape = clip(v, event.MaxString), urlShape
+		v, shape = event.Clip(v, event.MaxString), urlShape
 	case k.targets+len(reached) > 1 || k.targets == 0 || k.more || len(v) > event.MaxString:
 		v, shape = k.list(v, shape, reached)
 	}
@@ -83,7 +83,7 @@ func (k *look) list(first string, shape valueShape, reached []string) (string, v
 		} else {
 			texts[i] = k.text(k.x.targets[i])
 		}
-		switch k.shape(k.to.arg, clip(texts[i], event.MaxString)) {
+		switch k.shape(k.to.arg, event.Clip(texts[i], event.MaxString)) {
 		case emailShape:
 		case urlShape, hostShape:
 			emails = false
@@ -128,7 +128,7 @@ func (k *look) list(first string, shape valueShape, reached []string) (string, v
 		if shapeOf(v) == cardShape {
 			v = "card" // of several none is shown
 		}
-		fit := clip(v, max(0, most-len(b)))
+		fit := event.Clip(v, max(0, most-len(b)))
 		whole = whole && len(fit) == len(v)
 		b = append(b, fit...)
 	}
@@ -154,7 +154,7 @@ func (k *look) list(first string, shape valueShape, reached []string) (string, v
 		whole = false
 	}
 	if len(b) > most {
-		b = append(b[:0], clip(alias(b), most)...)
+		b = append(b[:0], event.Clip(alias(b), most)...)
 	}
 	if !whole {
 		b = append(b, mark...)

@@ -98,7 +98,7 @@ func (s *shell) script(text string) (a act) {
 	}
 	if len(text) > maxLine || nests > maxDeep {
 		s.short = true
-		s.code(clip(text, maxLine))
+		s.code(event.Clip(text, maxLine))
 		a = act{event.Exec, "longer than is read"}
 		a.add(s.byLine(text))
 		return a
@@ -449,7 +449,7 @@ func isSecretFile(p string) bool {
 // code takes URLs, hosts and files out of text in any language.
 func (s *shell) code(text string) {
 	if len(text) > maxLine*4 {
-		text, s.short = clip(text, maxLine*4), true
+		text, s.short = event.Clip(text, maxLine*4), true
 	}
 	for i := 0; ; {
 		n := strings.Index(text[i:], "://")

@@ -46,7 +46,7 @@ var dialects = [...]dialect{
 // that a search for "update address" is none.
 func statement(s string, firm bool) (c event.Class, word string) {
 	if len(s) > maxSQL {
-		s, c, word = clip(s, maxSQL), event.Exec, "longer than is read"
+		s, c, word = event.Clip(s, maxSQL), event.Exec, "longer than is read"
 	}
 	understood, ended := false, false
 	half, halfWord := event.NoClass, ""              // of dialects to which it has no end

@@ -50,7 +50,7 @@ func (c *Catalogue) Tool(tenant string, t *event.Tool) *Tool {
 	t = &own
 	x := &Tool{Name: t.Name, Server: t.Server, from: map[string]string{}}
 	c.merge(x, tenant, t)
-	words := phraseOf(clip(t.Name, 256), clip(t.Server, 256))
+	words := phraseOf(event.Clip(t.Name, 256), event.Clip(t.Server, 256))
 	x.reading = words.read()
 	r := &x.reading
 	if r.firm {
@@ -82,7 +82,7 @@ func (c *Catalogue) Tool(tenant string, t *event.Tool) *Tool {
 			x.external = event.Yes
 		}
 	}
-	server := splitWords(clip(t.Server, 256), maxWords)
+	server := splitWords(event.Clip(t.Server, 256), maxWords)
 	for _, segment := range append(words.segments, server) {
 		x.database = x.database || slices.ContainsFunc(segment, func(w string) bool { return databases[w] })
 		x.shells = x.shells || slices.ContainsFunc(segment, func(w string) bool { return shellWords[w] })

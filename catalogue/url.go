@@ -150,7 +150,7 @@ func reach(s string, bare bool) valueShape {
 		return shape
 	}
 	if len(s) > event.MaxString {
-		s = clip(s, event.MaxString)
+		s = event.Clip(s, event.MaxString)
 		if event.IsURL(s) {
 			return urlShape
 		}

@@ -16,8 +16,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/wayward-sec/wayward/formats"
@@ -188,24 +186,6 @@ func (c *Config) check() error {
 			FormatDuration(r), FormatDuration(c.Engine.ChangelogEvery))
 	}
 	return errors.Join(errs...)
-}
-
-// parseRoom reads 512MiB or 2GiB in bytes; 0 is auto.
-func parseRoom(s string) (int64, error) {
-	if s == "auto" {
-		return 0, nil
-	}
-	for unit, bytes := range map[string]int64{"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40, "KB": 1e3,
-		"MB": 1e6, "GB": 1e9, "TB": 1e12} {
-		if n, ok := strings.CutSuffix(s, unit); ok {
-			x, err := strconv.ParseFloat(strings.TrimSpace(n), 64)
-			if err != nil || !(x > 0) || x*float64(bytes) > 1<<50 {
-				break
-			}
-			return int64(x * float64(bytes)), nil
-		}
-	}
-	return 0, errors.New("write it as 512MiB or 2GiB, or auto")
 }
 
 // Disk watches what an instance writes to.

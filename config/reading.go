@@ -313,41 +313,6 @@ func (r *Reading) scalar(n *yaml.Node, key string, v reflect.Value, at func(*yam
 	}
 }
 
-// parseDuration reads 20ms, 10s, 1h30m or 7d.
-func parseDuration(s string) (time.Duration, error) {
-	if days, ok := strings.CutSuffix(s, "d"); ok {
-		if n, err := strconv.ParseUint(days, 10, 16); err == nil && n <= 36500 {
-			return time.Duration(n) * 24 * time.Hour, nil
-		}
-	}
-	d, err := time.ParseDuration(s)
-	if err == nil && s == "0" {
-		return 0, nil
-	}
-	if _, bare := strconv.ParseFloat(s, 64); bare == nil {
-		return 0, errors.New("it needs a unit, as 20ms, 10s, 5m, 12h or 7d")
-	}
-	if err != nil {
-		return 0, errors.New("write it as 20ms, 10s, 5m, 12h or 7d")
-	}
-	return d, nil
-}
-
-// FormatDuration writes a duration as parseDuration reads it, without the zeros that Go writes.
-func FormatDuration(d time.Duration) string {
-	if d > 0 && d%(24*time.Hour) == 0 {
-		return strconv.FormatInt(int64(d/(24*time.Hour)), 10) + "d"
-	}
-	s := d.String()
-	if strings.HasSuffix(s, "m0s") {
-		s = strings.TrimSuffix(s, "0s")
-	}
-	if strings.HasSuffix(s, "h0m") {
-		s = strings.TrimSuffix(s, "0m")
-	}
-	return s
-}
-
 func kindOf(n *yaml.Node) string {
 	switch n.Kind {
 	case yaml.MappingNode:

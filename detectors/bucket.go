@@ -9,6 +9,7 @@ import (
 
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/policy"
+	"github.com/wayward-sec/wayward/sketch"
 )
 
 // BucketMS is the grain of what is counted above one agent (DESIGN §1).
@@ -33,7 +34,7 @@ type Counted struct {
 	Mixed bool // of more than one agent
 	// hashes of what is distinct, ascending: the Keep smallest, so that the order of merging does
 	// not show
-	Seen []uint64
+	Seen sketch.Smallest
 	Keep uint32
 }
 
@@ -72,12 +73,7 @@ func (c *Counted) merge(o *Counted) {
 	if c.Last.Before(o.Last) {
 		c.Last = o.Last
 	}
-	if len(o.Seen) > 0 {
-		all := append(slices.Clip(c.Seen), o.Seen...)
-		slices.Sort(all)
-		all = slices.Compact(all)
-		c.Seen = all[:min(len(all), int(c.Keep))]
-	}
+	c.Seen.Merge(o.Seen, int(c.Keep))
 }
 
 func addSaturating(a, b int64) int64 {
@@ -104,16 +100,10 @@ type Partials struct {
 	table  []int32     // places in groups + 1, by their hash
 	refs   []event.Ref // of the events that contributed, in order
 	text   []byte      // of ids
-	sets   []hashSet
+	sets   []sketch.Set
 	used   int // of sets
 	// places in groups + 1: the bucket that each scope last met, mostly met again
 	last [policy.Scopes]int32
-}
-
-// hashSet is a set of hashes as events bring them.
-type hashSet struct {
-	list  []uint64 // in order of arrival; ascending once it was sorted
-	table []uint64 // open addressing; 0: free
 }
 
 // group is a bucket in the making.
@@ -260,44 +250,12 @@ func (g *group) cell(meter uint64, next *int) *cell {
 func (p *Partials) see(c *cell, hash uint64) {
 	if c.set == 0 {
 		if p.used == len(p.sets) {
-			p.sets = append(p.sets, hashSet{})
+			p.sets = append(p.sets, sketch.Set{})
 		}
 		p.used++
 		c.set = int32(p.used)
 	}
-	p.sets[c.set-1].add(max(hash, 1)) // 0 is a free place
-}
-
-func (s *hashSet) add(hash uint64) {
-	if 2*len(s.list) >= len(s.table) {
-		s.table = make([]uint64, max(8, 2*len(s.table)))
-		for _, h := range s.list {
-			s.put(h)
-		}
-	}
-	if s.put(hash) {
-		s.list = append(s.list, hash)
-	}
-}
-
-// put tells whether the hash is new.
-func (s *hashSet) put(hash uint64) bool {
-	mask := uint64(len(s.table) - 1)
-	for i := hash & mask; ; i = (i + 1) & mask {
-		switch s.table[i] {
-		case hash:
-			return false
-		case 0:
-			s.table[i] = hash
-			return true
-		}
-	}
-}
-
-// smallest are the n smallest, ascending.
-func (s *hashSet) smallest(n int) []uint64 {
-	slices.Sort(s.list)
-	return s.list[:min(n, len(s.list))]
+	p.sets[c.set-1].Add(hash)
 }
 
 // Each shows every bucket, in the order in which they began. What it shows lasts until the next.
@@ -312,7 +270,7 @@ func (p *Partials) Each(f func(b *Bucket)) {
 			k := Counted{Meter: c.meter, Sums: c.sums, First: p.refs[c.first], Last: p.refs[c.last], Mixed: c.mixed,
 				Keep: c.keep}
 			if c.set > 0 {
-				k.Seen = p.sets[c.set-1].smallest(int(c.keep))
+				k.Seen = p.sets[c.set-1].Smallest(int(c.keep))
 			}
 			b.Counted = append(b.Counted, k)
 		}
@@ -326,12 +284,7 @@ func (p *Partials) Reset() {
 		p.groups[i].tenant, p.groups[i].id = "", "" // they hold on to records
 	}
 	for i := range p.used {
-		s := &p.sets[i]
-		if s.list = s.list[:0]; len(s.table) <= 1<<12 {
-			clear(s.table)
-		} else {
-			s.table = nil // one odd slice does not cost time for ever
-		}
+		p.sets[i].Reset()
 	}
 	clear(p.table)
 	clear(p.refs)

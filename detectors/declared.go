@@ -87,3 +87,7 @@ func (p *contradictions) Append(b []byte) []byte {
 
 // Decode reads what Append wrote.
 func (p *contradictions) Decode(r *wire.Reader) { p.list.decode(r) }
+
+// declarationKind registers the detector of contradictions between what events say.
+var declarationKind = Kind{Name: "declaration", Slot: 3, New: newDeclaration,
+	Part: func() Part { return new(contradictions) }}

@@ -8,7 +8,6 @@ package detectors
 
 import (
 	"encoding/binary"
-	"fmt"
 	"math"
 	"strings"
 
@@ -64,6 +63,15 @@ type Ender interface {
 	End(x *Ending)
 }
 
+// RuleCounter is a detector that runs rules, whose work is measured.
+type RuleCounter interface {
+	// Looked reports for each rule how many of its conditions were looked at since the last call.
+	Looked(report func(rule string, n int64))
+	// Unseen reports fields that rules ask for and no event carried; it returns how many events
+	// there were.
+	Unseen(report func(rule, field string)) (events int64)
+}
+
 // SessionIdleMS is how long a session may be idle before it counts as over (science §3.1); what
 // comes later under its name is another one.
 const SessionIdleMS = 30 * 60_000
@@ -77,44 +85,6 @@ type Ending struct {
 	Agent    *Memory // of its agent; nil: it is not to be had
 	Delta    *baselines.Delta
 	Eligible bool // whether what it shows may be learned
-}
-
-// kind describes a detector to the engine.
-type kind struct {
-	name string
-	slot byte // names its part on disk: never changed, never reused
-	new  func(slot byte, set *policy.Set) Detector
-	part func() Part // an empty part
-}
-
-// registry lists the detectors in the order in which they see an event.
-var registry = []kind{
-	{"policy", 1, newPersonaPolicy, func() Part { return new(conduct) }},
-	{"limit", meterSlot, newMeters, func() Part { return new(meterPart) }},
-	{"declaration", 3, newDeclaration, func() Part { return new(contradictions) }},
-	{"separation", separationSlot, newSeparation, func() Part { return new(duties) }},
-	{"inventory", 5, newInventory, func() Part { return new(inventoryPart) }},
-	{"volume", 6, newVolume, func() Part { return new(volumePart) }},
-	{"sequence", 7, newSequence, func() Part { return new(sequencePart) }},
-	{"rarity", 8, newRarity, func() Part { return new(acquaintance) }},
-	{"integrity", 10, newIntegrity, func() Part { return new(damage) }},
-	{"rule", ruleSlot, newRules, func() Part { return newRulePart() }},
-}
-
-// Slots that others ask for: of what limits count, of duties, and of rules.
-const (
-	meterSlot      = 2
-	separationSlot = 4
-	ruleSlot       = 9
-)
-
-// Names are the detectors' names, as findings and metrics carry them.
-func Names() []string {
-	out := make([]string, len(registry))
-	for i, k := range registry {
-		out[i] = k.name
-	}
-	return out
 }
 
 // Panel is the detectors compiled for one set of policies. A shard has one of its own, so what it
@@ -234,8 +204,8 @@ const (
 // New compiles every detector for a set.
 func New(set *policy.Set) *Panel {
 	p := &Panel{Set: set, who: map[baselines.Key]*Who{}, tools: map[toolKey]*knownTool{}}
-	for _, k := range registry {
-		d := k.new(k.slot, set)
+	for i := range registered {
+		d := registered[i].New(registered[i].Slot, set)
 		p.list = append(p.list, d)
 		if w, ok := d.(Waiter); ok {
 			p.waiters = append(p.waiters, w)
@@ -308,13 +278,18 @@ func (p *Panel) End(x *Ending) {
 // before must be done with.
 func (p *Panel) Reset() { p.scratch.Reset() }
 
-// Observe completes an event from the tool catalogue and shows it to every detector.
-func (p *Panel) Observe(x *Scene, e *event.Event) {
+// Complete begins a scene: it fills in what the tool catalogue knows, and clears what detectors found.
+func (p *Panel) Complete(x *Scene, e *event.Event) {
 	x.Tool, x.Violations, x.Odd = nil, nil, nothingOdd
 	if e.Kind == event.ToolCall {
 		x.Tool = p.tool(e.Tenant, &e.Tool)
 		x.Tool.Complete(e, &p.scratch)
 	}
+}
+
+// Observe completes an event from the tool catalogue and shows it to every detector.
+func (p *Panel) Observe(x *Scene, e *event.Event) {
+	p.Complete(x, e)
 	for _, d := range p.list {
 		d.Observe(x, e)
 	}
@@ -333,27 +308,22 @@ func (p *Panel) Broken(x *Scene, e *event.Event, reason string) {
 	}
 }
 
-// Looked tells of each rule how many of its conditions were looked at since it was last asked,
-// where there were any.
-func (p *Panel) Looked(tell func(rule string, n int64)) {
+// Looked reports for each rule how many of its conditions were looked at since the last call, where
+// there were any.
+func (p *Panel) Looked(report func(rule string, n int64)) {
 	for _, d := range p.list {
-		if d, ok := d.(*ruleRunner); ok {
-			d.lookedAt(tell)
+		if d, ok := d.(RuleCounter); ok {
+			d.Looked(report)
 		}
 	}
 }
 
-// Unseen tells which fields some rule asks for that none of the events carried which were looked
-// at, one in 32; it returns how many there were in all.
-func (p *Panel) Unseen(tell func(rule, field string)) (events int64) {
+// Unseen reports which fields some rule asks for that no event carried so far, of one in 32 events;
+// it returns how many events there were in all.
+func (p *Panel) Unseen(report func(rule, field string)) (events int64) {
 	for _, d := range p.list {
-		if d, ok := d.(*ruleRunner); ok {
-			for _, u := range d.unseen {
-				for _, i := range u.rules {
-					tell(d.rules[i].ID, u.Name)
-				}
-			}
-			events += d.events
+		if d, ok := d.(RuleCounter); ok {
+			events += d.Unseen(report)
 		}
 	}
 	return events
@@ -361,8 +331,8 @@ func (p *Panel) Unseen(tell func(rule, field string)) (events int64) {
 
 // Relate shows a closed bucket to the detector that contributed to it.
 func (p *Panel) Relate(x *Closing, b *Bucket) {
-	for i, k := range registry {
-		if k.slot == b.Slot {
+	for i := range registered {
+		if registered[i].Slot == b.Slot {
 			if r, ok := p.list[i].(Relater); ok {
 				r.Relate(x, b)
 			}
@@ -394,8 +364,8 @@ func (p *Panel) Ring(x *Closing, t int64) {
 
 // Note shows a note to the detector that told it.
 func (p *Panel) Note(x *Closing, n *Note) {
-	for i, k := range registry {
-		if k.slot == n.Slot {
+	for i := range registered {
+		if registered[i].Slot == n.Slot {
 			if r, ok := p.list[i].(Noter); ok {
 				r.Note(x, n)
 			}
@@ -416,11 +386,8 @@ type Part interface {
 // agents. The zero value is empty.
 type Memory struct {
 	// by slot: an array, since a slice would be one more cold line of memory for each event
-	parts [slots]Part
+	parts [Slots]Part
 }
-
-// slots bounds the slots of the registry; slot 0 ends an encoded memory.
-const slots = 11
 
 // Part returns the part of a slot, or nil.
 func (m *Memory) Part(slot byte) Part { return m.parts[slot] }
@@ -428,46 +395,24 @@ func (m *Memory) Part(slot byte) Part { return m.parts[slot] }
 // Ensure returns the part of a slot, making an empty one if there is none.
 func (m *Memory) Ensure(slot byte) Part {
 	if m.parts[slot] == nil {
-		m.parts[slot] = partOf(slot)
+		m.parts[slot] = kindOf(slot).Part()
 	}
 	return m.parts[slot]
 }
 
-// Begin forgets what is remembered of a session, since another one of its name begins. Duties that
-// are to be kept apart are kept unless the one before said that it ended: who releases what it
-// merged may wait an hour, and must not be rid of it by waiting. Rules are kept where it ended and
-// the other one did not say that it starts: that a session goes on after its end is what some of
-// them look for.
+// Begin forgets what is remembered of a session, since another one of its name begins. Parts that
+// their detectors keep stay: see Kind.Keeps.
 func (m *Memory) Begin(ended, started bool) {
-	was := m.parts
-	*m = Memory{}
-	if !ended {
-		m.parts[separationSlot] = was[separationSlot]
-	} else if !started {
-		m.parts[ruleSlot] = was[ruleSlot]
+	for i := range registered {
+		k := &registered[i]
+		if m.parts[k.Slot] != nil && (k.Keeps == nil || !k.Keeps(ended, started)) {
+			m.parts[k.Slot] = nil
+		}
 	}
 }
 
 // Drop forgets the part of a slot.
 func (m *Memory) Drop(slot byte) { m.parts[slot] = nil }
-
-func partOf(slot byte) Part {
-	for _, k := range registry {
-		if k.slot == slot {
-			return k.part()
-		}
-	}
-	panic(fmt.Sprintf("detectors: no detector has slot %d", slot))
-}
-
-func known(slot byte) bool {
-	for _, k := range registry {
-		if k.slot == slot {
-			return true
-		}
-	}
-	return false
-}
 
 // Append encodes the memory.
 func (m *Memory) Append(b []byte) []byte {
@@ -593,7 +538,8 @@ type Scene struct {
 
 	// What detectors have said of the event so far, for those behind them.
 	Violations []policy.Violation // of its persona's policy; they live as long as the event is looked at
-	Odd        Oddity
+	// Odd is, by slot, the smallest p-value that a detector came to with the event; 1: nothing is odd.
+	Odd [Slots]float64
 }
 
 // Ref points at the event under observation. Its agent is left out: it is the page's own.

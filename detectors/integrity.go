@@ -175,3 +175,6 @@ func (p *damage) Decode(rd *wire.Reader) {
 		}
 	}
 }
+
+// integrityKind registers the detector of records that are damaged or lost.
+var integrityKind = Kind{Name: "integrity", Slot: 10, New: newIntegrity, Part: func() Part { return new(damage) }}

@@ -70,15 +70,6 @@ func (p *inventoryPart) tells(hash uint64, span int64) bool {
 	return true
 }
 
-// hashed is a hash of texts in their order. Almost every event has said before what it says, so
-// nothing is written down to find that out.
-func hashed(h uint64, texts ...string) uint64 {
-	for _, s := range texts {
-		h = h*0x9e3779b97f4a7c15 + xxhash.Sum64String(s)
-	}
-	return h
-}
-
 func (d *inventory) Observe(x *Scene, e *event.Event) {
 	if e.Kind == event.Audit {
 		d.audited(x, e)
@@ -559,3 +550,7 @@ func (p *inventoryPart) Decode(r *wire.Reader) {
 		r.Err = wire.ErrShort
 	}
 }
+
+// inventoryKind registers the detector of what is not in the inventory.
+var inventoryKind = Kind{Name: "inventory", Slot: 5, New: newInventory,
+	Part: func() Part { return new(inventoryPart) }}

@@ -18,6 +18,7 @@ import (
 	"github.com/wayward-sec/wayward/event/localtime"
 	"github.com/wayward-sec/wayward/event/wire"
 	"github.com/wayward-sec/wayward/policy"
+	"github.com/wayward-sec/wayward/sketch"
 )
 
 // meters says when a limit is crossed: by one call, or by a sum over a window of event time of one
@@ -753,18 +754,12 @@ type meterPart struct {
 	// where the first of them lies: most entities have one, and then it is not a line of memory
 	// apart
 	few   [1]window
-	calls *lastCalls
-	fleet *fleet // of a user
+	calls *sketch.Recent[uint32] // hashes of its newest
+	fleet *fleet                 // of a user
 }
 
-// lastCalls are hashes of an agent's newest calls. 32 bits are enough: one in a hundred million
-// calls is taken for another.
-type lastCalls struct {
-	hashes []uint32
-	at     int // where the next one goes
-}
-
-// maxCalls is among how many of its agent's last calls a retry is looked for.
+// maxCalls is among how many of its agent's last calls a retry is looked for. 32 bits are enough:
+// one in a hundred million calls is taken for another.
 const maxCalls = 32
 
 type window struct {
@@ -796,16 +791,10 @@ func (p *meterPart) repeats(e *event.Event, a *policy.Arguments) bool {
 	h := xxhash.Sum64String(e.Tool.Name) ^ bits.RotateLeft64(xxhash.Sum64String(e.Tool.Server), 17) ^ args
 	hash := uint32(h>>32) ^ uint32(h)
 	if p.calls == nil {
-		p.calls = &lastCalls{}
+		p.calls = &sketch.Recent[uint32]{}
 	}
-	c := p.calls
-	again := slices.Contains(c.hashes, hash)
-	if len(c.hashes) < maxCalls {
-		c.hashes = append(c.hashes, hash)
-	} else {
-		c.hashes[c.at] = hash
-		c.at = (c.at + 1) % maxCalls
-	}
+	again := p.calls.Has(hash)
+	p.calls.Add(hash, maxCalls)
 	return again
 }
 
@@ -1038,8 +1027,8 @@ func (p *meterPart) Append(b []byte) []byte {
 		b = p.fleet.append(append(b, fleetMark))
 	}
 	if p.calls != nil {
-		b = append(b, byte(p.calls.at))
-		for _, h := range p.calls.hashes {
+		b = append(b, byte(p.calls.Next))
+		for _, h := range p.calls.Ring {
 			b = binary.BigEndian.AppendUint32(b, h)
 		}
 	}
@@ -1070,8 +1059,14 @@ func (p *meterPart) Decode(r *wire.Reader) {
 	if r.Err != nil || len(r.B) == 0 {
 		return
 	}
-	p.calls = &lastCalls{at: int(r.Byte()) % maxCalls}
-	for len(r.B) > 0 && len(p.calls.hashes) < maxCalls {
-		p.calls.hashes = append(p.calls.hashes, r.Uint32())
+	p.calls = &sketch.Recent[uint32]{Next: int(r.Byte()) % maxCalls}
+	for len(r.B) > 0 && len(p.calls.Ring) < maxCalls {
+		p.calls.Ring = append(p.calls.Ring, r.Uint32())
 	}
 }
+
+// limitKind registers the detector of limits.
+var limitKind = Kind{Name: "limit", Slot: meterSlot, New: newMeters, Part: func() Part { return new(meterPart) }}
+
+// meterSlot is the slot of what limits count.
+const meterSlot = 2

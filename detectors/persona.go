@@ -238,20 +238,6 @@ func (d *personaPolicy) found(x *Scene, e *event.Event, v *policy.Violation, fau
 }
 
 // short cuts a value for a sentence.
-func short(s string) string {
-	if len(s) > 100 {
-		return s[:100] + "…"
-	}
-	return s
-}
-
-func times(n int64) string {
-	if n == 1 {
-		return ""
-	}
-	return " " + strconv.FormatInt(n, 10) + " times"
-}
-
 // Append encodes the conduct.
 func (p *conduct) Append(b []byte) []byte {
 	if len(p.list)+len(p.grants)+len(p.members)+len(p.holders) == 0 && p.told == 0 {
@@ -307,3 +293,6 @@ func (p *conduct) Decode(r *wire.Reader) {
 		p.holders = append(p.holders, h)
 	}
 }
+
+// policyKind registers the detector of what personas may do.
+var policyKind = Kind{Name: "policy", Slot: 1, New: newPersonaPolicy, Part: func() Part { return new(conduct) }}

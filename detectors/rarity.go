@@ -102,7 +102,7 @@ func (d *rarity) Observe(x *Scene, e *event.Event) {
 	p.begin(x.Time)
 	var m *baselines.RarityModel
 	if x.Base != nil {
-		m = &x.Base.Rarity
+		m = baselines.RarityOf(x.Base)
 		if p.marks&testedMark == 0 {
 			p.marks |= testedMark
 			for t := baselines.ToolTest; t <= baselines.EdgeTest; t++ {
@@ -114,7 +114,7 @@ func (d *rarity) Observe(x *Scene, e *event.Event) {
 	learn := x.Eligible && e.Phase != event.Attempt && e.Result.Outcome != event.Denied
 	if learn && p.marks&countedMark == 0 {
 		p.marks |= countedMark
-		x.Delta.Rarity.Days++
+		baselines.RarityDeltaOf(x.Delta).Days++
 	}
 	whole := -1 // how many of the values are of the shape, if they have to be looked at
 	// of them, that all have been counted today, if they are known: what the page says must not
@@ -318,12 +318,12 @@ func (d *rarity) edge(e *event.Event, to string) {
 func (d *rarity) learn(x *Scene, e *event.Event, p *acquaintance, v *value, held bool) {
 	first, of := p.meets(v.field, v.hash)
 	if of {
-		x.Delta.Rarity.Appear(v.field)
+		baselines.RarityDeltaOf(x.Delta).Appear(v.field)
 	}
 	if !first {
 		return
 	}
-	s := x.Delta.Rarity.See(v.field, v.hash, held)
+	s := baselines.RarityDeltaOf(x.Delta).See(v.field, v.hash, held)
 	if v.field == baselines.ToolField {
 		s.Classes |= classesOf(e)
 	}
@@ -414,8 +414,8 @@ func prefixOf(hash string) string {
 // judge looks at what is new about an event and says whether somebody is called for it.
 func (d *rarity) judge(x *Scene, e *event.Event, p *acquaintance, m *baselines.RarityModel, learn bool) (alert bool) {
 	var prior *baselines.RarityModel
-	if x.Base.Prior != nil && x.Base.Prior.Rarity.Ready() {
-		prior = &x.Base.Prior.Rarity
+	if x.Base.Prior != nil && baselines.RarityOf(x.Base.Prior).Ready() {
+		prior = baselines.RarityOf(x.Base.Prior)
 	}
 	if !m.Ready() && prior == nil {
 		return false
@@ -446,7 +446,7 @@ func (d *rarity) judge(x *Scene, e *event.Event, p *acquaintance, m *baselines.R
 		if joint = d.ps[0]; len(d.ps) > 1 {
 			joint = baselines.Cauchy(d.ps...)
 		}
-		x.Odd.Rarity = joint
+		x.Odd[d.slot] = joint
 		tell, alert = x.Weigh(d.fresh[worst].field.Test(), joint)
 		alert = alert && m.Ready()
 	}
@@ -480,7 +480,7 @@ func (d *rarity) gather(x *Scene, e *event.Event, p *acquaintance, m, prior *bas
 		}
 		declared := p.announced(x.Time, v.field, v.hash)                      // or by the persona itself
 		if wide := x.Base.Prior; wide != nil && v.field.Wide() && !declared { // or to anybody of the tenant
-			k := wide.Rarity.Of[v.field].Find(v.hash)
+			k := baselines.RarityOf(wide).Of[v.field].Find(v.hash)
 			declared = k != nil && k.Via == baselines.Declared
 		}
 		switch v.field {
@@ -578,7 +578,7 @@ func (d *rarity) count(x *Scene, p *acquaintance, m *baselines.RarityModel, lear
 				x.Delta.Audit.Of[t].Made-- // it was counted when the day began
 			}
 			if learn && m.Held(n.field, n.hash) == nil {
-				x.Delta.Rarity.Novel(n.field)
+				baselines.RarityDeltaOf(x.Delta).Novel(n.field)
 			}
 		}
 		if !learn || m.Held(n.field, n.hash) != nil {
@@ -587,7 +587,7 @@ func (d *rarity) count(x *Scene, p *acquaintance, m *baselines.RarityModel, lear
 		for c := range baselines.Circumstances {
 			if bit := uint16(circumstanceMark) << c; n.judged&(2<<c) != 0 && p.marks&bit == 0 {
 				p.marks |= bit
-				x.Delta.Rarity.Worse[c]++
+				baselines.RarityDeltaOf(x.Delta).Worse[c]++
 			}
 		}
 	}
@@ -703,7 +703,7 @@ func (d *rarity) registered(x *Scene, e *event.Event) {
 		if a.DefinitionHash != "" {
 			h := definitionHash(&t)
 			p.announce(x.Time, baselines.DefinitionField, h)
-			x.Delta.Rarity.Declare(baselines.DefinitionField, h, prefixOf(a.DefinitionHash))
+			baselines.RarityDeltaOf(x.Delta).Declare(baselines.DefinitionField, h, prefixOf(a.DefinitionHash))
 		}
 		if e.Audit.Action != "tool_registered" {
 			return
@@ -714,17 +714,17 @@ func (d *rarity) registered(x *Scene, e *event.Event) {
 		}
 		if server, tool, both := strings.Cut(name, "|"); both && e.Tool.Server == "" {
 			name = tool
-			x.Delta.Rarity.Declare(baselines.ServerField, xxhash.Sum64String(server), server)
+			baselines.RarityDeltaOf(x.Delta).Declare(baselines.ServerField, xxhash.Sum64String(server), server)
 		} else if server, tool, full := event.SplitTool(name); full {
 			name = tool
 			if e.Tool.Server == "" {
-				x.Delta.Rarity.Declare(baselines.ServerField, xxhash.Sum64String(server), server)
+				baselines.RarityDeltaOf(x.Delta).Declare(baselines.ServerField, xxhash.Sum64String(server), server)
 			}
 		}
-		x.Delta.Rarity.Declare(baselines.ToolField, xxhash.Sum64String(name), name)
+		baselines.RarityDeltaOf(x.Delta).Declare(baselines.ToolField, xxhash.Sum64String(name), name)
 	case "server_registered":
 		p.announce(x.Time, baselines.ServerField, xxhash.Sum64String(name))
-		x.Delta.Rarity.Declare(baselines.ServerField, xxhash.Sum64String(name), name)
+		baselines.RarityDeltaOf(x.Delta).Declare(baselines.ServerField, xxhash.Sum64String(name), name)
 	}
 }
 
@@ -960,3 +960,10 @@ func (p *acquaintance) Decode(r *wire.Reader) {
 		}
 	}
 }
+
+// rarityKind registers the detector of what is new.
+var rarityKind = Kind{Name: "rarity", Slot: baselines.RaritySlot, New: newRarity, Part: func() Part { return new(acquaintance) },
+	Learns: baselines.PartKind{Unframed: true,
+		Delta: func() baselines.DeltaPart { return new(baselines.RarityDelta) },
+		Model: func() baselines.ModelPart { return new(baselines.RarityModel) }},
+	Oddity: true}

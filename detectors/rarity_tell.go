@@ -125,7 +125,7 @@ func (d *rarity) why(x *Scene, e *event.Event, m *baselines.RarityModel, worst *
 	if !m.Ready() {
 		whose = " of the tenant"
 		b.WriteString(", which is young")
-		m = &x.Base.Prior.Rarity
+		m = baselines.RarityOf(x.Base.Prior)
 	}
 	o := &m.Of[worst.field]
 	b.WriteString("; " + event.Thousands(int64(m.Support())) + " agent-days" + whose + " know " +
@@ -174,7 +174,7 @@ func (d *rarity) what(x *Scene, e *event.Event, n *novelty) string {
 	case baselines.DefinitionField:
 		of, form := definitionOf(&e.Tool)
 		s := "first use of definition " + q(prefixOf(e.Tool.DefinitionHash)) + " of tool " + q(e.Tool.Name)
-		if same, _ := x.Base.Rarity.Definition(of, form); same != nil {
+		if same, _ := baselines.RarityOf(x.Base).Definition(of, form); same != nil {
 			s += " instead of " + q(same.Name) + ", known since " +
 				time.UnixMilli(int64(same.First)*baselines.DayMS).UTC().Format(time.DateOnly) + ","
 		}

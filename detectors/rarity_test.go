@@ -54,7 +54,7 @@ func (s *school) closeDay() {
 		s.models[k] = baselines.Learn(s.models[k], k, s.day, &own, s.terms)
 		wide.Events += d.Events
 		wide.Learned += d.Learned
-		wide.Rarity.MergeWide(&own.Rarity)
+		baselines.RarityDeltaOf(wide).MergeWide(baselines.RarityDeltaOf(&own))
 		tenant = baselines.Key{Tenant: k.Tenant, Persona: baselines.TenantWide}
 		*d = baselines.Delta{}
 	}
@@ -199,7 +199,7 @@ func TestWhatCalledSomebodyIsStillNewTheDayAfter(t *testing.T) {
 	}
 	m := s.models[baselines.Key{Tenant: "acme", Persona: "refunds"}]
 	var items []string
-	for _, q := range m.Rarity.Quarantine {
+	for _, q := range baselines.RarityOf(m).Quarantine {
 		items = append(items, q.Item())
 		if !q.Sink {
 			t.Errorf("%s may be accepted without a person", q.Item())
@@ -489,8 +489,8 @@ func TestTriedAndRefusedIsNotLearned(t *testing.T) {
 		}
 		s.observe(work(41, 1, "close"))
 		m := s.models[baselines.Key{Tenant: "acme", Persona: "refunds"}]
-		if d := folded("evil.example"); m.Rarity.Known(baselines.DomainField, d) ||
-			m.Rarity.Held(baselines.DomainField, d) != nil {
+		if d := folded("evil.example"); baselines.RarityOf(m).Known(baselines.DomainField, d) ||
+			baselines.RarityOf(m).Held(baselines.DomainField, d) != nil {
 			t.Errorf("%s: learned", name)
 		}
 		if len(s.rare()) == 0 {
@@ -691,7 +691,7 @@ func TestBadInput(t *testing.T) {
 		s.panel.Observe(&x, &e)
 		m := baselines.Learn(s.models[w.Key], w.Key, s.day+1, &d, s.terms)
 		for f := range baselines.Fields {
-			if p := m.Rarity.New(f); !(p >= 0 && p <= 1) {
+			if p := baselines.RarityOf(m).New(f); !(p >= 0 && p <= 1) {
 				t.Fatal(f, p)
 			}
 		}
@@ -826,7 +826,7 @@ func BenchmarkRarity(b *testing.B) {
 	}
 	for k := range whos {
 		deltas[k].Events, deltas[k].Learned, deltas[k].AgentDays = 1, 1, 2000
-		deltas[k].Rarity.Days = max(deltas[k].Rarity.Days, 2000)
+		baselines.RarityDeltaOf(&deltas[k]).Days = max(baselines.RarityDeltaOf(&deltas[k]).Days, 2000)
 		whos[k].Rest(baselines.Learn(nil, whos[k].Key, firstDay+39, &deltas[k], baselines.Terms{}), 0, 0)
 		deltas[k] = baselines.Delta{}
 	}

@@ -260,9 +260,8 @@ func (d *ruleRunner) probe(x *Scene, e *event.Event, of *probes) {
 	}
 }
 
-// lookedAt tells of each rule how many of its conditions were looked at since it was last asked,
-// where there were any.
-func (d *ruleRunner) lookedAt(tell func(rule string, n int64)) {
+// Looked implements detectors.RuleCounter.
+func (d *ruleRunner) Looked(tell func(rule string, n int64)) {
 	n := make([]int64, len(d.rules))
 	take := func(of *probes) {
 		for i := range of.list {
@@ -876,3 +875,19 @@ func (p *rulePart) Decode(r *wire.Reader) {
 		p.told = append(p.told, t)
 	}
 }
+
+// Unseen implements detectors.RuleCounter.
+func (d *ruleRunner) Unseen(report func(rule, field string)) (events int64) {
+	for _, u := range d.unseen {
+		for _, i := range u.rules {
+			report(d.rules[i].ID, u.Name)
+		}
+	}
+	return d.events
+}
+
+// ruleKind registers the detector that runs rules. What rules remember of a session stays where it
+// ended and the new one did not say that it starts: that a session goes on after its end is what some
+// of them look for.
+var ruleKind = Kind{Name: "rule", Slot: 9, New: newRules, Part: func() Part { return newRulePart() },
+	Keeps: func(ended, started bool) bool { return ended && !started }}

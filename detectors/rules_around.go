@@ -23,26 +23,17 @@ type around struct {
 	test *rules.Supposed
 }
 
-// Oddity is the smallest p-value that each of the statistical detectors came to with an event; 1:
-// nothing odd.
-type Oddity struct{ Volume, Sequence, Rarity float64 }
-
-var nothingOdd = Oddity{1, 1, 1}
-
 func (a *around) show(x *Scene, e *event.Event) { a.x, a.e, a.of = x, e, nil }
 
 // Beside completes an event from the tool catalogue, as Observe does, and returns the persona, the
 // time on its clock, and what rules may ask beside the event: what the policies say, and nothing
 // learned. For tools that try rules on events; what is returned holds until the next call.
-func (p *Panel) Beside(e *event.Event) (persona string, local int64, beside rules.Around) {
+func Beside(p *Panel, e *event.Event) (persona string, local int64, beside rules.Around) {
 	persona, mismatch := p.Set.Role(e.Tenant, e.Agent.ID, e.Persona)
-	x := &Scene{Who: p.Who(e.Tenant, persona, ""), Mismatch: mismatch, Time: e.Time, Odd: nothingOdd}
-	if e.Kind == event.ToolCall {
-		x.Tool = p.tool(e.Tenant, &e.Tool)
-		x.Tool.Complete(e, &p.scratch)
-		if x.Judge != nil {
-			x.Violations = x.Judge.Check(e, x.Tool, x.Time, nil)
-		}
+	x := &Scene{Who: p.Who(e.Tenant, persona, ""), Mismatch: mismatch, Time: e.Time}
+	p.Complete(x, e)
+	if x.Tool != nil && x.Judge != nil {
+		x.Violations = x.Judge.Check(e, x.Tool, x.Time, nil)
 	}
 	a := &around{test: p.Set.Supposed()}
 	a.show(x, e)
@@ -57,7 +48,7 @@ func (a *around) Seen(word string) bool {
 	if a.x.Base == nil {
 		return true
 	}
-	e, m := a.e, &a.x.Base.Rarity
+	e, m := a.e, baselines.RarityOf(a.x.Base)
 	known := func(f baselines.Field, s string, hash uint64) bool { return s == "" || m.Known(f, hash) }
 	switch word {
 	case "tool":
@@ -101,7 +92,7 @@ func (a *around) Quantile(measure string, q float64) float64 {
 	if a.x.Base == nil || !ok || !(q > 0 && q < 1) {
 		return math.Inf(1)
 	}
-	t := a.x.Base.Volume.ToolOf(callKind(a.e))
+	t := baselines.VolumeOf(a.x.Base).ToolOf(callKind(a.e))
 	if t == nil {
 		return math.Inf(1)
 	}
@@ -122,7 +113,7 @@ func (a *around) Expected(measure string) float64 {
 	if a.x.Base == nil || !ok {
 		return math.Inf(1)
 	}
-	m := &a.x.Base.Volume
+	m := baselines.VolumeOf(a.x.Base)
 	return inUnits(f, m.Of[f].Rate*m.Hours.Of[baselines.HourOfWeek(a.x.Local(a.x.Time))])
 }
 
@@ -131,13 +122,8 @@ func (a *around) P(detector string) float64 {
 	if v, told := a.test.P[detector]; told {
 		return v
 	}
-	switch detector {
-	case "volume":
-		return a.x.Odd.Volume
-	case "sequence":
-		return a.x.Odd.Sequence
-	case "rarity":
-		return a.x.Odd.Rarity
+	if slot := SlotOf(detector); slot != 0 {
+		return a.x.Odd[slot]
 	}
 	return 1
 }

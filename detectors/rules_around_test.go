@@ -20,9 +20,9 @@ func TestRulesAskTheBaseline(t *testing.T) {
 	s.panel.list = append(s.panel.list, newRules(9, s.panel.Set))
 	s.observe(work(31, 0, "first")) // closes the days before
 	for _, m := range s.models {
-		m.Volume.Of[baselines.EventCount].Rate = 4
-		for i := range m.Volume.Hours.Of {
-			m.Volume.Hours.Of[i] = 1.5
+		baselines.VolumeOf(m).Of[baselines.EventCount].Rate = 4
+		for i := range baselines.VolumeOf(m).Hours.Of {
+			baselines.VolumeOf(m).Hours.Of[i] = 1.5
 		}
 	}
 	ruled := func(e event.Event) (ids []string, whys string) {
@@ -65,9 +65,9 @@ func TestRulesAskTheBaseline(t *testing.T) {
 // Quantile and Expected are in the units of the fields that they are compared with.
 func TestWhatIsUsualIsInTheUnitsOfEvents(t *testing.T) {
 	m := &baselines.Model{}
-	m.Volume.Of[baselines.AmountSum].Rate, m.Volume.Of[baselines.RecordSum].Rate = 40e6, 7
-	for i := range m.Volume.Hours.Of {
-		m.Volume.Hours.Of[i] = 2
+	baselines.VolumeOf(m).Of[baselines.AmountSum].Rate, baselines.VolumeOf(m).Of[baselines.RecordSum].Rate = 40e6, 7
+	for i := range baselines.VolumeOf(m).Hours.Of {
+		baselines.VolumeOf(m).Hours.Of[i] = 2
 	}
 	h := newHost(t, noPolicy)
 	w := h.panel.Who("acme", "p", "")

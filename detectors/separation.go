@@ -379,3 +379,9 @@ func (d *duties) Decode(r *wire.Reader) {
 		d.pairs = append(d.pairs, p)
 	}
 }
+
+// separationKind registers the detector of separated duties. The duties of a session stay unless it
+// said that it ended: who releases what it merged may wait an hour, and must not be rid of it by
+// waiting.
+var separationKind = Kind{Name: "separation", Slot: 4, New: newSeparation, Part: func() Part { return new(duties) },
+	Keeps: func(ended, _ bool) bool { return !ended }}

@@ -108,13 +108,13 @@ func (d *sequence) Observe(x *Scene, e *event.Event) {
 	r.newest = max(r.newest, x.Time)
 	var m *baselines.SequenceModel
 	if x.Base != nil {
-		m = &x.Base.Sequence
+		m = baselines.SequenceOf(x.Base)
 	}
 	odder := false
 	if ends {
 		odder = r.End(m)
 	} else {
-		odder = r.Push(m, x.Delta.Sequence.Step(m, e.Tool.Name, e.Resource.Type, e.Tool.Class, e.Result.Outcome,
+		odder = r.Push(m, baselines.SequenceDeltaOf(x.Delta).Step(m, e.Tool.Name, e.Resource.Type, e.Tool.Class, e.Result.Outcome,
 			e.Intent))
 	}
 	switch {
@@ -131,8 +131,8 @@ func (d *sequence) Observe(x *Scene, e *event.Event) {
 
 // judge tells of a session that has become odder than it was.
 func (d *sequence) judge(x *Scene, e *event.Event, r *run) {
-	p := r.P(&x.Base.Sequence)
-	x.Odd.Sequence = p
+	p := r.P(baselines.SequenceOf(x.Base))
+	x.Odd[d.slot] = p
 	tell, alert := x.Weigh(baselines.SequenceTest, p)
 	if !tell {
 		return
@@ -166,7 +166,7 @@ func (d *sequence) judge(x *Scene, e *event.Event, r *run) {
 
 // explain says which calls were odd, and what would have been usual.
 func (d *sequence) explain(x *Scene, r *run, f *event.Finding) {
-	m := &x.Base.Sequence
+	m := baselines.SequenceOf(x.Base)
 	score := r.Score(m)
 	for i, p := range score.Each {
 		f.Anomaly.Scores = append(f.Anomaly.Scores, event.Score{Name: baselines.SequenceStatistics[i], P: p})
@@ -260,7 +260,7 @@ func said3(list []event.Usual) string {
 func (d *sequence) name(m *baselines.SequenceModel, delta *baselines.Delta, call uint32, outcome event.Outcome) string {
 	s := m.Symbol(call)
 	if s == nil {
-		s = delta.Sequence.Symbol(call)
+		s = baselines.SequenceDeltaOf(delta).Symbol(call)
 	}
 	what := "a call that was forgotten"
 	if s != nil {
@@ -283,7 +283,7 @@ func (d *sequence) End(x *Ending) {
 	defer d.done(r)
 	var m *baselines.SequenceModel
 	if x.Base != nil {
-		m = &x.Base.Sequence
+		m = baselines.SequenceOf(x.Base)
 	}
 	r.End(m)
 	p, alpha := r.P(m), 0.0
@@ -311,7 +311,7 @@ func (d *sequence) End(x *Ending) {
 	if x.Agent != nil {
 		today = &x.Agent.Ensure(d.slot).(*sequencePart).AgentDay
 	}
-	x.Delta.Sequence.Take(m, &r.Chain, x.AgentID, wire.FloorDiv(x.Time, baselines.DayMS), today, fate, alpha)
+	baselines.SequenceDeltaOf(x.Delta).Take(m, &r.Chain, x.AgentID, wire.FloorDiv(x.Time, baselines.DayMS), today, fate, alpha)
 }
 
 // Append encodes the part.
@@ -372,3 +372,10 @@ func (p *sequencePart) Decode(r *wire.Reader) {
 	}
 	p.run.Chain.Decode(r)
 }
+
+// sequenceKind registers the detector of the order of calls.
+var sequenceKind = Kind{Name: "sequence", Slot: baselines.SequenceSlot, New: newSequence, Part: func() Part { return new(sequencePart) },
+	Learns: baselines.PartKind{Unframed: true,
+		Delta: func() baselines.DeltaPart { return new(baselines.SequenceDelta) },
+		Model: func() baselines.ModelPart { return new(baselines.SequenceModel) }},
+	Oddity: true}

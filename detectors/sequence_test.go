@@ -339,7 +339,7 @@ func TestWhatCannotBeTakenBackWaitsForAPerson(t *testing.T) {
 	if again, _ := day(); len(again) > 0 {
 		t.Errorf("asked twice: %+v", again)
 	}
-	m := &w.who.Base.Sequence
+	m := baselines.SequenceOf(w.who.Base)
 	waiting := m.Waiting()
 	if len(waiting) == 0 || len(waiting) > len(asked) {
 		t.Fatalf("%d wait, %d were asked for: %v %v", len(waiting), len(asked), waiting, asked)
@@ -348,7 +348,7 @@ func TestWhatCannotBeTakenBackWaitsForAPerson(t *testing.T) {
 		t.Error("what nobody knows was approved")
 	}
 	_, before := day()
-	m = &w.who.Base.Sequence
+	m = baselines.SequenceOf(w.who.Base)
 	for _, s := range m.Waiting() {
 		if !m.Approve(s.Item, w.day) {
 			t.Errorf("%s is not known", s.Item)
@@ -371,7 +371,7 @@ func TestARejectedItemIsNeverAccepted(t *testing.T) {
 			w.session("a"+strconv.Itoa(rng.IntN(40)), "n"+strconv.Itoa(i), "mZrYsXtWuVvU")
 		}
 		w.close()
-		if m := &w.who.Base.Sequence; day == 1 {
+		if m := baselines.SequenceOf(w.who.Base); day == 1 {
 			for _, s := range m.Waiting() {
 				if !m.Reject(s.Item, w.day) {
 					t.Errorf("%s is not known", s.Item)
@@ -501,7 +501,7 @@ func TestBadInputIsBornQuietly(t *testing.T) {
 		w.barred = true
 		rng := rand.New(rand.NewPCG(2, 2))
 		w.work(rng, 100, 5)
-		if _, grams, held := w.close().Sequence.Size(); grams+held > 0 {
+		if _, grams, held := baselines.SequenceOf(w.close()).Size(); grams+held > 0 {
 			t.Errorf("%d n-grams learned, %d held", grams, held)
 		}
 	})

@@ -147,7 +147,7 @@ func (v *volume) measure(part *volumePart) {
 		// money of a call that failed was not spent
 		code := currencyCode(e.Amount.Currency)
 		if v.x.Eligible {
-			v.x.Delta.Volume.Currency(code, 1)
+			baselines.VolumeDeltaOf(v.x.Delta).Currency(code, 1)
 		}
 		if part.first.Currency == 0 {
 			part.first.Currency = code
@@ -187,7 +187,7 @@ func (v *volume) knows(f baselines.Feature, currency uint64) bool {
 // learns likewise, of what may be learned: of amounts only those of the persona's own currency,
 // once it has one.
 func (v *volume) learns(f baselines.Feature, currency uint64) bool {
-	return f != baselines.AmountSum || v.x.Base != nil && v.x.Base.Volume.Currency == currency
+	return f != baselines.AmountSum || v.x.Base != nil && baselines.VolumeOf(v.x.Base).Currency == currency
 }
 
 // cross notes a test that came out low: the oddest of an event speaks.
@@ -195,7 +195,7 @@ func (v *volume) cross(c crossed) (told, alert bool) {
 	if v.x.Base == nil {
 		return false, false
 	}
-	v.x.Odd.Volume = min(v.x.Odd.Volume, c.p)
+	v.x.Odd[v.slot] = min(v.x.Odd[v.slot], c.p)
 	told, alert = v.x.Weigh(c.test, c.p)
 	if !told {
 		return false, false
@@ -213,3 +213,10 @@ func (a *agentVolume) remember(r event.Ref) {
 		m.watch = append(m.watch, r.Clone())
 	}
 }
+
+// volumeKind registers the detector of how much is done.
+var volumeKind = Kind{Name: "volume", Slot: baselines.VolumeSlot, New: newVolume, Part: func() Part { return new(volumePart) },
+	Learns: baselines.PartKind{Unframed: true,
+		Delta: func() baselines.DeltaPart { return new(baselines.VolumeDelta) },
+		Model: func() baselines.ModelPart { return new(baselines.VolumeModel) }},
+	Oddity: true}

@@ -36,7 +36,7 @@ func (v *volume) close(a *agentVolume, first *firsts, w int, from, to int64) {
 			if !learn || !v.learns(f, first.Currency) {
 				continue
 			}
-			d := &v.x.Delta.Volume.Of[f]
+			d := &baselines.VolumeDeltaOf(v.x.Delta).Of[f]
 			k := v.expected(a, w, c, hours)
 			d.Spread[w].Add(a.size(c, sums[c])/l.unit, k, k.M/l.hyper[w].Factor)
 			if l.own[w] {
@@ -49,7 +49,7 @@ func (v *volume) close(a *agentVolume, first *firsts, w int, from, to int64) {
 			p = min(p, v.lens.together(test, joined))
 		}
 		if learn && v.lens.of[baselines.EventCount].own[w] && v.lens.of[baselines.EventCount].cal[w] != nil {
-			v.x.Delta.Volume.Joint[test].Add(scoreOf(joined), 1)
+			baselines.VolumeDeltaOf(v.x.Delta).Joint[test].Add(scoreOf(joined), 1)
 		}
 	}
 	v.x.Delta.Audit.Count(test, p)
@@ -68,7 +68,7 @@ func (v *volume) close(a *agentVolume, first *firsts, w int, from, to int64) {
 // an hour of a mean season is reckoned anew.
 func (v *volume) hour(a *agentVolume, first *firsts, block, next int64, sums []float32) {
 	silent := min(next-block-1, absentHours)
-	d := &v.x.Delta.Volume
+	d := baselines.VolumeDeltaOf(v.x.Delta)
 	learn := v.x.Eligible && a.Alerted&(1<<baselines.HourWindow) == 0
 	cell := baselines.HourOfWeek(v.x.Local(block*3_600_000 + 1_800_000))
 	active, quiet := 1.0, float64(silent)
@@ -169,7 +169,7 @@ func (v *volume) silence(a *agentVolume, f baselines.Feature, c int, gaps *[3]ga
 	rate := float64(a.rings.Row(baselines.RateRow)[c]) / l.unit
 	for w := range baselines.DayWindow {
 		per := 3_600_000 / float64(baselines.WindowMS[w])
-		s := &v.x.Delta.Volume.Of[f].Spread[w]
+		s := &baselines.VolumeDeltaOf(v.x.Delta).Of[f].Spread[w]
 		factor := l.hyper[w].Factor
 		if w < baselines.HourWindow {
 			if n := per - float64(a.Active[w]); n > 0 {
@@ -258,12 +258,12 @@ func (v *volume) day(a *agentVolume, first *firsts, block, next int64, sums []fl
 		if mean := l.rate / l.unit; mean > 0 {
 			own := float64(a.rings.Row(baselines.CountRow)[c]) / l.unit
 			noise := (h.Phi + h.Kappa*mean) / (mean * a.Exposure)
-			v.x.Delta.Volume.Of[f].Rates.Add(own/a.Exposure/mean, noise)
+			baselines.VolumeDeltaOf(v.x.Delta).Of[f].Rates.Add(own/a.Exposure/mean, noise)
 		}
 		if w := baselines.DayWindow; next-block > 1 && a.Alerted&(1<<w) == 0 && v.learns(f, first.Currency) {
 			for i := block + 1; i < min(next, block+1+absentHours/24); i++ {
 				k := v.expected(a, w, c, v.hours(w, i))
-				v.x.Delta.Volume.Of[f].Spread[w].AddNone(1, k.M, k.M/l.hyper[w].Factor)
+				baselines.VolumeDeltaOf(v.x.Delta).Of[f].Spread[w].AddNone(1, k.M, k.M/l.hyper[w].Factor)
 			}
 		}
 	}
@@ -322,7 +322,7 @@ func (v *volume) ramp(a *agentVolume, first *firsts, next int64) {
 		spread := math.Sqrt(h.Phi/(mean+1) + h.Phi/(old+1) + (h.Kappa+v.lens.busy)*(1/days+24/a.Anchored))
 		z := math.Log((total/l.unit+1)/(mean+1)) / spread
 		if v.x.Eligible && v.learns(f, first.Currency) {
-			v.x.Delta.Volume.Of[f].Growth.Add(z, l.grows)
+			baselines.VolumeDeltaOf(v.x.Delta).Of[f].Growth.Add(z, l.grows)
 		}
 		p := l.grows.P(z)
 		v.ps = append(v.ps, min(p, 0.5))

@@ -55,7 +55,7 @@ func (v *volume) call() {
 	if v.has&marks == 0 {
 		return
 	}
-	e, d := v.e, &v.x.Delta.Volume
+	e, d := v.e, baselines.VolumeDeltaOf(v.x.Delta)
 	hash := callKind(e)
 	var known *lensTool
 	if v.lens != nil {
@@ -118,7 +118,7 @@ func (v *volume) call() {
 	tool := d.Tool(hash)
 	for m := range baselines.Marks {
 		if f := baselines.MarkOf(m); v.has&(1<<f) != 0 && (f != baselines.AmountSum || v.x.Base != nil &&
-			v.x.Base.Volume.Currency == currencyCode(e.Amount.Currency)) {
+			baselines.VolumeOf(v.x.Base).Currency == currencyCode(e.Amount.Currency)) {
 			d.Calls[m].Add(sizes[m], 1)
 			if tool != nil {
 				tool.Of[m].Add(sizes[m], 1)
@@ -171,7 +171,7 @@ func (v *volume) outcome(a *agentVolume) {
 		baselines.ErrorOutcome: e.Result.Outcome == event.Error || e.Result.Outcome == event.NoOutcome &&
 			e.Result.Error != "",
 	}
-	d := &v.x.Delta.Volume
+	d := baselines.VolumeDeltaOf(v.x.Delta)
 	for k, bad := range failed {
 		if v.x.Eligible {
 			d.Contacts[k]++
@@ -207,7 +207,7 @@ func (v *volume) outcomesOver(a *agentVolume) {
 	if a.contacts != nil {
 		d.Audit.Count(baselines.OutcomeTest, a.OddsP)
 		if v.x.Eligible && a.Alerted&hotOutcome == 0 && v.lens != nil {
-			d.Volume.Outcome.Add(float64(a.OddsTop)/math.Ln10, 1)
+			baselines.VolumeDeltaOf(d).Outcome.Add(float64(a.OddsTop)/math.Ln10, 1)
 		}
 	}
 	if a.Run.Any {
@@ -217,7 +217,7 @@ func (v *volume) outcomesOver(a *agentVolume) {
 		}
 		d.Audit.Count(baselines.RunTest, p)
 		if v.x.Eligible && a.Alerted&hotRun == 0 {
-			d.Volume.Run.Add(baselines.RunScore(int(a.RunTop)), 1)
+			baselines.VolumeDeltaOf(d).Run.Add(baselines.RunScore(int(a.RunTop)), 1)
 		}
 	}
 	a.Hot &^= hotOutcome | hotRun

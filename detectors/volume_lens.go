@@ -85,11 +85,11 @@ func either(own, prior *baselines.Calibrator) *baselines.Calibrator {
 }
 
 func newLens(base *baselines.Model) *lens {
-	m := &base.Volume
+	m := baselines.VolumeOf(base)
 	l := &lens{base: base, prior: base.Prior, season: &m.Hours, currency: m.Currency, busy: m.Busy, theta: m.Theta}
 	var p *baselines.VolumeModel
 	if base.Prior != nil {
-		p = &base.Prior.Volume
+		p = baselines.VolumeOf(base.Prior)
 		if m.Events() < baselines.SeasonEvents && p.Events() >= baselines.SeasonEvents {
 			l.season = &p.Hours
 		}
@@ -181,7 +181,7 @@ func (l *lens) judges(f baselines.Feature, currency uint64) bool {
 // them.
 func (l *lens) intent(intent uint64, f baselines.Feature) *baselines.Calibrator {
 	if intent != 0 {
-		if m := l.base.Volume.IntentOf(intent); m != nil && m.Of[f].Ready() {
+		if m := baselines.VolumeOf(l.base).IntentOf(intent); m != nil && m.Of[f].Ready() {
 			return &m.Of[f]
 		}
 	}

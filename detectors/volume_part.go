@@ -3,12 +3,11 @@ package detectors
 import (
 	"encoding/binary"
 	"math"
-	"math/bits"
-	"unsafe"
 
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/event/wire"
+	"github.com/wayward-sec/wayward/sketch"
 )
 
 // volumePart is what volume remembers of an agent or of a session.
@@ -37,8 +36,8 @@ func seconds(s uint32) int64 { return int64(s) * 1000 }
 type agentVolume struct {
 	agentNumbers
 	rings    baselines.Rings
-	things   [2]baselines.Different
-	contacts []uint16 // hashes of the newest first contacts, the oldest at Contact
+	things   [2]sketch.Timestamps
+	contacts []uint16 // hashes of the newest first contacts, the oldest at Contact: see contact
 	more     *agentMore
 }
 
@@ -166,7 +165,7 @@ func (a *agentVolume) touch(i, c int, hash uint32, now int64) (closely uint8) {
 		}
 	}
 	if d.Full() {
-		d.Forget(now)
+		d.Forget(now, stepsOfDay)
 		if d.Full() {
 			d.Spread(now, leave)
 		}
@@ -192,14 +191,18 @@ func (a *agentVolume) touch(i, c int, hash uint32, now int64) (closely uint8) {
 	return closely
 }
 
+// stepsOfDay is how many steps of the shortest window a day has.
+const stepsOfDay = baselines.DayMS / 5000
+
 // forget drops things that were last seen a day ago.
 func (a *agentVolume) forget(now int64) {
 	for i := range a.things {
-		a.things[i].Forget(now)
+		a.things[i].Forget(now, stepsOfDay)
 	}
 }
 
-// contact tells whether a call is the first of its kind among the newest.
+// contact tells whether a call is the first of its kind among the newest. It is a sketch.Recent
+// whose place lies among agentNumbers, which are copied to disk as they lie in memory.
 func (a *agentVolume) contact(hash uint16) bool {
 	for _, h := range a.contacts {
 		if h == hash {
@@ -219,7 +222,7 @@ func (a *agentVolume) contact(hash uint16) bool {
 // sessionVolume are the running totals of a session.
 type sessionVolume struct {
 	sessionNumbers
-	things [2]few
+	things [2]sketch.Bitmap
 }
 
 // sessionNumbers is the part without pointers and without gaps.
@@ -242,45 +245,6 @@ type sessionNumbers struct {
 	_          [4]uint8
 }
 
-// few counts what is different: up to 32 things by 32 bits of their hashes, more by a linear
-// counter.
-type few struct{ words []uint32 }
-
-const (
-	fewExact = 32
-	fewBits  = 2048
-)
-
-// see notes a thing; fresh tells whether the count has changed.
-func (d *few) see(hash uint32) (n float64, fresh bool) {
-	if len(d.words) <= fewExact {
-		for _, h := range d.words {
-			if h == hash {
-				return 0, false
-			}
-		}
-		if len(d.words) < fewExact {
-			d.words = append(d.words, hash)
-			return float64(len(d.words)), true
-		}
-		old := d.words
-		d.words = make([]uint32, fewBits/32)
-		for _, h := range old {
-			d.words[h%fewBits/32] |= 1 << (h % 32)
-		}
-	}
-	word := &d.words[hash%fewBits/32]
-	if *word&(1<<(hash%32)) != 0 {
-		return 0, false
-	}
-	*word |= 1 << (hash % 32)
-	set := 0
-	for _, w := range d.words {
-		set += bits.OnesCount32(w)
-	}
-	return -fewBits * math.Log(1-float64(min(set, fewBits-1))/fewBits), true
-}
-
 // episode is the open finding of an agent: one for all that is crossed until all has been calm for
 // an hour.
 type episode struct {
@@ -297,63 +261,6 @@ type episode struct {
 	count    int64
 }
 
-// little tells whether numbers lie in memory as they are written.
-var little = func() bool { one := uint16(1); return *(*byte)(unsafe.Pointer(&one)) == 1 }()
-
-// appendNumbers appends a struct of numbers without gaps, in the order of its fields, little end
-// first.
-func appendNumbers[T any](b []byte, v *T) []byte {
-	if little {
-		return append(b, unsafe.Slice((*byte)(unsafe.Pointer(v)), unsafe.Sizeof(*v))...)
-	}
-	b, err := binary.Append(b, binary.LittleEndian, v)
-	if err != nil {
-		panic(err) // our bug: something without a fixed size
-	}
-	return b
-}
-
-func readNumbers[T any](r *wire.Reader, v *T) {
-	n := int(unsafe.Sizeof(*v))
-	if len(r.B) < n {
-		r.Fail()
-		return
-	}
-	if _, err := binary.Decode(r.B[:n], binary.LittleEndian, v); err != nil {
-		r.Fail()
-		return
-	}
-	r.B = r.B[n:]
-}
-
-func appendWords(b []byte, words []uint32) []byte {
-	b = binary.AppendUvarint(b, uint64(len(words)))
-	if little {
-		return append(b, unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(words))), 4*len(words))...)
-	}
-	for _, w := range words {
-		b = binary.LittleEndian.AppendUint32(b, w)
-	}
-	return b
-}
-
-func readWords(r *wire.Reader, most int) []uint32 {
-	n := r.Uvarint()
-	if n > uint64(most) || 4*n > uint64(len(r.B)) {
-		r.Fail()
-		return nil
-	}
-	if n == 0 {
-		return nil
-	}
-	words := make([]uint32, n)
-	for i := range words {
-		words[i] = binary.LittleEndian.Uint32(r.B[4*i:])
-	}
-	r.B = r.B[4*n:]
-	return words
-}
-
 // Parts of a volumePart that are there.
 const (
 	hasFirsts = 1 << iota
@@ -368,12 +275,12 @@ func (p *volumePart) Append(b []byte) []byte {
 	b = append(b, 0)
 	if p.first != (firsts{}) {
 		b[at] |= hasFirsts
-		b = appendNumbers(b, &p.first)
+		b = wire.AppendStruct(b, &p.first)
 	}
 	if a := p.agent; a != nil {
 		b[at] |= hasAgent
 		b = append(b, byte(a.rings.Columns()))
-		b = appendNumbers(b, &a.agentNumbers)
+		b = wire.AppendStruct(b, &a.agentNumbers)
 		b = a.rings.Append(b)
 		b = a.things[1].Append(a.things[0].Append(b))
 		b = append(b, byte(len(a.contacts)))
@@ -389,14 +296,14 @@ func (p *volumePart) Append(b []byte) []byte {
 			}
 			b = append(b, byte(len(m.budgets)))
 			for i := range m.budgets {
-				b = appendNumbers(b, &m.budgets[i])
+				b = wire.AppendStruct(b, &m.budgets[i])
 			}
 		}
 	}
 	if s := p.session; s != nil {
 		b[at] |= hasSession
-		b = appendNumbers(b, &s.sessionNumbers)
-		b = appendWords(appendWords(b, s.things[0].words), s.things[1].words)
+		b = wire.AppendStruct(b, &s.sessionNumbers)
+		b = s.things[1].Append(s.things[0].Append(b))
 	}
 	if o := p.open; o != nil {
 		b[at] |= hasEpisode
@@ -416,7 +323,7 @@ func (p *volumePart) Decode(r *wire.Reader) {
 	}
 	flags := r.Byte()
 	if flags&hasFirsts != 0 {
-		readNumbers(r, &p.first)
+		wire.ReadStruct(r, &p.first)
 	}
 	if flags&hasAgent != 0 {
 		a := &agentVolume{}
@@ -425,7 +332,7 @@ func (p *volumePart) Decode(r *wire.Reader) {
 			r.Fail()
 			return
 		}
-		readNumbers(r, &a.agentNumbers)
+		wire.ReadStruct(r, &a.agentNumbers)
 		a.rings.Decode(r, columns)
 		a.things[0].Decode(r)
 		a.things[1].Decode(r)
@@ -438,7 +345,7 @@ func (p *volumePart) Decode(r *wire.Reader) {
 		}
 		for range min(int(r.Byte()), maxBudgets) {
 			var k burning
-			readNumbers(r, &k)
+			wire.ReadStruct(r, &k)
 			a.rare().budgets = append(a.rare().budgets, k)
 		}
 		if r.Err != nil || !a.sound(columns) {
@@ -449,14 +356,9 @@ func (p *volumePart) Decode(r *wire.Reader) {
 	}
 	if flags&hasSession != 0 {
 		s := &sessionVolume{}
-		readNumbers(r, &s.sessionNumbers)
-		s.things[0].words = readWords(r, fewBits/32)
-		s.things[1].words = readWords(r, fewBits/32)
-		for i := range s.things {
-			if n := len(s.things[i].words); n > fewExact && n != fewBits/32 {
-				r.Fail()
-			}
-		}
+		wire.ReadStruct(r, &s.sessionNumbers)
+		s.things[0].Decode(r)
+		s.things[1].Decode(r)
 		p.session = s
 	}
 	if flags&hasEpisode != 0 {

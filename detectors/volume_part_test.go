@@ -34,18 +34,18 @@ func gapless[T any](t *testing.T, v *T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fast := appendNumbers(nil, v)
+	fast := wire.AppendStruct(nil, v)
 	// What is blank is written as it lies there by the one and as zeros by the other; it is never
 	// read.
 	var back, again T
 	r := wire.Reader{B: fast}
-	readNumbers(&r, &back)
+	wire.ReadStruct(&r, &back)
 	r2 := wire.Reader{B: slow}
-	readNumbers(&r2, &again)
+	wire.ReadStruct(&r2, &again)
 	if r.Err != nil || r2.Err != nil || !reflect.DeepEqual(back, again) {
 		t.Errorf("%T does not read what it wrote", *v)
 	}
-	if !bytes.Equal(appendNumbers(nil, &back), appendNumbers(nil, &again)) {
+	if !bytes.Equal(wire.AppendStruct(nil, &back), wire.AppendStruct(nil, &again)) {
 		t.Errorf("%T is written in two ways", *v)
 	}
 }

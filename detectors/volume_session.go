@@ -29,7 +29,7 @@ func (v *volume) session(part, own *volumePart) {
 			continue
 		}
 		if f.Distinct() {
-			if n, fresh := s.things[f-baselines.SubjectCount].see(v.things[f-baselines.SubjectCount]); fresh {
+			if n, fresh := s.things[f-baselines.SubjectCount].Add(v.things[f-baselines.SubjectCount]); fresh {
 				s.Totals[f] = n
 			}
 		} else {
@@ -122,7 +122,7 @@ func (v *volume) End(x *Ending) {
 		p = v.lens.together(baselines.SessionTest, joined)
 	}
 	x.Delta.Audit.Count(baselines.SessionTest, p)
-	if d := &x.Delta.Volume; x.Eligible && !s.Alerted {
+	if d := baselines.VolumeDeltaOf(x.Delta); x.Eligible && !s.Alerted {
 		if joined < 1 {
 			d.Joint[baselines.SessionTest].Add(scoreOf(joined), 1)
 		}
@@ -134,7 +134,7 @@ func (v *volume) End(x *Ending) {
 		}
 		for f := range baselines.Features {
 			if s.Has&(1<<f) == 0 || f == baselines.AmountSum &&
-				(x.Base == nil || x.Base.Volume.Currency != s.Currency) {
+				(x.Base == nil || baselines.VolumeOf(x.Base).Currency != s.Currency) {
 				continue
 			}
 			size := baselines.LogSize(s.Totals[f])
@@ -153,7 +153,7 @@ func (v *volume) End(x *Ending) {
 // start weighs the hour in which a session starts: a sign, never an alert.
 func (v *volume) start() {
 	p := 1.0
-	if v.lens != nil && v.x.Base.Volume.Events() >= baselines.SeasonEvents {
+	if v.lens != nil && baselines.VolumeOf(v.x.Base).Events() >= baselines.SeasonEvents {
 		p = v.lens.season.Rare[baselines.HourOfWeek(v.x.Local(v.x.Time))]
 		if p < 0.01 {
 			v.timing(crossed{p: p, test: baselines.TimingTest, what: "hour"})

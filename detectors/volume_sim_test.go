@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/cespare/xxhash/v2"
+	"gonum.org/v1/gonum/stat/distuv"
 
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
@@ -42,33 +43,6 @@ var simPersonas = []simPersona{
 	{"ops", 20, 20, .5, true, .9, .2, 1.3, 1.0, 1.4, 1.8, [2]int{3, 10}, .08, .5, 3000},
 }
 
-func gammaOf(rng *rand.Rand, shape float64) float64 {
-	d := shape - 1.0/3
-	c := 1 / math.Sqrt(9*d)
-	for {
-		x := rng.NormFloat64()
-		v := 1 + c*x
-		if v = v * v * v; v <= 0 {
-			continue
-		}
-		if math.Log(rng.Float64()) < .5*x*x+d-d*v+d*math.Log(v) {
-			return d * v
-		}
-	}
-}
-
-func poissonOf(rng *rand.Rand, l float64) int {
-	if l > 30 {
-		return max(0, int(l+math.Sqrt(l)*rng.NormFloat64()+.5))
-	}
-	k, p := 0, 1.0
-	for limit := math.Exp(-l); ; k++ {
-		if p *= rng.Float64(); p <= limit {
-			return k
-		}
-	}
-}
-
 // simStart is a Monday.
 const simStart = 20_409 * baselines.DayMS
 
@@ -95,13 +69,14 @@ func simulate(seed uint64, personas []simPersona, days int) []event.Event {
 		busy := make([]float64, days)
 		for d := range busy {
 			k := 1 / (p.busy * p.busy)
-			busy[d] = gammaOf(rng, k) / k
+			busy[d] = distuv.Gamma{Alpha: k, Beta: k, Src: rng}.Rand()
 		}
 		for a := range p.agents {
 			mul := math.Exp(p.spread * rng.NormFloat64())
 			name := p.name + "-" + strconv.Itoa(a)
 			for h := range days * 24 {
-				for range poissonOf(rng, p.sessions/24*mul*week[h%168]*168/sum*busy[h/24]) {
+				begun := distuv.Poisson{Lambda: p.sessions / 24 * mul * week[h%168] * 168 / sum * busy[h/24], Src: rng}
+				for range int(begun.Rand()) {
 					t := simStart + int64(h)*3_600_000 + rng.Int64N(3_600_000)
 					session := fmt.Sprintf("%s-%d-%d", name, h, rng.Uint32())
 					subject := "u" + strconv.Itoa(rng.IntN(5000))

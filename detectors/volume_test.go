@@ -12,6 +12,7 @@ import (
 	"unsafe"
 
 	gocmp "github.com/google/go-cmp/cmp"
+	"gonum.org/v1/gonum/stat/distuv"
 
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
@@ -159,8 +160,8 @@ func TestWhatMayNotBeLearnedIsNot(t *testing.T) {
 	l.sweep(noon(8) + baselines.DayMS)
 	d := l.deltas["clerk"]
 	audits := d.Audit
-	if d.Volume.Exposure != 0 || d.Volume.Of[0].X != 0 || d.Volume.Of[0].Session.N() != 0 ||
-		d.Volume.Calls[0].N() != 0 || d.Volume.Contacts[0] != 0 {
+	if baselines.VolumeDeltaOf(d).Exposure != 0 || baselines.VolumeDeltaOf(d).Of[0].X != 0 || baselines.VolumeDeltaOf(d).Of[0].Session.N() != 0 ||
+		baselines.VolumeDeltaOf(d).Calls[0].N() != 0 || baselines.VolumeDeltaOf(d).Contacts[0] != 0 {
 		t.Error("something of it was learned")
 	}
 	if audits.Of[baselines.MinuteTest].Made == 0 || audits.Of[baselines.CallTest].Made == 0 ||
@@ -170,7 +171,7 @@ func TestWhatMayNotBeLearnedIsNot(t *testing.T) {
 	// The agent's own rate has not followed either.
 	p := l.agents["clerk-3"].Part(l.volume.slot).(*volumePart)
 	c := int(p.agent.Of[baselines.EventCount]) - 1
-	rate, mean := p.agent.rings.Row(baselines.RateRow)[c], l.models["clerk"].Volume.Of[0].Rate
+	rate, mean := p.agent.rings.Row(baselines.RateRow)[c], baselines.VolumeOf(l.models["clerk"]).Of[0].Rate
 	if float64(rate) > 3*mean {
 		t.Errorf("the rate of an agent that nobody learns from is %v, the mean %v", rate, mean)
 	}
@@ -260,7 +261,7 @@ func TestOddInputToVolume(t *testing.T) {
 		t.Error("the delta cannot be read again:", r.Err)
 	}
 	l.turn(l.day + 1)
-	m := l.models["clerk"].Volume
+	m := *baselines.VolumeOf(l.models["clerk"])
 	for f := range m.Of {
 		if math.IsNaN(m.Of[f].Rate) || math.IsInf(m.Of[f].Rate, 0) {
 			t.Errorf("the rate of %s is %v", baselines.Feature(f), m.Of[f].Rate)
@@ -295,7 +296,7 @@ func TestCurrenciesAreNotMixedInBaselines(t *testing.T) {
 		l.observe(e)
 	}
 	l.turn(l.day + 1)
-	m := &l.models["clerk"].Volume
+	m := baselines.VolumeOf(l.models["clerk"])
 	if m.Currency != currencyCode("EUR") {
 		t.Error("the persona's currency is not the one it uses most")
 	}
@@ -325,7 +326,7 @@ func TestACostlyModelCallIsFound(t *testing.T) {
 		l.observe(&m)
 	}
 	l.turn(l.day + 1)
-	m := &l.models["clerk"].Volume
+	m := baselines.VolumeOf(l.models["clerk"])
 	of := &m.Of[baselines.CostSum]
 	if of.Unit < 5000 || of.Unit > 15_000 {
 		t.Errorf("a model call costs %v millionths on average, the model has %v", 8000*math.Exp(.125), of.Unit)
@@ -369,7 +370,7 @@ func TestASlowRampIsFoundBeforeItIsFourfold(t *testing.T) {
 			if a == 0 {
 				mean *= factor
 			}
-			for i := range poissonOf(rng, mean) {
+			for i := range int(distuv.Poisson{Lambda: mean, Src: rng}.Rand()) {
 				e := event.Event{ID: fmt.Sprint(name, d, i), Kind: event.ToolCall, Tenant: "acme", Persona: "clerk",
 					Agent: event.Agent{ID: name}, Tool: event.Tool{Name: "read"}, Has: event.HasRecords,
 					Time: simStart + int64(d)*baselines.DayMS + 7*3_600_000 + rng.Int64N(12*3_600_000)}

@@ -75,11 +75,11 @@ func (v *volume) spendWide(x *Closing, b *Bucket, c *Counted, budget *budget, mo
 	h, base := seasonHours{}, (*baselines.Model)(nil)
 	if b.Scope == policy.PersonaScope && x.Base != nil {
 		if base = x.Base(t); base != nil && base.State != baselines.Learning &&
-			base.Volume.Events() >= baselines.SeasonEvents {
+			baselines.VolumeOf(base).Events() >= baselines.SeasonEvents {
 			if at := v.set.ZoneOf(b.Tenant, b.ID); v.zone == nil || v.zone.Zone() != at {
 				v.zone = localtime.In(at)
 			}
-			h = seasonHours{&base.Volume.Hours, v.zone}
+			h = seasonHours{&baselines.VolumeOf(base).Hours, v.zone}
 		}
 	}
 	// A few large payments are no pace: of n calls the rate is known to within 1/√n of itself.

@@ -4,7 +4,7 @@
 //
 // It must never know how a detector comes to its findings: it reads findings, and the audits of
 // baselines. No other package but the command imports it. Begin with Settings.Run in this file; the
-// parts of an evaluation are in parts.go, the matching is Book.Judge in score.go.
+// parts of an evaluation are in parts.go, the matching is AlarmLog.Judge in score.go.
 package eval
 
 import (
@@ -23,12 +23,15 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/detectors"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/event/wire"
 	"github.com/wayward-sec/wayward/fleet"
 	"github.com/wayward-sec/wayward/pipeline"
+	"github.com/wayward-sec/wayward/pipeline/history"
 	"github.com/wayward-sec/wayward/policy"
 	"github.com/wayward-sec/wayward/sinks"
 )
@@ -136,7 +139,7 @@ func (t *testCounts) add(o *testCounts) {
 // measured is one run.
 type measured struct {
 	stream  *fleet.Weeks
-	book    Book
+	book    AlarmLog
 	tests   map[string]*testCounts   // by persona, of the days from since on
 	nominal [baselines.Tests]float64 // tests made times the threshold in force, of the same days
 	// every snapshot by its day, encoded: decoded, 42 days are gigabytes; of a clean run alone
@@ -163,7 +166,7 @@ type evaluation struct {
 }
 
 // replay runs a source and counts tests from a day on (days since 1970).
-func (x *evaluation) replay(src pipeline.Source, r pipeline.Replay, since int64) (*measured, error) {
+func (x *evaluation) replay(src history.Source, r pipeline.Replay, since int64) (*measured, error) {
 	m := &measured{tests: map[string]*testCounts{}, cpu: math.NaN()}
 	encoder, hash, line := &sinks.OCSF{Version: "eval"}, sha256.New(), []byte(nil)
 	r.Deliver = func(f *event.Finding) error {
@@ -297,19 +300,18 @@ func (x *evaluation) one(p *planned) (*measured, error) {
 // in a slice for two to share it.
 func (x *evaluation) runs(r *Report, list []planned, each func(p *planned, m *measured)) error {
 	results, errs := make([]*measured, len(list)), make([]error, len(list))
-	var next atomic.Int32
-	var wg sync.WaitGroup
-	for range min(x.Workers, len(list)) {
-		wg.Go(func() {
-			for i := int(next.Add(1)) - 1; i < len(list); i = int(next.Add(1)) - 1 {
-				m, err := x.one(&list[i])
-				if results[i], errs[i] = m, err; m != nil && x.Workers > 1 {
-					m.cpu = math.NaN()
-				}
+	var workers errgroup.Group
+	workers.SetLimit(max(1, x.Workers))
+	for i := range list {
+		workers.Go(func() error {
+			m, err := x.one(&list[i])
+			if results[i], errs[i] = m, err; m != nil && x.Workers > 1 {
+				m.cpu = math.NaN()
 			}
+			return nil // all are run, and all errors are told
 		})
 	}
-	wg.Wait()
+	workers.Wait()
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}

@@ -150,7 +150,7 @@ func (x *evaluation) logs() (*LogsRow, error) {
 		return nil, err
 	}
 	day := baselines.Delta{Events: 1, Sessions: uint64(len(train)), AgentDays: uint64(len(train))}
-	d := &day.Sequence
+	d := baselines.SequenceDeltaOf(&day)
 	push := func(m *baselines.SequenceModel, keys []string) (c baselines.Chain) {
 		for _, key := range keys {
 			c.Push(m, d.Step(m, key, "", event.NoClass, event.NoOutcome, ""))
@@ -162,8 +162,8 @@ func (x *evaluation) logs() (*LogsRow, error) {
 		var today baselines.AgentDay
 		d.Take(nil, &c, uint64(i)+1, 0, &today, baselines.LearnFrom, 0)
 	}
-	m := &baselines.Learn(nil, baselines.Key{Tenant: "lab", Persona: "hdfs"}, 0, &day,
-		baselines.Terms{Approved: true}).Sequence
+	m := baselines.SequenceOf(baselines.Learn(nil, baselines.Key{Tenant: "lab", Persona: "hdfs"}, 0, &day,
+		baselines.Terms{Approved: true}))
 	var scores [2][]float64 // normal, failed
 	for _, t := range test {
 		c := push(m, t.Keys)

@@ -46,8 +46,8 @@ func (a *Alarm) Score() float64 {
 	return a.P / a.Alpha
 }
 
-// Book keeps the alarms of a run in the order in which they came.
-type Book struct {
+// AlarmLog keeps the alarms of a run in the order in which they came.
+type AlarmLog struct {
 	Alarms []Alarm
 	// Of counts the findings of detectors that are no statistics, by detector.
 	Of map[string]int
@@ -56,7 +56,7 @@ type Book struct {
 }
 
 // Take notes a finding. Nothing of it is kept.
-func (b *Book) Take(f *event.Finding) {
+func (b *AlarmLog) Take(f *event.Finding) {
 	a := Alarm{UID: f.UID, Time: f.Time, Detector: strings.Clone(f.Detector), Scope: f.ScopeType,
 		Persona: strings.Clone(f.Persona), Agent: strings.Clone(f.Agent),
 		Session: strings.Clone(f.Session), Alert: f.Alert}
@@ -84,7 +84,7 @@ func (b *Book) Take(f *event.Finding) {
 }
 
 // Calls are the findings that called somebody, each once, with what it was when it first did.
-func (b *Book) Calls() (out []Alarm) {
+func (b *AlarmLog) Calls() (out []Alarm) {
 	seen := map[string]bool{}
 	for _, a := range b.Alarms {
 		if a.Alert && !seen[a.UID] {
@@ -96,7 +96,7 @@ func (b *Book) Calls() (out []Alarm) {
 }
 
 // Scores are the least scores that findings from a time on have come to, ascending.
-func (b *Book) Scores(since int64) []float64 {
+func (b *AlarmLog) Scores(since int64) []float64 {
 	best := map[string]float64{}
 	for i := range b.Alarms {
 		a := &b.Alarms[i]
@@ -170,7 +170,7 @@ func (a *Alarm) hit(i *fleet.Incident) Hit {
 }
 
 // Judge says what became of incidents. Alarms must have come in the order of time but for a little.
-func (b *Book) Judge(incidents []*fleet.Incident) []Verdict {
+func (b *AlarmLog) Judge(incidents []*fleet.Incident) []Verdict {
 	byAgent := map[string][]int{}
 	out := make([]Verdict, len(incidents))
 	for n, i := range incidents {

@@ -65,7 +65,7 @@ func TestAlarmsAreMatchedWithIncidents(t *testing.T) {
 		{"a signal", finding("a", "a-1", "session", 1000, false, 5e-4), false, true, 0},
 		{"a weak signal", finding("a", "a-1", "session", 1000, false, 5e-3), false, false, 0},
 	} {
-		b := Book{}
+		b := AlarmLog{}
 		b.Take(c.f)
 		v := b.Judge([]*fleet.Incident{i})[0]
 		if v.Alert.Found != c.alert || v.Low.Found != c.low || v.Alert.Events != c.events {
@@ -75,7 +75,7 @@ func TestAlarmsAreMatchedWithIncidents(t *testing.T) {
 }
 
 func TestASignalThatGrowsCallsOnce(t *testing.T) {
-	b := Book{}
+	b := AlarmLog{}
 	f := &event.Finding{UID: "u", Activity: event.Create, Agent: "a", Time: 5, Last: 5,
 		Anomaly: &event.Anomaly{P: 1e-3}}
 	b.Take(f)
@@ -89,7 +89,7 @@ func TestASignalThatGrowsCallsOnce(t *testing.T) {
 }
 
 func TestThresholdsFollowFromWhatCameOfNothing(t *testing.T) {
-	b := Book{}
+	b := AlarmLog{}
 	for i, c := range []struct {
 		at       int64
 		p, alpha float64

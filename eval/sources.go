@@ -7,13 +7,13 @@ import (
 	"sync/atomic"
 
 	"github.com/wayward-sec/wayward/fleet"
-	"github.com/wayward-sec/wayward/pipeline"
+	"github.com/wayward-sec/wayward/pipeline/history"
 )
 
 // madeUp is a source that makes a stream while it is read.
 type madeUp struct {
 	stream *fleet.Weeks
-	free   chan *pipeline.Chunk
+	free   chan *history.Chunk
 	at     int64
 	over   bool
 	// warm is how many events there were when warmAfter of the stream had passed; 0: not yet.
@@ -25,22 +25,22 @@ const madeUpChunk = 1 << 20
 
 func newMadeUp(o fleet.WeeksOptions) *madeUp {
 	// the first snapshot is in force
-	return &madeUp{stream: fleet.NewWeeks(o), free: make(chan *pipeline.Chunk, 4), at: 1, warmAfter: 25 * 3_600_000}
+	return &madeUp{stream: fleet.NewWeeks(o), free: make(chan *history.Chunk, 4), at: 1, warmAfter: 25 * 3_600_000}
 }
 
-// Next implements pipeline.Source.
-func (m *madeUp) Next(ctx context.Context) (*pipeline.Chunk, error) {
+// Next implements history.Source.
+func (m *madeUp) Next(ctx context.Context) (*history.Chunk, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	if m.over {
 		return nil, io.EOF
 	}
-	var c *pipeline.Chunk
+	var c *history.Chunk
 	select {
 	case c = <-m.free:
 	default:
-		c = &pipeline.Chunk{Lines: make([]byte, 0, madeUpChunk+4096)}
+		c = &history.Chunk{Lines: make([]byte, 0, madeUpChunk+4096)}
 	}
 	before := m.stream.Events
 	b, ok := c.Lines[:0], true
@@ -59,8 +59,8 @@ func (m *madeUp) Next(ctx context.Context) (*pipeline.Chunk, error) {
 	return c, nil
 }
 
-// Done implements pipeline.Source.
-func (m *madeUp) Done(c *pipeline.Chunk) {
+// Done implements history.Source.
+func (m *madeUp) Done(c *history.Chunk) {
 	select {
 	case m.free <- c:
 	default:
@@ -73,8 +73,8 @@ type inMemory struct {
 	at   int64
 }
 
-// Next implements pipeline.Source.
-func (m *inMemory) Next(ctx context.Context) (*pipeline.Chunk, error) {
+// Next implements history.Source.
+func (m *inMemory) Next(ctx context.Context) (*history.Chunk, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -85,11 +85,11 @@ func (m *inMemory) Next(ctx context.Context) (*pipeline.Chunk, error) {
 	if cut > madeUpChunk {
 		cut = madeUpChunk + bytes.IndexByte(m.rest[madeUpChunk:], '\n') + 1
 	}
-	c := &pipeline.Chunk{Lines: m.rest[:cut:cut], At: m.at + 1}
+	c := &history.Chunk{Lines: m.rest[:cut:cut], At: m.at + 1}
 	m.at += int64(bytes.Count(c.Lines, []byte{'\n'}))
 	m.rest = m.rest[cut:]
 	return c, nil
 }
 
-// Done implements pipeline.Source.
-func (m *inMemory) Done(*pipeline.Chunk) {}
+// Done implements history.Source.
+func (m *inMemory) Done(*history.Chunk) {}

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"unicode/utf8"
+
+	"github.com/wayward-sec/wayward/event/jsonscan"
 )
 
 // Canonical writes JSON in the one form of RFC 8785 (JCS): keys in order, no white space, numbers
@@ -32,8 +34,8 @@ type canonicalMember struct{ name, nameEnd, from, to int }
 // none. It reads at most MaxDepth levels, and looks at each byte once for each level it lies in.
 func (c *Canonical) Form(p []byte) ([]byte, bool) {
 	c.out, c.members = c.out[:0], c.members[:0]
-	i := c.value(p, space(p, 0), 0)
-	if i < 0 || space(p, i) != len(p) {
+	i := c.value(p, jsonscan.Space(p, 0), 0)
+	if i < 0 || jsonscan.Space(p, i) != len(p) {
 		return nil, false
 	}
 	return c.out, true
@@ -59,14 +61,14 @@ func (c *Canonical) value(p []byte, i, depth int) int {
 		return c.string(p, i)
 	case 't', 'f', 'n':
 		for _, w := range [...]string{"true", "false", "null"} {
-			if literal(p, i, w) {
+			if jsonscan.Literal(p, i, w) {
 				c.out = append(c.out, w...)
 				return i + len(w)
 			}
 		}
 		return -1
 	}
-	end, _ := number(p, i)
+	end, _ := jsonscan.Number(p, i)
 	if end < 0 || !c.number(p[i:end]) {
 		return -1
 	}
@@ -75,15 +77,15 @@ func (c *Canonical) value(p []byte, i, depth int) int {
 
 func (c *Canonical) list(p []byte, i, depth int) int {
 	c.out = append(c.out, '[')
-	if i = space(p, i); i < len(p) && p[i] == ']' {
+	if i = jsonscan.Space(p, i); i < len(p) && p[i] == ']' {
 		c.out = append(c.out, ']')
 		return i + 1
 	}
 	for {
-		if i = c.value(p, space(p, i), depth); i < 0 {
+		if i = c.value(p, jsonscan.Space(p, i), depth); i < 0 {
 			return -1
 		}
-		if i = space(p, i); i >= len(p) {
+		if i = jsonscan.Space(p, i); i >= len(p) {
 			return -1
 		}
 		switch p[i] {
@@ -104,8 +106,8 @@ func (c *Canonical) object(p []byte, i, depth int) int {
 	first, start := len(c.members), len(c.out)+1
 	c.out = append(c.out, '{')
 	sorted := true
-	for more := space(p, i) >= len(p) || p[space(p, i)] != '}'; more; {
-		if i = space(p, i); i >= len(p) || p[i] != '"' {
+	for more := jsonscan.Space(p, i) >= len(p) || p[jsonscan.Space(p, i)] != '}'; more; {
+		if i = jsonscan.Space(p, i); i >= len(p) || p[i] != '"' {
 			return -1
 		}
 		m := canonicalMember{from: len(c.out), name: len(c.out) + 1}
@@ -113,11 +115,11 @@ func (c *Canonical) object(p []byte, i, depth int) int {
 			return -1
 		}
 		m.nameEnd = len(c.out) - 1
-		if i = space(p, i); i >= len(p) || p[i] != ':' {
+		if i = jsonscan.Space(p, i); i >= len(p) || p[i] != ':' {
 			return -1
 		}
 		c.out = append(c.out, ':')
-		if i = c.value(p, space(p, i+1), depth); i < 0 {
+		if i = c.value(p, jsonscan.Space(p, i+1), depth); i < 0 {
 			return -1
 		}
 		m.to = len(c.out)
@@ -125,7 +127,7 @@ func (c *Canonical) object(p []byte, i, depth int) int {
 			sorted = sorted && c.compare(c.members[n-1], m) < 0
 		}
 		c.members = append(c.members, m)
-		if i = space(p, i); i >= len(p) {
+		if i = jsonscan.Space(p, i); i >= len(p) {
 			return -1
 		}
 		switch p[i] {
@@ -138,7 +140,7 @@ func (c *Canonical) object(p []byte, i, depth int) int {
 			return -1
 		}
 	}
-	i = space(p, i) + 1
+	i = jsonscan.Space(p, i) + 1
 	if !sorted && !c.sort(first, start) {
 		return -1
 	}
@@ -204,7 +206,7 @@ func unitsOf(p []byte) (units uint32, n int) {
 		case 't':
 			return '\t' << 16, 2
 		case 'u':
-			return uint32(hex4(p, 2)) << 16, 6
+			return uint32(jsonscan.Hex4(p, 2)) << 16, 6
 		}
 		return uint32(p[1]) << 16, 2
 	}
@@ -246,12 +248,12 @@ func (c *Canonical) string(p []byte, i int) int {
 		case '/':
 			c.out = append(c.out, '/')
 		case 'u':
-			r := hex4(p, i)
+			r := jsonscan.Hex4(p, i)
 			if i += 4; r < 0 {
 				return -1
 			}
 			if r&0xfc00 == 0xd800 && len(p) > i+1 && p[i] == '\\' && p[i+1] == 'u' {
-				if low := hex4(p, i+2); low&^0x3ff == 0xdc00 {
+				if low := jsonscan.Hex4(p, i+2); low&^0x3ff == 0xdc00 {
 					r = 0x10000 + (r-0xd800)<<10 + low - 0xdc00
 					i += 6
 				}
@@ -301,8 +303,8 @@ func (c *Canonical) number(p []byte) bool {
 	return true
 }
 
-// held tells whether the double says what the digits say: up to 15 of them always do, of more they
-// must be the ones that the double is written with.
+// held reports whether the double is the number that the digits write. Up to 15 digits it always
+// is; more must be the digits with which the double itself is written.
 func held(p []byte, f float64) bool {
 	var buf [64]byte
 	digits, zeros := buf[:0], 0

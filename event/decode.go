@@ -5,6 +5,8 @@ import (
 	"strconv"
 
 	"github.com/cespare/xxhash/v2"
+
+	"github.com/wayward-sec/wayward/event/jsonscan"
 )
 
 // Reasons are the words a DecodeError can carry: few and fixed, so that they can label a metric and
@@ -15,10 +17,10 @@ var Reasons = []string{
 }
 
 const (
-	notJSON        = "not_json"
+	notJSON        = jsonscan.NotJSON
 	tooLarge       = "too_large"
 	tooDeep        = "too_deep"
-	badUTF8        = "bad_utf8"
+	badUTF8        = jsonscan.BadUTF8
 	wrongType      = "wrong_type"
 	outOfRange     = "out_of_range"
 	missingField   = "missing_field"
@@ -54,14 +56,14 @@ type Decoder struct {
 	labels arena[string] // the arrays behind Resource.Labels
 	fault  DecodeError   // of the record in hand
 
-	// Of mend.go, for the record in hand; not looked at while all can be read.
-	e       *Event
-	strict  bool // the fault is in what must be right: nobody further out may mend it
-	mended  int
-	noted   DecodeError // the first that was mended
-	about   uint16      // a bit per Kind that has a fault if the event is of it:
-	faults  [Session + 1]DecodeError
-	nesting []uint64 // scratch: a bit per open bracket
+	// Of repair.go, for the record in hand; not looked at while all can be read.
+	e        *Event
+	strict   bool // the fault is in what must be right: nobody further out may repair it
+	repaired int
+	noted    DecodeError // the first that was repaired
+	about    uint16      // a bit per Kind that has a fault if the event is of it:
+	faults   [Session + 1]DecodeError
+	brackets jsonscan.Brackets // scratch
 }
 
 // Reset forgets the scratch: events decoded since the last Reset become invalid.
@@ -78,33 +80,33 @@ func (d *Decoder) Reset() {
 // that decide (phase, policy.verdict, approval.state) and in the structure of the record, since
 // whoever reads a record more kindly than its neighbour can be shown another record: JSON to the
 // letter (RFC 8259), valid UTF-8, no field twice, numbers in range. All else an agent may have
-// chosen: what of it cannot be read so is cut or replaced, and marked in e.Unreadable (mend.go).
+// chosen: what of it cannot be read so is cut or replaced, and marked in e.Unreadable (repair.go).
 // Unknown fields are passed over.
 func (d *Decoder) Decode(p []byte, e *Event) error {
 	*e = Event{}
-	d.e, d.strict, d.mended, d.about = e, false, 0, 0
+	d.e, d.strict, d.repaired, d.about = e, false, 0, 0
 	if d.event(p, e) < 0 {
 		fault := d.fault
-		d.fault, d.mended = DecodeError{}, 0
+		d.fault, d.repaired = DecodeError{}, 0
 		return &fault
 	}
 	return nil
 }
 
-// Strictly is Decode for events that somebody writes by hand, as in tests of policies: what would
-// be mended is an error.
-func (d *Decoder) Strictly(p []byte, e *Event) error {
+// DecodeStrict is Decode for events that somebody writes by hand, as in tests of policies: what
+// would be repaired is an error.
+func (d *Decoder) DecodeStrict(p []byte, e *Event) error {
 	if err := d.Decode(p, e); err != nil {
 		return err
 	}
-	return d.Mended()
+	return d.Repaired()
 }
 
-// Mended is the first of what could not be read as it was sent in the record that was decoded last,
-// as an error; nil: all could. It is for those who send events: the event itself says what in
+// Repaired is the first of what could not be read as it was sent in the record that was decoded
+// last, as an error; nil: all could. It is for those who send events: the event itself says what in
 // Unreadable.
-func (d *Decoder) Mended() error {
-	if d.mended == 0 {
+func (d *Decoder) Repaired() error {
+	if d.repaired == 0 {
 		return nil
 	}
 	fault := d.noted
@@ -119,7 +121,7 @@ func (d *Decoder) event(p []byte, e *Event) int {
 	if len(p) > MaxSize {
 		return d.fail(tooLarge, MaxSize, "at most 1 MiB")
 	}
-	i := space(p, 0)
+	i := jsonscan.Space(p, 0)
 	if i >= len(p) || p[i] != '{' {
 		return d.fail(notJSON, i, "an object")
 	}
@@ -206,13 +208,13 @@ func (d *Decoder) event(p []byte, e *Event) int {
 			i = d.skip(p, at, 1)
 		}
 		if i < 0 || seen&bit != 0 {
-			if i = d.mend(p, i, at, "", key, bit); i < 0 {
+			if i = d.repair(p, i, at, "", key, bit); i < 0 {
 				return i
 			}
 		}
 		seen |= bit
 	}
-	if i = space(p, i); i != len(p) {
+	if i = jsonscan.Space(p, i); i != len(p) {
 		return d.fail(notJSON, i, "nothing behind the object")
 	}
 
@@ -242,529 +244,6 @@ func (d *Decoder) event(p []byte, e *Event) int {
 	return i
 }
 
-func (d *Decoder) agent(p []byte, i int, e *Event) int {
-	if i = d.enter(p, i); i < 0 || p[i-1] != '{' {
-		return i
-	}
-	a := &e.Agent
-	var seen uint64
-	for {
-		key, at, more := d.member(p, i)
-		if !more {
-			return at
-		}
-		var bit uint64
-		switch string(key) {
-		case "id":
-			bit, i = 1<<0, d.string(p, at, &a.ID)
-		case "instance":
-			bit, i = 1<<1, d.string(p, at, &a.Instance)
-		case "version":
-			bit, i = 1<<2, d.string(p, at, &a.Version)
-		case "model":
-			bit, i = 1<<3, d.string(p, at, &a.Model)
-		case "owner":
-			bit, i = 1<<4, d.string(p, at, &a.Owner)
-		case "tier":
-			bit, i = 1<<5, d.count(p, at, &a.Tier, &e.Has, HasTier)
-			if i >= 0 && e.Has&HasTier != 0 && (a.Tier < 1 || a.Tier > 3) {
-				i = d.fail(outOfRange, at, "1, 2 or 3")
-			}
-		case "charter_hash":
-			bit, i = 1<<6, d.string(p, at, &a.CharterHash)
-		case "credential":
-			bit, i = 1<<7, d.string(p, at, &a.Credential)
-		default:
-			i = d.skip(p, at, 2)
-		}
-		if i < 0 || seen&bit != 0 {
-			if i = d.mend(p, i, at, "agent.", key, bit); i < 0 {
-				return i
-			}
-		}
-		seen |= bit
-	}
-}
-
-func (d *Decoder) trace(p []byte, i int, t *Trace) int {
-	if i = d.enter(p, i); i < 0 || p[i-1] != '{' {
-		return i
-	}
-	var seen uint64
-	for {
-		key, at, more := d.member(p, i)
-		if !more {
-			return at
-		}
-		var bit uint64
-		switch string(key) {
-		case "id":
-			bit, i = 1<<0, d.string(p, at, &t.ID)
-		case "span":
-			bit, i = 1<<1, d.string(p, at, &t.Span)
-		case "parent":
-			bit, i = 1<<2, d.string(p, at, &t.Parent)
-		default:
-			i = d.skip(p, at, 2)
-		}
-		if i < 0 || seen&bit != 0 {
-			if i = d.mend(p, i, at, "trace.", key, bit); i < 0 {
-				return i
-			}
-		}
-		seen |= bit
-	}
-}
-
-func (d *Decoder) delegation(p []byte, i int, e *Event) int {
-	if i = d.enter(p, i); i < 0 || p[i-1] != '{' {
-		return i
-	}
-	g := &e.Delegation
-	var seen uint64
-	for {
-		key, at, more := d.member(p, i)
-		if !more {
-			return at
-		}
-		var bit uint64
-		switch string(key) {
-		case "id":
-			bit, i = 1<<0, d.string(p, at, &g.ID)
-		case "parent":
-			bit, i = 1<<1, d.string(p, at, &g.Parent)
-		case "from":
-			bit, i = 1<<2, d.string(p, at, &g.From)
-		case "to":
-			bit, i = 1<<3, d.string(p, at, &g.To)
-		case "limit":
-			bit, i = 1<<4, d.amount(p, at, &g.Limit, &e.Has, HasLimit, 3, "delegation.limit.")
-		default:
-			i = d.skip(p, at, 2)
-		}
-		if i < 0 || seen&bit != 0 {
-			if i = d.mend(p, i, at, "delegation.", key, bit); i < 0 {
-				return i
-			}
-		}
-		seen |= bit
-	}
-}
-
-func (d *Decoder) origin(p []byte, i int, o *Origin) int {
-	if i = d.enter(p, i); i < 0 || p[i-1] != '{' {
-		return i
-	}
-	var seen uint64
-	for {
-		key, at, more := d.member(p, i)
-		if !more {
-			return at
-		}
-		var bit uint64
-		switch string(key) {
-		case "ip":
-			bit, i = 1<<0, d.string(p, at, &o.IP)
-		case "host":
-			bit, i = 1<<1, d.string(p, at, &o.Host)
-		case "region":
-			bit, i = 1<<2, d.string(p, at, &o.Region)
-		default:
-			i = d.skip(p, at, 2)
-		}
-		if i < 0 || seen&bit != 0 {
-			if i = d.mend(p, i, at, "origin.", key, bit); i < 0 {
-				return i
-			}
-		}
-		seen |= bit
-	}
-}
-
-func (d *Decoder) tool(p []byte, i int, t *Tool) int {
-	if i = d.enter(p, i); i < 0 || p[i-1] != '{' {
-		return i
-	}
-	var seen uint64
-	for {
-		key, at, more := d.member(p, i)
-		if !more {
-			return at
-		}
-		var bit uint64
-		switch string(key) {
-		case "name":
-			bit, i = 1<<0, d.string(p, at, &t.Name)
-		case "server":
-			bit, i = 1<<1, d.string(p, at, &t.Server)
-		case "class":
-			bit, i = 1<<2, word(d, p, at, classes, &t.Class)
-		case "definition_hash":
-			bit, i = 1<<3, d.string(p, at, &t.DefinitionHash)
-		case "hash_version":
-			bit, i = 1<<4, d.string(p, at, &t.HashVersion)
-		case "read_only_hint":
-			bit, i = 1<<5, d.bool(p, at, &t.ReadOnlyHint)
-		case "open_world_hint":
-			bit, i = 1<<6, d.bool(p, at, &t.OpenWorldHint)
-		default:
-			i = d.skip(p, at, 2)
-		}
-		if i < 0 || seen&bit != 0 {
-			if i = d.mend(p, i, at, "tool.", key, bit); i < 0 {
-				return i
-			}
-		}
-		seen |= bit
-	}
-}
-
-func (d *Decoder) resource(p []byte, i int, r *Resource) int {
-	if i = d.enter(p, i); i < 0 || p[i-1] != '{' {
-		return i
-	}
-	var seen uint64
-	for {
-		key, at, more := d.member(p, i)
-		if !more {
-			return at
-		}
-		var bit uint64
-		switch string(key) {
-		case "type":
-			bit, i = 1<<0, d.term(p, at, nil, &r.Type)
-		case "id":
-			bit, i = 1<<1, d.string(p, at, &r.ID)
-		case "tenant":
-			bit, i = 1<<2, d.string(p, at, &r.Tenant)
-		case "owner":
-			bit, i = 1<<3, d.string(p, at, &r.Owner)
-		case "labels":
-			bit, i = 1<<4, d.strings(p, at, &r.Labels)
-		case "classification":
-			bit, i = 1<<5, d.term(p, at, nil, &r.Classification)
-		case "visibility":
-			bit, i = 1<<6, d.term(p, at, visibilities, &r.Visibility)
-		case "environment":
-			bit, i = 1<<7, d.term(p, at, environments, &r.Environment)
-		default:
-			i = d.skip(p, at, 2)
-		}
-		if i < 0 || seen&bit != 0 {
-			if i = d.mend(p, i, at, "resource.", key, bit); i < 0 {
-				return i
-			}
-		}
-		seen |= bit
-	}
-}
-
-func (d *Decoder) destination(p []byte, i int, t *Destination) int {
-	if i = d.enter(p, i); i < 0 || p[i-1] != '{' {
-		return i
-	}
-	var seen uint64
-	for {
-		key, at, more := d.member(p, i)
-		if !more {
-			return at
-		}
-		var bit uint64
-		switch string(key) {
-		case "kind":
-			bit, i = 1<<0, d.term(p, at, destinationKinds, &t.Kind)
-		case "value":
-			bit, i = 1<<1, d.string(p, at, &t.Value)
-		case "domain":
-			bit, i = 1<<2, d.string(p, at, &t.Domain)
-		case "external":
-			bit, i = 1<<3, d.bool(p, at, &t.External)
-		default:
-			i = d.skip(p, at, 2)
-		}
-		if i < 0 || seen&bit != 0 {
-			if i = d.mend(p, i, at, "destination.", key, bit); i < 0 {
-				return i
-			}
-		}
-		seen |= bit
-	}
-}
-
-func (d *Decoder) result(p []byte, i int, e *Event) int {
-	if i = d.enter(p, i); i < 0 || p[i-1] != '{' {
-		return i
-	}
-	r := &e.Result
-	var seen uint64
-	for {
-		key, at, more := d.member(p, i)
-		if !more {
-			return at
-		}
-		var bit uint64
-		switch string(key) {
-		case "outcome":
-			bit, i = 1<<0, word(d, p, at, outcomes, &r.Outcome)
-		case "records":
-			bit, i = 1<<1, d.count(p, at, &r.Records, &e.Has, HasRecords)
-		case "bytes":
-			bit, i = 1<<2, d.count(p, at, &r.Bytes, &e.Has, HasBytes)
-		case "error":
-			bit, i = 1<<3, d.string(p, at, &r.Error)
-		case "content":
-			bit, i = 1<<4, d.any(p, at, 2, &r.Content)
-		case "content_hash":
-			bit, i = 1<<5, d.string(p, at, &r.ContentHash)
-		case "untrusted":
-			bit, i = 1<<6, d.bool(p, at, &r.Untrusted)
-		case "effect":
-			bit, i = 1<<7, word(d, p, at, classes, &r.Effect)
-		default:
-			i = d.skip(p, at, 2)
-		}
-		if i < 0 || seen&bit != 0 {
-			if i = d.mend(p, i, at, "result.", key, bit); i < 0 {
-				return i
-			}
-		}
-		seen |= bit
-	}
-}
-
-// amount stands at two places in the event, at depth containers below its root.
-func (d *Decoder) amount(p []byte, i int, a *Amount, has *Has, flag Has, depth int, group string) int {
-	if i = d.enter(p, i); i < 0 || p[i-1] != '{' {
-		return i
-	}
-	var seen uint64
-	for {
-		key, at, more := d.member(p, i)
-		if !more {
-			return at
-		}
-		var bit uint64
-		switch string(key) {
-		case "value":
-			was, had := a.Micro, *has&flag != 0
-			bit, i = 1<<0, d.money(p, at, &a.Micro, has, flag)
-			if had && larger(was, a.Micro) { // of what is said twice the larger counts
-				a.Micro = was
-			}
-		case "currency":
-			bit, i = 1<<1, d.currency(p, at, &a.Currency)
-		default:
-			i = d.skip(p, at, depth)
-		}
-		if i < 0 || seen&bit != 0 {
-			if i = d.mend(p, i, at, group, key, bit); i < 0 {
-				return i
-			}
-		}
-		seen |= bit
-	}
-}
-
-func (d *Decoder) cost(p []byte, i int, e *Event) int {
-	if i = d.enter(p, i); i < 0 || p[i-1] != '{' {
-		return i
-	}
-	c := &e.Cost
-	var seen uint64
-	for {
-		key, at, more := d.member(p, i)
-		if !more {
-			return at
-		}
-		var bit uint64
-		switch string(key) {
-		case "usd":
-			bit, i = 1<<0, d.money(p, at, &c.MicroUSD, &e.Has, HasCost)
-		case "input_tokens":
-			bit, i = 1<<1, d.count(p, at, &c.InputTokens, &e.Has, HasTokens)
-		case "output_tokens":
-			bit, i = 1<<2, d.count(p, at, &c.OutputTokens, &e.Has, HasTokens)
-		case "cached_tokens":
-			bit, i = 1<<3, d.count(p, at, &c.CachedTokens, &e.Has, HasTokens)
-		default:
-			i = d.skip(p, at, 2)
-		}
-		if i < 0 || seen&bit != 0 {
-			if i = d.mend(p, i, at, "cost.", key, bit); i < 0 {
-				return i
-			}
-		}
-		seen |= bit
-	}
-}
-
-func (d *Decoder) policy(p []byte, i int, v *Verdict) int {
-	if i = d.enter(p, i); i < 0 || p[i-1] != '{' {
-		return i
-	}
-	var seen uint64
-	for {
-		key, at, more := d.member(p, i)
-		if !more {
-			return at
-		}
-		var bit uint64
-		switch string(key) {
-		case "verdict":
-			bit, i = 1<<0, d.word(p, at, verdicts, &v.Verdict)
-		case "id":
-			bit, i = 1<<1, d.string(p, at, &v.ID)
-		default:
-			i = d.skip(p, at, 2)
-		}
-		if i < 0 || seen&bit != 0 {
-			if i = d.mend(p, i, at, "policy.", key, bit); i < 0 {
-				return i
-			}
-		}
-		seen |= bit
-	}
-}
-
-func (d *Decoder) approval(p []byte, i int, e *Event) int {
-	if i = d.enter(p, i); i < 0 || p[i-1] != '{' {
-		return i
-	}
-	a := &e.Approval
-	var seen uint64
-	for {
-		key, at, more := d.member(p, i)
-		if !more {
-			return at
-		}
-		var bit uint64
-		switch string(key) {
-		case "id":
-			bit, i = 1<<0, d.string(p, at, &a.ID)
-		case "state":
-			bit, i = 1<<1, d.word(p, at, states, &a.State)
-		case "by":
-			bit, i = 1<<2, d.string(p, at, &a.By)
-		case "requested_by":
-			bit, i = 1<<3, d.string(p, at, &a.RequestedBy)
-		case "digest":
-			bit, i = 1<<4, d.string(p, at, &a.Digest)
-		case "expires":
-			bit, i = 1<<5, d.time(p, at, &a.Expires, firstDate)
-			if i >= 0 && p[at] != 'n' {
-				e.Has |= HasExpires
-			}
-		case "bypass":
-			bit, i = 1<<6, d.bool(p, at, &a.Bypass)
-		default:
-			i = d.skip(p, at, 2)
-		}
-		if i < 0 || seen&bit != 0 {
-			if i = d.mend(p, i, at, "approval.", key, bit); i < 0 {
-				return i
-			}
-		}
-		seen |= bit
-	}
-}
-
-func (d *Decoder) message(p []byte, i int, m *MessageOf) int {
-	if i = d.enter(p, i); i < 0 || p[i-1] != '{' {
-		return i
-	}
-	var seen uint64
-	for {
-		key, at, more := d.member(p, i)
-		if !more {
-			return at
-		}
-		var bit uint64
-		switch string(key) {
-		case "role":
-			bit, i = 1<<0, d.term(p, at, roles, &m.Role)
-		case "text":
-			bit, i = 1<<1, d.quoted(p, at, &m.Text)
-		case "text_hash":
-			bit, i = 1<<2, d.string(p, at, &m.TextHash)
-		case "to":
-			bit, i = 1<<3, d.string(p, at, &m.To)
-		default:
-			i = d.skip(p, at, 2)
-		}
-		if i < 0 || seen&bit != 0 {
-			if i = d.mend(p, i, at, "message.", key, bit); i < 0 {
-				return i
-			}
-		}
-		seen |= bit
-	}
-}
-
-func (d *Decoder) audit(p []byte, i int, a *AuditOf) int {
-	if i = d.enter(p, i); i < 0 || p[i-1] != '{' {
-		return i
-	}
-	var seen uint64
-	for {
-		key, at, more := d.member(p, i)
-		if !more {
-			return at
-		}
-		var bit uint64
-		switch string(key) {
-		case "action":
-			bit, i = 1<<0, d.term(p, at, auditActions, &a.Action)
-		case "target":
-			bit, i = 1<<1, d.string(p, at, &a.Target)
-		case "before":
-			bit, i = 1<<2, d.any(p, at, 2, &a.Before)
-		case "after":
-			bit, i = 1<<3, d.any(p, at, 2, &a.After)
-		default:
-			i = d.skip(p, at, 2)
-		}
-		if i < 0 || seen&bit != 0 {
-			if i = d.mend(p, i, at, "audit.", key, bit); i < 0 {
-				return i
-			}
-		}
-		seen |= bit
-	}
-}
-
-func (d *Decoder) source(p []byte, i int, e *Event) int {
-	if i = d.enter(p, i); i < 0 || p[i-1] != '{' {
-		return i
-	}
-	s := &e.Source
-	var seen uint64
-	for {
-		key, at, more := d.member(p, i)
-		if !more {
-			return at
-		}
-		var bit uint64
-		switch string(key) {
-		case "name":
-			bit, i = 1<<0, d.string(p, at, &s.Name)
-		case "trusted":
-			bit, i = 1<<1, d.bool(p, at, &s.Trusted)
-		case "seq":
-			bit, i = 1<<2, d.count(p, at, &s.Seq, &e.Has, HasSeq)
-		case "sample_rate":
-			bit, i = 1<<3, d.float(p, at, &s.SampleRate, &e.Has, HasSampleRate)
-		default:
-			i = d.skip(p, at, 2)
-		}
-		if i < 0 || seen&bit != 0 {
-			if i = d.mend(p, i, at, "source.", key, bit); i < 0 {
-				return i
-			}
-		}
-		seen |= bit
-	}
-}
-
 // Structure.
 
 // enter returns the offset behind the opening brace at i, or behind null: then p[i-1] is not a
@@ -784,7 +263,7 @@ func (d *Decoder) member(p []byte, i int) (key []byte, at int, more bool) {
 	// others
 	first := p[i-1] == '{'
 	if i < len(p) && p[i] <= ' ' {
-		i = space(p, i)
+		i = jsonscan.Space(p, i)
 	}
 	if i < len(p) && p[i] == '}' {
 		return nil, i + 1, false
@@ -794,13 +273,13 @@ func (d *Decoder) member(p []byte, i int) (key []byte, at int, more bool) {
 			return nil, d.fail(notJSON, i, "a comma or a closing brace"), false
 		}
 		if i++; i < len(p) && p[i] <= ' ' {
-			i = space(p, i)
+			i = jsonscan.Space(p, i)
 		}
 	}
 	if i >= len(p) || p[i] != '"' {
 		return nil, d.fail(notJSON, i, "a field name"), false
 	}
-	end, escaped, reason := scan(p, i+1)
+	end, escaped, reason := jsonscan.String(p, i+1)
 	if reason != "" {
 		if end = d.brokenName(p, i, end, reason); end < 0 {
 			return nil, end, false
@@ -810,13 +289,13 @@ func (d *Decoder) member(p []byte, i int) (key []byte, at int, more bool) {
 	}
 	i = end + 1
 	if i < len(p) && p[i] <= ' ' {
-		i = space(p, i)
+		i = jsonscan.Space(p, i)
 	}
 	if i >= len(p) || p[i] != ':' {
 		return nil, d.fail(notJSON, i, "a colon"), false
 	}
 	if i++; i < len(p) && p[i] <= ' ' {
-		i = space(p, i)
+		i = jsonscan.Space(p, i)
 	}
 	return key, i, true
 }
@@ -828,7 +307,7 @@ func (d *Decoder) name(raw []byte) []byte {
 		return nil
 	}
 	b := d.text.take(len(raw))
-	n := len(unescape(b[:0], raw))
+	n := len(jsonscan.Unescape(b[:0], raw))
 	d.text.giveBack(len(raw) - n)
 	return b[:n:n]
 }
@@ -836,7 +315,7 @@ func (d *Decoder) name(raw []byte) []byte {
 // absent passes over null, which counts as an absent field, and refuses any other value, which is
 // not what was wanted.
 func (d *Decoder) absent(p []byte, i int, want string) int {
-	if literal(p, i, "null") {
+	if jsonscan.Literal(p, i, "null") {
 		return i + 4
 	}
 	if i < len(p) {

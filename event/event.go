@@ -1,6 +1,8 @@
-// Package event is the vocabulary of wayward: what comes in (Event), what goes out (Finding), and
-// the decoder between bytes and Event. It imports nothing of ours, so that every other package can
-// speak it.
+// Package event is what is on the wire: Event comes in, Finding and Command go out, Ack and
+// Feedback come back. The decoder makes an Event of a record without allocating. The package knows
+// no policy, no state and no Kafka, and imports nothing of ours but packages below itself, so that
+// every other package, and a gateway written in Go, can use it. Begin reading at Event, then
+// Decoder.Decode; the schema of every form is in forms.go.
 package event
 
 // MaxSize is how many bytes a record may have. A larger one does not decode and goes to the
@@ -58,8 +60,8 @@ const (
 	NotFound
 )
 
-// Phase tells an attempt from a result; NoPhase is the whole call at once (for kind session: Start
-// or End).
+// Phase distinguishes an attempt from a result; NoPhase is the whole call at once (for kind
+// session: Start or End).
 type Phase uint8
 
 // Phases of calls and sessions.
@@ -119,7 +121,7 @@ func Outcomes() []string { return outcomes[1:] }
 // Classes are the words of Class, weakest claim first.
 func Classes() []string { return classes[1:] }
 
-// Has tells which optional numbers an event carries, since zero is a value: a detector whose field
+// Has lists which optional numbers an event carries, since zero is a value: a detector whose field
 // is missing stays off.
 type Has uint16
 
@@ -138,7 +140,7 @@ const (
 	HasTokens
 )
 
-// Inferred tells which fields the tool catalogue filled in, since the producer did not declare
+// Inferred lists which fields the tool catalogue filled in, since the producer did not declare
 // them.
 type Inferred uint16
 
@@ -150,12 +152,12 @@ const (
 	InferredDestination
 	InferredAmount
 	InferredLabels
-	// ArgsIncomplete tells that the arguments were not read to their end: where the call goes, and
+	// ArgsIncomplete: the arguments were not read to their end: where the call goes, and
 	// for how much, may stand in the rest.
 	ArgsIncomplete
 )
 
-// SideEffect is what a call leaves behind in the world, as far as the catalogue can tell.
+// SideEffect is what a call leaves behind in the world, as far as the catalogue knows.
 type SideEffect uint8
 
 // Side effects; UnknownEffect is not "none".
@@ -222,9 +224,10 @@ type Event struct {
 	// left out.
 	Inferred   Inferred
 	SideEffect SideEffect
-	// Held is not on the wire: the shard fills in what the agent or the session has said before.
+	// Held is not on the wire: the shard fills in what earlier events of the agent or session
+	// carried.
 	Held Held
-	// Unreadable tells what could not be read as it was sent; see there.
+	// Unreadable lists the fields that could not be read as they were sent.
 	Unreadable Unreadable
 	Attrs      []byte // raw JSON object
 	Trace      Trace
@@ -297,7 +300,7 @@ type Cost struct {
 	InputTokens, OutputTokens, CachedTokens int64 // see HasTokens
 }
 
-// Verdict is what the gateway's own policy said before us.
+// Verdict is what the gateway's own policy decided, before wayward saw the event.
 type Verdict struct{ Verdict, ID string }
 
 // ApprovalOf is a step of an approval; the event's agent is the one whose call is approved.
@@ -307,7 +310,7 @@ type ApprovalOf struct {
 	Bypass                             Tri
 }
 
-// MessageOf is what was said.
+// MessageOf is a message to or from an agent.
 type MessageOf struct {
 	Role, TextHash, To string
 	Text               []byte // raw JSON string with its quotes, never stored
@@ -319,7 +322,7 @@ type AuditOf struct {
 	Before, After  []byte // raw JSON values
 }
 
-// Source is the gateway that said it.
+// Source is the gateway that sent the event.
 type Source struct {
 	Name       string
 	Trusted    Tri

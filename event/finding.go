@@ -41,6 +41,9 @@ type Ref struct {
 	Agent string
 }
 
+// MaxRefs is how many first contributors a finding names besides its trigger (EVENTS §2).
+const MaxRefs = 5
+
 // Before orders references by (time, id), and by agent where two agents use one id.
 func (r Ref) Before(o Ref) bool {
 	if r.Time != o.Time {
@@ -65,8 +68,8 @@ func (r Ref) Clone() Ref {
 type Activity uint8
 
 // Activities of a finding. An update keeps uid, trigger and time. Again is a finding that goes on
-// without having grown enough to be told: nothing is sent, but what it asks for is done if it is no
-// longer in force.
+// without having grown enough for an update: nothing is sent, but its response is repeated if that
+// is no longer in force.
 const (
 	Again  Activity = 0
 	Create Activity = 1
@@ -83,7 +86,7 @@ const (
 	StatisticalAnalytic Analytic = 3
 )
 
-// Finding is what a detector says, in our own words; package sinks turns it into OCSF.
+// Finding is the result of a detector; package sinks encodes it as OCSF.
 type Finding struct {
 	UID      string
 	Activity Activity
@@ -171,8 +174,8 @@ func uid(parts ...string) string {
 	return hex.EncodeToString(h.Sum(sum[:0])[:16])
 }
 
-// Anomaly says how odd something is, against what, and how that was reckoned: enough to draw it and
-// to check it.
+// Anomaly says how rare something is, compared to what, and how that was computed: enough to draw
+// it and to check it.
 type Anomaly struct {
 	P     float64 // p-value
 	Alpha float64 // p-value below which the persona's alert budget lets a test of this family call somebody

@@ -84,7 +84,7 @@ var issuerRows = []row{
 	{"issuer.by", false, upTo(MaxString), "The person."},
 }
 
-// forms are all forms but the event, whose table is fields.
+// forms are all forms but the event, which has a table of its own (fields).
 var forms = []form{
 	{name: "command",
 		doc: "wayward.command/v1: one record of the topic agent.commands, keyed tenant|scope.type|scope.id. Act only on mode enforce.",

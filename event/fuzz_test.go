@@ -19,6 +19,8 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/wayward-sec/wayward/event/jsonscan"
 )
 
 // reference is a second decoder, slow and from other parts (encoding/json, regexp, math/big, time
@@ -395,12 +397,13 @@ func judge(t *testing.T, p []byte) {
 	}
 	want, judged := reference(p)
 	if whole := err == nil && got.Unreadable == 0; whole != (judged == nil) ||
-		whole != (err == nil && d.Mended() == nil) {
-		t.Fatalf("%q: Decode says %v, unreadable %v (%v), the reference %v", p, err, got.Unreadable.Words(), d.Mended(),
+		whole != (err == nil && d.Repaired() == nil) {
+		t.Fatalf("%q: Decode says %v, unreadable %v (%v), the reference %v", p, err, got.Unreadable.Words(),
+			d.Repaired(),
 			judged)
 	}
 	if err == nil {
-		err = d.Mended()
+		err = d.Repaired()
 		sound(t, p, &got)
 	}
 	if err != nil {
@@ -495,7 +498,7 @@ func FuzzUnquote(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		got, ok := Unquote([]byte("x"), raw)
+		got, ok := jsonscan.Unquote([]byte("x"), raw)
 		var want string
 		valid := len(raw) > 1 && raw[0] == '"' && raw[len(raw)-1] == '"' && utf8.Valid(raw) &&
 			json.Unmarshal(raw, &want) == nil && !halfPair(string(raw))
@@ -518,7 +521,8 @@ func FuzzContent(f *testing.F) {
 	f.Fuzz(func(t *testing.T, i uint8, value string) {
 		path := content[int(i)%len(content)]
 		var d Decoder
-		if end := d.delimit([]byte(value), 0); end != len(value) { // it is no one value: then it is a text
+		if end := d.brackets.EndOfValue([]byte(value), 0); end != len(value) {
+			// it is no one value: then it is a text
 			value = strings.NewReplacer(`"`, `'`, `\`, `/`).Replace(value)
 			value = `"` + value + `"`
 		}
@@ -541,7 +545,7 @@ func FuzzContent(f *testing.F) {
 
 // content are the fields that do not name an event and on whose words nothing hangs.
 var content = func() (out []string) {
-	for path := range mendings {
+	for path := range repairs {
 		if !strings.HasPrefix(path, "tool") || path == "tool.server" || path == "tool.class" {
 			out = append(out, path)
 		}

@@ -1,10 +1,11 @@
 package event
 
-// Held tells which fields an event did not carry and its agent or session had said before: what is
-// absent is not another value, so what only some events carry holds until another value is said.
+// Held lists the fields that an event did not carry and that were taken from an earlier event of
+// its agent or session: an absent field is not another value, so the last one holds until a new one
+// comes.
 type Held uint16
 
-// Bits of Held: what an agent holds, then what a session holds.
+// Bits of Held: fields of an agent, then of a session.
 const (
 	HeldPersona Held = 1 << iota
 	HeldOwner

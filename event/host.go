@@ -11,8 +11,8 @@ import (
 	"golang.org/x/net/idna"
 )
 
-// Host is what a client reaches, as far as a text tells. It follows the URL Standard of the WHATWG
-// and RFC 3986.
+// Host is what a client reaches, as far as a text shows it. It follows the URL Standard of the
+// WHATWG and RFC 3986.
 type Host struct {
 	// Name is the host in one spelling, however it was written, but for the case of ASCII letters:
 	// in Punycode, without the root's dot; an address as netip writes it, an IPv4 address also
@@ -21,7 +21,7 @@ type Host struct {
 	Name string
 	// Other is a second host that some reader of URLs finds; "" if they all find the same one.
 	Other string
-	// Sure tells that no reader finds another host. A list that lets something pass must ask for
+	// Sure: no reader finds another host. A list that lets something pass must ask for
 	// it.
 	Sure bool
 }
@@ -99,7 +99,7 @@ func beforeOdd(authority string) string {
 	return ""
 }
 
-// anotherURL tells whether a URL goes on with another one behind a blank or a separator, as lists
+// anotherURL reports whether a URL goes on with another one behind a blank or a separator, as lists
 // of them do.
 func anotherURL(s string) bool {
 	for {
@@ -125,7 +125,7 @@ const (
 	separators = blanks + ",;|" // between the URLs of a list
 )
 
-// readAuthority reads user, host and port; slashes tells whether they stood behind //.
+// readAuthority reads user, host and port; slashes reports whether they stood behind //.
 func readAuthority(a string, slashes bool) Host {
 	back := strings.IndexByte(a, '\\')
 	at := strings.LastIndexByte(a, '@')
@@ -289,7 +289,7 @@ var (
 		idna.CheckHyphens(false), idna.VerifyDNSLength(false))
 )
 
-// isNumber tells whether the last part of a host makes it an IPv4 address.
+// isNumber reports whether the last part of a host makes it an IPv4 address.
 func isNumber(s string) bool {
 	if len(s) > 1 && s[0] == '0' && s[1]|0x20 == 'x' {
 		for _, c := range []byte(s[2:]) {
@@ -429,7 +429,7 @@ func cutScheme(s string) (scheme, rest string, ok bool) {
 	}
 }
 
-// IsScheme tells whether a text may stand before the colon of a URL.
+// IsScheme reports whether a text may stand before the colon of a URL.
 func IsScheme(s string) bool {
 	if len(s) > 64 {
 		return false
@@ -443,7 +443,7 @@ func IsScheme(s string) bool {
 	return s != ""
 }
 
-// special tells whether clients find the host of a scheme also without slashes.
+// special reports whether clients find the host of a scheme also without slashes.
 func special(scheme string) bool {
 	switch len(scheme) {
 	case 2:
@@ -458,7 +458,7 @@ func special(scheme string) bool {
 	return false
 }
 
-// IsURL tells whether a text has the form of a URL with a scheme, or begins with // and a host.
+// IsURL reports whether a text has the form of a URL with a scheme, or begins with // and a host.
 func IsURL(s string) bool {
 	s, _ = trimURL(unwrapped(trimHost(s)))
 	if strings.HasPrefix(s, "//") || strings.HasPrefix(s, `\\`) {

@@ -26,7 +26,7 @@ func Identity(s string) string {
 	return identitySlow(s)
 }
 
-// SameIdentity tells whether two names are those of one.
+// SameIdentity reports whether two names are those of one.
 func SameIdentity(a, b string) bool { return a == b || Identity(a) == Identity(b) }
 
 const (
@@ -35,7 +35,7 @@ const (
 	otherForm
 )
 
-// formOf tells what is to be done with a name. It errs to the side of more.
+// formOf says how much has to be done to a name. In doubt it says more.
 func formOf(s string) (form int) {
 	if s == "" {
 		return asItIs
@@ -57,7 +57,7 @@ func formOf(s string) (form int) {
 	return form
 }
 
-// settled tells of names in the most common alphabets that they are their own identity.
+// settled recognises names in the most common alphabets that are their own identity.
 func settled(s string) bool {
 	for _, r := range s {
 		switch {
@@ -89,11 +89,7 @@ func identitySlow(s string) string {
 	if len(s) > MaxString { // some characters are many once they are in one form
 		var sum [8]byte
 		binary.BigEndian.PutUint64(sum[:], xxhash.Sum64String(s))
-		end := MaxString - 17
-		for end > 0 && s[end]&0xc0 == 0x80 {
-			end--
-		}
-		s = strings.TrimRight(s[:end], " ") + "~" + hex.EncodeToString(sum[:])
+		s = strings.TrimRight(Clip(s, MaxString-17), " ") + "~" + hex.EncodeToString(sum[:])
 	}
 	return s
 }

@@ -59,10 +59,10 @@ func ParseScopeType(word string) (ScopeType, bool) {
 	return ScopeType(i + 1), i >= 0
 }
 
-// Known tells whether the type has a name.
+// Known reports whether the type has a name.
 func (s ScopeType) Known() bool { return s >= SessionScope && s <= GlobalScope }
 
-// Narrow tells whether the scope belongs to one agent.
+// Narrow reports whether the scope belongs to one agent.
 func (s ScopeType) Narrow() bool { return s == SessionScope || s == AgentScope }
 
 // Rate is what a throttle lets through.

@@ -1,12 +1,15 @@
 package event
 
 import (
+	"errors"
 	"math"
 
 	"github.com/cespare/xxhash/v2"
+
+	"github.com/wayward-sec/wayward/event/jsonscan"
 )
 
-// Named is what a record that did not decode says of itself.
+// Named is what can be read of a record that did not decode.
 type Named struct {
 	Tenant, Agent string
 	ID            string // its own, else made of its bytes
@@ -14,14 +17,14 @@ type Named struct {
 	Sum           uint64 // of its bytes: a record that is sent again is no other one
 }
 
-// Salvage reads of a record that did not decode whose it is: tenant and agent.id, where they
-// plainly stand in the outer object, before the place where it breaks off. False: it names nobody,
-// or more than one. It looks at no more than MaxSize bytes. The texts live as those of an event.
+// Salvage reads tenant and agent.id of a record that did not decode, if they stand in the outer
+// object before the place where it breaks off. False: it names no agent, or more than one. It looks
+// at no more than MaxSize bytes. The texts live as those of an event.
 func (d *Decoder) Salvage(p []byte) (n Named, ok bool) {
 	whole := p
 	n.Sum = xxhash.Sum64(whole)
 	p = p[:min(len(p), MaxSize)]
-	i := space(p, 0)
+	i := jsonscan.Space(p, 0)
 	if i >= len(p) || p[i] != '{' {
 		return n, false
 	}
@@ -67,30 +70,30 @@ func (d *Decoder) Salvage(p []byte) (n Named, ok bool) {
 // -1 of a value that breaks off.
 func (d *Decoder) members(p []byte, i int, f func(key string, at, end int)) {
 	for {
-		for i = space(p, i); i < len(p) && p[i] == ','; {
-			i = space(p, i+1)
+		for i = jsonscan.Space(p, i); i < len(p) && p[i] == ','; {
+			i = jsonscan.Space(p, i+1)
 		}
 		if i >= len(p) || p[i] != '"' {
 			return
 		}
-		end := quote(p, i+1)
+		end := jsonscan.ClosingQuote(p, i+1)
 		if end < 0 {
 			return
 		}
 		key := p[i+1 : end]
-		if _, escaped, reason := scan(p, i+1); reason != "" {
+		if _, escaped, reason := jsonscan.String(p, i+1); reason != "" {
 			key = nil
 		} else if escaped {
 			key = d.name(key)
 		}
-		if i = space(p, end+1); i >= len(p) || p[i] != ':' {
+		if i = jsonscan.Space(p, end+1); i >= len(p) || p[i] != ':' {
 			return
 		}
-		at := space(p, i+1)
+		at := jsonscan.Space(p, i+1)
 		if at >= len(p) {
 			return
 		}
-		i = d.delimit(p, at)
+		i = d.brackets.EndOfValue(p, at)
 		f(alias(key), at, i)
 		if i < 0 {
 			return
@@ -98,12 +101,21 @@ func (d *Decoder) members(p []byte, i int, f func(key string, at, end int)) {
 	}
 }
 
-// SalvageKeyed is Salvage of a record with a key. Where there is a key, it must name the same agent:
-// what one tenant sends must not count against the agent of another, and keys are the gateway's.
+// SalvageKeyed is Salvage of a record with a key. Where there is a key, it must name the same
+// agent: what one tenant sends must not count against the agent of another, and keys are the
+// gateway's.
 func (d *Decoder) SalvageKeyed(key, value []byte) (n Named, ok bool) {
 	n, ok = d.Salvage(value)
 	if len(key) > 0 && string(AppendKey(nil, n.Tenant, n.Agent)) != string(key) {
 		return Named{}, false
 	}
 	return n, ok
+}
+
+// ReasonOf is the word for an error of decoding in metrics and headers.
+func ReasonOf(err error) string {
+	if d := (*DecodeError)(nil); errors.As(err, &d) {
+		return d.Reason
+	}
+	return "not_json"
 }

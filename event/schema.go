@@ -190,8 +190,8 @@ var fields = []field{
 	{"attrs", anObject, nil, "Anything else. Nothing reads it yet."},
 }
 
-// FieldNames are the fields of wayward.event/v1 by their dotted names, groups left out, in the order
-// of the table. What is made of fields elsewhere is checked against it.
+// FieldNames are the fields of wayward.event/v1 by their dotted names, groups left out, in the
+// order of the table. What is made of fields elsewhere is checked against it.
 func FieldNames() []string {
 	var names []string
 	for _, f := range fields {

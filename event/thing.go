@@ -34,7 +34,7 @@ type Thing struct {
 	Model          string
 	Version        string
 	Versions       []string // that were seen, oldest first, at most MaxVersions
-	Tier           int64    // 0: not said
+	Tier           int64    // 0: unknown
 	DefinitionHash string   // of a tool, as are the next two: as last seen
 	HashVersion    string
 	Class          Class

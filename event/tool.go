@@ -42,5 +42,6 @@ func (t *Tool) AppendFull(dst []byte) []byte {
 	return append(append(append(append(dst, mcpPrefix...), t.Server...), "__"...), t.Name...)
 }
 
-// NamesServer tells whether what a policy says of a tool's name is about the name with its server.
+// NamesServer reports whether what a policy says of a tool's name is about the name with its
+// server.
 func NamesServer(entry string) bool { return strings.HasPrefix(entry, mcpPrefix) }

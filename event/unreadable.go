@@ -1,12 +1,12 @@
 package event
 
-// Unreadable tells which fields of an event could not be read as they were sent: damaged, too long,
+// Unreadable lists which fields of an event could not be read as they were sent: damaged, too long,
 // of another type, out of range, or sent twice. An agent, or a page that it reads, chooses what
 // stands there, so it must not hide the event: what can be kept is kept, and the rest is unknown.
 // Lists of policies treat a marked field as unknown, never as allowed.
 type Unreadable uint64
 
-// Bits of Unreadable. Of a group whose fields nothing is decided by there is one bit for all.
+// Bits of Unreadable. A group of fields on which no decision depends has one bit.
 const (
 	UnreadableID Unreadable = 1 << iota
 	UnreadableCall

@@ -4,6 +4,8 @@ import (
 	"math"
 	"strconv"
 	"strings"
+
+	"github.com/wayward-sec/wayward/event/jsonscan"
 )
 
 // skip checks the value at i, which is inside depth containers, and passes over it.
@@ -16,7 +18,7 @@ func (d *Decoder) skip(p []byte, i, depth int) int {
 		}
 		switch c := p[i]; c {
 		case '"':
-			end, _, reason := scan(p, i+1)
+			end, _, reason := jsonscan.String(p, i+1)
 			if reason != "" {
 				return d.fail(reason, end, "a string")
 			}
@@ -27,7 +29,7 @@ func (d *Decoder) skip(p []byte, i, depth int) int {
 			}
 			depth++
 			objects <<= 1
-			i = space(p, i+1)
+			i = jsonscan.Space(p, i+1)
 			if c == '{' {
 				objects |= 1
 				if i < len(p) && p[i] == '}' {
@@ -49,12 +51,12 @@ func (d *Decoder) skip(p []byte, i, depth int) int {
 			} else if c == 'n' {
 				w = "null"
 			}
-			if !literal(p, i, w) {
+			if !jsonscan.Literal(p, i, w) {
 				return d.fail(notJSON, i, "a value")
 			}
 			i += len(w)
 		default:
-			end, _ := number(p, i)
+			end, _ := jsonscan.Number(p, i)
 			if end < 0 {
 				return d.fail(notJSON, i, "a value")
 			}
@@ -64,12 +66,12 @@ func (d *Decoder) skip(p []byte, i, depth int) int {
 			if depth == outer {
 				return i
 			}
-			i = space(p, i)
+			i = jsonscan.Space(p, i)
 			if i >= len(p) {
 				return d.fail(notJSON, i, "a comma or an end")
 			}
 			if p[i] == ',' {
-				i = space(p, i+1)
+				i = jsonscan.Space(p, i+1)
 				if objects&1 != 0 {
 					if i = d.unnamed(p, i); i < 0 {
 						return i
@@ -92,22 +94,22 @@ func (d *Decoder) unnamed(p []byte, i int) int {
 	if i >= len(p) || p[i] != '"' {
 		return d.fail(notJSON, i, "a field name")
 	}
-	end, _, reason := scan(p, i+1)
+	end, _, reason := jsonscan.String(p, i+1)
 	if reason != "" {
 		return d.fail(reason, end, "a string")
 	}
-	i = space(p, end+1)
+	i = jsonscan.Space(p, end+1)
 	if i >= len(p) || p[i] != ':' {
 		return d.fail(notJSON, i, "a colon")
 	}
-	return space(p, i+1)
+	return jsonscan.Space(p, i+1)
 }
 
 func (d *Decoder) string(p []byte, i int, s *string) int {
 	if i >= len(p) || p[i] != '"' {
 		return d.absent(p, i, "a string")
 	}
-	end, escaped, reason := scan(p, i+1)
+	end, escaped, reason := jsonscan.String(p, i+1)
 	if reason != "" {
 		return d.fail(reason, end, "a string")
 	}
@@ -117,7 +119,7 @@ func (d *Decoder) string(p []byte, i int, s *string) int {
 			return d.fail(tooLong, i, "at most 1024 bytes")
 		}
 		t := d.text.take(len(b))
-		n := len(unescape(t[:0], b))
+		n := len(jsonscan.Unescape(t[:0], b))
 		d.text.giveBack(len(b) - n)
 		b = t[:n]
 	}
@@ -128,14 +130,14 @@ func (d *Decoder) string(p []byte, i int, s *string) int {
 	return end + 1
 }
 
-// noLabels are the labels of what is said to have none: nothing is added to them.
+// noLabels is an explicitly empty list of labels, which the catalogue does not add to.
 var noLabels = []string{}
 
 func (d *Decoder) strings(p []byte, i int, list *[]string) int {
 	if i >= len(p) || p[i] != '[' {
 		return d.absent(p, i, "an array of strings")
 	}
-	i = space(p, i+1)
+	i = jsonscan.Space(p, i+1)
 	if i < len(p) && p[i] == ']' {
 		if *list == nil {
 			*list = noLabels
@@ -156,16 +158,16 @@ func (d *Decoder) strings(p []byte, i int, list *[]string) int {
 		}
 		all[n] = trim(all[n])
 		n++
-		i = space(p, i)
+		i = jsonscan.Space(p, i)
 		if i < len(p) && p[i] == ',' {
-			i = space(p, i+1)
+			i = jsonscan.Space(p, i+1)
 			continue
 		}
 		if i >= len(p) || p[i] != ']' {
 			return d.fail(notJSON, i, "a comma or an end")
 		}
 		d.labels.giveBack(MaxLabels - n)
-		if len(*list) > 0 { // said twice: a label must not be lost to the second saying
+		if len(*list) > 0 { // of a list that came twice no label may be lost
 			*list = append((*list)[:len(*list):len(*list)], all[:n]...)
 		} else {
 			*list = all[:n:n]
@@ -216,11 +218,11 @@ func (d *Decoder) version(p []byte, i int) int {
 }
 
 func (d *Decoder) bool(p []byte, i int, t *Tri) int {
-	if literal(p, i, "true") {
+	if jsonscan.Literal(p, i, "true") {
 		*t = Yes
 		return i + 4
 	}
-	if literal(p, i, "false") {
+	if jsonscan.Literal(p, i, "false") {
 		*t = No
 		return i + 5
 	}
@@ -237,7 +239,7 @@ func (d *Decoder) count(p []byte, i int, n *int64, has *Has, flag Has) int {
 	if v < 0 {
 		return d.fail(outOfRange, i, "an integer of at least 0")
 	}
-	*n = max(*n, v) // of what is said twice the larger counts
+	*n = max(*n, v) // of two values the larger counts
 	*has |= flag
 	return end
 }
@@ -254,7 +256,7 @@ func (d *Decoder) integer(p []byte, i int, n *int64) int {
 		end++
 	}
 	if end == start || p[start] == '0' && end > start+1 || end < len(p) && (p[end] == '.' || p[end]|0x20 == 'e') {
-		switch end, plain := number(p, i); {
+		switch end, plain := jsonscan.Number(p, i); {
 		case end == -1:
 			return d.absent(p, i, "an integer")
 		case end == -2 || plain: // plain: a leading zero
@@ -263,7 +265,7 @@ func (d *Decoder) integer(p []byte, i int, n *int64) int {
 		return d.fail(wrongType, i, "an integer without fraction or exponent")
 	}
 	switch {
-	case !ends(p, end):
+	case !jsonscan.Ends(p, end):
 		return d.fail(notJSON, i, "an integer")
 	case end-start > 19 || v > 1<<63 || v == 1<<63 && start == i:
 		return d.fail(outOfRange, i, "a 64-bit integer")
@@ -279,7 +281,7 @@ var tens = [...]float64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e
 
 // float reads a number that is finite and not negative.
 func (d *Decoder) float(p []byte, i int, f *float64, has *Has, flag Has) int {
-	end, _ := number(p, i)
+	end, _ := jsonscan.Number(p, i)
 	if end < 0 {
 		if end == -1 {
 			return d.absent(p, i, "a number")
@@ -332,7 +334,7 @@ func (d *Decoder) money(p []byte, i int, micro *int64, has *Has, flag Has) int {
 			reason = wrongType
 		}
 	} else {
-		if end, _ = number(p, i); end == -1 {
+		if end, _ = jsonscan.Number(p, i); end == -1 {
 			return d.absent(p, i, "a decimal string")
 		} else if end < 0 {
 			return d.fail(notJSON, i, "a decimal")
@@ -443,7 +445,7 @@ const (
 	// zero of some language that nobody set. Time runs forward, so one such event would be late for
 	// ever.
 	firstTime = 1
-	// A number has no unit, so its size must tell. Below 10^11 (as milliseconds, before 3 March
+	// A number has no unit, so its size decides. Below 10^11 (as milliseconds, before 3 March
 	// 1973) it is epoch seconds, since those stay below it until the year 5138. Microseconds and
 	// nanoseconds of any time since 1978 lie above lastTime. What is refused so cannot put an
 	// hour's calls into four seconds.
@@ -472,7 +474,7 @@ func (d *Decoder) time(p []byte, i int, ms *int64, first int64) int {
 		*ms = t
 		return end
 	}
-	end, plain := number(p, i)
+	end, plain := jsonscan.Number(p, i)
 	switch {
 	case end == -1:
 		return d.absent(p, i, wantTime)

@@ -21,8 +21,8 @@ var (
 	destinationKinds = []string{"", "email", "url", "iban", "host", "channel", "repo"}
 )
 
-// Word finds a text among words, whose first is never meant, without regard to case and blanks
-// around it: every word on the wire is read by it. 0: it is none of them.
+// Word finds a text among words, the first of which is never on the wire, without regard to case
+// and blanks around it: every word on the wire is read by it. 0: it is none of them.
 func Word(words []string, s string) int {
 	for k := 1; k < len(words); k++ {
 		if words[k] == s {

@@ -109,12 +109,12 @@ type trafficSession struct {
 	opened  bool   // the message is out
 }
 
-// lane is where one kind of attack runs, one at a time.
-type lane struct {
-	due  int64 // µs after the start, of the next one
-	crew []trafficSession
-	user uint32
-	left int // calls to make over the whole crew
+// runningAttack is the attack of one kind that is under way: there is one at a time of each.
+type runningAttack struct {
+	due      int64 // µs after the start, of the next one
+	sessions []trafficSession
+	user     uint32
+	left     int // calls to make over all its sessions
 }
 
 // stream makes a deterministic, endless sequence of agent events.
@@ -139,7 +139,7 @@ type Traffic struct {
 	groups  []trafficGroup
 	pick    alias
 	open    []trafficSession
-	lanes   [fanOut + 1]lane
+	running [fanOut + 1]runningAttack
 	period  int64  // µs between two attacks of one kind
 	price   uint64 // of 2^20, the part of the list price that a call of the model costs
 	share   uint32 // of 65536 records, how many the lanes are asked for
@@ -174,10 +174,10 @@ func NewTraffic(o TrafficOptions) *Traffic {
 	// while the lanes never ask for more than 250 events/s.
 	s.period = max(6e6, int64(12000/o.Rate*1e6))
 	s.share = uint32(math.Round(65536 * min(0.125, 250/o.Rate)))
-	for k := range s.lanes {
-		s.lanes[k].due = s.period * int64(k) / 12
+	for k := range s.running {
+		s.running[k].due = s.period * int64(k) / 12
 	}
-	s.lanes[fanOut].due = s.period / 24 // it takes longest
+	s.running[fanOut].due = s.period / 24 // it takes longest
 	return s
 }
 
@@ -283,14 +283,14 @@ func (s *Traffic) turn() (*trafficSession, Attack) {
 		// Long attacks get more turns: looping and fan-out need some 5 s at their full share.
 		kind := [16]Attack{export, tampering, diversion, looping, looping, looping, looping, looping,
 			fanOut, fanOut, fanOut, fanOut, fanOut, fanOut, fanOut, fanOut}[s.below(16)]
-		l := &s.lanes[kind]
+		l := &s.running[kind]
 		if l.left == 0 && s.clock/1000 >= l.due {
-			s.strike(kind, l)
+			s.startAttack(kind, l)
 		}
 		if l.left > 0 {
 			// A session of the fan-out that is over is followed by another one of the same agent
 			// for the same user.
-			c := &l.crew[s.below(uint32(len(l.crew)))]
+			c := &l.sessions[s.below(uint32(len(l.sessions)))]
 			if c.step == c.calls {
 				s.begin(c, int(c.agent), l.user, nil)
 			}
@@ -306,9 +306,9 @@ func (s *Traffic) turn() (*trafficSession, Attack) {
 	return c, NoAttack
 }
 
-// strike starts an attack. Each works for a user of its own, outside the pools, so that no benign
+// startAttack starts an attack. Each works for a user of its own, outside the pools, so that no benign
 // user is drawn in.
-func (s *Traffic) strike(kind Attack, l *lane) {
+func (s *Traffic) startAttack(kind Attack, l *runningAttack) {
 	l.due += s.period
 	if late := s.clock / 1000; l.due < late {
 		l.due = late + s.period/2
@@ -325,33 +325,33 @@ func (s *Traffic) strike(kind Attack, l *lane) {
 	tenant := s.groups[s.agents[agent].group].tenant
 	l.user = s.named[tenant]
 	s.named[tenant]++
-	l.crew = l.crew[:0]
+	l.sessions = l.sessions[:0]
 	switch kind {
 	case export:
 		// The customer wants another address; the agent pulls the customer base, 800 to 1,600
 		// records a time.
-		l.crew = append(l.crew, trafficSession{})
-		s.begin(&l.crew[0], agent, l.user, &exportFlow)
+		l.sessions = append(l.sessions, trafficSession{})
+		s.begin(&l.sessions[0], agent, l.user, &exportFlow)
 		l.left = 8 + int(s.below(6))
 	case looping:
 		// A search that fails or finds nothing is tried again, hundreds of times, in one session.
-		l.crew = append(l.crew, trafficSession{})
+		l.sessions = append(l.sessions, trafficSession{})
 		flow := &supportLoop
 		if persona == devopsPersona {
 			flow = &devopsLoop
 		}
-		s.begin(&l.crew[0], agent, l.user, flow)
+		s.begin(&l.sessions[0], agent, l.user, flow)
 		l.left = 280 + int(s.below(160))
 	case tampering:
 		// A monthly report, and then deletions and writes by a persona that may only read.
-		l.crew = append(l.crew, trafficSession{})
-		s.begin(&l.crew[0], agent, l.user, &tamperFlow)
+		l.sessions = append(l.sessions, trafficSession{})
+		s.begin(&l.sessions[0], agent, l.user, &tamperFlow)
 		l.left = 5 + int(s.below(5))
 	case diversion:
 		// An invoice from outside names another account; the agent pays there.
-		l.crew = append(l.crew, trafficSession{})
-		s.begin(&l.crew[0], agent, l.user, &divertFlow)
-		l.crew[0].iban = uint32(s.rng.Uint64())
+		l.sessions = append(l.sessions, trafficSession{})
+		s.begin(&l.sessions[0], agent, l.user, &divertFlow)
+		l.sessions[0].iban = uint32(s.rng.Uint64())
 		l.left = 4 + int(s.below(3))
 	case fanOut:
 		// Up to twelve agents of one tenant do ordinary sessions, all for the same user: only the
@@ -359,14 +359,14 @@ func (s *Traffic) strike(kind Attack, l *lane) {
 		members := s.o.Agents / s.o.Tenants // every tenant has at least so many
 		for i := range min(members, 12) {
 			nth := (agent/s.o.Tenants + i) % members
-			l.crew = append(l.crew, trafficSession{})
-			s.begin(&l.crew[i], nth*s.o.Tenants+tenant, l.user, nil)
+			l.sessions = append(l.sessions, trafficSession{})
+			s.begin(&l.sessions[i], nth*s.o.Tenants+tenant, l.user, nil)
 		}
 		l.left = 620 + int(s.below(60))
 	}
 	if kind != fanOut {
-		l.crew[0].calls = uint16(l.left)
-		l.crew[0].budget = math.MaxInt32
+		l.sessions[0].calls = uint16(l.left)
+		l.sessions[0].budget = math.MaxInt32
 	}
 }
 

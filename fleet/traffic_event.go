@@ -22,7 +22,7 @@ func (s *Traffic) event(dst []byte, c *trafficSession) []byte {
 	t := c.flow.tool(c, draw>>3)
 	c.step++
 	if s.Attack != NoAttack {
-		s.lanes[s.Attack].left--
+		s.running[s.Attack].left--
 	}
 	dst = s.opening(dst, "tool_call", a, c)
 	return s.call(dst, a, c, t, lean, start+size)

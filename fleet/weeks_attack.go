@@ -70,8 +70,8 @@ func (k Kind) Growth() float64 {
 	return 0
 }
 
-// crew is how many agents repeat the same; 0: the kind is no repetition.
-func (k Kind) crew() int {
+// repeaters is how many agents repeat the same; 0: the kind is no repetition.
+func (k Kind) repeaters() int {
 	switch k {
 	case Repeat1:
 		return 1
@@ -145,13 +145,13 @@ func (s *Weeks) arrange() {
 	}
 	own := PCG(s.o.Seed, 20)
 	s.src.at = &own
-	var single, ramps, crews []Kind
+	var single, ramps, repeated []Kind
 	for _, k := range s.o.Attacks {
 		switch {
 		case k.Growth() > 0:
 			ramps = append(ramps, k)
-		case k.crew() > 0:
-			crews = append(crews, k)
+		case k.repeaters() > 0:
+			repeated = append(repeated, k)
 		default:
 			single = append(single, k)
 		}
@@ -174,8 +174,8 @@ func (s *Weeks) arrange() {
 			s.Incidents = append(s.Incidents, &Incident{Kind: k, Persona: r.name, Agent: w.id, Day: TestDay,
 				First: Start + TestDay*dayMS, Last: Start + int64(s.o.Days)*dayMS})
 		}
-		if len(crews) > 0 {
-			k := crews[(uint64(i)+s.o.Seed)%uint64(len(crews))]
+		if len(repeated) > 0 {
+			k := repeated[(uint64(i)+s.o.Seed)%uint64(len(repeated))]
 			chain := make([]int, 6)
 			for j := range chain {
 				chain[j] = s.rng.IntN(r.known)
@@ -184,14 +184,14 @@ func (s *Weeks) arrange() {
 			slices.SortStableFunc(free, func(a, b *worker) int {
 				return cmp.Compare(b.activity, a.activity)
 			})
-			crew := free[:min(k.crew(), len(free)-1)]
-			for _, w := range crew {
+			group := free[:min(k.repeaters(), len(free)-1)]
+			for _, w := range group {
 				for day := TestDay; day < s.o.Days; day++ {
 					plan(k, w, day, 8, chain)
 					plan(k, w, day, 12, chain)
 				}
 			}
-			free = free[len(crew):]
+			free = free[len(group):]
 		}
 		var deck []Kind
 		for day := TestDay; day < s.o.Days && len(single) > 0; day++ {

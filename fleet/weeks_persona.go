@@ -193,7 +193,8 @@ func (p *persona) hours() (w [168]float64) {
 	return w
 }
 
-// gamma draws from a gamma distribution with scale 1 (Marsaglia and Tsang 2000).
+// gamma draws from a gamma distribution with scale 1 (Marsaglia and Tsang 2000). It and poisson are
+// not gonum's, since those draw in another order: the same seed must make the same stream for ever.
 func gamma(rng *rand.Rand, shape float64) float64 {
 	if shape < 1 {
 		return gamma(rng, shape+1) * math.Pow(rng.Float64(), 1/shape)

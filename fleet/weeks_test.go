@@ -140,7 +140,7 @@ func TestTruthIsInTheStream(t *testing.T) {
 	met := map[day]Kind{}
 	for _, i := range s.Incidents {
 		count[i.Kind]++
-		if k, twice := met[day{i.Agent, i.Day}]; twice && !(k == i.Kind && k.crew() > 0) && i.Kind.Growth() == 0 {
+		if k, twice := met[day{i.Agent, i.Day}]; twice && !(k == i.Kind && k.repeaters() > 0) && i.Kind.Growth() == 0 {
 			t.Errorf("agent %s has %s and %s on day %d", i.Agent, k, i.Kind, i.Day)
 		}
 		met[day{i.Agent, i.Day}] = i.Kind

@@ -13,6 +13,7 @@ import (
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/detectors"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/pipeline/history"
 )
 
 // What docs/baselines.md says of bad data, as far as it concerns whole stages. Clocks, sums and
@@ -108,7 +109,7 @@ func TestAnAgentThatIsRenamedBeginsAsOneOfItsPersona(t *testing.T) {
 		}
 	}
 	run := func(path string) (judged, unjudged int, calls []string, agentDays map[int64]uint64) {
-		src, err := OpenLines(path)
+		src, err := history.OpenLines(path)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -151,11 +152,11 @@ func TestAnAgentThatIsRenamedBeginsAsOneOfItsPersona(t *testing.T) {
 // once is a source of so many agents that each act once.
 type once struct{ at, agents, step int }
 
-func (o *once) Next(context.Context) (*Chunk, error) {
+func (o *once) Next(context.Context) (*history.Chunk, error) {
 	if o.at == o.agents {
 		return nil, io.EOF
 	}
-	c := &Chunk{At: int64(o.at) + 1}
+	c := &history.Chunk{At: int64(o.at) + 1}
 	for end := min(o.at+10_000, o.agents); o.at < end; o.at++ {
 		c.Lines = fmt.Appendf(c.Lines,
 			`{"id":"e%d","time":%d,"kind":"tool_call","tenant":"t","agent":{"id":"a%d"},"session":"s","persona":"swarm","tool":{"name":"fetch"},"result":{"outcome":"ok","records":%d}}`+
@@ -165,7 +166,7 @@ func (o *once) Next(context.Context) (*Chunk, error) {
 	return c, nil
 }
 
-func (o *once) Done(*Chunk) {}
+func (o *once) Done(*history.Chunk) {}
 
 // A swarm of agents that each act once costs memory by the agent, and its baseline is no larger
 // than that of a small one.

@@ -49,7 +49,7 @@ func (r *registry) work(hours float64) *baselines.Model {
 		`{"id":"e%d","time":%d,"kind":"message","tenant":"t1","agent":{"id":"agent-0"},"session":"s%d","persona":"clerk"}`,
 		r.n, r.now, r.n))
 	r.settle()
-	return r.behaviours[0].scene.Base
+	return r.behaviours[0].event.scene.Base
 }
 
 func (r *registry) day(n int) {
@@ -181,7 +181,7 @@ func TestAnEventWaitsForTheDayThatItNeeds(t *testing.T) {
 		gap.day != midnight/baselines.DayMS+1 {
 		t.Fatalf("it does not wait for its day: %v", err)
 	}
-	w := (&stage{shards: map[int32]*shard{0: b.shard}}).awaits(0, err)
+	w := awaitsBaseline(b.shard, err)
 	if err := b.rollback(); err != nil {
 		t.Fatal(err)
 	}
@@ -194,7 +194,7 @@ func TestAnEventWaitsForTheDayThatItNeeds(t *testing.T) {
 	r.settle()
 	r.logs[0].records[mainLog] = hold
 	r.settle()
-	if m := b.scene.Base; m == nil || m.Day != midnight/baselines.DayMS+1 || !bytes.Contains(value, []byte(b.e.ID)) {
+	if m := b.event.scene.Base; m == nil || m.Day != midnight/baselines.DayMS+1 || !bytes.Contains(value, []byte(b.e.ID)) {
 		t.Errorf("it was judged by %+v", m)
 	}
 }

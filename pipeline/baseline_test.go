@@ -12,6 +12,7 @@ import (
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/detectors"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/pipeline/history"
 	"github.com/wayward-sec/wayward/policy"
 )
 
@@ -68,13 +69,13 @@ func workOf(seed uint64, days int, disorder bool) (lines [][]byte) {
 // learning is what a replay did with baselines, one line each.
 func learning(t testing.TB, r Replay, path string, buffer int) (closed, last []string, models []*baselines.Model) {
 	t.Helper()
-	src, err := OpenLines(path)
+	src, err := history.OpenLines(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer src.Close()
 	if buffer > 0 {
-		src.buffer = buffer
+		src.Buffer = buffer
 	}
 	if r.Policy == nil {
 		r.Policy = none
@@ -194,7 +195,7 @@ func TestWhichDayAnEventCountsFor(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := map[int64]uint64{}
-			src, err := OpenLines(c.path)
+			src, err := history.OpenLines(c.path)
 			if err != nil {
 				t.Fatal(err)
 			}

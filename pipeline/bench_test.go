@@ -117,7 +117,7 @@ func BenchmarkApply(b *testing.B) { // decode, observe, seal and journal of a tr
 		s.kept()
 		j.encode()
 		for _, pg := range s.pages {
-			pg.ring = pg.ring[:0] // so that the ids are new
+			pg.recent.Ring = pg.recent.Ring[:0] // so that the ids are new
 		}
 	}
 	perSecond(b, len(slice[mainLog]), "events")

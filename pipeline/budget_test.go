@@ -13,6 +13,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/pipeline/history"
 	"github.com/wayward-sec/wayward/sinks"
 	"github.com/wayward-sec/wayward/state"
 )
@@ -38,12 +39,12 @@ func TestABudgetOfMemoryShowsInNothing(t *testing.T) {
 		for _, cap := range []int{0, 16 * 6} {
 			t.Run(fmt.Sprintf("%s, %d pages", name, cap), func(t *testing.T) {
 				run := func(budget *Budget, buffer, workers int) (found []string, sum Summary) {
-					src, err := OpenLines(path)
+					src, err := history.OpenLines(path)
 					if err != nil {
 						t.Fatal(err)
 					}
 					defer src.Close()
-					src.buffer = buffer
+					src.Buffer = buffer
 					r := Replay{Policy: setOf(t, strict), PageCap: cap, Flush: true, Workers: workers, Budget: budget,
 						Scratch: t.TempDir()}
 					r.Deliver = func(f *event.Finding) error {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/pipeline/history"
 )
 
 // monday is the first day of the bureau below.
@@ -53,13 +54,13 @@ const purses = `{"v":1,"limits":[
 
 func TestABudgetAboveOneAgentBurnsBeforeItIsGone(t *testing.T) {
 	told := func(events []byte, workers, buffer int) (out []*event.Finding) {
-		src, err := OpenLines(write(t, "events.jsonl", events))
+		src, err := history.OpenLines(write(t, "events.jsonl", events))
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer src.Close()
 		if buffer > 0 {
-			src.buffer = buffer
+			src.Buffer = buffer
 		}
 		r := Replay{Policy: setOf(t, purses), Workers: workers, Flush: true, Deliver: func(f *event.Finding) error {
 			if strings.HasPrefix(f.Rule, "burn/") || f.Detector == "limit" {

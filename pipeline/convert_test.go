@@ -10,6 +10,7 @@ import (
 
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/formats"
+	"github.com/wayward-sec/wayward/pipeline/history"
 	"github.com/wayward-sec/wayward/policy"
 )
 
@@ -54,7 +55,7 @@ func addFormat(t *testing.T, k formats.Kind) {
 func TestAReplayReadsAnAddedFormat(t *testing.T) {
 	addFormat(t, formats.Kind{Name: "pairs", About: "for a test", New: func() formats.Format { return pairs{} }})
 	path := write(t, "pairs.txt", []byte("acme a: read write read\n\nacme b:\nnonsense\nacme c: read ? delete\n"))
-	src, err := OpenLines(path)
+	src, err := history.OpenLines(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +63,7 @@ func TestAReplayReadsAnAddedFormat(t *testing.T) {
 	var bad []int64
 	r := Replay{Policy: policy.Default(), Workers: 2, Flush: true, Deliver: func(*event.Finding) error { return nil },
 		Bad: func(at int64, reason string, err error) { bad = append(bad, at) }}
-	sum, err := r.Run(t.Context(), Converted(src, formats.New("pairs")))
+	sum, err := r.Run(t.Context(), history.Converted(src, formats.New("pairs")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +82,7 @@ func TestConvertedEventsAreJudgedAsNativeOnes(t *testing.T) {
 		pairs{}.Convert(nil, l, func(e formats.Event) { native = append(native, bytes.Clone(e.Value)) })
 	}
 	run := func(lines [][]byte, f formats.Format) (findings []string) {
-		src, err := OpenLines(write(t, "in.jsonl", bytes.Join(lines, []byte("\n"))))
+		src, err := history.OpenLines(write(t, "in.jsonl", bytes.Join(lines, []byte("\n"))))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -90,7 +91,7 @@ func TestConvertedEventsAreJudgedAsNativeOnes(t *testing.T) {
 			findings = append(findings, f.UID+f.Why)
 			return nil
 		}}
-		if _, err := r.Run(t.Context(), Converted(src, f)); err != nil {
+		if _, err := r.Run(t.Context(), history.Converted(src, f)); err != nil {
 			t.Fatal(err)
 		}
 		return findings

@@ -150,15 +150,6 @@ func off(w *detectors.Who) bool {
 	return w.Terms.Off || w.Persona == baselines.TenantWide || len(w.Persona) > maxRoleName
 }
 
-// reached is the event time that the shard has reached: an unconfirmed jump of one agent is beyond
-// it.
-func (b *behaviour) reached() int64 {
-	if b.replay != nil {
-		return b.newest
-	}
-	return b.clock.reached()
-}
-
 // dayOf is the day that something at time t counts for: its own, but none that was over, as far as
 // this shard is concerned, when the shard had reached now.
 func dayOf(t, now int64) int64 {
@@ -304,11 +295,9 @@ func (b *behaviour) flush() {
 			whole[k] = &baselines.Delta{}
 		}
 		d := g.delta
-		whole[k].Merge(&baselines.Delta{Events: d.Events, Learned: d.Learned, Sessions: d.Sessions,
-			AgentDays: d.AgentDays, Volume: d.Volume, Audit: d.Audit})
-		whole[k].Rarity.MergeWide(&d.Rarity)
+		whole[k].MergeWide(d)
 		if d.Events > 0 {
-			whole[k].Baselines.Add(xxhash.Sum64String(g.Persona + "\x00" + g.Fork))
+			whole[k].AddBaseline(xxhash.Sum64String(g.Persona + "\x00" + g.Fork))
 		}
 	}
 	for _, k := range slices.SortedFunc(maps.Keys(whole), keyDay.compare) {
@@ -378,12 +367,14 @@ func (b *behaviour) eligible(w *detectors.Who, agent *page, e *event.Event, t in
 }
 
 // learn fills in what detectors need to judge and to learn by.
-func (b *behaviour) learn(pg *page, e *event.Event, t int64) {
-	x := &b.scene
+func (x *eventContext) learn(pg *page, e *event.Event, t int64) error {
+	b := x.b
 	if b.replay == nil { // a replay does it with the file's own time
-		b.endIdle(b.clock.watermark())
+		if err := b.endIdle(b.clock.watermark(), x.before); err != nil {
+			return err
+		}
 	}
-	now := b.reached()
+	now := x.reached
 	if !b.begun {
 		// The first event of a new installation need not wait: nobody can have closed a day before
 		// it. Unless the relation stage has said that it has.
@@ -391,31 +382,35 @@ func (b *behaviour) learn(pg *page, e *event.Event, t int64) {
 			b.origin = judgedBy(min(t, now))
 		}
 	}
-	b.before(e, t)
-	b.judged = max(judgedBy(min(t, now)), judgedBy(now)-lookBack)
-	if b.rest(x.Who, b.judged, false); b.err != nil {
-		return
+	if err := x.endIdleSession(e, t); err != nil {
+		return err
+	}
+	scene := &x.scene
+	x.judgedBy = max(judgedBy(min(t, now)), judgedBy(now)-lookBack)
+	if err := b.setBaseline(scene.Who, x.judgedBy, false); err != nil {
+		return err
 	}
 	day := dayOf(t, now)
-	if x.AgentID = pg.hash; b.stateless {
+	if scene.AgentID = pg.hash; x.stateless {
 		// nobody knows whether it is new, or acts for the hundredth time: nothing is learned from
 		// it
-		x.Delta, x.Eligible, x.NewDay = &b.waste, false, false
-		return
+		scene.Delta, scene.Eligible, scene.NewDay = &b.waste, false, false
+		return nil
 	}
-	x.Delta = b.deltaOf(x.Who, day)
-	x.Eligible = b.eligible(x.Who, pg, e, t) && x.Delta != &b.waste
-	if x.NewDay = day > pg.day; x.NewDay {
+	scene.Delta = b.deltaOf(scene.Who, day)
+	scene.Eligible = b.eligible(scene.Who, pg, e, t) && scene.Delta != &b.waste
+	if scene.NewDay = day > pg.day; scene.NewDay {
 		pg.day = day
 	}
-	x.Delta.Events++
-	if x.Eligible {
-		x.Delta.Learned++
-		if x.NewDay {
-			x.Delta.Acts(pg.hash)
+	scene.Delta.Events++
+	if scene.Eligible {
+		scene.Delta.Learned++
+		if scene.NewDay {
+			scene.Delta.Acts(pg.hash)
 		}
 	}
+	return nil
 }
 
-// shade notes an alert about an agent.
-func shade(agent *page, t int64) { agent.shady = max(agent.shady, t+shadow) }
+// quarantine lets nothing be learned from an agent for a while, since there was an alert about it.
+func quarantine(agent *page, t int64) { agent.shady = max(agent.shady, t+shadow) }

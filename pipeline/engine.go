@@ -66,10 +66,8 @@ type Config struct {
 	// Budget bounds the memory of the process; nil: nothing does.
 	Budget *Budget
 
-	// For the crash test alone: where to die, and what to leave out so that it must fail.
-	At        func(point string)
-	NoUndo    bool
-	NoJournal bool
+	// Hooks is nil but in tests.
+	Hooks *Hooks
 
 	// Updates are sets of policies that are to take the place of Policy while the engine runs; nil:
 	// none ever. Each takes effect by a record in every shard's log, as the first one did; rules
@@ -82,6 +80,14 @@ type Config struct {
 	off    chan string             // rules that are to be turned off
 	plain  *kgo.Client             // without transactions: ticks, sets, offsets
 	loads  chan struct{}
+}
+
+// Hooks are for the crash tests alone: they end the process at a point where that must do no harm,
+// or leave something out, so that the test shows that it notices.
+type Hooks struct {
+	CrashPoint func(name string) // called with "stage: point" wherever a crash is worth a test
+	NoUndo     bool              // an aborted transaction leaves the memory of its shards as it is
+	NoJournal  bool              // a catch-up does not use the journal
 }
 
 // Stages that an instance can run.
@@ -131,14 +137,14 @@ func Run(ctx context.Context, c Config) error {
 	if c.Health == nil {
 		c.Health = &Health{}
 	}
-	if err := broker.WaitForBrokers(ctx, plain, c.Log, c.Health.wait); err != nil {
+	if err := broker.WaitForBrokers(ctx, plain, c.Log, c.Health.waitFor); err != nil {
 		if ctx.Err() != nil {
 			return nil
 		}
 		return err
 	}
 	var sources, facts int32
-	err = broker.Retry(ctx, c.Log, c.Health.wait, "its topics", func(ctx context.Context) (err error) {
+	err = broker.Retry(ctx, c.Log, c.Health.waitFor, "its topics", func(ctx context.Context) (err error) {
 		sources, facts,
 			err = c.layout(ctx)
 		return err
@@ -160,7 +166,7 @@ func Run(ctx context.Context, c Config) error {
 		defer context.AfterFunc(stopped, cancel)() // who loads a shard asks with no context of its own
 		return c.readSets(ctx)
 	}
-	if err := broker.Retry(ctx, c.Log, c.Health.wait, "topic "+c.Topics.Sets,
+	if err := broker.Retry(ctx, c.Log, c.Health.waitFor, "topic "+c.Topics.Sets,
 		func(ctx context.Context) error { return known.publish(ctx, plain) }); err != nil {
 		if ctx.Err() != nil {
 			return nil
@@ -169,7 +175,7 @@ func Run(ctx context.Context, c Config) error {
 	}
 	shared := &rules{encoder: c.Encoder, budget: c.Budget, store: c.Store, sources: sources, facts: facts,
 		pageCap: c.PageCap, partition: byKey, set: known.get, acks: c.Topics.Acks, feedback: c.Topics.Feedback,
-		noUndo: c.NoUndo}
+		noUndo: c.Hooks != nil && c.Hooks.NoUndo}
 	c.Health.begin(plain, c.Stages)
 	hash := c.Policy.Hash()
 	c.wanted = &atomic.Pointer[string]{}
@@ -182,10 +188,8 @@ func Run(ctx context.Context, c Config) error {
 	for _, name := range c.Stages {
 		switch name {
 		case "ingress":
-			g.Go(work.do("stage ingress",
-				func() error {
-					return (&ingress{cfg: &c, rules: shared, log: c.Log.With("stage", "ingress")}).run(ctx)
-				}))
+			in := c.ingress(shared)
+			g.Go(work.do("stage ingress", func() error { return in.run(ctx) }))
 		case "behaviour":
 			st := c.stage("behaviour", 'b', shared)
 			st.in = []string{c.Topics.Control, c.Topics.Events}
@@ -274,33 +278,6 @@ func (c *Config) update(ctx context.Context, known *sets) {
 	}
 }
 
-// rulesThatFail says once of each rule that an expression of it fails, and has one turned off that
-// does nothing else.
-func (st *stage) rulesThatFail(sh *shard) {
-	for k := range sh.counts.other {
-		switch k[0] {
-		case ruleMetric + "error":
-			if !st.failing[k[1]] {
-				st.failing[k[1]] = true
-				st.log.Warn("an expression of a rule fails: it counts as not true", "rule", k[1], "partition", sh.p)
-			}
-		case ruleMetric + "failing":
-			select {
-			case st.cfg.off <- k[1]:
-			default: // it will fail again
-			}
-		}
-	}
-}
-
-func (c *Config) stage(name string, kind byte, r *rules) *stage {
-	st := &stage{cfg: c, name: name, kind: kind, rules: r, own: c.Policy.Hash(), log: c.Log.With("stage", name),
-		metrics: c.Metrics.stage(name), failing: map[string]bool{}, complaints: complaints{},
-		wanting: map[[2]string]bool{}}
-	st.topics = topicsOf(c.Topics)
-	return st
-}
-
 func topicsOf(t broker.Topics) (out [toBaselines + 1]string) {
 	out[toAlerts], out[toDLQ], out[toFacts], out[toControl], out[toJournal], out[toEvents] = t.Alerts, t.DLQ, t.Facts,
 		t.Control, t.Journal, t.Events
@@ -377,8 +354,7 @@ func (c *Config) readSets(ctx context.Context) (map[string][]byte, error) {
 	if end.Offset <= start.Offset {
 		return chunks, nil
 	}
-	st := &stage{cfg: c}
-	r := st.reader(c.Topics.Sets, 0, 0)
+	r := newReader(c.Options, c.Topics.Sets, 0, 0)
 	defer r.close()
 	for at := int64(0); at < end.Offset-1; {
 		wait, cancel := context.WithTimeout(ctx, 5*time.Second)

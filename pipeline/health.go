@@ -31,7 +31,7 @@ type Health struct {
 
 type stageHealth struct {
 	StageHealth
-	at time.Time
+	at time.Time // when the stage last said so
 }
 
 // StageHealth is that of one stage.
@@ -110,8 +110,8 @@ func (h *Health) ask(ctx context.Context, cl *kgo.Client) error {
 	return h.answer
 }
 
-// wait says what the start waits for; "": for nothing.
-func (h *Health) wait(what string) {
+// waitFor says what the start waits for; "": for nothing.
+func (h *Health) waitFor(what string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.start = what
@@ -141,43 +141,31 @@ func (h *Health) set(s StageHealth) {
 	h.stages[at] = stageHealth{s, time.Now()}
 }
 
-// report tells Health where the loop is. Often enough to be seen in time, seldom enough to cost
-// nothing.
-func (st *stage) report() {
-	if time.Since(st.reported) < 100*time.Millisecond {
+// reportHealth tells Health where the loop is. Often enough to be seen in time, seldom enough to
+// cost nothing.
+func (st *stage) reportHealth() {
+	if time.Since(st.reportedAt) < 100*time.Millisecond {
 		return
 	}
-	st.reported = time.Now()
+	st.reportedAt = time.Now()
 	s := StageHealth{Stage: st.name}
 	a := st.assigned.Load()
 	switch {
 	case a == nil:
-		s.Waiting = "the group has not said yet which partitions are this instance's"
+		s.Waiting = noAssignment
 	case st.unwritten:
-		s.Waiting = "the last transaction could not be written"
+		s.Waiting = notWritten
 	}
 	if a != nil {
 		for _, p := range *a {
-			s.Partitions = append(s.Partitions, st.partitionHealth(p))
+			s.Partitions = append(s.Partitions, st.partition(p).health())
 		}
 	}
 	st.cfg.Health.set(s)
 }
 
-func (st *stage) partitionHealth(p int32) PartitionHealth {
-	switch {
-	case st.loading[p]:
-		return PartitionHealth{p, false, "its state is being loaded"}
-	case st.failed[p] != nil:
-		return PartitionHealth{p, false, "paused after an error, which is in the log"}
-	case st.shards[p] == nil:
-		return PartitionHealth{p, false, "the group's offsets are not known yet"}
-	case st.waiting[p]:
-		return PartitionHealth{p, false, "this instance's policies are not in force yet"}
-	case st.awaited[p] != nil:
-		return PartitionHealth{p, true, "ready; events wait for a baseline: " + st.awaited[p].what}
-	case st.held[p]:
-		return PartitionHealth{p, true, "ready; events wait until the relation stage is near"}
-	}
-	return PartitionHealth{p, true, "ready"}
-}
+// What a stage as a whole may wait for.
+const (
+	noAssignment = "the group has not said yet which partitions are this instance's"
+	notWritten   = "the last transaction could not be written"
+)

@@ -46,11 +46,7 @@ func cut(s *string) {
 func cutTo(s string) string {
 	var sum [8]byte
 	binary.BigEndian.PutUint64(sum[:], xxhash.Sum64String(s))
-	end := heldBytes - 1 - 2*len(sum)
-	for end > 0 && s[end]&0xc0 == 0x80 { // not within a character
-		end--
-	}
-	return s[:end] + "~" + hex.EncodeToString(sum[:])
+	return event.Clip(s, heldBytes-1-2*len(sum)) + "~" + hex.EncodeToString(sum[:])
 }
 
 // of takes what an event says itself, cut to what can be held.
@@ -164,19 +160,20 @@ func (a *attributes) with(o *attributes, changed func(bit int)) (out attributes)
 
 // hold completes an event by what its agent and its session have said before, and its agent takes
 // what it says. The session does so in keep: first it must be known whether this event begins it.
-func (b *behaviour) hold(pg *page, e *event.Event, t int64) {
-	b.declared.of(e)
-	b.errand.of(e)
-	if b.stateless { // nothing is known of it
+func (x *eventContext) hold(pg *page, e *event.Event, t int64) {
+	b := x.b
+	x.declared.of(e)
+	x.errand.of(e)
+	if x.stateless { // nothing is known of it
 		return
 	}
 	before := pg.held
-	if !pg.held.covers(&b.declared) && t >= pg.heldAt { // what comes late was said before what is held
-		now := pg.held.with(&b.declared, func(bit int) { b.count(attributeChanges, event.Held(1 << bit).Names()[0]) })
+	if !pg.held.covers(&x.declared) && t >= pg.heldAt { // what comes late was said before what is held
+		now := pg.held.with(&x.declared, func(bit int) { b.count(attributeChanges, event.Held(1 << bit).Names()[0]) })
 		pg.held, pg.heldAt = b.shared(now), t
 	}
 	if e.Session != "" {
-		if s := b.sessionIf(e.Session); s != nil && s.continues(t) {
+		if s := x.sessionIf(e.Session); s != nil && s.continues(t) {
 			s.held.fill(e)
 			s.errand.fill(e)
 		}
@@ -186,34 +183,35 @@ func (b *behaviour) hold(pg *page, e *event.Event, t int64) {
 
 // keep lets the session of an event take what the event says. It makes the session's page where a
 // detector has not asked for it: the event that begins a session is often the only one to say it.
-func (b *behaviour) keep(e *event.Event, t int64) {
-	b.scene.Began = 0
-	if e.Session == "" || b.stateless {
+func (x *eventContext) keep(e *event.Event, t int64) {
+	b := x.b
+	x.scene.Began = 0
+	if e.Session == "" || x.stateless {
 		return
 	}
-	if e.Kind != event.ToolCall && b.declared == (attributes{}) && b.errand == (errand{}) {
-		if s := b.met; s != nil && s.continues(t) {
-			b.scene.Began = s.began
+	if e.Kind != event.ToolCall && x.declared == (attributes{}) && x.errand == (errand{}) {
+		if s := x.found; s != nil && s.continues(t) {
+			x.scene.Began = s.began
 		}
 		return
 	}
-	s := b.openSession()
+	s := x.openSession()
 	if s == nil {
 		return
 	}
-	if b.scene.Began = s.began; s.held.covers(&b.declared) && s.errand.covers(&b.errand) || t < s.heldAt {
+	if x.scene.Began = s.began; s.held.covers(&x.declared) && s.errand.covers(&x.errand) || t < s.heldAt {
 		return
 	}
-	now := s.held.with(&b.declared, func(int) {}) // counted where the agent says it
+	now := s.held.with(&x.declared, func(int) {}) // counted where the agent says it
 	s.held, s.heldAt = b.shared(now), t
-	if s.errand.covers(&b.errand) {
+	if s.errand.covers(&x.errand) {
 		return
 	}
 	r := errand{}
 	if s.errand != nil {
 		r = *s.errand
 	}
-	have, said := r.texts(), b.errand.texts()
+	have, said := r.texts(), x.errand.texts()
 	for i, text := range said {
 		if *text == "" || *text == *have[i] {
 			continue

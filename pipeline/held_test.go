@@ -33,8 +33,8 @@ func lookAt(t testing.TB, b *behaviour, from int, lines ...string) (out []judged
 			t.Fatal(err)
 		}
 		e := &b.e
-		out = append(out, judgedAs{b.scene.Persona, e.Agent.Owner, e.Agent.Credential, e.Agent.Version, e.Agent.Model,
-			e.Agent.CharterHash, e.User, e.Intent, e.Conversation, e.Agent.Tier, b.scene.Fork})
+		out = append(out, judgedAs{b.event.scene.Persona, e.Agent.Owner, e.Agent.Credential, e.Agent.Version, e.Agent.Model,
+			e.Agent.CharterHash, e.User, e.Intent, e.Conversation, e.Agent.Tier, b.event.scene.Fork})
 	}
 	return out
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/event/wire"
 	"github.com/wayward-sec/wayward/pipeline/broker"
+	"github.com/wayward-sec/wayward/pipeline/history"
 	"github.com/wayward-sec/wayward/state"
 )
 
@@ -126,7 +127,7 @@ func (q *stillness) read(topic string) (out []*kgo.Record) {
 		q.Fatal(err)
 	}
 	ends.Each(func(end kadm.ListedOffset) {
-		r := (&stage{cfg: &Config{Options: q.opts}}).reader(topic, end.Partition, 0)
+		r := newReader(q.opts, topic, end.Partition, 0)
 		defer r.close()
 		for at := int64(0); at < end.Offset; {
 			kr, err := r.any(q.Context())
@@ -173,7 +174,7 @@ func (q *stillness) replayed() []string {
 	if err := os.WriteFile(path, b, 0o600); err != nil {
 		q.Fatal(err)
 	}
-	src, err := OpenLines(path)
+	src, err := history.OpenLines(path)
 	if err != nil {
 		q.Fatal(err)
 	}

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
+	"maps"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -99,12 +99,25 @@ func (r *rules) route(s event.Scope, now int64, set string, c control) output {
 // ingress is the stateless stage: raw topics in, agent.events out, in one transaction with the
 // offsets and the dead letters.
 type ingress struct {
-	cfg   *Config
-	rules *rules
-	log   *slog.Logger
+	member
+	rules      *rules
+	converters map[string]converter // by topic
+	joined     atomic.Bool          // the group has assigned partitions
+	unwritten  bool                 // the last transaction could not be written
 }
 
+func (c *Config) ingress(r *rules) *ingress { return &ingress{member: c.member("ingress"), rules: r} }
+
 func (in *ingress) run(ctx context.Context) error {
+	in.converters = in.cfg.answers(in.rules)
+	for _, t := range in.cfg.Ingress {
+		f := formats.New(t.Format)
+		if f == nil {
+			return fmt.Errorf("%wingress topic %s: format %q is unknown; there are %v", errFatal, t.Topic, t.Format,
+				formats.Names())
+		}
+		in.converters[t.Topic] = converted{f}
+	}
 	wait := 100 * time.Millisecond
 	for {
 		err := in.session(ctx)
@@ -123,40 +136,12 @@ func (in *ingress) run(ctx context.Context) error {
 }
 
 func (in *ingress) session(ctx context.Context) error {
-	c := in.cfg
-	var topics []string
-	byTopic := c.answers(in.rules)
-	for t := range byTopic {
-		topics = append(topics, t)
-	}
-	for _, t := range c.Ingress {
-		f := formats.New(t.Format)
-		if f == nil {
-			return fmt.Errorf("%wingress topic %s: format %q is unknown; there are %v", errFatal, t.Topic, t.Format,
-				formats.Names())
-		}
-		topics = append(topics, t.Topic)
-		byTopic[t.Topic] = converted{f}
-	}
-	id := c.Group + "-ingress-" + c.Instance
 	base, abort := context.WithCancel(context.Background())
-	var joined atomic.Bool
-	unwritten := false
-	out := &stage{cfg: c, name: "ingress"}
-	revoked := func(context.Context, *kgo.Client, map[string][]int32) { out.revoked.Store(true) }
-	s, err := kgo.NewGroupTransactSession(append(slices.Clone(c.Options), kgo.WithContext(base),
-		kgo.ConsumerGroup(c.Group+"-ingress"), kgo.ConsumeTopics(topics...),
-		kgo.TransactionalID(id), kgo.InstanceID(id), kgo.BlockRebalanceOnPoll(),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.SessionTimeout(c.SessionTimeout),
-		kgo.HeartbeatInterval(c.SessionTimeout/10), kgo.RebalanceTimeout(3*c.SessionTimeout),
-		kgo.TransactionTimeout(c.TransactionTimeout), kgo.RetryTimeout(c.TransactionTimeout),
-		kgo.FetchMaxWait(100*time.Millisecond), kgo.BrokerMaxReadBytes(512<<20),
-		kgo.ProducerBatchCompression(c.Topics.Codec()), kgo.ProducerLinger(0),
-		kgo.RecordPartitioner(broker.Partitioner), kgo.MaxBufferedRecords(200_000),
-		kgo.OnPartitionsAssigned(func(context.Context, *kgo.Client, map[string][]int32) { joined.Store(true) }),
-		kgo.OnPartitionsRevoked(revoked), kgo.OnPartitionsLost(revoked),
-		kgo.WithHooks(c.Metrics.hooks("ingress")...))...)
+	in.joined.Store(false)
+	in.unwritten = false
+	s, err := kgo.NewGroupTransactSession(append(in.options(base),
+		kgo.ConsumeTopics(slices.Sorted(maps.Keys(in.converters))...),
+		kgo.OnPartitionsAssigned(func(context.Context, *kgo.Client, map[string][]int32) { in.joined.Store(true) }))...)
 	if err != nil {
 		abort()
 		return fmt.Errorf("%wingress stage: %w", errFatal, err)
@@ -164,95 +149,106 @@ func (in *ingress) session(ctx context.Context) error {
 	defer func() {
 		closeSession(s, abort)
 		if ctx.Err() != nil { // others may take over at once
-			(&stage{cfg: c, name: "ingress", log: in.log}).leave()
+			in.leave()
 		}
 	}()
-	last, giveUp := context.WithCancel(context.WithoutCancel(ctx))
+	lastCtx, giveUp := context.WithCancel(context.WithoutCancel(ctx))
 	defer giveUp()
 	defer afterStop(ctx, func() { giveUp(); abort() })()
-	cl := s.Client()
-	if _, _, err := cl.ProducerID(ctx); err != nil {
-		return fmt.Errorf("transactional id %s: %w", id, err)
+	if _, _, err := s.Client().ProducerID(ctx); err != nil {
+		return fmt.Errorf("transactional id %s: %w", in.transactionalID(), err)
 	}
-	metrics := c.Metrics.stage("ingress")
-	names := topicsOf(c.Topics)
-	out.topics, out.metrics, out.log, out.complaints = names, metrics, in.log, complaints{}
-	var complained time.Time
 	for ctx.Err() == nil {
-		health := StageHealth{Stage: "ingress"}
-		switch {
-		case !joined.Load():
-			health.Waiting = "the group has not said yet which partitions are this instance's"
-		case unwritten:
-			health.Waiting = "the last transaction could not be written"
-		}
-		c.Health.set(health)
+		in.reportHealth()
 		poll, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
-		f := s.PollRecords(poll, c.MaxPoll)
+		f := s.PollRecords(poll, in.cfg.MaxPoll)
 		cancel()
-		f.EachError(func(topic string, p int32, err error) { complain(in.log, &complained, topic, p, err) })
+		f.EachError(in.logFetchError)
 		if f.NumRecords() == 0 {
 			s.AllowRebalance()
 			continue
 		}
-		if err := s.Begin(); err != nil {
+		if err := in.transact(lastCtx, s, f); err != nil {
 			return err
-		}
-		out.revoked.Store(false)
-		end, cancel := context.WithTimeout(last, 2*c.TransactionTimeout)
-		var lost atomic.Pointer[error]
-		promise := func(_ *kgo.Record, err error) {
-			if err != nil {
-				lost.CompareAndSwap(nil, &err)
-			}
-		}
-		dead := map[string]int64{}
-		n := 0
-		f.EachRecord(func(kr *kgo.Record) {
-			n++
-			produce := func(o output) { cl.Produce(end, out.record(o), promise) }
-			err := byTopic[kr.Topic].convert(kr, produce)
-			if err == nil {
-				return
-			}
-			r, reason := asRecord(kr), reasonOf(err)
-			dead[reason]++
-			agent := byTopic[kr.Topic].salvage(kr)
-			produce(deadLetter(kr.Topic, kr.Partition, &r, reason, err.Error(), agent))
-			if agent != nil { // its shard counts it
-				c := control{Kind: controlBroken, Tenant: agent.Tenant, Agent: agent.Agent, Time: agent.Time,
-					Finding: agent.ID, Reason: reason, Sum: agent.Sum}
-				produce(in.rules.route(event.Scope{Type: event.AgentScope, Tenant: agent.Tenant, ID: agent.Agent},
-					wall(), "", c))
-			}
-		})
-		out.at("open transaction")
-		err := cl.Flush(end)
-		out.at("before End")
-		s.AllowRebalance()
-		var ok bool
-		if err == nil {
-			ok, err = s.End(end, kgo.TransactionEndTry(lost.Load() == nil))
-		}
-		cancel()
-		unwritten = lost.Load() != nil
-		switch {
-		case err != nil:
-			metrics.transactions("unknown", whyOf(err)).Inc()
-			return err
-		case ok:
-			out.at("after End")
-			metrics.transactions("committed", "").Inc()
-			c.Metrics.events.WithLabelValues("ingress").Add(float64(n))
-			for reason, k := range dead {
-				c.Metrics.dead.WithLabelValues("ingress", reason).Add(float64(k))
-			}
-		default:
-			out.aborted(out.whyAborted(nil, nil, lost.Load(), true))
-			if perr := lost.Load(); perr != nil {
-				in.log.Warn("a record could not be written, the transaction is aborted", "err", broker.Explain(*perr))
-			}
 		}
 	}
 	return nil
+}
+
+func (in *ingress) reportHealth() {
+	health := StageHealth{Stage: "ingress"}
+	switch {
+	case !in.joined.Load():
+		health.Waiting = noAssignment
+	case in.unwritten:
+		health.Waiting = notWritten
+	}
+	in.cfg.Health.set(health)
+}
+
+// transact converts what was polled in one transaction.
+func (in *ingress) transact(ctx context.Context, s *kgo.GroupTransactSession, f kgo.Fetches) error {
+	if err := s.Begin(); err != nil {
+		return err
+	}
+	in.revoked.Store(false)
+	ctx, cancel := context.WithTimeout(ctx, 2*in.cfg.TransactionTimeout)
+	defer cancel()
+	cl := s.Client()
+	var lost lostRecord
+	dead := map[string]int64{}
+	n := 0
+	f.EachRecord(func(kr *kgo.Record) {
+		n++
+		if reason := in.convert(kr, func(o output) { cl.Produce(ctx, in.record(o), lost.promise) }); reason != "" {
+			dead[reason]++
+		}
+	})
+	in.crashPoint("open transaction")
+	err := cl.Flush(ctx)
+	in.crashPoint("before End")
+	s.AllowRebalance()
+	var ok bool
+	if err == nil {
+		ok, err = s.End(ctx, kgo.TransactionEndTry(lost.Load() == nil))
+	}
+	in.unwritten = lost.Load() != nil
+	switch {
+	case err != nil:
+		in.metrics.transactions("unknown", whyOf(err)).Inc()
+		return err
+	case ok:
+		in.crashPoint("after End")
+		in.metrics.transactions("committed", "").Inc()
+		in.cfg.Metrics.events.WithLabelValues("ingress").Add(float64(n))
+		for reason, k := range dead {
+			in.cfg.Metrics.dead.WithLabelValues("ingress", reason).Add(float64(k))
+		}
+	default:
+		in.aborted(in.whyAborted(nil, lost.Load(), true))
+		if err := lost.Load(); err != nil {
+			in.log.Warn("a record could not be written, the transaction is aborted", "err", broker.Explain(*err))
+		}
+	}
+	return nil
+}
+
+// convert converts one record. It returns the reason if that cannot be done, and has then produced
+// a dead letter.
+func (in *ingress) convert(kr *kgo.Record, produce func(output)) (reason string) {
+	c := in.converters[kr.Topic]
+	err := c.convert(kr, produce)
+	if err == nil {
+		return ""
+	}
+	r, agent := asRecord(kr), c.salvage(kr)
+	reason = event.ReasonOf(err)
+	produce(deadLetter(kr.Topic, kr.Partition, &r, reason, err.Error(), agent))
+	if agent != nil { // its shard counts it
+		c := control{Kind: controlBroken, Tenant: agent.Tenant, Agent: agent.Agent, Time: agent.Time,
+			Finding: agent.ID, Reason: reason, Sum: agent.Sum}
+		produce(in.rules.route(event.Scope{Type: event.AgentScope, Tenant: agent.Tenant, ID: agent.Agent}, wall(), "",
+			c))
+	}
+	return reason
 }

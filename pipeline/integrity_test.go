@@ -11,6 +11,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/pipeline/history"
 	"github.com/wayward-sec/wayward/policy"
 )
 
@@ -126,12 +127,12 @@ func TestAReplayCountsWhatDidNotDecodeAgainstItsAgent(t *testing.T) {
 	path := write(t, "events.jsonl", file.Bytes())
 	var want []string
 	for i, x := range []struct{ workers, buffer int }{{1, 0}, {4, 0}, {1, 700}, {4, 5000}} {
-		src, err := OpenLines(path)
+		src, err := history.OpenLines(path)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if x.buffer > 0 {
-			src.buffer = x.buffer
+			src.Buffer = x.buffer
 		}
 		var all []*event.Finding
 		r := Replay{Policy: none, Workers: x.workers, Flush: true,

@@ -1,8 +1,6 @@
 package pipeline
 
 import (
-	"cmp"
-
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/detectors"
 	"github.com/wayward-sec/wayward/event/wire"
@@ -36,12 +34,12 @@ type models interface {
 // judgedBy is the day whose snapshot is in force at time t.
 func judgedBy(t int64) int64 { return wire.FloorDiv(t-inForce, baselines.DayMS) - 1 }
 
-// rest makes sure that a persona is judged by the snapshot of a day, or notes in b.err why that
-// cannot be. known says that it was so before.
-func (b *behaviour) rest(w *detectors.Who, day int64, known bool) {
+// setBaseline makes sure that a persona is judged by the snapshot of a day; a *missing if that is
+// not there yet. known says that it was so before.
+func (b *behaviour) setBaseline(w *detectors.Who, day int64, known bool) error {
 	since := (day+1)*baselines.DayMS + inForce
 	if w.Since == since && w.Until != 0 {
-		return
+		return nil
 	}
 	var base *baselines.Model
 	if b.models != nil && !off(w) && day > b.origin {
@@ -51,12 +49,12 @@ func (b *behaviour) rest(w *detectors.Who, day int64, known bool) {
 		}
 		var err error
 		if base, err = find(w.Key, day, b.ruling); err != nil {
-			b.err = cmp.Or(b.err, err)
-			return
+			return err
 		}
 	}
 	w.Approved = b.approved
 	w.Rest(base, since, since+baselines.DayMS)
+	return nil
 }
 
 // maxRulings bounds the baselines of a shard about which a person's word is remembered.

@@ -9,7 +9,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/wayward-sec/wayward/event/wire"
 	"github.com/wayward-sec/wayward/state"
@@ -25,7 +24,8 @@ import (
 var errAhead = errors.New(
 	"the state on disk is ahead of the group's offsets; was the consumer group or a topic reset? Move the state directory away to rebuild from the changelog or the journal")
 
-func (st *stage) load(ctx context.Context, p int32, to [2]int64) (*shard, error) {
+// readAndCatchUp makes the memory of a partition at a position of the group.
+func (st *stage) readAndCatchUp(ctx context.Context, p int32, to [2]int64) (*shard, error) {
 	select {
 	case st.cfg.loads <- struct{}{}:
 		defer func() { <-st.cfg.loads }()
@@ -50,7 +50,6 @@ func (st *stage) load(ctx context.Context, p int32, to [2]int64) (*shard, error)
 	if err != nil {
 		return nil, fmt.Errorf("loading %s partition %d: %w", st.name, p, err)
 	}
-	sh.loadedAt = wall()
 	st.metrics.load.Observe(time.Since(start).Seconds())
 	st.log.Info("shard loaded", "partition", p, "pages", sh.pageCount(), "offsets", sh.next, "took",
 		time.Since(start).Round(time.Millisecond))
@@ -116,8 +115,7 @@ func damaged(what string, err error) error {
 	return fmt.Errorf("%s: %w", what, err)
 }
 
-// catchUp re-applies the logs, silently, to the group's position. Every field of the journal must
-// agree on the way.
+// catchUp re-applies the logs, silently, to the group's position.
 func (st *stage) catchUp(ctx context.Context, sh *shard, to [2]int64) error {
 	if sh.next == to {
 		return nil
@@ -125,104 +123,92 @@ func (st *stage) catchUp(ctx context.Context, sh *shard, to [2]int64) error {
 	if sh.next[0] > to[0] || sh.next[1] > to[1] {
 		return fmt.Errorf("%w (disk %v, group %v)", errAhead, sh.next, to)
 	}
-	main := st.in[len(st.in)-1]
-	events := st.reader(main, sh.p, sh.next[mainLog])
-	defer events.close()
-	saved := time.Now()
-	between := func() error {
-		st.at("catch-up")
+	main := newReader(st.cfg.Options, st.in[len(st.in)-1], sh.p, sh.next[mainLog])
+	defer main.close()
+	savedAt := time.Now()
+	between := func() error { // transactions
+		st.crashPoint("catch-up")
 		if err := ctx.Err(); err != nil { // what is buffered may be a minute's work
 			return err
 		}
-		if time.Since(saved) < st.cfg.CheckpointEvery || st.cfg.Store.Short() {
+		if time.Since(savedAt) < st.cfg.CheckpointEvery || st.cfg.Store.Short() {
 			return nil
 		}
-		saved = time.Now()
-		pages, _ := sh.takeDirty()
-		if err := st.cfg.Store.Checkpoint(st.space(sh.p), withDoomed(st.cfg.Store, st.space(sh.p), slices.Values(pages),
-			sh.takeDoomed()), sh.appendVars(nil)); err != nil {
-			return err
-		}
-		_, err := st.cfg.Budget.shed([]*shard{sh})
+		savedAt = time.Now()
+		return st.saveOnTheWay(sh)
+	}
+	switch {
+	case st.journal == "":
+		return st.catchUpFacts(ctx, sh, main, to, between)
+	case st.cfg.Hooks != nil && st.cfg.Hooks.NoJournal:
+		return st.catchUpWithoutJournal(ctx, sh, main, to)
+	}
+	return st.catchUpJournal(ctx, sh, main, to, between)
+}
+
+// saveOnTheWay writes a checkpoint of a shard that still catches up, so that a stop does not lose
+// all that was done.
+func (st *stage) saveOnTheWay(sh *shard) error {
+	pages, _ := sh.takeDirty()
+	if err := st.cfg.Store.Checkpoint(st.space(sh.p), withDoomed(st.cfg.Store, st.space(sh.p), slices.Values(pages),
+		sh.takeDoomed()), sh.appendVars(nil)); err != nil {
 		return err
 	}
-	if st.journal == "" {
-		if sh.next[mainLog] == 0 {
-			// a reader from 0 begins where the log begins now, and no journal would tell
-			starts, err := kadm.NewClient(st.cfg.plain).ListStartOffsets(ctx, main)
-			if err != nil {
-				return fmt.Errorf("%s: %w", main, err)
-			}
-			if start, _ := starts.Lookup(main, sh.p); start.Offset > 0 {
-				return fmt.Errorf(
-					"%s no longer reaches back to its beginning but to offset %d, and there is no state on this disk: bring the state directory back, keep a changelog, or reset the consumer group to begin anew: %w",
-					main, start.Offset, kerr.OffsetOutOfRange)
-			}
+	_, err := st.cfg.Budget.shed([]*shard{sh})
+	return err
+}
+
+// catchUpFacts re-applies the one log of a relation shard.
+func (st *stage) catchUpFacts(ctx context.Context, sh *shard, facts *reader, to [2]int64, between func() error) error {
+	topic := st.in[0]
+	if sh.next[mainLog] == 0 {
+		// a reader from 0 begins where the log begins now, and no journal would tell
+		starts, err := kadm.NewClient(st.cfg.plain).ListStartOffsets(ctx, topic)
+		if err != nil {
+			return fmt.Errorf("%s: %w", topic, err)
 		}
-		for sh.next != to {
-			r, err := events.next(ctx)
-			if err != nil {
-				return fmt.Errorf("%s from offset %d: %w", main, sh.next[mainLog], err)
-			}
-			if r.offset >= to[mainLog] {
-				return fmt.Errorf("%s: the group is at %d, but the log goes on with %d", main, to[mainLog], r.offset)
-			}
-			sh.begin(sh.now, false)
-			if err := sh.step(mainLog, &r); err != nil {
+		if start, _ := starts.Lookup(topic, sh.p); start.Offset > 0 {
+			return fmt.Errorf(
+				"%s no longer reaches back to its beginning but to offset %d, and there is no state on this disk: bring the state directory back, keep a changelog, or reset the consumer group to begin anew: %w",
+				topic, start.Offset, kerr.OffsetOutOfRange)
+		}
+	}
+	for sh.next != to {
+		r, err := facts.next(ctx)
+		if err != nil {
+			return fmt.Errorf("%s from offset %d: %w", topic, sh.next[mainLog], err)
+		}
+		if r.offset >= to[mainLog] {
+			return fmt.Errorf("%s: the group is at %d, but the log goes on with %d", topic, to[mainLog], r.offset)
+		}
+		sh.begin(sh.now, false)
+		if err := sh.step(mainLog, &r); err != nil {
+			return err
+		}
+		sh.seq++
+		// The group's position may lie behind the last record by a transaction's marker.
+		if sh.next[mainLog] != to[mainLog] {
+			if err := between(); err != nil {
 				return err
 			}
-			sh.seq++
-			// The group's position may lie behind the last record by a transaction's marker.
-			if sh.next[mainLog] != to[mainLog] {
-				if err := between(); err != nil {
-					return err
-				}
-			}
 		}
-		return nil
 	}
-	if st.cfg.NoJournal {
-		return st.catchUpWithout(ctx, sh, events, to)
-	}
-	log := st.reader(st.journal, sh.p, sh.joff)
+	return nil
+}
+
+// catchUpJournal re-applies the logs of a behaviour shard in the slices that its journal records.
+func (st *stage) catchUpJournal(ctx context.Context, sh *shard, events *reader, to [2]int64,
+	between func() error) error {
+	log := newReader(st.cfg.Options, st.journal, sh.p, sh.joff)
 	defer log.close()
 	for sh.next != to {
 		j, err := st.nextJournal(ctx, log, sh)
 		if err != nil {
 			return err
 		}
-		if j.seq != sh.seq {
-			return fmt.Errorf("journal at offset %d has transaction %d, expected %d: the journal has a gap", sh.joff,
-				j.seq, sh.seq)
+		if err := st.repeat(ctx, sh, &j, events); err != nil {
+			return err
 		}
-		sh.begin(j.now, false)
-		for i := range j.control {
-			if err := sh.step(controlLog, &j.control[i]); err != nil {
-				return err
-			}
-		}
-		for i := range j.events {
-			r, err := events.next(ctx)
-			if err != nil {
-				return fmt.Errorf("%s from offset %d: %w", main, sh.next[mainLog], err)
-			}
-			if i == 0 && r.offset != j.first || r.offset >= j.next[mainLog] {
-				return fmt.Errorf("journal transaction %d wants events from offset %d to %d, the log gives %d", j.seq,
-					j.first, j.next[mainLog], r.offset)
-			}
-			if err := sh.step(mainLog, &r); err != nil {
-				return err
-			}
-		}
-		sh.machine.seal()
-		b := sh.machine.(*behaviour)
-		if sh.next != j.next || b.clock.watermark() != j.watermark || sh.digest.Sum64() != j.digest {
-			return fmt.Errorf(
-				"journal transaction %d does not repeat: offsets %v, watermark %d, outputs %x; it says %v, %d, %x",
-				j.seq, sh.next, b.clock.watermark(), sh.digest.Sum64(), j.next, j.watermark, j.digest)
-		}
-		sh.seq++
-		sh.machine.kept()
 		if sh.next[0] > to[0] || sh.next[1] > to[1] {
 			return fmt.Errorf("journal transaction %d is ahead of the group (%v, %v)", j.seq, sh.next, to)
 		}
@@ -232,6 +218,44 @@ func (st *stage) catchUp(ctx context.Context, sh *shard, to [2]int64) error {
 			}
 		}
 	}
+	return nil
+}
+
+// repeat re-applies one transaction of a behaviour shard. Every field of its journal record must
+// agree with what comes of it.
+func (st *stage) repeat(ctx context.Context, sh *shard, j *journal, events *reader) error {
+	if j.seq != sh.seq {
+		return fmt.Errorf("journal at offset %d has transaction %d, expected %d: the journal has a gap", sh.joff,
+			j.seq, sh.seq)
+	}
+	sh.begin(j.now, false)
+	for i := range j.control {
+		if err := sh.step(controlLog, &j.control[i]); err != nil {
+			return err
+		}
+	}
+	for i := range j.events {
+		r, err := events.next(ctx)
+		if err != nil {
+			return fmt.Errorf("%s from offset %d: %w", st.in[1], sh.next[mainLog], err)
+		}
+		if i == 0 && r.offset != j.first || r.offset >= j.next[mainLog] {
+			return fmt.Errorf("journal transaction %d wants events from offset %d to %d, the log gives %d", j.seq,
+				j.first, j.next[mainLog], r.offset)
+		}
+		if err := sh.step(mainLog, &r); err != nil {
+			return err
+		}
+	}
+	sh.machine.seal()
+	watermark := sh.machine.(*behaviour).clock.watermark()
+	if sh.next != j.next || watermark != j.watermark || sh.digest.Sum64() != j.digest {
+		return fmt.Errorf(
+			"journal transaction %d does not repeat: offsets %v, watermark %d, outputs %x; it says %v, %d, %x",
+			j.seq, sh.next, watermark, sh.digest.Sum64(), j.next, j.watermark, j.digest)
+	}
+	sh.seq++
+	sh.machine.kept()
 	return nil
 }
 
@@ -256,11 +280,11 @@ func (st *stage) nextJournal(ctx context.Context, log *reader, sh *shard) (journ
 	}
 }
 
-// catchUpWithout leaves the journal out, as a test of the crash test: all control first, then all
-// events.
-func (st *stage) catchUpWithout(ctx context.Context, sh *shard, events *reader, to [2]int64) error {
+// catchUpWithoutJournal applies all control first, then all events. It is wrong, and shows that the
+// crash test notices (Hooks.NoJournal).
+func (st *stage) catchUpWithoutJournal(ctx context.Context, sh *shard, events *reader, to [2]int64) error {
 	sh.begin(wall(), false)
-	c := st.reader(st.in[0], sh.p, sh.next[controlLog])
+	c := newReader(st.cfg.Options, st.in[0], sh.p, sh.next[controlLog])
 	defer c.close()
 	for log, from := range []*reader{c, events} {
 		for sh.next[log] < to[log] {
@@ -277,150 +301,4 @@ func (st *stage) catchUpWithout(ctx context.Context, sh *shard, events *reader, 
 	sh.machine.kept()
 	sh.next = to
 	return nil
-}
-
-// reader is a read_committed cursor on one partition, without a group. What retention has deleted
-// is an error, not a jump.
-type reader struct {
-	cl  *kgo.Client
-	buf []*kgo.Record
-}
-
-func (st *stage) reader(topic string, p int32, from int64) *reader {
-	o := kgo.NewOffset().At(from)
-	if from == 0 {
-		o = kgo.NewOffset().AtStart()
-	}
-	cl, err := kgo.NewClient(append(slices.Clone(st.cfg.Options), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.FetchMaxWait(100*time.Millisecond), kgo.BrokerMaxReadBytes(512<<20),
-		kgo.FetchMaxPartitionBytes(4<<20), kgo.ConsumeResetOffset(kgo.NoResetOffset()), kgo.KeepControlRecords(),
-		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: {p: o}}))...)
-	if err != nil {
-		panic(err) // the same options made a client before
-	}
-	return &reader{cl: cl}
-}
-
-func (r *reader) close() { r.cl.Close() }
-
-// next waits for a record of data. Only a transaction that is still open can make it wait for long,
-// at most the transaction timeout.
-func (r *reader) next(ctx context.Context) (record, error) {
-	for {
-		kr, err := r.any(ctx)
-		if err != nil {
-			return record{}, err
-		}
-		if !kr.Attrs.IsControl() {
-			return asRecord(kr), nil
-		}
-	}
-}
-
-// any waits for a record of data or a transaction's marker.
-func (r *reader) any(ctx context.Context) (*kgo.Record, error) {
-	for len(r.buf) == 0 {
-		f := r.cl.PollFetches(ctx)
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		for _, e := range f.Errors() {
-			if !kerr.IsRetriable(e.Err) {
-				return nil, e.Err
-			}
-		}
-		r.buf = f.Records()
-	}
-	kr := r.buf[0]
-	r.buf = r.buf[1:]
-	return kr, nil
-}
-
-// Keys of the changelog: one letter, then the page's key. The marker is written last.
-const (
-	changelogPage   = 'p'
-	changelogMarker = 'm'
-)
-
-// collect gathers what the changelog lacks of a partition, for its next transaction: only those are
-// fenced.
-func (st *stage) collect(p int32) {
-	sh := st.shards[p]
-	if st.changelog == "" || wall()-sh.copiedAt < st.cfg.ChangelogEvery.Milliseconds() {
-		return
-	}
-	sh.copiedAt = wall()
-	pages, marker, version, err := st.cfg.Store.Changes(st.space(p))
-	if err != nil {
-		st.log.Error("changelog", "partition", p, "err", err)
-		return
-	}
-	if marker != nil {
-		st.copies[p] = &copied{pages, marker, version}
-	}
-}
-
-func (st *stage) produceChangelog(ctx context.Context, cl *kgo.Client, p int32, c *copied,
-	promise func(*kgo.Record, error)) {
-	for _, pg := range c.pages {
-		cl.Produce(ctx, &kgo.Record{Topic: st.changelog, Partition: p, Key: append([]byte{changelogPage}, pg.Key...),
-			Value: pg.Value}, promise)
-	}
-	cl.Produce(ctx, &kgo.Record{Topic: st.changelog, Partition: p, Key: []byte{changelogMarker}, Value: c.marker},
-		promise)
-}
-
-// restore fills an empty partition from the changelog; false: it has nothing. The whole log is
-// read, to the end as it is now: in a compacted log only the end is a state.
-func (st *stage) restore(ctx context.Context, p int32) (bool, error) {
-	ends, err := kadm.NewClient(st.cfg.plain).ListCommittedOffsets(ctx, st.changelog)
-	if err != nil {
-		return false, err
-	}
-	starts, err := kadm.NewClient(st.cfg.plain).ListStartOffsets(ctx, st.changelog)
-	if err != nil {
-		return false, err
-	}
-	end, ok := ends.Lookup(st.changelog, p)
-	start, _ := starts.Lookup(st.changelog, p)
-	if !ok || end.Err != nil || end.Offset <= start.Offset {
-		return false, end.Err
-	}
-	pages, marker := map[string][]byte{}, []byte(nil)
-	r := st.reader(st.changelog, p, 0)
-	defer r.close()
-	for at := int64(0); at < end.Offset-1; {
-		// A record per offset up to the end is not promised (aborted transactions, compaction):
-		// quiet for long is the end, too.
-		c, cancel := context.WithTimeout(ctx, 5*time.Second)
-		kr, err := r.any(c)
-		cancel()
-		if err != nil {
-			if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
-				break
-			}
-			return false, err
-		}
-		at = kr.Offset
-		switch {
-		case kr.Attrs.IsControl() || len(kr.Key) == 0:
-		case kr.Key[0] == changelogMarker:
-			marker = kr.Value
-		case kr.Value == nil:
-			delete(pages, string(kr.Key[1:]))
-		default:
-			pages[string(kr.Key[1:])] = kr.Value
-		}
-	}
-	if marker == nil {
-		return false, nil
-	}
-	st.log.Info("state restored from the changelog", "partition", p, "pages", len(pages))
-	return true, st.cfg.Store.Restore(st.space(p), func(yield func(state.Page) bool) {
-		for k, v := range pages {
-			if !yield(state.Page{Key: k, Value: v}) {
-				return
-			}
-		}
-	}, marker)
 }

@@ -37,7 +37,7 @@ type Metrics struct {
 	ruleLooked *prometheus.CounterVec
 	open, ruleMatched, ruleOff,
 	ruleUnseen *prometheus.GaugeVec
-	pages, cold, away, shards, paused, lag, delay, ahead,
+	pages, cold, away, shards, partitions, paused, lag, delay, ahead,
 	held *prometheus.GaugeVec
 	diskFree,
 	diskMin *prometheus.GaugeVec
@@ -159,6 +159,9 @@ func NewMetrics(reg *prometheus.Registry) *Metrics {
 	m.shed = counter("memory_shed_bytes_total",
 		"Memory freed by putting pages on disk, roughly: a budget that is too small shows as a high rate.", "stage")
 	m.shards = gauge("shards", "Partitions whose state this instance holds.", "stage")
+	m.partitions = gauge("partitions",
+		"Partitions that the group gave to this instance, by what they are at, in the words of /readyz?verbose.",
+		"stage", "state")
 	m.paused = gauge("shards_paused", "Shards paused after an error.", "stage")
 	m.held = gauge("shards_held", "Behaviour shards paused because they are too far ahead of the relation stage.",
 		"stage")
@@ -197,7 +200,6 @@ type stageMetrics struct {
 	name string
 
 	sessions, failures, damaged, shed   prometheus.Counter
-	paused                              prometheus.Gauge
 	duration, checkpoint, load, latency prometheus.Observer
 	outcome                             map[[2]string]prometheus.Counter
 }
@@ -206,7 +208,7 @@ func (m *Metrics) stage(name string) *stageMetrics {
 	s := &stageMetrics{m: m, name: name,
 		sessions: m.sessions.WithLabelValues(name), failures: m.failures.WithLabelValues(name),
 		damaged: m.damaged.WithLabelValues(name), shed: m.shed.WithLabelValues(name),
-		paused: m.paused.WithLabelValues(name), duration: m.txn.WithLabelValues(name),
+		duration:   m.txn.WithLabelValues(name),
 		checkpoint: m.checkpoint.WithLabelValues(name),
 		load:       m.load.WithLabelValues(name), latency: m.latency.WithLabelValues(name),
 		outcome: map[[2]string]prometheus.Counter{}}
@@ -307,12 +309,14 @@ func (s *stageMetrics) add(sh *shard) {
 }
 
 // gauges are set once a second.
-func (s *stageMetrics) gauges(st *stage) {
-	pages, cold, away, lag, low, high := 0, 0, 0, int64(0), int64(never), int64(noTime)
+func (st *stage) gauges() {
+	s, m := st.metrics, st.metrics.m
+	pages, cold, away, shards, lag, low, high := 0, 0, 0, 0, int64(0), int64(never), int64(noTime)
 	open := map[[2]string]float64{}
-	for p, sh := range st.shards {
+	for pt, sh := range st.shards {
+		shards++
 		sh.machine.watchers().Looked(func(rule string, n int64) {
-			s.m.ruleLooked.WithLabelValues(s.name, rule).Add(float64(n))
+			m.ruleLooked.WithLabelValues(s.name, rule).Add(float64(n))
 		})
 		for pg := range sh.open {
 			if k := pg.breaker; !pg.dead && k.Open() {
@@ -322,7 +326,7 @@ func (s *stageMetrics) gauges(st *stage) {
 		pages += sh.pageCount()
 		cold += len(sh.cold)
 		away += len(sh.away)
-		lag += max(0, st.lag[p])
+		lag += max(0, pt.lag)
 		switch b := sh.machine.(type) {
 		case *behaviour:
 			if b.clock.seen {
@@ -334,51 +338,77 @@ func (s *stageMetrics) gauges(st *stage) {
 			}
 		}
 	}
-	s.m.pages.WithLabelValues(s.name).Set(float64(pages))
-	s.m.cold.WithLabelValues(s.name).Set(float64(cold))
-	s.m.away.WithLabelValues(s.name).Set(float64(away))
+	m.pages.WithLabelValues(s.name).Set(float64(pages))
+	m.cold.WithLabelValues(s.name).Set(float64(cold))
+	m.away.WithLabelValues(s.name).Set(float64(away))
 	for _, a := range event.Actions() {
 		for _, mode := range []string{event.Enforce, event.DryRun} {
-			s.m.open.WithLabelValues(s.name, a, mode).Set(open[[2]string{a, mode}])
+			m.open.WithLabelValues(s.name, a, mode).Set(open[[2]string{a, mode}])
 		}
 	}
-	s.m.shards.WithLabelValues(s.name).Set(float64(len(st.shards)))
-	s.m.lag.WithLabelValues(s.name).Set(float64(lag))
-	s.m.held.WithLabelValues(s.name).Set(float64(len(st.held)))
-	s.unseen(st)
+	m.shards.WithLabelValues(s.name).Set(float64(shards))
+	m.lag.WithLabelValues(s.name).Set(float64(lag))
+	st.partitionGauges()
+	s.unseenFields(st)
 	if low != never {
-		s.m.delay.WithLabelValues(s.name).Set(float64(wall()-low) / 1000)
+		m.delay.WithLabelValues(s.name).Set(float64(wall()-low) / 1000)
 		ahead := max(0, high-wall())
-		s.m.ahead.WithLabelValues(s.name).Set(float64(ahead) / 1000)
-		if ahead > MostAhead.Milliseconds() && time.Since(st.aheadSaid) > 10*time.Minute {
-			st.aheadSaid = time.Now()
+		m.ahead.WithLabelValues(s.name).Set(float64(ahead) / 1000)
+		if ahead > MostAhead.Milliseconds() && time.Since(st.warned.aheadAt) > 10*time.Minute {
+			st.warned.aheadAt = time.Now()
 			st.log.Warn(
 				"event time is ahead of the wall clock: a clock is wrong, or the topic of events keeps stamps of producers; wayward doctor says which",
 				"ahead", time.Duration(ahead)*time.Millisecond)
 		}
 	}
+	if st.snapshotCache != nil {
+		s.age(st.snapshotCache.newest())
+	} else if st.journal == "" && time.Since(st.summarizedAt) > 30*time.Second {
+		st.summarizedAt = time.Now()
+		s.baselines(st)
+	}
+}
+
+// partitionGauges count the partitions of the stage by their state.
+func (st *stage) partitionGauges() {
+	n, failures, ahead := map[string]int{}, 0, 0
+	for _, pt := range st.partitions {
+		n[partitionStates[pt.state()].words]++
+		if pt.failure != nil {
+			failures++
+		}
+		if pt.ahead {
+			ahead++
+		}
+	}
+	m := st.metrics.m
+	for _, s := range partitionStates {
+		m.partitions.WithLabelValues(st.name, s.words).Set(float64(n[s.words]))
+	}
+	m.paused.WithLabelValues(st.name).Set(float64(failures))
+	m.held.WithLabelValues(st.name).Set(float64(ahead))
 }
 
 // enoughEvents of an instance without a field that a rule asks for are worth a word.
 const enoughEvents = 10_000
 
-// unseen tells of fields that rules ask for and no event carries.
-func (s *stageMetrics) unseen(st *stage) {
+// unseenFields counts the fields that rules ask for and no event carries.
+func (s *stageMetrics) unseenFields(st *stage) {
 	if s.name != "behaviour" {
 		return
 	}
-	events := int64(0)
+	events, all := int64(0), 0
 	shards := map[[2]string]int{} // in which a field has not been seen
 	for _, sh := range st.shards {
+		all++
 		events += sh.machine.watchers().Unseen(func(rule, field string) { shards[[2]string{rule, field}]++ })
 	}
 	n := map[string]int{}
 	for k, in := range shards {
-		if in < len(st.shards) {
+		if in < all {
 			continue
 		}
-		if n[k[0]]++; events >= enoughEvents && !st.wanting[k] {
-			st.wanting[k] = true
+		if n[k[0]]++; events >= enoughEvents && firstTime(&st.warned.unseen, k) {
 			st.log.Info("no event so far carries a field that a rule asks for", "rule", k[0], "field", k[1])
 		}
 	}

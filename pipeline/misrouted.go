@@ -45,40 +45,6 @@ type misplaced struct {
 // byKey is the partition of a key by Kafka's default partitioner (murmur2).
 func byKey(key []byte, n int32) int32 { return broker.KeyPartition(&kgo.Record{Key: key}, n) }
 
-// misroutes says once of each reason that events lie in partitions that are not their keys'.
-func (st *stage) misroutes(sh *shard) {
-	for why, n := range sh.counts.misrouted {
-		if n == 0 || st.misrouted[why] {
-			continue
-		}
-		st.misrouted[why] = true
-		m := sh.counts.misplaced[why]
-		st.log.Warn("events lie in partitions that are not their keys': what one agent does is seen in pieces; "+
-			misroutedRemedy[why]+"; "+ingressRemedy,
-			"reason", misroutedWhy[why], "topic", st.in[1], "partition", sh.p, "offset", m.offset, "belongs_in", m.home,
-			"source", fmt.Sprintf("%q", m.source))
-	}
-}
-
-// unmeasured is what is counted of a limit that cannot measure a call.
-const unmeasured = "unmeasured"
-
-// unmeasured says once of each limit that calls pass under it that it cannot measure.
-func (st *stage) unmeasured(sh *shard) {
-	for k := range sh.counts.other {
-		if k[0] != ruleMetric+unmeasured || st.bare[k[1]] {
-			continue
-		}
-		if st.bare == nil {
-			st.bare = map[string]bool{}
-		}
-		st.bare[k[1]] = true
-		st.log.Warn(
-			"a limit is about calls that it cannot measure: an amount without a currency, or a number that could not be read; let the producer send both, see wayward_unmeasured_total",
-			"limit", k[1], "partition", sh.p)
-	}
-}
-
 // Misrouted is what a look at the newest records of a topic of events found.
 type Misrouted struct {
 	Looked  int            // events
@@ -118,7 +84,7 @@ func SampleRouting(ctx context.Context, opts []kgo.Opt, topic string, most int64
 	for _, p := range slices.Sorted(maps.Keys(ends[topic])) {
 		end := ends[topic][p].Offset
 		from := max(starts[topic][p].Offset, end-most)
-		r := (&stage{cfg: &Config{Options: opts}}).reader(topic, p, from)
+		r := newReader(opts, topic, p, from)
 		for at := from; at < end; {
 			wait, cancel := context.WithTimeout(ctx, 2*time.Second)
 			kr, err := r.any(wait)
@@ -193,7 +159,7 @@ func Ahead(ctx context.Context, opts []kgo.Opt, journalTopic string) (ahead time
 	for _, q := range slices.Sorted(maps.Keys(ends[journalTopic])) {
 		end := ends[journalTopic][q].Offset
 		// Behind each record of a transaction lies its marker.
-		r := (&stage{cfg: &Config{Options: opts}}).reader(journalTopic, q, max(0, end-20))
+		r := newReader(opts, journalTopic, q, max(0, end-20))
 		for at := max(0, end-20); at < end; {
 			wait, cancel := context.WithTimeout(ctx, 2*time.Second)
 			kr, err := r.any(wait)

@@ -64,22 +64,22 @@ func whyOf(err error) string {
 	return forOther
 }
 
-// complaints says the first of each kind, and then at most one a minute with how many there were
-// meanwhile: an abort by itself is ordinary, a hundred of a kind are not.
-type complaints map[string]*complaint
+// throttle lets through the first warning of each kind, and then one a minute at most: an abort by
+// itself is ordinary, a hundred of a kind are not.
+type throttle map[string]*throttled
 
-type complaint struct {
-	last  time.Time
-	since int
+type throttled struct {
+	last  time.Time // let through
+	since int       // counted since then
 }
 
-// due counts one more of a kind. It tells whether to say so, and how many there were since it was
-// last said.
-func (c complaints) due(kind string) (since int, say bool) {
-	x := c[kind]
+// allow counts one more of a kind. It tells whether to log it, and how many there were since the
+// last that was logged.
+func (t throttle) allow(kind string) (since int, ok bool) {
+	x := t[kind]
 	if x == nil {
-		x = &complaint{}
-		c[kind] = x
+		x = &throttled{}
+		t[kind] = x
 	}
 	x.since++
 	if !x.last.IsZero() && time.Since(x.last) < time.Minute {
@@ -89,30 +89,29 @@ func (c complaints) due(kind string) (since int, say bool) {
 	return since, true
 }
 
-// aborted counts a transaction that was aborted and says so, unless what it is about is said
-// elsewhere.
-func (st *stage) aborted(why string, said bool) {
-	st.metrics.transactions("aborted", why).Inc()
-	if said {
+// aborted counts a transaction that was aborted, and logs it unless its cause is logged elsewhere.
+func (m *member) aborted(why string, logged bool) {
+	m.metrics.transactions("aborted", why).Inc()
+	if logged {
 		return
 	}
-	if n, say := st.complaints.due(why); say {
-		st.log.Warn("transaction aborted, its slice is applied again", "reason", why, "times", n)
+	if n, ok := m.aborts.allow(why); ok {
+		m.log.Warn("transaction aborted, its slice is applied again", "reason", why, "times", n)
 	}
 }
 
-// finished waits until the transaction before this one is over on the broker, too. Since Kafka 4
-// (KIP-890) the answer to EndTxn comes before the markers are written, and the next transaction's
+// previousEnded waits until the transaction before this one is over on the broker, too. Since Kafka
+// 4 (KIP-890) the answer to EndTxn comes before the markers are written, and the next transaction's
 // first request is refused with CONCURRENT_TRANSACTIONS until they are. The client tries again
 // where that request writes records. Where it commits offsets, because nothing was written, the
 // client aborts instead: so a relation shard with nothing to say was loaded anew three times in
-// ten. Asking changes nothing, while an attempt of our own to commit would leave a transaction
-// open that the client does not know of. It tells whether the transaction can go on.
-func (st *stage) finished(ctx context.Context, cl *kgo.Client) bool {
-	ctx, cancel := context.WithTimeout(ctx, st.cfg.TransactionTimeout)
+// ten. Asking changes nothing, while an attempt of our own to commit would leave a transaction open
+// that the client does not know of. It tells whether the transaction can go on.
+func (m *member) previousEnded(ctx context.Context, cl *kgo.Client) bool {
+	ctx, cancel := context.WithTimeout(ctx, m.cfg.TransactionTimeout)
 	defer cancel()
 	req := kmsg.NewPtrDescribeTransactionsRequest()
-	req.TransactionalIDs = []string{st.transactionalID()}
+	req.TransactionalIDs = []string{m.transactionalID()}
 	for wait := 2 * time.Millisecond; ; wait = min(2*wait, 200*time.Millisecond) {
 		resp, err := req.RequestWith(ctx, cl)
 		if ctx.Err() != nil {
@@ -128,27 +127,25 @@ func (st *stage) finished(ctx context.Context, cl *kgo.Client) bool {
 	}
 }
 
-func (st *stage) transactionalID() string {
-	return st.cfg.Group + "-" + st.name + "-" + st.cfg.Instance
-}
-
 // whyAborted is the reason of an abort: of what is known here the first that would have been
-// enough, since the client does not say why a commit came to an abort. And whether it is said
+// enough, since the client does not say why a commit came to an abort. And whether it is logged
 // elsewhere.
-func (st *stage) whyAborted(order []int32, errs []error, lost *error, inTime bool) (why string, said bool) {
-	for i, p := range order {
-		if errs[i] != nil && st.awaits(p, errs[i]) == nil {
+func (m *member) whyAborted(all []slice, lost *error, inTime bool) (why string, logged bool) {
+	waits := false
+	for _, sl := range all {
+		if sl.err != nil && sl.awaits == nil {
 			return forShard, true
 		}
+		waits = waits || sl.err != nil
 	}
 	switch {
-	case errors.Join(errs...) != nil:
+	case waits:
 		return forBaseline, true
 	case lost != nil:
 		return whyOf(*lost), true
 	case !inTime:
 		return forConcurrent, false
-	case st.revoked.Load():
+	case m.revoked.Load():
 		return forRebalance, false
 	}
 	return forOffsets, false

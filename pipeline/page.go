@@ -12,6 +12,7 @@ import (
 	"github.com/wayward-sec/wayward/event/wire"
 	"github.com/wayward-sec/wayward/policy"
 	"github.com/wayward-sec/wayward/response"
+	"github.com/wayward-sec/wayward/sketch"
 )
 
 // pageFormat is the version of a page's encoding.
@@ -63,8 +64,7 @@ type page struct {
 	heldAt int64       // event time at which it last said something else
 	began  int64       // of a session: event time of the event that began it; noTime: none yet
 
-	ringAt int      // where the next one goes
-	ring   []uint64 // of an agent: hashes of its newest events, see repeated
+	recent sketch.Recent[uint64] // of an agent: hashes of its newest events, see repeated
 	memory detectors.Memory
 
 	breaker  *response.Breaker // of an agent, a session or a wider scope, once it was tripped
@@ -92,9 +92,9 @@ const (
 	modelPage   = 'm' // m tenant|persona|fork|day: a snapshot
 )
 
-// Ring sizes: an agent that acts once pays for one id, an active one is protected over ringMax
-// events.
-const ringMax = 32
+// maxRecent bounds them: an agent that acts once pays for one id, an active one is protected over
+// maxRecent events.
+const maxRecent = 32
 
 // repeated notes an event, by hashes of its id and of its record, and tells whether it is among the
 // agent's newest. Another record under an id is another event: agents count from 1 after a restart,
@@ -102,15 +102,10 @@ const ringMax = 32
 // both must be those of one of a few events; and the page stays as small.
 func (pg *page) repeated(id, record uint64) bool {
 	id = id&^math.MaxUint32 | record>>32
-	if slices.Contains(pg.ring, id) {
+	if pg.recent.Has(id) {
 		return true
 	}
-	if len(pg.ring) < ringMax {
-		pg.ring = append(pg.ring, id)
-	} else {
-		pg.ring[pg.ringAt] = id
-		pg.ringAt = (pg.ringAt + 1) % ringMax
-	}
+	pg.recent.Add(id, maxRecent)
 	return false
 }
 
@@ -126,8 +121,8 @@ func (pg *page) appendTo(b []byte) []byte {
 		b = binary.AppendVarint(b, pg.barred)
 		b = binary.AppendVarint(b, pg.day)
 		b = binary.AppendVarint(b, pg.shady)
-		b = append(b, byte(len(pg.ring)), byte(pg.ringAt))
-		for _, h := range pg.ring {
+		b = append(b, byte(len(pg.recent.Ring)), byte(pg.recent.Next))
+		for _, h := range pg.recent.Ring {
 			b = binary.BigEndian.AppendUint64(b, h)
 		}
 		b = pg.appendHeld(b)
@@ -194,13 +189,13 @@ func (pg *page) decode(b []byte) error {
 		pg.barred = r.Varint()
 		pg.day, pg.shady = r.Varint(), r.Varint()
 		n, at := int(r.Byte()), int(r.Byte())
-		if n > ringMax || at >= ringMax {
+		if n > maxRecent || at >= maxRecent {
 			return wire.ErrShort
 		}
-		pg.ringAt = at
-		pg.ring = pg.ring[:0]
+		pg.recent.Next = at
+		pg.recent.Ring = pg.recent.Ring[:0]
 		for range n {
-			pg.ring = append(pg.ring, r.Uint64())
+			pg.recent.Ring = append(pg.recent.Ring, r.Uint64())
 		}
 		pg.decodeHeld(&r)
 	case sessionPage:

@@ -34,6 +34,7 @@ import (
 	"github.com/wayward-sec/wayward/detectors"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/event/wire"
+	"github.com/wayward-sec/wayward/pipeline/history"
 	"github.com/wayward-sec/wayward/policy"
 	"github.com/wayward-sec/wayward/response"
 	"github.com/wayward-sec/wayward/sinks"
@@ -751,10 +752,10 @@ func TestWhereALogIsCutDoesNotShow(t *testing.T) {
 // loadFrom reads a shard from a store as load.go does.
 func loadFrom(t *testing.T, s *state.Store, sp state.Space, sh *shard) {
 	t.Helper()
-	st := &stage{cfg: &Config{Store: s}, log: slog.New(slog.NewTextHandler(t.Output(), nil)),
-		metrics: NewMetrics(prometheus.NewRegistry()).stage("behaviour"), kind: sp.Stage, newShard: func(int32) *shard {
-			return sh
-		}}
+	st := &stage{member: member{cfg: &Config{Store: s}, log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		metrics: NewMetrics(prometheus.NewRegistry()).stage("behaviour")}, kind: sp.Stage, newShard: func(int32) *shard {
+		return sh
+	}}
 	if _, err := st.read(t.Context(), sp.Partition, [2]int64{}); err != nil {
 		t.Fatal(err)
 	}
@@ -772,7 +773,7 @@ func TestCatchUpFromAnyMarkerEqualsTheLiveShard(t *testing.T) {
 		}
 		sp := state.Space{Stage: 'b', Partition: 1}
 		live := newBehaviour(1, shared, none, "events")
-		st := &stage{cfg: &Config{Store: store}}
+		st := &stage{member: member{cfg: &Config{Store: store}}}
 		var journal [][]byte // the topic
 		var at [2]int
 		now, saves := int64(day0), 0
@@ -888,8 +889,8 @@ func TestOnlyDamagedStateIsThrownAway(t *testing.T) {
 			if err := store.Checkpoint(sp, slices.Values(pages), marker); err != nil {
 				t.Fatal(err)
 			}
-			st := &stage{cfg: &Config{Store: store}, kind: 'b', log: slog.New(slog.DiscardHandler),
-				metrics:  NewMetrics(prometheus.NewRegistry()).stage("behaviour"),
+			st := &stage{member: member{cfg: &Config{Store: store}, log: slog.New(slog.DiscardHandler),
+				metrics: NewMetrics(prometheus.NewRegistry()).stage("behaviour")}, kind: 'b',
 				newShard: func(p int32) *shard { return newBehaviour(p, shared, none, "events").shard }}
 			sh, err := st.read(t.Context(), 1, [2]int64{})
 			if c.load == "" {
@@ -1034,13 +1035,13 @@ type replayed struct {
 
 func replayFile(t testing.TB, name string, set *policy.Set, workers, buffer int, flush bool) (out replayed) {
 	t.Helper()
-	src, err := OpenLines(name)
+	src, err := history.OpenLines(name)
 	if err != nil {
 		return replayed{err: err}
 	}
 	defer src.Close()
 	if buffer > 0 {
-		src.buffer = buffer
+		src.Buffer = buffer
 	}
 	var b []byte
 	enc := &sinks.OCSF{}
@@ -1238,18 +1239,18 @@ func TestCompressedInput(t *testing.T) {
 
 func TestReplayStopsWhenToldTo(t *testing.T) {
 	path := write(t, "events.jsonl", file(1, 5000, 0, 10))
-	src, err := OpenLines(path)
+	src, err := history.OpenLines(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer src.Close()
-	src.buffer = 1000
+	src.Buffer = 1000
 	ctx, cancel := context.WithCancel(t.Context())
 	r := Replay{Policy: setOf(t, strict), Workers: 2, Deliver: func(*event.Finding) error { cancel(); return nil }}
 	if _, err := r.Run(ctx, src); err == nil || ctx.Err() == nil {
 		t.Errorf("got %v", err)
 	}
-	src2, err := OpenLines(path)
+	src2, err := history.OpenLines(path)
 	if err != nil {
 		t.Fatal(err)
 	}

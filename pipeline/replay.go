@@ -9,15 +9,16 @@ import (
 	"io"
 	"runtime"
 	"slices"
-	"sync"
 	"sync/atomic"
 
 	"github.com/cespare/xxhash/v2"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/detectors"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/event/wire"
+	"github.com/wayward-sec/wayward/pipeline/history"
 	"github.com/wayward-sec/wayward/policy"
 	"github.com/wayward-sec/wayward/state"
 )
@@ -94,37 +95,16 @@ type Summary struct {
 	Pages   int
 }
 
-// Source gives a replay its records, chunk by chunk.
-type Source interface {
-	// Next returns the next chunk, io.EOF at the end. The chunk is the caller's until Done.
-	Next(ctx context.Context) (*Chunk, error)
-	// Done gives a chunk back for reuse.
-	Done(*Chunk)
-}
-
-// Chunk is a run of records.
-type Chunk struct {
-	Lines   []byte   // whole lines; or
-	Records []record // records
-	At      int64    // number of the first line, from 1
-	Stamp   int64    // of lines: an event time that the file is about; 0: not known
-	Read    int64    // bytes of the source read so far, for progress
-
-	Undecoded []Undecoded // what the source itself could make no event of
-
-	blocks []*block
-}
-
 // block is a part of a chunk that one worker decodes.
 type block struct {
 	lines   []byte
-	records []record
+	records []history.Record
 	at      int64
 	first   int64 // number of its first line; 0: these are records
 	stamp   int64
 	decoder event.Decoder
 	items   []item
-	bad     []Undecoded
+	bad     []history.Undecoded
 }
 
 type item struct {
@@ -138,27 +118,18 @@ type item struct {
 	sum     uint64 // of the bytes of one that did not
 }
 
-// Undecoded is a record of which no event could be made.
-type Undecoded struct {
-	At     int64 // number of its line, or offset
-	Reason string
-	Err    error
-	Whose  *event.Named // nil: it names nobody
-}
-
-// Sum is the hash of what it was made of, if it names an agent.
-func (u *Undecoded) Sum() uint64 {
-	if u.Whose == nil {
-		return 0
-	}
-	return u.Whose.Sum
-}
-
 const blockBytes = 128 << 10
+
+// decodedChunk is a chunk with its events.
+type decodedChunk struct {
+	*history.Chunk
+	blocks []*block
+}
 
 // replaying is a replay under way.
 type replaying struct {
 	*Replay
+	free       chan []*block // blocks of chunks that are done, for reuse
 	behaviours [virtual]*behaviour
 	relations  [virtual]*relation
 	shared     *rules
@@ -182,7 +153,7 @@ type replaying struct {
 }
 
 // Run replays a source to its end, or until ctx is done.
-func (r *Replay) Run(ctx context.Context, src Source) (_ Summary, err error) {
+func (r *Replay) Run(ctx context.Context, src history.Source) (_ Summary, err error) {
 	if r.Workers <= 0 {
 		r.Workers = runtime.GOMAXPROCS(0)
 	}
@@ -224,8 +195,9 @@ func (r *Replay) Run(ctx context.Context, src Source) (_ Summary, err error) {
 	}
 	// One chunk is decoded while the one before it is applied: no worker waits for the other kind
 	// of work.
-	decoded := make(chan *Chunk, 1)
+	decoded := make(chan *decodedChunk, 1)
 	failed := make(chan error, 1)
+	x.free = make(chan []*block, 4)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go func() {
@@ -236,9 +208,8 @@ func (r *Replay) Run(ctx context.Context, src Source) (_ Summary, err error) {
 				failed <- err
 				return
 			}
-			x.decode(c)
 			select {
-			case decoded <- c:
+			case decoded <- x.decode(c):
 			case <-ctx.Done():
 				failed <- ctx.Err()
 				return
@@ -255,7 +226,8 @@ func (r *Replay) Run(ctx context.Context, src Source) (_ Summary, err error) {
 		if r.Progress != nil {
 			r.Progress(c.Read, x.sum.Events)
 		}
-		src.Done(c)
+		src.Done(c.Chunk)
+		x.free <- c.blocks
 	}
 	if err := <-failed; !errors.Is(err, io.EOF) {
 		return x.summary(), err
@@ -291,29 +263,28 @@ func (x *replaying) parallel(n int, f func(i int)) {
 		}
 		return
 	}
-	var next atomic.Int32
-	var wg sync.WaitGroup
+	var workers errgroup.Group
 	var broken atomic.Pointer[any]
-	for range min(x.Workers, n) {
-		wg.Go(func() {
+	workers.SetLimit(x.Workers)
+	for i := range n {
+		workers.Go(func() error {
 			defer func() {
 				if p := recover(); p != nil {
 					broken.CompareAndSwap(nil, &p)
 				}
 			}()
-			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
-				f(i)
-			}
+			f(i)
+			return nil
 		})
 	}
-	wg.Wait()
+	workers.Wait()
 	if p := broken.Load(); p != nil {
 		panic(*p)
 	}
 }
 
 // chunk applies the events of a chunk in order, cutting slices where the watermark crosses them.
-func (x *replaying) chunk(c *Chunk) error {
+func (x *replaying) chunk(c *decodedChunk) error {
 	for _, b := range c.blocks {
 		for _, bad := range b.bad {
 			x.sum.Dead[bad.Reason]++
@@ -372,7 +343,9 @@ func (x *replaying) chunk(c *Chunk) error {
 			x.queued++
 		}
 	}
-	x.apply() // partial sums alias the chunk: they become facts before it is reused
+	if err := x.apply(); err != nil { // partial sums alias the chunk: they become facts before it is reused
+		return err
+	}
 	return x.relieve()
 }
 
@@ -433,48 +406,60 @@ func (x *replaying) stampBroken(it *item) {
 
 // apply runs what is queued through the behaviour stage and files its facts with the relation
 // stage.
-func (x *replaying) apply() {
-	if x.queued > 0 {
-		x.run()
+func (x *replaying) apply() error {
+	if x.queued == 0 {
+		return nil
 	}
+	return x.run()
 }
 
 // run does it, and applies what the relation stage has told the behaviour stage, in any case.
-func (x *replaying) run() {
-	run := func(p int) {
+func (x *replaying) run() error {
+	run := func(p int) error {
 		b := x.behaviours[p]
 		if len(x.queues[p]) == 0 && len(x.verdicts[p]) == 0 {
-			return
+			return nil
 		}
 		for i := range x.verdicts[p] {
-			b.control(&x.verdicts[p][i])
+			if err := b.control(&x.verdicts[p][i]); err != nil {
+				return err
+			}
 		}
 		for _, it := range x.queues[p] {
 			if it.broken != "" {
-				b.broken(&event.Named{Tenant: it.e.Tenant, Agent: it.e.Agent.ID, ID: it.e.ID, Time: it.e.Time,
+				b.event.undecoded(&event.Named{Tenant: it.e.Tenant, Agent: it.e.Agent.ID, ID: it.e.ID, Time: it.e.Time,
 					Sum: it.sum}, it.stamp, it.broken)
 				continue
 			}
-			b.was, b.newest, b.order, b.content = b.newest, it.newest, it.order, it.content
-			b.observe(&it.e, it.stamp)
+			e := &b.event
+			e.before, e.reached, e.order, e.content = e.reached, it.newest, it.order, it.content
+			if err := b.observe(&it.e, it.stamp); err != nil {
+				return err
+			}
 			if x.observed != nil {
-				x.observed(&b.scene, &it.e)
+				x.observed(&e.scene, &it.e)
 			}
 		}
 		b.seal()
 		b.kept()
 		clear(x.queues[p])
 		x.queues[p], x.verdicts[p] = x.queues[p][:0], x.verdicts[p][:0]
+		return nil
 	}
+	var errs [virtual]error
 	if x.queued < smallRun {
 		for p := range virtual {
-			run(p)
+			errs[p] = run(p)
 		}
 	} else {
-		x.parallel(virtual, run)
+		x.parallel(virtual, func(p int) { errs[p] = run(p) })
+	}
+	if err := errors.Join(errs[:]...); err != nil {
+		return err
 	}
 	x.file(x.queued)
 	x.queued = 0
+	return nil
 }
 
 // file brings what the behaviour stage has written to the relation stage.
@@ -509,13 +494,17 @@ func (x *replaying) file(events int) {
 // cut ends a slice: the relation stage closes what the watermark has passed, and its verdicts wait
 // for the next slice.
 func (x *replaying) cut() error {
-	x.apply()
+	if err := x.apply(); err != nil {
+		return err
+	}
 	if err := x.relieve(); err != nil {
 		return err
 	}
 	was := x.watermark
 	x.watermark = x.slice * sliceMS
-	x.learned(was)
+	if err := x.learned(was); err != nil {
+		return err
+	}
 	x.hear()
 	x.expire() // also what was ordered late enough to be over already
 	x.hear()
@@ -602,8 +591,12 @@ func (x *replaying) expire() {
 }
 
 func (x *replaying) end() error {
-	x.apply()
-	x.learnRest()
+	if err := x.apply(); err != nil {
+		return err
+	}
+	if err := x.learnRest(); err != nil {
+		return err
+	}
 	x.hear()
 	x.expire()
 	x.hear()
@@ -622,7 +615,9 @@ func (x *replaying) end() error {
 		return slices.ContainsFunc(told[:], func(r []record) bool { return len(r) > 0 })
 	}
 	for waits(x.verdicts) || waits(x.told) {
-		x.run()
+		if err := x.run(); err != nil {
+			return err
+		}
 		x.hear()
 		if err := x.deliver(); err != nil {
 			return err

@@ -7,11 +7,17 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/pipeline/history"
 )
 
 // Decoding of what a replay reads: blocks of a chunk in parallel, before the shards see them.
 
-func (x *replaying) decode(c *Chunk) {
+func (x *replaying) decode(in *history.Chunk) *decodedChunk {
+	c := &decodedChunk{Chunk: in}
+	select {
+	case c.blocks = <-x.free:
+	default:
+	}
 	n := 0
 	add := func() *block {
 		if n == len(c.blocks) {
@@ -62,6 +68,7 @@ func (x *replaying) decode(c *Chunk) {
 			at += b.counted()
 		}
 	}
+	return c
 }
 
 // add makes room for an item, in memory that the chunk has used before.
@@ -75,7 +82,7 @@ func (b *block) add() *item {
 }
 
 // dead notes a record that did not decode; if it names an agent, that counts.
-func (b *block) dead(bad Undecoded, stamp int64, content uint64) {
+func (b *block) dead(bad history.Undecoded, stamp int64, content uint64) {
 	b.bad = append(b.bad, bad)
 	n := bad.Whose
 	if n == nil {
@@ -99,7 +106,8 @@ func (b *block) decode() {
 		it := b.add()
 		if err := b.decoder.Decode(value, &it.e); err != nil {
 			b.items = b.items[:len(b.items)-1]
-			bad := Undecoded{at, reasonOf(err), err, whose(&b.decoder, &record{key: recordKey, value: value})}
+			bad := history.Undecoded{At: at, Reason: event.ReasonOf(err), Err: err,
+				Whose: whose(&b.decoder, &record{key: recordKey, value: value})}
 			b.dead(bad, stamp, xxhash.Sum64(value))
 			return
 		}
@@ -123,6 +131,6 @@ func (b *block) decode() {
 		}
 	}
 	for i := range b.records {
-		one(b.records[i].key, b.records[i].value, b.records[i].stamp, b.records[i].offset)
+		one(b.records[i].Key, b.records[i].Value, b.records[i].Stamp, b.records[i].Offset)
 	}
 }

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"errors"
 	"slices"
 
 	"github.com/wayward-sec/wayward/baselines"
@@ -85,24 +86,26 @@ func newestOf(list []Closing) []Closing {
 // learned does for baselines what a slice's end asks for, before the relation stage goes on to the
 // watermark: sessions that have been idle for long end, and if a day is over everything learned
 // goes to the relation stage. was is the watermark before.
-func (x *replaying) learned(was int64) {
+func (x *replaying) learned(was int64) error {
 	if was == noTime {
 		x.closed = wire.FloorDiv(x.watermark-closeAfter, baselines.DayMS) - 1
 		x.given = x.closed - keptDays
 		x.seed()
-		return
+		return nil
 	}
 	if m := wire.FloorDiv(x.watermark, flushEvery); m > x.ended {
 		x.ended = m
-		x.parallel(virtual, func(p int) {
-			x.behaviours[p].was = was
-			x.behaviours[p].endIdle(x.watermark)
-		})
+		errs := make([]error, virtual)
+		x.parallel(virtual, func(p int) { errs[p] = x.behaviours[p].endIdle(x.watermark, was) })
+		if err := errors.Join(errs...); err != nil {
+			return err
+		}
 	}
 	if day := wire.FloorDiv(x.watermark-closeAfter, baselines.DayMS) - 1; day > x.closed {
 		x.closed = day
 		x.flush()
 	}
+	return nil
 }
 
 // seed puts what was learned elsewhere in force.
@@ -165,10 +168,11 @@ func (x *replaying) shelve() {
 
 // learnRest ends what is not over at the end of the events, and closes the last days if they are
 // approved.
-func (x *replaying) learnRest() {
+func (x *replaying) learnRest() error {
 	for p := range virtual {
-		x.behaviours[p].was = x.watermark
-		x.behaviours[p].endAll(func(int64) bool { return true })
+		if err := x.behaviours[p].endAll(func(int64) bool { return true }, x.watermark); err != nil {
+			return err
+		}
 	}
 	x.flush()
 	last := int64(noTime)
@@ -180,7 +184,7 @@ func (x *replaying) learnRest() {
 		}
 	}
 	if last == noTime {
-		return
+		return nil
 	}
 	last = min(last, wire.FloorDiv(x.clock.newest, baselines.DayMS)) // not what one wrong clock says
 	for _, b := range x.relations {
@@ -195,6 +199,7 @@ func (x *replaying) learnRest() {
 		}
 	}
 	x.shelve()
+	return nil
 }
 
 // last are the baselines as last closed.

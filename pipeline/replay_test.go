@@ -9,6 +9,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/pipeline/history"
 	"github.com/wayward-sec/wayward/policy"
 )
 
@@ -16,13 +17,13 @@ import (
 func replayCommands(t testing.TB, name string, set *policy.Set, workers, buffer int, flush bool) (out []string,
 	sum Summary) {
 	t.Helper()
-	src, err := OpenLines(name)
+	src, err := history.OpenLines(name)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer src.Close()
 	if buffer > 0 {
-		src.buffer = buffer
+		src.Buffer = buffer
 	}
 	r := Replay{Policy: set, Workers: workers, Flush: flush, Deliver: func(*event.Finding) error { return nil },
 		Command: func(c *event.Command) error {

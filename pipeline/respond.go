@@ -452,12 +452,13 @@ func (r *rules) wideOwner(s event.Scope) int32 {
 }
 
 // respond does what a finding of this stage asks for.
-func (b *behaviour) respond(f *event.Finding) {
-	o, ok := orderOf(f, b.scene.Time)
+func (x *eventContext) respond(f *event.Finding) {
+	b := x.b
+	o, ok := orderOf(f, x.scene.Time)
 	switch {
 	case !ok:
 	case b.known(&o):
-	case o.Scope.Type.Narrow() && b.home != b.p:
+	case o.Scope.Type.Narrow() && x.home != b.p:
 		// The event lies in the wrong partition. The breaker of its agent is where its key belongs,
 		// or there would be two, with the same epochs. What goes on is not asked for again: whether
 		// it is in force is not known here, and the log must not fill with questions.
@@ -475,20 +476,21 @@ func (b *behaviour) respond(f *event.Finding) {
 }
 
 // Settled implements detectors.Host.
-func (b *behaviour) Settled(r *event.Response, own event.ScopeType) bool {
-	e := b.current
+func (x *eventContext) Settled(r *event.Response, own event.ScopeType) bool {
+	b := x.b
+	e := x.event
 	switch cmp.Or(r.Scope, own) {
 	case event.SessionScope:
-		if b.Session() != nil {
-			return b.session.breaker.Settled(r.Action, b.settings(), b.wallNow(b.scene.Time))
+		if x.Session() != nil {
+			return x.session.breaker.Settled(r.Action, b.settings(), b.wallNow(x.scene.Time))
 		}
 		fallthrough // stopped where it acts
 	case event.AgentScope:
-		return b.agent.breaker.Settled(r.Action, b.settings(), b.wallNow(b.scene.Time))
+		return x.agent.breaker.Settled(r.Action, b.settings(), b.wallNow(x.scene.Time))
 	}
 	for _, k := range b.wide {
-		if k.Scope.Type == r.Scope && covers(&k.Scope, b.scene.Persona, e) {
-			return k.Settled(r.Action, b.settings(), b.wallNow(b.scene.Time))
+		if k.Scope.Type == r.Scope && covers(&k.Scope, x.scene.Persona, e) {
+			return k.Settled(r.Action, b.settings(), b.wallNow(x.scene.Time))
 		}
 	}
 	return false
@@ -531,15 +533,16 @@ func (b *behaviour) stated(*page) {}
 
 // defied looks whether a call that went through goes against what is in force on its agent, its
 // session, or a wider scope.
-func (b *behaviour) defied(pg *page, e *event.Event) {
+func (x *eventContext) defied(pg *page, e *event.Event) {
+	b := x.b
 	if e.Kind != event.ToolCall || e.Phase == event.Attempt || e.Result.Outcome == event.Denied ||
 		e.Result.Outcome == event.NoOutcome && (e.Policy.Verdict == "deny" || e.Policy.Verdict == "escalate") {
 		return
 	}
-	ref := event.Ref{Time: b.scene.Time, ID: e.ID, Agent: e.Agent.ID}
+	ref := event.Ref{Time: x.scene.Time, ID: e.ID, Agent: e.Agent.ID}
 	look := func(k *response.Breaker) {
 		if f := k.Defied(ref); f.Activity != 0 {
-			f.Agent, f.Persona, f.Session, f.User = strings.Clone(e.Agent.ID), b.scene.Persona, strings.Clone(
+			f.Agent, f.Persona, f.Session, f.User = strings.Clone(e.Agent.ID), x.scene.Persona, strings.Clone(
 				e.Session), strings.Clone(e.User)
 			f.Tool, f.Server, f.Class = strings.Clone(e.Tool.Name), strings.Clone(e.Tool.Server), e.Tool.Class
 			b.noted(f)
@@ -555,7 +558,7 @@ func (b *behaviour) defied(pg *page, e *event.Event) {
 		}
 	}
 	for _, k := range b.wide {
-		if covers(&k.Scope, b.scene.Persona, e) {
+		if covers(&k.Scope, x.scene.Persona, e) {
 			look(k)
 		}
 	}

@@ -114,7 +114,7 @@ func (c *city) answer(topic string, value []byte) {
 	err := c.answers[topic].convert(&kgo.Record{Topic: topic, Partition: 3, Offset: 77, Value: value,
 		Timestamp: time.UnixMilli(c.now)}, func(x output) { o = x })
 	if err != nil {
-		c.dead[reasonOf(err)]++
+		c.dead[event.ReasonOf(err)]++
 		return
 	}
 	if o.to == toFacts { // it has the wall clock of the test's machine

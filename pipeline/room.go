@@ -245,9 +245,10 @@ func (b *behaviour) passing(key []byte, tenant string) *page {
 
 // without says on a finding what it was made without. Of an agent without memory the same is told
 // once, not with every event.
-func (b *behaviour) without(f *event.Finding) {
+func (x *eventContext) without(f *event.Finding) {
+	b := x.b
 	switch {
-	case b.stateless:
+	case x.stateless:
 		h := xxhash.Sum64String(fmt.Sprintf("%q %q %q %q %q %q", f.Tenant, f.Agent, f.Detector, f.Rule, f.ScopeType,
 			f.Why))
 		switch {
@@ -263,11 +264,11 @@ func (b *behaviour) without(f *event.Finding) {
 		f.Full = fmt.Sprintf(
 			"state is full: tenant %s remembers %d agents, sessions and scopes here, its share, and nothing of this agent; it was judged by single events alone",
 			f.Tenant, b.tenants[f.Tenant])
-	case b.sessionless && b.full(f.Tenant):
+	case x.sessionless && b.full(f.Tenant):
 		f.Full = fmt.Sprintf(
 			"state is full: tenant %s remembers %d agents, sessions and scopes here, its share, and nothing of this session",
 			f.Tenant, b.tenants[f.Tenant])
-	case b.sessionless:
+	case x.sessionless:
 		f.Full = fmt.Sprintf(
 			"state is full: %d sessions of this agent are remembered, its share, and nothing of this one",
 			b.crowded(f.Tenant))

@@ -13,33 +13,41 @@ import (
 
 // Sessions of a behaviour shard: when one is over, and what its detectors are shown then.
 
-// before ends the session that an event goes by the name of, if that has been idle for so long that
-// the event begins another one.
-func (b *behaviour) before(e *event.Event, t int64) {
+// endIdleSession ends the session that an event goes by the name of, if that has been idle for so
+// long that the event begins another one.
+func (x *eventContext) endIdleSession(e *event.Event, t int64) error {
 	if e.Session == "" {
-		return
+		return nil
 	}
-	b.met = b.sessionIf(e.Session)
-	if s := b.met; s != nil && s.going && t-s.seen >= detectors.SessionIdleMS {
-		b.over(s)
+	x.found = x.sessionIf(e.Session)
+	if s := x.found; s != nil && s.going && t-s.seen >= detectors.SessionIdleMS {
+		return x.b.endSession(s, x.before)
 	}
+	return nil
 }
 
-// after ends a session that says so.
-func (b *behaviour) after(e *event.Event) {
-	if e.Kind == event.Session && e.Phase == event.End && e.Session != "" {
-		if s := b.sessionIf(e.Session); s != nil && !s.closed {
-			if s.going {
-				b.over(s)
-			}
-			b.touch(s)
-			s.closed = true
+// endSaid ends the session of an event that says so.
+func (x *eventContext) endSaid(e *event.Event) error {
+	if e.Kind != event.Session || e.Phase != event.End || e.Session == "" {
+		return nil
+	}
+	s := x.sessionIf(e.Session)
+	if s == nil || s.closed {
+		return nil
+	}
+	if s.going {
+		if err := x.b.endSession(s, x.before); err != nil {
+			return err
 		}
 	}
+	x.b.touch(s)
+	s.closed = true
+	return nil
 }
 
-// over shows a session that is over to the detectors.
-func (b *behaviour) over(s *page) {
+// endSession shows a session that is over to the detectors. reached is the event time that the
+// shard had reached before what ends it.
+func (b *behaviour) endSession(s *page, reached int64) error {
 	b.touch(s)
 	s.going = false
 	delete(b.alive, s)
@@ -48,11 +56,11 @@ func (b *behaviour) over(s *page) {
 	b.key = name
 	agent, hash := b.pageIf(name), xxhash.Sum64(name)
 	who, t := b.whoOf(s), s.seen
-	if b.rest(who, s.day, true); b.err != nil { // by what its last event was judged by
-		return
+	if err := b.setBaseline(who, s.day, true); err != nil { // by what its last event was judged by
+		return err
 	}
 	x := detectors.Ending{Who: who, Time: s.seen, AgentID: hash, Memory: &s.memory,
-		Delta: b.deltaOf(who, dayOf(t, max(t, b.was)))}
+		Delta: b.deltaOf(who, dayOf(t, max(t, reached)))}
 	if agent != nil {
 		b.touch(agent)
 		x.Agent = &agent.memory
@@ -63,6 +71,7 @@ func (b *behaviour) over(s *page) {
 		x.Delta.Sessions++
 	}
 	b.panel.End(&x)
+	return nil
 }
 
 // whoOf is who had the session, as of its newest event.
@@ -79,18 +88,18 @@ func (b *behaviour) whoOf(s *page) *detectors.Who {
 
 // endIdle ends the sessions that have been idle for long at a time, once in ten minutes of it: at
 // the event that brings the time, wherever slices are cut.
-func (b *behaviour) endIdle(now int64) {
+func (b *behaviour) endIdle(now, reached int64) error {
 	m := wire.FloorDiv(now, flushEvery)
 	if m <= b.ended {
-		return
+		return nil
 	}
 	b.ended = m
-	b.endAll(func(active int64) bool { return now-active >= detectors.SessionIdleMS })
+	return b.endAll(func(active int64) bool { return now-active >= detectors.SessionIdleMS }, reached)
 }
 
 // endAll ends sessions, in the order of their names. Of those that are put by it is known since
 // when they are idle: the newest time at which they were active.
-func (b *behaviour) endAll(ended func(active int64) bool) {
+func (b *behaviour) endAll(ended func(active int64) bool, reached int64) error {
 	for key, c := range b.cold {
 		if c.going && ended(c.idle) {
 			b.thaw([]byte(key))
@@ -106,6 +115,9 @@ func (b *behaviour) endAll(ended func(active int64) bool) {
 	}
 	slices.SortFunc(list, func(x, y *page) int { return strings.Compare(x.key, y.key) })
 	for _, s := range list {
-		b.over(s)
+		if err := b.endSession(s, reached); err != nil {
+			return err
+		}
 	}
+	return nil
 }

@@ -151,11 +151,6 @@ type shard struct {
 	digest   *xxhash.Digest
 	counts   counts
 	savedSeq uint64 // seq at the last checkpoint
-
-	// Of the stage's housekeeping; wall clock, never state.
-	loadedAt, savedAt, copiedAt, ticked, endAt int64
-	// of the main log; up to bare there is nothing but markers behind what was read
-	end, bare int64
 }
 
 // rules is what the shards of a stage share and never change: an activation gives a shard another
@@ -512,3 +507,31 @@ func (s *shard) deadLetter(topic string, p int32, r *record, reason, detail stri
 
 // wall is the wall clock at the edge.
 func wall() int64 { return time.Now().UnixMilli() }
+
+// takeDirty encodes what changed since the last checkpoint.
+func (s *shard) takeDirty() (pages []state.Page, changed bool) {
+	if len(s.dirty) == 0 && s.seq == s.savedSeq {
+		return nil, false
+	}
+	s.savedSeq = s.seq
+	for _, pg := range s.dirty {
+		pg.dirty = false
+		switch now := s.pages[pg.key]; {
+		case now == pg:
+			pages = append(pages, state.Page{Key: pg.key, Value: pg.appendTo(nil)})
+			pg.stored = true // once the checkpoint is done: until then nothing is put on disk
+		case now == nil:
+			pages = append(pages, state.Page{Key: pg.key})
+		}
+	}
+	clear(s.dirty)
+	s.dirty = s.dirty[:0]
+	return pages, true
+}
+
+// takeDoomed hands over the pages on disk that were forgotten since the last checkpoint.
+func (s *shard) takeDoomed() map[uint64]bool {
+	doomed := s.doomed
+	s.doomed = map[uint64]bool{}
+	return doomed
+}

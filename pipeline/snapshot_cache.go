@@ -252,7 +252,7 @@ func (l *snapshotCache) follow(ctx context.Context, caught func()) error {
 	if l.read < start.Offset {
 		l.read = start.Offset
 	}
-	r := (&stage{cfg: l.cfg}).reader(l.topic, 0, l.read)
+	r := newReader(l.cfg.Options, l.topic, 0, l.read)
 	defer r.close()
 	if l.read >= end.Offset {
 		caught()

@@ -161,9 +161,9 @@ func TestALargeSnapshotTravelsInPieces(t *testing.T) {
 	day, key := int64(midnight/baselines.DayMS), baselines.Key{Tenant: "t", Persona: "clerk"}
 	d := baselines.Delta{Events: 1, AgentDays: 400}
 	for f := range baselines.Fields {
-		d.Rarity.Days = 400
+		baselines.RarityDeltaOf(&d).Days = 400
 		for i := range 20_000 {
-			s := d.Rarity.See(f, xxhash.Sum64String(fmt.Sprint(f, i)), false)
+			s := baselines.RarityDeltaOf(&d).See(f, xxhash.Sum64String(fmt.Sprint(f, i)), false)
 			if s == nil {
 				break
 			}

@@ -55,33 +55,31 @@ func TestTicks(t *testing.T) {
 	for _, x := range []struct {
 		name string
 		next int64
-		set  func(st *stage)
+		set  func(pt *partition)
 		want int64
 	}{
-		{"everything read", 12, func(*stage) {}, 1},
-		{"the end stands still, only a transaction's marker is left", 11, func(*stage) {}, 1},
-		{"the end stands still, and records wait that a slow broker has not brought", 8, func(*stage) {}, 0},
-		{"held: it does not read what is there, but says how far it is", 8, func(st *stage) { st.held[0] = true }, 1},
+		{"everything read", 12, func(*partition) {}, 1},
+		{"the end stands still, only a transaction's marker is left", 11, func(*partition) {}, 1},
+		{"the end stands still, and records wait that a slow broker has not brought", 8, func(*partition) {}, 0},
+		{"held: it does not read what is there, but says how far it is", 8, func(pt *partition) { pt.ahead = true }, 1},
 		{"an event waits for a day, once those before it are done", 8,
-			func(st *stage) { st.awaited[0] = &awaited{at: newest + 600_000, before: 2} }, 0},
+			func(pt *partition) { pt.baseline = &awaited{at: newest + 600_000, before: 2} }, 0},
 		{"an event waits for a day, and those before it are done", 8,
-			func(st *stage) { st.awaited[0] = &awaited{at: newest + 600_000} }, 1},
-		{"waits for a set", 8, func(st *stage) { st.waiting[0] = true }, 0},
-		{"failed, only control is read", 8, func(st *stage) { st.failed[0] = &failure{skip: true} }, 0},
-		{"reads, but its transactions do not commit", 8, func(st *stage) { st.polled[0] = now - 1000 }, 0},
-		{"held long ago", 12, func(st *stage) { st.polled[0] = now - 5000 }, 1},
+			func(pt *partition) { pt.baseline = &awaited{at: newest + 600_000} }, 1},
+		{"waits for a set", 8, func(pt *partition) { pt.policies = true }, 0},
+		{"failed, only control is read", 8, func(pt *partition) { pt.failure = &failure{skip: true} }, 0},
+		{"reads, but its transactions do not commit", 8, func(pt *partition) { pt.polledAt = now - 1000 }, 0},
+		{"held long ago", 12, func(pt *partition) { pt.polledAt = now - 5000 }, 1},
 	} {
-		st := &stage{cfg: &Config{plain: cl, Options: options}, in: []string{"control", "events"}, journal: "journal",
-			log:  slog.New(slog.DiscardHandler),
-			held: map[int32]bool{}, waiting: map[int32]bool{}, failed: map[int32]*failure{}, polled: map[int32]int64{},
-			awaited: map[int32]*awaited{}}
-		st.topics[toControl] = "control"
 		b := newBehaviour(0, &rules{facts: 1, sources: 1}, none, "events")
-		b.next[mainLog], b.stamp, b.end, b.endAt = x.next, now-20_000, 12, now-10_000
+		b.next[mainLog], b.stamp = x.next, now-20_000
 		b.clock = clock{seen: true, newest: newest}
-		st.shards = map[int32]*shard{0: b.shard}
-		x.set(st)
-		st.ticks(ctx, cl)
+		pt := &partition{shard: b.shard, end: 12, endAt: now - 10_000}
+		x.set(pt)
+		st := &stage{member: member{cfg: &Config{plain: cl, Options: options}, log: slog.New(slog.DiscardHandler)},
+			in: []string{"control", "events"}, journal: "journal", partitions: map[int32]*partition{0: pt}}
+		st.topics[toControl] = "control"
+		st.advanceIdlePartitions(ctx, cl)
 		if err := cl.Flush(ctx); err != nil {
 			t.Fatal(err)
 		}
@@ -99,20 +97,20 @@ func TestTicks(t *testing.T) {
 		if x.want == 0 {
 			continue
 		}
-		reader := (&stage{cfg: &Config{Options: options}}).reader("control", 0, ticks-1)
+		reader := newReader(options, "control", 0, ticks-1)
 		r, err := reader.next(ctx)
 		reader.close()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if w := st.awaited[0]; w != nil {
+		if w := pt.baseline; w != nil {
 			if got, err := readControl(r.value); err != nil || got.Kind != controlWait || got.Time != w.at {
 				t.Errorf("%s: %s", x.name, r.value)
 			}
 			continue
 		}
 		if got, err := readControl(r.value); err != nil || got.Kind != controlTick ||
-			st.held[0] != (got.Time == newest && got.IdleMS == 0) {
+			pt.ahead != (got.Time == newest && got.IdleMS == 0) {
 			t.Errorf("%s: %s", x.name, r.value)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/wayward-sec/wayward/detectors"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/pipeline/history"
 	"github.com/wayward-sec/wayward/policy"
 )
 
@@ -56,12 +57,12 @@ func TestEventsOfOneMillisecondKeepTheirLogsOrder(t *testing.T) {
 	lines, want := tied(3000)
 	path := write(t, "ties.jsonl", bytes.Join(lines, nil))
 	for _, x := range []struct{ workers, buffer int }{{1, 0}, {2, 700}, {8, 0}, {8, 5000}} {
-		src, err := OpenLines(path)
+		src, err := history.OpenLines(path)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if x.buffer > 0 {
-			src.buffer = x.buffer
+			src.Buffer = x.buffer
 		}
 		var got []string
 		r := Replay{Policy: set, Workers: x.workers, Flush: true, Deliver: func(f *event.Finding) error {
@@ -180,12 +181,12 @@ func TestWindowsOfManyEventsInBothStages(t *testing.T) {
 		slices.Sort(want)
 		path := write(t, "many.jsonl", lines)
 		for _, x := range []struct{ workers, buffer int }{{1, 0}, {4, 3000}} {
-			src, err := OpenLines(path)
+			src, err := history.OpenLines(path)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if x.buffer > 0 {
-				src.buffer = x.buffer
+				src.Buffer = x.buffer
 			}
 			var got []string
 			r := Replay{Policy: set, Workers: x.workers, Flush: true, Deliver: func(f *event.Finding) error {

@@ -228,8 +228,7 @@ func (l *lab) read(topic string, p int32) (out []*kgo.Record) {
 	}
 	end, _ := ends.Lookup(topic, p)
 	start, _ := starts.Lookup(topic, p)
-	st := &stage{cfg: &Config{Options: []kgo.Opt{kgo.SeedBrokers(l.cluster.ListenAddrs()...)}}}
-	r := st.reader(topic, p, 0)
+	r := newReader([]kgo.Opt{kgo.SeedBrokers(l.cluster.ListenAddrs()...)}, topic, p, 0)
 	defer r.close()
 	ctx, cancel := context.WithTimeout(l.Context(), 10*time.Second)
 	defer cancel()
@@ -442,14 +441,14 @@ func TestJ5AZombieCannotCommit(t *testing.T) {
 	var freeze atomic.Bool
 	var frozen sync.WaitGroup
 	frozen.Add(1)
-	a.At = func(point string) {
+	a.Hooks = &Hooks{CrashPoint: func(point string) {
 		if point == "behaviour: before End" && freeze.CompareAndSwap(true, false) {
 			w.gate.Lock()
 			time.Sleep(2 * trapSession) // the broker's clock, not ours, must run out
 			w.gate.Unlock()
 			frozen.Done()
 		}
-	}
+	}}
 	l.start(a)
 	l.produce(300)
 	l.drained()
@@ -533,11 +532,11 @@ func TestJ7ACatchUpWaitsForTheJournalsEnd(t *testing.T) {
 	l.produce(200)
 	b := l.config("a", l.store("")) // the disk is lost
 	var reached atomic.Bool
-	b.At = func(point string) {
+	b.Hooks = &Hooks{CrashPoint: func(point string) {
 		if point == "behaviour: catch-up" {
 			reached.Store(true)
 		}
-	}
+	}}
 	loads := strings.Count(l.text(), "shard loaded")
 	l.start(b)
 	time.Sleep(2 * time.Second) // long enough to go wrong in
@@ -715,7 +714,7 @@ func TestF1AHeartbeatThatFailsBetweenPollAndEndDoesNotHang(t *testing.T) {
 	c := l.config("a", l.store(""))
 	var left atomic.Int32
 	left.Store(3)
-	c.At = func(point string) {
+	c.Hooks = &Hooks{CrashPoint: func(point string) {
 		if point == "behaviour: open transaction" && left.Add(-1) >= 0 {
 			h := l.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Heartbeat}, Err: kerr.UnknownMemberID,
 				TopLevel: true})
@@ -725,7 +724,7 @@ func TestF1AHeartbeatThatFailsBetweenPollAndEndDoesNotHang(t *testing.T) {
 				t.Errorf("no heartbeat came: %v", err)
 			}
 		}
-	}
+	}}
 	l.start(c)
 	for range 4 {
 		l.produce(150)

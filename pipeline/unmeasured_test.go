@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/pipeline/history"
 )
 
 // Money without a currency is below every limit in one: that is told, whatever the limit's scope.
@@ -48,7 +49,7 @@ func TestAFindingNamesWhatCouldNotBeRead(t *testing.T) {
 		fmt.Appendf(nil,
 			`{"time":%d,"kind":"tool_call","tenant":"t1","agent":{"id":"a"},"persona":"clerk","tool":{"name":"rm"},"args":{"q":"\ud800"},"result":{"error":7}}`+
 				"\n", int64(day0)))
-	src, err := OpenLines(path)
+	src, err := history.OpenLines(path)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -262,11 +262,3 @@ func deadLetter(topic string, p int32, r *record, reason, detail string, whose *
 	}
 	return o
 }
-
-// reasonOf is the word for a decode error in metrics and headers.
-func reasonOf(err error) string {
-	if d := (*event.DecodeError)(nil); errors.As(err, &d) {
-		return d.Reason
-	}
-	return "not_json"
-}

@@ -101,7 +101,7 @@ type RuleTest struct {
 	Rule, Name string
 	Todo       string // why it fails and may
 	Learned    rules.Supposed
-	Events     []event.Told
+	Events     []event.ScenarioEvent
 	Findings   int
 	Why, Scope string // of the first finding; "" is not asked for
 	At         []time.Duration
@@ -585,7 +585,7 @@ func (c *collector) ruleTest(d ruleDef, src *source, path string, bad report) {
 				bad(where+".baseline", "no baseline knows %s; %s", event.Quote(word), choose(word, known))
 			}
 		}
-		told, err := event.Tell(t.All, t.Events, TestStart)
+		told, err := event.ParseScenario(t.All, t.Events, TestStart)
 		if err != nil {
 			bad(where+".events", "%v", err)
 		}
@@ -690,7 +690,7 @@ func (s *Set) argumentsOfTests() map[string]map[string]bool {
 			}
 			var e event.Event
 			d.Reset()
-			if d.Strictly(told.Record, &e) != nil {
+			if d.DecodeStrict(told.Record, &e) != nil {
 				continue
 			}
 			for _, p := range asked[t.Rule] {

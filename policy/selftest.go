@@ -74,7 +74,7 @@ func compileTests(bad report, p *Persona, defs []testDef) (all []Test) {
 		}
 		t.Record = canonical(fields)
 		var e event.Event
-		if err := new(event.Decoder).Strictly(t.Record, &e); err != nil {
+		if err := new(event.Decoder).DecodeStrict(t.Record, &e); err != nil {
 			bad(path+".event", "%v; write it as in docs/event.schema.json", err)
 		} else if e.Kind != event.ToolCall {
 			bad(path+".event", "a persona judges tool calls alone; leave kind out")
@@ -94,7 +94,7 @@ func violationKinds() (kinds []string) {
 // RunTest says what is wrong with a test's outcome, or nothing.
 func (s *Set) RunTest(p *Persona, t *Test) (fault string) {
 	var e event.Event
-	if err := new(event.Decoder).Strictly(t.Record, &e); err != nil {
+	if err := new(event.Decoder).DecodeStrict(t.Record, &e); err != nil {
 		return err.Error()
 	}
 	vs := s.judge(e.Tenant, p).Check(&e, nil, e.Time, nil)

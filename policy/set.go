@@ -23,6 +23,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/wayward-sec/wayward/catalogue"
 	"github.com/wayward-sec/wayward/event"
@@ -81,6 +82,18 @@ func (s *Set) Counts() []Tally {
 		{"tools", s.catalogue.Len()}, {"inventory entries", len(s.inventory.entries)},
 		{"tenants", len(s.tenants)}, {"response keys", len(s.response.Keys)},
 		{"baseline settings", len(s.learning.defs)}}
+}
+
+// LongestWindow is the length of the longest window of a limit or a rule.
+func (s *Set) LongestWindow() time.Duration {
+	ms := int64(0)
+	for _, l := range s.limits {
+		ms = max(ms, l.WindowMS)
+	}
+	for _, r := range s.rules {
+		ms = max(ms, r.Window, r.Within+r.AbsentFor)
+	}
+	return time.Duration(ms) * time.Millisecond
 }
 
 // Inventory is what is registered and what to say about what is not.

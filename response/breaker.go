@@ -373,11 +373,7 @@ func short(s string) string {
 	if len(s) <= maxReason {
 		return s
 	}
-	i := maxReason - len("…")
-	for i > 0 && s[i]&0xc0 == 0x80 { // not in the middle of a letter
-		i--
-	}
-	return s[:i] + "…"
+	return event.Clip(s, maxReason-len("…")) + "…"
 }
 
 // Append encodes the breaker.

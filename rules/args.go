@@ -10,7 +10,7 @@ import (
 	"unicode/utf8"
 	"unsafe"
 
-	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/jsonscan"
 )
 
 // found is an argument that was asked for: mostly many rules ask for the same.
@@ -41,7 +41,7 @@ const maxFound = 8
 // items[*].id. What has several values says the first that is none but "".
 func argumentOf(raw []byte, path string) string {
 	key, rest := cutKey(path)
-	return under(member(raw, key), rest)
+	return under(jsonscan.Member(raw, key), rest)
 }
 
 // under is the value under what is left of a path behind a name.
@@ -55,7 +55,7 @@ func under(raw []byte, rest string) string {
 				return anyOf(raw, rest)
 			}
 			key, more := cutKey(rest[1:])
-			raw, rest = member(raw, key), more
+			raw, rest = jsonscan.Member(raw, key), more
 			continue
 		}
 		end := strings.IndexByte(rest, ']')
@@ -78,7 +78,7 @@ func under(raw []byte, rest string) string {
 		var e []byte
 		i := 1
 		for ; n >= 0; n-- {
-			if e, i = element(raw, i); e == nil {
+			if e, i = jsonscan.Element(raw, i); e == nil {
 				return ""
 			}
 		}
@@ -91,30 +91,13 @@ func under(raw []byte, rest string) string {
 func anyOf(raw []byte, rest string) string {
 	for i := 1; ; {
 		var e []byte
-		if e, i = element(raw, i); e == nil {
+		if e, i = jsonscan.Element(raw, i); e == nil {
 			return ""
 		}
 		if v := under(e, rest); v != "" {
 			return v
 		}
 	}
-}
-
-// element is the element of a list that begins at i, and where the next one does; nil: there is
-// none.
-func element(b []byte, i int) (e []byte, next int) {
-	from := space(b, i)
-	if from >= len(b) || b[from] == ']' {
-		return nil, from
-	}
-	end := endOfValue(b, from)
-	if end < 0 {
-		return nil, from
-	}
-	if next = space(b, end); next < len(b) && b[next] == ',' {
-		next++
-	}
-	return b[from:end], next
 }
 
 // cutKey takes the name off the front of a path.
@@ -178,79 +161,6 @@ func CheckPath(path string, levels, index, key int) string {
 	return ""
 }
 
-func space(b []byte, i int) int {
-	for i < len(b) && (b[i] == ' ' || b[i] == '\n' || b[i] == '\t' || b[i] == '\r') {
-		i++
-	}
-	return i
-}
-
-// member is the value of a key of an object, of JSON that the decoder has found to be right; nil:
-// there is none. Of two the last counts, as for most who read JSON.
-func member(b []byte, key string) (found []byte) {
-	i := space(b, 0)
-	if i >= len(b) || b[i] != '{' {
-		return nil
-	}
-	for i++; ; i++ {
-		if i = space(b, i); i >= len(b) || b[i] != '"' {
-			return found
-		}
-		end, escaped := event.EndOfString(b, i+1)
-		if end < 0 {
-			return found
-		}
-		same := string(b[i+1:end]) == key
-		if escaped {
-			name, ok := event.Unquote(nil, b[i:end+1])
-			same = ok && string(name) == key
-		}
-		if i = space(b, end+1); i >= len(b) || b[i] != ':' {
-			return found
-		}
-		from := space(b, i+1)
-		if i = endOfValue(b, from); i < 0 {
-			return found
-		}
-		if same {
-			found = b[from:i]
-		}
-		if i = space(b, i); i >= len(b) || b[i] != ',' {
-			return found
-		}
-	}
-}
-
-func endOfValue(b []byte, i int) int {
-	depth := 0
-	for i < len(b) {
-		switch b[i] {
-		case '"':
-			end, _ := event.EndOfString(b, i+1)
-			if end < 0 {
-				return -1
-			}
-			if i = end; depth == 0 {
-				return i + 1
-			}
-		case '{', '[':
-			depth++
-		case '}', ']':
-			if depth--; depth < 0 {
-				return i
-			} else if depth == 0 {
-				return i + 1
-			}
-		case ',', ' ', '\n', '\t', '\r':
-			if depth == 0 {
-				return i
-			}
-		}
-		i++
-	}
-	return i
-}
-
 func scalar(b []byte) string {
 	switch {
 	case len(b) == 0, b[0] == '{', b[0] == '[', b[0] == 'n':
@@ -258,14 +168,14 @@ func scalar(b []byte) string {
 	case b[0] != '"':
 		return alias(b)
 	}
-	end, escaped := event.EndOfString(b, 1)
+	end, escaped := jsonscan.EndOfString(b, 1)
 	if end < 0 {
 		return ""
 	}
 	if !escaped {
 		return alias(b[1:end])
 	}
-	out, ok := event.Unquote(nil, b[:end+1])
+	out, ok := jsonscan.Unquote(nil, b[:end+1])
 	if !ok {
 		return ""
 	}

@@ -4,7 +4,6 @@ import (
 	"math"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/wayward-sec/wayward/event"
 )
@@ -77,7 +76,7 @@ func (m *Runner) Row(row []Value, s *Step) ([]Value, bool) {
 		if !ok {
 			return row, false
 		}
-		v.S = strings.Clone(cut(v.S, maxText))
+		v.S = strings.Clone(event.Clip(v.S, maxText))
 		row = append(row, v)
 	}
 	return row, true
@@ -585,18 +584,7 @@ func (m *Runner) explain(r *Rule, row, caps, lets []Value) string {
 	}
 	m.lay(row, caps, lets)
 	v, _ := m.value(r.Explain)
-	return strings.Clone(cut(v.S, 4*maxText))
-}
-
-// cut is a text without what is beyond so many bytes, in whole characters.
-func cut(s string, most int) string {
-	if len(s) <= most {
-		return s
-	}
-	for most > 0 && !utf8.RuneStart(s[most]) {
-		most--
-	}
-	return s[:most]
+	return strings.Clone(event.Clip(v.S, 4*maxText))
 }
 
 // Due is when the state next has something to say if nothing comes; math.MaxInt64: never.

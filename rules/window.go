@@ -10,6 +10,7 @@ import (
 
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/event/wire"
+	"github.com/wayward-sec/wayward/sketch"
 )
 
 // window is what lies in a rule's window, or what a step has added up: the newest events as they
@@ -26,11 +27,11 @@ type window struct {
 	tight  byte // how often room was made
 	width  int64
 	steps  []step
-	sums   []wide      // of each step: what its events add to each let that adds up
-	early  []event.Ref // a few of those that were folded, oldest first
-	sights []*sights   // by distinct(…)
-	peaks  [][]peak    // by min(…) and max(…)
-	hists  []*hist     // by quantile(…)
+	sums   []wide              // of each step: what its events add to each let that adds up
+	early  []event.Ref         // a few of those that were folded, oldest first
+	seen   []*sketch.Sample    // by distinct(…)
+	peaks  [][]peak            // by min(…) and max(…)
+	hists  []*sketch.Quantiles // by quantile(…)
 
 	ready  bool        // what follows is up to date
 	totals []wide      // by let that adds up
@@ -160,13 +161,14 @@ func (w *window) begin(lets []*Let, shape [histKind + 1]int) {
 	w.totals = make([]wide, shape[sumKind])
 	w.sorted = make([][]float64, shape[histKind])
 	if !w.folded {
-		w.sights, w.peaks, w.hists = make([]*sights, shape[seenKind]), make([][]peak, shape[peakKind]), make([]*hist,
-			shape[histKind])
-		for i := range w.sights {
-			w.sights[i] = newSights()
+		w.seen = make([]*sketch.Sample, shape[seenKind])
+		for i := range w.seen {
+			w.seen[i] = sketch.NewSample()
 		}
+		w.peaks = make([][]peak, shape[peakKind])
+		w.hists = make([]*sketch.Quantiles, shape[histKind])
 		for i := range w.hists {
-			w.hists[i] = &hist{width: 1}
+			w.hists[i] = sketch.NewQuantiles()
 		}
 	}
 	for i := range w.steps {
@@ -254,13 +256,13 @@ func (w *window) note(l *Let, t int64, row []Value) {
 	switch l.kind {
 	case seenKind:
 		if !l.nothing(v) {
-			w.sights[l.nth].see(hashValue(v), t)
-			w.sights[l.nth].bound(w.tight)
+			w.seen[l.nth].See(hashValue(v), t)
+			w.seen[l.nth].Thin(w.tight)
 		}
 	case peakKind:
 		w.peak(l, w.end(t), v.N)
 	case histKind:
-		w.hists[l.nth].add(t, binOf(v.N), 1)
+		w.hists[l.nth].Add(t, v.N)
 	}
 }
 
@@ -329,8 +331,8 @@ func (w *window) expire(lets []*Let, edge int64) {
 	w.n -= int64(gone)
 	clear(w.samples[:gone])
 	w.samples = w.samples[gone:]
-	for _, s := range w.sights {
-		s.expire(edge)
+	for _, s := range w.seen {
+		s.Expire(edge)
 	}
 	for j, list := range w.peaks {
 		i := 0
@@ -352,7 +354,7 @@ func (w *window) expire(lets []*Let, edge int64) {
 	}
 	w.steps, w.sums = w.steps[i:], w.sums[i*k:]
 	for _, h := range w.hists {
-		h.expire(edge)
+		h.Expire(edge)
 	}
 	i = 0
 	for i < len(w.early) && w.early[i].Time <= edge {
@@ -430,14 +432,14 @@ func (w *window) numbers() int {
 		return n
 	}
 	n += len(w.steps) + len(w.sums)
-	for _, s := range w.sights {
-		n += 2 * len(s.last)
+	for _, s := range w.seen {
+		n += 2 * s.Len()
 	}
 	for _, list := range w.peaks {
 		n += 2 * len(list)
 	}
 	for _, h := range w.hists {
-		n += len(h.list)
+		n += h.Len()
 	}
 	return n
 }
@@ -452,20 +454,20 @@ func (w *window) fit(lets []*Let, room, keep int) {
 		}
 		wide := -1 // the quantile that has most; it is not exact anyhow
 		for j, h := range w.hists {
-			if len(h.list) > keptBins && (wide < 0 || len(h.list) > len(w.hists[wide].list)) {
+			if h.Len() > keptBins && (wide < 0 || h.Len() > w.hists[wide].Len()) {
 				wide = j
 			}
 		}
 		switch {
 		case wide >= 0:
-			w.hists[wide].widen()
+			w.hists[wide].Widen()
 		case w.folded && steps > 4096:
 			w.widen()
 		case w.tight < maxTight:
 			w.tight++
 			w.fold(lets, max(keep>>w.tight, 16))
-			for _, s := range w.sights {
-				s.bound(w.tight)
+			for _, s := range w.seen {
+				s.Thin(w.tight)
 			}
 		case w.folded && steps > 64:
 			w.widen()
@@ -548,7 +550,7 @@ func (w *window) value(l *Let, edge int64) float64 {
 	case allKind:
 		return float64(w.n)
 	case seenKind:
-		n, _ := w.sights[l.nth].count(edge)
+		n, _ := w.seen[l.nth].Count(edge)
 		return float64(n)
 	case peakKind:
 		list := w.peaks[l.nth]
@@ -561,7 +563,7 @@ func (w *window) value(l *Let, edge int64) float64 {
 		return list[0].v
 	case histKind:
 		if w.folded {
-			return w.hists[l.nth].quantile(l.q)
+			return w.hists[l.nth].Quantile(l.q)
 		}
 		list := w.sorted[l.nth]
 		if len(list) == 0 {
@@ -590,7 +592,7 @@ func (w *window) approx(lets []*Let, edge int64) string {
 		case histKind:
 			about = append(about, l.Name)
 		case seenKind:
-			if _, exact := w.sights[l.nth].count(edge); !exact {
+			if _, exact := w.seen[l.nth].Count(edge); !exact {
 				about = append(about, l.Name)
 			}
 		}
@@ -662,256 +664,4 @@ func micro(v float64) wide {
 		return neg
 	}
 	return out
-}
-
-// sights are hashes of what was seen, each with when it was last seen.
-//
-// All are kept up to a bound. Beyond it the newest are, and of those that a coin lets through (one
-// in two, in four, …, by the hash's own bits) the newest as well: the finest such sample that
-// reaches back over the whole window tells how many there are (Gibbons and Tirthapura, Distributed
-// Streams Algorithms for Sliding Windows, 2002). Of 1,024 in a sample the error is 3 in 100. When
-// the flood has left the window all are kept again.
-type sights struct {
-	last  map[uint64]int64
-	queue []sight      // by time; those are stale that last has another time for
-	of    [coins]int   // how many there are of each level
-	gone  [coins]int64 // the newest that was forgotten of a sample; noneGone: none
-}
-
-type sight struct {
-	at   int64
-	hash uint64
-}
-
-const (
-	coins      = 11
-	keptSights = 4096 // as they were last seen
-	keptSample = 1024 // of each sample
-	spareSight = 1024 // how many more may gather before they are thinned out
-	noneGone   = math.MinInt64
-)
-
-func newSights() *sights {
-	s := &sights{last: map[uint64]int64{}}
-	for i := range s.gone {
-		s.gone[i] = noneGone
-	}
-	return s
-}
-
-// level is how many coins in a row let a hash through.
-func level(h uint64) int {
-	h ^= h >> 32
-	h *= 0xd6e8feb86659fd93
-	h ^= h >> 32
-	h *= 0xd6e8feb86659fd93
-	return min(bits.LeadingZeros64(h), coins-1)
-}
-
-func (s *sights) see(h uint64, t int64) {
-	was, known := s.last[h]
-	if known && was >= t {
-		return
-	}
-	if !known {
-		s.of[level(h)]++
-	}
-	s.last[h] = t
-	i := len(s.queue)
-	if i > 0 && s.queue[i-1].at > t {
-		i, _ = slices.BinarySearchFunc(s.queue, t, func(x sight, t int64) int {
-			if x.at <= t {
-				return -1
-			}
-			return 1
-		})
-	}
-	if s.queue = slices.Insert(s.queue, i, sight{t, h}); len(s.queue) > 2*len(s.last)+16 {
-		s.queue = slices.DeleteFunc(s.queue, s.stale)
-	}
-}
-
-func (s *sights) stale(x sight) bool {
-	t, ok := s.last[x.hash]
-	return !ok || t != x.at
-}
-
-func (s *sights) drop(h uint64) {
-	delete(s.last, h)
-	s.of[level(h)]--
-}
-
-func (s *sights) expire(edge int64) {
-	i := 0
-	for ; i < len(s.queue) && s.queue[i].at <= edge; i++ {
-		if !s.stale(s.queue[i]) {
-			s.drop(s.queue[i].hash)
-		}
-	}
-	s.queue = s.queue[i:]
-}
-
-// bound thins out what is too much.
-func (s *sights) bound(tight byte) {
-	if len(s.last) <= (keptSights+(coins-1)*keptSample+spareSight)>>tight {
-		return
-	}
-	list := s.sorted()
-	var newer [coins]int
-	for i := len(list) - 1; i >= 0; i-- {
-		keep := false
-		for l := range level(list[i].hash) + 1 {
-			most := keptSample >> tight
-			if l == 0 {
-				most = keptSights >> tight
-			}
-			switch {
-			case list[i].at <= s.gone[l]:
-			case newer[l] < most:
-				keep = true
-			default:
-				s.gone[l] = list[i].at
-			}
-			newer[l]++
-		}
-		if !keep {
-			s.drop(list[i].hash)
-		}
-	}
-	s.queue = slices.DeleteFunc(list, s.stale)
-}
-
-// sorted are those that are kept, by time and hash.
-func (s *sights) sorted() []sight {
-	list := make([]sight, 0, len(s.last))
-	for _, x := range s.queue {
-		if !s.stale(x) {
-			list = append(list, x)
-		}
-	}
-	slices.SortFunc(list, func(a, b sight) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.hash, b.hash)) })
-	return list
-}
-
-// count is how many different ones there are behind the edge, by the finest sample that reaches
-// back to it.
-func (s *sights) count(edge int64) (n int64, exact bool) {
-	for l := range coins {
-		if s.gone[l] <= edge || l == coins-1 {
-			for _, m := range s.of[l:] {
-				n += int64(m)
-			}
-			return n << l, l == 0
-		}
-	}
-	return 0, false
-}
-
-// hist counts numbers by how large they are, in bins a sixty-fourth of a power of two wide, and by
-// step of time. Such sketches merge, and their quantiles are right to 1 in 100.
-type hist struct {
-	width int64
-	list  []bin // by time and place
-	all   []bin // by place alone; derived
-	n     int64
-}
-
-type bin struct {
-	at    int64
-	place int32
-	n     uint32
-}
-
-// binOf is the place of a number, in the order of numbers.
-func binOf(v float64) int32 {
-	p := int32(math.Float64bits(math.Abs(v)) >> 46)
-	if v < 0 {
-		return -p
-	}
-	return p
-}
-
-// middle is the number that stands for those of a place.
-func middle(place int32) float64 {
-	p := uint64(max(place, -place))
-	if p == 0 {
-		return 0
-	}
-	lo, hi := math.Float64frombits(p<<46), math.Float64frombits((p+1)<<46)
-	v := lo
-	if !math.IsInf(lo, 0) && !math.IsInf(hi, 0) && !math.IsNaN(hi) {
-		v = lo + (hi-lo)/2
-	}
-	if place < 0 {
-		return -v
-	}
-	return v
-}
-
-func (h *hist) add(at int64, place int32, n uint32) {
-	at = wire.FloorDiv(at, h.width) * h.width
-	i, found := len(h.list), false
-	if i > 0 && h.list[i-1].at >= at {
-		i, found = slices.BinarySearchFunc(h.list, bin{at: at, place: place},
-			func(a, b bin) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.place, b.place)) })
-	}
-	if found {
-		h.list[i].n += n
-	} else {
-		h.list = slices.Insert(h.list, i, bin{at, place, n})
-	}
-	h.change(place, int64(n))
-}
-
-func (h *hist) change(place int32, by int64) {
-	h.n += by
-	i, found := slices.BinarySearchFunc(h.all, place, func(b bin, p int32) int { return cmp.Compare(b.place, p) })
-	if !found {
-		h.all = slices.Insert(h.all, i, bin{place: place})
-	}
-	h.all[i].at += by // the number of all may be larger than that of one step
-	if h.all[i].at == 0 {
-		h.all = slices.Delete(h.all, i, i+1)
-	}
-}
-
-func (h *hist) expire(edge int64) {
-	i := 0
-	for ; i < len(h.list) && h.list[i].at+h.width-1 <= edge; i++ {
-		h.change(h.list[i].place, -int64(h.list[i].n))
-	}
-	h.list = h.list[i:]
-}
-
-// widen makes its steps of time twice as wide.
-func (h *hist) widen() {
-	h.width *= 2
-	for i := range h.list {
-		h.list[i].at = wire.FloorDiv(h.list[i].at, h.width) * h.width
-	}
-	slices.SortFunc(h.list,
-		func(a, b bin) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.place, b.place)) })
-	n := 0
-	for _, b := range h.list {
-		if n > 0 && h.list[n-1].at == b.at && h.list[n-1].place == b.place {
-			h.list[n-1].n += b.n
-			continue
-		}
-		h.list[n] = b
-		n++
-	}
-	h.list = h.list[:n]
-}
-
-func (h *hist) quantile(q float64) float64 {
-	if h.n == 0 {
-		return 0
-	}
-	rank := min(int64(q*float64(h.n)), h.n-1)
-	for _, b := range h.all {
-		if rank -= b.at; rank < 0 {
-			return middle(b.place)
-		}
-	}
-	return 0
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/event/wire"
+	"github.com/wayward-sec/wayward/sketch"
 )
 
 func hashValue(v Value) uint64 {
@@ -179,7 +180,7 @@ func (w *window) append(b []byte) []byte {
 	if !w.folded {
 		return b
 	}
-	b = binary.AppendUvarint(append(b, w.tight, byte(len(w.sights)), byte(len(w.peaks)), byte(len(w.hists))),
+	b = binary.AppendUvarint(append(b, w.tight, byte(len(w.seen)), byte(len(w.peaks)), byte(len(w.hists))),
 		uint64(w.width))
 	b = binary.AppendUvarint(b, uint64(len(w.steps)))
 	k, at := 0, int64(0)
@@ -198,16 +199,8 @@ func (w *window) append(b []byte) []byte {
 		}
 	}
 	b = appendRefs(b, w.early)
-	for _, s := range w.sights {
-		at = 0
-		for _, t := range s.gone {
-			b = binary.AppendVarint(b, t)
-		}
-		b = binary.AppendUvarint(b, uint64(len(s.last)))
-		for _, x := range s.sorted() {
-			b = binary.BigEndian.AppendUint64(binary.AppendVarint(b, x.at-at), x.hash)
-			at = x.at
-		}
+	for _, s := range w.seen {
+		b = s.Append(b)
 	}
 	for _, list := range w.peaks {
 		at = 0
@@ -218,12 +211,7 @@ func (w *window) append(b []byte) []byte {
 		}
 	}
 	for _, h := range w.hists {
-		at = 0
-		b = binary.AppendUvarint(binary.AppendUvarint(b, uint64(h.width)), uint64(len(h.list)))
-		for _, x := range h.list {
-			b = binary.AppendUvarint(binary.AppendVarint(binary.AppendVarint(b, x.at-at), int64(x.place)), uint64(x.n))
-			at = x.at
-		}
+		b = h.Append(b)
 	}
 	return b
 }
@@ -250,12 +238,12 @@ func readWindow(r *wire.Reader, keep int) *window {
 		return w
 	}
 	w.tight = r.Byte()
-	sights, peaks, hists := r.Byte(), r.Byte(), r.Byte()
+	seen, peaks, hists := r.Byte(), r.Byte(), r.Byte()
 	w.width = int64(r.Uvarint())
 	n = r.Len()
 	k := int(r.Byte())
 	if w.tight > maxTight || w.width <= 0 || w.width&(w.width-1) != 0 || n == 0 || n*(k+1) > MaxNumbers ||
-		max(k, int(sights), int(peaks), int(hists)) > maxLets {
+		max(k, int(seen), int(peaks), int(hists)) > maxLets {
 		r.Fail()
 		return nil
 	}
@@ -287,22 +275,10 @@ func readWindow(r *wire.Reader, keep int) *window {
 	for range min(r.Len(), keptEarly) {
 		w.early = append(w.early, wire.ReadRef(r))
 	}
-	for range sights {
-		s := newSights()
-		for i := range s.gone {
-			s.gone[i] = r.Varint()
+	for range seen {
+		if w.seen = append(w.seen, sketch.ReadSample(r, MaxNumbers)); r.Err != nil {
+			return nil
 		}
-		at = 0
-		for i := range min(r.Len(), MaxNumbers) {
-			ascending(i == 0, 0)
-			h := r.Uint64()
-			if _, twice := s.last[h]; twice || r.Err != nil {
-				r.Fail()
-				return nil
-			}
-			s.see(h, at)
-		}
-		w.sights = append(w.sights, s)
 	}
 	for range peaks {
 		at = 0
@@ -318,22 +294,9 @@ func readWindow(r *wire.Reader, keep int) *window {
 		w.peaks = append(w.peaks, list)
 	}
 	for range hists {
-		at = 0
-		h := &hist{width: int64(r.Uvarint())}
-		if h.width <= 0 || h.width&(h.width-1) != 0 {
-			r.Fail()
+		if w.hists = append(w.hists, sketch.ReadQuantiles(r, MaxNumbers)); r.Err != nil {
 			return nil
 		}
-		for i := range min(r.Len(), MaxNumbers) {
-			ascending(i == 0, 0)
-			place, n := r.Varint(), r.Uvarint()
-			if place != int64(int32(place)) || n == 0 || n > math.MaxUint32 || r.Err != nil {
-				r.Fail()
-				return nil
-			}
-			h.add(at, int32(place), uint32(n))
-		}
-		w.hists = append(w.hists, h)
 	}
 	return w
 }
@@ -352,7 +315,7 @@ func (w *window) fits(lets []*Let, row int) bool {
 	if len(lets) > 0 {
 		of = lets[0].shape
 	}
-	return !w.folded || len(w.sums) == len(w.steps)*of[sumKind] && len(w.sights) == of[seenKind] &&
+	return !w.folded || len(w.sums) == len(w.steps)*of[sumKind] && len(w.seen) == of[seenKind] &&
 		len(w.peaks) == of[peakKind] && len(w.hists) == of[histKind]
 }
 

@@ -48,7 +48,7 @@ func kindOf(a *event.Anomaly) (kind, pattern string) {
 	return "Volume Analysis", "SURGE"
 }
 
-// IsAmount tells whether the anomaly is about an amount, so that observed and expected are of one
+// IsAmount reports whether the anomaly is about an amount, so that observed and expected are of one
 // kind. The numbers of something new are a share of days, those of failures the odds that somebody
 // guesses.
 func IsAmount(a *event.Anomaly) bool {

@@ -505,7 +505,7 @@ func atlas(tag string) (technique, sub string) {
 	return tag, ""
 }
 
-// owasp tells an id of the OWASP Agentic Top 10, such as ASI02.
+// owasp recognises an id of the OWASP Agentic Top 10, such as ASI02.
 func owasp(tag string) bool {
 	n, ok := strings.CutPrefix(tag, "ASI")
 	return ok && number(n)

@@ -1,5 +1,7 @@
-// Package sinks turns findings into bytes for others: OCSF records for Kafka and files, lines for
-// people. It knows nothing of Kafka itself, so that a file replay and a topic get the same bytes.
+// Package sinks turns findings and commands into bytes for others: OCSF records for Kafka and
+// files, lines for people. It never knows Kafka, nor where a finding came from, so that a replay of
+// a file and a topic get the same bytes. Begin reading at Formats, which encode findings, and at
+// Kinds in sink.go: where a running instance delivers besides its topics.
 package sinks
 
 import (

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -129,7 +130,7 @@ func (d *Disk) look(dir string) Room {
 	return r
 }
 
-// empty tells whether there is nothing in a directory: that is how a removal leaves one that is a
+// empty reports whether there is nothing in a directory: that is how a removal leaves one that is a
 // mount point.
 func empty(dir string) bool {
 	f, err := os.Open(dir)
@@ -155,3 +156,20 @@ func (r Room) Problem() error {
 }
 
 func mebibytes(n int64) string { return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20)) }
+
+// OnDisk is what a directory takes on disk. Badger's files are longer than what is in them while it
+// has them open, and its own count comes late.
+func OnDisk(dir string) (n int64) {
+	filepath.WalkDir(dir, func(_ string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return nil // gone meanwhile
+		}
+		if info, err := e.Info(); err == nil {
+			if s, ok := info.Sys().(*syscall.Stat_t); ok {
+				n += s.Blocks * 512
+			}
+		}
+		return nil
+	})
+	return n
+}

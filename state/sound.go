@@ -217,7 +217,7 @@ func (s *Store) reserve() error {
 	return nil
 }
 
-// Short tells whether there is no room, or no directory, to save anything.
+// Short reports whether there is no room, or no directory, to save anything.
 func (s *Store) Short() bool { return s.disk != nil && s.disk.Look().Problem() != nil }
 
 // closing is how long Badger may take to write what it has in memory: where files are gone it tries

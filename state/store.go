@@ -1,5 +1,7 @@
 // Package state keeps pages on disk: the state of one entity each, grouped by the partition that
-// owns it. It is the only place that knows Badger and it knows nothing of what a page means.
+// owns it. It alone knows Badger, and it never knows what a page means. Begin reading at
+// Store.Checkpoint and Store.Load; changelog.go copies a partition to Kafka and back, sound.go and
+// disk.go keep Badger from files and disks that would end the process.
 //
 // A checkpoint writes the dirty pages of one partition and then its marker, all at one new version
 // of Badger (managed mode). A load reads at the version of the marker, so half a checkpoint never
@@ -14,9 +16,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"math"
-	"os"
-	"path/filepath"
-	"strings"
 	"sync"
 
 	badger "github.com/dgraph-io/badger/v4"
@@ -62,30 +61,6 @@ type Store struct {
 // that of Open about files that do not open: what it is about must be rebuilt.
 var ErrCorrupt = errors.New("corrupt page")
 
-// Why Open refuses a directory, beside damage: each is wrapped by its error.
-var (
-	ErrInUse = errors.New("another process has it open")
-	ErrNewer = errors.New("a newer binary wrote it")
-)
-
-// because is an error with its own words that errors.Is takes for why.
-type because struct {
-	error
-	why error
-}
-
-func (b because) Unwrap() error { return b.why }
-
-// Exists tells whether there is a store in a directory, or what is left of one, without making one.
-func Exists(dir string) bool {
-	for _, pattern := range []string{"MANIFEST", "KEYREGISTRY", "*.sst", "*.mem", "*.vlog"} {
-		if found, _ := filepath.Glob(filepath.Join(dir, pattern)); len(found) > 0 {
-			return true
-		}
-	}
-	return false
-}
-
 // Key kinds: first byte of every key.
 const (
 	kindMarker = 'm' // m stage partition
@@ -95,208 +70,6 @@ const (
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
-// Open opens or creates the store in a directory, which it locks. An empty dir keeps everything in
-// memory.
-func Open(dir string) (*Store, error) {
-	if dir == "" {
-		return OpenOn("", nil)
-	}
-	return OpenOn(dir, NewDisk(1, dir)) // what opening and a write need, and no more
-}
-
-// OpenOn opens a store whose room somebody watches.
-func OpenOn(dir string, disk *Disk) (*Store, error) {
-	o := layoutOf(dir)
-	if dir == "" {
-		o = o.WithInMemory(true).WithSyncWrites(false)
-	} else if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("state directory: %w; give --state a directory that this user may write", err)
-	} else if f, err := os.CreateTemp(dir, ".writable-*"); err != nil {
-		return nil, fmt.Errorf(
-			"state directory %s cannot be written: %w; check its owner, the mount and the free space", dir, err)
-	} else {
-		f.Close()
-		os.Remove(f.Name())
-	}
-	if dir != "" {
-		disk.begin(dir)
-		o = sized(o, dir, disk)
-		if pid := holder(dir); pid != "" { // before anything is looked into: its files change
-			return nil, because{
-				fmt.Errorf("state directory %s is in use by process %s; every instance needs a directory of its own",
-					dir, pid), ErrInUse}
-		}
-		if err := disk.Look().Problem(); err != nil {
-			return nil, fmt.Errorf("state directory: %w", err)
-		}
-		if err := sound(o); err != nil {
-			return nil, because{fmt.Errorf("state in %s is damaged: %w; %s", dir, err, whatToDo), ErrCorrupt}
-		}
-	}
-	db, err := openBadger(o)
-	if err != nil {
-		if pid, e := os.ReadFile(filepath.Join(dir, "LOCK")); e == nil && len(pid) > 0 && isLocked(err) {
-			return nil, because{
-				fmt.Errorf("state directory %s is in use by process %s; every instance needs a directory of its own",
-					dir, string(trim(pid))), ErrInUse}
-		}
-		if dir != "" && disk.Look().Problem() != nil {
-			return nil, fmt.Errorf("state directory: %w", disk.Look().Problem())
-		}
-		return nil, because{fmt.Errorf("state in %s does not open: %w; %s", dir, err, whatToDo), ErrCorrupt}
-	}
-	s := &Store{db: db, dir: dir, disk: disk, memtable: o.MemTableSize, version: db.MaxVersion(),
-		markers: map[Space]uint64{}, copied: map[Space]uint64{}}
-	if dir != "" {
-		err = s.reserve()
-	}
-	if err == nil {
-		err = guarded(s.start)
-	}
-	if err != nil {
-		return nil, errors.Join(err, s.Close())
-	}
-	return s, nil
-}
-
-func isLocked(err error) bool { return strings.Contains(err.Error(), "Cannot acquire directory lock") }
-
-func trim(b []byte) []byte {
-	for len(b) > 0 && (b[len(b)-1] == '\n' || b[len(b)-1] == ' ') {
-		b = b[:len(b)-1]
-	}
-	return b
-}
-
-// start checks the format and learns the versions of the markers.
-func (s *Store) start() error {
-	b, err := s.Meta("format")
-	if err != nil {
-		return err
-	}
-	if b == nil {
-		if err := s.SetMeta("format", []byte{Format}); err != nil {
-			return err
-		}
-	} else if len(b) != 1 {
-		return fmt.Errorf("format of the state in %s: %w", s.dir, ErrCorrupt)
-	} else if b[0] > Format {
-		return because{
-			fmt.Errorf(
-				"state in %s has format %d, this binary knows up to %d; run the newer binary, or move the directory away to rebuild",
-				s.dir, b[0], Format), ErrNewer}
-	}
-	tx := s.db.NewTransactionAt(math.MaxUint64, false)
-	defer tx.Discard()
-	it := tx.NewIterator(badger.IteratorOptions{Prefix: []byte{kindMarker}})
-	defer it.Close()
-	for it.Rewind(); it.Valid(); it.Next() {
-		if sp, ok := spaceOf(it.Item().Key()); ok {
-			s.markers[sp] = it.Item().Version()
-		}
-	}
-	copies := tx.NewIterator(badger.IteratorOptions{Prefix: []byte{kindCopied}})
-	defer copies.Close()
-	for copies.Rewind(); copies.Valid(); copies.Next() {
-		sp, ok := spaceOf(copies.Item().Key())
-		if !ok {
-			continue
-		}
-		b, err := copies.Item().ValueCopy(nil)
-		if err == nil {
-			b, err = unseal(copies.Item().Key(), b)
-		}
-		if err != nil || len(b) != 8 {
-			return fmt.Errorf("changelog position of partition %d: %w", sp.Partition, ErrCorrupt)
-		}
-		s.copied[sp] = binary.BigEndian.Uint64(b)
-	}
-	return nil
-}
-
-// Changes returns what a checkpointed partition has changed since the changelog last had it: pages
-// (nil: deleted), the marker, and the version to give to Copied once they are committed there.
-// Badger's own versions tell, so nothing need be remembered beside them.
-func (s *Store) Changes(sp Space) (pages []Page, marker []byte, version uint64, err error) {
-	s.mu.Lock()
-	version = s.markers[sp]
-	since, kept := s.copied[sp]
-	s.mu.Unlock()
-	if !kept {
-		// From now on, also after a crash, deletions are kept until the changelog has them: it may
-		// have a page of which we do not learn.
-		if err := s.Copied(sp, 0); err != nil {
-			return nil, nil, 0, err
-		}
-	}
-	if version == 0 || version == since {
-		return nil, nil, 0, nil
-	}
-	tx := s.db.NewTransactionAt(version, false)
-	defer tx.Discard()
-	key := sp.prefix(kindMarker)
-	it, err := tx.Get(key)
-	if err != nil {
-		return nil, nil, 0, fmt.Errorf("marker of partition %d: %w", sp.Partition, err)
-	}
-	b, err := it.ValueCopy(nil)
-	if err == nil {
-		marker, err = unseal(key, b)
-	}
-	if err != nil {
-		return nil, nil, 0, fmt.Errorf("marker of partition %d: %w", sp.Partition, err)
-	}
-	prefix := sp.prefix(kindPage)
-	all := tx.NewIterator(badger.IteratorOptions{Prefix: prefix, SinceTs: since, AllVersions: true,
-		PrefetchValues: true, PrefetchSize: 100})
-	defer all.Close()
-	last := ""
-	for all.Rewind(); all.Valid(); all.Next() {
-		item := all.Item()
-		k := string(item.Key()[len(prefix):])
-		if k == last && len(pages) > 0 { // an older version of the same page
-			continue
-		}
-		last = k
-		if item.IsDeletedOrExpired() {
-			pages = append(pages, Page{Key: k})
-			continue
-		}
-		b, err := item.ValueCopy(nil)
-		if err == nil {
-			b, err = unseal(item.Key(), b)
-		}
-		if err != nil {
-			return nil, nil, 0, fmt.Errorf("partition %d: %w", sp.Partition, err)
-		}
-		pages = append(pages, Page{Key: k, Value: b})
-	}
-	return pages, marker, version, nil
-}
-
-// Copied notes that the changelog has the partition up to a version.
-func (s *Store) Copied(sp Space, version uint64) error {
-	if err := s.setAt(s.next(), sp.prefix(kindCopied), binary.BigEndian.AppendUint64(nil, version)); err != nil {
-		return fmt.Errorf("changelog position of partition %d: %w", sp.Partition, err)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.copied[sp] = version
-	s.discard()
-	return nil
-}
-
-// Restore fills an empty partition from the changelog.
-func (s *Store) Restore(sp Space, pages func(yield func(Page) bool), marker []byte) error {
-	if err := s.Checkpoint(sp, pages, marker); err != nil {
-		return err
-	}
-	s.mu.Lock()
-	version := s.markers[sp]
-	s.mu.Unlock()
-	return s.Copied(sp, version)
-}
 
 func (s *Store) next() uint64 {
 	s.mu.Lock()
@@ -437,27 +210,6 @@ func (s *Store) Put(sp Space, pages func(yield func(Page) bool)) error {
 	defer s.mu.Unlock()
 	s.db.SetDiscardTs(s.version) // older versions are of no use to anybody
 	return nil
-}
-
-// Scratch opens an empty store in a new directory below dir, for what need not outlive the process:
-// "" is where the system keeps what is temporary. Close removes it.
-func Scratch(dir string) (*Store, error) {
-	dir, err := os.MkdirTemp(dir, "wayward-scratch-*")
-	if err != nil {
-		return nil, fmt.Errorf("directory for what does not fit into memory: %w; set TMPDIR to one with room", err)
-	}
-	const memtable = 16 << 20
-	disk := NewDisk(1, dir)
-	disk.begin(dir)
-	disk.need = max(disk.need, 5*memtable/2)
-	db, err := badger.OpenManaged(layoutOf(dir).WithSyncWrites(false).WithMemTableSize(memtable).WithNumCompactors(2))
-	if err != nil {
-		os.RemoveAll(dir)
-		return nil, fmt.Errorf(
-			"store for what does not fit into memory, in %s: %w; set TMPDIR to a directory with room", dir, err)
-	}
-	return &Store{db: db, dir: dir, disk: disk, memtable: memtable, scratch: true, markers: map[Space]uint64{},
-		copied: map[Space]uint64{}}, nil
 }
 
 // discard lets Badger forget versions behind every marker. A marker of a partition that went away
@@ -655,43 +407,4 @@ func (s *Store) Spaces() []Space {
 		out = append(out, sp)
 	}
 	return out
-}
-
-// Meta reads a small value of the instance by name; nil if there is none.
-func (s *Store) Meta(name string) ([]byte, error) {
-	tx := s.db.NewTransactionAt(math.MaxUint64, false)
-	defer tx.Discard()
-	key := append([]byte{kindMeta}, name...)
-	it, err := tx.Get(key)
-	if errors.Is(err, badger.ErrKeyNotFound) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", name, err)
-	}
-	b, err := it.ValueCopy(nil)
-	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", name, err)
-	}
-	return unseal(key, b)
-}
-
-// Metas are the names of small values that begin with a prefix, in order.
-func (s *Store) Metas(prefix string) (names []string) {
-	tx := s.db.NewTransactionAt(math.MaxUint64, false)
-	defer tx.Discard()
-	it := tx.NewIterator(badger.IteratorOptions{Prefix: append([]byte{kindMeta}, prefix...)})
-	defer it.Close()
-	for it.Rewind(); it.Valid(); it.Next() {
-		names = append(names, string(it.Item().Key()[1:]))
-	}
-	return names
-}
-
-// SetMeta writes a small value of the instance.
-func (s *Store) SetMeta(name string, value []byte) error {
-	if err := s.setAt(s.next(), append([]byte{kindMeta}, name...), value); err != nil {
-		return fmt.Errorf("writing %s: %w", name, err)
-	}
-	return nil
 }

@@ -13,7 +13,7 @@ import (
 // FromModel is what a snapshot knows of what its persona uses. Names are kept of tools, servers,
 // domains and classes of resources, so of the rest nothing can be said.
 func FromModel(m *baselines.Model) *policy.Usage {
-	v := &m.Rarity
+	v := baselines.RarityOf(m)
 	u := &policy.Usage{Tenant: m.Tenant, Persona: m.Persona, AgentDays: int64(v.Total), First: m.First, Last: m.Day}
 	for _, d := range []policy.Dimension{policy.Tools, policy.Servers, policy.Classes, policy.ResourceTypes,
 		policy.Labels, policy.Environments, policy.Destinations} {
@@ -92,7 +92,7 @@ func FromModel(m *baselines.Model) *policy.Usage {
 	}
 	for f, measure := range map[baselines.Feature]policy.Measure{baselines.EventCount: policy.Count,
 		baselines.RecordSum: policy.Records} {
-		if c := &m.Volume.Of[f].Session; c.Ready() {
+		if c := &baselines.VolumeOf(m).Of[f].Session; c.Ready() {
 			if top := math.Expm1(c.Quantile(0.999)); top >= 1 && top < 1e15 {
 				u.Limits = append(u.Limits, policy.Level{Scope: policy.SessionScope, Measure: measure,
 					Reached: int64(top), Units: int64(c.N()), Estimated: true})

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/terminal"
 )
 
 func newAgents() *cobra.Command {
@@ -37,8 +38,8 @@ func newAgentsList() *cobra.Command {
 			}
 			return printThings(cmd.OutOrStdout(), list, o.output,
 				"TENANT\tAGENT\tPERSONA\tVERSION\tFIRST SEEN\tLAST SEEN\tINVENTORY", func(t *event.Thing) []string {
-					return []string{visible(t.Tenant, 64), visible(t.ID, 100), dash(t.Persona), dash(t.Version),
-						utc(t.First), utc(t.Last), registration(t)}
+					return []string{terminal.Visible(t.Tenant, 64), terminal.Visible(t.ID, 100), terminal.Dash(t.Persona), terminal.Dash(t.Version),
+						terminal.UTC(t.First), terminal.UTC(t.Last), registration(t)}
 				})
 		}}
 	o.flags(cmd)
@@ -72,16 +73,16 @@ func newAgentsShow() *cobra.Command {
 				return errors.New("agents of several tenants have this id: give --tenant")
 			}
 			a := &list[0]
-			fmt.Fprintf(w, "agent %s of %s\n", visible(a.ID, 200), visible(a.Tenant, 64))
+			fmt.Fprintf(w, "agent %s of %s\n", terminal.Visible(a.ID, 200), terminal.Visible(a.Tenant, 64))
 			t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 			tier := "-"
 			if a.Tier > 0 {
 				tier = fmt.Sprint(a.Tier)
 			}
 			for _, line := range [][2]string{
-				{"inventory", registration(a)}, {"first seen", utc(a.First)}, {"last seen", utc(a.Last)},
-				{"persona", dash(a.Persona)}, {"owner", dash(a.Owner)}, {"model", dash(a.Model)},
-				{"version", dash(a.Version)}, {"versions", dash(strings.Join(a.Versions, ", "))}, {"tier", tier},
+				{"inventory", registration(a)}, {"first seen", terminal.UTC(a.First)}, {"last seen", terminal.UTC(a.Last)},
+				{"persona", terminal.Dash(a.Persona)}, {"owner", terminal.Dash(a.Owner)}, {"model", terminal.Dash(a.Model)},
+				{"version", terminal.Dash(a.Version)}, {"versions", terminal.Dash(strings.Join(a.Versions, ", "))}, {"tier", tier},
 			} {
 				fmt.Fprintf(t, "  %s\t%s\n", line[0], line[1])
 			}

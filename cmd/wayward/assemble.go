@@ -26,6 +26,7 @@ import (
 	"github.com/wayward-sec/wayward/pipeline/broker"
 	"github.com/wayward-sec/wayward/sinks"
 	"github.com/wayward-sec/wayward/state"
+	"github.com/wayward-sec/wayward/terminal"
 )
 
 // instance is everything that a running engine consists of, opened in order and closed in reverse.
@@ -244,7 +245,7 @@ func (e encoder) Record(f *event.Finding) (key, value []byte, headers []pipeline
 
 // terminalSink prints findings and commands on standard output.
 func terminalSink(stdout io.Writer) (*sinks.Terminal, sinks.Settings) {
-	out := rawOf(stdout)
+	out := terminal.Raw(stdout)
 	return sinks.NewTerminal(out, sinks.Colour(out)), sinks.Settings{Type: "terminal",
 		Records: []string{"findings", "commands"}}
 }

@@ -74,7 +74,7 @@ func (o *backtestOptions) run(cmd *cobra.Command) error {
 		if err != nil {
 			return err
 		}
-		in, err := o.open(cmd, &c, longest(set))
+		in, err := o.open(cmd, &c, set.LongestWindow())
 		if err != nil {
 			return err
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/sinks"
+	"github.com/wayward-sec/wayward/terminal"
 )
 
 // backtestReport is what two replays differ in.
@@ -54,7 +55,7 @@ func (r *backtestReport) compare(samples int) {
 	}
 	sample := func(list []backtestSample, f *event.Finding) []backtestSample {
 		if len(list) < samples {
-			list = append(list, backtestSample{f.UID, utc(f.Time), f.ScopeType + " " + f.ScopeID, f.Why})
+			list = append(list, backtestSample{f.UID, terminal.UTC(f.Time), f.ScopeType + " " + f.ScopeID, f.Why})
 		}
 		return list
 	}
@@ -85,8 +86,8 @@ func (r *backtestReport) compare(samples int) {
 
 func (r *backtestReport) print(w io.Writer, base, candidate string) error {
 	green, red, plain := "", "", ""
-	if sinks.Colour(rawOf(w)) {
-		w = rawOf(w)
+	if sinks.Colour(terminal.Raw(w)) {
+		w = terminal.Raw(w)
 		green, red, plain = "\x1b[32m", "\x1b[31m", "\x1b[0m"
 	}
 	undecoded := ""
@@ -97,7 +98,7 @@ func (r *backtestReport) print(w io.Writer, base, candidate string) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "RULE\tNEW\tLOST\tSAME")
 	for _, k := range r.Rules {
-		fmt.Fprintf(t, "%s\t%d\t%d\t%d\n", visible(k.Rule, 100), k.New, k.Lost, k.Same)
+		fmt.Fprintf(t, "%s\t%d\t%d\t%d\n", terminal.Visible(k.Rule, 100), k.New, k.Lost, k.Same)
 	}
 	fmt.Fprintf(t, "all\t%d\t%d\t%d\n", r.New, r.Lost, r.Same)
 	if err := t.Flush(); err != nil {
@@ -105,12 +106,12 @@ func (r *backtestReport) print(w io.Writer, base, candidate string) error {
 	}
 	for _, k := range r.Rules {
 		for _, s := range k.NewSamples {
-			fmt.Fprintf(w, "%s+ %s  %s  %s: %s%s\n", green, s.Time, visible(k.Rule, 100), visible(s.Scope, 100),
-				visible(s.Why, 140), plain)
+			fmt.Fprintf(w, "%s+ %s  %s  %s: %s%s\n", green, s.Time, terminal.Visible(k.Rule, 100), terminal.Visible(s.Scope, 100),
+				terminal.Visible(s.Why, 140), plain)
 		}
 		for _, s := range k.LostSamples {
-			fmt.Fprintf(w, "%s- %s  %s  %s: %s%s\n", red, s.Time, visible(k.Rule, 100), visible(s.Scope, 100),
-				visible(s.Why, 140), plain)
+			fmt.Fprintf(w, "%s- %s  %s  %s: %s%s\n", red, s.Time, terminal.Visible(k.Rule, 100), terminal.Visible(s.Scope, 100),
+				terminal.Visible(s.Why, 140), plain)
 		}
 	}
 	return nil

@@ -12,7 +12,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/baselines/inspect"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/terminal"
 )
 
 // baselineAct is an operation on a baseline that a person signs.
@@ -101,7 +103,7 @@ func (o *baselineOrder) run(cmd *cobra.Command, op string, args []string) error 
 		return err
 	}
 	if o.day != "" {
-		if _, err := parseDay(o.day); err != nil {
+		if _, err := inspect.ParseDay(o.day); err != nil {
 			return fmt.Errorf("--day %w", err)
 		}
 	}
@@ -119,7 +121,7 @@ func (o *baselineOrder) run(cmd *cobra.Command, op string, args []string) error 
 		return err
 	}
 	if args[0] == baselines.TenantWide && !o.yes {
-		if err := confirm(cmd, "This is about the baseline of the whole tenant "+visible(o.tenant, 60)+
+		if err := confirm(cmd, "This is about the baseline of the whole tenant "+terminal.Visible(o.tenant, 60)+
 			", from which its young personas borrow."); err != nil {
 			return err
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/baselines/inspect"
 	"github.com/wayward-sec/wayward/event"
 )
 
@@ -50,7 +51,7 @@ func TestOrdersOnBaselinesFollowWhatBecomesOfThem(t *testing.T) {
 	}
 	d.answer(func(f event.Feedback, r *kgo.Record) {
 		if f.Baseline != nil && f.Baseline.Op == "import" {
-			if m, err := decodeModel(f.Baseline.Model); err != nil || m.Hash() != f.Baseline.Hash ||
+			if m, err := inspect.DecodeModel(f.Baseline.Model); err != nil || m.Hash() != f.Baseline.Hash ||
 				f.Reason == "done" && m.Hash() != o.m.Hash() {
 				d.Errorf("imports something else: %v", err)
 			}

@@ -12,8 +12,10 @@ import (
 
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/baselines/audit"
+	"github.com/wayward-sec/wayward/baselines/inspect"
 	"github.com/wayward-sec/wayward/config"
 	"github.com/wayward-sec/wayward/policy"
+	"github.com/wayward-sec/wayward/terminal"
 )
 
 func newBaselineAudit() *cobra.Command {
@@ -45,14 +47,14 @@ func newBaselineAudit() *cobra.Command {
 				}
 			}
 			if o.present {
-				list = newestEach(list)
+				list = inspect.NewestEach(list)
 			}
 			rows := []audit.Row{}
 			for _, s := range list {
-				if s.m.Persona == baselines.TenantWide && first(args) == "" {
+				if s.Model.Persona == baselines.TenantWide && first(args) == "" {
 					continue // counts every test of its personas again
 				}
-				rows = append(rows, audit.Audit(s.m, set.Baseline(s.m.Tenant, s.m.Persona), tests)...)
+				rows = append(rows, audit.Audit(s.Model, set.Baseline(s.Model.Tenant, s.Model.Persona), tests)...)
 			}
 			if o.output == "json" {
 				err = printJSON(cmd.OutOrStdout(), rows)
@@ -100,10 +102,12 @@ func printAudit(w io.Writer, rows []audit.Row, each bool) error {
 		if r.Alpha > 0 {
 			alpha = strconv.FormatFloat(r.Alpha, 'g', 2, 64)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", dash(r.Tenant), visible(r.Persona, 60),
-			dash(r.Fork), cmp.Or(r.Test, r.Family), rough(r.TestsPerDay),
-			ratioText(&r.Levels[0]), ratioText(&r.Levels[1]), ratioText(&r.Levels[2]), alpha, rough(r.AlertsPerDay),
-			rough(r.Budget), r.Verdict)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", terminal.Dash(r.Tenant),
+			terminal.Visible(r.Persona, 60),
+			terminal.Dash(r.Fork), cmp.Or(r.Test, r.Family), terminal.Rough(r.TestsPerDay),
+			ratioText(&r.Levels[0]), ratioText(&r.Levels[1]), ratioText(&r.Levels[2]), alpha,
+			terminal.Rough(r.AlertsPerDay),
+			terminal.Rough(r.Budget), r.Verdict)
 	}
 	return t.Flush()
 }

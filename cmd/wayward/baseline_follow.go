@@ -12,7 +12,9 @@ import (
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/config"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/explain"
 	"github.com/wayward-sec/wayward/pipeline"
+	"github.com/wayward-sec/wayward/terminal"
 )
 
 // ruled is what became of an order on a baseline.
@@ -69,7 +71,8 @@ func (out *ruled) text(c *config.Config, f *event.Feedback, waited time.Duration
 	}
 	return fmt.Sprintf(
 		"nothing came within %v. See whether wayward run is up (/readyz), whether %s has the feedback with a reason why it was refused, "+
-			"and whether policies/response has the key %s for this tenant", waited, c.Topics.DLQ, visible(f.By, 60))
+			"and whether policies/response has the key %s for this tenant", waited, c.Topics.DLQ,
+		terminal.Visible(f.By, 60))
 }
 
 func (o *baselineOrder) send(cmd *cobra.Command, c *cluster, f *event.Feedback, value []byte) error {
@@ -90,7 +93,7 @@ func (o *baselineOrder) send(cmd *cobra.Command, c *cluster, f *event.Feedback, 
 	}
 	out := ruled{Feedback: f.ID}
 	if o.output == "table" {
-		fmt.Fprintf(stdout, "sent: %s %s, feedback %s\n", f.Baseline.Op, scopeText(f.Scope), f.ID)
+		fmt.Fprintf(stdout, "sent: %s %s, feedback %s\n", f.Baseline.Op, explain.Scope(f.Scope), f.ID)
 	}
 	if o.wait > 0 {
 		wait, cancel := context.WithTimeout(ctx, o.wait)

@@ -8,7 +8,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/wayward-sec/wayward/baselines/inspect"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/terminal"
 )
 
 func newBaselineImport() *cobra.Command {
@@ -34,13 +36,16 @@ func newBaselineImport() *cobra.Command {
 				return err
 			}
 			var orders []*event.Feedback
-			for _, s := range newestEach(list) {
-				if s.size > event.MaxImport {
-					return fmt.Errorf("%s %s %s has %s, more than the %d KiB that can be sent", visible(s.m.Tenant, 60),
-						visible(s.m.Persona, 60), s.m.Snapshot(), kib(s.size), event.MaxImport>>10)
+			for _, s := range inspect.NewestEach(list) {
+				if s.Bytes > event.MaxImport {
+					return fmt.Errorf("%s %s %s has %s, more than the %d KiB that can be sent",
+						terminal.Visible(s.Model.Tenant, 60),
+						terminal.Visible(s.Model.Persona, 60), s.Model.Snapshot(), inspect.KiB(s.Bytes),
+						event.MaxImport>>10)
 				}
-				f, err := o.order(s.m.Tenant, s.m.Persona, &event.BaselineOrder{Op: "import", Fork: s.m.Fork,
-					Hash: s.m.Hash(), Model: s.m.Append(nil)}, key)
+				f, err := o.order(s.Model.Tenant, s.Model.Persona,
+					&event.BaselineOrder{Op: "import", Fork: s.Model.Fork,
+						Hash: s.Model.Hash(), Model: s.Model.Append(nil)}, key)
 				if err != nil {
 					return err
 				}

@@ -8,8 +8,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wayward-sec/wayward/baselines"
-	"github.com/wayward-sec/wayward/baselines/audit"
+	"github.com/wayward-sec/wayward/baselines/inspect"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/terminal"
 )
 
 func newBaselineList() *cobra.Command {
@@ -29,9 +30,9 @@ func newBaselineList() *cobra.Command {
 			}
 			w := cmd.OutOrStdout()
 			if o.output == "json" {
-				out := []head{}
+				out := []inspect.Head{}
 				for _, s := range list {
-					out = append(out, headOf(s))
+					out = append(out, inspect.HeadOf(s))
 				}
 				return printJSON(w, out)
 			}
@@ -44,55 +45,17 @@ func newBaselineList() *cobra.Command {
 	return cmd
 }
 
-// head is what every view of a snapshot begins with.
-type head struct {
-	Tenant    string  `json:"tenant"`
-	Persona   string  `json:"persona"`
-	Fork      string  `json:"fork"`
-	Day       string  `json:"day"`
-	Hash      string  `json:"hash"`
-	State     string  `json:"state"`
-	Frozen    bool    `json:"frozen"`
-	First     string  `json:"first_day"`
-	Seen      string  `json:"newest_day_learned"`
-	Days      int64   `json:"days"`
-	Sessions  uint64  `json:"sessions"`
-	AgentDays float64 `json:"agent_days"`
-	Agents    uint64  `json:"agents"`
-	Bytes     int     `json:"bytes"`
-}
-
-func headOf(s snapshot) head {
-	m := s.m
-	return head{m.Tenant, m.Persona, m.Fork, dayOf(m.Day), m.Hash(), m.State.String(), m.Frozen, dayOf(m.First),
-		dayOf(m.Seen), m.Day - m.First + 1, m.Sessions,
-		audit.Rounded(float64(m.AgentDays) / baselines.Unit), m.Agents, s.size}
-}
-
-func stateText(m *baselines.Model) string {
-	text := m.State.String()
-	if m.Frozen {
-		text += ", frozen"
-	}
-	return text
-}
-
-func printList(w io.Writer, list []snapshot) error {
+func printList(w io.Writer, list []inspect.Snapshot) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "TENANT\tPERSONA\tFORK\tDAY\tSTATE\tSUPPORT\tAGENTS\tSESSIONS\tDAYS\tSIZE\tHASH")
 	for _, s := range list {
-		m := s.m
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", dash(m.Tenant), visible(m.Persona, 60),
-			dash(m.Fork), dayOf(m.Day), stateText(m), rough(float64(m.AgentDays)/baselines.Unit),
-			event.Thousands(int64(m.Agents)), event.Thousands(int64(m.Sessions)), m.Day-m.First+1, kib(s.size),
+		m := s.Model
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", terminal.Dash(m.Tenant),
+			terminal.Visible(m.Persona, 60),
+			terminal.Dash(m.Fork), inspect.Day(m.Day), inspect.State(m),
+			terminal.Rough(float64(m.AgentDays)/baselines.Unit),
+			event.Thousands(int64(m.Agents)), event.Thousands(int64(m.Sessions)), m.Day-m.First+1, inspect.KiB(s.Bytes),
 			m.Hash())
 	}
 	return t.Flush()
-}
-
-func kib(n int) string {
-	if n < 1024 {
-		return fmt.Sprintf("%d B", n)
-	}
-	return fmt.Sprintf("%.1f KiB", float64(n)/1024)
 }

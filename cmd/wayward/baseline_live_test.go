@@ -13,6 +13,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/wayward-sec/wayward/baselines/inspect"
 	"github.com/wayward-sec/wayward/config"
 	"github.com/wayward-sec/wayward/event"
 )
@@ -105,7 +106,7 @@ func newWard(t *testing.T) *ward {
 		must(t, c.client.ProduceSync(t.Context(), c.call(c.day+2*3_600_000, fmt.Sprintf("support-%d", k),
 			fmt.Sprint("morning", k), "search", 1)).FirstErr())
 	}
-	last := dayOf(c.day/dayMS - 1)
+	last := inspect.Day(c.day/dayMS - 1)
 	if !eventually(60*time.Second, func() bool {
 		out, _, code := c.run("baseline", "list", "support", "--tenant", "acme")
 		return code == 0 && strings.Contains(out, last) && strings.Contains(out, "active")
@@ -215,7 +216,7 @@ func TestOrdersAboutBaselinesReachALiveEngine(t *testing.T) {
 	must("unfreeze", ruled{State: "active"}, support("unfreeze"))
 	judgedBy("suspect", must("suspect", ruled{State: "suspect"}, support("suspect")), false)
 	judgedBy("unfreeze", must("unfreeze", ruled{State: "active"}, support("unfreeze")), true)
-	back := must("rollback", ruled{State: "active"}, support("rollback", "--day", dayOf(c.day/dayMS-3)))
+	back := must("rollback", ruled{State: "active"}, support("rollback", "--day", inspect.Day(c.day/dayMS-3)))
 	judgedBy("rollback", back, true)
 	if r, code := c.order(support("approve", "tool:nothing")...); code != 1 ||
 		!strings.Contains(r.Refused, "nothing_waits") {

@@ -2,16 +2,12 @@ package main
 
 import (
 	"bytes"
-	"cmp"
 	"fmt"
-	"io"
-	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
-	"github.com/wayward-sec/wayward/baselines"
-	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/baselines/inspect"
+	"github.com/wayward-sec/wayward/terminal"
 )
 
 func newBaselineShow() *cobra.Command {
@@ -33,12 +29,12 @@ func newBaselineShow() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			v := viewOf(s)
+			v := inspect.ViewOf(s)
 			if o.output == "json" {
 				return printJSON(cmd.OutOrStdout(), v)
 			}
 			var b bytes.Buffer
-			v.print(&b, drawingFor(cmd.OutOrStdout(), ascii), top)
+			v.Write(&b, terminal.DrawingFor(cmd.OutOrStdout(), ascii), top)
 			_, err = cmd.OutOrStdout().Write(b.Bytes())
 			return err
 		}}
@@ -49,86 +45,4 @@ func newBaselineShow() *cobra.Command {
 	cmd.Flags().BoolVar(&ascii, "ascii", false,
 		"draw with ASCII alone, as is done on terminals that do not say they understand UTF-8")
 	return cmd
-}
-
-// view is all that there is to say of a snapshot.
-type view struct {
-	head
-	Volume   *volumeView   `json:"volume"`
-	Sequence *sequenceView `json:"sequence"`
-	Rarity   *rarityView   `json:"rarity"`
-	Waiting  []waitingView `json:"waiting"` // quarantine
-}
-
-// waitingView is something that is not learned until enough agents show it on enough days, or a
-// person says so.
-type waitingView struct {
-	Item   string `json:"item"` // names it in approve and reject
-	What   string `json:"what"`
-	Agents int    `json:"agents"`
-	Days   int    `json:"days"`
-	Why    string `json:"waits"`
-	Last   string `json:"last_day,omitempty"`
-}
-
-func viewOf(s snapshot) *view {
-	m := s.m
-	v := &view{head: headOf(s), Volume: viewVolume(&m.Volume), Sequence: viewSequence(&m.Sequence),
-		Rarity: viewRarity(&m.Rarity), Waiting: []waitingView{}}
-	v.Waiting = append(append(v.Waiting, v.Rarity.waiting()...), v.Sequence.Waiting...)
-	return v
-}
-
-func (v *view) print(w io.Writer, d drawing, top int) {
-	p := lines{w, d.width}
-	name := visible(v.Persona, 100)
-	if v.Persona == baselines.TenantWide {
-		name = "* (the tenant as a whole)"
-	}
-	p.line("%s %s", visible(v.Tenant, 60), name)
-	if v.Fork != "" {
-		p.field("fork", "%s", visible(v.Fork, 100))
-	}
-	p.field("snapshot", "%s/%s, %s", v.Day, v.Hash, kib(v.Bytes))
-	state := v.State
-	if v.Frozen {
-		state += ", frozen by a person: it learns nothing"
-	}
-	if text := stateMeans[v.State]; text != "" {
-		state += ": " + text
-	}
-	p.field("state", "%s", state)
-	p.field("learned", "%s to %s, %s; last learned something on %s", v.First, v.Day, plural(v.Days, "day"), v.Seen)
-	p.field("support", "%s agent-days, %s agents on the newest day, %s sessions", rough(v.AgentDays),
-		event.Thousands(int64(v.Agents)), event.Thousands(int64(v.Sessions)))
-	v.Volume.print(&p, d)
-	v.Sequence.print(&p, d, top)
-	v.Rarity.print(&p, top)
-	p.line(
-		"\n  WAITING    in quarantine: not learned until enough agents show it on enough days, or a person says that it is fine")
-	if len(v.Waiting) == 0 {
-		p.line("    nothing")
-		return
-	}
-	rows := [][]string{{"ITEM", "WHAT", "AGENTS", "DAYS", "LAST", "WAITS"}}
-	for _, x := range v.Waiting {
-		rows = append(rows, []string{visible(x.Item, 100), visible(x.What, 60), fmt.Sprint(x.Agents),
-			fmt.Sprint(x.Days), cmp.Or(x.Last, "-"), x.Why})
-	}
-	p.table(rows)
-}
-
-var stateMeans = map[string]string{
-	"learning": "too young to call anybody, statistical findings are signals",
-	"stale":    "nothing was learned of late",
-	"suspect":  "it may be poisoned; it scores, learns nothing and calls nobody until somebody approves it or rolls it back",
-}
-
-// table prints rows in columns, indented under their heading.
-func (p *lines) table(rows [][]string) {
-	t := tabwriter.NewWriter(p.w, 0, 0, 2, ' ', 0)
-	for _, row := range rows {
-		fmt.Fprintf(t, "    %s\n", strings.Join(row, "\t"))
-	}
-	t.Flush()
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/baselines/inspect"
 	"github.com/wayward-sec/wayward/event"
 )
 
@@ -51,9 +52,9 @@ func (o *office) work(day int64, busy float64) {
 	}
 	for f := range baselines.Fields {
 		if f == baselines.ToolField || f == baselines.DomainField {
-			d.Rarity.Days = uint64(o.agents)
+			baselines.RarityDeltaOf(d).Days = uint64(o.agents)
 			for range o.agents {
-				d.Rarity.Appear(f)
+				baselines.RarityDeltaOf(d).Appear(f)
 			}
 		}
 	}
@@ -67,14 +68,14 @@ func (o *office) work(day int64, busy float64) {
 			records := 0.0
 			for i := range 3 + o.rng.IntN(5) {
 				tool := o.tools[min(i%3+o.rng.IntN(2), len(o.tools)-1)]
-				chain.Push(nil, d.Sequence.Step(nil, tool, "ticket", event.Read, event.OK, ""))
+				chain.Push(nil, baselines.SequenceDeltaOf(d).Step(nil, tool, "ticket", event.Read, event.OK, ""))
 				seen[tool] = true
 				records += float64(1 + o.rng.IntN(4))
 				d.Events++
 				d.Learned++
-				d.Volume.Season[24*weekday+hour].X += baselines.Unit
-				d.Volume.Of[baselines.EventCount].X += baselines.Unit
-				d.Volume.Of[baselines.RecordSum].X += 2 * baselines.Unit
+				baselines.VolumeDeltaOf(d).Season[24*weekday+hour].X += baselines.Unit
+				baselines.VolumeDeltaOf(d).Of[baselines.EventCount].X += baselines.Unit
+				baselines.VolumeDeltaOf(d).Of[baselines.RecordSum].X += 2 * baselines.Unit
 			}
 			chain.End(nil)
 			t := o.today[uint64(agent)]
@@ -82,33 +83,33 @@ func (o *office) work(day int64, busy float64) {
 				t = &baselines.AgentDay{}
 				o.today[uint64(agent)] = t
 			}
-			d.Sequence.Take(nil, &chain, uint64(agent+1), day, t, baselines.LearnFrom, 0)
-			d.Volume.Of[baselines.EventCount].Session.Add(math.Log1p(5), 1)
-			d.Volume.Of[baselines.RecordSum].Session.Add(math.Log1p(records), 1)
+			baselines.SequenceDeltaOf(d).Take(nil, &chain, uint64(agent+1), day, t, baselines.LearnFrom, 0)
+			baselines.VolumeDeltaOf(d).Of[baselines.EventCount].Session.Add(math.Log1p(5), 1)
+			baselines.VolumeDeltaOf(d).Of[baselines.RecordSum].Session.Add(math.Log1p(records), 1)
 			d.Audit.Count(baselines.SessionTest, o.rng.Float64())
 			d.Audit.Count(baselines.SequenceTest, o.rng.Float64()*.3) // comes out low too often
 		}
 		for h := range 24 {
-			d.Volume.Season[24*weekday+h].E += 1 << 16
+			baselines.VolumeDeltaOf(d).Season[24*weekday+h].E += 1 << 16
 		}
-		d.Volume.Exposure += 24 << 16
+		baselines.VolumeDeltaOf(d).Exposure += 24 << 16
 		for _, tool := range o.tools {
 			if seen[tool] {
-				s := d.Rarity.See(baselines.ToolField, xxhash.Sum64String(tool), false)
+				s := baselines.RarityDeltaOf(d).See(baselines.ToolField, xxhash.Sum64String(tool), false)
 				s.Name = tool
 			}
 		}
 	}
 	if day >= firstDay+12 { // three agents do what somebody is called for
 		for agent := range 3 {
-			s := d.Rarity.See(baselines.ToolField, xxhash.Sum64String("bank.transfer"), true)
+			s := baselines.RarityDeltaOf(d).See(baselines.ToolField, xxhash.Sum64String("bank.transfer"), true)
 			s.Name, s.Sink, s.Agents = "bank.transfer", true, s.Agents|1<<agent
 		}
-		s := d.Rarity.See(baselines.DomainField, xxhash.Sum64String("pastebin.example"), true)
+		s := baselines.RarityDeltaOf(d).See(baselines.DomainField, xxhash.Sum64String("pastebin.example"), true)
 		s.Name, s.Agents = "pastebin.example", s.Agents|1
 	}
-	d.Volume.Contacts = [baselines.Outcomes]uint64{100, 100, 100}
-	d.Volume.Failed = [baselines.Outcomes]uint64{2, 5, 9}
+	baselines.VolumeDeltaOf(d).Contacts = [baselines.Outcomes]uint64{100, 100, 100}
+	baselines.VolumeDeltaOf(d).Failed = [baselines.Outcomes]uint64{2, 5, 9}
 	o.m = baselines.Learn(o.m, o.key, day, d, o.terms)
 	o.days = append(o.days, o.m)
 }
@@ -131,7 +132,7 @@ func (o *office) file(t *testing.T, days ...*baselines.Model) string {
 	t.Helper()
 	var b strings.Builder
 	for _, m := range days {
-		line, err := json.Marshal(envelopeOf(snapshot{m, len(m.Append(nil)), ""}))
+		line, err := json.Marshal(inspect.EnvelopeOf(inspect.Snapshot{Model: m, Bytes: len(m.Append(nil))}))
 		must(t, err)
 		b.Write(append(line, '\n'))
 	}
@@ -187,10 +188,10 @@ func TestASnapshotComesBackFromAFile(t *testing.T) {
 	if code != 0 || !strings.Contains(errs, "1 snapshot in "+out) {
 		t.Fatalf("exit %d: %s", code, errs)
 	}
-	list, err := readSnapshots(dir) // a folder
+	list, err := inspect.Read(dir) // a folder
 	must(t, err)
-	if len(list) != 1 || string(list[0].m.Append(nil)) != string(o.days[3].Append(nil)) ||
-		list[0].m.Hash() != o.days[3].Hash() {
+	if len(list) != 1 || string(list[0].Model.Append(nil)) != string(o.days[3].Append(nil)) ||
+		list[0].Model.Hash() != o.days[3].Hash() {
 		t.Errorf("%d snapshots, not the one of the day", len(list))
 	}
 	if info, err := os.Stat(out); err != nil || info.Mode().Perm() != 0o600 {
@@ -277,30 +278,6 @@ func TestWhatIsMeantIsFoundOrAskedFor(t *testing.T) {
 	}
 }
 
-func TestASeasonIsDrawnHourByHour(t *testing.T) {
-	var season [168]float64
-	for h := range season {
-		season[h] = float64(h%24) / 11.5
-	}
-	for _, d := range []drawing{{100, false}, {100, true}} {
-		rows := d.heat(&season)
-		if len(rows) != 9 {
-			t.Fatalf("%d rows", len(rows))
-		}
-		for _, row := range rows[1:8] {
-			if n := len([]rune(row)); n != 5+48 {
-				t.Errorf("%d columns: %q", n, row)
-			}
-		}
-	}
-	// a tenth from hour 2 on, half from 6, all from 12
-	want := "Mon  " + strings.Repeat(" ", 4) + strings.Repeat("..", 4) + strings.Repeat("::", 6) + strings.Repeat("++",
-		11) + "##"
-	if got := (drawing{100, true}).heat(&season)[1]; got != want {
-		t.Errorf("%q, want %q", got, want)
-	}
-}
-
 // stored are the records of a snapshot as a relation shard writes them, in pieces of so many bytes.
 func stored(m *baselines.Model, size int) (keys []string, values [][]byte) {
 	b := m.Append(nil)
@@ -341,7 +318,7 @@ func TestBaselinesAreReadFromTheTopic(t *testing.T) {
 		}
 	}
 	list := func(args ...string) (days []string) {
-		var heads []head
+		var heads []inspect.Head
 		must(t, json.Unmarshal([]byte(d.done(append([]string{"baseline", "list", "--output", "json"}, args...)...)),
 			&heads))
 		for _, h := range heads {
@@ -375,7 +352,7 @@ func TestBaselinesAreReadFromTheTopic(t *testing.T) {
 	}
 	out := filepath.Join(t.TempDir(), "out.jsonl")
 	d.done("baseline", "export", "support", "--all", "--out", out)
-	if all, err := readSnapshots(out); err != nil || len(all) != 3 {
+	if all, err := inspect.Read(out); err != nil || len(all) != 3 {
 		t.Errorf("%d snapshots exported: %v", len(all), err)
 	}
 }
@@ -404,10 +381,10 @@ func TestAReplayWritesAndReadsSnapshots(t *testing.T) {
 		"--quiet"); code != 0 {
 		t.Fatalf("exit %d: %s", code, errs)
 	}
-	list, err := readSnapshots(out)
+	list, err := inspect.Read(out)
 	must(t, err)
-	if len(list) != 2 || list[0].m.Persona != baselines.TenantWide || list[1].m.Persona != "support" ||
-		list[1].m.Day != firstDay+2 || list[1].m.AgentDays == 0 {
+	if len(list) != 2 || list[0].Model.Persona != baselines.TenantWide || list[1].Model.Persona != "support" ||
+		list[1].Model.Day != firstDay+2 || list[1].Model.AgentDays == 0 {
 		t.Fatalf("%d snapshots: %v", len(list), list)
 	}
 	code, shown, errs := wayward(t, "baseline", "show", "support", "--from", out)

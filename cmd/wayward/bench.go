@@ -15,6 +15,7 @@ import (
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/fleet"
 	"github.com/wayward-sec/wayward/pipeline"
+	"github.com/wayward-sec/wayward/pipeline/history"
 )
 
 type benchOptions struct {
@@ -128,7 +129,7 @@ func (o *benchOptions) replay(ctx context.Context, w io.Writer) error {
 	for range o.runs {
 		runtime.GC()
 		u := used()
-		lines, err := pipeline.OpenLines(file.Name())
+		lines, err := history.OpenLines(file.Name())
 		if err != nil {
 			return err
 		}

@@ -16,6 +16,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/explain"
+	"github.com/wayward-sec/wayward/terminal"
 )
 
 func newBreaker() *cobra.Command {
@@ -134,33 +136,11 @@ func printBreakers(w io.Writer, open []event.Breaker, format string) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "SCOPE\tSTATE\tACTION\tEPOCH\tSINCE\tUNTIL\tMODE\tENFORCED\tREASON")
 	for _, b := range open {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\n", scopeText(b.Scope), visible(b.State, 20),
-			actionText(b.Action, b.Rate), b.Epoch, utc(b.Since), until(b.Until, time.Now()), b.Mode,
-			cmp.Or(visible(b.Enforced, 20), "no ack yet"), visible(b.Reason, 80))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\n", explain.Scope(b.Scope), terminal.Visible(b.State, 20),
+			explain.Action(b.Action, b.Rate), b.Epoch, terminal.UTC(b.Since), until(b.Until, time.Now()), b.Mode,
+			cmp.Or(terminal.Visible(b.Enforced, 20), "no ack yet"), terminal.Visible(b.Reason, 80))
 	}
 	return t.Flush()
-}
-
-func scopeText(s event.Scope) string {
-	text := s.Type.String() + " " + visible(s.ID, 200)
-	if s.Tenant != "" {
-		text = s.Tenant + " " + text
-	}
-	if s.Agent != "" {
-		text += " of " + visible(s.Agent, 100)
-	}
-	return text
-}
-
-func actionText(a event.Action, r event.Rate) string {
-	if r.Calls == 0 {
-		return a.String()
-	}
-	text := fmt.Sprintf("%s to %d in %s", a, r.Calls, short(time.Duration(r.PerSeconds)*time.Second))
-	for i, c := range r.Classes {
-		text += map[bool]string{true: " of ", false: ","}[i == 0] + c.String()
-	}
-	return text
 }
 
 // until says when a breaker ends, seen from now.
@@ -169,9 +149,9 @@ func until(ms int64, now time.Time) string {
 		return "restored"
 	}
 	if left := time.UnixMilli(ms).Sub(now); left > 0 {
-		return utc(ms) + " (" + short(left) + " left)"
+		return terminal.UTC(ms) + " (" + terminal.Short(left) + " left)"
 	}
-	return utc(ms) + " (over)"
+	return terminal.UTC(ms) + " (over)"
 }
 
 // scopeArgs reads TYPE ID.
@@ -255,7 +235,7 @@ func newBreakerShow() *cobra.Command {
 				return printJSON(w, out)
 			}
 			if len(open) == 0 {
-				fmt.Fprintf(w, "%s is free: its breaker is closed\n", scopeText(scope))
+				fmt.Fprintf(w, "%s is free: its breaker is closed\n", explain.Scope(scope))
 			} else {
 				printBreaker(w, &open[0])
 			}
@@ -268,18 +248,18 @@ func newBreakerShow() *cobra.Command {
 }
 
 func printBreaker(w io.Writer, b *event.Breaker) {
-	fmt.Fprintf(w, "%s is %s\n", scopeText(b.Scope), visible(b.State, 20))
+	fmt.Fprintf(w, "%s is %s\n", explain.Scope(b.Scope), terminal.Visible(b.State, 20))
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	mode := b.Mode
 	if mode != event.Enforce {
 		mode += ": no gateway acts on it"
 	}
 	for _, line := range [][2]string{
-		{"action", actionText(b.Action, b.Rate)}, {"mode", mode}, {"epoch", fmt.Sprint(b.Epoch)},
-		{"since", utc(b.Since)}, {"until", until(b.Until, time.Now())},
-		{"enforced", cmp.Or(visible(b.Enforced, 20), "no ack yet")}, {"by", issuerText(b.Issuer)},
-		{"reason", visible(b.Reason, 1000)}, {"command", visible(b.CommandID, 36)},
-		{"finding", cmp.Or(visible(b.FindingUID, 64), "none")},
+		{"action", explain.Action(b.Action, b.Rate)}, {"mode", mode}, {"epoch", fmt.Sprint(b.Epoch)},
+		{"since", terminal.UTC(b.Since)}, {"until", until(b.Until, time.Now())},
+		{"enforced", cmp.Or(terminal.Visible(b.Enforced, 20), "no ack yet")}, {"by", issuerText(b.Issuer)},
+		{"reason", terminal.Visible(b.Reason, 1000)}, {"command", terminal.Visible(b.CommandID, 36)},
+		{"finding", cmp.Or(terminal.Visible(b.FindingUID, 64), "none")},
 	} {
 		fmt.Fprintf(t, "  %s\t%s\n", line[0], line[1])
 	}
@@ -289,11 +269,11 @@ func printBreaker(w io.Writer, b *event.Breaker) {
 func issuerText(i event.Issuer) string {
 	switch i.Type {
 	case "human":
-		return visible(cmp.Or(i.By, "somebody"), 100)
+		return terminal.Visible(cmp.Or(i.By, "somebody"), 100)
 	case "expiry":
 		return "expiry"
 	}
-	return "rule " + visible(i.Rule, 100)
+	return "rule " + terminal.Visible(i.Rule, 100)
 }
 
 // step is a record of the history of breakers.
@@ -337,7 +317,7 @@ func (c *cluster) history(ctx context.Context, stderr io.Writer, since time.Time
 			case err != nil:
 				return s, err
 			case f.Type == event.TripFeedback:
-				s.what = "asks to " + actionText(f.Action, f.Rate) + lasting(f.DurationMS)
+				s.what = "asks to " + explain.Action(f.Action, f.Rate) + explain.Lasting(f.DurationMS)
 			case f.Type == event.VerdictFeedback:
 				s.what = "says " + f.Verdict
 			default:
@@ -357,7 +337,7 @@ func (c *cluster) history(ctx context.Context, stderr io.Writer, since time.Time
 				sent[x.ID] = r.Timestamp
 			}
 			s := step{Type: "command", scope: x.Scope, who: issuerText(x.Issuer),
-				what: actionText(x.Action, x.Rate) + lasting(x.DurationMS), why: x.Reason, epoch: x.Epoch,
+				what: explain.Action(x.Action, x.Rate) + explain.Lasting(x.DurationMS), why: x.Reason, epoch: x.Epoch,
 				Record: r.Value}
 			if x.Mode != event.Enforce {
 				s.what += ", " + x.Mode
@@ -385,13 +365,6 @@ func (c *cluster) history(ctx context.Context, stderr io.Writer, since time.Time
 	}
 	slices.SortFunc(steps, func(a, b step) int { return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(a.order, b.order)) })
 	return steps, nil
-}
-
-func lasting(ms int64) string {
-	if ms == 0 {
-		return ""
-	}
-	return " for " + short(time.Duration(ms)*time.Millisecond)
 }
 
 func newBreakerHistory() *cobra.Command {
@@ -447,10 +420,10 @@ func printHistory(w io.Writer, steps []step, format string) error {
 			epoch = fmt.Sprint(s.epoch)
 		}
 		if s.Latency != nil {
-			after = short(time.Duration(*s.Latency) * time.Millisecond)
+			after = terminal.Short(time.Duration(*s.Latency) * time.Millisecond)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", s.Time.Format(clock), scopeText(s.scope), epoch,
-			visible(s.who, 60), visible(s.what, 120), after, visible(s.why, 80))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", terminal.UTC(s.Time.UnixMilli()), explain.Scope(s.scope), epoch,
+			terminal.Visible(s.who, 60), terminal.Visible(s.what, 120), after, terminal.Visible(s.why, 80))
 	}
 	return t.Flush()
 }

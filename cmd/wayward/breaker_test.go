@@ -26,6 +26,7 @@ import (
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/pipeline/broker"
 	"github.com/wayward-sec/wayward/policy"
+	"github.com/wayward-sec/wayward/terminal"
 )
 
 // desk is an embedded broker with all topics, and somebody at a terminal.
@@ -789,7 +790,7 @@ func TestInventoryIsShown(t *testing.T) {
 
 	if diff := cmp.Diff(`TENANT  AGENT         PERSONA  VERSION  FIRST SEEN           LAST SEEN            INVENTORY
 acme    agt-1         support  1.2      2026-11-20 14:33:04  2026-11-20 14:34:04  registered
-acme    agt-2\x1b[2J  -        -        2026-11-20 14:33:04  `+utc(now)+`  unregistered
+acme    agt-2\x1b[2J  -        -        2026-11-20 14:33:04  `+terminal.UTC(now)+`  unregistered
 globex  agt-1         -        -        2026-11-20 14:33:04  2026-11-20 14:33:04  retired
 `, d.done("agents", "list")); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -901,16 +902,5 @@ func TestSchemasArePrinted(t *testing.T) {
 	if _, errs, code := typed(t, "schema", "commands"); code != 2 ||
 		!strings.Contains(errs, `there is no schema "commands"; use event, command, breaker, ack, feedback`) {
 		t.Errorf("exit %d %s", code, errs)
-	}
-}
-
-func TestDurationsForPeople(t *testing.T) {
-	for d, want := range map[time.Duration]string{0: "0s", 1500 * time.Microsecond: "2ms",
-		1234 * time.Millisecond: "1.2s", 10 * time.Second: "10s", time.Minute: "1m", 90 * time.Second: "1m30s",
-		10 * time.Minute: "10m", time.Hour: "1h", 80 * time.Minute: "1h20m", 10 * time.Hour: "10h",
-		36*time.Hour + time.Second: "36h0m1s", 72 * time.Hour: "3d"} {
-		if got := short(d); got != want {
-			t.Errorf("%v: got %s, want %s", d, got, want)
-		}
 	}
 }

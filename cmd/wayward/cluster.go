@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,9 +8,7 @@ import (
 	"net"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -20,6 +17,7 @@ import (
 
 	"github.com/wayward-sec/wayward/config"
 	"github.com/wayward-sec/wayward/pipeline/broker"
+	"github.com/wayward-sec/wayward/terminal"
 )
 
 // lookup are the flags of commands that look at the topics of a running wayward.
@@ -157,44 +155,6 @@ func (u *unread) add(err error) {
 func (u *unread) tell(w io.Writer) {
 	if u.n > 0 {
 		fmt.Fprintf(w, "records of %s that cannot be read, and are left out: %d; the first: %s\n", u.topic, u.n,
-			visible(u.first.Error(), 300))
+			terminal.Visible(u.first.Error(), 300))
 	}
-}
-
-// visible is at most so many characters of a text that nobody vouches for: what is no visible
-// character is written as an escape, since a terminal obeys what it is sent.
-func visible(s string, most int) string {
-	if utf8.RuneCountInString(s) > most {
-		s = string([]rune(s)[:most-1]) + "…"
-	}
-	q := strconv.QuoteToGraphic(s)
-	return strings.ReplaceAll(q[1:len(q)-1], `\"`, `"`)
-}
-
-// dash is a text for a column of a table that must not be empty.
-func dash(s string) string { return cmp.Or(visible(s, 60), "-") }
-
-const clock = "2006-01-02 15:04:05"
-
-// utc is a time for people, in UTC, since they compare them across machines.
-func utc(ms int64) string { return time.UnixMilli(ms).UTC().Format(clock) }
-
-// short is a duration without what is too small to matter.
-func short(d time.Duration) string {
-	switch {
-	case d < time.Second:
-		return d.Round(time.Millisecond).String()
-	case d < time.Minute:
-		return d.Round(100 * time.Millisecond).String()
-	case d >= 48*time.Hour:
-		return fmt.Sprintf("%dd", d/(24*time.Hour))
-	}
-	s := d.Round(time.Second).String()
-	if rest, ok := strings.CutSuffix(s, "m0s"); ok {
-		s = rest + "m"
-	}
-	if rest, ok := strings.CutSuffix(s, "h0m"); ok {
-		s = rest + "h"
-	}
-	return s
 }

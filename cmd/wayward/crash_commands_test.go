@@ -111,8 +111,8 @@ var ladder = map[string]int{"restore": 0, "observe": 1, "throttle": 2, "escalate
 var stateWords = map[string]string{"observe": "observed", "throttle": "throttled", "escalate": "open", "block": "open",
 	"kill": "open"}
 
-// history is everything about one scope, each in the order of its topic.
-type history struct {
+// life is everything about one scope, each in the order of its topic.
+type life struct {
 	commands []*oracleCommand
 	states   []*oracleState
 	acks     []oracleAck
@@ -123,7 +123,7 @@ const slack = 300 * time.Millisecond
 
 // inForce tells whether by the log a level of least or more held at some moment between from and
 // to. What is over by the clock holds no longer, even if the command that says so comes later.
-func (h *history) inForce(from, to, clock time.Time, least int) bool {
+func (h *life) inForce(from, to, clock time.Time, least int) bool {
 	for i, c := range h.commands {
 		replaced := i+1 < len(h.commands) && h.commands[i+1].at.Before(from)
 		if !c.at.After(to) && !replaced && c.holds(clock) && ladder[c.Action] >= least {
@@ -134,7 +134,7 @@ func (h *history) inForce(from, to, clock time.Time, least int) bool {
 }
 
 // closed tells whether by the log nothing was in force at some moment between from and to.
-func (h *history) closed(from, to time.Time) bool {
+func (h *life) closed(from, to time.Time) bool {
 	if len(h.commands) == 0 || !h.commands[0].at.Before(from) {
 		return true
 	}
@@ -179,10 +179,10 @@ func weighCommands(b *balance, l *left) {
 			alerts = append(alerts, x)
 		}
 	}
-	scopes := map[string]*history{}
-	of := func(key string) *history {
+	scopes := map[string]*life{}
+	of := func(key string) *life {
 		if scopes[key] == nil {
-			scopes[key] = &history{}
+			scopes[key] = &life{}
 		}
 		return scopes[key]
 	}
@@ -289,7 +289,7 @@ func asksFor(rule string) (oracleResponse, bool) {
 // wishes notes what one record of the alert topic asks for, and demands that it was done: on a
 // call's own agent or session in the transaction of the alert, unless as much was in force then;
 // else the order went through a log, and was done later, unless as much was in force when it came.
-func (b *balance) wishes(all map[string]*wish, x *alert, r oracleResponse, of func(string) *history) {
+func (b *balance) wishes(all map[string]*wish, x *alert, r oracleResponse, of func(string) *life) {
 	s := oracleScope{Type: r.scope, Tenant: x.Tenant}
 	switch r.scope {
 	case "session":
@@ -332,7 +332,7 @@ func (b *balance) wishes(all map[string]*wish, x *alert, r oracleResponse, of fu
 }
 
 // sequence weighs the commands about one scope: epochs, ladder, ends, and on whose word.
-func (b *balance) sequence(key string, h *history, wishes map[string]*wish, feedback map[string]oracleFeedback) {
+func (b *balance) sequence(key string, h *life, wishes map[string]*wish, feedback map[string]oracleFeedback) {
 	next := int64(1)
 	var last *oracleCommand // nil: closed
 	for _, c := range h.commands {
@@ -434,7 +434,7 @@ func length(iso string) time.Duration {
 // present weighs what agent.breakers says of one scope, record by record, against its commands and
 // acks: each command has its record and each record its command or ack, in their order, so that the
 // last one is the truth.
-func (b *balance) present(key string, h *history, shown map[string]map[string]bool) {
+func (b *balance) present(key string, h *life, shown map[string]map[string]bool) {
 	next := 0
 	var now *oracleCommand // what is in force by the records so far
 	var e *enforcement
@@ -487,7 +487,7 @@ func (b *balance) present(key string, h *history, shown map[string]map[string]bo
 }
 
 // same demands that a breaker says what the command said.
-func (b *balance) same(s *oracleState, c *oracleCommand, h *history) {
+func (b *balance) same(s *oracleState, c *oracleCommand, h *life) {
 	rate := s.Limit == nil && c.Limit == nil || s.Limit != nil && c.Limit != nil && *s.Limit == *c.Limit
 	since := slices.ContainsFunc(h.commands, func(o *oracleCommand) bool {
 		return o.Epoch <= c.Epoch &&
@@ -605,7 +605,7 @@ const untilSet = 12 * time.Second
 // weighFeedback demands that everything that people sent was done or refused, once each time that
 // it was sent, and nothing twice.
 func weighFeedback(b *balance, l *left, by map[string][]*oracleCommand,
-	of func(string) *history) map[string]oracleFeedback {
+	of func(string) *life) map[string]oracleFeedback {
 	sent, letters := map[string]int{}, map[string][]*kgo.Record{}
 	began := time.Now()
 	for _, r := range l.feedback {

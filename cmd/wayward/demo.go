@@ -20,6 +20,7 @@ import (
 	"github.com/wayward-sec/wayward/pipeline"
 	"github.com/wayward-sec/wayward/pipeline/broker"
 	"github.com/wayward-sec/wayward/sinks"
+	"github.com/wayward-sec/wayward/terminal"
 )
 
 func newDemo() *cobra.Command {
@@ -99,7 +100,7 @@ func demo(ctx context.Context, length time.Duration, rate float64, seed int64, s
 		case <-tick.C:
 			line := status()
 			term.Status(line)
-			if !sinks.Colour(rawOf(stdout)) && int(time.Since(start).Seconds()*2)%10 == 0 {
+			if !sinks.Colour(terminal.Raw(stdout)) && int(time.Since(start).Seconds()*2)%10 == 0 {
 				fmt.Fprintln(stderr, strings.TrimSpace(line)) // not a terminal: a line every five seconds
 			}
 		case err := <-engine:

@@ -19,6 +19,7 @@ import (
 	"github.com/wayward-sec/wayward/eval"
 	"github.com/wayward-sec/wayward/fleet"
 	"github.com/wayward-sec/wayward/policy"
+	"github.com/wayward-sec/wayward/terminal"
 )
 
 type evalOptions struct {
@@ -151,7 +152,7 @@ func (o *evalOptions) run(cmd *cobra.Command) error {
 	tell, finish := progress(stderr, o.quiet, o.Events(), "events")
 	finish = sync.OnceFunc(finish)
 	defer finish()
-	o.Progress, o.Warn = tell, func(text string) { fmt.Fprintln(stderr, onOneLine(text)) }
+	o.Progress, o.Warn = tell, func(text string) { fmt.Fprintln(stderr, terminal.OneLine(text)) }
 	o.Version, o.Machine = versionOf(), fmt.Sprintf("%s, %d CPUs", cpuModel(), runtime.NumCPU())
 	r, err := o.Settings.Run(cmd.Context())
 	finish()

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,9 +12,10 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/wayward-sec/wayward/event"
-	"github.com/wayward-sec/wayward/pipeline"
+	"github.com/wayward-sec/wayward/explain"
+	"github.com/wayward-sec/wayward/pipeline/history"
 	"github.com/wayward-sec/wayward/sinks"
+	"github.com/wayward-sec/wayward/terminal"
 )
 
 func newExplain() *cobra.Command {
@@ -56,15 +56,6 @@ type explainOptions struct {
 	ascii                           bool
 }
 
-// explained is a finding with what followed from it.
-type explained struct {
-	f            event.Finding
-	truncated    bool
-	record       []byte
-	commands     []event.Command
-	commandsRead bool // else nobody knows whether there were any
-}
-
 // leastPrefix is how much of a uid must be given: fewer characters would name several.
 const leastPrefix = 8
 
@@ -79,24 +70,24 @@ func (o *explainOptions) run(cmd *cobra.Command, args []string) error {
 	if o.since <= 0 {
 		return fmt.Errorf("--since %v: use a time such as 24h", o.since)
 	}
-	var found explanations
+	var found explain.Explanations
 	var err error
 	switch {
 	case strings.HasPrefix(arg, "{"):
-		x := explained{record: []byte(arg)}
-		if x.f, x.truncated, err = sinks.Read(x.record); err != nil {
+		x := explain.Explanation{Record: []byte(arg)}
+		if x.Finding, x.Truncated, err = sinks.Read(x.Record); err != nil {
 			return fmt.Errorf("finding: %w", err)
 		}
-		found.list = []*explained{&x}
+		found.List = []*explain.Explanation{&x}
 		if o.config != "" {
 			err = o.fromTopics(cmd, &found, "")
 		}
 	case o.config != "":
-		found.want = arg
+		found.Want = arg
 		err = o.fromTopics(cmd, &found, arg)
 	default:
-		found.want = arg
-		err = eachRecord(cmd.Context(), o.input, found.add)
+		found.Want = arg
+		err = eachRecord(cmd.Context(), o.input, found.Add)
 	}
 	if err == nil && o.commands != "" {
 		err = o.fileCommands(cmd, &found)
@@ -104,65 +95,27 @@ func (o *explainOptions) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	if arg != "" && len(found.list) > 1 {
+	if arg != "" && len(found.List) > 1 {
 		var uids []string
-		for _, x := range found.list[:min(len(found.list), 5)] {
-			uids = append(uids, visible(x.f.UID, 64))
+		for _, x := range found.List[:min(len(found.List), 5)] {
+			uids = append(uids, terminal.Visible(x.Finding.UID, 64))
 		}
-		return fmt.Errorf("%s begins the uids of %d findings, such as %s: give more of it", arg, len(found.list),
+		return fmt.Errorf("%s begins the uids of %d findings, such as %s: give more of it", arg, len(found.List),
 			oneOf(uids))
 	}
-	if len(found.list) == 0 {
+	if len(found.List) == 0 {
 		what := "no findings"
 		if arg != "" {
-			what = "no finding " + visible(arg, 64)
+			what = "no finding " + terminal.Visible(arg, 64)
 		}
-		if found.foreign > 0 {
-			what += fmt.Sprintf(" (%d records are none of wayward; the first: %s)", found.foreign,
-				visible(found.first.Error(), 200))
+		if found.Foreign > 0 {
+			what += fmt.Sprintf(" (%d records are none of wayward; the first: %s)", found.Foreign,
+				terminal.Visible(found.First.Error(), 200))
 		}
 		fmt.Fprintln(cmd.ErrOrStderr(), what)
 		return errSilent{3}
 	}
-	return o.print(cmd.OutOrStdout(), found.list, arg != "")
-}
-
-// explanations are findings by uid in the order in which they came first.
-type explanations struct {
-	want    string // beginning of a uid; empty: all
-	list    []*explained
-	byUID   map[string]*explained
-	foreign int
-	first   error
-}
-
-func (e *explanations) add(record []byte) {
-	if e.want != "" && !bytes.Contains(record, []byte(e.want)) {
-		return
-	}
-	f, truncated, err := sinks.Read(record)
-	if err != nil {
-		if e.foreign++; e.foreign == 1 {
-			e.first = err
-		}
-		return
-	}
-	if !strings.HasPrefix(f.UID, e.want) {
-		return
-	}
-	x := e.byUID[f.UID]
-	switch {
-	case x == nil:
-		x = &explained{}
-		if e.byUID == nil {
-			e.byUID = map[string]*explained{}
-		}
-		e.byUID[f.UID] = x
-		e.list = append(e.list, x)
-	case f.Count < x.f.Count:
-		return // an older state of it
-	}
-	x.f, x.truncated, x.record = f, truncated, bytes.Clone(record)
+	return o.print(cmd.OutOrStdout(), found.List, arg != "")
 }
 
 // maxPretty bounds a record that stands on several lines.
@@ -171,7 +124,7 @@ const maxPretty = 1 << 20
 // eachRecord calls f for each JSON object of a file: one a line, or, as jq prints them, one from a
 // line that is { to a line that is }.
 func eachRecord(ctx context.Context, input string, f func([]byte)) error {
-	src, err := pipeline.OpenLines(input)
+	src, err := history.OpenLines(input)
 	if err != nil {
 		return err
 	}
@@ -205,71 +158,44 @@ func eachRecord(ctx context.Context, input string, f func([]byte)) error {
 
 // fromTopics looks for a finding on the alert topic, if it is to be looked for, and for the
 // commands that followed.
-func (o *explainOptions) fromTopics(cmd *cobra.Command, found *explanations, uid string) error {
+func (o *explainOptions) fromTopics(cmd *cobra.Command, found *explain.Explanations, uid string) error {
 	c, err := (&lookup{config: o.config}).open(cmd.Context())
 	if err != nil {
 		return err
 	}
 	defer c.client.Close()
 	since := time.Now().Add(-o.since)
-	if len(found.list) == 0 {
-		if err := c.read(cmd.Context(), c.Topics.Alerts, since, func(r *kgo.Record) { found.add(r.Value) }); err != nil {
+	if len(found.List) == 0 {
+		if err := c.read(cmd.Context(), c.Topics.Alerts, since, func(r *kgo.Record) { found.Add(r.Value) }); err != nil {
 			return err
 		}
 	}
-	found.commandsRead()
+	found.CommandsRead()
 	bad := unread{topic: c.Topics.Commands}
 	defer bad.tell(cmd.ErrOrStderr())
 	return c.read(cmd.Context(), c.Topics.Commands, since, func(r *kgo.Record) {
-		if err := found.command(r.Value); err != nil {
+		if err := found.AddCommand(r.Value); err != nil {
 			bad.add(err)
 		}
 	})
 }
 
-func (o *explainOptions) fileCommands(cmd *cobra.Command, found *explanations) error {
-	found.commandsRead()
+func (o *explainOptions) fileCommands(cmd *cobra.Command, found *explain.Explanations) error {
+	found.CommandsRead()
 	bad := unread{topic: o.commands}
 	defer bad.tell(cmd.ErrOrStderr())
 	return eachRecord(cmd.Context(), o.commands, func(record []byte) {
-		if err := found.command(record); err != nil {
+		if err := found.AddCommand(record); err != nil {
 			bad.add(err)
 		}
 	})
 }
 
-func (e *explanations) commandsRead() {
-	for _, x := range e.list {
-		x.commandsRead = true
-	}
-}
-
-// command keeps a command with the finding that caused it. One that was sent again is kept once.
-func (e *explanations) command(record []byte) error {
-	c, err := event.ParseCommand(record)
-	if err != nil {
-		return err
-	}
-next:
-	for _, x := range e.list {
-		if x.f.UID != c.FindingUID || c.FindingUID == "" {
-			continue
-		}
-		for _, k := range x.commands {
-			if k.ID == c.ID {
-				continue next
-			}
-		}
-		x.commands = append(x.commands, c)
-	}
-	return nil
-}
-
-func (o *explainOptions) print(w io.Writer, list []*explained, one bool) error {
+func (o *explainOptions) print(w io.Writer, list []*explain.Explanation, one bool) error {
 	if o.output == "json" {
 		out := []any{}
 		for _, x := range list {
-			out = append(out, x.json())
+			out = append(out, x.JSON())
 		}
 		if one {
 			return printJSON(w, out[0])
@@ -277,38 +203,13 @@ func (o *explainOptions) print(w io.Writer, list []*explained, one bool) error {
 		return printJSON(w, out)
 	}
 	var b bytes.Buffer
-	d := drawingFor(w, o.ascii)
+	d := terminal.DrawingFor(w, o.ascii)
 	for i, x := range list {
 		if i > 0 {
 			b.WriteByte('\n')
 		}
-		printFinding(&b, x, d)
+		x.Write(&b, d)
 	}
 	_, err := w.Write(b.Bytes())
 	return err
-}
-
-// json is the explanation for programs: what the text says that the record does not, and the
-// record.
-func (x *explained) json() any {
-	out := struct {
-		UID      string            `json:"uid"`
-		Title    string            `json:"title"`
-		Why      string            `json:"why"`
-		Alert    bool              `json:"is_alert"`
-		Outcome  string            `json:"outcome"`
-		Odds     string            `json:"odds,omitempty"`
-		Commands []json.RawMessage `json:"commands"` // null: not known
-		Record   json.RawMessage   `json:"record"`
-	}{UID: x.f.UID, Title: x.f.Title, Why: x.f.Why, Alert: x.f.Alert, Outcome: outcomeText(&x.f), Record: x.record}
-	if x.f.Anomaly != nil {
-		out.Odds = event.Odds(x.f.Anomaly.P)
-	}
-	if x.commandsRead {
-		out.Commands = []json.RawMessage{}
-	}
-	for i := range x.commands {
-		out.Commands = append(out.Commands, x.commands[i].Append(nil))
-	}
-	return out
 }

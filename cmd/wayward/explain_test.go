@@ -3,8 +3,6 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"math"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -52,119 +50,6 @@ func TestExplanationsReadWell(t *testing.T) {
 			if r >= utf8.RuneSelf {
 				t.Errorf("%s: --ascii prints %q", name, r)
 			}
-		}
-	}
-}
-
-// anyBand is a band of what is usual, where it may lie.
-func anyBand(r *rand.Rand) (low, expected, high, observed float64) {
-	n := func() float64 { return math.Copysign(math.Pow(10, r.Float64()*12-2), r.Float64()-.1) }
-	v := []float64{n(), n(), n()}
-	return min(v[0], v[1], v[2]), v[0], max(v[0], v[1], v[2]), n()
-}
-
-func TestABandFitsAndShowsOnWhichSideTheObservedLies(t *testing.T) {
-	r := rand.New(rand.NewPCG(5, 5))
-	for range 5000 {
-		low, expected, high, seen := anyBand(r)
-		d := drawing{60 + r.IntN(60), r.IntN(2) == 0}
-		got := d.band(low, expected, high, seen, true)
-		if n := utf8.RuneCountInString(got); n > d.width {
-			t.Fatalf("%d columns of %d: %s", n, d.width, got)
-		}
-		mark := strings.Index(got, d.pick("●", "*"))
-		begin, end := strings.Index(got, d.pick("├", "[")), strings.Index(got, d.pick("┤", "]"))
-		switch {
-		case mark < 0 || strings.Count(got, d.pick("●", "*")) != 1 || begin > end:
-			t.Fatalf("%v in %v to %v: %s", seen, low, high, got)
-		case seen > high && mark < end, seen < low && mark > begin, seen >= low && seen <= high &&
-			(mark < begin || mark > end):
-			t.Fatalf("%v in %v to %v stands on the wrong side: %s", seen, low, high, got)
-		}
-	}
-	for _, bad := range []float64{math.NaN(), math.Inf(1), math.Inf(-1)} {
-		for i := range 4 {
-			v := []float64{1, 2, 3, 4}
-			v[i] = bad
-			got := (drawing{80, false}).band(v[0], v[1], v[2], v[3], true)
-			if i == 3 && math.IsNaN(bad) { // nothing was observed
-				if n := utf8.RuneCountInString(got); n == 0 || n > 80 || strings.Contains(got, "●") {
-					t.Errorf("%v: %s", v, got)
-				}
-			} else if got != "" {
-				t.Errorf("%v: %s", v, got)
-			}
-		}
-	}
-	for _, v := range [][4]float64{{}, {1, 1, 1, 1}, {5, 5, 5, 6}, {0, 0, 0, 1e308}, {-1e308, 0, 1e308, 0},
-		{3, 9, 1, 2}} {
-		if got := (drawing{1, false}).band(v[0], v[1], v[2], v[3], true); got == "" || strings.Contains(got, "NaN") {
-			t.Errorf("%v: %q", v, got)
-		}
-	}
-}
-
-func TestMoreIsDrawnFurtherAway(t *testing.T) {
-	d := drawing{100, false}
-	before := -1
-	for _, seen := range []float64{97, 150, 400, 2000, 1e5, 1e9} {
-		dots := strings.Count(d.band(1, 9, 96, seen, true), "·")
-		if dots < before {
-			t.Errorf("%v is drawn nearer than less: %d dots after %d", seen, dots, before)
-		}
-		before = dots
-	}
-}
-
-func TestBarsFillTheirWidth(t *testing.T) {
-	for _, d := range []drawing{{80, true}, {80, false}} {
-		for _, share := range []float64{-1, 0, 1e-9, .01, .5, .999, 1, 7, math.NaN()} {
-			got := d.bar(share, 10)
-			if n := utf8.RuneCountInString(got); n != 10 {
-				t.Errorf("%v: %q has %d columns", share, got, n)
-			}
-			if (strings.TrimSpace(got) != "") != (share > 0) {
-				t.Errorf("%v: %q", share, got)
-			}
-		}
-	}
-}
-
-func TestTheLocaleSaysWhetherATerminalUnderstandsUTF8(t *testing.T) {
-	for _, c := range []struct {
-		env  map[string]string
-		want bool
-	}{
-		{map[string]string{"LANG": "de_DE.UTF-8"}, true},
-		{map[string]string{"LANG": "de_DE.utf8", "LC_ALL": "C"}, false},
-		{map[string]string{"LANG": "C", "LC_CTYPE": "C.UTF-8"}, true},
-		{nil, false},
-	} {
-		if got := utf8Locale(func(k string) string { return c.env[k] }); got != c.want {
-			t.Errorf("%v: %v", c.env, got)
-		}
-	}
-}
-
-func TestEachOutcomeIsExplained(t *testing.T) {
-	for _, c := range []struct {
-		f    event.Finding
-		want string
-	}{
-		{event.Finding{Alert: true}, "certain"},
-		{event.Finding{}, "nobody is called"},
-		{event.Finding{Alert: true, Anomaly: &event.Anomaly{P: 1e-6, Alpha: 1e-3}},
-			"1 in 1,000,000 is rarer than the budget's 1 in 1,000"},
-		{event.Finding{Anomaly: &event.Anomaly{P: 1e-6, Alpha: 1e-3, State: "learning"}}, "still learning"},
-		{event.Finding{Anomaly: &event.Anomaly{P: 1e-6, Alpha: 1e-3, State: "suspect"}},
-			"approves it or rolls it back"},
-		{event.Finding{Anomaly: &event.Anomaly{P: 1e-2, Alpha: 1e-3, State: "active"}},
-			"not rarer than the budget's 1 in 1,000"},
-		{event.Finding{Anomaly: &event.Anomaly{P: 1e-2, State: "active"}}, "nothing for"},
-		{event.Finding{Anomaly: &event.Anomaly{P: 1e-6, Alpha: 1e-3, State: "active"}}, "of this kind alone"},
-	} {
-		if got := outcomeText(&c.f); !strings.Contains(got, c.want) {
-			t.Errorf("%v: %s, want %s", c.f, got, c.want)
 		}
 	}
 }

@@ -5,14 +5,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/wayward-sec/wayward/formats"
+	"github.com/wayward-sec/wayward/terminal"
 )
 
 // choice is a flag of a few words: others are refused, and a shell completes them.
@@ -108,18 +107,10 @@ func (o logOptions) logger(w io.Writer) *slog.Logger {
 		panic(err) // the flag allows no other word
 	}
 	h := &slog.HandlerOptions{Level: l}
-	if o.format == "text" || o.format == "auto" && isTerminal(w) {
+	if o.format == "text" || o.format == "auto" && terminal.Is(w) {
 		return slog.New(slog.NewTextHandler(w, h))
 	}
 	return slog.New(slog.NewJSONHandler(w, h))
-}
-
-func isTerminal(w any) bool {
-	if e, ok := w.(*escaping); ok {
-		w = e.w
-	}
-	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 // printJSON prints a value for programs.

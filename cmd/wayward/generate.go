@@ -15,6 +15,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/wayward-sec/wayward/fleet"
+	"github.com/wayward-sec/wayward/terminal"
 )
 
 type generateOptions struct {
@@ -131,7 +132,7 @@ func (o *generateOptions) run(cmd *cobra.Command) (err error) {
 		w = file
 	}
 	shown := bar{total: o.events, start: time.Now()}
-	if f, ok := rawOf(cmd.ErrOrStderr()).(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+	if f, ok := terminal.Raw(cmd.ErrOrStderr()).(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		shown.w = f
 		length := time.Duration(float64(o.events) / o.stream.Rate * float64(time.Second))
 		shown.say("%d events, some %s before compression, %v of event time", o.events,

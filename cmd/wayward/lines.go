@@ -14,19 +14,20 @@ import (
 
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/formats"
-	"github.com/wayward-sec/wayward/pipeline"
+	"github.com/wayward-sec/wayward/pipeline/history"
+	"github.com/wayward-sec/wayward/terminal"
 )
 
 // eachEvent calls f for every event of a file, one a line; event and line hold until f returns.
 // Lines that do not decode are told on standard error and counted.
 func eachEvent(cmd *cobra.Command, input, format string, quiet bool,
 	f func(line []byte, e *event.Event) error) (bad undecoded, err error) {
-	lines, err := pipeline.OpenLines(input)
+	lines, err := history.OpenLines(input)
 	if err != nil {
 		return bad, err
 	}
 	defer lines.Close()
-	src := pipeline.Converted(lines, formats.New(format))
+	src := history.Converted(lines, formats.New(format))
 	stderr := cmd.ErrOrStderr()
 	tell, finish := progress(stderr, quiet || lines.Size == 0, lines.Size, "bytes")
 	finish = sync.OnceFunc(finish)
@@ -79,10 +80,10 @@ func eachEvent(cmd *cobra.Command, input, format string, quiet bool,
 
 // progress draws how far a long reading is, if somebody watches.
 func progress(w io.Writer, quiet bool, total int64, unit string) (tell func(done, events int64), finish func()) {
-	if quiet || !isTerminal(w) {
+	if quiet || !terminal.Is(w) {
 		return func(int64, int64) {}, func() {}
 	}
-	p := mpb.New(mpb.WithOutput(rawOf(w)), mpb.WithWidth(40))
+	p := mpb.New(mpb.WithOutput(terminal.Raw(w)), mpb.WithWidth(40))
 	var events int64
 	rate := decor.Any(func(s decor.Statistics) string { return fmt.Sprintf("  %d events", events) })
 	counters := decor.CountersNoUnit("%d / %d")

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/wayward-sec/wayward/terminal"
 )
 
 // version is set by the linker; else the module's.
@@ -58,7 +60,7 @@ var exitCodes = []struct {
 
 // execute is main without the process.
 func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	shown, said := &escaping{w: stdout}, &escaping{w: stderr}
+	shown, said := terminal.NewWriter(stdout), terminal.NewWriter(stderr)
 	defer shown.Close()
 	defer said.Close()
 	stdout, stderr = shown, said

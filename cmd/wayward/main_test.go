@@ -100,7 +100,6 @@ func engineRole() int {
 		return 2
 	}
 	i.cfg.Changelog = spec.Changelog
-	i.cfg.NoUndo, i.cfg.NoJournal = spec.NoUndo, spec.NoJournal
 	if spec.Proxy != "" {
 		i.cfg.Options = append(i.cfg.Options,
 			kgo.Dialer(func(ctx context.Context, network, _ string) (net.Conn, error) {
@@ -124,7 +123,8 @@ func engineRole() int {
 		syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		select {}
 	}
-	i.cfg.At = func(point string) {
+	i.cfg.Hooks = &pipeline.Hooks{NoUndo: spec.NoUndo, NoJournal: spec.NoJournal}
+	i.cfg.Hooks.CrashPoint = func(point string) {
 		if spec.SlowCatchUp > 0 && strings.HasSuffix(point, ": catch-up") {
 			time.Sleep(spec.SlowCatchUp)
 		}

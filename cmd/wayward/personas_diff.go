@@ -11,6 +11,7 @@ import (
 
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/policy"
+	"github.com/wayward-sec/wayward/terminal"
 )
 
 // comparison is one persona as declared, against what its agents were seen to do.
@@ -81,8 +82,8 @@ func isoDay(day int64) string {
 func printComparisons(w io.Writer, all []comparison) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, c := range all {
-		fmt.Fprintf(t, "%s of %s: %d agent-days from %s to %s (%s)\n", visible(c.Persona, 100), visible(c.Tenant, 100),
-			c.AgentDays, c.First, c.Last, visible(c.From, 100))
+		fmt.Fprintf(t, "%s of %s: %d agent-days from %s to %s (%s)\n", terminal.Visible(c.Persona, 100), terminal.Visible(c.Tenant, 100),
+			c.AgentDays, c.First, c.Last, terminal.Visible(c.From, 100))
 		switch {
 		case !c.Declared:
 			fmt.Fprintln(t, "  no persona of that name is declared; wayward personas suggest drafts one")
@@ -99,13 +100,13 @@ func printComparisons(w io.Writer, all []comparison) error {
 			switch d.Kind {
 			case policy.Undeclared:
 				said = fmt.Sprintf("used, not declared (%s: %s)\t%d agent-days, %s to %s", d.Verdict,
-					visible(d.Rule, 60), d.AgentDays, d.First, d.Last)
+					terminal.Visible(d.Rule, 60), d.AgentDays, d.First, d.Last)
 			case policy.Unused:
 				said = "declared, never used\tnot since " + d.First
 			case policy.Rare:
 				said = fmt.Sprintf("used rarely\t%d agent-days, %s to %s", d.AgentDays, d.First, d.Last)
 			}
-			fmt.Fprintf(t, "  %s\t%s\t%s\t%s\n", d.Dimension, dash(d.Value), said, where)
+			fmt.Fprintf(t, "  %s\t%s\t%s\t%s\n", d.Dimension, terminal.Dash(d.Value), said, where)
 		}
 	}
 	return t.Flush()

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -10,8 +9,8 @@ import (
 
 	"github.com/wayward-sec/wayward/catalogue"
 	"github.com/wayward-sec/wayward/event"
-	"github.com/wayward-sec/wayward/pipeline"
 	"github.com/wayward-sec/wayward/policy"
+	"github.com/wayward-sec/wayward/terminal"
 )
 
 func newPersonasExplain() *cobra.Command {
@@ -32,7 +31,7 @@ func newPersonasExplain() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return explain(cmd, set, input, output)
+		return explainCalls(cmd, set, input, output)
 	}
 	o.flags(cmd)
 	cmd.Flags().StringVar(&input, "event", "",
@@ -52,7 +51,7 @@ type explanation struct {
 	Note    string             `json:"note,omitempty"`
 }
 
-func explain(cmd *cobra.Command, set *policy.Set, input, output string) error {
+func explainCalls(cmd *cobra.Command, set *policy.Set, input, output string) error {
 	w := cmd.OutOrStdout()
 	var scratch catalogue.Scratch
 	all := []explanation{}
@@ -69,31 +68,6 @@ func explain(cmd *cobra.Command, set *policy.Set, input, output string) error {
 		err = printJSON(w, all)
 	}
 	return err
-}
-
-// linesReader reads what a source of lines brings.
-type linesReader struct {
-	ctx   context.Context
-	lines *pipeline.Lines
-	chunk *pipeline.Chunk
-	rest  []byte
-}
-
-func (r *linesReader) Read(p []byte) (int, error) {
-	for len(r.rest) == 0 {
-		if r.chunk != nil {
-			r.lines.Done(r.chunk)
-		}
-		var err error
-		if r.chunk, err = r.lines.Next(r.ctx); err != nil {
-			r.chunk = nil
-			return 0, err
-		}
-		r.rest = r.chunk.Lines
-	}
-	n := copy(p, r.rest)
-	r.rest = r.rest[n:]
-	return n, nil
 }
 
 func explainOne(set *policy.Set, e *event.Event, scratch *catalogue.Scratch) explanation {
@@ -119,14 +93,14 @@ func explainOne(set *policy.Set, e *event.Event, scratch *catalogue.Scratch) exp
 	}
 	if mismatch == policy.Otherwise && x.Note == "" {
 		x.Note = fmt.Sprintf("the event says persona %s, but the lists of agents have %s for the agent",
-			visible(e.Persona, 60), visible(persona, 60))
+			terminal.Visible(e.Persona, 60), terminal.Visible(persona, 60))
 	}
 	return x
 }
 
 func printExplanation(w io.Writer, x *explanation) error {
-	fmt.Fprintf(w, "%s: agent %s as %s, tool %s: %s\n", visible(x.Event, 100), visible(x.Agent, 100), dash(x.Persona),
-		dash(x.Tool), x.Verdict)
+	fmt.Fprintf(w, "%s: agent %s as %s, tool %s: %s\n", terminal.Visible(x.Event, 100), terminal.Visible(x.Agent, 100), terminal.Dash(x.Persona),
+		terminal.Dash(x.Tool), x.Verdict)
 	if x.Note != "" {
 		fmt.Fprintln(w, "  "+x.Note)
 	}
@@ -136,7 +110,7 @@ func printExplanation(w io.Writer, x *explanation) error {
 		if b.Line > 0 {
 			where = fmt.Sprintf("%s:%d", b.File, b.Line)
 		}
-		fmt.Fprintf(t, "  %s\t%s\t%s\t%s\t%s\n", b.Kind, dash(b.Value), b.Verdict, b.Rule, where)
+		fmt.Fprintf(t, "  %s\t%s\t%s\t%s\t%s\n", b.Kind, terminal.Dash(b.Value), b.Verdict, b.Rule, where)
 	}
 	return t.Flush()
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wayward-sec/wayward/policy"
+	"github.com/wayward-sec/wayward/terminal"
 )
 
 func newPersonasShow() *cobra.Command {
@@ -82,8 +83,8 @@ func listPersonas(w io.Writer, set *policy.Set, tenant, output string) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "NAME\tTENANT\tEXTENDS\tDEFAULT\tAGENTS\tTESTS\tWHERE")
 	for _, p := range list {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%d\t%s:%d\n", p.Name, dash(p.Tenant), dash(p.Extends), p.Default,
-			dash(strings.Join(p.Agents, " ")), len(p.Tests), p.File, p.Line)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%d\t%s:%d\n", p.Name, terminal.Dash(p.Tenant), terminal.Dash(p.Extends), p.Default,
+			terminal.Dash(strings.Join(p.Agents, " ")), len(p.Tests), p.File, p.Line)
 	}
 	return t.Flush()
 }

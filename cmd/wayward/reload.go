@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/wayward-sec/wayward/authoring"
 	"github.com/wayward-sec/wayward/config"
 	"github.com/wayward-sec/wayward/policy"
 )
@@ -54,7 +55,7 @@ func (r *reloader) reload(ctx context.Context) error {
 		return ctx.Err()
 	}
 	added, removed, changed := 0, 0, 0
-	for _, d := range diffRules(r.last, set) {
+	for _, d := range authoring.Diff(r.last, set) {
 		switch d.What {
 		case "added":
 			added++

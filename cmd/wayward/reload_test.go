@@ -14,12 +14,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wayward-sec/wayward/authoring"
 	"github.com/wayward-sec/wayward/config"
 	"github.com/wayward-sec/wayward/policy"
 )
 
 func TestPoliciesAreReadAnewAllOrNothing(t *testing.T) {
-	text := strings.Replace(ruleForms["event"], "{id}", "r", 1)
+	text := authoring.New("event", "r")
 	dir := rulesIn(t, map[string]string{"r.yaml": text})
 	set, err := config.LoadPolicies(dir)
 	if err != nil {

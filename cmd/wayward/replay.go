@@ -15,10 +15,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/baselines/inspect"
 	"github.com/wayward-sec/wayward/config"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/formats"
 	"github.com/wayward-sec/wayward/pipeline"
+	"github.com/wayward-sec/wayward/pipeline/history"
 	"github.com/wayward-sec/wayward/policy"
 	"github.com/wayward-sec/wayward/sinks"
 )
@@ -102,12 +104,12 @@ func (o *replayOptions) run(cmd *cobra.Command) (err error) {
 		}
 	}
 	if o.baselines != "" {
-		if r.Learn, err = readModels(o.baselines); err != nil {
+		if r.Learn, err = inspect.ReadModels(o.baselines); err != nil {
 			return err
 		}
 	}
 
-	in, err := o.open(cmd, &c, longest(policies))
+	in, err := o.open(cmd, &c, policies.LongestWindow())
 	if err != nil {
 		return err
 	}
@@ -132,7 +134,7 @@ func (o *replayOptions) run(cmd *cobra.Command) (err error) {
 	finish()
 	err = errors.Join(err, done(), flush())
 	if err == nil && o.snapshots != "" {
-		err = writeModels(cmd.OutOrStdout(), o.snapshots, r.Snapshots)
+		err = inspect.WriteModels(cmd.OutOrStdout(), o.snapshots, r.Snapshots)
 	}
 	if !o.quiet {
 		summarize(stderr, sum, time.Since(start), o.flush)
@@ -151,7 +153,7 @@ func (o *replayOptions) run(cmd *cobra.Command) (err error) {
 
 // input is what a replay reads.
 type input struct {
-	pipeline.Source
+	history.Source
 	total int64 // in unit
 	unit  string
 	since int64 // event time before which nothing is reported
@@ -166,11 +168,11 @@ func (o *replayOptions) open(cmd *cobra.Command, c *config.Config, back time.Dur
 		if o.from != "" || o.to != "" {
 			return nil, errors.New("--from and --to are times of a topic: give --from-topic")
 		}
-		lines, err := pipeline.OpenLines(o.input)
+		lines, err := history.OpenLines(o.input)
 		if err != nil {
 			return nil, err
 		}
-		return &input{Source: pipeline.Converted(lines, formats.New(o.format)), hint: lines.Hint, total: lines.Size,
+		return &input{Source: history.Converted(lines, formats.New(o.format)), hint: lines.Hint, total: lines.Size,
 			unit: "bytes", close: lines.Close}, nil
 	}
 	from, err := moment("--from", o.from)
@@ -193,11 +195,11 @@ func (o *replayOptions) open(cmd *cobra.Command, c *config.Config, back time.Dur
 		since = from.UnixMilli()
 		before = from.Add(-back)
 	}
-	rng, err := pipeline.OpenRange(cmd.Context(), options, o.topic, before, to)
+	rng, err := history.OpenRange(cmd.Context(), options, o.topic, before, to)
 	if err != nil {
 		return nil, err
 	}
-	return &input{Source: pipeline.Converted(rng, formats.New(o.format)), hint: func() string { return "" }, total: rng.Total, unit: "records", since: since, close: func() { rng.Close() }}, nil
+	return &input{Source: history.Converted(rng, formats.New(o.format)), hint: func() string { return "" }, total: rng.Total, unit: "records", since: since, close: func() { rng.Close() }}, nil
 }
 
 // flagsOfInput adds what says where events come from.
@@ -217,7 +219,7 @@ func (o *replayOptions) flagsOfInput(cmd *cobra.Command) {
 // it.
 func (o *replayOptions) learned(cmd *cobra.Command, policies *policy.Set, pageCap int,
 	budget *pipeline.Budget) ([]*baselines.Model, error) {
-	lines, err := pipeline.OpenLines(o.learn)
+	lines, err := history.OpenLines(o.learn)
 	if err != nil {
 		return nil, err
 	}
@@ -229,7 +231,7 @@ func (o *replayOptions) learned(cmd *cobra.Command, policies *policy.Set, pageCa
 	r.Progress = tell
 	var bad undecoded
 	r.Bad = func(at int64, _ string, err error) { bad.add(at, err) }
-	sum, err := r.Run(cmd.Context(), pipeline.Converted(lines, formats.New(o.format)))
+	sum, err := r.Run(cmd.Context(), history.Converted(lines, formats.New(o.format)))
 	finish()
 	bad.tell(stderr, func(at int64) string { return fmt.Sprintf("%s line %d", o.learn, at) }, lines.Hint())
 	o.badLearn = bad
@@ -251,18 +253,6 @@ func (o *replayOptions) place(at int64) string {
 		return fmt.Sprintf("%s offset %d", o.topic, at)
 	}
 	return fmt.Sprintf("%s line %d", o.input, at)
-}
-
-// longest is the length of the longest window.
-func longest(set *policy.Set) time.Duration {
-	ms := int64(0)
-	for _, l := range set.Limits() {
-		ms = max(ms, l.WindowMS)
-	}
-	for _, r := range set.Rules() {
-		ms = max(ms, r.Window, r.Within+r.AbsentFor)
-	}
-	return time.Duration(ms) * time.Millisecond
 }
 
 func moment(flag, s string) (time.Time, error) {

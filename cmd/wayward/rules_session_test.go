@@ -8,9 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	gocmp "github.com/google/go-cmp/cmp"
-
-	"github.com/wayward-sec/wayward/config"
+	"github.com/wayward-sec/wayward/authoring"
 )
 
 // docs/rules-session.md is a detection engineer at work: every command of it is run here, and what
@@ -83,8 +81,7 @@ func TestADetectionEngineersSessionIsCurrent(t *testing.T) {
 	must(t, os.MkdirAll("live/rules", 0o755))
 	must(t,
 		os.WriteFile("live/rules/big-payment.yaml",
-			[]byte(strings.NewReplacer("{id}", "big-payment", "mode: shadow",
-				"mode: alert").Replace(ruleForms["event"])), 0o644))
+			[]byte(strings.ReplaceAll(authoring.New("event", "big-payment"), "mode: shadow", "mode: alert")), 0o644))
 	edit("mode: shadow", "mode: alert")
 	var events strings.Builder
 	for i := range 40 {
@@ -124,26 +121,3 @@ var testsAt = func() string {
 	}
 	return dir
 }()
-
-// The whole catalogue says the same with one worker and with eight.
-func TestTheCatalogueSaysTheSameWithOneWorkerAndEight(t *testing.T) {
-	set, err := config.LoadPolicies("../../configs")
-	if err != nil {
-		t.Fatal(err)
-	}
-	awake, said := set.Awake(), 0
-	for _, test := range set.RuleTests() {
-		one, _, err1 := play(t.Context(), awake, &test, 1)
-		eight, _, err8 := play(t.Context(), awake, &test, 8)
-		if err1 != nil || err8 != nil {
-			t.Fatal(err1, err8)
-		}
-		if diff := gocmp.Diff(one, eight); diff != "" {
-			t.Errorf("%s, %s:\n%s", test.Rule, test.Name, diff)
-		}
-		said += len(one)
-	}
-	if said < 15 {
-		t.Errorf("only %d findings", said)
-	}
-}

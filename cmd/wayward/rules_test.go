@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/wayward-sec/wayward/authoring"
 	"github.com/wayward-sec/wayward/config"
 	"github.com/wayward-sec/wayward/policy"
 	"github.com/wayward-sec/wayward/rules"
@@ -43,7 +44,7 @@ func rulesIn(t *testing.T, files map[string]string) string {
 
 func TestARuleToBeginWithPassesLintAndItsTests(t *testing.T) {
 	files := map[string]string{}
-	for form := range ruleForms {
+	for form := range authoring.Forms {
 		out, code := ran(t, "rules", "new", "my-"+form, "--form", form)
 		if code != 0 {
 			t.Fatal(out)
@@ -65,7 +66,7 @@ func TestARuleToBeginWithPassesLintAndItsTests(t *testing.T) {
 }
 
 func TestAFailingTestShowsWhatEachConditionCameTo(t *testing.T) {
-	text := strings.Replace(ruleForms["event"], "findings: 0", "findings: 1", 1)
+	text := strings.Replace(authoring.Forms["event"], "findings: 0", "findings: 1", 1)
 	text = strings.Replace(text, "{id}", "big-payment", 1)
 	dir := rulesIn(t, map[string]string{"r.yaml": text})
 	out, code := ran(t, "rules", "test", dir, "--report", "junit="+filepath.Join(dir, "tests.xml"))
@@ -145,7 +146,7 @@ tests:
 }
 
 func TestAStableRuleNeedsBothKindsOfTests(t *testing.T) {
-	text := strings.Replace(ruleForms["event"], "{id}", "r", 1)
+	text := strings.Replace(authoring.Forms["event"], "{id}", "r", 1)
 	text = strings.Replace(text, "status: experimental", "status: stable", 1)
 	text = text[:strings.Index(text, "  - name: stays quiet")]
 	dir := rulesIn(t, map[string]string{"r.yaml": text})
@@ -289,12 +290,12 @@ func TestWatchRunsAgainWhenAFileChanges(t *testing.T) {
 func TestABacktestTellsNewFromLostAndSame(t *testing.T) {
 	rule := func(above string) string {
 		return strings.NewReplacer("{id}", "big-payment", "mode: shadow", "mode: alert", "max: 500",
-			"max: "+above).Replace(ruleForms["event"])
+			"max: "+above).Replace(authoring.Forms["event"])
 	}
 	base, candidate := rulesIn(t, map[string]string{"r.yaml": rule("500")}), rulesIn(t,
 		map[string]string{"r.yaml": rule("300"),
 			"s.yaml": strings.NewReplacer("{id}", "very-big", "mode: shadow", "mode: alert", "max: 500",
-				"max: 1000").Replace(ruleForms["event"])})
+				"max: 1000").Replace(authoring.Forms["event"])})
 	var lines []string
 	for i, amount := range []string{"400", "600", "2000"} {
 		lines = append(lines, `{"id":"e`+amount+`","time":`+string(rune('1'+i))+
@@ -329,7 +330,7 @@ func TestABacktestTellsNewFromLostAndSame(t *testing.T) {
 }
 
 func TestARuleThatChangesNeedsANewVersion(t *testing.T) {
-	text := strings.NewReplacer("{id}", "r", "id: {id}", "id: r\nversion: 1").Replace(ruleForms["event"])
+	text := strings.NewReplacer("{id}", "r", "id: {id}", "id: r\nversion: 1").Replace(authoring.Forms["event"])
 	dir := rulesIn(t, map[string]string{"r.yaml": text})
 	write := func(text string) {
 		if err := os.WriteFile(filepath.Join(dir, "rules", "r.yaml"), []byte(text), 0o644); err != nil {
@@ -356,11 +357,11 @@ func TestARuleThatChangesNeedsANewVersion(t *testing.T) {
 }
 
 func TestADiffOfRulesIsOfWhatTheySay(t *testing.T) {
-	text := strings.Replace(ruleForms["window"], "{id}", "r", 1)
+	text := strings.Replace(authoring.Forms["window"], "{id}", "r", 1)
 	other := strings.NewReplacer("# yaml-language-server: $schema=rule.schema.json\n", "", "severity: medium",
 		`severity: "high"`).Replace(text)
 	a, b := rulesIn(t, map[string]string{"r.yaml": text}), rulesIn(t,
-		map[string]string{"r.yaml": other, "s.yaml": strings.Replace(ruleForms["event"], "{id}", "s", 1)})
+		map[string]string{"r.yaml": other, "s.yaml": strings.Replace(authoring.Forms["event"], "{id}", "s", 1)})
 	if out, code := ran(t, "rules", "diff", a, a); code != 0 {
 		t.Errorf("exit %d: %s", code, out)
 	}
@@ -453,7 +454,7 @@ func TestEveryCodeOfRulesIsDocumented(t *testing.T) {
 }
 
 func TestARuleThatAsksForWhatNobodySendsIsReported(t *testing.T) {
-	dir := rulesIn(t, map[string]string{"r.yaml": strings.Replace(ruleForms["event"], "{id}", "r", 1)})
+	dir := rulesIn(t, map[string]string{"r.yaml": strings.Replace(authoring.Forms["event"], "{id}", "r", 1)})
 	file := filepath.Join(t.TempDir(), "e.jsonl")
 	for line, want := range map[string]string{
 		`{"id":"1","time":1767600000000,"kind":"tool_call","tenant":"acme","agent":{"id":"a"},"tool":{"name":"pay_invoice"},"amount":{"value":7,"currency":"EUR"}}`:                                                             "R208 rule r: none of 1 events carries destination.external; ask the gateway",
@@ -472,10 +473,10 @@ func TestARuleThatAsksForWhatNobodySendsIsReported(t *testing.T) {
 func TestRulesOfAShadowFolderNeverSpeak(t *testing.T) {
 	live := rulesIn(t,
 		map[string]string{"r.yaml": strings.NewReplacer("{id}", "r", "mode: shadow",
-			"mode: alert").Replace(ruleForms["event"])})
+			"mode: alert").Replace(authoring.Forms["event"])})
 	beside := rulesIn(t,
 		map[string]string{"r.yaml": strings.NewReplacer("{id}", "r", "mode: shadow", "mode: enforce", "max: 500",
-			"max: 10").Replace(ruleForms["event"])})
+			"max: 10").Replace(authoring.Forms["event"])})
 	set, err := config.LoadShadowed(live, beside)
 	if err != nil {
 		t.Fatal(err)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/wayward-sec/wayward/config"
 	"github.com/wayward-sec/wayward/pipeline"
+	"github.com/wayward-sec/wayward/policy"
 	"github.com/wayward-sec/wayward/sinks"
 )
 
@@ -123,3 +124,11 @@ func (i *instance) end(err error, left time.Duration, log *slog.Logger) error {
 
 // stopWithin is how long a stop may take in all. Who starts us, mostly kills after 30 s.
 const stopWithin = 28 * time.Second
+
+// counted are how many definitions of each kind are in force, for a line of the log.
+func counted(set *policy.Set) (attrs []any) {
+	for _, c := range set.Counts() {
+		attrs = append(attrs, strings.ReplaceAll(c.What, " ", "_"), c.N)
+	}
+	return attrs
+}

@@ -21,6 +21,7 @@ import (
 
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/pipeline"
+	"github.com/wayward-sec/wayward/pipeline/history"
 	"github.com/wayward-sec/wayward/policy"
 	"github.com/wayward-sec/wayward/sinks"
 )
@@ -152,7 +153,7 @@ func played(t *testing.T, set *policy.Set, dir, name string) string {
 // replayed is what a replay says, for people in order of time, and as it would stand on the topics.
 func replayed(t *testing.T, set *policy.Set, file string, events, workers int) (text string, records []string) {
 	t.Helper()
-	src, err := pipeline.OpenLines(file)
+	src, err := history.OpenLines(file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -236,7 +237,7 @@ func expand(t *testing.T, file string) []string {
 	if err := cmp.Or(err1, err2); err != nil {
 		t.Fatalf("%s: %v", file, err)
 	}
-	told, err := event.Tell(all, events, start)
+	told, err := event.ParseScenario(all, events, start)
 	if err != nil {
 		t.Fatalf("%s: %v", file, err)
 	}

@@ -5,13 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -62,30 +60,13 @@ func inspectState(c config.Config) (*stateReport, error) {
 		return nil, err
 	}
 	defer s.Close()
-	r := &stateReport{Directory: dir, Bytes: onDisk(dir), Format: state.Format,
+	r := &stateReport{Directory: dir, Bytes: state.OnDisk(dir), Format: state.Format,
 		Partitions: append([]pipeline.PartitionState{}, pipeline.Inspect(s)...)}
 	if r.Layout, err = pipeline.StoredLayout(s); err != nil {
 		return nil, err
 	}
 	r.Sets, r.BadSets = pipeline.InspectSets(s)
 	return r, nil
-}
-
-// onDisk is what a directory takes on disk. Badger's files are longer than what is in them while it
-// has them open, and its own count comes late.
-func onDisk(dir string) (n int64) {
-	filepath.WalkDir(dir, func(_ string, e fs.DirEntry, err error) error {
-		if err != nil {
-			return nil // gone meanwhile
-		}
-		if info, err := e.Info(); err == nil {
-			if s, ok := info.Sys().(*syscall.Stat_t); ok {
-				n += s.Blocks * 512
-			}
-		}
-		return nil
-	})
-	return n
 }
 
 func (r *stateReport) damaged() (n int) {
@@ -138,7 +119,7 @@ func examine(cmd *cobra.Command, name string) (*stateReport, error) {
 }
 
 func (r *stateReport) table(w io.Writer, now time.Time) error {
-	fmt.Fprintf(w, "directory  %s, %s on disk, format %d\n", r.Directory, size(r.Bytes), r.Format)
+	fmt.Fprintf(w, "directory  %s, %s on disk, format %d\n", r.Directory, config.FormatBytes(r.Bytes), r.Format)
 	if r.Layout != nil {
 		fmt.Fprintf(w, "layout     %d partitions of events, %d of facts\n", r.Layout.Events, r.Layout.Facts)
 	}
@@ -159,24 +140,9 @@ func (r *stateReport) table(w io.Writer, now time.Time) error {
 			saved = age(now.Sub(time.UnixMilli(p.Saved))) + " ago"
 		}
 		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\t%s\t%d\t%d\t%d\t%s\t%s\t%.12s\t\n", p.Stage, p.Partition, agents,
-			sessions, scopes, other-agents-sessions-scopes, size(p.Bytes), p.Seq, p.Control, p.Main, mark, saved, p.Set)
+			sessions, scopes, other-agents-sessions-scopes, config.FormatBytes(p.Bytes), p.Seq, p.Control, p.Main, mark, saved, p.Set)
 	}
 	return t.Flush()
-}
-
-// size writes bytes for people.
-func size(n int64) string {
-	f, unit := float64(n), "B"
-	for _, u := range []string{"KiB", "MiB", "GiB", "TiB"} {
-		if f < 1024 {
-			break
-		}
-		f, unit = f/1024, u
-	}
-	if unit == "B" {
-		return fmt.Sprintf("%d B", n)
-	}
-	return fmt.Sprintf("%.1f %s", f, unit)
 }
 
 // age writes how long ago something was, for people.

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/baselines/inspect"
 	"github.com/wayward-sec/wayward/catalogue"
 	"github.com/wayward-sec/wayward/detectors"
 	"github.com/wayward-sec/wayward/event"
@@ -183,7 +184,7 @@ func TestASnapshotIsDraftedToo(t *testing.T) {
 	}
 	closeDay()
 	snapshots := filepath.Join(dir, "snapshots.jsonl")
-	must(t, writeModels(io.Discard, snapshots, []*baselines.Model{models["support"], models["refunds"]}))
+	must(t, inspect.WriteModels(io.Discard, snapshots, []*baselines.Model{models["support"], models["refunds"]}))
 	code, out := waywardIn(t, dir, "personas", "suggest", "--snapshots", snapshots)
 	if code != 0 {
 		t.Fatalf("exit %d: %s", code, out)

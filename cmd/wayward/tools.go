@@ -12,6 +12,7 @@ import (
 	"github.com/wayward-sec/wayward/config"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/suggest"
+	"github.com/wayward-sec/wayward/terminal"
 )
 
 func newTools() *cobra.Command {
@@ -80,7 +81,7 @@ func newToolsDraft() *cobra.Command {
 				return err
 			}
 			var b bytes.Buffer
-			s.Draft(&b, onOneLine)
+			s.Draft(&b, terminal.OneLine)
 			if output == "" {
 				_, err = cmd.OutOrStdout().Write(b.Bytes())
 				return cmp.Or(err, s.bad.code())

@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/terminal"
 )
 
 // newToolsList is `wayward tools list`.
@@ -19,13 +20,13 @@ func newToolsList() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			kind, heading := "tool", "TENANT\tTOOL\tSERVER\tCLASS\tDEFINITION\tFIRST SEEN\tLAST SEEN\tINVENTORY"
 			columns := func(t *event.Thing) []string {
-				return []string{visible(t.Tenant, 64), visible(t.ID, 100), dash(t.Server), dash(t.Class.String()),
-					cmp.Or(visible(t.DefinitionHash, 13), "-"), utc(t.First), utc(t.Last), registration(t)}
+				return []string{terminal.Visible(t.Tenant, 64), terminal.Visible(t.ID, 100), terminal.Dash(t.Server), terminal.Dash(t.Class.String()),
+					cmp.Or(terminal.Visible(t.DefinitionHash, 13), "-"), terminal.UTC(t.First), terminal.UTC(t.Last), registration(t)}
 			}
 			if servers {
 				kind, heading = "server", "TENANT\tSERVER\tFIRST SEEN\tLAST SEEN\tINVENTORY"
 				columns = func(t *event.Thing) []string {
-					return []string{visible(t.Tenant, 64), visible(t.ID, 100), utc(t.First), utc(t.Last),
+					return []string{terminal.Visible(t.Tenant, 64), terminal.Visible(t.ID, 100), terminal.UTC(t.First), terminal.UTC(t.Last),
 						registration(t)}
 				}
 			}

@@ -11,6 +11,7 @@ import (
 	"github.com/wayward-sec/wayward/catalogue"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/suggest"
+	"github.com/wayward-sec/wayward/terminal"
 )
 
 func (s *survey) table(out io.Writer) error {
@@ -34,16 +35,16 @@ func (s *survey) table(out io.Writer) error {
 			if len(r) == 0 {
 				return ""
 			}
-			text := cmp.Or(visible(r[0].Value, 100), "yes")
+			text := cmp.Or(terminal.Visible(r[0].Value, 100), "yes")
 			if r[0].Path != "" {
-				text += " " + visible(r[0].Path, 100)
+				text += " " + terminal.Visible(r[0].Path, 100)
 			}
 			if t.Known[field] < t.Calls {
 				text += " " + suggest.Percent(t.Known[field], t.Calls)
 			}
 			return strings.TrimPrefix(text, "yes ")
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\n", visible(t.Name, 200), visible(t.Server, 100), word,
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\n", terminal.Visible(t.Name, 200), terminal.Visible(t.Server, 100), word,
 			t.Calls, suggest.Percent(t.Calls, s.Calls),
 			part("resource"), part("subject"), part("destination"), part("amount"), from)
 	}
@@ -58,14 +59,14 @@ func (s *survey) table(out io.Writer) error {
 		suggest.Percent(known, s.Calls))
 	for _, t := range differ {
 		fmt.Fprintf(out, "declared %s, but the catalogue says %s: %s, %d calls\n", t.Declared.Top(), t.Inferred.Top(),
-			visible(t.Name, 200), t.Calls)
+			terminal.Visible(t.Name, 200), t.Calls)
 	}
 	if len(unknown) > 0 {
 		fmt.Fprintf(out,
 			"%d tools are not known; name them in tools/*.yaml of the policies (wayward tools draft writes one to edit):\n",
 			len(unknown))
 		for _, t := range unknown {
-			fmt.Fprintf(out, "  %s, %d calls\n", visible(t.Name, 200), t.Calls)
+			fmt.Fprintf(out, "  %s, %d calls\n", terminal.Visible(t.Name, 200), t.Calls)
 		}
 	}
 	if s.Over > 0 {

@@ -26,6 +26,8 @@ import (
 
 	"github.com/wayward-sec/wayward/config"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/explain"
+	"github.com/wayward-sec/wayward/terminal"
 )
 
 // keyEnv names the variable that holds the file of the private key, if no flag does.
@@ -144,7 +146,7 @@ func (o *order) run(cmd *cobra.Command, args []string, f event.Feedback) error {
 		return err
 	}
 	if wide := f.Scope.Type == event.TenantScope || f.Scope.Type == event.GlobalScope; wide && !o.yes {
-		if err := confirm(cmd, "This is about "+scopeText(f.Scope)+": all of its agents at once."); err != nil {
+		if err := confirm(cmd, "This is about "+explain.Scope(f.Scope)+": all of its agents at once."); err != nil {
 			return err
 		}
 	}
@@ -188,13 +190,13 @@ func (c *cluster) checkSigner(stderr io.Writer, f *event.Feedback, key ed25519.P
 	k := set.Response().Key(f.By)
 	switch {
 	case k == nil:
-		fmt.Fprintf(stderr, "warning: policies/response in %s has no key %s\n", c.Policies, visible(f.By, 60))
+		fmt.Fprintf(stderr, "warning: policies/response in %s has no key %s\n", c.Policies, terminal.Visible(f.By, 60))
 	case !key.Public().(ed25519.PublicKey).Equal(k.Public):
 		fmt.Fprintf(stderr, "warning: policies/response in %s has another public key for %s\n", c.Policies,
-			visible(f.By, 60))
+			terminal.Visible(f.By, 60))
 	case !k.Serves(f.Tenant):
 		fmt.Fprintf(stderr, "warning: policies/response in %s does not let %s act on %s\n", c.Policies,
-			visible(f.By, 60), scopeText(f.Scope))
+			terminal.Visible(f.By, 60), explain.Scope(f.Scope))
 	}
 }
 
@@ -217,7 +219,7 @@ func (o *order) send(cmd *cobra.Command, c *cluster, f *event.Feedback, value []
 	}
 	out := outcome{Feedback: f.ID, Scope: f.Scope}
 	if o.output == "table" {
-		fmt.Fprintf(stdout, "sent: %s %s, feedback %s\n", f.Type, scopeText(f.Scope), f.ID)
+		fmt.Fprintf(stdout, "sent: %s %s, feedback %s\n", f.Type, explain.Scope(f.Scope), f.ID)
 	}
 	if o.wait > 0 {
 		wait, cancel := context.WithTimeout(ctx, o.wait)
@@ -301,7 +303,7 @@ func refusal(r *kgo.Record) string {
 	for _, h := range r.Headers {
 		said[h.Key] = string(h.Value)
 	}
-	return visible(strings.TrimSuffix(cmp.Or(said["reason"], "no reason given")+": "+said["detail"], ": "), 300)
+	return terminal.Visible(strings.TrimSuffix(cmp.Or(said["reason"], "no reason given")+": "+said["detail"], ": "), 300)
 }
 
 // done tells whether nothing more will come.
@@ -329,17 +331,17 @@ func (out *outcome) text(c *config.Config, f *event.Feedback, waited time.Durati
 		return fmt.Sprintf(
 			"no command came within %v. See whether wayward run is up (/readyz), whether %s has the feedback with a reason why it was refused, "+
 				"whether policies/response has the key %s for this tenant, and whether the scope is under a stronger action already (wayward breaker show)",
-			waited, c.Topics.DLQ, visible(f.By, 60))
+			waited, c.Topics.DLQ, terminal.Visible(f.By, 60))
 	}
 	x := out.Command
-	text := fmt.Sprintf("command: %s, epoch %d%s", actionText(x.Action, x.Rate), x.Epoch, lasting(x.DurationMS))
+	text := fmt.Sprintf("command: %s, epoch %d%s", explain.Action(x.Action, x.Rate), x.Epoch, explain.Lasting(x.DurationMS))
 	if x.Mode != event.Enforce {
 		return text + ", " + x.Mode + ": no gateway acts on it (enforce: true in policies/response turns it on)"
 	}
 	for _, a := range out.Acks {
-		text += fmt.Sprintf("\n%s: %s", visible(cmp.Or(a.By, "a gateway"), 60), a.Status)
+		text += fmt.Sprintf("\n%s: %s", terminal.Visible(cmp.Or(a.By, "a gateway"), 60), a.Status)
 		if a.Detail != "" {
-			text += ", " + visible(a.Detail, 200)
+			text += ", " + terminal.Visible(a.Detail, 200)
 		}
 	}
 	if len(out.Acks) == 0 {

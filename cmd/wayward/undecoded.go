@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/terminal"
 )
 
 // undecoded counts the records of a file or topic that are no events. A command that met some ends
@@ -54,7 +55,7 @@ func (u *undecoded) tell(w io.Writer, place func(at int64) string, hint string) 
 			what = "record did not decode"
 		}
 		fmt.Fprintf(w, "%d %s: %s; the first is %s: %v\n", of.n, what, reason, place(of.first),
-			onOneLine(of.err.Error()))
+			terminal.OneLine(of.err.Error()))
 	}
 	if u.n > 0 && hint != "" {
 		fmt.Fprintln(w, hint)

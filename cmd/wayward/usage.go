@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/baselines/inspect"
 	"github.com/wayward-sec/wayward/config"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/policy"
@@ -85,13 +86,13 @@ func (o *usageFlags) surveyFile(cmd *cobra.Command, set *policy.Set, input strin
 // snapshotUsages reads exported snapshots; of one persona the newest counts, and what its forks
 // show is looked at one by one.
 func snapshotUsages(name string) ([]*policy.Usage, error) {
-	all, err := readSnapshots(name)
+	all, err := inspect.Read(name)
 	if err != nil {
 		return nil, err
 	}
 	var list []*policy.Usage
-	for _, s := range newestEach(all) {
-		m := s.m
+	for _, s := range inspect.NewestEach(all) {
+		m := s.Model
 		if m.Persona == baselines.TenantWide {
 			continue
 		}

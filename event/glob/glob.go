@@ -70,7 +70,7 @@ func Compile(pattern string) Pattern {
 	return g
 }
 
-// Match tells whether the whole of s fits the pattern.
+// Match reports whether the whole of s fits the pattern.
 func (g *Pattern) Match(s string) bool {
 	switch g.shape {
 	case every:
@@ -105,7 +105,7 @@ func (g *Pattern) Match(s string) bool {
 	return true
 }
 
-// at tells whether the stretch fits s from byte i on, and where it ends.
+// at reports whether the stretch fits s from byte i on, and where it ends.
 func (p *stretch) at(s string, i int) (end int, ok bool) {
 	if p.wild == 0 {
 		return i + len(p.text), strings.HasPrefix(s[i:], p.text)
@@ -162,8 +162,8 @@ func (p *stretch) tail(s string) int {
 	return i
 }
 
-// Match tells whether the whole of s fits a pattern that is not known before, as one that an event
-// brings. It takes time in proportion to the product of both lengths at worst.
+// Match reports whether the whole of s fits a pattern that is not known before, as one that an
+// event brings. It takes time in proportion to the product of both lengths at worst.
 func Match(s, pattern string) bool {
 	star, mark := -1, 0 // the last star, and where in s what follows it was last tried
 	i, j := 0, 0

@@ -47,7 +47,8 @@ func TestTheFirstMistakeSticks(t *testing.T) {
 		{"a number without an end", "\x80", func(r *Reader) any { return r.Uvarint() }, uint64(0)},
 		{"a number of more than 64 bits", long, func(r *Reader) any { return r.Uvarint() }, uint64(0)},
 		{"a signed one", long, func(r *Reader) any { return r.Varint() }, int64(0)},
-		{"a number of more than 32 bits", "\x80\x80\x80\x80\x10", func(r *Reader) any { return r.Uvarint32() }, uint32(0)},
+		{"a number of more than 32 bits", "\x80\x80\x80\x80\x10", func(r *Reader) any { return r.Uvarint32() },
+			uint32(0)},
 		{"seven bytes of eight", "1234567", func(r *Reader) any { return r.Uint64() }, uint64(0)},
 		{"three of four", "123", func(r *Reader) any { return r.Uint32() }, uint32(0)},
 		{"three of four, lowest first", "123", func(r *Reader) any { return r.LittleUint32() }, uint32(0)},
@@ -146,4 +147,32 @@ func FuzzReader(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestNumbersAreCopiedAsTheyAreWrittenOneByOne(t *testing.T) {
+	type few struct {
+		A uint32
+		B float32
+		C int64
+	}
+	v, words := few{1 << 24, 1.5, -2}, []float32{0, 1, -2.5}
+	b := AppendNumbers(AppendStruct(nil, &v), words)
+	if slow := appendSlowly(appendSlowly(nil, &v), words); string(b) != string(slow) {
+		t.Errorf("copied\n%x, one by one\n%x", b, slow)
+	}
+	r := &Reader{B: b}
+	var back few
+	ReadStruct(r, &back)
+	if d := cmp.Diff(words, ReadNumbers[float32](r, 3)); d != "" || back != v || r.Err != nil || len(r.B) > 0 {
+		t.Errorf("%v, %v %s", back, r.Err, d)
+	}
+	r.B = b[:7]
+	if got := ReadNumbers[float32](r, 2); got != nil || r.Err != ErrShort {
+		t.Errorf("out of seven bytes: %v, %v", got, r.Err)
+	}
+	if r = (&Reader{B: b[:15]}); true {
+		if ReadStruct(r, &back); r.Err != ErrShort {
+			t.Error("a struct is read out of too few bytes")
+		}
+	}
 }

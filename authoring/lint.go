@@ -1,0 +1,146 @@
+package authoring
+
+import (
+	"cmp"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/wayward-sec/wayward/catalogue"
+	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/policy"
+	"github.com/wayward-sec/wayward/rules"
+)
+
+// Lint reports what is wrong with a folder of policies, as policy.Load has found it, and what is
+// suspicious in its rules. The set is nil if there is none for the problems. A sample may be nil.
+func Lint(set *policy.Set, problems []error, sample *Sample, now time.Time) []Finding {
+	var all []Finding
+	for _, err := range problems {
+		all = append(all, findingOf(err, "error"))
+	}
+	if set == nil {
+		return all
+	}
+	for _, w := range set.LintRules(now) {
+		all = append(all, findingOf(w, "warning"))
+	}
+	if sample != nil {
+		for _, w := range sample.notCarried() {
+			all = append(all, findingOf(w, "warning"))
+		}
+	}
+	return all
+}
+
+// Sample finds out which rules ask for fields and arguments that no event carries, after the tool
+// catalogue has filled in what it can. Such rules are silent for ever.
+type Sample struct {
+	Events int
+
+	set     *policy.Set
+	fields  map[*rules.Field]bool // not seen yet
+	args    map[string]bool
+	scratch catalogue.Scratch
+}
+
+// NewSample waits for events.
+func NewSample(set *policy.Set) *Sample {
+	s := &Sample{set: set, fields: map[*rules.Field]bool{}, args: map[string]bool{}}
+	for _, r := range set.Rules() {
+		for _, p := range r.Args() {
+			s.args[p] = true
+		}
+		for _, f := range r.Fields() {
+			s.fields[f] = true
+		}
+	}
+	return s
+}
+
+// Add looks at an event.
+func (s *Sample) Add(e *event.Event) {
+	s.Events++
+	if e.Kind == event.ToolCall {
+		s.set.Catalogue().Tool(e.Tenant, &e.Tool).Complete(e, &s.scratch)
+	}
+	for f := range s.fields {
+		if f.Carried(&rules.Context{E: e}) {
+			delete(s.fields, f)
+		}
+	}
+	for p := range s.args {
+		if rules.Carries(e, p) {
+			delete(s.args, p)
+		}
+	}
+	s.scratch.Reset()
+}
+
+// notCarried are the rules that ask for what no event had.
+func (s *Sample) notCarried() (out []*policy.Problem) {
+	for _, r := range s.set.Rules() {
+		for _, p := range r.Args() {
+			if s.args[p] {
+				out = append(out, &policy.Problem{File: s.set.RuleFile(r.ID), Code: "R208",
+					What: fmt.Sprintf(
+						"rule %s: none of %d events has the argument %s; look at how its calls really name it", r.ID,
+						s.Events,
+						p)})
+			}
+		}
+		for _, f := range r.Fields() {
+			if s.fields[f] {
+				out = append(out, &policy.Problem{File: s.set.RuleFile(r.ID), Code: "R208",
+					What: fmt.Sprintf(
+						"rule %s: none of %d events carries %s; ask the gateway to send it, or do without", r.ID,
+						s.Events,
+						f.Name)})
+			}
+		}
+	}
+	return out
+}
+
+// Finding is something wrong or suspicious in a rule.
+type Finding struct {
+	Level  string `json:"level"`
+	Code   string `json:"code,omitempty"`
+	File   string `json:"file"`
+	Line   int    `json:"line,omitempty"`
+	Column int    `json:"column,omitempty"`
+	What   string `json:"what"`
+	Text   string `json:"-"` // for people
+}
+
+// findingOf is an error of the policies as a finding.
+func findingOf(err error, level string) Finding {
+	f := Finding{Level: level, What: err.Error(), Text: err.Error()}
+	if p, ok := err.(*policy.Problem); ok {
+		f.Code, f.File, f.Line, f.Column, f.What = p.Code, p.File, p.Line, p.Column, p.What
+	}
+	if level == "warning" {
+		f.Text += " (warning)"
+	}
+	return f
+}
+
+// SARIF is SARIF 2.1.0, as code scanners read it.
+func SARIF(all []Finding, version string) any {
+	type object = map[string]any
+	results := []object{}
+	for _, f := range all {
+		region := object{"startLine": max(f.Line, 1)}
+		if f.Column > 0 {
+			region["startColumn"] = f.Column
+		}
+		results = append(results, object{"ruleId": cmp.Or(f.Code, "policy"), "level": f.Level,
+			"message": object{"text": f.What},
+			"locations": []object{
+				{"physicalLocation": object{"artifactLocation": object{"uri": filepath.ToSlash(f.File)},
+					"region": region}}}})
+	}
+	return object{"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0",
+		"runs": []object{{"tool": object{"driver": object{"name": "wayward rules lint", "version": version}},
+			"results": results}}}
+}

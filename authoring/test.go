@@ -1,0 +1,254 @@
+// Package authoring is what those who write rules need: to lint, test, lock, compare and format
+// them, to see how one runs, and forms to begin with.
+//
+// It reads policies and plays events through the engine. It knows no config, no Kafka and no
+// command. Begin reading at Test, which plays the tests that stand in rules, and at Lint.
+package authoring
+
+import (
+	"context"
+	"encoding/xml"
+	"fmt"
+	"io"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/wayward-sec/wayward/detectors"
+	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/pipeline"
+	"github.com/wayward-sec/wayward/pipeline/history"
+	"github.com/wayward-sec/wayward/policy"
+	"github.com/wayward-sec/wayward/rules"
+	"github.com/wayward-sec/wayward/terminal"
+)
+
+// Result is what came of one test.
+type Result struct {
+	Rule  string   `json:"rule"`
+	Test  string   `json:"test"`
+	Pass  bool     `json:"pass"`
+	Todo  string   `json:"todo,omitempty"`
+	Fault string   `json:"fault,omitempty"`
+	Said  []string `json:"said,omitempty"`
+	Trace []string `json:"trace,omitempty"`
+	File  string   `json:"file,omitempty"`
+	Line  int      `json:"line,omitempty"`
+	MS    int64    `json:"ms"`
+}
+
+// Failed tells whether the test should have passed.
+func (r *Result) Failed() bool { return !r.Pass && r.Todo == "" }
+
+// Test plays the tests of the rules in a set, those whose rule/name fits, through the engine
+// itself. Of stable rules it also reports those with fewer than least tests; 0: none.
+func Test(ctx context.Context, set *policy.Set, only *regexp.Regexp, least int) ([]Result, error) {
+	var out []Result
+	awake := set.Awake()
+	fires, quiet := map[string]int{}, map[string]int{}
+	for _, t := range set.RuleTests() {
+		if t.Findings > 0 {
+			fires[t.Rule]++
+		} else {
+			quiet[t.Rule]++
+		}
+		if !only.MatchString(t.Rule + "/" + t.Name) {
+			continue
+		}
+		began := time.Now()
+		r := Result{Rule: t.Rule, Test: t.Name, Todo: t.Todo, File: t.File, Line: t.Line}
+		var err error
+		if r.Fault, r.Said, err = testRule(ctx, awake, &t); err != nil {
+			return nil, fmt.Errorf("%s:%d: %w", t.File, t.Line, err)
+		}
+		if r.Pass = r.Fault == ""; r.Pass && t.Todo != "" {
+			r.Pass, r.Todo, r.Fault = false, "", "passes, though todo says that it does not; remove todo"
+		} else if !r.Pass {
+			r.Trace = traceRule(awake, &t)
+		}
+		r.MS = time.Since(began).Milliseconds()
+		out = append(out, r)
+	}
+	for _, r := range set.Rules() {
+		if r.Status != "stable" || least == 0 || !only.MatchString(r.ID+"/") {
+			continue
+		}
+		if f, q := fires[r.ID], quiet[r.ID]; f+q < least || f == 0 || q == 0 {
+			out = append(out, Result{Rule: r.ID, Test: "has its tests", File: set.RuleFile(r.ID),
+				Fault: fmt.Sprintf(
+					"has %d tests that fire and %d that stay quiet; a stable rule needs %d, one of each kind", f, q,
+					least)})
+		}
+	}
+	return out, nil
+}
+
+// story is a source of the events of a test.
+type story struct {
+	lines []byte
+	done  bool
+}
+
+func (s *story) Next(context.Context) (*history.Chunk, error) {
+	if s.done {
+		return nil, io.EOF
+	}
+	s.done = true
+	return &history.Chunk{Lines: s.lines, At: 1}, nil
+}
+
+func (s *story) Done(*history.Chunk) {}
+
+// play plays the events of a test and returns what its rule has found, and what is wrong with an
+// event.
+func play(ctx context.Context, set *policy.Set, t *policy.RuleTest, workers int) (found []*event.Finding, bad string,
+	err error) {
+	src := &story{}
+	for _, e := range t.Events {
+		src.lines = append(append(src.lines, e.Record...), '\n')
+	}
+	r := pipeline.Replay{Policy: set.Supposing(&t.Learned), Workers: workers, Flush: true, Freeze: true,
+		Deliver: func(f *event.Finding) error {
+			if f.Detector == "rule" && f.Rule == t.Rule && f.Activity == event.Create {
+				found = append(found, f)
+			}
+			return nil
+		},
+		Bad: func(at int64, _ string, err error) { bad = fmt.Sprintf("event %d: %v", at, err) },
+	}
+	_, err = r.Run(ctx, src)
+	return found, bad, err
+}
+
+// testRule plays a test and says what is wrong with its outcome, or nothing; and what the rule
+// said.
+func testRule(ctx context.Context, set *policy.Set, t *policy.RuleTest) (fault string, said []string, err error) {
+	found, bad, err := play(ctx, set, t, 1)
+	if err != nil {
+		return "", nil, err
+	}
+	for _, f := range found {
+		said = append(said, f.Why)
+	}
+	switch {
+	case bad != "":
+		return bad, said, nil
+	case len(found) != t.Findings:
+		return fmt.Sprintf("%d findings, expected %d", len(found), t.Findings), said, nil
+	case len(found) > 0 && t.Why != "" && !strings.Contains(found[0].Why, t.Why):
+		return fmt.Sprintf("says %q, expected %q in it", found[0].Why, t.Why), said, nil
+	case len(found) > 0 && t.Scope != "" && found[0].ScopeID != t.Scope:
+		return fmt.Sprintf("is about %s %q, expected %q", found[0].ScopeType, found[0].ScopeID, t.Scope), said, nil
+	}
+	for i, at := range t.At {
+		if i < len(found) {
+			if got := time.UnixMilli(max(found[i].Time, found[i].Last)).Sub(policy.TestStart); got != at {
+				return fmt.Sprintf("finding %d is at %v, expected %v", i+1, got, at), said, nil
+			}
+		}
+	}
+	return "", said, nil
+}
+
+const maxTrace = 40
+
+// traceRule says of the events of a test what each condition of the rule came to.
+func traceRule(set *policy.Set, t *policy.RuleTest) (out []string) {
+	r, err := Rule(set, t.Rule)
+	if err != nil {
+		return nil
+	}
+	tracer, panel := rules.NewTracer(r), detectors.New(set.Supposing(&t.Learned))
+	for _, told := range t.Events {
+		if len(out) >= maxTrace {
+			return append(out, "…")
+		}
+		var e event.Event
+		if err := new(event.Decoder).DecodeStrict(told.Record, &e); err != nil {
+			return append(out, err.Error())
+		}
+		out = append(out, fmt.Sprintf("at %v %s:", told.At, e.ID))
+		persona, local, beside := detectors.Beside(panel, &e)
+		for _, line := range tracer.Event(&e, persona, local, beside) {
+			out = append(out, "  "+line)
+		}
+	}
+	return out
+}
+
+// WriteTable writes results for people: why each test failed, and what its conditions came to.
+func WriteTable(w io.Writer, results []Result) {
+	for i := range results {
+		r := &results[i]
+		word := "ok    "
+		if r.Todo != "" {
+			word = "todo  "
+		} else if !r.Pass {
+			word = "FAIL  "
+		}
+		fmt.Fprintf(w, "%s%s: %s\n", word, r.Rule, r.Test)
+		if r.Pass {
+			continue
+		}
+		fmt.Fprintf(w, "      %s:%d: %s\n", r.File, r.Line, terminal.OneLine(r.Fault))
+		for _, s := range r.Said {
+			fmt.Fprintf(w, "      said: %s\n", terminal.OneLine(s))
+		}
+		for _, s := range r.Trace {
+			fmt.Fprintf(w, "      %s\n", terminal.OneLine(s))
+		}
+	}
+}
+
+// WriteJUnit writes what build servers read: a suite for each rule.
+func WriteJUnit(w io.Writer, results []Result) error {
+	type failure struct {
+		Message string `xml:"message,attr"`
+		Text    string `xml:",chardata"`
+	}
+	type testcase struct {
+		Name    string    `xml:"name,attr"`
+		Class   string    `xml:"classname,attr"`
+		Time    string    `xml:"time,attr"`
+		Failure *failure  `xml:"failure,omitempty"`
+		Skipped *struct{} `xml:"skipped,omitempty"`
+	}
+	type suite struct {
+		Name     string     `xml:"name,attr"`
+		Tests    int        `xml:"tests,attr"`
+		Failures int        `xml:"failures,attr"`
+		Cases    []testcase `xml:"testcase"`
+	}
+	all := struct {
+		XMLName xml.Name `xml:"testsuites"`
+		Suites  []suite  `xml:"testsuite"`
+	}{}
+	for i := range results {
+		r := &results[i]
+		if n := len(all.Suites); n == 0 || all.Suites[n-1].Name != r.Rule {
+			all.Suites = append(all.Suites, suite{Name: r.Rule})
+		}
+		s := &all.Suites[len(all.Suites)-1]
+		c := testcase{Name: r.Test, Class: r.Rule, Time: fmt.Sprintf("%.3f", float64(r.MS)/1000)}
+		switch {
+		case r.Todo != "":
+			c.Skipped = &struct{}{}
+		case !r.Pass:
+			c.Failure = &failure{r.Fault, strings.Join(append(slices.Clone(r.Said), r.Trace...), "\n")}
+			s.Failures++
+		}
+		s.Tests++
+		s.Cases = append(s.Cases, c)
+	}
+	if _, err := io.WriteString(w, xml.Header); err != nil {
+		return err
+	}
+	e := xml.NewEncoder(w)
+	e.Indent("", "  ")
+	if err := e.Encode(&all); err != nil {
+		return err
+	}
+	_, err := io.WriteString(w, "\n")
+	return err
+}

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/wayward-sec/wayward/authoring"
+	"github.com/wayward-sec/wayward/detectors"
+	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/policy"
+	"github.com/wayward-sec/wayward/rules"
+	"github.com/wayward-sec/wayward/terminal"
+)
+
+func newRulesExplain() *cobra.Command {
+	var o policiesFlags
+	var input string
+	cmd := &cobra.Command{
+		Use:   "explain ID --event FILE",
+		Short: "Say of events what each condition of a rule makes of them",
+		Long: "explain reads events, one a line, and prints for every part of the rule each of its conditions with what it came to, what has added up over a window, and which\n" +
+			"sequences are under way. What a baseline has learned is not known here.",
+		Example: "  wayward rules explain refund-to-new-account --policies policies --event call.json",
+		Args:    cobra.ExactArgs(1),
+	}
+	cmd.ValidArgsFunction = completeRules(&o)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		set, err := o.load(nil)
+		if err != nil {
+			return err
+		}
+		r, err := authoring.Rule(set, args[0])
+		if err != nil {
+			return err
+		}
+		w := cmd.OutOrStdout()
+		v := authoring.ViewOf(set, r)
+		fmt.Fprintf(w, "%s: %s, by %s, %s stage\n", v.ID, v.Form, strings.Join(v.By, " and "), v.Stage)
+		tracer, panel := rules.NewTracer(r), detectors.New(set)
+		return eventsOf(cmd.Context(), input, func(e *event.Event) error {
+			fmt.Fprintf(w, "%s %s %s\n", time.UnixMilli(e.Time).UTC().Format(time.RFC3339),
+				terminal.Visible(e.Agent.ID, 100),
+				terminal.Visible(e.Tool.Name, 100))
+			persona, local, beside := detectors.Beside(panel, e)
+			for _, line := range tracer.Event(e, persona, local, beside) {
+				fmt.Fprintln(w, "  "+terminal.OneLine(line))
+			}
+			return nil
+		})
+	}
+	o.flags(cmd)
+	cmd.Flags().StringVar(&input, "event", "",
+		"`file` of events, one a line, plain or .gz, .zst, .xz; - is standard input")
+	require(cmd, "event")
+	return cmd
+}
+
+func newRulesEval() *cobra.Command {
+	var o policiesFlags
+	var input, source string
+	cmd := &cobra.Command{
+		Use:   "eval -e EXPR --event FILE",
+		Short: "Try an expression on events",
+		Long: "eval compiles an expression as a rule's where is compiled and prints what it comes to for each event. Exit 1 if a condition is true for none of them.\n" +
+			"With --policies the tool catalogue fills in what the event does not say.",
+		Example: "  wayward rules eval -e 'amount.value>500' --event calls.jsonl\n" +
+			"  zcat calls.jsonl.gz | wayward rules eval -e 'tool.class' --policies policies --event -",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			x, err := rules.Compile(source, &rules.Scope{Event: true}, 0)
+			if err != nil {
+				f, ok := err.(*rules.Fault)
+				if !ok {
+					return err
+				}
+				return fmt.Errorf("%d:%d: %s %s\n    %s\n    %s^", f.Line, f.Column, f.Code, f.What, source,
+					strings.Repeat(" ", max(0, f.Column-1)))
+			}
+			set := policy.Default()
+			if o.dir != "" || o.config != "" {
+				if set, err = o.load(nil); err != nil {
+					return err
+				}
+			}
+			some, w, panel := false, cmd.OutOrStdout(), detectors.New(set)
+			if x.VM != "" {
+				fmt.Fprintf(cmd.ErrOrStderr(), "runs on expr's machine: closures do not cover %s\n", x.VM)
+			}
+			err = eventsOf(cmd.Context(), input, func(e *event.Event) error {
+				persona, local, beside := detectors.Beside(panel, e)
+				text, holds, err := rules.Try(x, e, persona, local, beside)
+				some = some || holds || x.Type != rules.Bool
+				if err != nil {
+					return err
+				}
+				fmt.Fprintln(w, terminal.OneLine(text))
+				return nil
+			})
+			if err == nil && !some {
+				return errSilent{1}
+			}
+			return err
+		},
+	}
+	o.flags(cmd)
+	cmd.Flags().StringVarP(&source, "expr", "e", "", "the `expression`")
+	cmd.Flags().StringVar(&input, "event", "",
+		"`file` of events, one a line, plain or .gz, .zst, .xz; - is standard input")
+	require(cmd, "expr", "event")
+	return cmd
+}
