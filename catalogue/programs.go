@@ -584,7 +584,8 @@ func sshs(s *shell, name string, args []word, in stdin) act {
 				s.reach(hostIn(hop))
 			}
 		}
-		if strings.HasPrefix(event.Lower(x.text), "proxycommand=") || strings.HasPrefix(event.Lower(x.text), "-oproxycommand=") {
+		if strings.HasPrefix(event.Lower(x.text), "proxycommand=") ||
+			strings.HasPrefix(event.Lower(x.text), "-oproxycommand=") {
 			_, line, _ := strings.Cut(x.text, "=")
 			s.script(line)
 		}
@@ -932,7 +933,8 @@ func gits(s *shell, name string, args []word, in stdin) act {
 	rest := behind(args, "Cc", "git-dir work-tree namespace exec-path config-env")
 	for i, x := range args {
 		if x.text == "-c" && i+1 < len(args) {
-			if k := event.Lower(args[i+1].text); strings.HasPrefix(k, "core.sshcommand=") || strings.HasPrefix(k, "alias.") ||
+			if k := event.Lower(args[i+1].text); strings.HasPrefix(k, "core.sshcommand=") ||
+				strings.HasPrefix(k, "alias.") ||
 				strings.Contains(k, "helper=") || strings.HasPrefix(k, "core.pager=!") {
 				return act{event.Exec, "an option that runs commands"}
 			}
@@ -998,7 +1000,8 @@ func gits(s *shell, name string, args []word, in stdin) act {
 			return act{event.Read, verb}
 		case verb == "config" && len(ops) > 1 &&
 			(strings.Contains(ops[1].text, "!") || strings.Contains(event.Lower(ops[0].text), "sshcommand") ||
-				strings.Contains(event.Lower(ops[0].text), "helper") || strings.Contains(event.Lower(ops[0].text), "hookspath")):
+				strings.Contains(event.Lower(ops[0].text), "helper") ||
+				strings.Contains(event.Lower(ops[0].text), "hookspath")):
 			return act{event.Exec, verb}
 		}
 		return act{event.Write, verb}

@@ -191,7 +191,7 @@ func (t *Tool) enter() {
 // meaning says what part an argument plays, given the words of its name and how many are its own.
 // Where the catalogue names the argument, no other plays the part.
 func (t *Tool) meaning(words []string, own int) role {
-	r := classifyArg(words, own, t.class, &t.reading, t)
+	r := t.partOf(words, own)
 	d := &t.entry
 	if d.Resource.ID != "" {
 		r.resource = 0
@@ -345,7 +345,7 @@ func (t *Tool) fill(e *event.Event, x *Scratch, ask want) (*Tool, labelBits) {
 		}
 	}
 	if k.env.score > 0 {
-		if s := k.text(k.env.span); len(s) <= maxKey && environment[s] {
+		if s := k.text(k.env.span); len(s) <= maxKey && environments[s] {
 			e.Resource.Environment = s
 			e.Inferred |= event.InferredResource
 		}

@@ -259,7 +259,7 @@ func TestASessionInUseIsNotForgottenWhereClocksAreAhead(t *testing.T) {
 	}
 	sessions := 0
 	for key := range every(b.shard) {
-		if key[0] == sessionPage && strings.Contains(key, "slow") {
+		if key[0] == sessionKind && strings.Contains(key, "slow") {
 			sessions++
 		}
 	}

@@ -54,7 +54,7 @@ func (b *relation) order(f *event.Feedback) (reason, detail string) {
 	case "rollback":
 		b.forgetPending(l)
 		for _, pg := range l.models {
-			if dateOf(pg.learned.day) == o.Day && strings.HasPrefix(pg.learned.hash, o.Hash) {
+			if dateOf(pg.day) == o.Day && strings.HasPrefix(pg.hash, o.Hash) {
 				m = baselines.Changed(modelOf(pg), terms, func(n *baselines.Model) { n.Day = was.Day })
 			}
 		}
@@ -75,7 +75,7 @@ func (b *relation) order(f *event.Feedback) (reason, detail string) {
 	if m.Hash() == was.Hash() {
 		return "nothing_changes", "it is so already"
 	}
-	b.keep(l, m, present.learned.seen, present.learned.events)
+	b.keep(l, m, present.newest, present.events)
 	b.ruled(k, ruling{Day: b.closed, Of: m.Day, Hash: m.Hash()})
 	return "", ""
 }
@@ -104,7 +104,7 @@ func (b *relation) imported(l *lineage, k baselines.Key, o *event.BaselineOrder)
 		l = &lineage{key: k}
 	}
 	m = baselines.Rebase(m, b.closed)
-	if n := len(l.models); n > 0 && l.models[n-1].learned.hash == m.Hash() {
+	if n := len(l.models); n > 0 && l.models[n-1].hash == m.Hash() {
 		return "nothing_changes", "it is so already"
 	}
 	b.keep(l, m, max(l.seen(), m.Seen), 0)
@@ -115,7 +115,7 @@ func (b *relation) imported(l *lineage, k baselines.Key, o *event.BaselineOrder)
 // forgetPending drops what was to be learned: who goes back does not want what led there.
 func (b *relation) forgetPending(l *lineage) {
 	for _, pg := range l.pending {
-		b.drop(pg)
+		b.drop(&pg.page)
 	}
 	l.pending = nil
 }

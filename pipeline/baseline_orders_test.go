@@ -124,7 +124,7 @@ func TestWhatPeopleOrderAboutABaseline(t *testing.T) {
 	again := newBehaviour(0, r.rules, none, "events")
 	again.models = r.snapshotCache
 	for k, v := range pagesOf(r.behaviours[0].shard) {
-		pg := &page{key: k}
+		pg := makePage(k)
 		if err := pg.decode([]byte(v)); err != nil {
 			t.Fatal(err)
 		}
@@ -237,7 +237,7 @@ func TestASessionOfAWrongClockEnds(t *testing.T) {
 	r.settle()
 	ended := 0
 	for _, pg := range every(b.shard) {
-		if pg.key[0] == sessionPage && strings.HasSuffix(pg.key, "agent-1|s") && !pg.going {
+		if pg.key[0] == sessionKind && strings.HasSuffix(pg.key, "agent-1|s") && !pg.going() {
 			ended++
 		}
 	}

@@ -288,8 +288,8 @@ func TestTheOrderOfDeltasDoesNotShowInSnapshots(t *testing.T) {
 			}
 			forks := map[baselines.Key]bool{}
 			for _, pg := range b.pages {
-				if pg.key[0] == modelPage {
-					forks[pg.learned.key] = true
+				if m, ok := pg.content.(*modelPage); ok {
+					forks[m.baseline] = true
 				}
 			}
 			if len(forks) != maxForks+1 {

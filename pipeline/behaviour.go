@@ -43,7 +43,7 @@ type behaviour struct {
 	event  eventContext // the event under observation; one for all, so that none is allocated
 	keyed  kgo.Record   // scratch: what the partitioner looks at
 	key    []byte       // scratch
-	passer *page        // stands for the page of an agent for which there is no room
+	passer *agentPage   // stands for the page of an agent for which there is no room
 	// what was found about such agents of late: without memory each event would be a finding of its
 	// own
 	passed []uint64
@@ -61,13 +61,14 @@ type behaviour struct {
 	approved   bool // in a replay: all of it is known to be good
 	gathered   []gathered
 	gatheredAt map[keyDay]int
-	holders    []*detectors.Who // that have a delta at hand
-	deltas     map[keyDay]*page // what the relation stage has not been told. Derived: these are pages
-	flushing   bool             // the slice under way tells it
-	flushed    int64            // ten minutes of event time for which it was last told
-	ended      int64            // ten minutes of event time in which idle sessions were last looked for
-	alive      map[*page]bool   // sessions that have not ended. Derived
-	waste      baselines.Delta  // of personas of which nothing is learned
+	holders    []*detectors.Who      // that have a delta at hand
+	deltas     map[keyDay]*deltaPage // what the relation stage has not been told. Derived: these are pages
+	flushing   bool                  // the slice under way tells it
+	flushed    int64                 // ten minutes of event time for which it was last told
+	// ten minutes of event time in which idle sessions were last looked for
+	ended int64
+	alive map[*sessionPage]bool // sessions that have not ended. Derived
+	waste baselines.Delta       // of personas of which nothing is learned
 
 	partials detectors.Partials
 	notes    []detectors.Note
@@ -90,8 +91,9 @@ const (
 
 func newBehaviour(p int32, r *rules, set *policy.Set, topic string) *behaviour {
 	b := &behaviour{shard: newShard(p, r), panel: detectors.New(set), topic: topic, gates: map[string]gate{},
-		noteAt: map[uint64]int32{}, origin: noTime, rulings: map[baselines.Key]ruling{}, deltas: map[keyDay]*page{},
-		gatheredAt: map[keyDay]int{}, alive: map[*page]bool{}, attributes: map[attributes]*attributes{},
+		noteAt: map[uint64]int32{}, origin: noTime, rulings: map[baselines.Key]ruling{},
+		deltas:     map[keyDay]*deltaPage{},
+		gatheredAt: map[keyDay]int{}, alive: map[*sessionPage]bool{}, attributes: map[attributes]*attributes{},
 		relation: make([]int64, r.facts), facts: make([][]byte, r.facts), hint: make([]int, r.facts)}
 	for i := range b.relation {
 		b.relation[i] = noTime
@@ -137,25 +139,30 @@ func (b *behaviour) observe(e *event.Event, stamp int64) error {
 
 // until implements machine.
 func (b *behaviour) until(pg *page) int64 {
+	agent, _ := pg.content.(*agentPage)
 	switch {
-	case pg.breaker.Open(), pg.barred > 0, pg.key[0] == deltaPage:
+	case pg.breaker.Open(), agent != nil && agent.barred > 0, pg.key[0] == deltaKind:
 		return forever
 	case pg.breaker != nil:
 		return pg.idleSince() + breakerIdle
-	case pg.key[0] == sessionPage:
+	case pg.key[0] == sessionKind:
 		return pg.idleSince() + sessionEnd
 	}
 	return pg.idleSince() + agentIdle
 }
 
 func (b *behaviour) untilOf(kind byte, idle int64) int64 {
-	if kind == sessionPage {
+	if kind == sessionKind {
 		return idle + sessionEnd
 	}
 	return idle + agentIdle
 }
 
-func (b *behaviour) laid(pg *page) { delete(b.alive, pg) }
+func (b *behaviour) laid(pg *page) {
+	if s, ok := pg.content.(*sessionPage); ok {
+		delete(b.alive, s)
+	}
+}
 
 // control applies what others have decided: the relation stage, other instances, operators. What
 // cannot be read is set aside, never guessed.
@@ -195,13 +202,13 @@ func (b *behaviour) control(r *record) error {
 		b.event.undecoded(&event.Named{Tenant: c.Tenant, Agent: c.Agent, ID: c.Finding, Time: c.Time, Sum: c.Sum},
 			r.stamp, c.Reason)
 	case controlVerdict:
-		k := append(b.key[:0], agentPage)
+		k := append(b.key[:0], agentKind)
 		b.key = event.AppendKey(k, c.Tenant, c.Agent)
-		if pg := b.page(b.key, c.Tenant); pg != nil {
+		if pg := b.agentPage(b.key, c.Tenant); pg != nil {
 			pg.verdicts++
 			pg.kept = max(pg.kept, c.Time)
 			if c.Severity > int(event.Signal) {
-				quarantine(pg, c.Time)
+				pg.quarantine(c.Time)
 			}
 			b.counts.verdicts++
 		}
@@ -433,14 +440,14 @@ func (b *behaviour) decodeVars(r *wire.Reader) {
 
 // indexed files a page that came from disk or was put back.
 func (b *behaviour) indexed(pg *page) {
-	switch pg.key[0] {
-	case deltaPage:
-		b.deltas[keyDay{pg.learned.key, pg.learned.day}] = pg
-	case sessionPage:
-		if pg.going {
-			b.alive[pg] = true
+	switch c := pg.content.(type) {
+	case *deltaPage:
+		b.deltas[keyDay{c.baseline, c.day}] = c
+	case *sessionPage:
+		if c.going {
+			b.alive[c] = true
 		} else {
-			delete(b.alive, pg)
+			delete(b.alive, c)
 		}
 	}
 }

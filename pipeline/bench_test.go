@@ -117,7 +117,9 @@ func BenchmarkApply(b *testing.B) { // decode, observe, seal and journal of a tr
 		s.kept()
 		j.encode()
 		for _, pg := range s.pages {
-			pg.recent.Ring = pg.recent.Ring[:0] // so that the ids are new
+			if a, ok := pg.content.(*agentPage); ok {
+				a.recent.Ring = a.recent.Ring[:0] // so that the ids are new
+			}
 		}
 	}
 	perSecond(b, len(slice[mainLog]), "events")
@@ -293,7 +295,7 @@ func BenchmarkReplay(b *testing.B) {
 func BenchmarkRing(b *testing.B) {
 	r := newRelation(0, &rules{sources: 1, facts: 1}, none)
 	for i := range 10_000 {
-		r.waiting[&page{}] = int64(1e12) + int64(i)
+		r.waiting[&scopePage{}] = int64(1e12) + int64(i)
 	}
 	for i := range b.N {
 		r.ring(int64(i))

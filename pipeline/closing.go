@@ -102,42 +102,44 @@ func (s *Snapshot) after(o *Snapshot) bool {
 // lineage is what a relation shard has of one baseline.
 type lineage struct {
 	key     baselines.Key
-	models  []*page // ascending by day; the last one is the present
-	pending []*page // likewise
+	models  []*modelPage // ascending by day; the last one is the present
+	pending []*deltaPage // likewise
 }
 
 func (l *lineage) seen() int64 {
 	if n := len(l.models); n > 0 {
-		return l.models[n-1].learned.seen
+		return l.models[n-1].newest
 	}
 	return math.MinInt64 / 2
 }
 
-func (l *lineage) waits(day int64) bool { return len(l.pending) > 0 && l.pending[0].learned.day <= day }
+func (l *lineage) waits(day int64) bool { return len(l.pending) > 0 && l.pending[0].day <= day }
 
 // lineages lists what there is, sorted by key.
 func (b *relation) lineages() (out []*lineage) {
 	by := map[baselines.Key]*lineage{}
-	for key, pg := range b.pages {
-		if key[0] != deltaPage && key[0] != modelPage {
-			continue
-		}
-		l := by[pg.learned.key]
+	of := func(k baselines.Key) *lineage {
+		l := by[k]
 		if l == nil {
-			l = &lineage{key: pg.learned.key}
-			by[l.key] = l
+			l = &lineage{key: k}
+			by[k] = l
 			out = append(out, l)
 		}
-		if key[0] == deltaPage {
-			l.pending = append(l.pending, pg)
-		} else {
-			l.models = append(l.models, pg)
+		return l
+	}
+	for _, pg := range b.pages {
+		switch c := pg.content.(type) {
+		case *deltaPage:
+			l := of(c.baseline)
+			l.pending = append(l.pending, c)
+		case *modelPage:
+			l := of(c.baseline)
+			l.models = append(l.models, c)
 		}
 	}
-	day := func(x, y *page) int { return cmp.Compare(x.learned.day, y.learned.day) }
 	for _, l := range out {
-		slices.SortFunc(l.models, day)
-		slices.SortFunc(l.pending, day)
+		slices.SortFunc(l.models, func(x, y *modelPage) int { return cmp.Compare(x.day, y.day) })
+		slices.SortFunc(l.pending, func(x, y *deltaPage) int { return cmp.Compare(x.day, y.day) })
 	}
 	slices.SortFunc(out, func(x, y *lineage) int { return compareKeys(x.key, y.key) })
 	return out
@@ -165,14 +167,10 @@ func (b *relation) takeDelta(source int32, r *wire.Reader) {
 		b.counts.lateDeltas++
 		k.day = b.closed + 1
 	}
-	pg := b.learnedPage(deltaPage, k)
-	if pg == nil {
+	l := b.deltaPage(k)
+	if l == nil {
 		b.counts.dropped++
 		return
-	}
-	l := pg.learned
-	if l.delta == nil {
-		l.delta = &baselines.Delta{}
 	}
 	l.delta.Merge(d)
 	i, found := slices.BinarySearchFunc(l.from, source, func(s share, p int32) int { return cmp.Compare(s.Source, p) })
@@ -183,11 +181,25 @@ func (b *relation) takeDelta(source int32, r *wire.Reader) {
 	l.from[i].Events += d.Events
 }
 
+// deltaPage finds or makes the page of what a day adds to a baseline. nil: the tenant has too many.
+func (b *relation) deltaPage(k keyDay) *deltaPage {
+	pg := b.learnedPage(deltaKind, k)
+	if pg == nil {
+		return nil
+	}
+	return pg.content.(*deltaPage)
+}
+
+// modelPage finds or makes the page of a snapshot.
+func (b *relation) modelPage(k keyDay) *modelPage {
+	return b.learnedPage(modelKind, k).content.(*modelPage)
+}
+
 // learnedPage finds or makes a page of a baseline. nil: the tenant has too many.
 func (b *relation) learnedPage(kind byte, k keyDay) *page {
 	key := appendLearnedKey(b.key[:0], kind, k.Key, k.day)
 	b.key = key
-	if kind == modelPage {
+	if kind == modelKind {
 		b.bases = nil
 	}
 	if pg := b.pages[string(key)]; pg != nil {
@@ -196,20 +208,11 @@ func (b *relation) learnedPage(kind byte, k keyDay) *page {
 	}
 	// What is declared always has room: who makes up personas takes it from others that are made
 	// up.
-	if kind == deltaPage && k.Persona != baselines.TenantWide && b.panel.Set.Persona(k.Tenant, k.Persona) == nil &&
+	if kind == deltaKind && k.Persona != baselines.TenantWide && b.panel.Set.Persona(k.Tenant, k.Persona) == nil &&
 		b.baselinesOf(k.Tenant) >= maxModels*(keptDays+1) {
 		return nil
 	}
-	pg := &page{key: string(key), learned: &learned{key: k.Key, day: k.day}}
-	pg.tenant = tenantOf(k.Tenant, pg)
-	pg.txn = b.txn
-	b.soil(pg)
-	b.pages[pg.key] = pg
-	b.enter(pg)
-	if b.undoable {
-		b.undo = append(b.undo, before{pg: pg, from: -1})
-	}
-	return pg
+	return b.newPage(key, k.Tenant)
 }
 
 // baselinesOf is about how many pages of baselines a tenant has: all its pages, as far as it
@@ -220,7 +223,7 @@ func (b *relation) baselinesOf(tenant string) int {
 		return 0
 	}
 	for key := range b.pages {
-		if (key[0] == deltaPage || key[0] == modelPage) && strings.HasPrefix(key[1:], tenant+"|") {
+		if (key[0] == deltaKind || key[0] == modelKind) && strings.HasPrefix(key[1:], tenant+"|") {
 			n++
 		}
 	}
@@ -241,7 +244,7 @@ func (b *relation) closeTo(target int64) {
 		b.closed = target
 		for _, l := range list {
 			if len(l.pending) > 0 {
-				b.closed = min(b.closed, l.pending[0].learned.day-1)
+				b.closed = min(b.closed, l.pending[0].day-1)
 			}
 		}
 		b.publish(&Closing{From: noTime, To: b.closed}, list)
@@ -252,7 +255,7 @@ func (b *relation) closeTo(target int64) {
 		for _, l := range list {
 			awake = awake || l.waits(day) || day-l.seen() <= sleepAfter
 			if len(l.pending) > 0 {
-				next = min(next, l.pending[0].learned.day)
+				next = min(next, l.pending[0].day)
 			}
 		}
 		if !awake && next > day {
@@ -280,7 +283,7 @@ func (b *relation) closeDay(day int64, list []*lineage) {
 		waits := l.waits(day)
 		if b.panel.Set.Baseline(l.key.Tenant, l.key.Persona).Off {
 			for ; l.waits(day); l.pending = l.pending[1:] {
-				b.drop(l.pending[0])
+				b.drop(&l.pending[0].page)
 			}
 			continue
 		}
@@ -291,16 +294,16 @@ func (b *relation) closeDay(day int64, list []*lineage) {
 		for l.waits(day) {
 			pg := l.pending[0]
 			l.pending = l.pending[1:]
-			delta.Merge(pg.learned.delta)
-			for _, s := range pg.learned.from {
+			delta.Merge(pg.delta)
+			for _, s := range pg.from {
 				c.Sources = addShare(c.Sources, s)
 			}
-			b.drop(pg)
+			b.drop(&pg.page)
 		}
 		b.closeKey(l, day, waits, delta, list)
 	}
 	for _, l := range list {
-		for len(l.models) > 1 && l.models[0].learned.day <= day-keptDays {
+		for len(l.models) > 1 && l.models[0].day <= day-keptDays {
 			b.forgetModel(l.models[0])
 			l.models = l.models[1:]
 		}
@@ -337,8 +340,8 @@ func (b *relation) closeKey(l *lineage, day int64, came bool, delta *baselines.D
 		var parent *lineage
 		for _, o := range list {
 			if s := (&Snapshot{Fork: o.key.Fork, Seen: o.seen()}); o.key.Tenant == l.key.Tenant &&
-				o.key.Persona == l.key.Persona && len(o.models) > 0 && o.models[len(o.models)-1].learned.day < day {
-				s.AgentDays = o.models[len(o.models)-1].learned.agentDays
+				o.key.Persona == l.key.Persona && len(o.models) > 0 && o.models[len(o.models)-1].day < day {
+				s.AgentDays = o.models[len(o.models)-1].agentDays
 				if best == nil || s.after(best) {
 					best, parent = s, o
 				}
@@ -454,17 +457,17 @@ func (b *relation) seed(list []*baselines.Model, day int64) {
 
 // keep makes a model the present one of its key.
 func (b *relation) keep(l *lineage, m *baselines.Model, seen int64, events uint64) {
-	pg := b.learnedPage(modelPage, keyDay{m.Key, m.Day})
+	pg := b.modelPage(keyDay{m.Key, m.Day})
 	if !b.replay {
 		b.replace(pg, m.Hash())
 	}
-	pg.learned.seen, pg.learned.events, pg.learned.hash, pg.learned.agentDays, pg.learned.shown = seen, events,
+	pg.newest, pg.events, pg.hash, pg.agentDays, pg.shown = seen, events,
 		m.Hash(), m.AgentDays, shownOf(m)
 	if b.replay {
-		pg.learned.made = m
+		pg.made = m
 	} else {
-		pg.learned.model = m.Append(nil)
-		b.publishModel(m, pg.learned.model)
+		pg.model = m.Append(nil)
+		b.publishModel(m, pg.model)
 	}
 	if n := len(l.models); n == 0 || l.models[n-1] != pg {
 		l.models = append(l.models, pg)
@@ -480,12 +483,12 @@ func (b *relation) modelOf(l *lineage) *baselines.Model {
 	return modelOf(l.models[len(l.models)-1])
 }
 
-func modelOf(pg *page) *baselines.Model {
-	if pg.learned.made != nil {
-		return pg.learned.made
+func modelOf(pg *modelPage) *baselines.Model {
+	if pg.made != nil {
+		return pg.made
 	}
 	m := &baselines.Model{}
-	r := wire.Reader{B: pg.learned.model}
+	r := wire.Reader{B: pg.model}
 	if m.Decode(&r); r.Err != nil {
 		panic(fmt.Sprintf("snapshot on page %q does not decode", pg.key)) // our bug: a page has a checksum
 	}
@@ -503,13 +506,14 @@ func (b *relation) baseOf(t int64) *baselines.Model {
 	if m, known := b.bases[k]; known {
 		return m
 	}
-	var best *page
-	for key, pg := range b.pages {
-		if key[0] != modelPage || pg.learned.key.Tenant != k.Tenant || pg.learned.key.Persona != k.Persona ||
-			pg.learned.day > k.day {
+	var best *modelPage
+	for _, pg := range b.pages {
+		pg, ok := pg.content.(*modelPage)
+		if !ok || pg.baseline.Tenant != k.Tenant || pg.baseline.Persona != k.Persona ||
+			pg.day > k.day {
 			continue
 		}
-		if best == nil || pg.learned.day > best.learned.day || pg.learned.day == best.learned.day &&
+		if best == nil || pg.day > best.day || pg.day == best.day &&
 			pg.snapshot().after(best.snapshot()) {
 			best = pg
 		}
@@ -526,9 +530,8 @@ func (b *relation) baseOf(t int64) *baselines.Model {
 }
 
 // snapshot is what says which of two forks was more active.
-func (pg *page) snapshot() *Snapshot {
-	l := pg.learned
-	return &Snapshot{Fork: l.key.Fork, Seen: l.seen, AgentDays: l.agentDays}
+func (m *modelPage) snapshot() *Snapshot {
+	return &Snapshot{Fork: m.baseline.Fork, Seen: m.newest, AgentDays: m.agentDays}
 }
 
 // admit lets no more forks of a persona have a baseline of their own than maxForks: those that have
@@ -566,9 +569,9 @@ func (b *relation) admitOf(day int64, forks []*lineage) (changed bool) {
 	}
 	did := func(l *lineage) (agents, events uint64) {
 		for _, pg := range l.pending {
-			if pg.learned.day <= day {
-				agents += pg.learned.delta.AgentDays
-				events += pg.learned.delta.Events
+			if pg.day <= day {
+				agents += pg.delta.AgentDays
+				events += pg.delta.Events
 			}
 		}
 		return agents, events
@@ -595,19 +598,16 @@ func (b *relation) admitOf(day int64, forks []*lineage) (changed bool) {
 		for last.waits(day) {
 			pg := last.pending[0]
 			last.pending = last.pending[1:]
-			k := pg.learned.key
+			k := pg.baseline
 			k.Fork = otherFork
-			into := b.learnedPage(deltaPage, keyDay{k, pg.learned.day})
+			into := b.deltaPage(keyDay{k, pg.day})
 			if into != nil {
-				if into.learned.delta == nil {
-					into.learned.delta = &baselines.Delta{}
-				}
-				into.learned.delta.Merge(pg.learned.delta)
-				for _, s := range pg.learned.from {
-					into.learned.from = addShare(into.learned.from, s)
+				into.delta.Merge(pg.delta)
+				for _, s := range pg.from {
+					into.from = addShare(into.from, s)
 				}
 			}
-			b.drop(pg)
+			b.drop(&pg.page)
 		}
 		changed = true
 	}

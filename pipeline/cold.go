@@ -44,35 +44,24 @@ func (a away) idle() int64 { return int64(a.word & (1<<idleBits - 1)) }
 func (a away) tenant() uint32 { return uint32(a.word >> idleBits & (1<<tenantBits - 1)) }
 
 func (a away) kind() byte {
-	return [...]byte{agentPage, sessionPage, scopePage, 0}[a.word>>(idleBits+tenantBits)]
+	return [...]byte{agentKind, sessionKind, scopeKind, 0}[a.word>>(idleBits+tenantBits)]
 }
 
 // forever is until when a page is kept that must not be forgotten by its age.
 const forever = math.MaxInt64
 
-// plain tells whether nothing in the shard points to the page for what it holds: only then may it
-// be put by.
-func (pg *page) plain() bool {
-	switch pg.key[0] {
-	case agentPage, sessionPage, scopePage:
-		return pg.breaker == nil && pg.guard == nil && pg.barred == 0 && (!pg.going || pg.active >= pg.seen) &&
-			len(pg.pending)+pg.notes.n == 0
-	}
-	return false
-}
-
 // sweep forgets the pages that are past their time by t, and puts those by that have been idle for
 // a while. Event time decides, so every run forgets the same.
 func (s *shard) sweep(t int64) {
 	for _, pg := range s.pages {
-		if pg.last != nil && pg.last.dead {
-			pg.last = nil // an agent would else keep its last session for ever
+		if a, ok := pg.content.(*agentPage); ok && a.last != nil && a.last.dead {
+			a.last = nil // an agent would else keep its last session for ever
 		}
 		switch until := s.machine.until(pg); {
 		case until < t:
 			s.drop(pg)
 		case until != forever && pg.idleSince() < t-coldAfter && !pg.dirty && !(s.undoable && pg.txn == s.txn) &&
-			pg.plain():
+			pg.content.evictable():
 			s.putBy(pg, until)
 		}
 	}
@@ -90,7 +79,7 @@ func (s *shard) sweep(t int64) {
 
 func (s *shard) putBy(pg *page, until int64) {
 	s.packed = pg.appendTo(s.packed[:0])
-	s.cold[pg.key] = cold{until, pg.idleSince(), pg.going, pg.stored, slices.Clip(slices.Clone(s.packed))}
+	s.cold[pg.key] = cold{until, pg.idleSince(), pg.going(), pg.stored, slices.Clip(slices.Clone(s.packed))}
 	s.lay(pg)
 }
 
@@ -136,7 +125,8 @@ func (s *shard) thaw(key []byte) *page {
 		}
 		stored = true
 	}
-	pg := &page{key: string(key), stored: stored}
+	pg := makePage(string(key))
+	pg.stored = stored
 	if err := pg.decode(body); err != nil {
 		panic(fmt.Errorf("page %q: %w", key, err)) // our bug: we wrote it
 	}
@@ -152,11 +142,11 @@ func (s *shard) take(pg *page, body []byte) {
 	pg.tenant = tenantOf(pg.tenant, pg)
 	pg.stored = true
 	s.enter(pg)
-	if until := s.machine.until(pg); until != forever && pg.plain() {
+	if until := s.machine.until(pg); until != forever && pg.content.evictable() {
 		if s.rules.store != nil && s.rules.budget.tight() && s.putAway(pg) {
 			return
 		}
-		s.cold[pg.key] = cold{until, pg.idleSince(), pg.going, true, slices.Clip(slices.Clone(body))}
+		s.cold[pg.key] = cold{until, pg.idleSince(), pg.going(), true, slices.Clip(slices.Clone(body))}
 		return
 	}
 	s.pages[pg.key] = pg
@@ -168,7 +158,7 @@ func (s *shard) pageCount() int { return len(s.pages) + len(s.cold) + len(s.away
 
 // putAway notes that a page is on disk alone; false: it must stay.
 func (s *shard) putAway(pg *page) bool {
-	if pg.going {
+	if pg.going() {
 		s.cold[pg.key] = cold{until: s.machine.until(pg), idle: pg.idleSince(), going: true, stored: true}
 		return true
 	}
@@ -191,9 +181,9 @@ func (s *shard) sendAway(key, tenant string, idle, until int64) bool {
 	a := away{}
 	kind := uint64(0)
 	switch key[0] {
-	case sessionPage:
+	case sessionKind:
 		kind, a.agent = 1, agentOf(key)
-	case scopePage:
+	case scopeKind:
 		kind = 2
 	}
 	a.word = uint64(idle) | uint64(id)<<idleBits | kind<<(idleBits+tenantBits)
@@ -218,7 +208,7 @@ func (s *shard) count1(tenant string, a away, by int) {
 	if s.tenants[tenant] += by; s.tenants[tenant] == 0 {
 		delete(s.tenants, tenant)
 	}
-	if a.kind() == sessionPage {
+	if a.kind() == sessionKind {
 		if s.crowd[a.agent] += by; s.crowd[a.agent] == 0 {
 			delete(s.crowd, a.agent)
 		}
@@ -252,7 +242,7 @@ func (s *shard) shed(want int64) (freed int64, err error) {
 		list = append(list, idle{c.idle, key, int64(len(c.body)) + coldOver})
 	}
 	for key, pg := range s.pages {
-		if !pg.dirty && (pg.stored || s.volatile) && pg.plain() && s.machine.until(pg) != forever {
+		if !pg.dirty && (pg.stored || s.volatile) && pg.content.evictable() && s.machine.until(pg) != forever {
 			list = append(list, idle{pg.idleSince(), key, laidOut})
 		}
 	}

@@ -43,7 +43,7 @@ func TestWhatIsPutByDoesNotShow(t *testing.T) {
 					loads++
 					cold = newBehaviour(1, shared, none, "events")
 					marker, err := store.Load(cold.space, func(key string, value []byte) error {
-						pg := &page{key: key}
+						pg := makePage(key)
 						if err := pg.decode(value); err != nil {
 							return err
 						}
@@ -59,7 +59,7 @@ func TestWhatIsPutByDoesNotShow(t *testing.T) {
 				}
 			}
 			for _, pg := range cold.pages {
-				if until := cold.until(pg); until != forever && pg.plain() && r.IntN(2) == 0 && !pg.dirty {
+				if until := cold.until(pg); until != forever && pg.content.evictable() && r.IntN(2) == 0 && !pg.dirty {
 					cold.putBy(pg, until)
 				}
 			}
@@ -134,7 +134,7 @@ func TestOldPagesArePutBy(t *testing.T) {
 			t.Fatalf("page %q has changed while it was put by", key)
 		}
 	}
-	if pg := b.pages[string(appendAgentKey(nil, &again))]; pg == nil || pg.last != nil {
+	if pg := b.pages[string(appendAgentKey(nil, &again))]; pg == nil || pg.agent().last != nil {
 		t.Error("an agent holds a session that is not there any more")
 	}
 }

@@ -32,24 +32,6 @@ const (
 	maxRoleName   = 128  // bytes of a persona that has a baseline
 )
 
-// learned is the part of a page that belongs to a baseline.
-type learned struct {
-	key   baselines.Key // and day: from the page's key
-	day   int64
-	delta *baselines.Delta // of a delta page
-	// of a delta page of the relation stage: what each source gave, ascending by source
-	from      []share
-	model     []byte // of a snapshot, encoded
-	hash      string // of it
-	seen      int64  // of a snapshot: the newest day that brought a delta
-	agentDays uint64 // of a snapshot
-	events    uint64 // of a snapshot: on its own day
-	shown     shown  // of a snapshot, for metrics
-	// of a snapshot: those of the same day that stood in its place before a person changed it
-	replaced []version
-	made     *baselines.Model // of a snapshot in a replay, which encodes nothing
-}
-
 // version names a snapshot of a day, and in how many pieces it is on the topic.
 type version struct {
 	hash   string
@@ -61,48 +43,6 @@ type share struct {
 	Source int32  `json:"source"`
 	Deltas int64  `json:"deltas"`
 	Events uint64 `json:"events"`
-}
-
-func (l *learned) append(b []byte) []byte {
-	if l.delta == nil {
-		b = binary.AppendUvarint(binary.AppendUvarint(binary.AppendVarint(append(b, 0), l.seen), l.agentDays), l.events)
-		b = wire.AppendString(b, l.hash)
-		b = append(b, byte(l.shown.state))
-		for _, r := range l.shown.realised {
-			b = binary.BigEndian.AppendUint32(b, r)
-		}
-		b = binary.AppendUvarint(b, uint64(len(l.replaced)))
-		for _, v := range l.replaced {
-			b = binary.AppendUvarint(wire.AppendString(b, v.hash), uint64(v.pieces))
-		}
-		return wire.AppendString(b, string(l.model))
-	}
-	b = binary.AppendUvarint(append(b, 1), uint64(len(l.from)))
-	for _, s := range l.from {
-		b = binary.AppendUvarint(binary.AppendVarint(binary.AppendVarint(b, int64(s.Source)), s.Deltas), s.Events)
-	}
-	return l.delta.Append(b)
-}
-
-func (l *learned) decode(key string, r *wire.Reader) {
-	l.key, l.day = learnedKey(key)
-	if r.Byte() == 0 {
-		l.seen, l.agentDays, l.events, l.hash = r.Varint(), r.Uvarint(), r.Uvarint(), r.String()
-		l.shown.state = baselines.State(r.Byte())
-		for f := range l.shown.realised {
-			l.shown.realised[f] = r.Uint32()
-		}
-		for range r.Len() {
-			l.replaced = append(l.replaced, version{strings.Clone(r.String()), int(min(r.Uvarint(), mostPieces))})
-		}
-		l.model = slices.Clone(r.Bytes())
-		return
-	}
-	for range r.Len() {
-		l.from = append(l.from, share{int32(r.Varint()), r.Varint(), r.Uvarint()})
-	}
-	l.delta = &baselines.Delta{}
-	l.delta.Decode(r)
 }
 
 // appendLearnedKey is the key of a page of a baseline.
@@ -203,7 +143,7 @@ func (b *behaviour) gather(w *detectors.Who, day int64) *baselines.Delta {
 		}
 	}
 	if b.replay != nil { // nothing is undone
-		return b.deltaPageOf(k).learned.delta
+		return b.deltaPageOf(k).delta
 	}
 	b.gatheredAt[k] = len(b.gathered)
 	b.gathered = append(b.gathered, gathered{k, &baselines.Delta{}})
@@ -212,18 +152,17 @@ func (b *behaviour) gather(w *detectors.Who, day int64) *baselines.Delta {
 
 // deltaPageOf is the delta page of a baseline and day. It changes between slices alone, so
 // there is nothing to undo.
-func (b *behaviour) deltaPageOf(k keyDay) *page {
-	pg := b.deltas[k]
-	if pg == nil {
-		pg = &page{key: string(appendLearnedKey(nil, deltaPage, k.Key, k.day)),
-			learned: &learned{key: k.Key, day: k.day, delta: &baselines.Delta{}}}
+func (b *behaviour) deltaPageOf(k keyDay) *deltaPage {
+	d := b.deltas[k]
+	if d == nil {
+		pg := makePage(string(appendLearnedKey(nil, deltaKind, k.Key, k.day)))
 		pg.tenant = tenantOf(k.Tenant, pg)
-		b.pages[pg.key] = pg
-		b.enter(pg)
-		b.deltas[k] = pg
+		b.put(pg)
+		d = pg.content.(*deltaPage)
+		b.deltas[k] = d
 	}
-	b.soil(pg)
-	return pg
+	b.markDirty(&d.page)
+	return d
 }
 
 // kept implements machine: what the slice gathered goes to the delta pages, or has gone to the
@@ -231,16 +170,14 @@ func (b *behaviour) deltaPageOf(k keyDay) *page {
 func (b *behaviour) kept() {
 	if b.flushing {
 		for _, pg := range b.deltas {
-			b.soil(pg)
-			pg.dead = true
-			delete(b.pages, pg.key)
-			b.leave(pg)
+			b.markDirty(&pg.page)
+			b.remove(&pg.page)
 		}
 		clear(b.deltas)
 	} else {
 		for i := range b.gathered {
 			g := &b.gathered[i]
-			b.deltaPageOf(g.keyDay).learned.delta.Merge(g.delta)
+			b.deltaPageOf(g.keyDay).delta.Merge(g.delta)
 		}
 	}
 	if b.flushing || b.replay == nil {
@@ -278,7 +215,7 @@ func (b *behaviour) due() bool {
 func (b *behaviour) flush() {
 	var list []gathered
 	for k, pg := range b.deltas {
-		list = append(list, gathered{k, pg.learned.delta})
+		list = append(list, gathered{k, pg.delta})
 	}
 	list = append(list, b.gathered...)
 	b.flushing = true
@@ -346,11 +283,11 @@ func (r *rules) baselineOwner(k baselines.Key) int32 { return baselineOwner(k, r
 
 // eligible tells whether what an agent does may be learned: nothing is in force that covers it, and
 // nobody has just been called because of it.
-func (b *behaviour) eligible(w *detectors.Who, agent *page, e *event.Event, t int64) bool {
+func (b *behaviour) eligible(w *detectors.Who, agent *agentPage, e *event.Event, t int64) bool {
 	switch {
 	case b.approved:
 		return !off(w)
-	case off(w), agent != nil && (t < agent.shady || agent.breaker.Open()):
+	case off(w), agent != nil && (t < agent.quarantined || agent.breaker.Open()):
 		return false
 	case agent != nil && agent.barred > 0 && e.Session != "":
 		if s := b.breakerPage(event.Scope{Type: event.SessionScope, Tenant: e.Tenant, Agent: e.Agent.ID, ID: e.Session},
@@ -367,7 +304,7 @@ func (b *behaviour) eligible(w *detectors.Who, agent *page, e *event.Event, t in
 }
 
 // learn fills in what detectors need to judge and to learn by.
-func (x *eventContext) learn(pg *page, e *event.Event, t int64) error {
+func (x *eventContext) learn(pg *agentPage, e *event.Event, t int64) error {
 	b := x.b
 	if b.replay == nil { // a replay does it with the file's own time
 		if err := b.endIdle(b.clock.watermark(), x.before); err != nil {
@@ -399,8 +336,8 @@ func (x *eventContext) learn(pg *page, e *event.Event, t int64) error {
 	}
 	scene.Delta = b.deltaOf(scene.Who, day)
 	scene.Eligible = b.eligible(scene.Who, pg, e, t) && scene.Delta != &b.waste
-	if scene.NewDay = day > pg.day; scene.NewDay {
-		pg.day = day
+	if scene.NewDay = day > pg.baselineDay; scene.NewDay {
+		pg.baselineDay = day
 	}
 	scene.Delta.Events++
 	if scene.Eligible {
@@ -411,6 +348,3 @@ func (x *eventContext) learn(pg *page, e *event.Event, t int64) error {
 	}
 	return nil
 }
-
-// quarantine lets nothing be learned from an agent for a while, since there was an alert about it.
-func quarantine(agent *page, t int64) { agent.shady = max(agent.shady, t+shadow) }

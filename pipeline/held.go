@@ -23,6 +23,13 @@ type attributes struct {
 	tier                                                int64 // 0: never said
 }
 
+// heldAttributes is what an agent, or a session of it, has said of itself.
+type heldAttributes struct {
+	held   *attributes // nil: nothing
+	errand *errand     // of a session alone; nil: nothing
+	heldAt int64       // event time at which it last said something else
+}
+
 // errand is what a session says of itself.
 type errand struct{ user, intent, conversation string }
 
@@ -160,7 +167,7 @@ func (a *attributes) with(o *attributes, changed func(bit int)) (out attributes)
 
 // hold completes an event by what its agent and its session have said before, and its agent takes
 // what it says. The session does so in keep: first it must be known whether this event begins it.
-func (x *eventContext) hold(pg *page, e *event.Event, t int64) {
+func (x *eventContext) hold(pg *agentPage, e *event.Event, t int64) {
 	b := x.b
 	x.declared.of(e)
 	x.errand.of(e)
@@ -239,9 +246,9 @@ func (b *behaviour) shared(a attributes) *attributes {
 	return &a
 }
 
-// appendHeld encodes what a page holds: which attributes, and them.
-func (pg *page) appendHeld(v []byte) []byte {
-	a, r := pg.held, pg.errand
+// append encodes which attributes are held, and them.
+func (h *heldAttributes) append(v []byte) []byte {
+	a, r := h.held, h.errand
 	if a == nil {
 		a = &attributes{}
 	}
@@ -266,7 +273,7 @@ func (pg *page) appendHeld(v []byte) []byte {
 	if v = binary.AppendUvarint(v, uint64(mask)); mask == 0 {
 		return v
 	}
-	v = binary.AppendVarint(v, pg.heldAt)
+	v = binary.AppendVarint(v, h.heldAt)
 	for _, s := range of {
 		if *s != "" {
 			v = wire.AppendString(v, *s)
@@ -283,13 +290,13 @@ func (pg *page) appendHeld(v []byte) []byte {
 	return v
 }
 
-func (pg *page) decodeHeld(r *wire.Reader) {
-	pg.held, pg.errand, pg.heldAt = nil, nil, 0
+func (h *heldAttributes) decode(r *wire.Reader) {
+	h.held, h.errand, h.heldAt = nil, nil, 0
 	mask := event.Held(r.Uvarint())
 	if mask == 0 || r.Err != nil {
 		return
 	}
-	pg.heldAt = r.Varint()
+	h.heldAt = r.Varint()
 	text := func(s *string) {
 		if b := r.Bytes(); len(b) == 0 || len(b) > heldBytes {
 			r.Fail()
@@ -309,7 +316,7 @@ func (pg *page) decodeHeld(r *wire.Reader) {
 				r.Fail()
 			}
 		}
-		pg.held = &a
+		h.held = &a
 	}
 	if mask&^(event.HeldUser-1) != 0 {
 		o := errand{}
@@ -318,6 +325,6 @@ func (pg *page) decodeHeld(r *wire.Reader) {
 				text(s)
 			}
 		}
-		pg.errand = &o
+		h.errand = &o
 	}
 }

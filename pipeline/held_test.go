@@ -155,7 +155,7 @@ func TestWhatIsHeldFollowsFromTheLogAlone(t *testing.T) {
 			vars := b.shard.appendVars(nil)
 			back := newBehaviour(0, b.rules, none2, "events")
 			for k, pg := range every(b.shard) {
-				again := &page{key: k}
+				again := makePage(k)
 				if err := again.decode(pg.appendTo(nil)); err != nil {
 					t.Fatal(err)
 				}

@@ -91,17 +91,17 @@ func pageKind(key string) string {
 		return "unknown"
 	}
 	switch key[0] {
-	case agentPage:
+	case agentKind:
 		return "agents"
-	case sessionPage:
+	case sessionKind:
 		return "sessions"
-	case scopePage:
+	case scopeKind:
 		return "scopes"
-	case widePage:
+	case wideKind:
 		return "breakers"
-	case deltaPage:
+	case deltaKind:
 		return "deltas"
-	case modelPage:
+	case modelKind:
 		return "snapshots"
 	}
 	return fmt.Sprintf("kind %q", key[:1])
@@ -157,7 +157,7 @@ func inspect(s *state.Store, sp state.Space) PartitionState {
 				if key == "" {
 					return errors.New("no key")
 				}
-				return (&page{key: key}).decode(value)
+				return makePage(key).decode(value)
 			})
 		}
 		if err != nil {

@@ -63,13 +63,13 @@ func (st *stage) read(ctx context.Context, p int32, to [2]int64) (*shard, error)
 	for try := 0; ; try++ {
 		sh := st.newShard(p)
 		marker, err := st.cfg.Store.Load(sp, func(key string, value []byte) error {
-			pg := &page{key: key}
 			if err := ctx.Err(); err != nil {
 				return err
 			}
 			if len(key) == 0 {
 				return fmt.Errorf("%w: empty key", state.ErrCorrupt)
 			}
+			pg := makePage(key)
 			if err := pg.decode(value); err != nil {
 				return damaged(fmt.Sprintf("page %q", key), err)
 			}

@@ -437,7 +437,7 @@ func (s *stageMetrics) baselines(st *stage) {
 			if len(l.models) == 0 {
 				continue
 			}
-			v := &l.models[len(l.models)-1].learned.shown
+			v := &l.models[len(l.models)-1].shown
 			states[v.state]++
 			k := pair{l.key.Tenant, l.key.Persona}
 			w := worst[k]

@@ -111,7 +111,7 @@ func (w *notes) takeBucket(index int64) []detectors.Note {
 }
 
 // fileNote files a note with its scope, and tells whether it is the first of its bucket there.
-func (b *relation) fileNote(pg *page, index int64, k *detectors.Note) (first bool) {
+func (b *relation) fileNote(pg *scopePage, index int64, k *detectors.Note) (first bool) {
 	w := &pg.notes
 	i, have := w.bucket(index)
 	if have {
@@ -139,7 +139,7 @@ func (b *relation) fileNote(pg *page, index int64, k *detectors.Note) (first boo
 // loseAny takes notes off the scopes that have most, until an eighth is free again: of each tenant
 // that has more than others the most, and of its scopes likewise.
 func (b *relation) loseAny() {
-	tenants := map[string][]*page{}
+	tenants := map[string][]*scopePage{}
 	var names []string
 	for _, pages := range b.due {
 		for _, pg := range pages {
@@ -156,7 +156,7 @@ func (b *relation) loseAny() {
 	all := make([]int, len(names))
 	for i, name := range names {
 		pages := tenants[name]
-		slices.SortFunc(pages, func(x, y *page) int { return strings.Compare(x.key, y.key) })
+		slices.SortFunc(pages, func(x, y *scopePage) int { return strings.Compare(x.key, y.key) })
 		tenants[name] = slices.Compact(pages)
 		for _, pg := range tenants[name] {
 			all[i] += pg.notes.n
@@ -181,7 +181,7 @@ func (b *relation) loseAny() {
 }
 
 // lose lets notes of a scope fall out until so many are left.
-func (b *relation) lose(pg *page, left int) {
+func (b *relation) lose(pg *scopePage, left int) {
 	type waits struct {
 		bucket, at int
 		ref        *event.Ref

@@ -16,7 +16,7 @@ func noteOf(agent, body string, t int64) *detectors.Note {
 		Ref: event.Ref{Time: t, ID: fmt.Sprint("e-", body), Agent: agent}, Body: []byte(body)}
 }
 
-func waitingOf(b *relation) (pg *page, of map[string][]int64) {
+func waitingOf(b *relation) (pg *scopePage, of map[string][]int64) {
 	pg, of = b.scopePage(9, policy.TenantScope, "acme", "acme"), map[string][]int64{}
 	for _, k := range pg.notes.buckets {
 		for i := range k.list {
@@ -115,7 +115,7 @@ func TestNotesAreStateAndSaidOnce(t *testing.T) {
 					if key == "" {
 						continue
 					}
-					pg := &page{key: key}
+					pg := makePage(key)
 					if err := pg.decode([]byte(v)); err != nil {
 						t.Fatal(err)
 					}
@@ -163,7 +163,7 @@ func TestNotesOfAllScopesAreBounded(t *testing.T) {
 	}
 	n := map[string]int{}
 	for _, pg := range b.pages {
-		n[pg.tenant] += pg.notes.n
+		n[pg.tenant] += pg.scope().notes.n
 	}
 	if n["modest"] != 300 || n["greedy"]+300 != b.noted || b.noted > maxWaiting || b.noted < maxWaiting/2 {
 		t.Errorf("%v wait, %d counted", n, b.noted)

@@ -29,11 +29,11 @@ type eventContext struct {
 	before, reached int64
 	judgedBy        int64 // day of the snapshots that it is judged by
 
-	agent   *page
-	session *page
+	agent   *agentPage
+	session *sessionPage
 	looked  bool // session was looked for
 	// the session's page as the event found it; nil: there was none, or nobody has looked
-	found *page
+	found *sessionPage
 	// What it is judged without, since there is no room for it: all memory of its agent, or that of
 	// its session.
 	stateless, sessionless bool
@@ -72,11 +72,11 @@ func (x *eventContext) observe(stamp int64) error {
 	b.counts.events++
 	agent := appendAgentKey(b.key[:0], e)
 	b.key = agent
-	pg := b.page(agent, e.Tenant)
+	pg := b.agentPage(agent, e.Tenant)
 	if x.stateless = pg == nil; x.stateless {
 		pg = b.passing(agent, e.Tenant)
 	}
-	b.holding = pg
+	b.holding = &pg.page
 	if pg.hash == 0 {
 		pg.hash = xxhash.Sum64(agent)
 	}
@@ -117,9 +117,9 @@ func (x *eventContext) observe(stamp int64) error {
 		return err
 	}
 	x.keep(e, t)
-	if hour := wire.FloorDiv(t, 3_600_000); hour > pg.active && !x.stateless {
+	if hour := wire.FloorDiv(t, 3_600_000); hour > pg.hour && !x.stateless {
 		// else it would count as one more agent with each event
-		pg.active = hour
+		pg.hour = hour
 		persona := x.scene.Persona
 		if x.scene.Role == nil {
 			persona = "" // as guardOf has it
@@ -155,11 +155,11 @@ func (x *eventContext) undecoded(n *event.Named, stamp int64, reason string) {
 		}
 	}
 	b.key = appendAgentKey(b.key[:0], e)
-	pg := b.page(b.key, e.Tenant)
+	pg := b.agentPage(b.key, e.Tenant)
 	if pg == nil { // no room for it; that is counted
 		return
 	}
-	b.holding = pg
+	b.holding = &pg.page
 	if pg.hash == 0 {
 		pg.hash = xxhash.Sum64(b.key)
 	}
@@ -183,13 +183,22 @@ func (x *eventContext) undecoded(n *event.Named, stamp int64, reason string) {
 
 // appendAgentKey is the key of the page of an event's agent.
 func appendAgentKey(k []byte, e *event.Event) []byte {
-	k = append(append(append(k, agentPage), e.Tenant...), '|')
+	k = append(append(append(k, agentKind), e.Tenant...), '|')
 	return event.AppendKeyPart(k, e.Agent.ID)
+}
+
+// agentPage is the page of an agent, touched; nil: there is none and no room for one.
+func (b *behaviour) agentPage(key []byte, tenant string) *agentPage {
+	pg := b.page(key, tenant)
+	if pg == nil {
+		return nil
+	}
+	return pg.agent()
 }
 
 // role finds who the agent is: the persona it says, unless the registry knows otherwise. An agent
 // keeps it until it says another or the set changes.
-func (x *eventContext) role(pg *page, e *event.Event) {
+func (x *eventContext) role(pg *agentPage, e *event.Event) {
 	b := x.b
 	if fork := b.forks.of(&e.Agent); pg.set != b.panel.Set || pg.sent != e.Persona || pg.fork != fork {
 		pg.set, pg.fork = b.panel.Set, fork
@@ -216,7 +225,7 @@ func (x *eventContext) Session() *detectors.Memory {
 
 // openSession is the page of the event's session, which the event goes on with or begins; nil: it
 // has none, or there is no room.
-func (x *eventContext) openSession() *page {
+func (x *eventContext) openSession() *sessionPage {
 	b := x.b
 	if x.looked {
 		return x.session
@@ -235,7 +244,7 @@ func (x *eventContext) openSession() *page {
 			// else it is there: with each event that would cost as much as a detector
 			b.alive[s], s.going = true, true
 		}
-		s.seen, s.active, s.day = max(s.seen, t), max(x.reached, t), x.judgedBy
+		s.seen, s.reached, s.judgedBy = max(s.seen, t), max(x.reached, t), x.judgedBy
 		s.who, s.set = x.agent.who, x.agent.set
 	}
 	return x.session
@@ -244,7 +253,7 @@ func (x *eventContext) openSession() *page {
 // continues tells whether an event at t goes on with a session. After its end, and after it was
 // idle for long by its own clock, what comes under its name is another one; what comes late is
 // still its own.
-func (pg *page) continues(t int64) bool {
+func (pg *sessionPage) continues(t int64) bool {
 	switch {
 	case pg.began == noTime:
 		return false
@@ -256,46 +265,49 @@ func (pg *page) continues(t int64) bool {
 
 // begin makes the page that of a session that begins. Of one that had its name the breaker is left,
 // which is that of the name, and what Memory.Begin leaves.
-func (pg *page) begin(t int64, started bool) {
+func (pg *sessionPage) begin(t int64, started bool) {
 	pg.memory.Begin(pg.closed, started)
 	pg.held, pg.errand, pg.heldAt = nil, nil, 0
 	pg.began, pg.asked, pg.closed = t, false, false
 }
 
-func (x *eventContext) sessionPage(session string) *page {
+func (x *eventContext) sessionPage(session string) *sessionPage {
 	b := x.b
 	pg := x.found
 	if pg == nil {
 		pg = x.sessionIf(session)
 	}
 	if pg != nil {
-		b.touch(pg)
+		b.touch(&pg.page)
 		return pg
 	}
-	if pg = b.page(b.key, x.agent.tenant); pg != nil {
-		x.agent.last = pg
+	made := b.page(b.key, x.agent.tenant)
+	if made == nil {
+		return nil
 	}
-	return pg
+	x.agent.last = made.session()
+	return x.agent.last
 }
 
 // sessionIf is the page of a session of the agent, if there is one; its key is in b.key else.
-func (x *eventContext) sessionIf(session string) *page {
+func (x *eventContext) sessionIf(session string) *sessionPage {
 	b := x.b
 	n := len(x.agent.key) + 1 // of agent and separator
 	if pg := x.agent.last; pg != nil && !pg.dead && len(pg.key) == n+len(session) && pg.key[n:] == session &&
 		event.Plain(session) {
 		return pg
 	}
-	k := append(b.key[:0], sessionPage)
+	k := append(b.key[:0], sessionKind)
 	k = append(k, x.agent.key[1:]...)
 	k = append(k, '|')
 	k = event.AppendKeyPart(k, session)
 	b.key = k
 	pg := b.pageIf(k)
-	if pg != nil {
-		x.agent.last = pg
+	if pg == nil {
+		return nil
 	}
-	return pg
+	x.agent.last = pg.session()
+	return x.agent.last
 }
 
 // Find implements detectors.Host.
@@ -315,7 +327,7 @@ func (x *eventContext) Find(f event.Finding) {
 	}
 	f.UID = event.TriggeredUID(f.Tenant, f.Detector+"/"+f.Rule, f.ScopeType, id, f.Refs[len(f.Refs)-1])
 	if f.Alert && !x.stateless {
-		quarantine(x.agent, x.scene.Time)
+		x.agent.quarantine(x.scene.Time)
 		x.scene.Eligible = b.approved
 	}
 	if e.Unreadable != 0 {

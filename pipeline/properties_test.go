@@ -156,7 +156,7 @@ func every(s *shard) map[string]*page {
 		if out[k] != nil {
 			panic("a page is both at hand and put by: " + k)
 		}
-		pg := &page{key: k}
+		pg := makePage(k)
 		if err := pg.decode(body); err != nil {
 			panic(err)
 		}
@@ -327,7 +327,7 @@ func TestAnUndoneSliceLeavesNoTrace(t *testing.T) {
 			at = before
 			first := newBehaviour(1, b.rules, none, "events")
 			for k, pg := range every(b.shard) {
-				first.pages[k] = &page{key: k}
+				first.pages[k] = makePage(k)
 				if err := first.pages[k].decode(pg.appendTo(nil)); err != nil {
 					t.Fatal(err)
 				}
@@ -661,7 +661,7 @@ func readDelta(t *testing.T, r *wire.Reader) (keyDay, *baselines.Delta) {
 
 // mergedDeltas adds up all that shards have learned and told, and, at the end, what they have not
 // told yet.
-func mergedDeltas(t *testing.T, into map[keyDay]*baselines.Delta, outs []output, ledger map[keyDay]*page) {
+func mergedDeltas(t *testing.T, into map[keyDay]*baselines.Delta, outs []output, ledger map[keyDay]*deltaPage) {
 	t.Helper()
 	add := func(k keyDay, d *baselines.Delta) {
 		if into[k] == nil {
@@ -683,7 +683,7 @@ func mergedDeltas(t *testing.T, into map[keyDay]*baselines.Delta, outs []output,
 		}
 	}
 	for k, pg := range ledger {
-		add(k, pg.learned.delta)
+		add(k, pg.delta)
 	}
 }
 
@@ -698,7 +698,7 @@ func encoded(deltas map[keyDay]*baselines.Delta) map[string]string {
 // withoutDeltas leaves out how much of what was learned was told already, which depends on where
 // slices end.
 func withoutDeltas(pages map[string]string) map[string]string {
-	maps.DeleteFunc(pages, func(k, _ string) bool { return k[0] == deltaPage })
+	maps.DeleteFunc(pages, func(k, _ string) bool { return k[0] == deltaKind })
 	return pages
 }
 
@@ -1383,18 +1383,18 @@ func TestPagesComeBackAsTheyWere(t *testing.T) {
 	}
 	for k, pg := range every(b.shard) {
 		want := pg.appendTo(nil)
-		back := &page{key: k}
+		back := makePage(k)
 		if err := back.decode(want); err != nil || string(back.appendTo(nil)) != string(want) ||
 			back.tenant != pg.tenant {
 			t.Errorf("page %q comes back as another: %v", k, err)
 		}
 		for n := range want {
-			if err := (&page{key: k}).decode(want[:n]); err == nil {
+			if err := makePage(k).decode(want[:n]); err == nil {
 				t.Fatalf("page %q: %d of %d bytes decode without an error", k, n, len(want))
 			}
 		}
 		want[0]++
-		if err := (&page{key: k}).decode(want); err == nil ||
+		if err := makePage(k).decode(want); err == nil ||
 			!strings.Contains(err.Error(), fmt.Sprint("format ", pageFormat+1)) {
 			t.Errorf("a page of a newer format: %v", err)
 		}
@@ -1414,17 +1414,19 @@ func FuzzPage(f *testing.F) {
 		f.Add(k, b.pages[k].appendTo(nil))
 	}
 	k := bucketOf(rand.New(rand.NewPCG(1, 1)))
-	f.Add("x scope", (&page{key: "x scope", tenant: "t", pending: []detectors.Bucket{k, k}}).appendTo(nil))
+	scope := makePage("x scope")
+	scope.tenant, scope.scope().pending = "t", []detectors.Bucket{k, k}
+	f.Add("x scope", scope.appendTo(nil))
 	f.Fuzz(func(t *testing.T, key string, b []byte) {
 		if key == "" {
 			return
 		}
-		pg := &page{key: key}
+		pg := makePage(key)
 		if pg.decode(b) != nil {
 			return
 		}
 		once := pg.appendTo(nil)
-		back := &page{key: key}
+		back := makePage(key)
 		if err := back.decode(once); err != nil || !bytes.Equal(back.appendTo(nil), once) {
 			t.Fatalf("%x comes back as %x, %v", once, back.appendTo(nil), err)
 		}
@@ -1453,7 +1455,7 @@ func FuzzFacts(f *testing.F) {
 			}
 		}
 		for _, pg := range every(s.shard) {
-			back := &page{key: pg.key}
+			back := makePage(pg.key)
 			if err := back.decode(pg.appendTo(nil)); err != nil {
 				t.Fatalf("page %q does not come back: %v", pg.key, err)
 			}
@@ -1507,7 +1509,7 @@ func FuzzControl(f *testing.F) {
 		s.seal()
 		for _, sh := range []*shard{s.shard, q.shard} {
 			for _, pg := range every(sh) {
-				back := &page{key: pg.key}
+				back := makePage(pg.key)
 				if err := back.decode(pg.appendTo(nil)); err != nil {
 					t.Fatalf("page %q does not come back: %v", pg.key, err)
 				}

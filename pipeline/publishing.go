@@ -20,8 +20,8 @@ func (b *relation) publish(c *Closing, list []*lineage) {
 		}
 		pg := l.models[len(l.models)-1]
 		c.Entries = append(c.Entries, Snapshot{Tenant: l.key.Tenant, Persona: l.key.Persona, Fork: l.key.Fork,
-			Day: pg.learned.day, Hash: pg.learned.hash, Seen: pg.learned.seen,
-			AgentDays: pg.learned.agentDays, Events: pg.learned.events, model: pg.learned.made})
+			Day: pg.day, Hash: pg.hash, Seen: pg.newest,
+			AgentDays: pg.agentDays, Events: pg.events, model: pg.made})
 	}
 	if b.replay {
 		b.closings = append(b.closings, c)
@@ -57,13 +57,13 @@ func (b *relation) emitChunks(key, value []byte) {
 }
 
 // forgetModel drops a snapshot, here and on the topic.
-func (b *relation) forgetModel(pg *page) {
-	b.drop(pg)
+func (b *relation) forgetModel(pg *modelPage) {
+	b.drop(&pg.page)
 	b.bases = nil
 	if b.replay {
 		return
 	}
-	for _, v := range append(pg.learned.replaced, version{pg.learned.hash, piecesOf(len(pg.learned.model))}) {
+	for _, v := range append(pg.replaced, version{pg.hash, piecesOf(len(pg.model))}) {
 		b.bury(pg, v)
 	}
 }
@@ -71,8 +71,8 @@ func (b *relation) forgetModel(pg *page) {
 func piecesOf(size int) int { return max(1, (size+modelChunk-1)/modelChunk) }
 
 // bury writes that a version of a snapshot is gone.
-func (b *relation) bury(pg *page, v version) {
-	key := appendSnapshotKey(nil, pg.learned.key, pg.learned.day, v.hash)
+func (b *relation) bury(pg *modelPage, v version) {
+	key := appendSnapshotKey(nil, pg.baseline, pg.day, v.hash)
 	for i := range v.pieces {
 		b.emit(output{to: toBaselines, key: fmt.Appendf(slices.Clone(key), "|%d|%d", i, v.pieces)})
 	}
@@ -84,15 +84,14 @@ const maxReplaced = 32
 // replace notes that a page is about to hold another version. The one before has a key of its own
 // on the topic, and whoever has not yet read of the change is still judged by it, so it goes with
 // its day.
-func (b *relation) replace(pg *page, by string) {
-	l := pg.learned
+func (b *relation) replace(l *modelPage, by string) {
 	l.replaced = slices.DeleteFunc(l.replaced, func(v version) bool { return v.hash == by })
 	if l.hash == "" || l.hash == by {
 		return
 	}
 	l.replaced = append(l.replaced, version{l.hash, piecesOf(len(l.model))})
 	if len(l.replaced) > maxReplaced {
-		b.bury(pg, l.replaced[0])
+		b.bury(l, l.replaced[0])
 		l.replaced = l.replaced[1:]
 	}
 }

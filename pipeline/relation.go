@@ -40,11 +40,11 @@ type relation struct {
 	closings []*Closing
 	made     []closedKey
 
-	due     map[int64][]*page // pages with a pending bucket, by its index. Derived: rebuilt from pages
-	waiting map[*page]int64   // pages on which something is awaited, and until when. Derived
-	alarms  alarms            // likewise, the soonest first
-	noted   int               // notes that wait, on all pages. Derived
-	on      *page             // of the scope that is being looked at
+	due     map[int64][]*scopePage // pages with a pending bucket, by its index. Derived: rebuilt from pages
+	waiting map[*scopePage]int64   // pages on which something is awaited, and until when. Derived
+	alarms  alarms                 // likewise, the soonest first
+	noted   int                    // notes that wait, on all pages. Derived
+	on      *scopePage             // of the scope that is being looked at
 	key     []byte
 	closing detectors.Closing
 	scope   policy.Scope    // of what is being closed
@@ -69,7 +69,7 @@ const tellAhead = 120_000
 
 func newRelation(p int32, r *rules, set *policy.Set) *relation {
 	b := &relation{shard: newShard(p, r), panel: detectors.New(set), sources: make([]source, r.sources), mark: noTime,
-		told: noTime, closed: noTime, learnedTo: noTime, due: map[int64][]*page{}, waiting: map[*page]int64{}}
+		told: noTime, closed: noTime, learnedTo: noTime, due: map[int64][]*scopePage{}, waiting: map[*scopePage]int64{}}
 	for i := range b.sources {
 		b.sources[i].watermark = noTime
 	}
@@ -154,13 +154,17 @@ func (b *relation) apply(_ int, r *record) error {
 	return nil
 }
 
-func (b *relation) scopePage(slot byte, scope policy.Scope, tenant, id string) *page {
-	key := append(b.key[:0], scopePage, slot, byte(scope))
+func (b *relation) scopePage(slot byte, scope policy.Scope, tenant, id string) *scopePage {
+	key := append(b.key[:0], scopeKind, slot, byte(scope))
 	key = append(key, tenant...)
 	key = append(key, '|')
 	key = append(key, id...)
 	b.key = key
-	return b.page(key, tenant)
+	pg := b.page(key, tenant)
+	if pg == nil {
+		return nil
+	}
+	return pg.scope()
 }
 
 // takeNote files a note with the page of its scope, or tells it at once if its time is past.
@@ -185,7 +189,7 @@ func (b *relation) takeNote(k *detectors.Note) {
 	}
 }
 
-func (b *relation) note(pg *page, k *detectors.Note) {
+func (b *relation) note(pg *scopePage, k *detectors.Note) {
 	b.on = pg
 	b.closing.Tenant, b.closing.ID, b.closing.Memory, b.scope = k.Tenant, k.ID, &pg.memory, k.Scope
 	b.panel.Note(&b.closing, k)
@@ -193,7 +197,7 @@ func (b *relation) note(pg *page, k *detectors.Note) {
 }
 
 // awaits notes until when something is awaited on a page.
-func (b *relation) awaits(pg *page) {
+func (b *relation) awaits(pg *scopePage) {
 	due := b.panel.Due(&pg.memory)
 	if was, waits := b.waiting[pg]; due == never {
 		if waits {
@@ -218,7 +222,7 @@ func (b *relation) awaits(pg *page) {
 func (b *relation) ring(t int64) {
 	for len(b.alarms) > 0 && b.alarms[0].due <= t {
 		end := min(t, (wire.FloorDiv(b.alarms[0].due, detectors.BucketMS)+1)*detectors.BucketMS-1)
-		var list []*page
+		var list []*scopePage
 		for len(b.alarms) > 0 && b.alarms[0].due <= end {
 			a := b.alarms.take()
 			due, waits := b.waiting[a.pg]
@@ -231,9 +235,9 @@ func (b *relation) ring(t int64) {
 				list = append(list, a.pg)
 			}
 		}
-		slices.SortFunc(list, func(x, y *page) int { return strings.Compare(x.key, y.key) })
+		slices.SortFunc(list, func(x, y *scopePage) int { return strings.Compare(x.key, y.key) })
 		for _, pg := range list {
-			b.touch(pg)
+			b.touch(&pg.page)
 			scope, id := scopeOf(pg)
 			b.on = pg
 			b.closing.Tenant, b.closing.ID, b.closing.Memory, b.scope = pg.tenant, id, &pg.memory, scope
@@ -251,10 +255,10 @@ type alarms []alarm
 
 type alarm struct {
 	due int64
-	pg  *page
+	pg  *scopePage
 }
 
-func (a *alarms) set(due int64, pg *page) {
+func (a *alarms) set(due int64, pg *scopePage) {
 	h := append(*a, alarm{due, pg})
 	for i := len(h) - 1; i > 0 && h[(i-1)/2].due > h[i].due; i = (i - 1) / 2 {
 		h[i], h[(i-1)/2] = h[(i-1)/2], h[i]
@@ -286,7 +290,7 @@ func (a *alarms) take() alarm {
 }
 
 // scopeOf reads the scope off a page's key.
-func scopeOf(pg *page) (policy.Scope, string) {
+func scopeOf(pg *scopePage) (policy.Scope, string) {
 	return policy.Scope(pg.key[2]), pg.key[3+len(pg.tenant)+1:]
 }
 
@@ -368,17 +372,18 @@ func (b *relation) advanceTo(t int64) {
 
 // until implements machine.
 func (b *relation) until(pg *page) int64 {
-	switch pg.key[0] {
-	case deltaPage, modelPage:
+	switch c := pg.content.(type) {
+	case *deltaPage, *modelPage:
 		return forever
-	case widePage:
+	case *widePage:
 		if pg.breaker.Open() {
 			return forever
 		}
 		return pg.idleSince() + breakerIdle
-	}
-	if len(pg.pending)+pg.notes.n > 0 || !pg.guard.Idle() || b.panel.Due(&pg.memory) != never {
-		return forever
+	case *scopePage:
+		if c.waits() || !c.guard.Idle() || b.panel.Due(&c.memory) != never {
+			return forever
+		}
 	}
 	return pg.idleSince() + scopeIdle
 }
@@ -410,7 +415,7 @@ func (b *relation) closeAll(index int64) {
 		}
 		for i := range pg.pending {
 			if pg.pending[i].Index == index {
-				b.touch(pg)
+				b.touch(&pg.page)
 				b.shut = pg.pending[i]
 				pg.pending = slices.Delete(pg.pending, i, i+1)
 				b.close(pg, &b.shut)
@@ -421,7 +426,7 @@ func (b *relation) closeAll(index int64) {
 		if _, have := pg.notes.bucket(index); !have {
 			continue
 		}
-		b.touch(pg)
+		b.touch(&pg.page)
 		now := pg.notes.takeBucket(index)
 		b.noted -= len(now)
 		slices.SortFunc(now, func(x, y detectors.Note) int {
@@ -483,7 +488,7 @@ func (b *relation) flush() {
 	b.ring(never - 1)
 }
 
-func (b *relation) close(pg *page, k *detectors.Bucket) {
+func (b *relation) close(pg *scopePage, k *detectors.Bucket) {
 	if k.Slot == guardSlot {
 		b.guarded(k.Tenant, k.ID, func(g *response.Guard) {
 			g.Acted(wire.FloorDiv(k.Index*detectors.BucketMS, 3_600_000), k.Counted[0].Sums[0])
@@ -559,17 +564,19 @@ func (b *relation) decodeVars(r *wire.Reader) {
 
 // indexed files the pending buckets of a page that came from disk or was put back.
 func (b *relation) indexed(pg *page) {
-	if pg.key[0] == scopePage {
-		b.awaits(pg)
+	s, ok := pg.content.(*scopePage)
+	if !ok {
+		return
 	}
-	for i := range pg.pending {
-		b.due[pg.pending[i].Index] = append(b.due[pg.pending[i].Index], pg)
+	b.awaits(s)
+	for i := range s.pending {
+		b.due[s.pending[i].Index] = append(b.due[s.pending[i].Index], s)
 	}
-	for i := range pg.notes.buckets {
-		index := pg.notes.buckets[i].index
-		b.due[index] = append(b.due[index], pg) // more than once does no harm
+	for i := range s.notes.buckets {
+		index := s.notes.buckets[i].index
+		b.due[index] = append(b.due[index], s) // more than once does no harm
 	}
-	b.noted += pg.notes.n
+	b.noted += s.notes.n
 }
 
 func (b *relation) watchers() *detectors.Panel { return b.panel }

@@ -179,7 +179,7 @@ func (x *replaying) learnRest() error {
 	for _, b := range x.relations {
 		for _, l := range b.lineages() {
 			if n := len(l.pending); n > 0 {
-				last = max(last, l.pending[n-1].learned.day)
+				last = max(last, l.pending[n-1].day)
 			}
 		}
 	}
@@ -194,7 +194,7 @@ func (x *replaying) learnRest() error {
 		}
 		for _, l := range b.lineages() {
 			for _, pg := range l.pending {
-				b.made = append(b.made, madeOf(l.key, pg.learned.day, b.modelOf(l), pg.learned.delta))
+				b.made = append(b.made, madeOf(l.key, pg.day, b.modelOf(l), pg.delta))
 			}
 		}
 	}

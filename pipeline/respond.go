@@ -98,12 +98,12 @@ func (s *shard) breakerPage(scope event.Scope, make bool) *page {
 	var key []byte
 	switch scope.Type {
 	case event.AgentScope:
-		key = event.AppendKey([]byte{agentPage}, scope.Tenant, scope.ID)
+		key = event.AppendKey([]byte{agentKind}, scope.Tenant, scope.ID)
 	case event.SessionScope:
-		key = append(event.AppendKey([]byte{sessionPage}, scope.Tenant, scope.Agent), '|')
+		key = append(event.AppendKey([]byte{sessionKind}, scope.Tenant, scope.Agent), '|')
 		key = event.AppendKeyPart(key, scope.ID)
 	default:
-		key = scope.AppendKey([]byte{widePage})
+		key = scope.AppendKey([]byte{wideKind})
 	}
 	if pg := s.pageIf(key); pg != nil {
 		s.touch(pg)
@@ -521,9 +521,9 @@ func (b *behaviour) turned(pg *page, open bool) {
 	if agent := b.breakerPage(event.Scope{Type: event.AgentScope, Tenant: k.Scope.Tenant, ID: k.Scope.Agent},
 		true); agent != nil {
 		if open {
-			agent.barred++
+			agent.agent().barred++
 		} else {
-			agent.barred = max(0, agent.barred-1)
+			agent.agent().barred = max(0, agent.agent().barred-1)
 		}
 	}
 }
@@ -533,7 +533,7 @@ func (b *behaviour) stated(*page) {}
 
 // defied looks whether a call that went through goes against what is in force on its agent, its
 // session, or a wider scope.
-func (x *eventContext) defied(pg *page, e *event.Event) {
+func (x *eventContext) defied(pg *agentPage, e *event.Event) {
 	b := x.b
 	if e.Kind != event.ToolCall || e.Phase == event.Attempt || e.Result.Outcome == event.Denied ||
 		e.Result.Outcome == event.NoOutcome && (e.Policy.Verdict == "deny" || e.Policy.Verdict == "escalate") {

@@ -1040,7 +1040,7 @@ func TestBreakersComeBackFromAnyMarker(t *testing.T) {
 					if k == "" {
 						continue
 					}
-					pg := &page{key: k}
+					pg := makePage(k)
 					if err := pg.decode([]byte(v)); err != nil {
 						t.Fatal(err)
 					}
@@ -1104,7 +1104,9 @@ func TestWhatWasStoppedIsNotForgotten(t *testing.T) {
 	}
 	barred := int64(0)
 	for _, pg := range every(c.behaviours[0].shard) {
-		barred += pg.barred
+		if a, ok := pg.content.(*agentPage); ok {
+			barred += a.barred
+		}
 	}
 	if barred != 4 {
 		t.Errorf("%d sessions are known to be barred, want 4", barred)
@@ -1327,14 +1329,14 @@ func TestAResumedShardGoesOn(t *testing.T) {
 func TestTheClockOfABreakerKeepsNoSessionGoing(t *testing.T) {
 	c := newCity(t, 1, 1, 1, setOf(t, armed(true, "")))
 	c.now = day0 + 10*3_600_000
-	act := func(at int64) *page {
+	act := func(at int64) *sessionPage {
 		c.send(fmt.Appendf(nil,
 			`{"id":"e%d","time":%d,"kind":"tool_call","tenant":"t1","agent":{"id":"agent-1"},"session":"s1","persona":"clerk","tool":{"name":"search"}}`,
 			at, at))
 		c.settle()
 		for key, pg := range c.behaviours[0].pages {
-			if key[0] == sessionPage {
-				return pg
+			if key[0] == sessionKind {
+				return pg.session()
 			}
 		}
 		t.Fatal("there is no session")

@@ -372,9 +372,8 @@ func (b *relation) resumeBaseline(c *control) bool {
 	if m.Decode(&r); r.Err != nil {
 		return false
 	}
-	pg := b.learnedPage(modelPage, keyDay{m.Key, c.Kept.Day})
-	l := pg.learned
-	l.model, l.hash, l.seen, l.agentDays, l.shown = bytes.Clone(c.State), m.Hash(), c.Kept.Seen, m.AgentDays, shownOf(m)
+	l := b.modelPage(keyDay{m.Key, c.Kept.Day})
+	l.model, l.hash, l.newest, l.agentDays, l.shown = bytes.Clone(c.State), m.Hash(), c.Kept.Seen, m.AgentDays, shownOf(m)
 	return true
 }
 

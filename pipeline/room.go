@@ -62,14 +62,14 @@ func (s *shard) crowded(tenant string) int { return max(leastCrowd, s.share(tena
 
 // hasRoom tells whether there is room for another page, and makes some if need be.
 func (s *shard) hasRoom(key []byte, tenant string) bool {
-	if key[0] == sessionPage {
+	if key[0] == sessionKind {
 		agent := agentOf(key)
 		if of := s.crowd[agent]; of >= s.crowded(tenant) {
-			name := string(binary.BigEndian.AppendUint64([]byte{sessionPage}, agent))
+			name := string(binary.BigEndian.AppendUint64([]byte{sessionKind}, agent))
 			if !s.makeRoom(name, max(1, of/roomShare), func(k string, _ string) bool {
-				return k[0] == sessionPage &&
+				return k[0] == sessionKind &&
 					agentOf(k) == agent
-			}, func(a *away) bool { return a.kind() == sessionPage && a.agent == agent }) {
+			}, func(a *away) bool { return a.kind() == sessionKind && a.agent == agent }) {
 				return false
 			}
 		}
@@ -77,7 +77,7 @@ func (s *shard) hasRoom(key []byte, tenant string) bool {
 	if !s.full(tenant) {
 		return true
 	}
-	name := string(append([]byte{agentPage}, tenant...))
+	name := string(append([]byte{agentKind}, tenant...))
 	return s.makeRoom(name, max(1, s.share(tenant)/roomShare),
 		func(_ string, owner string) bool { return owner == tenant }, func(a *away) bool {
 			return s.names[a.tenant()] == tenant
@@ -117,7 +117,8 @@ func (s *shard) makeRoom(name string, n int, mine func(key, tenant string) bool,
 	}
 	var list []idler
 	for key, pg := range s.pages {
-		if pg != s.holding && pg.idleSince() <= now-roomIdle && mine(key, pg.tenant) && pg.plain() && !pg.going &&
+		if pg != s.holding && pg.idleSince() <= now-roomIdle && mine(key, pg.tenant) && pg.content.evictable() &&
+			!pg.going() &&
 			s.machine.until(pg) != forever {
 			list = append(list, idler{pg.idleSince(), xxhash.Sum64String(key), key})
 		}
@@ -173,7 +174,7 @@ func (s *shard) decodeRoom(r *wire.Reader) {
 // enter counts a page that has come to be, leave one that has gone.
 func (s *shard) enter(pg *page) {
 	s.tenants[pg.tenant]++
-	if pg.key[0] == sessionPage {
+	if pg.key[0] == sessionKind {
 		s.crowd[agentOf(pg.key)]++
 	}
 }
@@ -182,7 +183,7 @@ func (s *shard) leave(pg *page) {
 	if s.tenants[pg.tenant]--; s.tenants[pg.tenant] == 0 {
 		delete(s.tenants, pg.tenant)
 	}
-	if pg.key[0] == sessionPage {
+	if pg.key[0] == sessionKind {
 		agent := agentOf(pg.key)
 		if s.crowd[agent]--; s.crowd[agent] == 0 {
 			delete(s.crowd, agent)
@@ -210,36 +211,26 @@ func agentOf[K string | []byte](key K) uint64 {
 // ownerOf is the tenant in the key of a page that may be put by.
 func ownerOf(key string) string {
 	from := 1
-	if key[0] == scopePage {
+	if key[0] == scopeKind {
 		from = 3
 	}
 	tenant, _, _ := strings.Cut(key[from:], "|")
 	return tenant
 }
 
-// idleSince is the newest event time at which somebody had to do with a page.
-func (pg *page) idleSince() int64 {
-	if pg.key[0] == sessionPage {
-		// by the time that the shard had reached, too: where somebody's clock is days ahead, a
-		// session in use is not idle
-		return max(pg.seen, pg.kept, pg.active)
-	}
-	return max(pg.seen, pg.kept)
-}
-
 // passing is a page for an agent that there is no room for: empty for each event, and nobody's
 // afterwards.
-func (b *behaviour) passing(key []byte, tenant string) *page {
+func (b *behaviour) passing(key []byte, tenant string) *agentPage {
 	b.counts.stateless++
 	if b.passer == nil {
-		b.passer = &page{}
+		b.passer = &agentPage{}
 	}
 	name := b.passer.key
 	if name != string(key) {
 		name = string(key)
 	}
-	*b.passer = page{key: name, dead: true, txn: b.txn}
-	b.passer.tenant = tenantOf(tenant, b.passer)
+	*b.passer = agentPage{page: page{content: b.passer, key: name, dead: true, txn: b.txn}}
+	b.passer.tenant = tenantOf(tenant, &b.passer.page)
 	return b.passer
 }
 

@@ -40,29 +40,33 @@ func (x *eventContext) endSaid(e *event.Event) error {
 			return err
 		}
 	}
-	x.b.touch(s)
+	x.b.touch(&s.page)
 	s.closed = true
 	return nil
 }
 
 // endSession shows a session that is over to the detectors. reached is the event time that the
 // shard had reached before what ends it.
-func (b *behaviour) endSession(s *page, reached int64) error {
-	b.touch(s)
+func (b *behaviour) endSession(s *sessionPage, reached int64) error {
+	b.touch(&s.page)
 	s.going = false
 	delete(b.alive, s)
 	agentKey := s.key[:strings.LastIndexByte(s.key, '|')]
-	name := append(append(b.key[:0], agentPage), agentKey[1:]...)
+	name := append(append(b.key[:0], agentKind), agentKey[1:]...)
 	b.key = name
-	agent, hash := b.pageIf(name), xxhash.Sum64(name)
+	hash := xxhash.Sum64(name)
+	var agent *agentPage
+	if pg := b.pageIf(name); pg != nil {
+		agent = pg.agent()
+	}
 	who, t := b.whoOf(s), s.seen
-	if err := b.setBaseline(who, s.day, true); err != nil { // by what its last event was judged by
+	if err := b.setBaseline(who, s.judgedBy, true); err != nil { // by what its last event was judged by
 		return err
 	}
 	x := detectors.Ending{Who: who, Time: s.seen, AgentID: hash, Memory: &s.memory,
 		Delta: b.deltaOf(who, dayOf(t, max(t, reached)))}
 	if agent != nil {
-		b.touch(agent)
+		b.touch(&agent.page)
 		x.Agent = &agent.memory
 	}
 	x.Eligible = x.Delta != &b.waste && !s.breaker.Open() && b.eligible(who, agent, &event.Event{Tenant: s.tenant},
@@ -75,9 +79,9 @@ func (b *behaviour) endSession(s *page, reached int64) error {
 }
 
 // whoOf is who had the session, as of its newest event.
-func (b *behaviour) whoOf(s *page) *detectors.Who {
+func (b *behaviour) whoOf(s *sessionPage) *detectors.Who {
 	if s.who == nil || s.set != b.panel.Set {
-		persona, fork, _ := strings.Cut(s.sent, "\x00")
+		persona, fork, _ := strings.Cut(s.role, "\x00")
 		if s.who != nil {
 			persona, fork = s.who.Persona, s.who.Fork
 		}
@@ -105,15 +109,15 @@ func (b *behaviour) endAll(ended func(active int64) bool, reached int64) error {
 			b.thaw([]byte(key))
 		}
 	}
-	var list []*page
+	var list []*sessionPage
 	for s := range b.alive {
 		if s.dead || !s.going {
 			delete(b.alive, s)
-		} else if ended(s.active) {
+		} else if ended(s.reached) {
 			list = append(list, s)
 		}
 	}
-	slices.SortFunc(list, func(x, y *page) int { return strings.Compare(x.key, y.key) })
+	slices.SortFunc(list, func(x, y *sessionPage) int { return strings.Compare(x.key, y.key) })
 	for _, s := range list {
 		if err := b.endSession(s, reached); err != nil {
 			return err

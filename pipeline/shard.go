@@ -241,17 +241,33 @@ func (s *shard) page(key []byte, tenant string) *page {
 
 // newPage makes a page that there is not.
 func (s *shard) newPage(key []byte, tenant string) *page {
-	pg := &page{key: string(key), began: noTime}
-	pg.tenant = pg.key[1:]
+	pg := makePage(string(key))
 	pg.tenant = tenantOf(tenant, pg)
+	s.add(pg)
+	return pg
+}
+
+// add files a page that the transaction under way has made.
+func (s *shard) add(pg *page) {
 	pg.txn = s.txn
-	s.soil(pg)
-	s.pages[pg.key] = pg
-	s.enter(pg)
+	s.markDirty(pg)
+	s.put(pg)
 	if s.undoable {
 		s.undo = append(s.undo, before{pg: pg, from: -1})
 	}
-	return pg
+}
+
+// put files a page; between transactions, when there is nothing to undo, it is all that is needed.
+func (s *shard) put(pg *page) {
+	s.pages[pg.key] = pg
+	s.enter(pg)
+}
+
+// remove takes a page out of the shard; likewise.
+func (s *shard) remove(pg *page) {
+	pg.dead = true
+	delete(s.pages, pg.key)
+	s.leave(pg)
 }
 
 // nearby is how many pages a shard finds without its map, which is large and costs two more waits
@@ -281,7 +297,7 @@ func (s *shard) pageIf(key []byte) *page {
 // tenantOf cuts the tenant out of a page's own key where it stands there, to hold one string
 // instead of two.
 func tenantOf(tenant string, pg *page) string {
-	if pg.key[0] != scopePage && len(pg.key) > len(tenant) && pg.key[1:1+len(tenant)] == tenant {
+	if pg.key[0] != scopeKind && len(pg.key) > len(tenant) && pg.key[1:1+len(tenant)] == tenant {
 		return pg.key[1 : 1+len(tenant)]
 	}
 	return string([]byte(tenant))
@@ -297,11 +313,11 @@ func (s *shard) touch(pg *page) {
 		s.images = pg.appendTo(s.images)
 		s.undo = append(s.undo, before{pg: pg, from: from, to: len(s.images)})
 	}
-	s.soil(pg)
+	s.markDirty(pg)
 }
 
-// soil notes that the page must be saved.
-func (s *shard) soil(pg *page) {
+// markDirty notes that the page must be saved.
+func (s *shard) markDirty(pg *page) {
 	pg.stored = false
 	if !pg.dirty && !s.volatile {
 		pg.dirty = true
@@ -315,9 +331,7 @@ func (s *shard) drop(pg *page) {
 	if s.undoable {
 		s.undo = append(s.undo, before{pg: pg, dead: true})
 	}
-	pg.dead = true
-	delete(s.pages, pg.key)
-	s.leave(pg)
+	s.remove(pg)
 }
 
 // rollback undoes the transaction under way: before-images back, newest first.
@@ -334,12 +348,9 @@ func (s *shard) rollback() error {
 			delete(s.doomed, b.gone)
 		case b.dead:
 			b.pg.dead = false
-			s.pages[b.pg.key] = b.pg
-			s.enter(b.pg)
+			s.put(b.pg)
 		case b.from < 0:
-			b.pg.dead = true
-			delete(s.pages, b.pg.key)
-			s.leave(b.pg)
+			s.remove(b.pg)
 		default:
 			if err := b.pg.decode(s.images[b.from:b.to]); err != nil {
 				return fmt.Errorf("undo of page %q: %w", b.pg.key, err)
