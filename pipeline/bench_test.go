@@ -293,7 +293,7 @@ func BenchmarkReplay(b *testing.B) {
 // BenchmarkRing is a step of the watermark in a shard where something is awaited on 10,000 pages,
 // none of it due.
 func BenchmarkRing(b *testing.B) {
-	r := newRelation(0, &rules{sources: 1, facts: 1}, none)
+	r := newRelation(0, &rules{owners: owners{sources: 1, facts: 1}}, none)
 	for i := range 10_000 {
 		r.waiting[&scopePage{}] = int64(1e12) + int64(i)
 	}

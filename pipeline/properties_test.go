@@ -84,8 +84,8 @@ func engine(t testing.TB, sources, facts int32, list ...*policy.Set) *rules {
 	for _, s := range list {
 		known[s.Hash()] = s
 	}
-	return &rules{encoder: &ocsf{}, sources: sources, facts: facts, pageCap: 1000 * int(max(sources, facts)),
-		partition: byKey, acks: "agent.acks", feedback: "agent.feedback", set: func(h string) (*policy.Set, error) {
+	return &rules{encoder: &ocsf{}, owners: owners{sources: sources, facts: facts, partition: byKey},
+		pageCap: 1000 * int(max(sources, facts)), acks: "agent.acks", feedback: "agent.feedback", set: func(h string) (*policy.Set, error) {
 			if known[h] == nil {
 				return nil, fmt.Errorf("set %s is not known", h)
 			}

@@ -246,7 +246,7 @@ func (r *Resume) Write(ctx context.Context, options []kgo.Opt, t broker.Topics) 
 	if err != nil {
 		return fmt.Errorf("topics: %s", broker.Explain(err))
 	}
-	shared := &rules{sources: int32(len(details[t.Events].Partitions)), facts: int32(len(details[t.Facts].Partitions)),
+	shared := &owners{sources: int32(len(details[t.Events].Partitions)), facts: int32(len(details[t.Facts].Partitions)),
 		partition: byKey}
 	if shared.sources == 0 || shared.facts == 0 {
 		return fmt.Errorf("topic %s or %s is not there: run wayward topics apply", t.Events, t.Facts)

@@ -71,7 +71,7 @@ func TestTicks(t *testing.T) {
 		{"reads, but its transactions do not commit", 8, func(pt *partition) { pt.polledAt = now - 1000 }, 0},
 		{"held long ago", 12, func(pt *partition) { pt.polledAt = now - 5000 }, 1},
 	} {
-		b := newBehaviour(0, &rules{facts: 1, sources: 1}, none, "events")
+		b := newBehaviour(0, &rules{owners: owners{sources: 1, facts: 1}}, none, "events")
 		b.next[mainLog], b.stamp = x.next, now-20_000
 		b.clock = clock{seen: true, newest: newest}
 		pt := &partition{shard: b.shard, end: 12, endAt: now - 10_000}
