@@ -104,14 +104,14 @@ func TestTicks(t *testing.T) {
 			t.Fatal(err)
 		}
 		if w := pt.baseline; w != nil {
-			if got, err := readControl(r.value); err != nil || got.Kind != controlWait || got.Time != w.at {
-				t.Errorf("%s: %s", x.name, r.value)
+			if got, err := readControl(r.Value); err != nil || got.Kind != controlWait || got.Time != w.at {
+				t.Errorf("%s: %s", x.name, r.Value)
 			}
 			continue
 		}
-		if got, err := readControl(r.value); err != nil || got.Kind != controlTick ||
+		if got, err := readControl(r.Value); err != nil || got.Kind != controlTick ||
 			pt.ahead != (got.Time == newest && got.IdleMS == 0) {
-			t.Errorf("%s: %s", x.name, r.value)
+			t.Errorf("%s: %s", x.name, r.Value)
 		}
 	}
 }
