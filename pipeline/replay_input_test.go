@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/klauspost/compress/zstd"
@@ -227,5 +228,28 @@ func TestReplayStopsWhenToldTo(t *testing.T) {
 	r.Deliver = func(*event.Finding) error { return io.ErrClosedPipe }
 	if _, err := r.Run(t.Context(), src2); err != io.ErrClosedPipe {
 		t.Errorf("got %v, want what Deliver said", err)
+	}
+}
+
+// What a file says of time is measured by the file: when it is replayed does not show.
+func TestTheClockOfAFileIsItsOwn(t *testing.T) {
+	set := setOf(t, strict)
+	shifted := func(by time.Duration) replayed {
+		g := stream(5, 5000, 20)
+		g.now = day0 + by.Milliseconds()
+		r := replayFile(t, write(t, "events.jsonl", fileOf(g, 1000)), set, 2, 0, true)
+		if r.err != nil {
+			t.Fatal(r.err)
+		}
+		return r
+	}
+	const year = 365 * 24 * time.Hour
+	want := shifted(0)
+	for _, by := range []time.Duration{-50 * year, 20 * year, 200 * year} {
+		got := shifted(by)
+		if got.sum.Findings != want.sum.Findings || got.sum.Updates != want.sum.Updates || got.sum.Future != 0 ||
+			got.sum.First-want.sum.First != by.Milliseconds() || got.sum.Last-want.sum.Last != by.Milliseconds() {
+			t.Errorf("%v later: %+v, want %+v", by, got.sum, want.sum)
+		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/policy"
 )
 
@@ -113,3 +114,8 @@ func fileOf(g *traffic, n int) []byte {
 	}
 	return b
 }
+
+const (
+	hour     = 3_600_000
+	midnight = 19_675 * baselines.DayMS // before day0
+)
