@@ -123,17 +123,7 @@ func TestWhatPeopleOrderAboutABaseline(t *testing.T) {
 	// It is state: a shard that comes back from its pages judges as before.
 	again := newBehaviour(0, r.rules, none, "events")
 	again.models = r.snapshotCache
-	for k, v := range pagesOf(r.behaviours[0].shard) {
-		pg := makePage(k)
-		if err := pg.decode([]byte(v)); err != nil {
-			t.Fatal(err)
-		}
-		again.pages[k] = pg
-		again.shard.indexed(pg)
-	}
-	if err := again.shard.decodeVars([]byte(imageOf(r.behaviours[0].shard)[""])); err != nil {
-		t.Fatal(err)
-	}
+	restore(t, again.shard, r.behaviours[0].image())
 	r.behaviours[0] = again
 	if m := r.work(5*24 + 1.3); m.Hash() != back.Hash() {
 		t.Errorf("after a restart it is judged by %s, not %s", m.Hash(), back.Hash())
@@ -171,7 +161,7 @@ func TestAnEventWaitsForTheDayThatItNeeds(t *testing.T) {
 	r.now = midnight + 50*hour
 	value := fmt.Appendf(nil,
 		`{"id":"late","time":%d,"kind":"message","tenant":"t1","agent":{"id":"agent-0"},"persona":"clerk"}`, r.now)
-	want := imageOf(b.shard)
+	want := b.image()
 	r.send(value)
 	at := r.at[0]
 	slice := r.logs[0].take(&r.at[0], 0, 9)
@@ -185,7 +175,7 @@ func TestAnEventWaitsForTheDayThatItNeeds(t *testing.T) {
 	if err := b.rollback(); err != nil {
 		t.Fatal(err)
 	}
-	sameState(t, "the event that waits", want, imageOf(b.shard))
+	sameState(t, "the event that waits", want, b.image())
 	r.at[0] = at
 	// Its time goes on by a record of its own, closes the day, and is not the event.
 	hold := r.logs[0].records[mainLog]
@@ -236,8 +226,8 @@ func TestASessionOfAWrongClockEnds(t *testing.T) {
 		r.now))
 	r.settle()
 	ended := 0
-	for _, pg := range every(b.shard) {
-		if pg.key[0] == sessionKind && strings.HasSuffix(pg.key, "agent-1|s") && !pg.going() {
+	for key, pg := range every(t, b.shard) {
+		if key[0] == sessionKind && strings.HasSuffix(key, "agent-1|s") && !pg.session().going {
 			ended++
 		}
 	}
@@ -249,6 +239,7 @@ func TestASessionOfAWrongClockEnds(t *testing.T) {
 // A snapshot that a person changes is another one, under a key of its own: what it replaced goes
 // from the topic with its day, or with all if the baseline is reset.
 func TestWhatAPersonReplacedGoesFromTheTopicWithItsDay(t *testing.T) {
+	const most = 32 // versions of a day that are remembered
 	r := newRegistry(t)
 	of := func(day int64) (n int) {
 		for key := range r.topic {
@@ -261,13 +252,13 @@ func TestWhatAPersonReplacedGoesFromTheTopicWithItsDay(t *testing.T) {
 	for n := range 2 {
 		r.day(n)
 	}
-	for i := range maxReplaced + 8 {
+	for i := range most + 8 {
 		if why := r.order(event.BaselineOrder{Op: []string{"freeze", "suspect", "unfreeze"}[i%3]}); why != "" &&
 			!strings.Contains(why, "nothing_changes") {
 			t.Fatal(why)
 		}
 	}
-	if n := of(1); n < 3 || n > maxReplaced+1 {
+	if n := of(1); n < 3 || n > most+1 {
 		t.Errorf("%d versions of the day: whoever has not yet read of a change needs the one before", n)
 	}
 	if why := r.order(event.BaselineOrder{Op: "rollback", Day: dateOf(midnight / baselines.DayMS)}); why != "" {

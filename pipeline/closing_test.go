@@ -64,7 +64,7 @@ func TestTheOrderOfDeltasDoesNotShowInSnapshots(t *testing.T) {
 				t.Fatalf("only %d pages and records: the test has lost its teeth", len(want))
 			}
 			forks := map[baselines.Key]bool{}
-			for _, pg := range b.pages {
+			for _, pg := range every(t, b.shard) {
 				if m, ok := pg.content.(*modelPage); ok {
 					forks[m.baseline] = true
 				}

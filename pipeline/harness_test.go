@@ -7,10 +7,10 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
-	"github.com/cespare/xxhash/v2"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/wayward-sec/wayward/event"
@@ -33,7 +33,7 @@ import (
 //	}
 //
 // What came of it is in b.findings, b.out and the journal record j. The whole state, as the disk
-// would have it, is imageOf(b.shard). factsOf and interleave make the log of a relation shard from
+// would have it, is b.image(). factsOf and interleave make the log of a relation shard from
 // what several behaviour shards wrote.
 
 // ocsf is the encoder that users get, without Kafka's headers.
@@ -58,61 +58,57 @@ func engine(t testing.TB, sources, facts int32, list ...*policy.Set) *rules {
 		}}
 }
 
-// imageOf is the whole state of a shard as it would be on disk; the variables have the empty key.
-func imageOf(s *shard) map[string]string {
-	out := map[string]string{"": string(s.appendVars(nil))}
-	for k, pg := range every(s) {
-		out[k] = string(pg.appendTo(nil))
-	}
-	return out
-}
-
-// every is every page of a shard; those that were put by stay so.
-func every(s *shard) map[string]*page {
-	out := maps.Clone(s.pages)
-	take := func(k string, body []byte) {
-		if out[k] != nil {
-			panic("a page is both at hand and put by: " + k)
-		}
-		pg := makePage(k)
-		if err := pg.decode(body); err != nil {
-			panic(err)
-		}
-		out[k] = pg
-	}
-	get := func(k string) []byte {
-		body, err := s.rules.store.Get(s.space, []byte(k))
-		if body == nil || err != nil {
-			panic(fmt.Sprintf("page %q is not on disk: %v", k, err))
-		}
-		return body
-	}
-	for k, c := range s.cold {
-		if c.body == nil {
-			c.body = get(k)
-		}
-		take(k, c.body)
-	}
-	if len(s.away) > 0 {
-		n := 0
-		s.rules.store.Keys(s.space, func(k string) bool {
-			if _, ok := s.away[xxhash.Sum64String(k)]; ok {
-				n++
-				take(k, get(k))
-			}
-			return true
-		})
-		if n != len(s.away) {
-			panic(fmt.Sprintf("%d pages are on disk alone, it has %d of them", len(s.away), n))
-		}
-	}
-	return out
-}
-
+// pagesOf is the state of a shard without what is in no page.
 func pagesOf(s *shard) map[string]string {
-	m := imageOf(s)
+	m := s.image()
 	delete(m, "")
 	return m
+}
+
+// every is every page of a shard, decoded from what the disk would have. Nothing that is done to one
+// reaches the shard.
+func every(t testing.TB, s *shard) map[string]*page {
+	t.Helper()
+	out := map[string]*page{}
+	for key, body := range pagesOf(s) {
+		pg := makePage(key)
+		if err := pg.decode([]byte(body)); err != nil {
+			t.Fatalf("page %q does not come back: %v", key, err)
+		}
+		out[key] = pg
+	}
+	return out
+}
+
+// imageOf is the whole state of a shard: its pages by key, and the rest under the empty key.
+func imageOf(s *shard) map[string]string { return s.image() }
+
+// restore loads a shard that is empty from an image, as the engine loads one from the disk.
+func restore(t testing.TB, s *shard, image map[string]string) {
+	t.Helper()
+	for key, body := range image {
+		if key == "" {
+			continue
+		}
+		pg := makePage(key)
+		if err := pg.decode([]byte(body)); err != nil {
+			t.Fatalf("page %q: %v", key, err)
+		}
+		s.take(pg, []byte(body))
+	}
+	if err := s.decodeVars([]byte(image[""])); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// tenantPages is how many pages a tenant has in a behaviour shard.
+func tenantPages(s *shard, tenant string) (n int) {
+	for key := range pagesOf(s) {
+		if strings.HasPrefix(key[1:], tenant+"|") {
+			n++
+		}
+	}
+	return n
 }
 
 func sameState(t *testing.T, what string, want, got map[string]string) {
@@ -276,4 +272,13 @@ func lines(found []*event.Finding) (out []string) {
 		out = append(out, fmt.Sprintf("%+v", g))
 	}
 	return out
+}
+
+// small makes the state of the tests' engines so small that tenants use up their shares, for every
+// second seed.
+func small(r *rules, seed uint64) *rules {
+	if seed%2 == 1 {
+		r.pageCap = 5 * int(max(r.sources, r.facts))
+	}
+	return r
 }

@@ -90,7 +90,7 @@ func TestDeadLettersCountAgainstTheAgentThatTheyName(t *testing.T) {
 				t.Errorf("%s: a dead letter is of %q", name, whose)
 			}
 		}
-		for key := range every(b.shard) {
+		for key := range pagesOf(b.shard) {
 			if c.want == nil && strings.HasPrefix(name, "not if the key") {
 				t.Errorf("%s: there is a page %q", name, key)
 			}
@@ -136,9 +136,9 @@ func FuzzHostileContent(f *testing.F) {
 					i, day0+i*1000, i%2))
 		}
 		pages := map[string]string{}
-		for key, image := range every(b.shard) {
+		for key, body := range pagesOf(b.shard) {
 			if !strings.Contains(key, "|bad") {
-				pages[key] = string(image.appendTo(nil))
+				pages[key] = body
 			}
 		}
 		return pages, b

@@ -51,7 +51,7 @@ func TestTheBreakerOfAMisroutedAgentIsOne(t *testing.T) {
 			t.Errorf("seed %d: commands after a restore: %+v; refused: %v", seed, got, c.dead)
 		}
 		for p, b := range c.behaviours {
-			for _, pg := range b.pages {
+			for _, pg := range every(t, b.shard) {
 				if pg.breaker != nil && int32(p) != home {
 					t.Errorf("seed %d: partition %d has a breaker of an agent of partition %d", seed, p, home)
 				}

@@ -1103,7 +1103,7 @@ func TestWhatWasStoppedIsNotForgotten(t *testing.T) {
 		t.Fatalf("the guard of blocks that still hold was forgotten: gate %+v", g)
 	}
 	barred := int64(0)
-	for _, pg := range every(c.behaviours[0].shard) {
+	for _, pg := range every(t, c.behaviours[0].shard) {
 		if a, ok := pg.content.(*agentPage); ok {
 			barred += a.barred
 		}

@@ -9,25 +9,9 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// small makes the state of the tests' engines so small that tenants use up their shares, for every
-// second seed.
-func small(r *rules, seed uint64) *rules {
-	if seed%2 == 1 {
-		r.pageCap = 5 * int(max(r.sources, r.facts))
-	}
-	return r
-}
-
 const forbids = `{"v":1,"personas":[{"name":"clerk","default":"allow","tools":{"deny":["rm"]}}],"limits":[
 {"id":"rows-of-a-call","scope":"call","measure":"records","max":"50"},{"id":"agent-calls","scope":"agent","measure":"count","max":"3","window":"1d"}],
 "rules":[{"id":"odd-hour","title":"x","where":"tool.name == \"odd\""}]}`
-
-func act(agent, session, tool string, n int, t int64, records int64) *event.Event {
-	return &event.Event{ID: fmt.Sprint("e", n), Time: t, Kind: event.ToolCall, Tenant: "acme", Persona: "clerk",
-		Agent: event.Agent{ID: agent}, Session: session,
-		Tool: event.Tool{Name: tool, Class: event.Read}, Has: event.HasRecords,
-		Result: event.ResultOf{Outcome: event.OK, Records: records}}
-}
 
 // At a full state whoever is new is held against everything that needs no memory, and its findings
 // say what they were made without.
@@ -66,8 +50,8 @@ func TestWhoFindsNoRoomIsJudgedWithoutMemory(t *testing.T) {
 	if !slices.Equal(rules, want) {
 		t.Errorf("found %q, want %q", rules, want)
 	}
-	if b.counts.stateless != 10 || b.tenants["acme"] != 6 {
-		t.Errorf("%d events without memory, %d pages", b.counts.stateless, b.tenants["acme"])
+	if b.counts.stateless != 10 || tenantPages(b.shard, "acme") != 6 {
+		t.Errorf("%d events without memory, %d pages", b.counts.stateless, tenantPages(b.shard, "acme"))
 	}
 	// Those that are known are still counted, and theirs are findings as ever.
 	for range 3 {
@@ -116,8 +100,8 @@ func TestIdlePagesMakeRoomAndNoOthers(t *testing.T) {
 				t.Fatalf("minute %d: honest-%d was pushed out", m, i)
 			}
 		}
-		if b.tenants["acme"] > 100 {
-			t.Fatalf("minute %d: %d pages", m, b.tenants["acme"])
+		if tenantPages(b.shard, "acme") > 100 {
+			t.Fatalf("minute %d: %d pages", m, tenantPages(b.shard, "acme"))
 		}
 	}
 	if b.counts.evicted < 50 || b.counts.stateless == 0 {
@@ -173,7 +157,7 @@ func TestOneAgentsSessionsLeaveRoomForOthers(t *testing.T) {
 		}
 		b.observe(act("many", fmt.Sprint("s", i), tool, i, at, 1), at)
 	}
-	if got := b.tenants["acme"]; got != 11 {
+	if got := tenantPages(b.shard, "acme"); got != 11 {
 		t.Errorf("one agent has %d pages of 80, want 10 sessions and its own", got)
 	}
 	last := b.findings[len(b.findings)-1]
@@ -186,8 +170,8 @@ func TestOneAgentsSessionsLeaveRoomForOthers(t *testing.T) {
 	for i := range 5 {
 		b.observe(act("many", fmt.Sprint("later", i), "search", 1000+i, at+int64(i)*20_000, 1), at+int64(i)*20_000)
 	}
-	if b.pageIf([]byte("sacme|many|later4")) == nil || b.tenants["acme"] != 11 {
-		t.Errorf("sessions that are over make no room: %d pages", b.tenants["acme"])
+	if b.pageIf([]byte("sacme|many|later4")) == nil || tenantPages(b.shard, "acme") != 11 {
+		t.Errorf("sessions that are over make no room: %d pages", tenantPages(b.shard, "acme"))
 	}
 }
 
@@ -206,8 +190,8 @@ func TestAFullStateStopsWhomItShould(t *testing.T) {
 		// one is stopped; of a hundred that are made up no more than the reserve has room for
 		b.observe(act(fmt.Sprint("x", i), "", "rm", 100+i, day0, 1), day0)
 	}
-	if len(b.commands) != 2 || b.tenants["acme"] != 10 {
-		t.Errorf("%d commands, %d pages", len(b.commands), b.tenants["acme"])
+	if len(b.commands) != 2 || tenantPages(b.shard, "acme") != 10 {
+		t.Errorf("%d commands, %d pages", len(b.commands), tenantPages(b.shard, "acme"))
 	}
 }
 
@@ -223,7 +207,7 @@ func TestATenantThatUsesUpItsPagesHarmsNobodyElse(t *testing.T) {
 	}
 	b.observe(&event.Event{ID: "x", Time: day0, Kind: event.ToolCall, Tenant: "modest", Agent: event.Agent{ID: "a"}},
 		day0)
-	if b.tenants["greedy"] != 20 || b.tenants["modest"] != 1 || b.counts.dropped != 80 {
-		t.Errorf("pages %v, %d dropped", b.tenants, b.counts.dropped)
+	if tenantPages(b.shard, "greedy") != 20 || tenantPages(b.shard, "modest") != 1 || b.counts.dropped != 80 {
+		t.Errorf("pages %d and %d, %d dropped", tenantPages(b.shard, "greedy"), tenantPages(b.shard, "modest"), b.counts.dropped)
 	}
 }

@@ -35,15 +35,33 @@ func meterOf(t testing.TB, set *policy.Set) uint64 {
 	b.begin(0, true)
 	b.observe(&event.Event{ID: "e", Time: day0, Kind: event.ToolCall, Tenant: "acme", Agent: event.Agent{ID: "a"},
 		User: "u1"}, day0)
-	if b.partials.Len() != 2 { // of the limit and of the persona's guard
-		t.Fatalf("%d buckets", b.partials.Len())
+	b.seal()
+	var buckets []detectors.Bucket
+	for _, o := range b.out {
+		if o.to != toFacts {
+			continue
+		}
+		_, body, err := readFactsHead(o.value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for len(body.B) > 0 && body.B[0] != deltaTag && body.B[0] != noteTag {
+			var k detectors.Bucket
+			if readBucket(&body, &k); body.Err != nil {
+				t.Fatal(body.Err)
+			}
+			buckets = append(buckets, k)
+		}
+	}
+	if len(buckets) != 2 { // of the limit and of the persona's guard
+		t.Fatalf("%d buckets", len(buckets))
 	}
 	meter := uint64(0)
-	b.partials.Each(func(k *detectors.Bucket) {
+	for _, k := range buckets {
 		if k.Slot != guardSlot {
 			meter = k.Counted[0].Meter
 		}
-	})
+	}
 	return meter
 }
 

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/policy"
 )
 
@@ -119,3 +120,10 @@ const (
 	hour     = 3_600_000
 	midnight = 19_675 * baselines.DayMS // before day0
 )
+
+func act(agent, session, tool string, n int, t int64, records int64) *event.Event {
+	return &event.Event{ID: fmt.Sprint("e", n), Time: t, Kind: event.ToolCall, Tenant: "acme", Persona: "clerk",
+		Agent: event.Agent{ID: agent}, Session: session,
+		Tool: event.Tool{Name: tool, Class: event.Read}, Has: event.HasRecords,
+		Result: event.ResultOf{Outcome: event.OK, Records: records}}
+}

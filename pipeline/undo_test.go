@@ -2,7 +2,6 @@ package pipeline
 
 import (
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"testing"
 
@@ -24,8 +23,8 @@ func TestAnUndoneSliceLeavesNoTrace(t *testing.T) {
 		for at[mainLog] < len(l.records[mainLog]) {
 			now += r.Int64N(3000)
 			n, m := r.IntN(10), 1+r.IntN(80)
-			want, before := imageOf(b.shard), at
-			tenants, pages := maps.Clone(b.tenants), b.pageCount()
+			want, before := b.image(), at
+			pages := b.pageCount()
 			undo := r.IntN(3) > 0
 			if _, err := st.apply(b.shard, l.take(&at, n, m), now); err != nil {
 				t.Fatalf("seed %d: %v", seed, err)
@@ -40,25 +39,12 @@ func TestAnUndoneSliceLeavesNoTrace(t *testing.T) {
 			if err := b.rollback(); err != nil {
 				t.Fatalf("seed %d: %v", seed, err)
 			}
-			got := imageOf(b.shard)
+			got := b.image()
 			sameState(t, fmt.Sprintf("seed %d, records %v to %v", seed, before, at), want, got)
-			if !maps.Equal(tenants, b.tenants) {
-				t.Fatalf("seed %d: pages by tenant %v, want %v", seed, b.tenants, tenants)
-			}
 			// Done again it gives what it would have given, byte by byte.
 			at = before
 			first := newBehaviour(1, b.rules, none, "events")
-			for k, pg := range every(b.shard) {
-				first.pages[k] = makePage(k)
-				if err := first.pages[k].decode(pg.appendTo(nil)); err != nil {
-					t.Fatal(err)
-				}
-				first.enter(pg)
-				first.indexed(first.pages[k])
-			}
-			if err := first.shard.decodeVars([]byte(want[""])); err != nil {
-				t.Fatal(err)
-			}
+			restore(t, first.shard, want)
 			slice := l.take(&at, n, m)
 			j1, err1 := st.apply(b.shard, slice, now)
 			j2, err2 := st.apply(first.shard, slice, now)
@@ -69,8 +55,8 @@ func TestAnUndoneSliceLeavesNoTrace(t *testing.T) {
 			}
 			b.kept()
 			first.kept()
-			sameState(t, fmt.Sprintf("seed %d, records %v to %v, done again", seed, before, at), imageOf(first.shard),
-				imageOf(b.shard))
+			sameState(t, fmt.Sprintf("seed %d, records %v to %v, done again", seed, before, at), first.image(),
+				b.image())
 		}
 		if dropped == 0 && seed == 0 {
 			t.Error("no slice dropped pages: the test has lost its teeth")
@@ -91,7 +77,7 @@ func TestAnUndoneSliceOfFactsLeavesNoTrace(t *testing.T) {
 		for len(order) > 0 {
 			n := min(len(order), 1+r.IntN(6))
 			for _, undo := range []bool{true, false} {
-				want := imageOf(b.shard)
+				want := b.image()
 				b.begin(1, true)
 				for i := range order[:n] {
 					if err := b.step(mainLog, &order[i]); err != nil {
@@ -104,7 +90,7 @@ func TestAnUndoneSliceOfFactsLeavesNoTrace(t *testing.T) {
 				if err := b.rollback(); err != nil {
 					t.Fatal(err)
 				}
-				sameState(t, fmt.Sprintf("seed %d, %d records left", seed, len(order)), want, imageOf(b.shard))
+				sameState(t, fmt.Sprintf("seed %d, %d records left", seed, len(order)), want, b.image())
 			}
 			order = order[n:]
 		}

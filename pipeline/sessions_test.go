@@ -48,12 +48,47 @@ func TestASessionInUseIsNotForgottenWhereClocksAreAhead(t *testing.T) {
 		act("fast-2", "b", midnight+ahead+h*hour+1000)
 	}
 	sessions := 0
-	for key := range every(b.shard) {
+	for key := range pagesOf(b.shard) {
 		if key[0] == sessionKind && strings.Contains(key, "slow") {
 			sessions++
 		}
 	}
 	if sessions != 0 {
 		t.Error("a session that has been idle for two days is remembered")
+	}
+}
+
+// Pages that nobody asks for are as they were when somebody does, and an agent that goes on holds no
+// session that has been forgotten.
+func TestDaysOfAnotherAgentChangeNoPage(t *testing.T) {
+	set := setOf(t, strict)
+	b := newBehaviour(0, engine(t, 1, 1, set), set, "events")
+	b.volatile = true
+	events := crowd(4000, 40)
+	b.begin(day0, false)
+	for i := range events {
+		b.observe(&events[i], day0+86_400_000)
+	}
+	before := pagesOf(b.shard)
+	again := events[0]
+	for h := range int64(50) { // one goes on, without a session
+		again.ID, again.Time, again.Session = fmt.Sprint("later-", h), day0+(h+1)*3_600_000, ""
+		b.observe(&again, day0+100*3_600_000)
+	}
+	one := string(appendAgentKey(nil, &again))
+	others := 0
+	for key, body := range pagesOf(b.shard) {
+		if key[0] != agentKind || key == one {
+			continue
+		}
+		if others++; body != before[key] {
+			t.Fatalf("page %q has changed", key)
+		}
+	}
+	if others < 30 {
+		t.Fatalf("only %d other agents are known", others)
+	}
+	if pg := b.pageIf([]byte(one)); pg == nil || pg.agent().last != nil {
+		t.Error("an agent holds a session that is not there any more")
 	}
 }
