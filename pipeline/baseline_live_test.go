@@ -167,7 +167,7 @@ func TestSnapshotsSurviveRestarts(t *testing.T) {
 		}
 		c.MaxPoll = []int{7, 60, 500}[i%3]
 		if i%2 == 1 { // next to nothing may stay in memory
-			c.Budget, c.CheckpointEvery = &Budget{limit: 1, always: 1 << 40}, time.Millisecond
+			c.Budget, c.CheckpointEvery = leastBudget(), time.Millisecond
 		}
 		e := l.start(c)
 		_, before := l.shelves()

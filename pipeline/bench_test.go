@@ -4,9 +4,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
-	"time"
-
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/policy"
@@ -92,39 +89,6 @@ func BenchmarkObserve(b *testing.B) {
 	b.Run("of fifty limits", func(b *testing.B) { benchmarkObserve(b, fifty, false) })
 }
 
-func BenchmarkApply(b *testing.B) { // decode, observe, seal and journal of a transaction of 4,000 events
-	set := policy.Default()
-	s := newBehaviour(0, engine(b, 1, 4, set), set, "events")
-	s.rules.pageCap = 1 << 30
-	g := stream(1, 0, crowdAgents)
-	var slice [2][]*kgo.Record
-	bytes := int64(0)
-	for i := range 4000 {
-		line, at := g.event()
-		bytes += int64(len(line))
-		slice[mainLog] = append(slice[mainLog],
-			&kgo.Record{Offset: int64(i), Value: line, Timestamp: time.UnixMilli(at)})
-	}
-	st := &stage{}
-	b.SetBytes(bytes)
-	b.ReportAllocs()
-	for range b.N {
-		s.next[mainLog] = 0
-		j, err := st.apply(s.shard, &slice, day0)
-		if err != nil {
-			b.Fatal(err)
-		}
-		s.kept()
-		j.encode()
-		for _, pg := range s.pages {
-			if a, ok := pg.content.(*agentPage); ok {
-				a.recent.Ring = a.recent.Ring[:0] // so that the ids are new
-			}
-		}
-	}
-	perSecond(b, len(slice[mainLog]), "events")
-}
-
 func BenchmarkSeal(b *testing.B) { // facts of a transaction of 4,000 events
 	events := crowd(4000, crowdAgents)
 	s := settled(b, policy.Default(), events)
@@ -169,74 +133,6 @@ func BenchmarkUndo(b *testing.B) { // of a transaction of 4,000 events
 	perSecond(b, len(events), "events")
 }
 
-func BenchmarkRelation(b *testing.B) { // take and close what 4,000 events of 2,000 users contributed
-	set := policy.Default()
-	events := crowd(4000, crowdAgents)
-	shared := engine(b, 1, 1, set)
-	shared.pageCap = 1 << 30
-	s := newBehaviour(0, shared, set, "events")
-	r := newRelation(0, shared, set)
-	b.ReportAllocs()
-	buckets := int64(0)
-	for round := range b.N {
-		b.StopTimer()
-		s.begin(day0, true)
-		for i := range events {
-			slide(&events[i], round)
-			s.observe(&events[i], day0+1000*86_400_000)
-		}
-		s.seal()
-		s.kept()
-		b.StartTimer()
-		r.begin(day0, true)
-		for _, o := range s.out {
-			if o.to != toFacts {
-				continue
-			}
-			if err := r.apply(mainLog, &record{value: o.value}); err != nil {
-				b.Fatal(err)
-			}
-		}
-		r.advanceTo(events[len(events)-1].Time + 10_000)
-		buckets += r.counts.buckets
-	}
-	perSecond(b, len(events), "events")
-	b.ReportMetric(float64(buckets)/b.Elapsed().Seconds(), "buckets/s")
-}
-
-func journalOf(control int) *journal {
-	j := &journal{seq: 7, now: day0, next: [2]int64{5, 4000}, events: 4000, watermark: day0, digest: 1}
-	for i := range control {
-		j.control = append(j.control, record{offset: int64(i), stamp: day0, value: control0})
-	}
-	return j
-}
-
-var control0 = control{Kind: controlVerdict, Tenant: "acme", Agent: "agent-00001",
-	Finding: "0123456789abcdef0123456789abcdef", Severity: 3, Risk: 50, Time: day0}.encode()
-
-func BenchmarkJournal(b *testing.B) {
-	for _, n := range []int{0, 100} {
-		j := journalOf(n)
-		b.Run(fmt.Sprintf("encode %d control records", n), func(b *testing.B) {
-			b.ReportAllocs()
-			for range b.N {
-				j.encode()
-			}
-		})
-		one := j.encode()[0]
-		b.Run(fmt.Sprintf("decode %d control records", n), func(b *testing.B) {
-			b.ReportAllocs()
-			b.SetBytes(int64(len(one)))
-			for range b.N {
-				if _, err := readJournal(one); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-	}
-}
-
 func BenchmarkPage(b *testing.B) {
 	s := settled(b, policy.Default(), crowd(200_000, 1000))
 	var pages []*page
@@ -266,38 +162,4 @@ func BenchmarkPage(b *testing.B) {
 			}
 		}
 	})
-}
-
-func BenchmarkReplay(b *testing.B) {
-	set := policy.Default()
-	for name, step := range map[string]int64{"1000 events a second": 2, "2 events a second": 1000} {
-		b.Run(name, func(b *testing.B) {
-			g := stream(3, 0, 2000)
-			g.step = step
-			path := write(b, "events.jsonl", fileOf(g, 100_000))
-			b.ReportAllocs()
-			b.ResetTimer()
-			n := int64(0)
-			for range b.N {
-				got := replayFile(b, path, set, 2, 0, false)
-				if got.err != nil {
-					b.Fatal(got.err)
-				}
-				n += got.sum.Events
-			}
-			b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "events/s")
-		})
-	}
-}
-
-// BenchmarkRing is a step of the watermark in a shard where something is awaited on 10,000 pages,
-// none of it due.
-func BenchmarkRing(b *testing.B) {
-	r := newRelation(0, &rules{sources: 1, facts: 1}, none)
-	for i := range 10_000 {
-		r.waiting[&scopePage{}] = int64(1e12) + int64(i)
-	}
-	for i := range b.N {
-		r.ring(int64(i))
-	}
 }

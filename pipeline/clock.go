@@ -165,3 +165,5 @@ func (c *clock) decode(r *wire.Reader) {
 		risen: r.Varint(), stamp: r.Varint(), first: r.Uint64(), jumpTo: r.Varint(), jumper: r.Uint64(),
 		jumpSeen: r.Varint()}
 }
+
+const never = int64(1<<63 - 1)

@@ -138,3 +138,51 @@ func TestOldPagesArePutBy(t *testing.T) {
 		t.Error("an agent holds a session that is not there any more")
 	}
 }
+
+// The relation stage, too, finds the same with its pages on disk.
+func TestScopesOnDiskDoNotShow(t *testing.T) {
+	set := setOf(t, strict)
+	for seed := range uint64(6) {
+		r := rand.New(rand.NewPCG(seed, 2))
+		shared := engine(t, 2, 1, set)
+		order := interleave(r, factsOf(t, shared, set, seed, 400))
+		warm := newRelation(0, shared, none)
+		disk := *shared
+		disk.store = scratch(t)
+		cold := newRelation(0, &disk, none)
+		cold.volatile = true
+		cold.begin(1, false)
+		warm.begin(1, false)
+		laid := 0
+		for i := range order {
+			for _, b := range []*relation{warm, cold} {
+				if err := b.step(mainLog, &order[i]); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if warm.digest.Sum64() != cold.digest.Sum64() {
+				t.Fatalf("seed %d, record %d: outputs differ", seed, i)
+			}
+			if r.IntN(3) == 0 {
+				if _, err := cold.shed(1 << 40); err != nil {
+					t.Fatal(err)
+				}
+				laid += len(cold.away)
+			}
+		}
+		sameState(t, fmt.Sprint("seed ", seed), pagesOf(warm.shard), pagesOf(cold.shard))
+		if laid == 0 {
+			t.Error("nothing was put on disk: the test has lost its teeth")
+		}
+	}
+}
+
+func scratch(t *testing.T) *state.Store {
+	t.Helper()
+	s, err := state.Scratch(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}

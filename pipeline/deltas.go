@@ -1,11 +1,8 @@
 package pipeline
 
 import (
-	"cmp"
-	"encoding/binary"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -13,7 +10,6 @@ import (
 	"github.com/wayward-sec/wayward/detectors"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/event/wire"
-	"github.com/wayward-sec/wayward/policy"
 )
 
 // Deltas are what a behaviour shard learns, one for each baseline and day. Those of a slice are
@@ -45,44 +41,10 @@ type share struct {
 	Events uint64 `json:"events"`
 }
 
-// appendLearnedKey is the key of a page of a baseline.
-func appendLearnedKey(b []byte, kind byte, k baselines.Key, day int64) []byte {
-	b = append(append(append(b, kind), k.Tenant...), '|')
-	b = append(event.AppendKeyPart(b, k.Persona), '|')
-	b = append(event.AppendKeyPart(b, k.Fork), '|')
-	return binary.BigEndian.AppendUint64(b, uint64(day)^1<<63) // ascending, whatever the sign
-}
-
-// learnedKey takes the key of such a page apart.
-func learnedKey(page string) (k baselines.Key, day int64) {
-	if len(page) < 1+8 {
-		return k, 0
-	}
-	names, number := page[1:len(page)-8], page[len(page)-8:]
-	k.Tenant, names, _ = strings.Cut(names, "|")
-	persona, fork, _ := strings.Cut(names, "|")
-	k.Persona, k.Fork = event.KeyPart(persona), event.KeyPart(strings.TrimSuffix(fork, "|"))
-	return k, int64(binary.BigEndian.Uint64([]byte(number)) ^ 1<<63)
-}
-
 // gathered is a delta of the slice under way, or of a page.
 type gathered struct {
 	keyDay
 	delta *baselines.Delta
-}
-
-type keyDay struct {
-	baselines.Key
-	day int64
-}
-
-func (k keyDay) compare(o keyDay) int {
-	return cmp.Or(compareKeys(k.Key, o.Key), cmp.Compare(k.day, o.day))
-}
-
-func compareKeys(a, b baselines.Key) int {
-	return cmp.Or(strings.Compare(a.Tenant, b.Tenant), strings.Compare(a.Persona, b.Persona),
-		strings.Compare(a.Fork, b.Fork))
 }
 
 // off tells that nothing is learned of a persona.
@@ -265,21 +227,6 @@ func (b *behaviour) flush() {
 		}
 	}
 }
-
-// appendDelta encodes what one source has learned for a facts record.
-func appendDelta(b []byte, k keyDay, delta []byte) []byte {
-	b = append(b, deltaTag)
-	b = wire.AppendString(wire.AppendString(wire.AppendString(b, k.Tenant), k.Persona), k.Fork)
-	return wire.AppendString(binary.AppendVarint(b, k.day), string(delta))
-}
-
-// baselineOwner is the facts partition, of so many, that closes the days of a persona, all forks of
-// it.
-func baselineOwner(k baselines.Key, facts int32) int32 {
-	return (&rules{facts: facts}).owner(k.Tenant, policy.PersonaScope, k.Persona)
-}
-
-func (r *rules) baselineOwner(k baselines.Key) int32 { return baselineOwner(k, r.facts) }
 
 // eligible tells whether what an agent does may be learned: nothing is in force that covers it, and
 // nobody has just been called because of it.

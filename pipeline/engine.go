@@ -173,8 +173,8 @@ func Run(ctx context.Context, c Config) error {
 		}
 		return err
 	}
-	shared := &rules{encoder: c.Encoder, budget: c.Budget, store: c.Store, sources: sources, facts: facts,
-		pageCap: c.PageCap, partition: byKey, set: known.get, acks: c.Topics.Acks, feedback: c.Topics.Feedback,
+	shared := &rules{owners: owners{sources: sources, facts: facts, partition: byKey}, encoder: c.Encoder,
+		budget: c.Budget, store: c.Store, pageCap: c.PageCap, set: known.get, acks: c.Topics.Acks, feedback: c.Topics.Feedback,
 		noUndo: c.Hooks != nil && c.Hooks.NoUndo}
 	c.Health.begin(plain, c.Stages)
 	hash := c.Policy.Hash()

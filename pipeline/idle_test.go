@@ -19,7 +19,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/wayward-sec/wayward/event"
-	"github.com/wayward-sec/wayward/event/wire"
 	"github.com/wayward-sec/wayward/pipeline/broker"
 	"github.com/wayward-sec/wayward/pipeline/history"
 	"github.com/wayward-sec/wayward/state"
@@ -283,79 +282,5 @@ func TestAnHourWithoutAnEvent(t *testing.T) {
 				}
 			})
 		})
-	}
-}
-
-// A clock that is ticked by what it says itself must not run away, whatever comes in between.
-func TestTicksFollowFromEventsAlone(t *testing.T) {
-	const second = 1000
-	for name, c := range map[string]struct {
-		event func(s int64) (at int64, ok bool) // by the second of the broker's clock
-		ahead int64                             // of the wall clock, at the end of an hour
-	}{
-		"silence":                      {func(s int64) (int64, bool) { return s * second, s == 0 }, 0},
-		"one event every five seconds": {func(s int64) (int64, bool) { return s * second, s%5 == 0 }, 0},
-		"a gateway that is two seconds late": {func(s int64) (int64, bool) { return (s - 2) * second, s%7 == 0 },
-			-2 * second},
-		"one fast clock, once": {func(s int64) (int64, bool) { return s*second + futureTol, s == 0 },
-			futureTol},
-		"one fast clock among others": {func(s int64) (int64, bool) {
-			if s == 1800 {
-				return s*second + futureTol, true
-			}
-			return s * second, true
-		}, 0},
-		"an old event that is sent again and again": {func(s int64) (int64, bool) {
-			if s == 0 {
-				return 0, true
-			}
-			return -3600 * second, true
-		}, 0},
-		"the newest event, again and again": {func(s int64) (int64, bool) { return 0, true }, -futureTol},
-	} {
-		t.Run(name, func(t *testing.T) {
-			var k clock
-			highest := int64(noTime)
-			for s := range int64(3600) {
-				now := day0 + s*second
-				if at, ok := c.event(s); ok {
-					k.see(day0+at, now, 1)
-				}
-				k.tick(k.due(now + second/2))
-				highest = max(highest, k.reached()-now-second/2)
-				var back clock
-				r := wire.Reader{B: k.append(nil)}
-				if back.decode(&r); r.Err != nil || back != k {
-					t.Fatalf("%+v comes back as %+v, %v", k, back, r.Err)
-				}
-			}
-			end := int64(day0 + 3599*second + second/2)
-			if got := k.reached() - end; got < c.ahead-second || got > c.ahead || highest > futureTol {
-				t.Errorf("after an hour the clock is %d ms ahead, want %d; at the most %d", got, c.ahead, highest)
-			}
-		})
-	}
-}
-
-// What a file says of time is measured by the file: when it is replayed does not show.
-func TestTheClockOfAFileIsItsOwn(t *testing.T) {
-	set := setOf(t, strict)
-	shifted := func(by time.Duration) replayed {
-		g := stream(5, 5000, 20)
-		g.now = day0 + by.Milliseconds()
-		r := replayFile(t, write(t, "events.jsonl", fileOf(g, 1000)), set, 2, 0, true)
-		if r.err != nil {
-			t.Fatal(r.err)
-		}
-		return r
-	}
-	const year = 365 * 24 * time.Hour
-	want := shifted(0)
-	for _, by := range []time.Duration{-50 * year, 20 * year, 200 * year} {
-		got := shifted(by)
-		if got.sum.Findings != want.sum.Findings || got.sum.Updates != want.sum.Updates || got.sum.Future != 0 ||
-			got.sum.First-want.sum.First != by.Milliseconds() || got.sum.Last-want.sum.Last != by.Milliseconds() {
-			t.Errorf("%v later: %+v, want %+v", by, got.sum, want.sum)
-		}
 	}
 }

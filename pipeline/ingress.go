@@ -57,14 +57,6 @@ func (f converted) salvage(r *kgo.Record) *event.Named {
 	return nil
 }
 
-// whose says which agent a record names that did not decode.
-func whose(d *event.Decoder, r *record) *event.Named {
-	if n, ok := d.SalvageKeyed(r.key, r.value); ok {
-		return &n
-	}
-	return nil
-}
-
 // answer routes an ack or feedback to the shard that owns its scope.
 type answer struct {
 	rules *rules
@@ -82,19 +74,6 @@ func (a answer) convert(r *kgo.Record, emit func(output)) error {
 }
 
 func (a answer) salvage(*kgo.Record) *event.Named { return nil }
-
-// route brings a control record to the shard that owns a scope. set is as controlFacts has it.
-func (r *rules) route(s event.Scope, now int64, set string, c control) output {
-	if !s.Type.Narrow() {
-		return output{to: toFacts, partition: r.wideOwner(s), value: controlFacts(0, now, set, c)}
-	}
-	agent := s.Agent
-	if s.Type == event.AgentScope {
-		agent = s.ID
-	}
-	return output{to: toControl, partition: r.partition(event.AppendKey(nil, s.Tenant, agent), r.sources),
-		value: c.encode()}
-}
 
 // ingress is the stateless stage: raw topics in, agent.events out, in one transaction with the
 // offsets and the dead letters.

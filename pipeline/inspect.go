@@ -134,7 +134,7 @@ func inspect(s *state.Store, sp state.Space) PartitionState {
 		}
 		return none, nil
 	}
-	shared := &rules{sources: 1, facts: 1, set: known}
+	shared := &rules{owners: owners{sources: 1, facts: 1}, set: known}
 	sh := newBehaviour(sp.Partition, shared, none, "").shard
 	if sp.Stage == 'r' {
 		p.Stage = "relation"

@@ -178,11 +178,12 @@ func (st *stage) catchUpFacts(ctx context.Context, sh *shard, facts *reader, to 
 		if err != nil {
 			return fmt.Errorf("%s from offset %d: %w", topic, sh.next[mainLog], err)
 		}
-		if r.offset >= to[mainLog] {
-			return fmt.Errorf("%s: the group is at %d, but the log goes on with %d", topic, to[mainLog], r.offset)
+		if r.Offset >= to[mainLog] {
+			return fmt.Errorf("%s: the group is at %d, but the log goes on with %d", topic, to[mainLog], r.Offset)
 		}
 		sh.begin(sh.now, false)
-		if err := sh.step(mainLog, &r); err != nil {
+		rec := asRecord(r)
+		if err := sh.step(mainLog, &rec); err != nil {
 			return err
 		}
 		sh.seq++
@@ -239,11 +240,12 @@ func (st *stage) repeat(ctx context.Context, sh *shard, j *journal, events *read
 		if err != nil {
 			return fmt.Errorf("%s from offset %d: %w", st.in[1], sh.next[mainLog], err)
 		}
-		if i == 0 && r.offset != j.first || r.offset >= j.next[mainLog] {
+		if i == 0 && r.Offset != j.first || r.Offset >= j.next[mainLog] {
 			return fmt.Errorf("journal transaction %d wants events from offset %d to %d, the log gives %d", j.seq,
-				j.first, j.next[mainLog], r.offset)
+				j.first, j.next[mainLog], r.Offset)
 		}
-		if err := sh.step(mainLog, &r); err != nil {
+		rec := asRecord(r)
+		if err := sh.step(mainLog, &rec); err != nil {
 			return err
 		}
 	}
@@ -267,12 +269,12 @@ func (st *stage) nextJournal(ctx context.Context, log *reader, sh *shard) (journ
 		if err != nil {
 			return journal{}, fmt.Errorf("%s from offset %d: %w", st.journal, sh.joff, err)
 		}
-		j, err := readJournal(r.value)
+		j, err := readJournal(r.Value)
 		if err != nil {
-			return j, fmt.Errorf("%s at offset %d: %w", st.journal, r.offset, err)
+			return j, fmt.Errorf("%s at offset %d: %w", st.journal, r.Offset, err)
 		}
 		control = append(control, j.control...)
-		sh.joff = r.offset + 1
+		sh.joff = r.Offset + 1
 		if !j.more {
 			j.control = control
 			return j, nil
@@ -292,7 +294,8 @@ func (st *stage) catchUpWithoutJournal(ctx context.Context, sh *shard, events *r
 			if err != nil {
 				return err
 			}
-			if err := sh.step(log, &r); err != nil {
+			rec := asRecord(r)
+			if err := sh.step(log, &rec); err != nil {
 				return err
 			}
 		}

@@ -480,5 +480,3 @@ func (s *stageMetrics) age(day int64) {
 		s.m.newest.WithLabelValues(s.name).Set(float64(wall()-(day+1)*baselines.DayMS) / 1000)
 	}
 }
-
-const never = int64(1<<63 - 1)

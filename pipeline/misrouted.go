@@ -15,16 +15,6 @@ import (
 	"github.com/wayward-sec/wayward/pipeline/broker"
 )
 
-// Why an event lies in another partition than that of its agent's key.
-const (
-	noKey            = iota // the record has no key
-	otherKey                // its key is not tenant|agent.id
-	wrongPartitioner        // its key is right, its partition is not: librdkafka's default, mostly
-)
-
-// misroutedWhy are the reasons as labels of metrics.
-var misroutedWhy = [...]string{"no_key", "other_key", "other_partitioner"}
-
 // misroutedRemedy says for each reason what to do at the producer.
 var misroutedRemedy = [...]string{
 	"write events under the key tenant|agent.id",
@@ -34,13 +24,6 @@ var misroutedRemedy = [...]string{
 
 // ingressRemedy helps where the producer cannot be changed.
 const ingressRemedy = "or let it write to a topic of its own and name that under ingress, which writes each event where it belongs"
-
-// misplaced is an example of such an event.
-type misplaced struct {
-	offset int64
-	home   int32
-	source string // as the event says; hostile text
-}
 
 // byKey is the partition of a key by Kafka's default partitioner (murmur2).
 func byKey(key []byte, n int32) int32 { return broker.KeyPartition(&kgo.Record{Key: key}, n) }

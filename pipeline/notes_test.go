@@ -169,22 +169,3 @@ func TestNotesOfAllScopesAreBounded(t *testing.T) {
 		t.Errorf("%v wait, %d counted", n, b.noted)
 	}
 }
-
-// Alarms come in order of time, however often they are set anew.
-func TestAlarmsComeInOrder(t *testing.T) {
-	r := rand.New(rand.NewPCG(1, 1))
-	var a alarms
-	var want []int64
-	for range 1000 {
-		if due := r.Int64N(500); r.IntN(3) > 0 {
-			a.set(due, nil)
-			want = append(want, due)
-		} else if len(want) > 0 {
-			slices.Sort(want)
-			if got := a.take().due; got != want[0] {
-				t.Fatalf("%d rings before %d", got, want[0])
-			}
-			want = want[1:]
-		}
-	}
-}

@@ -2,9 +2,11 @@ package pipeline
 
 import (
 	"encoding/binary"
+	"strings"
 
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/detectors"
+	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/event/wire"
 	"github.com/wayward-sec/wayward/response"
 )
@@ -168,4 +170,24 @@ func (pg *page) decodeRest(r *wire.Reader, memory *detectors.Memory) (guard *res
 	}
 	memory.Decode(r)
 	return guard
+}
+
+// appendLearnedKey is the key of a page of a baseline.
+func appendLearnedKey(b []byte, kind byte, k baselines.Key, day int64) []byte {
+	b = append(append(append(b, kind), k.Tenant...), '|')
+	b = append(event.AppendKeyPart(b, k.Persona), '|')
+	b = append(event.AppendKeyPart(b, k.Fork), '|')
+	return binary.BigEndian.AppendUint64(b, uint64(day)^1<<63) // ascending, whatever the sign
+}
+
+// learnedKey takes the key of such a page apart.
+func learnedKey(page string) (k baselines.Key, day int64) {
+	if len(page) < 1+8 {
+		return k, 0
+	}
+	names, number := page[1:len(page)-8], page[len(page)-8:]
+	k.Tenant, names, _ = strings.Cut(names, "|")
+	persona, fork, _ := strings.Cut(names, "|")
+	k.Persona, k.Fork = event.KeyPart(persona), event.KeyPart(strings.TrimSuffix(fork, "|"))
+	return k, int64(binary.BigEndian.Uint64([]byte(number)) ^ 1<<63)
 }

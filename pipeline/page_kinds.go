@@ -299,3 +299,24 @@ func (m *modelPage) decodeContent(r *wire.Reader) {
 }
 
 func (m *modelPage) evictable() bool { return false }
+
+// continues tells whether an event at t goes on with a session. After its end, and after it was
+// idle for long by its own clock, what comes under its name is another one; what comes late is
+// still its own.
+func (pg *sessionPage) continues(t int64) bool {
+	switch {
+	case pg.began == noTime:
+		return false
+	case pg.closed:
+		return t < pg.seen
+	}
+	return t-pg.seen < detectors.SessionIdleMS
+}
+
+// begin makes the page that of a session that begins. Of one that had its name the breaker is left,
+// which is that of the name, and what Memory.Begin leaves.
+func (pg *sessionPage) begin(t int64, started bool) {
+	pg.memory.Begin(pg.closed, started)
+	pg.held, pg.errand, pg.heldAt = nil, nil, 0
+	pg.began, pg.asked, pg.closed = t, false, false
+}

@@ -36,14 +36,14 @@ func (r *reader) close() { r.cl.Close() }
 
 // next waits for a record of data. Only a transaction that is still open can make it wait for long,
 // at most the transaction timeout.
-func (r *reader) next(ctx context.Context) (record, error) {
+func (r *reader) next(ctx context.Context) (*kgo.Record, error) {
 	for {
 		kr, err := r.any(ctx)
 		if err != nil {
-			return record{}, err
+			return nil, err
 		}
 		if !kr.Attrs.IsControl() {
-			return asRecord(kr), nil
+			return kr, nil
 		}
 	}
 }

@@ -423,7 +423,7 @@ func (b *relation) closeAll(index int64) {
 				break
 			}
 		}
-		if _, have := pg.notes.bucket(index); !have {
+		if !pg.notes.has(index) {
 			continue
 		}
 		b.touch(&pg.page)
@@ -572,8 +572,7 @@ func (b *relation) indexed(pg *page) {
 	for i := range s.pending {
 		b.due[s.pending[i].Index] = append(b.due[s.pending[i].Index], s)
 	}
-	for i := range s.notes.buckets {
-		index := s.notes.buckets[i].index
+	for index := range s.notes.indices {
 		b.due[index] = append(b.due[index], s) // more than once does no harm
 	}
 	b.noted += s.notes.n

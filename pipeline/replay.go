@@ -164,8 +164,8 @@ func (r *Replay) Run(ctx context.Context, src history.Source) (_ Summary, err er
 	if err != nil {
 		return Summary{}, err
 	}
-	shared := &rules{sources: virtual, facts: virtual, pageCap: r.PageCap, set: known.get,
-		partition: func(key []byte, n int32) int32 { return int32(xxhash.Sum64(key) % uint64(n)) }}
+	shared := &rules{pageCap: r.PageCap, set: known.get, owners: owners{sources: virtual, facts: virtual,
+		partition: func(key []byte, n int32) int32 { return int32(xxhash.Sum64(key) % uint64(n)) }}}
 	x := &replaying{Replay: r, watermark: noTime, slice: noTime, closed: noTime, given: noTime, shared: shared}
 	defer func() {
 		if shared.store != nil {

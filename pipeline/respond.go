@@ -19,25 +19,6 @@ import (
 // command; every wider scope has a page with a relation shard. What others have to say of a breaker
 // (acks, feedback, the clock) comes as a control record in the log of the shard that owns it.
 
-// order is a response.Order as it travels in a control record.
-type order struct {
-	Scope   event.Scope    `json:"scope"`
-	Order   response.Order `json:"order"`
-	Persona string         `json:"persona,omitempty"`
-
-	guard string // tenant|persona of the guard that counts it if it blocks; "": none
-}
-
-// known tells whether this binary knows what is asked for: another version may have written it.
-func (o *order) known() bool {
-	for _, c := range o.Order.Rate.Classes {
-		if c > event.Delegate {
-			return false
-		}
-	}
-	return o.Scope.Type.Known() && o.Order.Action >= event.Observe && o.Order.Action < event.Restore
-}
-
 // orderOf is what a finding asks for; ok is false if it asks for nothing, or not of anything that
 // is known. at is the event time of what led to it.
 func orderOf(f *event.Finding, at int64) (o order, ok bool) {
@@ -426,29 +407,6 @@ func (b *behaviour) opened(c *control) {
 // watermark.
 func (b *behaviour) tellRelation(q int32, c control) {
 	b.emit(output{to: toFacts, partition: q, value: controlFacts(b.p, b.now, b.panel.Set.Hash(), c)})
-}
-
-// controlFacts is a facts record that is a control record. set is that under which it was decided,
-// "" if none was needed: people and gateways do not wait for the first one.
-func controlFacts(source int32, now int64, set string, c control) []byte {
-	return append(appendFactsHead(nil, factsHead{source: source, now: now, control: true, set: set}), c.encode()...)
-}
-
-func isControlFacts(value []byte) bool { return len(value) > 1 && value[1]&factsControl != 0 }
-
-// owner is the facts partition of a scope above agents.
-func (r *rules) owner(tenant string, scope policy.Scope, id string) int32 {
-	k := append(append(append(make([]byte, 0, 64), tenant...), '|', byte(scope), '|'), id...)
-	return int32(xxhash.Sum64(k) % uint64(r.facts))
-}
-
-// wideOwner is the facts partition of a breaker's scope above agents: that of what is counted for
-// the same scope.
-func (r *rules) wideOwner(s event.Scope) int32 {
-	kinds := map[event.ScopeType]policy.Scope{event.PersonaScope: policy.PersonaScope,
-		event.UserScope: policy.UserScope, event.TenantScope: policy.TenantScope,
-		event.ToolScope: policy.ToolScope, event.ServerScope: policy.ServerScope}
-	return r.owner(s.Tenant, kinds[s.Type], s.ID)
 }
 
 // respond does what a finding of this stage asks for.

@@ -210,3 +210,20 @@ func TestAFullStateStopsWhomItShould(t *testing.T) {
 		t.Errorf("%d commands, %d pages", len(b.commands), b.tenants["acme"])
 	}
 }
+
+func TestATenantThatUsesUpItsPagesHarmsNobodyElse(t *testing.T) {
+	set := setOf(t, strict)
+	shared := engine(t, 1, 1, set)
+	shared.pageCap = 20
+	b := newBehaviour(0, shared, set, "events")
+	b.begin(0, true)
+	for i := range 100 {
+		b.observe(&event.Event{ID: fmt.Sprint(i), Time: day0, Kind: event.ToolCall, Tenant: "greedy",
+			Agent: event.Agent{ID: fmt.Sprint("a", i)}}, day0)
+	}
+	b.observe(&event.Event{ID: "x", Time: day0, Kind: event.ToolCall, Tenant: "modest", Agent: event.Agent{ID: "a"}},
+		day0)
+	if b.tenants["greedy"] != 20 || b.tenants["modest"] != 1 || b.counts.dropped != 80 {
+		t.Errorf("pages %v, %d dropped", b.tenants, b.counts.dropped)
+	}
+}

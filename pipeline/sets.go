@@ -44,16 +44,6 @@ func newSets(own *policy.Set, store *state.Store, topic string) (*sets, error) {
 	return s, nil
 }
 
-// none is the set of a shard that has not been given one: no persona, no limit. Shards start with
-// it, so that the first set, too, takes effect by a record in their log.
-var none = func() *policy.Set {
-	s, err := policy.Parse([]byte(`{"v":1}`))
-	if err != nil {
-		panic(err)
-	}
-	return s
-}()
-
 func (s *sets) get(hash string) (*policy.Set, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

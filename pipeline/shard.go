@@ -16,53 +16,6 @@ import (
 	"github.com/wayward-sec/wayward/state"
 )
 
-// record is one record of a log as a shard sees it.
-type record struct {
-	offset int64
-	stamp  int64 // of the broker, Unix milliseconds
-	key    []byte
-	value  []byte
-}
-
-// Header is a record header.
-type Header struct {
-	Key   string
-	Value []byte
-}
-
-// Destination names a topic that shards write to.
-type Destination uint8
-
-// Destinations. Facts, control and journal are partitioned by the shard, the others by key.
-const (
-	toAlerts Destination = iota
-	toDLQ
-	toFacts
-	toControl
-	toJournal
-	toEvents
-	toCommands
-	toBreakers
-	toInventory
-	toBaselines
-)
-
-// output is one record that a shard wants written with the transaction.
-type output struct {
-	to        Destination
-	partition int32 // -1: by key
-	key       []byte
-	value     []byte
-	headers   []Header
-}
-
-// The two logs of a behaviour shard, in the order in which a transaction applies them. A relation
-// shard has the main log alone.
-const (
-	controlLog = 0
-	mainLog    = 1
-)
-
 // machine is what differs between the stages: how a record changes state and what follows from it.
 // It depends on records alone.
 type machine interface {
@@ -156,16 +109,14 @@ type shard struct {
 // rules is what the shards of a stage share and never change: an activation gives a shard another
 // one.
 type rules struct {
-	encoder   Encoder
-	sources   int32 // partitions of events and control
-	facts     int32 // partitions of facts
-	budget    *Budget
-	store     *state.Store // where pages are that are not in memory; nil: all are
-	pageCap   int          // pages of a tenant in all partitions of a stage together
-	partition func(key []byte, n int32) int32
-	set       func(hash string) (*policy.Set, error) // by hash, for activations
-	acks      string                                 // topic
-	feedback  string                                 // topic
+	owners
+	encoder  Encoder
+	budget   *Budget
+	store    *state.Store                           // where pages are that are not in memory; nil: all are
+	pageCap  int                                    // pages of a tenant in all partitions of a stage together
+	set      func(hash string) (*policy.Set, error) // by hash, for activations
+	acks     string                                 // topic
+	feedback string                                 // topic
 	// test of the crash test: an abort leaves pages as they are
 	noUndo bool
 }
@@ -177,20 +128,6 @@ type before struct {
 	dead     bool
 	gone     uint64
 	away     away
-}
-
-// counts are what a transaction adds to the metrics if it commits.
-type counts struct {
-	records, events, late, repeated, future, findings, updates, verdicts int64
-	facts, buckets, notes, lateBuckets                                   int64
-	dropped, evicted, stateless, badControl                              int64
-	deltas, lateDeltas, knownDeltas, closed, leftOut                     int64
-
-	misrouted  [len(misroutedWhy)]int64
-	misplaced  [len(misroutedWhy)]misplaced // the first of each
-	dead       map[string]int64             // by reason
-	byDetector map[string]int64
-	other      map[[2]string]int64 // by metric and label
 }
 
 func newShard(p int32, r *rules) *shard {
@@ -493,9 +430,6 @@ func (s *shard) find(f *event.Finding) {
 	}
 }
 
-// ruleMetric is what the names of metrics of rules begin with.
-const ruleMetric = "rule/"
-
 // policies is the set in force.
 func (s *shard) policies() *policy.Set { return s.machine.watchers().Set }
 
@@ -546,3 +480,13 @@ func (s *shard) takeDoomed() map[uint64]bool {
 	s.doomed = map[uint64]bool{}
 	return doomed
 }
+
+// none is the set of a shard that has not been given one: no persona, no limit. Shards start with
+// it, so that the first set, too, takes effect by a record in their log.
+var none = func() *policy.Set {
+	s, err := policy.Parse([]byte(`{"v":1}`))
+	if err != nil {
+		panic(err)
+	}
+	return s
+}()

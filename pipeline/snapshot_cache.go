@@ -328,14 +328,6 @@ type missing struct {
 
 func (m *missing) Error() string { return m.what }
 
-// ruling is what a person has decided about a baseline: the snapshot that is in force for days up
-// to a day, whatever their closings say.
-type ruling struct {
-	Day  int64  `json:"day"`
-	Of   int64  `json:"of"`             // day of the snapshot
-	Hash string `json:"hash,omitempty"` // "": none, nothing is known
-}
-
 // find implements models.
 func (l *snapshotCache) find(k baselines.Key, day int64, rules func(baselines.Key, int64) *ruling) (*baselines.Model,
 	error) {

@@ -71,7 +71,7 @@ func TestTicks(t *testing.T) {
 		{"reads, but its transactions do not commit", 8, func(pt *partition) { pt.polledAt = now - 1000 }, 0},
 		{"held long ago", 12, func(pt *partition) { pt.polledAt = now - 5000 }, 1},
 	} {
-		b := newBehaviour(0, &rules{facts: 1, sources: 1}, none, "events")
+		b := newBehaviour(0, &rules{owners: owners{sources: 1, facts: 1}}, none, "events")
 		b.next[mainLog], b.stamp = x.next, now-20_000
 		b.clock = clock{seen: true, newest: newest}
 		pt := &partition{shard: b.shard, end: 12, endAt: now - 10_000}
@@ -104,14 +104,14 @@ func TestTicks(t *testing.T) {
 			t.Fatal(err)
 		}
 		if w := pt.baseline; w != nil {
-			if got, err := readControl(r.value); err != nil || got.Kind != controlWait || got.Time != w.at {
-				t.Errorf("%s: %s", x.name, r.value)
+			if got, err := readControl(r.Value); err != nil || got.Kind != controlWait || got.Time != w.at {
+				t.Errorf("%s: %s", x.name, r.Value)
 			}
 			continue
 		}
-		if got, err := readControl(r.value); err != nil || got.Kind != controlTick ||
+		if got, err := readControl(r.Value); err != nil || got.Kind != controlTick ||
 			pt.ahead != (got.Time == newest && got.IdleMS == 0) {
-			t.Errorf("%s: %s", x.name, r.value)
+			t.Errorf("%s: %s", x.name, r.Value)
 		}
 	}
 }

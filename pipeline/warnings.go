@@ -28,9 +28,6 @@ func firstTime[K comparable](seen *map[K]bool, k K) bool {
 	return true
 }
 
-// unmeasured is what is counted of a limit that cannot measure a call.
-const unmeasured = "unmeasured"
-
 // warnOnce warns of what a committed slice has counted. A rule of which an expression does nothing
 // but fail is turned off.
 func (st *stage) warnOnce(sh *shard) {

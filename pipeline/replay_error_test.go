@@ -22,7 +22,7 @@ func (m noModels) must(baselines.Key, int64, func(baselines.Key, int64) *ruling)
 func TestAReplayEndsWithTheErrorOfAnEvent(t *testing.T) {
 	want := errors.New("no snapshot")
 	x := &replaying{Replay: &Replay{Workers: 1}, watermark: noTime}
-	b := newBehaviour(0, &rules{sources: 1, facts: 1, pageCap: 100}, none, "")
+	b := newBehaviour(0, &rules{owners: owners{sources: 1, facts: 1}, pageCap: 100}, none, "")
 	b.replay, b.models, b.begun = &x.watermark, noModels{want}, true
 	b.begin(0, true)
 	x.behaviours[0] = b
