@@ -9,7 +9,7 @@ import (
 	"github.com/wayward-sec/wayward/catalogue"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/policy"
-	"github.com/wayward-sec/wayward/rules"
+	"github.com/wayward-sec/wayward/rules/expression"
 )
 
 // Lint reports what is wrong with a folder of policies, as policy.Load has found it, and what is
@@ -39,14 +39,14 @@ type Sample struct {
 	Events int
 
 	set     *policy.Set
-	fields  map[*rules.Field]bool // not seen yet
+	fields  map[*expression.Field]bool // not seen yet
 	args    map[string]bool
 	scratch catalogue.Scratch
 }
 
 // NewSample waits for events.
 func NewSample(set *policy.Set) *Sample {
-	s := &Sample{set: set, fields: map[*rules.Field]bool{}, args: map[string]bool{}}
+	s := &Sample{set: set, fields: map[*expression.Field]bool{}, args: map[string]bool{}}
 	for _, r := range set.Rules() {
 		for _, p := range r.Args() {
 			s.args[p] = true
@@ -65,12 +65,12 @@ func (s *Sample) Add(e *event.Event) {
 		s.set.Catalogue().Tool(e.Tenant, &e.Tool).Complete(e, &s.scratch)
 	}
 	for f := range s.fields {
-		if f.Carried(&rules.Context{E: e}) {
+		if f.Carried(&expression.Context{E: e}) {
 			delete(s.fields, f)
 		}
 	}
 	for p := range s.args {
-		if rules.Carries(e, p) {
+		if expression.Carries(e, p) {
 			delete(s.args, p)
 		}
 	}

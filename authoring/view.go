@@ -8,6 +8,7 @@ import (
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/policy"
 	"github.com/wayward-sec/wayward/rules"
+	"github.com/wayward-sec/wayward/rules/expression"
 )
 
 // View is a rule as people want to see it: what it is for and how it runs.
@@ -77,7 +78,7 @@ func Rule(set *policy.Set, id string) (*rules.Rule, error) {
 }
 
 // Index says under which index a condition is looked at.
-func Index(g *rules.Guard) string {
+func Index(g *expression.Guard) string {
 	var out []string
 	if g.Tools != nil {
 		out = append(out, "tool "+strings.Join(g.Tools, ", "))

@@ -10,7 +10,7 @@ import (
 
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/event/jsonscan"
-	"github.com/wayward-sec/wayward/rules"
+	"github.com/wayward-sec/wayward/rules/expression"
 )
 
 // Bounds of what is looked at in the arguments of one call, and of what is remembered of a tool's
@@ -601,4 +601,4 @@ func (t *Tool) insert(path string) *arg {
 }
 
 // CheckPath says what is wrong with an argument path, or "".
-func CheckPath(path string) string { return rules.CheckPath(path, maxLevels, maxIndex, maxKey) }
+func CheckPath(path string) string { return expression.CheckPath(path, maxLevels, maxIndex, maxKey) }

@@ -24,7 +24,6 @@ type Canonical struct {
 	out     []byte
 	spare   []byte
 	members []canonicalMember
-	unit    []byte
 }
 
 // canonicalMember is a member of an object that is being written: its name and all of it in out.

@@ -559,7 +559,7 @@ func (b *behaviour) heardWide(c *control) {
 	case i >= 0 && !k.Open():
 		b.wide = slices.Delete(b.wide, i, i+1)
 	case i >= 0:
-		k.KeepActs(b.wide[i])
+		k.KeepCalls(b.wide[i])
 		b.wide[i] = k
 	case k.Open() && len(b.wide) < maxWide:
 		b.wide = append(b.wide, k)
@@ -650,7 +650,7 @@ func (b *relation) control(c *control, r *record) {
 		if g := b.guarded(c.Tenant, c.Persona, func(g *response.Guard) { g.Blocked(c.Hash) }); g != nil {
 			b.emit(output{to: toControl, partition: c.Source,
 				value: control{Kind: controlGate, Source: b.p, Tenant: c.Tenant, Persona: c.Persona, Hash: c.Hash,
-					Open: !g.Shut()}.encode()})
+					Open: !g.Full()}.encode()})
 		}
 	case controlFreed:
 		b.guarded(c.Tenant, c.Persona, func(g *response.Guard) { g.Freed(c.Hash) })

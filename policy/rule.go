@@ -17,6 +17,7 @@ import (
 
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/rules"
+	"github.com/wayward-sec/wayward/rules/expression"
 )
 
 // ruleDef is a rule as it is written: one YAML document.
@@ -100,7 +101,7 @@ type expectDef struct {
 type RuleTest struct {
 	Rule, Name string
 	Todo       string // why it fails and may
-	Learned    rules.Supposed
+	Learned    expression.Supposed
 	Events     []event.ScenarioEvent
 	Findings   int
 	Why, Scope string // of the first finding; "" is not asked for
@@ -246,11 +247,11 @@ func (c *collector) rule(d ruleDef, src *source, path string) {
 		json.Unmarshal(p.raw, &v)
 		switch v := v.(type) {
 		case float64:
-			s.Params[p.name] = rules.Param{Type: rules.Number, Value: rules.Value{N: v}}
+			s.Params[p.name] = rules.Param{Type: expression.Number, Value: expression.Value{N: v}}
 		case string:
-			s.Params[p.name] = rules.Param{Type: rules.Text, Value: rules.Value{S: v}}
+			s.Params[p.name] = rules.Param{Type: expression.Text, Value: expression.Value{S: v}}
 		case bool:
-			s.Params[p.name] = rules.Param{Type: rules.Bool, Value: rules.Truth(v)}
+			s.Params[p.name] = rules.Param{Type: expression.Bool, Value: expression.Truth(v)}
 		default:
 			bad("params."+p.name, "a parameter is a number, a text, true or false; put lists under lists:")
 		}
@@ -520,7 +521,7 @@ func (s *source) fault(path string, err error) {
 			return
 		}
 	}
-	f := (*rules.Fault)(nil)
+	f := (*expression.Fault)(nil)
 	if !errors.As(err, &f) {
 		s.problem(s.place(path), "%v", err)
 		return
@@ -694,7 +695,7 @@ func (s *Set) argumentsOfTests() map[string]map[string]bool {
 				continue
 			}
 			for _, p := range asked[t.Rule] {
-				if rules.Carries(&e, p) {
+				if expression.Carries(&e, p) {
 					out[t.Rule][p] = true
 				}
 			}

@@ -29,6 +29,7 @@ import (
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/event/glob"
 	"github.com/wayward-sec/wayward/rules"
+	"github.com/wayward-sec/wayward/rules/expression"
 )
 
 // Set is everything in the folder of policies, compiled and immutable.
@@ -49,8 +50,8 @@ type Set struct {
 	patterns  map[string][]player // by tenant, most telling first
 	bytes     []byte
 	hash      string
-	supposed  *rules.Supposed // of a test; nil otherwise
-	warnings  []*Problem      // of lint, about what is not in the set any more
+	supposed  *expression.Supposed // of a test; nil otherwise
+	warnings  []*Problem           // of lint, about what is not in the set any more
 }
 
 // name is something within a tenant; "" is every tenant.
@@ -148,16 +149,16 @@ func (s *Set) Hash() string { return s.hash }
 func (s *Set) Bytes() []byte { return bytes.Clone(s.bytes) }
 
 // Supposing is the set with what a test supposes to be learned: no part of its identity.
-func (s *Set) Supposing(test *rules.Supposed) *Set {
+func (s *Set) Supposing(test *expression.Supposed) *Set {
 	out := *s
 	out.supposed = test
 	return &out
 }
 
 // Supposed is what a test supposes to be learned; it is never nil.
-func (s *Set) Supposed() *rules.Supposed {
+func (s *Set) Supposed() *expression.Supposed {
 	if s.supposed == nil {
-		return &rules.Supposed{}
+		return &expression.Supposed{}
 	}
 	return s.supposed
 }

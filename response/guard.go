@@ -10,13 +10,13 @@ import (
 
 // Guard keeps a persona from being switched off by making its agents misbehave: only so many of
 // them may be blocked automatically at a time. It lives with the persona's relation shard, which
-// alone sees all of them; behaviour shards ask it by what they do. A shard may add one block until
-// that one has been answered, so the bound is exceeded by at most one for each further shard.
+// alone sees all of them. A behaviour shard reports each block and adds no other until that one has
+// been answered, so the bound is exceeded by at most one for each further shard.
 type Guard struct {
 	open   []uint64 // hashes of the scopes that are blocked
 	active [2]int64 // agents that acted in the newest hour, and in the one before
 	hour   int64    // of event time
-	shut   bool     // the shards have been told not to block
+	full   bool     // the last answer to the shards: no further block
 }
 
 // Acted adds agents that acted for the first time in an hour of event time.
@@ -42,7 +42,7 @@ func (g *Guard) Allowed(set *policy.Settings) int64 {
 	return max(set.GuardLeast, max(g.active[0], g.active[1])*set.GuardShare/100)
 }
 
-// Blocked notes a block, and Freed its end.
+// Blocked notes that a scope was blocked. A scope counts once.
 func (g *Guard) Blocked(scope uint64) {
 	if !slices.Contains(g.open, scope) {
 		g.open = append(g.open, scope)
@@ -54,20 +54,20 @@ func (g *Guard) Freed(scope uint64) {
 	g.open = slices.DeleteFunc(g.open, func(o uint64) bool { return o == scope })
 }
 
-// Room tells whether another block may be added, and whether that has changed since it was last
-// asked.
+// Room tells whether another block may be added, and whether the answer differs from the last one:
+// then the shards must be told.
 func (g *Guard) Room(set *policy.Settings) (room, changed bool) {
 	room = int64(len(g.open)) < g.Allowed(set)
-	changed = room == g.shut
-	g.shut = !room
+	changed = room == g.full
+	g.full = !room
 	return room, changed
 }
 
-// Shut tells what the shards were last told.
-func (g *Guard) Shut() bool { return g.shut }
+// Full tells whether Room last answered that there is none.
+func (g *Guard) Full() bool { return g.full }
 
-// Idle tells whether nothing would be lost with the guard but how many agents act.
-func (g *Guard) Idle() bool { return g == nil || len(g.open) == 0 && !g.shut }
+// Idle tells whether the guard holds nothing but how many agents act, and may be forgotten.
+func (g *Guard) Idle() bool { return g == nil || len(g.open) == 0 && !g.full }
 
 // Append encodes the guard.
 func (g *Guard) Append(b []byte) []byte {
@@ -76,7 +76,7 @@ func (g *Guard) Append(b []byte) []byte {
 		b = binary.BigEndian.AppendUint64(b, o)
 	}
 	b = binary.AppendVarint(binary.AppendVarint(binary.AppendVarint(b, g.active[0]), g.active[1]), g.hour)
-	if g.shut {
+	if g.full {
 		return append(b, 1)
 	}
 	return append(b, 0)
@@ -90,5 +90,5 @@ func (g *Guard) Decode(r *wire.Reader) {
 	}
 	g.active = [2]int64{r.Varint(), r.Varint()}
 	g.hour = r.Varint()
-	g.shut = r.Byte() == 1
+	g.full = r.Byte() == 1
 }

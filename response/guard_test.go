@@ -56,9 +56,9 @@ func TestAGuardSaysWhenItsRoomChanges(t *testing.T) {
 	}{
 		{func() {}, true, false},
 		{func() { g.Blocked(1) }, true, false},
-		{func() { g.Blocked(1) }, true, false}, // told twice is once
+		{func() { g.Blocked(1) }, true, false}, // reported twice is once
 		{func() { g.Blocked(2) }, false, true},
-		{func() { g.Blocked(3) }, false, false}, // was under way when the others were told
+		{func() { g.Blocked(3) }, false, false}, // was under way when the shards were told
 		{func() { g.Freed(9) }, false, false},   // nobody knows it
 		{func() { g.Freed(3) }, false, false},
 		{func() { g.Freed(2) }, true, true},
@@ -73,8 +73,8 @@ func TestAGuardSaysWhenItsRoomChanges(t *testing.T) {
 			t.Fatal(r.Err)
 		}
 		*g = *back // saved and loaded at any time
-		if room, changed := g.Room(set); room != c.room || changed != c.changed || g.Shut() == room {
-			t.Errorf("step %d: room %v, changed %v, shut %v", i, room, changed, g.Shut())
+		if room, changed := g.Room(set); room != c.room || changed != c.changed || g.Full() == room {
+			t.Errorf("step %d: room %v, changed %v, full %v", i, room, changed, g.Full())
 		}
 	}
 	if g.Idle() {
@@ -89,13 +89,13 @@ func TestAGuardSaysWhenItsRoomChanges(t *testing.T) {
 	}
 }
 
-// Whatever the order of blocks and ends, the guard counts a set of scopes, and what it last said is
+// Whatever the order of blocks and ends, the guard counts a set of scopes, and what it last answered is
 // what is so.
 func TestAGuardCountsScopes(t *testing.T) {
 	for seed := range uint64(50) {
 		r := rand.New(rand.NewPCG(seed, 8))
 		set := &policy.Settings{GuardLeast: 3, GuardShare: 5}
-		g, open, said := &Guard{}, map[uint64]bool{}, true
+		g, open, answer := &Guard{}, map[uint64]bool{}, true
 		for range 200 {
 			switch scope := r.Uint64N(12); r.IntN(3) {
 			case 0:
@@ -108,10 +108,10 @@ func TestAGuardCountsScopes(t *testing.T) {
 				g.Acted(r.Int64N(4), r.Int64N(60))
 			}
 			room, changed := g.Room(set)
-			if room != (int64(len(open)) < g.Allowed(set)) || changed != (room != said) {
+			if room != (int64(len(open)) < g.Allowed(set)) || changed != (room != answer) {
 				t.Fatalf("seed %d: %d open of %d: room %v, changed %v", seed, len(open), g.Allowed(set), room, changed)
 			}
-			said = room
+			answer = room
 			back, rd := &Guard{}, wire.Reader{B: g.Append(nil)}
 			if back.Decode(&rd); rd.Err != nil || !bytes.Equal(back.Append(nil), g.Append(nil)) {
 				t.Fatalf("seed %d: %v", seed, rd.Err)

@@ -4,12 +4,12 @@ import (
 	"cmp"
 	"fmt"
 	"math"
-	"math/bits"
 	"slices"
 	"strings"
 
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/event/wire"
+	"github.com/wayward-sec/wayward/rules/expression"
 	"github.com/wayward-sec/wayward/sketch"
 )
 
@@ -42,7 +42,7 @@ type window struct {
 // sample is an event in a window.
 type sample struct {
 	ref event.Ref
-	row []Value
+	row []expression.Value
 }
 
 // step is how many events were folded of the step of time that begins at a time.
@@ -67,7 +67,7 @@ const (
 )
 
 // window adds an event to a rule's window and matches if having holds of all that lies in it.
-func (m *Runner) window(r *Rule, k *State, ref event.Ref, row []Value, out []Match) []Match {
+func (m *Runner) window(r *Rule, k *State, ref event.Ref, row []expression.Value, out []Match) []Match {
 	edge := k.Newest - r.Window
 	if ref.Time <= edge {
 		return out
@@ -88,10 +88,10 @@ func (m *Runner) window(r *Rule, k *State, ref event.Ref, row []Value, out []Mat
 
 // having reckons what adds up in a window, whose event under observation has taken row, and tells
 // whether a condition on it holds. What is returned is overwritten by the next call.
-func (m *Runner) having(lets []*Let, cond *Expr, row, caps []Value, w *window, edge int64) ([]Value, bool) {
+func (m *Runner) having(lets []*Let, cond *expression.Expr, row, caps []expression.Value, w *window, edge int64) ([]expression.Value, bool) {
 	m.adds = m.adds[:0]
 	for _, l := range lets {
-		var v Value
+		var v expression.Value
 		switch {
 		case l.Aggregate != "":
 			v.N = w.value(l, edge)
@@ -109,50 +109,9 @@ func (m *Runner) having(lets []*Let, cond *Expr, row, caps []Value, w *window, e
 	m.lay(row, caps, m.adds)
 	holds := m.isTrue(cond)
 	if m.trace != nil {
-		m.trace(yesNo(holds) + " having: " + cond.Source + m.with(cond))
+		m.trace(yesNo(holds) + " having: " + cond.Source + cond.Operands(&m.c))
 	}
 	return m.adds, holds
-}
-
-// kind is how a let adds up.
-type letKind byte
-
-const (
-	noKind   letKind = iota
-	allKind          // count() of all events: the window knows
-	sumKind          // count(…), sum, avg
-	seenKind         // distinct
-	peakKind         // min, max
-	histKind         // quantile
-)
-
-func kindOf(l *Let) letKind {
-	switch l.Aggregate {
-	case "":
-		return noKind
-	case "count":
-		if l.row < 0 {
-			return allKind
-		}
-		return sumKind
-	case "sum", "avg":
-		return sumKind
-	case "distinct":
-		return seenKind
-	case "quantile":
-		return histKind
-	}
-	return peakKind
-}
-
-// shape is how many lets there are of each kind; each let learns its place among those of its kind.
-func shape(lets []*Let) (n [histKind + 1]int) {
-	for _, l := range lets {
-		l.kind = kindOf(l)
-		l.nth = n[l.kind]
-		n[l.kind]++
-	}
-	return n
 }
 
 // begin makes room for what adds up, and reckons anew what follows from the events that are kept.
@@ -196,21 +155,9 @@ func (w *window) begin(lets []*Let, shape [histKind + 1]int) {
 	}
 }
 
-// adds is what an event adds to a let that adds up.
-func (l *Let) adds(row []Value) wide {
-	v := row[l.row].N
-	if l.Aggregate == "count" {
-		if v == 0 {
-			return wide{}
-		}
-		return wide{lo: 1}
-	}
-	return micro(v)
-}
-
 // add adds an event, and lets go of what lies at the edge or before it. keep bounds how many events
 // are kept as they were.
-func (w *window) add(lets []*Let, ref event.Ref, row []Value, edge int64, keep int) {
+func (w *window) add(lets []*Let, ref event.Ref, row []expression.Value, edge int64, keep int) {
 	n := len(lets)
 	var of [histKind + 1]int
 	if n > 0 {
@@ -251,7 +198,7 @@ func (w *window) add(lets []*Let, ref event.Ref, row []Value, edge int64, keep i
 }
 
 // note notes what an event shows in what is no sum.
-func (w *window) note(l *Let, t int64, row []Value) {
+func (w *window) note(l *Let, t int64, row []expression.Value) {
 	v := row[l.row]
 	switch l.kind {
 	case seenKind:
@@ -301,7 +248,7 @@ func (w *window) peak(l *Let, t int64, v float64) {
 }
 
 // sort adds a number to those of a quantile, or takes it away.
-func (w *window) sort(l *Let, row []Value, by int) {
+func (w *window) sort(l *Let, row []expression.Value, by int) {
 	v, list := row[l.row].N, w.sorted[l.nth]
 	i, found := slices.BinarySearch(list, v)
 	if by > 0 {
@@ -444,82 +391,6 @@ func (w *window) numbers() int {
 	return n
 }
 
-// fit makes room until the window holds no more than so many numbers: first steps of time become
-// wider, then fewer events are kept as they were and fewer hashes.
-func (w *window) fit(lets []*Let, room, keep int) {
-	for w.numbers() > room {
-		steps := len(w.steps) + len(w.sums)
-		for _, list := range w.peaks {
-			steps += 2 * len(list)
-		}
-		wide := -1 // the quantile that has most; it is not exact anyhow
-		for j, h := range w.hists {
-			if h.Len() > keptBins && (wide < 0 || h.Len() > w.hists[wide].Len()) {
-				wide = j
-			}
-		}
-		switch {
-		case wide >= 0:
-			w.hists[wide].Widen()
-		case w.folded && steps > 4096:
-			w.widen()
-		case w.tight < maxTight:
-			w.tight++
-			w.fold(lets, max(keep>>w.tight, 16))
-			for _, s := range w.seen {
-				s.Thin(w.tight)
-			}
-		case w.folded && steps > 64:
-			w.widen()
-		default:
-			if !w.folded { // there was nothing to make room of
-				w.tight = 0
-			}
-			return
-		}
-	}
-}
-
-// tighten halves what the window holds.
-func (w *window) tighten(lets []*Let, keep int) {
-	if len(lets) > 0 && !w.ready {
-		w.begin(lets, lets[0].shape)
-	}
-	w.fit(lets, w.numbers()/2, keep)
-}
-
-// widen makes steps of time twice as wide.
-func (w *window) widen() {
-	w.width *= 2
-	k, n := len(w.totals), 0
-	for i := range w.steps {
-		at := w.start(w.steps[i].at)
-		if n > 0 && w.steps[n-1].at == at {
-			w.steps[n-1].n += w.steps[i].n
-			for j := range k {
-				w.sums[(n-1)*k+j].add(w.sums[i*k+j])
-			}
-			continue
-		}
-		w.steps[n] = step{at, w.steps[i].n}
-		copy(w.sums[n*k:(n+1)*k], w.sums[i*k:(i+1)*k])
-		n++
-	}
-	w.steps, w.sums = w.steps[:n], w.sums[:n*k]
-	for j, list := range w.peaks {
-		n := 0
-		for _, p := range list {
-			p.at = w.end(p.at)
-			if n > 0 && list[n-1].at == p.at {
-				continue // the earlier is the higher one
-			}
-			list[n] = p
-			n++
-		}
-		w.peaks[j] = list[:n]
-	}
-}
-
 // first is when the oldest event in the window came.
 func (w *window) first() int64 {
 	t := int64(math.MaxInt64)
@@ -605,63 +476,4 @@ func (w *window) approx(lets []*Let, edge int64) string {
 		out = append(out, fmt.Sprintf("the window's far edge moves in steps of %d ms", w.width))
 	}
 	return strings.Join(out, "; ")
-}
-
-// nothing tells whether a value is that of what is absent: it is no value to tell from others.
-func (l *Let) nothing(v Value) bool { return l.of != Bool && v == (Value{}) }
-
-// wide is a whole number of 128 bits: sums of millionths do not overflow, whatever events bring.
-type wide struct {
-	hi int64
-	lo uint64
-}
-
-func (a *wide) add(b wide) {
-	lo, carry := bits.Add64(a.lo, b.lo, 0)
-	a.lo, a.hi = lo, a.hi+b.hi+int64(carry)
-}
-
-func (a *wide) sub(b wide) {
-	lo, borrow := bits.Sub64(a.lo, b.lo, 0)
-	a.lo, a.hi = lo, a.hi-b.hi-int64(borrow)
-}
-
-// short is the number if it has 64 bits.
-func (a wide) short() (int64, bool) { return int64(a.lo), a.hi == int64(a.lo)>>63 }
-
-func (a wide) float() float64 {
-	if v, ok := a.short(); ok {
-		return float64(v)
-	}
-	if a.hi < 0 {
-		b := wide{}
-		b.sub(a)
-		return -(float64(b.hi)*(1<<64) + float64(b.lo))
-	}
-	return float64(a.hi)*(1<<64) + float64(a.lo)
-}
-
-// micro is a number in millionths. What is no number adds nothing; what is larger than any amount
-// counts as the largest.
-func micro(v float64) wide {
-	if math.IsNaN(v) {
-		return wide{}
-	}
-	x := math.Round(max(-mostNumber, min(mostNumber, v)) * 1e6)
-	if x > -(1<<62) && x < 1<<62 {
-		n := int64(x)
-		return wide{n >> 63, uint64(n)}
-	}
-	part, exp := math.Frexp(math.Abs(x))
-	n, shift := uint64(part*(1<<53)), exp-53
-	out := wide{lo: n << shift}
-	if shift > 0 {
-		out.hi = int64(n >> (64 - shift))
-	}
-	if x < 0 {
-		neg := wide{}
-		neg.sub(out)
-		return neg
-	}
-	return out
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/event/wire"
+	"github.com/wayward-sec/wayward/rules/expression"
 )
 
 var allLets = []Pair{{"n", "count()"}, {"some", "count(amount.value > 5)"}, {"people", "distinct(subject)"},
@@ -67,7 +68,7 @@ func (m *Runner) play(rule *Rule, k *State, e *event.Event) (map[string]float64,
 	m.Begin(e, "p", e.Time, nil)
 	row, _ := m.Row(nil, rule.Steps[0])
 	m.adds = nil
-	matches := m.Advance(rule, k, event.Ref{Time: e.Time, ID: e.ID}, &Taken{Mask: 1, Rows: [][]Value{row}}, nil)
+	matches := m.Advance(rule, k, event.Ref{Time: e.Time, ID: e.ID}, &Taken{Mask: 1, Rows: [][]expression.Value{row}}, nil)
 	out := map[string]float64{}
 	for i, v := range m.adds {
 		out[rule.Lets[i].Name] = v.N
@@ -240,65 +241,6 @@ func TestAWindowOfTooManyMilliseconds(t *testing.T) {
 	}
 }
 
-// A step that adds up may take as many events as come.
-func TestAStepAddsUpManyEvents(t *testing.T) {
-	for _, first := range []bool{false, true} {
-		s := &Source{Within: 600_000, Steps: []StepSource{
-			{Name: "read", Where: `tool.class == "read"`, Lets: []Pair{{"sum", "sum(result.records)"}, {"n", "count()"},
-				{"people", "distinct(subject)"}}, Having: "sum >= 30000"},
-			{Name: "sent", Where: `tool.class == "send"`}},
-			Explain: `string(read.sum) + " in " + string(read.n) + " of " + string(read.people)`}
-		if !first {
-			s.Steps = append([]StepSource{{Name: "begin", Where: `tool.class == "write"`}}, s.Steps...)
-		}
-		b := on(t, s)
-		at := func(i int, c event.Class) {
-			b.n++
-			b.event(&event.Event{ID: fmt.Sprint("e", b.n), Time: int64(i * 100), Kind: event.ToolCall,
-				Tool: event.Tool{Class: c}, Subject: fmt.Sprint(i % 333), Has: event.HasRecords,
-				Result: event.ResultOf{Records: 20}})
-		}
-		at(0, event.Write)
-		for i := range 1499 {
-			at(i+1, event.Read)
-		}
-		at(1500, event.Send)
-		if len(b.matches) != 0 {
-			t.Fatalf("first %v: %+v", first, b.matches)
-		}
-		at(1501, event.Read)
-		at(1502, event.Send)
-		if len(b.matches) != 1 || b.matches[0].Why != "30000 in 1500 of 333" || b.matches[0].Partial {
-			t.Errorf("first %v: %+v", first, b.matches)
-		}
-	}
-}
-
-func TestWideNumbers(t *testing.T) {
-	for _, v := range []float64{0, 1, -1, 0.1, -0.1, 12345.678901, 9.3e9, -9.3e9, 9.2e18, 1e20, -3.5e22, 1e24} {
-		got := micro(v)
-		if f := got.float() / 1e6; math.Abs(f-v) > 1e-15*math.Abs(v) {
-			t.Errorf("%v comes back as %v", v, f)
-		}
-		sum := wide{}
-		for range 1000 {
-			sum.add(got)
-		}
-		if f := sum.float() / 1e6; math.Abs(f-1000*v) > 1e-12*math.Abs(v) {
-			t.Errorf("a thousand times %v is %v", v, f)
-		}
-		for range 1000 {
-			sum.sub(got)
-		}
-		if sum != (wide{}) {
-			t.Errorf("%v a thousand times to and fro leaves %v", v, sum)
-		}
-	}
-	if micro(math.NaN()) != (wide{}) || micro(math.Inf(1)) != micro(1e30) {
-		t.Error("what is no number adds something, or the infinite is more than the largest")
-	}
-}
-
 // A window that comes from disk is one that can go on, or is refused.
 func FuzzWindowState(f *testing.F) {
 	r := rand.New(rand.NewPCG(8, 8))
@@ -331,4 +273,115 @@ func FuzzWindowState(f *testing.F) {
 			t.Error("nothing is left")
 		}
 	})
+}
+
+func TestWindows(t *testing.T) {
+	s := &Source{Window: 60_000, Where: `tool.class == "read"`,
+		Lets: []Pair{{"n", "count()"}, {"people", "distinct(subject)"}, {"sum", "sum(result.records)"},
+			{"top", "max(result.records)"},
+			{"low", "min(result.records)"}, {"mean", "avg(result.records)"}, {"long", `count(result.records > 1)`},
+			{"q", "quantile(result.records, 0.5)"}, {"share", "people / n"}, {"who", "subject"}},
+		Having:  "people >= 3 and share > 0.5",
+		Explain: `string(n) + " " + string(people) + " " + string(sum) + " " + string(low) + "-" + string(top) + " " + string(mean) + " " + string(long) + " " + string(q) + " " + who`}
+	on(t, s).play("0r:a 1r:bb 2r:a").want()
+	on(t, s).play("0r:a 1r:bb 2r:ccc").want("2 e1,e2,e3 3 3 6 1-3 2 2 2 ccc")
+	// the first have left
+	on(t, s).play("0r:a 1r:bb 61r:ccc 62r:d").want()
+	// quantile: of the four the third
+	on(t, s).play("0r:a 1r:bb 2r:ccc 3r:d").want("2 e1,e2,e3 3 3 6 1-3 2 2 2 ccc",
+		"3 e1,e2,e3,e4 4 4 7 1-3 1.75 2 2 d goes")
+	on(t, s).play("0r:a 1r:bb 2r:ccc 80r:x 81r:y 82r:z").want("2 e1,e2,e3 3 3 6 1-3 2 2 2 ccc",
+		"82 e4,e5,e6 3 3 3 1-1 1 0 1 z")
+	// late, and the window still holds it
+	on(t, s).play("10r:a 11r:bb 5r:ccc").want("5 e3,e1,e2 3 3 6 1-3 2 2 2 ccc")
+	on(t, s).play("100r:a 101r:bb 5r:ccc").want() // and not any more
+}
+
+func TestAWindowIsBounded(t *testing.T) {
+	b := on(t, &Source{Window: 3_600_000, Where: `tool.class == "read"`, Lets: []Pair{{"n", "count()"}},
+		Having: "n >= 1000"})
+	for i := range 1500 {
+		b.n++
+		b.event(&event.Event{ID: fmt.Sprint("e", b.n), Time: int64(i), Kind: event.ToolCall,
+			Tool: event.Tool{Class: event.Read}})
+	}
+	last := b.matches[len(b.matches)-1]
+	if len(b.k.win.samples) != MaxSamples || last.Partial || last.Count != 1500 || last.Refs[0].ID != "e1" ||
+		last.Refs[5].ID != "e1500" {
+		t.Errorf("%d events are kept one by one; the last match is %+v", len(b.k.win.samples), last)
+	}
+}
+
+// What a window has added up as events came and went is what its events add up to, to the last bit,
+// and does not depend on when the state was last read from disk.
+func TestWindowsAddUpExactly(t *testing.T) {
+	s := &Source{Window: 20_000, Where: `tool.class == "read"`,
+		Lets: []Pair{{"n", "count()"}, {"some", "count(amount.value > 5)"}, {"people", "distinct(subject)"},
+			{"sum", "sum(amount.value)"}, {"top", "max(amount.value)"},
+			{"low", "min(amount.value)"}, {"mean", "avg(amount.value)"}, {"q", "quantile(amount.value, 0.8)"}},
+		Having: "n > 0"}
+	rule := build(t, s)
+	r := rand.New(rand.NewPCG(1, 1))
+	kept, saved := State{Rule: rule.Hash}, State{Rule: rule.Hash}
+	var m, n Runner
+	for i := range 5000 {
+		e := &event.Event{ID: fmt.Sprint("e", i), Time: int64(i*100 - r.IntN(9000)), Kind: event.ToolCall,
+			Tool: event.Tool{Class: event.Read}, Subject: fmt.Sprint(r.IntN(40)), Has: event.HasAmount,
+			Amount: event.Amount{Micro: []int64{100_000, 10_010_000, r.Int64N(1e9),
+				math.MaxInt64 - 5}[min(r.IntN(200), 3)]}}
+		var got [2][]expression.Value
+		for j, x := range []struct {
+			*Runner
+			k *State
+		}{{&m, &kept}, {&n, &saved}} {
+			x.Begin(e, "p", e.Time, nil)
+			row, _ := x.Row(nil, rule.Steps[0])
+			if x.Advance(rule, x.k, event.Ref{Time: e.Time, ID: e.ID}, &Taken{Mask: 1, Rows: [][]expression.Value{row}},
+				nil); len(x.adds) > 0 {
+				got[j] = x.adds
+			}
+		}
+		if !reflect.DeepEqual(got[0], got[1]) {
+			t.Fatalf("event %d: as they came %v, from disk %v", i, got[0], got[1])
+		}
+		if i%7 == 0 {
+			b := saved.Append(nil)
+			saved.Decode(&wire.Reader{B: b})
+		}
+	}
+	// Ten dimes are one, though ten times 0.1 is less in floats.
+	k := State{Rule: rule.Hash}
+	for i := range 10 {
+		e := &event.Event{ID: fmt.Sprint("e", i), Time: int64(i), Kind: event.ToolCall,
+			Tool: event.Tool{Class: event.Read}, Has: event.HasAmount, Amount: event.Amount{Micro: 100_000}}
+		m.Begin(e, "p", 0, nil)
+		row, _ := m.Row(nil, rule.Steps[0])
+		m.Advance(rule, &k, event.Ref{Time: e.Time, ID: e.ID}, &Taken{Mask: 1, Rows: [][]expression.Value{row}}, nil)
+	}
+	if got := m.adds[3].N; got != 1 {
+		t.Errorf("ten times 0.1 are %v", got)
+	}
+}
+
+// BenchmarkWindow is an event in a full window of 1,000.
+func BenchmarkWindow(b *testing.B) {
+	rule := build(b, &Source{Window: 3_600_000, Where: `tool.class == "read"`,
+		Lets: []Pair{{"n", "count()"}, {"people", "distinct(subject)"}, {"sum", "sum(result.records)"},
+			{"q", "quantile(result.records, 0.95)"}}, Having: "people > 5000"})
+	k := State{Rule: rule.Hash}
+	var m Runner
+	e := &event.Event{Kind: event.ToolCall, Tool: event.Tool{Class: event.Read}, Has: event.HasRecords}
+	var subjects [512]string
+	for i := range subjects {
+		subjects[i] = fmt.Sprint("s", i)
+	}
+	row := make([]expression.Value, 0, 8)
+	t := &Taken{Mask: 1, Rows: [][]expression.Value{nil}}
+	for i := range b.N {
+		e.Time, e.Subject, e.Result.Records = int64(i), subjects[i%512], int64(i*7919%5000)
+		m.Begin(e, "p", 0, nil)
+		row, _ = m.Row(row[:0], rule.Steps[0])
+		t.Rows[0] = row
+		m.Advance(rule, &k, event.Ref{Time: e.Time, ID: "e"}, t, nil)
+	}
 }

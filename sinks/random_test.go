@@ -37,10 +37,7 @@ func texts(f *event.Finding) []*string {
 	a := *f.Anomaly
 	f.Anomaly = &a
 	a.Scores, a.Steps = slices.Clone(a.Scores), slices.Clone(a.Steps)
-	for _, s := range []*string{&a.Family, &a.Test, &a.Feature, &a.Unit, &a.Season, &a.Persona, &a.Fork, &a.Snapshot,
-		&a.State} {
-		all = append(all, s)
-	}
+	all = append(all, &a.Family, &a.Test, &a.Feature, &a.Unit, &a.Season, &a.Persona, &a.Fork, &a.Snapshot, &a.State)
 	for i := range a.Scores {
 		all = append(all, &a.Scores[i].Name)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/policy"
 	"github.com/wayward-sec/wayward/rules"
+	"github.com/wayward-sec/wayward/rules/expression"
 	"github.com/wayward-sec/wayward/terminal"
 )
 
@@ -71,9 +72,9 @@ func newRulesEval() *cobra.Command {
 			"  zcat calls.jsonl.gz | wayward rules eval -e 'tool.class' --policies policies --event -",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			x, err := rules.Compile(source, &rules.Scope{Event: true}, 0)
+			x, err := expression.Compile(source, &expression.Scope{Event: true}, 0)
 			if err != nil {
-				f, ok := err.(*rules.Fault)
+				f, ok := err.(*expression.Fault)
 				if !ok {
 					return err
 				}
@@ -92,8 +93,8 @@ func newRulesEval() *cobra.Command {
 			}
 			err = eventsOf(cmd.Context(), input, func(e *event.Event) error {
 				persona, local, beside := rule.Beside(panel, e)
-				text, holds, err := rules.Try(x, e, persona, local, beside)
-				some = some || holds || x.Type != rules.Bool
+				text, holds, err := x.Try(e, persona, local, beside)
+				some = some || holds || x.Type != expression.Bool
 				if err != nil {
 					return err
 				}

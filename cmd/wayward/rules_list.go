@@ -9,7 +9,7 @@ import (
 
 	"github.com/wayward-sec/wayward/authoring"
 	"github.com/wayward-sec/wayward/policy"
-	"github.com/wayward-sec/wayward/rules"
+	"github.com/wayward-sec/wayward/rules/expression"
 )
 
 func newRulesList() *cobra.Command {
@@ -69,24 +69,24 @@ func newRulesFields() *cobra.Command {
 				About string `json:"about,omitempty"`
 			}
 			out := struct {
-				Fields    []field          `json:"fields"`
-				Functions []rules.Function `json:"functions"`
-				Builtins  []string         `json:"builtins"`
-			}{Functions: rules.Functions(), Builtins: rules.Builtins()}
-			for _, f := range rules.Fields() {
+				Fields    []field               `json:"fields"`
+				Functions []expression.Function `json:"functions"`
+				Builtins  []string              `json:"builtins"`
+			}{Functions: expression.Functions(), Builtins: expression.Builtins()}
+			for _, f := range expression.Fields() {
 				out.Fields = append(out.Fields, field{f.Name, f.Type.String(), f.About})
 			}
 			return printJSON(cmd.OutOrStdout(), out)
 		}
 		t := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
 		fmt.Fprintln(t, "NAME\tTYPE\tABOUT")
-		for _, f := range rules.Fields() {
+		for _, f := range expression.Fields() {
 			fmt.Fprintf(t, "%s\t%s\t%s\n", f.Name, f.Type, f.About)
 		}
-		for _, f := range rules.Functions() {
+		for _, f := range expression.Functions() {
 			fmt.Fprintf(t, "%s\tfunction\t%s\n", f.Usage, f.About)
 		}
-		fmt.Fprintf(t, "%s\tof expr\t\n", strings.Join(rules.Builtins(), " "))
+		fmt.Fprintf(t, "%s\tof expr\t\n", strings.Join(expression.Builtins(), " "))
 		return t.Flush()
 	}
 	return cmd

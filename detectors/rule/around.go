@@ -13,7 +13,7 @@ import (
 	"github.com/wayward-sec/wayward/detectors/volume"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/policy"
-	"github.com/wayward-sec/wayward/rules"
+	"github.com/wayward-sec/wayward/rules/expression"
 )
 
 // around is what rules may ask beside the event: of its persona's baseline, of the detectors before
@@ -21,9 +21,9 @@ import (
 type around struct {
 	x    *detectors.Scene
 	e    *event.Event
-	role rules.Role
+	role expression.Role
 	of   *event.Event // that role is of
-	test *rules.Supposed
+	test *expression.Supposed
 }
 
 func (a *around) show(x *detectors.Scene, e *event.Event) { a.x, a.e, a.of = x, e, nil }
@@ -31,7 +31,7 @@ func (a *around) show(x *detectors.Scene, e *event.Event) { a.x, a.e, a.of = x, 
 // Beside completes an event from the tool catalogue, as Observe does, and returns the persona, the
 // time on its clock, and what rules may ask beside the event: what the policies say, and nothing
 // learned. For tools that try rules on events; what is returned holds until the next call.
-func Beside(p *detectors.Panel, e *event.Event) (persona string, local int64, beside rules.Around) {
+func Beside(p *detectors.Panel, e *event.Event) (persona string, local int64, beside expression.Enrichment) {
 	persona, mismatch := p.Set.Role(e.Tenant, e.Agent.ID, e.Persona)
 	x := &detectors.Scene{Who: p.Who(e.Tenant, persona, ""), Mismatch: mismatch, Time: e.Time}
 	p.Complete(x, e)
@@ -43,7 +43,7 @@ func Beside(p *detectors.Panel, e *event.Event) (persona string, local int64, be
 	return persona, x.Local(x.Time), a
 }
 
-// Seen implements rules.Around.
+// Seen implements expression.Enrichment.
 func (a *around) Seen(word string) bool {
 	if v, told := a.test.Seen[word]; told {
 		return v
@@ -86,7 +86,7 @@ func inUnits(f volume.Feature, v float64) float64 {
 	return v
 }
 
-// Quantile implements rules.Around.
+// Quantile implements expression.Enrichment.
 func (a *around) Quantile(measure string, q float64) float64 {
 	if v, told := a.test.Quantile[measure]; told {
 		return v
@@ -107,7 +107,7 @@ func (a *around) Quantile(measure string, q float64) float64 {
 	return math.Inf(1)
 }
 
-// Expected implements rules.Around.
+// Expected implements expression.Enrichment.
 func (a *around) Expected(measure string) float64 {
 	if v, told := a.test.Expected[measure]; told {
 		return v
@@ -120,7 +120,7 @@ func (a *around) Expected(measure string) float64 {
 	return inUnits(f, m.Of[f].Rate*m.Hours.Of[baselines.HourOfWeek(a.x.Local(a.x.Time))])
 }
 
-// P implements rules.Around.
+// P implements expression.Enrichment.
 func (a *around) P(detector string) float64 {
 	if v, told := a.test.P[detector]; told {
 		return v
@@ -131,14 +131,14 @@ func (a *around) P(detector string) float64 {
 	return 1
 }
 
-// Role implements rules.Around.
-func (a *around) Role() *rules.Role {
+// Role implements expression.Enrichment.
+func (a *around) Role() *expression.Role {
 	if a.of == a.e {
 		return &a.role
 	}
 	a.of = a.e
 	r := &a.role
-	*r = rules.Role{Forbids: r.Forbids[:0]}
+	*r = expression.Role{Forbids: r.Forbids[:0]}
 	if p := a.x.Role; p != nil {
 		r.Known, r.Default, r.Tags = true, p.Default.String(), p.Tags
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/wayward-sec/wayward/event/wire"
 	"github.com/wayward-sec/wayward/policy"
 	"github.com/wayward-sec/wayward/rules"
+	"github.com/wayward-sec/wayward/rules/expression"
 )
 
 // ruleRunner runs the rules that people write. What is keyed by an agent or a session is kept where
@@ -41,7 +42,7 @@ type ruleRunner struct {
 
 	hits    []hit
 	taken   rules.Taken
-	rows    [rules.MaxParts][]rules.Value
+	rows    [rules.MaxParts][]expression.Value
 	key     []byte
 	body    []byte
 	matches []rules.Match
@@ -50,7 +51,7 @@ type ruleRunner struct {
 
 // unseen is a field that some rule asks for and no event has carried so far.
 type unseen struct {
-	*rules.Field
+	*expression.Field
 	rules []int
 }
 
@@ -61,8 +62,8 @@ const lookEvery = 32
 type probe struct {
 	rule, part int
 	at         int // place in failed
-	where      *rules.Expr
-	rest       func(*rules.Context) bool // of where; nil: it may fail
+	where      *expression.Expr
+	rest       func(*expression.Context) bool // of where; nil: it may fail
 	attempts   bool
 }
 

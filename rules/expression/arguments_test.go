@@ -1,4 +1,4 @@
-package rules
+package expression
 
 import (
 	"bytes"
@@ -191,11 +191,11 @@ func TestNumbersInTexts(t *testing.T) {
 	for text, want := range map[string]float64{"12": 12, " 12.5 ": 12.5, "-3": -3, "+3": 3, "1e6": 1e6, "1E+2": 100,
 		"1.00000000000000000000000000000000000000001": 1, "1e999": math.MaxFloat64, "-1e999": -math.MaxFloat64,
 		"": 0, "x": 0, "0x10": 0, "NaN": 0, "inf": 0, "1_000": 0, "1.2.3": 0, "--1": 0, "e": 0} {
-		if got := toNumber(text); got != want {
+		if got := ParseNumber(text); got != want {
 			t.Errorf("%q: %v, want %v", text, got, want)
 		}
 	}
-	if n := testing.AllocsPerRun(100, func() { toNumber("1234.5") }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() { ParseNumber("1234.5") }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 }

@@ -1,4 +1,4 @@
-package rules
+package expression
 
 import (
 	"errors"
@@ -47,7 +47,7 @@ var functions = []function{
 		"a name in the one form that users, owners, credentials, personas and approvers have: without case and blanks around it; what is compared with those fields is brought into it anyway",
 		false, func(*Context) any { return event.Identity }},
 	{"number", `number(arg("limit"))`, "a text as a number; 0 if it is none", false,
-		func(*Context) any { return toNumber }},
+		func(*Context) any { return ParseNumber }},
 	{"baseline.seen", `baseline.seen("destination")`,
 		"whether the persona's baseline knows the event's tool, server, destination, domain, resource or user; true while nothing is known",
 		true, func(c *Context) any { return func(w string) bool { return seen(c, w) } }},
@@ -78,28 +78,28 @@ func Functions() []Function {
 func Builtins() []string { return builtins }
 
 func seen(c *Context, word string) bool {
-	return c == nil || c.Around == nil || c.Around.Seen(word)
+	return c == nil || c.Enrichment == nil || c.Enrichment.Seen(word)
 }
 
 func quantile(c *Context, measure string, q float64) float64 {
-	if c == nil || c.Around == nil {
+	if c == nil || c.Enrichment == nil {
 		return math.Inf(1)
 	}
-	return c.Around.Quantile(measure, q)
+	return c.Enrichment.Quantile(measure, q)
 }
 
 func expected(c *Context, measure string) float64 {
-	if c == nil || c.Around == nil {
+	if c == nil || c.Enrichment == nil {
 		return math.Inf(1)
 	}
-	return c.Around.Expected(measure)
+	return c.Enrichment.Expected(measure)
 }
 
 func pValue(c *Context, detector string) float64 {
-	if c == nil || c.Around == nil {
+	if c == nil || c.Enrichment == nil {
 		return 1
 	}
-	return c.Around.P(detector)
+	return c.Enrichment.P(detector)
 }
 
 // hashText is 64 bits of a text, in hex.
@@ -166,9 +166,9 @@ func entropy(s string) float64 {
 	return h
 }
 
-// toNumber reads a number as JSON and people write it, exponents too: a limit is not got round by
+// ParseNumber reads a number as JSON and people write it, exponents too: a limit is not got round by
 // writing 1e6.
-func toNumber(s string) float64 {
+func ParseNumber(s string) float64 {
 	s = strings.TrimSpace(s)
 	for i := range len(s) {
 		if c := s[i]; (c < '0' || c > '9') && c != '.' && c != '-' && c != '+' && c != 'e' && c != 'E' {

@@ -1,4 +1,4 @@
-package rules
+package expression
 
 import (
 	"slices"
@@ -6,6 +6,42 @@ import (
 
 	"github.com/wayward-sec/wayward/event"
 )
+
+var fieldsByName = func() map[string]*Field {
+	m := map[string]*Field{}
+	for _, f := range Fields() {
+		m[f.Name] = f
+	}
+	return m
+}()
+
+// any is what the field holds.
+func (f *Field) any(c *Context) any {
+	switch {
+	case f.text != nil:
+		return f.text(c)
+	case f.num != nil:
+		return f.num(c)
+	case f.is != nil:
+		return f.is(c)
+	}
+	if l := f.texts(c); l != nil {
+		return l
+	}
+	return []string{}
+}
+
+const hourMS, dayMS = 3_600_000, 86_400_000
+
+func hourOf(c *Context) float64 { return float64(((c.Local % dayMS) + dayMS) % dayMS / hourMS) }
+
+func weekdayOf(c *Context) float64 {
+	day := c.Local / dayMS
+	if c.Local%dayMS < 0 {
+		day--
+	}
+	return float64((day%7+7+3)%7 + 1) // the epoch was a Thursday
+}
 
 // Field is something that an expression may ask of an event.
 type Field struct {
@@ -196,6 +232,9 @@ var fields = func() []*Field {
 
 // Fields are all that an expression may ask of an event, by name.
 func Fields() []*Field { return slices.Clone(fields) }
+
+// FieldNamed returns the field of a name; nil: there is none.
+func FieldNamed(name string) *Field { return fieldsByName[name] }
 
 // Carried tells whether the event says anything in a field: in what is not in the event itself it
 // always does.

@@ -1,70 +1,38 @@
 package rules
 
 import (
-	"cmp"
 	"fmt"
 	"strings"
 	"time"
 
-	"github.com/expr-lang/expr/parser"
-
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/rules/expression"
 )
-
-// Taken are the expressions that a step takes from an event.
-func (s *Step) Taken() []string {
-	var out []string
-	for _, x := range s.row {
-		out = append(out, x.Source)
-	}
-	return out
-}
-
-// Try runs an expression on an event and says what it comes to, and whether it is true.
-func Try(x *Expr, e *event.Event, persona string, local int64, around Around) (string, bool, error) {
-	v, err := x.Value(&Context{E: e, Persona: persona, Local: local, Around: around})
-	return v.text(x.Type), x.Type == Bool && v.N != 0, err
-}
-
-// text writes a value as people do.
-func (v Value) text(t Type) string {
-	switch t {
-	case Bool:
-		return fmt.Sprint(v.N != 0)
-	case Number:
-		return formatNumber(v.N)
-	}
-	return fmt.Sprintf("%q", v.S)
-}
 
 // explainPart says what the conditions of one part make of an event, a line each: whether each
 // holds, and what the fields in it are.
-func (r *Rule) explainPart(p *Step, c *Context) (out []string) {
+func (r *Rule) explainPart(p *Step, c *expression.Context) (out []string) {
 	name := p.Name
 	if p == r.Absent {
 		name = "absent"
 	}
-	tree, err := parser.Parse(p.Where.Source)
+	parts, err := p.Where.Conjuncts()
 	if err != nil {
 		return nil
 	}
-	for _, n := range conjuncts(tree.Node) {
-		x, err := Compile(n.String(), p.Where.scope, Bool)
-		if err != nil {
-			continue
-		}
+	for _, x := range parts {
 		holds, err := x.IsTrue(c)
 		word := yesNo(holds)
 		if err != nil {
 			word = err.Error()
 		}
-		out = append(out, word+" "+name+": "+n.String()+with(x, c))
+		out = append(out, word+" "+name+": "+x.Source+x.Operands(c))
 	}
 	if holds, err := p.Where.IsTrue(c); err == nil && holds && len(p.row) > 0 {
 		var taken []string
 		for _, x := range p.row {
 			if v, err := x.Value(c); err == nil {
-				taken = append(taken, x.Source+" is "+v.text(x.Type))
+				taken = append(taken, x.Source+" is "+v.Format(x.Type))
 			}
 		}
 		out = append(out, "    "+name+" takes "+strings.Join(taken, ", "))
@@ -78,24 +46,6 @@ func yesNo(holds bool) string {
 	}
 	return "no "
 }
-
-// with says what the fields and names in an expression are.
-func with(x *Expr, c *Context) string {
-	var out []string
-	for _, u := range x.Uses {
-		if y, err := Compile(u, x.scope, 0); err == nil {
-			if v, err := y.Value(c); err == nil {
-				out = append(out, u+" is "+v.text(y.Type))
-			}
-		}
-	}
-	if len(out) == 0 {
-		return ""
-	}
-	return "   (" + strings.Join(out, ", ") + ")"
-}
-
-func (m *Runner) with(x *Expr) string { return with(x, &m.c) }
 
 // Tracer plays events on a rule and says of each what its conditions came to, what has added up,
 // and which sequences are under way then. For people: it keeps events apart by the text of the key,
@@ -115,10 +65,10 @@ func NewTracer(r *Rule) *Tracer {
 }
 
 // Event plays an event.
-func (t *Tracer) Event(e *event.Event, persona string, local int64, around Around) []string {
+func (t *Tracer) Event(e *event.Event, persona string, local int64, enrichment expression.Enrichment) []string {
 	t.lines = nil
 	r := t.rule
-	t.run.Begin(e, persona, local, around)
+	t.run.Begin(e, persona, local, enrichment)
 	for _, p := range r.Parts() {
 		t.lines = append(t.lines, r.explainPart(p, t.run.Context())...)
 	}
@@ -135,7 +85,7 @@ func (t *Tracer) Event(e *event.Event, persona string, local int64, around Aroun
 			t.lines = append(t.lines, "yes exception "+x.Name+": "+x.When.Source)
 		}
 	}
-	taken := Taken{Rows: make([][]Value, len(r.Parts()))}
+	taken := Taken{Rows: make([][]expression.Value, len(r.Parts()))}
 	for i, p := range r.Parts() {
 		if t.run.Passes(p.Where) {
 			taken.Mask |= 1 << i
@@ -197,9 +147,9 @@ func (t *Tracer) captured(x *run) string {
 			b.WriteString(map[bool]string{true: ", ", false: "   ("}[said])
 			said = true
 			if c.row < 0 {
-				fmt.Fprintf(&b, "%s.%s is %s", s.Name, s.Lets[c.let].Name, x.caps[c.slot].text(Number))
+				fmt.Fprintf(&b, "%s.%s is %s", s.Name, s.Lets[c.let].Name, x.caps[c.slot].Format(expression.Number))
 			} else {
-				fmt.Fprintf(&b, "%s of %s is %s", s.row[c.row].Source, s.Name, x.caps[c.slot].text(s.row[c.row].Type))
+				fmt.Fprintf(&b, "%s of %s is %s", s.row[c.row].Source, s.Name, x.caps[c.slot].Format(s.row[c.row].Type))
 			}
 		}
 	}
@@ -207,21 +157,4 @@ func (t *Tracer) captured(x *run) string {
 		b.WriteByte(')')
 	}
 	return b.String()
-}
-
-// keyText is what an event has for a part of a key.
-func keyText(k Key, e *event.Event, persona string) string {
-	switch k {
-	case PersonaKey:
-		return persona
-	case TenantKey:
-		return e.Tenant
-	case ResourceKey:
-		return e.Resource.ID
-	case DestinationKey:
-		return cmp.Or(e.Destination.Value, e.Destination.Domain, e.Destination.Kind)
-	}
-	return map[Key]string{AgentKey: e.Agent.ID, SessionKey: e.Session, UserKey: e.User, OwnerKey: e.Agent.Owner,
-		CredentialKey: e.Agent.Credential, ToolKey: e.Tool.Name,
-		ServerKey: e.Tool.Server, ConversationKey: e.Conversation, SubjectKey: e.Subject}[k]
 }

@@ -1,4 +1,4 @@
-package rules
+package expression
 
 import (
 	"bytes"
@@ -10,6 +10,9 @@ import (
 	"unicode/utf8"
 	"unsafe"
 
+	"github.com/expr-lang/expr/ast"
+
+	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/event/jsonscan"
 )
 
@@ -201,3 +204,26 @@ func argsDigest(x *Context) string {
 	}
 	return alias(x.digest)
 }
+
+// QuotesArgument tells whether the value of the expression may hold the text of an argument of the
+// call. A hash of it does not.
+func (x *Expr) QuotesArgument() bool {
+	found := false
+	if x.Type == Text {
+		walk(x.node, func(n ast.Node) bool {
+			if call, ok := n.(*ast.CallNode); ok {
+				switch path(call.Callee) {
+				case "hash":
+					return false
+				case "arg":
+					found = true
+				}
+			}
+			return !found
+		})
+	}
+	return found
+}
+
+// Carries tells whether a call has something at the path of an argument.
+func Carries(e *event.Event, path string) bool { return argumentOf(e.Args, path) != "" }

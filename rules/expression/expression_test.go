@@ -1,12 +1,9 @@
-package rules
+package expression
 
 import (
 	"errors"
 	"fmt"
 	"math"
-	"math/rand/v2"
-	"reflect"
-	"slices"
 	"strings"
 	"testing"
 
@@ -46,15 +43,19 @@ type hearsay struct {
 	role Role
 }
 
-func (h *hearsay) Seen(word string) bool                { return h.seen || word == "tool" }
+func (h *hearsay) Seen(word string) bool { return h.seen || word == "tool" }
+
 func (h *hearsay) Quantile(_ string, q float64) float64 { return h.n * q }
-func (h *hearsay) Expected(measure string) float64      { return h.n + float64(len(measure)) }
-func (h *hearsay) P(string) float64                     { return h.n / 1000 }
-func (h *hearsay) Role() *Role                          { return &h.role }
+
+func (h *hearsay) Expected(measure string) float64 { return h.n + float64(len(measure)) }
+
+func (h *hearsay) P(string) float64 { return h.n / 1000 }
+
+func (h *hearsay) Role() *Role { return &h.role }
 
 func TestWhatIsKnownBesideTheEvent(t *testing.T) {
 	c := refund()
-	c.Around = &hearsay{n: 40, role: Role{Known: true, Default: "deny", Tags: []string{"kyc"},
+	c.Enrichment = &hearsay{n: 40, role: Role{Known: true, Default: "deny", Tags: []string{"kyc"},
 		Forbids: []string{"tool", "destination"}, NeedsApproval: true}}
 	for src, want := range map[string]any{
 		`baseline.seen("tool") and not baseline.seen("user")`:  true,
@@ -235,155 +236,6 @@ func follows(got, want string) bool {
 	return len(parts) < 3 || strings.Contains(got, parts[2])
 }
 
-func TestGuards(t *testing.T) {
-	class := func(cs ...event.Class) (bits uint16) {
-		for _, c := range cs {
-			bits |= 1 << c
-		}
-		return bits
-	}
-	for src, want := range map[string]Guard{
-		`tool.class == "pay"`: {Classes: class(event.Pay)},
-		`kind == "tool_call" and tool.class in ["send", "pay"] and total > 1`: {Kinds: 1 << event.ToolCall,
-			Classes: class(event.Send, event.Pay)},
-		`tool.class == "pay" or tool.class == "send"`:  {Classes: class(event.Send, event.Pay)},
-		`tool.class == "pay" or total > 5`:             {},
-		`tool.name in ["b", "a"] and tool.name != "c"`: {Tools: []string{"a", "b"}},
-		`tool.name == "a" and tool.name == "b"`:        {Tools: []string{}},
-		`not (tool.class == "pay")`:                    {},
-		`tool.class == "pay" and tool.class == "send"`: {Classes: 1 << 15},
-	} {
-		x, err := Compile(src, scope(), Bool)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !reflect.DeepEqual(x.Guard, want) {
-			t.Errorf("%s: guard %+v, want %+v", src, x.Guard, want)
-		}
-	}
-}
-
-// maker writes random expressions of a type.
-type maker struct{ *rand.Rand }
-
-func (m maker) one(list ...string) string { return list[m.IntN(len(list))] }
-
-func (m maker) text(d int) string {
-	if d <= 0 {
-		return m.one(`tool.name`, `user`, `persona`, `destination.domain`, `"a"`, `"pay.refund"`, `"Ä b "`, `who`,
-			`first.agent`, `arg("path")`, `arg("deep.n")`, `role.default`)
-	}
-	switch m.IntN(5) {
-	case 0:
-		return m.text(d-1) + " + " + m.text(d-1)
-	case 1:
-		return m.one("lower", "upper", "trim", "hash") + "(" + m.text(d-1) + ")"
-	case 2:
-		return m.one("trimPrefix", "trimSuffix") + "(" + m.text(d-1) + ", " + m.text(d-1) + ")"
-	case 3:
-		return "(" + m.bool(d-1) + " ? " + m.text(d-1) + " : " + m.text(d-1) + ")"
-	}
-	return "string(" + m.number(d-1) + " * 1.0)"
-}
-
-func (m maker) number(d int) string {
-	if d <= 0 {
-		return m.one(`1`, `0`, `2.5`, `1000000`, `total`, `amount.value`, `result.records`, `hour`, `weekday`,
-			`params.max`, `duration_ms`, `baseline.p("rarity")`, `baseline.quantile("bytes", 0.99)`,
-			`baseline.expected("events")`)
-	}
-	switch m.IntN(7) {
-	case 0, 1:
-		return "(" + m.number(d-1) + m.one(" + ", " - ", " * ", " / ") + m.number(d-1) + ")"
-	case 2:
-		return m.one("abs", "floor", "ceil", "round") + "(" + m.number(d-1) + ")"
-	case 3:
-		return m.one("max", "min") + "(" + m.number(d-1) + ", " + m.number(d-1) + ")"
-	case 4:
-		return "len(" + m.one("resource.labels", m.text(d-1)) + ")"
-	case 5:
-		return m.one("entropy(", "number(") + m.text(d-1) + ")"
-	}
-	return "-" + m.number(d-1)
-}
-
-func (m maker) bool(d int) string {
-	if d <= 0 {
-		return m.one(`(tool.name in ["vault.read", "x"] and calm)`,
-			`(tool.class == "pay" and kind == "tool_call" and has.records)`, `calm`, `destination.external`,
-			`has.records`, `true`, `false`, `(tool.name in lists.admin)`, `("pii" in resource.labels)`,
-			`(tool.class in ["pay", "send"])`, `(result.records in [1, 2, 12])`, `role.known`,
-			`("tool" in role.forbids)`, `baseline.seen("user")`)
-	}
-	switch m.IntN(9) {
-	case 0:
-		return "(" + m.bool(d-1) + m.one(" and ", " or ", " == ", " != ") + m.bool(d-1) + ")"
-	case 1:
-		return "not " + m.bool(d-1)
-	case 2, 3:
-		return "(" + m.number(d-1) + m.one(" < ", " <= ", " > ", " >= ", " == ", " != ") + m.number(d-1) + ")"
-	case 4:
-		return "(" + m.text(d-1) + m.one(" < ", " >= ", " == ", " != ", " contains ", " startsWith ", " endsWith ") +
-			m.text(d-1) + ")"
-	case 5:
-		return m.one("any", "all", "none", "one") + `(resource.labels, ` + m.one(`# == "pii"`,
-			`# startsWith `+m.text(0), `len(#) > 2`, `# in lists.admin`) + ")"
-	case 6:
-		return m.one("glob", "domain", "cidr") + "(" + m.text(d-1) + ", " + m.one(`"a*"`, `"10.0.0.0/8"`, `"example"`) +
-			")"
-	case 7:
-		return "(" + m.text(d-1) + ` matches "^[a-z]+\\.")`
-	}
-	return "(" + m.bool(d-1) + " ? " + m.bool(d-1) + " : " + m.bool(d-1) + ")"
-}
-
-func FuzzClosuresAgreeWithTheMachine(f *testing.F) {
-	for seed := range uint64(200) {
-		f.Add(seed)
-	}
-	f.Fuzz(func(t *testing.T, seed uint64) {
-		m := maker{rand.New(rand.NewPCG(seed, 3))}
-		src := []func(int) string{m.bool, m.number, m.text}[m.IntN(3)](m.IntN(5))
-		x, err := Compile(src, scope(), 0)
-		if err != nil {
-			if f := (*Fault)(nil); errors.As(err, &f) && (f.Code == "R120" || f.Code == "R108" || f.Code == "R104" &&
-				strings.Contains(f.What, "zero")) {
-				return
-			}
-			t.Fatalf("%s: %v", src, err)
-		}
-		if x.VM != "" {
-			t.Fatalf("%s needs the machine: %s", src, x.VM)
-		}
-		c := refund()
-		for range 4 {
-			c.E.Result.Records, c.E.Amount.Micro, c.Vars[0].N = int64(m.IntN(15)), m.Int64N(2e9), float64(
-				m.IntN(2000))/2
-			c.E.Resource.Labels = [][]string{nil, {"pii"}, {"a", "pii", "pii"}}[m.IntN(3)]
-			c.E.Tool.Name, c.E.Args = m.one("vault.read", "pay.refund", ""), [][]byte{nil, []byte(`{}`),
-				[]byte(`{"path":"10.0.0.1"}`)}[m.IntN(3)]
-			c.Around = []Around{nil, &hearsay{seen: m.IntN(2) == 0, n: float64(m.IntN(300)),
-				role: Role{Known: true, Default: "allow", Forbids: []string{"tool"}}}}[m.IntN(2)]
-			same(t, x, c)
-		}
-	})
-}
-
-func FuzzCompile(f *testing.F) {
-	f.Add(`tool.name == "x" and any(resource.labels, # == "a")`)
-	f.Add(`((((`)
-	f.Add(`a ?: b ?? c | d`)
-	f.Fuzz(func(t *testing.T, src string) {
-		x, err := Compile(src, scope(), 0)
-		if err != nil {
-			return
-		}
-		if _, err := x.Value(refund()); err != nil && x.VM == "" {
-			t.Fatalf("closures failed: %v", err)
-		}
-	})
-}
-
 func TestClosuresDoNotAllocate(t *testing.T) {
 	x, err := Compile(
 		`kind == "tool_call" and tool.name in lists.admin or arg("path") startsWith "/etc" and amount.value > params.max and any(resource.labels, # == "eu")`,
@@ -397,78 +249,11 @@ func TestClosuresDoNotAllocate(t *testing.T) {
 	}
 }
 
-// found tells whether the index finds the condition for an event.
-func (x *Expr) found(e *event.Event) bool {
-	g := &x.Guard
-	switch {
-	case g.Tools != nil:
-		return slices.Contains(g.Tools, e.Tool.Name)
-	case g.Classes != 0:
-		return g.Classes>>e.Tool.Class&1 != 0
-	}
-	return g.Kinds == 0 || g.Kinds>>e.Kind&1 != 0
-}
-
 func TestAnchored(t *testing.T) {
 	for pattern, want := range map[string]string{"^/etc/(a|b)": "/etc/", "^/etc": "/etc", "^abc*": "ab",
 		"(?i)^/etc": "", "/etc": "", "^(a|b)": "", "(?m)^x": "", "^a|b": "", "^": "", "^\\.x": ".x"} {
 		if got := anchored(pattern); got != want {
 			t.Errorf("%s: %q, want %q", pattern, got, want)
-		}
-	}
-}
-
-func TestNamesOfToolsWithTheirServer(t *testing.T) {
-	decoded := func(tool string) *Context {
-		var d event.Decoder
-		e := &event.Event{}
-		if err := d.Decode([]byte(`{"time":1767600000000,"kind":"tool_call","tenant":"acme","agent":{"id":"a"},"tool":`+
-			tool+`}`), e); err != nil {
-			t.Fatal(err)
-		}
-		return &Context{E: e}
-	}
-	calls := map[string]*Context{
-		"prefixed":      decoded(`{"name":"mcp__crm__delete_user"}`),
-		"apart":         decoded(`{"name":"delete_user","server":"crm"}`),
-		"another of it": decoded(`{"name":"mcp__crm__get_user"}`),
-		"another's":     decoded(`{"name":"mcp__hr__delete_user"}`),
-		"plain":         decoded(`{"name":"delete_user"}`),
-	}
-	listed := []string{"x", "mcp__crm__delete_user"}
-	names := &Scope{Event: true, Names: map[string]Name{"lists.full": {Type: Texts, List: &listed}}}
-	plain, full := "prefixed apart another's plain", "prefixed apart"
-	for src, want := range map[string]string{
-		`tool.name == "delete_user"`:                               plain,
-		`tool.name in ["delete_user", "y"]`:                        plain,
-		`tool.name startsWith "delete_"`:                           plain,
-		`tool.name == "delete_user" and tool.server == "crm"`:      full,
-		`tool.name == "mcp__crm__delete_user"`:                     full,
-		`"mcp__crm__delete_user" == tool.name`:                     full,
-		`tool.name in ["y", "mcp__crm__delete_user"]`:              full,
-		`tool.name in lists.full`:                                  full,
-		`tool.name matches "^mcp__crm__delete"`:                    full,
-		`glob(tool.name, "mcp__crm__del*")`:                        full,
-		`tool.full == "mcp__crm__delete_user"`:                     full,
-		`tool.name startsWith "mcp__crm__"`:                        full + " another of it",
-		`tool.name != "mcp__crm__delete_user"`:                     "another of it another's plain",
-		`not (tool.name in ["mcp__crm__delete_user"])`:             "another of it another's plain",
-		`tool.name in ["mcp__crm__get_user", "delete_user"]`:       plain + " another of it",
-		`tool.class == "" and tool.name == "mcp__hr__delete_user"`: "another's",
-	} {
-		x, err := Compile(src, names, Bool)
-		if err != nil || x.VM != "" {
-			t.Fatalf("%s: %v, needs the machine: %s", src, err, x.VM)
-		}
-		for name, c := range calls {
-			got, err := x.IsTrue(c)
-			if is := strings.Contains(" "+want+" ", " "+name+" "); err != nil || got != is {
-				t.Errorf("%s of %s: %v, %v, want %v", src, name, got, err, is)
-			}
-			if g := x.Guard.Tools; got && g != nil && !slices.Contains(g, c.E.Tool.Name) {
-				t.Errorf("%s of %s: the index has %v", src, name, g)
-			}
-			same(t, x, c)
 		}
 	}
 }

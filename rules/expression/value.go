@@ -1,16 +1,29 @@
-// Package rules is the language of rules and what runs them: typed expressions over events,
-// windows, and sequences. It knows no page and no log; whoever runs a rule keeps its State and
-// shows it the events in order.
-//
-// An expression is written in expr (github.com/expr-lang/expr), checked against the table of
-// fields, and compiled to closures over the checked tree; what the closures do not cover runs on
-// expr's own machine, which is some seventeen times slower and allocates.
-package rules
+package expression
 
 import (
+	"fmt"
 	"math"
 	"strconv"
 )
+
+// Truth is a bool as a value.
+func Truth(b bool) Value {
+	if b {
+		return Value{N: 1}
+	}
+	return Value{}
+}
+
+// Format writes a value of a type as people do.
+func (v Value) Format(t Type) string {
+	switch t {
+	case Bool:
+		return fmt.Sprint(v.N != 0)
+	case Number:
+		return formatNumber(v.N)
+	}
+	return fmt.Sprintf("%q", v.S)
+}
 
 // Type is the type of a value.
 type Type uint8

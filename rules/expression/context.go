@@ -1,0 +1,98 @@
+package expression
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/wayward-sec/wayward/event"
+)
+
+// Context is what an expression sees when it runs.
+type Context struct {
+	E          *event.Event // nil where only names may be used
+	Persona    string
+	Local      int64      // event time on the persona's own clock, Unix milliseconds
+	Vars       []Value    // of names, by slot
+	Enrichment Enrichment // nil: nothing is known
+
+	args    []found
+	full    []byte // of tool.full
+	form    event.Canonical
+	digest  []byte // of args_digest, once it was asked for
+	element string // of the list that a predicate looks into
+}
+
+// Reset points the context at the next event and forgets what was worked out of the one before. Vars
+// stay.
+func (c *Context) Reset(e *event.Event, persona string, local int64, enrichment Enrichment) {
+	c.E, c.Persona, c.Local, c.Enrichment, c.args, c.digest = e, persona, local, enrichment, c.args[:0], c.digest[:0]
+}
+
+// Enrichment is what may be asked that does not stand in the event: what was learned of its persona,
+// and what the policies say of it.
+type Enrichment interface {
+	// Seen tells whether the persona is known to use what the event has under this word: tool,
+	// server, destination, domain, resource, user.
+	Seen(word string) bool
+	// Quantile is the size of such a call that is not exceeded with probability q; infinite if
+	// nothing is known. Of records, bytes, amount and cost.
+	Quantile(measure string, q float64) float64
+	// Expected is how much an agent of the persona does in an hour like the event's; infinite if
+	// nothing is known. Of events, records, bytes, amount and cost.
+	Expected(measure string) float64
+	// P is the smallest p-value that a detector came to with the event: volume, sequence, rarity.
+	// 1: nothing odd, or nothing known.
+	P(detector string) float64
+	// Role is what the policies say.
+	Role() *Role
+}
+
+// Role is what the policies say of a persona and of the call that it makes.
+type Role struct {
+	Known         bool
+	Default       string
+	Tags          []string
+	Forbids       []string // dimensions
+	NeedsApproval bool
+}
+
+var noRole = &Role{}
+
+func (c *Context) role() *Role {
+	if c.Enrichment == nil {
+		return noRole
+	}
+	return c.Enrichment.Role()
+}
+
+// Supposed is what a test supposes to be learned: what stands in it is answered instead of the
+// baseline.
+type Supposed struct {
+	Seen     map[string]bool    `json:"seen,omitempty"`
+	Quantile map[string]float64 `json:"quantile,omitempty"` // whatever the share
+	Expected map[string]float64 `json:"expected,omitempty"`
+	P        map[string]float64 `json:"p,omitempty"`
+}
+
+// learned are the words by which a baseline can be asked, by function.
+var learned = map[string][]string{
+	"baseline.seen":     {"tool", "server", "destination", "domain", "resource", "user"},
+	"baseline.quantile": {"records", "bytes", "amount", "cost"},
+	"baseline.expected": {"events", "records", "bytes", "amount", "cost"},
+	"baseline.p":        {"volume", "sequence", "rarity"},
+}
+
+// Fault is a word that Supposed has and no baseline knows, and those that one knows; "" if there is
+// none.
+func (s *Supposed) Fault() (word string, known []string) {
+	for of, words := range map[string][]string{"baseline.seen": slices.Sorted(maps.Keys(s.Seen)),
+		"baseline.quantile": slices.Sorted(maps.Keys(s.Quantile)),
+		"baseline.expected": slices.Sorted(maps.Keys(s.Expected)), "baseline.p": slices.Sorted(maps.Keys(s.P))} {
+		for _, w := range words {
+			if !slices.Contains(learned[of], w) {
+				return w, learned[of]
+			}
+		}
+	}
+	return "", nil
+}
