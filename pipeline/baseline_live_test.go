@@ -16,6 +16,7 @@ import (
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/event/wire"
 	"github.com/wayward-sec/wayward/pipeline/broker"
+	"github.com/wayward-sec/wayward/pipeline/history"
 	"github.com/wayward-sec/wayward/state"
 )
 
@@ -93,15 +94,19 @@ func (l *lab) shelves() (out []string, days int) {
 
 // closedBy is what a replay of the same events says.
 func closedBy(t *testing.T, lines [][]byte, days int64) (out []string) {
-	closed, _, _ := learning(t, Replay{}, write(t, "events.jsonl", append(bytes.Join(lines, []byte("\n")), '\n')), 0)
-	for _, c := range closed {
-		var day int64
-		var key, state, hash string
-		var n int
-		fmt.Sscanf(c, "%d %s %s %d events %d sessions %d agents %s", &day, &key, &state, &n, &n, &n, &hash)
-		if day < days {
-			out = append(out, fmt.Sprintf("%d %s %s", day, key, hash))
-		}
+	src, err := history.OpenLines(write(t, "events.jsonl", append(bytes.Join(lines, []byte("\n")), '\n')))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer src.Close()
+	r := Replay{Policy: none, Deliver: func(*event.Finding) error { return nil },
+		Closed: func(m *baselines.Model, _ *baselines.Delta) {
+			if day := m.Day - midnight/baselines.DayMS; day < days {
+				out = append(out, fmt.Sprintf("%d %s/%s/%s %s", day, m.Tenant, m.Persona, m.Fork, m.Hash()))
+			}
+		}}
+	if _, err := r.Run(t.Context(), src); err != nil {
+		t.Fatal(err)
 	}
 	slices.Sort(out)
 	return out

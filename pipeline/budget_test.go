@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"runtime/debug"
 	"testing"
 
 	gocmp "github.com/google/go-cmp/cmp"
@@ -86,13 +85,4 @@ func TestABudgetOfMemoryShowsInNothing(t *testing.T) {
 			})
 		}
 	}
-}
-
-// leastBudget is a budget of one byte: after each garbage collection all that may leave memory does.
-// The runtime is not held to it, for it would do nothing but collect.
-func leastBudget() *Budget {
-	before := debug.SetMemoryLimit(-1)
-	b := NewBudget(1)
-	debug.SetMemoryLimit(before)
-	return b
 }

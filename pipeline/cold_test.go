@@ -129,13 +129,3 @@ func TestScopesOnDiskDoNotShow(t *testing.T) {
 		}
 	}
 }
-
-func scratch(t *testing.T) *state.Store {
-	t.Helper()
-	s, err := state.Scratch(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Close() })
-	return s
-}

@@ -1,7 +1,6 @@
 package pipeline
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -12,39 +11,6 @@ import (
 
 	"github.com/wayward-sec/wayward/event"
 )
-
-const tiedRule = `{"v":1,"rules":[{"id":"r","title":"t","by":["user"],"within":"30d","suppress":"1s","steps":[
-	{"name":"a","where":"tool.class == \"read\""},{"name":"b","where":"tool.class == \"send\""}]}]}`
-
-// tied are events of several agents and users, many of them of one millisecond, and the ids of
-// those that complete the sequence of tiedRule by the order of the lines.
-func tied(n int) (lines [][]byte, want []string) {
-	g := rand.New(rand.NewPCG(7, 7))
-	armed, last := map[int]bool{}, map[int]int{}
-	for i := range n {
-		user := g.IntN(5)
-		for range 1 + g.IntN(4) {
-			class, id := []string{"read", "send", "write"}[g.IntN(3)], fmt.Sprintf("%08x", g.Uint32())
-			lines = append(lines,
-				fmt.Appendf(nil,
-					`{"time":%d,"id":%q,"kind":"tool_call","tenant":"acme","agent":{"id":"a%d"},"user":"u%d","tool":{"name":"x","class":%q},"result":{"outcome":"ok"}}`+
-						"\n",
-					day0+int64(i)*2000, id, g.IntN(20), user, class))
-			switch {
-			case class == "read":
-				armed[user] = true
-			case class == "send" && armed[user]:
-				armed[user] = false
-				if last[user] != i+1 { // else it is in the finding before
-					want = append(want, id)
-				}
-				last[user] = i + 1
-			}
-		}
-	}
-	slices.Sort(want)
-	return lines, want
-}
 
 // The same, live: a partition's events keep their order, wherever the log is cut into slices.
 func TestEventsOfOneMillisecondKeepTheirPartitionsOrder(t *testing.T) {
