@@ -47,7 +47,7 @@ func office(t *testing.T, days int) (l *lab, lines [][]byte) {
 // names one that is not there.
 func (l *lab) shelves() (out []string, days int) {
 	l.Helper()
-	have, books := pieces{}, map[bookName]bool{}
+	have, books := pieces{}, map[string]bool{}
 	listed := map[string]bool{}
 	for _, r := range l.read(l.topics.Baselines, 0) {
 		name, whole := have.add(r.Key, r.Value)
@@ -60,7 +60,7 @@ func (l *lab) shelves() (out []string, days int) {
 			if m.Decode(&rd); rd.Err != nil || m.Hash() != b.hash {
 				l.Errorf("snapshot %s does not read as what it says: %v", name, rd.Err)
 			}
-			books[b] = true
+			books[name] = true
 			continue
 		}
 		c := &Closing{}
@@ -81,8 +81,8 @@ func (l *lab) shelves() (out []string, days int) {
 		days++
 		for i := range c.Entries {
 			e := &c.Entries[i]
-			if !books[e.book()] {
-				l.Errorf("day %d lists snapshot %v, which is not there", c.From-midnight/baselines.DayMS, e.book())
+			if name := fmt.Sprintf("s|%s|%s|%s|%d|%s", e.Tenant, e.Persona, e.Fork, e.Day, e.Hash); !books[name] {
+				l.Errorf("day %d lists snapshot %s, which is not there", c.From-midnight/baselines.DayMS, name)
 			}
 			out = append(out, fmt.Sprintf("%d %s/%s/%s %s", c.From-midnight/baselines.DayMS, e.Tenant, e.Persona,
 				e.Fork, e.Hash))

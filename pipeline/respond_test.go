@@ -1009,22 +1009,7 @@ func TestBreakersComeBackFromAnyMarker(t *testing.T) {
 			now += r.Int64N(20_000)
 			if r.IntN(4) == 0 { // the machine of the second one dies
 				back = newBehaviour(1, live.rules, none, "events")
-				image := imageOf(live.shard)
-				for k, v := range image {
-					if k == "" {
-						continue
-					}
-					pg := makePage(k)
-					if err := pg.decode([]byte(v)); err != nil {
-						t.Fatal(err)
-					}
-					back.pages[k] = pg
-					back.enter(pg)
-					back.shard.indexed(pg)
-				}
-				if err := back.shard.decodeVars([]byte(image[""])); err != nil {
-					t.Fatal(err)
-				}
+				restore(t, back.shard, live.image())
 				watched(t, back.shard)
 			}
 			slice := l.take(&at, r.IntN(20), r.IntN(20))
