@@ -23,11 +23,11 @@ func factsOf(t testing.TB, shared *rules, set *policy.Set, seed uint64, n int) [
 		g := stream(seed, 8000, 4)
 		st := &stage{}
 		now := int64(day0)
-		var records []*kgo.Record
+		var slice []*kgo.Record
 		offset := int64(0)
 		flush := func() {
 			now += 400
-			if _, err := st.apply(b.shard, &[2][]*kgo.Record{1: records}, now); err != nil {
+			if _, err := st.apply(b.shard, &[2][]*kgo.Record{1: slice}, now); err != nil {
 				t.Fatal(err)
 			}
 			b.kept()
@@ -36,14 +36,14 @@ func factsOf(t testing.TB, shared *rules, set *policy.Set, seed uint64, n int) [
 					out[p] = append(out[p], record{value: o.value})
 				}
 			}
-			records = nil
+			slice = nil
 		}
 		for i := range n {
 			line, at := g.event()
 			if int(g.IntN(len(out))) == p { // each source has agents of its own
 				line = bytes.Replace(line, []byte(`"agent-`), []byte(fmt.Sprintf(`"agent-%d-`, p)), 1)
 				line = bytes.Replace(line, []byte(`"id":"e`), []byte(fmt.Sprintf(`"id":"e%d-`, p)), 1)
-				records = append(records, &kgo.Record{Offset: offset, Value: line, Timestamp: time.UnixMilli(at)})
+				slice = append(slice, &kgo.Record{Offset: offset, Value: line, Timestamp: time.UnixMilli(at)})
 				offset++
 			}
 			if g.IntN(12) == 0 || i == n-1 {

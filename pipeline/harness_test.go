@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/pipeline/broker"
 	"github.com/wayward-sec/wayward/policy"
 	"github.com/wayward-sec/wayward/sinks"
 	"github.com/wayward-sec/wayward/state"
@@ -50,7 +51,9 @@ func engine(t testing.TB, sources, facts int32, list ...*policy.Set) *rules {
 	for _, s := range list {
 		known[s.Hash()] = s
 	}
-	return &rules{encoder: &ocsf{}, owners: owners{sources: sources, facts: facts, partition: byKey},
+	return &rules{encoder: &ocsf{}, owners: owners{sources: sources, facts: facts, partition: func(key []byte, n int32) int32 {
+		return broker.KeyPartition(&kgo.Record{Key: key}, n)
+	}},
 		pageCap: 1000 * int(max(sources, facts)), acks: "agent.acks", feedback: "agent.feedback", set: func(h string) (*policy.Set, error) {
 			if known[h] == nil {
 				return nil, fmt.Errorf("set %s is not known", h)

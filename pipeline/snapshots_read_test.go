@@ -27,7 +27,7 @@ func modelOfDay(persona string, day int64) *baselines.Model {
 
 func TestSnapshotsAreWholeInWhateverOrderTheirPiecesCome(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 1))
-	var records [][2][]byte
+	var parts [][2][]byte
 	want := map[string]bool{}
 	for day := range int64(9) {
 		m := modelOfDay(fmt.Sprint("p", day%3), 20_000+day)
@@ -36,13 +36,13 @@ func TestSnapshotsAreWholeInWhateverOrderTheirPiecesCome(t *testing.T) {
 			t.Errorf("%s does not begin with %s", key, SnapshotPrefix(m.Key))
 		}
 		want[m.Snapshot()] = true
-		records = append(records, pieced(appendSnapshotKey(nil, m.Key, m.Day, m.Hash()), m.Append(nil), 7)...)
+		parts = append(parts, pieced(appendSnapshotKey(nil, m.Key, m.Day, m.Hash()), m.Append(nil), 7)...)
 	}
 	none := func(err error) { t.Errorf("%v", err) }
 	for range 20 {
-		r.Shuffle(len(records), func(i, j int) { records[i], records[j] = records[j], records[i] })
+		r.Shuffle(len(parts), func(i, j int) { parts[i], parts[j] = parts[j], parts[i] })
 		var s Snapshots
-		for _, rec := range records {
+		for _, rec := range parts {
 			if err := s.Add(rec[0], rec[1]); err != nil {
 				t.Fatal(err)
 			}
@@ -87,18 +87,18 @@ func TestThePresentSnapshotIsTheOneThatWasWrittenLast(t *testing.T) {
 
 func TestWhatIsNotWholeOrNotWhatItsKeySaysIsLeftOut(t *testing.T) {
 	m, other := modelOfDay("a", 20_000), modelOfDay("b", 20_001)
-	records := pieced(appendSnapshotKey(nil, m.Key, m.Day, m.Hash()), m.Append(nil), 9)
+	parts := pieced(appendSnapshotKey(nil, m.Key, m.Day, m.Hash()), m.Append(nil), 9)
 	for name, add := range map[string]func(*Snapshots){
 		"a piece is missing": func(s *Snapshots) {
-			for _, r := range records[1:] {
+			for _, r := range parts[1:] {
 				s.Add(r[0], r[1])
 			}
 		},
 		"a piece was deleted": func(s *Snapshots) {
-			for _, r := range records {
+			for _, r := range parts {
 				s.Add(r[0], r[1])
 			}
-			s.Add(records[0][0], nil)
+			s.Add(parts[0][0], nil)
 		},
 		"another model": func(s *Snapshots) {
 			r := pieced(appendSnapshotKey(nil, m.Key, m.Day, m.Hash()), other.Append(nil), 1<<20)[0]
@@ -117,10 +117,10 @@ func TestWhatIsNotWholeOrNotWhatItsKeySaysIsLeftOut(t *testing.T) {
 		}
 	}
 	var s Snapshots
-	for _, r := range records {
+	for _, r := range parts {
 		s.Add(r[0], r[1])
 	}
-	for _, r := range records {
+	for _, r := range parts {
 		s.Add(r[0], nil)
 	}
 	if got := s.Models(false, func(err error) { t.Errorf("deleted: %v", err) }); len(got) != 0 {

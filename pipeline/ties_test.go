@@ -22,15 +22,15 @@ func TestEventsOfOneMillisecondKeepTheirPartitionsOrder(t *testing.T) {
 		b, rel := newBehaviour(0, shared, set, "events"), newRelation(0, shared, none)
 		rel.begin(1, true)
 		st, now := &stage{}, int64(day0)
-		var records []*kgo.Record
+		var slice []*kgo.Record
 		for i, line := range all {
-			records = append(records, &kgo.Record{Offset: int64(100 + 2*i), Value: line,
+			slice = append(slice, &kgo.Record{Offset: int64(100 + 2*i), Value: line,
 				Timestamp: time.UnixMilli(day0 + 30*86_400_000)})
 			if g.IntN(4) > 0 && i < len(all)-1 {
 				continue
 			}
 			now += 1400
-			if _, err := st.apply(b.shard, &[2][]*kgo.Record{1: records}, now); err != nil {
+			if _, err := st.apply(b.shard, &[2][]*kgo.Record{1: slice}, now); err != nil {
 				t.Fatal(err)
 			}
 			b.kept()
@@ -41,7 +41,7 @@ func TestEventsOfOneMillisecondKeepTheirPartitionsOrder(t *testing.T) {
 					}
 				}
 			}
-			records = nil
+			slice = nil
 		}
 		end := appendFactsHead(nil, factsHead{now: now, watermark: day0 + 40*86_400_000, set: set.Hash()})
 		if err := rel.step(mainLog, &record{value: end, offset: rel.next[mainLog]}); err != nil {
