@@ -45,21 +45,21 @@ func (o *ocsf) Record(f *event.Finding) (key, value []byte, headers []Header) {
 	return o.Key(nil, f), o.Append(nil, f), nil
 }
 
-// engine shares what the shards of a test need.
+// engine is what the shards of a test share: logs of so many partitions, and the sets that they know.
 func engine(t testing.TB, sources, facts int32, list ...*policy.Set) *rules {
 	known := map[string]*policy.Set{none.Hash(): none}
 	for _, s := range list {
 		known[s.Hash()] = s
 	}
-	return &rules{encoder: &ocsf{}, owners: owners{sources: sources, facts: facts, partition: func(key []byte, n int32) int32 {
-		return broker.KeyPartition(&kgo.Record{Key: key}, n)
-	}},
-		pageCap: 1000 * int(max(sources, facts)), acks: "agent.acks", feedback: "agent.feedback", set: func(h string) (*policy.Set, error) {
-			if known[h] == nil {
-				return nil, fmt.Errorf("set %s is not known", h)
-			}
-			return known[h], nil
-		}}
+	partition := func(key []byte, n int32) int32 { return broker.KeyPartition(&kgo.Record{Key: key}, n) }
+	set := func(hash string) (*policy.Set, error) {
+		if known[hash] == nil {
+			return nil, fmt.Errorf("set %s is not known", hash)
+		}
+		return known[hash], nil
+	}
+	return &rules{owners: owners{sources: sources, facts: facts, partition: partition}, encoder: &ocsf{},
+		pageCap: 1000 * int(max(sources, facts)), acks: "agent.acks", feedback: "agent.feedback", set: set}
 }
 
 // pagesOf is the state of a shard without what is in no page.

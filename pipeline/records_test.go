@@ -61,7 +61,7 @@ func TestFactsComeBackAsTheyWere(t *testing.T) {
 	for range 300 {
 		h := factsHead{source: int32(r.IntN(4096)), now: r.Int64(),
 			watermark: []int64{noTime, r.Int64(), -5}[r.IntN(3)], idle: r.IntN(2) == 0, out: r.IntN(2) == 0,
-			activate: r.IntN(2) == 0, set: none.Hash(), format: factsFormat}
+			activate: r.IntN(2) == 0, set: "0123456789abcdef", format: factsFormat}
 		b := appendFactsHead(nil, h)
 		var want, got []detectors.Bucket
 		for range r.IntN(5) {
