@@ -22,8 +22,8 @@ import (
 
 // Days that close while the engine runs, on kfake.
 
-// office is a lab in which events of several days wait to be judged.
-func office(t *testing.T, days int) (l *lab, lines [][]byte) {
+// newWorkweek is a lab in which events of several days wait to be judged.
+func newWorkweek(t *testing.T, days int) (l *lab, lines [][]byte) {
 	l = newLabOf(t, 3, 2)
 	l.set = none
 	lines = workOf(7, days, false)
@@ -43,9 +43,9 @@ func office(t *testing.T, days int) (l *lab, lines [][]byte) {
 	return l, lines
 }
 
-// shelves is what the topic says: the snapshots of each day that are listed, and whether a list
+// published is what the topic says: the snapshots of each day that are listed, and whether a list
 // names one that is not there.
-func (l *lab) shelves() (out []string, days int) {
+func (l *lab) published() (out []string, days int) {
 	l.Helper()
 	have, books := pieces{}, map[string]bool{}
 	listed := map[string]bool{}
@@ -121,20 +121,20 @@ func (l *lab) bothStages(instance, dir string) Config {
 
 func TestSnapshotsOfALiveEngineAreThoseOfAReplay(t *testing.T) {
 	const days = 4
-	l, lines := office(t, days)
+	l, lines := newWorkweek(t, days)
 	e := l.start(l.bothStages("1", ""))
-	l.until("three days are closed", func() bool { _, n := l.shelves(); return n >= 2*(days-1) })
+	l.until("three days are closed", func() bool { _, n := l.published(); return n >= 2*(days-1) })
 	l.drainedAll()
 	if err := e.end(); err != nil {
 		t.Fatal(err)
 	}
-	got, _ := l.shelves()
+	got, _ := l.published()
 	if diff := gocmp.Diff(closedBy(t, lines, days-1), got); diff != "" {
 		t.Errorf("(-replay +live):\n%s", diff)
 	}
 	if !strings.Contains(l.text(), "events wait for a baseline") ||
 		!strings.Contains(l.text(), "the baseline has come") {
-		t.Error("no event had to wait: the test has lost its teeth")
+		t.Error("no event had to wait: the test proves nothing")
 	}
 }
 
@@ -158,7 +158,7 @@ func (l *lab) drainedAll() {
 
 func TestSnapshotsSurviveRestarts(t *testing.T) {
 	const days = 6
-	l, lines := office(t, days)
+	l, lines := newWorkweek(t, days)
 	dir := t.TempDir()
 	for i := 0; ; i++ {
 		c := l.bothStages("1", "")
@@ -175,20 +175,20 @@ func TestSnapshotsSurviveRestarts(t *testing.T) {
 			c.Budget, c.CheckpointEvery = leastBudget(), time.Millisecond
 		}
 		e := l.start(c)
-		_, before := l.shelves()
-		l.until("another day is closed", func() bool { _, n := l.shelves(); return n > before || n >= 2*(days-1) })
+		_, before := l.published()
+		l.until("another day is closed", func() bool { _, n := l.published(); return n > before || n >= 2*(days-1) })
 		if err := e.end(); err != nil {
 			t.Fatal(err)
 		}
 		c.Store.Close()
-		if _, n := l.shelves(); n >= 2*(days-1) && i > 3 {
+		if _, n := l.published(); n >= 2*(days-1) && i > 3 {
 			break
 		}
 		if i > 20 {
 			t.Fatal("it never comes to an end")
 		}
 	}
-	got, _ := l.shelves()
+	got, _ := l.published()
 	if diff := gocmp.Diff(closedBy(t, lines, days-1), got); diff != "" {
 		t.Errorf("(-replay +live):\n%s", diff)
 	}
@@ -201,15 +201,15 @@ func TestWhatWasLearnedOutlivesTheLogs(t *testing.T) {
 	const days = 6
 	for name, facts := range map[string]int{"the same partitions": 2, "others": 3} {
 		t.Run(name, func(t *testing.T) {
-			l, lines := office(t, days)
+			l, lines := newWorkweek(t, days)
 			// First three days, then everything but events and baselines is made anew, then the
 			// rest.
 			e := l.start(l.bothStages("1", ""))
-			l.until("three days are closed", func() bool { _, n := l.shelves(); return n >= 6 })
+			l.until("three days are closed", func() bool { _, n := l.published(); return n >= 6 })
 			if err := e.end(); err != nil {
 				t.Fatal(err)
 			}
-			before, _ := l.shelves()
+			before, _ := l.published()
 			options := []kgo.Opt{kgo.SeedBrokers(l.cluster.ListenAddrs()...)}
 			r, err := ReadResume(t.Context(), options, l.topics, "lab")
 			if err != nil {
@@ -232,16 +232,16 @@ func TestWhatWasLearnedOutlivesTheLogs(t *testing.T) {
 			c := l.bothStages("1", "")
 			e = l.start(c)
 			l.until("all days are closed", func() bool {
-				after, _ := l.shelves()
+				after, _ := l.published()
 				return len(after) > 0 && strings.HasPrefix(after[len(after)-1], fmt.Sprint(days-2, " "))
 			})
 			l.drainedAll()
 			if err := e.end(); err != nil {
 				t.Fatal(err)
 			}
-			got, _ := l.shelves()
+			got, _ := l.published()
 			if len(before) < 10 || len(got) <= len(before) {
-				t.Fatalf("%d and %d snapshots: the test has lost its teeth", len(before), len(got))
+				t.Fatalf("%d and %d snapshots: the test proves nothing", len(before), len(got))
 			}
 			want := closedBy(t, lines, days-1)
 			if facts == 2 {

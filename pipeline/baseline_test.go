@@ -59,7 +59,7 @@ func TestNeitherWorkersNorChunksShowInSnapshots(t *testing.T) {
 				got, end, _ := learning(t, r, path, x.buffer)
 				if i == 0 {
 					if want, last = got, end; len(want) < 40 {
-						t.Fatalf("only %d closed: the test has lost its teeth", len(want))
+						t.Fatalf("only %d closed: the test proves nothing", len(want))
 					}
 					continue
 				}

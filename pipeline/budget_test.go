@@ -61,7 +61,7 @@ func TestABudgetOfMemoryShowsInNothing(t *testing.T) {
 						t.Fatal(err)
 					}
 					if budget != nil && !onDisk {
-						t.Error("nothing was put on disk: the test has lost its teeth")
+						t.Error("nothing was put on disk: the test proves nothing")
 					}
 					if left, err := os.ReadDir(r.Scratch); err != nil || len(left) > 0 {
 						t.Errorf("it leaves %v behind (%v)", left, err)
@@ -73,7 +73,7 @@ func TestABudgetOfMemoryShowsInNothing(t *testing.T) {
 				}
 				want, all := run(nil, 3000, 1)
 				if len(want) < 20 {
-					t.Fatalf("only %d findings: the test has lost its teeth", len(want))
+					t.Fatalf("only %d findings: the test proves nothing", len(want))
 				}
 				got, sum := run(leastBudget(), 3000, 2)
 				if diff := gocmp.Diff(want, got); diff != "" {

@@ -12,8 +12,8 @@ import (
 	"github.com/wayward-sec/wayward/pipeline/history"
 )
 
-// told is what was found by the integrity detector, one line each.
-func told(findings []*event.Finding) (out []string) {
+// integrityFindings is what was found by the integrity detector, one line each.
+func integrityFindings(findings []*event.Finding) (out []string) {
 	for _, f := range findings {
 		if f.Detector == "integrity" {
 			out = append(out, fmt.Sprintf("%s|%s %s %d %v: %s", f.Tenant, f.Agent, f.Rule, f.Count, f.Activity, f.Why))
@@ -59,7 +59,7 @@ func TestAReplayCountsWhatDidNotDecodeAgainstItsAgent(t *testing.T) {
 		if sum.Events != 400 || sum.Dead["unknown_word"] != 134 || sum.Dead["not_json"] != 58 {
 			t.Fatalf("%+v", sum)
 		}
-		got := told(all)
+		got := integrityFindings(all)
 		if i == 0 {
 			want = got
 			text := strings.Join(got, "\n")

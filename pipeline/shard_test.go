@@ -207,7 +207,7 @@ func TestWhereAPageIsDoesNotShow(t *testing.T) {
 		}
 	}
 	if onDisk < 500 || packed < 500 || undone < 500 || loads < 100 || evicted < 100 {
-		t.Errorf("%d pages on disk, %d packed, %d slices undone, %d loads, %d made room: the test has lost its teeth",
+		t.Errorf("%d pages on disk, %d packed, %d slices undone, %d loads, %d made room: the test proves nothing",
 			onDisk, packed, undone, loads, evicted)
 	}
 }
