@@ -18,16 +18,16 @@ func TestAlarmsComeInOrder(t *testing.T) {
 		} else if len(want) > 0 {
 			slices.Sort(want)
 			if got := a.take().due; got != want[0] {
-				t.Fatalf("%d rings before %d", got, want[0])
+				t.Fatalf("the alarm of %d comes before that of %d", got, want[0])
 			}
 			want = want[1:]
 		}
 	}
 }
 
-// BenchmarkRing is a step of the watermark in a shard where something is awaited on 10,000 pages,
+// BenchmarkAlarms is a step of the watermark in a shard where something is awaited on 10,000 pages,
 // none of it due.
-func BenchmarkRing(b *testing.B) {
+func BenchmarkAlarms(b *testing.B) {
 	r := newRelation(0, &rules{owners: owners{sources: 1, facts: 1}}, none)
 	for i := range 10_000 {
 		r.waiting[&scopePage{}] = int64(1e12) + int64(i)

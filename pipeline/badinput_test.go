@@ -24,7 +24,7 @@ import (
 func TestAnAgentThatIsRenamedBeginsAsOneOfItsPersona(t *testing.T) {
 	const days, renamed = 12, 9
 	since := int64(monday + renamed*baselines.DayMS)
-	lines := strings.SplitAfter(string(bureau(days, false)), "\n")
+	lines := strings.SplitAfter(string(clerksAtWork(days, false)), "\n")
 	for i, line := range lines {
 		var e struct{ Time int64 }
 		if line != "" && json.Unmarshal([]byte(line), &e) == nil && e.Time >= since {
@@ -60,7 +60,7 @@ func TestAnAgentThatIsRenamedBeginsAsOneOfItsPersona(t *testing.T) {
 		return
 	}
 	judged, unjudged, calls, agentDays := run(write(t, "renamed.jsonl", []byte(strings.Join(lines, ""))))
-	_, _, before, want := run(write(t, "same.jsonl", bureau(days, false)))
+	_, _, before, want := run(write(t, "same.jsonl", clerksAtWork(days, false)))
 	if judged < 50 || unjudged > 0 {
 		t.Errorf("of %d events under the new name %d were judged by nothing", judged, unjudged)
 	}

@@ -1,8 +1,6 @@
 package pipeline
 
 import (
-	"fmt"
-	"math/rand/v2"
 	"testing"
 
 	"github.com/wayward-sec/wayward/event"
@@ -10,23 +8,6 @@ import (
 )
 
 // go test ./pipeline -run xxx -bench . -benchtime 1s
-
-// crowd makes decoded events of many agents at honest work: ten events a millisecond, no disorder.
-func crowd(n, agents int) []event.Event {
-	r := rand.New(rand.NewPCG(1, 1))
-	out := make([]event.Event, n)
-	for i := range out {
-		a := r.IntN(agents)
-		out[i] = event.Event{ID: fmt.Sprintf("01JC%08d", i), Time: day0 + int64(i)/10, Kind: event.ToolCall,
-			Tenant: "acme", Persona: "clerk", User: fmt.Sprint("user-", a%2000),
-			Agent: event.Agent{ID: fmt.Sprintf("agent-%05d", a)}, Session: fmt.Sprint("s", i/(100*agents)),
-			Tool: event.Tool{Name: "crm.search", Class: event.Read},
-			Has:  event.HasRecords, Result: event.ResultOf{Outcome: event.OK, Records: int64(r.IntN(5))}}
-	}
-	return out
-}
-
-const crowdAgents = 10_000
 
 // settled is a shard of a set of policies that has seen every agent.
 func settled(b *testing.B, set *policy.Set, events []event.Event) *behaviour {
@@ -39,21 +20,6 @@ func settled(b *testing.B, set *policy.Set, events []event.Event) *behaviour {
 	s.seal()
 	s.kept()
 	return s
-}
-
-func perSecond(b *testing.B, n int, what string) {
-	b.ReportMetric(float64(b.N)*float64(n)/b.Elapsed().Seconds(), what+"/s")
-}
-
-// slide moves events on, so that a window never fills and every id is new.
-func slide(e *event.Event, round int) {
-	e.Time += 60_000
-	id := []byte(e.ID)
-	for i := range 4 {
-		id[i] = byte('A' + round%26)
-		round /= 26
-	}
-	e.ID = string(id)
 }
 
 func benchmarkObserve(b *testing.B, set *policy.Set, live bool) {
@@ -133,33 +99,34 @@ func BenchmarkUndo(b *testing.B) { // of a transaction of 4,000 events
 	perSecond(b, len(events), "events")
 }
 
-func BenchmarkPage(b *testing.B) {
+func BenchmarkPages(b *testing.B) { // all pages of a shard
 	s := settled(b, policy.Default(), crowd(200_000, 1000))
-	var pages []*page
-	var coded [][]byte
+	image := s.image()
+	delete(image, "")
 	size := 0
-	for _, pg := range s.pages {
-		pages = append(pages, pg)
-		coded = append(coded, pg.appendTo(nil))
-		size += len(coded[len(coded)-1])
+	for _, body := range image {
+		size += len(body)
 	}
-	mean := float64(size) / float64(len(pages))
+	perPage := func(b *testing.B) {
+		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(image)), "ns/page")
+		b.ReportMetric(float64(size)/float64(len(image)), "bytes/page")
+	}
 	b.Run("encode", func(b *testing.B) {
-		var buf []byte
 		b.ReportAllocs()
-		b.SetBytes(int64(mean))
-		for i := range b.N {
-			buf = pages[i%len(pages)].appendTo(buf[:0])
+		for range b.N {
+			s.image()
 		}
-		b.ReportMetric(mean, "bytes/page")
+		perPage(b)
 	})
 	b.Run("decode", func(b *testing.B) {
 		b.ReportAllocs()
-		b.SetBytes(int64(mean))
-		for i := range b.N {
-			if err := pages[i%len(pages)].decode(coded[i%len(pages)]); err != nil {
-				b.Fatal(err)
+		for range b.N {
+			for key, body := range image {
+				if err := makePage(key).decode([]byte(body)); err != nil {
+					b.Fatal(err)
+				}
 			}
 		}
+		perPage(b)
 	})
 }

@@ -13,13 +13,13 @@ import (
 	"github.com/wayward-sec/wayward/pipeline/history"
 )
 
-// monday is the first day of the bureau below.
+// monday is the first day of clerksAtWork.
 const monday = midnight + 6*baselines.DayMS
 
-// bureau is twenty clerks who work from 9 to 17 UTC on weekdays and spend together about 9.6
+// clerksAtWork is the events of twenty clerks who work from 9 to 17 UTC on weekdays and spend together about 9.6
 // dollars a day. On the last day, at 10:00, three of them begin to spend a dollar in three minutes
 // each, if hasty says so.
-func bureau(days int, hasty bool) []byte {
+func clerksAtWork(days int, hasty bool) []byte {
 	var b bytes.Buffer
 	n := 0
 	write := func(t int64, agent int, micro int64) {
@@ -48,12 +48,12 @@ func bureau(days int, hasty bool) []byte {
 	return b.Bytes()
 }
 
-const purses = `{"v":1,"limits":[
+const costLimits = `{"v":1,"limits":[
 {"id":"of-clerks","scope":"persona","measure":"cost","max":"12","window":"1d","kind":"calendar"},
 {"id":"of-all","scope":"tenant","measure":"cost","max":"12","window":"1d","kind":"calendar"}]}`
 
 func TestABudgetAboveOneAgentBurnsBeforeItIsGone(t *testing.T) {
-	told := func(events []byte, workers, buffer int) (out []*event.Finding) {
+	findings := func(events []byte, workers, buffer int) (out []*event.Finding) {
 		src, err := history.OpenLines(write(t, "events.jsonl", events))
 		if err != nil {
 			t.Fatal(err)
@@ -62,7 +62,7 @@ func TestABudgetAboveOneAgentBurnsBeforeItIsGone(t *testing.T) {
 		if buffer > 0 {
 			src.Buffer = buffer
 		}
-		r := Replay{Policy: setOf(t, purses), Workers: workers, Flush: true, Deliver: func(f *event.Finding) error {
+		r := Replay{Policy: setOf(t, costLimits), Workers: workers, Flush: true, Deliver: func(f *event.Finding) error {
 			if strings.HasPrefix(f.Rule, "burn/") || f.Detector == "limit" {
 				k := *f
 				out = append(out, &k)
@@ -79,7 +79,7 @@ func TestABudgetAboveOneAgentBurnsBeforeItIsGone(t *testing.T) {
 	// Of the tenant nobody knows when it works: each morning its budget seems to burn, which calls
 	// nobody. Of the persona it is known after a week.
 	even := 0
-	for _, f := range told(bureau(days, false), 1, 0) {
+	for _, f := range findings(clerksAtWork(days, false), 1, 0) {
 		switch {
 		case f.Alert:
 			t.Errorf("an ordinary day calls somebody: %s: %s", f.Rule, f.Why)
@@ -95,11 +95,11 @@ func TestABudgetAboveOneAgentBurnsBeforeItIsGone(t *testing.T) {
 		}
 	}
 	if even < 5 {
-		t.Errorf("only %d mornings look like a burn to who does not know the hours: the test has lost its teeth", even)
+		t.Errorf("only %d mornings look like a burn to who does not know the hours: the test proves nothing", even)
 	}
 
-	events := bureau(days, true)
-	want := told(events, 1, 0)
+	events := clerksAtWork(days, true)
+	want := findings(events, 1, 0)
 	first := map[string]*event.Finding{}
 	for _, f := range want {
 		if f.Time >= monday+14*baselines.DayMS && first[f.Rule] == nil {
@@ -126,7 +126,7 @@ func TestABudgetAboveOneAgentBurnsBeforeItIsGone(t *testing.T) {
 		t.Errorf("%s", f.Why)
 	}
 	for _, x := range []struct{ workers, buffer int }{{8, 0}, {1, 3000}, {8, 40_000}} {
-		if diff := gocmp.Diff(want, told(events, x.workers, x.buffer)); diff != "" {
+		if diff := gocmp.Diff(want, findings(events, x.workers, x.buffer)); diff != "" {
 			t.Errorf("%d workers, chunks of %d (-one +another):\n%.3000s", x.workers, x.buffer, diff)
 		}
 	}

@@ -111,7 +111,7 @@ func TestCatchUpFromAnyMarkerEqualsTheLiveShard(t *testing.T) {
 			back.joff++
 		}
 		if behind == 0 || seed == 0 && saves == 0 {
-			t.Errorf("seed %d: %d checkpoints, %d transactions behind: the test has lost its teeth", seed, saves,
+			t.Errorf("seed %d: %d checkpoints, %d transactions behind: the test proves nothing", seed, saves,
 				behind)
 		}
 		sameState(t, fmt.Sprintf("seed %d", seed), live.image(), back.image())
@@ -203,7 +203,7 @@ func TestTheRelationStageCatchesUpFromAnyMarker(t *testing.T) {
 		loadFrom(t, store, sp, back.shard)
 		i := slices.IndexFunc(log, func(r record) bool { return r.offset >= back.next[mainLog] })
 		if i < 1 || i == len(log) {
-			t.Errorf("seed %d: the checkpoint is of record %d of %d: the test has lost its teeth", seed, i, len(log))
+			t.Errorf("seed %d: the checkpoint is of record %d of %d: the test proves nothing", seed, i, len(log))
 		}
 		for _, end := range ends {
 			if end <= i {

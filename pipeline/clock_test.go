@@ -6,6 +6,9 @@ import (
 	"github.com/wayward-sec/wayward/event/wire"
 )
 
+// begins is the time of the first events, Unix milliseconds.
+const begins = 1_700_000_000_000
+
 func TestClock(t *testing.T) {
 	const hour = 3_600_000
 	type see struct {
@@ -49,7 +52,7 @@ func TestClock(t *testing.T) {
 			var k clock
 			last := int64(noTime)
 			for _, e := range c.events {
-				k.see(e.at+day0, 0, e.agent)
+				k.see(e.at+begins, 0, e.agent)
 				if k.watermark() < last {
 					t.Errorf("the watermark went back from %d to %d", last, k.watermark())
 				}
@@ -60,20 +63,20 @@ func TestClock(t *testing.T) {
 					t.Errorf("%+v comes back as %+v, %v", k, back, r.Err)
 				}
 			}
-			if k.newest != c.want+day0 || k.watermark() != c.want+day0-lateness {
-				t.Errorf("newest %d, want %d", k.newest-day0, c.want)
+			if k.newest != c.want+begins || k.watermark() != c.want+begins-lateness {
+				t.Errorf("newest %d, want %d", k.newest-begins, c.want)
 			}
 		})
 	}
 	var k clock
-	if k.tick(day0); k.watermark() != noTime {
+	if k.tick(begins); k.watermark() != noTime {
 		t.Error("a tick makes a clock that has seen nothing")
 	}
-	k.see(day0, 0, 1)
-	k.tick(day0 + 5*hour) // ticks are the owner's own, and no jump
-	k.tick(day0 + hour)
-	if k.reached() != day0+5*hour || k.newest != day0 {
-		t.Errorf("after ticks the clock is at %d, the newest event at %d", k.reached()-day0, k.newest-day0)
+	k.see(begins, 0, 1)
+	k.tick(begins + 5*hour) // ticks are the owner's own, and no jump
+	k.tick(begins + hour)
+	if k.reached() != begins+5*hour || k.newest != begins {
+		t.Errorf("after ticks the clock is at %d, the newest event at %d", k.reached()-begins, k.newest-begins)
 	}
 }
 
@@ -108,9 +111,9 @@ func TestTicksFollowFromEventsAlone(t *testing.T) {
 			var k clock
 			highest := int64(noTime)
 			for s := range int64(3600) {
-				now := day0 + s*second
+				now := begins + s*second
 				if at, ok := c.event(s); ok {
-					k.see(day0+at, now, 1)
+					k.see(begins+at, now, 1)
 				}
 				k.tick(k.due(now + second/2))
 				highest = max(highest, k.reached()-now-second/2)
@@ -120,7 +123,7 @@ func TestTicksFollowFromEventsAlone(t *testing.T) {
 					t.Fatalf("%+v comes back as %+v, %v", k, back, r.Err)
 				}
 			}
-			end := int64(day0 + 3599*second + second/2)
+			end := int64(begins + 3599*second + second/2)
 			if got := k.reached() - end; got < c.ahead-second || got > c.ahead || highest > futureTol {
 				t.Errorf("after an hour the clock is %d ms ahead, want %d; at the most %d", got, c.ahead, highest)
 			}

@@ -61,7 +61,7 @@ func TestTheOrderOfDeltasDoesNotShowInSnapshots(t *testing.T) {
 		}
 		if want == nil {
 			if want = got; len(want) < 30 {
-				t.Fatalf("only %d pages and records: the test has lost its teeth", len(want))
+				t.Fatalf("only %d pages and records: the test proves nothing", len(want))
 			}
 			forks := map[baselines.Key]bool{}
 			for _, pg := range every(t, b.shard) {

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"maps"
-	"math/rand/v2"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,8 +14,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/pipeline/broker"
 	"github.com/wayward-sec/wayward/policy"
 	"github.com/wayward-sec/wayward/sinks"
+	"github.com/wayward-sec/wayward/state"
 )
 
 // The harness drives shards without a broker. A test makes two logs of events and control records
@@ -43,19 +45,21 @@ func (o *ocsf) Record(f *event.Finding) (key, value []byte, headers []Header) {
 	return o.Key(nil, f), o.Append(nil, f), nil
 }
 
-// engine shares what the shards of a test need.
+// engine is what the shards of a test share: logs of so many partitions, and the sets that they know.
 func engine(t testing.TB, sources, facts int32, list ...*policy.Set) *rules {
 	known := map[string]*policy.Set{none.Hash(): none}
 	for _, s := range list {
 		known[s.Hash()] = s
 	}
-	return &rules{encoder: &ocsf{}, owners: owners{sources: sources, facts: facts, partition: byKey},
-		pageCap: 1000 * int(max(sources, facts)), acks: "agent.acks", feedback: "agent.feedback", set: func(h string) (*policy.Set, error) {
-			if known[h] == nil {
-				return nil, fmt.Errorf("set %s is not known", h)
-			}
-			return known[h], nil
-		}}
+	partition := func(key []byte, n int32) int32 { return broker.KeyPartition(&kgo.Record{Key: key}, n) }
+	set := func(hash string) (*policy.Set, error) {
+		if known[hash] == nil {
+			return nil, fmt.Errorf("set %s is not known", hash)
+		}
+		return known[hash], nil
+	}
+	return &rules{owners: owners{sources: sources, facts: facts, partition: partition}, encoder: &ocsf{},
+		pageCap: 1000 * int(max(sources, facts)), acks: "agent.acks", feedback: "agent.feedback", set: set}
 }
 
 // pagesOf is the state of a shard without what is in no page.
@@ -203,67 +207,6 @@ func (l *logs) take(at *[2]int, control, main int) *[2][]*kgo.Record {
 	return &out
 }
 
-// factsOf runs a behaviour shard for each source over its own events and returns the facts that
-// each wrote, in order, the last of which lets everything close.
-func factsOf(t testing.TB, shared *rules, set *policy.Set, seed uint64, n int) [][]record {
-	t.Helper()
-	out := make([][]record, shared.sources)
-	for p := range out {
-		b := newBehaviour(int32(p), shared, set, "events")
-		g := stream(seed, 8000, 4)
-		st := &stage{}
-		now := int64(day0)
-		var records []*kgo.Record
-		offset := int64(0)
-		flush := func() {
-			now += 400
-			if _, err := st.apply(b.shard, &[2][]*kgo.Record{1: records}, now); err != nil {
-				t.Fatal(err)
-			}
-			b.kept()
-			for _, o := range b.out {
-				if o.to == toFacts && o.partition == 0 {
-					out[p] = append(out[p], record{value: o.value})
-				}
-			}
-			records = nil
-		}
-		for i := range n {
-			line, at := g.event()
-			if int(g.IntN(len(out))) == p { // each source has agents of its own
-				line = bytes.Replace(line, []byte(`"agent-`), []byte(fmt.Sprintf(`"agent-%d-`, p)), 1)
-				line = bytes.Replace(line, []byte(`"id":"e`), []byte(fmt.Sprintf(`"id":"e%d-`, p)), 1)
-				records = append(records, &kgo.Record{Offset: offset, Value: line, Timestamp: time.UnixMilli(at)})
-				offset++
-			}
-			if g.IntN(12) == 0 || i == n-1 {
-				flush()
-			}
-		}
-		out[p] = append(out[p],
-			record{value: appendFactsHead(nil, factsHead{source: int32(p), now: now, watermark: day0 + 40*86_400_000,
-				set: set.Hash()})})
-	}
-	return out
-}
-
-// interleave mixes the sources, each in its own order, as a log might have it.
-func interleave(r *rand.Rand, facts [][]record) (out []record) {
-	var at []int
-	for p := range facts {
-		at = append(at, slices.Repeat([]int{p}, len(facts[p]))...)
-	}
-	r.Shuffle(len(at), func(i, j int) { at[i], at[j] = at[j], at[i] })
-	next := make([]int, len(facts))
-	for i, p := range at {
-		k := facts[p][next[p]]
-		next[p]++
-		k.offset = int64(i)
-		out = append(out, k)
-	}
-	return out
-}
-
 // lines are findings without the wall clock.
 func lines(found []*event.Finding) (out []string) {
 	for _, f := range found {
@@ -281,4 +224,23 @@ func small(r *rules, seed uint64) *rules {
 		r.pageCap = 5 * int(max(r.sources, r.facts))
 	}
 	return r
+}
+
+func scratch(t *testing.T) *state.Store {
+	t.Helper()
+	s, err := state.Scratch(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+// leastBudget is a budget of one byte: after each garbage collection all that may leave memory does.
+// The runtime is not held to it, for it would do nothing but collect.
+func leastBudget() *Budget {
+	before := debug.SetMemoryLimit(-1)
+	b := NewBudget(1)
+	debug.SetMemoryLimit(before)
+	return b
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// saying is what Health says as one text.
-func saying(t *testing.T, h *Health) (ready bool, text string) {
+// healthOf is what Health says as one text.
+func healthOf(t *testing.T, h *Health) (ready bool, text string) {
 	ready, stages, err := h.Check(t.Context())
 	var b strings.Builder
 	if err != nil {
@@ -30,7 +30,7 @@ func TestReadyIsWhoHoldsTheStateOfItsPartitionsAndCanWrite(t *testing.T) {
 	start := func(name string) *Health {
 		c := l.config(name, l.store(""))
 		c.Health = &Health{}
-		if ready, text := saying(t, c.Health); ready || !strings.Contains(text, "has not begun") {
+		if ready, text := healthOf(t, c.Health); ready || !strings.Contains(text, "has not begun") {
 			t.Errorf("before it begins an engine is ready (%v):\n%s", ready, text)
 		}
 		l.start(c)
@@ -38,7 +38,7 @@ func TestReadyIsWhoHoldsTheStateOfItsPartitionsAndCanWrite(t *testing.T) {
 	}
 	until := func(what string, h *Health, want bool, say string) {
 		t.Helper()
-		l.until(what, func() bool { ready, text := saying(t, h); return ready == want && strings.Contains(text, say) })
+		l.until(what, func() bool { ready, text := healthOf(t, h); return ready == want && strings.Contains(text, say) })
 	}
 	l.produce(300)
 	a := start("a")
@@ -71,21 +71,21 @@ func TestNotReadyIsWhoCannotWrite(t *testing.T) {
 	enc := &short{}
 	c.Encoder = enc
 	l.start(c)
-	l.until("it is ready", func() bool { ready, _ := saying(t, c.Health); return ready })
+	l.until("it is ready", func() bool { ready, _ := healthOf(t, c.Health); return ready })
 	enc.fat.Store(true)
 	l.produce(400)
 	l.until("what cannot be written shows", func() bool {
-		ready, text := saying(t, c.Health)
+		ready, text := healthOf(t, c.Health)
 		return !ready && strings.Contains(text, "the last transaction could not be written")
 	})
 	enc.fat.Store(false)
-	l.until("and passes", func() bool { ready, _ := saying(t, c.Health); return ready })
+	l.until("and passes", func() bool { ready, _ := healthOf(t, c.Health); return ready })
 	l.drained()
 	l.exact()
 
 	l.cluster.Close()
 	l.until("a broker that is gone shows", func() bool {
-		ready, text := saying(t, c.Health)
+		ready, text := healthOf(t, c.Health)
 		return !ready && strings.Contains(text, "kafka: ")
 	})
 }
@@ -96,7 +96,7 @@ func TestNotReadyIsWhosePartitionIsPaused(t *testing.T) {
 	c.Health = &Health{}
 	c.Encoder = panics{}
 	l.start(c)
-	l.until("it is ready", func() bool { ready, _ := saying(t, c.Health); return ready })
+	l.until("it is ready", func() bool { ready, _ := healthOf(t, c.Health); return ready })
 	l.produce(400)
 	l.until("a shard that fails shows", func() bool {
 		_, stages, _ := c.Health.Check(t.Context())

@@ -29,7 +29,8 @@ func lookAt(t testing.TB, b *behaviour, from int, lines ...string) (out []judged
 			value = []byte(l)
 		}
 		b.begin(day0, true)
-		if err := b.step(mainLog, &record{offset: int64(from + i), stamp: day0 + int64(from+i)*1000, value: value}); err != nil {
+		r := record{offset: int64(from + i), stamp: day0 + int64(from+i)*1000, value: value}
+		if err := b.step(mainLog, &r); err != nil {
 			t.Fatal(err)
 		}
 		e := &b.e

@@ -26,7 +26,8 @@ func FuzzFacts(f *testing.F) {
 			t.Fatal(err)
 		}
 		for p := range int32(2) { // everything closes
-			if err := s.step(mainLog, tell(set, 0, p, math.MaxInt64/2, 0, nil)); err != nil &&
+			if err := s.step(mainLog, &record{value: appendFactsHead(nil,
+				factsHead{source: p, watermark: math.MaxInt64 / 2, set: set.Hash()})}); err != nil &&
 				!strings.Contains(err.Error(), "went back") {
 				t.Fatal(err)
 			}

@@ -24,9 +24,9 @@ import (
 	"github.com/wayward-sec/wayward/state"
 )
 
-// stillness is an engine on a fake clock: broker, network, engine and all their timers are in one
+// quietEngine is an engine on a fake clock: broker, network, engine and all their timers are in one
 // bubble, so that an hour without an event takes seconds.
-type stillness struct {
+type quietEngine struct {
 	*testing.T
 	net    kfake.VirtualNetwork
 	topics broker.Topics
@@ -43,8 +43,8 @@ const quietPolicies = `{"v":1,"limits":[
 {"id":"no-mail","title":"x","by":["agent"],"suppress":"1s","steps":[{"name":"a","where":"tool.name == \"rm\""}],"absent":{"where":"tool.name == \"mail\"","for":"10m"}},
 {"id":"many","title":"x","by":["user"],"window":"30m","where":"tool.name == \"rm\"","let":{"n":"count()"},"having":"n > 2","explain":"string(n)"}]}`
 
-func newStillness(t *testing.T, partitions int) *stillness {
-	q := &stillness{T: t, topics: broker.DefaultTopics(), dir: t.TempDir()}
+func newQuietEngine(t *testing.T, partitions int) *quietEngine {
+	q := &quietEngine{T: t, topics: broker.DefaultTopics(), dir: t.TempDir()}
 	q.topics.Partitions, q.topics.FactsPartitions = partitions, 2
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.ListenFn(q.net.Listen),
 		kfake.GroupMinSessionTimeout(100*time.Millisecond),
@@ -67,7 +67,7 @@ func newStillness(t *testing.T, partitions int) *stillness {
 }
 
 // run starts an instance, and returns what stops it.
-func (q *stillness) run(instance string) (stop func()) {
+func (q *quietEngine) run(instance string) (stop func()) {
 	dir := filepath.Join(q.dir, instance)
 	store, err := state.Open(dir)
 	if err != nil {
@@ -97,7 +97,7 @@ func (q *stillness) run(instance string) (stop func()) {
 }
 
 // act writes one event of an agent, as it happens.
-func (q *stillness) act(agent, user, tool string) {
+func (q *quietEngine) act(agent, user, tool string) {
 	q.n++
 	time.Sleep(time.Millisecond) // of two partitions there is no order within one
 	line := fmt.Appendf(nil,
@@ -110,7 +110,7 @@ func (q *stillness) act(agent, user, tool string) {
 }
 
 // on is the name of an agent whose events lie in a partition.
-func (q *stillness) on(p int) string {
+func (q *quietEngine) on(p int) string {
 	for i := 0; ; i++ {
 		if name := fmt.Sprint("agent-", i); byKey(event.AppendKey(nil, "t", name),
 			int32(q.topics.Partitions)) == int32(p) {
@@ -120,7 +120,7 @@ func (q *stillness) on(p int) string {
 }
 
 // read returns the committed records of a topic, by partition and offset.
-func (q *stillness) read(topic string) (out []*kgo.Record) {
+func (q *quietEngine) read(topic string) (out []*kgo.Record) {
 	ends, err := q.adm.ListCommittedOffsets(q.Context(), topic)
 	if err != nil {
 		q.Fatal(err)
@@ -144,7 +144,7 @@ func (q *stillness) read(topic string) (out []*kgo.Record) {
 
 // lead is by how much a watermark was ahead of the wall clock at the most, in milliseconds, and how
 // far the slowest was behind it at the end.
-func (q *stillness) lead() (ahead, behind int64) {
+func (q *quietEngine) lead() (ahead, behind int64) {
 	ahead = noTime
 	last := map[int32]int64{}
 	for _, r := range q.read(q.topics.Journal) {
@@ -164,7 +164,7 @@ func (q *stillness) lead() (ahead, behind int64) {
 }
 
 // replayed is what a replay of the topic finds.
-func (q *stillness) replayed() []string {
+func (q *quietEngine) replayed() []string {
 	var b []byte
 	for _, r := range q.read(q.topics.Events) {
 		b = append(append(b, r.Value...), '\n')
@@ -191,7 +191,7 @@ func (q *stillness) replayed() []string {
 	return out
 }
 
-func (q *stillness) found() (out []string) {
+func (q *quietEngine) found() (out []string) {
 	for _, r := range q.read(q.topics.Alerts) {
 		out = append(out, string(r.Value))
 	}
@@ -201,8 +201,8 @@ func (q *stillness) found() (out []string) {
 
 // Time must go on where nothing happens, at the pace of the wall clock and not faster.
 func TestAnHourWithoutAnEvent(t *testing.T) {
-	for name, story := range map[string]func(q *stillness){
-		"everybody falls silent": func(q *stillness) {
+	for name, story := range map[string]func(q *quietEngine){
+		"everybody falls silent": func(q *quietEngine) {
 			stop := q.run("a")
 			q.act(q.on(0), "u", "rm")
 			q.act(q.on(1), "u", "mail")
@@ -211,7 +211,7 @@ func TestAnHourWithoutAnEvent(t *testing.T) {
 			time.Sleep(time.Minute)
 			stop()
 		},
-		"one event every five seconds in one partition": func(q *stillness) {
+		"one event every five seconds in one partition": func(q *quietEngine) {
 			stop := q.run("a")
 			q.act(q.on(2), "v", "rm")
 			for i := range 720 {
@@ -221,7 +221,7 @@ func TestAnHourWithoutAnEvent(t *testing.T) {
 			time.Sleep(time.Minute)
 			stop()
 		},
-		"stopped for a while, and started again": func(q *stillness) {
+		"stopped for a while, and started again": func(q *quietEngine) {
 			stop := q.run("a")
 			q.act(q.on(0), "u", "rm")
 			q.act(q.on(1), "v", "rm")
@@ -238,7 +238,7 @@ func TestAnHourWithoutAnEvent(t *testing.T) {
 			time.Sleep(15 * time.Minute)
 			stop()
 		},
-		"partitions move while some sleep": func(q *stillness) {
+		"partitions move while some sleep": func(q *quietEngine) {
 			stop := q.run("a")
 			q.act(q.on(0), "u", "rm")
 			q.act(q.on(3), "u", "rm")
@@ -260,7 +260,7 @@ func TestAnHourWithoutAnEvent(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				q := newStillness(t, 4)
+				q := newQuietEngine(t, 4)
 				story(q)
 				// The tick of a partition that sleeps is up to ten seconds old, and a watermark ten
 				// behind.

@@ -6,15 +6,15 @@ import (
 )
 
 func journalOf(control int) *journal {
-	j := &journal{seq: 7, now: day0, next: [2]int64{5, 4000}, events: 4000, watermark: day0, digest: 1}
+	j := &journal{seq: 7, now: written, next: [2]int64{5, 4000}, events: 4000, watermark: written, digest: 1}
 	for i := range control {
-		j.control = append(j.control, record{offset: int64(i), stamp: day0, value: control0})
+		j.control = append(j.control, record{offset: int64(i), stamp: written, value: control0})
 	}
 	return j
 }
 
 var control0 = control{Kind: controlVerdict, Tenant: "acme", Agent: "agent-00001",
-	Finding: "0123456789abcdef0123456789abcdef", Severity: 3, Risk: 50, Time: day0}.encode()
+	Finding: "0123456789abcdef0123456789abcdef", Severity: 3, Risk: 50, Time: written}.encode()
 
 func BenchmarkJournal(b *testing.B) {
 	for _, n := range []int{0, 100} {

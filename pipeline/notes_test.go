@@ -16,7 +16,7 @@ func noteOf(agent, body string, t int64) *detectors.Note {
 }
 
 func watching(t *testing.T) *relation {
-	set := setOf(t, forbids)
+	set := setOf(t, `{"v":1,"rules":[{"id":"odd-hour","title":"x","where":"tool.name == \"odd\""}]}`)
 	b := newRelation(0, engine(t, 1, 1, set), set)
 	b.begin(1, true)
 	return b

@@ -87,7 +87,7 @@ func TestTheEndOfOneWaitIsNotTheEndOfAll(t *testing.T) {
 		o.pt.failure = &failure{offset: 7} // until the event is behind it
 		o.pt.baseline = &awaited{missing: missing{day: 1}}
 		o.st.snapshotCache = newSnapshotCache(o.st.cfg, o.st.rules)
-		o.st.snapshotCache.closings[place{1, 0}] = []*Closing{{Of: 1, To: 1}}
+		o.st.snapshotCache.take([]byte("c|1|0|1|1|0|1"), []byte(`{"of":1,"from":1,"to":1}`))
 		o.st.takeBaselines()
 		o.want("nothing holds it back", false, false)
 	})

@@ -26,7 +26,8 @@ func TestBrokerPosition(t *testing.T) {
 	}
 	defer cl.Close()
 	ctx := context.Background()
-	st := &stage{member: member{cfg: &Config{Group: "g"}, name: "relation"}, in: []string{"facts"}, rules: &rules{owners: owners{facts: 2}}}
+	st := &stage{member: member{cfg: &Config{Group: "g"}, name: "relation"}, in: []string{"facts"},
+		rules: &rules{owners: owners{facts: 2}}}
 	ask := func() (map[int32][2]int64, error) {
 		wait, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
 		defer cancel()

@@ -21,6 +21,9 @@ import (
 
 // What the engine writes to itself can be read back as it was.
 
+// written is a time of the wall clock, Unix milliseconds.
+const written = 1_700_000_000_000
+
 func bucketOf(r *rand.Rand) detectors.Bucket {
 	ref := func() event.Ref {
 		return event.Ref{Time: r.Int64() - r.Int64(), ID: fmt.Sprint("e", r.IntN(99)),
@@ -58,7 +61,7 @@ func TestFactsComeBackAsTheyWere(t *testing.T) {
 	for range 300 {
 		h := factsHead{source: int32(r.IntN(4096)), now: r.Int64(),
 			watermark: []int64{noTime, r.Int64(), -5}[r.IntN(3)], idle: r.IntN(2) == 0, out: r.IntN(2) == 0,
-			activate: r.IntN(2) == 0, set: none.Hash(), format: factsFormat}
+			activate: r.IntN(2) == 0, set: "0123456789abcdef", format: factsFormat}
 		b := appendFactsHead(nil, h)
 		var want, got []detectors.Bucket
 		for range r.IntN(5) {
@@ -84,10 +87,10 @@ func TestFactsComeBackAsTheyWere(t *testing.T) {
 
 func TestAJournalOfALongSliceIsSplitAndComesBack(t *testing.T) {
 	for _, n := range []int{0, 1, 100, 3000} {
-		j := journal{seq: 7, now: day0, next: [2]int64{int64(n), 99}, first: 90, events: 9, watermark: noTime,
+		j := journal{seq: 7, now: written, next: [2]int64{int64(n), 99}, first: 90, events: 9, watermark: noTime,
 			digest: math.MaxUint64}
 		for i := range n {
-			j.control = append(j.control, record{offset: int64(i), stamp: day0 + int64(i), key: []byte("k"),
+			j.control = append(j.control, record{offset: int64(i), stamp: written + int64(i), key: []byte("k"),
 				value: bytes.Repeat([]byte{byte(i)}, 700)})
 		}
 		var control []record
@@ -118,13 +121,13 @@ func TestAJournalOfALongSliceIsSplitAndComesBack(t *testing.T) {
 }
 
 func TestControlComesBackAsItWas(t *testing.T) {
-	want := control{Kind: controlVerdict, Source: 3, Time: day0, IdleMS: 5, Tenant: "acme", Agent: "a|%", Finding: "f",
+	want := control{Kind: controlVerdict, Source: 3, Time: written, IdleMS: 5, Tenant: "acme", Agent: "a|%", Finding: "f",
 		Severity: 4, Risk: 75, Set: "x", Offset: 9,
 		Persona: "p", Hash: 1 << 63, Open: true, Scope: event.Scope{Type: event.SessionScope, ID: "s", Tenant: "acme",
 			Agent: "a"}, Epoch: 3, Body: []byte(`{"a":1}`), State: []byte{0, 255},
 		Trip: &order{Scope: event.Scope{Type: event.UserScope, ID: "u", Tenant: "acme"}, Persona: "p",
 			Order: response.Order{Action: event.Throttle, DurationMS: 7,
-				Rate: event.Rate{Calls: 1, PerSeconds: 2, Classes: []event.Class{event.Read}}, Time: day0,
+				Rate: event.Rate{Calls: 1, PerSeconds: 2, Classes: []event.Class{event.Read}}, Time: written,
 				FindingUID: "f",
 				Reason:     "r", Issuer: event.Issuer{Type: "rule", Rule: "x", Version: "1", By: "b"},
 				Trigger: event.Ref{Time: 1, ID: "i", Agent: "a"}, Guarded: true}}}

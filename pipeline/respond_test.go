@@ -2,8 +2,6 @@ package pipeline
 
 import (
 	"bytes"
-	"crypto/ed25519"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"maps"
@@ -25,30 +23,6 @@ import (
 
 // Both stages as machines, wired by their logs as Kafka would: what is asked of breakers, of whom,
 // and what comes of it.
-
-// keyOf is somebody's private key.
-func keyOf(name string) ed25519.PrivateKey {
-	return ed25519.NewKeyFromSeed(bytes.Repeat([]byte{name[0]}, ed25519.SeedSize))
-}
-
-func publicOf(name string) string {
-	return base64.StdEncoding.EncodeToString(keyOf(name).Public().(ed25519.PublicKey))
-}
-
-// Personas that respond, each at another scope; more is what stands beside enforce.
-func armed(enforce bool, more string) string {
-	return fmt.Sprintf(`{"v":1,"personas":[
-{"name":"clerk","default":"allow","tools":{"deny":["rm"]},"respond":{"action":"block","scope":"agent","duration":"1m"}},
-{"name":"courier","default":"allow","tools":{"deny":["rm"]},"respond":{"action":"kill","scope":"session"}},
-{"name":"porter","default":"allow","tools":{"deny":["rm"]},"respond":{"action":"block","scope":"user","duration":"2m"}},
-{"name":"guide","default":"allow","tools":{"deny":["rm"]},"respond":{"action":"throttle","scope":"tool","calls":"5","per":"1m","duration":"30s"}}],
-"limits":[{"id":"much","scope":"agent","measure":"count","max":"3","window":"1m","respond":{"action":"throttle","calls":"2","per":"1m","duration":"5m"}},
-{"id":"user-much","scope":"user","measure":"count","max":"7","window":"1m","respond":{"action":"kill","duration":"4m"}}],
-"inventory":[{"kind":"agent","names":["agent-0","agent-1","agent-2","agent-3","agent-4","agent-5","agent-6"]},{"kind":"settings","respond":{"action":"escalate","scope":"agent","duration":"3m"}}],
-"response":[{"enforce":%v,"keys":[{"name":"alice","tenants":["*"],"public":%q},{"name":"bob","tenants":["t1"],"public":%q}]%s}]}`, enforce, publicOf("alice"), publicOf("bob"), more)
-}
-
-var roles = []string{"clerk", "courier", "porter", "guide", "clerk"}
 
 // idOf is the id of a command.
 func idOf(s event.Scope, epoch int64) string {
@@ -1035,22 +1009,7 @@ func TestBreakersComeBackFromAnyMarker(t *testing.T) {
 			now += r.Int64N(20_000)
 			if r.IntN(4) == 0 { // the machine of the second one dies
 				back = newBehaviour(1, live.rules, none, "events")
-				image := imageOf(live.shard)
-				for k, v := range image {
-					if k == "" {
-						continue
-					}
-					pg := makePage(k)
-					if err := pg.decode([]byte(v)); err != nil {
-						t.Fatal(err)
-					}
-					back.pages[k] = pg
-					back.enter(pg)
-					back.shard.indexed(pg)
-				}
-				if err := back.shard.decodeVars([]byte(image[""])); err != nil {
-					t.Fatal(err)
-				}
+				restore(t, back.shard, live.image())
 				watched(t, back.shard)
 			}
 			slice := l.take(&at, r.IntN(20), r.IntN(20))

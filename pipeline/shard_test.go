@@ -10,6 +10,7 @@ import (
 
 	"github.com/wayward-sec/wayward/detectors"
 	"github.com/wayward-sec/wayward/event/wire"
+	"github.com/wayward-sec/wayward/state"
 )
 
 // toy is a machine that only uses pages: it counts on the page of an agent and of a session what
@@ -119,7 +120,7 @@ func TestWhereAPageIsDoesNotShow(t *testing.T) {
 	onDisk, packed, undone, loads, evicted := 0, 0, 0, 0, int64(0)
 	for seed := range uint64(20) {
 		r := rand.New(rand.NewPCG(seed, 1))
-		store := scratch(t)
+		store := openScratch(t)
 		simple, other := newToy(&rules{pageCap: 20}), newToy(&rules{pageCap: 20, store: store})
 		now, saved := int64(toyDay), map[string]string(nil)
 		for range 200 {
@@ -206,7 +207,7 @@ func TestWhereAPageIsDoesNotShow(t *testing.T) {
 		}
 	}
 	if onDisk < 500 || packed < 500 || undone < 500 || loads < 100 || evicted < 100 {
-		t.Errorf("%d pages on disk, %d packed, %d slices undone, %d loads, %d made room: the test has lost its teeth",
+		t.Errorf("%d pages on disk, %d packed, %d slices undone, %d loads, %d made room: the test proves nothing",
 			onDisk, packed, undone, loads, evicted)
 	}
 }
@@ -257,7 +258,7 @@ func TestIdlePagesArePacked(t *testing.T) {
 
 // A page that the disk does not give back is a panic of its own type, which says what is lost.
 func TestALostPageIsAPanic(t *testing.T) {
-	store := scratch(t)
+	store := openScratch(t)
 	m := newToy(&rules{pageCap: 1000, store: store})
 	m.volatile = true
 	m.begin(0, false)
@@ -277,4 +278,14 @@ func TestALostPageIsAPanic(t *testing.T) {
 	}()
 	m.pageIf([]byte("at0|a7"))
 	t.Error("a page that cannot be read is taken for none")
+}
+
+func openScratch(t *testing.T) *state.Store {
+	t.Helper()
+	s, err := state.Scratch(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
 }

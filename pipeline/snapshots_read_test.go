@@ -2,16 +2,11 @@ package pipeline
 
 import (
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
 	"strings"
 	"testing"
 
-	"github.com/cespare/xxhash/v2"
-
 	"github.com/wayward-sec/wayward/baselines"
-	"github.com/wayward-sec/wayward/detectors/rarity"
-	"github.com/wayward-sec/wayward/pipeline/broker"
 )
 
 // pieced are the records of a value as emitChunks writes them, but in smaller pieces.
@@ -32,7 +27,7 @@ func modelOfDay(persona string, day int64) *baselines.Model {
 
 func TestSnapshotsAreWholeInWhateverOrderTheirPiecesCome(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 1))
-	var records [][2][]byte
+	var parts [][2][]byte
 	want := map[string]bool{}
 	for day := range int64(9) {
 		m := modelOfDay(fmt.Sprint("p", day%3), 20_000+day)
@@ -41,13 +36,13 @@ func TestSnapshotsAreWholeInWhateverOrderTheirPiecesCome(t *testing.T) {
 			t.Errorf("%s does not begin with %s", key, SnapshotPrefix(m.Key))
 		}
 		want[m.Snapshot()] = true
-		records = append(records, pieced(appendSnapshotKey(nil, m.Key, m.Day, m.Hash()), m.Append(nil), 7)...)
+		parts = append(parts, pieced(appendSnapshotKey(nil, m.Key, m.Day, m.Hash()), m.Append(nil), 7)...)
 	}
 	none := func(err error) { t.Errorf("%v", err) }
 	for range 20 {
-		r.Shuffle(len(records), func(i, j int) { records[i], records[j] = records[j], records[i] })
+		r.Shuffle(len(parts), func(i, j int) { parts[i], parts[j] = parts[j], parts[i] })
 		var s Snapshots
-		for _, rec := range records {
+		for _, rec := range parts {
 			if err := s.Add(rec[0], rec[1]); err != nil {
 				t.Fatal(err)
 			}
@@ -92,18 +87,18 @@ func TestThePresentSnapshotIsTheOneThatWasWrittenLast(t *testing.T) {
 
 func TestWhatIsNotWholeOrNotWhatItsKeySaysIsLeftOut(t *testing.T) {
 	m, other := modelOfDay("a", 20_000), modelOfDay("b", 20_001)
-	records := pieced(appendSnapshotKey(nil, m.Key, m.Day, m.Hash()), m.Append(nil), 9)
+	parts := pieced(appendSnapshotKey(nil, m.Key, m.Day, m.Hash()), m.Append(nil), 9)
 	for name, add := range map[string]func(*Snapshots){
 		"a piece is missing": func(s *Snapshots) {
-			for _, r := range records[1:] {
+			for _, r := range parts[1:] {
 				s.Add(r[0], r[1])
 			}
 		},
 		"a piece was deleted": func(s *Snapshots) {
-			for _, r := range records {
+			for _, r := range parts {
 				s.Add(r[0], r[1])
 			}
-			s.Add(records[0][0], nil)
+			s.Add(parts[0][0], nil)
 		},
 		"another model": func(s *Snapshots) {
 			r := pieced(appendSnapshotKey(nil, m.Key, m.Day, m.Hash()), other.Append(nil), 1<<20)[0]
@@ -122,10 +117,10 @@ func TestWhatIsNotWholeOrNotWhatItsKeySaysIsLeftOut(t *testing.T) {
 		}
 	}
 	var s Snapshots
-	for _, r := range records {
+	for _, r := range parts {
 		s.Add(r[0], r[1])
 	}
-	for _, r := range records {
+	for _, r := range parts {
 		s.Add(r[0], nil)
 	}
 	if got := s.Models(false, func(err error) { t.Errorf("deleted: %v", err) }); len(got) != 0 {
@@ -154,73 +149,4 @@ func FuzzSnapshots(f *testing.F) {
 			}
 		}
 	})
-}
-
-// A snapshot larger than a broker takes at once travels in pieces: through the topic it comes to
-// the snapshot cache and to those who read, and goes as it came.
-func TestALargeSnapshotTravelsInPieces(t *testing.T) {
-	day, key := int64(midnight/baselines.DayMS), baselines.Key{Tenant: "t", Persona: "clerk"}
-	d := baselines.Delta{Events: 1, AgentDays: 400}
-	for f := range rarity.Fields {
-		rarity.DeltaOf(&d).Days = 400
-		for i := range 20_000 {
-			s := rarity.DeltaOf(&d).See(f, xxhash.Sum64String(fmt.Sprint(f, i)), false)
-			if s == nil {
-				break
-			}
-			s.Name = fmt.Sprintf("%s%d", strings.Repeat("n", 120), i)
-		}
-	}
-	m := baselines.Learn(nil, key, day, &d, baselines.Terms{Approved: true})
-	value := m.Append(nil)
-	t.Logf("%d KiB", len(value)>>10)
-	if len(value) <= modelChunk {
-		t.Fatalf("only %d bytes: one piece", len(value))
-	}
-	b := newRelation(0, engine(t, 1, 1, none), none)
-	b.begin(1, true)
-	b.closed = day
-	b.keep(&lineage{key: key}, m, day, 1)
-	b.publish(&Closing{From: day, To: day}, b.lineages())
-	l := newSnapshotCache(&Config{Topics: broker.DefaultTopics(), Log: slog.New(slog.DiscardHandler)}, b.rules)
-	read := Snapshots{}
-	pieces, topic := 0, map[string]bool{}
-	for _, o := range b.out {
-		if o.to != toBaselines {
-			continue
-		}
-		if o.key[0] == 's' {
-			pieces++
-			topic[string(o.key)] = true
-		}
-		if len(o.value) > modelChunk {
-			t.Errorf("a piece of %d bytes", len(o.value))
-		}
-		l.take(o.key, o.value)
-		if err := read.Add(o.key, o.value); err != nil {
-			t.Error(err)
-		}
-	}
-	if pieces != (len(value)+modelChunk-1)/modelChunk || pieces < 2 {
-		t.Errorf("%d bytes in %d pieces", len(value), pieces)
-	}
-	models := read.Models(true, func(err error) { t.Error(err) })
-	if len(models) != 1 || models[0].Model.Hash() != m.Hash() || models[0].Bytes != len(value) {
-		t.Errorf("readers put %d snapshots together", len(models))
-	}
-	if got, err := l.find(key, day, func(baselines.Key, int64) *ruling { return nil }); err != nil || got == nil ||
-		got.Hash() != m.Hash() {
-		t.Errorf("the snapshot cache finds %v, %v", got != nil, err)
-	}
-	at := len(b.out)
-	b.forgetModel(b.lineages()[0].models[0])
-	for _, o := range b.out[at:] {
-		if o.value != nil || !topic[string(o.key)] {
-			t.Errorf("%q is no piece, or it is not buried", o.key)
-		}
-		delete(topic, string(o.key))
-	}
-	if len(topic) > 0 {
-		t.Errorf("pieces stay: %v", topic)
-	}
 }

@@ -53,7 +53,7 @@ func TestTheOrderOfSourcesDoesNotShow(t *testing.T) {
 			if try == 0 {
 				want, state = got, pagesOf(b.shard)
 				if len(want) < 20 {
-					t.Fatalf("seed %d: only %d findings: the test has lost its teeth", seed, len(want))
+					t.Fatalf("seed %d: only %d findings: the test proves nothing", seed, len(want))
 				}
 				continue
 			}

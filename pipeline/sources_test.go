@@ -10,14 +10,11 @@ import (
 	"github.com/wayward-sec/wayward/policy"
 )
 
-// tell is a facts record that says how far a source is, with a call of one user in the bucket of a
-// time if at is not 0.
-func tell(set *policy.Set, meter uint64, source int32, watermark, at int64, change func(h *factsHead)) *record {
-	h := factsHead{source: source, watermark: watermark, set: set.Hash()}
-	if change != nil {
-		change(&h)
-	}
-	b := appendFactsHead(nil, h)
+// factsFrom is a facts record that says how far a source is. If at is not 0, it brings a call of one
+// user in the bucket of that time.
+func factsFrom(set *policy.Set, meter uint64, head factsHead, at int64) *record {
+	head.set = set.Hash()
+	b := appendFactsHead(nil, head)
 	if at != 0 {
 		ref := event.Ref{Time: at, ID: fmt.Sprint("e", at), Agent: "a1"}
 		b = appendBucket(b, &detectors.Bucket{Slot: 2, Scope: policy.UserScope, Tenant: "acme", ID: "u1",
@@ -69,34 +66,43 @@ func TestWhichSourcesAreWaitedFor(t *testing.T) {
 	set := setOf(t, `{"v":1,"limits":[{"id":"u","scope":"user","measure":"count","max":"0","window":"1h"}]}`)
 	meter := meterOf(t, set)
 	const at = day0
-	idle := func(h *factsHead) { h.idle = true }
-	out := func(h *factsHead) { h.out = true }
+	// call is the only call, which a source brings; reached, idle and out bring nothing.
+	call := func(source int32, watermark int64) *record {
+		return factsFrom(set, meter, factsHead{source: source, watermark: watermark}, at)
+	}
+	idleWithCall := func(source int32, watermark int64) *record {
+		return factsFrom(set, meter, factsHead{source: source, watermark: watermark, idle: true}, at)
+	}
+	reached := func(source int32, watermark int64) *record {
+		return factsFrom(set, meter, factsHead{source: source, watermark: watermark}, 0)
+	}
+	idle := func(source int32, watermark int64) *record {
+		return factsFrom(set, meter, factsHead{source: source, watermark: watermark, idle: true}, 0)
+	}
+	out := func(source int32) *record {
+		return factsFrom(set, meter, factsHead{source: source, out: true}, 0)
+	}
 	for name, c := range map[string]struct {
 		records    []*record
 		found      int
 		incomplete bool
 	}{
-		"a source that was never heard holds everything back": {[]*record{tell(set, meter, 0, at+60_000, at, nil)},
-			0, false},
-		"the bucket closes when the last source has passed it": {[]*record{tell(set, meter, 0, at+60_000, at, nil),
-			tell(set, meter, 1, at+5000, 0, nil)}, 1, false},
-		"and not a moment before": {[]*record{tell(set, meter, 0, at+60_000, at, nil),
-			tell(set, meter, 1, at+4999, 0, nil)}, 0, false},
-		"an idle source is not waited for": {[]*record{tell(set, meter, 1, noTime, 0, idle),
-			tell(set, meter, 0, at+60_000, at, nil)}, 1, false},
-		"nor is one that has been left out, and the finding says": {[]*record{tell(set, meter, 0, at+60_000, at, nil),
-			tell(set, meter, 1, 0, 0, out)}, 1, true},
-		"an idle source that goes on is waited for again": {[]*record{tell(set, meter, 1, at-60_000, 0, idle),
-			tell(set, meter, 1, at-60_000, 0, nil), tell(set, meter, 0, at+60_000, at, nil)}, 0, false},
-		"a source that was out and comes back is waited for, and later findings are whole": {[]*record{tell(set, meter,
-			1, 0, 0, out), tell(set, meter, 1, at-60_000, 0, nil), tell(set, meter, 0, at+60_000, at, nil),
-			tell(set, meter, 1, at+60_000, 0, nil)}, 1, false},
-		"when all are idle the newest of them counts": {[]*record{tell(set, meter, 0, at-60_000, at, idle),
-			tell(set, meter, 1, at+60_000, 0, idle)}, 1, false},
-		"a late part is counted at once": {[]*record{tell(set, meter, 0, at+600_000, 0, nil),
-			tell(set, meter, 1, at+600_000, 0, nil), tell(set, meter, 0, at+600_000, at, nil)}, 1, false},
-		"watermarks do not go back": {[]*record{tell(set, meter, 0, at+60_000, 0, nil),
-			tell(set, meter, 0, at-60_000, at, nil), tell(set, meter, 1, at+60_000, 0, nil)}, 1, false},
+		"a source that was never heard holds everything back": {[]*record{call(0, at+60_000)}, 0, false},
+		"the bucket closes when the last source has passed it": {[]*record{call(0, at+60_000),
+			reached(1, at+5000)}, 1, false},
+		"and not a moment before":                                    {[]*record{call(0, at+60_000), reached(1, at+4999)}, 0, false},
+		"an idle source is not waited for":                           {[]*record{idle(1, noTime), call(0, at+60_000)}, 1, false},
+		"nor is one that has been left out, and the finding says so": {[]*record{call(0, at+60_000), out(1)}, 1, true},
+		"an idle source that goes on is waited for again": {[]*record{idle(1, at-60_000), reached(1, at-60_000),
+			call(0, at+60_000)}, 0, false},
+		"a source that comes back is waited for, and later findings are complete": {[]*record{out(1),
+			reached(1, at-60_000), call(0, at+60_000), reached(1, at+60_000)}, 1, false},
+		"when all are idle the newest of them counts": {[]*record{idleWithCall(0, at-60_000),
+			idle(1, at+60_000)}, 1, false},
+		"a late part is counted at once": {[]*record{reached(0, at+600_000), reached(1, at+600_000),
+			call(0, at+600_000)}, 1, false},
+		"watermarks do not go back": {[]*record{reached(0, at+60_000), call(0, at-60_000),
+			reached(1, at+60_000)}, 1, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newRelation(0, engine(t, 2, 1, set), none)

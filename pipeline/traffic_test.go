@@ -1,11 +1,15 @@
 package pipeline
 
 import (
+	"bytes"
 	"cmp"
+	"crypto/ed25519"
+	"encoding/base64"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/wayward-sec/wayward/baselines"
@@ -126,4 +130,136 @@ func act(agent, session, tool string, n int, t int64, records int64) *event.Even
 		Agent: event.Agent{ID: agent}, Session: session,
 		Tool: event.Tool{Name: tool, Class: event.Read}, Has: event.HasRecords,
 		Result: event.ResultOf{Outcome: event.OK, Records: records}}
+}
+
+// crowd makes decoded events of many agents at honest work: ten events a millisecond, no disorder.
+func crowd(n, agents int) []event.Event {
+	r := rand.New(rand.NewPCG(1, 1))
+	out := make([]event.Event, n)
+	for i := range out {
+		a := r.IntN(agents)
+		out[i] = event.Event{ID: fmt.Sprintf("01JC%08d", i), Time: day0 + int64(i)/10, Kind: event.ToolCall,
+			Tenant: "acme", Persona: "clerk", User: fmt.Sprint("user-", a%2000),
+			Agent: event.Agent{ID: fmt.Sprintf("agent-%05d", a)}, Session: fmt.Sprint("s", i/(100*agents)),
+			Tool: event.Tool{Name: "crm.search", Class: event.Read},
+			Has:  event.HasRecords, Result: event.ResultOf{Outcome: event.OK, Records: int64(r.IntN(5))}}
+	}
+	return out
+}
+
+const crowdAgents = 10_000
+
+func perSecond(b *testing.B, n int, what string) {
+	b.ReportMetric(float64(b.N)*float64(n)/b.Elapsed().Seconds(), what+"/s")
+}
+
+// slide moves events on, so that a window never fills and every id is new.
+func slide(e *event.Event, round int) {
+	e.Time += 60_000
+	id := []byte(e.ID)
+	for i := range 4 {
+		id[i] = byte('A' + round%26)
+		round /= 26
+	}
+	e.ID = string(id)
+}
+
+// keyOf is somebody's private key.
+func keyOf(name string) ed25519.PrivateKey {
+	return ed25519.NewKeyFromSeed(bytes.Repeat([]byte{name[0]}, ed25519.SeedSize))
+}
+
+func publicOf(name string) string {
+	return base64.StdEncoding.EncodeToString(keyOf(name).Public().(ed25519.PublicKey))
+}
+
+// Personas that respond, each at another scope; more is what stands beside enforce.
+func armed(enforce bool, more string) string {
+	return fmt.Sprintf(`{"v":1,"personas":[
+{"name":"clerk","default":"allow","tools":{"deny":["rm"]},"respond":{"action":"block","scope":"agent","duration":"1m"}},
+{"name":"courier","default":"allow","tools":{"deny":["rm"]},"respond":{"action":"kill","scope":"session"}},
+{"name":"porter","default":"allow","tools":{"deny":["rm"]},"respond":{"action":"block","scope":"user","duration":"2m"}},
+{"name":"guide","default":"allow","tools":{"deny":["rm"]},"respond":{"action":"throttle","scope":"tool","calls":"5","per":"1m","duration":"30s"}}],
+"limits":[{"id":"much","scope":"agent","measure":"count","max":"3","window":"1m","respond":{"action":"throttle","calls":"2","per":"1m","duration":"5m"}},
+{"id":"user-much","scope":"user","measure":"count","max":"7","window":"1m","respond":{"action":"kill","duration":"4m"}}],
+"inventory":[{"kind":"agent","names":["agent-0","agent-1","agent-2","agent-3","agent-4","agent-5","agent-6"]},{"kind":"settings","respond":{"action":"escalate","scope":"agent","duration":"3m"}}],
+"response":[{"enforce":%v,"keys":[{"name":"alice","tenants":["*"],"public":%q},{"name":"bob","tenants":["t1"],"public":%q}]%s}]}`, enforce, publicOf("alice"), publicOf("bob"), more)
+}
+
+var roles = []string{"clerk", "courier", "porter", "guide", "clerk"}
+
+// work is a stream of agents of several personas and versions, in sessions, over days; disorderly,
+// with events that are late and times without any.
+func work(seed uint64, days int) (lines []byte) {
+	for _, line := range workOf(seed, days, true) {
+		lines = append(append(lines, line...), '\n')
+	}
+	return lines
+}
+
+func workOf(seed uint64, days int, disorder bool) (lines [][]byte) {
+	r := rand.New(rand.NewPCG(seed, 5))
+	n := 0
+	for at := int64(midnight + 5*hour); at < midnight+int64(days)*baselines.DayMS; at += r.Int64N(12 * 60_000) {
+		if disorder && r.IntN(400) == 0 {
+			at += 3 * hour
+		}
+		agent, phase, kind := r.IntN(12), "", "tool_call"
+		if r.IntN(12) == 0 {
+			kind, phase = "session", `"phase":"end",`
+		}
+		version := ""
+		if agent%3 == 0 {
+			version = fmt.Sprintf(`,"version":"v%d"`, agent)
+			if disorder {
+				// a new version is something that the relation stage tells, and when a live shard
+				// hears of it is not when a replay does
+				version = fmt.Sprintf(`,"version":"v%d"`, (at-midnight)/(2*baselines.DayMS))
+			}
+		}
+		t := at
+		if disorder && r.IntN(20) == 0 {
+			t -= r.Int64N(3 * hour)
+		}
+		n++
+		lines = append(lines,
+			fmt.Appendf(nil,
+				`{"id":"w%06d","time":%d,"kind":%q,%s"tenant":"t%d","agent":{"id":"agent-%d"%s},"session":"s%d","persona":%q,"tool":{"name":"search"},"result":{"outcome":"ok","records":%d}}`,
+				n, t, kind, phase, agent%2, agent, version, r.IntN(3), []string{"clerk", "porter", ""}[agent%3],
+				r.IntN(9)))
+	}
+	return lines
+}
+
+const tiedRule = `{"v":1,"rules":[{"id":"r","title":"t","by":["user"],"within":"30d","suppress":"1s","steps":[
+	{"name":"a","where":"tool.class == \"read\""},{"name":"b","where":"tool.class == \"send\""}]}]}`
+
+// tied are events of several agents and users, many of them of one millisecond, and the ids of
+// those that complete the sequence of tiedRule by the order of the lines.
+func tied(n int) (lines [][]byte, want []string) {
+	g := rand.New(rand.NewPCG(7, 7))
+	armed, last := map[int]bool{}, map[int]int{}
+	for i := range n {
+		user := g.IntN(5)
+		for range 1 + g.IntN(4) {
+			class, id := []string{"read", "send", "write"}[g.IntN(3)], fmt.Sprintf("%08x", g.Uint32())
+			lines = append(lines,
+				fmt.Appendf(nil,
+					`{"time":%d,"id":%q,"kind":"tool_call","tenant":"acme","agent":{"id":"a%d"},"user":"u%d","tool":{"name":"x","class":%q},"result":{"outcome":"ok"}}`+
+						"\n",
+					day0+int64(i)*2000, id, g.IntN(20), user, class))
+			switch {
+			case class == "read":
+				armed[user] = true
+			case class == "send" && armed[user]:
+				armed[user] = false
+				if last[user] != i+1 { // else it is in the finding before
+					want = append(want, id)
+				}
+				last[user] = i + 1
+			}
+		}
+	}
+	slices.Sort(want)
+	return lines, want
 }

@@ -164,7 +164,7 @@ func TestAHeartbeatThatFailsBetweenPollAndEndDoesNotHang(t *testing.T) {
 		l.drained()
 	}
 	if left.Load() >= 0 {
-		t.Error("the fault was never set: the test has lost its teeth")
+		t.Error("the fault was never set: the test proves nothing")
 	}
 	l.exact()
 	l.journals()

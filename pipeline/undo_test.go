@@ -59,7 +59,7 @@ func TestAnUndoneSliceLeavesNoTrace(t *testing.T) {
 				b.image())
 		}
 		if dropped == 0 && seed == 0 {
-			t.Error("no slice dropped pages: the test has lost its teeth")
+			t.Error("no slice dropped pages: the test proves nothing")
 		}
 	}
 }

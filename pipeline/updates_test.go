@@ -51,6 +51,6 @@ func TestNoFindingBuriesItsReader(t *testing.T) {
 		take(q.findings)
 	}
 	if most := len(updates); created < 10 || most < 5 {
-		t.Errorf("%d findings, %d of them updated: the test has lost its teeth", created, most)
+		t.Errorf("%d findings, %d of them updated: the test proves nothing", created, most)
 	}
 }
