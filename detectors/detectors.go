@@ -17,6 +17,7 @@ import (
 	"github.com/wayward-sec/wayward/catalogue"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/event/localtime"
+	"github.com/wayward-sec/wayward/event/memo"
 	"github.com/wayward-sec/wayward/event/wire"
 	"github.com/wayward-sec/wayward/policy"
 )
@@ -94,16 +95,10 @@ type Panel struct {
 	List    []Detector
 	waiters []Waiter // of them
 	who     map[baselines.Key]*Who
-	tools   map[toolKey]*knownTool
-	// of tools, by a few bytes of the name: hashing three names costs more than all that the
-	// catalogue does with most calls
-	recent  [256]*knownTool
+	// by a few bytes of the name: hashing three names costs more than all that the catalogue does
+	// with most calls
+	tools   memo.Map[toolKey, *catalogue.Tool]
 	scratch catalogue.Scratch
-}
-
-type knownTool struct {
-	toolKey
-	*catalogue.Tool
 }
 
 // Who is a tenant and a persona that its agents play, in one fork: one for each, so that its
@@ -203,7 +198,7 @@ const (
 
 // New compiles every detector for a set.
 func New(set *policy.Set) *Panel {
-	p := &Panel{Set: set, who: map[baselines.Key]*Who{}, tools: map[toolKey]*knownTool{}}
+	p := &Panel{Set: set, who: map[baselines.Key]*Who{}, tools: memo.NewMap[toolKey, *catalogue.Tool](maxTools)}
 	for i := range registered {
 		d := registered[i].New(registered[i].Slot, set)
 		p.List = append(p.List, d)
@@ -255,24 +250,20 @@ func (p *Panel) Tool(tenant string, t *event.Tool) *catalogue.Tool {
 	if n > 0 {
 		slot += 31*t.Name[n-1] + 7*t.Name[n/2] + 3*t.Name[0]
 	}
-	if r := p.recent[slot]; r != nil && r.toolKey == k {
-		return r.Tool
+	if known, ok := p.tools.Near(uint64(slot), k); ok {
+		return known
 	}
-	known := p.tools[k]
-	if known == nil {
-		if len(p.tools) >= maxTools {
-			clear(p.tools)
-		}
+	known, ok := p.tools.Far(uint64(slot), k)
+	if !ok {
 		k.tenant, k.name, k.server, k.sent = strings.Clone(tenant), strings.Clone(t.Name), strings.Clone(
 			t.Server), strings.Clone(t.Sent)
 		own := *t
 		own.Name, own.Server, own.Sent = k.name, k.server, k.sent
 		own.DefinitionHash, own.HashVersion = "", ""
-		known = &knownTool{k, p.Set.Catalogue().Tool(k.tenant, &own)}
-		p.tools[k] = known
+		known = p.Set.Catalogue().Tool(k.tenant, &own)
+		p.tools.Put(uint64(slot), k, known)
 	}
-	p.recent[slot] = known
-	return known.Tool
+	return known
 }
 
 // End shows a session that is over to the detectors that keep something of sessions.

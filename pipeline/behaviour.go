@@ -90,7 +90,7 @@ const (
 )
 
 func newBehaviour(p int32, r *rules, set *policy.Set, topic string) *behaviour {
-	b := &behaviour{shard: newShard(p, r), panel: detectors.New(set), topic: topic, gates: map[string]gate{},
+	b := &behaviour{shard: newShard(p, r), panel: detectors.New(set), forks: newForks(), topic: topic, gates: map[string]gate{},
 		noteAt: map[uint64]int32{}, origin: noTime, rulings: map[baselines.Key]ruling{},
 		deltas:     map[keyDay]*deltaPage{},
 		gatheredAt: map[keyDay]int{}, alive: map[*sessionPage]bool{}, attributes: map[attributes]*attributes{},

@@ -8,6 +8,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/memo"
 )
 
 // A fork is a variant of a persona: agents that play it with another version, model or charter.
@@ -19,10 +20,11 @@ const (
 
 // forks remembers forkHashes, of which a fleet has few: hashing three strings costs more than
 // comparing them.
-type forks [16]struct {
-	version, model, charter string
-	hash                    uint64
-}
+type forks struct{ memo.Cache[forkKey, uint64] }
+
+type forkKey struct{ version, model, charter string }
+
+func newForks() forks { return forks{memo.NewCache[forkKey, uint64](16)} }
 
 func (f *forks) of(a *event.Agent) uint64 {
 	at := len(a.Version) + 3*len(a.Model)
@@ -32,12 +34,12 @@ func (f *forks) of(a *event.Agent) uint64 {
 	if n := len(a.Version); n > 0 {
 		at += int(a.Version[n-1])
 	}
-	k := &f[at%len(f)]
-	if k.version != a.Version || k.model != a.Model || k.charter != a.CharterHash {
-		k.version, k.model, k.charter = strings.Clone(a.Version), strings.Clone(a.Model), strings.Clone(a.CharterHash)
-		k.hash = forkHash(a)
+	hash, ok := f.Get(uint64(at), forkKey{a.Version, a.Model, a.CharterHash})
+	if !ok {
+		hash = forkHash(a)
+		f.Put(uint64(at), forkKey{strings.Clone(a.Version), strings.Clone(a.Model), strings.Clone(a.CharterHash)}, hash)
 	}
-	return k.hash
+	return hash
 }
 
 // forkHash is a hash of what makes an agent another one though it plays the same persona; 0 if it

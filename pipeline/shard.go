@@ -208,7 +208,7 @@ func (s *shard) remove(pg *page) {
 }
 
 // nearby is how many pages a shard finds without its map, which is large and costs two more waits
-// for memory.
+// for memory. This is no memo.Cache: a page dies by itself, and a key is looked up as bytes.
 const nearby = 1 << 12
 
 // nearSeed differs from run to run: nobody can choose keys that keep each other out, and what is

@@ -13,11 +13,13 @@ type Recent[T uint16 | uint32 | uint64] struct {
 func (r *Recent[T]) Has(hash T) bool { return slices.Contains(r.Ring, hash) }
 
 // Add adds a hash to a ring of at most so many; the oldest goes.
-func (r *Recent[T]) Add(hash T, most int) {
-	if len(r.Ring) < most {
-		r.Ring = append(r.Ring, hash)
-		return
+func (r *Recent[T]) Add(hash T, most int) { r.Ring, r.Next = AddRecent(r.Ring, r.Next, hash, most) }
+
+// AddRecent is Recent.Add for a ring whose next place is kept somewhere else.
+func AddRecent[T uint16 | uint32 | uint64](ring []T, next int, hash T, most int) ([]T, int) {
+	if len(ring) < most {
+		return append(ring, hash), next
 	}
-	r.Ring[r.Next] = hash
-	r.Next = (r.Next + 1) % most
+	ring[next] = hash
+	return ring, (next + 1) % most
 }

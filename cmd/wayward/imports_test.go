@@ -14,6 +14,7 @@ var imports = map[string][]string{
 	"event/glob":      {"event"},
 	"event/jsonscan":  {},
 	"event/localtime": {"event"},
+	"event/memo":      {},
 	"event/spelling":  {"event"},
 	"event/wire":      {"event"},
 	"sketch":          {"event/wire"},

@@ -17,6 +17,7 @@ import (
 	"github.com/wayward-sec/wayward/detectors"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/event/localtime"
+	"github.com/wayward-sec/wayward/event/memo"
 	"github.com/wayward-sec/wayward/event/wire"
 	"github.com/wayward-sec/wayward/policy"
 	"github.com/wayward-sec/wayward/sketch"
@@ -44,9 +45,7 @@ type meters struct {
 	args   policy.Arguments
 
 	// What follows from the set alone, remembered.
-	plans map[planKey]*plan
-	// the last plans used, by a few bits of their keys: a map costs more than most of what follows
-	near   [256]*plan
+	plans  memo.Map[planKey, *plan]       // a map alone costs more than most of what follows
 	clocks map[string]*localtime.Calendar // by zone
 
 	// Of the event under observation; a panel belongs to one shard.
@@ -145,7 +144,7 @@ type line struct {
 }
 
 func newMeters(slot byte, set *policy.Set) detectors.Detector {
-	v := &meters{slot: slot, set: set, byHash: map[uint64]*meter{}, plans: map[planKey]*plan{},
+	v := &meters{slot: slot, set: set, byHash: map[uint64]*meter{}, plans: memo.NewMap[planKey, *plan](detectors.MaxNames),
 		clocks: map[string]*localtime.Calendar{}}
 	for _, l := range set.Limits() { // sorted by id, so all that follows is in a fixed order
 		hash, t := MeterHash(l), traits[l.Measure]
@@ -328,19 +327,15 @@ const maxCases = 64
 
 func (v *meters) plan(x *detectors.Scene, e *event.Event) *plan {
 	k := planKey{x.Who, x.Tool}
-	near := &v.near[(uintptr(unsafe.Pointer(k.who))>>5^uintptr(unsafe.Pointer(k.tool))>>4)%uintptr(len(v.near))]
-	if p := *near; p != nil && p.planKey == k {
+	hash := uint64(uintptr(unsafe.Pointer(k.who))>>5 ^ uintptr(unsafe.Pointer(k.tool))>>4)
+	if p, ok := v.plans.Near(hash, k); ok {
 		return p
 	}
-	p := v.plans[k]
-	if p == nil {
-		if len(v.plans) >= detectors.MaxNames {
-			clear(v.plans)
-		}
+	p, ok := v.plans.Far(hash, k)
+	if !ok {
 		p = v.newPlan(x, e)
-		v.plans[k] = p
+		v.plans.Put(hash, k, p)
 	}
-	*near = p
 	return p
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/wayward-sec/wayward/catalogue"
 	"github.com/wayward-sec/wayward/detectors"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/memo"
 	"github.com/wayward-sec/wayward/event/wire"
 	"github.com/wayward-sec/wayward/policy"
 )
@@ -38,7 +39,7 @@ type rarity struct {
 	ps      []float64
 	domains []string
 	shape   shape
-	known   [1024]knownShape
+	known   memo.Cache[uint64, string] // of a shape all of which a model knows: the hash of that model
 }
 
 // shape are hashes of what an event shows but for its user and its address: most events of an agent
@@ -49,13 +50,9 @@ type shape struct {
 	domain                                   uint64 // of the first of its domains
 }
 
-// knownShape says that all of a shape is known to a model. It follows from the model alone.
-type knownShape struct {
-	all   uint64
-	model string // its hash
+func newRarity(slot byte, set *policy.Set) detectors.Detector {
+	return &rarity{slot: slot, set: set, known: memo.NewCache[uint64, string](1024)}
 }
-
-func newRarity(slot byte, set *policy.Set) detectors.Detector { return &rarity{slot: slot, set: set} }
 
 // value is something that an event shows of a field.
 type value struct {
@@ -124,8 +121,8 @@ func (d *rarity) Observe(x *detectors.Scene, e *event.Event) {
 	if e.Kind == event.ToolCall {
 		d.hash(e)
 		showed := learn && p.showed(d.shape.all)
-		if k := &d.known[d.shape.all%uint64(len(d.known))]; m == nil || k.all != d.shape.all ||
-			k.model != x.Base.Hash() || learn && !showed {
+		if model, ok := d.known.Get(d.shape.all, d.shape.all); m == nil || !ok || model != x.Base.Hash() ||
+			learn && !showed {
 			d.spread(e)
 			if whole = len(d.values); showed {
 				counted = whole
@@ -151,7 +148,7 @@ func (d *rarity) Observe(x *detectors.Scene, e *event.Event) {
 			d.learn(x, e, p, v, false)
 		}
 		if i+1 == whole && m != nil {
-			d.known[d.shape.all%uint64(len(d.known))] = knownShape{d.shape.all, x.Base.Hash()}
+			d.known.Put(d.shape.all, d.shape.all, x.Base.Hash())
 			if learn {
 				p.shows(d.shape.all)
 			}

@@ -12,13 +12,13 @@ import (
 // lens is a baseline as volume looks through it: what the persona has of its own, and what it
 // borrows from its tenant while it is young.
 type lens struct {
-	base, prior *baselines.Model
-	season      *baselines.Season
-	currency    uint64
-	busy        float64 // variance of how busy days are
-	of          [Features]lensFeature
-	tools       []lensTool // sorted
-	other       lensTool   // of tools that are not known
+	base     *baselines.Model
+	season   *baselines.Season
+	currency uint64
+	busy     float64 // variance of how busy days are
+	of       [Features]lensFeature
+	tools    []lensTool // sorted
+	other    lensTool   // of tools that are not known
 
 	theta, failure, success [Outcomes]float64
 	joint                   [Joined]*baselines.Calibrator
@@ -48,6 +48,9 @@ type lensTool struct {
 	look [Marks]float64
 }
 
+// lensKey is what a lens follows from.
+type lensKey struct{ base, prior *baselines.Model }
+
 // maxLenses bounds how many baselines are remembered; beyond, all are made anew.
 const maxLenses = 1024
 
@@ -58,19 +61,15 @@ func (v *volume) lensOfWho(w *detectors.Who) *lens {
 	if base == nil {
 		return nil
 	}
-	near := &v.near[uintptr(unsafe.Pointer(base))>>10%uintptr(len(v.near))]
-	if l := *near; l != nil && l.base == base && l.prior == base.Prior {
+	key, hash := lensKey{base, base.Prior}, uint64(uintptr(unsafe.Pointer(base))>>10)
+	if l, ok := v.lenses.Near(hash, key); ok {
 		return l
 	}
-	l := v.lenses[base]
-	if l == nil || l.prior != base.Prior {
-		if len(v.lenses) >= maxLenses {
-			clear(v.lenses)
-		}
+	l, ok := v.lenses.Far(hash, key)
+	if !ok {
 		l = newLens(base)
-		v.lenses[base] = l
+		v.lenses.Put(hash, key, l)
 	}
-	*near = l
 	return l
 }
 
@@ -87,7 +86,7 @@ func either(own, prior *baselines.Calibrator) *baselines.Calibrator {
 
 func newLens(base *baselines.Model) *lens {
 	m := ModelOf(base)
-	l := &lens{base: base, prior: base.Prior, season: &m.Hours, currency: m.Currency, busy: m.Busy, theta: m.Theta}
+	l := &lens{base: base, season: &m.Hours, currency: m.Currency, busy: m.Busy, theta: m.Theta}
 	var p *Model
 	if base.Prior != nil {
 		p = ModelOf(base.Prior)

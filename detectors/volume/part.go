@@ -3,6 +3,7 @@ package volume
 import (
 	"encoding/binary"
 	"math"
+	"slices"
 
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/detectors"
@@ -202,21 +203,15 @@ func (a *agentVolume) forget(now int64) {
 	}
 }
 
-// contact tells whether a call is the first of its kind among the newest. It is a sketch.Recent
-// whose place lies among agentNumbers, which are copied to disk as they lie in memory.
+// contact tells whether a call is the first of its kind among the newest. Hashes have 16 bits: one
+// new contact in two thousand is taken for a known one. The next place of the ring lies among
+// agentNumbers, which are copied to disk as they lie in memory.
 func (a *agentVolume) contact(hash uint16) bool {
-	for _, h := range a.contacts {
-		if h == hash {
-			return false
-		}
+	if slices.Contains(a.contacts, hash) {
+		return false
 	}
-	if len(a.contacts) < maxContacts {
-		a.contacts = append(a.contacts, hash)
-		return true
-	}
-	// 16 bits: one new contact in two thousand is taken for a known one
-	a.contacts[a.Contact%maxContacts] = hash
-	a.Contact = (a.Contact + 1) % maxContacts
+	list, next := sketch.AddRecent(a.contacts, int(a.Contact%maxContacts), hash, maxContacts)
+	a.contacts, a.Contact = list, uint8(next)
 	return true
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/wayward-sec/wayward/detectors"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/event/localtime"
+	"github.com/wayward-sec/wayward/event/memo"
 	"github.com/wayward-sec/wayward/policy"
 )
 
@@ -27,8 +28,7 @@ import (
 // others are counted as events alone. An agent that is renamed is a new one.
 type volume struct {
 	slot    byte
-	lenses  map[*baselines.Model]*lens
-	near    [64]*lens
+	lenses  memo.Map[lensKey, *lens]
 	budgets []*budget
 	set     *policy.Set
 	wide    map[uint64][]*budget
@@ -90,7 +90,7 @@ const (
 )
 
 func newVolume(slot byte, set *policy.Set) detectors.Detector {
-	v := &volume{slot: slot, lenses: map[*baselines.Model]*lens{}, list: make([]addend, 0, Features),
+	v := &volume{slot: slot, lenses: memo.NewMap[lensKey, *lens](maxLenses), list: make([]addend, 0, Features),
 		ps: make([]float64, 0, Features)}
 	v.set, v.budgets, v.wide = set, budgetsOf(set, policy.AgentScope), wideBudgets(set)
 	return v
