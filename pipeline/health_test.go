@@ -68,17 +68,17 @@ func TestNotReadyIsWhoCannotWrite(t *testing.T) {
 	l := newLab(t)
 	c := l.config("a", l.store(""))
 	c.Health = &Health{}
-	enc := &short{}
+	enc := &shortEncoder{}
 	c.Encoder = enc
 	l.start(c)
 	l.until("it is ready", func() bool { ready, _ := healthOf(t, c.Health); return ready })
-	enc.fat.Store(true)
+	enc.tooLarge.Store(true)
 	l.produce(400)
 	l.until("what cannot be written shows", func() bool {
 		ready, text := healthOf(t, c.Health)
 		return !ready && strings.Contains(text, "the last transaction could not be written")
 	})
-	enc.fat.Store(false)
+	enc.tooLarge.Store(false)
 	l.until("and passes", func() bool { ready, _ := healthOf(t, c.Health); return ready })
 	l.drained()
 	l.exact()

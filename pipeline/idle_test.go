@@ -73,10 +73,10 @@ func (q *quietEngine) run(instance string) (stop func()) {
 	if err != nil {
 		q.Fatal(err)
 	}
-	log := &labLog{}
+	log := &logLines{}
 	c := Config{Options: q.opts, Topics: q.topics, Group: "quiet", Instance: instance,
 		Stages: []string{"behaviour", "relation"}, Store: store,
-		Policy: setOf(q, quietPolicies), Encoder: &short{}, Metrics: NewMetrics(prometheus.NewRegistry()),
+		Policy: setOf(q, quietPolicies), Encoder: &shortEncoder{}, Metrics: NewMetrics(prometheus.NewRegistry()),
 		Log: slog.New(slog.NewTextHandler(log, nil)), TransactionEvery: 200 * time.Millisecond,
 		CheckpointEvery: time.Minute}
 	ctx, cancel := context.WithCancel(q.Context())
@@ -180,7 +180,7 @@ func (q *quietEngine) replayed() []string {
 	defer src.Close()
 	var out []string
 	r := Replay{Policy: setOf(q, quietPolicies), Workers: 1, Flush: true, Deliver: func(f *event.Finding) error {
-		_, value, _ := (&short{}).Record(f)
+		_, value, _ := (&shortEncoder{}).Record(f)
 		out = append(out, f.Rule+" "+string(value))
 		return nil
 	}}

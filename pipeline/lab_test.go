@@ -1,14 +1,12 @@
 package pipeline
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -30,7 +28,8 @@ import (
 // test asks in the end is lab.exact: the findings on the topic are those of a straight run over the
 // logs, none lost, none twice.
 
-const trapSession = 1500 * time.Millisecond
+// labSession is the session timeout of consumer groups: long enough for a busy machine.
+const labSession = 1500 * time.Millisecond
 
 // lab is a broker with topics, and what the engine is given there.
 type lab struct {
@@ -42,19 +41,7 @@ type lab struct {
 	set     *policy.Set
 	g       *traffic
 	n       int // events produced
-	log     labLog
-}
-
-// labLog collects what the engine logs.
-type labLog struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *labLog) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
+	log     logLines
 }
 
 func newLab(t *testing.T) *lab { return newLabOf(t, 2, 1) }
@@ -89,12 +76,13 @@ func (l *lab) text() string {
 	return l.log.buf.String()
 }
 
-// short writes findings as one line of what matters.
-type short struct{ fat atomic.Bool }
+// shortEncoder writes what matters of a finding as one line, and while tooLarge is set, more than the
+// broker takes.
+type shortEncoder struct{ tooLarge atomic.Bool }
 
-func (s *short) Record(f *event.Finding) (key, value []byte, headers []Header) {
+func (s *shortEncoder) Record(f *event.Finding) (key, value []byte, headers []Header) {
 	value = fmt.Appendf(nil, "%s %d %d %s %d", f.UID, f.Activity, f.Count, f.Observed, f.Last)
-	if s.fat.Load() {
+	if s.tooLarge.Load() {
 		value = append(value, make([]byte, 2<<20)...)
 	}
 	return []byte(f.Tenant + "|" + f.Agent), value, nil
@@ -113,29 +101,29 @@ func (l *lab) store(dir string) *state.Store {
 func (l *lab) config(instance string, store *state.Store) Config {
 	return Config{Options: []kgo.Opt{kgo.SeedBrokers(l.cluster.ListenAddrs()...)}, Topics: l.topics, Group: "lab",
 		Instance: instance, Stages: []string{"behaviour"},
-		Store: store, Policy: l.set, Encoder: &short{}, Metrics: NewMetrics(prometheus.NewRegistry()),
+		Store: store, Policy: l.set, Encoder: &shortEncoder{}, Metrics: NewMetrics(prometheus.NewRegistry()),
 		Log:     slog.New(slog.NewTextHandler(&l.log, &slog.HandlerOptions{Level: slog.LevelInfo})),
-		MaxPoll: 40, TransactionEvery: time.Millisecond, SessionTimeout: trapSession,
+		MaxPoll: 40, TransactionEvery: time.Millisecond, SessionTimeout: labSession,
 		TransactionTimeout: 5 * time.Second, CheckpointEvery: 300 * time.Millisecond}
 }
 
-// life is an engine that runs.
-type life struct {
+// runningEngine is an engine that a lab has started.
+type runningEngine struct {
 	l    *lab
 	stop context.CancelFunc
 	done chan error
 }
 
-func (l *lab) start(c Config) *life {
+func (l *lab) start(c Config) *runningEngine {
 	ctx, cancel := context.WithCancel(l.Context())
-	e := &life{l, cancel, make(chan error, 1)}
+	e := &runningEngine{l, cancel, make(chan error, 1)}
 	go func() { e.done <- Run(ctx, c) }()
 	l.Cleanup(func() { e.end() })
 	return e
 }
 
 // end stops the engine and waits until it has stopped.
-func (e *life) end() error {
+func (e *runningEngine) end() error {
 	e.stop()
 	select {
 	case err := <-e.done:
@@ -246,7 +234,7 @@ func (l *lab) exact() {
 	l.Helper()
 	var want, got []string
 	shared := engine(l, 2, 1, l.set)
-	shared.encoder = &short{}
+	shared.encoder = &shortEncoder{}
 	n := 0
 	for p := range int32(2) {
 		b := newBehaviour(p, shared, l.set, l.topics.Events)

@@ -45,7 +45,7 @@ func TestACatchUpOverMarkersAndAbortedRecordsEnds(t *testing.T) {
 			}
 		}
 	}
-	for range 3 { // every life on an empty disk
+	for range 3 { // every run on an empty disk
 		produce()
 		e := l.start(l.config("a", l.store("")))
 		l.drained()
@@ -109,24 +109,24 @@ func TestAJournalCutBehindTheMarkerIsNotSkippedOver(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t)
 			old := l.store(t.TempDir())
-			life := func(s *state.Store) (Config, *life) {
+			run := func(s *state.Store) (Config, *runningEngine) {
 				c := l.config("a", s)
 				c.Changelog, c.ChangelogEvery = changelog, 100*time.Millisecond
 				return c, l.start(c)
 			}
 			l.produce(300)
-			_, e := life(old)
+			_, e := run(old)
 			l.drained()
 			if err := e.end(); err != nil {
 				t.Fatal(err)
 			}
 			l.produce(300)
 			newer := l.store("")
-			_, e = life(newer)
+			_, e = run(newer)
 			l.drained()
 			if changelog {
 				target := l.position()
-				l.until("the changelog has the state", func() bool { // of after the first life's
+				l.until("the changelog has the state", func() bool { // of after the first run's
 					for p := range int32(2) {
 						done := target[p]
 						if !slices.ContainsFunc(l.read(l.topics.ChangelogBehaviour, p), func(r *kgo.Record) bool {
@@ -164,7 +164,7 @@ func TestAJournalCutBehindTheMarkerIsNotSkippedOver(t *testing.T) {
 				alerts += len(l.read(l.topics.Alerts, p))
 			}
 			l.produce(200)
-			_, e = life(old)
+			_, e = run(old)
 			if changelog {
 				l.drained()
 				l.until("it says what it does", l.says("taking the changelog"))
@@ -180,7 +180,7 @@ func TestAJournalCutBehindTheMarkerIsNotSkippedOver(t *testing.T) {
 			}
 			_ = e.end()
 			fresh := l.store("")
-			_, e = life(fresh) // and with an empty disk
+			_, e = run(fresh) // and with an empty disk
 			l.until("it says what is wrong", l.says("the journal has a gap"))
 			if at := l.position(); at != done {
 				t.Errorf("on an empty disk the group jumped from %v to %v", done, at)

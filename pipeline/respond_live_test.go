@@ -33,7 +33,7 @@ type street struct {
 	read   []*kgo.Record
 	n      int
 	stop   func()
-	log    labLog
+	log    logLines
 
 	updates  chan *policy.Set
 	registry *prometheus.Registry // of the engine that was started last

@@ -57,8 +57,8 @@ func TestAnUnknownOutcomeIsNotTakenForAnAbort(t *testing.T) {
 func TestARecordThatCannotBeWrittenAbortsTheWholeTransaction(t *testing.T) {
 	l := newLab(t)
 	c := l.config("a", l.store(""))
-	enc := &short{}
-	enc.fat.Store(true)
+	enc := &shortEncoder{}
+	enc.tooLarge.Store(true)
 	c.Encoder = enc
 	l.produce(400)
 	l.start(c)
@@ -68,7 +68,7 @@ func TestARecordThatCannotBeWrittenAbortsTheWholeTransaction(t *testing.T) {
 	if at := l.position(); at != stuck {
 		t.Errorf("the group went on from %v to %v over a finding that is not written", stuck, at)
 	}
-	enc.fat.Store(false)
+	enc.tooLarge.Store(false)
 	l.drained()
 	l.exact()
 	l.journals()
@@ -86,7 +86,7 @@ func TestAZombieCannotCommit(t *testing.T) {
 	a.Hooks = &Hooks{CrashPoint: func(point string) {
 		if point == "behaviour: before End" && freeze.CompareAndSwap(true, false) {
 			w.gate.Lock()
-			time.Sleep(2 * trapSession) // the broker's clock, not ours, must run out
+			time.Sleep(2 * labSession) // the broker's clock, not ours, must run out
 			w.gate.Unlock()
 			frozen.Done()
 		}
@@ -111,7 +111,7 @@ func TestAnAssignmentThatSplitsAPartitionsLogsStopsTheEngine(t *testing.T) {
 	l.produce(50)
 	other, err := kgo.NewClient(kgo.SeedBrokers(l.cluster.ListenAddrs()...), kgo.ConsumerGroup("lab-behaviour"),
 		kgo.ConsumeTopics(l.topics.Events), kgo.Balancers(kgo.RangeBalancer()),
-		kgo.DisableAutoCommit(), kgo.HeartbeatInterval(100*time.Millisecond), kgo.SessionTimeout(trapSession))
+		kgo.DisableAutoCommit(), kgo.HeartbeatInterval(100*time.Millisecond), kgo.SessionTimeout(labSession))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -57,7 +57,7 @@ func applyTopics(ctx context.Context, adm *kadm.Client, specs []broker.TopicSpec
 	return broker.ApplyTopics(ctx, adm, changes, nil)
 }
 
-// logLines collects log lines.
+// logLines collects what an engine logs.
 type logLines struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
