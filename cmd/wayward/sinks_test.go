@@ -18,6 +18,7 @@ import (
 	"github.com/wayward-sec/wayward/config"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/event/retime"
+	"github.com/wayward-sec/wayward/instance"
 	"github.com/wayward-sec/wayward/pipeline"
 	"github.com/wayward-sec/wayward/sinks"
 )
@@ -78,14 +79,14 @@ sinks:
 `)
 	c, err := config.Load(filepath.Join(dir, "sinks.yaml"))
 	must(t, err)
-	i, err := assemble(t.Context(), c, wiring{memory: true}, slog.New(slog.DiscardHandler))
+	i, err := instance.Open(t.Context(), c, instance.Options{Memory: true}, slog.New(slog.DiscardHandler))
 	must(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	done := make(chan error, 1)
-	go func() { done <- pipeline.Run(ctx, i.cfg) }()
+	go func() { done <- pipeline.Run(ctx, i.Config) }()
 
-	cl, err := kgo.NewClient(append(i.cfg.Options, kgo.DefaultProduceTopic(c.Topics.Events))...)
+	cl, err := kgo.NewClient(append(i.Config.Options, kgo.DefaultProduceTopic(c.Topics.Events))...)
 	must(t, err)
 	defer cl.Close()
 	var text bytes.Buffer
