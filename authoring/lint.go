@@ -65,12 +65,12 @@ func (s *Sample) Add(e *event.Event) {
 		s.set.Catalogue().Tool(e.Tenant, &e.Tool).Complete(e, &s.scratch)
 	}
 	for f := range s.fields {
-		if f.Carried(&expression.Context{E: e}) {
+		if f.Present(&expression.Context{E: e}) {
 			delete(s.fields, f)
 		}
 	}
 	for p := range s.args {
-		if expression.Carries(e, p) {
+		if expression.HasArgument(e, p) {
 			delete(s.args, p)
 		}
 	}

@@ -38,7 +38,7 @@ func ViewOf(set *policy.Set, r *rules.Rule) View {
 		Severity: r.Severity.String(), Stage: "behaviour", Why: r.Why,
 		Tags: r.Tags, File: set.RuleFile(r.ID), FalsePos: r.FalsePositives, Response: r.Response, Tune: r.Tune,
 		Form: "event", Machine: map[string]string{}}
-	if r.Above() {
+	if r.ForRelationStage() {
 		v.Stage = "relation"
 	}
 	for _, k := range r.By {
@@ -78,7 +78,7 @@ func Rule(set *policy.Set, id string) (*rules.Rule, error) {
 }
 
 // Index says under which index a condition is looked at.
-func Index(g *expression.Guard) string {
+func Index(g *expression.Prefilter) string {
 	var out []string
 	if g.Tools != nil {
 		out = append(out, "tool "+strings.Join(g.Tools, ", "))

@@ -582,7 +582,7 @@ func (c *collector) ruleTest(d ruleDef, src *source, path string, bad report) {
 				bad(where+".baseline",
 					"%v; write it as {seen: {destination: false}, p: {rarity: 0.001}, quantile: {records: 20}, expected: {events: 3}}",
 					err)
-			} else if word, known := test.Learned.Fault(); word != "" {
+			} else if word, known := test.Learned.UnknownWord(); word != "" {
 				bad(where+".baseline", "no baseline knows %s; %s", event.Quote(word), choose(word, known))
 			}
 		}
@@ -649,7 +649,7 @@ func (s *Set) LintRules(now time.Time) []*Problem {
 			}
 		}
 		for i, part := range r.Parts() {
-			if g := part.Where.Guard; g.Tools == nil && g.Classes == 0 && g.Kinds == 0 {
+			if g := part.Where.Prefilter; g.Tools == nil && g.Classes == 0 && g.Kinds == 0 {
 				warn("R205", "%s is looked at with every event; say what kind, class or tool it is about",
 					r.PartName(i))
 			}
@@ -695,7 +695,7 @@ func (s *Set) argumentsOfTests() map[string]map[string]bool {
 				continue
 			}
 			for _, p := range asked[t.Rule] {
-				if expression.Carries(&e, p) {
+				if expression.HasArgument(&e, p) {
 					out[t.Rule][p] = true
 				}
 			}

@@ -115,7 +115,7 @@ func (m *Runner) Expire(r *Rule, k *State, t int64, out []Match) []Match {
 	for k.Due() <= t {
 		w := k.oldest(r)
 		out = append(out, Match{Time: w.until, Refs: w.refs, Count: int64(len(w.refs)),
-			Why: m.explain(r, nil, w.caps, nil), Awaited: w.until, Partial: k.Dropped})
+			Why: m.explain(r, nil, w.caps, nil), Deadline: w.until, Partial: k.Dropped})
 	}
 	return out
 }

@@ -67,7 +67,7 @@ func TestTooManyAbsences(t *testing.T) {
 	b.save()
 	told := len(b.matches)
 	for i, m := range b.matches {
-		if want := fmt.Sprint("deleted x", i); m.Why != want || !m.Unfollowed || !m.Partial ||
+		if want := fmt.Sprint("deleted x", i); m.Why != want || !m.Evicted || !m.Partial ||
 			m.Until != int64(600+i/100)*1000 {
 			t.Fatalf("%+v, want %s", m, want)
 		}
@@ -76,8 +76,8 @@ func TestTooManyAbsences(t *testing.T) {
 	if told != extra || len(b.matches) != MaxOpen+extra {
 		t.Errorf("%d were told at once, %d in all", told, len(b.matches))
 	}
-	if b.k.Weight() != 0 || len(b.k.open) != 0 {
-		t.Errorf("a weight of %d is left", b.k.Weight())
+	if b.k.Size() != 0 || len(b.k.open) != 0 {
+		t.Errorf("a weight of %d is left", b.k.Size())
 	}
 }
 
@@ -132,7 +132,7 @@ func TestAbsencesAgainstAList(t *testing.T) {
 		if i%173 == 0 {
 			b.save()
 		}
-		if got := b.k.Open(); got != len(open) {
+		if got := b.k.Absences(); got != len(open) {
 			t.Fatalf("event %d: %d are awaited, want %d", i, got, len(open))
 		}
 	}

@@ -48,7 +48,7 @@ func Build(r *Rule, src *Source, bad Report) {
 	if r.Absent != nil {
 		r.parts = append(r.parts, r.Absent)
 	}
-	if r.Kept() {
+	if r.Stateful() {
 		for i, s := range r.Parts() {
 			for _, x := range s.row {
 				if x.QuotesArgument() {
@@ -61,7 +61,7 @@ func Build(r *Rule, src *Source, bad Report) {
 		}
 	}
 	r.captures = len(c.caps)
-	r.above = r.Absent != nil || len(r.By) > 0 && !slices.Contains(r.By, AgentKey) && !slices.Contains(r.By, SessionKey)
+	r.forRelationStage = r.Absent != nil || len(r.By) > 0 && !slices.Contains(r.By, AgentKey) && !slices.Contains(r.By, SessionKey)
 	r.Hash = src.hash() ^ xxhash.Sum64String(r.ID)
 }
 

@@ -29,20 +29,20 @@ func (s *Step) Taken() []string {
 
 // Bounds of a rule and of what is remembered for it.
 const (
-	MaxSteps    = 8
-	MaxParts    = 2*MaxSteps + 1 // steps, nots, absent
-	MaxCaptures = 8
-	MaxTimes    = 100
-	MaxRuns     = 1024      // sequences under way under one key that wait for one step, with select: each
-	MaxOpen     = 4096      // absences awaited under one key
-	MaxWeight   = 512 << 10 // bytes of sequences and absences on a page
+	MaxSteps     = 8
+	MaxParts     = 2*MaxSteps + 1 // steps, nots, absent
+	MaxCaptures  = 8
+	MaxTimes     = 100
+	MaxRuns      = 1024      // sequences under way under one key that wait for one step, with select: each
+	MaxOpen      = 4096      // absences awaited under one key
+	MaxPageBytes = 512 << 10 // bytes of sequences and absences on a page
 	// events of a window under one key that are kept as they were; older ones are added up
-	MaxSamples = 1000
-	MaxNumbers = 48 << 10 // numbers that a window under one key holds, an event taken for eight
-	MaxStates  = 4096     // keys on one page
-	MaxKept    = 64 << 10 // numbers in all windows of a page
-	maxText    = 256      // bytes of a text that is remembered
-	maxLets    = 16
+	MaxSamples     = 1000
+	MaxNumbers     = 48 << 10 // numbers that a window under one key holds, an event taken for eight
+	MaxStates      = 4096     // keys on one page
+	MaxPageNumbers = 64 << 10 // numbers in all windows of a page
+	maxText        = 256      // bytes of a text that is remembered
+	maxLets        = 16
 )
 
 // Rule is a rule, compiled. It never changes.
@@ -76,10 +76,10 @@ type Rule struct {
 	Respond    *event.Response
 
 	// Hash names its state: it changes with what decides when it matches, and with nothing else.
-	Hash     uint64
-	captures int
-	parts    []*Step
-	above    bool
+	Hash             uint64
+	captures         int
+	parts            []*Step
+	forRelationStage bool
 }
 
 // Step is what one event of a rule must be like, or several that add up.
@@ -119,12 +119,12 @@ type Exception struct {
 	When                *expression.Expr
 }
 
-// Above tells whether events of several agents may come together in the rule, or it waits for what
+// ForRelationStage tells whether events of several agents may come together in the rule, or it waits for what
 // may not come: then the relation stage runs it.
-func (r *Rule) Above() bool { return r.above }
+func (r *Rule) ForRelationStage() bool { return r.forRelationStage }
 
-// Kept tells whether anything must be remembered for the rule besides that it matched.
-func (r *Rule) Kept() bool {
+// Stateful tells whether anything must be remembered for the rule besides that it matched.
+func (r *Rule) Stateful() bool {
 	return r.Having != nil || len(r.Steps) > 1 || r.Absent != nil || r.Steps[0].many()
 }
 

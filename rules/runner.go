@@ -14,22 +14,22 @@ type Runner struct {
 	vars []expression.Value
 	adds []expression.Value // what lets have come to
 
-	failures, drops int // since Tell
+	failures, drops int // since TakeCounts
 
 	trace func(line string) // hears what conditions came to; nil: nobody listens
 }
 
-// Tell returns how many expressions have failed, and how many things were forgotten for want of
+// TakeCounts returns how many expressions have failed, and how many things were forgotten for want of
 // room, since it was last called. An expression that fails is not true, and what it should have
 // said is left out.
-func (m *Runner) Tell() (failures, drops int) {
+func (m *Runner) TakeCounts() (failures, drops int) {
 	failures, drops = m.failures, m.drops
 	m.failures, m.drops = 0, 0
 	return failures, drops
 }
 
-// Drop adds what whoever keeps the states has forgotten.
-func (m *Runner) Drop(n int) { m.drops += n }
+// CountDrops adds what whoever keeps the states has forgotten.
+func (m *Runner) CountDrops(n int) { m.drops += n }
 
 // isTrue runs a condition.
 func (m *Runner) isTrue(x *expression.Expr) bool {
@@ -82,18 +82,18 @@ func (m *Runner) Row(row []expression.Value, s *Step) ([]expression.Value, bool)
 
 // Match is a rule that matched.
 type Match struct {
-	Time    int64
-	Refs    []event.Ref // what it is made of, oldest first; the last is the trigger
-	Count   int64       // events in it
-	Why     string      // by explain; "" if there is none
-	Awaited int64       // until when something was awaited that did not come; 0: nothing was
-	Goes    bool        // it only goes on: having was true before
-	Partial bool        // something was forgotten before
-	Approx  string      // what of it is not exact, in words; "": all is
-	// Unfollowed: it has not matched. It was let go for want of room, so nobody will see whether it
+	Time      int64
+	Refs      []event.Ref // what it is made of, oldest first; the last is the trigger
+	Count     int64       // events in it
+	Why       string      // by explain; "" if there is none
+	Deadline  int64       // until when something was awaited that did not come; 0: nothing was
+	Continues bool        // it only goes on: having was true before
+	Partial   bool        // something was forgotten before
+	Approx    string      // what of it is not exact, in words; "": all is
+	// Evicted: it has not matched. It was let go for want of room, so nobody will see whether it
 	// does.
-	Unfollowed bool
-	Until      int64 // of one that is unfollowed: until when something was awaited; 0: it waited for a step
+	Evicted bool
+	Until   int64 // of one that is unfollowed: until when something was awaited; 0: it waited for a step
 }
 
 // forget notes that something of the state was forgotten for want of room.
@@ -156,8 +156,8 @@ func (m *Runner) explain(r *Rule, row, caps, lets []expression.Value) string {
 	return strings.Clone(event.Clip(v.S, 4*maxText))
 }
 
-// Single is the match of a rule that is one event and no more.
-func (m *Runner) Single(r *Rule, ref event.Ref, t *Taken) Match {
+// SingleMatch is the match of a rule that is one event and no more.
+func (m *Runner) SingleMatch(r *Rule, ref event.Ref, t *Taken) Match {
 	return Match{Time: ref.Time, Refs: []event.Ref{ref}, Count: 1,
 		Why: m.explain(r, t.Rows[0], nil, m.lets(r, t.Rows[0]))}
 }

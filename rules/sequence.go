@@ -232,7 +232,7 @@ func (m *Runner) step(r *Rule, k *State, x run, ref event.Ref, row []expression.
 			m.forget(k)
 			w := k.oldest(r)
 			out = append(out, Match{Time: ref.Time, Refs: w.refs, Count: int64(len(w.refs)),
-				Why: m.explain(r, nil, w.caps, nil), Partial: true, Unfollowed: true, Until: w.until})
+				Why: m.explain(r, nil, w.caps, nil), Partial: true, Evicted: true, Until: w.until})
 		}
 		k.await(r, &wait{since: x.newest, until: x.newest + r.AbsentFor, caps: x.caps, refs: slices.Clip(x.refs)})
 		return out
@@ -250,7 +250,7 @@ func (m *Runner) step(r *Rule, k *State, x run, ref event.Ref, row []expression.
 			if o := &k.runs[oldest]; o.alive(r, k.Newest) {
 				m.forget(k)
 				out = append(out, Match{Time: ref.Time, Refs: o.refs, Count: int64(len(o.refs)), Partial: true,
-					Unfollowed: true})
+					Evicted: true})
 			}
 			k.runs = slices.Delete(k.runs, oldest, oldest+1)
 		}

@@ -140,11 +140,11 @@ func TestTooManySequencesSideBySide(t *testing.T) {
 		}
 		b.save()
 		b.play(fmt.Sprintf("200w 201s:x%d", told))
-		if len(b.matches) != told+1 || b.matches[told].Unfollowed || b.matches[told].Partial != (told > 0) {
+		if len(b.matches) != told+1 || b.matches[told].Evicted || b.matches[told].Partial != (told > 0) {
 			t.Errorf("%d side by side: %d matches", n, len(b.matches))
 		}
 		for i := range told {
-			if m := b.matches[i]; !m.Unfollowed || m.Refs[0].ID != fmt.Sprint("e", i+1) {
+			if m := b.matches[i]; !m.Evicted || m.Refs[0].ID != fmt.Sprint("e", i+1) {
 				t.Errorf("%+v", m)
 			}
 		}
@@ -167,13 +167,13 @@ func TestSequencesAreBounded(t *testing.T) {
 				b.save()
 				most = max(most, len(b.k.Append(nil)))
 			}
-			for n := b.k.Held(); n > MaxKept; n = b.k.Held() { // as whoever keeps the state does
-				if b.k.Tighten(b.r); b.k.Held() == n {
-					b.matches = b.Release(b.r, &b.k, b.k.Newest, b.matches)
+			for n := b.k.Numbers(); n > MaxPageNumbers; n = b.k.Numbers() { // as whoever keeps the state does
+				if b.k.Shrink(b.r); b.k.Numbers() == n {
+					b.matches = b.Evict(b.r, &b.k, b.k.Newest, b.matches)
 				}
 			}
 		}
-		if bound := map[Select]int{Latest: 8000, First: 8000, Each: MaxWeight + 5*MaxKept}[sel]; most > bound {
+		if bound := map[Select]int{Latest: 8000, First: 8000, Each: MaxPageBytes + 5*MaxPageNumbers}[sel]; most > bound {
 			t.Errorf("%v: a state of %d bytes", sel, most)
 		}
 	}

@@ -65,23 +65,23 @@ func (k *State) Due() int64 {
 	return k.open[0].until
 }
 
-// Forget ends what the state waits for.
-func (k *State) Forget() { k.runs, k.open, k.answered, k.weight, k.byValue = nil, nil, 0, 0, nil }
+// Clear ends what the state waits for.
+func (k *State) Clear() { k.runs, k.open, k.answered, k.weight, k.byValue = nil, nil, 0, 0, nil }
 
-// Open is how many absences are awaited.
-func (k *State) Open() int { return len(k.open) - k.answered }
+// Absences is how many absences are awaited.
+func (k *State) Absences() int { return len(k.open) - k.answered }
 
 // Progress is how far the state has come: what would be lost with it.
 func (k *State) Progress() int {
-	n := k.Held()
+	n := k.Numbers()
 	for i := range k.runs {
 		n += sampleNumbers * (k.runs[i].stage + k.runs[i].count)
 	}
 	return n
 }
 
-// Weight is about how many bytes sequences and absences take.
-func (k *State) Weight() int {
+// Size is about how many bytes sequences and absences take.
+func (k *State) Size() int {
 	n := k.weight
 	for i := range k.runs {
 		n += k.runs[i].weight()
@@ -89,8 +89,8 @@ func (k *State) Weight() int {
 	return n
 }
 
-// Held is how many numbers the state holds because something adds up over events.
-func (k *State) Held() (n int) {
+// Numbers is how many numbers the state holds because something adds up over events.
+func (k *State) Numbers() (n int) {
 	if k.win != nil {
 		n = k.win.numbers()
 	}
@@ -102,9 +102,9 @@ func (k *State) Held() (n int) {
 	return n
 }
 
-// Tighten makes windows of the state hold half as much: less is kept of events one by one, and
+// Shrink makes windows of the state hold half as much: less is kept of events one by one, and
 // nothing is left out of what they add up to.
-func (k *State) Tighten(r *Rule) {
+func (k *State) Shrink(r *Rule) {
 	if k.win != nil {
 		k.win.tighten(r.Lets, MaxSamples)
 	}
@@ -115,15 +115,15 @@ func (k *State) Tighten(r *Rule) {
 	}
 }
 
-// Runs tells whether a sequence is under way.
-func (k *State) Runs() bool { return len(k.runs)+len(k.open) > 0 }
+// Pending tells whether a sequence is under way.
+func (k *State) Pending() bool { return len(k.runs)+len(k.open) > 0 }
 
 // alive tells whether a sequence may go on with an event of a time.
 func (x *run) alive(r *Rule, t int64) bool { return t-x.start <= r.Within }
 
-// Release lets go of the oldest thing that is open, and says so in a match: nobody who brings much
+// Evict lets go of the oldest thing that is open, and says so in a match: nobody who brings much
 // at a time makes what is awaited disappear. An absence goes last, since only it is a decision.
-func (m *Runner) Release(r *Rule, k *State, t int64, out []Match) []Match {
+func (m *Runner) Evict(r *Rule, k *State, t int64, out []Match) []Match {
 	m.forget(k)
 	if len(k.runs) > 0 {
 		x := k.runs[0]
@@ -131,12 +131,12 @@ func (m *Runner) Release(r *Rule, k *State, t int64, out []Match) []Match {
 		if x.stage == 0 {
 			return out
 		}
-		return append(out, Match{Time: t, Refs: x.refs, Count: int64(len(x.refs)), Partial: true, Unfollowed: true})
+		return append(out, Match{Time: t, Refs: x.refs, Count: int64(len(x.refs)), Partial: true, Evicted: true})
 	}
 	if len(k.open) > 0 {
 		w := k.oldest(r)
 		out = append(out, Match{Time: t, Refs: w.refs, Count: int64(len(w.refs)), Why: m.explain(r, nil, w.caps, nil),
-			Partial: true, Unfollowed: true, Until: w.until})
+			Partial: true, Evicted: true, Until: w.until})
 	}
 	return out
 }

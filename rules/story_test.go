@@ -70,7 +70,7 @@ func (b *bench) event(e *event.Event) {
 		b.Fatalf("what was taken does not come back: %+v, %+v", t, back)
 	}
 	b.matches = b.Advance(b.r, &b.k, event.Ref{Time: e.Time, ID: e.ID}, &back, b.matches)
-	if failures, _ := b.Tell(); failures > 0 {
+	if failures, _ := b.TakeCounts(); failures > 0 {
 		b.Fatal("an expression has failed")
 	}
 	if !b.quick {
@@ -105,7 +105,7 @@ func (b *bench) want(want ...string) {
 		if m.Why != "" {
 			s += " " + m.Why
 		}
-		if m.Goes {
+		if m.Continues {
 			s += " goes"
 		}
 		if m.Partial {

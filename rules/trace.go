@@ -96,7 +96,7 @@ func (t *Tracer) Event(e *event.Event, persona string, local int64, enrichment e
 		return t.lines
 	}
 	ref := event.Ref{Time: e.Time, ID: e.ID, Agent: e.Agent.ID}
-	if !r.Kept() {
+	if !r.Stateful() {
 		return t.lines
 	}
 	name := strings.Join(key, "\x00")
@@ -106,7 +106,7 @@ func (t *Tracer) Event(e *event.Event, persona string, local int64, enrichment e
 	k := t.states[name]
 	for _, m := range t.run.Advance(r, k, ref, &taken, nil) {
 		line := fmt.Sprintf("    matches, with %d events", m.Count)
-		if m.Unfollowed {
+		if m.Evicted {
 			line = "    is not followed any more: there are too many"
 		}
 		if m.Approx != "" {

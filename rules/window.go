@@ -82,7 +82,7 @@ func (m *Runner) window(r *Rule, k *State, ref event.Ref, row []expression.Value
 	if k.holds = holds; !holds {
 		return out
 	}
-	return append(out, Match{Time: ref.Time, Refs: w.refs(), Count: w.n, Why: m.explain(r, row, nil, lets), Goes: was,
+	return append(out, Match{Time: ref.Time, Refs: w.refs(), Count: w.n, Why: m.explain(r, row, nil, lets), Continues: was,
 		Partial: k.Dropped, Approx: w.approx(r.Lets, edge)})
 }
 

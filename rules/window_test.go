@@ -189,7 +189,7 @@ func TestAWindowOfAHundredThousandEvents(t *testing.T) {
 	most := 0
 	for i, e := range dense(r, 100_000, 3, 2000, 60_000) {
 		got, matches := m.play(rule, &k, e)
-		most = max(most, k.Held())
+		most = max(most, k.Numbers())
 		want.all = append(want.all, e)
 		if i%9999 != 0 && i != 99_999 {
 			continue
@@ -268,7 +268,7 @@ func FuzzWindowState(f *testing.F) {
 				Tool: event.Tool{Class: event.Read}, Subject: "s", Has: event.HasAmount,
 				Amount: event.Amount{Micro: 1}})
 		}
-		k.Tighten(rule)
+		k.Shrink(rule)
 		if b := k.Append(nil); len(b) == 0 {
 			t.Error("nothing is left")
 		}

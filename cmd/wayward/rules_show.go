@@ -78,7 +78,7 @@ func newRulesShow() *cobra.Command {
 			if p.Having != nil {
 				line("  having", p.Having.Source)
 			}
-			line("  index", authoring.Index(&p.Where.Guard))
+			line("  index", authoring.Index(&p.Where.Prefilter))
 			line("  taken", strings.Join(p.Taken(), ", "))
 		}
 		lets(r.Lets)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/wayward-sec/wayward/config"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/retime"
 	"github.com/wayward-sec/wayward/pipeline"
 	"github.com/wayward-sec/wayward/sinks"
 )
@@ -88,17 +89,17 @@ sinks:
 	must(t, err)
 	defer cl.Close()
 	var text bytes.Buffer
-	play := playing{start: time.Now(), speed: 1}
+	again := retime.Schedule{Start: time.Now(), Speed: 1}
 	cmd := newRoot()
 	cmd.SetContext(ctx)
 	cmd.SetErr(io.Discard)
 	_, err = eachEvent(cmd, filepath.Join(dir, "events.jsonl"), "native", true, func(line []byte, e *event.Event) error {
-		if play.first == 0 {
-			play.first = e.Time
+		if again.First == 0 {
+			again.First = e.Time
 		}
 		text.Write(line)
 		cl.Produce(ctx, &kgo.Record{Key: event.AppendKey(nil, e.Tenant, e.Agent.ID),
-			Value: bytes.Clone(play.retimed(line, e))}, nil)
+			Value: bytes.Clone(again.Record(line, e))}, nil)
 		return nil
 	})
 	must(t, err)

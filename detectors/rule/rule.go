@@ -90,9 +90,9 @@ func newRules(slot byte, set *policy.Set) detectors.Detector {
 		d.rules = append(d.rules, r)
 		d.byHash[r.Hash] = i
 		for j, part := range r.Parts() {
-			p := probe{i, j, len(d.failed), part.Where, part.Where.Rest(), slices.Contains(part.Where.Uses, "phase")}
+			p := probe{i, j, len(d.failed), part.Where, part.Where.Residual(), slices.Contains(part.Where.Uses, "phase")}
 			d.failed = append(d.failed, 0)
-			g := &part.Where.Guard
+			g := &part.Where.Prefilter
 			switch {
 			case g.Tools != nil:
 				for _, t := range g.Tools {
@@ -143,7 +143,7 @@ func (d *ruleRunner) fails(at, rule int, count func(what, rule string)) {
 // for want of room.
 func (d *ruleRunner) behind(rule int, count func(what, rule string)) {
 	at := len(d.failed) - len(d.rules) + rule
-	failures, drops := d.runner.Tell()
+	failures, drops := d.runner.TakeCounts()
 	if failures == 0 {
 		d.failed[at] = 0
 	}
@@ -173,7 +173,7 @@ func newRulePart() *rulePart { return &rulePart{due: math.MaxInt64} }
 // remove forgets a state.
 func (p *rulePart) remove(i int) {
 	k := p.states[i]
-	p.held, p.weight, p.stale = p.held-k.Held(), p.weight-k.Weight(), true
+	p.held, p.weight, p.stale = p.held-k.Numbers(), p.weight-k.Size(), true
 	p.states = slices.Delete(p.states, i, i+1)
 }
 
@@ -198,7 +198,7 @@ func (d *ruleRunner) Observe(x *detectors.Scene, e *event.Event) {
 	d.runner.Begin(e, x.Persona, x.Local(x.Time), &d.around)
 	if d.events++; d.events%lookEvery == 1 && len(d.unseen) > 0 {
 		c := d.runner.Context()
-		d.unseen = slices.DeleteFunc(d.unseen, func(u unseen) bool { return u.Carried(c) })
+		d.unseen = slices.DeleteFunc(d.unseen, func(u unseen) bool { return u.Present(c) })
 	}
 	d.hits = d.hits[:0]
 	d.probe(x, e, &d.kinds[e.Kind])
@@ -293,7 +293,7 @@ func (d *ruleRunner) Looked(tell func(rule string, n int64)) {
 // took goes on with a rule some of whose conditions the event meets.
 func (d *ruleRunner) took(x *detectors.Scene, e *event.Event, i int, hits []hit) {
 	r := d.rules[i]
-	later := hits[0].part != 0 && !r.Above()
+	later := hits[0].part != 0 && !r.ForRelationStage()
 	if later && r.By[0] != rules.SessionKey && x.Agent.Part(d.slot) == nil {
 		return // nothing is under way, for any rule
 	}
@@ -314,7 +314,7 @@ func (d *ruleRunner) took(x *detectors.Scene, e *event.Event, i int, hits []hit)
 		return
 	}
 	id, sub, ok := d.keyOf(x, e, r)
-	if !ok || hits[0].part != 0 && !r.Above() && !d.under(x, r, sub) {
+	if !ok || hits[0].part != 0 && !r.ForRelationStage() && !d.under(x, r, sub) {
 		return
 	}
 	parts := r.Parts()
@@ -327,7 +327,7 @@ func (d *ruleRunner) took(x *detectors.Scene, e *event.Event, i int, hits []hit)
 		}
 		d.rows[h.part] = row
 	}
-	if !r.Above() {
+	if !r.ForRelationStage() {
 		mem := memoryOf(x, r)
 		if mem == nil {
 			return
@@ -375,13 +375,13 @@ func (d *ruleRunner) under(x *detectors.Scene, r *rules.Rule, sub uint64) bool {
 		return false
 	}
 	i, found := part.find(r.Hash, sub)
-	return found && part.states[i].Runs()
+	return found && part.states[i].Pending()
 }
 
 // pageOf is the part of a rule's key whose page its state lies on: in the behaviour stage a
 // session's or an agent's.
 func pageOf(r *rules.Rule) rules.Key {
-	if r.Above() || r.By[0] == rules.SessionKey {
+	if r.ForRelationStage() || r.By[0] == rules.SessionKey {
 		return r.By[0]
 	}
 	return rules.AgentKey
@@ -414,21 +414,21 @@ type came struct {
 func (d *ruleRunner) advance(part *rulePart, place int, sub uint64, ref event.Ref, t *rules.Taken) {
 	r := d.rules[place]
 	d.came = d.came[:0]
-	if !r.Kept() {
-		d.came = append(d.came, came{r, sub, d.runner.Single(r, ref, t)})
+	if !r.Stateful() {
+		d.came = append(d.came, came{r, sub, d.runner.SingleMatch(r, ref, t)})
 		return
 	}
 	k := d.state(part, r, sub, ref.Time)
-	held, weight, due := k.Held(), k.Weight(), k.Due()
+	held, weight, due := k.Numbers(), k.Size(), k.Due()
 	d.matches = d.runner.Advance(r, k, ref, t, d.matches[:0])
 	for i := range d.matches {
 		d.came = append(d.came, came{r, sub, d.matches[i]})
 	}
 	part.ripens(due, k.Due())
-	if part.held += k.Held() - held; part.held > rules.MaxKept {
+	if part.held += k.Numbers() - held; part.held > rules.MaxPageNumbers {
 		d.tighten(part, ref.Time)
 	}
-	if part.weight += k.Weight() - weight; part.weight > rules.MaxWeight {
+	if part.weight += k.Size() - weight; part.weight > rules.MaxPageBytes {
 		d.lighten(part, ref.Time)
 	}
 }
@@ -446,10 +446,10 @@ func (p *rulePart) ripens(was, is int64) {
 // lighten lets go of sequences and absences until the page holds no more than it may, of the state
 // that holds most, and says so in findings: whoever brings many of a kind cannot silence another.
 func (d *ruleRunner) lighten(p *rulePart, now int64) {
-	for p.weight > rules.MaxWeight {
+	for p.weight > rules.MaxPageBytes {
 		largest, most := 0, 0
 		for i, k := range p.states {
-			if n := k.Weight(); n > most {
+			if n := k.Size(); n > most {
 				largest, most = i, n
 			}
 		}
@@ -460,25 +460,25 @@ func (d *ruleRunner) lighten(p *rulePart, now int64) {
 		}
 		if _, known := d.byHash[k.Rule]; !known {
 			p.stale = true
-			k.Forget()
+			k.Clear()
 			p.weight -= most
 			continue
 		}
-		held := k.Held()
-		d.release(p, k, now, func() bool { return k.Weight() < most/2 })
-		p.held += k.Held() - held
-		p.weight += k.Weight() - most
+		held := k.Numbers()
+		d.release(p, k, now, func() bool { return k.Size() < most/2 })
+		p.held += k.Numbers() - held
+		p.weight += k.Size() - most
 	}
 }
 
 // tighten makes the windows of a page hold less of events one by one, the largest first: no sum is
 // left out, so nobody who fills one window hides what another one adds up to.
 func (d *ruleRunner) tighten(p *rulePart, now int64) {
-	for p.held > rules.MaxKept {
+	for p.held > rules.MaxPageNumbers {
 		var k *rules.State
 		most := 0
 		for _, o := range p.states {
-			if n := o.Held(); n > most {
+			if n := o.Numbers(); n > most {
 				k, most = o, n
 			}
 		}
@@ -486,16 +486,16 @@ func (d *ruleRunner) tighten(p *rulePart, now int64) {
 			p.held = 0
 			return
 		}
-		weight := k.Weight()
+		weight := k.Size()
 		if place, known := d.byHash[k.Rule]; !known { // it is no more
 			i, _ := p.find(k.Rule, k.Sub)
 			p.remove(i)
 			continue
-		} else if k.Tighten(d.rules[place]); k.Held() >= most && k.Runs() {
-			d.release(p, k, now, func() bool { return k.Held() < most/2 })
+		} else if k.Shrink(d.rules[place]); k.Numbers() >= most && k.Pending() {
+			d.release(p, k, now, func() bool { return k.Numbers() < most/2 })
 		}
-		p.held, p.weight = p.held+k.Held()-most, p.weight+k.Weight()-weight
-		if k.Held() >= most { // it is as small as it gets: there are too many
+		p.held, p.weight = p.held+k.Numbers()-most, p.weight+k.Size()-weight
+		if k.Numbers() >= most { // it is as small as it gets: there are too many
 			d.evict(p, now)
 		}
 	}
@@ -504,8 +504,8 @@ func (d *ruleRunner) tighten(p *rulePart, now int64) {
 // release lets go of what is under way or awaited in a state, the oldest first, until it is enough.
 func (d *ruleRunner) release(p *rulePart, k *rules.State, now int64, enough func() bool) {
 	r := d.rules[d.byHash[k.Rule]]
-	for p.stale = true; k.Runs() && !enough(); {
-		d.matches = d.runner.Release(r, k, now, d.matches[:0])
+	for p.stale = true; k.Pending() && !enough(); {
+		d.matches = d.runner.Evict(r, k, now, d.matches[:0])
 		for i := range d.matches {
 			d.came = append(d.came, came{r, k.Sub, d.matches[i]})
 		}
@@ -532,7 +532,7 @@ func (d *ruleRunner) keyOf(x *detectors.Scene, e *event.Event, r *rules.Rule) (i
 		if s == "" {
 			return "", 0, false
 		}
-		if k == rules.SessionKey && r.Above() {
+		if k == rules.SessionKey && r.ForRelationStage() {
 			d.key = append(event.AppendKeyPart(d.key[:0], e.Agent.ID), '|')
 			s = string(event.AppendKeyPart(d.key, s)) // sessions of two agents may share a name
 		}
@@ -604,7 +604,7 @@ func (d *ruleRunner) Note(x *detectors.Closing, n *detectors.Note) {
 	for i := range d.came {
 		c := &d.came[i]
 		if f := part.found(c.rule, c.sub, &c.Match, x.Count); f != nil {
-			if c.Awaited == 0 && !c.Unfollowed { // what did not come was not this event's doing
+			if c.Deadline == 0 && !c.Evicted { // what did not come was not this event's doing
 				f.Persona, f.Session, f.User, f.Tool, f.Server = persona, session, user, tool, server
 			}
 			d.find(x, c.rule, f)
@@ -652,15 +652,15 @@ func (d *ruleRunner) Ring(x *detectors.Closing, t int64) {
 		}
 		place, known := d.byHash[k.Rule]
 		part.stale = true
-		weight := k.Weight()
+		weight := k.Size()
 		if !known { // it is no more, or off
-			k.Forget()
+			k.Clear()
 			part.weight -= weight
 			continue
 		}
 		rule := d.rules[place]
 		d.matches = d.runner.Expire(rule, k, t, d.matches[:0])
-		part.weight += k.Weight() - weight
+		part.weight += k.Size() - weight
 		for i := range d.matches {
 			if f := part.found(rule, k.Sub, &d.matches[i], x.Count); f != nil {
 				d.find(x, rule, f)
@@ -714,7 +714,7 @@ func (d *ruleRunner) makeRoom(p *rulePart, now int64) {
 func (d *ruleRunner) evict(p *rulePart, now int64) {
 	least := slices.Clone(p.states)
 	slices.SortStableFunc(least, func(a, b *rules.State) int {
-		return cmp.Or(cmp.Compare(a.Open(), b.Open()), cmp.Compare(a.Progress(), b.Progress()),
+		return cmp.Or(cmp.Compare(a.Absences(), b.Absences()), cmp.Compare(a.Progress(), b.Progress()),
 			cmp.Compare(a.Newest, b.Newest))
 	})
 	for _, k := range least[:min(spareStates, len(least))] {
@@ -723,7 +723,7 @@ func (d *ruleRunner) evict(p *rulePart, now int64) {
 		if _, known := d.byHash[k.Rule]; known {
 			d.release(p, k, now, func() bool { return false })
 		}
-		d.runner.Drop(1)
+		d.runner.CountDrops(1)
 	}
 	p.dropped = true
 }
@@ -731,18 +731,18 @@ func (d *ruleRunner) evict(p *rulePart, now int64) {
 // found makes a finding of a match: a new one, or one that has grown; nil if there is nothing to
 // tell.
 func (p *rulePart) found(r *rules.Rule, sub uint64, m *rules.Match, count func(what, rule string)) *event.Finding {
-	if !m.Unfollowed {
+	if !m.Evicted {
 		count("match", r.ID)
 	}
 	if r.Mode == rules.Shadow {
 		return nil
 	}
 	key := r.Hash ^ sub*0x9e3779b97f4a7c15
-	if m.Unfollowed { // one for the page: it must not stand for a match that comes later
+	if m.Evicted { // one for the page: it must not stand for a match that comes later
 		key = ^r.Hash
 	}
 	i := slices.IndexFunc(p.told, func(t ruleTold) bool { return t.key == key })
-	if i >= 0 && m.Time-p.told[i].last > r.Suppress && !m.Goes {
+	if i >= 0 && m.Time-p.told[i].last > r.Suppress && !m.Continues {
 		p.told = slices.Delete(p.told, i, i+1)
 		i = -1
 	}
@@ -764,7 +764,7 @@ func (p *rulePart) found(r *rules.Rule, sub uint64, m *rules.Match, count func(w
 	t.last = max(t.last, m.Time)
 	if t.count++; t.count >= t.Next && (activity == event.Create || t.Update()) {
 		t.Next = detectors.Double(t.count)
-	} else if r.Respond == nil || r.Mode < rules.Enforce || m.Unfollowed {
+	} else if r.Respond == nil || r.Mode < rules.Enforce || m.Evicted {
 		return nil
 	} else {
 		activity = event.Again
@@ -775,12 +775,12 @@ func (p *rulePart) found(r *rules.Rule, sub uint64, m *rules.Match, count func(w
 	}
 	id := r.ID
 	switch {
-	case m.Awaited != 0:
-		why += "; nothing came until " + time.UnixMilli(m.Awaited).UTC().Format("15:04:05")
-	case m.Unfollowed && m.Until != 0:
+	case m.Deadline != 0:
+		why += "; nothing came until " + time.UnixMilli(m.Deadline).UTC().Format("15:04:05")
+	case m.Evicted && m.Until != 0:
 		why += "; too much is awaited at once, so nobody sees whether something comes until " +
 			time.UnixMilli(m.Until).UTC().Format("15:04:05")
-	case m.Unfollowed:
+	case m.Evicted:
 		id += "/unfollowed"
 		why = "too many sequences are under way at once, so nobody sees whether this one goes on: " + why
 	}
@@ -797,7 +797,7 @@ func (p *rulePart) found(r *rules.Rule, sub uint64, m *rules.Match, count func(w
 		Time: t.Trigger.Time, First: t.first, Last: max(t.last, t.Trigger.Time), Count: m.Count + t.count - 1,
 		Refs: t.All(), WindowMS: max(r.Window, r.Within), Incomplete: m.Partial,
 	}
-	if r.Mode == rules.Enforce && !m.Unfollowed {
+	if r.Mode == rules.Enforce && !m.Evicted {
 		f.Response = r.Respond
 	}
 	return f
@@ -866,7 +866,7 @@ func (p *rulePart) Decode(r *wire.Reader) {
 	for range min(r.Len(), rules.MaxStates) {
 		k := &rules.State{}
 		k.Decode(r)
-		p.states, p.held, p.weight = append(p.states, k), p.held+k.Held(), p.weight+k.Weight()
+		p.states, p.held, p.weight = append(p.states, k), p.held+k.Numbers(), p.weight+k.Size()
 		if r.Err != nil {
 			return
 		}

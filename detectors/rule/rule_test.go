@@ -38,12 +38,12 @@ func TestAPageHoldsNoMoreOfRulesThanItMay(t *testing.T) {
 		part := agent.Part(9).(*rulePart)
 		held := 0
 		for _, k := range part.states {
-			held += k.Held()
+			held += k.Numbers()
 		}
 		most, states = max(most, held), max(states, len(part.states))
 	}
 	part := agent.Part(9).(*rulePart)
-	if most > rules.MaxKept || states > rules.MaxStates || part.dropped && len(part.states) > rules.MaxStates {
+	if most > rules.MaxPageNumbers || states > rules.MaxStates || part.dropped && len(part.states) > rules.MaxStates {
 		t.Errorf("%d numbers and %d keys are kept, dropped %v", most, states, part.dropped)
 	}
 	if held, weight := part.sums(); held != part.held || weight != part.weight {
@@ -53,7 +53,7 @@ func TestAPageHoldsNoMoreOfRulesThanItMay(t *testing.T) {
 
 func (p *rulePart) sums() (held, weight int) {
 	for _, k := range p.states {
-		held, weight = held+k.Held(), weight+k.Weight()
+		held, weight = held+k.Numbers(), weight+k.Size()
 	}
 	return held, weight
 }

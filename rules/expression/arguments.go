@@ -16,8 +16,8 @@ import (
 	"github.com/wayward-sec/wayward/event/jsonscan"
 )
 
-// found is an argument that was asked for: mostly many rules ask for the same.
-type found struct{ path, value string }
+// cachedArgument is an argument that was asked for: mostly many rules ask for the same.
+type cachedArgument struct{ path, value string }
 
 // argument is a value out of the call's arguments, by its path: of a text what it says, of a number
 // or a truth value how it is written, else "".
@@ -31,13 +31,13 @@ func argument(c *Context, path string) string {
 		}
 	}
 	v := argumentOf(c.E.Args, path)
-	if len(c.args) < maxFound {
-		c.args = append(c.args, found{path, v})
+	if len(c.args) < maxCachedArguments {
+		c.args = append(c.args, cachedArgument{path, v})
 	}
 	return v
 }
 
-const maxFound = 8
+const maxCachedArguments = 8
 
 // argumentOf walks a path: names with dots between them, and behind a name [0] for an element of a
 // list or [*] for any. Of any element is said by nothing, too, as in the catalogue: items.id is
@@ -225,5 +225,5 @@ func (x *Expr) QuotesArgument() bool {
 	return found
 }
 
-// Carries tells whether a call has something at the path of an argument.
-func Carries(e *event.Event, path string) bool { return argumentOf(e.Args, path) != "" }
+// HasArgument tells whether a call has something at the path of an argument.
+func HasArgument(e *event.Event, path string) bool { return argumentOf(e.Args, path) != "" }

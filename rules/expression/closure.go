@@ -19,18 +19,18 @@ import (
 func (x *Expr) closures() {
 	defer func() {
 		if r := recover(); r != nil {
-			u, ours := r.(uncovered)
+			u, ours := r.(notCovered)
 			if !ours {
 				panic(r)
 			}
-			x.isTrue, x.rest, x.number, x.text, x.VM = nil, nil, nil, nil, string(u)
+			x.isTrue, x.residual, x.number, x.text, x.VM = nil, nil, nil, nil, string(u)
 		}
 	}()
-	c := closer{x.scope}
+	c := closureBuilder{x.scope}
 	switch x.Type {
 	case Bool:
 		x.isTrue = c.bool(x.node)
-		x.rest = c.rest(x.node)
+		x.residual = c.residual(x.node)
 	case Number:
 		x.number = c.number(x.node)
 	case Text:
@@ -38,12 +38,12 @@ func (x *Expr) closures() {
 	}
 }
 
-// uncovered is what closures do not cover.
-type uncovered string
+// notCovered is what closures do not cover.
+type notCovered string
 
-func cannot(format string, args ...any) { panic(uncovered(fmt.Sprintf(format, args...))) }
+func unsupported(format string, args ...any) { panic(notCovered(fmt.Sprintf(format, args...))) }
 
-type closer struct{ scope *Scope }
+type closureBuilder struct{ scope *Scope }
 
 type (
 	boolOf   = func(*Context) bool
@@ -51,7 +51,7 @@ type (
 	textOf   = func(*Context) string
 )
 
-func (k closer) bool(n ast.Node) boolOf {
+func (k closureBuilder) bool(n ast.Node) boolOf {
 	switch n := n.(type) {
 	case *ast.BoolNode:
 		v := n.Value
@@ -84,7 +84,7 @@ func (k closer) bool(n ast.Node) boolOf {
 	case *ast.BinaryNode:
 		return k.binary(n)
 	}
-	cannot("%s", nodeName(n))
+	unsupported("%s", nodeName(n))
 	return nil
 }
 
@@ -140,7 +140,7 @@ func nodeName(n ast.Node) string {
 	return strings.TrimSuffix(strings.TrimPrefix(fmt.Sprintf("%T", n), "*ast."), "Node")
 }
 
-func (k closer) binary(n *ast.BinaryNode) boolOf {
+func (k closureBuilder) binary(n *ast.BinaryNode) boolOf {
 	switch n.Operator {
 	case "&&", "and":
 		a, b := k.bool(n.Left), k.bool(n.Right)
@@ -225,7 +225,7 @@ func (k closer) binary(n *ast.BinaryNode) boolOf {
 	case "in":
 		return k.in(n)
 	}
-	cannot("operator %s between %s and %s", n.Operator, typeOf(n.Left), typeOf(n.Right))
+	unsupported("operator %s between %s and %s", n.Operator, typeOf(n.Left), typeOf(n.Right))
 	return nil
 }
 
@@ -241,7 +241,7 @@ func anchored(pattern string) string {
 }
 
 // constant is the number that a node always is.
-func (k closer) constant(n ast.Node) (float64, bool) {
+func (k closureBuilder) constant(n ast.Node) (float64, bool) {
 	if v, ok := literal(n); ok {
 		return v, true
 	}
@@ -251,7 +251,7 @@ func (k closer) constant(n ast.Node) (float64, bool) {
 	return 0, false
 }
 
-func (k closer) in(n *ast.BinaryNode) boolOf {
+func (k closureBuilder) in(n *ast.BinaryNode) boolOf {
 	switch typeOf(n.Left) {
 	case Text:
 		a := k.text(n.Left)
@@ -296,7 +296,7 @@ func (k closer) in(n *ast.BinaryNode) boolOf {
 					case float64:
 						list = append(list, x)
 					default:
-						cannot("a list of several types")
+						unsupported("a list of several types")
 					}
 				}
 			}
@@ -308,7 +308,7 @@ func (k closer) in(n *ast.BinaryNode) boolOf {
 				case *ast.FloatNode:
 					list = append(list, x.Value)
 				default:
-					cannot("a list that is not written out")
+					unsupported("a list that is not written out")
 				}
 			}
 		}
@@ -316,12 +316,12 @@ func (k closer) in(n *ast.BinaryNode) boolOf {
 			return func(c *Context) bool { return slices.Contains(list, a(c)) }
 		}
 	}
-	cannot("in with %s", nodeName(n.Right))
+	unsupported("in with %s", nodeName(n.Right))
 	return nil
 }
 
 // listOf is a list to look into.
-func (k closer) listOf(n ast.Node) func(*Context) []string {
+func (k closureBuilder) listOf(n ast.Node) func(*Context) []string {
 	p := path(n)
 	if name, ok := k.scope.find(p); ok && name.Type == Texts {
 		list := *name.List
@@ -330,14 +330,14 @@ func (k closer) listOf(n ast.Node) func(*Context) []string {
 	if f := k.scope.field(p); f != nil && f.texts != nil {
 		return f.texts
 	}
-	cannot("a list that is no field")
+	unsupported("a list that is no field")
 	return nil
 }
 
-func (k closer) predicate(n *ast.BuiltinNode) boolOf {
+func (k closureBuilder) predicate(n *ast.BuiltinNode) boolOf {
 	p, ok := n.Arguments[1].(*ast.PredicateNode)
 	if !ok {
-		cannot("%s", n.Name)
+		unsupported("%s", n.Name)
 	}
 	list, is := k.listOf(n.Arguments[0]), k.bool(p.Node)
 	count := func(c *Context, enough int) int {
@@ -371,18 +371,18 @@ func (k closer) predicate(n *ast.BuiltinNode) boolOf {
 			return true
 		}
 	}
-	cannot("%s", n.Name)
+	unsupported("%s", n.Name)
 	return nil
 }
 
-func (k closer) args(n *ast.CallNode, count int) []ast.Node {
+func (k closureBuilder) args(n *ast.CallNode, count int) []ast.Node {
 	if len(n.Arguments) != count {
-		cannot("%s with %d arguments", path(n.Callee), len(n.Arguments))
+		unsupported("%s with %d arguments", path(n.Callee), len(n.Arguments))
 	}
 	return n.Arguments
 }
 
-func (k closer) callBool(n *ast.CallNode) boolOf {
+func (k closureBuilder) callBool(n *ast.CallNode) boolOf {
 	switch path(n.Callee) {
 	case "glob":
 		a := k.args(n, 2)
@@ -418,6 +418,6 @@ func (k closer) callBool(n *ast.CallNode) boolOf {
 		a := k.text(k.args(n, 1)[0])
 		return func(c *Context) bool { return seen(c, a(c)) }
 	}
-	cannot("%s(…)", path(n.Callee))
+	unsupported("%s(…)", path(n.Callee))
 	return nil
 }

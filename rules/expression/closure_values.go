@@ -12,7 +12,7 @@ import (
 	"github.com/wayward-sec/wayward/event/spelling"
 )
 
-func (k closer) text(n ast.Node) textOf {
+func (k closureBuilder) text(n ast.Node) textOf {
 	switch n := n.(type) {
 	case *ast.StringNode:
 		v := n.Value
@@ -69,11 +69,11 @@ func (k closer) text(n ast.Node) textOf {
 			return func(c *Context) string { return formatNumber(a(c)) }
 		}
 	}
-	cannot("%s", nodeName(n))
+	unsupported("%s", nodeName(n))
 	return nil
 }
 
-func (k closer) number(n ast.Node) numberOf {
+func (k closureBuilder) number(n ast.Node) numberOf {
 	switch n := n.(type) {
 	case *ast.IntegerNode:
 		v := float64(n.Value)
@@ -154,11 +154,11 @@ func (k closer) number(n ast.Node) numberOf {
 			return func(c *Context) float64 { return pValue(c, d(c)) }
 		}
 	}
-	cannot("%s", nodeName(n))
+	unsupported("%s", nodeName(n))
 	return nil
 }
 
-func (k closer) builtinNumber(n *ast.BuiltinNode) numberOf {
+func (k closureBuilder) builtinNumber(n *ast.BuiltinNode) numberOf {
 	switch n.Name {
 	case "len":
 		if typeOf(n.Arguments[0]) == Text {
@@ -192,7 +192,7 @@ func (k closer) builtinNumber(n *ast.BuiltinNode) numberOf {
 		var all []numberOf
 		for _, a := range n.Arguments {
 			if typeOf(a) != Number {
-				cannot("%s of a list", n.Name)
+				unsupported("%s of a list", n.Name)
 			}
 			all = append(all, k.number(a))
 		}
@@ -207,7 +207,7 @@ func (k closer) builtinNumber(n *ast.BuiltinNode) numberOf {
 			return best
 		}
 	}
-	cannot("%s", n.Name)
+	unsupported("%s", n.Name)
 	return nil
 }
 

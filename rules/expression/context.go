@@ -15,7 +15,7 @@ type Context struct {
 	Vars       []Value    // of names, by slot
 	Enrichment Enrichment // nil: nothing is known
 
-	args    []found
+	args    []cachedArgument
 	full    []byte // of tool.full
 	form    event.Canonical
 	digest  []byte // of args_digest, once it was asked for
@@ -74,23 +74,23 @@ type Supposed struct {
 	P        map[string]float64 `json:"p,omitempty"`
 }
 
-// learned are the words by which a baseline can be asked, by function.
-var learned = map[string][]string{
+// baselineWords are the words by which a baseline can be asked, by function.
+var baselineWords = map[string][]string{
 	"baseline.seen":     {"tool", "server", "destination", "domain", "resource", "user"},
 	"baseline.quantile": {"records", "bytes", "amount", "cost"},
 	"baseline.expected": {"events", "records", "bytes", "amount", "cost"},
 	"baseline.p":        {"volume", "sequence", "rarity"},
 }
 
-// Fault is a word that Supposed has and no baseline knows, and those that one knows; "" if there is
+// UnknownWord is a word that Supposed has and no baseline knows, and those that one knows; "" if there is
 // none.
-func (s *Supposed) Fault() (word string, known []string) {
+func (s *Supposed) UnknownWord() (word string, known []string) {
 	for of, words := range map[string][]string{"baseline.seen": slices.Sorted(maps.Keys(s.Seen)),
 		"baseline.quantile": slices.Sorted(maps.Keys(s.Quantile)),
 		"baseline.expected": slices.Sorted(maps.Keys(s.Expected)), "baseline.p": slices.Sorted(maps.Keys(s.P))} {
 		for _, w := range words {
-			if !slices.Contains(learned[of], w) {
-				return w, learned[of]
+			if !slices.Contains(baselineWords[of], w) {
+				return w, baselineWords[of]
 			}
 		}
 	}

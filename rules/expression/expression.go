@@ -41,16 +41,16 @@ type Expr struct {
 	Uses []string
 	// Args are the paths of the call's arguments that it asks for, as far as they are written out.
 	Args []string
-	// Guard is what an event must be like for it to be true, as far as that can be told.
-	Guard Guard
+	// Prefilter is what an event must be like for it to be true, as far as that can be told.
+	Prefilter Prefilter
 
-	isTrue  func(*Context) bool
-	rest    func(*Context) bool // what is left of it where the index has seen to the guard
-	number  func(*Context) float64
-	text    func(*Context) string
-	node    ast.Node
-	program *vm.Program
-	scope   *Scope
+	isTrue   func(*Context) bool
+	residual func(*Context) bool // what is left of it where the index has seen to the guard
+	number   func(*Context) float64
+	text     func(*Context) string
+	node     ast.Node
+	program  *vm.Program
+	scope    *Scope
 }
 
 // builtins of expr that an expression may use: none that reads a clock, makes text grow, or builds
@@ -79,7 +79,7 @@ func Compile(src string, scope *Scope, want Type) (*Expr, error) {
 		return nil, explain(err, src, scope)
 	}
 	x := &Expr{Source: src, node: program.Node(), program: program, scope: scope}
-	if f := x.cost(); f != nil {
+	if f := x.checkLimits(); f != nil {
 		return nil, f
 	}
 	x.Type = typeOf(x.node)
@@ -105,7 +105,7 @@ func Compile(src string, scope *Scope, want Type) (*Expr, error) {
 	x.Uses = slices.Sorted(maps.Keys(uses))
 	x.closures()
 	if x.Type == Bool {
-		x.Guard = guardOf(x.node, scope)
+		x.Prefilter = prefilterOf(x.node, scope)
 	}
 	return x, nil
 }
@@ -123,10 +123,10 @@ func (x *Expr) IsTrue(c *Context) (bool, error) {
 	return b, nil
 }
 
-// Rest is the condition for events that the index of Guard has found: those whose tool is among
-// Guard.Tools, or if that is nil whose class is among Guard.Classes, or if that is 0 whose kind is
-// among Guard.Kinds. It cannot fail. nil: closures do not run the expression; ask IsTrue.
-func (x *Expr) Rest() func(*Context) bool { return x.rest }
+// Residual is the condition for events that the index of Prefilter has found: those whose tool is among
+// Prefilter.Tools, or if that is nil whose class is among Prefilter.Classes, or if that is 0 whose kind is
+// among Prefilter.Kinds. It cannot fail. nil: closures do not run the expression; ask IsTrue.
+func (x *Expr) Residual() func(*Context) bool { return x.residual }
 
 // Value runs an expression.
 func (x *Expr) Value(c *Context) (Value, error) {

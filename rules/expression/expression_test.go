@@ -161,8 +161,8 @@ func same(t *testing.T, x *Expr, c *Context) {
 	if err != nil {
 		t.Fatalf("%s: %v", x.Source, err)
 	}
-	if x.Type == Bool && x.found(c.E) && x.rest(c) != (a.N != 0) {
-		t.Fatalf("%s: what the index leaves of it says %v", x.Source, x.rest(c))
+	if x.Type == Bool && x.found(c.E) && x.residual(c) != (a.N != 0) {
+		t.Fatalf("%s: what the index leaves of it says %v", x.Source, x.residual(c))
 	}
 	out, err := vm.Run(x.program, x.scope.env(c))
 	if err != nil && strings.Contains(err.Error(), "interface conversion") {

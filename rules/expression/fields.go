@@ -45,17 +45,17 @@ func weekdayOf(c *Context) float64 {
 
 // Field is something that an expression may ask of an event.
 type Field struct {
-	Name   string // as it is written: tool.name
-	Type   Type
-	About  string
-	text   func(*Context) string
-	texts  func(*Context) []string
-	num    func(*Context) float64
-	is     func(*Context) bool
-	has    event.Has // of an optional number: the bit that says it is there
-	short  string    // of an optional number: has.short tells whether it is there
-	beside bool      // it is not in the event itself
-	words  []string  // all that it can be, besides ""; nil: anything
+	Name       string // as it is written: tool.name
+	Type       Type
+	About      string
+	text       func(*Context) string
+	texts      func(*Context) []string
+	num        func(*Context) float64
+	is         func(*Context) bool
+	has        event.Has // of an optional number: the bit that says it is there
+	short      string    // of an optional number: has.short tells whether it is there
+	notInEvent bool      // it is not in the event itself
+	words      []string  // all that it can be, besides ""; nil: anything
 }
 
 func text(name, about string, get func(*Context) string) *Field {
@@ -77,9 +77,9 @@ func word[T ~uint8](name, about string, last T, say func(T) string, get func(*Co
 	return f
 }
 
-// beside is a field that is not in the event itself.
-func beside(f *Field) *Field {
-	f.beside = true
+// notInEvent is a field that is not in the event itself.
+func notInEvent(f *Field) *Field {
+	f.notInEvent = true
 	return f
 }
 
@@ -211,20 +211,20 @@ var fields = func() []*Field {
 		}
 	}
 	all = append(all,
-		beside(text("persona", "the role that the agent plays", func(x *in) string { return x.Persona })),
-		beside(&Field{Name: "hour", Type: Number, About: "0 to 23, in the persona's zone", num: hourOf}),
-		beside(&Field{Name: "weekday", Type: Number, About: "1 Monday to 7 Sunday, in the persona's zone",
+		notInEvent(text("persona", "the role that the agent plays", func(x *in) string { return x.Persona })),
+		notInEvent(&Field{Name: "hour", Type: Number, About: "0 to 23, in the persona's zone", num: hourOf}),
+		notInEvent(&Field{Name: "weekday", Type: Number, About: "1 Monday to 7 Sunday, in the persona's zone",
 			num: weekdayOf}),
-		beside(is("role.known", "the policies describe the persona", func(x *in) bool { return x.role().Known })),
-		beside(text("role.default",
+		notInEvent(is("role.known", "the policies describe the persona", func(x *in) bool { return x.role().Known })),
+		notInEvent(text("role.default",
 			"what the persona's policy says of what no list names: allow, deny or needs_approval; empty: the policies do not describe it",
 			func(x *in) string { return x.role().Default })),
-		beside(&Field{Name: "role.tags", Type: Texts, About: "tags of the persona",
+		notInEvent(&Field{Name: "role.tags", Type: Texts, About: "tags of the persona",
 			texts: func(x *in) []string { return x.role().Tags }}),
-		beside(&Field{Name: "role.forbids", Type: Texts,
+		notInEvent(&Field{Name: "role.forbids", Type: Texts,
 			About: "what the persona's policy forbids about the call: tool, server, class, resource, label, environment, destination, destination_kind, intent, credential, tenant, tier, hours",
 			texts: func(x *in) []string { return x.role().Forbids }}),
-		beside(is("role.needs_approval", "the persona's policy wants an approval for the call",
+		notInEvent(is("role.needs_approval", "the persona's policy wants an approval for the call",
 			func(x *in) bool { return x.role().NeedsApproval })))
 	slices.SortFunc(all, func(a, b *Field) int { return strings.Compare(a.Name, b.Name) })
 	return all
@@ -236,11 +236,11 @@ func Fields() []*Field { return slices.Clone(fields) }
 // FieldNamed returns the field of a name; nil: there is none.
 func FieldNamed(name string) *Field { return fieldsByName[name] }
 
-// Carried tells whether the event says anything in a field: in what is not in the event itself it
+// Present tells whether the event says anything in a field: in what is not in the event itself it
 // always does.
-func (f *Field) Carried(c *Context) bool {
+func (f *Field) Present(c *Context) bool {
 	switch {
-	case f.beside:
+	case f.notInEvent:
 		return true
 	case f.has != 0:
 		return c.E.Has&f.has != 0

@@ -61,7 +61,7 @@ func TestRulesKnowEveryFieldOfTheTable(t *testing.T) {
 		}
 	}
 	for _, f := range Fields() {
-		if f.beside || len(f.Name) > 4 && f.Name[:4] == "has." || slices.Contains(derived, f.Name) {
+		if f.notInEvent || len(f.Name) > 4 && f.Name[:4] == "has." || slices.Contains(derived, f.Name) {
 			continue
 		}
 		if !slices.Contains(names, f.Name) {

@@ -9,22 +9,22 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// Guard is what an event must be like for a condition to be true: one bit for each kind and class,
+// Prefilter is what an event must be like for a condition to be true: one bit for each kind and class,
 // 0 if any will do, and the names of tools, nil if any.
-type Guard struct {
+type Prefilter struct {
 	Kinds   uint16
 	Classes uint16
 	Tools   []string
 }
 
-// guardOf reads it off a condition.
-func guardOf(n ast.Node, s *Scope) (g Guard) {
+// prefilterOf reads it off a condition.
+func prefilterOf(n ast.Node, s *Scope) (g Prefilter) {
 	switch n := n.(type) {
 	case *ast.BinaryNode:
 		switch n.Operator {
 		case "&&", "and":
-			a, b := guardOf(n.Left, s), guardOf(n.Right, s)
-			g.Kinds, g.Classes = both(a.Kinds, b.Kinds), both(a.Classes, b.Classes)
+			a, b := prefilterOf(n.Left, s), prefilterOf(n.Right, s)
+			g.Kinds, g.Classes = intersect(a.Kinds, b.Kinds), intersect(a.Classes, b.Classes)
 			switch {
 			case a.Tools == nil:
 				g.Tools = b.Tools
@@ -40,7 +40,7 @@ func guardOf(n ast.Node, s *Scope) (g Guard) {
 			}
 			return g
 		case "||", "or":
-			a, b := guardOf(n.Left, s), guardOf(n.Right, s)
+			a, b := prefilterOf(n.Left, s), prefilterOf(n.Right, s)
 			if a.Kinds != 0 && b.Kinds != 0 {
 				g.Kinds = a.Kinds | b.Kinds
 			}
@@ -84,8 +84,8 @@ func guardOf(n ast.Node, s *Scope) (g Guard) {
 	return g
 }
 
-// both joins two demands; 0 is none.
-func both(a, b uint16) uint16 {
+// intersect joins two demands; 0 is none.
+func intersect(a, b uint16) uint16 {
 	if a == 0 || b == 0 {
 		return a | b
 	}
@@ -95,16 +95,16 @@ func both(a, b uint16) uint16 {
 	return a & b
 }
 
-// rest is a condition without the parts that the index answers: kind, class and name of a tool.
+// residual is a condition without the parts that the index answers: kind, class and name of a tool.
 // What the index does not look at stays: see Indexed.
-func (k closer) rest(n ast.Node) boolOf {
-	index := indexed(guardOf(n, k.scope))
+func (k closureBuilder) residual(n ast.Node) boolOf {
+	index := indexField(prefilterOf(n, k.scope))
 	parts := conjuncts(n)
 	// none can fail, so their order does not show
-	slices.SortStableFunc(parts, func(a, b ast.Node) int { return cmp.Compare(price(a), price(b)) })
+	slices.SortStableFunc(parts, func(a, b ast.Node) int { return cmp.Compare(rank(a), rank(b)) })
 	var all []boolOf
 	for _, part := range parts {
-		if index == "" || !answers(part, index, k.scope) {
+		if index == "" || !answeredBy(part, index, k.scope) {
 			all = append(all, k.bool(part))
 		}
 	}
@@ -130,17 +130,17 @@ func (k closer) rest(n ast.Node) boolOf {
 	}
 }
 
-// price ranks conditions by what they cost and how seldom they are likely to hold, as far as their
+// rank orders conditions by what they cost and how seldom they are likely to hold, as far as their
 // form tells: the best to be asked first is least.
-func price(n ast.Node) int {
-	dear := 0
+func rank(n ast.Node) int {
+	cost := 0
 	walk(n, func(n ast.Node) bool {
 		switch n := n.(type) {
 		case *ast.CallNode, *ast.BuiltinNode:
-			dear = max(dear, 10)
+			cost = max(cost, 10)
 		case *ast.BinaryNode:
 			if n.Operator == "matches" {
-				dear = 20
+				cost = 20
 			}
 		}
 		return true
@@ -149,23 +149,23 @@ func price(n ast.Node) int {
 	case *ast.BinaryNode:
 		switch n.Operator {
 		case "==":
-			return dear
+			return cost
 		case "<", "<=", ">", ">=":
-			return dear + 1
+			return cost + 1
 		case "in":
-			return dear + 2
+			return cost + 2
 		case "!=":
-			return dear + 5
+			return cost + 5
 		}
-		return dear + 4
+		return cost + 4
 	case *ast.UnaryNode:
-		return dear + 5
+		return cost + 5
 	}
-	return dear + 3
+	return cost + 3
 }
 
-// indexed is the field by which a condition is found.
-func indexed(g Guard) string {
+// indexField is the field by which a condition is found.
+func indexField(g Prefilter) string {
 	switch {
 	case g.Tools != nil:
 		return "tool.name"
@@ -177,9 +177,9 @@ func indexed(g Guard) string {
 	return ""
 }
 
-// answers tells whether a part of a condition asks for nothing but the field that the index has
+// answeredBy tells whether a part of a condition asks for nothing but the field that the index has
 // looked at.
-func answers(n ast.Node, field string, s *Scope) bool {
+func answeredBy(n ast.Node, field string, s *Scope) bool {
 	b, ok := n.(*ast.BinaryNode)
 	return ok && (b.Operator == "==" || b.Operator == "in") && path(b.Left) == field && s.field(field) != nil &&
 		constTexts(b.Right) != nil

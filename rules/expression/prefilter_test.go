@@ -8,14 +8,14 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-func TestGuards(t *testing.T) {
+func TestPrefilters(t *testing.T) {
 	class := func(cs ...event.Class) (bits uint16) {
 		for _, c := range cs {
 			bits |= 1 << c
 		}
 		return bits
 	}
-	for src, want := range map[string]Guard{
+	for src, want := range map[string]Prefilter{
 		`tool.class == "pay"`: {Classes: class(event.Pay)},
 		`kind == "tool_call" and tool.class in ["send", "pay"] and total > 1`: {Kinds: 1 << event.ToolCall,
 			Classes: class(event.Send, event.Pay)},
@@ -30,15 +30,15 @@ func TestGuards(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !reflect.DeepEqual(x.Guard, want) {
-			t.Errorf("%s: guard %+v, want %+v", src, x.Guard, want)
+		if !reflect.DeepEqual(x.Prefilter, want) {
+			t.Errorf("%s: guard %+v, want %+v", src, x.Prefilter, want)
 		}
 	}
 }
 
 // found tells whether the index finds the condition for an event.
 func (x *Expr) found(e *event.Event) bool {
-	g := &x.Guard
+	g := &x.Prefilter
 	switch {
 	case g.Tools != nil:
 		return slices.Contains(g.Tools, e.Tool.Name)

@@ -55,7 +55,7 @@ func TestNamesOfToolsWithTheirServer(t *testing.T) {
 			if is := strings.Contains(" "+want+" ", " "+name+" "); err != nil || got != is {
 				t.Errorf("%s of %s: %v, %v, want %v", src, name, got, err, is)
 			}
-			if g := x.Guard.Tools; got && g != nil && !slices.Contains(g, c.E.Tool.Name) {
+			if g := x.Prefilter.Tools; got && g != nil && !slices.Contains(g, c.E.Tool.Name) {
 				t.Errorf("%s of %s: the index has %v", src, name, g)
 			}
 			same(t, x, c)

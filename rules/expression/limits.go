@@ -10,8 +10,8 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// cost says what would make the expression too dear to run with every event.
-func (x *Expr) cost() *Fault {
+// checkLimits says what would make the expression too cost to run with every event.
+func (x *Expr) checkLimits() *Fault {
 	var found *Fault
 	refuse := func(n ast.Node, code, format string, args ...any) {
 		if found == nil {
@@ -74,7 +74,7 @@ func (x *Expr) cost() *Fault {
 			if q, ok := literal(second(n)); ok && path(n.Callee) == "baseline.quantile" && !(q > 0 && q < 1) {
 				refuse(n, "R133", "a quantile needs a share between 0 and 1; use 0.99, say")
 			}
-			if known := learned[path(n.Callee)]; known != nil && len(n.Arguments) > 0 {
+			if known := baselineWords[path(n.Callee)]; known != nil && len(n.Arguments) > 0 {
 				word, ok := n.Arguments[0].(*ast.StringNode)
 				switch {
 				case !ok:
