@@ -4,7 +4,10 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/wayward-sec/wayward/policy"
 )
@@ -30,4 +33,18 @@ func LoadShadowed(dir, shadow string) (*policy.Set, error) {
 		return nil, fmt.Errorf("policies:\n%w", errors.Join(errs...))
 	}
 	return set, nil
+}
+
+// Fingerprint changes when a file in a folder is written, added or removed.
+func Fingerprint(dir string) string {
+	var b strings.Builder
+	filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			if info, err := os.Stat(path); err == nil {
+				fmt.Fprintln(&b, path, info.Size(), info.ModTime().UnixNano())
+			}
+		}
+		return nil
+	})
+	return b.String()
 }

@@ -71,8 +71,8 @@ func readDelta(t *testing.T, r *wire.Reader) (keyDay, *baselines.Delta) {
 	return k, d
 }
 
-// mergedDeltas adds up all that shards have learned and told, and, at the end, what they have not
-// told yet.
+// mergedDeltas adds up what shards have learned and sent, and, at the end, what they have not sent
+// yet.
 func mergedDeltas(t *testing.T, into map[keyDay]*baselines.Delta, outs []output, pages map[string]*page) {
 	t.Helper()
 	add := func(k keyDay, d *baselines.Delta) {
@@ -109,7 +109,7 @@ func encoded(deltas map[keyDay]*baselines.Delta) map[string]string {
 	return out
 }
 
-// withoutDeltas leaves out how much of what was learned was told already, which depends on where
+// withoutDeltas leaves out how much of what was learned was sent already, which depends on where
 // slices end.
 func withoutDeltas(pages map[string]string) map[string]string {
 	maps.DeleteFunc(pages, func(k, _ string) bool { return k[0] == deltaKind })

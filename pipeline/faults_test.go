@@ -20,7 +20,7 @@ import (
 // network can be frozen, and can lie about how a transaction ended.
 type network struct {
 	gate sync.RWMutex
-	// answers to EndTxn still to be falsified: it was done, the client is told UNKNOWN_SERVER_ERROR
+	// answers to EndTxn still to be falsified: it was done, the client gets UNKNOWN_SERVER_ERROR
 	lies atomic.Int32
 	told atomic.Int32
 }

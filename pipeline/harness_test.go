@@ -152,7 +152,7 @@ func (l *logs) add(log int, value []byte, stamp int64) {
 
 func (l *logs) gap(log int) { l.next[log]++ }
 
-// busy makes logs of n events and, if told, a control record now and then.
+// busy makes logs of n events and, given sets, a control record now and then.
 func busy(seed uint64, n int, behind int, sets []*policy.Set) *logs {
 	g := stream(seed, behind, 5)
 	l := &logs{}

@@ -85,7 +85,7 @@ func TestWhatIsAbsentIsNotAnotherValue(t *testing.T) {
 			[]judgedAs{full, with(full, func(x *judgedAs) { x.model = "m0" }), full}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := newBehaviour(0, engine(t, 1, 1, none2), none2, "events")
+			b := newBehaviour(0, engine(t, 1, 1, defaults), defaults, "events")
 			got := lookAt(t, b, 0, c.lines...)
 			forks := map[string]string{}
 			for i := range got {
@@ -103,10 +103,11 @@ func TestWhatIsAbsentIsNotAnotherValue(t *testing.T) {
 	}
 }
 
-var none2 = policy.Default()
+// defaults are the policies without any of the user's.
+var defaults = policy.Default()
 
 func TestALongAttributeIsOneValueWhetherSaidOrHeld(t *testing.T) {
-	b := newBehaviour(0, engine(t, 1, 1, none2), none2, "events")
+	b := newBehaviour(0, engine(t, 1, 1, defaults), defaults, "events")
 	long := strings.Repeat("é", 400)
 	got := lookAt(t, b, 0, `"session":"s","user":"`+long+`","persona":"`+long+`","agent":{"id":"a","model":"`+long+`"}`,
 		`"session":"s","agent":{"id":"a"}`, `"session":"s","agent":{"id":"a","model":"`+long+`x"}`)
@@ -139,10 +140,10 @@ func TestWhatIsHeldFollowsFromTheLogAlone(t *testing.T) {
 		}
 		lines = append(lines, l)
 	}
-	b := newBehaviour(0, engine(t, 1, 1, none2), none2, "events")
+	b := newBehaviour(0, engine(t, 1, 1, defaults), defaults, "events")
 	want := lookAt(t, b, 0, lines...)
 	changes := 0
-	b = newBehaviour(0, b.rules, none2, "events")
+	b = newBehaviour(0, b.rules, defaults, "events")
 	for i, l := range lines {
 		if r.IntN(3) == 0 { // undone, and done again
 			before := b.image()
@@ -153,7 +154,7 @@ func TestWhatIsHeldFollowsFromTheLogAlone(t *testing.T) {
 			sameState(t, fmt.Sprint("event ", i), before, b.image())
 		}
 		if r.IntN(3) == 0 { // restarted
-			back := newBehaviour(0, b.rules, none2, "events")
+			back := newBehaviour(0, b.rules, defaults, "events")
 			restore(t, back.shard, b.image())
 			b = back
 		}

@@ -10,9 +10,9 @@ import (
 const reused = `{"v":1,"rules":[{"id":"del","title":"t","where":"tool.class == \"delete\"","suppress":"1s"}],
 	"limits":[{"id":"calls","scope":"session","measure":"count","max":"3"}]}`
 
-// found are the findings of a rule or limit, by the events that triggered them, each with its
+// findingsOf are the findings of a rule or limit, by the events that triggered them, each with its
 // identities.
-func foundOf(b *behaviour, rule string) (triggers []string, uids map[string]bool) {
+func findingsOf(b *behaviour, rule string) (triggers []string, uids map[string]bool) {
 	uids = map[string]bool{}
 	for _, f := range b.findings {
 		if f.Rule == rule && f.Activity == event.Create {
@@ -23,7 +23,7 @@ func foundOf(b *behaviour, rule string) (triggers []string, uids map[string]bool
 	return triggers, uids
 }
 
-func applied(t testing.TB, b *behaviour, lines ...string) {
+func applyLines(t testing.TB, b *behaviour, lines ...string) {
 	t.Helper()
 	b.begin(day0, true)
 	for i, l := range lines {
@@ -66,8 +66,8 @@ func TestAnIDWithOtherBytesIsAnotherEvent(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			set := setOf(t, reused)
 			b := newBehaviour(0, engine(t, 1, 1, set), set, "events")
-			applied(t, b, c.lines...)
-			triggers, uids := foundOf(b, "del")
+			applyLines(t, b, c.lines...)
+			triggers, uids := findingsOf(b, "del")
 			if len(triggers) != c.finds || len(uids) != c.finds || int(b.counts.repeated) != c.repeated {
 				t.Errorf("findings at %v with %d identities, %d repeats; want %d and %d", triggers, len(uids),
 					b.counts.repeated, c.finds, c.repeated)
@@ -113,8 +113,8 @@ func TestASessionThatBeginsAgainIsAnotherOne(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			set := setOf(t, reused)
 			b := newBehaviour(0, engine(t, 1, 1, set), set, "events")
-			applied(t, b, c.lines...)
-			if triggers, uids := foundOf(b, "calls"); len(triggers) != c.finds || len(uids) != c.finds {
+			applyLines(t, b, c.lines...)
+			if triggers, uids := findingsOf(b, "calls"); len(triggers) != c.finds || len(uids) != c.finds {
 				t.Errorf("findings at %v with %d identities, want %d", triggers, len(uids), c.finds)
 			}
 		})

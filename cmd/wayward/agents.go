@@ -52,12 +52,12 @@ func newAgentsShow() *cobra.Command {
 		Long:    "show says what is known of one agent: its owner, persona, tier, model and the versions that it was seen with.",
 		Example: "  wayward agents show agt-7731 --tenant acme",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := o.open(cmd.Context())
+			c, err := o.open(cmd)
 			if err != nil {
 				return err
 			}
-			defer c.client.Close()
-			list, err := c.inventory(cmd.Context(), cmd.ErrOrStderr(), func(t *event.Thing) bool {
+			defer c.Close()
+			list, err := c.Inventory(cmd.Context(), func(t *event.Thing) bool {
 				return t.Kind == "agent" && t.ID == args[0] && (o.tenant == "" || t.Tenant == o.tenant)
 			})
 			if err != nil {

@@ -1,20 +1,7 @@
 package main
 
 import (
-	"cmp"
-	"crypto/ed25519"
-	"errors"
-	"fmt"
-	"os"
-	"strings"
-	"time"
-
 	"github.com/spf13/cobra"
-
-	"github.com/wayward-sec/wayward/baselines"
-	"github.com/wayward-sec/wayward/baselines/inspect"
-	"github.com/wayward-sec/wayward/event"
-	"github.com/wayward-sec/wayward/terminal"
 )
 
 // baselineAct is an operation on a baseline that a person signs.
@@ -75,76 +62,4 @@ func newBaselineActs() (out []*cobra.Command) {
 		out = append(out, cmd)
 	}
 	return out
-}
-
-// baselineOrder are the flags of what acts on a baseline.
-type baselineOrder struct {
-	lookup
-	fork, day, hash, reason, by, key string
-	wait                             time.Duration
-	dry, yes                         bool
-}
-
-func (o *baselineOrder) flags(cmd *cobra.Command) {
-	configFlag(cmd, &o.config)
-	f := cmd.Flags()
-	f.StringVar(&o.tenant, "tenant", "", "`tenant` of the persona")
-	f.StringVar(&o.reason, "reason", "", "why, for those who look later")
-	f.StringVar(&o.by, "by", "", "`name` of the key, as policies/response knows it")
-	f.StringVar(&o.key, "key", "", "`file` with the private key; $"+keyEnv+" without")
-	f.DurationVar(&o.wait, "wait", 10*time.Second, "how long to wait for what becomes of it; 0: not at all")
-	outputFlag(cmd, &o.output, "table", "json")
-}
-
-// run signs the order, sends it and waits for what becomes of it.
-func (o *baselineOrder) run(cmd *cobra.Command, op string, args []string) error {
-	key, err := readKey(cmp.Or(o.key, os.Getenv(keyEnv)))
-	if err != nil {
-		return err
-	}
-	if o.day != "" {
-		if _, err := inspect.ParseDay(o.day); err != nil {
-			return fmt.Errorf("--day %w", err)
-		}
-	}
-	b := &event.BaselineOrder{Op: op, Fork: o.fork, Day: o.day, Hash: o.hash}
-	if len(args) > 1 {
-		b.Item = args[1]
-	}
-	f, err := o.order(o.tenant, args[0], b, key)
-	if err != nil {
-		return err
-	}
-	value := f.Append(nil)
-	if o.dry {
-		_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s\n", value)
-		return err
-	}
-	if args[0] == baselines.TenantWide && !o.yes {
-		if err := confirm(cmd, "This is about the baseline of the whole tenant "+terminal.Visible(o.tenant, 60)+
-			", from which its young personas borrow."); err != nil {
-			return err
-		}
-	}
-	c, err := o.open(cmd.Context())
-	if err != nil {
-		return err
-	}
-	defer c.client.Close()
-	c.checkSigner(cmd.ErrOrStderr(), f, key)
-	return o.send(cmd, c, f, value)
-}
-
-// order is the signed feedback: what the engine would refuse by its form is refused here.
-func (o *baselineOrder) order(tenant, persona string, b *event.BaselineOrder, key ed25519.PrivateKey) (*event.Feedback,
-	error) {
-	f := &event.Feedback{ID: randomID(), Time: time.Now().UnixMilli(), Tenant: tenant, Type: event.BaselineFeedback,
-		Scope:    event.Scope{Type: event.PersonaScope, ID: persona, Tenant: tenant}.Identified(),
-		Baseline: b, By: o.by, Reason: strings.TrimSpace(o.reason)}
-	if f.Reason == "" {
-		return nil, errors.New("--reason is empty: say why, for those who look later")
-	}
-	f.Sign(key)
-	_, err := event.ParseFeedback(f.Append(nil))
-	return f, err
 }

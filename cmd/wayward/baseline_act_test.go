@@ -11,6 +11,7 @@ import (
 
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/baselines/inspect"
+	"github.com/wayward-sec/wayward/client"
 	"github.com/wayward-sec/wayward/event"
 )
 
@@ -110,7 +111,7 @@ func TestOrdersOnBaselinesFollowWhatBecomesOfThem(t *testing.T) {
 		t.Errorf("a refused import: exit %d", code)
 	}
 	out, _, code = d.run(act("freeze", "--reason", "done", "--output", "json")...)
-	var got ruled
+	var got client.BaselineOutcome
 	if err := json.Unmarshal([]byte(out), &got); err != nil || code != 0 || len(got.Feedback) != 32 ||
 		got.Snapshot != frozen.Snapshot() || !got.Frozen || got.State != "active" {
 		t.Errorf("%v, exit %d: %s", err, code, out)
@@ -119,7 +120,7 @@ func TestOrdersOnBaselinesFollowWhatBecomesOfThem(t *testing.T) {
 
 func TestADryRunOfAnOrderOnABaselinePrintsASignedRecord(t *testing.T) {
 	file, public := signer(t, "")
-	t.Setenv(keyEnv, file)
+	t.Setenv(client.KeyEnv, file)
 	out, errs, code := typed(t, "baseline", "rollback", "support", "--tenant", "acme", "--day", "2026-11-10", "--hash",
 		"3fa9", "--reason", "learned from an incident", "--by", "alice", "--dry-run", "--config", "/does/not/exist")
 	if code != 0 {

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wayward-sec/wayward/baselines/inspect"
+	"github.com/wayward-sec/wayward/client"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/terminal"
 )
@@ -26,7 +27,7 @@ func newBaselineImport() *cobra.Command {
 			"  wayward baseline import snapshots.jsonl --persona support --tenant acme --day 2026-11-20 --config wayward.yaml" +
 			signedBy,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			key, err := readKey(cmp.Or(o.key, os.Getenv(keyEnv)))
+			key, err := client.ReadKey(cmp.Or(o.key, os.Getenv(client.KeyEnv)))
 			if err != nil {
 				return err
 			}
@@ -51,15 +52,15 @@ func newBaselineImport() *cobra.Command {
 				}
 				orders = append(orders, f)
 			}
-			c, err := o.open(cmd.Context())
+			c, err := o.open(cmd)
 			if err != nil {
 				return err
 			}
-			defer c.client.Close()
+			defer c.Close()
 			failed := false
 			for _, f := range orders {
-				c.checkSigner(cmd.ErrOrStderr(), f, key)
-				err := o.send(cmd, c, f, f.Append(nil))
+				c.WarnOfSigner(f, key)
+				err := o.send(cmd, c, f)
 				if silent := (errSilent{}); errors.As(err, &silent) {
 					failed = true
 				} else if err != nil {

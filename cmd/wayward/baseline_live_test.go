@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/wayward-sec/wayward/baselines/inspect"
+	"github.com/wayward-sec/wayward/client"
 	"github.com/wayward-sec/wayward/config"
 	"github.com/wayward-sec/wayward/event"
 )
@@ -172,7 +173,7 @@ func (c *ward) alerts() {
 }
 
 // order types a command and returns what is in force then.
-func (c *ward) order(args ...string) (r ruled, code int) {
+func (c *ward) order(args ...string) (r client.BaselineOutcome, code int) {
 	c.Helper()
 	out, errs, code := c.run(append([]string{"baseline"}, append(args, "--reason", "drill", "--by", "alice", "--key",
 		c.key, "--output", "json", "--wait", "30s")...)...)
@@ -190,7 +191,7 @@ func TestOrdersAboutBaselinesReachALiveEngine(t *testing.T) {
 		return append(append([]string{op, "support"}, args...), "--tenant", "acme")
 	}
 	try := 0
-	judgedBy := func(what string, r ruled, alert bool) {
+	judgedBy := func(what string, r client.BaselineOutcome, alert bool) {
 		t.Helper()
 		var f straying
 		for range 10 { // the shard of the agent hears of it a moment after the topic
@@ -203,7 +204,7 @@ func TestOrdersAboutBaselinesReachALiveEngine(t *testing.T) {
 			t.Errorf("%s: a burst is judged by %+v, want %+v, alert %v", what, f, r, alert)
 		}
 	}
-	must := func(what string, want ruled, args []string) ruled {
+	must := func(what string, want client.BaselineOutcome, args []string) client.BaselineOutcome {
 		t.Helper()
 		r, code := c.order(args...)
 		if code != 0 || r.Refused != "" || want.State != "" && r.State != want.State || r.Frozen != want.Frozen ||
@@ -212,11 +213,11 @@ func TestOrdersAboutBaselinesReachALiveEngine(t *testing.T) {
 		}
 		return r
 	}
-	judgedBy("freeze", must("freeze", ruled{State: "active", Frozen: true}, support("freeze")), true)
-	must("unfreeze", ruled{State: "active"}, support("unfreeze"))
-	judgedBy("suspect", must("suspect", ruled{State: "suspect"}, support("suspect")), false)
-	judgedBy("unfreeze", must("unfreeze", ruled{State: "active"}, support("unfreeze")), true)
-	back := must("rollback", ruled{State: "active"}, support("rollback", "--day", inspect.Day(c.day/dayMS-3)))
+	judgedBy("freeze", must("freeze", client.BaselineOutcome{State: "active", Frozen: true}, support("freeze")), true)
+	must("unfreeze", client.BaselineOutcome{State: "active"}, support("unfreeze"))
+	judgedBy("suspect", must("suspect", client.BaselineOutcome{State: "suspect"}, support("suspect")), false)
+	judgedBy("unfreeze", must("unfreeze", client.BaselineOutcome{State: "active"}, support("unfreeze")), true)
+	back := must("rollback", client.BaselineOutcome{State: "active"}, support("rollback", "--day", inspect.Day(c.day/dayMS-3)))
 	judgedBy("rollback", back, true)
 	if r, code := c.order(support("approve", "tool:nothing")...); code != 1 ||
 		!strings.Contains(r.Refused, "nothing_waits") {
@@ -226,14 +227,14 @@ func TestOrdersAboutBaselinesReachALiveEngine(t *testing.T) {
 	// Out and in again.
 	file := filepath.Join(t.TempDir(), "support.jsonl")
 	c.done("baseline", "export", "support", "--tenant", "acme", "--out", file)
-	must("reset", ruled{Reset: true}, support("reset"))
+	must("reset", client.BaselineOutcome{Reset: true}, support("reset"))
 	if out, _, _ := c.run("baseline", "list", "support", "--tenant", "acme"); strings.Contains(out, "active") {
 		t.Errorf("after a reset there still is\n%s", out)
 	}
 	if r, code := c.order(support("freeze")...); code != 1 || !strings.Contains(r.Refused, "no_baseline") {
 		t.Errorf("freezing what is forgotten: exit %d, %+v", code, r)
 	}
-	judgedBy("import", must("import", ruled{State: "active"}, []string{"import", file}), true)
+	judgedBy("import", must("import", client.BaselineOutcome{State: "active"}, []string{"import", file}), true)
 }
 
 // What waits in quarantine is learned, or kept out for good, as a person says.

@@ -3,20 +3,14 @@ package main
 import (
 	"bytes"
 	"cmp"
-	"context"
-	"errors"
 	"fmt"
-	"io"
 	"slices"
-	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/baselines/inspect"
 	"github.com/wayward-sec/wayward/event"
-	"github.com/wayward-sec/wayward/pipeline"
 	"github.com/wayward-sec/wayward/terminal"
 )
 
@@ -95,12 +89,12 @@ func (o *snapshots) read(cmd *cobra.Command, persona string) ([]inspect.Snapshot
 
 // topic reads what the topic of a running wayward has: all of it that was asked for.
 func (o *snapshots) topic(cmd *cobra.Command, persona string) ([]inspect.Snapshot, error) {
-	c, err := (&lookup{config: o.config}).open(cmd.Context())
+	c, err := (&lookup{config: o.config}).open(cmd)
 	if err != nil {
 		return nil, err
 	}
-	defer c.client.Close()
-	s, err := c.snapshots(cmd.Context(), cmd.ErrOrStderr(), func(k baselines.Key, _ int64) bool {
+	defer c.Close()
+	return c.Snapshots(cmd.Context(), o.present, func(k baselines.Key, _ int64) bool {
 		if o.concerns(k, persona) {
 			return true
 		}
@@ -108,29 +102,6 @@ func (o *snapshots) topic(cmd *cobra.Command, persona string) ([]inspect.Snapsho
 			o.others = append(o.others, name)
 		}
 		return false
-	})
-	if err != nil {
-		return nil, err
-	}
-	bad := unread{topic: c.Topics.Baselines}
-	defer bad.tell(cmd.ErrOrStderr())
-	var list []inspect.Snapshot
-	for _, x := range s.Models(o.present, bad.add) {
-		list = append(list, inspect.Snapshot{Model: x.Model, Bytes: x.Bytes, From: c.Topics.Baselines})
-	}
-	return list, nil
-}
-
-// snapshots reads the topic of baselines.
-func (c *cluster) snapshots(ctx context.Context, stderr io.Writer,
-	want func(k baselines.Key, day int64) bool) (*pipeline.Snapshots, error) {
-	s := &pipeline.Snapshots{Want: want}
-	bad := unread{topic: c.Topics.Baselines}
-	defer bad.tell(stderr)
-	return s, c.read(ctx, c.Topics.Baselines, time.Time{}, func(r *kgo.Record) {
-		if err := s.Add(r.Key, r.Value); err != nil {
-			bad.add(err)
-		}
 	})
 }
 
@@ -207,5 +178,3 @@ func (o *snapshots) one(cmd *cobra.Command, persona string) (inspect.Snapshot, e
 	return inspect.Snapshot{}, fmt.Errorf("there are %d baselines of %s: say which with %s %s", len(list),
 		terminal.Visible(persona, 100), flag, oneOf(names))
 }
-
-var errNoPersona = errors.New("which persona? name it; wayward baseline list shows them")

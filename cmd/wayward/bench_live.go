@@ -20,6 +20,7 @@ import (
 	"github.com/wayward-sec/wayward/config"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/fleet"
+	"github.com/wayward-sec/wayward/instance"
 	"github.com/wayward-sec/wayward/pipeline"
 	"github.com/wayward-sec/wayward/pipeline/broker"
 )
@@ -58,12 +59,12 @@ func (o *benchOptions) liveOnce(ctx context.Context, f *figures, name string, br
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	i, err := assemble(ctx, c, wiring{}, log)
+	i, err := instance.Open(ctx, c, instance.Options{Version: versionOf()}, log)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, i.Close()) }()
-	cl, err := kgo.NewClient(append(slices.Clone(i.cfg.Options), kgo.DefaultProduceTopic(c.Topics.Events),
+	cl, err := kgo.NewClient(append(slices.Clone(i.Config.Options), kgo.DefaultProduceTopic(c.Topics.Events),
 		kgo.ProducerBatchCompression(kgo.Lz4Compression()), kgo.MaxBufferedRecords(50_000))...)
 	if err != nil {
 		return err
@@ -113,8 +114,8 @@ func (o *benchOptions) liveOnce(ctx context.Context, f *figures, name string, br
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	engine := make(chan error, 1)
-	go func() { engine <- pipeline.Run(ctx, i.cfg) }()
-	applied := func() float64 { return values(i.registry)["wayward_records_total"] }
+	go func() { engine <- pipeline.Run(ctx, i.Config) }()
+	applied := func() float64 { return i.Metrics()["wayward_records_total"] }
 	if err := await(ctx, engine, func() bool { return applied() >= float64(o.events) }); err != nil {
 		return err
 	}
@@ -122,7 +123,7 @@ func (o *benchOptions) liveOnce(ctx context.Context, f *figures, name string, br
 	f.since(u, name, o.events)
 
 	// Half load: events carry the present, and each finding its trigger's time.
-	alerts, err := kgo.NewClient(append(slices.Clone(i.cfg.Options),
+	alerts, err := kgo.NewClient(append(slices.Clone(i.Config.Options),
 		kgo.ConsumeTopics(c.Topics.Alerts, c.Topics.Commands), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtEnd()), kgo.FetchMaxWait(10*time.Millisecond))...)
 	if err != nil {

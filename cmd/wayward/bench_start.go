@@ -21,6 +21,7 @@ import (
 
 	"github.com/wayward-sec/wayward/config"
 	"github.com/wayward-sec/wayward/fleet"
+	"github.com/wayward-sec/wayward/instance"
 	"github.com/wayward-sec/wayward/pipeline"
 )
 
@@ -37,11 +38,11 @@ func (o *benchOptions) start(ctx context.Context, w io.Writer) error {
 	log := slog.New(slog.DiscardHandler)
 	var f figures
 	for run := range o.runs {
-		i, err := assemble(ctx, c, wiring{}, log)
+		i, err := instance.Open(ctx, c, instance.Options{Version: versionOf()}, log)
 		if err != nil {
 			return err
 		}
-		cl, err := kgo.NewClient(append(slices.Clone(i.cfg.Options), kgo.DefaultProduceTopic(c.Topics.Events))...)
+		cl, err := kgo.NewClient(append(slices.Clone(i.Config.Options), kgo.DefaultProduceTopic(c.Topics.Events))...)
 		if err != nil {
 			return err
 		}
@@ -55,11 +56,11 @@ func (o *benchOptions) start(ctx context.Context, w io.Writer) error {
 		}
 		ectx, cancel := context.WithCancel(ctx)
 		engine := make(chan error, 1)
-		go func() { engine <- pipeline.Run(ectx, i.cfg) }()
+		go func() { engine <- pipeline.Run(ectx, i.Config) }()
 		if err = produce(30 * o.agents); err == nil {
 			before := 0.0
 			err = await(ectx, engine, func() bool {
-				now := values(i.registry)["wayward_records_total"]
+				now := i.Metrics()["wayward_records_total"]
 				done := now > 0 && now == before && now >= float64(30*o.agents)
 				before = now
 				return done

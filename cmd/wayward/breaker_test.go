@@ -23,6 +23,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/wayward-sec/wayward/client"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/pipeline/broker"
 	"github.com/wayward-sec/wayward/policy"
@@ -486,7 +487,7 @@ func TestTripAndRestoreFollowWhatBecomesOfThem(t *testing.T) {
 
 func TestADryRunOfATripPrintsASignedRecordAndSendsNothing(t *testing.T) {
 	file, public := signer(t, "")
-	t.Setenv(keyEnv, file)
+	t.Setenv(client.KeyEnv, file)
 	out, errs, code := typed(t, "breaker", "trip", "tool", "crm|export", "--tenant", "acme", "--action", "throttle",
 		"--calls", "5", "--per", "10s", "--reason", " looked <odd> ", "--by", "alice", "--dry-run",
 		"--finding", "f00d", "--config", "/does/not/exist")
@@ -668,7 +669,7 @@ func TestASignerThatTheEngineWillRefuseIsWarned(t *testing.T) {
 	if err := os.WriteFile(d.config, fmt.Appendf(config, "policies: %s\n", policies), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	key, err := readKey(file)
+	key, err := client.ReadKey(file)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,6 +27,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/wayward-sec/wayward/instance"
 	"github.com/wayward-sec/wayward/pipeline/broker"
 )
 
@@ -264,7 +265,7 @@ func (a *arena) run(spec engineSpec, mark func(line string)) *engine {
 				a.tally.loaded++
 			case strings.Contains(line, "another set of policies takes effect"):
 				e.heard++
-			case strings.Contains(line, errSame.Error()):
+			case strings.Contains(line, instance.ErrUnchanged.Error()):
 				e.heard = 2
 			}
 			a.mu.Unlock()

@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -17,6 +16,7 @@ import (
 	"github.com/wayward-sec/wayward/configs"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/fleet"
+	"github.com/wayward-sec/wayward/instance"
 	"github.com/wayward-sec/wayward/pipeline"
 	"github.com/wayward-sec/wayward/pipeline/broker"
 	"github.com/wayward-sec/wayward/sinks"
@@ -61,17 +61,17 @@ func demo(ctx context.Context, length time.Duration, rate float64, seed int64, s
 	c := config.Default()
 	c.Policies, c.Listen, c.Embedded.Port = dir, "127.0.0.1:0", 0
 	c.Group, c.Instance = "demo", "0"
-	term, settings := terminalSink(stdout)
+	term, settings := instance.TerminalSink(stdout)
 	n := &countedTerminal{Terminal: term}
-	w := wiring{memory: true, sinks: &sinks.Fan{}}
-	w.sinks.Add(n, settings, log)
-	i, err := assemble(ctx, c, w, log)
+	o := instance.Options{Memory: true, Sinks: &sinks.Fan{}, Version: versionOf()}
+	o.Sinks.Add(n, settings, log)
+	i, err := instance.Open(ctx, c, o, log)
 	if err != nil {
 		return err
 	}
 	defer i.Close()
 	fmt.Fprintf(stdout, "wayward %s: %d personas, %d limits, embedded broker %s, metrics http://%s/metrics\n\n",
-		versionOf(), len(i.cfg.Policy.Personas()), len(i.cfg.Policy.Limits()), i.broker.Addr(), i.addr)
+		versionOf(), len(i.Config.Policy.Personas()), len(i.Config.Policy.Limits()), i.Broker.Addr(), i.Addr)
 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -80,15 +80,15 @@ func demo(ctx context.Context, length time.Duration, rate float64, seed int64, s
 		defer cancel()
 	}
 	engine := make(chan error, 1)
-	go func() { engine <- pipeline.Run(ctx, i.cfg) }()
+	go func() { engine <- pipeline.Run(ctx, i.Config) }()
 	fed := make(chan error, 1)
-	go func() { fed <- feed(ctx, i.cfg.Options, c.Topics.Events, rate, seed) }()
+	go func() { fed <- feed(ctx, i.Config.Options, c.Topics.Events, rate, seed) }()
 	start := time.Now()
 	tick := time.NewTicker(500 * time.Millisecond)
 	defer tick.Stop()
 	events, last, at := 0.0, 0.0, start
 	status := func() string {
-		m := values(i.registry)
+		m := i.Metrics()
 		events = m["wayward_records_total"]
 		per := (events - last) / max(time.Since(at).Seconds(), 0.001)
 		last, at = events, time.Now()
@@ -107,7 +107,7 @@ func demo(ctx context.Context, length time.Duration, rate float64, seed int64, s
 			cancel()
 			ferr := <-fed
 			term.Status("")
-			m := values(i.registry)
+			m := i.Metrics()
 			fmt.Fprintf(stdout, "\n%.0f events in %v, %d findings, %d commands (dry run)\n", m["wayward_records_total"],
 				time.Since(start).Round(time.Second), n.findings.Load(), n.commands.Load())
 			if err == nil && ctx.Err() == nil {
@@ -150,27 +150,6 @@ func feed(ctx context.Context, options []kgo.Opt, topic string, rate float64, se
 		return fmt.Errorf("producing events: %s", broker.Explain(*err))
 	}
 	return nil
-}
-
-// values sums each metric of the behaviour stage.
-func values(g prometheus.Gatherer) map[string]float64 {
-	out := map[string]float64{}
-	families, err := g.Gather()
-	if err != nil {
-		return out
-	}
-	for _, f := range families {
-		for _, m := range f.GetMetric() {
-			keep := true
-			for _, l := range m.GetLabel() {
-				keep = keep && (l.GetName() != "stage" || l.GetValue() == "behaviour")
-			}
-			if keep {
-				out[f.GetName()] += m.GetCounter().GetValue() + m.GetGauge().GetValue()
-			}
-		}
-	}
-	return out
 }
 
 // countedTerminal counts what it prints: findings without their updates, and commands.

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/wayward-sec/wayward/client"
 	"github.com/wayward-sec/wayward/explain"
 	"github.com/wayward-sec/wayward/pipeline/history"
 	"github.com/wayward-sec/wayward/sinks"
@@ -159,34 +160,34 @@ func eachRecord(ctx context.Context, input string, f func([]byte)) error {
 // fromTopics looks for a finding on the alert topic, if it is to be looked for, and for the
 // commands that followed.
 func (o *explainOptions) fromTopics(cmd *cobra.Command, found *explain.Explanations, uid string) error {
-	c, err := (&lookup{config: o.config}).open(cmd.Context())
+	c, err := (&lookup{config: o.config}).open(cmd)
 	if err != nil {
 		return err
 	}
-	defer c.client.Close()
+	defer c.Close()
 	since := time.Now().Add(-o.since)
 	if len(found.List) == 0 {
-		if err := c.read(cmd.Context(), c.Topics.Alerts, since, func(r *kgo.Record) { found.Add(r.Value) }); err != nil {
+		if err := c.Read(cmd.Context(), c.Topics.Alerts, since, func(r *kgo.Record) { found.Add(r.Value) }); err != nil {
 			return err
 		}
 	}
 	found.CommandsRead()
-	bad := unread{topic: c.Topics.Commands}
-	defer bad.tell(cmd.ErrOrStderr())
-	return c.read(cmd.Context(), c.Topics.Commands, since, func(r *kgo.Record) {
+	bad := client.Unread{From: c.Topics.Commands}
+	defer bad.Report(cmd.ErrOrStderr())
+	return c.Read(cmd.Context(), c.Topics.Commands, since, func(r *kgo.Record) {
 		if err := found.AddCommand(r.Value); err != nil {
-			bad.add(err)
+			bad.Add(err)
 		}
 	})
 }
 
 func (o *explainOptions) fileCommands(cmd *cobra.Command, found *explain.Explanations) error {
 	found.CommandsRead()
-	bad := unread{topic: o.commands}
-	defer bad.tell(cmd.ErrOrStderr())
+	bad := client.Unread{From: o.commands}
+	defer bad.Report(cmd.ErrOrStderr())
 	return eachRecord(cmd.Context(), o.commands, func(record []byte) {
 		if err := found.AddCommand(record); err != nil {
-			bad.add(err)
+			bad.Add(err)
 		}
 	})
 }

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -131,4 +133,17 @@ func printJSON(w io.Writer, v any) error {
 	e.SetEscapeHTML(false)
 	e.SetIndent("", "  ")
 	return e.Encode(v)
+}
+
+// confirm asks for a yes.
+func confirm(cmd *cobra.Command, what string) error {
+	fmt.Fprint(cmd.ErrOrStderr(), strings.TrimSpace(what+" Type yes to go on:"), " ")
+	line, err := bufio.NewReader(io.LimitReader(cmd.InOrStdin(), 100)).ReadString('\n')
+	if strings.TrimSpace(line) != "yes" {
+		if err != nil {
+			fmt.Fprintln(cmd.ErrOrStderr())
+		}
+		return errors.New("nothing was done: type yes, or give --yes")
+	}
+	return nil
 }

@@ -7,14 +7,15 @@ import (
 	"testing"
 )
 
-// imports says who may know whom. Interfaces live with the caller; assemble.go of package main
-// alone knows everything. Whoever may import event may import the packages below it.
+// imports says who may know whom. Interfaces live with the caller; package instance puts a running
+// engine together, and package main alone may import everything. Whoever may import event may import the packages below it.
 var imports = map[string][]string{
 	"event":           {"event/jsonscan"},
 	"event/glob":      {"event"},
 	"event/jsonscan":  {},
 	"event/localtime": {"event"},
 	"event/memo":      {},
+	"event/retime":    {"event"},
 	"event/spelling":  {"event"},
 	"event/wire":      {"event"},
 	"sketch":          {"event/wire"},
@@ -43,6 +44,8 @@ var imports = map[string][]string{
 	"pipeline/broker":         {},
 	"config":                  {"event/spelling", "formats", "pipeline", "pipeline/broker", "policy", "sinks", "state"},
 	"explain":                 {"baselines", "event", "sinks", "terminal"},
+	"client":                  {"baselines", "baselines/inspect", "config", "event", "explain", "pipeline", "pipeline/broker", "terminal"},
+	"instance":                {"authoring", "config", "event", "pipeline", "pipeline/broker", "policy", "sinks", "state", "terminal"},
 	"terminal":                {"event"},
 	"authoring":               {"catalogue", "detectors", "detectors/rule", "event", "pipeline", "pipeline/history", "policy", "rules", "rules/expression", "terminal"},
 	"doctor":                  {"config", "pipeline", "pipeline/broker", "policy", "state"},

@@ -1,18 +1,14 @@
 package main
 
 import (
-	"cmp"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/wayward-sec/wayward/event"
 )
@@ -35,47 +31,19 @@ func (o *things) list(cmd *cobra.Command, kind string) ([]event.Thing, error) {
 	if o.since < 0 {
 		return nil, fmt.Errorf("--since %v: use a time such as 24h", o.since)
 	}
-	c, err := o.open(cmd.Context())
+	c, err := o.open(cmd)
 	if err != nil {
 		return nil, err
 	}
-	defer c.client.Close()
+	defer c.Close()
 	after := int64(0)
 	if o.since > 0 {
 		after = time.Now().Add(-o.since).UnixMilli()
 	}
-	return c.inventory(cmd.Context(), cmd.ErrOrStderr(), func(t *event.Thing) bool {
+	return c.Inventory(cmd.Context(), func(t *event.Thing) bool {
 		return t.Kind == kind && (o.tenant == "" || t.Tenant == o.tenant) && t.Last >= after &&
 			(!o.unregistered || t.Registered == event.Unregistered || t.Retired)
 	})
-}
-
-// inventory is what was seen, by key.
-func (c *cluster) inventory(ctx context.Context, stderr io.Writer, want func(*event.Thing) bool) ([]event.Thing,
-	error) {
-	seen := map[string]event.Thing{}
-	bad := unread{topic: c.Topics.Inventory}
-	err := c.read(ctx, c.Topics.Inventory, time.Time{}, func(r *kgo.Record) {
-		delete(seen, string(r.Key))
-		if r.Value == nil {
-			return
-		}
-		t, err := event.ParseThing(r.Value)
-		if err != nil {
-			bad.add(err)
-		} else if want(&t) {
-			seen[string(r.Key)] = t
-		}
-	})
-	bad.tell(stderr)
-	var out []event.Thing
-	for _, t := range seen {
-		out = append(out, t)
-	}
-	slices.SortFunc(out, func(a, b event.Thing) int {
-		return cmp.Or(cmp.Compare(a.Tenant, b.Tenant), cmp.Compare(a.ID, b.ID), cmp.Compare(a.Server, b.Server))
-	})
-	return out, err
 }
 
 // registration says in a word what the inventory has of a thing.

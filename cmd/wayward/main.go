@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/wayward-sec/wayward/instance"
 	"github.com/wayward-sec/wayward/terminal"
 )
 
@@ -33,9 +34,9 @@ func main() {
 		<-ctx.Done()
 		stop() // a second signal ends the process at once
 		// run says more, and sooner: this is for what hangs before or behind it.
-		time.Sleep(stopWithin + time.Second)
+		time.Sleep(instance.StopWithin + time.Second)
 		fmt.Fprintf(os.Stderr, "wayward: %s did not end within %s of being told to stop\n",
-			strings.Join(os.Args[1:min(len(os.Args), 2)], ""), stopWithin+time.Second)
+			strings.Join(os.Args[1:min(len(os.Args), 2)], ""), instance.StopWithin+time.Second)
 		os.Exit(2)
 	}()
 	os.Exit(execute(ctx, os.Args[1:], os.Stdout, os.Stderr))

@@ -27,6 +27,7 @@ import (
 
 	"github.com/wayward-sec/wayward/config"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/instance"
 	"github.com/wayward-sec/wayward/pipeline"
 )
 
@@ -94,20 +95,20 @@ func engineRole() int {
 	c.Engine.SessionTimeout, c.Engine.TransactionTimeout = spec.Session, spec.Txn
 	c.Engine.CheckpointEvery, c.Engine.ChangelogEvery = 300*time.Millisecond, time.Second
 	c.Engine.MaxAhead = time.Hour // so that events run into days that are not closed yet, and have to wait
-	i, err := assemble(ctx, c, wiring{}, log)
+	i, err := instance.Open(ctx, c, instance.Options{Version: versionOf()}, log)
 	if err != nil {
 		log.Error("assemble", "err", err)
 		return 2
 	}
-	i.cfg.Changelog = spec.Changelog
+	i.Config.Changelog = spec.Changelog
 	if spec.Proxy != "" {
-		i.cfg.Options = append(i.cfg.Options,
+		i.Config.Options = append(i.Config.Options,
 			kgo.Dialer(func(ctx context.Context, network, _ string) (net.Conn, error) {
 				return new(net.Dialer).DialContext(ctx, network, spec.Proxy)
 			}))
 	}
 	if spec.Verbose {
-		i.cfg.Options = append(i.cfg.Options, kgo.WithLogger(kgo.BasicLogger(os.Stderr, kgo.LogLevelInfo, nil)))
+		i.Config.Options = append(i.Config.Options, kgo.WithLogger(kgo.BasicLogger(os.Stderr, kgo.LogLevelInfo, nil)))
 	}
 	var reached atomic.Int64
 	die := func(point string) {
@@ -123,28 +124,28 @@ func engineRole() int {
 		syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		select {}
 	}
-	i.cfg.Hooks = &pipeline.Hooks{NoUndo: spec.NoUndo, NoJournal: spec.NoJournal}
-	i.cfg.Hooks.CrashPoint = func(point string) {
+	i.Config.Hooks = &pipeline.Hooks{NoUndo: spec.NoUndo, NoJournal: spec.NoJournal}
+	i.Config.Hooks.CrashPoint = func(point string) {
 		if spec.SlowCatchUp > 0 && strings.HasSuffix(point, ": catch-up") {
 			time.Sleep(spec.SlowCatchUp)
 		}
 		die(point)
 	}
-	i.cfg.Store.Between = func() { die("checkpoint") }
+	i.Config.Store.Between = func() { die("checkpoint") }
 	if spec.Poison != "" {
-		i.cfg.Encoder = &poisoned{i.cfg.Encoder, spec.Poison}
+		i.Config.Encoder = &poisoned{i.Config.Encoder, spec.Poison}
 	}
 	go func() {
 		for range time.Tick(200 * time.Millisecond) {
-			fmt.Println("STAT", outcomes(i.registry))
+			fmt.Println("STAT", outcomes(i.Registry))
 		}
 	}()
-	go i.reloader.run(ctx, false)
-	err = pipeline.Run(ctx, i.cfg)
+	go i.Reloader.Run(ctx, false)
+	err = pipeline.Run(ctx, i.Config)
 	if err != nil {
 		log.Error("run", "err", err)
 	}
-	fmt.Println("STAT", outcomes(i.registry))
+	fmt.Println("STAT", outcomes(i.Registry))
 	if cerr := i.Close(); cerr != nil {
 		log.Error("close", "err", cerr)
 		return 2

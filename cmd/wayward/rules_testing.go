@@ -4,12 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -125,7 +121,7 @@ func reportTests(w io.Writer, results []authoring.Result, output string, reports
 func watched(ctx context.Context, dir string, run func()) error {
 	was := ""
 	for {
-		now := fingerprint(dir)
+		now := config.Fingerprint(dir)
 		if now != was {
 			was = now
 			run()
@@ -136,17 +132,4 @@ func watched(ctx context.Context, dir string, run func()) error {
 		case <-time.After(300 * time.Millisecond):
 		}
 	}
-}
-
-func fingerprint(dir string) string {
-	var b strings.Builder
-	filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err == nil && !d.IsDir() {
-			if info, err := os.Stat(path); err == nil {
-				fmt.Fprintln(&b, path, info.Size(), info.ModTime().UnixNano())
-			}
-		}
-		return nil
-	})
-	return b.String()
 }

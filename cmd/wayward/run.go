@@ -2,18 +2,14 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"strings"
-	"sync"
-	"sync/atomic"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/wayward-sec/wayward/config"
+	"github.com/wayward-sec/wayward/instance"
 	"github.com/wayward-sec/wayward/pipeline"
 	"github.com/wayward-sec/wayward/policy"
 	"github.com/wayward-sec/wayward/sinks"
@@ -61,69 +57,25 @@ func newRun() *cobra.Command {
 }
 
 func run(ctx context.Context, c config.Config, log *slog.Logger, print, watch bool, shadow string, stdout io.Writer) error {
-	w := wiring{shadow: shadow}
+	o := instance.Options{Shadow: shadow, Version: versionOf()}
 	if print {
-		term, settings := terminalSink(stdout)
-		w.sinks = &sinks.Fan{}
-		w.sinks.Add(term, settings, log)
+		term, settings := instance.TerminalSink(stdout)
+		o.Sinks = &sinks.Fan{}
+		o.Sinks.Add(term, settings, log)
 	}
-	i, err := assemble(ctx, c, w, log)
+	i, err := instance.Open(ctx, c, o, log)
 	if err != nil {
 		return err
 	}
 	where := strings.Join(c.Brokers, ",")
-	if i.broker != nil {
-		where = "embedded " + i.broker.Addr()
+	if i.Broker != nil {
+		where = "embedded " + i.Broker.Addr()
 	}
 	log.Info("wayward "+versionOf(),
-		append(append([]any{"brokers", where, "instance", c.Instance, "policies", i.cfg.Policy.Hash()[:12]},
-			counted(i.cfg.Policy)...), "metrics", i.addr)...)
-	reloading, stop := context.WithCancel(ctx)
-	var done sync.WaitGroup
-	done.Go(func() { i.reloader.run(reloading, watch) })
-	defer done.Wait()
-	defer stop()
-	told := notify(ctx, i.cfg.Health, log)
-	var since atomic.Pointer[time.Time] // when it was told to stop
-	defer context.AfterFunc(ctx, func() { now := time.Now(); since.Store(&now) })()
-	err = pipeline.Run(ctx, i.cfg)
-	told()
-	left := stopWithin
-	if t := since.Load(); t != nil {
-		left = max(stopWithin-time.Since(*t), stopWithin-pipeline.StopWithin)
-	}
-	return i.end(err, left, log)
+		append(append([]any{"brokers", where, "instance", c.Instance, "policies", i.Config.Policy.Hash()[:12]},
+			counted(i.Config.Policy)...), "metrics", i.Addr)...)
+	return i.Run(ctx, watch, log)
 }
-
-// end closes what the engine worked with, within what is left of the time that a stop may take.
-// What does not end is left standing: the process ends, and that is no worse than a crash.
-func (i *instance) end(err error, left time.Duration, log *slog.Logger) error {
-	if errors.Is(err, pipeline.ErrStuck) {
-		return err
-	}
-	done := make(chan error, 1)
-	go func() { done <- i.Close() }()
-	t := time.NewTimer(left)
-	defer t.Stop()
-	select {
-	case cerr := <-done:
-		log.Info("stopped")
-		if err == nil {
-			err = cerr
-		}
-		return err
-	case <-t.C:
-	}
-	stuck := fmt.Errorf("%s %w closing within %s; nothing is lost, the next start goes on from the last checkpoint",
-		i.closing.Load(), pipeline.ErrStuck, left.Round(time.Second))
-	if err != nil {
-		return fmt.Errorf("%w; and on the way out %w", err, stuck)
-	}
-	return stuck
-}
-
-// stopWithin is how long a stop may take in all. Who starts us, mostly kills after 30 s.
-const stopWithin = 28 * time.Second
 
 // counted are how many definitions of each kind are in force, for a line of the log.
 func counted(set *policy.Set) (attrs []any) {

@@ -3,18 +3,15 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
-	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/retime"
 )
 
 func newSend() *cobra.Command {
@@ -62,14 +59,14 @@ func (o *sendOptions) run(cmd *cobra.Command, input string) error {
 	}
 	ctx, cancel := context.WithCancelCause(cmd.Context())
 	defer cancel(nil)
-	c, err := o.open(ctx)
+	c, err := o.open(cmd)
 	if err != nil {
 		return err
 	}
-	defer c.client.Close()
+	defer c.Close()
 
 	start := time.Now()
-	p := playing{start: start, speed: o.speed}
+	again := retime.Schedule{Start: start, Speed: o.speed}
 	n := 0
 	var taken atomic.Int64
 	bad, err := eachEvent(cmd, input, o.format, o.quiet, func(line []byte, e *event.Event) error {
@@ -79,10 +76,10 @@ func (o *sendOptions) run(cmd *cobra.Command, input string) error {
 		}
 		if o.now {
 			if n == 0 {
-				p.first = e.Time
+				again.First = e.Time
 			}
-			line = p.retimed(line, e)
-			if at := p.at(e.Time); at.After(due) {
+			line = again.Record(line, e)
+			if at := again.At(e.Time); at.After(due) {
 				due = at
 			}
 		}
@@ -90,18 +87,17 @@ func (o *sendOptions) run(cmd *cobra.Command, input string) error {
 		if err := wait(ctx, due); err != nil {
 			return err
 		}
-		r := &kgo.Record{Topic: c.Topics.Events, Key: event.AppendKey(nil, e.Tenant, e.Agent.ID),
-			Value: bytes.Clone(line)}
-		c.client.Produce(ctx, r, func(_ *kgo.Record, err error) {
+		key := event.AppendKey(nil, e.Tenant, e.Agent.ID)
+		c.Produce(ctx, c.Topics.Events, key, bytes.Clone(line), func(err error) {
 			if err != nil {
-				cancel(missing(c.Topics.Events, err))
+				cancel(err)
 				return
 			}
 			taken.Add(1)
 		})
 		return nil
 	})
-	if ferr := c.client.Flush(ctx); err == nil {
+	if ferr := c.Flush(ctx); err == nil {
 		err = ferr
 	}
 	if n > 0 && !o.quiet {
@@ -134,48 +130,4 @@ func wait(ctx context.Context, due time.Time) error {
 	case <-time.After(left):
 		return nil
 	}
-}
-
-// playing lets events happen again, from a time on.
-type playing struct {
-	start time.Time
-	first int64 // time of the first event
-	speed float64
-}
-
-// at is when what happened at a time happens again.
-func (p *playing) at(ms int64) time.Time {
-	after := float64(ms-p.first) / p.speed * float64(time.Millisecond)
-	return p.start.Add(time.Duration(min(max(after, -math.MaxInt64/2), math.MaxInt64/2)))
-}
-
-// retimed is a record with other times: the event's own, and the one until which an approval holds.
-// Nothing else of it changes, not even blanks, since digests are made of bytes.
-func (p *playing) retimed(record []byte, e *event.Event) []byte {
-	stamp := func(ms int64) []byte { return p.at(ms).UTC().AppendFormat(nil, `"2006-01-02T15:04:05.000Z07:00"`) }
-	record = replaced(record, "time", func([]byte) []byte { return stamp(e.Time) })
-	if e.Has&event.HasExpires == 0 {
-		return record
-	}
-	return replaced(record, "approval", func(approval []byte) []byte {
-		return replaced(approval, "expires", func([]byte) []byte { return stamp(e.Approval.Expires) })
-	})
-}
-
-// replaced is a JSON object with another value under a key.
-func replaced(object []byte, key string, value func(old []byte) []byte) []byte {
-	d := json.NewDecoder(bytes.NewReader(object))
-	d.Token()
-	for d.More() {
-		name, _ := d.Token()
-		var old json.RawMessage
-		if d.Decode(&old) != nil {
-			break
-		}
-		if name == key {
-			end := int(d.InputOffset())
-			return slices.Concat(object[:end-len(old)], value(old), object[end:])
-		}
-	}
-	return object
 }

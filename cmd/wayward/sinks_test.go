@@ -17,6 +17,8 @@ import (
 
 	"github.com/wayward-sec/wayward/config"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/retime"
+	"github.com/wayward-sec/wayward/instance"
 	"github.com/wayward-sec/wayward/pipeline"
 	"github.com/wayward-sec/wayward/sinks"
 )
@@ -77,28 +79,28 @@ sinks:
 `)
 	c, err := config.Load(filepath.Join(dir, "sinks.yaml"))
 	must(t, err)
-	i, err := assemble(t.Context(), c, wiring{memory: true}, slog.New(slog.DiscardHandler))
+	i, err := instance.Open(t.Context(), c, instance.Options{Memory: true}, slog.New(slog.DiscardHandler))
 	must(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	done := make(chan error, 1)
-	go func() { done <- pipeline.Run(ctx, i.cfg) }()
+	go func() { done <- pipeline.Run(ctx, i.Config) }()
 
-	cl, err := kgo.NewClient(append(i.cfg.Options, kgo.DefaultProduceTopic(c.Topics.Events))...)
+	cl, err := kgo.NewClient(append(i.Config.Options, kgo.DefaultProduceTopic(c.Topics.Events))...)
 	must(t, err)
 	defer cl.Close()
 	var text bytes.Buffer
-	play := playing{start: time.Now(), speed: 1}
+	again := retime.Schedule{Start: time.Now(), Speed: 1}
 	cmd := newRoot()
 	cmd.SetContext(ctx)
 	cmd.SetErr(io.Discard)
 	_, err = eachEvent(cmd, filepath.Join(dir, "events.jsonl"), "native", true, func(line []byte, e *event.Event) error {
-		if play.first == 0 {
-			play.first = e.Time
+		if again.First == 0 {
+			again.First = e.Time
 		}
 		text.Write(line)
 		cl.Produce(ctx, &kgo.Record{Key: event.AppendKey(nil, e.Tenant, e.Agent.ID),
-			Value: bytes.Clone(play.retimed(line, e))}, nil)
+			Value: bytes.Clone(again.Record(line, e))}, nil)
 		return nil
 	})
 	must(t, err)

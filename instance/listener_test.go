@@ -1,4 +1,4 @@
-package main
+package instance
 
 import (
 	"net/http"
@@ -40,7 +40,9 @@ func TestOnlyOnesOwnOriginChangesSomething(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			before := done
 			r, err := http.NewRequest(x.method, s.URL+"/-/reload", nil)
-			must(t, err)
+			if err != nil {
+				t.Fatal(err)
+			}
 			if x.host != "" {
 				r.Host = x.host
 			}
@@ -48,7 +50,9 @@ func TestOnlyOnesOwnOriginChangesSomething(t *testing.T) {
 				r.Header.Set(k, v)
 			}
 			resp, err := http.DefaultClient.Do(r)
-			must(t, err)
+			if err != nil {
+				t.Fatal(err)
+			}
 			resp.Body.Close()
 			if resp.StatusCode != x.code || (done-before == 1) != (x.code == 200) {
 				t.Errorf("%s, done %d times; want %d", resp.Status, done-before, x.code)

@@ -1,10 +1,49 @@
-package main
+package instance
 
 import (
+	"errors"
+	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
+
+// serve offers metrics and health on an address, loopback unless the config says otherwise.
+func (i *Instance) serve(addr string, log *slog.Logger) error {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return fmt.Errorf("listen: %w; set another address, or off, in listen", err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(i.Registry, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.Handle("GET /readyz", readiness{i.Config.Health})
+	mux.Handle("POST /-/reload", ownOrigin(addr, i.Reloader))
+	if !onLoopback(addr) {
+		log.Warn(
+			"listen is not loopback alone: whoever reaches it can read the metrics and have policies read anew, without a password; use 127.0.0.1, or a network that is closed",
+			"addr", addr)
+	}
+	s := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			log.Error("metrics listener", "err", err)
+		}
+	}()
+	i.Addr = l.Addr().String()
+	i.close = append(i.close, closer{"the listener", func() error {
+		err := s.Close()
+		<-done
+		return err
+	}})
+	return nil
+}
 
 // onLoopback tells whether an address to listen on is reached from this machine alone.
 func onLoopback(addr string) bool {

@@ -1,4 +1,4 @@
-package main
+package instance
 
 import (
 	"context"
@@ -21,18 +21,22 @@ import (
 
 func TestPoliciesAreReadAnewAllOrNothing(t *testing.T) {
 	text := authoring.New("event", "r")
-	dir := rulesIn(t, map[string]string{"r.yaml": text})
-	set, err := config.LoadPolicies(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := newReloader(dir, "", set, slog.New(slog.DiscardHandler))
+	dir := t.TempDir()
 	write := func(text string) {
 		t.Helper()
 		if err := os.WriteFile(filepath.Join(dir, "rules", "r.yaml"), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
+	if err := os.Mkdir(filepath.Join(dir, "rules"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	write(text)
+	set, err := config.LoadPolicies(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newReloader(dir, "", set, slog.New(slog.DiscardHandler))
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	var got []*policy.Set
@@ -48,7 +52,7 @@ func TestPoliciesAreReadAnewAllOrNothing(t *testing.T) {
 			}
 		}
 	}()
-	if err := r.reload(ctx); !errors.Is(err, errSame) {
+	if err := r.reload(ctx); !errors.Is(err, ErrUnchanged) {
 		t.Errorf("nothing has changed: %v", err)
 	}
 	write(strings.Replace(text, "tool.class", "tool.clas", 1))
@@ -69,7 +73,7 @@ func TestPoliciesAreReadAnewAllOrNothing(t *testing.T) {
 	signal.Notify(caught, syscall.SIGHUP)
 	defer signal.Stop(caught)
 	done := make(chan struct{})
-	go func() { r.run(ctx, true); close(done) }()
+	go func() { r.Run(ctx, true); close(done) }()
 	write(strings.Replace(text, "max: 500", "max: 300", 1))
 	for len(taken) == 0 { // until somebody listens to the signal, or has looked at the folder
 		if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {

@@ -1,4 +1,4 @@
-package main
+package instance
 
 import (
 	"context"
@@ -17,26 +17,27 @@ import (
 	"github.com/wayward-sec/wayward/policy"
 )
 
-// reloader reads the folder of policies anew when it is told to, and hands what it found to the
-// engine. With anything wrong the old policies stay in force.
-type reloader struct {
+// Reloader reads the folder of policies again when it is asked to, and hands them to the engine. With
+// any mistake in them the old policies stay in force.
+type Reloader struct {
 	dir     string
-	shadow  string // of rules beside; "": none
+	shadow  string // folder of rules that never act; "": none
 	log     *slog.Logger
-	updates chan *policy.Set
+	updates chan *policy.Set // to the engine
 
 	mu   sync.Mutex
-	last *policy.Set
+	last *policy.Set // that was handed over
 }
 
-func newReloader(dir, shadow string, first *policy.Set, log *slog.Logger) *reloader {
-	return &reloader{dir: dir, shadow: shadow, last: first, log: log, updates: make(chan *policy.Set)}
+func newReloader(dir, shadow string, first *policy.Set, log *slog.Logger) *Reloader {
+	return &Reloader{dir: dir, shadow: shadow, last: first, log: log, updates: make(chan *policy.Set)}
 }
 
-var errSame = errors.New("the policies are the same as before")
+// ErrUnchanged says that a reload found the policies that it had handed over before.
+var ErrUnchanged = errors.New("the policies are the same as before")
 
 // reload hands over the policies as they are now. The error says why the old ones stay.
-func (r *reloader) reload(ctx context.Context) error {
+func (r *Reloader) reload(ctx context.Context) error {
 	if r.dir == "" {
 		return errors.New("there is no folder of policies: set policies in the config")
 	}
@@ -47,7 +48,7 @@ func (r *reloader) reload(ctx context.Context) error {
 		return err
 	}
 	if set.Hash() == r.last.Hash() {
-		return errSame
+		return ErrUnchanged
 	}
 	select {
 	case r.updates <- set:
@@ -71,8 +72,8 @@ func (r *reloader) reload(ctx context.Context) error {
 	return nil
 }
 
-// told hears what the engine made of a set.
-func (r *reloader) told(set *policy.Set, err error) {
+// onOutcome is called when the engine has taken a set, or has refused it.
+func (r *Reloader) onOutcome(set *policy.Set, err error) {
 	if err != nil {
 		r.log.Error("the new policies do not take effect, the old ones stay in force", "policies", set.Hash()[:12],
 			"err", err)
@@ -84,19 +85,19 @@ func (r *reloader) told(set *policy.Set, err error) {
 	}
 }
 
-func (r *reloader) tell(err error) {
+func (r *Reloader) report(err error) {
 	switch {
 	case err == nil:
-	case errors.Is(err, errSame):
+	case errors.Is(err, ErrUnchanged):
 		r.log.Info(err.Error())
 	default:
 		r.log.Error("the old policies stay in force", "err", err)
 	}
 }
 
-// run reloads on SIGHUP and, if watch, when a file in the folder has changed and then kept still
+// Run reloads on SIGHUP and, if watch, when a file in the folder has changed and then kept still
 // for a second, until the context ends.
-func (r *reloader) run(ctx context.Context, watch bool) {
+func (r *Reloader) Run(ctx context.Context, watch bool) {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
@@ -115,34 +116,35 @@ func (r *reloader) run(ctx context.Context, watch bool) {
 		case <-ctx.Done():
 			return
 		case <-hup:
-			r.tell(r.reload(ctx))
+			r.report(r.reload(ctx))
 		case <-tick.C:
 			now := r.fingerprint()
 			if now == was && now != done {
 				done = now
-				r.tell(r.reload(ctx))
+				r.report(r.reload(ctx))
 			}
 			was = now
 		}
 	}
 }
 
-func (r *reloader) fingerprint() string {
+// fingerprint changes when a file in one of the folders does.
+func (r *Reloader) fingerprint() string {
 	if r.shadow == "" {
-		return fingerprint(r.dir)
+		return config.Fingerprint(r.dir)
 	}
-	return fingerprint(r.dir) + fingerprint(r.shadow)
+	return config.Fingerprint(r.dir) + config.Fingerprint(r.shadow)
 }
 
 // ServeHTTP reloads: POST /-/reload. 200 if the new policies are handed to the engine or are those
 // that it has, else 422 with what is wrong.
-func (r *reloader) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+func (r *Reloader) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	err := r.reload(req.Context())
-	r.tell(err)
+	r.report(err)
 	switch {
 	case err == nil:
 		fmt.Fprintln(w, "read anew")
-	case errors.Is(err, errSame):
+	case errors.Is(err, ErrUnchanged):
 		fmt.Fprintln(w, err)
 	default:
 		http.Error(w, err.Error(), http.StatusUnprocessableEntity)

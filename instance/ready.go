@@ -1,17 +1,12 @@
-package main
+package instance
 
 import (
 	"cmp"
 	"context"
 	"fmt"
 	"io"
-	"log/slog"
-	"net"
 	"net/http"
-	"os"
 	"strings"
-	"sync"
-	"time"
 
 	"github.com/wayward-sec/wayward/pipeline"
 )
@@ -76,48 +71,4 @@ func describe(ctx context.Context, h *pipeline.Health) (bool, []string) {
 		lines[0] += ": " + why
 	}
 	return ready, lines
-}
-
-// notify tells systemd (Type=notify, sd_notify(3)) when the engine is ready and when it begins to
-// stop. Elsewhere it does nothing. The function it returns waits until all is told.
-func notify(ctx context.Context, h *pipeline.Health, log *slog.Logger) (wait func()) {
-	name := os.Getenv("NOTIFY_SOCKET")
-	if name == "" {
-		return func() {}
-	}
-	if strings.HasPrefix(name, "@") {
-		name = "\x00" + name[1:] // an abstract socket
-	}
-	say := func(state string) {
-		c, err := net.Dial("unixgram", name)
-		if err == nil {
-			_, err = io.WriteString(c, state)
-			c.Close()
-		}
-		if err != nil {
-			log.Warn("telling systemd", "err", err)
-		}
-	}
-	ctx, stop := context.WithCancel(ctx)
-	var told sync.WaitGroup
-	told.Go(func() {
-		tick := time.NewTicker(200 * time.Millisecond)
-		defer tick.Stop()
-		for ready := false; ; {
-			select {
-			case <-ctx.Done():
-				say("STOPPING=1")
-				return
-			case <-tick.C:
-			}
-			if now, _, _ := h.Check(ctx); now && !ready {
-				ready = true
-				say("READY=1")
-			}
-		}
-	})
-	return func() {
-		stop()
-		told.Wait()
-	}
 }
