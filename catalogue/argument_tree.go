@@ -12,25 +12,25 @@ import (
 // arg is an argument of a tool, or an object that arguments lie in. The tree holds the paths of the
 // catalogue and the names that were seen before, so that the meaning of a name is worked out once.
 type arg struct {
-	up    *arg
-	key   string
-	index int    // of an element, where the catalogue asks for one; else -1
-	kids  []*arg // in the order in which they were seen first
-	words []string
+	up       *arg
+	key      string
+	index    int    // of an element, where the catalogue asks for one; else -1
+	children []*arg // in the order in which they were seen first
+	words    []string
 	role
-	idle  bool // plays no part itself
-	dull  bool // no word of it or of what it lies in has a meaning
-	fixed bool // the catalogue says that nothing in it matters
-	exact bool // some kids are elements
+	noPart      bool // plays no part itself
+	meaningless bool // no word of it or of what it lies in has a meaning
+	ignored     bool // the catalogue says that nothing in it matters
+	hasElements bool // some kids are elements
 }
 
-// dullKey is the name of what says nothing in paths that are shown.
-const dullKey = "*"
+// anyKey is the name of what says nothing in paths that are shown.
+const anyKey = "*"
 
-// silent stands for what is not looked at.
-var silent = arg{index: -1, idle: true, dull: true, fixed: true}
+// ignoredArg stands for what is not looked at.
+var ignoredArg = arg{index: -1, noPart: true, meaningless: true, ignored: true}
 
-// same tells whether two arguments are one: a name that was not learned is worked out each time.
+// same reports whether two arguments are one: a name that was not learned is worked out each time.
 func (a *arg) same(b *arg) bool {
 	for a != b {
 		if a == nil || b == nil || a.key != b.key || a.index != b.index {
@@ -43,7 +43,7 @@ func (a *arg) same(b *arg) bool {
 
 // element returns the n-th element of a list whose elements the catalogue tells apart.
 func (a *arg) element(n int) *arg {
-	for _, e := range a.kids {
+	for _, e := range a.children {
 		if e.index == n {
 			return e
 		}
@@ -70,7 +70,7 @@ func (a *arg) path() string {
 // paths.
 func (a *arg) written() string {
 	for at := a; at.up != nil; at = at.up {
-		if at.key == dullKey || strings.ContainsAny(at.key, `.[]`) {
+		if at.key == anyKey || strings.ContainsAny(at.key, `.[]`) {
 			return ""
 		}
 	}
@@ -82,30 +82,30 @@ func (a *arg) written() string {
 
 // learn works out what an argument means, and remembers it.
 func (t *Tool) learn(at *arg, name []byte) (*arg, int) {
-	for i, a := range at.kids {
+	for i, a := range at.children {
 		if a.key == string(name) && a.index < 0 {
 			return a, i + 1
 		}
 	}
-	a := &arg{up: at, key: strings.ToValidUTF8(string(name), ""), index: -1, fixed: at.fixed}
+	a := &arg{up: at, key: strings.ToValidUTF8(string(name), ""), index: -1, ignored: at.ignored}
 	own := splitWords(a.key, maxWords)
 	a.words = append(append(a.words, at.words...), own...)
 	if len(a.words) > maxWords { // the last ones say most
 		a.words = a.words[len(a.words)-maxWords:]
 	}
-	a.dull = at.dull && !t.means(name)
-	if !a.fixed {
-		a.role = t.meaning(a.words, min(len(own), len(a.words)))
+	a.meaningless = at.meaningless && !t.means(name)
+	if !a.ignored {
+		a.role = t.roleOf(a.words, min(len(own), len(a.words)))
 	}
-	a.idle = a.role.none()
-	if t.learned < maxLearned && !strings.ContainsAny(a.key, `"\\`) && a.key == string(name) && at != &t.dull {
+	a.noPart = a.role.isEmpty()
+	if t.learned < maxLearned && !strings.ContainsAny(a.key, `"\\`) && a.key == string(name) && at != &t.meaningless {
 		t.learned++
-		at.kids = append(at.kids, a)
+		at.children = append(at.children, a)
 	}
-	return a, len(at.kids)
+	return a, len(at.children)
 }
 
-// means tells whether a word of a name may have a meaning, by the words of all tables and those of
+// means reports whether a word of a name may have a meaning, by the words of all tables and those of
 // the tool's own name.
 func (t *Tool) means(name []byte) bool {
 	var buf [maxKey]byte
@@ -152,9 +152,9 @@ func (t *Tool) insert(path string) *arg {
 			if n, err := strconv.Atoi(number); err == nil { // of any element is said by nothing
 				e := at.element(n)
 				if e == at {
-					e = &arg{up: at, index: n, words: at.words, role: at.role, idle: at.idle}
-					at.kids = append(at.kids, e)
-					at.exact = true
+					e = &arg{up: at, index: n, words: at.words, role: at.role, noPart: at.noPart}
+					at.children = append(at.children, e)
+					at.hasElements = true
 				}
 				at = e
 			}

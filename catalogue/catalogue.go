@@ -127,7 +127,7 @@ func (c *Catalogue) merge(x *Tool, tenant string, t *event.Tool) {
 		where := e.Where
 		take := func(field string, have *string, says string) {
 			if *have == "" && says != "" {
-				*have, x.from[field] = says, where
+				*have, x.sources[field] = says, where
 			}
 		}
 		take("class", &d.Class, e.Class)
@@ -141,10 +141,10 @@ func (c *Catalogue) merge(x *Tool, tenant string, t *event.Tool) {
 		take("amount.value", &d.Amount.Value, e.Amount.Value)
 		take("amount.currency", &d.Amount.Currency, e.Amount.Currency)
 		if d.Destination.External == nil && e.Destination.External != nil {
-			d.Destination.External, x.from["destination.external"] = e.Destination.External, where
+			d.Destination.External, x.sources["destination.external"] = e.Destination.External, where
 		}
 		if d.Labels == nil && e.Labels != nil {
-			d.Labels, x.from["labels"] = e.Labels, where
+			d.Labels, x.sources["labels"] = e.Labels, where
 		}
 		d.Ignore = append(d.Ignore, e.Ignore...)
 	}

@@ -8,38 +8,38 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// more stands at the end of a list of receivers that goes on, moreURLs at that of a list of URLs.
+// const stands at the end of a list of receivers that goes on, moreURLs at that of a list of URLs.
 // They are no address, so no list of domains lets them pass.
 const (
-	more     = ",…@…"
-	moreURLs = " mailto:…@…"
+	moreMark     = ",…@…"
+	moreURLsMark = " mailto:…@…"
 )
 
 // destination says where the call goes; reached is what its command lines name.
-func (k *look) destination(d *event.Destination, reached []string) {
-	k.more = k.more || k.short
-	if k.targets == 0 && len(reached) == 0 { // where it goes may stand in what was not read
-		*d = event.Destination{Value: more[1:], External: d.External}
+func (k *argReader) destination(d *event.Destination, reached []string) {
+	k.moreReceivers = k.moreReceivers || k.incomplete
+	if k.receivers == 0 && len(reached) == 0 { // where it goes may stand in what was not read
+		*d = event.Destination{Value: moreMark[1:], External: d.External}
 		return
 	}
 	v, shape, target := "", urlShape, ""
-	if k.targets > 0 {
-		v, target = k.text(k.to.span), k.to.arg.target
-		if at := plainEmail(v); at > 0 && k.targets == 1 && len(reached) == 0 && len(v) <= event.MaxString && !k.more {
+	if k.receivers > 0 {
+		v, target = k.text(k.receiver.span), k.receiver.arg.target
+		if at := plainEmail(v); at > 0 && k.receivers == 1 && len(reached) == 0 && len(v) <= event.MaxString && !k.moreReceivers {
 			// most are
 			*d = event.Destination{Kind: cmp.Or(k.t.entry.Destination.Kind, "email"), Value: v,
 				Domain: k.x.lowered(v[at+1:]), External: d.External}
 			return
 		}
-		shape = k.shape(k.to.arg, v)
+		shape = k.shape(k.receiver.arg, v)
 	}
 	switch {
-	case k.targets == 1 && len(reached) == 0 && !k.more && len(v) > event.MaxString &&
+	case k.receivers == 1 && len(reached) == 0 && !k.moreReceivers && len(v) > event.MaxString &&
 		(shape == urlShape || event.IsURL(v)):
 		// what was cut off is no part of the host, or there would be none
 		v, shape = event.Clip(v, event.MaxString), urlShape
-	case k.targets+len(reached) > 1 || k.targets == 0 || k.more || len(v) > event.MaxString:
-		v, shape = k.list(v, shape, reached)
+	case k.receivers+len(reached) > 1 || k.receivers == 0 || k.moreReceivers || len(v) > event.MaxString:
+		v, shape = k.joinReceivers(v, shape, reached)
 	}
 	switch {
 	case k.t.entry.Destination.Kind != "":
@@ -69,21 +69,21 @@ func (k *look) destination(d *event.Destination, reached []string) {
 	}
 }
 
-// list joins several receivers: addresses with commas, as lists of them are written; URLs, hosts
+// joinReceivers joins several receivers: addresses with commas, as lists of them are written; URLs, hosts
 // and both together with blanks, as nextURL reads them. Of what does not fit one receiver of each
 // domain is kept, and what is not is not forgotten: more stands for it.
-func (k *look) list(first string, shape valueShape, reached []string) (string, valueShape) {
+func (k *argReader) joinReceivers(first string, shape valueShape, reached []string) (string, valueShape) {
 	// Texts are taken out first: they would land in the room of the list.
-	var texts [maxTargets]string
-	n := k.targets
+	var texts [maxReceivers]string
+	n := k.receivers
 	emails, urls := len(reached) == 0, true
 	for i := range n {
 		if i == 0 {
 			texts[0] = first
 		} else {
-			texts[i] = k.text(k.x.targets[i])
+			texts[i] = k.text(k.x.receivers[i])
 		}
-		switch k.shape(k.to.arg, event.Clip(texts[i], event.MaxString)) {
+		switch k.shape(k.receiver.arg, event.Clip(texts[i], event.MaxString)) {
 		case emailShape:
 		case urlShape, hostShape:
 			emails = false
@@ -97,13 +97,13 @@ func (k *look) list(first string, shape valueShape, reached []string) (string, v
 	if len(reached) > 0 {
 		urls = true
 	}
-	sep, mark := byte(','), more
+	sep, mark := byte(','), moreMark
 	if urls && !emails {
-		sep, mark = ' ', moreURLs
+		sep, mark = ' ', moreURLsMark
 	}
 	b := k.x.room(event.MaxString)
 	most := event.MaxString - len(mark)
-	whole, distinct := !k.more, false
+	whole, distinct := !k.moreReceivers, false
 	var seen [64]uint64
 	marks := 0
 	add := func(v string) {
@@ -121,7 +121,7 @@ func (k *look) list(first string, shape valueShape, reached []string) (string, v
 			b = append(b, sep)
 		}
 		if sep == ' ' {
-			b = appendURL(b, v, k.shapeIn(v), most)
+			b = appendURL(b, v, k.shapeOfListed(v), most)
 			whole = whole && len(b) <= most
 			return
 		}
@@ -170,13 +170,13 @@ func (k *look) list(first string, shape valueShape, reached []string) (string, v
 	return alias(k.x.keep(b)), shape
 }
 
-// shapeIn is the shape of a text of a list of URLs: of an argument, or of what a command line
+// shapeOfListed is the shape of a text of a list of URLs: of an argument, or of what a command line
 // names.
-func (k *look) shapeIn(v string) valueShape {
+func (k *argReader) shapeOfListed(v string) valueShape {
 	if s := shapeOf(v); s == emailShape {
 		return s
 	}
-	return reach(v, true)
+	return shapeOfEndpoint(v, true)
 }
 
 // appendURL writes a receiver so that a list can hold it: without blanks, and with what tells it
@@ -202,7 +202,7 @@ func appendURL(b []byte, v string, shape valueShape, most int) []byte {
 }
 
 // plainIBAN is an IBAN without spaces, in capitals: however it is written, it is one beneficiary.
-func (k *look) plainIBAN(v string) string {
+func (k *argReader) plainIBAN(v string) string {
 	b := k.x.room(len(v))
 	for i := range len(v) {
 		if c := v[i]; isLower(c) {

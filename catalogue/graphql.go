@@ -6,8 +6,8 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// graphQL tells what a document of GraphQL does: of a mutation what its fields are named after.
-func graphQL(s string) (c event.Class, word string) {
+// classifyGraphQL tells what a document of GraphQL does: of a mutation what its fields are named after.
+func classifyGraphQL(s string) (c event.Class, word string) {
 	i := 0
 	name := func() string {
 		from := i

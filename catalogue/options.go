@@ -49,8 +49,8 @@ func operands(args []word, letters, long string) (rest []word, options [][2]stri
 	return rest, options
 }
 
-// behind are the words from the first operand on, as of programs that run another one.
-func behind(args []word, letters, long string) []word {
+// fromFirstOperand are the words from the first operand on, as of programs that run another one.
+func fromFirstOperand(args []word, letters, long string) []word {
 	for i := 0; i < len(args); i++ {
 		v := args[i].text
 		switch {
@@ -87,7 +87,7 @@ func option(options [][2]string, names ...string) (string, bool) {
 	return "", false
 }
 
-func option2(args []word, names ...string) (string, bool) {
+func optionInWords(args []word, names ...string) (string, bool) {
 	for i, x := range args {
 		for _, n := range names {
 			if x.text == n && i+1 < len(args) {
@@ -101,14 +101,14 @@ func option2(args []word, names ...string) (string, bool) {
 	return "", false
 }
 
-func text(args []word, i int) string {
+func wordAt(args []word, i int) string {
 	if i < len(args) {
 		return args[i].text
 	}
 	return ""
 }
 
-func joined(args []word) (string, bool) {
+func joinWords(args []word) (string, bool) {
 	parts, known := make([]string, len(args)), true
 	for i, x := range args {
 		parts[i] = x.text

@@ -16,7 +16,7 @@ import (
 // higher one is. 0: none.
 type role struct {
 	resource, subject, destination uint8
-	amount, currency, env          uint8
+	amount, currency, environment  uint8
 	operation                      operation
 
 	kind   string    // of the resource
@@ -24,14 +24,14 @@ type role struct {
 	needs  shapeSet  // shapes, one of which a destination must have; 0: any
 	labels labelBits // what the argument says of the data
 
-	unit string // the currency of an amount that its name says: amount_eur
+	currencyCode string // the currency of an amount that its name says: amount_eur
 
-	bare  bool // a destination may be a host without anything that shows it, such as 2130706433
-	cents bool // the amount is in the currency's smallest unit
+	bareHost   bool // a destination may be a host without anything that shows it, such as 2130706433
+	minorUnits bool // the amount is in the currency's smallest unit
 }
 
-func (r *role) none() bool {
-	return r.resource|r.subject|r.destination|r.amount|r.currency|r.env == 0 && r.operation == noOperation &&
+func (r *role) isEmpty() bool {
+	return r.resource|r.subject|r.destination|r.amount|r.currency|r.environment == 0 && r.operation == noOperation &&
 		r.labels == 0
 }
 
@@ -67,13 +67,13 @@ var labelLists = [...][]string{
 
 func labelsOf(words []string) (b labelBits) {
 	for _, w := range words {
-		if secrets[w] {
+		if secretNouns[w] {
 			b |= secretLabel
 		}
-		if wealth[w] {
+		if financialNouns[w] {
 			b |= financialLabel
 		}
-		if privacy[w] {
+		if privateNouns[w] {
 			b |= privateLabel
 		}
 	}
@@ -108,7 +108,7 @@ const (
 
 // newArgName takes a name apart. own is how many of the words are the argument's own.
 func newArgName(words []string, own int, t *Tool) (n argName, ok bool) {
-	for len(words) > own && wrappers[singular(words[0])] {
+	for len(words) > own && envelopes[singular(words[0])] {
 		words = words[1:]
 	}
 	if len(words) == 0 {
@@ -121,9 +121,9 @@ func newArgName(words []string, own int, t *Tool) (n argName, ok bool) {
 	}
 	n.set(alone, len(words) == 1)
 	n.set(ownWord, own == 1)
-	n.set(ofSource, senders[words[0]])
-	n.set(ofDatabase, t.database)
-	n.set(ofShell, t.shells)
+	n.set(ofSource, sourceWords[words[0]])
+	n.set(ofDatabase, t.takesSQL)
+	n.set(ofShell, t.runsShell)
 	n.set(ofRunner, n.verb == "" && t.reading.has(runners))
 	return n, true
 }
@@ -143,7 +143,7 @@ func (n *argName) thing() argName {
 	return t
 }
 
-// has tells whether one of the words is in a set.
+// has reports whether one of the words is in a set.
 func (n *argName) has(set nouns) bool {
 	return slices.ContainsFunc(n.words, func(w string) bool { return set[singular(w)] })
 }
@@ -167,16 +167,16 @@ type partRow struct {
 	class                        classSet // of the call
 	is, isNot                    facts
 
-	score  uint8 // how well it plays the part; 0: not at all
-	kind   string
-	kindIs kindSource
-	target string
-	needs  shapeSet
-	bare   bool
-	cents  bool
-	unit   bool // the last word is the currency
-	does   operation
-	labels labelBits
+	score          uint8 // how well it plays the part; 0: not at all
+	kind           string
+	kindIs         kindSource
+	target         string
+	needs          shapeSet
+	bareHost       bool
+	minorUnits     bool
+	lastIsCurrency bool // the last word is the currency
+	does           operation
+	labels         labelBits
 
 	// example is a call that this row alone reads as it should be read: tool(argument).
 	example string
@@ -192,7 +192,7 @@ const (
 	kindLast                    // what the argument is
 )
 
-// fits tells whether a row is about a name whose last word it admits (partTable.possible).
+// fits reports whether a row is about a name whose last word it admits (partTable.possible).
 func (r *partRow) fits(n *argName) bool {
 	return n.facts&r.is == r.is && n.facts&r.isNot == 0 && (r.class == 0 || r.class&(1<<n.class) != 0) &&
 		(r.of == nil || r.of[n.of]) && (r.first == nil || r.first[n.first]) &&
@@ -231,8 +231,8 @@ func newPartTable(rows []partRow) *partTable {
 	return t
 }
 
-// nothing is what a table says of a name that no row fits.
-var nothing partRow
+// noRow is what a table says of a name that no row fits.
+var noRow partRow
 
 func (t *partTable) find(n *argName) *partRow {
 	for i := range t.possible(n) {
@@ -240,7 +240,7 @@ func (t *partTable) find(n *argName) *partRow {
 			return &t.rows[i]
 		}
 	}
-	return &nothing
+	return &noRow
 }
 
 // possible goes through the rows that the last word of a name leaves possible.
@@ -273,7 +273,7 @@ func (t *Tool) partOf(words []string, own int) (r role) {
 	if r.labels&secretLabel != 0 { // never kept as an id of anything
 		return role{labels: r.labels &^ privateLabel}
 	}
-	source := senders[n.first] || n.class == event.Pay && n.has(senders)
+	source := sourceWords[n.first] || n.class == event.Pay && n.has(sourceWords)
 	r.resource, r.kind = n.resource(source)
 	r.subject = subjectParts.find(&n).score
 	n.destination(&r, source)
@@ -283,12 +283,12 @@ func (t *Tool) partOf(words []string, own int) (r role) {
 	}
 	if n.class != event.Read && !n.has(notAmounts) {
 		row := amountParts.find(&n)
-		if r.amount, r.cents = row.score, row.cents; row.unit {
-			r.unit = strings.ToUpper(n.last)
+		if r.amount, r.minorUnits = row.score, row.minorUnits; row.lastIsCurrency {
+			r.currencyCode = strings.ToUpper(n.last)
 		}
 	}
 	r.currency = currencyParts.find(&n).score
-	r.env = environmentParts.find(&n).score
+	r.environment = environmentParts.find(&n).score
 	r.operation = operationParts.find(&n).does
 	switch r.operation {
 	case bySQL, byQuery, byShell, byCode: // what is done is not what it is done to
@@ -327,13 +327,13 @@ func (n *argName) resource(source bool) (score uint8, kind string) {
 // destination says whether the argument says where the call goes. A read has no receiver: what it
 // calls its destination is what it looks for.
 func (n *argName) destination(r *role, source bool) {
-	row := &nothing
+	row := &noRow
 	if n.class != event.Read && !source {
 		row = receiverParts.find(n)
 	}
 	if row.score == 0 {
 		row = addressParts.find(n)
-		r.destination, r.needs, r.target, r.bare = row.score, row.needs, row.target, row.bare
+		r.destination, r.needs, r.target, r.bareHost = row.score, row.needs, row.target, row.bareHost
 		return
 	}
 	r.destination, r.needs, r.target = row.score, row.needs, row.target
@@ -343,7 +343,7 @@ func (n *argName) destination(r *role, source bool) {
 	switch n.class {
 	case event.Send, event.Pay, event.Grant, event.Delegate:
 	default:
-		if !moves[n.head] {
+		if !paymentNouns[n.head] {
 			// book_flight(destination: "JFK") sends nothing, update_payment(recipient) does
 			r.needs = reachable
 		}

@@ -7,7 +7,7 @@ import (
 )
 
 // clients of databases carry SQL.
-func clients(s *shell, name string, args []word, in stdin) (a act) {
+func classifyDatabaseClient(s *shell, name string, args []word, in stdin) (a action) {
 	ops, options := operands(args, "hHpPUudcefQSDtTLRoOv",
 		"host port username user dbname command execute file query server port password database eval output host")
 	if h, ok := option(options, "h", "host", "server", "S", "H"); ok &&
@@ -22,34 +22,34 @@ func clients(s *shell, name string, args []word, in stdin) (a act) {
 		}
 	}
 	if strings.Contains(name, "dump") {
-		return act{event.Read, name}
+		return action{event.Read, name}
 	}
 	if name == "redis-cli" {
 		for _, x := range ops {
 			switch event.Lower(x.text) {
 			case "del", "unlink", "flushall", "flushdb":
-				return act{event.Delete, x.text}
+				return action{event.Delete, x.text}
 			case "get", "keys", "scan", "info", "ttl", "type", "exists", "hgetall", "lrange", "smembers", "ping",
 				"dbsize", "mget", "hget":
-				return act{event.Read, x.text}
+				return action{event.Read, x.text}
 			case "set", "hset", "lpush", "rpush", "sadd", "expire", "incr", "mset":
-				return act{event.Write, x.text}
+				return action{event.Write, x.text}
 			}
 		}
-		return act{event.Exec, name}
+		return action{event.Exec, name}
 	}
 	if name == "mongosh" || name == "mongo" || name == "pg_restore" {
 		if v, ok := option(options, "eval"); ok {
-			s.code(v)
+			s.scanCode(v)
 		}
-		return act{event.Exec, name}
+		return action{event.Exec, name}
 	}
 	sql := func(v string, known bool) {
-		c, by := statement(v, true)
+		c, by := classifySQL(v, true)
 		if !known && stronger(event.Exec, c) {
 			c, by = event.Exec, "a variable for SQL"
 		}
-		a.add(act{c, by})
+		a.add(action{c, by})
 	}
 	for _, o := range options {
 		switch o[0] {
@@ -59,7 +59,7 @@ func clients(s *shell, name string, args []word, in stdin) (a act) {
 			}
 		case "f", "file":
 			s.path(o[1])
-			a.add(act{event.Exec, "a script"})
+			a.add(action{event.Exec, "a script"})
 		}
 	}
 	switch name {
@@ -71,9 +71,9 @@ func clients(s *shell, name string, args []word, in stdin) (a act) {
 			if strings.HasPrefix(x.text, ".") {
 				switch w, _, _ := strings.Cut(x.text[1:], " "); w {
 				case "tables", "schema", "databases", "indexes", "headers", "mode", "show", "dump":
-					a.add(act{event.Read, w})
+					a.add(action{event.Read, w})
 				default:
-					a.add(act{event.Exec, w})
+					a.add(action{event.Exec, w})
 				}
 				continue
 			}
@@ -91,9 +91,9 @@ func clients(s *shell, name string, args []word, in stdin) (a act) {
 	}
 	if a.class == event.NoClass {
 		if _, list := option(options, "l", "list"); list && name == "psql" {
-			return act{event.Read, name}
+			return action{event.Read, name}
 		}
-		return act{event.Exec, name}
+		return action{event.Exec, name}
 	}
 	return a
 }

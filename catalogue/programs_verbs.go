@@ -6,8 +6,8 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// verbal are programs whose words say what they do, as names of tools do.
-func verbal(s *shell, name string, args []word, in stdin) act {
+// classifyByVerb are programs whose words say what they do, as names of tools do.
+func classifyByVerb(s *shell, name string, args []word, in stdin) action {
 	ops, options := operands(args, "XRoqnHfFpmtbBlae",
 		"namespace repo project profile region output query format title body method header field raw-field input jq template hostname subscription resource-group account endpoint-url cwd prefix workspace filename context kubeconfig target var var-file server")
 	for _, x := range args {
@@ -30,24 +30,24 @@ func verbal(s *shell, name string, args []word, in stdin) act {
 	if len(ops) == 0 {
 		for _, x := range args { // pacman -S
 			if name == "pacman" && strings.HasPrefix(x.text, "-R") {
-				return act{event.Delete, x.text}
+				return action{event.Delete, x.text}
 			}
 		}
-		return act{event.Exec, name}
+		return action{event.Exec, name}
 	}
-	if text(ops, 0) == "api" || text(ops, 0) == "rest" || text(ops, 0) == "curl" {
+	if wordAt(ops, 0) == "api" || wordAt(ops, 0) == "rest" || wordAt(ops, 0) == "curl" {
 		// gh api -X DELETE /repos/…
-		a := act{event.Read, "api"}
+		a := action{event.Read, "api"}
 		for _, o := range options {
 			switch o[0] {
 			case "X", "method":
 				if c, w := wordOf(strings.ToUpper(o[1]), true); c != event.NoClass {
-					a.add(act{c, w})
+					a.add(action{c, w})
 				}
 			case "f", "F", "field", "raw-field", "input":
-				a.add(act{event.Write, "api"})
-				if c, w := graphQL(strings.TrimPrefix(o[1], "query=")); c != event.NoClass && stronger(c, a.class) {
-					a.add(act{c, w})
+				a.add(action{event.Write, "api"})
+				if c, w := classifyGraphQL(strings.TrimPrefix(o[1], "query=")); c != event.NoClass && stronger(c, a.class) {
+					a.add(action{c, w})
 				}
 			}
 		}
@@ -56,51 +56,51 @@ func verbal(s *shell, name string, args []word, in stdin) act {
 	if name == "terraform" || name == "tofu" || name == "terragrunt" {
 		for _, x := range args {
 			if x.text == "-destroy" || x.text == "--destroy" {
-				if text(ops, 0) != "plan" {
-					return act{event.Delete, x.text}
+				if wordAt(ops, 0) != "plan" {
+					return action{event.Delete, x.text}
 				}
 			}
 		}
-		if text(ops, 0) == "state" || text(ops, 0) == "workspace" {
+		if wordAt(ops, 0) == "state" || wordAt(ops, 0) == "workspace" {
 			ops = ops[1:]
 		}
 	}
 	if name == "service" && len(ops) > 1 {
 		ops = ops[1:]
 	}
-	best := act{}
+	best := action{}
 	for i, x := range ops {
-		if i == 3 || i > 0 && !nounFirst[name] && best.class != event.NoClass ||
+		if i == 3 || i > 0 && !resourceFirst[name] && best.class != event.NoClass ||
 			strings.ContainsAny(x.text, "/.:@=$ ") {
 			break
 		}
 		w := event.Lower(x.text)
-		if managers[name] {
-			if c, ok := verbsOfTools[w]; ok {
-				best = act{c, w}
+		if packageManagers[name] {
+			if c, ok := programVerbs[w]; ok {
+				best = action{c, w}
 				break
 			}
 			continue
 		}
 		r := phraseOf(w, "").read()
-		if c, ok := verbsOfTools[w]; ok && i > 0 && c != event.Exec && r.class == event.NoClass {
-			best = act{c, w}
+		if c, ok := programVerbs[w]; ok && i > 0 && c != event.Exec && r.class == event.NoClass {
+			best = action{c, w}
 			continue
 		}
-		if r.class == event.NoClass || verbs[r.verb].tier == seldom || telling[r.verb] && i == 0 {
+		if r.class == event.NoClass || verbs[r.verb].tier == seldom || reportNouns[r.verb] && i == 0 {
 			continue
 		}
-		best = act{r.class, w}
-		if i > 0 && nounFirst[name] { // refunds create is create_refund
+		best = action{r.class, w}
+		if i > 0 && resourceFirst[name] { // refunds create is create_refund
 			if r := phraseOf(w+"_"+singular(event.Lower(ops[i-1].text)), "").read(); stronger(r.class, best.class) {
-				best = act{r.class, r.verb}
+				best = action{r.class, r.verb}
 			}
 		}
 	}
-	if best.class == event.NoClass && len(ops) > 1 && nounFirst[name] { // gh issue comment
+	if best.class == event.NoClass && len(ops) > 1 && resourceFirst[name] { // gh issue comment
 		if r := phraseOf(ops[1].text, "").read(); r.class != event.NoClass &&
 			!strings.ContainsAny(ops[1].text, "/.:@=$ ") {
-			best = act{r.class, r.verb}
+			best = action{r.class, r.verb}
 		}
 	}
 	things := ""
@@ -111,26 +111,26 @@ func verbal(s *shell, name string, args []word, in stdin) act {
 	}
 	for _, w := range splitWords(things, maxWords) {
 		w = singular(w)
-		if secrets[w] {
+		if secretNouns[w] {
 			s.labels |= secretLabel
 		}
 		if best.class == event.Write && (w == "iam" || rights[w] && w != "member" || w == "policy" && name == "aws") {
-			best = act{event.Grant, w}
+			best = action{event.Grant, w}
 		}
 	}
 	if best.class == event.NoClass {
-		return act{event.Exec, "an unknown command of " + name}
+		return action{event.Exec, "an unknown command of " + name}
 	}
 	return best
 }
 
 var (
 	// nounFirst are programs that say the thing before what is done with it.
-	nounFirst = nounsOf(
+	resourceFirst = nounsOf(
 		`gh glab gcloud az aws doctl hcloud linode-cli oci ibmcloud stripe heroku fly flyctl vercel netlify wrangler firebase supabase railway render openstack jira linear op vault consul nomad argocd gog notion`)
 	// verbsOfTools are words of programs that other names of tools do not have, or not in that
 	// sense.
-	verbsOfTools = map[string]event.Class{
+	programVerbs = map[string]event.Class{
 		"plan": event.Read, "status": event.Read, "info": event.Read, "version": event.Read, "whoami": event.Read,
 		"outdated": event.Read, "why": event.Read, "ls": event.Read, "list": event.Read, "ll": event.Read,
 		"logs": event.Read, "output": event.Read,
@@ -150,25 +150,25 @@ var (
 		"view": event.Read, "show": event.Read, "search": event.Read, "template": event.Read, "lint": event.Read,
 		"validate": event.Read, "repo": event.Write,
 	}
-	managers = nounsOf(
+	packageManagers = nounsOf(
 		`npm pnpm yarn pip pip3 pipx uv poetry conda mamba gem bundle cargo go composer apt apt-get aptitude dnf yum apk pacman zypper brew port choco scoop winget dotnet nuget snap flatpak systemctl service launchctl supervisorctl pm2 rc-service terraform tofu terragrunt pulumi helm ansible-vault`)
 )
 
-// stores copy files to and from object stores.
-func stores(s *shell, name string, args []word, in stdin) act {
+// classifyObjectStore copy files to and from object stores.
+func classifyObjectStore(s *shell, name string, args []word, in stdin) action {
 	rest, _ := operands(args, "",
 		"region profile endpoint-url output query config exclude include acl storage-class expires-in cli-input-json")
-	if h, ok := option2(args, "--endpoint-url", "--endpoint", "--host"); ok {
+	if h, ok := optionInWords(args, "--endpoint-url", "--endpoint", "--host"); ok {
 		s.reach(h)
 	}
 	i := 0
-	if name == "aws" && (text(rest, 0) == "s3" || text(rest, 0) == "s3api") {
+	if name == "aws" && (wordAt(rest, 0) == "s3" || wordAt(rest, 0) == "s3api") {
 		i = 1
 	} else if name == "aws" {
-		return verbal(s, name, args, in)
+		return classifyByVerb(s, name, args, in)
 	}
-	if text(rest, 0) == "s3api" {
-		return verbal(s, name, args, in)
+	if wordAt(rest, 0) == "s3api" {
+		return classifyByVerb(s, name, args, in)
 	}
 	var files []word
 	if len(rest) > i+1 {
@@ -184,29 +184,29 @@ func stores(s *shell, name string, args []word, in stdin) act {
 			s.reach(x.text)
 		}
 	}
-	switch verb := text(rest, i); verb {
+	switch verb := wordAt(rest, i); verb {
 	case "cp", "mv", "sync", "copy", "move", "copyto", "moveto", "bisync", "put", "rsync", "mirror", "upload",
 		"upload-file", "upload_file":
 		for _, x := range args {
 			if strings.HasPrefix(x.text, "--delete") || verb == "rsync" && x.text == "-d" {
-				return act{event.Delete, x.text}
+				return action{event.Delete, x.text}
 			}
 		}
 		if n := len(files); n > 0 && !local(files[n-1].text) || verb == "put" || strings.HasPrefix(verb, "upload") {
-			return act{event.Send, verb}
+			return action{event.Send, verb}
 		}
-		return act{event.Write, verb}
+		return action{event.Write, verb}
 	case "rm", "rb", "del", "delete", "purge", "deletefile", "rmdir", "rmdirs", "remove", "cleanup":
-		return act{event.Delete, verb}
+		return action{event.Delete, verb}
 	case "ls", "lsl", "lsd", "lsf", "lsjson", "size", "cat", "stat", "du", "tree", "check", "md5sum", "hash", "info",
 		"head", "find", "diff":
-		return act{event.Read, verb}
+		return action{event.Read, verb}
 	case "mb", "mkdir", "get", "touch", "make-bucket":
-		return act{event.Write, verb}
+		return action{event.Write, verb}
 	case "presign", "signurl", "link", "share", "acl", "iam", "anonymous":
-		return act{event.Grant, verb}
+		return action{event.Grant, verb}
 	case "":
-		return act{event.Read, name}
+		return action{event.Read, name}
 	}
-	return act{event.Exec, "an unknown command of " + name}
+	return action{event.Exec, "an unknown command of " + name}
 }

@@ -61,12 +61,12 @@ func (n nouns) without(words string) nouns {
 var refinements = []refinement{
 	// Money moves.
 	{verbs: "make create do issue process schedule initiate submit execute perform place complete start trigger",
-		noun: moves, class: event.Pay, example: "create_refund"},
+		noun: paymentNouns, class: event.Pay, example: "create_refund"},
 	{verbs: "run", noun: nounsOf(`payroll`), class: event.Pay, example: "run_payroll"},
 	{verbs: "place submit", noun: nounsOf(`order`), class: event.Pay, example: "place_order"},
-	{verbs: "send", noun: union(money, moves), class: event.Pay, example: "send_money"},
-	{verbs: "move", noun: money, class: event.Pay, example: "move_funds"},
-	{verbs: "settle credit debit sell invest trade tip bid deposit wire charge refund pay", noun: telling,
+	{verbs: "send", noun: union(moneyNouns, paymentNouns), class: event.Pay, example: "send_money"},
+	{verbs: "move", noun: moneyNouns, class: event.Pay, example: "move_funds"},
+	{verbs: "settle credit debit sell invest trade tip bid deposit wire charge refund pay", noun: reportNouns,
 		class: event.Read, example: "pay_status"},
 
 	// Rights are given. Who is invited into a space that stays open (a team, a channel) gets
@@ -99,7 +99,7 @@ var refinements = []refinement{
 		with: noWord, example: "transfer_call"},
 	{verbs: "transfer", noun: union(readable, nounsOf(`data`)), otherwise: true, class: event.Send,
 		example: "transfer_file"},
-	{verbs: "transfer", but: union(money, moves, noNoun, nounsOf(`balance account amount`)), otherwise: true,
+	{verbs: "transfer", but: union(moneyNouns, paymentNouns, noNoun, nounsOf(`balance account amount`)), otherwise: true,
 		class: event.Write, example: "transfer_inventory"},
 
 	// Calls of functions, and of people.
@@ -141,7 +141,7 @@ func indexRefinements(rows []refinement) map[string][]*refinement {
 	return of
 }
 
-// fits tells whether a row is about these nouns, of which tail stand behind a preposition.
+// fits reports whether a row is about these nouns, of which tail stand behind a preposition.
 func (f *refinement) fits(r *reading, tail []string) bool {
 	head, behind := r.head(), reading{nouns: tail}
 	return (f.noun == nil || f.noun[head]) && !f.but[head] && (f.among == nil || r.has(f.among)) &&
@@ -154,13 +154,13 @@ func refine(r *reading, tail []string) {
 		if !f.fits(r, tail) {
 			continue
 		}
-		r.class, r.effect, r.firm = f.class, effects[f.class], f.class != event.NoClass
+		r.class, r.effect, r.certain = f.class, effects[f.class], f.class != event.NoClass
 		switch {
-		case !r.firm || f.with == noWord:
+		case !r.certain || f.with == noWord:
 		case f.with == theNoun:
-			r.with = r.head()
+			r.qualifier = r.head()
 		case f.with == thePlace:
-			r.with = tail[len(tail)-1]
+			r.qualifier = tail[len(tail)-1]
 		}
 		return
 	}

@@ -12,9 +12,9 @@ func alias(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) 
 // Scratch is memory for texts taken out of arguments; they live until Reset. The zero value is
 // ready.
 type Scratch struct {
-	block   []byte
-	targets [maxTargets]span // receivers of the call under way, but for the first
-	domains [maxTargets]uint64
+	block     []byte
+	receivers [maxReceivers]span // receivers of the call under way, but for the first
+	domains   [maxReceivers]uint64
 }
 
 const scratchBlock = 32 << 10

@@ -9,7 +9,7 @@ import (
 // What arguments say: by their names, what part they play (parts.go), and by their values, what
 // kind of thing they are (shapeOf).
 
-// shape is what a value looks like.
+// valueShape is what a value looks like.
 type valueShape uint8
 
 const (
@@ -70,13 +70,13 @@ func plainEmail(s string) int {
 		return 0
 	}
 	for i := range at {
-		if !usual[s[i]] && s[i] != '+' {
+		if !hostLetters[s[i]] && s[i] != '+' {
 			return 0
 		}
 	}
 	dot := 0
 	for i := at + 1; i < len(s); i++ {
-		if !usual[s[i]] {
+		if !hostLetters[s[i]] {
 			return 0
 		}
 		if s[i] == '.' {
@@ -89,8 +89,8 @@ func plainEmail(s string) int {
 	return at
 }
 
-// usual are the letters of plain host names, and of most that stands before an @.
-var usual = func() (t [256]bool) {
+// hostLetters are the letters of plain host names, and of most that stands before an @.
+var hostLetters = func() (t [256]bool) {
 	for c := range t {
 		t[c] = isWordByte(byte(c)) && c < 0x80 || c == '.' || c == '-' || c == '_'
 	}

@@ -22,10 +22,10 @@ var (
 		for share nowait skip unnest insert conflict do nothing key default primary unique references check foreign begin return struct map tablesample bernoulli index use force ignore xor div mod`)
 	// beforeNames are words behind which a name with brackets is no call: of a type, a table with
 	// its columns.
-	beforeNames   = nounsOf(`as into table update :`)
-	systemSchemas = nounsOf(`pg_catalog information_schema sys safe std`)
+	beforeNamesWithColumns = nounsOf(`as into table update :`)
+	systemSchemas          = nounsOf(`pg_catalog information_schema sys safe std`)
 	// harmless are functions that every database has in some form and that leave nothing behind.
-	harmless = nounsOf(`count sum avg min max stddev stddev_pop stddev_samp variance var_pop var_samp median mode corr covar_pop covar_samp regr_slope regr_intercept regr_r2 bit_and bit_or bit_xor
+	harmlessFunctions = nounsOf(`count sum avg min max stddev stddev_pop stddev_samp variance var_pop var_samp median mode corr covar_pop covar_samp regr_slope regr_intercept regr_r2 bit_and bit_or bit_xor
 		bool_and bool_or every any_value string_agg group_concat listagg array_agg json_agg jsonb_agg json_object_agg jsonb_object_agg xmlagg count_if countif sumif approx_count_distinct approx_distinct approx_percentile approx_quantiles percentile_cont percentile_disc quantile
 		row_number rank dense_rank percent_rank cume_dist ntile lag lead first_value last_value nth_value first last arg_max arg_min argmax argmin max_by min_by uniq
 		coalesce nullif ifnull nvl nvl2 isnull iif if decode greatest least choose zeroifnull try_cast safe_cast cast convert try_convert typeof pg_typeof try_to_number

@@ -9,10 +9,10 @@ import (
 
 // What texts in any language name: URLs, hosts, files.
 
-// code takes URLs, hosts and files out of text in any language.
-func (s *shell) code(text string) {
+// scanCode takes URLs, hosts and files out of text in any language.
+func (s *shell) scanCode(text string) {
 	if len(text) > maxLine*4 {
-		text, s.short = event.Clip(text, maxLine*4), true
+		text, s.incomplete = event.Clip(text, maxLine*4), true
 	}
 	for i := 0; ; {
 		n := strings.Index(text[i:], "://")
@@ -95,5 +95,5 @@ func looksLikeShell(code string) bool {
 		return false
 	}
 	base := path.Base(w)
-	return readers[base] || writers[base] || handled[base] != nil
+	return readingPrograms[base] || writingPrograms[base] || programs[base] != nil
 }

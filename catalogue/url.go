@@ -11,29 +11,29 @@ import (
 // Who asks for the host of a destination asks here, and event.ReadURL answers: lists of personas,
 // limits, rarity, drafts and the catalogue. What readers could disagree on has no host.
 
-// hostOf returns the host of a URL, or "" if readers of URLs could disagree on it.
+// HostOfURL returns the host of a URL, or "" if readers of URLs could disagree on it.
 func HostOfURL(url string) string {
 	if _, rest := NextURL(url); rest != "" {
 		return "" // of several
 	}
-	return sureName(event.ReadURL(url))
+	return certainName(event.ReadURL(url))
 }
 
-// hostPort returns host without port, brackets and the root's dot, or "" if it is no host.
-func HostName(s string) string { return sureName(event.ReadHost(s)) }
+// HostName returns host without port, brackets and the root's dot, or "" if it is no host.
+func HostName(s string) string { return certainName(event.ReadHost(s)) }
 
-// domainOf returns the domain of one address, with or without a display name, or "" if it is not
+// DomainOf returns the domain of one address, with or without a display name, or "" if it is not
 // plain.
-func DomainOf(address string) string { return sureName(HostOfAddress(address)) }
+func DomainOf(address string) string { return certainName(HostOfAddress(address)) }
 
-func sureName(h event.Host) string {
+func certainName(h event.Host) string {
 	if h.Sure {
 		return h.Name
 	}
 	return ""
 }
 
-// hostOfAddress reads the domain of one address, with or without a display name.
+// HostOfAddress reads the domain of one address, with or without a display name.
 func HostOfAddress(address string) event.Host {
 	s := strings.TrimSpace(address)
 	if i := strings.LastIndexByte(s, '<'); i >= 0 {
@@ -57,20 +57,20 @@ func HostOfAddress(address string) event.Host {
 
 func IsMailto(s string) bool { return len(s) > 7 && strings.EqualFold(s[:7], "mailto:") }
 
-// nextURL takes the first URL off a list: URLs, //host and mailto: with blanks between them, or
+// NextURL takes the first URL off a list: URLs, //host and mailto: with blanks between them, or
 // URLs with a comma, a semicolon or a bar. A blank that no URL follows belongs to the one before
 // it: clients send it on as %20.
 func NextURL(list string) (first, rest string) {
 	for i := 0; i < len(list); {
-		n := strings.IndexFunc(list[i:], separates)
+		n := strings.IndexFunc(list[i:], isURLSeparator)
 		if n < 0 {
 			break
 		}
 		i += n
-		word := strings.TrimLeftFunc(list[i:], separates)
+		word := strings.TrimLeftFunc(list[i:], isURLSeparator)
 		at := len(list) - len(word)
 		blank := strings.ContainsFunc(list[i:at], unicode.IsSpace)
-		if end := strings.IndexFunc(word, separates); end >= 0 {
+		if end := strings.IndexFunc(word, isURLSeparator); end >= 0 {
 			word = word[:end]
 		}
 		if blank && IsMailto(word) || (blank || strings.Contains(word, "://")) && event.IsURL(word) {
@@ -83,8 +83,8 @@ func NextURL(list string) (first, rest string) {
 	return list, ""
 }
 
-// separates tells what may stand between the URLs of a list.
-func separates(r rune) bool { return unicode.IsSpace(r) || r == ',' || r == ';' || r == '|' }
+// isURLSeparator tells what may stand between the URLs of a list.
+func isURLSeparator(r rune) bool { return unicode.IsSpace(r) || r == ',' || r == ';' || r == '|' }
 
 // maxDomains bounds the receivers of one call whose domains are looked at.
 const maxDomains = 64
@@ -137,10 +137,10 @@ func Domains(dst []string, d *event.Destination) []string {
 	return dst
 }
 
-// reach is the shape of a destination whose argument says that it is a URL or a host: clients also
+// shapeOfEndpoint is the shape of a destination whose argument says that it is a URL or a host: clients also
 // take evil.example/path, an address as one number, a name with a port. bare tells that the
 // argument can be nothing else, so that a number is a host.
-func reach(s string, bare bool) valueShape {
+func shapeOfEndpoint(s string, bare bool) valueShape {
 	shape := shapeOf(s)
 	switch shape {
 	case urlShape, hostShape:
@@ -184,7 +184,7 @@ func reach(s string, bare bool) valueShape {
 	return shape
 }
 
-// isNumbered tells whether there is a digit in a word that is no Punycode.
+// isNumbered reports whether there is a digit in a word that is no Punycode.
 func isNumbered(s string) bool {
 	return strings.ContainsAny(s, "0123456789") && !strings.HasPrefix(event.Lower(s), "xn--")
 }

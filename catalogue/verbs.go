@@ -119,15 +119,15 @@ var (
 	// Particles that make one verb of two words: look up, log in, hand off.
 	particles = nounsOf(`up in out off over back down on`)
 	// Verbs that leave it to the next word to say what is done.
-	light = nounsOf(`run execute perform do process start trigger`)
+	lightVerbs = nounsOf(`run execute perform do process start trigger`)
 	// Words that say nothing about what is touched.
 	fillers = nounsOf(`all any my the a an new current own single multiple bulk batch many each every other recent latest direct pending logged
 		active existing`)
 	// Words in front of a name that say nothing either.
-	fronts = nounsOf(`api tool mcp service client admin internal external auto async bulk batch my the`)
+	prefixWords = nounsOf(`api tool mcp service client admin internal external auto async bulk batch my the`)
 	// What a tool tells when it is named after what it tells: order_status. A noun before them is a
 	// noun, not a verb.
-	telling = nounsOf(`status state detail info information history list count total balance rate price policy statistic stat summary metadata
+	reportNouns = nounsOf(`status state detail info information history list count total balance rate price policy statistic stat summary metadata
 		schema overview forecast weather version health timeline usage log metric report time date id availability statement quota`)
 	// What runs things, when a tool is named after it: code_interpreter.
 	runners = nounsOf(`interpreter execution executor repl terminal console shell bash runner`)
@@ -135,10 +135,10 @@ var (
 	persons = nounsOf(`user customer patient client member employee passenger guest student applicant candidate person people contact subscriber
 		citizen driver claimant policyholder cardholder borrower debtor payer buyer seller lead staff worker
 		resident owner author colleague friend traveler traveller donor voter holder`)
-	moves = nounsOf(`payment transfer transaction refund payout withdrawal deposit charge purchase donation disbursement remittance reimbursement
+	paymentNouns = nounsOf(`payment transfer transaction refund payout withdrawal deposit charge purchase donation disbursement remittance reimbursement
 		payroll trade bid`)
-	money  = nounsOf(`money fund cash payment`)
-	rights = nounsOf(
+	moneyNouns = nounsOf(`money fund cash payment`)
+	rights     = nounsOf(
 		`permission role access acl privilege membership entitlement admin administrator collaborator member ownership grant iam`)
 	spaces = nounsOf(
 		`channel group team workspace org organization organisation repo repository project role company room server guild club space`)
@@ -153,10 +153,10 @@ var (
 	states  = nounsOf(
 		`conversation chat session trial subscription return timer meeting order ticket case claim dispute project task`)
 
-	secrets = nounsOf(`password passwd secret credential passphrase apikey vault otp token`)
-	wealth  = nounsOf(`payment refund invoice transaction iban balance bank card billing payroll salary payout ledger loan expense money fund
+	secretNouns    = nounsOf(`password passwd secret credential passphrase apikey vault otp token`)
+	financialNouns = nounsOf(`payment refund invoice transaction iban balance bank card billing payroll salary payout ledger loan expense money fund
 		mortgage tax creditcard`)
-	privacy = nounsOf(`customer user patient employee passenger person people contact profile student applicant candidate ssn passport identity
+	privateNouns = nounsOf(`customer user patient employee passenger person people contact profile student applicant candidate ssn passport identity
 		medical guest subscriber citizen`)
 
 	// things are nouns that an argument may be named after: repo, table, ticket. They also tell a
@@ -272,12 +272,12 @@ func noun(w string) string {
 
 // reading is what a name says.
 type reading struct {
-	class  event.Class
-	effect event.SideEffect
-	firm   bool     // the word hardly means anything else
-	verb   string   // the word that decided; "" if none did
-	with   string   // the noun that changed what it means
-	nouns  []string // what is acted on, in the singular, the head last
+	class     event.Class
+	effect    event.SideEffect
+	certain   bool     // the word hardly means anything else
+	verb      string   // the word that decided; "" if none did
+	qualifier string   // the noun that changed what it means
+	nouns     []string // what is acted on, in the singular, the head last
 }
 
 // head is the noun that is acted on, or "".
@@ -288,7 +288,7 @@ func (r *reading) head() string {
 	return r.nouns[len(r.nouns)-1]
 }
 
-// has tells whether one of the nouns is in a set.
+// has reports whether one of the nouns is in a set.
 func (r *reading) has(set nouns) bool {
 	for _, n := range r.nouns {
 		if set[n] {
@@ -325,7 +325,7 @@ func (p phrase) read() reading {
 				nouns: subject(nounsIn(words[:len(words)-1]))}
 		case runners[last]:
 			return reading{class: event.Exec, verb: last}
-		case telling[last]:
+		case reportNouns[last]:
 			return reading{class: event.Read, effect: event.NoSideEffect, verb: last, nouns: subject(nounsIn(words))}
 		}
 		return reading{nouns: nounsIn(words)}
@@ -359,7 +359,7 @@ func nounsIn(words []string) []string {
 
 // readSegment finds the verb of one segment and what it acts on.
 func readSegment(words []string) (reading, bool) {
-	for len(words) > 1 && fronts[words[0]] {
+	for len(words) > 1 && prefixWords[words[0]] {
 		words = words[1:]
 	}
 	main := clause(words)
@@ -369,7 +369,7 @@ func readSegment(words []string) (reading, bool) {
 	}
 	word := strings.Join(main[at:at+width], "")
 	v := verbs[word]
-	r := reading{class: v.class, effect: v.effect, firm: v.tier == sure, verb: word}
+	r := reading{class: v.class, effect: v.effect, certain: v.tier == sure, verb: word}
 	object := main[at+width:]
 	if len(object) == 0 {
 		object = main[:at]
@@ -386,7 +386,7 @@ func readSegment(words []string) (reading, bool) {
 
 // subject drops what is told about something, and leaves it: order details are about an order.
 func subject(nouns []string) []string {
-	for n := len(nouns); n > 1 && (telling[nouns[n-1]] || nouns[n-1] == "type"); n-- {
+	for n := len(nouns); n > 1 && (reportNouns[nouns[n-1]] || nouns[n-1] == "type"); n-- {
 		nouns = nouns[:n-1]
 	}
 	return nouns
@@ -411,7 +411,7 @@ func verbIn(words []string) (at, width int) {
 	if first == sure {
 		return span(0)
 	}
-	if n > 1 && last == sure && (first != mostly || light[words[0]]) {
+	if n > 1 && last == sure && (first != mostly || lightVerbs[words[0]]) {
 		// run_search, order_cancel; but mark_read
 		return span(n - 1)
 	}
@@ -426,13 +426,13 @@ func verbIn(words []string) (at, width int) {
 	if n > 1 && last == mostly { // order_list
 		return span(n - 1)
 	}
-	if first == seldom && !(n > 1 && telling[singular(words[n-1])]) { // order_status is none
+	if first == seldom && !(n > 1 && reportNouns[singular(words[n-1])]) { // order_status is none
 		return span(0)
 	}
 	// A first word that is no noun we know is the name of a product: slack_list_channels,
 	// stripe_refund_payment.
 	if n > 2 && first == 0 && !things[singular(words[0])] && !persons[singular(words[0])] && look(1) != 0 &&
-		!(look(1) == seldom && telling[singular(words[n-1])]) {
+		!(look(1) == seldom && reportNouns[singular(words[n-1])]) {
 		return span(1)
 	}
 	for i := 1; i < n-1; i++ {

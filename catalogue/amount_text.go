@@ -62,7 +62,7 @@ func parseAmount(s string) (micro int64, currency string, ok bool) {
 	}
 	micro, ok = parseDecimal(mantissa)
 	if found && ok { // JSON may say so, and a limit is not got round by it
-		micro, ok = shift(micro, exponent)
+		micro, ok = shiftDecimal(micro, exponent)
 	}
 	if negative {
 		micro = -micro
@@ -116,8 +116,8 @@ func currencyWord(s string, i int) string {
 	return ""
 }
 
-// shift multiplies by a power of ten; what is below a millionth is cut off.
-func shift(micro int64, exponent string) (int64, bool) {
+// shiftDecimal multiplies by a power of ten; what is below a millionth is cut off.
+func shiftDecimal(micro int64, exponent string) (int64, bool) {
 	n, err := strconv.Atoi(exponent)
 	if err != nil {
 		return 0, false

@@ -48,97 +48,97 @@ func saturated(a, b int64) int64 {
 	}
 }
 
-// till adds up the amounts of one call.
-type till struct {
-	sums    [maxCurrencies]tally
-	n       int
-	pending tally               // of the object that is read, whose currency may still come
-	named   [maxCurrencies]span // the currencies that it names
-	names   int
-	turn    int // goes up when a better argument for the amount begins anew
-	level   int
+// currencySums adds up the amounts of one call.
+type currencySums struct {
+	byCurrency    [maxCurrencies]tally
+	sumCount      int
+	unassigned    tally               // of the object that is read, whose currency may still come
+	currencies    [maxCurrencies]span // the currencies that it names
+	currencyCount int
+	restarts      int // goes up when a better argument for the amount begins anew
+	level         int
 }
 
 // open begins an object within another.
-func (t *till) open() till1 {
-	outer := till1{t.pending, t.named, t.names, t.turn}
-	t.pending, t.names = tally{}, 0
+func (t *currencySums) open() enclosingObject {
+	outer := enclosingObject{t.unassigned, t.currencies, t.currencyCount, t.restarts}
+	t.unassigned, t.currencyCount = tally{}, 0
 	return outer
 }
 
-type till1 struct {
-	pending tally
-	named   [maxCurrencies]span
-	names   int
-	turn    int
+type enclosingObject struct {
+	unassigned    tally
+	currencies    [maxCurrencies]span
+	currencyCount int
+	restarts      int
 }
 
 // close ends an object: what names no currency itself is of the object's, else of the one around
 // it. Where it names several, which amount is of which is anybody's guess: all count in each, so
 // that no limit is got round.
-func (t *till) close(k *look, outer till1) {
-	if t.pending.n > 0 && t.names > 0 {
+func (t *currencySums) close(k *argReader, outer enclosingObject) {
+	if t.unassigned.n > 0 && t.currencyCount > 0 {
 		counted := false
-		for i := range t.names {
-			c := k.code(t.named[i])
-			if c == "" || slices.ContainsFunc(t.named[:i], func(s span) bool { return k.code(s) == c }) {
+		for i := range t.currencyCount {
+			c := k.currencyCode(t.currencies[i])
+			if c == "" || slices.ContainsFunc(t.currencies[:i], func(s span) bool { return k.currencyCode(s) == c }) {
 				continue
 			}
-			t.count(c, t.pending)
+			t.count(c, t.unassigned)
 			counted = true
 		}
 		if counted {
-			t.pending = tally{}
+			t.unassigned = tally{}
 		}
 	}
-	if outer.turn == t.turn {
-		t.pending.add(outer.pending)
+	if outer.restarts == t.restarts {
+		t.unassigned.add(outer.unassigned)
 	}
-	t.named, t.names = outer.named, outer.names
+	t.currencies, t.currencyCount = outer.currencies, outer.currencyCount
 }
 
-func (t *till) count(currency string, x tally) {
-	for i := range t.n {
-		if t.sums[i].currency == currency {
-			t.sums[i].add(x)
+func (t *currencySums) count(currency string, x tally) {
+	for i := range t.sumCount {
+		if t.byCurrency[i].currency == currency {
+			t.byCurrency[i].add(x)
 			return
 		}
 	}
-	if t.n == maxCurrencies {
-		t.sums[t.n-1].currency = ""
-		t.sums[t.n-1].add(x)
+	if t.sumCount == maxCurrencies {
+		t.byCurrency[t.sumCount-1].currency = ""
+		t.byCurrency[t.sumCount-1].add(x)
 		return
 	}
 	x.currency = currency
-	t.sums[t.n] = x
-	t.n++
+	t.byCurrency[t.sumCount] = x
+	t.sumCount++
 }
 
-// name remembers a currency of the object that is read.
-func (t *till) name(s span) {
-	if t.names == maxCurrencies {
-		t.names--
+// addCurrency remembers a currency of the object that is read.
+func (t *currencySums) addCurrency(s span) {
+	if t.currencyCount == maxCurrencies {
+		t.currencyCount--
 	}
-	t.named[t.names] = s
-	t.names++
+	t.currencies[t.currencyCount] = s
+	t.currencyCount++
 }
 
-// add takes an amount into account.
-func (k *look) add(a *arg, s span) {
+// addAmount takes an amount into account.
+func (k *argReader) addAmount(a *arg, s span) {
 	micro, currency, ok := parseAmount(k.text(s))
 	if !ok {
 		return
 	}
 	if currency == "" {
-		currency = a.unit
+		currency = a.currencyCode
 	}
-	t := &k.till
+	t := &k.sums
 	switch {
 	case a.amount > k.amount.score:
-		k.amount = pick{a.amount, a, s}
-		t.n, t.pending, t.level = 0, tally{}, s.level
-		t.turn++
-	case a.same(k.amount.arg), a.key == k.amount.arg.key && s.level == t.level, a.unit != "" && k.amount.arg.unit != "":
+		k.amount = candidate{a.amount, a, s}
+		t.sumCount, t.unassigned, t.level = 0, tally{}, s.level
+		t.restarts++
+	case a.same(k.amount.arg), a.key == k.amount.arg.key && s.level == t.level, a.currencyCode != "" && k.amount.arg.currencyCode != "":
 	default:
 		return
 	}
@@ -146,12 +146,12 @@ func (k *look) add(a *arg, s span) {
 	if currency != "" {
 		t.count(currency, x)
 	} else {
-		t.pending.add(x)
+		t.unassigned.add(x)
 	}
 }
 
-// code reads a currency without its case and without blanks, or as a sign; "" if it is none.
-func (k *look) code(s span) string {
+// currencyCode reads a currency without its case and without blanks, or as a sign; "" if it is none.
+func (k *argReader) currencyCode(s span) string {
 	c := strings.TrimSpace(k.text(s))
 	if IsCurrency(c) {
 		return c
@@ -176,24 +176,24 @@ func (k *look) code(s span) string {
 	return ""
 }
 
-// money reads the amounts, of each the currency that it names itself, else that of its object, of
+// amounts reads the amounts, of each the currency that it names itself, else that of its object, of
 // another argument or of the catalogue. All but the first are others.
-func (k *look) money() (first event.Amount, others []event.Amount, ok bool) {
-	t := &k.till
-	if t.pending.n > 0 {
+func (k *argReader) amounts() (first event.Amount, others []event.Amount, ok bool) {
+	t := &k.sums
+	if t.unassigned.n > 0 {
 		c := ""
 		if k.currency.score > 0 {
-			c = k.code(k.currency.span)
+			c = k.currencyCode(k.currency.span)
 		}
 		if c == "" {
 			c = k.t.currency
 		}
-		t.count(c, t.pending)
+		t.count(c, t.unassigned)
 	}
-	for i := range t.n {
-		s := &t.sums[i]
+	for i := range t.sumCount {
+		s := &t.byCurrency[i]
 		a := event.Amount{Micro: s.micro(), Currency: s.currency}
-		if k.amount.arg.cents {
+		if k.amount.arg.minorUnits {
 			for range minorUnits(a.Currency) {
 				a.Micro /= 10
 			}

@@ -25,42 +25,42 @@ const (
 	byLanguage            // which that is
 )
 
-// maxActs bounds the texts of one call that are read as commands or code, and the words of one
+// maxCodes bounds the texts of one call that are read as commands or code, and the words of one
 // command line.
 const (
 	maxCodes = 16
 	maxArgv  = 4096
 )
 
-// acts is what the arguments of one call say that it does.
-type acts struct {
-	class  event.Class
-	word   string
-	arg    *arg
-	word1  bool // only a word says so, neither SQL nor a command line
-	shell  *shell
-	argv   []string
-	argvOf *arg
-	rest   []string // arguments of a program
-	codes  []string
-	codeOf *arg
-	shells bool // the language is a shell's
-	other  bool // or another one
+// callActions is what the arguments of one call say that it does.
+type callActions struct {
+	class         event.Class
+	word          string
+	arg           *arg
+	wordOnly      bool // only a word says so, neither SQL nor a command line
+	shell         *shell
+	commandWords  []string
+	commandArg    *arg
+	programArgs   []string // arguments of a program
+	code          []string
+	codeArg       *arg
+	shellLanguage bool // the language is a shell's
+	otherLanguage bool // or another one
 }
 
 // add takes an act into account.
-func (a *acts) add(c event.Class, word string, by *arg, plain bool) {
+func (a *callActions) add(c event.Class, word string, by *arg, plain bool) {
 	if c == event.NoClass {
 		return
 	}
 	if stronger(c, a.class) {
 		a.class, a.word, a.arg = c, word, by
-		a.word1 = plain
+		a.wordOnly = plain
 	}
 }
 
 // take reads an argument.
-func (a *acts) take(k *look, by *arg, s span) {
+func (a *callActions) take(k *argReader, by *arg, s span) {
 	if s.from == s.to {
 		return
 	}
@@ -77,17 +77,17 @@ func (a *acts) take(k *look, by *arg, s span) {
 			return
 		}
 		v := k.whole(s)
-		if c, word := graphQL(v); c != event.NoClass {
+		if c, word := classifyGraphQL(v); c != event.NoClass {
 			a.add(c, word, by, false)
 			return
 		}
-		c, word := statement(v, by.operation == bySQL || k.t.database && onlySQL(v))
-		if c == event.Read && by.operation == byQuery && !k.t.database {
+		c, word := classifySQL(v, by.operation == bySQL || k.t.takesSQL && onlySQL(v))
+		if c == event.Read && by.operation == byQuery && !k.t.takesSQL {
 			return
 		}
 		a.add(c, word, by, false)
 	case byCommand:
-		if v := k.text(s); len(v) <= maxKey && by.index < 0 && !k.t.shells {
+		if v := k.text(s); len(v) <= maxKey && by.index < 0 && !k.t.runsShell {
 			if w := splitWords(v, 5); len(w) > 0 && len(w) <= 4 && !strings.ContainsAny(v, " /|;&<>$`\n\"'=") {
 				if c, word := wordOf(v, false); c != event.NoClass {
 					a.add(c, word, by, true)
@@ -95,31 +95,31 @@ func (a *acts) take(k *look, by *arg, s span) {
 				}
 			}
 		}
-		a.words(k, by, s)
+		a.addCommand(k, by, s)
 	case byShell:
-		a.words(k, by, s)
+		a.addCommand(k, by, s)
 	case byArguments:
-		if s.quoted && len(a.rest) < maxArgv {
-			a.rest = append(a.rest, k.whole(s))
+		if s.quoted && len(a.programArgs) < maxArgv {
+			a.programArgs = append(a.programArgs, k.whole(s))
 		}
 	case byCode:
-		if a.codeOf == nil || len(a.codes) < maxCodes {
-			a.codes, a.codeOf = append(a.codes, k.whole(s)), by
+		if a.codeArg == nil || len(a.code) < maxCodes {
+			a.code, a.codeArg = append(a.code, k.whole(s)), by
 		} else {
-			k.short = true
+			k.incomplete = true
 		}
 	case byLanguage:
 		switch event.Lower(strings.TrimSpace(k.text(s))) {
 		case "sh", "bash", "shell", "zsh", "dash", "ksh", "console", "shellscript":
-			a.shells = true
+			a.shellLanguage = true
 		case "":
 		default:
-			a.other = true
+			a.otherLanguage = true
 		}
 	}
 }
 
-// onlySQL tells whether what a database is asked begins as nothing but SQL does. "create a report"
+// onlySQL reports whether what a database is asked begins as nothing but SQL does. "create a report"
 // and "show me" may be questions to something that writes SQL itself.
 func onlySQL(s string) bool {
 	s = strings.TrimLeft(s, " \t\r\n(;")
@@ -133,22 +133,22 @@ func onlySQL(s string) bool {
 	return sqlAlone[event.Lower(s[:end])]
 }
 
-// words gathers command lines, or the words of one.
-func (a *acts) words(k *look, by *arg, s span) {
-	if len(a.argv) == maxArgv {
-		k.short = true
+// addCommand gathers command lines, or the words of one.
+func (a *callActions) addCommand(k *argReader, by *arg, s span) {
+	if len(a.commandWords) == maxArgv {
+		k.incomplete = true
 		return
 	}
-	if a.argvOf != nil && !a.argvOf.same(by) {
-		a.run(k)
+	if a.commandArg != nil && !a.commandArg.same(by) {
+		a.readCommand(k)
 	}
-	a.argv, a.argvOf = append(a.argv, k.whole(s)), by
+	a.commandWords, a.commandArg = append(a.commandWords, k.whole(s)), by
 }
 
-// run reads what was gathered.
-func (a *acts) run(k *look) {
-	argv := a.argv
-	a.argv = nil
+// readCommand reads what was gathered.
+func (a *callActions) readCommand(k *argReader) {
+	argv := a.commandWords
+	a.commandWords = nil
 	if len(argv) == 0 {
 		return
 	}
@@ -157,48 +157,48 @@ func (a *acts) run(k *look) {
 		n += len(w)
 	}
 	if !k.spend(n/4 + 64) {
-		a.add(event.Exec, "more than is read", a.argvOf, false)
+		a.add(event.Exec, "more than is read", a.commandArg, false)
 		return
 	}
 	if a.shell == nil {
 		a.shell = &shell{}
 	}
-	last := a.argvOf.words[len(a.argvOf.words)-1]
+	last := a.commandArg.words[len(a.commandArg.words)-1]
 	// Several lines, or one line in words: who names a list commands means the first.
 	lines := last != singular(last) && last != "args" || len(argv) > 1 &&
 		strings.ContainsAny(strings.TrimSpace(argv[0]), " \t\n;|&")
-	if len(argv) == 1 && len(a.rest) == 0 || lines {
+	if len(argv) == 1 && len(a.programArgs) == 0 || lines {
 		for _, line := range argv {
 			c, word := a.shell.line(line)
-			a.add(c, word, a.argvOf, false)
+			a.add(c, word, a.commandArg, false)
 		}
 		return
 	}
-	c, word := a.shell.argv(append(argv, a.rest...))
-	a.add(c, word, a.argvOf, false)
+	c, word := a.shell.argv(append(argv, a.programArgs...))
+	a.add(c, word, a.commandArg, false)
 }
 
 // finish reads what only all arguments together say.
-func (a *acts) finish(k *look) {
-	a.run(k)
-	for _, code := range a.codes {
+func (a *callActions) finish(k *argReader) {
+	a.readCommand(k)
+	for _, code := range a.code {
 		if !k.spend(len(code)/4 + 64) {
-			a.add(event.Exec, "more than is read", a.codeOf, false)
+			a.add(event.Exec, "more than is read", a.codeArg, false)
 			break
 		}
 		if a.shell == nil {
 			a.shell = &shell{}
 		}
-		if a.shells || !a.other && (k.t.shells && !strings.Contains(k.t.Name, "python") || looksLikeShell(code)) {
+		if a.shellLanguage || !a.otherLanguage && (k.t.runsShell && !strings.Contains(k.t.Name, "python") || looksLikeShell(code)) {
 			c, word := a.shell.line(code)
-			a.add(c, word, a.codeOf, false)
+			a.add(c, word, a.codeArg, false)
 			continue
 		}
-		a.shell.code(code)
-		a.add(event.Exec, "code", a.codeOf, false)
+		a.shell.scanCode(code)
+		a.add(event.Exec, "code", a.codeArg, false)
 	}
-	if a.shell != nil && a.shell.short {
-		k.short = true
+	if a.shell != nil && a.shell.incomplete {
+		k.incomplete = true
 	}
 }
 
@@ -229,11 +229,11 @@ func wordOf(v string, method bool) (event.Class, string) {
 	if n == 0 || n > 4 {
 		return event.NoClass, ""
 	}
-	if n == 1 && telling[singular(p.segments[0][0])] && !method {
+	if n == 1 && reportNouns[singular(p.segments[0][0])] && !method {
 		return event.Read, v
 	}
 	r := p.read()
-	if method && !r.firm && n == 1 {
+	if method && !r.certain && n == 1 {
 		return event.NoClass, ""
 	}
 	if r.class == event.NoClass {
@@ -242,42 +242,42 @@ func wordOf(v string, method bool) (event.Class, string) {
 	return r.class, r.verb
 }
 
-// weak tells whether the tool's name leaves it to an argument what is done: message, records,
+// classIsOpen reports whether the tool's name leaves it to an argument what is done: message, records,
 // process, http_request.
-func (t *Tool) weak() bool {
+func (t *Tool) classIsOpen() bool {
 	r := &t.reading
 	switch {
 	case r.class == event.NoClass || r.verb == "" || r.verb == "request" || r.verb == "call":
 		return true
-	case r.firm || t.from["class"] != r.why():
+	case r.certain || t.sources["class"] != r.why():
 		return false
 	}
-	return verbs[r.verb].tier == seldom || light[r.verb] && (len(r.nouns) == 0 || r.head() == noun(r.verb))
+	return verbs[r.verb].tier == seldom || lightVerbs[r.verb] && (len(r.nouns) == 0 || r.head() == noun(r.verb))
 }
 
-// decide is the class of a call, given what its arguments say: they decide where the name leaves it
+// classOfCall is the class of a call, given what its arguments say: they decide where the name leaves it
 // open, and never make less of what it says plainly.
-func (t *Tool) decide(a *acts) event.Class {
+func (t *Tool) classOfCall(a *callActions) event.Class {
 	switch {
 	case a.class == event.NoClass:
 		return t.class
 	case t.class == event.NoClass, stronger(a.class, t.class):
 		return a.class
-	case a.word1 && t.weak():
+	case a.wordOnly && t.classIsOpen():
 		return a.class
-	case !a.word1 && (t.class == event.Exec || t.class == event.Read || t.weak()):
+	case !a.wordOnly && (t.class == event.Exec || t.class == event.Read || t.classIsOpen()):
 		return a.class
 	}
 	return t.class
 }
 
-// by is the argument that holds a command line or code.
-func (a *acts) by() *arg {
+// textArg is the argument that holds a command line or code.
+func (a *callActions) textArg() *arg {
 	switch {
-	case a.argvOf != nil:
-		return a.argvOf
-	case a.codeOf != nil:
-		return a.codeOf
+	case a.commandArg != nil:
+		return a.commandArg
+	case a.codeArg != nil:
+		return a.codeArg
 	}
 	return a.arg
 }
