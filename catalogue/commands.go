@@ -9,7 +9,7 @@ import (
 
 // What one command does: a program and its words.
 
-// command judges one command: a program and its words.
+// command classifies one command: a program and its words.
 func (s *shell) command(w []word, in stdin) (a action) {
 	if s.calls++; s.calls > maxCommands {
 		s.incomplete = true
@@ -39,9 +39,22 @@ func (s *shell) command(w []word, in stdin) (a action) {
 		}
 		return a
 	}
+	if a, known := s.classifyByName(name, args); known {
+		return a
+	}
+	s.scanWords(args)
+	if strings.ContainsAny(w[0].text, "/") {
+		s.path(w[0].text)
+	}
+	return action{event.Exec, "an unknown program"}
+}
+
+// classifyByName classifies programs that always do the same, whatever their words are, and notes
+// what the words name.
+func (s *shell) classifyByName(name string, args []word) (a action, known bool) {
 	switch {
 	case neutralBuiltins[name]:
-		return action{event.Read, name}
+		return action{event.Read, name}, true
 	case readingPrograms[name]:
 		for _, x := range args {
 			if strings.HasPrefix(x.text, "-") || name == "echo" || name == "printf" || strings.Contains(x.text, "://") {
@@ -52,7 +65,7 @@ func (s *shell) command(w []word, in stdin) (a action) {
 				s.path(x.text)
 			}
 		}
-		return action{event.Read, name}
+		return action{event.Read, name}, true
 	case writingPrograms[name]:
 		for _, x := range args {
 			if !strings.HasPrefix(x.text, "-") {
@@ -60,16 +73,16 @@ func (s *shell) command(w []word, in stdin) (a action) {
 			}
 		}
 		a.add(action{event.Write, name})
-		return a
+		return a, true
 	case deletingPrograms[name]:
 		for _, x := range args {
 			if !strings.HasPrefix(x.text, "-") {
 				s.path(x.text)
 			}
 		}
-		return action{event.Delete, name}
+		return action{event.Delete, name}, true
 	case grantingPrograms[name]:
-		return action{event.Grant, name}
+		return action{event.Grant, name}, true
 	case sendingPrograms[name]:
 		s.scanWords(args)
 		for _, x := range args {
@@ -83,16 +96,12 @@ func (s *shell) command(w []word, in stdin) (a action) {
 				s.reach(rest[0].text + portSuffix(wordAt(rest, 1)))
 			}
 		}
-		return action{event.Send, name}
+		return action{event.Send, name}, true
 	case strings.HasPrefix(name, "remove-"), strings.HasPrefix(name, "clear-"): // of PowerShell
 		s.scanWords(args)
-		return action{event.Delete, name}
+		return action{event.Delete, name}, true
 	}
-	s.scanWords(args)
-	if strings.ContainsAny(w[0].text, "/") {
-		s.path(w[0].text)
-	}
-	return action{event.Exec, "an unknown program"}
+	return action{}, false
 }
 
 // scanWords takes URLs and files out of words whose part is not known.
