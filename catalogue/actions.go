@@ -6,60 +6,56 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// What arguments say that a call does: a word (action: delete, method: POST), SQL, GraphQL, a
-// command line, code. All of them count, and the strongest decides.
+// What the arguments of a call say that it does: a word (action: delete, method: POST), SQL,
+// GraphQL, a command line, code. All of them count, and the strongest class decides.
 
-// operation is how an argument says what is done.
+// operation is how an argument says what the call does.
 type operation uint8
 
 const (
 	noOperation operation = iota
 	byWord                // delete, messages.send
-	byMethod              // an HTTP method; other words are ways to pay, to sort, to deliver
-	bySQL                 // a statement, and nothing else
-	byQuery               // SQL or GraphQL, or what somebody looks for
-	byCommand             // a command line, or the word of a command
+	byMethod              // an HTTP method; other words are methods of payment, sorting, delivery
+	bySQL                 // SQL
+	byQuery               // SQL or GraphQL, or the words of a search
+	byCommand             // a command line, or a word such as delete
 	byShell               // a command line
-	byArguments           // of a program that another argument names
-	byCode                // in whatever language
-	byLanguage            // which that is
+	byArguments           // the arguments of a program that another argument names
+	byCode                // code in any language
+	byLanguage            // the language of the code
 )
 
-// maxCodes bounds the texts of one call that are read as commands or code, and the words of one
-// command line.
+// Bounds of what is read of one call.
 const (
-	maxCodes = 16
-	maxArgv  = 4096
+	maxCodes = 16   // texts of code
+	maxArgv  = 4096 // command lines, or words of one
 )
 
-// callActions is what the arguments of one call say that it does.
+// callActions gathers what the arguments of one call say that it does.
 type callActions struct {
-	class         event.Class
-	word          string
-	arg           *arg
-	wordOnly      bool // only a word says so, neither SQL nor a command line
-	shell         *shell
-	commandWords  []string
-	commandArg    *arg
-	programArgs   []string // arguments of a program
+	class    event.Class // the strongest so far
+	word     string      // that decided
+	arg      *arg        // that holds it
+	wordOnly bool        // it is a single word, neither SQL nor a command line
+
+	shell         *shell   // what command lines and code name; nil: there were none
+	commandWords  []string // command lines that are not read yet, or the words of one
+	commandArg    *arg     // of commandWords
+	programArgs   []string // of the program that commandWords names
 	code          []string
-	codeArg       *arg
-	shellLanguage bool // the language is a shell's
-	otherLanguage bool // or another one
+	codeArg       *arg // of code
+	shellLanguage bool // the code is for a shell
+	otherLanguage bool // it is in another language
 }
 
-// add takes an act into account.
-func (a *callActions) add(c event.Class, word string, by *arg, plain bool) {
-	if c == event.NoClass {
-		return
-	}
-	if stronger(c, a.class) {
-		a.class, a.word, a.arg = c, word, by
-		a.wordOnly = plain
+// add keeps a class if it is stronger than what was found before.
+func (a *callActions) add(c event.Class, word string, by *arg, wordOnly bool) {
+	if c != event.NoClass && stronger(c, a.class) {
+		a.class, a.word, a.arg, a.wordOnly = c, word, by, wordOnly
 	}
 }
 
-// take reads an argument.
+// take reads the value of an argument that says what the call does.
 func (a *callActions) take(k *argReader, by *arg, s span) {
 	if s.from == s.to {
 		return
@@ -119,8 +115,8 @@ func (a *callActions) take(k *argReader, by *arg, s span) {
 	}
 }
 
-// onlySQL reports whether what a database is asked begins as nothing but SQL does. "create a report"
-// and "show me" may be questions to something that writes SQL itself.
+// onlySQL reports whether a text begins as nothing but SQL does. "create a report" and "show me"
+// may be questions in plain English to a tool that writes the SQL itself.
 func onlySQL(s string) bool {
 	s = strings.TrimLeft(s, " \t\r\n(;")
 	if strings.HasPrefix(s, "--") || strings.HasPrefix(s, "/*") {
@@ -133,7 +129,7 @@ func onlySQL(s string) bool {
 	return sqlAlone[event.Lower(s[:end])]
 }
 
-// addCommand gathers command lines, or the words of one.
+// addCommand keeps a command line, or a word of one, until the argument is complete.
 func (a *callActions) addCommand(k *argReader, by *arg, s span) {
 	if len(a.commandWords) == maxArgv {
 		k.incomplete = true
@@ -145,7 +141,7 @@ func (a *callActions) addCommand(k *argReader, by *arg, s span) {
 	a.commandWords, a.commandArg = append(a.commandWords, k.whole(s)), by
 }
 
-// readCommand reads what was gathered.
+// readCommand reads the command lines that addCommand kept.
 func (a *callActions) readCommand(k *argReader) {
 	argv := a.commandWords
 	a.commandWords = nil
@@ -164,7 +160,7 @@ func (a *callActions) readCommand(k *argReader) {
 		a.shell = &shell{}
 	}
 	last := a.commandArg.words[len(a.commandArg.words)-1]
-	// Several lines, or one line in words: who names a list commands means the first.
+	// Several lines, or one line in words? An argument named commands holds lines.
 	lines := last != singular(last) && last != "args" || len(argv) > 1 &&
 		strings.ContainsAny(strings.TrimSpace(argv[0]), " \t\n;|&")
 	if len(argv) == 1 && len(a.programArgs) == 0 || lines {
@@ -178,7 +174,7 @@ func (a *callActions) readCommand(k *argReader) {
 	a.add(c, word, a.commandArg, false)
 }
 
-// finish reads what only all arguments together say.
+// finish reads what can be read only when all arguments are known.
 func (a *callActions) finish(k *argReader) {
 	a.readCommand(k)
 	for _, code := range a.code {
@@ -189,7 +185,9 @@ func (a *callActions) finish(k *argReader) {
 		if a.shell == nil {
 			a.shell = &shell{}
 		}
-		if a.shellLanguage || !a.otherLanguage && (k.t.runsShell && !strings.Contains(k.t.Name, "python") || looksLikeShell(code)) {
+		isShell := a.shellLanguage || !a.otherLanguage &&
+			(k.t.runsShell && !strings.Contains(k.t.Name, "python") || looksLikeShell(code))
+		if isShell {
 			c, word := a.shell.line(code)
 			a.add(c, word, a.codeArg, false)
 			continue
@@ -202,7 +200,8 @@ func (a *callActions) finish(k *argReader) {
 	}
 }
 
-// wordOf reads a class out of a word or two: read, messages.send, deleteUser.
+// wordOf reads a class from a word or two: read, messages.send, deleteUser. method: it is the name
+// of a method, which may be no verb at all.
 func wordOf(v string, method bool) (event.Class, string) {
 	v = strings.TrimSpace(v)
 	switch v {
@@ -242,8 +241,8 @@ func wordOf(v string, method bool) (event.Class, string) {
 	return r.class, r.verb
 }
 
-// classIsOpen reports whether the tool's name leaves it to an argument what is done: message, records,
-// process, http_request.
+// classIsOpen reports whether the tool's name leaves it to an argument what the call does: message,
+// records, process, http_request.
 func (t *Tool) classIsOpen() bool {
 	r := &t.reading
 	switch {
@@ -255,8 +254,8 @@ func (t *Tool) classIsOpen() bool {
 	return verbs[r.verb].tier == seldom || lightVerbs[r.verb] && (len(r.nouns) == 0 || r.head() == noun(r.verb))
 }
 
-// classOfCall is the class of a call, given what its arguments say: they decide where the name leaves it
-// open, and never make less of what it says plainly.
+// classOfCall is the class of a call, given what its arguments say. They decide where the name
+// leaves the class open. Where the name is plain, they can only make the class stronger.
 func (t *Tool) classOfCall(a *callActions) event.Class {
 	switch {
 	case a.class == event.NoClass:

@@ -8,12 +8,11 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// What the amounts of a call come to. Those of one name are added up, for each currency apart, so
-// that an item of nothing in another currency hides none. What is paid back is money that moves,
-// too: amounts of different signs never net out.
+// The sum of the amounts of a call, for each currency apart. Amounts of different signs never net
+// out: money that is paid back moves, too.
 
-// maxCurrencies bounds the currencies of one call that are added up. Beyond, the amounts are those
-// of an unknown one.
+// maxCurrencies bounds the currencies of one call. Amounts in others are added up together, as
+// amounts of an unknown currency.
 const maxCurrencies = 8
 
 // tally is a sum of amounts of one currency, in millionths.
@@ -28,7 +27,7 @@ func (t *tally) add(o tally) {
 	t.sum, t.absolute, t.n = saturated(t.sum, o.sum), saturated(t.absolute, o.absolute), t.n+o.n
 }
 
-// micro is the sum, if all have one sign; else that of the absolute values.
+// micro is the sum if all amounts have one sign, else the sum of the absolute values.
 func (t *tally) micro() int64 {
 	if t.sum == t.absolute || t.sum == -t.absolute {
 		return t.sum
@@ -36,7 +35,7 @@ func (t *tally) micro() int64 {
 	return t.absolute
 }
 
-// saturated adds without running over: what is beyond is as much as there can be.
+// saturated adds. A sum that does not fit is the largest or smallest number that does.
 func saturated(a, b int64) int64 {
 	switch c := a + b; {
 	case b > 0 && c < a:
@@ -52,14 +51,14 @@ func saturated(a, b int64) int64 {
 type currencySums struct {
 	byCurrency    [maxCurrencies]tally
 	sumCount      int
-	unassigned    tally               // of the object that is read, whose currency may still come
-	currencies    [maxCurrencies]span // the currencies that it names
+	unassigned    tally               // amounts of the object being read, whose currency may still come
+	currencies    [maxCurrencies]span // that the object names
 	currencyCount int
-	restarts      int // goes up when a better argument for the amount begins anew
+	restarts      int // how often a better argument for the amount was found, which starts over
 	level         int
 }
 
-// open begins an object within another.
+// open begins an object within another, whose state it returns for close.
 func (t *currencySums) open() enclosingObject {
 	outer := enclosingObject{t.unassigned, t.currencies, t.currencyCount, t.restarts}
 	t.unassigned, t.currencyCount = tally{}, 0
@@ -73,9 +72,9 @@ type enclosingObject struct {
 	restarts      int
 }
 
-// close ends an object: what names no currency itself is of the object's, else of the one around
-// it. Where it names several, which amount is of which is anybody's guess: all count in each, so
-// that no limit is got round.
+// close ends an object. An amount that names no currency is in the object's, or else in that of the
+// object around it. Where the object names several, nobody can say which amount is in which: all
+// amounts count in each of them, so that no limit can be evaded.
 func (t *currencySums) close(k *argReader, outer enclosingObject) {
 	if t.unassigned.n > 0 && t.currencyCount > 0 {
 		counted := false
@@ -114,7 +113,7 @@ func (t *currencySums) count(currency string, x tally) {
 	t.sumCount++
 }
 
-// addCurrency remembers a currency of the object that is read.
+// addCurrency notes a currency that the object being read names.
 func (t *currencySums) addCurrency(s span) {
 	if t.currencyCount == maxCurrencies {
 		t.currencyCount--
@@ -123,7 +122,7 @@ func (t *currencySums) addCurrency(s span) {
 	t.currencyCount++
 }
 
-// addAmount takes an amount into account.
+// addAmount adds the value of an argument if it is an amount and no better argument was found.
 func (k *argReader) addAmount(a *arg, s span) {
 	micro, currency, ok := parseAmount(k.text(s))
 	if !ok {
@@ -138,7 +137,8 @@ func (k *argReader) addAmount(a *arg, s span) {
 		k.amount = candidate{a.amount, a, s}
 		t.sumCount, t.unassigned, t.level = 0, tally{}, s.level
 		t.restarts++
-	case a.same(k.amount.arg), a.key == k.amount.arg.key && s.level == t.level, a.currencyCode != "" && k.amount.arg.currencyCode != "":
+	case a.same(k.amount.arg), a.key == k.amount.arg.key && s.level == t.level,
+		a.currencyCode != "" && k.amount.arg.currencyCode != "": // one more of the same kind
 	default:
 		return
 	}
@@ -150,7 +150,8 @@ func (k *argReader) addAmount(a *arg, s span) {
 	}
 }
 
-// currencyCode reads a currency without its case and without blanks, or as a sign; "" if it is none.
+// currencyCode reads a currency without its case and without blanks, or as a sign; "" if it is
+// none.
 func (k *argReader) currencyCode(s span) string {
 	c := strings.TrimSpace(k.text(s))
 	if IsCurrency(c) {
@@ -176,8 +177,9 @@ func (k *argReader) currencyCode(s span) string {
 	return ""
 }
 
-// amounts reads the amounts, of each the currency that it names itself, else that of its object, of
-// another argument or of the catalogue. All but the first are others.
+// amounts returns the sum in each currency; all but the first are others. The currency of an amount
+// is the one that it names itself, else that of its object, of another argument or of the
+// catalogue.
 func (k *argReader) amounts() (first event.Amount, others []event.Amount, ok bool) {
 	t := &k.sums
 	if t.unassigned.n > 0 {
@@ -208,8 +210,7 @@ func (k *argReader) amounts() (first event.Amount, others []event.Amount, ok boo
 	return first, others, ok
 }
 
-// minorUnits is how many digits behind the point a currency has (ISO 4217, list one); where none is
-// said, two.
+// minorUnits is how many decimal places a currency has (ISO 4217, list one); two if it is unknown.
 func minorUnits(currency string) int {
 	switch currency {
 	case "BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF",

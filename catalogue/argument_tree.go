@@ -9,28 +9,31 @@ import (
 	"github.com/wayward-sec/wayward/rules/expression"
 )
 
-// arg is an argument of a tool, or an object that arguments lie in. The tree holds the paths of the
-// catalogue and the names that were seen before, so that the meaning of a name is worked out once.
+// The arguments of a tool as a tree. It holds the paths that the catalogue names, and the names
+// that were seen before, so that the meaning of a name is worked out once.
+
+// arg is an argument of a tool, or an object that holds arguments.
 type arg struct {
 	up       *arg
 	key      string
-	index    int    // of an element, where the catalogue asks for one; else -1
-	children []*arg // in the order in which they were seen first
+	index    int    // of a list's element that the catalogue names; else -1
+	children []*arg // in the order in which they were first seen
 	words    []string
 	role
-	noPart      bool // plays no part itself
-	meaningless bool // no word of it or of what it lies in has a meaning
-	ignored     bool // the catalogue says that nothing in it matters
-	hasElements bool // some kids are elements
+	noPart      bool // it plays no part itself
+	meaningless bool // no word of it or of an object around it has a meaning
+	ignored     bool // the catalogue ignores it and what it holds
+	hasElements bool // some children are elements of a list
 }
 
-// anyKey is the name of what says nothing in paths that are shown.
+// anyKey stands in paths for names that have no meaning.
 const anyKey = "*"
 
-// ignoredArg stands for what is not looked at.
+// ignoredArg stands for arguments that are not read.
 var ignoredArg = arg{index: -1, noPart: true, meaningless: true, ignored: true}
 
-// same reports whether two arguments are one: a name that was not learned is worked out each time.
+// same reports whether two arguments have the same path. Arguments that are not in the tree are
+// made anew each time, so pointers may differ.
 func (a *arg) same(b *arg) bool {
 	for a != b {
 		if a == nil || b == nil || a.key != b.key || a.index != b.index {
@@ -41,7 +44,7 @@ func (a *arg) same(b *arg) bool {
 	return true
 }
 
-// element returns the n-th element of a list whose elements the catalogue tells apart.
+// element returns element n of a list if the catalogue names it, else the list itself.
 func (a *arg) element(n int) *arg {
 	for _, e := range a.children {
 		if e.index == n {
@@ -51,7 +54,7 @@ func (a *arg) element(n int) *arg {
 	return a
 }
 
-// path is where an argument lies, as the catalogue writes it.
+// path is the path of an argument, as the catalogue writes it.
 func (a *arg) path() string {
 	if a.up == nil {
 		return ""
@@ -66,8 +69,7 @@ func (a *arg) path() string {
 	return above + "." + a.key
 }
 
-// written is path, or "" if the catalogue cannot write it, since a name holds what has a meaning in
-// paths.
+// written is path, or "" if the catalogue cannot write it because a name has dots or brackets.
 func (a *arg) written() string {
 	for at := a; at.up != nil; at = at.up {
 		if at.key == anyKey || strings.ContainsAny(at.key, `.[]`) {
@@ -80,7 +82,8 @@ func (a *arg) written() string {
 	return ""
 }
 
-// learn works out what an argument means, and remembers it.
+// learn works out what an argument means, and adds it to the tree while there is room. It returns
+// the argument and the place behind it among its siblings.
 func (t *Tool) learn(at *arg, name []byte) (*arg, int) {
 	for i, a := range at.children {
 		if a.key == string(name) && a.index < 0 {
@@ -90,7 +93,7 @@ func (t *Tool) learn(at *arg, name []byte) (*arg, int) {
 	a := &arg{up: at, key: strings.ToValidUTF8(string(name), ""), index: -1, ignored: at.ignored}
 	own := splitWords(a.key, maxWords)
 	a.words = append(append(a.words, at.words...), own...)
-	if len(a.words) > maxWords { // the last ones say most
+	if len(a.words) > maxWords { // the last words matter most
 		a.words = a.words[len(a.words)-maxWords:]
 	}
 	a.meaningless = at.meaningless && !t.means(name)
@@ -105,8 +108,7 @@ func (t *Tool) learn(at *arg, name []byte) (*arg, int) {
 	return a, len(at.children)
 }
 
-// means reports whether a word of a name may have a meaning, by the words of all tables and those of
-// the tool's own name.
+// means reports whether a word of a name stands in any table, or in the tool's own name.
 func (t *Tool) means(name []byte) bool {
 	var buf [maxKey]byte
 	word := func(from, to int) bool {
@@ -138,8 +140,8 @@ func (t *Tool) means(name []byte) bool {
 	return word(start, len(name))
 }
 
-// insert returns the argument at a path of the catalogue, such as order.items[0].id or
-// recipients[*].email.
+// insert adds the argument at a path of the catalogue, such as order.items[0].id or
+// recipients[*].email, and returns it.
 func (t *Tool) insert(path string) *arg {
 	at := &t.args
 	for part := range strings.SplitSeq(path, ".") {
@@ -149,7 +151,7 @@ func (t *Tool) insert(path string) *arg {
 			var number string
 			number, rest, _ = strings.Cut(rest, "]")
 			rest = strings.TrimPrefix(rest, "[")
-			if n, err := strconv.Atoi(number); err == nil { // of any element is said by nothing
+			if n, err := strconv.Atoi(number); err == nil { // [*] needs no element of its own
 				e := at.element(n)
 				if e == at {
 					e = &arg{up: at, index: n, words: at.words, role: at.role, noPart: at.noPart}

@@ -10,23 +10,22 @@ import (
 	"github.com/wayward-sec/wayward/event/jsonscan"
 )
 
-// Bounds of what is looked at in the arguments of one call, and of what is remembered of a tool's
-// arguments.
+// Bounds of what is read of the arguments of one call, and of what is remembered of a tool's.
 const (
-	maxIndex     = 64  // elements of lists that the catalogue may name
-	maxLevels    = 6   // objects and lists inside each other that it may name
+	maxIndex     = 64  // the highest element of a list that the catalogue may name
+	maxLevels    = 6   // how deep a path of the catalogue may be
 	maxKey       = 64  // bytes of a name
 	maxValue     = 256 // bytes of an id
-	maxReceivers = 24  // receivers of one call that are named; that there are more is kept in mind
+	maxReceivers = 24  // receivers of one call that are named
 	maxLearned   = 24  // names remembered of one tool; others are worked out each time
 
-	// maxWork bounds the work of one call, in units of a value that plays no part: a megabyte of
-	// those fits. A name that may play one costs dear, so that 16,000 of them fit. What is beyond
-	// is told: the event is marked (event.ArgsIncomplete), and no list takes its destination for a
-	// known one.
+	// maxWork bounds the work of one call. The unit is one value that plays no part: a megabyte of
+	// those fits. A name that may play one costs meaningfulCost, so 16,000 of them fit. If there is
+	// more, the event is marked (event.ArgsIncomplete), and its destination matches no list of
+	// known ones.
 	maxWork        = 1 << 18
 	meaningfulCost = 16
-	maxNested      = 100 // objects and lists inside each other
+	maxNested      = 100 // objects and lists in each other
 )
 
 // span is a value as it stands in the arguments.
@@ -37,14 +36,14 @@ type span struct {
 	level    int // of objects and lists that it lies in
 }
 
-// candidate is the best candidate for a part.
+// candidate is the argument that plays a part best, so far.
 type candidate struct {
 	score uint8
 	arg   *arg
 	span
 }
 
-// partSet is a set of parts that are not declared, so the arguments are asked.
+// partSet is a set of parts that the arguments are searched for, since nobody declared them.
 type partSet uint8
 
 const (
@@ -57,17 +56,17 @@ const (
 	wantLabels
 )
 
-// argReader is one reading of one call's arguments.
+// argReader reads the arguments of one call.
 type argReader struct {
 	t             *Tool
 	p             []byte
 	x             *Scratch
-	left          int // work that may still be done
+	left          int // of maxWork
 	want          partSet
 	labels        labelBits
 	receiverScore uint8
-	moreReceivers bool // there were more receivers than fit
-	incomplete    bool // not all was read
+	moreReceivers bool // there are receivers that are not named
+	incomplete    bool // not everything was read
 	receivers     int
 	resource      candidate
 	subject       candidate
@@ -79,7 +78,7 @@ type argReader struct {
 	actions       callActions
 }
 
-// read goes through the arguments once. What is not JSON ends it; what was found until then stands.
+// read goes through the arguments once. It stops where they are no JSON, and keeps what it found.
 func (k *argReader) read() {
 	if i := jsonscan.Space(k.p, 0); i < len(k.p) && k.p[i] == '{' {
 		if k.object(i+1, &k.t.args, 0) < 0 {
@@ -91,7 +90,7 @@ func (k *argReader) read() {
 	}
 }
 
-// spend takes work off what is left.
+// spend reports whether there is still work left for n units.
 func (k *argReader) spend(n int) bool {
 	if k.left -= n; k.left < 0 {
 		k.incomplete = true
@@ -100,8 +99,8 @@ func (k *argReader) spend(n int) bool {
 	return true
 }
 
-// object reads an object from behind its brace and returns the place behind it, or -1. Amounts in
-// it are of the currency that it names.
+// object reads an object from behind its brace, and returns the place behind it; -1 if it is no
+// JSON. The object's currency is that of the amounts in it.
 func (k *argReader) object(i int, at *arg, level int) int {
 	outer := k.sums.open()
 	i = k.members(i, at, level)
@@ -111,7 +110,7 @@ func (k *argReader) object(i int, at *arg, level int) int {
 
 func (k *argReader) members(i int, at *arg, level int) int {
 	p := k.p
-	next := 0 // arguments mostly come in the order of the last time
+	next := 0 // arguments mostly come in the same order as last time
 	for {
 		i = jsonscan.Space(p, i)
 		if i >= len(p) {
@@ -129,7 +128,7 @@ func (k *argReader) members(i int, at *arg, level int) int {
 		}
 		i++
 		var a *arg
-		if next < len(at.children) { // its name has neither quotes nor escapes, so a quote behind it ends it
+		if next < len(at.children) { // learned names have neither quotes nor escapes
 			if key := at.children[next].key; len(p)-i > len(key) && p[i+len(key)] == '"' && string(p[i:i+len(key)]) == key {
 				a = at.children[next]
 				next++
@@ -162,9 +161,9 @@ func (k *argReader) members(i int, at *arg, level int) int {
 	}
 }
 
-// find returns the argument of a name below another, and the place of the one after it, or -1.
-// Names without a word that has a meaning are not worked out: thousands of them cost no more than
-// reading them.
+// find returns the argument of a name below another, and the place behind it among its siblings; -1
+// if it is not in the tree. Names without a meaningful word all share one argument: thousands of
+// them cost no more than reading them.
 func (k *argReader) find(at *arg, name []byte) (*arg, int) {
 	for i, a := range at.children {
 		if a.key == string(name) && a.index < 0 {
@@ -174,8 +173,8 @@ func (k *argReader) find(at *arg, name []byte) (*arg, int) {
 	if at == &ignoredArg {
 		return at, -1
 	}
-	// Some of them are learned all the same: most tools have few, and nothing is compared faster
-	// than what is known.
+	// The first of them are learned all the same: most tools have few, and a learned name is found
+	// fastest.
 	if (k.t.learned >= maxLearned/2 || len(name) > maxKey || at == &k.t.meaningless) && at.meaningless &&
 		(len(name) > maxKey || !k.t.means(name)) {
 		if at.ignored {
@@ -192,7 +191,7 @@ func (k *argReader) find(at *arg, name []byte) (*arg, int) {
 	return k.t.learn(at, name)
 }
 
-// value reads one value and returns the place behind it, or -1.
+// value reads one value and returns the place behind it; -1 if it is no JSON.
 func (k *argReader) value(i int, at *arg, level int) int {
 	p := k.p
 	i = jsonscan.Space(p, i)
@@ -267,14 +266,14 @@ func (k *argReader) value(i int, at *arg, level int) int {
 	return i
 }
 
-// skipElement keeps in mind that a list of receivers goes on.
+// skipElement notes that a list of receivers has elements that are not read.
 func (k *argReader) skipElement(at *arg) {
 	if at.destination > 0 && k.want&wantDestination != 0 && at.destination >= k.receiverScore {
 		k.moreReceivers = true
 	}
 }
 
-// offer takes a value into account for every part that its argument may play.
+// offer considers a value for every part that its argument may play.
 func (k *argReader) offer(a *arg, s span) {
 	k.labels |= a.labels
 	if a.resource != 0 && k.want&wantResource != 0 {
@@ -301,16 +300,16 @@ func (k *argReader) offer(a *arg, s span) {
 	}
 }
 
-// take keeps the better candidate. Of one name the last value counts, as it does for whoever
-// carries out the call.
+// take keeps the better candidate. Of one name the last value counts, as it does for most JSON
+// decoders.
 func (c *candidate) take(score uint8, a *arg, s span) {
 	if s.from != s.to && (score > c.score || score == c.score && c.arg.same(a)) {
 		*c = candidate{score, a, s}
 	}
 }
 
-// addReceiver takes a receiver into account. All that are as good count, since the one that matters may
-// stand anywhere.
+// addReceiver keeps a receiver if no better argument was found. All receivers of the best arguments
+// count, since the one that matters may stand anywhere.
 func (k *argReader) addReceiver(a *arg, s span) {
 	if s.from == s.to || a.destination < k.receiverScore {
 		return
@@ -319,7 +318,7 @@ func (k *argReader) addReceiver(a *arg, s span) {
 		return
 	}
 	if s.escaped && s.to-s.from > 6*event.MaxString {
-		k.moreReceivers = true // not all of it is looked at
+		k.moreReceivers = true // its end is not read
 	}
 	switch {
 	case a.destination > k.receiverScore:
@@ -331,7 +330,7 @@ func (k *argReader) addReceiver(a *arg, s span) {
 		k.x.domains[k.receivers] = domainMark(k.text(s))
 		k.receivers++
 	default:
-		// The one that matters may be the ten-thousandth: of those that are alike one is enough.
+		// The one that matters may be the ten-thousandth. One receiver of each domain is enough.
 		k.moreReceivers = true
 		mark := domainMark(k.text(s))
 		if slices.Contains(k.x.domains[:k.receivers], mark) {
@@ -346,7 +345,7 @@ func (k *argReader) addReceiver(a *arg, s span) {
 	}
 }
 
-// domainMark tells the domains of receivers apart.
+// domainMark is a hash of a receiver's domain.
 func domainMark(v string) uint64 {
 	if i := strings.LastIndexByte(v, '@'); i >= 0 && !event.IsURL(v) {
 		v = strings.TrimRight(v[i+1:], "> .")
@@ -356,7 +355,7 @@ func domainMark(v string) uint64 {
 	return xxhash.Sum64String(event.Lower(v))
 }
 
-// shape is what a destination looks like, given what its argument may hold.
+// shape is the shape of a destination, given what its argument may hold.
 func (k *argReader) shape(a *arg, v string) valueShape {
 	if a.needs&(1<<hostShape) != 0 {
 		return shapeOfEndpoint(v, a.bareHost)
@@ -364,7 +363,8 @@ func (k *argReader) shape(a *arg, v string) valueShape {
 	return shapeOf(v)
 }
 
-// text is a value as text; it lives until Scratch.Reset and as long as the event's bytes.
+// text is a value as text, unescaped. It is valid until Scratch.Reset and as long as the event's
+// bytes.
 func (k *argReader) text(s span) string {
 	raw := k.p[s.from:s.to]
 	if s.escaped {
@@ -373,7 +373,7 @@ func (k *argReader) text(s span) string {
 	return alias(raw)
 }
 
-// whole is a text of any length, where all of it counts.
+// whole is text without a bound on its length.
 func (k *argReader) whole(s span) string {
 	raw := k.p[s.from:s.to]
 	if !s.escaped {

@@ -7,9 +7,7 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// What one command does: a program and its words.
-
-// command classifies one command: a program and its words.
+// command classifies one command of a line: a program and its words.
 func (s *shell) command(w []word, in stdin) (a action) {
 	if s.calls++; s.calls > maxCommands {
 		s.incomplete = true
@@ -104,7 +102,7 @@ func (s *shell) classifyByName(name string, args []word) (a action, known bool) 
 	return action{}, false
 }
 
-// scanWords takes URLs and files out of words whose part is not known.
+// scanWords notes the URLs, hosts and files among words of an unknown program.
 func (s *shell) scanWords(args []word) {
 	for _, x := range args {
 		v := x.text
@@ -131,21 +129,40 @@ func (s *shell) scanWords(args []word) {
 }
 
 var (
-	// neutral are builtins that neither tell nor change anything outside of the line.
-	neutralBuiltins = nounsOf(
-		`cd pushd popd true false : exit return set unset export local declare typeset readonly shift wait jobs bg fg umask ulimit getopts test [ [[ break continue sleep let shopt setopt unalias hash bind complete disown times logout history`)
-	// readers only tell something.
-	readingPrograms = nounsOf(`ls dir ll cat head tail less more grep egrep fgrep rg ag ack wc uniq cut tr diff cmp comm file stat du df ps top htop free uptime uname hostname whoami id groups who w date cal printenv
-		echo printf pwd dirs which whereis type basename dirname realpath readlink jq xxd od hexdump strings md5sum sha1sum sha224sum sha256sum sha384sum sha512sum cksum b2sum sum base64 base32 tree lsof netstat ss ifconfig man help column paste join fold
-		nl tac rev expand unexpand seq shuf numfmt factor bc expr nproc arch locale getconf getent lscpu lsblk lspci lsusb lsmod dmesg journalctl zcat zgrep zless bzcat xzcat bat fmt pr tsort look cal ncal last lastlog finger pgrep pidof pstree vmstat iostat
-		mpstat sar blkid findmnt fc-list identify exiftool ffprobe mediainfo nm objdump readelf ldd size ldconfig iconv read mapfile readarray zipinfo colordiff sdiff vdiff tput clear reset yes apropos whatis info cloc tokei exa eza fdfind shellcheck sw_vers printf`)
-	// contents are readers that show what is in files named by their words.
-	contentReaders  = nounsOf(`cat head tail less more xxd od hexdump strings base64 base32 nl tac rev bat zcat bzcat xzcat`)
-	writingPrograms = nounsOf(`touch mkdir cp mv ln install mktemp mkfifo mknod split csplit patch gzip gunzip bzip2 bunzip2 xz unxz zstd unzstd zip lz4 compress uncompress ar cpio convert mogrify ffmpeg useradd adduser groupadd addgroup mount umount swapon swapoff
-		hostnamectl timedatectl localectl ufw iptables ip6tables nft chattr nano vi vim emacs ed ex code sudoedit update-alternatives ldconfig depmod modprobe insmod sysctl renice setterm stty notify-send xdg-open open screen-capture pbcopy xclip tee2 dos2unix unix2dos mkswap logrotate`)
-	deletingPrograms = nounsOf(
-		`rm rmdir unlink shred srm truncate wipe wipefs userdel deluser groupdel delgroup trash trash-put gio-trash mkfs mkfs.ext4 mkfs.xfs mkfs.btrfs mkfs.vfat mke2fs fdisk sfdisk parted gdisk sgdisk rmmod del erase rd dropdb dropuser tmpreaper`)
-	grantingPrograms = nounsOf(`chown setfacl usermod gpasswd groupmod passwd chpasswd visudo setcap chage newgrp createuser`)
-	sendingPrograms  = nounsOf(
-		`mail mailx mutt neomutt sendmail msmtp ssmtp nail s-nail swaks sendemail himalaya wall write telnet ftp tftp lftp ncftpput croc wormhole twine talk magic-wormhole xmpp-send sendxmpp`)
+	// neutralBuiltins neither print nor change anything outside of the line.
+	neutralBuiltins = nounsOf(`
+		cd pushd popd true false : exit return set unset export local declare typeset readonly shift wait
+		jobs bg fg umask ulimit getopts test [ [[ break continue sleep let shopt setopt unalias hash bind
+		complete disown times logout history`)
+	// readingPrograms only print something.
+	readingPrograms = nounsOf(`
+		ls dir ll cat head tail less more grep egrep fgrep rg ag ack wc uniq cut tr diff cmp comm file stat
+		du df ps top htop free uptime uname hostname whoami id groups who w date cal printenv echo printf
+		pwd dirs which whereis type basename dirname realpath readlink jq xxd od hexdump strings md5sum
+		sha1sum sha224sum sha256sum sha384sum sha512sum cksum b2sum sum base64 base32 tree lsof netstat ss
+		ifconfig man help column paste join fold nl tac rev expand unexpand seq shuf numfmt factor bc expr
+		nproc arch locale getconf getent lscpu lsblk lspci lsusb lsmod dmesg journalctl zcat zgrep zless
+		bzcat xzcat bat fmt pr tsort look cal ncal last lastlog finger pgrep pidof pstree vmstat iostat
+		mpstat sar blkid findmnt fc-list identify exiftool ffprobe mediainfo nm objdump readelf ldd size
+		ldconfig iconv read mapfile readarray zipinfo colordiff sdiff vdiff tput clear reset yes apropos
+		whatis info cloc tokei exa eza fdfind shellcheck sw_vers printf`)
+	// contentReaders print what is in the files that their words name.
+	contentReaders = nounsOf(`
+		cat head tail less more xxd od hexdump strings base64 base32 nl tac rev bat zcat bzcat xzcat`)
+	writingPrograms = nounsOf(`
+		touch mkdir cp mv ln install mktemp mkfifo mknod split csplit patch gzip gunzip bzip2 bunzip2 xz
+		unxz zstd unzstd zip lz4 compress uncompress ar cpio convert mogrify ffmpeg useradd adduser groupadd
+		addgroup mount umount swapon swapoff hostnamectl timedatectl localectl ufw iptables ip6tables nft
+		chattr nano vi vim emacs ed ex code sudoedit update-alternatives ldconfig depmod modprobe insmod
+		sysctl renice setterm stty notify-send xdg-open open screen-capture pbcopy xclip tee2 dos2unix
+		unix2dos mkswap logrotate`)
+	deletingPrograms = nounsOf(`
+		rm rmdir unlink shred srm truncate wipe wipefs userdel deluser groupdel delgroup trash trash-put
+		gio-trash mkfs mkfs.ext4 mkfs.xfs mkfs.btrfs mkfs.vfat mke2fs fdisk sfdisk parted gdisk sgdisk rmmod
+		del erase rd dropdb dropuser tmpreaper`)
+	grantingPrograms = nounsOf(`
+		chown setfacl usermod gpasswd groupmod passwd chpasswd visudo setcap chage newgrp createuser`)
+	sendingPrograms = nounsOf(`
+		mail mailx mutt neomutt sendmail msmtp ssmtp nail s-nail swaks sendemail himalaya wall write telnet
+		ftp tftp lftp ncftpput croc wormhole twine talk magic-wormhole xmpp-send sendxmpp`)
 )

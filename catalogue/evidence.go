@@ -7,17 +7,17 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// Evidence is why a field of a call is what it is.
+// Evidence says why a field of a call has its value.
 type Evidence struct {
 	Field string `json:"field"`           // such as class or destination
-	Value string `json:"value,omitempty"` // of fields that are words, never a text of the arguments
-	// declared, file and line of the catalogue, or what the name or an argument tells
+	Value string `json:"value,omitempty"` // of fields that are words; never a text of the arguments
+	// From is "declared", a file and line of the catalogue, or the word of a name that decided.
 	From string `json:"from"`
-	Path string `json:"-"` // of the argument, if one tells
+	Path string `json:"-"` // of the argument that decided, if one did
 }
 
-// Explain says where each field that is known of a call comes from. The event is as the producer
-// sent it, and stays so.
+// Explain returns the evidence of each field that is known of a call. The event is as the producer
+// sent it; Explain does not change it. It works slowly, for people.
 func (t *Tool) Explain(e *event.Event) []Evidence {
 	done := *e
 	var x Scratch
@@ -107,7 +107,7 @@ func (t *Tool) Explain(e *event.Event) []Evidence {
 	return out
 }
 
-// why says which word of the name decided.
+// why is the evidence of a name: the word that decided.
 func (r *reading) why() string {
 	s := "verb " + event.Quote(r.verb)
 	if r.qualifier != "" {

@@ -83,8 +83,8 @@ const (
 	graphQLName  = 'n'
 )
 
-// next returns the kind of the next token, and its text if it is a name. Texts, comments, blanks and
-// commas are passed over.
+// next returns the kind of the next token, and its text if it is a name. Texts, comments, blanks
+// and commas are passed over.
 func (r *graphQLReader) next() (kind byte, name string) {
 	for r.i < len(r.s) {
 		switch c := r.s[r.i]; {

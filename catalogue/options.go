@@ -4,8 +4,9 @@ import "strings"
 
 // Options and operands of commands.
 
-// operands are the words that are no options. valued are the options that take the next word:
-// letters, and long ones between blanks.
+// operands separates the words that are no options from the options, as pairs of name and value.
+// letters and long are the short and long options that take the next word; long has blanks between
+// them.
 func operands(args []word, letters, long string) (rest []word, options [][2]string) {
 	for i := 0; i < len(args); i++ {
 		v := args[i].text
@@ -49,7 +50,8 @@ func operands(args []word, letters, long string) (rest []word, options [][2]stri
 	return rest, options
 }
 
-// fromFirstOperand are the words from the first operand on, as of programs that run another one.
+// fromFirstOperand are the words from the first operand on: the command of programs that run
+// another one. letters and long are as in operands.
 func fromFirstOperand(args []word, letters, long string) []word {
 	for i := 0; i < len(args); i++ {
 		v := args[i].text
@@ -76,6 +78,7 @@ func fromFirstOperand(args []word, letters, long string) []word {
 	return nil
 }
 
+// option is the value of the first option with one of the names, and whether there is one.
 func option(options [][2]string, names ...string) (string, bool) {
 	for _, o := range options {
 		for _, n := range names {
@@ -87,6 +90,8 @@ func option(options [][2]string, names ...string) (string, bool) {
 	return "", false
 }
 
+// optionInWords is option for words that operands did not separate. It knows only options with a
+// value.
 func optionInWords(args []word, names ...string) (string, bool) {
 	for i, x := range args {
 		for _, n := range names {
@@ -101,6 +106,7 @@ func optionInWords(args []word, names ...string) (string, bool) {
 	return "", false
 }
 
+// wordAt is the text of word i; "" if there is none.
 func wordAt(args []word, i int) string {
 	if i < len(args) {
 		return args[i].text
@@ -108,6 +114,7 @@ func wordAt(args []word, i int) string {
 	return ""
 }
 
+// joinWords is the words with blanks between them. known: all of them are.
 func joinWords(args []word) (string, bool) {
 	parts, known := make([]string, len(args)), true
 	for i, x := range args {

@@ -10,11 +10,14 @@ var (
 	weakIDs   = nounsOf(`number no num key code ref reference name title handle sha hash`)
 	anyIDs    = union(strongIDs, weakIDs)
 	// exchange are numbers of the exchange itself, not of what it is about.
-	requestWords = nounsOf(`request trace span correlation idempotency session page cursor call run transaction_token thread parent client context
-		next previous prev start end limit offset max min sort order_by zip postal country area promo discount coupon language color status error room_type`)
+	requestWords = nounsOf(`
+		request trace span correlation idempotency session page cursor call run transaction_token thread
+		parent client context next previous prev start end limit offset max min sort order_by zip postal
+		country area promo discount coupon language color status error room_type`)
 	// envelopes are objects that say nothing of what lies in them.
-	envelopes = nounsOf(`data body payload param parameter params input args argument request req options option fields field properties item record
-		object attributes json`)
+	envelopes = nounsOf(`
+		data body payload param parameter params input args argument request req options option fields field
+		properties item record object attributes json`)
 	pathArgs           = nounsOf(`path file filename filepath directory dir folder folderpath pathname`)
 	pathOf             = union(noNoun, nounsOf(`file folder local full absolute relative`))
 	receiverArgs       = nounsOf(`to recipient receiver addressee dest destination cc bcc`)
@@ -29,29 +32,35 @@ var (
 	sourceWords        = nounsOf(`from source sender src old previous current reply`)
 	amountArgs         = nounsOf(`amount sum total`)
 	priceArgs          = nounsOf(`price cost payment value fee`)
-	notAmounts         = nounsOf(
-		`max min maximum minimum limit discount percent percentage count tax tip range threshold below above from to size token`)
+	notAmounts         = nounsOf(`
+		max min maximum minimum limit discount percent percentage count tax tip range threshold below above
+		from to size token`)
 	environmentArgs = nounsOf(`env environment stage`)
 	operationArgs   = nounsOf(`action operation op verb act task subcommand`)
 	// querie: what singular makes of queries
 	queryArgs   = nounsOf(`query querie q statement stmt graphql mutation document`)
 	sqlArgs     = nounsOf(`sql statement stmt query querie q command script text input code expression body content`)
-	commandArgs = nounsOf(`cmd cmdline commandline shell bash sh zsh powershell script terminal cmd1 exec program executable binary keystroke run
-		entrypoint`)
+	commandArgs = nounsOf(`
+		cmd cmdline commandline shell bash sh zsh powershell script terminal cmd1 exec program executable
+		binary keystroke run entrypoint`)
 	codeArgs         = nounsOf(`code source snippet cell program notebook python javascript js expression`)
 	argumentLists    = nounsOf(`args arg argv argument arguments parameter param`)
 	languageArgs     = nounsOf(`language lang interpreter runtime kernel`)
 	environmentNames = nounsOf(`production prod live staging stage preprod development dev test testing qa sandbox uat`)
 	identities       = nounsOf(`ssn passport dob birthdate birthday nationality`)
 	// currencyWords are codes of currencies that are no other words, too.
-	currencyWords = nounsOf(`usd eur gbp chf jpy cny inr aud cad nzd sek nok dkk pln czk huf ron bgn brl mxn zar krw sgd hkd thb idr myr php vnd twd
-		ils aed sar qar kwd bhd omr jod tnd egp ngn kes ghs uah kzt clp cop ars uyu isk rub btc eth`)
+	currencyWords = nounsOf(`
+		usd eur gbp chf jpy cny inr aud cad nzd sek nok dkk pln czk huf ron bgn brl mxn zar krw sgd hkd thb
+		idr myr php vnd twd ils aed sar qar kwd bhd omr jod tnd egp ngn kes ghs uah kzt clp cop ars uyu isk
+		rub btc eth`)
 	// asking are verbs whose arguments say what is looked for, not which one it is.
 	searchVerbs = nounsOf(`search find query list discover explore suggest recommend filter enumerate`)
 	// messages are things that an argument of that name holds the text of, or says by the way.
-	textualThings = nounsOf(`message comment note text email summary description body post review list form data query date event feedback address
-		phone price label password token role permission item field object link key test release stack view model version target tag location account menu metric
-		rule test function script module team zone video photo image log report system`)
+	textualThings = nounsOf(`
+		message comment note text email summary description body post review list form data query date event
+		feedback address phone price label password token role permission item field object link key test
+		release stack view model version target tag location account menu metric rule test function script
+		module team zone video photo image log report system`)
 )
 
 var (

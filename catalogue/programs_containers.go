@@ -6,6 +6,8 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
+// Containers and clusters.
+
 func classifyDocker(s *shell, name string, args []word, in stdin) (a action) {
 	rest := fromFirstOperand(args, "cHl", "context host config log-level")
 	if h, ok := optionInWords(args, "-H", "--host"); ok {
@@ -35,7 +37,10 @@ func classifyDocker(s *shell, name string, args []word, in stdin) (a action) {
 		}
 	case "run", "create":
 		inner := fromFirstOperand(words, "aceehlmpuvwP",
-			"add-host attach cap-add cap-drop cidfile cpus cpuset-cpus device dns entrypoint env env-file expose gpus hostname label link log-driver memory mount name net network pid platform publish pull restart runtime security-opt shm-size stop-signal tmpfs ulimit user userns volume volumes-from workdir ipc group-add")
+			"add-host attach cap-add cap-drop cidfile cpus cpuset-cpus device dns entrypoint env env-file expose "+
+				"gpus hostname label link log-driver memory mount name net network pid platform publish pull restart "+
+				"runtime security-opt shm-size stop-signal tmpfs ulimit user userns volume volumes-from workdir ipc "+
+				"group-add")
 		a = action{event.Exec, verb}
 		if len(inner) > 1 {
 			a.add(s.command(inner[1:], in))

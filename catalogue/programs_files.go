@@ -7,6 +7,8 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
+// Programs that read, write and change files.
+
 func classifyFind(s *shell, name string, args []word, in stdin) (a action) {
 	a = action{event.Read, name}
 	places := true
@@ -154,12 +156,12 @@ func classifyOutput(s *shell, name string, args []word, in stdin) (a action) {
 	return a
 }
 
-// classifyChmod is chmod: to let others write, or a program run as its owner, is to grant; to make a file
+// classifyChmod: to let others write, or a program run as its owner, is to grant. To make a file
 // executable is not.
 func classifyChmod(s *shell, name string, args []word, in stdin) action {
 	rest, _ := operands(args, "", "reference from")
 	mode := ""
-	for i, x := range args { // chmod -x is a mode, not an option
+	for i, x := range args { // -x is a mode, not an option
 		if i == 0 && strings.HasPrefix(x.text, "-") && strings.Trim(x.text, "-rwxst") == "" && len(x.text) > 1 &&
 			x.text != "-R" {
 			return action{event.Write, name}

@@ -9,10 +9,14 @@ import (
 // Git.
 
 var (
-	gitReads = nounsOf(`status log diff show blame annotate rev-parse rev-list ls-files ls-tree cat-file grep shortlog describe reflog name-rev merge-base
-		show-ref for-each-ref count-objects fsck whatchanged cherry range-diff help version check-ignore var verify-commit verify-tag diff-tree show-branch symbolic-ref`)
-	gitWrites = nounsOf(`add commit checkout switch restore merge rebase cherry-pick revert mv init am apply update-index update-ref write-tree commit-tree read-tree archive
-		bundle format-patch pack-refs repack maintenance replace hash-object unpack-objects`)
+	gitReads = nounsOf(`
+		status log diff show blame annotate rev-parse rev-list ls-files ls-tree cat-file grep shortlog
+		describe reflog name-rev merge-base show-ref for-each-ref count-objects fsck whatchanged cherry
+		range-diff help version check-ignore var verify-commit verify-tag diff-tree show-branch symbolic-ref`)
+	gitWrites = nounsOf(`
+		add commit checkout switch restore merge rebase cherry-pick revert mv init am apply update-index
+		update-ref write-tree commit-tree read-tree archive bundle format-patch pack-refs repack maintenance
+		replace hash-object unpack-objects`)
 )
 
 // gitCommand is a call of git behind its own options.

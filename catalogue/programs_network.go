@@ -7,6 +7,8 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
+// Clients of the network: HTTP, SSH, sockets, name services.
+
 func classifyCurl(s *shell, name string, args []word, in stdin) (a action) {
 	a = action{event.Read, name}
 	rest, options := operands(args, "AbcCdDeEFHKmoPQrtTuUwxXyYz", `data data-raw data-binary data-ascii data-urlencode json form form-string upload-file request header user-agent referer user proxy cookie cookie-jar
@@ -74,7 +76,8 @@ func classifyCurl(s *shell, name string, args []word, in stdin) (a action) {
 
 func classifyWget(s *shell, name string, args []word, in stdin) (a action) {
 	rest, options := operands(args, "OoaiBtTwQPUeAR",
-		`output-document output-file append-output input-file post-data post-file body-data body-file method header user password timeout tries wait user-agent referer directory-prefix load-cookies save-cookies execute`)
+		"output-document output-file append-output input-file post-data post-file body-data body-file method header "+
+			"user password timeout tries wait user-agent referer directory-prefix load-cookies save-cookies execute")
 	a = action{event.Write, name}
 	out, to := option(options, "O", "output-document")
 	if _, spider := option(options, "spider"); spider || to &&
@@ -139,7 +142,7 @@ func classifyHTTPie(s *shell, name string, args []word, in stdin) (a action) {
 	return a
 }
 
-// sentFile is a file that is sent: @name, or name=@name.
+// sentFile notes a file that is sent: @name, or name=@name.
 func (s *shell) sentFile(v string) {
 	if i := strings.IndexAny(v, "@<"); i >= 0 && (i == 0 || v[i-1] == '=') {
 		name, _, _ := strings.Cut(v[i+1:], ";")
@@ -148,11 +151,11 @@ func (s *shell) sentFile(v string) {
 	s.findTokens(v)
 }
 
+// tokenForms are the forms of keys and tokens that their makers gave them to be found by.
 var tokenForms = regexp.MustCompile(
 	`AKIA[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{30,}|xox[abprs]-[A-Za-z0-9-]{10,}|-----BEGIN [A-Z ]*PRIVATE KEY-----|eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.`)
 
-// findTokens looks for keys and tokens in what is sent, by the forms that their makers gave them to be
-// found by.
+// findTokens labels the call secret if a key or token stands in what is sent.
 func (s *shell) findTokens(v string) {
 	if len(v) <= maxLine && tokenForms.MatchString(v) {
 		s.labels |= secretLabel
@@ -199,7 +202,8 @@ func classifyRemoteCopy(s *shell, name string, args []word, in stdin) action {
 	letters, long := "cFiJloPSX", ""
 	if name == "rsync" {
 		letters, long = "efBTM",
-			"rsh exclude include exclude-from include-from files-from filter port password-file log-file backup-dir temp-dir bwlimit timeout chmod chown rsync-path out-format"
+			"rsh exclude include exclude-from include-from files-from filter port password-file log-file backup-dir "+
+				"temp-dir bwlimit timeout chmod chown rsync-path out-format"
 	}
 	rest, options := operands(args, letters, long)
 	a := action{event.Write, name}
@@ -315,7 +319,7 @@ func classifyOpenSSL(s *shell, name string, args []word, in stdin) action {
 	return a
 }
 
-// reachHosts are the hosts among words.
+// reachHosts notes the hosts among words.
 func (s *shell) reachHosts(args []word) {
 	for _, x := range args {
 		if v := strings.TrimPrefix(x.text, "@"); !strings.HasPrefix(v, "-") && !strings.HasPrefix(v, "+") &&
@@ -348,7 +352,7 @@ func hostOrURL(v string) string {
 	return hostOfRemote(v)
 }
 
-// isRemotePath tells host:path from a file.
+// isRemotePath reports whether a word is a URL or host:path, and no file.
 func isRemotePath(v string) bool {
 	if event.IsURL(v) {
 		return true

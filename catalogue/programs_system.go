@@ -6,6 +6,8 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
+// Programs that change the machine itself: schedules, processes, networks, keys.
+
 func classifySchedule(s *shell, name string, args []word, in stdin) action {
 	for _, x := range args {
 		switch x.text {

@@ -10,23 +10,28 @@ import (
 // stores, whose words are verbs too.
 
 var (
-	// resourceFirst are programs that say the thing before what is done with it.
-	resourceFirst = nounsOf(
-		`gh glab gcloud az aws doctl hcloud linode-cli oci ibmcloud stripe heroku fly flyctl vercel netlify wrangler firebase supabase railway render openstack jira linear op vault consul nomad argocd gog notion`)
-	// programVerbs are words of programs that other names of tools do not have, or not in that
-	// sense.
+	// resourceFirst are programs whose words name the resource before the verb: gh pr create.
+	resourceFirst = nounsOf(`
+		gh glab gcloud az aws doctl hcloud linode-cli oci ibmcloud stripe heroku fly flyctl vercel netlify
+		wrangler firebase supabase railway render openstack jira linear op vault consul nomad argocd gog
+		notion`)
+	// programVerbs are verbs that only programs have, or that mean something else there.
 	programVerbs = classesOf(map[event.Class]string{
-		event.Read: `plan status info version whoami outdated why ls list ll logs output history describe policy
+		event.Read: `
+			plan status info version whoami outdated why ls list ll logs output history describe policy
 			depends freeze is-active is-enabled is-failed list-units list-unit-files doctor env view show
 			search template lint validate`,
-		event.Exec: `vet install i ci add update upgrade dist-upgrade full-upgrade run exec test build start stop
+		event.Exec: `
+			vet install i ci add update upgrade dist-upgrade full-upgrade run exec test build start stop
 			restart reload rollback up`,
 		event.Send:   `publish`,
 		event.Delete: `uninstall un remove rm purge autoremove destroy delete unpublish down`,
 		event.Write:  `login logout init apply import enable disable mask config fmt mod repo`,
 	})
-	packageManagers = nounsOf(
-		`npm pnpm yarn pip pip3 pipx uv poetry conda mamba gem bundle cargo go composer apt apt-get aptitude dnf yum apk pacman zypper brew port choco scoop winget dotnet nuget snap flatpak systemctl service launchctl supervisorctl pm2 rc-service terraform tofu terragrunt pulumi helm ansible-vault`)
+	packageManagers = nounsOf(`
+		npm pnpm yarn pip pip3 pipx uv poetry conda mamba gem bundle cargo go composer apt apt-get aptitude
+		dnf yum apk pacman zypper brew port choco scoop winget dotnet nuget snap flatpak systemctl service
+		launchctl supervisorctl pm2 rc-service terraform tofu terragrunt pulumi helm ansible-vault`)
 )
 
 // classesOf has the class of each word.
@@ -43,7 +48,9 @@ func classesOf(words map[event.Class]string) map[string]event.Class {
 // classifyByVerb reads the verb among a program's words.
 func classifyByVerb(s *shell, name string, args []word, in stdin) action {
 	ops, options := operands(args, "XRoqnHfFpmtbBlae",
-		"namespace repo project profile region output query format title body method header field raw-field input jq template hostname subscription resource-group account endpoint-url cwd prefix workspace filename context kubeconfig target var var-file server")
+		"namespace repo project profile region output query format title body method header field raw-field input jq "+
+			"template hostname subscription resource-group account endpoint-url cwd prefix workspace filename context "+
+			"kubeconfig target var var-file server")
 	s.noteEndpointsAndFiles(args)
 	if h, ok := option(options, "hostname", "endpoint-url", "server"); ok {
 		s.reach(h)
@@ -187,7 +194,7 @@ func (s *shell) noteSecretsAndRights(name string, ops []word, verb action) actio
 	return verb
 }
 
-// classifyObjectStore copy files to and from object stores.
+// classifyObjectStore reads programs that copy files to and from object stores.
 func classifyObjectStore(s *shell, name string, args []word, in stdin) action {
 	rest, _ := operands(args, "",
 		"region profile endpoint-url output query config exclude include acl storage-class expires-in cli-input-json")

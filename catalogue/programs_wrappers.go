@@ -112,7 +112,7 @@ func classifyWrapper(s *shell, name string, args []word, in stdin) action {
 	return s.command(rest, in)
 }
 
-// classifyCommandOption are programs that run the line behind -c.
+// classifyCommandOption reads programs that run the line behind -c.
 func classifyCommandOption(s *shell, name string, args []word, in stdin) action {
 	for i, x := range args {
 		if (x.text == "-c" || x.text == "--command") && i+1 < len(args) {
@@ -224,7 +224,7 @@ func classifyEval(s *shell, name string, args []word, in stdin) action {
 	return a
 }
 
-// classifyAlias are what they stand for: whether and when they are used is not followed.
+// classifyAlias counts what aliases stand for, whether they are used or not.
 func classifyAlias(s *shell, name string, args []word, in stdin) (a action) {
 	for _, x := range args {
 		if _, v, ok := strings.Cut(x.text, "="); ok {
@@ -234,7 +234,8 @@ func classifyAlias(s *shell, name string, args []word, in stdin) (a action) {
 	return a
 }
 
-// classifyScreen run what they are given, as one word or as several, and type what they are told.
+// classifyScreen reads terminal multiplexers. They run or type what they are given, as one word or
+// as several.
 func classifyScreen(s *shell, name string, args []word, in stdin) action {
 	a := action{event.Exec, name}
 	for i, x := range args {

@@ -11,36 +11,35 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// What command lines do. A line is read by the grammar of bash; of every program in it, however it
-// is wrapped, piped or substituted, the class counts, and the strongest is that of the line. A
-// program that is not known, a variable for a program and text that becomes a command only when it
-// runs are exec.
+// What command lines do. A line is parsed by the grammar of bash. Every program in it counts,
+// however it is wrapped, piped or substituted; the strongest class is that of the line. An unknown
+// program, a variable for a program, and text that becomes a command only at run time are exec.
 
 // Bounds of one line.
 const (
 	maxLine         = 256 << 10 // bytes
-	maxLines        = 5000      // that are read by themselves
-	maxNesting      = 1000      // what may nest, before it is parsed
-	maxShellNesting = 8         // command lines in command lines
+	maxLines        = 5000      // that are parsed one by one
+	maxNesting      = 1000      // signs that may nest
+	maxShellNesting = 8         // command lines in command lines: sh -c 'sh -c …'
 	maxCommands     = 5000      // programs
 	maxReached      = 64
 	maxPaths        = 8
 )
 
-// shell gathers what the command lines and the code of one call name.
+// shell reads the command lines and the code of one call, and gathers what they name.
 type shell struct {
 	reached     []string // URLs, hosts and addresses
 	paths       []string // files, secret ones first
 	labels      labelBits
-	moreReached bool // there were more of them
-	incomplete  bool // not all was read
+	moreReached bool // there were more than maxReached
+	incomplete  bool // not everything was read
 	calls       int
 	nesting     int
-	vars        map[string]string // that were set to a text
-	funcs       map[string]bool   // declared in the line
+	vars        map[string]string // variables that were set to a known text
+	funcs       map[string]bool   // functions that the line declares
 }
 
-// action is what a part of a line does.
+// action is what a part of a line does, and the word that decided.
 type action struct {
 	class event.Class
 	word  string
@@ -52,14 +51,14 @@ func (a *action) add(b action) {
 	}
 }
 
-// word is a word of a command; known tells that it is what stands there, and nothing that is
-// worked out.
+// word is a word of a command. known: the text is complete; else the shell works out a part of it
+// when the line runs, which stands as $.
 type word struct {
 	text  string
 	known bool
 }
 
-// line reads a command line, or a script.
+// line classifies a command line, or a script.
 func (s *shell) line(text string) (event.Class, string) {
 	a := s.script(text)
 	if a.class == event.Read && s.labels&secretLabel != 0 &&
@@ -72,7 +71,7 @@ func (s *shell) line(text string) (event.Class, string) {
 	return a.class, a.word
 }
 
-// argv reads the words of one command.
+// argv classifies the words of one command.
 func (s *shell) argv(words []string) (event.Class, string) {
 	list := make([]word, len(words))
 	for i, w := range words {
@@ -113,8 +112,8 @@ func (s *shell) script(text string) (a action) {
 	return s.parsed(file)
 }
 
-// byLine reads each line by itself, where all of them together cannot be read: what stands before a
-// fault is done all the same.
+// byLine parses each line by itself, where all lines together cannot be parsed: a shell runs the
+// lines before a fault.
 func (s *shell) byLine(text string) (a action) {
 	if s.nesting > 1 || strings.IndexByte(text, '\n') < 0 {
 		return a
@@ -136,8 +135,8 @@ func (s *shell) byLine(text string) (a action) {
 	return a
 }
 
-// parseBash reads a line by the grammar of bash. A parser of others must not end the process over
-// what an agent wrote.
+// parseBash parses a line by the grammar of bash. A panic of the parser is an error, so that no
+// line of an agent can end the process.
 func parseBash(text string) (file *syntax.File, err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -147,7 +146,7 @@ func parseBash(text string) (file *syntax.File, err error) {
 	return syntax.NewParser(syntax.Variant(syntax.LangBash)).Parse(strings.NewReader(text), "")
 }
 
-// stdin is what a command reads.
+// stdin is the input of a command.
 type stdin struct {
 	piped bool   // from another command
 	text  string // if it is known
@@ -218,7 +217,7 @@ func (s *shell) parsed(file *syntax.File) (a action) {
 	return a
 }
 
-// printedText is the text that a statement prints, if it says so.
+// printedText is the text that echo or printf prints, if it is known.
 func (s *shell) printedText(st *syntax.Stmt) (string, bool) {
 	call, ok := st.Cmd.(*syntax.CallExpr)
 	if !ok || len(call.Args) == 0 {
@@ -242,7 +241,7 @@ func (s *shell) printedText(st *syntax.Stmt) (string, bool) {
 	return strings.Join(parts, " "), true
 }
 
-// word is what a word of a line says. What is worked out only when the line runs stands as $.
+// word is the text of a word, with quotes removed and variables filled in as far as they are known.
 func (s *shell) word(w *syntax.Word) word {
 	out := word{known: true}
 	var b strings.Builder
@@ -305,7 +304,7 @@ func removeBackslashes(v string, quoted bool) string {
 	return b.String()
 }
 
-// redirect says what a redirection does, and what it gives a command to read.
+// redirect classifies a redirection, and sets the input that it gives the command.
 func (s *shell) redirect(r *syntax.Redirect, in *stdin) action {
 	if r.Word == nil {
 		return action{}
@@ -353,7 +352,7 @@ func portSuffix(s string) string {
 	return ":" + s
 }
 
-// writeFile is what writing a file comes to.
+// writeFile classifies writing a file, and notes it.
 func (s *shell) writeFile(file, by string) action {
 	switch file {
 	case "/dev/null", "/dev/stdout", "/dev/stderr", "/dev/tty", "-", "":
@@ -371,7 +370,7 @@ func (s *shell) writeFile(file, by string) action {
 	return action{event.Write, by}
 }
 
-// reach remembers where a line goes.
+// reach notes a host, a URL or an address.
 func (s *shell) reach(to string) {
 	if to = strings.TrimSpace(to); to == "" || slices.Contains(s.reached, to) {
 		return
@@ -383,7 +382,7 @@ func (s *shell) reach(to string) {
 	s.reached = append(s.reached, to)
 }
 
-// path remembers a file, and what its name says of what is in it.
+// path notes a file, and labels the call secret if it probably holds secrets.
 func (s *shell) path(p string) {
 	if p == "" || p == "-" || len(p) > maxValue || strings.HasPrefix(p, "/dev/") {
 		return

@@ -21,9 +21,9 @@ func stronger(a, b event.Class) bool { return strength[a] > strength[b] }
 // maxSQL bounds the bytes of SQL that are read. What is longer is exec at least.
 const maxSQL = 1 << 20
 
-// classifySQL returns what SQL does, and the word that decides. certain: the text can be nothing but
-// SQL, so what cannot be understood is exec. Otherwise only complete statements count, so that a
-// search for "update address" is none.
+// classifySQL returns what SQL does, and the word that decides. certain: the text can be nothing
+// but SQL, so what cannot be understood is exec. Otherwise only complete statements count, so that
+// a search for "update address" is none.
 func classifySQL(s string, certain bool) (c event.Class, word string) {
 	if len(s) > maxSQL {
 		s, c, word = event.Clip(s, maxSQL), event.Exec, "longer than is read"

@@ -6,7 +6,8 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// classifyQuery returns what a query does: what it changes on the way, and which functions it calls.
+// classifyQuery returns what a query does: what it changes on the way, and which functions it
+// calls.
 func (r *sqlReader) classifyQuery(t []token) (c event.Class, word string) {
 	c, word = event.Read, "select"
 	for i := range t {
@@ -98,8 +99,8 @@ func (r *sqlReader) classifyQueryWord(t []token, i int) (event.Class, string) {
 	return event.NoClass, ""
 }
 
-// isColumnList reports whether a name before a bracket is that of a table with its columns: WITH x (a, b) AS
-// (…), INSERT INTO x (a, b).
+// isColumnList reports whether a name before a bracket is that of a table with its columns: WITH x
+// (a, b) AS (…), INSERT INTO x (a, b).
 func isColumnList(t []token, i int) bool {
 	if i > 0 && (t[i-1].text == "." || t[i-1].kind == ')') && i > 1 && beforeNamesWithColumns[t[max(0, i-3)].text] {
 		return true

@@ -78,7 +78,8 @@ func (r *sqlReader) next() token {
 			strings.HasPrefix(rest, "\ufeff"):
 			_, n := utf8.DecodeRuneInString(rest)
 			r.i += n
-		case strings.HasPrefix(rest, "--") && (!r.dashNeedsBlank || len(rest) == 2 || rest[2] <= ' '), c == '#' && r.hashComment:
+		case strings.HasPrefix(rest, "--") && (!r.dashNeedsBlank || len(rest) == 2 || rest[2] <= ' '),
+			c == '#' && r.hashComment:
 			if n := strings.IndexAny(rest, "\n\r"); n >= 0 {
 				r.i += n
 			} else {

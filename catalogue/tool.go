@@ -8,42 +8,42 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// Tool is what the catalogue makes of the calls of one tool. It learns the names of the tool's
-// arguments as it sees them, so it belongs to one goroutine; what it makes of a call does not
-// depend on what it saw before.
+// Tool completes the calls of one tool. It learns the names of the tool's arguments as it sees
+// them, so it belongs to one goroutine. What it makes of a call does not depend on earlier calls.
 type Tool struct {
 	Name, Server string
-	// Named is the class that the tool's name alone says, if it says one plainly: what a
-	// declaration may contradict.
+	// Named is the class of the tool's name, if the name is plain. A declared class may contradict it.
 	Named event.Class
-	// Verb is the word of the name that says so.
+	// Verb is the word that Named comes from.
 	Verb string
 
-	class         event.Class // declared, of the catalogue, or inferred
+	class         event.Class // as declared by the event, else of the catalogue, else inferred
 	effect        event.SideEffect
 	entry         Definition        // what the entries of the catalogue say together
-	sources       map[string]string // which of them, by the path of the field; and where the rest comes from
+	sources       map[string]string // evidence, by the path of the field
 	reading       reading
-	resourceType  string   // what is acted on: the type of the resource
-	labels        []string // of the catalogue; or
+	resourceType  string   // of what the tool acts on
+	labels        []string // of the catalogue; if it has none,
 	labelBits     labelBits
 	external      event.Tri
 	currency      string
-	argsMayDecide bool    // the arguments may say another class
-	takesSQL      bool    // its arguments may be SQL under a common name
-	runsShell     bool    // they may be command lines
-	want          partSet // parts that the arguments may hold
-	args          arg     // its kids are the arguments
-	meaningless   arg     // stands for arguments whose names say nothing
+	argsMayDecide bool    // arguments may change the class
+	takesSQL      bool    // arguments with common names may be SQL
+	runsShell     bool    // or command lines
+	want          partSet // parts that nobody declared
+	args          arg     // its children are the arguments
+	meaningless   arg     // stands for arguments whose names have no meaning
 	learned       int
-	byClass       map[event.Class]*Tool // what it is where its arguments say another class
+	byClass       map[event.Class]*Tool // the tool where arguments change the class
 }
 
-// Tool compiles what is known of the event's tool: what the producer declares, else the catalogue's
-// entries, the most telling first, each filling in what those before it leave open, else its hints
-// and its name. A plain name goes before a pattern, then the tenant's own entry before one for
-// every tenant, then the pattern with more characters that are not wild, then an entry with servers
-// before one without. An entry may name the tool with its server (mcp__server__tool), too.
+// Tool compiles what is known of the event's tool. What the producer declares comes first, then the
+// catalogue's entries, then the hints of the tool and its name. Each fills in what those before it
+// leave open.
+//
+// Entries are ordered: an exact name before a pattern, then the tenant's own entry before one for
+// every tenant, then the pattern with more fixed characters, then an entry with servers before one
+// without. An entry may also name the tool with its server (mcp__server__tool).
 func (c *Catalogue) Tool(tenant string, t *event.Tool) *Tool {
 	own := *t
 	own.Normalise()
@@ -101,7 +101,7 @@ func (c *Catalogue) Tool(tenant string, t *event.Tool) *Tool {
 	return x
 }
 
-// finishClass works out what follows from the class.
+// finishClass sets the fields that depend on the class.
 func (x *Tool) finishClass() {
 	r := &x.reading
 	switch {
@@ -117,19 +117,20 @@ func (x *Tool) finishClass() {
 	if x.resourceType = x.entry.Resource.Type; x.resourceType == "" {
 		switch x.class {
 		case event.Read, event.Write, event.Delete, event.Approve, event.Grant:
-			// Without a verb any word could be a noun: only those count that are known as one.
-			if x.resourceType = r.head(); x.resourceType != "" && r.verb == "" && !things[x.resourceType] && !persons[x.resourceType] {
-				x.resourceType = ""
+			// Without a verb any word could be a noun, so only known nouns count.
+			noun := r.head()
+			if r.verb == "" && !things[noun] && !persons[noun] {
+				noun = ""
 			}
-			if x.resourceType != "" {
+			if x.resourceType = noun; noun != "" {
 				x.sources["resource.type"] = "noun " + event.Quote(x.resourceType) + " in the name"
 			}
 		}
 	}
 }
 
-// withClass is the tool where the arguments of a call say another class: other arguments then say where it
-// goes.
+// withClass is the tool for calls whose arguments give it another class. Which arguments play which
+// part depends on the class.
 func (t *Tool) withClass(c event.Class) *Tool {
 	if c == t.class {
 		return t
@@ -152,14 +153,17 @@ func (t *Tool) withClass(c event.Class) *Tool {
 }
 
 var (
-	databaseWords = nounsOf(`sql database databases db table tables warehouse lakehouse postgres postgresql pg psql mysql mariadb mssql sqlserver sqlite duckdb clickhouse cockroach
-		oracle db2 presto trino hive spark databricks snowflake bigquery redshift athena`)
+	databaseWords = nounsOf(`
+		sql database databases db table tables warehouse lakehouse postgres postgresql pg psql mysql mariadb
+		mssql sqlserver sqlite duckdb clickhouse cockroach oracle db2 presto trino hive spark databricks
+		snowflake bigquery redshift athena`)
 	// shellWords are words of tools that run command lines.
-	shellWords = nounsOf(
-		`shell bash sh zsh terminal console exec execute command commands cmd powershell pwsh ssh repl sandbox interpreter`)
+	shellWords = nounsOf(`
+		shell bash sh zsh terminal console exec execute command commands cmd powershell pwsh ssh repl
+		sandbox interpreter`)
 )
 
-// declaredScore is the score of an argument that the catalogue names: no guess comes near.
+// declaredScore is the score of an argument that the catalogue names, above that of every guess.
 const declaredScore = 100
 
 // markDeclared marks the arguments that the catalogue names.
@@ -188,8 +192,8 @@ func (t *Tool) markDeclared() {
 	}
 }
 
-// roleOf says what part an argument plays, given the words of its name and how many are its own.
-// Where the catalogue names the argument, no other plays the part.
+// roleOf returns the parts that an argument plays, without those for which the catalogue names an
+// argument. words and own are as in partOf.
 func (t *Tool) roleOf(words []string, own int) role {
 	r := t.partOf(words, own)
 	d := &t.entry
@@ -212,8 +216,8 @@ func (t *Tool) roleOf(words []string, own int) role {
 }
 
 // Complete fills in what the producer left out of a tool call: class, resource, subject,
-// destination, amount, labels, side effect. What it cannot tell stays unknown. The texts live until
-// the Scratch is reset and as long as the event's own.
+// destination, amount, labels, side effect. What cannot be inferred stays unknown. The texts are
+// valid until the Scratch is reset, and as long as the event's bytes.
 func (t *Tool) Complete(e *event.Event, x *Scratch) {
 	var ask partSet
 	if e.Tool.Class == event.NoClass {
@@ -275,7 +279,7 @@ func (t *Tool) Complete(e *event.Event, x *Scratch) {
 	}
 }
 
-// normaliseDeclared fills in the host that a declared destination names, in one spelling.
+// normaliseDeclared sets the domain of a declared destination, in one spelling.
 func (x *Scratch) normaliseDeclared(d *event.Destination) {
 	switch {
 	case d.Domain != "":
@@ -305,8 +309,8 @@ func (x *Scratch) lowered(s string) string {
 	return alias(x.keep(b))
 }
 
-// fill takes out of the arguments what is asked for. It returns the tool as what the arguments make
-// of it.
+// fill completes the event from its arguments. It returns the tool with the class that the
+// arguments give it.
 func (t *Tool) fill(e *event.Event, x *Scratch, ask partSet) (*Tool, labelBits) {
 	k := argReader{t: t, p: e.Args, x: x, left: maxWork, want: ask}
 	k.read()
@@ -327,7 +331,8 @@ func (t *Tool) fill(e *event.Event, x *Scratch, ask partSet) (*Tool, labelBits) 
 	if s := acts.shell; s != nil {
 		reached = s.reached
 		k.labels |= s.labels
-		if k.moreReceivers = k.moreReceivers || s.moreReached; k.resource.score == 0 && ask&wantResource != 0 && len(s.paths) > 0 &&
+		k.moreReceivers = k.moreReceivers || s.moreReached
+		if k.resource.score == 0 && ask&wantResource != 0 && len(s.paths) > 0 &&
 			(e.Resource.Type == "" || e.Resource.Type == "file") {
 			if id := s.paths[0]; len(id) <= maxValue {
 				e.Resource.ID, e.Resource.Type = k.masked(id), "file"
@@ -376,7 +381,7 @@ func (k *argReader) resourceFits(declared string) bool {
 }
 
 // id is a value as an identifier; "" if it is too long or more than one line. A card number is
-// shown as cards may be shown.
+// masked.
 func (k *argReader) id(s span) string {
 	if s.to-s.from > 6*maxValue {
 		return ""
