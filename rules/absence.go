@@ -7,24 +7,25 @@ import (
 	"github.com/wayward-sec/wayward/rules/expression"
 )
 
-// wait is a sequence that is done, of which it is awaited that something does not come.
-type wait struct {
-	since, until int64 // event times between which it may come
+// absence is a sequence whose steps are done and that matches unless one more event comes in time.
+type absence struct {
+	since, until int64 // event times between which that event counts
 	caps         []expression.Value
 	refs         []event.Ref
-	answered     bool
+	arrived      bool // it came
 }
 
-func (w *wait) weight() int { return 16 + weightOf(w.caps, w.refs) }
+func (w *absence) weight() int { return 16 + weightOf(w.caps, w.refs) }
 
-// answer ends the absences that an event answers. It does not answer what it came before.
-func (m *Runner) answer(r *Rule, k *State, t int64, row []expression.Value) {
-	list := k.open
+// endAbsences ends the absences for which an event of time t is the one that was not to be missing.
+// An event from before an absence began does not count.
+func (m *Runner) endAbsences(r *Rule, k *State, t int64, row []expression.Value) {
+	list := k.absences
 	s := r.Absent
-	if k.byValue == nil && s.eqRow >= 0 && len(k.open) > fewOpen {
-		k.byValue = map[uint64][]*wait{}
-		for _, w := range k.open {
-			if h := hashValue(w.caps[s.eqCap]); !w.answered {
+	if k.byValue == nil && s.eqRow >= 0 && len(k.absences) > fewAbsences {
+		k.byValue = map[uint64][]*absence{}
+		for _, w := range k.absences {
+			if h := hashValue(w.caps[s.eqCap]); !w.arrived {
 				k.byValue[h] = append(k.byValue[h], w)
 			}
 		}
@@ -36,9 +37,9 @@ func (m *Runner) answer(r *Rule, k *State, t int64, row []expression.Value) {
 	}
 	found := false
 	for _, w := range list {
-		if !w.answered && t >= w.since && t <= w.until && m.join(s, row, w.caps) {
-			w.answered, found = true, true
-			k.answered++
+		if !w.arrived && t >= w.since && t <= w.until && m.joins(s, row, w.caps) {
+			w.arrived, found = true, true
+			k.arrived++
 			k.weight -= w.weight()
 		}
 	}
@@ -46,39 +47,39 @@ func (m *Runner) answer(r *Rule, k *State, t int64, row []expression.Value) {
 		return
 	}
 	if k.byValue != nil {
-		k.byValue[h] = slices.DeleteFunc(list, isAnswered)
+		k.byValue[h] = slices.DeleteFunc(list, hasArrived)
 		if len(k.byValue[h]) == 0 {
 			delete(k.byValue, h)
 		}
 	}
-	k.tidy()
+	k.dropArrived()
 }
 
-func isAnswered(w *wait) bool { return w.answered }
+func hasArrived(w *absence) bool { return w.arrived }
 
-// fewOpen absences are looked through one by one.
-const fewOpen = 32
+// fewAbsences are searched one by one; more are indexed by the value that the event must have.
+const fewAbsences = 32
 
-// tidy lets go of absences that were answered.
-func (k *State) tidy() {
+// dropArrived removes ended absences: from the front always, from the middle once they are many.
+func (k *State) dropArrived() {
 	i := 0
-	for i < len(k.open) && k.open[i].answered {
+	for i < len(k.absences) && k.absences[i].arrived {
 		i++
 	}
-	clear(k.open[:i])
-	k.open, k.answered = k.open[i:], k.answered-i
-	if k.answered > fewOpen && k.answered > len(k.open)/2 {
-		k.open, k.answered = slices.DeleteFunc(k.open, isAnswered), 0
+	clear(k.absences[:i])
+	k.absences, k.arrived = k.absences[i:], k.arrived-i
+	if k.arrived > fewAbsences && k.arrived > len(k.absences)/2 {
+		k.absences, k.arrived = slices.DeleteFunc(k.absences, hasArrived), 0
 	}
 }
 
-// await waits for what may not come.
-func (k *State) await(r *Rule, w *wait) {
-	i := len(k.open)
-	for i > 0 && k.open[i-1].until > w.until {
+// await adds an absence, in the order of deadlines.
+func (k *State) await(r *Rule, w *absence) {
+	i := len(k.absences)
+	for i > 0 && k.absences[i-1].until > w.until {
 		i--
 	}
-	k.open = slices.Insert(k.open, i, w)
+	k.absences = slices.Insert(k.absences, i, w)
 	k.weight += w.weight()
 	if k.byValue != nil {
 		h := hashValue(w.caps[r.Absent.eqCap])
@@ -86,10 +87,10 @@ func (k *State) await(r *Rule, w *wait) {
 	}
 }
 
-// oldest takes away the absence that is over first.
-func (k *State) oldest(r *Rule) *wait {
-	w := k.open[0]
-	k.open[0], k.open = nil, k.open[1:]
+// popOldest removes and returns the absence with the earliest deadline.
+func (k *State) popOldest(r *Rule) *absence {
+	w := k.absences[0]
+	k.absences[0], k.absences = nil, k.absences[1:]
 	k.weight -= w.weight()
 	if k.byValue != nil {
 		h := hashValue(w.caps[r.Absent.eqCap])
@@ -103,17 +104,17 @@ func (k *State) oldest(r *Rule) *wait {
 			delete(k.byValue, h)
 		}
 	}
-	k.tidy()
+	k.dropArrived()
 	return w
 }
 
-// Expire ends what was awaited up to a time and has not come.
+// Expire appends a match for each absence whose deadline is t or earlier.
 func (m *Runner) Expire(r *Rule, k *State, t int64, out []Match) []Match {
 	if r.Absent == nil {
 		return out
 	}
 	for k.Due() <= t {
-		w := k.oldest(r)
+		w := k.popOldest(r)
 		out = append(out, Match{Time: w.until, Refs: w.refs, Count: int64(len(w.refs)),
 			Why: m.explain(r, nil, w.caps, nil), Deadline: w.until, Partial: k.Dropped})
 	}

@@ -61,7 +61,7 @@ func TestTooManyAbsences(t *testing.T) {
 	b := on(t, s)
 	b.quick = true
 	const extra = 50
-	for i := range MaxOpen + extra {
+	for i := range MaxAbsences + extra {
 		b.play(fmt.Sprintf("%dd:x%d", i/100, i))
 	}
 	b.save()
@@ -73,10 +73,10 @@ func TestTooManyAbsences(t *testing.T) {
 		}
 	}
 	b.until(10_000)
-	if told != extra || len(b.matches) != MaxOpen+extra {
+	if told != extra || len(b.matches) != MaxAbsences+extra {
 		t.Errorf("%d were told at once, %d in all", told, len(b.matches))
 	}
-	if b.k.Size() != 0 || len(b.k.open) != 0 {
+	if b.k.Size() != 0 || len(b.k.absences) != 0 {
 		t.Errorf("a weight of %d is left", b.k.Size())
 	}
 }

@@ -13,14 +13,15 @@ import (
 // compiler compiles one rule.
 type compiler struct {
 	src    *Source
-	bad    Report
+	report Report
 	params map[string]expression.Name
-	caps   map[string]expression.Name // by step.name; slots are counted from 0
+	caps   map[string]expression.Name // captured values, by step.name; slots are counted from 0
 }
 
-// Build compiles the parts of a rule that are expressions into r.
-func Build(r *Rule, src *Source, bad Report) {
-	c := &compiler{src: src, bad: bad, params: map[string]expression.Name{}, caps: map[string]expression.Name{}}
+// Build compiles the expressions of a source into r and sets what follows from them, Hash among it. It
+// reports every fault; a rule with one must not run.
+func Build(r *Rule, src *Source, report Report) {
+	c := &compiler{src: src, report: report, params: map[string]expression.Name{}, caps: map[string]expression.Name{}}
 	for name, p := range src.Params {
 		c.params["params."+name] = expression.Name{Type: p.Type, Const: &p.Value}
 	}
@@ -30,16 +31,16 @@ func Build(r *Rule, src *Source, bad Report) {
 	r.By, r.Window, r.Within, r.Select, r.AbsentFor = src.By, src.Window, src.Within, src.Select, src.For
 	if len(src.Steps) == 0 {
 		s := &Step{Name: "event", Times: 1, After: -1, distinct: -1, eqRow: -1}
-		if s.Where = c.compile("where", src.Where, c.events(), expression.Bool); s.Where == nil {
+		if s.Where = c.compile("where", src.Where, c.eventScope(), expression.Bool); s.Where == nil {
 			return
 		}
 		r.Steps = []*Step{s}
-		c.window(r, s)
+		c.compileWindow(r, s)
 	} else {
-		c.sequence(r)
+		c.compileSequence(r)
 	}
 	for i, when := range src.When {
-		if x := c.compile(fmt.Sprintf("exceptions[%d].when", i), when, c.events(), expression.Bool); x != nil &&
+		if x := c.compile(fmt.Sprintf("exceptions[%d].when", i), when, c.eventScope(), expression.Bool); x != nil &&
 			i < len(r.Exceptions) {
 			r.Exceptions[i].When = x
 		}
@@ -52,7 +53,7 @@ func Build(r *Rule, src *Source, bad Report) {
 		for i, s := range r.Parts() {
 			for _, x := range s.row {
 				if x.QuotesArgument() {
-					c.bad(c.placeOf(i, len(r.Steps)),
+					c.report(c.partPath(i, len(r.Steps)),
 						&expression.Fault{Code: "R135",
 							What: "what an argument says is not remembered, since it may be anything; take hash(arg(…)) and compare hashes, or its len"})
 					break
@@ -60,13 +61,13 @@ func Build(r *Rule, src *Source, bad Report) {
 			}
 		}
 	}
-	r.captures = len(c.caps)
-	r.forRelationStage = r.Absent != nil || len(r.By) > 0 && !slices.Contains(r.By, AgentKey) && !slices.Contains(r.By, SessionKey)
+	r.forRelationStage = r.Absent != nil ||
+		len(r.By) > 0 && !slices.Contains(r.By, AgentKey) && !slices.Contains(r.By, SessionKey)
 	r.Hash = src.hash() ^ xxhash.Sum64String(r.ID)
 }
 
-// placeOf is where the part of a rule with a number stands.
-func (c *compiler) placeOf(i, steps int) string {
+// partPath is the path of part i in the source; steps is how many parts are steps.
+func (c *compiler) partPath(i, steps int) string {
 	switch {
 	case len(c.src.Steps) == 0:
 		return "let"
@@ -81,14 +82,14 @@ func (c *compiler) placeOf(i, steps int) string {
 func (c *compiler) compile(at, src string, s *expression.Scope, want expression.Type) *expression.Expr {
 	x, err := expression.Compile(src, s, want)
 	if err != nil {
-		c.bad(at, err)
+		c.report(at, err)
 		return nil
 	}
 	return x
 }
 
-// events is the scope of an expression over an event alone.
-func (c *compiler) events(more ...map[string]expression.Name) *expression.Scope {
+// eventScope is the scope of an expression over an event, parameters, lists and more names.
+func (c *compiler) eventScope(more ...map[string]expression.Name) *expression.Scope {
 	s := &expression.Scope{Event: true, Names: maps.Clone(c.params)}
 	for _, m := range more {
 		maps.Copy(s.Names, m)
@@ -96,9 +97,9 @@ func (c *compiler) events(more ...map[string]expression.Name) *expression.Scope 
 	return s
 }
 
-// take has the step take what an expression asks of the event, and returns the scope in which it
-// can be run later: what was taken, and names behind it.
-func (c *compiler) take(s *Step, x *expression.Expr, more map[string]expression.Name) *expression.Scope {
+// deferredScope makes the step's row hold the fields that an expression uses, and returns the scope
+// in which the expression can run on that row when the event is gone.
+func (c *compiler) deferredScope(s *Step, x *expression.Expr, more map[string]expression.Name) *expression.Scope {
 	out := &expression.Scope{Names: maps.Clone(c.params)}
 	maps.Copy(out.Names, more)
 	for _, name := range x.Uses {
@@ -107,15 +108,15 @@ func (c *compiler) take(s *Step, x *expression.Expr, more map[string]expression.
 			continue
 		}
 		if f.Type == expression.Texts {
-			continue // of which the compiler will say that it is unknown
+			continue // a row holds no lists: the compiler will report the name as unknown
 		}
-		out.Names[name] = expression.Name{Type: f.Type, Slot: s.taken(c.compile("", name, c.events(), 0))}
+		out.Names[name] = expression.Name{Type: f.Type, Slot: s.rowIndex(c.compile("", name, c.eventScope(), 0))}
 	}
 	return out
 }
 
-// taken is the place of an expression in what the step takes.
-func (s *Step) taken(x *expression.Expr) int {
+// rowIndex is the place of an expression in the step's row, to which it is added if it is new.
+func (s *Step) rowIndex(x *expression.Expr) int {
 	for i, have := range s.row {
 		if have.Source == x.Source {
 			return i
@@ -125,17 +126,18 @@ func (s *Step) taken(x *expression.Expr) int {
 	return len(s.row) - 1
 }
 
-// later compiles an expression that is run when the event is gone: behind what the step has taken
-// lie more.
-func (c *compiler) later(at, src string, s *Step, more map[string]expression.Name, want expression.Type) *expression.Expr {
-	x := c.compile(at, src, c.events(more), want)
+// compileDeferred compiles an expression that runs when the event is gone, on the step's row and more
+// names.
+func (c *compiler) compileDeferred(at, src string, s *Step, more map[string]expression.Name,
+	want expression.Type) *expression.Expr {
+	x := c.compile(at, src, c.eventScope(more), want)
 	if x == nil {
 		return nil
 	}
-	scope := c.take(s, x, more)
+	scope := c.deferredScope(s, x, more)
 	y, err := expression.Compile(src, scope, want)
 	if err != nil {
-		c.bad(at,
+		c.report(at,
 			&expression.Fault{Code: "R130",
 				What: "arg, baseline.… and lists of the event can be asked in where alone, or under a name in capture: or let:; give it one"})
 		return nil
@@ -143,11 +145,12 @@ func (c *compiler) later(at, src string, s *Step, more map[string]expression.Nam
 	return y
 }
 
-// behind moves the slots of names behind so many values that a step takes, and so many more. What a
-// step takes is known only at the end, so there is room for all of it.
+// rowRoom is how many slots of Context.Vars are reserved for a row; captured values and then lets lie
+// behind it. How many values a row has is known only when all of a rule is compiled.
 const rowRoom = 32
 
-func behind(names map[string]expression.Name, more int) map[string]expression.Name {
+// shiftSlots moves the slots of names behind the row, and so many slots further.
+func shiftSlots(names map[string]expression.Name, more int) map[string]expression.Name {
 	out := map[string]expression.Name{}
 	for k, n := range names {
 		if n.Const == nil && n.List == nil {
@@ -158,9 +161,10 @@ func behind(names map[string]expression.Name, more int) map[string]expression.Na
 	return out
 }
 
-func (c *compiler) room(s *Step, at string) {
+// checkRow reports a row that does not fit.
+func (c *compiler) checkRow(s *Step, at string) {
 	if len(s.row) > rowRoom {
-		c.bad(at,
+		c.report(at,
 			&expression.Fault{Code: "R134",
 				What: fmt.Sprintf("more than %d things are remembered of one event; ask for fewer fields", rowRoom)})
 	}

@@ -2,32 +2,32 @@ package rules
 
 import "github.com/wayward-sec/wayward/rules/expression"
 
-// Let is a named part of a rule or step that adds up: an aggregate over its events, or what follows
-// from others.
+// Let is a named value of a rule or step: an aggregate over its events, or an expression over other
+// lets and what was captured.
 type Let struct {
 	Name      string
 	Source    string
-	Aggregate string          // count, sum, avg, min, max, distinct, quantile; "" if it is an expression
-	row       int             // of what it adds up
-	of        expression.Type // of that
-	q         float64         // of quantile
-	expr      *expression.Expr
+	Aggregate string           // count, sum, avg, min, max, distinct, quantile; "" if it is an expression
+	row       int              // place in the step's row of what is aggregated; -1: nothing, as by count()
+	of        expression.Type  // type of that
+	q         float64          // share of quantile
+	expr      *expression.Expr // if it is no aggregate
 
 	kind  letKind
-	nth   int // among lets of its kind
-	shape [histKind + 1]int
+	nth   int                   // place among the lets of its kind
+	shape [quantileKind + 1]int // how many lets there are of each kind
 }
 
-// kind is how a let adds up.
+// letKind says what a window keeps for an aggregate.
 type letKind byte
 
 const (
-	noKind   letKind = iota
-	allKind          // count() of all events: the window knows
-	sumKind          // count(…), sum, avg
-	seenKind         // distinct
-	peakKind         // min, max
-	histKind         // quantile
+	noKind       letKind = iota
+	allKind              // count(): the window's number of events
+	sumKind              // count(…), sum, avg: a total
+	distinctKind         // distinct: a sketch.Sample
+	extremeKind          // min, max: the values that may still become the extreme
+	quantileKind         // quantile: a sketch.Quantiles
 )
 
 func kindOf(l *Let) letKind {
@@ -42,15 +42,15 @@ func kindOf(l *Let) letKind {
 	case "sum", "avg":
 		return sumKind
 	case "distinct":
-		return seenKind
+		return distinctKind
 	case "quantile":
-		return histKind
+		return quantileKind
 	}
-	return peakKind
+	return extremeKind
 }
 
-// shape is how many lets there are of each kind; each let learns its place among those of its kind.
-func shape(lets []*Let) (n [histKind + 1]int) {
+// shape counts the lets of each kind and sets each let's place among those of its kind.
+func shape(lets []*Let) (n [quantileKind + 1]int) {
 	for _, l := range lets {
 		l.kind = kindOf(l)
 		l.nth = n[l.kind]
@@ -59,7 +59,7 @@ func shape(lets []*Let) (n [histKind + 1]int) {
 	return n
 }
 
-// adds is what an event adds to a let that adds up.
+// adds is what an event adds to the total of a let of sumKind: 1, or millionths.
 func (l *Let) adds(row []expression.Value) wide {
 	v := row[l.row].N
 	if l.Aggregate == "count" {
@@ -71,7 +71,7 @@ func (l *Let) adds(row []expression.Value) wide {
 	return micro(v)
 }
 
-// nothing tells whether a value is that of what is absent: it is no value to tell from others.
-func (l *Let) nothing(v expression.Value) bool {
+// absent tells whether a value stands for a field that the event lacks: distinct does not count it.
+func (l *Let) absent(v expression.Value) bool {
 	return l.of != expression.Bool && v == (expression.Value{})
 }

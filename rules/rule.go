@@ -34,11 +34,11 @@ const (
 	MaxCaptures  = 8
 	MaxTimes     = 100
 	MaxRuns      = 1024      // sequences under way under one key that wait for one step, with select: each
-	MaxOpen      = 4096      // absences awaited under one key
+	MaxAbsences  = 4096      // absences awaited under one key
 	MaxPageBytes = 512 << 10 // bytes of sequences and absences on a page
-	// events of a window under one key that are kept as they were; older ones are added up
+	// events of a window under one key that are kept one by one; older ones are added up
 	MaxSamples     = 1000
-	MaxNumbers     = 48 << 10 // numbers that a window under one key holds, an event taken for eight
+	MaxNumbers     = 48 << 10 // numbers that a window under one key holds, an event taken for sampleNumbers
 	MaxStates      = 4096     // keys on one page
 	MaxPageNumbers = 64 << 10 // numbers in all windows of a page
 	maxText        = 256      // bytes of a text that is remembered
@@ -77,62 +77,63 @@ type Rule struct {
 
 	// Hash names its state: it changes with what decides when it matches, and with nothing else.
 	Hash             uint64
-	captures         int
 	parts            []*Step
 	forRelationStage bool
 }
 
-// Step is what one event of a rule must be like, or several that add up.
+// Step is a condition on one event, or on several that add up. Its condition is cut in two: Where
+// needs the event alone and is evaluated where the event is; Join compares values taken from the
+// event, its row, with captured ones, and is evaluated where the sequence is kept.
 type Step struct {
 	Name  string
-	Where *expression.Expr // of the event alone
-	Join  *expression.Expr // together with what was captured before; nil: nothing
-	Times int
-	After int // of a not: the step behind which it counts; -1: anywhere
+	Where *expression.Expr
+	Join  *expression.Expr // nil: the step compares with nothing
+	Times int              // so many events are needed, without Having
+	After int              // of a not: the step behind which it counts; -1: anywhere
 	Lets  []*Let
 	// what must hold of all events of the step so far for it to be done; nil: Times of them will do
 	Having   *expression.Expr
 	captures []capture
 	row      []*expression.Expr // what is taken from the event, in this order
-	distinct int                // place in row of what times counts the different values of; -1: all count
-	eqRow    int                // place in row of what Join wants to be equal to a thing captured; -1: nothing
-	eqCap    int                // and the slot of that
+	distinct int                // place in row of the value that must differ between the events; -1: none
+	// places of a value in row and of a captured one that Join wants to be equal, so that most events
+	// can be told apart without running it; eqRow -1: there are none
+	eqRow, eqCap int
 }
 
-// nothing tells whether the event lacks what the step counts the different values of: that is no
-// value to tell from others.
-func (s *Step) nothing(row []expression.Value) bool {
+// lacksDistinct tells whether the event lacks the value that must differ: then it does not count.
+func (s *Step) lacksDistinct(row []expression.Value) bool {
 	return s.row[s.distinct].Type != expression.Bool && row[s.distinct] == (expression.Value{})
 }
 
-// many tells whether it takes more than one event.
-func (s *Step) many() bool { return s.Times > 1 || s.Having != nil }
+// takesSeveral tells whether the step takes more than one event.
+func (s *Step) takesSeveral() bool { return s.Times > 1 || s.Having != nil }
 
-// capture is what goes on from a step into a slot: a thing taken from its last event, or what a let
-// has come to.
+// capture copies a value into a slot when a step is done: of place row in the row of its last event,
+// or if row is -1 the value of a let.
 type capture struct{ row, let, slot int }
 
-// Exception lets go of what a rule would match.
+// Exception is a condition under which a match does not count.
 type Exception struct {
 	Name, Reason, Owner string
 	Expires             int64 // Unix ms; 0: never
 	When                *expression.Expr
 }
 
-// ForRelationStage tells whether events of several agents may come together in the rule, or it waits for what
-// may not come: then the relation stage runs it.
+// ForRelationStage tells whether events of several agents may come together in the rule, or it awaits
+// an absence. Then the stage that sees all agents and knows how far time has come runs it.
 func (r *Rule) ForRelationStage() bool { return r.forRelationStage }
 
-// Stateful tells whether anything must be remembered for the rule besides that it matched.
+// Stateful tells whether the rule needs a State. Else each event that passes is a match.
 func (r *Rule) Stateful() bool {
-	return r.Having != nil || len(r.Steps) > 1 || r.Absent != nil || r.Steps[0].many()
+	return r.Having != nil || len(r.Steps) > 1 || r.Absent != nil || r.Steps[0].takesSeveral()
 }
 
 // Parts are the conditions of the rule in the order of their bits in Taken.Mask: steps, nots,
 // absent.
 func (r *Rule) Parts() []*Step { return r.parts }
 
-// PartName is where a part stands in the rule as it is written.
+// PartName is the path of a part in the rule as it is written.
 func (r *Rule) PartName(i int) string {
 	switch n := len(r.Steps); {
 	case r.parts[i] == r.Absent:
@@ -145,7 +146,7 @@ func (r *Rule) PartName(i int) string {
 	return fmt.Sprintf("steps[%d]", i)
 }
 
-// Expressions are all expressions of the rule, by where they stand.
+// Expressions are all expressions of the rule, by their paths.
 func (r *Rule) Expressions() map[string]*expression.Expr {
 	out := map[string]*expression.Expr{}
 	put := func(name string, x *expression.Expr) {

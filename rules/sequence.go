@@ -8,8 +8,8 @@ import (
 	"github.com/wayward-sec/wayward/rules/expression"
 )
 
-// ends tells whether a not that came at a time ends the sequence: it lies behind the step after
-// which it counts, and before the next one, however late it is told.
+// ends tells whether a not of time t ends the sequence: t lies after the step behind which the not
+// counts and before the next one, however late its event arrives.
 func (x *run) ends(s *Step, t int64) bool {
 	switch {
 	case x.stage == 0 && x.count == 0 || t < x.start:
@@ -20,22 +20,22 @@ func (x *run) ends(s *Step, t int64) bool {
 	return x.stage > s.After && t >= x.done[s.After] && (x.stage == s.After+1 || t < x.done[s.After+1])
 }
 
-// sequence shows a sequence an event. One that is too late to be a step still ends what it speaks
-// against: an absence that was answered in time is none.
+// sequence applies an event to the sequences of a state. An event that is too late to be a step still
+// ends sequences by a not, and absences.
 func (m *Runner) sequence(r *Rule, k *State, ref event.Ref, t *Taken, late bool, out []Match) []Match {
 	n := len(r.Steps)
-	// One that is over stays for those that are still to come late.
+	// A run whose time is over stays for events that arrive late.
 	k.runs = slices.DeleteFunc(k.runs, func(x run) bool { return x.stage > 0 && !x.alive(r, k.Newest-Late) })
 	for j, s := range r.Nots {
 		if bit := n + j; t.Mask&(1<<bit) != 0 {
 			k.runs = slices.DeleteFunc(k.runs, func(x run) bool {
 				return x.ends(s, ref.Time) &&
-					m.join(s, t.Rows[bit], x.caps)
+					m.joins(s, t.Rows[bit], x.caps)
 			})
 		}
 	}
 	if bit := n + len(r.Nots); r.Absent != nil && t.Mask&(1<<bit) != 0 {
-		m.answer(r, k, ref.Time, t.Rows[bit])
+		m.endAbsences(r, k, ref.Time, t.Rows[bit])
 	}
 	if late {
 		return out
@@ -53,12 +53,12 @@ func (m *Runner) sequence(r *Rule, k *State, ref event.Ref, t *Taken, late bool,
 		var done []run
 		stay := k.runs[:0]
 		for _, x := range k.runs {
-			// What happened before a step does not follow it, whenever it is told.
-			if x.stage == i && ref.Time >= x.since() && x.alive(r, ref.Time) && m.join(s, row, x.caps) &&
-				x.counts(s, row) {
-				x.note(ref)
+			// A step follows by event time, not by arrival.
+			if x.stage == i && ref.Time >= x.since() && x.alive(r, ref.Time) && m.joins(s, row, x.caps) &&
+				x.countEvent(s, row) {
+				x.addRef(ref)
 				x.newest = max(x.newest, ref.Time)
-				if lets, whole := m.whole(&x, s, ref, row, math.MinInt64); whole {
+				if lets, whole := m.stepDone(&x, s, ref, row, math.MinInt64); whole {
 					x.capture(s, row, lets)
 					done = append(done, x)
 					continue
@@ -69,16 +69,16 @@ func (m *Runner) sequence(r *Rule, k *State, ref event.Ref, t *Taken, late bool,
 		clear(k.runs[len(stay):])
 		k.runs = stay
 		for _, x := range done {
-			out = m.step(r, k, x, ref, row, out)
+			out = m.advance(r, k, x, ref, row, out)
 		}
 	}
 	return out
 }
 
-// counts adds an event to a step that may take several.
-func (x *run) counts(s *Step, row []expression.Value) bool {
+// countEvent counts an event for the step; false: its value was counted before, or it has none.
+func (x *run) countEvent(s *Step, row []expression.Value) bool {
 	if s.distinct >= 0 {
-		if s.nothing(row) {
+		if s.lacksDistinct(row) {
 			return false
 		}
 		h := hashValue(row[s.distinct])
@@ -91,7 +91,8 @@ func (x *run) counts(s *Step, row []expression.Value) bool {
 	return true
 }
 
-func (x *run) note(ref event.Ref) {
+// addRef keeps the first three references and the last three.
+func (x *run) addRef(ref event.Ref) {
 	if len(x.refs) < 6 {
 		x.refs = append(x.refs, ref.Clone())
 		return
@@ -100,6 +101,7 @@ func (x *run) note(ref event.Ref) {
 	x.refs[5] = ref.Clone()
 }
 
+// capture fills the slots of what the step captures.
 func (x *run) capture(s *Step, row, lets []expression.Value) {
 	for _, c := range s.captures {
 		for len(x.caps) <= c.slot {
@@ -113,9 +115,10 @@ func (x *run) capture(s *Step, row, lets []expression.Value) {
 	}
 }
 
-// whole adds an event to a step that a sequence waits for, and tells whether the step is done, and
-// what has added up by then.
-func (m *Runner) whole(x *run, s *Step, ref event.Ref, row []expression.Value, edge int64) (lets []expression.Value, ok bool) {
+// stepDone adds an event to the window of a step with having, and tells whether the step is done; lets
+// are what its window has come to.
+func (m *Runner) stepDone(x *run, s *Step, ref event.Ref, row []expression.Value,
+	edge int64) (lets []expression.Value, ok bool) {
 	if s.Having == nil {
 		return nil, x.count >= s.Times
 	}
@@ -123,34 +126,34 @@ func (m *Runner) whole(x *run, s *Step, ref event.Ref, row []expression.Value, e
 		x.win = &window{}
 	}
 	x.win.add(s.Lets, ref, row, edge, MaxTimes)
-	return m.having(s.Lets, s.Having, row, x.caps, x.win, edge)
+	return m.havingHolds(s.Lets, s.Having, row, x.caps, x.win, edge)
 }
 
-// start begins a sequence with an event, or goes on with a first step that takes several.
+// start begins a sequence, or continues a first step that takes several events.
 func (m *Runner) start(r *Rule, k *State, s *Step, ref event.Ref, row []expression.Value, out []Match) []Match {
-	if s.many() {
-		return m.startMany(r, k, s, ref, row, out)
+	if s.takesSeveral() {
+		return m.startSeveral(r, k, s, ref, row, out)
 	}
 	if r.Select == First && len(r.Steps) > 1 {
 		i := slices.IndexFunc(k.runs, func(x run) bool { return x.alive(r, ref.Time) })
 		switch {
 		case i < 0:
-		case k.runs[i].stage == 1 && ref.Time < k.runs[i].start: // it comes late, and was the first
+		case k.runs[i].stage == 1 && ref.Time < k.runs[i].start: // it arrives late and came first
 			k.runs = slices.Delete(k.runs, i, i+1)
 		default:
 			return out
 		}
 	}
 	x := run{start: ref.Time, newest: ref.Time}
-	x.note(ref)
+	x.addRef(ref)
 	x.capture(s, row, nil)
-	return m.step(r, k, x, ref, row, out)
+	return m.advance(r, k, x, ref, row, out)
 }
 
-// startMany keeps the times of the newest events of a first step: the sequence starts with the
-// oldest of those that suffice.
-func (m *Runner) startMany(r *Rule, k *State, s *Step, ref event.Ref, row []expression.Value, out []Match) []Match {
-	if s.distinct >= 0 && s.nothing(row) {
+// startSeveral keeps the newest events of a first step that takes several. The sequence starts with
+// the oldest of those that suffice.
+func (m *Runner) startSeveral(r *Rule, k *State, s *Step, ref event.Ref, row []expression.Value, out []Match) []Match {
+	if s.distinct >= 0 && s.lacksDistinct(row) {
 		return out
 	}
 	j := slices.IndexFunc(k.runs, func(x run) bool { return x.stage == 0 })
@@ -165,17 +168,16 @@ func (m *Runner) startMany(r *Rule, k *State, s *Step, ref event.Ref, row []expr
 	}
 	x.newest = newest
 	if s.Having != nil {
-		x.note(ref)
+		x.addRef(ref)
 		edge := newest - r.Within - 1
-		lets, whole := m.whole(x, s, ref, row, edge)
-		x.begin(max(x.win.first(), edge+1), int(x.win.n))
+		lets, whole := m.stepDone(x, s, ref, row, edge)
+		x.startAt(max(x.win.first(), edge+1), int(x.win.n))
 		if !whole {
 			return out
 		}
 		x.capture(s, row, lets)
-		return m.begun(r, k, j, ref, row, out)
+		return m.leaveFirstStep(r, k, j, ref, row, out)
 	}
-	// seen holds pairs, by time: what is distinct (or nothing), and when it was last seen.
 	what, at := uint64(0), ref.Time
 	if s.distinct >= 0 {
 		what = hashValue(row[s.distinct])
@@ -196,31 +198,32 @@ func (m *Runner) startMany(r *Rule, k *State, s *Step, ref event.Ref, row []expr
 		x.seen = x.seen[2:]
 	}
 	x.seen = slices.Clip(x.seen)
-	x.note(ref)
-	x.begin(int64(x.seen[1]), len(x.seen)/2)
+	x.addRef(ref)
+	x.startAt(int64(x.seen[1]), len(x.seen)/2)
 	if x.count < s.Times {
 		return out
 	}
 	x.capture(s, row, nil)
-	return m.begun(r, k, j, ref, row, out)
+	return m.leaveFirstStep(r, k, j, ref, row, out)
 }
 
-// begin sets when a sequence began whose first step takes several events, and forgets what came
-// before.
-func (x *run) begin(start int64, count int) {
+// startAt moves the start of a sequence whose first step takes several events, and forgets the
+// references from before.
+func (x *run) startAt(start int64, count int) {
 	x.start, x.count = start, count
 	x.refs = slices.DeleteFunc(x.refs, func(r event.Ref) bool { return r.Time < start })
 }
 
-// begun goes on with a sequence whose first step took several events.
-func (m *Runner) begun(r *Rule, k *State, j int, ref event.Ref, row []expression.Value, out []Match) []Match {
+// leaveFirstStep advances the run j, whose first step took several events.
+func (m *Runner) leaveFirstStep(r *Rule, k *State, j int, ref event.Ref, row []expression.Value,
+	out []Match) []Match {
 	whole := k.runs[j]
 	k.runs = slices.Delete(k.runs, j, j+1)
-	return m.step(r, k, whole, ref, row, out)
+	return m.advance(r, k, whole, ref, row, out)
 }
 
-// step moves a sequence on to its next step, or ends it.
-func (m *Runner) step(r *Rule, k *State, x run, ref event.Ref, row []expression.Value, out []Match) []Match {
+// advance moves a run to its next step. After the last step it matches, or awaits its absence.
+func (m *Runner) advance(r *Rule, k *State, x run, ref event.Ref, row []expression.Value, out []Match) []Match {
 	x.done = append(x.done, x.newest)
 	x.stage, x.count, x.seen, x.win = x.stage+1, 0, nil, nil
 	if x.stage == len(r.Steps) {
@@ -228,13 +231,13 @@ func (m *Runner) step(r *Rule, k *State, x run, ref event.Ref, row []expression.
 			return append(out, Match{Time: ref.Time, Refs: x.refs, Count: int64(len(x.refs)),
 				Why: m.explain(r, row, x.caps, nil), Partial: k.Dropped})
 		}
-		for len(k.open)-k.answered >= MaxOpen {
-			m.forget(k)
-			w := k.oldest(r)
+		for len(k.absences)-k.arrived >= MaxAbsences {
+			m.countDrop(k)
+			w := k.popOldest(r)
 			out = append(out, Match{Time: ref.Time, Refs: w.refs, Count: int64(len(w.refs)),
 				Why: m.explain(r, nil, w.caps, nil), Partial: true, Evicted: true, Until: w.until})
 		}
-		k.await(r, &wait{since: x.newest, until: x.newest + r.AbsentFor, caps: x.caps, refs: slices.Clip(x.refs)})
+		k.await(r, &absence{since: x.newest, until: x.newest + r.AbsentFor, caps: x.caps, refs: slices.Clip(x.refs)})
 		return out
 	}
 	if r.Select == Each {
@@ -248,7 +251,7 @@ func (m *Runner) step(r *Rule, k *State, x run, ref event.Ref, row []expression.
 		}
 		if same >= MaxRuns {
 			if o := &k.runs[oldest]; o.alive(r, k.Newest) {
-				m.forget(k)
+				m.countDrop(k)
 				out = append(out, Match{Time: ref.Time, Refs: o.refs, Count: int64(len(o.refs)), Partial: true,
 					Evicted: true})
 			}
@@ -257,7 +260,7 @@ func (m *Runner) step(r *Rule, k *State, x run, ref event.Ref, row []expression.
 	} else if i := slices.IndexFunc(k.runs, func(o run) bool { return o.stage == x.stage }); i >= 0 {
 		o := &k.runs[i]
 		if r.Select == First && o.alive(r, ref.Time) || r.Select == Latest && o.since() > x.newest {
-			return out // the newer one is there already
+			return out // the run to be kept is there already
 		}
 		k.runs = slices.Delete(k.runs, i, i+1)
 	}

@@ -11,17 +11,18 @@ import (
 	"github.com/wayward-sec/wayward/rules/expression"
 )
 
-// Source is a rule as it is written, without what concerns people alone.
+// Source is a rule as it is written, without the texts that are for people alone. Expressions are not
+// compiled yet.
 type Source struct {
 	By      []Key
-	Window  int64
-	Within  int64
+	Window  int64 // ms
+	Within  int64 // ms
 	Select  Select
 	Where   string
 	Steps   []StepSource
 	Nots    []StepSource
 	Absent  *StepSource
-	For     int64
+	For     int64 // ms; of Absent
 	Lets    []Pair
 	Having  string
 	Explain string
@@ -50,10 +51,10 @@ type Param struct {
 // Pair is a name and an expression.
 type Pair struct{ Name, Expr string }
 
-// Report hears of a fault in the expression at a path of the source, such as steps[1].where.
+// Report is called with each fault, and the path of the source where it is, such as steps[1].where.
 type Report func(path string, err error)
 
-// hash is of what decides when the rule matches.
+// hash covers what decides when the rule matches, and nothing else.
 func (s *Source) hash() uint64 {
 	h := xxhash.New()
 	put := func(parts ...any) {

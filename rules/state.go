@@ -14,16 +14,17 @@ type State struct {
 	Newest    int64   // event time
 	win       *window // of a rule with a window
 	runs      []run
-	open      []*wait // by deadline; the first is not answered
-	holds     bool    // having was true with the newest event
-	Dropped   bool    // something was forgotten for want of room
+	absences  []*absence // by deadline; the first has not arrived
+	holds     bool       // having was true with the newest event
+	Dropped   bool       // something was forgotten for want of room
 
-	answered int                // of open; derived, as what follows
-	weight   int                // of open
-	byValue  map[uint64][]*wait // open, by the value that an answer must have; nil: not many
+	// Derived from absences.
+	arrived int                   // how many have arrived
+	weight  int                   // their size in bytes
+	byValue map[uint64][]*absence // by the value that the awaited event must have; nil: they are few
 }
 
-// run is a sequence under way.
+// run is a sequence under way: the events so far that may become a match.
 type run struct {
 	stage  int     // the step that it waits for
 	start  int64   // event time of its first event
@@ -32,11 +33,13 @@ type run struct {
 	count  int     // events that the step has had so far
 	caps   []expression.Value
 	refs   []event.Ref // the first three and the last three
-	seen   []uint64    // hashes of what is distinct in the step; of the first step: times
-	win    *window     // of a step that adds up: its events
+	// hashes of the different values that the step has had; of a first step pairs of such a hash, or 0,
+	// and the time at which it was last seen, by time
+	seen []uint64
+	win  *window // of a step with having: its events
 }
 
-// since is the event time before which nothing can be the step that the sequence waits for.
+// since is when the step before was done. What happened earlier cannot be the next step.
 func (x *run) since() int64 {
 	if n := len(x.done); n > 0 {
 		return x.done[n-1]
@@ -44,7 +47,7 @@ func (x *run) since() int64 {
 	return math.MinInt64
 }
 
-// weight is about how many bytes it takes.
+// weight is about how many bytes the run takes.
 func (x *run) weight() int { return 24 + weightOf(x.caps, x.refs) + 8*(len(x.seen)+len(x.done)) }
 
 func weightOf(caps []expression.Value, refs []event.Ref) (n int) {
@@ -57,21 +60,21 @@ func weightOf(caps []expression.Value, refs []event.Ref) (n int) {
 	return n
 }
 
-// Due is when the state next has something to say if nothing comes; math.MaxInt64: never.
+// Due is the event time at which the state matches if nothing comes until then; math.MaxInt64: never.
 func (k *State) Due() int64 {
-	if len(k.open) == 0 {
+	if len(k.absences) == 0 {
 		return math.MaxInt64
 	}
-	return k.open[0].until
+	return k.absences[0].until
 }
 
-// Clear ends what the state waits for.
-func (k *State) Clear() { k.runs, k.open, k.answered, k.weight, k.byValue = nil, nil, 0, 0, nil }
+// Clear forgets all sequences and absences. Windows stay.
+func (k *State) Clear() { k.runs, k.absences, k.arrived, k.weight, k.byValue = nil, nil, 0, 0, nil }
 
-// Absences is how many absences are awaited.
-func (k *State) Absences() int { return len(k.open) - k.answered }
+// Absences is how many absences are pending.
+func (k *State) Absences() int { return len(k.absences) - k.arrived }
 
-// Progress is how far the state has come: what would be lost with it.
+// Progress measures how much would be lost with the state, to compare states.
 func (k *State) Progress() int {
 	n := k.Numbers()
 	for i := range k.runs {
@@ -89,7 +92,7 @@ func (k *State) Size() int {
 	return n
 }
 
-// Numbers is how many numbers the state holds because something adds up over events.
+// Numbers is how many numbers the windows of the state hold, an event taken for sampleNumbers.
 func (k *State) Numbers() (n int) {
 	if k.win != nil {
 		n = k.win.numbers()
@@ -102,29 +105,30 @@ func (k *State) Numbers() (n int) {
 	return n
 }
 
-// Shrink makes windows of the state hold half as much: less is kept of events one by one, and
-// nothing is left out of what they add up to.
+// Shrink halves what the windows of the state hold. Fewer events are kept one by one; sums lose
+// nothing.
 func (k *State) Shrink(r *Rule) {
 	if k.win != nil {
-		k.win.tighten(r.Lets, MaxSamples)
+		k.win.shrink(r.Lets, MaxSamples)
 	}
 	for i := range k.runs {
 		if x := &k.runs[i]; x.win != nil {
-			x.win.tighten(r.Steps[x.stage].Lets, MaxTimes)
+			x.win.shrink(r.Steps[x.stage].Lets, MaxTimes)
 		}
 	}
 }
 
-// Pending tells whether a sequence is under way.
-func (k *State) Pending() bool { return len(k.runs)+len(k.open) > 0 }
+// Pending tells whether a sequence is under way or an absence is awaited.
+func (k *State) Pending() bool { return len(k.runs)+len(k.absences) > 0 }
 
-// alive tells whether a sequence may go on with an event of a time.
+// alive tells whether an event of time t is within the rule's span of the sequence.
 func (x *run) alive(r *Rule, t int64) bool { return t-x.start <= r.Within }
 
-// Evict lets go of the oldest thing that is open, and says so in a match: nobody who brings much
-// at a time makes what is awaited disappear. An absence goes last, since only it is a decision.
+// Evict drops the oldest sequence, or if there is none the oldest absence, and reports it as a match
+// with Evicted: an agent that floods the state cannot make its own sequence disappear unseen.
+// Absences go last, since each of them is a match unless something comes.
 func (m *Runner) Evict(r *Rule, k *State, t int64, out []Match) []Match {
-	m.forget(k)
+	m.countDrop(k)
 	if len(k.runs) > 0 {
 		x := k.runs[0]
 		k.runs = slices.Delete(k.runs, 0, 1)
@@ -133,15 +137,15 @@ func (m *Runner) Evict(r *Rule, k *State, t int64, out []Match) []Match {
 		}
 		return append(out, Match{Time: t, Refs: x.refs, Count: int64(len(x.refs)), Partial: true, Evicted: true})
 	}
-	if len(k.open) > 0 {
-		w := k.oldest(r)
+	if len(k.absences) > 0 {
+		w := k.popOldest(r)
 		out = append(out, Match{Time: t, Refs: w.refs, Count: int64(len(w.refs)), Why: m.explain(r, nil, w.caps, nil),
 			Partial: true, Evicted: true, Until: w.until})
 	}
 	return out
 }
 
-// Fits tells whether the state is one that the rule may have: it comes from disk.
+// Fits tells whether a state read from disk is one that the rule can have.
 func (k *State) Fits(r *Rule) bool {
 	if k.Rule != r.Hash {
 		return false
@@ -158,7 +162,7 @@ func (k *State) Fits(r *Rule) bool {
 			return false
 		}
 	}
-	for _, w := range k.open {
+	for _, w := range k.absences {
 		if r.Absent == nil || len(w.caps) != r.capturedBy(len(r.Steps)) {
 			return false
 		}
@@ -166,7 +170,7 @@ func (k *State) Fits(r *Rule) bool {
 	return true
 }
 
-// capturedBy is how many things were captured when so many steps are done.
+// capturedBy is how many slots are filled when so many steps are done.
 func (r *Rule) capturedBy(steps int) (n int) {
 	for _, s := range r.Steps[:steps] {
 		for _, c := range s.captures {
@@ -176,9 +180,9 @@ func (r *Rule) capturedBy(steps int) (n int) {
 	return n
 }
 
-// Empty tells whether nothing worth keeping is remembered at a time.
+// Empty tells whether the state holds nothing that still counts at a time.
 func (k *State) Empty(r *Rule, now int64) bool {
-	if len(k.open) > 0 {
+	if len(k.absences) > 0 {
 		return false
 	}
 	for i := range k.runs {

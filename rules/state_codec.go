@@ -42,10 +42,10 @@ func (k *State) Append(b []byte) []byte {
 			b = x.win.append(b)
 		}
 	}
-	b = binary.AppendUvarint(b, uint64(len(k.open)-k.answered))
+	b = binary.AppendUvarint(b, uint64(len(k.absences)-k.arrived))
 	at := int64(0)
-	for _, w := range k.open {
-		if w.answered {
+	for _, w := range k.absences {
+		if w.arrived {
 			continue
 		}
 		b = binary.AppendVarint(binary.AppendVarint(b, w.until-at), w.until-w.since)
@@ -85,14 +85,14 @@ func (k *State) Decode(r *wire.Reader) {
 		}
 	}
 	at := int64(0)
-	for range min(r.Len(), MaxOpen) {
+	for range min(r.Len(), MaxAbsences) {
 		at += r.Varint()
-		w := &wait{until: at, since: at - r.Varint(), caps: readValues(r, MaxCaptures), refs: readRefs(r)}
-		if n := len(k.open); r.Err != nil || n > 0 && k.open[n-1].until > at || len(w.refs) == 0 {
+		w := &absence{until: at, since: at - r.Varint(), caps: readValues(r, MaxCaptures), refs: readRefs(r)}
+		if n := len(k.absences); r.Err != nil || n > 0 && k.absences[n-1].until > at || len(w.refs) == 0 {
 			r.Fail()
 			return
 		}
-		k.open = append(k.open, w)
+		k.absences = append(k.absences, w)
 		k.weight += w.weight()
 	}
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/wayward-sec/wayward/rules/expression"
 )
 
-// explainPart says what the conditions of one part make of an event, a line each: whether each
-// holds, and what the fields in it are.
+// explainPart returns a line for each condition of a part: whether it holds of the event, and what
+// the fields in it are.
 func (r *Rule) explainPart(p *Step, c *expression.Context) (out []string) {
 	name := p.Name
 	if p == r.Absent {
@@ -47,9 +47,9 @@ func yesNo(holds bool) string {
 	return "no "
 }
 
-// Tracer plays events on a rule and says of each what its conditions came to, what has added up,
-// and which sequences are under way then. For people: it keeps events apart by the text of the key,
-// and takes them in the order in which they come.
+// Tracer runs a rule on events, for people who ask why it matches or does not. It says of each event
+// what the conditions came to, what has added up, and which sequences are under way then. Events are
+// grouped by the text of the key and taken in the order of arrival.
 type Tracer struct {
 	rule   *Rule
 	run    Runner
@@ -64,7 +64,7 @@ func NewTracer(r *Rule) *Tracer {
 	return t
 }
 
-// Event plays an event.
+// Event runs the rule on an event and returns the lines about it.
 func (t *Tracer) Event(e *event.Event, persona string, local int64, enrichment expression.Enrichment) []string {
 	t.lines = nil
 	r := t.rule
@@ -117,8 +117,8 @@ func (t *Tracer) Event(e *event.Event, persona string, local int64, enrichment e
 	for i := range k.runs {
 		t.lines = append(t.lines, "    under way: "+t.underWay(&k.runs[i]))
 	}
-	for _, w := range k.open {
-		if !w.answered {
+	for _, w := range k.absences {
+		if !w.arrived {
 			x := run{stage: len(r.Steps), caps: w.caps}
 			t.lines = append(t.lines,
 				fmt.Sprintf("    under way: all steps are done, and what must not come is awaited until %s",
@@ -128,7 +128,7 @@ func (t *Tracer) Event(e *event.Event, persona string, local int64, enrichment e
 	return t.lines
 }
 
-// underWay says what a sequence waits for.
+// underWay says what a run waits for.
 func (t *Tracer) underWay(x *run) string {
 	s := t.rule.Steps[x.stage]
 	out := "waits for " + s.Name
@@ -138,14 +138,14 @@ func (t *Tracer) underWay(x *run) string {
 	return out + t.captured(x)
 }
 
-// captured says what a sequence has captured.
+// captured says what a run has captured.
 func (t *Tracer) captured(x *run) string {
 	var b strings.Builder
-	said := false
+	opened := false
 	for _, s := range t.rule.Steps[:min(x.stage, len(t.rule.Steps))] {
 		for _, c := range s.captures {
-			b.WriteString(map[bool]string{true: ", ", false: "   ("}[said])
-			said = true
+			b.WriteString(map[bool]string{true: ", ", false: "   ("}[opened])
+			opened = true
 			if c.row < 0 {
 				fmt.Fprintf(&b, "%s.%s is %s", s.Name, s.Lets[c.let].Name, x.caps[c.slot].Format(expression.Number))
 			} else {
@@ -153,7 +153,7 @@ func (t *Tracer) captured(x *run) string {
 			}
 		}
 	}
-	if said {
+	if opened {
 		b.WriteByte(')')
 	}
 	return b.String()

@@ -3,6 +3,7 @@ package rules
 import (
 	"encoding/binary"
 	"math"
+	"math/bits"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -11,15 +12,15 @@ import (
 	"github.com/wayward-sec/wayward/rules/expression"
 )
 
+// hashValue is the hash by which values are told apart; 0 and -0 have one.
 func hashValue(v expression.Value) uint64 {
 	if v.N == 0 {
-		v.N = 0 // that below zero, too
+		v.N = 0
 	}
 	return xxhash.Sum64String(v.S) ^ math.Float64bits(v.N)*0x9e3779b97f4a7c15
 }
 
-// appendValues and readValues write what is remembered of events without its types: a text's length
-// tells, and of a number its bits.
+// appendValues encodes values without their types: each as a text, mostly empty, and a number.
 func appendValues(b []byte, vs []expression.Value) []byte {
 	b = binary.AppendUvarint(b, uint64(len(vs)))
 	for _, v := range vs {
@@ -29,23 +30,13 @@ func appendValues(b []byte, vs []expression.Value) []byte {
 	return b
 }
 
-// bitsOf turns the bits of a number round, so that small whole numbers are short.
-func bitsOf(n float64) uint64 {
-	b, r := math.Float64bits(n), uint64(0)
-	for range 8 {
-		r, b = r<<8|b&0xff, b>>8
-	}
-	return r
-}
+// bitsOf reverses the bytes of a number, so that the varint of a small whole number is short.
+func bitsOf(n float64) uint64 { return bits.ReverseBytes64(math.Float64bits(n)) }
 
-func numberOfBits(r uint64) float64 {
-	b := uint64(0)
-	for range 8 {
-		b, r = b<<8|r&0xff, r>>8
-	}
-	return math.Float64frombits(b)
-}
+// numberOfBits reverses bitsOf.
+func numberOfBits(r uint64) float64 { return math.Float64frombits(bits.ReverseBytes64(r)) }
 
+// readValues reads what appendValues wrote, of at most so many values.
 func readValues(r *wire.Reader, most int) []expression.Value {
 	n := r.Len()
 	if n > most {
@@ -62,7 +53,7 @@ func readValues(r *wire.Reader, most int) []expression.Value {
 	return vs
 }
 
-// Append encodes what was taken, for the relation stage.
+// Append encodes what was taken, for a stage elsewhere.
 func (t *Taken) Append(b []byte) []byte {
 	b = binary.AppendUvarint(b, uint64(t.Mask))
 	for i := range t.Rows {
@@ -73,7 +64,7 @@ func (t *Taken) Append(b []byte) []byte {
 	return b
 }
 
-// ReadTaken reads what Append wrote, for a rule; false: it does not fit the rule.
+// ReadTaken reads what Append wrote; false: it does not fit the rule.
 func ReadTaken(r *wire.Reader, rule *Rule) (Taken, bool) {
 	parts := rule.Parts()
 	t := Taken{Mask: uint32(r.Uvarint()), Rows: make([][]expression.Value, len(parts))}

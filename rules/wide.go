@@ -5,7 +5,11 @@ import (
 	"math/bits"
 )
 
-// wide is a whole number of 128 bits: sums of millionths do not overflow, whatever events bring.
+// mostNumber bounds what one event adds, so that 128 bits of millionths hold the sum of 10^8 of them.
+const mostNumber = 1e24
+
+// wide is an integer of 128 bits in two's complement. Sums of millionths do not overflow and lose
+// nothing when an event leaves again.
 type wide struct {
 	hi int64
 	lo uint64
@@ -21,7 +25,7 @@ func (a *wide) sub(b wide) {
 	a.lo, a.hi = lo, a.hi-b.hi-int64(borrow)
 }
 
-// short is the number if it has 64 bits.
+// short is the number as 64 bits; false: it does not fit.
 func (a wide) short() (int64, bool) { return int64(a.lo), a.hi == int64(a.lo)>>63 }
 
 func (a wide) float() float64 {
@@ -36,8 +40,7 @@ func (a wide) float() float64 {
 	return float64(a.hi)*(1<<64) + float64(a.lo)
 }
 
-// micro is a number in millionths. What is no number adds nothing; what is larger than any amount
-// counts as the largest.
+// micro is a number in millionths. NaN is 0, and what is beyond mostNumber is mostNumber.
 func micro(v float64) wide {
 	if math.IsNaN(v) {
 		return wide{}

@@ -13,45 +13,49 @@ import (
 	"github.com/wayward-sec/wayward/sketch"
 )
 
-// window is what lies in a rule's window, or what a step has added up: the newest events as they
-// were, and of those before them what they came to, in steps of time.
+// window holds the events of a sliding window, or those that a step with having has had: the newest
+// one by one, older ones folded into buckets of time.
 //
-// Nothing is forgotten as long as it lies in the window. Events beyond the newest are folded into
-// steps of one millisecond, so that sums stay exact while the window slides. Only where even these
-// are too many do steps become wider; an event then leaves with the end of its step, not before.
-// What a window comes to follows from which events lie in it, not from how they came.
+// Every event counts as long as it lies in the window. Buckets are one millisecond wide, so sums stay
+// exact while the window slides. Only where even these are too many do buckets become wider; an event
+// then leaves with the end of its bucket. What a window comes to follows from which events lie in it,
+// not from the order in which they arrived.
 type window struct {
 	samples []sample // the newest, oldest first
 
-	folded bool // there are older ones; all that follows is state only then, else derived from samples
-	tight  byte // how often room was made
-	width  int64
-	steps  []step
-	sums   []wide              // of each step: what its events add to each let that adds up
-	early  []event.Ref         // a few of those that were folded, oldest first
-	seen   []*sketch.Sample    // by distinct(…)
-	peaks  [][]peak            // by min(…) and max(…)
-	hists  []*sketch.Quantiles // by quantile(…)
+	// Of events that are no longer among samples. While there are none (folded is false) these are
+	// derived from samples and not saved.
+	folded    bool
+	shrinks   byte  // how often room was made
+	width     int64 // of a bucket, ms
+	buckets   []bucket
+	sums      []wide              // of each bucket: what its events add to each total
+	earlyRefs []event.Ref         // the first few that were folded, oldest first
+	distinct  []*sketch.Sample    // by distinct(…); of samples too
+	peaks     [][]peak            // by min(…) and max(…); of samples too
+	quantiles []*sketch.Quantiles // by quantile(…); of samples too
 
+	// Derived.
 	ready  bool        // what follows is up to date
-	totals []wide      // by let that adds up
+	totals []wide      // by let of sumKind
 	sorted [][]float64 // by quantile(…), while nothing is folded
 	n      int64       // events in all
 }
 
-// sample is an event in a window.
+// sample is an event that is kept by itself.
 type sample struct {
 	ref event.Ref
 	row []expression.Value
 }
 
-// step is how many events were folded of the step of time that begins at a time.
-type step struct {
+// bucket counts the folded events of the stretch of time that begins at a time.
+type bucket struct {
 	at int64
 	n  uint32
 }
 
-// peak is a value above all later ones, and until when it counts.
+// peak is a value that is above all later ones, so it is the maximum once earlier ones have left. It
+// leaves at its time. A window's peaks fall with time (a monotonic queue).
 type peak struct {
 	at int64
 	v  float64
@@ -59,14 +63,13 @@ type peak struct {
 
 // Bounds of a window.
 const (
-	sampleNumbers = 8    // as many numbers as an event kept as it was takes
-	maxTight      = 6    // halvings of what is kept as it was
-	keptEarly     = 16   // references to folded events
-	keptBins      = 4096 // of a quantile, before its steps of time become wider
-	mostNumber    = 1e24
+	sampleNumbers = 8    // a sample takes about as much memory as so many numbers
+	maxShrinks    = 6    // halvings of how many samples are kept
+	maxEarlyRefs  = 16   // references to folded events
+	maxBins       = 4096 // of a quantile, before its buckets become wider
 )
 
-// window adds an event to a rule's window and matches if having holds of all that lies in it.
+// window adds an event to the rule's window, which matches if having holds of it then.
 func (m *Runner) window(r *Rule, k *State, ref event.Ref, row []expression.Value, out []Match) []Match {
 	edge := k.Newest - r.Window
 	if ref.Time <= edge {
@@ -77,19 +80,20 @@ func (m *Runner) window(r *Rule, k *State, ref event.Ref, row []expression.Value
 	}
 	w := k.win
 	w.add(r.Lets, ref, row, edge, MaxSamples)
-	lets, holds := m.having(r.Lets, r.Having, row, nil, w, edge)
+	lets, holds := m.havingHolds(r.Lets, r.Having, row, nil, w, edge)
 	was := k.holds
 	if k.holds = holds; !holds {
 		return out
 	}
-	return append(out, Match{Time: ref.Time, Refs: w.refs(), Count: w.n, Why: m.explain(r, row, nil, lets), Continues: was,
-		Partial: k.Dropped, Approx: w.approx(r.Lets, edge)})
+	return append(out, Match{Time: ref.Time, Refs: w.refs(), Count: w.n, Why: m.explain(r, row, nil, lets),
+		Continues: was, Partial: k.Dropped, Approx: w.approx(r.Lets, edge)})
 }
 
-// having reckons what adds up in a window, whose event under observation has taken row, and tells
-// whether a condition on it holds. What is returned is overwritten by the next call.
-func (m *Runner) having(lets []*Let, cond *expression.Expr, row, caps []expression.Value, w *window, edge int64) ([]expression.Value, bool) {
-	m.adds = m.adds[:0]
+// havingHolds computes the lets of a window, to which an event with this row was added last, and tells
+// whether a condition on them holds. The values are good until the next call.
+func (m *Runner) havingHolds(lets []*Let, cond *expression.Expr, row, caps []expression.Value, w *window,
+	edge int64) ([]expression.Value, bool) {
+	m.letValues = m.letValues[:0]
 	for _, l := range lets {
 		var v expression.Value
 		switch {
@@ -98,40 +102,40 @@ func (m *Runner) having(lets []*Let, cond *expression.Expr, row, caps []expressi
 		case l.row >= 0:
 			v = row[l.row]
 		default:
-			m.lay(row, caps, m.adds)
+			m.bind(row, caps, m.letValues)
 			var ok bool
 			if v, ok = m.value(l.expr); !ok {
 				return nil, false
 			}
 		}
-		m.adds = append(m.adds, v)
+		m.letValues = append(m.letValues, v)
 	}
-	m.lay(row, caps, m.adds)
+	m.bind(row, caps, m.letValues)
 	holds := m.isTrue(cond)
 	if m.trace != nil {
 		m.trace(yesNo(holds) + " having: " + cond.Source + cond.Operands(&m.c))
 	}
-	return m.adds, holds
+	return m.letValues, holds
 }
 
-// begin makes room for what adds up, and reckons anew what follows from the events that are kept.
-func (w *window) begin(lets []*Let, shape [histKind + 1]int) {
+// rebuild computes what is derived, as after a load.
+func (w *window) rebuild(lets []*Let, shape [quantileKind + 1]int) {
 	w.ready, w.n = true, int64(len(w.samples))
 	w.totals = make([]wide, shape[sumKind])
-	w.sorted = make([][]float64, shape[histKind])
+	w.sorted = make([][]float64, shape[quantileKind])
 	if !w.folded {
-		w.seen = make([]*sketch.Sample, shape[seenKind])
-		for i := range w.seen {
-			w.seen[i] = sketch.NewSample()
+		w.distinct = make([]*sketch.Sample, shape[distinctKind])
+		for i := range w.distinct {
+			w.distinct[i] = sketch.NewSample()
 		}
-		w.peaks = make([][]peak, shape[peakKind])
-		w.hists = make([]*sketch.Quantiles, shape[histKind])
-		for i := range w.hists {
-			w.hists[i] = sketch.NewQuantiles()
+		w.peaks = make([][]peak, shape[extremeKind])
+		w.quantiles = make([]*sketch.Quantiles, shape[quantileKind])
+		for i := range w.quantiles {
+			w.quantiles[i] = sketch.NewQuantiles()
 		}
 	}
-	for i := range w.steps {
-		w.n += int64(w.steps[i].n)
+	for i := range w.buckets {
+		w.n += int64(w.buckets[i].n)
 		for j := range w.totals {
 			w.totals[j].add(w.sums[i*len(w.totals)+j])
 		}
@@ -142,37 +146,36 @@ func (w *window) begin(lets []*Let, shape [histKind + 1]int) {
 			switch l.kind {
 			case sumKind:
 				w.totals[l.nth].add(l.adds(s.row))
-			case histKind:
+			case quantileKind:
 				if !w.folded {
-					w.sort(l, s.row, 1)
+					w.updateSorted(l, s.row, 1)
 				}
-			case seenKind, peakKind:
+			case distinctKind, extremeKind:
 				if !w.folded {
-					w.note(l, s.ref.Time, s.row)
+					w.addToSketch(l, s.ref.Time, s.row)
 				}
 			}
 		}
 	}
 }
 
-// add adds an event, and lets go of what lies at the edge or before it. keep bounds how many events
-// are kept as they were.
+// add adds an event and drops what lies at the edge or before it. keep bounds the samples.
 func (w *window) add(lets []*Let, ref event.Ref, row []expression.Value, edge int64, keep int) {
 	n := len(lets)
-	var of [histKind + 1]int
+	var of [quantileKind + 1]int
 	if n > 0 {
 		of = lets[0].shape
 	}
 	if !w.ready {
-		w.begin(lets, of)
+		w.rebuild(lets, of)
 	}
 	w.expire(lets, edge)
-	if !w.ready { // nothing is folded any more
-		w.begin(lets, of)
+	if !w.ready { // expire has dropped the last bucket
+		w.rebuild(lets, of)
 	}
 	i, _ := slices.BinarySearchFunc(w.samples, ref.Time, func(s sample, t int64) int {
 		if s.ref.Time <= t {
-			return -1 // those of one time stay as they came
+			return -1 // events of one time stay in the order of arrival
 		}
 		return 1
 	})
@@ -183,37 +186,37 @@ func (w *window) add(lets []*Let, ref event.Ref, row []expression.Value, edge in
 		switch l.kind {
 		case sumKind:
 			w.totals[l.nth].add(l.adds(row))
-		case seenKind, peakKind:
-			w.note(l, ref.Time, row)
-		case histKind:
+		case distinctKind, extremeKind:
+			w.addToSketch(l, ref.Time, row)
+		case quantileKind:
 			if w.folded {
-				w.note(l, ref.Time, row)
+				w.addToSketch(l, ref.Time, row)
 			} else {
-				w.sort(l, row, 1)
+				w.updateSorted(l, row, 1)
 			}
 		}
 	}
-	w.fold(lets, max(keep>>w.tight, 16))
+	w.fold(lets, max(keep>>w.shrinks, 16))
 	w.fit(lets, MaxNumbers, keep)
 }
 
-// note notes what an event shows in what is no sum.
-func (w *window) note(l *Let, t int64, row []expression.Value) {
+// addToSketch adds an event to what a let keeps besides a total.
+func (w *window) addToSketch(l *Let, t int64, row []expression.Value) {
 	v := row[l.row]
 	switch l.kind {
-	case seenKind:
-		if !l.nothing(v) {
-			w.seen[l.nth].See(hashValue(v), t)
-			w.seen[l.nth].Thin(w.tight)
+	case distinctKind:
+		if !l.absent(v) {
+			w.distinct[l.nth].See(hashValue(v), t)
+			w.distinct[l.nth].Thin(w.shrinks)
 		}
-	case peakKind:
+	case extremeKind:
 		w.peak(l, w.end(t), v.N)
-	case histKind:
-		w.hists[l.nth].Add(t, v.N)
+	case quantileKind:
+		w.quantiles[l.nth].Add(t, v.N)
 	}
 }
 
-// start and end are those of the step of time that a time lies in.
+// start and end are the first and the last millisecond of the bucket in which a time lies.
 func (w *window) start(t int64) int64 {
 	if w.width <= 1 {
 		return t
@@ -223,7 +226,8 @@ func (w *window) start(t int64) int64 {
 
 func (w *window) end(t int64) int64 { return w.start(t) + max(w.width, 1) - 1 }
 
-// peak keeps a value if no later one is above it, and forgets earlier ones that it is above.
+// peak adds a value if no later one is above it, and drops earlier ones that are not above it. A
+// minimum is the maximum of negated values.
 func (w *window) peak(l *Let, t int64, v float64) {
 	if math.IsNaN(v) {
 		return
@@ -247,8 +251,8 @@ func (w *window) peak(l *Let, t int64, v float64) {
 	w.peaks[l.nth] = slices.Replace(list, from, to, peak{t, v})
 }
 
-// sort adds a number to those of a quantile, or takes it away.
-func (w *window) sort(l *Let, row []expression.Value, by int) {
+// updateSorted adds the value of a row to the exact values of a quantile, or with by < 0 removes it.
+func (w *window) updateSorted(l *Let, row []expression.Value, by int) {
 	v, list := row[l.row].N, w.sorted[l.nth]
 	i, found := slices.BinarySearch(list, v)
 	if by > 0 {
@@ -258,7 +262,7 @@ func (w *window) sort(l *Let, row []expression.Value, by int) {
 	}
 }
 
-// expire lets go of what lies at the edge or before it.
+// expire drops what lies at the edge or before it.
 func (w *window) expire(lets []*Let, edge int64) {
 	gone := 0
 	for gone < len(w.samples) && w.samples[gone].ref.Time <= edge {
@@ -268,9 +272,9 @@ func (w *window) expire(lets []*Let, edge int64) {
 			switch l.kind {
 			case sumKind:
 				w.totals[l.nth].sub(l.adds(s.row))
-			case histKind:
+			case quantileKind:
 				if !w.folded {
-					w.sort(l, s.row, -1)
+					w.updateSorted(l, s.row, -1)
 				}
 			}
 		}
@@ -278,7 +282,7 @@ func (w *window) expire(lets []*Let, edge int64) {
 	w.n -= int64(gone)
 	clear(w.samples[:gone])
 	w.samples = w.samples[gone:]
-	for _, s := range w.seen {
+	for _, s := range w.distinct {
 		s.Expire(edge)
 	}
 	for j, list := range w.peaks {
@@ -292,28 +296,28 @@ func (w *window) expire(lets []*Let, edge int64) {
 		return
 	}
 	i, k := 0, len(w.totals)
-	for i < len(w.steps) && w.end(w.steps[i].at) <= edge {
-		w.n -= int64(w.steps[i].n)
+	for i < len(w.buckets) && w.end(w.buckets[i].at) <= edge {
+		w.n -= int64(w.buckets[i].n)
 		for j := range w.totals {
 			w.totals[j].sub(w.sums[i*k+j])
 		}
 		i++
 	}
-	w.steps, w.sums = w.steps[i:], w.sums[i*k:]
-	for _, h := range w.hists {
+	w.buckets, w.sums = w.buckets[i:], w.sums[i*k:]
+	for _, h := range w.quantiles {
 		h.Expire(edge)
 	}
 	i = 0
-	for i < len(w.early) && w.early[i].Time <= edge {
+	for i < len(w.earlyRefs) && w.earlyRefs[i].Time <= edge {
 		i++
 	}
-	w.early = slices.Delete(w.early, 0, i)
-	if len(w.steps) == 0 { // all that is left is kept as it was: what was forgotten is forgotten
+	w.earlyRefs = slices.Delete(w.earlyRefs, 0, i)
+	if len(w.buckets) == 0 { // only samples are left, so the window is exact again
 		*w = window{samples: w.samples}
 	}
 }
 
-// fold keeps no more than so many events as they were.
+// fold moves the oldest samples into buckets until no more than so many are left.
 func (w *window) fold(lets []*Let, keep int) {
 	over := len(w.samples) - keep
 	if over <= 0 {
@@ -323,8 +327,8 @@ func (w *window) fold(lets []*Let, keep int) {
 		w.folded, w.width = true, 1
 		for i := range w.samples {
 			for _, l := range lets {
-				if l.kind == histKind {
-					w.note(l, w.samples[i].ref.Time, w.samples[i].row)
+				if l.kind == quantileKind {
+					w.addToSketch(l, w.samples[i].ref.Time, w.samples[i].row)
 				}
 			}
 		}
@@ -334,79 +338,78 @@ func (w *window) fold(lets []*Let, keep int) {
 	for i := range over {
 		s := &w.samples[i]
 		at := w.start(s.ref.Time)
-		j := len(w.steps)
-		if j > 0 && w.steps[j-1].at >= at {
-			j, _ = slices.BinarySearchFunc(w.steps, at, func(x step, t int64) int { return cmp.Compare(x.at, t) })
+		j := len(w.buckets)
+		if j > 0 && w.buckets[j-1].at >= at {
+			j, _ = slices.BinarySearchFunc(w.buckets, at, func(x bucket, t int64) int { return cmp.Compare(x.at, t) })
 		}
-		if j == len(w.steps) || w.steps[j].at != at {
-			w.steps = slices.Insert(w.steps, j, step{at: at})
+		if j == len(w.buckets) || w.buckets[j].at != at {
+			w.buckets = slices.Insert(w.buckets, j, bucket{at: at})
 			for range k {
 				w.sums = slices.Insert(w.sums, j*k, wide{})
 			}
 		}
-		w.steps[j].n++
+		w.buckets[j].n++
 		for _, l := range lets {
 			if l.kind == sumKind {
 				w.sums[j*k+l.nth].add(l.adds(s.row))
 			}
 		}
-		w.remember(s.ref)
+		w.keepEarlyRef(s.ref)
 	}
 	clear(w.samples[:over])
 	w.samples = w.samples[over:]
 }
 
-// remember keeps a reference to an event that is folded, and thins them out where they are too
-// many.
-func (w *window) remember(ref event.Ref) {
-	i := len(w.early)
-	for i > 0 && w.early[i-1].Time > ref.Time {
+// keepEarlyRef keeps a reference to an event that is folded if it is among the first.
+func (w *window) keepEarlyRef(ref event.Ref) {
+	i := len(w.earlyRefs)
+	for i > 0 && w.earlyRefs[i-1].Time > ref.Time {
 		i--
 	}
-	if i >= event.MaxRefs && len(w.early) == keptEarly {
+	if i >= event.MaxRefs && len(w.earlyRefs) == maxEarlyRefs {
 		return
 	}
-	w.early = slices.Insert(w.early, i, ref)
-	if len(w.early) > keptEarly {
-		w.early = slices.Delete(w.early, keptEarly-1, keptEarly)
+	w.earlyRefs = slices.Insert(w.earlyRefs, i, ref)
+	if len(w.earlyRefs) > maxEarlyRefs {
+		w.earlyRefs = slices.Delete(w.earlyRefs, maxEarlyRefs-1, maxEarlyRefs)
 	}
 }
 
-// numbers is how much the window holds.
+// numbers is how many numbers the window holds, a sample taken for sampleNumbers.
 func (w *window) numbers() int {
 	n := len(w.samples) * sampleNumbers
 	if !w.folded {
 		return n
 	}
-	n += len(w.steps) + len(w.sums)
-	for _, s := range w.seen {
+	n += len(w.buckets) + len(w.sums)
+	for _, s := range w.distinct {
 		n += 2 * s.Len()
 	}
 	for _, list := range w.peaks {
 		n += 2 * len(list)
 	}
-	for _, h := range w.hists {
+	for _, h := range w.quantiles {
 		n += h.Len()
 	}
 	return n
 }
 
-// first is when the oldest event in the window came.
+// first is the time of the oldest event.
 func (w *window) first() int64 {
 	t := int64(math.MaxInt64)
 	if len(w.samples) > 0 {
 		t = w.samples[0].ref.Time
 	}
-	if len(w.steps) > 0 {
-		t = min(t, w.steps[0].at)
+	if len(w.buckets) > 0 {
+		t = min(t, w.buckets[0].at)
 	}
 	return t
 }
 
-// refs are five early events of the window and its newest.
+// refs are the first events of the window, event.MaxRefs at most, and its newest.
 func (w *window) refs() []event.Ref {
 	refs := make([]event.Ref, 0, event.MaxRefs+1)
-	refs = append(refs, w.early[:min(len(w.early), event.MaxRefs)]...)
+	refs = append(refs, w.earlyRefs[:min(len(w.earlyRefs), event.MaxRefs)]...)
 	for i := range w.samples {
 		if len(refs) < event.MaxRefs || i == len(w.samples)-1 {
 			refs = append(refs, w.samples[i].ref)
@@ -415,15 +418,15 @@ func (w *window) refs() []event.Ref {
 	return refs
 }
 
-// value is what a let has come to.
+// value is the present value of an aggregate.
 func (w *window) value(l *Let, edge int64) float64 {
 	switch l.kind {
 	case allKind:
 		return float64(w.n)
-	case seenKind:
-		n, _ := w.seen[l.nth].Count(edge)
+	case distinctKind:
+		n, _ := w.distinct[l.nth].Count(edge)
 		return float64(n)
-	case peakKind:
+	case extremeKind:
 		list := w.peaks[l.nth]
 		switch {
 		case len(list) == 0:
@@ -432,9 +435,9 @@ func (w *window) value(l *Let, edge int64) float64 {
 			return -list[0].v
 		}
 		return list[0].v
-	case histKind:
+	case quantileKind:
 		if w.folded {
-			return w.hists[l.nth].Quantile(l.q)
+			return w.quantiles[l.nth].Quantile(l.q)
 		}
 		list := w.sorted[l.nth]
 		if len(list) == 0 {
@@ -452,7 +455,7 @@ func (w *window) value(l *Let, edge int64) float64 {
 	return total.float() / 1e6
 }
 
-// approx says in words what of a window is not exact; "": all of it is.
+// approx says in words what of the window is not exact; "": all is.
 func (w *window) approx(lets []*Let, edge int64) string {
 	if !w.folded {
 		return ""
@@ -460,10 +463,10 @@ func (w *window) approx(lets []*Let, edge int64) string {
 	var about []string
 	for _, l := range lets {
 		switch l.kind {
-		case histKind:
+		case quantileKind:
 			about = append(about, l.Name)
-		case seenKind:
-			if _, exact := w.seen[l.nth].Count(edge); !exact {
+		case distinctKind:
+			if _, exact := w.distinct[l.nth].Count(edge); !exact {
 				about = append(about, l.Name)
 			}
 		}

@@ -15,7 +15,7 @@ const (
 	largeWindow // with numbers of more than 64 bits
 )
 
-// append encodes the window; nil is one, too.
+// append encodes the window, which may be nil.
 func (w *window) append(b []byte) []byte {
 	if w == nil {
 		return append(b, noWindow)
@@ -37,17 +37,17 @@ func (w *window) append(b []byte) []byte {
 	if !w.folded {
 		return b
 	}
-	b = binary.AppendUvarint(append(b, w.tight, byte(len(w.seen)), byte(len(w.peaks)), byte(len(w.hists))),
+	b = binary.AppendUvarint(append(b, w.shrinks, byte(len(w.distinct)), byte(len(w.peaks)), byte(len(w.quantiles))),
 		uint64(w.width))
-	b = binary.AppendUvarint(b, uint64(len(w.steps)))
+	b = binary.AppendUvarint(b, uint64(len(w.buckets)))
 	k, at := 0, int64(0)
-	if len(w.steps) > 0 {
-		k = len(w.sums) / len(w.steps)
+	if len(w.buckets) > 0 {
+		k = len(w.sums) / len(w.buckets)
 	}
 	b = append(b, byte(k))
-	for i := range w.steps {
-		b = binary.AppendUvarint(binary.AppendVarint(b, w.steps[i].at-at), uint64(w.steps[i].n))
-		at = w.steps[i].at
+	for i := range w.buckets {
+		b = binary.AppendUvarint(binary.AppendVarint(b, w.buckets[i].at-at), uint64(w.buckets[i].n))
+		at = w.buckets[i].at
 		for _, v := range w.sums[i*k : (i+1)*k] {
 			if form == largeWindow {
 				b = binary.AppendVarint(b, v.hi)
@@ -55,8 +55,8 @@ func (w *window) append(b []byte) []byte {
 			b = binary.AppendVarint(b, int64(v.lo))
 		}
 	}
-	b = appendRefs(b, w.early)
-	for _, s := range w.seen {
+	b = appendRefs(b, w.earlyRefs)
+	for _, s := range w.distinct {
 		b = s.Append(b)
 	}
 	for _, list := range w.peaks {
@@ -67,13 +67,13 @@ func (w *window) append(b []byte) []byte {
 			at = x.at
 		}
 	}
-	for _, h := range w.hists {
+	for _, h := range w.quantiles {
 		b = h.Append(b)
 	}
 	return b
 }
 
-// readWindow reads what append wrote: a window that holds no more events one by one than it may.
+// readWindow reads what append wrote. A window with more samples than keep is refused.
 func readWindow(r *wire.Reader, keep int) *window {
 	form := r.Byte()
 	if form == noWindow {
@@ -94,12 +94,12 @@ func readWindow(r *wire.Reader, keep int) *window {
 	if !w.folded {
 		return w
 	}
-	w.tight = r.Byte()
+	w.shrinks = r.Byte()
 	seen, peaks, hists := r.Byte(), r.Byte(), r.Byte()
 	w.width = int64(r.Uvarint())
 	n = r.Len()
 	k := int(r.Byte())
-	if w.tight > maxTight || w.width <= 0 || w.width&(w.width-1) != 0 || n == 0 || n*(k+1) > MaxNumbers ||
+	if w.shrinks > maxShrinks || w.width <= 0 || w.width&(w.width-1) != 0 || n == 0 || n*(k+1) > MaxNumbers ||
 		max(k, int(seen), int(peaks), int(hists)) > maxLets {
 		r.Fail()
 		return nil
@@ -113,7 +113,7 @@ func readWindow(r *wire.Reader, keep int) *window {
 	}
 	for i := range n {
 		ascending(i == 0, 1)
-		w.steps = append(w.steps, step{at, uint32(r.Uvarint())})
+		w.buckets = append(w.buckets, bucket{at, uint32(r.Uvarint())})
 		for range k {
 			v := wide{}
 			if form == largeWindow {
@@ -129,11 +129,11 @@ func readWindow(r *wire.Reader, keep int) *window {
 			return nil
 		}
 	}
-	for range min(r.Len(), keptEarly) {
-		w.early = append(w.early, wire.ReadRef(r))
+	for range min(r.Len(), maxEarlyRefs) {
+		w.earlyRefs = append(w.earlyRefs, wire.ReadRef(r))
 	}
 	for range seen {
-		if w.seen = append(w.seen, sketch.ReadSample(r, MaxNumbers)); r.Err != nil {
+		if w.distinct = append(w.distinct, sketch.ReadSample(r, MaxNumbers)); r.Err != nil {
 			return nil
 		}
 	}
@@ -151,14 +151,14 @@ func readWindow(r *wire.Reader, keep int) *window {
 		w.peaks = append(w.peaks, list)
 	}
 	for range hists {
-		if w.hists = append(w.hists, sketch.ReadQuantiles(r, MaxNumbers)); r.Err != nil {
+		if w.quantiles = append(w.quantiles, sketch.ReadQuantiles(r, MaxNumbers)); r.Err != nil {
 			return nil
 		}
 	}
 	return w
 }
 
-// fits tells whether the window is one that lets may have over rows of a length.
+// fits tells whether the window can be one of these lets, over rows of a length.
 func (w *window) fits(lets []*Let, row int) bool {
 	if w == nil {
 		return true
@@ -168,10 +168,10 @@ func (w *window) fits(lets []*Let, row int) bool {
 			return false
 		}
 	}
-	var of [histKind + 1]int
+	var of [quantileKind + 1]int
 	if len(lets) > 0 {
 		of = lets[0].shape
 	}
-	return !w.folded || len(w.sums) == len(w.steps)*of[sumKind] && len(w.seen) == of[seenKind] &&
-		len(w.peaks) == of[peakKind] && len(w.hists) == of[histKind]
+	return !w.folded || len(w.sums) == len(w.buckets)*of[sumKind] && len(w.distinct) == of[distinctKind] &&
+		len(w.peaks) == of[extremeKind] && len(w.quantiles) == of[quantileKind]
 }

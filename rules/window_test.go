@@ -67,10 +67,10 @@ func (o *naive) values() (v map[string]float64, sorted []float64) {
 func (m *Runner) play(rule *Rule, k *State, e *event.Event) (map[string]float64, []Match) {
 	m.Begin(e, "p", e.Time, nil)
 	row, _ := m.Row(nil, rule.Steps[0])
-	m.adds = nil
+	m.letValues = nil
 	matches := m.Advance(rule, k, event.Ref{Time: e.Time, ID: e.ID}, &Taken{Mask: 1, Rows: [][]expression.Value{row}}, nil)
 	out := map[string]float64{}
-	for i, v := range m.adds {
+	for i, v := range m.letValues {
 		out[rule.Lets[i].Name] = v.N
 	}
 	return out, matches
@@ -337,8 +337,8 @@ func TestWindowsAddUpExactly(t *testing.T) {
 			x.Begin(e, "p", e.Time, nil)
 			row, _ := x.Row(nil, rule.Steps[0])
 			if x.Advance(rule, x.k, event.Ref{Time: e.Time, ID: e.ID}, &Taken{Mask: 1, Rows: [][]expression.Value{row}},
-				nil); len(x.adds) > 0 {
-				got[j] = x.adds
+				nil); len(x.letValues) > 0 {
+				got[j] = x.letValues
 			}
 		}
 		if !reflect.DeepEqual(got[0], got[1]) {
@@ -358,7 +358,7 @@ func TestWindowsAddUpExactly(t *testing.T) {
 		row, _ := m.Row(nil, rule.Steps[0])
 		m.Advance(rule, &k, event.Ref{Time: e.Time, ID: e.ID}, &Taken{Mask: 1, Rows: [][]expression.Value{row}}, nil)
 	}
-	if got := m.adds[3].N; got != 1 {
+	if got := m.letValues[3].N; got != 1 {
 		t.Errorf("ten times 0.1 are %v", got)
 	}
 }

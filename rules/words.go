@@ -29,10 +29,10 @@ func Modes() []string { return modes }
 // Statuses say how far the text of a rule can be trusted.
 var Statuses = []string{"experimental", "test", "stable", "deprecated"}
 
-// Key is a part of what a rule adds up by.
+// Key is a field by which a rule groups events: by: [agent, tool].
 type Key uint8
 
-// Keys. Agent and session are known to one shard alone; all others may be shared by agents.
+// Keys. Agent and session belong to one agent; all others may be shared by agents.
 const (
 	AgentKey Key = iota
 	SessionKey
@@ -63,14 +63,14 @@ func ParseKey(word string) (Key, bool) {
 	return Key(max(i, 0)), i >= 0
 }
 
-// Select says which of several sequences under way goes on.
+// Select says which sequences under one key stay when several are under way.
 type Select uint8
 
-// Ways of selecting.
+// Selections.
 const (
 	Latest Select = iota // a newer start replaces an older one
-	First                // the oldest stays until it is over
-	Each                 // up to MaxRuns go on side by side
+	First                // the oldest stays until its time is over
+	Each                 // all stay, up to MaxRuns
 )
 
 var selects = []string{"latest", "first", "each"}
@@ -80,7 +80,7 @@ func (s Select) String() string { return selects[s] }
 // Selects are the words of Select.
 func Selects() []string { return selects }
 
-// keyText is what an event has for a part of a key.
+// keyText is the event's value of a key.
 func keyText(k Key, e *event.Event, persona string) string {
 	switch k {
 	case PersonaKey:

@@ -16,11 +16,11 @@ import (
 	"github.com/wayward-sec/wayward/event/jsonscan"
 )
 
-// cachedArgument is an argument that was asked for: mostly many rules ask for the same.
+// cachedArgument is an argument of the event that was read before: many rules ask for the same one.
 type cachedArgument struct{ path, value string }
 
-// argument is a value out of the call's arguments, by its path: of a text what it says, of a number
-// or a truth value how it is written, else "".
+// argument is the value at a path of the call's arguments: of a text what it says, of a number or a
+// bool how it is written, else "".
 func argument(c *Context, path string) string {
 	if c == nil || c.E == nil {
 		return ""
@@ -40,14 +40,14 @@ func argument(c *Context, path string) string {
 const maxCachedArguments = 8
 
 // argumentOf walks a path: names with dots between them, and behind a name [0] for an element of a
-// list or [*] for any. Of any element is said by nothing, too, as in the catalogue: items.id is
-// items[*].id. What has several values says the first that is none but "".
+// list or [*] for any element. A list without brackets stands for any element, too, as in the
+// catalogue: items.id is items[*].id. Of several values the first that is not "" counts.
 func argumentOf(raw []byte, path string) string {
 	key, rest := cutKey(path)
 	return under(jsonscan.Member(raw, key), rest)
 }
 
-// under is the value under what is left of a path behind a name.
+// under is the value at the rest of a path, below raw.
 func under(raw []byte, rest string) string {
 	for raw != nil {
 		switch {
@@ -90,7 +90,7 @@ func under(raw []byte, rest string) string {
 	return ""
 }
 
-// anyOf is what the first element of a list says that says anything.
+// anyOf is the first value that is not "" at the rest of a path below any element of a list.
 func anyOf(raw []byte, rest string) string {
 	for i := 1; ; {
 		var e []byte
@@ -113,14 +113,15 @@ func cutKey(path string) (key, rest string) {
 	return path, ""
 }
 
-// Bounds of the paths that rules ask for.
+// Bounds of paths in rules.
 const (
 	maxIndex   = 9999
 	maxPathKey = 256
 )
 
-// CheckPath says what is wrong with a path into the arguments of a call, or "". There is one way of
-// writing them, in rules and in the catalogue of tools; levels, index and key are bounds.
+// CheckPath says what is wrong with a path into the arguments of a call; "": nothing. Rules and the
+// catalogue of tools write paths alike, with bounds of their own: levels is the most steps of a path,
+// index the highest index, key the most bytes of a name.
 func CheckPath(path string, levels, index, key int) string {
 	n := 0
 	for part := range strings.SplitSeq(path, ".") {
@@ -164,6 +165,7 @@ func CheckPath(path string, levels, index, key int) string {
 	return ""
 }
 
+// scalar is the text of a JSON value that is neither object, list nor null; else "".
 func scalar(b []byte) string {
 	switch {
 	case len(b) == 0, b[0] == '{', b[0] == '[', b[0] == 'n':
@@ -188,8 +190,8 @@ func scalar(b []byte) string {
 // alias is the text over bytes that do not change while it is used: those of the event.
 func alias(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
-// argsDigest is what tells whether two calls have the same arguments: made of them, whatever digest
-// stands beside them and in whatever order their keys come, once for an event.
+// argsDigest is the SHA-256 of the arguments in canonical form, whatever digest the event declares:
+// calls with the same arguments have the same one. It is computed once for an event.
 func argsDigest(x *Context) string {
 	if len(bytes.TrimSpace(x.E.Args)) == 0 {
 		return x.E.ArgsDigest

@@ -14,9 +14,9 @@ import (
 	"github.com/wayward-sec/wayward/event/glob"
 )
 
-// closures makes closures of the checked tree, or says what they do not cover. They agree with
-// expr's machine; a fuzz test compares them.
-func (x *Expr) closures() {
+// compileClosures compiles the checked tree to closures, or sets VM to what they do not cover. They
+// agree with expr's machine; a fuzz test compares them.
+func (x *Expr) compileClosures() {
 	defer func() {
 		if r := recover(); r != nil {
 			u, ours := r.(notCovered)
@@ -38,11 +38,14 @@ func (x *Expr) closures() {
 	}
 }
 
-// notCovered is what closures do not cover.
+// notCovered is a form of expression that closures do not cover.
 type notCovered string
 
+// unsupported leaves the compilation of closures.
 func unsupported(format string, args ...any) { panic(notCovered(fmt.Sprintf(format, args...))) }
 
+// closureBuilder compiles nodes of a tree to closures. Its methods do not return where a node is not
+// covered: see unsupported.
 type closureBuilder struct{ scope *Scope }
 
 type (
@@ -51,6 +54,7 @@ type (
 	textOf   = func(*Context) string
 )
 
+// bool compiles a node whose value is a bool.
 func (k closureBuilder) bool(n ast.Node) boolOf {
 	switch n := n.(type) {
 	case *ast.BoolNode:
@@ -102,6 +106,7 @@ func named[T any](s *Scope, p string, want Type, as func(*Value) T) func(*Contex
 	return func(c *Context) T { return as(&c.Vars[slot]) }
 }
 
+// either is cond ? a : b.
 func either[T any](cond boolOf, a, b func(*Context) T) func(*Context) T {
 	return func(c *Context) T {
 		if cond(c) {
@@ -111,6 +116,7 @@ func either[T any](cond boolOf, a, b func(*Context) T) func(*Context) T {
 	}
 }
 
+// ordered compares two values by <, <=, > or >=.
 func ordered[T float64 | string](operator string, a, b func(*Context) T) boolOf {
 	switch operator {
 	case "<":
@@ -123,6 +129,7 @@ func ordered[T float64 | string](operator string, a, b func(*Context) T) boolOf 
 	return func(c *Context) bool { return a(c) >= b(c) }
 }
 
+// nodeName is the name of a node for messages.
 func nodeName(n ast.Node) string {
 	switch n := n.(type) {
 	case *ast.BuiltinNode:
@@ -140,7 +147,9 @@ func nodeName(n ast.Node) string {
 	return strings.TrimSuffix(strings.TrimPrefix(fmt.Sprintf("%T", n), "*ast."), "Node")
 }
 
+// binary compiles an operator whose value is a bool.
 func (k closureBuilder) binary(n *ast.BinaryNode) boolOf {
+	var f boolOf
 	switch n.Operator {
 	case "&&", "and":
 		a, b := k.bool(n.Left), k.bool(n.Right)
@@ -149,88 +158,111 @@ func (k closureBuilder) binary(n *ast.BinaryNode) boolOf {
 		a, b := k.bool(n.Left), k.bool(n.Right)
 		return func(c *Context) bool { return a(c) || b(c) }
 	case "==", "!=":
-		same := n.Operator == "=="
-		switch l, r := typeOf(n.Left), typeOf(n.Right); {
-		case l == Text && r == Text:
-			if s, ok := n.Right.(*ast.StringNode); ok {
-				v := s.Value
-				if f := k.scope.field(path(n.Left)); f != nil && f.text != nil {
-					// most conditions are like this
-					if get := f.text; same {
-						return func(c *Context) bool { return get(c) == v }
-					} else {
-						return func(c *Context) bool { return get(c) != v }
-					}
-				}
-				a := k.text(n.Left)
-				return func(c *Context) bool { return (a(c) == v) == same }
-			}
-			a := k.text(n.Left)
-			b := k.text(n.Right)
-			return func(c *Context) bool { return (a(c) == b(c)) == same }
-		case l == Number && r == Number:
-			a, b := k.number(n.Left), k.number(n.Right)
-			return func(c *Context) bool { return (a(c) == b(c)) == same }
-		case l == Bool && r == Bool:
-			a, b := k.bool(n.Left), k.bool(n.Right)
-			return func(c *Context) bool { return (a(c) == b(c)) == same }
-		}
+		f = k.equality(n, n.Operator == "==")
 	case "<", "<=", ">", ">=":
-		switch l, r := typeOf(n.Left), typeOf(n.Right); {
-		case l == Number && r == Number:
-			a, b := k.number(n.Left), k.number(n.Right)
-			if v, ok := k.constant(n.Right); ok {
-				if f := k.scope.field(path(n.Left)); f != nil && f.num != nil {
-					switch get := f.num; n.Operator {
-					case "<":
-						return func(c *Context) bool { return get(c) < v }
-					case "<=":
-						return func(c *Context) bool { return get(c) <= v }
-					case ">":
-						return func(c *Context) bool { return get(c) > v }
-					default:
-						return func(c *Context) bool { return get(c) >= v }
-					}
-				}
-			}
-			return ordered(n.Operator, a, b)
-		case l == Text && r == Text:
-			a, b := k.text(n.Left), k.text(n.Right)
-			return ordered(n.Operator, a, b)
-		}
+		f = k.order(n)
 	case "contains", "startsWith", "endsWith":
-		if s, ok := n.Right.(*ast.StringNode); ok {
-			a, v := k.text(n.Left), s.Value
-			switch n.Operator {
-			case "contains":
-				return func(c *Context) bool { return strings.Contains(a(c), v) }
-			case "startsWith":
-				return func(c *Context) bool { return strings.HasPrefix(a(c), v) }
-			default:
-				return func(c *Context) bool { return strings.HasSuffix(a(c), v) }
-			}
-		}
-		a, b := k.text(n.Left), k.text(n.Right)
-		f := map[string]func(s, t string) bool{"contains": strings.Contains, "startsWith": strings.HasPrefix,
-			"endsWith": strings.HasSuffix}[n.Operator]
-		return func(c *Context) bool { return f(a(c), b(c)) }
+		return k.partOf(n)
 	case "matches":
-		if s, ok := n.Right.(*ast.StringNode); ok {
-			a, re := k.text(n.Left), regexp.MustCompile(s.Value) // the checker has compiled it
-			if prefix := anchored(s.Value); prefix != "" {
-				return func(c *Context) bool { v := a(c); return strings.HasPrefix(v, prefix) && re.MatchString(v) }
-			}
-			return func(c *Context) bool { return re.MatchString(a(c)) }
-		}
+		f = k.matches(n)
 	case "in":
 		return k.in(n)
 	}
-	unsupported("operator %s between %s and %s", n.Operator, typeOf(n.Left), typeOf(n.Right))
+	if f == nil {
+		unsupported("operator %s between %s and %s", n.Operator, typeOf(n.Left), typeOf(n.Right))
+	}
+	return f
+}
+
+// equality compiles == (same) and !=; nil: not of these types.
+func (k closureBuilder) equality(n *ast.BinaryNode, same bool) boolOf {
+	switch l, r := typeOf(n.Left), typeOf(n.Right); {
+	case l == Text && r == Text:
+		s, ok := n.Right.(*ast.StringNode)
+		if !ok {
+			a, b := k.text(n.Left), k.text(n.Right)
+			return func(c *Context) bool { return (a(c) == b(c)) == same }
+		}
+		v := s.Value
+		if f := k.scope.field(path(n.Left)); f != nil && f.text != nil { // most conditions are like this
+			get := f.text
+			if same {
+				return func(c *Context) bool { return get(c) == v }
+			}
+			return func(c *Context) bool { return get(c) != v }
+		}
+		a := k.text(n.Left)
+		return func(c *Context) bool { return (a(c) == v) == same }
+	case l == Number && r == Number:
+		a, b := k.number(n.Left), k.number(n.Right)
+		return func(c *Context) bool { return (a(c) == b(c)) == same }
+	case l == Bool && r == Bool:
+		a, b := k.bool(n.Left), k.bool(n.Right)
+		return func(c *Context) bool { return (a(c) == b(c)) == same }
+	}
 	return nil
 }
 
-// anchored is a text with which everything begins that a pattern matches, as far as that is easily
-// told; "": not known.
+// order compiles < and the like; nil: not of these types.
+func (k closureBuilder) order(n *ast.BinaryNode) boolOf {
+	switch l, r := typeOf(n.Left), typeOf(n.Right); {
+	case l == Number && r == Number:
+		a, b := k.number(n.Left), k.number(n.Right)
+		v, constant := k.constant(n.Right)
+		f := k.scope.field(path(n.Left))
+		if !constant || f == nil || f.num == nil {
+			return ordered(n.Operator, a, b)
+		}
+		switch get := f.num; n.Operator {
+		case "<":
+			return func(c *Context) bool { return get(c) < v }
+		case "<=":
+			return func(c *Context) bool { return get(c) <= v }
+		case ">":
+			return func(c *Context) bool { return get(c) > v }
+		default:
+			return func(c *Context) bool { return get(c) >= v }
+		}
+	case l == Text && r == Text:
+		return ordered(n.Operator, k.text(n.Left), k.text(n.Right))
+	}
+	return nil
+}
+
+// partOf compiles contains, startsWith and endsWith.
+func (k closureBuilder) partOf(n *ast.BinaryNode) boolOf {
+	if s, ok := n.Right.(*ast.StringNode); ok {
+		a, v := k.text(n.Left), s.Value
+		switch n.Operator {
+		case "contains":
+			return func(c *Context) bool { return strings.Contains(a(c), v) }
+		case "startsWith":
+			return func(c *Context) bool { return strings.HasPrefix(a(c), v) }
+		default:
+			return func(c *Context) bool { return strings.HasSuffix(a(c), v) }
+		}
+	}
+	a, b := k.text(n.Left), k.text(n.Right)
+	f := map[string]func(s, t string) bool{"contains": strings.Contains, "startsWith": strings.HasPrefix,
+		"endsWith": strings.HasSuffix}[n.Operator]
+	return func(c *Context) bool { return f(a(c), b(c)) }
+}
+
+// matches compiles a comparison with a regular expression; nil: it is not written out.
+func (k closureBuilder) matches(n *ast.BinaryNode) boolOf {
+	s, ok := n.Right.(*ast.StringNode)
+	if !ok {
+		return nil
+	}
+	a, re := k.text(n.Left), regexp.MustCompile(s.Value) // the checker has compiled it
+	if prefix := anchored(s.Value); prefix != "" {
+		return func(c *Context) bool { v := a(c); return strings.HasPrefix(v, prefix) && re.MatchString(v) }
+	}
+	return func(c *Context) bool { return re.MatchString(a(c)) }
+}
+
+// anchored is the literal text with which a pattern begins behind ^, so that most texts can be
+// refused without running it; "": it has none.
 func anchored(pattern string) string {
 	re, err := syntax.Parse(pattern, syntax.Perl)
 	if err != nil || re.Op != syntax.OpConcat || len(re.Sub) < 2 || re.Sub[0].Op != syntax.OpBeginText ||
@@ -251,6 +283,7 @@ func (k closureBuilder) constant(n ast.Node) (float64, bool) {
 	return 0, false
 }
 
+// in compiles membership in a list.
 func (k closureBuilder) in(n *ast.BinaryNode) boolOf {
 	switch typeOf(n.Left) {
 	case Text:
@@ -334,6 +367,7 @@ func (k closureBuilder) listOf(n ast.Node) func(*Context) []string {
 	return nil
 }
 
+// predicate compiles any, none, one and all over a list.
 func (k closureBuilder) predicate(n *ast.BuiltinNode) boolOf {
 	p, ok := n.Arguments[1].(*ast.PredicateNode)
 	if !ok {
@@ -375,6 +409,7 @@ func (k closureBuilder) predicate(n *ast.BuiltinNode) boolOf {
 	return nil
 }
 
+// args are the arguments of a call that must have so many.
 func (k closureBuilder) args(n *ast.CallNode, count int) []ast.Node {
 	if len(n.Arguments) != count {
 		unsupported("%s with %d arguments", path(n.Callee), len(n.Arguments))
@@ -382,6 +417,7 @@ func (k closureBuilder) args(n *ast.CallNode, count int) []ast.Node {
 	return n.Arguments
 }
 
+// callBool compiles a function of ours that returns a bool.
 func (k closureBuilder) callBool(n *ast.CallNode) boolOf {
 	switch path(n.Callee) {
 	case "glob":

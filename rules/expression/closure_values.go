@@ -12,6 +12,7 @@ import (
 	"github.com/wayward-sec/wayward/event/spelling"
 )
 
+// text compiles a node whose value is a text.
 func (k closureBuilder) text(n ast.Node) textOf {
 	switch n := n.(type) {
 	case *ast.StringNode:
@@ -41,38 +42,55 @@ func (k closureBuilder) text(n ast.Node) textOf {
 			return func(c *Context) string { return a(c) + b(c) }
 		}
 	case *ast.BuiltinNode:
-		if n.Name == "lower" || n.Name == "upper" || n.Name == "trim" && len(n.Arguments) == 1 {
-			a := k.text(n.Arguments[0])
-			f := map[string]func(string) string{"lower": strings.ToLower, "upper": strings.ToUpper,
-				"trim": strings.TrimSpace}[n.Name]
-			return func(c *Context) string { return f(a(c)) }
-		}
-		if (n.Name == "trimPrefix" || n.Name == "trimSuffix") && len(n.Arguments) == 2 {
-			a, b := k.text(n.Arguments[0]), k.text(n.Arguments[1])
-			f := map[string]func(s, t string) string{"trimPrefix": strings.TrimPrefix,
-				"trimSuffix": strings.TrimSuffix}[n.Name]
-			return func(c *Context) string { return f(a(c), b(c)) }
+		if f := k.builtinText(n); f != nil {
+			return f
 		}
 	case *ast.CallNode:
-		switch path(n.Callee) {
-		case "arg":
-			a := k.text(k.args(n, 1)[0])
-			return func(c *Context) string { return argument(c, a(c)) }
-		case "identity":
-			a := k.text(k.args(n, 1)[0])
-			return func(c *Context) string { return event.Identity(a(c)) }
-		case "hash":
-			a := k.text(k.args(n, 1)[0])
-			return func(c *Context) string { return hashText(a(c)) }
-		case "string":
-			a := k.number(k.args(n, 1)[0])
-			return func(c *Context) string { return formatNumber(a(c)) }
+		if f := k.callText(n); f != nil {
+			return f
 		}
 	}
 	unsupported("%s", nodeName(n))
 	return nil
 }
 
+// builtinText compiles a function of expr that returns a text; nil: it is none.
+func (k closureBuilder) builtinText(n *ast.BuiltinNode) textOf {
+	if n.Name == "lower" || n.Name == "upper" || n.Name == "trim" && len(n.Arguments) == 1 {
+		a := k.text(n.Arguments[0])
+		f := map[string]func(string) string{"lower": strings.ToLower, "upper": strings.ToUpper,
+			"trim": strings.TrimSpace}[n.Name]
+		return func(c *Context) string { return f(a(c)) }
+	}
+	if (n.Name == "trimPrefix" || n.Name == "trimSuffix") && len(n.Arguments) == 2 {
+		a, b := k.text(n.Arguments[0]), k.text(n.Arguments[1])
+		f := map[string]func(s, t string) string{"trimPrefix": strings.TrimPrefix,
+			"trimSuffix": strings.TrimSuffix}[n.Name]
+		return func(c *Context) string { return f(a(c), b(c)) }
+	}
+	return nil
+}
+
+// callText compiles a function of ours that returns a text; nil: it is none.
+func (k closureBuilder) callText(n *ast.CallNode) textOf {
+	switch path(n.Callee) {
+	case "arg":
+		a := k.text(k.args(n, 1)[0])
+		return func(c *Context) string { return argument(c, a(c)) }
+	case "identity":
+		a := k.text(k.args(n, 1)[0])
+		return func(c *Context) string { return event.Identity(a(c)) }
+	case "hash":
+		a := k.text(k.args(n, 1)[0])
+		return func(c *Context) string { return hashText(a(c)) }
+	case "string":
+		a := k.number(k.args(n, 1)[0])
+		return func(c *Context) string { return formatNumber(a(c)) }
+	}
+	return nil
+}
+
+// number compiles a node whose value is a number.
 func (k closureBuilder) number(n ast.Node) numberOf {
 	switch n := n.(type) {
 	case *ast.IntegerNode:
@@ -100,7 +118,7 @@ func (k closureBuilder) number(n ast.Node) numberOf {
 		a := k.number(n.Node)
 		switch n.Operator {
 		case "-":
-			if whole(n) {
+			if wholeNumber(n) {
 				return func(c *Context) float64 { return 0 - a(c) }
 			}
 			return func(c *Context) float64 { return -a(c) }
@@ -112,52 +130,66 @@ func (k closureBuilder) number(n ast.Node) numberOf {
 	case *ast.BinaryNode:
 		switch n.Operator {
 		case "+", "-", "*", "/", "**", "^":
-			a, b := k.number(n.Left), k.number(n.Right)
-			switch n.Operator {
-			case "+":
-				return func(c *Context) float64 { return a(c) + b(c) }
-			case "-":
-				return func(c *Context) float64 { return a(c) - b(c) }
-			case "*":
-				if whole(n) {
-					return func(c *Context) float64 { return a(c)*b(c) + 0 }
-				}
-				return func(c *Context) float64 { return a(c) * b(c) }
-			case "/":
-				return func(c *Context) float64 { return a(c) / b(c) }
-			}
-			return func(c *Context) float64 { return math.Pow(a(c), b(c)) }
+			return k.arithmetic(n)
 		}
 	case *ast.BuiltinNode:
 		return k.builtinNumber(n)
 	case *ast.CallNode:
-		switch path(n.Callee) {
-		case "entropy":
-			a := k.text(k.args(n, 1)[0])
-			return func(c *Context) float64 { return entropy(a(c)) }
-		case "distance":
-			a := k.args(n, 2)
-			s, t := k.text(a[0]), k.text(a[1])
-			return func(c *Context) float64 { return float64(spelling.Distance(s(c), t(c))) }
-		case "number":
-			a := k.text(k.args(n, 1)[0])
-			return func(c *Context) float64 { return ParseNumber(a(c)) }
-		case "baseline.quantile":
-			a := k.args(n, 2)
-			m, q := k.text(a[0]), k.number(a[1])
-			return func(c *Context) float64 { return quantile(c, m(c), q(c)) }
-		case "baseline.expected":
-			m := k.text(k.args(n, 1)[0])
-			return func(c *Context) float64 { return expected(c, m(c)) }
-		case "baseline.p":
-			d := k.text(k.args(n, 1)[0])
-			return func(c *Context) float64 { return pValue(c, d(c)) }
+		if f := k.callNumber(n); f != nil {
+			return f
 		}
 	}
 	unsupported("%s", nodeName(n))
 	return nil
 }
 
+// arithmetic compiles an operator between two numbers.
+func (k closureBuilder) arithmetic(n *ast.BinaryNode) numberOf {
+	a, b := k.number(n.Left), k.number(n.Right)
+	switch n.Operator {
+	case "+":
+		return func(c *Context) float64 { return a(c) + b(c) }
+	case "-":
+		return func(c *Context) float64 { return a(c) - b(c) }
+	case "*":
+		if wholeNumber(n) {
+			return func(c *Context) float64 { return a(c)*b(c) + 0 }
+		}
+		return func(c *Context) float64 { return a(c) * b(c) }
+	case "/":
+		return func(c *Context) float64 { return a(c) / b(c) }
+	}
+	return func(c *Context) float64 { return math.Pow(a(c), b(c)) }
+}
+
+// callNumber compiles a function of ours that returns a number; nil: it is none.
+func (k closureBuilder) callNumber(n *ast.CallNode) numberOf {
+	switch path(n.Callee) {
+	case "entropy":
+		a := k.text(k.args(n, 1)[0])
+		return func(c *Context) float64 { return entropy(a(c)) }
+	case "distance":
+		a := k.args(n, 2)
+		s, t := k.text(a[0]), k.text(a[1])
+		return func(c *Context) float64 { return float64(spelling.Distance(s(c), t(c))) }
+	case "number":
+		a := k.text(k.args(n, 1)[0])
+		return func(c *Context) float64 { return ParseNumber(a(c)) }
+	case "baseline.quantile":
+		a := k.args(n, 2)
+		m, q := k.text(a[0]), k.number(a[1])
+		return func(c *Context) float64 { return quantile(c, m(c), q(c)) }
+	case "baseline.expected":
+		m := k.text(k.args(n, 1)[0])
+		return func(c *Context) float64 { return expected(c, m(c)) }
+	case "baseline.p":
+		d := k.text(k.args(n, 1)[0])
+		return func(c *Context) float64 { return pValue(c, d(c)) }
+	}
+	return nil
+}
+
+// builtinNumber compiles a function of expr that returns a number.
 func (k closureBuilder) builtinNumber(n *ast.BuiltinNode) numberOf {
 	switch n.Name {
 	case "len":
@@ -211,5 +243,5 @@ func (k closureBuilder) builtinNumber(n *ast.BuiltinNode) numberOf {
 	return nil
 }
 
-// whole tells whether expr's machine reckons a node in ints, which know no zero below zero.
-func whole(n ast.Node) bool { return n.Type() != nil && n.Type().Kind() == reflect.Int }
+// wholeNumber tells whether expr's machine computes a node in ints, which have no -0.
+func wholeNumber(n ast.Node) bool { return n.Type() != nil && n.Type().Kind() == reflect.Int }

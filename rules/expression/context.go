@@ -9,17 +9,17 @@ import (
 
 // Context is what an expression sees when it runs.
 type Context struct {
-	E          *event.Event // nil where only names may be used
+	E          *event.Event // nil if the scope has no event
 	Persona    string
 	Local      int64      // event time on the persona's own clock, Unix milliseconds
-	Vars       []Value    // of names, by slot
+	Vars       []Value    // values of names, by slot
 	Enrichment Enrichment // nil: nothing is known
 
 	args    []cachedArgument
-	full    []byte // of tool.full
+	full    []byte // scratch of tool.full
 	form    event.Canonical
-	digest  []byte // of args_digest, once it was asked for
-	element string // of the list that a predicate looks into
+	digest  []byte // args_digest, once it was computed
+	element string // the element at which a predicate is: #
 }
 
 // Reset points the context at the next event and forgets what was worked out of the one before. Vars
@@ -28,8 +28,8 @@ func (c *Context) Reset(e *event.Event, persona string, local int64, enrichment 
 	c.E, c.Persona, c.Local, c.Enrichment, c.args, c.digest = e, persona, local, enrichment, c.args[:0], c.digest[:0]
 }
 
-// Enrichment is what may be asked that does not stand in the event: what was learned of its persona,
-// and what the policies say of it.
+// Enrichment answers what does not stand in the event: what the persona's baseline knows, and what
+// the policies say.
 type Enrichment interface {
 	// Seen tells whether the persona is known to use what the event has under this word: tool,
 	// server, destination, domain, resource, user.
@@ -40,10 +40,10 @@ type Enrichment interface {
 	// Expected is how much an agent of the persona does in an hour like the event's; infinite if
 	// nothing is known. Of events, records, bytes, amount and cost.
 	Expected(measure string) float64
-	// P is the smallest p-value that a detector came to with the event: volume, sequence, rarity.
-	// 1: nothing odd, or nothing known.
+	// P is the smallest p-value of a detector for the event: volume, sequence, rarity. 1: nothing odd,
+	// or nothing known.
 	P(detector string) float64
-	// Role is what the policies say.
+	// Role is what the policies say of the persona and the call.
 	Role() *Role
 }
 
@@ -65,8 +65,8 @@ func (c *Context) role() *Role {
 	return c.Enrichment.Role()
 }
 
-// Supposed is what a test supposes to be learned: what stands in it is answered instead of the
-// baseline.
+// Supposed is what a test of a rule supposes the baseline to know, by word: it is answered in place of
+// the baseline.
 type Supposed struct {
 	Seen     map[string]bool    `json:"seen,omitempty"`
 	Quantile map[string]float64 `json:"quantile,omitempty"` // whatever the share
@@ -74,7 +74,7 @@ type Supposed struct {
 	P        map[string]float64 `json:"p,omitempty"`
 }
 
-// baselineWords are the words by which a baseline can be asked, by function.
+// baselineWords are the words that each function of a baseline takes.
 var baselineWords = map[string][]string{
 	"baseline.seen":     {"tool", "server", "destination", "domain", "resource", "user"},
 	"baseline.quantile": {"records", "bytes", "amount", "cost"},
@@ -82,15 +82,21 @@ var baselineWords = map[string][]string{
 	"baseline.p":        {"volume", "sequence", "rarity"},
 }
 
-// UnknownWord is a word that Supposed has and no baseline knows, and those that one knows; "" if there is
-// none.
+// UnknownWord returns the first word that no function takes, and those that its function takes; "":
+// there is none.
 func (s *Supposed) UnknownWord() (word string, known []string) {
-	for of, words := range map[string][]string{"baseline.seen": slices.Sorted(maps.Keys(s.Seen)),
-		"baseline.quantile": slices.Sorted(maps.Keys(s.Quantile)),
-		"baseline.expected": slices.Sorted(maps.Keys(s.Expected)), "baseline.p": slices.Sorted(maps.Keys(s.P))} {
-		for _, w := range words {
-			if !slices.Contains(baselineWords[of], w) {
-				return w, baselineWords[of]
+	for _, f := range []struct {
+		function string
+		words    []string
+	}{
+		{"baseline.seen", slices.Sorted(maps.Keys(s.Seen))},
+		{"baseline.quantile", slices.Sorted(maps.Keys(s.Quantile))},
+		{"baseline.expected", slices.Sorted(maps.Keys(s.Expected))},
+		{"baseline.p", slices.Sorted(maps.Keys(s.P))},
+	} {
+		for _, w := range f.words {
+			if known := baselineWords[f.function]; !slices.Contains(known, w) {
+				return w, known
 			}
 		}
 	}

@@ -37,15 +37,15 @@ type Expr struct {
 	Type   Type
 	// VM is why it runs on expr's machine; "" if closures run it.
 	VM string
-	// Uses are the fields and names that it asks for, sorted.
+	// Uses are the fields and names in it, sorted.
 	Uses []string
-	// Args are the paths of the call's arguments that it asks for, as far as they are written out.
+	// Args are the paths of the call's arguments in it, as far as they are written out.
 	Args []string
-	// Prefilter is what an event must be like for it to be true, as far as that can be told.
+	// Prefilter is what an event must be like for it to be true, as far as that can be read off.
 	Prefilter Prefilter
 
 	isTrue   func(*Context) bool
-	residual func(*Context) bool // what is left of it where the index has seen to the guard
+	residual func(*Context) bool // see Residual
 	number   func(*Context) float64
 	text     func(*Context) string
 	node     ast.Node
@@ -58,7 +58,8 @@ type Expr struct {
 var builtins = []string{"all", "any", "none", "one", "count", "len", "abs", "ceil", "floor", "round", "lower", "upper",
 	"trim", "trimPrefix", "trimSuffix", "max", "min"}
 
-// Compile checks an expression and compiles it. want 0: any type but lists.
+// Compile checks and compiles an expression of type want; 0: any type but lists. Its errors are
+// *Fault.
 func Compile(src string, scope *Scope, want Type) (*Expr, error) {
 	switch {
 	case strings.TrimSpace(src) == "":
@@ -103,7 +104,7 @@ func Compile(src string, scope *Scope, want Type) (*Expr, error) {
 		return true
 	})
 	x.Uses = slices.Sorted(maps.Keys(uses))
-	x.closures()
+	x.compileClosures()
 	if x.Type == Bool {
 		x.Prefilter = prefilterOf(x.node, scope)
 	}
@@ -123,9 +124,10 @@ func (x *Expr) IsTrue(c *Context) (bool, error) {
 	return b, nil
 }
 
-// Residual is the condition for events that the index of Prefilter has found: those whose tool is among
-// Prefilter.Tools, or if that is nil whose class is among Prefilter.Classes, or if that is 0 whose kind is
-// among Prefilter.Kinds. It cannot fail. nil: closures do not run the expression; ask IsTrue.
+// Residual is what is left of the condition for events that an index of Prefilter has found: those
+// whose tool is among Prefilter.Tools, or if that is nil whose class is among Prefilter.Classes, or if
+// that is 0 whose kind is among Prefilter.Kinds. It cannot fail. nil: closures do not run the
+// expression; use IsTrue.
 func (x *Expr) Residual() func(*Context) bool { return x.residual }
 
 // Value runs an expression.

@@ -19,6 +19,7 @@ type Fault struct {
 
 func (f *Fault) Error() string { return f.Code + " " + f.What }
 
+// fault is a Fault at a place of the source.
 func fault(code string, at file.Location, src, format string, args ...any) *Fault {
 	line, col := 1, 1
 	for i, r := range []rune(src) {
@@ -32,7 +33,7 @@ func fault(code string, at file.Location, src, format string, args ...any) *Faul
 	return &Fault{Code: code, Line: line, Column: col, What: fmt.Sprintf(format, args...)}
 }
 
-// explain makes a fault of what expr says.
+// explain turns an error of expr into a Fault that says what to do.
 func explain(err error, src string, scope *Scope) error {
 	var at *file.Error
 	if !errors.As(err, &at) {

@@ -54,21 +54,21 @@ type Field struct {
 	is         func(*Context) bool
 	has        event.Has // of an optional number: the bit that says it is there
 	short      string    // of an optional number: has.short tells whether it is there
-	notInEvent bool      // it is not in the event itself
-	words      []string  // all that it can be, besides ""; nil: anything
+	notInEvent bool
+	words      []string // all values that it can have besides ""; nil: any
 }
 
 func text(name, about string, get func(*Context) string) *Field {
 	return &Field{Name: name, Type: Text, About: about, text: get}
 }
 
-// number is a number that may be absent; short is its name behind "has.", "" if another one stands
-// for it.
+// number is a number that may be absent; short is its name behind "has.", "" if another number's
+// serves for it.
 func number(name, about string, has event.Has, short string, get func(*Context) float64) *Field {
 	return &Field{Name: name, Type: Number, About: about, num: get, has: has, short: short}
 }
 
-// word is a text that is one of a few words, up to a last one.
+// word is a text that is one of the words of an enumeration, up to last.
 func word[T ~uint8](name, about string, last T, say func(T) string, get func(*Context) string) *Field {
 	f := text(name, about, get)
 	for w := T(1); w <= last; w++ {
@@ -87,8 +87,8 @@ func is(name, about string, get func(*Context) bool) *Field {
 	return &Field{Name: name, Type: Bool, About: about, is: get}
 }
 
-// fields are all of them, by name. Absent texts are "", absent numbers 0: has.records tells 0 from
-// nothing.
+// fields are all fields, sorted by name. A test holds them against the table of event fields. Absent
+// texts are "" and absent numbers 0: has.records tells 0 from nothing.
 var fields = func() []*Field {
 	type in = Context
 	micro := func(n int64) float64 { return float64(n) / 1e6 }
@@ -236,8 +236,8 @@ func Fields() []*Field { return slices.Clone(fields) }
 // FieldNamed returns the field of a name; nil: there is none.
 func FieldNamed(name string) *Field { return fieldsByName[name] }
 
-// Present tells whether the event says anything in a field: in what is not in the event itself it
-// always does.
+// Present tells whether the event carries the field. A field that is not in the event is always
+// present.
 func (f *Field) Present(c *Context) bool {
 	switch {
 	case f.notInEvent:

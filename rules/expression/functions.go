@@ -14,7 +14,7 @@ import (
 	"github.com/wayward-sec/wayward/event/spelling"
 )
 
-// function is a helper that expressions may call.
+// function is a function that expressions may call.
 type function struct {
 	name  string
 	usage string
@@ -62,10 +62,10 @@ var functions = []function{
 		true, func(c *Context) any { return func(d string) float64 { return pValue(c, d) } }},
 }
 
-// Function describes a helper.
+// Function describes a function that expressions may call.
 type Function struct{ Name, Usage, About string }
 
-// Functions are the helpers that expressions may call.
+// Functions are all functions of ours that expressions may call.
 func Functions() []Function {
 	var out []Function
 	for _, f := range functions {
@@ -74,7 +74,7 @@ func Functions() []Function {
 	return out
 }
 
-// Builtins are those of expr that expressions may use.
+// Builtins are the functions of expr that expressions may call.
 func Builtins() []string { return builtins }
 
 func seen(c *Context, word string) bool {
@@ -166,8 +166,8 @@ func entropy(s string) float64 {
 	return h
 }
 
-// ParseNumber reads a number as JSON and people write it, exponents too: a limit is not got round by
-// writing 1e6.
+// ParseNumber reads a number as JSON and people write it, with an exponent too, so that 1e6 does not
+// pass a limit; 0: it is none. What is too large is the largest.
 func ParseNumber(s string) float64 {
 	s = strings.TrimSpace(s)
 	for i := range len(s) {

@@ -13,8 +13,9 @@ import (
 var identityFields = map[string]bool{"persona": true, "user": true, "agent.owner": true, "agent.credential": true,
 	"approval.by": true, "approval.requested_by": true, "resource.owner": true}
 
-// byIdentity lets a rule write such a name in any spelling: what is compared with one of those
-// fields is brought into their form, a text when the rule is compiled, anything else when it runs.
+// byIdentity patches the tree so that a rule may write such a name in any spelling. What is compared
+// with an identity field is brought into the form of the field: a constant when the rule is compiled,
+// anything else when it runs.
 type byIdentity struct{ scope *Scope }
 
 func (b byIdentity) Visit(n *ast.Node) {

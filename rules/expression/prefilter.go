@@ -9,15 +9,15 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// Prefilter is what an event must be like for a condition to be true: one bit for each kind and class,
-// 0 if any will do, and the names of tools, nil if any.
+// Prefilter is a necessary condition by which an index finds the conditions that an event can meet:
+// kinds and classes as a bit each, 0 if any will do, and the names of tools, nil if any.
 type Prefilter struct {
 	Kinds   uint16
 	Classes uint16
 	Tools   []string
 }
 
-// prefilterOf reads it off a condition.
+// prefilterOf reads the prefilter off a condition.
 func prefilterOf(n ast.Node, s *Scope) (g Prefilter) {
 	switch n := n.(type) {
 	case *ast.BinaryNode:
@@ -84,23 +84,22 @@ func prefilterOf(n ast.Node, s *Scope) (g Prefilter) {
 	return g
 }
 
-// intersect joins two demands; 0 is none.
+// intersect is what both sets of bits have; 0 stands for all bits.
 func intersect(a, b uint16) uint16 {
 	if a == 0 || b == 0 {
 		return a | b
 	}
 	if a&b == 0 {
-		return 1 << 15 // nothing can be both
+		return 1 << 15 // a kind or class that no event has
 	}
 	return a & b
 }
 
-// residual is a condition without the parts that the index answers: kind, class and name of a tool.
-// What the index does not look at stays: see Indexed.
+// residual compiles a condition without the parts that the index has answered.
 func (k closureBuilder) residual(n ast.Node) boolOf {
 	index := indexField(prefilterOf(n, k.scope))
 	parts := conjuncts(n)
-	// none can fail, so their order does not show
+	// no closure can fail, so their order makes no difference but to the cost
 	slices.SortStableFunc(parts, func(a, b ast.Node) int { return cmp.Compare(rank(a), rank(b)) })
 	var all []boolOf
 	for _, part := range parts {
@@ -130,8 +129,8 @@ func (k closureBuilder) residual(n ast.Node) boolOf {
 	}
 }
 
-// rank orders conditions by what they cost and how seldom they are likely to hold, as far as their
-// form tells: the best to be asked first is least.
+// rank orders conditions by cost and by how seldom they are likely to hold, judged by their form. The
+// least is best evaluated first.
 func rank(n ast.Node) int {
 	cost := 0
 	walk(n, func(n ast.Node) bool {
@@ -164,7 +163,7 @@ func rank(n ast.Node) int {
 	return cost + 3
 }
 
-// indexField is the field by which a condition is found.
+// indexField is the field by which the index finds a condition; "": by none.
 func indexField(g Prefilter) string {
 	switch {
 	case g.Tools != nil:
@@ -177,8 +176,8 @@ func indexField(g Prefilter) string {
 	return ""
 }
 
-// answeredBy tells whether a part of a condition asks for nothing but the field that the index has
-// looked at.
+// answeredBy tells whether a part of a condition is about the indexed field alone, so that the index
+// has answered it.
 func answeredBy(n ast.Node, field string, s *Scope) bool {
 	b, ok := n.(*ast.BinaryNode)
 	return ok && (b.Operator == "==" || b.Operator == "in") && path(b.Left) == field && s.field(field) != nil &&

@@ -10,17 +10,18 @@ import (
 	"github.com/wayward-sec/wayward/event/spelling"
 )
 
-// Name is something else that an expression may use.
+// Name is a name that an expression may use besides fields: a parameter, a list, a captured value or a
+// let. Of Slot, Const and List one holds.
 type Name struct {
 	Type  Type
 	Slot  int       // in Context.Vars
-	Const *Value    // what it always is; Slot says nothing then
+	Const *Value    // of a parameter
 	List  *[]string // of type Texts
 }
 
 // Scope is what an expression may use.
 type Scope struct {
-	Event bool // the fields of an event
+	Event bool // fields of an event, and functions that look at one
 	Names map[string]Name
 }
 
@@ -36,7 +37,7 @@ func (s *Scope) field(name string) *Field {
 	return fieldsByName[name]
 }
 
-// all are the names that may be used.
+// all are the fields and names that may be used.
 func (s *Scope) all() []string {
 	var out []string
 	if s.Event {
@@ -47,7 +48,8 @@ func (s *Scope) all() []string {
 	return append(out, slices.Sorted(maps.Keys(s.Names))...)
 }
 
-// suggest names what was perhaps meant: a name under head, if there is one, else any.
+// suggest proposes what was perhaps meant by an unknown name: a name under head, if head is not "",
+// else any.
 func (s *Scope) suggest(head, name string) string {
 	best, least := "", 2*min(3, len(name)/2+1)+1
 	try := func(part, meant string) {
@@ -87,62 +89,30 @@ func (s *Scope) suggest(head, name string) string {
 // types is the environment that expr checks against.
 func (s *Scope) types() types.Map {
 	root := types.Map{}
-	put := func(name string, t types.Type) {
-		m := root
-		for {
-			head, rest, more := strings.Cut(name, ".")
-			if !more {
-				m[head] = t
-				return
-			}
-			next, ok := m[head].(types.Map)
-			if !ok {
-				next = types.Map{}
-				m[head] = next
-			}
-			m, name = next, rest
-		}
-	}
 	of := map[Type]types.Type{Bool: types.Bool, Number: types.Float64, Text: types.String,
 		Texts: types.Array(types.String)}
 	if s.Event {
 		for _, f := range Fields() {
-			put(f.Name, of[f.Type])
+			putPath[types.Type](root, f.Name, of[f.Type])
 		}
 	}
 	for name, n := range s.Names {
-		put(name, of[n.Type])
+		putPath[types.Type](root, name, of[n.Type])
 	}
 	for i := range functions {
 		if f := &functions[i]; s.Event || !f.event {
-			put(f.name, types.TypeOf(f.of(nil)))
+			putPath[types.Type](root, f.name, types.TypeOf(f.of(nil)))
 		}
 	}
 	return root
 }
 
-// env is the environment that expr's machine runs in.
+// env is the environment in which expr's machine runs.
 func (s *Scope) env(c *Context) map[string]any {
 	root := map[string]any{}
-	put := func(name string, v any) {
-		m := root
-		for {
-			head, rest, more := strings.Cut(name, ".")
-			if !more {
-				m[head] = v
-				return
-			}
-			next, ok := m[head].(map[string]any)
-			if !ok {
-				next = map[string]any{}
-				m[head] = next
-			}
-			m, name = next, rest
-		}
-	}
 	if s.Event {
 		for _, f := range Fields() {
-			put(f.Name, f.any(c))
+			putPath[any](root, f.Name, f.any(c))
 		}
 	}
 	for name, n := range s.Names {
@@ -154,19 +124,37 @@ func (s *Scope) env(c *Context) map[string]any {
 		}
 		switch n.Type {
 		case Bool:
-			put(name, v.N != 0)
+			putPath[any](root, name, v.N != 0)
 		case Number:
-			put(name, v.N)
+			putPath[any](root, name, v.N)
 		case Text:
-			put(name, v.S)
+			putPath[any](root, name, v.S)
 		case Texts:
-			put(name, *n.List)
+			putPath[any](root, name, *n.List)
 		}
 	}
 	for i := range functions {
 		if f := &functions[i]; s.Event || !f.event {
-			put(f.name, f.of(c))
+			putPath[any](root, f.name, f.of(c))
 		}
 	}
 	return root
+}
+
+// putPath puts a value under a dotted name, into maps within maps.
+func putPath[V any, M ~map[string]V](root M, name string, value V) {
+	m := root
+	for {
+		head, rest, more := strings.Cut(name, ".")
+		if !more {
+			m[head] = value
+			return
+		}
+		next, ok := any(m[head]).(M)
+		if !ok {
+			next = M{}
+			m[head] = any(next).(V)
+		}
+		m, name = next, rest
+	}
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/expr-lang/expr/parser"
 )
 
-// path is the dotted name that a node stands for, or "".
+// path is the dotted name that a node is, such as tool.name; "": it is none.
 func path(n ast.Node) string {
 	switch n := n.(type) {
 	case *ast.IdentifierNode:
@@ -33,6 +33,7 @@ func walk(n ast.Node, visit func(ast.Node) bool) {
 	}
 }
 
+// children are the nodes right below a node.
 func children(n ast.Node) []ast.Node {
 	switch n := n.(type) {
 	case *ast.UnaryNode:

@@ -8,7 +8,7 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// fullTool is the name of the tool with its server. It is written over when it is asked for again.
+// fullTool is the name of the tool with its server. The next call overwrites it.
 func fullTool(x *Context) string {
 	t := &x.E.Tool
 	switch {
@@ -21,10 +21,10 @@ func fullTool(x *Context) string {
 	return alias(x.full)
 }
 
-// byFullName lets a rule that writes the name of a tool as MCP clients do, mcp__crm__delete_user,
-// go on to match, since tool.name is the plain name: what compares tool.name with such a text
-// compares tool.full as well. tool.name == "mcp__…" becomes tool.name == "mcp__…" or tool.full ==
-// "mcp__…".
+// byFullName patches the tree so that a rule may write the name of a tool as MCP clients do,
+// mcp__crm__delete_user, although tool.name is the plain name. A comparison of tool.name with such a
+// text compares tool.full as well: tool.name == "mcp__…" becomes tool.name == "mcp__…" or
+// tool.full == "mcp__…".
 type byFullName struct{ scope *Scope }
 
 func (b byFullName) Visit(n *ast.Node) {

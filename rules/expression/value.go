@@ -41,7 +41,8 @@ var typeNames = [...]string{"", "bool", "number", "text", "list of texts"}
 
 func (t Type) String() string { return typeNames[t] }
 
-// Value is a bool (as 0 or 1), a number or a text; which of them, whoever asks knows.
+// Value is a bool (N is 0 or 1), a number (N) or a text (S). It does not know which: an expression has
+// its type.
 type Value struct {
 	S string
 	N float64
