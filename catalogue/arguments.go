@@ -2,15 +2,12 @@ package catalogue
 
 import (
 	"slices"
-	"strconv"
 	"strings"
-	"unsafe"
 
 	"github.com/cespare/xxhash/v2"
 
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/event/jsonscan"
-	"github.com/wayward-sec/wayward/rules/expression"
 )
 
 // Bounds of what is looked at in the arguments of one call, and of what is remembered of a tool's
@@ -31,21 +28,6 @@ const (
 	dear      = 16
 	maxNested = 100 // objects and lists inside each other
 )
-
-// arg is an argument of a tool, or an object that arguments lie in. The tree holds the paths of the
-// catalogue and the names that were seen before, so that the meaning of a name is worked out once.
-type arg struct {
-	up    *arg
-	key   string
-	index int    // of an element, where the catalogue asks for one; else -1
-	kids  []*arg // in the order in which they were seen first
-	words []string
-	role
-	idle  bool // plays no part itself
-	dull  bool // no word of it or of what it lies in has a meaning
-	fixed bool // the catalogue says that nothing in it matters
-	exact bool // some kids are elements
-}
 
 // span is a value as it stands in the arguments.
 type span struct {
@@ -210,81 +192,6 @@ func (k *look) find(at *arg, name []byte) (*arg, int) {
 	return k.t.learn(at, name)
 }
 
-// learn works out what an argument means, and remembers it.
-func (t *Tool) learn(at *arg, name []byte) (*arg, int) {
-	for i, a := range at.kids {
-		if a.key == string(name) && a.index < 0 {
-			return a, i + 1
-		}
-	}
-	a := &arg{up: at, key: strings.ToValidUTF8(string(name), ""), index: -1, fixed: at.fixed}
-	own := splitWords(a.key, maxWords)
-	a.words = append(append(a.words, at.words...), own...)
-	if len(a.words) > maxWords { // the last ones say most
-		a.words = a.words[len(a.words)-maxWords:]
-	}
-	a.dull = at.dull && !t.means(name)
-	if !a.fixed {
-		a.role = t.meaning(a.words, min(len(own), len(a.words)))
-	}
-	a.idle = a.role.none()
-	if t.learned < maxLearned && !strings.ContainsAny(a.key, `"\\`) && a.key == string(name) && at != &t.dull {
-		t.learned++
-		at.kids = append(at.kids, a)
-	}
-	return a, len(at.kids)
-}
-
-// means tells whether a word of a name may have a meaning, by the words of all tables and those of
-// the tool's own name.
-func (t *Tool) means(name []byte) bool {
-	var buf [maxKey]byte
-	word := func(from, to int) bool {
-		if from == to || to-from > maxKey {
-			return false
-		}
-		w := event.LowerInto(buf[:], alias(name[from:to]))
-		if vocabulary[w] {
-			return true
-		}
-		w = singular(w)
-		return vocabulary[w] || slices.Contains(t.reading.nouns, noun(w))
-	}
-	start := 0
-	for i, c := range name {
-		switch {
-		case !isWordByte(c):
-			if word(start, i) {
-				return true
-			}
-			start = i + 1
-		case i > start && isUpper(c) && (!isUpper(name[i-1]) || i+1 < len(name) && isLower(name[i+1])):
-			if word(start, i) {
-				return true
-			}
-			start = i
-		}
-	}
-	return word(start, len(name))
-}
-
-// same tells whether two arguments are one: a name that was not learned is worked out each time.
-func (a *arg) same(b *arg) bool {
-	for a != b {
-		if a == nil || b == nil || a.key != b.key || a.index != b.index {
-			return false
-		}
-		a, b = a.up, b.up
-	}
-	return true
-}
-
-// dullKey is the name of what says nothing in paths that are shown.
-const dullKey = "*"
-
-// silent stands for what is not looked at.
-var silent = arg{index: -1, idle: true, dull: true, fixed: true}
-
 // value reads one value and returns the place behind it, or -1.
 func (k *look) value(i int, at *arg, level int) int {
 	p := k.p
@@ -358,16 +265,6 @@ func (k *look) value(i int, at *arg, level int) int {
 		k.offer(at, span{int32(start), int32(i), false, false, level})
 	}
 	return i
-}
-
-// element returns the n-th element of a list whose elements the catalogue tells apart.
-func (a *arg) element(n int) *arg {
-	for _, e := range a.kids {
-		if e.index == n {
-			return e
-		}
-	}
-	return a
 }
 
 // unseen keeps in mind that a list of receivers goes on.
@@ -492,113 +389,3 @@ func (k *look) whole(s span) string {
 	}
 	return alias(text)
 }
-
-func alias(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
-
-// Scratch is memory for texts taken out of arguments; they live until Reset. The zero value is
-// ready.
-type Scratch struct {
-	block   []byte
-	targets [maxTargets]span // receivers of the call under way, but for the first
-	domains [maxTargets]uint64
-}
-
-const scratchBlock = 32 << 10
-
-// Reset gives the memory back. Blocks that were filled before are the garbage collector's once no
-// text in them is used.
-func (x *Scratch) Reset() { x.block = x.block[:0] }
-
-// room returns empty memory for n bytes, behind all that was handed out. What is appended within n
-// is kept by keep.
-func (x *Scratch) room(n int) []byte {
-	if cap(x.block)-len(x.block) < n {
-		x.block = make([]byte, 0, max(n, scratchBlock))
-	}
-	at := len(x.block)
-	return x.block[at : at : at+n]
-}
-
-// keep hands out what was written into room.
-func (x *Scratch) keep(b []byte) []byte {
-	x.block = x.block[:len(x.block)+len(b)]
-	return b[:len(b):len(b)]
-}
-
-// unescape returns the text of the inside of a JSON string. Of a long one only so much as an
-// event's texts may have.
-func (x *Scratch) unescape(raw []byte) []byte {
-	if len(raw) > 6*event.MaxString {
-		raw = raw[:6*event.MaxString]
-	}
-	quoted := x.room(2*len(raw) + 2)
-	text, ok := quoted, false
-	quoted = append(append(append(quoted, '"'), raw...), '"')
-	for cut := 0; cut < 12 && !ok; cut++ {
-		// the cut may have gone through an escape, of at most twelve bytes
-		whole := quoted[:len(quoted)-cut]
-		whole[len(whole)-1] = '"'
-		text, ok = jsonscan.Unquote(whole[len(whole):len(whole)], whole)
-	}
-	if !ok {
-		return nil
-	}
-	return x.keep(append(quoted[:0], text...))
-}
-
-// path is where an argument lies, as the catalogue writes it.
-func (a *arg) path() string {
-	if a.up == nil {
-		return ""
-	}
-	above := a.up.path()
-	switch {
-	case a.index >= 0:
-		return above + "[" + strconv.Itoa(a.index) + "]"
-	case above == "":
-		return a.key
-	}
-	return above + "." + a.key
-}
-
-// written is path, or "" if the catalogue cannot write it, since a name holds what has a meaning in
-// paths.
-func (a *arg) written() string {
-	for at := a; at.up != nil; at = at.up {
-		if at.key == dullKey || strings.ContainsAny(at.key, `.[]`) {
-			return ""
-		}
-	}
-	if p := a.path(); p != "" && CheckPath(p) == "" {
-		return p
-	}
-	return ""
-}
-
-// insert returns the argument at a path of the catalogue, such as order.items[0].id or
-// recipients[*].email.
-func (t *Tool) insert(path string) *arg {
-	at := &t.args
-	for part := range strings.SplitSeq(path, ".") {
-		key, rest, _ := strings.Cut(part, "[")
-		at, _ = t.learn(at, []byte(key))
-		for rest != "" { // 0] or *], and perhaps more
-			var number string
-			number, rest, _ = strings.Cut(rest, "]")
-			rest = strings.TrimPrefix(rest, "[")
-			if n, err := strconv.Atoi(number); err == nil { // of any element is said by nothing
-				e := at.element(n)
-				if e == at {
-					e = &arg{up: at, index: n, words: at.words, role: at.role, idle: at.idle}
-					at.kids = append(at.kids, e)
-					at.exact = true
-				}
-				at = e
-			}
-		}
-	}
-	return at
-}
-
-// CheckPath says what is wrong with an argument path, or "".
-func CheckPath(path string) string { return expression.CheckPath(path, maxLevels, maxIndex, maxKey) }

@@ -46,6 +46,7 @@ var imports = map[string][]string{
 	"explain":                 {"baselines", "event", "sinks", "terminal"},
 	"client":                  {"baselines", "baselines/inspect", "config", "event", "explain", "pipeline", "pipeline/broker", "terminal"},
 	"instance":                {"authoring", "config", "event", "pipeline", "pipeline/broker", "policy", "sinks", "state", "terminal"},
+	"rebuild":                 {"config", "pipeline", "pipeline/broker", "state"},
 	"terminal":                {"event"},
 	"authoring":               {"catalogue", "detectors", "detectors/rule", "event", "pipeline", "pipeline/history", "policy", "rules", "rules/expression", "terminal"},
 	"doctor":                  {"config", "pipeline", "pipeline/broker", "policy", "state"},
