@@ -14,7 +14,7 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// MaxRecord is the size that no record exceeds, whatever its finding holds (EVENTS §2).
+// MaxRecord is the size that no record exceeds, whatever its finding holds.
 const MaxRecord = 256 << 10
 
 // What keeps a record below MaxRecord: it holds at most some 60 texts, two sentences and twice the
