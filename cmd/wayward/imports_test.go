@@ -47,6 +47,8 @@ var imports = map[string][]string{
 	"client":                  {"baselines", "baselines/inspect", "config", "event", "explain", "pipeline", "pipeline/broker", "terminal"},
 	"instance":                {"authoring", "config", "event", "pipeline", "pipeline/broker", "policy", "sinks", "state", "terminal"},
 	"rebuild":                 {"config", "pipeline", "pipeline/broker", "state"},
+	"bench":                   {"config", "event", "fleet", "instance", "pipeline", "pipeline/broker", "pipeline/history"},
+	"fleet/feed":              {"fleet", "pipeline/broker"},
 	"terminal":                {"event"},
 	"authoring":               {"catalogue", "detectors", "detectors/rule", "event", "pipeline", "pipeline/history", "policy", "rules", "rules/expression", "terminal"},
 	"doctor":                  {"config", "pipeline", "pipeline/broker", "policy", "state"},
