@@ -5,8 +5,8 @@
 //
 // A checkpoint writes the dirty pages of one partition and then its marker, all at one new version
 // of Badger (managed mode). A load reads at the version of the marker, so half a checkpoint never
-// happened. Pages that carry their own position instead are wrong as soon as one step reads one
-// page to write another (research: traps J1, J2).
+// happened. A position in each page instead would not do: it is wrong as soon as one step reads one
+// page to write another.
 package state
 
 import (
