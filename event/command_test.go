@@ -11,7 +11,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-// The example of EVENTS §3. IssuedAt and NotAfter have the milliseconds that we write.
+// An example of a command. IssuedAt and NotAfter have the milliseconds that we write.
 const exampleCommand = `{"schema":"wayward.command/v1","command_id":"0c7a7d9b2f6e4c2d9c1f","idempotency_key":"acme|agent|agt-7731|block|7",` +
 	`"action":"block","scope":{"type":"agent","id":"agt-7731","tenant":"acme"},"epoch":7,"time":"2026-11-20T14:33:04.812Z",` +
 	`"issued_at":"2026-11-20T14:33:05.000Z","not_after":"2026-11-20T14:34:05.000Z","duration":"PT15M","mode":"enforce","retryable":false,` +

@@ -77,11 +77,11 @@ func (d *Decoder) Reset() {
 // may be relied on.
 //
 // It is strict in what names the event (time, kind, tenant, agent.id, the tool of a call), in words
-// that decide (phase, policy.verdict, approval.state) and in the structure of the record, since
-// whoever reads a record more kindly than its neighbour can be shown another record: JSON to the
-// letter (RFC 8259), valid UTF-8, no field twice, numbers in range. All else an agent may have
-// chosen: what of it cannot be read so is cut or replaced, and marked in e.Unreadable (repair.go).
-// Unknown fields are passed over.
+// that decide (phase, policy.verdict, approval.state) and in the structure of the record: JSON to the
+// letter (RFC 8259), valid UTF-8, no field twice, numbers in range. Where two readers could read a
+// record differently, a sender could show each of them another event. All other fields may have been
+// chosen by the agent: what of them cannot be read is cut or replaced, and marked in e.Unreadable
+// (repair.go). Unknown fields are skipped.
 func (d *Decoder) Decode(p []byte, e *Event) error {
 	*e = Event{}
 	d.e, d.strict, d.repaired, d.about = e, false, 0, 0
@@ -102,9 +102,8 @@ func (d *Decoder) DecodeStrict(p []byte, e *Event) error {
 	return d.Repaired()
 }
 
-// Repaired is the first of what could not be read as it was sent in the record that was decoded
-// last, as an error; nil: all could. It is for those who send events: the event itself says what in
-// Unreadable.
+// Repaired is the first fault that was repaired in the record that was decoded last; nil: there was
+// none. It is for those who send events; Event.Unreadable has all fields that were repaired.
 func (d *Decoder) Repaired() error {
 	if d.repaired == 0 {
 		return nil
@@ -259,8 +258,7 @@ func (d *Decoder) enter(p []byte, i int) int {
 // is where the value begins. more is false at the end of the object, with at behind its brace, and
 // after a fault, with at -1.
 func (d *Decoder) member(p []byte, i int) (key []byte, at int, more bool) {
-	// a value may end in } but never in {, so the byte before tells the first member from the
-	// others
+	// No value ends in {, so that byte before i means the first member.
 	first := p[i-1] == '{'
 	if i < len(p) && p[i] <= ' ' {
 		i = jsonscan.Space(p, i)
@@ -312,8 +310,7 @@ func (d *Decoder) name(raw []byte) []byte {
 	return b[:n:n]
 }
 
-// absent passes over null, which counts as an absent field, and refuses any other value, which is
-// not what was wanted.
+// absent skips null, which counts as an absent field, and refuses any other value.
 func (d *Decoder) absent(p []byte, i int, want string) int {
 	if jsonscan.Literal(p, i, "null") {
 		return i + 4
@@ -359,10 +356,10 @@ func (d *Decoder) refuse(i, at int, key []byte, bit uint64) int {
 	return -1
 }
 
-// identity names an event that came without id by its bytes. It is an identity, not a security
-// boundary: xxhash is quick but whoever tries can make two records alike, so an id that counts must
-// come from the gateway. The two halves see prefixes of unlike length, which puts the record into
-// other lanes of the hash: a collision built for one half does not carry over by itself.
+// identity makes the id of an event that came without one, from its bytes. It is no security boundary:
+// xxhash is quick, but collisions can be made on purpose, so an id that must be trusted comes from the
+// gateway. The two halves hash prefixes of different length, which shifts the record in the lanes of
+// the hash: a collision made for one half does not by itself hold for the other.
 func (d *Decoder) identity(p []byte, agent string) string {
 	const digits = "0123456789abcdef"
 	id := d.text.take(32)
@@ -371,7 +368,7 @@ func (d *Decoder) identity(p []byte, agent string) string {
 		h.Reset()
 		h.WriteString(prefix)
 		h.Write(p)
-		// the record says it too; spelled out, since the id promises to differ by agent
+		// the record holds it too; written again, since the id promises to differ by agent
 		h.WriteString(agent)
 		sum := h.Sum64()
 		for k := range 16 {

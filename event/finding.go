@@ -41,7 +41,7 @@ type Ref struct {
 	Agent string
 }
 
-// MaxRefs is how many first contributors a finding names besides its trigger (EVENTS §2).
+// MaxRefs is how many first contributors a finding names besides its trigger.
 const MaxRefs = 5
 
 // Before orders references by (time, id), and by agent where two agents use one id.
@@ -143,13 +143,12 @@ type Finding struct {
 	// Anomaly is what a statistical finding rests on; nil: it is certain.
 	Anomaly *Anomaly
 
-	// Response is what whoever wrote the broken rule wants done; nil: nothing. A finding that is
-	// only a warning carries none.
+	// Response is what the broken rule asks for; nil: nothing. A finding that is only a warning has none.
 	Response *Response
 }
 
 // UID is the identity of a finding: a hash of tenant, detector or rule, scope and trigger, so that
-// a replay, a restart or a new version of the rule gives the same one (EVENTS §2). 128 bits of
+// a replay, a restart or a new version of the rule gives the same one. 128 bits of
 // SHA-256, each part preceded by its length.
 func UID(tenant, rule, scopeType, scopeID, trigger string) string {
 	return uid(tenant, rule, scopeType, scopeID, trigger)

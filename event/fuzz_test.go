@@ -139,7 +139,7 @@ func (r *referee) value(f field, p []byte) error {
 	switch f.shape {
 	case aGroup:
 		return r.object(f.path+".", p)
-	case aText, aName:
+	case aText, anIdentity, aName:
 		return text(p, slot.(*string))
 	case aTerm:
 		s := slot.(*string)

@@ -14,7 +14,7 @@ import (
 // Identity is the one form of the name of a user, an owner, a credential, a persona or an approver:
 // without case, without blanks around it, in one Unicode form and without characters that nobody
 // sees. It is the toNFKC_Casefold of Unicode (3.13.5, D147) without blanks around it. Directories
-// hold Ana@acme.example and ana@acme.example for one mailbox, and whoever counts must, too. Nothing
+// take Ana@acme.example and ana@acme.example for one mailbox, and so must counting. Nothing
 // more is read into a name: ana+x and a.na are others. Agents and tenants are compared as sent.
 func Identity(s string) string {
 	switch formOf(s) {
@@ -35,7 +35,7 @@ const (
 	otherForm
 )
 
-// formOf says how much has to be done to a name. In doubt it says more.
+// formOf is how much has to be done to a name; in doubt more than that.
 func formOf(s string) (form int) {
 	if s == "" {
 		return asItIs
@@ -49,7 +49,7 @@ func formOf(s string) (form int) {
 			if !settled(s) {
 				return otherForm
 			}
-			return max(form, asItIs)
+			return form
 		case 'A' <= c && c <= 'Z':
 			form = asciiUpper
 		}

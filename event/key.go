@@ -1,12 +1,6 @@
 package event
 
-import (
-	"strings"
-	"unsafe"
-)
-
-// alias is the text over bytes that do not change while it is used.
-func alias(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+import "strings"
 
 // AppendKey appends the key of an agent's records, tenant|agent.id, with | and % inside the parts
 // percent-encoded: no two agents share one.
@@ -17,7 +11,7 @@ func AppendKey(dst []byte, tenant, agent string) []byte {
 // Plain reports whether a part of a key stands in it as it is.
 func Plain(s string) bool { return strings.IndexByte(s, '|') < 0 && strings.IndexByte(s, '%') < 0 }
 
-// AppendKeyPart appends one part of a key, with | and % percent-encoded (EVENTS §1).
+// AppendKeyPart appends one part of a key, with | and % percent-encoded (docs/producers.md).
 func AppendKeyPart(dst []byte, s string) []byte {
 	if Plain(s) {
 		return append(dst, s...)

@@ -12,30 +12,32 @@ import (
 	"github.com/wayward-sec/wayward/event/jsonscan"
 )
 
-// Content must not hide an event. An agent, or a page that it reads, chooses the content, and with
-// a strict reader half a surrogate in it would be enough for the call to go unseen. So a value that
-// cannot be read as it was sent is repaired: its end is found by quotes and brackets alone, what
-// can be kept is kept, the field is marked in Event.Unreadable, and reading goes on behind it. A
-// record without faults never comes here.
+// Content must not hide an event. An agent, or a page that it reads, chooses the content, and with a
+// strict decoder half a surrogate in it would keep the whole call unseen. So a value that cannot be
+// read as it was sent is repaired: its end is found by quotes and brackets alone, what can be kept is
+// kept, the field is marked in Event.Unreadable, and decoding continues behind it. A record without
+// faults never gets here.
 
 // A repair is what is kept of a field that could not be read, and how it is marked.
 type repair struct {
 	marks Unreadable
 	take  func(d *Decoder, p []byte, at, end int) // of the value; nil: nothing is kept
-	// distrust: a value that came twice is not kept either.
+	// distrust: take is called for a value that came twice, too.
 	distrust bool
 }
 
-// manyLabels is how many labels are kept of a list that is too long: a label that counts may stand
-// anywhere in it. Beyond it there are no more, and the mark says so.
+// manyLabels is how many labels are kept of a list that is too long: one that a policy looks for may be
+// anywhere in it. Those beyond are dropped, which the mark shows.
 const manyLabels = 256
 
 const (
-	marksResource = UnreadableResourceType | UnreadableResourceID | UnreadableResourceTenant | UnreadableResourceOwner | UnreadableLabels |
-		UnreadableClassification | UnreadableVisibility | UnreadableEnvironment
+	marksResource = UnreadableResourceType | UnreadableResourceID | UnreadableResourceTenant |
+		UnreadableResourceOwner | UnreadableLabels | UnreadableClassification | UnreadableVisibility |
+		UnreadableEnvironment
 	marksDestination = UnreadableDestinationKind | UnreadableDestination | UnreadableDomain | UnreadableExternal
-	marksResult      = UnreadableOutcome | UnreadableRecords | UnreadableBytes | UnreadableError | UnreadableContent | UnreadableUntrusted | UnreadableEffect
-	marksAmount      = UnreadableAmount | UnreadableCurrency
+	marksResult      = UnreadableOutcome | UnreadableRecords | UnreadableBytes | UnreadableError |
+		UnreadableContent | UnreadableUntrusted | UnreadableEffect
+	marksAmount = UnreadableAmount | UnreadableCurrency
 )
 
 // repairs are the fields that can be repaired, by path. The others must be right: those that name
@@ -492,8 +494,8 @@ func (d *Decoder) looseLabels(p []byte, at, end int) {
 	d.e.Resource.Labels = list
 }
 
-// Raw values are written anew, as JSON to the letter and no deeper than MaxDepth, so that whoever
-// reads them further in need not know of any of this.
+// Raw values are rewritten as valid JSON no deeper than MaxDepth, so that later readers need not know
+// of repairs.
 
 func keepValue(at place[[]byte]) func(*Decoder, []byte, int, int) {
 	return func(d *Decoder, p []byte, from, end int) { *at(d.e) = jsonscan.Rewrite(nil, p[from:end], MaxDepth-1) }

@@ -3,7 +3,7 @@ package event
 import "slices"
 
 // Action is what a circuit breaker does to its scope: a ladder, weakest first, that only rises
-// until it expires or somebody restores it (EVENTS §3).
+// until it expires or somebody restores it (docs/commands.md).
 type Action uint8
 
 // Actions. Restore closes the breaker and is no step of the ladder.

@@ -9,24 +9,25 @@ import (
 type shape uint8
 
 const (
-	aGroup    shape = iota // object with fields of its own
-	aText                  // string of at most MaxString bytes
-	aName                  // text that is not empty
-	aTerm                  // text that is mostly one of the field's words
-	aCurrency              // three letters
-	aTenant                // [A-Za-z0-9._-]{1,64}
-	aProse                 // string of any length
-	aList                  // array of at most MaxLabels texts
-	aWord                  // one of the field's words
-	aVersion               // 1
-	aTier                  // 1, 2 or 3
-	aCount                 // integer of at least 0
-	aMeasure               // finite number of at least 0
-	aDecimal               // exact decimal, as string or plain number
-	aTime                  // RFC 3339 or Unix milliseconds
-	aFlag                  // true or false
-	anObject               // object of any content
-	aValue                 // any JSON value
+	aGroup     shape = iota // object with fields of its own
+	aText                   // string of at most MaxString bytes
+	anIdentity              // aText that is read in the form of Identity
+	aName                   // text that is not empty
+	aTerm                   // text that is mostly one of the field's words
+	aCurrency               // three letters
+	aTenant                 // [A-Za-z0-9._-]{1,64}
+	aProse                  // string of any length
+	aList                   // array of at most MaxLabels texts
+	aWord                   // one of the field's words
+	aVersion                // 1
+	aTier                   // 1, 2 or 3
+	aCount                  // integer of at least 0
+	aMeasure                // finite number of at least 0
+	aDecimal                // exact decimal, as string or plain number
+	aTime                   // RFC 3339 or Unix milliseconds
+	aFlag                   // true or false
+	anObject                // object of any content
+	aValue                  // any JSON value
 )
 
 // A field is one row of the table of fields.
@@ -50,7 +51,7 @@ var fields = []field{
 	{"phase", aWord, phases,
 		"attempt or result of a call (absent: the whole call at once). For kind session: start or end."},
 	{"tenant", aTenant, nil, "Isolation boundary: nothing is ever learned or joined across tenants."},
-	{"persona", aText, nil,
+	{"persona", anIdentity, nil,
 		"The role that the agent plays, in any spelling: case, blanks around it and Unicode form do not count, and findings and commands show it in lower case. Absent: what the session or the agent said last, else what the persona registry says, else unknown."},
 
 	{"agent", aGroup, nil, "Who acts."},
@@ -58,15 +59,15 @@ var fields = []field{
 	{"agent.instance", aText, nil, "One run of the agent."},
 	{"agent.version", aText, nil, "Version of the agent. Where it is absent, what the agent said last holds."},
 	{"agent.model", aText, nil, "Model that it runs on. Where it is absent, what the agent said last holds."},
-	{"agent.owner", aText, nil,
+	{"agent.owner", anIdentity, nil,
 		"Who answers for the agent, in any spelling, as persona. Where it is absent, what the agent said last holds."},
 	{"agent.tier", aTier, nil, "Trust: 1 most trusted, 3 least. Where it is absent, what the agent said last holds."},
 	{"agent.charter_hash", aText, nil,
 		"Hash of the prompt or role document. Where it is absent, what the agent said last holds."},
-	{"agent.credential", aText, nil,
+	{"agent.credential", anIdentity, nil,
 		"Name or hash of the credential used, in any spelling, as persona; never the credential itself. Where it is absent, what the agent said last holds."},
 
-	{"user", aText, nil,
+	{"user", anIdentity, nil,
 		"On whose behalf, in any spelling, as persona. Where it is absent, what the session said last holds."},
 	{"session", aText, nil,
 		"One agent's task run: the unit of a sequence. After its end, or half an hour without an event, what comes under its name is another one."},
@@ -114,7 +115,7 @@ var fields = []field{
 	{"resource.type", aTerm, nil, "Type of the resource."},
 	{"resource.id", aText, nil, "Id of the resource."},
 	{"resource.tenant", aText, nil, "Tenant that it belongs to."},
-	{"resource.owner", aText, nil, "Who owns it, in any spelling, as persona."},
+	{"resource.owner", anIdentity, nil, "Who owns it, in any spelling, as persona."},
 	{"resource.labels", aList, nil,
 		"Labels such as pii, secret, financial; at most 32. An empty list says that there are none: then nothing is added to it. Absent: what the catalogue of tools and names tell."},
 	{"resource.classification", aTerm, nil, "Classification in your own words."},
@@ -159,8 +160,8 @@ var fields = []field{
 	{"approval", aGroup, nil, "A step of an approval; agent.id is the agent whose call is approved."},
 	{"approval.id", aText, nil, "Id of the approval."},
 	{"approval.state", aWord, states, "requested, granted, denied, expired or revoked."},
-	{"approval.by", aText, nil, "Who decided, in any spelling, as persona."},
-	{"approval.requested_by", aText, nil, "Who asked, in any spelling, as persona."},
+	{"approval.by", anIdentity, nil, "Who decided, in any spelling, as persona."},
+	{"approval.requested_by", anIdentity, nil, "Who asked, in any spelling, as persona."},
 	{"approval.digest", aText, nil,
 		"Digest of the approved arguments: SHA-256 (or -384, -512) of their canonical JSON (RFC 8785) or of the bytes of args as sent, in hex or base64."},
 	{"approval.expires", aTime, nil, "Until when it holds, in the forms of time."},
@@ -196,6 +197,17 @@ func FieldNames() []string {
 	var names []string
 	for _, f := range fields {
 		if f.shape != aGroup {
+			names = append(names, f.path)
+		}
+	}
+	return names
+}
+
+// IdentityFields are the fields whose texts the decoder brings into the form of Identity.
+func IdentityFields() []string {
+	var names []string
+	for _, f := range fields {
+		if f.shape == anIdentity {
 			names = append(names, f.path)
 		}
 	}
@@ -251,7 +263,7 @@ func (f field) schema() object {
 	case aGroup:
 		nullable("object")
 		s["properties"] = object{}
-	case aText, aTerm:
+	case aText, anIdentity, aTerm:
 		nullable("string")
 		s["maxLength"] = MaxString
 	case aCurrency:

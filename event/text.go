@@ -5,6 +5,9 @@ import (
 	"unsafe"
 )
 
+// alias is the text over bytes that do not change while it is used.
+func alias(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+
 // Lower lowers ASCII letters and leaves the rest alone, so that it cannot change a text's length.
 // It allocates only where there is a capital letter.
 func Lower(s string) string {

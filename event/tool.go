@@ -42,6 +42,5 @@ func (t *Tool) AppendFull(dst []byte) []byte {
 	return append(append(append(append(dst, mcpPrefix...), t.Server...), "__"...), t.Name...)
 }
 
-// NamesServer reports whether what a policy says of a tool's name is about the name with its
-// server.
+// NamesServer reports whether an entry of a policy is about the name of a tool with its server.
 func NamesServer(entry string) bool { return strings.HasPrefix(entry, mcpPrefix) }

@@ -6,25 +6,23 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// What bounds the anomaly of a record. The newest steps are kept, since the trigger is the last of
-// them.
+// Bounds of the anomaly in a record. The newest steps are kept, since the trigger is the last one.
 const (
 	maxSteps  = 16
 	maxUsual  = 5
 	maxScores = 16
 )
 
-// supported is how many agent-days a baseline should rest on before it is believed without a second
-// look: 30 agents' day, or one agent's month.
-const supported = 30
+// minSupport is how many agent-days a baseline should rest on for more than low confidence: a day of 30
+// agents, or a month of one.
+const minSupport = 30
 
-// confidence says how far the finding can be trusted, with OCSF's confidence_id: what a young,
-// stale or suspect baseline says counts little, what an active one with enough support finds far
-// below its threshold counts much.
+// confidence writes OCSF's confidence: low for a young, stale or suspect baseline or one with little
+// support, high for a p-value far below the threshold.
 func (w *object) confidence(f *event.Finding) {
 	a := f.Anomaly
 	switch {
-	case a.State != "active" || a.Stranger || a.AgentDays < supported || f.Incomplete:
+	case a.State != "active" || a.Stranger || a.AgentDays < minSupport || f.Incomplete:
 		w.fixed(`"confidence_id":1,"confidence":"Low"`)
 	case a.P <= a.Alpha/100:
 		w.fixed(`"confidence_id":3,"confidence":"High"`)
@@ -33,8 +31,8 @@ func (w *object) confidence(f *event.Finding) {
 	}
 }
 
-// kindOf names the analysis and its pattern in OCSF's words.
-func kindOf(a *event.Anomaly) (kind, pattern string) {
+// analysisOf names the analysis and its pattern in OCSF's words.
+func analysisOf(a *event.Anomaly) (kind, pattern string) {
 	switch {
 	case a.Family == "sequence":
 		return "Sequence Analysis", "RARE"
@@ -48,9 +46,8 @@ func kindOf(a *event.Anomaly) (kind, pattern string) {
 	return "Volume Analysis", "SURGE"
 }
 
-// IsAmount reports whether the anomaly is about an amount, so that observed and expected are of one
-// kind. The numbers of something new are a share of days, those of failures the odds that somebody
-// guesses.
+// IsAmount reports whether Observed and Expected are amounts of one kind. Those of something new are
+// shares of days, those of failures the odds that somebody guesses.
 func IsAmount(a *event.Anomaly) bool {
 	return a.Family != "rarity" && a.Test != "outcome" && (a.Observed != 0 || a.Expected != 0 || a.High != 0)
 }
@@ -73,11 +70,11 @@ func Seen(f *event.Finding) string {
 	return f.ScopeID
 }
 
-// oddity says what a statistical finding observed and what is usual, in OCSF's words. What these
-// have no place for is under unmapped.
-func (w *object) oddity(f *event.Finding) {
+// statisticalAnalysis is what a statistical finding observed and what is usual, as an anomaly analysis
+// of OCSF. What that has no place for is under unmapped.
+func (w *object) statisticalAnalysis(f *event.Finding) {
 	a := f.Anomaly
-	kind, pattern := kindOf(a)
+	kind, pattern := analysisOf(a)
 	begin := func(pattern string) {
 		w.open("", '{')
 		w.short("observation_parameter", a.Feature)
@@ -94,7 +91,7 @@ func (w *object) oddity(f *event.Finding) {
 	}
 	steps := newest(a.Steps)
 
-	w.analysed(f)
+	w.beginAnalysis(f)
 	begin(pattern)
 	switch {
 	case IsAmount(a):

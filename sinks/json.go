@@ -10,15 +10,15 @@ import (
 )
 
 // object appends JSON by hand: the order of fields is the order of calls, which makes the bytes the
-// same in every run. Names and words are ours and need no escaping; text is anybody's.
+// same in every run. Names and words are ours and need no escaping; texts come from events.
 type object struct {
 	b    []byte
 	cut  bool // a text was too long
 	more bool // something stands before in this object or array
 }
 
-// sep puts a comma before all but the first. (To look at the last byte instead would wait for it to
-// be stored: a quarter of the time.)
+// sep writes a comma before all members but the first. (Looking at the last byte instead would wait
+// for it to be stored, a quarter of the time.)
 func (o *object) sep() {
 	if o.more {
 		o.b = append(o.b, ',')
@@ -64,8 +64,8 @@ func (o *object) num(name string, n int64) {
 	o.b = strconv.AppendInt(o.b, n, 10)
 }
 
-// float leaves out what is no number: JSON has no word for it. Nine figures are more than anybody
-// reads, and hide in which order a machine added up.
+// float writes a number with nine figures, which hide the order in which a machine added up. NaN and
+// infinities are left out: JSON has no word for them.
 func (o *object) float(name string, v float64) {
 	if math.IsNaN(v) || math.IsInf(v, 0) {
 		return
@@ -137,8 +137,8 @@ var plain = func() (t [256]bool) {
 }()
 
 // hidden runes are legal in JSON, yet they drive terminals (U+009B is an escape sequence), end
-// lines in JavaScript (U+2028) or turn text around (U+202E). Written as escapes they do nothing to
-// whoever looks at the raw line.
+// lines in JavaScript (U+2028) or turn text around (U+202E). They are written as escapes, so that the
+// raw line can be shown safely.
 func hidden(r rune) bool { return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) }
 
 // quote appends s with everything escaped that is not plain. A byte that is no UTF-8 becomes

@@ -14,7 +14,7 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// MaxRecord is the size that no record exceeds, whatever its finding holds (EVENTS §2).
+// MaxRecord is the size that no record exceeds, whatever its finding holds.
 const MaxRecord = 256 << 10
 
 // What keeps a record below MaxRecord: it holds at most some 60 texts, two sentences and twice the
@@ -96,9 +96,9 @@ func (o *OCSF) Append(dst []byte, f *event.Finding) []byte {
 	}
 	switch {
 	case f.Anomaly != nil:
-		w.oddity(f)
+		w.statisticalAnalysis(f)
 	case f.Measure != "":
-		w.anomaly(f)
+		w.limitAnalysis(f)
 	}
 	w.observables(f, head, trigger)
 	w.unmapped(f)
@@ -152,16 +152,16 @@ next:
 	}
 }
 
-// record writes the id of this record: finding_info.uid names the finding, which may grow.
+// record writes the id of this record; finding_info.uid is that of the finding, which may have several.
 func (w *object) record(f *event.Finding) {
 	w.text("uid", f.UID)
-	w.b = append(appendEdition(w.b[:len(w.b)-1], f), '"')
+	w.b = append(appendRevision(w.b[:len(w.b)-1], f), '"')
 }
 
-// appendEdition tells the records of one finding apart: activity, count, and of an update a hash of
-// what it says. Two updates may have the same count, where severity or scope has changed. It
-// follows from the finding alone, so a replay gives the same one.
-func appendEdition(b []byte, f *event.Finding) []byte {
+// appendRevision appends what tells the records of one finding apart: activity, count, and of an
+// update a hash of its contents, since two updates may have the same count where severity or scope has
+// changed. It follows from the finding alone, so a replay gives the same one.
+func appendRevision(b []byte, f *event.Finding) []byte {
 	b = strconv.AppendInt(append(b, '-'), int64(f.Activity), 10)
 	b = strconv.AppendInt(append(b, '-'), f.Count, 10)
 	if f.Activity != event.Update {
@@ -185,12 +185,32 @@ func appendEdition(b []byte, f *event.Finding) []byte {
 	return hex.AppendEncode(append(b, '-'), n[:4])
 }
 
+// info writes finding_info: what was found, by which analytic, on which events.
 func (w *object) info(f *event.Finding, head []event.Ref, trigger event.Ref) {
 	w.open("finding_info", '{')
 	w.text("uid", f.UID)
 	w.text("title", f.Title)
 	w.name("desc")
 	w.value(f.Why, maxWhy)
+	w.analytic(f)
+	w.num("created_time", f.Time)
+	w.num("first_seen_time", f.First)
+	w.num("last_seen_time", f.Last)
+	if len(f.Refs) > 0 {
+		w.open("related_events", '[')
+		for _, r := range head {
+			w.related(f, r)
+		}
+		w.related(f, trigger)
+		w.close("]")
+	}
+	w.num("related_events_count", f.Count)
+	w.tags(f)
+	w.close("}")
+}
+
+// analytic writes which detector and rule made the finding.
+func (w *object) analytic(f *event.Finding) {
 	w.open("analytic", '{')
 	kind := known(int(f.Analytic), analytics[:])
 	w.num("type_id", int64(kind))
@@ -206,19 +226,10 @@ func (w *object) info(f *event.Finding, head []event.Ref, trigger event.Ref) {
 	w.opt("version", f.RuleVersion)
 	w.fixed(`"state_id":1,"state":"Active"`)
 	w.close("}")
-	w.num("created_time", f.Time)
-	w.num("first_seen_time", f.First)
-	w.num("last_seen_time", f.Last)
-	if len(f.Refs) > 0 {
-		w.open("related_events", '[')
-		for _, r := range head {
-			w.related(f, r)
-		}
-		w.related(f, trigger)
-		w.close("]")
-	}
-	w.num("related_events_count", f.Count)
+}
 
+// tags writes ids of MITRE ATLAS as attacks and all others as tags.
+func (w *object) tags(f *event.Finding) {
 	tags := f.Tags[:min(len(f.Tags), maxTags)]
 	w.cut = w.cut || len(tags) < len(f.Tags)
 	attacks := 0
@@ -263,9 +274,9 @@ func (w *object) info(f *event.Finding, head []event.Ref, trigger event.Ref) {
 		}
 		w.close("]")
 	}
-	w.close("}")
 }
 
+// related writes one contributing event, with its agent if that is not the finding's.
 func (w *object) related(f *event.Finding, r event.Ref) {
 	w.open("", '{')
 	w.text("uid", r.ID)
@@ -294,7 +305,7 @@ func (w *object) evidences(f *event.Finding, head []event.Ref, trigger event.Ref
 		w.open("", '{')
 		w.opt("uid", id)
 	}
-	if actor || f.Tool != "" { // else the schema has no use for it
+	if actor || f.Tool != "" { // the schema wants one of them
 		begin(trigger.ID)
 		if actor {
 			w.open("actor", '{')
@@ -340,8 +351,8 @@ func (w *object) evidences(f *event.Finding, head []event.Ref, trigger event.Ref
 	}
 }
 
-// analysed begins the analysis of a finding: whom it is about.
-func (w *object) analysed(f *event.Finding) {
+// beginAnalysis begins an anomaly analysis with whom it is about.
+func (w *object) beginAnalysis(f *event.Finding) {
 	w.open("anomaly_analyses", '[')
 	w.open("", '{')
 	w.open("analysis_targets", '[')
@@ -352,14 +363,14 @@ func (w *object) analysed(f *event.Finding) {
 	w.open("anomalies", '[')
 }
 
-// anomaly says what was measured against what was allowed, in OCSF's words.
-func (w *object) anomaly(f *event.Finding) {
+// limitAnalysis is what was measured and what was allowed, as an anomaly analysis of OCSF.
+func (w *object) limitAnalysis(f *event.Finding) {
 	kind, pattern := "Volume Analysis", "SURGE"
 	switch f.Measure {
 	case "count", "errors", "denials", "retries":
 		kind, pattern = "Frequency Analysis", "FREQUENT"
 	}
-	w.analysed(f)
+	w.beginAnalysis(f)
 	w.open("", '{')
 	w.text("observation_parameter", f.Measure)
 	w.word("observation_type", kind)
@@ -537,10 +548,10 @@ type Header struct {
 	Value []byte
 }
 
-// Headers are copies of what the value says, in CloudEvents' binary names, for those who route
+// Headers are copies of fields of the record, in CloudEvents' binary names, for consumers that route
 // without parsing.
 func (o *OCSF) Headers(f *event.Finding) []Header {
-	id := appendEdition(attribute(nil, f.UID), f)
+	id := appendRevision(attribute(nil, f.UID), f)
 	rule := attribute(nil, f.Detector)
 	if f.Rule != "" {
 		rule = attribute(append(rule, '/'), f.Rule)

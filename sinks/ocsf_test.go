@@ -376,7 +376,7 @@ func TestUpdatesOfAFindingHaveIdsOfTheirOwn(t *testing.T) {
 		f := base
 		change(&f)
 		again := f
-		id, same := string(appendEdition(nil, &f)), string(appendEdition(nil, &again))
+		id, same := string(appendRevision(nil, &f)), string(appendRevision(nil, &again))
 		if other, taken := seen[id]; taken || id != same {
 			t.Errorf("%s has the id of %q: %s, %s", name, other, id, same)
 		}

@@ -52,7 +52,7 @@ func (s *Settings) encoder() Encoder {
 // Kind is a sink that a config can ask for by name.
 type Kind struct {
 	Name, Help string
-	Check      func(*Settings) error // what a config says of it; nil: nothing can be wrong
+	Check      func(*Settings) error // of an entry of the config; nil: nothing can be wrong with it
 	Open       func(Settings) (Sink, error)
 }
 
@@ -95,8 +95,8 @@ func kindNamed(name string) (Kind, error) {
 	return Kind{}, fmt.Errorf("type %q: unknown, use one of %s", name, strings.Join(names, ", "))
 }
 
-// Fan hands what was committed to sinks, each at its own pace. A sink that is too slow holds up
-// nobody: what does not fit is left out of it, and the log says so; the topics have it all.
+// Fan hands what was committed to sinks, each at its own pace. A sink that is too slow blocks nothing:
+// what does not fit into its queue is dropped, which is logged. The topics have all of it.
 type Fan struct{ sinks []*queue }
 
 // queue is what waits for one sink.

@@ -332,7 +332,7 @@ func (p *page) newLine() {
 	}
 }
 
-// Terminal prints findings for somebody who watches, above a line that says how things stand. Its
+// Terminal prints findings for a person who watches, above a status line. Its
 // methods may be called from several goroutines: the line is kept up by a timer while findings come
 // from the engine.
 type Terminal struct {

@@ -8,9 +8,9 @@ import (
 	"github.com/wayward-sec/wayward/event/wire"
 )
 
-// LinearCount is about how many things fell into so many slots if some of them are taken (Whang et
-// al., A Linear-Time Probabilistic Counting Algorithm, 1990). If all are, it is what one free slot
-// would mean: more cannot be told.
+// LinearCount estimates how many things were hashed into so many slots of which some are taken (Whang
+// et al., A Linear-Time Probabilistic Counting Algorithm, 1990). If all are taken it counts as if one
+// were free: there is no better estimate.
 func LinearCount(slots int, taken float64) float64 {
 	n := float64(slots)
 	return -n * math.Log(1-min(taken, n-1)/n)
@@ -25,7 +25,7 @@ const (
 	bitmapSlots = 2048
 )
 
-// Add adds a hash and returns how many there are; fresh tells whether that has changed.
+// Add adds a hash. If that is new, fresh is true and n how many there are then.
 func (d *Bitmap) Add(hash uint32) (n float64, fresh bool) {
 	if len(d.words) <= bitmapExact {
 		for _, h := range d.words {

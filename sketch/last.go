@@ -14,26 +14,26 @@ type Sighting struct {
 	Last int64
 }
 
-// Find returns the place of a hash, or where it would be.
+// Find returns the index of a hash, or where it would be inserted.
 func (s LastSeen) Find(hash uint64) (at int, found bool) {
 	return slices.BinarySearchFunc(s, hash, func(x Sighting, h uint64) int { return cmp.Compare(x.Hash, h) })
 }
 
-// Sort brings those that were appended into their places.
+// Sort restores the order after hashes were appended.
 func (s LastSeen) Sort() {
 	slices.SortFunc(s, func(a, b Sighting) int { return cmp.Compare(a.Hash, b.Hash) })
 }
 
-// Newest keeps the n that were seen last, of one time those with the smaller hashes, and calls gone
+// Newest keeps the n that were seen last, of one time those with the smaller hashes, and calls dropped
 // with each of the others.
-func (s *LastSeen) Newest(n int, gone func(Sighting)) {
+func (s *LastSeen) Newest(n int, dropped func(Sighting)) {
 	if len(*s) <= n {
 		return
 	}
 	slices.SortFunc(*s,
 		func(a, b Sighting) int { return cmp.Or(cmp.Compare(b.Last, a.Last), cmp.Compare(a.Hash, b.Hash)) })
 	for _, x := range (*s)[n:] {
-		gone(x)
+		dropped(x)
 	}
 	*s = (*s)[:n]
 	s.Sort()

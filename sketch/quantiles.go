@@ -12,16 +12,23 @@ import (
 // Quantiles counts numbers by how large they are, in bins a sixty-fourth of a power of two wide,
 // and by step of time. Such sketches merge, and their quantiles are right to 1 in 100.
 type Quantiles struct {
-	width int64
-	list  []bin // by time and place
-	all   []bin // by place alone; derived
-	n     int64
+	width  int64   // of a step of time, ms
+	list   []bin   // by time and place
+	totals []total // over all steps, by place; derived
+	n      int64   // numbers in all; derived
 }
 
+// bin counts the numbers of one place in one step of time.
 type bin struct {
 	at    int64
 	place int32
 	n     uint32
+}
+
+// total counts the numbers of one place.
+type total struct {
+	place int32
+	n     int64
 }
 
 // NewQuantiles returns a count of no numbers, in steps of time of one millisecond.
@@ -33,7 +40,7 @@ func (h *Quantiles) Len() int { return len(h.list) }
 // Add adds a number at a time.
 func (h *Quantiles) Add(at int64, v float64) { h.add(at, binOf(v), 1) }
 
-// binOf is the place of a number, in the order of numbers.
+// binOf is the place of a number. Places are in the order of the numbers.
 func binOf(v float64) int32 {
 	p := int32(math.Float64bits(math.Abs(v)) >> 46)
 	if v < 0 {
@@ -42,7 +49,7 @@ func binOf(v float64) int32 {
 	return p
 }
 
-// middle is the number that stands for those of a place.
+// middle is the number in the middle of a place.
 func middle(place int32) float64 {
 	p := uint64(max(place, -place))
 	if p == 0 {
@@ -59,6 +66,7 @@ func middle(place int32) float64 {
 	return v
 }
 
+// add counts n numbers of a place at a time.
 func (h *Quantiles) add(at int64, place int32, n uint32) {
 	at = wire.FloorDiv(at, h.width) * h.width
 	i, found := len(h.list), false
@@ -74,19 +82,19 @@ func (h *Quantiles) add(at int64, place int32, n uint32) {
 	h.change(place, int64(n))
 }
 
+// change adds to the total of a place.
 func (h *Quantiles) change(place int32, by int64) {
 	h.n += by
-	i, found := slices.BinarySearchFunc(h.all, place, func(b bin, p int32) int { return cmp.Compare(b.place, p) })
+	i, found := slices.BinarySearchFunc(h.totals, place, func(t total, p int32) int { return cmp.Compare(t.place, p) })
 	if !found {
-		h.all = slices.Insert(h.all, i, bin{place: place})
+		h.totals = slices.Insert(h.totals, i, total{place: place})
 	}
-	h.all[i].at += by // the number of all may be larger than that of one step
-	if h.all[i].at == 0 {
-		h.all = slices.Delete(h.all, i, i+1)
+	if h.totals[i].n += by; h.totals[i].n == 0 {
+		h.totals = slices.Delete(h.totals, i, i+1)
 	}
 }
 
-// Expire lets go of steps of time that end at the edge or before it.
+// Expire drops steps of time that end at the edge or before it.
 func (h *Quantiles) Expire(edge int64) {
 	i := 0
 	for ; i < len(h.list) && h.list[i].at+h.width-1 <= edge; i++ {
@@ -121,9 +129,9 @@ func (h *Quantiles) Quantile(q float64) float64 {
 		return 0
 	}
 	rank := min(int64(q*float64(h.n)), h.n-1)
-	for _, b := range h.all {
-		if rank -= b.at; rank < 0 {
-			return middle(b.place)
+	for _, t := range h.totals {
+		if rank -= t.n; rank < 0 {
+			return middle(t.place)
 		}
 	}
 	return 0

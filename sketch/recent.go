@@ -2,8 +2,8 @@ package sketch
 
 import "slices"
 
-// Recent are the newest of many hashes, in a ring that grows to its bound first: who shows little
-// pays for little.
+// Recent are the newest of many hashes, in a ring. The ring grows up to its bound, so that few hashes
+// take little memory.
 type Recent[T uint16 | uint32 | uint64] struct {
 	Ring []T
 	Next int // where the next one goes once the ring has its bound; else 0

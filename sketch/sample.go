@@ -13,16 +13,16 @@ import (
 // Sample counts the different hashes that were seen in a sliding window, each with when it was last
 // seen. The zero value is not ready: see NewSample.
 //
-// All are kept up to a bound. Beyond it the newest are, and of those that a coin lets through (one
-// in two, in four, …, by the hash's own bits) the newest as well: the finest such sample that
+// All hashes are kept up to a bound. Beyond it the newest are kept, and of every second, fourth, …
+// hash (chosen by its own bits: its level) the newest as well. The finest of these samples that
 // reaches back over the whole window tells how many there are (Gibbons and Tirthapura, Distributed
-// Streams Algorithms for Sliding Windows, 2002). Of 1,024 in a sample the error is 3 in 100. When
+// Streams Algorithms for Sliding Windows, 2002). With 1,024 in a sample the error is 3 in 100. When
 // the flood has left the window all are kept again.
 type Sample struct {
-	last  map[uint64]int64
-	queue []seenAt     // by time; those are stale that last has another time for
-	of    [coins]int   // how many there are of each level
-	gone  [coins]int64 // the newest that was forgotten of a sample; noneGone: none
+	last    map[uint64]int64
+	queue   []seenAt      // by time; an entry is stale if last has another time for its hash
+	count   [levels]int   // how many hashes there are of each level
+	dropped [levels]int64 // time of the newest that was dropped from a level's sample; noneDropped: none
 }
 
 type seenAt struct {
@@ -31,39 +31,40 @@ type seenAt struct {
 }
 
 const (
-	coins      = 11
-	keptNewest = 4096 // as they were last seen
-	keptSample = 1024 // of each sample
-	spare      = 1024 // how many more may gather before they are thinned out
-	noneGone   = math.MinInt64
+	levels      = 11
+	keptNewest  = 4096 // as they were last seen
+	keptSample  = 1024 // of each sample
+	spare       = 1024 // how many more may gather before they are thinned out
+	noneDropped = math.MinInt64
 )
 
 // NewSample returns a sample that has seen nothing.
 func NewSample() *Sample {
 	s := &Sample{last: map[uint64]int64{}}
-	for i := range s.gone {
-		s.gone[i] = noneGone
+	for i := range s.dropped {
+		s.dropped[i] = noneDropped
 	}
 	return s
 }
 
-// level is how many coins in a row let a hash through.
+// level is the number of samples, besides that of all hashes, to which a hash belongs: at least l with
+// probability 2^-l.
 func level(h uint64) int {
 	h ^= h >> 32
 	h *= 0xd6e8feb86659fd93
 	h ^= h >> 32
 	h *= 0xd6e8feb86659fd93
-	return min(bits.LeadingZeros64(h), coins-1)
+	return min(bits.LeadingZeros64(h), levels-1)
 }
 
-// See notes a hash at a time.
+// See notes that a hash was seen at a time.
 func (s *Sample) See(h uint64, t int64) {
 	was, known := s.last[h]
 	if known && was >= t {
 		return
 	}
 	if !known {
-		s.of[level(h)]++
+		s.count[level(h)]++
 	}
 	s.last[h] = t
 	i := len(s.queue)
@@ -87,10 +88,10 @@ func (s *Sample) stale(x seenAt) bool {
 
 func (s *Sample) drop(h uint64) {
 	delete(s.last, h)
-	s.of[level(h)]--
+	s.count[level(h)]--
 }
 
-// Expire lets go of what was last seen at the edge or before it.
+// Expire drops what was last seen at the edge or before it.
 func (s *Sample) Expire(edge int64) {
 	i := 0
 	for ; i < len(s.queue) && s.queue[i].at <= edge; i++ {
@@ -101,13 +102,13 @@ func (s *Sample) Expire(edge int64) {
 	s.queue = s.queue[i:]
 }
 
-// Thin thins out what is too much: halved, the bounds are shifted by halvings.
+// Thin drops hashes beyond the bounds, which are halved so many times.
 func (s *Sample) Thin(halvings byte) {
-	if len(s.last) <= (keptNewest+(coins-1)*keptSample+spare)>>halvings {
+	if len(s.last) <= (keptNewest+(levels-1)*keptSample+spare)>>halvings {
 		return
 	}
 	list := s.sorted()
-	var newer [coins]int
+	var newer [levels]int
 	for i := len(list) - 1; i >= 0; i-- {
 		keep := false
 		for l := range level(list[i].hash) + 1 {
@@ -116,11 +117,11 @@ func (s *Sample) Thin(halvings byte) {
 				most = keptNewest >> halvings
 			}
 			switch {
-			case list[i].at <= s.gone[l]:
+			case list[i].at <= s.dropped[l]:
 			case newer[l] < most:
 				keep = true
 			default:
-				s.gone[l] = list[i].at
+				s.dropped[l] = list[i].at
 			}
 			newer[l]++
 		}
@@ -131,7 +132,7 @@ func (s *Sample) Thin(halvings byte) {
 	s.queue = slices.DeleteFunc(list, s.stale)
 }
 
-// sorted are those that are kept, by time and hash.
+// sorted are the hashes that are kept, by time and hash.
 func (s *Sample) sorted() []seenAt {
 	list := make([]seenAt, 0, len(s.last))
 	for _, x := range s.queue {
@@ -143,12 +144,12 @@ func (s *Sample) sorted() []seenAt {
 	return list
 }
 
-// Count is how many different ones there are behind the edge, by the finest sample that reaches
-// back to it.
+// Count is how many different hashes were seen after the edge, by the finest sample that reaches back
+// to it; exact: that is all of them.
 func (s *Sample) Count(edge int64) (n int64, exact bool) {
-	for l := range coins {
-		if s.gone[l] <= edge || l == coins-1 {
-			for _, m := range s.of[l:] {
+	for l := range levels {
+		if s.dropped[l] <= edge || l == levels-1 {
+			for _, m := range s.count[l:] {
 				n += int64(m)
 			}
 			return n << l, l == 0
@@ -162,7 +163,7 @@ func (s *Sample) Len() int { return len(s.last) }
 
 // Append encodes it.
 func (s *Sample) Append(b []byte) []byte {
-	for _, t := range s.gone {
+	for _, t := range s.dropped {
 		b = binary.AppendVarint(b, t)
 	}
 	b = binary.AppendUvarint(b, uint64(len(s.last)))
@@ -177,8 +178,8 @@ func (s *Sample) Append(b []byte) []byte {
 // ReadSample reads what Append wrote, of at most so many hashes.
 func ReadSample(r *wire.Reader, most int) *Sample {
 	s := NewSample()
-	for i := range s.gone {
-		s.gone[i] = r.Varint()
+	for i := range s.dropped {
+		s.dropped[i] = r.Varint()
 	}
 	at := int64(0)
 	for i := range min(r.Len(), most) {

@@ -177,7 +177,7 @@ func TestSampleCountsAWindow(t *testing.T) {
 	}
 	rng := rand.New(rand.NewPCG(4, 4))
 	for range 100 { // a level is that of the hash, so samples nest
-		if h := rng.Uint64(); level(h) < 0 || level(h) >= coins || level(h) > bits.UintSize {
+		if h := rng.Uint64(); level(h) < 0 || level(h) >= levels || level(h) > bits.UintSize {
 			t.Fatal(level(h))
 		}
 	}

@@ -3,10 +3,9 @@
 // must never know what was hashed, and never looks at a clock. Begin reading at Smallest, the
 // simplest.
 //
-// The counters differ on purpose. Smallest merges in any order. LastSeen and Sample let go of what
-// leaves a window, exactly and by samples. Timestamps and Bitmap take as little memory as an agent
-// or a session can have by the hundred thousand. Their encodings are state on disk: they do not
-// change.
+// The counters differ on purpose. Smallest merges in any order. LastSeen and Sample forget what leaves
+// a window, exactly and by samples. Timestamps and Bitmap are small enough for hundreds of thousands
+// of agents and sessions. Their encodings are state on disk: they do not change.
 package sketch
 
 import (
@@ -16,11 +15,11 @@ import (
 	"github.com/wayward-sec/wayward/event/wire"
 )
 
-// Smallest is a set of hashes, ascending, that merges in any order: beyond a bound the smallest are
-// kept, whatever the order in which they came.
+// Smallest is a set of hashes, ascending. Beyond a bound the smallest are kept, so sets merge to the
+// same one in any order.
 type Smallest []uint64
 
-// Add adds a hash to a set of at most so many.
+// Add adds a hash to a set of at most so many hashes.
 func (s *Smallest) Add(hash uint64, most int) {
 	if i, found := slices.BinarySearch(*s, hash); !found && i < most {
 		*s = slices.Insert(*s, i, hash)
@@ -66,8 +65,8 @@ func (s *Smallest) Decode(r *wire.Reader, most int) {
 	}
 }
 
-// Set is a set of hashes with open addressing, for a while: Smallest makes a state of it. The zero
-// value is empty.
+// Set collects hashes quickly, by open addressing; Smallest makes a set that can be saved and merged.
+// The zero value is empty.
 type Set struct {
 	list  []uint64 // in order of arrival; ascending once it was sorted
 	table []uint64 // 0: free
@@ -87,7 +86,7 @@ func (s *Set) Add(hash uint64) {
 	}
 }
 
-// put tells whether the hash is new.
+// put puts a hash into the table, which has room; true: it was not there.
 func (s *Set) put(hash uint64) bool {
 	mask := uint64(len(s.table) - 1)
 	for i := hash & mask; ; i = (i + 1) & mask {
@@ -107,8 +106,8 @@ func (s *Set) Smallest(n int) Smallest {
 	return s.list[:min(n, len(s.list))]
 }
 
-// maxSetTable bounds the places of a table that is used again: one odd slice of events does not
-// cost time for ever.
+// maxSetTable bounds the table that Reset keeps, so that one large batch of hashes does not make every
+// later Reset slow.
 const maxSetTable = 1 << 12
 
 // Reset forgets everything, and keeps the memory if it is not much.

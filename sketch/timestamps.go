@@ -6,13 +6,13 @@ import (
 	"github.com/wayward-sec/wayward/event/wire"
 )
 
-// Timestamps remembers when each of many things was last seen, as far as it takes to count what is
-// distinct in sliding windows: whoever keeps the counts learns in which step a thing counted
-// before. Times are numbers of steps, and Forget must come at least once in 65,535 of them. Up to
-// exactThings are told apart by 32 bits; more are counted by the slot that they fall into (a linear
-// counter with times: Kim and O'Hallaron's timestamp vector).
+// Timestamps remembers when each of many things was last seen, to count distinct things in sliding
+// windows: the caller keeps the counts and learns from See in which step a thing was counted before.
+// Times are numbers of steps; Forget must be called at least once in 65,535 of them. Up to
+// exactThings are kept apart by 32 bits of hash. More are counted by the slot that they fall into, a
+// linear counter with times (Kim and O'Hallaron's timestamp vector).
 type Timestamps struct {
-	words []uint16 // of few things three each: hash, hash, stamp; else the stamps of slots, 0 if free
+	words []uint16 // while exact three for each thing: hash, hash, stamp; else the stamps of slots, 0 if free
 }
 
 const (
@@ -20,10 +20,10 @@ const (
 	timeSlots   = 256
 )
 
-// Exact tells whether things are told apart.
+// Exact tells whether things are kept apart, and not yet counted by slots.
 func (d *Timestamps) Exact() bool { return len(d.words) < timeSlots }
 
-// Estimate is how many things there are if so many are counted.
+// Estimate is how many things there are if the caller's count is counted.
 func (d *Timestamps) Estimate(counted float32) float64 {
 	if d.Exact() {
 		return float64(counted)
@@ -31,8 +31,8 @@ func (d *Timestamps) Estimate(counted float32) float64 {
 	return LinearCount(timeSlots, float64(counted))
 }
 
-// See notes a thing in step now and calls moved: was is the step in which it was seen before, ok
-// whether it was.
+// See notes that a thing was seen in step now, and calls moved with the step in which it was seen
+// before; ok is false if it was not.
 func (d *Timestamps) See(hash uint32, now int64, moved func(was int64, ok bool)) {
 	stamp := stampOf(now)
 	if len(d.words) >= timeSlots {
@@ -58,8 +58,8 @@ func (d *Timestamps) See(hash uint32, now int64, moved func(was int64, ok bool))
 	moved(0, false)
 }
 
-// A stamp is the step modulo 65,535, plus 1. Older ones are dropped by Forget before they could be
-// taken for new ones.
+// A stamp is a step modulo 65,535, plus 1. Forget drops old stamps before they could be mistaken for
+// new ones.
 const stamps = 65_535
 
 func stampOf(step int64) uint16 {
@@ -79,11 +79,11 @@ func before(now int64, stamp uint16) int64 {
 	return now - age
 }
 
-// Full tells whether the next new thing cannot be told apart from the others.
+// Full tells whether there is no room for another thing: the next one needs Spread first.
 func (d *Timestamps) Full() bool { return d.Exact() && len(d.words) >= 3*exactThings }
 
-// Spread goes over to slots. Of two things in one slot the older one is dropped, and dropped is
-// called with its step.
+// Spread changes from things to slots. Of two things in one slot the older one is dropped, and dropped
+// is called with its step.
 func (d *Timestamps) Spread(now int64, dropped func(was int64)) {
 	old := d.words
 	d.words = make([]uint16, timeSlots)
@@ -101,7 +101,7 @@ func (d *Timestamps) Spread(now int64, dropped func(was int64)) {
 	}
 }
 
-// Forget drops what was last seen so many steps ago, or longer.
+// Forget drops what was last seen so many steps before now, or earlier.
 func (d *Timestamps) Forget(now, steps int64) {
 	if d.Exact() {
 		kept := d.words[:0]

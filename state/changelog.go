@@ -7,17 +7,16 @@ import (
 	badger "github.com/dgraph-io/badger/v4"
 )
 
-// Changes returns what a checkpointed partition has changed since the changelog last had it: pages
-// (nil: deleted), the marker, and the version to give to Copied once they are committed there.
-// Badger's own versions say so; nothing is remembered beside them.
+// Changes returns what a checkpointed partition has changed since the changelog last had it: pages (a
+// nil value: deleted), the marker, and the version to give to Copied once they are committed there.
+// Badger's own versions tell; nothing else is kept for it.
 func (s *Store) Changes(sp Space) (pages []Page, marker []byte, version uint64, err error) {
 	s.mu.Lock()
 	version = s.markers[sp]
 	since, kept := s.copied[sp]
 	s.mu.Unlock()
 	if !kept {
-		// From now on, also after a crash, deletions are kept until the changelog has them: it may
-		// have a page of which we do not learn.
+		// From now on, also after a crash, deletions are kept until the changelog has them.
 		if err := s.Copied(sp, 0); err != nil {
 			return nil, nil, 0, err
 		}
@@ -27,14 +26,9 @@ func (s *Store) Changes(sp Space) (pages []Page, marker []byte, version uint64, 
 	}
 	tx := s.db.NewTransactionAt(version, false)
 	defer tx.Discard()
-	key := sp.prefix(kindMarker)
-	it, err := tx.Get(key)
-	if err != nil {
-		return nil, nil, 0, fmt.Errorf("marker of partition %d: %w", sp.Partition, err)
-	}
-	b, err := it.ValueCopy(nil)
-	if err == nil {
-		marker, err = unseal(key, b)
+	marker, _, err = read(tx, sp.prefix(kindMarker))
+	if err == nil && marker == nil {
+		err = badger.ErrKeyNotFound
 	}
 	if err != nil {
 		return nil, nil, 0, fmt.Errorf("marker of partition %d: %w", sp.Partition, err)
@@ -55,10 +49,7 @@ func (s *Store) Changes(sp Space) (pages []Page, marker []byte, version uint64, 
 			pages = append(pages, Page{Key: k})
 			continue
 		}
-		b, err := item.ValueCopy(nil)
-		if err == nil {
-			b, err = unseal(item.Key(), b)
-		}
+		b, err := unsealed(item)
 		if err != nil {
 			return nil, nil, 0, fmt.Errorf("partition %d: %w", sp.Partition, err)
 		}
@@ -67,15 +58,15 @@ func (s *Store) Changes(sp Space) (pages []Page, marker []byte, version uint64, 
 	return pages, marker, version, nil
 }
 
-// Copied notes that the changelog has the partition up to a version.
+// Copied records that the changelog has the partition up to a version.
 func (s *Store) Copied(sp Space, version uint64) error {
-	if err := s.setAt(s.next(), sp.prefix(kindCopied), binary.BigEndian.AppendUint64(nil, version)); err != nil {
+	if err := s.setAt(s.nextVersion(), sp.prefix(kindCopied), binary.BigEndian.AppendUint64(nil, version)); err != nil {
 		return fmt.Errorf("changelog position of partition %d: %w", sp.Partition, err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.copied[sp] = version
-	s.discard()
+	s.allowDiscard()
 	return nil
 }
 

@@ -7,20 +7,21 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
-// Why nothing can be saved any more; wrapped by what Disk says.
+// Errors that Room.Problem wraps.
 var (
 	ErrFull = errors.New("too little room on the disk")
 	ErrGone = errors.New("files of a running instance were removed")
 )
 
-// Room on a file system is kept for what is under way when it becomes short. By itself it is one
-// sixteenth of it, within these bounds.
+// Bounds of the room that is kept free on a file system for writes that are under way when it becomes
+// short: one sixteenth of it, if the config does not say.
 const (
 	leastRoom = 16 << 20
 	mostRoom  = 256 << 20
@@ -30,17 +31,17 @@ const (
 // that they are still the same. Badger writes by mmap, where a full disk is no error but SIGBUS,
 // which ends the process in the middle of whatever it does: so there must be room before it writes.
 type Disk struct {
-	// Statfs tells how many bytes of a directory's file system are free for this user, and how many
-	// there are. A test has its own.
+	// Statfs returns how many bytes of a directory's file system are free for this user, and how many
+	// there are. Tests replace it.
 	Statfs func(dir string) (free, total int64, err error)
 
 	min  int64 // 0: by the size of the file system
 	dirs []string
 
-	mu    sync.Mutex
-	known map[string]os.FileInfo
-	need  int64 // what one write may take
-	room  Room
+	mu   sync.Mutex
+	seen map[string]os.FileInfo
+	need int64 // what one write may take
+	room Room
 }
 
 // Room is what a look at the disk found: of several directories the one with the least to spare.
@@ -52,10 +53,10 @@ type Room struct {
 	Err             error // of a directory that is gone, or of asking
 }
 
-// NewDisk watches directories, those that are not there yet from when they are. min is the room to
-// be kept free; 0 takes a sixteenth of the file system, from 16 to 256 MiB.
+// NewDisk watches directories; one that does not exist yet from when it does. min is the room to keep
+// free, in bytes; 0: a sixteenth of the file system, from 16 to 256 MiB.
 func NewDisk(min int64, dirs ...string) *Disk {
-	return &Disk{Statfs: statfs, min: min, dirs: dirs, known: map[string]os.FileInfo{}}
+	return &Disk{Statfs: statfs, min: min, dirs: dirs, seen: map[string]os.FileInfo{}}
 }
 
 func statfs(dir string) (free, total int64, err error) {
@@ -66,7 +67,7 @@ func statfs(dir string) (free, total int64, err error) {
 	return int64(s.Bavail) * s.Bsize, int64(s.Blocks) * s.Bsize, nil
 }
 
-// Look looks at the disk now. A nil Disk, that of a store in memory, has room.
+// Look measures the disk now. A nil Disk, that of a store in memory, has room.
 func (d *Disk) Look() Room {
 	if d == nil {
 		return Room{}
@@ -84,21 +85,20 @@ func (d *Disk) Look() Room {
 	return d.room
 }
 
-// begin takes a directory as it is now: what stood there before may have been thrown away by who
-// opens it.
-func (d *Disk) begin(dir string) {
+// watchAnew forgets which directory was there: whoever opens a store may have replaced it.
+func (d *Disk) watchAnew(dir string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	delete(d.known, dir)
+	delete(d.seen, dir)
 }
 
 func (d *Disk) look(dir string) Room {
 	r := Room{Dir: dir}
 	info, err := os.Stat(dir)
-	switch was := d.known[dir]; {
+	switch was := d.seen[dir]; {
 	case err == nil && was == nil:
 		if !empty(dir) {
-			d.known[dir] = info
+			d.seen[dir] = info
 		}
 	case errors.Is(err, fs.ErrNotExist) && was == nil:
 	case errors.Is(err, fs.ErrNotExist), err == nil && (!os.SameFile(was, info) || empty(dir)):
@@ -130,8 +130,7 @@ func (d *Disk) look(dir string) Room {
 	return r
 }
 
-// empty reports whether there is nothing in a directory: that is how a removal leaves one that is a
-// mount point.
+// empty reports whether a directory is empty: removing a mount point leaves it so.
 func empty(dir string) bool {
 	f, err := os.Open(dir)
 	if err != nil {
@@ -142,7 +141,7 @@ func empty(dir string) bool {
 	return errors.Is(err, io.EOF)
 }
 
-// Problem is why nothing can be saved, with what to do; nil: it can.
+// Problem is why nothing can be saved, and what to do; nil: all is well.
 func (r Room) Problem() error {
 	switch {
 	case r.Err != nil:
@@ -157,8 +156,8 @@ func (r Room) Problem() error {
 
 func mebibytes(n int64) string { return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20)) }
 
-// OnDisk is what a directory takes on disk. Badger's files are longer than what is in them while it
-// has them open, and its own count comes late.
+// OnDisk is how many bytes a directory takes on disk, by allocated blocks: open files of Badger are
+// longer than what is in them, and its own count lags.
 func OnDisk(dir string) (n int64) {
 	filepath.WalkDir(dir, func(_ string, e fs.DirEntry, err error) error {
 		if err != nil {
@@ -173,3 +172,45 @@ func OnDisk(dir string) (n int64) {
 	})
 	return n
 }
+
+// reserve checks that there is room before Badger begins a write, and allocates the blocks of its
+// newest log.
+func (s *Store) reserve() error {
+	if s.disk == nil {
+		return nil
+	}
+	if err := s.disk.Look().Problem(); err != nil {
+		return err
+	}
+	logs, err := filepath.Glob(filepath.Join(s.dir, "*.mem"))
+	if err != nil || len(logs) == 0 {
+		return err
+	}
+	newest := slices.Max(logs) // numbers of five digits
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if newest == s.reserved {
+		return nil
+	}
+	f, err := os.OpenFile(newest, os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // flushed meanwhile
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	// The file keeps its size, twice that of the memtable. Badger fills a little more than one memtable.
+	err = unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, 5*s.memtable/4)
+	switch {
+	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
+		return fmt.Errorf("%s cannot be given %s: %w (%w)", newest, mebibytes(5*s.memtable/4), ErrFull, err)
+	case err != nil && !errors.Is(err, unix.EOPNOTSUPP) && !errors.Is(err, unix.EINTR):
+		return fmt.Errorf("%s cannot be given its blocks: %w", newest, err)
+	}
+	s.reserved = newest
+	return nil
+}
+
+// Short reports whether there is no room, or no directory, to save anything.
+func (s *Store) Short() bool { return s.disk != nil && s.disk.Look().Problem() != nil }

@@ -12,22 +12,14 @@ import (
 func (s *Store) Meta(name string) ([]byte, error) {
 	tx := s.db.NewTransactionAt(math.MaxUint64, false)
 	defer tx.Discard()
-	key := append([]byte{kindMeta}, name...)
-	it, err := tx.Get(key)
-	if errors.Is(err, badger.ErrKeyNotFound) {
-		return nil, nil
+	b, _, err := read(tx, append([]byte{kindMeta}, name...))
+	if err != nil && !errors.Is(err, ErrCorrupt) {
+		err = fmt.Errorf("reading %s: %w", name, err)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", name, err)
-	}
-	b, err := it.ValueCopy(nil)
-	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", name, err)
-	}
-	return unseal(key, b)
+	return b, err
 }
 
-// Metas are the names of small values that begin with a prefix, in order.
+// Metas are the names of small values that begin with a prefix, sorted.
 func (s *Store) Metas(prefix string) (names []string) {
 	tx := s.db.NewTransactionAt(math.MaxUint64, false)
 	defer tx.Discard()
@@ -41,7 +33,7 @@ func (s *Store) Metas(prefix string) (names []string) {
 
 // SetMeta writes a small value of the instance.
 func (s *Store) SetMeta(name string, value []byte) error {
-	if err := s.setAt(s.next(), append([]byte{kindMeta}, name...), value); err != nil {
+	if err := s.setAt(s.nextVersion(), append([]byte{kindMeta}, name...), value); err != nil {
 		return fmt.Errorf("writing %s: %w", name, err)
 	}
 	return nil

@@ -8,26 +8,26 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	badger "github.com/dgraph-io/badger/v4"
 )
 
-// Why Open refuses a directory, beside damage: each is wrapped by its error.
+// Errors that Open wraps when it refuses a directory; damage is ErrCorrupt.
 var (
 	ErrInUse = errors.New("another process has it open")
 	ErrNewer = errors.New("a newer binary wrote it")
 )
 
-// because is an error with its own words that errors.Is takes for why.
-type because struct {
+// causedBy is an error whose message does not name its cause; errors.Is finds it.
+type causedBy struct {
 	error
 	why error
 }
 
-func (b because) Unwrap() error { return b.why }
+func (b causedBy) Unwrap() error { return b.why }
 
-// Exists reports whether there is a store in a directory, or what is left of one, without making
-// one.
+// Exists reports whether a directory holds a store, or what is left of one.
 func Exists(dir string) bool {
 	for _, pattern := range []string{"MANIFEST", "KEYREGISTRY", "*.sst", "*.mem", "*.vlog"} {
 		if found, _ := filepath.Glob(filepath.Join(dir, pattern)); len(found) > 0 {
@@ -48,7 +48,7 @@ func Open(dir string) (*Store, error) {
 
 // OpenOn opens a store on a watched disk.
 func OpenOn(dir string, disk *Disk) (*Store, error) {
-	o := layoutOf(dir)
+	o := badgerOptions(dir)
 	if dir == "" {
 		o = o.WithInMemory(true).WithSyncWrites(false)
 	} else if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -61,31 +61,31 @@ func OpenOn(dir string, disk *Disk) (*Store, error) {
 		os.Remove(f.Name())
 	}
 	if dir != "" {
-		disk.begin(dir)
-		o = sized(o, dir, disk)
-		if pid := holder(dir); pid != "" { // before anything is looked into: its files change
-			return nil, because{
+		disk.watchAnew(dir)
+		o = fitToDisk(o, dir, disk)
+		if pid := lockHolder(dir); pid != "" { // before files are read, which would change meanwhile
+			return nil, causedBy{
 				fmt.Errorf("state directory %s is in use by process %s; every instance needs a directory of its own",
 					dir, pid), ErrInUse}
 		}
 		if err := disk.Look().Problem(); err != nil {
 			return nil, fmt.Errorf("state directory: %w", err)
 		}
-		if err := sound(o); err != nil {
-			return nil, because{fmt.Errorf("state in %s is damaged: %w; %s", dir, err, whatToDo), ErrCorrupt}
+		if err := verifyFiles(o); err != nil {
+			return nil, causedBy{fmt.Errorf("state in %s is damaged: %w; %s", dir, err, rebuildHint), ErrCorrupt}
 		}
 	}
 	db, err := openBadger(o)
 	if err != nil {
 		if pid, e := os.ReadFile(filepath.Join(dir, "LOCK")); e == nil && len(pid) > 0 && isLocked(err) {
-			return nil, because{
+			return nil, causedBy{
 				fmt.Errorf("state directory %s is in use by process %s; every instance needs a directory of its own",
 					dir, string(trim(pid))), ErrInUse}
 		}
 		if dir != "" && disk.Look().Problem() != nil {
 			return nil, fmt.Errorf("state directory: %w", disk.Look().Problem())
 		}
-		return nil, because{fmt.Errorf("state in %s does not open: %w; %s", dir, err, whatToDo), ErrCorrupt}
+		return nil, causedBy{fmt.Errorf("state in %s does not open: %w; %s", dir, err, rebuildHint), ErrCorrupt}
 	}
 	s := &Store{db: db, dir: dir, disk: disk, memtable: o.MemTableSize, version: db.MaxVersion(),
 		markers: map[Space]uint64{}, copied: map[Space]uint64{}}
@@ -93,7 +93,7 @@ func OpenOn(dir string, disk *Disk) (*Store, error) {
 		err = s.reserve()
 	}
 	if err == nil {
-		err = guarded(s.start)
+		err = catchFaults(s.start)
 	}
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
@@ -110,7 +110,7 @@ func trim(b []byte) []byte {
 	return b
 }
 
-// start checks the format and learns the versions of the markers.
+// start checks the format and reads the versions of the markers and of the changelog.
 func (s *Store) start() error {
 	b, err := s.Meta("format")
 	if err != nil {
@@ -123,7 +123,7 @@ func (s *Store) start() error {
 	} else if len(b) != 1 {
 		return fmt.Errorf("format of the state in %s: %w", s.dir, ErrCorrupt)
 	} else if b[0] > Format {
-		return because{
+		return causedBy{
 			fmt.Errorf(
 				"state in %s has format %d, this binary knows up to %d; run the newer binary, or move the directory away to rebuild",
 				s.dir, b[0], Format), ErrNewer}
@@ -144,11 +144,7 @@ func (s *Store) start() error {
 		if !ok {
 			continue
 		}
-		b, err := copies.Item().ValueCopy(nil)
-		if err == nil {
-			b, err = unseal(copies.Item().Key(), b)
-		}
-		if err != nil || len(b) != 8 {
+		if b, err = unsealed(copies.Item()); err != nil || len(b) != 8 {
 			return fmt.Errorf("changelog position of partition %d: %w", sp.Partition, ErrCorrupt)
 		}
 		s.copied[sp] = binary.BigEndian.Uint64(b)
@@ -156,8 +152,8 @@ func (s *Store) start() error {
 	return nil
 }
 
-// Scratch opens an empty store in a new directory below dir, for what need not outlive the process:
-// "" is where the system keeps what is temporary. Close removes it.
+// Scratch opens an empty store in a new directory below dir ("": the system's temporary directory),
+// for pages that need not outlive the process. Close removes it.
 func Scratch(dir string) (*Store, error) {
 	dir, err := os.MkdirTemp(dir, "wayward-scratch-*")
 	if err != nil {
@@ -165,9 +161,9 @@ func Scratch(dir string) (*Store, error) {
 	}
 	const memtable = 16 << 20
 	disk := NewDisk(1, dir)
-	disk.begin(dir)
+	disk.watchAnew(dir)
 	disk.need = max(disk.need, 5*memtable/2)
-	db, err := badger.OpenManaged(layoutOf(dir).WithSyncWrites(false).WithMemTableSize(memtable).WithNumCompactors(2))
+	db, err := badger.OpenManaged(badgerOptions(dir).WithSyncWrites(false).WithMemTableSize(memtable).WithNumCompactors(2))
 	if err != nil {
 		os.RemoveAll(dir)
 		return nil, fmt.Errorf(
@@ -175,4 +171,34 @@ func Scratch(dir string) (*Store, error) {
 	}
 	return &Store{db: db, dir: dir, disk: disk, memtable: memtable, scratch: true, markers: map[Space]uint64{},
 		copied: map[Space]uint64{}}, nil
+}
+
+// closeTimeout is how long Badger may take to write what it has in memory: where files are gone it
+// tries for ever.
+const closeTimeout = 6 * time.Second
+
+// Close flushes and unlocks. Without room for that it does not begin, since Badger would end the
+// process: the disk is left as after a crash, and the next Open goes on from it.
+func (s *Store) Close() error {
+	if s.scratch {
+		return errors.Join(s.db.Close(), os.RemoveAll(s.dir))
+	}
+	if s.disk != nil {
+		r := s.disk.Look()
+		if r.Err != nil || r.Free < 3*s.memtable/2 {
+			return fmt.Errorf("state is left as it is: %w", r.Problem())
+		}
+	}
+	done := make(chan error, 1)
+	go func() { done <- catchFaults(s.db.Close) }()
+	t := time.NewTimer(closeTimeout)
+	defer t.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-t.C:
+		return fmt.Errorf(
+			"state in %s was not closed within %s and is left as it is: the next start goes on from the last checkpoint; see to the disk",
+			s.dir, closeTimeout)
+	}
 }

@@ -1,12 +1,12 @@
 // Package state keeps pages on disk: the state of one entity each, grouped by the partition that
 // owns it. It alone knows Badger, and it never knows what a page means. Begin reading at
-// Store.Checkpoint and Store.Load; changelog.go copies a partition to Kafka and back, sound.go and
-// disk.go keep Badger from files and disks that would end the process.
+// Store.Checkpoint and Store.Load. changelog.go copies a partition to Kafka and back; badger.go,
+// verify.go and disk.go keep Badger from files and disks that would end the process.
 //
 // A checkpoint writes the dirty pages of one partition and then its marker, all at one new version
 // of Badger (managed mode). A load reads at the version of the marker, so half a checkpoint never
-// happened. Pages that carry their own position instead are wrong as soon as one step reads one
-// page to write another (research: traps J1, J2).
+// happened. A position in each page instead would not do: it is wrong as soon as one step reads one
+// page to write another.
 package state
 
 import (
@@ -43,7 +43,7 @@ type Store struct {
 	disk     *Disk  // nil: in memory
 	memtable int64  // bytes of Badger's
 	reserved string // the newest log that has its blocks; under mu
-	scratch  bool   // it outlives nobody: Close removes it
+	scratch  bool   // Close removes it
 
 	mu      sync.Mutex
 	version uint64 // newest version handed out
@@ -52,8 +52,8 @@ type Store struct {
 	// version up to which the changelog has the partition's pages; only where a changelog is kept
 	copied map[Space]uint64
 
-	// Between, if set, is called between the pages and the marker of a checkpoint, and after each
-	// batch of pages: where a crash test dies.
+	// Between is for crash tests alone. If set, it is called between the pages and the marker of a
+	// checkpoint, and after every 64 pages.
 	Between func()
 }
 
@@ -71,7 +71,7 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-func (s *Store) next() uint64 {
+func (s *Store) nextVersion() uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.version++ // begun at the newest of the disk; Badger's MaxVersion races with its own writes
@@ -96,6 +96,7 @@ func seal(v []byte) []byte {
 	return append(b, v...)
 }
 
+// unseal checks and removes what seal put there; key is for the error.
 func unseal(key, b []byte) ([]byte, error) {
 	if len(b) < 4 || binary.BigEndian.Uint32(b) != crc32.Checksum(b[4:], castagnoli) {
 		return nil, fmt.Errorf("%w: %q, %d bytes", ErrCorrupt, key, len(b))
@@ -103,10 +104,32 @@ func unseal(key, b []byte) ([]byte, error) {
 	return b[4:], nil
 }
 
-// Checkpoint writes pages and then the marker at one new version. pages must not be empty of keys
-// twice; a nil value deletes the page. Only what a transaction has committed may come here.
+// unsealed is the value of an item, checked.
+func unsealed(item *badger.Item) ([]byte, error) {
+	b, err := item.ValueCopy(nil)
+	if err != nil {
+		return nil, err
+	}
+	return unseal(item.Key(), b)
+}
+
+// read returns the value of a key and its version; nil: there is none.
+func read(tx *badger.Txn, key []byte) (value []byte, version uint64, err error) {
+	item, err := tx.Get(key)
+	if errors.Is(err, badger.ErrKeyNotFound) {
+		return nil, 0, nil
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	value, err = unsealed(item)
+	return value, item.Version(), err
+}
+
+// Checkpoint writes pages and then the marker, all at one new version. No key may come twice; a nil
+// value deletes the page. Only what a transaction has committed may come here.
 func (s *Store) Checkpoint(sp Space, pages func(yield func(Page) bool), marker []byte) error {
-	ts := s.next()
+	ts := s.nextVersion()
 	wb := s.db.NewWriteBatchAt(ts)
 	defer func() { wb.Cancel() }()
 	prefix := sp.prefix(kindPage)
@@ -114,7 +137,7 @@ func (s *Store) Checkpoint(sp Space, pages func(yield func(Page) bool), marker [
 	n, unchecked := 0, int64(s.memtable)
 	for p := range pages {
 		if unchecked += int64(len(p.Key) + len(p.Value)); unchecked > s.memtable/16 {
-			// what goes beyond what Badger has reserved must fit
+			// what goes beyond the blocks that the log has must fit on the disk
 			if err := s.reserve(); err != nil {
 				return fmt.Errorf("checkpoint of partition %d: %w", sp.Partition, err)
 			}
@@ -149,34 +172,23 @@ func (s *Store) Checkpoint(sp Space, pages func(yield func(Page) bool), marker [
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.markers[sp] = ts
-	s.discard()
+	s.allowDiscard()
 	return nil
 }
 
-// Get reads the newest version of a page; nil: there is none. It is the one of the last checkpoint
-// as long as none is under way that holds the page.
+// Get reads the newest version of a page; nil: there is none. While a checkpoint is under way that may
+// be a page of it; else it is the last checkpoint's.
 func (s *Store) Get(sp Space, key []byte) ([]byte, error) {
 	tx := s.db.NewTransactionAt(math.MaxUint64, false)
 	defer tx.Discard()
-	k := append(sp.prefix(kindPage), key...)
-	it, err := tx.Get(k)
-	if errors.Is(err, badger.ErrKeyNotFound) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("partition %d: %w", sp.Partition, err)
-	}
-	b, err := it.ValueCopy(nil)
-	if err == nil {
-		b, err = unseal(k, b)
-	}
+	b, _, err := read(tx, append(sp.prefix(kindPage), key...))
 	if err != nil {
 		return nil, fmt.Errorf("partition %d: %w", sp.Partition, err)
 	}
 	return b, nil
 }
 
-// Keys gives the keys of a partition's pages, in order, until yield returns false.
+// Keys yields the keys of a partition's pages, sorted, until yield returns false.
 func (s *Store) Keys(sp Space, yield func(key string) bool) {
 	tx := s.db.NewTransactionAt(math.MaxUint64, false)
 	defer tx.Discard()
@@ -195,7 +207,7 @@ func (s *Store) Put(sp Space, pages func(yield func(Page) bool)) error {
 	if err := s.reserve(); err != nil {
 		return fmt.Errorf("what does not fit into memory: %w; set TMPDIR to a directory with room", err)
 	}
-	wb := s.db.NewWriteBatchAt(s.next())
+	wb := s.db.NewWriteBatchAt(s.nextVersion())
 	defer wb.Cancel()
 	prefix := sp.prefix(kindPage)
 	for p := range pages {
@@ -208,13 +220,13 @@ func (s *Store) Put(sp Space, pages func(yield func(Page) bool)) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.db.SetDiscardTs(s.version) // older versions are of no use to anybody
+	s.db.SetDiscardTs(s.version) // nobody reads older versions
 	return nil
 }
 
-// discard lets Badger forget versions behind every marker. A marker of a partition that went away
-// holds it back until Forget.
-func (s *Store) discard() {
+// allowDiscard lets Badger drop versions that are older than every marker and every changelog. The
+// marker of a partition that went away holds it back until Forget. s.mu is held.
+func (s *Store) allowDiscard() {
 	low := uint64(math.MaxUint64)
 	for _, ts := range s.markers {
 		low = min(low, ts)
@@ -227,6 +239,7 @@ func (s *Store) discard() {
 	}
 }
 
+// setAt writes a value at a version.
 func (s *Store) setAt(ts uint64, key, value []byte) error {
 	if err := s.reserve(); err != nil {
 		return err
@@ -239,11 +252,11 @@ func (s *Store) setAt(ts uint64, key, value []byte) error {
 	return tx.CommitAt(ts, nil)
 }
 
-// Load reads the partition as its newest marker left it, calls page for each page, and returns the
-// marker (nil: none). What a torn checkpoint left behind at newer versions is rolled back at a
-// version of its own: a later marker would show it.
+// Load calls page for each page of the partition as of its newest marker, and returns the marker (nil:
+// none). Pages that a torn checkpoint wrote at newer versions are rolled back, by writing the old ones
+// at a still newer version: else the next marker would make them visible.
 func (s *Store) Load(sp Space, page func(key string, value []byte) error) (marker []byte, err error) {
-	err = guarded(func() (err error) { marker, err = s.load(sp, page); return err })
+	err = catchFaults(func() (err error) { marker, err = s.load(sp, page); return err })
 	return marker, err
 }
 
@@ -270,7 +283,7 @@ func (s *Store) load(sp Space, page func(key string, value []byte) error) ([]byt
 		if err := s.reserve(); err != nil {
 			return nil, fmt.Errorf("rolling back a torn checkpoint of partition %d: %w", sp.Partition, err)
 		}
-		wb := s.db.NewWriteBatchAt(s.next())
+		wb := s.db.NewWriteBatchAt(s.nextVersion())
 		defer wb.Cancel()
 		for _, k := range torn {
 			old, err := at.Get(k)
@@ -313,27 +326,17 @@ func (s *Store) load(sp Space, page func(key string, value []byte) error) ([]byt
 
 // readMarker returns a partition's newest marker and its version; nil: none.
 func readMarker(tx *badger.Txn, sp Space) (marker []byte, version uint64, err error) {
-	key := sp.prefix(kindMarker)
-	it, err := tx.Get(key)
-	if errors.Is(err, badger.ErrKeyNotFound) {
-		return nil, 0, nil
+	marker, version, err = read(tx, sp.prefix(kindMarker))
+	if err != nil && !errors.Is(err, ErrCorrupt) {
+		err = fmt.Errorf("marker of partition %d: %w", sp.Partition, err)
 	}
-	if err != nil {
-		return nil, 0, fmt.Errorf("marker of partition %d: %w", sp.Partition, err)
-	}
-	b, err := it.ValueCopy(nil)
-	if err != nil {
-		return nil, 0, fmt.Errorf("marker of partition %d: %w", sp.Partition, err)
-	}
-	marker, err = unseal(key, b)
-	return marker, it.Version(), err
+	return marker, version, err
 }
 
-// Scan reads a partition as its newest marker left it, as Load does, but changes nothing and does
-// not stop at damage: a page that cannot be read is given with the error instead of its value. The
-// error of Scan itself is the marker's.
+// Scan is Load for inspection: it changes nothing and does not stop at damage. A page that cannot be
+// read comes with an error in place of its value; the error of Scan itself is the marker's.
 func (s *Store) Scan(sp Space, page func(key string, value []byte, err error)) (marker []byte, err error) {
-	err = guarded(func() (err error) { marker, err = s.scan(sp, page); return err })
+	err = catchFaults(func() (err error) { marker, err = s.scan(sp, page); return err })
 	return marker, err
 }
 
@@ -342,7 +345,7 @@ func (s *Store) scan(sp Space, page func(key string, value []byte, err error)) (
 	defer now.Discard()
 	marker, ts, err := readMarker(now, sp)
 	if err != nil {
-		ts = math.MaxUint64 // of a damaged marker the version is not believed either
+		ts = math.MaxUint64 // the version of a damaged marker cannot be trusted either
 	}
 	at := s.db.NewTransactionAt(ts, false)
 	defer at.Discard()
@@ -352,10 +355,7 @@ func (s *Store) scan(sp Space, page func(key string, value []byte, err error)) (
 	defer it.Close()
 	for it.Rewind(); it.Valid(); it.Next() {
 		k := it.Item().Key()
-		b, err := it.Item().ValueCopy(nil)
-		if err == nil {
-			b, err = unseal(k, b)
-		}
+		b, err := unsealed(it.Item())
 		page(string(k[len(o.Prefix):]), b, err)
 	}
 	return marker, err
@@ -369,17 +369,17 @@ func (s *Store) Forget(sp Space) error {
 	}
 	tx := s.db.NewTransactionAt(math.MaxUint64, false)
 	defer tx.Discard()
-	wb := s.db.NewWriteBatchAt(s.next())
+	wb := s.db.NewWriteBatchAt(s.nextVersion())
 	defer wb.Cancel()
-	// The marker goes first: pages without a marker are nothing, a marker without its pages is a
-	// lie.
+	// The marker goes first: pages without a marker are ignored, but a marker without its pages would be
+	// believed.
 	if err := errors.Join(wb.Delete(sp.prefix(kindMarker)), wb.Delete(sp.prefix(kindCopied))); err != nil {
 		return err
 	}
 	if err := wb.Flush(); err != nil {
 		return fmt.Errorf("forgetting partition %d: %w", sp.Partition, err)
 	}
-	wb = s.db.NewWriteBatchAt(s.next())
+	wb = s.db.NewWriteBatchAt(s.nextVersion())
 	it := tx.NewIterator(badger.IteratorOptions{Prefix: sp.prefix(kindPage)})
 	defer it.Close()
 	for it.Rewind(); it.Valid(); it.Next() {
@@ -394,7 +394,7 @@ func (s *Store) Forget(sp Space) error {
 	defer s.mu.Unlock()
 	delete(s.markers, sp)
 	delete(s.copied, sp)
-	s.discard()
+	s.allowDiscard()
 	return nil
 }
 

@@ -255,7 +255,7 @@ func reopen(t *testing.T, s *Store, compact bool) *Store {
 	}
 	s = open(t, s.dir)
 	if compact {
-		s.discard()
+		s.allowDiscard()
 		if err := s.db.Flatten(1); err != nil {
 			t.Fatal(err)
 		}
@@ -298,7 +298,7 @@ func TestDiscardingAboveAMarkerLosesPages(t *testing.T) { // the control of the 
 		s = reopen(t, s, false)
 	}
 	delete(s.markers, gone)
-	s.discard()
+	s.allowDiscard()
 	if err := s.db.Flatten(1); err != nil {
 		t.Fatal(err)
 	}

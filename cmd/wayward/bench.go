@@ -1,33 +1,20 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"runtime"
 	"runtime/pprof"
 
 	"github.com/spf13/cobra"
 
-	"github.com/wayward-sec/wayward/config"
-	"github.com/wayward-sec/wayward/event"
-	"github.com/wayward-sec/wayward/fleet"
-	"github.com/wayward-sec/wayward/pipeline"
-	"github.com/wayward-sec/wayward/pipeline/history"
+	"github.com/wayward-sec/wayward/bench"
 )
 
-type benchOptions struct {
-	events, agents, runs int
-	brokers              []string
-	policies, profile    string
-	seconds              int
-	load                 float64 // share of the drained rate at which the latency is measured
-}
-
 func newBench() *cobra.Command {
-	o := benchOptions{}
+	var o bench.Options
+	var profile string
 	cmd := &cobra.Command{
 		Use:   "bench [replay] [live] [kafka] [start]",
 		Short: "Measure whole paths on this machine",
@@ -41,14 +28,14 @@ func newBench() *cobra.Command {
 			if len(args) == 0 {
 				args = []string{"replay", "live", "start"}
 			}
-			if o.load <= 0 || o.load > 1 {
+			if o.Load <= 0 || o.Load > 1 {
 				return errors.New("--load must be above 0 and at most 1")
 			}
-			if o.events < 1000 || o.agents < 1 || o.runs < 1 {
+			if o.Events < 1000 || o.Agents < 1 || o.Runs < 1 {
 				return errors.New("--events must be at least 1000, --agents and --runs at least 1")
 			}
-			if o.profile != "" {
-				file, err := os.Create(o.profile)
+			if profile != "" {
+				file, err := os.Create(profile)
 				if err != nil {
 					return err
 				}
@@ -58,93 +45,42 @@ func newBench() *cobra.Command {
 				}
 				defer pprof.StopCPUProfile()
 			}
+			o.Version = versionOf()
 			w := cmd.OutOrStdout()
 			fmt.Fprintf(w, "# wayward %s, %s, %s/%s, GOMAXPROCS %d, %s\n", versionOf(), runtime.Version(), runtime.GOOS,
-				runtime.GOARCH, runtime.GOMAXPROCS(0), cpuModel())
+				runtime.GOARCH, runtime.GOMAXPROCS(0), bench.CPU())
 			for _, a := range args {
+				var f *bench.Figures
 				var err error
 				switch a {
 				case "replay":
-					err = o.replay(cmd.Context(), w)
+					f, err = o.Replay(cmd.Context())
 				case "live":
-					err = o.live(cmd.Context(), w, "live_embedded", nil)
+					f, err = o.Live(cmd.Context(), "live_embedded", nil)
 				case "kafka":
-					if len(o.brokers) == 0 {
+					if len(o.Brokers) == 0 {
 						return errors.New("bench kafka needs --brokers")
 					}
-					err = o.live(cmd.Context(), w, "live_kafka", o.brokers)
+					f, err = o.Live(cmd.Context(), "live_kafka", o.Brokers)
 				case "start":
-					err = o.start(cmd.Context(), w)
+					f, err = o.Start(cmd.Context())
 				}
 				if err != nil {
 					return fmt.Errorf("bench %s: %w", a, err)
 				}
+				f.Print(w)
 			}
 			return nil
 		},
 	}
 	f := cmd.Flags()
-	f.IntVar(&o.events, "events", 3_000_000, "events of 640 bytes")
-	f.IntVar(&o.agents, "agents", 10_000, "agents, drawn by Zipf 1.1")
-	f.IntVar(&o.runs, "runs", 3, "runs; the median is printed")
-	f.StringSliceVar(&o.brokers, "brokers", nil, "of a real Kafka, for bench kafka")
-	f.StringVar(&o.policies, "policies", "", "`directory` of policies; the built-in limits without")
-	f.StringVar(&o.profile, "cpuprofile", "", "write a CPU profile to `file`")
-	f.IntVar(&o.seconds, "seconds", 10, "of part load, for the latency")
-	f.Float64Var(&o.load, "load", 0.5, "`share` of the drained rate at which the latency is measured")
+	f.IntVar(&o.Events, "events", 3_000_000, "events of 640 bytes")
+	f.IntVar(&o.Agents, "agents", 10_000, "agents, drawn by Zipf 1.1")
+	f.IntVar(&o.Runs, "runs", 3, "runs; the median is printed")
+	f.StringSliceVar(&o.Brokers, "brokers", nil, "of a real Kafka, for bench kafka")
+	f.StringVar(&o.Policies, "policies", "", "`directory` of policies; the built-in limits without")
+	f.StringVar(&profile, "cpuprofile", "", "write a CPU profile to `file`")
+	f.IntVar(&o.Seconds, "seconds", 10, "of part load, for the latency")
+	f.Float64Var(&o.Load, "load", 0.5, "`share` of the drained rate at which the latency is measured")
 	return cmd
-}
-
-func (o *benchOptions) stream() *fleet.Traffic {
-	return fleet.NewTraffic(fleet.TrafficOptions{Seed: 1, Agents: o.agents, Tenants: 3, Plain: true, Rate: 2000})
-}
-
-func (o *benchOptions) replay(ctx context.Context, w io.Writer) error {
-	policies, err := config.LoadPolicies(o.policies)
-	if err != nil {
-		return err
-	}
-	file, err := os.CreateTemp("", "wayward-bench-*.jsonl")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(file.Name())
-	s := o.stream()
-	var buf []byte
-	for range o.events {
-		if buf = append(s.Next(buf), '\n'); len(buf) > 1<<20 {
-			if _, err := file.Write(buf); err != nil {
-				return err
-			}
-			buf = buf[:0]
-		}
-	}
-	if _, err := file.Write(buf); err != nil {
-		return err
-	}
-	if err := file.Close(); err != nil {
-		return err
-	}
-	var f figures
-	for range o.runs {
-		runtime.GC()
-		u := used()
-		lines, err := history.OpenLines(file.Name())
-		if err != nil {
-			return err
-		}
-		r := pipeline.Replay{Policy: policies, Flush: true, Deliver: func(*event.Finding) error { return nil }}
-		sum, err := r.Run(ctx, lines)
-		lines.Close()
-		if err != nil {
-			return err
-		}
-		if sum.Events != int64(o.events) {
-			return fmt.Errorf("%d of %d events replayed: %v", sum.Events, o.events, sum.Dead)
-		}
-		f.since(u, "replay", o.events)
-		f.add("replay_findings", float64(sum.Findings), "findings")
-	}
-	f.print(w)
-	return nil
 }

@@ -10,15 +10,13 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/wayward-sec/wayward/config"
 	"github.com/wayward-sec/wayward/configs"
 	"github.com/wayward-sec/wayward/event"
-	"github.com/wayward-sec/wayward/fleet"
+	"github.com/wayward-sec/wayward/fleet/feed"
 	"github.com/wayward-sec/wayward/instance"
 	"github.com/wayward-sec/wayward/pipeline"
-	"github.com/wayward-sec/wayward/pipeline/broker"
 	"github.com/wayward-sec/wayward/sinks"
 	"github.com/wayward-sec/wayward/terminal"
 )
@@ -82,7 +80,7 @@ func demo(ctx context.Context, length time.Duration, rate float64, seed int64, s
 	engine := make(chan error, 1)
 	go func() { engine <- pipeline.Run(ctx, i.Config) }()
 	fed := make(chan error, 1)
-	go func() { fed <- feed(ctx, i.Config.Options, c.Topics.Events, rate, seed) }()
+	go func() { fed <- feed.Run(ctx, i.Config.Options, c.Topics.Events, rate, seed) }()
 	start := time.Now()
 	tick := time.NewTicker(500 * time.Millisecond)
 	defer tick.Stop()
@@ -116,40 +114,6 @@ func demo(ctx context.Context, length time.Duration, rate float64, seed int64, s
 			return err
 		}
 	}
-}
-
-// feed produces the made-up fleet's events at a rate, stamped with the present.
-func feed(ctx context.Context, options []kgo.Opt, topic string, rate float64, seed int64) error {
-	cl, err := kgo.NewClient(append([]kgo.Opt{kgo.DefaultProduceTopic(topic),
-		kgo.ProducerBatchCompression(kgo.Lz4Compression())}, options...)...)
-	if err != nil {
-		return err
-	}
-	defer cl.Close()
-	start := time.Now()
-	s := fleet.NewTraffic(fleet.TrafficOptions{Seed: seed, Start: start.UnixMilli(), Rate: rate, Attacks: true, Disorder: 300,
-		Agents: 200})
-	var failed atomic.Pointer[error]
-	for ctx.Err() == nil && failed.Load() == nil {
-		behind := time.Since(start).Milliseconds()
-		for s.Time-start.UnixMilli() <= behind && ctx.Err() == nil {
-			value := s.Next(make([]byte, 0, 1024))
-			cl.Produce(ctx, &kgo.Record{Key: append([]byte(nil), s.Key...), Value: value},
-				func(_ *kgo.Record, err error) {
-					if err != nil && ctx.Err() == nil {
-						failed.CompareAndSwap(nil, &err)
-					}
-				})
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
-	if err := failed.Load(); err != nil {
-		return fmt.Errorf("producing events: %s", broker.Explain(*err))
-	}
-	return nil
 }
 
 // countedTerminal counts what it prints: findings without their updates, and commands.

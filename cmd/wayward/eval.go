@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/bench"
 	"github.com/wayward-sec/wayward/config"
 	"github.com/wayward-sec/wayward/eval"
 	"github.com/wayward-sec/wayward/fleet"
@@ -153,7 +154,7 @@ func (o *evalOptions) run(cmd *cobra.Command) error {
 	finish = sync.OnceFunc(finish)
 	defer finish()
 	o.Progress, o.Warn = tell, func(text string) { fmt.Fprintln(stderr, terminal.OneLine(text)) }
-	o.Version, o.Machine = versionOf(), fmt.Sprintf("%s, %d CPUs", cpuModel(), runtime.NumCPU())
+	o.Version, o.Machine = versionOf(), fmt.Sprintf("%s, %d CPUs", bench.CPU(), runtime.NumCPU())
 	r, err := o.Settings.Run(cmd.Context())
 	finish()
 	if err != nil {

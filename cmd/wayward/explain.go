@@ -2,8 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -88,7 +86,7 @@ func (o *explainOptions) run(cmd *cobra.Command, args []string) error {
 		err = o.fromTopics(cmd, &found, arg)
 	default:
 		found.Want = arg
-		err = eachRecord(cmd.Context(), o.input, found.Add)
+		err = history.EachObject(cmd.Context(), o.input, found.Add)
 	}
 	if err == nil && o.commands != "" {
 		err = o.fileCommands(cmd, &found)
@@ -119,44 +117,6 @@ func (o *explainOptions) run(cmd *cobra.Command, args []string) error {
 	return o.print(cmd.OutOrStdout(), found.List, arg != "")
 }
 
-// maxPretty bounds a record that stands on several lines.
-const maxPretty = 1 << 20
-
-// eachRecord calls f for each JSON object of a file: one a line, or, as jq prints them, one from a
-// line that is { to a line that is }.
-func eachRecord(ctx context.Context, input string, f func([]byte)) error {
-	src, err := history.OpenLines(input)
-	if err != nil {
-		return err
-	}
-	defer src.Close()
-	var pretty []byte
-	for {
-		chunk, err := src.Next(ctx)
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		for line := range bytes.Lines(chunk.Lines) {
-			line = bytes.TrimRight(line, "\r\n")
-			switch {
-			case len(line) == 0:
-			case len(pretty) == 0 && string(line) != "{":
-				f(line)
-			default:
-				pretty = append(pretty, line...)
-				if string(line) == "}" || len(pretty) > maxPretty {
-					f(pretty)
-					pretty = pretty[:0]
-				}
-			}
-		}
-		src.Done(chunk)
-	}
-}
-
 // fromTopics looks for a finding on the alert topic, if it is to be looked for, and for the
 // commands that followed.
 func (o *explainOptions) fromTopics(cmd *cobra.Command, found *explain.Explanations, uid string) error {
@@ -185,7 +145,7 @@ func (o *explainOptions) fileCommands(cmd *cobra.Command, found *explain.Explana
 	found.CommandsRead()
 	bad := client.Unread{From: o.commands}
 	defer bad.Report(cmd.ErrOrStderr())
-	return eachRecord(cmd.Context(), o.commands, func(record []byte) {
+	return history.EachObject(cmd.Context(), o.commands, func(record []byte) {
 		if err := found.AddCommand(record); err != nil {
 			bad.Add(err)
 		}

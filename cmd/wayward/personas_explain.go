@@ -9,6 +9,7 @@ import (
 
 	"github.com/wayward-sec/wayward/catalogue"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/pipeline/history"
 	"github.com/wayward-sec/wayward/policy"
 	"github.com/wayward-sec/wayward/terminal"
 )
@@ -55,7 +56,7 @@ func explainCalls(cmd *cobra.Command, set *policy.Set, input, output string) err
 	w := cmd.OutOrStdout()
 	var scratch catalogue.Scratch
 	all := []explanation{}
-	err := eventsOf(cmd.Context(), input, func(e *event.Event) error {
+	err := history.EachEvent(cmd.Context(), input, func(e *event.Event) error {
 		defer scratch.Reset()
 		x := explainOne(set, e, &scratch)
 		if output == "json" {

@@ -11,6 +11,7 @@ import (
 	"github.com/wayward-sec/wayward/detectors"
 	"github.com/wayward-sec/wayward/detectors/rule"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/pipeline/history"
 	"github.com/wayward-sec/wayward/policy"
 	"github.com/wayward-sec/wayward/rules"
 	"github.com/wayward-sec/wayward/rules/expression"
@@ -42,7 +43,7 @@ func newRulesExplain() *cobra.Command {
 		v := authoring.ViewOf(set, r)
 		fmt.Fprintf(w, "%s: %s, by %s, %s stage\n", v.ID, v.Form, strings.Join(v.By, " and "), v.Stage)
 		tracer, panel := rules.NewTracer(r), detectors.New(set)
-		return eventsOf(cmd.Context(), input, func(e *event.Event) error {
+		return history.EachEvent(cmd.Context(), input, func(e *event.Event) error {
 			fmt.Fprintf(w, "%s %s %s\n", time.UnixMilli(e.Time).UTC().Format(time.RFC3339),
 				terminal.Visible(e.Agent.ID, 100),
 				terminal.Visible(e.Tool.Name, 100))
@@ -91,7 +92,7 @@ func newRulesEval() *cobra.Command {
 			if x.VM != "" {
 				fmt.Fprintf(cmd.ErrOrStderr(), "runs on expr's machine: closures do not cover %s\n", x.VM)
 			}
-			err = eventsOf(cmd.Context(), input, func(e *event.Event) error {
+			err = history.EachEvent(cmd.Context(), input, func(e *event.Event) error {
 				persona, local, beside := rule.Beside(panel, e)
 				text, holds, err := x.Try(e, persona, local, beside)
 				some = some || holds || x.Type != expression.Bool

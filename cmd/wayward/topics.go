@@ -74,7 +74,7 @@ func topicsVerb(verb, short, long string, do func(context.Context, io.Writer, *k
 			if c.Kafka.Embedded() {
 				return errors.New("the config has no brokers: the embedded broker looks after its topics itself")
 			}
-			cl, adm, brokers, err := dial(cmd.Context(), c)
+			cl, adm, brokers, err := c.Kafka.Dial(cmd.Context())
 			if err != nil {
 				return err
 			}

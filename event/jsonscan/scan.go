@@ -1,7 +1,7 @@
 // Package jsonscan reads JSON where it lies: offsets in, offsets out, nothing allocated. It knows
 // the grammar and no meaning: which fields there are, how deep they may nest and what a fault is
-// called belongs to whoever asks. Three floors: the tokens of right JSON (scan.go), walking through
-// a value that was checked before (walk.go), and making the best of what is broken (broken.go).
+// called is the caller's. Three parts: the tokens of valid JSON (scan.go), members and elements of a
+// value that was checked before (walk.go), and repair of what is broken (broken.go).
 // Begin reading at String.
 package jsonscan
 

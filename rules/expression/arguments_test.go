@@ -15,8 +15,8 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// looked is what encoding/json finds under a path.
-func looked(raw []byte, path string) string {
+// lookup is what encoding/json finds under a path.
+func lookup(raw []byte, path string) string {
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.UseNumber()
 	var v any
@@ -52,7 +52,7 @@ func partsOf(path string) ([]string, bool) {
 // follow goes on from a value.
 func follow(v any, parts []string) string {
 	if len(parts) == 0 {
-		return said(v)
+		return scalarText(v)
 	}
 	p := parts[0]
 	list, _ := v.([]any)
@@ -81,7 +81,7 @@ func follow(v any, parts []string) string {
 	return follow(m[p[1:]], parts[1:])
 }
 
-func said(v any) string {
+func scalarText(v any) string {
 	switch v := v.(type) {
 	case string:
 		return v
@@ -119,9 +119,9 @@ func TestArguments(t *testing.T) {
 		{`{"items": []}`, "items[*]", ""},
 		{`{"": {"": "x"}}`, ".", "x"},
 	} {
-		if got := argumentOf([]byte(c.raw), c.path); got != c.want || got != looked([]byte(c.raw), c.path) {
+		if got := argumentOf([]byte(c.raw), c.path); got != c.want || got != lookup([]byte(c.raw), c.path) {
 			t.Errorf("%s of %s: %q, want %q (encoding/json: %q)", c.path, c.raw, got, c.want,
-				looked([]byte(c.raw), c.path))
+				lookup([]byte(c.raw), c.path))
 		}
 	}
 }
@@ -137,7 +137,7 @@ func FuzzArguments(f *testing.F) {
 			bytes.Contains(bytes.ToLower(raw), []byte(`\ud`)) {
 			return
 		}
-		if got, want := argumentOf(raw, path), looked(raw, path); got != want {
+		if got, want := argumentOf(raw, path), lookup(raw, path); got != want {
 			t.Fatalf("%q of %s: %q, encoding/json finds %q", path, raw, got, want)
 		}
 	})

@@ -36,26 +36,26 @@ func refund() *Context {
 		Vars: []Value{{N: 620}, {S: "bob"}, {S: "a-1"}, {N: 1}}}
 }
 
-// hearsay is what a test wants to be known beside the event.
-type hearsay struct {
+// fakeEnrichment answers what a test wants.
+type fakeEnrichment struct {
 	seen bool
 	n    float64
 	role Role
 }
 
-func (h *hearsay) Seen(word string) bool { return h.seen || word == "tool" }
+func (h *fakeEnrichment) Seen(word string) bool { return h.seen || word == "tool" }
 
-func (h *hearsay) Quantile(_ string, q float64) float64 { return h.n * q }
+func (h *fakeEnrichment) Quantile(_ string, q float64) float64 { return h.n * q }
 
-func (h *hearsay) Expected(measure string) float64 { return h.n + float64(len(measure)) }
+func (h *fakeEnrichment) Expected(measure string) float64 { return h.n + float64(len(measure)) }
 
-func (h *hearsay) P(string) float64 { return h.n / 1000 }
+func (h *fakeEnrichment) P(string) float64 { return h.n / 1000 }
 
-func (h *hearsay) Role() *Role { return &h.role }
+func (h *fakeEnrichment) Role() *Role { return &h.role }
 
 func TestWhatIsKnownBesideTheEvent(t *testing.T) {
 	c := refund()
-	c.Enrichment = &hearsay{n: 40, role: Role{Known: true, Default: "deny", Tags: []string{"kyc"},
+	c.Enrichment = &fakeEnrichment{n: 40, role: Role{Known: true, Default: "deny", Tags: []string{"kyc"},
 		Forbids: []string{"tool", "destination"}, NeedsApproval: true}}
 	for src, want := range map[string]any{
 		`baseline.seen("tool") and not baseline.seen("user")`:  true,

@@ -106,7 +106,7 @@ func FuzzClosuresAgreeWithTheMachine(f *testing.F) {
 			c.E.Resource.Labels = [][]string{nil, {"pii"}, {"a", "pii", "pii"}}[m.IntN(3)]
 			c.E.Tool.Name, c.E.Args = m.one("vault.read", "pay.refund", ""), [][]byte{nil, []byte(`{}`),
 				[]byte(`{"path":"10.0.0.1"}`)}[m.IntN(3)]
-			c.Enrichment = []Enrichment{nil, &hearsay{seen: m.IntN(2) == 0, n: float64(m.IntN(300)),
+			c.Enrichment = []Enrichment{nil, &fakeEnrichment{seen: m.IntN(2) == 0, n: float64(m.IntN(300)),
 				role: Role{Known: true, Default: "allow", Forbids: []string{"tool"}}}}[m.IntN(2)]
 			same(t, x, c)
 		}

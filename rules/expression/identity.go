@@ -8,10 +8,15 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// identityFields hold the names of users and the like, which events carry in one form
-// (event.Identity).
-var identityFields = map[string]bool{"persona": true, "user": true, "agent.owner": true, "agent.credential": true,
-	"approval.by": true, "approval.requested_by": true, "resource.owner": true}
+// identityFields hold the names of users and the like, which events carry in the form of
+// event.Identity.
+var identityFields = func() map[string]bool {
+	m := map[string]bool{}
+	for _, name := range event.IdentityFields() {
+		m[name] = true
+	}
+	return m
+}()
 
 // byIdentity patches the tree so that a rule may write such a name in any spelling. What is compared
 // with an identity field is brought into the form of the field: a constant when the rule is compiled,

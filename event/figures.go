@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Odds says how rare something is, in words that need no statistics: "1 in 40,000". Two figures:
-// more would pretend. What is no probability is "unknown".
+// Odds writes a probability in words that need no statistics: "1 in 40,000". It has two significant
+// figures, since p-values are no more exact. What is no probability is "unknown".
 func Odds(p float64) string {
 	n := 1 / p
 	switch {

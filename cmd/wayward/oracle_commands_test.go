@@ -14,26 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/twmb/franz-go/pkg/kgo"
 )
-
-// responses are the numbers of what was weighed here.
-type responses struct {
-	// all, by rules, by the clock, by people; softened: escalate for the guard's sake
-	commands, ruled, expired, human, softened       int
-	written                                         int // of those by rules: by rules that people write
-	states, open, acks, unenforced, defied, refused int
-	// of what is lost, doubled or wrong: in commands and what belongs to them
-	inResponses int
-}
-
-func (r *responses) String() string {
-	return fmt.Sprintf(
-		"commands=%d (rules %d, %d of them written, people %d, clock %d, softened %d) states=%d open=%d acks=%d unenforced=%d defied=%d refused=%d (bad in these %d)",
-		r.commands, r.ruled, r.written, r.human, r.expired, r.softened, r.states, r.open, r.acks, r.unenforced,
-		r.defied, r.refused, r.inResponses)
-}
 
 type oracleScope struct {
 	Type   string `json:"type"`
@@ -108,9 +89,6 @@ type oracleFeedback struct {
 // ladder, weakest first; 0 is closed.
 var ladder = map[string]int{"restore": 0, "observe": 1, "throttle": 2, "escalate": 3, "block": 4, "kill": 5}
 
-var stateWords = map[string]string{"observe": "observed", "throttle": "throttled", "escalate": "open", "block": "open",
-	"kill": "open"}
-
 // life is everything about one scope, each in the order of its topic.
 type life struct {
 	commands []*oracleCommand
@@ -154,12 +132,6 @@ func (c *oracleCommand) holds(clock time.Time) bool {
 
 // outlasts compares ends; the zero time is for ever.
 func outlasts(a, b time.Time) bool { return !b.IsZero() && (a.IsZero() || a.After(b)) }
-
-func (b *balance) miss(what string, x any) { b.lost++; b.sample("lost "+what, x) }
-
-func (b *balance) twice(what string, x any) { b.doubled++; b.sample("doubled "+what, x) }
-
-func (b *balance) fault(what string, x any) { b.wrong++; b.sample("wrong "+what, x) }
 
 // wish is what a finding asks for.
 type wish struct {
@@ -431,116 +403,6 @@ func length(iso string) time.Duration {
 	return d
 }
 
-// present weighs what agent.breakers says of one scope, record by record, against its commands and
-// acks: each command has its record and each record its command or ack, in their order, so that the
-// last one is the truth.
-func (b *balance) present(key string, h *life, shown map[string]map[string]bool) {
-	next := 0
-	var now *oracleCommand // what is in force by the records so far
-	var e *enforcement
-	for _, s := range h.states {
-		if !s.gone && now != nil && s.Epoch == now.Epoch {
-			b.same(s, now, h)
-			b.enforced(s, now, e)
-			shown[now.ID][s.Enforced] = true
-			continue
-		}
-		at := next
-		for at < len(h.commands) && (s.gone != (h.commands[at].Action == "restore") || !s.gone &&
-			s.Epoch != h.commands[at].Epoch) {
-			at++
-		}
-		if at != next || at == len(h.commands) {
-			b.fault("breaker out of order",
-				fmt.Sprintf("%s: record (tombstone %v, epoch %d) is due for command %d of %d", key, s.gone, s.Epoch,
-					next+1, len(h.commands)))
-		}
-		if at == len(h.commands) {
-			continue
-		}
-		now, next = h.commands[at], at+1
-		if s.gone {
-			now = nil
-			continue
-		}
-		b.same(s, now, h)
-		e = enforcementOf(now, h.acks)
-		shown[now.ID] = map[string]bool{s.Enforced: true}
-		if s.Enforced != "" {
-			b.fault("breaker answered for before its command", s)
-		}
-	}
-	if next < len(h.commands) {
-		b.fault("breaker", fmt.Sprintf("%s: no record for command %d of %d", key, next+1, len(h.commands)))
-	}
-	if now == nil {
-		return
-	}
-	b.open++
-	switch {
-	case e.at < len(e.steps):
-		b.miss("ack in the breaker", fmt.Sprintf("%s epoch %d: %v, shown %v", key, now.Epoch, e.steps, e.steps[:e.at]))
-	case e.waits() && !e.missed && now.Action != "observe":
-		b.miss("deadline of an ack", fmt.Sprintf("%s epoch %d of %v", key, now.Epoch,
-			now.Issued.Format(time.StampMilli)))
-	}
-}
-
-// same demands that a breaker says what the command said.
-func (b *balance) same(s *oracleState, c *oracleCommand, h *life) {
-	rate := s.Limit == nil && c.Limit == nil || s.Limit != nil && c.Limit != nil && *s.Limit == *c.Limit
-	since := slices.ContainsFunc(h.commands, func(o *oracleCommand) bool {
-		return o.Epoch <= c.Epoch &&
-			o.Time.Equal(s.Since)
-	})
-	if s.State != stateWords[c.Action] || s.Action != c.Action || s.Mode != c.Mode || s.Command != c.ID ||
-		s.Finding != c.Finding || s.Reason != c.Reason || s.Issuer != c.Issuer || !rate || !since ||
-		!s.Until.Equal(c.until) {
-		b.fault("breaker against its command", []any{s, c})
-	}
-}
-
-// enforcement is what gateways said of one command, as a breaker must show it.
-type enforcement struct {
-	steps  []string // the answers that changed something
-	at     int      // of them shown
-	missed bool
-}
-
-// weights of answers: a lighter one takes nothing back, and one of the same weight says nothing
-// new.
-var weights = map[string]int{"received": 1, "rejected": 2, "failed": 2, "expired": 2, "applied": 3}
-
-// enforcementOf follows the acks of a command.
-func enforcementOf(c *oracleCommand, acks []oracleAck) *enforcement {
-	e, now := &enforcement{}, ""
-	for _, a := range acks {
-		if a.Command == c.ID && a.Epoch == c.Epoch && weights[a.Status] > weights[now] {
-			now = a.Status
-			e.steps = append(e.steps, now)
-		}
-	}
-	return e
-}
-
-// waits tells whether by the answers shown the deadline still runs.
-func (e *enforcement) waits() bool { return e.at == 0 || e.steps[e.at-1] == "received" }
-
-// enforced follows one record that only says what became of a command.
-func (b *balance) enforced(s *oracleState, c *oracleCommand, e *enforcement) {
-	switch due := e.at < len(e.steps); {
-	case due && (s.Enforced == e.steps[e.at] || s.Enforced == "missed" && e.missed && e.steps[e.at] == "received"):
-		e.at++
-	case s.Enforced == "missed" && !e.missed && e.waits() && c.Action != "observe" &&
-		!s.at.Before(c.Issued.Add(ackWithin)):
-		e.missed = true
-	default:
-		b.fault("enforced", fmt.Sprintf("%s epoch %d: %q at %v, issued %v, acks %v of which %d are shown, missed %v",
-			c.Scope.key(), c.Epoch, s.Enforced, s.at.Format(time.StampMilli), c.Issued.Format(time.StampMilli), e.steps,
-			e.at, e.missed))
-	}
-}
-
 // aboutCommands weighs the findings about commands. One that was refused or not answered is told
 // once, and is what its breaker showed; calls that go against an applied one are told at 1, 2, 4, 8
 // …
@@ -591,98 +453,4 @@ func (b *balance) aboutCommands(alerts []alert, ids map[string]*oracleCommand, s
 			due = 2 * x.Count
 		}
 	}
-}
-
-// refusals is why feedback is refused, by the first word of its id: the test says in it what is
-// wrong. Nothing is wrong with other words.
-var refusals = map[string]string{"unsigned": "unsigned", "stranger": "unknown_key", "foreign": "wrong_tenant",
-	"forged": "bad_signature", "stale": "stale_feedback", "broken": "bad_feedback"}
-
-// untilSet is how long the first set of policies may take until it is in force everywhere, kills
-// and all.
-const untilSet = 12 * time.Second
-
-// weighFeedback demands that everything that people sent was done or refused, once each time that
-// it was sent, and nothing twice.
-func weighFeedback(b *balance, l *left, by map[string][]*oracleCommand,
-	of func(string) *life) map[string]oracleFeedback {
-	sent, letters := map[string]int{}, map[string][]*kgo.Record{}
-	began := time.Now()
-	for _, r := range l.feedback {
-		sent[string(r.Value)]++
-		if r.Timestamp.Before(began) {
-			began = r.Timestamp
-		}
-	}
-	for _, r := range l.dlq {
-		if strings.HasSuffix(header(r, "topic"), "agent.feedback") {
-			b.refused++
-			letters[string(r.Value)] = append(letters[string(r.Value)], r)
-			if sent[string(r.Value)] == 0 {
-				b.fault("feedback in the dead letters", string(r.Value))
-			}
-		}
-	}
-	all := map[string]oracleFeedback{}
-	for _, value := range slices.Sorted(maps.Keys(sent)) {
-		var f oracleFeedback
-		class := "broken"
-		if json.Unmarshal([]byte(value), &f) == nil {
-			class, _, _ = strings.Cut(f.ID, "-")
-		}
-		refusal, bad := refusals[class]
-		times, done, refused := sent[value], len(by[f.ID]), len(letters[value])
-		if class == "verdict" {
-			times = 0 // an opinion: nothing comes of it
-		}
-		switch {
-		case done > 1 || done+refused > times:
-			b.twice("feedback", fmt.Sprintf("%d commands and %d refusals of %s", done, refused, value))
-		case done+refused < times:
-			b.miss("feedback", fmt.Sprintf("sent %d times, %d commands and %d refusals of %s", times, done, refused,
-				value))
-		case bad && done > 0:
-			b.fault("feedback that was taken", value)
-		}
-		if !bad {
-			all[f.ID] = f
-		}
-		// once, whatever is decided: what was refused must not act because somebody sends it again
-		decided := done
-		for _, r := range letters[value] {
-			if reason := header(r, "reason"); reason == "not_open" || reason == "not_stronger" {
-				decided++
-			}
-		}
-		if decided > 1 {
-			b.twice("decision on feedback", value)
-		}
-		for _, r := range letters[value] {
-			reason, right := header(r, "reason"), false
-			from, to, h := r.Timestamp.Add(-slack), r.Timestamp.Add(slack), of(f.Scope.key())
-			clock := r.Timestamp.Add(-2 * time.Second) // a transaction may take so long
-			if f.Scope.Type != "agent" && f.Scope.Type != "session" && f.Time.Before(clock) {
-				// a relation shard goes by when the record was written for it, and may have been
-				// away since
-				clock = f.Time
-			}
-			switch {
-			case reason == "unknown_key" && class != "broken":
-				// nobody has a key before a shard has read which set is in force
-				right = class == "stranger" || r.Timestamp.Before(began.Add(untilSet))
-			case bad:
-				right = reason == refusal
-			case reason == "replayed":
-				right = decided == 1
-			case reason == "not_open":
-				right = f.Type == "restore" && h.closed(from, to)
-			case reason == "not_stronger":
-				right = f.Type == "trip" && h.inForce(from, to, clock, ladder[f.Action])
-			}
-			if !right {
-				b.fault("refusal of feedback", reason+": "+value)
-			}
-		}
-	}
-	return all
 }

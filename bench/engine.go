@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"context"
@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// benchPolicies are limits that an ordinary workload crosses now and then, in the behaviour stage.
-func benchPolicies(dir string) error {
+// writePolicies writes limits that an ordinary workload crosses now and then, in the behaviour stage.
+func writePolicies(dir string) error {
 	if err := os.MkdirAll(filepath.Join(dir, "limits"), 0o755); err != nil {
 		return err
 	}
@@ -34,6 +34,7 @@ limits:
 `), 0o644)
 }
 
+// await waits until done, or until the engine stops.
 func await(ctx context.Context, engine <-chan error, done func() bool) error {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()

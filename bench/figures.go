@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"fmt"
@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-func cpuModel() string {
+// CPU names the processor.
+func CPU() string {
 	b, _ := os.ReadFile("/proc/cpuinfo")
 	for l := range strings.Lines(string(b)) {
 		if k, v, ok := strings.Cut(l, ":"); ok && strings.TrimSpace(k) == "model name" {
@@ -29,6 +30,7 @@ type usage struct {
 	allocs uint64
 }
 
+// used is what the process has cost so far.
 func used() usage {
 	var r syscall.Rusage
 	syscall.Getrusage(syscall.RUSAGE_SELF, &r)
@@ -37,6 +39,7 @@ func used() usage {
 	return usage{time.Now(), time.Duration(r.Utime.Nano() + r.Stime.Nano()), m.Mallocs}
 }
 
+// resident is the memory of the process in MiB.
 func resident() float64 {
 	b, _ := os.ReadFile("/proc/self/status")
 	for l := range strings.Lines(string(b)) {
@@ -48,14 +51,14 @@ func resident() float64 {
 	return 0
 }
 
-// figures collects the values of several runs.
-type figures struct {
+// Figures collects the values of several runs.
+type Figures struct {
 	names []string
 	unit  map[string]string
 	all   map[string][]float64
 }
 
-func (f *figures) add(name string, v float64, unit string) {
+func (f *Figures) add(name string, v float64, unit string) {
 	if f.all == nil {
 		f.all, f.unit = map[string][]float64{}, map[string]string{}
 	}
@@ -66,7 +69,8 @@ func (f *figures) add(name string, v float64, unit string) {
 	f.all[name] = append(f.all[name], v)
 }
 
-func (f *figures) since(u usage, prefix string, events int) {
+// since adds what n events cost since u.
+func (f *Figures) since(u usage, prefix string, events int) {
 	n := used()
 	e := float64(events)
 	f.add(prefix+"_events_per_second", e/n.wall.Sub(u.wall).Seconds(), "events/s")
@@ -75,7 +79,8 @@ func (f *figures) since(u usage, prefix string, events int) {
 	f.add(prefix+"_resident", resident(), "MiB")
 }
 
-func (f *figures) print(w io.Writer) {
+// Print writes lines "name value unit", the value being the median.
+func (f *Figures) Print(w io.Writer) {
 	for _, n := range f.names {
 		v := slices.Sorted(slices.Values(f.all[n]))
 		fmt.Fprintf(w, "%s %.4g %s\n", n, v[len(v)/2], f.unit[n])

@@ -1,0 +1,81 @@
+package main
+
+import (
+	"context"
+	"math"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// read returns all committed records of a topic as it is now.
+func (a *arena) read(topic string) (out []*kgo.Record) {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	ends, err := a.adm.ListCommittedOffsets(ctx, topic)
+	must(a.t, err)
+	left := map[int32]int64{}
+	ends.Each(func(o kadm.ListedOffset) {
+		must(a.t, o.Err)
+		if o.Offset > 0 {
+			left[o.Partition] = o.Offset
+		}
+	})
+	cl, err := kgo.NewClient(kgo.SeedBrokers(a.brokers...), kgo.ConsumeTopics(topic),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.KeepControlRecords())
+	must(a.t, err)
+	defer cl.Close()
+	for len(left) > 0 {
+		f := cl.PollFetches(ctx)
+		if ctx.Err() != nil {
+			a.t.Fatalf("reading %s: stuck before %v", topic, left)
+		}
+		f.EachRecord(func(r *kgo.Record) {
+			if !r.Attrs.IsControl() {
+				out = append(out, r)
+			}
+			if end, ok := left[r.Partition]; ok && r.Offset >= end-1 {
+				delete(left, r.Partition)
+			}
+		})
+	}
+	return out
+}
+
+func (a *arena) compare(sent [][]byte) balance {
+	l := &left{alerts: a.read(a.topics.Alerts), dlq: a.read(a.topics.DLQ), control: a.read(a.topics.Control),
+		commands: a.read(a.topics.Commands),
+		breakers: a.read(a.topics.Breakers), acks: a.read(a.topics.Acks), feedback: a.read(a.topics.Feedback)}
+	b := compare(sent, a.aside, l)
+	weighCommands(&b, l)
+	weighBaselines(&b, sent, a.aside, a.through, a.read(a.topics.Baselines))
+	return b
+}
+
+// written notes how long an event took to be written.
+func (a *arena) written(d time.Duration) {
+	for old := a.slowest.Load(); int64(d) > old && !a.slowest.CompareAndSwap(old, int64(d)); {
+		old = a.slowest.Load()
+	}
+}
+
+// tooLate tells whether some event was so long on its way to the log that the engine may have taken
+// its partition for idle and gone on without it: then what it finds depends on the machine.
+func (a *arena) tooLate() bool { return time.Duration(a.slowest.Load()) > 7*time.Second }
+
+// settle waits until nothing is lost any more, or nothing has come for a while.
+func (a *arena) settle(sent [][]byte, most time.Duration) balance {
+	deadline, least := time.Now().Add(most), math.MaxInt
+	for {
+		b := a.compare(sent)
+		if b.lost == 0 || time.Now().After(deadline) {
+			return b
+		}
+		if b.lost < least {
+			least, deadline = b.lost, time.Now().Add(most)
+		}
+		time.Sleep(300 * time.Millisecond)
+	}
+}
