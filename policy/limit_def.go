@@ -57,8 +57,8 @@ func (d limitDef) compile(bad report) *Limit {
 	l := &Limit{ID: d.ID, Title: d.Title, Currency: d.Currency, Tags: d.Tags}
 	if d.ID == "" {
 		bad("id", "a limit needs an id; name it, for example refunds-per-user-day")
-	} else if !isID(d.ID) {
-		bad("id", "%s is no id; use letters, digits, dots, hyphens and underscores, at most %d", event.Quote(d.ID), maxName)
+	} else if !IsID(d.ID) {
+		bad("id", "%s is no id; use letters, digits, dots, hyphens and underscores, at most %d", event.Quote(d.ID), MaxName)
 	}
 	checkText(bad, "title", d.Title, maxTitle)
 	checkTags(bad, d.Tags)

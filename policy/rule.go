@@ -59,8 +59,8 @@ func (c *collector) rule(d ruleDef, src *source, path string) {
 	case d.ID == "":
 		bad("id", "a rule needs an id; name it, for example refund-to-new-account")
 		return
-	case !isID(d.ID):
-		bad("id", "%s is no id; use letters, digits, dots, hyphens and underscores, at most %d", event.Quote(d.ID), maxName)
+	case !IsID(d.ID):
+		bad("id", "%s is no id; use letters, digits, dots, hyphens and underscores, at most %d", event.Quote(d.ID), MaxName)
 		return
 	case d.Title == "":
 		bad("title", "a rule needs a title; say in a few words what it finds")
@@ -156,7 +156,7 @@ func (c *collector) rule(d ruleDef, src *source, path string) {
 			if st.Name == "" {
 				st.Name = fmt.Sprint("step", i+1)
 			}
-			if !isID(st.Name) || strings.ContainsAny(st.Name, ".-") {
+			if !IsID(st.Name) || strings.ContainsAny(st.Name, ".-") {
 				bad(where+".name", "%s cannot be used in expressions; use letters, digits and underscores",
 					event.Quote(st.Name))
 			}
@@ -274,7 +274,7 @@ func members(bad report, path string, raw json.RawMessage) (out []member) {
 			bad(path, "%s cannot be read; write each as name: value", path)
 			return out
 		}
-		if !isID(name) || strings.ContainsAny(name, ".-") {
+		if !IsID(name) || strings.ContainsAny(name, ".-") {
 			bad(path+"."+name, "%s cannot be used in expressions; use letters, digits and underscores", event.Quote(name))
 			continue
 		}
