@@ -1,18 +1,12 @@
 package baselines
 
-import "github.com/wayward-sec/wayward/event/wire"
+import "github.com/wayward-sec/wayward/event/localtime"
 
 // HoursOfWeek is the number of cells of a season, from Monday 0:00 on the persona's own clock.
 const HoursOfWeek = 168
 
 // HourOfWeek is the cell of a local time in Unix milliseconds.
-func HourOfWeek(local int64) int {
-	h := (wire.FloorDiv(local, 3_600_000) + 72) % HoursOfWeek // 1970-01-01 was a Thursday
-	if h < 0 {
-		h += HoursOfWeek
-	}
-	return int(h)
-}
+func HourOfWeek(local int64) int { return int(localtime.SinceMonday(local) / 3_600_000) }
 
 // Season says how busy the hours of a week are, relative to the mean hour.
 type Season struct {

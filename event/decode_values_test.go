@@ -167,7 +167,7 @@ func TestDecodeReadsTimes(t *testing.T) {
 			t.Errorf("%s: got %v, want %s that says %q", in, err, badTime, want)
 		}
 	}
-	// An approval may have expired at any date, but its unit is told as that of time is.
+	// An approval may have expired at any date, but its unit is found as that of time is.
 	for in, want := range map[string]int64{`"0001-01-01T00:00:00Z"`: firstDate, `"1969-12-31T23:59:59Z"`: -1000,
 		"1772442000000": 1772442000000, "1772442000": 0, "0": 0, "-1": 0} {
 		e, err := strictly(record(`,"approval":{"expires":` + in + `}`))

@@ -12,7 +12,7 @@ import (
 
 // A field of events stands in the table of fields. The schema and its file in docs are made from it;
 // the decoder, the repairs and (in rules/expression) the fields of rules are checked against it. Each
-// check returns what is missing, so that a test can show that it finds something.
+// check returns what is missing, so that a test can show that it finds what is missing.
 
 // unfilled are the fields of Event that no row of the table fills.
 func unfilled() (gaps []string) {
@@ -100,7 +100,7 @@ func (f field) wrong() []string {
 var strict = []string{"v", "time", "kind", "phase", "tenant", "agent", "agent.id", "policy", "policy.verdict",
 	"approval.state"}
 
-// unrepaired are the fields of which nobody has said what is done when they cannot be read.
+// unrepaired are the fields for which it is not decided what happens when they cannot be read.
 func unrepaired() (gaps []string) {
 	paths := map[string]bool{}
 	for _, f := range fields {
@@ -146,8 +146,8 @@ func TestEveryFieldStandsInTheTable(t *testing.T) {
 	}
 }
 
-// Whoever adds a field to the table alone is told by every check what is missing; the schema and the
-// names have it without more.
+// A field that is added to the table alone is found by every check; the schema and the names have it
+// without more.
 func TestAnAddedFieldIsAskedForEverywhere(t *testing.T) {
 	all := fields
 	defer func() { fields = all }()

@@ -31,11 +31,13 @@ type repair struct {
 const manyLabels = 256
 
 const (
-	marksResource = UnreadableResourceType | UnreadableResourceID | UnreadableResourceTenant | UnreadableResourceOwner | UnreadableLabels |
-		UnreadableClassification | UnreadableVisibility | UnreadableEnvironment
+	marksResource = UnreadableResourceType | UnreadableResourceID | UnreadableResourceTenant |
+		UnreadableResourceOwner | UnreadableLabels | UnreadableClassification | UnreadableVisibility |
+		UnreadableEnvironment
 	marksDestination = UnreadableDestinationKind | UnreadableDestination | UnreadableDomain | UnreadableExternal
-	marksResult      = UnreadableOutcome | UnreadableRecords | UnreadableBytes | UnreadableError | UnreadableContent | UnreadableUntrusted | UnreadableEffect
-	marksAmount      = UnreadableAmount | UnreadableCurrency
+	marksResult      = UnreadableOutcome | UnreadableRecords | UnreadableBytes | UnreadableError |
+		UnreadableContent | UnreadableUntrusted | UnreadableEffect
+	marksAmount = UnreadableAmount | UnreadableCurrency
 )
 
 // repairs are the fields that can be repaired, by path. The others must be right: those that name

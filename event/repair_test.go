@@ -44,7 +44,7 @@ func TestContentDoesNotHideACall(t *testing.T) {
 		"a destination that is a text": {`,"destination":"eve@evil.example"`,
 			"destination.kind destination.value destination.domain destination.external"},
 		"a number for a destination": {`,"destination":{"value":5}`, "destination.value"},
-		"a destination said twice": {`,"destination":{"value":"a@acme.example","value":"eve@evil.example"}`,
+		"a destination twice": {`,"destination":{"value":"a@acme.example","value":"eve@evil.example"}`,
 			"destination.value"},
 		"a long URL whose host is known": {`,"destination":{"value":"https://acme.example/?q=` + long + `"}`,
 			"destination.path"},
@@ -221,10 +221,10 @@ func TestWordsAreReadWithoutCaseAndBlanks(t *testing.T) {
 	}
 }
 
-func TestAnEmptyListOfLabelsIsSaid(t *testing.T) {
-	for more, said := range map[string]bool{`,"resource":{"labels":[]}`: true, `,"resource":{"labels":[ ]}`: true,
+func TestAnEmptyListOfLabelsIsNotAbsent(t *testing.T) {
+	for more, present := range map[string]bool{`,"resource":{"labels":[]}`: true, `,"resource":{"labels":[ ]}`: true,
 		`,"resource":{"labels":null}`: false, `,"resource":{}`: false} {
-		if e, err := decode(record(more)); err != nil || (e.Resource.Labels != nil) != said ||
+		if e, err := decode(record(more)); err != nil || (e.Resource.Labels != nil) != present ||
 			len(e.Resource.Labels) != 0 {
 			t.Errorf("%s: %#v, %v", more, e.Resource.Labels, err)
 		}

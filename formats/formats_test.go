@@ -49,7 +49,7 @@ func TestNativeKeepsTheRecordAndSaysWhose(t *testing.T) {
 }
 
 // FuzzFormats holds every format to its contract: what is emitted decodes, on one line, as an event
-// of the agent that is said.
+// of the agent that is named.
 func FuzzFormats(f *testing.F) {
 	f.Add([]byte(`{"time":1767600000000,"kind":"tool_call","tenant":"a","agent":{"id":"b"},"tool":{"name":"c"}}`))
 	f.Fuzz(func(t *testing.T, record []byte) {

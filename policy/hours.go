@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/localtime"
 )
 
 // Hours are the minutes of a week at which a persona works, by the wall clock of its zone. In the
@@ -88,15 +89,9 @@ func minuteOf(s string) (minute int, ok bool) {
 	return minute, err1 == nil && err2 == nil && m < 60 && minute <= minutesADay
 }
 
-const dayMS = 86_400_000
-
 // Within tells whether the moment that a zone's clock shows as local lies in the hours.
 func (h *Hours) Within(local int64) bool {
-	ms := (local + 3*dayMS) % (7 * dayMS) // the epoch began on a Thursday
-	if ms < 0 {
-		ms += 7 * dayMS
-	}
-	minute := ms / 60_000
+	minute := localtime.SinceMonday(local) / 60_000
 	return h.minutes[minute/64]&(1<<(minute%64)) != 0
 }
 

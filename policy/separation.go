@@ -10,6 +10,7 @@ import (
 
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/event/glob"
+	"github.com/wayward-sec/wayward/event/localtime"
 )
 
 // Separation is a segregation of duties: two kinds of call of which the same session, agent, owner
@@ -158,7 +159,7 @@ type sideDef struct {
 
 var separationScopes = []Scope{SessionScope, AgentScope, OwnerScope, CredentialScope}
 
-const defaultSeparationWindow = 30 * dayMS
+const defaultSeparationWindow = 30 * localtime.DayMS
 
 func compileSeparations(bad report, p *Persona, defs []separationDef) (all []*Separation) {
 	for i, d := range defs {

@@ -38,7 +38,7 @@ func FuzzDecode(f *testing.F) {
 		b, r := &Breaker{}, wire.Reader{B: d}
 		if b.Decode(&r); r.Err == nil {
 			reload(t, b)
-			if s := b.State(); s != nil { // whatever came back can be told, refused and ended
+			if s := b.State(); s != nil { // whatever came back can be encoded, refused and ended
 				s.Append(nil)
 			}
 			b.NotEnforced()

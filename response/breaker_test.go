@@ -75,7 +75,7 @@ func TestTheLadderOnlyRises(t *testing.T) {
 			order(event.Kill, t0, minute), enforced, 10 * minute, event.Kill, 50 * minute},
 		{"nor one that waits for a person", order(event.Block, t0, 0), enforced, order(event.Kill, t0, minute),
 			enforced, 0, event.Kill, 0},
-		{"after its end a weaker one is carried out, told of the end or not", order(event.Kill, t0, minute), enforced,
+		{"after its end a weaker one is carried out, expired by command or not", order(event.Kill, t0, minute), enforced,
 			order(event.Throttle, t0, minute), enforced, minute, event.Throttle, minute},
 		{"and not a moment before", order(event.Kill, t0, minute), enforced, order(event.Throttle, t0, minute),
 			enforced, minute - 1, 0, 0},

@@ -55,7 +55,7 @@ func (g *Guard) Freed(scope uint64) {
 }
 
 // Room tells whether another block may be added, and whether the answer differs from the last one:
-// then the shards must be told.
+// then the shards must learn it.
 func (g *Guard) Room(set *policy.Settings) (room, changed bool) {
 	room = int64(len(g.open)) < g.Allowed(set)
 	changed = room == g.full

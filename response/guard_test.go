@@ -58,7 +58,7 @@ func TestAGuardSaysWhenItsRoomChanges(t *testing.T) {
 		{func() { g.Blocked(1) }, true, false},
 		{func() { g.Blocked(1) }, true, false}, // reported twice is once
 		{func() { g.Blocked(2) }, false, true},
-		{func() { g.Blocked(3) }, false, false}, // was under way when the shards were told
+		{func() { g.Blocked(3) }, false, false}, // was under way when the answer changed
 		{func() { g.Freed(9) }, false, false},   // nobody knows it
 		{func() { g.Freed(3) }, false, false},
 		{func() { g.Freed(2) }, true, true},

@@ -27,7 +27,7 @@ func TestAbsence(t *testing.T) {
 	if b := on(t, s).play("0d:x 1s:x"); b.k.Due() != math.MaxInt64 {
 		t.Errorf("nothing is awaited, and it is due at %d", b.k.Due())
 	}
-	// What came before the delete does not answer it, even if it is told behind it.
+	// What happened before the delete does not end the absence, even if it arrives later.
 	on(t, s).play("5d:x 3s:x").until(5000).want("605 e1 deleted x")
 	// at the same time, behind it in the log
 	on(t, s).play("5d:x 5s:x").until(5000).want()
@@ -52,7 +52,7 @@ func TestAbsence(t *testing.T) {
 	}
 }
 
-// Where more is awaited than there is room for, what must go is told at once and not silenced.
+// Where more is awaited than there is room for, what is evicted is reported at once.
 func TestTooManyAbsences(t *testing.T) {
 	s := &Source{Steps: []StepSource{{Name: "gone", Where: `tool.class == "delete"`,
 		Capture: []Pair{{"what", "subject"}}}},
@@ -65,7 +65,7 @@ func TestTooManyAbsences(t *testing.T) {
 		b.play(fmt.Sprintf("%dd:x%d", i/100, i))
 	}
 	b.save()
-	told := len(b.matches)
+	evicted := len(b.matches)
 	for i, m := range b.matches {
 		if want := fmt.Sprint("deleted x", i); m.Why != want || !m.Evicted || !m.Partial ||
 			m.Until != int64(600+i/100)*1000 {
@@ -73,15 +73,15 @@ func TestTooManyAbsences(t *testing.T) {
 		}
 	}
 	b.until(10_000)
-	if told != extra || len(b.matches) != MaxAbsences+extra {
-		t.Errorf("%d were told at once, %d in all", told, len(b.matches))
+	if evicted != extra || len(b.matches) != MaxAbsences+extra {
+		t.Errorf("%d were reported at once, %d in all", evicted, len(b.matches))
 	}
 	if b.k.Size() != 0 || len(b.k.absences) != 0 {
 		t.Errorf("a weight of %d is left", b.k.Size())
 	}
 }
 
-// What is open under one key is what a naive list says, wherever it is read from disk.
+// The absences of one key are those that a naive list has, wherever the state is read from disk.
 func TestAbsencesAgainstAList(t *testing.T) {
 	s := &Source{Steps: []StepSource{{Name: "gone", Where: `tool.class == "delete"`,
 		Capture: []Pair{{"what", "subject"}, {"n", "result.records"}}}},

@@ -84,10 +84,10 @@ func TestSequences(t *testing.T) {
 		"a not that happened before the start": {func(s *Source) {
 			s.Nots = []StepSource{{Name: "not", Where: `tool.class == "approve"`}}
 		}, "5r:a 4a 6w 9s:b", []string{"9 e1,e3,e4 a>b"}},
-		"a not between that is told late": {func(s *Source) {
+		"a not between that arrives late": {func(s *Source) {
 			s.Nots = []StepSource{{Name: "not", Where: `tool.class == "approve"`}}
 		}, "1r:a 5w 3a 9s:b", nil},
-		"a not after a step, told after others": {func(s *Source) {
+		"a not after a step that arrives after others": {func(s *Source) {
 			s.Nots = []StepSource{{Name: "not", Where: `tool.class == "approve"`, After: "read"}}
 		}, "1r:a 5w 3a 9s:b", nil},
 		"a not after a step that came after the next": {func(s *Source) {
@@ -125,25 +125,24 @@ func TestSequences(t *testing.T) {
 	}
 }
 
-// Sequences side by side: nobody hides one behind a thousand others, and where one must go, it is
-// told.
+// Many sequences side by side are all followed; one that is evicted is reported.
 func TestTooManySequencesSideBySide(t *testing.T) {
 	s := three(func(s *Source) {
 		s.Select, s.Within = Each, 600_000
 		s.Steps[2].Where = `tool.class == "send" and subject == read.who`
 	})
-	for n, told := range map[int]int{9: 0, 300: 0, MaxRuns: 0, MaxRuns + 30: 30} {
+	for n, evicted := range map[int]int{9: 0, 300: 0, MaxRuns: 0, MaxRuns + 30: 30} {
 		b := on(t, s)
 		b.quick = true
 		for i := range n {
 			b.play(fmt.Sprintf("%dr:x%d", i/10, i))
 		}
 		b.save()
-		b.play(fmt.Sprintf("200w 201s:x%d", told))
-		if len(b.matches) != told+1 || b.matches[told].Evicted || b.matches[told].Partial != (told > 0) {
+		b.play(fmt.Sprintf("200w 201s:x%d", evicted))
+		if len(b.matches) != evicted+1 || b.matches[evicted].Evicted || b.matches[evicted].Partial != (evicted > 0) {
 			t.Errorf("%d side by side: %d matches", n, len(b.matches))
 		}
-		for i := range told {
+		for i := range evicted {
 			if m := b.matches[i]; !m.Evicted || m.Refs[0].ID != fmt.Sprint("e", i+1) {
 				t.Errorf("%+v", m)
 			}

@@ -11,7 +11,7 @@ import (
 	"github.com/wayward-sec/wayward/rules/expression"
 )
 
-// bench plays events, each a class, a subject and a time in seconds, on one state of a rule.
+// bench runs a rule on stories: events of a class, a subject and a time in seconds, on one state.
 type bench struct {
 	testing.TB
 	*Runner
@@ -22,6 +22,7 @@ type bench struct {
 	matches []Match
 }
 
+// on is a bench for a rule.
 func on(t testing.TB, s *Source) *bench {
 	r := build(t, s)
 	return &bench{TB: t, Runner: &Runner{}, r: r, k: State{Rule: r.Hash}}
@@ -50,6 +51,7 @@ func (b *bench) play(story string) *bench {
 	return b
 }
 
+// event shows one event to the rule. What is taken is encoded and decoded on the way.
 func (b *bench) event(e *event.Event) {
 	b.Begin(e, "p", e.Time, nil)
 	t := Taken{Rows: make([][]expression.Value, len(b.r.Parts()))}
@@ -78,6 +80,7 @@ func (b *bench) event(e *event.Event) {
 	}
 }
 
+// save encodes and decodes the state.
 func (b *bench) save() {
 	b.Helper()
 	was := b.k.Append(nil)
@@ -88,11 +91,13 @@ func (b *bench) save() {
 	}
 }
 
+// until lets time pass without an event.
 func (b *bench) until(seconds int64) *bench {
 	b.matches = b.Expire(b.r, &b.k, seconds*1000, b.matches)
 	return b
 }
 
+// want compares the matches: time in seconds, ids, explanation and flags.
 func (b *bench) want(want ...string) {
 	b.Helper()
 	got := []string{}
@@ -106,7 +111,7 @@ func (b *bench) want(want ...string) {
 			s += " " + m.Why
 		}
 		if m.Continues {
-			s += " goes"
+			s += " continues"
 		}
 		if m.Partial {
 			s += " partial"

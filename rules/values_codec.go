@@ -12,7 +12,7 @@ import (
 	"github.com/wayward-sec/wayward/rules/expression"
 )
 
-// hashValue is the hash by which values are told apart; 0 and -0 have one.
+// hashValue is the hash by which values are distinguished; 0 and -0 have one.
 func hashValue(v expression.Value) uint64 {
 	if v.N == 0 {
 		v.N = 0

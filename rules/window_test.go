@@ -215,8 +215,8 @@ func TestAWindowOfAHundredThousandEvents(t *testing.T) {
 	}
 }
 
-// Where even steps of a millisecond are too many, the far edge moves by a wider step, which is
-// said.
+// Where even buckets of a millisecond are too many, the far edge moves in wider steps, and the match
+// says so.
 func TestAWindowOfTooManyMilliseconds(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 5))
 	rule := build(t, &Source{Window: 100_000, Where: `tool.class == "read"`,
@@ -289,7 +289,7 @@ func TestWindows(t *testing.T) {
 	on(t, s).play("0r:a 1r:bb 61r:ccc 62r:d").want()
 	// quantile: of the four the third
 	on(t, s).play("0r:a 1r:bb 2r:ccc 3r:d").want("2 e1,e2,e3 3 3 6 1-3 2 2 2 ccc",
-		"3 e1,e2,e3,e4 4 4 7 1-3 1.75 2 2 d goes")
+		"3 e1,e2,e3,e4 4 4 7 1-3 1.75 2 2 d continues")
 	on(t, s).play("0r:a 1r:bb 2r:ccc 80r:x 81r:y 82r:z").want("2 e1,e2,e3 3 3 6 1-3 2 2 2 ccc",
 		"82 e4,e5,e6 3 3 3 1-1 1 0 1 z")
 	// late, and the window still holds it

@@ -7,7 +7,7 @@ import (
 )
 
 // Timestamps remembers when each of many things was last seen, to count distinct things in sliding
-// windows: the caller keeps the counts and is told by See in which step a thing was counted before.
+// windows: the caller keeps the counts and learns from See in which step a thing was counted before.
 // Times are numbers of steps; Forget must be called at least once in 65,535 of them. Up to
 // exactThings are kept apart by 32 bits of hash. More are counted by the slot that they fall into, a
 // linear counter with times (Kim and O'Hallaron's timestamp vector).

@@ -240,7 +240,7 @@ func TestWhatIsLeftOfAStoreIsNoNewOne(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !Exists(dir) {
-		t.Error("tables without a MANIFEST are said to be no state")
+		t.Error("tables without a MANIFEST are taken for no state")
 	}
 	if s, err := OpenOn(dir, smallOn(dir, plenty)); err == nil {
 		s.Close()

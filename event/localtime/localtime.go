@@ -44,6 +44,18 @@ func (c *Clock) Local(ms int64) int64 {
 	return ms + c.offset
 }
 
+const weekMS = 7 * DayMS
+
+// SinceMonday is how many milliseconds of its week a local moment, as Clock.Local returns it, lies
+// behind Monday 00:00. A week on the clocks always has 7 days of 24 hours.
+func SinceMonday(local int64) int64 {
+	ms := (local + 3*DayMS) % weekMS // 1 January 1970 was a Thursday
+	if ms < 0 {
+		ms += weekMS
+	}
+	return ms
+}
+
 // Calendar numbers the days of a zone. It remembers the last day, so it belongs to one goroutine.
 type Calendar struct {
 	Clock

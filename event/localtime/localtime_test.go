@@ -34,3 +34,20 @@ func TestAClockShowsWhatPackageTimeSays(t *testing.T) {
 		}
 	}
 }
+
+func TestTheWeekBeginsOnMonday(t *testing.T) {
+	for text, want := range map[string]time.Duration{
+		"1970-01-01 00:00:00": 3 * 24 * time.Hour,
+		"1969-12-29 00:00:00": 0,
+		"1969-12-28 23:59:59": 7*24*time.Hour - time.Second,
+		"2026-11-20 14:33:04": 4*24*time.Hour + 14*time.Hour + 33*time.Minute + 4*time.Second,
+	} {
+		at, err := time.Parse(time.DateTime, text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := time.Duration(SinceMonday(at.UnixMilli())) * time.Millisecond; got != want {
+			t.Errorf("%s lies %v behind Monday, want %v", text, got, want)
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/event/localtime"
 )
 
 var fieldsByName = func() map[string]*Field {
@@ -31,16 +32,14 @@ func (f *Field) any(c *Context) any {
 	return []string{}
 }
 
-const hourMS, dayMS = 3_600_000, 86_400_000
+const hourMS = 3_600_000
 
-func hourOf(c *Context) float64 { return float64(((c.Local % dayMS) + dayMS) % dayMS / hourMS) }
+func hourOf(c *Context) float64 {
+	return float64(localtime.SinceMonday(c.Local) % localtime.DayMS / hourMS)
+}
 
 func weekdayOf(c *Context) float64 {
-	day := c.Local / dayMS
-	if c.Local%dayMS < 0 {
-		day--
-	}
-	return float64((day%7+7+3)%7 + 1) // the epoch was a Thursday
+	return float64(localtime.SinceMonday(c.Local)/localtime.DayMS + 1)
 }
 
 // Field is something that an expression may ask of an event.

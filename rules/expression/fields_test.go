@@ -41,8 +41,8 @@ var elsewhere = map[string]string{
 var derived = []string{"tool.full", "tool.read_only", "destination.internal", "args.incomplete", "delegation.limit",
 	"event.unreadable", "side_effect"}
 
-// fieldGaps are the fields of events (by name) that rules cannot ask and nobody has said why, and
-// those of rules that no event has.
+// fieldGaps are the fields of events (by name) that rules cannot ask, without a reason in
+// elsewhere, and those of rules that no event has.
 func fieldGaps(names []string) (gaps []string) {
 	asked := map[string]bool{}
 	for _, f := range Fields() {
