@@ -27,7 +27,7 @@ func newAgents() *cobra.Command {
 }
 
 func newAgentsList() *cobra.Command {
-	var o things
+	var o inventoryFlags
 	cmd := &cobra.Command{Use: "list", Short: "List the agents that were seen", Args: cobra.NoArgs,
 		Long:    "list shows a line for each agent that was seen, by tenant and id.",
 		Example: "  wayward agents list --tenant acme --since 24h\n  wayward agents list --unregistered --output json",
@@ -36,7 +36,7 @@ func newAgentsList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return printThings(cmd.OutOrStdout(), list, o.output,
+			return printInventory(cmd.OutOrStdout(), list, o.output,
 				"TENANT\tAGENT\tPERSONA\tVERSION\tFIRST SEEN\tLAST SEEN\tINVENTORY", func(t *event.Thing) []string {
 					return []string{terminal.Visible(t.Tenant, 64), terminal.Visible(t.ID, 100), terminal.Dash(t.Persona), terminal.Dash(t.Version),
 						terminal.UTC(t.First), terminal.UTC(t.Last), registration(t)}
@@ -66,7 +66,7 @@ func newAgentsShow() *cobra.Command {
 			w := cmd.OutOrStdout()
 			switch {
 			case o.output == "json":
-				return printThings(w, list, "json", "", nil)
+				return printInventory(w, list, "json", "", nil)
 			case len(list) == 0:
 				return fmt.Errorf("no agent %q was seen; wayward agents list shows those that were", args[0])
 			case len(list) > 1:

@@ -34,6 +34,7 @@ func (c choice) Set(s string) error {
 	return nil
 }
 
+// oneOf writes words as "a, b or c".
 func oneOf(words []string) string {
 	if len(words) == 1 {
 		return words[0]
@@ -115,8 +116,7 @@ func (o logOptions) logger(w io.Writer) *slog.Logger {
 	return slog.New(slog.NewJSONHandler(w, h))
 }
 
-// printJSON prints a value for programs.
-// printLines prints JSON, a line each.
+// printLines prints values for programs, as JSON, a line each.
 func printLines[T any](w io.Writer, list []T) error {
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)
@@ -128,6 +128,7 @@ func printLines[T any](w io.Writer, list []T) error {
 	return nil
 }
 
+// printJSON prints a value for programs, as indented JSON.
 func printJSON(w io.Writer, v any) error {
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)

@@ -42,7 +42,7 @@ func main() {
 	os.Exit(execute(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// errSilent ends with its exit code; what is wrong has been said.
+// errSilent ends with its exit code; what is wrong has been printed.
 type errSilent struct{ code int }
 
 func (e errSilent) Error() string { return fmt.Sprintf("exit %d", e.code) }
@@ -61,10 +61,10 @@ var exitCodes = []struct {
 
 // execute is main without the process.
 func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	shown, said := terminal.NewWriter(stdout), terminal.NewWriter(stderr)
-	defer shown.Close()
-	defer said.Close()
-	stdout, stderr = shown, said
+	out, errs := terminal.NewWriter(stdout), terminal.NewWriter(stderr)
+	defer out.Close()
+	defer errs.Close()
+	stdout, stderr = out, errs
 	root := newRoot()
 	root.SetArgs(args)
 	root.SetOut(stdout)
