@@ -9,28 +9,31 @@ import (
 	"github.com/wayward-sec/wayward/rules/expression"
 )
 
-// arg is an argument of a tool, or an object that arguments lie in. The tree holds the paths of the
-// catalogue and the names that were seen before, so that the meaning of a name is worked out once.
+// The arguments of a tool as a tree. It holds the paths that the catalogue names, and the names
+// that were seen before, so that the meaning of a name is worked out once.
+
+// arg is an argument of a tool, or an object that holds arguments.
 type arg struct {
-	up    *arg
-	key   string
-	index int    // of an element, where the catalogue asks for one; else -1
-	kids  []*arg // in the order in which they were seen first
-	words []string
+	up       *arg
+	key      string
+	index    int    // of a list's element that the catalogue names; else -1
+	children []*arg // in the order in which they were first seen
+	words    []string
 	role
-	idle  bool // plays no part itself
-	dull  bool // no word of it or of what it lies in has a meaning
-	fixed bool // the catalogue says that nothing in it matters
-	exact bool // some kids are elements
+	noPart      bool // it plays no part itself
+	meaningless bool // no word of it or of an object around it has a meaning
+	ignored     bool // the catalogue ignores it and what it holds
+	hasElements bool // some children are elements of a list
 }
 
-// dullKey is the name of what says nothing in paths that are shown.
-const dullKey = "*"
+// anyKey stands in paths for names that have no meaning.
+const anyKey = "*"
 
-// silent stands for what is not looked at.
-var silent = arg{index: -1, idle: true, dull: true, fixed: true}
+// ignoredArg stands for arguments that are not read.
+var ignoredArg = arg{index: -1, noPart: true, meaningless: true, ignored: true}
 
-// same tells whether two arguments are one: a name that was not learned is worked out each time.
+// same reports whether two arguments have the same path. Arguments that are not in the tree are
+// made anew each time, so pointers may differ.
 func (a *arg) same(b *arg) bool {
 	for a != b {
 		if a == nil || b == nil || a.key != b.key || a.index != b.index {
@@ -41,9 +44,9 @@ func (a *arg) same(b *arg) bool {
 	return true
 }
 
-// element returns the n-th element of a list whose elements the catalogue tells apart.
+// element returns element n of a list if the catalogue names it, else the list itself.
 func (a *arg) element(n int) *arg {
-	for _, e := range a.kids {
+	for _, e := range a.children {
 		if e.index == n {
 			return e
 		}
@@ -51,7 +54,7 @@ func (a *arg) element(n int) *arg {
 	return a
 }
 
-// path is where an argument lies, as the catalogue writes it.
+// path is the path of an argument, as the catalogue writes it.
 func (a *arg) path() string {
 	if a.up == nil {
 		return ""
@@ -66,11 +69,10 @@ func (a *arg) path() string {
 	return above + "." + a.key
 }
 
-// written is path, or "" if the catalogue cannot write it, since a name holds what has a meaning in
-// paths.
+// written is path, or "" if the catalogue cannot write it because a name has dots or brackets.
 func (a *arg) written() string {
 	for at := a; at.up != nil; at = at.up {
-		if at.key == dullKey || strings.ContainsAny(at.key, `.[]`) {
+		if at.key == anyKey || strings.ContainsAny(at.key, `.[]`) {
 			return ""
 		}
 	}
@@ -80,33 +82,33 @@ func (a *arg) written() string {
 	return ""
 }
 
-// learn works out what an argument means, and remembers it.
+// learn works out what an argument means, and adds it to the tree while there is room. It returns
+// the argument and the place behind it among its siblings.
 func (t *Tool) learn(at *arg, name []byte) (*arg, int) {
-	for i, a := range at.kids {
+	for i, a := range at.children {
 		if a.key == string(name) && a.index < 0 {
 			return a, i + 1
 		}
 	}
-	a := &arg{up: at, key: strings.ToValidUTF8(string(name), ""), index: -1, fixed: at.fixed}
+	a := &arg{up: at, key: strings.ToValidUTF8(string(name), ""), index: -1, ignored: at.ignored}
 	own := splitWords(a.key, maxWords)
 	a.words = append(append(a.words, at.words...), own...)
-	if len(a.words) > maxWords { // the last ones say most
+	if len(a.words) > maxWords { // the last words matter most
 		a.words = a.words[len(a.words)-maxWords:]
 	}
-	a.dull = at.dull && !t.means(name)
-	if !a.fixed {
-		a.role = t.meaning(a.words, min(len(own), len(a.words)))
+	a.meaningless = at.meaningless && !t.means(name)
+	if !a.ignored {
+		a.role = t.roleOf(a.words, min(len(own), len(a.words)))
 	}
-	a.idle = a.role.none()
-	if t.learned < maxLearned && !strings.ContainsAny(a.key, `"\\`) && a.key == string(name) && at != &t.dull {
+	a.noPart = a.role.isEmpty()
+	if t.learned < maxLearned && !strings.ContainsAny(a.key, `"\\`) && a.key == string(name) && at != &t.meaningless {
 		t.learned++
-		at.kids = append(at.kids, a)
+		at.children = append(at.children, a)
 	}
-	return a, len(at.kids)
+	return a, len(at.children)
 }
 
-// means tells whether a word of a name may have a meaning, by the words of all tables and those of
-// the tool's own name.
+// means reports whether a word of a name stands in any table, or in the tool's own name.
 func (t *Tool) means(name []byte) bool {
 	var buf [maxKey]byte
 	word := func(from, to int) bool {
@@ -138,8 +140,8 @@ func (t *Tool) means(name []byte) bool {
 	return word(start, len(name))
 }
 
-// insert returns the argument at a path of the catalogue, such as order.items[0].id or
-// recipients[*].email.
+// insert adds the argument at a path of the catalogue, such as order.items[0].id or
+// recipients[*].email, and returns it.
 func (t *Tool) insert(path string) *arg {
 	at := &t.args
 	for part := range strings.SplitSeq(path, ".") {
@@ -149,12 +151,12 @@ func (t *Tool) insert(path string) *arg {
 			var number string
 			number, rest, _ = strings.Cut(rest, "]")
 			rest = strings.TrimPrefix(rest, "[")
-			if n, err := strconv.Atoi(number); err == nil { // of any element is said by nothing
+			if n, err := strconv.Atoi(number); err == nil { // [*] needs no element of its own
 				e := at.element(n)
 				if e == at {
-					e = &arg{up: at, index: n, words: at.words, role: at.role, idle: at.idle}
-					at.kids = append(at.kids, e)
-					at.exact = true
+					e = &arg{up: at, index: n, words: at.words, role: at.role, noPart: at.noPart}
+					at.children = append(at.children, e)
+					at.hasElements = true
 				}
 				at = e
 			}

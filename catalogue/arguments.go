@@ -10,23 +10,22 @@ import (
 	"github.com/wayward-sec/wayward/event/jsonscan"
 )
 
-// Bounds of what is looked at in the arguments of one call, and of what is remembered of a tool's
-// arguments.
+// Bounds of what is read of the arguments of one call, and of what is remembered of a tool's.
 const (
-	maxIndex   = 64  // elements of lists that the catalogue may name
-	maxLevels  = 6   // objects and lists inside each other that it may name
-	maxKey     = 64  // bytes of a name
-	maxValue   = 256 // bytes of an id
-	maxTargets = 24  // receivers of one call that are named; that there are more is kept in mind
-	maxLearned = 24  // names remembered of one tool; others are worked out each time
+	maxIndex     = 64  // the highest element of a list that the catalogue may name
+	maxLevels    = 6   // how deep a path of the catalogue may be
+	maxKey       = 64  // bytes of a name
+	maxValue     = 256 // bytes of an id
+	maxReceivers = 24  // receivers of one call that are named
+	maxLearned   = 24  // names remembered of one tool; others are worked out each time
 
-	// maxWork bounds the work of one call, in units of a value that plays no part: a megabyte of
-	// those fits. A name that may play one costs dear, so that 16,000 of them fit. What is beyond
-	// is told: the event is marked (event.ArgsIncomplete), and no list takes its destination for a
-	// known one.
-	maxWork   = 1 << 18
-	dear      = 16
-	maxNested = 100 // objects and lists inside each other
+	// maxWork bounds the work of one call. The unit is one value that plays no part: a megabyte of
+	// those fits. A name that may play one costs meaningfulCost, so 16,000 of them fit. If there is
+	// more, the event is marked (event.ArgsIncomplete), and its destination matches no list of
+	// known ones.
+	maxWork        = 1 << 18
+	meaningfulCost = 16
+	maxNested      = 100 // objects and lists in each other
 )
 
 // span is a value as it stands in the arguments.
@@ -37,18 +36,18 @@ type span struct {
 	level    int // of objects and lists that it lies in
 }
 
-// pick is the best candidate for a part.
-type pick struct {
+// candidate is the argument that plays a part best, so far.
+type candidate struct {
 	score uint8
 	arg   *arg
 	span
 }
 
-// want is a set of parts that are not declared, so the arguments are asked.
-type want uint8
+// partSet is a set of parts that the arguments are searched for, since nobody declared them.
+type partSet uint8
 
 const (
-	wantResource want = 1 << iota
+	wantResource partSet = 1 << iota
 	wantSubject
 	wantDestination
 	wantAmount
@@ -57,61 +56,61 @@ const (
 	wantLabels
 )
 
-// look is one reading of one call's arguments.
-type look struct {
-	t        *Tool
-	p        []byte
-	x        *Scratch
-	left     int // work that may still be done
-	want     want
-	labels   labelBits
-	toScore  uint8
-	more     bool // there were more receivers than fit
-	short    bool // not all was read
-	targets  int
-	resource pick
-	subject  pick
-	amount   pick
-	till     till
-	currency pick
-	env      pick
-	to       pick
-	acts     acts
+// argReader reads the arguments of one call.
+type argReader struct {
+	t             *Tool
+	p             []byte
+	x             *Scratch
+	left          int // of maxWork
+	want          partSet
+	labels        labelBits
+	receiverScore uint8
+	moreReceivers bool // there are receivers that are not named
+	incomplete    bool // not everything was read
+	receivers     int
+	resource      candidate
+	subject       candidate
+	amount        candidate
+	sums          currencySums
+	currency      candidate
+	environment   candidate
+	receiver      candidate
+	actions       callActions
 }
 
-// read goes through the arguments once. What is not JSON ends it; what was found until then stands.
-func (k *look) read() {
+// read goes through the arguments once. It stops where they are no JSON, and keeps what it found.
+func (k *argReader) read() {
 	if i := jsonscan.Space(k.p, 0); i < len(k.p) && k.p[i] == '{' {
 		if k.object(i+1, &k.t.args, 0) < 0 {
-			k.short = true
+			k.incomplete = true
 		}
 	}
 	if k.want&wantOperation != 0 {
-		k.acts.finish(k)
+		k.actions.finish(k)
 	}
 }
 
-// spend takes work off what is left.
-func (k *look) spend(n int) bool {
+// spend reports whether there is still work left for n units.
+func (k *argReader) spend(n int) bool {
 	if k.left -= n; k.left < 0 {
-		k.short = true
+		k.incomplete = true
 		return false
 	}
 	return true
 }
 
-// object reads an object from behind its brace and returns the place behind it, or -1. Amounts in
-// it are of the currency that it names.
-func (k *look) object(i int, at *arg, level int) int {
-	outer := k.till.open()
+// object reads an object from behind its brace, and returns the place behind it; -1 if it is no
+// JSON. The object's currency is that of the amounts in it.
+func (k *argReader) object(i int, at *arg, level int) int {
+	outer := k.sums.open()
 	i = k.members(i, at, level)
-	k.till.close(k, outer)
+	k.sums.close(k, outer)
 	return i
 }
 
-func (k *look) members(i int, at *arg, level int) int {
+func (k *argReader) members(i int, at *arg, level int) int {
 	p := k.p
-	next := 0 // arguments mostly come in the order of the last time
+	next := 0 // arguments mostly come in the same order as last time
 	for {
 		i = jsonscan.Space(p, i)
 		if i >= len(p) {
@@ -129,9 +128,9 @@ func (k *look) members(i int, at *arg, level int) int {
 		}
 		i++
 		var a *arg
-		if next < len(at.kids) { // its name has neither quotes nor escapes, so a quote behind it ends it
-			if key := at.kids[next].key; len(p)-i > len(key) && p[i+len(key)] == '"' && string(p[i:i+len(key)]) == key {
-				a = at.kids[next]
+		if next < len(at.children) { // learned names have neither quotes nor escapes
+			if key := at.children[next].key; len(p)-i > len(key) && p[i+len(key)] == '"' && string(p[i:i+len(key)]) == key {
+				a = at.children[next]
 				next++
 				i += len(key) + 1
 			}
@@ -162,29 +161,29 @@ func (k *look) members(i int, at *arg, level int) int {
 	}
 }
 
-// find returns the argument of a name below another, and the place of the one after it, or -1.
-// Names without a word that has a meaning are not worked out: thousands of them cost no more than
-// reading them.
-func (k *look) find(at *arg, name []byte) (*arg, int) {
-	for i, a := range at.kids {
+// find returns the argument of a name below another, and the place behind it among its siblings; -1
+// if it is not in the tree. Names without a meaningful word all share one argument: thousands of
+// them cost no more than reading them.
+func (k *argReader) find(at *arg, name []byte) (*arg, int) {
+	for i, a := range at.children {
 		if a.key == string(name) && a.index < 0 {
 			return a, i + 1
 		}
 	}
-	if at == &silent {
+	if at == &ignoredArg {
 		return at, -1
 	}
-	// Some of them are learned all the same: most tools have few, and nothing is compared faster
-	// than what is known.
-	if (k.t.learned >= maxLearned/2 || len(name) > maxKey || at == &k.t.dull) && at.dull &&
+	// The first of them are learned all the same: most tools have few, and a learned name is found
+	// fastest.
+	if (k.t.learned >= maxLearned/2 || len(name) > maxKey || at == &k.t.meaningless) && at.meaningless &&
 		(len(name) > maxKey || !k.t.means(name)) {
-		if at.fixed {
-			return &silent, -1
+		if at.ignored {
+			return &ignoredArg, -1
 		}
-		return &k.t.dull, -1
+		return &k.t.meaningless, -1
 	}
-	if !k.spend(dear) {
-		return &silent, -1
+	if !k.spend(meaningfulCost) {
+		return &ignoredArg, -1
 	}
 	if len(name) > maxKey {
 		name = name[:maxKey]
@@ -192,8 +191,8 @@ func (k *look) find(at *arg, name []byte) (*arg, int) {
 	return k.t.learn(at, name)
 }
 
-// value reads one value and returns the place behind it, or -1.
-func (k *look) value(i int, at *arg, level int) int {
+// value reads one value and returns the place behind it; -1 if it is no JSON.
+func (k *argReader) value(i int, at *arg, level int) int {
 	p := k.p
 	i = jsonscan.Space(p, i)
 	if i >= len(p) {
@@ -205,19 +204,19 @@ func (k *look) value(i int, at *arg, level int) int {
 		if end < 0 {
 			return -1
 		}
-		if !at.idle {
+		if !at.noPart {
 			k.offer(at, span{int32(i + 1), int32(end), true, escaped, level})
 		}
 		return end + 1
 	case '{':
-		if level+1 >= maxNested || at == &silent {
-			k.short = k.short || at != &silent
+		if level+1 >= maxNested || at == &ignoredArg {
+			k.incomplete = k.incomplete || at != &ignoredArg
 			return jsonscan.EndOfValue(p, i)
 		}
 		return k.object(i+1, at, level+1)
 	case '[':
-		if at == &silent || level+1 >= maxNested {
-			k.short = k.short || at != &silent
+		if at == &ignoredArg || level+1 >= maxNested {
+			k.incomplete = k.incomplete || at != &ignoredArg
 			return jsonscan.EndOfValue(p, i)
 		}
 		i++
@@ -236,13 +235,13 @@ func (k *look) value(i int, at *arg, level int) int {
 			}
 			element := at
 			if n > 0 && !k.spend(1) {
-				element = &silent
+				element = &ignoredArg
 			}
-			if element != &silent && at.exact {
+			if element != &ignoredArg && at.hasElements {
 				element = at.element(n)
 			}
-			if element == &silent && !at.idle {
-				k.unseen(at)
+			if element == &ignoredArg && !at.noPart {
+				k.skipElement(at)
 			}
 			if i = k.value(i, element, level+1); i < 0 {
 				return -1
@@ -261,21 +260,21 @@ func (k *look) value(i int, at *arg, level int) int {
 	if i == start {
 		return -1
 	}
-	if !at.idle {
+	if !at.noPart {
 		k.offer(at, span{int32(start), int32(i), false, false, level})
 	}
 	return i
 }
 
-// unseen keeps in mind that a list of receivers goes on.
-func (k *look) unseen(at *arg) {
-	if at.destination > 0 && k.want&wantDestination != 0 && at.destination >= k.toScore {
-		k.more = true
+// skipElement notes that a list of receivers has elements that are not read.
+func (k *argReader) skipElement(at *arg) {
+	if at.destination > 0 && k.want&wantDestination != 0 && at.destination >= k.receiverScore {
+		k.moreReceivers = true
 	}
 }
 
-// offer takes a value into account for every part that its argument may play.
-func (k *look) offer(a *arg, s span) {
+// offer considers a value for every part that its argument may play.
+func (k *argReader) offer(a *arg, s span) {
 	k.labels |= a.labels
 	if a.resource != 0 && k.want&wantResource != 0 {
 		k.resource.take(a.resource, a, s)
@@ -284,69 +283,69 @@ func (k *look) offer(a *arg, s span) {
 		k.subject.take(a.subject, a, s)
 	}
 	if a.destination != 0 && k.want&wantDestination != 0 {
-		k.target(a, s)
+		k.addReceiver(a, s)
 	}
 	if a.amount != 0 && a.amount >= k.amount.score && k.want&wantAmount != 0 {
-		k.add(a, s)
+		k.addAmount(a, s)
 	}
 	if a.currency != 0 && s.from != s.to {
 		k.currency.take(a.currency, a, s)
-		k.till.name(s)
+		k.sums.addCurrency(s)
 	}
-	if a.env != 0 && k.want&wantEnvironment != 0 {
-		k.env.take(a.env, a, s)
+	if a.environment != 0 && k.want&wantEnvironment != 0 {
+		k.environment.take(a.environment, a, s)
 	}
 	if a.operation != noOperation && k.want&wantOperation != 0 {
-		k.acts.take(k, a, s)
+		k.actions.take(k, a, s)
 	}
 }
 
-// take keeps the better candidate. Of one name the last value counts, as it does for whoever
-// carries out the call.
-func (c *pick) take(score uint8, a *arg, s span) {
+// take keeps the better candidate. Of one name the last value counts, as it does for most JSON
+// decoders.
+func (c *candidate) take(score uint8, a *arg, s span) {
 	if s.from != s.to && (score > c.score || score == c.score && c.arg.same(a)) {
-		*c = pick{score, a, s}
+		*c = candidate{score, a, s}
 	}
 }
 
-// target takes a receiver into account. All that are as good count, since the one that matters may
-// stand anywhere.
-func (k *look) target(a *arg, s span) {
-	if s.from == s.to || a.destination < k.toScore {
+// addReceiver keeps a receiver if no better argument was found. All receivers of the best arguments
+// count, since the one that matters may stand anywhere.
+func (k *argReader) addReceiver(a *arg, s span) {
+	if s.from == s.to || a.destination < k.receiverScore {
 		return
 	}
 	if a.needs != 0 && a.needs&(1<<k.shape(a, k.text(s))) == 0 {
 		return
 	}
 	if s.escaped && s.to-s.from > 6*event.MaxString {
-		k.more = true // not all of it is looked at
+		k.moreReceivers = true // its end is not read
 	}
 	switch {
-	case a.destination > k.toScore:
-		k.toScore, k.targets, k.more = a.destination, 1, k.more && s.escaped
-		k.to = pick{a.destination, a, s}
+	case a.destination > k.receiverScore:
+		k.receiverScore, k.receivers, k.moreReceivers = a.destination, 1, k.moreReceivers && s.escaped
+		k.receiver = candidate{a.destination, a, s}
 		k.x.domains[0] = domainMark(k.text(s))
-	case k.targets < maxTargets:
-		k.x.targets[k.targets] = s
-		k.x.domains[k.targets] = domainMark(k.text(s))
-		k.targets++
+	case k.receivers < maxReceivers:
+		k.x.receivers[k.receivers] = s
+		k.x.domains[k.receivers] = domainMark(k.text(s))
+		k.receivers++
 	default:
-		// The one that matters may be the ten-thousandth: of those that are alike one is enough.
-		k.more = true
+		// The one that matters may be the ten-thousandth. One receiver of each domain is enough.
+		k.moreReceivers = true
 		mark := domainMark(k.text(s))
-		if slices.Contains(k.x.domains[:k.targets], mark) {
+		if slices.Contains(k.x.domains[:k.receivers], mark) {
 			return
 		}
-		for i := k.targets - 1; i > 0; i-- {
+		for i := k.receivers - 1; i > 0; i-- {
 			if slices.Contains(k.x.domains[:i], k.x.domains[i]) {
-				k.x.targets[i], k.x.domains[i] = s, mark
+				k.x.receivers[i], k.x.domains[i] = s, mark
 				return
 			}
 		}
 	}
 }
 
-// domainMark tells the domains of receivers apart.
+// domainMark is a hash of a receiver's domain.
 func domainMark(v string) uint64 {
 	if i := strings.LastIndexByte(v, '@'); i >= 0 && !event.IsURL(v) {
 		v = strings.TrimRight(v[i+1:], "> .")
@@ -356,16 +355,17 @@ func domainMark(v string) uint64 {
 	return xxhash.Sum64String(event.Lower(v))
 }
 
-// shape is what a destination looks like, given what its argument may hold.
-func (k *look) shape(a *arg, v string) valueShape {
+// shape is the shape of a destination, given what its argument may hold.
+func (k *argReader) shape(a *arg, v string) valueShape {
 	if a.needs&(1<<hostShape) != 0 {
-		return reach(v, a.bare)
+		return shapeOfEndpoint(v, a.bareHost)
 	}
 	return shapeOf(v)
 }
 
-// text is a value as text; it lives until Scratch.Reset and as long as the event's bytes.
-func (k *look) text(s span) string {
+// text is a value as text, unescaped. It is valid until Scratch.Reset and as long as the event's
+// bytes.
+func (k *argReader) text(s span) string {
 	raw := k.p[s.from:s.to]
 	if s.escaped {
 		raw = k.x.unescape(raw)
@@ -373,8 +373,8 @@ func (k *look) text(s span) string {
 	return alias(raw)
 }
 
-// whole is a text of any length, where all of it counts.
-func (k *look) whole(s span) string {
+// whole is text without a bound on its length.
+func (k *argReader) whole(s span) string {
 	raw := k.p[s.from:s.to]
 	if !s.escaped {
 		return alias(raw)
@@ -384,7 +384,7 @@ func (k *look) whole(s span) string {
 	}
 	text, ok := jsonscan.Unquote(nil, k.p[s.from-1:s.to+1])
 	if !ok {
-		k.short = true
+		k.incomplete = true
 		return k.text(s)
 	}
 	return alias(text)

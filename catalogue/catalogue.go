@@ -1,11 +1,12 @@
 // Package catalogue says what tool calls are: what class a call has, what it touches, whom it is
-// about, where it goes, how much it moves. It reads what operators declared (Definition), the words
-// of names (names.go, arguments.go) and the form of values (shapes.go): SQL, command lines, URLs,
-// amounts. What none of them says stays unknown.
+// about, where it goes, how much it moves. It goes by what operators declared (Definition), by the
+// words in names of tools (verbs.go, refinements.go) and of arguments (parts.go, part_tables.go),
+// and by the values of arguments (shapes.go): SQL, command lines, URLs, amounts. What none of them
+// says stays unknown.
 //
 // It must never know personas, limits or any other policy: operators' definitions are given to New
-// as values. It keeps nothing of what calls held, and reads a call without allocating. Only general
-// words of English stand in its tables, no tool of a product.
+// as values. It keeps nothing of what calls held, and reads a call without allocating, unless the
+// call holds commands, SQL or code. Its tables have general words of English, no product's tools.
 //
 // Begin reading with Catalogue.Tool and Tool.Complete in tool.go.
 package catalogue
@@ -19,11 +20,10 @@ import (
 	"github.com/wayward-sec/wayward/event/glob"
 )
 
-// Catalogue says what calls are: what operators wrote in tools/*.yaml, and for the rest what names
-// of tools and arguments say by themselves. What neither says stays unknown.
+// Catalogue is what operators declared of tools in tools/*.yaml. It does not change.
 type Catalogue struct {
 	plain    map[name][]*entry
-	patterns map[string][]pattern // by tenant, most telling first
+	patterns map[string][]pattern // by tenant, most specific first
 	n        int                  // entries
 }
 
@@ -85,8 +85,8 @@ type pattern struct {
 	*entry
 }
 
-// New compiles entries. Of two that are equally telling the first counts, so the caller puts them
-// into an order that does not depend on files.
+// New compiles entries. Of two that are equally specific the first counts, so the caller puts them
+// into an order that does not depend on the order of files.
 func New(entries []Entry) *Catalogue {
 	c := &Catalogue{plain: map[name][]*entry{}, patterns: map[string][]pattern{}, n: len(entries)}
 	for _, declared := range entries {
@@ -127,7 +127,7 @@ func (c *Catalogue) merge(x *Tool, tenant string, t *event.Tool) {
 		where := e.Where
 		take := func(field string, have *string, says string) {
 			if *have == "" && says != "" {
-				*have, x.from[field] = says, where
+				*have, x.sources[field] = says, where
 			}
 		}
 		take("class", &d.Class, e.Class)
@@ -141,16 +141,16 @@ func (c *Catalogue) merge(x *Tool, tenant string, t *event.Tool) {
 		take("amount.value", &d.Amount.Value, e.Amount.Value)
 		take("amount.currency", &d.Amount.Currency, e.Amount.Currency)
 		if d.Destination.External == nil && e.Destination.External != nil {
-			d.Destination.External, x.from["destination.external"] = e.Destination.External, where
+			d.Destination.External, x.sources["destination.external"] = e.Destination.External, where
 		}
 		if d.Labels == nil && e.Labels != nil {
-			d.Labels, x.from["labels"] = e.Labels, where
+			d.Labels, x.sources["labels"] = e.Labels, where
 		}
 		d.Ignore = append(d.Ignore, e.Ignore...)
 	}
 }
 
-// entries are those that fit a tool, most telling first.
+// entries are those that fit a tool, most specific first.
 func (c *Catalogue) entries(tenant string, t *event.Tool) []*entry {
 	full := string(t.AppendFull(nil))
 	var out []*entry

@@ -8,38 +8,38 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// more stands at the end of a list of receivers that goes on, moreURLs at that of a list of URLs.
-// They are no address, so no list of domains lets them pass.
+// Marks at the end of a list of receivers, or of URLs, that is not complete. They are no address,
+// so no list of domains allows them.
 const (
-	more     = ",…@…"
-	moreURLs = " mailto:…@…"
+	moreMark     = ",…@…"
+	moreURLsMark = " mailto:…@…"
 )
 
-// destination says where the call goes; reached is what its command lines name.
-func (k *look) destination(d *event.Destination, reached []string) {
-	k.more = k.more || k.short
-	if k.targets == 0 && len(reached) == 0 { // where it goes may stand in what was not read
-		*d = event.Destination{Value: more[1:], External: d.External}
+// destination fills in where the call goes. reached is what its command lines name.
+func (k *argReader) destination(d *event.Destination, reached []string) {
+	k.moreReceivers = k.moreReceivers || k.incomplete
+	if k.receivers == 0 && len(reached) == 0 { // only the part that was not read may say
+		*d = event.Destination{Value: moreMark[1:], External: d.External}
 		return
 	}
 	v, shape, target := "", urlShape, ""
-	if k.targets > 0 {
-		v, target = k.text(k.to.span), k.to.arg.target
-		if at := plainEmail(v); at > 0 && k.targets == 1 && len(reached) == 0 && len(v) <= event.MaxString && !k.more {
-			// most are
+	if k.receivers > 0 {
+		v, target = k.text(k.receiver.span), k.receiver.arg.target
+		if at := plainEmail(v); at > 0 && k.receivers == 1 && len(reached) == 0 && len(v) <= event.MaxString &&
+			!k.moreReceivers { // the usual case
 			*d = event.Destination{Kind: cmp.Or(k.t.entry.Destination.Kind, "email"), Value: v,
 				Domain: k.x.lowered(v[at+1:]), External: d.External}
 			return
 		}
-		shape = k.shape(k.to.arg, v)
+		shape = k.shape(k.receiver.arg, v)
 	}
 	switch {
-	case k.targets == 1 && len(reached) == 0 && !k.more && len(v) > event.MaxString &&
+	case k.receivers == 1 && len(reached) == 0 && !k.moreReceivers && len(v) > event.MaxString &&
 		(shape == urlShape || event.IsURL(v)):
-		// what was cut off is no part of the host, or there would be none
+		// The host stands in front: what is cut off is no part of it.
 		v, shape = event.Clip(v, event.MaxString), urlShape
-	case k.targets+len(reached) > 1 || k.targets == 0 || k.more || len(v) > event.MaxString:
-		v, shape = k.list(v, shape, reached)
+	case k.receivers+len(reached) > 1 || k.receivers == 0 || k.moreReceivers || len(v) > event.MaxString:
+		v, shape = k.joinReceivers(v, reached)
 	}
 	switch {
 	case k.t.entry.Destination.Kind != "":
@@ -53,7 +53,7 @@ func (k *look) destination(d *event.Destination, reached []string) {
 	d.Value = v
 	switch shape {
 	case emailShape:
-		if strings.IndexAny(v, ",;") < 0 {
+		if !strings.ContainsAny(v, ",;") {
 			d.Domain = k.x.lowered(DomainOf(strings.TrimPrefix(v, "mailto:")))
 		}
 	case urlShape:
@@ -69,21 +69,18 @@ func (k *look) destination(d *event.Destination, reached []string) {
 	}
 }
 
-// list joins several receivers: addresses with commas, as lists of them are written; URLs, hosts
-// and both together with blanks, as nextURL reads them. Of what does not fit one receiver of each
-// domain is kept, and what is not is not forgotten: more stands for it.
-func (k *look) list(first string, shape valueShape, reached []string) (string, valueShape) {
-	// Texts are taken out first: they would land in the room of the list.
-	var texts [maxTargets]string
-	n := k.targets
+// joinReceivers joins several receivers: addresses with commas, as lists of them are written; URLs,
+// hosts and both together with blanks, as NextURL reads them. If they do not fit, one receiver of
+// each domain is kept, and a mark at the end says that there are more.
+func (k *argReader) joinReceivers(first string, reached []string) (string, valueShape) {
+	// Texts are unescaped before the list begins: they use the same memory.
+	var texts [maxReceivers]string
 	emails, urls := len(reached) == 0, true
-	for i := range n {
-		if i == 0 {
-			texts[0] = first
-		} else {
-			texts[i] = k.text(k.x.targets[i])
+	for i := range k.receivers {
+		if texts[i] = first; i > 0 {
+			texts[i] = k.text(k.x.receivers[i])
 		}
-		switch k.shape(k.to.arg, event.Clip(texts[i], event.MaxString)) {
+		switch k.shape(k.receiver.arg, event.Clip(texts[i], event.MaxString)) {
 		case emailShape:
 		case urlShape, hostShape:
 			emails = false
@@ -97,90 +94,96 @@ func (k *look) list(first string, shape valueShape, reached []string) (string, v
 	if len(reached) > 0 {
 		urls = true
 	}
-	sep, mark := byte(','), more
-	if urls && !emails {
-		sep, mark = ' ', moreURLs
-	}
-	b := k.x.room(event.MaxString)
-	most := event.MaxString - len(mark)
-	whole, distinct := !k.more, false
-	var seen [64]uint64
-	marks := 0
-	add := func(v string) {
-		if distinct {
-			m := domainMark(v)
-			if slices.Contains(seen[:marks], m) {
-				return
-			}
-			if marks < len(seen) {
-				seen[marks] = m
-				marks++
-			}
-		}
-		if len(b) > 0 && len(b) < most {
-			b = append(b, sep)
-		}
-		if sep == ' ' {
-			b = appendURL(b, v, k.shapeIn(v), most)
-			whole = whole && len(b) <= most
-			return
-		}
-		if shapeOf(v) == cardShape {
-			v = "card" // of several none is shown
-		}
-		fit := event.Clip(v, max(0, most-len(b)))
-		whole = whole && len(fit) == len(v)
-		b = append(b, fit...)
-	}
-	all := func() {
-		for _, v := range texts[:n] {
-			if distinct && emails {
-				for part := range strings.FieldsFuncSeq(v, func(r rune) bool { return r == ',' || r == ';' }) {
-					if strings.IndexByte(part, '@') >= 0 {
-						add(strings.TrimSpace(part))
-					}
-				}
-				continue
-			}
-			add(v)
-		}
-		for _, v := range reached {
-			add(v)
-		}
-	}
-	if all(); !whole && sep == ',' && emails || !whole && sep == ' ' {
-		b, distinct = b[:0], true
-		all()
-		whole = false
-	}
-	if len(b) > most {
-		b = append(b[:0], event.Clip(alias(b), most)...)
-	}
-	if !whole {
-		b = append(b, mark...)
-	}
+	l := receiverList{separator: ',', complete: !k.moreReceivers}
+	mark, shape := moreMark, anyShape // a list of other things names no host
 	switch {
 	case emails:
 		shape = emailShape
 	case urls:
-		shape = urlShape
-	default:
-		shape = anyShape // only of addresses is a list a list; of others no one host could be named
+		shape, mark, l.separator = urlShape, moreURLsMark, ' '
 	}
-	return alias(k.x.keep(b)), shape
+	l.b, l.most = k.x.room(event.MaxString), event.MaxString-len(mark)
+	l.addAll(texts[:k.receivers], reached, false)
+	if !l.complete && (emails || urls) {
+		l.b, l.distinct = l.b[:0], true
+		l.addAll(texts[:k.receivers], reached, emails)
+		l.complete = false
+	}
+	if len(l.b) > l.most {
+		l.b = append(l.b[:0], event.Clip(alias(l.b), l.most)...)
+	}
+	if !l.complete {
+		l.b = append(l.b, mark...)
+	}
+	return alias(k.x.keep(l.b)), shape
 }
 
-// shapeIn is the shape of a text of a list of URLs: of an argument, or of what a command line
-// names.
-func (k *look) shapeIn(v string) valueShape {
+// receiverList is a list of receivers that is being written.
+type receiverList struct {
+	b         []byte
+	most      int // bytes
+	separator byte
+	complete  bool
+	distinct  bool // one receiver of each domain is enough
+	domains   [64]uint64
+	seen      int // of domains
+}
+
+// addAll adds the receivers of arguments and of command lines. split: an argument may hold several.
+func (l *receiverList) addAll(texts, reached []string, split bool) {
+	for _, v := range texts {
+		if !split {
+			l.add(v)
+			continue
+		}
+		for part := range strings.FieldsFuncSeq(v, func(r rune) bool { return r == ',' || r == ';' }) {
+			if strings.IndexByte(part, '@') >= 0 {
+				l.add(strings.TrimSpace(part))
+			}
+		}
+	}
+	for _, v := range reached {
+		l.add(v)
+	}
+}
+
+func (l *receiverList) add(v string) {
+	if l.distinct {
+		d := domainMark(v)
+		if slices.Contains(l.domains[:l.seen], d) {
+			return
+		}
+		if l.seen < len(l.domains) {
+			l.domains[l.seen] = d
+			l.seen++
+		}
+	}
+	if len(l.b) > 0 && len(l.b) < l.most {
+		l.b = append(l.b, l.separator)
+	}
+	if l.separator == ' ' {
+		l.b = appendURL(l.b, v, shapeOfListed(v), l.most)
+		l.complete = l.complete && len(l.b) <= l.most
+		return
+	}
+	if shapeOf(v) == cardShape {
+		v = "card" // of several none is shown
+	}
+	fit := event.Clip(v, max(0, l.most-len(l.b)))
+	l.complete = l.complete && len(fit) == len(v)
+	l.b = append(l.b, fit...)
+}
+
+// shapeOfListed is the shape of one receiver in a list of URLs.
+func shapeOfListed(v string) valueShape {
 	if s := shapeOf(v); s == emailShape {
 		return s
 	}
-	return reach(v, true)
+	return shapeOfEndpoint(v, true)
 }
 
-// appendURL writes a receiver so that a list can hold it: without blanks, and with what tells it
-// from the one before.
+// appendURL appends a receiver as a list of URLs holds it: with // or mailto: in front, and without
+// blanks.
 func appendURL(b []byte, v string, shape valueShape, most int) []byte {
 	v = strings.TrimSpace(v)
 	switch {
@@ -201,8 +204,8 @@ func appendURL(b []byte, v string, shape valueShape, most int) []byte {
 	return b
 }
 
-// plainIBAN is an IBAN without spaces, in capitals: however it is written, it is one beneficiary.
-func (k *look) plainIBAN(v string) string {
+// plainIBAN is an IBAN without spaces, in capitals, so that one account has one spelling.
+func (k *argReader) plainIBAN(v string) string {
 	b := k.x.room(len(v))
 	for i := range len(v) {
 		if c := v[i]; isLower(c) {

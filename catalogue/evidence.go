@@ -7,28 +7,28 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// Evidence is why a field of a call is what it is.
+// Evidence says why a field of a call has its value.
 type Evidence struct {
 	Field string `json:"field"`           // such as class or destination
-	Value string `json:"value,omitempty"` // of fields that are words, never a text of the arguments
-	// declared, file and line of the catalogue, or what the name or an argument tells
+	Value string `json:"value,omitempty"` // of fields that are words; never a text of the arguments
+	// From is "declared", a file and line of the catalogue, or the word of a name that decided.
 	From string `json:"from"`
-	Path string `json:"-"` // of the argument, if one tells
+	Path string `json:"-"` // of the argument that decided, if one did
 }
 
-// Explain says where each field that is known of a call comes from. The event is as the producer
-// sent it, and stays so.
+// Explain returns the evidence of each field that is known of a call. The event is as the producer
+// sent it; Explain does not change it. It works slowly, for people.
 func (t *Tool) Explain(e *event.Event) []Evidence {
 	done := *e
 	var x Scratch
 	t.Complete(&done, &x)
-	k := look{t: t, p: e.Args, x: &x, left: maxWork, want: t.want}
-	var said acts
+	k := argReader{t: t, p: e.Args, x: &x, left: maxWork, want: t.want}
+	var said callActions
 	if len(e.Args) > 2 {
 		k.read()
-		said = k.acts
-		if own := t.of(t.decide(&said)); own != t && e.Tool.Class == event.NoClass {
-			k = look{t: own, p: e.Args, x: &x, left: maxWork, want: own.want}
+		said = k.actions
+		if own := t.withClass(t.classOfCall(&said)); own != t && e.Tool.Class == event.NoClass {
+			k = argReader{t: own, p: e.Args, x: &x, left: maxWork, want: own.want}
 			k.read()
 		}
 	}
@@ -43,8 +43,8 @@ func (t *Tool) Explain(e *event.Event) []Evidence {
 		}
 		return from
 	}
-	named := func(field string, c *pick, what string) (from, path string) {
-		if where, ok := t.from[field]; ok && c.score == given {
+	named := func(field string, c *candidate, what string) (from, path string) {
+		if where, ok := t.sources[field]; ok && c.score == declaredScore {
 			return where, c.arg.written()
 		}
 		return argument(c.arg, what), c.arg.written()
@@ -56,22 +56,22 @@ func (t *Tool) Explain(e *event.Event) []Evidence {
 	case said.arg != nil && (c != t.class || said.class == c && said.shell != nil):
 		add("class", c.String(), argument(said.arg, event.Quote(said.word)), said.arg.path())
 	default:
-		add("class", c.String(), t.from["class"], "")
+		add("class", c.String(), t.sources["class"], "")
 	}
 	if done.SideEffect != event.UnknownEffect {
-		add("side_effect", done.SideEffect.String(), cmp.Or(t.from["side_effect"], "class "+done.Tool.Class.String()),
+		add("side_effect", done.SideEffect.String(), cmp.Or(t.sources["side_effect"], "class "+done.Tool.Class.String()),
 			"")
 	}
 	switch {
 	case e.Resource.Type != "" || e.Resource.ID != "":
 		add("resource", done.Resource.Type, "declared", "")
 	case done.Resource.ID != "" && k.resource.score == 0 && said.shell != nil:
-		add("resource", done.Resource.Type, argument(said.by(), "a path in it"), "")
+		add("resource", done.Resource.Type, argument(said.textArg(), "a path in it"), "")
 	case done.Resource.ID != "":
 		from, path := named("resource.id", &k.resource, shapeOf(k.text(k.resource.span)).String())
 		add("resource", done.Resource.Type, from, path)
 	case done.Resource.Type != "":
-		add("resource", done.Resource.Type, t.from["resource.type"], "")
+		add("resource", done.Resource.Type, t.sources["resource.type"], "")
 	}
 	switch {
 	case e.Subject != "":
@@ -83,12 +83,12 @@ func (t *Tool) Explain(e *event.Event) []Evidence {
 	switch d := &done.Destination; {
 	case e.Destination != event.Destination{}:
 		add("destination", d.Kind, "declared", "")
-	case d.Value != "" && k.targets == 0 && said.shell != nil && len(said.shell.reached) > 0:
-		add("destination", d.Kind, argument(said.by(), "a host in it"), "")
-	case d.Value != "" && k.targets == 0:
+	case d.Value != "" && k.receivers == 0 && said.shell != nil && len(said.shell.reached) > 0:
+		add("destination", d.Kind, argument(said.textArg(), "a host in it"), "")
+	case d.Value != "" && k.receivers == 0:
 		add("destination", d.Kind, "arguments that were not all read", "")
 	case d.Value != "":
-		from, path := named("destination.value", &k.to, k.shape(k.to.arg, k.text(k.to.span)).String())
+		from, path := named("destination.value", &k.receiver, k.shape(k.receiver.arg, k.text(k.receiver.span)).String())
 		add("destination", d.Kind, from, path)
 	}
 	switch {
@@ -102,16 +102,16 @@ func (t *Tool) Explain(e *event.Event) []Evidence {
 	case e.Resource.Labels != nil:
 		add("labels", strings.Join(done.Resource.Labels, " "), "declared", "")
 	case done.Resource.Labels != nil:
-		add("labels", strings.Join(done.Resource.Labels, " "), cmp.Or(t.from["labels"], "names of arguments"), "")
+		add("labels", strings.Join(done.Resource.Labels, " "), cmp.Or(t.sources["labels"], "names of arguments"), "")
 	}
 	return out
 }
 
-// why says which word of the name decided.
+// why is the evidence of a name: the word that decided.
 func (r *reading) why() string {
 	s := "verb " + event.Quote(r.verb)
-	if r.with != "" {
-		s += " with " + event.Quote(r.with)
+	if r.qualifier != "" {
+		s += " with " + event.Quote(r.qualifier)
 	}
 	return s + " in the name"
 }

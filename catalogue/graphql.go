@@ -6,99 +6,124 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// graphQL tells what a document of GraphQL does: of a mutation what its fields are named after.
-func graphQL(s string) (c event.Class, word string) {
-	i := 0
-	name := func() string {
-		from := i
-		for i < len(s) && (isWordByte(s[i]) || s[i] == '_') {
-			i++
-		}
-		return s[from:i]
-	}
-	depth, operations := 0, 0
-	mutation, brackets := false, 0
-	s = event.Clip(s, maxSQL)
-	for i < len(s) {
-		switch ch := s[i]; {
-		case ch == '#':
-			for i < len(s) && s[i] != '\n' {
-				i++
-			}
-		case strings.HasPrefix(s[i:], `"""`):
-			end := strings.Index(s[i+3:], `"""`)
-			if end < 0 {
+// What documents of GraphQL do.
+
+// classifyGraphQL returns what a document does, and the word that decides: of a mutation the
+// strongest of what its fields are named after. NoClass: it is no document of GraphQL.
+func classifyGraphQL(s string) (c event.Class, word string) {
+	r := graphQLReader{s: event.Clip(s, maxSQL)}
+	operations, mutation := 0, false
+	depth, brackets := 0, 0 // of { and of ( or [ around a token
+	for {
+		t, name := r.next()
+		switch t {
+		case graphQLEnd:
+			if depth != 0 || operations == 0 || !strings.Contains(r.s, "{") {
 				return event.NoClass, ""
 			}
-			i += end + 6
-		case ch == '"':
-			for i++; i < len(s) && s[i] != '"'; i++ {
-				if s[i] == '\\' {
-					i++
-				}
-			}
-			i++
-		case ch == '(' || ch == '[':
+			return c, word
+		case graphQLFault:
+			return event.NoClass, ""
+		case '(', '[':
 			brackets++
-			i++
-		case ch == ')' || ch == ']':
+		case ')', ']':
 			brackets--
-			i++
-		case ch == '{':
-			if depth == 0 && operations == 0 {
-				operations++ // a query without its word
+		case '{':
+			if depth == 0 && operations == 0 { // a query without the word
+				operations++
 				c, word = event.Read, "query"
 			}
 			if brackets == 0 {
 				depth++
 			}
-			i++
-		case ch == '}':
+		case '}':
 			if brackets == 0 {
 				depth--
 			}
-			i++
-		case isWordByte(ch) || ch == '_':
-			w := name()
-			if depth == 0 && brackets == 0 {
-				switch w {
+		case graphQLName:
+			found := event.NoClass
+			switch {
+			case depth == 0 && brackets == 0:
+				switch name {
 				case "mutation":
-					operations++
-					mutation = true
-					if stronger(event.Write, c) {
-						c, word = event.Write, w
-					}
+					found, mutation = event.Write, true
 				case "query", "subscription", "fragment":
-					operations++
-					mutation = false
-					if c == event.NoClass {
-						c, word = event.Read, w
-					}
+					found, mutation = event.Read, false
 				default:
 					if operations == 0 {
 						return event.NoClass, ""
 					}
-				}
-			} else if mutation && depth == 1 && brackets == 0 {
-				rest := strings.TrimLeft(s[i:], " \t\r\n")
-				if strings.HasPrefix(rest, ":") { // an alias
 					continue
 				}
-				if r := phraseOf(w, "").read(); stronger(r.class, c) {
-					c, word = r.class, w
-				}
+				operations++
+			case mutation && depth == 1 && brackets == 0 && !r.aliasEnds():
+				found = phraseOf(name, "").read().class
 			}
-		case ch <= ' ' || strings.IndexByte("!$:=@|&,.-", ch) >= 0 || ch >= 0x80:
-			if operations == 0 && ch > ' ' && ch != ',' && ch < 0x80 {
+			if stronger(found, c) {
+				c, word = found, name
+			}
+		default:
+			if operations == 0 {
 				return event.NoClass, ""
 			}
-			i++
-		default:
-			return event.NoClass, ""
 		}
 	}
-	if depth != 0 || operations == 0 || !strings.Contains(s, "{") {
-		return event.NoClass, ""
+}
+
+// graphQLReader takes a document apart.
+type graphQLReader struct {
+	s string
+	i int
+}
+
+// Kinds of tokens. Any other is a sign, as it stands there.
+const (
+	graphQLEnd   = 0
+	graphQLFault = 1 // what no document has
+	graphQLName  = 'n'
+)
+
+// next returns the kind of the next token, and its text if it is a name. Texts, comments, blanks
+// and commas are passed over.
+func (r *graphQLReader) next() (kind byte, name string) {
+	for r.i < len(r.s) {
+		switch c := r.s[r.i]; {
+		case c <= ' ' || c == ',':
+			r.i++
+		case c == '#':
+			for r.i < len(r.s) && r.s[r.i] != '\n' {
+				r.i++
+			}
+		case strings.HasPrefix(r.s[r.i:], `"""`):
+			end := strings.Index(r.s[r.i+3:], `"""`)
+			if end < 0 {
+				return graphQLFault, ""
+			}
+			r.i += end + 6
+		case c == '"':
+			for r.i++; r.i < len(r.s) && r.s[r.i] != '"'; r.i++ {
+				if r.s[r.i] == '\\' {
+					r.i++
+				}
+			}
+			r.i++
+		case isWordByte(c) || c == '_':
+			from := r.i
+			for r.i < len(r.s) && (isWordByte(r.s[r.i]) || r.s[r.i] == '_') {
+				r.i++
+			}
+			return graphQLName, r.s[from:r.i]
+		case strings.IndexByte("()[]{}!$:=@|&.-", c) >= 0:
+			r.i++
+			return c, ""
+		default:
+			return graphQLFault, ""
+		}
 	}
-	return c, word
+	return graphQLEnd, ""
+}
+
+// aliasEnds reports whether the name that was read is an alias: a colon follows.
+func (r *graphQLReader) aliasEnds() bool {
+	return r.i < len(r.s) && strings.HasPrefix(strings.TrimLeft(r.s[r.i:], " \t\r\n"), ":")
 }

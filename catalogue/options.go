@@ -4,8 +4,9 @@ import "strings"
 
 // Options and operands of commands.
 
-// operands are the words that are no options. valued are the options that take the next word:
-// letters, and long ones between blanks.
+// operands separates the words that are no options from the options, as pairs of name and value.
+// letters and long are the short and long options that take the next word; long has blanks between
+// them.
 func operands(args []word, letters, long string) (rest []word, options [][2]string) {
 	for i := 0; i < len(args); i++ {
 		v := args[i].text
@@ -49,8 +50,9 @@ func operands(args []word, letters, long string) (rest []word, options [][2]stri
 	return rest, options
 }
 
-// behind are the words from the first operand on, as of programs that run another one.
-func behind(args []word, letters, long string) []word {
+// fromFirstOperand are the words from the first operand on: the command of programs that run
+// another one. letters and long are as in operands.
+func fromFirstOperand(args []word, letters, long string) []word {
 	for i := 0; i < len(args); i++ {
 		v := args[i].text
 		switch {
@@ -76,6 +78,7 @@ func behind(args []word, letters, long string) []word {
 	return nil
 }
 
+// option is the value of the first option with one of the names, and whether there is one.
 func option(options [][2]string, names ...string) (string, bool) {
 	for _, o := range options {
 		for _, n := range names {
@@ -87,7 +90,9 @@ func option(options [][2]string, names ...string) (string, bool) {
 	return "", false
 }
 
-func option2(args []word, names ...string) (string, bool) {
+// optionInWords is option for words that operands did not separate. It knows only options with a
+// value.
+func optionInWords(args []word, names ...string) (string, bool) {
 	for i, x := range args {
 		for _, n := range names {
 			if x.text == n && i+1 < len(args) {
@@ -101,14 +106,16 @@ func option2(args []word, names ...string) (string, bool) {
 	return "", false
 }
 
-func text(args []word, i int) string {
+// wordAt is the text of word i; "" if there is none.
+func wordAt(args []word, i int) string {
 	if i < len(args) {
 		return args[i].text
 	}
 	return ""
 }
 
-func joined(args []word) (string, bool) {
+// joinWords is the words with blanks between them. known: all of them are.
+func joinWords(args []word) (string, bool) {
 	parts, known := make([]string, len(args)), true
 	for i, x := range args {
 		parts[i] = x.text

@@ -9,29 +9,29 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// What part an argument plays, by its name: send_email(to) says where the call goes, get_order(id)
-// what it reads. A name is asked once a part, in the tables of part_tables.go.
+// The part that an argument plays, by its name: send_email(to) is where the call goes,
+// get_order(id) what it reads. Each part has a table in part_tables.go.
 
-// role is what part an argument plays, as scores: of two arguments that could be the resource, the
-// higher one is. 0: none.
+// role is the parts that an argument plays, as scores. Of two arguments that could be the resource,
+// the one with the higher score is. 0: it cannot be.
 type role struct {
 	resource, subject, destination uint8
-	amount, currency, env          uint8
+	amount, currency, environment  uint8
 	operation                      operation
 
 	kind   string    // of the resource
-	target string    // kind of the destination, whatever the value looks like
-	needs  shapeSet  // shapes, one of which a destination must have; 0: any
-	labels labelBits // what the argument says of the data
+	target string    // kind of the destination, unless the value's shape says it
+	needs  shapeSet  // one of these shapes a destination must have; 0: any
+	labels labelBits // of the data
 
-	unit string // the currency of an amount that its name says: amount_eur
+	currencyCode string // of an amount, if the name has it: amount_eur
 
-	bare  bool // a destination may be a host without anything that shows it, such as 2130706433
-	cents bool // the amount is in the currency's smallest unit
+	bareHost   bool // a destination may be a host that looks like a number, such as 2130706433
+	minorUnits bool // the amount is in the currency's smallest unit
 }
 
-func (r *role) none() bool {
-	return r.resource|r.subject|r.destination|r.amount|r.currency|r.env == 0 && r.operation == noOperation &&
+func (r *role) isEmpty() bool {
+	return r.resource|r.subject|r.destination|r.amount|r.currency|r.environment == 0 && r.operation == noOperation &&
 		r.labels == 0
 }
 
@@ -45,12 +45,12 @@ func shapes(list ...valueShape) (s shapeSet) {
 }
 
 var (
-	// reachable are shapes of addresses: whoever has one can be sent something.
+	// reachable are the shapes of addresses that something can be sent to.
 	reachable = shapes(emailShape, urlShape, ibanShape, cardShape, phoneShape, hostShape, channelShape)
 	onWeb     = shapes(urlShape, hostShape)
 )
 
-// labelBits are the words of resource.labels that names tell.
+// labelBits is a set of the values of resource.labels that names can say.
 type labelBits uint8
 
 const (
@@ -59,7 +59,7 @@ const (
 	privateLabel
 )
 
-// labelLists has the words of every set of labels, so that an event costs no memory.
+// labelLists has the words of every set of labels, so that an event allocates none.
 var labelLists = [...][]string{
 	nil, {"secret"}, {"financial"}, {"financial", "secret"}, {"pii"}, {"pii", "secret"}, {"financial", "pii"},
 	{"financial", "pii", "secret"},
@@ -67,22 +67,22 @@ var labelLists = [...][]string{
 
 func labelsOf(words []string) (b labelBits) {
 	for _, w := range words {
-		if secrets[w] {
+		if secretNouns[w] {
 			b |= secretLabel
 		}
-		if wealth[w] {
+		if financialNouns[w] {
 			b |= financialLabel
 		}
-		if privacy[w] {
+		if privateNouns[w] {
 			b |= privateLabel
 		}
 	}
 	return b
 }
 
-// argName is the name of an argument taken apart, and what its tool does.
+// argName is the name of an argument split into words, and what its tool does.
 type argName struct {
-	words []string // with those of the objects that it lies in
+	words []string // with those of the objects around it
 	first string   // the first of them; this and the next are in the singular
 	last  string   // the last, mostly what the argument is
 	of    string   // the one before it, what it is of; "" if it is alone
@@ -92,23 +92,24 @@ type argName struct {
 	facts facts
 }
 
-// facts are what a row may ask beside words.
+// facts are what a row may ask for beside words.
 type facts uint16
 
 const (
 	alone      facts = 1 << iota // one word, objects included
 	ownWord                      // one word, objects left out
-	lastIsHead                   // the argument is called what the tool acts on
-	ofHead                       // it is of what the tool acts on
-	ofSource                     // the first word says where something comes from
-	ofDatabase                   // the tool may be asked in SQL
+	lastIsHead                   // the last word is what the tool acts on
+	ofHead                       // the word before it is
+	ofSource                     // the first word means a source: from, old
+	ofDatabase                   // the tool may take SQL
 	ofShell                      // the tool may run command lines
-	ofRunner                     // the tool is named after what runs code, without a verb
+	ofRunner                     // the tool's name has no verb and means a runner of code
 )
 
-// newArgName takes a name apart. own is how many of the words are the argument's own.
+// newArgName describes a name. own is how many of the words are the argument's own; the words
+// before are those of the objects around it.
 func newArgName(words []string, own int, t *Tool) (n argName, ok bool) {
-	for len(words) > own && wrappers[singular(words[0])] {
+	for len(words) > own && envelopes[singular(words[0])] {
 		words = words[1:]
 	}
 	if len(words) == 0 {
@@ -121,9 +122,9 @@ func newArgName(words []string, own int, t *Tool) (n argName, ok bool) {
 	}
 	n.set(alone, len(words) == 1)
 	n.set(ownWord, own == 1)
-	n.set(ofSource, senders[words[0]])
-	n.set(ofDatabase, t.database)
-	n.set(ofShell, t.shells)
+	n.set(ofSource, sourceWords[words[0]])
+	n.set(ofDatabase, t.takesSQL)
+	n.set(ofShell, t.runsShell)
 	n.set(ofRunner, n.verb == "" && t.reading.has(runners))
 	return n, true
 }
@@ -134,7 +135,7 @@ func (n *argName) set(f facts, yes bool) {
 	}
 }
 
-// thing is the name with its words as types of things: a dir is a folder.
+// thing is the name with its words as types of resources: dir is folder.
 func (n *argName) thing() argName {
 	t := *n
 	t.last, t.of = noun(n.last), noun(n.of)
@@ -143,7 +144,7 @@ func (n *argName) thing() argName {
 	return t
 }
 
-// has tells whether one of the words is in a set.
+// has reports whether one of the words is in a set.
 func (n *argName) has(set nouns) bool {
 	return slices.ContainsFunc(n.words, func(w string) bool { return set[singular(w)] })
 }
@@ -158,8 +159,8 @@ func classes(list ...event.Class) (s classSet) {
 	return s
 }
 
-// partRow is a row of a table: an argument of such a name, in a call of such a tool, plays this
-// part. What a row leaves out may be anything.
+// partRow is a row of a table: an argument with such a name, in a call of such a tool, plays the
+// part. What a row leaves out may be anything. A set that begins with but excludes its words.
 type partRow struct {
 	first, last, of, any         nouns // words of the name are in these sets
 	butLast, butOf               nouns
@@ -167,22 +168,22 @@ type partRow struct {
 	class                        classSet // of the call
 	is, isNot                    facts
 
-	score  uint8 // how well it plays the part; 0: not at all
-	kind   string
-	kindIs kindSource
-	target string
-	needs  shapeSet
-	bare   bool
-	cents  bool
-	unit   bool // the last word is the currency
-	does   operation
-	labels labelBits
+	score          uint8 // how well it plays the part; 0: not at all
+	kind           string
+	kindIs         kindSource
+	target         string
+	needs          shapeSet
+	bareHost       bool
+	minorUnits     bool
+	lastIsCurrency bool // the last word is the currency
+	does           operation
+	labels         labelBits
 
-	// example is a call that this row alone reads as it should be read: tool(argument).
+	// example is a call, as tool(argument), that no other row reads correctly.
 	example string
 }
 
-// kindSource is the word that names the kind of a resource.
+// kindSource says which word names the type of a resource.
 type kindSource uint8
 
 const (
@@ -192,7 +193,7 @@ const (
 	kindLast                    // what the argument is
 )
 
-// fits tells whether a row is about a name whose last word it admits (partTable.possible).
+// fits reports whether a row is about a name. The last word is checked by partTable.possible.
 func (r *partRow) fits(n *argName) bool {
 	return n.facts&r.is == r.is && n.facts&r.isNot == 0 && (r.class == 0 || r.class&(1<<n.class) != 0) &&
 		(r.of == nil || r.of[n.of]) && (r.first == nil || r.first[n.first]) &&
@@ -201,11 +202,11 @@ func (r *partRow) fits(n *argName) bool {
 		!r.butVerb[n.verb] && (r.any == nil || n.has(r.any))
 }
 
-// partTable is read from above: the first row that fits counts.
+// partTable is searched from above: the first row that fits counts.
 type partTable struct {
 	rows []partRow
-	// byLast has, for a last word that rows ask for, a bit for each row that it leaves possible,
-	// and byOther is the same for any other word: most names are done with after one look.
+	// byLast has, for each last word that rows ask for, a bit for each row that may still fit, and
+	// byOther has the same for any other word. So most names need one lookup.
 	byLast  map[string]uint64
 	byOther uint64
 }
@@ -231,8 +232,8 @@ func newPartTable(rows []partRow) *partTable {
 	return t
 }
 
-// nothing is what a table says of a name that no row fits.
-var nothing partRow
+// noRow is the result for a name that no row fits.
+var noRow partRow
 
 func (t *partTable) find(n *argName) *partRow {
 	for i := range t.possible(n) {
@@ -240,10 +241,10 @@ func (t *partTable) find(n *argName) *partRow {
 			return &t.rows[i]
 		}
 	}
-	return &nothing
+	return &noRow
 }
 
-// possible goes through the rows that the last word of a name leaves possible.
+// possible iterates over the rows that may fit a name, by its last word.
 func (t *partTable) possible(n *argName) iter.Seq[int] {
 	left, ok := t.byLast[n.last]
 	if !ok {
@@ -258,8 +259,8 @@ func (t *partTable) possible(n *argName) iter.Seq[int] {
 	}
 }
 
-// partOf says what part an argument plays in the calls of a tool. words is its name taken apart,
-// after the names of the objects that it lies in; own is how many of them are its own.
+// partOf returns the parts that an argument plays in the calls of a tool. words are those of its
+// name, behind those of the objects around it; own is how many of them are its own.
 func (t *Tool) partOf(words []string, own int) (r role) {
 	n, ok := newArgName(words, own, t)
 	if !ok {
@@ -273,31 +274,31 @@ func (t *Tool) partOf(words []string, own int) (r role) {
 	if r.labels&secretLabel != 0 { // never kept as an id of anything
 		return role{labels: r.labels &^ privateLabel}
 	}
-	source := senders[n.first] || n.class == event.Pay && n.has(senders)
+	source := sourceWords[n.first] || n.class == event.Pay && n.has(sourceWords)
 	r.resource, r.kind = n.resource(source)
 	r.subject = subjectParts.find(&n).score
 	n.destination(&r, source)
 	if r.destination > 0 && (n.class == event.Send || n.class == event.Grant) {
-		// whom it goes to is neither what nor whom it is about
+		// The receiver is neither the resource nor the subject.
 		r.subject, r.resource = 0, 0
 	}
 	if n.class != event.Read && !n.has(notAmounts) {
 		row := amountParts.find(&n)
-		if r.amount, r.cents = row.score, row.cents; row.unit {
-			r.unit = strings.ToUpper(n.last)
+		if r.amount, r.minorUnits = row.score, row.minorUnits; row.lastIsCurrency {
+			r.currencyCode = strings.ToUpper(n.last)
 		}
 	}
 	r.currency = currencyParts.find(&n).score
-	r.env = environmentParts.find(&n).score
+	r.environment = environmentParts.find(&n).score
 	r.operation = operationParts.find(&n).does
 	switch r.operation {
-	case bySQL, byQuery, byShell, byCode: // what is done is not what it is done to
+	case bySQL, byQuery, byShell, byCode: // the action is not the resource
 		r.resource = 0
 	}
 	return r
 }
 
-// resource is how well the argument names what is touched, and the kind of that thing.
+// resource is how well the argument names what the call touches, and the type of that resource.
 func (n *argName) resource(source bool) (score uint8, kind string) {
 	thing := n.thing()
 	row := resourceParts.find(&thing)
@@ -313,7 +314,7 @@ func (n *argName) resource(source bool) (score uint8, kind string) {
 	if source {
 		score = min(score, 3)
 	}
-	for i, w := range n.words { // parts of it: order_id is the order, item_ids and items.id are not
+	for i, w := range n.words { // plurals: order_id is the order; item_ids and items.id are parts of it
 		if singular(w) == w {
 			continue
 		}
@@ -324,16 +325,16 @@ func (n *argName) resource(source bool) (score uint8, kind string) {
 	return score, kind
 }
 
-// destination says whether the argument says where the call goes. A read has no receiver: what it
-// calls its destination is what it looks for.
+// destination sets how well the argument names where the call goes. A read has no receiver: its
+// "destination" is what it looks for.
 func (n *argName) destination(r *role, source bool) {
-	row := &nothing
+	row := &noRow
 	if n.class != event.Read && !source {
 		row = receiverParts.find(n)
 	}
 	if row.score == 0 {
 		row = addressParts.find(n)
-		r.destination, r.needs, r.target, r.bare = row.score, row.needs, row.target, row.bare
+		r.destination, r.needs, r.target, r.bareHost = row.score, row.needs, row.target, row.bareHost
 		return
 	}
 	r.destination, r.needs, r.target = row.score, row.needs, row.target
@@ -343,8 +344,8 @@ func (n *argName) destination(r *role, source bool) {
 	switch n.class {
 	case event.Send, event.Pay, event.Grant, event.Delegate:
 	default:
-		if !moves[n.head] {
-			// book_flight(destination: "JFK") sends nothing, update_payment(recipient) does
+		if !paymentNouns[n.head] {
+			// book_flight(destination: "JFK") sends nothing there; update_payment(recipient) does.
 			r.needs = reachable
 		}
 	}

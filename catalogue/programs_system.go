@@ -6,18 +6,20 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-func tables(s *shell, name string, args []word, in stdin) act {
+// Programs that change the machine itself: schedules, processes, networks, keys.
+
+func classifySchedule(s *shell, name string, args []word, in stdin) action {
 	for _, x := range args {
 		switch x.text {
 		case "-l":
-			return act{event.Read, name}
+			return action{event.Read, name}
 		case "-r", "-d":
-			return act{event.Delete, name}
+			return action{event.Delete, name}
 		}
 	}
-	a := act{event.Write, name}
+	a := action{event.Write, name}
 	if name != "crontab" {
-		a = act{event.Exec, name}
+		a = action{event.Exec, name}
 		if in.known {
 			a.add(s.script(in.text))
 		}
@@ -25,41 +27,41 @@ func tables(s *shell, name string, args []word, in stdin) act {
 	return a
 }
 
-func stops(s *shell, name string, args []word, in stdin) act {
-	if name == "kill" && (text(args, 0) == "-l" || text(args, 0) == "-0") {
-		return act{event.Read, name}
+func classifyStop(s *shell, name string, args []word, in stdin) action {
+	if name == "kill" && (wordAt(args, 0) == "-l" || wordAt(args, 0) == "-0") {
+		return action{event.Read, name}
 	}
-	return act{event.Exec, name}
+	return action{event.Exec, name}
 }
 
-func networks(s *shell, name string, args []word, in stdin) act {
+func classifyNetworkConfig(s *shell, name string, args []word, in stdin) action {
 	for _, x := range args {
 		switch x.text {
 		case "add", "del", "delete", "set", "change", "replace", "flush", "-s", "-d", "-K":
-			return act{event.Write, name}
+			return action{event.Write, name}
 		case "exec":
-			return act{event.Exec, name}
+			return action{event.Exec, name}
 		}
 	}
-	return act{event.Read, name}
+	return action{event.Read, name}
 }
 
-func keys(s *shell, name string, args []word, in stdin) (a act) {
-	a = act{event.Write, name}
+func classifyKeyTool(s *shell, name string, args []word, in stdin) (a action) {
+	a = action{event.Write, name}
 	for _, x := range args {
 		v := x.text
 		switch {
 		case strings.HasPrefix(v, "--export-secret"), v == "find-generic-password", v == "find-internet-password",
 			v == "dump-keychain":
 			s.labels |= secretLabel
-			a = act{event.Read, name}
+			a = action{event.Read, name}
 		case v == "--list-keys" || v == "-k" || v == "-K" || v == "--list-secret-keys" || v == "-l" ||
 			v == "--verify" || v == "--fingerprint" || v == "-L" || v == "-lf":
-			a = act{event.Read, name}
+			a = action{event.Read, name}
 		case v == "--delete-keys" || v == "--delete-secret-keys" || v == "-R" || v == "-D":
-			a = act{event.Delete, name}
+			a = action{event.Delete, name}
 		case strings.HasPrefix(v, "--keyserver") || v == "--send-keys":
-			a.add(act{event.Send, name})
+			a.add(action{event.Send, name})
 		case !strings.HasPrefix(v, "-"):
 			s.path(v)
 		}

@@ -6,16 +6,97 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// verbal are programs whose words say what they do, as names of tools do.
-func verbal(s *shell, name string, args []word, in stdin) act {
+// Programs whose words say what they do, as names of tools do: gh pr create, npm install. Object
+// stores, whose words are verbs too.
+
+var (
+	// resourceFirst are programs whose words name the resource before the verb: gh pr create.
+	resourceFirst = nounsOf(`
+		gh glab gcloud az aws doctl hcloud linode-cli oci ibmcloud stripe heroku fly flyctl vercel netlify
+		wrangler firebase supabase railway render openstack jira linear op vault consul nomad argocd gog
+		notion`)
+	// programVerbs are verbs that only programs have, or that mean something else there.
+	programVerbs = classesOf(map[event.Class]string{
+		event.Read: `
+			plan status info version whoami outdated why ls list ll logs output history describe policy
+			depends freeze is-active is-enabled is-failed list-units list-unit-files doctor env view show
+			search template lint validate`,
+		event.Exec: `
+			vet install i ci add update upgrade dist-upgrade full-upgrade run exec test build start stop
+			restart reload rollback up`,
+		event.Send:   `publish`,
+		event.Delete: `uninstall un remove rm purge autoremove destroy delete unpublish down`,
+		event.Write:  `login logout init apply import enable disable mask config fmt mod repo`,
+	})
+	packageManagers = nounsOf(`
+		npm pnpm yarn pip pip3 pipx uv poetry conda mamba gem bundle cargo go composer apt apt-get aptitude
+		dnf yum apk pacman zypper brew port choco scoop winget dotnet nuget snap flatpak systemctl service
+		launchctl supervisorctl pm2 rc-service terraform tofu terragrunt pulumi helm ansible-vault`)
+)
+
+// classesOf has the class of each word.
+func classesOf(words map[event.Class]string) map[string]event.Class {
+	of := map[string]event.Class{}
+	for class, list := range words {
+		for w := range strings.FieldsSeq(list) {
+			of[w] = class
+		}
+	}
+	return of
+}
+
+// classifyByVerb reads the verb among a program's words.
+func classifyByVerb(s *shell, name string, args []word, in stdin) action {
 	ops, options := operands(args, "XRoqnHfFpmtbBlae",
-		"namespace repo project profile region output query format title body method header field raw-field input jq template hostname subscription resource-group account endpoint-url cwd prefix workspace filename context kubeconfig target var var-file server")
+		"namespace repo project profile region output query format title body method header field raw-field input jq "+
+			"template hostname subscription resource-group account endpoint-url cwd prefix workspace filename context "+
+			"kubeconfig target var var-file server")
+	s.noteEndpointsAndFiles(args)
+	if h, ok := option(options, "hostname", "endpoint-url", "server"); ok {
+		s.reach(h)
+	}
+	switch first := wordAt(ops, 0); {
+	case len(ops) == 0:
+		for _, x := range args {
+			if name == "pacman" && strings.HasPrefix(x.text, "-R") {
+				return action{event.Delete, x.text}
+			}
+		}
+		return action{event.Exec, name}
+	case first == "api", first == "rest", first == "curl":
+		return classifyAPIRequest(options)
+	case name == "terraform", name == "tofu", name == "terragrunt":
+		for _, x := range args {
+			if (x.text == "-destroy" || x.text == "--destroy") && first != "plan" {
+				return action{event.Delete, x.text}
+			}
+		}
+		if first == "state" || first == "workspace" {
+			ops = ops[1:]
+		}
+	case name == "service" && len(ops) > 1: // service nginx restart
+		ops = ops[1:]
+	}
+	var verb action
+	if packageManagers[name] {
+		verb = packageVerb(ops)
+	} else {
+		verb = verbOfWords(ops, resourceFirst[name])
+	}
+	if verb = s.noteSecretsAndRights(name, ops, verb); verb.class == event.NoClass {
+		return action{event.Exec, "an unknown command of " + name}
+	}
+	return verb
+}
+
+// noteEndpointsAndFiles notes URLs, addresses and files among words, values of options included.
+func (s *shell) noteEndpointsAndFiles(args []word) {
 	for _, x := range args {
 		v := x.text
 		if _, value, ok := strings.Cut(v, "="); ok && strings.HasPrefix(v, "-") {
 			v = value
 		}
-		if strings.Contains(v, "://") && (event.IsURL(v)) {
+		if strings.Contains(v, "://") && event.IsURL(v) {
 			s.reach(v)
 		} else if strings.HasPrefix(v, "@") || isPath(v) || isSecretFile(v) && !strings.Contains(v, "-") {
 			s.path(strings.TrimPrefix(v, "@"))
@@ -24,151 +105,110 @@ func verbal(s *shell, name string, args []word, in stdin) act {
 			s.reach(v)
 		}
 	}
-	if h, ok := option(options, "hostname", "endpoint-url", "server"); ok {
-		s.reach(h)
-	}
-	if len(ops) == 0 {
-		for _, x := range args { // pacman -S
-			if name == "pacman" && strings.HasPrefix(x.text, "-R") {
-				return act{event.Delete, x.text}
-			}
-		}
-		return act{event.Exec, name}
-	}
-	if text(ops, 0) == "api" || text(ops, 0) == "rest" || text(ops, 0) == "curl" {
-		// gh api -X DELETE /repos/…
-		a := act{event.Read, "api"}
-		for _, o := range options {
-			switch o[0] {
-			case "X", "method":
-				if c, w := wordOf(strings.ToUpper(o[1]), true); c != event.NoClass {
-					a.add(act{c, w})
-				}
-			case "f", "F", "field", "raw-field", "input":
-				a.add(act{event.Write, "api"})
-				if c, w := graphQL(strings.TrimPrefix(o[1], "query=")); c != event.NoClass && stronger(c, a.class) {
-					a.add(act{c, w})
-				}
-			}
-		}
-		return a
-	}
-	if name == "terraform" || name == "tofu" || name == "terragrunt" {
-		for _, x := range args {
-			if x.text == "-destroy" || x.text == "--destroy" {
-				if text(ops, 0) != "plan" {
-					return act{event.Delete, x.text}
-				}
-			}
-		}
-		if text(ops, 0) == "state" || text(ops, 0) == "workspace" {
-			ops = ops[1:]
+}
+
+// classifyAPIRequest reads a request to the API behind a program: gh api -X DELETE /repos/….
+func classifyAPIRequest(options [][2]string) action {
+	a := action{event.Read, "api"}
+	for _, o := range options {
+		switch o[0] {
+		case "X", "method":
+			c, w := wordOf(strings.ToUpper(o[1]), true)
+			a.add(action{c, w})
+		case "f", "F", "field", "raw-field", "input":
+			a.add(action{event.Write, "api"})
+			c, w := classifyGraphQL(strings.TrimPrefix(o[1], "query="))
+			a.add(action{c, w})
 		}
 	}
-	if name == "service" && len(ops) > 1 {
-		ops = ops[1:]
-	}
-	best := act{}
-	for i, x := range ops {
-		if i == 3 || i > 0 && !nounFirst[name] && best.class != event.NoClass ||
-			strings.ContainsAny(x.text, "/.:@=$ ") {
+	return a
+}
+
+// The verb is one of the first words, and has none of these characters.
+const (
+	maxVerbPlace = 3
+	notInVerbs   = "/.:@=$ "
+)
+
+// packageVerb is the first known verb: npm install x.
+func packageVerb(ops []word) action {
+	for _, x := range ops[:min(len(ops), maxVerbPlace)] {
+		if strings.ContainsAny(x.text, notInVerbs) {
 			break
 		}
 		w := event.Lower(x.text)
-		if managers[name] {
-			if c, ok := verbsOfTools[w]; ok {
-				best = act{c, w}
-				break
-			}
-			continue
-		}
-		r := phraseOf(w, "").read()
-		if c, ok := verbsOfTools[w]; ok && i > 0 && c != event.Exec && r.class == event.NoClass {
-			best = act{c, w}
-			continue
-		}
-		if r.class == event.NoClass || verbs[r.verb].tier == seldom || telling[r.verb] && i == 0 {
-			continue
-		}
-		best = act{r.class, w}
-		if i > 0 && nounFirst[name] { // refunds create is create_refund
-			if r := phraseOf(w+"_"+singular(event.Lower(ops[i-1].text)), "").read(); stronger(r.class, best.class) {
-				best = act{r.class, r.verb}
-			}
+		if c, ok := programVerbs[w]; ok {
+			return action{c, w}
 		}
 	}
-	if best.class == event.NoClass && len(ops) > 1 && nounFirst[name] { // gh issue comment
-		if r := phraseOf(ops[1].text, "").read(); r.class != event.NoClass &&
-			!strings.ContainsAny(ops[1].text, "/.:@=$ ") {
-			best = act{r.class, r.verb}
-		}
-	}
-	things := ""
-	for i, x := range ops {
-		if i < 3 {
-			things += " " + event.Lower(x.text)
-		}
-	}
-	for _, w := range splitWords(things, maxWords) {
-		w = singular(w)
-		if secrets[w] {
-			s.labels |= secretLabel
-		}
-		if best.class == event.Write && (w == "iam" || rights[w] && w != "member" || w == "policy" && name == "aws") {
-			best = act{event.Grant, w}
-		}
-	}
-	if best.class == event.NoClass {
-		return act{event.Exec, "an unknown command of " + name}
-	}
-	return best
+	return action{}
 }
 
-var (
-	// nounFirst are programs that say the thing before what is done with it.
-	nounFirst = nounsOf(
-		`gh glab gcloud az aws doctl hcloud linode-cli oci ibmcloud stripe heroku fly flyctl vercel netlify wrangler firebase supabase railway render openstack jira linear op vault consul nomad argocd gog notion`)
-	// verbsOfTools are words of programs that other names of tools do not have, or not in that
-	// sense.
-	verbsOfTools = map[string]event.Class{
-		"plan": event.Read, "status": event.Read, "info": event.Read, "version": event.Read, "whoami": event.Read,
-		"outdated": event.Read, "why": event.Read, "ls": event.Read, "list": event.Read, "ll": event.Read,
-		"logs": event.Read, "output": event.Read,
-		"history": event.Read, "describe": event.Read, "policy": event.Read, "depends": event.Read,
-		"freeze": event.Read, "is-active": event.Read, "is-enabled": event.Read, "is-failed": event.Read,
-		"list-units": event.Read, "list-unit-files": event.Read, "doctor": event.Read, "vet": event.Exec,
-		"install": event.Exec, "i": event.Exec, "ci": event.Exec, "add": event.Exec, "update": event.Exec,
-		"upgrade": event.Exec, "dist-upgrade": event.Exec, "full-upgrade": event.Exec, "run": event.Exec,
-		"exec": event.Exec, "test": event.Exec, "build": event.Exec, "start": event.Exec, "stop": event.Exec,
-		"restart": event.Exec, "reload": event.Exec,
-		"publish": event.Send, "uninstall": event.Delete, "un": event.Delete, "remove": event.Delete,
-		"rm": event.Delete, "purge": event.Delete, "autoremove": event.Delete, "destroy": event.Delete,
-		"delete": event.Delete, "unpublish": event.Delete,
-		"login": event.Write, "logout": event.Write, "init": event.Write, "apply": event.Write, "import": event.Write,
-		"enable": event.Write, "disable": event.Write, "mask": event.Write, "config": event.Write, "fmt": event.Write,
-		"mod": event.Write, "rollback": event.Exec, "env": event.Read, "up": event.Exec, "down": event.Delete,
-		"view": event.Read, "show": event.Read, "search": event.Read, "template": event.Read, "lint": event.Read,
-		"validate": event.Read, "repo": event.Write,
+// verbOfWords reads the words as it reads names of tools. With resourceFirst the last verb counts
+// (gh pr create), otherwise the first.
+func verbOfWords(ops []word, resourceFirst bool) (verb action) {
+	for i, x := range ops[:min(len(ops), maxVerbPlace)] {
+		if !resourceFirst && verb.class != event.NoClass || strings.ContainsAny(x.text, notInVerbs) {
+			break
+		}
+		w := event.Lower(x.text)
+		r := phraseOf(w, "").read()
+		if c, ok := programVerbs[w]; ok && i > 0 && c != event.Exec && r.class == event.NoClass {
+			verb = action{c, w}
+			continue
+		}
+		if r.class == event.NoClass || verbs[r.verb].tier == seldom || reportNouns[r.verb] && i == 0 {
+			continue
+		}
+		verb = action{r.class, w}
+		if i > 0 && resourceFirst { // refunds create is create_refund
+			r := phraseOf(w+"_"+singular(event.Lower(ops[i-1].text)), "").read()
+			verb.add(action{r.class, r.verb})
+		}
 	}
-	managers = nounsOf(
-		`npm pnpm yarn pip pip3 pipx uv poetry conda mamba gem bundle cargo go composer apt apt-get aptitude dnf yum apk pacman zypper brew port choco scoop winget dotnet nuget snap flatpak systemctl service launchctl supervisorctl pm2 rc-service terraform tofu terragrunt pulumi helm ansible-vault`)
-)
+	if verb.class == event.NoClass && len(ops) > 1 && resourceFirst &&
+		!strings.ContainsAny(ops[1].text, notInVerbs) { // gh issue comment
+		if r := phraseOf(ops[1].text, "").read(); r.class != event.NoClass {
+			verb = action{r.class, r.verb}
+		}
+	}
+	return verb
+}
 
-// stores copy files to and from object stores.
-func stores(s *shell, name string, args []word, in stdin) act {
+// noteSecretsAndRights reads what the first words are about: a secret is noted, and to write rights
+// is to grant.
+func (s *shell) noteSecretsAndRights(name string, ops []word, verb action) action {
+	about := ""
+	for _, x := range ops[:min(len(ops), maxVerbPlace)] {
+		about += " " + event.Lower(x.text)
+	}
+	for _, w := range splitWords(about, maxWords) {
+		w = singular(w)
+		if secretNouns[w] {
+			s.labels |= secretLabel
+		}
+		if verb.class == event.Write && (w == "iam" || rights[w] && w != "member" || w == "policy" && name == "aws") {
+			verb = action{event.Grant, w}
+		}
+	}
+	return verb
+}
+
+// classifyObjectStore reads programs that copy files to and from object stores.
+func classifyObjectStore(s *shell, name string, args []word, in stdin) action {
 	rest, _ := operands(args, "",
 		"region profile endpoint-url output query config exclude include acl storage-class expires-in cli-input-json")
-	if h, ok := option2(args, "--endpoint-url", "--endpoint", "--host"); ok {
+	if h, ok := optionInWords(args, "--endpoint-url", "--endpoint", "--host"); ok {
 		s.reach(h)
 	}
 	i := 0
-	if name == "aws" && (text(rest, 0) == "s3" || text(rest, 0) == "s3api") {
+	if name == "aws" && (wordAt(rest, 0) == "s3" || wordAt(rest, 0) == "s3api") {
 		i = 1
 	} else if name == "aws" {
-		return verbal(s, name, args, in)
+		return classifyByVerb(s, name, args, in)
 	}
-	if text(rest, 0) == "s3api" {
-		return verbal(s, name, args, in)
+	if wordAt(rest, 0) == "s3api" {
+		return classifyByVerb(s, name, args, in)
 	}
 	var files []word
 	if len(rest) > i+1 {
@@ -184,29 +224,29 @@ func stores(s *shell, name string, args []word, in stdin) act {
 			s.reach(x.text)
 		}
 	}
-	switch verb := text(rest, i); verb {
+	switch verb := wordAt(rest, i); verb {
 	case "cp", "mv", "sync", "copy", "move", "copyto", "moveto", "bisync", "put", "rsync", "mirror", "upload",
 		"upload-file", "upload_file":
 		for _, x := range args {
 			if strings.HasPrefix(x.text, "--delete") || verb == "rsync" && x.text == "-d" {
-				return act{event.Delete, x.text}
+				return action{event.Delete, x.text}
 			}
 		}
 		if n := len(files); n > 0 && !local(files[n-1].text) || verb == "put" || strings.HasPrefix(verb, "upload") {
-			return act{event.Send, verb}
+			return action{event.Send, verb}
 		}
-		return act{event.Write, verb}
+		return action{event.Write, verb}
 	case "rm", "rb", "del", "delete", "purge", "deletefile", "rmdir", "rmdirs", "remove", "cleanup":
-		return act{event.Delete, verb}
+		return action{event.Delete, verb}
 	case "ls", "lsl", "lsd", "lsf", "lsjson", "size", "cat", "stat", "du", "tree", "check", "md5sum", "hash", "info",
 		"head", "find", "diff":
-		return act{event.Read, verb}
+		return action{event.Read, verb}
 	case "mb", "mkdir", "get", "touch", "make-bucket":
-		return act{event.Write, verb}
+		return action{event.Write, verb}
 	case "presign", "signurl", "link", "share", "acl", "iam", "anonymous":
-		return act{event.Grant, verb}
+		return action{event.Grant, verb}
 	case "":
-		return act{event.Read, name}
+		return action{event.Read, name}
 	}
-	return act{event.Exec, "an unknown command of " + name}
+	return action{event.Exec, "an unknown command of " + name}
 }

@@ -6,11 +6,11 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// What a verb means with this noun: send_money pays, transfer_to_agent delegates, pay_status reads.
+// What a verb means with a noun: send_money pays, transfer_to_agent delegates, pay_status reads.
 
 // refinement is a row: with such nouns, the verb makes the call another class. What a row leaves
 // out may be anything. Rows of one verb exclude each other, so their order does not matter, except
-// where one says otherwise.
+// for rows with otherwise set.
 type refinement struct {
 	verbs     string
 	noun      nouns // what is acted on is one of these
@@ -22,20 +22,20 @@ type refinement struct {
 
 	class event.Class // what the call is; NoClass: the name leaves it open
 	with  deciding
-	// example is the name of a tool that this row alone reads as it should be read.
+	// example is the name of a tool that no other row reads correctly.
 	example string
 }
 
-// deciding is the word that evidence shows beside the verb.
+// deciding says which word evidence shows beside the verb.
 type deciding uint8
 
 const (
 	theNoun  deciding = iota // what is acted on
-	noWord                   // the verb explains itself
+	noWord                   // none
 	thePlace                 // the noun behind the preposition
 )
 
-// noNoun fits a name that has no noun, where a noun is asked for, and excludes it after but.
+// noNoun is the set of no noun: a name without any fits it.
 var noNoun = nouns{"": true}
 
 // union has the words of several sets.
@@ -61,16 +61,16 @@ func (n nouns) without(words string) nouns {
 var refinements = []refinement{
 	// Money moves.
 	{verbs: "make create do issue process schedule initiate submit execute perform place complete start trigger",
-		noun: moves, class: event.Pay, example: "create_refund"},
+		noun: paymentNouns, class: event.Pay, example: "create_refund"},
 	{verbs: "run", noun: nounsOf(`payroll`), class: event.Pay, example: "run_payroll"},
 	{verbs: "place submit", noun: nounsOf(`order`), class: event.Pay, example: "place_order"},
-	{verbs: "send", noun: union(money, moves), class: event.Pay, example: "send_money"},
-	{verbs: "move", noun: money, class: event.Pay, example: "move_funds"},
-	{verbs: "settle credit debit sell invest trade tip bid deposit wire charge refund pay", noun: telling,
+	{verbs: "send", noun: union(moneyNouns, paymentNouns), class: event.Pay, example: "send_money"},
+	{verbs: "move", noun: moneyNouns, class: event.Pay, example: "move_funds"},
+	{verbs: "settle credit debit sell invest trade tip bid deposit wire charge refund pay", noun: reportNouns,
 		class: event.Read, example: "pay_status"},
 
-	// Rights are given. Who is invited into a space that stays open (a team, a channel) gets
-	// access; an invitation to an event is a message.
+	// Rights are given. An invitation into a space that stays open (a team, a channel) gives access;
+	// an invitation to an event is a message.
 	{verbs: "create make", noun: rights.without(`member role`), class: event.Grant, example: "create_permission"},
 	{verbs: "update set change add modify edit insert put alter adjust register configure enable", noun: rights,
 		class: event.Grant, example: "set_role"},
@@ -84,7 +84,7 @@ var refinements = []refinement{
 	{verbs: "assign reassign", noun: nounsOf(`label tag category seat value priority`), class: event.Write,
 		example: "assign_label"},
 
-	// Work is handed on.
+	// Work is delegated.
 	{verbs: "execute run start", noun: agents.without(`person queue team`), class: event.Delegate,
 		example: "run_agent"},
 	{verbs: "call invoke ask spawn launch message", noun: agents.without(`person support`),
@@ -99,7 +99,7 @@ var refinements = []refinement{
 		with: noWord, example: "transfer_call"},
 	{verbs: "transfer", noun: union(readable, nounsOf(`data`)), otherwise: true, class: event.Send,
 		example: "transfer_file"},
-	{verbs: "transfer", but: union(money, moves, noNoun, nounsOf(`balance account amount`)), otherwise: true,
+	{verbs: "transfer", but: union(moneyNouns, paymentNouns, noNoun, nounsOf(`balance account amount`)), otherwise: true,
 		class: event.Write, example: "transfer_inventory"},
 
 	// Calls of functions, and of people.
@@ -141,26 +141,26 @@ func indexRefinements(rows []refinement) map[string][]*refinement {
 	return of
 }
 
-// fits tells whether a row is about these nouns, of which tail stand behind a preposition.
+// fits reports whether a row is about these nouns. tail are those behind a preposition.
 func (f *refinement) fits(r *reading, tail []string) bool {
 	head, behind := r.head(), reading{nouns: tail}
 	return (f.noun == nil || f.noun[head]) && !f.but[head] && (f.among == nil || r.has(f.among)) &&
 		(f.after == nil || behind.has(f.after)) && !behind.has(f.notAfter)
 }
 
-// refine changes what a verb says by its noun and by what follows a preposition.
+// refine changes the class of a verb by its noun and by the nouns behind a preposition.
 func refine(r *reading, tail []string) {
 	for _, f := range refinementsOf[r.verb] {
 		if !f.fits(r, tail) {
 			continue
 		}
-		r.class, r.effect, r.firm = f.class, effects[f.class], f.class != event.NoClass
+		r.class, r.effect, r.certain = f.class, effects[f.class], f.class != event.NoClass
 		switch {
-		case !r.firm || f.with == noWord:
+		case !r.certain || f.with == noWord:
 		case f.with == theNoun:
-			r.with = r.head()
+			r.qualifier = r.head()
 		case f.with == thePlace:
-			r.with = tail[len(tail)-1]
+			r.qualifier = tail[len(tail)-1]
 		}
 		return
 	}

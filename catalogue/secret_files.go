@@ -7,8 +7,8 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// isSecretFile tells files that hold keys, tokens and passwords by where they mostly lie and how
-// they are mostly named.
+// isSecretFile reports whether a file probably holds keys, tokens or passwords, by the usual places
+// and names.
 func isSecretFile(p string) bool {
 	p = event.Lower(p)
 	base := path.Base(p)

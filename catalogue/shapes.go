@@ -6,10 +6,9 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// What arguments say: by their names, what part they play (parts.go), and by their values, what
-// kind of thing they are (shapeOf).
+// What the values of arguments look like: an address, a URL, an account number.
 
-// shape is what a value looks like.
+// valueShape is what a value looks like.
 type valueShape uint8
 
 const (
@@ -25,16 +24,16 @@ const (
 	idShape
 )
 
-// shapeNames are the words of evidence.
+// shapeNames are the words for evidence.
 var shapeNames = [...]string{"", "an e-mail address", "a URL", "an IBAN", "a card number", "a phone number", "a host",
 	"a channel", "a path", "an id"}
 
-// shapeKinds are the words of destination.kind.
+// shapeKinds are the values of destination.kind.
 var shapeKinds = [...]string{"", "email", "url", "iban", "card", "phone", "host", "channel", "", ""}
 
 func (s valueShape) String() string { return shapeNames[s] }
 
-// shapeOf tells what a value looks like. What looks like two things is the narrower one.
+// shapeOf is the shape of a value. Of two shapes that fit, it is the narrower one.
 func shapeOf(s string) valueShape {
 	switch {
 	case s == "" || len(s) > event.MaxString:
@@ -63,20 +62,21 @@ func shapeOf(s string) valueShape {
 	return anyShape
 }
 
-// plainEmail returns the place of the @ of one address of the usual letters, or 0.
+// plainEmail returns the place of the @ if the text is one address with common characters only,
+// else 0. It is the fast path of isEmail.
 func plainEmail(s string) int {
 	at := strings.IndexByte(s, '@')
 	if at <= 0 || at > 64 {
 		return 0
 	}
 	for i := range at {
-		if !usual[s[i]] && s[i] != '+' {
+		if !hostLetters[s[i]] && s[i] != '+' {
 			return 0
 		}
 	}
 	dot := 0
 	for i := at + 1; i < len(s); i++ {
-		if !usual[s[i]] {
+		if !hostLetters[s[i]] {
 			return 0
 		}
 		if s[i] == '.' {
@@ -89,16 +89,15 @@ func plainEmail(s string) int {
 	return at
 }
 
-// usual are the letters of plain host names, and of most that stands before an @.
-var usual = func() (t [256]bool) {
+// hostLetters are the characters of plain host names, and of most local parts of addresses.
+var hostLetters = func() (t [256]bool) {
 	for c := range t {
 		t[c] = isWordByte(byte(c)) && c < 0x80 || c == '.' || c == '-' || c == '_'
 	}
 	return t
 }()
 
-// isEmail takes one address or a list of them, with or without names, and mailto:. What is no plain
-// address is none.
+// isEmail accepts one address or a list of them, with or without display names, and mailto:.
 func isEmail(s string) bool {
 	if strings.IndexByte(s, '@') < 0 {
 		return false
@@ -174,7 +173,7 @@ func isIBAN(s string) bool {
 	return rest == 1 && n >= 15 && n <= 34
 }
 
-// isCard wants 13 to 19 digits, in groups or not, that begin like a payment card and pass Luhn's
+// isCard accepts 13 to 19 digits, in groups or not, that begin like a payment card and pass Luhn's
 // check.
 func isCard(s string) bool {
 	var digits [19]byte
@@ -208,8 +207,8 @@ func isCard(s string) bool {
 	return sum%10 == 0
 }
 
-// isPhone wants 7 to 15 digits that begin with + or (, or stand in groups as in 555-010-9999; a
-// plain number is not one.
+// isPhone accepts 7 to 15 digits that begin with + or (, or stand in groups as in 555-010-9999. A
+// plain number is no phone.
 func isPhone(s string) bool {
 	if len(s) > 24 || len(s) < 7 {
 		return false
@@ -226,7 +225,7 @@ func isPhone(s string) bool {
 			return false
 		}
 	}
-	// 2026-11-20 has three groups as well, but of four digits first.
+	// 2026-11-20 is a date: its first group has four digits.
 	return digits >= 7 && digits <= 15 && (s[0] == '+' || s[0] == '(' || groups >= 3 &&
 		!(len(s) > 4 && isDigits(s[:4]) && !isDigit(s[4])))
 }
@@ -237,8 +236,8 @@ func isPath(s string) bool {
 		len(s) > 3 && s[1] == ':' && (s[2] == '\\' || s[2] == '/')
 }
 
-// isHostName wants at least one dot and a last label that is no file's ending we know of, or four
-// numbers.
+// isHostName accepts names with a dot whose last label is no known extension of files, and IPv4
+// addresses.
 func isHostName(s string) bool {
 	if strings.IndexByte(s, '.') <= 0 || HostName(s) == "" || strings.Contains(s, "..") || s[len(s)-1] == '.' {
 		return false
@@ -256,10 +255,11 @@ func isHostName(s string) bool {
 	return len(last) >= 2 && !fileEndings[event.Lower(last)]
 }
 
-var fileEndings = nounsOf(`txt md pdf doc docx xls xlsx csv tsv json yaml yml xml html htm png jpg jpeg gif svg zip gz tar py js ts go rs java c h cpp
-	sh sql log ini toml cfg conf ppt pptx ipynb bak tmp exe dll rb php css mp3 mp4`)
+var fileEndings = nounsOf(`
+	txt md pdf doc docx xls xlsx csv tsv json yaml yml xml html htm png jpg jpeg gif svg zip gz tar py js ts
+	go rs java c h cpp sh sql log ini toml cfg conf ppt pptx ipynb bak tmp exe dll rb php css mp3 mp4`)
 
-// isIdentifier wants one word with a digit in it.
+// isIdentifier accepts one word with a digit in it.
 func isIdentifier(s string) bool {
 	digit := false
 	for i := range len(s) {
@@ -272,8 +272,8 @@ func isIdentifier(s string) bool {
 	return digit && len(s) <= 128
 }
 
-// maskCard shows of a card number what may be shown (PCI DSS 3.4): the first six and last four
-// digits.
+// maskCard appends a card number with all digits masked but the first six and the last four, which
+// may be shown (PCI DSS 3.4).
 func maskCard(dst []byte, s string) []byte {
 	n := 0
 	for i := range len(s) {

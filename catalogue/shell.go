@@ -11,55 +11,54 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// What command lines do. A line is read by the grammar of bash; of every program in it, however it
-// is wrapped, piped or substituted, the class counts, and the strongest is that of the line. A
-// program that is not known, a variable for a program and text that becomes a command only when it
-// runs are exec.
+// What command lines do. A line is parsed by the grammar of bash. Every program in it counts,
+// however it is wrapped, piped or substituted; the strongest class is that of the line. An unknown
+// program, a variable for a program, and text that becomes a command only at run time are exec.
 
 // Bounds of one line.
 const (
-	maxLine    = 256 << 10 // bytes
-	maxLines   = 5000      // that are read by themselves
-	maxDeep    = 1000      // what may nest, before it is parsed
-	maxInner   = 8         // command lines in command lines
-	maxCalls   = 5000      // programs
-	maxReached = 64
-	maxPaths   = 8
+	maxLine         = 256 << 10 // bytes
+	maxLines        = 5000      // that are parsed one by one
+	maxNesting      = 1000      // signs that may nest
+	maxShellNesting = 8         // command lines in command lines: sh -c 'sh -c …'
+	maxCommands     = 5000      // programs
+	maxReached      = 64
+	maxPaths        = 8
 )
 
-// shell gathers what the command lines and the code of one call name.
+// shell reads the command lines and the code of one call, and gathers what they name.
 type shell struct {
-	reached []string // URLs, hosts and addresses
-	paths   []string // files, secret ones first
-	labels  labelBits
-	more    bool // there were more of them
-	short   bool // not all was read
-	calls   int
-	inner   int
-	vars    map[string]string // that were set to a text
-	funcs   map[string]bool   // declared in the line
+	reached     []string // URLs, hosts and addresses
+	paths       []string // files, secret ones first
+	labels      labelBits
+	moreReached bool // there were more than maxReached
+	incomplete  bool // not everything was read
+	calls       int
+	nesting     int
+	vars        map[string]string // variables that were set to a known text
+	funcs       map[string]bool   // functions that the line declares
 }
 
-// act is what a part of a line does.
-type act struct {
+// action is what a part of a line does, and the word that decided.
+type action struct {
 	class event.Class
 	word  string
 }
 
-func (a *act) add(b act) {
+func (a *action) add(b action) {
 	if b.class != event.NoClass && stronger(b.class, a.class) {
 		*a = b
 	}
 }
 
-// argument is a word of a command; known tells that it is what stands there, and nothing that is
-// worked out.
+// word is a word of a command. known: the text is complete; else the shell works out a part of it
+// when the line runs, which stands as $.
 type word struct {
 	text  string
 	known bool
 }
 
-// line reads a command line, or a script.
+// line classifies a command line, or a script.
 func (s *shell) line(text string) (event.Class, string) {
 	a := s.script(text)
 	if a.class == event.Read && s.labels&secretLabel != 0 &&
@@ -72,7 +71,7 @@ func (s *shell) line(text string) (event.Class, string) {
 	return a.class, a.word
 }
 
-// argv reads the words of one command.
+// argv classifies the words of one command.
 func (s *shell) argv(words []string) (event.Class, string) {
 	list := make([]word, len(words))
 	for i, w := range words {
@@ -82,63 +81,63 @@ func (s *shell) argv(words []string) (event.Class, string) {
 	return a.class, a.word
 }
 
-func (s *shell) script(text string) (a act) {
+func (s *shell) script(text string) (a action) {
 	if strings.TrimSpace(text) == "" {
-		return act{}
+		return action{}
 	}
-	if s.inner++; s.inner > maxInner {
-		s.short = true
-		return act{event.Exec, "lines in lines"}
+	if s.nesting++; s.nesting > maxShellNesting {
+		s.incomplete = true
+		return action{event.Exec, "lines in lines"}
 	}
-	defer func() { s.inner-- }()
+	defer func() { s.nesting-- }()
 	nests := 0
 	for _, sign := range [...]string{"(", "{", "`", "if", "while", "until", "for", "case", "!", "select", "function",
 		"coproc", "time"} {
 		nests += strings.Count(text, sign)
 	}
-	if len(text) > maxLine || nests > maxDeep {
-		s.short = true
-		s.code(event.Clip(text, maxLine))
-		a = act{event.Exec, "longer than is read"}
+	if len(text) > maxLine || nests > maxNesting {
+		s.incomplete = true
+		s.scanCode(event.Clip(text, maxLine))
+		a = action{event.Exec, "longer than is read"}
 		a.add(s.byLine(text))
 		return a
 	}
-	file, err := parseLine(text)
+	file, err := parseBash(text)
 	if err != nil {
-		s.code(text)
-		a = act{event.Exec, "no command line of a POSIX shell"}
+		s.scanCode(text)
+		a = action{event.Exec, "no command line of a POSIX shell"}
 		a.add(s.byLine(text))
 		return a
 	}
-	return s.file(file)
+	return s.parsed(file)
 }
 
-// byLine reads each line by itself, where all of them together cannot be read: what stands before a
-// fault is done all the same.
-func (s *shell) byLine(text string) (a act) {
-	if s.inner > 1 || strings.IndexByte(text, '\n') < 0 {
+// byLine parses each line by itself, where all lines together cannot be parsed: a shell runs the
+// lines before a fault.
+func (s *shell) byLine(text string) (a action) {
+	if s.nesting > 1 || strings.IndexByte(text, '\n') < 0 {
 		return a
 	}
 	n := 0
 	for l := range strings.SplitSeq(text, "\n") {
 		if n++; n > maxLines {
-			s.short = true
+			s.incomplete = true
 			break
 		}
 		if l == "" || l[0] == '#' || len(l) > maxLine || strings.Count(l, "(")+strings.Count(l, "{")+
-			strings.Count(l, "`")+strings.Count(l, "if")+strings.Count(l, "!")+strings.Count(l, "while") > maxDeep/4 {
+			strings.Count(l, "`")+strings.Count(l, "if")+strings.Count(l, "!")+strings.Count(l, "while") > maxNesting/4 {
 			continue
 		}
-		if f, err := parseLine(l); err == nil {
-			a.add(s.file(f))
+		if f, err := parseBash(l); err == nil {
+			a.add(s.parsed(f))
 		}
 	}
 	return a
 }
 
-// parseLine reads a line by the grammar of bash. A parser of others must not end the process over
-// what an agent wrote.
-func parseLine(text string) (file *syntax.File, err error) {
+// parseBash parses a line by the grammar of bash. A panic of the parser is an error, so that no
+// line of an agent can end the process.
+func parseBash(text string) (file *syntax.File, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("the parser gave up: %v", r)
@@ -147,14 +146,14 @@ func parseLine(text string) (file *syntax.File, err error) {
 	return syntax.NewParser(syntax.Variant(syntax.LangBash)).Parse(strings.NewReader(text), "")
 }
 
-// stdin is what a command reads.
+// stdin is the input of a command.
 type stdin struct {
 	piped bool   // from another command
 	text  string // if it is known
 	known bool
 }
 
-func (s *shell) file(file *syntax.File) (a act) {
+func (s *shell) parsed(file *syntax.File) (a action) {
 	if s.vars == nil {
 		s.vars, s.funcs = map[string]string{}, map[string]bool{}
 	}
@@ -176,7 +175,7 @@ func (s *shell) file(file *syntax.File) (a act) {
 		case *syntax.BinaryCmd:
 			if n.Op == syntax.Pipe || n.Op == syntax.PipeAll {
 				in := stdin{piped: true}
-				if text, ok := s.prints(n.X); ok {
+				if text, ok := s.printedText(n.X); ok {
 					in.text, in.known = text, true
 				}
 				to := n.Y
@@ -218,8 +217,8 @@ func (s *shell) file(file *syntax.File) (a act) {
 	return a
 }
 
-// prints is the text that a statement prints, if it says so.
-func (s *shell) prints(st *syntax.Stmt) (string, bool) {
+// printedText is the text that echo or printf prints, if it is known.
+func (s *shell) printedText(st *syntax.Stmt) (string, bool) {
 	call, ok := st.Cmd.(*syntax.CallExpr)
 	if !ok || len(call.Args) == 0 {
 		return "", false
@@ -242,7 +241,7 @@ func (s *shell) prints(st *syntax.Stmt) (string, bool) {
 	return strings.Join(parts, " "), true
 }
 
-// word is what a word of a line says. What is worked out only when the line runs stands as $.
+// word is the text of a word, with quotes removed and variables filled in as far as they are known.
 func (s *shell) word(w *syntax.Word) word {
 	out := word{known: true}
 	var b strings.Builder
@@ -251,7 +250,7 @@ func (s *shell) word(w *syntax.Word) word {
 		for _, p := range list {
 			switch p := p.(type) {
 			case *syntax.Lit:
-				b.WriteString(unbackslash(p.Value, quoted))
+				b.WriteString(removeBackslashes(p.Value, quoted))
 			case *syntax.SglQuoted:
 				if p.Dollar && strings.Contains(p.Value, `\`) {
 					out.known = false
@@ -289,7 +288,7 @@ func (s *shell) word(w *syntax.Word) word {
 	return out
 }
 
-func unbackslash(v string, quoted bool) string {
+func removeBackslashes(v string, quoted bool) string {
 	if strings.IndexByte(v, '\\') < 0 {
 		return v
 	}
@@ -305,10 +304,10 @@ func unbackslash(v string, quoted bool) string {
 	return b.String()
 }
 
-// redirect says what a redirection does, and what it gives a command to read.
-func (s *shell) redirect(r *syntax.Redirect, in *stdin) act {
+// redirect classifies a redirection, and sets the input that it gives the command.
+func (s *shell) redirect(r *syntax.Redirect, in *stdin) action {
 	if r.Word == nil {
-		return act{}
+		return action{}
 	}
 	switch r.Op {
 	case syntax.Hdoc, syntax.DashHdoc:
@@ -316,13 +315,13 @@ func (s *shell) redirect(r *syntax.Redirect, in *stdin) act {
 			w := s.word(r.Hdoc)
 			*in = stdin{true, w.text, w.known}
 		}
-		return act{}
+		return action{}
 	case syntax.WordHdoc:
 		w := s.word(r.Word)
 		*in = stdin{true, w.text, w.known}
-		return act{}
+		return action{}
 	case syntax.DplIn:
-		return act{}
+		return action{}
 	}
 	w := s.word(r.Word)
 	if rest, ok := strings.CutPrefix(w.text, "/dev/tcp/"); ok || strings.HasPrefix(w.text, "/dev/udp/") {
@@ -330,60 +329,60 @@ func (s *shell) redirect(r *syntax.Redirect, in *stdin) act {
 			rest = w.text[len("/dev/udp/"):]
 		}
 		host, port, _ := strings.Cut(rest, "/")
-		s.reach(host + portOf(port))
-		return act{event.Send, "/dev/tcp"}
+		s.reach(host + portSuffix(port))
+		return action{event.Send, "/dev/tcp"}
 	}
 	switch r.Op {
 	case syntax.RdrIn:
 		s.path(w.text)
 		in.piped = true
-		return act{}
+		return action{}
 	case syntax.DplOut:
 		if w.text == "-" || isDigits(strings.TrimSuffix(w.text, "-")) {
-			return act{}
+			return action{}
 		}
 	}
-	return s.writes(w.text, "> file")
+	return s.writeFile(w.text, "> file")
 }
 
-func portOf(s string) string {
+func portSuffix(s string) string {
 	if s == "" || !isDigits(s) {
 		return ""
 	}
 	return ":" + s
 }
 
-// writes is what writing a file comes to.
-func (s *shell) writes(file, by string) act {
+// writeFile classifies writing a file, and notes it.
+func (s *shell) writeFile(file, by string) action {
 	switch file {
 	case "/dev/null", "/dev/stdout", "/dev/stderr", "/dev/tty", "-", "":
-		return act{}
+		return action{}
 	}
 	s.path(file)
 	base := path.Base(file)
 	switch {
 	case base == "authorized_keys" || base == "sudoers" || strings.Contains(file, "/sudoers.d/"):
-		return act{event.Grant, by}
+		return action{event.Grant, by}
 	case strings.HasPrefix(file, "/dev/sd") || strings.HasPrefix(file, "/dev/nvme") ||
 		strings.HasPrefix(file, "/dev/disk") || strings.HasPrefix(file, "/dev/vd"):
-		return act{event.Delete, by}
+		return action{event.Delete, by}
 	}
-	return act{event.Write, by}
+	return action{event.Write, by}
 }
 
-// reach remembers where a line goes.
+// reach notes a host, a URL or an address.
 func (s *shell) reach(to string) {
 	if to = strings.TrimSpace(to); to == "" || slices.Contains(s.reached, to) {
 		return
 	}
 	if len(s.reached) == maxReached {
-		s.more = true
+		s.moreReached = true
 		return
 	}
 	s.reached = append(s.reached, to)
 }
 
-// path remembers a file, and what its name says of what is in it.
+// path notes a file, and labels the call secret if it probably holds secrets.
 func (s *shell) path(p string) {
 	if p == "" || p == "-" || len(p) > maxValue || strings.HasPrefix(p, "/dev/") {
 		return

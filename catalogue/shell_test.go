@@ -127,10 +127,10 @@ func TestCommandLinesNameHostsAndFiles(t *testing.T) {
 
 func TestLongLinesAreExec(t *testing.T) {
 	for _, line := range []string{strings.Repeat("ls; ", maxLine), strings.Repeat("(", 5000),
-		strings.Repeat("ls;", maxCalls+1) + "x", "sh -c '" + strings.Repeat("ls ", maxLine) + "'"} {
+		strings.Repeat("ls;", maxCommands+1) + "x", "sh -c '" + strings.Repeat("ls ", maxLine) + "'"} {
 		var s shell
-		if c, _ := s.line(line); c == event.Read || c == event.NoClass || !s.short {
-			t.Errorf("%.20s: got %v, %v", line, c, s.short)
+		if c, _ := s.line(line); c == event.Read || c == event.NoClass || !s.incomplete {
+			t.Errorf("%.20s: got %v, %v", line, c, s.incomplete)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package catalogue
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -69,20 +70,20 @@ func TestSQLIsWhatItDoes(t *testing.T) {
 					s == "CALL clean_up()" && !firm {
 					continue // said to be SQL, it is taken at its word
 				}
-				if got, word := statement(s, firm); got != class {
+				if got, word := classifySQL(s, firm); got != class {
 					t.Errorf("%q, firm %v: got %v (%s), want %v", s, firm, got, word, class)
 				}
 			}
 		}
 	}
 	for _, s := range []string{"frobnicate the table", "{}", "xp_cmdshell 'dir'", ".import x y", `\copy t to x`, "1"} {
-		if got, _ := statement(s, true); got != event.Exec {
+		if got, _ := classifySQL(s, true); got != event.Exec {
 			t.Errorf("%q: got %v; what is said to be SQL and is not understood is exec", s, got)
 		}
 	}
 	for _, s := range []string{strings.Repeat("a", maxSQL) + "; DELETE FROM t",
 		"SELECT " + strings.Repeat("1,", maxTokens) + "1; DROP TABLE t"} {
-		if got, _ := statement(s, true); got == event.Read || got == event.NoClass {
+		if got, _ := classifySQL(s, true); got == event.Read || got == event.NoClass {
 			t.Errorf("%.40q: got %v; what is not read may do anything", s, got)
 		}
 	}
@@ -95,28 +96,62 @@ func FuzzStatement(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		statement(s, true)
-		statement(s, false)
+		classifySQL(s, true)
+		classifySQL(s, false)
 		plain := strings.Map(func(r rune) rune {
 			if strings.ContainsRune(`'"\$`+"`", r) {
 				return -1
 			}
 			return r
 		}, s)
-		if c, word := statement("SELECT a FROM t WHERE b = '"+plain+"'", true); c != event.Read &&
+		if c, word := classifySQL("SELECT a FROM t WHERE b = '"+plain+"'", true); c != event.Read &&
 			len(plain) < maxSQL/2 {
 			t.Fatalf("%q in a text: %v (%s)", plain, c, word)
 		}
 		line := strings.NewReplacer("\n", " ", "\r", " ", "*/", " ", "/*", " ").Replace(s)
-		if c, word := statement("-- "+line+"\nSELECT 1", true); c != event.Read && len(line) < maxSQL/2 {
+		if c, word := classifySQL("-- "+line+"\nSELECT 1", true); c != event.Read && len(line) < maxSQL/2 {
 			t.Fatalf("%q in a comment: %v (%s)", line, c, word)
 		}
-		if c, _ := statement("DELETE FROM t;\n"+s, true); c != event.Delete {
+		if c, _ := classifySQL("DELETE FROM t;\n"+s, true); c != event.Delete {
 			t.Fatalf("a delete before %q is %v", s, c)
 		}
-		if c, _ := statement("DELETE FROM t /* "+strings.NewReplacer("*/", "", "/*", "").Replace(s)+" */",
+		if c, _ := classifySQL("DELETE FROM t /* "+strings.NewReplacer("*/", "", "/*", "").Replace(s)+" */",
 			true); c != event.Delete {
 			t.Fatalf("a delete with a comment of %q is %v", s, c)
 		}
 	})
+}
+
+// TestEachSQLRuleReadsItsExample holds of every row that its example begins with one of its words,
+// that no word has two rows, and that the example is read otherwise without the row.
+func TestEachSQLRuleReadsItsExample(t *testing.T) {
+	rows, all := sqlRuleRows(), sqlRules
+	read := func(example string) [2]event.Class {
+		open, _ := classifySQL(example, false)
+		certain, _ := classifySQL(example, true)
+		return [2]event.Class{open, certain}
+	}
+	words := map[string]bool{}
+	for i := range rows {
+		row := &rows[i]
+		first, _, _ := strings.Cut(strings.ToLower(row.example), " ")
+		if !slices.Contains(strings.Fields(row.words), first) {
+			t.Errorf("%s is no example of %s", row.example, row.words)
+		}
+		for w := range strings.FieldsSeq(row.words) {
+			if words[w] {
+				t.Errorf("%s has two rows", w)
+			}
+			words[w] = true
+		}
+		got := read(row.example)
+		if row.class != event.NoClass && got[1] != row.class {
+			t.Errorf("%s: got %v, want %v", row.example, got[1], row.class)
+		}
+		sqlRules = indexSQLRules(slices.Delete(slices.Clone(rows), i, i+1))
+		if without := read(row.example); without == got {
+			t.Errorf("%s: the same without the row, %v", row.example, got)
+		}
+		sqlRules = all
+	}
 }

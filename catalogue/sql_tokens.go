@@ -11,42 +11,58 @@ import (
 
 // dialect is a way of telling where texts, names and comments end.
 type dialect struct {
-	backslash bool // escapes a quote in a text
-	hash      bool // begins a comment
-	dashBlank bool // -- is a comment only before a blank
-	nested    bool // comments lie in each other
-	brackets  bool // [x] is a name
-	dollar    bool // $tag$ … $tag$ is a text
-	live      bool // /*! … */ is carried out
+	backslashEscapes bool // escapes a quote in a text
+	hashComment      bool // begins a comment
+	dashNeedsBlank   bool // -- is a comment only before a blank
+	nestedComments   bool // comments lie in each other
+	bracketNames     bool // [x] is a name
+	dollarQuotes     bool // $tag$ … $tag$ is a text
+	liveComments     bool // /*! … */ is carried out
 }
 
 var dialects = [...]dialect{
-	{backslash: true, hash: true, dashBlank: true, live: true}, // MySQL, MariaDB
-	{nested: true, dollar: true},                               // PostgreSQL and its kin
-	{nested: true, brackets: true},                             // SQL Server
-	{brackets: true},                                           // SQLite
-	{backslash: true, dollar: true},                            // BigQuery, Snowflake, Spark
+	{backslashEscapes: true, hashComment: true, dashNeedsBlank: true, liveComments: true}, // MySQL, MariaDB
+	{nestedComments: true, dollarQuotes: true},                                            // PostgreSQL and its kin
+	{nestedComments: true, bracketNames: true},                                            // SQL Server
+	{bracketNames: true},                         // SQLite
+	{backslashEscapes: true, dollarQuotes: true}, // BigQuery, Snowflake, Spark
 }
+
+// Kinds of tokens. Any other character is a token of its own kind.
+const (
+	wordToken   = 'w'
+	nameToken   = 'n' // in quotes
+	textToken   = 't'
+	numberToken = 'd'
+)
 
 // token is a part of a statement.
 type token struct {
-	kind  byte   // w word, n quoted name, t text, d number, or the sign itself
+	kind  byte   // 0: there is no more
 	text  string // of a word in lower case
-	depth int
+	depth int    // of brackets around it
 }
 
-// sqlReader reads as one dialect does.
+// sqlReader reads SQL, as one dialect after another does.
 type sqlReader struct {
+	s       string
+	certain bool     // it can be nothing but SQL
+	room    [8]token // for the tokens of most, so that they cost no memory of their own
+
 	*dialect
-	s      string
-	i      int
-	firm   bool
-	broken bool // a text, name or comment has no end
-	deep   int
-	lost   string // where a statement was not understood
-	before string // the token before the next one
-	depth  int
-	inside bool // of a comment that is carried out
+	tokens        []token // of the statement that is read
+	i             int     // the next byte of s
+	depth         int     // of brackets around it
+	previous      string  // the token before
+	inLiveComment bool
+	nesting       int    // of statements
+	notUnderstood string // the first word that was not
+	unterminated  bool   // a text, name or comment has no end
+}
+
+// begin starts over with another dialect.
+func (r *sqlReader) begin(d *dialect) {
+	*r = sqlReader{s: r.s, certain: r.certain, dialect: d, tokens: r.tokens[:0]}
 }
 
 // next returns the next token; kind 0: there is none.
@@ -62,65 +78,66 @@ func (r *sqlReader) next() token {
 			strings.HasPrefix(rest, "\ufeff"):
 			_, n := utf8.DecodeRuneInString(rest)
 			r.i += n
-		case strings.HasPrefix(rest, "--") && (!r.dashBlank || len(rest) == 2 || rest[2] <= ' '), c == '#' && r.hash:
+		case strings.HasPrefix(rest, "--") && (!r.dashNeedsBlank || len(rest) == 2 || rest[2] <= ' '),
+			c == '#' && r.hashComment:
 			if n := strings.IndexAny(rest, "\n\r"); n >= 0 {
 				r.i += n
 			} else {
 				r.i = len(s)
 			}
-		case r.inside && strings.HasPrefix(rest, "*/"):
-			r.i, r.inside = r.i+2, false
-		case r.live && (strings.HasPrefix(rest, "/*!") || strings.HasPrefix(rest, "/*M!")):
+		case r.inLiveComment && strings.HasPrefix(rest, "*/"):
+			r.i, r.inLiveComment = r.i+2, false
+		case r.liveComments && (strings.HasPrefix(rest, "/*!") || strings.HasPrefix(rest, "/*M!")):
 			r.i += strings.IndexByte(rest, '!') + 1
 			for r.i < len(s) && isDigit(s[r.i]) {
 				r.i++
 			}
-			r.inside = true
+			r.inLiveComment = true
 		case strings.HasPrefix(rest, "/*"):
 			r.comment()
 		case c == '\'':
 			r.i++
-			return r.quoted('\'', 't', r.backslash)
+			return r.quoted('\'', textToken, r.backslashEscapes)
 		case c == '"':
 			r.i++
-			return r.quoted('"', 'n', r.backslash)
+			return r.quoted('"', nameToken, r.backslashEscapes)
 		case c == '`':
 			r.i++
-			return r.quoted('`', 'n', false)
-		case c == '[' && r.brackets:
+			return r.quoted('`', nameToken, false)
+		case c == '[' && r.bracketNames:
 			r.i++
-			return r.quoted(']', 'n', false)
+			return r.quoted(']', nameToken, false)
 		case c == '$':
 			// MySQL has names with dollars: as an alias, $$ may be one.
 			if end := dollarTag(rest); end > 0 &&
-				(r.dollar || r.before != "as" && strings.Contains(rest[end:], rest[:end])) {
+				(r.dollarQuotes || r.previous != "as" && strings.Contains(rest[end:], rest[:end])) {
 				tag := rest[:end]
 				n := strings.Index(rest[end:], tag)
 				if n < 0 {
-					r.broken, r.i = true, len(s)
-					return token{'t', rest[end:], r.depth}
+					r.unterminated, r.i = true, len(s)
+					return token{textToken, rest[end:], r.depth}
 				}
 				r.i += end + n + end
-				return token{'t', rest[end : end+n], r.depth}
+				return token{textToken, rest[end : end+n], r.depth}
 			}
 			r.i++
 			return token{'$', "$", r.depth}
-		case (c|0x20 == 'e' && !r.backslash || c|0x20 == 'n' || c|0x20 == 'x' || c|0x20 == 'b' || c|0x20 == 'r') &&
+		case (c|0x20 == 'e' && !r.backslashEscapes || c|0x20 == 'n' || c|0x20 == 'x' || c|0x20 == 'b' || c|0x20 == 'r') &&
 			len(rest) > 1 && rest[1] == '\'':
 			r.i += 2
-			return r.quoted('\'', 't', r.backslash && c|0x20 != 'r' || c|0x20 == 'e')
+			return r.quoted('\'', textToken, r.backslashEscapes && c|0x20 != 'r' || c|0x20 == 'e')
 		case isDigit(c):
 			from := r.i
 			for r.i < len(s) && (isWordByte(s[r.i]) || s[r.i] == '.') {
 				r.i++
 			}
-			return token{'d', s[from:r.i], r.depth}
+			return token{numberToken, s[from:r.i], r.depth}
 		case isWordByte(c) || c == '_' || c == '@':
 			from := r.i
 			for r.i < len(s) && (isWordByte(s[r.i]) || s[r.i] == '_' || s[r.i] == '$' || s[r.i] == '@') {
 				r.i++
 			}
-			return token{'w', event.Lower(s[from:r.i]), r.depth}
+			return token{wordToken, event.Lower(s[from:r.i]), r.depth}
 		case c == '(':
 			r.i++
 			r.depth++
@@ -142,7 +159,7 @@ func (r *sqlReader) comment() {
 	depth := 0
 	for r.i < len(r.s) {
 		switch {
-		case strings.HasPrefix(r.s[r.i:], "/*") && (depth == 0 || r.nested):
+		case strings.HasPrefix(r.s[r.i:], "/*") && (depth == 0 || r.nestedComments):
 			depth++
 			r.i += 2
 		case strings.HasPrefix(r.s[r.i:], "*/"):
@@ -154,7 +171,7 @@ func (r *sqlReader) comment() {
 			r.i++
 		}
 	}
-	r.broken = true
+	r.unterminated = true
 }
 
 // quoted reads up to a quote that is neither doubled nor escaped.
@@ -173,7 +190,7 @@ func (r *sqlReader) quoted(end, kind byte, backslash bool) token {
 			r.i++
 		}
 	}
-	r.i, r.broken = len(r.s), true
+	r.i, r.unterminated = len(r.s), true
 	return token{kind, r.s[from:], r.depth}
 }
 

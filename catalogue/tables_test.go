@@ -23,7 +23,7 @@ func argumentOf(t *testing.T, example string) (*Tool, []string) {
 		if !known {
 			t.Fatalf("%q is no class", class)
 		}
-		tool = tool.of(c)
+		tool = tool.withClass(c)
 	}
 	return tool, splitWords(argument, maxWords)
 }
@@ -63,7 +63,7 @@ func TestEachRowOfPartsReadsItsExample(t *testing.T) {
 	}
 }
 
-// played tells whether an argument plays the part that a row gives it.
+// played reports whether an argument plays the part that a row gives it.
 func played(part string, row *partRow, r *role) bool {
 	switch part {
 	case "resource":
@@ -76,13 +76,13 @@ func played(part string, row *partRow, r *role) bool {
 	case "kind of receiver":
 		return r.destination > 0 && r.target == row.target
 	case "address":
-		return r.destination == row.score && r.target == row.target && r.needs == row.needs && r.bare == row.bare
+		return r.destination == row.score && r.target == row.target && r.needs == row.needs && r.bareHost == row.bareHost
 	case "amount":
-		return r.amount == row.score && r.cents == row.cents && (r.unit != "") == row.unit
+		return r.amount == row.score && r.minorUnits == row.minorUnits && (r.currencyCode != "") == row.lastIsCurrency
 	case "currency":
 		return r.currency == row.score
 	case "environment":
-		return r.env == row.score
+		return r.environment == row.score
 	case "operation":
 		return r.operation == row.does
 	case "labels":
@@ -96,12 +96,12 @@ func TestEachRefinementReadsItsExample(t *testing.T) {
 	for i := range refinements {
 		row := &refinements[i]
 		r := phraseOf(row.example, "").read()
-		if r.class != row.class || r.firm != (row.class != event.NoClass) ||
+		if r.class != row.class || r.certain != (row.class != event.NoClass) ||
 			!slices.Contains(strings.Fields(row.verbs), r.verb) {
 			t.Errorf("%s: got %q by %q", row.example, r.class, r.verb)
 		}
 		refinementsOf = indexRefinements(slices.Delete(slices.Clone(refinements), i, i+1))
-		if without := phraseOf(row.example, "").read(); without.class == r.class && without.firm == r.firm {
+		if without := phraseOf(row.example, "").read(); without.class == r.class && without.certain == r.certain {
 			t.Errorf("%s: the same without the row", row.example)
 		}
 		refinementsOf = indexRefinements(refinements)

@@ -2,7 +2,7 @@ package catalogue
 
 import "strings"
 
-// IsCurrency tells whether a text is three capitals, as codes of currencies are.
+// IsCurrency reports whether a text is three capitals, as codes of currencies are.
 func IsCurrency(s string) bool {
 	for i := range len(s) {
 		if s[i] < 'A' || s[i] > 'Z' {

@@ -9,10 +9,10 @@ import (
 
 // What texts in any language name: URLs, hosts, files.
 
-// code takes URLs, hosts and files out of text in any language.
-func (s *shell) code(text string) {
+// scanCode notes the URLs, hosts and files in a text of any language.
+func (s *shell) scanCode(text string) {
 	if len(text) > maxLine*4 {
-		text, s.short = event.Clip(text, maxLine*4), true
+		text, s.incomplete = event.Clip(text, maxLine*4), true
 	}
 	for i := 0; ; {
 		n := strings.Index(text[i:], "://")
@@ -62,17 +62,18 @@ func (s *shell) code(text string) {
 	}
 }
 
-// looksLikeDomain tells evil.example from os.path: code has many names with dots.
+// looksLikeDomain accepts evil.example and not os.path: code has many names with dots.
 func looksLikeDomain(v string) bool {
 	h := HostName(v)
 	last := h[strings.LastIndexByte(h, '.')+1:]
 	return commonDomains[event.Lower(last)] || strings.Count(h, ".") >= 1 && strings.Contains(v, ":")
 }
 
-var commonDomains = nounsOf(
-	`com org net io dev app ai co example test invalid info biz cloud online site xyz me ru cn de uk eu fr nl in us jp br au ca ch it es pl se no internal local localhost onion`)
+var commonDomains = nounsOf(`
+	com org net io dev app ai co example test invalid info biz cloud online site xyz me ru cn de uk eu fr nl
+	in us jp br au ca ch it es pl se no internal local localhost onion`)
 
-// looksLikeShell tells a script of a shell from other code by its first line or word.
+// looksLikeShell reports whether code is a script for a shell, by its first line or word.
 func looksLikeShell(code string) bool {
 	code = strings.TrimLeft(code, " \t\r\n")
 	first, _, _ := strings.Cut(code, "\n")
@@ -95,5 +96,5 @@ func looksLikeShell(code string) bool {
 		return false
 	}
 	base := path.Base(w)
-	return readers[base] || writers[base] || handled[base] != nil
+	return readingPrograms[base] || writingPrograms[base] || programs[base] != nil
 }

@@ -8,72 +8,72 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// Tool is what the catalogue makes of the calls of one tool. It learns the names of the tool's
-// arguments as it sees them, so it belongs to one goroutine; what it makes of a call does not
-// depend on what it saw before.
+// Tool completes the calls of one tool. It learns the names of the tool's arguments as it sees
+// them, so it belongs to one goroutine. What it makes of a call does not depend on earlier calls.
 type Tool struct {
 	Name, Server string
-	// Named is the class that the tool's name alone says, if it says one plainly: what a
-	// declaration may contradict.
+	// Named is the class of the tool's name, if the name is plain. A declared class may contradict it.
 	Named event.Class
-	// Verb is the word of the name that says so.
+	// Verb is the word that Named comes from.
 	Verb string
 
-	class      event.Class // declared, of the catalogue, or inferred
-	effect     event.SideEffect
-	entry      Definition        // what the entries of the catalogue say together
-	from       map[string]string // which of them, by the path of the field; and where the rest comes from
-	reading    reading
-	noun       string   // what is acted on: the type of the resource
-	labels     []string // of the catalogue; or
-	labelBits  labelBits
-	external   event.Tri
-	currency   string
-	changeable bool // the arguments may say another class
-	database   bool // its arguments may be SQL under a common name
-	shells     bool // they may be command lines
-	want       want // parts that the arguments may hold
-	args       arg  // its kids are the arguments
-	dull       arg  // stands for arguments whose names say nothing
-	learned    int
-	as         map[event.Class]*Tool // what it is where its arguments say another class
+	class         event.Class // as declared by the event, else of the catalogue, else inferred
+	effect        event.SideEffect
+	entry         Definition        // what the entries of the catalogue say together
+	sources       map[string]string // evidence, by the path of the field
+	reading       reading
+	resourceType  string   // of what the tool acts on
+	labels        []string // of the catalogue; if it has none,
+	labelBits     labelBits
+	external      event.Tri
+	currency      string
+	argsMayDecide bool    // arguments may change the class
+	takesSQL      bool    // arguments with common names may be SQL
+	runsShell     bool    // or command lines
+	want          partSet // parts that nobody declared
+	args          arg     // its children are the arguments
+	meaningless   arg     // stands for arguments whose names have no meaning
+	learned       int
+	byClass       map[event.Class]*Tool // the tool where arguments change the class
 }
 
-// Tool compiles what is known of the event's tool: what the producer declares, else the catalogue's
-// entries, the most telling first, each filling in what those before it leave open, else its hints
-// and its name. A plain name goes before a pattern, then the tenant's own entry before one for
-// every tenant, then the pattern with more characters that are not wild, then an entry with servers
-// before one without. An entry may name the tool with its server (mcp__server__tool), too.
+// Tool compiles what is known of the event's tool. What the producer declares comes first, then the
+// catalogue's entries, then the hints of the tool and its name. Each fills in what those before it
+// leave open.
+//
+// Entries are ordered: an exact name before a pattern, then the tenant's own entry before one for
+// every tenant, then the pattern with more fixed characters, then an entry with servers before one
+// without. An entry may also name the tool with its server (mcp__server__tool).
 func (c *Catalogue) Tool(tenant string, t *event.Tool) *Tool {
 	own := *t
 	own.Normalise()
 	t = &own
-	x := &Tool{Name: t.Name, Server: t.Server, from: map[string]string{}}
+	x := &Tool{Name: t.Name, Server: t.Server, sources: map[string]string{}}
 	c.merge(x, tenant, t)
 	words := phraseOf(event.Clip(t.Name, 256), event.Clip(t.Server, 256))
 	x.reading = words.read()
 	r := &x.reading
-	if r.firm {
+	if r.certain {
 		x.Named, x.Verb = r.class, r.verb
 	}
 	switch {
 	case t.Class != event.NoClass:
-		x.class, x.from["class"] = t.Class, "declared"
+		x.class, x.sources["class"] = t.Class, "declared"
 	case x.entry.Class != "":
 		x.class, _ = event.ParseClass(x.entry.Class)
-	case t.ReadOnlyHint == event.Yes && !(r.firm && r.class > event.Read):
-		x.class, x.from["class"] = event.Read, "hint read_only_hint"
-		x.changeable = true
+	case t.ReadOnlyHint == event.Yes && !(r.certain && r.class > event.Read):
+		x.class, x.sources["class"] = event.Read, "hint read_only_hint"
+		x.argsMayDecide = true
 	case r.class != event.NoClass:
-		x.class, x.from["class"] = r.class, r.why()
-		x.changeable = true
+		x.class, x.sources["class"] = r.class, r.why()
+		x.argsMayDecide = true
 	default:
-		x.changeable = true
+		x.argsMayDecide = true
 	}
 	x.finishClass()
 	if x.labels = x.entry.Labels; x.labels == nil {
 		if x.labelBits = labelsOf(r.nouns); x.labelBits != 0 {
-			x.from["labels"] = "nouns of the name"
+			x.sources["labels"] = "nouns of the name"
 		}
 	}
 	if ext := x.entry.Destination.External; ext != nil {
@@ -84,24 +84,24 @@ func (c *Catalogue) Tool(tenant string, t *event.Tool) *Tool {
 	}
 	server := splitWords(event.Clip(t.Server, 256), maxWords)
 	for _, segment := range append(words.segments, server) {
-		x.database = x.database || slices.ContainsFunc(segment, func(w string) bool { return databases[w] })
-		x.shells = x.shells || slices.ContainsFunc(segment, func(w string) bool { return shellWords[w] })
+		x.takesSQL = x.takesSQL || slices.ContainsFunc(segment, func(w string) bool { return databaseWords[w] })
+		x.runsShell = x.runsShell || slices.ContainsFunc(segment, func(w string) bool { return shellWords[w] })
 	}
-	x.shells = x.shells || x.class == event.Exec && !x.database
-	x.database = x.database || (r.class == event.Exec || r.class == event.Read) && r.head() == "query" &&
+	x.runsShell = x.runsShell || x.class == event.Exec && !x.takesSQL
+	x.takesSQL = x.takesSQL || (r.class == event.Exec || r.class == event.Read) && r.head() == "query" &&
 		r.verb != "search"
 	x.want = wantResource | wantSubject | wantDestination | wantAmount | wantEnvironment
-	if x.changeable {
+	if x.argsMayDecide {
 		x.want |= wantOperation
 	}
 	if x.labels == nil {
 		x.want |= wantLabels
 	}
-	x.enter()
+	x.markDeclared()
 	return x
 }
 
-// finishClass works out what follows from the class.
+// finishClass sets the fields that depend on the class.
 func (x *Tool) finishClass() {
 	r := &x.reading
 	switch {
@@ -109,88 +109,92 @@ func (x *Tool) finishClass() {
 		x.effect, _ = event.ParseSideEffect(x.entry.SideEffect)
 	case x.class == r.class:
 		if x.effect = r.effect; x.effect != effects[x.class] {
-			x.from["side_effect"] = r.why()
+			x.sources["side_effect"] = r.why()
 		}
 	default:
 		x.effect = effects[x.class]
 	}
-	if x.noun = x.entry.Resource.Type; x.noun == "" {
+	if x.resourceType = x.entry.Resource.Type; x.resourceType == "" {
 		switch x.class {
 		case event.Read, event.Write, event.Delete, event.Approve, event.Grant:
-			// Without a verb any word could be a noun: only those count that are known as one.
-			if x.noun = r.head(); x.noun != "" && r.verb == "" && !things[x.noun] && !persons[x.noun] {
-				x.noun = ""
+			// Without a verb any word could be a noun, so only known nouns count.
+			noun := r.head()
+			if r.verb == "" && !things[noun] && !persons[noun] {
+				noun = ""
 			}
-			if x.noun != "" {
-				x.from["resource.type"] = "noun " + event.Quote(x.noun) + " in the name"
+			if x.resourceType = noun; noun != "" {
+				x.sources["resource.type"] = "noun " + event.Quote(x.resourceType) + " in the name"
 			}
 		}
 	}
 }
 
-// of is the tool where the arguments of a call say another class: other arguments then say where it
-// goes.
-func (t *Tool) of(c event.Class) *Tool {
+// withClass is the tool for calls whose arguments give it another class. Which arguments play which
+// part depends on the class.
+func (t *Tool) withClass(c event.Class) *Tool {
 	if c == t.class {
 		return t
 	}
-	if x := t.as[c]; x != nil {
+	if x := t.byClass[c]; x != nil {
 		return x
 	}
 	x := *t
-	x.from = maps.Clone(t.from)
-	x.class, x.changeable, x.as, x.learned = c, false, nil, 0
+	x.sources = maps.Clone(t.sources)
+	x.class, x.argsMayDecide, x.byClass, x.learned = c, false, nil, 0
 	x.want &^= wantOperation
-	x.args, x.dull = arg{}, arg{}
+	x.args, x.meaningless = arg{}, arg{}
 	x.finishClass()
-	x.enter()
-	if t.as == nil {
-		t.as = map[event.Class]*Tool{}
+	x.markDeclared()
+	if t.byClass == nil {
+		t.byClass = map[event.Class]*Tool{}
 	}
-	t.as[c] = &x
+	t.byClass[c] = &x
 	return &x
 }
 
 var (
-	databases = nounsOf(`sql database databases db table tables warehouse lakehouse postgres postgresql pg psql mysql mariadb mssql sqlserver sqlite duckdb clickhouse cockroach
-		oracle db2 presto trino hive spark databricks snowflake bigquery redshift athena`)
+	databaseWords = nounsOf(`
+		sql database databases db table tables warehouse lakehouse postgres postgresql pg psql mysql mariadb
+		mssql sqlserver sqlite duckdb clickhouse cockroach oracle db2 presto trino hive spark databricks
+		snowflake bigquery redshift athena`)
 	// shellWords are words of tools that run command lines.
-	shellWords = nounsOf(
-		`shell bash sh zsh terminal console exec execute command commands cmd powershell pwsh ssh repl sandbox interpreter`)
+	shellWords = nounsOf(`
+		shell bash sh zsh terminal console exec execute command commands cmd powershell pwsh ssh repl
+		sandbox interpreter`)
 )
 
-// given is the score of an argument that the catalogue names: no guess comes near.
-const given = 100
+// declaredScore is the score of an argument that the catalogue names, above that of every guess.
+const declaredScore = 100
 
-// enter marks the arguments that the catalogue names.
-func (t *Tool) enter() {
-	t.args.index, t.args.dull = -1, true
-	t.dull = arg{up: &t.args, key: dullKey, index: -1, idle: true, dull: true, words: []string{dullKey}}
+// markDeclared marks the arguments that the catalogue names.
+func (t *Tool) markDeclared() {
+	t.args.index, t.args.meaningless = -1, true
+	t.meaningless = arg{up: &t.args, key: anyKey, index: -1, noPart: true, meaningless: true, words: []string{anyKey}}
 	for _, p := range t.entry.Ignore {
 		a := t.insert(p)
-		a.role, a.idle, a.fixed = role{}, true, true
+		a.role, a.noPart, a.ignored = role{}, true, true
 	}
 	at := func(path string, part func(*role)) {
 		if path != "" {
 			a := t.insert(path)
 			part(&a.role)
-			a.idle = false
+			a.noPart = false
 		}
 	}
-	at(t.entry.Resource.ID, func(r *role) { r.resource, r.kind = given, t.noun })
-	at(t.entry.Subject, func(r *role) { r.subject = given })
-	at(t.entry.Destination.Value, func(r *role) { r.destination, r.needs, r.target = given, 0, "" })
-	at(t.entry.Amount.Value, func(r *role) { r.amount = given })
+	at(t.entry.Resource.ID, func(r *role) { r.resource, r.kind = declaredScore, t.resourceType })
+	at(t.entry.Subject, func(r *role) { r.subject = declaredScore })
+	at(t.entry.Destination.Value, func(r *role) { r.destination, r.needs, r.target = declaredScore, 0, "" })
+	at(t.entry.Amount.Value, func(r *role) { r.amount = declaredScore })
 	if c := t.entry.Amount.Currency; IsCurrency(c) {
 		t.currency = c
 	} else {
-		at(c, func(r *role) { r.currency = given })
+		at(c, func(r *role) { r.currency = declaredScore })
 	}
 }
 
-// meaning says what part an argument plays, given the words of its name and how many are its own.
-// Where the catalogue names the argument, no other plays the part.
-func (t *Tool) meaning(words []string, own int) role {
+// roleOf returns the parts that an argument plays, without those for which the catalogue names an
+// argument. words and own are as in partOf.
+func (t *Tool) roleOf(words []string, own int) role {
 	r := t.partOf(words, own)
 	d := &t.entry
 	if d.Resource.ID != "" {
@@ -212,10 +216,10 @@ func (t *Tool) meaning(words []string, own int) role {
 }
 
 // Complete fills in what the producer left out of a tool call: class, resource, subject,
-// destination, amount, labels, side effect. What it cannot tell stays unknown. The texts live until
-// the Scratch is reset and as long as the event's own.
+// destination, amount, labels, side effect. What cannot be inferred stays unknown. The texts are
+// valid until the Scratch is reset, and as long as the event's bytes.
 func (t *Tool) Complete(e *event.Event, x *Scratch) {
-	var ask want
+	var ask partSet
 	if e.Tool.Class == event.NoClass {
 		if t.class != event.NoClass {
 			e.Tool.Class = t.class
@@ -240,7 +244,7 @@ func (t *Tool) Complete(e *event.Event, x *Scratch) {
 	if d.Kind == "" && d.Value == "" && d.Domain == "" {
 		ask |= wantDestination
 	} else {
-		x.named(d)
+		x.normaliseDeclared(d)
 	}
 	if d.External == event.Unknown && t.external != event.Unknown {
 		d.External = t.external
@@ -258,8 +262,8 @@ func (t *Tool) Complete(e *event.Event, x *Scratch) {
 		t, found = t.fill(e, x, ask)
 		bits = t.labelBits | found
 	}
-	if e.Resource.Type == "" && t.noun != "" {
-		e.Resource.Type = t.noun
+	if e.Resource.Type == "" && t.resourceType != "" {
+		e.Resource.Type = t.resourceType
 		e.Inferred |= event.InferredResource
 	}
 	if e.Resource.Labels == nil {
@@ -275,8 +279,8 @@ func (t *Tool) Complete(e *event.Event, x *Scratch) {
 	}
 }
 
-// named fills in the host that a declared destination names, in one spelling.
-func (x *Scratch) named(d *event.Destination) {
+// normaliseDeclared sets the domain of a declared destination, in one spelling.
+func (x *Scratch) normaliseDeclared(d *event.Destination) {
 	switch {
 	case d.Domain != "":
 		if h := HostName(d.Domain); h != "" {
@@ -305,29 +309,30 @@ func (x *Scratch) lowered(s string) string {
 	return alias(x.keep(b))
 }
 
-// fill takes out of the arguments what is asked for. It returns the tool as what the arguments make
-// of it.
-func (t *Tool) fill(e *event.Event, x *Scratch, ask want) (*Tool, labelBits) {
-	k := look{t: t, p: e.Args, x: x, left: maxWork, want: ask}
+// fill completes the event from its arguments. It returns the tool with the class that the
+// arguments give it.
+func (t *Tool) fill(e *event.Event, x *Scratch, ask partSet) (*Tool, labelBits) {
+	k := argReader{t: t, p: e.Args, x: x, left: maxWork, want: ask}
 	k.read()
-	acts := &k.acts
-	if c := t.decide(acts); ask&wantOperation != 0 && c != t.class {
+	acts := &k.actions
+	if c := t.classOfCall(acts); ask&wantOperation != 0 && c != t.class {
 		e.Tool.Class = c
 		e.Inferred |= event.InferredClass
-		short, said := k.short, k.acts
-		t = t.of(c)
-		k = look{t: t, p: e.Args, x: x, left: maxWork, want: ask &^ wantOperation, short: short, acts: said}
+		short, said := k.incomplete, k.actions
+		t = t.withClass(c)
+		k = argReader{t: t, p: e.Args, x: x, left: maxWork, want: ask &^ wantOperation, incomplete: short, actions: said}
 		k.read()
-		acts = &k.acts
+		acts = &k.actions
 	}
-	if k.short {
+	if k.incomplete {
 		e.Inferred |= event.ArgsIncomplete
 	}
 	var reached []string
 	if s := acts.shell; s != nil {
 		reached = s.reached
 		k.labels |= s.labels
-		if k.more = k.more || s.more; k.resource.score == 0 && ask&wantResource != 0 && len(s.paths) > 0 &&
+		k.moreReceivers = k.moreReceivers || s.moreReached
+		if k.resource.score == 0 && ask&wantResource != 0 && len(s.paths) > 0 &&
 			(e.Resource.Type == "" || e.Resource.Type == "file") {
 			if id := s.paths[0]; len(id) <= maxValue {
 				e.Resource.ID, e.Resource.Type = k.masked(id), "file"
@@ -335,7 +340,7 @@ func (t *Tool) fill(e *event.Event, x *Scratch, ask want) (*Tool, labelBits) {
 			}
 		}
 	}
-	if k.resource.score > 0 && k.fits(e.Resource.Type) {
+	if k.resource.score > 0 && k.resourceFits(e.Resource.Type) {
 		if id := k.id(k.resource.span); id != "" {
 			e.Resource.ID = id
 			if e.Resource.Type == "" {
@@ -344,8 +349,8 @@ func (t *Tool) fill(e *event.Event, x *Scratch, ask want) (*Tool, labelBits) {
 			e.Inferred |= event.InferredResource
 		}
 	}
-	if k.env.score > 0 {
-		if s := k.text(k.env.span); len(s) <= maxKey && environments[s] {
+	if k.environment.score > 0 {
+		if s := k.text(k.environment.span); len(s) <= maxKey && environmentNames[s] {
 			e.Resource.Environment = s
 			e.Inferred |= event.InferredResource
 		}
@@ -356,12 +361,12 @@ func (t *Tool) fill(e *event.Event, x *Scratch, ask want) (*Tool, labelBits) {
 			e.Inferred |= event.InferredSubject
 		}
 	}
-	if ask&wantDestination != 0 && (k.targets > 0 || len(reached) > 0 || k.short) {
+	if ask&wantDestination != 0 && (k.receivers > 0 || len(reached) > 0 || k.incomplete) {
 		k.destination(&e.Destination, reached)
 		e.Inferred |= event.InferredDestination
 	}
 	if k.amount.score > 0 && ask&wantAmount != 0 {
-		if a, others, ok := k.money(); ok {
+		if a, others, ok := k.amounts(); ok {
 			e.Amount, e.OtherAmounts = a, others
 			e.Has |= event.HasAmount
 			e.Inferred |= event.InferredAmount
@@ -370,14 +375,14 @@ func (t *Tool) fill(e *event.Event, x *Scratch, ask want) (*Tool, labelBits) {
 	return t, k.labels
 }
 
-// fits tells whether the resource found is of the type that the producer declared.
-func (k *look) fits(declared string) bool {
+// resourceFits reports whether the resource found is of the type that the producer declared.
+func (k *argReader) resourceFits(declared string) bool {
 	return declared == "" || k.resource.score >= 8 || k.resource.arg.kind == declared
 }
 
 // id is a value as an identifier; "" if it is too long or more than one line. A card number is
-// shown as cards may be shown.
-func (k *look) id(s span) string {
+// masked.
+func (k *argReader) id(s span) string {
 	if s.to-s.from > 6*maxValue {
 		return ""
 	}
@@ -393,7 +398,7 @@ func (k *look) id(s span) string {
 	return k.masked(v)
 }
 
-func (k *look) masked(v string) string {
+func (k *argReader) masked(v string) string {
 	if len(v) >= 13 && isCard(v) {
 		return alias(k.x.keep(maskCard(k.x.room(len(v)), v)))
 	}

@@ -8,32 +8,32 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// Who asks for the host of a destination asks here, and event.ReadURL answers: lists of personas,
-// limits, rarity, drafts and the catalogue. What readers could disagree on has no host.
+// The hosts of destinations, for everybody: lists of personas, limits, rarity, drafts and the
+// catalogue. event.ReadURL reads them. A text that two programs could read differently has no host.
 
-// hostOf returns the host of a URL, or "" if readers of URLs could disagree on it.
+// HostOfURL returns the host of a URL, or "" if programs could disagree on it.
 func HostOfURL(url string) string {
 	if _, rest := NextURL(url); rest != "" {
 		return "" // of several
 	}
-	return sureName(event.ReadURL(url))
+	return certainName(event.ReadURL(url))
 }
 
-// hostPort returns host without port, brackets and the root's dot, or "" if it is no host.
-func HostName(s string) string { return sureName(event.ReadHost(s)) }
+// HostName returns a host without port, brackets and the dot at its end, or "" if it is no host.
+func HostName(s string) string { return certainName(event.ReadHost(s)) }
 
-// domainOf returns the domain of one address, with or without a display name, or "" if it is not
-// plain.
-func DomainOf(address string) string { return sureName(HostOfAddress(address)) }
+// DomainOf returns the domain of one e-mail address, with or without a display name, or "" if
+// programs could disagree on it.
+func DomainOf(address string) string { return certainName(HostOfAddress(address)) }
 
-func sureName(h event.Host) string {
+func certainName(h event.Host) string {
 	if h.Sure {
 		return h.Name
 	}
 	return ""
 }
 
-// hostOfAddress reads the domain of one address, with or without a display name.
+// HostOfAddress reads the domain of one e-mail address, with or without a display name.
 func HostOfAddress(address string) event.Host {
 	s := strings.TrimSpace(address)
 	if i := strings.LastIndexByte(s, '<'); i >= 0 {
@@ -41,8 +41,8 @@ func HostOfAddress(address string) event.Host {
 		if !ok {
 			return event.Host{}
 		}
-		// Mail programs show an address as its own name; another address there is one that a
-		// careless mailer may use.
+		// The name may be the address again. Another address there is one that a careless program
+		// may send to.
 		if name := strings.Trim(s[:i], ` "'`); strings.Contains(name, "@") && name != inner {
 			return event.Host{}
 		}
@@ -55,22 +55,23 @@ func HostOfAddress(address string) event.Host {
 	return event.ReadHost(domain)
 }
 
+// IsMailto reports whether a text is a mailto: URL.
 func IsMailto(s string) bool { return len(s) > 7 && strings.EqualFold(s[:7], "mailto:") }
 
-// nextURL takes the first URL off a list: URLs, //host and mailto: with blanks between them, or
-// URLs with a comma, a semicolon or a bar. A blank that no URL follows belongs to the one before
-// it: clients send it on as %20.
+// NextURL splits the first URL off a list: URLs, //host and mailto: with blanks between them, or
+// URLs with a comma, a semicolon or a bar. A blank with no URL behind it is part of the URL before
+// it: clients send it as %20.
 func NextURL(list string) (first, rest string) {
 	for i := 0; i < len(list); {
-		n := strings.IndexFunc(list[i:], separates)
+		n := strings.IndexFunc(list[i:], isURLSeparator)
 		if n < 0 {
 			break
 		}
 		i += n
-		word := strings.TrimLeftFunc(list[i:], separates)
+		word := strings.TrimLeftFunc(list[i:], isURLSeparator)
 		at := len(list) - len(word)
 		blank := strings.ContainsFunc(list[i:at], unicode.IsSpace)
-		if end := strings.IndexFunc(word, separates); end >= 0 {
+		if end := strings.IndexFunc(word, isURLSeparator); end >= 0 {
 			word = word[:end]
 		}
 		if blank && IsMailto(word) || (blank || strings.Contains(word, "://")) && event.IsURL(word) {
@@ -83,14 +84,14 @@ func NextURL(list string) (first, rest string) {
 	return list, ""
 }
 
-// separates tells what may stand between the URLs of a list.
-func separates(r rune) bool { return unicode.IsSpace(r) || r == ',' || r == ';' || r == '|' }
+// isURLSeparator reports whether a character may stand between the URLs of a list.
+func isURLSeparator(r rune) bool { return unicode.IsSpace(r) || r == ',' || r == ';' || r == '|' }
 
-// maxDomains bounds the receivers of one call whose domains are looked at.
+// maxDomains bounds the receivers of one call whose domains are read.
 const maxDomains = 64
 
-// Domains appends the domains that a destination names, in one spelling: of a list of addresses
-// that of each. What cannot be read for certain has none.
+// Domains appends the domains that a destination names, in one spelling: for a list of addresses
+// the domain of each. An address that programs could disagree on has none.
 func Domains(dst []string, d *event.Destination) []string {
 	v := d.Value
 	host := func(s string) {
@@ -137,10 +138,10 @@ func Domains(dst []string, d *event.Destination) []string {
 	return dst
 }
 
-// reach is the shape of a destination whose argument says that it is a URL or a host: clients also
-// take evil.example/path, an address as one number, a name with a port. bare tells that the
-// argument can be nothing else, so that a number is a host.
-func reach(s string, bare bool) valueShape {
+// shapeOfEndpoint is the shape of a destination whose argument is a URL or a host by its name:
+// clients also accept evil.example/path, an address as one number, a name with a port. bare: the
+// argument can be nothing else, so a number is a host.
+func shapeOfEndpoint(s string, bare bool) valueShape {
 	shape := shapeOf(s)
 	switch shape {
 	case urlShape, hostShape:
@@ -161,7 +162,7 @@ func reach(s string, bare bool) valueShape {
 		return shape
 	}
 	to := hostShape
-	if strings.IndexAny(s, "/?#") >= 0 {
+	if strings.ContainsAny(s, "/?#") {
 		to = urlShape
 	}
 	last := name[strings.LastIndexByte(name, '.')+1:]
@@ -184,7 +185,7 @@ func reach(s string, bare bool) valueShape {
 	return shape
 }
 
-// isNumbered tells whether there is a digit in a word that is no Punycode.
+// isNumbered reports whether a label has a digit and is no Punycode.
 func isNumbered(s string) bool {
 	return strings.ContainsAny(s, "0123456789") && !strings.HasPrefix(event.Lower(s), "xn--")
 }

@@ -7,12 +7,11 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// What the names of tools say. A name is a short English sentence without grammar: get_order,
+// What the names of tools mean. A name is a short English sentence without grammar: get_order,
 // orders.list, deleteUser, mcp__crm__customer-search. It is split into words, the verb is found by
-// its place, and the noun behind it may change what the verb means (send_money, get_payment). Only
-// general words stand here, never the tools of one product.
+// its place, and the noun behind it may change what the verb means (send_money, get_payment).
 
-// tier says where in a name a word is a verb.
+// tier is where in a name a word is a verb.
 type tier uint8
 
 const (
@@ -23,11 +22,11 @@ const (
 
 type verb struct {
 	class  event.Class
-	effect event.SideEffect // if other than its class has
+	effect event.SideEffect // mostly that of its class
 	tier   tier
 }
 
-// effects are what calls of a class usually leave behind.
+// effects are the usual side effects of each class.
 var effects = [...]event.SideEffect{
 	event.Read: event.NoSideEffect, event.Write: event.Reversible, event.Delete: event.Irreversible,
 	event.Send: event.Irreversible,
@@ -44,32 +43,45 @@ func init() {
 		tier  tier
 		words string
 	}{
-		{event.Read, sure, `get fetch retrieve find search lookup show read describe inspect browse verify validate compare analyze analyse
-			summarize summarise extract parse detect examine explore discover grep locate crawl scrape navigate calculate compute convert
-			translate estimate predict classify recommend suggest measure whois nslookup traceroute obtain enumerate`},
+		{event.Read, sure, `
+			get fetch retrieve find search lookup show read describe inspect browse verify validate compare
+			analyze analyse summarize summarise extract parse detect examine explore discover grep locate
+			crawl scrape navigate calculate compute convert translate estimate predict classify recommend
+			suggest measure whois nslookup traceroute obtain enumerate`},
 		{event.Read, seldom, `is has can what which who how when where`},
-		{event.Read, mostly, `exists list query check view count download export watch monitor track trace tail diff select peek poll ping preview scan filter sort
-			probe visit dump evaluate ls cat stat dig pull audit load ask`},
-		{event.Write, sure, `create update modify edit add insert append write save upsert rename replace unarchive enable disable activate
-			deactivate enroll reserve reschedule alter adjust amend configure attach detach unlink subscribe unsubscribe follow unfollow
-			generate compose initialize initialise init reopen renew extend redeem submit cancel acknowledge ack dismiss increment
-			decrement remember memorize setup login logout signin signup signout authenticate checkin backup unblock unlock unmute
-			unpin unstar unlike untag unflag unassign unshare recreate revoke demote make prepare customize normalize upvote downvote`},
-		{event.Write, mostly, `set put move copy patch merge mark archive restore register change upload import sync fork clone commit push
-			close lock block ban mute kick hold release upgrade downgrade apply claim complete finish pause resume snooze resolve open
-			unset reset process confirm do perform initiate request place remap switch toggle react vote accept fill enter migrate turnon
-			turnoff optin optout join leave rebook`},
-		{event.Write, seldom, `order book schedule tag label flag pin star like bookmark comment note log record store file draft link review
-			return exchange ship input invoice bill cache index rent rate issue`},
-		{event.Delete, sure, `delete remove destroy purge erase wipe truncate terminate discard expunge decommission offboard uninstall rmdir
-			forget cleanup`},
+		{event.Read, mostly, `
+			exists list query check view count download export watch monitor track trace tail diff select
+			peek poll ping preview scan filter sort probe visit dump evaluate ls cat stat dig pull audit
+			load ask`},
+		{event.Write, sure, `
+			create update modify edit add insert append write save upsert rename replace unarchive enable
+			disable activate deactivate enroll reserve reschedule alter adjust amend configure attach detach
+			unlink subscribe unsubscribe follow unfollow generate compose initialize initialise init reopen
+			renew extend redeem submit cancel acknowledge ack dismiss increment decrement remember memorize
+			setup login logout signin signup signout authenticate checkin backup unblock unlock unmute unpin
+			unstar unlike untag unflag unassign unshare recreate revoke demote make prepare customize
+			normalize upvote downvote`},
+		{event.Write, mostly, `
+			set put move copy patch merge mark archive restore register change upload import sync fork clone
+			commit push close lock block ban mute kick hold release upgrade downgrade apply claim complete
+			finish pause resume snooze resolve open unset reset process confirm do perform initiate request
+			place remap switch toggle react vote accept fill enter migrate turnon turnoff optin optout join
+			leave rebook`},
+		{event.Write, seldom, `
+			order book schedule tag label flag pin star like bookmark comment note log record store file
+			draft link review return exchange ship input invoice bill cache index rent rate issue`},
+		{event.Delete, sure, `
+			delete remove destroy purge erase wipe truncate terminate discard expunge decommission offboard
+			uninstall rmdir forget cleanup`},
 		{event.Delete, mostly, `drop clear rm del prune evict trash unregister deregister`},
-		{event.Send, sure,
-			`send publish notify broadcast announce respond deliver transmit tweet retweet resend remind emit speak`},
+		{event.Send, sure, `
+			send publish notify broadcast announce respond deliver transmit tweet retweet resend remind emit
+			speak`},
 		{event.Send, mostly, `share forward invite reply answer dispatch say`},
 		{event.Send, seldom, `post email mail message dm text sms fax page alert call report contact chat`},
-		{event.Exec, sure,
-			`invoke launch spawn restart reboot shutdown rerun deploy redeploy undeploy rollback provision install compile sudo`},
+		{event.Exec, sure, `
+			invoke launch spawn restart reboot shutdown rerun deploy redeploy undeploy rollback provision
+			install compile sudo`},
 		{event.Exec, mostly, `execute run exec eval start stop kill scale trigger build test debug rebuild`},
 		{event.Exec, seldom, `bash shell powershell terminal cmd python ssh repl command script`},
 		{event.Pay, sure, `buy rebuy repurchase withdraw disburse remit reimburse donate repay prepay payout`},
@@ -113,81 +125,100 @@ func nounsOf(words string) nouns {
 }
 
 var (
-	// Places that a verb does not reach across: what follows says by what, for whom, from where.
-	prepositions = nounsOf(
-		`by for from with in on of to at via and or without per about using as into onto within between after before through`)
-	// Particles that make one verb of two words: look up, log in, hand off.
+	// prepositions end what a verb acts on. Behind them stands by what, for whom, from where.
+	prepositions = nounsOf(`
+		by for from with in on of to at via and or without per about using as into onto within between after
+		before through`)
+	// particles make one verb of two words: look up, log in, hand off.
 	particles = nounsOf(`up in out off over back down on`)
-	// Verbs that leave it to the next word to say what is done.
-	light = nounsOf(`run execute perform do process start trigger`)
-	// Words that say nothing about what is touched.
-	fillers = nounsOf(`all any my the a an new current own single multiple bulk batch many each every other recent latest direct pending logged
-		active existing`)
-	// Words in front of a name that say nothing either.
-	fronts = nounsOf(`api tool mcp service client admin internal external auto async bulk batch my the`)
-	// What a tool tells when it is named after what it tells: order_status. A noun before them is a
+	// lightVerbs say little: the next word says what is done.
+	lightVerbs = nounsOf(`run execute perform do process start trigger`)
+	// fillers say nothing about what is touched.
+	fillers = nounsOf(`
+		all any my the a an new current own single multiple bulk batch many each every other recent latest
+		direct pending logged active existing`)
+	// prefixWords say nothing in front of a name.
+	prefixWords = nounsOf(`api tool mcp service client admin internal external auto async bulk batch my the`)
+	// reportNouns make a tool a read if it is named after them: order_status. A word before them is a
 	// noun, not a verb.
-	telling = nounsOf(`status state detail info information history list count total balance rate price policy statistic stat summary metadata
-		schema overview forecast weather version health timeline usage log metric report time date id availability statement quota`)
-	// What runs things, when a tool is named after it: code_interpreter.
+	reportNouns = nounsOf(`
+		status state detail info information history list count total balance rate price policy statistic
+		stat summary metadata schema overview forecast weather version health timeline usage log metric
+		report time date id availability statement quota`)
+	// runners make a tool exec if it is named after them: code_interpreter.
 	runners = nounsOf(`interpreter execution executor repl terminal console shell bash runner`)
 
-	persons = nounsOf(`user customer patient client member employee passenger guest student applicant candidate person people contact subscriber
-		citizen driver claimant policyholder cardholder borrower debtor payer buyer seller lead staff worker
-		resident owner author colleague friend traveler traveller donor voter holder`)
-	moves = nounsOf(`payment transfer transaction refund payout withdrawal deposit charge purchase donation disbursement remittance reimbursement
-		payroll trade bid`)
-	money  = nounsOf(`money fund cash payment`)
-	rights = nounsOf(
-		`permission role access acl privilege membership entitlement admin administrator collaborator member ownership grant iam`)
-	spaces = nounsOf(
-		`channel group team workspace org organization organisation repo repository project role company room server guild club space`)
-	agents = nounsOf(
-		`agent subagent human operator representative rep department support queue assistant supervisor team desk person specialist`)
+	persons = nounsOf(`
+		user customer patient client member employee passenger guest student applicant candidate person
+		people contact subscriber citizen driver claimant policyholder cardholder borrower debtor payer
+		buyer seller lead staff worker resident owner author colleague friend traveler traveller donor voter
+		holder`)
+	paymentNouns = nounsOf(`
+		payment transfer transaction refund payout withdrawal deposit charge purchase donation disbursement
+		remittance reimbursement payroll trade bid`)
+	moneyNouns = nounsOf(`money fund cash payment`)
+	rights     = nounsOf(`
+		permission role access acl privilege membership entitlement admin administrator collaborator member
+		ownership grant iam`)
+	spaces = nounsOf(`
+		channel group team workspace org organization organisation repo repository project role company room
+		server guild club space`)
+	agents = nounsOf(`
+		agent subagent human operator representative rep department support queue assistant supervisor team
+		desk person specialist`)
 	machines = nounsOf(`function api tool endpoint method procedure lambda service webhook url http`)
 	events   = nounsOf(`meeting event call appointment interview webinar party conference`)
 	talks    = nounsOf(`ticket issue case comment review`)
-	readable = nounsOf(
-		`file document doc url page webpage link folder image website site tab browser pdf email message attachment`)
+	readable = nounsOf(`
+		file document doc url page webpage link folder image website site tab browser pdf email message
+		attachment`)
 	symbols = nounsOf(`dns domain host hostname name url path reference address symbol type library`)
-	states  = nounsOf(
-		`conversation chat session trial subscription return timer meeting order ticket case claim dispute project task`)
+	states  = nounsOf(`
+		conversation chat session trial subscription return timer meeting order ticket case claim dispute
+		project task`)
 
-	secrets = nounsOf(`password passwd secret credential passphrase apikey vault otp token`)
-	wealth  = nounsOf(`payment refund invoice transaction iban balance bank card billing payroll salary payout ledger loan expense money fund
-		mortgage tax creditcard`)
-	privacy = nounsOf(`customer user patient employee passenger person people contact profile student applicant candidate ssn passport identity
-		medical guest subscriber citizen`)
+	secretNouns    = nounsOf(`password passwd secret credential passphrase apikey vault otp token`)
+	financialNouns = nounsOf(`
+		payment refund invoice transaction iban balance bank card billing payroll salary payout ledger loan
+		expense money fund mortgage tax creditcard`)
+	privateNouns = nounsOf(`
+		customer user patient employee passenger person people contact profile student applicant candidate
+		ssn passport identity medical guest subscriber citizen`)
 
-	// things are nouns that an argument may be named after: repo, table, ticket. They also tell a
-	// noun from a name of a product.
-	things = nounsOf(`account address airline agent alert app appointment article artifact asset attachment backup balance bank basket bill board
-		booking bot branch bucket budget build calendar campaign card cart case category certificate channel claim cluster collection column
-		comment commit company configuration container contract conversation coupon course credential dashboard data database dataset deal
-		deployment device directory disk dispute doc document domain door driver drive email endpoint environment event expense feature
-		feed field file flight folder form function gist group host hotel image incident index instance inventory invoice issue item job
-		key label lease ledger license link list loan location log machine mail mailbox meeting member menu merchant message metric
-		milestone model module monitor namespace network node note notebook notification object offer order org organization package
-		page partition password patient payment permission phone photo pipeline plan playlist pod policy post process product profile
-		project promotion property pull queue quote record refund region release reminder repo repository report request reservation
-		resource restaurant review role room route rule sandbox schema script secret server service session sheet shipment site snapshot
-		song space spreadsheet stack store stream subscription summary survey system table tag target task team template test text
-		thread ticket token topic track transaction transcript transfer trip user vault vehicle vendor version video view vm volume
-		warehouse webhook website wiki workflow workspace zone`)
+	// things are types of resources that an argument may be named after: repo, table, ticket. A first
+	// word that is none of them may be the name of a product.
+	things = nounsOf(`
+		account address airline agent alert app appointment article artifact asset attachment backup balance
+		bank basket bill board booking bot branch bucket budget build calendar campaign card cart case
+		category certificate channel claim cluster collection column comment commit company configuration
+		container contract conversation coupon course credential dashboard data database dataset deal
+		deployment device directory disk dispute doc document domain door driver drive email endpoint
+		environment event expense feature feed field file flight folder form function gist group host hotel
+		image incident index instance inventory invoice issue item job key label lease ledger license link
+		list loan location log machine mail mailbox meeting member menu merchant message metric milestone
+		model module monitor namespace network node note notebook notification object offer order org
+		organization package page partition password patient payment permission phone photo pipeline plan
+		playlist pod policy post process product profile project promotion property pull queue quote record
+		refund region release reminder repo repository report request reservation resource restaurant review
+		role room route rule sandbox schema script secret server service session sheet shipment site
+		snapshot song space spreadsheet stack store stream subscription summary survey system table tag
+		target task team template test text thread ticket token topic track transaction transcript transfer
+		trip user vault vehicle vendor version video view vm volume warehouse webhook website wiki workflow
+		workspace zone`)
 )
 
-// maxWords bounds the words of a name that are looked at.
+// maxWords bounds the words of a name that are read.
 const maxWords = 24
 
-// phrase is the name of a tool taken apart.
+// phrase is the name of a tool, split into words.
 type phrase struct {
-	// words in lower case, of what dots, slashes, colons and double underscores set apart
+	// segments have dots, slashes, colons or double underscores between them. Words are in lower
+	// case.
 	segments [][]string
 }
 
-// phraseOf takes a name apart. What stands in front stays as segments of its own: the verb may be
-// there (delete.user). A first word that is the server's name says nothing (git_star of the server
-// github).
+// phraseOf splits a name. All segments are kept, since the verb may be in front (delete.user). A
+// first word that is part of the server's name is dropped (git_star of the server github).
 func phraseOf(s, server string) phrase {
 	var p phrase
 	left := maxWords
@@ -208,8 +239,8 @@ func phraseOf(s, server string) phrase {
 	return p
 }
 
-// splitWords splits snake_case, kebab-case, camelCase and HTTPServer into at most most words in
-// lower case.
+// splitWords splits snake_case, kebab-case, camelCase and HTTPServer into words in lower case, at
+// most that many.
 func splitWords(s string, most int) []string {
 	var words []string
 	add := func(w string) {
@@ -238,7 +269,7 @@ func isLower(c byte) bool    { return 'a' <= c && c <= 'z' }
 func isDigit(c byte) bool    { return '0' <= c && c <= '9' }
 func isWordByte(c byte) bool { return isUpper(c) || isLower(c) || isDigit(c) || c >= 0x80 }
 
-// singular drops the plural of a noun, as far as its ending tells.
+// singular removes the plural of a noun, as far as its ending shows it.
 func singular(w string) string {
 	switch {
 	case len(w) < 4 || strings.HasSuffix(w, "ss") || strings.HasSuffix(w, "us") || strings.HasSuffix(w, "is"):
@@ -257,11 +288,11 @@ func singular(w string) string {
 	return w
 }
 
-// sameNouns are nouns that are one thing.
+// sameNouns maps synonyms to one word.
 var sameNouns = map[string]string{"repository": "repo", "directory": "folder", "dir": "folder", "doc": "document",
 	"mail": "email", "organisation": "organization", "org": "organization"}
 
-// noun is a word as the type of a thing.
+// noun is a word as a type of resources: singular, and one word for synonyms.
 func noun(w string) string {
 	w = singular(w)
 	if s := sameNouns[w]; s != "" {
@@ -270,14 +301,14 @@ func noun(w string) string {
 	return w
 }
 
-// reading is what a name says.
+// reading is what the name of a tool means.
 type reading struct {
-	class  event.Class
-	effect event.SideEffect
-	firm   bool     // the word hardly means anything else
-	verb   string   // the word that decided; "" if none did
-	with   string   // the noun that changed what it means
-	nouns  []string // what is acted on, in the singular, the head last
+	class     event.Class
+	effect    event.SideEffect
+	certain   bool     // the word hardly means anything else
+	verb      string   // the word that decided; "" if none did
+	qualifier string   // the noun that changed what it means
+	nouns     []string // what is acted on, in the singular, the head last
 }
 
 // head is the noun that is acted on, or "".
@@ -288,7 +319,7 @@ func (r *reading) head() string {
 	return r.nouns[len(r.nouns)-1]
 }
 
-// has tells whether one of the nouns is in a set.
+// has reports whether one of the nouns is in a set.
 func (r *reading) has(set nouns) bool {
 	for _, n := range r.nouns {
 		if set[n] {
@@ -298,8 +329,8 @@ func (r *reading) has(set nouns) bool {
 	return false
 }
 
-// read finds out what a name says. The last segment goes first, since servers and modules stand in
-// front.
+// read returns what a name means. The last segment with a verb counts, since servers and modules
+// stand in front.
 func (p phrase) read() reading {
 	for i := len(p.segments) - 1; i >= 0; i-- {
 		if r, ok := readSegment(p.segments[i]); ok {
@@ -325,7 +356,7 @@ func (p phrase) read() reading {
 				nouns: subject(nounsIn(words[:len(words)-1]))}
 		case runners[last]:
 			return reading{class: event.Exec, verb: last}
-		case telling[last]:
+		case reportNouns[last]:
 			return reading{class: event.Read, effect: event.NoSideEffect, verb: last, nouns: subject(nounsIn(words))}
 		}
 		return reading{nouns: nounsIn(words)}
@@ -346,7 +377,7 @@ func clause(words []string) []string {
 	return words
 }
 
-// nounsIn are the words that say what is touched, in the singular.
+// nounsIn are the words that name resources, in the singular.
 func nounsIn(words []string) []string {
 	var out []string
 	for _, w := range words {
@@ -359,7 +390,7 @@ func nounsIn(words []string) []string {
 
 // readSegment finds the verb of one segment and what it acts on.
 func readSegment(words []string) (reading, bool) {
-	for len(words) > 1 && fronts[words[0]] {
+	for len(words) > 1 && prefixWords[words[0]] {
 		words = words[1:]
 	}
 	main := clause(words)
@@ -369,7 +400,7 @@ func readSegment(words []string) (reading, bool) {
 	}
 	word := strings.Join(main[at:at+width], "")
 	v := verbs[word]
-	r := reading{class: v.class, effect: v.effect, firm: v.tier == sure, verb: word}
+	r := reading{class: v.class, effect: v.effect, certain: v.tier == sure, verb: word}
 	object := main[at+width:]
 	if len(object) == 0 {
 		object = main[:at]
@@ -384,15 +415,15 @@ func readSegment(words []string) (reading, bool) {
 	return r, true
 }
 
-// subject drops what is told about something, and leaves it: order details are about an order.
+// subject drops report nouns from the end: order details are about an order.
 func subject(nouns []string) []string {
-	for n := len(nouns); n > 1 && (telling[nouns[n-1]] || nouns[n-1] == "type"); n-- {
+	for n := len(nouns); n > 1 && (reportNouns[nouns[n-1]] || nouns[n-1] == "type"); n-- {
 		nouns = nouns[:n-1]
 	}
 	return nouns
 }
 
-// verbIn returns the place of the verb and of how many words it is; -1 if there is none.
+// verbIn returns the place of the verb and how many words it has; -1 if there is none.
 func verbIn(words []string) (at, width int) {
 	n := len(words)
 	look := func(i int) tier {
@@ -411,7 +442,7 @@ func verbIn(words []string) (at, width int) {
 	if first == sure {
 		return span(0)
 	}
-	if n > 1 && last == sure && (first != mostly || light[words[0]]) {
+	if n > 1 && last == sure && (first != mostly || lightVerbs[words[0]]) {
 		// run_search, order_cancel; but mark_read
 		return span(n - 1)
 	}
@@ -426,13 +457,13 @@ func verbIn(words []string) (at, width int) {
 	if n > 1 && last == mostly { // order_list
 		return span(n - 1)
 	}
-	if first == seldom && !(n > 1 && telling[singular(words[n-1])]) { // order_status is none
+	if first == seldom && !(n > 1 && reportNouns[singular(words[n-1])]) { // order_status is none
 		return span(0)
 	}
 	// A first word that is no noun we know is the name of a product: slack_list_channels,
 	// stripe_refund_payment.
 	if n > 2 && first == 0 && !things[singular(words[0])] && !persons[singular(words[0])] && look(1) != 0 &&
-		!(look(1) == seldom && telling[singular(words[n-1])]) {
+		!(look(1) == seldom && reportNouns[singular(words[n-1])]) {
 		return span(1)
 	}
 	for i := 1; i < n-1; i++ {

@@ -49,7 +49,7 @@ func TestNamesSayWhatCallsDo(t *testing.T) {
 		for name := range strings.FieldsSeq(names) {
 			r := phraseOf(name, "").read()
 			if got := r.class.String(); got != class {
-				t.Errorf("%s: got %q (%s %s), want %q", name, got, r.verb, r.with, class)
+				t.Errorf("%s: got %q (%s %s), want %q", name, got, r.verb, r.qualifier, class)
 			}
 		}
 	}

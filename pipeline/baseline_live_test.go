@@ -54,7 +54,7 @@ func (l *lab) published() (out []string, days int) {
 		if name == "" {
 			continue
 		}
-		if b, ok := bookOf(name); ok {
+		if b, ok := readSnapshotName(name); ok {
 			m := &baselines.Model{}
 			rd := wire.Reader{B: whole}
 			if m.Decode(&rd); rd.Err != nil || m.Hash() != b.hash {

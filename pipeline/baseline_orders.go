@@ -1,7 +1,6 @@
 package pipeline
 
 import (
-	"math"
 	"strings"
 
 	"github.com/wayward-sec/wayward/baselines"
@@ -126,25 +125,4 @@ func (b *relation) ruled(k baselines.Key, r ruling) {
 		b.emit(output{to: toControl, partition: p, value: control{Kind: controlBaseline, Source: b.p, Tenant: k.Tenant,
 			Persona: k.Persona, Fork: k.Fork, Ruling: &r}.encode()})
 	}
-}
-
-// shown is what metrics say of a snapshot.
-type shown struct {
-	state    baselines.State
-	realised [baselines.Families]uint32 // false alarms over nominal, in thousandths; unknown: too few tests
-}
-
-const unknown = math.MaxUint32
-
-func shownOf(m *baselines.Model) shown {
-	s := shown{state: m.State}
-	for f := range s.realised {
-		s.realised[f] = unknown
-		// From 100 tests on, of which one should have come out below 1 in 100.
-		if ratio, _ := m.Audit.Realised(baselines.Family(f)); ratio == ratio &&
-			m.Audit.Made(baselines.Family(f)) >= 100 {
-			s.realised[f] = uint32(min(ratio*1000, 1e9))
-		}
-	}
-	return s
 }

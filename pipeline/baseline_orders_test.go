@@ -9,7 +9,6 @@ import (
 
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
-	"github.com/wayward-sec/wayward/pipeline/broker"
 )
 
 // registry is both stages whose baselines are published and read, one agent of which works every day.
@@ -22,8 +21,8 @@ type registry struct {
 
 func newRegistry(t *testing.T) *registry {
 	r := &registry{topic: map[string]bool{}, bothStages: newBothStages(t, 1, 1, 1, setOf(t, armed(true, "")))}
-	r.snapshotCache = newSnapshotCache(&Config{Topics: broker.DefaultTopics(), Log: slog.New(slog.DiscardHandler)},
-		r.rules)
+	r.snapshotCache = newSnapshotCache(t.Context(), nil, nil, "wayward.baselines", r.rules.facts,
+		slog.New(slog.DiscardHandler))
 	r.behaviours[0].models = r.snapshotCache
 	r.committed = func(outs []output) {
 		for _, o := range outs {

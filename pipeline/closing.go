@@ -21,83 +21,12 @@ import (
 // closing says what there is at the end of a day: a behaviour shard has to wait for it alone.
 
 const (
-	keptDays = 8 // snapshots of so many days are kept, for events that are late and for a rollback
 	// days without a delta after which a baseline is no longer closed daily: its last snapshot
 	// stays in force
 	sleepAfter = 21
 	dropAfter  = 120 // and after which it is forgotten
 	maxModels  = 1000
-	modelChunk = 512 << 10
 )
-
-// Closing says what is known at the end of each day from From to To: there is one for each relation
-// shard and day, and one for each run of days on which no baseline of the shard changed.
-type Closing struct {
-	Owner int32 `json:"owner"` // partition of the relation shard …
-	Of    int32 `json:"of"`    // … of so many
-	// days since 1970-01-01; the first closing of all reaches back for ever
-	From    int64      `json:"from"`
-	To      int64      `json:"to"`
-	Entries []Snapshot `json:"snapshots"` // sorted by tenant, persona and fork
-	// behaviour shards whose deltas were merged on the day, and how much
-	Sources []share `json:"sources,omitempty"`
-	// those that were silent, so that what they had was not waited for
-	LeftOut []int32 `json:"left_out,omitempty"`
-}
-
-// Snapshot names a snapshot in a closing: that of its own Day, which is earlier than the closing's
-// if the baseline sleeps.
-type Snapshot struct {
-	Tenant    string `json:"tenant"`
-	Persona   string `json:"persona"`
-	Fork      string `json:"fork,omitempty"`
-	Day       int64  `json:"day"`
-	Hash      string `json:"hash"`
-	Seen      int64  `json:"seen"` // newest day on which its agents were seen
-	AgentDays uint64 `json:"agent_days"`
-	Events    uint64 `json:"events"` // of all its agents on its own day
-
-	model *baselines.Model // in a replay
-}
-
-// Key is the key of the baseline.
-func (s *Snapshot) Key() baselines.Key {
-	return baselines.Key{Tenant: s.Tenant, Persona: s.Persona, Fork: s.Fork}
-}
-
-// For returns the snapshot by which a key is judged. A fork of its own that has none yet takes the
-// one of agents that overflowed, or else begins from that of the fork that was active last, which
-// fresh says. nil: nothing is known of the persona.
-func (c *Closing) For(k baselines.Key) (s *Snapshot, fresh bool) {
-	i, found := slices.BinarySearchFunc(c.Entries, k, func(s Snapshot, k baselines.Key) int {
-		return compareKeys(s.Key(), k)
-	})
-	if found {
-		return &c.Entries[i], false
-	}
-	first, _ := slices.BinarySearchFunc(c.Entries, baselines.Key{Tenant: k.Tenant, Persona: k.Persona},
-		func(s Snapshot, k baselines.Key) int { return compareKeys(s.Key(), k) })
-	var best, other *Snapshot
-	n := 0
-	for i := first; i < len(c.Entries) && c.Entries[i].Tenant == k.Tenant && c.Entries[i].Persona == k.Persona; i++ {
-		s := &c.Entries[i]
-		if n++; s.Fork == otherFork {
-			other = s
-		} else if best == nil || s.after(best) {
-			best = s
-		}
-	}
-	if other != nil && n > maxForks {
-		return other, false
-	}
-	return cmp.Or(best, other), true
-}
-
-// after tells which of two forks was more recently, and then more, active.
-func (s *Snapshot) after(o *Snapshot) bool {
-	return cmp.Or(cmp.Compare(s.Seen, o.Seen), cmp.Compare(s.AgentDays, o.AgentDays),
-		strings.Compare(o.Fork, s.Fork)) > 0
-}
 
 // lineage is what a relation shard has of one baseline.
 type lineage struct {
@@ -173,12 +102,7 @@ func (b *relation) takeDelta(source int32, r *wire.Reader) {
 		return
 	}
 	l.delta.Merge(d)
-	i, found := slices.BinarySearchFunc(l.from, source, func(s share, p int32) int { return cmp.Compare(s.Source, p) })
-	if !found {
-		l.from = slices.Insert(l.from, i, share{Source: source})
-	}
-	l.from[i].Deltas++
-	l.from[i].Events += d.Events
+	l.from = addShare(l.from, share{Source: source, Deltas: 1, Events: d.Events})
 }
 
 // deltaPage finds or makes the page of what a day adds to a baseline. nil: the tenant has too many.
@@ -232,7 +156,7 @@ func (b *relation) baselinesOf(tenant string) int {
 
 // closeDays closes each day that the watermark has passed by closeAfter.
 func (b *relation) closeDays() {
-	if target := wire.FloorDiv(b.mark-closeAfter, baselines.DayMS) - 1; b.closed == noTime || target > b.closed {
+	if target := lastOver(b.mark); b.closed == noTime || target > b.closed {
 		b.closeTo(target)
 	}
 }
@@ -317,19 +241,8 @@ func (b *relation) closeDay(day int64, list []*lineage) {
 	// The list of a day goes with its snapshots. One that stands for many days has a key of its own
 	// and stays: it is small, and there are few.
 	if !b.replay {
-		b.emit(output{to: toBaselines, key: fmt.Appendf(nil, "c|%d|%d|%d|%d|0|1", b.rules.facts, b.p, day-keptDays,
-			day-keptDays)})
+		b.emit(output{to: toBaselines, key: pieceKey(closingKey(b.rules.facts, b.p, day-keptDays, day-keptDays), 0, 1)})
 	}
-}
-
-func addShare(list []share, s share) []share {
-	i, found := slices.BinarySearchFunc(list, s.Source, func(s share, p int32) int { return cmp.Compare(s.Source, p) })
-	if !found {
-		list = slices.Insert(list, i, share{Source: s.Source})
-	}
-	list[i].Deltas += s.Deltas
-	list[i].Events += s.Events
-	return list
 }
 
 // closeKey makes the snapshot of one baseline.
@@ -461,8 +374,8 @@ func (b *relation) keep(l *lineage, m *baselines.Model, seen int64, events uint6
 	if !b.replay {
 		b.replace(pg, m.Hash())
 	}
-	pg.newest, pg.events, pg.hash, pg.agentDays, pg.shown = seen, events,
-		m.Hash(), m.AgentDays, shownOf(m)
+	pg.newest, pg.events, pg.hash, pg.agentDays, pg.figures = seen, events,
+		m.Hash(), m.AgentDays, figuresOf(m)
 	if b.replay {
 		pg.made = m
 	} else {
@@ -527,11 +440,6 @@ func (b *relation) baseOf(t int64) *baselines.Model {
 	}
 	b.bases[k] = m
 	return m
-}
-
-// snapshot is what says which of two forks was more active.
-func (m *modelPage) snapshot() *Snapshot {
-	return &Snapshot{Fork: m.baseline.Fork, Seen: m.newest, AgentDays: m.agentDays}
 }
 
 // admit lets no more forks of a persona have a baseline of their own than maxForks: those that have

@@ -28,19 +28,6 @@ const (
 	maxRoleName   = 128  // bytes of a persona that has a baseline
 )
 
-// version names a snapshot of a day, and in how many pieces it is on the topic.
-type version struct {
-	hash   string
-	pieces int
-}
-
-// share is what one source gave.
-type share struct {
-	Source int32  `json:"source"`
-	Deltas int64  `json:"deltas"`
-	Events uint64 `json:"events"`
-}
-
 // gathered is a delta of the slice under way, or of a page.
 type gathered struct {
 	keyDay
@@ -50,12 +37,6 @@ type gathered struct {
 // off tells that nothing is learned of a persona.
 func off(w *detectors.Who) bool {
 	return w.Terms.Off || w.Persona == baselines.TenantWide || len(w.Persona) > maxRoleName
-}
-
-// dayOf is the day that something at time t counts for: its own, but none that was over, as far as
-// this shard is concerned, when the shard had reached now.
-func dayOf(t, now int64) int64 {
-	return max(wire.FloorDiv(t, baselines.DayMS), wire.FloorDiv(now-closeAfter, baselines.DayMS))
 }
 
 // deltaOf is where what is learned of a persona on a day goes.

@@ -197,8 +197,7 @@ func Run(ctx context.Context, c Config) error {
 			if c.Changelog {
 				st.changelog = c.Topics.ChangelogBehaviour
 			}
-			st.snapshotCache = newSnapshotCache(&c, shared)
-			st.snapshotCache.stopped = ctx
+			st.snapshotCache = newSnapshotCache(ctx, c.plain, c.Options, c.Topics.Baselines, shared.facts, c.Log)
 			st.newShard = func(p int32) *shard {
 				b := newBehaviour(p, shared, none, c.Topics.Events)
 				b.models = st.snapshotCache

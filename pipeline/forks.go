@@ -13,11 +13,6 @@ import (
 
 // A fork is a variant of a persona: agents that play it with another version, model or charter.
 
-const (
-	maxForks  = 8 // of a persona that have a baseline of their own
-	otherFork = "other"
-)
-
 // forks remembers forkHashes, of which a fleet has few: hashing three strings costs more than
 // comparing them.
 type forks struct{ memo.Cache[forkKey, uint64] }

@@ -3,23 +3,10 @@ package pipeline
 import (
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/detectors"
-	"github.com/wayward-sec/wayward/event/wire"
 )
 
 // The judging day is the day whose snapshot an event is judged by. It follows from the event's
 // time alone, so that a replay decides the same.
-
-// Times of a snapshot, in milliseconds after the end of its day: when it is closed, and from when
-// on it is in force, so that nobody waits for it as long as the relation stage is less than the
-// difference behind.
-const (
-	closeAfter = 50 * 60_000
-	inForce    = 60 * 60_000
-)
-
-// lookBack is by how many days the snapshot that a late event is judged by may be older than that
-// of the shard's time.
-const lookBack = 2
 
 // models gives the snapshots that are in force.
 type models interface {
@@ -31,13 +18,10 @@ type models interface {
 	must(key baselines.Key, day int64, rules func(baselines.Key, int64) *ruling) (*baselines.Model, error)
 }
 
-// judgedBy is the day whose snapshot is in force at time t.
-func judgedBy(t int64) int64 { return wire.FloorDiv(t-inForce, baselines.DayMS) - 1 }
-
 // setBaseline makes sure that a persona is judged by the snapshot of a day; a *missing if that is
 // not there yet. known says that it was so before.
 func (b *behaviour) setBaseline(w *detectors.Who, day int64, known bool) error {
-	since := (day+1)*baselines.DayMS + inForce
+	since := inForceFrom(day)
 	if w.Since == since && w.Until != 0 {
 		return nil
 	}

@@ -437,12 +437,12 @@ func (s *stageMetrics) baselines(st *stage) {
 			if len(l.models) == 0 {
 				continue
 			}
-			v := &l.models[len(l.models)-1].shown
+			v := &l.models[len(l.models)-1].figures
 			states[v.state]++
 			k := pair{l.key.Tenant, l.key.Persona}
 			w := worst[k]
 			for f, r := range v.realised {
-				if r != unknown {
+				if r != tooFewTests {
 					w[f] = max(w[f], float64(r)/1000)
 					most[f] = max(most[f], w[f])
 				}

@@ -259,18 +259,23 @@ type modelPage struct {
 	newest    int64  // the newest day that brought a delta
 	agentDays uint64
 	events    uint64 // on its own day
-	shown     shown  // for metrics
+	figures   modelFigures
 	// those of the same day that stood in its place before a person changed it
 	replaced []version
 	made     *baselines.Model // in a replay, which encodes nothing
+}
+
+// snapshot is what says which of two forks was more active.
+func (m *modelPage) snapshot() *Snapshot {
+	return &Snapshot{Fork: m.baseline.Fork, Seen: m.newest, AgentDays: m.agentDays}
 }
 
 func (m *modelPage) appendContent(b []byte) []byte {
 	b = binary.AppendVarint(append(b, modelPageTag), m.newest)
 	b = binary.AppendUvarint(binary.AppendUvarint(b, m.agentDays), m.events)
 	b = wire.AppendString(b, m.hash)
-	b = append(b, byte(m.shown.state))
-	for _, r := range m.shown.realised {
+	b = append(b, byte(m.figures.state))
+	for _, r := range m.figures.realised {
 		b = binary.BigEndian.AppendUint32(b, r)
 	}
 	b = binary.AppendUvarint(b, uint64(len(m.replaced)))
@@ -286,9 +291,9 @@ func (m *modelPage) decodeContent(r *wire.Reader) {
 		return
 	}
 	m.newest, m.agentDays, m.events, m.hash = r.Varint(), r.Uvarint(), r.Uvarint(), r.String()
-	m.shown.state = baselines.State(r.Byte())
-	for f := range m.shown.realised {
-		m.shown.realised[f] = r.Uint32()
+	m.figures.state = baselines.State(r.Byte())
+	for f := range m.figures.realised {
+		m.figures.realised[f] = r.Uint32()
 	}
 	m.replaced = nil
 	for range r.Len() {

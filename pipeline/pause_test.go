@@ -86,7 +86,8 @@ func TestTheEndOfOneWaitIsNotTheEndOfAll(t *testing.T) {
 		o.cl.PauseFetchPartitions(events)
 		o.pt.failure = &failure{offset: 7} // until the event is behind it
 		o.pt.baseline = &awaited{missing: missing{day: 1}}
-		o.st.snapshotCache = newSnapshotCache(o.st.cfg, o.st.rules)
+		o.st.snapshotCache = newSnapshotCache(t.Context(), nil, nil, "wayward.baselines", o.st.rules.facts,
+			slog.New(slog.DiscardHandler))
 		o.st.snapshotCache.take([]byte("c|1|0|1|1|0|1"), []byte(`{"of":1,"from":1,"to":1}`))
 		o.st.takeBaselines()
 		o.want("nothing holds it back", false, false)

@@ -2,11 +2,9 @@ package pipeline
 
 import (
 	"encoding/json"
-	"fmt"
 	"slices"
 
 	"github.com/wayward-sec/wayward/baselines"
-	"github.com/wayward-sec/wayward/event"
 )
 
 // Publishing writes closings and snapshots to wayward.baselines, in pieces where they are large.
@@ -31,28 +29,19 @@ func (b *relation) publish(c *Closing, list []*lineage) {
 	if err != nil {
 		panic(err) // strings and integers always encode
 	}
-	b.emitChunks(fmt.Appendf(nil, "c|%d|%d|%d|%d", c.Of, b.p, c.From, c.To), value)
+	b.emitPieces(closingKey(c.Of, b.p, c.From, c.To), value)
 }
 
 // publishModel writes a snapshot.
 func (b *relation) publishModel(m *baselines.Model, value []byte) {
-	b.emitChunks(appendSnapshotKey(nil, m.Key, m.Day, m.Hash()), value)
+	b.emitPieces(nameOf(m).key(), value)
 }
 
-func appendSnapshotKey(key []byte, k baselines.Key, day int64, hash string) []byte {
-	key = append(append(key, "s|"...), k.Tenant...)
-	key = event.AppendKeyPart(append(key, '|'), k.Persona)
-	key = event.AppendKeyPart(append(key, '|'), k.Fork)
-	return fmt.Appendf(key, "|%d|%s", day, hash)
-}
-
-// emitChunks writes a value in pieces that every broker takes, or, if there is none, that the
-// pieces of size bytes are gone.
-func (b *relation) emitChunks(key, value []byte) {
+// emitPieces writes a value in pieces that every broker takes.
+func (b *relation) emitPieces(key, value []byte) {
 	n := piecesOf(len(value))
 	for i := range n {
-		b.emit(output{to: toBaselines, key: fmt.Appendf(slices.Clone(key), "|%d|%d", i, n),
-			value: value[i*modelChunk : min(len(value), (i+1)*modelChunk)]})
+		b.emit(output{to: toBaselines, key: pieceKey(key, i, n), value: piece(value, i)})
 	}
 }
 
@@ -64,17 +53,15 @@ func (b *relation) forgetModel(pg *modelPage) {
 		return
 	}
 	for _, v := range append(pg.replaced, version{pg.hash, piecesOf(len(pg.model))}) {
-		b.bury(pg, v)
+		b.forgetVersion(pg, v)
 	}
 }
 
-func piecesOf(size int) int { return max(1, (size+modelChunk-1)/modelChunk) }
-
-// bury writes that a version of a snapshot is gone.
-func (b *relation) bury(pg *modelPage, v version) {
-	key := appendSnapshotKey(nil, pg.baseline, pg.day, v.hash)
+// forgetVersion writes that a version of a snapshot is gone.
+func (b *relation) forgetVersion(pg *modelPage, v version) {
+	key := snapshotName{pg.baseline, pg.day, v.hash}.key()
 	for i := range v.pieces {
-		b.emit(output{to: toBaselines, key: fmt.Appendf(slices.Clone(key), "|%d|%d", i, v.pieces)})
+		b.emit(output{to: toBaselines, key: pieceKey(key, i, v.pieces)})
 	}
 }
 
@@ -91,7 +78,7 @@ func (b *relation) replace(l *modelPage, by string) {
 	}
 	l.replaced = append(l.replaced, version{l.hash, piecesOf(len(l.model))})
 	if len(l.replaced) > maxReplaced {
-		b.bury(l, l.replaced[0])
+		b.forgetVersion(l, l.replaced[0])
 		l.replaced = l.replaced[1:]
 	}
 }

@@ -10,7 +10,6 @@ import (
 
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/detectors/rarity"
-	"github.com/wayward-sec/wayward/pipeline/broker"
 )
 
 // A snapshot larger than a broker takes at once travels in pieces: through the topic it comes to
@@ -31,7 +30,7 @@ func TestALargeSnapshotTravelsInPieces(t *testing.T) {
 	m := baselines.Learn(nil, key, day, &d, baselines.Terms{Approved: true})
 	value := m.Append(nil)
 	t.Logf("%d KiB", len(value)>>10)
-	if len(value) <= modelChunk {
+	if len(value) <= pieceBytes {
 		t.Fatalf("only %d bytes: one piece", len(value))
 	}
 	b := newRelation(0, engine(t, 1, 1, none), none)
@@ -39,7 +38,7 @@ func TestALargeSnapshotTravelsInPieces(t *testing.T) {
 	b.closed = day
 	b.keep(&lineage{key: key}, m, day, 1)
 	b.publish(&Closing{From: day, To: day}, b.lineages())
-	l := newSnapshotCache(&Config{Topics: broker.DefaultTopics(), Log: slog.New(slog.DiscardHandler)}, b.rules)
+	l := newSnapshotCache(t.Context(), nil, nil, "wayward.baselines", b.rules.facts, slog.New(slog.DiscardHandler))
 	read := Snapshots{}
 	pieces, topic := 0, map[string]bool{}
 	for _, o := range b.out {
@@ -50,7 +49,7 @@ func TestALargeSnapshotTravelsInPieces(t *testing.T) {
 			pieces++
 			topic[string(o.key)] = true
 		}
-		if len(o.value) > modelChunk {
+		if len(o.value) > pieceBytes {
 			t.Errorf("a piece of %d bytes", len(o.value))
 		}
 		l.take(o.key, o.value)
@@ -58,7 +57,7 @@ func TestALargeSnapshotTravelsInPieces(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if pieces != (len(value)+modelChunk-1)/modelChunk || pieces < 2 {
+	if pieces != (len(value)+pieceBytes-1)/pieceBytes || pieces < 2 {
 		t.Errorf("%d bytes in %d pieces", len(value), pieces)
 	}
 	models := read.Models(true, func(err error) { t.Error(err) })

@@ -48,6 +48,9 @@ func (r *reader) next(ctx context.Context) (*kgo.Record, error) {
 	}
 }
 
+// buffered tells whether the next record is here already.
+func (r *reader) buffered() bool { return len(r.buf) > 0 }
+
 // any waits for a record of data or a transaction's marker.
 func (r *reader) any(ctx context.Context) (*kgo.Record, error) {
 	for len(r.buf) == 0 {

@@ -88,7 +88,7 @@ func newestOf(list []Closing) []Closing {
 // goes to the relation stage. was is the watermark before.
 func (x *replaying) learned(was int64) error {
 	if was == noTime {
-		x.closed = wire.FloorDiv(x.watermark-closeAfter, baselines.DayMS) - 1
+		x.closed = lastOver(x.watermark)
 		x.given = x.closed - keptDays
 		x.seed()
 		return nil
@@ -101,7 +101,7 @@ func (x *replaying) learned(was int64) error {
 			return err
 		}
 	}
-	if day := wire.FloorDiv(x.watermark-closeAfter, baselines.DayMS) - 1; day > x.closed {
+	if day := lastOver(x.watermark); day > x.closed {
 		x.closed = day
 		x.flush()
 	}

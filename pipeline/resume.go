@@ -47,7 +47,7 @@ type Resume struct {
 }
 
 type keptBook struct {
-	bookName
+	snapshotName
 	keptModel
 	raw []byte
 }
@@ -143,8 +143,8 @@ func (r *Resume) learned(ctx context.Context, options []kgo.Opt, topic string, w
 	books, have, newest := map[place]keptBook{}, pieces{}, map[int32]*Closing{}
 	err := scan(ctx, options, map[string]map[int32]span{topic: want}, func(kr *kgo.Record) {
 		if kr.Value == nil {
-			if _, _, name := pieceOf(kr.Key); name != "" {
-				if b, ok := bookOf(name); ok && books[place{b.Key, b.day}].hash == b.hash {
+			if _, _, name := readPieceKey(kr.Key); name != "" {
+				if b, ok := readSnapshotName(name); ok && books[place{b.Key, b.day}].hash == b.hash {
 					delete(books, place{b.Key, b.day})
 				}
 			}
@@ -154,8 +154,8 @@ func (r *Resume) learned(ctx context.Context, options []kgo.Opt, topic string, w
 		if name == "" {
 			return
 		}
-		if b, ok := bookOf(name); ok {
-			books[place{b.Key, b.day}] = keptBook{bookName: b, raw: bytes.Clone(whole)}
+		if b, ok := readSnapshotName(name); ok {
+			books[place{b.Key, b.day}] = keptBook{snapshotName: b, raw: bytes.Clone(whole)}
 			return
 		}
 		c := &Closing{}
@@ -368,7 +368,7 @@ func (b *relation) resumeBaseline(c *control) bool {
 		return false
 	}
 	l := b.modelPage(keyDay{m.Key, c.Kept.Day})
-	l.model, l.hash, l.newest, l.agentDays, l.shown = bytes.Clone(c.State), m.Hash(), c.Kept.Seen, m.AgentDays, shownOf(m)
+	l.model, l.hash, l.newest, l.agentDays, l.figures = bytes.Clone(c.State), m.Hash(), c.Kept.Seen, m.AgentDays, figuresOf(m)
 	return true
 }
 

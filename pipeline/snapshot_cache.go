@@ -2,15 +2,12 @@ package pipeline
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -18,7 +15,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/wayward-sec/wayward/baselines"
-	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/event/wire"
 	"github.com/wayward-sec/wayward/pipeline/broker"
 )
@@ -28,238 +24,174 @@ import (
 // change, so what a shard finds depends on what it asks for alone. What is not there yet, it waits
 // for.
 type snapshotCache struct {
-	stopped context.Context // done when the engine stops; nil: never
+	stopped context.Context // done when the engine stops
+	plain   *kgo.Client     // without transactions: offsets
+	options []kgo.Opt       // of the clients that read
 	topic   string
-	cfg     *Config
 	shards  int32 // of the relation stage
 	log     *slog.Logger
 
-	mu       sync.Mutex
-	arrived  chan struct{} // closed when something has come
-	pieces   pieces
-	closings map[place][]*Closing // of each relation shard, as they came
-	first    map[place][]*Closing // those that reach back for ever: one for each time that the logs began
-	layouts  []int32              // numbers of relation shards that there were, the present one last
-	books    map[bookName]*book
+	mu        sync.Mutex
+	arrived   chan struct{} // closed when something has come
+	pieces    pieces
+	closings  map[place][]*Closing // of each relation shard, as they came
+	first     map[place][]*Closing // those that reach back for ever: one for each time that the logs began
+	layouts   []int32              // numbers of relation shards that there were, the present one last
+	snapshots map[snapshotName]*cachedSnapshot
 	// the earliest day that was asked for and lies further back than what is kept; noTime: none
 	wanted int64
 	asked  bool  // for one of them
 	read   int64 // offset behind what was read
-	failed error // of the last attempt to read
 }
 
 // place is a relation shard, of so many.
 type place struct{ of, owner int32 }
 
-// bookName names a snapshot.
-type bookName struct {
-	baselines.Key
-	day  int64
-	hash string
-}
-
-// book is a snapshot, decoded when somebody first asks for it.
-type book struct {
+// cachedSnapshot is decoded when somebody first asks for it.
+type cachedSnapshot struct {
 	raw   []byte
 	model *baselines.Model
 }
 
-// shelved is by how many days a snapshot may be older than the newest closing of its shard to be
+// cachedDays is by how many days a snapshot may be older than the newest closing of its shard to be
 // kept in memory.
-const shelved = lookBack + 1
+const cachedDays = lookBack + 1
 
-func newSnapshotCache(c *Config, r *rules) *snapshotCache {
-	return &snapshotCache{topic: c.Topics.Baselines, cfg: c, shards: r.facts, log: c.Log.With("stage", "baselines"),
-		arrived: make(chan struct{}),
-		pieces:  pieces{}, closings: map[place][]*Closing{}, first: map[place][]*Closing{}, layouts: []int32{r.facts},
-		books: map[bookName]*book{}, wanted: noTime}
-}
-
-// pieces puts records together that are parts of one value.
-type pieces map[string][][]byte
-
-// add takes a record of the topic and returns the value that it completes.
-func (p pieces) add(key, value []byte) (name string, whole []byte) {
-	i, n, name := pieceOf(key)
-	if n == 0 || value == nil {
-		return "", nil
-	}
-	if n == 1 {
-		return name, value
-	}
-	if len(p[name]) != n || i == 0 {
-		p[name] = make([][]byte, n)
-	}
-	p[name][i] = value
-	if slices.ContainsFunc(p[name], func(b []byte) bool { return b == nil }) {
-		return "", nil
-	}
-	whole = bytes.Join(p[name], nil)
-	delete(p, name)
-	return name, whole
-}
-
-// pieceOf takes the key of a record apart: which part it is of how many of what. 0 parts: the key
-// is not one of ours.
-func pieceOf(key []byte) (i, n int, name string) {
-	s := string(key)
-	last := strings.LastIndexByte(s, '|')
-	if last < 0 {
-		return 0, 0, ""
-	}
-	before := strings.LastIndexByte(s[:last], '|')
-	if before < 0 {
-		return 0, 0, ""
-	}
-	n, err1 := strconv.Atoi(s[last+1:])
-	i, err2 := strconv.Atoi(s[before+1 : last])
-	if err1 != nil || err2 != nil || i < 0 || i >= n || n > 1000 {
-		return 0, 0, ""
-	}
-	return i, n, s[:before]
-}
-
-// bookOf reads the name of a snapshot.
-func bookOf(name string) (b bookName, ok bool) {
-	part := strings.Split(name, "|")
-	if len(part) != 6 || part[0] != "s" {
-		return b, false
-	}
-	day, err := strconv.ParseInt(part[4], 10, 64)
-	return bookName{baselines.Key{Tenant: part[1], Persona: event.KeyPart(part[2]), Fork: event.KeyPart(part[3])}, day,
-		part[5]}, err == nil
+// newSnapshotCache makes a cache that is empty until it runs. shards is how many the relation stage
+// has.
+func newSnapshotCache(ctx context.Context, plain *kgo.Client, options []kgo.Opt, topic string, shards int32,
+	log *slog.Logger) *snapshotCache {
+	return &snapshotCache{stopped: ctx, plain: plain, options: options, topic: topic, shards: shards,
+		log: log.With("stage", "baselines"), arrived: make(chan struct{}), pieces: pieces{},
+		closings: map[place][]*Closing{}, first: map[place][]*Closing{}, layouts: []int32{shards},
+		snapshots: map[snapshotName]*cachedSnapshot{}, wanted: noTime}
 }
 
 // take files one record.
-func (l *snapshotCache) take(key, value []byte) {
-	name, whole := l.pieces.add(key, value)
+func (c *snapshotCache) take(key, value []byte) {
+	name, whole := c.pieces.add(key, value)
 	switch {
 	case name == "":
 	case name[0] == 'c':
-		c := &Closing{}
-		if json.Unmarshal(whole, c) != nil || c.Of < 1 {
+		closed := &Closing{}
+		if json.Unmarshal(whole, closed) != nil || closed.Of < 1 {
 			return
 		}
-		if !slices.Contains(l.layouts, c.Of) {
-			l.layouts = slices.Insert(l.layouts, len(l.layouts)-1, c.Of)
+		if !slices.Contains(c.layouts, closed.Of) {
+			c.layouts = slices.Insert(c.layouts, len(c.layouts)-1, closed.Of)
 		}
-		at := place{c.Of, c.Owner}
-		if c.From == noTime {
-			l.first[at] = append(l.first[at], c)
+		at := place{closed.Of, closed.Owner}
+		if closed.From == noTime {
+			c.first[at] = append(c.first[at], closed)
 		} else {
-			l.closings[at] = append(l.closings[at], c)
-			l.prune(at)
+			c.closings[at] = append(c.closings[at], closed)
+			c.prune(at)
 		}
 	case name[0] == 's':
-		if b, ok := bookOf(name); ok {
-			l.books[b] = &book{raw: bytes.Clone(whole)}
+		if n, ok := readSnapshotName(name); ok {
+			c.snapshots[n] = &cachedSnapshot{raw: bytes.Clone(whole)}
 		}
 	}
 }
 
 // prune forgets the snapshots that are too old to be asked for in ordinary running.
-func (l *snapshotCache) prune(at place) {
-	if n := len(l.closings[at]) - 4*keptDays; n > 0 {
-		l.closings[at] = slices.Delete(l.closings[at], 0, n)
+func (c *snapshotCache) prune(at place) {
+	if n := len(c.closings[at]) - 4*keptDays; n > 0 {
+		c.closings[at] = slices.Delete(c.closings[at], 0, n)
 	}
 	from := never
-	for q := range l.shards {
-		list := l.closings[place{l.shards, q}]
+	for q := range c.shards {
+		list := c.closings[place{c.shards, q}]
 		if len(list) == 0 {
 			return
 		}
-		from = min(from, list[len(list)-1].To-shelved)
+		from = min(from, list[len(list)-1].To-cachedDays)
 	}
-	if l.wanted != noTime {
-		from = min(from, l.wanted)
+	if c.wanted != noTime {
+		from = min(from, c.wanted)
 	}
-	needed := map[bookName]bool{}
-	for _, all := range []map[place][]*Closing{l.closings, l.first} {
+	needed := map[snapshotName]bool{}
+	for _, all := range []map[place][]*Closing{c.closings, c.first} {
 		for _, list := range all {
-			for _, c := range list {
-				if c.To >= from {
-					for i := range c.Entries {
-						needed[c.Entries[i].book()] = true
+			for _, closed := range list {
+				if closed.To >= from {
+					for i := range closed.Entries {
+						needed[closed.Entries[i].name()] = true
 					}
 				}
 			}
 		}
 	}
-	for b := range l.books {
-		if b.day < from && !needed[b] {
-			delete(l.books, b)
+	for n := range c.snapshots {
+		if n.day < from && !needed[n] {
+			delete(c.snapshots, n)
 		}
 	}
 }
 
-func (s *Snapshot) book() bookName { return bookName{s.Key(), s.Day, s.Hash} }
-
 // run reads the topic until ctx is done. ready is closed when what was there at the beginning is
 // read.
-func (l *snapshotCache) run(ctx context.Context, ready chan<- struct{}) {
+func (c *snapshotCache) run(ctx context.Context, ready chan<- struct{}) {
 	var searching sync.WaitGroup
 	defer searching.Wait()
 	searching.Go(func() {
 		for ctx.Err() == nil {
 			broker.Pause(ctx, 500*time.Millisecond)
-			l.mu.Lock()
-			asked := l.asked
-			l.asked = false
-			l.mu.Unlock()
+			c.mu.Lock()
+			asked := c.asked
+			c.asked = false
+			c.mu.Unlock()
 			if !asked {
 				continue
 			}
-			if err := l.search(ctx); err != nil && ctx.Err() == nil {
-				l.log.Warn("reading baselines again", "topic", l.topic, "err", broker.Explain(err))
+			if err := c.search(ctx); err != nil && ctx.Err() == nil {
+				c.log.Warn("reading baselines again", "topic", c.topic, "err", broker.Explain(err))
 			}
 		}
 	})
-	told := false
+	caughtUp := false
 	for ctx.Err() == nil {
-		err := l.follow(ctx, func() {
-			if !told {
-				told = true
+		err := c.follow(ctx, func() {
+			if !caughtUp {
+				caughtUp = true
 				close(ready)
 			}
 		})
 		if ctx.Err() != nil {
 			return
 		}
-		l.mu.Lock()
-		l.failed = err
-		l.mu.Unlock()
-		l.log.Warn("reading baselines", "topic", l.topic, "err", broker.Explain(err))
+		c.log.Warn("reading baselines", "topic", c.topic, "err", broker.Explain(err))
 		broker.Pause(ctx, time.Second)
 	}
 }
 
 // follow reads on from where it was; caught is called when the end, as it was when follow began, is
 // reached.
-func (l *snapshotCache) follow(ctx context.Context, caught func()) error {
-	ends, err := kadm.NewClient(l.cfg.plain).ListCommittedOffsets(ctx, l.topic)
+func (c *snapshotCache) follow(ctx context.Context, caught func()) error {
+	ends, err := kadm.NewClient(c.plain).ListCommittedOffsets(ctx, c.topic)
 	if err != nil {
 		return err
 	}
-	end, ok := ends.Lookup(l.topic, 0)
+	end, ok := ends.Lookup(c.topic, 0)
 	if !ok || end.Err != nil {
-		return fmt.Errorf("end of %s: %w", l.topic, errors.Join(end.Err, errNoPartition))
+		return fmt.Errorf("end of %s: %w", c.topic, errors.Join(end.Err, errNoPartition))
 	}
-	starts, err := kadm.NewClient(l.cfg.plain).ListStartOffsets(ctx, l.topic)
+	starts, err := kadm.NewClient(c.plain).ListStartOffsets(ctx, c.topic)
 	if err != nil {
 		return err
 	}
-	start, _ := starts.Lookup(l.topic, 0)
-	if l.read < start.Offset {
-		l.read = start.Offset
+	start, _ := starts.Lookup(c.topic, 0)
+	if c.read < start.Offset {
+		c.read = start.Offset
 	}
-	r := newReader(l.cfg.Options, l.topic, 0, l.read)
+	r := newReader(c.options, c.topic, 0, c.read)
 	defer r.close()
-	if l.read >= end.Offset {
+	if c.read >= end.Offset {
 		caught()
 	}
 	for quiet := 0; ; {
-		c, cancel := context.WithTimeout(ctx, time.Second)
-		kr, err := r.any(c)
+		second, cancel := context.WithTimeout(ctx, time.Second)
+		kr, err := r.any(second)
 		cancel()
 		switch {
 		case ctx.Err() != nil:
@@ -275,17 +207,16 @@ func (l *snapshotCache) follow(ctx context.Context, caught func()) error {
 			return err
 		}
 		quiet = 0
-		l.mu.Lock()
-		l.failed = nil
-		l.read = kr.Offset + 1
+		c.mu.Lock()
+		c.read = kr.Offset + 1
 		if !kr.Attrs.IsControl() {
-			l.take(kr.Key, kr.Value)
+			c.take(kr.Key, kr.Value)
 		}
-		if len(r.buf) == 0 {
-			close(l.arrived)
-			l.arrived = make(chan struct{})
+		if !r.buffered() {
+			close(c.arrived)
+			c.arrived = make(chan struct{})
 		}
-		l.mu.Unlock()
+		c.mu.Unlock()
 		if kr.Offset+1 >= end.Offset {
 			caught()
 		}
@@ -294,24 +225,23 @@ func (l *snapshotCache) follow(ctx context.Context, caught func()) error {
 
 var errNoPartition = errors.New("the topic has no partition: run wayward topics apply")
 
-// closing is what was said of a persona's day; known is false if nobody has said it yet. l.mu is
+// closing is what was said of a persona's day; known is false if nobody has said it yet. c.mu is
 // held.
-func (l *snapshotCache) closing(k baselines.Key, day int64) (c *Closing, known bool) {
+func (c *snapshotCache) closing(k baselines.Key, day int64) (closed *Closing, known bool) {
 	var first *Closing
 	later := false
-	for i := len(l.layouts) - 1; i >= 0; i-- {
-		at := place{l.layouts[i], baselineOwner(k, l.layouts[i])}
-		list := l.closings[at]
-		for i := len(list) - 1; i >= 0; i-- {
-			if list[i].From <= day && day <= list[i].To {
-				return list[i], true
+	for _, of := range slices.Backward(c.layouts) {
+		at := place{of, baselineOwner(k, of)}
+		for _, closed := range slices.Backward(c.closings[at]) {
+			if closed.From <= day && day <= closed.To {
+				return closed, true
 			}
-			later = later || list[i].From > day
+			later = later || closed.From > day
 		}
-		for _, c := range l.first[at] {
+		for _, closed := range c.first[at] {
 			// the earliest that has the day: later ones know what was learned after it
-			if day <= c.To && (first == nil || c.To < first.To) {
-				first = c
+			if day <= closed.To && (first == nil || closed.To < first.To) {
+				first = closed
 			}
 		}
 	}
@@ -329,52 +259,52 @@ type missing struct {
 func (m *missing) Error() string { return m.what }
 
 // find implements models.
-func (l *snapshotCache) find(k baselines.Key, day int64, rules func(baselines.Key, int64) *ruling) (*baselines.Model,
+func (c *snapshotCache) find(k baselines.Key, day int64, rules func(baselines.Key, int64) *ruling) (*baselines.Model,
 	error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	base, err := l.of(k, day, rules)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	base, err := c.of(k, day, rules)
 	if base == nil || err != nil {
 		return nil, err
 	}
 	m := *base // the same snapshot may be in force on several days, beside others of the tenant
-	if m.Prior, err = l.of(baselines.Key{Tenant: k.Tenant, Persona: baselines.TenantWide}, day, rules); err != nil {
+	if m.Prior, err = c.of(baselines.Key{Tenant: k.Tenant, Persona: baselines.TenantWide}, day, rules); err != nil {
 		return nil, err
 	}
 	return &m, nil
 }
 
-func (l *snapshotCache) of(k baselines.Key, day int64, rules func(baselines.Key, int64) *ruling) (*baselines.Model,
+func (c *snapshotCache) of(k baselines.Key, day int64, rules func(baselines.Key, int64) *ruling) (*baselines.Model,
 	error) {
 	of, fresh := k, false
-	name, rule := bookName{}, rules(k, day)
+	name, rule := snapshotName{}, rules(k, day)
 	if rule == nil {
-		c, known := l.closing(k, day)
+		closed, known := c.closing(k, day)
 		if !known {
 			return nil, &missing{fmt.Sprintf("day %s of relation shard %d is not closed yet", dateOf(day),
-				baselineOwner(k, l.shards)), k, day}
+				baselineOwner(k, c.shards)), k, day}
 		}
-		if c == nil {
+		if closed == nil {
 			return nil, nil
 		}
 		var e *Snapshot
-		if e, fresh = c.For(k); e == nil {
+		if e, fresh = closed.For(k); e == nil {
 			return nil, nil
 		}
-		name, of = e.book(), e.Key()
+		name, of = e.name(), e.Key()
 		rule = rules(of, day)
 	}
 	if rule != nil {
-		if name = (bookName{of, rule.Of, rule.Hash}); rule.Hash == "" {
+		if name = (snapshotName{of, rule.Of, rule.Hash}); rule.Hash == "" {
 			return nil, nil
 		}
 	}
-	b := l.books[name]
+	b := c.snapshots[name]
 	if b == nil {
-		if l.wanted == noTime || min(day, name.day) < l.wanted {
-			l.wanted = min(day, name.day)
+		if c.wanted == noTime || min(day, name.day) < c.wanted {
+			c.wanted = min(day, name.day)
 		}
-		l.asked = true
+		c.asked = true
 		return nil, &missing{fmt.Sprintf("snapshot %s/%s of persona %q has not been read yet", dateOf(name.day),
 			name.hash, k.Persona), k, day}
 	}
@@ -384,7 +314,7 @@ func (l *snapshotCache) of(k baselines.Key, day int64, rules func(baselines.Key,
 		if m.Decode(&r); r.Err != nil || m.Hash() != name.hash {
 			return nil, fmt.Errorf(
 				"snapshot %s/%s of persona %q on %s is damaged (it has hash %q): restore the topic, or run wayward state rebuild --all",
-				dateOf(name.day), name.hash, k.Persona, l.topic, m.Hash())
+				dateOf(name.day), name.hash, k.Persona, c.topic, m.Hash())
 		}
 		b.model, b.raw = m, nil
 	}
@@ -394,31 +324,27 @@ func (l *snapshotCache) of(k baselines.Key, day int64, rules func(baselines.Key,
 	return b.model, nil
 }
 
-func dateOf(day int64) string {
-	return time.UnixMilli(day * baselines.DayMS).UTC().Format(time.DateOnly)
-}
-
 // must finds what was there when the log that is being read again was written: it waits until it
 // has been read, and reads the topic anew for what lies further back than what is kept in memory.
-func (l *snapshotCache) must(k baselines.Key, day int64, rules func(baselines.Key, int64) *ruling) (*baselines.Model,
+func (c *snapshotCache) must(k baselines.Key, day int64, rules func(baselines.Key, int64) *ruling) (*baselines.Model,
 	error) {
 	const patience = 30 * time.Second
-	ctx, cancel := context.WithTimeout(cmp.Or(l.stopped, context.Background()), patience)
+	ctx, cancel := context.WithTimeout(c.stopped, patience)
 	defer cancel()
 	searched := false
 	for {
-		l.mu.Lock()
-		arrived := l.arrived
-		l.mu.Unlock()
-		m, err := l.find(k, day, rules)
+		c.mu.Lock()
+		arrived := c.arrived
+		c.mu.Unlock()
+		m, err := c.find(k, day, rules)
 		gap := (*missing)(nil)
 		if !errors.As(err, &gap) {
 			return m, err
 		}
 		if !searched {
 			searched = true
-			if err := l.search(ctx); err != nil {
-				return nil, fmt.Errorf("reading %s: %w", l.topic, err)
+			if err := c.search(ctx); err != nil {
+				return nil, fmt.Errorf("reading %s: %w", c.topic, err)
 			}
 			continue
 		}
@@ -427,7 +353,7 @@ func (l *snapshotCache) must(k baselines.Key, day int64, rules func(baselines.Ke
 		case <-ctx.Done():
 			return nil, fmt.Errorf(
 				"%w: it was there when the events were judged, and %s no longer has it; bring the topic back, or begin anew with wayward state rebuild --all",
-				err, l.topic)
+				err, c.topic)
 		}
 	}
 }
@@ -435,74 +361,76 @@ func (l *snapshotCache) must(k baselines.Key, day int64, rules func(baselines.Ke
 // search reads the topic from its beginning for snapshots that are not in memory any more but are
 // asked for. Tombstones do not count: until the broker has compacted them away, what they stand on
 // can be read.
-func (l *snapshotCache) search(ctx context.Context) error {
-	ends, err := kadm.NewClient(l.cfg.plain).ListCommittedOffsets(ctx, l.topic)
+func (c *snapshotCache) search(ctx context.Context) error {
+	ends, err := kadm.NewClient(c.plain).ListCommittedOffsets(ctx, c.topic)
 	if err != nil {
 		return err
 	}
-	end, _ := ends.Lookup(l.topic, 0)
-	starts, err := kadm.NewClient(l.cfg.plain).ListStartOffsets(ctx, l.topic)
+	end, _ := ends.Lookup(c.topic, 0)
+	starts, err := kadm.NewClient(c.plain).ListStartOffsets(ctx, c.topic)
 	if err != nil {
 		return err
 	}
-	start, _ := starts.Lookup(l.topic, 0)
-	found := map[bookName][]byte{}
-	var closed []*Closing
+	start, _ := starts.Lookup(c.topic, 0)
+	found := map[snapshotName][]byte{}
+	var closings []*Closing
 	have := pieces{}
-	err = scan(ctx, l.cfg.Options, map[string]map[int32]span{l.topic: {0: {start.Offset, end.Offset}}},
+	err = scan(ctx, c.options, map[string]map[int32]span{c.topic: {0: {start.Offset, end.Offset}}},
 		func(kr *kgo.Record) {
 			name, whole := have.add(kr.Key, kr.Value)
 			if name == "" {
 				return
 			}
-			if b, ok := bookOf(name); ok {
-				found[b] = bytes.Clone(whole)
+			if n, ok := readSnapshotName(name); ok {
+				found[n] = bytes.Clone(whole)
 				return
 			}
-			c := &Closing{}
-			if json.Unmarshal(whole, c) == nil && c.Of > 0 && c.From != noTime {
-				closed = append(closed, c)
+			closed := &Closing{}
+			if json.Unmarshal(whole, closed) == nil && closed.Of > 0 && closed.From != noTime {
+				closings = append(closings, closed)
 			}
 		})
 	if err != nil {
 		return err
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.wanted == noTime {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.wanted == noTime {
 		return nil
 	}
-	for _, c := range closed {
-		if c.To < l.wanted {
+	for _, closed := range closings {
+		if closed.To < c.wanted {
 			continue
 		}
-		for i := range c.Entries {
-			if b := c.Entries[i].book(); l.books[b] == nil && found[b] != nil {
-				l.books[b] = &book{raw: found[b]}
+		for i := range closed.Entries {
+			if n := closed.Entries[i].name(); c.snapshots[n] == nil && found[n] != nil {
+				c.snapshots[n] = &cachedSnapshot{raw: found[n]}
 			}
 		}
-		at := place{c.Of, c.Owner} // closings that had been forgotten, too
-		if !slices.ContainsFunc(l.closings[at], func(o *Closing) bool { return o.From == c.From && o.To == c.To }) {
-			l.closings[at] = append([]*Closing{c}, l.closings[at]...)
+		at := place{closed.Of, closed.Owner} // closings that had been forgotten, too
+		if !slices.ContainsFunc(c.closings[at], func(o *Closing) bool {
+			return o.From == closed.From && o.To == closed.To
+		}) {
+			c.closings[at] = append([]*Closing{closed}, c.closings[at]...)
 		}
 	}
-	for b, raw := range found { // rulings name what no closing does
-		if b.day >= l.wanted && l.books[b] == nil {
-			l.books[b] = &book{raw: raw}
+	for n, raw := range found { // rulings name what no closing does
+		if n.day >= c.wanted && c.snapshots[n] == nil {
+			c.snapshots[n] = &cachedSnapshot{raw: raw}
 		}
 	}
-	close(l.arrived)
-	l.arrived = make(chan struct{})
+	close(c.arrived)
+	c.arrived = make(chan struct{})
 	return nil
 }
 
 // newest is the newest day that every relation shard has closed, as far as is known here.
-func (l *snapshotCache) newest() int64 {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+func (c *snapshotCache) newest() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	day := never
-	for q := range l.shards {
-		list := l.closings[place{l.shards, q}]
+	for q := range c.shards {
+		list := c.closings[place{c.shards, q}]
 		if len(list) == 0 {
 			return never
 		}
@@ -512,8 +440,8 @@ func (l *snapshotCache) newest() int64 {
 }
 
 // forgetWanted lets go what was read again for a shard that has caught up.
-func (l *snapshotCache) forgetWanted() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.wanted = noTime
+func (c *snapshotCache) forgetWanted() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.wanted = noTime
 }

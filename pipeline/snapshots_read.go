@@ -7,11 +7,9 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/wayward-sec/wayward/baselines"
-	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/event/wire"
 )
 
@@ -38,21 +36,21 @@ type Stored struct {
 	Bytes int
 }
 
-// mostPieces bounds a value that anybody who may write to the topic could claim: 64 MiB.
-const mostPieces = 128
-
 // Add takes one record; no value is a tombstone.
 func (s *Snapshots) Add(key, value []byte) error {
-	name, i, n, err := partOf(key)
+	name, i, n, err := readKey(key)
 	if err != nil {
 		return err
 	}
 	if name[0] == 'c' {
 		return nil // a closing: what it names is here, too
 	}
-	k, day, err := snapshotOf(name)
-	if err != nil || s.Want != nil && !s.Want(k, day) {
-		return err
+	of, ok := readSnapshotName(name)
+	if !ok {
+		return fmt.Errorf("key %.100q names no snapshot", name)
+	}
+	if s.Want != nil && !s.Want(of.Key, of.day) {
+		return nil
 	}
 	p := s.values[name]
 	if p == nil || len(p.of) != n {
@@ -73,38 +71,13 @@ func (s *Snapshots) Add(key, value []byte) error {
 	return nil
 }
 
-// partOf takes the number of a piece off its key.
-func partOf(key []byte) (name string, i, n int, err error) {
-	rest, total, ok1 := cutLast(string(key))
-	name, number, ok2 := cutLast(rest)
-	i, err1 := strconv.Atoi(number)
-	n, err2 := strconv.Atoi(total)
-	if !ok1 || !ok2 || err1 != nil || err2 != nil || n < 1 || n > mostPieces || i < 0 || i >= n ||
-		!strings.HasPrefix(name, "s|") && !strings.HasPrefix(name, "c|") {
+// readKey takes the number of a piece off its key. Others than wayward may write to the topic.
+func readKey(key []byte) (name string, i, n int, err error) {
+	i, n, name = readPieceKey(key)
+	if n == 0 || n > mostPieces || !strings.HasPrefix(name, "s|") && !strings.HasPrefix(name, "c|") {
 		return "", 0, 0, fmt.Errorf("key %.100q names no snapshot or closing", key)
 	}
 	return name, i, n, nil
-}
-
-// snapshotOf takes the key of a snapshot apart: s|tenant|persona|fork|day|hash.
-func snapshotOf(name string) (k baselines.Key, day int64, err error) {
-	parts := strings.Split(name, "|")
-	if len(parts) == 6 {
-		day, err = strconv.ParseInt(parts[4], 10, 64)
-		k = baselines.Key{Tenant: parts[1], Persona: event.KeyPart(parts[2]), Fork: event.KeyPart(parts[3])}
-	}
-	if len(parts) != 6 || err != nil {
-		return k, 0, fmt.Errorf("key %.100q names no snapshot", name)
-	}
-	return k, day, nil
-}
-
-func cutLast(s string) (before, after string, found bool) {
-	i := strings.LastIndexByte(s, '|')
-	if i < 0 {
-		return s, "", false
-	}
-	return s[:i], s[i+1:], true
 }
 
 // errPieces means that not all pieces of a value are there: it is being written, or compacted away.
@@ -126,8 +99,8 @@ func (s *Snapshots) Models(present bool, bad func(error)) (out []Stored) {
 		func(a, b string) int { return cmp.Compare(s.values[b].last, s.values[a].last) })
 	done := map[baselines.Key]bool{}
 	for _, name := range names {
-		k, _, _ := snapshotOf(name)
-		if present && done[k] {
+		of, _ := readSnapshotName(name)
+		if present && done[of.Key] {
 			continue
 		}
 		b, err := s.values[name].join()
@@ -136,11 +109,11 @@ func (s *Snapshots) Models(present bool, bad func(error)) (out []Stored) {
 			r := wire.Reader{B: b}
 			if m.Decode(&r); r.Err != nil || len(r.B) > 0 {
 				err = fmt.Errorf("%w, or written by a newer wayward", wire.ErrShort)
-			} else if string(appendSnapshotKey(nil, m.Key, m.Day, m.Hash())) != name {
+			} else if string(nameOf(m).key()) != name {
 				err = fmt.Errorf("it holds %s %s %s", m.Tenant, m.Persona, m.Snapshot())
 			} else {
 				out = append(out, Stored{m, len(b)})
-				done[k] = true
+				done[of.Key] = true
 				continue
 			}
 		}
@@ -151,11 +124,4 @@ func (s *Snapshots) Models(present bool, bad func(error)) (out []Stored) {
 			strings.Compare(a.Model.Hash(), b.Model.Hash()))
 	})
 	return out
-}
-
-// SnapshotPrefix is what the keys of all snapshots of a baseline begin with.
-func SnapshotPrefix(k baselines.Key) string {
-	b := append(append([]byte("s|"), k.Tenant...), '|')
-	b = append(event.AppendKeyPart(b, k.Persona), '|')
-	return string(append(event.AppendKeyPart(b, k.Fork), '|'))
 }

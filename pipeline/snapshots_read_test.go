@@ -31,12 +31,12 @@ func TestSnapshotsAreWholeInWhateverOrderTheirPiecesCome(t *testing.T) {
 	want := map[string]bool{}
 	for day := range int64(9) {
 		m := modelOfDay(fmt.Sprint("p", day%3), 20_000+day)
-		if key := string(appendSnapshotKey(nil, m.Key, m.Day, m.Hash())); !strings.HasPrefix(key,
+		if key := string(nameOf(m).key()); !strings.HasPrefix(key,
 			SnapshotPrefix(m.Key)) {
 			t.Errorf("%s does not begin with %s", key, SnapshotPrefix(m.Key))
 		}
 		want[m.Snapshot()] = true
-		parts = append(parts, pieced(appendSnapshotKey(nil, m.Key, m.Day, m.Hash()), m.Append(nil), 7)...)
+		parts = append(parts, pieced(nameOf(m).key(), m.Append(nil), 7)...)
 	}
 	none := func(err error) { t.Errorf("%v", err) }
 	for range 20 {
@@ -62,7 +62,7 @@ func TestSnapshotsAreWholeInWhateverOrderTheirPiecesCome(t *testing.T) {
 func TestThePresentSnapshotIsTheOneThatWasWrittenLast(t *testing.T) {
 	var s Snapshots
 	put := func(m *baselines.Model) {
-		for _, r := range pieced(appendSnapshotKey(nil, m.Key, m.Day, m.Hash()), m.Append(nil), 100) {
+		for _, r := range pieced(nameOf(m).key(), m.Append(nil), 100) {
 			if err := s.Add(r[0], r[1]); err != nil {
 				t.Fatal(err)
 			}
@@ -87,7 +87,7 @@ func TestThePresentSnapshotIsTheOneThatWasWrittenLast(t *testing.T) {
 
 func TestWhatIsNotWholeOrNotWhatItsKeySaysIsLeftOut(t *testing.T) {
 	m, other := modelOfDay("a", 20_000), modelOfDay("b", 20_001)
-	parts := pieced(appendSnapshotKey(nil, m.Key, m.Day, m.Hash()), m.Append(nil), 9)
+	parts := pieced(nameOf(m).key(), m.Append(nil), 9)
 	for name, add := range map[string]func(*Snapshots){
 		"a piece is missing": func(s *Snapshots) {
 			for _, r := range parts[1:] {
@@ -101,11 +101,11 @@ func TestWhatIsNotWholeOrNotWhatItsKeySaysIsLeftOut(t *testing.T) {
 			s.Add(parts[0][0], nil)
 		},
 		"another model": func(s *Snapshots) {
-			r := pieced(appendSnapshotKey(nil, m.Key, m.Day, m.Hash()), other.Append(nil), 1<<20)[0]
+			r := pieced(nameOf(m).key(), other.Append(nil), 1<<20)[0]
 			s.Add(r[0], r[1])
 		},
 		"bytes too many": func(s *Snapshots) {
-			r := pieced(appendSnapshotKey(nil, m.Key, m.Day, m.Hash()), append(m.Append(nil), 0), 1<<20)[0]
+			r := pieced(nameOf(m).key(), append(m.Append(nil), 0), 1<<20)[0]
 			s.Add(r[0], r[1])
 		},
 	} {
@@ -137,14 +137,14 @@ func TestWhatIsNotWholeOrNotWhatItsKeySaysIsLeftOut(t *testing.T) {
 
 func FuzzSnapshots(f *testing.F) {
 	m := modelOfDay("a", 20_000)
-	f.Add(appendSnapshotKey(nil, m.Key, m.Day, m.Hash()), m.Append(nil))
+	f.Add(nameOf(m).key(), m.Append(nil))
 	f.Fuzz(func(t *testing.T, key, value []byte) {
 		s := Snapshots{Want: func(baselines.Key, int64) bool { return true }}
 		for _, r := range pieced(key, value, 11) {
 			s.Add(r[0], r[1])
 		}
 		for _, x := range s.Models(true, func(error) {}) {
-			if string(appendSnapshotKey(nil, x.Model.Key, x.Model.Day, x.Model.Hash())) != string(key) {
+			if string(nameOf(x.Model).key()) != string(key) {
 				t.Fatalf("%q gave %s", key, x.Model.Snapshot())
 			}
 		}

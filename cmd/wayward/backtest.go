@@ -93,13 +93,13 @@ func (o *backtestOptions) run(cmd *cobra.Command) error {
 				bad.add(at, err)
 			}
 		}
-		tell, finish := progress(cmd.ErrOrStderr(), o.quiet, in.total, in.unit)
-		r.Progress = tell
+		report, finish := progress(cmd.ErrOrStderr(), o.quiet, in.total, in.unit)
+		r.Progress = report
 		sum, err := r.Run(cmd.Context(), in)
 		finish()
 		in.close()
 		if i == 0 && !o.quiet {
-			bad.tell(cmd.ErrOrStderr(), o.place, in.hint())
+			bad.report(cmd.ErrOrStderr(), o.place, in.hint())
 		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", dir, err)

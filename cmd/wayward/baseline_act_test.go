@@ -121,7 +121,7 @@ func TestOrdersOnBaselinesFollowWhatBecomesOfThem(t *testing.T) {
 func TestADryRunOfAnOrderOnABaselinePrintsASignedRecord(t *testing.T) {
 	file, public := signer(t, "")
 	t.Setenv(client.KeyEnv, file)
-	out, errs, code := typed(t, "baseline", "rollback", "support", "--tenant", "acme", "--day", "2026-11-10", "--hash",
+	out, errs, code := runCommand(t, "baseline", "rollback", "support", "--tenant", "acme", "--day", "2026-11-10", "--hash",
 		"3fa9", "--reason", "learned from an incident", "--by", "alice", "--dry-run", "--config", "/does/not/exist")
 	if code != 0 {
 		t.Fatalf("exit %d: %s", code, errs)
@@ -149,7 +149,7 @@ func TestADryRunOfAnOrderOnABaselinePrintsASignedRecord(t *testing.T) {
 		"freeze support --tenant a|b --reason x --by alice --config /does/not/exist":                     "tenant",
 		fmt.Sprintf("approve support %s --tenant acme --reason x --by alice", strings.Repeat("x", 2000)): "item",
 	} {
-		if _, errs, code := typed(t, append([]string{"baseline"}, shellWords(args)...)...); code != 2 ||
+		if _, errs, code := runCommand(t, append([]string{"baseline"}, shellWords(args)...)...); code != 2 ||
 			!strings.Contains(errs, want) {
 			t.Errorf("%s: exit %d, want %q: %s", args, code, want, errs)
 		}

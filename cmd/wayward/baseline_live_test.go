@@ -19,9 +19,9 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// ward is an engine with the embedded broker, a process of its own, and a persona that has been at
+// learnedEngine is an engine with the embedded broker, a process of its own, and a persona that has been at
 // work for some days.
-type ward struct {
+type learnedEngine struct {
 	*desk
 	key    string
 	day    int64 // midnight of the present day, Unix milliseconds
@@ -36,10 +36,10 @@ type straying struct {
 	alert           bool
 }
 
-const wardDays = 8
+const learnedDays = 8
 
-// newWard starts the engine, sends the days and waits until the last of them is closed.
-func newWard(t *testing.T) *ward {
+// newLearnedEngine starts the engine, sends the days and waits until the last of them is closed.
+func newLearnedEngine(t *testing.T) *learnedEngine {
 	file, public := signerOf(t, "acme")
 	dir := t.TempDir()
 	for name, text := range map[string]string{
@@ -54,7 +54,7 @@ func newWard(t *testing.T) *ward {
 	}
 	broker, listen := freePort(t), freePort(t)
 	_, port, _ := strings.Cut(broker, ":")
-	c := &ward{desk: &desk{T: t, broker: broker, config: filepath.Join(dir, "wayward.yaml")}, key: file,
+	c := &learnedEngine{desk: &desk{T: t, broker: broker, config: filepath.Join(dir, "wayward.yaml")}, key: file,
 		seen: map[string]straying{}}
 	must(t,
 		os.WriteFile(c.config,
@@ -92,7 +92,7 @@ func newWard(t *testing.T) *ward {
 
 	// yesterday: nothing of it is in the future
 	c.day = time.Now().UTC().Truncate(24*time.Hour).UnixMilli() - dayMS
-	for day := c.day - wardDays*dayMS; day < c.day; day += dayMS {
+	for day := c.day - learnedDays*dayMS; day < c.day; day += dayMS {
 		var events []*kgo.Record
 		for k := range 40 * 6 { // forty sessions of six calls, of eight agents
 			session, call := k/6, k%6
@@ -118,7 +118,7 @@ func newWard(t *testing.T) *ward {
 	return c
 }
 
-func (c *ward) call(at int64, agent, session, tool string, records int) *kgo.Record {
+func (c *learnedEngine) call(at int64, agent, session, tool string, records int) *kgo.Record {
 	c.n++
 	return &kgo.Record{Topic: c.topics.Events, Key: event.AppendKey(nil, "acme", agent), Value: fmt.Appendf(nil,
 		`{"id":"c%06d","time":%d,"kind":"tool_call","tenant":"acme","agent":{"id":%q},"session":%q,"persona":"support","tool":{"name":%q,"class":"read"},"result":{"outcome":"ok","records":%d}}`,
@@ -127,7 +127,7 @@ func (c *ward) call(at int64, agent, session, tool string, records int) *kgo.Rec
 
 // stray has an agent that nobody has seen read far too much in one session, and returns what is
 // found of it.
-func (c *ward) stray(try int) (f straying) {
+func (c *learnedEngine) stray(try int) (f straying) {
 	c.Helper()
 	c.n++
 	agent, session := fmt.Sprintf("new-%d", c.n), fmt.Sprintf("burst-%d", c.n)
@@ -147,7 +147,7 @@ func (c *ward) stray(try int) (f straying) {
 }
 
 // alerts reads what has come on the topic of alerts since it was last asked.
-func (c *ward) alerts() {
+func (c *learnedEngine) alerts() {
 	ctx, cancel := context.WithTimeout(c.Context(), 200*time.Millisecond)
 	defer cancel()
 	for ctx.Err() == nil {
@@ -173,7 +173,7 @@ func (c *ward) alerts() {
 }
 
 // order types a command and returns what is in force then.
-func (c *ward) order(args ...string) (r client.BaselineOutcome, code int) {
+func (c *learnedEngine) order(args ...string) (r client.BaselineOutcome, code int) {
 	c.Helper()
 	out, errs, code := c.run(append([]string{"baseline"}, append(args, "--reason", "drill", "--by", "alice", "--key",
 		c.key, "--output", "json", "--wait", "30s")...)...)
@@ -186,7 +186,7 @@ func (c *ward) order(args ...string) (r client.BaselineOutcome, code int) {
 // What a person orders is signed, decided by the relation shard, published, and judged by from then
 // on.
 func TestOrdersAboutBaselinesReachALiveEngine(t *testing.T) {
-	c := newWard(t)
+	c := newLearnedEngine(t)
 	support := func(op string, args ...string) []string {
 		return append(append([]string{op, "support"}, args...), "--tenant", "acme")
 	}
@@ -239,7 +239,7 @@ func TestOrdersAboutBaselinesReachALiveEngine(t *testing.T) {
 
 // What waits in quarantine is learned, or kept out for good, as a person says.
 func TestWhatWaitsInALiveEngineIsDecided(t *testing.T) {
-	c := newWard(t)
+	c := newLearnedEngine(t)
 	o := support() // fork v4 of another installation, in which a tool and a domain wait
 	_, code := c.order("import", o.file(t, o.m))
 	if code != 0 {

@@ -42,7 +42,7 @@ func (o *snapshots) concerns(k baselines.Key, persona string) bool {
 }
 
 // read gives the snapshots that were asked for, by tenant, persona, fork and day. None at all is
-// exit code 3, after it was said.
+// exit code 3, with a message.
 func (o *snapshots) read(cmd *cobra.Command, persona string) ([]inspect.Snapshot, error) {
 	var all []inspect.Snapshot
 	var err error
@@ -147,8 +147,8 @@ func (o *snapshots) readMany(cmd *cobra.Command, persona string, all bool) ([]in
 	return list, err
 }
 
-// one is the snapshot of a persona that is meant: the newest, if there are several days; of several
-// tenants or forks somebody must say which.
+// one is the snapshot of a persona that is meant: of several days the newest. It is an error if
+// several tenants or forks have one.
 func (o *snapshots) one(cmd *cobra.Command, persona string) (inspect.Snapshot, error) {
 	o.present = o.day == ""
 	list, err := o.read(cmd, persona)

@@ -31,9 +31,9 @@ func TestBreakerShowAndHistoryTellWhoDidWhat(t *testing.T) {
 	}
 	unknown := event.Ack{CommandID: "c0", Tenant: "acme", Scope: theAgent, Epoch: 1, Time: 1, Status: event.Failed}
 	d.put(d.topics.Acks, theAgent, unknown.Append(nil), at(300))
-	said := event.Feedback{ID: "b1", Time: 1, Tenant: "acme", Type: event.VerdictFeedback, Scope: theAgent,
+	verdict := event.Feedback{ID: "b1", Time: 1, Tenant: "acme", Type: event.VerdictFeedback, Scope: theAgent,
 		FindingUID: "f00d", Verdict: "false_positive", By: "bob", Reason: "a new campaign"}
-	d.put(d.topics.Feedback, theAgent, said.Append(nil), at(60_000))
+	d.put(d.topics.Feedback, theAgent, verdict.Append(nil), at(60_000))
 	asked := event.Feedback{ID: "b2", Time: 1, Tenant: "acme", Type: event.RestoreFeedback, Scope: theAgent,
 		By: "alice", Reason: "a new campaign"}
 	d.put(d.topics.Feedback, theAgent, asked.Append(nil), at(61_000))

@@ -113,7 +113,7 @@ func TestTripAndRestoreFollowWhatBecomesOfThem(t *testing.T) {
 func TestADryRunOfATripPrintsASignedRecordAndSendsNothing(t *testing.T) {
 	file, public := signer(t, "")
 	t.Setenv(client.KeyEnv, file)
-	out, errs, code := typed(t, "breaker", "trip", "tool", "crm|export", "--tenant", "acme", "--action", "throttle",
+	out, errs, code := runCommand(t, "breaker", "trip", "tool", "crm|export", "--tenant", "acme", "--action", "throttle",
 		"--calls", "5", "--per", "10s", "--reason", " looked <odd> ", "--by", "alice", "--dry-run",
 		"--finding", "f00d", "--config", "/does/not/exist")
 	if code != 0 {
@@ -223,7 +223,7 @@ func TestWhatCannotBeSentIsSaidBeforeAnythingIs(t *testing.T) {
 				args = append(args, k+"="+v)
 			}
 		}
-		out, errs, code := typedWith(t, "no\n", args...)
+		out, errs, code := runCommandWith(t, "no\n", args...)
 		if code != 2 || out != "" || !strings.Contains(errs, c.want) {
 			t.Errorf("%s: exit %d, %s%s; want %s", c.name, code, out, errs, c.want)
 		}
@@ -231,7 +231,7 @@ func TestWhatCannotBeSentIsSaidBeforeAnythingIs(t *testing.T) {
 			t.Errorf("%s: says what is in the file", c.name)
 		}
 	}
-	if _, errs, code := typedWith(t, "yes\n", "breaker", "trip", "tenant", "acme", "--action", "block", "--reason", "x",
+	if _, errs, code := runCommandWith(t, "yes\n", "breaker", "trip", "tenant", "acme", "--action", "block", "--reason", "x",
 		"--by", "alice", "--key", file, "--config", "/does/not/exist"); code != 2 ||
 		!strings.Contains(errs, "This is about acme tenant acme: all of its agents at once. Type yes to go on: ") ||
 		!strings.Contains(errs, "open /does/not/exist") {

@@ -24,8 +24,8 @@ import (
 // The chaos tests: three brokers of a real Kafka, three copies of everything, and while engines die
 // as in the crash test brokers are killed and come back, too.
 
-// mortals are the brokers of deploy/kafka.sh.
-type mortals struct {
+// dyingBrokers are the brokers of deploy/kafka.sh.
+type dyingBrokers struct {
 	t       testing.TB
 	addrs   []string
 	kills   atomic.Int32
@@ -33,13 +33,13 @@ type mortals struct {
 }
 
 // threeBrokers are those that make test-kafka starts for these tests.
-func threeBrokers(t *testing.T) *mortals {
+func threeBrokers(t *testing.T) *dyingBrokers {
 	t.Helper()
 	a := os.Getenv("WAYWARD_KAFKA3")
 	if a == "" {
 		t.Skip("needs three brokers of a real Kafka, which it kills: make test-kafka")
 	}
-	m := &mortals{t: t, addrs: strings.Split(a, ",")}
+	m := &dyingBrokers{t: t, addrs: strings.Split(a, ",")}
 	if len(m.addrs) != 3 {
 		t.Fatalf("WAYWARD_KAFKA3 names %d brokers, not three", len(m.addrs))
 	}
@@ -48,7 +48,7 @@ func threeBrokers(t *testing.T) *mortals {
 	return m
 }
 
-func (m *mortals) kafka(args ...string) {
+func (m *dyingBrokers) kafka(args ...string) {
 	if out, err := exec.Command("../../deploy/kafka.sh", args...).CombinedOutput(); err != nil {
 		m.t.Errorf("kafka.sh %s: %v\n%s", strings.Join(args, " "), err, out)
 	}
@@ -56,7 +56,7 @@ func (m *mortals) kafka(args ...string) {
 
 // die kills or freezes one broker after the other and brings it back, until over: one at a time,
 // since with two of three gone nobody could go on.
-func (m *mortals) die(rng *rand.Rand, over func() bool) {
+func (m *dyingBrokers) die(rng *rand.Rand, over func() bool) {
 	rest := func(least, more int) {
 		for until := time.Now().Add(time.Duration(least+rng.IntN(more)) * time.Millisecond); time.Now().Before(until) &&
 			!over(); {
@@ -84,27 +84,27 @@ func (m *mortals) die(rng *rand.Rand, over func() bool) {
 func TestKafkaCrashWhileBrokersDie(t *testing.T) {
 	m := threeBrokers(t)
 	for range 2 {
-		if m.storm(t) {
+		if m.crash(t) {
 			return
 		}
 	}
-	if !m.storm(t) {
+	if !m.crash(t) {
 		t.Error("three times an event took more than 7 s to be written: the machine is too slow for this test")
 	}
 }
 
-// storm is false if what came of it is not right, and the brokers were away for longer than the
+// crash is false if what came of it is not right, and the brokers were away for longer than the
 // engine waits for a partition: with a fast machine it is not.
-func (m *mortals) storm(t *testing.T) bool {
+func (m *dyingBrokers) crash(t *testing.T) bool {
 	m.kills.Store(0)
 	m.freezes.Store(0)
-	s := &storm{brokers: m.addrs, copies: 3, mortal: m, attack: 35 * time.Second, most: 120 * time.Second,
+	s := &crashRun{brokers: m.addrs, copies: 3, mortal: m, attack: 35 * time.Second, most: 120 * time.Second,
 		drain: 15 * time.Second, rate: 500, session: 6 * time.Second, txn: 6 * time.Second,
 		losses: 0.2, ways: crashWays,
-		enough: func(n *toll) bool {
+		enough: func(n *faults) bool {
 			return n.kills >= 8 && n.losses >= 1 && m.kills.Load() >= 2 && m.kills.Load()+m.freezes.Load() >= 3
 		}}
-	a, b, gaps := s.rage(t)
+	a, b, gaps := s.run(t)
 	if b.bad() > 0 && a.tooLate() {
 		t.Logf("an event took %v to be written: once more", time.Duration(a.slowest.Load()))
 		return false

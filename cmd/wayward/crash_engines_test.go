@@ -26,8 +26,8 @@ import (
 	"github.com/wayward-sec/wayward/pipeline/broker"
 )
 
-// arena is where a storm rages: broker, topics, policies, processes.
-type arena struct {
+// testbed is what a crash test runs on: broker, topics, policies, processes.
+type testbed struct {
 	t        testing.TB
 	dir      string
 	brokers  []string
@@ -41,9 +41,9 @@ type arena struct {
 	sent     [][]byte        // events, once the attack is over
 	aside    map[string]bool // ids of events that an engine was made to fail on for ever
 	reloads  reloads
-	through  int64        // newest day of baselines that must be closed in the end; 0: none must
-	say      func(string) // to kfake
-	mortal   *mortals     // brokers that die, too
+	through  int64         // newest day of baselines that must be closed in the end; 0: none must
+	say      func(string)  // to kfake
+	mortal   *dyingBrokers // brokers that die, too
 
 	slowest atomic.Int64 // ns that an event took to be written
 
@@ -52,13 +52,13 @@ type arena struct {
 	log     bytes.Buffer
 	guards  []string // what the engine says when its own checks find something
 	errors  []string
-	tally   toll
+	tally   faults
 }
 
-func newArena(t testing.TB, brokers []string) *arena { return newArenaOf(t, brokers, 1) }
+func newTestbed(t testing.TB, brokers []string) *testbed { return newTestbedOf(t, brokers, 1) }
 
-func newArenaOf(t testing.TB, brokers []string, copies int) *arena {
-	a := &arena{t: t, dir: t.TempDir(), brokers: brokers, prefix: fmt.Sprintf("crash-%d-%d.", os.Getpid(),
+func newTestbedOf(t testing.TB, brokers []string, copies int) *testbed {
+	a := &testbed{t: t, dir: t.TempDir(), brokers: brokers, prefix: fmt.Sprintf("crash-%d-%d.", os.Getpid(),
 		time.Now().UnixMilli()%1_000_000_000), say: func(string) {}}
 	a.tally.by = map[string]int{}
 	if len(brokers) == 0 {
@@ -112,7 +112,7 @@ func role(name string, env ...string) *exec.Cmd {
 	return cmd
 }
 
-func (a *arena) startBroker() {
+func (a *testbed) startBroker() {
 	a.broker = role("broker")
 	a.broker.Stderr = os.Stderr
 	in, err := a.broker.StdinPipe()
@@ -131,8 +131,8 @@ func (a *arena) startBroker() {
 	a.say = func(s string) { io.WriteString(in, s+"\n") }
 }
 
-// spec is an engine of this arena.
-func (a *arena) spec(s *storm, name string) engineSpec {
+// spec is an engine of this testbed.
+func (a *testbed) spec(s *crashRun, name string) engineSpec {
 	through := a.proxy.addr
 	if len(a.brokers) > 1 {
 		through = "" // it stands before one broker
@@ -148,7 +148,7 @@ type engine struct {
 	frozen chan string
 	done   chan struct{}
 	point  string // where it killed itself
-	heard  int    // stages that have taken over another set of policies; under the arena's lock
+	heard  int    // stages that have taken over another set of policies; under the testbed's lock
 	code   int
 }
 
@@ -158,7 +158,7 @@ var guardWords = []string{"does not repeat", "journal has a gap", "ahead of the 
 	"panic", "wants events", "but the log goes on", "before joff"}
 
 // run starts an engine. mark is called with every line of its log.
-func (a *arena) run(spec engineSpec, mark func(line string)) *engine {
+func (a *testbed) run(spec engineSpec, mark func(line string)) *engine {
 	b, err := json.Marshal(spec)
 	must(a.t, err)
 	e := &engine{cmd: role("engine", "WAYWARD_SPEC="+string(b), "GOMAXPROCS=2"), frozen: make(chan string, 1),
@@ -258,7 +258,7 @@ func (e *engine) stop(t testing.TB) {
 }
 
 // live lets one instance live and die, again and again, until the attack is over.
-func (a *arena) live(s *storm, name string, rng *rand.Rand, over func() bool) {
+func (a *testbed) live(s *crashRun, name string, rng *rand.Rand, over func() bool) {
 	stages := []string{"behaviour: ", "relation: ", "ingress: "}
 	for !over() {
 		spec := a.spec(s, name)
@@ -280,7 +280,7 @@ func (a *arena) live(s *storm, name string, rng *rand.Rand, over func() bool) {
 		select {
 		case <-e.done:
 		case <-e.frozen:
-			a.count(func(t *toll) { t.freezes++; t.by["frozen"]++ })
+			a.count(func(t *faults) { t.freezes++; t.by["frozen"]++ })
 			time.Sleep(s.session + 500*time.Millisecond + time.Duration(rng.IntN(1000))*time.Millisecond)
 			e.signal(syscall.SIGCONT)
 			select { // it goes on to End, and then dies all the same
@@ -288,18 +288,18 @@ func (a *arena) live(s *storm, name string, rng *rand.Rand, over func() bool) {
 			case <-time.After(500*time.Millisecond + time.Duration(rng.IntN(2000))*time.Millisecond):
 			}
 			e.kill()
-			a.count(func(t *toll) { t.kills++; t.by["thawed"]++ })
+			a.count(func(t *faults) { t.kills++; t.by["thawed"]++ })
 		case <-time.After(limit):
 			if way == "stop" {
 				e.stop(a.t)
-				a.count(func(t *toll) { t.stops++ })
+				a.count(func(t *faults) { t.stops++ })
 				break
 			}
 			e.kill()
-			a.count(func(t *toll) { t.kills++; t.by["anywhere"]++ })
+			a.count(func(t *faults) { t.kills++; t.by["anywhere"]++ })
 		}
 		if e.point != "" {
-			a.count(func(t *toll) {
+			a.count(func(t *faults) {
 				t.kills++
 				_, short, ok := strings.Cut(e.point, ": ")
 				if !ok {
@@ -310,20 +310,20 @@ func (a *arena) live(s *storm, name string, rng *rand.Rand, over func() bool) {
 		}
 		if rng.Float64() < s.losses {
 			must(a.t, os.RemoveAll(spec.State))
-			a.count(func(t *toll) { t.losses++ })
+			a.count(func(t *faults) { t.losses++ })
 		}
 		// A member that dies sooner than a rebalance takes makes no progress, nor do the others.
 		time.Sleep(time.Duration(200+rng.IntN(500)) * time.Millisecond)
 	}
 }
 
-func (a *arena) count(f func(t *toll)) {
+func (a *testbed) count(f func(t *faults)) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	f(&a.tally)
 }
 
-func (a *arena) now() toll {
+func (a *testbed) now() faults {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	t := a.tally
@@ -333,7 +333,7 @@ func (a *arena) now() toll {
 
 // fresh starts an engine without a disk, which must be able to build every shard from the logs, and
 // says what it logged as wrong.
-func (a *arena) fresh(s *storm, changelog bool) {
+func (a *testbed) fresh(s *crashRun, changelog bool) {
 	spec := a.spec(s, fmt.Sprintf("fresh-%v", changelog))
 	spec.Changelog, spec.Proxy, spec.Verbose = changelog, "", true
 	var mu sync.Mutex

@@ -21,7 +21,7 @@ import (
 // gateway is who reads commands and answers: a gateway that mostly does what it is told, and people
 // who trip and restore, and some who should not.
 type gateway struct {
-	a      *arena
+	a      *testbed
 	rng    *rand.Rand
 	cl     *kgo.Client
 	stop   context.CancelFunc
@@ -61,7 +61,7 @@ const peopleEvery = 120 * time.Millisecond
 
 // newGateway starts reading commands. Before that, somebody sends feedback although no engine has
 // ever run.
-func newGateway(a *arena, seed uint64) *gateway {
+func newGateway(a *testbed, seed uint64) *gateway {
 	g := &gateway{a: a, rng: rand.New(rand.NewPCG(seed, 4)), open: map[string]event.Command{}}
 	for i := range 16 {
 		g.feedback("early", event.Feedback{Type: event.TripFeedback, Scope: g.scope(), Action: event.Action(1 + i%5),
@@ -114,7 +114,7 @@ func (g *gateway) run(ctx context.Context) {
 		})
 		for ; time.Now().After(next); next = next.Add(peopleEvery) {
 			if g.people.Load() {
-				g.somebody()
+				g.person()
 			}
 		}
 	}
@@ -268,8 +268,8 @@ func (g *gateway) feedback(class string, f event.Feedback, key ed25519.PrivateKe
 
 func (g *gateway) send(s event.Scope, b []byte) { g.produce(g.a.topics.Feedback, s.Key(), b) }
 
-// somebody wants something.
-func (g *gateway) somebody() {
+// person wants something.
+func (g *gateway) person() {
 	f := event.Feedback{Type: event.TripFeedback, Scope: g.scope(), Action: event.Action(1 + g.rng.IntN(5)),
 		DurationMS: int64(g.rng.IntN(5)) * 500, By: "root"}
 	key := rootKey

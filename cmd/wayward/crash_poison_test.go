@@ -18,9 +18,9 @@ import (
 // A shard with a damaged page, or with an event that makes it panic, pauses while the others
 // commit, and then recovers with nothing lost.
 func TestPoisonedPage(t *testing.T) {
-	a := newArena(t, nil)
+	a := newTestbed(t, nil)
 	a.aside = map[string]bool{"poison-2": true}
-	s := &storm{rate: 800, session: 1500 * time.Millisecond, txn: 2 * time.Second}
+	s := &crashRun{rate: 800, session: 1500 * time.Millisecond, txn: 2 * time.Second}
 	spec := a.spec(s, "0")
 	spec.Changelog, spec.Proxy = false, "" // rebuilt from the journal, which takes a while
 	str := newTraffic(a, 1)

@@ -10,7 +10,7 @@ import (
 
 // reload puts the last rule in another's place, tells the engines that run, and returns how many
 // events had been sent when all had heard, or were dead.
-func (a *arena) reload(str *traffic, during func(over func() bool)) int {
+func (a *testbed) reload(str *traffic, during func(over func() bool)) int {
 	writeRules(a.t, a.policies, afterReload)
 	a.mu.Lock()
 	running := slices.Clone(a.running)
@@ -44,7 +44,7 @@ type reloads struct{ before, after, partitions int }
 
 // inForce wants that, of the events sent after all engines had heard of the reload, once one of a
 // partition was told by the new rule none is told by the old one, and the last of each is.
-func (a *arena) inForce(b *balance, sent [][]byte, from int) {
+func (a *testbed) inForce(b *balance, sent [][]byte, from int) {
 	rule := map[string]string{} // by agent and trigger
 	n := map[string]int{}
 	for _, r := range a.read(a.topics.Alerts) {

@@ -24,12 +24,12 @@ const (
 	crashSpeed     = 20 // event time per wall time: minutes must pass in seconds
 )
 
-// storm is one run of the crash test.
-type storm struct {
-	brokers []string // none: kfake in a process of its own
-	copies  int      // of each record; 0: one
-	mortal  *mortals // brokers that die, too
-	words   string   // to that broker: which requests to fail
+// crashRun is one run of the crash test.
+type crashRun struct {
+	brokers []string      // none: kfake in a process of its own
+	copies  int           // of each record; 0: one
+	mortal  *dyingBrokers // brokers that die, too
+	words   string        // to that broker: which requests to fail
 	attack  time.Duration
 	most    time.Duration // of the attack, if it takes longer to do what must be done
 	drain   time.Duration
@@ -42,29 +42,29 @@ type storm struct {
 	ways      []string
 	noUndo    bool
 	noJournal bool
-	enough    func(t *toll) bool
+	enough    func(t *faults) bool
 }
 
-// toll is what was done to the engines.
-type toll struct {
+// faults is what was done to the engines.
+type faults struct {
 	kills, freezes, stops, losses       int
 	committed, aborted, unknown, loaded int
 	cuts                                int
 	by                                  map[string]int
 }
 
-func (t *toll) String() string {
+func (t *faults) String() string {
 	return fmt.Sprintf("kills=%d freezes=%d stops=%d diskloss=%d cuts=%d committed=%d aborted=%d unknown=%d", t.kills,
 		t.freezes, t.stops, t.losses, t.cuts, t.committed, t.aborted, t.unknown)
 }
 
-// rage runs the storm and returns what the oracle says and what was done.
-func (s *storm) rage(t *testing.T) (*arena, balance, []string) {
+// run runs the crash test and returns what the oracle says and which records the journal lacks.
+func (s *crashRun) run(t *testing.T) (*testbed, balance, []string) {
 	seed := uint64(1)
 	if n, err := strconv.ParseUint(os.Getenv("WAYWARD_CRASH_SEED"), 10, 64); err == nil {
 		seed = n
 	}
-	a := newArenaOf(t, s.brokers, max(1, s.copies))
+	a := newTestbedOf(t, s.brokers, max(1, s.copies))
 	a.mortal = s.mortal
 	a.proxy.share = s.cut
 	a.proxy.until = s.txn * 3 / 2
@@ -130,7 +130,7 @@ func (s *storm) rage(t *testing.T) (*arena, balance, []string) {
 }
 
 // verify demands that nothing is wrong.
-func (a *arena) verify(t *testing.T, b balance, gaps []string) {
+func (a *testbed) verify(t *testing.T, b balance, gaps []string) {
 	for _, s := range b.samples {
 		t.Error(s)
 	}
@@ -179,13 +179,13 @@ var crashWays = []string{"open transaction", "before End", "after End", "checkpo
 	"freeze", "stop"}
 
 func TestCrashKfake(t *testing.T) {
-	s := &storm{attack: 24 * time.Second, most: 40 * time.Second, drain: 20 * time.Second, rate: 1200,
+	s := &crashRun{attack: 24 * time.Second, most: 40 * time.Second, drain: 20 * time.Second, rate: 1200,
 		session: 1500 * time.Millisecond, txn: 2 * time.Second,
 		cut: 0.004, losses: 0.2, ways: crashWays,
-		enough: func(n *toll) bool {
+		enough: func(n *faults) bool {
 			return n.kills >= 12 && n.freezes >= 1 && n.losses >= 1 && n.aborted+n.unknown >= 3
 		}}
-	a, b, gaps := s.rage(t)
+	a, b, gaps := s.run(t)
 	a.fresh(s, false)
 	a.fresh(s, true)
 	if b.bad() == 0 { // whoever builds state from the logs must not say again what they say
@@ -198,13 +198,13 @@ func TestCrashKfake(t *testing.T) {
 }
 
 func TestKafkaCrash(t *testing.T) {
-	s := &storm{brokers: strings.Split(kafkaAddress(t), ","), attack: 110 * time.Second, most: 180 * time.Second,
+	s := &crashRun{brokers: strings.Split(kafkaAddress(t), ","), attack: 110 * time.Second, most: 180 * time.Second,
 		drain: 45 * time.Second, rate: 600, session: 6 * time.Second, txn: 4 * time.Second,
 		cut: 0.004, losses: 0.2, ways: crashWays,
-		enough: func(n *toll) bool {
+		enough: func(n *faults) bool {
 			return n.kills >= 25 && n.freezes >= 2 && n.losses >= 2 && n.unknown >= 5
 		}}
-	a, b, gaps := s.rage(t)
+	a, b, gaps := s.run(t)
 	a.fresh(s, false)
 	a.fresh(s, true)
 	if b.bad() == 0 { // whoever builds state from the logs must not say again what they say
@@ -219,9 +219,9 @@ func TestKafkaCrash(t *testing.T) {
 // The crash test has teeth: an engine that does not undo what an aborted transaction did must not
 // pass it.
 func TestCrashTeethUndo(t *testing.T) {
-	s := &storm{words: "aborts", attack: 6 * time.Second, drain: 4 * time.Second, rate: 1000,
+	s := &crashRun{words: "aborts", attack: 6 * time.Second, drain: 4 * time.Second, rate: 1000,
 		session: 1500 * time.Millisecond, txn: 2 * time.Second, ways: []string{"stop"}, noUndo: true}
-	a, b, gaps := s.rage(t)
+	a, b, gaps := s.run(t)
 	if a.now().aborted == 0 {
 		t.Fatal("no transaction was aborted: nothing to be undone")
 	}
@@ -236,9 +236,9 @@ func TestCrashTeethUndo(t *testing.T) {
 // Nor may one that catches up by the logs alone, without the journal that says what was applied
 // between what.
 func TestCrashTeethJournal(t *testing.T) {
-	s := &storm{attack: 6 * time.Second, drain: 4 * time.Second, rate: 1000, session: 1500 * time.Millisecond,
+	s := &crashRun{attack: 6 * time.Second, drain: 4 * time.Second, rate: 1000, session: 1500 * time.Millisecond,
 		txn: 2 * time.Second, losses: 0.5, ways: []string{"anywhere", "after End"}, noJournal: true}
-	a, b, gaps := s.rage(t)
+	a, b, gaps := s.run(t)
 	if b.doubled+b.wrong == 0 && len(gaps) == 0 && len(a.guards) == 0 {
 		t.Error("shards caught up without the journal, and nobody saw it")
 	}

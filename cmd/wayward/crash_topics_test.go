@@ -10,7 +10,7 @@ import (
 )
 
 // read returns all committed records of a topic as it is now.
-func (a *arena) read(topic string) (out []*kgo.Record) {
+func (a *testbed) read(topic string) (out []*kgo.Record) {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	ends, err := a.adm.ListCommittedOffsets(ctx, topic)
@@ -44,8 +44,8 @@ func (a *arena) read(topic string) (out []*kgo.Record) {
 	return out
 }
 
-func (a *arena) compare(sent [][]byte) balance {
-	l := &left{alerts: a.read(a.topics.Alerts), dlq: a.read(a.topics.DLQ), control: a.read(a.topics.Control),
+func (a *testbed) compare(sent [][]byte) balance {
+	l := &topicRecords{alerts: a.read(a.topics.Alerts), dlq: a.read(a.topics.DLQ), control: a.read(a.topics.Control),
 		commands: a.read(a.topics.Commands),
 		breakers: a.read(a.topics.Breakers), acks: a.read(a.topics.Acks), feedback: a.read(a.topics.Feedback)}
 	b := compare(sent, a.aside, l)
@@ -55,7 +55,7 @@ func (a *arena) compare(sent [][]byte) balance {
 }
 
 // written notes how long an event took to be written.
-func (a *arena) written(d time.Duration) {
+func (a *testbed) written(d time.Duration) {
 	for old := a.slowest.Load(); int64(d) > old && !a.slowest.CompareAndSwap(old, int64(d)); {
 		old = a.slowest.Load()
 	}
@@ -63,10 +63,10 @@ func (a *arena) written(d time.Duration) {
 
 // tooLate tells whether some event was so long on its way to the log that the engine may have taken
 // its partition for idle and gone on without it: then what it finds depends on the machine.
-func (a *arena) tooLate() bool { return time.Duration(a.slowest.Load()) > 7*time.Second }
+func (a *testbed) tooLate() bool { return time.Duration(a.slowest.Load()) > 7*time.Second }
 
 // settle waits until nothing is lost any more, or nothing has come for a while.
-func (a *arena) settle(sent [][]byte, most time.Duration) balance {
+func (a *testbed) settle(sent [][]byte, most time.Duration) balance {
 	deadline, least := time.Now().Add(most), math.MaxInt
 	for {
 		b := a.compare(sent)

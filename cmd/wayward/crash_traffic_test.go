@@ -15,7 +15,7 @@ import (
 // runs crashSpeed times as fast as the wall clock and starts hours ago: the engine does not believe
 // a stamp from the future.
 type traffic struct {
-	a     *arena
+	a     *testbed
 	rng   *rand.Rand
 	began time.Time
 	start int64
@@ -52,7 +52,7 @@ var liveAgents = func() []string {
 	return out
 }()
 
-func newTraffic(a *arena, seed uint64) *traffic {
+func newTraffic(a *testbed, seed uint64) *traffic {
 	now := time.Now()
 	return &traffic{a: a, rng: rand.New(rand.NewPCG(seed, 2)), began: now, start: now.Add(-3 * time.Hour).UnixMilli(),
 		last: map[string]int64{}, calls: map[string]int{}}

@@ -70,10 +70,10 @@ func (d *desk) put(topic string, s event.Scope, value []byte, at time.Time) {
 // run gives what a command says and its exit code.
 func (d *desk) run(args ...string) (stdout, stderr string, code int) {
 	d.Helper()
-	return typed(d.T, append(args, "--config", d.config)...)
+	return runCommand(d.T, append(args, "--config", d.config)...)
 }
 
-func typed(t *testing.T, args ...string) (stdout, stderr string, code int) {
+func runCommand(t *testing.T, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -125,7 +125,7 @@ func signerOf(t *testing.T, tenants string) (file, response string) {
 	if tenants != "" {
 		args = append(args, "--tenant", tenants)
 	}
-	out, errs, code := typed(t, args...)
+	out, errs, code := runCommand(t, args...)
 	if code != 0 || !strings.Contains(errs, "the private key is in "+file) {
 		t.Fatalf("keygen: exit %d %s", code, errs)
 	}
@@ -183,7 +183,7 @@ func (d *desk) answer(say func(f event.Feedback, r *kgo.Record)) {
 	}()
 }
 
-func typedWith(t *testing.T, stdin string, args ...string) (stdout, stderr string, code int) {
+func runCommandWith(t *testing.T, stdin string, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -194,5 +194,5 @@ func typedWith(t *testing.T, stdin string, args ...string) (stdout, stderr strin
 	before := os.Stdin
 	os.Stdin = r
 	defer func() { os.Stdin = before; r.Close() }()
-	return typed(t, args...)
+	return runCommand(t, args...)
 }

@@ -150,10 +150,10 @@ func (o *evalOptions) run(cmd *cobra.Command) error {
 		return err
 	}
 	stderr := cmd.ErrOrStderr()
-	tell, finish := progress(stderr, o.quiet, o.Events(), "events")
+	report, finish := progress(stderr, o.quiet, o.Events(), "events")
 	finish = sync.OnceFunc(finish)
 	defer finish()
-	o.Progress, o.Warn = tell, func(text string) { fmt.Fprintln(stderr, terminal.OneLine(text)) }
+	o.Progress, o.Warn = report, func(text string) { fmt.Fprintln(stderr, terminal.OneLine(text)) }
 	o.Version, o.Machine = versionOf(), fmt.Sprintf("%s, %d CPUs", bench.CPU(), runtime.NumCPU())
 	r, err := o.Settings.Run(cmd.Context())
 	finish()

@@ -23,7 +23,8 @@ type choice struct {
 }
 
 func (c choice) String() string { return *c.to }
-func (c choice) Type() string   { return "word" }
+
+func (c choice) Type() string { return "word" }
 
 // Set implements pflag.Value.
 func (c choice) Set(s string) error {
@@ -34,6 +35,7 @@ func (c choice) Set(s string) error {
 	return nil
 }
 
+// oneOf writes words as "a, b or c".
 func oneOf(words []string) string {
 	if len(words) == 1 {
 		return words[0]
@@ -83,15 +85,6 @@ func configFlag(cmd *cobra.Command, name *string) {
 	cmd.MarkFlagFilename("config", "yaml", "yml")
 }
 
-// policiesFlags say which folder of policies a command reads.
-type policiesFlags struct{ config, dir string }
-
-func (o *policiesFlags) flags(cmd *cobra.Command) {
-	configFlag(cmd, &o.config)
-	cmd.Flags().StringVar(&o.dir, "policies", "", "`directory` of policies, instead of the config's")
-	cmd.MarkFlagDirname("policies")
-}
-
 // logOptions say what is logged and how.
 type logOptions struct{ level, format string }
 
@@ -115,8 +108,7 @@ func (o logOptions) logger(w io.Writer) *slog.Logger {
 	return slog.New(slog.NewJSONHandler(w, h))
 }
 
-// printJSON prints a value for programs.
-// printLines prints JSON, a line each.
+// printLines prints values for programs, as JSON, a line each.
 func printLines[T any](w io.Writer, list []T) error {
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)
@@ -128,6 +120,7 @@ func printLines[T any](w io.Writer, list []T) error {
 	return nil
 }
 
+// printJSON prints a value for programs, as indented JSON.
 func printJSON(w io.Writer, v any) error {
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)

@@ -21,7 +21,7 @@ func TestShellsAreOfferedTheWords(t *testing.T) {
 		"explain --output ":            "text json",
 		"schema ":                      "event command breaker ack feedback",
 	} {
-		out, _, _ := typed(t, append([]string{"__complete"}, strings.Split(args, " ")...)...)
+		out, _, _ := runCommand(t, append([]string{"__complete"}, strings.Split(args, " ")...)...)
 		var words []string
 		for line := range strings.Lines(out) {
 			if !strings.HasPrefix(line, ":") && !strings.HasPrefix(line, "--") {

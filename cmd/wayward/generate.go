@@ -135,7 +135,7 @@ func (o *generateOptions) run(cmd *cobra.Command) (err error) {
 	if f, ok := terminal.Raw(cmd.ErrOrStderr()).(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		shown.w = f
 		length := time.Duration(float64(o.events) / o.stream.Rate * float64(time.Second))
-		shown.say("%d events, some %s before compression, %v of event time", o.events,
+		shown.draw("%d events, some %s before compression, %v of event time", o.events,
 			bytesOf(o.events*int64(o.stream.Size)), length.Round(time.Millisecond))
 		fmt.Fprintln(f)
 	}

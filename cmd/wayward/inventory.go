@@ -13,21 +13,21 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// things are the flags of lists of the inventory.
-type things struct {
+// inventoryFlags are the flags of lists of the inventory.
+type inventoryFlags struct {
 	lookup
 	unregistered bool
 	since        time.Duration
 }
 
-func (o *things) flags(cmd *cobra.Command) {
+func (o *inventoryFlags) flags(cmd *cobra.Command) {
 	o.lookup.flags(cmd)
 	cmd.Flags().BoolVar(&o.unregistered, "unregistered", false, "only what the inventory does not have or has retired")
 	cmd.Flags().DurationVar(&o.since, "since", 0, "only what was seen in this time, such as 24h")
 }
 
 // list reads what was seen of a kind.
-func (o *things) list(cmd *cobra.Command, kind string) ([]event.Thing, error) {
+func (o *inventoryFlags) list(cmd *cobra.Command, kind string) ([]event.Thing, error) {
 	if o.since < 0 {
 		return nil, fmt.Errorf("--since %v: use a time such as 24h", o.since)
 	}
@@ -59,8 +59,8 @@ func registration(t *event.Thing) string {
 	return "-" // nothing of its kind is
 }
 
-// printThings prints a table whose columns are given by a function, or JSON.
-func printThings(w io.Writer, list []event.Thing, format, heading string, columns func(*event.Thing) []string) error {
+// printInventory prints a table whose columns are given by a function, or JSON.
+func printInventory(w io.Writer, list []event.Thing, format, heading string, columns func(*event.Thing) []string) error {
 	if format == "json" {
 		records := []json.RawMessage{}
 		for i := range list {

@@ -36,7 +36,7 @@ func TestWithoutABrokerOrItsTopicsItSaysWhatToDo(t *testing.T) {
 	write(fmt.Sprintf("embedded: {port: %d}\n", port))
 	start := time.Now()
 	for _, args := range commands[:3] {
-		_, errs, code := typed(t, append(args, "--config", file)...)
+		_, errs, code := runCommand(t, append(args, "--config", file)...)
 		if code != 2 ||
 			!strings.Contains(errs, fmt.Sprintf("no embedded broker: nothing listens at 127.0.0.1:%d", port)) ||
 			!strings.Contains(errs, "start wayward run, or name the brokers of your Kafka") {
@@ -44,7 +44,7 @@ func TestWithoutABrokerOrItsTopicsItSaysWhatToDo(t *testing.T) {
 		}
 	}
 	write(fmt.Sprintf("brokers: [%q]\n", fmt.Sprintf("127.0.0.1:%d", port)))
-	if _, errs, code := typed(t, "breaker", "list", "--config", file); code != 2 ||
+	if _, errs, code := runCommand(t, "breaker", "list", "--config", file); code != 2 ||
 		!strings.Contains(errs, "nothing listens at 127.0.0.1") || strings.Contains(errs, "embedded") {
 		t.Errorf("exit %d %s", code, errs)
 	}
@@ -59,7 +59,7 @@ func TestWithoutABrokerOrItsTopicsItSaysWhatToDo(t *testing.T) {
 	defer b.Close()
 	write(fmt.Sprintf("brokers: [%q]\n", b.Addr()))
 	for _, args := range commands {
-		_, errs, code := typed(t, append(args, "--config", file)...)
+		_, errs, code := runCommand(t, append(args, "--config", file)...)
 		if code != 2 || !strings.Contains(errs, "is missing: run wayward topics apply") {
 			t.Errorf("%v: exit %d %s", args, code, errs)
 		}
@@ -67,7 +67,7 @@ func TestWithoutABrokerOrItsTopicsItSaysWhatToDo(t *testing.T) {
 	for _, args := range [][]string{{"breaker", "list", "--output", "xml"}, {"breaker", "list", "--type", "fleet"},
 		{"breaker", "list", "--action", "restore"}, {"breaker", "history", "--since", "-1h"},
 		{"agents", "list", "--since", "-1h"}} {
-		if _, errs, code := typed(t, append(args, "--config", file)...); code != 2 ||
+		if _, errs, code := runCommand(t, append(args, "--config", file)...); code != 2 ||
 			!strings.Contains(errs, args[2]) || !strings.Contains(errs, "use ") {
 			t.Errorf("%v: exit %d %s", args, code, errs)
 		}

@@ -1,4 +1,9 @@
 // Command wayward watches what AI agents do, on Kafka, and says when one strays.
+//
+// A command is one file and one name in newRoot: its flags, calls into the package that owns the idea,
+// and what it prints. To add one, copy version.go. What commands share is in flags.go, lookup.go (flags
+// of commands that ask a running wayward), events.go and progress.go. Nothing here decides anything or
+// knows what stands in a topic or in the state. Begin reading at newRoot.
 package main
 
 import (
@@ -42,7 +47,7 @@ func main() {
 	os.Exit(execute(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// errSilent ends with its exit code; what is wrong has been said.
+// errSilent ends with its exit code; what is wrong has been printed.
 type errSilent struct{ code int }
 
 func (e errSilent) Error() string { return fmt.Sprintf("exit %d", e.code) }
@@ -61,10 +66,10 @@ var exitCodes = []struct {
 
 // execute is main without the process.
 func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	shown, said := terminal.NewWriter(stdout), terminal.NewWriter(stderr)
-	defer shown.Close()
-	defer said.Close()
-	stdout, stderr = shown, said
+	out, errs := terminal.NewWriter(stdout), terminal.NewWriter(stderr)
+	defer out.Close()
+	defer errs.Close()
+	stdout, stderr = out, errs
 	root := newRoot()
 	root.SetArgs(args)
 	root.SetOut(stdout)

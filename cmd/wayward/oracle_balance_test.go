@@ -58,18 +58,18 @@ type verdict struct {
 	Time               int64
 }
 
-// left is what a run left on the topics, each partition in order.
-type left struct {
+// topicRecords is what a run topicRecords on the topics, each partition in order.
+type topicRecords struct {
 	alerts, dlq, control, commands, breakers, acks, feedback []*kgo.Record
 }
 
 // compare weighs the findings that a run left on the topics against what was sent.
-func compare(sent [][]byte, aside map[string]bool, l *left) balance {
+func compare(sent [][]byte, aside map[string]bool, l *topicRecords) balance {
 	var b balance
 	want, drops, dead := expected(sent, aside)
-	dropped := map[said]int{}
-	have, uids, verdicts := map[said]int{}, map[string]alert{}, map[verdict]int{}
-	chance := map[said]int{}
+	dropped := map[statement]int{}
+	have, uids, verdicts := map[statement]int{}, map[string]alert{}, map[verdict]int{}
+	chance := map[statement]int{}
 	for _, r := range l.alerts {
 		s, err := readAlert(r)
 		if err != nil {
@@ -84,17 +84,17 @@ func compare(sent [][]byte, aside map[string]bool, l *left) balance {
 			detector == "rarity" {
 			// By the third day something may be rare that was made at random. What is, an oracle
 			// that has learned nothing cannot say; but few are, and each is told once.
-			if chance[s.said]++; chance[s.said] > 1 {
+			if chance[s.statement]++; chance[s.statement] > 1 {
 				b.doubled++
 				b.sample("doubled finding by chance", s)
 			}
 			continue
 		}
 		if s.Rule == "rule/"+beforeReload || s.Rule == "rule/"+afterReload {
-			dropped[s.said]++
+			dropped[s.statement]++
 			continue
 		}
-		have[s.said]++
+		have[s.statement]++
 		first, known := uids[s.UID]
 		if known && (first.Rule != s.Rule || first.Trigger != s.Trigger || first.ID != s.ID ||
 			first.Tenant != s.Tenant) {
@@ -106,7 +106,7 @@ func compare(sent [][]byte, aside map[string]bool, l *left) balance {
 			s.Rule == "rule/unanswered"; above != (s.Stage == "relation") {
 			b.wrong++
 			b.sample("stage", s)
-		} else if above && s.Agent != "" && want[s.said] > 0 && have[s.said] == 1 {
+		} else if above && s.Agent != "" && want[s.statement] > 0 && have[s.statement] == 1 {
 			verdicts[verdict{s.UID, s.Tenant, s.Agent, s.Last}]++
 		}
 	}

@@ -15,7 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// What must be on wayward.baselines after a storm: for each relation shard every day once, in
+// What must be on wayward.baselines after a run: for each relation shard every day once, in
 // order; on it each persona that did something, with exactly the events that were sent; and every
 // snapshot that is listed, with the hash that it says. The oracle shares no code with the engine.
 

@@ -12,7 +12,7 @@ var stateWords = map[string]string{"observe": "observed", "throttle": "throttled
 // present weighs what agent.breakers says of one scope, record by record, against its commands and
 // acks: each command has its record and each record its command or ack, in their order, so that the
 // last one is the truth.
-func (b *balance) present(key string, h *life, shown map[string]map[string]bool) {
+func (b *balance) present(key string, h *scopeLog, shown map[string]map[string]bool) {
 	next := 0
 	var now *oracleCommand // what is in force by the records so far
 	var e *enforcement
@@ -65,7 +65,7 @@ func (b *balance) present(key string, h *life, shown map[string]map[string]bool)
 }
 
 // same demands that a breaker says what the command said.
-func (b *balance) same(s *oracleState, c *oracleCommand, h *life) {
+func (b *balance) same(s *oracleState, c *oracleCommand, h *scopeLog) {
 	rate := s.Limit == nil && c.Limit == nil || s.Limit != nil && c.Limit != nil && *s.Limit == *c.Limit
 	since := slices.ContainsFunc(h.commands, func(o *oracleCommand) bool {
 		return o.Epoch <= c.Epoch &&

@@ -89,8 +89,8 @@ type oracleFeedback struct {
 // ladder, weakest first; 0 is closed.
 var ladder = map[string]int{"restore": 0, "observe": 1, "throttle": 2, "escalate": 3, "block": 4, "kill": 5}
 
-// life is everything about one scope, each in the order of its topic.
-type life struct {
+// scopeLog is everything about one scope, each in the order of its topic.
+type scopeLog struct {
 	commands []*oracleCommand
 	states   []*oracleState
 	acks     []oracleAck
@@ -101,7 +101,7 @@ const slack = 300 * time.Millisecond
 
 // inForce tells whether by the log a level of least or more held at some moment between from and
 // to. What is over by the clock holds no longer, even if the command that says so comes later.
-func (h *life) inForce(from, to, clock time.Time, least int) bool {
+func (h *scopeLog) inForce(from, to, clock time.Time, least int) bool {
 	for i, c := range h.commands {
 		replaced := i+1 < len(h.commands) && h.commands[i+1].at.Before(from)
 		if !c.at.After(to) && !replaced && c.holds(clock) && ladder[c.Action] >= least {
@@ -112,7 +112,7 @@ func (h *life) inForce(from, to, clock time.Time, least int) bool {
 }
 
 // closed tells whether by the log nothing was in force at some moment between from and to.
-func (h *life) closed(from, to time.Time) bool {
+func (h *scopeLog) closed(from, to time.Time) bool {
 	if len(h.commands) == 0 || !h.commands[0].at.Before(from) {
 		return true
 	}
@@ -133,8 +133,8 @@ func (c *oracleCommand) holds(clock time.Time) bool {
 // outlasts compares ends; the zero time is for ever.
 func outlasts(a, b time.Time) bool { return !b.IsZero() && (a.IsZero() || a.After(b)) }
 
-// wish is what a finding asks for.
-type wish struct {
+// expectedResponse is what a finding asks for.
+type expectedResponse struct {
 	rule  string
 	asks  oracleResponse
 	at    time.Time // when it was first told
@@ -142,7 +142,7 @@ type wish struct {
 }
 
 // weighCommands weighs commands, breakers, acks and feedback.
-func weighCommands(b *balance, l *left) {
+func weighCommands(b *balance, l *topicRecords) {
 	before := b.bad()
 	defer func() { b.inResponses = b.bad() - before }()
 	var alerts []alert
@@ -151,15 +151,15 @@ func weighCommands(b *balance, l *left) {
 			alerts = append(alerts, x)
 		}
 	}
-	scopes := map[string]*life{}
-	of := func(key string) *life {
+	scopes := map[string]*scopeLog{}
+	of := func(key string) *scopeLog {
 		if scopes[key] == nil {
-			scopes[key] = &life{}
+			scopes[key] = &scopeLog{}
 		}
 		return scopes[key]
 	}
 	ids := map[string]*oracleCommand{}
-	said := map[string]bool{}
+	issued := map[string]bool{}
 	by := map[string][]*oracleCommand{} // by id of feedback
 	for _, r := range l.commands {
 		c := &oracleCommand{at: r.Timestamp}
@@ -174,10 +174,10 @@ func weighCommands(b *balance, l *left) {
 		key := c.Scope.key()
 		h := of(key)
 		h.commands = append(h.commands, c)
-		if ids[c.ID] != nil || said[c.Idempotency] {
+		if ids[c.ID] != nil || issued[c.Idempotency] {
 			b.twice("command", c)
 		}
-		ids[c.ID], said[c.Idempotency] = c, true
+		ids[c.ID], issued[c.Idempotency] = c, true
 		_, known := ladder[c.Action]
 		if string(r.Key) != key || c.Idempotency != key+"|"+c.Action+"|"+strconv.FormatInt(c.Epoch, 10) || c.ID == "" ||
 			len(c.ID) > 36 || !known || c.Schema != "wayward.command/v1" ||
@@ -213,14 +213,14 @@ func weighCommands(b *balance, l *left) {
 		h.acks = append(h.acks, a)
 	}
 
-	wishes := map[string]*wish{}
+	wishes := map[string]*expectedResponse{}
 	for _, x := range alerts {
 		if r, ok := asksFor(x.Rule); ok {
 			b.wishes(wishes, &x, r, of)
 		}
 	}
 	feedback := weighFeedback(b, l, by, of)
-	shown := map[string]map[string]bool{} // by command: what its breaker said of it
+	shown := map[string]map[string]bool{} // by command: what its breaker shows of it
 	for _, key := range slices.Sorted(maps.Keys(scopes)) {
 		h := scopes[key]
 		if len(h.commands) == 0 {
@@ -261,7 +261,7 @@ func asksFor(rule string) (oracleResponse, bool) {
 // wishes notes what one record of the alert topic asks for, and demands that it was done: on a
 // call's own agent or session in the transaction of the alert, unless as much was in force then;
 // else the order went through a log, and was done later, unless as much was in force when it came.
-func (b *balance) wishes(all map[string]*wish, x *alert, r oracleResponse, of func(string) *life) {
+func (b *balance) wishes(all map[string]*expectedResponse, x *alert, r oracleResponse, of func(string) *scopeLog) {
 	s := oracleScope{Type: r.scope, Tenant: x.Tenant}
 	switch r.scope {
 	case "session":
@@ -280,7 +280,7 @@ func (b *balance) wishes(all map[string]*wish, x *alert, r oracleResponse, of fu
 	key := s.key()
 	w := all[x.UID]
 	if w == nil {
-		w = &wish{x.Rule, r, x.at, map[string]bool{}}
+		w = &expectedResponse{x.Rule, r, x.at, map[string]bool{}}
 		all[x.UID] = w
 	}
 	w.scope[key] = true
@@ -304,7 +304,7 @@ func (b *balance) wishes(all map[string]*wish, x *alert, r oracleResponse, of fu
 }
 
 // sequence weighs the commands about one scope: epochs, ladder, ends, and on whose word.
-func (b *balance) sequence(key string, h *life, wishes map[string]*wish, feedback map[string]oracleFeedback) {
+func (b *balance) sequence(key string, h *scopeLog, wishes map[string]*expectedResponse, feedback map[string]oracleFeedback) {
 	next := int64(1)
 	var last *oracleCommand // nil: closed
 	for _, c := range h.commands {
@@ -374,7 +374,7 @@ func (b *balance) sequence(key string, h *life, wishes map[string]*wish, feedbac
 
 // byRule weighs a command of a rule against the finding that it names, and returns the duration
 // that was asked for.
-func (b *balance) byRule(key string, c *oracleCommand, w *wish) string {
+func (b *balance) byRule(key string, c *oracleCommand, w *expectedResponse) string {
 	if w == nil || !w.scope[key] || !strings.HasSuffix(w.rule, "/"+c.Issuer.Rule) || c.at.Before(w.at.Add(-slack)) {
 		b.fault("finding of a command", c)
 		return c.Duration

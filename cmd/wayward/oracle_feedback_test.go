@@ -22,8 +22,8 @@ const untilSet = 12 * time.Second
 
 // weighFeedback demands that everything that people sent was done or refused, once each time that
 // it was sent, and nothing twice.
-func weighFeedback(b *balance, l *left, by map[string][]*oracleCommand,
-	of func(string) *life) map[string]oracleFeedback {
+func weighFeedback(b *balance, l *topicRecords, by map[string][]*oracleCommand,
+	of func(string) *scopeLog) map[string]oracleFeedback {
 	sent, letters := map[string]int{}, map[string][]*kgo.Record{}
 	began := time.Now()
 	for _, r := range l.feedback {

@@ -46,8 +46,8 @@ func (e *oracleEvent) measure(l *oracleLimit) int64 {
 	return v
 }
 
-// said is one statement on the alert topic: a finding or an update of one.
-type said struct {
+// statement is one statement on the alert topic: a finding or an update of one.
+type statement struct {
 	Rule, Scope, Tenant, ID, Trigger string
 	Activity                         int
 	Value                            string
@@ -65,8 +65,8 @@ type unit struct {
 
 // expected says what must be found. Events are in the order of each agent; those in aside the
 // engine was made to set aside.
-func expected(sent [][]byte, aside map[string]bool) (findings, drops map[said]int, dead map[string]int) {
-	findings, dead = map[said]int{}, map[string]int{}
+func expected(sent [][]byte, aside map[string]bool) (findings, drops map[statement]int, dead map[string]int) {
+	findings, dead = map[statement]int{}, map[string]int{}
 	seen := map[string]bool{}
 	var events []*oracleEvent
 	for _, b := range sent {
@@ -101,7 +101,7 @@ func expected(sent [][]byte, aside map[string]bool) (findings, drops map[said]in
 		w := what{e.Tenant, e.Agent.ID, e.Session, e.Tool.Name, e.run}
 		count[w]++
 		n := count[w]
-		s := said{Rule: "policy/persona/" + e.Persona + "/tool", Scope: "agent", Tenant: e.Tenant, ID: e.Agent.ID,
+		s := statement{Rule: "policy/persona/" + e.Persona + "/tool", Scope: "agent", Tenant: e.Tenant, ID: e.Agent.ID,
 			Activity: 2, Value: "", Count: n, Last: e.Time, Agent: e.Agent.ID, Key: e.Tenant + "|" + e.Agent.ID}
 		if n == 1 {
 			first[w], s.Activity = e, 1
@@ -162,7 +162,7 @@ func readOracleEvent(b []byte) *oracleEvent {
 	return e
 }
 
-func crossings(l *oracleLimit, events []*oracleEvent, out map[said]int) {
+func crossings(l *oracleLimit, events []*oracleEvent, out map[statement]int) {
 	own := l.scope == "agent" || l.scope == "session"
 	type key struct {
 		tenant, agent, id string
@@ -251,7 +251,7 @@ func crossings(l *oracleLimit, events []*oracleEvent, out map[said]int) {
 			default:
 				continue
 			}
-			s := said{Rule: "limit/" + l.id, Scope: l.scope, Tenant: k.tenant, ID: k.id, Trigger: trigger.ID,
+			s := statement{Rule: "limit/" + l.id, Scope: l.scope, Tenant: k.tenant, ID: k.id, Trigger: trigger.ID,
 				Activity: activity, Value: strconv.FormatInt(sum, 10), Count: n, Time: trigger.Time, Last: u.last.Time}
 			if l.measure == "amount" {
 				s.Value = cents(sum)
@@ -279,7 +279,7 @@ func crossings(l *oracleLimit, events []*oracleEvent, out map[said]int) {
 
 // alert is a record of the alert topic: what it says, and what else it names.
 type alert struct {
-	said
+	statement
 	UID, Stage, Session, User, Tool, Persona, Target string
 	Crosser                                          string    // agent of the trigger
 	Processed                                        time.Time // wall clock of its transaction
@@ -330,7 +330,7 @@ func readAlert(r *kgo.Record) (x alert, err error) {
 		// what a person has ordered follows from no event
 		return x, fmt.Errorf("no related events: %s", r.Value)
 	}
-	s := said{Rule: a.FindingInfo.Analytic.UID, Scope: w.Scope.Type, Tenant: a.Metadata.Tenant, ID: w.Scope.ID,
+	s := statement{Rule: a.FindingInfo.Analytic.UID, Scope: w.Scope.Type, Tenant: a.Metadata.Tenant, ID: w.Scope.ID,
 		Trigger:  trigger,
 		Activity: a.Activity, Value: w.Observed, Count: a.Count, Time: a.Time, Last: a.End, Agent: w.Agent,
 		Key: string(r.Key)}

@@ -82,7 +82,7 @@ func writeRules(t testing.TB, policies, last string) {
 	must(t, os.Rename(fresh, name))
 }
 
-// matched is when a rule matches: at a time, with events of which the last one is told of.
+// matched is when a rule matches: at a time, with events of which the last is the trigger.
 type matched struct {
 	time    int64
 	trigger *oracleEvent
@@ -90,9 +90,9 @@ type matched struct {
 	goes    bool  // it held before
 }
 
-// tellAll says how matches under one key are told: those within suppress of the one before are one
-// finding, told again when their number has doubled.
-func tellAll(out map[said]int, s said, suppress int64, all []matched) {
+// groupMatches adds the statements that matches under one key cause. Those within suppress of the one
+// before are one finding, which is updated when their number has doubled.
+func groupMatches(out map[statement]int, s statement, suppress int64, all []matched) {
 	var n, next, last int64
 	var trigger *oracleEvent
 	for _, m := range all {
@@ -119,7 +119,7 @@ func tellAll(out map[said]int, s said, suppress int64, all []matched) {
 
 // expectedOfRules adds what the rules must have found; drops are what the rule that is replaced by
 // a reload must tell of.
-func expectedOfRules(events []*oracleEvent, out map[said]int) (drops map[said]int) {
+func expectedOfRules(events []*oracleEvent, out map[statement]int) (drops map[statement]int) {
 	type key struct{ tenant, id, session string }
 	agents, sessions, users := map[key][]*oracleEvent{}, map[key][]*oracleEvent{}, map[key][]*oracleEvent{}
 	for _, e := range events {
@@ -134,7 +134,7 @@ func expectedOfRules(events []*oracleEvent, out map[said]int) (drops map[said]in
 			users[key{e.Tenant, e.User, ""}] = append(users[key{e.Tenant, e.User, ""}], e)
 		}
 	}
-	drops = map[said]int{}
+	drops = map[statement]int{}
 	for k, list := range agents {
 		var handed, unanswered, dropped []matched
 		var read *oracleEvent
@@ -170,9 +170,9 @@ func expectedOfRules(events []*oracleEvent, out map[said]int) (drops map[said]in
 		for _, g := range grants {
 			unanswered = append(unanswered, matched{time: g.Time + 15_000, trigger: g, count: 1})
 		}
-		tellAll(out, said{Rule: "rule/hand-over", Scope: "agent", Tenant: k.tenant, ID: k.id}, 20_000, handed)
-		tellAll(out, said{Rule: "rule/unanswered", Scope: "agent", Tenant: k.tenant, ID: k.id}, 10_000, unanswered)
-		tellAll(drops, said{Rule: "rule/" + beforeReload, Scope: "agent", Tenant: k.tenant, ID: k.id}, 1000, dropped)
+		groupMatches(out, statement{Rule: "rule/hand-over", Scope: "agent", Tenant: k.tenant, ID: k.id}, 20_000, handed)
+		groupMatches(out, statement{Rule: "rule/unanswered", Scope: "agent", Tenant: k.tenant, ID: k.id}, 10_000, unanswered)
+		groupMatches(drops, statement{Rule: "rule/" + beforeReload, Scope: "agent", Tenant: k.tenant, ID: k.id}, 1000, dropped)
 	}
 	for k, list := range sessions {
 		var heavy []matched
@@ -196,7 +196,7 @@ func expectedOfRules(events []*oracleEvent, out map[said]int) (drops map[said]in
 			}
 			held = holds
 		}
-		tellAll(out, said{Rule: "rule/heavy", Scope: "session", Tenant: k.tenant, ID: k.session}, 30_000, heavy)
+		groupMatches(out, statement{Rule: "rule/heavy", Scope: "session", Tenant: k.tenant, ID: k.session}, 30_000, heavy)
 	}
 	for k, list := range users {
 		slices.SortFunc(list, func(a, b *oracleEvent) int {
@@ -215,7 +215,7 @@ func expectedOfRules(events []*oracleEvent, out map[said]int) (drops map[said]in
 				taken = e
 			}
 		}
-		tellAll(out, said{Rule: "rule/relay", Scope: "user", Tenant: k.tenant, ID: k.id,
+		groupMatches(out, statement{Rule: "rule/relay", Scope: "user", Tenant: k.tenant, ID: k.id,
 			Key: k.tenant + "|user:" + k.id}, 30_000, sent)
 	}
 	return drops
@@ -224,10 +224,10 @@ func expectedOfRules(events []*oracleEvent, out map[said]int) (drops map[said]in
 // weighReload wants each failed drop told by exactly one of the two rules, as it was in force. One
 // that closely follows another of its agent may or may not grow the finding of that one, by when
 // the reload came between.
-func weighReload(b *balance, drops, have map[said]int) {
+func weighReload(b *balance, drops, have map[statement]int) {
 	alone := map[string]string{} // agent and time to trigger
 	close := map[string]bool{}
-	at := func(s said) string { return fmt.Sprint(s.Tenant, "|", s.ID, "|", s.Last) }
+	at := func(s statement) string { return fmt.Sprint(s.Tenant, "|", s.ID, "|", s.Last) }
 	for s := range drops {
 		if s.Activity == 1 && drops[s] == 1 {
 			alone[at(s)] = s.Trigger

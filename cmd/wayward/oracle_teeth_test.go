@@ -14,12 +14,12 @@ import (
 // session is blocked by a rule, applied, and free again when its time is over; an agent is
 // throttled by one limit and paused by another, nobody answers, a person lets it go and somebody
 // sends that once more.
-func honestLog() *left {
+func honestLog() *topicRecords {
 	at := func(seconds float64) time.Time {
 		return time.Date(2026, 11, 21, 10, 0, 0, 0, time.UTC).Add(time.Duration(seconds * float64(time.Second)))
 	}
 	stamp := func(seconds float64) string { return at(seconds).Format("2006-01-02T15:04:05.000Z") }
-	l := &left{}
+	l := &topicRecords{}
 	put := func(to *[]*kgo.Record, seconds float64, key, format string, args ...any) {
 		*to = append(*to, &kgo.Record{Timestamp: at(seconds), Key: []byte(key),
 			Value: fmt.Appendf(nil, format, args...)})
@@ -108,66 +108,66 @@ func TestWhatIsWrongWithCommandsIsReported(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name string
-		do   func(l *left)
+		do   func(l *topicRecords)
 		want string
 	}{
-		{"an honest log", func(*left) {}, ""},
-		{"a command is missing", func(l *left) { without(&l.commands, 2) }, "lost command of a finding"},
-		{"a gap of epochs", func(l *left) { without(&l.commands, 2) }, "wrong epoch"},
-		{"the last command is missing", func(l *left) { without(&l.commands, 4) }, "wrong breaker out of order"},
-		{"command and breaker are missing", func(l *left) { without(&l.commands, 0); l.breakers = l.breakers[3:] },
+		{"an honest log", func(*topicRecords) {}, ""},
+		{"a command is missing", func(l *topicRecords) { without(&l.commands, 2) }, "lost command of a finding"},
+		{"a gap of epochs", func(l *topicRecords) { without(&l.commands, 2) }, "wrong epoch"},
+		{"the last command is missing", func(l *topicRecords) { without(&l.commands, 4) }, "wrong breaker out of order"},
+		{"command and breaker are missing", func(l *topicRecords) { without(&l.commands, 0); l.breakers = l.breakers[3:] },
 			"lost command of a finding"},
-		{"a command twice", func(l *left) { again(&l.commands, 1) }, "doubled epoch"},
-		{"commands swapped", func(l *left) { l.commands[0], l.commands[1] = l.commands[1], l.commands[0] },
+		{"a command twice", func(l *topicRecords) { again(&l.commands, 1) }, "doubled epoch"},
+		{"commands swapped", func(l *topicRecords) { l.commands[0], l.commands[1] = l.commands[1], l.commands[0] },
 			"wrong restore of what is closed"},
-		{"a step down", func(l *left) { l.commands[2], l.commands[3] = l.commands[3], l.commands[2] },
+		{"a step down", func(l *topicRecords) { l.commands[2], l.commands[3] = l.commands[3], l.commands[2] },
 			"wrong step down the ladder"},
-		{"a command of nobody", func(l *left) { change(l.commands[0], "f1", "f9") }, "wrong finding of a command"},
-		{"a command about another", func(l *left) { change(l.commands[0], `"rule":"persona`, `"rule":"other`) },
+		{"a command of nobody", func(l *topicRecords) { change(l.commands[0], "f1", "f9") }, "wrong finding of a command"},
+		{"a command about another", func(l *topicRecords) { change(l.commands[0], `"rule":"persona`, `"rule":"other`) },
 			"wrong finding of a command"},
-		{"more than was asked for", func(l *left) { change(l.commands[0], "PT2S", "PT9S") },
+		{"more than was asked for", func(l *topicRecords) { change(l.commands[0], "PT2S", "PT9S") },
 			"wrong duration of a command"},
-		{"another action", func(l *left) { change(l.commands[3], `"action":"escalate"`, `"action":"kill"`) },
+		{"another action", func(l *topicRecords) { change(l.commands[3], `"action":"escalate"`, `"action":"kill"`) },
 			"wrong command of a rule"},
-		{"an idempotency key of another epoch", func(l *left) { change(l.commands[3], "|escalate|2", "|escalate|1") },
+		{"an idempotency key of another epoch", func(l *topicRecords) { change(l.commands[3], "|escalate|2", "|escalate|1") },
 			"wrong form of a command"},
-		{"let go too early", func(l *left) {
+		{"let go too early", func(l *topicRecords) {
 			change(l.commands[1], `"issued_at":"2026-11-21T10:00:03.500Z"`, `"issued_at":"2026-11-21T10:00:02.500Z"`)
 		}, "wrong expiry"},
-		{"never let go", func(l *left) { without(&l.commands, 1); without(&l.breakers, 3) }, "lost expiry"},
-		{"a breaker is missing", func(l *left) { without(&l.breakers, 4) }, "wrong breaker out of order"},
-		{"a tombstone is missing", func(l *left) { without(&l.breakers, 3) }, "wrong breaker: "},
-		{"a tombstone too many", func(l *left) { again(&l.breakers, 3) }, "wrong breaker out of order"},
-		{"a breaker twice", func(l *left) { l.breakers = slices.Insert(l.breakers, 1, l.breakers[0]) },
+		{"never let go", func(l *topicRecords) { without(&l.commands, 1); without(&l.breakers, 3) }, "lost expiry"},
+		{"a breaker is missing", func(l *topicRecords) { without(&l.breakers, 4) }, "wrong breaker out of order"},
+		{"a tombstone is missing", func(l *topicRecords) { without(&l.breakers, 3) }, "wrong breaker: "},
+		{"a tombstone too many", func(l *topicRecords) { again(&l.breakers, 3) }, "wrong breaker out of order"},
+		{"a breaker twice", func(l *topicRecords) { l.breakers = slices.Insert(l.breakers, 1, l.breakers[0]) },
 			"wrong enforced"},
-		{"breakers swapped", func(l *left) { l.breakers[4], l.breakers[5] = l.breakers[5], l.breakers[4] },
+		{"breakers swapped", func(l *topicRecords) { l.breakers[4], l.breakers[5] = l.breakers[5], l.breakers[4] },
 			"wrong breaker out of order"},
-		{"another until", func(l *left) { change(l.breakers[0], "10:00:03.000", "10:00:04.000") },
+		{"another until", func(l *topicRecords) { change(l.breakers[0], "10:00:03.000", "10:00:04.000") },
 			"wrong breaker against its command"},
-		{"a breaker of no command", func(l *left) { l.breakers[0].Key = []byte("acme|agent|a9") },
+		{"a breaker of no command", func(l *topicRecords) { l.breakers[0].Key = []byte("acme|agent|a9") },
 			"wrong breaker without a command"},
-		{"applied of which no ack spoke", func(l *left) { without(&l.acks, 1) }, "wrong enforced"},
-		{"an ack that does not show", func(l *left) { l.commands, l.breakers = l.commands[:1], l.breakers[:2] },
+		{"applied of which no ack spoke", func(l *topicRecords) { without(&l.acks, 1) }, "wrong enforced"},
+		{"an ack that does not show", func(l *topicRecords) { l.commands, l.breakers = l.commands[:1], l.breakers[:2] },
 			"lost ack in the breaker"},
-		{"a deadline that does not show", func(l *left) { l.commands, l.breakers = l.commands[:4], l.breakers[:6] },
+		{"a deadline that does not show", func(l *topicRecords) { l.commands, l.breakers = l.commands[:4], l.breakers[:6] },
 			"lost deadline of an ack"},
-		{"missed before the deadline", func(l *left) { l.breakers[6].Timestamp = l.breakers[5].Timestamp },
+		{"missed before the deadline", func(l *topicRecords) { l.breakers[6].Timestamp = l.breakers[5].Timestamp },
 			"wrong enforced"},
-		{"not enforced is not told", func(l *left) { without(&l.alerts, 6) },
+		{"not enforced is not told", func(l *topicRecords) { without(&l.alerts, 6) },
 			"lost finding that a command was not enforced"},
-		{"not enforced is told twice", func(l *left) { again(&l.alerts, 6) },
+		{"not enforced is told twice", func(l *topicRecords) { again(&l.alerts, 6) },
 			"doubled finding that a command was not enforced"},
-		{"acts are told twice", func(l *left) { l.alerts = slices.Insert(l.alerts, 2, l.alerts[1]) },
+		{"acts are told twice", func(l *topicRecords) { l.alerts = slices.Insert(l.alerts, 2, l.alerts[1]) },
 			"doubled act after an applied command"},
-		{"acts are not told", func(l *left) { without(&l.alerts, 2) }, "wrong count of acts"},
-		{"feedback is done twice", func(l *left) { l.commands = append(l.commands, l.commands[4]) },
+		{"acts are not told", func(l *topicRecords) { without(&l.alerts, 2) }, "wrong count of acts"},
+		{"feedback is done twice", func(l *topicRecords) { l.commands = append(l.commands, l.commands[4]) },
 			"doubled feedback"},
-		{"feedback sent again is not refused", func(l *left) { l.dlq = nil }, "lost feedback"},
-		{"feedback is refused without a reason", func(l *left) {
+		{"feedback sent again is not refused", func(l *topicRecords) { l.dlq = nil }, "lost feedback"},
+		{"feedback is refused without a reason", func(l *topicRecords) {
 			l.dlq[0].Headers[1].Value = []byte("not_open")
 			l.dlq[0].Timestamp = l.commands[3].Timestamp.Add(time.Second)
 		}, "wrong refusal of feedback"},
-		{"a command that no person sent", func(l *left) { l.feedback, l.dlq = nil, nil }, "wrong command of a person"},
+		{"a command that no person sent", func(l *topicRecords) { l.feedback, l.dlq = nil, nil }, "wrong command of a person"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			l := honestLog()

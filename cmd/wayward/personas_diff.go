@@ -96,17 +96,17 @@ func printComparisons(w io.Writer, all []comparison) error {
 			if d.Line > 0 {
 				where = fmt.Sprintf("%s:%d", d.File, d.Line)
 			}
-			said := ""
+			text := ""
 			switch d.Kind {
 			case policy.Undeclared:
-				said = fmt.Sprintf("used, not declared (%s: %s)\t%d agent-days, %s to %s", d.Verdict,
+				text = fmt.Sprintf("used, not declared (%s: %s)\t%d agent-days, %s to %s", d.Verdict,
 					terminal.Visible(d.Rule, 60), d.AgentDays, d.First, d.Last)
 			case policy.Unused:
-				said = "declared, never used\tnot since " + d.First
+				text = "declared, never used\tnot since " + d.First
 			case policy.Rare:
-				said = fmt.Sprintf("used rarely\t%d agent-days, %s to %s", d.AgentDays, d.First, d.Last)
+				text = fmt.Sprintf("used rarely\t%d agent-days, %s to %s", d.AgentDays, d.First, d.Last)
 			}
-			fmt.Fprintf(t, "  %s\t%s\t%s\t%s\n", d.Dimension, terminal.Dash(d.Value), said, where)
+			fmt.Fprintf(t, "  %s\t%s\t%s\t%s\n", d.Dimension, terminal.Dash(d.Value), text, where)
 		}
 	}
 	return t.Flush()

@@ -41,7 +41,7 @@ func newPersonasExplain() *cobra.Command {
 	return cmd
 }
 
-// explanation is what is said of one event.
+// explanation is what decided about one event.
 type explanation struct {
 	Event   string             `json:"event"`
 	Agent   string             `json:"agent"`

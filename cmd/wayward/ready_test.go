@@ -55,8 +55,8 @@ func TestKafkaARollingRestartLosesNothing(t *testing.T) {
 }
 
 func rollingRestart(t *testing.T, brokers []string, session time.Duration) {
-	a := newArena(t, brokers)
-	s := &storm{session: session, txn: 4 * time.Second}
+	a := newTestbed(t, brokers)
+	s := &crashRun{session: session, txn: 4 * time.Second}
 	// Events first: an engine that has said of every partition that it is idle waits for none of
 	// them, and event time runs many times faster here than the lateness allows for.
 	str := newTraffic(a, 1)

@@ -122,8 +122,8 @@ func (o *replayOptions) run(cmd *cobra.Command) (err error) {
 	r.Command = command
 	var bad undecoded
 	r.Bad = func(at int64, _ string, err error) { bad.add(at, err) }
-	tell, finish := progress(stderr, o.quiet, in.total, in.unit)
-	r.Progress = tell
+	report, finish := progress(stderr, o.quiet, in.total, in.unit)
+	r.Progress = report
 	sum, err := r.Run(cmd.Context(), in)
 	finish()
 	err = errors.Join(err, done(), flush())
@@ -132,7 +132,7 @@ func (o *replayOptions) run(cmd *cobra.Command) (err error) {
 	}
 	if !o.quiet {
 		summarize(stderr, sum, time.Since(start), o.flush)
-		bad.tell(stderr, o.place, in.hint())
+		bad.report(stderr, o.place, in.hint())
 	}
 	switch {
 	case err != nil:
@@ -157,13 +157,13 @@ func (o *replayOptions) learned(cmd *cobra.Command, policies *policy.Set, pageCa
 	stderr := cmd.ErrOrStderr()
 	r := pipeline.Replay{Policy: policies, Workers: o.shards, PageCap: pageCap, Budget: budget, Approved: true,
 		Deliver: func(*event.Finding) error { return nil }}
-	tell, finish := progress(stderr, o.quiet, lines.Size, "bytes")
-	r.Progress = tell
+	report, finish := progress(stderr, o.quiet, lines.Size, "bytes")
+	r.Progress = report
 	var bad undecoded
 	r.Bad = func(at int64, _ string, err error) { bad.add(at, err) }
 	sum, err := r.Run(cmd.Context(), history.Converted(lines, formats.New(o.format)))
 	finish()
-	bad.tell(stderr, func(at int64) string { return fmt.Sprintf("%s line %d", o.learn, at) }, lines.Hint())
+	bad.report(stderr, func(at int64) string { return fmt.Sprintf("%s line %d", o.learn, at) }, lines.Hint())
 	o.badLearn = bad
 	switch {
 	case err != nil:

@@ -158,11 +158,11 @@ func replayed(t *testing.T, set *policy.Set, file string, events, workers int) (
 		t.Fatal(err)
 	}
 	defer src.Close()
-	type said struct {
+	type line struct {
 		at   int64
 		text string
 	}
-	var all []said
+	var all []line
 	people, wire := sinks.Text{}, &sinks.OCSF{Version: "test"}
 	r := pipeline.Replay{Policy: set, Workers: workers, Flush: true,
 		Deliver: func(f *event.Finding) error {
@@ -170,12 +170,12 @@ func replayed(t *testing.T, set *policy.Set, file string, events, workers int) (
 			if f.Activity == event.Create {
 				text, at = text+"\n    "+small(f), f.Time
 			}
-			all = append(all, said{at, text})
+			all = append(all, line{at, text})
 			records = append(records, string(wire.Append(nil, f)))
 			return nil
 		},
 		Command: func(c *event.Command) error {
-			all = append(all, said{c.Time, string(people.AppendCommand(nil, c))})
+			all = append(all, line{c.Time, string(people.AppendCommand(nil, c))})
 			records = append(records, string(c.Append(nil)))
 			return nil
 		},
@@ -188,7 +188,7 @@ func replayed(t *testing.T, set *policy.Set, file string, events, workers int) (
 	if sum.Events != int64(events) || sum.Repeated+sum.Late+sum.Future+sum.Dropped > 0 {
 		t.Errorf("of %d events not all counted as they are: %+v", events, sum)
 	}
-	slices.SortStableFunc(all, func(a, b said) int { return cmp.Compare(a.at, b.at) })
+	slices.SortStableFunc(all, func(a, b line) int { return cmp.Compare(a.at, b.at) })
 	for _, s := range all {
 		text += s.text + "\n"
 	}

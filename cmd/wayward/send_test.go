@@ -145,7 +145,7 @@ func TestSendSaysWhatItCannotDo(t *testing.T) {
 		t.Errorf("without the topic: exit %d: %s", code, errs)
 	}
 	none := writeFile(t, "none.yaml", "brokers: ["+freePort(t)+"]\n")
-	if _, errs, code := typed(t, "send", one, "-c", none); code != 2 || !strings.Contains(errs, "nothing listens at ") {
+	if _, errs, code := runCommand(t, "send", one, "-c", none); code != 2 || !strings.Contains(errs, "nothing listens at ") {
 		t.Errorf("without a broker: exit %d: %s", code, errs)
 	}
 }

@@ -23,8 +23,8 @@ import (
 	"github.com/wayward-sec/wayward/state"
 )
 
-// conf writes the config file of an engine of the arena.
-func (a *arena) conf(spec engineSpec) string {
+// conf writes the config file of an engine of the testbed.
+func (a *testbed) conf(spec engineSpec) string {
 	facts := ""
 	if spec.Facts > 0 {
 		facts = fmt.Sprintf(", facts_partitions: %d", spec.Facts)
@@ -39,11 +39,11 @@ func (a *arena) conf(spec engineSpec) string {
 }
 
 // since are the records of a topic from offsets on.
-func (a *arena) since(topic string, from map[int32]int64) []*kgo.Record {
+func (a *testbed) since(topic string, from map[int32]int64) []*kgo.Record {
 	return slices.DeleteFunc(a.read(topic), func(r *kgo.Record) bool { return r.Offset < from[r.Partition] })
 }
 
-func (a *arena) ends(topic string) map[int32]int64 {
+func (a *testbed) ends(topic string) map[int32]int64 {
 	ends, err := a.adm.ListEndOffsets(context.Background(), topic)
 	must(a.t, err)
 	out := map[int32]int64{}
@@ -74,8 +74,8 @@ func TestKafkaStateInfoVerifyRebuild(t *testing.T) {
 }
 
 func stateLife(t *testing.T, brokers []string, session time.Duration) {
-	a := newArena(t, brokers)
-	s := &storm{session: session, txn: 4 * time.Second}
+	a := newTestbed(t, brokers)
+	s := &crashRun{session: session, txn: 4 * time.Second}
 	spec := a.spec(s, "0")
 	spec.Proxy, spec.Listen = "", freePort(t)
 	conf := a.conf(spec)
@@ -191,13 +191,13 @@ func stateLife(t *testing.T, brokers []string, session time.Duration) {
 	e = a.run(spec, nil)
 	var b balance
 	eventually(30*time.Second, func() bool {
-		b = compare(str.sent, nil, &left{alerts: a.since(a.topics.Alerts, before), dlq: a.since(a.topics.DLQ, dead),
+		b = compare(str.sent, nil, &topicRecords{alerts: a.since(a.topics.Alerts, before), dlq: a.since(a.topics.DLQ, dead),
 			control: a.read(a.topics.Control)})
 		return b.lost == 0
 	})
 	untilReady(t, spec.Listen)
 	e.stop(t)
-	b = compare(str.sent, nil, &left{alerts: a.since(a.topics.Alerts, before), dlq: a.since(a.topics.DLQ, dead),
+	b = compare(str.sent, nil, &topicRecords{alerts: a.since(a.topics.Alerts, before), dlq: a.since(a.topics.DLQ, dead),
 		control: a.read(a.topics.Control)})
 	if b.bad() > 0 || b.findings < 100 {
 		t.Errorf("after the rebuild: lost %d, doubled %d, wrong %d of %d findings", b.lost, b.doubled, b.wrong,
@@ -213,8 +213,8 @@ func stateLife(t *testing.T, brokers []string, session time.Duration) {
 // State that belongs to topics that are gone is not taken for theirs, though offsets and names fit;
 // it is rebuilt for this disk alone.
 func TestStateOfTopicsThatAreGoneIsRefused(t *testing.T) {
-	a := newArena(t, nil)
-	s := &storm{session: 1500 * time.Millisecond, txn: 4 * time.Second}
+	a := newTestbed(t, nil)
+	s := &crashRun{session: 1500 * time.Millisecond, txn: 4 * time.Second}
 	specs := make([]engineSpec, 2)
 	for i := range specs {
 		specs[i] = a.spec(s, fmt.Sprint(i))

@@ -40,9 +40,9 @@ func fakeBroker(t *testing.T) (addr string, process *os.Process) {
 	return strings.TrimSpace(strings.TrimPrefix(line, "ADDR ")), b.Process
 }
 
-// dumb listens, takes connections and never answers, as a broker that hangs and a firewall that
+// silentBroker listens, takes connections and never answers, as a broker that hangs and a firewall that
 // swallows do.
-func dumb(t *testing.T) string {
+func silentBroker(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
@@ -69,7 +69,7 @@ func onBrokers(t *testing.T, addr, listen string, more ...string) string {
 const most = 30 * time.Second
 
 func TestAStopAtTheStartWhileTheBrokerIsAwaited(t *testing.T) {
-	for name, addr := range map[string]string{"nothing listens": freePort(t), "never answers": dumb(t)} {
+	for name, addr := range map[string]string{"nothing listens": freePort(t), "never answers": silentBroker(t)} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			listen := freePort(t)
@@ -174,8 +174,8 @@ func TestABrokerThatIsDownAtTheStartIsWaitedFor(t *testing.T) {
 
 // A stop does not wait until a shard has been loaded.
 func TestAStopInTheMiddleOfACatchUp(t *testing.T) {
-	a := newArena(t, nil)
-	s := &storm{rate: 800, session: 1500 * time.Millisecond, txn: 2 * time.Second}
+	a := newTestbed(t, nil)
+	s := &crashRun{rate: 800, session: 1500 * time.Millisecond, txn: 2 * time.Second}
 	spec := a.spec(s, "0")
 	spec.Changelog, spec.Proxy = false, ""
 	str := newTraffic(a, 1)

@@ -64,11 +64,11 @@ func TestSuggestedPersonasAdmitTheEventsTheyWereMadeFrom(t *testing.T) {
 	if code != 0 {
 		t.Fatalf("exit %d: %s", code, out)
 	}
-	var said []explanation
-	if err := json.Unmarshal([]byte(out), &said); err != nil || len(said) != 3000 {
-		t.Fatal(err, len(said))
+	var got []explanation
+	if err := json.Unmarshal([]byte(out), &got); err != nil || len(got) != 3000 {
+		t.Fatal(err, len(got))
 	}
-	for _, x := range said {
+	for _, x := range got {
 		if x.Verdict != "allow" {
 			t.Fatalf("%+v", x)
 		}

@@ -11,7 +11,7 @@ import (
 
 // newToolsList is `wayward tools list`.
 func newToolsList() *cobra.Command {
-	var o things
+	var o inventoryFlags
 	var servers bool
 	cmd := &cobra.Command{Use: "list", Short: "List the tools that were called, or the servers that offer them",
 		Args:    cobra.NoArgs,
@@ -34,7 +34,7 @@ func newToolsList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return printThings(cmd.OutOrStdout(), list, o.output, heading, columns)
+			return printInventory(cmd.OutOrStdout(), list, o.output, heading, columns)
 		}}
 	o.flags(cmd)
 	cmd.Flags().BoolVar(&servers, "servers", false, "list servers instead")

@@ -44,9 +44,9 @@ func (u *undecoded) add(at int64, err error) {
 	of.n++
 }
 
-// tell prints how many there were of each reason and where the first of each is; hint is what to
+// report prints how many there were of each reason and where the first of each is; hint is what to
 // do, if that is known.
-func (u *undecoded) tell(w io.Writer, place func(at int64) string, hint string) {
+func (u *undecoded) report(w io.Writer, place func(at int64) string, hint string) {
 	for _, reason := range slices.SortedFunc(maps.Keys(u.by),
 		func(a, b string) int { return cmp.Or(cmp.Compare(u.by[a].first, u.by[b].first), cmp.Compare(a, b)) }) {
 		of := u.by[reason]

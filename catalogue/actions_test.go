@@ -76,7 +76,7 @@ func TestWhatIsNotReadIsSaid(t *testing.T) {
 			t.Errorf("%s: not said", claim)
 		}
 		if d := e.Destination; d.Value == "" || d.Domain != "" || DomainOf(d.Value) != "" &&
-			!strings.HasSuffix(d.Value, more) {
+			!strings.HasSuffix(d.Value, moreMark) {
 			t.Errorf("%s: a list could take %+v for a known destination", claim, d)
 		}
 	}
@@ -93,7 +93,7 @@ func TestOfThousandsOfReceiversEachDomainIsKept(t *testing.T) {
 	} {
 		e := understood("send_email", "", args)
 		if found := Domains(nil, &e.Destination); !strings.Contains(strings.Join(found, " "), "other.example") ||
-			!strings.HasSuffix(e.Destination.Value, more) {
+			!strings.HasSuffix(e.Destination.Value, moreMark) {
 			t.Errorf("%s: %s", claim, e.Destination.Value)
 		}
 	}
@@ -192,7 +192,7 @@ func TestCommandLinesFillInTheCall(t *testing.T) {
 		t.Error(got, e.Destination)
 	}
 	e = understood("exec", "", `{"command":"`+many(200, "curl https://h%d.shop.example/; ")+`"}`)
-	if !strings.HasSuffix(e.Destination.Value, moreURLs) {
+	if !strings.HasSuffix(e.Destination.Value, moreURLsMark) {
 		t.Error("more hosts than fit, and none says so:", e.Destination.Value)
 	}
 	e = understood("python", "",

@@ -7,18 +7,17 @@ import (
 	"unicode"
 )
 
-// What texts say of amounts: digits, separators, signs and codes of currencies.
+// Amounts as text: digits, separators, signs and codes of currencies.
 
-// currencySigns are signs that mean one currency. $ is many, but written without more it is taken
-// as the US one only next to "US".
+// currencySigns are signs that mean one currency. $ means many, so it stands here only with "US".
 var currencySigns = []struct{ sign, code string }{
 	{"US$", "USD"}, {"€", "EUR"}, {"£", "GBP"}, {"₹", "INR"}, {"₩", "KRW"}, {"₽", "RUB"}, {"₺", "TRY"}, {"₪", "ILS"},
 	{"₫", "VND"}, {"₴", "UAH"}, {"฿", "THB"},
 }
 
 // parseAmount reads 12.50, 1,234.56, 1.234,56, EUR 12,50, 12.50 EUR, €12.50 and 1.25e3 into
-// millionths; the currency is "" if the text has none, and aliases s or a constant. What can be
-// read in two ways (1,234) is not read.
+// millionths. The currency is "" if the text has none; it aliases s or a constant. A number that
+// can be read in two ways (1,234) is not ok.
 func parseAmount(s string) (micro int64, currency string, ok bool) {
 	if micro, ok = parseDigits(s); ok {
 		return micro, "", true
@@ -50,7 +49,7 @@ func parseAmount(s string) (micro int64, currency string, ok bool) {
 		} else if c := currencyWord(s, len(s)-3); c != "" {
 			s, currency = strings.TrimSpace(s[:len(s)-3]), c
 		} else if rest, found := strings.CutPrefix(s, "$"); found {
-			s = rest // dollars, whose is not said
+			s = rest // dollars of an unknown country
 		}
 	}
 	if s != "" && s[0] == '-' && !negative {
@@ -61,8 +60,8 @@ func parseAmount(s string) (micro int64, currency string, ok bool) {
 		mantissa, exponent, found = strings.Cut(s, "E")
 	}
 	micro, ok = parseDecimal(mantissa)
-	if found && ok { // JSON may say so, and a limit is not got round by it
-		micro, ok = shift(micro, exponent)
+	if found && ok { // JSON numbers may have exponents
+		micro, ok = shiftDecimal(micro, exponent)
 	}
 	if negative {
 		micro = -micro
@@ -70,8 +69,7 @@ func parseAmount(s string) (micro int64, currency string, ok bool) {
 	return micro, currency, ok
 }
 
-// plainDigit is a digit of any script as programs read it, and signs in full width; all else as it
-// is.
+// plainDigit maps digits of any script, signs in full width and special spaces to ASCII.
 func plainDigit(r rune) rune {
 	switch {
 	case r < 0x80:
@@ -84,7 +82,7 @@ func plainDigit(r rune) rune {
 		return r - 0xff01 + '!'
 	case r == 0x66b:
 		return '.'
-	case unicode.IsDigit(r): // they come in tens, the lowest of which is nought
+	case unicode.IsDigit(r): // digits come in ranges of ten that begin with zero
 		for _, t := range unicode.Nd.R16 {
 			if rune(t.Lo) <= r && r <= rune(t.Hi) {
 				return '0' + (r-rune(t.Lo))%10
@@ -99,8 +97,8 @@ func plainDigit(r rune) rune {
 	return r
 }
 
-// currencyWord is the currency that three letters of s say from i on, whatever their case; "" if
-// they are none.
+// currencyWord is the currency that three letters of s from i on name, in any case; "" if they are
+// part of a longer word.
 func currencyWord(s string, i int) string {
 	if i < 0 || len(s) <= 3 || i > 0 && isWordByte(s[i-1]) && !isDigit(s[i-1]) || i == 0 && isWordByte(s[3]) &&
 		!isDigit(s[3]) {
@@ -116,8 +114,8 @@ func currencyWord(s string, i int) string {
 	return ""
 }
 
-// shift multiplies by a power of ten; what is below a millionth is cut off.
-func shift(micro int64, exponent string) (int64, bool) {
+// shiftDecimal multiplies by a power of ten. Places beyond the millionth are cut off.
+func shiftDecimal(micro int64, exponent string) (int64, bool) {
 	n, err := strconv.Atoi(exponent)
 	if err != nil {
 		return 0, false
@@ -134,8 +132,7 @@ func shift(micro int64, exponent string) (int64, bool) {
 	return micro, true
 }
 
-// parseDigits reads what most amounts are: a few digits, with a point and up to six more or
-// without.
+// parseDigits reads the usual form fast: up to 12 digits, and a point with up to six more.
 func parseDigits(s string) (micro int64, ok bool) {
 	if len(s) > 15 {
 		return 0, false
