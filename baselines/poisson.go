@@ -7,10 +7,10 @@ const z95 = 1.959964
 
 // Poisson95 bounds the mean of a Poisson variable of which k was counted, with 95 % confidence. The
 // bounds are Garwood's (1936): half the quantiles of chi-squared with 2k and 2k+2 degrees of
-// freedom. Wilson and Hilferty's approximation (1931) gives the quantiles. The result is the same as
-// Byar's (Rothman and Boice 1979): the upper bound is within one percent, the lower one within 0.02.
-// Counts that decay may be fractions. They scatter less than whole ones, so the interval is rather
-// too wide for them.
+// freedom. Wilson and Hilferty's approximation (1931) gives the quantiles. The result is the same
+// as Byar's (Rothman and Boice 1979): the upper bound is within one percent, the lower one within
+// 0.02. Counts that decay may be fractions. They scatter less than whole ones, so the interval is
+// rather too wide for them.
 func Poisson95(k float64) (low, high float64) {
 	half := func(freedom, z float64) float64 {
 		if freedom == 0 {

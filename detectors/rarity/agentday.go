@@ -9,11 +9,12 @@ import (
 	"github.com/wayward-sec/wayward/event/wire"
 )
 
-// agentDay is what the detector remembers of one agent: which values it has shown today, so that each
-// counts once, and its open findings.
+// agentDay is what the detector remembers of one agent: which values it has shown today, so that
+// each counts once, and its open findings.
 type agentDay struct {
 	day uint16
-	// marks has a bit per field that has brought something new today, and above them the bits below.
+	// marks has a bit per field that has brought something new today, and above them the bits
+	// below.
 	marks  uint16
 	newest [Fields]uint16  // by 16 bits of its hash, of each field: mostly the next event's, too
 	detail *agentDayDetail // nil until a field shows a second value
@@ -36,8 +37,8 @@ type agentDayDetail struct {
 }
 
 // The table of values seen today holds 96 of them, by 16 bits of their hash, eight in a bucket. One
-// new value in a thousand is taken for one that was seen, so it counts a day later. Whether a value is
-// known is never asked here: the baseline answers that by the whole hash.
+// new value in a thousand is taken for one that was seen, so it counts a day later. Whether a value
+// is known is never asked here: the baseline answers that by the whole hash.
 const (
 	buckets = 12
 	lanes   = 0x0001_0001_0001_0001 // a 1 in each 16 bits
@@ -59,8 +60,8 @@ func (p *agentDay) begin(t int64) {
 	}
 }
 
-// firstToday notes a value. first tells whether the agent shows this value for the first time today,
-// of whether it shows any value of the field for the first time.
+// firstToday notes a value. first tells whether the agent shows this value for the first time
+// today, of whether it shows any value of the field for the first time.
 func (p *agentDay) firstToday(f Field, hash uint64) (first, of bool) {
 	k := max(uint16(mixed(hash, uint64(f))>>48), 1)
 	last := p.newest[f]
@@ -103,13 +104,13 @@ func (m *agentDayDetail) add(k uint16) bool {
 	return true
 }
 
-// empty16 is not 0 if one of the four 16-bit numbers in x is 0. The lowest bit that is set is then the
-// highest bit of the first such number (Mycroft's test, as in Warren, Hacker's Delight, 6-1).
+// empty16 is not 0 if one of the four 16-bit numbers in x is 0. The lowest bit that is set is then
+// the highest bit of the first such number (Mycroft's test, as in Warren, Hacker's Delight, 6-1).
 func empty16(x uint64) uint64 { return (x - lanes) &^ x & (lanes << 15) }
 
-// shapeCounted tells whether all values of a shape have been counted today. Shapes are told apart by
-// 12 bits of their hash, so the answer is wrong in one case of a few thousand: the value then counts a
-// day later.
+// shapeCounted tells whether all values of a shape have been counted today. Shapes are told apart
+// by 12 bits of their hash, so the answer is wrong in one case of a few thousand: the value then
+// counts a day later.
 func (p *agentDay) shapeCounted(all uint64) bool {
 	return p.detail != nil && p.detail.shapes[all>>59] == uint8(all>>51)|1
 }

@@ -39,8 +39,8 @@ var reachTexts = map[event.Class]string{event.Pay: "payment to", event.Send: "me
 	event.Delegate: "hand-off to", event.Read: "read from", event.Write: "write to",
 	event.Delete: "deletion at", event.Exec: "execution at", event.Approve: "approval for"}
 
-// report records what is new about an event: one finding for each value of an agent. worst is what it
-// is named after.
+// report records what is new about an event: one finding for each value of an agent. worst is what
+// it is named after.
 func (d *rarity) report(x *detectors.Scene, e *event.Event, p *agentDay, m *Model, worst *novelty,
 	joint float64, alert bool) {
 	if p.detail == nil {

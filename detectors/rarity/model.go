@@ -111,8 +111,8 @@ func keyOf(f Field, hash uint64) uint64 {
 	return max((hash^uint64(f+1)*0x9e3779b97f4a7c15)*0xd6e8feb86659fd93, 1)
 }
 
-// mayBePruned tells whether a value that is not kept may have been seen: another of its bucket may be
-// meant.
+// mayBePruned tells whether a value that is not kept may have been seen: another of its bucket may
+// be meant.
 func (v *Model) mayBePruned(f Field, hash uint64) bool {
 	last := v.Of[f].prunedDays[hash%maxValues]
 	return last != 0 && v.day-int64(last) <= forgetDays
@@ -276,7 +276,8 @@ const Slot = 8
 
 var emptyModel Model
 
-// ModelOf is what a baseline has learned for this detector. It is never nil and must not be changed.
+// ModelOf is what a baseline has learned for this detector. It is never nil and must not be
+// changed.
 func ModelOf(m *baselines.Model) *Model {
 	if p, ok := m.Part(Slot).(*Model); ok {
 		return p

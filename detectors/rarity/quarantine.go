@@ -85,8 +85,8 @@ func (v *Model) Reject(item string) bool {
 	return done
 }
 
-// reviewQuarantine accepts what enough agents have shown on enough days, and forgets what nobody shows any
-// more.
+// reviewQuarantine accepts what enough agents have shown on enough days, and forgets what nobody
+// shows any more.
 //
 // What called somebody is not learned, so where something new comes often the probability of it
 // would stay too low for ever, and the alerts beyond their budget. Hence what nobody rejected in 14

@@ -1,9 +1,9 @@
-// Package rarity is the detector of new things: it says when an agent uses or reaches what no agent of
-// its persona has. What was learned is a Model: the values seen of each Field, with the estimate how
-// often a new one comes.
+// Package rarity is the detector of new things: it says when an agent uses or reaches what no agent
+// of its persona has. What was learned is a Model: the values seen of each Field, with the estimate
+// how often a new one comes.
 //
-// It must never know Kafka, a clock or another detector. Begin with rarity.Observe in this file, then
-// read vocabulary.go for the estimate, and novelty.go for what counts as new.
+// It must never know Kafka, a clock or another detector. Begin with rarity.Observe in this file,
+// then read vocabulary.go for the estimate, and novelty.go for what counts as new.
 package rarity
 
 import (
@@ -16,8 +16,8 @@ import (
 	"github.com/wayward-sec/wayward/policy"
 )
 
-// rarity says when an agent uses or reachTexts what no agent of its persona has: a tool, a tool for an
-// intent, a server, a definition of a tool, a destination, a class of resources, a user, another
+// rarity says when an agent uses or reachTexts what no agent of its persona has: a tool, a tool for
+// an intent, a server, a definition of a tool, a destination, a class of resources, a user, another
 // agent.
 //
 // The unit is an agent's day. A test asks of one field whether the day brings something new, so
@@ -79,9 +79,9 @@ func (d *rarity) Observe(x *detectors.Scene, e *event.Event) {
 		p.marks |= countedMark
 		DeltaOf(x.Delta).Days++
 	}
-	// whole is how many of the values are of the shape, if these have to be looked at one by one; else -1.
-	// counted is how many of them were counted today if they are known. The agent's page must not depend
-	// on which shapes this detector happens to remember.
+	// whole is how many of the values are of the shape, if these have to be looked at one by one;
+	// else -1. counted is how many of them were counted today if they are known. The agent's page
+	// must not depend on which shapes this detector happens to remember.
 	whole, counted := -1, 0
 	if e.Kind == event.ToolCall {
 		d.hashShape(e)
@@ -214,8 +214,8 @@ func (d *rarity) judge(x *detectors.Scene, e *event.Event, p *agentDay, m *Model
 	return alert
 }
 
-// countDay notes what the day of the agent brought, once: for the audit always, for what is usual if
-// it may be learned.
+// countDay notes what the day of the agent brought, once: for the audit always, for what is usual
+// if it may be learned.
 func (d *rarity) countDay(x *detectors.Scene, p *agentDay, m *Model, learn bool) {
 	for i := range d.fresh {
 		n := &d.fresh[i]

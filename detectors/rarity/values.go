@@ -10,8 +10,8 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// shape holds the hashes of what an event shows, without its user and its address. Most events of an
-// agent have one of a few dozen shapes, so a shape whose values are all known is looked at once.
+// shape holds the hashes of what an event shows, without its user and its address. Most events of
+// an agent have one of a few dozen shapes, so a shape whose values are all known is looked at once.
 type shape struct {
 	all                                      uint64
 	tool, pair, server, definition, resource uint64 // 0: it has none
@@ -24,7 +24,8 @@ type value struct {
 	field  Field
 	domain uint8 // index of its domain
 	known  bool
-	// judged is 1 if it is new by itself, and has bit 2<<c if it is new in circumstance c: see Sighting.
+	// judged is 1 if it is new by itself, and has bit 2<<c if it is new in circumstance c: see
+	// Sighting.
 	judged uint8
 }
 

@@ -31,8 +31,8 @@ type Vocabulary struct {
 	Last   uint32  // probability that an agent-day brings something new, likewise; 0: too young to say
 	Open   bool    // there are more values than are kept
 	Values []Value // by hash
-	// prunedSingles are agent-days of values that were seen once and are not kept, or not known yet,
-	// decaying, in Units; prunedDays the last days, by hash, of values not kept.
+	// prunedSingles are agent-days of values that were seen once and are not kept, or not known
+	// yet, decaying, in Units; prunedDays the last days, by hash, of values not kept.
 	prunedSingles uint64
 	prunedDays    []uint16
 

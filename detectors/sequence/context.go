@@ -24,10 +24,10 @@ func after(context uint64, symbol uint32) uint64 {
 	return mix(context ^ (uint64(symbol)+1)*0xff51afd7ed558ccd)
 }
 
-// contexts are those of one step, in the order of interpolation: none; the last call but one, whatever
-// came last, so that one odd call is not paid for twice; the last call, and up to three calls; the
-// intent with one call and with two. Then those of the step's class, and of its outcome. 0 means that
-// there is none.
+// contexts are those of one step, in the order of interpolation: none; the last call but one,
+// whatever came last, so that one odd call is not paid for twice; the last call, and up to three
+// calls; the intent with one call and with two. Then those of the step's class, and of its outcome.
+// 0 means that there is none.
 type contexts [11]uint64
 
 const (

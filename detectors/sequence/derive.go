@@ -4,10 +4,10 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// entry is one place of the hash table that is derived from the n-grams. The value of a context is its
-// back-off weight: the share that it leaves to the shorter context. The value of an n-gram is its own
-// share. N-grams without a context, or of one whose shorter context is the empty one, have their whole
-// probability here, since almost every step asks for them.
+// entry is one place of the hash table that is derived from the n-grams. The value of a context is
+// its back-off weight: the share that it leaves to the shorter context. The value of an n-gram is
+// its own share. N-grams without a context, or of one whose shorter context is the empty one, have
+// their whole probability here, since almost every step asks for them.
 type entry struct {
 	tag   uint32 // of the key; the rest is in the place. 0: empty
 	value float32

@@ -78,18 +78,18 @@ func (m *Model) Learn(of *baselines.Model, day baselines.DeltaPart, terms baseli
 	m.derive()
 }
 
-// maxCredit bounds what quiet days leave for busier ones; creditLevels is how many levels of oddness are
-// told apart.
+// maxCredit bounds what quiet days leave for busier ones; creditLevels is how many levels of
+// oddness are told apart.
 const (
 	maxCredit    = 8 * chance
 	creditLevels = 4
 )
 
-// referenceSessions are the scores of the day's sessions that become references. Of the sessions that
-// called somebody it takes as many as do so by chance, and of the odder ones as many as are that odd by
-// chance. Without them the tail would be cut off where alerts begin: each next threshold would lie
-// lower, and after some weeks twice as many sessions would call as should. With all of them, an agent
-// that strays every day would become usual in the end.
+// referenceSessions are the scores of the day's sessions that become references. Of the sessions
+// that called somebody it takes as many as do so by chance, and of the odder ones as many as are
+// that odd by chance. Without them the tail would be cut off where alerts begin: each next
+// threshold would lie lower, and after some weeks twice as many sessions would call as should. With
+// all of them, an agent that strays every day would become usual in the end.
 func (m *Model) referenceSessions(d *Delta) baselines.Histogram {
 	day := slices.Clone(d.session)
 	made := d.session.N() + d.called.N()
@@ -190,8 +190,8 @@ func heldSince(h held, today int64) held {
 	return h
 }
 
-// agentCount is how many agents showed it, by its bitmap, and no fewer than were counted on the best
-// day. A full bitmap says nothing.
+// agentCount is how many agents showed it, by its bitmap, and no fewer than were counted on the
+// best day. A full bitmap says nothing.
 func (h *held) agentCount() uint64 {
 	n := uint64(h.most)
 	if taken := bits.OnesCount64(h.agents); taken < 64 {
@@ -452,8 +452,8 @@ func (m *Model) age() {
 // folds is into how many parts the first day's sessions are cut.
 const folds = 8
 
-// bootstrap computes the first references from the first day itself: each session is scored by a model
-// that has not seen it, nor the eighth of the day that it lies in. From the second day on,
+// bootstrap computes the first references from the first day itself: each session is scored by a
+// model that has not seen it, nor the eighth of the day that it lies in. From the second day on,
 // references are made of sessions scored before they were learned.
 func (m *Model) bootstrap(samples []sample) {
 	var chains []Chain

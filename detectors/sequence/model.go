@@ -8,9 +8,10 @@ import (
 	"github.com/wayward-sec/wayward/baselines"
 )
 
-// The model of the order of calls is a Markov chain of order 3 with interpolated Witten-Bell smoothing
-// (Witten and Bell 1991; the blending of PPM-C; science §3.1). Its counts have a floor: fewer than three
-// agent-days are no support, so that one agent cannot teach the persona a habit by repeating it.
+// The model of the order of calls is a Markov chain of order 3 with interpolated Witten-Bell
+// smoothing (Witten and Bell 1991; the blending of PPM-C; science §3.1). Its counts have a floor:
+// fewer than three agent-days are no support, so that one agent cannot teach the persona a habit by
+// repeating it.
 const (
 	seqOrder   = 3 // calls that a context remembers
 	seqFloor   = 3 // support units, below which an n-gram counts agent-days and above which sessions
@@ -34,8 +35,8 @@ type Model struct {
 	// of what sessions came to by the end of each stratum
 	by      [strata][seqStats]baselines.Calibrator
 	session baselines.Calibrator // of the oddest moment of each session
-	// credit is how many sessions should have called somebody by chance and did not, in billionths; the
-	// next level those of a tenth of that chance, and so on.
+	// credit is how many sessions should have called somebody by chance and did not, in billionths;
+	// the next level those of a tenth of that chance, and so on.
 	credit    [creditLevels]uint64
 	held      []held     // quarantine, ascending
 	decisions []decision // what people said of held items, ascending
@@ -44,8 +45,8 @@ type Model struct {
 	index   []entry
 	shift   uint8
 	backoff float64 // of the empty context
-	// classBackoff and outcomeBackoff are the probabilities of a class and of an outcome that were never
-	// seen.
+	// classBackoff and outcomeBackoff are the probabilities of a class and of an outcome that were
+	// never seen.
 	classBackoff, outcomeBackoff float64
 	mean                         int32
 	terms                        [strata][seqStats][]float32 // of Cauchy's sum, by bin
@@ -118,8 +119,8 @@ func (m *Model) outcome(s Step) float64 {
 	return q
 }
 
-// unconditional is the probability of a call whatever came before. A new tool of a familiar class is no
-// great surprise.
+// unconditional is the probability of a call whatever came before. A new tool of a familiar class
+// is no great surprise.
 func (m *Model) unconditional(w *history, s Step) float64 {
 	if p, ok := m.find(noContext | uint64(s.Call)); ok {
 		return p
@@ -135,8 +136,8 @@ func (m *Model) unconditional(w *history, s Step) float64 {
 	return p * m.backoff
 }
 
-// interpolate is one step of Witten-Bell: the share that the symbol has in the context, and what the
-// context leaves for p.
+// interpolate is one step of Witten-Bell: the share that the symbol has in the context, and what
+// the context leaves for p.
 func (m *Model) interpolate(p float64, context uint64, symbol uint32) float64 {
 	backoff, ok := m.find(context & upper)
 	if !ok {
@@ -191,7 +192,8 @@ const Slot = 7
 
 var emptyModel Model
 
-// ModelOf is what a baseline has learned for this detector. It is never nil and must not be changed.
+// ModelOf is what a baseline has learned for this detector. It is never nil and must not be
+// changed.
 func ModelOf(m *baselines.Model) *Model {
 	if p, ok := m.Part(Slot).(*Model); ok {
 		return p

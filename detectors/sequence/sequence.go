@@ -2,8 +2,8 @@
 // order in which the persona's do not. What was learned is a Model: an n-gram model of calls with
 // interpolated Witten-Bell smoothing.
 //
-// It must never know Kafka, a clock or another detector. Begin with sequence.Observe in this file and
-// Chain.Push in chain.go; the probability of a call is Model.p in model.go.
+// It must never know Kafka, a clock or another detector. Begin with sequence.Observe in this file
+// and Chain.Push in chain.go; the probability of a call is Model.p in model.go.
 package sequence
 
 import (
@@ -381,8 +381,15 @@ func (p *sequencePart) Decode(r *wire.Reader) {
 }
 
 // Kind registers the detector of the order of calls.
-var Kind = detectors.Kind{Name: "sequence", Slot: Slot, New: newSequence, Part: func() detectors.Part { return new(sequencePart) },
-	Learns: baselines.PartKind{Unframed: true,
-		Delta: func() baselines.DeltaPart { return new(Delta) },
-		Model: func() baselines.ModelPart { return new(Model) }},
-	Oddity: true}
+var Kind = detectors.Kind{
+	Name: "sequence",
+	Slot: Slot,
+	New:  newSequence,
+	Part: func() detectors.Part { return new(sequencePart) },
+	Learns: baselines.PartKind{
+		Unframed: true,
+		Delta:    func() baselines.DeltaPart { return new(Delta) },
+		Model:    func() baselines.ModelPart { return new(Model) },
+	},
+	Oddity: true,
+}
