@@ -19,8 +19,8 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// learnedEngine is an engine with the embedded broker, a process of its own, and a persona that has been at
-// work for some days.
+// learnedEngine is an engine with the embedded broker, a process of its own, and a persona that has
+// been at work for some days.
 type learnedEngine struct {
 	*desk
 	key    string

@@ -8,7 +8,8 @@ import (
 )
 
 // imports says who may know whom. Interfaces live with the caller; package instance puts a running
-// engine together, and package main alone may import everything. Whoever may import event may import the packages below it.
+// engine together, and package main alone may import everything. Whoever may import event may import
+// the packages below it.
 var imports = map[string][]string{
 	"event":           {"event/jsonscan"},
 	"event/glob":      {"event"},

@@ -304,7 +304,8 @@ func (b *balance) wishes(all map[string]*expectedResponse, x *alert, r oracleRes
 }
 
 // sequence weighs the commands about one scope: epochs, ladder, ends, and on whose word.
-func (b *balance) sequence(key string, h *scopeLog, wishes map[string]*expectedResponse, feedback map[string]oracleFeedback) {
+func (b *balance) sequence(key string, h *scopeLog, wishes map[string]*expectedResponse,
+	feedback map[string]oracleFeedback) {
 	next := int64(1)
 	var last *oracleCommand // nil: closed
 	for _, c := range h.commands {

@@ -191,13 +191,15 @@ func stateLife(t *testing.T, brokers []string, session time.Duration) {
 	e = a.run(spec, nil)
 	var b balance
 	eventually(30*time.Second, func() bool {
-		b = compare(str.sent, nil, &topicRecords{alerts: a.since(a.topics.Alerts, before), dlq: a.since(a.topics.DLQ, dead),
+		b = compare(str.sent, nil, &topicRecords{alerts: a.since(a.topics.Alerts, before),
+			dlq:     a.since(a.topics.DLQ, dead),
 			control: a.read(a.topics.Control)})
 		return b.lost == 0
 	})
 	untilReady(t, spec.Listen)
 	e.stop(t)
-	b = compare(str.sent, nil, &topicRecords{alerts: a.since(a.topics.Alerts, before), dlq: a.since(a.topics.DLQ, dead),
+	b = compare(str.sent, nil, &topicRecords{alerts: a.since(a.topics.Alerts, before),
+		dlq:     a.since(a.topics.DLQ, dead),
 		control: a.read(a.topics.Control)})
 	if b.bad() > 0 || b.findings < 100 {
 		t.Errorf("after the rebuild: lost %d, doubled %d, wrong %d of %d findings", b.lost, b.doubled, b.wrong,
