@@ -53,6 +53,7 @@ var imports = map[string][]string{
 	"terminal":                {"event"},
 	"authoring":               {"catalogue", "detectors", "detectors/rule", "event", "pipeline", "pipeline/history", "policy", "rules", "rules/expression", "terminal"},
 	"doctor":                  {"config", "pipeline", "pipeline/broker", "policy", "state"},
+	"cmd/wayward/oracle":      {},
 	"docs/samples/gateway":    {"event"},
 	"baselines/inspect":       {"baselines", "baselines/audit", "detectors/rarity", "detectors/sequence", "detectors/volume", "event", "event/wire", "pipeline/history", "terminal"},
 }
