@@ -69,9 +69,9 @@ func Open(ctx context.Context, c config.Config, warnings io.Writer) (*Client, er
 // Close ends the connection.
 func (c *Client) Close() { c.kafka.Close() }
 
-// Read calls each for every committed record that a topic has by now, from a time of the broker on
+// read calls each for every committed record that a topic has by now, from a time of the broker on
 // (zero: the beginning). Records of one key come in the order of the log.
-func (c *Client) Read(ctx context.Context, topic string, since time.Time, each func(*kgo.Record)) error {
+func (c *Client) read(ctx context.Context, topic string, since time.Time, each func(*kgo.Record)) error {
 	first, err := c.admin.ListStartOffsets(ctx, topic)
 	if !since.IsZero() && err == nil && first.Error() == nil {
 		first, err = c.admin.ListOffsetsAfterMilli(ctx, since.UnixMilli(), topic)
@@ -124,6 +124,12 @@ func (c *Client) Read(ctx context.Context, topic string, since time.Time, each f
 		})
 	}
 	return nil
+}
+
+// Values calls each with the value of every committed record that a topic has by now, from a time of
+// the broker on (zero: the beginning).
+func (c *Client) Values(ctx context.Context, topic string, since time.Time, each func([]byte)) error {
+	return c.read(ctx, topic, since, func(r *kgo.Record) { each(r.Value) })
 }
 
 // tail is a consumer that reads topics from their present end on.

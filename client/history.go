@@ -35,7 +35,7 @@ func (c *Client) History(ctx context.Context, since time.Time, want func(event.S
 	add := func(topic string, parse func(r *kgo.Record) (Step, error)) error {
 		bad := Unread{From: topic}
 		defer bad.Report(c.warnings)
-		return c.Read(ctx, topic, since, func(r *kgo.Record) {
+		return c.read(ctx, topic, since, func(r *kgo.Record) {
 			s, err := parse(r)
 			if err != nil {
 				bad.Add(err)

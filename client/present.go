@@ -37,7 +37,7 @@ func latest[T any](ctx context.Context, c *Client, topic string, parse func([]by
 	want func(*T) bool) ([]T, error) {
 	byKey := map[string]T{}
 	bad := Unread{From: topic}
-	err := c.Read(ctx, topic, time.Time{}, func(r *kgo.Record) {
+	err := c.read(ctx, topic, time.Time{}, func(r *kgo.Record) {
 		delete(byKey, string(r.Key))
 		if r.Value == nil {
 			return
@@ -63,7 +63,7 @@ func (c *Client) Snapshots(ctx context.Context, newest bool,
 	want func(k baselines.Key, day int64) bool) ([]inspect.Snapshot, error) {
 	s := &pipeline.Snapshots{Want: want}
 	bad := Unread{From: c.Topics.Baselines}
-	err := c.Read(ctx, c.Topics.Baselines, time.Time{}, func(r *kgo.Record) {
+	err := c.read(ctx, c.Topics.Baselines, time.Time{}, func(r *kgo.Record) {
 		if err := s.Add(r.Key, r.Value); err != nil {
 			bad.Add(err)
 		}

@@ -12,6 +12,9 @@ import (
 	"github.com/wayward-sec/wayward/policy"
 )
 
+// dayCloses is how long after its end, in milliseconds of event time, a day is closed.
+const dayCloses = 50 * 60_000
+
 // deltaFacts is a facts record with one delta of some events.
 func deltaFacts(set *policy.Set, source int32, k keyDay, events uint64, offset int64) record {
 	b := appendFactsHead(nil, factsHead{source: source, watermark: noTime, set: set.Hash()})
@@ -39,7 +42,7 @@ func TestTheOrderOfDeltasDoesNotShowInSnapshots(t *testing.T) {
 		for source := range int32(3) {
 			list = append(list,
 				record{value: appendFactsHead(nil,
-					factsHead{source: source, watermark: (day+3)*baselines.DayMS + closeAfter + r.Int64N(hour),
+					factsHead{source: source, watermark: (day+3)*baselines.DayMS + dayCloses + r.Int64N(hour),
 						set: none.Hash()})})
 		}
 		b := newRelation(0, engine(t, 3, 1, none), none)
@@ -93,7 +96,7 @@ func TestDaysOfSilence(t *testing.T) {
 			t.Fatal(err)
 		}
 		for at := day + 1; ; at = min(at+step, day+2000) {
-			b.advanceTo(at*baselines.DayMS + closeAfter)
+			b.advanceTo(at*baselines.DayMS + dayCloses)
 			if at == day+2000 {
 				break
 			}

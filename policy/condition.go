@@ -177,7 +177,7 @@ func passesFolded(g *glob.List, s string) bool {
 	if g == nil {
 		return true
 	}
-	var buf [maxName]byte
+	var buf [MaxName]byte
 	if event.HasUpper(s) {
 		s = event.LowerInto(buf[:], s)
 	}

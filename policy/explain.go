@@ -30,7 +30,7 @@ func (j *Judge) Explain(e *event.Event, t *catalogue.Tool) (Verdict, []Judgement
 		return verdict, nil
 	}
 	every := *p
-	every.all, every.used, every.badClasses = true, 1<<dimensions-1, 1<<(event.Delegate+1)-1
+	every.all, every.used, every.badClasses = true, 1<<Dimensions-1, 1<<(event.Delegate+1)-1
 	every.OwnTenant, every.MaxTier = false, 0
 	whole := *e
 	whole.Phase = event.NoPhase
@@ -47,7 +47,7 @@ func (j *Judge) Explain(e *event.Event, t *catalogue.Tool) (Verdict, []Judgement
 		}
 		out = append(out, jd)
 	}
-	for d := range dimensions {
+	for d := range Dimensions {
 		if p.used&(1<<d) != 0 && !seen[d.String()] {
 			say(d.String(), "", "unknown", "the event does not say", "")
 		}

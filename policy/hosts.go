@@ -39,7 +39,7 @@ func canonicalHost(entry string) string {
 		return strings.TrimSuffix(strings.Join(labels, "."), ".")
 	}
 	h := event.ReadHost(entry)
-	if h.Name == "" || !strings.ContainsAny(h.Name, ".:") || strings.IndexAny(entry, ".:。．｡[") < 0 {
+	if h.Name == "" || !strings.ContainsAny(h.Name, ".:") || !strings.ContainsAny(entry, ".:。．｡[") {
 		return entry // a channel, an account
 	}
 	if strings.Count(entry, ":") == 1 {

@@ -347,7 +347,7 @@ func (c *collector) personaLimits(d *draft) {
 				"a persona's limit counts its own calls alone; remove personas and tenants, or move the limit to limits/")
 		}
 		if l.ID != "" {
-			if !isID(d.key.name) {
+			if !IsID(d.key.name) {
 				d.report("name",
 					"a persona with limits gives them its name, so %s must be of letters, digits, dots, hyphens and underscores; rename it",
 					event.Quote(d.key.name))

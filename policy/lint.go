@@ -29,7 +29,7 @@ func (s *Set) Lint() []*Problem {
 }
 
 func (p *Persona) lint(s *Set, bad report) {
-	for d := range dimensions {
+	for d := range Dimensions {
 		info := dimensionDefs[d]
 		for _, n := range (&listsDef{p.Lists[d].Allow, p.Lists[d].Deny, p.Lists[d].Needs}).named() {
 			for i, entry := range *n.list {

@@ -46,7 +46,7 @@ const (
 	DestinationKinds
 	Intents
 	Credentials
-	dimensions
+	Dimensions
 )
 
 // What is judged besides lists, and kinds of Violation.
@@ -60,13 +60,16 @@ const (
 // String is the word for one value of the dimension; it is the Kind of a Violation.
 func (d Dimension) String() string { return dimensionDefs[d].kind }
 
+// Path is the key of the dimension's lists in a persona, such as resources.types.
+func (d Dimension) Path() string { return dimensionDefs[d].path }
+
 type dimensionDef struct {
 	kind, path string
 	fold       bool // any case
 }
 
 // dimensionDefs say how each dimension is written.
-var dimensionDefs = [dimensions]dimensionDef{
+var dimensionDefs = [Dimensions]dimensionDef{
 	{"tool", "tools", false}, {"server", "servers", false}, {"class", "classes", false},
 	{"resource", "resources.types", true}, {"label", "resources.labels", true},
 	{"environment", "resources.environments", true},
@@ -99,7 +102,7 @@ type Persona struct {
 	Description string
 	Agents      []string // names and patterns of the agents that play it, for events that carry no persona
 	Default     Verdict  // what happens to what no list names
-	Lists       [dimensions]Lists
+	Lists       [Dimensions]Lists
 	Conditions  []*Condition   // under which a call needs an approval
 	OwnTenant   bool           // a resource of another tenant is a violation, but for SharedBy
 	SharedBy    []string       // names and patterns of tenants whose resources are no violation
@@ -119,7 +122,7 @@ type Persona struct {
 
 	shared     *glob.List // SharedBy
 	tenantRule string     // own, and what SharedBy adds
-	rules      [dimensions]ruling
+	rules      [Dimensions]ruling
 	used       uint16 // bit per dimension that has something to judge
 	badClasses uint16 // bit per event.Class
 	needs      bool
@@ -227,7 +230,7 @@ func (p *Persona) rest(e *event.Event, dst []Violation) []Violation {
 
 // doubtful are the marks that make the value of a dimension unknown, whatever was kept of it. A
 // damaged destination.value is none where its domain is declared, since that is judged.
-var doubtful = [dimensions]event.Unreadable{
+var doubtful = [Dimensions]event.Unreadable{
 	Servers: event.UnreadableServer, Classes: event.UnreadableClass | event.UnreadableEffect,
 	ResourceTypes: event.UnreadableResourceType,
 	Labels:        event.UnreadableLabels | event.UnreadableClassification, Environments: event.UnreadableEnvironment,
@@ -248,7 +251,7 @@ func (p *Persona) unreadable(e *event.Event, dst []Violation) []Violation {
 			dst = append(dst, Violation{kind, Unreadable, Unreadable, v})
 		}
 	}
-	for d := range dimensions {
+	for d := range Dimensions {
 		marks := doubtful[d]
 		if d == Destinations && e.Destination.Domain != "" {
 			marks = event.UnreadableDomain
@@ -298,7 +301,7 @@ func (p *Persona) folded(d Dimension, s string, dst []Violation) []Violation {
 	if !event.HasUpper(s) {
 		return p.one(d, s, dst)
 	}
-	var buf [maxName]byte
+	var buf [MaxName]byte
 	if r := p.ruling(d, event.LowerInto(buf[:], s)); r.Verdict != Allow || p.all {
 		return append(dst, Violation{d.String(), s, r.Rule, r.Verdict})
 	}
@@ -355,7 +358,7 @@ func classBits(e *event.Event) uint16 {
 
 // compileRules compiles the lists of every dimension.
 func (p *Persona) compileRules() {
-	for d := range dimensions {
+	for d := range Dimensions {
 		l := p.Lists[d]
 		r := &p.rules[d]
 		r.open = p.Default == Allow || l.Allow == nil && d != Tools && d != Destinations
@@ -436,8 +439,8 @@ type tierDef struct {
 }
 
 // lists are the definition's lists by dimension.
-func (d *personaDef) lists() [dimensions]*listsDef {
-	return [dimensions]*listsDef{&d.Tools, &d.Servers, &d.Classes, &d.Resources.Types, &d.Resources.Labels,
+func (d *personaDef) lists() [Dimensions]*listsDef {
+	return [Dimensions]*listsDef{&d.Tools, &d.Servers, &d.Classes, &d.Resources.Types, &d.Resources.Labels,
 		&d.Resources.Environments,
 		&d.Destinations, &d.DestinationKinds, &d.Intents, &d.Credentials}
 }

@@ -152,7 +152,7 @@ func (d responseDef) read(bad report) Settings {
 			bad(path+".tenants", `a key needs the tenants it may act on; list them, or write ["*"] for all`)
 		}
 		for j, t := range k.Tenants {
-			if t != "*" && (!isID(t) || len(t) > 64) {
+			if t != "*" && (!IsID(t) || len(t) > 64) {
 				bad(at(path+".tenants", j),
 					`%s is no tenant; use at most 64 letters, digits, dots, hyphens and underscores, or "*" for every tenant`,
 					event.Quote(t))

@@ -85,7 +85,7 @@ func compileTests(bad report, p *Persona, defs []testDef) (all []Test) {
 }
 
 func violationKinds() (kinds []string) {
-	for d := range dimensions {
+	for d := range Dimensions {
 		kinds = append(kinds, d.String())
 	}
 	return append(kinds, tenantKind, tierKind, hoursKind, conditionKind)

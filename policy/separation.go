@@ -165,7 +165,7 @@ func compileSeparations(bad report, p *Persona, defs []separationDef) (all []*Se
 	for i, d := range defs {
 		path := at("separate", i)
 		s := &Separation{Name: d.Name, Persona: p, Within: AgentScope}
-		if !isID(d.Name) {
+		if !IsID(d.Name) {
 			bad(path+".name",
 				"%s is no name for a pair of duties; use letters, digits, dots, hyphens and underscores, such as pay-and-approve",
 				event.Quote(d.Name))

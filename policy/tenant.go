@@ -84,7 +84,7 @@ func (p *Persona) compileTenants(bad report, list oneOrMore) {
 			}
 		case word == "own":
 			p.OwnTenant = true
-		case !isID(strings.NewReplacer("*", "a", "?", "a").Replace(word)) || len(word) > 64:
+		case !IsID(strings.NewReplacer("*", "a", "?", "a").Replace(word)) || len(word) > 64:
 			bad(where,
 				"%s is no tenant; use own, for resources of the agent's own tenant, beside it names and patterns of others, or any",
 				event.Quote(word))

@@ -17,7 +17,7 @@ import (
 
 // Bounds of texts in a definition, in bytes. Names and tags travel in keys, findings and metrics.
 const (
-	maxName    = 128
+	MaxName    = 128
 	maxPattern = 256 // a domain has at most 253
 	maxTitle   = 256
 	maxProse   = 4096
@@ -34,15 +34,15 @@ func checkName(bad report, path, whose, s string) {
 	switch {
 	case s == "":
 		bad(path, "%s needs a name; add one", whose)
-	case len(s) > maxName:
-		bad(path, "%s is %d bytes long; shorten it to %d", event.Quote(s), len(s), maxName)
+	case len(s) > MaxName:
+		bad(path, "%s is %d bytes long; shorten it to %d", event.Quote(s), len(s), MaxName)
 	case !isClean(s) || strings.TrimSpace(s) != s:
 		bad(path, "%s has spaces around it or characters that cannot be seen; remove them", event.Quote(s))
 	}
 }
 
 func checkTenant(bad report, path, s string) {
-	if s != "" && (!isID(s) || len(s) > 64) {
+	if s != "" && (!IsID(s) || len(s) > 64) {
 		bad(path,
 			"%s is no tenant; use at most 64 letters, digits, dots, hyphens and underscores, or leave tenant out for every tenant",
 			event.Quote(s))
@@ -101,14 +101,14 @@ func isClean(s string) bool {
 }
 
 // isID is for what becomes part of keys and labels.
-func isID(s string) bool {
+func IsID(s string) bool {
 	for i := range len(s) {
 		if c := s[i] | 0x20; (c < 'a' || c > 'z') && (s[i] < '0' || s[i] > '9') && s[i] != '.' && s[i] != '-' &&
 			s[i] != '_' {
 			return false
 		}
 	}
-	return s != "" && len(s) <= maxName
+	return s != "" && len(s) <= MaxName
 }
 
 // sorted is the list as a set.

@@ -1,15 +1,7 @@
 package main
 
 import (
-	"errors"
-	"fmt"
-	"strings"
-	"text/tabwriter"
-
 	"github.com/spf13/cobra"
-
-	"github.com/wayward-sec/wayward/event"
-	"github.com/wayward-sec/wayward/terminal"
 )
 
 func newAgents() *cobra.Command {
@@ -23,71 +15,5 @@ func newAgents() *cobra.Command {
 			"  wayward agents show agt-7731 --tenant acme",
 	}
 	cmd.AddCommand(newAgentsList(), newAgentsShow())
-	return cmd
-}
-
-func newAgentsList() *cobra.Command {
-	var o inventoryFlags
-	cmd := &cobra.Command{Use: "list", Short: "List the agents that were seen", Args: cobra.NoArgs,
-		Long:    "list shows a line for each agent that was seen, by tenant and id.",
-		Example: "  wayward agents list --tenant acme --since 24h\n  wayward agents list --unregistered --output json",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			list, err := o.list(cmd, "agent")
-			if err != nil {
-				return err
-			}
-			return printInventory(cmd.OutOrStdout(), list, o.output,
-				"TENANT\tAGENT\tPERSONA\tVERSION\tFIRST SEEN\tLAST SEEN\tINVENTORY", func(t *event.Thing) []string {
-					return []string{terminal.Visible(t.Tenant, 64), terminal.Visible(t.ID, 100), terminal.Dash(t.Persona), terminal.Dash(t.Version),
-						terminal.UTC(t.First), terminal.UTC(t.Last), registration(t)}
-				})
-		}}
-	o.flags(cmd)
-	return cmd
-}
-
-func newAgentsShow() *cobra.Command {
-	var o lookup
-	cmd := &cobra.Command{Use: "show ID", Short: "Show one agent", Args: cobra.ExactArgs(1),
-		Long:    "show says what is known of one agent: its owner, persona, tier, model and the versions that it was seen with.",
-		Example: "  wayward agents show agt-7731 --tenant acme",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := o.open(cmd)
-			if err != nil {
-				return err
-			}
-			defer c.Close()
-			list, err := c.Inventory(cmd.Context(), func(t *event.Thing) bool {
-				return t.Kind == "agent" && t.ID == args[0] && (o.tenant == "" || t.Tenant == o.tenant)
-			})
-			if err != nil {
-				return err
-			}
-			w := cmd.OutOrStdout()
-			switch {
-			case o.output == "json":
-				return printInventory(w, list, "json", "", nil)
-			case len(list) == 0:
-				return fmt.Errorf("no agent %q was seen; wayward agents list shows those that were", args[0])
-			case len(list) > 1:
-				return errors.New("agents of several tenants have this id: give --tenant")
-			}
-			a := &list[0]
-			fmt.Fprintf(w, "agent %s of %s\n", terminal.Visible(a.ID, 200), terminal.Visible(a.Tenant, 64))
-			t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-			tier := "-"
-			if a.Tier > 0 {
-				tier = fmt.Sprint(a.Tier)
-			}
-			for _, line := range [][2]string{
-				{"inventory", registration(a)}, {"first seen", terminal.UTC(a.First)}, {"last seen", terminal.UTC(a.Last)},
-				{"persona", terminal.Dash(a.Persona)}, {"owner", terminal.Dash(a.Owner)}, {"model", terminal.Dash(a.Model)},
-				{"version", terminal.Dash(a.Version)}, {"versions", terminal.Dash(strings.Join(a.Versions, ", "))}, {"tier", tier},
-			} {
-				fmt.Fprintf(t, "  %s\t%s\n", line[0], line[1])
-			}
-			return t.Flush()
-		}}
-	o.flags(cmd)
 	return cmd
 }

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/wayward-sec/wayward/client"
 	"github.com/wayward-sec/wayward/explain"
@@ -127,15 +126,15 @@ func (o *explainOptions) fromTopics(cmd *cobra.Command, found *explain.Explanati
 	defer c.Close()
 	since := time.Now().Add(-o.since)
 	if len(found.List) == 0 {
-		if err := c.Read(cmd.Context(), c.Topics.Alerts, since, func(r *kgo.Record) { found.Add(r.Value) }); err != nil {
+		if err := c.Values(cmd.Context(), c.Topics.Alerts, since, found.Add); err != nil {
 			return err
 		}
 	}
 	found.CommandsRead()
 	bad := client.Unread{From: c.Topics.Commands}
 	defer bad.Report(cmd.ErrOrStderr())
-	return c.Read(cmd.Context(), c.Topics.Commands, since, func(r *kgo.Record) {
-		if err := found.AddCommand(r.Value); err != nil {
+	return c.Values(cmd.Context(), c.Topics.Commands, since, func(record []byte) {
+		if err := found.AddCommand(record); err != nil {
 			bad.Add(err)
 		}
 	})

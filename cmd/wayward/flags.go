@@ -23,7 +23,8 @@ type choice struct {
 }
 
 func (c choice) String() string { return *c.to }
-func (c choice) Type() string   { return "word" }
+
+func (c choice) Type() string { return "word" }
 
 // Set implements pflag.Value.
 func (c choice) Set(s string) error {
@@ -82,15 +83,6 @@ func configFlag(cmd *cobra.Command, name *string) {
 	cmd.Flags().StringVarP(name, "config", "c", "",
 		"config `file`; without, the one that WAYWARD_CONFIG names, else the defaults")
 	cmd.MarkFlagFilename("config", "yaml", "yml")
-}
-
-// policiesFlags say which folder of policies a command reads.
-type policiesFlags struct{ config, dir string }
-
-func (o *policiesFlags) flags(cmd *cobra.Command) {
-	configFlag(cmd, &o.config)
-	cmd.Flags().StringVar(&o.dir, "policies", "", "`directory` of policies, instead of the config's")
-	cmd.MarkFlagDirname("policies")
 }
 
 // logOptions say what is logged and how.

@@ -1,4 +1,9 @@
 // Command wayward watches what AI agents do, on Kafka, and says when one strays.
+//
+// A command is one file and one name in newRoot: its flags, calls into the package that owns the idea,
+// and what it prints. To add one, copy version.go. What commands share is in flags.go, lookup.go (flags
+// of commands that ask a running wayward), events.go and progress.go. Nothing here decides anything or
+// knows what stands in a topic or in the state. Begin reading at newRoot.
 package main
 
 import (

@@ -1,18 +1,14 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
-	"errors"
 	"fmt"
-	"os"
 
 	"github.com/spf13/cobra"
 
 	"github.com/wayward-sec/wayward/config"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/suggest"
-	"github.com/wayward-sec/wayward/terminal"
 )
 
 func newTools() *cobra.Command {
@@ -26,77 +22,6 @@ func newTools() *cobra.Command {
 			"  wayward tools list --config wayward.yaml                       what was called while wayward ran",
 	}
 	cmd.AddCommand(newToolsClassify(), newToolsDraft(), newToolsList())
-	return cmd
-}
-
-func newToolsClassify() *cobra.Command {
-	var o toolsOptions
-	var output string
-	cmd := &cobra.Command{
-		Use:   "classify FILE",
-		Short: "Say tool by tool what recorded calls are, and from what that is known",
-		Long: "classify reads events, one a line, plain or .gz, .zst, .xz (- is standard input), and says of each tool what class its calls are, what they\n" +
-			"touch, where they go, how often and from what that is known; and at the end, which tools it does not know. No value of an argument is shown.\n" +
-			"The exit code is 1 if lines did not decode, 3 if there is no tool call.",
-		Example: "  wayward tools classify events.jsonl.zst\n" +
-			"  wayward tools classify events.jsonl --ignore-declared --output json",
-		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			s, err := o.survey(cmd, args[0])
-			if err != nil {
-				return err
-			}
-			if output == "json" {
-				err = s.json(cmd.OutOrStdout())
-			} else {
-				err = s.table(cmd.OutOrStdout())
-			}
-			return cmp.Or(err, s.empty(cmd, args[0]), s.bad.code())
-		},
-	}
-	o.flags(cmd)
-	outputFlag(cmd, &output, "table", "json")
-	cmd.Flags().BoolVar(&o.ignore, "ignore-declared", false,
-		"leave out what the events say of class, resource, subject, destination and amount")
-	return cmd
-}
-
-func newToolsDraft() *cobra.Command {
-	var o toolsOptions
-	var output string
-	cmd := &cobra.Command{
-		Use:   "draft FILE",
-		Short: "Write a catalogue to edit from recorded calls",
-		Long: "draft reads events as classify does, and writes an entry for each tool with what is known of it, the most called first. What is not known is\n" +
-			"left as a comment to fill in. Put the file into the folder tools of your policies. The exit code is 1 if lines did\n" +
-			"not decode.",
-		Example: "  wayward tools draft events.jsonl.zst -o policies/tools/seen.yaml",
-		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			s, err := o.survey(cmd, args[0])
-			if err == nil {
-				err = s.empty(cmd, args[0])
-			}
-			if err != nil {
-				return err
-			}
-			var b bytes.Buffer
-			s.Draft(&b, terminal.OneLine)
-			if output == "" {
-				_, err = cmd.OutOrStdout().Write(b.Bytes())
-				return cmp.Or(err, s.bad.code())
-			}
-			// what somebody edited must not be lost
-			f, err := os.OpenFile(output, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-			if err != nil {
-				return fmt.Errorf("output: %w; name a new file", err)
-			}
-			_, err = f.Write(b.Bytes())
-			return cmp.Or(errors.Join(err, f.Close()), s.bad.code())
-		},
-	}
-	o.flags(cmd)
-	cmd.Flags().StringVarP(&output, "output", "o", "", "new `file` to write; standard output without")
 	return cmd
 }
 
@@ -114,7 +39,7 @@ func (o *toolsOptions) flags(cmd *cobra.Command) {
 
 // survey is what was seen in a stream.
 type survey struct {
-	*suggest.Survey
+	*suggest.ToolSurvey
 	bad undecoded
 }
 
@@ -128,7 +53,7 @@ func (o *toolsOptions) survey(cmd *cobra.Command, input string) (*survey, error)
 	if err != nil {
 		return nil, err
 	}
-	s := &survey{Survey: suggest.NewSurvey(set.Catalogue())}
+	s := &survey{ToolSurvey: suggest.NewToolSurvey(set.Catalogue())}
 	s.bad, err = eachEvent(cmd, input, o.format, o.quiet, func(_ []byte, e *event.Event) error {
 		s.Add(e, o.ignore)
 		return nil
