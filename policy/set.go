@@ -234,7 +234,7 @@ func Parse(b []byte) (*Set, error) {
 		c.baseline(d, src, at("baselines", i))
 	}
 	for i, d := range def.Rules {
-		c.rule(d, src, at("rules", i))
+		c.addRule(d, src, at("rules", i))
 	}
 	if err := errors.Join(c.problems()...); err != nil {
 		return nil, err
