@@ -20,8 +20,8 @@ import (
 // Rules are all rules, by id.
 func (s *Set) Rules() []*rules.Rule { return slices.Clone(s.rules) }
 
-// RuleJSON is a rule as it is written, as canonical JSON: without its tests, and what stands in
-// files that it names is in it.
+// RuleJSON is a rule as canonical JSON, without its tests and with the contents of the files that
+// it names.
 func (s *Set) RuleJSON(id string) json.RawMessage { return s.ruleDefs[id] }
 
 // RuleFile says where a rule was read; "" if it came over the wire.
@@ -30,7 +30,7 @@ func (s *Set) RuleFile(id string) string { return s.ruleFiles[id] }
 func (c *collector) loadRules(files []*file) {
 	for _, f := range files {
 		f.rules, f.lines = true, strings.Split(string(f.text), "\n")
-		for _, p := range f.problems { // what was wrong with the file as a whole
+		for _, p := range f.problems { // of the file as a whole
 			p.Code = "R001"
 		}
 	}
@@ -57,7 +57,7 @@ type ruleCompiler struct {
 
 // addRule compiles a rule and keeps it, if it has an id of its own.
 func (c *collector) addRule(d ruleDef, src *source, path string) {
-	c.use(src)
+	c.addSource(src)
 	r := &ruleCompiler{collector: c, def: d, src: src, path: path, bad: src.reporter(path)}
 	if !r.identify() {
 		return
@@ -144,7 +144,7 @@ func (r *ruleCompiler) word(field, s, unset string, words []string) string {
 		return unset
 	}
 	if !slices.Contains(words, s) {
-		r.bad(field, "unknown %s %s; %s", field, event.Quote(s), choose(s, words))
+		r.bad(field, "unknown %s %s; %s", field, event.Quote(s), didYouMean(s, words))
 	}
 	return s
 }
@@ -173,7 +173,7 @@ func (r *ruleCompiler) readCondition() {
 	for i, w := range d.By {
 		k, ok := rules.ParseKey(w)
 		if !ok {
-			r.bad(at("by", i), "unknown key %s; %s", event.Quote(w), choose(w, rules.Keys()))
+			r.bad(at("by", i), "unknown key %s; %s", event.Quote(w), didYouMean(w, rules.Keys()))
 		}
 		r.input.By = append(r.input.By, k)
 	}
@@ -323,7 +323,7 @@ type member struct {
 	raw  json.RawMessage
 }
 
-// members are the members of a JSON object in the order in which they are written.
+// members are the members of a JSON object, in the order in which they are written.
 func members(bad report, path string, raw json.RawMessage) (out []member) {
 	if len(raw) == 0 {
 		return nil
@@ -359,7 +359,7 @@ func pairs(bad report, path string, raw json.RawMessage) (out []rules.Pair) {
 	for _, m := range members(bad, path, raw) {
 		var s string
 		if json.Unmarshal(m.raw, &s) != nil {
-			s = string(m.raw) // a number or a truth value is an expression, too
+			s = string(m.raw) // a number or a boolean is an expression, too
 		}
 		out = append(out, rules.Pair{Name: m.name, Expr: s})
 	}

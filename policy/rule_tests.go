@@ -60,7 +60,7 @@ func (r *ruleCompiler) readTests() {
 					"%v; write it as {seen: {destination: false}, p: {rarity: 0.001}, quantile: {records: 20}, expected: {events: 3}}",
 					err)
 			} else if word, known := test.Learned.UnknownWord(); word != "" {
-				bad(where+".baseline", "no baseline knows %s; %s", event.Quote(word), choose(word, known))
+				bad(where+".baseline", "no baseline knows %s; %s", event.Quote(word), didYouMean(word, known))
 			}
 		}
 		var err error
@@ -86,8 +86,8 @@ func (s *Set) Awake() *Set {
 	return &out
 }
 
-// argumentsOfTests has, by rule, the paths of arguments that the rule asks for and some event of its
-// tests has.
+// argumentsOfTests has, by rule, the paths of arguments that the rule asks for and some event of
+// its tests has.
 func (s *Set) argumentsOfTests() map[string]map[string]bool {
 	asked := map[string][]string{} // paths that each rule asks for
 	for _, r := range s.rules {
