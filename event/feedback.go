@@ -66,7 +66,7 @@ type BaselineOrder struct {
 }
 
 // BaselineOps are what can be done with a baseline: freeze and unfreeze what it learns; suspect: it
-// may be poisoned, so it scores and calls nobody until it is unfrozen, reset or rolled back; reset
+// may be poisoned, so it scores and raises no alert until it is unfrozen, reset or rolled back; reset
 // forgets it; rollback goes back to an earlier snapshot; import puts one from elsewhere in its
 // place; approve and reject decide what waits in quarantine.
 var BaselineOps = []string{"freeze", "unfreeze", "suspect", "reset", "rollback", "import", "approve", "reject"}

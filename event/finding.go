@@ -93,7 +93,7 @@ type Finding struct {
 	Analytic Analytic
 	Severity Severity
 	Risk     int  // 0–100, of this finding alone
-	Alert    bool // false: a signal, recorded but nobody is called
+	Alert    bool // false: a signal, which is recorded and raises no alert
 	// Incomplete: made while a source of facts was left out or state had been dropped, so more may
 	// be behind it.
 	Incomplete bool
@@ -177,7 +177,7 @@ func uid(parts ...string) string {
 // it and to check it.
 type Anomaly struct {
 	P     float64 // p-value
-	Alpha float64 // p-value below which the persona's alert budget lets a test of this family call somebody
+	Alpha float64 // p-value below which the persona's alert budget lets a test of this family raise an alert
 	// Family and Test name the kind of test, as `wayward baseline audit` counts them.
 	Family, Test string
 	// Feature is what was counted or seen: events, records, bytes, amount, cost, subjects,

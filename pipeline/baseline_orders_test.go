@@ -11,16 +11,16 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// registry is a city whose baselines are published and read, one agent of which works every day.
+// registry is both stages whose baselines are published and read, one agent of which works every day.
 type registry struct {
-	*city
+	*bothStages
 	snapshotCache *snapshotCache
 	n             int
 	topic         map[string]bool // keys of snapshots that a compacted topic of baselines still has
 }
 
 func newRegistry(t *testing.T) *registry {
-	r := &registry{topic: map[string]bool{}, city: newCity(t, 1, 1, 1, setOf(t, armed(true, "")))}
+	r := &registry{topic: map[string]bool{}, bothStages: newBothStages(t, 1, 1, 1, setOf(t, armed(true, "")))}
 	r.snapshotCache = newSnapshotCache(t.Context(), nil, nil, "wayward.baselines", r.rules.facts,
 		slog.New(slog.DiscardHandler))
 	r.behaviours[0].models = r.snapshotCache
@@ -65,7 +65,7 @@ func (r *registry) order(o event.BaselineOrder) (refused string) {
 	f := event.Feedback{ID: fmt.Sprint("o", r.n), Time: r.now, Tenant: "t1", Type: event.BaselineFeedback,
 		Scope: event.Scope{Type: event.PersonaScope, ID: "clerk", Tenant: "t1"}, Baseline: &o, By: "alice"}
 	f.Sign(keyOf("alice"))
-	r.answer("agent.feedback", f.Append(nil))
+	r.viaIngress("agent.feedback", f.Append(nil))
 	r.settle()
 	if after := fmt.Sprint(r.dead); after != before {
 		return after

@@ -12,6 +12,9 @@ import (
 	"github.com/wayward-sec/wayward/policy"
 )
 
+// dayCloses is how long after its end, in milliseconds of event time, a day is closed.
+const dayCloses = 50 * 60_000
+
 // deltaFacts is a facts record with one delta of some events.
 func deltaFacts(set *policy.Set, source int32, k keyDay, events uint64, offset int64) record {
 	b := appendFactsHead(nil, factsHead{source: source, watermark: noTime, set: set.Hash()})
@@ -39,7 +42,7 @@ func TestTheOrderOfDeltasDoesNotShowInSnapshots(t *testing.T) {
 		for source := range int32(3) {
 			list = append(list,
 				record{value: appendFactsHead(nil,
-					factsHead{source: source, watermark: (day+3)*baselines.DayMS + closeAfter + r.Int64N(hour),
+					factsHead{source: source, watermark: (day+3)*baselines.DayMS + dayCloses + r.Int64N(hour),
 						set: none.Hash()})})
 		}
 		b := newRelation(0, engine(t, 3, 1, none), none)
@@ -87,21 +90,19 @@ func TestDaysOfSilence(t *testing.T) {
 	// of each day.
 	var want map[int64]string
 	for _, step := range []int64{1, 7, 40, 2000} {
-		b := newRelation(0, engine(t, 1, 1, none), none)
-		b.replay = true
-		b.begin(1, true)
+		b := newFileRelation(0, engine(t, 1, 1, none), none, false, false)
 		rec := deltaFacts(none, 0, keyDay{key, day}, 3, 0)
 		if err := b.apply(mainLog, &rec); err != nil {
 			t.Fatal(err)
 		}
 		for at := day + 1; ; at = min(at+step, day+2000) {
-			b.advanceTo(at*baselines.DayMS + closeAfter)
+			b.advanceTo(at*baselines.DayMS + dayCloses)
 			if at == day+2000 {
 				break
 			}
 		}
 		got, closings := map[int64]string{}, 0
-		for _, c := range b.closings {
+		for _, c := range b.takeClosed().closings {
 			closings++
 			for d := max(c.From, day-2); d <= c.To; d++ {
 				s, _ := c.For(key)

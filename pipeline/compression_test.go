@@ -9,7 +9,7 @@ import (
 
 // codecs counts the batches of a topic by their codec, as they lie on the broker: 0 none, 1 gzip, 2
 // snappy, 3 lz4, 4 zstd.
-func (s *street) codecs(topic string) map[int16]int {
+func (s *liveEngine) codecs(topic string) map[int16]int {
 	s.Helper()
 	meta := kmsg.NewPtrMetadataRequest()
 	of := kmsg.NewMetadataRequestTopic()
@@ -61,7 +61,7 @@ func TestWhatOthersReadIsPackedAsTheConfigSays(t *testing.T) {
 	const none, gzip, zstd = 0, 1, 4
 	for name, want := range map[string]int16{"gzip": gzip, "": gzip, "zstd": zstd, "none": none} {
 		t.Run("compression "+name, func(t *testing.T) {
-			s := newStreet(t, liveSet(t, "1m"))
+			s := newLiveEngine(t, liveSet(t, "1m"))
 			s.topics.Compression = name
 			s.run()
 			s.act("a1", "clerk", "rm", 0)

@@ -84,9 +84,6 @@ func every(t testing.TB, s *shard) map[string]*page {
 	return out
 }
 
-// imageOf is the whole state of a shard: its pages by key, and the rest under the empty key.
-func imageOf(s *shard) map[string]string { return s.image() }
-
 // restore loads a shard that is empty from an image, as the engine loads one from the disk.
 func restore(t testing.TB, s *shard, image map[string]string) {
 	t.Helper()

@@ -20,7 +20,7 @@ import (
 // key's. Its breaker is one all the same, where people and gateways reach it.
 func TestTheBreakerOfAMisroutedAgentIsOne(t *testing.T) {
 	for seed := range uint64(20) {
-		c := newCity(t, seed, 4, 2, setOf(t, armed(true, "")))
+		c := newBothStages(t, seed, 4, 2, setOf(t, armed(true, "")))
 		scope := event.Scope{Type: event.AgentScope, Tenant: "t1", ID: "agent-1"}
 		home := byKey(event.AppendKey(nil, "t1", "agent-1"), 4)
 		wrong := int64(0)
@@ -45,7 +45,7 @@ func TestTheBreakerOfAMisroutedAgentIsOne(t *testing.T) {
 		}
 		c.now += 1000
 		f := event.Feedback{Type: event.RestoreFeedback, Scope: scope}
-		c.person(0, f)
+		c.sendFeedback(0, f)
 		c.settle()
 		if got = c.commands[scope.Key()]; len(got) != 2 || got[1].Action != event.Restore || got[1].Epoch != 2 {
 			t.Errorf("seed %d: commands after a restore: %+v; refused: %v", seed, got, c.dead)

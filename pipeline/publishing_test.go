@@ -15,6 +15,7 @@ import (
 // A snapshot larger than a broker takes at once travels in pieces: through the topic it comes to
 // the snapshot cache and to those who read, and goes as it came.
 func TestALargeSnapshotTravelsInPieces(t *testing.T) {
+	const most = 512 << 10 // bytes of a piece
 	day, key := int64(midnight/baselines.DayMS), baselines.Key{Tenant: "t", Persona: "clerk"}
 	d := baselines.Delta{Events: 1, AgentDays: 400}
 	for f := range rarity.Fields {
@@ -30,7 +31,7 @@ func TestALargeSnapshotTravelsInPieces(t *testing.T) {
 	m := baselines.Learn(nil, key, day, &d, baselines.Terms{Approved: true})
 	value := m.Append(nil)
 	t.Logf("%d KiB", len(value)>>10)
-	if len(value) <= pieceBytes {
+	if len(value) <= most {
 		t.Fatalf("only %d bytes: one piece", len(value))
 	}
 	b := newRelation(0, engine(t, 1, 1, none), none)
@@ -49,7 +50,7 @@ func TestALargeSnapshotTravelsInPieces(t *testing.T) {
 			pieces++
 			topic[string(o.key)] = true
 		}
-		if len(o.value) > pieceBytes {
+		if len(o.value) > most {
 			t.Errorf("a piece of %d bytes", len(o.value))
 		}
 		l.take(o.key, o.value)
@@ -57,7 +58,7 @@ func TestALargeSnapshotTravelsInPieces(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if pieces != (len(value)+pieceBytes-1)/pieceBytes || pieces < 2 {
+	if pieces != (len(value)+most-1)/most || pieces < 2 {
 		t.Errorf("%d bytes in %d pieces", len(value), pieces)
 	}
 	models := read.Models(true, func(err error) { t.Error(err) })

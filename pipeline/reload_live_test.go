@@ -21,7 +21,7 @@ import (
 func TestAnotherSetTakesEffectWhileTheEngineRuns(t *testing.T) {
 	const kept = `{"id":"kept","title":"x","by":["agent"],"within":"10m","steps":[{"name":"a","where":"tool.name == \"search\""},{"name":"b","where":"tool.name == \"mail\""}]}`
 	const aside = `{"id":"by-user","title":"x","by":["user"],"within":"10m","steps":[{"name":"a","where":"tool.name == \"search\""},{"name":"b","where":"tool.name == \"mail\""}]}`
-	s := newStreet(t,
+	s := newLiveEngine(t,
 		setOf(t, `{"v":1,"rules":[`+kept+`,`+aside+`,{"id":"gone","title":"x","where":"tool.name == \"rm\""}]}`))
 	s.run()
 	count := func(rule string) (n int) {
@@ -52,7 +52,7 @@ func TestAnotherSetTakesEffectWhileTheEngineRuns(t *testing.T) {
 // A rule that fails with every event is turned off, by a record like any other change, and the
 // others go on.
 func TestARuleThatFailsIsTurnedOff(t *testing.T) {
-	s := newStreet(t,
+	s := newLiveEngine(t,
 		setOf(t,
 			`{"v":1,"rules":[{"id":"bad","title":"x","suppress":"1s","where":"tool.name == \"search\" and resource.labels[0] == \"pii\""},{"id":"good","title":"x","suppress":"1s","where":"tool.name == \"search\""}]}`))
 	s.run()
@@ -88,7 +88,7 @@ func TestARuleThatFailsIsTurnedOff(t *testing.T) {
 }
 
 // metric is the value of a metric with these labels, in any order; 0 if there is none.
-func (s *street) metric(name string, labels ...string) float64 {
+func (s *liveEngine) metric(name string, labels ...string) float64 {
 	families, err := s.registry.Gather()
 	if err != nil {
 		s.Fatal(err)
@@ -113,7 +113,7 @@ func (s *street) metric(name string, labels ...string) float64 {
 }
 
 // busy lets an agent act again and again until it is told to stop.
-func (s *street) busy(agent, tool string) (stop func()) {
+func (s *liveEngine) busy(agent, tool string) (stop func()) {
 	ctx, cancel := context.WithCancel(s.Context())
 	var done sync.WaitGroup
 	done.Go(func() {

@@ -22,9 +22,9 @@ import (
 	"github.com/wayward-sec/wayward/state"
 )
 
-// street is the embedded broker, a real engine on it, and somebody who reads everything that it
-// says.
-type street struct {
+// liveEngine is the embedded broker, a real engine on it, and a consumer of everything that it
+// writes.
+type liveEngine struct {
 	*testing.T
 	broker *broker.Embedded
 	topics broker.Topics
@@ -39,10 +39,10 @@ type street struct {
 	registry *prometheus.Registry // of the engine that was started last
 }
 
-func newStreet(t *testing.T, set *policy.Set) *street {
+func newLiveEngine(t *testing.T, set *policy.Set) *liveEngine {
 	t.Parallel()
-	s := &street{T: t, broker: startEmbedded(t, t.TempDir()), topics: broker.DefaultTopics(), set: set, stop: func() {},
-		updates: make(chan *policy.Set)}
+	s := &liveEngine{T: t, broker: startEmbedded(t, t.TempDir()), topics: broker.DefaultTopics(), set: set,
+		stop: func() {}, updates: make(chan *policy.Set)}
 	s.topics.Partitions, s.topics.FactsPartitions = 3, 2
 	var err error
 	if s.cl, err = kgo.NewClient(kgo.SeedBrokers(s.broker.Addr()), kgo.RecordPartitioner(broker.Partitioner),
@@ -65,10 +65,10 @@ func newStreet(t *testing.T, set *policy.Set) *street {
 	return s
 }
 
-func (s *street) options() []kgo.Opt { return []kgo.Opt{kgo.SeedBrokers(s.broker.Addr())} }
+func (s *liveEngine) options() []kgo.Opt { return []kgo.Opt{kgo.SeedBrokers(s.broker.Addr())} }
 
 // run starts an engine with an empty state.
-func (s *street) run() {
+func (s *liveEngine) run() {
 	s.Helper()
 	store, err := state.Open("")
 	if err != nil {
@@ -78,7 +78,7 @@ func (s *street) run() {
 	done := make(chan error, 1)
 	s.registry = prometheus.NewRegistry()
 	go func() {
-		done <- Run(ctx, Config{Options: s.options(), Topics: s.topics, Group: "street", Instance: "0", Store: store,
+		done <- Run(ctx, Config{Options: s.options(), Topics: s.topics, Group: "live", Instance: "0", Store: store,
 			Policy: s.set, Encoder: &ocsf{}, Metrics: NewMetrics(s.registry),
 			Log: slog.New(slog.NewTextHandler(&s.log, nil)), TransactionEvery: time.Millisecond, Updates: s.updates})
 	}()
@@ -93,7 +93,7 @@ func (s *street) run() {
 }
 
 // until reads on until something is so.
-func (s *street) until(what string, ok func() bool) {
+func (s *liveEngine) until(what string, ok func() bool) {
 	s.Helper()
 	ctx, cancel := context.WithTimeout(s.Context(), 60*time.Second)
 	defer cancel()
@@ -106,7 +106,7 @@ func (s *street) until(what string, ok func() bool) {
 	}
 }
 
-func (s *street) put(topic string, key, value []byte) {
+func (s *liveEngine) put(topic string, key, value []byte) {
 	s.Helper()
 	if err := s.cl.ProduceSync(s.Context(), &kgo.Record{Topic: topic, Partition: -1, Key: key,
 		Value: value}).FirstErr(); err != nil {
@@ -115,7 +115,7 @@ func (s *street) put(topic string, key, value []byte) {
 }
 
 // act is a call of an agent now, or a little later.
-func (s *street) act(agent, persona, tool string, later time.Duration) {
+func (s *liveEngine) act(agent, persona, tool string, later time.Duration) {
 	s.Helper()
 	s.n++
 	s.put(s.topics.Events, event.AppendKey(nil, "acme", agent),
@@ -125,7 +125,7 @@ func (s *street) act(agent, persona, tool string, later time.Duration) {
 }
 
 // commands are those about a scope, in the order of the topic.
-func (s *street) commands(scope event.Scope) (out []event.Command) {
+func (s *liveEngine) commands(scope event.Scope) (out []event.Command) {
 	s.Helper()
 	for _, r := range s.read {
 		if r.Topic == s.topics.Commands && string(r.Key) == scope.Key() {
@@ -148,7 +148,7 @@ func said(list []event.Command) (out []string) {
 }
 
 // state is the last state of a scope; "": none, or closed.
-func (s *street) state(scope event.Scope) (action, enforced string, epoch int64) {
+func (s *liveEngine) state(scope event.Scope) (action, enforced string, epoch int64) {
 	s.Helper()
 	for _, r := range slices.Backward(s.read) {
 		if r.Topic == s.topics.Breakers && string(r.Key) == scope.Key() {
@@ -165,14 +165,14 @@ func (s *street) state(scope event.Scope) (action, enforced string, epoch int64)
 	return "", "", 0
 }
 
-func (s *street) ack(c event.Command, status event.AckStatus) {
+func (s *liveEngine) ack(c event.Command, status event.AckStatus) {
 	s.Helper()
 	a := event.Ack{CommandID: c.ID, Scope: c.Scope, Epoch: c.Epoch, Time: time.Now().UnixMilli(), Status: status,
 		By: "gateway"}
 	s.put(s.topics.Acks, nil, a.Append(nil))
 }
 
-func (s *street) feedback(kind event.FeedbackType, scope event.Scope, sign bool) []byte {
+func (s *liveEngine) feedback(kind event.FeedbackType, scope event.Scope, sign bool) []byte {
 	s.Helper()
 	s.n++
 	f := event.Feedback{ID: fmt.Sprint("f", s.n), Time: time.Now().UnixMilli(), Tenant: scope.Tenant, Type: kind,
@@ -189,7 +189,7 @@ func (s *street) feedback(kind event.FeedbackType, scope event.Scope, sign bool)
 }
 
 // alerted counts findings of a rule.
-func (s *street) alerted(rule string) (n int) {
+func (s *liveEngine) alerted(rule string) (n int) {
 	for _, r := range s.read {
 		if r.Topic == s.topics.Alerts && strings.Contains(string(r.Value), rule) {
 			n++
@@ -199,7 +199,7 @@ func (s *street) alerted(rule string) (n int) {
 }
 
 // dead counts dead letters of a reason.
-func (s *street) dead(reason string) (n int) {
+func (s *liveEngine) dead(reason string) (n int) {
 	for _, r := range s.read {
 		if r.Topic == s.topics.DLQ &&
 			slices.ContainsFunc(r.Headers, func(h kgo.RecordHeader) bool {
@@ -230,7 +230,7 @@ func userScope(id string) event.Scope {
 
 // The whole life of a command on a real engine: violation, block, ack, defiance, restore.
 func TestAViolationIsStoppedAndReleased(t *testing.T) {
-	s := newStreet(t, liveSet(t, "1m"))
+	s := newLiveEngine(t, liveSet(t, "1m"))
 	s.run()
 	for _, x := range []struct {
 		agent, persona string
@@ -275,7 +275,7 @@ func TestAViolationIsStoppedAndReleased(t *testing.T) {
 
 // What the wall clock decides: the end of a duration, an ack that does not come.
 func TestTheClockEndsBreakersAndMissesAcks(t *testing.T) {
-	s := newStreet(t, liveSet(t, "1s"))
+	s := newLiveEngine(t, liveSet(t, "1s"))
 	s.run()
 	s.act("b1", "brief", "rm", 0)
 	s.until("it ends by itself", func() bool { return len(s.commands(agentScope("b1"))) == 2 })
@@ -297,14 +297,14 @@ func TestTheClockEndsBreakersAndMissesAcks(t *testing.T) {
 }
 
 // committed is what the behaviour stage has judged, against what there is.
-func (s *street) judgedAll() bool {
+func (s *liveEngine) judgedAll() bool {
 	s.Helper()
 	adm := kadm.NewClient(s.cl)
 	ends, err := adm.ListEndOffsets(s.Context(), s.topics.Events)
 	if err != nil {
 		s.Fatal(err)
 	}
-	o, err := adm.FetchOffsets(s.Context(), "street-behaviour")
+	o, err := adm.FetchOffsets(s.Context(), "live-behaviour")
 	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
 		s.Fatal(err)
 	}
@@ -318,16 +318,16 @@ func (s *street) judgedAll() bool {
 
 // crash throws away what an unclean stop of the embedded broker throws away. torn changes what is
 // there in between.
-func (s *street) crash(torn func()) *Resume {
+func (s *liveEngine) crash(torn func()) *Resume {
 	s.Helper()
 	s.stop()
 	torn()
-	r, err := ReadResume(s.Context(), s.options(), s.topics, "street")
+	r, err := ReadResume(s.Context(), s.options(), s.topics, "live")
 	if err != nil {
 		s.Fatal(err)
 	}
 	if err := s.broker.DiscardInternal(s.Context(), s.topics.Discardable(),
-		[]string{"street-ingress", "street-behaviour", "street-relation"}); err != nil {
+		[]string{"live-ingress", "live-behaviour", "live-relation"}); err != nil {
 		s.Fatal(err)
 	}
 	return r
@@ -336,7 +336,7 @@ func (s *street) crash(torn func()) *Resume {
 // After control, journal, facts and all state are gone, what was said to the world holds: epochs,
 // open breakers, who was restored. Nobody is stopped again for what was judged before.
 func TestBreakersOutliveEverythingBehindThem(t *testing.T) {
-	s := newStreet(t, liveSet(t, "1m"))
+	s := newLiveEngine(t, liveSet(t, "1m"))
 	s.run()
 	session := event.Scope{Type: event.SessionScope, Tenant: "acme", Agent: "a5", ID: "s1"}
 	s.act("a1", "clerk", "rm", 0)   // blocked, applied
@@ -396,7 +396,7 @@ func TestBreakersOutliveEverythingBehindThem(t *testing.T) {
 			t.Errorf("round %d: %d scopes, want %d", round, r.Scopes(), wantScopes)
 		}
 		if round == 2 { // died between the two, once
-			again, err := ReadResume(t.Context(), s.options(), s.topics, "street")
+			again, err := ReadResume(t.Context(), s.options(), s.topics, "live")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -455,9 +455,9 @@ func TestBreakersOutliveEverythingBehindThem(t *testing.T) {
 }
 
 func TestThereMayBeNothingToResume(t *testing.T) {
-	for name, make := range map[string]func(s *street){
-		"nothing was ever done": func(*street) {},
-		"an older installation without topics for commands": func(s *street) {
+	for name, make := range map[string]func(s *liveEngine){
+		"nothing was ever done": func(*liveEngine) {},
+		"an older installation without topics for commands": func(s *liveEngine) {
 			if _, err := kadm.NewClient(s.cl).DeleteTopics(t.Context(), s.topics.Commands, s.topics.Breakers,
 				s.topics.Control); err != nil {
 				s.Fatal(err)
@@ -465,9 +465,9 @@ func TestThereMayBeNothingToResume(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newStreet(t, liveSet(t, "1m"))
+			s := newLiveEngine(t, liveSet(t, "1m"))
 			make(s)
-			r, err := ReadResume(t.Context(), s.options(), s.topics, "street")
+			r, err := ReadResume(t.Context(), s.options(), s.topics, "live")
 			if err != nil || r.Scopes() != 0 {
 				t.Fatalf("%+v, %v", r, err)
 			}

@@ -41,9 +41,9 @@ func TestTheKeyOfOneTenantReachesNoOther(t *testing.T) {
 		{"another's case", event.Scope{Type: event.TenantScope, Tenant: "T1", ID: "T1"}, "T1", "wrong_tenant"},
 	} {
 		t.Run(x.name, func(t *testing.T) {
-			c := newCity(t, 1, 2, 2, setOf(t, armed(true, "")))
+			c := newBothStages(t, 1, 2, 2, setOf(t, armed(true, "")))
 			// a breaker of the other's, set by who may
-			c.person(0, event.Feedback{Type: event.TripFeedback, Scope: agent})
+			c.sendFeedback(0, event.Feedback{Type: event.TripFeedback, Scope: agent})
 			c.settle()
 			before := len(c.all)
 			for i, kind := range []event.FeedbackType{event.TripFeedback, event.RestoreFeedback} {
@@ -53,7 +53,7 @@ func TestTheKeyOfOneTenantReachesNoOther(t *testing.T) {
 					f.Action = event.Kill
 				}
 				f.Sign(keyOf("bob"))
-				c.answer("agent.feedback", f.Append(nil))
+				c.viaIngress("agent.feedback", f.Append(nil))
 				c.settle()
 			}
 			if got := len(c.all) - before; x.why == "" && got != 2 || x.why != "" && (got != 0 || c.dead[x.why] != 2) {
@@ -76,8 +76,8 @@ func TestAnIdThatLooksLikeAnothersScopeIsOnesOwn(t *testing.T) {
 			"session's id": {Type: event.SessionScope, ID: id, Agent: "agent-1"},
 		} {
 			s.Tenant = "t1"
-			c := newCity(t, 1, 2, 2, setOf(t, armed(true, "")))
-			c.person(0, event.Feedback{Type: event.TripFeedback, Scope: other})
+			c := newBothStages(t, 1, 2, 2, setOf(t, armed(true, "")))
+			c.sendFeedback(0, event.Feedback{Type: event.TripFeedback, Scope: other})
 			c.settle()
 			before := string(c.breakers[other.Key()])
 			if before == "" {
@@ -90,7 +90,7 @@ func TestAnIdThatLooksLikeAnothersScopeIsOnesOwn(t *testing.T) {
 					f.Action = event.Kill
 				}
 				f.Sign(keyOf("bob"))
-				c.answer("agent.feedback", f.Append(nil))
+				c.viaIngress("agent.feedback", f.Append(nil))
 				c.settle()
 			}
 			if after := string(c.breakers[other.Key()]); after != before {

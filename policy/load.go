@@ -2,102 +2,54 @@ package policy
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"reflect"
-	"regexp"
-	"slices"
-	"strconv"
 	"strings"
 	"unicode/utf8"
-
-	"go.yaml.in/yaml/v3"
-
-	"github.com/wayward-sec/wayward/event"
-	"github.com/wayward-sec/wayward/event/spelling"
 )
 
-// Bounds of what Load reads, so that a wrong path or a bad file cannot take the machine down.
+// Bounds of what Load reads, so that a wrong path or a bad file cannot use up the machine.
 const (
 	maxFile    = 1 << 20 // bytes
 	maxEntries = 10_000  // entries of lists in one file, aliases followed
 	maxFiles   = 1_000   // in one folder
 )
 
-// Problem is something wrong with a definition: where, what, and what to do about it.
-type Problem struct {
-	File         string
-	Line, Column int    // 0: not known
-	Code         string // of a rule: R101 and so on
-	What         string // "what is wrong; what to do"
-	Snippet      string // of a rule: its line, and a caret below
-}
-
-func (p *Problem) Error() string {
-	s := place{p.File, p.Line, p.Column}.String() + ": "
-	if p.Code != "" {
-		s += p.Code + " "
-	}
-	if s += p.What; p.Snippet != "" {
-		s += "\n" + p.Snippet
-	}
-	return s
-}
-
-// place is where something was read.
-type place struct {
-	file      string
-	line, col int
-}
-
-func (p place) String() string {
-	s := p.file
-	if p.line > 0 {
-		s += ":" + strconv.Itoa(p.line)
-	}
-	if p.col > 0 {
-		s += ":" + strconv.Itoa(p.col)
-	}
-	return s
-}
-
 // Load reads dir/{tenants,tools,personas,limits,inventory,response,baselines,rules}/*.yaml (or
 // .yml). Each file has a list under the key that its folder is named after (in response a mapping;
-// in rules each document is one rule); a file may hold several YAML documents. Missing folders are
-// fine. The built-in limits hold until the user defines one; `builtin: true` or `false` in a file
-// of limits says so outright. What looks as if it was meant to be read and is not is a problem, as
-// is a folder with nothing in it.
+// in rules each document is one rule). A file may hold several YAML documents. Missing folders are
+// fine. The built-in limits hold until the user defines one, unless `builtin: true` or `false` in a
+// file of limits decides it. A file that looks like a policy and is not read is a problem, and so
+// is a folder without any policy.
 //
-// If anything is wrong there is no set, and the errors, each a *Problem, name every fault of every
-// file.
+// If anything is wrong there is no set. The errors, each a *Problem, are all that is wrong in all
+// files.
 func Load(dir string) (*Set, []error) { return LoadShadow(dir, "") }
 
 // ShadowPrefix is what the ids of rules of a shadow folder begin with.
 const ShadowPrefix = "shadow."
 
-// LoadShadow reads the rules of a second folder, too, if there is one: they run beside the others
-// in mode shadow, whatever they say, under ids with ShadowPrefix. What else is in that folder is
-// not read.
+// LoadShadow also reads the rules of a second folder, if one is named. They run beside the others
+// in mode shadow, whatever mode they have, under ids with ShadowPrefix. Nothing else in that folder
+// is read.
 func LoadShadow(dir, shadow string) (*Set, []error) {
 	c := newCollector()
-	c.root(dir, Folders())
+	c.checkFolder(dir, Folders())
 	for _, s := range sections {
 		s.read(c, c.files(filepath.Join(dir, s.folder)))
 	}
-	c.nothing(dir)
+	c.checkNotEmpty(dir)
 	if shadow != "" {
 		c.shadow = true
-		c.root(shadow, []string{"rules"})
+		c.checkFolder(shadow, []string{"rules"})
 		dir := filepath.Join(shadow, "rules")
 		files := c.files(dir)
 		if c.loadRules(files); len(files) == 0 {
 			src := &source{file: dir}
-			c.use(src)
+			c.addSource(src)
 			src.problem(place{file: dir}, "no rules for the shadow; put them into files here")
 		}
 	}
@@ -107,8 +59,8 @@ func LoadShadow(dir, shadow string) (*Set, []error) {
 	return c.set(), nil
 }
 
-// sections are the folders of a set, in the order in which they are read: what refers to another
-// comes after it.
+// sections are the folders of a set, in the order in which they are read: definitions come after
+// those that they refer to.
 var sections = []struct {
 	folder string
 	read   func(c *collector, files []*file)
@@ -129,7 +81,7 @@ func each[T any](c *collector, files []*file, read func(def *T, src *source)) {
 		for _, doc := range f.documents() {
 			var def T
 			src := f.decode(doc, &def)
-			c.use(src)
+			c.addSource(src)
 			read(&def, src)
 		}
 	}
@@ -141,7 +93,7 @@ func (c *collector) loadPersonas(files []*file) {
 	}
 	each(c, files, func(d *doc, src *source) {
 		for i, p := range d.Personas {
-			c.persona(p, src, at("personas", i))
+			c.addPersona(p, src, at("personas", i))
 		}
 	})
 	c.inherit()
@@ -157,7 +109,7 @@ func (c *collector) loadLimits(files []*file) {
 	var said place
 	each(c, files, func(d *doc, src *source) {
 		for i, l := range d.Limits {
-			add = append(add, func() { c.limit(l, src, at("limits", i)) })
+			add = append(add, func() { c.addLimit(l, src, at("limits", i)) })
 		}
 		switch {
 		case d.Builtin == nil:
@@ -168,7 +120,7 @@ func (c *collector) loadLimits(files []*file) {
 		}
 	})
 	if builtin == nil && len(add) == 0 || builtin != nil && *builtin {
-		c.builtin()
+		c.addBuiltins()
 	}
 	for _, f := range add {
 		f()
@@ -178,8 +130,8 @@ func (c *collector) loadLimits(files []*file) {
 // file is one file's text and what is wrong with it as a whole.
 type file struct {
 	source
-	text []byte
-	left int // entries
+	text        []byte
+	entriesLeft int // entries
 }
 
 // files reads a folder, in the order of names.
@@ -189,7 +141,7 @@ func (c *collector) files(dir string) []*file {
 		return nil
 	}
 	whole := &source{file: dir}
-	c.use(whole)
+	c.addSource(whole)
 	if err != nil {
 		whole.problem(place{file: dir}, "%v; make it a folder that can be read", cause(err))
 		return nil
@@ -201,7 +153,7 @@ func (c *collector) files(dir string) []*file {
 			continue
 		}
 		if !isPolicyFile(e.Name()) {
-			stray(whole, dir, e)
+			reportStray(whole, dir, e)
 			continue
 		}
 		c.read++
@@ -209,8 +161,8 @@ func (c *collector) files(dir string) []*file {
 			whole.problem(place{file: dir}, "more than %d files; put several definitions into one", maxFiles)
 			break
 		}
-		f := &file{source: source{file: filepath.Join(dir, e.Name())}, left: maxEntries}
-		c.use(&f.source)
+		f := &file{source: source{file: filepath.Join(dir, e.Name())}, entriesLeft: maxEntries}
+		c.addSource(&f.source)
 		f.read()
 		files = append(files, f)
 	}
@@ -254,409 +206,4 @@ func (f *file) read() {
 		return
 	}
 	f.text = nil
-}
-
-// cause is an error without the path that stands before it anyway.
-func cause(err error) error {
-	var p *fs.PathError
-	if errors.As(err, &p) {
-		return p.Err
-	}
-	return err
-}
-
-var yamlLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)`)
-
-// documents are the file's YAML documents, up to a fault of syntax.
-func (f *file) documents() []*yaml.Node {
-	var docs []*yaml.Node
-	d := yaml.NewDecoder(bytes.NewReader(f.text))
-	for {
-		var doc yaml.Node
-		err := d.Decode(&doc)
-		if err == io.EOF {
-			return docs
-		}
-		if err != nil {
-			f.syntax(err)
-			return docs
-		}
-		docs = append(docs, doc.Content...)
-	}
-}
-
-// parserFault is what YAML's parser says, as opposed to its scanner. The library counts the
-// parser's lines from 0, the scanner's from 1.
-var parserFault = regexp.MustCompile(
-	`^(did not find expected (<|node content|'-'|key|',')|found (undefined tag|duplicate|incompatible))`)
-
-// syntax reports what the YAML library said. It names no line where it means the first, and none
-// for an unknown anchor.
-func (f *file) syntax(err error) {
-	m := yamlLine.FindStringSubmatch(err.Error())
-	if m == nil {
-		m = []string{"", "", err.Error()}
-	}
-	line, _ := strconv.Atoi(m[1])
-	what, do := m[2], "correct the YAML here or on the line before"
-	if parserFault.MatchString(what) {
-		line++
-	}
-	if name, ok := strings.CutPrefix(what, "unknown anchor '"); ok {
-		name, _, _ = strings.Cut(name, "'")
-		if i := bytes.Index(f.text, []byte("*"+name)); i >= 0 {
-			line = 1 + bytes.Count(f.text[:i], []byte("\n"))
-		}
-		do = fmt.Sprintf(`a pattern that begins with * must be quoted, as in "*%s"`, name)
-	} else if strings.Contains(what, "alphabetic or numeric character") {
-		do = `a pattern that begins with * must be quoted, as in "*.read"`
-	} else if strings.HasSuffix(what, "',' or ']'") {
-		do = "close the list that begins here, and put a pattern with ? into quotes"
-	}
-	f.problem(place{f.file, max(line, 1), 0}, "%s; %s", what, do)
-}
-
-// source is one document: where each field of it stands, and what is wrong with it.
-type source struct {
-	file   string
-	folder string // of files that it names
-	texts  map[string]written
-	fields map[string]place // by path, such as personas[0].tools.allow[2]
-	// paths whose value could not be read: whatever else would be said about them is noise
-	broken   map[string]bool
-	problems []*Problem
-	rules    bool     // it holds rules, whose mistakes have codes and carets
-	lines    []string // of the file, if it does
-}
-
-// place is where a field stands, or what contains it.
-func (s *source) place(path string) place {
-	for p := path; p != ""; p = p[:max(strings.LastIndexAny(p, ".["), 0)] {
-		if at, ok := s.fields[p]; ok {
-			return at
-		}
-	}
-	if at, ok := s.fields[""]; ok {
-		return at
-	}
-	if s.fields == nil { // JSON, and what is built in: the path is all there is
-		return place{file: s.file + " " + path}
-	}
-	return place{s.file, 1, 1}
-}
-
-func (s *source) problem(at place, format string, args ...any) {
-	s.coded("R001", at, format, args...)
-}
-
-// coded notes a problem; in a rule with its code, and with its line and a caret.
-func (s *source) coded(code string, at place, format string, args ...any) {
-	p := &Problem{File: at.file, Line: at.line, Column: at.col, What: fmt.Sprintf(format, args...)}
-	if s.rules {
-		p.Code = code
-		if at.col > 0 && at.line > 0 && at.line <= len(s.lines) {
-			p.Snippet = caret(s.lines[at.line-1], at.col)
-		}
-	}
-	s.problems = append(s.problems, p)
-}
-
-// caret is a line with a mark below a column.
-func caret(line string, col int) string {
-	return "    " + strings.ReplaceAll(line, "\t", " ") + "\n    " + strings.Repeat(" ", max(0, col-1)) + "^"
-}
-
-// reporter reports on the fields of the definition at path.
-func (s *source) reporter(path string) report {
-	return func(field, format string, args ...any) {
-		if path != "" {
-			field = path + "." + field
-		}
-		for p := field; p != ""; p = p[:max(strings.LastIndexAny(p, ".["), 0)] {
-			if s.broken[p] {
-				return
-			}
-		}
-		s.coded(ruleCode(strings.TrimPrefix(field, path+".")), s.place(field), format, args...)
-	}
-}
-
-// decode reads a document into the struct that into points to. It is not the library's decoder,
-// since KnownFields does not reach through Node.Decode, stops at the first fault in places, and
-// forgets where each value stood. Scalars are taken as written: 5000.00 must not pass through a
-// float, nor a tool named null or 0x10 become something else.
-func (f *file) decode(doc *yaml.Node, into any) *source {
-	s := &source{file: f.file, fields: map[string]place{}, broken: map[string]bool{}, texts: map[string]written{},
-		rules: f.rules, lines: f.lines}
-	d := decoder{source: s, left: &f.left}
-	d.value(doc, "", reflect.ValueOf(into).Elem())
-	return s
-}
-
-type decoder struct {
-	*source
-	left    *int
-	hoisted []*yaml.Node // entries of needs_approval with conditions, of the persona that is being read
-}
-
-func (d *decoder) value(n *yaml.Node, path string, v reflect.Value) {
-	here := place{d.file, n.Line, n.Column}
-	d.fields[path] = here
-	if n.Kind == yaml.AliasNode {
-		n = n.Alias // once: an alias to an alias does not exist, and each entry behind it counts
-	}
-	wrong := func(format string, args ...any) {
-		d.broken[path] = true
-		d.problem(here, format, args...)
-	}
-	label := path
-	if label == "" {
-		label = "the file"
-	}
-	if n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" {
-		if path == "" {
-			return // a document of comments alone
-		}
-		wrong("%s has no value; give it one, or remove the key", label)
-		return
-	}
-	if v.Type() == reflect.TypeFor[json.RawMessage]() {
-		if text, ok := d.json(nil, n, 0); !ok {
-			wrong("%s is nested deeper than %d, or has more entries than a file may have; shorten it", label,
-				event.MaxDepth)
-		} else {
-			v.SetBytes(text)
-		}
-		if n.Kind == yaml.MappingNode {
-			for i := 0; i+1 < len(n.Content); i += 2 {
-				name := path + "." + n.Content[i].Value
-				d.fields[name] = place{d.file, n.Content[i].Line, n.Content[i].Column}
-				d.write(name, n.Content[i+1])
-			}
-		}
-		return
-	}
-	switch v.Kind() {
-	case reflect.Struct:
-		if same, ok := v.Addr().Interface().(*sameDef); ok && n.Kind == yaml.ScalarNode {
-			*same = sameDef{n.Value, n.Value}
-			d.write(path, n)
-			return
-		}
-		if n.Kind != yaml.MappingNode {
-			if path == "" {
-				wrong("the file does not begin with a key; put everything under %s", root(v.Type()))
-			} else {
-				wrong("%s needs keys; use %s", label, or(keysOf(v.Type())))
-			}
-			return
-		}
-		d.mapping(n, path, v)
-	case reflect.Slice:
-		if v.Type() == reflect.TypeFor[[]needsDef]() && n.Kind == yaml.MappingNode {
-			// one entry needs no list
-			n = &yaml.Node{Kind: yaml.SequenceNode, Line: n.Line, Column: n.Column, Content: []*yaml.Node{n}}
-		}
-		if v.Type() == reflect.TypeFor[oneOrMore]() && n.Kind == yaml.ScalarNode {
-			v.Set(reflect.MakeSlice(v.Type(), 1, 1))
-			d.value(n, path, v.Index(0))
-			return
-		}
-		if v.Type().Elem().Kind() == reflect.String && strings.HasSuffix(path, ".needs_approval") {
-			if n = d.hoist(n); n == nil {
-				return
-			}
-		}
-		if n.Kind != yaml.SequenceNode {
-			if n.Kind == yaml.ScalarNode {
-				wrong("%s is a list; write it as [%s]", label, event.Quote(n.Value))
-			} else {
-				wrong("%s is a list; begin each of its entries with -", label)
-			}
-			return
-		}
-		if len(n.Content) == 0 && v.Type().Elem().Kind() == reflect.String {
-			wrong(`%s is empty, which could mean all or none; fill it or remove it ("*" is everything)`, label)
-			return
-		}
-		if *d.left -= len(n.Content); *d.left < 0 {
-			wrong("more than %d entries in one file; split it", maxEntries)
-			return
-		}
-		v.Set(reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content)))
-		for i, entry := range n.Content {
-			d.value(entry, at(path, i), v.Index(i))
-		}
-	case reflect.Pointer: // of the one bool, so that absent is not false
-		if n.Kind != yaml.ScalarNode || n.ShortTag() != "!!bool" {
-			wrong("%s is true or false; write one of them", label)
-			return
-		}
-		b := strings.EqualFold(n.Value, "true")
-		v.Set(reflect.ValueOf(&b))
-	default:
-		switch {
-		case n.Kind != yaml.ScalarNode:
-			wrong("%s is a single text or number; write it on one line", label)
-		case !slices.Contains([]string{"!!str", "!!int", "!!float", "!!bool", "!!timestamp", "!!merge"}, n.ShortTag()):
-			wrong("%s has the tag %s; write plain text", label, event.Quote(n.ShortTag()))
-		case n.Value == "":
-			wrong("%s is empty; give it a value, or remove it", label)
-		default:
-			v.SetString(n.Value)
-			d.write(path, n)
-		}
-	}
-}
-
-// write notes where a text stands.
-func (d *decoder) write(path string, n *yaml.Node) {
-	if n.Kind != yaml.ScalarNode {
-		return
-	}
-	w := written{line: n.Line, col: n.Column, block: n.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0, text: n.Value}
-	if n.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle) != 0 {
-		w.col++
-	}
-	d.texts[path] = w
-}
-
-func (d *decoder) mapping(n *yaml.Node, path string, v reflect.Value) {
-	keys := keysOf(v.Type())
-	first := map[string]place{}
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		key, value := n.Content[i], n.Content[i+1]
-		here := place{d.file, key.Line, key.Column}
-		if key.Kind != yaml.ScalarNode {
-			d.problem(here, "a key must be a plain word; use %s", or(keys))
-			continue
-		}
-		field := key.Value
-		if path != "" {
-			field = path + "." + key.Value
-		}
-		k := slices.Index(keys, key.Value)
-		if k < 0 {
-			if key.ShortTag() == "!!merge" {
-				d.problem(here, "<< is not understood here; write the keys out, or give a list an anchor")
-				d.broken[path] = true
-				continue
-			}
-			meant := spelling.Nearest(key.Value, keys)
-			if path == "" && meant == "" && !d.rules {
-				d.problem(here, "unknown key %s; put everything under %s", event.Quote(key.Value), root(v.Type()))
-				continue
-			}
-			d.problem(here, "unknown key %s; %s", event.Quote(key.Value), choose(key.Value, keys))
-			if meant != "" { // do not also say that it is missing
-				d.broken[strings.TrimSuffix(field, key.Value)+meant] = true
-			}
-			continue
-		}
-		if before, dup := first[key.Value]; dup {
-			d.problem(here, "%s is already at %s; keep one of them", event.Quote(key.Value), before)
-			continue
-		}
-		first[key.Value] = here
-		d.value(value, field, v.Field(k))
-	}
-	if def, ok := v.Addr().Interface().(*personaDef); ok {
-		for _, n := range d.hoisted {
-			def.Needs = append(def.Needs, needsDef{})
-			d.value(n, at(strings.TrimPrefix(path+".needs_approval", "."), len(def.Needs)-1),
-				reflect.ValueOf(&def.Needs[len(def.Needs)-1]).Elem())
-		}
-		d.hoisted = nil
-	}
-}
-
-// hoist takes the entries with conditions out of a list of names: wherever in a persona they stand,
-// they mean the same. It returns what is left; nil: nothing is.
-func (d *decoder) hoist(n *yaml.Node) *yaml.Node {
-	isMapping := func(n *yaml.Node) bool {
-		return n.Kind == yaml.MappingNode || n.Kind == yaml.AliasNode && n.Alias.Kind == yaml.MappingNode
-	}
-	if isMapping(n) {
-		d.hoisted = append(d.hoisted, n)
-		return nil
-	}
-	if n.Kind != yaml.SequenceNode || !slices.ContainsFunc(n.Content, isMapping) {
-		return n
-	}
-	names := *n
-	names.Content = nil
-	for _, entry := range n.Content {
-		if isMapping(entry) {
-			d.hoisted = append(d.hoisted, entry)
-		} else {
-			names.Content = append(names.Content, entry)
-		}
-	}
-	if len(names.Content) == 0 {
-		return nil
-	}
-	return &names
-}
-
-// json appends a value of any shape as JSON: numbers and truth values as they are written,
-// everything else as text.
-func (d *decoder) json(b []byte, n *yaml.Node, depth int) ([]byte, bool) {
-	if n.Kind == yaml.AliasNode {
-		n = n.Alias
-	}
-	if *d.left -= len(n.Content); *d.left < 0 || depth > event.MaxDepth {
-		return b, false
-	}
-	ok := true
-	switch n.Kind {
-	case yaml.MappingNode:
-		b = append(b, '{')
-		for i := 0; i+1 < len(n.Content) && ok; i += 2 {
-			if i > 0 {
-				b = append(b, ',')
-			}
-			b = append(append(b, canonical(n.Content[i].Value)...), ':')
-			b, ok = d.json(b, n.Content[i+1], depth+1)
-		}
-		return append(b, '}'), ok
-	case yaml.SequenceNode:
-		b = append(b, '[')
-		for i := 0; i < len(n.Content) && ok; i++ {
-			if i > 0 {
-				b = append(b, ',')
-			}
-			b, ok = d.json(b, n.Content[i], depth+1)
-		}
-		return append(b, ']'), ok
-	}
-	switch n.ShortTag() {
-	case "!!null":
-		return append(b, "null"...), true
-	case "!!bool":
-		return append(b, strings.ToLower(n.Value)...), true
-	case "!!int", "!!float":
-		if json.Valid([]byte(n.Value)) {
-			return append(b, n.Value...), true
-		}
-	}
-	return append(b, canonical(n.Value)...), true
-}
-
-// root is the key of a file that holds its definitions.
-func root(t reflect.Type) string {
-	last := t.NumField() - 1
-	if t.Field(last).Type.Kind() == reflect.Slice {
-		return keysOf(t)[last] + ": as a list"
-	}
-	return keysOf(t)[last] + ":"
-}
-
-// keysOf are the keys of a definition, in the order of its fields.
-func keysOf(t reflect.Type) []string {
-	var keys []string
-	for i := range t.NumField() {
-		key, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
-		keys = append(keys, key)
-	}
-	return keys
 }

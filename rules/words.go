@@ -14,7 +14,7 @@ type Mode uint8
 const (
 	Off     Mode = iota // nothing
 	Shadow              // its matches are counted
-	Signal              // they are findings that call nobody
+	Signal              // they are findings that raise no alert
 	Alert               // they are alerts
 	Enforce             // they ask for what respond says
 )

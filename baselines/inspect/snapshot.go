@@ -35,9 +35,6 @@ type Snapshot struct {
 // snapshotSchema names the form of an exported snapshot.
 const snapshotSchema = "wayward.baseline/v1"
 
-// maxSnapshot bounds the encoded model of a file: what is larger was not written by us.
-const maxSnapshot = 64 << 20
-
 // Envelope is a snapshot in a file: the model as it is stored, and what a person wants to know of
 // it. On reading the model alone counts.
 type Envelope struct {
@@ -114,7 +111,6 @@ func readFile(name string) ([]Snapshot, error) {
 type lineReader struct {
 	src  *history.Lines
 	rest []byte
-	n    int
 }
 
 func (l *lineReader) Read(p []byte) (int, error) {

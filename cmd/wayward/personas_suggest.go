@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
+	"github.com/wayward-sec/wayward/suggest"
 )
 
 func newPersonasSuggest() *cobra.Command {
@@ -33,7 +34,7 @@ func newPersonasSuggest() *cobra.Command {
 			}
 			var all []byte
 			for i, u := range list {
-				text, err := u.Suggest(o.least)
+				text, err := suggest.DraftPersona(u, o.least)
 				if err != nil {
 					if len(list) == 1 {
 						return err

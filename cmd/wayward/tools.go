@@ -39,7 +39,7 @@ func (o *toolsOptions) flags(cmd *cobra.Command) {
 
 // survey is what was seen in a stream.
 type survey struct {
-	*suggest.Survey
+	*suggest.ToolSurvey
 	bad undecoded
 }
 
@@ -53,7 +53,7 @@ func (o *toolsOptions) survey(cmd *cobra.Command, input string) (*survey, error)
 	if err != nil {
 		return nil, err
 	}
-	s := &survey{Survey: suggest.NewSurvey(set.Catalogue())}
+	s := &survey{ToolSurvey: suggest.NewToolSurvey(set.Catalogue())}
 	s.bad, err = eachEvent(cmd, input, o.format, o.quiet, func(_ []byte, e *event.Event) error {
 		s.Add(e, o.ignore)
 		return nil

@@ -67,7 +67,7 @@ func (o *usageFlags) usages(cmd *cobra.Command, set *policy.Set) ([]*policy.Usag
 // surveyFile watches the events of a file. Records that do not decode are counted and left out, as
 // the engine does.
 func (o *usageFlags) surveyFile(cmd *cobra.Command, set *policy.Set, input string) ([]*policy.Usage, error) {
-	survey := policy.NewSurvey(set)
+	survey := suggest.NewPersonaSurvey(set)
 	var err error
 	o.bad, err = eachEvent(cmd, input, o.format, false, func(_ []byte, e *event.Event) error {
 		survey.Add(e)

@@ -2,12 +2,9 @@ package rarity
 
 import (
 	"cmp"
-	"encoding/binary"
-	"math"
 	"slices"
 
 	"github.com/wayward-sec/wayward/baselines"
-	"github.com/wayward-sec/wayward/event/wire"
 )
 
 // RarityDelta is what one day adds to a RarityModel. Each agent counts a value once a day.
@@ -168,103 +165,4 @@ func (d *Delta) MergeWide(from baselines.DeltaPart) {
 			}
 		}
 	}
-}
-
-// Append encodes the delta.
-func (d *Delta) Append(b []byte) []byte {
-	b = binary.AppendUvarint(b, d.Days)
-	for _, n := range d.Worse {
-		b = binary.AppendUvarint(b, n)
-	}
-	for f := range Fields {
-		o := &d.of[f]
-		b = binary.AppendUvarint(b, o.Days)
-		b = binary.AppendUvarint(b, o.New)
-		b = binary.AppendUvarint(b, o.Sum)
-		list := o.sorted()
-		b = binary.AppendUvarint(b, uint64(len(list)))
-		for i := range list {
-			s := &list[i]
-			b = binary.BigEndian.AppendUint64(b, s.Hash)
-			flags := byte(b2i(s.Sink)) | byte(b2i(s.Declared))<<1 | byte(b2i(s.Held > 0))<<2 | byte(
-				b2i(s.Name != ""))<<3
-			b = append(b, flags)
-			b = binary.AppendUvarint(b, uint64(s.Count))
-			if s.Held > 0 {
-				b = append(binary.AppendUvarint(b, uint64(s.Held)), s.Judged)
-			}
-			b = binary.AppendUvarint(b, s.Agents)
-			switch f {
-			case ToolField:
-				b = binary.AppendUvarint(b, uint64(s.Classes))
-			case DefinitionField:
-				b = binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(b, s.Of), s.Form)
-			}
-			if s.Name != "" {
-				b = wire.AppendString(b, s.Name)
-			}
-		}
-	}
-	return b
-}
-
-// Decode reads what Append wrote.
-func (d *Delta) Decode(r *wire.Reader) {
-	*d = Delta{Days: readDay(r)}
-	for c := range d.Worse {
-		d.Worse[c] = readDay(r)
-	}
-	for f := range Fields {
-		o := &d.of[f]
-		o.Days, o.New, o.Sum = readDay(r), readDay(r), readDay(r)
-		n := r.Len()
-		if n > maxSeen {
-			r.Fail()
-			return
-		}
-		if n > 0 {
-			o.list, o.at = make([]Sighting, 0, n), make(map[uint64]int32, n)
-		}
-		for i := range n {
-			s := Sighting{Hash: r.Uint64()}
-			flags := r.Byte()
-			s.Sink, s.Declared, s.Count = flags&1 != 0, flags&2 != 0, r.Uvarint32()
-			if flags&4 != 0 {
-				s.Held, s.Judged = r.Uvarint32(), r.Byte()
-			}
-			s.Agents = r.Uvarint()
-			switch f {
-			case ToolField:
-				c := r.Uvarint()
-				if c > math.MaxUint16 {
-					r.Fail()
-				}
-				s.Classes = uint16(c)
-			case DefinitionField:
-				s.Of, s.Form = r.Uint64(), r.Uint64()
-			}
-			if flags&8 != 0 {
-				s.Name = r.String()
-			}
-			if flags > 15 || len(s.Name) > baselines.MaxName || flags&8 != 0 && s.Name == "" || flags&4 != 0 && s.Held == 0 ||
-				s.Name != "" && !fieldDefs[f].named || i > 0 && s.Hash <= o.list[i-1].Hash {
-				r.Fail()
-			}
-			if r.Err != nil {
-				return
-			}
-			o.at[s.Hash] = int32(i)
-			o.list = append(o.list, s)
-		}
-	}
-}
-
-// day reads a count of agents: what no day can have is malformed, so that sums do not overflow.
-func readDay(r *wire.Reader) uint64 {
-	n := r.Uvarint()
-	if n > maxDay {
-		r.Fail()
-		return 0
-	}
-	return n
 }

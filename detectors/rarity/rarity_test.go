@@ -1,16 +1,12 @@
 package rarity
 
 import (
-	"bytes"
 	"fmt"
-	"maps"
 	"math"
 	"math/rand/v2"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
-	"unsafe"
 
 	"github.com/wayward-sec/wayward/detectors"
 	"github.com/wayward-sec/wayward/detectors/detectorstest"
@@ -19,7 +15,6 @@ import (
 
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
-	"github.com/wayward-sec/wayward/event/wire"
 )
 
 func TestFirstPaymentToADomain(t *testing.T) {
@@ -257,101 +252,6 @@ func TestOneEventIsOneFinding(t *testing.T) {
 	}
 }
 
-func TestWhatThePersonaDeclaresIsNotRare(t *testing.T) {
-	s := detectorstest.Taught(t,
-		`{"v":1,"personas":[{"name":"refunds","default":"deny","tools":{"allow":["refund","get_order","wire*"]},"destinations":{"allow":["*","new.example"]}}]}`,
-		20, 30)
-	s.Observe(detectorstest.Pays(detectorstest.Work(31, 1, "declared"), "new.example"))
-	e := detectorstest.Work(31, 1, "tool")
-	e.Tool = event.Tool{Name: "wire_back", Class: event.Read}
-	s.Observe(e)
-	if got := s.Rare(); len(got) > 0 {
-		t.Fatal(got[0].Why)
-	}
-	s.Observe(detectorstest.Pays(detectorstest.Work(31, 1, "not named"), "other.example"))
-	if got := s.Rare(); len(got) != 1 {
-		t.Error("a domain that only * names is taken for declared")
-	}
-}
-
-func TestRegisteredToolIsNotRare(t *testing.T) {
-	register := func(s *detectorstest.School, trusted event.Tri) {
-		e := detectorstest.Work(30, 1, "audit")
-		e.Kind, e.Tool = event.Audit, event.Tool{}
-		e.Audit, e.Source.Trusted = event.AuditOf{Action: "tool_registered", Target: "shop|ship"}, trusted
-		s.Observe(e)
-	}
-	for trusted, want := range map[event.Tri]int{event.Yes: 0, event.No: 1} {
-		s := detectorstest.Taught(t, detectorstest.NoPolicy, 20, 30)
-		register(s, trusted)
-		e := detectorstest.Work(31, 1, "e")
-		e.Tool = event.Tool{Name: "ship", Server: "shop", Class: event.Write}
-		s.Observe(e)
-		if got := s.Rare(); len(got) != want {
-			t.Errorf("registered by a source that is trusted %v: %d findings", trusted, len(got))
-		}
-	}
-}
-
-// What somebody announced surprises nobody: at once the agent under whose name the announcement
-// stands, from the next day on all agents of the tenant.
-func TestWhatIsAnnouncedIsNotRare(t *testing.T) {
-	ship := func(e event.Event) event.Event {
-		e.Tool = event.Tool{Name: "ship", Server: "shop", Class: event.Write}
-		return e
-	}
-	redefined := func(e event.Event) event.Event {
-		e.Tool.DefinitionHash = "sha256:aaaaaaaaaaaaaaaa"
-		return e
-	}
-	announce := func(s *detectorstest.School, persona string, day int64, trusted event.Tri, a event.AuditOf) {
-		e := detectorstest.Work(day, 1, "audit")
-		e.Kind, e.Tool, e.Persona = event.Audit, event.Tool{}, persona
-		if persona != "refunds" {
-			e.Agent.ID = "admin"
-		}
-		e.Audit, e.Source.Trusted = a, trusted
-		s.Observe(e)
-	}
-	registered := event.AuditOf{Action: "tool_registered", Target: "shop|ship"}
-	changed := event.AuditOf{Action: "config_change", Target: "shop|get_order",
-		Before: []byte(`{"definition_hash":"sha256:0123456789abcdef"}`),
-		After:  []byte(`{"tool":{"definition_hash":"sha256:aaaaaaaaaaaaaaaa","hash_version":"1"}}`)}
-	other := event.AuditOf{Action: "config_change", Target: "shop|get_order",
-		After: []byte(`{"definition_hash":"sha256:bbbb","hash_version":"1"}`)}
-	for name, c := range map[string]struct {
-		by      string
-		audit   event.AuditOf
-		trusted event.Tri
-		use     func(event.Event) event.Event
-		after   int64 // days
-		want    int
-	}{
-		"a tool, on the same day":            {"refunds", registered, event.Unknown, ship, 0, 0},
-		"a tool, by a source to be spoofed":  {"refunds", registered, event.No, ship, 0, 1},
-		"a tool, by an admin the day before": {"admins", registered, event.Yes, ship, 1, 0},
-		"a definition, on the same day":      {"refunds", changed, event.Yes, redefined, 0, 0},
-		"a definition, by a source likewise": {"refunds", changed, event.No, redefined, 0, 1},
-		"another definition than comes":      {"refunds", other, event.Yes, redefined, 0, 1},
-		"no definition is said": {"refunds",
-			event.AuditOf{Action: "config_change", Target: "shop|get_order", After: []byte(`[1]`)}, event.Yes,
-			redefined, 0, 1},
-		"a definition, days later": {"refunds", changed, event.Yes, redefined, 5, 0},
-	} {
-		t.Run(name, func(t *testing.T) {
-			s := detectorstest.Taught(t, detectorstest.NoPolicy, 20, 30)
-			s.Wide = true
-			announce(s, c.by, 30, c.trusted, c.audit)
-			e := c.use(detectorstest.Work(30+c.after, 1, "e"))
-			e.Time += 60_000
-			s.Observe(e)
-			if got := s.Rare(); len(got) != c.want {
-				t.Errorf("%d findings, want %d: %+v", len(got), c.want, got)
-			}
-		})
-	}
-}
-
 func TestTriedAndRefusedIsNotLearned(t *testing.T) {
 	for name, change := range map[string]func(*event.Event, *detectorstest.School){
 		"attempt":    func(e *event.Event, _ *detectorstest.School) { e.Phase = event.Attempt },
@@ -579,186 +479,5 @@ func TestBadInput(t *testing.T) {
 		if f.Anomaly == nil || !(f.Anomaly.P > 0 && f.Anomaly.P <= 1) || len(f.Why) > 2000 {
 			t.Fatalf("%+v", f)
 		}
-	}
-}
-
-func FuzzAcquaintance(f *testing.F) {
-	p := &acquaintance{}
-	p.begin(detectorstest.FirstDay * baselines.DayMS)
-	f.Add(p.Append(nil))
-	for i := range uint64(40) {
-		p.meets(Field(i%uint64(Fields)), i*0x9e3779b97f4a7c15)
-	}
-	p.marks = 3
-	f.Add(p.Append(nil))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		var p, q acquaintance
-		r := wire.Reader{B: b}
-		if p.Decode(&r); r.Err != nil {
-			return
-		}
-		again := p.Append(nil)
-		if len(again) == 0 {
-			return
-		}
-		r = wire.Reader{B: again}
-		if q.Decode(&r); r.Err != nil || !bytes.Equal(q.Append(nil), again) {
-			t.Fatal("it does not come back", r.Err)
-		}
-		p.meets(UserField, 5)
-	})
-}
-
-func TestAValueCountsOnceADay(t *testing.T) {
-	// As many as agents show on a day, over and over: nearly all count once.
-	rng := rand.New(rand.NewPCG(2, 2))
-	p := &acquaintance{}
-	values := make([]uint64, 80)
-	for i := range values {
-		values[i] = rng.Uint64()
-	}
-	for day := range int64(50) {
-		p.begin((detectorstest.FirstDay + day) * baselines.DayMS)
-		p.marks = countedMark
-		counted := map[uint64]int{}
-		for range 20 {
-			for i, v := range values {
-				if first, _ := p.meets(Field(i%int(Fields)), v); first {
-					counted[v]++
-				}
-			}
-		}
-		wrong := 0
-		for _, v := range values {
-			if counted[v] != 1 {
-				wrong++
-			}
-		}
-		if wrong > 40 || len(counted) < 78 {
-			t.Fatalf("day %d: %d values did not count once", day, wrong)
-		}
-	}
-}
-
-func TestMemoryOfAnAgent(t *testing.T) {
-	if n := unsafe.Sizeof(acquaintance{}); n > 32 {
-		t.Errorf("%d B of an agent with one event", n)
-	}
-	if n := unsafe.Sizeof(acquaintance{}) + 256; n > 300 || unsafe.Sizeof(acquaintances{}) > 256 {
-		t.Errorf("%d B of an active agent", n)
-	}
-	p := &acquaintance{}
-	p.begin(detectorstest.FirstDay * baselines.DayMS)
-	p.marks = countedMark
-	for f := range Fields {
-		p.meets(f, uint64(f)+1)
-	}
-	if n := len(p.Append(nil)); n > 32 || p.more != nil {
-		t.Errorf("%d B on disk of an agent with one event", n)
-	}
-}
-
-// BenchmarkRarity is the cost of one event, of 20,000 agents of 10 personas in random order.
-func BenchmarkRarity(b *testing.B) {
-	const agents, personas = 20_000, 10
-	set := detectorstest.NoPolicy
-	h := detectorstest.NewHost(b, set)
-	rng := rand.New(rand.NewPCG(1, 1))
-	d := newRarity(8, h.Panel.Set).(*rarity)
-	events := make([]event.Event, 256)
-	for i := range events {
-		e := detectorstest.Work(40, 0, "e")
-		e.Persona = fmt.Sprint("p", rng.IntN(personas))
-		e.Tool.Name, e.Tool.Server = fmt.Sprint("tool_number_", rng.IntN(12)), fmt.Sprint("server", rng.IntN(3))
-		e.Intent = fmt.Sprint("intent-", rng.IntN(4))
-		e.User = fmt.Sprint("user-", i/4) // sessions of four calls for one user
-		e.Resource.Labels = []string{"pii"}
-		if rng.IntN(4) == 0 {
-			domain := fmt.Sprint("domain", rng.IntN(15), ".example")
-			e.Destination = event.Destination{Kind: "email", Value: fmt.Sprint("u", rng.IntN(1000), "@", domain),
-				Domain: domain}
-		}
-		events[i] = e
-	}
-	memories := make([]detectors.Memory, agents)
-	whos := make([]*detectors.Who, personas)
-	deltas := make([]baselines.Delta, personas)
-	calls := make([]int, agents)
-	run := func(agent int) { // an agent's day has a dozen different calls
-		n := calls[agent]
-		calls[agent]++
-		e := &events[(agent%personas*23+(agent*4+n%12)%48)%len(events)]
-		k := agent % personas
-		x := detectors.Scene{Host: h, Time: e.Time, Agent: &memories[agent], Who: whos[k], AgentID: uint64(agent),
-			Delta: &deltas[k], Eligible: true}
-		d.Observe(&x, e)
-	}
-	order := make([]int, 1<<16)
-	for i := range order {
-		order[i] = rng.IntN(agents)
-	}
-	for k := range whos {
-		whos[k] = h.Panel.Who("acme", fmt.Sprint("p", k), "")
-	}
-	for i := range 400_000 {
-		run(order[i%len(order)])
-	}
-	for k := range whos {
-		deltas[k].Events, deltas[k].Learned, deltas[k].AgentDays = 1, 1, 2000
-		DeltaOf(&deltas[k]).Days = max(DeltaOf(&deltas[k]).Days, 2000)
-		whos[k].Rest(baselines.Learn(nil, whos[k].Key, detectorstest.FirstDay+39, &deltas[k], baselines.Terms{}), 0, 0)
-		deltas[k] = baselines.Delta{}
-	}
-	var before, after runtime.MemStats
-	runtime.GC()
-	runtime.ReadMemStats(&before)
-	clear(memories)
-	for i := range 700_000 {
-		run(order[i%len(order)])
-	}
-	runtime.GC()
-	runtime.ReadMemStats(&after)
-	bytes := 0
-	for i := range memories {
-		bytes += len(memories[i].Append(nil))
-	}
-	b.ReportAllocs()
-	i, busy := 0, detectorstest.CPU()
-	for b.Loop() {
-		run(order[i%len(order)])
-		i++
-	}
-	// on a machine that others use
-	b.ReportMetric(float64(detectorstest.CPU()-busy)/float64(b.N), "cpu-ns/op")
-	b.ReportMetric(float64(bytes)/agents, "disk-B/agent")
-	b.ReportMetric(float64(unsafe.Sizeof(acquaintance{})+unsafe.Sizeof(acquaintances{})), "B/agent")
-}
-
-// TestWhatThePanelRemembersDoesNotShow: an agent's page must be the same whoever else is on its
-// shard, and after a restart.
-func TestWhatThePanelRemembersDoesNotShow(t *testing.T) {
-	run := func(forget bool) (pages []byte) {
-		s := detectorstest.NewSchool(t, detectorstest.NoPolicy)
-		rng := rand.New(rand.NewPCG(7, 7))
-		for day := range int64(8) {
-			for i := range 600 {
-				e := detectorstest.Work(day, rng.IntN(3), fmt.Sprint(day, "-", i))
-				e.Tool.Name, e.User = fmt.Sprint("t", rng.IntN(40)), fmt.Sprint("u", rng.IntN(60))
-				if forget {
-					s.Panel = detectors.New(s.Panel.Set)
-				}
-				s.Observe(e)
-			}
-		}
-		for _, k := range slices.Sorted(maps.Keys(s.Agents)) {
-			pages = s.Agents[k].Append(pages)
-		}
-		for _, d := range s.Deltas {
-			pages = d.Append(pages)
-		}
-		return pages
-	}
-	if !bytes.Equal(run(false), run(true)) {
-		t.Error("it shows")
 	}
 }

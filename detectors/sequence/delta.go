@@ -3,7 +3,6 @@ package sequence
 import (
 	"bytes"
 	"cmp"
-	"encoding/binary"
 	"maps"
 	"math"
 	"math/bits"
@@ -11,7 +10,6 @@ import (
 
 	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
-	"github.com/wayward-sec/wayward/event/wire"
 )
 
 // Bounds of what one day may bring. Of too many, those with the smallest scrambled keys are kept:
@@ -45,20 +43,6 @@ type Delta struct {
 type count struct {
 	key         uint64
 	n, u, stamp uint32
-}
-
-// held is an n-gram in quarantine: it came in sessions that were odd.
-type held struct {
-	gram
-	prev, symbol uint32 // the step that brought it, and the one before
-	sink         bool   // some call in it is one that cannot be taken back
-	agents       uint64 // one bit for each of 64 shares of agents
-	// Of a model alone.
-	most        uint32 // agents on the day on which they were most
-	first, last int64  // days on which it came
-	days        uint32 // how many of them
-	asked       bool   // a person was
-	stamp       uint32 // of a delta: the session that was counted last; not stored
 }
 
 // sample is one session of the first day.
@@ -250,48 +234,6 @@ func (d *Delta) thin(n int) uint64 {
 	return keys[n-1]
 }
 
-// hold is the entry in quarantine of a step's n-gram in context i, made if there is none; nil if
-// there are too many.
-func (d *Delta) hold(key uint64, w *walk, s Step, i int) *held {
-	h := d.held[key]
-	if h == nil {
-		if d.barrier != 0 && mix(key) > d.barrier {
-			return nil
-		}
-		if d.held == nil {
-			d.held = map[uint64]*held{}
-		}
-		if len(d.held) >= 2*maxHeld {
-			d.thinHeld()
-		}
-		h = &held{gram: gram{key: key}, prev: math.MaxUint32, symbol: math.MaxUint32}
-		d.held[key] = h
-	}
-	prev := w.last[0]
-	if i >= outcomeAt {
-		prev = outcomeSymbols + uint32(s.Outcome)
-	}
-	if prev < h.prev || prev == h.prev && s.Call < h.symbol {
-		h.prev, h.symbol = prev, s.Call
-	}
-	h.sink = h.sink || s.Sink() || w.sinks&(1<<reach[i]-1) != 0
-	return h
-}
-
-func (d *Delta) thinHeld() {
-	keys := make([]uint64, 0, len(d.held))
-	for k := range d.held {
-		keys = append(keys, mix(k))
-	}
-	slices.Sort(keys)
-	d.barrier = keys[maxHeld-1]
-	for k := range d.held {
-		if mix(k) > d.barrier {
-			delete(d.held, k)
-		}
-	}
-}
-
 // refer counts what the chain came to. refer makes the session a reference: of its steps, and if
 // these had references themselves also of sessions.
 func (d *Delta) refer(m *Model, c *Chain) {
@@ -400,31 +342,6 @@ func compareSymbols(a, b *Symbol) int {
 		cmp.Compare(a.Action, b.Action))
 }
 
-func (d *Delta) addHeld(key uint64, o *held) {
-	h := d.held[key]
-	if h == nil {
-		if d.barrier != 0 && mix(key) > d.barrier {
-			return
-		}
-		if d.held == nil {
-			d.held = map[uint64]*held{}
-		}
-		if len(d.held) >= 2*maxHeld {
-			d.thinHeld()
-		}
-		own := *o
-		d.held[key] = &own
-		return
-	}
-	h.n = baselines.AddSaturating32(h.n, o.n)
-	h.u = baselines.AddSaturating32(h.u, o.u)
-	h.agents |= o.agents
-	h.sink = h.sink || o.sink
-	if o.prev < h.prev || o.prev == h.prev && o.symbol < h.symbol {
-		h.prev, h.symbol = o.prev, o.symbol
-	}
-}
-
 // grams are the counted n-grams, ascending, at most maxDayGrams.
 func (d *Delta) grams() []gram {
 	limit := uint64(math.MaxUint64)
@@ -450,241 +367,4 @@ func (d *Delta) names() []Symbol {
 	}
 	slices.SortFunc(out, func(a, b Symbol) int { return cmp.Compare(a.ID, b.ID) })
 	return out[:min(len(out), 2*maxSymbols)]
-}
-
-func (d *Delta) quarantine() []held {
-	out := make([]held, 0, len(d.held))
-	for _, h := range d.held {
-		out = append(out, *h)
-	}
-	if len(out) > maxHeld {
-		slices.SortFunc(out, func(a, b held) int { return cmp.Compare(mix(a.key), mix(b.key)) })
-		out = out[:maxHeld]
-	}
-	slices.SortFunc(out, func(a, b held) int { return cmp.Compare(a.key, b.key) })
-	return out
-}
-
-// Append encodes the delta.
-func (d *Delta) Append(b []byte) []byte {
-	b = appendSymbols(b, d.names())
-	grams := d.grams()
-	b = binary.AppendUvarint(b, uint64(len(grams)))
-	last := uint64(0)
-	for i := range grams {
-		g := &grams[i]
-		b = binary.AppendUvarint(b, g.key>>32-last)
-		last = g.key >> 32
-		b = binary.BigEndian.AppendUint32(b, uint32(g.key))
-		b = binary.AppendUvarint(b, uint64(g.n))
-		b = binary.AppendUvarint(b, uint64(g.u))
-	}
-	list := d.quarantine()
-	b = binary.AppendUvarint(b, uint64(len(list)))
-	for i := range list {
-		b = list[i].append(b)
-	}
-	b = binary.AppendUvarint(b, d.bits)
-	b = binary.AppendUvarint(b, d.steps)
-	for s := range d.by {
-		for j := range d.by[s] {
-			b = d.by[s][j].Append(b)
-		}
-	}
-	b = d.called.Append(d.session.Append(b))
-	b = binary.AppendUvarint(b, d.expected)
-	b = binary.AppendUvarint(b, uint64(len(d.samples)))
-	for i := range d.samples {
-		b = binary.BigEndian.AppendUint64(b, d.samples[i].key)
-		b = binary.AppendUvarint(b, uint64(len(d.samples[i].body)))
-		b = append(b, d.samples[i].body...)
-	}
-	return b
-}
-
-// Decode reads what Append wrote.
-func (d *Delta) Decode(r *wire.Reader) {
-	*d = Delta{}
-	for _, s := range readSymbols(r, 2*maxSymbols) {
-		d.addSymbol(s.ID, s)
-	}
-	n := r.Uvarint()
-	if n > maxDayGrams || n > uint64(len(r.B))/7 {
-		r.Fail()
-		return
-	}
-	context, last := uint64(0), uint64(0)
-	for range n {
-		context += r.Uvarint()
-		g := gram{key: context<<32 | uint64(r.Uint32()), n: r.Uvarint32(), u: r.Uvarint32()}
-		if context > math.MaxUint32 || uint32(g.key) == beginSymbol || g.key <= last || g.n == 0 {
-			r.Fail()
-		}
-		if r.Err != nil {
-			return
-		}
-		last = g.key
-		c := d.count(g.key)
-		c.n, c.u = g.n, g.u
-	}
-	last = 0
-	for i := range r.Len() {
-		h := readHeld(r)
-		if h.key <= last || i >= maxHeld {
-			r.Fail()
-		}
-		if r.Err != nil {
-			return
-		}
-		last = h.key
-		d.addHeld(h.key, &h)
-	}
-	if d.bits, d.steps = r.Uvarint(), r.Uvarint(); d.bits > 1<<50 || d.steps > 1<<40 || d.bits > d.steps*seqMost {
-		r.Fail()
-	}
-	for s := range d.by {
-		for j := range d.by[s] {
-			d.by[s][j].Decode(r)
-		}
-	}
-	d.session.Decode(r)
-	d.called.Decode(r)
-	if d.expected = r.Uvarint(); d.expected > 1<<60 {
-		r.Fail()
-	}
-	for i := range r.Len() {
-		s := sample{r.Uint64(), bytes.Clone(r.Bytes())}
-		if i >= maxSamples || len(s.body) > sampleBytes || i > 0 && compareSamples(d.samples[i-1], s) > 0 {
-			r.Fail()
-		}
-		if r.Err != nil {
-			return
-		}
-		d.samples = append(d.samples, s)
-	}
-}
-
-func (h *held) append(b []byte) []byte {
-	b = binary.BigEndian.AppendUint64(b, h.key)
-	b = binary.AppendUvarint(b, uint64(h.n))
-	b = binary.AppendUvarint(b, uint64(h.u))
-	b = binary.BigEndian.AppendUint32(b, h.prev)
-	b = binary.BigEndian.AppendUint32(b, h.symbol)
-	b = binary.BigEndian.AppendUint64(b, h.agents)
-	flags := byte(0)
-	if h.sink {
-		flags |= 1
-	}
-	if h.asked {
-		flags |= 2
-	}
-	b = append(b, flags)
-	b = binary.AppendUvarint(b, uint64(h.most))
-	b = binary.AppendVarint(b, h.first)
-	b = binary.AppendVarint(b, h.last)
-	return binary.AppendUvarint(b, uint64(h.days))
-}
-
-func readHeld(r *wire.Reader) (h held) {
-	h.key = r.Uint64()
-	h.n, h.u = r.Uvarint32(), r.Uvarint32()
-	h.prev, h.symbol = r.Uint32(), r.Uint32()
-	h.agents = r.Uint64()
-	flags := r.Byte()
-	h.sink, h.asked = flags&1 != 0, flags&2 != 0
-	h.most = r.Uvarint32()
-	h.first, h.last = r.Varint(), r.Varint()
-	h.days = r.Uvarint32()
-	if flags > 3 || uint32(h.key) == beginSymbol || h.n == 0 || h.symbol == beginSymbol {
-		r.Fail()
-	}
-	return h
-}
-
-// AgentDay remembers which n-grams of an agent were counted today: a Bloom filter that errs towards
-// "already counted", so that support is never too much. Its bits are salted by the agent, else
-// agents alike would lose the same n-grams. The zero value is an agent of whom nothing was counted.
-type AgentDay struct {
-	day   int32
-	used  uint16
-	small uint64      // until they are many
-	big   *[32]uint64 //
-}
-
-// smallest is how many n-grams the small filter takes: those of a session of one call and its end,
-// of perStep each, about.
-const (
-	smallest = 16
-	perStep  = 8
-)
-
-// Begin readies it for n more n-grams on a day.
-func (a *AgentDay) Begin(day int64, n int) {
-	if a.day != int32(day) {
-		a.day, a.used, a.small = int32(day), 0, 0
-		if a.big != nil {
-			clear(a.big[:])
-		}
-	}
-	if n += int(a.used); n > smallest && a.big == nil {
-		// What is in the small filter is in every word of the big one: it never forgets.
-		a.big = new([32]uint64)
-		for i := range a.big {
-			a.big[i] = a.small
-		}
-	}
-	a.used = uint16(min(n, math.MaxUint16))
-}
-
-// First tells whether the n-gram comes for the first time today from the agent, whose hash is
-// given, and notes it. Begin must have made room.
-func (a *AgentDay) First(agent, key uint64) bool {
-	h := mix(key + agent*0x9e3779b97f4a7c15)
-	i, j := &a.small, &a.small
-	if a.big != nil {
-		i, j = &a.big[h>>20&31], &a.big[h>>28&31]
-	}
-	x, y := uint64(1)<<(h>>58), uint64(1)<<(h>>48&63)
-	first := *i&x == 0 || *j&y == 0
-	*i |= x
-	*j |= y
-	return first
-}
-
-// Append encodes it.
-func (a *AgentDay) Append(b []byte) []byte {
-	if a.used == 0 && a.big == nil {
-		return b
-	}
-	b = binary.LittleEndian.AppendUint32(b, uint32(a.day))
-	b = binary.LittleEndian.AppendUint16(b, a.used)
-	b = binary.LittleEndian.AppendUint64(b, a.small)
-	if a.big != nil {
-		for _, w := range a.big {
-			b = binary.LittleEndian.AppendUint64(b, w)
-		}
-	}
-	return b
-}
-
-// Decode reads what Append wrote, all that is left of the reader's.
-func (a *AgentDay) Decode(r *wire.Reader) {
-	*a = AgentDay{}
-	if len(r.B) == 0 {
-		return
-	}
-	if len(r.B) != 14 && len(r.B) != 14+256 {
-		r.Fail()
-		return
-	}
-	a.day = int32(binary.LittleEndian.Uint32(r.B))
-	a.used = binary.LittleEndian.Uint16(r.B[4:])
-	a.small = binary.LittleEndian.Uint64(r.B[6:])
-	if r.B = r.B[14:]; len(r.B) > 0 {
-		a.big = new([32]uint64)
-		for i := range a.big {
-			a.big[i] = binary.LittleEndian.Uint64(r.B[8*i:])
-		}
-		r.B = r.B[256:]
-	}
 }

@@ -2,10 +2,7 @@ package volume
 
 import (
 	"cmp"
-	"math"
 	"slices"
-
-	"gonum.org/v1/gonum/stat/distuv"
 
 	"github.com/wayward-sec/wayward/baselines"
 )
@@ -50,176 +47,6 @@ func MarkOf(mark int) Feature { return RecordSum + Feature(mark) }
 // Joined is how many tests join several features: those up to DayTest.
 const Joined = int(baselines.DayTest) + 1
 
-// RateSums are what one day says of how agents differ: of each agent that acted its rate over the
-// persona's mean, once a day.
-type RateSums struct {
-	N, R, R2 int64 // agents, their relative rates, and the squares: in 65,536ths but N
-	Noise    int64 // the part of the squares that counting itself explains
-	Ln, Ln2  int64 // logarithms, moved up by LnOffset so that they are never negative, and their squares
-}
-
-// LnOffset is added to the logarithm of a relative rate, which is kept within [e^−LnOffset,
-// e^LnOffset].
-const LnOffset = 8
-
-// Add adds one agent: its rate over the persona's mean, and the variance that counting gives such a
-// ratio.
-func (s *RateSums) Add(ratio, noise float64) {
-	ratio = min(max(ratio, math.Exp(-LnOffset)), math.Exp(LnOffset))
-	ln := math.Log(ratio) + LnOffset
-	s.N++
-	s.R = baselines.Plus(s.R, baselines.Fixed(ratio))
-	s.R2 = baselines.Plus(s.R2, baselines.Fixed(ratio*ratio))
-	s.Noise = baselines.Plus(s.Noise, baselines.Fixed(min(noise, ratio*ratio)))
-	s.Ln = baselines.Plus(s.Ln, baselines.Fixed(ln))
-	s.Ln2 = baselines.Plus(s.Ln2, baselines.Fixed(ln*ln))
-}
-
-func (s *RateSums) list() []*int64 { return []*int64{&s.N, &s.R, &s.R2, &s.Noise, &s.Ln, &s.Ln2} }
-
-// GrowthSums are what one day says of how agents grow: of each agent that acted how its last seven
-// days compare with those before, once a day.
-type GrowthSums struct {
-	N int64 // agents
-	// deviations, moved up by GrowthOffset so that they are never negative, and their squares: in
-	// 65,536ths
-	Z, Z2 int64
-}
-
-// GrowthOffset is added to a deviation, which is kept within ±GrowthOffset.
-const GrowthOffset = 8
-
-// Add adds one agent's deviation. What lies further out than three times what is usual is moved in,
-// so that who grows does not make growth usual (science §2.8).
-func (s *GrowthSums) Add(z float64, usual Growth) {
-	if usual.SD > 0 {
-		z = min(max(z, usual.Mean-3*usual.SD), usual.Mean+3*usual.SD)
-	}
-	z = min(max(z, -GrowthOffset), GrowthOffset) + GrowthOffset
-	s.N++
-	s.Z = baselines.Plus(s.Z, baselines.Fixed(z))
-	s.Z2 = baselines.Plus(s.Z2, baselines.Fixed(z*z))
-}
-
-func (s *GrowthSums) list() []*int64 { return []*int64{&s.N, &s.Z, &s.Z2} }
-
-func (s GrowthSums) scaled(into []*int64) { addDay(into, s.list()) }
-
-// Growth is how the deviations of ordinary agents lie; SD is 0 if too few were seen.
-type Growth struct{ Mean, SD float64 }
-
-// leastGrowth is from how many agent-days on it is known.
-const leastGrowth = 100
-
-func (s GrowthSums) fit() (g Growth) {
-	if s.N < leastGrowth*baselines.FixedOne {
-		return g
-	}
-	mean := float64(s.Z) / float64(s.N)
-	return Growth{mean - GrowthOffset, math.Sqrt(max(float64(s.Z2)/float64(s.N)-mean*mean, 0.05))}
-}
-
-// growthTail is how heavy the tail of deviations is: the degrees of freedom of Student's t
-// distribution, as of sums of a week.
-const growthTail = 10
-
-// P is the probability that an ordinary agent's deviation reaches z; 1 if that is not known.
-func (g Growth) P(z float64) float64 {
-	if !(g.SD > 0) {
-		return 1
-	}
-	return baselines.Quantised(distuv.StudentsT{Sigma: 1, Nu: growthTail}.Survival((z - g.Mean) / g.SD))
-}
-
-// Reach is the deviation that is reached with probability p.
-func (g Growth) Reach(p float64) float64 {
-	return g.Mean + g.SD*distuv.StudentsT{Sigma: 1, Nu: growthTail}.Quantile(1-p)
-}
-
-// SpreadSums are the sums of the weighted least squares of (x−μ)² on φμ + κμ², over blocks of one
-// window, and of x and μ. All are in 65,536ths but N.
-type SpreadSums struct{ N, X, E, S11, S12, S22, T1, T2 int64 }
-
-func (s *SpreadSums) list() []*int64 {
-	return []*int64{&s.N, &s.X, &s.E, &s.S11, &s.S12, &s.S22, &s.T1, &s.T2}
-}
-
-// Add adds a block: what was seen in it, how it was expected to be distributed, and the mean
-// without the window's own factor, in events' worth. A deviation is cut off at √60 of what is
-// usual: the standard deviation and, since what comes in clumps has most of its variance in few
-// blocks, the size of a clump (science §2.3).
-func (s *SpreadSums) Add(x float64, k Count, raw float64) {
-	mu, most := k.M, 60*(k.Variance()+k.Phi*k.Phi)
-	s.N++
-	s.X = baselines.Plus(s.X, baselines.Fixed(min(x, mu+math.Sqrt(most))))
-	s.E = baselines.Plus(s.E, baselines.Fixed(raw))
-	// The weight is the inverse square of a variance of φ = 1, κ = 1/10: near the best for anything
-	// usual, and every term is bounded.
-	w := mu + 0.1 + mu*mu/10
-	a, b := mu/w, mu*mu/w
-	r := min((x-mu)*(x-mu), most) / w
-	s.S11 = baselines.Plus(s.S11, baselines.Fixed(a*a))
-	s.S12 = baselines.Plus(s.S12, baselines.Fixed(a*b))
-	s.S22 = baselines.Plus(s.S22, baselines.Fixed(b*b))
-	s.T1 = baselines.Plus(s.T1, baselines.Fixed(a*r))
-	s.T2 = baselines.Plus(s.T2, baselines.Fixed(b*r))
-}
-
-// AddNone adds n blocks in which nothing was done.
-func (s *SpreadSums) AddNone(n, mu, raw float64) {
-	s.N += int64(n)
-	s.E = baselines.Plus(s.E, baselines.Fixed(n*raw))
-	w := mu + 0.1 + mu*mu/10
-	a, b := mu/w, mu*mu/w
-	aa, ab, bb := baselines.Fixed(n*a*a), baselines.Fixed(n*a*b), baselines.Fixed(n*b*b)
-	s.S11, s.S12, s.S22 = baselines.Plus(s.S11, aa), baselines.Plus(s.S12, ab), baselines.Plus(s.S22, bb)
-	s.T1, s.T2 = baselines.Plus(s.T1, ab), baselines.Plus(s.T2, bb) // the square is μ²
-}
-
-// FeatureDelta is what one day adds to a feature.
-type FeatureDelta struct {
-	X       int64 // what agents did in hours that are over, in Units; winsorised
-	Rates   RateSums
-	Growth  GrowthSums
-	Spread  [baselines.Windows]SpreadSums
-	Block   [baselines.Windows]baselines.Histogram // largest score of each block
-	Session baselines.Histogram                    // logarithms of final totals
-}
-
-// Add adds what one agent did in an hour.
-func (d *FeatureDelta) Add(x float64) { d.X = baselines.Plus(d.X, baselines.Whole(x)) }
-
-// MarkSet are the sizes of single calls, as logarithms.
-type MarkSet [Marks]baselines.Histogram
-
-// ToolMarks are those of one tool, which is named by a hash.
-type ToolMarks struct {
-	Hash uint64
-	Of   MarkSet
-}
-
-// IntentTotals are the final totals of sessions of one intent, which is named by a hash.
-type IntentTotals struct {
-	Hash uint64
-	N    uint64
-	Of   [Features]baselines.Histogram
-}
-
-// Currency counts amounts of one currency.
-type Currency struct {
-	Code uint64 // its first eight bytes
-	N    uint64
-}
-
-// Bounds of what a delta tells apart by names that events bring. Those with the smallest hashes are
-// kept, so that what is kept does not depend on the order in which deltas are merged, and the
-// counts of those are whole.
-const (
-	maxTools      = 64
-	maxIntents    = 16
-	maxCurrencies = 16
-)
-
 // Outcome is a kind of failure.
 type Outcome uint8
 
@@ -233,160 +60,8 @@ const (
 
 func (o Outcome) String() string { return [...]string{"denials", "not-founds", "errors"}[o] }
 
-// VolumeDelta is what one day adds to a VolumeModel. All numbers are integers: deltas merge in any
-// order.
-type Delta struct {
-	Season   [baselines.HoursOfWeek]baselines.Cell
-	Exposure int64 // agent-hours times season, in 65,536ths
-	// events in hours that are over, and how many were expected, in 65,536ths: how busy the day was
-	Day baselines.Cell
-	Of  [Features]FeatureDelta
-
-	Calls      MarkSet // of all tools
-	Tools      []ToolMarks
-	Intents    []IntentTotals
-	Currencies []Currency
-
-	// of calls, sessions and blocks: −log10 of the p-value that joins their features
-	Joint [Joined]baselines.Histogram
-
-	Contacts, Failed [Outcomes]uint64    // first contacts, and how many of them failed
-	Outcome          baselines.Histogram // largest logarithm of the likelihood ratio of each agent-day
-	Run              baselines.Histogram // longest run over ids of each agent-day, by RunScore
-	Even             baselines.Histogram // evenness of the first gaps of a session
-}
-
-// find is the place of a key in a sorted list, which is made if there is none and room; −1 if there
-// is no room.
-func find[T any](list *[]T, most int, key func(*T) uint64, hash uint64, fresh func(*T)) int {
-	i, ok := slices.BinarySearchFunc(*list, hash, func(t T, h uint64) int { return cmp.Compare(key(&t), h) })
-	if ok {
-		return i
-	}
-	if i >= most {
-		return -1
-	}
-	if len(*list) == most {
-		*list = (*list)[:most-1]
-	}
-	var t T
-	fresh(&t)
-	*list = slices.Insert(*list, i, t)
-	return i
-}
-
-// Tool returns the marks of a tool, or nil if there is no room for it.
-func (d *Delta) Tool(hash uint64) *ToolMarks {
-	// In the path of every call: without closures.
-	lo, hi := 0, len(d.Tools)
-	for lo < hi {
-		if m := (lo + hi) / 2; d.Tools[m].Hash < hash {
-			lo = m + 1
-		} else {
-			hi = m
-		}
-	}
-	if lo < len(d.Tools) && d.Tools[lo].Hash == hash {
-		return &d.Tools[lo]
-	}
-	if lo >= maxTools {
-		return nil
-	}
-	if len(d.Tools) == maxTools {
-		d.Tools = d.Tools[:maxTools-1]
-	}
-	d.Tools = slices.Insert(d.Tools, lo, ToolMarks{Hash: hash})
-	return &d.Tools[lo]
-}
-
-// Intent returns the totals of an intent, or nil if there is no room for it.
-func (d *Delta) Intent(hash uint64) *IntentTotals {
-	i := find(&d.Intents, maxIntents, func(t *IntentTotals) uint64 { return t.Hash }, hash,
-		func(t *IntentTotals) { t.Hash = hash })
-	if i < 0 {
-		return nil
-	}
-	return &d.Intents[i]
-}
-
-// Currency counts n amounts of a currency.
-func (d *Delta) Currency(code, n uint64) {
-	for i := range d.Currencies { // mostly one
-		if d.Currencies[i].Code == code {
-			d.Currencies[i].N += n
-			return
-		}
-	}
-	if i := find(&d.Currencies, maxCurrencies, func(c *Currency) uint64 { return c.Code }, code,
-		func(c *Currency) { c.Code = code }); i >= 0 {
-		d.Currencies[i].N += n
-	}
-}
-
-// Merge adds another's.
-func (d *Delta) Merge(from baselines.DeltaPart) {
-	o := from.(*Delta)
-	for i := range d.Season {
-		d.Season[i].X = baselines.Plus(d.Season[i].X, o.Season[i].X)
-		d.Season[i].E = baselines.Plus(d.Season[i].E, o.Season[i].E)
-	}
-	d.Exposure = baselines.Plus(d.Exposure, o.Exposure)
-	d.Day.X, d.Day.E = baselines.Plus(d.Day.X, o.Day.X), baselines.Plus(d.Day.E, o.Day.E)
-	for f := range d.Of {
-		a, b := &d.Of[f], &o.Of[f]
-		a.X = baselines.Plus(a.X, b.X)
-		add(a.Rates.list(), b.Rates.list())
-		add(a.Growth.list(), b.Growth.list())
-		for w := range a.Spread {
-			add(a.Spread[w].list(), b.Spread[w].list())
-			a.Block[w].Merge(b.Block[w])
-		}
-		a.Session.Merge(b.Session)
-	}
-	for m := range d.Calls {
-		d.Calls[m].Merge(o.Calls[m])
-	}
-	for i := range o.Tools {
-		if t := d.Tool(o.Tools[i].Hash); t != nil {
-			for m := range t.Of {
-				t.Of[m].Merge(o.Tools[i].Of[m])
-			}
-		}
-	}
-	for i := range o.Intents {
-		if t := d.Intent(o.Intents[i].Hash); t != nil {
-			t.N += o.Intents[i].N
-			for f := range t.Of {
-				t.Of[f].Merge(o.Intents[i].Of[f])
-			}
-		}
-	}
-	for _, c := range o.Currencies {
-		d.Currency(c.Code, c.N)
-	}
-	for k := range d.Joint {
-		d.Joint[k].Merge(o.Joint[k])
-	}
-	for k := range d.Contacts {
-		d.Contacts[k] += o.Contacts[k]
-		d.Failed[k] += o.Failed[k]
-	}
-	d.Outcome.Merge(o.Outcome)
-	d.Run.Merge(o.Run)
-	d.Even.Merge(o.Even)
-}
-
-// MergeWide adds all of another's.
-func (d *Delta) MergeWide(o baselines.DeltaPart) { d.Merge(o) }
-
 // Decide finds nothing: no volume waits in quarantine.
 func (v *Model) Decide(string, bool, int64) bool { return false }
-
-func add(into, from []*int64) {
-	for i := range into {
-		*into[i] = baselines.Plus(*into[i], *from[i])
-	}
-}
 
 // FeatureModel is what was learned of a feature. Sums decay with 14 days.
 type FeatureModel struct {
@@ -407,13 +82,6 @@ type FeatureModel struct {
 	PeerSD float64
 	Grows  Growth
 	Hyper  [baselines.Windows]Hyper
-}
-
-// Hyper says how counts of a window scatter about their mean m: variance φm + κm², in events'
-// worth, and which part of rate × time falls into it.
-type Hyper struct {
-	Phi, Kappa, Factor float64
-	Fitted             bool
 }
 
 // ToolModel is what was learned of the calls of one tool.
@@ -457,18 +125,6 @@ type Model struct {
 	Hours baselines.Season
 	Theta [Outcomes]float64 // share of first contacts that fail
 	Busy  float64           // variance of how busy days are, relative to their mean squared
-}
-
-// DaySums are sums over days, in 65,536ths.
-type DaySums struct{ N, X, E, X2 int64 }
-
-func (s *DaySums) list() []*int64 { return []*int64{&s.N, &s.X, &s.E, &s.X2} }
-
-// decay lets sums that are never negative forget one day.
-func decay(list ...*int64) {
-	for _, v := range list {
-		*v = int64(baselines.Decayed(uint64(max(0, *v)), baselines.HalfLife14))
-	}
 }
 
 // Learn closes a day.
@@ -525,17 +181,6 @@ func (v *Model) Learn(_ *baselines.Model, day baselines.DeltaPart, _ baselines.T
 	v.Run.Learn(d.Run)
 	v.Even.Learn(d.Even)
 	v.fit()
-}
-
-// scaled adds a day's sums. N is a count in the delta and is kept in 65,536ths, so that it decays
-// smoothly.
-func (s RateSums) scaled(into []*int64) { addDay(into, s.list()) }
-
-func (s SpreadSums) scaled(into []*int64) { addDay(into, s.list()) }
-
-func addDay(into, day []*int64) {
-	*day[0] = min(*day[0], 1<<40) * baselines.FixedOne
-	add(into, day)
 }
 
 // learnTools decays the tools' marks and adds the day's. A tool that was forgotten makes room.
@@ -680,52 +325,6 @@ func (v *Model) fit() {
 			v.Busy = min(max(float64(v.Days.X2)/baselines.FixedOne/e/(mean*mean)-1, 0), 1)
 		}
 	}
-}
-
-// fit gives the shape of the agents' rates, and mean and deviation of their logarithms.
-func (s RateSums) fit() (a0, mean, sd float64) {
-	n := float64(s.N) / baselines.FixedOne
-	if n < leastRates {
-		return defaultA0, 0, 0
-	}
-	k := n * baselines.FixedOne
-	m := float64(s.R) / k
-	between := (float64(s.R2)-float64(s.Noise))/k - m*m
-	a0 = 20.0
-	if between > 0 {
-		a0 = min(max(m*m/between, 0.3), 20)
-	}
-	ln := float64(s.Ln) / k
-	return a0, ln - LnOffset, math.Sqrt(max(float64(s.Ln2)/k-ln*ln, 1e-4))
-}
-
-// fit solves the least squares.
-func (s SpreadSums) fit() Hyper {
-	h := Hyper{Phi: defaultPhi, Kappa: 1, Factor: 1}
-	if s.N < leastBlocks*baselines.FixedOne {
-		return h
-	}
-	s11, s12, s22, t1, t2 := float64(s.S11), float64(s.S12), float64(s.S22), float64(s.T1), float64(s.T2)
-	if s11 <= 0 || s22 <= 0 {
-		return h
-	}
-	h.Fitted = true
-	if det := s11*s22 - s12*s12; det > 1e-9*s11*s22 {
-		h.Phi, h.Kappa = (t1*s22-t2*s12)/det, (s11*t2-s12*t1)/det
-	}
-	if !(h.Phi >= leastPhi) {
-		h.Phi = leastPhi
-		h.Kappa = (t2 - h.Phi*s12) / s22
-	}
-	if !(h.Kappa >= leastKappa) {
-		h.Kappa = leastKappa
-		h.Phi = max(leastPhi, (t1-h.Kappa*s12)/s11)
-	}
-	h.Phi, h.Kappa = min(h.Phi, 1e6), min(h.Kappa, 1e3)
-	if s.E > 0 {
-		h.Factor = min(max(float64(s.X)/float64(s.E), 0.02), 5)
-	}
-	return h
 }
 
 // VolumeSlot is the slot of the parts.

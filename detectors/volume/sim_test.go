@@ -125,7 +125,6 @@ type lab struct {
 	day      int64
 	swept    int64
 	frozen   bool
-	silent   bool // findings are counted, not kept
 	e        *event.Event
 	x        detectors.Scene
 	found    []event.Finding

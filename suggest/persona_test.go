@@ -1,4 +1,4 @@
-package policy
+package suggest
 
 import (
 	"errors"
@@ -12,6 +12,7 @@ import (
 
 	"github.com/wayward-sec/wayward/catalogue"
 	"github.com/wayward-sec/wayward/event"
+	"github.com/wayward-sec/wayward/policy"
 )
 
 // odd values are what producers send on a bad day.
@@ -62,8 +63,8 @@ func oddEvents(rng *rand.Rand, n int) []*event.Event {
 	return list
 }
 
-func surveyOf(set *Set, events []*event.Event) []*Usage {
-	s := NewSurvey(set)
+func surveyOf(set *policy.Set, events []*event.Event) []*policy.Usage {
+	s := NewPersonaSurvey(set)
 	for _, e := range events {
 		own := *e
 		s.Add(&own)
@@ -75,7 +76,7 @@ func surveyOf(set *Set, events []*event.Event) []*Usage {
 	return list
 }
 
-func loadedDraft(t *testing.T, text []byte) *Set {
+func loadedDraft(t *testing.T, text []byte) *policy.Set {
 	t.Helper()
 	dir := t.TempDir()
 	if err := os.MkdirAll(filepath.Join(dir, "personas"), 0o755); err != nil {
@@ -84,7 +85,7 @@ func loadedDraft(t *testing.T, text []byte) *Set {
 	if err := os.WriteFile(filepath.Join(dir, "personas", "draft.yaml"), text, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	set, errs := Load(dir)
+	set, errs := policy.Load(dir)
 	if len(errs) > 0 {
 		t.Fatalf("%v\n%s", errs, text)
 	}
@@ -97,13 +98,13 @@ func TestADraftLoadsAndAdmitsWhatItWasMadeFrom(t *testing.T) {
 	for seed := range uint64(60) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		events := oddEvents(rng, 1+rng.IntN(200))
-		list := surveyOf(Default(), events)
+		list := surveyOf(policy.Default(), events)
 		if len(list) != 1 {
 			t.Fatalf("%d personas", len(list))
 		}
 		u := list[0]
 		for _, least := range []int64{1, 2, 3, 10} {
-			text, err := u.Suggest(least)
+			text, err := DraftPersona(u, least)
 			var few *ErrUnsupported
 			if errors.As(err, &few) {
 				if least == 1 {
@@ -134,14 +135,14 @@ func TestADraftLoadsAndAdmitsWhatItWasMadeFrom(t *testing.T) {
 }
 
 // seldomSeen tells whether what a violation is about was seen on fewer agent-days than least.
-func seldomSeen(u *Usage, v Violation, e *event.Event, least int64) bool {
-	for d := range dimensions {
+func seldomSeen(u *policy.Usage, v policy.Violation, e *event.Event, least int64) bool {
+	for d := range policy.Dimensions {
 		if d.String() != v.Kind {
 			continue
 		}
-		values := []string{entryFor(v.Value, dimensionDefs[d].fold)}
-		if d == Destinations {
-			values = DestinationEntries(&e.Destination)
+		values := []string{policy.EntryFor(v.Value, d)}
+		if d == policy.Destinations {
+			values = policy.DestinationEntries(&e.Destination)
 		}
 		for _, s := range u.Of[d] {
 			if slices.Contains(values, s.Value) && s.AgentDays < least {
@@ -166,7 +167,7 @@ func TestADraftSaysWhatEachLineRestsOn(t *testing.T) {
 			events = append(events, e, e)
 		}
 	}
-	text, err := surveyOf(Default(), events)[0].Suggest(3)
+	text, err := DraftPersona(surveyOf(policy.Default(), events)[0], 3)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -224,7 +225,7 @@ func TestWhereBehaviourAndDeclarationPart(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}
-	draft, err := surveyOf(set, events)[0].Suggest(1)
+	draft, err := DraftPersona(surveyOf(set, events)[0], 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -235,52 +236,10 @@ func TestWhereBehaviourAndDeclarationPart(t *testing.T) {
 
 func TestAPersonaThatCannotBeDefinedIsNotDrafted(t *testing.T) {
 	for _, name := range []string{"a*", " a", "a\x00", strings.Repeat("a", 200)} {
-		u := Usage{Persona: name}
-		u.Of[Tools] = []Seen{{Value: "x", AgentDays: 9}}
-		if _, err := u.Suggest(1); err == nil {
+		u := policy.Usage{Persona: name}
+		u.Of[policy.Tools] = []policy.Seen{{Value: "x", AgentDays: 9}}
+		if _, err := DraftPersona(&u, 1); err == nil {
 			t.Errorf("%q: drafted", name)
-		}
-	}
-}
-
-func TestDomainsOfADestination(t *testing.T) {
-	for _, c := range []struct {
-		d    event.Destination
-		want []string
-	}{
-		{event.Destination{Domain: "a.example", Kind: "email", Value: "x@b.example"}, []string{"a.example"}},
-		{event.Destination{Kind: "email", Value: "x@b.example; Jane <y@c.example>"},
-			[]string{"b.example", "c.example"}},
-		{event.Destination{Kind: "url", Value: "https://d.example/x"}, []string{"d.example"}},
-		{event.Destination{Kind: "URL", Value: "MailTo:x@e.example"}, []string{"e.example"}},
-		{event.Destination{Kind: "host", Value: "f.example:22"}, []string{"f.example"}},
-		{event.Destination{Kind: "iban", Value: "DE02"}, nil},
-		{event.Destination{Kind: "url", Value: `https://a@b\c`}, nil},
-		{event.Destination{}, nil},
-	} {
-		if got := catalogue.Domains(nil, &c.d); !slices.Equal(got, c.want) {
-			t.Errorf("%+v: got %q, want %q", c.d, got, c.want)
-		}
-	}
-}
-
-func TestWhatAPersonaDeclares(t *testing.T) {
-	set := loadedDraft(t, []byte(`personas:
-  - name: p
-    default: deny
-    tools: {allow: [get_*, "*"], needs_approval: [pay], deny: [drop]}
-    destinations: {allow: [external, Acme.example, "*.b.example"]}
-`))
-	p := set.Persona("", "p")
-	for s, want := range map[string]bool{"get_x": true, "pay": true, "drop": false, "other": false} {
-		if p.Declares(Tools, s) != want {
-			t.Errorf("tool %s: %v", s, !want)
-		}
-	}
-	for s, want := range map[string]bool{"ACME.example": true, "x.b.example": true, "evil.example": false,
-		"external": false} {
-		if p.Declares(Destinations, s) != want {
-			t.Errorf("destination %s: %v", s, !want)
 		}
 	}
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/wayward-sec/wayward/policy"
 )
 
-// FromModel is what a snapshot knows of what its persona uses. Names are kept of tools, servers,
-// domains and classes of resources, so of the rest nothing can be said.
+// FromModel returns what a snapshot of a baseline knows of what its persona uses. A snapshot has
+// the names of tools, servers, domains and types of resources; other dimensions are not watched.
 func FromModel(m *baselines.Model) *policy.Usage {
 	v := rarity.ModelOf(m)
 	u := &policy.Usage{Tenant: m.Tenant, Persona: m.Persona, AgentDays: int64(v.Total), First: m.First, Last: m.Day}

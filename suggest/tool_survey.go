@@ -1,8 +1,11 @@
-// Package suggest drafts what people could declare from what was seen: a catalogue of the tools that
-// were called, and what a persona uses by what was learned of it.
+// Package suggest drafts what people could declare, from what was seen: definitions of tools from
+// their calls, and personas from what their agents used and reached.
 //
-// It must never know how events are read or drafts are written: the commands do that. Begin with
-// Survey.Add in tools.go and FromModel in persona.go.
+// It must never know how events are read or where drafts are written: the commands know that.
+//
+// Begin reading with ToolSurvey (tool_survey.go) for tools. For personas, begin with PersonaSurvey
+// (persona_survey.go) or FromModel (persona_snapshot.go), both of which give a policy.Usage, and go
+// on with DraftPersona (persona_draft.go).
 package suggest
 
 import (
@@ -16,15 +19,15 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// MaxTools bounds the tools, and maxEvidence what is said of each, that one survey tells apart:
-// names come from events.
+// MaxTools bounds the tools of one survey, and maxEvidence the evidence kept of each: names come
+// from events, so there may be any number.
 const (
 	MaxTools    = 20_000
 	maxEvidence = 40
 )
 
-// Survey is what was seen of tools in a stream.
-type Survey struct {
+// ToolSurvey is what was seen of tools in a stream.
+type ToolSurvey struct {
 	Tools map[[2]string]*Tool // by server and name
 	Calls int64
 	Over  int64 // calls of tools beyond MaxTools
@@ -36,10 +39,11 @@ type Survey struct {
 type Tool struct {
 	Name, Server string
 	Calls        int64
-	Class        ByClass // what calls are in the end
+	Class        ByClass // as declared, else as inferred
 	Declared     ByClass
-	Inferred     ByClass // without what is declared
-	// pointers: adding to an entry would keep the newest key, whose texts alias an event
+	Inferred     ByClass // as if nothing was declared
+	// The values are pointers, so that counting does not replace a key: texts of the new key are
+	// part of an event.
 	evidence map[catalogue.Evidence]*int64
 	Known    map[string]int64 // calls of which a field is known
 }
@@ -58,7 +62,7 @@ func (t *ByClass) Top() event.Class {
 	return best
 }
 
-// ToolCache remembers tools, as a shard does.
+// ToolCache keeps the compiled tools of a catalogue.
 type ToolCache struct {
 	*catalogue.Catalogue
 	Scratch catalogue.Scratch
@@ -77,9 +81,9 @@ func NewToolCache(c *catalogue.Catalogue) *ToolCache {
 	return &ToolCache{Catalogue: c, tools: map[toolName]*catalogue.Tool{}}
 }
 
-// NewSurvey returns a survey of calls that a catalogue reads.
-func NewSurvey(c *catalogue.Catalogue) *Survey {
-	return &Survey{Tools: map[[2]string]*Tool{}, cache: NewToolCache(c)}
+// NewToolSurvey returns a survey of calls that a catalogue reads.
+func NewToolSurvey(c *catalogue.Catalogue) *ToolSurvey {
+	return &ToolSurvey{Tools: map[[2]string]*Tool{}, cache: NewToolCache(c)}
 }
 
 // Of returns the compiled tool of a call.
@@ -99,9 +103,9 @@ func (c *ToolCache) Of(e *event.Event) *catalogue.Tool {
 	return t
 }
 
-// Add takes one event into account. Of a call in two records the result counts. With ignore, what
-// the event declares of the call is left out.
-func (s *Survey) Add(e *event.Event, ignore bool) {
+// Add counts one event. Of a call in two records the result counts. ignore: what the event declares
+// of the call is left out.
+func (s *ToolSurvey) Add(e *event.Event, ignore bool) {
 	c := s.cache
 	if e.Kind != event.ToolCall || e.Phase == event.Attempt {
 		return
@@ -153,14 +157,15 @@ func (s *Survey) Add(e *event.Event, ignore bool) {
 }
 
 // Sorted are the tools by calls, then by name.
-func (s *Survey) Sorted() []*Tool {
+func (s *ToolSurvey) Sorted() []*Tool {
 	return slices.SortedFunc(maps.Values(s.Tools), func(a, b *Tool) int {
 		return cmp.Or(cmp.Compare(b.Calls, a.Calls), strings.Compare(a.Name, b.Name),
 			strings.Compare(a.Server, b.Server))
 	})
 }
 
-// Reasons are what is known of a tool, by field and then by how often.
+// Reasons is the evidence of a field of the tool's calls, the most frequent first; "" is every
+// field.
 func (t *Tool) Reasons(field string) []catalogue.Evidence {
 	var out []catalogue.Evidence
 	for v := range t.evidence {
@@ -175,10 +180,10 @@ func (t *Tool) Reasons(field string) []catalogue.Evidence {
 	return out
 }
 
-// Seen is of how many calls a piece of evidence was seen.
+// Seen is the number of calls with a piece of evidence.
 func (t *Tool) Seen(v catalogue.Evidence) int64 { return *t.evidence[v] }
 
-// Percent writes a share.
+// Percent writes a share of a whole.
 func Percent(n, of int64) string {
 	if of == 0 {
 		return "0 %"

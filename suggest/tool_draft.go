@@ -12,9 +12,10 @@ import (
 	"github.com/wayward-sec/wayward/policy"
 )
 
-// Draft writes a catalogue, to be edited; onOneLine escapes what is not shown of a text. Texts from events stand in quotes, so that they cannot become anything
-// else than texts.
-func (s *Survey) Draft(w io.Writer, onOneLine func(string) string) {
+// Draft writes definitions of tools as YAML, to be edited. onOneLine escapes characters of a text
+// that cannot be shown. Texts from events stand in quotes, so that they cannot become YAML of their
+// own.
+func (s *ToolSurvey) Draft(w io.Writer, onOneLine func(string) string) {
 	fmt.Fprintf(w,
 		"# What was seen of %d tools in %d calls, the most called first. Read it, correct it, delete what goes without saying.\n",
 		len(s.Tools), s.Calls)

@@ -1,0 +1,160 @@
+package rarity
+
+import (
+	"cmp"
+	"fmt"
+	"math/bits"
+	"slices"
+
+	"github.com/wayward-sec/wayward/baselines"
+	"github.com/wayward-sec/wayward/sketch"
+)
+
+// Quarantined is something that was seen in what somebody was called for: it stays new until enough
+// agents have shown it on enough days, or somebody says so.
+type Quarantined struct {
+	Value
+	Field    Field
+	Sink     bool   // never accepted without a person
+	Rejected bool   // never accepted
+	Judged   uint8  // as of a Sighting
+	settled  bool   // it has been counted as something new that happens
+	Agents   uint64 // bit per hash of an agent
+	Most     uint32 // agents on one day
+	Days     uint32
+}
+
+// Item names a quarantined value for people: field:name, or field:#hash.
+func (q *Quarantined) Item() string { return itemOf(q.Field, &q.Value) }
+
+func itemOf(f Field, v *Value) string {
+	if v.Name != "" {
+		return f.String() + ":" + v.Name
+	}
+	return fmt.Sprintf("%s:#%016x", f, v.Hash)
+}
+
+// Held returns the quarantined value, or nil.
+func (v *Model) Held(f Field, hash uint64) *Quarantined {
+	i, found := v.heldAt(f, hash)
+	if !found {
+		return nil
+	}
+	return &v.Quarantine[i]
+}
+
+func (v *Model) heldAt(f Field, hash uint64) (int, bool) {
+	return slices.BinarySearchFunc(v.Quarantine, 0, func(q Quarantined, _ int) int {
+		return cmp.Or(cmp.Compare(q.Field, f), cmp.Compare(q.Hash, hash))
+	})
+}
+
+// Decide takes a person's decision about a quarantined item.
+func (v *Model) Decide(item string, accept bool, _ int64) bool {
+	if accept {
+		return v.Approve(item)
+	}
+	return v.Reject(item)
+}
+
+// Approve makes a quarantined item known, Reject keeps it from ever being accepted. False: there is
+// none of that name. Models are shared: call them on a copy that nobody has yet.
+func (v *Model) Approve(item string) bool {
+	done := false
+	v.Quarantine = slices.DeleteFunc(v.Quarantine, func(q Quarantined) bool {
+		if q.Item() != item {
+			return false
+		}
+		q.Via, q.Count = Approved, max(q.Count, declaredFor)
+		v.Of[q.Field].insert(q.Value)
+		done = true
+		return true
+	})
+	v.derive(v.day)
+	return done
+}
+
+// Reject keeps a quarantined item from being accepted. See Approve.
+func (v *Model) Reject(item string) bool {
+	done := false
+	for i := range v.Quarantine {
+		if q := &v.Quarantine[i]; q.Item() == item {
+			q.Rejected, done = true, true
+		}
+	}
+	return done
+}
+
+// settle accepts what enough agents have shown on enough days, and forgets what nobody shows any
+// more.
+//
+// What called somebody is not learned, so where something new comes often the probability of it
+// would stay too low for ever, and the alerts beyond their budget. Hence what nobody rejected in 14
+// days counts as something new that happens, though the value itself stays unknown. Whoever wants
+// to drown what is new in that has to be an alert first, several times, and be overlooked for two
+// weeks.
+func (v *Model) settle(m *baselines.Model, day int32, terms baselines.Terms) {
+	for i := range v.Quarantine {
+		q := &v.Quarantine[i]
+		if q.settled || q.Rejected || day-q.First < objectDays {
+			continue
+		}
+		q.settled = true
+		if q.Judged != 0 {
+			v.Of[q.Field].spilled += weight(day, q.First)
+		}
+		for c := range v.Worse {
+			if q.Judged&(2<<c) != 0 {
+				v.Worse[c] += weight(day, q.First)
+			}
+		}
+	}
+	agents := max(terms.AcceptAgents, (terms.AcceptPercent*m.Agents+99)/100)
+	days := terms.AcceptDays
+	if m.Agents < terms.AcceptAgents { // so few that they can never be enough: then it takes as many days
+		agents, days = 1, max(days, terms.AcceptAgents)
+	}
+	v.Quarantine = slices.DeleteFunc(v.Quarantine, func(q Quarantined) bool {
+		if q.Last < day-graceDays && !(q.Rejected && q.Last >= day-forgetDays) {
+			return true
+		}
+		if q.Sink || q.Rejected || uint64(q.Days) < days || q.agents() < agents {
+			return false
+		}
+		q.Via = Accepted
+		v.Of[q.Field].insert(q.Value)
+		return true
+	})
+	if n := len(v.Quarantine) - maxQuarantine; n > 0 {
+		// Of those that are too many the ones go that were last seen longest ago; a person's word
+		// is kept.
+		order := make([]int, len(v.Quarantine))
+		for i := range order {
+			order[i] = i
+		}
+		slices.SortStableFunc(order, func(a, b int) int {
+			p, q := &v.Quarantine[a], &v.Quarantine[b]
+			if p.Rejected != q.Rejected {
+				return cmp.Compare(b2i(p.Rejected), b2i(q.Rejected))
+			}
+			return cmp.Or(cmp.Compare(p.Last, q.Last), cmp.Compare(p.Count, q.Count))
+		})
+		gone := map[int]bool{}
+		for _, i := range order[:n] {
+			gone[i] = true
+		}
+		kept := v.Quarantine[:0:0]
+		for i := range v.Quarantine {
+			if !gone[i] {
+				kept = append(kept, v.Quarantine[i])
+			}
+		}
+		v.Quarantine = kept
+	}
+}
+
+// agents is how many agents have shown it, by its bitmap, and at least as many as on its fullest
+// day.
+func (q *Quarantined) agents() uint64 {
+	return max(uint64(q.Most), uint64(sketch.LinearCount(64, float64(bits.OnesCount64(q.Agents)))))
+}
