@@ -104,7 +104,11 @@ type replaying struct {
 // Run replays a source to its end, or until ctx is done.
 func (r *Replay) Run(ctx context.Context, src history.Source) (_ Summary, err error) {
 	x := r.start()
-	defer func() { err = errors.Join(err, x.close()) }()
+	defer func() {
+		if closed := x.close(); closed != nil {
+			err = errors.Join(err, closed)
+		}
+	}()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	decoded, failed := x.decodeAhead(ctx, src)
