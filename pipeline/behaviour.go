@@ -58,7 +58,7 @@ type behaviour struct {
 	// the day by which the first event was judged, if nobody had closed any before; nothing is
 	// known of it and what was before
 	origin     int64
-	approved   bool // in a replay: all of it is known to be good
+	approved   bool // all events are known to be good
 	gathered   []gathered
 	gatheredAt map[keyDay]int
 	holders    []*detectors.Who      // that have a delta at hand
@@ -75,7 +75,9 @@ type behaviour struct {
 	noteAt   map[uint64]int32 // into notes, by a hash of what they say
 	facts    [][]byte         // one record under construction per facts partition
 	hint     []int            // how long the last one was
-	replay   *int64           // in a file replay: the watermark of the whole file
+	// The watermark of the whole file that the events are of. Whoever reads the file tells the time,
+	// says when deltas go out, and ends idle sessions. nil: the partition's own clock does all this.
+	fileTime *int64
 }
 
 const (
@@ -100,6 +102,14 @@ func newBehaviour(p int32, r *rules, set *policy.Set, topic string) *behaviour {
 	}
 	b.shard.machine, b.space = b, state.Space{Stage: 'b', Partition: p}
 	b.event.b, b.event.home, b.event.scene.Host = b, p, &b.event
+	return b
+}
+
+// newFileBehaviour makes a shard for events of a file: nothing of it is ever saved or undone.
+func newFileBehaviour(p int32, r *rules, set *policy.Set, m models, fileTime *int64, approved bool) *behaviour {
+	b := newBehaviour(p, r, set, "")
+	b.models, b.begun, b.fileTime, b.approved = m, true, fileTime, approved
+	b.beginUnsaved()
 	return b
 }
 
@@ -131,11 +141,34 @@ func (b *behaviour) apply(log int, r *record) error {
 	return x.observe(r.stamp)
 }
 
+// filePlace is what a file says of one of its events.
+type filePlace struct {
+	stamp   int64  // what the broker's stamp is to a record: beyond it the event's own time is not believed
+	order   int64  // number of its line, or offset of its record
+	reached int64  // event time that the whole file has reached with it
+	content uint64 // hash of its bytes
+}
+
+// observeOfFile judges one decoded event of a file.
+func (b *behaviour) observeOfFile(e *event.Event, at *filePlace) error {
+	x := &b.event
+	x.before, x.reached, x.order, x.content = x.reached, at.reached, at.order, at.content
+	return b.observe(e, at.stamp)
+}
+
 // observe judges one decoded event that lies in the right partition.
 func (b *behaviour) observe(e *event.Event, stamp int64) error {
 	b.event.event = e
 	return b.event.observe(stamp)
 }
+
+// undecoded counts a record that did not decode against the agent that it names.
+func (b *behaviour) undecoded(n *event.Named, stamp int64, reason string) {
+	b.event.undecoded(n, stamp, reason)
+}
+
+// scene is what detectors were shown of the newest event.
+func (b *behaviour) scene() *detectors.Scene { return &b.event.scene }
 
 // until implements machine.
 func (b *behaviour) until(pg *page) int64 {
@@ -199,7 +232,7 @@ func (b *behaviour) control(r *record) error {
 	case controlIdle:
 		b.idle = true
 	case controlBroken:
-		b.event.undecoded(&event.Named{Tenant: c.Tenant, Agent: c.Agent, ID: c.Finding, Time: c.Time, Sum: c.Sum},
+		b.undecoded(&event.Named{Tenant: c.Tenant, Agent: c.Agent, ID: c.Finding, Time: c.Time, Sum: c.Sum},
 			r.stamp, c.Reason)
 	case controlVerdict:
 		k := append(b.key[:0], agentKind)
@@ -264,13 +297,13 @@ func (b *behaviour) seal() {
 		b.flush()
 	}
 	n := b.rules.facts
-	tell := b.replay == nil && (b.now-b.told >= tellEvery || b.idle != b.toldIdle)
+	tell := b.fileTime == nil && (b.now-b.told >= tellEvery || b.idle != b.toldIdle)
 	if tell {
 		b.told, b.toldIdle = b.now, b.idle
 	}
 	watermark := b.clock.watermark()
-	if b.replay != nil {
-		watermark = *b.replay
+	if b.fileTime != nil {
+		watermark = *b.fileTime
 	}
 	head := func(q int32) {
 		b.facts[q] = appendFactsHead(make([]byte, 0, b.hint[q]+256),

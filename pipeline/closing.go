@@ -240,7 +240,7 @@ func (b *relation) closeDay(day int64, list []*lineage) {
 	b.publish(c, list)
 	// The list of a day goes with its snapshots. One that stands for many days has a key of its own
 	// and stays: it is small, and there are few.
-	if !b.replay {
+	if b.results == nil {
 		b.emit(output{to: toBaselines, key: pieceKey(closingKey(b.rules.facts, b.p, day-keptDays, day-keptDays), 0, 1)})
 	}
 }
@@ -265,7 +265,7 @@ func (b *relation) closeKey(l *lineage, day int64, came bool, delta *baselines.D
 		}
 	}
 	m := before
-	if !b.freeze {
+	if !b.frozen {
 		m = baselines.Learn(before, l.key, day, delta, b.terms(l.key))
 		seen := l.seen()
 		if came {
@@ -274,8 +274,8 @@ func (b *relation) closeKey(l *lineage, day int64, came bool, delta *baselines.D
 		b.keep(l, m, seen, delta.Events)
 		b.shifted(m)
 	}
-	if b.replay {
-		b.made = append(b.made, madeOf(l.key, day, m, delta))
+	if b.results != nil {
+		b.results.add(l.key, day, m, delta)
 	}
 }
 
@@ -338,26 +338,6 @@ func (b *relation) shifted(m *baselines.Model) {
 	b.round = append(b.round, f)
 }
 
-// closedKey is what became of one baseline when a day was closed.
-type closedKey struct {
-	keyDay
-	model *baselines.Model
-	delta *baselines.Delta
-}
-
-// madeOf gives a model the day that is closed, if it was frozen or there is none.
-func madeOf(k baselines.Key, day int64, m *baselines.Model, d *baselines.Delta) closedKey {
-	if m == nil {
-		m = &baselines.Model{Key: k}
-	}
-	if m.Day != day {
-		n := *m
-		n.Day = day
-		m = &n
-	}
-	return closedKey{keyDay{k, day}, m, d}
-}
-
 // seed begins with models that were learned elsewhere, as if they had been closed on a day.
 func (b *relation) seed(list []*baselines.Model, day int64) {
 	b.closed = day
@@ -371,12 +351,12 @@ func (b *relation) seed(list []*baselines.Model, day int64) {
 // keep makes a model the present one of its key.
 func (b *relation) keep(l *lineage, m *baselines.Model, seen int64, events uint64) {
 	pg := b.modelPage(keyDay{m.Key, m.Day})
-	if !b.replay {
+	if b.results == nil {
 		b.replace(pg, m.Hash())
 	}
 	pg.newest, pg.events, pg.hash, pg.agentDays, pg.figures = seen, events,
 		m.Hash(), m.AgentDays, figuresOf(m)
-	if b.replay {
+	if b.results != nil {
 		pg.made = m
 	} else {
 		pg.model = m.Append(nil)

@@ -83,16 +83,14 @@ func TestTheOrderOfDeltasDoesNotShowInSnapshots(t *testing.T) {
 	}
 }
 
-func TestDaysOfSilence(t *testing.T) {
+func TestASilentBaselineIsClosedDayByDayUntilItSleeps(t *testing.T) {
 	day := int64(midnight / baselines.DayMS)
 	key := baselines.Key{Tenant: "t", Persona: "clerk"}
 	// However the watermark gets over a gap, in one step or in many, the same is known at the end
 	// of each day.
 	var want map[int64]string
 	for _, step := range []int64{1, 7, 40, 2000} {
-		b := newRelation(0, engine(t, 1, 1, none), none)
-		b.replay = true
-		b.begin(1, true)
+		b := newFileRelation(0, engine(t, 1, 1, none), none, false, false)
 		rec := deltaFacts(none, 0, keyDay{key, day}, 3, 0)
 		if err := b.apply(mainLog, &rec); err != nil {
 			t.Fatal(err)
@@ -104,7 +102,7 @@ func TestDaysOfSilence(t *testing.T) {
 			}
 		}
 		got, closings := map[int64]string{}, 0
-		for _, c := range b.closings {
+		for _, c := range b.takeClosed().closings {
 			closings++
 			for d := max(c.From, day-2); d <= c.To; d++ {
 				s, _ := c.For(key)

@@ -85,7 +85,7 @@ func (b *behaviour) gather(w *detectors.Who, day int64) *baselines.Delta {
 			return b.gathered[i].delta
 		}
 	}
-	if b.replay != nil { // nothing is undone
+	if b.volatile { // nothing is undone
 		return b.deltaPageOf(k).delta
 	}
 	b.gatheredAt[k] = len(b.gathered)
@@ -123,7 +123,7 @@ func (b *behaviour) kept() {
 			b.deltaPageOf(g.keyDay).delta.Merge(g.delta)
 		}
 	}
-	if b.flushing || b.replay == nil {
+	if b.flushing || !b.volatile {
 		b.forgetSlice()
 	}
 }
@@ -143,7 +143,7 @@ func (b *behaviour) forgetSlice() {
 // due tells whether it is time to send the deltas: ten minutes of event time have begun, or nobody
 // waits for this shard any more.
 func (b *behaviour) due() bool {
-	if !b.clock.seen || b.replay != nil {
+	if !b.clock.seen || b.fileTime != nil {
 		return false
 	}
 	if m := wire.FloorDiv(b.clock.reached(), flushEvery); m > b.flushed {
@@ -234,7 +234,7 @@ func (b *behaviour) eligible(w *detectors.Who, agent *agentPage, e *event.Event,
 // learn fills in what detectors need to judge and to learn by.
 func (x *eventContext) learn(pg *agentPage, e *event.Event, t int64) error {
 	b := x.b
-	if b.replay == nil { // a replay does it with the file's own time
+	if b.fileTime == nil {
 		if err := b.endIdle(b.clock.watermark(), x.before); err != nil {
 			return err
 		}

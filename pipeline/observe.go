@@ -15,7 +15,7 @@ import (
 
 // eventContext is one event while its behaviour shard looks at it: the event, what is known of its
 // agent and its session, and by what it is judged. It is the detectors' Host. A shard reuses one
-// for all its events, and nothing of it outlives the event but the time that a replay has reached.
+// for all its events, and nothing of it outlives the event but the time that a file has reached.
 type eventContext struct {
 	b     *behaviour
 	event *event.Event
@@ -24,8 +24,7 @@ type eventContext struct {
 	order   int64  // of its record: offset in its log, or number of the line
 	content uint64 // hash of its record
 	home    int32  // partition of its agent's key: where the agent's breaker is
-	// Event time that the shard had reached before the event, and with it. A replay sets both:
-	// there it is the time of the whole file.
+	// Event time that the shard, or the whole file, had reached before the event, and with it.
 	before, reached int64
 	judgedBy        int64 // day of the snapshots that it is judged by
 
@@ -98,13 +97,13 @@ func (x *eventContext) observe(stamp int64) error {
 		b.counts.late++
 	}
 	pg.seen = max(pg.seen, t)
-	if b.replay == nil {
+	if b.fileTime == nil {
 		if x.before = t; b.clock.seen {
 			x.before = b.clock.reached()
 		}
 	}
 	b.clock.see(t, stamp, pg.hash)
-	if b.replay == nil {
+	if b.fileTime == nil {
 		x.reached = b.clock.reached()
 	}
 
@@ -168,11 +167,7 @@ func (x *eventContext) undecoded(n *event.Named, stamp int64, reason string) {
 		return
 	}
 	pg.seen = max(pg.seen, t)
-	x.home = b.p
-	if b.replay == nil {
-		b.keyed.Key = event.AppendKey(nil, n.Tenant, n.Agent)
-		x.home = broker.KeyPartition(&b.keyed, b.rules.sources)
-	}
+	x.home = b.rules.partition(event.AppendKey(nil, n.Tenant, n.Agent), b.rules.sources)
 	x.event = e
 	x.agent, x.session, x.looked, x.found, x.stateless, x.sessionless = pg, nil, true, nil, false, false
 	// what the page has of it is a cache, which a restart empties

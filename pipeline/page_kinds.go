@@ -262,7 +262,7 @@ type modelPage struct {
 	figures   modelFigures
 	// those of the same day that stood in its place before a person changed it
 	replaced []version
-	made     *baselines.Model // in a replay, which encodes nothing
+	made     *baselines.Model // in place of model on a page that is never saved
 }
 
 // snapshot is what says which of two forks was more active.

@@ -9,7 +9,7 @@ import (
 
 // Publishing writes closings and snapshots to wayward.baselines, in pieces where they are large.
 
-// publish writes a closing. In a replay it is kept for the other stage.
+// publish writes a closing.
 func (b *relation) publish(c *Closing, list []*lineage) {
 	c.Owner, c.Of = b.p, b.rules.facts
 	for _, l := range list {
@@ -21,8 +21,8 @@ func (b *relation) publish(c *Closing, list []*lineage) {
 			Day: pg.day, Hash: pg.hash, Seen: pg.newest,
 			AgentDays: pg.agentDays, Events: pg.events, model: pg.made})
 	}
-	if b.replay {
-		b.closings = append(b.closings, c)
+	if b.results != nil {
+		b.results.closings = append(b.results.closings, c)
 		return
 	}
 	value, err := json.Marshal(c)
@@ -49,7 +49,7 @@ func (b *relation) emitPieces(key, value []byte) {
 func (b *relation) forgetModel(pg *modelPage) {
 	b.drop(&pg.page)
 	b.bases = nil
-	if b.replay {
+	if b.results != nil {
 		return
 	}
 	for _, v := range append(pg.replaced, version{pg.hash, piecesOf(len(pg.model))}) {

@@ -34,11 +34,11 @@ type relation struct {
 	// the newest day that was learned before the logs were made anew; noTime: they never were
 	learnedTo int64
 
-	replay   bool
-	approved bool // in a replay: what it holds is known to be good
-	freeze   bool // in a replay: nothing new is learned
-	closings []*Closing
-	made     []closedKey
+	// Facts alone move no watermark: whoever reads the file that the events are of does it.
+	fileTime bool
+	approved bool        // all events are known to be good
+	frozen   bool        // nothing new is learned
+	results  *closedDays // where closed days go; nil: to the topic of baselines, encoded
 
 	due     map[int64][]*scopePage // pages with a pending bucket, by its index. Derived: rebuilt from pages
 	waiting map[*scopePage]int64   // pages on which something is awaited, and until when. Derived
@@ -80,6 +80,15 @@ func newRelation(p int32, r *rules, set *policy.Set) *relation {
 	b.closing.Keep = func(t *event.Thing) {
 		b.emit(output{to: toInventory, partition: -1, key: t.AppendKey(nil), value: t.Append(nil)})
 	}
+	return b
+}
+
+// newFileRelation makes a shard for facts about events of a file: nothing of it is ever saved or
+// undone, and what it closes waits to be taken.
+func newFileRelation(p int32, r *rules, set *policy.Set, approved, frozen bool) *relation {
+	b := newRelation(p, r, set)
+	b.fileTime, b.approved, b.frozen, b.results = true, approved, frozen, &closedDays{}
+	b.beginUnsaved()
 	return b
 }
 
@@ -145,7 +154,7 @@ func (b *relation) apply(_ int, r *record) error {
 		}
 		b.take(&b.read)
 	}
-	if b.replay { // the stream's own watermark closes
+	if b.fileTime {
 		return nil
 	}
 	src.heard, src.out, src.idle = true, false, h.idle
@@ -178,7 +187,7 @@ func (b *relation) takeNote(k *detectors.Note) {
 	index := wire.FloorDiv(k.Ref.Time, detectors.BucketMS)
 	if b.mark != noTime && (index+1)*detectors.BucketMS <= b.mark {
 		b.counts.lateBuckets++
-		if !b.replay {
+		if !b.fileTime {
 			b.note(pg, k)
 			b.report()
 			return
@@ -304,7 +313,7 @@ func (b *relation) take(k *detectors.Bucket) {
 	pg.seen = max(pg.seen, k.Newest())
 	if b.mark != noTime && (k.Index+1)*detectors.BucketMS <= b.mark {
 		b.counts.lateBuckets++
-		if !b.replay { // a replay closes it with the slice: where its chunks end must not show
+		if !b.fileTime { // else it is closed with the slice: where chunks of the file end must not show
 			b.close(pg, k)
 			b.report()
 			return
@@ -357,7 +366,7 @@ func (b *relation) advanceTo(t int64) {
 	b.closeDays()
 	b.closePassed()
 	b.ring(wire.FloorDiv(t, detectors.BucketMS)*detectors.BucketMS - 1)
-	if !b.replay && (b.told == noTime || t-b.told >= tellAhead) {
+	if !b.fileTime && (b.told == noTime || t-b.told >= tellAhead) {
 		b.told = t
 		for p := range b.rules.sources {
 			b.emit(output{to: toControl, partition: p, value: control{Kind: controlRelation, Source: b.p,
@@ -479,7 +488,15 @@ func (b *relation) report() {
 	b.round = b.round[:0]
 }
 
-// flush closes everything that is pending, at the end of a replay that asks for it.
+// pending counts the buckets that wait for the watermark.
+func (b *relation) pending() (n int) {
+	for _, pages := range b.due {
+		n += len(pages)
+	}
+	return n
+}
+
+// flush closes everything that is pending.
 func (b *relation) flush() {
 	for _, index := range slices.Sorted(maps.Keys(b.due)) {
 		b.ring(index*detectors.BucketMS - 1)

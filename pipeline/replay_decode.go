@@ -12,6 +12,36 @@ import (
 
 // Decoding of what a replay reads: blocks of a chunk in parallel, before the shards see them.
 
+// block is a part of a chunk that one worker decodes.
+type block struct {
+	lines   []byte
+	records []history.Record
+	at      int64
+	first   int64 // number of its first line; 0: these are records
+	stamp   int64
+	decoder event.Decoder
+	items   []item
+	bad     []history.Undecoded
+}
+
+type item struct {
+	e    event.Event
+	hash uint64
+	// The stamp is the broker's; of a line: its own time, or that of the file where its own is not
+	// believed.
+	filePlace
+	broken string // why it did not decode; then e holds nothing but whose it is
+	sum    uint64 // of the bytes of one that did not
+}
+
+const blockBytes = 128 << 10
+
+// decodedChunk is a chunk with its events.
+type decodedChunk struct {
+	*history.Chunk
+	blocks []*block
+}
+
 func (x *replaying) decode(in *history.Chunk) *decodedChunk {
 	c := &decodedChunk{Chunk: in}
 	select {

@@ -10,32 +10,18 @@ import (
 // Delivery of what the shards of a replay put out, in an order that follows from the input alone.
 
 func (x *replaying) deliver() error {
-	if x.Approved {
-		for p := range virtual {
-			for _, s := range []*shard{x.behaviours[p].shard, x.relations[p].shard} {
-				s.findings, s.commands = s.findings[:0], s.commands[:0]
-			}
-		}
-		x.pass()
-		return nil
-	}
 	var all []*event.Finding
 	var commands []event.Command
-	take := func(s *shard) {
-		all = append(all, s.findings...)
-		clear(s.findings)
-		s.findings = s.findings[:0]
-		commands = append(commands, s.commands...)
-		clear(s.commands)
-		s.commands = s.commands[:0]
-	}
 	for _, b := range x.behaviours {
-		take(b.shard)
+		all, commands = b.drainResults(all, commands)
 	}
 	for _, b := range x.relations {
-		take(b.shard)
+		all, commands = b.drainResults(all, commands)
 	}
-	x.pass()
+	x.passControl()
+	if x.Approved {
+		return nil
+	}
 	slices.SortStableFunc(all, func(a, b *event.Finding) int {
 		return cmp.Or(cmp.Compare(a.Time, b.Time), cmp.Compare(a.UID, b.UID))
 	})

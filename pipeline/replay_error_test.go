@@ -22,14 +22,12 @@ func (m noModels) must(baselines.Key, int64, func(baselines.Key, int64) *ruling)
 func TestAReplayEndsWithTheErrorOfAnEvent(t *testing.T) {
 	want := errors.New("no snapshot")
 	x := &replaying{Replay: &Replay{Workers: 1}, watermark: noTime}
-	b := newBehaviour(0, &rules{owners: owners{sources: 1, facts: 1}, pageCap: 100}, none, "")
-	b.replay, b.models, b.begun = &x.watermark, noModels{want}, true
-	b.begin(0, true)
-	x.behaviours[0] = b
-	x.queues[0] = []*item{{stamp: day0, newest: day0, e: event.Event{ID: "e", Time: day0, Kind: event.Message,
+	x.behaviours[0] = newFileBehaviour(0, &rules{owners: owners{sources: 1, facts: 1}, pageCap: 100}, none,
+		noModels{want}, &x.watermark, false)
+	x.queues[0] = []*item{{filePlace: filePlace{stamp: day0, reached: day0}, e: event.Event{ID: "e", Time: day0, Kind: event.Message,
 		Tenant: "acme", Agent: event.Agent{ID: "a"}, Persona: "clerk"}}}
 	x.queued = 1
-	if err := x.apply(); !errors.Is(err, want) {
+	if err := x.applyQueued(); !errors.Is(err, want) {
 		t.Errorf("the replay goes on after an event that could not be judged: %v, want %v", err, want)
 	}
 }

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 
@@ -83,13 +84,13 @@ func newestOf(list []Closing) []Closing {
 	return slices.Delete(list, 0, max(0, len(list)-2*keptDays))
 }
 
-// learned does for baselines what a slice's end asks for, before the relation stage goes on to the
-// watermark: sessions that have been idle for long end, and if a day is over everything learned
-// goes to the relation stage. was is the watermark before.
-func (x *replaying) learned(was int64) error {
+// endDays does for baselines what a slice's end asks for, before the relation stage goes on to the
+// watermark: sessions that have been idle for long end, and if a day is over everything learned goes
+// to the relation stage. was is the watermark before.
+func (x *replaying) endDays(was int64) error {
 	if was == noTime {
-		x.closed = lastOver(x.watermark)
-		x.given = x.closed - keptDays
+		x.over = lastOver(x.watermark)
+		x.asked = x.over - keptDays
 		x.seed()
 		return nil
 	}
@@ -101,9 +102,9 @@ func (x *replaying) learned(was int64) error {
 			return err
 		}
 	}
-	if day := lastOver(x.watermark); day > x.closed {
-		x.closed = day
-		x.flush()
+	if day := lastOver(x.watermark); day > x.over {
+		x.over = day
+		x.flushDeltas()
 	}
 	return nil
 }
@@ -119,69 +120,59 @@ func (x *replaying) seed() {
 		by[q] = append(by[q], m)
 	}
 	for q, b := range x.relations {
-		b.seed(by[q], x.closed)
+		b.seed(by[q], x.over)
 	}
-	x.shelve()
+	x.putInForce()
 }
 
-func (x *replaying) flush() {
+func (x *replaying) flushDeltas() {
 	x.parallel(virtual, func(p int) {
 		b := x.behaviours[p]
 		b.flush()
 		b.kept()
 	})
-	x.file(smallRun)
+	x.passFacts(smallRun)
 }
 
-// shelve puts the snapshots that were closed in force and reports them.
-func (x *replaying) shelve() {
+// putInForce puts the snapshots of the days that were closed in force, and reports them.
+func (x *replaying) putInForce() {
 	if x.Daily != nil {
-		for ; x.given < x.closed; x.given++ {
-			if c := closingOf(x.Daily(x.given + 1)); len(c.Entries) > 0 {
-				c.From = x.given + 1
+		for ; x.asked < x.over; x.asked++ {
+			if c := closingOf(x.Daily(x.asked + 1)); len(c.Entries) > 0 {
+				c.From = x.asked + 1
 				x.snapshots.give(*c)
 			}
 		}
 	}
-	var made []closedKey
+	var closed []closedBaseline
 	for q, b := range x.relations {
-		x.snapshots.add(int32(q), b.closings)
-		clear(b.closings)
-		b.closings = b.closings[:0]
-		made = append(made, b.made...)
-		clear(b.made)
-		b.made = b.made[:0]
+		days := b.takeClosed()
+		x.snapshots.add(int32(q), days.closings)
+		closed = append(closed, days.baselines...)
 	}
-	if len(made) == 0 || x.Closed == nil {
+	if len(closed) == 0 || x.Closed == nil {
 		return
 	}
-	slices.SortFunc(made, func(a, b closedKey) int {
-		if a.day != b.day {
-			return int(a.day - b.day)
-		}
-		return compareKeys(a.Key, b.Key)
+	slices.SortFunc(closed, func(a, b closedBaseline) int {
+		return cmp.Or(cmp.Compare(a.day, b.day), compareKeys(a.Key, b.Key))
 	})
-	for _, c := range made {
+	for _, c := range closed {
 		x.Closed(c.model, c.delta)
 	}
 }
 
-// learnRest ends what is not over at the end of the events, and closes the last days if they are
-// approved.
-func (x *replaying) learnRest() error {
-	for p := range virtual {
-		if err := x.behaviours[p].endAll(func(int64) bool { return true }, x.watermark); err != nil {
+// closeLastDays ends the sessions that are not over at the end of the events, and closes the last
+// days if these are approved.
+func (x *replaying) closeLastDays() error {
+	for _, b := range x.behaviours {
+		if err := b.endAll(func(int64) bool { return true }, x.watermark); err != nil {
 			return err
 		}
 	}
-	x.flush()
+	x.flushDeltas()
 	last := int64(noTime)
 	for _, b := range x.relations {
-		for _, l := range b.lineages() {
-			if n := len(l.pending); n > 0 {
-				last = max(last, l.pending[n-1].day)
-			}
-		}
+		last = max(last, b.newestPending())
 	}
 	if last == noTime {
 		return nil
@@ -190,26 +181,18 @@ func (x *replaying) learnRest() error {
 	for _, b := range x.relations {
 		if x.Approved {
 			b.closeTo(last)
-			continue
-		}
-		for _, l := range b.lineages() {
-			for _, pg := range l.pending {
-				b.made = append(b.made, madeOf(l.key, pg.day, b.modelOf(l), pg.delta))
-			}
+		} else {
+			b.showPending()
 		}
 	}
-	x.shelve()
+	x.putInForce()
 	return nil
 }
 
-// last are the baselines as last closed.
-func (x *replaying) last() (out []*baselines.Model) {
+// presentModels are the baselines as last closed, sorted by key.
+func (x *replaying) presentModels() (out []*baselines.Model) {
 	for _, b := range x.relations {
-		for _, l := range b.lineages() {
-			if m := b.modelOf(l); m != nil {
-				out = append(out, m)
-			}
-		}
+		out = append(out, b.presentModels()...)
 	}
 	slices.SortFunc(out, func(a, b *baselines.Model) int { return compareKeys(a.Key, b.Key) })
 	return out

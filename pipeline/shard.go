@@ -1,10 +1,12 @@
 package pipeline
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"slices"
 	"time"
 
 	"github.com/cespare/xxhash/v2"
@@ -87,7 +89,7 @@ type shard struct {
 	now int64
 
 	live     bool // outputs count; false while catching up
-	volatile bool // nothing is ever saved: a replay
+	volatile bool // nothing is ever saved or undone
 	undoable bool // before-images are kept; else an abort means to load anew
 	txn      uint64
 	undo     []before
@@ -159,6 +161,12 @@ func (s *shard) begin(now int64, live bool) {
 	s.out, s.findings, s.undo, s.images = s.out[:0], s.findings[:0], s.undo[:0], s.images[:0]
 	s.counts = counts{}
 	s.digest.Reset()
+}
+
+// beginUnsaved starts the one slice of a shard of which nothing is ever saved or undone.
+func (s *shard) beginUnsaved() {
+	s.begin(0, true)
+	s.undoable, s.volatile = false, true
 }
 
 // find returns a page, touched: with a before-image if this is the first time in a live
@@ -404,6 +412,38 @@ func (s *shard) emit(o output) {
 	if s.live {
 		s.out = append(s.out, o)
 	}
+}
+
+// drainOutput hands over what was emitted, and forgets it.
+func (s *shard) drainOutput(each func(o *output)) {
+	for i := range s.out {
+		each(&s.out[i])
+	}
+	clear(s.out)
+	s.out = s.out[:0]
+}
+
+// drainResults appends what was found and ordered, and forgets it.
+func (s *shard) drainResults(findings []*event.Finding, commands []event.Command) ([]*event.Finding, []event.Command) {
+	findings, commands = append(findings, s.findings...), append(commands, s.commands...)
+	clear(s.findings)
+	clear(s.commands)
+	s.findings, s.commands = s.findings[:0], s.commands[:0]
+	return findings, commands
+}
+
+// overAt lists, by scope, the breakers whose duration is over at a time, as control records.
+func (s *shard) overAt(t int64) (out []control) {
+	for pg := range s.open {
+		k := pg.breaker
+		if pg.dead || !k.Open() {
+			delete(s.open, pg)
+		} else if k.Until != 0 && k.Until <= t {
+			out = append(out, control{Kind: controlExpire, Scope: k.Scope, Epoch: k.Epoch, Time: t})
+		}
+	}
+	slices.SortFunc(out, func(a, b control) int { return cmp.Compare(a.Scope.Key(), b.Scope.Key()) })
+	return out
 }
 
 // find records a finding. One that only goes on (event.Again) is not told again.

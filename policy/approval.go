@@ -12,27 +12,27 @@ import (
 	"github.com/wayward-sec/wayward/event/glob"
 )
 
-// Approvals say which approvals count, of the calls that a persona may make only with one.
+// Approvals say which approvals count for the calls that a persona may make only with one.
 //
-// An approval is for one call, of the agent that the approval's event names. A call finds its own
-// by approval.id if it carries one, else by the digest of its arguments, else (where digests are
-// not asked for) it takes the oldest that is left.
+// An approval is for one call of the agent that the approval's event names. A call finds its
+// approval by approval.id if it carries one, else by the digest of its arguments, else, where no
+// digest is required, it takes the oldest approval that is left.
 type Approvals struct {
-	// names and patterns of who may approve; empty: anybody who may be told from the agent
+	// names and patterns of who may approve; empty: anybody who is known not to be the agent
 	By []string
 	// not the agent, its owner, user, credential or delegator, another agent of the same owner or
 	// credential, nor whoever asked
 	NotSelf bool
 	ValidMS int64 // after it was granted; 0: as long as the approval itself says
-	// Yes: of these very arguments, or it does not count; Unknown: where both sides show a digest
-	// they must agree; No: not looked at
+	// Yes: the approval must be for exactly these arguments. Unknown: if both sides show a digest,
+	// the two must agree. No: arguments are not compared.
 	Digest event.Tri
 	Once   bool // for one call only
 	by     *glob.List
 }
 
-// Shown is what holds of an approval that a call shows though its policy asks for none, or though
-// no policy knows the agent: not by its own side, once, of these arguments where both show them.
+// Shown applies to an approval that a call shows without need, or whose agent no policy knows: not
+// given by the agent's own side, for one call, for these arguments where both show them.
 var Shown = Approvals{NotSelf: true, Once: true}
 
 type approvalsDef struct {
@@ -43,7 +43,7 @@ type approvalsDef struct {
 	Once    *bool    `json:"once,omitempty"`
 }
 
-// IsZero tells whether nothing is said.
+// IsZero reports whether nothing is set.
 func (d approvalsDef) IsZero() bool {
 	return len(d.By) == 0 && d.NotSelf == nil && d.Valid == "" && d.Digest == nil && d.Once == nil
 }
@@ -68,8 +68,8 @@ func (d approvalsDef) compile(bad report) Approvals {
 	return a
 }
 
-// MayApprove tells whether the list of approvers has somebody, in any case of letters. Without a
-// list anybody may.
+// MayApprove reports whether the list of approvers has somebody, whatever the case of letters.
+// Without a list anybody may approve.
 func (a *Approvals) MayApprove(name string) bool { return a.by.Passes(event.Identity(name)) }
 
 // Algorithm is how a digest of arguments was made.
@@ -104,10 +104,9 @@ func (a *Arguments) Canonical(args []byte) []byte {
 	return args
 }
 
-// Digests are a call's arguments by one algorithm, plain as PlainDigest writes them: of the
-// canonical form and of the bytes. Arguments that stand beside args_digest are digested again, not
-// believed; only where there are none, or by an algorithm that is not known, is args_digest what
-// counts.
+// Digests are the digests of a call's arguments by one algorithm, as PlainDigest writes them: of
+// the canonical form and of the bytes. They are computed from the arguments. Only if the event has
+// none, or the algorithm is unknown, does its args_digest count.
 func (a *Arguments) Digests(e *event.Event, by Algorithm) (canonical, raw string) {
 	if by == Opaque || !Shows(e) {
 		if d, alg := PlainDigest(e.ArgsDigest); alg == by {
@@ -122,7 +121,7 @@ func (a *Arguments) Digests(e *event.Event, by Algorithm) (canonical, raw string
 	return raw, raw
 }
 
-// Contradict tells whether the event shows arguments and a digest that is not of them.
+// Contradict reports whether the event has arguments, and a digest that is not theirs.
 func (a *Arguments) Contradict(e *event.Event) bool {
 	if e.ArgsDigest == "" || !Shows(e) {
 		return false
@@ -135,7 +134,7 @@ func (a *Arguments) Contradict(e *event.Event) bool {
 	return d != canonical && d != raw
 }
 
-// Shows tells whether the event carries arguments, rather than a digest or nothing.
+// Shows reports whether the event carries arguments, rather than a digest or nothing.
 func Shows(e *event.Event) bool { return len(bytes.TrimSpace(e.Args)) > 0 }
 
 func digestOf(b []byte, by Algorithm) string {
@@ -151,10 +150,10 @@ func digestOf(b []byte, by Algorithm) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// PlainDigest is a digest in the one spelling in which digests are compared, and how it was made:
-// lower-case hex, with the algorithm before it unless that is SHA-256. `sha256:`, `SHA-256=`,
-// base64 as in subresource integrity, and hex alone are read; of a digest that names no algorithm
-// its length tells. What is none of them stays as it is, without blanks around it.
+// PlainDigest is a digest in the spelling in which digests are compared, and its algorithm:
+// lower-case hex, with the algorithm in front unless that is SHA-256. It reads `sha256:`,
+// `SHA-256=`, base64 as in subresource integrity, and plain hex, whose length shows the algorithm.
+// Any other text is returned without the blanks around it.
 func PlainDigest(s string) (plain string, by Algorithm) {
 	s = strings.TrimSpace(s)
 	low := event.Lower(s)

@@ -9,20 +9,20 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// Baseline says how the baselines of personas are learned and how much they may say.
+// Baseline says how the baseline of a persona is learned and how many alerts it may cause.
 type Baseline struct {
 	Tenant, Persona string // "": every one
-	// AlertsPerDay is the budget of a persona: how many false alerts of all statistical detectors
-	// together somebody will look at on a day.
+	// AlertsPerDay is the budget of a persona: how many false alerts a day, of all statistical
+	// detectors together, somebody will look at.
 	AlertsPerDay float64
-	// TenantAlertsPerDay bounds what the personas of one tenant may say together: beyond, each
-	// one's share is cut in proportion.
+	// TenantAlertsPerDay bounds the alerts of all personas of a tenant together: if their budgets
+	// are more, each is cut in proportion.
 	TenantAlertsPerDay float64
-	LearnDays          int64  // before a baseline calls anybody
-	LearnSessions      uint64 // likewise, or so many agent-days
-	AcceptAgents       uint64 // least agents that must show something new before it is learned …
-	AcceptPercent      uint64 // … or this share of the active ones, whichever is more
-	AcceptDays         uint64 // … on so many days
+	LearnDays          int64  // before a baseline may alert
+	LearnSessions      uint64 // before it may alert: so many sessions, or agent-days
+	AcceptAgents       uint64 // agents that must show something new before it is learned …
+	AcceptPercent      uint64 // … or this percentage of the active ones, whichever is more …
+	AcceptDays         uint64 // … on at least so many days
 	Off                bool   // nothing is learned and nothing is scored
 }
 
@@ -31,8 +31,8 @@ func defaultBaseline() Baseline {
 		AcceptPercent: 10, AcceptDays: 2}
 }
 
-// baselineDef is an entry as written. What it leaves out it takes from the entry for every persona
-// of the tenant, then from that for every tenant, then from the defaults.
+// baselineDef is an entry as written. What it leaves out comes from the entry for every persona of
+// the tenant, then from that for every tenant, then from the defaults.
 type baselineDef struct {
 	Tenant             string `json:"tenant,omitempty"`
 	Persona            string `json:"persona,omitempty"`
@@ -58,7 +58,7 @@ func (c *collector) loadBaselines(files []*file) {
 }
 
 func (c *collector) baseline(d baselineDef, src *source, path string) {
-	c.use(src)
+	c.addSource(src)
 	bad := src.reporter(path)
 	key := [3]string{"baseline", d.Tenant, event.Identity(d.Persona)}
 	if first, dup := c.places[key]; dup {
@@ -71,12 +71,12 @@ func (c *collector) baseline(d baselineDef, src *source, path string) {
 		checkTenant(bad, "tenant", d.Tenant)
 	}
 	b := defaultBaseline()
-	d.over(&b, bad)
+	d.applyTo(&b, bad)
 	c.baselines = append(c.baselines, d)
 }
 
-// over sets what the definition says.
-func (d *baselineDef) over(b *Baseline, bad report) {
+// applyTo sets the fields of b that the definition has.
+func (d *baselineDef) applyTo(b *Baseline, bad report) {
 	rate := func(path, text string, into *float64) {
 		if text == "" {
 			return
@@ -118,12 +118,12 @@ func (d *baselineDef) over(b *Baseline, bad report) {
 	}
 }
 
-// learning is a set's baselines: by tenant and persona.
-type learning struct {
+// baselineSettings are all baseline entries of a set.
+type baselineSettings struct {
 	defs []baselineDef // sorted: the most general first
 }
 
-func newLearning(defs []baselineDef) learning {
+func newLearning(defs []baselineDef) baselineSettings {
 	defs = slices.Clone(defs)
 	slices.SortFunc(defs, func(a, b baselineDef) int {
 		if a.Tenant != b.Tenant {
@@ -131,18 +131,18 @@ func newLearning(defs []baselineDef) learning {
 		}
 		return strings.Compare(a.Persona, b.Persona)
 	})
-	return learning{defs}
+	return baselineSettings{defs}
 }
 
-// Baseline is how the baseline of a tenant's persona is learned: the entry of both over that of the
-// persona in every tenant, over that of the tenant's every persona, over that of everybody, over
-// the defaults. Callers that ask often remember.
+// Baseline is how the baseline of a tenant's persona is learned. The entry for both comes first,
+// then the one for the persona in every tenant, then the one for all of the tenant's personas, then
+// the one for everybody, then the defaults. It is slow: callers keep the result.
 func (s *Set) Baseline(tenant, persona string) *Baseline {
 	b := defaultBaseline()
 	for _, want := range [...][2]string{{"", ""}, {tenant, ""}, {"", persona}, {tenant, persona}} {
 		for i := range s.learning.defs {
 			if d := &s.learning.defs[i]; d.Tenant == want[0] && event.SameIdentity(d.Persona, want[1]) {
-				d.over(&b, func(string, string, ...any) {})
+				d.applyTo(&b, func(string, string, ...any) {})
 			}
 		}
 	}

@@ -10,11 +10,9 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// Who is paid, and where a call goes, in one spelling.
-
-// AppendBeneficiary appends who is paid by a call, or written to with money in hand: the
-// destination of a call of class pay or with an amount, in one spelling, so that one account is one
-// beneficiary however it is written. Nothing is appended if there is none.
+// AppendBeneficiary appends who gets money by a call: the destination of a call of class pay or
+// with an amount. It is in one spelling, so that one account is one beneficiary however it is
+// written. Nothing is appended if there is none.
 func AppendBeneficiary(dst []byte, e *event.Event) []byte {
 	if e.Has&event.HasAmount == 0 && classBits(e)&(1<<event.Pay) == 0 {
 		return dst
@@ -22,8 +20,8 @@ func AppendBeneficiary(dst []byte, e *event.Event) []byte {
 	return appendSpelling(dst, &e.Destination)
 }
 
-// AppendDestination appends what tells one destination from another: of a URL its host, else the
-// value in one spelling.
+// AppendDestination appends the key of a destination: the host of a URL, else the value in one
+// spelling.
 func AppendDestination(dst []byte, d *event.Destination) []byte {
 	host := cmp.Or(catalogue.HostName(d.Domain), d.Domain)
 	switch {
@@ -38,15 +36,15 @@ func AppendDestination(dst []byte, d *event.Destination) []byte {
 	return appendSpelling(dst, d)
 }
 
-// appendSpelling appends the value without spaces around it and in lower case; of an IBAN without
-// any, nor hyphens.
+// appendSpelling appends the value in lower case and without the spaces around it. An IBAN loses
+// all spaces and hyphens.
 func appendSpelling(dst []byte, d *event.Destination) []byte {
 	spaces := strings.EqualFold(d.Kind, "iban") || mayBeIBAN(d.Value)
 	from := len(dst)
 	for _, r := range strings.TrimSpace(d.Value) {
 		switch {
 		case spaces && (unicode.IsSpace(r) || r == '-'), r > unicode.MaxASCII && unicode.Is(unicode.Cf, r):
-			// what cannot be seen tells nothing apart
+			// invisible characters make no difference
 		case 'A' <= r && r <= 'Z':
 			dst = append(dst, byte(r)+'a'-'A')
 		default:
@@ -59,7 +57,7 @@ func appendSpelling(dst []byte, d *event.Destination) []byte {
 	return dst
 }
 
-// mayBeIBAN tells whether a text may be an IBAN, with or without spaces: a country, two digits,
+// mayBeIBAN reports whether a text may be an IBAN, with or without spaces: a country, two digits,
 // then 11 to 30 letters and digits.
 func mayBeIBAN(s string) bool {
 	n := 0

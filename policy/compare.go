@@ -8,9 +8,8 @@ import (
 	"github.com/wayward-sec/wayward/event/glob"
 )
 
-// Declares tells whether the persona names a value of a dimension as allowed, or as allowed with an
-// approval: by name or by a pattern that says more than "all". The words external and internal name
-// nobody.
+// Declares reports whether the persona allows a value of a dimension, with or without an approval,
+// by its name or by a pattern other than *. The words external and internal do not count.
 func (p *Persona) Declares(d Dimension, s string) bool {
 	r := &p.rules[d]
 	if dimensionDefs[d].fold || d == Destinations {
@@ -24,16 +23,17 @@ func (p *Persona) Declares(d Dimension, s string) bool {
 	return false
 }
 
-// Difference is a point in which a declared persona and what its agents do part.
+// Difference is a point in which a declared persona differs from what its agents do.
 type Difference struct {
-	// undeclared: used and not allowed; unused: allowed and not used; rare: allowed and seldom used
+	// Kind is undeclared (used and not allowed), unused (allowed and not used) or rare (allowed and
+	// seldom used).
 	Kind      string `json:"kind"`
 	Dimension string `json:"dimension"`
-	Value     string `json:"value"`             // what was used; of unused the entry
-	Verdict   string `json:"verdict,omitempty"` // of undeclared: deny or needs_approval
-	Rule      string `json:"rule,omitempty"`    // … and the entry that says so, or default
+	Value     string `json:"value"`             // that was used; if unused, the entry
+	Verdict   string `json:"verdict,omitempty"` // if undeclared: deny or needs_approval
+	Rule      string `json:"rule,omitempty"`    // the entry that decided, or default
 	AgentDays int64  `json:"agent_days"`
-	First     string `json:"first_day,omitempty"` // of unused: since when the record goes without it
+	First     string `json:"first_day,omitempty"` // if unused: the first day of the record
 	Last      string `json:"last_day,omitempty"`
 	File      string `json:"file,omitempty"`
 	Line      int    `json:"line,omitempty"`
@@ -46,8 +46,8 @@ const (
 	Rare       = "rare"
 )
 
-// Compare says where a declared persona and what was seen part. Seen on fewer agent-days than least
-// is rare.
+// Compare returns the differences between a declared persona and what was seen. A value that was
+// seen on fewer agent-days than least is rare.
 func (p *Persona) Compare(u *Usage, least int64) []Difference {
 	var out []Difference
 	for d := range Dimensions {
@@ -65,11 +65,10 @@ func (p *Persona) Compare(u *Usage, least int64) []Difference {
 			case r.Verdict != Allow:
 				x.Kind, x.Verdict, x.Rule = Undeclared, r.Verdict.String(), r.Rule
 				if r.Verdict == NeedsApproval && r.Rule != byDefault {
-					// it is declared, with an approval: whether there was one is for the engine to
-					// say
+					// It is declared, with an approval. Whether there was one, the engine checks.
 					continue
 				}
-			case s.AgentDays < least && p.used&(1<<d) != 0:
+			case s.AgentDays < least && p.judged&(1<<d) != 0:
 				x.Kind, x.Rule = Rare, r.Rule
 			default:
 				continue
@@ -96,16 +95,16 @@ func (p *Persona) Compare(u *Usage, least int64) []Difference {
 	return out
 }
 
-// allows is what the persona says of a value that was seen: the worst of it, where the gateway said
-// now this and now that of a destination.
+// allows is the ruling on a value that was seen. If gateways said different things of a
+// destination, it is the worst ruling.
 func (p *Persona) allows(d Dimension, s *Seen) Ruling {
 	if d != Destinations {
-		if p.used&(1<<d) == 0 {
+		if p.judged&(1<<d) == 0 {
 			return Ruling{Allow, byDefault}
 		}
 		return p.ruling(d, s.Value)
 	}
-	if p.used&(1<<d) == 0 {
+	if p.judged&(1<<d) == 0 {
 		return Ruling{Allow, byDefault}
 	}
 	worst := Ruling{Allow, ""}
@@ -114,17 +113,17 @@ func (p *Persona) allows(d Dimension, s *Seen) Ruling {
 			continue
 		}
 		v := s.Value
-		if v == external || v == internal || v == "*" { // nobody could read where it went
+		if v == external || v == internal || v == "*" { // the host could not be read
 			v = ""
 		}
-		if r := p.goesTo(v, ext); worst.Rule == "" || r.Verdict > worst.Verdict {
+		if r := p.destinationRuling(v, ext); worst.Rule == "" || r.Verdict > worst.Verdict {
 			worst = r
 		}
 	}
 	return worst
 }
 
-// names tells whether an entry of a dimension names a value.
+// names reports whether an entry of a dimension fits a value.
 func names(d Dimension, e, value string) bool {
 	if dimensionDefs[d].fold {
 		e = event.Lower(e)

@@ -9,12 +9,11 @@ import (
 	"github.com/wayward-sec/wayward/event/glob"
 )
 
-// Condition is when a call needs an approval: an entry of needs_approval that says more than a
-// name, such as {tools: [pay_*], above: {amount: "500", currency: EUR}}. All that it says must
-// hold, and of each list one entry.
+// Condition is an entry of needs_approval with conditions, such as {tools: [pay_*], above: {amount:
+// "500", currency: EUR}}. All conditions must hold, and of each list one entry.
 //
-// The tools that it names are named by the persona: where the conditions do not hold, the default
-// does not forbid them. A bare "*" names none.
+// The persona allows the tools that it names where the conditions do not hold, whatever the default
+// is. A bare "*" names no tool.
 type Condition struct {
 	tools, servers, types, labels, environments *glob.List
 	destinations                                *Persona // nil: anywhere
@@ -67,7 +66,7 @@ func compileConditions(bad report, defs []needsDef) (all []*Condition, tools []s
 		for k, word := range d.Classes {
 			cl, ok := event.ParseClass(word)
 			if !ok {
-				bad(at(path+".classes", k), "unknown class %s; %s", event.Quote(word), choose(word, event.Classes()))
+				bad(at(path+".classes", k), "unknown class %s; %s", event.Quote(word), didYouMean(word, event.Classes()))
 				continue
 			}
 			c.classes |= 1 << cl
@@ -114,7 +113,7 @@ func (c *Condition) limit(bad report, path string, d aboveDef) {
 	c.currency = d.Currency
 }
 
-// String says the entry as a person would: pay_* above 500 EUR.
+// String is the entry for people: pay_* above 500 EUR.
 func (d needsDef) String() string {
 	var parts []string
 	for _, l := range []struct {
@@ -123,7 +122,7 @@ func (d needsDef) String() string {
 	}{{"", d.Tools}, {"on ", d.Servers}, {"", d.Classes}, {"of ", d.ResourceTypes}, {"labelled ", d.Labels},
 		{"in ", d.Environments}, {"to ", d.Destinations}} {
 		if len(l.list) > 0 {
-			parts = append(parts, l.word+or(l.list))
+			parts = append(parts, l.word+joinOr(l.list))
 		}
 	}
 	if d.Above != (aboveDef{}) {
@@ -132,7 +131,7 @@ func (d needsDef) String() string {
 	return strings.Join(parts, " ")
 }
 
-// holds tells whether the call needs an approval by the entry. It does not allocate.
+// holds reports whether the entry makes the call need an approval. It does not allocate.
 func (c *Condition) holds(e *event.Event) bool {
 	r := &e.Resource
 	if !c.tools.PassesTool(&e.Tool) || !c.servers.Passes(e.Tool.Server) || c.classes != 0 &&
@@ -146,16 +145,16 @@ func (c *Condition) holds(e *event.Event) bool {
 	}
 	if c.destinations != nil {
 		var buf [4]Violation
-		if len(c.destinations.destination(&e.Destination, buf[:0])) == 0 {
+		if len(c.destinations.judgeDestination(&e.Destination, buf[:0])) == 0 {
 			return false
 		}
 	}
 	return !c.above || c.exceeds(e)
 }
 
-// exceeds tells whether the call may move more than above says. What is not known is not below: no
-// currency, another one, no amount at all. Of calls that say nothing of money that asks for too
-// much if the entry names neither tools nor classes: then only payments are meant, and reads never.
+// exceeds reports whether the call may move more money than above says. An unknown amount exceeds:
+// no currency, another one, no amount at all. But if the entry names neither tools nor classes, a
+// call without an amount exceeds only if it is a payment, and a read never does.
 func (c *Condition) exceeds(e *event.Event) bool {
 	if e.Has&event.HasAmount == 0 {
 		bits := classBits(e)
@@ -166,7 +165,7 @@ func (c *Condition) exceeds(e *event.Event) bool {
 		return named && bits != 1<<event.Read
 	}
 	micro := e.Amount.Micro
-	if micro < 0 { // whoever is paid back moves as much
+	if micro < 0 { // money paid back moves too
 		micro = -micro
 	}
 	return micro > c.micro || micro < 0 || len(e.OtherAmounts) > 0 ||
@@ -184,12 +183,12 @@ func passesFolded(g *glob.List, s string) bool {
 	return s != "" && g.Find(s) >= 0
 }
 
-// conditions appends the entries by which the call needs an approval.
-func (p *Persona) conditions(e *event.Event, dst []Violation) []Violation {
+// judgeConditions appends a violation for each entry by which the call needs an approval.
+func (p *Persona) judgeConditions(e *event.Event, dst []Violation) []Violation {
 	for _, c := range p.Conditions {
 		if c.holds(e) {
 			dst = append(dst, Violation{conditionKind, e.Tool.Name, c.text, NeedsApproval})
-		} else if p.all {
+		} else if p.explainAll {
 			dst = append(dst, Violation{conditionKind, e.Tool.Name, c.text, Allow})
 		}
 	}

@@ -109,7 +109,7 @@ func TestApprovalsUnderConditions(t *testing.T) {
 				explains(t, j, &c.e)
 			}
 			if n := testing.AllocsPerRun(20,
-				func() { s.Persona("acme", "p").conditions(&c.e, make([]Violation, 0, 4)) }); n > 0 &&
+				func() { s.Persona("acme", "p").judgeConditions(&c.e, make([]Violation, 0, 4)) }); n > 0 &&
 				c.needs == false {
 				t.Errorf("%s: %v allocations", claim, n)
 			}

@@ -7,56 +7,56 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// Words of a destination list that are not patterns: they ask destination.external.
+// Words of a list of destinations that are no patterns. They match destination.external.
 const (
 	external = "external"
 	internal = "internal"
 )
 
-// destination judges where the call goes. Of what cannot be read for certain (two hosts in one URL,
-// a recipient with two @) no list names the host: only `*`, `external`, `internal` and the default
-// apply, and the violation shows the whole value. Guessing would let whoever writes the value
-// choose the reading that passes.
-func (p *Persona) destination(d *event.Destination, dst []Violation) []Violation {
+// judgeDestination judges where the call goes. If programs could disagree on the host (two hosts in
+// one URL, a recipient with two @), no name in a list matches: only `*`, `external`, `internal` and
+// the default apply, and the violation shows the whole value. A guess would let an attacker choose
+// the reading that passes.
+func (p *Persona) judgeDestination(d *event.Destination, dst []Violation) []Violation {
 	v := d.Value
 	switch {
 	case d.Domain != "":
-		return p.host(event.ReadHost(d.Domain), d.Domain, d.External, dst)
+		return p.judgeHost(event.ReadHost(d.Domain), d.Domain, d.External, dst)
 	case v == "":
-		if d.External == event.Yes { // it left for somebody that the gateway does not name
-			return p.host(event.Host{}, external, d.External, dst)
+		if d.External == event.Yes { // the gateway does not name the receiver
+			return p.judgeHost(event.Host{}, external, d.External, dst)
 		}
 		return dst
 	case strings.EqualFold(d.Kind, "email"):
-		return p.recipients(v, d.External, dst)
+		return p.judgeRecipients(v, d.External, dst)
 	case strings.EqualFold(d.Kind, "url"):
-		return p.urls(v, d.External, dst)
+		return p.judgeURLs(v, d.External, dst)
 	case strings.EqualFold(d.Kind, "host"):
-		return p.host(event.ReadHost(v), v, d.External, dst)
+		return p.judgeHost(event.ReadHost(v), v, d.External, dst)
 	}
-	return p.target(v, v, d.External, dst)
+	return p.judgeTarget(v, v, d.External, dst)
 }
 
-// urls judges every URL of a list.
-func (p *Persona) urls(list string, ext event.Tri, dst []Violation) []Violation {
+// judgeURLs judges every URL of a list.
+func (p *Persona) judgeURLs(list string, ext event.Tri, dst []Violation) []Violation {
 	first := len(dst)
 	for rest := list; rest != ""; {
 		var part string
 		part, rest = catalogue.NextURL(rest)
 		n := len(dst)
 		if catalogue.IsMailto(part) {
-			dst = p.recipients(part[7:], ext, dst)
+			dst = p.judgeRecipients(part[7:], ext, dst)
 		} else {
-			dst = p.host(event.ReadURL(part), part, ext, dst)
+			dst = p.judgeHost(event.ReadURL(part), part, ext, dst)
 		}
-		dst = once(dst, first, n)
+		dst = dropRepeated(dst, first, n)
 	}
 	return dst
 }
 
-// once drops what was added since n if it was said before: a domain that occurs twice is one
-// violation.
-func once(dst []Violation, first, n int) []Violation {
+// dropRepeated drops the violations since n that stand between first and n too: a domain that
+// occurs twice is one violation.
+func dropRepeated(dst []Violation, first, n int) []Violation {
 	for i := n; i < len(dst); i++ {
 		for _, v := range dst[first:i] {
 			if v.Value == dst[i].Value {
@@ -69,25 +69,26 @@ func once(dst []Violation, first, n int) []Violation {
 	return dst
 }
 
-// host judges one host, or raw if none could be read. Of what readers could disagree on each
-// reading may be denied, and none is let pass by its name.
-func (p *Persona) host(h event.Host, raw string, ext event.Tri, dst []Violation) []Violation {
+// judgeHost judges one host, or raw if there is no host. If programs could disagree on the host,
+// each reading can be denied by name, and none can be allowed by name.
+func (p *Persona) judgeHost(h event.Host, raw string, ext event.Tri, dst []Violation) []Violation {
 	if h.Sure {
-		return p.target(h.Name, h.Name, ext, dst)
+		return p.judgeTarget(h.Name, h.Name, ext, dst)
 	}
 	for _, name := range [...]string{h.Name, h.Other} {
 		if name == "" {
 			continue
 		}
-		if r := p.goesTo(event.Lower(name), ext); r.Verdict == Deny && r.Rule != byDefault {
+		if r := p.destinationRuling(event.Lower(name), ext); r.Verdict == Deny && r.Rule != byDefault {
 			return append(dst, Violation{Destinations.String(), name, r.Rule, r.Verdict})
 		}
 	}
-	return p.target("", raw, ext, dst)
+	return p.judgeTarget("", raw, ext, dst)
 }
 
-// recipients judges every address of a list, since the one that matters may stand in the middle.
-func (p *Persona) recipients(list string, ext event.Tri, dst []Violation) []Violation {
+// judgeRecipients judges every address of a list, since the one that matters may stand in the
+// middle.
+func (p *Persona) judgeRecipients(list string, ext event.Tri, dst []Violation) []Violation {
 	first, seen := len(dst), false
 	for rest := list; rest != ""; {
 		part := rest
@@ -101,33 +102,33 @@ func (p *Persona) recipients(list string, ext event.Tri, dst []Violation) []Viol
 		}
 		seen = true
 		n := len(dst)
-		dst = p.host(catalogue.HostOfAddress(part), strings.TrimSpace(part), ext, dst)
-		dst = once(dst, first, n)
+		dst = p.judgeHost(catalogue.HostOfAddress(part), strings.TrimSpace(part), ext, dst)
+		dst = dropRepeated(dst, first, n)
 	}
 	if !seen {
-		return p.target("", list, ext, dst)
+		return p.judgeTarget("", list, ext, dst)
 	}
 	return dst
 }
 
-// target judges what was made of a destination; shown is what the violation says.
-func (p *Persona) target(s, shown string, ext event.Tri, dst []Violation) []Violation {
+// judgeTarget judges a destination in its final spelling. shown is the value of the violation.
+func (p *Persona) judgeTarget(s, shown string, ext event.Tri, dst []Violation) []Violation {
 	var r Ruling
 	if event.HasUpper(s) {
 		var buf [event.MaxString]byte
-		r = p.goesTo(event.LowerInto(buf[:], s), ext)
+		r = p.destinationRuling(event.LowerInto(buf[:], s), ext)
 	} else {
-		r = p.goesTo(s, ext)
+		r = p.destinationRuling(s, ext)
 	}
-	if r.Verdict == Allow && !p.all {
+	if r.Verdict == Allow && !p.explainAll {
 		return dst
 	}
 	return append(dst, Violation{Destinations.String(), shown, r.Rule, r.Verdict})
 }
 
-// goesTo is what the lists say of a destination in lower case. Within each list the words go before
-// the names.
-func (p *Persona) goesTo(s string, ext event.Tri) Ruling {
+// destinationRuling is the ruling of the lists on a destination in lower case. In each list
+// external and internal come before names.
+func (p *Persona) destinationRuling(s string, ext event.Tri) Ruling {
 	r := &p.rules[Destinations]
 	if word := r.words.find(Deny, ext); word != "" {
 		return Ruling{Deny, word}
@@ -153,11 +154,11 @@ func (p *Persona) goesTo(s string, ext event.Tri) Ruling {
 	return Ruling{p.Default, byDefault}
 }
 
-// words are external and internal in each list, by verdict.
-type words struct{ external, internal [3]bool }
+// externalWords are external and internal in each list, by verdict.
+type externalWords struct{ external, internal [3]bool }
 
-// find returns the word of a list that names the destination, or "".
-func (w *words) find(list Verdict, ext event.Tri) string {
+// find returns the word of a list that fits the destination, or "".
+func (w *externalWords) find(list Verdict, ext event.Tri) string {
 	switch {
 	case ext == event.Yes && w.external[list]:
 		return external

@@ -9,19 +9,18 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// Judgement is what a persona says of one thing about a call, and where it says so.
+// Judgement is the verdict of a persona on one thing about a call, and where it was written.
 type Judgement struct {
 	Kind    string `json:"kind"` // a Violation's, or approval or separation
 	Value   string `json:"value"`
-	Verdict string `json:"verdict"` // of Verdict, or unknown: the event does not say
+	Verdict string `json:"verdict"` // a Verdict's word, or "unknown" if the event lacks the value
 	Rule    string `json:"rule"`    // the entry that decided, or default
 	File    string `json:"file,omitempty"`
 	Line    int    `json:"line,omitempty"`
 }
 
-// Explain says of everything about a call what the judge makes of it, and of the whole. It goes the
-// way that Check goes. Approvals and pairs of duties depend on what came before, so it can only
-// name them.
+// Explain returns the verdict on a call, and the judgement of each thing about it, as Check does.
+// Approvals and separated duties depend on earlier events, so it only names them.
 func (j *Judge) Explain(e *event.Event, t *catalogue.Tool) (Verdict, []Judgement) {
 	p := j.Persona
 	vs := j.Check(e, t, e.Time, nil)
@@ -30,7 +29,7 @@ func (j *Judge) Explain(e *event.Event, t *catalogue.Tool) (Verdict, []Judgement
 		return verdict, nil
 	}
 	every := *p
-	every.all, every.used, every.badClasses = true, 1<<Dimensions-1, 1<<(event.Delegate+1)-1
+	every.explainAll, every.judged, every.badClasses = true, 1<<Dimensions-1, 1<<(event.Delegate+1)-1
 	every.OwnTenant, every.MaxTier = false, 0
 	whole := *e
 	whole.Phase = event.NoPhase
@@ -48,7 +47,7 @@ func (j *Judge) Explain(e *event.Event, t *catalogue.Tool) (Verdict, []Judgement
 		out = append(out, jd)
 	}
 	for d := range Dimensions {
-		if p.used&(1<<d) != 0 && !seen[d.String()] {
+		if p.judged&(1<<d) != 0 && !seen[d.String()] {
 			say(d.String(), "", "unknown", "the event does not say", "")
 		}
 	}
@@ -96,7 +95,7 @@ func (j *Judge) Explain(e *event.Event, t *catalogue.Tool) (Verdict, []Judgement
 	return verdict, out
 }
 
-// explained says where the entry stands that decided.
+// explained is a violation with the place of the entry that decided.
 func (p *Persona) explained(v Violation) Judgement {
 	j := Judgement{Kind: v.Kind, Value: v.Value, Verdict: v.Verdict.String(), Rule: v.Rule}
 	if v.Kind == conditionKind {
@@ -111,7 +110,7 @@ func (p *Persona) explained(v Violation) Judgement {
 	}
 	d := Dimension(slices.IndexFunc(dimensionDefs[:], func(def dimensionDef) bool { return def.kind == v.Kind }))
 	if v.Rule == byDefault {
-		if v.Verdict == p.Default && (v.Verdict != Allow || p.used&(1<<d) != 0 && len(p.Lists[d].Allow) > 0) {
+		if v.Verdict == p.Default && (v.Verdict != Allow || p.judged&(1<<d) != 0 && len(p.Lists[d].Allow) > 0) {
 			j.File, j.Line = p.Place("default")
 			return j
 		}
@@ -135,7 +134,7 @@ func (p *Persona) explained(v Violation) Judgement {
 	return j
 }
 
-// namedAt is where an entry with conditions names a tool.
+// namedAt is where the tool stands in an entry with conditions.
 func (p *Persona) namedAt(tool string) (file string, line int) {
 	for i, c := range p.def.Needs {
 		if k := slices.Index(c.Tools, tool); k >= 0 {
@@ -145,17 +144,17 @@ func (p *Persona) namedAt(tool string) (file string, line int) {
 	return "", 0
 }
 
-// Place is where a part of the persona was written: file and line, the line 0 if it was not a file.
+// Place is where a part of the persona was written. The line is 0 if it was no file.
 func (p *Persona) Place(path string) (file string, line int) {
-	at := p.draft.of(path).place()
+	at := p.input.of(path).place()
 	return at.file, at.line
 }
 
-// String says which approvals count.
+// String says for people which approvals count.
 func (a *Approvals) String() string {
 	parts := []string{"by anybody"}
 	if len(a.By) > 0 {
-		parts[0] = "by " + or(a.By)
+		parts[0] = "by " + joinOr(a.By)
 	}
 	if a.NotSelf {
 		parts = append(parts, "not the agent's own side")

@@ -24,8 +24,8 @@ func compileHosts(entries []string) *glob.List {
 	return g
 }
 
-// canonicalHost is an entry of a list of destinations in the spelling that hosts are read in.
-// Patterns keep their stars, and what is no host stays as it is written.
+// canonicalHost is an entry of a list of destinations in the spelling that event.ReadHost gives
+// hosts. Patterns keep their wildcards, and an entry that is no host stays as it is.
 func canonicalHost(entry string) string {
 	if glob.Is(entry) {
 		labels := strings.Split(entry, ".")

@@ -10,8 +10,8 @@ import (
 	"github.com/wayward-sec/wayward/event/localtime"
 )
 
-// Hours are the minutes of a week at which a persona works, by the wall clock of its zone. In the
-// hour that a clock is put back by, both passes count; an hour that it skips does not occur.
+// Hours are the minutes of a week in which a persona works, by the wall clock of its zone. When the
+// clock is put back, the repeated hour counts twice; a skipped hour does not occur.
 type Hours struct {
 	minutes [7*minutesADay/64 + 1]uint64 // a bit each, from Monday 00:00
 	text    string
@@ -21,7 +21,7 @@ const minutesADay = 24 * 60
 
 var weekdays = []string{"mon", "tue", "wed", "thu", "fri", "sat", "sun"}
 
-// String says the hours as they are written: mon tue wed thu fri 08:00-18:00.
+// String is the hours as they are written: mon tue wed thu fri 08:00-18:00.
 func (h *Hours) String() string { return h.text }
 
 type hoursDef struct {
@@ -30,8 +30,8 @@ type hoursDef struct {
 	To   string   `json:"to"`
 }
 
-// compileHours makes one table of all spans; nil if there are none. A span whose end comes before
-// its beginning goes on into the next day, which need not be listed.
+// compileHours makes one table of all spans; nil if there are none. A span that ends before it
+// begins goes on into the next day, which need not be listed.
 func compileHours(bad report, defs []hoursDef) *Hours {
 	if len(defs) == 0 {
 		return nil
@@ -64,7 +64,7 @@ func compileHours(bad report, defs []hoursDef) *Hours {
 		for j, word := range days {
 			day := slices.Index(weekdays, word)
 			if day < 0 {
-				bad(at(path+".days", j), "unknown day %s; %s", event.Quote(word), choose(word, weekdays))
+				bad(at(path+".days", j), "unknown day %s; %s", event.Quote(word), didYouMean(word, weekdays))
 				continue
 			}
 			for m := range length {
@@ -89,13 +89,13 @@ func minuteOf(s string) (minute int, ok bool) {
 	return minute, err1 == nil && err2 == nil && m < 60 && minute <= minutesADay
 }
 
-// Within tells whether the moment that a zone's clock shows as local lies in the hours.
+// Within reports whether a local time lies in the hours.
 func (h *Hours) Within(local int64) bool {
 	minute := localtime.SinceMonday(local) / 60_000
 	return h.minutes[minute/64]&(1<<(minute%64)) != 0
 }
 
-// sayLocal writes the moment that a zone's clock shows: Sat 23:10 Europe/Berlin.
+// sayLocal writes a local time: Sat 23:10 Europe/Berlin.
 func sayLocal(local int64, zone *time.Location) string {
 	return time.UnixMilli(local).UTC().Format("Mon 15:04 ") + zone.String()
 }

@@ -8,28 +8,28 @@ import (
 	"github.com/wayward-sec/wayward/event/glob"
 )
 
-// A persona may take over from one other: `extends: base`. What both list is united. Of what has
-// one value the child's wins. A child may forbid what its parent allows, but not the reverse: what
-// a parent denies, or wants approved, no child may open, and saying so is a contradiction that
-// stops the start. Not taken over are name, tenant, description, agents and tests.
+// Inheritance of personas: `extends: base`. Lists of the child and of its parent are united. Of
+// fields with one value the child's wins. A child may forbid what its parent allows, but not the
+// reverse: to allow what a parent denies, or wants approved, is an error that stops the start.
+// Name, tenant, description, agents and tests are not inherited.
 //
-// A tenant's persona may extend one of the tenant's or one for every tenant, above all the one that
-// it stands in place of, under the same name. One for every tenant cannot extend a tenant's.
+// A tenant's persona may extend one of the same tenant or one for every tenant, such as the one
+// with the same name that it replaces. A persona for every tenant cannot extend a tenant's.
 
-// maxGenerations bounds how many personas may stand above one.
+// maxGenerations bounds the chain of parents.
 const maxGenerations = 8
 
-// draft is a persona as it was read, and what becomes of it with its parent.
-type draft struct {
-	def    personaDef
-	src    *source
-	path   string
-	key    name
-	twice  bool // another of this name came before
-	above  int  // generations
-	base   bool // others extend it, and no agent is listed for it
-	merged *personaDef
-	from   origins
+// personaInput is a persona as it was read, and its definition with what it inherits.
+type personaInput struct {
+	def       personaDef
+	src       *source
+	path      string
+	key       name
+	duplicate bool // another one has the same name
+	depth     int  // number of its parents
+	base      bool // others extend it, and no agent is listed for it
+	merged    *personaDef
+	from      origins // of the inherited parts
 }
 
 // origin is where a part of a definition was written.
@@ -38,11 +38,11 @@ type origin struct {
 	path string
 }
 
-// origins say where the parts of a definition come from that are not its own, by path.
+// origins are where inherited parts were written, by path.
 type origins map[string]origin
 
 // of is where the field at path was written.
-func (d *draft) of(path string) origin {
+func (d *personaInput) of(path string) origin {
 	for p := path; p != ""; p = p[:max(strings.LastIndexAny(p, ".["), 0)] {
 		if o, ok := d.from[p]; ok {
 			return origin{o.src, o.path + path[len(p):]}
@@ -54,34 +54,34 @@ func (d *draft) of(path string) origin {
 	return origin{d.src, d.path + "." + path}
 }
 
-// Base tells whether others extend the persona and no agent is listed for it.
-func (p *Persona) Base() bool { return p.draft.base }
+// Base reports whether others extend the persona and no agent is listed for it.
+func (p *Persona) Base() bool { return p.input.base }
 
 func (o origin) place() place { return o.src.place(o.path) }
 
 // report reports on a field where it was written.
-func (d *draft) report(path, format string, args ...any) {
+func (d *personaInput) report(path, format string, args ...any) {
 	o := d.of(path)
 	o.src.reporter("")(o.path, format, args...)
 }
 
-// persona takes a definition in; inherit makes personas of all.
-func (c *collector) persona(def personaDef, src *source, path string) {
-	c.use(src)
-	d := &draft{def: def, src: src, path: path, key: name{def.Tenant, def.Name}, from: origins{}}
+// addPersona keeps a definition. inherit compiles all of them later.
+func (c *collector) addPersona(def personaDef, src *source, path string) {
+	c.addSource(src)
+	d := &personaInput{def: def, src: src, path: path, key: name{def.Tenant, def.Name}, from: origins{}}
 	c.drafts = append(c.drafts, d)
 	if def.Name != "" {
 		place := name{def.Tenant, event.Identity(def.Name)} // two that differ in case would be one
 		if first, dup := c.places[place]; dup {
 			d.report("name", "persona %s %s is already at %s; rename or remove one", event.Quote(def.Name),
 				ofTenant(def.Tenant), first)
-			d.twice = true
+			d.duplicate = true
 			return
 		}
 		c.places[place] = src.place(path)
 	}
 	for i, a := range def.Agents {
-		claim := taken{d.key, src.place(path + "." + at("agents", i))}
+		claim := agentClaim{d.key, src.place(path + "." + at("agents", i))}
 		if other, dup := c.agents[name{def.Tenant, a}]; !dup {
 			c.agents[name{def.Tenant, a}] = claim
 		} else if other.persona != d.key && a != "" {
@@ -91,11 +91,11 @@ func (c *collector) persona(def personaDef, src *source, path string) {
 	}
 }
 
-// inherit compiles the personas that were read, each with what it takes over from its parents.
+// inherit compiles the personas that were read, each with what it inherits.
 func (c *collector) inherit() {
-	byName := map[name]*draft{}
+	byName := map[name]*personaInput{}
 	for _, d := range c.drafts {
-		if !d.twice {
+		if !d.duplicate {
 			byName[d.key] = d
 		}
 	}
@@ -110,7 +110,7 @@ func (c *collector) inherit() {
 	for _, d := range c.drafts {
 		p := d.merged.compile(d.report, d.base)
 		here := d.src.place(d.path)
-		p.File, p.Line, p.draft = here.file, here.line, d
+		p.File, p.Line, p.input = here.file, here.line, d
 		for i := range p.Tests {
 			p.Tests[i].File, p.Tests[i].Line = p.Place(at("tests", i))
 		}
@@ -119,10 +119,10 @@ func (c *collector) inherit() {
 			p.written = d.def
 			p.written.Agents, p.written.Tests = sorted(d.def.Agents), nil
 		}
-		if !d.twice && d.key.name != "" {
+		if !d.duplicate && d.key.name != "" {
 			c.personas[d.key] = p
 		}
-		if !d.twice {
+		if !d.duplicate {
 			c.personaLimits(d)
 		}
 	}
@@ -130,7 +130,7 @@ func (c *collector) inherit() {
 }
 
 // parentOf is the name of the parent: the tenant's own of that name, else the one for every tenant.
-func (c *collector) parentOf(d *draft, byName map[name]*draft) name {
+func (c *collector) parentOf(d *personaInput, byName map[name]*personaInput) name {
 	if d.def.Extends == "" {
 		return name{}
 	}
@@ -141,8 +141,9 @@ func (c *collector) parentOf(d *draft, byName map[name]*draft) name {
 	return own
 }
 
-// merge unites a draft with its parent's. below are the drafts that led here, the youngest first.
-func (c *collector) merge(d *draft, byName map[name]*draft, below []*draft) {
+// merge sets the merged definition of a persona. below are the personas that extend it and led
+// here, the youngest first.
+func (c *collector) merge(d *personaInput, byName map[name]*personaInput, below []*personaInput) {
 	if d.merged != nil {
 		return
 	}
@@ -161,7 +162,7 @@ func (c *collector) merge(d *draft, byName map[name]*draft, below []*draft) {
 				names = append(names, o.key.name)
 			}
 		}
-		i := slices.IndexFunc(c.drafts, func(o *draft) bool {
+		i := slices.IndexFunc(c.drafts, func(o *personaInput) bool {
 			return o.key.name == d.def.Extends &&
 				o.key.tenant != d.key.tenant
 		})
@@ -174,7 +175,7 @@ func (c *collector) merge(d *draft, byName map[name]*draft, below []*draft) {
 			d.report("extends", "there is no persona %s to extend; define it, or remove extends", event.Quote(d.def.Extends))
 		default:
 			d.report("extends", "there is no persona %s to extend; %s", event.Quote(d.def.Extends),
-				choose(d.def.Extends, sorted(names)))
+				didYouMean(d.def.Extends, sorted(names)))
 		}
 		return
 	case slices.Contains(below, parent):
@@ -189,15 +190,15 @@ func (c *collector) merge(d *draft, byName map[name]*draft, below []*draft) {
 		return
 	}
 	c.merge(parent, byName, below)
-	if d.above = parent.above + 1; d.above == maxGenerations+1 {
+	if d.depth = parent.depth + 1; d.depth == maxGenerations+1 {
 		d.report("extends", "more than %d personas stand above %s; let it extend one that is nearer to the top",
 			maxGenerations, event.Quote(d.key.name))
 	}
-	d.take(parent)
+	d.inheritFrom(parent)
 }
 
-// take unites the definition with its parent's, and reports where the two contradict each other.
-func (d *draft) take(parent *draft) {
+// inheritFrom unites the definition with the parent's, and reports contradictions.
+func (d *personaInput) inheritFrom(parent *personaInput) {
 	up := parent.merged
 	over := up.lists()
 	for dim, l := range d.merged.lists() {
@@ -224,7 +225,7 @@ func (d *draft) take(parent *draft) {
 	flag("approvals.not_self", &m.Approvals.NotSelf, up.Approvals.NotSelf)
 	flag("approvals.digest", &m.Approvals.Digest, up.Approvals.Digest)
 	flag("approvals.once", &m.Approvals.Once, up.Approvals.Once)
-	// Hours, approvers and responses are one thing each: two unions of hours would be longer hours.
+	// Hours, approvers and responses are not united: the union of two sets of hours is longer hours.
 	if len(m.Hours) == 0 && len(up.Hours) > 0 {
 		m.Hours = up.Hours
 		d.from["hours"] = parent.of("hours")
@@ -268,8 +269,7 @@ func (d *draft) take(parent *draft) {
 		m.Separate = append(m.Separate, s)
 	}
 	if parent.key.name == d.key.name {
-		// the limits of the one that it stands in place of hold by the persona's name, in every
-		// tenant
+		// The limits of the persona that it replaces hold for its name in every tenant.
 		return
 	}
 	m.Limits = slices.Clone(m.Limits)
@@ -281,11 +281,12 @@ func (d *draft) take(parent *draft) {
 	}
 }
 
-func (d *draft) takeLists(parent *draft, dim Dimension, own, up *listsDef) {
+// takeLists unites the lists of one dimension.
+func (d *personaInput) takeLists(parent *personaInput, dim Dimension, own, up *listsDef) {
 	info := dimensionDefs[dim]
 	lists, theirs := own.named(), up.named()
-	skip := map[string]bool{} // what of the parent's is dealt with
-	// What the parent says more strictly than the child is a contradiction.
+	skip := map[string]bool{} // entries of the parent that are dealt with
+	// An entry that the parent has in a stricter list is a contradiction.
 	for i, n := range lists {
 		for _, o := range theirs[:i] {
 			strict := glob.NewList(*o.list, info.fold)
@@ -305,20 +306,20 @@ func (d *draft) takeLists(parent *draft, dim Dimension, own, up *listsDef) {
 					skip[(*o.list)[j]] = true
 					where := parent.of(at(info.path+"."+o.key, j))
 					d.report(at(info.path+"."+n.key, k),
-						"%s is %s here, but %s by %s of %s at %s; %s wins, so remove one", event.Quote(s), n.verdict.said(),
-						o.verdict.said(),
+						"%s is %s here, but %s by %s of %s at %s; %s wins, so remove one", event.Quote(s), n.verdict.participle(),
+						o.verdict.participle(),
 						event.Quote((*o.list)[j]), event.Quote(parent.key.name), where.place(),
 						strings.ReplaceAll(o.verdict.String(), "_", " "))
 				}
 			}
 		}
 	}
-	// What the child says more strictly than the parent replaces it.
+	// An entry that the child has in a stricter list replaces the parent's.
 	for i, n := range lists {
 		mine := *n.list
 		all := slices.Clone(mine)
 		if all == nil && *theirs[i].list != nil {
-			all = []string{} // a list that is said, if of nothing
+			all = []string{} // a list that is written and empty
 		}
 		for k, s := range *theirs[i].list {
 			if slices.Contains(mine, s) || skip[s] {
@@ -334,8 +335,8 @@ func (d *draft) takeLists(parent *draft, dim Dimension, own, up *listsDef) {
 	}
 }
 
-// personaLimits adds the limits of a persona, which count its own calls alone.
-func (c *collector) personaLimits(d *draft) {
+// personaLimits adds the limits that a persona has. They count its own calls only.
+func (c *collector) personaLimits(d *personaInput) {
 	prefix := "persona." + d.key.name + "."
 	if d.key.tenant != "" {
 		prefix = "persona." + d.key.tenant + "." + d.key.name + "."
@@ -359,7 +360,7 @@ func (c *collector) personaLimits(d *draft) {
 		if d.key.tenant != "" {
 			l.Where.Tenants = []string{d.key.tenant}
 		}
-		c.limit(l, o.src, o.path)
+		c.addLimit(l, o.src, o.path)
 		c.ofPersonas[l.ID] = true
 	}
 }

@@ -7,11 +7,12 @@ import (
 	"github.com/wayward-sec/wayward/event/glob"
 )
 
-// Inventory is what is registered: agents, tools and servers, and how much is made of what is not.
+// Inventory is what is registered: agents, tools and servers, and the severity of findings about
+// what is not.
 //
-// A kind of thing for which a tenant has no entry at all, neither its own nor one for every tenant,
-// is not kept: a fleet that was just connected must not be a storm. What changes under the same
-// name (a new version, another definition) is told at Severity anyway.
+// If a tenant has no entry for a kind of thing, neither its own nor one for every tenant, that kind
+// is not checked: a fleet that was just connected must not cause a storm of findings. What changes
+// under the same name (a new version, another definition) is a finding anyway.
 type Inventory struct {
 	Severity event.Severity // of its findings; low unless the config says otherwise
 	Response *event.Response
@@ -48,16 +49,16 @@ type entry struct {
 	version string // of an agent
 }
 
-// Registered says what the inventory has of a thing.
+// Registered is the entry of the inventory for a thing.
 type Registered struct {
-	Kept    bool // the tenant's inventory keeps this kind, so what it does not have is unregistered
+	Kept    bool // the tenant has entries of this kind, so a thing without one is unregistered
 	Known   bool
 	Retired bool
 	Hash    string // accepted definition, if one is pinned
 	Version string // accepted version, if one is pinned
 }
 
-// Find looks a thing up: the last entry that fits decides, a tenant's own before one for all.
+// Find returns the entry for a thing: the last that fits, a tenant's own before one for all.
 func (v *Inventory) Find(kind ThingKind, tenant, name, server string) Registered {
 	var r Registered
 	own := false
@@ -77,7 +78,7 @@ func (v *Inventory) Find(kind ThingKind, tenant, name, server string) Registered
 	return r
 }
 
-// called tells whether the entry names the thing.
+// called reports whether the entry has the name of the thing.
 func (e *entry) called(name string, tool *event.Tool) bool {
 	if e.kind == ToolThing {
 		return e.names.FindTool(tool) >= 0
@@ -110,7 +111,7 @@ func (c *collector) loadInventory(files []*file) {
 }
 
 func (c *collector) register(d inventoryDef, src *source, path string) {
-	c.use(src)
+	c.addSource(src)
 	bad := src.reporter(path)
 	if d.Kind == "settings" {
 		if first, dup := c.places[section("inventory")]; dup {
@@ -129,7 +130,7 @@ func (c *collector) register(d inventoryDef, src *source, path string) {
 	}
 	kind, ok := ParseThingKind(d.Kind)
 	if !ok {
-		bad("kind", "unknown kind %s; %s", event.Quote(d.Kind), choose(d.Kind, append(slices.Clone(thingKinds), "settings")))
+		bad("kind", "unknown kind %s; %s", event.Quote(d.Kind), didYouMean(d.Kind, append(slices.Clone(thingKinds), "settings")))
 	}
 	checkTenant(bad, "tenant", d.Tenant)
 	if len(d.Names) == 0 {

@@ -9,9 +9,8 @@ import (
 	"github.com/wayward-sec/wayward/event/localtime"
 )
 
-// Judge applies a persona to the calls of one tenant. It remembers what it said of tools and which
-// offset its zone has now, so it belongs to one goroutine; what it says follows from its arguments
-// alone.
+// Judge applies a persona to the calls of one tenant. It caches verdicts on tools and the offset of
+// its zone, so it belongs to one goroutine. The cache never changes a verdict.
 type Judge struct {
 	*Persona
 	zone  *time.Location
@@ -19,11 +18,11 @@ type Judge struct {
 	tools map[*catalogue.Tool][]Violation
 }
 
-// rememberedTools bounds the tools that a judge remembers; beyond, it starts anew.
+// rememberedTools bounds the cached tools. A full cache is emptied.
 const rememberedTools = 256
 
-// Judge returns a judge for a persona and the tenant of its agents; nil if the set says nothing of
-// the persona.
+// Judge returns a judge for a persona and the tenant of its agents; nil if the set has no such
+// persona.
 func (s *Set) Judge(tenant, persona string) *Judge {
 	if p := s.Persona(tenant, persona); p != nil {
 		return s.judge(tenant, p)
@@ -42,14 +41,14 @@ func (s *Set) judge(tenant string, p *Persona) *Judge {
 	return j
 }
 
-// Check is Persona.Check with the persona's hours. t is what the catalogue knows of the event's
-// tool, if it is known; now is event time made sane, Unix milliseconds.
+// Check is Persona.Check and checks hours, too. t is the catalogue's tool of the event, or nil. now
+// is the corrected event time in Unix milliseconds.
 func (j *Judge) Check(e *event.Event, t *catalogue.Tool, now int64, dst []Violation) []Violation {
 	if e.Kind != event.ToolCall || e.Phase == event.Attempt {
 		return dst
 	}
 	if t == nil {
-		dst = j.tool(e, dst)
+		dst = j.judgeTool(e, dst)
 	} else {
 		said, known := j.tools[t]
 		if !known {
@@ -57,7 +56,7 @@ func (j *Judge) Check(e *event.Event, t *catalogue.Tool, now int64, dst []Violat
 		}
 		dst = append(dst, said...)
 	}
-	dst = j.rest(e, dst)
+	dst = j.judgeCall(e, dst)
 	if j.clock != nil {
 		if local := j.clock.Local(now); !j.Hours.Within(local) {
 			dst = append(dst, Violation{hoursKind, sayLocal(local, j.zone), j.Hours.text, Deny})
@@ -70,7 +69,7 @@ func (j *Judge) remember(e *event.Event, t *catalogue.Tool) []Violation {
 	if len(j.tools) >= rememberedTools {
 		clear(j.tools)
 	}
-	said := j.tool(e, nil)
+	said := j.judgeTool(e, nil)
 	for i := range said {
 		said[i].Value = strings.Clone(said[i].Value)
 	}

@@ -16,9 +16,9 @@ import (
 // Measure says what a limit adds up.
 type Measure uint8
 
-// Measures of limits. Count is of calls; Amount is of one currency; Cost is US dollars. Errors,
-// Denials and Retries count the calls that ended so, or that repeat one of the agent's last calls;
-// the last three count different subjects, resources and destinations.
+// Measures of limits. Count is of calls, Amount of one currency, Cost of US dollars. Errors and
+// Denials count calls with that outcome, Retries those that repeat one of the agent's last calls.
+// The last three count distinct subjects, resources and destinations.
 const (
 	Count Measure = iota
 	Records
@@ -38,14 +38,14 @@ var measures = []string{"count", "records", "bytes", "amount", "cost", "errors",
 
 func (m Measure) String() string { return measures[m] }
 
-// Distinct tells whether the measure counts what is different.
+// Distinct reports whether the measure counts distinct values.
 func (m Measure) Distinct() bool { return m >= DistinctSubjects }
 
-// money tells whether the measure is written as a decimal.
+// money reports whether the measure is written as a decimal.
 func (m Measure) money() bool { return m == Amount || m == Cost }
 
-// MaxDistinct is the highest max of a limit that counts what is different. All of it must be
-// remembered, for each window of each scope.
+// MaxDistinct is the highest max of a limit that counts distinct values. All of them must be kept
+// in memory, for each window of each scope.
 const MaxDistinct = 10_000
 
 // Calendar is the unit of a window that follows the calendar.
@@ -59,8 +59,7 @@ const (
 	Month
 )
 
-// calendars are the units as they are written, and a length for those who want one: of the longest
-// month.
+// calendars are the units as they are written, and their length; for months that of the longest.
 var calendars = []struct {
 	word, name string
 	ms         int64
@@ -68,37 +67,35 @@ var calendars = []struct {
 
 func (c Calendar) String() string { return calendars[c].name }
 
-// BucketMS is the grain of what is counted above one agent: persona, user and tenant limits are
+// BucketMS is the resolution of counts above one agent: limits of personas, users and tenants are
 // decided every 5 s of event time, and their windows are multiples of it.
 const BucketMS = 5000
 
 // Limit is how much of something one agent, session, persona, user or tenant may do in a span of
-// time. Made by Load, Parse and Default, which compile its conditions; it does not change
-// afterwards.
+// time. Load, Parse and Default make limits and compile their conditions. A limit does not change.
 type Limit struct {
 	ID, Title string
 	Scope     Scope
 	Measure   Measure
-	// calls, records, bytes; millionths of the unit for amount and cost. More than this crosses it
+	// Max is in calls, records or bytes; for amount and cost in millionths. More crosses the limit.
 	Max      int64
-	Warn     int64 // more than this is nearly too much, and a finding of its own; see Warns
+	Warn     int64 // more than this is a warning, if Warns
 	Warns    bool
 	Currency string // of amount
-	WindowMS int64  // 0 only with scope session, the whole session, and scope call
-	Tumbling bool   // periods one after the other; else the window slides
+	WindowMS int64  // 0: the whole session or the one call, with those scopes
+	Tumbling bool   // else the window slides, unless Calendar is set
 	Calendar Calendar
 	Zone     *time.Location // of Calendar; nil: the persona's if the scope lies in one, else the tenant's
 	Where    Where
-	Respond  *event.Response // nil: nothing is done
-	// Builtin is one of those that hold until somebody writes others. They know nothing of what is
-	// usual, so they step back where that is known: of personas whose baseline is of age, and of
-	// users whom many agents share.
+	Respond  *event.Response // nil: no response
+	// Builtin limits hold until somebody writes others. They do not know what is usual. So they do
+	// not apply to personas whose baseline is old enough, nor to users whom many agents share.
 	Builtin  bool
 	Severity event.Severity
 	Tags     []string
-	// Hash is of what decides which events are counted and when the limit is crossed (id, scope,
-	// measure, max, currency, window, kind, zone, where). It names the limit's state: a new title,
-	// warn or respond keeps what was counted, a new condition does not.
+	// Hash covers what decides which events are counted and when the limit is crossed (id, scope,
+	// measure, max, currency, window, kind, zone, where). It is the key of the limit's state: a new
+	// title, warn or respond keeps the counts, a new condition does not.
 	Hash    uint64
 	Version string // first 12 hex digits of the SHA-256 of the whole definition
 
@@ -110,9 +107,9 @@ type Limit struct {
 	def limitDef
 }
 
-// Where says which calls a limit counts: all conditions given must hold, and of each list one
-// entry. All but classes, outcomes and external are names and patterns, case-sensitive. Of classes
-// either what the tool claims or what the call really did is enough.
+// Where says which calls a limit counts: all conditions that are set must hold, and of each list
+// one entry. All but classes, outcomes and external are names and patterns, case-sensitive. A class
+// fits if the tool claims it or the call really had that effect.
 type Where struct {
 	Tenants, Personas, Users, Tools, Servers     []string
 	ResourceTypes, Labels, Environments, Intents []string
@@ -121,8 +118,8 @@ type Where struct {
 	External                                     event.Tri // of the destination; Unknown: any
 }
 
-// Covers tells whether the limit counts calls of this tool by agents of this persona, as far as
-// these decide. Callers that ask often remember.
+// Covers reports whether the limit counts calls of this tool by agents of this persona, apart from
+// its other conditions. It is slow: callers keep the result.
 func (l *Limit) Covers(tenant, persona string, tool *event.Tool) bool {
 	return l.tenants.Passes(tenant) && l.personas.Passes(persona) && l.tools.PassesTool(tool) &&
 		l.servers.Passes(tool.Server)
@@ -134,15 +131,15 @@ func (l *Limit) Classes() uint16 { return l.classes }
 // Outcomes are the outcomes that the limit counts, one bit each; 0: all.
 func (l *Limit) Outcomes() uint8 { return l.outcomes }
 
-// Asks tells whether Suits has anything to look at.
-func (l *Limit) Asks() bool {
+// HasConditions reports whether Matches has anything to check.
+func (l *Limit) HasConditions() bool {
 	return l.users != nil || l.resourceTypes != nil || l.labels != nil || l.environments != nil || l.intents != nil ||
 		l.Where.External != event.Unknown
 }
 
-// Suits tells whether the call meets the conditions that are neither in Covers nor in Classes nor
+// Matches reports whether the call meets the conditions that are neither in Covers nor in Classes nor
 // in Outcomes. It does not allocate.
-func (l *Limit) Suits(e *event.Event) bool {
+func (l *Limit) Matches(e *event.Event) bool {
 	if x := l.Where.External; x != event.Unknown && x != e.Destination.External {
 		return false
 	}
@@ -164,7 +161,7 @@ func (s *Set) ZoneOf(tenant, persona string) *time.Location {
 	return s.Zone(tenant)
 }
 
-// String says the limit as a person would: more than 1000 records per user in 1h (sliding).
+// String is the limit for people: more than 1000 records per user in 1h (sliding).
 func (l *Limit) String() string {
 	var b strings.Builder
 	b.WriteString("more than ")
@@ -204,8 +201,8 @@ func (l *Limit) quantity() string {
 	return strconv.FormatInt(l.Max, 10) + " " + unit
 }
 
-// AppendIdentity appends what decides which calls the limit counts, whatever the scope and window:
-// it names state, so it never changes for what is written the same.
+// AppendIdentity appends what decides which calls the limit counts, apart from scope and window. It
+// is part of the key of state, so its bytes for the same conditions must never change.
 func (w *Where) AppendIdentity(b []byte) []byte {
 	list := func(ss []string) {
 		b = binary.AppendUvarint(b, uint64(len(ss)))
@@ -223,7 +220,8 @@ func (w *Where) AppendIdentity(b []byte) []byte {
 		classes |= 1 << c
 	}
 	b = binary.BigEndian.AppendUint16(b, classes)
-	// What came later is left out where it asks for nothing, so that older limits keep their names.
+	// Conditions of later versions are left out where they are not set, so that old limits keep their
+	// keys.
 	for i, ss := range [...][]string{w.Users, w.ResourceTypes, w.Labels, w.Environments, w.Intents} {
 		if len(ss) > 0 {
 			b = append(b, byte(1+i))

@@ -10,9 +10,7 @@ import (
 	"github.com/wayward-sec/wayward/event/glob"
 )
 
-// A limit as it is written.
-
-// limitDef is a limit as it is written, in YAML and in the canonical JSON alike.
+// limitDef is a limit as it is written, in YAML and in the canonical JSON.
 type limitDef struct {
 	ID       string     `json:"id"`
 	Title    string     `json:"title,omitempty"`
@@ -51,8 +49,8 @@ func (w whereDef) IsZero() bool {
 		len(w.Intents)+len(w.Outcomes) == 0 && w.External == nil
 }
 
-// compile makes the limit and reports what is wrong with its definition; with anything wrong the
-// result is not to be used.
+// compile makes the limit and reports what is wrong with its definition. If anything is, the result
+// must not be used.
 func (d limitDef) compile(bad report) *Limit {
 	l := &Limit{ID: d.ID, Title: d.Title, Currency: d.Currency, Tags: d.Tags}
 	if d.ID == "" {
@@ -66,16 +64,16 @@ func (d limitDef) compile(bad report) *Limit {
 
 	var ok bool
 	if l.Scope, ok = ParseScope(d.Scope); d.Scope == "" {
-		bad("scope", "a limit needs a scope; use %s", or(scopes[1:]))
+		bad("scope", "a limit needs a scope; use %s", joinOr(scopes[1:]))
 	} else if !ok {
-		bad("scope", "unknown scope %s; %s", event.Quote(d.Scope), choose(d.Scope, scopes[1:]))
+		bad("scope", "unknown scope %s; %s", event.Quote(d.Scope), didYouMean(d.Scope, scopes[1:]))
 	}
 	measure := slices.Index(measures, d.Measure)
 	switch {
 	case d.Measure == "":
-		bad("measure", "a limit needs a measure; use %s", or(measures))
+		bad("measure", "a limit needs a measure; use %s", joinOr(measures))
 	case measure < 0:
-		bad("measure", "unknown measure %s; %s", event.Quote(d.Measure), choose(d.Measure, measures))
+		bad("measure", "unknown measure %s; %s", event.Quote(d.Measure), didYouMean(d.Measure, measures))
 	default:
 		l.Measure = Measure(measure)
 	}
@@ -88,7 +86,7 @@ func (d limitDef) compile(bad report) *Limit {
 	if own := stoppable(l.Scope); ok {
 		l.Respond = d.Respond.compile(bad, "respond", own...)
 		if l.Respond != nil && l.Respond.Scope == 0 && own[0].String() != d.Scope {
-			// what the limit is about has no breaker of its own
+			// The scope of the limit has no breaker of its own.
 			l.Respond.Scope = own[0]
 		}
 	}
@@ -143,11 +141,11 @@ func (d *limitDef) numbers(bad report, l *Limit) {
 	}
 }
 
-// window reads window, kind and zone. known: the scope could be read.
+// window reads window, kind and zone. known: the scope is known.
 func (d *limitDef) window(bad report, l *Limit, known bool) {
 	kinds := []string{"sliding", "tumbling", "calendar"}
 	if d.Kind != "" && !slices.Contains(kinds, d.Kind) {
-		bad("kind", "unknown kind %s; %s", event.Quote(d.Kind), choose(d.Kind, kinds))
+		bad("kind", "unknown kind %s; %s", event.Quote(d.Kind), didYouMean(d.Kind, kinds))
 	}
 	if l.Zone = parseZone(bad, "zone", d.Zone); d.Zone != "" && d.Kind != "calendar" {
 		bad("zone", "only days, weeks and months of the calendar have a zone; add kind: calendar, or remove zone")
@@ -198,7 +196,8 @@ func (d *limitDef) window(bad report, l *Limit, known bool) {
 	l.Tumbling = d.Kind == "tumbling"
 }
 
-// where compiles the conditions. A list's order says nothing, so it must not name another state.
+// where compiles the conditions. Lists are sorted, since their order must not change the key of the
+// state.
 func (d *limitDef) where(bad report, l *Limit) {
 	w := &d.Where
 	for _, list := range []struct {
@@ -221,7 +220,7 @@ func (d *limitDef) where(bad report, l *Limit) {
 	for i, word := range w.Classes {
 		c, ok := event.ParseClass(word)
 		if !ok {
-			bad(at("where.classes", i), "unknown class %s; %s", event.Quote(word), choose(word, event.Classes()))
+			bad(at("where.classes", i), "unknown class %s; %s", event.Quote(word), didYouMean(word, event.Classes()))
 			continue
 		}
 		if l.classes&(1<<c) == 0 {
@@ -232,7 +231,7 @@ func (d *limitDef) where(bad report, l *Limit) {
 	for i, word := range w.Outcomes {
 		o, ok := event.ParseOutcome(word)
 		if !ok {
-			bad(at("where.outcomes", i), "unknown outcome %s; %s", event.Quote(word), choose(word, event.Outcomes()))
+			bad(at("where.outcomes", i), "unknown outcome %s; %s", event.Quote(word), didYouMean(word, event.Outcomes()))
 			continue
 		}
 		if l.outcomes&(1<<o) == 0 {

@@ -7,17 +7,17 @@ import (
 	"github.com/wayward-sec/wayward/event/glob"
 )
 
-// Lint says what is suspicious about the personas, though it is not wrong.
+// Lint reports what is suspicious about the personas, though it is not wrong.
 func (s *Set) Lint() []*Problem {
 	var all []*Problem
 	for _, p := range s.personas {
 		bad := func(path, format string, args ...any) {
-			o := p.draft.of(path)
+			o := p.input.of(path)
 			one := source{file: o.src.file, fields: o.src.fields}
 			one.reporter("")(o.path, format, args...)
 			for _, w := range one.problems {
 				if !slices.ContainsFunc(all, func(x *Problem) bool { return *x == *w }) {
-					// of a parent, found in every child
+					// it is inherited, so every child has it
 					all = append(all, w)
 				}
 			}
@@ -44,7 +44,7 @@ func (p *Persona) lint(s *Set, bad report) {
 				if r := p.ruling(d, plain); r.Verdict > n.verdict {
 					bad(at(info.path+"."+n.key, i),
 						"%s is %s here, but %s by %s, so this entry does nothing; remove one", event.Quote(entry),
-						n.verdict.said(), r.Verdict.said(), event.Quote(r.Rule))
+						n.verdict.participle(), r.Verdict.participle(), event.Quote(r.Rule))
 				}
 			}
 		}
@@ -54,15 +54,15 @@ func (p *Persona) lint(s *Set, bad report) {
 			if r := p.ruling(Tools, entry); !glob.Is(entry) && r.Verdict != Allow {
 				bad(at(at("needs_approval", i)+".tools", k),
 					"%s needs an approval under conditions here, but is %s by %s whatever they are, so this entry does nothing; remove one",
-					event.Quote(entry), r.Verdict.said(), event.Quote(r.Rule))
+					event.Quote(entry), r.Verdict.participle(), event.Quote(r.Rule))
 			}
 		}
 	}
 	needs := p.NeedsApproval()
-	if !needs && !p.draft.merged.Approvals.IsZero() && !p.draft.base {
+	if !needs && !p.input.merged.Approvals.IsZero() && !p.input.base {
 		bad("approvals", "nothing needs an approval here; add a needs_approval list, or remove approvals")
 	}
-	if needs && len(p.Approvals.By) == 0 && !p.draft.base {
+	if needs && len(p.Approvals.By) == 0 && !p.input.base {
 		bad("approvals", "anybody may approve who is not the agent's own side; name the approvers in approvals.by")
 	}
 	for i, pair := range p.Separate {
@@ -85,8 +85,7 @@ func (p *Persona) lint(s *Set, bad report) {
 	}
 }
 
-// forbids tells whether the persona denies every call of a side, as far as names and classes say
-// so.
+// forbids reports whether the persona denies every call of a side, by its names and classes.
 func (p *Persona) forbids(d *side) bool {
 	if d.classes != 0 {
 		all := true

@@ -9,8 +9,8 @@ import (
 	"github.com/wayward-sec/wayward/event/glob"
 )
 
-// entryFor is a value as an entry of a list that names it: what an entry cannot hold, or what would
-// stand for something else, is a ? there.
+// entryFor is an entry of a list that fits a value. Characters that an entry cannot have, or that
+// are wildcards, become ?.
 func entryFor(s string, fold bool) string {
 	if fold {
 		s = event.Lower(s)
@@ -33,12 +33,11 @@ func entryFor(s string, fold bool) string {
 	return b.String()
 }
 
-// EntryFor is a value of a dimension as an entry of its lists that names it.
+// EntryFor is an entry of a dimension's lists that fits a value.
 func EntryFor(s string, d Dimension) string { return entryFor(s, dimensionDefs[d].fold) }
 
-// DestinationEntries are the entries of a list of destinations that let a call through, one for
-// each thing that a persona judges about where it goes. Where a persona cannot read the host for
-// certain only the words and * let it through.
+// DestinationEntries are the entries of a list of destinations that allow a call, one for each host
+// that a persona judges. If the host is not certain, only external, internal or * allow it.
 func DestinationEntries(d *event.Destination) []string {
 	everything := "*"
 	switch d.External {
@@ -51,7 +50,7 @@ func DestinationEntries(d *event.Destination) []string {
 		if h == "" {
 			return everything
 		}
-		if h = event.Lower(h); h == external || h == internal { // a host of that name would be read as the word
+		if h = event.Lower(h); h == external || h == internal { // a host of that name is no such word
 			return h[:len(h)-1] + "?"
 		}
 		return entryFor(h, true)

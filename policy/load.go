@@ -11,7 +11,7 @@ import (
 	"unicode/utf8"
 )
 
-// Bounds of what Load reads, so that a wrong path or a bad file cannot take the machine down.
+// Bounds of what Load reads, so that a wrong path or a bad file cannot use up the machine.
 const (
 	maxFile    = 1 << 20 // bytes
 	maxEntries = 10_000  // entries of lists in one file, aliases followed
@@ -20,36 +20,36 @@ const (
 
 // Load reads dir/{tenants,tools,personas,limits,inventory,response,baselines,rules}/*.yaml (or
 // .yml). Each file has a list under the key that its folder is named after (in response a mapping;
-// in rules each document is one rule); a file may hold several YAML documents. Missing folders are
-// fine. The built-in limits hold until the user defines one; `builtin: true` or `false` in a file
-// of limits says so outright. What looks as if it was meant to be read and is not is a problem, as
-// is a folder with nothing in it.
+// in rules each document is one rule). A file may hold several YAML documents. Missing folders are
+// fine. The built-in limits hold until the user defines one, unless `builtin: true` or `false` in a
+// file of limits decides it. A file that looks like a policy and is not read is a problem, and so
+// is a folder without any policy.
 //
-// If anything is wrong there is no set, and the errors, each a *Problem, name every fault of every
-// file.
+// If anything is wrong there is no set. The errors, each a *Problem, are all that is wrong in all
+// files.
 func Load(dir string) (*Set, []error) { return LoadShadow(dir, "") }
 
 // ShadowPrefix is what the ids of rules of a shadow folder begin with.
 const ShadowPrefix = "shadow."
 
-// LoadShadow reads the rules of a second folder, too, if there is one: they run beside the others
-// in mode shadow, whatever they say, under ids with ShadowPrefix. What else is in that folder is
-// not read.
+// LoadShadow also reads the rules of a second folder, if one is named. They run beside the others
+// in mode shadow, whatever mode they have, under ids with ShadowPrefix. Nothing else in that folder
+// is read.
 func LoadShadow(dir, shadow string) (*Set, []error) {
 	c := newCollector()
-	c.root(dir, Folders())
+	c.checkFolder(dir, Folders())
 	for _, s := range sections {
 		s.read(c, c.files(filepath.Join(dir, s.folder)))
 	}
-	c.nothing(dir)
+	c.checkNotEmpty(dir)
 	if shadow != "" {
 		c.shadow = true
-		c.root(shadow, []string{"rules"})
+		c.checkFolder(shadow, []string{"rules"})
 		dir := filepath.Join(shadow, "rules")
 		files := c.files(dir)
 		if c.loadRules(files); len(files) == 0 {
 			src := &source{file: dir}
-			c.use(src)
+			c.addSource(src)
 			src.problem(place{file: dir}, "no rules for the shadow; put them into files here")
 		}
 	}
@@ -59,8 +59,8 @@ func LoadShadow(dir, shadow string) (*Set, []error) {
 	return c.set(), nil
 }
 
-// sections are the folders of a set, in the order in which they are read: what refers to another
-// comes after it.
+// sections are the folders of a set, in the order in which they are read: definitions come after
+// those that they refer to.
 var sections = []struct {
 	folder string
 	read   func(c *collector, files []*file)
@@ -81,7 +81,7 @@ func each[T any](c *collector, files []*file, read func(def *T, src *source)) {
 		for _, doc := range f.documents() {
 			var def T
 			src := f.decode(doc, &def)
-			c.use(src)
+			c.addSource(src)
 			read(&def, src)
 		}
 	}
@@ -93,7 +93,7 @@ func (c *collector) loadPersonas(files []*file) {
 	}
 	each(c, files, func(d *doc, src *source) {
 		for i, p := range d.Personas {
-			c.persona(p, src, at("personas", i))
+			c.addPersona(p, src, at("personas", i))
 		}
 	})
 	c.inherit()
@@ -109,7 +109,7 @@ func (c *collector) loadLimits(files []*file) {
 	var said place
 	each(c, files, func(d *doc, src *source) {
 		for i, l := range d.Limits {
-			add = append(add, func() { c.limit(l, src, at("limits", i)) })
+			add = append(add, func() { c.addLimit(l, src, at("limits", i)) })
 		}
 		switch {
 		case d.Builtin == nil:
@@ -120,7 +120,7 @@ func (c *collector) loadLimits(files []*file) {
 		}
 	})
 	if builtin == nil && len(add) == 0 || builtin != nil && *builtin {
-		c.builtin()
+		c.addBuiltins()
 	}
 	for _, f := range add {
 		f()
@@ -130,8 +130,8 @@ func (c *collector) loadLimits(files []*file) {
 // file is one file's text and what is wrong with it as a whole.
 type file struct {
 	source
-	text []byte
-	left int // entries
+	text        []byte
+	entriesLeft int // entries
 }
 
 // files reads a folder, in the order of names.
@@ -141,7 +141,7 @@ func (c *collector) files(dir string) []*file {
 		return nil
 	}
 	whole := &source{file: dir}
-	c.use(whole)
+	c.addSource(whole)
 	if err != nil {
 		whole.problem(place{file: dir}, "%v; make it a folder that can be read", cause(err))
 		return nil
@@ -153,7 +153,7 @@ func (c *collector) files(dir string) []*file {
 			continue
 		}
 		if !isPolicyFile(e.Name()) {
-			stray(whole, dir, e)
+			reportStray(whole, dir, e)
 			continue
 		}
 		c.read++
@@ -161,8 +161,8 @@ func (c *collector) files(dir string) []*file {
 			whole.problem(place{file: dir}, "more than %d files; put several definitions into one", maxFiles)
 			break
 		}
-		f := &file{source: source{file: filepath.Join(dir, e.Name())}, left: maxEntries}
-		c.use(&f.source)
+		f := &file{source: source{file: filepath.Join(dir, e.Name())}, entriesLeft: maxEntries}
+		c.addSource(&f.source)
 		f.read()
 		files = append(files, f)
 	}

@@ -9,9 +9,9 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// Numbers and durations as people write them.
+// Numbers and durations as people write them. The parsers return what is wrong with a text, or "".
 
-// parseWhole reads a count, plain digits.
+// parseWhole reads a count in plain digits.
 func parseWhole(s string) (n int64, what string) {
 	if what := numeral(s, false); what != "" {
 		return 0, what
@@ -73,7 +73,7 @@ func formatMicro(micro int64) string {
 	return s
 }
 
-// Windows of limits. The longest is what the state must remember.
+// Windows of limits. State is kept for the longest.
 const (
 	minWindow = time.Second
 	maxWindow = 31 * 24 * time.Hour

@@ -10,7 +10,7 @@ import (
 	"github.com/wayward-sec/wayward/event/glob"
 )
 
-// Verdict is what a persona says of a call, or of one thing about it.
+// Verdict is the verdict of a persona on a call, or on one thing about it.
 type Verdict uint8
 
 // Verdicts, mildest first.
@@ -27,7 +27,7 @@ var verdicts = []string{"allow", "needs_approval", "deny"}
 // Rules of violations that no list entry decided.
 const (
 	byDefault = "default"
-	// Unreadable: what the event says there could not be read, so no list lets it pass.
+	// Unreadable: the value could not be read, so no list allows it.
 	Unreadable = "unreadable"
 )
 
@@ -49,7 +49,7 @@ const (
 	Dimensions
 )
 
-// What is judged besides lists, and kinds of Violation.
+// Kinds of Violation that have no lists.
 const (
 	tenantKind    = "tenant" // whose the resource is
 	tierKind      = "tier"
@@ -82,39 +82,40 @@ var dimensionDefs = [Dimensions]dimensionDef{
 //
 // Each dimension is judged alike:
 //
-//  1. what a deny list names is a violation, whatever else is said about it;
-//  2. what a needs_approval list names is a violation unless somebody approved it, with conditions where they hold;
-//  3. what an allow list names is fine;
-//  4. what no list names is what Default says.
+//  1. A value in a deny list is a violation, whatever other lists have it.
+//  2. A value in a needs_approval list is a violation unless somebody approved it.
+//     An entry with conditions counts only where they hold.
+//  3. A value in an allow list is fine.
+//  4. For any other value, Default decides.
 //
-// So an allow list makes exceptions from default: deny or needs_approval. Under default: allow it
-// forbids nothing, it only records what is meant; Load asks for a default where there is an allow
-// list, since that is what people get wrong.
+// So an allow list makes exceptions from default: deny or needs_approval. With default: allow it
+// forbids nothing. Load wants a default where there is an allow list, since people get that wrong.
 //
-// The default judges every tool and every destination, but of the other dimensions only those that
-// the persona has an allow list for: an allowed tool already says what may be done. What is not
-// known (a class, a server, a label) is not a violation, it is unknown; the tool must still be
-// allowed. Explain shows what was unknown.
+// The default applies to every tool and every destination. To other dimensions it applies only if
+// the persona has an allow list for them: an allowed tool already says what may be done. An unknown
+// value (no class, no server, no label) is no violation, but the tool must still be allowed. Explain
+// shows what was unknown.
 type Persona struct {
 	Name        string
 	Tenant      string // "" = every tenant
-	Extends     string // the persona it takes over from; what it says is already in here
+	Extends     string // its parent, whose parts are already in here
 	Description string
-	Agents      []string // names and patterns of the agents that play it, for events that carry no persona
-	Default     Verdict  // what happens to what no list names
+	Agents      []string // names and patterns of its agents, for events that carry no persona
+	Default     Verdict  // of values that no list has
 	Lists       [Dimensions]Lists
 	Conditions  []*Condition   // under which a call needs an approval
-	OwnTenant   bool           // a resource of another tenant is a violation, but for SharedBy
-	SharedBy    []string       // names and patterns of tenants whose resources are no violation
-	MaxTier     int64          // an agent that is trusted less is a violation; 0: any may play it
+	OwnTenant   bool           // a resource of another tenant is a violation, except those of SharedBy
+	SharedBy    []string       // names and patterns of tenants
+	MaxTier     int64          // a less trusted agent is a violation; 0: any agent may play the persona
 	Hours       *Hours         // nil: at any time
 	Zone        *time.Location // of Hours, and of its limits' calendar days; nil: the tenant's
 	Approvals   Approvals
 	Separate    []*Separation
 	Severity    event.Severity
 	Tags        []string
-	Respond     *event.Response // what a violation asks for; nil: nothing
-	// first 12 hex digits of the SHA-256 of the whole definition, inherited parts included
+	Respond     *event.Response // to a violation; nil: none
+	// Version is the first 12 hex digits of the SHA-256 of the whole definition, inherited parts
+	// included.
 	Version string
 	File    string // where it was read; not part of its identity
 	Line    int
@@ -122,19 +123,19 @@ type Persona struct {
 
 	shared     *glob.List // SharedBy
 	tenantRule string     // own, and what SharedBy adds
-	rules      [Dimensions]ruling
-	used       uint16 // bit per dimension that has something to judge
+	rules      [Dimensions]compiledLists
+	judged     uint16 // bit per dimension that has something to judge
 	badClasses uint16 // bit per event.Class
 	needs      bool
 	classRules [16]Ruling
 
-	def     personaDef // with what it inherits
-	written personaDef // what is in the canonical JSON
-	draft   *draft     // where each part was written
-	all     bool       // Check tells what is allowed as well: of Explain's copy
+	def        personaDef    // with what it inherits
+	written    personaDef    // what is in the canonical JSON
+	input      *personaInput // where each part was written
+	explainAll bool          // Check reports what is allowed, too; only in Explain's copy
 }
 
-// Lists is what is named as allowed, as denied and as in need of approval.
+// Lists are the entries of a dimension that are allowed, denied and in need of approval.
 type Lists struct{ Allow, Deny, Needs []string }
 
 // Ruling is a verdict and the entry that decided, or default.
@@ -151,39 +152,39 @@ type Violation struct {
 	Verdict Verdict // Deny or NeedsApproval
 }
 
-// ruling is the lists of one dimension, compiled.
-type ruling struct {
+// compiledLists is the lists of one dimension, compiled.
+type compiledLists struct {
 	deny, needs, allow *glob.List
-	named              *glob.List // by conditions, of Tools: fine where they do not hold
-	open               bool       // what no list names is fine
-	words              words      // of Destinations
+	named              *glob.List    // tools in entries with conditions: fine where those do not hold
+	open               bool          // what no list names is fine
+	words              externalWords // of Destinations
 }
 
-// Check appends to dst what the call does that the persona may not, its hours left aside: those
-// need a zone, which is the Judge's. Only tool calls are judged, and of a call in two records the
-// result, so that one call is one violation. A call that is fine costs no allocation.
+// Check appends to dst what the call does that the persona may not do. It leaves out hours, since
+// only the Judge knows the zone. Only tool calls are judged, and of a call in two records only the
+// result, so that one call is one violation. A call without violations allocates nothing.
 func (p *Persona) Check(e *event.Event, dst []Violation) []Violation {
 	if e.Kind != event.ToolCall || e.Phase == event.Attempt {
 		return dst
 	}
-	return p.rest(e, p.tool(e, dst))
+	return p.judgeCall(e, p.judgeTool(e, dst))
 }
 
-// tool judges what is the same for every call of a tool.
-func (p *Persona) tool(e *event.Event, dst []Violation) []Violation {
-	if p.used&(1<<Tools) != 0 {
-		if r := p.toolRuling(&e.Tool); r.Verdict != Allow || p.all {
+// judgeTool judges the tool and its server, which are the same in every call of the tool.
+func (p *Persona) judgeTool(e *event.Event, dst []Violation) []Violation {
+	if p.judged&(1<<Tools) != 0 {
+		if r := p.toolRuling(&e.Tool); r.Verdict != Allow || p.explainAll {
 			dst = append(dst, Violation{Tools.String(), e.Tool.Name, r.Rule, r.Verdict})
 		}
 	}
-	if p.used&(1<<Servers) != 0 && e.Tool.Server != "" {
-		dst = p.one(Servers, e.Tool.Server, dst)
+	if p.judged&(1<<Servers) != 0 && e.Tool.Server != "" {
+		dst = p.judgeValue(Servers, e.Tool.Server, dst)
 	}
 	return dst
 }
 
-// rest judges everything else.
-func (p *Persona) rest(e *event.Event, dst []Violation) []Violation {
+// judgeCall judges everything else.
+func (p *Persona) judgeCall(e *event.Event, dst []Violation) []Violation {
 	if bad := classBits(e) & p.badClasses; bad != 0 {
 		for c := event.Read; c <= event.Delegate; c++ {
 			if bad&(1<<c) != 0 {
@@ -192,29 +193,29 @@ func (p *Persona) rest(e *event.Event, dst []Violation) []Violation {
 			}
 		}
 	}
-	if p.used&(1<<ResourceTypes|1<<Labels|1<<Environments) != 0 {
-		dst = p.resource(&e.Resource, dst)
+	if p.judged&(1<<ResourceTypes|1<<Labels|1<<Environments) != 0 {
+		dst = p.judgeResource(&e.Resource, dst)
 	}
 	if len(p.Conditions) > 0 {
-		dst = p.conditions(e, dst)
+		dst = p.judgeConditions(e, dst)
 	}
 	if p.OwnTenant && e.Resource.Tenant != "" && e.Resource.Tenant != e.Tenant && p.shared.Find(e.Resource.Tenant) < 0 {
 		dst = append(dst, Violation{tenantKind, e.Resource.Tenant, p.tenantRule, Deny})
 	}
-	if p.used&(1<<Destinations) != 0 {
-		dst = p.destination(&e.Destination, dst)
+	if p.judged&(1<<Destinations) != 0 {
+		dst = p.judgeDestination(&e.Destination, dst)
 	}
-	if p.used&(1<<DestinationKinds|1<<Intents|1<<Credentials) != 0 {
-		if p.used&(1<<DestinationKinds) != 0 && e.Destination.Kind != "" {
-			dst = p.folded(DestinationKinds, e.Destination.Kind, dst)
+	if p.judged&(1<<DestinationKinds|1<<Intents|1<<Credentials) != 0 {
+		if p.judged&(1<<DestinationKinds) != 0 && e.Destination.Kind != "" {
+			dst = p.judgeFolded(DestinationKinds, e.Destination.Kind, dst)
 		}
-		if p.used&(1<<Intents) != 0 && e.Intent != "" {
-			dst = p.one(Intents, e.Intent, dst)
+		if p.judged&(1<<Intents) != 0 && e.Intent != "" {
+			dst = p.judgeValue(Intents, e.Intent, dst)
 		}
-		if p.used&(1<<Credentials) != 0 {
+		if p.judged&(1<<Credentials) != 0 {
 			if id := event.Identity(e.Agent.Credential); id != "" {
-				// it is in that form already if a decoder read it
-				dst = p.one(Credentials, id, dst)
+				// a decoder has brought it into that form already
+				dst = p.judgeValue(Credentials, id, dst)
 			}
 		}
 	}
@@ -223,14 +224,14 @@ func (p *Persona) rest(e *event.Event, dst []Violation) []Violation {
 			"at most " + strconv.FormatInt(p.MaxTier, 10), Deny})
 	}
 	if e.Unreadable != 0 {
-		dst = p.unreadable(e, dst)
+		dst = p.judgeUnreadable(e, dst)
 	}
 	return dst
 }
 
-// doubtful are the marks that make the value of a dimension unknown, whatever was kept of it. A
-// damaged destination.value is none where its domain is declared, since that is judged.
-var doubtful = [Dimensions]event.Unreadable{
+// unreadableMarks are the marks of an event by which the value of a dimension could not be read. A
+// damaged destination.value is none if the domain is declared, since then the domain is judged.
+var unreadableMarks = [Dimensions]event.Unreadable{
 	Servers: event.UnreadableServer, Classes: event.UnreadableClass | event.UnreadableEffect,
 	ResourceTypes: event.UnreadableResourceType,
 	Labels:        event.UnreadableLabels | event.UnreadableClassification, Environments: event.UnreadableEnvironment,
@@ -239,10 +240,9 @@ var doubtful = [Dimensions]event.Unreadable{
 	Credentials: event.UnreadableCredential,
 }
 
-// unreadable judges what could not be read: it is unknown, so no allow list lets it pass, and what
-// is not allowed is what Default says. What was kept of it was judged before: a deny list may still
-// name that.
-func (p *Persona) unreadable(e *event.Event, dst []Violation) []Violation {
+// judgeUnreadable judges values that could not be read. No allow list allows them, so Default
+// decides. The part that could be read was judged before: a deny list may have it.
+func (p *Persona) judgeUnreadable(e *event.Event, dst []Violation) []Violation {
 	add := func(kind string, v Verdict) {
 		if !slices.ContainsFunc(dst, func(x Violation) bool {
 			return x.Kind == kind && x.Verdict >= v &&
@@ -252,7 +252,7 @@ func (p *Persona) unreadable(e *event.Event, dst []Violation) []Violation {
 		}
 	}
 	for d := range Dimensions {
-		marks := doubtful[d]
+		marks := unreadableMarks[d]
 		if d == Destinations && e.Destination.Domain != "" {
 			marks = event.UnreadableDomain
 		}
@@ -269,40 +269,40 @@ func (p *Persona) unreadable(e *event.Event, dst []Violation) []Violation {
 	return dst
 }
 
-func (p *Persona) resource(r *event.Resource, dst []Violation) []Violation {
-	if p.used&(1<<ResourceTypes) != 0 && r.Type != "" {
-		dst = p.folded(ResourceTypes, r.Type, dst)
+func (p *Persona) judgeResource(r *event.Resource, dst []Violation) []Violation {
+	if p.judged&(1<<ResourceTypes) != 0 && r.Type != "" {
+		dst = p.judgeFolded(ResourceTypes, r.Type, dst)
 	}
-	if p.used&(1<<Labels) != 0 {
+	if p.judged&(1<<Labels) != 0 {
 		for _, l := range r.Labels {
-			dst = p.folded(Labels, l, dst)
+			dst = p.judgeFolded(Labels, l, dst)
 		}
 		if c := r.Classification; c != "" && !slices.Contains(r.Labels, c) {
-			dst = p.folded(Labels, c, dst)
+			dst = p.judgeFolded(Labels, c, dst)
 		}
 	}
-	if p.used&(1<<Environments) != 0 && r.Environment != "" {
-		dst = p.folded(Environments, r.Environment, dst)
+	if p.judged&(1<<Environments) != 0 && r.Environment != "" {
+		dst = p.judgeFolded(Environments, r.Environment, dst)
 	}
 	return dst
 }
 
-// one judges one value.
-func (p *Persona) one(d Dimension, s string, dst []Violation) []Violation {
-	if r := p.ruling(d, s); r.Verdict != Allow || p.all {
+// judgeValue judges one value.
+func (p *Persona) judgeValue(d Dimension, s string, dst []Violation) []Violation {
+	if r := p.ruling(d, s); r.Verdict != Allow || p.explainAll {
 		return append(dst, Violation{d.String(), s, r.Rule, r.Verdict})
 	}
 	return dst
 }
 
-// folded judges one value in any case. It lowers it on the stack, in a buffer that is small since
-// it has to be cleared first: an event without fault must not cost an allocation for its letters.
-func (p *Persona) folded(d Dimension, s string, dst []Violation) []Violation {
+// judgeFolded judges one value in any case. It lowers the value on the stack, so that it allocates
+// nothing. The buffer is small, since it has to be cleared first.
+func (p *Persona) judgeFolded(d Dimension, s string, dst []Violation) []Violation {
 	if !event.HasUpper(s) {
-		return p.one(d, s, dst)
+		return p.judgeValue(d, s, dst)
 	}
 	var buf [MaxName]byte
-	if r := p.ruling(d, event.LowerInto(buf[:], s)); r.Verdict != Allow || p.all {
+	if r := p.ruling(d, event.LowerInto(buf[:], s)); r.Verdict != Allow || p.explainAll {
 		return append(dst, Violation{d.String(), s, r.Rule, r.Verdict})
 	}
 	return dst
@@ -329,7 +329,7 @@ func (p *Persona) toolRuling(t *event.Tool) Ruling {
 	return Ruling{p.Default, byDefault}
 }
 
-// ruling is what the lists of a dimension say of a value.
+// ruling is the ruling of a dimension's lists on a value.
 func (p *Persona) ruling(d Dimension, s string) Ruling {
 	r := &p.rules[d]
 	if i := r.deny.Find(s); i >= 0 {
@@ -350,8 +350,8 @@ func (p *Persona) ruling(d Dimension, s string) Ruling {
 	return Ruling{p.Default, byDefault}
 }
 
-// classBits is what a call claims to do and what it really did, if either is known: a delete behind
-// a tool that calls itself a read is still a delete.
+// classBits are the class that a call claims and the effect that it really had, if known: a delete
+// by a tool that calls itself a read is still a delete.
 func classBits(e *event.Event) uint16 {
 	return (1<<e.Tool.Class | 1<<e.Result.Effect) &^ (1 << event.NoClass)
 }
@@ -377,7 +377,7 @@ func (p *Persona) compileRules() {
 		}
 		r.deny, r.needs, r.allow = compile(l.Deny), compile(l.Needs), compile(l.Allow)
 		if !r.open || len(p.Lists[d].Deny)+len(p.Lists[d].Needs) > 0 {
-			p.used |= 1 << d
+			p.judged |= 1 << d
 		}
 	}
 	p.needs = p.Default == NeedsApproval || len(p.Conditions) > 0 ||
@@ -389,10 +389,10 @@ func (p *Persona) compileRules() {
 	}
 }
 
-// NeedsApproval tells whether anything that the persona may do waits for somebody's word.
+// NeedsApproval reports whether anything that the persona may do needs an approval.
 func (p *Persona) NeedsApproval() bool { return p.needs }
 
-// personaDef is a persona as it is written, in YAML and in the canonical JSON alike.
+// personaDef is a persona as it is written, in YAML and in the canonical JSON.
 type personaDef struct {
 	Name             string          `json:"name"`
 	Tenant           string          `json:"tenant,omitempty"`
@@ -422,7 +422,7 @@ type personaDef struct {
 }
 
 type listsDef struct {
-	Allow []string `json:"allow,omitzero"` // empty, but said: nothing is allowed
+	Allow []string `json:"allow,omitzero"` // written and empty: nothing is allowed
 	Deny  []string `json:"deny,omitempty"`
 	Needs []string `json:"needs_approval,omitempty"`
 }
@@ -458,9 +458,9 @@ func (l *listsDef) named() [3]namedList {
 		{Allow, "allow", &l.Allow}}
 }
 
-// compile makes the persona and reports what is wrong with its definition; with anything wrong the
-// result is not to be used. Of a base, which others extend and no agent is listed to play, it is
-// not asked that it could be used alone.
+// compile makes the persona and reports what is wrong with its definition. If anything is, the
+// result must not be used. base: others extend it and no agent is listed for it, so it may be
+// incomplete.
 func (d personaDef) compile(bad report, base bool) *Persona {
 	checkName(bad, "name", "a persona", d.Name)
 	if glob.Is(d.Name) {
@@ -475,7 +475,7 @@ func (d personaDef) compile(bad report, base bool) *Persona {
 
 	p := &Persona{Name: d.Name, Tenant: d.Tenant, Extends: d.Extends, Description: d.Description, Agents: d.Agents,
 		Tags: d.Tags}
-	// A violation of policy is certain, not a guess: high unless said otherwise.
+	// A violation of policy is certain, so the default severity is high.
 	p.Severity = parseSeverity(bad, &d.Severity, event.High)
 	p.compileDefault(bad, &d, base)
 	for dim, l := range d.lists() {
@@ -494,12 +494,12 @@ func (d personaDef) compile(bad report, base bool) *Persona {
 	for _, l := range d.Classes.named() {
 		for i, s := range *l.list {
 			if !slices.Contains(words, s) {
-				bad(at("classes."+l.key, i), "unknown class %s; %s", event.Quote(s), choose(s, words))
+				bad(at("classes."+l.key, i), "unknown class %s; %s", event.Quote(s), didYouMean(s, words))
 			}
 		}
 	}
 	for i, s := range d.Destinations.Allow {
-		// *acme.com lets notacme.com pass, which anybody may register.
+		// *acme.com allows notacme.com, which anybody may register.
 		if len(s) > 1 && s[0] == '*' && !strings.ContainsRune("*?.-_", rune(s[1])) && strings.Contains(s, ".") &&
 			!glob.Is(s[1:]) {
 			bad(at("destinations.allow", i), "%s also allows any other domain that ends so; write %q and %q", event.Quote(s),
@@ -544,7 +544,7 @@ func (p *Persona) compileDefault(bad report, d *personaDef, base bool) {
 	default:
 		v := slices.Index(verdicts, d.Default)
 		if v < 0 {
-			bad("default", "unknown default %s; %s", event.Quote(d.Default), choose(d.Default, verdicts))
+			bad("default", "unknown default %s; %s", event.Quote(d.Default), didYouMean(d.Default, verdicts))
 			return
 		}
 		p.Default = Verdict(v)
@@ -561,8 +561,8 @@ func checkLists(bad report, path string, l *listsDef, fold bool) {
 				s = event.Lower(s)
 			}
 			if first, twice := said[s]; twice && first != n.verdict {
-				bad(at(path+"."+n.key, i), "%s is both %s and %s; %s wins, so remove one", event.Quote(s), n.verdict.said(),
-					first.said(), strings.ReplaceAll(first.String(), "_", " "))
+				bad(at(path+"."+n.key, i), "%s is both %s and %s; %s wins, so remove one", event.Quote(s), n.verdict.participle(),
+					first.participle(), strings.ReplaceAll(first.String(), "_", " "))
 			} else {
 				said[s] = n.verdict
 			}
@@ -570,10 +570,12 @@ func checkLists(bad report, path string, l *listsDef, fold bool) {
 	}
 }
 
-// said is the verdict as a participle.
-func (v Verdict) said() string { return [...]string{"allowed", "in need of approval", "denied"}[v] }
+// participle is the verdict as a participle.
+func (v Verdict) participle() string {
+	return [...]string{"allowed", "in need of approval", "denied"}[v]
+}
 
-// withoutWords takes external and internal out of a list of destinations.
+// withoutWords splits a list of destinations into names and the words external and internal.
 func withoutWords(list []string) (rest []string, ext, in bool) {
 	for _, s := range list {
 		switch event.Lower(s) {

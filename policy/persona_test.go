@@ -26,13 +26,13 @@ func parse(t testing.TB, personas, limits string) *Set {
 
 func load(personas, limits string) (*Set, []error) {
 	text := func(name, s string) []*file {
-		f := &file{source: source{file: name}, left: maxEntries, text: []byte(s)}
+		f := &file{source: source{file: name}, entriesLeft: maxEntries, text: []byte(s)}
 		return []*file{f}
 	}
 	c := newCollector()
 	ps, ls := text("p.yaml", personas), text("l.yaml", limits)
-	c.use(&ps[0].source)
-	c.use(&ls[0].source)
+	c.addSource(&ps[0].source)
+	c.addSource(&ls[0].source)
 	c.loadPersonas(ps)
 	c.loadLimits(ls)
 	if errs := c.problems(); len(errs) > 0 {

@@ -10,7 +10,7 @@ import (
 	"github.com/wayward-sec/wayward/rules/expression"
 )
 
-// Problem is something wrong with a definition: where, what, and what to do about it.
+// Problem is something wrong in a definition: where, what, and what to do about it.
 type Problem struct {
 	File         string
 	Line, Column int    // 0: not known
@@ -53,14 +53,14 @@ type source struct {
 	folder string // of files that it names
 	texts  map[string]written
 	fields map[string]place // by path, such as personas[0].tools.allow[2]
-	// paths whose value could not be read: whatever else would be said about them is noise
+	// paths whose value could not be read; nothing else is reported about them
 	broken   map[string]bool
 	problems []*Problem
-	rules    bool     // it holds rules, whose mistakes have codes and carets
-	lines    []string // of the file, if it does
+	rules    bool     // it holds rules, whose problems have codes and snippets
+	lines    []string // of the file, if rules
 }
 
-// place is where a field stands, or what contains it.
+// place is the place of a field, or of the field around it.
 func (s *source) place(path string) place {
 	for p := path; p != ""; p = p[:max(strings.LastIndexAny(p, ".["), 0)] {
 		if at, ok := s.fields[p]; ok {
@@ -70,18 +70,18 @@ func (s *source) place(path string) place {
 	if at, ok := s.fields[""]; ok {
 		return at
 	}
-	if s.fields == nil { // JSON, and what is built in: the path is all there is
+	if s.fields == nil { // JSON and built-in definitions have no lines
 		return place{file: s.file + " " + path}
 	}
 	return place{s.file, 1, 1}
 }
 
 func (s *source) problem(at place, format string, args ...any) {
-	s.coded("R001", at, format, args...)
+	s.problemWithCode("R001", at, format, args...)
 }
 
-// coded notes a problem; in a rule with its code, and with its line and a caret.
-func (s *source) coded(code string, at place, format string, args ...any) {
+// problemWithCode notes a problem; in a rule with the code, its line and a caret.
+func (s *source) problemWithCode(code string, at place, format string, args ...any) {
 	p := &Problem{File: at.file, Line: at.line, Column: at.col, What: fmt.Sprintf(format, args...)}
 	if s.rules {
 		p.Code = code
@@ -97,7 +97,7 @@ func caret(line string, col int) string {
 	return "    " + strings.ReplaceAll(line, "\t", " ") + "\n    " + strings.Repeat(" ", max(0, col-1)) + "^"
 }
 
-// reporter reports on the fields of the definition at path.
+// reporter returns a report on the fields of the definition at path.
 func (s *source) reporter(path string) report {
 	return func(field, format string, args ...any) {
 		if path != "" {
@@ -108,11 +108,11 @@ func (s *source) reporter(path string) report {
 				return
 			}
 		}
-		s.coded(ruleCode(strings.TrimPrefix(field, path+".")), s.place(field), format, args...)
+		s.problemWithCode(ruleCode(strings.TrimPrefix(field, path+".")), s.place(field), format, args...)
 	}
 }
 
-// cause is an error without the path that stands before it anyway.
+// cause is an error without its path, which problems have in front anyway.
 func cause(err error) error {
 	var p *fs.PathError
 	if errors.As(err, &p) {
@@ -121,7 +121,7 @@ func cause(err error) error {
 	return err
 }
 
-// fault reports what is wrong with an expression, with its line and a caret.
+// fault reports an error in an expression, with its line and a caret.
 func (s *source) fault(path string, err error) {
 	for p := path; p != ""; p = p[:max(strings.LastIndexAny(p, ".["), 0)] {
 		if s.broken[p] {

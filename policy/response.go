@@ -12,13 +12,13 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// Settings say how violations become commands. They are part of the set, since what a shard decides
-// must follow from its logs.
+// Settings say how violations become commands. They are part of the set, since the decisions of a
+// shard must follow from its logs.
 type Settings struct {
-	Enforce bool // else commands say dry_run, and no gateway acts on them
-	// GuardLeast and GuardShare (percent of the persona's active agents) bound the automatic blocks
-	// and kills that one persona may have at a time: the larger of both. Beyond, a command is
-	// escalate: nobody may switch off a fleet by making it misbehave.
+	Enforce bool // else commands are marked dry_run, and no gateway acts on them
+	// GuardLeast and GuardShare (a percentage of the persona's active agents) bound the automatic
+	// blocks and kills of one persona at a time; the larger of both counts. More become escalate, so
+	// that nobody can switch off a fleet by making it misbehave.
 	GuardLeast, GuardShare int64
 	StaleMS                int64 // commands about behaviour older than this become escalate
 	AckMS                  int64 // how long a gateway may take to say that it has applied a command
@@ -26,14 +26,14 @@ type Settings struct {
 	Keys                   []Key
 }
 
-// Key may sign feedback that acts.
+// Key is a key for signing feedback that acts on responses.
 type Key struct {
 	Name    string
 	Tenants []string // names, or * for every one and for global scopes
 	Public  ed25519.PublicKey
 }
 
-// Serves tells whether the key may act on a tenant; "" is a global scope.
+// Serves reports whether the key may act on a tenant; "" is a global scope.
 func (k *Key) Serves(tenant string) bool {
 	return slices.Contains(k.Tenants, "*") || tenant != "" && slices.Contains(k.Tenants, tenant)
 }
@@ -87,11 +87,12 @@ func (c *collector) loadResponse(files []*file) {
 	})
 }
 
-// section is the key of a place that there is one of: a limit may have the same word for its id.
+// section is the key in collector.places of a section that a set has once. It is a type of its own,
+// since a limit may have the same word as its id.
 type section string
 
 func (c *collector) respond(d responseDef, src *source, path string) {
-	c.use(src)
+	c.addSource(src)
 	bad := src.reporter(path)
 	if first, dup := c.places[section("response")]; dup {
 		bad("", "the response settings are already at %s; keep one of them", first)
@@ -99,12 +100,12 @@ func (c *collector) respond(d responseDef, src *source, path string) {
 	}
 	c.places[section("response")] = src.place(path)
 	d.read(bad)
-	// the same set in any order
+	// The set is the same in any order.
 	slices.SortFunc(d.Keys, func(a, b keyDef) int { return strings.Compare(a.Name, b.Name) })
 	c.response = []responseDef{d}
 }
 
-// settings are what the definition says over the defaults.
+// settings are the defaults, with the fields that the definition has.
 func settings(defs []responseDef) Settings {
 	var d responseDef
 	if len(defs) > 0 {
@@ -170,7 +171,7 @@ func (d responseDef) read(bad report) Settings {
 	return s
 }
 
-// respondDef is `respond:` of whatever can be violated.
+// respondDef is the `respond:` of a persona, a limit or a rule.
 type respondDef struct {
 	Action   string   `json:"action,omitempty"`
 	Scope    string   `json:"scope,omitempty"`
@@ -180,13 +181,13 @@ type respondDef struct {
 	Classes  []string `json:"classes,omitempty"`
 }
 
-// IsZero tells whether nothing is to be done.
+// IsZero reports whether no response is defined.
 func (d respondDef) IsZero() bool {
 	return d.Action == "" && d.Scope == "" && d.Duration == "" && d.Calls == "" && d.Per == "" && len(d.Classes) == 0
 }
 
-// compile makes the response; nil if nothing is to be done. own are the scopes that the violation
-// itself knows: another scope has no id.
+// compile makes the response; nil if none is defined. own are the scopes that the violation knows
+// the id of.
 func (d *respondDef) compile(bad report, path string, own ...event.ScopeType) *event.Response {
 	if d.IsZero() {
 		return nil
@@ -194,8 +195,8 @@ func (d *respondDef) compile(bad report, path string, own ...event.ScopeType) *e
 	r := &event.Response{}
 	var ok bool
 	if r.Action, ok = event.ParseAction(d.Action); !ok || r.Action == event.Restore {
-		bad(path+".action", "unknown action %s; %s", event.Quote(d.Action), choose(d.Action, event.Actions()))
-		return r // what else belongs here depends on it
+		bad(path+".action", "unknown action %s; %s", event.Quote(d.Action), didYouMean(d.Action, event.Actions()))
+		return r // the other fields depend on it
 	}
 	if d.Scope != "" {
 		var words []string
@@ -203,7 +204,7 @@ func (d *respondDef) compile(bad report, path string, own ...event.ScopeType) *e
 			words = append(words, s.String())
 		}
 		if r.Scope, ok = event.ParseScopeType(d.Scope); !ok || !slices.Contains(own, r.Scope) {
-			bad(path+".scope", "%s cannot be stopped by this; %s", event.Quote(d.Scope), choose(d.Scope, words))
+			bad(path+".scope", "%s cannot be stopped by this; %s", event.Quote(d.Scope), didYouMean(d.Scope, words))
 		}
 	}
 	if d.Duration != "" && d.Duration != "until_restored" {
@@ -215,7 +216,7 @@ func (d *respondDef) compile(bad report, path string, own ...event.ScopeType) *e
 	} else if d.Duration == "" {
 		r.DurationMS = (15 * time.Minute).Milliseconds()
 		if r.Action == event.Kill {
-			r.DurationMS = 0 // who was killed stays so until somebody looks
+			r.DurationMS = 0 // a killed agent stays killed until somebody decides
 		}
 	}
 	throttle := r.Action == event.Throttle
@@ -240,7 +241,7 @@ func (d *respondDef) compile(bad report, path string, own ...event.ScopeType) *e
 		for i, word := range d.Classes {
 			c, ok := event.ParseClass(word)
 			if !ok {
-				bad(at(path+".classes", i), "unknown class %s; %s", event.Quote(word), choose(word, event.Classes()))
+				bad(at(path+".classes", i), "unknown class %s; %s", event.Quote(word), didYouMean(word, event.Classes()))
 			}
 			r.Rate.Classes = append(r.Rate.Classes, c)
 		}

@@ -228,8 +228,8 @@ func FuzzSettings(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		for _, read := range []func(*collector, []*file){(*collector).loadTenants, (*collector).loadInventory,
 			(*collector).loadResponse} {
-			c, one := newCollector(), &file{source: source{file: "f.yaml"}, left: maxEntries, text: []byte(text)}
-			c.use(&one.source)
+			c, one := newCollector(), &file{source: source{file: "f.yaml"}, entriesLeft: maxEntries, text: []byte(text)}
+			c.addSource(&one.source)
 			read(c, []*file{one})
 			if len(c.problems()) > 0 {
 				continue

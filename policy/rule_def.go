@@ -87,7 +87,7 @@ type expectDef struct {
 // RuleKeys are the keys of a rule in the order in which they are best written.
 func RuleKeys() []string { return keysOf(reflect.TypeFor[ruleDef]()) }
 
-// ruleCode is the code of a mistake under a key of a rule.
+// ruleCode is the code of problems under a key of a rule.
 func ruleCode(field string) string {
 	key := field
 	if i := strings.IndexAny(field, ".["); i >= 0 {

@@ -8,7 +8,8 @@ import (
 	"github.com/wayward-sec/wayward/rules"
 )
 
-// LintRules reports what is not wrong in rules and still suspicious, at a time.
+// LintRules reports what is suspicious in rules, though it is not wrong. now decides which
+// exceptions have expired.
 func (s *Set) LintRules(now time.Time) []*Problem {
 	var all []*Problem
 	tests := map[string][2]int{}
@@ -34,7 +35,7 @@ func (s *Set) LintRules(now time.Time) []*Problem {
 		}
 		for _, p := range r.Args() {
 			if shown := carried[r.ID]; !shown[p] && (len(shown) == 0 || strings.ContainsAny(p, ".[")) {
-				// of plain names that stand for each other one is enough
+				// Of plain names that are alternatives one is enough.
 				warn("R211",
 					"asks for the argument %s, which no event of its tests has; add a test with it, or look at recorded events with --sample: an argument that no call has is never seen",
 					p)
@@ -71,7 +72,7 @@ func (s *Set) LintRules(now time.Time) []*Problem {
 	return all
 }
 
-// warn notes what is not wrong and still suspicious, for lint.
+// warn keeps for lint what is suspicious, though it is not wrong.
 func (c *collector) warn(src *source, code, path, format string, args ...any) {
 	p := src.place(path)
 	c.warnings = append(c.warnings, &Problem{File: p.file, Line: p.line, Column: p.col, Code: code,

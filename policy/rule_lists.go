@@ -17,8 +17,8 @@ const (
 	maxListFile = 4 << 20 // bytes
 )
 
-// lists reads lists of texts; an member @file stands for the lines of a file beside the rule. It
-// returns them as they are, files read.
+// lists reads lists of texts into into. A member @file stands for the lines of a file beside the
+// rule. It returns the lists with the contents of files in them.
 func (c *collector) lists(bad report, src *source, raw json.RawMessage, into map[string][]string) json.RawMessage {
 	all := members(bad, "lists", raw)
 	if all == nil {
@@ -84,12 +84,12 @@ func (c *collector) lists(bad report, src *source, raw json.RawMessage, into map
 	return canonical(into)
 }
 
-// listEntries are the entries of a file of a list, one a line, without the blanks around them. A
-// comment is a line that begins with # and a blank, or has nothing but #s: #general is a channel,
-// and a # further on is part of a URL.
+// listEntries are the lines of a file of a list, without the blanks around them. A comment is a
+// line that begins with # and a blank, or has only #s: #general is a channel, and a # further on
+// may be part of a URL.
 func listEntries(text string) (out []string) {
 	for line := range strings.Lines(text) {
-		// A byte order mark is not only found at the beginning: files are put together of others.
+		// A byte order mark may stand in the middle, where files were put together.
 		line = strings.TrimSpace(strings.TrimLeft(line, byteOrderMark))
 		switch rest := strings.TrimLeft(line, "#"); {
 		case rest == "", rest != line && (rest[0] == ' ' || rest[0] == '\t'):

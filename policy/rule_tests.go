@@ -12,11 +12,11 @@ import (
 	"github.com/wayward-sec/wayward/rules/expression"
 )
 
-// RuleTest is a test beside a rule: events, and what the rule is meant to say of them. No part of
-// the set's identity.
+// RuleTest is a test of a rule: events, and the findings that the rule must have. Tests are no part
+// of the set's identity.
 type RuleTest struct {
 	Rule, Name string
-	Todo       string // why it fails and may
+	Todo       string // why it may fail
 	Learned    expression.Supposed
 	Events     []event.ScenarioEvent
 	Findings   int
@@ -26,15 +26,17 @@ type RuleTest struct {
 	Line       int
 }
 
-// RuleTests are the tests beside them, in the order of files.
+// RuleTests are the tests of all rules, in the order of files.
 func (s *Set) RuleTests() []RuleTest { return slices.Clone(s.ruleTests) }
 
-func (c *collector) ruleTest(d ruleDef, src *source, path string, bad report) {
-	for i, t := range d.Tests {
+// readTests reads the tests of a rule whose expressions are good.
+func (r *ruleCompiler) readTests() {
+	bad := r.bad
+	for i, t := range r.def.Tests {
 		where := at("tests", i)
 		checkName(bad, where+".name", "a test", t.Name)
-		p := src.place(where)
-		test := RuleTest{Rule: d.ID, Name: t.Name, Todo: t.Todo, Why: t.Expect.Why, Scope: t.Expect.Scope, File: p.file,
+		p := r.src.place(where)
+		test := RuleTest{Rule: r.def.ID, Name: t.Name, Todo: t.Todo, Why: t.Expect.Why, Scope: t.Expect.Scope, File: p.file,
 			Line: p.line}
 		if t.Expect.Findings == "" {
 			bad(where+".expect", "say how many findings are expected; add findings: 1, or 0 if it must stay quiet")
@@ -58,23 +60,22 @@ func (c *collector) ruleTest(d ruleDef, src *source, path string, bad report) {
 					"%v; write it as {seen: {destination: false}, p: {rarity: 0.001}, quantile: {records: 20}, expected: {events: 3}}",
 					err)
 			} else if word, known := test.Learned.UnknownWord(); word != "" {
-				bad(where+".baseline", "no baseline knows %s; %s", event.Quote(word), choose(word, known))
+				bad(where+".baseline", "no baseline knows %s; %s", event.Quote(word), didYouMean(word, known))
 			}
 		}
-		told, err := event.ParseScenario(t.All, t.Events, TestStart)
-		if err != nil {
+		var err error
+		if test.Events, err = event.ParseScenario(t.All, t.Events, TestStart); err != nil {
 			bad(where+".events", "%v", err)
 		}
-		test.Events = told
-		c.ruleTests = append(c.ruleTests, test)
+		r.ruleTests = append(r.ruleTests, test)
 	}
 }
 
-// TestStart is the time of at: 0s in tests: a Monday.
+// TestStart is the time that "at: 0s" means in tests, a Monday.
 var TestStart = time.Date(2026, time.March, 2, 9, 0, 0, 0, time.UTC)
 
-// Awake is the set with every rule at least giving alerts: for tests.
-func (s *Set) Awake() *Set {
+// WithAlerts is the set with every rule in mode alert at least, for tests of rules.
+func (s *Set) WithAlerts() *Set {
 	out := *s
 	out.rules = nil
 	for _, r := range s.rules {
@@ -85,9 +86,10 @@ func (s *Set) Awake() *Set {
 	return &out
 }
 
-// argumentsOfTests are, by rule, the paths of arguments that some event of its tests has.
+// argumentsOfTests has, by rule, the paths of arguments that the rule asks for and some event of
+// its tests has.
 func (s *Set) argumentsOfTests() map[string]map[string]bool {
-	asked := map[string][]string{}
+	asked := map[string][]string{} // paths that each rule asks for
 	for _, r := range s.rules {
 		asked[r.ID] = r.Args()
 	}
@@ -97,13 +99,13 @@ func (s *Set) argumentsOfTests() map[string]map[string]bool {
 		if out[t.Rule] == nil {
 			out[t.Rule] = map[string]bool{}
 		}
-		for _, told := range t.Events {
+		for _, x := range t.Events {
 			if len(out[t.Rule]) == len(asked[t.Rule]) {
 				break
 			}
 			var e event.Event
 			d.Reset()
-			if d.DecodeStrict(told.Record, &e) != nil {
+			if d.DecodeStrict(x.Record, &e) != nil {
 				continue
 			}
 			for _, p := range asked[t.Rule] {

@@ -6,8 +6,6 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// Whose events a limit or a rule counts together.
-
 // Scope says whose events a limit adds up.
 type Scope uint8
 
@@ -25,7 +23,7 @@ const (
 	CredentialScope      // of the agent
 	ToolScope
 	ServerScope
-	// Of rules alone.
+	// Of rules only.
 	ConversationScope
 	ResourceScope
 	DestinationScope
@@ -49,8 +47,8 @@ func ParseScope(word string) (Scope, bool) {
 	return Scope(i + 1), i >= 0
 }
 
-// stoppable are the scopes whose breaker a limit of scope s may open: itself if it can be stopped
-// at all, and who the triggering call names. The first is what is meant if nothing is said.
+// stoppable are the scopes whose breaker a limit of scope s may open: its own scope, if it has a
+// breaker, and those that the call names. The first is the default.
 func stoppable(s Scope) []event.ScopeType {
 	switch s {
 	case AgentScope, CallScope:
@@ -69,7 +67,7 @@ func stoppable(s Scope) []event.ScopeType {
 		return []event.ScopeType{event.ServerScope, event.AgentScope}
 	case UserBeneficiaryScope:
 		return []event.ScopeType{event.AgentScope, event.UserScope}
-	default: // beneficiary, owner, credential: nobody can stop these
+	default: // beneficiary, owner and credential have no breaker
 		return []event.ScopeType{event.AgentScope}
 	}
 }

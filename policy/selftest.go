@@ -9,12 +9,12 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// Test is a call beside a persona's definition, and what the persona is meant to say of it. Tests
-// are no part of the set's identity: adding one changes nothing that runs.
+// Test is a test of a persona: a call, and the verdict that the persona must give. Tests are no
+// part of the set's identity: adding one changes nothing that runs.
 type Test struct {
 	Name   string
 	Expect Verdict
-	Kinds  []string // of all that is said against the call; empty: not asked for
+	Kinds  []string // of all violations; empty: not checked
 	Record []byte   // wayward.event/v1
 	File   string
 	Line   int
@@ -27,8 +27,8 @@ type testDef struct {
 	Kinds  []string        `json:"kinds,omitempty"`
 }
 
-// compileTests completes the events with what nobody wants to write each time: a Monday's noon, a
-// tool call, tenant, persona and agent.
+// compileTests completes the events with defaults: a Monday's noon, a tool call, tenant, persona
+// and agent.
 func compileTests(bad report, p *Persona, defs []testDef) (all []Test) {
 	kinds := violationKinds()
 	for i, d := range defs {
@@ -37,12 +37,12 @@ func compileTests(bad report, p *Persona, defs []testDef) (all []Test) {
 		t := Test{Name: d.Name, Kinds: sorted(d.Kinds)}
 		v := slices.Index(verdicts, d.Expect)
 		if v < 0 {
-			bad(path+".expect", "unknown verdict %s; %s", event.Quote(d.Expect), choose(d.Expect, verdicts))
+			bad(path+".expect", "unknown verdict %s; %s", event.Quote(d.Expect), didYouMean(d.Expect, verdicts))
 		}
 		t.Expect = Verdict(max(v, 0))
 		for k, word := range d.Kinds {
 			if !slices.Contains(kinds, word) {
-				bad(at(path+".kinds", k), "unknown kind %s; %s", event.Quote(word), choose(word, kinds))
+				bad(at(path+".kinds", k), "unknown kind %s; %s", event.Quote(word), didYouMean(word, kinds))
 			}
 		}
 		fields := map[string]json.RawMessage{}
@@ -91,7 +91,7 @@ func violationKinds() (kinds []string) {
 	return append(kinds, tenantKind, tierKind, hoursKind, conditionKind)
 }
 
-// RunTest says what is wrong with a test's outcome, or nothing.
+// RunTest runs a test and returns what is wrong with its outcome, or "".
 func (s *Set) RunTest(p *Persona, t *Test) (fault string) {
 	var e event.Event
 	if err := new(event.Decoder).DecodeStrict(t.Record, &e); err != nil {
@@ -111,7 +111,7 @@ func (s *Set) RunTest(p *Persona, t *Test) (fault string) {
 		return "is " + got.String() + because + ", expected " + t.Expect.String()
 	}
 	if kinds = sorted(kinds); len(t.Kinds) > 0 && !slices.Equal(kinds, t.Kinds) {
-		return "is about " + or(kinds) + because + ", expected " + or(t.Kinds)
+		return "is about " + joinOr(kinds) + because + ", expected " + joinOr(t.Kinds)
 	}
 	return ""
 }

@@ -16,17 +16,17 @@ import (
 // Separation is a segregation of duties: two kinds of call of which the same session, agent, owner
 // or credential may make only one.
 //
-// Within a session and an agent it looks at the calls of agents that play the persona. Within an
-// owner and a credential it looks at the calls of every agent that has them, whatever it plays, and
-// finds a pair if an agent that plays the persona had a hand in it: that is how duties are split
-// over agents. An agent that is idle for a week is forgotten, and what it did with it.
+// Within a session or an agent it counts the calls of agents that play the persona. Within an owner
+// or a credential it counts the calls of every agent that has them, and finds a pair if at least
+// one of the two calls is by an agent that plays the persona: so it finds duties that are split
+// over agents. The calls of an agent that is idle for a week are forgotten.
 type Separation struct {
 	Name     string
 	Persona  *Persona
 	Within   Scope
-	WindowMS int64       // 0 only within a session: as long as it lasts
-	Same     [2]Sameness // what must be one and the same, of each side; NotSame: nothing
-	Hash     uint64      // of the definition and its persona: names what is remembered
+	WindowMS int64       // 0: as long as the session lasts
+	Same     [2]Sameness // the field of each side that must be equal; NotSame: none
+	Hash     uint64      // of the definition and its persona; the key of its state
 	sides    [2]side
 }
 
@@ -44,7 +44,7 @@ type separationDef struct {
 	Same    sameDef   `json:"same,omitzero"`
 }
 
-// sameDef is what must be the same: a word for both sides, or one for each.
+// sameDef is the fields that must be equal: one word for both sides, or one for each.
 type sameDef struct {
 	First  string `json:"first"`
 	Second string `json:"second"`
@@ -72,7 +72,7 @@ func (d *sameDef) UnmarshalJSON(b []byte) error {
 	return dec.Decode((*pair)(d))
 }
 
-// Sameness is what of a call must be the same on both sides of a pair.
+// Sameness is a field of a call that must be equal on both sides of a pair.
 type Sameness uint8
 
 // Kinds of sameness.
@@ -89,7 +89,7 @@ var samenesses = []string{"", "resource", "subject", "beneficiary", "destination
 
 func (s Sameness) String() string { return samenesses[s] }
 
-// Of appends what a call has of it; nothing if it has none, or if it is not known.
+// Of appends the value of the field; nothing if the call has none, or it is unknown.
 func (s Sameness) Of(dst []byte, e *event.Event) []byte {
 	switch s {
 	case SameResource:
@@ -106,15 +106,15 @@ func (s Sameness) Of(dst []byte, e *event.Event) []byte {
 	return dst
 }
 
-// Key is what is compared of a call as one side of the pair. The id of a resource alone is compared
-// as it stands, as everywhere; what is compared with another field, and what people spell in many
-// ways, without case and blanks. Nothing is appended if it is not known.
+// Key appends the value by which a call is compared as one side of the pair. Ids of resources are
+// compared with each other as they are. Values of different fields, and those that people spell in
+// many ways, are compared without case and blanks. Nothing is appended if the value is unknown.
 func (s *Separation) Key(dst []byte, side int, e *event.Event) []byte {
 	same := s.Same[side]
 	if s.Same[0] == s.Same[1] && same != SameUser {
 		return same.Of(dst, e)
 	}
-	// its kind would give an account another spelling than the other field
+	// With its kind, an account would be spelled differently than in the other field.
 	d := event.Destination{Value: e.Destination.Value}
 	switch same {
 	case SameResource:
@@ -135,13 +135,13 @@ func (s *Separation) Key(dst []byte, side int, e *event.Event) []byte {
 	return appendSpelling(dst, &d)
 }
 
-// Asks tells whether something must be the same.
-func (s *Separation) Asks() bool { return s.Same[0] != NotSame }
+// ComparesFields reports whether a field must be equal on both sides.
+func (s *Separation) ComparesFields() bool { return s.Same[0] != NotSame }
 
-// Sameness says what was the same.
+// Sameness says for people which fields are equal.
 func (s *Separation) Sameness() string {
 	switch {
-	case !s.Asks():
+	case !s.ComparesFields():
 		return ""
 	case s.Same[0] == s.Same[1]:
 		return [...]string{SameResource: "on one resource", SameSubject: "about one subject",
@@ -185,7 +185,7 @@ func compileSeparations(bad report, p *Persona, defs []separationDef) (all []*Se
 				}
 			}
 			if !found {
-				bad(path+".within", "unknown word %s; %s", event.Quote(d.Within), choose(d.Within, words))
+				bad(path+".within", "unknown word %s; %s", event.Quote(d.Within), didYouMean(d.Within, words))
 			}
 		}
 		if d.Window != "" {
@@ -201,7 +201,7 @@ func compileSeparations(bad report, p *Persona, defs []separationDef) (all []*Se
 			same := slices.Index(samenesses, word)
 			switch {
 			case same < 0:
-				bad(path+".same", "unknown word %s; %s, or leave same out", event.Quote(word), choose(word, samenesses[1:]))
+				bad(path+".same", "unknown word %s; %s, or leave same out", event.Quote(word), didYouMean(word, samenesses[1:]))
 			case word == "" && d.Same != sameDef{}:
 				bad(path+".same",
 					"a pair needs a word for each side; write same: {first: resource, second: beneficiary}, say")
@@ -237,17 +237,17 @@ func (d sideDef) compile(bad report, path string) side {
 	for i, word := range d.Classes {
 		c, ok := event.ParseClass(word)
 		if !ok {
-			bad(at(path+".classes", i), "unknown class %s; %s", event.Quote(word), choose(word, event.Classes()))
+			bad(at(path+".classes", i), "unknown class %s; %s", event.Quote(word), didYouMean(word, event.Classes()))
 			continue
 		}
 		s.classes |= 1 << c
 	}
-	s.text = or(slices.Concat(d.Classes, d.Tools, d.Servers))
+	s.text = joinOr(slices.Concat(d.Classes, d.Tools, d.Servers))
 	return s
 }
 
-// Sides tells which sides of the pair a tool call is: all that a side names must hold, and of each
-// list one entry. A call may be both.
+// Sides returns which sides of the pair a tool call is. All conditions of a side must hold, and of
+// each list one entry. A call may be both.
 func (s *Separation) Sides(e *event.Event) (is [2]bool) {
 	for i := range s.sides {
 		d := &s.sides[i]
@@ -257,12 +257,11 @@ func (s *Separation) Sides(e *event.Event) (is [2]bool) {
 	return is
 }
 
-// Side says one side as it is written.
+// Side is one side as it is written.
 func (s *Separation) Side(i int) string { return s.sides[i].text }
 
-// Separations are the pairs of duties that hold in a tenant, by persona and name: those of the
-// tenant's own personas, and of personas for every tenant that the tenant has none of its own in
-// place of.
+// Separations are the separations that hold in a tenant, by persona and name: those of the tenant's
+// own personas, and those of personas for every tenant that no own persona replaces.
 func (s *Set) Separations(tenant string) (all []*Separation) {
 	for _, p := range s.personas {
 		if s.Persona(tenant, p.Name) == p {

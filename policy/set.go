@@ -1,12 +1,13 @@
 // Package policy is what people declare: personas and what each may do, limits, rules, the
-// inventory, tenants, approvals, separated duties, response and baseline settings, and what tools
-// do. What breaks a persona is certain: nothing is learned, and no statistics excuse it.
+// inventory, tenants, approvals, separated duties, settings of responses and baselines, and
+// definitions of tools. A violation of a persona is certain: it does not depend on anything
+// learned.
 //
 // Load reads YAML and reports every problem. The Set that it returns is compiled and never changes,
 // so any number of shards may share it.
 //
-// It must never know detectors, statistics, Kafka or how events came. What the names, arguments and
-// values of a call mean is package catalogue's to say.
+// It must never know detectors, statistics, Kafka or how events arrive. What the names, arguments
+// and values of a call mean is the business of package catalogue.
 //
 // Begin reading with Set in this file, Load in load.go and Persona.Check in persona.go.
 package policy
@@ -40,24 +41,24 @@ type Set struct {
 	catalogue *catalogue.Catalogue
 	inventory *Inventory
 	response  Settings
-	learning  learning
+	learning  baselineSettings
 	rules     []*rules.Rule // by id
 	ruleTests []RuleTest
 	ruleFiles map[string]string
 	ruleDefs  map[string]json.RawMessage
 	byName    map[name]*Persona
-	agents    map[name]string     // plain names of agents
-	patterns  map[string][]player // by tenant, most telling first
+	agents    map[name]string           // plain names of agents
+	patterns  map[string][]agentPattern // by tenant, most specific first
 	bytes     []byte
 	hash      string
-	supposed  *expression.Supposed // of a test; nil otherwise
-	warnings  []*Problem           // of lint, about what is not in the set any more
+	supposed  *expression.Supposed // baselines of a test; nil otherwise
+	warnings  []*Problem           // for lint, about texts that the compiled set does not have
 }
 
 // name is something within a tenant; "" is every tenant.
 type name struct{ tenant, name string }
 
-type player struct {
+type agentPattern struct {
 	glob.Pattern
 	pattern, persona string
 }
@@ -68,7 +69,7 @@ func (s *Set) Personas() []*Persona { return slices.Clone(s.personas) }
 // Limits are all limits, by id.
 func (s *Set) Limits() []*Limit { return slices.Clone(s.limits) }
 
-// Catalogue is what is known about tools.
+// Catalogue is the catalogue of the definitions of tools.
 func (s *Set) Catalogue() *catalogue.Catalogue { return s.catalogue }
 
 // Tally is how many definitions of a kind a set has.
@@ -77,7 +78,7 @@ type Tally struct {
 	N    int
 }
 
-// Counts are all of them, so that people see whether what they wrote was found.
+// Counts are the numbers of all kinds, so that people see whether their files were found.
 func (s *Set) Counts() []Tally {
 	return []Tally{{"rules", len(s.rules)}, {"personas", len(s.personas)}, {"limits", len(s.limits)},
 		{"tools", s.catalogue.Len()}, {"inventory entries", len(s.inventory.entries)},
@@ -97,10 +98,10 @@ func (s *Set) LongestWindow() time.Duration {
 	return time.Duration(ms) * time.Millisecond
 }
 
-// Inventory is what is registered and what to say about what is not.
+// Inventory is what is registered.
 func (s *Set) Inventory() *Inventory { return s.inventory }
 
-// Response is how commands are issued.
+// Response is the settings of commands.
 func (s *Set) Response() *Settings { return &s.response }
 
 // Persona returns the tenant's own persona of that name, in any spelling (event.Identity), else the
@@ -114,17 +115,16 @@ func (s *Set) Persona(tenant, persona string) *Persona {
 }
 
 // PersonaOf returns the name, as event.Identity has it, of the persona that an agent plays
-// according to the lists of agents, or "". A plain name goes before a pattern, then the tenant's
-// own persona before one for every tenant, then the pattern with more characters that are not wild,
-// then the one that sorts first: nothing depends on the order of files. Patterns are tried one by
-// one, so callers that ask often remember.
+// according to the lists of agents, or "". A plain name comes before a pattern, then the tenant's
+// own persona before one for every tenant, then the pattern with more fixed characters, then the
+// one that sorts first: nothing depends on the order of files. It is slow: callers keep the result.
 func (s *Set) PersonaOf(tenant, agent string) string {
-	persona, _ := s.player(tenant, agent)
+	persona, _ := s.personaOfAgent(tenant, agent)
 	return persona
 }
 
-// player is PersonaOf, and the entry that says so.
-func (s *Set) player(tenant, agent string) (persona, entry string) {
+// personaOfAgent is PersonaOf, and the entry that fits the agent.
+func (s *Set) personaOfAgent(tenant, agent string) (persona, entry string) {
 	for _, t := range [...]string{tenant, ""} {
 		if p, ok := s.agents[name{t, agent}]; ok {
 			return p, agent
@@ -144,11 +144,11 @@ func (s *Set) player(tenant, agent string) (persona, entry string) {
 // however they are spread over files, ordered and commented.
 func (s *Set) Hash() string { return s.hash }
 
-// Bytes is the set as canonical JSON, from which Parse makes the same set, but for where each
-// persona was read.
+// Bytes is the set as canonical JSON. Parse makes the same set of it, except for the places where
+// personas were read.
 func (s *Set) Bytes() []byte { return bytes.Clone(s.bytes) }
 
-// Supposing is the set with what a test supposes to be learned: no part of its identity.
+// Supposing is the set with what a test supposes to be learned. That is no part of its identity.
 func (s *Set) Supposing(test *expression.Supposed) *Set {
 	out := *s
 	out.supposed = test
@@ -194,8 +194,7 @@ type setDef struct {
 	Rules     []ruleDef              `json:"rules,omitempty"`
 }
 
-// Parse reads what Bytes wrote. Sets travel over Kafka, so it trusts nothing and checks what Load
-// checks.
+// Parse reads what Bytes wrote. Sets come over Kafka, so it checks everything that Load checks.
 func Parse(b []byte) (*Set, error) {
 	var def setDef
 	d := json.NewDecoder(bytes.NewReader(b))
@@ -215,14 +214,14 @@ func Parse(b []byte) (*Set, error) {
 		c.tenant(d, src, at("tenants", i))
 	}
 	for i, d := range def.Tools {
-		c.tool(d, src, at("tools", i))
+		c.addTool(d, src, at("tools", i))
 	}
 	for i, d := range def.Personas {
-		c.persona(d, src, at("personas", i))
+		c.addPersona(d, src, at("personas", i))
 	}
 	c.inherit()
 	for i, d := range def.Limits {
-		c.limit(d, src, at("limits", i))
+		c.addLimit(d, src, at("limits", i))
 	}
 	for i, d := range def.Inventory {
 		c.register(d, src, at("inventory", i))
@@ -234,7 +233,7 @@ func Parse(b []byte) (*Set, error) {
 		c.baseline(d, src, at("baselines", i))
 	}
 	for i, d := range def.Rules {
-		c.rule(d, src, at("rules", i))
+		c.addRule(d, src, at("rules", i))
 	}
 	if err := errors.Join(c.problems()...); err != nil {
 		return nil, err
@@ -242,11 +241,11 @@ func Parse(b []byte) (*Set, error) {
 	return c.set(), nil
 }
 
-// Default is the policy of somebody who has written none: no personas, and limits that an agent at
-// honest work does not reach.
+// Default is the set without any policies: no personas, and limits that an agent at honest work
+// does not reach.
 func Default() *Set {
 	c := newCollector()
-	c.builtin()
+	c.addBuiltins()
 	return c.set()
 }
 
@@ -275,9 +274,9 @@ var builtinVersions = sync.OnceValue(func() map[string]string {
 
 func isBuiltin(id, version string) bool { return version != "" && builtinVersions()[id] == version }
 
-// collector gathers definitions from files and says what is wrong with each and between them.
+// collector gathers definitions from files, and reports what is wrong in each and between them.
 type collector struct {
-	drafts   []*draft
+	drafts   []*personaInput
 	personas map[name]*Persona
 	limits   map[string]*Limit
 	// ids of limits that stand in a persona, and not by themselves in the canonical JSON
@@ -290,27 +289,27 @@ type collector struct {
 	rules      []compiledRule
 	ruleTests  []RuleTest
 	warnings   []*Problem
-	read       int    // files
-	other      string // a folder of policies within this one
+	read       int    // number of files
+	nestedSet  string // a folder of policies inside this one
 	rulesAt    map[string]place
-	shadow     bool // what is read now is of the shadow folder
-	agents     map[name]taken
+	shadow     bool // the shadow folder is being read
+	agents     map[name]agentClaim
 	places     map[any]place // of personas, limits and tenants, by their key
 	sources    []*source
 }
 
-// taken says which persona claims an agent.
-type taken struct {
+// agentClaim is the persona that lists an agent.
+type agentClaim struct {
 	persona name
 	where   place
 }
 
 func newCollector() *collector {
 	return &collector{rulesAt: map[string]place{}, personas: map[name]*Persona{}, limits: map[string]*Limit{},
-		ofPersonas: map[string]bool{}, tenants: map[string]*Tenant{}, agents: map[name]taken{}, places: map[any]place{}}
+		ofPersonas: map[string]bool{}, tenants: map[string]*Tenant{}, agents: map[name]agentClaim{}, places: map[any]place{}}
 }
 
-func (c *collector) use(src *source) {
+func (c *collector) addSource(src *source) {
 	if !slices.Contains(c.sources, src) {
 		c.sources = append(c.sources, src)
 	}
@@ -323,10 +322,10 @@ func ofTenant(tenant string) string {
 	return "of tenant " + event.Quote(tenant)
 }
 
-func (c *collector) limit(d limitDef, src *source, path string) {
-	c.use(src)
+func (c *collector) addLimit(d limitDef, src *source, path string) {
+	c.addSource(src)
 	l := d.compile(src.reporter(path))
-	l.Builtin = isBuiltin(d.ID, l.Version) // sets travel as texts, so it is not written who wrote it
+	l.Builtin = isBuiltin(d.ID, l.Version) // the JSON of a set does not say so
 	if l.ID == "" {
 		return
 	}
@@ -338,16 +337,16 @@ func (c *collector) limit(d limitDef, src *source, path string) {
 	c.limits[l.ID] = l
 }
 
-// builtin adds the built-in limits, before any others: of two equal ids the later is reported, and
-// that must be the user's.
-func (c *collector) builtin() {
+// addBuiltins adds the built-in limits before any others: of two equal ids the later one is
+// reported, which must be the user's.
+func (c *collector) addBuiltins() {
 	src := &source{fields: map[string]place{"limits": {file: "the built-in limits"}}}
 	for i, d := range builtins {
-		c.limit(d, src, at("limits", i))
+		c.addLimit(d, src, at("limits", i))
 	}
 }
 
-// problems are all that was found, in the order of files and lines.
+// problems are all problems, in the order of files and lines.
 func (c *collector) problems() []error {
 	var all []*Problem
 	for _, s := range c.sources {
@@ -372,7 +371,7 @@ func sortProblems(all []*Problem) {
 
 // set compiles what was gathered without problems.
 func (c *collector) set() *Set {
-	s := &Set{byName: map[name]*Persona{}, agents: map[name]string{}, patterns: map[string][]player{}}
+	s := &Set{byName: map[name]*Persona{}, agents: map[name]string{}, patterns: map[string][]agentPattern{}}
 	def := setDef{V: 1, Personas: []personaDef{}, Limits: []limitDef{}}
 	for _, p := range c.personas {
 		s.personas = append(s.personas, p)
@@ -385,14 +384,14 @@ func (c *collector) set() *Set {
 		def.Personas = append(def.Personas, p.written)
 		for _, a := range p.Agents {
 			if glob.Is(a) {
-				s.patterns[p.Tenant] = append(s.patterns[p.Tenant], player{glob.Compile(a), a, event.Identity(p.Name)})
+				s.patterns[p.Tenant] = append(s.patterns[p.Tenant], agentPattern{glob.Compile(a), a, event.Identity(p.Name)})
 			} else {
 				s.agents[name{p.Tenant, a}] = event.Identity(p.Name)
 			}
 		}
 	}
 	for _, ps := range s.patterns {
-		slices.SortFunc(ps, func(a, b player) int {
+		slices.SortFunc(ps, func(a, b agentPattern) int {
 			return cmp.Or(glob.Fixed(b.pattern)-glob.Fixed(a.pattern), strings.Compare(a.pattern, b.pattern))
 		})
 	}

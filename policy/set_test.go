@@ -263,7 +263,7 @@ func anySet(t *testing.T, r *rand.Rand) *Set {
 		}
 		d.Agents = append(some("*"+strings.Repeat("?", i), fmt.Sprint("get_*", strings.Repeat("?", i))),
 			fmt.Sprint("agent", i))
-		c.persona(d, src, at("personas", i))
+		c.addPersona(d, src, at("personas", i))
 	}
 	c.inherit()
 	for i := range r.IntN(5) {
@@ -291,7 +291,7 @@ func anySet(t *testing.T, r *rand.Rand) *Set {
 			d.Where.External = &yes
 			d.Respond = respondDef{Action: "block", Scope: pick("", "agent")}
 		}
-		c.limit(d, src, at("limits", i))
+		c.addLimit(d, src, at("limits", i))
 	}
 	for _, err := range c.problems() {
 		t.Fatal(err)

@@ -9,8 +9,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Line is one value of a persona with all that it inherits, and where it was written; File is empty
-// for what holds by default.
+// Line is one value of a persona, own or inherited, and where it was written. File is empty for
+// defaults.
 type Line struct {
 	Path  string `json:"path"`
 	Value string `json:"value"`
@@ -18,7 +18,7 @@ type Line struct {
 	Line  int    `json:"line,omitempty"`
 }
 
-// Where says where the line was written.
+// Where is the place for people.
 func (l Line) Where() string {
 	switch {
 	case l.File == "":
@@ -36,8 +36,7 @@ func (p *Persona) Lines() []Line {
 	return lines
 }
 
-// YAML is the persona with all that it inherits, as one would write it, each value with a comment
-// that says where it comes from.
+// YAML is the persona with all that it inherits. A comment on each value says where it comes from.
 func (p *Persona) YAML() ([]byte, error) {
 	var lines []Line
 	own := p.node(reflect.ValueOf(p.def), "", &lines)
@@ -49,7 +48,7 @@ func (p *Persona) YAML() ([]byte, error) {
 // JSON is the persona with all that it inherits.
 func (p *Persona) JSON() json.RawMessage { return canonical(p.def) }
 
-// node makes YAML of a part of the definition, and a line of each value in it.
+// node makes YAML of a part of the definition, and adds a line for each value in it.
 func (p *Persona) node(v reflect.Value, path string, lines *[]Line) *yaml.Node {
 	switch def := v.Interface().(type) {
 	case sameDef:
@@ -66,7 +65,7 @@ func (p *Persona) node(v reflect.Value, path string, lines *[]Line) *yaml.Node {
 		n := &yaml.Node{Kind: yaml.MappingNode}
 		for i, key := range keysOf(v.Type()) {
 			f := v.Field(i)
-			if empty(f) || key == "extends" { // it is all in here
+			if empty(f) || key == "extends" { // all inherited parts are here
 				continue
 			}
 			n.Content = append(n.Content, &yaml.Node{Kind: yaml.ScalarNode, Value: key},
@@ -85,7 +84,7 @@ func (p *Persona) node(v reflect.Value, path string, lines *[]Line) *yaml.Node {
 		text, tag = strconv.FormatBool(v.Elem().Bool()), "!!bool"
 	}
 	line := Line{Path: path, Value: text}
-	o := p.draft.of(path)
+	o := p.input.of(path)
 	if at, written := o.src.fields[o.path]; written {
 		line.File, line.Line = at.file, at.line
 	}

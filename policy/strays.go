@@ -15,10 +15,10 @@ import (
 	"github.com/wayward-sec/wayward/event/spelling"
 )
 
-// What lies in a folder of policies and is not read is the worst kind of mistake: a rule that
-// somebody wrote, and that nobody will ever hear from. So what looks as if it was meant to be read
-// is a problem. What begins with a dot never does, nor do README.md, lists.txt and copies such as
-// rule.yaml.bak.
+// Files in a folder of policies that are not read. They are the worst kind of mistake: somebody
+// wrote a rule, and it never runs. So a file that looks like a policy and is not read is a problem.
+// Files that begin with a dot, README.md, lists.txt and copies such as rule.yaml.bak do not look
+// like one.
 
 // Folders are the folders of a set of policies.
 func Folders() []string {
@@ -29,16 +29,17 @@ func Folders() []string {
 	return out
 }
 
-// lookedFor says what is read in a folder of policies.
+// lookedFor says for people which files are read.
 func lookedFor() string {
 	return "*.yaml and *.yml in " + strings.Join(Folders()[:len(sections)-1], "/, ") + "/ and " +
 		sections[len(sections)-1].folder + "/"
 }
 
-// root looks through the folder itself: for folders of another name, and for files beside them.
-func (c *collector) root(dir string, folders []string) {
+// checkFolder reports folders with other names, and files beside the folders, that look like
+// policies.
+func (c *collector) checkFolder(dir string, folders []string) {
 	src := &source{file: dir}
-	c.use(src)
+	c.addSource(src)
 	info, err := os.Stat(dir)
 	if err == nil && !info.IsDir() {
 		src.problem(place{file: dir},
@@ -61,14 +62,14 @@ func (c *collector) root(dir string, folders []string) {
 		case err != nil:
 		case info.IsDir():
 			meant := spelling.Nearest(name, folders)
-			if meant == "" && isSet(path) { // another one, such as a candidate's; or the one that was meant
-				c.other = path
+			if meant == "" && isSet(path) { // another set, such as a candidate's; or the right one
+				c.nestedSet = path
 				continue
 			}
-			if meant == "" && len(folders) < len(sections) { // only some kinds are read here, of a shadow
+			if meant == "" && len(folders) < len(sections) { // of a shadow folder only rules are read
 				continue
 			}
-			found := below(path, 0, func(file string) bool { return meant != "" || looksLikePolicy(file) })
+			found := findBelow(path, 0, func(file string) bool { return meant != "" || looksLikePolicy(file) })
 			switch {
 			case found == "":
 			case meant != "":
@@ -80,28 +81,28 @@ func (c *collector) root(dir string, folders []string) {
 					"%s is not read, for its folder is none of policies; wayward looks for %s: move it, or let the folder's name begin with a dot",
 					found, lookedFor())
 			}
-		case info.Mode().IsRegular() && misnamed(name) && looksLikePolicy(path):
+		case info.Mode().IsRegular() && looksMisnamed(name) && looksLikePolicy(path):
 			src.problem(place{file: path},
 				"not read, for it lies in none of the folders; wayward looks for %s: move it there", lookedFor())
 		}
 	}
 }
 
-// nothing reports a folder in which there is no policy at all.
-func (c *collector) nothing(dir string) {
+// checkNotEmpty reports a folder without any policy.
+func (c *collector) checkNotEmpty(dir string) {
 	if c.read > 0 || len(c.problems()) > 0 {
 		return
 	}
 	src := &source{file: dir}
-	c.use(src)
+	c.addSource(src)
 	if name := filepath.Base(dir); slices.Contains(Folders(), name) &&
-		below(dir, 0, func(f string) bool { return isPolicyFile(f) }) != "" {
+		findBelow(dir, 0, func(f string) bool { return isPolicyFile(f) }) != "" {
 		src.problem(place{file: dir}, "no policies found; wayward looks for %s: name the folder above %s", lookedFor(),
 			name)
 		return
 	}
-	if c.other != "" {
-		src.problem(place{file: dir}, "no policies found; wayward looks for %s: did you mean %s?", lookedFor(), c.other)
+	if c.nestedSet != "" {
+		src.problem(place{file: dir}, "no policies found; wayward looks for %s: did you mean %s?", lookedFor(), c.nestedSet)
 		return
 	}
 	src.problem(place{file: dir},
@@ -109,25 +110,25 @@ func (c *collector) nothing(dir string) {
 		lookedFor())
 }
 
-// isSet tells whether a folder is one of policies.
+// isSet reports whether a folder looks like a set of policies.
 func isSet(dir string) bool {
 	return slices.ContainsFunc(Folders(),
-		func(of string) bool { return below(filepath.Join(dir, of), 0, isPolicyFile) != "" })
+		func(of string) bool { return findBelow(filepath.Join(dir, of), 0, isPolicyFile) != "" })
 }
 
-// stray reports an entry of a folder of one kind that is not read and was perhaps meant to be.
-func stray(whole *source, dir string, e fs.DirEntry) {
+// reportStray reports a file in one of the folders that is not read, and looks like a policy.
+func reportStray(whole *source, dir string, e fs.DirEntry) {
 	path := filepath.Join(dir, e.Name())
 	info, err := os.Stat(path)
 	switch {
 	case err != nil:
 	case info.IsDir():
-		if found := below(path, 0, func(f string) bool { return misnamed(filepath.Base(f)) }); found != "" {
+		if found := findBelow(path, 0, func(f string) bool { return looksMisnamed(filepath.Base(f)) }); found != "" {
 			whole.problem(place{file: found},
 				"not read, for wayward looks for *.yaml and *.yml in %s itself and not in folders below; move it up, or let the name of %s begin with a dot",
 				dir, path)
 		}
-	case misnamed(e.Name()), slices.Contains([]string{"", ".json", ".jsonc", ".json5"}, filepath.Ext(e.Name())) &&
+	case looksMisnamed(e.Name()), slices.Contains([]string{"", ".json", ".jsonc", ".json5"}, filepath.Ext(e.Name())) &&
 		looksLikePolicy(path):
 		whole.problem(place{file: path},
 			"not read, for wayward looks for *.yaml and *.yml, in these letters; name it %s.yaml, or let its name begin with a dot",
@@ -135,15 +136,15 @@ func stray(whole *source, dir string, e fs.DirEntry) {
 	}
 }
 
-// isPolicyFile tells whether a file of that name is read.
+// isPolicyFile reports whether a file of that name is read.
 func isPolicyFile(name string) bool {
 	ext := filepath.Ext(name)
 	return (ext == ".yaml" || ext == ".yml") && !strings.HasPrefix(filepath.Base(name), ".")
 }
 
-// misnamed tells whether a name is that of a policy, with its end or another: D.YAML, d.yaml.txt,
+// looksMisnamed reports whether a file's name is that of a policy, or nearly: D.YAML, d.yaml.txt,
 // d.yalm.
-func misnamed(name string) bool {
+func looksMisnamed(name string) bool {
 	name = event.Lower(name)
 	ext := strings.TrimPrefix(filepath.Ext(name), ".")
 	switch ext {
@@ -157,7 +158,7 @@ func misnamed(name string) bool {
 	return !strings.HasSuffix(ext, "~") && (strings.Contains(name, ".yaml.") || strings.Contains(name, ".yml."))
 }
 
-// stem is a name without what follows the first dot of its end.
+// stem is a file's name without its extensions.
 func stem(name string) string {
 	for _, ext := range []string{".yaml", ".yml"} {
 		if i := strings.Index(event.Lower(name), ext); i > 0 {
@@ -167,14 +168,14 @@ func stem(name string) string {
 	return strings.TrimSuffix(name, filepath.Ext(name))
 }
 
-// Bounds of the search for what was perhaps meant.
+// Bounds of the search for files that look like policies.
 const (
 	maxBelow = 4    // folders deep
 	maxLook  = 1000 // entries of one folder
 )
 
-// below is the first file in a folder, or below, that is meant; "" if none is.
-func below(dir string, depth int, meant func(file string) bool) string {
+// findBelow is the first file in or below a folder that meant accepts; "" if there is none.
+func findBelow(dir string, depth int, meant func(file string) bool) string {
 	entries, err := os.ReadDir(dir)
 	if err != nil || depth == maxBelow {
 		return ""
@@ -188,7 +189,7 @@ func below(dir string, depth int, meant func(file string) bool) string {
 		switch {
 		case err != nil:
 		case info.IsDir():
-			if found := below(path, depth+1, meant); found != "" {
+			if found := findBelow(path, depth+1, meant); found != "" {
 				return found
 			}
 		case info.Mode().IsRegular() && meant(path):
@@ -205,7 +206,7 @@ var (
 	ruleWhere  = regexp.MustCompile(`(?m)^(where|steps):`)
 )
 
-// looksLikePolicy tells whether a file reads like one of policies.
+// looksLikePolicy reports whether the contents of a file look like policies.
 func looksLikePolicy(path string) bool {
 	f, err := os.Open(path)
 	if err != nil {

@@ -12,12 +12,12 @@ import (
 	"github.com/wayward-sec/wayward/event/glob"
 )
 
-// Tenant is what differs between tenants. A tenant that is not listed has the defaults.
+// Tenant is the settings of a tenant. A tenant that is not listed has the defaults.
 type Tenant struct {
 	Name string
 	Zone *time.Location // of calendar days and working hours, where persona and limit name none; nil: UTC
-	// Pages bounds the agents, sessions and scopes remembered of the tenant in all partitions of a
-	// stage together; 0: the engine's own bound.
+	// Pages bounds the agents, sessions and scopes of the tenant whose state is kept, in all
+	// partitions of a stage together; 0: the engine's own bound.
 	Pages int
 
 	def tenantDef
@@ -29,7 +29,7 @@ type tenantDef struct {
 	Pages string `json:"pages,omitempty"`
 }
 
-// Tenant returns what is said of a tenant, or nil.
+// Tenant returns the settings of a tenant, or nil.
 func (s *Set) Tenant(tenant string) *Tenant {
 	for _, t := range s.tenants { // few
 		if t.Name == tenant {
@@ -68,8 +68,8 @@ func (l *oneOrMore) UnmarshalJSON(b []byte) error {
 	return json.Unmarshal(b, (*[]string)(l))
 }
 
-// compileTenants reads whose resources agents of the persona may touch: own, with exceptions, or
-// any.
+// compileTenants reads of which tenants the persona's agents may touch resources: their own, with
+// exceptions, or any.
 func (p *Persona) compileTenants(bad report, list oneOrMore) {
 	const path = "resources.tenants"
 	for i, word := range list {
@@ -117,7 +117,7 @@ func (c *collector) loadTenants(files []*file) {
 }
 
 func (c *collector) tenant(d tenantDef, src *source, path string) {
-	c.use(src)
+	c.addSource(src)
 	bad := src.reporter(path)
 	t := &Tenant{Name: d.Name}
 	if d.Name == "" {

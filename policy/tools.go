@@ -14,13 +14,13 @@ func (c *collector) loadTools(files []*file) {
 	}
 	each(c, files, func(d *doc, src *source) {
 		for i, t := range d.Tools {
-			c.tool(t, src, at("tools", i))
+			c.addTool(t, src, at("tools", i))
 		}
 	})
 }
 
-func (c *collector) tool(d catalogue.Definition, src *source, path string) {
-	c.use(src)
+func (c *collector) addTool(d catalogue.Definition, src *source, path string) {
+	c.addSource(src)
 	bad := src.reporter(path)
 	if len(d.Names) == 0 {
 		if len(d.Servers) == 0 {
@@ -34,13 +34,13 @@ func (c *collector) tool(d catalogue.Definition, src *source, path string) {
 	checkTenant(bad, "tenant", d.Tenant)
 	if d.Class != "" {
 		if _, ok := event.ParseClass(d.Class); !ok {
-			bad("class", "unknown class %s; %s", event.Quote(d.Class), choose(d.Class, event.Classes()))
+			bad("class", "unknown class %s; %s", event.Quote(d.Class), didYouMean(d.Class, event.Classes()))
 		}
 	}
 	if d.SideEffect != "" {
 		if _, ok := event.ParseSideEffect(d.SideEffect); !ok {
 			bad("side_effect", "unknown side effect %s; %s", event.Quote(d.SideEffect),
-				choose(d.SideEffect, event.SideEffects()))
+				didYouMean(d.SideEffect, event.SideEffects()))
 		}
 	}
 	for _, w := range []struct{ path, text, whose string }{
@@ -97,8 +97,8 @@ func checkArgument(bad report, path, arg string) {
 	}
 }
 
-// newCatalogue compiles entries. It puts them into the order of their texts before, so that nothing
-// depends on the order of files.
+// newCatalogue compiles entries. It sorts them first, so that nothing depends on the order of
+// files.
 func newCatalogue(entries []catalogue.Entry) ([]catalogue.Definition, *catalogue.Catalogue) {
 	type written struct {
 		catalogue.Entry

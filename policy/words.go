@@ -23,7 +23,7 @@ const (
 	maxProse   = 4096
 )
 
-// report takes what is wrong with one field of a definition, and what to do, as "…; …". path is
+// report reports a problem of one field of a definition, as "what is wrong; what to do". path is
 // relative to the definition.
 type report func(path, format string, args ...any)
 
@@ -79,7 +79,7 @@ func checkEntries(bad report, path string, list []string) {
 	}
 }
 
-// parseSeverity reads a severity and writes the default where there is none.
+// parseSeverity reads a severity. It sets word to the default if it is empty.
 func parseSeverity(bad report, word *string, unset event.Severity) event.Severity {
 	if *word == "" {
 		*word = unset.String()
@@ -90,17 +90,18 @@ func parseSeverity(bad report, word *string, unset event.Severity) event.Severit
 		for s := event.Signal; s <= event.Critical; s++ {
 			words = append(words, s.String())
 		}
-		bad("severity", "unknown severity %s; %s", event.Quote(*word), choose(*word, words))
+		bad("severity", "unknown severity %s; %s", event.Quote(*word), didYouMean(*word, words))
 	}
 	return s
 }
 
-// isClean wants UTF-8 that shows on a screen.
+// isClean reports whether a text is UTF-8 without control characters and other invisible ones.
 func isClean(s string) bool {
 	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
 }
 
-// isID is for what becomes part of keys and labels.
+// IsID reports whether a text can be an id: letters, digits, dots, hyphens and underscores, at most
+// MaxName of them. Ids become part of keys and labels.
 func IsID(s string) bool {
 	for i := range len(s) {
 		if c := s[i] | 0x20; (c < 'a' || c > 'z') && (s[i] < '0' || s[i] > '9') && s[i] != '.' && s[i] != '-' &&
@@ -111,7 +112,7 @@ func IsID(s string) bool {
 	return s != "" && len(s) <= MaxName
 }
 
-// sorted is the list as a set.
+// sorted is a sorted copy of the list without repetitions.
 func sorted(list []string) []string {
 	list = slices.Clone(list)
 	slices.Sort(list)
@@ -119,38 +120,38 @@ func sorted(list []string) []string {
 }
 
 // or lists words: a, b or c.
-func or(words []string) string {
+func joinOr(words []string) string {
 	if len(words) < 2 {
 		return strings.Join(words, "")
 	}
 	return strings.Join(words[:len(words)-1], ", ") + " or " + words[len(words)-1]
 }
 
-// choose says which word was likely meant, or which there are.
-func choose(word string, words []string) string {
+// didYouMean suggests the word that was probably meant, or all words.
+func didYouMean(word string, words []string) string {
 	if w := spelling.Nearest(word, words); w != "" {
-		return fmt.Sprintf("did you mean %q? (%s)", w, or(words))
+		return fmt.Sprintf("did you mean %q? (%s)", w, joinOr(words))
 	}
-	return "use " + or(words)
+	return "use " + joinOr(words)
 }
 
-// version names a whole definition.
+// version is a short hash of a whole definition.
 func version(def any) string {
 	sum := sha256.Sum256(canonical(def))
 	return hex.EncodeToString(sum[:6])
 }
 
-// canonical is the one JSON of a definition: fields in the order of the struct, without those that
-// are empty.
+// canonical is the canonical JSON of a definition: fields in the order of the struct, without empty
+// ones.
 func canonical(def any) []byte {
 	b, err := json.Marshal(def)
 	if err != nil {
-		panic(err) // our bug: definitions are strings
+		panic(err) // our bug: definitions hold nothing that JSON cannot
 	}
 	return b
 }
 
-// Printable tells whether a text may stand in a definition as a name, a pattern or an argument
+// Printable reports whether a text may stand in a definition as a name, a pattern or an argument
 // path.
 func Printable(s string) bool {
 	return s != "" && len(s) <= maxPattern && isClean(s) && strings.TrimSpace(s) == s

@@ -11,14 +11,15 @@ import (
 	"strconv"
 	"strings"
 
+	"go.yaml.in/yaml/v3"
+
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/event/spelling"
-	"go.yaml.in/yaml/v3"
 )
 
 var yamlLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)`)
 
-// documents are the file's YAML documents, up to a fault of syntax.
+// documents are the file's YAML documents, up to the first syntax error.
 func (f *file) documents() []*yaml.Node {
 	var docs []*yaml.Node
 	d := yaml.NewDecoder(bytes.NewReader(f.text))
@@ -36,13 +37,13 @@ func (f *file) documents() []*yaml.Node {
 	}
 }
 
-// parserFault is what YAML's parser says, as opposed to its scanner. The library counts the
-// parser's lines from 0, the scanner's from 1.
+// parserFault matches errors of the YAML library's parser, as opposed to its scanner. The library
+// counts the parser's lines from 0, the scanner's from 1.
 var parserFault = regexp.MustCompile(
 	`^(did not find expected (<|node content|'-'|key|',')|found (undefined tag|duplicate|incompatible))`)
 
-// syntax reports what the YAML library said. It names no line where it means the first, and none
-// for an unknown anchor.
+// syntax reports an error of the YAML library. The library names no line if it means the first, and
+// none for an unknown anchor.
 func (f *file) syntax(err error) {
 	m := yamlLine.FindStringSubmatch(err.Error())
 	if m == nil {
@@ -67,131 +68,163 @@ func (f *file) syntax(err error) {
 	f.problem(place{f.file, max(line, 1), 0}, "%s; %s", what, do)
 }
 
-// decode reads a document into the struct that into points to. It is not the library's decoder,
-// since KnownFields does not reach through Node.Decode, stops at the first fault in places, and
-// forgets where each value stood. Scalars are taken as written: 5000.00 must not pass through a
-// float, nor a tool named null or 0x10 become something else.
+// decode reads a document into the struct that into points to. The library's decoder is not used:
+// its KnownFields does not work with Node.Decode, it may stop at the first error, and it does not
+// keep the places of values. Scalars stay as written: 5000.00 must not become a float, nor a tool
+// named null or 0x10 something else.
 func (f *file) decode(doc *yaml.Node, into any) *source {
 	s := &source{file: f.file, fields: map[string]place{}, broken: map[string]bool{}, texts: map[string]written{},
 		rules: f.rules, lines: f.lines}
-	d := decoder{source: s, left: &f.left}
+	d := decoder{source: s, left: &f.entriesLeft}
 	d.value(doc, "", reflect.ValueOf(into).Elem())
 	return s
 }
 
+// decoder reads one document.
 type decoder struct {
 	*source
-	left    *int
-	hoisted []*yaml.Node // entries of needs_approval with conditions, of the persona that is being read
+	left *int // entries that the file may still have
+	// conditional are the entries of needs_approval lists that have conditions, of the persona being
+	// read. They become entries of the persona's own needs_approval list.
+	conditional []*yaml.Node
 }
 
+// field is a node of a document, and where it goes.
+type field struct {
+	*yaml.Node
+	path  string
+	place place
+}
+
+// label is the field for people.
+func (f *field) label() string {
+	if f.path == "" {
+		return "the file"
+	}
+	return f.path
+}
+
+// wrong reports a field that cannot be read, so that nothing else is said about it.
+func (d *decoder) wrong(f *field, format string, args ...any) {
+	d.broken[f.path] = true
+	d.problem(f.place, format, args...)
+}
+
+// value reads a node into v.
 func (d *decoder) value(n *yaml.Node, path string, v reflect.Value) {
-	here := place{d.file, n.Line, n.Column}
-	d.fields[path] = here
+	f := &field{n, path, place{d.file, n.Line, n.Column}}
+	d.fields[path] = f.place
 	if n.Kind == yaml.AliasNode {
-		n = n.Alias // once: an alias to an alias does not exist, and each entry behind it counts
+		f.Node = n.Alias // once: an alias to an alias does not exist, and each entry behind it counts
 	}
-	wrong := func(format string, args ...any) {
-		d.broken[path] = true
-		d.problem(here, format, args...)
-	}
-	label := path
-	if label == "" {
-		label = "the file"
-	}
-	if n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" {
-		if path == "" {
-			return // a document of comments alone
+	if f.Kind == yaml.ScalarNode && f.ShortTag() == "!!null" {
+		if path != "" { // else it is a document of comments alone
+			d.wrong(f, "%s has no value; give it one, or remove the key", f.label())
 		}
-		wrong("%s has no value; give it one, or remove the key", label)
 		return
 	}
 	if v.Type() == reflect.TypeFor[json.RawMessage]() {
-		if text, ok := d.json(nil, n, 0); !ok {
-			wrong("%s is nested deeper than %d, or has more entries than a file may have; shorten it", label,
-				event.MaxDepth)
-		} else {
-			v.SetBytes(text)
-		}
-		if n.Kind == yaml.MappingNode {
-			for i := 0; i+1 < len(n.Content); i += 2 {
-				name := path + "." + n.Content[i].Value
-				d.fields[name] = place{d.file, n.Content[i].Line, n.Content[i].Column}
-				d.write(name, n.Content[i+1])
-			}
-		}
+		d.rawValue(f, v)
 		return
 	}
 	switch v.Kind() {
 	case reflect.Struct:
-		if same, ok := v.Addr().Interface().(*sameDef); ok && n.Kind == yaml.ScalarNode {
-			*same = sameDef{n.Value, n.Value}
-			d.write(path, n)
-			return
-		}
-		if n.Kind != yaml.MappingNode {
-			if path == "" {
-				wrong("the file does not begin with a key; put everything under %s", root(v.Type()))
-			} else {
-				wrong("%s needs keys; use %s", label, or(keysOf(v.Type())))
-			}
-			return
-		}
-		d.mapping(n, path, v)
+		d.structValue(f, v)
 	case reflect.Slice:
-		if v.Type() == reflect.TypeFor[[]needsDef]() && n.Kind == yaml.MappingNode {
-			// one entry needs no list
-			n = &yaml.Node{Kind: yaml.SequenceNode, Line: n.Line, Column: n.Column, Content: []*yaml.Node{n}}
-		}
-		if v.Type() == reflect.TypeFor[oneOrMore]() && n.Kind == yaml.ScalarNode {
-			v.Set(reflect.MakeSlice(v.Type(), 1, 1))
-			d.value(n, path, v.Index(0))
+		d.listValue(f, v)
+	case reflect.Pointer: // to bool, so that absent is not false
+		if f.Kind != yaml.ScalarNode || f.ShortTag() != "!!bool" {
+			d.wrong(f, "%s is true or false; write one of them", f.label())
 			return
 		}
-		if v.Type().Elem().Kind() == reflect.String && strings.HasSuffix(path, ".needs_approval") {
-			if n = d.hoist(n); n == nil {
-				return
-			}
-		}
-		if n.Kind != yaml.SequenceNode {
-			if n.Kind == yaml.ScalarNode {
-				wrong("%s is a list; write it as [%s]", label, event.Quote(n.Value))
-			} else {
-				wrong("%s is a list; begin each of its entries with -", label)
-			}
-			return
-		}
-		if len(n.Content) == 0 && v.Type().Elem().Kind() == reflect.String {
-			wrong(`%s is empty, which could mean all or none; fill it or remove it ("*" is everything)`, label)
-			return
-		}
-		if *d.left -= len(n.Content); *d.left < 0 {
-			wrong("more than %d entries in one file; split it", maxEntries)
-			return
-		}
-		v.Set(reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content)))
-		for i, entry := range n.Content {
-			d.value(entry, at(path, i), v.Index(i))
-		}
-	case reflect.Pointer: // of the one bool, so that absent is not false
-		if n.Kind != yaml.ScalarNode || n.ShortTag() != "!!bool" {
-			wrong("%s is true or false; write one of them", label)
-			return
-		}
-		b := strings.EqualFold(n.Value, "true")
+		b := strings.EqualFold(f.Value, "true")
 		v.Set(reflect.ValueOf(&b))
 	default:
-		switch {
-		case n.Kind != yaml.ScalarNode:
-			wrong("%s is a single text or number; write it on one line", label)
-		case !slices.Contains([]string{"!!str", "!!int", "!!float", "!!bool", "!!timestamp", "!!merge"}, n.ShortTag()):
-			wrong("%s has the tag %s; write plain text", label, event.Quote(n.ShortTag()))
-		case n.Value == "":
-			wrong("%s is empty; give it a value, or remove it", label)
-		default:
-			v.SetString(n.Value)
-			d.write(path, n)
+		d.textValue(f, v)
+	}
+}
+
+// rawValue reads a value of any shape as JSON.
+func (d *decoder) rawValue(f *field, v reflect.Value) {
+	if text, ok := d.json(nil, f.Node, 0); !ok {
+		d.wrong(f, "%s is nested deeper than %d, or has more entries than a file may have; shorten it", f.label(),
+			event.MaxDepth)
+	} else {
+		v.SetBytes(text)
+	}
+	if f.Kind == yaml.MappingNode {
+		for i := 0; i+1 < len(f.Content); i += 2 {
+			name := f.path + "." + f.Content[i].Value
+			d.fields[name] = place{d.file, f.Content[i].Line, f.Content[i].Column}
+			d.write(name, f.Content[i+1])
 		}
+	}
+}
+
+func (d *decoder) structValue(f *field, v reflect.Value) {
+	if same, ok := v.Addr().Interface().(*sameDef); ok && f.Kind == yaml.ScalarNode {
+		*same = sameDef{f.Value, f.Value}
+		d.write(f.path, f.Node)
+		return
+	}
+	switch {
+	case f.Kind == yaml.MappingNode:
+		d.mapping(f.Node, f.path, v)
+	case f.path == "":
+		d.wrong(f, "the file does not begin with a key; put everything under %s", root(v.Type()))
+	default:
+		d.wrong(f, "%s needs keys; use %s", f.label(), joinOr(keysOf(v.Type())))
+	}
+}
+
+func (d *decoder) listValue(f *field, v reflect.Value) {
+	n := f.Node
+	ofTexts := v.Type().Elem().Kind() == reflect.String
+	if v.Type() == reflect.TypeFor[[]needsDef]() && n.Kind == yaml.MappingNode { // one entry needs no list
+		n = &yaml.Node{Kind: yaml.SequenceNode, Line: n.Line, Column: n.Column, Content: []*yaml.Node{n}}
+	}
+	if v.Type() == reflect.TypeFor[oneOrMore]() && n.Kind == yaml.ScalarNode {
+		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+		d.value(n, f.path, v.Index(0))
+		return
+	}
+	if ofTexts && strings.HasSuffix(f.path, ".needs_approval") {
+		if n = d.takeConditional(n); n == nil {
+			return
+		}
+	}
+	switch {
+	case n.Kind == yaml.ScalarNode:
+		d.wrong(f, "%s is a list; write it as [%s]", f.label(), event.Quote(n.Value))
+		return
+	case n.Kind != yaml.SequenceNode:
+		d.wrong(f, "%s is a list; begin each of its entries with -", f.label())
+		return
+	case len(n.Content) == 0 && ofTexts:
+		d.wrong(f, `%s is empty, which could mean all or none; fill it or remove it ("*" is everything)`, f.label())
+		return
+	}
+	if *d.left -= len(n.Content); *d.left < 0 {
+		d.wrong(f, "more than %d entries in one file; split it", maxEntries)
+		return
+	}
+	v.Set(reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content)))
+	for i, entry := range n.Content {
+		d.value(entry, at(f.path, i), v.Index(i))
+	}
+}
+
+func (d *decoder) textValue(f *field, v reflect.Value) {
+	switch {
+	case f.Kind != yaml.ScalarNode:
+		d.wrong(f, "%s is a single text or number; write it on one line", f.label())
+	case !slices.Contains([]string{"!!str", "!!int", "!!float", "!!bool", "!!timestamp", "!!merge"}, f.ShortTag()):
+		d.wrong(f, "%s has the tag %s; write plain text", f.label(), event.Quote(f.ShortTag()))
+	case f.Value == "":
+		d.wrong(f, "%s is empty; give it a value, or remove it", f.label())
+	default:
+		v.SetString(f.Value)
+		d.write(f.path, f.Node)
 	}
 }
 
@@ -214,7 +247,7 @@ func (d *decoder) mapping(n *yaml.Node, path string, v reflect.Value) {
 		key, value := n.Content[i], n.Content[i+1]
 		here := place{d.file, key.Line, key.Column}
 		if key.Kind != yaml.ScalarNode {
-			d.problem(here, "a key must be a plain word; use %s", or(keys))
+			d.problem(here, "a key must be a plain word; use %s", joinOr(keys))
 			continue
 		}
 		field := key.Value
@@ -233,8 +266,8 @@ func (d *decoder) mapping(n *yaml.Node, path string, v reflect.Value) {
 				d.problem(here, "unknown key %s; put everything under %s", event.Quote(key.Value), root(v.Type()))
 				continue
 			}
-			d.problem(here, "unknown key %s; %s", event.Quote(key.Value), choose(key.Value, keys))
-			if meant != "" { // do not also say that it is missing
+			d.problem(here, "unknown key %s; %s", event.Quote(key.Value), didYouMean(key.Value, keys))
+			if meant != "" { // do not also report that it is missing
 				d.broken[strings.TrimSuffix(field, key.Value)+meant] = true
 			}
 			continue
@@ -247,23 +280,24 @@ func (d *decoder) mapping(n *yaml.Node, path string, v reflect.Value) {
 		d.value(value, field, v.Field(k))
 	}
 	if def, ok := v.Addr().Interface().(*personaDef); ok {
-		for _, n := range d.hoisted {
+		for _, n := range d.conditional {
 			def.Needs = append(def.Needs, needsDef{})
 			d.value(n, at(strings.TrimPrefix(path+".needs_approval", "."), len(def.Needs)-1),
 				reflect.ValueOf(&def.Needs[len(def.Needs)-1]).Elem())
 		}
-		d.hoisted = nil
+		d.conditional = nil
 	}
 }
 
-// hoist takes the entries with conditions out of a list of names: wherever in a persona they stand,
-// they mean the same. It returns what is left; nil: nothing is.
-func (d *decoder) hoist(n *yaml.Node) *yaml.Node {
+// takeConditional moves the entries with conditions from a list of names to d.conditional: they
+// mean the same wherever in a persona they stand. It returns the list of the others, or nil if
+// there are none.
+func (d *decoder) takeConditional(n *yaml.Node) *yaml.Node {
 	isMapping := func(n *yaml.Node) bool {
 		return n.Kind == yaml.MappingNode || n.Kind == yaml.AliasNode && n.Alias.Kind == yaml.MappingNode
 	}
 	if isMapping(n) {
-		d.hoisted = append(d.hoisted, n)
+		d.conditional = append(d.conditional, n)
 		return nil
 	}
 	if n.Kind != yaml.SequenceNode || !slices.ContainsFunc(n.Content, isMapping) {
@@ -273,7 +307,7 @@ func (d *decoder) hoist(n *yaml.Node) *yaml.Node {
 	names.Content = nil
 	for _, entry := range n.Content {
 		if isMapping(entry) {
-			d.hoisted = append(d.hoisted, entry)
+			d.conditional = append(d.conditional, entry)
 		} else {
 			names.Content = append(names.Content, entry)
 		}
@@ -284,8 +318,8 @@ func (d *decoder) hoist(n *yaml.Node) *yaml.Node {
 	return &names
 }
 
-// json appends a value of any shape as JSON: numbers and truth values as they are written,
-// everything else as text.
+// json appends a value of any shape as JSON: numbers and booleans as they are written, everything
+// else as text.
 func (d *decoder) json(b []byte, n *yaml.Node, depth int) ([]byte, bool) {
 	if n.Kind == yaml.AliasNode {
 		n = n.Alias

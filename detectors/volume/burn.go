@@ -82,7 +82,7 @@ func (v *volume) burn(part *volumePart) {
 		}
 		if money == 0 || !l.Covers(e.Tenant, x.Persona, &e.Tool) || l.Classes() != 0 &&
 			l.Classes()&policy.ClassBits(e) == 0 ||
-			l.Outcomes() != 0 && l.Outcomes()&(1<<e.Result.Outcome) == 0 || l.Asks() && !l.Suits(e) {
+			l.Outcomes() != 0 && l.Outcomes()&(1<<e.Result.Outcome) == 0 || l.HasConditions() && !l.Matches(e) {
 			continue
 		}
 		v.spend(part.agent, part.agent.burning(l.Hash), b, min(money, maxValue))
