@@ -9,15 +9,15 @@ import (
 	"github.com/wayward-sec/wayward/policy"
 )
 
-// RuleDiff is what differs between two sets about a rule.
+// RuleDiff is the difference between two sets in one rule.
 type RuleDiff struct {
 	Rule       string   `json:"rule"`
-	What       string   `json:"what"`
-	KeepsState bool     `json:"keeps_state"`
+	What       string   `json:"what"`        // added, removed or changed
+	KeepsState bool     `json:"keeps_state"` // a changed rule goes on with the state of the old one
 	Changes    []Change `json:"changes,omitempty"`
 }
 
-// Change is a key of a rule that says something else.
+// Change is a key of a rule with another value.
 type Change struct {
 	Key  string `json:"key"`
 	From string `json:"from,omitempty"`

@@ -12,7 +12,8 @@ import (
 	"github.com/wayward-sec/wayward/policy"
 )
 
-// Format writes rules in one way. What they mean does not change.
+// Format writes rules with their keys in the usual order and with the same indentation. Their
+// meaning does not change.
 func Format(text []byte) ([]byte, error) {
 	d := yaml.NewDecoder(bytes.NewReader(bytes.TrimPrefix(text, []byte("\ufeff"))))
 	var b bytes.Buffer

@@ -2,11 +2,11 @@ package authoring
 
 import "strings"
 
-// New is a rule to begin with, of a form: event, window, sequence or absence. It passes lint and
+// New is a template for a rule of a form: event, window, sequence or absence. It passes lint and
 // its own tests as it is.
 func New(form, id string) string { return strings.ReplaceAll(Forms[form], "{id}", id) }
 
-// Forms are rules to begin with, with {id} in the place of their id.
+// Forms are templates for rules, with {id} in the place of the id.
 var Forms = map[string]string{
 	"event": `# yaml-language-server: $schema=rule.schema.json
 id: {id}

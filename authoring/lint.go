@@ -12,8 +12,8 @@ import (
 	"github.com/wayward-sec/wayward/rules/expression"
 )
 
-// Lint reports what is wrong with a folder of policies, as policy.Load has found it, and what is
-// suspicious in its rules. The set is nil if there is none for the problems. A sample may be nil.
+// Lint reports the problems that policy.Load found in a folder of policies, and what is suspicious
+// in its rules. set is nil if there is none because of the problems. sample may be nil.
 func Lint(set *policy.Set, problems []error, sample *Sample, now time.Time) []Finding {
 	var all []Finding
 	for _, err := range problems {
@@ -33,18 +33,18 @@ func Lint(set *policy.Set, problems []error, sample *Sample, now time.Time) []Fi
 	return all
 }
 
-// Sample finds out which rules ask for fields and arguments that no event carries, after the tool
-// catalogue has filled in what it can. Such rules are silent for ever.
+// Sample finds rules that ask for fields and arguments that none of some recorded events has, after
+// the catalogue has completed them. Such rules never find anything.
 type Sample struct {
 	Events int
 
 	set     *policy.Set
-	fields  map[*expression.Field]bool // not seen yet
-	args    map[string]bool
+	fields  map[*expression.Field]bool // that no event had so far
+	args    map[string]bool            // likewise
 	scratch catalogue.Scratch
 }
 
-// NewSample waits for events.
+// NewSample returns a sample without events.
 func NewSample(set *policy.Set) *Sample {
 	s := &Sample{set: set, fields: map[*expression.Field]bool{}, args: map[string]bool{}}
 	for _, r := range set.Rules() {
@@ -58,7 +58,7 @@ func NewSample(set *policy.Set) *Sample {
 	return s
 }
 
-// Add looks at an event.
+// Add completes an event and notes what it has.
 func (s *Sample) Add(e *event.Event) {
 	s.Events++
 	if e.Kind == event.ToolCall {
@@ -77,7 +77,7 @@ func (s *Sample) Add(e *event.Event) {
 	s.scratch.Reset()
 }
 
-// notCarried are the rules that ask for what no event had.
+// notCarried has a problem for each field and argument that a rule asks for and no event had.
 func (s *Sample) notCarried() (out []*policy.Problem) {
 	for _, r := range s.set.Rules() {
 		for _, p := range r.Args() {
@@ -113,7 +113,7 @@ type Finding struct {
 	Text   string `json:"-"` // for people
 }
 
-// findingOf is an error of the policies as a finding.
+// findingOf is a problem of the policies as a finding.
 func findingOf(err error, level string) Finding {
 	f := Finding{Level: level, What: err.Error(), Text: err.Error()}
 	if p, ok := err.(*policy.Problem); ok {
@@ -125,7 +125,7 @@ func findingOf(err error, level string) Finding {
 	return f
 }
 
-// SARIF is SARIF 2.1.0, as code scanners read it.
+// SARIF is the findings as SARIF 2.1.0, for code scanners.
 func SARIF(all []Finding, version string) any {
 	type object = map[string]any
 	results := []object{}

@@ -12,17 +12,19 @@ import (
 	"github.com/wayward-sec/wayward/policy"
 )
 
-// LockName is the file in a folder of policies that remembers versions of rules.
+// LockName is the file in a folder of policies that has the versions of rules, so that a rule
+// cannot change without a new version.
 const LockName = "rules.lock"
 
-// Locked is what the lock file holds of a rule.
+// Locked is the entry of the lock file for a rule.
 type Locked struct {
 	Version string `json:"version"`
 	SHA256  string `json:"sha256"`
 }
 
-// CheckLock compares rules with a lock and returns the lock that they ask for, and what is refused:
-// a rule that has changed under the same version. If strict, what is missing is refused, too.
+// CheckLock compares rules with a lock. It returns the new lock, and what is wrong: a rule that has
+// changed under the same version. strict: rules and versions that the lock does not have, and
+// entries without a rule, are wrong, too.
 func CheckLock(set *policy.Set, was map[string]Locked, strict bool) (now map[string]Locked, wrong []string) {
 	refuse := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
 	now = map[string]Locked{}
@@ -56,11 +58,12 @@ func CheckLock(set *policy.Set, was map[string]Locked, strict bool) (now map[str
 func writtenOf(set *policy.Set, id string) map[string]json.RawMessage {
 	m := map[string]json.RawMessage{}
 	if err := json.Unmarshal(set.RuleJSON(id), &m); err != nil {
-		panic(err) // our bug: we wrote it
+		panic(err) // our bug: RuleJSON is JSON
 	}
 	return m
 }
 
+// hashOf is the hash of a rule without its mode and version.
 func hashOf(set *policy.Set, id string) string {
 	m := writtenOf(set, id)
 	delete(m, "mode")

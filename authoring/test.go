@@ -1,8 +1,10 @@
-// Package authoring is what those who write rules need: to lint, test, lock, compare and format
-// them, to see how one runs, and forms to begin with.
+// Package authoring is for people who write rules: it lints, tests, locks, compares and formats
+// rules, shows how they run, and has templates for new ones.
 //
-// It reads policies and plays events through the engine. It knows no config, no Kafka and no
-// command. Begin reading at Test, which plays the tests that stand in rules, and at Lint.
+// It reads policies and runs events through the engine. It must never know configuration, Kafka or
+// commands.
+//
+// Begin reading with Test, which runs the tests of rules, and with Lint in lint.go.
 package authoring
 
 import (
@@ -25,28 +27,29 @@ import (
 	"github.com/wayward-sec/wayward/terminal"
 )
 
-// Result is what came of one test.
+// Result is the result of one test.
 type Result struct {
 	Rule  string   `json:"rule"`
 	Test  string   `json:"test"`
 	Pass  bool     `json:"pass"`
-	Todo  string   `json:"todo,omitempty"`
-	Fault string   `json:"fault,omitempty"`
-	Said  []string `json:"said,omitempty"`
-	Trace []string `json:"trace,omitempty"`
+	Todo  string   `json:"todo,omitempty"`  // why it may fail
+	Fault string   `json:"fault,omitempty"` // why it failed
+	Said  []string `json:"said,omitempty"`  // the explanations of the rule's findings
+	Trace []string `json:"trace,omitempty"` // if it failed: what each condition was for each event
 	File  string   `json:"file,omitempty"`
 	Line  int      `json:"line,omitempty"`
-	MS    int64    `json:"ms"`
+	MS    int64    `json:"ms"` // that it took
 }
 
-// Failed tells whether the test should have passed.
+// Failed reports whether the test failed and may not.
 func (r *Result) Failed() bool { return !r.Pass && r.Todo == "" }
 
-// Test plays the tests of the rules in a set, those whose rule/name fits, through the engine
-// itself. Of stable rules it also reports those with fewer than least tests; 0: none.
+// Test runs the tests of the rules in a set whose rule/name matches only, through the engine
+// itself. A stable rule with fewer than least tests, or without one of each kind, is a failed
+// result of its own; least 0: none is.
 func Test(ctx context.Context, set *policy.Set, only *regexp.Regexp, least int) ([]Result, error) {
 	var out []Result
-	awake := set.Awake()
+	alerting := set.WithAlerts()
 	fires, quiet := map[string]int{}, map[string]int{}
 	for _, t := range set.RuleTests() {
 		if t.Findings > 0 {
@@ -60,13 +63,13 @@ func Test(ctx context.Context, set *policy.Set, only *regexp.Regexp, least int) 
 		began := time.Now()
 		r := Result{Rule: t.Rule, Test: t.Name, Todo: t.Todo, File: t.File, Line: t.Line}
 		var err error
-		if r.Fault, r.Said, err = testRule(ctx, awake, &t); err != nil {
+		if r.Fault, r.Said, err = testRule(ctx, alerting, &t); err != nil {
 			return nil, fmt.Errorf("%s:%d: %w", t.File, t.Line, err)
 		}
 		if r.Pass = r.Fault == ""; r.Pass && t.Todo != "" {
 			r.Pass, r.Todo, r.Fault = false, "", "passes, though todo says that it does not; remove todo"
 		} else if !r.Pass {
-			r.Trace = traceRule(awake, &t)
+			r.Trace = traceRule(alerting, &t)
 		}
 		r.MS = time.Since(began).Milliseconds()
 		out = append(out, r)
@@ -85,13 +88,13 @@ func Test(ctx context.Context, set *policy.Set, only *regexp.Regexp, least int) 
 	return out, nil
 }
 
-// story is a source of the events of a test.
-type story struct {
+// testSource gives the engine the events of a test.
+type testSource struct {
 	lines []byte
 	done  bool
 }
 
-func (s *story) Next(context.Context) (*history.Chunk, error) {
+func (s *testSource) Next(context.Context) (*history.Chunk, error) {
 	if s.done {
 		return nil, io.EOF
 	}
@@ -99,13 +102,13 @@ func (s *story) Next(context.Context) (*history.Chunk, error) {
 	return &history.Chunk{Lines: s.lines, At: 1}, nil
 }
 
-func (s *story) Done(*history.Chunk) {}
+func (s *testSource) Done(*history.Chunk) {}
 
-// play plays the events of a test and returns what its rule has found, and what is wrong with an
-// event.
+// play runs the events of a test through the engine. It returns the findings of the rule, and what
+// is wrong with an event, if one is.
 func play(ctx context.Context, set *policy.Set, t *policy.RuleTest, workers int) (found []*event.Finding, bad string,
 	err error) {
-	src := &story{}
+	src := &testSource{}
 	for _, e := range t.Events {
 		src.lines = append(append(src.lines, e.Record...), '\n')
 	}
@@ -122,8 +125,8 @@ func play(ctx context.Context, set *policy.Set, t *policy.RuleTest, workers int)
 	return found, bad, err
 }
 
-// testRule plays a test and says what is wrong with its outcome, or nothing; and what the rule
-// said.
+// testRule runs a test. It returns what is wrong with its outcome, or "", and the explanations of
+// the findings.
 func testRule(ctx context.Context, set *policy.Set, t *policy.RuleTest) (fault string, said []string, err error) {
 	found, bad, err := play(ctx, set, t, 1)
 	if err != nil {
@@ -152,24 +155,25 @@ func testRule(ctx context.Context, set *policy.Set, t *policy.RuleTest) (fault s
 	return "", said, nil
 }
 
+// maxTrace bounds the lines of a trace.
 const maxTrace = 40
 
-// traceRule says of the events of a test what each condition of the rule came to.
+// traceRule returns what each condition of the rule was for each event of a test.
 func traceRule(set *policy.Set, t *policy.RuleTest) (out []string) {
 	r, err := Rule(set, t.Rule)
 	if err != nil {
 		return nil
 	}
 	tracer, panel := rules.NewTracer(r), detectors.New(set.Supposing(&t.Learned))
-	for _, told := range t.Events {
+	for _, x := range t.Events {
 		if len(out) >= maxTrace {
 			return append(out, "…")
 		}
 		var e event.Event
-		if err := new(event.Decoder).DecodeStrict(told.Record, &e); err != nil {
+		if err := new(event.Decoder).DecodeStrict(x.Record, &e); err != nil {
 			return append(out, err.Error())
 		}
-		out = append(out, fmt.Sprintf("at %v %s:", told.At, e.ID))
+		out = append(out, fmt.Sprintf("at %v %s:", x.At, e.ID))
 		persona, local, beside := rule.Beside(panel, &e)
 		for _, line := range tracer.Event(&e, persona, local, beside) {
 			out = append(out, "  "+line)
@@ -178,7 +182,7 @@ func traceRule(set *policy.Set, t *policy.RuleTest) (out []string) {
 	return out
 }
 
-// WriteTable writes results for people: why each test failed, and what its conditions came to.
+// WriteTable writes results for people, with the traces of failed tests.
 func WriteTable(w io.Writer, results []Result) {
 	for i := range results {
 		r := &results[i]
@@ -202,7 +206,7 @@ func WriteTable(w io.Writer, results []Result) {
 	}
 }
 
-// WriteJUnit writes what build servers read: a suite for each rule.
+// WriteJUnit writes results as JUnit XML for build servers, a suite for each rule.
 func WriteJUnit(w io.Writer, results []Result) error {
 	type failure struct {
 		Message string `xml:"message,attr"`

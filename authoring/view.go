@@ -11,28 +11,29 @@ import (
 	"github.com/wayward-sec/wayward/rules/expression"
 )
 
-// View is a rule as people want to see it: what it is for and how it runs.
+// View is a rule for people: what it is for and how it runs.
 type View struct {
-	ID       string            `json:"id"`
-	Title    string            `json:"title"`
-	Version  string            `json:"version"`
-	Status   string            `json:"status"`
-	Mode     string            `json:"mode"`
-	Severity string            `json:"severity"`
-	Stage    string            `json:"stage"`
-	Why      string            `json:"why,omitempty"`
-	Tags     []string          `json:"tags,omitempty"`
-	By       []string          `json:"by"`
-	Form     string            `json:"form"`
-	Tests    int               `json:"tests"`
-	File     string            `json:"file"`
-	FalsePos []string          `json:"false_positives,omitempty"`
-	Response string            `json:"response,omitempty"`
-	Tune     string            `json:"tune,omitempty"`
-	Machine  map[string]string `json:"needs_the_machine,omitempty"`
+	ID       string   `json:"id"`
+	Title    string   `json:"title"`
+	Version  string   `json:"version"`
+	Status   string   `json:"status"`
+	Mode     string   `json:"mode"`
+	Severity string   `json:"severity"`
+	Stage    string   `json:"stage"`
+	Why      string   `json:"why,omitempty"`
+	Tags     []string `json:"tags,omitempty"`
+	By       []string `json:"by"`
+	Form     string   `json:"form"`
+	Tests    int      `json:"tests"`
+	File     string   `json:"file"`
+	FalsePos []string `json:"false_positives,omitempty"`
+	Response string   `json:"response,omitempty"`
+	Tune     string   `json:"tune,omitempty"`
+	// Machine has the expressions that run on the slow virtual machine, with the reason.
+	Machine map[string]string `json:"needs_the_machine,omitempty"`
 }
 
-// ViewOf looks at a rule of a set.
+// ViewOf is the view of a rule of a set.
 func ViewOf(set *policy.Set, r *rules.Rule) View {
 	v := View{ID: r.ID, Title: r.Title, Version: r.Version, Status: r.Status, Mode: r.Mode.String(),
 		Severity: r.Severity.String(), Stage: "behaviour", Why: r.Why,
@@ -77,7 +78,7 @@ func Rule(set *policy.Set, id string) (*rules.Rule, error) {
 	return nil, fmt.Errorf("there is no rule %q; there are: %s", id, cmp.Or(strings.Join(ids, ", "), "none"))
 }
 
-// Index says under which index a condition is looked at.
+// Index says for which events a condition is evaluated at all, by its prefilter.
 func Index(g *expression.Prefilter) string {
 	var out []string
 	if g.Tools != nil {

@@ -58,7 +58,8 @@ func (o *Options) leaveState(ctx context.Context, c config.Config, run int) erro
 	if err != nil {
 		return err
 	}
-	s := fleet.NewTraffic(fleet.TrafficOptions{Seed: int64(run + 1), Agents: o.Agents, Tenants: 3, Plain: true, Rate: 2000})
+	s := fleet.NewTraffic(fleet.TrafficOptions{Seed: int64(run + 1), Agents: o.Agents, Tenants: 3, Plain: true,
+		Rate: 2000})
 	produce := func(n int) error {
 		for range n {
 			value := s.Next(make([]byte, 0, 704))

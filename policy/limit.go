@@ -131,15 +131,15 @@ func (l *Limit) Classes() uint16 { return l.classes }
 // Outcomes are the outcomes that the limit counts, one bit each; 0: all.
 func (l *Limit) Outcomes() uint8 { return l.outcomes }
 
-// Asks reports whether Suits has anything to look at.
-func (l *Limit) Asks() bool {
+// HasConditions reports whether Matches has anything to check.
+func (l *Limit) HasConditions() bool {
 	return l.users != nil || l.resourceTypes != nil || l.labels != nil || l.environments != nil || l.intents != nil ||
 		l.Where.External != event.Unknown
 }
 
-// Suits reports whether the call meets the conditions that are neither in Covers nor in Classes nor
+// Matches reports whether the call meets the conditions that are neither in Covers nor in Classes nor
 // in Outcomes. It does not allocate.
-func (l *Limit) Suits(e *event.Event) bool {
+func (l *Limit) Matches(e *event.Event) bool {
 	if x := l.Where.External; x != event.Unknown && x != e.Destination.External {
 		return false
 	}

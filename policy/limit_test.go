@@ -15,7 +15,7 @@ func limit(t testing.TB, yaml string) *Limit {
 // counts reports whether the limit counts the call, as detectors ask it in three steps.
 func counts(l *Limit, persona string, e *event.Event) bool {
 	return l.Covers(e.Tenant, persona, &e.Tool) && (l.Classes() == 0 || l.Classes()&ClassBits(e) != 0) &&
-		(l.Outcomes() == 0 || l.Outcomes()&(1<<e.Result.Outcome) != 0) && (!l.Asks() || l.Suits(e))
+		(l.Outcomes() == 0 || l.Outcomes()&(1<<e.Result.Outcome) != 0) && (!l.HasConditions() || l.Matches(e))
 }
 
 func TestLimitSaysItself(t *testing.T) {

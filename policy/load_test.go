@@ -300,7 +300,7 @@ limits:
 		if err != nil {
 			t.Fatal(err)
 		}
-		if l := s.Limits()[0]; l.Covers("acme", e.Persona, &e.Tool) && l.Suits(e) != want {
+		if l := s.Limits()[0]; l.Covers("acme", e.Persona, &e.Tool) && l.Matches(e) != want {
 			t.Errorf("user %q is counted: %t", user, !want)
 		} else if !l.Covers("acme", e.Persona, &e.Tool) {
 			t.Error("the persona is not covered")

@@ -74,8 +74,8 @@ func (r *ruleCompiler) readTests() {
 // TestStart is the time that "at: 0s" means in tests, a Monday.
 var TestStart = time.Date(2026, time.March, 2, 9, 0, 0, 0, time.UTC)
 
-// Awake is the set with every rule at least giving alerts: for tests.
-func (s *Set) Awake() *Set {
+// WithAlerts is the set with every rule in mode alert at least, for tests of rules.
+func (s *Set) WithAlerts() *Set {
 	out := *s
 	out.rules = nil
 	for _, r := range s.rules {

@@ -135,13 +135,13 @@ func (s *Separation) Key(dst []byte, side int, e *event.Event) []byte {
 	return appendSpelling(dst, &d)
 }
 
-// Asks reports whether a field must be equal on both sides.
-func (s *Separation) Asks() bool { return s.Same[0] != NotSame }
+// ComparesFields reports whether a field must be equal on both sides.
+func (s *Separation) ComparesFields() bool { return s.Same[0] != NotSame }
 
 // Sameness says for people which fields are equal.
 func (s *Separation) Sameness() string {
 	switch {
-	case !s.Asks():
+	case !s.ComparesFields():
 		return ""
 	case s.Same[0] == s.Same[1]:
 		return [...]string{SameResource: "on one resource", SameSubject: "about one subject",

@@ -19,7 +19,8 @@ func newAgentsList() *cobra.Command {
 			}
 			return printInventory(cmd.OutOrStdout(), list, o.output,
 				"TENANT\tAGENT\tPERSONA\tVERSION\tFIRST SEEN\tLAST SEEN\tINVENTORY", func(t *event.Thing) []string {
-					return []string{terminal.Visible(t.Tenant, 64), terminal.Visible(t.ID, 100), terminal.Dash(t.Persona), terminal.Dash(t.Version),
+					return []string{terminal.Visible(t.Tenant, 64), terminal.Visible(t.ID, 100),
+						terminal.Dash(t.Persona), terminal.Dash(t.Version),
 						terminal.UTC(t.First), terminal.UTC(t.Last), registration(t)}
 				})
 		}}

@@ -13,14 +13,15 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/baselines/inspect"
 	"github.com/wayward-sec/wayward/client"
 	"github.com/wayward-sec/wayward/config"
 	"github.com/wayward-sec/wayward/event"
 )
 
-// learnedEngine is an engine with the embedded broker, a process of its own, and a persona that has been at
-// work for some days.
+// learnedEngine is an engine with the embedded broker, a process of its own, and a persona that has
+// been at work for some days.
 type learnedEngine struct {
 	*desk
 	key    string
@@ -91,14 +92,14 @@ func newLearnedEngine(t *testing.T) *learnedEngine {
 	t.Cleanup(c.reader.Close)
 
 	// yesterday: nothing of it is in the future
-	c.day = time.Now().UTC().Truncate(24*time.Hour).UnixMilli() - dayMS
-	for day := c.day - learnedDays*dayMS; day < c.day; day += dayMS {
+	c.day = time.Now().UTC().Truncate(24*time.Hour).UnixMilli() - baselines.DayMS
+	for day := c.day - learnedDays*baselines.DayMS; day < c.day; day += baselines.DayMS {
 		var events []*kgo.Record
 		for k := range 40 * 6 { // forty sessions of six calls, of eight agents
 			session, call := k/6, k%6
 			at := day + int64(9*60+session*11)*60_000 + int64(call)*7000
 			events = append(events, c.call(at, fmt.Sprintf("support-%d", session%8),
-				fmt.Sprintf("s%d-%d", day/dayMS, session), []string{"search", "read", "read", "note", "reply",
+				fmt.Sprintf("s%d-%d", day/baselines.DayMS, session), []string{"search", "read", "read", "note", "reply",
 					"close"}[call], 1+(k*7)%5))
 		}
 		must(t, c.client.ProduceSync(t.Context(), events...).FirstErr())
@@ -107,7 +108,7 @@ func newLearnedEngine(t *testing.T) *learnedEngine {
 		must(t, c.client.ProduceSync(t.Context(), c.call(c.day+2*3_600_000, fmt.Sprintf("support-%d", k),
 			fmt.Sprint("morning", k), "search", 1)).FirstErr())
 	}
-	last := inspect.Day(c.day/dayMS - 1)
+	last := inspect.Day(c.day/baselines.DayMS - 1)
 	if !eventually(60*time.Second, func() bool {
 		out, _, code := c.run("baseline", "list", "support", "--tenant", "acme")
 		return code == 0 && strings.Contains(out, last) && strings.Contains(out, "active")
@@ -217,7 +218,7 @@ func TestOrdersAboutBaselinesReachALiveEngine(t *testing.T) {
 	must("unfreeze", client.BaselineOutcome{State: "active"}, support("unfreeze"))
 	judgedBy("suspect", must("suspect", client.BaselineOutcome{State: "suspect"}, support("suspect")), false)
 	judgedBy("unfreeze", must("unfreeze", client.BaselineOutcome{State: "active"}, support("unfreeze")), true)
-	back := must("rollback", client.BaselineOutcome{State: "active"}, support("rollback", "--day", inspect.Day(c.day/dayMS-3)))
+	back := must("rollback", client.BaselineOutcome{State: "active"}, support("rollback", "--day", inspect.Day(c.day/baselines.DayMS-3)))
 	judgedBy("rollback", back, true)
 	if r, code := c.order(support("approve", "tool:nothing")...); code != 1 ||
 		!strings.Contains(r.Refused, "nothing_waits") {

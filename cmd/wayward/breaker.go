@@ -23,7 +23,8 @@ func newBreaker() *cobra.Command {
 			"  wayward breaker trip agent agt-7731 --tenant acme --action block --duration 15m --reason 'exports at night' --by alice --key alice.pem\n" +
 			"  wayward breaker restore agent agt-7731 --tenant acme --reason 'a new campaign' --by alice --key alice.pem",
 	}
-	cmd.AddCommand(newBreakerList(), newBreakerShow(), newBreakerHistory(), newBreakerTrip(), newBreakerRestore(), newBreakerKeygen())
+	cmd.AddCommand(newBreakerList(), newBreakerShow(), newBreakerHistory(), newBreakerTrip(), newBreakerRestore(),
+		newBreakerKeygen())
 	return cmd
 }
 

@@ -105,7 +105,7 @@ func (m *dyingBrokers) crash(t *testing.T) bool {
 			return n.kills >= 8 && n.losses >= 1 && m.kills.Load() >= 2 && m.kills.Load()+m.freezes.Load() >= 3
 		}}
 	a, b, gaps := s.run(t)
-	if b.bad() > 0 && a.tooLate() {
+	if b.Bad() > 0 && a.tooLate() {
 		t.Logf("an event took %v to be written: once more", time.Duration(a.slowest.Load()))
 		return false
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/wayward-sec/wayward/cmd/wayward/oracle"
 	"github.com/wayward-sec/wayward/instance"
 	"github.com/wayward-sec/wayward/pipeline/broker"
 )
@@ -65,12 +66,12 @@ func newTestbedOf(t testing.TB, brokers []string, copies int) *testbed {
 		a.startBroker()
 	}
 	a.policies = filepath.Join(a.dir, "policies")
-	for name, text := range oraclePolicies(signers()) {
+	for name, text := range oracle.Policies(signers()) {
 		name = filepath.Join(a.policies, name)
 		must(t, os.MkdirAll(filepath.Dir(name), 0o700))
 		must(t, os.WriteFile(name, []byte(text), 0o600))
 	}
-	writeRules(t, a.policies, beforeReload)
+	must(t, oracle.WriteRules(a.policies, oracle.BeforeReload))
 	var err error
 	a.cl, err = kgo.NewClient(kgo.SeedBrokers(a.brokers...), kgo.ProducerLinger(0))
 	must(t, err)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/wayward-sec/wayward/cmd/wayward/oracle"
 	"github.com/wayward-sec/wayward/event"
 )
 
@@ -171,11 +172,11 @@ func (g *gateway) answer(c event.Command) {
 	case 4:
 		say(event.Received, event.Failed, event.Received, event.Rejected)
 	case 5:
-		later(ackWithin+500*time.Millisecond, event.Applied)
+		later(oracle.AckWithin+500*time.Millisecond, event.Applied)
 	case 6:
-		later(ackWithin+800*time.Millisecond, event.Rejected)
+		later(oracle.AckWithin+800*time.Millisecond, event.Rejected)
 	case 7:
-		later(ackWithin+300*time.Millisecond, event.Received)
+		later(oracle.AckWithin+300*time.Millisecond, event.Received)
 	case 8:
 		say(event.Expired)
 	case 9:
@@ -220,7 +221,7 @@ func (g *gateway) scope() event.Scope {
 	case 4:
 		s.Type, s.ID = event.ToolScope, crashTools[g.rng.IntN(len(crashTools))]
 	case 5:
-		s.Type, s.ID = event.PersonaScope, oraclePersonas[g.rng.IntN(len(oraclePersonas))].name
+		s.Type, s.ID = event.PersonaScope, oracle.Personas[g.rng.IntN(len(oracle.Personas))].Name
 	case 6:
 		s.Type, s.ID = event.TenantScope, s.Tenant
 	case 7:

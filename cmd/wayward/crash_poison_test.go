@@ -13,6 +13,8 @@ import (
 	badger "github.com/dgraph-io/badger/v4"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/wayward-sec/wayward/cmd/wayward/oracle"
 )
 
 // A shard with a damaged page, or with an event that makes it panic, pauses while the others
@@ -150,10 +152,10 @@ func TestPoisonedPage(t *testing.T) {
 		t.Error("the damaged page of the relation stage was not noticed")
 	}
 	b = a.compare(str.sent)
-	t.Logf("poison: events=%d findings=%d lost=%d doubled=%d wrong=%d", len(str.sent), b.findings, b.lost, b.doubled,
-		b.wrong)
+	t.Logf("poison: events=%d findings=%d lost=%d doubled=%d wrong=%d", len(str.sent), b.Findings, b.Lost, b.Doubled,
+		b.Wrong)
 	a.guards = nil // it must complain
-	a.verify(t, b, journalGaps(a.read(a.topics.Journal)))
+	a.verify(t, b, oracle.JournalGaps(a.read(a.topics.Journal)))
 }
 
 // damage flips a bit in a page of one partition, at the page's own version: what a bad disk does.

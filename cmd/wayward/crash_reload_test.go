@@ -6,12 +6,14 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/wayward-sec/wayward/cmd/wayward/oracle"
 )
 
 // reload puts the last rule in another's place, tells the engines that run, and returns how many
 // events had been sent when all had heard, or were dead.
 func (a *testbed) reload(str *traffic, during func(over func() bool)) int {
-	writeRules(a.t, a.policies, afterReload)
+	must(a.t, oracle.WriteRules(a.policies, oracle.AfterReload))
 	a.mu.Lock()
 	running := slices.Clone(a.running)
 	a.mu.Unlock()
@@ -44,12 +46,12 @@ type reloads struct{ before, after, partitions int }
 
 // inForce wants that, of the events sent after all engines had heard of the reload, once one of a
 // partition was told by the new rule none is told by the old one, and the last of each is.
-func (a *testbed) inForce(b *balance, sent [][]byte, from int) {
+func (a *testbed) inForce(b *oracle.Balance, sent [][]byte, from int) {
 	rule := map[string]string{} // by agent and trigger
 	n := map[string]int{}
 	for _, r := range a.read(a.topics.Alerts) {
-		if s, err := readAlert(r); err == nil && s.Activity == 1 &&
-			(s.Rule == "rule/"+beforeReload || s.Rule == "rule/"+afterReload) {
+		if s, err := oracle.ReadAlert(r); err == nil && s.Activity == 1 &&
+			(s.Rule == "rule/"+oracle.BeforeReload || s.Rule == "rule/"+oracle.AfterReload) {
 			rule[s.Tenant+"|"+s.ID+"|"+s.Trigger] = s.Rule
 			n[s.Rule]++
 		}
@@ -57,7 +59,7 @@ func (a *testbed) inForce(b *balance, sent [][]byte, from int) {
 	by := kgo.StickyKeyPartitioner(nil).ForTopic("")
 	last := map[int]string{}
 	for _, line := range sent[from:] {
-		e := readOracleEvent(line)
+		e := oracle.ReadEvent(line)
 		if e == nil {
 			continue
 		}
@@ -66,17 +68,17 @@ func (a *testbed) inForce(b *balance, sent [][]byte, from int) {
 			continue
 		}
 		p := by.Partition(&kgo.Record{Key: []byte(e.Tenant + "|" + e.Agent.ID)}, 6)
-		if last[p] == "rule/"+afterReload && told == "rule/"+beforeReload {
-			b.wrong++
-			b.sample("the old rule after the new one", e.ID)
+		if last[p] == "rule/"+oracle.AfterReload && told == "rule/"+oracle.BeforeReload {
+			b.Wrong++
+			b.Sample("the old rule after the new one", e.ID)
 		}
 		last[p] = told
 	}
 	for p, told := range last {
-		if told != "rule/"+afterReload {
-			b.wrong++
-			b.sample("the old rule is still in force", p)
+		if told != "rule/"+oracle.AfterReload {
+			b.Wrong++
+			b.Sample("the old rule is still in force", p)
 		}
 	}
-	a.reloads = reloads{n["rule/"+beforeReload], n["rule/"+afterReload], len(last)}
+	a.reloads = reloads{n["rule/"+oracle.BeforeReload], n["rule/"+oracle.AfterReload], len(last)}
 }

@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/wayward-sec/wayward/cmd/wayward/oracle"
 )
 
 // The crash test: engines as processes that are killed where it hurts, frozen past their session,
@@ -17,12 +19,9 @@ import (
 // and people send feedback. Then what is on the topics is compared with an oracle that knows nothing of
 // the engine. crash_engines_test.go drives the processes, crash_proxy_test.go cuts connections,
 // crash_traffic_test.go makes events, crash_gateway_test.go is the gateway and the people, and
-// oracle_test.go is where the oracle begins.
+// package oracle is the oracle.
 
-const (
-	crashInstances = 3
-	crashSpeed     = 20 // event time per wall time: minutes must pass in seconds
-)
+const crashInstances = 3
 
 // crashRun is one run of the crash test.
 type crashRun struct {
@@ -59,7 +58,7 @@ func (t *faults) String() string {
 }
 
 // run runs the crash test and returns what the oracle says and which records the journal lacks.
-func (s *crashRun) run(t *testing.T) (*testbed, balance, []string) {
+func (s *crashRun) run(t *testing.T) (*testbed, oracle.Balance, []string) {
 	seed := uint64(1)
 	if n, err := strconv.ParseUint(os.Getenv("WAYWARD_CRASH_SEED"), 10, 64); err == nil {
 		seed = n
@@ -91,7 +90,7 @@ func (s *crashRun) run(t *testing.T) (*testbed, balance, []string) {
 	heard := a.reload(str, func(over func() bool) { str.run(s.rate, over) })
 	str.run(s.rate, over)
 	str.finish()
-	a.sent, a.through = str.sent, closedAfter(str.time())
+	a.sent, a.through = str.sent, oracle.ClosedAfter(str.time())
 	lives.Wait()
 	a.say("off")
 	a.proxy.on.Store(false)
@@ -105,7 +104,7 @@ func (s *crashRun) run(t *testing.T) (*testbed, balance, []string) {
 		spec.Verbose = true // if it does not come to rest, that says why
 		last = append(last, a.run(spec, nil))
 	}
-	quiet := a.settle(str.sent, s.drain).lost == 0
+	quiet := a.settle(str.sent, s.drain).Lost == 0
 	gate.close()
 	if quiet || s.mortal != nil {
 		// what the gateway had not yet said; where a look takes long it is never seen to be quiet
@@ -120,28 +119,28 @@ func (s *crashRun) run(t *testing.T) (*testbed, balance, []string) {
 	}
 	b := a.compare(str.sent)
 	a.inForce(&b, str.sent, heard)
-	gaps := journalGaps(a.read(a.topics.Journal))
+	gaps := oracle.JournalGaps(a.read(a.topics.Journal))
 	now := a.now()
 	t.Logf(
 		"crash: %v events=%d findings=%d verdicts=%d baselines=%d days=%d lost=%d doubled=%d wrong=%d gaps=%d guards=%d %v took=%v",
-		&now, len(str.sent), b.findings, b.verdicts, b.baselines, b.days, b.lost, b.doubled, b.wrong, len(gaps),
-		len(a.guards), &b.responses, time.Since(began).Round(time.Second))
+		&now, len(str.sent), b.Findings, b.Verdicts, b.Baselines, b.Days, b.Lost, b.Doubled, b.Wrong, len(gaps),
+		len(a.guards), &b.Responses, time.Since(began).Round(time.Second))
 	return a, b, gaps
 }
 
 // verify demands that nothing is wrong.
-func (a *testbed) verify(t *testing.T, b balance, gaps []string) {
-	for _, s := range b.samples {
+func (a *testbed) verify(t *testing.T, b oracle.Balance, gaps []string) {
+	for _, s := range b.Samples {
 		t.Error(s)
 	}
-	if b.bad() > 0 {
-		t.Errorf("lost=%d doubled=%d wrong=%d", b.lost, b.doubled, b.wrong)
+	if b.Bad() > 0 {
+		t.Errorf("lost=%d doubled=%d wrong=%d", b.Lost, b.Doubled, b.Wrong)
 	}
-	if b.findings < 100 || b.verdicts < 5 {
-		t.Errorf("only %d findings and %d verdicts were expected: the stream is too tame", b.findings, b.verdicts)
+	if b.Findings < 100 || b.Verdicts < 5 {
+		t.Errorf("only %d findings and %d verdicts were expected: the stream is too tame", b.Findings, b.Verdicts)
 	}
-	if a.through > 0 && (b.baselines < 12 || b.days < 8) {
-		t.Errorf("only %d baselines on %d days of relation shards: the stream is too tame", b.baselines, b.days)
+	if a.through > 0 && (b.Baselines < 12 || b.Days < 8) {
+		t.Errorf("only %d baselines on %d days of relation shards: the stream is too tame", b.Baselines, b.Days)
 	}
 	if n := strings.Count(a.log.String(), "events wait for a baseline"); a.through > 0 && n == 0 {
 		t.Error("no event had to wait for a baseline: the stream is too tame")
@@ -152,11 +151,11 @@ func (a *testbed) verify(t *testing.T, b balance, gaps []string) {
 	// Where a gateway answers and people act, all that comes of it must have come. Whether an agent
 	// goes on after an applied command depends on how soon its next events are judged: while
 	// brokers are down that may be after the command has run out, so there it is not demanded.
-	r := &b.responses
-	tame := r.commands < 100 || r.ruled == 0 || r.written < 10 || r.expired == 0
-	if r.acks > 0 {
-		tame = tame || r.open == 0 || r.human == 0 || r.unenforced == 0 || r.refused == 0
-		tame = tame || r.defied == 0 && a.mortal == nil
+	r := &b.Responses
+	tame := r.Commands < 100 || r.Ruled == 0 || r.Written < 10 || r.Expired == 0
+	if r.Acks > 0 {
+		tame = tame || r.Open == 0 || r.Human == 0 || r.Unenforced == 0 || r.Refused == 0
+		tame = tame || r.Defied == 0 && a.mortal == nil
 	}
 	if tame {
 		t.Errorf("too tame: %v", r)
@@ -188,7 +187,7 @@ func TestCrashKfake(t *testing.T) {
 	a, b, gaps := s.run(t)
 	a.fresh(s, false)
 	a.fresh(s, true)
-	if b.bad() == 0 { // whoever builds state from the logs must not say again what they say
+	if b.Bad() == 0 { // whoever builds state from the logs must not say again what they say
 		b = a.compare(a.sent)
 	}
 	a.verify(t, b, gaps)
@@ -207,7 +206,7 @@ func TestKafkaCrash(t *testing.T) {
 	a, b, gaps := s.run(t)
 	a.fresh(s, false)
 	a.fresh(s, true)
-	if b.bad() == 0 { // whoever builds state from the logs must not say again what they say
+	if b.Bad() == 0 { // whoever builds state from the logs must not say again what they say
 		b = a.compare(a.sent)
 	}
 	a.verify(t, b, gaps)
@@ -227,7 +226,7 @@ func TestCrashTeethUndo(t *testing.T) {
 	}
 	// Not what is lost: the drain is short, and an engine that is merely slow must not pass for one
 	// that was caught.
-	if b.doubled+b.wrong == 0 && len(a.guards) == 0 {
+	if b.Doubled+b.Wrong == 0 && len(a.guards) == 0 {
 		t.Errorf("pages were left as aborted transactions had made them, and nobody saw it (journal gaps %d)",
 			len(gaps))
 	}
@@ -239,7 +238,7 @@ func TestCrashTeethJournal(t *testing.T) {
 	s := &crashRun{attack: 6 * time.Second, drain: 4 * time.Second, rate: 1000, session: 1500 * time.Millisecond,
 		txn: 2 * time.Second, losses: 0.5, ways: []string{"anywhere", "after End"}, noJournal: true}
 	a, b, gaps := s.run(t)
-	if b.doubled+b.wrong == 0 && len(gaps) == 0 && len(a.guards) == 0 {
+	if b.Doubled+b.Wrong == 0 && len(gaps) == 0 && len(a.guards) == 0 {
 		t.Error("shards caught up without the journal, and nobody saw it")
 	}
 }

@@ -7,6 +7,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/wayward-sec/wayward/cmd/wayward/oracle"
 )
 
 // read returns all committed records of a topic as it is now.
@@ -44,13 +46,13 @@ func (a *testbed) read(topic string) (out []*kgo.Record) {
 	return out
 }
 
-func (a *testbed) compare(sent [][]byte) balance {
-	l := &topicRecords{alerts: a.read(a.topics.Alerts), dlq: a.read(a.topics.DLQ), control: a.read(a.topics.Control),
-		commands: a.read(a.topics.Commands),
-		breakers: a.read(a.topics.Breakers), acks: a.read(a.topics.Acks), feedback: a.read(a.topics.Feedback)}
-	b := compare(sent, a.aside, l)
-	weighCommands(&b, l)
-	weighBaselines(&b, sent, a.aside, a.through, a.read(a.topics.Baselines))
+func (a *testbed) compare(sent [][]byte) oracle.Balance {
+	l := &oracle.Topics{Alerts: a.read(a.topics.Alerts), DLQ: a.read(a.topics.DLQ), Control: a.read(a.topics.Control),
+		Commands: a.read(a.topics.Commands),
+		Breakers: a.read(a.topics.Breakers), Acks: a.read(a.topics.Acks), Feedback: a.read(a.topics.Feedback)}
+	b := oracle.Compare(sent, a.aside, l)
+	oracle.WeighCommands(&b, l)
+	oracle.WeighBaselines(&b, sent, a.aside, a.through, a.read(a.topics.Baselines))
 	return b
 }
 
@@ -66,15 +68,15 @@ func (a *testbed) written(d time.Duration) {
 func (a *testbed) tooLate() bool { return time.Duration(a.slowest.Load()) > 7*time.Second }
 
 // settle waits until nothing is lost any more, or nothing has come for a while.
-func (a *testbed) settle(sent [][]byte, most time.Duration) balance {
+func (a *testbed) settle(sent [][]byte, most time.Duration) oracle.Balance {
 	deadline, least := time.Now().Add(most), math.MaxInt
 	for {
 		b := a.compare(sent)
-		if b.lost == 0 || time.Now().After(deadline) {
+		if b.Lost == 0 || time.Now().After(deadline) {
 			return b
 		}
-		if b.lost < least {
-			least, deadline = b.lost, time.Now().Add(most)
+		if b.Lost < least {
+			least, deadline = b.Lost, time.Now().Add(most)
 		}
 		time.Sleep(300 * time.Millisecond)
 	}

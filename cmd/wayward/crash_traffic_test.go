@@ -9,10 +9,12 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/wayward-sec/wayward/cmd/wayward/oracle"
 )
 
 // traffic makes events at an even pace until over says so, and returns what it sent. Event time
-// runs crashSpeed times as fast as the wall clock and starts hours ago: the engine does not believe
+// runs oracle.Speed times as fast as the wall clock and starts hours ago: the engine does not believe
 // a stamp from the future.
 type traffic struct {
 	a     *testbed
@@ -60,16 +62,16 @@ func newTraffic(a *testbed, seed uint64) *traffic {
 
 func (s *traffic) time() int64 {
 	if s.leaps {
-		return s.start + leap(time.Since(s.began).Seconds())
+		return s.start + oracle.Leap(time.Since(s.began).Seconds())
 	}
-	return s.start + time.Since(s.began).Milliseconds()*crashSpeed
+	return s.start + time.Since(s.began).Milliseconds()*oracle.Speed
 }
 
 // overDays makes event time leap over the ends of two days. It begins so long ago that it stays
 // behind the wall clock.
 func (s *traffic) overDays() *traffic {
 	s.leaps = true
-	s.start = (s.began.UnixMilli()/dayMS - 3) * dayMS
+	s.start = (s.began.UnixMilli()/oracle.DayMS - 3) * oracle.DayMS
 	return s
 }
 
@@ -108,7 +110,7 @@ func (s *traffic) event() {
 		return
 	}
 	t := max(s.time()-rng.Int64N(4000), s.last[string(key)]+1)
-	if last := s.last[string(key)]; last != 0 && t-last > dayMS/2 {
+	if last := s.last[string(key)]; last != 0 && t-last > oracle.DayMS/2 {
 		// who was idle over a leap begins another session: the engine forgets one after a day
 		s.calls[string(key)] = (s.calls[string(key)]/70 + 1) * 70
 	}

@@ -51,7 +51,8 @@ func choiceFlag(cmd *cobra.Command, to *string, name, usage string, words ...str
 
 // complete offers words for a flag in the shell.
 func complete(cmd *cobra.Command, flag string, words ...string) {
-	if err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)); err != nil {
+	offer := cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)
+	if err := cmd.RegisterFlagCompletionFunc(flag, offer); err != nil {
 		panic(err) // our bug: there is no such flag
 	}
 }

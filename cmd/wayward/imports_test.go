@@ -8,7 +8,8 @@ import (
 )
 
 // imports says who may know whom. Interfaces live with the caller; package instance puts a running
-// engine together, and package main alone may import everything. Whoever may import event may import the packages below it.
+// engine together, and package main alone may import everything. Whoever may import event may import
+// the packages below it.
 var imports = map[string][]string{
 	"event":           {"event/jsonscan"},
 	"event/glob":      {"event"},
@@ -52,6 +53,7 @@ var imports = map[string][]string{
 	"terminal":                {"event"},
 	"authoring":               {"catalogue", "detectors", "detectors/rule", "event", "pipeline", "pipeline/history", "policy", "rules", "rules/expression", "terminal"},
 	"doctor":                  {"config", "pipeline", "pipeline/broker", "policy", "state"},
+	"cmd/wayward/oracle":      {},
 	"docs/samples/gateway":    {"event"},
 	"baselines/inspect":       {"baselines", "baselines/audit", "detectors/rarity", "detectors/sequence", "detectors/volume", "event", "event/wire", "pipeline/history", "terminal"},
 }

@@ -60,7 +60,8 @@ func registration(t *event.Thing) string {
 }
 
 // printInventory prints a table whose columns are given by a function, or JSON.
-func printInventory(w io.Writer, list []event.Thing, format, heading string, columns func(*event.Thing) []string) error {
+func printInventory(w io.Writer, list []event.Thing, format, heading string,
+	columns func(*event.Thing) []string) error {
 	if format == "json" {
 		records := []json.RawMessage{}
 		for i := range list {

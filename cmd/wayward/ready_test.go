@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/wayward-sec/wayward/cmd/wayward/oracle"
 )
 
 // freePort is an address on loopback that nobody listens at.
@@ -100,12 +102,12 @@ func rollingRestart(t *testing.T, brokers []string, session time.Duration) {
 		e.stop(t)
 	}
 	b := a.compare(str.sent)
-	a.verify(t, b, journalGaps(a.read(a.topics.Journal)))
+	a.verify(t, b, oracle.JournalGaps(a.read(a.topics.Journal)))
 	if n := a.now(); n.committed == 0 || n.unknown > 0 || len(a.errors) > 0 {
 		t.Errorf("an orderly restart must not leave an outcome unknown or log an error: %v, %q", &n, a.errors)
 	}
-	t.Logf("%d events, %d findings, lost %d, doubled %d, wrong %d", len(str.sent), b.findings, b.lost, b.doubled,
-		b.wrong)
+	t.Logf("%d events, %d findings, lost %d, doubled %d, wrong %d", len(str.sent), b.Findings, b.Lost, b.Doubled,
+		b.Wrong)
 }
 
 func TestSystemdIsToldWhenItIsReadyAndWhenItStops(t *testing.T) {

@@ -56,7 +56,8 @@ func newRun() *cobra.Command {
 	return cmd
 }
 
-func run(ctx context.Context, c config.Config, log *slog.Logger, print, watch bool, shadow string, stdout io.Writer) error {
+func run(ctx context.Context, c config.Config, log *slog.Logger, print, watch bool, shadow string,
+	stdout io.Writer) error {
 	o := instance.Options{Shadow: shadow, Version: versionOf()}
 	if print {
 		term, settings := instance.TerminalSink(stdout)

@@ -58,7 +58,8 @@ func (r *stateReport) table(w io.Writer, now time.Time) error {
 			saved = age(now.Sub(time.UnixMilli(p.Saved))) + " ago"
 		}
 		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\t%s\t%d\t%d\t%d\t%s\t%s\t%.12s\t\n", p.Stage, p.Partition, agents,
-			sessions, scopes, other-agents-sessions-scopes, config.FormatBytes(p.Bytes), p.Seq, p.Control, p.Main, mark, saved, p.Set)
+			sessions, scopes, other-agents-sessions-scopes, config.FormatBytes(p.Bytes), p.Seq, p.Control, p.Main,
+			mark, saved, p.Set)
 	}
 	return t.Flush()
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/wayward-sec/wayward/cmd/wayward/oracle"
 	"github.com/wayward-sec/wayward/state"
 )
 
@@ -54,7 +55,7 @@ func (a *testbed) ends(topic string) map[int32]int64 {
 func uidsOf(t *testing.T, alerts []*kgo.Record) []string {
 	uids := map[string]bool{}
 	for _, r := range alerts {
-		x, err := readAlert(r)
+		x, err := oracle.ReadAlert(r)
 		must(t, err)
 		if !strings.HasPrefix(x.Rule, "response/") {
 			// whether a command is answered in time is the wall clock's
@@ -104,11 +105,11 @@ func stateLife(t *testing.T, brokers []string, session time.Duration) {
 	e := a.run(spec, nil)
 	str.run(1200, func() bool { return time.Since(began) > 7*time.Second })
 	str.finish()
-	if b := a.settle(str.sent, 20*time.Second); b.bad() > 0 {
+	if b := a.settle(str.sent, 20*time.Second); b.Bad() > 0 {
 		a.mu.Lock()
 		defer a.mu.Unlock()
-		t.Fatalf("lost %d, doubled %d, wrong %d before anything was done:\n%s\n%s", b.lost, b.doubled, b.wrong,
-			strings.Join(b.samples, "\n"), a.log.String())
+		t.Fatalf("lost %d, doubled %d, wrong %d before anything was done:\n%s\n%s", b.Lost, b.Doubled, b.Wrong,
+			strings.Join(b.Samples, "\n"), a.log.String())
 	}
 	says(2, []string{"is in use by process", "needs a directory of its own"}, "state", "info")
 	says(2, []string{"is in use by process"}, "state", "verify")
@@ -189,25 +190,27 @@ func stateLife(t *testing.T, brokers []string, session time.Duration) {
 	says(0, []string{"deleting topic " + a.topics.Journal, "creating topic " + a.topics.Facts, "done"}, "state",
 		"rebuild", "--yes")
 	e = a.run(spec, nil)
-	var b balance
+	var b oracle.Balance
 	eventually(30*time.Second, func() bool {
-		b = compare(str.sent, nil, &topicRecords{alerts: a.since(a.topics.Alerts, before), dlq: a.since(a.topics.DLQ, dead),
-			control: a.read(a.topics.Control)})
-		return b.lost == 0
+		b = oracle.Compare(str.sent, nil, &oracle.Topics{Alerts: a.since(a.topics.Alerts, before),
+			DLQ:     a.since(a.topics.DLQ, dead),
+			Control: a.read(a.topics.Control)})
+		return b.Lost == 0
 	})
 	untilReady(t, spec.Listen)
 	e.stop(t)
-	b = compare(str.sent, nil, &topicRecords{alerts: a.since(a.topics.Alerts, before), dlq: a.since(a.topics.DLQ, dead),
-		control: a.read(a.topics.Control)})
-	if b.bad() > 0 || b.findings < 100 {
-		t.Errorf("after the rebuild: lost %d, doubled %d, wrong %d of %d findings", b.lost, b.doubled, b.wrong,
-			b.findings)
+	b = oracle.Compare(str.sent, nil, &oracle.Topics{Alerts: a.since(a.topics.Alerts, before),
+		DLQ:     a.since(a.topics.DLQ, dead),
+		Control: a.read(a.topics.Control)})
+	if b.Bad() > 0 || b.Findings < 100 {
+		t.Errorf("after the rebuild: lost %d, doubled %d, wrong %d of %d findings", b.Lost, b.Doubled, b.Wrong,
+			b.Findings)
 	}
 	if diff := cmp.Diff(first, uidsOf(t, a.since(a.topics.Alerts, before))); diff != "" {
 		t.Errorf("ids of findings before and after the rebuild:\n%s", diff)
 	}
 	says(0, []string{"6 partitions of events, 3 of facts"}, "state", "info")
-	t.Logf("%d events, %d findings, each issued again with the same id", len(str.sent), b.findings)
+	t.Logf("%d events, %d findings, each issued again with the same id", len(str.sent), b.Findings)
 }
 
 // State that belongs to topics that are gone is not taken for theirs, though offsets and names fit;

@@ -111,7 +111,8 @@ func TestAStopWhileTheBrokerIsAwayEndsInTime(t *testing.T) {
 					kgo.ProducerLinger(0))
 				must(t, err)
 				defer cl.Close()
-				s := fleet.NewTraffic(fleet.TrafficOptions{Seed: 4, Start: time.Now().UnixMilli(), Rate: 1000, Agents: 50})
+				s := fleet.NewTraffic(fleet.TrafficOptions{Seed: 4, Start: time.Now().UnixMilli(), Rate: 1000,
+					Agents: 50})
 				feeding, enough := context.WithCancel(t.Context())
 				defer enough()
 				go func() {

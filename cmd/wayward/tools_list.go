@@ -20,13 +20,15 @@ func newToolsList() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			kind, heading := "tool", "TENANT\tTOOL\tSERVER\tCLASS\tDEFINITION\tFIRST SEEN\tLAST SEEN\tINVENTORY"
 			columns := func(t *event.Thing) []string {
-				return []string{terminal.Visible(t.Tenant, 64), terminal.Visible(t.ID, 100), terminal.Dash(t.Server), terminal.Dash(t.Class.String()),
+				return []string{terminal.Visible(t.Tenant, 64), terminal.Visible(t.ID, 100),
+					terminal.Dash(t.Server), terminal.Dash(t.Class.String()),
 					cmp.Or(terminal.Visible(t.DefinitionHash, 13), "-"), terminal.UTC(t.First), terminal.UTC(t.Last), registration(t)}
 			}
 			if servers {
 				kind, heading = "server", "TENANT\tSERVER\tFIRST SEEN\tLAST SEEN\tINVENTORY"
 				columns = func(t *event.Thing) []string {
-					return []string{terminal.Visible(t.Tenant, 64), terminal.Visible(t.ID, 100), terminal.UTC(t.First), terminal.UTC(t.Last),
+					return []string{terminal.Visible(t.Tenant, 64), terminal.Visible(t.ID, 100),
+						terminal.UTC(t.First), terminal.UTC(t.Last),
 						registration(t)}
 				}
 			}

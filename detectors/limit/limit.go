@@ -151,7 +151,7 @@ func newMeters(slot byte, set *policy.Set) detectors.Detector {
 		m := v.byHash[hash]
 		if m == nil {
 			m = &meter{hash: hash, scope: l.Scope, cond: l, traits: t.trait, classes: l.Classes(),
-				outcomes: l.Outcomes(), asks: l.Asks(), builtin: l.Builtin}
+				outcomes: l.Outcomes(), asks: l.HasConditions(), builtin: l.Builtin}
 			if m.classes == 0 {
 				m.classes = anyClass
 			}
@@ -489,7 +489,7 @@ func (v *meters) Observe(x *detectors.Scene, e *event.Event) {
 	v.noted = false
 	c := v.of(p)
 	for _, m := range c.call {
-		if !m.asks || m.cond.Suits(e) {
+		if !m.asks || m.cond.Matches(e) {
 			v.call(x, e, m)
 		}
 	}
@@ -518,7 +518,7 @@ const measured = event.UnreadableAmount | event.UnreadableCurrency | event.Unrea
 func (v *meters) unmeasured(x *detectors.Scene, e *event.Event, p *plan) {
 	for _, covers := range p.covers {
 		for _, m := range covers {
-			if v.classes&m.classes == 0 || v.outcome&m.outcomes == 0 || m.asks && !m.cond.Suits(e) {
+			if v.classes&m.classes == 0 || v.outcome&m.outcomes == 0 || m.asks && !m.cond.Matches(e) {
 				continue
 			}
 			for i := range m.spans {
@@ -567,7 +567,7 @@ func (v *meters) own(x *detectors.Scene, e *event.Event, meters []*meter, mem *d
 	var part *meterPart
 	next := 0
 	for _, m := range meters {
-		if m.asks && !m.cond.Suits(e) || m.builtin && x.OfAge() {
+		if m.asks && !m.cond.Matches(e) || m.builtin && x.OfAge() {
 			continue
 		}
 		if part == nil {
@@ -651,7 +651,7 @@ func (v *meters) contribute(x *detectors.Scene, e *event.Event, p *scoped) {
 	if p.asks {
 		v.list = v.list[:0]
 		for i, m := range p.meters {
-			if (!m.asks || m.cond.Suits(e)) && !(m.builtin && x.OfAge()) {
+			if (!m.asks || m.cond.Matches(e)) && !(m.builtin && x.OfAge()) {
 				v.list = append(v.list, p.adds[i])
 			}
 		}

@@ -25,7 +25,7 @@ import (
 // counted tells whether the limit's where counts the call.
 func counted(l *policy.Limit, persona string, e *event.Event) bool {
 	return l.Covers(e.Tenant, persona, &e.Tool) && (l.Classes() == 0 || l.Classes()&policy.ClassBits(e) != 0) &&
-		(l.Outcomes() == 0 || l.Outcomes()&(1<<e.Result.Outcome) != 0) && l.Suits(e)
+		(l.Outcomes() == 0 || l.Outcomes()&(1<<e.Result.Outcome) != 0) && l.Matches(e)
 }
 
 func said(f *event.Finding) string {

@@ -94,7 +94,7 @@ func (d *separation) Observe(x *detectors.Scene, e *event.Event) {
 		}
 		own := s.Persona == x.Role
 		by := act{is: is, deed: deed{own: own, ref: x.Ref(e)}}
-		if s.Asks() && !d.same(s, e, &by) {
+		if s.ComparesFields() && !d.same(s, e, &by) {
 			continue
 		}
 		switch s.Within {
@@ -142,7 +142,7 @@ func (d *separation) same(s *policy.Separation, e *event.Event, by *act) bool {
 
 // target is what a finding names: what must be the same, else the resource.
 func (d *separation) target(s *policy.Separation, e *event.Event, by *act) string {
-	if !s.Asks() {
+	if !s.ComparesFields() {
 		return e.Resource.ID
 	}
 	side := 0
@@ -274,7 +274,7 @@ func (p *pair) breach(s *policy.Separation, other, by *deed, id string) *event.F
 	}
 	why := s.Within.String() + " " + strconv.Quote(detectors.Short(id)) + " did both sides of " + s.Name + ": " + s.Side(0) +
 		", and " + s.Side(1)
-	if s.Asks() {
+	if s.ComparesFields() {
 		why += ", " + s.Sameness()
 	}
 	if o.count > 1 {

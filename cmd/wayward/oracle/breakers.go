@@ -1,4 +1,4 @@
-package main
+package oracle
 
 import (
 	"fmt"
@@ -12,9 +12,9 @@ var stateWords = map[string]string{"observe": "observed", "throttle": "throttled
 // present weighs what agent.breakers says of one scope, record by record, against its commands and
 // acks: each command has its record and each record its command or ack, in their order, so that the
 // last one is the truth.
-func (b *balance) present(key string, h *scopeLog, shown map[string]map[string]bool) {
+func (b *Balance) present(key string, h *scopeLog, shown map[string]map[string]bool) {
 	next := 0
-	var now *oracleCommand // what is in force by the records so far
+	var now *command // what is in force by the records so far
 	var e *enforcement
 	for _, s := range h.states {
 		if !s.gone && now != nil && s.Epoch == now.Epoch {
@@ -54,7 +54,7 @@ func (b *balance) present(key string, h *scopeLog, shown map[string]map[string]b
 	if now == nil {
 		return
 	}
-	b.open++
+	b.Open++
 	switch {
 	case e.at < len(e.steps):
 		b.miss("ack in the breaker", fmt.Sprintf("%s epoch %d: %v, shown %v", key, now.Epoch, e.steps, e.steps[:e.at]))
@@ -65,9 +65,9 @@ func (b *balance) present(key string, h *scopeLog, shown map[string]map[string]b
 }
 
 // same demands that a breaker says what the command said.
-func (b *balance) same(s *oracleState, c *oracleCommand, h *scopeLog) {
+func (b *Balance) same(s *breakerState, c *command, h *scopeLog) {
 	rate := s.Limit == nil && c.Limit == nil || s.Limit != nil && c.Limit != nil && *s.Limit == *c.Limit
-	since := slices.ContainsFunc(h.commands, func(o *oracleCommand) bool {
+	since := slices.ContainsFunc(h.commands, func(o *command) bool {
 		return o.Epoch <= c.Epoch &&
 			o.Time.Equal(s.Since)
 	})
@@ -90,7 +90,7 @@ type enforcement struct {
 var weights = map[string]int{"received": 1, "rejected": 2, "failed": 2, "expired": 2, "applied": 3}
 
 // enforcementOf follows the acks of a command.
-func enforcementOf(c *oracleCommand, acks []oracleAck) *enforcement {
+func enforcementOf(c *command, acks []ack) *enforcement {
 	e, now := &enforcement{}, ""
 	for _, a := range acks {
 		if a.Command == c.ID && a.Epoch == c.Epoch && weights[a.Status] > weights[now] {
@@ -105,12 +105,12 @@ func enforcementOf(c *oracleCommand, acks []oracleAck) *enforcement {
 func (e *enforcement) waits() bool { return e.at == 0 || e.steps[e.at-1] == "received" }
 
 // enforced follows one record that only says what became of a command.
-func (b *balance) enforced(s *oracleState, c *oracleCommand, e *enforcement) {
+func (b *Balance) enforced(s *breakerState, c *command, e *enforcement) {
 	switch due := e.at < len(e.steps); {
 	case due && (s.Enforced == e.steps[e.at] || s.Enforced == "missed" && e.missed && e.steps[e.at] == "received"):
 		e.at++
 	case s.Enforced == "missed" && !e.missed && e.waits() && c.Action != "observe" &&
-		!s.at.Before(c.Issued.Add(ackWithin)):
+		!s.at.Before(c.Issued.Add(AckWithin)):
 		e.missed = true
 	default:
 		b.fault("enforced", fmt.Sprintf("%s epoch %d: %q at %v, issued %v, acks %v of which %d are shown, missed %v",

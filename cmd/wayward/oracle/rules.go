@@ -1,4 +1,4 @@
-package main
+package oracle
 
 // Rules in the crash test: sequences in both stages, an absence, a window, and a reload of the
 // policies while the engines die. The oracle knows them by the words of the documentation: each
@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"testing"
 )
 
 const crashRules = `id: hand-over
@@ -58,34 +57,39 @@ suppress: 1s
 where: 'kind == "tool_call" and tool.name == "admin.drop" and result.outcome == "error"'
 `
 
-// oracleRules is what rules ask for that may act: one in the transaction of its alert, two by way
+// ruleResponses is what rules ask for that may act: one in the transaction of its alert, two by way
 // of another shard's log.
-var oracleRules = map[string]oracleResponse{
+var ruleResponses = map[string]response{
 	"hand-over":  {action: "escalate", scope: "agent", seconds: 1},
 	"relay":      {action: "block", scope: "user", seconds: 1},
 	"unanswered": {"throttle", "agent", 1, 4, 1},
 }
 
 // Of the last rule there are two: one before the reload, one after it.
-const beforeReload, afterReload = "before", "after"
+const BeforeReload, AfterReload = "before", "after"
 
-// writeRules puts the rules into the folder of policies, at one stroke.
-func writeRules(t testing.TB, policies, last string) {
+// WriteRules puts the rules into the folder of policies, at one stroke; last names the one that a
+// reload replaces.
+func WriteRules(policies, last string) error {
 	name := filepath.Join(policies, "rules", "rules.yaml")
-	must(t, os.MkdirAll(filepath.Dir(name), 0o700))
+	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+		return err
+	}
 	fresh := filepath.Join(filepath.Dir(policies), "rules.new")
 	text := strings.Replace(crashRules, "RELOADED", last, 1)
-	for id, asks := range oracleRules {
+	for id, asks := range ruleResponses {
 		text = strings.Replace(text, "id: "+id+"\n", "id: "+id+"\nmode: enforce\n"+asks.yaml(""), 1)
 	}
-	must(t, os.WriteFile(fresh, []byte(text), 0o600))
-	must(t, os.Rename(fresh, name))
+	if err := os.WriteFile(fresh, []byte(text), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(fresh, name)
 }
 
 // matched is when a rule matches: at a time, with events of which the last is the trigger.
 type matched struct {
 	time    int64
-	trigger *oracleEvent
+	trigger *Event
 	count   int64 // events in it
 	goes    bool  // it held before
 }
@@ -94,7 +98,7 @@ type matched struct {
 // before are one finding, which is updated when their number has doubled.
 func groupMatches(out map[statement]int, s statement, suppress int64, all []matched) {
 	var n, next, last int64
-	var trigger *oracleEvent
+	var trigger *Event
 	for _, m := range all {
 		s.Activity = 2
 		if n == 0 || m.time-last > suppress && !m.goes {
@@ -119,9 +123,9 @@ func groupMatches(out map[statement]int, s statement, suppress int64, all []matc
 
 // expectedOfRules adds what the rules must have found; drops are what the rule that is replaced by
 // a reload must tell of.
-func expectedOfRules(events []*oracleEvent, out map[statement]int) (drops map[statement]int) {
+func expectedOfRules(events []*Event, out map[statement]int) (drops map[statement]int) {
 	type key struct{ tenant, id, session string }
-	agents, sessions, users := map[key][]*oracleEvent{}, map[key][]*oracleEvent{}, map[key][]*oracleEvent{}
+	agents, sessions, users := map[key][]*Event{}, map[key][]*Event{}, map[key][]*Event{}
 	for _, e := range events {
 		if e.Kind != "tool_call" || e.Phase == "attempt" {
 			continue
@@ -137,8 +141,8 @@ func expectedOfRules(events []*oracleEvent, out map[statement]int) (drops map[st
 	drops = map[statement]int{}
 	for k, list := range agents {
 		var handed, unanswered, dropped []matched
-		var read *oracleEvent
-		var grants []*oracleEvent
+		var read *Event
+		var grants []*Event
 		for _, e := range list {
 			// hand-over
 			if read != nil && e.Time-read.Time > 40_000 {
@@ -172,11 +176,11 @@ func expectedOfRules(events []*oracleEvent, out map[statement]int) (drops map[st
 		}
 		groupMatches(out, statement{Rule: "rule/hand-over", Scope: "agent", Tenant: k.tenant, ID: k.id}, 20_000, handed)
 		groupMatches(out, statement{Rule: "rule/unanswered", Scope: "agent", Tenant: k.tenant, ID: k.id}, 10_000, unanswered)
-		groupMatches(drops, statement{Rule: "rule/" + beforeReload, Scope: "agent", Tenant: k.tenant, ID: k.id}, 1000, dropped)
+		groupMatches(drops, statement{Rule: "rule/" + BeforeReload, Scope: "agent", Tenant: k.tenant, ID: k.id}, 1000, dropped)
 	}
 	for k, list := range sessions {
 		var heavy []matched
-		var window []*oracleEvent
+		var window []*Event
 		held := false
 		for _, e := range list {
 			if e.Tool.Name != "db.query" && e.Tool.Name != "search" {
@@ -199,11 +203,11 @@ func expectedOfRules(events []*oracleEvent, out map[statement]int) (drops map[st
 		groupMatches(out, statement{Rule: "rule/heavy", Scope: "session", Tenant: k.tenant, ID: k.session}, 30_000, heavy)
 	}
 	for k, list := range users {
-		slices.SortFunc(list, func(a, b *oracleEvent) int {
+		slices.SortFunc(list, func(a, b *Event) int {
 			return cmp.Or(cmp.Compare(a.Time, b.Time), cmp.Compare(a.ID, b.ID), cmp.Compare(a.Agent.ID, b.Agent.ID))
 		})
 		var sent []matched
-		var taken *oracleEvent
+		var taken *Event
 		for _, e := range list {
 			if taken != nil && e.Time-taken.Time > 30_000 {
 				taken = nil
@@ -224,7 +228,7 @@ func expectedOfRules(events []*oracleEvent, out map[statement]int) (drops map[st
 // weighReload wants each failed drop told by exactly one of the two rules, as it was in force. One
 // that closely follows another of its agent may or may not grow the finding of that one, by when
 // the reload came between.
-func weighReload(b *balance, drops, have map[statement]int) {
+func weighReload(b *Balance, drops, have map[statement]int) {
 	alone := map[string]string{} // agent and time to trigger
 	close := map[string]bool{}
 	at := func(s statement) string { return fmt.Sprint(s.Tenant, "|", s.ID, "|", s.Last) }
@@ -237,23 +241,23 @@ func weighReload(b *balance, drops, have map[statement]int) {
 	}
 	told := map[string]int{}
 	for s, n := range have {
-		s.Rule = "rule/" + beforeReload
+		s.Rule = "rule/" + BeforeReload
 		told[at(s)] += n
 		if trigger, known := alone[at(s)]; known && trigger == s.Trigger && s.Activity == 1 && s.Count == 1 ||
 			s.Count > 1 && close[at(s)] || s.Count == 1 && !known {
 			continue
 		}
-		b.wrong += n
-		b.sample("wrong drop", s)
+		b.Wrong += n
+		b.Sample("wrong drop", s)
 	}
 	for where, trigger := range alone {
 		switch n := told[where]; {
 		case n == 0:
-			b.lost++
-			b.sample("lost drop", where+" "+trigger)
+			b.Lost++
+			b.Sample("lost drop", where+" "+trigger)
 		case n > 1:
-			b.doubled += n - 1
-			b.sample("doubled drop", where+" "+trigger)
+			b.Doubled += n - 1
+			b.Sample("doubled drop", where+" "+trigger)
 		}
 	}
 }

@@ -1,9 +1,8 @@
-package main
+package oracle
 
-// What commands and breakers must be, from the topics and the oracle's rules alone, as EVENTS §3–4
-// say it. Which commands there are depends on the wall clock (when a duration is over, when an
-// answer is read between two events), so they are not foretold: what is weighed are claims that
-// hold of every run.
+// What commands and breakers must be, as docs/commands.md says it. Which commands there are depends on
+// the wall clock (when a duration is over, when an answer is read between two events), so they are not
+// foretold: what is weighed are claims that hold of every run.
 
 import (
 	"cmp"
@@ -16,7 +15,7 @@ import (
 	"time"
 )
 
-type oracleScope struct {
+type scope struct {
 	Type   string `json:"type"`
 	ID     string `json:"id"`
 	Tenant string `json:"tenant,omitempty"`
@@ -24,7 +23,7 @@ type oracleScope struct {
 }
 
 // key of commands and breakers. No id of the test needs escaping.
-func (s oracleScope) key() string {
+func (s scope) key() string {
 	if s.Type == "session" {
 		return s.Tenant + "|session|" + s.Agent + "|" + s.ID
 	}
@@ -33,26 +32,26 @@ func (s oracleScope) key() string {
 
 // narrow scopes belong to one agent: the finding on a call of that agent and what follows are one
 // transaction.
-func (s oracleScope) narrow() bool { return s.Type == "agent" || s.Type == "session" }
+func (s scope) narrow() bool { return s.Type == "agent" || s.Type == "session" }
 
-type oracleRate struct {
+type rate struct {
 	Calls int `json:"calls"`
 	Per   int `json:"per_seconds"`
 }
 
-type oracleIssuer struct{ Type, Rule, Version, By string }
+type issuer struct{ Type, Rule, Version, By string }
 
-type oracleCommand struct {
+type command struct {
 	Schema, Action, Duration, Mode, Reason string
 	ID                                     string `json:"command_id"`
 	Idempotency                            string `json:"idempotency_key"`
-	Scope                                  oracleScope
+	Scope                                  scope
 	Epoch                                  int64
 	Time                                   time.Time
 	Issued                                 time.Time `json:"issued_at"`
 	NotAfter                               time.Time `json:"not_after"`
-	Limit                                  *oracleRate
-	Issuer                                 oracleIssuer
+	Limit                                  *rate
+	Issuer                                 issuer
 	Finding                                string    `json:"finding_uid"`
 	ReplyTo                                string    `json:"reply_to"`
 	at                                     time.Time // when it was produced
@@ -60,29 +59,29 @@ type oracleCommand struct {
 	until time.Time
 }
 
-type oracleState struct {
+type breakerState struct {
 	Schema, State, Action, Mode, Enforced, Reason string
-	Scope                                         oracleScope
+	Scope                                         scope
 	Epoch                                         int64
 	Since, Until                                  time.Time
-	Limit                                         *oracleRate
+	Limit                                         *rate
 	Command                                       string `json:"command_id"`
 	Finding                                       string `json:"finding_uid"`
-	Issuer                                        oracleIssuer
+	Issuer                                        issuer
 	gone                                          bool // a tombstone
 	at                                            time.Time
 }
 
-type oracleAck struct {
+type ack struct {
 	Command string `json:"command_id"`
-	Scope   oracleScope
+	Scope   scope
 	Epoch   int64
 	Status  string
 }
 
-type oracleFeedback struct {
+type feedbackRecord struct {
 	ID, Type, Action, Duration, By string
-	Scope                          oracleScope
+	Scope                          scope
 	Time                           time.Time
 }
 
@@ -91,9 +90,9 @@ var ladder = map[string]int{"restore": 0, "observe": 1, "throttle": 2, "escalate
 
 // scopeLog is everything about one scope, each in the order of its topic.
 type scopeLog struct {
-	commands []*oracleCommand
-	states   []*oracleState
-	acks     []oracleAck
+	commands []*command
+	states   []*breakerState
+	acks     []ack
 }
 
 // slack is how far apart the records of one transaction may be stamped.
@@ -126,7 +125,7 @@ func (h *scopeLog) closed(from, to time.Time) bool {
 }
 
 // holds tells whether the command holds by the clock.
-func (c *oracleCommand) holds(clock time.Time) bool {
+func (c *command) holds(clock time.Time) bool {
 	return c.until.IsZero() || clock.Before(c.until)
 }
 
@@ -136,18 +135,18 @@ func outlasts(a, b time.Time) bool { return !b.IsZero() && (a.IsZero() || a.Afte
 // expectedResponse is what a finding asks for.
 type expectedResponse struct {
 	rule  string
-	asks  oracleResponse
+	asks  response
 	at    time.Time // when it was first told
 	scope map[string]bool
 }
 
-// weighCommands weighs commands, breakers, acks and feedback.
-func weighCommands(b *balance, l *topicRecords) {
-	before := b.bad()
-	defer func() { b.inResponses = b.bad() - before }()
+// WeighCommands weighs commands, breakers, acks and feedback.
+func WeighCommands(b *Balance, l *Topics) {
+	before := b.Bad()
+	defer func() { b.inResponses = b.Bad() - before }()
 	var alerts []alert
-	for _, r := range l.alerts {
-		if x, err := readAlert(r); err == nil { // compare has complained of the others
+	for _, r := range l.Alerts {
+		if x, err := ReadAlert(r); err == nil { // compare has complained of the others
 			alerts = append(alerts, x)
 		}
 	}
@@ -158,16 +157,16 @@ func weighCommands(b *balance, l *topicRecords) {
 		}
 		return scopes[key]
 	}
-	ids := map[string]*oracleCommand{}
+	ids := map[string]*command{}
 	issued := map[string]bool{}
-	by := map[string][]*oracleCommand{} // by id of feedback
-	for _, r := range l.commands {
-		c := &oracleCommand{at: r.Timestamp}
+	by := map[string][]*command{} // by id of feedback
+	for _, r := range l.Commands {
+		c := &command{at: r.Timestamp}
 		if err := json.Unmarshal(r.Value, c); err != nil {
 			b.fault("command", err)
 			continue
 		}
-		b.commands++
+		b.Commands++
 		if c.Duration != "" {
 			c.until = c.Issued.Add(length(c.Duration))
 		}
@@ -188,9 +187,9 @@ func weighCommands(b *balance, l *topicRecords) {
 			by[c.Issuer.Rule] = append(by[c.Issuer.Rule], c)
 		}
 	}
-	for _, r := range l.breakers {
+	for _, r := range l.Breakers {
 		b.states++
-		s := &oracleState{at: r.Timestamp, gone: r.Value == nil}
+		s := &breakerState{at: r.Timestamp, gone: r.Value == nil}
 		if err := json.Unmarshal(r.Value, s); err != nil && !s.gone {
 			b.fault("breaker", err)
 			continue
@@ -202,13 +201,13 @@ func weighCommands(b *balance, l *topicRecords) {
 		h.states = append(h.states, s)
 	}
 	broken := map[string]int{} // acks that nobody can read
-	for _, r := range l.acks {
-		var a oracleAck
+	for _, r := range l.Acks {
+		var a ack
 		if json.Unmarshal(r.Value, &a) != nil {
 			broken[string(r.Value)]++
 			continue
 		}
-		b.acks++
+		b.Acks++
 		h := of(a.Scope.key())
 		h.acks = append(h.acks, a)
 	}
@@ -234,7 +233,7 @@ func weighCommands(b *balance, l *topicRecords) {
 	}
 	b.aboutCommands(alerts, ids, shown)
 	letters := map[string]int{}
-	for _, r := range l.dlq {
+	for _, r := range l.DLQ {
 		if strings.HasSuffix(header(r, "topic"), "agent.acks") {
 			letters[string(r.Value)]++
 		}
@@ -243,26 +242,26 @@ func weighCommands(b *balance, l *topicRecords) {
 }
 
 // asksFor is what a rule of the oracle asks for.
-func asksFor(rule string) (oracleResponse, bool) {
-	for _, l := range oracleLimits {
+func asksFor(rule string) (response, bool) {
+	for _, l := range limits {
 		if rule == "limit/"+l.id {
 			return l.asks, true
 		}
 	}
-	for _, p := range oraclePersonas {
-		if rule == "policy/persona/"+p.name+"/tool" {
+	for _, p := range Personas {
+		if rule == "policy/persona/"+p.Name+"/tool" {
 			return p.asks, true
 		}
 	}
-	r, ok := oracleRules[strings.TrimPrefix(rule, "rule/")]
+	r, ok := ruleResponses[strings.TrimPrefix(rule, "rule/")]
 	return r, ok && strings.HasPrefix(rule, "rule/")
 }
 
 // wishes notes what one record of the alert topic asks for, and demands that it was done: on a
 // call's own agent or session in the transaction of the alert, unless as much was in force then;
 // else the order went through a log, and was done later, unless as much was in force when it came.
-func (b *balance) wishes(all map[string]*expectedResponse, x *alert, r oracleResponse, of func(string) *scopeLog) {
-	s := oracleScope{Type: r.scope, Tenant: x.Tenant}
+func (b *Balance) wishes(all map[string]*expectedResponse, x *alert, r response, of func(string) *scopeLog) {
+	s := scope{Type: r.scope, Tenant: x.Tenant}
 	switch r.scope {
 	case "session":
 		s.ID, s.Agent = x.Session, x.Agent
@@ -304,9 +303,10 @@ func (b *balance) wishes(all map[string]*expectedResponse, x *alert, r oracleRes
 }
 
 // sequence weighs the commands about one scope: epochs, ladder, ends, and on whose word.
-func (b *balance) sequence(key string, h *scopeLog, wishes map[string]*expectedResponse, feedback map[string]oracleFeedback) {
+func (b *Balance) sequence(key string, h *scopeLog, wishes map[string]*expectedResponse,
+	feedback map[string]feedbackRecord) {
 	next := int64(1)
-	var last *oracleCommand // nil: closed
+	var last *command // nil: closed
 	for _, c := range h.commands {
 		switch {
 		case c.Epoch < next:
@@ -319,13 +319,13 @@ func (b *balance) sequence(key string, h *scopeLog, wishes map[string]*expectedR
 		asked := ""
 		switch c.Issuer.Type {
 		case "rule":
-			b.ruled++
-			if _, is := oracleRules[c.Issuer.Rule]; is {
-				b.written++
+			b.Ruled++
+			if _, is := ruleResponses[c.Issuer.Rule]; is {
+				b.Written++
 			}
 			asked = b.byRule(key, c, wishes[c.Finding])
 		case "human":
-			b.human++
+			b.Human++
 			f, ok := feedback[c.Issuer.Rule]
 			asked = f.Duration
 			if !ok || f.Scope.key() != key || c.Action != f.Action && (f.Type != "restore" || lift) ||
@@ -333,9 +333,9 @@ func (b *balance) sequence(key string, h *scopeLog, wishes map[string]*expectedR
 				b.fault("command of a person", c)
 			}
 		case "expiry":
-			b.expired++
+			b.Expired++
 			if lift || last != nil && (last.until.IsZero() || held) {
-				b.fault("expiry", []*oracleCommand{last, c})
+				b.fault("expiry", []*command{last, c})
 			}
 		default:
 			b.fault("issuer", c)
@@ -344,12 +344,12 @@ func (b *balance) sequence(key string, h *scopeLog, wishes map[string]*expectedR
 		case !lift && last == nil:
 			b.fault("restore of what is closed", c)
 		case !lift && (c.Finding != last.Finding || c.Duration != ""):
-			b.fault("form of a restore", []*oracleCommand{last, c})
+			b.fault("form of a restore", []*command{last, c})
 		case (c.Limit != nil) != (c.Action == "throttle"):
 			b.fault("limit of a command", c)
 		case held && lift && ladder[c.Action] <= ladder[last.Action] &&
 			(c.Issuer.Type != "human" || c.Action != last.Action || !outlasts(c.until, last.until)):
-			b.fault("step down the ladder", []*oracleCommand{last, c})
+			b.fault("step down the ladder", []*command{last, c})
 		case lift: // it holds as long as was asked for, but not shorter than that above which it rose
 			until := time.Time{}
 			if asked != "" {
@@ -359,7 +359,7 @@ func (b *balance) sequence(key string, h *scopeLog, wishes map[string]*expectedR
 				until = last.until
 			}
 			if !until.Equal(c.until) {
-				b.fault("duration of a command", []*oracleCommand{last, c})
+				b.fault("duration of a command", []*command{last, c})
 			}
 		}
 		if last = c; !lift {
@@ -374,7 +374,7 @@ func (b *balance) sequence(key string, h *scopeLog, wishes map[string]*expectedR
 
 // byRule weighs a command of a rule against the finding that it names, and returns the duration
 // that was asked for.
-func (b *balance) byRule(key string, c *oracleCommand, w *expectedResponse) string {
+func (b *Balance) byRule(key string, c *command, w *expectedResponse) string {
 	if w == nil || !w.scope[key] || !strings.HasSuffix(w.rule, "/"+c.Issuer.Rule) || c.at.Before(w.at.Add(-slack)) {
 		b.fault("finding of a command", c)
 		return c.Duration
@@ -384,7 +384,7 @@ func (b *balance) byRule(key string, c *oracleCommand, w *expectedResponse) stri
 	if soft {
 		b.softened++
 	}
-	rate := c.Limit == nil && w.asks.calls == 0 || c.Limit != nil && *c.Limit == oracleRate{w.asks.calls, w.asks.per}
+	rate := c.Limit == nil && w.asks.calls == 0 || c.Limit != nil && *c.Limit == rate{w.asks.calls, w.asks.per}
 	if !soft && (c.Action != w.asks.action || !rate) {
 		b.fault("command of a rule", c)
 	}
@@ -406,7 +406,7 @@ func length(iso string) time.Duration {
 // aboutCommands weighs the findings about commands. One that was refused or not answered is told
 // once, and is what its breaker showed; calls that go against an applied one are told at 1, 2, 4, 8
 // …
-func (b *balance) aboutCommands(alerts []alert, ids map[string]*oracleCommand, shown map[string]map[string]bool) {
+func (b *Balance) aboutCommands(alerts []alert, ids map[string]*command, shown map[string]map[string]bool) {
 	unenforced, defied := map[string]int{}, map[string][]alert{}
 	for _, x := range alerts {
 		if !strings.HasPrefix(x.Rule, "response/") {
@@ -420,12 +420,12 @@ func (b *balance) aboutCommands(alerts []alert, ids map[string]*oracleCommand, s
 		}
 		switch x.Rule {
 		case "response/not-enforced":
-			b.unenforced++
+			b.Unenforced++
 			if unenforced[c.ID]++; x.Activity != 1 {
 				b.fault("update of a finding about a command", x)
 			}
 		case "response/acts-after-applied":
-			b.defied++
+			b.Defied++
 			defied[x.UID] = append(defied[x.UID], x)
 			if ladder[c.Action] < ladder["escalate"] || !shown[c.ID]["applied"] {
 				b.fault("act after an applied command", x)

@@ -1,4 +1,4 @@
-package main
+package oracle
 
 import (
 	"cmp"
@@ -13,8 +13,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// oracleEvent is what the oracle reads of an event.
-type oracleEvent struct {
+// Event is what the oracle reads of an event.
+type Event struct {
 	ID, Kind, Phase, Tenant, Persona, User, Session string
 	Time                                            int64
 	Agent                                           struct{ ID string }
@@ -27,7 +27,7 @@ type oracleEvent struct {
 	run    int // of its session
 }
 
-func (e *oracleEvent) measure(l *oracleLimit) int64 {
+func (e *Event) measure(l *limit) int64 {
 	switch l.measure {
 	case "count":
 		return 1
@@ -59,7 +59,7 @@ type statement struct {
 // unit is what is added to a window at once: an event, or above one agent what a scope did in 5 s.
 type unit struct {
 	time, n, v int64 // time: of the event, or the start of the 5 s
-	last       *oracleEvent
+	last       *Event
 	agents     map[string]bool
 }
 
@@ -68,9 +68,9 @@ type unit struct {
 func expected(sent [][]byte, aside map[string]bool) (findings, drops map[statement]int, dead map[string]int) {
 	findings, dead = map[statement]int{}, map[string]int{}
 	seen := map[string]bool{}
-	var events []*oracleEvent
+	var events []*Event
 	for _, b := range sent {
-		e := readOracleEvent(b)
+		e := ReadEvent(b)
 		if e == nil || aside[e.ID] {
 			dead[string(b)]++
 			continue
@@ -81,18 +81,18 @@ func expected(sent [][]byte, aside map[string]bool) (findings, drops map[stateme
 		}
 	}
 	held(events)
-	for i := range oracleLimits {
-		crossings(&oracleLimits[i], events, findings)
+	for i := range limits {
+		crossings(&limits[i], events, findings)
 	}
 	// A persona's denied tool: one finding per agent, session and tool, said at 1, 2, 4, 8 …
 	type what struct {
 		tenant, agent, session, tool string
 		run                          int
 	}
-	first, count := map[what]*oracleEvent{}, map[what]int64{}
+	first, count := map[what]*Event{}, map[what]int64{}
 	for _, e := range events {
-		denied := slices.ContainsFunc(oraclePersonas, func(p oraclePersona) bool {
-			return p.name == e.Persona &&
+		denied := slices.ContainsFunc(Personas, func(p Persona) bool {
+			return p.Name == e.Persona &&
 				strings.HasPrefix(e.Tool.Name, p.tool)
 		})
 		if e.Kind != "tool_call" || e.Phase == "attempt" || !denied {
@@ -116,7 +116,7 @@ func expected(sent [][]byte, aside map[string]bool) (findings, drops map[stateme
 
 // held fills in what holds in a session until another is said: on whose behalf it is. A session
 // that was idle for half an hour is another one: run tells them apart.
-func held(events []*oracleEvent) {
+func held(events []*Event) {
 	type session struct{ tenant, agent, id string }
 	type holds struct {
 		user string
@@ -153,16 +153,16 @@ func held(events []*oracleEvent) {
 	}
 }
 
-// readOracleEvent reads an event; nil: it is none.
-func readOracleEvent(b []byte) *oracleEvent {
-	e := &oracleEvent{}
+// ReadEvent reads an event; nil: it is none.
+func ReadEvent(b []byte) *Event {
+	e := &Event{}
 	if json.Unmarshal(b, e) != nil {
 		return nil
 	}
 	return e
 }
 
-func crossings(l *oracleLimit, events []*oracleEvent, out map[statement]int) {
+func crossings(l *limit, events []*Event, out map[statement]int) {
 	own := l.scope == "agent" || l.scope == "session"
 	type key struct {
 		tenant, agent, id string
@@ -211,7 +211,7 @@ func crossings(l *oracleLimit, events []*oracleEvent, out map[statement]int) {
 		step = max(1000, l.window/60)
 	}
 	for k, list := range units {
-		var trigger *oracleEvent
+		var trigger *Event
 		next, open := int64(0), false
 		from := 0
 		var sum, n int64
@@ -286,8 +286,8 @@ type alert struct {
 	at                                               time.Time // when it was produced
 }
 
-// readAlert reads a record of the alert topic.
-func readAlert(r *kgo.Record) (x alert, err error) {
+// ReadAlert reads a record of the alert topic.
+func ReadAlert(r *kgo.Record) (x alert, err error) {
 	var a struct {
 		Activity    int   `json:"activity_id"`
 		Time        int64 `json:"time"`

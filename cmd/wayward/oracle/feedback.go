@@ -1,4 +1,4 @@
-package main
+package oracle
 
 import (
 	"encoding/json"
@@ -22,28 +22,28 @@ const untilSet = 12 * time.Second
 
 // weighFeedback demands that everything that people sent was done or refused, once each time that
 // it was sent, and nothing twice.
-func weighFeedback(b *balance, l *topicRecords, by map[string][]*oracleCommand,
-	of func(string) *scopeLog) map[string]oracleFeedback {
+func weighFeedback(b *Balance, l *Topics, by map[string][]*command,
+	of func(string) *scopeLog) map[string]feedbackRecord {
 	sent, letters := map[string]int{}, map[string][]*kgo.Record{}
 	began := time.Now()
-	for _, r := range l.feedback {
+	for _, r := range l.Feedback {
 		sent[string(r.Value)]++
 		if r.Timestamp.Before(began) {
 			began = r.Timestamp
 		}
 	}
-	for _, r := range l.dlq {
+	for _, r := range l.DLQ {
 		if strings.HasSuffix(header(r, "topic"), "agent.feedback") {
-			b.refused++
+			b.Refused++
 			letters[string(r.Value)] = append(letters[string(r.Value)], r)
 			if sent[string(r.Value)] == 0 {
 				b.fault("feedback in the dead letters", string(r.Value))
 			}
 		}
 	}
-	all := map[string]oracleFeedback{}
+	all := map[string]feedbackRecord{}
 	for _, value := range slices.Sorted(maps.Keys(sent)) {
-		var f oracleFeedback
+		var f feedbackRecord
 		class := "broken"
 		if json.Unmarshal([]byte(value), &f) == nil {
 			class, _, _ = strings.Cut(f.ID, "-")
