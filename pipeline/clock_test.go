@@ -9,7 +9,7 @@ import (
 // begins is the time of the first events, Unix milliseconds.
 const begins = 1_700_000_000_000
 
-func TestClock(t *testing.T) {
+func TestOneAgentAmongOthersDoesNotMoveTheClockFar(t *testing.T) {
 	const hour = 3_600_000
 	type see struct {
 		at    int64

@@ -83,7 +83,7 @@ func TestTheOrderOfDeltasDoesNotShowInSnapshots(t *testing.T) {
 	}
 }
 
-func TestDaysOfSilence(t *testing.T) {
+func TestASilentBaselineIsClosedDayByDayUntilItSleeps(t *testing.T) {
 	day := int64(midnight / baselines.DayMS)
 	key := baselines.Key{Tenant: "t", Persona: "clerk"}
 	// However the watermark gets over a gap, in one step or in many, the same is known at the end

@@ -13,7 +13,7 @@ import (
 // Two shards see the same. Between any two slices, also between one that is undone and the next, one
 // of them puts on disk whatever may leave memory. It saves its state now and then, and is loaded
 // anew from it.
-func TestWhatIsPutByDoesNotShow(t *testing.T) {
+func TestPagesOnDiskDoNotShowInABehaviourShard(t *testing.T) {
 	sets := []*policy.Set{setOf(t, strict), setOf(t, other)}
 	freed, evicted, stateless, loads := int64(0), int64(0), int64(0), 0
 	for seed := range uint64(20) {
@@ -92,7 +92,7 @@ func TestWhatIsPutByDoesNotShow(t *testing.T) {
 }
 
 // The relation stage, too, finds the same with its pages on disk.
-func TestScopesOnDiskDoNotShow(t *testing.T) {
+func TestPagesOnDiskDoNotShowInARelationShard(t *testing.T) {
 	set := setOf(t, strict)
 	for seed := range uint64(6) {
 		r := rand.New(rand.NewPCG(seed, 2))

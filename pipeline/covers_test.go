@@ -6,7 +6,7 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-func TestWhatIsActedAgainst(t *testing.T) {
+func TestWhichScopesCoverAnEvent(t *testing.T) {
 	tool := func(server, name string) event.Scope {
 		return event.Scope{Type: event.ToolScope, Tenant: "acme", ID: event.ToolID(server, name)}
 	}

@@ -136,7 +136,7 @@ func TestAGuardOpensAgainWhenBlocksEnd(t *testing.T) {
 
 // A broadcast that there is room again must not let a shard add a second block before its first was
 // counted.
-func TestNewsForAllIsNoAnswerToABlock(t *testing.T) {
+func TestABroadcastIsNoAnswerToABlock(t *testing.T) {
 	set := setOf(t, armed(true, ""))
 	b := newBehaviour(0, engine(t, 2, 1, set), set, "events")
 	b.begin(day0, true)

@@ -200,7 +200,7 @@ func (q *quietEngine) found() (out []string) {
 }
 
 // Time must go on where nothing happens, at the pace of the wall clock and not faster.
-func TestAnHourWithoutAnEvent(t *testing.T) {
+func TestTimeGoesOnWhereNothingHappens(t *testing.T) {
 	for name, story := range map[string]func(q *quietEngine){
 		"everybody falls silent": func(q *quietEngine) {
 			stop := q.run("a")

@@ -63,9 +63,9 @@ func TestTheBreakerOfAMisroutedAgentIsOne(t *testing.T) {
 	}
 }
 
-// What lies in the wrong partition is counted by reason and said once; doctor finds it, too; and
+// What lies in the wrong partition is counted by reason and logged once; doctor finds it, too; and
 // what comes through the ingress lies where it belongs.
-func TestMisroutedEventsAreCountedAndSaid(t *testing.T) {
+func TestMisroutedEventsAreCountedAndLogged(t *testing.T) {
 	l := newLab(t)
 	l.topics.Partitions = 2
 	var records []*kgo.Record
@@ -97,7 +97,7 @@ func TestMisroutedEventsAreCountedAndSaid(t *testing.T) {
 		want := fmt.Sprintf("wayward_misrouted_events_total{reason=%q,stage=\"behaviour\"} %d\n", why, n)
 		l.until("the metrics say "+want, func() bool { return strings.Contains(exposed(registry), want) })
 		if got := strings.Count(l.text(), "reason="+why); got != 1 {
-			t.Errorf("%s is said %d times", why, got)
+			t.Errorf("%s is logged %d times", why, got)
 		}
 	}
 	if err := e.end(); err != nil {

@@ -14,7 +14,7 @@ import (
 
 // What the broker leaves out of its answer must not be taken for "nothing committed": an aborted
 // transaction would then pass for undone.
-func TestBrokerPosition(t *testing.T) {
+func TestWhatTheBrokerLeavesOutIsNotTakenForNothingCommitted(t *testing.T) {
 	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(2, "facts"))
 	if err != nil {
 		t.Fatal(err)

@@ -80,7 +80,7 @@ func TestARuleThatFailsIsTurnedOff(t *testing.T) {
 	log := s.log.buf.String()
 	s.log.mu.Unlock()
 	if n := strings.Count(log, "an expression of a rule fails"); n != 1 {
-		t.Errorf("it is said %d times that the rule fails", n)
+		t.Errorf("it is logged %d times that the rule fails", n)
 	}
 	if !strings.Contains(log, "rule turned off") || strings.Contains(log, "pii") {
 		t.Errorf("the log:\n%s", log)

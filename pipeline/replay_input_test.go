@@ -162,7 +162,7 @@ func TestAReplaySaysWhichLineIsBad(t *testing.T) {
 	}
 }
 
-func TestCompressedInput(t *testing.T) {
+func TestCompressedInputIsReadToItsEndOrIsAnError(t *testing.T) {
 	plain := file(23, 3000, 5000, 20)
 	set := setOf(t, strict)
 	want := replayFile(t, write(t, "events.jsonl", plain), set, 2, 0, false)
@@ -207,7 +207,7 @@ func TestCompressedInput(t *testing.T) {
 	}
 }
 
-func TestReplayStopsWhenToldTo(t *testing.T) {
+func TestAReplayStopsWithItsContextOrItsDelivery(t *testing.T) {
 	path := write(t, "events.jsonl", file(1, 5000, 0, 10))
 	src, err := history.OpenLines(path)
 	if err != nil {

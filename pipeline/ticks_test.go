@@ -16,7 +16,7 @@ import (
 
 // A tick says that nothing is waiting: the relation stage then closes what the partition's next
 // events still belong to.
-func TestTicks(t *testing.T) {
+func TestAPartitionIsTickedWhereNothingWaits(t *testing.T) {
 	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "events", "control"))
 	if err != nil {
 		t.Fatal(err)

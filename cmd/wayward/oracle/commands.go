@@ -1,9 +1,8 @@
 package oracle
 
-// What commands and breakers must be, from the topics and the oracle's rules alone, as EVENTS §3–4
-// say it. Which commands there are depends on the wall clock (when a duration is over, when an
-// answer is read between two events), so they are not foretold: what is weighed are claims that
-// hold of every run.
+// What commands and breakers must be, as docs/commands.md says it. Which commands there are depends on
+// the wall clock (when a duration is over, when an answer is read between two events), so they are not
+// foretold: what is weighed are claims that hold of every run.
 
 import (
 	"cmp"
