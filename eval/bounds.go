@@ -19,19 +19,6 @@ func Share(k, n int) (low, high float64) {
 	return max(0, (centre-half)/scale), min(1, (centre+half)/scale)
 }
 
-// Rate bounds the mean of a Poisson variable of which k was seen, with 95 % confidence (Garwood
-// 1936, quantiles of chi-squared after Wilson and Hilferty).
-func Rate(k float64) (low, high float64) {
-	half := func(freedom, z float64) float64 {
-		if freedom == 0 {
-			return 0
-		}
-		s := 2 / (9 * freedom)
-		return freedom / 2 * math.Pow(max(0, 1-s+z*math.Sqrt(s)), 3)
-	}
-	return half(2*k, -z95), half(2*k+2, z95)
-}
-
 // Median is the median of a list, NaN of an empty one. The list is sorted.
 func Median(list []float64) float64 {
 	if len(list) == 0 {

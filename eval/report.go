@@ -34,7 +34,7 @@ func share(k, n int) bounded {
 
 // rate is k over n units, k Poisson.
 func rate(k int, n float64) bounded {
-	low, high := Rate(float64(k))
+	low, high := baselines.Poisson95(float64(k))
 	return bounded{number(float64(k) / n), number(low / n), number(high / n)}
 }
 

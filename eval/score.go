@@ -7,6 +7,7 @@ import (
 	"sort"
 	"strings"
 
+	"github.com/wayward-sec/wayward/baselines"
 	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/fleet"
 )
@@ -281,6 +282,6 @@ func Ratio(below, made uint64, nominal float64) (ratio, low, high float64) {
 		return math.NaN(), math.NaN(), math.NaN()
 	}
 	want := nominal * float64(made)
-	low, high = Rate(float64(below))
+	low, high = baselines.Poisson95(float64(below))
 	return float64(below) / want, low / want, high / want
 }

@@ -64,8 +64,8 @@ func Audit(m *baselines.Model, terms *policy.Baseline, each bool) (rows []Row) {
 				Realised: Rounded(float64(below) / baselines.Unit)}
 			if nominal := levels[i] * float64(t.Made) / baselines.Unit; nominal > 0 {
 				k := float64(below) / baselines.Unit
-				low, high := poisson95(k)
-				l.Ratio, l.Low, l.High = ptr(Rounded(k/nominal)), ptr(Rounded(low/nominal)), ptr(Rounded(high/nominal))
+				low, high := baselines.Poisson95(k)
+				l.Ratio, l.Low, l.High = new(Rounded(k/nominal)), new(Rounded(low/nominal)), new(Rounded(high/nominal))
 			}
 			r.Levels = append(r.Levels, l)
 		}
@@ -115,22 +115,6 @@ func verdict(r *Row) string {
 	}
 	return "calibrated"
 }
-
-// poisson95 is the interval that holds the mean of a count in 95 of 100 cases, after Byar (Rothman
-// & Boice 1979). Counts that decay scatter less than whole ones, so it is rather too wide.
-func poisson95(k float64) (low, high float64) {
-	const z = 1.96
-	cube := func(n, sign float64) float64 {
-		x := 1 - 1/(9*n) + sign*z/(3*math.Sqrt(n))
-		return n * x * x * x
-	}
-	if k > 0 {
-		low = max(0, cube(k, -1))
-	}
-	return low, cube(k+1, 1)
-}
-
-func ptr[T any](v T) *T { return &v }
 
 // Rounded leaves six figures: what comes of sums of integers is exact enough, and the same on every
 // machine.

@@ -29,7 +29,7 @@ func shifted(list []Change, part, what string, old, now float64) []Change {
 	}
 	c := Change{Kind: "shifted", Part: part, What: what, Old: terminal.Rough(old), New: terminal.Rough(now)}
 	if old != 0 {
-		c.Factor = ptr(audit.Rounded(now / old))
+		c.Factor = new(audit.Rounded(now / old))
 	}
 	return append(list, c)
 }
@@ -76,5 +76,3 @@ func WriteDifferences(w io.Writer, old, now *View, changes []Change) {
 	}
 	t.Flush()
 }
-
-func ptr[T any](v T) *T { return &v }

@@ -40,7 +40,7 @@ func newEval() *cobra.Command {
 			"judged by what was learned without it. ramps: agents that do a little more each day, for weeks. repeats: the same odd chain every day, until it is\n" +
 			"usual. drift: honest changes. shards: the same findings for 1 worker and 8. cost: CPU with detectors and without, at --agents. data: recorded sessions and\n" +
 			"logs of --data, which the project does not contain. Without a word: all of them.\n" +
-			"All is made up but data, by parameters that stand in package eval; the same options give the same findings. Exit 0 if all gates hold, 1 if one is missed.",
+			"All is made up but data, by parameters that stand in package fleet; the same options give the same findings. Exit 0 if all gates hold, 1 if one is missed.",
 		Example:   "  wayward eval\n  wayward eval clean attacks --seeds 1-2 --only sequence\n  wayward eval --quick\n  wayward eval data --data ../shared/data --json report.json",
 		ValidArgs: eval.Parts,
 		Args:      cobra.OnlyValidArgs,

@@ -17,16 +17,16 @@ import (
 )
 
 func FuzzAcquaintance(f *testing.F) {
-	p := &acquaintance{}
+	p := &agentDay{}
 	p.begin(detectorstest.FirstDay * baselines.DayMS)
 	f.Add(p.Append(nil))
 	for i := range uint64(40) {
-		p.meets(Field(i%uint64(Fields)), i*0x9e3779b97f4a7c15)
+		p.firstToday(Field(i%uint64(Fields)), i*0x9e3779b97f4a7c15)
 	}
 	p.marks = 3
 	f.Add(p.Append(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		var p, q acquaintance
+		var p, q agentDay
 		r := wire.Reader{B: b}
 		if p.Decode(&r); r.Err != nil {
 			return
@@ -39,14 +39,14 @@ func FuzzAcquaintance(f *testing.F) {
 		if q.Decode(&r); r.Err != nil || !bytes.Equal(q.Append(nil), again) {
 			t.Fatal("it does not come back", r.Err)
 		}
-		p.meets(UserField, 5)
+		p.firstToday(UserField, 5)
 	})
 }
 
 func TestAValueCountsOnceADay(t *testing.T) {
 	// As many as agents show on a day, over and over: nearly all count once.
 	rng := rand.New(rand.NewPCG(2, 2))
-	p := &acquaintance{}
+	p := &agentDay{}
 	values := make([]uint64, 80)
 	for i := range values {
 		values[i] = rng.Uint64()
@@ -57,7 +57,7 @@ func TestAValueCountsOnceADay(t *testing.T) {
 		counted := map[uint64]int{}
 		for range 20 {
 			for i, v := range values {
-				if first, _ := p.meets(Field(i%int(Fields)), v); first {
+				if first, _ := p.firstToday(Field(i%int(Fields)), v); first {
 					counted[v]++
 				}
 			}
@@ -75,19 +75,19 @@ func TestAValueCountsOnceADay(t *testing.T) {
 }
 
 func TestMemoryOfAnAgent(t *testing.T) {
-	if n := unsafe.Sizeof(acquaintance{}); n > 32 {
+	if n := unsafe.Sizeof(agentDay{}); n > 32 {
 		t.Errorf("%d B of an agent with one event", n)
 	}
-	if n := unsafe.Sizeof(acquaintance{}) + 256; n > 300 || unsafe.Sizeof(acquaintances{}) > 256 {
+	if n := unsafe.Sizeof(agentDay{}) + 256; n > 300 || unsafe.Sizeof(agentDayDetail{}) > 256 {
 		t.Errorf("%d B of an active agent", n)
 	}
-	p := &acquaintance{}
+	p := &agentDay{}
 	p.begin(detectorstest.FirstDay * baselines.DayMS)
 	p.marks = countedMark
 	for f := range Fields {
-		p.meets(f, uint64(f)+1)
+		p.firstToday(f, uint64(f)+1)
 	}
-	if n := len(p.Append(nil)); n > 32 || p.more != nil {
+	if n := len(p.Append(nil)); n > 32 || p.detail != nil {
 		t.Errorf("%d B on disk of an agent with one event", n)
 	}
 }

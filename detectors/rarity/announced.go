@@ -21,7 +21,7 @@ func (d *rarity) registered(x *detectors.Scene, e *event.Event) {
 	if !detectors.MayAnnounce(e, "") || name == "" {
 		return
 	}
-	p := x.Agent.Ensure(d.slot).(*acquaintance)
+	p := x.Agent.Ensure(d.slot).(*agentDay)
 	switch e.Audit.Action {
 	case "tool_registered", "tool_updated", "config_change":
 		a := detectors.Announcement(e.Audit.After)
@@ -76,30 +76,30 @@ const (
 	maxAnnounced = 16
 )
 
-func (p *acquaintance) announce(t int64, f Field, hash uint64) {
+func (p *agentDay) announce(t int64, f Field, hash uint64) {
 	v := announcedValue{mixed(hash, uint64(f)), t + announcedMS}
-	if p.more == nil {
-		p.more = &acquaintances{}
-		for _, k := range p.few {
+	if p.detail == nil {
+		p.detail = &agentDayDetail{}
+		for _, k := range p.newest {
 			if k != 0 {
-				p.more.note(k)
+				p.detail.add(k)
 			}
 		}
 	}
-	if p.more.told == nil {
-		p.more.told = &[]announcedValue{}
+	if p.detail.announced == nil {
+		p.detail.announced = &[]announcedValue{}
 	}
-	told := slices.DeleteFunc(*p.more.told, func(o announcedValue) bool { return o.key == v.key || o.until < t })
+	told := slices.DeleteFunc(*p.detail.announced, func(o announcedValue) bool { return o.key == v.key || o.until < t })
 	if len(told) == maxAnnounced {
 		told = slices.Delete(told, 0, 1)
 	}
-	*p.more.told = append(told, v)
+	*p.detail.announced = append(told, v)
 }
 
-func (p *acquaintance) announced(t int64, f Field, hash uint64) bool {
-	if p.more == nil || p.more.told == nil {
+func (p *agentDay) announced(t int64, f Field, hash uint64) bool {
+	if p.detail == nil || p.detail.announced == nil {
 		return false
 	}
 	key := mixed(hash, uint64(f))
-	return slices.ContainsFunc(*p.more.told, func(o announcedValue) bool { return o.key == key && t <= o.until })
+	return slices.ContainsFunc(*p.detail.announced, func(o announcedValue) bool { return o.key == key && t <= o.until })
 }

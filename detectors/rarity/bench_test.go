@@ -87,5 +87,5 @@ func BenchmarkRarity(b *testing.B) {
 	// on a machine that others use
 	b.ReportMetric(float64(detectorstest.CPU()-busy)/float64(b.N), "cpu-ns/op")
 	b.ReportMetric(float64(bytes)/agents, "disk-B/agent")
-	b.ReportMetric(float64(unsafe.Sizeof(acquaintance{})+unsafe.Sizeof(acquaintances{})), "B/agent")
+	b.ReportMetric(float64(unsafe.Sizeof(agentDay{})+unsafe.Sizeof(agentDayDetail{})), "B/agent")
 }

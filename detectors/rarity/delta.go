@@ -7,7 +7,7 @@ import (
 	"github.com/wayward-sec/wayward/baselines"
 )
 
-// RarityDelta is what one day adds to a RarityModel. Each agent counts a value once a day.
+// Delta is what one day adds to a Model. Each agent counts a value once a day.
 type Delta struct {
 	Days  uint64                // agents that made any call
 	Worse [Circumstances]uint64 // agents to whom it happened

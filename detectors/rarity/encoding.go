@@ -29,11 +29,11 @@ func (v *Model) Append(b []byte) []byte {
 		b = binary.AppendUvarint(b, o.Days)
 		b = binary.AppendUvarint(b, uint64(o.Recent))
 		b = binary.AppendUvarint(b, uint64(o.Last))
-		flags := byte(b2i(o.Open)) | byte(b2i(o.buckets != nil))<<1
+		flags := byte(b2i(o.Open)) | byte(b2i(o.prunedDays != nil))<<1
 		b = append(b, flags)
-		b = binary.AppendUvarint(b, o.spilled)
-		if o.buckets != nil {
-			for _, d := range o.buckets {
+		b = binary.AppendUvarint(b, o.prunedSingles)
+		if o.prunedDays != nil {
+			for _, d := range o.prunedDays {
 				b = binary.AppendUvarint(b, uint64(d))
 			}
 		}
@@ -45,7 +45,7 @@ func (v *Model) Append(b []byte) []byte {
 	b = binary.AppendUvarint(b, uint64(len(v.Quarantine)))
 	for i := range v.Quarantine {
 		q := &v.Quarantine[i]
-		b = append(b, byte(q.Field), byte(b2i(q.Sink))|byte(b2i(q.Rejected))<<1|byte(b2i(q.settled))<<2, q.Judged)
+		b = append(b, byte(q.Field), byte(b2i(q.Sink))|byte(b2i(q.Rejected))<<1|byte(b2i(q.counted))<<2, q.Judged)
 		b = q.Value.append(b, q.Field)
 		b = binary.BigEndian.AppendUint64(b, q.Agents)
 		b = binary.AppendUvarint(b, uint64(q.Most))
@@ -86,15 +86,15 @@ func (v *Model) Decode(r *wire.Reader) {
 		if flags > 3 {
 			r.Fail()
 		}
-		o.Open, o.spilled = flags&1 != 0, readCount(r)
+		o.Open, o.prunedSingles = flags&1 != 0, readCount(r)
 		if flags&2 != 0 && r.Err == nil {
-			o.buckets = make([]uint16, maxValues)
-			for i := range o.buckets {
+			o.prunedDays = make([]uint16, maxValues)
+			for i := range o.prunedDays {
 				d := r.Uvarint()
 				if d > math.MaxUint16 {
 					r.Fail()
 				}
-				o.buckets[i] = uint16(d)
+				o.prunedDays[i] = uint16(d)
 			}
 		}
 		n := r.Len()
@@ -127,7 +127,7 @@ func (v *Model) Decode(r *wire.Reader) {
 			r.Fail()
 			return
 		}
-		q.Sink, q.Rejected, q.settled, q.Judged = flags&1 != 0, flags&2 != 0, flags&4 != 0, r.Byte()
+		q.Sink, q.Rejected, q.counted, q.Judged = flags&1 != 0, flags&2 != 0, flags&4 != 0, r.Byte()
 		q.Value.decode(r, q.Field)
 		q.Agents, q.Most, q.Days = r.Uint64(), r.Uvarint32(), r.Uvarint32()
 		if k := len(v.Quarantine); k > 0 && cmp.Or(cmp.Compare(v.Quarantine[k-1].Field, q.Field),

@@ -17,8 +17,8 @@ const maxUnknown = 8
 // maxAlso bounds what a sentence says to be new besides.
 const maxAlso = 3
 
-// rarities say of each field how a finding is titled and what its values are called.
-var rarities = [Fields]struct {
+// fieldTexts say of each field how a finding is titled and what its values are called.
+var fieldTexts = [Fields]struct {
 	title, many string
 	tags        []string
 }{
@@ -34,17 +34,17 @@ var rarities = [Fields]struct {
 	{"First hand-off or message to an agent", "receivers", []string{"ASI07", "ASI10"}},
 }
 
-// reaches are words for what a call of a class is to its destination.
-var reaches = map[event.Class]string{event.Pay: "payment to", event.Send: "message to", event.Grant: "grant to",
+// reachTexts are words for what a call of a class is to its destination.
+var reachTexts = map[event.Class]string{event.Pay: "payment to", event.Send: "message to", event.Grant: "grant to",
 	event.Delegate: "hand-off to", event.Read: "read from", event.Write: "write to",
 	event.Delete: "deletion at", event.Exec: "execution at", event.Approve: "approval for"}
 
-// tell records what is new about an event: one finding for each value of an agent. worst is what it
-// is named after.
-func (d *rarity) tell(x *detectors.Scene, e *event.Event, p *acquaintance, m *Model, worst *novelty,
+// report records what is new about an event: one finding for each value of an agent. worst is what
+// it is named after.
+func (d *rarity) report(x *detectors.Scene, e *event.Event, p *agentDay, m *Model, worst *novelty,
 	joint float64, alert bool) {
-	if p.more == nil {
-		p.more = &acquaintances{}
+	if p.detail == nil {
+		p.detail = &agentDayDetail{}
 	}
 	f := worst.field
 	kind := uint64(f) << 1
@@ -53,7 +53,7 @@ func (d *rarity) tell(x *detectors.Scene, e *event.Event, p *acquaintance, m *Mo
 	}
 	const kinds = 0x1f
 	what := mixed(worst.hash, uint64(f))&^kinds | kind
-	open := &p.more.open
+	open := &p.detail.open
 	same, full := -1, len(*open) >= maxUnknown
 	for i := range *open {
 		if (*open)[i].What == what {
@@ -79,7 +79,7 @@ func (d *rarity) tell(x *detectors.Scene, e *event.Event, p *acquaintance, m *Mo
 	}
 	out := x.NewAnomaly("rarity", f.Test(), f.String(), joint, alert)
 	out.Activity = activity
-	r := &rarities[f]
+	r := &fieldTexts[f]
 	out.Title, out.Tags = r.title, r.tags
 	out.Why = d.why(x, e, m, worst, joint)
 	switch {
@@ -130,7 +130,7 @@ func (d *rarity) why(x *detectors.Scene, e *event.Event, m *Model, worst *novelt
 	}
 	o := &m.Of[worst.field]
 	b.WriteString("; " + event.Thousands(int64(m.Support())) + " agent-days" + whose + " know " +
-		strconv.Itoa(len(o.Values)) + " " + rarities[worst.field].many)
+		strconv.Itoa(len(o.Values)) + " " + fieldTexts[worst.field].many)
 	b.WriteString(", a new one comes on " + shareOf(m.New(worst.field)) + " of them")
 	if worst.worst < Circumstances {
 		b.WriteString(", " + [...]string{"and is sent, paid or granted something",
@@ -161,7 +161,7 @@ func (d *rarity) why(x *detectors.Scene, e *event.Event, m *Model, worst *novelt
 // what says what is new.
 func (d *rarity) what(x *detectors.Scene, e *event.Event, n *novelty) string {
 	q := func(s string) string { return strconv.Quote(detectors.Short(s)) }
-	reach := reaches[e.Tool.Class]
+	reach := reachTexts[e.Tool.Class]
 	if reach == "" {
 		reach = "contact with"
 	}

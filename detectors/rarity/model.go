@@ -24,8 +24,8 @@ const (
 	maxValues     = 4096 // of a field; beyond, the field is open
 	maxQuarantine = 1024
 	forgetDays    = 180 // after which a value that nobody showed is forgotten
-	graceDays     = 30  // … one in quarantine
-	objectDays    = 14  // that people have to say that what they were called for was no false alarm
+	graceDays     = 30  // after which a value in quarantine that nobody showed is forgotten
+	objectionDays = 14  // that people have to reject what they were called for
 	declaredFor   = 3   // agent-days that a declaration is worth
 	// Vocabularies last longer than habits: with the 14 days of volumes a persona of four agents
 	// would never have enough support, while what changes of late is what Recent is for.
@@ -45,9 +45,9 @@ const (
 // threshold must not use up the budget of the others (Tarone 1990).
 const Odd = 0.01
 
-// RarityModel is what was learned about what agents of a persona use and touch: for each field the
-// values seen, counted in agent-days, from which Good and Turing's estimate gives how often an
-// agent-day brings a new one (science §4).
+// Model is what was learned about what agents of a persona use and touch: for each field the values
+// seen, counted in agent-days. From these counts Good and Turing's estimate gives how often an
+// agent-day brings a new value (science §4).
 //
 // An agent-day without a field counts as one that brings nothing new: what is tested is whether the
 // day of an agent brings something new, so the denominator is all days on which it did anything.
@@ -100,7 +100,7 @@ func (v *Model) Known(f Field, hash uint64) bool {
 			case k:
 				return true
 			case 0:
-				return v.Of[f].buckets != nil && v.spilt(f, hash)
+				return v.Of[f].prunedDays != nil && v.mayBePruned(f, hash)
 			}
 		}
 	}
@@ -111,10 +111,10 @@ func keyOf(f Field, hash uint64) uint64 {
 	return max((hash^uint64(f+1)*0x9e3779b97f4a7c15)*0xd6e8feb86659fd93, 1)
 }
 
-// spilt tells whether a value that is not kept may have been seen: another of its bucket may be
-// meant.
-func (v *Model) spilt(f Field, hash uint64) bool {
-	last := v.Of[f].buckets[hash%maxValues]
+// mayBePruned tells whether a value that is not kept may have been seen: another of its bucket may
+// be meant.
+func (v *Model) mayBePruned(f Field, hash uint64) bool {
+	last := v.Of[f].prunedDays[hash%maxValues]
 	return last != 0 && v.day-int64(last) <= forgetDays
 }
 
@@ -146,7 +146,7 @@ func (v *Model) Learn(m *baselines.Model, part baselines.DeltaPart, terms baseli
 	for f := range Fields {
 		o, n := &v.Of[f], &d.of[f]
 		o.Days = baselines.Decayed(o.Days, halfLife60) + min(n.Days, maxDay)*baselines.Unit
-		o.spilled = baselines.Decayed(o.spilled, halfLife60)
+		o.prunedSingles = baselines.Decayed(o.prunedSingles, halfLife60)
 		if d.Days > 0 {
 			o.Recent = uint32(min(mul32(uint64(o.Recent), passed)+mul32(ratio32(n.New, d.Days), one-passed), one-1))
 		}
@@ -156,7 +156,7 @@ func (v *Model) Learn(m *baselines.Model, part baselines.DeltaPart, terms baseli
 			o.Open = true
 		}
 	}
-	v.settle(m, day, terms)
+	v.reviewQuarantine(m, day, terms)
 	v.derive(m.Day)
 	for f := range Fields {
 		v.Of[f].estimate(v.Days)
@@ -189,7 +189,7 @@ func (v *Model) learn(f Field, seen []Sighting, day int32, terms baselines.Terms
 			}
 			continue
 		}
-		at, held := v.heldAt(f, s.Hash)
+		at, held := v.quarantineIndex(f, s.Hash)
 		if terms.Approved || s.Declared && !(held && v.Quarantine[at].Rejected) {
 			x.Count = baselines.AddSaturating32(x.Count, s.Held)
 			if held {
@@ -266,17 +266,18 @@ func (v *Model) derive(day int64) {
 		v.made[baselines.DestinationTest] = max(v.made[baselines.DestinationTest], 1)
 		v.made[baselines.ToolTest] = max(v.made[baselines.ToolTest], 1)
 	}
-	if v.keys == nil && slices.ContainsFunc(v.Of[:], func(o Vocabulary) bool { return o.buckets != nil }) {
-		v.keys = make([]uint64, 1) // so that buckets are looked at
+	if v.keys == nil && slices.ContainsFunc(v.Of[:], func(o Vocabulary) bool { return o.prunedDays != nil }) {
+		v.keys = make([]uint64, 1) // so that prunedDays is looked at
 	}
 }
 
-// RaritySlot is the slot of the parts.
+// Slot is the slot of the detector's parts in state.
 const Slot = 8
 
 var emptyModel Model
 
-// RarityOf is the part of a model; never nil, and not to be changed.
+// ModelOf is what a baseline has learned for this detector. It is never nil and must not be
+// changed.
 func ModelOf(m *baselines.Model) *Model {
 	if p, ok := m.Part(Slot).(*Model); ok {
 		return p
@@ -284,7 +285,7 @@ func ModelOf(m *baselines.Model) *Model {
 	return &emptyModel
 }
 
-// RarityDeltaOf is the part of a delta.
+// DeltaOf is what a day adds for this detector; it is made if there is none.
 func DeltaOf(d *baselines.Delta) *Delta {
 	if p, ok := d.Part(Slot).(*Delta); ok {
 		return p

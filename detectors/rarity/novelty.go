@@ -14,9 +14,9 @@ type novelty struct {
 	wide  bool         // new to the whole tenant
 }
 
-// gather puts into fresh what is new and says something, with the probability that a day brings
+// gatherNew puts into fresh what is new and says something, with the probability that a day brings
 // something new there.
-func (d *rarity) gather(x *detectors.Scene, e *event.Event, p *acquaintance, m, prior *Model) {
+func (d *rarity) gatherNew(x *detectors.Scene, e *event.Event, p *agentDay, m, prior *Model) {
 	d.fresh = d.fresh[:0]
 	var isNew [Fields]bool
 	var newDomains uint64
@@ -90,8 +90,8 @@ func (d *rarity) changed(x *detectors.Scene, e *event.Event, m *Model) bool {
 		e.Tool.Server).Hash != e.Tool.DefinitionHash
 }
 
-// worsen takes a smaller probability if what is new is also worse.
-func (d *rarity) worsen(n *novelty, m *Model, e *event.Event, classes uint16, tainted *int) {
+// weighCircumstances takes a smaller probability if what is new is also worse.
+func (d *rarity) weighCircumstances(n *novelty, m *Model, e *event.Event, classes uint16, tainted *int) {
 	take := func(c Circumstance) {
 		n.judged |= 2 << c
 		if p := m.Happens(c); p < n.p {

@@ -36,15 +36,15 @@ func fromTool(e *event.Event) bool {
 		if args == nil {
 			return true
 		}
-		if to != "" && holds(follow(args, path), to) {
+		if to != "" && containsText(valueAt(args, path), to) {
 			return true
 		}
 	}
 	return false
 }
 
-// follow goes along a path such as to, $.to[0].address or /to/0.
-func follow(v any, path string) any {
+// valueAt is the value at the end of a path such as to, $.to[0].address or /to/0.
+func valueAt(v any, path string) any {
 	parts := strings.FieldsFunc(path, func(r rune) bool { return strings.ContainsRune(".[]/'\"", r) })
 	if len(parts) > 0 && (parts[0] == "$" || parts[0] == "args") {
 		if m, ok := v.(map[string]any); !ok || m[parts[0]] == nil {
@@ -74,15 +74,15 @@ func follow(v any, path string) any {
 	return v
 }
 
-// holds tells whether a text, or one in a list, has the destination in it, or is part of it.
-func holds(v any, to string) bool {
+// containsText tells whether a text, or one in a list, contains the destination or is part of it.
+func containsText(v any, to string) bool {
 	switch w := v.(type) {
 	case string:
 		s := strings.ToLower(strings.TrimSpace(w))
 		return s != "" && (strings.Contains(s, to) || len(s) >= 4 && strings.Contains(to, s))
 	case []any:
 		for _, o := range w {
-			if s, ok := o.(string); ok && holds(s, to) {
+			if s, ok := o.(string); ok && containsText(s, to) {
 				return true
 			}
 		}

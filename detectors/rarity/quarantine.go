@@ -18,7 +18,7 @@ type Quarantined struct {
 	Sink     bool   // never accepted without a person
 	Rejected bool   // never accepted
 	Judged   uint8  // as of a Sighting
-	settled  bool   // it has been counted as something new that happens
+	counted  bool   // it has been counted as something new that happens
 	Agents   uint64 // bit per hash of an agent
 	Most     uint32 // agents on one day
 	Days     uint32
@@ -36,14 +36,14 @@ func itemOf(f Field, v *Value) string {
 
 // Held returns the quarantined value, or nil.
 func (v *Model) Held(f Field, hash uint64) *Quarantined {
-	i, found := v.heldAt(f, hash)
+	i, found := v.quarantineIndex(f, hash)
 	if !found {
 		return nil
 	}
 	return &v.Quarantine[i]
 }
 
-func (v *Model) heldAt(f Field, hash uint64) (int, bool) {
+func (v *Model) quarantineIndex(f Field, hash uint64) (int, bool) {
 	return slices.BinarySearchFunc(v.Quarantine, 0, func(q Quarantined, _ int) int {
 		return cmp.Or(cmp.Compare(q.Field, f), cmp.Compare(q.Hash, hash))
 	})
@@ -85,23 +85,23 @@ func (v *Model) Reject(item string) bool {
 	return done
 }
 
-// settle accepts what enough agents have shown on enough days, and forgets what nobody shows any
-// more.
+// reviewQuarantine accepts what enough agents have shown on enough days, and forgets what nobody
+// shows any more.
 //
 // What called somebody is not learned, so where something new comes often the probability of it
 // would stay too low for ever, and the alerts beyond their budget. Hence what nobody rejected in 14
 // days counts as something new that happens, though the value itself stays unknown. Whoever wants
 // to drown what is new in that has to be an alert first, several times, and be overlooked for two
 // weeks.
-func (v *Model) settle(m *baselines.Model, day int32, terms baselines.Terms) {
+func (v *Model) reviewQuarantine(m *baselines.Model, day int32, terms baselines.Terms) {
 	for i := range v.Quarantine {
 		q := &v.Quarantine[i]
-		if q.settled || q.Rejected || day-q.First < objectDays {
+		if q.counted || q.Rejected || day-q.First < objectionDays {
 			continue
 		}
-		q.settled = true
+		q.counted = true
 		if q.Judged != 0 {
-			v.Of[q.Field].spilled += weight(day, q.First)
+			v.Of[q.Field].prunedSingles += weight(day, q.First)
 		}
 		for c := range v.Worse {
 			if q.Judged&(2<<c) != 0 {

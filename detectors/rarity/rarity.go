@@ -1,3 +1,9 @@
+// Package rarity is the detector of new things: it says when an agent uses or reaches what no agent
+// of its persona has. What was learned is a Model: the values seen of each Field, with the estimate
+// how often a new one comes.
+//
+// It must never know Kafka, a clock or another detector. Begin with rarity.Observe in this file,
+// then read vocabulary.go for the estimate, and novelty.go for what counts as new.
 package rarity
 
 import (
@@ -10,8 +16,8 @@ import (
 	"github.com/wayward-sec/wayward/policy"
 )
 
-// rarity says when an agent uses or reaches what no agent of its persona has: a tool, a tool for an
-// intent, a server, a definition of a tool, a destination, a class of resources, a user, another
+// rarity says when an agent uses or reachTexts what no agent of its persona has: a tool, a tool for
+// an intent, a server, a definition of a tool, a destination, a class of resources, a user, another
 // agent.
 //
 // The unit is an agent's day. A test asks of one field whether the day brings something new, so
@@ -21,17 +27,17 @@ import (
 // smaller probability that the persona's days bring that: no further test. All that is new about
 // one event is one finding; the p-values of its fields are joined by Cauchy.
 //
-// What an event that called somebody brought is held in quarantine (baselines.Quarantined); all
+// What an event that called somebody brought is held in quarantine (see Quarantined); all
 // else is known from the next day on.
 type rarity struct {
 	slot    byte
 	set     *policy.Set
-	values  []value
-	fresh   []novelty
-	ps      []float64
+	values  []value   // of the event under observation
+	fresh   []novelty // of them, what is new
+	ps      []float64 // p-values to be joined
 	domains []string
 	shape   shape
-	known   memo.Cache[uint64, string] // of a shape all of which a model knows: the hash of that model
+	known   memo.Cache[uint64, string] // by shape: the hash of a model that knows all its values
 }
 
 func newRarity(slot byte, set *policy.Set) detectors.Detector {
@@ -55,7 +61,7 @@ func (d *rarity) Observe(x *detectors.Scene, e *event.Event) {
 	if e.Kind != event.ToolCall && to == "" {
 		return
 	}
-	p := x.Agent.Ensure(d.slot).(*acquaintance)
+	p := x.Agent.Ensure(d.slot).(*agentDay)
 	p.begin(x.Time)
 	var m *Model
 	if x.Base != nil {
@@ -73,17 +79,17 @@ func (d *rarity) Observe(x *detectors.Scene, e *event.Event) {
 		p.marks |= countedMark
 		DeltaOf(x.Delta).Days++
 	}
-	whole := -1 // how many of the values are of the shape, if they have to be looked at
-	// of them, that all have been counted today, if they are known: what the page says must not
-	// depend on what the panel happens to remember
-	counted := 0
+	// whole is how many of the values are of the shape, if these have to be looked at one by one;
+	// else -1. counted is how many of them were counted today if they are known. The agent's page
+	// must not depend on which shapes this detector happens to remember.
+	whole, counted := -1, 0
 	if e.Kind == event.ToolCall {
-		d.hash(e)
-		showed := learn && p.showed(d.shape.all)
+		d.hashShape(e)
+		shapeCounted := learn && p.shapeCounted(d.shape.all)
 		if model, ok := d.known.Get(d.shape.all, d.shape.all); m == nil || !ok || model != x.Base.Hash() ||
-			learn && !showed {
-			d.spread(e)
-			if whole = len(d.values); showed {
+			learn && !shapeCounted {
+			d.addShape(e)
+			if whole = len(d.values); shapeCounted {
 				counted = whole
 			}
 		}
@@ -95,21 +101,21 @@ func (d *rarity) Observe(x *detectors.Scene, e *event.Event) {
 		}
 	}
 	if to != "" {
-		d.edge(e, to)
+		d.addEdge(e, to)
 	}
 	fresh := false
 	for i := range d.values {
 		v := &d.values[i]
 		if v.known = m != nil && m.Known(v.field, v.hash); !v.known {
 			fresh = true
-			whole = min(whole, i) // so that it is less than it was if it is one of the shape's
+			whole = min(whole, i) // a new value of the shape: the shape is not known as a whole
 		} else if learn && i >= counted {
 			d.learn(x, e, p, v, false)
 		}
 		if i+1 == whole && m != nil {
 			d.known.Put(d.shape.all, d.shape.all, x.Base.Hash())
 			if learn {
-				p.shows(d.shape.all)
+				p.markShapeCounted(d.shape.all)
 			}
 		}
 	}
@@ -128,9 +134,9 @@ func (d *rarity) Observe(x *detectors.Scene, e *event.Event) {
 }
 
 // learn counts a value once a day.
-func (d *rarity) learn(x *detectors.Scene, e *event.Event, p *acquaintance, v *value, held bool) {
-	first, of := p.meets(v.field, v.hash)
-	if of {
+func (d *rarity) learn(x *detectors.Scene, e *event.Event, p *agentDay, v *value, held bool) {
+	first, firstOfField := p.firstToday(v.field, v.hash)
+	if firstOfField {
 		DeltaOf(x.Delta).Appear(v.field)
 	}
 	if !first {
@@ -161,7 +167,7 @@ func (d *rarity) learn(x *detectors.Scene, e *event.Event, p *acquaintance, v *v
 }
 
 // judge looks at what is new about an event and says whether somebody is called for it.
-func (d *rarity) judge(x *detectors.Scene, e *event.Event, p *acquaintance, m *Model, learn bool) (alert bool) {
+func (d *rarity) judge(x *detectors.Scene, e *event.Event, p *agentDay, m *Model, learn bool) (alert bool) {
 	var prior *Model
 	if x.Base.Prior != nil && ModelOf(x.Base.Prior).Ready() {
 		prior = ModelOf(x.Base.Prior)
@@ -169,7 +175,7 @@ func (d *rarity) judge(x *detectors.Scene, e *event.Event, p *acquaintance, m *M
 	if !m.Ready() && prior == nil {
 		return false
 	}
-	d.gather(x, e, p, m, prior)
+	d.gatherNew(x, e, p, m, prior)
 	if len(d.fresh) == 0 {
 		return false
 	}
@@ -177,7 +183,7 @@ func (d *rarity) judge(x *detectors.Scene, e *event.Event, p *acquaintance, m *M
 	if m.Ready() {
 		tainted := -1 // not looked at yet
 		for i := range d.fresh {
-			d.worsen(&d.fresh[i], m, e, classes, &tainted)
+			d.weighCircumstances(&d.fresh[i], m, e, classes, &tainted)
 		}
 	}
 	d.ps = d.ps[:0]
@@ -190,27 +196,27 @@ func (d *rarity) judge(x *detectors.Scene, e *event.Event, p *acquaintance, m *M
 			}
 		}
 	}
-	tell, joint := false, 1.0
+	report, joint := false, 1.0
 	if worst >= 0 {
 		if joint = d.ps[0]; len(d.ps) > 1 {
 			joint = baselines.Cauchy(d.ps...)
 		}
 		x.Odd[d.slot] = joint
-		tell, alert = x.Weigh(d.fresh[worst].field.Test(), joint)
+		report, alert = x.Weigh(d.fresh[worst].field.Test(), joint)
 		alert = alert && m.Ready()
 	}
 	if m.Ready() {
-		d.count(x, p, m, learn && !alert)
+		d.countDay(x, p, m, learn && !alert)
 	}
-	if tell {
-		d.tell(x, e, p, m, &d.fresh[worst], joint, alert)
+	if report {
+		d.report(x, e, p, m, &d.fresh[worst], joint, alert)
 	}
 	return alert
 }
 
-// count notes what the day of the agent brought, once: for the audit always, for what is usual if
-// it may be learned.
-func (d *rarity) count(x *detectors.Scene, p *acquaintance, m *Model, learn bool) {
+// countDay notes what the day of the agent brought, once: for the audit always, for what is usual
+// if it may be learned.
+func (d *rarity) countDay(x *detectors.Scene, p *agentDay, m *Model, learn bool) {
 	for i := range d.fresh {
 		n := &d.fresh[i]
 		if bit := uint16(1) << n.field; p.marks&bit == 0 {
@@ -241,7 +247,7 @@ var Kind = detectors.Kind{
 	Name: "rarity",
 	Slot: Slot,
 	New:  newRarity,
-	Part: func() detectors.Part { return new(acquaintance) },
+	Part: func() detectors.Part { return new(agentDay) },
 	Learns: baselines.PartKind{
 		Unframed: true,
 		Delta:    func() baselines.DeltaPart { return new(Delta) },

@@ -10,8 +10,8 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// shape are hashes of what an event shows but for its user and its address: most events of an agent
-// have one of a few dozens.
+// shape holds the hashes of what an event shows, without its user and its address. Most events of
+// an agent have one of a few dozen shapes, so a shape whose values are all known is looked at once.
 type shape struct {
 	all                                      uint64
 	tool, pair, server, definition, resource uint64 // 0: it has none
@@ -24,7 +24,8 @@ type value struct {
 	field  Field
 	domain uint8 // index of its domain
 	known  bool
-	// judged: it is new by itself, 1, and in a circumstance, 2<<c: see baselines.Sighting.
+	// judged is 1 if it is new by itself, and has bit 2<<c if it is new in circumstance c: see
+	// Sighting.
 	judged uint8
 }
 
@@ -41,7 +42,7 @@ func mixed(a, b uint64) uint64 {
 	return (h ^ h>>32 ^ b) * 0x9e3779b97f4a7c15
 }
 
-// folded hashes a text in any case.
+// Folded hashes a text, without regard to upper and lower case of ASCII letters.
 func Folded(s string) uint64 {
 	for i := range len(s) {
 		if c := s[i]; 'A' <= c && c <= 'Z' {
@@ -66,8 +67,8 @@ func (d *rarity) add(f Field, hash uint64) {
 	d.values = append(d.values, value{hash: hash, field: f})
 }
 
-// hash takes the hashes of a tool call's shape.
-func (d *rarity) hash(e *event.Event) {
+// hashShape sets the hashes of a tool call's shape.
+func (d *rarity) hashShape(e *event.Event) {
 	t, k := &e.Tool, &d.shape
 	*k = shape{tool: xxhash.Sum64String(t.Name)}
 	all, of := k.tool, k.tool
@@ -109,7 +110,7 @@ func (d *rarity) hash(e *event.Event) {
 	k.all = max(all, 1)
 }
 
-// resourceHash is the hash of what kind of resource it is, and where.
+// ResourceHash is the hash of what kind of resource it is, and where.
 func ResourceHash(r *event.Resource) uint64 {
 	h := mixed(xxhash.Sum64String(r.Type), xxhash.Sum64String(r.Environment))
 	for _, l := range r.Labels {
@@ -129,8 +130,8 @@ func domainHash(domain, kind string) uint64 {
 	return Folded(domain)
 }
 
-// spread gathers the values of the shape.
-func (d *rarity) spread(e *event.Event) {
+// addShape adds the values of the shape.
+func (d *rarity) addShape(e *event.Event) {
 	k := &d.shape
 	d.add(ToolField, k.tool)
 	if k.pair != 0 {
@@ -170,8 +171,8 @@ func recipient(e *event.Event) string {
 	return to
 }
 
-// edge gathers to whom the event goes: to which persona, if a persona lists the agent.
-func (d *rarity) edge(e *event.Event, to string) {
+// addEdge adds to whom the event goes: the persona that lists the receiver, else the agent itself.
+func (d *rarity) addEdge(e *event.Event, to string) {
 	if persona := d.set.PersonaOf(e.Tenant, to); persona != "" {
 		d.add(EdgeField, mixed(2, xxhash.Sum64String(persona)))
 		return

@@ -31,10 +31,10 @@ type Vocabulary struct {
 	Last   uint32  // probability that an agent-day brings something new, likewise; 0: too young to say
 	Open   bool    // there are more values than are kept
 	Values []Value // by hash
-	// spilled are agent-days of values that were seen once and are not kept, or not known yet,
-	// decaying, in Units; buckets the last days, by hash, of values not kept.
-	spilled uint64
-	buckets []uint16
+	// prunedSingles are agent-days of values that were seen once and are not kept, or not known
+	// yet, decaying, in Units; prunedDays the last days, by hash, of values not kept.
+	prunedSingles uint64
+	prunedDays    []uint16
 
 	// Derived.
 	once, twice int    // values seen on one agent-day, and on two
@@ -89,8 +89,8 @@ func (o *Vocabulary) prune(day int32) {
 		return
 	}
 	o.Open = true
-	if o.buckets == nil {
-		o.buckets = make([]uint16, maxValues)
+	if o.prunedDays == nil {
+		o.prunedDays = make([]uint16, maxValues)
 	}
 	order := slices.Clone(o.Values)
 	slices.SortFunc(order, func(a, b Value) int {
@@ -99,10 +99,10 @@ func (o *Vocabulary) prune(day int32) {
 	})
 	for i := range order[maxValues:] {
 		x := &order[maxValues+i]
-		b := &o.buckets[x.Hash%maxValues]
+		b := &o.prunedDays[x.Hash%maxValues]
 		*b = max(*b, uint16(x.Last))
 		if x.Count == 1 {
-			o.spilled += weight(day, x.Last)
+			o.prunedSingles += weight(day, x.Last)
 		}
 	}
 	o.Values = order[:maxValues:maxValues]
@@ -136,7 +136,7 @@ func (o *Vocabulary) estimate(days uint64) {
 		o.Last = 0
 		return
 	}
-	n1 := o.singles + o.spilled
+	n1 := o.singles + o.prunedSingles
 	p := ratio32(n1+baselines.Unit/2, days+baselines.Unit)
 	if days < boundDays*baselines.Unit {
 		a := float64(n1)/baselines.Unit + 1

@@ -23,22 +23,22 @@ type Chain struct {
 	kinds []Step // different ones
 	// into kinds: the first maxSteps, then a ring of the newest; lost if there was no more room
 	steps []uint8
-	walk
+	history
 	scored            uint32 // steps
 	cusum, high, peak int32  // cumulative sum now, its highest, the most surprising step; in 1/1024 bits
 	top               float32
-	sum               int64  // of clipped bits
-	exits             *exits // of a session that left the first stratum
-	cost              int32  // of the last step
-	over              bool   // the end was pushed
+	sum               int64       // of clipped bits
+	strataBins        *strataBins // of a session that left the first stratum
+	cost              int32       // of the last step
+	over              bool        // the end was pushed
 }
 
-// exits are the bins that the statistics had come to at the end of each stratum.
-type exits struct {
+// strataBins are the bins that the statistics had come to at the end of each stratum.
+type strataBins struct {
 	of [strata - 1][seqStats]uint16
 }
 
-const lost = 255
+const notKept = 255
 
 // Reset makes it a session that has not begun, in the memory that it has.
 func (c *Chain) Reset() { *c = Chain{kinds: c.kinds[:0], steps: c.steps[:0]} }
@@ -62,7 +62,7 @@ func (c *Chain) End(m *Model) bool {
 	}
 	c.over = true
 	intent := uint32(0)
-	if i := c.at(int(c.n) - 1); i != lost {
+	if i := c.at(int(c.n) - 1); i != notKept {
 		intent = c.kinds[i].Intent
 	}
 	return c.Push(m, Step{Call: endSymbol, Class: endSymbol, Intent: intent})
@@ -77,7 +77,7 @@ func (c *Chain) Steps() int {
 }
 
 func (c *Chain) score(m *Model, s Step) bool {
-	b := m.cost(&c.walk, s)
+	b := m.cost(&c.history, s)
 	c.cost = b
 	c.scored++
 	c.peak = max(c.peak, b)
@@ -88,10 +88,10 @@ func (c *Chain) score(m *Model, s Step) bool {
 	n := c.n + 1
 	k := stratum(n)
 	if k < strata-1 && n == strataEnds[k] {
-		if c.exits == nil {
-			c.exits = new(exits)
+		if c.strataBins == nil {
+			c.strataBins = new(strataBins)
 		}
-		c.exits.of[k] = c.bins()
+		c.strataBins.of[k] = c.bins()
 	}
 	t := &m.terms[k]
 	if t[peakStat] == nil {
@@ -132,7 +132,7 @@ func (c *Chain) bins() [seqStats]uint16 {
 	return [...]uint16{uint16(peakBin(c.peak)), uint16(cusumBin(c.high)), uint16(meanBin(c.sum, c.scored))}
 }
 
-// note remembers the step for learning and for telling.
+// note remembers the step for learning and for explanations.
 func (c *Chain) note(s Step) {
 	i := slices.Index(c.kinds, s)
 	switch {
@@ -144,7 +144,7 @@ func (c *Chain) note(s Step) {
 		}
 		c.kinds = append(c.kinds, s)
 	default:
-		i = lost
+		i = notKept
 	}
 	at := c.place(int(c.n))
 	if at < len(c.steps) {
@@ -167,7 +167,7 @@ func (c *Chain) place(i int) int {
 // at is which of kinds step i was, or lost.
 func (c *Chain) at(i int) int {
 	if i >= maxSteps && i < int(c.n)-newest {
-		return lost
+		return notKept
 	}
 	return int(c.steps[c.place(i)])
 }
@@ -175,13 +175,13 @@ func (c *Chain) at(i int) int {
 // learnable is how many steps from the first on are remembered.
 func (c *Chain) learnable() int {
 	n := min(int(c.n), maxSteps)
-	if i := slices.Index(c.steps[:n], lost); i >= 0 {
+	if i := slices.Index(c.steps[:n], notKept); i >= 0 {
 		return i
 	}
 	return n
 }
 
-// OddBits is the surprise from which a step is told as odd: less likely than 1 in 64.
+// OddBits is the surprise from which a step counts as odd: less likely than 1 in 64.
 const OddBits = 6
 
 // Odd tells whether the last step was odd.
@@ -261,12 +261,12 @@ func (c *Chain) Append(b []byte) []byte {
 	if c.over {
 		flags |= 1
 	}
-	if c.exits != nil {
+	if c.strataBins != nil {
 		flags |= 2
 	}
 	b = append(b, flags)
-	if c.exits != nil {
-		for _, e := range c.exits.of {
+	if c.strataBins != nil {
+		for _, e := range c.strataBins.of {
 			for _, v := range e {
 				b = binary.LittleEndian.AppendUint16(b, v)
 			}
@@ -306,11 +306,11 @@ func (c *Chain) Decode(r *wire.Reader) {
 	flags := r.Byte()
 	c.over, c.sinks = flags&1 != 0, flags>>2
 	if flags&2 != 0 {
-		c.exits = new(exits)
-		for s := range c.exits.of {
-			for j := range c.exits.of[s] {
+		c.strataBins = new(strataBins)
+		for s := range c.strataBins.of {
+			for j := range c.strataBins.of[s] {
 				lo, hi := r.Byte(), r.Byte()
-				if c.exits.of[s][j] = uint16(lo) | uint16(hi)<<8; c.exits.of[s][j] >= baselines.MaxBins {
+				if c.strataBins.of[s][j] = uint16(lo) | uint16(hi)<<8; c.strataBins.of[s][j] >= baselines.MaxBins {
 					r.Fail()
 				}
 			}
@@ -319,7 +319,7 @@ func (c *Chain) Decode(r *wire.Reader) {
 	c.kinds, c.steps = readSteps(r)
 	want := min(int(c.n), maxSteps+newest)
 	// A sum that no chain comes to would be no number in the end.
-	if flags >= 4<<seqOrder || c.n == 0 || c.exits == nil && c.scored == c.n && passed(c.n) > 0 ||
+	if flags >= 4<<seqOrder || c.n == 0 || c.strataBins == nil && c.scored == c.n && passed(c.n) > 0 ||
 		len(c.steps) != want || c.scored > c.n || c.cusum < 0 || c.high < c.cusum || c.peak < 0 || c.peak > seqMost ||
 		c.cost < 0 || c.cost > seqMost || c.sum < 0 || c.sum > int64(c.scored)*seqClip ||
 		!(c.top >= 0 && c.top <= math.MaxFloat32) {
@@ -353,26 +353,26 @@ func readSteps(r *wire.Reader) (kinds []Step, steps []uint8) {
 	}
 	steps = append(make([]uint8, 0, max(len(raw), 16)), raw...)
 	for _, i := range steps {
-		if int(i) >= len(kinds) && i != lost {
+		if int(i) >= len(kinds) && i != notKept {
 			r.Fail()
 		}
 	}
 	return kinds, steps
 }
 
-// Told is one step of a chain, told.
-type Told struct {
-	At     int // from 0
-	Step   Step
-	Bits   float64
-	Before uint32 // the call before
-	walk   walk
+// ScoredStep is one step of a chain with its surprise.
+type ScoredStep struct {
+	At      int // from 0
+	Step    Step
+	Bits    float64
+	Before  uint32 // the call before
+	history history
 }
 
-// Tell scores the steps that are remembered anew: for explanations.
-func (c *Chain) Tell(m *Model) []Told {
-	var out []Told
-	w := walk{}
+// ScoreSteps scores the steps that are remembered anew: for explanations.
+func (c *Chain) ScoreSteps(m *Model) []ScoredStep {
+	var out []ScoredStep
+	w := history{}
 	for i := 0; i < int(c.n); i++ {
 		if i == maxSteps {
 			i = max(i, int(c.n)-newest) // what lies between is forgotten
@@ -381,11 +381,11 @@ func (c *Chain) Tell(m *Model) []Told {
 		if i > maxSteps && i == int(c.n)-newest {
 			w.push(Step{})
 		}
-		if k == lost {
+		if k == notKept {
 			w.push(Step{})
 			continue
 		}
-		t := Told{At: i, Step: c.kinds[k], Before: w.last[0], walk: w}
+		t := ScoredStep{At: i, Step: c.kinds[k], Before: w.last[0], history: w}
 		if m.ready() {
 			t.Bits = float64(m.cost(&w, t.Step)) / seqBit
 		}
@@ -395,11 +395,11 @@ func (c *Chain) Tell(m *Model) []Told {
 	return out
 }
 
-// Usual are the steps that most probably come where the told one came, most probable first, with
+// Usual are the steps that most probably come where the scored one came, most probable first, with
 // their probabilities.
-func (m *Model) Usual(t *Told, most int) (symbols []*Symbol, shares []float64) {
+func (m *Model) Usual(t *ScoredStep, most int) (symbols []*Symbol, shares []float64) {
 	ask := func(s *Symbol, class uint32) {
-		p := m.p(&t.walk, Step{Call: s.ID, Class: class, Intent: t.Step.Intent})
+		p := m.p(&t.history, Step{Call: s.ID, Class: class, Intent: t.Step.Intent})
 		i := len(shares)
 		for i > 0 && shares[i-1] < p {
 			i--
@@ -416,9 +416,9 @@ func (m *Model) Usual(t *Told, most int) (symbols []*Symbol, shares []float64) {
 	return symbols, shares
 }
 
-// Support is on how many agent-days the told call came right after the one before it.
-func (m *Model) Support(t *Told) int64 {
-	if i, ok := m.at(after(orderSeed, t.walk.ended)&upper | uint64(t.Step.Call)); ok {
+// Support is on how many agent-days the call came right after the one before it.
+func (m *Model) Support(t *ScoredStep) int64 {
+	if i, ok := m.at(after(orderSeed, t.history.ended)&upper | uint64(t.Step.Call)); ok {
 		return int64(m.grams[i].u)
 	}
 	return 0

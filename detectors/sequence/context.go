@@ -24,10 +24,10 @@ func after(context uint64, symbol uint32) uint64 {
 	return mix(context ^ (uint64(symbol)+1)*0xff51afd7ed558ccd)
 }
 
-// contexts of a step, in the order in which they refine each other: none; what came last but one,
-// whatever came last, so that one odd call is not paid for twice; what came last, and up to three
-// calls; the intent after one and after two. Then of the step's class, and of its outcome. 0: there
-// is none.
+// contexts are those of one step, in the order of interpolation: none; the last call but one,
+// whatever came last, so that one odd call is not paid for twice; the last call, and up to three
+// calls; the intent with one call and with two. Then those of the step's class, and of its outcome.
+// 0 means that there is none.
 type contexts [11]uint64
 
 const (
@@ -47,8 +47,8 @@ const (
 // reach is how many of the calls before a context looks at.
 var reach = [len(contexts{})]int{0, 2, 1, 2, 3, 1, 2, 0, 1, 0, 0}
 
-// walk is where a chain stands: what came last.
-type walk struct {
+// history is what came last in a session: what the probability of the next call depends on.
+type history struct {
 	n     uint32
 	ended uint32           // the last call, and how it ended
 	last  [seqOrder]uint32 // calls, newest first; before the first, beginSymbol
@@ -56,7 +56,7 @@ type walk struct {
 	sinks uint8            // bit i: what came i calls before the last was a sink
 }
 
-func (w *walk) contexts(s Step) (c contexts) {
+func (w *history) contexts(s Step) (c contexts) {
 	c[noneAt] = noContext
 	c[firstAt] = after(orderSeed, w.ended)
 	if w.n > 0 {
@@ -79,7 +79,7 @@ func (w *walk) contexts(s Step) (c contexts) {
 	return c
 }
 
-// gram of a step in context i.
+// gram is the n-gram of a step in context i.
 func (c *contexts) gram(i int, s Step) uint64 {
 	switch {
 	case i >= outcomeAt:
@@ -90,7 +90,7 @@ func (c *contexts) gram(i int, s Step) uint64 {
 	return c[i]&upper | uint64(s.Call)
 }
 
-func (w *walk) push(s Step) {
+func (w *history) push(s Step) {
 	w.ended = s.ended()
 	w.last = [...]uint32{s.Call, w.last[0], w.last[1]}
 	w.class = s.Class

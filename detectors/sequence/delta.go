@@ -21,16 +21,16 @@ const (
 	sampleBytes = 1 << 11
 )
 
-// SequenceDelta is what one day adds to a model.
+// Delta is what one day adds to a model.
 type Delta struct {
-	counts  []count // open addressing by key
-	used    int
-	shift   uint8
-	limit   uint64 // of scrambled keys, once there were too many; 0: none
-	stamp   uint32 // of the session that is being learned
-	symbols map[uint32]Symbol
-	held    map[uint64]*held
-	barrier uint64 // as limit, of held
+	counts    []count // open addressing by key
+	used      int
+	shift     uint8
+	limit     uint64 // of scrambled keys, once there were too many; 0: none
+	stamp     uint32 // of the session that is being learned
+	symbols   map[uint32]Symbol
+	held      map[uint64]*held
+	heldLimit uint64 // as limit, of held
 
 	bits, steps uint64
 	by          [strata][seqStats]baselines.Histogram
@@ -115,17 +115,17 @@ func (d *Delta) Take(m *Model, c *Chain, agent uint64, day int64, today *AgentDa
 		if fate == Alerted {
 			d.called.Add(combined(c.top), 1)
 		} else {
-			d.refer(m, c)
+			d.addReference(m, c)
 		}
 	}
 	if !m.ready() && fate <= LearnFrom {
 		d.sample(c, agent)
 	}
 	d.stamp++
-	var w walk
+	var w history
 	n := c.learnable()
 	today.Begin(day, n*perStep)
-	fresh := uint8(0) // as walk.sinks, of sinks that the persona never used
+	fresh := uint8(0) // as history.sinks, of sinks that the persona never used
 	for i := range n {
 		s := c.kinds[c.steps[i]]
 		if fresh <<= 1; fate == LearnFrom && s.Sink() && m.ready() && !m.established(s.Call) {
@@ -136,7 +136,7 @@ func (d *Delta) Take(m *Model, c *Chain, agent uint64, day int64, today *AgentDa
 	}
 }
 
-func (d *Delta) learn(m *Model, w *walk, s Step, agent uint64, today *AgentDay, ordinary bool,
+func (d *Delta) learn(m *Model, w *history, s Step, agent uint64, today *AgentDay, ordinary bool,
 	fresh uint8) {
 	cs := w.contexts(s)
 	for i, c := range cs {
@@ -234,13 +234,13 @@ func (d *Delta) thin(n int) uint64 {
 	return keys[n-1]
 }
 
-// refer counts what the chain came to. refer makes the session a reference: of its steps, and if
-// these had references themselves also of sessions.
-func (d *Delta) refer(m *Model, c *Chain) {
+// addReference makes the session a reference: for steps, and for whole sessions if there were
+// references for its steps already.
+func (d *Delta) addReference(m *Model, c *Chain) {
 	for s := range strata {
 		bins := c.bins()
 		if s < passed(c.n) {
-			bins = c.exits.of[s]
+			bins = c.strataBins.of[s]
 		}
 		for j, b := range bins {
 			d.by[s][j].AddBin(int(b))

@@ -4,24 +4,26 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// slot is an entry of the derived table. The value of a context is what it leaves for what it
-// refines, of an n-gram its own share. N-grams without a context, or of one that refines only
-// these, have all of their probability: almost every step asks for them.
-type slot struct {
+// entry is one place of the hash table that is derived from the n-grams. The value of a context is
+// its back-off weight: the share that it leaves to the shorter context. The value of an n-gram is
+// its own share. N-grams without a context, or of one whose shorter context is the empty one, have
+// their whole probability here, since almost every step asks for them.
+type entry struct {
 	tag   uint32 // of the key; the rest is in the place. 0: empty
 	value float32
 }
 
-// home is the place of a key in the table, and its tag.
-func (m *Model) home(key uint64) (i uint64, tag uint32) {
+// place is the place of a key in the table, and its tag.
+func (m *Model) place(key uint64) (i uint64, tag uint32) {
 	h := key * 0x9e3779b97f4a7c15
 	return h >> m.shift, uint32(h>>8) | 1
 }
 
+// find is the value of a context or an n-gram, and whether the table has it.
 func (m *Model) find(key uint64) (float64, bool) {
 	index := m.index
 	mask := uint64(len(index) - 1)
-	for i, tag := m.home(key); ; i++ {
+	for i, tag := m.place(key); ; i++ {
 		s := &index[i&mask]
 		if s.tag == tag {
 			return float64(s.value), true
@@ -50,15 +52,15 @@ func (m *Model) derive() {
 		size *= 2
 		m.shift--
 	}
-	m.index = make([]slot, size)
+	m.index = make([]entry, size)
 	put := func(key uint64, v float64) {
-		i, tag := m.home(key)
+		i, tag := m.place(key)
 		for m.index[i].tag != 0 {
 			i = (i + 1) & uint64(size-1)
 		}
-		m.index[i] = slot{tag, float32(v)}
+		m.index[i] = entry{tag, float32(v)}
 	}
-	group := func(i int) (end int, back, of float64) {
+	group := func(i int) (end int, backoff, of float64) {
 		n, low := uint64(0), uint64(0)
 		for end = i; end < len(m.grams) && m.grams[end].key>>32 == m.grams[i].key>>32; end++ {
 			c := m.grams[end].support()
@@ -71,33 +73,33 @@ func (m *Model) derive() {
 
 	// What has no context at all has all of its probability in the table, since almost every step
 	// asks for it.
-	flat := func(context uint64, uniform float64) (of map[uint32]float64, none float64) {
+	withoutContext := func(context uint64, uniform float64) (of map[uint32]float64, none float64) {
 		of, none = map[uint32]float64{}, uniform
 		if i, _ := m.at(context); i < len(m.grams) && m.grams[i].key&upper == context {
-			end, back, share := group(i)
-			none *= back
+			end, backoff, share := group(i)
+			none *= backoff
 			for ; i < end; i++ {
 				of[uint32(m.grams[i].key)] = own(&m.grams[i], share) + none
 			}
 		}
 		return of, none
 	}
-	m.back = 1
-	byClass, classBack := flat(classContext, 1/float64(len(classes)+2))
-	byOutcome, outcomeBack := flat(outcomeContext, 1/float64(event.NotFound+1))
-	m.classBack, m.outcomeBack = classBack, outcomeBack
+	m.backoff = 1
+	byClass, classBackoff := withoutContext(classContext, 1/float64(len(classes)+2))
+	byOutcome, outcomeBackoff := withoutContext(outcomeContext, 1/float64(event.NotFound+1))
+	m.classBackoff, m.outcomeBackoff = classBackoff, outcomeBackoff
 	byCall := map[uint32]float64{}
 	if i, _ := m.at(noContext); i < len(m.grams) && m.grams[i].key&upper == noContext {
-		end, back, of := group(i)
-		m.back = back
+		end, backoff, of := group(i)
+		m.backoff = backoff
 		for ; i < end; i++ {
 			call := uint32(m.grams[i].key)
 			class := m.classOf(call)
 			p, ok := byClass[class]
 			if !ok {
-				p = classBack
+				p = classBackoff
 			}
-			byCall[call] = own(&m.grams[i], of) + back*p/float64(classes[class]+1)
+			byCall[call] = own(&m.grams[i], of) + backoff*p/float64(classes[class]+1)
 		}
 	}
 	skips, outcomes := map[uint64]bool{after(skipSeed, beginSymbol) & upper: true}, map[uint64]bool{}
@@ -107,8 +109,8 @@ func (m *Model) derive() {
 	}
 	for i := 0; i < len(m.grams); {
 		c := m.grams[i].key & upper
-		end, back, of := group(i)
-		put(c, back)
+		end, backoff, of := group(i)
+		put(c, backoff)
 		skip, outcome := skips[c], outcomes[c]
 		for ; i < end; i++ {
 			g := &m.grams[i]
@@ -121,9 +123,9 @@ func (m *Model) derive() {
 			case c == noContext:
 				v = byCall[last]
 			case skip:
-				v += back * byCall[last]
+				v += backoff * byCall[last]
 			case outcome:
-				v += back * byOutcome[last]
+				v += backoff * byOutcome[last]
 			}
 			put(g.key, v)
 		}

@@ -39,8 +39,8 @@ func (m *Model) Append(b []byte) []byte {
 	for i := range m.held {
 		b = m.held[i].append(b)
 	}
-	b = binary.AppendUvarint(b, uint64(len(m.words)))
-	for _, w := range m.words {
+	b = binary.AppendUvarint(b, uint64(len(m.decisions)))
+	for _, w := range m.decisions {
 		b = w.append(b)
 	}
 	return b
@@ -91,14 +91,14 @@ func (m *Model) Decode(r *wire.Reader) {
 		m.held = append(m.held, h)
 	}
 	for range r.Len() {
-		w := readWord(r)
-		if k := len(m.words); k > 0 && m.words[k-1].item >= w.item || k >= maxWords {
+		w := readDecision(r)
+		if k := len(m.decisions); k > 0 && m.decisions[k-1].item >= w.item || k >= maxDecisions {
 			r.Fail()
 		}
 		if r.Err != nil {
 			return
 		}
-		m.words = append(m.words, w)
+		m.decisions = append(m.decisions, w)
 	}
 	if m.bits > 1<<60 || m.steps > 1<<50 || m.steps > 0 && m.bits/m.steps > seqMost {
 		r.Fail()

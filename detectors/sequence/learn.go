@@ -21,18 +21,18 @@ const (
 	heldDays = 14 // without being seen, after which what is held is forgotten
 	// activeShare is how many days' agents the decaying sum of agent-days comes to: 1/(1 −
 	// 2^(−1/14)).
-	activeShare = 21
-	maxWords    = 1024
+	activeShare  = 21
+	maxDecisions = 1024
 )
 
-// word is what a person said of an item.
-type word struct {
+// decision is what a person said of an item.
+type decision struct {
 	item uint64
 	ok   bool
 	day  int64
 }
 
-func (w word) append(b []byte) []byte {
+func (w decision) append(b []byte) []byte {
 	b = binary.BigEndian.AppendUint64(b, w.item)
 	ok := byte(0)
 	if w.ok {
@@ -41,8 +41,8 @@ func (w word) append(b []byte) []byte {
 	return binary.AppendVarint(append(b, ok), w.day)
 }
 
-func readWord(r *wire.Reader) word {
-	w := word{item: r.Uint64()}
+func readDecision(r *wire.Reader) decision {
+	w := decision{item: r.Uint64()}
 	ok := r.Byte()
 	if ok > 1 {
 		r.Fail()
@@ -56,10 +56,10 @@ func (m *Model) Learn(of *baselines.Model, day baselines.DeltaPart, terms baseli
 	d := day.(*Delta)
 	scored := m.ready()
 	m.grams = mergeGrams(m.grams, d.grams())
-	m.name(d.names())
-	m.keep(d.quarantine(), of.Day)
+	m.addNames(d.names())
+	m.mergeHeld(d.quarantine(), of.Day)
 	if terms.Approved {
-		m.admit(func(h *held) bool { return h.last == of.Day && m.said(h) >= 0 })
+		m.admit(func(h *held) bool { return h.last == of.Day && m.decided(h) >= 0 })
 	} else {
 		m.accept(of, terms)
 	}
@@ -71,31 +71,32 @@ func (m *Model) Learn(of *baselines.Model, day baselines.DeltaPart, terms baseli
 			m.by[s][j].Learn(d.by[s][j])
 		}
 	}
-	m.session.Learn(m.chance(d))
+	m.session.Learn(m.referenceSessions(d))
 	if !scored && len(d.samples) > 0 {
-		m.begin(d.samples)
+		m.bootstrap(d.samples)
 	}
 	m.derive()
 }
 
-// maxCredit bounds what quiet days leave for busier ones; called is how many levels of oddness are
-// told apart.
+// maxCredit bounds what quiet days leave for busier ones; creditLevels is how many levels of
+// oddness are told apart.
 const (
-	maxCredit = 8 * chance
-	called    = 4
+	maxCredit    = 8 * chance
+	creditLevels = 4
 )
 
-// chance are the day's sessions that make references. Of those that called somebody it takes as
-// many as do so by chance: and of the odder ones as many as are so odd by chance. Without them the
-// tail would be cut off where alerts begin, the next threshold lie lower, and after some weeks
-// twice as many call as should; with all of them, who strays every day would in the end be usual.
-func (m *Model) chance(d *Delta) baselines.Histogram {
+// referenceSessions are the scores of the day's sessions that become references. Of the sessions
+// that called somebody it takes as many as do so by chance, and of the odder ones as many as are
+// that odd by chance. Without them the tail would be cut off where alerts begin: each next
+// threshold would lie lower, and after some weeks twice as many sessions would call as should. With
+// all of them, an agent that strays every day would become usual in the end.
+func (m *Model) referenceSessions(d *Delta) baselines.Histogram {
 	day := slices.Clone(d.session)
 	made := d.session.N() + d.called.N()
 	if made == 0 || d.expected == 0 {
 		return day
 	}
-	var from [called + 1]float64 // scores at which the levels begin
+	var from [creditLevels + 1]float64 // scores at which the levels begin
 	alpha, expected := float64(d.expected)/chance/float64(made), d.expected
 	for j := range m.credit {
 		from[j] = m.session.Quantile(1 - alpha)
@@ -103,12 +104,12 @@ func (m *Model) chance(d *Delta) baselines.Histogram {
 		alpha /= 10
 		expected /= 10
 	}
-	from[called] = math.Inf(1)
+	from[creditLevels] = math.Inf(1)
 	for i, n := range d.called {
 		score := (float64(i) + 0.5) * baselines.BinWidth
 		for range min(n, maxCredit/chance) {
 			level := -1
-			for j := 0; j < called && m.credit[j] >= chance && (j == 0 || score >= from[j]); j++ {
+			for j := 0; j < creditLevels && m.credit[j] >= chance && (j == 0 || score >= from[j]); j++ {
 				m.credit[j] -= chance
 				level = j
 			}
@@ -140,8 +141,8 @@ func mergeGrams(a, b []gram) []gram {
 	return append(append(out, a...), b...)
 }
 
-// name takes new symbols' names.
-func (m *Model) name(names []Symbol) {
+// addNames takes new symbols' names.
+func (m *Model) addNames(names []Symbol) {
 	for _, s := range names {
 		if i, ok := slices.BinarySearchFunc(m.symbols, s.ID,
 			func(s Symbol, id uint32) int { return cmp.Compare(s.ID, id) }); !ok {
@@ -150,12 +151,12 @@ func (m *Model) name(names []Symbol) {
 	}
 }
 
-// keep adds a day's quarantine, and forgets what has not come for long.
-func (m *Model) keep(day []held, today int64) {
+// mergeHeld adds a day's quarantine, and forgets what has not come for long.
+func (m *Model) mergeHeld(day []held, today int64) {
 	out := make([]held, 0, len(m.held)+len(day))
 	for _, h := range m.held {
 		for len(day) > 0 && day[0].key < h.key {
-			out, day = append(out, begun(day[0], today)), day[1:]
+			out, day = append(out, heldSince(day[0], today)), day[1:]
 		}
 		if len(day) > 0 && day[0].key == h.key {
 			o := day[0]
@@ -172,11 +173,11 @@ func (m *Model) keep(day []held, today int64) {
 		}
 	}
 	for _, h := range day {
-		out = append(out, begun(h, today))
+		out = append(out, heldSince(h, today))
 	}
 	if len(out) > maxHeld {
 		slices.SortFunc(out, func(a, b held) int {
-			return cmp.Or(cmp.Compare(b.last, a.last), cmp.Compare(b.crowd(), a.crowd()), cmp.Compare(a.key, b.key))
+			return cmp.Or(cmp.Compare(b.last, a.last), cmp.Compare(b.agentCount(), a.agentCount()), cmp.Compare(a.key, b.key))
 		})
 		out = out[:maxHeld]
 		slices.SortFunc(out, func(a, b held) int { return cmp.Compare(a.key, b.key) })
@@ -184,14 +185,14 @@ func (m *Model) keep(day []held, today int64) {
 	m.held = out
 }
 
-func begun(h held, today int64) held {
+func heldSince(h held, today int64) held {
 	h.most, h.first, h.last, h.days, h.asked, h.stamp = h.u, today, today, 1, false, 0
 	return h
 }
 
-// crowd is how many agents showed it, by its bitmap, and no fewer than were counted on the best
-// day. A full bitmap says nothing.
-func (h *held) crowd() uint64 {
+// agentCount is how many agents showed it, by its bitmap, and no fewer than were counted on the
+// best day. A full bitmap says nothing.
+func (h *held) agentCount() uint64 {
 	n := uint64(h.most)
 	if taken := bits.OnesCount64(h.agents); taken < 64 {
 		n = max(n, uint64(math.Round(sketch.LinearCount(64, float64(taken)))))
@@ -217,12 +218,12 @@ func (m *Model) established(call uint32) bool {
 	return ok && m.grams[i].u >= seqFloor
 }
 
-// said is what a person said of an item or of what it is part of: 1 yes, −1 no, 0 nothing.
-func (m *Model) said(h *held) (r int) {
+// decided is what a person said of an item or of what it is part of: 1 yes, −1 no, 0 nothing.
+func (m *Model) decided(h *held) (r int) {
 	for _, it := range [...]uint64{item(h.prev, h.symbol), item(newSymbol, h.symbol), item(newSymbol, h.prev)} {
-		if i, ok := slices.BinarySearchFunc(m.words, it,
-			func(w word, it uint64) int { return cmp.Compare(w.item, it) }); ok {
-			if !m.words[i].ok {
+		if i, ok := slices.BinarySearchFunc(m.decisions, it,
+			func(w decision, it uint64) int { return cmp.Compare(w.item, it) }); ok {
+			if !m.decisions[i].ok {
 				return -1
 			}
 			r = 1
@@ -240,17 +241,17 @@ func (m *Model) accept(of *baselines.Model, terms baselines.Terms) {
 		if active < terms.AcceptAgents { // they can never be so many: days instead
 			return uint64(h.days) >= max(terms.AcceptDays, terms.AcceptAgents)
 		}
-		return h.crowd() >= need && uint64(h.days) >= terms.AcceptDays
+		return h.agentCount() >= need && uint64(h.days) >= terms.AcceptDays
 	}
 	shifts := map[uint64]*baselines.Shift{}
 	tell := func(h *held) {
 		it := m.item(h)
 		s := shifts[it]
 		if s == nil {
-			s = m.about(it)
+			s = m.describe(it)
 			shifts[it] = s
 		}
-		s.Agents = max(s.Agents, int(h.crowd()))
+		s.Agents = max(s.Agents, int(h.agentCount()))
 		s.Days = max(s.Days, int(h.days))
 	}
 	flush := func(waits bool) {
@@ -261,8 +262,8 @@ func (m *Model) accept(of *baselines.Model, terms baselines.Terms) {
 		clear(shifts)
 	}
 	taken := func(h *held) bool {
-		said := m.said(h)
-		return enough(h) && (said > 0 || said == 0 && !h.sink)
+		decided := m.decided(h)
+		return enough(h) && (decided > 0 || decided == 0 && !h.sink)
 	}
 	for i := range m.held {
 		if h := &m.held[i]; taken(h) {
@@ -272,7 +273,7 @@ func (m *Model) accept(of *baselines.Model, terms baselines.Terms) {
 	flush(false)
 	m.admit(taken)
 	for i := range m.held { // after what was taken: that decides what is new about the rest
-		if h := &m.held[i]; enough(h) && m.said(h) == 0 && !h.asked {
+		if h := &m.held[i]; enough(h) && m.decided(h) == 0 && !h.asked {
 			h.asked = true
 			tell(h)
 		}
@@ -300,7 +301,7 @@ func (m *Model) Waiting() (out []baselines.Shift) {
 	at := map[uint64]int{}
 	for i := range m.held {
 		h := &m.held[i]
-		if !h.asked || m.said(h) != 0 {
+		if !h.asked || m.decided(h) != 0 {
 			continue
 		}
 		it := m.item(h)
@@ -308,10 +309,10 @@ func (m *Model) Waiting() (out []baselines.Shift) {
 		if !ok {
 			j = len(out)
 			at[it] = j
-			out = append(out, *m.about(it))
+			out = append(out, *m.describe(it))
 			out[j].Waits = true
 		}
-		out[j].Agents = max(out[j].Agents, int(h.crowd()))
+		out[j].Agents = max(out[j].Agents, int(h.agentCount()))
 		out[j].Days = max(out[j].Days, int(h.days))
 	}
 	slices.SortFunc(out, func(a, b baselines.Shift) int { return strings.Compare(a.Item, b.Item) })
@@ -337,20 +338,20 @@ func (m *Model) Decide(name string, ok bool, day int64) bool {
 			mine[m.held[i].key] = true
 		}
 	}
-	w := word{it, ok, day}
-	if i, found := slices.BinarySearchFunc(m.words, it, func(w word, it uint64) int { return cmp.Compare(w.item, it) }); found {
-		m.words[i] = w
+	w := decision{it, ok, day}
+	if i, found := slices.BinarySearchFunc(m.decisions, it, func(w decision, it uint64) int { return cmp.Compare(w.item, it) }); found {
+		m.decisions[i] = w
 	} else {
-		m.words = slices.Insert(m.words, i, w)
+		m.decisions = slices.Insert(m.decisions, i, w)
 	}
-	if len(m.words) > maxWords {
+	if len(m.decisions) > maxDecisions {
 		oldest := 0
-		for i := range m.words {
-			if m.words[i].day < m.words[oldest].day {
+		for i := range m.decisions {
+			if m.decisions[i].day < m.decisions[oldest].day {
 				oldest = i
 			}
 		}
-		m.words = slices.Delete(m.words, oldest, oldest+1)
+		m.decisions = slices.Delete(m.decisions, oldest, oldest+1)
 	}
 	if ok {
 		m.admit(func(h *held) bool { return mine[h.key] })
@@ -375,8 +376,8 @@ func parseItem(name string) (uint64, bool) {
 	return it, err == nil
 }
 
-// about begins to tell of an item.
-func (m *Model) about(it uint64) *baselines.Shift {
+// describe is what people read of an item.
+func (m *Model) describe(it uint64) *baselines.Shift {
 	say := func(id uint32) string {
 		if s := m.Symbol(id); s != nil {
 			return s.String()
@@ -451,15 +452,15 @@ func (m *Model) age() {
 // folds is into how many parts the first day's sessions are cut.
 const folds = 8
 
-// begin reckons the first references from the first day itself: each session is scored by a model
-// that has not seen it, nor the eighth of the day that it lies in. From the second day on,
+// bootstrap computes the first references from the first day itself: each session is scored by a
+// model that has not seen it, nor the eighth of the day that it lies in. From the second day on,
 // references are made of sessions scored before they were learned.
-func (m *Model) begin(samples []sample) {
+func (m *Model) bootstrap(samples []sample) {
 	var chains []Chain
 	for _, s := range samples {
 		r := wire.Reader{B: s.body}
 		c := Chain{}
-		if c.kinds, c.steps = readSteps(&r); r.Err == nil && !slices.Contains(c.steps, lost) {
+		if c.kinds, c.steps = readSteps(&r); r.Err == nil && !slices.Contains(c.steps, notKept) {
 			chains = append(chains, c)
 		}
 	}
@@ -468,7 +469,7 @@ func (m *Model) begin(samples []sample) {
 		var d Delta
 		for i := f; i < len(chains); i += folds {
 			d.stamp++
-			var w walk
+			var w history
 			for _, k := range chains[i].steps {
 				s := chains[i].kinds[k]
 				cs := w.contexts(s)
@@ -484,7 +485,7 @@ func (m *Model) begin(samples []sample) {
 				w.push(s)
 			}
 		}
-		without[f] = &Model{grams: lessGrams(m.grams, d.grams()), symbols: m.symbols, steps: 1}
+		without[f] = &Model{grams: subtractGrams(m.grams, d.grams()), symbols: m.symbols, steps: 1}
 		without[f].derive()
 	}
 	run := func(each func(m *Model, c *Chain)) {
@@ -508,7 +509,7 @@ func (m *Model) begin(samples []sample) {
 		w.mean = int32(d.bits / d.steps)
 	}
 	var first Delta
-	run(first.refer)
+	run(first.addReference)
 	for s := range m.by {
 		for j := range m.by[s] {
 			m.by[s][j] = baselines.Calibrator{}
@@ -521,14 +522,14 @@ func (m *Model) begin(samples []sample) {
 		w.terms = m.terms
 	}
 	var second Delta
-	run(second.refer)
+	run(second.addReference)
 	m.session = baselines.Calibrator{}
 	m.session.Learn(second.session)
 }
 
-// lessGrams takes sessions away again; agent-days in proportion, since nobody knows whose they
+// subtractGrams takes sessions away again; agent-days in proportion, since nobody knows whose they
 // were.
-func lessGrams(a, b []gram) []gram {
+func subtractGrams(a, b []gram) []gram {
 	out := make([]gram, 0, len(a))
 	for _, g := range a {
 		for len(b) > 0 && b[0].key < g.key {

@@ -8,9 +8,10 @@ import (
 	"github.com/wayward-sec/wayward/baselines"
 )
 
-// Sequences: which call comes after which. The model is an interpolated Witten-Bell chain of order
-// 3 (PPM-C blending; science §3.1) whose counts carry a floor: what fewer than three agent-days
-// support is no support at all, so that one agent cannot teach the persona a habit by repeating it.
+// The model of the order of calls is a Markov chain of order 3 with interpolated Witten-Bell
+// smoothing (Witten and Bell 1991; the blending of PPM-C; science §3.1). Its counts have a floor:
+// fewer than three agent-days are no support, so that one agent cannot teach the persona a habit by
+// repeating it.
 const (
 	seqOrder   = 3 // calls that a context remembers
 	seqFloor   = 3 // support units, below which an n-gram counts agent-days and above which sessions
@@ -24,7 +25,7 @@ const (
 	maxGrams = 3 << 14
 )
 
-// SequenceModel is what was learned about in which order agents of a persona call their tools.
+// Model is what was learned about in which order agents of a persona call their tools.
 type Model struct {
 	grams   []gram   // ascending
 	symbols []Symbol // ascending by ID
@@ -34,22 +35,22 @@ type Model struct {
 	// of what sessions came to by the end of each stratum
 	by      [strata][seqStats]baselines.Calibrator
 	session baselines.Calibrator // of the oddest moment of each session
-	// sessions that should have called somebody by chance and did not, in billionths; and of a
-	// tenth the chance, …
-	credit [called]uint64
-	held   []held // quarantine, ascending
-	words  []word // what people said of held items, ascending
+	// credit is how many sessions should have called somebody by chance and did not, in billionths;
+	// the next level those of a tenth of that chance, and so on.
+	credit    [creditLevels]uint64
+	held      []held     // quarantine, ascending
+	decisions []decision // what people said of held items, ascending
 
 	// Derived.
-	index []slot
-	shift uint8
-	back  float64 // of the empty context
-	// classBack and outcomeBack are the probabilities of a class and of an outcome that were never
-	// seen.
-	classBack, outcomeBack float64
-	mean                   int32
-	terms                  [strata][seqStats][]float32 // of Cauchy's sum, by bin
-	screen                 float32                     // sum above which a session may be odd
+	index   []entry
+	shift   uint8
+	backoff float64 // of the empty context
+	// classBackoff and outcomeBackoff are the probabilities of a class and of an outcome that were
+	// never seen.
+	classBackoff, outcomeBackoff float64
+	mean                         int32
+	terms                        [strata][seqStats][]float32 // of Cauchy's sum, by bin
+	screen                       float32                     // sum above which a session may be odd
 }
 
 // ready tells whether chains can be scored.
@@ -68,33 +69,33 @@ func (m *Model) knows(symbol uint32) bool {
 	return ok
 }
 
-// p is the probability of a call where the walk stands, however it ends. Products are rounded
+// p is the probability of a call where the history stands, however it ends. Products are rounded
 // before they are added, so that machines that fuse both agree.
-func (m *Model) p(w *walk, s Step) float64 {
+func (m *Model) p(w *history, s Step) float64 {
 	p, ok := 0.0, false
 	if w.n > 0 {
 		skip := after(skipSeed, w.last[1])
 		if p, ok = m.find(skip&upper | uint64(s.Call)); !ok {
-			p = m.plain(w, s)
-			if back, known := m.find(skip & upper); known {
-				p *= back
+			p = m.unconditional(w, s)
+			if backoff, known := m.find(skip & upper); known {
+				p *= backoff
 			}
 		}
 	} else {
-		p = m.plain(w, s)
+		p = m.unconditional(w, s)
 	}
 	c := after(orderSeed, w.ended)
-	p = m.refine(p, c, s.Call)
+	p = m.interpolate(p, c, s.Call)
 	if w.n > 0 {
 		c = after(c, w.last[1])
-		if p = m.refine(p, c, s.Call); w.n > 1 {
-			p = m.refine(p, after(c, w.last[2]), s.Call)
+		if p = m.interpolate(p, c, s.Call); w.n > 1 {
+			p = m.interpolate(p, after(c, w.last[2]), s.Call)
 		}
 	}
 	if s.Intent != 0 {
 		c = after(intentSeed+uint64(s.Intent)<<16, w.ended)
-		if p = m.refine(p, c, s.Call); w.n > 0 {
-			p = m.refine(p, after(c, w.last[1]), s.Call)
+		if p = m.interpolate(p, c, s.Call); w.n > 0 {
+			p = m.interpolate(p, after(c, w.last[1]), s.Call)
 		}
 	}
 	return p
@@ -109,45 +110,45 @@ func (m *Model) outcome(s Step) float64 {
 	q, ok := m.find(c | o)
 	if !ok {
 		if q, ok = m.find(outcomeContext | o); !ok {
-			q = m.outcomeBack
+			q = m.outcomeBackoff
 		}
-		if back, known := m.find(c); known {
-			q *= back
+		if backoff, known := m.find(c); known {
+			q *= backoff
 		}
 	}
 	return q
 }
 
-// plain is the probability of a call whatever came before. A new tool of a familiar class is no
-// great surprise.
-func (m *Model) plain(w *walk, s Step) float64 {
+// unconditional is the probability of a call whatever came before. A new tool of a familiar class
+// is no great surprise.
+func (m *Model) unconditional(w *history, s Step) float64 {
 	if p, ok := m.find(noContext | uint64(s.Call)); ok {
 		return p
 	}
 	p, ok := m.find(classContext | uint64(s.Class))
 	if !ok {
-		p = m.classBack
+		p = m.classBackoff
 	}
-	p = m.refine(p, after(classSeed, w.class), s.Class)
+	p = m.interpolate(p, after(classSeed, w.class), s.Class)
 	if share, ok := m.find(sizeContext | uint64(s.Class)); ok {
 		p *= share
 	}
-	return p * m.back
+	return p * m.backoff
 }
 
-// refine is one step of Witten-Bell: the share that the symbol has in the context, and what the
-// context leaves for p.
-func (m *Model) refine(p float64, context uint64, symbol uint32) float64 {
-	back, ok := m.find(context & upper)
+// interpolate is one step of Witten-Bell: the share that the symbol has in the context, and what
+// the context leaves for p.
+func (m *Model) interpolate(p float64, context uint64, symbol uint32) float64 {
+	backoff, ok := m.find(context & upper)
 	if !ok {
 		return p
 	}
 	own, _ := m.find(context&upper | uint64(symbol))
-	return own + float64(back*p)
+	return own + float64(backoff*p)
 }
 
 // cost is the surprise of a step in 1/1024 bits.
-func (m *Model) cost(w *walk, s Step) int32 {
+func (m *Model) cost(w *history, s Step) int32 {
 	f := math.Float64bits(m.p(w, s) * m.outcome(s))
 	return min(max((1023-int32(f>>52))*seqBit-int32(log2Of[f>>42&1023]), 0), seqMost)
 }
@@ -186,12 +187,13 @@ func (m *Model) Size() (symbols, grams, held int) {
 	return len(m.symbols), len(m.grams), len(m.held)
 }
 
-// SequenceSlot is the slot of the parts.
+// Slot is the slot of the detector's parts in state.
 const Slot = 7
 
 var emptyModel Model
 
-// SequenceOf is the part of a model; never nil, and not to be changed.
+// ModelOf is what a baseline has learned for this detector. It is never nil and must not be
+// changed.
 func ModelOf(m *baselines.Model) *Model {
 	if p, ok := m.Part(Slot).(*Model); ok {
 		return p
@@ -199,7 +201,7 @@ func ModelOf(m *baselines.Model) *Model {
 	return &emptyModel
 }
 
-// SequenceDeltaOf is the part of a delta.
+// DeltaOf is what a day adds for this detector; it is made if there is none.
 func DeltaOf(d *baselines.Delta) *Delta {
 	if p, ok := d.Part(Slot).(*Delta); ok {
 		return p

@@ -266,7 +266,7 @@ func FuzzSequenceState(f *testing.F) {
 				t.Fatal("a chain has no bound")
 			}
 			c.Push(l.model(), StepOf("x", "", event.Read, event.OK, ""))
-			c.Tell(l.model())
+			c.ScoreSteps(l.model())
 			var today AgentDay
 			var d Delta
 			d.Take(l.model(), &c, 1, 1, &today, LearnFrom, 1e-3)

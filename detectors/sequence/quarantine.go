@@ -11,23 +11,23 @@ import (
 // held is an n-gram in quarantine: it came in sessions that were odd.
 type held struct {
 	gram
-	prev, symbol uint32 // the step that brought it, and the one before
+	prev, symbol uint32 // the step before the one that brought it, and that step
 	sink         bool   // some call in it is one that cannot be taken back
 	agents       uint64 // one bit for each of 64 shares of agents
-	// Of a model alone.
+	// In a model alone:
 	most        uint32 // agents on the day on which they were most
 	first, last int64  // days on which it came
 	days        uint32 // how many of them
-	asked       bool   // a person was
-	stamp       uint32 // of a delta: the session that was counted last; not stored
+	asked       bool   // a person was asked about it
+	stamp       uint32 // in a delta: the session that was counted last; not stored
 }
 
 // hold is the entry in quarantine of a step's n-gram in context i, made if there is none; nil if
 // there are too many.
-func (d *Delta) hold(key uint64, w *walk, s Step, i int) *held {
+func (d *Delta) hold(key uint64, w *history, s Step, i int) *held {
 	h := d.held[key]
 	if h == nil {
-		if d.barrier != 0 && mix(key) > d.barrier {
+		if d.heldLimit != 0 && mix(key) > d.heldLimit {
 			return nil
 		}
 		if d.held == nil {
@@ -56,9 +56,9 @@ func (d *Delta) thinHeld() {
 		keys = append(keys, mix(k))
 	}
 	slices.Sort(keys)
-	d.barrier = keys[maxHeld-1]
+	d.heldLimit = keys[maxHeld-1]
 	for k := range d.held {
-		if mix(k) > d.barrier {
+		if mix(k) > d.heldLimit {
 			delete(d.held, k)
 		}
 	}
@@ -67,7 +67,7 @@ func (d *Delta) thinHeld() {
 func (d *Delta) addHeld(key uint64, o *held) {
 	h := d.held[key]
 	if h == nil {
-		if d.barrier != 0 && mix(key) > d.barrier {
+		if d.heldLimit != 0 && mix(key) > d.heldLimit {
 			return
 		}
 		if d.held == nil {

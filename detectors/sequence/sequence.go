@@ -1,3 +1,9 @@
+// Package sequence is the detector of the order of calls: it says when a session's calls come in an
+// order in which the persona's do not. What was learned is a Model: an n-gram model of calls with
+// interpolated Witten-Bell smoothing.
+//
+// It must never know Kafka, a clock or another detector. Begin with sequence.Observe in this file
+// and Chain.Push in chain.go; the probability of a call is Model.p in model.go.
 package sequence
 
 import (
@@ -24,7 +30,7 @@ import (
 // digits, and at least two more, or when a signal becomes an alert.
 type sequence struct {
 	slot  byte
-	spare []*run // memory of sessions that are over, for those that begin
+	spare []*openSession // memory of sessions that are over, for those that begin
 }
 
 // maxSpare bounds what is kept for sessions that begin.
@@ -32,11 +38,11 @@ const maxSpare = 1024
 
 func newSequence(slot byte, _ *policy.Set) detectors.Detector { return &sequence{slot: slot} }
 
-// begin is a run that has not begun.
-func (d *sequence) begin(t int64) *run {
+// newSession is a session that has not begun.
+func (d *sequence) newSession(t int64) *openSession {
 	n := len(d.spare)
 	if n == 0 {
-		return &run{newest: t}
+		return &openSession{newest: t}
 	}
 	r := d.spare[n-1]
 	d.spare = d.spare[:n-1]
@@ -44,11 +50,11 @@ func (d *sequence) begin(t int64) *run {
 	return r
 }
 
-// done takes the memory of a run that nobody has any more.
-func (d *sequence) done(r *run) {
+// recycle takes the memory of a session that nobody has any more.
+func (d *sequence) recycle(r *openSession) {
 	if len(d.spare) < maxSpare {
 		r.Reset()
-		r.odd, r.told = nil, nil
+		r.odd, r.reported = nil, nil
 		d.spare = append(d.spare, r)
 	}
 }
@@ -56,19 +62,19 @@ func (d *sequence) done(r *run) {
 // sequencePart is of a session its chain, of an agent what of it was counted today.
 type sequencePart struct {
 	AgentDay
-	run *run // of a session
+	session *openSession // of a session
 }
 
-// run is a session under way.
-type run struct {
+// openSession is a session under way.
+type openSession struct {
 	Chain
-	newest int64       // event time
-	odd    []event.Ref // its first odd calls since it was last calm, at most MaxRefs
-	told   *told
+	newest   int64       // event time
+	odd      []event.Ref // its first odd calls since it was last calm, at most MaxRefs
+	reported *reported
 }
 
-// told is a finding that was made.
-type told struct {
+// reported is the finding that was made of the session.
+type reported struct {
 	detectors.OpenFinding
 	p     float64
 	alert bool
@@ -81,10 +87,10 @@ const (
 	sequenceLate = 10_000
 	// quarantineP is the p-value below which a session is not learned from.
 	quarantineP = 1e-2
-	// grown is by how much a session must at least have grown less likely to be told again.
+	// grown is by how much a session must at least have grown less likely to be reported again.
 	grown    = 100
-	maxTold  = 8 // steps in a finding
-	maxUsual = 3
+	maxShown = 8 // steps in a finding
+	maxUsual = 3 // usual calls named beside an odd one
 )
 
 func (d *sequence) Observe(x *detectors.Scene, e *event.Event) {
@@ -99,10 +105,10 @@ func (d *sequence) Observe(x *detectors.Scene, e *event.Event) {
 		return
 	}
 	part := memory.Ensure(d.slot).(*sequencePart)
-	if part.run == nil {
-		part.run = d.begin(x.Time)
+	if part.session == nil {
+		part.session = d.newSession(x.Time)
 	}
-	r := part.run
+	r := part.session
 	if x.Time < r.newest-sequenceLate {
 		return
 	}
@@ -119,19 +125,19 @@ func (d *sequence) Observe(x *detectors.Scene, e *event.Event) {
 			e.Intent))
 	}
 	switch {
-	case m == nil || r.told != nil && !odder:
+	case m == nil || r.reported != nil && !odder:
 	case r.Calm():
 		r.odd = r.odd[:0]
 	case odder:
 		d.judge(x, e, r)
 	}
-	if r.Odd() && r.told == nil && !r.Calm() && len(r.odd) < event.MaxRefs && m != nil {
+	if r.Odd() && r.reported == nil && !r.Calm() && len(r.odd) < event.MaxRefs && m != nil {
 		r.odd = append(r.odd, x.Ref(e).Clone())
 	}
 }
 
 // judge tells of a session that has become odder than it was.
-func (d *sequence) judge(x *detectors.Scene, e *event.Event, r *run) {
+func (d *sequence) judge(x *detectors.Scene, e *event.Event, r *openSession) {
 	p := r.P(ModelOf(x.Base))
 	x.Odd[d.slot] = p
 	tell, alert := x.Weigh(baselines.SequenceTest, p)
@@ -139,20 +145,20 @@ func (d *sequence) judge(x *detectors.Scene, e *event.Event, r *run) {
 		return
 	}
 	activity := event.Update
-	switch t := r.told; {
+	switch t := r.reported; {
 	case t == nil:
 		activity = event.Create
 		ref := x.Ref(e).Clone()
-		r.told = &told{OpenFinding: detectors.OpenFinding{Trigger: ref, Refs: r.odd}, first: ref.Time}
+		r.reported = &reported{OpenFinding: detectors.OpenFinding{Trigger: ref, Refs: r.odd}, first: ref.Time}
 		if len(r.odd) > 0 {
-			r.told.first = min(ref.Time, r.odd[0].Time)
+			r.reported.first = min(ref.Time, r.odd[0].Time)
 		}
-		r.odd, r.told.Grade = nil, x.Grade(baselines.SequenceTest, p, alert)
+		r.odd, r.reported.Grade = nil, x.Grade(baselines.SequenceTest, p, alert)
 	case !t.Regrade(x.Grade(baselines.SequenceTest, p, t.alert || alert), p < t.p && p <= min(t.p*t.p, t.p/grown)):
 		// twice as many bits
 		return
 	}
-	t := r.told
+	t := r.reported
 	if alert && !t.alert {
 		x.Delta.Audit.Of[baselines.SequenceTest].Alerts++
 	}
@@ -166,13 +172,13 @@ func (d *sequence) judge(x *detectors.Scene, e *event.Event, r *run) {
 }
 
 // explain says which calls were odd, and what would have been usual.
-func (d *sequence) explain(x *detectors.Scene, r *run, f *event.Finding) {
+func (d *sequence) explain(x *detectors.Scene, r *openSession, f *event.Finding) {
 	m := ModelOf(x.Base)
 	score := r.Score(m)
 	for i, p := range score.Each {
-		f.Anomaly.Scores = append(f.Anomaly.Scores, event.Score{Name: SequenceStatistics[i], P: p})
+		f.Anomaly.Scores = append(f.Anomaly.Scores, event.Score{Name: StatisticNames[i], P: p})
 	}
-	steps := r.Tell(m)
+	steps := r.ScoreSteps(m)
 	odd, worst := 0, 0
 	for i := range steps {
 		if steps[i].Bits >= OddBits {
@@ -204,7 +210,7 @@ func (d *sequence) explain(x *detectors.Scene, r *run, f *event.Finding) {
 		}
 		return b - a
 	})
-	shown = append(shown, rest[:min(len(rest), maxTold-1)]...)
+	shown = append(shown, rest[:min(len(rest), maxShown-1)]...)
 	slices.Sort(shown)
 	usual := ""
 	for _, i := range shown {
@@ -216,7 +222,7 @@ func (d *sequence) explain(x *detectors.Scene, r *run, f *event.Finding) {
 				step.Usual = append(step.Usual, event.Usual{What: u.String(), Share: math.Round(shares[j]*1000) / 1000})
 			}
 			if i == worst {
-				usual = said3(step.Usual)
+				usual = usualText(step.Usual)
 			}
 		}
 		f.Anomaly.Steps = append(f.Anomaly.Steps, step)
@@ -244,8 +250,8 @@ func (d *sequence) explain(x *detectors.Scene, r *run, f *event.Finding) {
 		" agent-days" + usual + "); " + event.Odds(f.Anomaly.P) + " sessions"
 }
 
-// said3 says what is usual.
-func said3(list []event.Usual) string {
+// usualText says what is usual.
+func usualText(list []event.Usual) string {
 	out := ""
 	for i, u := range list {
 		if u.Share < 0.005 {
@@ -276,12 +282,12 @@ func (d *sequence) name(m *Model, delta *baselines.Delta, call uint32, outcome e
 // End learns from the session, or puts what is new in it into quarantine.
 func (d *sequence) End(x *detectors.Ending) {
 	part, _ := x.Memory.Part(d.slot).(*sequencePart)
-	if part == nil || part.run == nil {
+	if part == nil || part.session == nil {
 		return
 	}
 	x.Memory.Drop(d.slot)
-	r := part.run
-	defer d.done(r)
+	r := part.session
+	defer d.recycle(r)
 	var m *Model
 	if x.Base != nil {
 		m = ModelOf(x.Base)
@@ -293,7 +299,7 @@ func (d *sequence) End(x *detectors.Ending) {
 		fate = LearnFrom
 		alpha = x.Alpha(baselines.SequenceTest)
 		switch {
-		case r.told != nil && r.told.alert || p < alpha:
+		case r.reported != nil && r.reported.alert || p < alpha:
 			fate = Alerted
 		case p < quarantineP:
 			fate = Quarantine
@@ -317,7 +323,7 @@ func (d *sequence) End(x *detectors.Ending) {
 
 // Append encodes the part.
 func (p *sequencePart) Append(b []byte) []byte {
-	r := p.run
+	r := p.session
 	if r == nil {
 		at := len(b)
 		b = append(b, 0)
@@ -327,9 +333,9 @@ func (p *sequencePart) Append(b []byte) []byte {
 		return b
 	}
 	flags := byte(1)
-	if r.told != nil {
+	if r.reported != nil {
 		flags |= 2
-		if r.told.alert {
+		if r.reported.alert {
 			flags |= 4
 		}
 	}
@@ -338,10 +344,10 @@ func (p *sequencePart) Append(b []byte) []byte {
 	for _, ref := range r.odd {
 		b = wire.AppendRef(b, ref)
 	}
-	if r.told != nil {
-		b = r.told.OpenFinding.Append(b)
-		b = binary.BigEndian.AppendUint64(b, math.Float64bits(r.told.p))
-		b = binary.AppendVarint(b, r.told.first)
+	if r.reported != nil {
+		b = r.reported.OpenFinding.Append(b)
+		b = binary.BigEndian.AppendUint64(b, math.Float64bits(r.reported.p))
+		b = binary.AppendVarint(b, r.reported.first)
 	}
 	return r.Chain.Append(b)
 }
@@ -357,26 +363,33 @@ func (p *sequencePart) Decode(r *wire.Reader) {
 		p.AgentDay.Decode(r)
 		return
 	}
-	p.run = &run{newest: r.Varint()}
+	p.session = &openSession{newest: r.Varint()}
 	for range min(r.Len(), event.MaxRefs) {
-		p.run.odd = append(p.run.odd, wire.ReadRef(r))
+		p.session.odd = append(p.session.odd, wire.ReadRef(r))
 	}
 	if flags&2 != 0 {
-		t := &told{alert: flags&4 != 0}
+		t := &reported{alert: flags&4 != 0}
 		t.OpenFinding.Decode(r)
 		t.p = math.Float64frombits(r.Uint64())
 		t.first = r.Varint()
 		if !(t.p > 0 && t.p <= 1) {
 			r.Fail()
 		}
-		p.run.told = t
+		p.session.reported = t
 	}
-	p.run.Chain.Decode(r)
+	p.session.Chain.Decode(r)
 }
 
-// sequenceKind registers the detector of the order of calls.
-var Kind = detectors.Kind{Name: "sequence", Slot: Slot, New: newSequence, Part: func() detectors.Part { return new(sequencePart) },
-	Learns: baselines.PartKind{Unframed: true,
-		Delta: func() baselines.DeltaPart { return new(Delta) },
-		Model: func() baselines.ModelPart { return new(Model) }},
-	Oddity: true}
+// Kind registers the detector of the order of calls.
+var Kind = detectors.Kind{
+	Name: "sequence",
+	Slot: Slot,
+	New:  newSequence,
+	Part: func() detectors.Part { return new(sequencePart) },
+	Learns: baselines.PartKind{
+		Unframed: true,
+		Delta:    func() baselines.DeltaPart { return new(Delta) },
+		Model:    func() baselines.ModelPart { return new(Model) },
+	},
+	Oddity: true,
+}

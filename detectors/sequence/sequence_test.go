@@ -20,9 +20,9 @@ import (
 	"github.com/wayward-sec/wayward/policy"
 )
 
-// ward is a host of the detector alone: it keeps deltas, closes each day and puts the baseline in
+// shard is a host of the detector alone: it keeps deltas, closes each day and puts the baseline in
 // force with the next.
-type ward struct {
+type testShard struct {
 	detectorstest.BareHost
 	d        detectors.Detector
 	who      *detectors.Who
@@ -32,7 +32,7 @@ type ward struct {
 	sessions map[string]*detectors.Memory
 	acted    map[string]bool
 	event    *event.Event
-	told     []event.Finding
+	findings []event.Finding
 	terms    baselines.Terms
 	reload   bool // a restart at every event
 	barred   bool // nothing may be learned
@@ -40,18 +40,18 @@ type ward struct {
 	ids      int
 }
 
-func newWard(t testing.TB) *ward {
+func newTestShard(t testing.TB) *testShard {
 	set, err := policy.Parse([]byte(`{"v":1}`))
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &ward{d: newSequence(7, set), who: detectors.New(set).Who("acme", "coder", ""), delta: &baselines.Delta{}, day: 20_500,
+	w := &testShard{d: newSequence(7, set), who: detectors.New(set).Who("acme", "coder", ""), delta: &baselines.Delta{}, day: 20_500,
 		agents: map[string]*detectors.Memory{}, sessions: map[string]*detectors.Memory{}, acted: map[string]bool{}}
 	w.scene = detectors.Scene{Host: w, Who: w.who}
 	return w
 }
 
-func (w *ward) memory(of map[string]*detectors.Memory, key string) *detectors.Memory {
+func (w *testShard) memory(of map[string]*detectors.Memory, key string) *detectors.Memory {
 	m := of[key]
 	if m == nil {
 		m = &detectors.Memory{}
@@ -67,13 +67,13 @@ func (w *ward) memory(of map[string]*detectors.Memory, key string) *detectors.Me
 	return m
 }
 
-func (w *ward) Session() *detectors.Memory {
+func (w *testShard) Session() *detectors.Memory {
 	return w.memory(w.sessions, w.event.Agent.ID+"|"+w.event.Session)
 }
 
-func (w *ward) Find(f event.Finding) { w.told = append(w.told, f) }
+func (w *testShard) Find(f event.Finding) { w.findings = append(w.findings, f) }
 
-func (w *ward) observe(e *event.Event) {
+func (w *testShard) observe(e *event.Event) {
 	w.event = e
 	w.scene.Time, w.scene.Agent, w.scene.AgentID, w.scene.Delta, w.scene.Eligible = e.Time, w.memory(w.agents,
 		e.Agent.ID), xxhash.Sum64String(e.Agent.ID), w.delta, !w.barred
@@ -86,7 +86,7 @@ func (w *ward) observe(e *event.Event) {
 }
 
 // call is one call, at a minute of the day; id names the event.
-func (w *ward) call(agent, session, tool string, class event.Class, minute float64) event.Event {
+func (w *testShard) call(agent, session, tool string, class event.Class, minute float64) event.Event {
 	w.ids++
 	return event.Event{ID: "e" + strconv.Itoa(w.ids), Time: w.day*baselines.DayMS + int64(minute*60_000),
 		Kind: event.ToolCall, Tenant: "acme", Persona: "coder", Agent: event.Agent{ID: agent}, Session: session,
@@ -94,7 +94,7 @@ func (w *ward) call(agent, session, tool string, class event.Class, minute float
 }
 
 // end ends a session as the shard does.
-func (w *ward) end(agent, session string) {
+func (w *testShard) end(agent, session string) {
 	key := agent + "|" + session
 	m := w.sessions[key]
 	if m == nil {
@@ -106,7 +106,7 @@ func (w *ward) end(agent, session string) {
 	delete(w.sessions, key)
 }
 
-func (w *ward) close() *baselines.Model {
+func (w *testShard) close() *baselines.Model {
 	m := baselines.Learn(w.who.Base, w.who.Key, w.day, w.delta, w.terms)
 	w.who.Rest(m, math.MinInt64, math.MaxInt64)
 	w.delta = &baselines.Delta{}
@@ -116,7 +116,7 @@ func (w *ward) close() *baselines.Model {
 }
 
 // session makes a session of tools, letters of a word: each letter is a tool, capitals send.
-func (w *ward) session(agent, session, word string) {
+func (w *testShard) session(agent, session, word string) {
 	for i, r := range word {
 		class := event.Read
 		if r >= 'A' && r <= 'Z' {
@@ -132,7 +132,7 @@ func (w *ward) session(agent, session, word string) {
 var habits = []string{"abcde", "abccde", "abde", "fgh", "fggh", "fghij", "klm", "klmnno", "pqabc", "pqab"}
 
 // work is a day of n ordinary sessions: habits, one in twenty with a call out of place.
-func (w *ward) work(rng *rand.Rand, n, agents int) {
+func (w *testShard) work(rng *rand.Rand, n, agents int) {
 	for i := range n {
 		word := habits[rng.IntN(len(habits))]
 		if rng.IntN(20) == 0 {
@@ -144,8 +144,8 @@ func (w *ward) work(rng *rand.Rand, n, agents int) {
 }
 
 // seasoned is a persona of 40 agents that has been at work for so many days.
-func seasoned(t testing.TB, days int) (*ward, *rand.Rand) {
-	w := newWard(t)
+func seasoned(t testing.TB, days int) (*testShard, *rand.Rand) {
+	w := newTestShard(t)
 	rng := rand.New(rand.NewPCG(1, 1))
 	for range days {
 		w.work(rng, 300, 40)
@@ -159,16 +159,16 @@ func TestASessionInAnUnusualOrderIsToldOnceAndSaysWhy(t *testing.T) {
 	if w.who.Base.State != baselines.Active {
 		t.Fatalf("the baseline is %v after 14 days", w.who.Base.State)
 	}
-	before := len(w.told)
+	before := len(w.findings)
 	w.session("a1", "s-ordinary", "abcde")
-	if len(w.told) > before {
-		t.Errorf("an ordinary session is told: %s", w.told[before].Why)
+	if len(w.findings) > before {
+		t.Errorf("an ordinary session is told: %s", w.findings[before].Why)
 	}
 	for i, r := range "abcdhlpjdnbomfqeg" {
 		e := w.call("a1", "s-odd", "tool_"+string(r), event.Read, float64(i))
 		w.observe(&e)
 	}
-	list := w.told[before:]
+	list := w.findings[before:]
 	if len(list) == 0 || len(list) > 5 {
 		t.Fatalf("%d findings of one session, want one and few updates", len(list))
 	}
@@ -194,7 +194,7 @@ func TestASessionInAnUnusualOrderIsToldOnceAndSaysWhy(t *testing.T) {
 	}
 	t.Log(f.Why)
 	n := len(f.Anomaly.Steps)
-	if n < 4 || n > maxTold || len(f.Anomaly.Scores) != 3 {
+	if n < 4 || n > maxShown || len(f.Anomaly.Scores) != 3 {
 		t.Fatalf("%d steps, %d scores", n, len(f.Anomaly.Steps))
 	}
 	odd := 0
@@ -219,7 +219,7 @@ func TestARestartAtAnyEventChangesNothing(t *testing.T) {
 	run := func(reload bool) []event.Finding {
 		w, rng := seasoned(t, 10)
 		w.reload = reload
-		w.told = nil
+		w.findings = nil
 		for i := range 30 {
 			word := ""
 			for range 3 + rng.IntN(20) {
@@ -229,8 +229,8 @@ func TestARestartAtAnyEventChangesNothing(t *testing.T) {
 		}
 		w.work(rng, 100, 40)
 		w.close()
-		w.told = append(w.told, event.Finding{UID: w.who.Base.Hash()})
-		return w.told
+		w.findings = append(w.findings, event.Finding{UID: w.who.Base.Hash()})
+		return w.findings
 	}
 	a, b := run(false), run(true)
 	if len(a) < 10 || fmt.Sprintf("%+v", strip(a)) != fmt.Sprintf("%+v", strip(b)) {
@@ -251,14 +251,14 @@ func strip(list []event.Finding) (out []string) {
 }
 
 // alerts are how many sessions somebody was called about since it was last asked.
-func alerts(w *ward) int {
+func alerts(w *testShard) int {
 	n := map[string]bool{}
-	for _, f := range w.told {
+	for _, f := range w.findings {
 		if f.Alert {
 			n[f.ScopeID] = true
 		}
 	}
-	w.told = nil
+	w.findings = nil
 	return len(n)
 }
 
@@ -266,7 +266,7 @@ func alerts(w *ward) int {
 // one.
 func TestWhatManyAgentsShowIsAcceptedAndWhatAFewRepeatIsNot(t *testing.T) {
 	w, rng := seasoned(t, 14)
-	w.told = nil
+	w.findings = nil
 	var perDay []int
 	accepted := 0
 	for range 6 { // a fifth of the sessions are of a new kind
@@ -301,7 +301,7 @@ func TestWhatManyAgentsShowIsAcceptedAndWhatAFewRepeatIsNot(t *testing.T) {
 		last := 0
 		for range 14 {
 			w.work(rng, 300, 40)
-			w.told = nil
+			w.findings = nil
 			for i := range 2 * c.agents {
 				w.session("a"+strconv.Itoa(i%c.agents), "evil"+strconv.Itoa(i), "dkqhbnfma")
 			}
@@ -320,7 +320,7 @@ func TestWhatManyAgentsShowIsAcceptedAndWhatAFewRepeatIsNot(t *testing.T) {
 func TestWhatCannotBeTakenBackWaitsForAPerson(t *testing.T) {
 	w, rng := seasoned(t, 14)
 	day := func() (waits []baselines.Shift, called int) {
-		w.told = nil
+		w.findings = nil
 		w.work(rng, 240, 40)
 		for i := range 60 {
 			w.session("a"+strconv.Itoa(rng.IntN(40)), "n"+strconv.Itoa(i), "mZrYsXtW")
@@ -368,7 +368,7 @@ func TestARejectedItemIsNeverAccepted(t *testing.T) {
 	w, rng := seasoned(t, 14)
 	for day := range 12 {
 		w.work(rng, 240, 40)
-		w.told = nil
+		w.findings = nil
 		for i := range 60 {
 			w.session("a"+strconv.Itoa(rng.IntN(40)), "n"+strconv.Itoa(i), "mZrYsXtWuVvU")
 		}
@@ -391,18 +391,18 @@ func TestARejectedItemIsNeverAccepted(t *testing.T) {
 }
 
 func TestBadInputIsBornQuietly(t *testing.T) {
-	odd := func(w *ward) {
+	odd := func(w *testShard) {
 		t.Helper()
-		for _, f := range w.told {
+		for _, f := range w.findings {
 			if p := f.Anomaly.P; !(p > 0 && p <= 1) || strings.Contains(f.Why, "NaN") ||
-				len(f.Anomaly.Steps) > maxTold || len(f.Refs) > 6 {
+				len(f.Anomaly.Steps) > maxShown || len(f.Refs) > 6 {
 				t.Errorf("a finding makes no sense: %+v", f)
 			}
 		}
 	}
 	t.Run("a session of 10,000 events has bounded memory and is told at most a few times", func(t *testing.T) {
 		w, rng := seasoned(t, 10)
-		w.told = nil
+		w.findings = nil
 		for i := range 10_000 {
 			e := w.call("a1", "long", "tool_"+strconv.Itoa(rng.IntN(3000)), event.Read, float64(i)/100)
 			w.observe(&e)
@@ -412,7 +412,7 @@ func TestBadInputIsBornQuietly(t *testing.T) {
 			t.Errorf("its memory takes %d bytes encoded", size)
 		}
 		odd(w)
-		if n := len(w.told); n < 1 || n > 20 {
+		if n := len(w.findings); n < 1 || n > 20 {
 			t.Errorf("told %d times", n)
 		}
 		w.end("a1", "long")
@@ -420,19 +420,19 @@ func TestBadInputIsBornQuietly(t *testing.T) {
 	})
 	t.Run("all events at one instant are a sequence in the order in which they come", func(t *testing.T) {
 		w, rng := seasoned(t, 10)
-		w.told = nil
+		w.findings = nil
 		for range 200 {
 			e := w.call("a1", "now", "tool_"+string(rune('a'+rng.IntN(20))), event.Read, 0)
 			w.observe(&e)
 		}
 		odd(w)
-		if len(w.told) == 0 {
+		if len(w.findings) == 0 {
 			t.Error("not told")
 		}
 	})
 	t.Run("a call that is late has no place in the order", func(t *testing.T) {
 		w, _ := seasoned(t, 10)
-		w.told = nil
+		w.findings = nil
 		for i, r := range "abcde" {
 			e := w.call("a1", "s", "tool_"+string(r), event.Read, 10+float64(i))
 			w.observe(&e)
@@ -441,8 +441,8 @@ func TestBadInputIsBornQuietly(t *testing.T) {
 				w.observe(&late)
 			}
 		}
-		if len(w.told) > 0 {
-			t.Errorf("told: %s", w.told[0].Why)
+		if len(w.findings) > 0 {
+			t.Errorf("told: %s", w.findings[0].Why)
 		}
 	})
 	t.Run("events without a session, attempts and what is no call make nothing", func(t *testing.T) {
@@ -464,7 +464,7 @@ func TestBadInputIsBornQuietly(t *testing.T) {
 		}
 	})
 	t.Run("a persona with one agent learns what is new after five days", func(t *testing.T) {
-		w := newWard(t)
+		w := newTestShard(t)
 		rng := rand.New(rand.NewPCG(2, 2))
 		for range 14 {
 			w.work(rng, 100, 1)
@@ -472,13 +472,13 @@ func TestBadInputIsBornQuietly(t *testing.T) {
 		}
 		var days []int
 		for range 9 {
-			w.told = nil
+			w.findings = nil
 			w.work(rng, 100, 1)
 			for i := range 10 {
 				w.session("a0", "n"+strconv.Itoa(i), "mrsctupvb")
 			}
 			n := 0
-			for _, f := range w.told {
+			for _, f := range w.findings {
 				if f.Activity == event.Create {
 					n++
 				}
@@ -492,14 +492,14 @@ func TestBadInputIsBornQuietly(t *testing.T) {
 		}
 	})
 	t.Run("no baseline, no finding", func(t *testing.T) {
-		w := newWard(t)
+		w := newTestShard(t)
 		w.session("a", "s", "abcdefghijklmnopqrst")
-		if len(w.told) > 0 {
+		if len(w.findings) > 0 {
 			t.Error("told")
 		}
 	})
 	t.Run("what may not be learned is not", func(t *testing.T) {
-		w := newWard(t)
+		w := newTestShard(t)
 		w.barred = true
 		rng := rand.New(rand.NewPCG(2, 2))
 		w.work(rng, 100, 5)
@@ -511,7 +511,7 @@ func TestBadInputIsBornQuietly(t *testing.T) {
 
 func TestAnAgentOfOneEventIsCheap(t *testing.T) {
 	const n = 100_000
-	w := newWard(t)
+	w := newTestShard(t)
 	held := func() uint64 {
 		var m runtime.MemStats
 		runtime.GC()

@@ -7,7 +7,9 @@ import (
 	"github.com/wayward-sec/wayward/baselines"
 )
 
-// Statistics of a chain and the lengths that they are compared by (science §3.2).
+// Statistics of a chain: its most surprising step, the highest cumulative sum of surprise above the
+// mean (CUSUM, Page 1954) and the mean surprise (science §3.2). They are compared among chains of
+// like length: strata is how many classes of length there are.
 const (
 	peakStat = iota // the most surprising step
 	cusumStat
@@ -16,8 +18,8 @@ const (
 	strata = 5
 )
 
-// SequenceStatistics are the names of a chain's statistics.
-var SequenceStatistics = [seqStats]string{"max", "cusum", "mean"}
+// StatisticNames are the names of a chain's statistics.
+var StatisticNames = [seqStats]string{"max", "cusum", "mean"}
 
 // strataEnds are the lengths up to which a stratum goes, powers of two; the last has no end. Each
 // stratum is one more look at the same session, which the calibration of sessions pays for: with

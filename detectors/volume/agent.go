@@ -14,7 +14,7 @@ func (v *volume) agent(part *volumePart) {
 		if first.At[EventCount] == 0 {
 			for f := range Features {
 				if v.has&(1<<f) != 0 {
-					v.wait(first, f, t)
+					v.keepFirst(first, f, t)
 				}
 			}
 			return
@@ -29,7 +29,7 @@ func (v *volume) agent(part *volumePart) {
 	var index [baselines.Windows]int64
 	indexes(t, &index)
 	switch {
-	case index[HourWindow] > a.Head[HourWindow]-baselines.RingSteps:
+	case index[HourWindow] > a.Head[HourWindow]-baselines.WindowSteps:
 		a.Lost = 0
 	case a.Lost < lostEvents:
 		a.Lost++
@@ -44,7 +44,7 @@ func (v *volume) agent(part *volumePart) {
 		}
 		if a.Of[f] == 0 {
 			if first.At[f] == 0 {
-				v.wait(first, f, t)
+				v.keepFirst(first, f, t)
 				continue
 			}
 			v.column(a, first, f)
@@ -56,33 +56,33 @@ func (v *volume) agent(part *volumePart) {
 	closely := v.count(a, &index)
 	for i := range 2 {
 		if f := SubjectCount + Feature(i); v.has&(1<<f) != 0 && a.Of[f] != 0 {
-			closely |= a.touch(i, int(a.Of[f])-1, v.things[i], max(index[0], a.Head[0]))
+			closely |= a.seeDistinct(i, int(a.Of[f])-1, v.distinct[i], max(index[0], a.Head[0]))
 		}
 	}
 	if closely != 0 {
 		a.remember(v.x.Ref(v.e))
 		for w := range baselines.Windows {
 			if closely&(1<<w) != 0 {
-				v.look(a, first, w)
+				v.inspect(a, first, w)
 			}
 		}
 	}
-	v.hot = v.hot || a.Hot != 0
+	v.elevated = v.elevated || a.Elevated != 0
 }
 
-// wait keeps the first value of a feature: it gets a column when it occurs again.
-func (v *volume) wait(first *firsts, f Feature, t int64) {
+// keepFirst keeps the first value of a feature: it gets a column when it occurs again.
+func (v *volume) keepFirst(first *firsts, f Feature, t int64) {
 	first.At[f] = inSeconds(t)
 	first.Value[f] = float32(v.values[f])
 	if f.Distinct() {
-		first.Things[f-SubjectCount] = v.things[f-SubjectCount]
+		first.Distinct[f-SubjectCount] = v.distinct[f-SubjectCount]
 	}
 }
 
 // column makes room for a feature and counts its first value, which waited.
 func (v *volume) column(a *agentVolume, first *firsts, f Feature) {
-	a.rings.Grow()
-	c := a.rings.Columns() - 1
+	a.sliding.Grow()
+	c := a.sliding.Columns() - 1
 	a.Of[f], a.Features[c] = uint8(c+1), uint8(f)
 	v.rate(a, first, c)
 	for w := range baselines.Windows {
@@ -93,20 +93,20 @@ func (v *volume) column(a *agentVolume, first *firsts, f Feature) {
 	indexes(at, &index)
 	if f.Distinct() {
 		if index[0] <= a.Head[0] && a.Head[0]-index[0] < baselines.DayMS/5000 {
-			a.touch(int(f-SubjectCount), c, first.Things[f-SubjectCount], index[0])
+			a.seeDistinct(int(f-SubjectCount), c, first.Distinct[f-SubjectCount], index[0])
 		}
 		return
 	}
 	value := first.Value[f]
 	for w := range baselines.Windows {
-		if i := index[w]; i <= a.Head[w] && i > a.Head[w]-baselines.RingSteps {
-			a.rings.Steps(w, i)[c] += value
-			a.rings.Sums(w)[c] += value
+		if i := index[w]; i <= a.Head[w] && i > a.Head[w]-baselines.WindowSteps {
+			a.sliding.Steps(w, i)[c] += value
+			a.sliding.Sums(w)[c] += value
 		}
 	}
-	if wire.FloorDiv(index[HourWindow], baselines.RingSteps) < wire.FloorDiv(a.Head[HourWindow],
-		baselines.RingSteps) {
-		a.rings.Row(baselines.CountRow)[c] += value
+	if wire.FloorDiv(index[HourWindow], baselines.WindowSteps) < wire.FloorDiv(a.Head[HourWindow],
+		baselines.WindowSteps) {
+		a.sliding.Row(baselines.CountRow)[c] += value
 	}
 }
 
@@ -114,10 +114,10 @@ func (v *volume) column(a *agentVolume, first *firsts, f Feature) {
 // looked at closely.
 func (v *volume) count(a *agentVolume, index *[baselines.Windows]int64) (closely uint8) {
 	for w := range baselines.Windows {
-		if index[w] <= a.Head[w]-baselines.RingSteps {
+		if index[w] <= a.Head[w]-baselines.WindowSteps {
 			continue
 		}
-		row, sums, tops, limits := a.rings.Steps(w, index[w]), a.rings.Sums(w), a.rings.Tops(w), a.rings.Limits(w)
+		row, sums, tops, limits := a.sliding.Steps(w, index[w]), a.sliding.Sums(w), a.sliding.Tops(w), a.sliding.Limits(w)
 		for _, k := range v.list {
 			c := k.column
 			row[c] += k.value
@@ -142,11 +142,11 @@ func (v *volume) advance(a *agentVolume, first *firsts, index *[baselines.Window
 		if to <= from {
 			continue
 		}
-		if wire.FloorDiv(from, baselines.RingSteps) != wire.FloorDiv(to, baselines.RingSteps) {
+		if wire.FloorDiv(from, baselines.WindowSteps) != wire.FloorDiv(to, baselines.WindowSteps) {
 			over |= 1 << w
 			v.close(a, first, w, from, to)
 		}
-		if a.rings.Move(w, from, to); to-from >= baselines.RingSteps {
+		if a.sliding.Move(w, from, to); to-from >= baselines.WindowSteps {
 			empty |= 1 << w
 		}
 		a.Head[w] = to
@@ -159,21 +159,21 @@ func (v *volume) advance(a *agentVolume, first *firsts, index *[baselines.Window
 	}
 	for w := range baselines.Windows {
 		if over&(1<<w) != 0 {
-			a.rings.Begin(w, empty&(1<<w) != 0)
+			a.sliding.Begin(w, empty&(1<<w) != 0)
 			a.Least[w] = 1
 			v.span(a, w)
-			for c := range a.rings.Columns() {
+			for c := range a.sliding.Columns() {
 				v.prepare(a, first, w, c)
 			}
-			if a.Hot&(1<<w) != 0 && !a.above(w) {
-				a.Hot &^= 1 << w
+			if a.Elevated&(1<<w) != 0 && !a.above(w) {
+				a.Elevated &^= 1 << w
 			}
 			a.Refs &^= 1 << w
 		}
 	}
-	if a.Refs == 0 && a.Hot == 0 && a.more != nil {
-		if a.more.watch = nil; len(a.more.budgets) == 0 {
-			a.more = nil
+	if a.Refs == 0 && a.Elevated == 0 && a.detail != nil {
+		if a.detail.watch = nil; len(a.detail.budgets) == 0 {
+			a.detail = nil
 		}
 	}
 }
@@ -182,20 +182,20 @@ func (v *volume) advance(a *agentVolume, first *firsts, index *[baselines.Window
 func (v *volume) hours(w int, block int64) float64 {
 	start := v.x.Local(block * baselines.WindowMS[w])
 	if w == DayWindow {
-		return v.lens.season.Over(baselines.HourOfWeek(start), 24)
+		return v.reference.season.Over(baselines.HourOfWeek(start), 24)
 	}
-	return v.lens.season.Of[baselines.HourOfWeek(start+
+	return v.reference.season.Of[baselines.HourOfWeek(start+
 		baselines.WindowMS[w]/2)] * (float64(baselines.WindowMS[w]) / 3_600_000)
 }
 
 // expected is the distribution of a sum over so many hours of a mean season, in events' worth.
 func (v *volume) expected(a *agentVolume, w, c int, hours float64) Count {
-	l := &v.lens.of[a.Features[c]]
+	l := &v.reference.of[a.Features[c]]
 	h := &l.hyper[w]
-	rate, doubt := float64(a.rings.Row(baselines.RateRow)[c]), float64(a.rings.Row(baselines.DoubtRow)[c])
+	rate, doubt := float64(a.sliding.Row(baselines.RateRow)[c]), float64(a.sliding.Row(baselines.DoubtRow)[c])
 	kappa := h.Kappa
 	if w == DayWindow {
-		kappa += v.lens.busy
+		kappa += v.reference.busy
 	}
 	return Count{M: rate * hours * h.Factor / l.unit, Phi: h.Phi, K: 1 / (kappa + doubt*(1+h.Kappa))}
 }
@@ -209,8 +209,8 @@ func (v *volume) widest(a *agentVolume, w, c int) Count {
 // span reckons how long the block that begins is for the persona.
 func (v *volume) span(a *agentVolume, w int) {
 	a.Hours[w] = 0
-	if v.lens != nil {
-		block := wire.FloorDiv(a.Head[w], baselines.RingSteps)
+	if v.reference != nil {
+		block := wire.FloorDiv(a.Head[w], baselines.WindowSteps)
 		a.Hours[w] = float32(max(v.hours(w, block), v.hours(w, block-1)))
 	}
 }
@@ -220,21 +220,21 @@ func (v *volume) prepare(a *agentVolume, first *firsts, w, c int) {
 	f := Feature(a.Features[c])
 	limit := float32(math.MaxFloat32)
 	if v.knows(f, first.Currency) {
-		if l := &v.lens.of[f]; l.cal[w] != nil {
+		if l := &v.reference.of[f]; l.cal[w] != nil {
 			limit = float32(min(v.widest(a, w, c).Screen()*l.unit, math.MaxFloat32))
 		}
 	}
-	a.rings.Limits(w)[c] = limit
+	a.sliding.Limits(w)[c] = limit
 }
 
-// look scores a window whose sum has passed what is usual.
-func (v *volume) look(a *agentVolume, first *firsts, w int) {
-	if v.lens == nil {
+// inspect scores a window whose sum has passed what is usual.
+func (v *volume) inspect(a *agentVolume, first *firsts, w int) {
+	if v.reference == nil {
 		return
 	}
-	sums, limits := a.rings.Sums(w), a.rings.Limits(w)
+	sums, limits := a.sliding.Sums(w), a.sliding.Limits(w)
 	joined, c := v.joined(a, first, w, sums)
-	p := v.lens.together(baselines.MinuteTest+baselines.Test(w), joined)
+	p := v.reference.calibrated(baselines.MinuteTest+baselines.Test(w), joined)
 	for i, s := range sums {
 		if s > limits[i] {
 			limits[i] = float32(min(float64(s)*growth, math.MaxFloat32))
@@ -246,13 +246,13 @@ func (v *volume) look(a *agentVolume, first *firsts, w int) {
 	a.Refs |= 1 << w
 	f := Feature(a.Features[c])
 	k := v.widest(a, w, c)
-	unit := v.lens.of[f].unit
-	told, alert := v.cross(crossed{p: p, test: baselines.MinuteTest + baselines.Test(w), feature: f, window: w,
+	unit := v.reference.of[f].unit
+	reported, alert := v.cross(crossed{p: p, test: baselines.MinuteTest + baselines.Test(w), feature: f, window: w,
 		observed: a.size(c, sums[c])})
-	if !told {
+	if !reported {
 		return
 	}
-	a.Hot |= 1 << w
+	a.Elevated |= 1 << w
 	if alert { // what is only a signal is learned: without its own tail a reference would find ever more
 		a.Alerted |= 1<<w | 1<<HourWindow | 1<<DayWindow
 	}
@@ -264,14 +264,14 @@ func (v *volume) look(a *agentVolume, first *firsts, w int) {
 // usual is the count that 999 of 1,000 blocks do not reach, by both the model and the calibration.
 func (v *volume) usual(k Count, w int, f Feature) float64 {
 	lo, hi := k.M, k.M+k.Phi
-	for v.lens.p(f, w, k, hi) > 1e-3 && hi < 1e18 {
+	for v.reference.p(f, w, k, hi) > 1e-3 && hi < 1e18 {
 		lo, hi = hi, 2*hi
 	}
 	for range 40 {
 		if hi-lo < 0.01*hi {
 			break
 		}
-		if mid := (lo + hi) / 2; v.lens.p(f, w, k, mid) > 1e-3 {
+		if mid := (lo + hi) / 2; v.reference.p(f, w, k, mid) > 1e-3 {
 			lo = mid
 		} else {
 			hi = mid
@@ -287,10 +287,10 @@ func (v *volume) joined(a *agentVolume, first *firsts, w int, sums []float32) (f
 	least, at := 2.0, -1
 	for c, s := range sums {
 		f := Feature(a.Features[c])
-		if !v.knows(f, first.Currency) || v.lens.of[f].cal[w] == nil {
+		if !v.knows(f, first.Currency) || v.reference.of[f].cal[w] == nil {
 			continue
 		}
-		p := v.lens.p(f, w, v.widest(a, w, c), a.size(c, s)/v.lens.of[f].unit)
+		p := v.reference.p(f, w, v.widest(a, w, c), a.size(c, s)/v.reference.of[f].unit)
 		v.ps = append(v.ps, p)
 		if p < least {
 			least, at = p, c
@@ -305,7 +305,7 @@ func (v *volume) joined(a *agentVolume, first *firsts, w int, sums []float32) (f
 // events is how many events a window holds.
 func events(a *agentVolume, w int) float32 {
 	if c := int(a.Of[EventCount]) - 1; c >= 0 {
-		return a.rings.Sums(w)[c]
+		return a.sliding.Sums(w)[c]
 	}
 	return 0
 }

@@ -22,9 +22,9 @@ func BenchmarkBaselineVolume(b *testing.B) {
 	b.Run("dense", func(b *testing.B) { benchmarkBaseline(b, 100_000*86_400, 0) })
 }
 
-func benchmarkBaseline(b *testing.B, day, together int) {
+func benchmarkBaseline(b *testing.B, day, calibrated int) {
 	const agents, learned = 20_000, 1_000_000
-	l := newLab(b, `{"v":1}`)
+	l := newTestShard(b, `{"v":1}`)
 	who := l.panel.Who("acme", "support", "")
 	rng := rand.New(rand.NewPCG(1, 1))
 	zipf := rand.NewZipf(rng, 1.1, 1, agents-1)
@@ -53,13 +53,13 @@ func benchmarkBaseline(b *testing.B, day, together int) {
 	q := &detectorstest.NoHost{}
 	x := detectors.Scene{Host: q, Who: who, Delta: &baselines.Delta{}, Eligible: true, Time: simStart}
 	at, us := 0, int64(0)
-	open := make([]int32, max(together, 1))
+	open := make([]int32, max(calibrated, 1))
 	run := func(n int) {
 		for range n {
 			at++
 			o := &all[order[at*31&(1<<20-1)]]
-			if together > 0 {
-				i := at % together
+			if calibrated > 0 {
+				i := at % calibrated
 				if o = &all[open[i]]; o.n%20 == 0 {
 					open[i] = order[at*31&(1<<20-1)]
 					o = &all[open[i]]

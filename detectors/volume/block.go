@@ -10,16 +10,16 @@ import (
 
 // close ends a block: it is one test, and what is learned.
 func (v *volume) close(a *agentVolume, first *firsts, w int, from, to int64) {
-	block := wire.FloorDiv(from, baselines.RingSteps)
-	next := wire.FloorDiv(to, baselines.RingSteps)
-	sums := v.sums[:a.rings.Columns()]
-	a.rings.Block(w, from, sums)
+	block := wire.FloorDiv(from, baselines.WindowSteps)
+	next := wire.FloorDiv(to, baselines.WindowSteps)
+	sums := v.sums[:a.sliding.Columns()]
+	a.sliding.Block(w, from, sums)
 	test := baselines.MinuteTest + baselines.Test(w)
 	learn := v.x.Eligible && a.Alerted&(1<<w) == 0
 	p := 1.0
-	if v.lens != nil {
+	if v.reference != nil {
 		p = a.Least[w]
-		tops := a.rings.Tops(w)
+		tops := a.sliding.Tops(w)
 		hours := 0.0
 		if learn {
 			hours = v.hours(w, block)
@@ -30,9 +30,9 @@ func (v *volume) close(a *agentVolume, first *firsts, w int, from, to int64) {
 			if !v.knows(f, first.Currency) {
 				continue
 			}
-			l := &v.lens.of[f]
+			l := &v.reference.of[f]
 			s := score(f, v.widest(a, w, c), a.size(c, tops[c])/l.unit)
-			odd = odd || s >= l.look[w]
+			odd = odd || s >= l.screen[w]
 			if !learn || !v.learns(f, first.Currency) {
 				continue
 			}
@@ -46,9 +46,9 @@ func (v *volume) close(a *agentVolume, first *firsts, w int, from, to int64) {
 		joined := 1.0
 		if odd {
 			joined, _ = v.joined(a, first, w, tops)
-			p = min(p, v.lens.together(test, joined))
+			p = min(p, v.reference.calibrated(test, joined))
 		}
-		if learn && v.lens.of[EventCount].own[w] && v.lens.of[EventCount].cal[w] != nil {
+		if learn && v.reference.of[EventCount].own[w] && v.reference.of[EventCount].cal[w] != nil {
 			DeltaOf(v.x.Delta).Joint[test].Add(scoreOf(joined), 1)
 		}
 	}
@@ -72,14 +72,14 @@ func (v *volume) hour(a *agentVolume, first *firsts, block, next int64, sums []f
 	learn := v.x.Eligible && a.Alerted&(1<<HourWindow) == 0
 	cell := baselines.HourOfWeek(v.x.Local(block*3_600_000 + 1_800_000))
 	active, quiet := 1.0, float64(silent)
-	if v.lens != nil {
-		active = v.lens.season.Of[cell]
-		quiet = v.lens.season.Over((cell+1)%baselines.HoursOfWeek, int(silent))
+	if v.reference != nil {
+		active = v.reference.season.Of[cell]
+		quiet = v.reference.season.Over((cell+1)%baselines.HoursOfWeek, int(silent))
 	}
 	// How busy the agent is among its persona: what an hour of it counts for the season.
 	weight := 1.0
 	if c := int(a.Of[EventCount]) - 1; c >= 0 && v.knows(EventCount, 0) {
-		weight = float64(a.rings.Row(baselines.RateRow)[c]) / v.lens.of[EventCount].rate
+		weight = float64(a.sliding.Row(baselines.RateRow)[c]) / v.reference.of[EventCount].rate
 	}
 	if learn {
 		e := baselines.Fixed(min(weight, 1e4))
@@ -92,15 +92,15 @@ func (v *volume) hour(a *agentVolume, first *firsts, block, next int64, sums []f
 	forget := decayOf(next - block)
 	a.Exposure = (a.Exposure+active)*forget + quiet
 	var gaps [3]gap
-	if learn && v.lens != nil {
+	if learn && v.reference != nil {
 		gaps = v.gaps(cell, int(silent))
 	}
-	counted := a.rings.Row(baselines.CountRow)
+	counted := a.sliding.Row(baselines.CountRow)
 	for c := range sums {
 		f := Feature(a.Features[c])
 		x := a.size(c, sums[c])
 		if v.knows(f, first.Currency) {
-			l := &v.lens.of[f]
+			l := &v.reference.of[f]
 			k := v.expected(a, HourWindow, c, active)
 			if x = min(x, (k.M+3*math.Sqrt(k.Variance())+k.Phi)*l.unit); !learn {
 				x = k.M * l.unit
@@ -110,7 +110,7 @@ func (v *volume) hour(a *agentVolume, first *firsts, block, next int64, sums []f
 			}
 			if learn && f == EventCount {
 				d.Day.X += baselines.Fixed(x)
-				d.Day.E += baselines.Fixed(float64(a.rings.Row(baselines.RateRow)[c]) * (active + quiet))
+				d.Day.E += baselines.Fixed(float64(a.sliding.Row(baselines.RateRow)[c]) * (active + quiet))
 			}
 		} else if !learn {
 			x = 0
@@ -149,7 +149,7 @@ type gap struct{ hours, season float64 }
 // term stands for all.
 func (v *volume) gaps(cell, silent int) (g [3]gap) {
 	for i := range silent {
-		s := v.lens.season.Of[(cell+1+i)%baselines.HoursOfWeek]
+		s := v.reference.season.Of[(cell+1+i)%baselines.HoursOfWeek]
 		sort := 2
 		if s < 0.25 {
 			sort = 0
@@ -165,8 +165,8 @@ func (v *volume) gaps(cell, silent int) (g [3]gap) {
 // silence adds the blocks in which nothing happened to the sums of how counts scatter: of the hour
 // that is over and of the silent ones behind it.
 func (v *volume) silence(a *agentVolume, f Feature, c int, gaps *[3]gap, active float64) {
-	l := &v.lens.of[f]
-	rate := float64(a.rings.Row(baselines.RateRow)[c]) / l.unit
+	l := &v.reference.of[f]
+	rate := float64(a.sliding.Row(baselines.RateRow)[c]) / l.unit
 	for w := range DayWindow {
 		per := 3_600_000 / float64(baselines.WindowMS[w])
 		s := &DeltaOf(v.x.Delta).Of[f].Spread[w]
@@ -190,17 +190,17 @@ func (v *volume) silence(a *agentVolume, f Feature, c int, gaps *[3]gap, active 
 // them there are (science §2.2).
 func (v *volume) rate(a *agentVolume, first *firsts, c int) {
 	f := Feature(a.Features[c])
-	rates, doubts := a.rings.Row(baselines.RateRow), a.rings.Row(baselines.DoubtRow)
+	rates, doubts := a.sliding.Row(baselines.RateRow), a.sliding.Row(baselines.DoubtRow)
 	if !v.knows(f, first.Currency) {
 		rates[c], doubts[c] = 0, 0
 		return
 	}
-	l := &v.lens.of[f]
+	l := &v.reference.of[f]
 	h := &l.hyper[HourWindow]
 	mean := l.rate / l.unit
 	phi := h.Phi + h.Kappa*mean
 	prior := l.a0 * phi
-	own := float64(a.rings.Row(baselines.CountRow)[c]) / l.unit
+	own := float64(a.sliding.Row(baselines.CountRow)[c]) / l.unit
 	rates[c] = float32((prior + own) / (prior/mean + a.Exposure) * l.unit)
 	doubts[c] = float32(phi / (prior + own))
 }
@@ -228,35 +228,35 @@ func (v *volume) day(a *agentVolume, first *firsts, block, next int64, sums []fl
 	}
 	for c := range sums {
 		f := Feature(a.Features[c])
-		week, anchor := baselines.WeekRow, a.rings.Row(baselines.AnchorRow)
+		week, anchor := baselines.WeekRow, a.sliding.Row(baselines.AnchorRow)
 		sum := float64(anchor[c]) * forget
 		for i, leaves := range leaving {
 			if leaves {
-				sum += float64(a.rings.Row(week + i)[c])
+				sum += float64(a.sliding.Row(week + i)[c])
 			}
 		}
 		anchor[c] = float32(sum)
 		for range passed {
 			for i := baselines.WeekDays - 1; i > 0; i-- {
-				a.rings.Row(week + i)[c] = a.rings.Row(week + i - 1)[c]
+				a.sliding.Row(week + i)[c] = a.sliding.Row(week + i - 1)[c]
 			}
-			a.rings.Row(week)[c] = 0
+			a.sliding.Row(week)[c] = 0
 		}
 		total := a.size(c, sums[c])
 		if v.knows(f, first.Currency) { // one day's excess is no ramp
 			k := v.widest(a, DayWindow, c)
-			total = min(total, (k.M+5*math.Sqrt(k.Variance())+k.Phi)*v.lens.of[f].unit)
+			total = min(total, (k.M+5*math.Sqrt(k.Variance())+k.Phi)*v.reference.of[f].unit)
 		}
 		if next-block <= baselines.WeekDays {
-			a.rings.Row(week + int(next-block) - 1)[c] = float32(total)
+			a.sliding.Row(week + int(next-block) - 1)[c] = float32(total)
 		}
 		if !v.knows(f, first.Currency) || !v.x.Eligible || a.Exposure < fresh {
 			continue
 		}
-		l := &v.lens.of[f]
+		l := &v.reference.of[f]
 		h := &l.hyper[HourWindow]
 		if mean := l.rate / l.unit; mean > 0 {
-			own := float64(a.rings.Row(baselines.CountRow)[c]) / l.unit
+			own := float64(a.sliding.Row(baselines.CountRow)[c]) / l.unit
 			noise := (h.Phi + h.Kappa*mean) / (mean * a.Exposure)
 			DeltaOf(v.x.Delta).Of[f].Rates.Add(own/a.Exposure/mean, noise)
 		}
@@ -274,7 +274,7 @@ func (v *volume) day(a *agentVolume, first *firsts, block, next int64, sums []fl
 
 // dayHours is how much of a mean season lies in a day.
 func (v *volume) dayHours(day int64) float64 {
-	if v.lens == nil {
+	if v.reference == nil {
 		return 24
 	}
 	return v.hours(DayWindow, day)
@@ -284,10 +284,10 @@ func (v *volume) dayHours(day int64) float64 {
 // (science §2.8). By how much ordinary agents deviate from what they did before is learned of the
 // persona, since nobody works alike all the time.
 func (v *volume) ramp(a *agentVolume, first *firsts, next int64) {
-	if v.lens == nil {
+	if v.reference == nil {
 		return
 	}
-	a.Hot &^= hotRamp
+	a.Elevated &^= elevatedRamp
 	v.ps = v.ps[:0]
 	best := crossed{p: 2, test: baselines.RampTest, window: DayWindow}
 	hours := 0.0
@@ -297,12 +297,12 @@ func (v *volume) ramp(a *agentVolume, first *firsts, next int64) {
 		}
 	}
 	days := float64(bits.OnesCount8(a.Week))
-	for c := range a.rings.Columns() {
+	for c := range a.sliding.Columns() {
 		f := Feature(a.Features[c])
 		if !v.knows(f, first.Currency) {
 			continue
 		}
-		l := &v.lens.of[f]
+		l := &v.reference.of[f]
 		v.peers(a, c, f)
 		if days < leastRampDays || a.Anchored < anchorHours || hours <= 0 {
 			continue
@@ -310,16 +310,16 @@ func (v *volume) ramp(a *agentVolume, first *firsts, next int64) {
 		total := 0.0
 		for i := range baselines.WeekDays {
 			if a.Week&(1<<i) != 0 {
-				total += float64(a.rings.Row(baselines.WeekRow + i)[c])
+				total += float64(a.sliding.Row(baselines.WeekRow + i)[c])
 			}
 		}
-		old, h := float64(a.rings.Row(baselines.AnchorRow)[c])/l.unit, &l.hyper[DayWindow]
+		old, h := float64(a.sliding.Row(baselines.AnchorRow)[c])/l.unit, &l.hyper[DayWindow]
 		mean := old / a.Anchored * hours
 		if mean < 1 {
 			continue // what an agent begins to do is no growth
 		}
 		// The relative variance of both sums, as the model has it.
-		spread := math.Sqrt(h.Phi/(mean+1) + h.Phi/(old+1) + (h.Kappa+v.lens.busy)*(1/days+24/a.Anchored))
+		spread := math.Sqrt(h.Phi/(mean+1) + h.Phi/(old+1) + (h.Kappa+v.reference.busy)*(1/days+24/a.Anchored))
 		z := math.Log((total/l.unit+1)/(mean+1)) / spread
 		if v.x.Eligible && v.learns(f, first.Currency) {
 			DeltaOf(v.x.Delta).Of[f].Growth.Add(z, l.grows)
@@ -339,16 +339,16 @@ func (v *volume) ramp(a *agentVolume, first *firsts, next int64) {
 	}
 	v.x.Delta.Audit.Count(baselines.RampTest, p)
 	if best.p = p; p < 0.01 {
-		if told, _ := v.cross(best); told {
-			a.Hot |= hotRamp
+		if reported, _ := v.cross(best); reported {
+			a.Elevated |= elevatedRamp
 		}
 	}
 }
 
 // peers compares an agent's rate with those of its persona's other agents.
 func (v *volume) peers(a *agentVolume, c int, f Feature) {
-	l := &v.lens.of[f]
-	own, mean := float64(a.rings.Row(baselines.CountRow)[c])/l.unit, l.rate/l.unit
+	l := &v.reference.of[f]
+	own, mean := float64(a.sliding.Row(baselines.CountRow)[c])/l.unit, l.rate/l.unit
 	if l.peerSD <= 0 || own <= 0 || a.Exposure < 3*24 {
 		return
 	}

@@ -59,7 +59,7 @@ type burning struct {
 	Spent    float64
 	Head     int64 // step
 	Steps    [burnSteps]float32
-	Told     uint8 // 0 nothing, 1 forecast, 2 slow, 3 fast
+	Reported uint8 // 0 nothing, 1 forecast, 2 slow, 3 fast
 	Calls    uint8
 	_        [6]uint8
 }
@@ -91,7 +91,7 @@ func (v *volume) burn(part *volumePart) {
 
 // burning finds how one uses up a budget. Of a scope above agents there is nothing else in a.
 func (a *agentVolume) burning(limit uint64) *burning {
-	m := a.rare()
+	m := a.ensureDetail()
 	for i := range m.budgets {
 		if m.budgets[i].Limit == limit {
 			return &m.budgets[i]
@@ -104,8 +104,8 @@ func (a *agentVolume) burning(limit uint64) *burning {
 	return &m.budgets[len(m.budgets)-1]
 }
 
-// turn begins the period of a time, if it is another one.
-func (k *burning) turn(unit policy.Calendar, t int64, zone *time.Location) {
+// beginPeriod starts the period in which a time lies, if it is not the current one.
+func (k *burning) beginPeriod(unit policy.Calendar, t int64, zone *time.Location) {
 	if t >= k.To {
 		from, to := period(unit, t, zone)
 		*k = burning{Limit: k.Limit, From: from, To: to, Head: wire.FloorDiv(t, burnStepMS)}
@@ -143,20 +143,20 @@ func (v *volume) spend(a *agentVolume, k *burning, b *budget, money float64) {
 	if t < k.From {
 		return // of a period that is over
 	}
-	k.turn(b.limit.Calendar, t, zone)
+	k.beginPeriod(b.limit.Calendar, t, zone)
 	k.add(wire.FloorDiv(t, burnStepMS), money, 1)
 	limit := float64(b.limit.Max)
 	if k.Spent > limit || limit <= 0 || k.Calls < leastEvents {
 		return // the limit itself speaks, or it is too early
 	}
-	rest, sd := v.rest(a, b, t, k.To)
+	usualRest, sd := v.usualRest(a, b, t, k.To)
 	level, burn, hours := k.pace(limit, t, 1, v.seasonal())
-	if level == 0 && rest > 0 && k.Spent+rest+burnQuantile*sd > limit {
+	if level == 0 && usualRest > 0 && k.Spent+usualRest+burnQuantile*sd > limit {
 		level = 1
 	}
-	if level > k.Told {
-		k.Told = level
-		v.x.Find(v.burnt(k, b, zone, burn, hours, rest, sd))
+	if level > k.Reported {
+		k.Reported = level
+		v.x.Find(v.burnFinding(k, b, zone, burn, hours, usualRest, sd))
 	}
 }
 
@@ -186,10 +186,10 @@ type seasonHours struct {
 
 // seasonal are the hours of the persona under observation.
 func (v *volume) seasonal() seasonHours {
-	if v.lens == nil {
+	if v.reference == nil {
 		return seasonHours{}
 	}
-	return seasonHours{v.lens.season, v.x.Zone}
+	return seasonHours{v.reference.season, v.x.Zone}
 }
 
 // between is how many hours of a mean season lie between two times.
@@ -207,16 +207,16 @@ func (h seasonHours) between(from, to int64) float64 {
 	return at(to) - at(from)
 }
 
-// rest is what the agent will usually spend until the end of the period, and the standard deviation
-// of it; zero if nothing is known.
-func (v *volume) rest(a *agentVolume, b *budget, from, to int64) (mean, sd float64) {
+// usualRest is what the agent will usually spend until the end of the period, and the standard
+// deviation of it; zero if nothing is known.
+func (v *volume) usualRest(a *agentVolume, b *budget, from, to int64) (mean, sd float64) {
 	c := int(a.Of[b.feature]) - 1
-	if c < 0 || v.lens == nil || !v.lens.of[b.feature].on || b.feature == AmountSum &&
-		v.lens.currency != currencyCode(b.limit.Currency) {
+	if c < 0 || v.reference == nil || !v.reference.of[b.feature].on || b.feature == AmountSum &&
+		v.reference.currency != currencyCode(b.limit.Currency) {
 		return 0, 0
 	}
 	k := v.expected(a, DayWindow, c, v.seasonal().between(from, to))
-	unit := v.lens.of[b.feature].unit
+	unit := v.reference.of[b.feature].unit
 	return k.M * unit, math.Sqrt(k.Variance()) * unit
 }
 
@@ -246,28 +246,28 @@ func lastHours(n int) string {
 	return "the last six hours"
 }
 
-// found begins the finding that a budget will not last. Each pace is found once in a period: fast
-// is an alert, slow a low one, and that habits alone will use it up only a signal.
-func (k *burning) found(b *budget, scope, id string, trigger event.Ref) event.Finding {
+// newFinding begins the finding that a budget will not last. Each pace is found once in a period:
+// fast is an alert, slow a low one, and that habits alone will use it up only a signal.
+func (k *burning) newFinding(b *budget, scope, id string, trigger event.Ref) event.Finding {
 	l, unit := b.limit, "USD"
 	if b.feature == AmountSum {
 		unit = l.Currency
 	}
 	return event.Finding{Activity: event.Create, Analytic: event.StatisticalAnalytic, Detector: "volume",
-		Rule: "burn/" + burnRules[k.Told] + "/" + l.ID, RuleVersion: l.Version,
+		Rule: "burn/" + burnRules[k.Reported] + "/" + l.ID, RuleVersion: l.Version,
 		Title: titles[baselines.BurnTest], Severity: [...]event.Severity{1: event.Signal, 2: event.Low,
-			3: event.Medium}[k.Told], Tags: []string{"ASI08", "AML.T0034"},
+			3: event.Medium}[k.Reported], Tags: []string{"ASI08", "AML.T0034"},
 		ScopeType: scope, ScopeID: id, Time: trigger.Time, First: trigger.Time, Last: trigger.Time,
 		Count: int64(k.Calls), Refs: []event.Ref{trigger.Clone()},
 		Measure: l.Measure.String(), Unit: unit, Observed: limit.Quantity(int64(k.Spent), l.Measure),
 		Expected: limit.Quantity(l.Max, l.Measure), WindowMS: l.WindowMS}
 }
 
-// burnt is the finding about an agent's budget.
-func (v *volume) burnt(k *burning, b *budget, zone *time.Location, burn float64, hours int, rest,
+// burnFinding is the finding about an agent's budget.
+func (v *volume) burnFinding(k *burning, b *budget, zone *time.Location, burn float64, hours int, usualRest,
 	sd float64) event.Finding {
 	e, x, l := v.e, v.x, b.limit
-	f, most := k.found(b, "agent", e.Agent.ID, x.Ref(e)), float64(l.Max)
+	f, most := k.newFinding(b, "agent", e.Agent.ID, x.Ref(e)), float64(l.Max)
 	unit := f.Unit
 	f.Alert, f.Risk = f.Severity > event.Signal, detectors.Risk(f.Severity)
 	spent := "agent " + strconv.Quote(detectors.Short(e.Agent.ID)) + " has used up " + f.Observed + " of " + f.Expected + " " +
@@ -283,16 +283,16 @@ func (v *volume) burnt(k *burning, b *budget, zone *time.Location, burn float64,
 	}
 	// The probability that what is usual from here on leaves the budget whole.
 	p := 1.0
-	if rest > 0 {
-		p = math.Erfc((k.Spent+rest-most)/(sd*math.Sqrt2)) / 2
-		spent += "; until its end usually another " + limit.Quantity(int64(min(rest, maxValue)), l.Measure) +
+	if usualRest > 0 {
+		p = math.Erfc((k.Spent+usualRest-most)/(sd*math.Sqrt2)) / 2
+		spent += "; until its end usually another " + limit.Quantity(int64(min(usualRest, maxValue)), l.Measure) +
 			" follow, with which it holds in " + event.Percent(p) + " of cases"
 	}
 	f.Why = spent
 	if m := x.Base; m != nil {
 		f.Anomaly = &event.Anomaly{P: max(p, 1e-300), Alpha: x.Alpha(baselines.BurnTest),
 			Family: baselines.VolumeFamily.String(), Test: baselines.BurnTest.String(), Feature: b.feature.String(),
-			Unit: strings.Clone(unit), Observed: k.Spent / 1e6, Expected: max(0, most-rest) / 1e6, High: most / 1e6,
+			Unit: strings.Clone(unit), Observed: k.Spent / 1e6, Expected: max(0, most-usualRest) / 1e6, High: most / 1e6,
 			WindowMS: l.WindowMS, Season: x.Season(x.Time),
 			Persona: m.Persona, Fork: m.Fork, AgentDays: int64(m.AgentDays / baselines.Unit), Agents: int64(m.Agents),
 			Snapshot: m.Snapshot(), State: m.State.String()}

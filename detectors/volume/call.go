@@ -20,7 +20,7 @@ func intentOf(intent string) uint64 {
 	return xxhash.Sum64String(intent)
 }
 
-// callKind is a hash of what calls are compared with: those of the same tool, of the same model, or
+// CallKind is a hash of what calls are compared with: those of the same tool, of the same model, or
 // else of the same kind of event.
 func CallKind(e *event.Event) uint64 {
 	switch e.Kind {
@@ -58,9 +58,9 @@ func (v *volume) call() {
 	}
 	e, d := v.e, DeltaOf(v.x.Delta)
 	hash := CallKind(e)
-	var known *lensTool
-	if v.lens != nil {
-		known = v.lens.tool(hash)
+	var known *referenceTool
+	if v.reference != nil {
+		known = v.reference.tool(hash)
 	}
 	best := crossed{p: 2, test: baselines.CallTest}
 	var sizes [Marks]float64
@@ -72,23 +72,23 @@ func (v *volume) call() {
 		}
 		sizes[m] = LogSize(v.values[f])
 		if known == nil || known.of[m] == nil || f == AmountSum &&
-			v.lens.currency != currencyCode(e.Amount.Currency) {
+			v.reference.currency != currencyCode(e.Amount.Currency) {
 			continue
 		}
 		judged = true
-		if sizes[m] > known.look[m] {
+		if sizes[m] > known.screen[m] {
 			if p := known.of[m].P(sizes[m]); p < best.p {
 				best.p, best.feature, best.observed = p, f, v.values[f]
 			}
 		}
 	}
 	joined := 1.0
-	if best.p < lookP {
+	if best.p < screenP {
 		v.ps = v.ps[:0]
 		for m := range Marks {
 			if f := MarkOf(m); v.has&(1<<f) != 0 && known.of[m] != nil {
 				p := 0.5
-				if sizes[m] > known.look[m] {
+				if sizes[m] > known.screen[m] {
 					p = min(known.of[m].P(sizes[m]), 0.5)
 				}
 				v.ps = append(v.ps, p)
@@ -98,13 +98,13 @@ func (v *volume) call() {
 	}
 	p := joined
 	if judged {
-		p = v.lens.together(baselines.CallTest, joined)
+		p = v.reference.calibrated(baselines.CallTest, joined)
 	}
 	v.x.Delta.Audit.Count(baselines.CallTest, p)
 	alert := false
 	if best.p = p; p < 0.01 {
-		told := false
-		if told, alert = v.cross(best); told && v.best.test == baselines.CallTest {
+		reported := false
+		if reported, alert = v.cross(best); reported && v.best.test == baselines.CallTest {
 			c := known.of[best.feature-RecordSum]
 			v.best.expected, v.best.low, v.best.high = QuantileSize(c, 0.5), QuantileSize(c, 0.01), QuantileSize(c,
 				0.999)
@@ -128,7 +128,8 @@ func (v *volume) call() {
 	}
 }
 
-// quantileSize is a quantile of sizes whose logarithms are kept: whole, as they were.
+// QuantileSize is a quantile of a reference of logarithms (see LogSize), turned back into a size
+// and rounded to a whole number.
 func QuantileSize(c *baselines.Calibrator, q float64) float64 {
 	return math.Round(math.Expm1(c.Quantile(q)))
 }
@@ -140,13 +141,13 @@ func (v *volume) outcome(a *agentVolume) {
 		if n, ok := baselines.Number(e.Resource.ID); ok {
 			steps := a.Run.Add(n)
 			a.RunTop = max(a.RunTop, uint8(steps))
-			if steps >= leastRunOf31 && v.lens != nil && v.lens.run != nil {
-				p := v.lens.run.P(baselines.RunScore(steps))
-				if told, alert := v.cross(crossed{p: p, test: baselines.RunTest, feature: ResourceCount,
-					observed: float64(steps + 1), expected: 2, high: float64(leastRunOf31), what: "run"}); told {
-					a.Hot |= hotRun
+			if steps >= leastRunOf31 && v.reference != nil && v.reference.run != nil {
+				p := v.reference.run.P(baselines.RunScore(steps))
+				if reported, alert := v.cross(crossed{p: p, test: baselines.RunTest, feature: ResourceCount,
+					observed: float64(steps + 1), expected: 2, high: float64(leastRunOf31), what: "run"}); reported {
+					a.Elevated |= elevatedRun
 					if alert {
-						a.Alerted |= hotRun
+						a.Alerted |= elevatedRun
 					}
 				}
 			}
@@ -180,23 +181,23 @@ func (v *volume) outcome(a *agentVolume) {
 				d.Failed[k]++
 			}
 		}
-		if v.lens == nil {
+		if v.reference == nil {
 			continue
 		}
 		o := &a.Odds[k]
-		o.Add(bad, v.lens.failure[k], v.lens.success[k])
-		if a.OddsTop = max(a.OddsTop, o.L); !bad || o.L < 4 || v.lens.outcome == nil {
+		o.Add(bad, v.reference.failure[k], v.reference.success[k])
+		if a.OddsTop = max(a.OddsTop, o.L); !bad || o.L < 4 || v.reference.outcome == nil {
 			continue
 		}
-		p := v.lens.outcomeP(o)
+		p := v.reference.outcomeP(o)
 		a.OddsP = min(a.OddsP, p)
-		theta := v.lens.theta[k]
-		if told, alert := v.cross(crossed{p: p, test: baselines.OutcomeTest, feature: EventCount,
+		theta := v.reference.theta[k]
+		if reported, alert := v.cross(crossed{p: p, test: baselines.OutcomeTest, feature: EventCount,
 			what:     Outcome(k).String(),
-			observed: math.Exp(float64(o.L)), expected: theta, high: theta}); told {
-			a.Hot |= hotOutcome
+			observed: math.Exp(float64(o.L)), expected: theta, high: theta}); reported {
+			a.Elevated |= elevatedOutcome
 			if alert {
-				a.Alerted |= hotOutcome
+				a.Alerted |= elevatedOutcome
 			}
 		}
 	}
@@ -207,21 +208,21 @@ func (v *volume) outcomesOver(a *agentVolume) {
 	d := v.x.Delta
 	if a.contacts != nil {
 		d.Audit.Count(baselines.OutcomeTest, a.OddsP)
-		if v.x.Eligible && a.Alerted&hotOutcome == 0 && v.lens != nil {
+		if v.x.Eligible && a.Alerted&elevatedOutcome == 0 && v.reference != nil {
 			DeltaOf(d).Outcome.Add(float64(a.OddsTop)/math.Ln10, 1)
 		}
 	}
 	if a.Run.Any {
 		p := 1.0
-		if v.lens != nil && v.lens.run != nil {
-			p = v.lens.run.P(baselines.RunScore(int(a.RunTop)))
+		if v.reference != nil && v.reference.run != nil {
+			p = v.reference.run.P(baselines.RunScore(int(a.RunTop)))
 		}
 		d.Audit.Count(baselines.RunTest, p)
-		if v.x.Eligible && a.Alerted&hotRun == 0 {
+		if v.x.Eligible && a.Alerted&elevatedRun == 0 {
 			DeltaOf(d).Run.Add(baselines.RunScore(int(a.RunTop)), 1)
 		}
 	}
-	a.Hot &^= hotOutcome | hotRun
-	a.Alerted &^= hotOutcome | hotRun
+	a.Elevated &^= elevatedOutcome | elevatedRun
+	a.Alerted &^= elevatedOutcome | elevatedRun
 	a.RunTop, a.OddsTop, a.OddsP, a.Odds = 0, 0, 1, [Outcomes]baselines.Odds{}
 }

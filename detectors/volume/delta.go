@@ -38,7 +38,7 @@ type IntentTotals struct {
 
 // Currency counts amounts of one currency.
 type Currency struct {
-	Code uint64 // its first eight bytes
+	Code uint64 // see currencyCode
 	N    uint64
 }
 
@@ -51,7 +51,7 @@ const (
 	maxCurrencies = 16
 )
 
-// VolumeDelta is what one day adds to a VolumeModel. All numbers are integers: deltas merge in any
+// Delta is what one day adds to a Model. All numbers are integers: deltas merge in any
 // order.
 type Delta struct {
 	Season   [baselines.HoursOfWeek]baselines.Cell

@@ -35,15 +35,15 @@ func empty(list ...*int64) bool {
 	return true
 }
 
-// appendSome writes what is not all zero, behind a byte that says so.
-func appendSome(b []byte, list ...*int64) []byte {
+// appendNonZero writes what is not all zero, behind a byte that says so.
+func appendNonZero(b []byte, list ...*int64) []byte {
 	if empty(list...) {
 		return append(b, 0)
 	}
 	return appendInts(append(b, 1), list...)
 }
 
-func readSome(r *wire.Reader, list ...*int64) {
+func readNonZero(r *wire.Reader, list ...*int64) {
 	for _, v := range list {
 		*v = 0
 	}
@@ -68,14 +68,14 @@ func cellsOf(cells *[baselines.HoursOfWeek]baselines.Cell) []*int64 {
 
 // Append encodes the delta.
 func (d *Delta) Append(b []byte) []byte {
-	b = appendSome(b, cellsOf(&d.Season)...)
+	b = appendNonZero(b, cellsOf(&d.Season)...)
 	b = appendInts(b, &d.Exposure, &d.Day.X, &d.Day.E)
 	for f := range d.Of {
 		o := &d.Of[f]
 		b = appendInts(b, &o.X)
-		b = appendSome(appendSome(b, o.Rates.list()...), o.Growth.list()...)
+		b = appendNonZero(appendNonZero(b, o.Rates.list()...), o.Growth.list()...)
 		for w := range o.Spread {
-			b = appendSome(b, o.Spread[w].list()...)
+			b = appendNonZero(b, o.Spread[w].list()...)
 			b = o.Block[w].Append(b)
 		}
 		b = o.Session.Append(b)
@@ -123,8 +123,8 @@ func sorted(r *wire.Reader, first bool, last *uint64) uint64 {
 	return h
 }
 
-// few reads a count that has a bound of ours.
-func few(r *wire.Reader, most int) int {
+// readBounded reads a count, and fails if it is above most.
+func readBounded(r *wire.Reader, most int) int {
 	n := r.Len()
 	if n > most {
 		r.Fail()
@@ -136,15 +136,15 @@ func few(r *wire.Reader, most int) int {
 // Decode reads what Append wrote.
 func (d *Delta) Decode(r *wire.Reader) {
 	*d = Delta{}
-	readSome(r, cellsOf(&d.Season)...)
+	readNonZero(r, cellsOf(&d.Season)...)
 	readInts(r, &d.Exposure, &d.Day.X, &d.Day.E)
 	for f := range d.Of {
 		o := &d.Of[f]
 		readInts(r, &o.X)
-		readSome(r, o.Rates.list()...)
-		readSome(r, o.Growth.list()...)
+		readNonZero(r, o.Rates.list()...)
+		readNonZero(r, o.Growth.list()...)
 		for w := range o.Spread {
-			readSome(r, o.Spread[w].list()...)
+			readNonZero(r, o.Spread[w].list()...)
 			o.Block[w].Decode(r)
 		}
 		o.Session.Decode(r)
@@ -153,7 +153,7 @@ func (d *Delta) Decode(r *wire.Reader) {
 		d.Calls[m].Decode(r)
 	}
 	last := uint64(0)
-	for i := range few(r, maxTools) {
+	for i := range readBounded(r, maxTools) {
 		t := ToolMarks{Hash: sorted(r, i == 0, &last)}
 		for m := range t.Of {
 			t.Of[m].Decode(r)
@@ -163,7 +163,7 @@ func (d *Delta) Decode(r *wire.Reader) {
 		}
 		d.Tools = append(d.Tools, t)
 	}
-	for i := range few(r, maxIntents) {
+	for i := range readBounded(r, maxIntents) {
 		t := IntentTotals{Hash: sorted(r, i == 0, &last), N: r.Uvarint()}
 		for f := range t.Of {
 			t.Of[f].Decode(r)
@@ -173,7 +173,7 @@ func (d *Delta) Decode(r *wire.Reader) {
 		}
 		d.Intents = append(d.Intents, t)
 	}
-	for i := range few(r, maxCurrencies) {
+	for i := range readBounded(r, maxCurrencies) {
 		d.Currencies = append(d.Currencies, Currency{Code: sorted(r, i == 0, &last), N: r.Uvarint()})
 	}
 	for k := range d.Joint {
@@ -189,15 +189,15 @@ func (d *Delta) Decode(r *wire.Reader) {
 
 // Append encodes the model.
 func (v *Model) Append(b []byte) []byte {
-	b = appendSome(b, cellsOf(&v.Season)...)
+	b = appendNonZero(b, cellsOf(&v.Season)...)
 	b = appendInts(b, &v.Exposure, &v.Learned)
-	b = appendSome(b, v.Days.list()...)
+	b = appendNonZero(b, v.Days.list()...)
 	for f := range v.Of {
 		o := &v.Of[f]
 		b = appendInts(b, &o.X)
-		b = appendSome(appendSome(b, o.Rates.list()...), o.Growth.list()...)
+		b = appendNonZero(appendNonZero(b, o.Rates.list()...), o.Growth.list()...)
 		for w := range o.Spread {
-			b = appendSome(b, o.Spread[w].list()...)
+			b = appendNonZero(b, o.Spread[w].list()...)
 			b = o.Block[w].Append(b)
 		}
 		b = o.Session.Append(b)
@@ -234,16 +234,16 @@ func (v *Model) Append(b []byte) []byte {
 // Decode reads what Append wrote and derives the rest.
 func (v *Model) Decode(r *wire.Reader) {
 	*v = Model{}
-	readSome(r, cellsOf(&v.Season)...)
+	readNonZero(r, cellsOf(&v.Season)...)
 	readInts(r, &v.Exposure, &v.Learned)
-	readSome(r, v.Days.list()...)
+	readNonZero(r, v.Days.list()...)
 	for f := range v.Of {
 		o := &v.Of[f]
 		readInts(r, &o.X)
-		readSome(r, o.Rates.list()...)
-		readSome(r, o.Growth.list()...)
+		readNonZero(r, o.Rates.list()...)
+		readNonZero(r, o.Growth.list()...)
 		for w := range o.Spread {
-			readSome(r, o.Spread[w].list()...)
+			readNonZero(r, o.Spread[w].list()...)
 			o.Block[w].Decode(r)
 		}
 		o.Session.Decode(r)
@@ -252,7 +252,7 @@ func (v *Model) Decode(r *wire.Reader) {
 		v.Calls[m].Decode(r)
 	}
 	last := uint64(0)
-	for i := range few(r, maxTools) {
+	for i := range readBounded(r, maxTools) {
 		t := ToolModel{Hash: sorted(r, i == 0, &last)}
 		for m := range t.Of {
 			t.Of[m].Decode(r)
@@ -262,7 +262,7 @@ func (v *Model) Decode(r *wire.Reader) {
 		}
 		v.Tools = append(v.Tools, t)
 	}
-	for i := range few(r, maxIntents) {
+	for i := range readBounded(r, maxIntents) {
 		t := IntentModel{Hash: sorted(r, i == 0, &last), N: r.Uvarint()}
 		for f := range t.Of {
 			t.Of[f].Decode(r)

@@ -12,14 +12,14 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// tell makes the finding of the oddest thing that the event crossed, or lets the open one grow.
-func (v *volume) tell(part *volumePart) {
+// report makes the finding of the oddest thing that the event crossed, or lets the open one grow.
+func (v *volume) report(part *volumePart) {
 	x, o := v.x, part.open
-	if o != nil && x.Time-o.hot > calmMS {
+	if o != nil && x.Time-o.elevated > calmMS {
 		part.open, o = nil, nil
 	}
-	if o != nil && v.hot {
-		o.hot = max(o.hot, x.Time)
+	if o != nil && v.elevated {
+		o.elevated = max(o.elevated, x.Time)
 		o.count++
 	}
 	if v.best.p >= 1 {
@@ -30,10 +30,10 @@ func (v *volume) tell(part *volumePart) {
 	switch {
 	case o == nil:
 		o = &episode{OpenFinding: detectors.OpenFinding{Trigger: x.Ref(v.e).Clone()}, test: c.test, feature: c.feature, what: c.what,
-			hot: x.Time, first: x.Time, count: 1}
-		if part.agent != nil && part.agent.more != nil && c.test >= baselines.MinuteTest &&
+			elevated: x.Time, first: x.Time, count: 1}
+		if part.agent != nil && part.agent.detail != nil && c.test >= baselines.MinuteTest &&
 			c.test <= baselines.DayTest {
-			o.Refs = slices.DeleteFunc(slices.Clone(part.agent.more.watch),
+			o.Refs = slices.DeleteFunc(slices.Clone(part.agent.detail.watch),
 				func(r event.Ref) bool { return r == o.Trigger })
 			if len(o.Refs) > 0 {
 				o.first = o.Refs[0].Time
@@ -165,10 +165,10 @@ func (v *volume) why(c *crossed, a *event.Anomaly) string {
 		noun = a.Unit
 	}
 	amount := func(x float64) string { return strings.TrimRight(figure(x)+" "+noun, " ") }
-	rare := "; " + event.Odds(c.p)
+	ensureDetail := "; " + event.Odds(c.p)
 	usual := func(when, of string) string {
 		return "; usual " + when + "are " + figure(a.Expected) + ", at most " + figure(a.High) + " in 999 of 1,000 " +
-			of + rare
+			of + ensureDetail
 	}
 	switch c.test {
 	case baselines.CallTest:
@@ -179,11 +179,11 @@ func (v *volume) why(c *crossed, a *event.Anomaly) string {
 			usual("", "sessions of "+persona)
 	case baselines.OutcomeTest:
 		return who + " meets " + c.what + " on first contacts as one who guesses does, by odds of " +
-			figure(a.Observed) + " to 1; of " + persona + " " + event.Percent(a.Expected) + " of them fail so" + rare
+			figure(a.Observed) + " to 1; of " + persona + " " + event.Percent(a.Expected) + " of them fail so" + ensureDetail
 	case baselines.RunTest:
 		return who + " counts through ids: " + figure(a.Observed-1) +
 			" of its last 31 steps from one id to the next were the same small step; agents of " + persona + " do not" +
-			rare
+			ensureDetail
 	case baselines.RampTest:
 		if c.what == "peers" {
 			return who + " " + verb + " " + amount(a.Observed) + " on a mean day" + usual("", "agents of "+persona)
@@ -192,10 +192,10 @@ func (v *volume) why(c *crossed, a *event.Anomaly) string {
 			usual("by its last sixty days ", "weeks")
 	case baselines.TimingTest:
 		if c.what == "hour" {
-			return who + " started a session on " + a.Season + ", an hour in which " + persona + " hardly acts" + rare
+			return who + " started a session on " + a.Season + ", an hour in which " + persona + " hardly acts" + ensureDetail
 		}
 		return who + " acts as evenly as a clock: the gaps between its events scatter by " + event.Percent(a.Observed) +
-			" of their mean, those of " + persona + " by " + event.Percent(a.Expected) + rare
+			" of their mean, those of " + persona + " by " + event.Percent(a.Expected) + ensureDetail
 	}
 	return who + " " + verb + " " + amount(a.Observed) + " within " + limit.Span(a.WindowMS) + " (" + a.Season + ")" +
 		usual("then ", "such times of one of "+persona)
@@ -222,7 +222,7 @@ func (v *volume) timing(c crossed) {
 	if v.x.Base == nil {
 		return
 	}
-	if tell, _ := v.x.Weigh(baselines.TimingTest, c.p); !tell {
+	if report, _ := v.x.Weigh(baselines.TimingTest, c.p); !report {
 		return
 	}
 	o := &episode{OpenFinding: detectors.OpenFinding{Trigger: v.x.Ref(v.e).Clone()}, test: c.test, what: c.what,

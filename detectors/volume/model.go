@@ -97,7 +97,7 @@ type IntentModel struct {
 	Of   [Features]baselines.Calibrator
 }
 
-// VolumeModel is what was learned about how much agents of a persona do. All that is stored are
+// Model is what was learned about how much agents of a persona do. All that is stored are
 // integers; floats are derived.
 type Model struct {
 	Season   [baselines.HoursOfWeek]baselines.Cell
@@ -327,12 +327,13 @@ func (v *Model) fit() {
 	}
 }
 
-// VolumeSlot is the slot of the parts.
+// Slot is the slot of the detector's parts in state.
 const Slot = 6
 
 var emptyModel Model
 
-// VolumeOf is the part of a model; never nil, and not to be changed.
+// ModelOf is what a baseline has learned for this detector. It is never nil and must not be
+// changed.
 func ModelOf(m *baselines.Model) *Model {
 	if p, ok := m.Part(Slot).(*Model); ok {
 		return p
@@ -340,7 +341,7 @@ func ModelOf(m *baselines.Model) *Model {
 	return &emptyModel
 }
 
-// VolumeDeltaOf is the part of a delta.
+// DeltaOf is what a day adds for this detector; it is made if there is none.
 func DeltaOf(d *baselines.Delta) *Delta {
 	if p, ok := d.Part(Slot).(*Delta); ok {
 		return p

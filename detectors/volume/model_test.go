@@ -138,12 +138,12 @@ func hostile(t *testing.T, b []byte) {
 		var sum Delta
 		sum.Merge(&d)
 		m := baselines.Learn(nil, baselines.Key{}, 1, detectorstest.With(&baselines.Delta{Events: 1}, Slot, &sum), baselines.Terms{})
-		sound(t, ModelOf(m))
+		valid(t, ModelOf(m))
 	}
 	var m Model
 	r = wire.Reader{B: b}
 	if m.Decode(&r); r.Err == nil {
-		sound(t, &m)
+		valid(t, &m)
 	}
 }
 
@@ -162,8 +162,8 @@ func TestSpoiltVolumeBytes(t *testing.T) {
 	}
 }
 
-// sound checks that nothing that was derived is no number.
-func sound(t *testing.T, m *Model) {
+// valid checks that nothing that was derived is no number.
+func valid(t *testing.T, m *Model) {
 	t.Helper()
 	check := func(v ...float64) {
 		for _, x := range v {
@@ -300,7 +300,7 @@ func TestLogarithmsFromTheTable(t *testing.T) {
 
 func TestRingsAddUpTheirWindow(t *testing.T) {
 	rng := rand.New(rand.NewPCG(11, 12))
-	var r baselines.Rings
+	var r baselines.SlidingSums
 	type seen struct {
 		at int64
 		c  int
@@ -325,12 +325,12 @@ func TestRingsAddUpTheirWindow(t *testing.T) {
 		}
 		if at > head {
 			r.Move(2, head, at)
-			if wire.FloorDiv(at, baselines.RingSteps) != wire.FloorDiv(head, baselines.RingSteps) {
-				r.Begin(2, at-head >= baselines.RingSteps)
+			if wire.FloorDiv(at, baselines.WindowSteps) != wire.FloorDiv(head, baselines.WindowSteps) {
+				r.Begin(2, at-head >= baselines.WindowSteps)
 			}
 			head = at
 		}
-		if at <= head-baselines.RingSteps {
+		if at <= head-baselines.WindowSteps {
 			continue
 		}
 		k := seen{at, rng.IntN(r.Columns()), float32(rng.IntN(9))}
@@ -339,10 +339,10 @@ func TestRingsAddUpTheirWindow(t *testing.T) {
 		all = append(all, k)
 		want, block := make([]float32, r.Columns()), make([]float32, r.Columns())
 		for _, s := range all {
-			if s.at > head-baselines.RingSteps && s.at <= head {
+			if s.at > head-baselines.WindowSteps && s.at <= head {
 				want[s.c] += s.v
 			}
-			if wire.FloorDiv(s.at, baselines.RingSteps) == wire.FloorDiv(head, baselines.RingSteps) {
+			if wire.FloorDiv(s.at, baselines.WindowSteps) == wire.FloorDiv(head, baselines.WindowSteps) {
 				block[s.c] += s.v
 			}
 		}
@@ -352,7 +352,7 @@ func TestRingsAddUpTheirWindow(t *testing.T) {
 			t.Fatalf("step %d: sums %v, want %v; block %v, want %v", head, r.Sums(2), want, got, block)
 		}
 		if i%97 == 0 {
-			var again baselines.Rings
+			var again baselines.SlidingSums
 			d := wire.Reader{B: r.Append(nil)}
 			if again.Decode(&d, r.Columns()); d.Err != nil || len(d.B) > 0 || !slices.Equal(again.Slab, r.Slab) {
 				t.Fatal("rings do not read what they wrote")

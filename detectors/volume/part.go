@@ -26,7 +26,7 @@ type firsts struct {
 	Currency uint64 // of the agent's amounts
 	Value    [Features]float32
 	At       [Features]uint32 // 0: did not occur
-	Things   [2]uint32
+	Distinct [2]uint32
 }
 
 // inSeconds is a time in seconds, never 0.
@@ -37,48 +37,48 @@ func seconds(s uint32) int64 { return int64(s) * 1000 }
 // agentVolume are an agent's windows, rates and running tests.
 type agentVolume struct {
 	agentNumbers
-	rings    baselines.Rings
-	things   [2]sketch.Timestamps
+	sliding  baselines.SlidingSums
+	distinct [2]sketch.Timestamps
 	contacts []uint16 // hashes of the newest first contacts, the oldest at Contact: see contact
-	more     *agentMore
+	detail   *agentDetail
 }
 
-// agentMore is what few agents have.
-type agentMore struct {
+// agentDetail is what few agents have.
+type agentDetail struct {
 	watch   []event.Ref // events since a sum passed what is usual
 	budgets []burning
 }
 
-// rare returns what few agents have, and makes it.
-func (a *agentVolume) rare() *agentMore {
-	if a.more == nil {
-		a.more = &agentMore{}
+// ensureDetail returns what few agents have; it is made if there is none.
+func (a *agentVolume) ensureDetail() *agentDetail {
+	if a.detail == nil {
+		a.detail = &agentDetail{}
 	}
-	return a.more
+	return a.detail
 }
 
 // agentNumbers is the part without pointers and without gaps, which is saved by copying it.
 type agentNumbers struct {
-	Head     [baselines.Windows]int64
-	Exposure float64 // seasonal hours, decayed with 14 days
-	Anchored float64 // likewise of the anchor: with 60 days, up to a week ago
-	OddsP    float64
-	Least    [baselines.Windows]float64 // p-value of the block that goes on
-	Run      runNumbers
-	Hours    [baselines.Windows]float32 // seasonal hours of the block
-	Odds     [Outcomes]baselines.Odds
-	OddsTop  float32
-	Of       [Features]uint8 // column + 1; 0: none
-	Features [Features]uint8 // of each column
-	Active   [2]uint8        // blocks of 1 m and 10 m in this hour
-	Hot      uint8           // what is crossed
-	Alerted  uint8           // what of it called somebody, by block: not learned
-	Refs     uint8
-	Peer     uint8
-	Days     uint8
-	Lost     uint8
-	RunTop   uint8
-	Contact  uint8
+	Head        [baselines.Windows]int64
+	Exposure    float64 // seasonal hours, decayed with 14 days
+	Anchored    float64 // likewise of the anchor: with 60 days, up to a week ago
+	OddsP       float64
+	Least       [baselines.Windows]float64 // p-value of the block that goes on
+	Run         runNumbers
+	Hours       [baselines.Windows]float32 // seasonal hours of the block
+	Odds        [Outcomes]baselines.Odds
+	OddsTop     float32
+	Of          [Features]uint8 // column + 1; 0: none
+	Features    [Features]uint8 // of each column
+	Active      [2]uint8        // blocks of 1 m and 10 m in this hour
+	Elevated    uint8           // bit per window whose sum is above what is usual; see elevatedOutcome
+	Alerted     uint8           // what of it called somebody, by block: not learned
+	Refs        uint8
+	Peer        uint8
+	Days        uint8
+	Lost        uint8
+	RunTop      uint8
+	NextContact uint8
 	// bit for each of the last seven days that counts: on the others the agent was away, or not
 	// there yet
 	Week uint8
@@ -89,9 +89,9 @@ type runNumbers = baselines.IDRun
 
 // Bits of Hot beside those of the windows.
 const (
-	hotOutcome = 1 << (4 + iota)
-	hotRun
-	hotRamp
+	elevatedOutcome = 1 << (4 + iota)
+	elevatedRun
+	elevatedRamp
 )
 
 const maxContacts = 32
@@ -107,13 +107,13 @@ func (a *agentVolume) start(t int64) {
 // restart begins the windows anew at a time: the clock was wrong.
 func (a *agentVolume) restart(t int64) {
 	indexes(t, &a.Head)
-	a.rings.Reset()
-	a.things[0].Reset()
-	a.things[1].Reset()
-	a.Lost, a.Hot, a.Alerted, a.Active = 0, 0, 0, [2]uint8{}
-	for c := range a.rings.Columns() {
+	a.sliding.Reset()
+	a.distinct[0].Reset()
+	a.distinct[1].Reset()
+	a.Lost, a.Elevated, a.Alerted, a.Active = 0, 0, 0, [2]uint8{}
+	for c := range a.sliding.Columns() {
 		for w := range baselines.Windows {
-			a.rings.Limits(w)[c] = math.MaxFloat32
+			a.sliding.Limits(w)[c] = math.MaxFloat32
 		}
 	}
 	for w := range a.Least {
@@ -137,14 +137,14 @@ func inStep(w int, step int64) int64 {
 // size is a sum as it is judged: of what is different an estimate.
 func (a *agentVolume) size(c int, sum float32) float64 {
 	if f := Feature(a.Features[c]); f.Distinct() {
-		return a.things[f-SubjectCount].Estimate(sum)
+		return a.distinct[f-SubjectCount].Estimate(sum)
 	}
 	return float64(sum)
 }
 
 // above tells whether some sum of a window is above what is usual.
 func (a *agentVolume) above(w int) bool {
-	sums, limits := a.rings.Sums(w), a.rings.Limits(w)
+	sums, limits := a.sliding.Sums(w), a.sliding.Limits(w)
 	for c := range sums {
 		if sums[c] > limits[c] {
 			return true
@@ -153,15 +153,16 @@ func (a *agentVolume) above(w int) bool {
 	return false
 }
 
-// touch notes a thing in the rings of a column, each of which holds what was last seen in a step.
-func (a *agentVolume) touch(i, c int, hash uint32, now int64) (closely uint8) {
-	d := &a.things[i]
+// seeDistinct notes a subject or a resource, by its hash, in the windows of a column. It counts in
+// the step in which it was last seen alone, so what leaves a window leaves the count.
+func (a *agentVolume) seeDistinct(i, c int, hash uint32, now int64) (closely uint8) {
+	d := &a.distinct[i]
 	leave := func(was int64) {
 		for w := range baselines.Windows {
-			if at := inStep(w, was); at > a.Head[w]-baselines.RingSteps && at <= a.Head[w] {
-				if row := a.rings.Steps(w, at); row[c] >= 1 {
+			if at := inStep(w, was); at > a.Head[w]-baselines.WindowSteps && at <= a.Head[w] {
+				if row := a.sliding.Steps(w, at); row[c] >= 1 {
 					row[c]--
-					a.rings.Sums(w)[c] = max(0, a.rings.Sums(w)[c]-1)
+					a.sliding.Sums(w)[c] = max(0, a.sliding.Sums(w)[c]-1)
 				}
 			}
 		}
@@ -179,13 +180,13 @@ func (a *agentVolume) touch(i, c int, hash uint32, now int64) (closely uint8) {
 	})
 	for w := range baselines.Windows {
 		at := inStep(w, now)
-		if at <= a.Head[w]-baselines.RingSteps || at > a.Head[w] {
+		if at <= a.Head[w]-baselines.WindowSteps || at > a.Head[w] {
 			continue
 		}
-		a.rings.Steps(w, at)[c]++
-		sums, tops := a.rings.Sums(w), a.rings.Tops(w)
+		a.sliding.Steps(w, at)[c]++
+		sums, tops := a.sliding.Sums(w), a.sliding.Tops(w)
 		if sums[c]++; sums[c] > tops[c] {
-			if tops[c] = sums[c]; sums[c] > a.rings.Limits(w)[c] {
+			if tops[c] = sums[c]; sums[c] > a.sliding.Limits(w)[c] {
 				closely |= 1 << w
 			}
 		}
@@ -198,8 +199,8 @@ const stepsOfDay = baselines.DayMS / 5000
 
 // forget drops things that were last seen a day ago.
 func (a *agentVolume) forget(now int64) {
-	for i := range a.things {
-		a.things[i].Forget(now, stepsOfDay)
+	for i := range a.distinct {
+		a.distinct[i].Forget(now, stepsOfDay)
 	}
 }
 
@@ -210,15 +211,15 @@ func (a *agentVolume) contact(hash uint16) bool {
 	if slices.Contains(a.contacts, hash) {
 		return false
 	}
-	list, next := sketch.AddRecent(a.contacts, int(a.Contact%maxContacts), hash, maxContacts)
-	a.contacts, a.Contact = list, uint8(next)
+	list, next := sketch.AddRecent(a.contacts, int(a.NextContact%maxContacts), hash, maxContacts)
+	a.contacts, a.NextContact = list, uint8(next)
 	return true
 }
 
 // sessionVolume are the running totals of a session.
 type sessionVolume struct {
 	sessionNumbers
-	things [2]sketch.Bitmap
+	distinct [2]sketch.Bitmap
 }
 
 // sessionNumbers is the part without pointers and without gaps.
@@ -229,14 +230,14 @@ type sessionNumbers struct {
 	Currency   uint64
 	Even       float64
 	Limits     [Features]float32 // totals at which to look closely: next, and at all
-	Looks      [Features]float32
+	Screens    [Features]float32
 	GapSum     float32
 	GapSquares float32
 	Base       int32 // of which baseline the limits are
 	Events     uint32
 	Has        uint8
 	Gaps       uint8
-	Hot        bool // something is crossed
+	Elevated   bool // a total is above what is usual
 	Alerted    bool // and called somebody: not learned
 	_          [4]uint8
 }
@@ -252,7 +253,7 @@ type episode struct {
 	p        float64
 	observed float64
 	alert    bool
-	hot      int64 // newest time at which something was crossed
+	elevated int64 // newest time at which something was crossed
 	first    int64
 	count    int64
 }
@@ -275,15 +276,15 @@ func (p *volumePart) Append(b []byte) []byte {
 	}
 	if a := p.agent; a != nil {
 		b[at] |= hasAgent
-		b = append(b, byte(a.rings.Columns()))
+		b = append(b, byte(a.sliding.Columns()))
 		b = wire.AppendStruct(b, &a.agentNumbers)
-		b = a.rings.Append(b)
-		b = a.things[1].Append(a.things[0].Append(b))
+		b = a.sliding.Append(b)
+		b = a.distinct[1].Append(a.distinct[0].Append(b))
 		b = append(b, byte(len(a.contacts)))
 		for _, c := range a.contacts {
 			b = binary.LittleEndian.AppendUint16(b, c)
 		}
-		if m := a.more; m == nil {
+		if m := a.detail; m == nil {
 			b = append(b, 0, 0)
 		} else {
 			b = append(b, byte(len(m.watch)))
@@ -299,7 +300,7 @@ func (p *volumePart) Append(b []byte) []byte {
 	if s := p.session; s != nil {
 		b[at] |= hasSession
 		b = wire.AppendStruct(b, &s.sessionNumbers)
-		b = s.things[1].Append(s.things[0].Append(b))
+		b = s.distinct[1].Append(s.distinct[0].Append(b))
 	}
 	if o := p.open; o != nil {
 		b[at] |= hasEpisode
@@ -329,22 +330,22 @@ func (p *volumePart) Decode(r *wire.Reader) {
 			return
 		}
 		wire.ReadStruct(r, &a.agentNumbers)
-		a.rings.Decode(r, columns)
-		a.things[0].Decode(r)
-		a.things[1].Decode(r)
+		a.sliding.Decode(r, columns)
+		a.distinct[0].Decode(r)
+		a.distinct[1].Decode(r)
 		for range min(int(r.Byte()), maxContacts) {
 			lo := r.Byte()
 			a.contacts = append(a.contacts, uint16(lo)|uint16(r.Byte())<<8)
 		}
 		for range min(int(r.Byte()), event.MaxRefs) {
-			a.rare().watch = append(a.rare().watch, wire.ReadRef(r))
+			a.ensureDetail().watch = append(a.ensureDetail().watch, wire.ReadRef(r))
 		}
 		for range min(int(r.Byte()), maxBudgets) {
 			var k burning
 			wire.ReadStruct(r, &k)
-			a.rare().budgets = append(a.rare().budgets, k)
+			a.ensureDetail().budgets = append(a.ensureDetail().budgets, k)
 		}
-		if r.Err != nil || !a.sound(columns) {
+		if r.Err != nil || !a.valid(columns) {
 			r.Fail()
 			return
 		}
@@ -353,8 +354,8 @@ func (p *volumePart) Decode(r *wire.Reader) {
 	if flags&hasSession != 0 {
 		s := &sessionVolume{}
 		wire.ReadStruct(r, &s.sessionNumbers)
-		s.things[0].Decode(r)
-		s.things[1].Decode(r)
+		s.distinct[0].Decode(r)
+		s.distinct[1].Decode(r)
 		p.session = s
 	}
 	if flags&hasEpisode != 0 {
@@ -366,8 +367,9 @@ func (p *volumePart) Decode(r *wire.Reader) {
 	}
 }
 
-// sound tells whether what was read can be worked with.
-func (a *agentVolume) sound(columns int) bool {
+// valid tells whether the numbers that were read fit together, so that no index is out of range
+// later.
+func (a *agentVolume) valid(columns int) bool {
 	for f, c := range a.Of {
 		if int(c) > columns || c > 0 && int(a.Features[c-1]) != f {
 			return false
@@ -395,7 +397,7 @@ func (o *episode) append(b []byte) []byte {
 	b = wire.AppendString(wire.AppendString(b, o.what), o.session)
 	b = binary.BigEndian.AppendUint64(b, math.Float64bits(o.p))
 	b = binary.BigEndian.AppendUint64(b, math.Float64bits(o.observed))
-	b = binary.AppendVarint(b, o.hot)
+	b = binary.AppendVarint(b, o.elevated)
 	b = binary.AppendVarint(b, o.first)
 	b = binary.AppendVarint(b, o.count)
 	return o.OpenFinding.Append(b)
@@ -410,6 +412,6 @@ func (o *episode) decode(r *wire.Reader) {
 	}
 	o.what, o.session = r.String(), r.String()
 	o.p, o.observed = math.Float64frombits(r.Uint64()), math.Float64frombits(r.Uint64())
-	o.hot, o.first, o.count = r.Varint(), r.Varint(), r.Varint()
+	o.elevated, o.first, o.count = r.Varint(), r.Varint(), r.Varint()
 	o.OpenFinding.Decode(r)
 }

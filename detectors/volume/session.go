@@ -16,7 +16,7 @@ func (v *volume) session(part, own *volumePart) {
 		v.start()
 	}
 	s := own.session
-	if s.Base != v.lens.day() { // another baseline came into force
+	if s.Base != v.reference.day() { // another baseline came into force
 		v.sessionLimits(s)
 	}
 	v.gap(s)
@@ -30,7 +30,7 @@ func (v *volume) session(part, own *volumePart) {
 			continue
 		}
 		if f.Distinct() {
-			if n, fresh := s.things[f-SubjectCount].Add(v.things[f-SubjectCount]); fresh {
+			if n, fresh := s.distinct[f-SubjectCount].Add(v.distinct[f-SubjectCount]); fresh {
 				s.Totals[f] = n
 			}
 		} else {
@@ -39,30 +39,30 @@ func (v *volume) session(part, own *volumePart) {
 		closely = closely || s.Totals[f] > float64(s.Limits[f])
 	}
 	if closely {
-		v.lookAtSession(s)
+		v.inspectSession(s)
 	}
-	v.hot = v.hot || s.Hot
+	v.elevated = v.elevated || s.Elevated
 }
 
 // sessionLimits sets the totals at which a session is looked at closely.
 func (v *volume) sessionLimits(s *sessionVolume) {
-	s.Base = v.lens.day()
+	s.Base = v.reference.day()
 	for f := range Features {
-		s.Limits[f], s.Looks[f] = math.MaxFloat32, math.MaxFloat32
-		if v.lens == nil {
+		s.Limits[f], s.Screens[f] = math.MaxFloat32, math.MaxFloat32
+		if v.reference == nil {
 			continue
 		}
-		if l := &v.lens.of[f]; l.session != nil {
-			s.Limits[f] = l.sessionLook
-			if c := v.lens.intent(s.Intent, f); c != l.session {
-				s.Limits[f] = float32(math.Expm1(c.Quantile(1-lookP) - baselines.BinWidth))
+		if l := &v.reference.of[f]; l.session != nil {
+			s.Limits[f] = l.sessionScreen
+			if c := v.reference.intent(s.Intent, f); c != l.session {
+				s.Limits[f] = float32(math.Expm1(c.Quantile(1-screenP) - baselines.BinWidth))
 			}
 		}
-		s.Looks[f] = s.Limits[f]
+		s.Screens[f] = s.Limits[f]
 	}
 }
 
-func (v *volume) lookAtSession(s *sessionVolume) {
+func (v *volume) inspectSession(s *sessionVolume) {
 	joined, f := v.sessionP(s)
 	for i := range s.Limits {
 		if s.Totals[i] > float64(s.Limits[i]) {
@@ -72,14 +72,14 @@ func (v *volume) lookAtSession(s *sessionVolume) {
 	if joined >= 1 || s.Totals[EventCount] < leastEvents {
 		return
 	}
-	p := v.lens.together(baselines.SessionTest, joined)
-	told, alert := v.cross(crossed{p: p, test: baselines.SessionTest, feature: f, observed: s.Totals[f]})
-	if !told {
+	p := v.reference.calibrated(baselines.SessionTest, joined)
+	reported, alert := v.cross(crossed{p: p, test: baselines.SessionTest, feature: f, observed: s.Totals[f]})
+	if !reported {
 		return
 	}
-	s.Hot, s.Alerted = true, s.Alerted || alert
+	s.Elevated, s.Alerted = true, s.Alerted || alert
 	if v.best.test == baselines.SessionTest {
-		c := v.lens.intent(s.Intent, f)
+		c := v.reference.intent(s.Intent, f)
 		v.best.expected, v.best.low, v.best.high = QuantileSize(c, 0.5), QuantileSize(c, 0.01), QuantileSize(c, 0.999)
 	}
 }
@@ -88,14 +88,14 @@ func (v *volume) lookAtSession(s *sessionVolume) {
 func (v *volume) sessionP(s *sessionVolume) (float64, Feature) {
 	v.ps = v.ps[:0]
 	least, at := 2.0, EventCount
-	if v.lens != nil {
+	if v.reference != nil {
 		for f := range Features {
-			if s.Has&(1<<f) == 0 || !v.lens.judges(f, s.Currency) {
+			if s.Has&(1<<f) == 0 || !v.reference.judges(f, s.Currency) {
 				continue
 			}
 			p := 0.5
-			if s.Totals[f] > float64(s.Looks[f]) {
-				p = min(v.lens.intent(s.Intent, f).P(LogSize(s.Totals[f])), 0.5)
+			if s.Totals[f] > float64(s.Screens[f]) {
+				p = min(v.reference.intent(s.Intent, f).P(LogSize(s.Totals[f])), 0.5)
 			}
 			v.ps = append(v.ps, p)
 			if p < least {
@@ -116,11 +116,11 @@ func (v *volume) End(x *detectors.Ending) {
 		return
 	}
 	s := part.session
-	v.lens = v.lensOfWho(x.Who)
+	v.reference = v.referenceOfWho(x.Who)
 	joined, _ := v.sessionP(s)
 	p := joined
-	if v.lens != nil {
-		p = v.lens.together(baselines.SessionTest, joined)
+	if v.reference != nil {
+		p = v.reference.calibrated(baselines.SessionTest, joined)
 	}
 	x.Delta.Audit.Count(baselines.SessionTest, p)
 	if d := DeltaOf(x.Delta); x.Eligible && !s.Alerted {
@@ -154,8 +154,8 @@ func (v *volume) End(x *detectors.Ending) {
 // start weighs the hour in which a session starts: a sign, never an alert.
 func (v *volume) start() {
 	p := 1.0
-	if v.lens != nil && ModelOf(v.x.Base).Events() >= baselines.SeasonEvents {
-		p = v.lens.season.Rare[baselines.HourOfWeek(v.x.Local(v.x.Time))]
+	if v.reference != nil && ModelOf(v.x.Base).Events() >= baselines.SeasonEvents {
+		p = v.reference.season.Rare[baselines.HourOfWeek(v.x.Local(v.x.Time))]
 		if p < 0.01 {
 			v.timing(crossed{p: p, test: baselines.TimingTest, what: "hour"})
 		}
@@ -181,10 +181,10 @@ func (v *volume) gap(s *sessionVolume) {
 			// the more even, the larger; ten is the most uneven that matters
 			s.Even = max(-math.Log(cv/10), baselines.BinWidth)
 			p := 1.0
-			if v.lens != nil && v.lens.even != nil {
-				if p = v.lens.even.P(s.Even); p < 0.01 && cv < 0.1 {
+			if v.reference != nil && v.reference.even != nil {
+				if p = v.reference.even.P(s.Even); p < 0.01 && cv < 0.1 {
 					v.timing(crossed{p: p, test: baselines.TimingTest, what: "gaps", observed: cv,
-						expected: 10 * math.Exp(-v.lens.even.Quantile(0.5))})
+						expected: 10 * math.Exp(-v.reference.even.Quantile(0.5))})
 				}
 			}
 			v.x.Delta.Audit.Count(baselines.TimingTest, p)

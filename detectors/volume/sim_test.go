@@ -112,13 +112,13 @@ func simulate(seed uint64, personas []simPersona, days int) []event.Event {
 	return out
 }
 
-// lab is a shard of the test's own that keeps baselines: pages are maps, and the day closes when
-// the first event of the next one comes.
-type lab struct {
+// testShard is a shard of the test's own that keeps baselines: pages are maps, and the day closes
+// when the first event of the next one comes.
+type testShard struct {
 	panel    *detectors.Panel
 	volume   *volume
 	agents   map[string]*detectors.Memory
-	sessions map[string]*labSession
+	sessions map[string]*testSession
 	deltas   map[string]*baselines.Delta
 	models   map[string]*baselines.Model
 	days     map[string]int64 // of agents: last day seen
@@ -134,23 +134,23 @@ type lab struct {
 	copied   bool // each memory goes through its encoding
 }
 
-type labSession struct {
+type testSession struct {
 	memory detectors.Memory
 	who    *detectors.Who
 	agent  string
 	seen   int64
 }
 
-func newLab(t testing.TB, set string) *lab {
+func newTestShard(t testing.TB, set string) *testShard {
 	h := detectorstest.NewHost(t, set)
-	l := &lab{panel: h.Panel, agents: map[string]*detectors.Memory{}, sessions: map[string]*labSession{},
+	l := &testShard{panel: h.Panel, agents: map[string]*detectors.Memory{}, sessions: map[string]*testSession{},
 		deltas: map[string]*baselines.Delta{}, models: map[string]*baselines.Model{}, days: map[string]int64{},
 		eligible: true}
 	l.volume = l.panel.Detector(Slot).(*volume)
 	return l
 }
 
-func (l *lab) delta(persona string) *baselines.Delta {
+func (l *testShard) delta(persona string) *baselines.Delta {
 	d := l.deltas[persona]
 	if d == nil {
 		d = &baselines.Delta{}
@@ -160,7 +160,7 @@ func (l *lab) delta(persona string) *baselines.Delta {
 }
 
 // turn closes the day.
-func (l *lab) turn(day int64) {
+func (l *testShard) turn(day int64) {
 	if l.day != 0 && !l.frozen {
 		tenant := &baselines.Delta{}
 		for _, p := range sortedKeys(l.deltas) {
@@ -197,13 +197,13 @@ func sortedKeys[V any](m map[string]V) []string {
 	return out
 }
 
-func (l *lab) sweep(t int64) {
+func (l *testShard) sweep(t int64) {
 	for _, k := range sortedKeys(l.sessions) {
 		s := l.sessions[k]
 		if s.seen < t-detectors.SessionIdleMS {
 			if l.ended != nil {
 				if p, _ := s.memory.Part(l.volume.slot).(*volumePart); p != nil {
-					l.volume.lens = l.volume.lensOfWho(s.who)
+					l.volume.reference = l.volume.referenceOfWho(s.who)
 					l.ended(s.who.Persona, p.session)
 				}
 			}
@@ -214,14 +214,14 @@ func (l *lab) sweep(t int64) {
 	}
 }
 
-func (l *lab) Session() *detectors.Memory {
+func (l *testShard) Session() *detectors.Memory {
 	if l.e.Session == "" {
 		return nil
 	}
 	k := l.e.Agent.ID + "|" + l.e.Session
 	s := l.sessions[k]
 	if s == nil {
-		s = &labSession{who: l.x.Who, agent: l.e.Agent.ID}
+		s = &testSession{who: l.x.Who, agent: l.e.Agent.ID}
 		l.sessions[k] = s
 	}
 	s.seen = l.x.Time
@@ -240,13 +240,13 @@ func copied(m *detectors.Memory) detectors.Memory {
 	return out
 }
 
-func (l *lab) Find(f event.Finding)                                            { l.found = append(l.found, f) }
-func (l *lab) Settled(*event.Response, event.ScopeType) bool                   { return false }
-func (l *lab) Tell(byte, policy.Scope, string, []byte)                         {}
-func (*lab) Count(string, string)                                              {}
-func (l *lab) Contribute(byte, policy.Scope, string, []detectors.Contribution) {}
+func (l *testShard) Find(f event.Finding)                                            { l.found = append(l.found, f) }
+func (l *testShard) Settled(*event.Response, event.ScopeType) bool                   { return false }
+func (l *testShard) Tell(byte, policy.Scope, string, []byte)                         {}
+func (*testShard) Count(string, string)                                              {}
+func (l *testShard) Contribute(byte, policy.Scope, string, []detectors.Contribution) {}
 
-func (l *lab) observe(e *event.Event) {
+func (l *testShard) observe(e *event.Event) {
 	if day := wire.FloorDiv(e.Time, baselines.DayMS); day > l.day {
 		l.turn(day)
 	}
@@ -282,22 +282,22 @@ func (l *lab) observe(e *event.Event) {
 // month is five weeks of three personas, of which the last two are judged: what the tests came to,
 // and how many alerts there were.
 type month struct {
-	lab      *lab
-	tallies  [baselines.Tests]baselines.Tally
-	sessions int
-	alerts   int
-	attacks  int
-	found    int
-	events   []int // of each attack that was found, up to the alert
+	testShard *testShard
+	tallies   [baselines.Tests]baselines.Tally
+	sessions  int
+	alerts    int
+	attacks   int
+	found     int
+	events    []int // of each attack that was found, up to the alert
 }
 
 // live plays the weeks of a seed. On the last day, in copies that do not come back, every so often
 // an agent begins to read as attack says.
-func live(t testing.TB, seed uint64, attack func(l *lab, like []event.Event, n int) []event.Event) *month {
+func live(t testing.TB, seed uint64, attack func(l *testShard, like []event.Event, n int) []event.Event) *month {
 	const days, judged = 28, 14
 	events := simulate(seed, simPersonas, days)
-	m := &month{lab: newLab(t, `{"v":1}`)}
-	l := m.lab
+	m := &month{testShard: newTestShard(t, `{"v":1}`)}
+	l := m.testShard
 	l.closed = func(day int64, _ string, d *baselines.Delta) {
 		if day < simStart/baselines.DayMS+judged {
 			return
@@ -331,7 +331,7 @@ func live(t testing.TB, seed uint64, attack func(l *lab, like []event.Event, n i
 
 // attack lets a copy of the agent of an event act, and sees whether it is found.
 func (m *month) attack(e *event.Event, acts []event.Event) {
-	l := m.lab
+	l := m.testShard
 	agent := copied(l.agents[e.Agent.ID])
 	was, x, found := l.e, l.x, l.found
 	l.found = nil
@@ -354,8 +354,8 @@ func (m *month) attack(e *event.Event, acts []event.Event) {
 }
 
 // burst are n calls like the persona's own within so many milliseconds.
-func burst(n int, within int64) func(*lab, []event.Event, int) []event.Event {
-	return func(_ *lab, like []event.Event, k int) []event.Event {
+func burst(n int, within int64) func(*testShard, []event.Event, int) []event.Event {
+	return func(_ *testShard, like []event.Event, k int) []event.Event {
 		rng := rand.New(rand.NewPCG(7, uint64(k)))
 		start := like[len(like)-1].Time + 1
 		out := make([]event.Event, n)

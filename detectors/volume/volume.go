@@ -1,3 +1,9 @@
+// Package volume is the detector of how much is done: it says when an agent does more than what was
+// learned of its persona lets expect, in a call, a session, or a minute up to a day.
+//
+// It must never know Kafka or a clock. Begin with volume.Observe in this file. What is learned is a
+// Model, in model.go; how a count is scored is in score.go; what an agent is judged by is a
+// reference, in reference.go; what is remembered of an agent is in part.go.
 package volume
 
 import (
@@ -27,23 +33,23 @@ import (
 // Amounts below zero count as none. Amounts of an agent are of the first currency that it used;
 // others are counted as events alone. An agent that is renamed is a new one.
 type volume struct {
-	slot    byte
-	lenses  memo.Map[lensKey, *lens]
-	budgets []*budget
-	set     *policy.Set
-	wide    map[uint64][]*budget
-	zone    *localtime.Clock // of the persona whose budget was last looked at
-	args    policy.Arguments
+	slot       byte
+	references memo.Map[referenceKey, *reference]
+	budgets    []*budget
+	set        *policy.Set
+	wide       map[uint64][]*budget
+	zone       *localtime.Clock // of the persona whose budget was last looked at
+	args       policy.Arguments
 
 	// Of the event under observation.
-	x      *detectors.Scene
-	e      *event.Event
-	lens   *lens // nil: nothing was learned yet
-	values [Features]float64
-	has    uint8
-	things [2]uint32 // hashes of subject and resource
-	best   crossed   // the oddest of what was crossed
-	hot    bool      // something is crossed, or stays so
+	x         *detectors.Scene
+	e         *event.Event
+	reference *reference // nil: nothing was learned yet
+	values    [Features]float64
+	has       uint8
+	distinct  [2]uint32 // hashes of subject and resource
+	best      crossed   // the oddest of what was crossed
+	elevated  bool      // a sum is above what is usual, or still is
 
 	list []addend
 	sums [Features]float32
@@ -80,7 +86,7 @@ const (
 	// hours of exposure from which an agent's own rate says something of how agents differ
 	fresh         = 12
 	maxValue      = 1e15
-	lookP         = 0.02 // nothing is looked at closely that is more usual than this
+	screenP       = 0.02 // nothing is looked at closely that is more usual than this
 	growth        = 1.1  // by how much a sum must have grown to be looked at again
 	peerZ         = 3.5
 	anchorHours   = 10 * 24 // that the anchor must hold …
@@ -90,7 +96,7 @@ const (
 )
 
 func newVolume(slot byte, set *policy.Set) detectors.Detector {
-	v := &volume{slot: slot, lenses: memo.NewMap[lensKey, *lens](maxLenses), list: make([]addend, 0, Features),
+	v := &volume{slot: slot, references: memo.NewMap[referenceKey, *reference](maxReferences), list: make([]addend, 0, Features),
 		ps: make([]float64, 0, Features)}
 	v.set, v.budgets, v.wide = set, budgetsOf(set, policy.AgentScope), wideBudgets(set)
 	return v
@@ -109,8 +115,8 @@ func (v *volume) Observe(x *detectors.Scene, e *event.Event) {
 	if x.Delta == nil || !counts(e) { // without a delta nobody keeps baselines
 		return
 	}
-	v.x, v.e, v.lens = x, e, v.lensOf(x)
-	v.best, v.hot = crossed{p: 1}, false
+	v.x, v.e, v.reference = x, e, v.referenceOf(x)
+	v.best, v.elevated = crossed{p: 1}, false
 	part := x.Agent.Ensure(v.slot).(*volumePart)
 	v.measure(part)
 	v.agent(part)
@@ -122,7 +128,7 @@ func (v *volume) Observe(x *detectors.Scene, e *event.Event) {
 		v.outcome(part.agent)
 	}
 	v.burn(part)
-	v.tell(part)
+	v.report(part)
 	v.x, v.e = nil, nil
 }
 
@@ -159,11 +165,11 @@ func (v *volume) measure(part *volumePart) {
 	}
 	if e.Subject != "" {
 		v.has |= 1 << SubjectCount
-		v.things[0] = uint32(xxhash.Sum64String(e.Subject))
+		v.distinct[0] = uint32(xxhash.Sum64String(e.Subject))
 	}
 	if e.Resource.ID != "" {
 		v.has |= 1 << ResourceCount
-		v.things[1] = uint32(xxhash.Sum64String(e.Resource.ID)) ^ uint32(xxhash.Sum64String(e.Resource.Type))*31
+		v.distinct[1] = uint32(xxhash.Sum64String(e.Resource.ID)) ^ uint32(xxhash.Sum64String(e.Resource.Type))*31
 	}
 }
 
@@ -179,10 +185,10 @@ func currencyCode(s string) uint64 {
 // knows tells whether the feature is one that the persona's baseline can say something of, for this
 // agent.
 func (v *volume) knows(f Feature, currency uint64) bool {
-	if v.lens == nil {
+	if v.reference == nil {
 		return false
 	}
-	return v.lens.of[f].on && (f != AmountSum || v.lens.currency == currency)
+	return v.reference.of[f].on && (f != AmountSum || v.reference.currency == currency)
 }
 
 // learns likewise, of what may be learned: of amounts only those of the persona's own currency,
@@ -192,16 +198,16 @@ func (v *volume) learns(f Feature, currency uint64) bool {
 }
 
 // cross notes a test that came out low: the oddest of an event speaks.
-func (v *volume) cross(c crossed) (told, alert bool) {
+func (v *volume) cross(c crossed) (reported, alert bool) {
 	if v.x.Base == nil {
 		return false, false
 	}
 	v.x.Odd[v.slot] = min(v.x.Odd[v.slot], c.p)
-	told, alert = v.x.Weigh(c.test, c.p)
-	if !told {
+	reported, alert = v.x.Weigh(c.test, c.p)
+	if !reported {
 		return false, false
 	}
-	v.hot = true
+	v.elevated = true
 	if c.alert = alert; c.p < v.best.p {
 		v.best = c
 	}
@@ -210,14 +216,21 @@ func (v *volume) cross(c crossed) (told, alert bool) {
 
 // remember keeps the first contributors.
 func (a *agentVolume) remember(r event.Ref) {
-	if m := a.rare(); len(m.watch) < event.MaxRefs && !slices.Contains(m.watch, r) {
+	if m := a.ensureDetail(); len(m.watch) < event.MaxRefs && !slices.Contains(m.watch, r) {
 		m.watch = append(m.watch, r.Clone())
 	}
 }
 
-// volumeKind registers the detector of how much is done.
-var Kind = detectors.Kind{Name: "volume", Slot: Slot, New: newVolume, Part: func() detectors.Part { return new(volumePart) },
-	Learns: baselines.PartKind{Unframed: true,
-		Delta: func() baselines.DeltaPart { return new(Delta) },
-		Model: func() baselines.ModelPart { return new(Model) }},
-	Oddity: true}
+// Kind registers the detector of how much is done.
+var Kind = detectors.Kind{
+	Name: "volume",
+	Slot: Slot,
+	New:  newVolume,
+	Part: func() detectors.Part { return new(volumePart) },
+	Learns: baselines.PartKind{
+		Unframed: true,
+		Delta:    func() baselines.DeltaPart { return new(Delta) },
+		Model:    func() baselines.ModelPart { return new(Model) },
+	},
+	Oddity: true,
+}

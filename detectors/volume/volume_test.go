@@ -24,8 +24,8 @@ import (
 var simClerks = []simPersona{{"clerk", 20, 30, .6, true, 1, 1.5, .8, .3, .7, 0, [2]int{5, 12}, .02, .25, 50000}}
 
 // trained is a lab whose clerks have worked for so many days, and their events.
-func trained(t testing.TB, set string, days int) (*lab, []event.Event) {
-	l := newLab(t, set)
+func trained(t testing.TB, set string, days int) (*testShard, []event.Event) {
+	l := newTestShard(t, set)
 	events := simulate(3, simClerks, days)
 	for i := range events {
 		l.observe(&events[i])
@@ -39,7 +39,7 @@ func trained(t testing.TB, set string, days int) (*lab, []event.Event) {
 func noon(days int) int64 { return simStart + int64(days)*baselines.DayMS + 11*3_600_000 }
 
 // acts plays a call of a clerk so many times, one every so many milliseconds.
-func (l *lab) acts(e event.Event, n int, every int64, change func(i int, e *event.Event)) {
+func (l *testShard) acts(e event.Event, n int, every int64, change func(i int, e *event.Event)) {
 	for i := range n {
 		c := e
 		c.ID = e.Session + "-" + strconv.Itoa(i)
@@ -58,7 +58,7 @@ func aClerk(like []event.Event, agent string, t int64) event.Event {
 }
 
 // noted are the findings that call somebody.
-func (l *lab) noted() (out []event.Finding) {
+func (l *testShard) noted() (out []event.Finding) {
 	for _, f := range l.found {
 		if f.Alert {
 			out = append(out, f)
@@ -146,7 +146,7 @@ func TestVolumeFindings(t *testing.T) {
 }
 
 func TestVolumeIsQuietWhileItKnowsNothing(t *testing.T) {
-	l := newLab(t, `{"v":1}`)
+	l := newTestShard(t, `{"v":1}`)
 	e := event.Event{Kind: event.ToolCall, Tenant: "acme", Persona: "new", Agent: event.Agent{ID: "a"}, Session: "s",
 		Time: simStart, Tool: event.Tool{Name: "x"}, Has: event.HasRecords}
 	l.acts(e, 5000, 50, func(_ int, e *event.Event) { e.Result.Records = 1e6 })
@@ -173,7 +173,7 @@ func TestWhatMayNotBeLearnedIsNot(t *testing.T) {
 	// The agent's own rate has not followed either.
 	p := l.agents["clerk-3"].Part(l.volume.slot).(*volumePart)
 	c := int(p.agent.Of[EventCount]) - 1
-	rate, mean := p.agent.rings.Row(baselines.RateRow)[c], ModelOf(l.models["clerk"]).Of[0].Rate
+	rate, mean := p.agent.sliding.Row(baselines.RateRow)[c], ModelOf(l.models["clerk"]).Of[0].Rate
 	if float64(rate) > 3*mean {
 		t.Errorf("the rate of an agent that nobody learns from is %v, the mean %v", rate, mean)
 	}
@@ -181,7 +181,7 @@ func TestWhatMayNotBeLearnedIsNot(t *testing.T) {
 
 func TestVolumeDoesNotDependOnWhatIsInMemory(t *testing.T) {
 	play := func(copied bool) (string, []event.Finding) {
-		l := newLab(t, `{"v":1}`)
+		l := newTestShard(t, `{"v":1}`)
 		l.copied = copied
 		events := simulate(5,
 			[]simPersona{{"clerk", 6, 20, .6, true, 1, 1.5, .8, .3, .7, 1.5, [2]int{5, 12}, .1, .25, 50}}, 9)
@@ -286,7 +286,7 @@ func TestAClockThatWasAheadIsForgiven(t *testing.T) {
 }
 
 func TestCurrenciesAreNotMixedInBaselines(t *testing.T) {
-	l := newLab(t, `{"v":1}`)
+	l := newTestShard(t, `{"v":1}`)
 	events := simulate(3, simClerks, 10)
 	for i := range events {
 		e := &events[i]
@@ -312,7 +312,7 @@ func TestCurrenciesAreNotMixedInBaselines(t *testing.T) {
 
 // What a model costs comes with calls of the model, not with those of tools.
 func TestACostlyModelCallIsFound(t *testing.T) {
-	l := newLab(t, `{"v":1}`)
+	l := newTestShard(t, `{"v":1}`)
 	events := simulate(3, simClerks, 15)
 	rng := rand.New(rand.NewPCG(5, 5))
 	cost := func() int64 { return int64(8000 * math.Exp(.5*rng.NormFloat64())) }
@@ -359,7 +359,7 @@ func TestACostlyModelCallIsFound(t *testing.T) {
 func TestASlowRampIsFoundBeforeItIsFourfold(t *testing.T) {
 	const days, from = 85, 30
 	rng := rand.New(rand.NewPCG(4, 4))
-	l := newLab(t, `{"v":1}`)
+	l := newTestShard(t, `{"v":1}`)
 	factor, foundAt := 1.0, 0.0
 	for d := range days {
 		if d >= from {
@@ -469,8 +469,8 @@ func TestAnAgentThatActsOnceCostsLittle(t *testing.T) {
 	all = make([]detectors.Memory, 1)
 	act(60, 30_000)
 	p := all[0].Part(l.volume.slot).(*volumePart)
-	active := int(unsafe.Sizeof(*p)+unsafe.Sizeof(*p.agent)) + 4*cap(p.agent.rings.Slab) + p.agent.things[0].Size() +
-		p.agent.things[1].Size() + 2*cap(p.agent.contacts)
+	active := int(unsafe.Sizeof(*p)+unsafe.Sizeof(*p.agent)) + 4*cap(p.agent.sliding.Slab) + p.agent.distinct[0].Size() +
+		p.agent.distinct[1].Size() + 2*cap(p.agent.contacts)
 	t.Logf(
 		"one event: %.0f bytes, %d encoded; active with records, bytes, cost, subject and sixty resources: %d bytes, %d encoded",
 		once, encoded, active, len(all[0].Append(nil)))

@@ -68,10 +68,10 @@ func (v *volume) spendWide(x *detectors.Closing, b *detectors.Bucket, c *detecto
 	if t < k.From {
 		return // of a period that is over
 	}
-	k.turn(l.Calendar, t, zone)
+	k.beginPeriod(l.Calendar, t, zone)
 	k.add(wire.FloorDiv(b.Index*detectors.BucketMS, burnStepMS), money, c.Sums[0])
 	limit := float64(l.Max)
-	if k.Told == 3 || k.Spent > limit || limit <= 0 || k.Calls < leastEvents {
+	if k.Reported == 3 || k.Spent > limit || limit <= 0 || k.Calls < leastEvents {
 		return // all is said, or the limit itself speaks, or it is too early
 	}
 	h, base := seasonHours{}, (*baselines.Model)(nil)
@@ -86,15 +86,15 @@ func (v *volume) spendWide(x *detectors.Closing, b *detectors.Bucket, c *detecto
 	}
 	// A few large payments are no pace: of n calls the rate is known to within 1/√n of itself.
 	level, burn, hours := k.pace(limit, t, 1+burnQuantile/math.Sqrt(float64(k.Calls)), h)
-	if level <= k.Told {
+	if level <= k.Reported {
 		return
 	}
 	f := forecastOf(k, limit, t, hours, h)
 	if f.total <= limit {
 		return
 	}
-	k.Told = level
-	x.Find(burntWide(b, c, k, budget, zone, burn, hours, &f, h, base))
+	k.Reported = level
+	x.Find(wideBurnFinding(b, c, k, budget, zone, burn, hours, &f, h, base))
 }
 
 // forecast is what becomes of a budget at the pace of the last hours.
@@ -116,11 +116,11 @@ func forecastOf(k *burning, limit float64, t int64, hours int, h seasonHours) fo
 	return f
 }
 
-// burntWide is the finding that a budget above one agent will not last.
-func burntWide(b *detectors.Bucket, c *detectors.Counted, k *burning, budget *budget, zone *time.Location, burn float64, hours int,
+// wideBurnFinding is the finding that a budget above one agent will not last.
+func wideBurnFinding(b *detectors.Bucket, c *detectors.Counted, k *burning, budget *budget, zone *time.Location, burn float64, hours int,
 	at *forecast, h seasonHours, base *baselines.Model) event.Finding {
 	l := budget.limit
-	f := k.found(budget, l.Scope.String(), b.ID, c.Last)
+	f := k.newFinding(budget, l.Scope.String(), b.ID, c.Last)
 	f.Why = limit.Whose(l.Scope, b.ID) + " has used up " + f.Observed + " of " + f.Expected + " " + f.Unit +
 		limit.Over(l, c.Last.Time, localtime.CalendarIn(zone)) + ": in " + lastHours(hours) + " " +
 		figure(burn) + " times as fast as the budget allows; at that pace it is gone by " +

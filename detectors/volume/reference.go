@@ -9,23 +9,23 @@ import (
 	"github.com/wayward-sec/wayward/detectors"
 )
 
-// lens is a baseline as volume looks through it: what the persona has of its own, and what it
-// borrows from its tenant while it is young.
-type lens struct {
+// reference is what an agent is judged by: what was learned of its persona and, while that is
+// young, what was learned of the tenant as a whole in its place.
+type reference struct {
 	base     *baselines.Model
 	season   *baselines.Season
 	currency uint64
 	busy     float64 // variance of how busy days are
-	of       [Features]lensFeature
-	tools    []lensTool // sorted
-	other    lensTool   // of tools that are not known
+	of       [Features]referenceFeature
+	tools    []referenceTool // sorted
+	other    referenceTool   // of tools that are not known
 
 	theta, failure, success [Outcomes]float64
 	joint                   [Joined]*baselines.Calibrator
 	outcome, run, even      *baselines.Calibrator // nil: too little was seen
 }
 
-type lensFeature struct {
+type referenceFeature struct {
 	on         bool
 	rate, unit float64
 	a0         float64
@@ -34,41 +34,41 @@ type lensFeature struct {
 	grows      Growth
 	hyper      [baselines.Windows]Hyper
 	// hyper is the persona's own: scores by another yardstick are not learned
-	own         [baselines.Windows]bool
-	cal         [baselines.Windows]*baselines.Calibrator // nil: too little was seen
-	look        [baselines.Windows]float64               // score from which a block may be odd
-	session     *baselines.Calibrator
-	sessionLook float32 // total from which a session may be odd
+	own           [baselines.Windows]bool
+	cal           [baselines.Windows]*baselines.Calibrator // nil: too little was seen
+	screen        [baselines.Windows]float64               // score from which a block may be odd
+	session       *baselines.Calibrator
+	sessionScreen float32 // total from which a session may be odd
 }
 
-// lensTool are the sizes of calls of one tool.
-type lensTool struct {
-	hash uint64
-	of   [Marks]*baselines.Calibrator
-	look [Marks]float64
+// referenceTool are the sizes of calls of one tool.
+type referenceTool struct {
+	hash   uint64
+	of     [Marks]*baselines.Calibrator
+	screen [Marks]float64
 }
 
-// lensKey is what a lens follows from.
-type lensKey struct{ base, prior *baselines.Model }
+// referenceKey are the models that a reference is made from.
+type referenceKey struct{ base, prior *baselines.Model }
 
-// maxLenses bounds how many baselines are remembered; beyond, all are made anew.
-const maxLenses = 1024
+// maxReferences bounds how many references are remembered; beyond, all are made anew.
+const maxReferences = 1024
 
-func (v *volume) lensOf(x *detectors.Scene) *lens { return v.lensOfWho(x.Who) }
+func (v *volume) referenceOf(x *detectors.Scene) *reference { return v.referenceOfWho(x.Who) }
 
-func (v *volume) lensOfWho(w *detectors.Who) *lens {
+func (v *volume) referenceOfWho(w *detectors.Who) *reference {
 	base := w.Base
 	if base == nil {
 		return nil
 	}
-	key, hash := lensKey{base, base.Prior}, uint64(uintptr(unsafe.Pointer(base))>>10)
-	if l, ok := v.lenses.Near(hash, key); ok {
+	key, hash := referenceKey{base, base.Prior}, uint64(uintptr(unsafe.Pointer(base))>>10)
+	if l, ok := v.references.Near(hash, key); ok {
 		return l
 	}
-	l, ok := v.lenses.Far(hash, key)
+	l, ok := v.references.Far(hash, key)
 	if !ok {
-		l = newLens(base)
-		v.lenses.Put(hash, key, l)
+		l = newReference(base)
+		v.references.Put(hash, key, l)
 	}
 	return l
 }
@@ -84,9 +84,9 @@ func either(own, prior *baselines.Calibrator) *baselines.Calibrator {
 	return nil
 }
 
-func newLens(base *baselines.Model) *lens {
+func newReference(base *baselines.Model) *reference {
 	m := ModelOf(base)
-	l := &lens{base: base, season: &m.Hours, currency: m.Currency, busy: m.Busy, theta: m.Theta}
+	l := &reference{base: base, season: &m.Hours, currency: m.Currency, busy: m.Busy, theta: m.Theta}
 	var p *Model
 	if base.Prior != nil {
 		p = ModelOf(base.Prior)
@@ -118,13 +118,13 @@ func newLens(base *baselines.Model) *lens {
 			}
 			o.cal[w] = of(func(v *Model) *baselines.Calibrator { return &v.Of[i].Block[w] }, f)
 			if o.cal[w] != nil {
-				o.look[w] = o.cal[w].Quantile(1-lookP) - baselines.BinWidth
+				o.screen[w] = o.cal[w].Quantile(1-screenP) - baselines.BinWidth
 			}
 		}
 		o.session = of(func(v *Model) *baselines.Calibrator { return &v.Of[i].Session }, f)
-		o.sessionLook = math.MaxFloat32
+		o.sessionScreen = math.MaxFloat32
 		if o.session != nil {
-			o.sessionLook = float32(math.Expm1(o.session.Quantile(1-lookP) - baselines.BinWidth))
+			o.sessionScreen = float32(math.Expm1(o.session.Quantile(1-screenP) - baselines.BinWidth))
 		}
 	}
 	for k := range l.theta {
@@ -140,31 +140,31 @@ func newLens(base *baselines.Model) *lens {
 		l.other.of[i] = of(func(v *Model) *baselines.Calibrator { return &v.Calls[i] },
 			MarkOf(i))
 	}
-	l.other.looks()
+	l.other.setScreens()
 	for i := range m.Tools {
-		t := lensTool{hash: m.Tools[i].Hash}
+		t := referenceTool{hash: m.Tools[i].Hash}
 		for k := range t.of {
 			if t.of[k] = l.other.of[k]; m.Tools[i].Of[k].Ready() {
 				t.of[k] = &m.Tools[i].Of[k]
 			}
 		}
-		t.looks()
+		t.setScreens()
 		l.tools = append(l.tools, t)
 	}
 	return l
 }
 
-func (t *lensTool) looks() {
+func (t *referenceTool) setScreens() {
 	for i, c := range t.of {
-		t.look[i] = math.MaxFloat64
+		t.screen[i] = math.MaxFloat64
 		if c != nil {
-			t.look[i] = c.Quantile(1-lookP) - baselines.BinWidth
+			t.screen[i] = c.Quantile(1-screenP) - baselines.BinWidth
 		}
 	}
 }
 
 // tool are the sizes of calls of a tool: its own, else those of all.
-func (l *lens) tool(hash uint64) *lensTool {
+func (l *reference) tool(hash uint64) *referenceTool {
 	i := sort.Search(len(l.tools), func(i int) bool { return l.tools[i].hash >= hash })
 	if i < len(l.tools) && l.tools[i].hash == hash {
 		return &l.tools[i]
@@ -173,13 +173,13 @@ func (l *lens) tool(hash uint64) *lensTool {
 }
 
 // judges tells whether a session's total of the feature can be judged.
-func (l *lens) judges(f Feature, currency uint64) bool {
+func (l *reference) judges(f Feature, currency uint64) bool {
 	return l.of[f].session != nil && (f != AmountSum || l.currency == currency)
 }
 
 // intent is the reference of sessions with an intent: of their own kind if there are enough of
 // them.
-func (l *lens) intent(intent uint64, f Feature) *baselines.Calibrator {
+func (l *reference) intent(intent uint64, f Feature) *baselines.Calibrator {
 	if intent != 0 {
 		if m := ModelOf(l.base).IntentOf(intent); m != nil && m.Of[f].Ready() {
 			return &m.Of[f]
@@ -202,19 +202,19 @@ func score(f Feature, k Count, x float64) float64 {
 // p is the p-value of a window's sum x, in events' worth: what the model says or what the blocks of
 // the past say, whichever is more usual; ½ if it is nothing to look at, since what is usual speaks
 // neither for nor against.
-func (l *lens) p(f Feature, w int, k Count, x float64) float64 {
+func (l *reference) p(f Feature, w int, k Count, x float64) float64 {
 	s := score(f, k, x)
-	if s < l.of[f].look[w] {
+	if s < l.of[f].screen[w] {
 		return 0.5
 	}
 	return min(max(l.of[f].cal[w].P(s), k.Tail(x)), 0.5)
 }
 
-// together is what the p-value that joins the features of a call, a session or a block is worth: by
-// how often such are reached, since features go together and a combination does not know how much.
-// Of a day it is never less than what was joined: all agents share busy days, of which the past has
-// few.
-func (l *lens) together(t baselines.Test, joined float64) float64 {
+// calibrated is what the p-value that joins the features of a call, a session or a block is worth:
+// by how often such are reached, since features go together and a combination does not know how
+// much. Of a day it is never less than what was joined: all agents share busy days, of which the
+// past has few.
+func (l *reference) calibrated(t baselines.Test, joined float64) float64 {
 	c := l.joint[t]
 	if c == nil || joined >= 0.5 {
 		return joined
@@ -236,12 +236,12 @@ func scoreOf(p float64) float64 {
 
 // outcomeP is the p-value of a sequential test: the bound for all kinds of failure together, or
 // what agent-days of the past say, whichever is more usual.
-func (l *lens) outcomeP(o *baselines.Odds) float64 {
+func (l *reference) outcomeP(o *baselines.Odds) float64 {
 	return min(1, max(float64(Outcomes)*o.P(), l.outcome.P(float64(o.L)/math.Ln10)))
 }
 
 // day names the baseline that a session's limits follow from; 0: none.
-func (l *lens) day() int32 {
+func (l *reference) day() int32 {
 	if l == nil {
 		return 0
 	}
