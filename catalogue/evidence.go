@@ -22,14 +22,14 @@ func (t *Tool) Explain(e *event.Event) []Evidence {
 	done := *e
 	var x Scratch
 	t.Complete(&done, &x)
-	k := argReader{t: t, p: e.Args, x: &x, left: maxWork, want: t.want}
+	r := argReader{t: t, p: e.Args, x: &x, left: maxWork, want: t.want}
 	var said callActions
 	if len(e.Args) > 2 {
-		k.read()
-		said = k.actions
+		r.read()
+		said = r.actions
 		if own := t.withClass(t.classOfCall(&said)); own != t && e.Tool.Class == event.NoClass {
-			k = argReader{t: own, p: e.Args, x: &x, left: maxWork, want: own.want}
-			k.read()
+			r = argReader{t: own, p: e.Args, x: &x, left: maxWork, want: own.want}
+			r.read()
 		}
 	}
 	var out []Evidence
@@ -65,10 +65,10 @@ func (t *Tool) Explain(e *event.Event) []Evidence {
 	switch {
 	case e.Resource.Type != "" || e.Resource.ID != "":
 		add("resource", done.Resource.Type, "declared", "")
-	case done.Resource.ID != "" && k.resource.score == 0 && said.shell != nil:
+	case done.Resource.ID != "" && r.resource.score == 0 && said.shell != nil:
 		add("resource", done.Resource.Type, argument(said.textArg(), "a path in it"), "")
 	case done.Resource.ID != "":
-		from, path := named("resource.id", &k.resource, shapeOf(k.text(k.resource.span)).String())
+		from, path := named("resource.id", &r.resource, shapeOf(r.text(r.resource.span)).String())
 		add("resource", done.Resource.Type, from, path)
 	case done.Resource.Type != "":
 		add("resource", done.Resource.Type, t.sources["resource.type"], "")
@@ -77,25 +77,25 @@ func (t *Tool) Explain(e *event.Event) []Evidence {
 	case e.Subject != "":
 		add("subject", "", "declared", "")
 	case done.Subject != "":
-		from, path := named("subject", &k.subject, shapeOf(k.text(k.subject.span)).String())
+		from, path := named("subject", &r.subject, shapeOf(r.text(r.subject.span)).String())
 		add("subject", "", from, path)
 	}
 	switch d := &done.Destination; {
 	case e.Destination != event.Destination{}:
 		add("destination", d.Kind, "declared", "")
-	case d.Value != "" && k.receivers == 0 && said.shell != nil && len(said.shell.reached) > 0:
+	case d.Value != "" && r.receivers == 0 && said.shell != nil && len(said.shell.reached) > 0:
 		add("destination", d.Kind, argument(said.textArg(), "a host in it"), "")
-	case d.Value != "" && k.receivers == 0:
+	case d.Value != "" && r.receivers == 0:
 		add("destination", d.Kind, "arguments that were not all read", "")
 	case d.Value != "":
-		from, path := named("destination.value", &k.receiver, k.shape(k.receiver.arg, k.text(k.receiver.span)).String())
+		from, path := named("destination.value", &r.receiver, r.shape(r.receiver.arg, r.text(r.receiver.span)).String())
 		add("destination", d.Kind, from, path)
 	}
 	switch {
 	case e.Has&event.HasAmount != 0:
 		add("amount", done.Amount.Currency, "declared", "")
 	case done.Has&event.HasAmount != 0:
-		from, path := named("amount.value", &k.amount, "")
+		from, path := named("amount.value", &r.amount, "")
 		add("amount", done.Amount.Currency, from, path)
 	}
 	switch {

@@ -57,18 +57,12 @@ type behaviour struct {
 	closing bool // a relation shard has said that it closes days
 	// the day by which the first event was judged, if nobody had closed any before; nothing is
 	// known of it and what was before
-	origin     int64
-	approved   bool // all events are known to be good
-	gathered   []gathered
-	gatheredAt map[keyDay]int
-	holders    []*detectors.Who      // that have a delta at hand
-	deltas     map[keyDay]*deltaPage // what the relation stage has not been told. Derived: these are pages
-	flushing   bool                  // the slice under way tells it
-	flushed    int64                 // ten minutes of event time for which it was last told
+	origin   int64
+	approved bool // all events are known to be good
+	deltas   deltas
 	// ten minutes of event time in which idle sessions were last looked for
 	ended int64
 	alive map[*sessionPage]bool // sessions that have not ended. Derived
-	waste baselines.Delta       // of personas of which nothing is learned
 
 	partials detectors.Partials
 	notes    []detectors.Note
@@ -86,20 +80,17 @@ const (
 	agentIdle  = 32 * 86_400_000 // longer than any window
 	sessionEnd = 86_400_000      // ms of event time after which an idle session is forgotten
 	factsBytes = 512 << 10       // a facts record is split above this
-	// breakerIdle is how long the page of a scope that was once stopped is kept, for its epoch:
-	// consumers must have forgotten the old one by then.
-	breakerIdle = 90 * 86_400_000
 )
 
 func newBehaviour(p int32, r *rules, set *policy.Set, topic string) *behaviour {
-	b := &behaviour{shard: newShard(p, r), panel: detectors.New(set), forks: newForks(), topic: topic, gates: map[string]gate{},
-		noteAt: map[uint64]int32{}, origin: noTime, rulings: map[baselines.Key]ruling{},
-		deltas:     map[keyDay]*deltaPage{},
-		gatheredAt: map[keyDay]int{}, alive: map[*sessionPage]bool{}, attributes: map[attributes]*attributes{},
+	b := &behaviour{shard: newShard(p, r), panel: detectors.New(set), forks: newForks(), topic: topic,
+		gates: map[string]gate{}, noteAt: map[uint64]int32{}, origin: noTime, rulings: map[baselines.Key]ruling{},
+		alive: map[*sessionPage]bool{}, attributes: map[attributes]*attributes{},
 		relation: make([]int64, r.facts), facts: make([][]byte, r.facts), hint: make([]int, r.facts)}
 	for i := range b.relation {
 		b.relation[i] = noTime
 	}
+	b.deltas = newDeltas(b.shard)
 	b.shard.machine, b.space = b, state.Space{Stage: 'b', Partition: p}
 	b.event.b, b.event.home, b.event.scene.Host = b, p, &b.event
 	return b
@@ -293,7 +284,7 @@ func (b *behaviour) control(r *record) error {
 // transaction and facts partition (split above factsBytes), and at least once a second the
 // watermark to every facts partition.
 func (b *behaviour) seal() {
-	if b.due() {
+	if b.fileTime == nil && b.clock.seen && b.deltas.due(b.clock.reached(), b.idle) {
 		b.flush()
 	}
 	n := b.rules.facts
@@ -338,6 +329,14 @@ func (b *behaviour) seal() {
 	}
 	b.drain()
 }
+
+// flush sends the relation stage all deltas that there are.
+func (b *behaviour) flush() {
+	b.deltas.flush(factsHead{source: b.p, now: b.now, idle: b.idle, set: b.panel.Set.Hash()})
+}
+
+// kept implements machine.
+func (b *behaviour) kept() { b.deltas.keep() }
 
 // drain forgets what the slice gathered. Its strings alias the slice's records and the scratch of
 // decoder and catalogue, which end with it.
@@ -391,7 +390,7 @@ func (b *behaviour) appendVars(v []byte) []byte {
 	v = binary.AppendVarint(v, b.stamp)
 	v = binary.AppendVarint(v, b.told)
 	v = binary.AppendVarint(v, b.sweptHour)
-	v = binary.AppendVarint(binary.AppendVarint(binary.AppendVarint(v, b.flushed), b.ended), b.origin)
+	v = binary.AppendVarint(binary.AppendVarint(binary.AppendVarint(v, b.deltas.flushed), b.ended), b.origin)
 	v = binary.AppendUvarint(v, uint64(len(b.relation)))
 	for _, t := range b.relation {
 		v = binary.AppendVarint(v, t)
@@ -432,7 +431,7 @@ func (b *behaviour) decodeVars(r *wire.Reader) {
 	b.stamp = r.Varint()
 	b.told = r.Varint()
 	b.sweptHour = r.Varint()
-	b.flushed, b.ended, b.origin = r.Varint(), r.Varint(), r.Varint()
+	b.deltas.flushed, b.ended, b.origin = r.Varint(), r.Varint(), r.Varint()
 	for i := range r.Len() {
 		if t := r.Varint(); i < len(b.relation) {
 			b.relation[i] = t
@@ -468,14 +467,14 @@ func (b *behaviour) decodeVars(r *wire.Reader) {
 		b.panel.Each(func(w *detectors.Who) { w.Rest(nil, 0, 0) })
 	}
 	b.drain() // what an aborted slice gathered is gone with it
-	b.forgetSlice()
+	b.deltas.forgetSlice()
 }
 
 // indexed files a page that came from disk or was put back.
 func (b *behaviour) indexed(pg *page) {
 	switch c := pg.content.(type) {
 	case *deltaPage:
-		b.deltas[keyDay{c.baseline, c.day}] = c
+		b.deltas.indexed(c)
 	case *sessionPage:
 		if c.going {
 			b.alive[c] = true

@@ -58,8 +58,11 @@ func (a *agentPage) repeated(id, record uint64) bool {
 	return false
 }
 
+// quarantineMS is how long nothing is learned from an agent after an alert about it, event time.
+const quarantineMS = 30 * 60_000
+
 // quarantine lets nothing be learned from the agent for a while, since there was an alert about it.
-func (a *agentPage) quarantine(t int64) { a.quarantined = max(a.quarantined, t+shadow) }
+func (a *agentPage) quarantine(t int64) { a.quarantined = max(a.quarantined, t+quarantineMS) }
 
 func (a *agentPage) appendContent(b []byte) []byte {
 	b = binary.AppendVarint(b, a.verdicts)

@@ -61,8 +61,8 @@ func TestWhoFindsNoRoomIsJudgedWithoutMemory(t *testing.T) {
 		t.Errorf("%s of a known agent: %q", f.Rule, f.Full)
 	}
 	// Nothing is learned of who has no memory, and it counts as no agent of the persona.
-	if b.pageIf([]byte("aacme|new")) != nil || len(b.gathered) != 1 {
-		t.Errorf("a page of it, or %d deltas", len(b.gathered))
+	if b.pageIf([]byte("aacme|new")) != nil || len(b.deltas.gathered) != 1 {
+		t.Errorf("a page of it, or %d deltas", len(b.deltas.gathered))
 	}
 }
 

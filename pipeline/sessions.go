@@ -64,12 +64,12 @@ func (b *behaviour) endSession(s *sessionPage, reached int64) error {
 		return err
 	}
 	x := detectors.Ending{Who: who, Time: s.seen, AgentID: hash, Memory: &s.memory,
-		Delta: b.deltaOf(who, dayOf(t, max(t, reached)))}
+		Delta: b.deltas.of(who, dayOf(t, max(t, reached)))}
 	if agent != nil {
 		b.touch(&agent.page)
 		x.Agent = &agent.memory
 	}
-	x.Eligible = x.Delta != &b.waste && !s.breaker.Open() && b.eligible(who, agent, &event.Event{Tenant: s.tenant},
+	x.Eligible = !b.deltas.discards(x.Delta) && !s.breaker.Open() && b.eligible(who, agent, &event.Event{Tenant: s.tenant},
 		s.seen)
 	if x.Eligible && s.asked {
 		x.Delta.Sessions++

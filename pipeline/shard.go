@@ -108,6 +108,10 @@ type shard struct {
 	savedSeq uint64 // seq at the last checkpoint
 }
 
+// breakerIdle is how long the page of a scope that was once stopped is kept, for its epoch: consumers
+// must have forgotten the old one by then.
+const breakerIdle = 90 * 86_400_000
+
 // rules is what the shards of a stage share and never change: an activation gives a shard another
 // one.
 type rules struct {
