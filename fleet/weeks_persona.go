@@ -6,9 +6,9 @@ import (
 )
 
 // persona is a role and how its agents work. The parameters are those on which the detectors'
-// formulas were chosen (science §8): activity is lognormal between agents, follows the hour of the
-// week and shares good and bad days; tasks follow workflows with loops, noise and errors; results
-// have heavy tails.
+// formulas were chosen (docs/statistics.md, Made-up weeks): activity is lognormal between agents,
+// follows the hour of the week and shares good and bad days; tasks follow workflows with loops,
+// noise and errors; results have heavy tails.
 type persona struct {
 	name     string
 	agents   int

@@ -16,7 +16,7 @@ import (
 	"github.com/wayward-sec/wayward/sketch"
 )
 
-// Of quarantine (science §3.4).
+// Of quarantine (docs/statistics.md, Quarantine).
 const (
 	heldDays = 14 // without being seen, after which what is held is forgotten
 	// activeShare is how many days' agents the decaying sum of agent-days comes to: 1/(1 −

@@ -26,7 +26,7 @@ const maxBudgets = 16
 
 // Of burn rates: two windows each, of which the short one is a twelfth, so that what is over calms
 // at once (Google SRE Workbook, ch. 5); a rate of 1 uses the budget up at its end, given the season
-// (science §2.10).
+// (docs/statistics.md, Budgets).
 const (
 	burnStepMS   = 5 * 60_000
 	burnSteps    = 72 // six hours
