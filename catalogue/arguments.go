@@ -215,38 +215,11 @@ func (r *argReader) value(i int, at *arg, level int) int {
 		}
 		return r.object(i+1, at, level+1)
 	case '[':
-		if at == &ignoredArg || level+1 >= maxNested {
+		if level+1 >= maxNested || at == &ignoredArg {
 			r.incomplete = r.incomplete || at != &ignoredArg
 			return jsonscan.EndOfValue(p, i)
 		}
-		i++
-		for n := 0; ; n++ {
-			i = jsonscan.Space(p, i)
-			if i >= len(p) {
-				return -1
-			}
-			if p[i] == ']' {
-				return i + 1
-			}
-			if p[i] == ',' {
-				i++
-				n--
-				continue
-			}
-			element := at
-			if n > 0 && !r.spend(1) {
-				element = &ignoredArg
-			}
-			if element != &ignoredArg && at.hasElements {
-				element = at.element(n)
-			}
-			if element == &ignoredArg && !at.noPart {
-				r.skipElement(at)
-			}
-			if i = r.value(i, element, level+1); i < 0 {
-				return -1
-			}
-		}
+		return r.list(i+1, at, level+1)
 	case 't', 'f', 'n':
 		for i < len(p) && isLower(p[i]) {
 			i++
@@ -264,6 +237,38 @@ func (r *argReader) value(i int, at *arg, level int) int {
 		r.offer(at, span{int32(start), int32(i), false, false, level})
 	}
 	return i
+}
+
+// list reads a list from behind its bracket, and returns the place behind it; -1 if it is no JSON.
+func (r *argReader) list(i int, at *arg, level int) int {
+	p := r.p
+	for n := 0; ; n++ {
+		i = jsonscan.Space(p, i)
+		if i >= len(p) {
+			return -1
+		}
+		if p[i] == ']' {
+			return i + 1
+		}
+		if p[i] == ',' {
+			i++
+			n--
+			continue
+		}
+		element := at
+		if n > 0 && !r.spend(1) {
+			element = &ignoredArg
+		}
+		if element != &ignoredArg && at.hasElements {
+			element = at.element(n)
+		}
+		if element == &ignoredArg && !at.noPart {
+			r.skipElement(at)
+		}
+		if i = r.value(i, element, level); i < 0 {
+			return -1
+		}
+	}
 }
 
 // skipElement notes that a list of receivers has elements that are not read.
