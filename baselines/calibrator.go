@@ -7,115 +7,6 @@ import (
 	"github.com/wayward-sec/wayward/event/wire"
 )
 
-// Histogram counts scores, of which larger is odder, in bins of BinWidth. Counts are integers, so
-// histograms of many shards merge in any order. The zero value is empty; it grows to the highest
-// bin that was hit.
-type Histogram []uint32
-
-// Bins of a histogram: scores are −log10 of a model's tail probability, or natural logarithms of
-// sizes; beyond the last bin they are alike.
-const (
-	BinWidth = 0.05
-	MaxBins  = 600
-)
-
-// BinOf is the bin of a score: 0 for what is below zero or no number.
-func BinOf(score float64) int {
-	if !(score > 0) {
-		return 0
-	}
-	if score >= BinWidth*(MaxBins-1) {
-		return MaxBins - 1
-	}
-	return int(score / BinWidth)
-}
-
-// Add counts a score n times.
-func (h *Histogram) Add(score float64, n uint32) {
-	i := BinOf(score)
-	if i >= len(*h) {
-		*h = append(*h, make([]uint32, i+1-len(*h))...)
-	}
-	(*h)[i] = AddSaturating32((*h)[i], n)
-}
-
-// Merge adds what another counted.
-func (h *Histogram) Merge(o Histogram) {
-	if len(o) > len(*h) {
-		*h = append(*h, make([]uint32, len(o)-len(*h))...)
-	}
-	for i, n := range o {
-		(*h)[i] = AddSaturating32((*h)[i], n)
-	}
-}
-
-// N is the number of scores.
-func (h Histogram) N() (n uint64) {
-	for _, c := range h {
-		n += uint64(c)
-	}
-	return n
-}
-
-// Append encodes the histogram: runs of empty bins cost one number.
-func (h Histogram) Append(b []byte) []byte {
-	last := len(h)
-	for last > 0 && h[last-1] == 0 {
-		last--
-	}
-	b = binary.AppendUvarint(b, uint64(last))
-	for i := 0; i < last; {
-		run := i
-		for h[run] == 0 {
-			run++
-		}
-		b = binary.AppendUvarint(b, uint64(run-i))
-		b = binary.AppendUvarint(b, uint64(h[run]))
-		i = run + 1
-	}
-	return b
-}
-
-// Decode reads what Append wrote.
-func (h *Histogram) Decode(r *wire.Reader) {
-	n := r.Uvarint()
-	if n > MaxBins {
-		r.Fail()
-		return
-	}
-	*h = nil
-	if n > 0 {
-		*h = make(Histogram, n)
-	}
-	for i := uint64(0); i < n && r.Err == nil; i++ {
-		i += r.Uvarint()
-		c := r.Uvarint()
-		if i >= n || c > math.MaxUint32 {
-			r.Fail()
-			return
-		}
-		(*h)[i] = uint32(c)
-	}
-}
-
-func AddSaturating32(a, b uint32) uint32 {
-	if s := a + b; s >= a {
-		return s
-	}
-	return math.MaxUint32
-}
-
-// Unit is what one fresh observation weighs in a decaying integer count: decay then loses less than
-// a hundredth of an observation a step.
-const Unit = 256
-
-// HalfLife14 is the factor, in 65,536ths, that halves a count in fourteen daily steps: 2^(−1/14).
-const HalfLife14 = 62370
-
-// Decayed is n after one step of a decay by factor/65536, rounded down, so that what is not
-// refreshed ends at nothing.
-func Decayed(n uint64, factor uint64) uint64 { return n/65536*factor + n%65536*factor/65536 }
-
 // Calibrator turns a score into a p-value: the share of reference scores that reached it and,
 // beyond the 98 % level, the tail of a generalised Pareto distribution fitted by
 // probability-weighted moments (Hosking & Wallis 1987), its shape shrunk towards Shape0 with
@@ -265,7 +156,7 @@ func (c *Calibrator) Quantile(q float64) float64 {
 	return 0
 }
 
-// quantised rounds a probability to a millionth of its decimal logarithm and keeps it within
+// Quantised rounds a probability to a millionth of its decimal logarithm and keeps it within
 // [1e-300, 1].
 func Quantised(p float64) float64 {
 	switch {
@@ -316,7 +207,7 @@ func (c *Calibrator) Decode(r *wire.Reader) {
 	c.Fit()
 }
 
-// meanSize is the mean of a reference of logarithms, without the largest thousandth: what one event
+// MeanSize is the mean of a reference of logarithms, without the largest thousandth: what one event
 // brings, in spite of a few that bring absurdly much.
 func (c *Calibrator) MeanSize() float64 {
 	n, sum := 0.0, 0.0
@@ -331,12 +222,4 @@ func (c *Calibrator) MeanSize() float64 {
 		return 1
 	}
 	return max(sum/n, 1e-3)
-}
-
-// AddBin counts one in a bin.
-func (h *Histogram) AddBin(i int) {
-	if i >= len(*h) {
-		*h = append(*h, make([]uint32, i+1-len(*h))...)
-	}
-	(*h)[i] = AddSaturating32((*h)[i], 1)
 }

@@ -2,7 +2,7 @@ package baselines
 
 import "math"
 
-// maxCauchy truncates p-values from above, which keeps one boring test from hiding an odd one
+// MaxCauchy truncates p-values from above, which keeps one boring test from hiding an odd one
 // (arXiv 2103.12967).
 const MaxCauchy = 0.99
 

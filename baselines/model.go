@@ -1,3 +1,10 @@
+// Package baselines holds the numbers that detectors keep: sums over windows, and what is learned
+// of a persona day by day. What is merged between shards is integers, so that no order shows.
+//
+// It must never know a detector, a policy or Kafka. What a detector learns is a part that it
+// registers (parts.go). The one table that names the detectors' tests is in audit.go, since their
+// shares must add up to one alert budget. Begin with window.go for what is counted now, and with
+// Learn in this file for what is learned.
 package baselines
 
 import (
@@ -73,10 +80,10 @@ type Model struct {
 	// days, in Units), and on Seen alone.
 	AgentDays, Agents uint64
 	// Baselines is, for the tenant as a whole, how many baselines had events on Seen; else 0.
-	Baselines uint64
-	Met       Met
-	Audit     Audit
-	parts     parts[ModelPart] // what each detector learned
+	Baselines   uint64
+	KnownAgents KnownAgents
+	Audit       Audit
+	parts       parts[ModelPart] // what each detector learned
 
 	// Prior is the tenant's own model of the same day, from which this one borrows while it is
 	// young; nil: none. Not stored.
@@ -99,7 +106,7 @@ type Delta struct {
 	// Baselines are, for the tenant as a whole, the hashes of the baselines that had events: what
 	// its alert budget is shared out over.
 	Baselines sketch.Smallest
-	Met       sketch.Smallest // agents that acted, of the baseline itself
+	Acted     sketch.Smallest // agents that acted, of the baseline itself
 	Audit     AuditDelta
 	parts     parts[DeltaPart] // what each detector gathers
 }
@@ -110,7 +117,7 @@ func (d *Delta) AddBaseline(hash uint64) { d.Baselines.Add(hash, maxHashes) }
 // Acts counts an agent, by its hash, on the first event of its day.
 func (d *Delta) Acts(agent uint64) {
 	d.AgentDays++
-	d.Met.Add(agent, maxHashes)
+	d.Acted.Add(agent, maxHashes)
 }
 
 // Merge adds another delta of the same key. What it is given is not kept.
@@ -120,7 +127,7 @@ func (d *Delta) Merge(o *Delta) {
 	d.Sessions += o.Sessions
 	d.AgentDays += o.AgentDays
 	d.Baselines.Merge(o.Baselines, maxHashes)
-	d.Met.Merge(o.Met, maxHashes)
+	d.Acted.Merge(o.Acted, maxHashes)
 	d.Audit.Merge(&o.Audit)
 	d.mergeParts(o, DeltaPart.Merge)
 }
@@ -142,7 +149,7 @@ func (d *Delta) Append(b []byte) []byte {
 	b = binary.AppendUvarint(b, d.Learned)
 	b = binary.AppendUvarint(b, d.Sessions)
 	b = binary.AppendUvarint(b, d.AgentDays)
-	b = d.Met.Append(d.Baselines.Append(b))
+	b = d.Acted.Append(d.Baselines.Append(b))
 	b = d.parts.appendUnframed(b, emptyDelta)
 	return d.parts.appendFramed(d.Audit.Append(b))
 }
@@ -152,7 +159,7 @@ func (d *Delta) Decode(r *wire.Reader) {
 	framed := readFormat(r)
 	d.Events, d.Learned, d.Sessions, d.AgentDays = r.Uvarint(), r.Uvarint(), r.Uvarint(), r.Uvarint()
 	d.Baselines.Decode(r, maxHashes)
-	d.Met.Decode(r, maxHashes)
+	d.Acted.Decode(r, maxHashes)
 	d.parts.readUnframed(r, emptyDelta)
 	d.Audit.Decode(r)
 	if framed {
@@ -203,23 +210,23 @@ func Learn(before *Model, key Key, day int64, d *Delta, terms Terms) *Model {
 	if !m.Frozen && m.State != Suspect {
 		m.Sessions += d.Sessions
 		m.AgentDays = Decayed(m.AgentDays, HalfLife14) + d.AgentDays*Unit
-		m.Met.Learn(day, d.Met)
+		m.KnownAgents.Learn(day, d.Acted)
 		m.learnParts(d, terms)
 	}
 	if m.State != Suspect {
-		m.settle(terms)
+		m.updateState(terms)
 	}
-	m.sign()
+	m.setHash()
 	return m
 }
 
-// settle finds out how far the baseline can be trusted.
-func (m *Model) settle(terms Terms) {
+// updateState finds out how far the baseline can be trusted.
+func (m *Model) updateState(terms Terms) {
 	day := m.Day
 	switch {
 	case terms.Approved:
 		m.State = Active
-	case m.Forked != 0 && m.settling(day, terms):
+	case m.Forked != 0 && m.forkTooYoung(day, terms):
 		m.State = Learning
 	case day-m.First+1 < terms.LearnDays || m.Sessions < terms.LearnSessions && m.AgentDays < terms.LearnSessions*Unit:
 		m.State = Learning
@@ -230,8 +237,8 @@ func (m *Model) settle(terms Terms) {
 	}
 }
 
-// settling tells whether a fork is still too young to call anybody.
-func (m *Model) settling(day int64, terms Terms) bool {
+// forkTooYoung tells whether a fork is still too young to call anybody.
+func (m *Model) forkTooYoung(day int64, terms Terms) bool {
 	age := day - m.Forked + 1
 	return age < forkDays || age < terms.LearnDays && m.Sessions-min(m.Sessions, m.Inherited) < terms.LearnSessions/4
 }
@@ -244,7 +251,7 @@ func Fork(parent *Model, key Key, day int64) *Model {
 	if m.State != Suspect {
 		m.State = Learning
 	}
-	m.sign()
+	m.setHash()
 	return m
 }
 
@@ -257,10 +264,10 @@ func Rebase(m *Model, day int64) *Model {
 	if n.Forked != 0 {
 		n.Forked += by
 	}
-	for i := range n.Met {
-		n.Met[i].Last += by
+	for i := range n.KnownAgents {
+		n.KnownAgents[i].Last += by
 	}
-	n.sign()
+	n.setHash()
 	return n
 }
 
@@ -270,9 +277,9 @@ func Changed(m *Model, terms Terms, change func(*Model)) *Model {
 	n := m.clone(m.Key, m.Day)
 	n.State = Learning
 	if change(n); n.State != Suspect {
-		n.settle(terms.Defaults())
+		n.updateState(terms.Defaults())
 	}
-	n.sign()
+	n.setHash()
 	return n
 }
 
@@ -321,7 +328,7 @@ func (m *Model) Append(b []byte) []byte {
 	b = binary.AppendUvarint(b, m.AgentDays)
 	b = binary.AppendUvarint(b, m.Agents)
 	b = binary.AppendUvarint(b, m.Baselines)
-	b = m.Met.Append(b)
+	b = m.KnownAgents.Append(b)
 	b = m.parts.appendUnframed(b, emptyModel)
 	return m.parts.appendFramed(m.Audit.Append(b))
 }
@@ -339,14 +346,14 @@ func (m *Model) Decode(r *wire.Reader) {
 	m.Sessions = r.Uvarint()
 	m.Parent, m.Forked, m.Inherited = r.String(), r.Varint(), r.Uvarint()
 	m.AgentDays, m.Agents, m.Baselines = r.Uvarint(), r.Uvarint(), r.Uvarint()
-	m.Met.Decode(r)
+	m.KnownAgents.Decode(r)
 	m.parts.readUnframed(r, emptyModel)
 	m.Audit.Decode(r)
 	if framed {
 		m.parts.readFramed(r, emptyModel)
 	}
 	if r.Err == nil {
-		m.sign()
+		m.setHash()
 	}
 }
 
@@ -359,8 +366,8 @@ func (m *Model) Snapshot() string {
 	return time.UnixMilli(m.Day*DayMS).UTC().Format(time.DateOnly) + "/" + m.hash
 }
 
-// sign sets the hash: models are shared, so nothing is left to be done later.
-func (m *Model) sign() {
+// setHash sets the hash: models are shared, so nothing is left to be done later.
+func (m *Model) setHash() {
 	sum := sha256.Sum256(m.Append(nil))
 	m.hash = hex.EncodeToString(sum[:8])
 }

@@ -201,7 +201,7 @@ func (d *Delta) mergeParts(o *Delta, merge func(into, from DeltaPart)) {
 	}
 }
 
-// learn closes a day for all parts, each of which sees what the day added to it.
+// learnParts closes a day for all parts, each of which sees what the day added to it.
 func (m *Model) learnParts(d *Delta, terms Terms) {
 	for i := range kinds {
 		k := &kinds[i]

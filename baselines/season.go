@@ -23,7 +23,7 @@ const (
 	SeasonEvents = 2000
 )
 
-// fit makes the factors from what was counted in each hour of the week: shrunk towards 1, smoothed
+// Fit makes the factors from what was counted in each hour of the week: shrunk towards 1, smoothed
 // around the circle by [1 2 1]/4, at least 0.01, mean 1.
 func (s *Season) Fit(cells *[HoursOfWeek]Cell) {
 	x, e := 0.0, 0.0

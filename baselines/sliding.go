@@ -6,9 +6,10 @@ import (
 	"github.com/wayward-sec/wayward/event/wire"
 )
 
-// SlidingSums are the sums of one agent over sliding windows: a column for each feature that it shows, in the order
-// in which they showed, and a row for each step of each window. All lies in one piece of memory,
-// row by row, so that an event touches one line of it per window and a page is saved by copying it.
+// SlidingSums are the sums of one agent over sliding windows: a column for each feature that it
+// shows, in the order in which they showed, and a row for each step of each window. All lies in one
+// piece of memory, row by row, so that an event touches one line of it per window and a page is
+// saved by copying it.
 type SlidingSums struct {
 	Slab []float32
 }
@@ -43,7 +44,8 @@ func (r *SlidingSums) Row(i int) []float32 {
 	return r.Slab[i*n : (i+1)*n : (i+1)*n]
 }
 
-// Sums, Tops and Limits of a window.
+// Sums is the row of a window's sums now, Tops that of its largest sums in the block, and Limits
+// that of the sums from which on to look closely.
 func (r *SlidingSums) Sums(w int) []float32   { return r.Row(w*windowLen + sumRow) }
 func (r *SlidingSums) Tops(w int) []float32   { return r.Row(w*windowLen + topRow) }
 func (r *SlidingSums) Limits(w int) []float32 { return r.Row(w*windowLen + limitRow) }

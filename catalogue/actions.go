@@ -56,34 +56,34 @@ func (a *callActions) add(c event.Class, word string, by *arg, wordOnly bool) {
 }
 
 // take reads the value of an argument that says what the call does.
-func (a *callActions) take(k *argReader, by *arg, s span) {
+func (a *callActions) take(r *argReader, by *arg, s span) {
 	if s.from == s.to {
 		return
 	}
-	raw := k.p[s.from:s.to]
+	raw := r.p[s.from:s.to]
 	switch by.operation {
 	case byWord, byMethod:
-		if v := k.text(s); len(v) <= maxKey {
+		if v := r.text(s); len(v) <= maxKey {
 			c, word := wordOf(v, by.operation == byMethod)
 			a.add(c, word, by, true)
 		}
 	case bySQL, byQuery:
-		if !k.spend(len(raw) / 8) {
+		if !r.spend(len(raw) / 8) {
 			a.add(event.Exec, "more than is read", by, false)
 			return
 		}
-		v := k.whole(s)
+		v := r.whole(s)
 		if c, word := classifyGraphQL(v); c != event.NoClass {
 			a.add(c, word, by, false)
 			return
 		}
-		c, word := classifySQL(v, by.operation == bySQL || k.t.takesSQL && onlySQL(v))
-		if c == event.Read && by.operation == byQuery && !k.t.takesSQL {
+		c, word := classifySQL(v, by.operation == bySQL || r.t.takesSQL && onlySQL(v))
+		if c == event.Read && by.operation == byQuery && !r.t.takesSQL {
 			return
 		}
 		a.add(c, word, by, false)
 	case byCommand:
-		if v := k.text(s); len(v) <= maxKey && by.index < 0 && !k.t.runsShell {
+		if v := r.text(s); len(v) <= maxKey && by.index < 0 && !r.t.runsShell {
 			if w := splitWords(v, 5); len(w) > 0 && len(w) <= 4 && !strings.ContainsAny(v, " /|;&<>$`\n\"'=") {
 				if c, word := wordOf(v, false); c != event.NoClass {
 					a.add(c, word, by, true)
@@ -91,21 +91,21 @@ func (a *callActions) take(k *argReader, by *arg, s span) {
 				}
 			}
 		}
-		a.addCommand(k, by, s)
+		a.addCommand(r, by, s)
 	case byShell:
-		a.addCommand(k, by, s)
+		a.addCommand(r, by, s)
 	case byArguments:
 		if s.quoted && len(a.programArgs) < maxArgv {
-			a.programArgs = append(a.programArgs, k.whole(s))
+			a.programArgs = append(a.programArgs, r.whole(s))
 		}
 	case byCode:
 		if a.codeArg == nil || len(a.code) < maxCodes {
-			a.code, a.codeArg = append(a.code, k.whole(s)), by
+			a.code, a.codeArg = append(a.code, r.whole(s)), by
 		} else {
-			k.incomplete = true
+			r.incomplete = true
 		}
 	case byLanguage:
-		switch event.Lower(strings.TrimSpace(k.text(s))) {
+		switch event.Lower(strings.TrimSpace(r.text(s))) {
 		case "sh", "bash", "shell", "zsh", "dash", "ksh", "console", "shellscript":
 			a.shellLanguage = true
 		case "":
@@ -130,19 +130,19 @@ func onlySQL(s string) bool {
 }
 
 // addCommand keeps a command line, or a word of one, until the argument is complete.
-func (a *callActions) addCommand(k *argReader, by *arg, s span) {
+func (a *callActions) addCommand(r *argReader, by *arg, s span) {
 	if len(a.commandWords) == maxArgv {
-		k.incomplete = true
+		r.incomplete = true
 		return
 	}
 	if a.commandArg != nil && !a.commandArg.same(by) {
-		a.readCommand(k)
+		a.readCommand(r)
 	}
-	a.commandWords, a.commandArg = append(a.commandWords, k.whole(s)), by
+	a.commandWords, a.commandArg = append(a.commandWords, r.whole(s)), by
 }
 
 // readCommand reads the command lines that addCommand kept.
-func (a *callActions) readCommand(k *argReader) {
+func (a *callActions) readCommand(r *argReader) {
 	argv := a.commandWords
 	a.commandWords = nil
 	if len(argv) == 0 {
@@ -152,7 +152,7 @@ func (a *callActions) readCommand(k *argReader) {
 	for _, w := range argv {
 		n += len(w)
 	}
-	if !k.spend(n/4 + 64) {
+	if !r.spend(n/4 + 64) {
 		a.add(event.Exec, "more than is read", a.commandArg, false)
 		return
 	}
@@ -175,10 +175,10 @@ func (a *callActions) readCommand(k *argReader) {
 }
 
 // finish reads what can be read only when all arguments are known.
-func (a *callActions) finish(k *argReader) {
-	a.readCommand(k)
+func (a *callActions) finish(r *argReader) {
+	a.readCommand(r)
 	for _, code := range a.code {
-		if !k.spend(len(code)/4 + 64) {
+		if !r.spend(len(code)/4 + 64) {
 			a.add(event.Exec, "more than is read", a.codeArg, false)
 			break
 		}
@@ -186,7 +186,7 @@ func (a *callActions) finish(k *argReader) {
 			a.shell = &shell{}
 		}
 		isShell := a.shellLanguage || !a.otherLanguage &&
-			(k.t.runsShell && !strings.Contains(k.t.Name, "python") || looksLikeShell(code))
+			(r.t.runsShell && !strings.Contains(r.t.Name, "python") || looksLikeShell(code))
 		if isShell {
 			c, word := a.shell.line(code)
 			a.add(c, word, a.codeArg, false)
@@ -196,7 +196,7 @@ func (a *callActions) finish(k *argReader) {
 		a.add(event.Exec, "code", a.codeArg, false)
 	}
 	if a.shell != nil && a.shell.incomplete {
-		k.incomplete = true
+		r.incomplete = true
 	}
 }
 

@@ -73,7 +73,7 @@ func TestWhatIsNotReadIsSaid(t *testing.T) {
 	} {
 		e := understood("send_email", "", args)
 		if e.Inferred&event.ArgsIncomplete == 0 {
-			t.Errorf("%s: not said", claim)
+			t.Errorf("%s: not marked as incomplete", claim)
 		}
 		if d := e.Destination; d.Value == "" || d.Domain != "" || DomainOf(d.Value) != "" &&
 			!strings.HasSuffix(d.Value, moreMark) {
@@ -202,11 +202,11 @@ func TestCommandLinesFillInTheCall(t *testing.T) {
 	}
 	e = event.Event{Tool: event.Tool{Name: "exec"},
 		Args: []byte(`{"command":"eval \"$X\"; curl https://other.example"}`)}
-	var said []string
+	var evidence []string
 	for _, v := range New(nil).Tool("t", &e.Tool).Explain(&e) {
-		said = append(said, v.Field+" "+v.Value+": "+v.From)
+		evidence = append(evidence, v.Field+" "+v.Value+": "+v.From)
 	}
-	if got := strings.Join(said, "\n"); !strings.Contains(got, `class exec: argument "command", "eval"`) ||
+	if got := strings.Join(evidence, "\n"); !strings.Contains(got, `class exec: argument "command", "eval"`) ||
 		!strings.Contains(got, `destination url: argument "command", a host in it`) {
 		t.Error(got)
 	}

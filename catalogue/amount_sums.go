@@ -75,12 +75,12 @@ type enclosingObject struct {
 // close ends an object. An amount that names no currency is in the object's, or else in that of the
 // object around it. Where the object names several, nobody can say which amount is in which: all
 // amounts count in each of them, so that no limit can be evaded.
-func (t *currencySums) close(k *argReader, outer enclosingObject) {
+func (t *currencySums) close(r *argReader, outer enclosingObject) {
 	if t.unassigned.n > 0 && t.currencyCount > 0 {
 		counted := false
 		for i := range t.currencyCount {
-			c := k.currencyCode(t.currencies[i])
-			if c == "" || slices.ContainsFunc(t.currencies[:i], func(s span) bool { return k.currencyCode(s) == c }) {
+			c := r.currencyCode(t.currencies[i])
+			if c == "" || slices.ContainsFunc(t.currencies[:i], func(s span) bool { return r.currencyCode(s) == c }) {
 				continue
 			}
 			t.count(c, t.unassigned)
@@ -123,22 +123,22 @@ func (t *currencySums) addCurrency(s span) {
 }
 
 // addAmount adds the value of an argument if it is an amount and no better argument was found.
-func (k *argReader) addAmount(a *arg, s span) {
-	micro, currency, ok := parseAmount(k.text(s))
+func (r *argReader) addAmount(a *arg, s span) {
+	micro, currency, ok := parseAmount(r.text(s))
 	if !ok {
 		return
 	}
 	if currency == "" {
 		currency = a.currencyCode
 	}
-	t := &k.sums
+	t := &r.sums
 	switch {
-	case a.amount > k.amount.score:
-		k.amount = candidate{a.amount, a, s}
+	case a.amount > r.amount.score:
+		r.amount = candidate{a.amount, a, s}
 		t.sumCount, t.unassigned, t.level = 0, tally{}, s.level
 		t.restarts++
-	case a.same(k.amount.arg), a.key == k.amount.arg.key && s.level == t.level,
-		a.currencyCode != "" && k.amount.arg.currencyCode != "": // one more of the same kind
+	case a.same(r.amount.arg), a.key == r.amount.arg.key && s.level == t.level,
+		a.currencyCode != "" && r.amount.arg.currencyCode != "": // one more of the same kind
 	default:
 		return
 	}
@@ -152,8 +152,8 @@ func (k *argReader) addAmount(a *arg, s span) {
 
 // currencyCode reads a currency without its case and without blanks, or as a sign; "" if it is
 // none.
-func (k *argReader) currencyCode(s span) string {
-	c := strings.TrimSpace(k.text(s))
+func (r *argReader) currencyCode(s span) string {
+	c := strings.TrimSpace(r.text(s))
 	if IsCurrency(c) {
 		return c
 	}
@@ -165,7 +165,7 @@ func (k *argReader) currencyCode(s span) string {
 	if len(c) != 3 {
 		return ""
 	}
-	b := k.x.keep(append(k.x.room(3), c...))
+	b := r.x.keep(append(r.x.room(3), c...))
 	for i := range b {
 		if isLower(b[i]) {
 			b[i] -= 'a' - 'A'
@@ -180,22 +180,22 @@ func (k *argReader) currencyCode(s span) string {
 // amounts returns the sum in each currency; all but the first are others. The currency of an amount
 // is the one that it names itself, else that of its object, of another argument or of the
 // catalogue.
-func (k *argReader) amounts() (first event.Amount, others []event.Amount, ok bool) {
-	t := &k.sums
+func (r *argReader) amounts() (first event.Amount, others []event.Amount, ok bool) {
+	t := &r.sums
 	if t.unassigned.n > 0 {
 		c := ""
-		if k.currency.score > 0 {
-			c = k.currencyCode(k.currency.span)
+		if r.currency.score > 0 {
+			c = r.currencyCode(r.currency.span)
 		}
 		if c == "" {
-			c = k.t.currency
+			c = r.t.currency
 		}
 		t.count(c, t.unassigned)
 	}
 	for i := range t.sumCount {
 		s := &t.byCurrency[i]
 		a := event.Amount{Micro: s.micro(), Currency: s.currency}
-		if k.amount.arg.minorUnits {
+		if r.amount.arg.minorUnits {
 			for range minorUnits(a.Currency) {
 				a.Micro /= 10
 			}

@@ -79,21 +79,21 @@ type argReader struct {
 }
 
 // read goes through the arguments once. It stops where they are no JSON, and keeps what it found.
-func (k *argReader) read() {
-	if i := jsonscan.Space(k.p, 0); i < len(k.p) && k.p[i] == '{' {
-		if k.object(i+1, &k.t.args, 0) < 0 {
-			k.incomplete = true
+func (r *argReader) read() {
+	if i := jsonscan.Space(r.p, 0); i < len(r.p) && r.p[i] == '{' {
+		if r.object(i+1, &r.t.args, 0) < 0 {
+			r.incomplete = true
 		}
 	}
-	if k.want&wantOperation != 0 {
-		k.actions.finish(k)
+	if r.want&wantOperation != 0 {
+		r.actions.finish(r)
 	}
 }
 
 // spend reports whether there is still work left for n units.
-func (k *argReader) spend(n int) bool {
-	if k.left -= n; k.left < 0 {
-		k.incomplete = true
+func (r *argReader) spend(n int) bool {
+	if r.left -= n; r.left < 0 {
+		r.incomplete = true
 		return false
 	}
 	return true
@@ -101,15 +101,15 @@ func (k *argReader) spend(n int) bool {
 
 // object reads an object from behind its brace, and returns the place behind it; -1 if it is no
 // JSON. The object's currency is that of the amounts in it.
-func (k *argReader) object(i int, at *arg, level int) int {
-	outer := k.sums.open()
-	i = k.members(i, at, level)
-	k.sums.close(k, outer)
+func (r *argReader) object(i int, at *arg, level int) int {
+	outer := r.sums.open()
+	i = r.members(i, at, level)
+	r.sums.close(r, outer)
 	return i
 }
 
-func (k *argReader) members(i int, at *arg, level int) int {
-	p := k.p
+func (r *argReader) members(i int, at *arg, level int) int {
+	p := r.p
 	next := 0 // arguments mostly come in the same order as last time
 	for {
 		i = jsonscan.Space(p, i)
@@ -123,7 +123,7 @@ func (k *argReader) members(i int, at *arg, level int) int {
 			i++
 			continue
 		}
-		if p[i] != '"' || !k.spend(1) {
+		if p[i] != '"' || !r.spend(1) {
 			return -1
 		}
 		i++
@@ -142,9 +142,9 @@ func (k *argReader) members(i int, at *arg, level int) int {
 			}
 			name := p[i:end]
 			if escaped {
-				name = k.x.unescape(name)
+				name = r.x.unescape(name)
 			}
-			if got, n := k.find(at, name); n >= 0 {
+			if got, n := r.find(at, name); n >= 0 {
 				a, next = got, n
 			} else {
 				a = got
@@ -155,7 +155,7 @@ func (k *argReader) members(i int, at *arg, level int) int {
 		if i >= len(p) || p[i] != ':' {
 			return -1
 		}
-		if i = k.value(i+1, a, level); i < 0 {
+		if i = r.value(i+1, a, level); i < 0 {
 			return -1
 		}
 	}
@@ -164,7 +164,7 @@ func (k *argReader) members(i int, at *arg, level int) int {
 // find returns the argument of a name below another, and the place behind it among its siblings; -1
 // if it is not in the tree. Names without a meaningful word all share one argument: thousands of
 // them cost no more than reading them.
-func (k *argReader) find(at *arg, name []byte) (*arg, int) {
+func (r *argReader) find(at *arg, name []byte) (*arg, int) {
 	for i, a := range at.children {
 		if a.key == string(name) && a.index < 0 {
 			return a, i + 1
@@ -175,25 +175,25 @@ func (k *argReader) find(at *arg, name []byte) (*arg, int) {
 	}
 	// The first of them are learned all the same: most tools have few, and a learned name is found
 	// fastest.
-	if (k.t.learned >= maxLearned/2 || len(name) > maxKey || at == &k.t.meaningless) && at.meaningless &&
-		(len(name) > maxKey || !k.t.means(name)) {
+	if (r.t.learned >= maxLearned/2 || len(name) > maxKey || at == &r.t.meaningless) && at.meaningless &&
+		(len(name) > maxKey || !r.t.means(name)) {
 		if at.ignored {
 			return &ignoredArg, -1
 		}
-		return &k.t.meaningless, -1
+		return &r.t.meaningless, -1
 	}
-	if !k.spend(meaningfulCost) {
+	if !r.spend(meaningfulCost) {
 		return &ignoredArg, -1
 	}
 	if len(name) > maxKey {
 		name = name[:maxKey]
 	}
-	return k.t.learn(at, name)
+	return r.t.learn(at, name)
 }
 
 // value reads one value and returns the place behind it; -1 if it is no JSON.
-func (k *argReader) value(i int, at *arg, level int) int {
-	p := k.p
+func (r *argReader) value(i int, at *arg, level int) int {
+	p := r.p
 	i = jsonscan.Space(p, i)
 	if i >= len(p) {
 		return -1
@@ -205,48 +205,21 @@ func (k *argReader) value(i int, at *arg, level int) int {
 			return -1
 		}
 		if !at.noPart {
-			k.offer(at, span{int32(i + 1), int32(end), true, escaped, level})
+			r.offer(at, span{int32(i + 1), int32(end), true, escaped, level})
 		}
 		return end + 1
 	case '{':
 		if level+1 >= maxNested || at == &ignoredArg {
-			k.incomplete = k.incomplete || at != &ignoredArg
+			r.incomplete = r.incomplete || at != &ignoredArg
 			return jsonscan.EndOfValue(p, i)
 		}
-		return k.object(i+1, at, level+1)
+		return r.object(i+1, at, level+1)
 	case '[':
-		if at == &ignoredArg || level+1 >= maxNested {
-			k.incomplete = k.incomplete || at != &ignoredArg
+		if level+1 >= maxNested || at == &ignoredArg {
+			r.incomplete = r.incomplete || at != &ignoredArg
 			return jsonscan.EndOfValue(p, i)
 		}
-		i++
-		for n := 0; ; n++ {
-			i = jsonscan.Space(p, i)
-			if i >= len(p) {
-				return -1
-			}
-			if p[i] == ']' {
-				return i + 1
-			}
-			if p[i] == ',' {
-				i++
-				n--
-				continue
-			}
-			element := at
-			if n > 0 && !k.spend(1) {
-				element = &ignoredArg
-			}
-			if element != &ignoredArg && at.hasElements {
-				element = at.element(n)
-			}
-			if element == &ignoredArg && !at.noPart {
-				k.skipElement(at)
-			}
-			if i = k.value(i, element, level+1); i < 0 {
-				return -1
-			}
-		}
+		return r.list(i+1, at, level+1)
 	case 't', 'f', 'n':
 		for i < len(p) && isLower(p[i]) {
 			i++
@@ -261,42 +234,74 @@ func (k *argReader) value(i int, at *arg, level int) int {
 		return -1
 	}
 	if !at.noPart {
-		k.offer(at, span{int32(start), int32(i), false, false, level})
+		r.offer(at, span{int32(start), int32(i), false, false, level})
 	}
 	return i
 }
 
+// list reads a list from behind its bracket, and returns the place behind it; -1 if it is no JSON.
+func (r *argReader) list(i int, at *arg, level int) int {
+	p := r.p
+	for n := 0; ; n++ {
+		i = jsonscan.Space(p, i)
+		if i >= len(p) {
+			return -1
+		}
+		if p[i] == ']' {
+			return i + 1
+		}
+		if p[i] == ',' {
+			i++
+			n--
+			continue
+		}
+		element := at
+		if n > 0 && !r.spend(1) {
+			element = &ignoredArg
+		}
+		if element != &ignoredArg && at.hasElements {
+			element = at.element(n)
+		}
+		if element == &ignoredArg && !at.noPart {
+			r.skipElement(at)
+		}
+		if i = r.value(i, element, level); i < 0 {
+			return -1
+		}
+	}
+}
+
 // skipElement notes that a list of receivers has elements that are not read.
-func (k *argReader) skipElement(at *arg) {
-	if at.destination > 0 && k.want&wantDestination != 0 && at.destination >= k.receiverScore {
-		k.moreReceivers = true
+func (r *argReader) skipElement(at *arg) {
+	if at.destination > 0 && r.want&wantDestination != 0 && at.destination >= r.receiverScore {
+		r.moreReceivers = true
 	}
 }
 
 // offer considers a value for every part that its argument may play.
-func (k *argReader) offer(a *arg, s span) {
-	k.labels |= a.labels
-	if a.resource != 0 && k.want&wantResource != 0 {
-		k.resource.take(a.resource, a, s)
+func (r *argReader) offer(a *arg, s span) {
+	r.labels |= a.labels
+	if a.resource != 0 && r.want&wantResource != 0 {
+		r.resource.take(a.resource, a, s)
 	}
-	if a.subject != 0 && k.want&wantSubject != 0 {
-		k.subject.take(a.subject, a, s)
+	if a.subject != 0 && r.want&wantSubject != 0 {
+		r.subject.take(a.subject, a, s)
 	}
-	if a.destination != 0 && k.want&wantDestination != 0 {
-		k.addReceiver(a, s)
+	if a.destination != 0 && r.want&wantDestination != 0 {
+		r.addReceiver(a, s)
 	}
-	if a.amount != 0 && a.amount >= k.amount.score && k.want&wantAmount != 0 {
-		k.addAmount(a, s)
+	if a.amount != 0 && a.amount >= r.amount.score && r.want&wantAmount != 0 {
+		r.addAmount(a, s)
 	}
 	if a.currency != 0 && s.from != s.to {
-		k.currency.take(a.currency, a, s)
-		k.sums.addCurrency(s)
+		r.currency.take(a.currency, a, s)
+		r.sums.addCurrency(s)
 	}
-	if a.environment != 0 && k.want&wantEnvironment != 0 {
-		k.environment.take(a.environment, a, s)
+	if a.environment != 0 && r.want&wantEnvironment != 0 {
+		r.environment.take(a.environment, a, s)
 	}
-	if a.operation != noOperation && k.want&wantOperation != 0 {
-		k.actions.take(k, a, s)
+	if a.operation != noOperation && r.want&wantOperation != 0 {
+		r.actions.take(r, a, s)
 	}
 }
 
@@ -310,35 +315,35 @@ func (c *candidate) take(score uint8, a *arg, s span) {
 
 // addReceiver keeps a receiver if no better argument was found. All receivers of the best arguments
 // count, since the one that matters may stand anywhere.
-func (k *argReader) addReceiver(a *arg, s span) {
-	if s.from == s.to || a.destination < k.receiverScore {
+func (r *argReader) addReceiver(a *arg, s span) {
+	if s.from == s.to || a.destination < r.receiverScore {
 		return
 	}
-	if a.needs != 0 && a.needs&(1<<k.shape(a, k.text(s))) == 0 {
+	if a.needs != 0 && a.needs&(1<<r.shape(a, r.text(s))) == 0 {
 		return
 	}
 	if s.escaped && s.to-s.from > 6*event.MaxString {
-		k.moreReceivers = true // its end is not read
+		r.moreReceivers = true // its end is not read
 	}
 	switch {
-	case a.destination > k.receiverScore:
-		k.receiverScore, k.receivers, k.moreReceivers = a.destination, 1, k.moreReceivers && s.escaped
-		k.receiver = candidate{a.destination, a, s}
-		k.x.domains[0] = domainMark(k.text(s))
-	case k.receivers < maxReceivers:
-		k.x.receivers[k.receivers] = s
-		k.x.domains[k.receivers] = domainMark(k.text(s))
-		k.receivers++
+	case a.destination > r.receiverScore:
+		r.receiverScore, r.receivers, r.moreReceivers = a.destination, 1, r.moreReceivers && s.escaped
+		r.receiver = candidate{a.destination, a, s}
+		r.x.domains[0] = domainMark(r.text(s))
+	case r.receivers < maxReceivers:
+		r.x.receivers[r.receivers] = s
+		r.x.domains[r.receivers] = domainMark(r.text(s))
+		r.receivers++
 	default:
 		// The one that matters may be the ten-thousandth. One receiver of each domain is enough.
-		k.moreReceivers = true
-		mark := domainMark(k.text(s))
-		if slices.Contains(k.x.domains[:k.receivers], mark) {
+		r.moreReceivers = true
+		mark := domainMark(r.text(s))
+		if slices.Contains(r.x.domains[:r.receivers], mark) {
 			return
 		}
-		for i := k.receivers - 1; i > 0; i-- {
-			if slices.Contains(k.x.domains[:i], k.x.domains[i]) {
-				k.x.receivers[i], k.x.domains[i] = s, mark
+		for i := r.receivers - 1; i > 0; i-- {
+			if slices.Contains(r.x.domains[:i], r.x.domains[i]) {
+				r.x.receivers[i], r.x.domains[i] = s, mark
 				return
 			}
 		}
@@ -356,7 +361,7 @@ func domainMark(v string) uint64 {
 }
 
 // shape is the shape of a destination, given what its argument may hold.
-func (k *argReader) shape(a *arg, v string) valueShape {
+func (r *argReader) shape(a *arg, v string) valueShape {
 	if a.needs&(1<<hostShape) != 0 {
 		return shapeOfEndpoint(v, a.bareHost)
 	}
@@ -365,27 +370,27 @@ func (k *argReader) shape(a *arg, v string) valueShape {
 
 // text is a value as text, unescaped. It is valid until Scratch.Reset and as long as the event's
 // bytes.
-func (k *argReader) text(s span) string {
-	raw := k.p[s.from:s.to]
+func (r *argReader) text(s span) string {
+	raw := r.p[s.from:s.to]
 	if s.escaped {
-		raw = k.x.unescape(raw)
+		raw = r.x.unescape(raw)
 	}
 	return alias(raw)
 }
 
 // whole is text without a bound on its length.
-func (k *argReader) whole(s span) string {
-	raw := k.p[s.from:s.to]
+func (r *argReader) whole(s span) string {
+	raw := r.p[s.from:s.to]
 	if !s.escaped {
 		return alias(raw)
 	}
 	if len(raw) <= 6*event.MaxString {
-		return k.text(s)
+		return r.text(s)
 	}
-	text, ok := jsonscan.Unquote(nil, k.p[s.from-1:s.to+1])
+	text, ok := jsonscan.Unquote(nil, r.p[s.from-1:s.to+1])
 	if !ok {
-		k.incomplete = true
-		return k.text(s)
+		r.incomplete = true
+		return r.text(s)
 	}
 	return alias(text)
 }

@@ -16,34 +16,34 @@ const (
 )
 
 // destination fills in where the call goes. reached is what its command lines name.
-func (k *argReader) destination(d *event.Destination, reached []string) {
-	k.moreReceivers = k.moreReceivers || k.incomplete
-	if k.receivers == 0 && len(reached) == 0 { // only the part that was not read may say
+func (r *argReader) destination(d *event.Destination, reached []string) {
+	r.moreReceivers = r.moreReceivers || r.incomplete
+	if r.receivers == 0 && len(reached) == 0 { // only the part that was not read may say
 		*d = event.Destination{Value: moreMark[1:], External: d.External}
 		return
 	}
 	v, shape, target := "", urlShape, ""
-	if k.receivers > 0 {
-		v, target = k.text(k.receiver.span), k.receiver.arg.target
-		if at := plainEmail(v); at > 0 && k.receivers == 1 && len(reached) == 0 && len(v) <= event.MaxString &&
-			!k.moreReceivers { // the usual case
-			*d = event.Destination{Kind: cmp.Or(k.t.entry.Destination.Kind, "email"), Value: v,
-				Domain: k.x.lowered(v[at+1:]), External: d.External}
+	if r.receivers > 0 {
+		v, target = r.text(r.receiver.span), r.receiver.arg.target
+		if at := plainEmail(v); at > 0 && r.receivers == 1 && len(reached) == 0 && len(v) <= event.MaxString &&
+			!r.moreReceivers { // the usual case
+			*d = event.Destination{Kind: cmp.Or(r.t.entry.Destination.Kind, "email"), Value: v,
+				Domain: r.x.lowered(v[at+1:]), External: d.External}
 			return
 		}
-		shape = k.shape(k.receiver.arg, v)
+		shape = r.shape(r.receiver.arg, v)
 	}
 	switch {
-	case k.receivers == 1 && len(reached) == 0 && !k.moreReceivers && len(v) > event.MaxString &&
+	case r.receivers == 1 && len(reached) == 0 && !r.moreReceivers && len(v) > event.MaxString &&
 		(shape == urlShape || event.IsURL(v)):
 		// The host stands in front: what is cut off is no part of it.
 		v, shape = event.Clip(v, event.MaxString), urlShape
-	case k.receivers+len(reached) > 1 || k.receivers == 0 || k.moreReceivers || len(v) > event.MaxString:
-		v, shape = k.joinReceivers(v, reached)
+	case r.receivers+len(reached) > 1 || r.receivers == 0 || r.moreReceivers || len(v) > event.MaxString:
+		v, shape = r.joinReceivers(v, reached)
 	}
 	switch {
-	case k.t.entry.Destination.Kind != "":
-		d.Kind = k.t.entry.Destination.Kind
+	case r.t.entry.Destination.Kind != "":
+		d.Kind = r.t.entry.Destination.Kind
 	case shape == emailShape, shape == urlShape, shape == ibanShape, shape == cardShape, shape == hostShape,
 		shape == phoneShape, shape == channelShape:
 		d.Kind = shapeKinds[shape]
@@ -54,33 +54,33 @@ func (k *argReader) destination(d *event.Destination, reached []string) {
 	switch shape {
 	case emailShape:
 		if !strings.ContainsAny(v, ",;") {
-			d.Domain = k.x.lowered(DomainOf(strings.TrimPrefix(v, "mailto:")))
+			d.Domain = r.x.lowered(DomainOf(strings.TrimPrefix(v, "mailto:")))
 		}
 	case urlShape:
-		if d.Domain = k.x.lowered(HostOfURL(v)); IsMailto(v) {
+		if d.Domain = r.x.lowered(HostOfURL(v)); IsMailto(v) {
 			d.Domain = ""
 		}
 	case hostShape:
-		d.Domain = k.x.lowered(HostName(v))
+		d.Domain = r.x.lowered(HostName(v))
 	case ibanShape:
-		d.Value = k.plainIBAN(v)
+		d.Value = r.plainIBAN(v)
 	case cardShape:
-		d.Value = k.masked(v)
+		d.Value = r.masked(v)
 	}
 }
 
 // joinReceivers joins several receivers: addresses with commas, as lists of them are written; URLs,
 // hosts and both together with blanks, as NextURL reads them. If they do not fit, one receiver of
 // each domain is kept, and a mark at the end says that there are more.
-func (k *argReader) joinReceivers(first string, reached []string) (string, valueShape) {
+func (r *argReader) joinReceivers(first string, reached []string) (string, valueShape) {
 	// Texts are unescaped before the list begins: they use the same memory.
 	var texts [maxReceivers]string
 	emails, urls := len(reached) == 0, true
-	for i := range k.receivers {
+	for i := range r.receivers {
 		if texts[i] = first; i > 0 {
-			texts[i] = k.text(k.x.receivers[i])
+			texts[i] = r.text(r.x.receivers[i])
 		}
-		switch k.shape(k.receiver.arg, event.Clip(texts[i], event.MaxString)) {
+		switch r.shape(r.receiver.arg, event.Clip(texts[i], event.MaxString)) {
 		case emailShape:
 		case urlShape, hostShape:
 			emails = false
@@ -94,7 +94,7 @@ func (k *argReader) joinReceivers(first string, reached []string) (string, value
 	if len(reached) > 0 {
 		urls = true
 	}
-	l := receiverList{separator: ',', complete: !k.moreReceivers}
+	l := receiverList{separator: ',', complete: !r.moreReceivers}
 	mark, shape := moreMark, anyShape // a list of other things names no host
 	switch {
 	case emails:
@@ -102,11 +102,11 @@ func (k *argReader) joinReceivers(first string, reached []string) (string, value
 	case urls:
 		shape, mark, l.separator = urlShape, moreURLsMark, ' '
 	}
-	l.b, l.most = k.x.room(event.MaxString), event.MaxString-len(mark)
-	l.addAll(texts[:k.receivers], reached, false)
+	l.b, l.most = r.x.room(event.MaxString), event.MaxString-len(mark)
+	l.addAll(texts[:r.receivers], reached, false)
 	if !l.complete && (emails || urls) {
 		l.b, l.distinct = l.b[:0], true
-		l.addAll(texts[:k.receivers], reached, emails)
+		l.addAll(texts[:r.receivers], reached, emails)
 		l.complete = false
 	}
 	if len(l.b) > l.most {
@@ -115,7 +115,7 @@ func (k *argReader) joinReceivers(first string, reached []string) (string, value
 	if !l.complete {
 		l.b = append(l.b, mark...)
 	}
-	return alias(k.x.keep(l.b)), shape
+	return alias(r.x.keep(l.b)), shape
 }
 
 // receiverList is a list of receivers that is being written.
@@ -205,8 +205,8 @@ func appendURL(b []byte, v string, shape valueShape, most int) []byte {
 }
 
 // plainIBAN is an IBAN without spaces, in capitals, so that one account has one spelling.
-func (k *argReader) plainIBAN(v string) string {
-	b := k.x.room(len(v))
+func (r *argReader) plainIBAN(v string) string {
+	b := r.x.room(len(v))
 	for i := range len(v) {
 		if c := v[i]; isLower(c) {
 			b = append(b, c-'a'+'A')
@@ -217,5 +217,5 @@ func (k *argReader) plainIBAN(v string) string {
 	if len(b) == len(v) && string(b) == v {
 		return v
 	}
-	return alias(k.x.keep(b))
+	return alias(r.x.keep(b))
 }

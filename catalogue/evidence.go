@@ -17,94 +17,136 @@ type Evidence struct {
 }
 
 // Explain returns the evidence of each field that is known of a call. The event is as the producer
-// sent it; Explain does not change it. It works slowly, for people.
+// sent it; Explain does not change it. It is for people, and slow.
 func (t *Tool) Explain(e *event.Event) []Evidence {
-	done := *e
-	var x Scratch
-	t.Complete(&done, &x)
-	k := argReader{t: t, p: e.Args, x: &x, left: maxWork, want: t.want}
-	var said callActions
+	x := &explainer{tool: t, sent: e, done: *e}
+	t.Complete(&x.done, &x.scratch)
+	x.read(t)
 	if len(e.Args) > 2 {
-		k.read()
-		said = k.actions
-		if own := t.withClass(t.classOfCall(&said)); own != t && e.Tool.Class == event.NoClass {
-			k = argReader{t: own, p: e.Args, x: &x, left: maxWork, want: own.want}
-			k.read()
+		x.args.read()
+		x.actions = x.args.actions
+		if own := t.withClass(t.classOfCall(&x.actions)); own != t && e.Tool.Class == event.NoClass {
+			x.read(own)
+			x.args.read()
 		}
 	}
-	var out []Evidence
-	add := func(field, value, from, path string) {
-		out = append(out, Evidence{Field: field, Value: value, From: from, Path: path})
+	x.class()
+	x.resource()
+	x.subject()
+	x.destination()
+	x.amount()
+	x.labels()
+	return x.out
+}
+
+// explainer gathers the evidence of one call.
+type explainer struct {
+	tool    *Tool
+	sent    *event.Event // as the producer sent it
+	done    event.Event  // completed
+	args    argReader    // with the class that the arguments give the call
+	actions callActions  // that gave it this class
+	scratch Scratch
+	out     []Evidence
+}
+
+// read makes ready to read the arguments as those of a tool.
+func (x *explainer) read(t *Tool) {
+	x.args = argReader{t: t, p: x.sent.Args, x: &x.scratch, left: maxWork, want: t.want}
+}
+
+func (x *explainer) add(field, value, from, path string) {
+	x.out = append(x.out, Evidence{Field: field, Value: value, From: from, Path: path})
+}
+
+// addArgument adds the evidence of an argument: that the catalogue names it at this path of a
+// Definition, or what its value looks like.
+func (x *explainer) addArgument(field, value, path string, c *candidate, shape string) {
+	from, declared := x.tool.sources[path]
+	if !declared || c.score != declaredScore {
+		from = fromArgument(c.arg, shape)
 	}
-	argument := func(a *arg, what string) string {
-		from := "argument " + event.Quote(a.path())
-		if what != "" {
-			from += ", " + what
-		}
-		return from
+	x.add(field, value, from, c.arg.written())
+}
+
+func fromArgument(a *arg, what string) string {
+	from := "argument " + event.Quote(a.path())
+	if what != "" {
+		from += ", " + what
 	}
-	named := func(field string, c *candidate, what string) (from, path string) {
-		if where, ok := t.sources[field]; ok && c.score == declaredScore {
-			return where, c.arg.written()
-		}
-		return argument(c.arg, what), c.arg.written()
-	}
-	switch c := done.Tool.Class; {
+	return from
+}
+
+// class adds the evidence of the class and of the side effect, which goes with it.
+func (x *explainer) class() {
+	switch c, a := x.done.Tool.Class, &x.actions; {
 	case c == event.NoClass:
-	case done.Inferred&event.InferredClass == 0:
-		add("class", c.String(), "declared", "")
-	case said.arg != nil && (c != t.class || said.class == c && said.shell != nil):
-		add("class", c.String(), argument(said.arg, event.Quote(said.word)), said.arg.path())
+	case x.done.Inferred&event.InferredClass == 0:
+		x.add("class", c.String(), "declared", "")
+	case a.arg != nil && (c != x.tool.class || a.class == c && a.shell != nil):
+		x.add("class", c.String(), fromArgument(a.arg, event.Quote(a.word)), a.arg.path())
 	default:
-		add("class", c.String(), t.sources["class"], "")
+		x.add("class", c.String(), x.tool.sources["class"], "")
 	}
-	if done.SideEffect != event.UnknownEffect {
-		add("side_effect", done.SideEffect.String(), cmp.Or(t.sources["side_effect"], "class "+done.Tool.Class.String()),
-			"")
+	if x.done.SideEffect != event.UnknownEffect {
+		x.add("side_effect", x.done.SideEffect.String(),
+			cmp.Or(x.tool.sources["side_effect"], "class "+x.done.Tool.Class.String()), "")
 	}
-	switch {
-	case e.Resource.Type != "" || e.Resource.ID != "":
-		add("resource", done.Resource.Type, "declared", "")
-	case done.Resource.ID != "" && k.resource.score == 0 && said.shell != nil:
-		add("resource", done.Resource.Type, argument(said.textArg(), "a path in it"), "")
-	case done.Resource.ID != "":
-		from, path := named("resource.id", &k.resource, shapeOf(k.text(k.resource.span)).String())
-		add("resource", done.Resource.Type, from, path)
-	case done.Resource.Type != "":
-		add("resource", done.Resource.Type, t.sources["resource.type"], "")
+}
+
+func (x *explainer) resource() {
+	switch is, c := x.done.Resource, &x.args.resource; {
+	case x.sent.Resource.Type != "" || x.sent.Resource.ID != "":
+		x.add("resource", is.Type, "declared", "")
+	case is.ID != "" && c.score == 0 && x.actions.shell != nil:
+		x.add("resource", is.Type, fromArgument(x.actions.textArg(), "a path in it"), "")
+	case is.ID != "":
+		x.addArgument("resource", is.Type, "resource.id", c, shapeOf(x.args.text(c.span)).String())
+	case is.Type != "":
+		x.add("resource", is.Type, x.tool.sources["resource.type"], "")
 	}
-	switch {
-	case e.Subject != "":
-		add("subject", "", "declared", "")
-	case done.Subject != "":
-		from, path := named("subject", &k.subject, shapeOf(k.text(k.subject.span)).String())
-		add("subject", "", from, path)
+}
+
+func (x *explainer) subject() {
+	switch c := &x.args.subject; {
+	case x.sent.Subject != "":
+		x.add("subject", "", "declared", "")
+	case x.done.Subject != "":
+		x.addArgument("subject", "", "subject", c, shapeOf(x.args.text(c.span)).String())
 	}
-	switch d := &done.Destination; {
-	case e.Destination != event.Destination{}:
-		add("destination", d.Kind, "declared", "")
-	case d.Value != "" && k.receivers == 0 && said.shell != nil && len(said.shell.reached) > 0:
-		add("destination", d.Kind, argument(said.textArg(), "a host in it"), "")
-	case d.Value != "" && k.receivers == 0:
-		add("destination", d.Kind, "arguments that were not all read", "")
-	case d.Value != "":
-		from, path := named("destination.value", &k.receiver, k.shape(k.receiver.arg, k.text(k.receiver.span)).String())
-		add("destination", d.Kind, from, path)
+}
+
+func (x *explainer) destination() {
+	switch is, c, shell := &x.done.Destination, &x.args.receiver, x.actions.shell; {
+	case x.sent.Destination != event.Destination{}:
+		x.add("destination", is.Kind, "declared", "")
+	case is.Value == "":
+	case x.args.receivers > 0:
+		x.addArgument("destination", is.Kind, "destination.value", c,
+			x.args.shape(c.arg, x.args.text(c.span)).String())
+	case shell != nil && len(shell.reached) > 0:
+		x.add("destination", is.Kind, fromArgument(x.actions.textArg(), "a host in it"), "")
+	default:
+		x.add("destination", is.Kind, "arguments that were not all read", "")
 	}
-	switch {
-	case e.Has&event.HasAmount != 0:
-		add("amount", done.Amount.Currency, "declared", "")
-	case done.Has&event.HasAmount != 0:
-		from, path := named("amount.value", &k.amount, "")
-		add("amount", done.Amount.Currency, from, path)
+}
+
+func (x *explainer) amount() {
+	switch currency := x.done.Amount.Currency; {
+	case x.sent.Has&event.HasAmount != 0:
+		x.add("amount", currency, "declared", "")
+	case x.done.Has&event.HasAmount != 0:
+		x.addArgument("amount", currency, "amount.value", &x.args.amount, "")
 	}
-	switch {
-	case e.Resource.Labels != nil:
-		add("labels", strings.Join(done.Resource.Labels, " "), "declared", "")
-	case done.Resource.Labels != nil:
-		add("labels", strings.Join(done.Resource.Labels, " "), cmp.Or(t.sources["labels"], "names of arguments"), "")
+}
+
+func (x *explainer) labels() {
+	switch words := strings.Join(x.done.Resource.Labels, " "); {
+	case x.sent.Resource.Labels != nil:
+		x.add("labels", words, "declared", "")
+	case x.done.Resource.Labels != nil:
+		x.add("labels", words, cmp.Or(x.tool.sources["labels"], "names of arguments"), "")
 	}
-	return out
 }
 
 // why is the evidence of a name: the word that decided.

@@ -178,3 +178,42 @@ func FuzzLine(f *testing.F) {
 		}
 	})
 }
+
+// TestWrappersShowTheCommandBehind holds of every wrapper with each of its options, and of the
+// wrapper alone.
+func TestWrappersShowTheCommandBehind(t *testing.T) {
+	class := func(line string) event.Class {
+		var s shell
+		c, _ := s.line(line)
+		return c
+	}
+	for name, w := range wrappers {
+		var options []string
+		for _, letter := range w.letters {
+			options = append(options, "-"+string(letter)+" v ")
+		}
+		for word := range strings.FieldsSeq(w.long) {
+			options = append(options, "--"+word+" v ", "--"+word+"=v ")
+		}
+		own := strings.Repeat("v ", w.operands)
+		if w.env {
+			own += "A=b "
+		}
+		for _, option := range append(options, "", "-- ") {
+			// With its path, since bash has a keyword time of its own.
+			line := "/usr/bin/" + name + " " + option + own + "rm x"
+			if class(line) != event.Delete {
+				t.Errorf("%s: got %v, want delete", line, class(line))
+			}
+		}
+		want := event.Exec
+		if w.harmless {
+			want = event.NoClass
+		} else if name == "env" {
+			want = event.Read
+		}
+		if got := class(name); got != want {
+			t.Errorf("%s alone: got %v, want %v", name, got, want)
+		}
+	}
+}

@@ -312,81 +312,81 @@ func (x *Scratch) lowered(s string) string {
 // fill completes the event from its arguments. It returns the tool with the class that the
 // arguments give it.
 func (t *Tool) fill(e *event.Event, x *Scratch, ask partSet) (*Tool, labelBits) {
-	k := argReader{t: t, p: e.Args, x: x, left: maxWork, want: ask}
-	k.read()
-	acts := &k.actions
+	r := argReader{t: t, p: e.Args, x: x, left: maxWork, want: ask}
+	r.read()
+	acts := &r.actions
 	if c := t.classOfCall(acts); ask&wantOperation != 0 && c != t.class {
 		e.Tool.Class = c
 		e.Inferred |= event.InferredClass
-		short, said := k.incomplete, k.actions
+		short, said := r.incomplete, r.actions
 		t = t.withClass(c)
-		k = argReader{t: t, p: e.Args, x: x, left: maxWork, want: ask &^ wantOperation, incomplete: short, actions: said}
-		k.read()
-		acts = &k.actions
+		r = argReader{t: t, p: e.Args, x: x, left: maxWork, want: ask &^ wantOperation, incomplete: short, actions: said}
+		r.read()
+		acts = &r.actions
 	}
-	if k.incomplete {
+	if r.incomplete {
 		e.Inferred |= event.ArgsIncomplete
 	}
 	var reached []string
 	if s := acts.shell; s != nil {
 		reached = s.reached
-		k.labels |= s.labels
-		k.moreReceivers = k.moreReceivers || s.moreReached
-		if k.resource.score == 0 && ask&wantResource != 0 && len(s.paths) > 0 &&
+		r.labels |= s.labels
+		r.moreReceivers = r.moreReceivers || s.moreReached
+		if r.resource.score == 0 && ask&wantResource != 0 && len(s.paths) > 0 &&
 			(e.Resource.Type == "" || e.Resource.Type == "file") {
 			if id := s.paths[0]; len(id) <= maxValue {
-				e.Resource.ID, e.Resource.Type = k.masked(id), "file"
+				e.Resource.ID, e.Resource.Type = r.masked(id), "file"
 				e.Inferred |= event.InferredResource
 			}
 		}
 	}
-	if k.resource.score > 0 && k.resourceFits(e.Resource.Type) {
-		if id := k.id(k.resource.span); id != "" {
+	if r.resource.score > 0 && r.resourceFits(e.Resource.Type) {
+		if id := r.id(r.resource.span); id != "" {
 			e.Resource.ID = id
 			if e.Resource.Type == "" {
-				e.Resource.Type = k.resource.arg.kind
+				e.Resource.Type = r.resource.arg.kind
 			}
 			e.Inferred |= event.InferredResource
 		}
 	}
-	if k.environment.score > 0 {
-		if s := k.text(k.environment.span); len(s) <= maxKey && environmentNames[s] {
+	if r.environment.score > 0 {
+		if s := r.text(r.environment.span); len(s) <= maxKey && environmentNames[s] {
 			e.Resource.Environment = s
 			e.Inferred |= event.InferredResource
 		}
 	}
-	if k.subject.score > 0 {
-		if id := k.id(k.subject.span); id != "" {
+	if r.subject.score > 0 {
+		if id := r.id(r.subject.span); id != "" {
 			e.Subject = id
 			e.Inferred |= event.InferredSubject
 		}
 	}
-	if ask&wantDestination != 0 && (k.receivers > 0 || len(reached) > 0 || k.incomplete) {
-		k.destination(&e.Destination, reached)
+	if ask&wantDestination != 0 && (r.receivers > 0 || len(reached) > 0 || r.incomplete) {
+		r.destination(&e.Destination, reached)
 		e.Inferred |= event.InferredDestination
 	}
-	if k.amount.score > 0 && ask&wantAmount != 0 {
-		if a, others, ok := k.amounts(); ok {
+	if r.amount.score > 0 && ask&wantAmount != 0 {
+		if a, others, ok := r.amounts(); ok {
 			e.Amount, e.OtherAmounts = a, others
 			e.Has |= event.HasAmount
 			e.Inferred |= event.InferredAmount
 		}
 	}
-	return t, k.labels
+	return t, r.labels
 }
 
 // resourceFits reports whether the resource found is of the type that the producer declared.
-func (k *argReader) resourceFits(declared string) bool {
-	return declared == "" || k.resource.score >= 8 || k.resource.arg.kind == declared
+func (r *argReader) resourceFits(declared string) bool {
+	return declared == "" || r.resource.score >= 8 || r.resource.arg.kind == declared
 }
 
 // id is a value as an identifier; "" if it is too long or more than one line. A card number is
 // masked.
-func (k *argReader) id(s span) string {
+func (r *argReader) id(s span) string {
 	if s.to-s.from > 6*maxValue {
 		return ""
 	}
-	v := k.text(s)
+	v := r.text(s)
 	if len(v) > maxValue {
 		return ""
 	}
@@ -395,12 +395,12 @@ func (k *argReader) id(s span) string {
 			return ""
 		}
 	}
-	return k.masked(v)
+	return r.masked(v)
 }
 
-func (k *argReader) masked(v string) string {
+func (r *argReader) masked(v string) string {
 	if len(v) >= 13 && isCard(v) {
-		return alias(k.x.keep(maskCard(k.x.room(len(v)), v)))
+		return alias(r.x.keep(maskCard(r.x.room(len(v)), v)))
 	}
 	return v
 }

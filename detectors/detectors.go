@@ -177,7 +177,7 @@ func (x *Scene) Weigh(t baselines.Test, p float64) (tell, alert bool) {
 
 // stranger tells whether the agent may bring things anew because it is new itself.
 func (x *Scene) stranger(t baselines.Test) bool {
-	return t.Family() == baselines.RarityFamily && !x.Base.Met.Knows(x.AgentID)
+	return t.Family() == baselines.RarityFamily && !x.Base.KnownAgents.Knows(x.AgentID)
 }
 
 // Local is a time on the persona's own clock: Unix milliseconds plus the offset of its zone then.

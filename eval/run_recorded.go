@@ -87,14 +87,14 @@ func (x *evaluation) sessions(r *Report, name string, list Recorded, set *policy
 	if err != nil {
 		return nil, err
 	}
-	x.note(r, name+", benign", seed, m)
+	x.addRun(r, name+", benign", seed, m)
 	row := &SessionRow{Name: name, Sessions: n}
 	alerts, alarmed := map[string]int{}, map[string]bool{}
-	for _, a := range m.book.Calls() {
+	for _, a := range m.alarms.Alerts() {
 		if x.counts(a.Family) {
 			alerts[a.Test]++
 			row.Alerts++
-			alarmed[a.SessionOr()] = true
+			alarmed[a.SessionOrTrigger()] = true
 		}
 	}
 	nominal := 0.0
@@ -117,11 +117,11 @@ func (x *evaluation) sessions(r *Report, name string, list Recorded, set *policy
 	if m, err = x.replay(&inMemory{rest: all}, frozen, 0); err != nil {
 		return nil, err
 	}
-	x.note(r, name+", all", seed, m)
+	x.addRun(r, name+", all", seed, m)
 	alarmed = map[string]bool{}
-	for _, a := range m.book.Calls() {
+	for _, a := range m.alarms.Alerts() {
 		if x.counts(a.Family) {
-			alarmed[a.SessionOr()] = true
+			alarmed[a.SessionOrTrigger()] = true
 		}
 	}
 	found, made := map[string]int{}, map[string]int{}

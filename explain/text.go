@@ -34,7 +34,7 @@ func Outcome(f *event.Finding) string {
 	case a.Stranger:
 		return fmt.Sprintf(
 			"a signal: the agent is as new as what it brings, and the baseline rests on fewer than %d others, too few to say what newcomers bring",
-			baselines.MetEnough)
+			baselines.EnoughAgents)
 	case a.Alpha <= 0:
 		return fmt.Sprintf("a signal: the alert budget has nothing for %s tests, or none were made yet",
 			terminal.Visible(a.Family, 40))

@@ -66,7 +66,7 @@ func ReadResume(ctx context.Context, options []kgo.Opt, t broker.Topics, group s
 	t = t.Full()
 	cl, err := kgo.NewClient(options...)
 	if err != nil {
-		return nil, fmt.Errorf("Kafka client: %w", err)
+		return nil, fmt.Errorf("client of Kafka: %w", err)
 	}
 	defer cl.Close()
 	adm := kadm.NewClient(cl)
@@ -234,7 +234,7 @@ func (r *Resume) Write(ctx context.Context, options []kgo.Opt, t broker.Topics) 
 	t = t.Full()
 	cl, err := kgo.NewClient(append(slices.Clone(options), kgo.RecordPartitioner(broker.Partitioner))...)
 	if err != nil {
-		return fmt.Errorf("Kafka client: %w", err)
+		return fmt.Errorf("client of Kafka: %w", err)
 	}
 	defer cl.Close()
 	details, err := broker.ListTopics(ctx, kadm.NewClient(cl), []string{t.Events, t.Facts})

@@ -51,13 +51,11 @@ func (c *collector) loadBaselines(files []*file) {
 		Baselines []baselineDef `json:"baselines"`
 	}
 	each(c, files, func(d *doc, src *source) {
-		for i, b := range d.Baselines {
-			c.baseline(b, src, at("baselines", i))
-		}
+		addAll(d.Baselines, c.addBaseline, src, "baselines")
 	})
 }
 
-func (c *collector) baseline(d baselineDef, src *source, path string) {
+func (c *collector) addBaseline(d baselineDef, src *source, path string) {
 	c.addSource(src)
 	bad := src.reporter(path)
 	key := [3]string{"baseline", d.Tenant, event.Identity(d.Persona)}

@@ -63,14 +63,7 @@ func compileConditions(bad report, defs []needsDef) (all []*Condition, tools []s
 				*l.to = glob.NewList(l.list, l.fold)
 			}
 		}
-		for k, word := range d.Classes {
-			cl, ok := event.ParseClass(word)
-			if !ok {
-				bad(at(path+".classes", k), "unknown class %s; %s", event.Quote(word), didYouMean(word, event.Classes()))
-				continue
-			}
-			c.classes |= 1 << cl
-		}
+		c.classes = parseClasses(bad, path+".classes", d.Classes)
 		if len(d.Destinations) > 0 {
 			c.destinations = &Persona{}
 			c.destinations.Lists[Destinations].Needs = d.Destinations

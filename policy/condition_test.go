@@ -175,11 +175,11 @@ personas:
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 	_, all := s.Judge("acme", "child").Explain(&e, nil)
-	said := fmt.Sprint(all)
+	text := fmt.Sprint(all)
 	for _, w := range []string{"{condition pay_x needs_approval pay_* above 500 EUR p.yaml 7}",
 		"{condition pay_x allow pay_* above 900 EUR p.yaml 15}"} {
-		if !strings.Contains(said, w) {
-			t.Errorf("explained as %s, without %s", said, w)
+		if !strings.Contains(text, w) {
+			t.Errorf("explained as %s, without %s", text, w)
 		}
 	}
 }

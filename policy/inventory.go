@@ -104,13 +104,11 @@ func (c *collector) loadInventory(files []*file) {
 		Inventory []inventoryDef `json:"inventory"`
 	}
 	each(c, files, func(d *doc, src *source) {
-		for i, e := range d.Inventory {
-			c.register(e, src, at("inventory", i))
-		}
+		addAll(d.Inventory, c.addRegistered, src, "inventory")
 	})
 }
 
-func (c *collector) register(d inventoryDef, src *source, path string) {
+func (c *collector) addRegistered(d inventoryDef, src *source, path string) {
 	c.addSource(src)
 	bad := src.reporter(path)
 	if d.Kind == "settings" {

@@ -217,15 +217,12 @@ func (d *limitDef) where(bad report, l *Limit) {
 		}
 		*list.to = glob.NewList(*list.list, false)
 	}
-	for i, word := range w.Classes {
-		c, ok := event.ParseClass(word)
-		if !ok {
-			bad(at("where.classes", i), "unknown class %s; %s", event.Quote(word), didYouMean(word, event.Classes()))
-			continue
-		}
-		if l.classes&(1<<c) == 0 {
-			l.classes |= 1 << c
+	l.classes = parseClasses(bad, "where.classes", w.Classes)
+	w.Classes = nil
+	for c := range event.Class(16) {
+		if l.classes>>c&1 != 0 {
 			l.Where.Classes = append(l.Where.Classes, c)
+			w.Classes = append(w.Classes, c.String())
 		}
 	}
 	for i, word := range w.Outcomes {
@@ -234,19 +231,14 @@ func (d *limitDef) where(bad report, l *Limit) {
 			bad(at("where.outcomes", i), "unknown outcome %s; %s", event.Quote(word), didYouMean(word, event.Outcomes()))
 			continue
 		}
-		if l.outcomes&(1<<o) == 0 {
-			l.outcomes |= 1 << o
+		l.outcomes |= 1 << o
+	}
+	w.Outcomes = nil
+	for o := range event.Outcome(8) {
+		if l.outcomes>>o&1 != 0 {
 			l.Where.Outcomes = append(l.Where.Outcomes, o)
+			w.Outcomes = append(w.Outcomes, o.String())
 		}
-	}
-	slices.Sort(l.Where.Classes)
-	slices.Sort(l.Where.Outcomes)
-	w.Classes, w.Outcomes = nil, nil
-	for _, c := range l.Where.Classes {
-		w.Classes = append(w.Classes, c.String())
-	}
-	for _, o := range l.Where.Outcomes {
-		w.Outcomes = append(w.Outcomes, o.String())
 	}
 	if w.External != nil {
 		l.Where.External = event.No

@@ -87,14 +87,19 @@ func each[T any](c *collector, files []*file, read func(def *T, src *source)) {
 	}
 }
 
+// addAll calls add with each definition of a list and its path. key is the key of the list.
+func addAll[T any](defs []T, add func(def T, src *source, path string), src *source, key string) {
+	for i, d := range defs {
+		add(d, src, at(key, i))
+	}
+}
+
 func (c *collector) loadPersonas(files []*file) {
 	type doc struct {
 		Personas []personaDef `json:"personas"`
 	}
 	each(c, files, func(d *doc, src *source) {
-		for i, p := range d.Personas {
-			c.addPersona(p, src, at("personas", i))
-		}
+		addAll(d.Personas, c.addPersona, src, "personas")
 	})
 	c.inherit()
 }
@@ -106,7 +111,7 @@ func (c *collector) loadLimits(files []*file) {
 	}
 	var add []func() // after the built-in ones, so that of two equal ids the user's is reported
 	var builtin *bool
-	var said place
+	var builtinAt place
 	each(c, files, func(d *doc, src *source) {
 		for i, l := range d.Limits {
 			add = append(add, func() { c.addLimit(l, src, at("limits", i)) })
@@ -114,9 +119,9 @@ func (c *collector) loadLimits(files []*file) {
 		switch {
 		case d.Builtin == nil:
 		case builtin != nil && *builtin != *d.Builtin:
-			src.reporter("")("builtin", "builtin is %t here and %t at %s; keep one of them", *d.Builtin, *builtin, said)
+			src.reporter("")("builtin", "builtin is %t here and %t at %s; keep one of them", *d.Builtin, *builtin, builtinAt)
 		default:
-			builtin, said = d.Builtin, src.place("builtin")
+			builtin, builtinAt = d.Builtin, src.place("builtin")
 		}
 	})
 	if builtin == nil && len(add) == 0 || builtin != nil && *builtin {

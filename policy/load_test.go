@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
 	"github.com/wayward-sec/wayward/event"
 )
 
@@ -122,7 +123,7 @@ func TestFoldersAndFiles(t *testing.T) {
 			"ci/build.yaml": "jobs: 1\n", "rules/lists/a.txt": "a", "candidate/limits/a.yaml": one}, limits: builtin},
 		{claim: "a folder of one kind is not the folder", files: map[string]string{"policies/limits/a.yaml": one},
 			errs: "DIR: no policies found; wayward looks for " + looks + ": did you mean policies?\n"},
-		{claim: "what lies in a folder of a name that is misspelt is told",
+		{claim: "what lies in a folder of a name that is misspelt is reported",
 			files: map[string]string{"limits/a.yaml": one, "rule/a.yaml": "", "Personas/deep/b.yml": "",
 				"tool/README.md": "x"},
 			errs: "Personas: Personas/deep/b.yml is not read, for its folder is none of policies; did you mean personas/? wayward looks for " +
@@ -131,7 +132,7 @@ func TestFoldersAndFiles(t *testing.T) {
 				looks + "\n" +
 				"tool: tool/README.md is not read, for its folder is none of policies; did you mean tools/? wayward looks for " +
 				looks + "\n"},
-		{claim: "what reads like a policy elsewhere is told",
+		{claim: "what reads like a policy elsewhere is reported",
 			files: map[string]string{"limits/a.yaml": one, "more/deep/a.yaml": one, "a.yaml": one,
 				"r.YML": "id: x\nwhere: 'true'\n"},
 			errs: "a.yaml: not read, for it lies in none of the folders; wayward looks for " + looks +
@@ -140,10 +141,10 @@ func TestFoldersAndFiles(t *testing.T) {
 				": move it, or let the folder's name begin with a dot\n" +
 				"r.YML: not read, for it lies in none of the folders; wayward looks for " + looks +
 				": move it there\n"},
-		{claim: "what lies deeper is told", files: map[string]string{"rules/cloud/aws/b.yaml": "",
+		{claim: "what lies deeper is reported", files: map[string]string{"rules/cloud/aws/b.yaml": "",
 			"limits/a.yaml": one},
 			errs: "rules/cloud/aws/b.yaml: not read, for wayward looks for *.yaml and *.yml in rules itself and not in folders below; move it up, or let the name of rules/cloud begin with a dot\n"},
-		{claim: "other ends of names are told", files: map[string]string{"limits/A.YAML": one, "limits/b.Yml": one,
+		{claim: "other ends of names are reported", files: map[string]string{"limits/A.YAML": one, "limits/b.Yml": one,
 			"limits/c.yaml.txt": one, "limits/d.yalm": one, "limits/e": one, "limits/f.json": "{\"limits\": []}",
 			"limits/g.json": "{\"user\": 1}", "limits/h": "x"},
 			errs: "limits/A.YAML: " + other + "A.yaml" + dotted + "limits/b.Yml: " + other + "b.yaml" + dotted +
@@ -159,7 +160,7 @@ func TestFoldersAndFiles(t *testing.T) {
 		{claim: "files must agree on the built-in limits", files: map[string]string{"limits/a.yaml": "builtin: true\n",
 			"limits/b.yaml": "builtin: false\n"},
 			errs: "limits/b.yaml:1:10: builtin is false here and true at limits/a.yaml:1:10; keep one of them\n"},
-		{claim: "faults of all files are told at once", files: map[string]string{"limits/a.yaml": "limit: 1\n",
+		{claim: "faults of all files are reported at once", files: map[string]string{"limits/a.yaml": "limit: 1\n",
 			"limits/b.yaml": "x: [\n", "personas/a.yaml": "personas: 1\n"},
 			errs: `limits/a.yaml:1:1: unknown key "limit"; did you mean "limits"? (builtin or limits)
 limits/b.yaml:2: did not find expected node content; correct the YAML here or on the line before

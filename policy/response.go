@@ -81,8 +81,8 @@ func (c *collector) loadResponse(files []*file) {
 		Response responseDef `json:"response"`
 	}
 	each(c, files, func(d *doc, src *source) {
-		if _, said := src.fields["response"]; said {
-			c.respond(d.Response, src, "response")
+		if _, written := src.fields["response"]; written {
+			c.addResponse(d.Response, src, "response")
 		}
 	})
 }
@@ -91,7 +91,7 @@ func (c *collector) loadResponse(files []*file) {
 // since a limit may have the same word as its id.
 type section string
 
-func (c *collector) respond(d responseDef, src *source, path string) {
+func (c *collector) addResponse(d responseDef, src *source, path string) {
 	c.addSource(src)
 	bad := src.reporter(path)
 	if first, dup := c.places[section("response")]; dup {

@@ -134,12 +134,12 @@ func TestABadKeyIsRefusedOverTheWireToo(t *testing.T) {
 func TestWhatAViolationMayAskFor(t *testing.T) {
 	own := []event.ScopeType{event.AgentScope, event.SessionScope}
 	compile := func(d respondDef) (*event.Response, string) {
-		var said []string
+		var reported []string
 		r := d.compile(func(path, format string, args ...any) {
 			p := Problem{What: path}
-			said = append(said, p.What)
+			reported = append(reported, p.What)
 		}, "respond", own...)
-		return r, strings.Join(said, " ")
+		return r, strings.Join(reported, " ")
 	}
 	for _, c := range []struct {
 		claim string
@@ -162,9 +162,9 @@ func TestWhatAViolationMayAskFor(t *testing.T) {
 		{"to observe is an answer, too", respondDef{Action: "observe"},
 			event.Response{Action: event.Observe, DurationMS: 900_000}},
 	} {
-		got, said := compile(c.def)
-		if diff := cmp.Diff(&c.want, got); diff != "" || said != "" {
-			t.Errorf("%s: %s (-want +got):\n%s", c.claim, said, diff)
+		got, reported := compile(c.def)
+		if diff := cmp.Diff(&c.want, got); diff != "" || reported != "" {
+			t.Errorf("%s: %s (-want +got):\n%s", c.claim, reported, diff)
 		}
 	}
 	for _, c := range []struct {
@@ -186,12 +186,12 @@ func TestWhatAViolationMayAskFor(t *testing.T) {
 		{"a throttle of an unknown class", respondDef{Action: "throttle", Calls: "1", Per: "1m",
 			Classes: []string{"pay", "steal"}}, "respond.classes[1]"},
 	} {
-		if _, said := compile(c.def); said != c.at {
-			t.Errorf("%s: reported at %q, want %q", c.claim, said, c.at)
+		if _, reported := compile(c.def); reported != c.at {
+			t.Errorf("%s: reported at %q, want %q", c.claim, reported, c.at)
 		}
 	}
-	if r, said := compile(respondDef{}); r != nil || said != "" {
-		t.Errorf("nothing asked, and it answers %+v %s", r, said)
+	if r, reported := compile(respondDef{}); r != nil || reported != "" {
+		t.Errorf("nothing asked, and it answers %+v %s", r, reported)
 	}
 }
 

@@ -216,17 +216,17 @@ func TestWhatIsOddInTheFileOfAListIsTold(t *testing.T) {
 		"ann # the boss\n": `if "ann" is meant`, "\xff\xfea\x00": "not UTF-8"} {
 		write("who.txt", text)
 		set, errs := Load(dir)
-		said := fmt.Sprint(errs)
+		reported := fmt.Sprint(errs)
 		if set != nil {
 			for _, w := range set.LintRules(TestStart) {
 				if w.Code == "R210" {
-					said += w.Error()
+					reported += w.Error()
 				}
 			}
 		}
-		if said = strings.TrimPrefix(said, "[]"); want == "" && said != "" || !strings.Contains(said, want) ||
-			(want != "") != strings.Contains(said, "r.yaml:4") {
-			t.Errorf("%q: got %q, want %q", text, said, want)
+		if reported = strings.TrimPrefix(reported, "[]"); want == "" && reported != "" || !strings.Contains(reported, want) ||
+			(want != "") != strings.Contains(reported, "r.yaml:4") {
+			t.Errorf("%q: got %q, want %q", text, reported, want)
 		}
 	}
 }

@@ -234,14 +234,7 @@ func (d sideDef) compile(bad report, path string) side {
 	checkEntries(bad, path+".tools", d.Tools)
 	checkEntries(bad, path+".servers", d.Servers)
 	s := side{tools: glob.NewList(d.Tools, false), servers: glob.NewList(d.Servers, false)}
-	for i, word := range d.Classes {
-		c, ok := event.ParseClass(word)
-		if !ok {
-			bad(at(path+".classes", i), "unknown class %s; %s", event.Quote(word), didYouMean(word, event.Classes()))
-			continue
-		}
-		s.classes |= 1 << c
-	}
+	s.classes = parseClasses(bad, path+".classes", d.Classes)
 	s.text = joinOr(slices.Concat(d.Classes, d.Tools, d.Servers))
 	return s
 }

@@ -210,31 +210,15 @@ func Parse(b []byte) (*Set, error) {
 	}
 	c := newCollector()
 	src := &source{file: "policy set"}
-	for i, d := range def.Tenants {
-		c.tenant(d, src, at("tenants", i))
-	}
-	for i, d := range def.Tools {
-		c.addTool(d, src, at("tools", i))
-	}
-	for i, d := range def.Personas {
-		c.addPersona(d, src, at("personas", i))
-	}
+	addAll(def.Tenants, c.addTenant, src, "tenants")
+	addAll(def.Tools, c.addTool, src, "tools")
+	addAll(def.Personas, c.addPersona, src, "personas")
 	c.inherit()
-	for i, d := range def.Limits {
-		c.addLimit(d, src, at("limits", i))
-	}
-	for i, d := range def.Inventory {
-		c.register(d, src, at("inventory", i))
-	}
-	for i, d := range def.Response {
-		c.respond(d, src, at("response", i))
-	}
-	for i, d := range def.Baselines {
-		c.baseline(d, src, at("baselines", i))
-	}
-	for i, d := range def.Rules {
-		c.addRule(d, src, at("rules", i))
-	}
+	addAll(def.Limits, c.addLimit, src, "limits")
+	addAll(def.Inventory, c.addRegistered, src, "inventory")
+	addAll(def.Response, c.addResponse, src, "response")
+	addAll(def.Baselines, c.addBaseline, src, "baselines")
+	addAll(def.Rules, c.addRule, src, "rules")
 	if err := errors.Join(c.problems()...); err != nil {
 		return nil, err
 	}

@@ -110,13 +110,11 @@ func (c *collector) loadTenants(files []*file) {
 		Tenants []tenantDef `json:"tenants"`
 	}
 	each(c, files, func(d *doc, src *source) {
-		for i, t := range d.Tenants {
-			c.tenant(t, src, at("tenants", i))
-		}
+		addAll(d.Tenants, c.addTenant, src, "tenants")
 	})
 }
 
-func (c *collector) tenant(d tenantDef, src *source, path string) {
+func (c *collector) addTenant(d tenantDef, src *source, path string) {
 	c.addSource(src)
 	bad := src.reporter(path)
 	t := &Tenant{Name: d.Name}

@@ -13,9 +13,7 @@ func (c *collector) loadTools(files []*file) {
 		Tools []catalogue.Definition `json:"tools"`
 	}
 	each(c, files, func(d *doc, src *source) {
-		for i, t := range d.Tools {
-			c.addTool(t, src, at("tools", i))
-		}
+		addAll(d.Tools, c.addTool, src, "tools")
 	})
 }
 

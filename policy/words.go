@@ -95,6 +95,19 @@ func parseSeverity(bad report, word *string, unset event.Severity) event.Severit
 	return s
 }
 
+// parseClasses returns the classes that words name, one bit each, and reports unknown words.
+func parseClasses(bad report, path string, words []string) (bits uint16) {
+	for i, word := range words {
+		c, ok := event.ParseClass(word)
+		if !ok {
+			bad(at(path, i), "unknown class %s; %s", event.Quote(word), didYouMean(word, event.Classes()))
+			continue
+		}
+		bits |= 1 << c
+	}
+	return bits
+}
+
 // isClean reports whether a text is UTF-8 without control characters and other invisible ones.
 func isClean(s string) bool {
 	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })

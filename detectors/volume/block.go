@@ -118,7 +118,7 @@ func (v *volume) hour(a *agentVolume, first *firsts, block, next int64, sums []f
 		if learn && v.learns(f, first.Currency) {
 			d.Of[f].Add(x)
 			if f == EventCount {
-				d.Season[cell].X += baselines.Whole(x)
+				d.Season[cell].X += baselines.InUnits(x)
 			}
 		}
 		counted[c] = float32((float64(counted[c]) + x) * forget)

@@ -138,7 +138,7 @@ func QuantileSize(c *baselines.Calibrator, q float64) float64 {
 func (v *volume) outcome(a *agentVolume) {
 	e := v.e
 	if e.Resource.ID != "" {
-		if n, ok := baselines.Number(e.Resource.ID); ok {
+		if n, ok := baselines.TrailingNumber(e.Resource.ID); ok {
 			steps := a.Run.Add(n)
 			a.RunTop = max(a.RunTop, uint8(steps))
 			if steps >= leastRunOf31 && v.reference != nil && v.reference.run != nil {
@@ -186,7 +186,7 @@ func (v *volume) outcome(a *agentVolume) {
 		}
 		o := &a.Odds[k]
 		o.Add(bad, v.reference.failure[k], v.reference.success[k])
-		if a.OddsTop = max(a.OddsTop, o.L); !bad || o.L < 4 || v.reference.outcome == nil {
+		if a.OddsTop = max(a.OddsTop, o.LogRatio); !bad || o.LogRatio < 4 || v.reference.outcome == nil {
 			continue
 		}
 		p := v.reference.outcomeP(o)
@@ -194,7 +194,7 @@ func (v *volume) outcome(a *agentVolume) {
 		theta := v.reference.theta[k]
 		if reported, alert := v.cross(crossed{p: p, test: baselines.OutcomeTest, feature: EventCount,
 			what:     Outcome(k).String(),
-			observed: math.Exp(float64(o.L)), expected: theta, high: theta}); reported {
+			observed: math.Exp(float64(o.LogRatio)), expected: theta, high: theta}); reported {
 			a.Elevated |= elevatedOutcome
 			if alert {
 				a.Alerted |= elevatedOutcome
@@ -224,5 +224,5 @@ func (v *volume) outcomesOver(a *agentVolume) {
 	}
 	a.Elevated &^= elevatedOutcome | elevatedRun
 	a.Alerted &^= elevatedOutcome | elevatedRun
-	a.RunTop, a.OddsTop, a.OddsP, a.Odds = 0, 0, 1, [Outcomes]baselines.Odds{}
+	a.RunTop, a.OddsTop, a.OddsP, a.Odds = 0, 0, 1, [Outcomes]baselines.SequentialTest{}
 }

@@ -18,7 +18,7 @@ type FeatureDelta struct {
 }
 
 // Add adds what one agent did in an hour.
-func (d *FeatureDelta) Add(x float64) { d.X = baselines.Plus(d.X, baselines.Whole(x)) }
+func (d *FeatureDelta) Add(x float64) { d.X = baselines.AddSaturating(d.X, baselines.InUnits(x)) }
 
 // MarkSet are the sizes of single calls, as logarithms.
 type MarkSet [Marks]baselines.Histogram
@@ -145,14 +145,14 @@ func (d *Delta) Currency(code, n uint64) {
 func (d *Delta) Merge(from baselines.DeltaPart) {
 	o := from.(*Delta)
 	for i := range d.Season {
-		d.Season[i].X = baselines.Plus(d.Season[i].X, o.Season[i].X)
-		d.Season[i].E = baselines.Plus(d.Season[i].E, o.Season[i].E)
+		d.Season[i].X = baselines.AddSaturating(d.Season[i].X, o.Season[i].X)
+		d.Season[i].E = baselines.AddSaturating(d.Season[i].E, o.Season[i].E)
 	}
-	d.Exposure = baselines.Plus(d.Exposure, o.Exposure)
-	d.Day.X, d.Day.E = baselines.Plus(d.Day.X, o.Day.X), baselines.Plus(d.Day.E, o.Day.E)
+	d.Exposure = baselines.AddSaturating(d.Exposure, o.Exposure)
+	d.Day.X, d.Day.E = baselines.AddSaturating(d.Day.X, o.Day.X), baselines.AddSaturating(d.Day.E, o.Day.E)
 	for f := range d.Of {
 		a, b := &d.Of[f], &o.Of[f]
-		a.X = baselines.Plus(a.X, b.X)
+		a.X = baselines.AddSaturating(a.X, b.X)
 		add(a.Rates.list(), b.Rates.list())
 		add(a.Growth.list(), b.Growth.list())
 		for w := range a.Spread {

@@ -133,23 +133,23 @@ func (v *Model) Learn(_ *baselines.Model, day baselines.DeltaPart, _ baselines.T
 	for i := range v.Season {
 		c := &v.Season[i]
 		decay(&c.X, &c.E)
-		c.X, c.E = baselines.Plus(c.X, d.Season[i].X), baselines.Plus(c.E, d.Season[i].E)
+		c.X, c.E = baselines.AddSaturating(c.X, d.Season[i].X), baselines.AddSaturating(c.E, d.Season[i].E)
 	}
 	if d.Exposure > 0 {
 		v.Learned = min(v.Learned+1, 1<<20)
 	}
 	decay(&v.Exposure)
-	v.Exposure = baselines.Plus(v.Exposure, d.Exposure)
+	v.Exposure = baselines.AddSaturating(v.Exposure, d.Exposure)
 	decay(v.Days.list()...)
 	if x, e := float64(d.Day.X)/baselines.FixedOne, float64(d.Day.E)/baselines.FixedOne; e > 1 {
-		v.Days.N = baselines.Plus(v.Days.N, baselines.FixedOne)
-		v.Days.X, v.Days.E = baselines.Plus(v.Days.X, d.Day.X), baselines.Plus(v.Days.E, d.Day.E)
-		v.Days.X2 = baselines.Plus(v.Days.X2, baselines.Fixed(x*x/e))
+		v.Days.N = baselines.AddSaturating(v.Days.N, baselines.FixedOne)
+		v.Days.X, v.Days.E = baselines.AddSaturating(v.Days.X, d.Day.X), baselines.AddSaturating(v.Days.E, d.Day.E)
+		v.Days.X2 = baselines.AddSaturating(v.Days.X2, baselines.Fixed(x*x/e))
 	}
 	for f := range v.Of {
 		a, b := &v.Of[f], &d.Of[f]
 		decay(&a.X)
-		a.X = baselines.Plus(a.X, b.X)
+		a.X = baselines.AddSaturating(a.X, b.X)
 		decay(a.Rates.list()...)
 		b.Rates.scaled(a.Rates.list())
 		decay(a.Growth.list()...)

@@ -193,7 +193,7 @@ func TestASeasonIsTheHoursThatWereBusy(t *testing.T) {
 	for i := range cells {
 		cells[i].E = baselines.Fixed(50)
 		if h := i % 24; h >= 9 && h < 17 && i < 120 {
-			cells[i].X = baselines.Whole(500)
+			cells[i].X = baselines.InUnits(500)
 		}
 	}
 	var s baselines.Season
@@ -367,7 +367,7 @@ func TestFailuresInSequence(t *testing.T) {
 	below := 0
 	const agents, contacts = 20_000, 60
 	for range agents {
-		var o baselines.Odds
+		var o baselines.SequentialTest
 		least := 1.0
 		for range contacts {
 			o.Add(rng.Float64() < 0.05, failure, success)
@@ -382,7 +382,7 @@ func TestFailuresInSequence(t *testing.T) {
 	}
 	steps := 0
 	for range 200 {
-		var o baselines.Odds
+		var o baselines.SequentialTest
 		for o.P() > 1e-5 {
 			o.Add(rng.Float64() < 0.7, failure, success)
 			steps++
@@ -411,11 +411,11 @@ func TestRunsOverIds(t *testing.T) {
 		t.Error(run(up...), run(down...), run(random...), run(same...))
 	}
 	for id, want := range map[string]uint64{"T-1042": 1042, "1042": 1042, "cust_77/orders": 77, "a12b": 12} {
-		if n, ok := baselines.Number(id); !ok || n != want {
+		if n, ok := baselines.TrailingNumber(id); !ok || n != want {
 			t.Errorf("%q ends in %d, %v", id, n, ok)
 		}
 	}
-	if _, ok := baselines.Number("none"); ok {
+	if _, ok := baselines.TrailingNumber("none"); ok {
 		t.Error("a word is no number")
 	}
 }

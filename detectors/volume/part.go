@@ -66,7 +66,7 @@ type agentNumbers struct {
 	Least       [baselines.Windows]float64 // p-value of the block that goes on
 	Run         runNumbers
 	Hours       [baselines.Windows]float32 // seasonal hours of the block
-	Odds        [Outcomes]baselines.Odds
+	Odds        [Outcomes]baselines.SequentialTest
 	OddsTop     float32
 	Of          [Features]uint8 // column + 1; 0: none
 	Features    [Features]uint8 // of each column

@@ -236,8 +236,8 @@ func scoreOf(p float64) float64 {
 
 // outcomeP is the p-value of a sequential test: the bound for all kinds of failure together, or
 // what agent-days of the past say, whichever is more usual.
-func (l *reference) outcomeP(o *baselines.Odds) float64 {
-	return min(1, max(float64(Outcomes)*o.P(), l.outcome.P(float64(o.L)/math.Ln10)))
+func (l *reference) outcomeP(o *baselines.SequentialTest) float64 {
+	return min(1, max(float64(Outcomes)*o.P(), l.outcome.P(float64(o.LogRatio)/math.Ln10)))
 }
 
 // day names the baseline that a session's limits follow from; 0: none.

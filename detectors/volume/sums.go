@@ -26,11 +26,11 @@ func (s *RateSums) Add(ratio, noise float64) {
 	ratio = min(max(ratio, math.Exp(-LnOffset)), math.Exp(LnOffset))
 	ln := math.Log(ratio) + LnOffset
 	s.N++
-	s.R = baselines.Plus(s.R, baselines.Fixed(ratio))
-	s.R2 = baselines.Plus(s.R2, baselines.Fixed(ratio*ratio))
-	s.Noise = baselines.Plus(s.Noise, baselines.Fixed(min(noise, ratio*ratio)))
-	s.Ln = baselines.Plus(s.Ln, baselines.Fixed(ln))
-	s.Ln2 = baselines.Plus(s.Ln2, baselines.Fixed(ln*ln))
+	s.R = baselines.AddSaturating(s.R, baselines.Fixed(ratio))
+	s.R2 = baselines.AddSaturating(s.R2, baselines.Fixed(ratio*ratio))
+	s.Noise = baselines.AddSaturating(s.Noise, baselines.Fixed(min(noise, ratio*ratio)))
+	s.Ln = baselines.AddSaturating(s.Ln, baselines.Fixed(ln))
+	s.Ln2 = baselines.AddSaturating(s.Ln2, baselines.Fixed(ln*ln))
 }
 
 func (s *RateSums) list() []*int64 { return []*int64{&s.N, &s.R, &s.R2, &s.Noise, &s.Ln, &s.Ln2} }
@@ -55,8 +55,8 @@ func (s *GrowthSums) Add(z float64, usual Growth) {
 	}
 	z = min(max(z, -GrowthOffset), GrowthOffset) + GrowthOffset
 	s.N++
-	s.Z = baselines.Plus(s.Z, baselines.Fixed(z))
-	s.Z2 = baselines.Plus(s.Z2, baselines.Fixed(z*z))
+	s.Z = baselines.AddSaturating(s.Z, baselines.Fixed(z))
+	s.Z2 = baselines.AddSaturating(s.Z2, baselines.Fixed(z*z))
 }
 
 func (s *GrowthSums) list() []*int64 { return []*int64{&s.N, &s.Z, &s.Z2} }
@@ -109,34 +109,34 @@ func (s *SpreadSums) list() []*int64 {
 func (s *SpreadSums) Add(x float64, k Count, raw float64) {
 	mu, most := k.M, 60*(k.Variance()+k.Phi*k.Phi)
 	s.N++
-	s.X = baselines.Plus(s.X, baselines.Fixed(min(x, mu+math.Sqrt(most))))
-	s.E = baselines.Plus(s.E, baselines.Fixed(raw))
+	s.X = baselines.AddSaturating(s.X, baselines.Fixed(min(x, mu+math.Sqrt(most))))
+	s.E = baselines.AddSaturating(s.E, baselines.Fixed(raw))
 	// The weight is the inverse square of a variance of φ = 1, κ = 1/10: near the best for anything
 	// usual, and every term is bounded.
 	w := mu + 0.1 + mu*mu/10
 	a, b := mu/w, mu*mu/w
 	r := min((x-mu)*(x-mu), most) / w
-	s.S11 = baselines.Plus(s.S11, baselines.Fixed(a*a))
-	s.S12 = baselines.Plus(s.S12, baselines.Fixed(a*b))
-	s.S22 = baselines.Plus(s.S22, baselines.Fixed(b*b))
-	s.T1 = baselines.Plus(s.T1, baselines.Fixed(a*r))
-	s.T2 = baselines.Plus(s.T2, baselines.Fixed(b*r))
+	s.S11 = baselines.AddSaturating(s.S11, baselines.Fixed(a*a))
+	s.S12 = baselines.AddSaturating(s.S12, baselines.Fixed(a*b))
+	s.S22 = baselines.AddSaturating(s.S22, baselines.Fixed(b*b))
+	s.T1 = baselines.AddSaturating(s.T1, baselines.Fixed(a*r))
+	s.T2 = baselines.AddSaturating(s.T2, baselines.Fixed(b*r))
 }
 
 // AddNone adds n blocks in which nothing was done.
 func (s *SpreadSums) AddNone(n, mu, raw float64) {
 	s.N += int64(n)
-	s.E = baselines.Plus(s.E, baselines.Fixed(n*raw))
+	s.E = baselines.AddSaturating(s.E, baselines.Fixed(n*raw))
 	w := mu + 0.1 + mu*mu/10
 	a, b := mu/w, mu*mu/w
 	aa, ab, bb := baselines.Fixed(n*a*a), baselines.Fixed(n*a*b), baselines.Fixed(n*b*b)
-	s.S11, s.S12, s.S22 = baselines.Plus(s.S11, aa), baselines.Plus(s.S12, ab), baselines.Plus(s.S22, bb)
-	s.T1, s.T2 = baselines.Plus(s.T1, ab), baselines.Plus(s.T2, bb) // the square is μ²
+	s.S11, s.S12, s.S22 = baselines.AddSaturating(s.S11, aa), baselines.AddSaturating(s.S12, ab), baselines.AddSaturating(s.S22, bb)
+	s.T1, s.T2 = baselines.AddSaturating(s.T1, ab), baselines.AddSaturating(s.T2, bb) // the square is μ²
 }
 
 func add(into, from []*int64) {
 	for i := range into {
-		*into[i] = baselines.Plus(*into[i], *from[i])
+		*into[i] = baselines.AddSaturating(*into[i], *from[i])
 	}
 }
 

@@ -1,5 +1,6 @@
 // Package feed produces the events of a made-up fleet to Kafka as they happen. It knows the Kafka
-// client and package fleet, and nothing of the engine.
+// client, package fleet and the engine's words for a broker's errors, and nothing else of the
+// engine. Begin with Run.
 package feed
 
 import (

@@ -1,47 +1,8 @@
 package baselines
 
 import (
-	"math"
 	"math/bits"
 )
-
-// Odds is a sequential test of failures after Jung et al. 2004 (doi 10.1109/SECPRI.2004.1301325):
-// the logarithm of the likelihood ratio of an agent of whose first contacts 60 in 100 fail, against
-// one of the persona. It is held at Floor, from where it starts anew.
-type Odds struct {
-	L    float32
-	Held float32 // how often it was at the floor, which is as many tests
-}
-
-// Of the sequential test (science §2.9).
-const (
-	oddsTheta1 = 0.6
-	oddsFloor  = -2
-)
-
-// Weights are what a failure and a success add, for a persona of whose first contacts a share of
-// theta fails.
-func Weights(theta float64) (failure, success float64) {
-	return math.Log(oddsTheta1 / theta), math.Log((1 - oddsTheta1) / (1 - theta))
-}
-
-// Add takes the outcome of one first contact.
-func (o *Odds) Add(failed bool, failure, success float64) {
-	if failed {
-		o.L += float32(failure)
-		return
-	}
-	if o.L += float32(success); o.L < oddsFloor {
-		o.L = oddsFloor
-		o.Held++
-	}
-}
-
-// P is about the probability that the persona's own outcomes ever lead there: Ville's inequality
-// from the start at 0, and anew from each time at the floor.
-func (o *Odds) P() float64 {
-	return Quantised((1 + float64(o.Held)*math.Exp(oddsFloor)) * math.Exp(-float64(o.L)))
-}
 
 // IDRun looks for runs over ids: the share of the last 31 steps from one id to the next that are
 // the same small step.
@@ -80,9 +41,9 @@ func (r *IDRun) Add(id uint64) int {
 	return max(bits.OnesCount32(r.Steps), bits.OnesCount32(r.Downs))
 }
 
-// Number is the number that an id ends in, or stands before its last other characters; ok is false
-// if there is none.
-func Number(id string) (n uint64, ok bool) {
+// TrailingNumber is the number that an id ends in, or stands before its last other characters; ok
+// is false if there is none.
+func TrailingNumber(id string) (n uint64, ok bool) {
 	end := len(id)
 	for end > 0 && (id[end-1] < '0' || id[end-1] > '9') {
 		end--
