@@ -14,7 +14,7 @@ import (
 type replaySnapshots struct {
 	owner func(baselines.Key) int32
 	// ascending: these are in force, whatever the replay closes; nil: what it closes is
-	given    []Closing
+	fixed    []Closing
 	closings [virtual][]Closing // of each relation shard, ascending
 }
 
@@ -48,7 +48,7 @@ func (s *replaySnapshots) must(k baselines.Key, day int64, rules func(baselines.
 }
 
 func (s *replaySnapshots) of(k baselines.Key, day int64) *baselines.Model {
-	list := s.given
+	list := s.fixed
 	if list == nil {
 		list = s.closings[s.owner(k)]
 	}
@@ -77,8 +77,8 @@ func (s *replaySnapshots) add(q int32, list []*Closing) {
 	s.closings[q] = newestOf(s.closings[q])
 }
 
-// give takes what somebody else has closed.
-func (s *replaySnapshots) give(c Closing) { s.given = newestOf(append(s.given, c)) }
+// addFixed takes what somebody else has closed.
+func (s *replaySnapshots) addFixed(c Closing) { s.fixed = newestOf(append(s.fixed, c)) }
 
 func newestOf(list []Closing) []Closing {
 	return slices.Delete(list, 0, max(0, len(list)-2*keptDays))
@@ -140,7 +140,7 @@ func (x *replaying) putInForce() {
 		for ; x.asked < x.over; x.asked++ {
 			if c := closingOf(x.Daily(x.asked + 1)); len(c.Entries) > 0 {
 				c.From = x.asked + 1
-				x.snapshots.give(*c)
+				x.snapshots.addFixed(*c)
 			}
 		}
 	}
