@@ -98,10 +98,11 @@ func (t Test) Share() float64 { return tests[t].share }
 func (t Test) Family() Family { return tests[t].family }
 
 // Tally counts what became of tests: how many were made, and how many came out below 1 in 100,
-// 1,000 and 10,000, and below what called somebody.
+// 1,000 and 10,000, and below what raised an alert.
 type Tally struct{ Made, Below2, Below3, Below4, Alerts uint64 }
 
-func (t *Tally) merge(o *Tally) {
+// Add adds another's counts.
+func (t *Tally) Add(o *Tally) {
 	t.Made += o.Made
 	t.Below2 += o.Below2
 	t.Below3 += o.Below3
@@ -130,7 +131,7 @@ func (a *AuditDelta) Count(t Test, p float64) {
 // Merge adds another's counts.
 func (a *AuditDelta) Merge(o *AuditDelta) {
 	for i := range a.Of {
-		a.Of[i].merge(&o.Of[i])
+		a.Of[i].Add(&o.Of[i])
 	}
 }
 
@@ -218,7 +219,7 @@ func (a *Audit) Realised(f Family) (ratio, hits float64) {
 	var sum Tally
 	for i := range a.Of {
 		if Test(i).Family() == f {
-			sum.merge(&a.Of[i])
+			sum.Add(&a.Of[i])
 		}
 	}
 	return sum.realised()
@@ -238,9 +239,9 @@ const (
 	mostLoose  = 10
 )
 
-// Alpha is the p-value below which a test calls somebody, for so many false alerts of all tests per
-// persona and day: the test's share of the budget over how many of its kind are made on a day, made
-// smaller by how much too often they came out low of late. 0 if none are known.
+// Alpha is the p-value below which a test raises an alert, for so many false alerts of all tests
+// per persona and day: the test's share of the budget over how many of its kind are made on a day,
+// made smaller by how much too often they came out low of late. 0 if none are known.
 func (a *Audit) Alpha(t Test, budget float64) float64 {
 	n := a.PerDay(t)
 	if n <= 0 || budget <= 0 {

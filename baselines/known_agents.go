@@ -12,8 +12,8 @@ import (
 //
 // How often a day brings something new was counted on the days of known agents. The days of one
 // agent resemble each other, so this says little of what an unknown agent brings on its first day.
-// Its p-value is that of its rank among n known agents, 1/(n+1) at best, and nobody is called above
-// 0.01.
+// Its p-value is that of its rank among n known agents, 1/(n+1) at best, and nothing is an alert
+// above 0.01.
 type KnownAgents sketch.LastSeen // by the day on which each acted last
 
 const (

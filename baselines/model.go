@@ -25,7 +25,7 @@ type State uint8
 
 // States of a baseline.
 const (
-	Learning State = iota // too young to call anybody: statistical findings are signals
+	Learning State = iota // too young to raise an alert: statistical findings are signals
 	Active
 	Stale // nothing was learned of late
 	// somebody or something said that it may be poisoned: it scores, learns nothing and calls
@@ -237,14 +237,14 @@ func (m *Model) updateState(terms Terms) {
 	}
 }
 
-// forkTooYoung tells whether a fork is still too young to call anybody.
+// forkTooYoung tells whether a fork is still too young to raise an alert.
 func (m *Model) forkTooYoung(day int64, terms Terms) bool {
 	age := day - m.Forked + 1
 	return age < forkDays || age < terms.LearnDays && m.Sessions-min(m.Sessions, m.Inherited) < terms.LearnSessions/4
 }
 
 // Fork begins a fork from what its parent knows by a day: agents of another version mostly do the
-// same work, but until they have shown it nobody is called.
+// same work, but until they have shown it nothing is an alert.
 func Fork(parent *Model, key Key, day int64) *Model {
 	m := parent.clone(key, day)
 	m.Parent, m.Forked, m.Inherited = parent.Fork, day, m.Sessions

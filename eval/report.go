@@ -119,7 +119,7 @@ type (
 		Alerts  int             `json:"alerts"`
 		Nominal number          `json:"nominal_alerts"` // tests made times the threshold in force
 	}
-	// FalseRow counts what called somebody where nothing was amiss.
+	// FalseRow counts what raised an alert where nothing was amiss.
 	FalseRow struct {
 		What     string  `json:"what"` // all, a family, or a persona
 		Seed     uint64  `json:"seed,omitempty"`
@@ -157,7 +157,7 @@ type (
 		Before bounded `json:"before_4x"`
 		Size   number  `json:"median_multiple"`
 		Days   number  `json:"median_days"`
-		// Others are agents that did not grow and were called in the same way within the same days.
+		// Others are agents that did not grow and raised such an alert within the same days.
 		Others bounded `json:"others"`
 	}
 	RepeatRow struct {
@@ -182,7 +182,7 @@ type (
 		Recall   bounded     `json:"attacked_sessions_alarmed"`
 		Attacked int         `json:"attacked_sessions"`
 	}
-	// CalledRow is how often a test called somebody, and how often it should have.
+	// CalledRow is how often a test raised an alert, and how often it should have.
 	CalledRow struct {
 		Test    string  `json:"test"`
 		Made    uint64  `json:"made"`

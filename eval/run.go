@@ -127,12 +127,7 @@ type testCounts [baselines.Tests]baselines.Tally
 
 func (t *testCounts) add(o *testCounts) {
 	for i := range t {
-		a, b := &t[i], &o[i]
-		a.Made += b.Made
-		a.Below2 += b.Below2
-		a.Below3 += b.Below3
-		a.Below4 += b.Below4
-		a.Alerts += b.Alerts
+		t[i].Add(&o[i])
 	}
 }
 

@@ -38,8 +38,8 @@ func (a *Alarm) SessionOrTrigger() string {
 }
 
 // Score is by how much the alarm is rarer than its test's share of the alert budget asks for: below
-// 1 it calls somebody. An operator who doubles the budget doubles the score up to which he is
-// called, whatever the test; p itself says little, since there are a thousand calls to one day.
+// 1 it is an alert. An operator who doubles the budget doubles the score below which alarms are
+// alerts, whatever the test. p itself says little, since there are a thousand calls to one day.
 func (a *Alarm) Score() float64 {
 	if a.Alpha <= 0 {
 		return math.Inf(1)
@@ -84,7 +84,7 @@ func (b *AlarmLog) Take(f *event.Finding) {
 	b.Alarms = append(b.Alarms, a)
 }
 
-// Alerts are the findings that called somebody, each once, with what it was when it first did.
+// Alerts are the findings that raised an alert, each once, with what it was when it first did.
 func (b *AlarmLog) Alerts() (out []Alarm) {
 	seen := map[string]bool{}
 	for _, a := range b.Alarms {
@@ -137,7 +137,7 @@ type Hit struct {
 // Verdict is what became of an incident.
 type Verdict struct {
 	*fleet.Incident
-	Alert  Hit            // by what called somebody
+	Alert  Hit            // by what raised an alert
 	Low    Hit            // by what had p <= 1e-3, whether it called or not
 	Family map[string]Hit // by what called, of each family
 	Other  Hit            // by detectors that are no statistics

@@ -80,8 +80,7 @@ func Audit(m *baselines.Model, terms *policy.Baseline, each bool) (rows []Row) {
 				continue
 			}
 			a := &m.Audit.Of[t]
-			sum = baselines.Tally{Made: sum.Made + a.Made, Below2: sum.Below2 + a.Below2, Below3: sum.Below3 + a.Below3,
-				Below4: sum.Below4 + a.Below4, Alerts: sum.Alerts + a.Alerts}
+			sum.Add(a)
 			alpha := m.Audit.Alpha(t, terms.AlertsPerDay)
 			nominal += alpha * float64(a.Made)
 			if each && a.Made > 0 {

@@ -17,7 +17,7 @@ type Delta struct {
 // daySeen is what was seen of one field.
 type daySeen struct {
 	Days uint64 // agents with the field
-	New  uint64 // … of them with a value that was new and called nobody
+	New  uint64 // … of them with a value that was new and raised no alert
 	Sum  uint64 // agents, summed over values
 	list []Sighting
 	at   map[uint64]int32 // by hash, into list
@@ -27,7 +27,7 @@ type daySeen struct {
 type Sighting struct {
 	Hash     uint64
 	Count    uint32 // agents that showed it in what may be learned
-	Held     uint32 // … in what somebody was called for
+	Held     uint32 // … in what raised an alert
 	Agents   uint64 // bit per hash of an agent, of those that showed it while it was new
 	Sink     bool   // a person must say that it is fine
 	Declared bool
@@ -47,10 +47,10 @@ const maxDay = 1 << 40
 // Appear counts an agent that had the field.
 func (d *Delta) Appear(f Field) { d.of[f].Days++ }
 
-// Novel counts an agent-day to which the field brought something new that called nobody.
+// Novel counts an agent-day to which the field brought something new that raised no alert.
 func (d *Delta) Novel(f Field) { d.of[f].New++ }
 
-// See counts an agent that showed a value, held if somebody was called for that; the caller may add
+// See counts an agent that showed a value, held if that raised an alert; the caller may add
 // what else is known of it. The pointer is good until the next call.
 func (d *Delta) See(f Field, hash uint64, held bool) *Sighting {
 	o := &d.of[f]

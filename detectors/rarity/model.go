@@ -25,13 +25,13 @@ const (
 	maxQuarantine = 1024
 	forgetDays    = 180 // after which a value that nobody showed is forgotten
 	graceDays     = 30  // after which a value in quarantine that nobody showed is forgotten
-	objectionDays = 14  // that people have to reject what they were called for
+	objectionDays = 14  // that people have to reject what an alert was raised for
 	declaredFor   = 3   // agent-days that a declaration is worth
 	// Vocabularies last longer than habits: with the 14 days of volumes a persona of four agents
 	// would never have enough support, while what changes of late is what Recent is for.
 	halfLife60 = 64783 // 2^(−1/60) in 65,536ths
 
-	// YoungDays is the support, in agent-days, below which a vocabulary calls nobody.
+	// YoungDays is the support, in agent-days, below which a vocabulary raises no alert.
 	YoungDays = 100
 	boundDays = 300     // … below which the estimate is an upper bound
 	recentFor = 200     // agent-days over which Recent is a mean

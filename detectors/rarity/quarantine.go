@@ -10,18 +10,18 @@ import (
 	"github.com/wayward-sec/wayward/sketch"
 )
 
-// Quarantined is something that was seen in what somebody was called for: it stays new until enough
+// Quarantined is something that was seen in what raised an alert: it stays new until enough
 // agents have shown it on enough days, or somebody says so.
 type Quarantined struct {
 	Value
 	Field    Field
 	Sink     bool   // never accepted without a person
 	Rejected bool   // never accepted
-	Judged   uint8  // as of a Sighting
+	Judged   uint8  // see Sighting
 	counted  bool   // it has been counted as something new that happens
 	Agents   uint64 // bit per hash of an agent
-	Most     uint32 // agents on one day
-	Days     uint32
+	Most     uint32 // agents on the day on which they were most
+	Days     uint32 // on which it was seen
 }
 
 // Item names a quarantined value for people: field:name, or field:#hash.
@@ -57,8 +57,8 @@ func (v *Model) Decide(item string, accept bool, _ int64) bool {
 	return v.Reject(item)
 }
 
-// Approve makes a quarantined item known, Reject keeps it from ever being accepted. False: there is
-// none of that name. Models are shared: call them on a copy that nobody has yet.
+// Approve makes a quarantined item known. It returns false if there is none of that name. Models
+// are shared, so Approve and Reject must be called on a copy that nobody else has yet.
 func (v *Model) Approve(item string) bool {
 	done := false
 	v.Quarantine = slices.DeleteFunc(v.Quarantine, func(q Quarantined) bool {
@@ -88,11 +88,11 @@ func (v *Model) Reject(item string) bool {
 // reviewQuarantine accepts what enough agents have shown on enough days, and forgets what nobody
 // shows any more.
 //
-// What called somebody is not learned, so where something new comes often the probability of it
-// would stay too low for ever, and the alerts beyond their budget. Hence what nobody rejected in 14
-// days counts as something new that happens, though the value itself stays unknown. Whoever wants
-// to drown what is new in that has to be an alert first, several times, and be overlooked for two
-// weeks.
+// What raised an alert is not learned. Where something new comes often, its probability would then
+// stay too low for ever, and the alerts beyond their budget. So what nobody rejected in 14 days
+// counts as something new that happens, though the value itself stays unknown. An attacker who
+// wants to make new things look usual in this way raises several alerts first, and must be
+// overlooked for two weeks.
 func (v *Model) reviewQuarantine(m *baselines.Model, day int32, terms baselines.Terms) {
 	for i := range v.Quarantine {
 		q := &v.Quarantine[i]

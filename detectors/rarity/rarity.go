@@ -27,7 +27,7 @@ import (
 // smaller probability that the persona's days bring that: no further test. All that is new about
 // one event is one finding; the p-values of its fields are joined by Cauchy.
 //
-// What an event that called somebody brought is held in quarantine (see Quarantined); all
+// What an event that raised an alert brought is held in quarantine (see Quarantined); all
 // else is known from the next day on.
 type rarity struct {
 	slot    byte
@@ -166,7 +166,7 @@ func (d *rarity) learn(x *detectors.Scene, e *event.Event, p *agentDay, v *value
 	}
 }
 
-// judge looks at what is new about an event and says whether somebody is called for it.
+// judge looks at what is new about an event and says whether it is an alert.
 func (d *rarity) judge(x *detectors.Scene, e *event.Event, p *agentDay, m *Model, learn bool) (alert bool) {
 	var prior *Model
 	if x.Base.Prior != nil && ModelOf(x.Base.Prior).Ready() {

@@ -35,7 +35,7 @@ type Delta struct {
 	bits, steps uint64
 	by          [strata][seqStats]baselines.Histogram
 	session     baselines.Histogram
-	called      baselines.Histogram // of sessions that called somebody
+	alerted     baselines.Histogram // of sessions that raised an alert
 	expected    uint64              // how many should have by chance, in billionths
 	samples     []sample            // of the first day: what to reckon the first references from; ascending
 }
@@ -104,7 +104,7 @@ func (d *Delta) Symbol(call uint32) *Symbol {
 
 // Take learns a chain that is over: the end is pushed if nobody has. agent is a hash of whose it
 // was, today what of the agent was counted already on the day, alpha the p-value below which it
-// would have called somebody; 0: nothing could.
+// would have raised an alert; 0: nothing could.
 func (d *Delta) Take(m *Model, c *Chain, agent uint64, day int64, today *AgentDay, fate Fate,
 	alpha float64) {
 	c.End(m)
@@ -114,7 +114,7 @@ func (d *Delta) Take(m *Model, c *Chain, agent uint64, day int64, today *AgentDa
 	if m.ready() && c.scored == c.n {
 		d.expected += uint64(alpha*chance + 0.5)
 		if fate == Alerted {
-			d.called.Add(combined(c.top), 1)
+			d.alerted.Add(combined(c.top), 1)
 		} else {
 			d.addReference(m, c)
 		}
@@ -313,7 +313,7 @@ func (d *Delta) Merge(from baselines.DeltaPart) {
 		}
 	}
 	d.session.Merge(o.session)
-	d.called.Merge(o.called)
+	d.alerted.Merge(o.alerted)
 	d.expected += o.expected
 	for _, s := range o.samples {
 		d.samples = insertSample(d.samples, s)

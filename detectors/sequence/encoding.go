@@ -172,7 +172,7 @@ func (d *Delta) Append(b []byte) []byte {
 			b = d.by[s][j].Append(b)
 		}
 	}
-	b = d.called.Append(d.session.Append(b))
+	b = d.alerted.Append(d.session.Append(b))
 	b = binary.AppendUvarint(b, d.expected)
 	b = binary.AppendUvarint(b, uint64(len(d.samples)))
 	for i := range d.samples {
@@ -229,7 +229,7 @@ func (d *Delta) Decode(r *wire.Reader) {
 		}
 	}
 	d.session.Decode(r)
-	d.called.Decode(r)
+	d.alerted.Decode(r)
 	if d.expected = r.Uvarint(); d.expected > 1<<60 {
 		r.Fail()
 	}

@@ -93,7 +93,7 @@ type lab struct {
 	terms baselines.Terms
 	today map[uint64]*AgentDay
 	seen  map[uint64]bool
-	alpha float64 // below which somebody is called
+	alpha float64 // below which a session is an alert
 }
 
 func newLab() *lab { return &lab{today: map[uint64]*AgentDay{}, seen: map[uint64]bool{}} }

@@ -86,13 +86,13 @@ const (
 )
 
 // referenceSessions are the scores of the day's sessions that become references. Of the sessions
-// that called somebody it takes as many as do so by chance, and of the odder ones as many as are
+// that raised an alert it takes as many as do so by chance, and of the odder ones as many as are
 // that odd by chance. Without them the tail would be cut off where alerts begin: each next
 // threshold would lie lower, and after some weeks twice as many sessions would call as should. With
 // all of them, an agent that strays every day would become usual in the end.
 func (m *Model) referenceSessions(d *Delta) baselines.Histogram {
 	day := slices.Clone(d.session)
-	made := d.session.N() + d.called.N()
+	made := d.session.N() + d.alerted.N()
 	if made == 0 || d.expected == 0 {
 		return day
 	}
@@ -105,7 +105,7 @@ func (m *Model) referenceSessions(d *Delta) baselines.Histogram {
 		expected /= 10
 	}
 	from[creditLevels] = math.Inf(1)
-	for i, n := range d.called {
+	for i, n := range d.alerted {
 		score := (float64(i) + 0.5) * baselines.BinWidth
 		for range min(n, maxCredit/chance) {
 			level := -1

@@ -35,7 +35,7 @@ type Model struct {
 	// of what sessions came to by the end of each stratum
 	by      [strata][seqStats]baselines.Calibrator
 	session baselines.Calibrator // of the oddest moment of each session
-	// credit is how many sessions should have called somebody by chance and did not, in billionths;
+	// credit is how many sessions should have raised an alert by chance and did not, in billionths;
 	// the next level those of a tenth of that chance, and so on.
 	credit    [creditLevels]uint64
 	held      []held     // quarantine, ascending

@@ -263,7 +263,7 @@ func usualText(list []event.Usual) string {
 	return out
 }
 
-// name is what a call is called: of a new one, the delta knows.
+// name is what people call a call. The model knows it, or the delta if it is new today.
 func (d *sequence) name(m *Model, delta *baselines.Delta, call uint32, outcome event.Outcome) string {
 	s := m.Symbol(call)
 	if s == nil {

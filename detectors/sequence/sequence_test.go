@@ -250,7 +250,7 @@ func strip(list []event.Finding) (out []string) {
 	return out
 }
 
-// alerts are how many sessions somebody was called about since it was last asked.
+// alerts are how many sessions raised an alert since it was last asked.
 func alerts(w *testShard) int {
 	n := map[string]bool{}
 	for _, f := range w.findings {

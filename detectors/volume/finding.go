@@ -218,7 +218,7 @@ func finite(x float64) float64 {
 	return min(max(x, -1e18), 1e18)
 }
 
-// timing makes a finding of its own that never calls anybody.
+// timing makes a finding of its own that is never an alert.
 func (v *volume) timing(c crossed) {
 	if v.x.Base == nil {
 		return

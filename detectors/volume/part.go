@@ -236,7 +236,7 @@ type sessionNumbers struct {
 	Has        uint8
 	Gaps       uint8
 	Elevated   bool // a total is above what is usual
-	Alerted    bool // and called somebody: not learned
+	Alerted    bool // and raised an alert: not learned
 	_          [4]uint8
 }
 

@@ -57,7 +57,7 @@ func aClerk(like []event.Event, agent string, t int64) event.Event {
 	return e
 }
 
-// noted are the findings that call somebody.
+// noted are the findings that raise an alert.
 func (l *testShard) noted() (out []event.Finding) {
 	for _, f := range l.found {
 		if f.Alert {

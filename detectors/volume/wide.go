@@ -17,7 +17,7 @@ import (
 // counts, so that nothing is sent twice; the hours are those of the persona, if the scope is one
 // and its baseline is of age. Of other scopes nobody has learned when they work: their budgets are
 // followed as if they were spent evenly, and since work that is done in 40 of 168 hours then burns
-// at 4.2 when all is well, a slow burn of theirs is a signal and calls nobody.
+// at 4.2 when all is well, a slow burn of theirs is a signal and raises no alert.
 
 // wideBudgets are the budgets above one agent, by the hash of the meter that counts them.
 func wideBudgets(set *policy.Set) map[uint64][]*budget {
