@@ -11,7 +11,8 @@ import (
 // Kind is what an attack does.
 type Kind uint8
 
-// Kinds of attacks (science §8, without those that concern how agents stand to each other).
+// Kinds of attacks (docs/statistics.md, Made-up weeks; without those that concern how agents stand
+// to each other).
 const (
 	Burst50     Kind = iota // reads in 5 min, in the middle of a task
 	Burst200                // in 10 min
