@@ -14,7 +14,7 @@ import (
 )
 
 // attackRuns are which attacks one run holds: few a day, or the runs would measure how detectors
-// fare in a war. What gates ask for comes twice.
+// fare under constant attack. What gates ask for comes twice.
 var attackRuns = [][]fleet.Kind{
 	{fleet.Burst50, fleet.Burst200, fleet.Burst1000, fleet.Mark20, fleet.Slow20, fleet.Runaway},
 	{fleet.Enumerate30, fleet.Enumerate50, fleet.Enumerate70, fleet.Enumerate90, fleet.Denials, fleet.Burst200},
@@ -357,7 +357,7 @@ func (x *evaluation) ramps(r *Report) error {
 	return nil
 }
 
-// repeatDays are the days, from the first on, on which the share found is told.
+// repeatDays are the days, from the first on, on which the share found is reported.
 var repeatDays = []int{1, 2, 3, 5, 7, 10, 14}
 
 func (x *evaluation) repeats(r *Report) error {

@@ -308,7 +308,7 @@ func (x *evaluation) runs(r *Report, list []plannedRun, each func(p *plannedRun,
 			if results[i], errs[i] = m, err; m != nil && x.Workers > 1 {
 				m.cpu = math.NaN()
 			}
-			return nil // all are run, and all errors are told
+			return nil // all are run, and all errors reported
 		})
 	}
 	workers.Wait()

@@ -119,7 +119,8 @@ func (s *Traffic) modelCall(dst []byte, draw uint64) []byte {
 }
 
 // call appends a tool call, filled up to end if it is shorter.
-func (s *Traffic) call(dst []byte, a *trafficAgent, c *trafficSession, t *trafficTool, skipOptional bool, end int) []byte {
+func (s *Traffic) call(dst []byte, a *trafficAgent, c *trafficSession, t *trafficTool, skipOptional bool,
+	end int) []byte {
 	draw := s.rng.Uint64()
 	tenant := s.tenants[s.groups[a.group].tenant]
 	if !skipOptional {

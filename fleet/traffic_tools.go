@@ -141,7 +141,7 @@ func (t trafficTool) render() *trafficTool {
 		t.fails, t.misses, t.denied = 4, 6, 7
 	}
 	if t.class == "pay" || t.class == "send" {
-		// what moves money or leaves the house is not looked up: it is there or fails
+		// what moves money or leaves the company is not looked up: it is there or fails
 		t.misses = t.fails
 	}
 	switch t.to {

@@ -144,13 +144,14 @@ type session struct {
 	lone   bool // the attack's own
 }
 
+// phase is where a session stands within a step of its workflow.
 type phase uint8
 
 const (
-	entering phase = iota
-	wandering
-	acting
-	leaving
+	entering  phase = iota // the step may be left out
+	wandering              // a call of any tool comes first
+	acting                 // the step's own call
+	leaving                // once more, back to an earlier step, or on to the next
 )
 
 // longest is how many calls a session makes at most.

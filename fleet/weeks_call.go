@@ -79,8 +79,8 @@ func (s *Weeks) fill(c *call, x *session, r *role, tool int) {
 	}
 }
 
-// address draws where a call sends: within the house, to the customer whom the session is about, or
-// to somebody else.
+// address draws where a call sends: within the company, to the customer whom the session is about,
+// or to somebody else.
 func (s *Weeks) address(c *call, x *session, r *role, t *tool) {
 	u := s.rng.Float64()
 	switch {

@@ -27,7 +27,7 @@ type persona struct {
 	busy     float64 // coefficient of variation of the day that all agents share
 	intents  int
 	subjects bool    // a session is about one customer
-	internal float64 // share of sends that stay within the house
+	internal float64 // share of sends that stay within the company
 	open     bool    // the other destinations are ever new ones; else there are some forty
 	tools    []tool
 }

@@ -136,7 +136,7 @@ func (d *sequence) Observe(x *detectors.Scene, e *event.Event) {
 	}
 }
 
-// judge tells of a session that has become odder than it was.
+// judge reports a session that has become odder than it was, if that is odd enough.
 func (d *sequence) judge(x *detectors.Scene, e *event.Event, r *openSession) {
 	p := r.P(ModelOf(x.Base))
 	x.Odd[d.slot] = p

@@ -130,7 +130,9 @@ func (s *SpreadSums) AddNone(n, mu, raw float64) {
 	w := mu + 0.1 + mu*mu/10
 	a, b := mu/w, mu*mu/w
 	aa, ab, bb := baselines.Fixed(n*a*a), baselines.Fixed(n*a*b), baselines.Fixed(n*b*b)
-	s.S11, s.S12, s.S22 = baselines.AddSaturating(s.S11, aa), baselines.AddSaturating(s.S12, ab), baselines.AddSaturating(s.S22, bb)
+	s.S11 = baselines.AddSaturating(s.S11, aa)
+	s.S12 = baselines.AddSaturating(s.S12, ab)
+	s.S22 = baselines.AddSaturating(s.S22, bb)
 	s.T1, s.T2 = baselines.AddSaturating(s.T1, ab), baselines.AddSaturating(s.T2, bb) // the square is μ²
 }
 

@@ -25,8 +25,8 @@ func Run(ctx context.Context, options []kgo.Opt, topic string, rate float64, see
 	}
 	defer cl.Close()
 	start := time.Now()
-	s := fleet.NewTraffic(fleet.TrafficOptions{Seed: seed, Start: start.UnixMilli(), Rate: rate, Attacks: true, Disorder: 300,
-		Agents: 200})
+	s := fleet.NewTraffic(fleet.TrafficOptions{Seed: seed, Start: start.UnixMilli(), Rate: rate,
+		Attacks: true, Disorder: 300, Agents: 200})
 	var failed atomic.Pointer[error]
 	for ctx.Err() == nil && failed.Load() == nil {
 		behind := time.Since(start).Milliseconds()
