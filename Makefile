@@ -5,6 +5,7 @@ KAFKA3 ?= 127.0.0.1:19092,127.0.0.1:19192,127.0.0.1:19292
 DEMO_SECONDS ?= 0
 DEMO_RATE ?= 2000
 FUZZ_TIME ?= 20s
+STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .PHONY: all build run test lint race kafka kafka-down test-kafka bench eval fuzz update clean
 
@@ -16,9 +17,10 @@ build: ## the binary, in bin/
 run: build ## a made-up fleet on the embedded broker; DEMO_SECONDS=20 ends by itself
 	./bin/wayward demo --seconds $(DEMO_SECONDS) --rate $(DEMO_RATE)
 
-lint: ## formatting and vet
+lint: ## formatting, vet and staticcheck, which Go downloads the first time
 	@test -z "$$(gofmt -l .)" || { echo 'not gofmt-ed:'; gofmt -l .; exit 1; }
 	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
 
 test: ## everything that needs nothing but Go
 	$(GO) test -count=1 -timeout 10m ./...

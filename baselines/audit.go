@@ -23,8 +23,8 @@ var families = [Families]string{"volume", "sequence", "rarity", "timing"}
 
 func (f Family) String() string { return families[f] }
 
-// Weight is the family's share of the budget: that of its tests together (science §7.2; the rest,
-// 0.1, is for relations).
+// Weight is the family's share of the budget: that of its tests together (docs/statistics.md; the
+// rest, 0.1, is for relations).
 func (f Family) Weight() (w float64) {
 	for _, t := range tests {
 		if t.family == f {
@@ -231,7 +231,7 @@ func (t *Tally) realised() (ratio, hits float64) {
 	return float64(t.Below2) / (0.01 * float64(t.Made)), float64(t.Below2) / Unit
 }
 
-// Bounds of the correction that the self-audit makes (science §7.3).
+// Bounds of the correction that the self-audit makes (docs/statistics.md, One p-value, one budget).
 const (
 	looseRatio = 1.5
 	looseHits  = 30

@@ -11,7 +11,7 @@ import (
 // beyond the 98 % level, the tail of a generalised Pareto distribution fitted by
 // probability-weighted moments (Hosking & Wallis 1987), its shape shrunk towards Shape0 with
 // PseudoExcesses pseudo-observations and kept within [0, 0.6]. The reference decays with a
-// half-life of 14 days (science §2.4, §7.1).
+// half-life of 14 days (docs/statistics.md, Calibration).
 //
 // Counts are integers in Units; what is derived from them is not stored. The zero value knows
 // nothing.
@@ -27,7 +27,7 @@ type Calibrator struct {
 	shape     float64
 }
 
-// Of the tail fit (science §2.4).
+// Of the tail fit (docs/statistics.md, Calibration).
 const (
 	tailLevel      = 0.98
 	shape0         = 0.1

@@ -42,7 +42,7 @@ func (s State) String() string {
 	return "unknown"
 }
 
-// Bounds of a baseline's states, in days (science §2.8).
+// Bounds of a baseline's states, in days (docs/statistics.md, Growth).
 const (
 	learnDays     = 7
 	learnSessions = 200

@@ -15,7 +15,7 @@ type Season struct {
 	Rare [HoursOfWeek]float64       // share of what is done in hours no busier than this one
 }
 
-// Bounds of a season (science §2.2).
+// Bounds of a season (docs/statistics.md, Season).
 const (
 	seasonPrior = 0.02 // of the mean exposure of a cell
 	leastSeason = 0.01

@@ -13,7 +13,7 @@ type SequentialTest struct {
 	Restarts float32 // how often it was at the floor; each is one more test
 }
 
-// Of the sequential test (science §2.9).
+// Of the sequential test (docs/statistics.md, Failures and ids).
 const (
 	failingShare    = 0.6
 	sequentialFloor = -2

@@ -73,8 +73,8 @@ type RuleCounter interface {
 	Unseen(report func(rule, field string)) (events int64)
 }
 
-// SessionIdleMS is how long a session may be idle before it counts as over (science §3.1); what
-// comes later under its name is another one.
+// SessionIdleMS is how long a session may be idle before it counts as over (docs/statistics.md,
+// Order of calls); what comes later under its name is another one.
 const SessionIdleMS = 30 * 60_000
 
 // Ending is a session that is over.

@@ -28,7 +28,8 @@ func Median(list []float64) float64 {
 	return (list[(len(list)-1)/2] + list[len(list)/2]) / 2
 }
 
-// AUC is the probability that a positive scores above a negative, ties counted half.
+// AUC is the probability that a positive scores above a negative, ties counted half: the area under
+// the ROC curve, by the rank sum of Mann and Whitney (1947).
 func AUC(positive, negative []float64) float64 {
 	if len(positive) == 0 || len(negative) == 0 {
 		return math.NaN()

@@ -14,7 +14,7 @@ import (
 )
 
 // attackRuns are which attacks one run holds: few a day, or the runs would measure how detectors
-// fare in a war. What gates ask for comes twice.
+// fare under constant attack. What gates ask for comes twice.
 var attackRuns = [][]fleet.Kind{
 	{fleet.Burst50, fleet.Burst200, fleet.Burst1000, fleet.Mark20, fleet.Slow20, fleet.Runaway},
 	{fleet.Enumerate30, fleet.Enumerate50, fleet.Enumerate70, fleet.Enumerate90, fleet.Denials, fleet.Burst200},
@@ -36,23 +36,23 @@ var rampRuns = []struct {
 	most int // seeds: time is bounded
 }{{fleet.Ramp2, 94, 3}, {fleet.Ramp5, 66, 100}, {fleet.Ramp10, 46, 3}}
 
-// measureMaking finds out what making a stream costs, so that it can be taken off.
-func (x *evaluation) measureMaking() {
+// measureGeneration finds out what making a stream costs, so that it can be taken off.
+func (x *evaluation) measureGeneration() {
 	s, b, before := fleet.NewWeeks(fleet.WeeksOptions{Seed: 1, Days: 3}), []byte(nil), cpuTime()
 	for ok := true; ok; {
 		b, ok = s.Next(b[:0])
 	}
-	x.making = float64(cpuTime()-before) / float64(s.Events)
+	x.generationCost = float64(cpuTime()-before) / float64(s.Events)
 }
 
-func (x *evaluation) all() (*Report, error) {
+func (x *evaluation) runParts() (*Report, error) {
 	r := &Report{Version: x.Version, Machine: x.Machine,
 		Seeds: x.Seeds, Days: x.Days, Scale: x.Scale, Families: x.Families}
 	for _, part := range []struct {
 		name string
 		run  func(*Report) error
 	}{{"clean", x.clean}, {"attacks", x.attacks}, {"ramps", x.ramps}, {"repeats", x.repeats}, {"drift", x.drift},
-		{"shards", x.sameForAll}, {"cost", x.cost}, {"data", x.recorded}} {
+		{"shards", x.compareShards}, {"cost", x.cost}, {"data", x.recorded}} {
 		if !x.part(part.name) {
 			continue
 		}
@@ -61,14 +61,14 @@ func (x *evaluation) all() (*Report, error) {
 		}
 	}
 	if !x.Quick {
-		x.judge(r)
+		x.addGates(r)
 	}
 	return r, nil
 }
 
-func (x *evaluation) note(r *Report, name string, seed uint64, m *measured) {
+func (x *evaluation) addRun(r *Report, name string, seed uint64, m *measured) {
 	run := RunRow{Name: name, Seed: seed, Events: m.sum.Events, Findings: m.sum.Findings, Hash: m.hash,
-		EventsPerSecond: number(float64(m.sum.Events) / m.took.Seconds()), CPUPerEvent: number(m.cpu)}
+		EventsPerSecond: number(float64(m.sum.Events) / m.wall.Seconds()), CPUPerEvent: number(m.cpu)}
 	if m.stream != nil {
 		run.Sessions = sessionsOf(m.stream, fleet.TestDay, len(m.stream.Sessions))
 	}
@@ -82,9 +82,9 @@ func sessionsOf(s *fleet.Weeks, from, to int) (n int) {
 	return
 }
 
-// calls are the alerts of a run's measured days, of the families looked at.
-func (x *evaluation) calls(m *measured) []Alarm {
-	return slices.DeleteFunc(m.book.Calls(), func(a Alarm) bool {
+// alerts are those of a run's measured days, of the families looked at.
+func (x *evaluation) alerts(m *measured) []Alarm {
+	return slices.DeleteFunc(m.alarms.Alerts(), func(a Alarm) bool {
 		return a.Time < fleet.Start+fleet.TestDay*baselines.DayMS || !x.counts(a.Family)
 	})
 }
@@ -111,28 +111,28 @@ func (x *evaluation) clean(r *Report) error {
 		sums[k].add(t)
 	}
 	type count struct{ alerts, sessions, days int }
-	false1 := map[string]map[uint64]*count{}
+	falseAlarms := map[string]map[uint64]*count{}
 	var order []string
 	tally := func(what string, seed uint64, alerts, sessions, days int) {
-		if false1[what] == nil {
-			false1[what] = map[uint64]*count{}
+		if falseAlarms[what] == nil {
+			falseAlarms[what] = map[uint64]*count{}
 			order = append(order, what)
 		}
 		for _, s := range [...]uint64{0, seed} {
-			c := false1[what][s]
+			c := falseAlarms[what][s]
 			if c == nil {
 				c = &count{}
-				false1[what][s] = c
+				falseAlarms[what][s] = c
 			}
 			c.alerts, c.sessions, c.days = c.alerts+alerts, c.sessions+sessions, c.days+days
 		}
 	}
 	names := fleet.Personas()
-	var list []planned
+	var list []plannedRun
 	for _, seed := range x.Seeds {
-		list = append(list, planned{name: "clean", WeeksOptions: x.quietly(seed), clean: true})
+		list = append(list, plannedRun{name: "clean", WeeksOptions: x.cleanOptions(seed), clean: true})
 	}
-	err := x.runs(r, list, func(p *planned, m *measured) {
+	err := x.runs(r, list, func(p *plannedRun, m *measured) {
 		seed := p.Seed
 		for persona, t := range m.tests {
 			add(key{"", 0}, t)
@@ -141,7 +141,7 @@ func (x *evaluation) clean(r *Report) error {
 		}
 		sessions, days := sessionsOf(m.stream, fleet.TestDay, x.Days), x.Days-fleet.TestDay
 		of := map[string]int{}
-		for _, a := range x.calls(m) {
+		for _, a := range x.alerts(m) {
 			of["all"]++
 			of[a.Family]++
 			of[a.Persona]++
@@ -181,7 +181,7 @@ func (x *evaluation) clean(r *Report) error {
 	}
 	for _, what := range order {
 		for _, seed := range append([]uint64{0}, x.Seeds...) {
-			c := false1[what][seed]
+			c := falseAlarms[what][seed]
 			if c == nil || seed != 0 && (what != "all" || len(x.Seeds) == 1) {
 				continue
 			}
@@ -206,10 +206,10 @@ func mapKeys[K comparable, V any](m map[K]V) func(func(K) bool) {
 	}
 }
 
-// judged are the verdicts of a run, of the families looked at.
-func (x *evaluation) judged(m *measured) []Verdict {
-	m.book.Alarms = slices.DeleteFunc(m.book.Alarms, func(a Alarm) bool { return !x.counts(a.Family) })
-	return m.book.Judge(m.stream.Incidents)
+// verdicts says what became of a run's incidents, by the families looked at.
+func (x *evaluation) verdicts(m *measured) []Verdict {
+	m.alarms.Alarms = slices.DeleteFunc(m.alarms.Alarms, func(a Alarm) bool { return !x.counts(a.Family) })
+	return m.alarms.Judge(m.stream.Incidents)
 }
 
 // rates are the false alarms per 1,000 sessions for which a threshold is set.
@@ -228,27 +228,27 @@ func (x *evaluation) attacks(r *Report) error {
 	var scores []float64
 	sessions := 0
 	power := map[bool]map[fleet.Kind]*Power{false: {}, true: {}}
-	var list []planned
+	var list []plannedRun
 	for _, seed := range x.Seeds {
-		list = append(list, planned{name: "clean", WeeksOptions: x.quietly(seed), clean: true})
+		list = append(list, plannedRun{name: "clean", WeeksOptions: x.cleanOptions(seed), clean: true})
 	}
 	for _, seed := range x.Seeds {
 		for i, some := range kinds {
-			o := x.quietly(seed)
+			o := x.cleanOptions(seed)
 			o.Attacks = some
 			name := fmt.Sprintf("attacks %d", i+1)
-			list = append(list, planned{name: name, WeeksOptions: o},
-				planned{name: name + ", apart", WeeksOptions: o, apart: true})
+			list = append(list, plannedRun{name: name, WeeksOptions: o},
+				plannedRun{name: name + ", apart", WeeksOptions: o, apart: true})
 		}
 	}
-	err := x.runs(r, list, func(p *planned, m *measured) {
+	err := x.runs(r, list, func(p *plannedRun, m *measured) {
 		if p.clean {
-			m.book.Alarms = slices.DeleteFunc(m.book.Alarms, func(a Alarm) bool { return !x.counts(a.Family) })
-			scores = append(scores, m.book.Scores(fleet.Start+fleet.TestDay*baselines.DayMS)...)
+			m.alarms.Alarms = slices.DeleteFunc(m.alarms.Alarms, func(a Alarm) bool { return !x.counts(a.Family) })
+			scores = append(scores, m.alarms.Scores(fleet.Start+fleet.TestDay*baselines.DayMS)...)
 			sessions += sessionsOf(m.stream, fleet.TestDay, x.Days)
 			return
 		}
-		for _, v := range x.judged(m) {
+		for _, v := range x.verdicts(m) {
 			of := power[p.apart]
 			if of[v.Kind] == nil {
 				of[v.Kind] = &Power{}
@@ -313,18 +313,18 @@ func (x *evaluation) attacks(r *Report) error {
 func (x *evaluation) ramps(r *Report) error {
 	power, others, agents := map[fleet.Kind]*Power{}, map[fleet.Kind]int{}, map[fleet.Kind]int{}
 	days := map[fleet.Kind][]float64{}
-	var list []planned
+	var list []plannedRun
 	for _, run := range rampRuns {
 		for _, seed := range x.Seeds[:min(run.most, len(x.Seeds))] {
 			list = append(list,
-				planned{name: run.kind.String(), WeeksOptions: fleet.WeeksOptions{Seed: seed, Days: run.days,
+				plannedRun{name: run.kind.String(), WeeksOptions: fleet.WeeksOptions{Seed: seed, Days: run.days,
 					Scale:   x.Scale / 2,
 					Attacks: []fleet.Kind{run.kind}}})
 		}
 	}
-	err := x.runs(r, list, func(p *planned, m *measured) {
+	err := x.runs(r, list, func(p *plannedRun, m *measured) {
 		ramped, called := map[string]bool{}, map[string]bool{}
-		for _, v := range x.judged(m) {
+		for _, v := range x.verdicts(m) {
 			ramped[v.Agent] = true
 			if power[v.Kind] == nil {
 				power[v.Kind] = &Power{}
@@ -334,7 +334,7 @@ func (x *evaluation) ramps(r *Report) error {
 				days[v.Kind] = append(days[v.Kind], v.Alert.Seconds/86400)
 			}
 		}
-		for _, a := range x.calls(m) {
+		for _, a := range x.alerts(m) {
 			// As many days as 5 % a day take to four times.
 			if (a.Test == "ramp" || a.Test == "1d") && a.Agent != "" && !ramped[a.Agent] &&
 				a.Time < fleet.Start+(fleet.TestDay+28)*baselines.DayMS {
@@ -357,22 +357,22 @@ func (x *evaluation) ramps(r *Report) error {
 	return nil
 }
 
-// repeatDays are the days, from the first on, on which the share found is told.
+// repeatDays are the days, from the first on, on which the share found is reported.
 var repeatDays = []int{1, 2, 3, 5, 7, 10, 14}
 
 func (x *evaluation) repeats(r *Report) error {
 	kinds := []fleet.Kind{fleet.Repeat1, fleet.Repeat3, fleet.Repeat6}
 	type cell struct{ made, alert, low int }
 	cells := map[fleet.Kind]map[int]*cell{}
-	var list []planned
+	var list []plannedRun
 	for _, seed := range x.Seeds {
 		list = append(list,
-			planned{name: "repeats", WeeksOptions: fleet.WeeksOptions{Seed: seed, Days: fleet.TestDay + 15,
+			plannedRun{name: "repeats", WeeksOptions: fleet.WeeksOptions{Seed: seed, Days: fleet.TestDay + 15,
 				Scale:   x.Scale,
 				Attacks: kinds}})
 	}
-	err := x.runs(r, list, func(_ *planned, m *measured) {
-		for _, v := range x.judged(m) {
+	err := x.runs(r, list, func(_ *plannedRun, m *measured) {
+		for _, v := range x.verdicts(m) {
 			if cells[v.Kind] == nil {
 				cells[v.Kind] = map[int]*cell{}
 			}
@@ -413,19 +413,19 @@ func (x *evaluation) drift(r *Report) error {
 		Drift fleet.Drift
 	}{{"none", 0}}, fleet.Drifts...)
 	weeks := map[fleet.Drift]*[3]week{}
-	var list []planned
+	var list []plannedRun
 	for _, d := range all {
 		weeks[d.Drift] = &[3]week{}
 		for _, seed := range x.Seeds[:min(3, len(x.Seeds))] { // seven streams each: time is bounded
 			list = append(list,
-				planned{name: "drift " + d.Name, WeeksOptions: fleet.WeeksOptions{Seed: seed, Days: fleet.Days,
+				plannedRun{name: "drift " + d.Name, WeeksOptions: fleet.WeeksOptions{Seed: seed, Days: fleet.Days,
 					Scale: x.Scale / 2,
 					Drift: d.Drift}})
 		}
 	}
-	err := x.runs(r, list, func(p *planned, m *measured) {
+	err := x.runs(r, list, func(p *plannedRun, m *measured) {
 		of := weeks[p.Drift]
-		for _, a := range x.calls(m) {
+		for _, a := range x.alerts(m) {
 			if w := int((a.Time-fleet.Start)/baselines.DayMS-fleet.TestDay) / 7; w < len(of) {
 				of[w].alerts++
 			}
@@ -447,8 +447,8 @@ func (x *evaluation) drift(r *Report) error {
 	return nil
 }
 
-// sameForAll compares one worker with eight.
-func (x *evaluation) sameForAll(r *Report) error {
+// compareShards compares the findings of one worker with those of eight.
+func (x *evaluation) compareShards(r *Report) error {
 	var hashes []string
 	for _, workers := range []int{1, 8} {
 		m, err := x.made(fleet.WeeksOptions{Seed: x.Seeds[0], Days: fleet.TestDay + 3, Scale: min(x.Scale, .25),
@@ -456,7 +456,7 @@ func (x *evaluation) sameForAll(r *Report) error {
 		if err != nil {
 			return err
 		}
-		x.note(r, fmt.Sprintf("%d shards", workers), x.Seeds[0], m)
+		x.addRun(r, fmt.Sprintf("%d shards", workers), x.Seeds[0], m)
 		hashes = append(hashes, fmt.Sprintf("%s of %d", m.hash, m.sum.Findings))
 	}
 	got := hashes[0]
@@ -483,11 +483,11 @@ func (x *evaluation) cost(r *Report) error {
 		if which == "off" {
 			p.Policy = off
 		}
-		m, err := x.replay(newMadeUp(o), p, math.MaxInt64)
+		m, err := x.replay(newGenerated(o), p, math.MaxInt64)
 		if err != nil {
 			return err
 		}
-		x.note(r, fmt.Sprintf("%d agents, baselines %s", x.Agents, which), x.Seeds[0], m)
+		x.addRun(r, fmt.Sprintf("%d agents, baselines %s", x.Agents, which), x.Seeds[0], m)
 		cpu[which] = min(cpu[which], m.cpu)
 	}
 	added := cpu["on"] - cpu["off"]
@@ -498,8 +498,8 @@ func (x *evaluation) cost(r *Report) error {
 	return nil
 }
 
-// judge compares with the numbers of the issue what was measured.
-func (x *evaluation) judge(r *Report) {
+// addGates compares what was measured with what it must be.
+func (x *evaluation) addGates(r *Report) {
 	gate := func(holds bool, name, got, want string) { r.Gates = append(r.Gates, Gate{name, got, want, holds}) }
 	for _, t := range r.Tests {
 		within := map[string]float64{"call": 2, "session": 2, "1m": 2, "10m": 2, "1h": 2, "1d": 1.5}[t.Test]

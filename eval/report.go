@@ -196,7 +196,7 @@ type (
 		Failed int     `json:"failed"`
 		AUC    bounded `json:"auc"`
 	}
-	// Gate is a number of the issue.
+	// Gate is a number that a release must reach.
 	Gate struct {
 		Name  string `json:"name"`
 		Got   string `json:"got"`

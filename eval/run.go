@@ -93,9 +93,9 @@ func DefaultPolicies() (*policy.Set, error) {
 // Run makes the evaluation.
 func (s Settings) Run(ctx context.Context) (*Report, error) {
 	x := &evaluation{Settings: &s, ctx: ctx}
-	x.measureMaking()
+	x.measureGeneration()
 	x.cleanRuns()
-	return x.all()
+	return x.runParts()
 }
 
 // noLimits leaves the built-in ones out: what they find is certain, and nothing is learned from who
@@ -139,14 +139,14 @@ func (t *testCounts) add(o *testCounts) {
 // measured is one run.
 type measured struct {
 	stream  *fleet.Weeks
-	book    AlarmLog
+	alarms  AlarmLog
 	tests   map[string]*testCounts   // by persona, of the days from since on
 	nominal [baselines.Tests]float64 // tests made times the threshold in force, of the same days
 	// every snapshot by its day, encoded: decoded, 42 days are gigabytes; of a clean run alone
-	daily map[int64][][]byte
-	noted bool // it stands in the report
-	sum   pipeline.Summary
-	took  time.Duration
+	daily    map[int64][][]byte
+	inReport bool // it stands in the report
+	sum      pipeline.Summary
+	wall     time.Duration
 	// ns for an event, from when the stream has passed warm on, without making it; NaN: other runs
 	// ran beside it
 	cpu  float64
@@ -156,10 +156,10 @@ type measured struct {
 // evaluation is a whole evaluation under way.
 type evaluation struct {
 	*Settings
-	ctx    context.Context
-	done   atomic.Int64 // events
-	making float64      // ns of CPU that making an event takes
-	lock   sync.Mutex
+	ctx            context.Context
+	done           atomic.Int64 // events
+	generationCost float64      // ns of CPU that making an event takes
+	lock           sync.Mutex
 	// clean runs by seed, each made once: false alarms are counted in it, thresholds follow from
 	// it, and attacks are judged by what it has learned.
 	cleanOf map[uint64]func() (*measured, error)
@@ -172,7 +172,7 @@ func (x *evaluation) replay(src history.Source, r pipeline.Replay, since int64) 
 	r.Deliver = func(f *event.Finding) error {
 		line = append(encoder.Append(line[:0], f), '\n')
 		hash.Write(line)
-		m.book.Take(f)
+		m.alarms.Take(f)
 		return nil
 	}
 	kept := r.Closed
@@ -199,7 +199,7 @@ func (x *evaluation) replay(src history.Source, r pipeline.Replay, since int64) 
 		defer x.lock.Unlock()
 		x.Warn(fmt.Sprintf("line %d: %s", at, err))
 	}
-	made, _ := src.(*madeUp)
+	made, _ := src.(*generated)
 	var warm time.Duration
 	var before, warmed int64
 	r.Progress = func(_, events int64) {
@@ -218,11 +218,11 @@ func (x *evaluation) replay(src history.Source, r pipeline.Replay, since int64) 
 	start := time.Now()
 	var err error
 	m.sum, err = r.Run(x.ctx, src)
-	m.took = time.Since(start)
+	m.wall = time.Since(start)
 	if made != nil {
 		m.stream = made.stream
 		if n := m.sum.Events - warmed; warm > 0 && n > 0 {
-			m.cpu = float64(cpuTime()-warm)/float64(n) - x.making
+			m.cpu = float64(cpuTime()-warm)/float64(n) - x.generationCost
 		}
 	}
 	m.hash = hex.EncodeToString(hash.Sum(nil)[:8])
@@ -232,24 +232,24 @@ func (x *evaluation) replay(src history.Source, r pipeline.Replay, since int64) 
 	return m, err
 }
 
-// testDay is the day from which on is measured, since 1970.
-const testDay = fleet.Start/baselines.DayMS + fleet.TestDay
+// firstTestDay is the first day that is measured, in days since 1970.
+const firstTestDay = fleet.Start/baselines.DayMS + fleet.TestDay
 
 // made runs a made-up stream.
 func (x *evaluation) made(o fleet.WeeksOptions, workers int) (*measured, error) {
-	return x.replay(newMadeUp(o), pipeline.Replay{Workers: workers, Flush: true}, testDay)
+	return x.replay(newGenerated(o), pipeline.Replay{Workers: workers, Flush: true}, firstTestDay)
 }
 
-// planned is a run to be made: of a stream, which is learned from while it is judged.
-type planned struct {
+// plannedRun is a run to be made of one stream, which is learned from while it is judged.
+type plannedRun struct {
 	name string
 	fleet.WeeksOptions
 	clean bool // the seed's clean run, which parts share
 	apart bool // it is judged by what the seed's clean run has learned, and nothing is learned from it
 }
 
-// quietly are the options of a seed's clean run.
-func (x *evaluation) quietly(seed uint64) fleet.WeeksOptions {
+// cleanOptions are the options of a seed's clean run.
+func (x *evaluation) cleanOptions(seed uint64) fleet.WeeksOptions {
 	return fleet.WeeksOptions{Seed: seed, Days: x.Days, Scale: x.Scale}
 }
 
@@ -265,14 +265,14 @@ func (x *evaluation) cleanRuns() {
 					daily[b.Day] = append(daily[b.Day], b.Append(nil))
 				}
 			}
-			m, err := x.replay(newMadeUp(x.quietly(seed)), r, testDay)
+			m, err := x.replay(newGenerated(x.cleanOptions(seed)), r, firstTestDay)
 			m.daily = daily
 			return m, err
 		})
 	}
 }
 
-func (x *evaluation) one(p *planned) (*measured, error) {
+func (x *evaluation) runOne(p *plannedRun) (*measured, error) {
 	switch {
 	case p.clean:
 		return x.cleanOf[p.Seed]()
@@ -281,7 +281,7 @@ func (x *evaluation) one(p *planned) (*measured, error) {
 		if err != nil {
 			return nil, err
 		}
-		return x.replay(newMadeUp(p.WeeksOptions),
+		return x.replay(newGenerated(p.WeeksOptions),
 			pipeline.Replay{Workers: 1, Flush: true, Daily: func(day int64) (out []*baselines.Model) {
 				for _, b := range c.daily[day] {
 					m, err := decodeModel(b)
@@ -291,24 +291,24 @@ func (x *evaluation) one(p *planned) (*measured, error) {
 					out = append(out, m)
 				}
 				return
-			}}, testDay)
+			}}, firstTestDay)
 	}
 	return x.made(p.WeeksOptions, 1)
 }
 
 // runs makes runs, as many at a time as there are shards: a stream of 200 agents has too few events
 // in a slice for two to share it.
-func (x *evaluation) runs(r *Report, list []planned, each func(p *planned, m *measured)) error {
+func (x *evaluation) runs(r *Report, list []plannedRun, each func(p *plannedRun, m *measured)) error {
 	results, errs := make([]*measured, len(list)), make([]error, len(list))
 	var workers errgroup.Group
 	workers.SetLimit(max(1, x.Workers))
 	for i := range list {
 		workers.Go(func() error {
-			m, err := x.one(&list[i])
+			m, err := x.runOne(&list[i])
 			if results[i], errs[i] = m, err; m != nil && x.Workers > 1 {
 				m.cpu = math.NaN()
 			}
-			return nil // all are run, and all errors are told
+			return nil // all are run, and all errors reported
 		})
 	}
 	workers.Wait()
@@ -316,9 +316,9 @@ func (x *evaluation) runs(r *Report, list []planned, each func(p *planned, m *me
 		return err
 	}
 	for i, m := range results {
-		if !m.noted {
-			x.note(r, list[i].name, list[i].Seed, m)
-			m.noted = true
+		if !m.inReport {
+			x.addRun(r, list[i].name, list[i].Seed, m)
+			m.inReport = true
 		}
 		each(&list[i], m)
 	}

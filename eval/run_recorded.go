@@ -38,8 +38,8 @@ func (x *evaluation) recorded(r *Report) error {
 			return err
 		}
 		some = true
-		for _, met := range []bool{false, true} {
-			row, err := x.sessions(r, strings.TrimSuffix(name, ".dev"), list, set, met)
+		for _, knownAgents := range []bool{false, true} {
+			row, err := x.sessions(r, strings.TrimSuffix(name, ".dev"), list, set, knownAgents)
 			if err != nil {
 				return err
 			}
@@ -60,15 +60,15 @@ func (x *evaluation) recorded(r *Report) error {
 }
 
 // sessions learns from the training sessions of protocol p2, freezes what was learned and replays
-// the others. In that protocol other agents than those that were learned run the tasks. If met,
-// half of their benign sessions are learned, too, and the other half is judged: what a persona's
-// own agents would see.
-func (x *evaluation) sessions(r *Report, name string, list Recorded, set *policy.Set, met bool) (*SessionRow,
+// the others. In that protocol other agents than those that were learned run the tasks. With
+// knownAgents half of their benign sessions are learned, too, and the other half is judged: what a
+// persona's own agents would see.
+func (x *evaluation) sessions(r *Report, name string, list Recorded, set *policy.Set, knownAgents bool) (*SessionRow,
 	error) {
 	const seed = 1
-	learns := func(s *RecordedSession) bool { return s.Part == "train" || met && s.FirstHalf() }
+	learns := func(s *RecordedSession) bool { return s.Part == "train" || knownAgents && s.FirstHalf() }
 	judges := func(s *RecordedSession) bool { return s.Part == "test" && !learns(s) }
-	if met {
+	if knownAgents {
 		name += ", agents met"
 	}
 	train, _ := list.Lines(0, seed, func(s *RecordedSession) bool { return learns(s) && s.Label == "benign" })
@@ -87,14 +87,14 @@ func (x *evaluation) sessions(r *Report, name string, list Recorded, set *policy
 	if err != nil {
 		return nil, err
 	}
-	x.note(r, name+", benign", seed, m)
+	x.addRun(r, name+", benign", seed, m)
 	row := &SessionRow{Name: name, Sessions: n}
 	alerts, alarmed := map[string]int{}, map[string]bool{}
-	for _, a := range m.book.Calls() {
+	for _, a := range m.alarms.Alerts() {
 		if x.counts(a.Family) {
 			alerts[a.Test]++
 			row.Alerts++
-			alarmed[a.SessionOr()] = true
+			alarmed[a.SessionOrTrigger()] = true
 		}
 	}
 	nominal := 0.0
@@ -117,11 +117,11 @@ func (x *evaluation) sessions(r *Report, name string, list Recorded, set *policy
 	if m, err = x.replay(&inMemory{rest: all}, frozen, 0); err != nil {
 		return nil, err
 	}
-	x.note(r, name+", all", seed, m)
+	x.addRun(r, name+", all", seed, m)
 	alarmed = map[string]bool{}
-	for _, a := range m.book.Calls() {
+	for _, a := range m.alarms.Alerts() {
 		if x.counts(a.Family) {
-			alarmed[a.SessionOr()] = true
+			alarmed[a.SessionOrTrigger()] = true
 		}
 	}
 	found, made := map[string]int{}, map[string]int{}

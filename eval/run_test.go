@@ -19,23 +19,23 @@ func TestJudgedApartIsJudgedByTheCleanStream(t *testing.T) {
 		t.Fatal(err)
 	}
 	x.cleanRuns()
-	clean, err := x.one(&planned{WeeksOptions: x.quietly(7), clean: true})
+	clean, err := x.runOne(&plannedRun{WeeksOptions: x.cleanOptions(7), clean: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	apart, err := x.one(&planned{WeeksOptions: x.quietly(7), apart: true})
+	apart, err := x.runOne(&plannedRun{WeeksOptions: x.cleanOptions(7), apart: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(clean.book.Alarms) < 30 {
-		t.Fatalf("only %d findings: the test has lost its teeth", len(clean.book.Alarms))
+	if len(clean.alarms.Alarms) < 30 {
+		t.Fatalf("only %d findings: the test has lost its teeth", len(clean.alarms.Alarms))
 	}
-	if diff := cmp.Diff(clean.book.Alarms, apart.book.Alarms); diff != "" {
+	if diff := cmp.Diff(clean.alarms.Alarms, apart.alarms.Alarms); diff != "" {
 		t.Errorf("(-learning +apart):\n%.3000s", diff)
 	}
-	o := x.quietly(7)
+	o := x.cleanOptions(7)
 	o.Attacks = quickRuns[0]
-	attacked, err := x.one(&planned{WeeksOptions: o, apart: true})
+	attacked, err := x.runOne(&plannedRun{WeeksOptions: o, apart: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,11 +50,11 @@ func TestJudgedApartIsJudgedByTheCleanStream(t *testing.T) {
 		}
 		return
 	}
-	if diff := cmp.Diff(before(clean.book.Alarms), before(attacked.book.Alarms)); diff != "" {
+	if diff := cmp.Diff(before(clean.alarms.Alarms), before(attacked.alarms.Alarms)); diff != "" {
 		t.Errorf("before the first attack (-clean +attacked):\n%.3000s", diff)
 	}
-	if len(attacked.book.Alarms) <= len(clean.book.Alarms) {
-		t.Errorf("%d findings with attacks, %d without", len(attacked.book.Alarms), len(clean.book.Alarms))
+	if len(attacked.alarms.Alarms) <= len(clean.alarms.Alarms) {
+		t.Errorf("%d findings with attacks, %d without", len(attacked.alarms.Alarms), len(clean.alarms.Alarms))
 	}
 	taught := map[string]bool{}
 	for _, day := range clean.daily {
@@ -66,7 +66,7 @@ func TestJudgedApartIsJudgedByTheCleanStream(t *testing.T) {
 			taught[m.Snapshot()] = true
 		}
 	}
-	for _, a := range attacked.book.Alarms {
+	for _, a := range attacked.alarms.Alarms {
 		if !taught[a.Snapshot] {
 			t.Errorf("%s at %d is judged by %q, which the clean stream has not taught", a.Test, a.Time, a.Snapshot)
 		}

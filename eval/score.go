@@ -24,9 +24,9 @@ type Alarm struct {
 	Refs                                                            []string // ids of events
 }
 
-// SessionOr is the alarm's session; of one that is about no session that of its trigger, if events
-// are called SESSION-NUMBER.
-func (a *Alarm) SessionOr() string {
+// SessionOrTrigger is the alarm's session. Of an alarm that is about no session it is that of its
+// trigger, if ids of events read SESSION-NUMBER.
+func (a *Alarm) SessionOrTrigger() string {
 	if a.Session != "" || len(a.Refs) == 0 {
 		return a.Session
 	}
@@ -84,8 +84,8 @@ func (b *AlarmLog) Take(f *event.Finding) {
 	b.Alarms = append(b.Alarms, a)
 }
 
-// Calls are the findings that called somebody, each once, with what it was when it first did.
-func (b *AlarmLog) Calls() (out []Alarm) {
+// Alerts are the findings that called somebody, each once, with what it was when it first did.
+func (b *AlarmLog) Alerts() (out []Alarm) {
 	seen := map[string]bool{}
 	for _, a := range b.Alarms {
 		if a.Alert && !seen[a.UID] {
@@ -118,10 +118,11 @@ func Threshold(scores []float64, most int) float64 {
 	return scores[most]
 }
 
-// Precision is the share of alarms that are true, where a share base of all sessions is attacked,
-// recall of them are found, and false alarms come at so many a session.
-func Precision(base, recall, falsely float64) float64 {
-	return base * recall / (base*recall + (1-base)*falsely)
+// Precision is the share of alarms that are true, where a share base of all sessions is attacked, a
+// share recall of them is found, and falseRate is the number of false alarms a session. It is
+// Bayes' rule.
+func Precision(base, recall, falseRate float64) float64 {
+	return base * recall / (base*recall + (1-base)*falseRate)
 }
 
 // Hit is how an incident was found.

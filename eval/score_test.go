@@ -77,7 +77,7 @@ func TestASignalThatGrowsCallsOnce(t *testing.T) {
 	b.Take(f)
 	f.Last = 12
 	b.Take(f)
-	if calls := b.Calls(); len(calls) != 1 || calls[0].Time != 9 || calls[0].P != 1e-6 {
+	if calls := b.Alerts(); len(calls) != 1 || calls[0].Time != 9 || calls[0].P != 1e-6 {
 		t.Errorf("%+v", calls)
 	}
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/wayward-sec/wayward/pipeline/history"
 )
 
-// madeUp is a source that makes a stream while it is read.
-type madeUp struct {
+// generated is a source that makes a stream while it is read.
+type generated struct {
 	stream *fleet.Weeks
 	free   chan *history.Chunk
 	at     int64
@@ -21,15 +21,15 @@ type madeUp struct {
 	warmAfter int64 // ms
 }
 
-const madeUpChunk = 1 << 20
+const chunkBytes = 1 << 20
 
-func newMadeUp(o fleet.WeeksOptions) *madeUp {
+func newGenerated(o fleet.WeeksOptions) *generated {
 	// the first snapshot is in force
-	return &madeUp{stream: fleet.NewWeeks(o), free: make(chan *history.Chunk, 4), at: 1, warmAfter: 25 * 3_600_000}
+	return &generated{stream: fleet.NewWeeks(o), free: make(chan *history.Chunk, 4), at: 1, warmAfter: 25 * 3_600_000}
 }
 
 // Next implements history.Source.
-func (m *madeUp) Next(ctx context.Context) (*history.Chunk, error) {
+func (m *generated) Next(ctx context.Context) (*history.Chunk, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -40,11 +40,11 @@ func (m *madeUp) Next(ctx context.Context) (*history.Chunk, error) {
 	select {
 	case c = <-m.free:
 	default:
-		c = &history.Chunk{Lines: make([]byte, 0, madeUpChunk+4096)}
+		c = &history.Chunk{Lines: make([]byte, 0, chunkBytes+4096)}
 	}
 	before := m.stream.Events
 	b, ok := c.Lines[:0], true
-	for ok && len(b) < madeUpChunk {
+	for ok && len(b) < chunkBytes {
 		b, ok = m.stream.Next(b)
 	}
 	if m.warm.Load() == 0 && m.stream.Now() >= fleet.Start+m.warmAfter {
@@ -60,7 +60,7 @@ func (m *madeUp) Next(ctx context.Context) (*history.Chunk, error) {
 }
 
 // Done implements history.Source.
-func (m *madeUp) Done(c *history.Chunk) {
+func (m *generated) Done(c *history.Chunk) {
 	select {
 	case m.free <- c:
 	default:
@@ -82,8 +82,8 @@ func (m *inMemory) Next(ctx context.Context) (*history.Chunk, error) {
 		return nil, io.EOF
 	}
 	cut := len(m.rest)
-	if cut > madeUpChunk {
-		cut = madeUpChunk + bytes.IndexByte(m.rest[madeUpChunk:], '\n') + 1
+	if cut > chunkBytes {
+		cut = chunkBytes + bytes.IndexByte(m.rest[chunkBytes:], '\n') + 1
 	}
 	c := &history.Chunk{Lines: m.rest[:cut:cut], At: m.at + 1}
 	m.at += int64(bytes.Count(c.Lines, []byte{'\n'}))

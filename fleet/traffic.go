@@ -88,8 +88,8 @@ type trafficGroup struct {
 	head            []byte // of a record, from the tenant to the agent's id
 	users, base     uint32 // size of the pool, and the number of its first user within the tenant
 	next            uint32
-	ring            [16]visit // the users who are at work now
-	ringed          uint32
+	active          [16]visit // the users who are at work now
+	activeUsers     uint32
 }
 
 type visit struct{ user, left uint32 }
@@ -117,36 +117,36 @@ type runningAttack struct {
 	left     int // calls to make over all its sessions
 }
 
-// stream makes a deterministic, endless sequence of agent events.
+// Traffic makes a deterministic, endless sequence of agent events.
 type Traffic struct {
 	Key    []byte // of the last record, tenant|agent.id; it stays valid and unchanged
 	Time   int64  // of the last record, event time in Unix ms
 	Attack Attack // what the last record is part of
 
-	o       TrafficOptions
-	rng     rand.PCG
-	idSalt  uint64
-	runSalt uint64 // of sessions
-	made    uint64 // records
-	begun   uint64 // sessions
-	clock   int64  // ns after the start, of the next record's arrival
-	gap     uint64 // ns between two records on average
-	debt    int    // bytes by which the records so far fell short of their average
-	tenants []string
-	named   []uint32 // users with a number, per tenant
-	keys    []byte
-	agents  []trafficAgent
-	groups  []trafficGroup
-	pick    alias
-	open    []trafficSession
-	running [fanOut + 1]runningAttack
-	period  int64  // µs between two attacks of one kind
-	price   uint64 // of 2^20, the part of the list price that a call of the model costs
-	share   uint32 // of 65536 records, how many the lanes are asked for
-	text    string
-	calm    uint32 // 0xff with Plain, where all calls succeed: equal sizes leave no room for errors
-	day     int64  // that dayText is
-	dayText [10]byte
+	o        TrafficOptions
+	rng      rand.PCG
+	idSalt   uint64
+	runSalt  uint64 // of sessions
+	made     uint64 // records
+	begun    uint64 // sessions
+	clock    int64  // ns after the start, of the next record's arrival
+	gap      uint64 // ns between two records on average
+	debt     int    // bytes by which the records so far fell short of their average
+	tenants  []string
+	named    []uint32 // users with a number, per tenant
+	keys     []byte
+	agents   []trafficAgent
+	groups   []trafficGroup
+	pick     alias
+	open     []trafficSession
+	running  [fanOut + 1]runningAttack
+	period   int64  // µs between two attacks of one kind
+	price    uint64 // of 2^20, the part of the list price that a call of the model costs
+	share    uint32 // of 65536 records, how many are offered to attacks
+	text     string
+	noErrors uint32 // 0xff with Plain, where all calls succeed: equal sizes leave no room for errors
+	day      int64  // that dayText is
+	dayText  [10]byte
 }
 
 // NewTraffic returns a stream; what is out of range in o is moved into it. Two streams with equal
@@ -161,17 +161,17 @@ func NewTraffic(o TrafficOptions) *Traffic {
 	s := &Traffic{o: o, gap: uint64(math.Round(1e9 / o.Rate)), text: fillerText(), day: -1}
 	s.rng.Seed(uint64(o.Seed), 0x77617977617264)
 	s.idSalt, s.runSalt = s.rng.Uint64(), s.rng.Uint64()
-	s.people()
+	s.populate()
 
 	if o.Plain {
-		s.calm = 0xff
+		s.noErrors = 0xff
 		return s
 	}
 	s.open = make([]trafficSession, int(min(max(o.Rate*thinkTime, 4), maxOpen)))
 
 	// A cycle of all attacks is some 1,100 events. Below 2,000 events/s a cycle takes 12,000
 	// events, so that attacks stay rare; above, 6 s, so that a short demo sees each several times,
-	// while the lanes never ask for more than 250 events/s.
+	// while attacks never take more than 250 events/s.
 	s.period = max(6e6, int64(12000/o.Rate*1e6))
 	s.share = uint32(math.Round(65536 * min(0.125, 250/o.Rate)))
 	for k := range s.running {
@@ -188,8 +188,8 @@ func or[T comparable](value, otherwise T) T {
 	return value
 }
 
-// people sets up tenants, agents and pools of users.
-func (s *Traffic) people() {
+// populate sets up tenants, agents and pools of users.
+func (s *Traffic) populate() {
 	for t := range s.o.Tenants {
 		name := "tenant-" + strconv.Itoa(t+1)
 		if t < len(trafficTenants) {
@@ -253,12 +253,12 @@ func (s *Traffic) people() {
 		}
 		g.users = max(uint32(math.Ceil(rate*busy[i]*3600/callsPerUser)), 6)
 		g.base = s.named[g.tenant]
-		g.ringed = min(uint32(len(g.ring)), g.users/2)
+		g.activeUsers = min(uint32(len(g.active)), g.users/2)
 		s.named[g.tenant] += g.users
 	}
 }
 
-// next appends one JSON record to dst and tells its key, time and truth in s.Key, s.Time and
+// Next appends one JSON record to dst and sets its key, time and truth in s.Key, s.Time and
 // s.Attack. It allocates nothing if dst has room.
 func (s *Traffic) Next(dst []byte) []byte {
 	start := len(dst)
@@ -301,13 +301,13 @@ func (s *Traffic) turn() (*trafficSession, Attack) {
 	if c.step == c.calls {
 		agent := s.pick.draw(s.rng.Uint64())
 		g := &s.groups[s.agents[agent].group]
-		s.begin(c, agent, s.caller(g), nil)
+		s.begin(c, agent, s.nextUser(g), nil)
 	}
 	return c, NoAttack
 }
 
-// startAttack starts an attack. Each works for a user of its own, outside the pools, so that no benign
-// user is drawn in.
+// startAttack starts an attack. Each works for a user of its own, outside the pools, so that no
+// benign user is drawn in.
 func (s *Traffic) startAttack(kind Attack, l *runningAttack) {
 	l.due += s.period
 	if late := s.clock / 1000; l.due < late {
@@ -318,7 +318,7 @@ func (s *Traffic) startAttack(kind Attack, l *runningAttack) {
 	if kind == looping && s.below(2) == 0 {
 		persona = supportPersona
 	}
-	agent, ok := s.someone(persona)
+	agent, ok := s.agentPlaying(persona)
 	if !ok {
 		return // a fleet so small that nobody plays this persona
 	}
@@ -370,8 +370,8 @@ func (s *Traffic) startAttack(kind Attack, l *runningAttack) {
 	}
 }
 
-// someone returns an agent of a persona, of any tenant.
-func (s *Traffic) someone(persona int) (int, bool) {
+// agentPlaying returns an agent of a persona, of any tenant.
+func (s *Traffic) agentPlaying(persona int) (int, bool) {
 	n := len(trafficPersonas)
 	first := int(s.below(uint32(s.o.Tenants)))
 	for i := range s.o.Tenants {
@@ -385,10 +385,10 @@ func (s *Traffic) someone(persona int) (int, bool) {
 	return 0, false
 }
 
-// caller returns a user of a pool: one of the few at work now, who come back once or twice, then
+// nextUser returns a user of a pool: one of the few at work now, who come back once or twice, then
 // the next in line.
-func (s *Traffic) caller(g *trafficGroup) uint32 {
-	v := &g.ring[s.below(g.ringed)]
+func (s *Traffic) nextUser(g *trafficGroup) uint32 {
+	v := &g.active[s.below(g.activeUsers)]
 	if v.left == 0 {
 		v.user, v.left = g.base+g.next, s.between(1, maxVisit+1)
 		if g.next++; g.next == g.users {

@@ -7,7 +7,7 @@ func (s *Traffic) event(dst []byte, c *trafficSession) []byte {
 	a := &s.agents[c.agent]
 	s.now(a)
 	size := s.o.Size/2 + int(s.below(uint32(s.o.Size))) + min(max(s.debt, -s.o.Size), s.o.Size/2)
-	lean := s.debt < -s.o.Size/4
+	skipOptional := s.debt < -s.o.Size/4
 	start := len(dst)
 	draw := s.rng.Uint64()
 	if !c.opened {
@@ -17,7 +17,7 @@ func (s *Traffic) event(dst []byte, c *trafficSession) []byte {
 	}
 	if c.step > 0 && draw&7 == 0 && s.Attack == NoAttack {
 		dst = s.opening(dst, "model_call", a, c)
-		return s.thought(dst, draw>>3)
+		return s.modelCall(dst, draw>>3)
 	}
 	t := c.flow.tool(c, draw>>3)
 	c.step++
@@ -25,7 +25,7 @@ func (s *Traffic) event(dst []byte, c *trafficSession) []byte {
 		s.running[s.Attack].left--
 	}
 	dst = s.opening(dst, "tool_call", a, c)
-	return s.call(dst, a, c, t, lean, start+size)
+	return s.call(dst, a, c, t, skipOptional, start+size)
 }
 
 // plain appends a record of the fixed workload: 20 calls make a session, and each session has the
@@ -102,8 +102,8 @@ func (s *Traffic) message(dst []byte, c *trafficSession, end int) []byte {
 	return append(dst, `"}}`...)
 }
 
-// thought appends a call of the model, with what it cost.
-func (s *Traffic) thought(dst []byte, draw uint64) []byte {
+// modelCall appends a call of the model, with what it cost.
+func (s *Traffic) modelCall(dst []byte, draw uint64) []byte {
 	in, out := 900+draw&0xfff, 60+draw>>12&0x1ff
 	dst = append(dst, `,"cost":{"usd":"`...)
 	dst = appendDecimal(dst, (in*3+out*15)*s.price>>20, 6)
@@ -119,10 +119,11 @@ func (s *Traffic) thought(dst []byte, draw uint64) []byte {
 }
 
 // call appends a tool call, filled up to end if it is shorter.
-func (s *Traffic) call(dst []byte, a *trafficAgent, c *trafficSession, t *trafficTool, lean bool, end int) []byte {
+func (s *Traffic) call(dst []byte, a *trafficAgent, c *trafficSession, t *trafficTool, skipOptional bool,
+	end int) []byte {
 	draw := s.rng.Uint64()
 	tenant := s.tenants[s.groups[a.group].tenant]
-	if !lean {
+	if !skipOptional {
 		dst = append(dst, `,"trace":{"id":"`...)
 		dst = appendHex(dst, c.id)
 		dst = appendHex(dst, mix(c.id))
@@ -150,7 +151,7 @@ func (s *Traffic) call(dst []byte, a *trafficAgent, c *trafficSession, t *traffi
 	// One call in 64 fails, one in 128 finds nothing, one in 256 is denied by the gateway; tools of
 	// attacks have their own odds.
 	records := int32(0)
-	switch chance := uint32(draw&0xff) | s.calm; {
+	switch chance := uint32(draw&0xff) | s.noErrors; {
 	case chance < t.fails:
 		dst = append(dst, `,"result":{"outcome":"error","error":"upstream timeout"}`...)
 	case chance < t.misses:
@@ -168,7 +169,7 @@ func (s *Traffic) call(dst []byte, a *trafficAgent, c *trafficSession, t *traffi
 		}
 		dst = append(dst, `,"bytes":`...)
 		dst = strconv.AppendUint(dst, 120+uint64(records)*310+draw>>20&0xff, 10)
-		if !lean || t.tells == foreignIBAN { // an attack stays whole
+		if !skipOptional || t.returns == foreignIBAN { // an attack stays whole
 			dst = t.appendContent(dst, c, tenant)
 		}
 		dst = append(dst, '}')

@@ -13,7 +13,7 @@ import (
 )
 
 // take returns the first n records, one a line.
-func take(o TrafficOptions, n int) []byte {
+func newSession(o TrafficOptions, n int) []byte {
 	s := NewTraffic(o)
 	var out []byte
 	for range n {
@@ -24,12 +24,12 @@ func take(o TrafficOptions, n int) []byte {
 
 func TestTrafficIsAFunctionOfItsOptions(t *testing.T) {
 	o := TrafficOptions{Seed: 7, Attacks: true, Disorder: 2000}
-	first := take(o, 20_000)
-	if !bytes.Equal(first, take(o, 20_000)) {
+	first := newSession(o, 20_000)
+	if !bytes.Equal(first, newSession(o, 20_000)) {
 		t.Error("the same options gave other bytes")
 	}
 	o.Seed = 8
-	if bytes.Equal(first, take(o, 20_000)) {
+	if bytes.Equal(first, newSession(o, 20_000)) {
 		t.Error("another seed gave the same bytes")
 	}
 }

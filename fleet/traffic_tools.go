@@ -92,7 +92,7 @@ type trafficTool struct {
 	millis              uint64
 	arg, text           string // names of the argument with the id and of the one that takes up the size
 	lead                string // how that one begins
-	tells               content
+	returns             content
 	fails               uint32 // of 256 calls, those that fail; misses and denied count on from it
 	misses, denied      uint32
 	prefix              string // from here on, what ready makes of the above
@@ -124,8 +124,8 @@ const (
 	foreignIBAN         // another account, in a document from outside
 )
 
-// ready renders what all calls of a tool share and fills in its defaults.
-func (t trafficTool) ready() *trafficTool {
+// render prepares what all calls of a tool share and fills in its defaults.
+func (t trafficTool) render() *trafficTool {
 	prefix, kind, _ := strings.Cut(t.resource, ":")
 	t.prefix = prefix
 	t.head = []byte(`,"tool":{"name":"` + t.name + `","server":"` + t.server + `","class":"` + t.class +
@@ -141,7 +141,7 @@ func (t trafficTool) ready() *trafficTool {
 		t.fails, t.misses, t.denied = 4, 6, 7
 	}
 	if t.class == "pay" || t.class == "send" {
-		// what moves money or leaves the house is not looked up: it is there or fails
+		// what moves money or leaves the company is not looked up: it is there or fails
 		t.misses = t.fails
 	}
 	switch t.to {
@@ -197,7 +197,7 @@ func appendIBAN(dst []byte, country string, n uint64) []byte {
 
 // appendContent appends what a result tells.
 func (t *trafficTool) appendContent(dst []byte, c *trafficSession, tenant string) []byte {
-	switch t.tells {
+	switch t.returns {
 	case mailbox:
 		dst = append(dst, `,"content":{"email":"`...)
 		dst = toCustomer.append(dst, c, tenant)
@@ -216,82 +216,82 @@ func (t *trafficTool) appendContent(dst []byte, c *trafficSession, tenant string
 // The names fit the personas in configs/personas: benign work violates none of them.
 var (
 	ticketRead = trafficTool{name: "ticket.read", class: "read", server: "helpdesk", resource: "tic_:ticket",
-		customer: true, least: 1, most: 1}.ready()
+		customer: true, least: 1, most: 1}.render()
 	ticketUpdate = trafficTool{name: "ticket.update", class: "write", server: "helpdesk", resource: "tic_:ticket",
-		customer: true, text: "comment"}.ready()
+		customer: true, text: "comment"}.render()
 	ticketClose = trafficTool{name: "ticket.close", class: "write", server: "helpdesk", resource: "tic_:ticket",
-		customer: true, text: "reason"}.ready()
+		customer: true, text: "reason"}.render()
 	searchCustomers = trafficTool{name: "search_customers", class: "read", server: "crm", resource: "cus_:customer",
-		label: "pii", customer: true, least: 1, most: 8, millis: 90, text: "query"}.ready()
+		label: "pii", customer: true, least: 1, most: 8, millis: 90, text: "query"}.render()
 	getCustomer = trafficTool{name: "get_customer", class: "read", server: "crm", resource: "cus_:customer",
-		label: "pii", customer: true, least: 1, most: 1, tells: mailbox}.ready()
+		label: "pii", customer: true, least: 1, most: 1, returns: mailbox}.render()
 	listCustomers = trafficTool{name: "list_customers", class: "read", server: "crm", resource: "cus_:customer",
-		label: "pii", customer: true, least: 1, most: 20, millis: 200, text: "filter"}.ready()
+		label: "pii", customer: true, least: 1, most: 20, millis: 200, text: "filter"}.render()
 	listOrders = trafficTool{name: "list_orders", class: "read", server: "shop", resource: "ord_:order",
-		customer: true, least: 1, most: 12, text: "query"}.ready()
+		customer: true, least: 1, most: 12, text: "query"}.render()
 	getOrder = trafficTool{name: "get_order", class: "read", server: "shop", resource: "ord_:order",
-		customer: true, least: 1, most: 1}.ready()
+		customer: true, least: 1, most: 1}.render()
 	searchArticles = trafficTool{name: "search_articles", class: "read", server: "wiki", resource: "kb_:article",
-		ids: 300, least: 1, most: 6, millis: 60, arg: "section", text: "query"}.ready()
+		ids: 300, least: 1, most: 6, millis: 60, arg: "section", text: "query"}.render()
 	sendReply = trafficTool{name: "send_reply", class: "send", server: "mail", resource: "tic_:ticket",
-		customer: true, to: toCustomer, millis: 120, text: "body"}.ready()
+		customer: true, to: toCustomer, millis: 120, text: "body"}.render()
 
 	searchOrders = trafficTool{name: "search_orders", class: "read", server: "shop", resource: "ord_:order",
-		customer: true, least: 1, most: 12, text: "query"}.ready()
+		customer: true, least: 1, most: 12, text: "query"}.render()
 	getInvoice = trafficTool{name: "get_invoice", class: "read", server: "ledger", resource: "inv_:invoice",
-		label: "financial", least: 1, most: 1, tells: vendorIBAN}.ready()
+		label: "financial", least: 1, most: 1, returns: vendorIBAN}.render()
 	payInvoice = trafficTool{name: "pay_invoice", class: "pay", server: "bank", resource: "inv_:invoice",
-		label: "financial", to: toVendor, centsFrom: 2000, cents: 45000, millis: 300, text: "memo"}.ready()
+		label: "financial", to: toVendor, centsFrom: 2000, cents: 45000, millis: 300, text: "memo"}.render()
 	// 5 to 65 euros: a user's refunds of a day stay below the 5000 of configs/limits.
 	createRefund = trafficTool{name: "create_refund", class: "pay", server: "bank", resource: "ord_:order",
-		label: "financial", customer: true, centsFrom: 500, cents: 6000, millis: 250, text: "reason"}.ready()
+		label: "financial", customer: true, centsFrom: 500, cents: 6000, millis: 250, text: "reason"}.render()
 
 	alertsGet = trafficTool{name: "alerts.get", class: "read", server: "pager", resource: "alr_:alert", least: 1,
-		most: 1}.ready()
+		most: 1}.render()
 	metricsQuery = trafficTool{name: "metrics.query", class: "read", server: "metrics", resource: "svc-:service",
-		ids: 30, least: 1, most: 30, millis: 70, arg: "service", text: "query"}.ready()
+		ids: 30, least: 1, most: 30, millis: 70, arg: "service", text: "query"}.render()
 	k8sPods = trafficTool{name: "k8s.get_pods", class: "read", server: "k8s", resource: "svc-:service", ids: 30,
-		least: 1, most: 8, arg: "service"}.ready()
+		least: 1, most: 8, arg: "service"}.render()
 	k8sLogs = trafficTool{name: "k8s.logs", class: "read", server: "k8s", resource: "svc-:service", ids: 30,
-		least: 1, most: 40, millis: 80, arg: "service", text: "grep"}.ready()
+		least: 1, most: 40, millis: 80, arg: "service", text: "grep"}.render()
 	k8sRestart = trafficTool{name: "k8s.restart", class: "exec", server: "k8s", resource: "svc-:service", ids: 30,
-		millis: 900, arg: "service", text: "reason"}.ready()
+		millis: 900, arg: "service", text: "reason"}.render()
 	ciRun = trafficTool{name: "ci.run", class: "exec", server: "ci", resource: "svc-:service", ids: 30,
-		millis: 4000, arg: "service"}.ready()
+		millis: 4000, arg: "service"}.render()
 	ciStatus = trafficTool{name: "ci.status", class: "read", server: "ci", resource: "svc-:service", ids: 30,
-		least: 1, most: 1, arg: "service"}.ready()
+		least: 1, most: 1, arg: "service"}.render()
 	gitDiff = trafficTool{name: "git.diff", class: "read", server: "git", resource: "repo-:repo", ids: 30, least: 1,
-		most: 15, arg: "repo", text: "paths"}.ready()
+		most: 15, arg: "repo", text: "paths"}.render()
 	gitMerge = trafficTool{name: "git.merge", class: "write", server: "git", resource: "repo-:repo", ids: 30,
-		millis: 200, arg: "repo", text: "message"}.ready()
+		millis: 200, arg: "repo", text: "message"}.render()
 	chatPost = trafficTool{name: "chat.post", class: "send", server: "chat", resource: "alr_:alert", to: toChannel,
-		text: "body"}.ready()
+		text: "body"}.render()
 
 	listTables = trafficTool{name: "list_tables", class: "read", server: "warehouse", resource: "schema_:schema",
-		ids: 5, least: 5, most: 25, arg: "schema"}.ready()
+		ids: 5, least: 5, most: 25, arg: "schema"}.render()
 	sqlQuery = trafficTool{name: "sql.query", class: "read", server: "warehouse", resource: "tbl_:table", ids: 60,
-		least: 1, most: 40, millis: 350, arg: "table", text: "sql", lead: "select sum(total) from t -- "}.ready()
+		least: 1, most: 40, millis: 350, arg: "table", text: "sql", lead: "select sum(total) from t -- "}.render()
 	describeTable = trafficTool{name: "describe_table", class: "read", server: "warehouse", resource: "tbl_:table",
-		ids: 60, least: 1, most: 1, arg: "table"}.ready()
+		ids: 60, least: 1, most: 1, arg: "table"}.render()
 	getDashboard = trafficTool{name: "get_dashboard", class: "read", server: "dashboards", resource: "dash_:dashboard",
-		ids: 25, least: 1, most: 1}.ready()
+		ids: 25, least: 1, most: 1}.render()
 
 	// Tools as attackers use them. denied 1 with fails 0 means: next to never refused.
 	listEverybody = trafficTool{name: "list_customers", class: "read", server: "crm", resource: "cus_:customer",
-		label: "pii", customer: true, least: 800, most: 1600, millis: 2500, text: "filter", denied: 1}.ready()
+		label: "pii", customer: true, least: 800, most: 1600, millis: 2500, text: "filter", denied: 1}.render()
 	retrySearch = trafficTool{name: "search_customers", class: "read", server: "crm", resource: "cus_:customer",
-		label: "pii", customer: true, least: 1, most: 1, text: "query", fails: 80, misses: 200, denied: 201}.ready()
+		label: "pii", customer: true, least: 1, most: 1, text: "query", fails: 80, misses: 200, denied: 201}.render()
 	retryRestart = trafficTool{name: "k8s.restart", class: "exec", server: "k8s", resource: "svc-:service", ids: 30,
-		arg: "service", text: "reason", fails: 150, misses: 151, denied: 152}.ready()
+		arg: "service", text: "reason", fails: 150, misses: 151, denied: 152}.render()
 	sqlDelete = trafficTool{name: "sql.query", class: "delete", server: "warehouse", resource: "tbl_:table", ids: 60,
-		millis: 350, arg: "table", text: "sql", lead: "delete from t where true -- ", denied: 1}.ready()
+		millis: 350, arg: "table", text: "sql", lead: "delete from t where true -- ", denied: 1}.render()
 	sqlWrite = trafficTool{name: "sql.execute", class: "write", server: "warehouse", resource: "tbl_:table",
-		ids: 60, millis: 350, arg: "table", text: "sql", lead: "update t set total = 0 -- ", denied: 1}.ready()
+		ids: 60, millis: 350, arg: "table", text: "sql", lead: "update t set total = 0 -- ", denied: 1}.render()
 	forgedInvoice = trafficTool{name: "get_invoice", class: "read", server: "ledger", resource: "inv_:invoice",
-		label: "financial", least: 1, most: 1, tells: foreignIBAN, denied: 1}.ready()
+		label: "financial", least: 1, most: 1, returns: foreignIBAN, denied: 1}.render()
 	payStranger = trafficTool{name: "pay_invoice", class: "pay", server: "bank", resource: "inv_:invoice",
 		label: "financial", to: toStranger, centsFrom: 490000, cents: 4000000, millis: 300, text: "memo",
-		denied: 1}.ready()
+		denied: 1}.render()
 
 	exportFlow = taskFlow{intent: "address_change", says: "A customer has moved, please change the address of",
 		open: []*trafficTool{getCustomer}, body: []*trafficTool{listEverybody}}

@@ -68,7 +68,7 @@ type WeeksOptions struct {
 	Attacks []Kind
 }
 
-// Stream is a stream under way. It holds the sessions that are open and the truth so far, whatever
+// Weeks is a stream under way. It holds the sessions that are open and the truth so far, whatever
 // its length.
 type Weeks struct {
 	// Sessions are the sessions begun on each day, attacks' own left out; Events the events so far.
@@ -78,7 +78,7 @@ type Weeks struct {
 	Incidents []*Incident
 
 	o      WeeksOptions
-	src    pointed
+	src    switchedSource
 	rng    *rand.Rand // draws from src
 	roles  []*role
 	agents []*worker
@@ -90,11 +90,11 @@ type Weeks struct {
 	call   call // being written
 }
 
-// pointed is a source that draws from the generator it is pointed at, so that each session has one
-// of its own and what happens to one changes no other.
-type pointed struct{ at *rand.PCG }
+// switchedSource is a source that draws from the generator it is pointed at, so that each session
+// has one of its own and what happens to one changes no other.
+type switchedSource struct{ at *rand.PCG }
 
-func (p *pointed) Uint64() uint64 { return p.at.Uint64() }
+func (p *switchedSource) Uint64() uint64 { return p.at.Uint64() }
 
 // role is a persona in a stream.
 type role struct {
@@ -116,14 +116,14 @@ type role struct {
 
 // worker is an agent.
 type worker struct {
-	role     *role
-	id       string
-	head     []byte
-	activity float64
-	ramp     float64 // growth a day from TestDay on
-	rng      rand.PCG
-	serial   int
-	late     float64 // its place in a roll-out, 0–1
+	role         *role
+	id           string
+	head         []byte
+	activity     float64
+	ramp         float64 // growth a day from TestDay on
+	rng          rand.PCG
+	serial       int
+	rolloutOrder float64 // 0–1: who is low gets a roll-out's tool early
 }
 
 // session is a task under way, with the time of its next call.
@@ -144,13 +144,14 @@ type session struct {
 	lone   bool // the attack's own
 }
 
+// phase is where a session stands within a step of its workflow.
 type phase uint8
 
 const (
-	entering phase = iota
-	wandering
-	acting
-	leaving
+	entering  phase = iota // the step may be left out
+	wandering              // a call of any tool comes first
+	acting                 // the step's own call
+	leaving                // once more, back to an earlier step, or on to the next
 )
 
 // longest is how many calls a session makes at most.
@@ -179,8 +180,8 @@ func NewWeeks(o WeeksOptions) *Weeks {
 		n := max(2, int(math.Round(float64(p.agents)*o.Scale)))
 		for k := range n {
 			w := &worker{role: r, id: p.name + "-" + string(appendPadded(nil, uint64(k+1), 3)),
-				activity: math.Exp(p.spread * rng.NormFloat64()),
-				late:     rng.Float64()}
+				activity:     math.Exp(p.spread * rng.NormFloat64()),
+				rolloutOrder: rng.Float64()}
 			w.rng = PCG(o.Seed, 12, uint64(i), uint64(k))
 			w.head = []byte(`,"kind":"tool_call","tenant":"` + Tenant + `","persona":"` + p.name + `","agent":{"id":"` +
 				w.id + `"},"user":"` + p.name + `-user-`)
@@ -201,11 +202,11 @@ func NewWeeks(o WeeksOptions) *Weeks {
 			r.tools = append(r.tools, tool{"assist_" + p.name, p.tools[1].server, "write", p.tools[1].resource})
 		}
 		for t := range r.tools {
-			r.ready(t)
+			r.render(t)
 		}
 		s.roles = append(s.roles, r)
 	}
-	s.arrange()
+	s.planAttacks()
 	return s
 }
 
@@ -275,8 +276,8 @@ func (s *Weeks) pace(w *worker, day int) float64 {
 	return f
 }
 
-// take returns a session to fill.
-func (s *Weeks) take(w *worker, at int64) *session {
+// newSession returns a session to fill.
+func (s *Weeks) newSession(w *worker, at int64) *session {
 	x := &session{}
 	if n := len(s.free); n > 0 {
 		x = s.free[n-1]
@@ -290,7 +291,7 @@ func (s *Weeks) take(w *worker, at int64) *session {
 // start opens a session.
 func (s *Weeks) start(w *worker, at int64) {
 	r := w.role
-	x := s.take(w, at)
+	x := s.newSession(w, at)
 	w.serial++
 	x.serial = w.serial
 	x.rng = PCG(s.o.Seed, 14, HashText(w.id), uint64(x.serial))
@@ -318,7 +319,7 @@ func (s *Weeks) start(w *worker, at int64) {
 	}
 	s.Sessions[day]++
 	s.push(x)
-	s.enlist(x)
+	s.assignAttack(x)
 }
 
 // resolve brings a session to its next call, and tells whether there is one: x.phase is then

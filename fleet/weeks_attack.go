@@ -11,7 +11,8 @@ import (
 // Kind is what an attack does.
 type Kind uint8
 
-// Kinds of attacks (science §8, without those that concern how agents stand to each other).
+// Kinds of attacks (docs/statistics.md, Made-up weeks; without those that concern how agents stand
+// to each other).
 const (
 	Burst50     Kind = iota // reads in 5 min, in the middle of a task
 	Burst200                // in 10 min
@@ -57,7 +58,7 @@ func (k Kind) String() string { return kinds[k] }
 // rampTop is where a ramp ends.
 const rampTop = 8
 
-// growth of a ramp a day; 0: the kind is no ramp.
+// Growth is that of a ramp a day; 0: the kind is no ramp.
 func (k Kind) Growth() float64 {
 	switch k {
 	case Ramp2:
@@ -124,8 +125,8 @@ type planned struct {
 	day   int
 }
 
-// arrange draws when, by whom and after how much honest work each attack happens.
-func (s *Weeks) arrange() {
+// planAttacks draws when, by whom and after how much honest work each attack happens.
+func (s *Weeks) planAttacks() {
 	for _, r := range s.roles {
 		for _, f := range r.flows {
 			for _, st := range f {
@@ -205,8 +206,8 @@ func (s *Weeks) arrange() {
 	}
 }
 
-// enlist lets a session that begins carry the attack that waits for one.
-func (s *Weeks) enlist(x *session) {
+// assignAttack lets a session that begins carry the attack that waits for one.
+func (s *Weeks) assignAttack(x *session) {
 	day := int((x.at - Start) / dayMS)
 	p := planned{x.agent, day}
 	list := s.plan[p]
@@ -221,7 +222,7 @@ func (s *Weeks) enlist(x *session) {
 		x.attack = a
 		return
 	}
-	lone := s.take(x.agent, x.at)
+	lone := s.newSession(x.agent, x.at)
 	lone.attack, lone.lone = a, true
 	lone.intent, lone.user, lone.who = x.intent, x.user, x.who
 	a.on = true

@@ -79,8 +79,8 @@ func (s *Weeks) fill(c *call, x *session, r *role, tool int) {
 	}
 }
 
-// address draws where a call sends: within the house, to the customer whom the session is about, or
-// to somebody else.
+// address draws where a call sends: within the company, to the customer whom the session is about,
+// or to somebody else.
 func (s *Weeks) address(c *call, x *session, r *role, t *tool) {
 	u := s.rng.Float64()
 	switch {
@@ -111,8 +111,8 @@ func (s *Weeks) address(c *call, x *session, r *role, t *tool) {
 	c.domain = "site-" + strconv.FormatUint(hash(rank, HashText(r.name))%100_000_000, 36) + ".example"
 }
 
-// ready prepares what is written of a tool.
-func (r *role) ready(t int) {
+// render prepares what is written of a tool.
+func (r *role) render(t int) {
 	d := &r.tools[t]
 	r.heads = append(r.heads,
 		[]byte(`,"tool":{"name":"`+d.name+`","server":"`+d.server+`","class":"`+d.class+`","definition_hash":"`))
@@ -133,7 +133,7 @@ func (s *Weeks) write(b []byte, x *session) []byte {
 		case wandering:
 			tool = s.rng.IntN(w.role.known)
 		default:
-			tool = s.taken(x, x.flow[x.step].tool)
+			tool = s.toolFor(x, x.flow[x.step].tool)
 		}
 		s.fill(c, x, w.role, tool)
 	}
@@ -215,14 +215,14 @@ func (s *Weeks) write(b []byte, x *session) []byte {
 	return append(b, "\"}}\n"...)
 }
 
-// taken is the tool that a step calls: since a roll-out, half of what was written with others goes
-// through the new tool, which not all have at once.
-func (s *Weeks) taken(x *session, tool int) int {
+// toolFor is the tool that a step calls: since a roll-out, half of what was written with others
+// goes through the new tool, which not all have at once.
+func (s *Weeks) toolFor(x *session, tool int) int {
 	r := x.agent.role
 	if s.o.Drift&Rollout == 0 || r.tools[tool].class != "write" || x.at < Start+WorkflowDay*dayMS {
 		return tool
 	}
-	if days := float64((x.at-Start)/dayMS-WorkflowDay) + 1; x.agent.late < days/3 && s.rng.Float64() < .5 {
+	if days := float64((x.at-Start)/dayMS-WorkflowDay) + 1; x.agent.rolloutOrder < days/3 && s.rng.Float64() < .5 {
 		return len(r.tools) - 1
 	}
 	return tool

@@ -6,9 +6,9 @@ import (
 )
 
 // persona is a role and how its agents work. The parameters are those on which the detectors'
-// formulas were chosen (science §8): activity is lognormal between agents, follows the hour of the
-// week and shares good and bad days; tasks follow workflows with loops, noise and errors; results
-// have heavy tails.
+// formulas were chosen (docs/statistics.md, Made-up weeks): activity is lognormal between agents,
+// follows the hour of the week and shares good and bad days; tasks follow workflows with loops,
+// noise and errors; results have heavy tails.
 type persona struct {
 	name     string
 	agents   int
@@ -27,7 +27,7 @@ type persona struct {
 	busy     float64 // coefficient of variation of the day that all agents share
 	intents  int
 	subjects bool    // a session is about one customer
-	internal float64 // share of sends that stay within the house
+	internal float64 // share of sends that stay within the company
 	open     bool    // the other destinations are ever new ones; else there are some forty
 	tools    []tool
 }

@@ -230,7 +230,7 @@ func TestRatesFollowTheParameters(t *testing.T) {
 		}
 	})
 	if n := s.Events * Days / days; n < 1_500_000 || n > 2_400_000 {
-		t.Errorf("as many as %d events in 42 days: science §8 has 1.9 million", n)
+		t.Errorf("as many as %d events in 42 days: the streams that the formulas were chosen on have 1.9 million", n)
 	}
 	near := func(what string, got, want, within float64) {
 		if math.Abs(got-want) > within {

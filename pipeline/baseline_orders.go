@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"bytes"
 	"strings"
 
 	"github.com/wayward-sec/wayward/baselines"
@@ -13,8 +14,9 @@ import (
 // published at once, and every behaviour shard reads in its own log that it is in force from there
 // on, until the day after is closed, which learns from it.
 
-// order does what a person wants with a baseline. It returns why not, as a word and a sentence.
-func (b *relation) order(f *event.Feedback) (reason, detail string) {
+// changeBaseline does what a person wants with a baseline. If it cannot, it returns why, as a word
+// and a sentence.
+func (b *relation) changeBaseline(f *event.Feedback) (reason, detail string) {
 	o := f.Baseline
 	k := baselines.Key{Tenant: f.Scope.Tenant, Persona: f.Scope.ID, Fork: o.Fork}
 	var l *lineage
@@ -24,7 +26,7 @@ func (b *relation) order(f *event.Feedback) (reason, detail string) {
 		}
 	}
 	if o.Op == "import" {
-		return b.imported(l, k, o)
+		return b.importBaseline(l, k, o)
 	}
 	if l == nil || len(l.models) == 0 {
 		return "no_baseline", "no day of this persona and fork has been closed yet"
@@ -48,7 +50,7 @@ func (b *relation) order(f *event.Feedback) (reason, detail string) {
 		for _, pg := range l.models {
 			b.forgetModel(pg)
 		}
-		b.ruled(k, ruling{Day: b.closed})
+		b.sendRuling(k, ruling{Day: b.closed})
 		return "", ""
 	case "rollback":
 		b.forgetPending(l)
@@ -74,15 +76,15 @@ func (b *relation) order(f *event.Feedback) (reason, detail string) {
 	if m.Hash() == was.Hash() {
 		return "nothing_changes", "it is so already"
 	}
-	b.keep(l, m, present.newest, present.events)
-	b.ruled(k, ruling{Day: b.closed, Of: m.Day, Hash: m.Hash()})
+	b.setModel(l, m, present.newest, present.events)
+	b.sendRuling(k, ruling{Day: b.closed, Of: m.Day, Hash: m.Hash()})
 	return "", ""
 }
 
-// imported puts a snapshot from elsewhere in the place of what is known of a baseline, or where
-// nothing is known yet, as if it had been closed on the last day that was. What the present day has
+// importBaseline puts a snapshot from elsewhere in the place of what is known of a baseline, or where
+// nothing is known yet, as if it had been made when a day was last closed. What the present day has
 // brought so far is learned on top of it.
-func (b *relation) imported(l *lineage, k baselines.Key, o *event.BaselineOrder) (reason, detail string) {
+func (b *relation) importBaseline(l *lineage, k baselines.Key, o *event.BaselineOrder) (reason, detail string) {
 	m := &baselines.Model{}
 	r := wire.Reader{B: o.Model}
 	m.Decode(&r)
@@ -106,8 +108,8 @@ func (b *relation) imported(l *lineage, k baselines.Key, o *event.BaselineOrder)
 	if n := len(l.models); n > 0 && l.models[n-1].hash == m.Hash() {
 		return "nothing_changes", "it is so already"
 	}
-	b.keep(l, m, max(l.seen(), m.Seen), 0)
-	b.ruled(k, ruling{Day: b.closed, Of: m.Day, Hash: m.Hash()})
+	b.setModel(l, m, max(l.seen(), m.Seen), 0)
+	b.sendRuling(k, ruling{Day: b.closed, Of: m.Day, Hash: m.Hash()})
 	return "", ""
 }
 
@@ -119,10 +121,29 @@ func (b *relation) forgetPending(l *lineage) {
 	l.pending = nil
 }
 
-// ruled tells every behaviour shard.
-func (b *relation) ruled(k baselines.Key, r ruling) {
+// sendRuling writes a ruling into the logs of all behaviour shards.
+func (b *relation) sendRuling(k baselines.Key, r ruling) {
 	for p := range b.rules.sources {
 		b.emit(output{to: toControl, partition: p, value: control{Kind: controlBaseline, Source: b.p, Tenant: k.Tenant,
 			Persona: k.Persona, Fork: k.Fork, Ruling: &r}.encode()})
 	}
+}
+
+// resumeBaseline takes a snapshot that outlives the logs, or through which day all have learned.
+func (b *relation) resumeBaseline(c *control) bool {
+	if len(c.State) == 0 {
+		b.closed = max(b.closed, c.Kept.Day)
+		b.learnedTo = b.closed
+		b.publish(&Closing{From: noTime, To: b.closed}, b.lineages())
+		return true
+	}
+	m := &baselines.Model{}
+	r := wire.Reader{B: c.State}
+	if m.Decode(&r); r.Err != nil {
+		return false
+	}
+	pg := b.modelPage(keyDay{m.Key, c.Kept.Day})
+	pg.model, pg.hash = bytes.Clone(c.State), m.Hash()
+	pg.newest, pg.agentDays, pg.figures = c.Kept.Seen, m.AgentDays, figuresOf(m)
+	return true
 }

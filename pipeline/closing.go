@@ -202,7 +202,7 @@ func (b *relation) closeDay(day int64, list []*lineage) {
 			b.counts.leftOut++
 		}
 	}
-	list = b.admit(day, list)
+	list = b.limitForks(day, list)
 	for _, l := range list {
 		waits := l.waits(day)
 		if b.panel.Set.Baseline(l.key.Tenant, l.key.Persona).Off {
@@ -224,7 +224,7 @@ func (b *relation) closeDay(day int64, list []*lineage) {
 			}
 			b.drop(&pg.page)
 		}
-		b.closeKey(l, day, waits, delta, list)
+		b.closeBaseline(l, day, waits, delta, list)
 	}
 	for _, l := range list {
 		for len(l.models) > 1 && l.models[0].day <= day-keptDays {
@@ -245,8 +245,8 @@ func (b *relation) closeDay(day int64, list []*lineage) {
 	}
 }
 
-// closeKey makes the snapshot of one baseline.
-func (b *relation) closeKey(l *lineage, day int64, came bool, delta *baselines.Delta, list []*lineage) {
+// closeBaseline makes the snapshot of one baseline.
+func (b *relation) closeBaseline(l *lineage, day int64, came bool, delta *baselines.Delta, list []*lineage) {
 	before := b.modelOf(l)
 	if before == nil && l.key.Fork != "" {
 		var best *Snapshot
@@ -271,8 +271,8 @@ func (b *relation) closeKey(l *lineage, day int64, came bool, delta *baselines.D
 		if came {
 			seen = day
 		}
-		b.keep(l, m, seen, delta.Events)
-		b.shifted(m)
+		b.setModel(l, m, seen, delta.Events)
+		b.reportShifts(m)
 	}
 	if b.results != nil {
 		b.results.add(l.key, day, m, delta)
@@ -286,18 +286,40 @@ func (b *relation) terms(k baselines.Key) baselines.Terms {
 		AcceptAgents: p.AcceptAgents, AcceptPercent: p.AcceptPercent, AcceptDays: p.AcceptDays}
 }
 
-// shifted makes a finding of what a day has changed for good, or would if somebody approved it.
-func (b *relation) shifted(m *baselines.Model) {
+// reportShifts makes a finding of what a day has changed for good, or would if somebody approved it.
+func (b *relation) reportShifts(m *baselines.Model) {
 	if len(m.Shifts) == 0 || b.approved {
 		return
 	}
-	waits := 0
-	var accepted, waiting []string
-	for _, s := range m.Shifts {
+	why, waits := describeShifts(m.Shifts)
+	id := m.Persona
+	if m.Fork != "" {
+		id += "/" + m.Fork
+	}
+	f := event.Finding{Activity: event.Create, Analytic: event.StatisticalAnalytic, Stage: "relation",
+		Detector: "baseline", Rule: "shift", RuleVersion: m.Hash(), Tenant: m.Tenant, Persona: m.Persona,
+		Title:     "Behaviour of persona " + m.Persona + " has shifted",
+		Why:       "on " + dateOf(m.Day) + " the baseline of persona " + strconv.Quote(id) + " learned " + why,
+		ScopeType: event.PersonaScope.String(), ScopeID: m.Persona, Severity: event.Signal,
+		Time: (m.Day + 1) * baselines.DayMS, First: m.Day * baselines.DayMS, Last: (m.Day + 1) * baselines.DayMS,
+		Count: int64(len(m.Shifts))}
+	if waits {
+		f.Alert, f.Severity = true, event.Low
+	}
+	for i := range b.sources {
+		f.Incomplete = f.Incomplete || b.sources[i].out
+	}
+	f.UID = event.UID(m.Tenant, "baseline/shift", f.ScopeType, id, dateOf(m.Day))
+	b.round = append(b.round, f)
+}
+
+// describeShifts says in words what is now normal, and what waits for approval if anything does.
+func describeShifts(shifts []baselines.Shift) (why string, waits bool) {
+	var accepted, waiting, parts []string
+	for _, s := range shifts {
 		text := fmt.Sprintf("%s %q (%s on %s)", s.Kind, s.What, countOf(int64(s.Agents), "agent", "agents"),
 			countOf(int64(s.Days), "day", "days"))
 		if s.Waits {
-			waits++
 			waiting = append(waiting, text)
 		} else {
 			accepted = append(accepted, text)
@@ -309,33 +331,13 @@ func (b *relation) shifted(m *baselines.Model) {
 		}
 		return strings.Join(list, ", ")
 	}
-	var why []string
 	if len(accepted) > 0 {
-		why = append(why, "what is now normal for it: "+some(accepted))
+		parts = append(parts, "what is now normal for it: "+some(accepted))
 	}
-	if waits > 0 {
-		why = append(why, "what waits for approval: "+some(waiting))
+	if len(waiting) > 0 {
+		parts = append(parts, "what waits for approval: "+some(waiting))
 	}
-	id := m.Persona
-	if m.Fork != "" {
-		id += "/" + m.Fork
-	}
-	f := event.Finding{Activity: event.Create, Analytic: event.StatisticalAnalytic, Stage: "relation",
-		Detector: "baseline", Rule: "shift", RuleVersion: m.Hash(), Tenant: m.Tenant, Persona: m.Persona,
-		Title: "Behaviour of persona " + m.Persona + " has shifted",
-		Why: "on " + dateOf(m.Day) + " the baseline of persona " + strconv.Quote(id) + " learned " +
-			strings.Join(why, "; "),
-		ScopeType: event.PersonaScope.String(), ScopeID: m.Persona, Severity: event.Signal,
-		Time: (m.Day + 1) * baselines.DayMS, First: m.Day * baselines.DayMS, Last: (m.Day + 1) * baselines.DayMS,
-		Count: int64(len(m.Shifts))}
-	if waits > 0 {
-		f.Alert, f.Severity = true, event.Low
-	}
-	for i := range b.sources {
-		f.Incomplete = f.Incomplete || b.sources[i].out
-	}
-	f.UID = event.UID(m.Tenant, "baseline/shift", f.ScopeType, id, dateOf(m.Day))
-	b.round = append(b.round, f)
+	return strings.Join(parts, "; "), len(waiting) > 0
 }
 
 // seed begins with models that were learned elsewhere, as if they had been closed on a day.
@@ -343,16 +345,16 @@ func (b *relation) seed(list []*baselines.Model, day int64) {
 	b.closed = day
 	for _, m := range list {
 		m = baselines.Rebase(m, day)
-		b.keep(&lineage{key: m.Key}, m, m.Seen, 0)
+		b.setModel(&lineage{key: m.Key}, m, m.Seen, 0)
 	}
 	b.publish(&Closing{From: noTime, To: day}, b.lineages())
 }
 
-// keep makes a model the present one of its key.
-func (b *relation) keep(l *lineage, m *baselines.Model, seen int64, events uint64) {
+// setModel makes a model the present one of its key.
+func (b *relation) setModel(l *lineage, m *baselines.Model, seen int64, events uint64) {
 	pg := b.modelPage(keyDay{m.Key, m.Day})
 	if b.results == nil {
-		b.replace(pg, m.Hash())
+		b.rememberVersion(pg, m.Hash())
 	}
 	pg.newest, pg.events, pg.hash, pg.agentDays, pg.figures = seen, events,
 		m.Hash(), m.AgentDays, figuresOf(m)
@@ -366,6 +368,15 @@ func (b *relation) keep(l *lineage, m *baselines.Model, seen int64, events uint6
 		l.models = append(l.models, pg)
 	}
 	b.counts.closed++
+}
+
+// eachPresent calls f for each baseline that has a model, with what metrics say of it.
+func (b *relation) eachPresent(f func(baselines.Key, *modelFigures)) {
+	for _, l := range b.lineages() {
+		if n := len(l.models); n > 0 {
+			f(l.key, &l.models[n-1].figures)
+		}
+	}
 }
 
 // modelOf is the present model of a baseline, nil if it has none.
@@ -388,10 +399,10 @@ func modelOf(pg *modelPage) *baselines.Model {
 	return m
 }
 
-// baseOf is what was learned of the persona whose bucket is being closed, as it is in force at a
+// baselineOf is the baseline of the persona whose bucket is being closed, as it is in force at a
 // time: the same shard has both. Of forks the one that was active last stands for all, as for an
 // agent of a new one.
-func (b *relation) baseOf(t int64) *baselines.Model {
+func (b *relation) baselineOf(t int64) *baselines.Model {
 	if b.scope != policy.PersonaScope {
 		return nil
 	}
@@ -422,10 +433,10 @@ func (b *relation) baseOf(t int64) *baselines.Model {
 	return m
 }
 
-// admit lets no more forks of a persona have a baseline of their own than maxForks: those that have
-// one, then those that did most on the day. What the others did counts for the fork "other". A fork
-// not seen for a week makes room.
-func (b *relation) admit(day int64, list []*lineage) []*lineage {
+// limitForks lets no more forks of a persona have a baseline of their own than maxForks: those that
+// have one, then those that did most on the day. What the others did counts for the fork "other". A
+// fork not seen for a week makes room.
+func (b *relation) limitForks(day int64, list []*lineage) []*lineage {
 	changed := false
 	for first := 0; first < len(list); {
 		n := first
@@ -434,7 +445,7 @@ func (b *relation) admit(day int64, list []*lineage) []*lineage {
 			n++
 		}
 		if n-first > maxForks {
-			changed = b.admitOf(day, list[first:n]) || changed
+			changed = b.limitForksOf(day, list[first:n]) || changed
 		}
 		first = n
 	}
@@ -444,7 +455,7 @@ func (b *relation) admit(day int64, list []*lineage) []*lineage {
 	return list
 }
 
-func (b *relation) admitOf(day int64, forks []*lineage) (changed bool) {
+func (b *relation) limitForksOf(day int64, forks []*lineage) (changed bool) {
 	var known, fresh []*lineage
 	for _, l := range forks {
 		switch {

@@ -130,7 +130,7 @@ func Run(ctx context.Context, c Config) error {
 	plain, err := kgo.NewClient(append(slices.Clone(c.Options), kgo.RecordPartitioner(broker.Partitioner),
 		kgo.ProducerBatchCompression(kgo.Lz4Compression()))...)
 	if err != nil {
-		return fmt.Errorf("Kafka client: %w", err)
+		return fmt.Errorf("client of Kafka: %w", err)
 	}
 	defer plain.Close()
 	c.plain = plain

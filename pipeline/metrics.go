@@ -433,13 +433,9 @@ func (s *stageMetrics) baselines(st *stage) {
 		if b.closed != noTime {
 			oldest = min(oldest, b.closed)
 		}
-		for _, l := range b.lineages() {
-			if len(l.models) == 0 {
-				continue
-			}
-			v := &l.models[len(l.models)-1].figures
+		b.eachPresent(func(key baselines.Key, v *modelFigures) {
 			states[v.state]++
-			k := pair{l.key.Tenant, l.key.Persona}
+			k := pair{key.Tenant, key.Persona}
 			w := worst[k]
 			for f, r := range v.realised {
 				if r != tooFewTests {
@@ -448,7 +444,7 @@ func (s *stageMetrics) baselines(st *stage) {
 				}
 			}
 			worst[k] = w
-		}
+		})
 	}
 	s.m.realised.Reset()
 	keys := slices.SortedFunc(maps.Keys(worst), func(a, b pair) int {

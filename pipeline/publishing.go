@@ -68,10 +68,10 @@ func (b *relation) forgetVersion(pg *modelPage, v version) {
 // maxReplaced bounds how many versions of a day are remembered.
 const maxReplaced = 32
 
-// replace notes that a page is about to hold another version. The one before has a key of its own
-// on the topic, and whoever has not yet read of the change is still judged by it, so it goes with
-// its day.
-func (b *relation) replace(l *modelPage, by string) {
+// rememberVersion notes that a page is about to hold another version. The one before has a key of
+// its own on the topic, and whoever has not yet read of the change is still judged by it. So it goes
+// with its day.
+func (b *relation) rememberVersion(l *modelPage, by string) {
 	l.replaced = slices.DeleteFunc(l.replaced, func(v version) bool { return v.hash == by })
 	if l.hash == "" || l.hash == by {
 		return

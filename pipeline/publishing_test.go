@@ -37,7 +37,7 @@ func TestALargeSnapshotTravelsInPieces(t *testing.T) {
 	b := newRelation(0, engine(t, 1, 1, none), none)
 	b.begin(1, true)
 	b.closed = day
-	b.keep(&lineage{key: key}, m, day, 1)
+	b.setModel(&lineage{key: key}, m, day, 1)
 	b.publish(&Closing{From: day, To: day}, b.lineages())
 	l := newSnapshotCache(t.Context(), nil, nil, "wayward.baselines", b.rules.facts, slog.New(slog.DiscardHandler))
 	read := Snapshots{}

@@ -76,7 +76,7 @@ func newRelation(p int32, r *rules, set *policy.Set) *relation {
 	b.shard.machine, b.space = b, state.Space{Stage: 'r', Partition: p}
 	b.closing.Find = b.relationFinding
 	b.closing.Count = func(what, rule string) { b.count(ruleMetric+what, rule) }
-	b.closing.Base = b.baseOf
+	b.closing.Base = b.baselineOf
 	b.closing.Keep = func(t *event.Thing) {
 		b.emit(output{to: toInventory, partition: -1, key: t.AppendKey(nil), value: t.Append(nil)})
 	}

@@ -49,8 +49,8 @@ type Replay struct {
 	Learn []*baselines.Model
 	// Freeze leaves them in force: what the events add is reported and not learned.
 	Freeze bool
-	// Daily, if not nil, is asked for the snapshots of each day that is closed, which then are in
-	// force instead of what is closed here: what was woven into a stream is so judged by what was
+	// Daily, if not nil, is asked for the snapshots of each day that is closed. They are in force
+	// instead of what is closed here, so that what was woven into a stream is judged by what was
 	// learned without it.
 	Daily func(day int64) []*baselines.Model
 	// Approved says that the events are known to be good: they are learned without quarantine,
@@ -62,10 +62,10 @@ type Replay struct {
 	Closed func(m *baselines.Model, d *baselines.Delta)
 	// Snapshots are, after Run, the baselines as last closed, sorted by key.
 	Snapshots []*baselines.Model
-	// Bad is told of each record that did not decode.
+	// Bad, if not nil, is called for each record that did not decode.
 	Bad      func(at int64, reason string, err error)
 	observed func(x *detectors.Scene, e *event.Event) // of tests
-	// Progress is told, after each chunk, how much of the source is done.
+	// Progress, if not nil, is called after each chunk: how much of the source is done.
 	Progress func(done, events int64)
 }
 
@@ -84,9 +84,9 @@ type replaying struct {
 	shared     *rules
 	shards     []*shard
 	clock      clock
-	watermark  int64 // of the stream; given to the behaviours' facts
+	watermark  int64 // of the stream, as of the last slice; behaviour shards write it into facts
 	slice      int64 // number of the slice under way
-	cutAt      int64 // events before it
+	before     int64 // events before it
 	queues     [virtual][]*item
 	queued     int
 	facts      [virtual][]record // for each relation shard
@@ -113,7 +113,7 @@ func (r *Replay) Run(ctx context.Context, src history.Source) (_ Summary, err er
 	defer cancel()
 	decoded, failed := x.decodeAhead(ctx, src)
 	for c := range decoded {
-		if err := orLost(func() error { return x.chunk(c) }); err != nil {
+		if err := recoverLostPage(func() error { return x.applyChunk(c) }); err != nil {
 			cancel()
 			for range decoded { // the source is the caller's again only when nobody reads it
 			}
@@ -128,7 +128,7 @@ func (r *Replay) Run(ctx context.Context, src history.Source) (_ Summary, err er
 	if err := <-failed; !errors.Is(err, io.EOF) {
 		return x.summary(), err
 	}
-	if err := orLost(x.end); err != nil {
+	if err := recoverLostPage(x.end); err != nil {
 		return x.summary(), err
 	}
 	r.Snapshots = x.presentModels()
@@ -149,14 +149,14 @@ func (r *Replay) start() *replaying {
 		free: make(chan []*block, 4), snapshots: replaySnapshots{owner: shared.baselineOwner}}
 	switch {
 	case r.Daily != nil:
-		x.snapshots.given = []Closing{}
+		x.snapshots.fixed = []Closing{}
 	case r.Freeze:
-		x.snapshots.given = []Closing{*closingOf(r.Learn)}
+		x.snapshots.fixed = []Closing{*closingOf(r.Learn)}
 	}
 	x.sum.Dead = map[string]int64{}
 	for p := range x.behaviours {
 		x.behaviours[p] = newFileBehaviour(int32(p), shared, r.Policy, &x.snapshots, &x.watermark, r.Approved)
-		x.relations[p] = newFileRelation(int32(p), shared, r.Policy, r.Approved, x.snapshots.given != nil)
+		x.relations[p] = newFileRelation(int32(p), shared, r.Policy, r.Approved, x.snapshots.fixed != nil)
 		x.shards = append(x.shards, x.behaviours[p].shard, x.relations[p].shard)
 	}
 	return x
@@ -202,8 +202,8 @@ func (x *replaying) decodeAhead(ctx context.Context, src history.Source) (<-chan
 	return decoded, failed
 }
 
-// orLost makes an error of a page that the disk does not give back.
-func orLost(do func() error) (err error) {
+// recoverLostPage makes an error of a page that the disk does not give back.
+func recoverLostPage(do func() error) (err error) {
 	defer func() {
 		switch p := recover().(type) {
 		case nil:
@@ -227,13 +227,13 @@ func (x *replaying) parallel(n int, f func(i int)) {
 		return
 	}
 	var workers errgroup.Group
-	var broken atomic.Pointer[any]
+	var panicked atomic.Pointer[any]
 	workers.SetLimit(x.Workers)
 	for i := range n {
 		workers.Go(func() error {
 			defer func() {
 				if p := recover(); p != nil {
-					broken.CompareAndSwap(nil, &p)
+					panicked.CompareAndSwap(nil, &p)
 				}
 			}()
 			f(i)
@@ -241,13 +241,13 @@ func (x *replaying) parallel(n int, f func(i int)) {
 		})
 	}
 	workers.Wait()
-	if p := broken.Load(); p != nil {
+	if p := panicked.Load(); p != nil {
 		panic(*p)
 	}
 }
 
-// chunk applies the events of a chunk in order, cutting slices where the watermark crosses them.
-func (x *replaying) chunk(c *decodedChunk) error {
+// applyChunk applies the events of a chunk in order, ending slices where the watermark crosses them.
+func (x *replaying) applyChunk(c *decodedChunk) error {
 	for _, b := range c.blocks {
 		for _, bad := range b.bad {
 			x.sum.Dead[bad.Reason]++
@@ -258,62 +258,45 @@ func (x *replaying) chunk(c *decodedChunk) error {
 		for i := range b.items {
 			it := &b.items[i]
 			it.order += b.first
-			if it.broken != "" {
+			if it.undecoded != "" {
 				if b.lines != nil {
-					x.stampBroken(it)
+					x.stampUndecoded(it)
 				}
 				if it.stamp != 0 {
-					p := it.hash % virtual
-					x.queues[p] = append(x.queues[p], it)
-					x.queued++
+					x.queue(it)
 				}
 				continue
 			}
 			if b.lines != nil {
 				x.stamp(it)
 			}
-			t := it.e.Time
-			// An event from the future tells no time. The first of a file must not make all that
-			// follow late.
-			future := t > it.stamp+futureTol
-			if future && x.clock.seen {
-				t = x.clock.newest
-			}
-			if !future || x.clock.seen {
-				if !x.clock.seen || t < x.sum.First {
-					x.sum.First = t
-				}
-				x.sum.Last = max(x.sum.Last, t)
-			}
-			x.sum.Events++
-			if !future || x.clock.seen {
-				x.clock.see(t, 0, it.hash)
-			}
-			it.reached = t
-			if x.clock.seen {
-				it.reached = x.clock.newest
-			}
+			x.advanceClock(it)
 			// Before the event that moves the watermark on: what ended in a long quiet has ended
 			// when that event comes.
 			if s := wire.FloorDiv(x.clock.watermark(), sliceMS); x.clock.seen && s > x.slice {
 				x.slice = s
-				if err := x.cut(); err != nil {
+				if err := x.endSlice(); err != nil {
 					return err
 				}
 			}
-			p := it.hash % virtual
-			x.queues[p] = append(x.queues[p], it)
-			x.queued++
+			x.queue(it)
 		}
 	}
 	if err := x.applyQueued(); err != nil { // partial sums alias the chunk: they become facts before it is reused
 		return err
 	}
-	return x.relieve()
+	return x.spill()
 }
 
-// relieve puts pages on disk if memory is short.
-func (x *replaying) relieve() (err error) {
+// queue lets an event wait for its behaviour shard.
+func (x *replaying) queue(it *item) {
+	p := it.hash % virtual
+	x.queues[p] = append(x.queues[p], it)
+	x.queued++
+}
+
+// spill puts pages on disk if memory is short.
+func (x *replaying) spill() (err error) {
 	want := x.Budget.wanted(x.shards)
 	if want == nil {
 		return nil

@@ -24,14 +24,15 @@ type block struct {
 	bad     []history.Undecoded
 }
 
+// item is an event, or a record that did not decode.
 type item struct {
 	e    event.Event
 	hash uint64
 	// The stamp is the broker's; of a line: its own time, or that of the file where its own is not
 	// believed.
 	filePlace
-	broken string // why it did not decode; then e holds nothing but whose it is
-	sum    uint64 // of the bytes of one that did not
+	undecoded string // why it did not decode; then e holds nothing but whose it is
+	sum       uint64 // of the bytes of one that did not
 }
 
 const blockBytes = 128 << 10
@@ -85,7 +86,7 @@ func (x *replaying) decode(in *history.Chunk) *decodedChunk {
 			b.lines = []byte{} // these were lines, too
 		}
 		for _, bad := range c.Undecoded {
-			b.dead(bad, c.Stamp, bad.Sum())
+			b.addUndecoded(bad, c.Stamp, bad.Sum())
 		}
 		c.blocks = slices.Insert(c.blocks, 0, b)
 	}
@@ -95,7 +96,7 @@ func (x *replaying) decode(in *history.Chunk) *decodedChunk {
 				b.bad[i].At += at
 			}
 			b.first = at
-			at += b.counted()
+			at += b.lineCount()
 		}
 	}
 	return c
@@ -111,8 +112,8 @@ func (b *block) add() *item {
 	return &b.items[len(b.items)-1]
 }
 
-// dead notes a record that did not decode; if it names an agent, that counts.
-func (b *block) dead(bad history.Undecoded, stamp int64, content uint64) {
+// addUndecoded notes a record that did not decode; if it names an agent, that counts.
+func (b *block) addUndecoded(bad history.Undecoded, stamp int64, content uint64) {
 	b.bad = append(b.bad, bad)
 	n := bad.Whose
 	if n == nil {
@@ -120,11 +121,11 @@ func (b *block) dead(bad history.Undecoded, stamp int64, content uint64) {
 	}
 	it := b.add()
 	it.e = event.Event{ID: n.ID, Time: n.Time, Tenant: n.Tenant, Agent: event.Agent{ID: n.Agent}}
-	it.broken, it.sum, it.stamp, it.order, it.content = bad.Reason, n.Sum, stamp, bad.At, content
+	it.undecoded, it.sum, it.stamp, it.order, it.content = bad.Reason, n.Sum, stamp, bad.At, content
 	it.hash = xxhash.Sum64(event.AppendKey(nil, n.Tenant, n.Agent))
 }
 
-func (b *block) counted() int64 {
+func (b *block) lineCount() int64 {
 	return int64(bytes.Count(b.lines, []byte{'\n'}))
 }
 
@@ -138,10 +139,10 @@ func (b *block) decode() {
 			b.items = b.items[:len(b.items)-1]
 			bad := history.Undecoded{At: at, Reason: event.ReasonOf(err), Err: err,
 				Whose: whose(&b.decoder, &record{key: recordKey, value: value})}
-			b.dead(bad, stamp, xxhash.Sum64(value))
+			b.addUndecoded(bad, stamp, xxhash.Sum64(value))
 			return
 		}
-		it.broken = ""
+		it.undecoded = ""
 		it.stamp, it.order, it.content = stamp, at, xxhash.Sum64(value)
 		it.hash = xxhash.Sum64(event.AppendKey(key[:0], it.e.Tenant, it.e.Agent.ID))
 	}

@@ -11,7 +11,7 @@ import (
 func TestALostPageEndsAReplayWithAnError(t *testing.T) {
 	for _, workers := range []int{1, 4} {
 		x := &replaying{Replay: &Replay{Workers: workers}}
-		err := orLost(func() error {
+		err := recoverLostPage(func() error {
 			x.parallel(8, func(i int) {
 				if i == 5 {
 					panic(lostPage{errors.New("page 5")})
@@ -29,7 +29,7 @@ func TestALostPageEndsAReplayWithAnError(t *testing.T) {
 					t.Errorf("%d workers: %v", workers, p)
 				}
 			}()
-			_ = orLost(func() error { x.parallel(8, func(int) { panic("ours") }); return nil })
+			_ = recoverLostPage(func() error { x.parallel(8, func(int) { panic("ours") }); return nil })
 		}()
 	}
 }

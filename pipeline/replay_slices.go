@@ -54,9 +54,9 @@ func (x *replaying) runBehaviour(p int) error {
 		}
 	}
 	for _, it := range x.queues[p] {
-		if it.broken != "" {
+		if it.undecoded != "" {
 			b.undecoded(&event.Named{Tenant: it.e.Tenant, Agent: it.e.Agent.ID, ID: it.e.ID, Time: it.e.Time, Sum: it.sum},
-				it.stamp, it.broken)
+				it.stamp, it.undecoded)
 			continue
 		}
 		if err := b.observeOfFile(&it.e, &it.filePlace); err != nil {
@@ -94,13 +94,13 @@ func (x *replaying) passFacts(events int) {
 	})
 }
 
-// cut ends a slice: the relation stage closes what the watermark has passed, and its verdicts wait
-// for the next slice.
-func (x *replaying) cut() error {
+// endSlice lets the relation stage close what the watermark has passed. Its verdicts wait for the
+// next slice.
+func (x *replaying) endSlice() error {
 	if err := x.applyQueued(); err != nil {
 		return err
 	}
-	if err := x.relieve(); err != nil {
+	if err := x.spill(); err != nil {
 		return err
 	}
 	was := x.watermark
@@ -111,8 +111,8 @@ func (x *replaying) cut() error {
 	x.applyRelationControl()
 	x.expire() // also what was ordered late enough to be over already
 	x.applyRelationControl()
-	x.spread(int(x.sum.Events-x.cutAt), func(q int) { x.relations[q].advanceTo(x.watermark) })
-	x.cutAt = x.sum.Events
+	x.spread(int(x.sum.Events-x.before), func(q int) { x.relations[q].advanceTo(x.watermark) })
+	x.before = x.sum.Events
 	x.putInForce()
 	return x.deliver()
 }

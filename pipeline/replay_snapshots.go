@@ -14,7 +14,7 @@ import (
 type replaySnapshots struct {
 	owner func(baselines.Key) int32
 	// ascending: these are in force, whatever the replay closes; nil: what it closes is
-	given    []Closing
+	fixed    []Closing
 	closings [virtual][]Closing // of each relation shard, ascending
 }
 
@@ -30,8 +30,7 @@ func closingOf(list []*baselines.Model) *Closing {
 }
 
 // find implements models. The relation stage is never behind in a replay.
-func (s *replaySnapshots) find(k baselines.Key, day int64, _ func(baselines.Key, int64) *ruling) (*baselines.Model,
-	error) {
+func (s *replaySnapshots) find(k baselines.Key, day int64, _ rulingFunc) (*baselines.Model, error) {
 	base := s.of(k, day)
 	if base == nil {
 		return nil, nil
@@ -42,13 +41,12 @@ func (s *replaySnapshots) find(k baselines.Key, day int64, _ func(baselines.Key,
 }
 
 // must implements models.
-func (s *replaySnapshots) must(k baselines.Key, day int64, rules func(baselines.Key, int64) *ruling) (*baselines.Model,
-	error) {
-	return s.find(k, day, rules)
+func (s *replaySnapshots) must(k baselines.Key, day int64, ruled rulingFunc) (*baselines.Model, error) {
+	return s.find(k, day, ruled)
 }
 
 func (s *replaySnapshots) of(k baselines.Key, day int64) *baselines.Model {
-	list := s.given
+	list := s.fixed
 	if list == nil {
 		list = s.closings[s.owner(k)]
 	}
@@ -77,8 +75,8 @@ func (s *replaySnapshots) add(q int32, list []*Closing) {
 	s.closings[q] = newestOf(s.closings[q])
 }
 
-// give takes what somebody else has closed.
-func (s *replaySnapshots) give(c Closing) { s.given = newestOf(append(s.given, c)) }
+// addFixed takes what somebody else has closed.
+func (s *replaySnapshots) addFixed(c Closing) { s.fixed = newestOf(append(s.fixed, c)) }
 
 func newestOf(list []Closing) []Closing {
 	return slices.Delete(list, 0, max(0, len(list)-2*keptDays))
@@ -140,7 +138,7 @@ func (x *replaying) putInForce() {
 		for ; x.asked < x.over; x.asked++ {
 			if c := closingOf(x.Daily(x.asked + 1)); len(c.Entries) > 0 {
 				c.From = x.asked + 1
-				x.snapshots.give(*c)
+				x.snapshots.addFixed(*c)
 			}
 		}
 	}

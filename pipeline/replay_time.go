@@ -28,8 +28,30 @@ func (x *replaying) stamp(it *item) {
 	it.stamp = base
 }
 
-// stampBroken does it for a record that did not decode: it moves no clock.
-func (x *replaying) stampBroken(it *item) {
+// advanceClock takes the time of an event. One from the future tells no time, but for the first of a
+// file, which must not make all that follow late.
+func (x *replaying) advanceClock(it *item) {
+	t := it.e.Time
+	future := t > it.stamp+futureTol
+	if future && x.clock.seen {
+		t = x.clock.newest
+	}
+	if !future || x.clock.seen {
+		if !x.clock.seen || t < x.sum.First {
+			x.sum.First = t
+		}
+		x.sum.Last = max(x.sum.Last, t)
+		x.clock.see(t, 0, it.hash)
+	}
+	x.sum.Events++
+	it.reached = t
+	if x.clock.seen {
+		it.reached = x.clock.newest
+	}
+}
+
+// stampUndecoded does what stamp does for a record that did not decode: it moves no clock.
+func (x *replaying) stampUndecoded(it *item) {
 	base := it.stamp
 	if x.clock.seen {
 		base = x.clock.newest

@@ -316,7 +316,7 @@ func (s *shard) feedback(c *control, r *record) (reason, detail string) {
 		if !ok {
 			return "unknown_type", "a baseline is that of a persona"
 		}
-		if reason, detail := b.order(&f); reason != "" {
+		if reason, detail := b.changeBaseline(&f); reason != "" {
 			return reason, detail
 		}
 	default:

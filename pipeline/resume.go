@@ -40,13 +40,13 @@ import (
 type Resume struct {
 	scopes map[string]*resumed
 	judged map[int32]int64 // by partition of events: newest event time
-	models []keptBook      // sorted by key
+	models []keptSnapshot  // sorted by key
 	closed map[int32]int64 // by relation shard: the newest day that it has closed
 	of     int32           // relation shards that there were
 	now    int64
 }
 
-type keptBook struct {
+type keptSnapshot struct {
 	snapshotName
 	keptModel
 	raw []byte
@@ -66,7 +66,7 @@ func ReadResume(ctx context.Context, options []kgo.Opt, t broker.Topics, group s
 	t = t.Full()
 	cl, err := kgo.NewClient(options...)
 	if err != nil {
-		return nil, fmt.Errorf("Kafka client: %w", err)
+		return nil, fmt.Errorf("client of Kafka: %w", err)
 	}
 	defer cl.Close()
 	adm := kadm.NewClient(cl)
@@ -91,11 +91,11 @@ func ReadResume(ctx context.Context, options []kgo.Opt, t broker.Topics, group s
 			s.command = &c
 		}
 	}
-	books := map[int32]span{}
+	snapshots := map[int32]span{}
 	for p, end := range ends[t.Baselines] {
-		books[p] = span{starts[t.Baselines][p].Offset, end.Offset}
+		snapshots[p] = span{starts[t.Baselines][p].Offset, end.Offset}
 	}
-	if err := r.learned(ctx, options, t.Baselines, books); err != nil {
+	if err := r.learned(ctx, options, t.Baselines, snapshots); err != nil {
 		return nil, fmt.Errorf("reading %s: %w", t.Baselines, err)
 	}
 	if err := r.judge(ctx, options, adm, t, group, starts, ends); err != nil {
@@ -140,12 +140,12 @@ func (r *Resume) learned(ctx context.Context, options []kgo.Opt, topic string, w
 		baselines.Key
 		day int64
 	}
-	books, have, newest := map[place]keptBook{}, pieces{}, map[int32]*Closing{}
+	kept, have, newest := map[place]keptSnapshot{}, pieces{}, map[int32]*Closing{}
 	err := scan(ctx, options, map[string]map[int32]span{topic: want}, func(kr *kgo.Record) {
 		if kr.Value == nil {
 			if _, _, name := readPieceKey(kr.Key); name != "" {
-				if b, ok := readSnapshotName(name); ok && books[place{b.Key, b.day}].hash == b.hash {
-					delete(books, place{b.Key, b.day})
+				if b, ok := readSnapshotName(name); ok && kept[place{b.Key, b.day}].hash == b.hash {
+					delete(kept, place{b.Key, b.day})
 				}
 			}
 			return
@@ -155,7 +155,7 @@ func (r *Resume) learned(ctx context.Context, options []kgo.Opt, topic string, w
 			return
 		}
 		if b, ok := readSnapshotName(name); ok {
-			books[place{b.Key, b.day}] = keptBook{snapshotName: b, raw: bytes.Clone(whole)}
+			kept[place{b.Key, b.day}] = keptSnapshot{snapshotName: b, raw: bytes.Clone(whole)}
 			return
 		}
 		c := &Closing{}
@@ -177,13 +177,13 @@ func (r *Resume) learned(ctx context.Context, options []kgo.Opt, topic string, w
 		r.closed[q] = c.To
 		for i := range c.Entries {
 			e := &c.Entries[i]
-			if b, ok := books[place{e.Key(), e.Day}]; ok {
+			if b, ok := kept[place{e.Key(), e.Day}]; ok {
 				b.keptModel = keptModel{e.Day, e.Seen}
 				r.models = append(r.models, b)
 			}
 		}
 	}
-	slices.SortFunc(r.models, func(a, b keptBook) int { return compareKeys(a.Key, b.Key) })
+	slices.SortFunc(r.models, func(a, b keptSnapshot) int { return compareKeys(a.Key, b.Key) })
 	return nil
 }
 
@@ -234,7 +234,7 @@ func (r *Resume) Write(ctx context.Context, options []kgo.Opt, t broker.Topics) 
 	t = t.Full()
 	cl, err := kgo.NewClient(append(slices.Clone(options), kgo.RecordPartitioner(broker.Partitioner))...)
 	if err != nil {
-		return fmt.Errorf("Kafka client: %w", err)
+		return fmt.Errorf("client of Kafka: %w", err)
 	}
 	defer cl.Close()
 	details, err := broker.ListTopics(ctx, kadm.NewClient(cl), []string{t.Events, t.Facts})
@@ -352,24 +352,6 @@ func (s *shard) resume(c *control, r *record) *page {
 		s.judged, s.resumed = max(s.judged, c.Time), max(s.resumed, r.stamp)
 	}
 	return nil
-}
-
-// resumeBaseline takes a snapshot that outlives the logs, or through which day all have learned.
-func (b *relation) resumeBaseline(c *control) bool {
-	if len(c.State) == 0 {
-		b.closed = max(b.closed, c.Kept.Day)
-		b.learnedTo = b.closed
-		b.publish(&Closing{From: noTime, To: b.closed}, b.lineages())
-		return true
-	}
-	m := &baselines.Model{}
-	r := wire.Reader{B: c.State}
-	if m.Decode(&r); r.Err != nil {
-		return false
-	}
-	l := b.modelPage(keyDay{m.Key, c.Kept.Day})
-	l.model, l.hash, l.newest, l.agentDays, l.figures = bytes.Clone(c.State), m.Hash(), c.Kept.Seen, m.AgentDays, figuresOf(m)
-	return true
 }
 
 // known tells whether an order is about behaviour that was judged before the logs were made anew.

@@ -127,7 +127,7 @@ func (st *stage) step(ctx context.Context, s *kgo.GroupTransactSession) error {
 	ready := st.current(cl, polled)
 	st.settle(ctx, cl) // while a rebalance must wait: what is set back is still ours
 	if len(ready) > 0 {
-		if err := st.transact(ctx, s, in, ready); err != nil {
+		if err := st.transact(s, in, ready); err != nil {
 			return err
 		}
 	} else {

@@ -142,14 +142,6 @@ func newShard(p int32, r *rules) *shard {
 		crowd: map[uint64]int{}, room: map[string]int64{}, open: map[*page]bool{}, digest: xxhash.New()}
 }
 
-// machineOf is the machine of a shard that may not be there.
-func (s *shard) machineOf() machine {
-	if s == nil {
-		return nil
-	}
-	return s.machine
-}
-
 // begin starts a slice: a transaction if live, else a silent re-application of one.
 func (s *shard) begin(now int64, live bool) {
 	if live {

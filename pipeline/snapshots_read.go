@@ -90,10 +90,10 @@ func (p *valueParts) join() ([]byte, error) {
 	return bytes.Join(p.of, nil), nil
 }
 
-// Models are the snapshots that are whole, by tenant, persona, fork and day; if present, of each
-// baseline alone the one that was written last: a person may have rolled back to an older one,
-// which was then written anew. What does not decode, or is not what its key says, is told to bad
-// and left out.
+// Models are the snapshots that are whole, by tenant, persona, fork and day. If present, they are of
+// each baseline the one alone that was written last: a person may have rolled back to an older one,
+// which was then written anew. What does not decode, or is not what its key says, is left out, and
+// bad is called.
 func (s *Snapshots) Models(present bool, bad func(error)) (out []Stored) {
 	names := slices.SortedFunc(maps.Keys(s.values),
 		func(a, b string) int { return cmp.Compare(s.values[b].last, s.values[a].last) })

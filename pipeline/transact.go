@@ -28,8 +28,7 @@ type slice struct {
 }
 
 // transact applies the slices of the partitions in one transaction.
-func (st *stage) transact(ctx context.Context, s *kgo.GroupTransactSession, in map[int32]*[2][]*kgo.Record,
-	ready []*partition) error {
+func (st *stage) transact(s *kgo.GroupTransactSession, in map[int32]*[2][]*kgo.Record, ready []*partition) error {
 	start := time.Now()
 	if err := s.Begin(); err != nil {
 		s.AllowRebalance()

@@ -53,6 +53,7 @@ func Differences(old, now *View, least float64) []Change {
 	})
 }
 
+// WriteDifferences writes the changes for people, as a table.
 func WriteDifferences(w io.Writer, old, now *View, changes []Change) {
 	name := func(v *View) string {
 		return strings.TrimSpace(fmt.Sprintf("%s %s %s/%s %s", terminal.Visible(v.Tenant, 60),

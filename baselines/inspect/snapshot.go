@@ -43,6 +43,7 @@ type Envelope struct {
 	Model   []byte `json:"model"` // base64
 }
 
+// EnvelopeOf puts a snapshot into the form that files have.
 func EnvelopeOf(s Snapshot) Envelope { return Envelope{snapshotSchema, HeadOf(s), s.Model.Append(nil)} }
 
 // open reads the model. Its hash must be what the summary says, so that a file that was cut or
@@ -67,6 +68,8 @@ func (e *Envelope) open() (*baselines.Model, error) {
 	return m, nil
 }
 
+// DecodeModel reads an encoded model. What is cut off, malformed or followed by other bytes is an
+// error.
 func DecodeModel(b []byte) (*baselines.Model, error) {
 	m := &baselines.Model{}
 	r := wire.Reader{B: b}
@@ -148,7 +151,7 @@ func Write(stdout io.Writer, file string, list []Snapshot) error {
 	return nil
 }
 
-// WriteModels likewise, of models that come from no file.
+// WriteModels is Write for models that come from no file.
 func WriteModels(stdout io.Writer, file string, models []*baselines.Model) error {
 	var list []Snapshot
 	for _, m := range models {
@@ -225,6 +228,7 @@ func Read(name string) ([]Snapshot, error) {
 	}), nil
 }
 
+// Day writes a day since 1970-01-01 as 2006-01-02.
 func Day(n int64) string { return time.UnixMilli(n * baselines.DayMS).UTC().Format(time.DateOnly) }
 
 // ParseDay reads a UTC day.

@@ -32,6 +32,7 @@ type Head struct {
 	Bytes     int     `json:"bytes"`
 }
 
+// HeadOf is the head of a snapshot's view.
 func HeadOf(s Snapshot) Head {
 	m := s.Model
 	return Head{m.Tenant, m.Persona, m.Fork, Day(m.Day), m.Hash(), m.State.String(), m.Frozen, Day(m.First),
@@ -39,6 +40,7 @@ func HeadOf(s Snapshot) Head {
 		audit.Rounded(float64(m.AgentDays) / baselines.Unit), m.Agents, s.Bytes}
 }
 
+// State says how far a baseline can be trusted, and whether it is frozen.
 func State(m *baselines.Model) string {
 	text := m.State.String()
 	if m.Frozen {
@@ -67,6 +69,7 @@ type waitingView struct {
 	Last   string `json:"last_day,omitempty"`
 }
 
+// ViewOf gathers all that there is to say of a snapshot.
 func ViewOf(s Snapshot) *View {
 	m := s.Model
 	v := &View{Head: HeadOf(s), Volume: viewVolume(volume.ModelOf(m)),
@@ -76,6 +79,7 @@ func ViewOf(s Snapshot) *View {
 	return v
 }
 
+// Write writes the view for people. top bounds the rows of each list.
 func (v *View) Write(w io.Writer, d terminal.Drawing, top int) {
 	p := terminal.NewReport(w, d.Width)
 	name := terminal.Visible(v.Persona, 100)
@@ -122,6 +126,7 @@ var stateMeans = map[string]string{
 	"suspect":  "it may be poisoned; it scores, learns nothing and calls nobody until somebody approves it or rolls it back",
 }
 
+// KiB writes a number of bytes for people.
 func KiB(n int) string {
 	if n < 1024 {
 		return fmt.Sprintf("%d B", n)

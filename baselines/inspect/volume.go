@@ -182,7 +182,7 @@ func (v *volumeView) print(p *terminal.Report, d terminal.Drawing) {
 	p.Line("\n    of first contacts: %s", strings.Join(failing, ", "))
 }
 
-// rough is a number in three figures: what was learned is not known better.
+// featureText is a feature with its unit.
 func featureText(f *featureView) string {
 	if f.Unit == "" {
 		return f.Feature

@@ -30,13 +30,6 @@ func builtinHost(t *testing.T, more string) *detectorstest.Host {
 	return h
 }
 
-func rulesOf(h *detectorstest.Host) (ids []string) {
-	for _, f := range h.Found {
-		ids = append(ids, f.Rule)
-	}
-	return ids
-}
-
 // What a persona's own baseline can judge no number for everybody judges; whoever wrote a limit has
 // it judged whatever was learned.
 func TestBuiltinLimitsStepBackWhereABaselineIsOfAge(t *testing.T) {

@@ -11,8 +11,8 @@ import (
 	"github.com/wayward-sec/wayward/event"
 )
 
-// registered hears that a tool or a server was registered: it is new to nobody then. A source that
-// the agent can spoof registers nothing.
+// registered takes an audit event that a tool or a server was registered: then its first use is no
+// finding. A source that the agent can spoof registers nothing.
 func (d *rarity) registered(x *detectors.Scene, e *event.Event) {
 	name := e.Audit.Target
 	if name == "" {

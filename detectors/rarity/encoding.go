@@ -166,7 +166,7 @@ func (x *Value) decode(r *wire.Reader, f Field) {
 	}
 }
 
-// count reads a count in Units: what no honest sum can reach is malformed, so that sums do not
+// readCount reads a count in Units: what no honest sum can reach is malformed, so that sums do not
 // overflow.
 func readCount(r *wire.Reader) uint64 {
 	n := r.Uvarint()
@@ -266,7 +266,7 @@ func (d *Delta) Decode(r *wire.Reader) {
 	}
 }
 
-// day reads a count of agents: what no day can have is malformed, so that sums do not overflow.
+// readDay reads a count of agents: what no day can have is malformed, so that sums do not overflow.
 func readDay(r *wire.Reader) uint64 {
 	n := r.Uvarint()
 	if n > maxDay {

@@ -11,7 +11,8 @@ import (
 )
 
 // maxUnknown bounds the open findings of one agent about what is new. What is new beyond, within a
-// day, goes on with the last one of its field: whoever makes up names must not make a storm.
+// day, goes on with the last one of its field: an agent that makes up names must not raise a flood
+// of findings.
 const maxUnknown = 8
 
 // maxAlso bounds what a sentence says to be new besides.

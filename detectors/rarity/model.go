@@ -47,7 +47,7 @@ const Odd = 0.01
 
 // Model is what was learned about what agents of a persona use and touch: for each field the values
 // seen, counted in agent-days. From these counts Good and Turing's estimate gives how often an
-// agent-day brings a new value (science §4).
+// agent-day brings a new value (docs/statistics.md, New things).
 //
 // An agent-day without a field counts as one that brings nothing new: what is tested is whether the
 // day of an agent brings something new, so the denominator is all days on which it did anything.

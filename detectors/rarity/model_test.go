@@ -227,8 +227,8 @@ func zipf(k int, s float64) func(*rand.Rand, int) uint64 {
 	}
 }
 
-// TestGoodTuringPredictsNewValues is the table of science §4: how often agent-days bring something
-// new, over how often the model says they do.
+// TestGoodTuringPredictsNewValues compares how often agent-days bring something new with how often
+// the model says they do, on streams of different kinds.
 func TestGoodTuringPredictsNewValues(t *testing.T) {
 	const agents, days, warm = 40, 60, 20
 	streams := []stream{

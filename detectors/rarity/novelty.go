@@ -33,8 +33,10 @@ func (d *rarity) gatherNew(x *detectors.Scene, e *event.Event, p *agentDay, m, p
 		if v.known {
 			continue
 		}
-		declared := p.announced(x.Time, v.field, v.hash)                      // or by the persona itself
-		if wide := x.Base.Prior; wide != nil && v.field.Wide() && !declared { // or to anybody of the tenant
+		// What was announced to the agent, registered anywhere in the tenant, or is declared by the
+		// persona is no finding. Nor is what follows from something else that is new.
+		declared := p.announced(x.Time, v.field, v.hash)
+		if wide := x.Base.Prior; wide != nil && v.field.Wide() && !declared {
 			k := ModelOf(wide).Of[v.field].Find(v.hash)
 			declared = k != nil && k.Via == Declared
 		}

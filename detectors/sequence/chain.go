@@ -21,7 +21,7 @@ const (
 // has not begun. It needs nothing of the engine.
 type Chain struct {
 	kinds []Step // different ones
-	// into kinds: the first maxSteps, then a ring of the newest; lost if there was no more room
+	// indices into kinds: the first maxSteps, then a ring of the newest; notKept if kinds was full
 	steps []uint8
 	history
 	scored            uint32 // steps
@@ -164,7 +164,7 @@ func (c *Chain) place(i int) int {
 	return maxSteps + (i-maxSteps)%newest
 }
 
-// at is which of kinds step i was, or lost.
+// at is which of kinds step i was, or notKept.
 func (c *Chain) at(i int) int {
 	if i >= maxSteps && i < int(c.n)-newest {
 		return notKept

@@ -57,11 +57,12 @@ type Fate uint8
 // Fates.
 const (
 	Forget   Fate = iota // it may not be learned
-	LearnAll             // whatever it is: the persona is young, or the events are known to be good
-	// it is ordinary; a sink that the persona never used waits for a person all the same
+	LearnAll             // all of it: the persona is young, or the events are known to be good
+	// it is ordinary: learned, but for a sink that the persona never used, which waits for a person
 	LearnFrom
 	Quarantine // it is odd: what is new in it waits for others to show it
-	// so odd that somebody was called: likewise, and it is no reference beyond what chance explains
+	// so odd that it raised an alert: as Quarantine, and it is a reference only as far as chance
+	// explains it
 	Alerted
 )
 

@@ -133,7 +133,8 @@ func readSymbols(r *wire.Reader, most int) []Symbol {
 	for range n {
 		s := Symbol{ID: r.Uint32(), Class: r.Uint32(), Tool: r.String(), Resource: r.String(),
 			Action: event.Class(r.Byte())}
-		if k := len(out); k > 0 && out[k-1].ID >= s.ID || len(s.Tool) > baselines.MaxName || len(s.Resource) > baselines.MaxName ||
+		if k := len(out); k > 0 && out[k-1].ID >= s.ID ||
+			len(s.Tool) > baselines.MaxName || len(s.Resource) > baselines.MaxName ||
 			s.Action > event.Delegate || s.ID < symbolHashes || s.Class < symbolHashes {
 			r.Fail()
 		}

@@ -16,7 +16,7 @@ import (
 	"github.com/wayward-sec/wayward/sketch"
 )
 
-// Of quarantine (science §3.4).
+// Of quarantine (docs/statistics.md, Quarantine).
 const (
 	heldDays = 14 // without being seen, after which what is held is forgotten
 	// activeShare is how many days' agents the decaying sum of agent-days comes to: 1/(1 −
@@ -134,7 +134,8 @@ func mergeGrams(a, b []gram) []gram {
 		case a[0].key > b[0].key:
 			out, b = append(out, b[0]), b[1:]
 		default:
-			out = append(out, gram{a[0].key, baselines.AddSaturating32(a[0].n, b[0].n), baselines.AddSaturating32(a[0].u, b[0].u)})
+			out = append(out, gram{a[0].key, baselines.AddSaturating32(a[0].n, b[0].n),
+				baselines.AddSaturating32(a[0].u, b[0].u)})
 			a, b = a[1:], b[1:]
 		}
 	}
@@ -177,7 +178,8 @@ func (m *Model) mergeHeld(day []held, today int64) {
 	}
 	if len(out) > maxHeld {
 		slices.SortFunc(out, func(a, b held) int {
-			return cmp.Or(cmp.Compare(b.last, a.last), cmp.Compare(b.agentCount(), a.agentCount()), cmp.Compare(a.key, b.key))
+			return cmp.Or(cmp.Compare(b.last, a.last), cmp.Compare(b.agentCount(), a.agentCount()),
+				cmp.Compare(a.key, b.key))
 		})
 		out = out[:maxHeld]
 		slices.SortFunc(out, func(a, b held) int { return cmp.Compare(a.key, b.key) })
@@ -339,7 +341,8 @@ func (m *Model) Decide(name string, ok bool, day int64) bool {
 		}
 	}
 	w := decision{it, ok, day}
-	if i, found := slices.BinarySearchFunc(m.decisions, it, func(w decision, it uint64) int { return cmp.Compare(w.item, it) }); found {
+	if i, found := slices.BinarySearchFunc(m.decisions, it,
+		func(w decision, it uint64) int { return cmp.Compare(w.item, it) }); found {
 		m.decisions[i] = w
 	} else {
 		m.decisions = slices.Insert(m.decisions, i, w)

@@ -9,7 +9,7 @@ import (
 )
 
 // The model of the order of calls is a Markov chain of order 3 with interpolated Witten-Bell
-// smoothing (Witten and Bell 1991; the blending of PPM-C; science §3.1). Its counts have a floor:
+// smoothing (Witten and Bell 1991; the blending of PPM-C). Its counts have a floor:
 // fewer than three agent-days are no support, so that one agent cannot teach the persona a habit by
 // repeating it.
 const (

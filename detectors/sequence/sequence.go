@@ -24,7 +24,7 @@ import (
 // costs bits by what came before it and by the session's intent; the most surprising call, the
 // cumulative sum and the mean are held against sessions of like length and joined, and the oddest
 // moment of the session against those of other sessions, so that looking at every call costs no
-// false alarms (science §3).
+// false alarms (docs/statistics.md, Order of calls).
 //
 // One finding covers a session; it is updated when the odds against the session have twice as many
 // digits, and at least two more, or when a signal becomes an alert.
@@ -136,7 +136,7 @@ func (d *sequence) Observe(x *detectors.Scene, e *event.Event) {
 	}
 }
 
-// judge tells of a session that has become odder than it was.
+// judge reports a session that has become odder than it was, if that is odd enough.
 func (d *sequence) judge(x *detectors.Scene, e *event.Event, r *openSession) {
 	p := r.P(ModelOf(x.Base))
 	x.Odd[d.slot] = p

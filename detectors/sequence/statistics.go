@@ -8,7 +8,7 @@ import (
 )
 
 // Statistics of a chain: its most surprising step, the highest cumulative sum of surprise above the
-// mean (CUSUM, Page 1954) and the mean surprise (science §3.2). They are compared among chains of
+// mean (CUSUM, Page 1954) and the mean surprise. They are compared among chains of
 // like length: strata is how many classes of length there are.
 const (
 	peakStat = iota // the most surprising step

@@ -117,7 +117,8 @@ func (v *volume) count(a *agentVolume, index *[baselines.Windows]int64) (closely
 		if index[w] <= a.Head[w]-baselines.WindowSteps {
 			continue
 		}
-		row, sums, tops, limits := a.sliding.Steps(w, index[w]), a.sliding.Sums(w), a.sliding.Tops(w), a.sliding.Limits(w)
+		row, sums := a.sliding.Steps(w, index[w]), a.sliding.Sums(w)
+		tops, limits := a.sliding.Tops(w), a.sliding.Limits(w)
 		for _, k := range v.list {
 			c := k.column
 			row[c] += k.value

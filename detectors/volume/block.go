@@ -187,7 +187,7 @@ func (v *volume) silence(a *agentVolume, f Feature, c int, gaps *[3]gap, active 
 }
 
 // rate reckons an agent's rate: its own counts, shrunk towards the persona's the less the more of
-// them there are (science §2.2).
+// them there are (docs/statistics.md, Rate).
 func (v *volume) rate(a *agentVolume, first *firsts, c int) {
 	f := Feature(a.Features[c])
 	rates, doubts := a.sliding.Row(baselines.RateRow), a.sliding.Row(baselines.DoubtRow)
@@ -281,8 +281,8 @@ func (v *volume) dayHours(day int64) float64 {
 }
 
 // ramp compares the last seven days with the sixty before them, and the agent with its peers
-// (science §2.8). By how much ordinary agents deviate from what they did before is learned of the
-// persona, since nobody works alike all the time.
+// (docs/statistics.md, Growth). By how much ordinary agents deviate from what they did before is
+// learned of the persona, since nobody works alike all the time.
 func (v *volume) ramp(a *agentVolume, first *firsts, next int64) {
 	if v.reference == nil {
 		return

@@ -26,7 +26,7 @@ const maxBudgets = 16
 
 // Of burn rates: two windows each, of which the short one is a twelfth, so that what is over calms
 // at once (Google SRE Workbook, ch. 5); a rate of 1 uses the budget up at its end, given the season
-// (science §2.10).
+// (docs/statistics.md, Budgets).
 const (
 	burnStepMS   = 5 * 60_000
 	burnSteps    = 72 // six hours
@@ -147,7 +147,7 @@ func (v *volume) spend(a *agentVolume, k *burning, b *budget, money float64) {
 	k.add(wire.FloorDiv(t, burnStepMS), money, 1)
 	limit := float64(b.limit.Max)
 	if k.Spent > limit || limit <= 0 || k.Calls < leastEvents {
-		return // the limit itself speaks, or it is too early
+		return // the limit's own finding says so, or it is too early
 	}
 	usualRest, sd := v.usualRest(a, b, t, k.To)
 	level, burn, hours := k.pace(limit, t, 1, v.seasonal())
@@ -270,7 +270,8 @@ func (v *volume) burnFinding(k *burning, b *budget, zone *time.Location, burn fl
 	f, most := k.newFinding(b, "agent", e.Agent.ID, x.Ref(e)), float64(l.Max)
 	unit := f.Unit
 	f.Alert, f.Risk = f.Severity > event.Signal, detectors.Risk(f.Severity)
-	spent := "agent " + strconv.Quote(detectors.Short(e.Agent.ID)) + " has used up " + f.Observed + " of " + f.Expected + " " +
+	spent := "agent " + strconv.Quote(detectors.Short(e.Agent.ID)) + " has used up " + f.Observed +
+		" of " + f.Expected + " " +
 		unit + limit.Over(l, x.Time, localtime.CalendarIn(zone))
 	if burn > 0 {
 		spent += ": in " + lastHours(hours) + " " + figure(burn) + " times as fast as the budget allows"

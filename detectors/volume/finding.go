@@ -29,7 +29,8 @@ func (v *volume) report(part *volumePart) {
 	activity := event.Update
 	switch {
 	case o == nil:
-		o = &episode{OpenFinding: detectors.OpenFinding{Trigger: x.Ref(v.e).Clone()}, test: c.test, feature: c.feature, what: c.what,
+		o = &episode{OpenFinding: detectors.OpenFinding{Trigger: x.Ref(v.e).Clone()},
+			test: c.test, feature: c.feature, what: c.what,
 			elevated: x.Time, first: x.Time, count: 1}
 		if part.agent != nil && part.agent.detail != nil && c.test >= baselines.MinuteTest &&
 			c.test <= baselines.DayTest {
@@ -165,10 +166,10 @@ func (v *volume) why(c *crossed, a *event.Anomaly) string {
 		noun = a.Unit
 	}
 	amount := func(x float64) string { return strings.TrimRight(figure(x)+" "+noun, " ") }
-	ensureDetail := "; " + event.Odds(c.p)
+	rarity := "; " + event.Odds(c.p)
 	usual := func(when, of string) string {
 		return "; usual " + when + "are " + figure(a.Expected) + ", at most " + figure(a.High) + " in 999 of 1,000 " +
-			of + ensureDetail
+			of + rarity
 	}
 	switch c.test {
 	case baselines.CallTest:
@@ -179,11 +180,11 @@ func (v *volume) why(c *crossed, a *event.Anomaly) string {
 			usual("", "sessions of "+persona)
 	case baselines.OutcomeTest:
 		return who + " meets " + c.what + " on first contacts as one who guesses does, by odds of " +
-			figure(a.Observed) + " to 1; of " + persona + " " + event.Percent(a.Expected) + " of them fail so" + ensureDetail
+			figure(a.Observed) + " to 1; of " + persona + " " + event.Percent(a.Expected) + " of them fail so" + rarity
 	case baselines.RunTest:
 		return who + " counts through ids: " + figure(a.Observed-1) +
 			" of its last 31 steps from one id to the next were the same small step; agents of " + persona + " do not" +
-			ensureDetail
+			rarity
 	case baselines.RampTest:
 		if c.what == "peers" {
 			return who + " " + verb + " " + amount(a.Observed) + " on a mean day" + usual("", "agents of "+persona)
@@ -192,10 +193,10 @@ func (v *volume) why(c *crossed, a *event.Anomaly) string {
 			usual("by its last sixty days ", "weeks")
 	case baselines.TimingTest:
 		if c.what == "hour" {
-			return who + " started a session on " + a.Season + ", an hour in which " + persona + " hardly acts" + ensureDetail
+			return who + " started a session on " + a.Season + ", an hour in which " + persona + " hardly acts" + rarity
 		}
 		return who + " acts as evenly as a clock: the gaps between its events scatter by " + event.Percent(a.Observed) +
-			" of their mean, those of " + persona + " by " + event.Percent(a.Expected) + ensureDetail
+			" of their mean, those of " + persona + " by " + event.Percent(a.Expected) + rarity
 	}
 	return who + " " + verb + " " + amount(a.Observed) + " within " + limit.Span(a.WindowMS) + " (" + a.Season + ")" +
 		usual("then ", "such times of one of "+persona)

@@ -261,8 +261,8 @@ func (v *Model) ToolOf(hash uint64) *ToolModel {
 	return &v.Tools[i]
 }
 
-// IntentOf returns what was learned of an intent, or nil if that is less than 500 sessions (science
-// §2.5).
+// IntentOf returns what was learned of an intent, or nil if that is less than 500 sessions
+// (docs/statistics.md, Calibration).
 func (v *Model) IntentOf(hash uint64) *IntentModel {
 	i, ok := slices.BinarySearchFunc(v.Intents, hash,
 		func(t IntentModel, h uint64) int { return cmp.Compare(t.Hash, h) })
@@ -280,7 +280,7 @@ func (v *Model) Events() (n float64) {
 	return n
 }
 
-// Bounds of what is fitted (science §2.2, §2.3).
+// Bounds of what is fitted (docs/statistics.md, Counts).
 const (
 	leastPhi    = 1
 	leastKappa  = 0.02
@@ -316,7 +316,7 @@ func (v *Model) fit() {
 	}
 	for k := range v.Theta {
 		n, x := float64(v.Contacts[k])/baselines.Unit, float64(v.Failed[k])/baselines.Unit
-		v.Theta[k] = min(max((x+0.5)/(n+10), 0.01), 0.2) // prior Beta(0.5, 9.5) (science §2.9)
+		v.Theta[k] = min(max((x+0.5)/(n+10), 0.01), 0.2) // prior Beta(0.5, 9.5) (docs/statistics.md)
 	}
 	v.Busy = 0
 	if e := float64(v.Days.E) / baselines.FixedOne; e > 0 && v.Days.N >= 3*baselines.FixedOne {

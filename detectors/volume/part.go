@@ -14,9 +14,9 @@ import (
 
 // volumePart is what volume remembers of an agent or of a session.
 type volumePart struct {
-	agent   *agentVolume
-	session *sessionVolume
-	open    *episode
+	agent   *agentVolume   // of an agent; nil until a feature occurs a second time
+	session *sessionVolume // of a session
+	open    *episode       // the open finding; nil: there is none
 	first   firsts
 }
 
@@ -26,7 +26,7 @@ type firsts struct {
 	Currency uint64 // of the agent's amounts
 	Value    [Features]float32
 	At       [Features]uint32 // 0: did not occur
-	Distinct [2]uint32
+	Distinct [2]uint32        // hashes of subject and resource
 }
 
 // inSeconds is a time in seconds, never 0.
@@ -39,7 +39,7 @@ type agentVolume struct {
 	agentNumbers
 	sliding  baselines.SlidingSums
 	distinct [2]sketch.Timestamps
-	contacts []uint16 // hashes of the newest first contacts, the oldest at Contact: see contact
+	contacts []uint16 // hashes of the newest first contacts, the oldest at NextContact: see contact
 	detail   *agentDetail
 }
 
@@ -59,35 +59,33 @@ func (a *agentVolume) ensureDetail() *agentDetail {
 
 // agentNumbers is the part without pointers and without gaps, which is saved by copying it.
 type agentNumbers struct {
-	Head        [baselines.Windows]int64
-	Exposure    float64 // seasonal hours, decayed with 14 days
-	Anchored    float64 // likewise of the anchor: with 60 days, up to a week ago
-	OddsP       float64
+	Head        [baselines.Windows]int64   // newest step of each window
+	Exposure    float64                    // seasonal hours, decayed with 14 days
+	Anchored    float64                    // seasonal hours of the anchor, decayed with 60 days, up to a week ago
+	OddsP       float64                    // least p-value of the sequential tests today
 	Least       [baselines.Windows]float64 // p-value of the block that goes on
-	Run         runNumbers
+	Run         baselines.IDRun
 	Hours       [baselines.Windows]float32 // seasonal hours of the block
 	Odds        [Outcomes]baselines.SequentialTest
-	OddsTop     float32
+	OddsTop     float32         // largest logarithm of the likelihood ratio today
 	Of          [Features]uint8 // column + 1; 0: none
 	Features    [Features]uint8 // of each column
 	Active      [2]uint8        // blocks of 1 m and 10 m in this hour
 	Elevated    uint8           // bit per window whose sum is above what is usual; see elevatedOutcome
-	Alerted     uint8           // what of it called somebody, by block: not learned
-	Refs        uint8
-	Peer        uint8
-	Days        uint8
-	Lost        uint8
-	RunTop      uint8
-	NextContact uint8
+	Alerted     uint8           // likewise, what of it raised an alert: the block is not learned
+	Refs        uint8           // bit per window whose contributors are kept
+	Peer        uint8           // bit per feature in which the agent stands out among its peers
+	Days        uint8           // since the first event, at most 255
+	Lost        uint8           // events in a row that were too late for the hour
+	RunTop      uint8           // longest run over ids today
+	NextContact uint8           // place in contacts that is written next
 	// bit for each of the last seven days that counts: on the others the agent was away, or not
 	// there yet
 	Week uint8
 	_    [3]uint8
 }
 
-type runNumbers = baselines.IDRun
-
-// Bits of Hot beside those of the windows.
+// Bits of Elevated and Alerted beside those of the windows.
 const (
 	elevatedOutcome = 1 << (4 + iota)
 	elevatedRun
@@ -242,8 +240,8 @@ type sessionNumbers struct {
 	_          [4]uint8
 }
 
-// episode is the open finding of an agent: one for all that is crossed until all has been calm for
-// an hour.
+// episode is the open finding of an agent. There is one for all its sums that are above what is
+// usual, until none has been so for an hour.
 type episode struct {
 	detectors.OpenFinding
 	test     baselines.Test
@@ -253,7 +251,7 @@ type episode struct {
 	p        float64
 	observed float64
 	alert    bool
-	elevated int64 // newest time at which something was crossed
+	elevated int64 // newest time at which a sum was above what is usual
 	first    int64
 	count    int64
 }

@@ -20,13 +20,14 @@ type reference struct {
 	tools    []referenceTool // sorted
 	other    referenceTool   // of tools that are not known
 
-	theta, failure, success [Outcomes]float64
-	joint                   [Joined]*baselines.Calibrator
-	outcome, run, even      *baselines.Calibrator // nil: too little was seen
+	theta, failure, success [Outcomes]float64             // share of failures; what each outcome adds to the test
+	joint                   [Joined]*baselines.Calibrator // of p-values that join features
+	outcome, run, even      *baselines.Calibrator         // nil: too little was seen
 }
 
 type referenceFeature struct {
-	on         bool
+	on bool // something was learned of it
+	// see FeatureModel for these
 	rate, unit float64
 	a0         float64
 	peer       float64

@@ -8,8 +8,8 @@ import (
 	"github.com/wayward-sec/wayward/baselines"
 )
 
-// Count is the distribution of a count as the model has it: a quasi negative binomial (science
-// §2.3) of mean M and variance Phi·M + M²/K.
+// Count is the distribution of a count as the model has it: a quasi negative binomial
+// (docs/statistics.md, Counts) of mean M and variance Phi·M + M²/K.
 type Count struct{ M, Phi, K float64 }
 
 // Variance of the count.

@@ -20,8 +20,8 @@ import (
 	"github.com/wayward-sec/wayward/policy"
 )
 
-// The workload of /science §8 in small: personas whose agents differ, with hours, shared busy days,
-// bursty sessions and heavy tails.
+// The workload of docs/statistics.md in small: personas whose agents differ, with hours, shared
+// busy days, bursty sessions and heavy tails.
 
 type simPersona struct {
 	name              string

@@ -48,7 +48,7 @@ type GrowthSums struct {
 const GrowthOffset = 8
 
 // Add adds one agent's deviation. What lies further out than three times what is usual is moved in,
-// so that who grows does not make growth usual (science §2.8).
+// so that who grows does not make growth usual (docs/statistics.md, Growth).
 func (s *GrowthSums) Add(z float64, usual Growth) {
 	if usual.SD > 0 {
 		z = min(max(z, usual.Mean-3*usual.SD), usual.Mean+3*usual.SD)
@@ -105,7 +105,7 @@ func (s *SpreadSums) list() []*int64 {
 // Add adds a block: what was seen in it, how it was expected to be distributed, and the mean
 // without the window's own factor, in events' worth. A deviation is cut off at √60 of what is
 // usual: the standard deviation and, since what comes in clumps has most of its variance in few
-// blocks, the size of a clump (science §2.3).
+// blocks, the size of a clump (docs/statistics.md, Counts).
 func (s *SpreadSums) Add(x float64, k Count, raw float64) {
 	mu, most := k.M, 60*(k.Variance()+k.Phi*k.Phi)
 	s.N++
@@ -130,7 +130,9 @@ func (s *SpreadSums) AddNone(n, mu, raw float64) {
 	w := mu + 0.1 + mu*mu/10
 	a, b := mu/w, mu*mu/w
 	aa, ab, bb := baselines.Fixed(n*a*a), baselines.Fixed(n*a*b), baselines.Fixed(n*b*b)
-	s.S11, s.S12, s.S22 = baselines.AddSaturating(s.S11, aa), baselines.AddSaturating(s.S12, ab), baselines.AddSaturating(s.S22, bb)
+	s.S11 = baselines.AddSaturating(s.S11, aa)
+	s.S12 = baselines.AddSaturating(s.S12, ab)
+	s.S22 = baselines.AddSaturating(s.S22, bb)
 	s.T1, s.T2 = baselines.AddSaturating(s.T1, ab), baselines.AddSaturating(s.T2, bb) // the square is μ²
 }
 

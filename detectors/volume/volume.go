@@ -27,7 +27,7 @@ import (
 // one test; of a session its running totals are one, since they never exceed the final ones. All
 // features of a unit are joined into one p-value.
 //
-// Stated behaviour for odd input: what is more than a window late is left out of that window; 32
+// Odd input: what is more than a window late is left out of that window; 32
 // events in a row that are more than an hour late mean that the clock was wrong before, and the
 // windows start anew. Silence of more than three days is absence and does not make an agent slow.
 // Amounts below zero count as none. Amounts of an agent are of the first currency that it used;
@@ -35,22 +35,23 @@ import (
 type volume struct {
 	slot       byte
 	references memo.Map[referenceKey, *reference]
-	budgets    []*budget
+	budgets    []*budget // of agents
 	set        *policy.Set
-	wide       map[uint64][]*budget
-	zone       *localtime.Clock // of the persona whose budget was last looked at
+	wide       map[uint64][]*budget // of wider scopes, by the hash of their meter
+	zone       *localtime.Clock     // of the persona whose budget was last looked at
 	args       policy.Arguments
 
 	// Of the event under observation.
 	x         *detectors.Scene
 	e         *event.Event
-	reference *reference // nil: nothing was learned yet
-	values    [Features]float64
-	has       uint8
-	distinct  [2]uint32 // hashes of subject and resource
-	best      crossed   // the oddest of what was crossed
-	elevated  bool      // a sum is above what is usual, or still is
+	reference *reference        // nil: nothing was learned yet
+	values    [Features]float64 // what the event adds to each feature
+	has       uint8             // bit per feature that the event has
+	distinct  [2]uint32         // hashes of subject and resource
+	best      crossed           // the least p-value that is worth a finding
+	elevated  bool              // a sum is above what is usual, or still is
 
+	// Memory that is used again for each event.
 	list []addend
 	sums [Features]float32
 	ps   []float64
@@ -63,7 +64,7 @@ type addend struct {
 	value  float32
 }
 
-// crossed is a test whose p-value is worth telling.
+// crossed is a test whose p-value is low enough for a finding, with what the finding says.
 type crossed struct {
 	p        float64
 	alert    bool
@@ -74,30 +75,31 @@ type crossed struct {
 	low      float64
 	high     float64
 	window   int
-	what     string // of outcomes: which
+	what     string // what the test compared, where the feature does not say it
 }
 
 // Of what the detector allows for.
 const (
 	leastEvents = 3         // before anything is said of a window or a session
-	calmMS      = 3_600_000 // after which an episode is over
+	calmMS      = 3_600_000 // without a sum above what is usual, after which an episode is over
 	absentHours = 72        // of silence, beyond which an agent was away
 	lostEvents  = 32        // in a row, too late for the hour: the clock was wrong before
 	// hours of exposure from which an agent's own rate says something of how agents differ
 	fresh         = 12
-	maxValue      = 1e15
-	screenP       = 0.02 // nothing is looked at closely that is more usual than this
-	growth        = 1.1  // by how much a sum must have grown to be looked at again
-	peerZ         = 3.5
+	maxValue      = 1e15    // of one event; more is cut off
+	screenP       = 0.02    // nothing is looked at closely that is more usual than this
+	growth        = 1.1     // by how much a sum must have grown to be looked at again
+	peerZ         = 3.5     // standard deviations above the peers' mean from which an agent stands out
 	anchorHours   = 10 * 24 // that the anchor must hold …
 	leastRampDays = 5       // … and days that the last week must, before they are compared
 	leastRunOf31  = 25      // 0.8 of the last 32 ids
-	evenGaps      = 32
+	evenGaps      = 32      // gaps of a session from which its evenness is judged
 )
 
 func newVolume(slot byte, set *policy.Set) detectors.Detector {
-	v := &volume{slot: slot, references: memo.NewMap[referenceKey, *reference](maxReferences), list: make([]addend, 0, Features),
-		ps: make([]float64, 0, Features)}
+	v := &volume{slot: slot, references: memo.NewMap[referenceKey, *reference](maxReferences),
+		list: make([]addend, 0, Features),
+		ps:   make([]float64, 0, Features)}
 	v.set, v.budgets, v.wide = set, budgetsOf(set, policy.AgentScope), wideBudgets(set)
 	return v
 }
@@ -191,13 +193,13 @@ func (v *volume) knows(f Feature, currency uint64) bool {
 	return v.reference.of[f].on && (f != AmountSum || v.reference.currency == currency)
 }
 
-// learns likewise, of what may be learned: of amounts only those of the persona's own currency,
-// once it has one.
+// learns tells whether the feature may be learned from this agent: of amounts only those of the
+// persona's own currency, once it has one.
 func (v *volume) learns(f Feature, currency uint64) bool {
 	return f != AmountSum || v.x.Base != nil && ModelOf(v.x.Base).Currency == currency
 }
 
-// cross notes a test that came out low: the oddest of an event speaks.
+// cross notes a test that came out low. The finding of an event is about the lowest.
 func (v *volume) cross(c crossed) (reported, alert bool) {
 	if v.x.Base == nil {
 		return false, false

@@ -50,7 +50,8 @@ func (v *volume) Follow(x *detectors.Closing, b *detectors.Bucket) {
 	}
 }
 
-func (v *volume) spendWide(x *detectors.Closing, b *detectors.Bucket, c *detectors.Counted, budget *budget, money float64) {
+func (v *volume) spendWide(x *detectors.Closing, b *detectors.Bucket, c *detectors.Counted, budget *budget,
+	money float64) {
 	part := x.Memory.Ensure(v.slot).(*volumePart)
 	if part.agent == nil {
 		part.agent = &agentVolume{}
@@ -72,7 +73,7 @@ func (v *volume) spendWide(x *detectors.Closing, b *detectors.Bucket, c *detecto
 	k.add(wire.FloorDiv(b.Index*detectors.BucketMS, burnStepMS), money, c.Sums[0])
 	limit := float64(l.Max)
 	if k.Reported == 3 || k.Spent > limit || limit <= 0 || k.Calls < leastEvents {
-		return // all is said, or the limit itself speaks, or it is too early
+		return // all levels are reported, or the limit's own finding says so, or it is too early
 	}
 	h, base := seasonHours{}, (*baselines.Model)(nil)
 	if b.Scope == policy.PersonaScope && x.Base != nil {
@@ -117,8 +118,8 @@ func forecastOf(k *burning, limit float64, t int64, hours int, h seasonHours) fo
 }
 
 // wideBurnFinding is the finding that a budget above one agent will not last.
-func wideBurnFinding(b *detectors.Bucket, c *detectors.Counted, k *burning, budget *budget, zone *time.Location, burn float64, hours int,
-	at *forecast, h seasonHours, base *baselines.Model) event.Finding {
+func wideBurnFinding(b *detectors.Bucket, c *detectors.Counted, k *burning, budget *budget,
+	zone *time.Location, burn float64, hours int, at *forecast, h seasonHours, base *baselines.Model) event.Finding {
 	l := budget.limit
 	f := k.newFinding(budget, l.Scope.String(), b.ID, c.Last)
 	f.Why = limit.Whose(l.Scope, b.ID) + " has used up " + f.Observed + " of " + f.Expected + " " + f.Unit +

@@ -1,5 +1,6 @@
 // Package feed produces the events of a made-up fleet to Kafka as they happen. It knows the Kafka
-// client and package fleet, and nothing of the engine.
+// client, package fleet and the engine's words for a broker's errors, and nothing else of the
+// engine. Begin with Run.
 package feed
 
 import (
@@ -24,8 +25,8 @@ func Run(ctx context.Context, options []kgo.Opt, topic string, rate float64, see
 	}
 	defer cl.Close()
 	start := time.Now()
-	s := fleet.NewTraffic(fleet.TrafficOptions{Seed: seed, Start: start.UnixMilli(), Rate: rate, Attacks: true, Disorder: 300,
-		Agents: 200})
+	s := fleet.NewTraffic(fleet.TrafficOptions{Seed: seed, Start: start.UnixMilli(), Rate: rate,
+		Attacks: true, Disorder: 300, Agents: 200})
 	var failed atomic.Pointer[error]
 	for ctx.Err() == nil && failed.Load() == nil {
 		behind := time.Since(start).Milliseconds()
