@@ -51,13 +51,17 @@ func BenchmarkRelation(b *testing.B) { // take and close what 4,000 events of 2,
 	s := newBehaviour(0, shared, set, "events")
 	r := newRelation(0, shared, set)
 	b.ReportAllocs()
-	buckets := int64(0)
+	buckets, offset := int64(0), int64(0)
 	for round := range b.N {
 		b.StopTimer()
 		s.begin(day0, true)
 		for i := range events {
 			slide(&events[i], round)
-			s.observe(&events[i], day0+1000*86_400_000)
+			offset++
+			if err := s.step(mainLog, &record{offset: offset, stamp: day0 + 1000*86_400_000,
+				value: lineOf(&events[i])}); err != nil {
+				b.Fatal(err)
+			}
 		}
 		s.seal()
 		s.kept()

@@ -193,8 +193,8 @@ type sure struct {
 	t *testing.T
 }
 
-func (s sure) must(k baselines.Key, day int64, rules func(baselines.Key, int64) *ruling) (*baselines.Model, error) {
-	m, err := s.find(k, day, rules)
+func (s sure) must(k baselines.Key, day int64, ruled rulingFunc) (*baselines.Model, error) {
+	m, err := s.find(k, day, ruled)
 	if err != nil {
 		s.t.Errorf("a session that ends asks for what its events were not judged by: %v", err)
 		return nil, nil

@@ -291,13 +291,35 @@ func (b *relation) reportShifts(m *baselines.Model) {
 	if len(m.Shifts) == 0 || b.approved {
 		return
 	}
-	waits := 0
-	var accepted, waiting []string
-	for _, s := range m.Shifts {
+	why, waits := describeShifts(m.Shifts)
+	id := m.Persona
+	if m.Fork != "" {
+		id += "/" + m.Fork
+	}
+	f := event.Finding{Activity: event.Create, Analytic: event.StatisticalAnalytic, Stage: "relation",
+		Detector: "baseline", Rule: "shift", RuleVersion: m.Hash(), Tenant: m.Tenant, Persona: m.Persona,
+		Title:     "Behaviour of persona " + m.Persona + " has shifted",
+		Why:       "on " + dateOf(m.Day) + " the baseline of persona " + strconv.Quote(id) + " learned " + why,
+		ScopeType: event.PersonaScope.String(), ScopeID: m.Persona, Severity: event.Signal,
+		Time: (m.Day + 1) * baselines.DayMS, First: m.Day * baselines.DayMS, Last: (m.Day + 1) * baselines.DayMS,
+		Count: int64(len(m.Shifts))}
+	if waits {
+		f.Alert, f.Severity = true, event.Low
+	}
+	for i := range b.sources {
+		f.Incomplete = f.Incomplete || b.sources[i].out
+	}
+	f.UID = event.UID(m.Tenant, "baseline/shift", f.ScopeType, id, dateOf(m.Day))
+	b.round = append(b.round, f)
+}
+
+// describeShifts says in words what is now normal, and what waits for approval if anything does.
+func describeShifts(shifts []baselines.Shift) (why string, waits bool) {
+	var accepted, waiting, parts []string
+	for _, s := range shifts {
 		text := fmt.Sprintf("%s %q (%s on %s)", s.Kind, s.What, countOf(int64(s.Agents), "agent", "agents"),
 			countOf(int64(s.Days), "day", "days"))
 		if s.Waits {
-			waits++
 			waiting = append(waiting, text)
 		} else {
 			accepted = append(accepted, text)
@@ -309,33 +331,13 @@ func (b *relation) reportShifts(m *baselines.Model) {
 		}
 		return strings.Join(list, ", ")
 	}
-	var why []string
 	if len(accepted) > 0 {
-		why = append(why, "what is now normal for it: "+some(accepted))
+		parts = append(parts, "what is now normal for it: "+some(accepted))
 	}
-	if waits > 0 {
-		why = append(why, "what waits for approval: "+some(waiting))
+	if len(waiting) > 0 {
+		parts = append(parts, "what waits for approval: "+some(waiting))
 	}
-	id := m.Persona
-	if m.Fork != "" {
-		id += "/" + m.Fork
-	}
-	f := event.Finding{Activity: event.Create, Analytic: event.StatisticalAnalytic, Stage: "relation",
-		Detector: "baseline", Rule: "shift", RuleVersion: m.Hash(), Tenant: m.Tenant, Persona: m.Persona,
-		Title: "Behaviour of persona " + m.Persona + " has shifted",
-		Why: "on " + dateOf(m.Day) + " the baseline of persona " + strconv.Quote(id) + " learned " +
-			strings.Join(why, "; "),
-		ScopeType: event.PersonaScope.String(), ScopeID: m.Persona, Severity: event.Signal,
-		Time: (m.Day + 1) * baselines.DayMS, First: m.Day * baselines.DayMS, Last: (m.Day + 1) * baselines.DayMS,
-		Count: int64(len(m.Shifts))}
-	if waits > 0 {
-		f.Alert, f.Severity = true, event.Low
-	}
-	for i := range b.sources {
-		f.Incomplete = f.Incomplete || b.sources[i].out
-	}
-	f.UID = event.UID(m.Tenant, "baseline/shift", f.ScopeType, id, dateOf(m.Day))
-	b.round = append(b.round, f)
+	return strings.Join(parts, "; "), len(waiting) > 0
 }
 
 // seed begins with models that were learned elsewhere, as if they had been closed on a day.

@@ -138,11 +138,14 @@ func TestAGuardOpensAgainWhenBlocksEnd(t *testing.T) {
 // counted.
 func TestABroadcastIsNoAnswerToABlock(t *testing.T) {
 	set := setOf(t, armed(true, ""))
-	b := newBehaviour(0, engine(t, 2, 1, set), set, "events")
+	b := newBehaviour(0, engine(t, 1, 1, set), set, "events")
 	b.begin(day0, true)
 	bad := func(i int) {
-		b.observe(&event.Event{ID: fmt.Sprint("e", i), Time: day0, Kind: event.ToolCall, Tenant: "t1", Persona: "clerk",
-			Agent: event.Agent{ID: fmt.Sprint("agent-0-", i)}, Tool: event.Tool{Name: "rm"}}, day0)
+		if err := b.step(mainLog, &record{offset: int64(i), stamp: day0, value: fmt.Appendf(nil,
+			`{"id":"e%d","time":%d,"kind":"tool_call","tenant":"t1","agent":{"id":"agent-0-%d"},"persona":"clerk","tool":{"name":"rm"}}`,
+			i, day0, i)}); err != nil {
+			t.Fatal(err)
+		}
 	}
 	last := func() event.Action { return b.commands[len(b.commands)-1].Action }
 	offset := int64(0)

@@ -13,9 +13,9 @@ type models interface {
 	// find returns what is known of a key at the end of a day, nil if nothing is; a *missing if
 	// whoever closes that day has not said so yet, and the event must wait. What a person has ruled
 	// goes before what was closed.
-	find(key baselines.Key, day int64, rules func(baselines.Key, int64) *ruling) (*baselines.Model, error)
+	find(key baselines.Key, day int64, ruled rulingFunc) (*baselines.Model, error)
 	// must waits for what was found before.
-	must(key baselines.Key, day int64, rules func(baselines.Key, int64) *ruling) (*baselines.Model, error)
+	must(key baselines.Key, day int64, ruled rulingFunc) (*baselines.Model, error)
 }
 
 // setBaseline makes sure that a persona is judged by the snapshot of a day; a *missing if that is

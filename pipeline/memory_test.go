@@ -5,7 +5,6 @@ import (
 	"runtime"
 	"testing"
 
-	"github.com/wayward-sec/wayward/event"
 	"github.com/wayward-sec/wayward/policy"
 )
 
@@ -19,17 +18,18 @@ func BenchmarkKnownAgents(b *testing.B) {
 	shared := engine(b, 1, 1, set)
 	shared.pageCap = 1 << 30
 	s, q := newBehaviour(0, shared, set, "events"), newRelation(0, shared, set)
-	e := event.Event{Kind: event.ToolCall, Tenant: "acme", Persona: "clerk",
-		Tool: event.Tool{Name: "crm.search", Class: event.Read}, Has: event.HasRecords | event.HasBytes}
 	n := 0
 	act := func(agent int, t int64) {
 		n++
-		e.ID, e.Agent.ID, e.Session, e.User = fmt.Sprintf("01JC%022d", n), fmt.Sprintf("support-agent-%07d",
-			agent), fmt.Sprintf("session-%08d", n/each), fmt.Sprint("user-", agent%2000)
-		e.Subject, e.Resource = fmt.Sprint("customer-", n%5000), event.Resource{Type: "customer",
-			ID: fmt.Sprint("customer-", n%5000)}
-		e.Time, e.Result = t, event.ResultOf{Outcome: event.OK, Records: int64(1 + n%7), Bytes: int64(100 * (1 + n%13))}
-		s.observe(&e, t)
+		customer := fmt.Sprint("customer-", n%5000)
+		line := fmt.Appendf(nil, `{"id":%q,"time":%d,"kind":"tool_call","tenant":"acme","agent":{"id":%q},"persona":"clerk",`+
+			`"session":%q,"user":%q,"subject":%q,"resource":{"type":"customer","id":%q},`+
+			`"tool":{"name":"crm.search","class":"read"},"result":{"outcome":"ok","records":%d,"bytes":%d}}`,
+			fmt.Sprintf("01JC%022d", n), t, fmt.Sprintf("support-agent-%07d", agent), fmt.Sprintf("session-%08d", n/each),
+			fmt.Sprint("user-", agent%2000), customer, customer, 1+n%7, 100*(1+n%13))
+		if err := s.step(mainLog, &record{offset: int64(n), stamp: t, value: line}); err != nil {
+			b.Fatal(err)
+		}
 		if n%4000 != 0 {
 			return
 		}

@@ -11,11 +11,11 @@ import (
 // noModels are snapshots that cannot be read.
 type noModels struct{ err error }
 
-func (m noModels) find(baselines.Key, int64, func(baselines.Key, int64) *ruling) (*baselines.Model, error) {
+func (m noModels) find(baselines.Key, int64, rulingFunc) (*baselines.Model, error) {
 	return nil, m.err
 }
 
-func (m noModels) must(baselines.Key, int64, func(baselines.Key, int64) *ruling) (*baselines.Model, error) {
+func (m noModels) must(baselines.Key, int64, rulingFunc) (*baselines.Model, error) {
 	return nil, m.err
 }
 

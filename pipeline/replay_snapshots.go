@@ -30,8 +30,7 @@ func closingOf(list []*baselines.Model) *Closing {
 }
 
 // find implements models. The relation stage is never behind in a replay.
-func (s *replaySnapshots) find(k baselines.Key, day int64, _ func(baselines.Key, int64) *ruling) (*baselines.Model,
-	error) {
+func (s *replaySnapshots) find(k baselines.Key, day int64, _ rulingFunc) (*baselines.Model, error) {
 	base := s.of(k, day)
 	if base == nil {
 		return nil, nil
@@ -42,9 +41,8 @@ func (s *replaySnapshots) find(k baselines.Key, day int64, _ func(baselines.Key,
 }
 
 // must implements models.
-func (s *replaySnapshots) must(k baselines.Key, day int64, rules func(baselines.Key, int64) *ruling) (*baselines.Model,
-	error) {
-	return s.find(k, day, rules)
+func (s *replaySnapshots) must(k baselines.Key, day int64, ruled rulingFunc) (*baselines.Model, error) {
+	return s.find(k, day, ruled)
 }
 
 func (s *replaySnapshots) of(k baselines.Key, day int64) *baselines.Model {

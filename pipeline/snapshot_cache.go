@@ -258,49 +258,33 @@ type missing struct {
 
 func (m *missing) Error() string { return m.what }
 
-// find implements models.
-func (c *snapshotCache) find(k baselines.Key, day int64, rules func(baselines.Key, int64) *ruling) (*baselines.Model,
-	error) {
+// rulingFunc gives what a person has decided about a baseline if it holds for a day, else nil.
+type rulingFunc func(k baselines.Key, day int64) *ruling
+
+// find returns the snapshot that a key is judged by after a day; a *missing if it is not there yet.
+func (c *snapshotCache) find(k baselines.Key, day int64, ruled rulingFunc) (*baselines.Model, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	base, err := c.of(k, day, rules)
+	base, err := c.of(k, day, ruled)
 	if base == nil || err != nil {
 		return nil, err
 	}
 	m := *base // the same snapshot may be in force on several days, beside others of the tenant
-	if m.Prior, err = c.of(baselines.Key{Tenant: k.Tenant, Persona: baselines.TenantWide}, day, rules); err != nil {
+	if m.Prior, err = c.of(baselines.Key{Tenant: k.Tenant, Persona: baselines.TenantWide}, day, ruled); err != nil {
 		return nil, err
 	}
 	return &m, nil
 }
 
-func (c *snapshotCache) of(k baselines.Key, day int64, rules func(baselines.Key, int64) *ruling) (*baselines.Model,
-	error) {
-	of, fresh := k, false
-	name, rule := snapshotName{}, rules(k, day)
-	if rule == nil {
-		closed, known := c.closing(k, day)
-		if !known {
-			return nil, &missing{fmt.Sprintf("day %s of relation shard %d is not closed yet", dateOf(day),
-				baselineOwner(k, c.shards)), k, day}
-		}
-		if closed == nil {
-			return nil, nil
-		}
-		var e *Snapshot
-		if e, fresh = closed.For(k); e == nil {
-			return nil, nil
-		}
-		name, of = e.name(), e.Key()
-		rule = rules(of, day)
+// of is the model that a key itself is judged by, without that of its tenant as a whole. c.mu is
+// held.
+func (c *snapshotCache) of(k baselines.Key, day int64, ruled rulingFunc) (*baselines.Model, error) {
+	name, fresh, err := c.nameOf(k, day, ruled)
+	if err != nil || name.hash == "" {
+		return nil, err
 	}
-	if rule != nil {
-		if name = (snapshotName{of, rule.Of, rule.Hash}); rule.Hash == "" {
-			return nil, nil
-		}
-	}
-	b := c.snapshots[name]
-	if b == nil {
+	s := c.snapshots[name]
+	if s == nil {
 		if c.wanted == noTime || min(day, name.day) < c.wanted {
 			c.wanted = min(day, name.day)
 		}
@@ -308,26 +292,51 @@ func (c *snapshotCache) of(k baselines.Key, day int64, rules func(baselines.Key,
 		return nil, &missing{fmt.Sprintf("snapshot %s/%s of persona %q has not been read yet", dateOf(name.day),
 			name.hash, k.Persona), k, day}
 	}
-	if b.model == nil {
+	if s.model == nil {
 		m := &baselines.Model{}
-		r := wire.Reader{B: b.raw}
+		r := wire.Reader{B: s.raw}
 		if m.Decode(&r); r.Err != nil || m.Hash() != name.hash {
 			return nil, fmt.Errorf(
 				"snapshot %s/%s of persona %q on %s is damaged (it has hash %q): restore the topic, or run wayward state rebuild --all",
 				dateOf(name.day), name.hash, k.Persona, c.topic, m.Hash())
 		}
-		b.model, b.raw = m, nil
+		s.model, s.raw = m, nil
 	}
 	if fresh {
-		return baselines.Fork(b.model, k, day), nil
+		return baselines.Fork(s.model, k, day), nil
 	}
-	return b.model, nil
+	return s.model, nil
+}
+
+// nameOf is the name of the snapshot that a key is judged by, without a hash if nothing is known of
+// it. fresh says that it begins from that of another fork. A ruling about the key goes first, then
+// one about the fork that its closing gives it.
+func (c *snapshotCache) nameOf(k baselines.Key, day int64, ruled rulingFunc) (name snapshotName, fresh bool,
+	err error) {
+	if rule := ruled(k, day); rule != nil {
+		return snapshotName{k, rule.Of, rule.Hash}, false, nil
+	}
+	closed, known := c.closing(k, day)
+	if !known {
+		return name, false, &missing{fmt.Sprintf("day %s of relation shard %d is not closed yet", dateOf(day),
+			baselineOwner(k, c.shards)), k, day}
+	}
+	if closed == nil {
+		return name, false, nil
+	}
+	e, fresh := closed.For(k)
+	if e == nil {
+		return name, false, nil
+	}
+	if rule := ruled(e.Key(), day); rule != nil {
+		return snapshotName{e.Key(), rule.Of, rule.Hash}, fresh, nil
+	}
+	return e.name(), fresh, nil
 }
 
 // must finds what was there when the log that is being read again was written: it waits until it
 // has been read, and reads the topic anew for what lies further back than what is kept in memory.
-func (c *snapshotCache) must(k baselines.Key, day int64, rules func(baselines.Key, int64) *ruling) (*baselines.Model,
-	error) {
+func (c *snapshotCache) must(k baselines.Key, day int64, ruled rulingFunc) (*baselines.Model, error) {
 	const patience = 30 * time.Second
 	ctx, cancel := context.WithTimeout(c.stopped, patience)
 	defer cancel()
@@ -336,7 +345,7 @@ func (c *snapshotCache) must(k baselines.Key, day int64, rules func(baselines.Ke
 		c.mu.Lock()
 		arrived := c.arrived
 		c.mu.Unlock()
-		m, err := c.find(k, day, rules)
+		m, err := c.find(k, day, ruled)
 		gap := (*missing)(nil)
 		if !errors.As(err, &gap) {
 			return m, err

@@ -30,8 +30,11 @@ func meterOf(t testing.TB, set *policy.Set) uint64 {
 	t.Helper()
 	b := newBehaviour(0, engine(t, 1, 1, set), set, "")
 	b.begin(0, true)
-	b.observe(&event.Event{ID: "e", Time: day0, Kind: event.ToolCall, Tenant: "acme", Agent: event.Agent{ID: "a"},
-		User: "u1"}, day0)
+	if err := b.step(mainLog, &record{stamp: day0, value: fmt.Appendf(nil,
+		`{"id":"e","time":%d,"kind":"tool_call","tenant":"acme","agent":{"id":"a"},"user":"u1","tool":{"name":"x"}}`,
+		day0)}); err != nil {
+		t.Fatal(err)
+	}
 	b.seal()
 	var buckets []detectors.Bucket
 	for _, o := range b.out {

@@ -132,6 +132,24 @@ func act(agent, session, tool string, n int, t int64, records int64) *event.Even
 		Result: event.ResultOf{Outcome: event.OK, Records: records}}
 }
 
+// lineOf is the record of a call as act and crowd make it.
+func lineOf(e *event.Event) []byte {
+	b := fmt.Appendf(nil, `{"id":%q,"time":%d,"kind":"tool_call","tenant":%q,"agent":{"id":%q},"tool":{"name":%q,"class":%q}`,
+		e.ID, e.Time, e.Tenant, e.Agent.ID, e.Tool.Name, e.Tool.Class)
+	for _, f := range []struct{ name, value string }{{"persona", e.Persona}, {"user", e.User}, {"session", e.Session}} {
+		if f.value != "" {
+			b = fmt.Appendf(b, `,%q:%q`, f.name, f.value)
+		}
+	}
+	if e.Has&event.HasRecords != 0 {
+		b = fmt.Appendf(b, `,"result":{"outcome":"ok","records":%d}`, e.Result.Records)
+	}
+	if e.Has&event.HasAmount != 0 {
+		b = fmt.Appendf(b, `,"amount":{"value":"%d","currency":%q}`, e.Amount.Micro/1_000_000, e.Amount.Currency)
+	}
+	return append(b, '}')
+}
+
 // crowd makes decoded events of many agents at honest work: ten events a millisecond, no disorder.
 func crowd(n, agents int) []event.Event {
 	r := rand.New(rand.NewPCG(1, 1))

@@ -34,7 +34,9 @@ func TestNoFindingBuriesItsReader(t *testing.T) {
 			e := act("a", "s", []string{"rm", "mail", "search"}[r.IntN(3)], 50*i+j, now+int64(j)*100, int64(r.IntN(9)))
 			e.User, e.Has, e.Amount = "u", e.Has|event.HasAmount, event.Amount{Micro: 5_000_000, Currency: "EUR"}
 			e.ID = fmt.Sprint("e", 50*i+j)
-			b.observe(e, now+5000)
+			if err := b.step(mainLog, &record{offset: int64(50*i + j), stamp: now + 5000, value: lineOf(e)}); err != nil {
+				t.Fatal(err)
+			}
 		}
 		b.seal()
 		b.kept()
