@@ -178,7 +178,7 @@ func readTallies(r *wire.Reader, of *[Tests]Tally) {
 // that half-life, in Units.
 type Audit struct {
 	Of   [Tests]Tally
-	Days uint64 // likewise
+	Days uint64 // that decay in the same way
 }
 
 // Learn takes the counts of one day.

@@ -25,7 +25,7 @@ func Cauchy(p ...float64) float64 {
 	}
 	t /= float64(len(p))
 	if t > 1e9 {
-		return Quantised(1 / (t * math.Pi)) // likewise ½ − atan(t)/π → 1/(πt)
+		return Quantised(1 / (t * math.Pi)) // here too the subtraction would lose it: ½ − atan(t)/π → 1/(πt)
 	}
 	return Quantised(0.5 - math.Atan(t)/math.Pi)
 }

@@ -17,8 +17,7 @@ func Fixed(x float64) int64 {
 	return int64(x*FixedOne + 0.5)
 }
 
-// InUnits is a count that may be a fraction, in Units. Beyond 2^46 it is cut off: nobody does so
-// much.
+// InUnits is a count that may be a fraction, in Units. Beyond 2^46 it is cut off.
 func InUnits(x float64) int64 {
 	switch {
 	case !(x > 0):

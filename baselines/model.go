@@ -100,7 +100,7 @@ const maxHashes = 1024
 // number of shards. The zero value is empty.
 type Delta struct {
 	Events    uint64 // of all agents
-	Learned   uint64 // of them, those that may be learned; likewise:
+	Learned   uint64 // of them, those that may be learned; the counts below are of these, too
 	Sessions  uint64 // that ended
 	AgentDays uint64 // agents that acted on the day, each counted once by the shard that has it
 	// Baselines are, for the tenant as a whole, the hashes of the baselines that had events: what

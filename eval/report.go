@@ -119,7 +119,7 @@ type (
 		Alerts  int             `json:"alerts"`
 		Nominal number          `json:"nominal_alerts"` // tests made times the threshold in force
 	}
-	// FalseRow counts what raised an alert where nothing was amiss.
+	// FalseRow counts alerts in streams without attacks.
 	FalseRow struct {
 		What     string  `json:"what"` // all, a family, or a persona
 		Seed     uint64  `json:"seed,omitempty"`

@@ -108,9 +108,9 @@ func (b *AlarmLog) Scores(since int64) []float64 {
 	return slices.Sorted(maps.Values(best))
 }
 
-// Threshold is the highest score below which no more than some of those that came where nothing was
-// amiss lie: the one after the last of them. It is infinite if all of them may: what is rarer than
-// nothing that was recorded is not known.
+// Threshold is the highest score below which at most so many of the ascending scores of streams
+// without attacks lie: the score after the last of them. It is infinite if all of them may lie
+// below, since how rare still lower ones are was not recorded.
 func Threshold(scores []float64, most int) float64 {
 	if most >= len(scores) {
 		return math.Inf(1)

@@ -55,7 +55,7 @@ type Model struct {
 	Days       uint64 // agent-days with any call, decaying with 60 days, in Units
 	Total      uint64 // … since the first, not decaying: what counts of values are shares of
 	Of         [Fields]Vocabulary
-	Worse      [Circumstances]uint64 // agent-days on which it happened, likewise
+	Worse      [Circumstances]uint64 // agent-days on which it happened, decaying in the same way
 	Quarantine []Quarantined         // by field and hash
 
 	// Derived.

@@ -28,7 +28,7 @@ func (v Via) String() string { return vias[v] }
 type Vocabulary struct {
 	Days   uint64  // agent-days on which the field was there, decaying, in Units
 	Recent uint32  // share of the last 200 agent-days or so that brought something new, in 2^−32
-	Last   uint32  // probability that an agent-day brings something new, likewise; 0: too young to say
+	Last   uint32  // probability that an agent-day brings something new, in 2^−32; 0: too young to say
 	Open   bool    // there are more values than are kept
 	Values []Value // by hash
 	// prunedSingles are agent-days of values that were seen once and are not kept, or not known

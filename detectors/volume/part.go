@@ -72,7 +72,7 @@ type agentNumbers struct {
 	Features    [Features]uint8 // of each column
 	Active      [2]uint8        // blocks of 1 m and 10 m in this hour
 	Elevated    uint8           // bit per window whose sum is above what is usual; see elevatedOutcome
-	Alerted     uint8           // likewise, what of it raised an alert: the block is not learned
+	Alerted     uint8           // likewise a bit per window that raised an alert: its block is not learned
 	Refs        uint8           // bit per window whose contributors are kept
 	Peer        uint8           // bit per feature in which the agent stands out among its peers
 	Days        uint8           // since the first event, at most 255
